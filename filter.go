@@ -1,0 +1,105 @@
+package hotreader
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// Op is a filter's comparison.
+type Op uint8
+
+// The comparisons.
+const (
+	Equal Op = iota
+	NotEqual
+	Less
+	LessEqual
+	Greater
+	GreaterEqual
+)
+
+var opNames = [...]string{"=", "!=", "<", "<=", ">", ">="}
+
+// String returns the operator as the contract writes it.
+func (o Op) String() string {
+	if int(o) < len(opNames) {
+		return opNames[o]
+	}
+	return "?"
+}
+
+// ParseOp returns the operator that text names: = != <> < <= > >=.
+func ParseOp(text string) (Op, error) {
+	if text == "<>" {
+		return NotEqual, nil
+	}
+	for i, name := range opNames {
+		if name == text {
+			return Op(i), nil
+		}
+	}
+	return 0, &Error{Op: "filter", Code: CodeInvalid,
+		Err: fmt.Errorf("operator %.40q is unknown; use one of = != <> < <= > >=", text)}
+}
+
+// Filter keeps the rows in which Property compares to Value as Op says. The
+// property need not be among those selected. A row that does not have it does
+// not pass.
+type Filter struct {
+	Property string
+	Op       Op
+	Value    Value // never null; a Bool allows only Equal and NotEqual
+}
+
+func (f *Filter) check() string {
+	if msg := checkName(f.Property); msg != "" {
+		return msg
+	}
+	switch {
+	case f.Op > GreaterEqual:
+		return fmt.Sprintf("on %q has the unknown operator %d", f.Property, f.Op)
+	case f.Value.kind == Null:
+		return fmt.Sprintf("on %q has no value to compare with", f.Property)
+	case f.Value.kind == Bool && f.Op > NotEqual:
+		return fmt.Sprintf("on %q orders booleans with %s; only = and != compare them", f.Property, f.Op)
+	}
+	return ""
+}
+
+// Match reports whether v passes. Numbers compare as exact decimals, strings by
+// their bytes; a number and numeric text compare as numbers. Values of kinds
+// that do not compare are unequal.
+func (f *Filter) Match(v Value) bool {
+	w := f.Value
+	if v.kind == Null {
+		return false
+	}
+	var c int
+	switch {
+	case v.kind == String && w.kind == String:
+		c = bytes.Compare(v.text, w.text)
+	case v.kind == Bool && w.kind == Bool:
+		c = bytes.Compare(v.text, w.text)
+	case numeric(v) && numeric(w):
+		c = CompareNumbers(v.text, w.text)
+	default:
+		return f.Op == NotEqual
+	}
+	switch f.Op {
+	case Equal:
+		return c == 0
+	case NotEqual:
+		return c != 0
+	case Less:
+		return c < 0
+	case LessEqual:
+		return c <= 0
+	case Greater:
+		return c > 0
+	case GreaterEqual:
+		return c >= 0
+	}
+	return false
+}
+
+func numeric(v Value) bool { return v.kind == Number || v.kind == String && IsNumber(v.text) }

@@ -1,0 +1,204 @@
+package hotreader
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits on what one query may name. They are the smallest that the stores
+// share, so that a query that is right for one store is right for all.
+const (
+	MaxDeviceBytes = 2048 // DynamoDB's partition key
+	MaxNameBytes   = 255  // a property's name
+	MaxProperties  = 100  // properties of one query; the TwinMaker edge allows 10
+	MaxFilters     = 50
+)
+
+// LookBack is how many stored rows of a device a last-entry query looks at, at
+// the most, counted back from its newest row. A property whose newest value is
+// older than that has no last entry.
+const LookBack = 1000
+
+// Order is the order of rows by time. The zero value is Ascending.
+type Order uint8
+
+// The two orders.
+const (
+	Ascending Order = iota
+	Descending
+)
+
+// String returns the contract's word, "ASCENDING" or "DESCENDING".
+func (o Order) String() string {
+	if o == Descending {
+		return "DESCENDING"
+	}
+	return "ASCENDING"
+}
+
+// Query asks for rows of one device.
+type Query struct {
+	Device     string
+	Properties []string  // in answer order, at least one, each once
+	Types      []Type    // of Properties, one by one; nil or Untyped: inferred, see Sieve
+	Start, End time.Time // [Start, End], both inclusive, as instants; zero = open
+	Order      Order     // zero = Ascending
+	Limit      int       // rows; 0 = none
+	Filters    []Filter  // a row must pass them all
+
+	// Last asks for the newest value of each property instead of the series.
+	// Rows come newest first, only those that hold a property not seen before,
+	// and hold only such properties. At most LookBack stored rows are looked
+	// at. Order and Limit are ignored.
+	Last bool
+}
+
+// Check reports what is wrong with q, all of it in one error of CodeInvalid.
+func (q *Query) Check() error {
+	var wrong []string
+	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	switch {
+	case q.Device == "":
+		bad("the device id is empty")
+	case len(q.Device) > MaxDeviceBytes:
+		bad("the device id has %d bytes, at most %d are allowed", len(q.Device), MaxDeviceBytes)
+	case !utf8.ValidString(q.Device):
+		bad("the device id is not valid UTF-8")
+	}
+	switch n := len(q.Properties); {
+	case n == 0:
+		bad("no property is selected")
+	case n > MaxProperties:
+		bad("%d properties are selected, at most %d are allowed", n, MaxProperties)
+	}
+	for i, p := range q.Properties {
+		if msg := checkName(p); msg != "" {
+			bad("selected property %d %s", i+1, msg)
+		} else if slices.Contains(q.Properties[:i], p) {
+			bad("property %q is selected twice", p)
+		}
+	}
+	if q.Types != nil && len(q.Types) != len(q.Properties) {
+		bad("%d types are given for %d properties", len(q.Types), len(q.Properties))
+	}
+	if !q.Start.IsZero() && !q.End.IsZero() && q.Start.After(q.End) {
+		bad("the start %s is after the end %s", q.Start.Format(time.RFC3339Nano), q.End.Format(time.RFC3339Nano))
+	}
+	if q.Order > Descending {
+		bad("order %d is unknown", q.Order)
+	}
+	if q.Limit < 0 {
+		bad("the limit %d is negative", q.Limit)
+	}
+	if n := len(q.Filters); n > MaxFilters {
+		bad("%d filters are given, at most %d are allowed", n, MaxFilters)
+	}
+	for i, f := range q.Filters {
+		if msg := f.check(); msg != "" {
+			bad("filter %d %s", i+1, msg)
+		}
+	}
+	return invalid("query", wrong)
+}
+
+func checkName(name string) string {
+	switch {
+	case name == "":
+		return "has an empty name"
+	case len(name) > MaxNameBytes:
+		return fmt.Sprintf("has a name of %d bytes, at most %d are allowed", len(name), MaxNameBytes)
+	case !utf8.ValidString(name):
+		return "has a name that is not valid UTF-8"
+	}
+	return ""
+}
+
+// Behind returns q narrowed to the rows that come after the instant t in q's
+// order, and whether there can be any. A device has one row an instant, so a
+// read that broke off after a row at t is resumed by reading Behind(t).
+func (q Query) Behind(t time.Time) (Query, bool) {
+	if q.Order == Descending || q.Last {
+		q.End = t.Add(-1)
+	} else {
+		q.Start = t.Add(1)
+	}
+	return q, q.Start.IsZero() || q.End.IsZero() || !q.Start.After(q.End)
+}
+
+// Row is what one device reported at one instant.
+type Row struct {
+	Time   time.Time // UTC; zero only where a foreign peer's last entry carries none
+	Values []Value   // Values[i] belongs to Query.Properties[i]; null where the row has none
+}
+
+// Clone returns a copy of r that owns its memory.
+func (r Row) Clone() Row {
+	values := make([]Value, len(r.Values))
+	for i, v := range r.Values {
+		values[i] = v.Clone()
+	}
+	return Row{r.Time, values}
+}
+
+// A Reader answers queries. Stores, remote clouds, routers, retries and limits
+// all are Readers.
+type Reader interface {
+	// Read returns the rows that q asks for.
+	//
+	// It is lazy: nothing happens before the sequence is ranged over, and each
+	// range is a read of its own. Rows come strictly ordered by time, no
+	// instant twice; where a store holds several items of one instant, the
+	// last write stands. Every value fits its property's type (see Sieve); a
+	// row in which no property has a value does not come. All rows come: only
+	// q.Limit, q.Last, an error, or the caller's stopping end the sequence
+	// early.
+	//
+	// A Row and its Values are valid until the next row; use Row.Clone to keep
+	// one. An error is the last thing yielded and is an *Error, one of
+	// CodeInvalid before any other work if q.Check fails. A device that is not
+	// known, or has no rows in range, yields nothing and is not an error.
+	//
+	// Stopping early, and cancelling ctx, release everything. A Reader is safe
+	// for concurrent use.
+	Read(ctx context.Context, q Query) iter.Seq2[Row, error]
+}
+
+// Fail returns the sequence that yields err alone, for a Reader that cannot
+// begin.
+func Fail(err error) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) { yield(Row{}, err) }
+}
+
+// Record is a row to be written.
+type Record struct {
+	Time   time.Time
+	Fields []Field // each name once; null values are not stored
+}
+
+// Field is one property of a Record.
+type Field struct {
+	Name  string
+	Value Value
+}
+
+// A Writer stores rows, for import and tests. The read path never writes.
+type Writer interface {
+	// Write stores records of one device. They may come in any order. A record
+	// replaces, as a whole, the one that the device has at the same instant;
+	// among the records of one call the later one wins. When Write returns nil
+	// all of them are durable; when it returns an error, any part of them may
+	// be, and the call may be repeated. An error is an *Error.
+	Write(ctx context.Context, device string, records []Record) error
+}
+
+// Store is hot storage that can be read, filled and closed.
+type Store interface {
+	Reader
+	Writer
+	io.Closer
+}

@@ -1,0 +1,227 @@
+package hotreader
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Kind is what a Value is.
+type Kind uint8
+
+// The kinds. A property that a row does not have is Null too.
+const (
+	Null Kind = iota
+	Bool
+	Number
+	String
+)
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	return [...]string{"null", "boolean", "number", "string"}[k&3]
+}
+
+// Value is one property of one row. It refers to the bytes it was made from and
+// makes no copy; the zero Value is null.
+type Value struct {
+	text []byte // a Number's digits, a String's UTF-8; a Bool's 1 or 0
+	kind Kind
+}
+
+var bools = [2][]byte{{'0'}, {'1'}}
+
+// BoolValue returns the Value of b.
+func BoolValue(b bool) Value {
+	if b {
+		return Value{bools[1], Bool}
+	}
+	return Value{bools[0], Bool}
+}
+
+// NumberValue returns the number that digits spell. They must be a number of
+// JSON's grammar: a decoder that reads untrusted bytes checks with IsNumber
+// first, for encoders copy the digits as they are.
+func NumberValue(digits []byte) Value { return Value{digits, Number} }
+
+// StringValue returns the string of text, which must be valid UTF-8.
+func StringValue(text []byte) Value { return Value{text, String} }
+
+// Int64Value returns i as a number. It allocates: for writers and tests.
+func Int64Value(i int64) Value { return Value{strconv.AppendInt(nil, i, 10), Number} }
+
+// Float64Value returns the shortest number that reads back as f, and null for
+// NaN and the infinities, which are no numbers in JSON. It allocates: for
+// writers and tests.
+func Float64Value(f float64) Value {
+	if f != f || f-f != 0 {
+		return Value{}
+	}
+	return Value{strconv.AppendFloat(nil, f, 'g', -1, 64), Number}
+}
+
+// Kind returns what v is.
+func (v Value) Kind() Kind { return v.kind }
+
+// IsNull reports whether v is null.
+func (v Value) IsNull() bool { return v.kind == Null }
+
+// Bool returns v's truth; false unless v is a Bool.
+func (v Value) Bool() bool { return v.kind == Bool && v.text[0] == '1' }
+
+// Text returns a Number's digits or a String's UTF-8, not to be changed, valid
+// as long as the row v came in; nil for other kinds.
+func (v Value) Text() []byte {
+	if v.kind < Number {
+		return nil
+	}
+	return v.text
+}
+
+// Float64 returns the float64 nearest to a Number, and whether v is a Number
+// within range.
+func (v Value) Float64() (float64, bool) {
+	if v.kind != Number {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(string(v.text), 64)
+	return f, err == nil
+}
+
+// Clone returns a copy of v that owns its memory.
+func (v Value) Clone() Value {
+	if v.kind >= Number {
+		v.text = bytes.Clone(v.text)
+	}
+	return v
+}
+
+// String returns v as a person would write it, for messages and tests.
+func (v Value) String() string {
+	switch v.kind {
+	case Bool:
+		return strconv.FormatBool(v.Bool())
+	case Number:
+		return string(v.text)
+	case String:
+		return strconv.Quote(string(v.text))
+	}
+	return "null"
+}
+
+// Same reports whether a and b are the same value: numbers as decimals, so that
+// 1.50 and 1.5 are, and kinds never mixed.
+func Same(a, b Value) bool {
+	if a.kind != b.kind {
+		return false
+	}
+	if a.kind == Number {
+		return CompareNumbers(a.text, b.text) == 0
+	}
+	return bytes.Equal(a.text, b.text)
+}
+
+// Type is what a property's values are declared to be.
+type Type uint8
+
+// The types. The first three say only the kind; they are what Untyped becomes
+// when the first value of a property is seen.
+const (
+	Untyped     Type = iota // take the kind of the first value
+	AnyNumber               // any decimal
+	AnyString               // any text
+	Boolean                 // true or false
+	Double                  // a number within float64's range; its digits are kept
+	Integer                 // a whole number of 32 bits
+	Long                    // a whole number of 64 bits
+	ShortString             // text of 1 to 256 characters, TwinMaker's STRING
+)
+
+var typeNames = [...]string{"", "NUMBER", "TEXT", "BOOLEAN", "DOUBLE", "INTEGER", "LONG", "STRING"}
+
+// String returns the contract's word for t, "" for Untyped. NUMBER and TEXT are
+// words of ours.
+func (t Type) String() string { return typeNames[t&7] }
+
+// ParseType returns the type of the contract's word, in any letter case.
+func ParseType(word string) (Type, bool) {
+	for i, name := range typeNames {
+		if strings.EqualFold(name, word) {
+			return Type(i), true
+		}
+	}
+	return Untyped, false
+}
+
+// Numeric reports whether values of t are numbers.
+func (t Type) Numeric() bool { return t == AnyNumber || t == Double || t == Integer || t == Long }
+
+// maxShortString is TwinMaker's limit on a string value, in characters.
+const maxShortString = 256
+
+// Convert returns v as a value of type t, and whether t can hold it without
+// loss. Numeric text and numbers become each other. A whole number comes back
+// in plain digits, whatever way it was written. buf is used for the rare value
+// whose digits change; pass its result in again to reuse the memory.
+func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
+	if v.kind == Null {
+		return Value{}, buf, false
+	}
+	switch t {
+	case Untyped:
+		return v, buf, true
+	case AnyString:
+		if v.kind == Number {
+			v.kind = String
+		}
+		return v, buf, v.kind == String
+	case ShortString:
+		if v.kind == Number {
+			v.kind = String
+		}
+		ok = v.kind == String && len(v.text) > 0 &&
+			(len(v.text) <= maxShortString || utf8.RuneCount(v.text) <= maxShortString)
+		return v, buf, ok
+	case Boolean:
+		return v, buf, v.kind == Bool
+	}
+	if v.kind == String && IsNumber(v.text) {
+		v.kind = Number
+	}
+	if v.kind != Number {
+		return v, buf, false
+	}
+	switch t {
+	case Double:
+		return v, buf, fitsDouble(v.text)
+	case Integer, Long:
+		bits := 32
+		if t == Long {
+			bits = 64
+		}
+		n := len(buf)
+		buf, ok = appendWhole(buf, v.text, bits)
+		if !ok {
+			return v, buf, false
+		}
+		if len(buf) > n {
+			v.text = buf[n:len(buf):len(buf)]
+		}
+		return v, buf, true
+	}
+	return v, buf, true
+}
+
+// kindType is what a property of no declared type becomes at its first value.
+func kindType(k Kind) Type {
+	switch k {
+	case Bool:
+		return Boolean
+	case Number:
+		return AnyNumber
+	case String:
+		return AnyString
+	}
+	return Untyped
+}
