@@ -1,0 +1,237 @@
+// Package engine starts real storage engines, made by others, for tests. An
+// engine runs once a test binary, on a port of its own, in memory, and ends
+// with the test binary, however that ends. A missing engine fails the test and
+// says how to get it; nothing is skipped.
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+// Region, AccessKeyID and SecretAccessKey are what tests sign with. DynamoDB
+// Local keeps a database for each pair of access key and region, so programs
+// that share tables must use the same.
+const (
+	Region          = "eu-central-1"
+	AccessKeyID     = "hotreadertest"
+	SecretAccessKey = "hotreadertest"
+)
+
+// startTime is how long an engine may take to answer its first request. Java
+// on a busy machine is slow.
+const startTime = 90 * time.Second
+
+// The engines run once a process, and a test binary has no other place to keep
+// them: several tests, in any order, share one.
+var dynamoDB = sync.OnceValues(startDynamoDB)
+
+// DynamoDB returns the endpoint URL of AWS's DynamoDB Local.
+func DynamoDB(t testing.TB) string {
+	t.Helper()
+	endpoint, err := dynamoDB()
+	if err != nil {
+		t.Fatalf("DynamoDB Local: %v", err)
+	}
+	return endpoint
+}
+
+// DynamoDBClient returns a client of DynamoDB's engine.
+func DynamoDBClient(t testing.TB) *dynamodb.Client {
+	t.Helper()
+	return dynamodb.New(dynamodb.Options{
+		Region:       Region,
+		BaseEndpoint: aws.String(DynamoDB(t)),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: AccessKeyID, SecretAccessKey: SecretAccessKey}, nil
+		}),
+	})
+}
+
+// DynamoDBEnv returns the environment variables, as "NAME=value", with which a
+// program under test reaches DynamoDB's engine.
+func DynamoDBEnv(t testing.TB) []string {
+	t.Helper()
+	return []string{
+		"AWS_ENDPOINT_URL_DYNAMODB=" + DynamoDB(t),
+		"AWS_REGION=" + Region,
+		"AWS_ACCESS_KEY_ID=" + AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY=" + SecretAccessKey,
+		"AWS_EC2_METADATA_DISABLED=true",
+	}
+}
+
+func startDynamoDB() (string, error) {
+	dir, err := find("HOTREADER_DYNAMODB", "dynamodb", "DynamoDBLocal.jar")
+	if err != nil {
+		return "", err
+	}
+	java, err := exec.LookPath("java")
+	if err != nil {
+		return "", errors.New("java is not on the PATH; install a Java runtime, version 11 or newer")
+	}
+	var failures []error
+	for range 3 { // the port that was free may be taken by the time Java binds it
+		port, err := freePort()
+		if err != nil {
+			return "", err
+		}
+		p, err := start(dir, java, "-Xmx768m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar",
+			"-inMemory", "-disableTelemetry", "-port", strconv.Itoa(port))
+		if err != nil {
+			return "", err
+		}
+		endpoint := "http://127.0.0.1:" + strconv.Itoa(port)
+		if err = p.await(endpoint, "X-Amzn-Requestid"); err == nil {
+			return endpoint, nil
+		}
+		p.stop()
+		failures = append(failures, err)
+	}
+	return "", errors.Join(failures...)
+}
+
+// find returns the folder that holds an engine: the one that the environment
+// names, else .engines/NAME beside the go.mod above the working folder.
+func find(env, name, file string) (string, error) {
+	if dir := os.Getenv(env); dir != "" {
+		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+			return "", fmt.Errorf("%s names %s, where there is no %s; run `make engines` and unset it, or correct it", env, dir, file)
+		}
+		return dir, nil
+	}
+	root, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			break
+		}
+		up := filepath.Dir(root)
+		if up == root {
+			return "", fmt.Errorf("the working folder is not within the module, so .engines was not found; set %s", env)
+		}
+		root = up
+	}
+	dir := filepath.Join(root, ".engines", name)
+	if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+		return "", fmt.Errorf("%s is missing; run `make engines`, or set %s to a folder that holds %s", dir, env, file)
+	}
+	return dir, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// watch runs the engine and kills it when standard input ends. The other end of
+// that pipe is held by this process alone, so the system closes it even where
+// nothing of ours can run any more: a panic, a test time-out, kill -9. An
+// interrupt from the terminal goes to the whole group; it is ignored here, for
+// it ends the test binary and with that the pipe. If the engine ends first, so
+// does the shell, and start's caller learns of it.
+const watch = `trap "" INT TERM HUP
+exec 3<&0
+"$@" </dev/null 3<&- & engine=$!
+{ cat; kill -9 $engine; } <&3 >/dev/null 2>&1 & watcher=$!
+wait $engine
+kill -9 $watcher`
+
+type process struct {
+	life   io.Closer // closing it ends the engine
+	exited chan struct{}
+	output tail
+}
+
+func start(dir, program string, args ...string) (*process, error) {
+	p := &process{exited: make(chan struct{})}
+	cmd := exec.Command("/bin/sh", append([]string{"-c", watch, "engine", program}, args...)...)
+	cmd.Dir = dir
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	life, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p.life = life
+	go func() {
+		cmd.Wait()
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+func (p *process) stop() {
+	p.life.Close()
+	<-p.exited
+}
+
+// await waits until the engine answers a request with the named header, which
+// shows that it is the engine and not another program on the same port.
+func (p *process) await(endpoint, header string) error {
+	client := &http.Client{Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
+	var last error
+	for end := time.Now().Add(startTime); time.Now().Before(end); {
+		resp, err := client.Get(endpoint)
+		if err == nil {
+			resp.Body.Close()
+			if resp.Header.Get(header) != "" {
+				return nil
+			}
+			err = fmt.Errorf("%s answered %s without the header %s", endpoint, resp.Status, header)
+		}
+		last = err
+		select {
+		case <-p.exited:
+			return fmt.Errorf("it ended at once:\n%s", p.output.String())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("no answer within %v: %w; it wrote:\n%s", startTime, last, p.output.String())
+}
+
+// tail keeps the last few kilobytes that an engine wrote.
+type tail struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text.Write(p)
+	if over := t.text.Len() - 8<<10; over > 0 {
+		t.text.Next(over)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
