@@ -1,0 +1,292 @@
+// Package plain holds the formats that people and ordinary tools read and
+// write: a JSON document, JSON lines and CSV.
+//
+// An answer has one object, or line, for each row: the row's time, under the
+// name "time", and the values it has, under their properties' names. Numbers
+// are the store's own digits.
+//
+//	{"items":[{"time":"2026-01-01T00:00:00.000Z","temperature":73.90}],"next_token":"…"}
+//
+//	{"time":"2026-01-01T00:00:00.000Z","temperature":73.90}
+//
+//	time,temperature
+//	2026-01-01T00:00:00.000Z,73.90
+//
+// # CSV
+//
+// CSV follows RFC 4180, with LF as the line's end. A value that a row does not
+// have is an empty cell, an empty string is a cell of two quotes.
+//
+// Spreadsheets take a cell that begins with = + - @, a tab or a carriage return
+// for a formula, and text comes from devices. Such text is therefore written
+// with an apostrophe before it, which spreadsheets understand as "this is
+// text"; so is text that looks as if that had been done to it, so that Reading
+// a CSV can undo it exactly. Numbers are never touched. The two JSON formats
+// carry all text as it is.
+package plain
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// TimeName is the name of a row's time in every format.
+const TimeName = "time"
+
+// Format is one of the package's formats. The zero value is JSON.
+type Format uint8
+
+// The formats.
+const (
+	JSON  Format = iota // one document with all rows
+	JSONL               // one JSON object a line
+	CSV
+)
+
+// Encoder writes rows of one query. It has no state, so one Encoder may serve
+// several answers at once.
+type Encoder struct {
+	format Format
+	names  []string // CSV: the properties
+	keys   [][]byte // JSON: `,"temperature":` of each property
+}
+
+// NewEncoder returns the Encoder of a query's properties. A property of the name
+// "time" is an error of CodeInvalid, for it could not be told from the row's.
+func NewEncoder(format Format, properties []string) (*Encoder, error) {
+	if slices.Contains(properties, TimeName) {
+		return nil, &hotreader.Error{Op: "encode", Code: hotreader.CodeInvalid,
+			Err: fmt.Errorf("the property %q has the name of the row's time; this format cannot carry it, TwinMaker's can", TimeName)}
+	}
+	e := &Encoder{format: format}
+	if format == CSV {
+		e.names = slices.Clone(properties)
+		return e, nil
+	}
+	for _, p := range properties {
+		e.keys = append(e.keys, append(appendJSON([]byte(","), []byte(p)), ':'))
+	}
+	return e, nil
+}
+
+// AppendHead appends what comes before the rows.
+func (e *Encoder) AppendHead(dst []byte) []byte {
+	switch e.format {
+	case JSON:
+		dst = append(dst, `{"items":[`...)
+	case CSV:
+		dst = append(dst, TimeName...)
+		for _, name := range e.names {
+			dst = appendCell(append(dst, ','), []byte(name))
+		}
+		dst = append(dst, '\n')
+	}
+	return dst
+}
+
+// AppendRow appends one row. first says that no row came before it.
+func (e *Encoder) AppendRow(dst []byte, row hotreader.Row, first bool) []byte {
+	if e.format == CSV {
+		return e.appendLine(dst, row)
+	}
+	if e.format == JSON && !first {
+		dst = append(dst, ',')
+	}
+	// A foreign peer's last entry may come without a time. The key stays, so
+	// that every item has it.
+	if row.Time.IsZero() {
+		dst = append(dst, `{"time":null`...)
+	} else {
+		dst = append(dst, `{"time":"`...)
+		dst = append(hotreader.AppendTime(dst, row.Time), '"')
+	}
+	for i, key := range e.keys {
+		if i == len(row.Values) {
+			break
+		}
+		v := row.Values[i]
+		switch v.Kind() {
+		case hotreader.Null:
+			continue
+		case hotreader.Bool:
+			dst = appendBool(append(dst, key...), v)
+		case hotreader.Number:
+			dst = append(append(dst, key...), v.Text()...)
+		case hotreader.String:
+			dst = appendJSON(append(dst, key...), v.Text())
+		}
+	}
+	dst = append(dst, '}')
+	if e.format == JSONL {
+		dst = append(dst, '\n')
+	}
+	return dst
+}
+
+func (e *Encoder) appendLine(dst []byte, row hotreader.Row) []byte {
+	if !row.Time.IsZero() {
+		dst = hotreader.AppendTime(dst, row.Time)
+	}
+	for i := range e.names {
+		dst = append(dst, ',')
+		if i >= len(row.Values) {
+			continue
+		}
+		v := row.Values[i]
+		switch v.Kind() {
+		case hotreader.Bool:
+			dst = appendBool(dst, v)
+		case hotreader.Number:
+			dst = append(dst, v.Text()...)
+		case hotreader.String:
+			dst = appendCell(dst, v.Text())
+		}
+	}
+	return append(dst, '\n')
+}
+
+// AppendTail appends what comes behind the rows. Only JSON has a place for
+// nextToken; "" leaves it out.
+func (e *Encoder) AppendTail(dst []byte, nextToken string) []byte {
+	if e.format != JSON {
+		return dst
+	}
+	dst = append(dst, ']')
+	if nextToken != "" {
+		dst = appendJSON(append(dst, `,"next_token":`...), []byte(nextToken))
+	}
+	return append(dst, "}\n"...)
+}
+
+// flushAt is how many bytes Write gathers before it writes them.
+const flushAt = 32 << 10
+
+// Write writes all rows to w and returns how many they were. An error of rows
+// ends it, with the rows before it written and, in JSON, the document left
+// open, so that it cannot be taken for a whole one.
+func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error]) (n int, err error) {
+	buf := e.AppendHead(make([]byte, 0, flushAt+4096))
+	for row, rowErr := range rows {
+		if rowErr != nil {
+			_, _ = w.Write(buf) // the read's failure is the one to tell
+			return n, rowErr
+		}
+		buf = e.AppendRow(buf, row, n == 0)
+		n++
+		if len(buf) >= flushAt {
+			if _, err := w.Write(buf); err != nil {
+				return n, err
+			}
+			buf = buf[:0]
+		}
+	}
+	_, err = w.Write(e.AppendTail(buf, ""))
+	return n, err
+}
+
+func appendBool(dst []byte, v hotreader.Value) []byte {
+	if v.Bool() {
+		return append(dst, "true"...)
+	}
+	return append(dst, "false"...)
+}
+
+const hex = "0123456789abcdef"
+
+// appendJSON appends text as a JSON string. Bytes that are not UTF-8, which no
+// Value should hold, become U+FFFD.
+func appendJSON(dst, text []byte) []byte {
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		size := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			r, size = utf8.DecodeRune(text[i:])
+			if r != utf8.RuneError || size > 1 {
+				i += size
+				continue
+			}
+		}
+		dst = append(dst, text[from:i]...)
+		switch {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c == '\n':
+			dst = append(dst, `\n`...)
+		case c == '\r':
+			dst = append(dst, `\r`...)
+		case c == '\t':
+			dst = append(dst, `\t`...)
+		case c < ' ':
+			dst = append(dst, `\u00`...)
+			dst = append(dst, hex[c>>4], hex[c&15])
+		default:
+			dst = append(dst, `\ufffd`...)
+		}
+		i += size
+		from = i
+	}
+	return append(append(dst, text[from:]...), '"')
+}
+
+// appendCell appends text as a CSV cell, quoted where it must be and guarded
+// where a spreadsheet would run it.
+func appendCell(dst, text []byte) []byte {
+	guard := runsAsFormula(text) && !hotreader.IsNumber(text)
+	if !guard && len(text) > 0 && !needsQuotes(text) {
+		return append(dst, text...)
+	}
+	dst = append(dst, '"')
+	if guard {
+		dst = append(dst, '\'')
+	}
+	for _, c := range text {
+		if c == '"' {
+			dst = append(dst, '"')
+		}
+		dst = append(dst, c)
+	}
+	return append(dst, '"')
+}
+
+func needsQuotes(text []byte) bool {
+	for _, c := range text {
+		if c == ',' || c == '"' || c < ' ' {
+			return true
+		}
+	}
+	return text[0] == ' ' || text[len(text)-1] == ' '
+}
+
+// runsAsFormula reports whether text begins as a formula, or as a guarded one.
+func runsAsFormula(text []byte) bool {
+	for _, c := range text {
+		switch c {
+		case '\'':
+			continue
+		case '=', '+', '-', '@', '\t', '\r':
+			return true
+		}
+		return false
+	}
+	return false
+}
+
+// unguard takes the apostrophe away that appendCell set.
+func unguard(cell string) string {
+	if len(cell) > 1 && cell[0] == '\'' && runsAsFormula([]byte(cell)) {
+		return cell[1:]
+	}
+	return cell
+}

@@ -1,0 +1,437 @@
+package plain_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/codec/plain"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	null = hotreader.Value{}
+	num  = func(s string) hotreader.Value { return hotreader.NumberValue([]byte(s)) }
+	str  = func(s string) hotreader.Value { return hotreader.StringValue([]byte(s)) }
+	yes  = hotreader.BoolValue(true)
+	no   = hotreader.BoolValue(false)
+)
+
+func at(t testing.TB, text string) time.Time {
+	t.Helper()
+	tm, err := hotreader.ParseTime([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tm
+}
+
+func all(rows []hotreader.Row, err error) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for _, row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(hotreader.Row{}, err)
+		}
+	}
+}
+
+func sample(t testing.TB) ([]string, []hotreader.Row) {
+	return []string{"temperature", "läuft", `say "x", y`}, []hotreader.Row{
+		{Time: at(t, "2026-01-01T00:00:00Z"), Values: []hotreader.Value{num("73.90"), yes, str("plain")}},
+		{Time: at(t, "2026-01-01T00:00:00.000001Z"), Values: []hotreader.Value{num("-12345678901234567890.123456789012345678"), null, str("a \"q\", b\r\nc\t\x01é😀")}},
+		{Time: at(t, "2026-01-01T01:00:00.5+01:00"), Values: []hotreader.Value{num("1E-7"), no, str("")}},
+		{Time: at(t, "2026-01-01T00:00:01Z"), Values: []hotreader.Value{null, null, str("=1+2")}},
+		{Time: at(t, "2026-01-01T00:00:02Z"), Values: []hotreader.Value{num("4"), null, null}},
+	}
+}
+
+func TestGoldenAnswers(t *testing.T) {
+	names, rows := sample(t)
+	for format, file := range map[plain.Format]string{plain.JSON: "rows.json", plain.JSONL: "rows.jsonl", plain.CSV: "rows.csv"} {
+		e, err := plain.NewEncoder(format, names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		if n, err := e.Write(&got, all(rows, nil)); n != len(rows) || err != nil {
+			t.Fatalf("%s: wrote %d rows, %v", file, n, err)
+		}
+		path := filepath.Join("testdata", file)
+		if *update {
+			if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s:\n got %q\nwant %q", file, got.Bytes(), want)
+		}
+	}
+}
+
+func TestJSONIsJSON(t *testing.T) {
+	names, rows := sample(t)
+	for _, n := range []int{0, 1, len(rows)} {
+		e, _ := plain.NewEncoder(plain.JSON, names)
+		b := e.AppendHead(nil)
+		for i, row := range rows[:n] {
+			b = e.AppendRow(b, row, i == 0)
+		}
+		b = e.AppendTail(b, `to"ken`)
+		var doc struct {
+			Items     []map[string]any
+			NextToken string `json:"next_token"`
+		}
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		if err := d.Decode(&doc); err != nil {
+			t.Fatalf("%v in %s", err, b)
+		}
+		if len(doc.Items) != n || doc.Items == nil || doc.NextToken != `to"ken` {
+			t.Errorf("%d rows came back as %s", n, b)
+		}
+		for i, item := range doc.Items {
+			for j, name := range names {
+				got, there := item[name]
+				v := rows[i].Values[j]
+				if there == v.IsNull() {
+					t.Errorf("row %d: %q is there: %v, but is %v", i, name, there, v)
+				}
+				if want := string(v.Text()); want != "" && fmt.Sprint(got) != want {
+					t.Errorf("row %d: %q is %v, not %s", i, name, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestEncoderMakesBadTextGood(t *testing.T) {
+	e, _ := plain.NewEncoder(plain.JSONL, []string{"p"})
+	got := e.AppendRow(nil, hotreader.Row{Time: at(t, "2026-01-01"), Values: []hotreader.Value{str("a\xffb")}}, true)
+	if want := `{"time":"2026-01-01T00:00:00.000Z","p":"a\ufffdb"}` + "\n"; string(got) != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestTimelessRow(t *testing.T) {
+	row := hotreader.Row{Values: []hotreader.Value{num("1")}}
+	e, _ := plain.NewEncoder(plain.JSONL, []string{"p"})
+	if got, want := string(e.AppendRow(nil, row, true)), `{"time":null,"p":1}`+"\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	e, _ = plain.NewEncoder(plain.CSV, []string{"p"})
+	if got, want := string(e.AppendRow(nil, row, true)), ",1\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestPropertyNamedTimeIsRefused(t *testing.T) {
+	for _, f := range []plain.Format{plain.JSON, plain.JSONL, plain.CSV} {
+		if _, err := plain.NewEncoder(f, []string{"a", "time"}); !errors.Is(err, hotreader.CodeInvalid) {
+			t.Errorf("format %d: %v", f, err)
+		}
+	}
+}
+
+func TestFailedReadLeavesJSONOpen(t *testing.T) {
+	names, rows := sample(t)
+	e, _ := plain.NewEncoder(plain.JSON, names)
+	var got bytes.Buffer
+	broken := &hotreader.Error{Code: hotreader.CodeStore}
+	n, err := e.Write(&got, all(rows[:2], broken))
+	if n != 2 || err != error(broken) {
+		t.Errorf("n %d, error %v", n, err)
+	}
+	if json.Valid(got.Bytes()) || !strings.Contains(got.String(), "73.90") {
+		t.Errorf("a broken read looks whole: %s", got.Bytes())
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestWriteStopsWhenNobodyReads(t *testing.T) {
+	e, _ := plain.NewEncoder(plain.JSONL, []string{"p"})
+	n, yielded := 0, 0
+	endless := func(yield func(hotreader.Row, error) bool) {
+		for yield(hotreader.Row{Time: time.Unix(int64(yielded), 0), Values: []hotreader.Value{yes}}, nil) {
+			yielded++
+		}
+	}
+	n, err := e.Write(failingWriter{}, endless)
+	if !errors.Is(err, io.ErrClosedPipe) || n == 0 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+func TestNoAllocationPerRow(t *testing.T) {
+	names, rows := sample(t)
+	for _, f := range []plain.Format{plain.JSON, plain.JSONL, plain.CSV} {
+		e, _ := plain.NewEncoder(f, names)
+		buf := make([]byte, 0, 64<<10)
+		if n := testing.AllocsPerRun(100, func() {
+			buf = buf[:0]
+			for i, row := range rows {
+				buf = e.AppendRow(buf, row, i == 0)
+			}
+		}); n != 0 {
+			t.Errorf("format %d: %v allocations", f, n)
+		}
+	}
+}
+
+func TestFormulasAreGuarded(t *testing.T) {
+	for text, want := range map[string]string{
+		"=1":       `"'=1"`,
+		"+1":       `"'+1"`,
+		"-1":       `-1`, // a number harms nobody
+		"-1+cmd":   `"'-1+cmd"`,
+		"@SUM":     `"'@SUM"`,
+		"\t=1":     "\"'\t=1\"",
+		"\rx":      "\"'\rx\"",
+		"'=1":      `"''=1"`,
+		"''=1":     `"'''=1"`,
+		"'quoted'": `'quoted'`,
+		"'":        `'`,
+		"a=1":      `a=1`,
+		" =1":      `" =1"`,
+	} {
+		e, _ := plain.NewEncoder(plain.CSV, []string{"p"})
+		got := e.AppendRow(nil, hotreader.Row{Values: []hotreader.Value{str(text)}}, true)
+		if want := "," + want + "\n"; string(got) != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// read decodes all of d, with the records' own copies.
+func read(d *plain.Decoder) (records []hotreader.Record, err error) {
+	for batch, err := range d.Batches() {
+		if err != nil {
+			return records, err
+		}
+		for _, r := range batch {
+			c := hotreader.Record{Time: r.Time}
+			for _, f := range r.Fields {
+				c.Fields = append(c.Fields, hotreader.Field{Name: f.Name, Value: f.Value.Clone()})
+			}
+			records = append(records, c)
+		}
+	}
+	return records, nil
+}
+
+func show(records []hotreader.Record) string {
+	var b strings.Builder
+	for _, r := range records {
+		b.Write(hotreader.AppendTime(nil, r.Time))
+		for _, f := range r.Fields {
+			fmt.Fprintf(&b, " %s=%s", f.Name, f.Value)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func TestImport(t *testing.T) {
+	const t1, t2 = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z"
+	for _, c := range []struct {
+		name, in string
+		jsonl    bool
+		o        plain.Options
+		want     string
+	}{
+		{name: "numbers keep their digits", in: "timestamp,a,b\n" + t1 + ",73.90,-1E+7\n", want: t1 + " a=73.90 b=-1E+7\n"},
+		{name: "rename", in: "timestamp,value\n" + t1 + ",1\n", o: plain.Options{Rename: map[string]string{"value": "temperature"}}, want: t1 + " temperature=1\n"},
+		{name: "leave out", in: "timestamp,a,\n" + t1 + ",1,2\n", o: plain.Options{Rename: map[string]string{"": ""}}, want: t1 + " a=1\n"},
+		{name: "other time column", in: "a,when\n1,2026-01-01 00:00\n", o: plain.Options{Time: "when"}, want: t1 + " a=1\n"},
+		{name: "time is understood", in: "time,a\n2026-01-01,1\n", want: t1 + " a=1\n"},
+		{name: "zone", in: "timestamp,a\n2026-01-01T01:00+01:00,1\n", want: t1 + " a=1\n"},
+		{name: "BOM and CRLF", in: "\xef\xbb\xbftimestamp,a\r\n" + t1 + ",1\r\n" + t2 + ",2\r\n", want: t1 + " a=1\n" + t2 + " a=2\n"},
+		{name: "quoted newline, quote and comma", in: "timestamp,a\n" + t1 + ",\"x\ny \"\"z\"\", w\"\n", want: t1 + ` a="x\ny \"z\", w"` + "\n"},
+		{name: "kinds", in: "timestamp,a,b,c,d,e,f\n" + t1 + ",true,FALSE,text, 5 ,007,+5\n", want: t1 + ` a=true b=false c="text" d=5 e="007" f="+5"` + "\n"},
+		{name: "absent", in: "timestamp,a,b,c,d,e,f,g\n" + t1 + ",,NaN,-Infinity,null, ,inf,1\n", want: t1 + " g=1\n"},
+		{name: "a line without values", in: "timestamp,a\n" + t1 + ",\n" + t2 + ",2\n\n", want: t2 + " a=2\n"},
+		{name: "guarded formula", in: "timestamp,a,b\n" + t1 + ",'=1+2,'it's'\n", want: t1 + ` a="=1+2" b="'it's'"` + "\n"},
+		{name: "semicolons", in: "timestamp;a\n" + t1 + ";1\n", o: plain.Options{Comma: ';'}, want: t1 + " a=1\n"},
+		{name: "no end of line", in: "timestamp,a\n" + t1 + ",1", want: t1 + " a=1\n"},
+		{name: "header alone", in: "timestamp,a\n", want: ""},
+
+		{name: "objects", jsonl: true, in: `{"timestamp":"` + t1 + `","a":73.90,"b":true,"c":"x","d":null,"e":12345678901234567890123}` + "\n", want: t1 + ` a=73.90 b=true c="x" e=12345678901234567890123` + "\n"},
+		{name: "text stays text", jsonl: true, in: `{"a":"5","timestamp":"` + t1 + `"}`, want: t1 + ` a="5"` + "\n"},
+		{name: "blank lines, CRLF, BOM", jsonl: true, in: "\xef\xbb\xbf" + `{"time":"` + t1 + `","a":1}` + "\r\n\r\n" + `{"a":2,"time":"` + t2 + `"}`, want: t1 + " a=1\n" + t2 + " a=2\n"},
+		{name: "leave a nested value out", jsonl: true, in: `{"timestamp":"` + t1 + `","meta":{"x":[1,{}]},"a":1}`, o: plain.Options{Rename: map[string]string{"meta": ""}}, want: t1 + " a=1\n"},
+		{name: "rename a key", jsonl: true, in: `{"timestamp":"` + t1 + `","value":1}`, o: plain.Options{Rename: map[string]string{"value": "temperature"}}, want: t1 + " temperature=1\n"},
+		{name: "time as a property", jsonl: true, in: `{"timestamp":"` + t1 + `","time":7}`, o: plain.Options{Time: "timestamp"}, want: t1 + " time=7\n"},
+		{name: "nothing", jsonl: true, in: "", want: ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := plain.NewCSV(strings.NewReader(c.in), c.o)
+			if c.jsonl {
+				d = plain.NewJSONL(strings.NewReader(c.in), c.o)
+			}
+			got, err := read(d)
+			if err != nil || show(got) != c.want {
+				t.Errorf("got %q, %v\nwant %q", show(got), err, c.want)
+			}
+		})
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	const t1 = "2026-01-01T00:00:00.000Z"
+	for _, c := range []struct {
+		name, in string
+		jsonl    bool
+		o        plain.Options
+		want     string // in the error
+		before   int    // records that come before it
+	}{
+		{name: "empty file", in: "", want: "the file is empty"},
+		{name: "BOM alone", in: "\xef\xbb\xbf", want: "the file is empty"},
+		{name: "UTF-16", in: "\xff\xfet\x00", want: "UTF-16"},
+		{name: "no time column", in: "a,b\n1,2\n", want: `line 1: no column is named "timestamp"`},
+		{name: "semicolons not announced", in: "timestamp;a\n", want: "separated by something other than a comma"},
+		{name: "two times", in: "timestamp,time\n", want: "say which holds the time"},
+		{name: "rename of nothing", in: "timestamp,a\n", o: plain.Options{Rename: map[string]string{"b": "c"}}, want: `no column is named "b"`},
+		{name: "column without a name", in: "timestamp,a,\n", want: "line 1: column 3 has no name"},
+		{name: "column twice", in: "timestamp,a,a\n", want: `two columns are named "a"`},
+		{name: "renamed onto another", in: "timestamp,a,b\n", o: plain.Options{Rename: map[string]string{"b": "a"}}, want: `two columns are named "a"`},
+		{name: "a long name", in: "timestamp," + strings.Repeat("x", 256) + "\n", want: "256 bytes"},
+		{name: "a thousand and one columns", in: "timestamp" + strings.Repeat(",x", 1001), want: "it names 1002 columns"},
+		{name: "too few cells", in: "timestamp,a,b\n" + t1 + ",1,2\n" + t1 + ",1\n", want: "line 3: it has 2 cells, the header has 3", before: 1},
+		{name: "too many cells", in: "timestamp,a\n" + t1 + ",1,2\n", want: "line 2: it has 3 cells, the header has 2"},
+		{name: "line numbers count quoted newlines", in: "timestamp,a\n" + t1 + ",\"x\n\ny\"\nwhen,1\n", want: "line 5: \"when\" is not a time", before: 1},
+		{name: "no time", in: "timestamp,a\n,1\n", want: `line 2: "" is not a time`},
+		{name: "open quote", in: "timestamp,a\n" + t1 + ",\"x\n", want: "line 2"},
+		{name: "stray quote", in: "timestamp,a\n" + t1 + ",x\"y\n", want: "line 2"},
+		{name: "not UTF-8", in: "timestamp,a\n" + t1 + ",\xff\n", want: "line 2: column 2 (\"a\") is not UTF-8"},
+		{name: "endless cell", in: "timestamp,a\n" + t1 + ",\"" + strings.Repeat("x", 3<<20), want: "is a quote left open?"},
+
+		{name: "not an object", jsonl: true, in: "[1]", want: "line 1: it is not a JSON object"},
+		{name: "not JSON", jsonl: true, in: `{"timestamp":"` + t1 + `","a":1}` + "\n\n{x}", want: "line 3: it is not a JSON object", before: 1},
+		{name: "cut", jsonl: true, in: `{"timestamp":"` + t1 + `","a":`, want: `line 1: "a" has no value`},
+		{name: "not closed", jsonl: true, in: `{"timestamp":"` + t1 + `","a":1`, want: "line 1"},
+		{name: "two objects", jsonl: true, in: `{"timestamp":"` + t1 + `","a":1}{}`, want: "more follows"},
+		{name: "nested", jsonl: true, in: `{"timestamp":"` + t1 + `","a":{"b":1}}`, want: `"a" is an object or array`},
+		{name: "no time", jsonl: true, in: `{"a":1}`, want: `no key is named "timestamp"`},
+		{name: "time is a number", jsonl: true, in: `{"timestamp":1386018900,"a":1}`, want: "must be a time as text"},
+		{name: "time is nonsense", jsonl: true, in: `{"timestamp":"x","a":1}`, want: "is not a time"},
+		{name: "two times", jsonl: true, in: `{"timestamp":"` + t1 + `","time":"` + t1 + `","a":1}`, want: "say which holds the time"},
+		{name: "time twice", jsonl: true, in: `{"timestamp":"` + t1 + `","timestamp":"` + t1 + `","a":1}`, want: "comes twice"},
+		{name: "key twice", jsonl: true, in: `{"timestamp":"` + t1 + `","a":1,"a":2}`, want: `"a" comes twice`},
+		{name: "key without a name", jsonl: true, in: `{"timestamp":"` + t1 + `","":1}`, want: "has no name"},
+		{name: "not UTF-8", jsonl: true, in: "{\"timestamp\":\"" + t1 + "\",\"a\":\"\xff\"}", want: "not UTF-8"},
+		{name: "a thousand and one keys", jsonl: true, in: manyKeys(), want: "more than 1000 values"},
+		{name: "endless line", jsonl: true, in: `{"a":"` + strings.Repeat("x", 3<<20), want: "line 1: it has more than"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := plain.NewCSV(strings.NewReader(c.in), c.o)
+			if c.jsonl {
+				d = plain.NewJSONL(strings.NewReader(c.in), c.o)
+			}
+			got, err := read(d)
+			if !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), c.want) || len(got) != c.before {
+				t.Errorf("%d records, then %v\nwant %d, then …%s…", len(got), err, c.before, c.want)
+			}
+		})
+	}
+}
+
+func manyKeys() string {
+	var b strings.Builder
+	b.WriteString(`{"timestamp":"2026-01-01"`)
+	for i := range 1001 {
+		fmt.Fprintf(&b, `,"p%d":1`, i)
+	}
+	return b.String() + "}"
+}
+
+func TestImportReportsAFailingFile(t *testing.T) {
+	in := io.MultiReader(strings.NewReader("timestamp,a\n2026-01-01,1\n"), failingReader{})
+	if got, err := read(plain.NewCSV(in, plain.Options{})); !errors.Is(err, io.ErrClosedPipe) || len(got) != 1 {
+		t.Errorf("CSV: %d records, %v", len(got), err)
+	}
+	if _, err := read(plain.NewJSONL(failingReader{}, plain.Options{})); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("JSON lines: %v", err)
+	}
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestBatches(t *testing.T) {
+	var in strings.Builder
+	in.WriteString("timestamp,a\n")
+	start := at(t, "2026-01-01")
+	for i := range 25 {
+		in.Write(hotreader.AppendTime(nil, start.Add(time.Duration(i)*time.Second)))
+		fmt.Fprintf(&in, ",%d\n", i)
+	}
+	d := plain.NewCSV(strings.NewReader(in.String()), plain.Options{Batch: 10})
+	var sizes []int
+	i := 0
+	for batch, err := range d.Batches() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, len(batch))
+		for _, r := range batch {
+			if got := string(r.Fields[0].Value.Text()); got != fmt.Sprint(i) || !r.Time.Equal(start.Add(time.Duration(i)*time.Second)) {
+				t.Errorf("record %d is %s at %v", i, got, r.Time)
+			}
+			i++
+		}
+	}
+	if fmt.Sprint(sizes) != "[10 10 5]" || d.Lines() != 26 {
+		t.Errorf("batches %v, %d lines", sizes, d.Lines())
+	}
+}
+
+func TestBatchesOfLargeValuesAreSmall(t *testing.T) {
+	line := `{"timestamp":"2026-01-01","a":"` + strings.Repeat("x", 300<<10) + "\"}\n"
+	n := 0
+	for batch, err := range plain.NewJSONL(strings.NewReader(strings.Repeat(line, 10)), plain.Options{}).Batches() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n += len(batch); len(batch) > 4 {
+			t.Errorf("a batch has %d records of 300 KB", len(batch))
+		}
+	}
+	if n != 10 {
+		t.Errorf("%d records", n)
+	}
+}
+
+// TestStoppedImportGoesOn: a caller may stop after a batch and range again.
+func TestStoppedImportGoesOn(t *testing.T) {
+	d := plain.NewCSV(strings.NewReader("time,a\n2026-01-01,1\n2026-01-02,2\n"), plain.Options{Batch: 1})
+	for range d.Batches() {
+		break
+	}
+	got, err := read(d)
+	if want := "2026-01-02T00:00:00.000Z a=2\n"; err != nil || show(got) != want {
+		t.Errorf("got %q, %v", show(got), err)
+	}
+}
