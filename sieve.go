@@ -80,7 +80,7 @@ func (s *Sieve) Keep(t time.Time, values []Value) bool {
 			return false
 		}
 	}
-	any := false
+	useful := false
 	s.buf = s.buf[:0]
 	for i := range s.types {
 		v := &values[i]
@@ -93,7 +93,7 @@ func (s *Sieve) Keep(t time.Time, values []Value) bool {
 		}
 		if s.types[i] == Untyped {
 			s.types[i] = kindType(v.kind)
-			any = true
+			useful = true
 			continue
 		}
 		var ok bool
@@ -102,9 +102,9 @@ func (s *Sieve) Keep(t time.Time, values []Value) bool {
 			s.skipped++
 			continue
 		}
-		any = true
+		useful = true
 	}
-	if !any {
+	if !useful {
 		return false
 	}
 	for i := range s.seen {

