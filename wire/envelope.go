@@ -1,0 +1,621 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// MaxEnvelope is how many bytes a request's body may have.
+const MaxEnvelope = 256 << 10
+
+// TargetLayer is the only layer that the read path addresses.
+const TargetLayer = "L3-Hot-Read"
+
+// What an Envelope's MessageType may be.
+const (
+	MessageQuery     = "query"
+	MessageLastEntry = "query_last_entry"
+)
+
+const (
+	maxTraceID   = 128
+	maxSource    = 64
+	maxNextToken = 17880
+)
+
+// Envelope is the body of POST /read.
+type Envelope struct {
+	SourceCloud string // "aws", "azure", "gcp", or what a foreign caller calls itself; may be empty
+	TargetLayer string // TargetLayer
+	MessageType string // MessageQuery or MessageLastEntry
+	Timestamp   string // when the caller asked, as it wrote it; informative
+	TraceID     string // up to 128 printable ASCII characters; may be empty
+	Payload     Payload
+}
+
+// Payload is the query in an Envelope.
+type Payload struct {
+	Device     string
+	Start, End time.Time // zero = open
+	Properties []string
+	Types      []hotreader.Type // of Properties, one by one; nil = none is declared
+	Order      hotreader.Order
+	Filters    []hotreader.Filter
+
+	// MaxResults counts points, over all properties. 0 = as many as the
+	// answer's budgets allow.
+	MaxResults    int
+	NextToken     string        // JSON answers only: where the last page ended
+	Interpolation time.Duration // step of linear interpolation, JSON answers only; 0 = none
+
+	// How a JSON answer names the entity; both or neither.
+	EntityID, ComponentName string
+}
+
+// NewEnvelope returns the request for q, made now. The limit, in rows, is sent
+// as points: rows × properties.
+func NewEnvelope(q hotreader.Query, sourceCloud, traceID string) *Envelope {
+	e := &Envelope{
+		SourceCloud: sourceCloud,
+		TargetLayer: TargetLayer,
+		MessageType: MessageQuery,
+		Timestamp:   string(hotreader.AppendTime(nil, time.Now())),
+		TraceID:     traceID,
+		Payload: Payload{Device: q.Device, Start: q.Start, End: q.End, Properties: q.Properties,
+			Types: q.Types, Order: q.Order, Filters: q.Filters},
+	}
+	if q.Last {
+		e.MessageType, e.Payload.Order = MessageLastEntry, hotreader.Ascending
+	} else if n := len(q.Properties); n > 0 && q.Limit > 0 && q.Limit <= math.MaxInt32/n {
+		e.Payload.MaxResults = q.Limit * n
+	}
+	return e
+}
+
+// Query returns what e asks for. Limit is MaxResults as whole rows, at least
+// one; who answers in pages of points instead sets it to zero and uses
+// MaxResults.
+func (e *Envelope) Query() (hotreader.Query, error) {
+	p := &e.Payload
+	q := hotreader.Query{Device: p.Device, Properties: p.Properties, Types: p.Types, Start: p.Start, End: p.End,
+		Order: p.Order, Filters: p.Filters, Last: e.MessageType == MessageLastEntry}
+	if q.Last {
+		q.Order = hotreader.Ascending
+	} else if p.MaxResults > 0 && len(p.Properties) > 0 {
+		q.Limit = max(p.MaxResults/len(p.Properties), 1)
+	}
+	return q, q.Check()
+}
+
+// The bounds that stand for an open range. The first is the zero time.Time; the
+// clock of time.Time goes on behind the last, but its text does not.
+var (
+	firstTime = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)
+)
+
+func appendBound(dst []byte, t, open time.Time) []byte {
+	switch {
+	case t.IsZero():
+		t = open
+	case t.Before(firstTime):
+		t = firstTime
+	case t.After(lastTime):
+		t = lastTime
+	}
+	dst = hotreader.AppendTime(append(dst, '"'), t)
+	return append(dst, '"')
+}
+
+// Append appends e as JSON.
+func (e *Envelope) Append(dst []byte) []byte {
+	p := &e.Payload
+	dst = appendString(append(dst, `{"source_cloud":`...), e.SourceCloud)
+	dst = appendString(append(dst, `,"target_layer":`...), e.TargetLayer)
+	dst = appendString(append(dst, `,"message_type":`...), e.MessageType)
+	dst = appendString(append(dst, `,"timestamp":`...), e.Timestamp)
+	dst = appendString(append(dst, `,"trace_id":`...), e.TraceID)
+	dst = appendString(append(dst, `,"payload":{"iot_device_id":`...), p.Device)
+	dst = appendBound(append(dst, `,"start_time":`...), p.Start, time.Time{})
+	dst = appendBound(append(dst, `,"end_time":`...), p.End, lastTime)
+	dst = append(dst, `,"selected_properties":[`...)
+	for i, name := range p.Properties {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, name)
+	}
+	dst = append(dst, ']')
+	dst = p.appendTypes(dst)
+	if e.MessageType != MessageLastEntry {
+		dst = appendString(append(dst, `,"order":`...), p.Order.String())
+	}
+	if p.MaxResults > 0 {
+		dst = strconv.AppendInt(append(dst, `,"max_results":`...), int64(p.MaxResults), 10)
+	}
+	if p.NextToken != "" {
+		dst = appendString(append(dst, `,"next_token":`...), p.NextToken)
+	}
+	for i, f := range p.Filters {
+		if i == 0 {
+			dst = append(dst, `,"filters":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = appendString(append(dst, `{"property_name":`...), f.Property)
+		dst = appendString(append(dst, `,"operator":`...), f.Op.String())
+		dst = append(appendValue(append(dst, `,"value":`...), f.Value), '}')
+		if i == len(p.Filters)-1 {
+			dst = append(dst, ']')
+		}
+	}
+	if p.Interpolation > 0 {
+		dst = append(dst, `,"interpolation":{"interpolation_type":"LINEAR","interval_in_seconds":`...)
+		dst = strconv.AppendInt(dst, int64(p.Interpolation/time.Second), 10)
+		dst = append(dst, '}')
+	}
+	if p.EntityID != "" {
+		dst = appendString(append(dst, `,"entity_id":`...), p.EntityID)
+	}
+	if p.ComponentName != "" {
+		dst = appendString(append(dst, `,"component_name":`...), p.ComponentName)
+	}
+	return append(dst, '}', '}')
+}
+
+func (p *Payload) appendTypes(dst []byte) []byte {
+	comma := false
+	for i, t := range p.Types {
+		if t == hotreader.Untyped || i >= len(p.Properties) {
+			continue
+		}
+		if comma {
+			dst = append(dst, ',')
+		} else {
+			dst = append(dst, `,"property_types":{`...)
+		}
+		comma = true
+		dst = appendString(append(appendString(dst, p.Properties[i]), ':'), t.String())
+	}
+	if comma {
+		dst = append(dst, '}')
+	}
+	return dst
+}
+
+func appendString(dst []byte, s string) []byte {
+	b, _ := json.Marshal(s) // a string always can be
+	return append(dst, b...)
+}
+
+func appendValue(dst []byte, v hotreader.Value) []byte {
+	switch v.Kind() {
+	case hotreader.Bool:
+		return strconv.AppendBool(dst, v.Bool())
+	case hotreader.Number:
+		return append(dst, v.Text()...)
+	case hotreader.String:
+		return appendString(dst, string(v.Text()))
+	}
+	return append(dst, "null"...)
+}
+
+// ParseEnvelope reads the body of POST /read. Keys it does not know are passed
+// over; of those it knows it reports all that is wrong, in one error of
+// CodeInvalid (CodeTooLarge if body is longer than MaxEnvelope).
+func ParseEnvelope(body []byte) (*Envelope, error) {
+	if len(body) > MaxEnvelope {
+		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeTooLarge,
+			Err: fmt.Errorf("the body has %d bytes, at most %d are allowed", len(body), MaxEnvelope)}
+	}
+	e := &Envelope{}
+	x := &reading{}
+	x.envelope(e, body)
+	if len(x.wrong) > 0 {
+		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeInvalid, Err: errors.New(strings.Join(x.wrong, "; "))}
+	}
+	if _, err := e.Query(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// reading collects what is wrong with an envelope.
+type reading struct{ wrong []string }
+
+func (x *reading) bad(format string, args ...any) {
+	const most = 20
+	if len(x.wrong) < most {
+		x.wrong = append(x.wrong, fmt.Sprintf(format, args...))
+	}
+}
+
+func (x *reading) envelope(e *Envelope, body []byte) {
+	body = bytes.TrimSpace(body)
+	switch {
+	case len(body) == 0:
+		x.bad("the body is empty; want a JSON object")
+		return
+	case !utf8.Valid(body):
+		x.bad("the body is not valid UTF-8")
+		return
+	case !json.Valid(body):
+		x.bad("the body is not JSON: %v", json.Unmarshal(body, new(any)))
+		return
+	}
+	var payload json.RawMessage
+	has := x.object("the body", body, func(key string, value json.RawMessage) {
+		switch key {
+		case "source_cloud":
+			e.SourceCloud = x.word(key, value, maxSource)
+		case "target_layer":
+			if e.TargetLayer = x.text(key, value); e.TargetLayer != TargetLayer && e.TargetLayer != "" {
+				x.bad("target_layer is %.40q; this is %s", e.TargetLayer, TargetLayer)
+			}
+		case "message_type":
+			e.MessageType = x.text(key, value)
+			if e.MessageType != MessageQuery && e.MessageType != MessageLastEntry && e.MessageType != "" {
+				x.bad("message_type is %.40q; want %s or %s", e.MessageType, MessageQuery, MessageLastEntry)
+			}
+		case "timestamp":
+			e.Timestamp = x.word(key, value, maxSource)
+		case "trace_id":
+			e.TraceID = x.word(key, value, maxTraceID)
+		case "payload":
+			payload = value
+		}
+	})
+	if has == nil {
+		return
+	}
+	for _, key := range []string{"target_layer", "message_type", "payload"} {
+		if !has[key] {
+			x.bad("%s is missing", key)
+		}
+	}
+	if payload != nil {
+		x.payload(&e.Payload, payload, e.MessageType == MessageLastEntry)
+	}
+}
+
+func (x *reading) payload(p *Payload, raw json.RawMessage, last bool) {
+	var types json.RawMessage
+	has := x.object("payload", raw, func(key string, value json.RawMessage) {
+		switch key {
+		case "iot_device_id":
+			p.Device = x.text(key, value)
+		case "start_time":
+			p.Start = x.time(key, value)
+		case "end_time":
+			p.End = x.end(key, value)
+		case "selected_properties":
+			p.Properties = x.names(key, value)
+		case "property_types":
+			types = value
+		case "order":
+			p.Order = x.order(key, value)
+		case "max_results":
+			p.MaxResults = x.count(key, value)
+		case "next_token":
+			if p.NextToken = x.text(key, value); len(p.NextToken) > maxNextToken {
+				x.bad("next_token has %d bytes, at most %d are allowed", len(p.NextToken), maxNextToken)
+			}
+		case "filters":
+			p.Filters = x.filters(key, value)
+		case "interpolation":
+			p.Interpolation = x.interpolation(key, value)
+		case "entity_id":
+			p.EntityID = x.text(key, value)
+		case "component_name":
+			p.ComponentName = x.text(key, value)
+		}
+	})
+	if has == nil {
+		return
+	}
+	need := []string{"iot_device_id", "start_time", "end_time", "selected_properties"}
+	if last {
+		need = []string{"iot_device_id", "selected_properties"}
+	}
+	for _, key := range need {
+		if !has[key] {
+			x.bad("%s is missing in the payload", key)
+		}
+	}
+	if (p.EntityID == "") != (p.ComponentName == "") {
+		x.bad("entity_id and component_name go together; one of them is missing")
+	}
+	if types != nil {
+		x.types(p, types)
+	}
+}
+
+// object calls visit with each member of the JSON object in raw and returns the
+// keys that were there; nil if raw is no object.
+func (x *reading) object(what string, raw json.RawMessage, visit func(key string, value json.RawMessage)) map[string]bool {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		x.bad("%s is %s; want an object", what, jsonKind(raw))
+		return nil
+	}
+	has := make(map[string]bool)
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			x.bad("%s is not JSON: %v", what, err)
+			return nil
+		}
+		key, _ := t.(string)
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			x.bad("%s is not JSON: %v", what, err)
+			return nil
+		}
+		if has[key] {
+			x.bad("%.60q stands twice in %s", key, what)
+			continue
+		}
+		has[key] = true
+		visit(key, value)
+	}
+	return has
+}
+
+func jsonKind(raw json.RawMessage) string {
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
+		return "nothing"
+	}
+	switch raw[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	return "a number"
+}
+
+func (x *reading) text(key string, raw json.RawMessage) string {
+	var s string
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		x.bad("%s is %s; want a string", key, jsonKind(raw))
+		return ""
+	}
+	if s == "" && key != "next_token" && key != "source_cloud" && key != "timestamp" && key != "trace_id" {
+		x.bad("%s is empty", key)
+	}
+	return s
+}
+
+// word reads a string that goes into logs and headers.
+func (x *reading) word(key string, raw json.RawMessage, most int) string {
+	s := x.text(key, raw)
+	if len(s) > most {
+		x.bad("%s has %d bytes, at most %d are allowed", key, len(s), most)
+		return ""
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			x.bad("%s has a character that is not printable ASCII, at byte %d", key, i+1)
+			return ""
+		}
+	}
+	return s
+}
+
+func (x *reading) time(key string, raw json.RawMessage) time.Time {
+	s := x.text(key, raw)
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := hotreader.ParseTime([]byte(s))
+	if err != nil {
+		x.bad("%s: %v", key, err)
+	}
+	return t
+}
+
+func (x *reading) end(key string, raw json.RawMessage) time.Time {
+	n := len(x.wrong)
+	t := x.time(key, raw)
+	switch {
+	case len(x.wrong) > n || t.Equal(lastTime):
+		return time.Time{}
+	case t.IsZero():
+		return t.Add(-1) // an end in the first instant is an end, not an open range
+	}
+	return t
+}
+
+func (x *reading) names(key string, raw json.RawMessage) []string {
+	list := x.list(key, raw, hotreader.MaxProperties)
+	names := make([]string, 0, len(list))
+	for i, item := range list {
+		names = append(names, x.text(fmt.Sprintf("%s[%d]", key, i), item))
+	}
+	if list != nil && len(list) == 0 {
+		x.bad("%s is empty; name at least one property", key)
+	}
+	return names
+}
+
+func (x *reading) list(key string, raw json.RawMessage, most int) []json.RawMessage {
+	var list []json.RawMessage
+	if raw[0] != '[' || json.Unmarshal(raw, &list) != nil {
+		x.bad("%s is %s; want a list", key, jsonKind(raw))
+		return nil
+	}
+	if len(list) > most {
+		x.bad("%s has %d entries, at most %d are allowed", key, len(list), most)
+		return nil
+	}
+	return list
+}
+
+func (x *reading) types(p *Payload, raw json.RawMessage) {
+	types := make([]hotreader.Type, len(p.Properties))
+	x.object("property_types", raw, func(name string, value json.RawMessage) {
+		for i, property := range p.Properties {
+			if property != name {
+				continue
+			}
+			word := x.text(fmt.Sprintf("property_types[%.60q]", name), value)
+			t, ok := hotreader.ParseType(word)
+			if !ok {
+				x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN or STRING", name, word)
+			}
+			types[i] = t
+			p.Types = types
+		}
+	})
+}
+
+func (x *reading) order(key string, raw json.RawMessage) hotreader.Order {
+	s := x.text(key, raw)
+	switch {
+	case strings.EqualFold(s, hotreader.Descending.String()):
+		return hotreader.Descending
+	case s != "" && !strings.EqualFold(s, hotreader.Ascending.String()):
+		x.bad("%s is %.40q; want ASCENDING or DESCENDING", key, s)
+	}
+	return hotreader.Ascending
+}
+
+// count reads a whole number of at least 1.
+func (x *reading) count(key string, raw json.RawMessage) int {
+	if !hotreader.IsNumber(raw) {
+		x.bad("%s is %s; want a whole number", key, jsonKind(raw))
+		return 0
+	}
+	v, _, ok := hotreader.Integer.Convert(hotreader.NumberValue(raw), nil)
+	if !ok {
+		x.bad("%s is %.40s; want a whole number from 1 to %d", key, raw, math.MaxInt32)
+		return 0
+	}
+	n, err := strconv.Atoi(string(v.Text()))
+	if err != nil || n < 1 {
+		x.bad("%s is %.40s; want at least 1, or leave it out", key, raw)
+		return 0
+	}
+	return n
+}
+
+func (x *reading) filters(key string, raw json.RawMessage) []hotreader.Filter {
+	var filters []hotreader.Filter
+	for i, item := range x.list(key, raw, hotreader.MaxFilters) {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		var f hotreader.Filter
+		has := x.object(at, item, func(key string, value json.RawMessage) {
+			switch key {
+			case "property_name", "propertyName":
+				f.Property = x.text(at+"."+key, value)
+			case "operator":
+				op, err := hotreader.ParseOp(x.text(at+"."+key, value))
+				if err != nil {
+					x.bad("%s: %v", at, err)
+				}
+				f.Op = op
+			case "value":
+				f.Value = x.value(at+"."+key, value)
+			}
+		})
+		if has == nil {
+			continue
+		}
+		if has["property_name"] == has["propertyName"] {
+			x.bad("%s needs property_name, once", at)
+		}
+		for _, key := range []string{"operator", "value"} {
+			if !has[key] {
+				x.bad("%s.%s is missing", at, key)
+			}
+		}
+		filters = append(filters, f)
+	}
+	return filters
+}
+
+// value reads a bare JSON value, or TwinMaker's object of one.
+func (x *reading) value(key string, raw json.RawMessage) hotreader.Value {
+	switch raw[0] {
+	case '"':
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			x.bad("%s is not a string", key)
+		}
+		return hotreader.StringValue([]byte(s))
+	case 't':
+		return hotreader.BoolValue(true)
+	case 'f':
+		return hotreader.BoolValue(false)
+	case '{':
+		return x.typedValue(key, raw)
+	}
+	if hotreader.IsNumber(raw) {
+		return hotreader.NumberValue(raw)
+	}
+	x.bad("%s is %s; want a number, a string or a boolean", key, jsonKind(raw))
+	return hotreader.Value{}
+}
+
+func (x *reading) typedValue(key string, raw json.RawMessage) hotreader.Value {
+	want := map[string]hotreader.Kind{"doubleValue": hotreader.Number, "integerValue": hotreader.Number,
+		"longValue": hotreader.Number, "booleanValue": hotreader.Bool, "stringValue": hotreader.String}
+	var v hotreader.Value
+	n := 0
+	has := x.object(key, raw, func(name string, value json.RawMessage) {
+		kind, ok := want[name]
+		switch {
+		case !ok || value[0] == 'n':
+		case value[0] == '{':
+			x.bad("%s.%s is an object; want a value", key, name)
+		default:
+			n++
+			if v = x.value(key+"."+name, value); v.Kind() != kind {
+				x.bad("%s.%s is %s; want a %s", key, name, jsonKind(value), kind)
+			}
+		}
+	})
+	if has != nil && n != 1 {
+		x.bad("%s has %d values; want one of doubleValue, integerValue, longValue, booleanValue, stringValue", key, n)
+	}
+	return v
+}
+
+// interpolation reads the step, in either spelling of its keys.
+func (x *reading) interpolation(key string, raw json.RawMessage) time.Duration {
+	var step int
+	kind := "LINEAR"
+	has := x.object(key, raw, func(name string, value json.RawMessage) {
+		switch name {
+		case "interpolation_type", "interpolationType":
+			kind = x.text(key+"."+name, value)
+		case "interval_in_seconds", "intervalInSeconds":
+			step = x.count(key+"."+name, value)
+		}
+	})
+	if has == nil {
+		return 0
+	}
+	if kind != "LINEAR" && kind != "" {
+		x.bad("%s of type %.40q is unknown; want LINEAR", key, kind)
+	}
+	if !has["interval_in_seconds"] && !has["intervalInSeconds"] {
+		x.bad("%s has no interval_in_seconds", key)
+	}
+	return time.Duration(step) * time.Second
+}

@@ -1,0 +1,236 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// ProblemType is the media type of a refusal, RFC 9457.
+const ProblemType = "application/problem+json"
+
+// maxDetail bounds a problem's detail, in bytes, both when it is made and when
+// a peer's is taken over.
+const maxDetail = 1000
+
+// Problem is an answer that is not rows.
+type Problem struct {
+	Status     int            // HTTP status
+	Code       hotreader.Code // stable; the same error on both sides
+	Title      string         // what the code means, always the same for a code
+	Detail     string         // what is wrong and what to do; nothing internal
+	TraceID    string         // where to look for the cause
+	RetryAfter time.Duration  // zero = not said; travels as the Retry-After header
+}
+
+// faults says what each code is over HTTP.
+var faults = [...]struct {
+	code   hotreader.Code
+	status int
+	title  string
+	open   bool // the cause is the caller's and is told to it
+}{
+	{hotreader.CodeInvalid, http.StatusBadRequest, "The request is not valid.", true},
+	{hotreader.CodeUnauthenticated, http.StatusUnauthorized, "The token is missing or wrong.", false},
+	{hotreader.CodeForbidden, http.StatusForbidden, "The token does not allow this.", false},
+	{hotreader.CodeNotFound, http.StatusNotFound, "There is nothing here to read from.", false},
+	{hotreader.CodeTooLarge, http.StatusRequestEntityTooLarge, "This is more than fits. Ask for less.", true},
+	{hotreader.CodeThrottled, http.StatusTooManyRequests, "Too many requests. Try again later.", false},
+	{hotreader.CodeOverloaded, http.StatusServiceUnavailable, "No capacity just now. Try again later.", false},
+	{hotreader.CodeUnavailable, http.StatusBadGateway, "The store is not reached. Try again.", false},
+	{hotreader.CodeDeadline, http.StatusGatewayTimeout, "The time for the query is used up. Ask for less.", false},
+	{hotreader.CodeCanceled, http.StatusServiceUnavailable, "The query was broken off.", false},
+	{hotreader.CodeStore, http.StatusBadGateway, "The store failed. Try again.", false},
+	{hotreader.CodeCorrupt, http.StatusBadGateway, "Stored or transferred data is damaged.", false},
+	{hotreader.CodeProtocol, http.StatusBadGateway, "The store answered something unexpected.", false},
+	{hotreader.CodeConfig, http.StatusInternalServerError, "The reader is set up wrongly.", false},
+	{hotreader.CodeInternal, http.StatusInternalServerError, "The reader failed.", false},
+}
+
+// StatusOf returns the HTTP status of code; 500 for one that is not known.
+func StatusOf(code hotreader.Code) int {
+	for _, f := range faults {
+		if f.code == code {
+			return f.status
+		}
+	}
+	return http.StatusInternalServerError
+}
+
+// CodeOfStatus returns what a status other than 2xx says where nothing else
+// does: the peer is not one of ours, or something in between answered. 408, 425
+// and 5xx may heal; other 4xx do not.
+func CodeOfStatus(status int) hotreader.Code {
+	switch status {
+	case http.StatusUnauthorized:
+		return hotreader.CodeUnauthenticated
+	case http.StatusForbidden:
+		return hotreader.CodeForbidden
+	case http.StatusNotFound, http.StatusGone:
+		return hotreader.CodeNotFound
+	case http.StatusRequestEntityTooLarge:
+		return hotreader.CodeTooLarge
+	case http.StatusTooManyRequests:
+		return hotreader.CodeThrottled
+	case http.StatusServiceUnavailable:
+		return hotreader.CodeOverloaded
+	case http.StatusRequestTimeout, http.StatusTooEarly:
+		return hotreader.CodeUnavailable
+	}
+	switch {
+	case status >= 500 && status <= 599:
+		return hotreader.CodeUnavailable
+	case status >= 400 && status <= 499:
+		return hotreader.CodeInvalid
+	}
+	return hotreader.CodeProtocol
+}
+
+// NewProblem returns the problem that tells a caller of err. Only what is the
+// caller's to change is told in words; of the rest it learns the code, and the
+// trace id by which the operator finds the cause.
+func NewProblem(err error, traceID string) *Problem {
+	p := &Problem{Code: hotreader.CodeOf(err), TraceID: traceID}
+	i := slices.IndexFunc(faults[:], func(f struct {
+		code   hotreader.Code
+		status int
+		title  string
+		open   bool
+	}) bool {
+		return f.code == p.Code
+	})
+	if i < 0 {
+		p.Code, i = hotreader.CodeInternal, len(faults)-1
+	}
+	p.Status, p.Title = faults[i].status, faults[i].title
+	if e, ok := errors.AsType[*hotreader.Error](err); ok {
+		p.RetryAfter = e.RetryAfter
+		if faults[i].open && e.Err != nil {
+			p.Detail = clip(e.Err.Error(), maxDetail)
+		}
+	}
+	if p.Detail == "" && p.Status >= 500 && traceID != "" {
+		p.Detail = "The operator finds the cause under trace id " + traceID + "."
+	}
+	return p
+}
+
+// clip cuts s to n bytes at most, at a character, and makes it valid UTF-8
+// without control characters.
+func clip(s string, n int) string {
+	if len(s) > n {
+		for n > 0 && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		s = s[:n]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}
+
+type problemJSON struct {
+	Type    string `json:"type"`
+	Title   string `json:"title"`
+	Status  int    `json:"status"`
+	Detail  string `json:"detail,omitempty"`
+	Code    string `json:"code"`
+	TraceID string `json:"trace_id,omitempty"`
+}
+
+// Append appends p as JSON.
+func (p *Problem) Append(dst []byte) []byte {
+	b, _ := json.Marshal(problemJSON{"about:blank", p.Title, p.Status, p.Detail, string(p.Code), p.TraceID}) // strings and a number always can be
+	return append(dst, b...)
+}
+
+// Write answers a request with p.
+func (p *Problem) Write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", ProblemType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Del("Content-Encoding")
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((p.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	body := p.Append(nil)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body) // the caller is gone; there is nobody to tell
+}
+
+// ParseProblem reads an answer of a status other than 2xx. Where body is no
+// problem of ours, the status alone decides. body may be cut.
+func ParseProblem(status int, header http.Header, body []byte) *Problem {
+	p := &Problem{Status: status, Code: CodeOfStatus(status), RetryAfter: ParseRetryAfter(header, time.Now())}
+	var j problemJSON
+	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	if (media == ProblemType || media == "application/json") && json.Unmarshal(body, &j) == nil {
+		if slices.Contains(hotreader.Codes(), hotreader.Code(j.Code)) {
+			p.Code = hotreader.Code(j.Code)
+		}
+		p.Title, p.Detail, p.TraceID = clip(j.Title, maxDetail), clip(j.Detail, maxDetail), clip(j.TraceID, maxTraceID)
+	}
+	return p
+}
+
+// Err returns p as the error of what op names.
+func (p *Problem) Err(op string) *hotreader.Error {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	if text == "" {
+		text = http.StatusText(p.Status)
+	}
+	if text == "" {
+		text = string(p.Code)
+	}
+	err := fmt.Errorf("status %d: %s", p.Status, text)
+	if p.TraceID != "" && !strings.Contains(text, p.TraceID) {
+		err = fmt.Errorf("status %d: %s (trace id %s)", p.Status, text, p.TraceID)
+	}
+	return &hotreader.Error{Op: op, Code: p.Code, Err: err, RetryAfter: p.RetryAfter}
+}
+
+// maxRetryAfter bounds what a peer may ask for, so that its nonsense does not
+// overflow.
+const maxRetryAfter = 24 * time.Hour
+
+// ParseRetryAfter reads the Retry-After header: seconds, or a date, which
+// counts from the Date header where there is one, because clocks differ, else
+// from now. Zero if it is missing, past or nonsense; a day at the most.
+func ParseRetryAfter(header http.Header, now time.Time) time.Duration {
+	text := strings.TrimSpace(header.Get("Retry-After"))
+	if text == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		if !(seconds > 0) {
+			return 0
+		}
+		return time.Duration(math.Min(seconds, maxRetryAfter.Seconds()) * float64(time.Second))
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = date
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter)
+}
