@@ -1,0 +1,305 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"hotreader"
+)
+
+// RetryOptions set up a Retry. The zero value is the contract's.
+type RetryOptions struct {
+	Retries int           // of one Read at the most; 0 = 3
+	Base    time.Duration // the wait before the first retry is up to this, then up to twice as long each time; 0 = 500 ms
+	MaxWait time.Duration // a peer that asks for more patience than this is given up; 0 = 30 s
+	Budget  *Budget       // shared by all Reads, and by several Retries if they are given the same; nil = one of its own
+}
+
+// Retry is a Reader that takes up a read where it broke off: behind the last
+// whole row, with what is left of the limit and with the types that the first
+// rows settled, so that no row comes twice and none is lost. A last-entry
+// answer, which is at most one value per property, is taken whole from one
+// attempt instead.
+//
+// It retries only what may heal (Code.Temporary, and the peer's own deadline
+// while the caller's still runs), waits with full jitter, honours RetryAfter,
+// gives up at once when the wait would pass the deadline, and draws on a budget
+// that all callers share. What it cannot heal ends in the last failure, with
+// the number of attempts; never in a short answer.
+//
+// It is a loop of its own because failsafe-go's retry policy runs functions
+// that return a value: it sleeps out a wait that cannot fit the deadline, and
+// its budget counts retries in flight, which a peer that fails fast never
+// fills, so a thousand callers would all be let through.
+type Retry struct {
+	reader hotreader.Reader
+	o      RetryOptions
+}
+
+// NewRetry returns a Retry around r.
+func NewRetry(r hotreader.Reader, o RetryOptions) *Retry {
+	if o.Retries == 0 {
+		o.Retries = 3
+	}
+	if o.Base == 0 {
+		o.Base = 500 * time.Millisecond
+	}
+	if o.MaxWait == 0 {
+		o.MaxWait = 30 * time.Second
+	}
+	if o.Budget == nil {
+		o.Budget = new(Budget)
+	}
+	return &Retry{r, o}
+}
+
+// Read implements hotreader.Reader.
+func (r *Retry) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		if err := q.Check(); err != nil {
+			yield(hotreader.Row{}, err)
+			return
+		}
+		r.o.Budget.deposit()
+		run := &run{ctx: ctx, query: q}
+		for rest, more := q, true; more; rest, more = run.rest() {
+			err := run.attempt(r.reader, rest, yield)
+			if err == nil {
+				return
+			}
+			if _, more = run.rest(); !more {
+				return // it broke behind the last row there can be
+			}
+			if err = r.pause(run, err); err != nil {
+				yield(hotreader.Row{}, err)
+				return
+			}
+		}
+	}
+}
+
+// run is the state of one Read over its attempts.
+type run struct {
+	ctx      context.Context
+	query    hotreader.Query
+	types    []hotreader.Type // inferred so far; nil until there is something to infer
+	attempts int
+	rows     int
+	last     time.Time // of the row yielded last
+	failure  error     // of the attempt before, for the deadline's message
+}
+
+// attempt yields what q answers. It returns nil if the answer is complete or
+// the caller has had enough.
+func (s *run) attempt(r hotreader.Reader, q hotreader.Query, yield func(hotreader.Row, error) bool) error {
+	s.attempts++
+	if q.Last {
+		var rows []hotreader.Row
+		for row, err := range r.Read(s.ctx, q) {
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row.Clone())
+		}
+		for _, row := range rows {
+			if !yield(row, nil) {
+				break
+			}
+		}
+		return nil
+	}
+	untyped := s.untyped()
+	for row, err := range r.Read(s.ctx, q) {
+		if err != nil {
+			return err
+		}
+		if s.rows > 0 && !s.behind(row.Time) {
+			return &hotreader.Error{Op: "retry", Code: hotreader.CodeProtocol,
+				Err: fmt.Errorf("after the row of %s came one of %s, which is not behind it", s.last.Format(time.RFC3339Nano), row.Time.Format(time.RFC3339Nano))}
+		}
+		if untyped > 0 {
+			untyped -= s.infer(row.Values)
+		}
+		s.rows++
+		s.last = row.Time
+		if !yield(row, nil) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *run) behind(t time.Time) bool {
+	if s.query.Order == hotreader.Descending {
+		return t.Before(s.last)
+	}
+	return t.After(s.last)
+}
+
+// untyped counts the properties whose type is still open.
+func (s *run) untyped() (n int) {
+	if s.types == nil {
+		s.types = make([]hotreader.Type, len(s.query.Properties))
+		copy(s.types, s.query.Types)
+	}
+	for _, t := range s.types {
+		if t == hotreader.Untyped {
+			n++
+		}
+	}
+	return n
+}
+
+// infer settles types from a row's values as hotreader.Sieve does, and returns
+// how many. (A Sieve itself would also convert each value again.)
+func (s *run) infer(values []hotreader.Value) (n int) {
+	for i := range min(len(values), len(s.types)) {
+		if s.types[i] != hotreader.Untyped {
+			continue
+		}
+		switch values[i].Kind() {
+		case hotreader.Bool:
+			s.types[i] = hotreader.Boolean
+		case hotreader.Number:
+			s.types[i] = hotreader.AnyNumber
+		case hotreader.String:
+			s.types[i] = hotreader.AnyString
+		default:
+			continue
+		}
+		n++
+	}
+	return n
+}
+
+// rest returns the query for what has not come yet, and whether there can be
+// anything.
+func (s *run) rest() (hotreader.Query, bool) {
+	q := s.query
+	if s.rows == 0 {
+		return q, true
+	}
+	if q.Limit > 0 {
+		if q.Limit -= s.rows; q.Limit <= 0 {
+			return q, false
+		}
+	}
+	q.Types = append([]hotreader.Type(nil), s.types...)
+	return q.Behind(s.last)
+}
+
+// pause waits before the next attempt. It returns the error to end with if
+// there is to be none.
+func (r *Retry) pause(s *run, err error) error {
+	code := hotreader.CodeOf(err)
+	if ctxErr := s.ctx.Err(); ctxErr != nil {
+		return s.over(ctxErr, err)
+	}
+	if !code.Temporary() && code != hotreader.CodeDeadline {
+		return err
+	}
+	s.failure = err
+	var after time.Duration
+	if e, ok := errors.AsType[*hotreader.Error](err); ok {
+		after = e.RetryAfter
+	}
+	// Full jitter, on top of what the peer asked for: those it sent away
+	// together must not come back together.
+	n := s.attempts - 1
+	wait := after + rand.N(r.o.Base<<min(n, 16))
+	switch deadline, ok := s.ctx.Deadline(); {
+	case n >= r.o.Retries:
+		return giveUp(err, "given up after %d attempts", s.attempts)
+	case ok && wait >= time.Until(deadline):
+		return giveUp(err, "given up after %d attempts: the next could begin in %s, behind the deadline", s.attempts, wait.Round(time.Millisecond))
+	case after > r.o.MaxWait:
+		return giveUp(err, "given up after %d attempts: asked to wait %s, at most %s are waited", s.attempts, after, r.o.MaxWait)
+	case !r.o.Budget.withdraw():
+		return giveUp(err, "given up after %d attempts: too many reads are being retried, the budget for retries is used up", s.attempts)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-s.ctx.Done():
+		return s.over(s.ctx.Err(), err)
+	}
+}
+
+// over is the error of a read whose context has ended.
+func (s *run) over(ctxErr, err error) error {
+	last := s.failure
+	if code := hotreader.CodeOf(err); code != hotreader.CodeDeadline && code != hotreader.CodeCanceled {
+		last = err
+	}
+	if last == nil {
+		return err // the context's own end, in the reader's words
+	}
+	code := hotreader.CodeCanceled
+	if errors.Is(ctxErr, context.DeadlineExceeded) {
+		code = hotreader.CodeDeadline
+	}
+	// Not wrapped: the failure's code must not show through.
+	return &hotreader.Error{Op: "retry", Code: code,
+		Err: fmt.Errorf("%w after %d attempts; the last failure: %v", ctxErr, s.attempts, last)}
+}
+
+// giveUp returns err with a reason behind its message.
+func giveUp(err error, format string, args ...any) error {
+	why := fmt.Sprintf(format, args...)
+	e, ok := errors.AsType[*hotreader.Error](err)
+	if !ok {
+		return &hotreader.Error{Op: "retry", Code: hotreader.CodeOf(err), Err: fmt.Errorf("%w (%s)", err, why)}
+	}
+	cause := e.Err
+	if cause == nil {
+		cause = e.Code
+	}
+	return &hotreader.Error{Op: e.Op, Code: e.Code, Err: fmt.Errorf("%w (%s)", cause, why), RetryAfter: e.RetryAfter}
+}
+
+// The budget's figures: retries are at most a fifth of the reads, plus one a
+// second, plus a reserve so that a function with one query a minute can still
+// retry it three times.
+const (
+	budgetShare   = 0.2
+	budgetASecond = 1.0
+	budgetMost    = 20.0
+)
+
+// Budget bounds the retries of all who share it, so that a sick peer is not
+// asked four times as often as a healthy one: each read adds a fifth of a retry
+// and each second adds one, up to twenty, which is also what it starts with.
+// The zero value is ready; it is safe for concurrent use.
+type Budget struct {
+	mu    sync.Mutex
+	spent float64   // below budgetMost
+	since time.Time // the seconds before this are accounted for
+}
+
+func (b *Budget) deposit() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent = max(b.spent-budgetShare, 0)
+}
+
+func (b *Budget) withdraw() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if !b.since.IsZero() {
+		b.spent = max(b.spent-now.Sub(b.since).Seconds()*budgetASecond, 0)
+	}
+	b.since = now
+	if b.spent+1 > budgetMost {
+		return false
+	}
+	b.spent++
+	return true
+}
