@@ -1,0 +1,336 @@
+package hotreader
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rooms says which packages of ours each package may import: data flows one
+// way, and the folders show it. "codec/*" stands for every package below codec;
+// "*" for all. A folder that is not named here is not allowed.
+var rooms = map[string][]string{
+	"":                       {},
+	"secret":                 {""},
+	"store/storetest":        {""},
+	"store/memstore":         {""},
+	"store/boltstore":        {""},
+	"store/awsdynamodb":      {""},
+	"store/all":              {"", "store/*"},
+	"wire":                   {""},
+	"codec/plain":            {""},
+	"codec/twinmaker":        {""},
+	"codec/pagetoken":        {""},
+	"remote":                 {"", "wire", "secret", "codec/twinmaker"},
+	"route":                  {""},
+	"config":                 {"", "route"},
+	"httpapi":                {"", "wire", "codec/*", "secret"},
+	"function/awslambda":     {"", "codec/*", "httpapi", "config", "wire"},
+	"cmd/hotreader":          {"*"},
+	"cmd/hotreader/internal": {"*"},
+	"cmd/hotreader-lambda":   {"*"},
+	"test":                   {"*"},
+	"scripts":                {},
+}
+
+// storeAll is for the command alone: it links every cloud.
+const storeAll = "store/all"
+
+// clouds are the modules of which a function may link only its own.
+var clouds = map[string]string{
+	"aws":    `^github\.com/aws/`,
+	"azure":  `^github\.com/(Azure|AzureAD)/`,
+	"google": `^(cloud\.google\.com|google\.golang\.org)/`,
+}
+
+// functionClouds names the one cloud that a function's program may link.
+var functionClouds = map[string]string{
+	"cmd/hotreader-lambda":   "aws",
+	"cmd/hotreader-azure":    "azure",
+	"cmd/hotreader-cloudrun": "google",
+}
+
+// testHelpers are the folders outside _test.go files that may import testing.
+var testHelpers = regexp.MustCompile(`^(store/storetest|test/.*)$`)
+
+// source is what the house rules look at in one folder.
+type source struct {
+	imports map[string][]string // import path -> the files that import it
+	comment bool
+	program bool
+}
+
+// sources parses every file that goes into a build, in any build configuration.
+// It reads the files itself: a test that asked the go command would be served
+// from the test cache after a violation, for the cache does not see through it.
+func sources(t *testing.T) map[string]*source {
+	t.Helper()
+	all := map[string]*source{}
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			name := d.Name()
+			if file != "." && (name[0] == '.' || name == "testdata" || file == "tools" || file == "bin" || file == "dist") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		folder := filepath.ToSlash(filepath.Dir(file))
+		if folder == "." {
+			folder = ""
+		}
+		s := all[folder]
+		if s == nil {
+			s = &source{imports: map[string][]string{}}
+			all[folder] = s
+		}
+		s.comment = s.comment || documented(parsed)
+		s.program = s.program || parsed.Name.Name == "main"
+		for _, i := range parsed.Imports {
+			p, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports[p] = append(s.imports[p], file)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 5 {
+		t.Fatalf("only %d folders found; does the test run at the module's root?", len(all))
+	}
+	return all
+}
+
+func documented(f *ast.File) bool { return f.Doc != nil && len(strings.TrimSpace(f.Doc.Text())) > 0 }
+
+const module = "hotreader"
+
+func ours(importPath string) (folder string, ok bool) {
+	if importPath == module {
+		return "", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+// room returns the entry of rooms that governs folder: its own, or that of the
+// nearest folder above it.
+func room(folder string) (string, bool) {
+	for f := folder; ; f = path.Dir(f) {
+		if f == "." || f == "/" {
+			return "", folder == ""
+		}
+		if _, ok := rooms[f]; ok {
+			return f, true
+		}
+	}
+}
+
+func allowed(rules []string, folder string) bool {
+	for _, rule := range rules {
+		if rule == folder || rule == "*" {
+			return true
+		}
+		if below, ok := strings.CutSuffix(rule, "*"); ok && strings.HasPrefix(folder, below) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestHouseImportsPointOneWay(t *testing.T) {
+	for folder, s := range sources(t) {
+		name, ok := room(folder)
+		if !ok {
+			t.Errorf("folder %q has no room in house_test.go: decide what it may import", folder)
+			continue
+		}
+		for p, files := range s.imports {
+			to, ok := ours(p)
+			switch {
+			case !ok:
+				if folder == "" && strings.Contains(strings.SplitN(p, "/", 2)[0], ".") {
+					t.Errorf("%s imports %s: the root package uses the standard library only", files[0], p)
+				}
+			case strings.HasPrefix(to, name+"/") && name != "":
+				// a package's own inner rooms
+			case to == storeAll && folder != "cmd/hotreader":
+				t.Errorf("%s imports %s, which links every cloud: only cmd/hotreader may", files[0], p)
+			case !allowed(rooms[name], to):
+				t.Errorf("%s imports %s, which points the wrong way", files[0], p)
+			}
+		}
+	}
+}
+
+func TestHousePackagesAreDescribed(t *testing.T) {
+	for folder, s := range sources(t) {
+		if !s.comment {
+			t.Errorf("no file of %q has a package comment", folder)
+		}
+	}
+}
+
+func TestHouseNoTestingInPrograms(t *testing.T) {
+	for folder, s := range sources(t) {
+		if testHelpers.MatchString(folder) {
+			continue
+		}
+		for p, files := range s.imports {
+			if p == "testing" || strings.HasPrefix(p, "testing/") {
+				t.Errorf("%s imports %s", files[0], p)
+			}
+			if to, ok := ours(p); ok && testHelpers.MatchString(to) {
+				t.Errorf("%s imports %s, which is for tests", files[0], p)
+			}
+		}
+	}
+}
+
+// reach returns every import path that folder's program links, ours followed.
+func reach(all map[string]*source, folder string, into map[string]string) {
+	s := all[folder]
+	if s == nil {
+		return
+	}
+	for p, files := range s.imports {
+		if _, seen := into[p]; seen {
+			continue
+		}
+		into[p] = files[0]
+		if to, ok := ours(p); ok {
+			reach(all, to, into)
+		}
+	}
+}
+
+func TestHouseFunctionsLinkTheirOwnCloudOnly(t *testing.T) {
+	all := sources(t)
+	for program, own := range functionClouds {
+		if _, err := os.Stat(program); err != nil {
+			continue // not every program is there yet; the next test counts those that are
+		}
+		links := map[string]string{}
+		reach(all, program, links)
+		for cloud, pattern := range clouds {
+			re := regexp.MustCompile(pattern)
+			found := ""
+			for p, file := range links {
+				if re.MatchString(p) {
+					found = file + " imports " + p
+				}
+			}
+			if cloud == own && found == "" {
+				t.Errorf("%s does not link %s at all: this test looks at the wrong thing", program, cloud)
+			}
+			if cloud != own && found != "" {
+				t.Errorf("%s links %s: %s", program, cloud, found)
+			}
+		}
+	}
+}
+
+func TestHouseEveryFunctionHasACloud(t *testing.T) {
+	for folder, s := range sources(t) {
+		if s.program && strings.HasPrefix(folder, "cmd/hotreader-") && functionClouds[folder] == "" {
+			t.Errorf("program %s is not in functionClouds", folder)
+		}
+	}
+}
+
+func TestHouseDependenciesHaveReasons(t *testing.T) {
+	doc, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := map[string]bool{}
+	for line := range strings.Lines(string(mod)) {
+		line = strings.TrimSpace(strings.TrimPrefix(line, "require "))
+		if m := regexp.MustCompile(`^(\S+\.\S+/\S+) v\S+$`).FindStringSubmatch(line); m != nil {
+			direct[m[1]] = true
+		}
+	}
+	if len(direct) == 0 {
+		t.Fatal("no direct dependency found in go.mod")
+	}
+	for _, p := range slices.Sorted(maps.Keys(direct)) {
+		if !strings.Contains(string(doc), "`"+p+"`") {
+			t.Errorf("docs/dependencies.md gives no reason for %s", p)
+		}
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(string(doc), -1) {
+		if !direct[m[1]] {
+			t.Errorf("docs/dependencies.md names %s, which go.mod does not require directly", m[1])
+		}
+	}
+}
+
+// pitfall matches a row of docs/pitfalls.md: the number, then the tests in
+// backquotes, each as folder: TestName.
+var (
+	pitfallRow  = regexp.MustCompile(`(?m)^\| (\d+) \|.*$`)
+	pitfallTest = regexp.MustCompile("`([a-z0-9/._-]*): (Test\\w+)`")
+)
+
+func TestHousePitfallsHaveTests(t *testing.T) {
+	doc, err := os.ReadFile("docs/pitfalls.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := pitfallRow.FindAllStringSubmatch(string(doc), -1)
+	if len(rows) == 0 {
+		t.Fatal("docs/pitfalls.md has no rows")
+	}
+	for _, row := range rows {
+		tests := pitfallTest.FindAllStringSubmatch(row[0], -1)
+		if len(tests) == 0 {
+			t.Errorf("pitfall %s names no test", row[1])
+		}
+		for _, m := range tests {
+			folder, name := m[1], m[2]
+			if folder == "" {
+				folder = "."
+			}
+			files, err := filepath.Glob(filepath.Join(filepath.FromSlash(folder), "*.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found = found || regexp.MustCompile(`(?m)^func `+name+`\(`).Match(text)
+			}
+			if !found {
+				t.Errorf("pitfall %s names %s in %s, which does not exist", row[1], name, folder)
+			}
+		}
+	}
+}
