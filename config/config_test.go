@@ -1,0 +1,248 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"testing"
+
+	"hotreader"
+)
+
+const (
+	token = "0123456789abcdef0123456789abcdef"
+	arn   = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:twin/token-AbCdEf"
+	api   = "https://api.example.com/prod"
+)
+
+func info(twin, l3, l4 string) string {
+	text, _ := json.Marshal(map[string]any{
+		"config":           map[string]string{"digital_twin_name": twin},
+		"config_providers": map[string]string{"layer_3_hot_provider": l3, "layer_4_provider": l4},
+	})
+	return string(text)
+}
+
+// local is a complete environment of a reader on the cloud of its storage.
+func local() map[string]string {
+	return map[string]string{
+		"_HANDLER": "hot-reader", "AWS_REGION": "eu-central-1",
+		"DIGITAL_TWIN_INFO":   info("factory", "aws", "aws"),
+		"DYNAMODB_TABLE_NAME": "factory-hot-iot-data",
+	}
+}
+
+func with(env map[string]string, pairs ...string) map[string]string {
+	env = maps.Clone(env)
+	for i := 0; i < len(pairs); i += 2 {
+		env[pairs[i]] = pairs[i+1]
+	}
+	return env
+}
+
+func load(env map[string]string) (*Function, error) {
+	return Lambda(func(name string) string { return env[name] })
+}
+
+func TestLambda(t *testing.T) {
+	remote := with(local(), "DIGITAL_TWIN_INFO", info("factory", "azure", "aws"),
+		"REMOTE_READER_URL", api, "INTER_CLOUD_TOKEN", token, "DYNAMODB_TABLE_NAME", "")
+	server := map[string]string{"_HANDLER": "hot-reader-api", "AWS_REGION": "eu-central-1",
+		"DYNAMODB_TABLE_NAME": "factory-hot-iot-data", "INTER_CLOUD_TOKEN": token + "," + strings.ToUpper(token)}
+	for _, c := range []struct {
+		name  string
+		env   map[string]string
+		check func(*Function) bool
+	}{
+		{"local", local(), func(f *Function) bool {
+			return f.Role == History && f.Twin == "factory" && f.L3 == AWS && f.L4 == AWS && !f.Remote &&
+				f.Table == "factory-hot-iot-data" && f.Token == nil && f.LogLevel == slog.LevelInfo && f.Items == Items{}
+		}},
+		{"last entry", with(local(), "_HANDLER", "hot-reader-last-entry"), func(f *Function) bool { return f.Role == LastEntry }},
+		{"local, even with a URL", with(local(), "REMOTE_READER_URL", api, "INTER_CLOUD_TOKEN", token), func(f *Function) bool {
+			return !f.Remote && f.Table != ""
+		}},
+		{"remote needs no table", remote, func(f *Function) bool {
+			return f.Remote && f.RemoteURL == api && f.L3 == Azure && f.L4 == AWS && f.Table == "" && f.Token.Current() == token
+		}},
+		{"token by name", with(remote, "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", arn), func(f *Function) bool {
+			return f.TokenSecret == arn && f.Token == nil
+		}},
+		{"google is gcp", with(remote, "DIGITAL_TWIN_INFO", info("factory", " Google ", "AWS")), func(f *Function) bool {
+			return f.L3 == GCP && f.L4 == AWS
+		}},
+		{"unknown keys", with(local(), "DIGITAL_TWIN_INFO", `{"config":{"digital_twin_name":"a","mode":"DEBUG"},"config_iot_devices":[{"id":1}],"config_providers":{"layer_1_provider":7}}`),
+			func(f *Function) bool { return f.Twin == "a" && f.L3 == "" }},
+		{"API without a twin", server, func(f *Function) bool {
+			_, previous := f.Token.Match(strings.ToUpper(token))
+			return f.Role == API && f.Twin == "" && previous
+		}},
+		{"API is local whatever the providers", with(server, "DIGITAL_TWIN_INFO", info("factory", "aws", "azure"), "REMOTE_READER_URL", "nonsense"), func(f *Function) bool {
+			return !f.Remote && f.RemoteURL == "" && f.L4 == Azure
+		}},
+		{"everything else", with(local(), "HOTREADER_DEVICE_KEY", "dev", "HOTREADER_TIME_KEY", "ts", "HOTREADER_TIME_FORMAT", "Epoch_MS",
+			"HOTREADER_RATE", "0.5", "HOTREADER_BURST", "7", "HOTREADER_LOG_LEVEL", "WARN"), func(f *Function) bool {
+			return f.Items == Items{"dev", "ts", "epoch_ms"} && f.Rate == 0.5 && f.Burst == 7 && f.LogLevel == slog.LevelWarn
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := load(c.env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.check(f) {
+				t.Errorf("got %+v", f)
+			}
+		})
+	}
+}
+
+func TestLambdaRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		env  []string // changes to local()
+		says []string
+	}{
+		{"handler missing", []string{"_HANDLER", ""}, []string{"_HANDLER: is not set", "hot-reader-last-entry"}},
+		{"handler mistyped", []string{"_HANDLER", "hot-reader-last-entyr"}, []string{`_HANDLER: "hot-reader-last-entyr"`, `did you mean "hot-reader-last-entry"?`}},
+		{"handler of another language", []string{"_HANDLER", "lambda_function.lambda_handler"}, []string{"_HANDLER", "want one of hot-reader, hot-reader-last-entry, hot-reader-api"}},
+		{"no twin", []string{"DIGITAL_TWIN_INFO", " "}, []string{"DIGITAL_TWIN_INFO: is not set", "digital_twin_name"}},
+		{"twin is null", []string{"DIGITAL_TWIN_INFO", "null"}, []string{"DIGITAL_TWIN_INFO: is null"}},
+		{"twin is an array", []string{"DIGITAL_TWIN_INFO", "[]"}, []string{"DIGITAL_TWIN_INFO: the whole is a JSON array"}},
+		{"twin is broken", []string{"DIGITAL_TWIN_INFO", `{"config":`}, []string{"DIGITAL_TWIN_INFO: is not JSON"}},
+		{"twin has a tail", []string{"DIGITAL_TWIN_INFO", info("a", "aws", "aws") + "x"}, []string{"DIGITAL_TWIN_INFO: is not JSON: more text follows"}},
+		{"twin name is a number", []string{"DIGITAL_TWIN_INFO", `{"config":{"digital_twin_name":5}}`}, []string{"config.digital_twin_name is a JSON number"}},
+		{"twin name missing", []string{"DIGITAL_TWIN_INFO", `{"config":{}}`}, []string{"config.digital_twin_name is missing"}},
+		{"twin name empty", []string{"DIGITAL_TWIN_INFO", info("", "aws", "aws")}, []string{"digital_twin_name is empty"}},
+		{"twin name begins wrong", []string{"DIGITAL_TWIN_INFO", info("9lives", "aws", "aws")}, []string{`begins with '9'`}},
+		{"twin name with a blank", []string{"DIGITAL_TWIN_INFO", info("my twin", "aws", "aws")}, []string{`character ' ' at place 3`}},
+		{"twin name with é", []string{"DIGITAL_TWIN_INFO", info("usiné", "aws", "aws")}, []string{`character 'é' at place 5`}},
+		{"twin name long", []string{"DIGITAL_TWIN_INFO", info(strings.Repeat("a", 22), "aws", "aws")}, []string{"22 characters, at most 21"}},
+		{"cloud mistyped", []string{"DIGITAL_TWIN_INFO", info("a", "asw", "azrue")}, []string{
+			`layer_3_hot_provider "asw" is no cloud; did you mean "aws"?`, `layer_4_provider "azrue" is no cloud; did you mean "azure"?`}},
+		{"cloud unheard of", []string{"DIGITAL_TWIN_INFO", info("a", "hetzner-cloud", "aws")}, []string{`"hetzner-cloud" is no cloud`, "want one of aws, azure, google, gcp"}},
+		{"two clouds without a URL", []string{"DIGITAL_TWIN_INFO", info("a", "gcp", "aws")}, []string{"REMOTE_READER_URL: is not set"}},
+		{"URL without providers", []string{"DIGITAL_TWIN_INFO", `{"config":{"digital_twin_name":"a"}}`, "REMOTE_READER_URL", api, "INTER_CLOUD_TOKEN", token},
+			[]string{"layer_3_hot_provider is missing", "layer_4_provider is missing"}},
+		{"URL without a token", []string{"DIGITAL_TWIN_INFO", info("a", "gcp", "aws"), "REMOTE_READER_URL", api}, []string{"INTER_CLOUD_TOKEN: is not set"}},
+		{"URL over http", []string{"DIGITAL_TWIN_INFO", info("a", "gcp", "aws"), "REMOTE_READER_URL", "http://api.example.com", "INTER_CLOUD_TOKEN", token}, []string{"want https"}},
+		{"two tokens", []string{"INTER_CLOUD_TOKEN", token, "INTER_CLOUD_TOKEN_SECRET", arn}, []string{"exactly one"}},
+		{"short token", []string{"INTER_CLOUD_TOKEN", "hunter2"}, []string{"INTER_CLOUD_TOKEN: token 1 has 7 bytes"}},
+		{"secret is no ARN", []string{"INTER_CLOUD_TOKEN_SECRET", "hunter2"}, []string{"INTER_CLOUD_TOKEN_SECRET: is not the ARN"}},
+		{"API without a token", []string{"_HANDLER", "hot-reader-api"}, []string{"INTER_CLOUD_TOKEN: is not set", "does not start without a token"}},
+		{"no table", []string{"DYNAMODB_TABLE_NAME", ""}, []string{"DYNAMODB_TABLE_NAME: is not set"}},
+		{"table is a URL", []string{"DYNAMODB_TABLE_NAME", "https://x"}, []string{`DYNAMODB_TABLE_NAME: has the character ':'`}},
+		{"table too short", []string{"DYNAMODB_TABLE_NAME", "ab"}, []string{"DYNAMODB_TABLE_NAME: is no table's name"}},
+		{"no region", []string{"AWS_REGION", ""}, []string{"AWS_REGION: is not set"}},
+		{"one attribute for both", []string{"HOTREADER_TIME_KEY", "device_id"}, []string{"HOTREADER_TIME_KEY", "want two attributes"}},
+		{"long attribute", []string{"HOTREADER_DEVICE_KEY", strings.Repeat("k", 256)}, []string{"HOTREADER_DEVICE_KEY: has 256 bytes"}},
+		{"time format", []string{"HOTREADER_TIME_FORMAT", "epoch_sm"}, []string{`did you mean "epoch_ms"?`}},
+		{"rate 0", []string{"HOTREADER_RATE", "0"}, []string{"HOTREADER_RATE"}},
+		{"rate NaN", []string{"HOTREADER_RATE", "NaN"}, []string{"HOTREADER_RATE"}},
+		{"rate infinite", []string{"HOTREADER_RATE", "Inf"}, []string{"HOTREADER_RATE"}},
+		{"burst", []string{"HOTREADER_BURST", "-1"}, []string{"HOTREADER_BURST"}},
+		{"log level", []string{"HOTREADER_LOG_LEVEL", "verbose"}, []string{"HOTREADER_LOG_LEVEL", "debug, info, warn, error"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := load(with(local(), c.env...))
+			if f != nil || hotreader.CodeOf(err) != hotreader.CodeConfig {
+				t.Fatalf("got %+v, %v", f, err)
+			}
+			for _, want := range c.says {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q\ndoes not say %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), token) {
+				t.Errorf("%q\ngives a secret away", err)
+			}
+		})
+	}
+}
+
+// All problems come at once, each on a line that begins with its variable.
+func TestAllProblemsTogether(t *testing.T) {
+	_, err := load(map[string]string{"HOTREADER_RATE": "fast", "HOTREADER_BURST": "x", "HOTREADER_LOG_LEVEL": "loud",
+		"_HANDLER": "hot-reader", "REMOTE_READER_URL": "http://x.example", "HOTREADER_TIME_FORMAT": "unix"})
+	lines := strings.Split(err.Error(), "\n")
+	want := []string{"environment of the Lambda function: ", "DIGITAL_TWIN_INFO: is not set",
+		"REMOTE_READER_URL: is http", "DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider is missing",
+		"DIGITAL_TWIN_INFO: config_providers.layer_4_provider is missing", "INTER_CLOUD_TOKEN: is not set",
+		"HOTREADER_TIME_FORMAT: ", "HOTREADER_RATE: ", "HOTREADER_BURST: ", "HOTREADER_LOG_LEVEL: ", "AWS_REGION: "}
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines, want %d:\n%v", len(lines), len(want), err)
+	}
+	for i := range want {
+		if !strings.HasPrefix(lines[i], want[i]) {
+			t.Errorf("line %d is %q, want %q…", i, lines[i], want[i])
+		}
+	}
+}
+
+// Lambda allows 4 KB for all variables; what the functions need stays far below
+// even with the longest names, for no device is in it.
+func TestPitfall17EnvironmentFits4KB(t *testing.T) {
+	env := with(local(),
+		"DIGITAL_TWIN_INFO", info(strings.Repeat("t", 21), "azure", "aws"),
+		"REMOTE_READER_URL", "https://"+strings.Repeat("h", 63)+".azurewebsites.net/api",
+		"INTER_CLOUD_TOKEN", strings.Repeat("0", 64)+","+strings.Repeat("1", 64),
+		"DYNAMODB_TABLE_NAME", strings.Repeat("t", 21)+"-hot-iot-data",
+		"HOTREADER_DEVICE_KEY", strings.Repeat("d", 255), "HOTREADER_TIME_KEY", strings.Repeat("t", 255),
+		"HOTREADER_TIME_FORMAT", "epoch_ms", "HOTREADER_RATE", "100000", "HOTREADER_BURST", "100000", "HOTREADER_LOG_LEVEL", "debug")
+	if _, err := load(env); err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for name, value := range env {
+		size += len(name) + len(value)
+	}
+	if size > 2048 {
+		t.Errorf("%d bytes, want at most 2048 so that users have room for theirs", size)
+	}
+}
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	f, err := load(with(local(), "INTER_CLOUD_TOKEN", token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{fmt.Sprint(f), fmt.Sprintf("%+v", f), fmt.Sprintf("%#v", f), fmt.Sprintf("%+v", *f)} {
+		if strings.Contains(text, token) {
+			t.Errorf("%q gives the token away", text)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"aws", "", 3}, {"", "aws", 3}, {"asw", "aws", 1}, {"azur", "azure", 1}, {"gogle", "google", 1}, {"kitten", "sitting", 3}} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func FuzzLambda(f *testing.F) {
+	f.Add("hot-reader", info("factory", "aws", "aws"), "", token, "table")
+	f.Add("hot-reader", info("factory", "gcp", "aws"), api, token, "")
+	f.Add("hot-reader-api", `{"config":{"digital_twin_name":null}}`, "https://u:p@h", "short", "a:b")
+	f.Fuzz(func(t *testing.T, handler, twin, url, secret, table string) {
+		fn, err := load(map[string]string{"_HANDLER": handler, "DIGITAL_TWIN_INFO": twin, "REMOTE_READER_URL": url,
+			"INTER_CLOUD_TOKEN": secret, "DYNAMODB_TABLE_NAME": table, "AWS_REGION": "eu-central-1"})
+		switch {
+		case err != nil && hotreader.CodeOf(err) != hotreader.CodeConfig:
+			t.Errorf("%v has the code %s", err, hotreader.CodeOf(err))
+		case err != nil:
+		case fn.Role == API && (fn.Token == nil || fn.Table == ""):
+			t.Errorf("an API without token or table: %+v", fn)
+		case fn.Remote && (fn.Token == nil || fn.RemoteURL == "" || fn.L3 == fn.L4):
+			t.Errorf("remote without need or means: %+v", fn)
+		case !fn.Remote && fn.Table == "":
+			t.Errorf("local without a table: %+v", fn)
+		}
+	})
+}
