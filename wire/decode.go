@@ -1,0 +1,646 @@
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// Decoder reads a stream of rows. It is not safe for concurrent use.
+type Decoder struct {
+	s *decoding // nil after Close
+}
+
+// decoding is what a Decoder keeps for the next one.
+type decoding struct {
+	r          *bufio.Reader
+	c          cursor
+	frame      []byte
+	n          int // columns
+	descending bool
+	began      bool
+	crc        uint32
+	rows, next int // of this frame
+	total      uint64
+	started    bool // a row came
+	last       time.Time
+	more       bool
+	err        error
+
+	base   time.Time
+	unit   int64
+	gaps   []int64
+	offset []int64 // nanoseconds from base
+	cols   []cells
+	values []hotreader.Value
+	m      []int64
+	starts []int64
+	nums   spans
+	strs   spans
+}
+
+// cells is a column of one frame.
+type cells struct {
+	kinds []byte
+	spans []span
+	text  []byte
+}
+
+type span struct{ from, to uint32 }
+
+// spans are the texts of one kind in a column, in order.
+type spans struct{ at []span }
+
+var decodings = sync.Pool{New: func() any { return &decoding{r: bufio.NewReaderSize(nil, 16<<10)} }}
+
+// NewDecoder returns a Decoder of the answer to q. Close must be called.
+func NewDecoder(r io.Reader, q hotreader.Query) *Decoder {
+	s := decodings.Get().(*decoding)
+	s.r.Reset(r)
+	s.c.p = packers.Get().(*packer)
+	n := len(q.Properties)
+	s.n, s.descending = n, q.Order == hotreader.Descending || q.Last
+	s.began, s.started, s.more, s.err = false, false, false, nil
+	s.rows, s.next, s.total, s.crc = 0, 0, 0, 0
+	if cap(s.cols) < n {
+		s.cols = append(s.cols[:cap(s.cols)], make([]cells, n-cap(s.cols))...)
+	}
+	s.cols = s.cols[:n]
+	s.values = slices.Grow(s.values[:0], n)[:n]
+	return &Decoder{s}
+}
+
+// Read returns the next row, valid until the next call, or what ended the
+// stream: io.EOF behind the end mark; the error that the peer sent; else an
+// *hotreader.Error of CodeUnavailable where the stream broke off without an end
+// mark, CodeCorrupt where it is damaged, CodeProtocol where it is something
+// else than was asked for.
+func (d *Decoder) Read() (hotreader.Row, error) {
+	s := d.s
+	for s.next == s.rows {
+		if s.err == nil {
+			s.readFrame()
+		}
+		if s.err != nil {
+			return hotreader.Row{}, s.err
+		}
+	}
+	i := s.next
+	s.next++
+	for k := range s.cols {
+		c := &s.cols[k]
+		switch kind := hotreader.Kind(c.kinds[i]); kind {
+		case hotreader.Null:
+			s.values[k] = hotreader.Value{}
+		case hotreader.Bool:
+			s.values[k] = hotreader.BoolValue(c.spans[i].to == 1)
+		case hotreader.Number:
+			at := c.spans[i]
+			s.values[k] = hotreader.NumberValue(c.text[at.from:at.to:at.to])
+		case hotreader.String:
+			at := c.spans[i]
+			s.values[k] = hotreader.StringValue(c.text[at.from:at.to:at.to])
+		}
+	}
+	t := s.base
+	if i > 0 {
+		t = t.Add(time.Duration(s.offset[i-1]))
+	}
+	return hotreader.Row{Time: t, Values: s.values}, nil
+}
+
+// More reports, behind io.EOF, whether the peer's budgets cut the answer short,
+// so that the rest is to be asked for behind the last row.
+func (d *Decoder) More() bool { return d.s.more }
+
+// Close releases the Decoder, and with it the last row. Its methods must not be
+// called any more. It does not close the reader.
+func (d *Decoder) Close() {
+	s := d.s
+	if s == nil {
+		return
+	}
+	d.s = nil
+	packers.Put(s.c.p)
+	s.c.p, s.c.b = nil, nil
+	s.r.Reset(nil)
+	clear(s.values)
+	const keep = 16 << 20
+	size := cap(s.frame) + cap(s.c.raw) + 8*(cap(s.gaps)+cap(s.offset)+cap(s.m)+cap(s.starts)+cap(s.nums.at)+cap(s.strs.at))
+	for _, c := range s.cols[:cap(s.cols)] {
+		size += cap(c.kinds) + 8*cap(c.spans) + cap(c.text)
+	}
+	if size <= keep {
+		decodings.Put(s)
+	}
+}
+
+func (s *decoding) fail(code hotreader.Code, format string, args ...any) {
+	s.err = &hotreader.Error{Op: "wire: decode", Code: code, Err: fmt.Errorf(format, args...)}
+}
+
+// broke says that the stream ended where it must not.
+func (s *decoding) broke(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		s.fail(hotreader.CodeUnavailable, "the answer broke off behind %d rows, without an end mark", s.total)
+		return
+	}
+	code := hotreader.CodeUnavailable
+	if c := hotreader.CodeOf(err); c != hotreader.CodeInternal {
+		code = c
+	}
+	s.fail(code, "the answer broke off behind %d rows: %w", s.total, err)
+}
+
+func (s *decoding) readHeader() {
+	var h [headerLen]byte
+	n, err := io.ReadFull(s.r, h[:])
+	switch {
+	case n > 0 && string(h[:min(n, len(magic))]) != magic[:min(n, len(magic))]:
+		s.fail(hotreader.CodeProtocol, "this is no row stream; it begins with %q", h[:n])
+		return
+	case err != nil:
+		s.broke(err)
+		return
+	case h[4] != Version:
+		s.fail(hotreader.CodeProtocol, "the stream has version %d; this side reads version %d", h[4], Version)
+		return
+	}
+	at := headerLen - 4
+	s.crc = crc32.Update(0, castagnoli, h[:at])
+	switch {
+	case s.crc != binary.LittleEndian.Uint32(h[at:]):
+		s.fail(hotreader.CodeCorrupt, "the header's checksum is wrong")
+	case h[5]&^flagDescending != 0:
+		s.fail(hotreader.CodeProtocol, "the header has unknown flags %#x", h[5])
+	case h[5]&flagDescending != 0 != s.descending:
+		s.fail(hotreader.CodeProtocol, "the rows come in the other order than was asked for")
+	case int(h[6]) != s.n:
+		s.fail(hotreader.CodeProtocol, "the rows have %d columns; %d were asked for", h[6], s.n)
+	}
+	s.began = true
+}
+
+func (s *decoding) readFrame() {
+	if !s.began {
+		if s.readHeader(); s.err != nil {
+			return
+		}
+	}
+	kind, ok := s.readBody()
+	if !ok {
+		return
+	}
+	s.c.b, s.c.bad = s.frame, ""
+	switch kind {
+	case frameRows:
+		s.readRows()
+		if s.c.bad == "" && len(s.c.b) > 0 {
+			s.c.fail("%d bytes are left over", len(s.c.b))
+		}
+	case frameEnd:
+		s.readEnd()
+	case frameError:
+		s.readError()
+	default:
+		s.fail(hotreader.CodeProtocol, "a frame of unknown type %q", kind)
+	}
+	if s.c.bad != "" {
+		s.rows, s.next = 0, 0
+		s.fail(hotreader.CodeCorrupt, "the frame behind %d rows is damaged: %s", s.total, s.c.bad)
+	}
+}
+
+// readBody reads a frame into s.frame and checks it.
+func (s *decoding) readBody() (kind byte, ok bool) {
+	var head [1 + binary.MaxVarintLen32]byte
+	n := 0
+	for n < 2 || head[n-1] >= 0x80 {
+		if n == len(head) {
+			s.fail(hotreader.CodeCorrupt, "the frame behind %d rows has a broken length", s.total)
+			return 0, false
+		}
+		b, err := s.r.ReadByte()
+		if err != nil {
+			s.broke(err)
+			return 0, false
+		}
+		head[n] = b
+		n++
+	}
+	size, _ := binary.Uvarint(head[1:n])
+	if size > maxFrameBytes {
+		s.fail(hotreader.CodeCorrupt, "the frame behind %d rows has %d bytes, at most %d are allowed", s.total, size, maxFrameBytes)
+		return 0, false
+	}
+	// The buffer grows as bytes come: a length alone costs nothing.
+	const step = 64 << 10
+	s.frame = s.frame[:0]
+	for want := int(size) + 4; len(s.frame) < want; {
+		at := len(s.frame)
+		k := min(want-at, max(step, at))
+		s.frame = slices.Grow(s.frame, k)[:at+k]
+		if _, err := io.ReadFull(s.r, s.frame[at:]); err != nil {
+			s.broke(err)
+			return 0, false
+		}
+	}
+	sum := binary.LittleEndian.Uint32(s.frame[size:])
+	s.frame = s.frame[:size]
+	s.crc = crc32.Update(crc32.Update(s.crc, castagnoli, head[:n]), castagnoli, s.frame)
+	if s.crc != sum {
+		s.fail(hotreader.CodeCorrupt, "the checksum of the frame behind %d rows is wrong", s.total)
+		return 0, false
+	}
+	return head[0], true
+}
+
+func (s *decoding) readEnd() {
+	c := &s.c
+	total := c.uvarint()
+	flags := c.byte()
+	if c.bad != "" {
+		return
+	}
+	if total != s.total {
+		s.fail(hotreader.CodeCorrupt, "%d rows came; the end mark says %d", s.total, total)
+		return
+	}
+	s.more = flags&flagMore != 0
+	if s.more && total == 0 {
+		s.fail(hotreader.CodeProtocol, "the peer says there is more, but sent nothing it is behind")
+		return
+	}
+	if _, err := s.r.ReadByte(); err == nil {
+		s.fail(hotreader.CodeProtocol, "bytes follow the end mark")
+		return
+	}
+	s.err = io.EOF
+}
+
+func (s *decoding) readError() {
+	c := &s.c
+	code := hotreader.Code(c.take(c.size("a code's length", 64)))
+	millis := c.size("a time to wait", int(maxRetryAfter/time.Millisecond))
+	text := clip(string(c.take(c.size("a message's length", 16<<10))), maxDetail)
+	if c.bad != "" {
+		return
+	}
+	if !slices.Contains(hotreader.Codes(), code) {
+		s.fail(hotreader.CodeProtocol, "the peer failed behind %d rows with the unknown code %.64q: %s", s.total, code, text)
+		return
+	}
+	s.fail(code, "the peer failed behind %d rows: %s", s.total, text)
+	s.err.(*hotreader.Error).RetryAfter = time.Duration(millis) * time.Millisecond
+}
+
+func (s *decoding) readRows() {
+	c := &s.c
+	n := c.size("the count of rows", min(MaxFrameRows, max(maxFrameCells/s.n, 1)))
+	if c.bad == "" && n == 0 {
+		c.fail("it has no rows")
+	}
+	s.readTimes(n)
+	text := 0
+	for i := range s.cols {
+		if c.bad != "" {
+			return
+		}
+		text += s.readColumn(&s.cols[i], n)
+		if text > maxFrameText {
+			c.fail("it has more than %d bytes of text", maxFrameText)
+		}
+	}
+	if c.bad != "" {
+		return
+	}
+	s.rows, s.next = n, 0
+	s.total += uint64(n)
+}
+
+const (
+	firstSecond = -62167219200 // 0000-01-01T00:00:00Z
+	lastSecond  = 253402300799 // 9999-12-31T23:59:59Z
+)
+
+func (s *decoding) readTimes(n int) {
+	c := &s.c
+	seconds, nanos := c.varint(), c.uvarint()
+	if c.bad != "" {
+		return
+	}
+	if seconds < firstSecond || seconds > lastSecond || nanos > 999_999_999 {
+		c.fail("its first time is out of range")
+		return
+	}
+	s.base = time.Unix(seconds, int64(nanos)).UTC()
+	behind := func(t, last time.Time) bool {
+		if s.descending {
+			return t.Before(last)
+		}
+		return t.After(last)
+	}
+	if s.started && !behind(s.base, s.last) {
+		c.fail("its first time does not come behind the last one")
+		return
+	}
+	s.started, s.last = true, s.base
+	s.offset = s.offset[:0]
+	if n == 1 {
+		return
+	}
+	const far = 1 << 62
+	unit := c.uvarint()
+	if c.bad == "" && (unit == 0 || unit > far) {
+		c.fail("its unit of time is out of range")
+	}
+	s.gaps = c.ints(s.gaps, n-1)
+	if c.bad != "" {
+		return
+	}
+	sum := int64(0)
+	for _, gap := range s.gaps {
+		if gap < 1 || uint64(gap) > far/unit || sum > far-gap*int64(unit) {
+			c.fail("its times are not in order, or too far apart")
+			return
+		}
+		sum += gap * int64(unit)
+		if s.descending {
+			s.offset = append(s.offset, -sum)
+		} else {
+			s.offset = append(s.offset, sum)
+		}
+	}
+	s.last = s.base.Add(time.Duration(s.offset[n-2]))
+	if u := s.last.Unix(); u < firstSecond || u > lastSecond {
+		c.fail("its last time is out of range")
+	}
+}
+
+// readColumn reads n cells and returns how many bytes of text they hold.
+func (s *decoding) readColumn(col *cells, n int) int {
+	c := &s.c
+	col.kinds = slices.Grow(col.kinds[:0], n)[:n]
+	col.spans = slices.Grow(col.spans[:0], n)[:n]
+	col.text = col.text[:0]
+	present := n
+	switch how := c.byte(); how {
+	case presentNone:
+		clear(col.kinds)
+		return 0
+	case presentAll:
+		for i := range col.kinds {
+			col.kinds[i] = 1
+		}
+	case presentMap:
+		bits := c.block((n + 7) / 8)
+		if c.bad != "" {
+			return 0
+		}
+		present = 0
+		for i := range col.kinds {
+			col.kinds[i] = bits[i/8] >> (i % 8) & 1
+			present += int(col.kinds[i])
+		}
+		if n%8 != 0 && bits[n/8]>>(n%8) != 0 || present == 0 || present == n {
+			c.fail("a column's map of what is present is wrong")
+			return 0
+		}
+	default:
+		c.fail("a column is present in the unknown way %d", how)
+	}
+	counts := s.readKinds(col, present)
+	s.nums.at, s.strs.at = s.nums.at[:0], s.strs.at[:0]
+	if k := counts[hotreader.Bool]; k > 0 && c.bad == "" {
+		bits := c.block((k + 7) / 8)
+		if c.bad == "" {
+			if k%8 != 0 && bits[k/8]>>(k%8) != 0 {
+				c.fail("bits are left over behind booleans")
+			}
+			col.text = append(col.text, bits...) // the next block takes its place
+		}
+	}
+	nbools := len(col.text)
+	if k := counts[hotreader.Number]; k > 0 && c.bad == "" {
+		s.readNumbers(col, k)
+	}
+	if k := counts[hotreader.String]; k > 0 && c.bad == "" {
+		s.strs.at = s.readTexts(col, s.strs.at, k)
+		if c.bad == "" {
+			for _, at := range s.strs.at {
+				if !utf8.Valid(col.text[at.from:at.to]) {
+					c.fail("a string is not valid UTF-8")
+					break
+				}
+			}
+		}
+	}
+	if c.bad != "" {
+		return 0
+	}
+	bools := col.text[:nbools]
+	b, m, t := 0, 0, 0
+	for i, kind := range col.kinds {
+		switch hotreader.Kind(kind) {
+		case hotreader.Bool:
+			col.spans[i].to = uint32(bools[b/8] >> (b % 8) & 1)
+			b++
+		case hotreader.Number:
+			col.spans[i] = s.nums.at[m]
+			m++
+		case hotreader.String:
+			col.spans[i] = s.strs.at[t]
+			t++
+		}
+	}
+	return len(col.text)
+}
+
+// readKinds sets the kinds of those cells that are present, and counts them.
+func (s *decoding) readKinds(col *cells, present int) (counts [4]int) {
+	c := &s.c
+	only := c.byte()
+	if c.bad != "" {
+		return counts
+	}
+	switch {
+	case only >= byte(hotreader.Bool) && only <= byte(hotreader.String):
+		counts[only] = present
+		for i := range col.kinds {
+			col.kinds[i] *= only
+		}
+	case only == kindsMixed:
+		kinds := c.block(present)
+		if c.bad != "" {
+			return counts
+		}
+		k := 0
+		for i := range col.kinds {
+			if col.kinds[i] == 0 {
+				continue
+			}
+			kind := kinds[k]
+			k++
+			if kind < byte(hotreader.Bool) || kind > byte(hotreader.String) {
+				c.fail("a value of unknown kind %d", kind)
+				return counts
+			}
+			col.kinds[i] = kind
+			counts[kind]++
+		}
+	default:
+		c.fail("a column of unknown kind %d", only)
+	}
+	return counts
+}
+
+// readTexts reads n texts into col.text and appends where they are to at.
+func (s *decoding) readTexts(col *cells, at []span, n int) []span {
+	c := &s.c
+	if how := c.byte(); how != 0 {
+		c.fail("texts in the unknown way %d", how)
+	}
+	s.starts = c.ints(s.starts, n)
+	if c.bad != "" {
+		return at
+	}
+	size := int64(0)
+	for _, length := range s.starts {
+		if length < 0 || length > MaxRowBytes {
+			c.fail("a text has %d bytes, at most %d are allowed", length, MaxRowBytes)
+			return at
+		}
+		size += length
+	}
+	from := len(col.text)
+	if int64(from)+size > maxFrameText {
+		c.fail("it has more than %d bytes of text", maxFrameText)
+		return at
+	}
+	col.text = append(col.text, c.block(int(size))...)
+	for _, length := range s.starts {
+		at = append(at, span{uint32(from), uint32(from + int(length))})
+		from += int(length)
+	}
+	return at
+}
+
+func (s *decoding) readNumbers(col *cells, n int) {
+	c := &s.c
+	switch how := c.byte(); how {
+	case numbersText:
+		s.nums.at = s.readTexts(col, s.nums.at, n)
+		s.checkNumbers(col, s.nums.at)
+		return
+	case numbersScaled:
+	default:
+		c.fail("numbers in the unknown way %d", how)
+	}
+	scale, least := int(c.byte()), int(c.byte())
+	if c.bad == "" && (scale > maxScale || least > scale) {
+		c.fail("numbers of %d to %d decimals", least, scale)
+	}
+	s.m = c.ints(s.m, n)
+	corrections := c.size("the count of corrections", n)
+	if c.bad != "" {
+		return
+	}
+	if corrections == 0 {
+		for _, m := range s.m {
+			from := len(col.text)
+			col.text = appendDigits(col.text, m, scale, least)
+			s.nums.at = append(s.nums.at, span{uint32(from), uint32(len(col.text))})
+		}
+		return
+	}
+	s.readCorrected(col, n, scale, least, corrections)
+}
+
+func (s *decoding) readCorrected(col *cells, n, scale, least, corrections int) {
+	c := &s.c
+	pairs := c.block(c.size("the length of corrections", corrections*(binary.MaxVarintLen16+binary.MaxVarintLen16)))
+	if c.bad != "" {
+		return
+	}
+	from := len(col.text)
+	col.text = append(col.text, pairs...) // the texts, which come behind, unpack over them
+	in := cursor{b: col.text[from:]}
+	// First the scaled ones, with room for where the texts will be.
+	texts := 0
+	next := -1
+	left := corrections
+	advance := func() {
+		if left > 0 {
+			left--
+			next += in.size("a gap", n) + 1
+		} else {
+			next = n
+		}
+	}
+	advance()
+	for i := 0; i < n && in.bad == ""; i++ {
+		from := len(col.text)
+		if i == next {
+			steps := in.varint()
+			switch {
+			case steps == 0:
+				s.nums.at = append(s.nums.at, span{1, 0}) // a text, later
+				texts++
+				advance()
+				continue
+			case steps > maxSteps || steps < -maxSteps || s.m[i] == 0 || s.m[i] > maxExact || s.m[i] < -maxExact:
+				in.fail("a correction is out of range")
+				continue
+			}
+			advance()
+			col.text = appendStepped(col.text, s.m[i], scale, steps)
+		} else {
+			col.text = appendDigits(col.text, s.m[i], scale, least)
+		}
+		s.nums.at = append(s.nums.at, span{uint32(from), uint32(len(col.text))})
+	}
+	if in.bad == "" && (left > 0 || next != n || len(in.b) > 0) {
+		in.fail("corrections are left over")
+	}
+	if in.bad != "" {
+		c.fail("%s", in.bad)
+		return
+	}
+	if texts == 0 {
+		return
+	}
+	s.strs.at = s.readTexts(col, s.strs.at[:0], texts)
+	s.checkNumbers(col, s.strs.at)
+	if c.bad != "" {
+		return
+	}
+	k := 0
+	for i := range s.nums.at {
+		if at := &s.nums.at[i]; at.from > at.to {
+			*at = s.strs.at[k]
+			k++
+		}
+	}
+	s.strs.at = s.strs.at[:0]
+}
+
+func (s *decoding) checkNumbers(col *cells, at []span) {
+	if s.c.bad != "" {
+		return
+	}
+	for _, a := range at {
+		if !hotreader.IsNumber(col.text[a.from:a.to]) {
+			s.c.fail("what should be a number is %.40q", col.text[a.from:a.to])
+			return
+		}
+	}
+}

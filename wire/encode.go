@@ -1,0 +1,370 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// Encoder writes rows as a stream. Each frame is one Write, so that a writer
+// that flushes after each has the rows on the way. It is not safe for
+// concurrent use.
+type Encoder struct {
+	w io.Writer
+	s *encoding // nil after Close
+}
+
+// encoding is what an Encoder keeps for the next one.
+type encoding struct {
+	p          *packer
+	ints       intWriter
+	cols       []column
+	seconds    []int64 // of each row's time, since 1970
+	nanos      []int64
+	gaps       []int64
+	out        []byte
+	frame      []byte
+	descending bool
+	began      bool
+	crc        uint32
+	limit      int // rows of this frame
+	most       int // rows of any frame
+	text       int // bytes of text in this frame
+	total      uint64
+	last       time.Time // of the last row
+	err        error
+}
+
+// column collects one property's values for one frame.
+type column struct {
+	kinds   []byte
+	nums    numbers
+	text    []byte
+	lengths []int64
+	bools   []byte
+	nbools  int
+}
+
+var encodings = sync.Pool{New: func() any { return new(encoding) }}
+
+// NewEncoder returns an Encoder of the answer to q. Nothing is written before
+// the first frame is full or Flush, End or Fail is called. Close must be
+// called.
+func NewEncoder(w io.Writer, q hotreader.Query) *Encoder {
+	s := encodings.Get().(*encoding)
+	n := len(q.Properties)
+	if cap(s.cols) < n {
+		s.cols = append(s.cols[:cap(s.cols)], make([]column, n-cap(s.cols))...)
+	}
+	s.cols = s.cols[:n]
+	s.p = packers.Get().(*packer)
+	s.descending = q.Order == hotreader.Descending || q.Last
+	s.began, s.crc, s.total, s.err = false, 0, 0, nil
+	s.limit = firstRows
+	s.most = min(MaxFrameRows, max(maxFrameCells/max(n, 1), 1))
+	s.reset()
+	if n < 1 || n > hotreader.MaxProperties {
+		s.err = &hotreader.Error{Op: "wire: encode", Code: hotreader.CodeInternal, Err: fmt.Errorf("%d columns", n)}
+	}
+	return &Encoder{w, s}
+}
+
+func (s *encoding) reset() {
+	s.seconds, s.nanos, s.text = s.seconds[:0], s.nanos[:0], 0
+	for i := range s.cols {
+		c := &s.cols[i]
+		c.kinds, c.text, c.lengths, c.bools, c.nbools = c.kinds[:0], c.text[:0], c.lengths[:0], c.bools[:0], 0
+		c.nums.reset()
+	}
+}
+
+// Row adds a row of the query's properties, behind the last one in the query's
+// order. It copies what it keeps. An error is an *hotreader.Error: of the
+// writer, CodeTooLarge for a row of more than MaxRowBytes, or CodeInternal for
+// one that breaks the rules of hotreader.Row.
+func (e *Encoder) Row(row hotreader.Row) error {
+	s := e.s
+	if s.err != nil {
+		return s.err
+	}
+	if err := s.check(row); err != nil {
+		s.err = err
+		return err
+	}
+	n := len(s.seconds)
+	if n > 0 && (n >= s.limit || s.text >= softFrameText || farApart(s.seconds[0], row.Time.Unix())) {
+		if err := e.Flush(); err != nil {
+			return err
+		}
+		s.limit = min(s.limit*4, s.most)
+	}
+	s.seconds = append(s.seconds, row.Time.Unix())
+	s.nanos = append(s.nanos, int64(row.Time.Nanosecond()))
+	s.total++
+	s.last = row.Time
+	for i, v := range row.Values {
+		c := &s.cols[i]
+		c.kinds = append(c.kinds, byte(v.Kind()))
+		text := v.Text()
+		s.text += len(text)
+		switch v.Kind() {
+		case hotreader.Number:
+			if !c.nums.add(text) {
+				s.err = broken("%.40q in column %d is no number", text, i+1)
+				return s.err
+			}
+		case hotreader.String:
+			if !utf8.Valid(text) {
+				s.err = broken("a string in column %d is not valid UTF-8", i+1)
+				return s.err
+			}
+			c.text = append(c.text, text...)
+			c.lengths = append(c.lengths, int64(len(text)))
+		case hotreader.Bool:
+			if c.nbools%8 == 0 {
+				c.bools = append(c.bools, 0)
+			}
+			if v.Bool() {
+				c.bools[c.nbools/8] |= 1 << (c.nbools % 8)
+			}
+			c.nbools++
+		}
+	}
+	return nil
+}
+
+func broken(format string, args ...any) error {
+	return &hotreader.Error{Op: "wire: encode a row", Code: hotreader.CodeInternal, Err: fmt.Errorf(format, args...)}
+}
+
+func (s *encoding) check(row hotreader.Row) error {
+	if len(row.Values) != len(s.cols) {
+		return broken("it has %d values for %d columns", len(row.Values), len(s.cols))
+	}
+	if y := row.Time.UTC().Year(); y < 0 || y > 9999 {
+		return broken("its time is in the year %d", y)
+	}
+	if c := row.Time.Compare(s.last); s.total > 0 && (c == 0 || c > 0 == s.descending) {
+		return broken("its time %s does not come behind %s", row.Time.UTC().Format(time.RFC3339Nano), s.last.UTC().Format(time.RFC3339Nano))
+	}
+	size := 0
+	for _, v := range row.Values {
+		size += len(v.Text())
+	}
+	if size > MaxRowBytes {
+		return &hotreader.Error{Op: "wire: encode a row", Code: hotreader.CodeTooLarge,
+			Err: fmt.Errorf("the row at %s has %d bytes, at most %d cross to another cloud", row.Time.UTC().Format(time.RFC3339Nano), size, MaxRowBytes)}
+	}
+	return nil
+}
+
+// farApart reports whether nanoseconds between two seconds may not fit a frame.
+func farApart(a, b int64) bool {
+	const far = 1 << 62 / 1_000_000_000
+	d := b - a
+	return d > far || d < -far
+}
+
+// Flush writes the rows that wait for a full frame, if any.
+func (e *Encoder) Flush() error {
+	s := e.s
+	if s.err != nil || len(s.seconds) == 0 {
+		return s.err
+	}
+	s.frame = s.rows(s.frame[:0])
+	s.write(e.w, frameRows)
+	s.reset()
+	return s.err
+}
+
+// End writes the rows that wait and the end mark. more tells that a budget cut
+// the answer short, behind its last row; there must be one.
+func (e *Encoder) End(more bool) error {
+	if err := e.Flush(); err != nil {
+		return err
+	}
+	s := e.s
+	if more && s.total == 0 {
+		return broken("there is more, but nothing it is behind")
+	}
+	var flags byte
+	if more {
+		flags |= flagMore
+	}
+	s.frame = append(binary.AppendUvarint(s.frame[:0], s.total), flags)
+	s.write(e.w, frameEnd)
+	return s.finish()
+}
+
+// Fail writes the rows that wait, and err as their end: its code, retry-after,
+// and, where the cause is the caller's, its words.
+func (e *Encoder) Fail(err error) error {
+	if ferr := e.Flush(); ferr != nil {
+		return ferr
+	}
+	s := e.s
+	p := NewProblem(err, "")
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	s.frame = appendBytes(s.frame[:0], []byte(p.Code))
+	s.frame = binary.AppendUvarint(s.frame, uint64(max(p.RetryAfter, 0)/time.Millisecond))
+	s.frame = appendBytes(s.frame, []byte(text))
+	s.write(e.w, frameError)
+	return s.finish()
+}
+
+func (s *encoding) finish() error {
+	if s.err != nil {
+		return s.err
+	}
+	s.err = &hotreader.Error{Op: "wire: encode", Code: hotreader.CodeInternal, Err: fmt.Errorf("the stream has ended")}
+	return nil
+}
+
+// Close releases the Encoder, whose methods must not be called any more. It
+// writes nothing: a stream without End or Fail is a broken one.
+func (e *Encoder) Close() {
+	if e.s == nil {
+		return
+	}
+	packers.Put(e.s.p)
+	e.s.p = nil
+	const keep = 16 << 20
+	if e.s.size() <= keep {
+		encodings.Put(e.s)
+	}
+	e.s = nil
+}
+
+func (s *encoding) size() int {
+	n := cap(s.out) + cap(s.frame) + 8*(cap(s.seconds)+cap(s.nanos)+cap(s.gaps))
+	for _, c := range s.cols[:cap(s.cols)] {
+		n += cap(c.kinds) + cap(c.text) + 8*cap(c.lengths) + 16*cap(c.nums.all) + cap(c.nums.text) + 8*cap(c.nums.m) + cap(c.nums.buf)
+	}
+	return n
+}
+
+// write sends s.frame as a frame of that type, behind the header if it is the
+// first.
+func (s *encoding) write(w io.Writer, kind byte) {
+	out := s.out[:0]
+	if !s.began {
+		s.began = true
+		var flags byte
+		if s.descending {
+			flags |= flagDescending
+		}
+		out = append(append(out, magic...), Version, flags, byte(len(s.cols)))
+		s.crc = crc32.Update(0, castagnoli, out)
+		out = binary.LittleEndian.AppendUint32(out, s.crc)
+	}
+	at := len(out)
+	out = appendBytes(append(out, kind), s.frame)
+	s.crc = crc32.Update(s.crc, castagnoli, out[at:])
+	out = binary.LittleEndian.AppendUint32(out, s.crc)
+	s.out = out
+	if _, err := w.Write(out); err != nil {
+		s.err = &hotreader.Error{Op: "wire: send", Code: hotreader.CodeUnavailable, Err: err}
+		if c := hotreader.CodeOf(err); c != hotreader.CodeInternal {
+			s.err.(*hotreader.Error).Code = c
+		}
+	}
+}
+
+// rows appends a frame's body.
+func (s *encoding) rows(dst []byte) []byte {
+	n := len(s.seconds)
+	dst = binary.AppendUvarint(dst, uint64(n))
+	dst = s.times(dst)
+	for i := range s.cols {
+		dst = s.column(dst, &s.cols[i], n)
+	}
+	return dst
+}
+
+// times appends the first row's time, and the gaps between rows as multiples of
+// a unit that they share.
+func (s *encoding) times(dst []byte) []byte {
+	dst = binary.AppendVarint(dst, s.seconds[0])
+	dst = binary.AppendUvarint(dst, uint64(s.nanos[0]))
+	if len(s.seconds) == 1 {
+		return dst
+	}
+	s.gaps = s.gaps[:0]
+	unit := int64(0)
+	for i := 1; i < len(s.seconds); i++ {
+		gap := (s.seconds[i]-s.seconds[i-1])*1_000_000_000 + s.nanos[i] - s.nanos[i-1]
+		if s.descending {
+			gap = -gap
+		}
+		s.gaps = append(s.gaps, gap)
+		for a := gap; a != 0; {
+			unit, a = a, unit%a
+		}
+	}
+	for i := range s.gaps {
+		s.gaps[i] /= unit
+	}
+	dst = binary.AppendUvarint(dst, uint64(unit))
+	return s.ints.append(dst, s.gaps, s.p)
+}
+
+// column appends one column of n rows.
+func (s *encoding) column(dst []byte, c *column, n int) []byte {
+	var counts [4]int
+	for _, k := range c.kinds {
+		counts[k]++
+	}
+	switch present := n - counts[hotreader.Null]; present {
+	case 0:
+		return append(dst, presentNone)
+	case n:
+		dst = append(dst, presentAll)
+	default:
+		dst = append(dst, presentMap)
+		s.out = s.out[:0] // write has not begun
+		for i, k := range c.kinds {
+			if i%8 == 0 {
+				s.out = append(s.out, 0)
+			}
+			if hotreader.Kind(k) != hotreader.Null {
+				s.out[i/8] |= 1 << (i % 8)
+			}
+		}
+		dst = s.p.pack(dst, s.out, false)
+	}
+	only := byte(kindsMixed)
+	for k, count := range counts[1:] {
+		if count == n-counts[hotreader.Null] {
+			only = byte(k + 1)
+		}
+	}
+	dst = append(dst, only)
+	if only == kindsMixed {
+		s.out = s.out[:0]
+		for _, k := range c.kinds {
+			if hotreader.Kind(k) != hotreader.Null {
+				s.out = append(s.out, k)
+			}
+		}
+		dst = s.p.pack(dst, s.out, false)
+	}
+	if counts[hotreader.Bool] > 0 {
+		dst = s.p.pack(dst, c.bools, false)
+	}
+	if counts[hotreader.Number] > 0 {
+		dst = c.nums.appendTo(dst, &s.ints, s.p)
+	}
+	if counts[hotreader.String] > 0 {
+		dst = appendTexts(dst, c.text, c.lengths, &s.ints, s.p)
+	}
+	return dst
+}

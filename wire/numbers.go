@@ -1,0 +1,334 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+
+	"hotreader"
+)
+
+// Numbers cross as the digits they are. Most are kept as whole numbers at one
+// scale for the column, with a rule for how many decimals their text has. What
+// does not follow, as 74.93588199999998 among numbers of eight decimals, is
+// corrected: it is the float64 that lies k steps from the scaled number. What
+// does not follow that either is kept as text.
+
+// digits is a number as parseDigits found it: m × 10^-decimals.
+type digits struct {
+	m        int64
+	decimals uint8
+	trailing bool // the last decimal is 0
+}
+
+// parseDigits takes apart a plain number of up to 18 digits whose text follows
+// from its value and the count of its decimals: no exponent, no -0.
+func parseDigits(text []byte) (d digits, ok bool) {
+	s := text
+	neg := len(s) > 0 && s[0] == '-'
+	if neg {
+		s = s[1:]
+	}
+	if len(s) == 0 || len(s) > 19 || s[0] == '0' && len(s) > 1 && s[1] != '.' {
+		return d, false
+	}
+	point := -1
+	for i, c := range s {
+		if n := c - '0'; n <= 9 {
+			d.m = d.m*10 + int64(n)
+			continue
+		}
+		if c != '.' || point >= 0 || i == 0 {
+			return d, false
+		}
+		point = i
+	}
+	if point >= 0 {
+		d.decimals = uint8(len(s) - point - 1)
+		d.trailing = s[len(s)-1] == '0'
+		if d.decimals == 0 {
+			return d, false
+		}
+	} else if len(s) > 18 {
+		return d, false
+	}
+	if neg {
+		if d.m == 0 {
+			return d, false
+		}
+		d.m = -d.m
+	}
+	return d, true
+}
+
+// appendDigits appends m × 10^-scale with as few decimals as say it all, but at
+// least least.
+func appendDigits(dst []byte, m int64, scale, least int) []byte {
+	u := uint64(m)
+	if m < 0 {
+		dst = append(dst, '-')
+		u = -u
+	}
+	var buf [20]byte // 19 digits and a point
+	i := len(buf)
+	for scale > least && u%10 == 0 {
+		u /= 10
+		scale--
+	}
+	if scale > 0 {
+		for range scale {
+			i--
+			buf[i] = byte('0' + u%10)
+			u /= 10
+		}
+		i--
+		buf[i] = '.'
+	}
+	for {
+		i--
+		buf[i] = byte('0' + u%10)
+		if u /= 10; u == 0 {
+			return append(dst, buf[i:]...)
+		}
+	}
+}
+
+// maxSteps is how many steps of float64 a correction may take.
+const maxSteps = 60
+
+// maxExact is the largest whole number up to which all are a float64.
+const maxExact = 1 << 53
+
+// nearby returns the whole number at scale whose float64 lies near d's, and the
+// steps between them, if that gives back d's text.
+func nearby(d digits, scale int, buf []byte) (m int64, steps int64, _ []byte, ok bool) {
+	unit := pow10[int(d.decimals)-scale]
+	m = d.m / unit
+	if rest := d.m % unit; rest >= unit-rest {
+		m++
+	} else if -rest >= unit+rest {
+		m--
+	}
+	if m == 0 || m > maxExact || m < -maxExact {
+		return 0, 0, buf, false
+	}
+	buf = appendDigits(buf[:0], d.m, int(d.decimals), int(d.decimals))
+	x, err := strconv.ParseFloat(string(buf), 64)
+	if err != nil {
+		return 0, 0, buf, false
+	}
+	steps = int64(math.Float64bits(x)) - int64(math.Float64bits(float64(m)/float64(pow10[scale])))
+	if steps == 0 || steps > maxSteps || steps < -maxSteps {
+		return 0, 0, buf, false
+	}
+	n := len(buf)
+	buf = appendStepped(buf, m, scale, steps)
+	return m, steps, buf, string(buf[n:]) == string(buf[:n])
+}
+
+// appendStepped appends the shortest text of the float64 that lies steps away
+// from m × 10^-scale.
+func appendStepped(dst []byte, m int64, scale int, steps int64) []byte {
+	f := float64(m) / float64(pow10[scale])
+	return strconv.AppendFloat(dst, math.Float64frombits(uint64(int64(math.Float64bits(f))+steps)), 'f', -1, 64)
+}
+
+// numbers collects a column's numbers for one frame.
+type numbers struct {
+	all     []digits // decimals = asText: the next of text
+	text    []byte
+	lengths []int64
+
+	m     []int64 // scaled
+	pairs []byte
+	buf   []byte
+}
+
+const asText = 255
+
+func (n *numbers) reset() {
+	n.all, n.text, n.lengths = n.all[:0], n.text[:0], n.lengths[:0]
+}
+
+func (n *numbers) add(text []byte) bool {
+	d, ok := parseDigits(text)
+	if !ok {
+		if !hotreader.IsNumber(text) {
+			return false
+		}
+		d = digits{decimals: asText}
+		n.text = append(n.text, text...)
+		n.lengths = append(n.lengths, int64(len(text)))
+	}
+	n.all = append(n.all, d)
+	return true
+}
+
+// rule chooses the column's scale and least decimals.
+func (n *numbers) rule() (scale, least int) {
+	var bare, trailing [maxScale + 1]int // counts by decimals
+	for _, d := range n.all {
+		switch {
+		case d.decimals == asText:
+		case d.trailing:
+			trailing[d.decimals]++
+		default:
+			bare[d.decimals]++
+		}
+	}
+	// A number breaks the rule if it ends in 0 but has not the least decimals,
+	// or has fewer than those.
+	fewest := math.MaxInt
+	for try := range maxScale + 1 {
+		broken := 0
+		for d := range bare {
+			if d < try {
+				broken += bare[d]
+			}
+			if d != try {
+				broken += trailing[d]
+			}
+		}
+		if broken < fewest {
+			fewest, least = broken, try
+		}
+	}
+	// Each decimal of the scale costs every number up to 3.3 bits; a number of
+	// more decimals costs about 20 bits as a correction.
+	best, below, total := math.MaxInt, 0, 0
+	for d := range bare {
+		total += bare[d] + trailing[d]
+	}
+	for try := range bare {
+		below += bare[try] + trailing[try]
+		if try < least {
+			continue
+		}
+		cost := below*try*10/3 + (total-below)*(20+try*10/3)
+		if total-below > 0 && !steppable(n.all, try) {
+			cost += (total - below) * 60
+		}
+		if cost < best {
+			best, scale = cost, try
+		}
+		if below == total {
+			break
+		}
+	}
+	return max(scale, least), least
+}
+
+// steppable looks at the first number of more decimals than scale and reports
+// whether it can be corrected.
+func steppable(all []digits, scale int) bool {
+	for _, d := range all {
+		if d.decimals != asText && int(d.decimals) > scale {
+			var buf [64]byte
+			_, _, _, ok := nearby(d, scale, buf[:0])
+			return ok
+		}
+	}
+	return false
+}
+
+// appendTo appends the column's numbers, of which there is at least one.
+func (n *numbers) appendTo(dst []byte, w *intWriter, p *packer) []byte {
+	scale, least := n.rule()
+	n.m, n.pairs = n.m[:0], n.pairs[:0]
+	// Texts are found anew, in order, for corrections add to them.
+	given, lengths := n.text, n.lengths
+	at, length := len(given), len(lengths)
+	from, k := 0, 0
+	corrections, last := 0, -1
+	prev := int64(0)
+	for i, d := range n.all {
+		if d.decimals == asText {
+			size := int(lengths[k])
+			n.text = append(n.text, given[from:from+size]...)
+			n.lengths = append(n.lengths, int64(size))
+			from += size
+			k++
+		} else if m, ok := fit(d, scale, least); ok {
+			n.m = append(n.m, m)
+			prev = m
+			continue
+		} else if m, steps, buf, ok := n.step(d, scale); ok {
+			n.buf = buf
+			n.m = append(n.m, m)
+			prev = m
+			n.pairs = binary.AppendUvarint(n.pairs, uint64(i-last-1))
+			n.pairs = binary.AppendVarint(n.pairs, steps)
+			corrections, last = corrections+1, i
+			continue
+		} else {
+			was := len(n.text)
+			n.text = appendDigits(n.text, d.m, int(d.decimals), int(d.decimals))
+			n.lengths = append(n.lengths, int64(len(n.text)-was))
+		}
+		n.m = append(n.m, prev)
+		n.pairs = binary.AppendUvarint(n.pairs, uint64(i-last-1))
+		n.pairs = append(n.pairs, 0)
+		corrections, last = corrections+1, i
+	}
+	if len(n.lengths)-length > len(n.all)/2 {
+		// Mostly text: then all of it.
+		return n.appendText(append(dst, numbersText), given, lengths, w, p)
+	}
+	dst = append(dst, numbersScaled, byte(scale), byte(least))
+	dst = w.append(dst, n.m, p)
+	dst = binary.AppendUvarint(dst, uint64(corrections))
+	if corrections == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(n.pairs)))
+	dst = p.pack(dst, n.pairs, false)
+	if len(n.lengths) == length {
+		return dst
+	}
+	return appendTexts(dst, n.text[at:], n.lengths[length:], w, p)
+}
+
+func (n *numbers) step(d digits, scale int) (int64, int64, []byte, bool) {
+	if int(d.decimals) <= scale {
+		return 0, 0, n.buf, false
+	}
+	return nearby(d, scale, n.buf)
+}
+
+// fit returns d at scale, if its text follows the rule.
+func fit(d digits, scale, least int) (int64, bool) {
+	decimals := int(d.decimals)
+	if decimals > scale || decimals < least || d.trailing && decimals > least {
+		return 0, false
+	}
+	unit := pow10[scale-decimals]
+	m := d.m * unit
+	return m, m/unit == d.m
+}
+
+func (n *numbers) appendText(dst, given []byte, lengths []int64, w *intWriter, p *packer) []byte {
+	n.m = n.m[:0]
+	n.buf = n.buf[:0]
+	k := 0
+	for _, d := range n.all {
+		was := len(n.buf)
+		if d.decimals == asText {
+			size := int(lengths[k])
+			n.buf = append(n.buf, given[:size]...)
+			given = given[size:]
+			k++
+		} else {
+			n.buf = appendDigits(n.buf, d.m, int(d.decimals), int(d.decimals))
+		}
+		n.m = append(n.m, int64(len(n.buf)-was))
+	}
+	return appendTexts(dst, n.buf, n.m, w, p)
+}
+
+// appendTexts appends texts, of which there is at least one: their lengths,
+// then their bytes.
+func appendTexts(dst, text []byte, lengths []int64, w *intWriter, p *packer) []byte {
+	dst = append(dst, 0) // the only way there is
+	dst = w.append(dst, lengths, p)
+	return p.pack(dst, text, true)
+}

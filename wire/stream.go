@@ -1,0 +1,163 @@
+package wire
+
+import (
+	"hash/crc32"
+	"mime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/huff0"
+	"github.com/klauspost/compress/zstd"
+)
+
+// MediaType names the row stream. Its parameter "version" says which; absent is
+// 1.
+const MediaType = "application/vnd.hotreader.rows"
+
+// Version is the only version of the stream there is.
+const Version = 1
+
+// The stream's bounds. A decoder refuses what goes beyond them before it
+// allocates for it.
+const (
+	MaxRowBytes   = 2 << 20 // text of one row: the largest item of any store
+	MaxFrameRows  = 4096
+	maxFrameCells = 1 << 16 // rows × columns of one frame
+	maxFrameText  = 4 << 20 // decoded text of one frame
+	maxFrameBytes = 8 << 20 // one frame on the wire
+	firstRows     = 64      // of the first frame; each next may have four times more
+	softFrameText = 256 << 10
+)
+
+const magic = "HROW"
+
+const headerLen = len(magic) + 3 + 4 // magic, version, flags, columns, checksum
+
+// Flags of the header.
+const flagDescending = 1
+
+// Types of frames.
+const (
+	frameRows  = 'R'
+	frameEnd   = 'E'
+	frameError = 'X'
+)
+
+// Flags of the end mark.
+const flagMore = 1
+
+// How the cells of a column are present.
+const (
+	presentAll  = 0
+	presentNone = 1
+	presentMap  = 2
+)
+
+// kindsMixed stands where a column's only kind would.
+const kindsMixed = 4
+
+// How numbers are kept.
+const (
+	numbersText   = 0
+	numbersScaled = 1
+)
+
+// How a block of bytes is kept.
+const (
+	blockStored  = 0
+	blockHuffman = 1
+	blockZstd    = 2
+	blockRepeat  = 3
+)
+
+const maxScale = 18 // decimals of a scaled number
+
+var pow10 = [maxScale + 1]int64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// AcceptsRows reports whether an Accept header asks for the row stream, in a
+// version that Encoder writes. It must be named: */* gets JSON.
+func AcceptsRows(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		media, params, err := mime.ParseMediaType(part)
+		if err != nil || media != MediaType {
+			continue
+		}
+		if v, ok := params["version"]; ok && v != strconv.Itoa(Version) {
+			continue
+		}
+		if q, ok := params["q"]; ok {
+			if f, err := strconv.ParseFloat(q, 64); err != nil || !(f > 0) {
+				continue
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// packer holds what compresses and decompresses blocks. Both libraries keep
+// tables that cost more to make than a frame.
+type packer struct {
+	huff   *huff0.Scratch
+	zenc   *zstd.Encoder // made at the first use: numbers need none
+	zdec   *zstd.Decoder
+	packed []byte
+}
+
+// pack appends raw as a block. text tells that repeated words are likelier than
+// a skewed alphabet.
+func (p *packer) pack(dst, raw []byte, text bool) []byte {
+	if len(raw) > 0 && repeats(raw) {
+		return append(dst, blockRepeat, raw[0])
+	}
+	const least = 24 // below, the tables cost more than they save
+	if len(raw) >= least {
+		if text {
+			p.packed = p.encoder().EncodeAll(raw, p.packed[:0])
+			if len(p.packed)+4 < len(raw) {
+				return appendBytes(append(dst, blockZstd), p.packed)
+			}
+		} else if len(raw) <= huff0.BlockSizeMax {
+			if p.huff == nil {
+				p.huff = &huff0.Scratch{Reuse: huff0.ReusePolicyNone}
+			}
+			if out, _, err := huff0.Compress1X(raw, p.huff); err == nil && len(out)+4 < len(raw) {
+				return appendBytes(append(dst, blockHuffman), out)
+			}
+		}
+	}
+	return append(append(dst, blockStored), raw...)
+}
+
+func (p *packer) encoder() *zstd.Encoder {
+	if p.zenc == nil {
+		// The options are constants that the library accepts.
+		p.zenc, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
+			zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
+	}
+	return p.zenc
+}
+
+func (p *packer) decoder() *zstd.Decoder {
+	if p.zdec == nil {
+		p.zdec, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(maxFrameText), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecodeAllCapLimit(true))
+	}
+	return p.zdec
+}
+
+func repeats(raw []byte) bool {
+	for _, b := range raw {
+		if b != raw[0] {
+			return false
+		}
+	}
+	return true
+}
+
+// packers and the pools of Encoder and Decoder keep what served one stream for
+// the next.
+var packers = sync.Pool{New: func() any { return new(packer) }}
