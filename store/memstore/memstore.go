@@ -1,0 +1,155 @@
+// Package memstore keeps rows in memory. It is the reference: so simple that
+// it is plainly right, and what the other stores are compared with.
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// Store is a hotreader.Store in memory. It is safe for concurrent use.
+type Store struct {
+	mu      sync.RWMutex
+	devices map[string][]hotreader.Record // by time, no instant twice; replaced, never changed
+}
+
+var _ hotreader.Store = (*Store)(nil)
+
+// New returns an empty Store.
+func New() *Store { return &Store{devices: make(map[string][]hotreader.Record)} }
+
+// Close does nothing; the Store may be used on.
+func (s *Store) Close() error { return nil }
+
+// Read answers q from the rows that the device has when the range begins; what
+// is written later does not show in it.
+func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		sieve, err := hotreader.NewSieve(ctx, q)
+		if err != nil {
+			yield(hotreader.Row{}, err)
+			return
+		}
+		defer sieve.Close()
+
+		s.mu.RLock()
+		records := s.devices[q.Device]
+		s.mu.RUnlock()
+		hotreader.StatsOf(ctx).Reads.Add(1)
+
+		from, to := 0, len(records)
+		if !q.Start.IsZero() {
+			from = search(records, q.Start)
+		}
+		if !q.End.IsZero() {
+			to = search(records, q.End.Add(1))
+		}
+		columns := sieve.Columns()
+		values := make([]hotreader.Value, len(columns))
+		for n := range max(to-from, 0) {
+			if err := ctx.Err(); err != nil {
+				yield(hotreader.Row{}, &hotreader.Error{Op: "memstore: read", Code: hotreader.CodeOf(err), Err: err})
+				return
+			}
+			record := &records[from+n]
+			if q.Last || q.Order == hotreader.Descending {
+				record = &records[to-1-n]
+			}
+			for i, name := range columns {
+				values[i] = field(record, name)
+			}
+			if sieve.Keep(record.Time, values) &&
+				!yield(hotreader.Row{Time: record.Time, Values: values[:len(q.Properties)]}, nil) {
+				return
+			}
+			if sieve.Done() {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(hotreader.Row{}, &hotreader.Error{Op: "memstore: read", Code: hotreader.CodeOf(err), Err: err})
+		}
+	}
+}
+
+func field(r *hotreader.Record, name string) hotreader.Value {
+	for i := range r.Fields {
+		if r.Fields[i].Name == name {
+			return r.Fields[i].Value
+		}
+	}
+	return hotreader.Value{}
+}
+
+// search returns the index of the first record at or after t.
+func search(records []hotreader.Record, t time.Time) int {
+	i, _ := slices.BinarySearchFunc(records, t, func(r hotreader.Record, t time.Time) int { return r.Time.Compare(t) })
+	return i
+}
+
+// Write stores copies of records.
+func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
+	if err := check(device, records); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeOf(err), Err: err}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Old ones first and a stable sort: of one instant the last write comes last.
+	all := slices.Clone(s.devices[device])
+	for _, r := range records {
+		all = append(all, clone(r))
+	}
+	slices.SortStableFunc(all, func(a, b hotreader.Record) int { return a.Time.Compare(b.Time) })
+	kept := all[:0]
+	for i, r := range all {
+		if i+1 == len(all) || !all[i+1].Time.Equal(r.Time) {
+			kept = append(kept, r)
+		}
+	}
+	s.devices[device] = kept
+	return nil
+}
+
+func clone(r hotreader.Record) hotreader.Record {
+	c := hotreader.Record{Time: r.Time.UTC().Round(0)}
+	for _, f := range r.Fields {
+		if !f.Value.IsNull() {
+			c.Fields = append(c.Fields, hotreader.Field{Name: f.Name, Value: f.Value.Clone()})
+		}
+	}
+	return c
+}
+
+// check refuses what could be written but never read.
+func check(device string, records []hotreader.Record) error {
+	bad := func(format string, args ...any) error {
+		return &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	if device == "" || len(device) > hotreader.MaxDeviceBytes || !utf8.ValidString(device) {
+		return bad("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, hotreader.MaxDeviceBytes)
+	}
+	for i, r := range records {
+		if y := r.Time.UTC().Year(); r.Time.IsZero() || y < 0 || y > 9999 {
+			return bad("record %d of device %.60q has no time within the years 0 to 9999", i+1, device)
+		}
+		for k, f := range r.Fields {
+			if f.Name == "" || len(f.Name) > hotreader.MaxNameBytes || !utf8.ValidString(f.Name) {
+				return bad("record %d: the property name %.60q must be valid UTF-8 of 1 to %d bytes", i+1, f.Name, hotreader.MaxNameBytes)
+			}
+			if slices.ContainsFunc(r.Fields[:k], func(g hotreader.Field) bool { return g.Name == f.Name }) {
+				return bad("record %d has the property %q twice", i+1, f.Name)
+			}
+		}
+	}
+	return nil
+}

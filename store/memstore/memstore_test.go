@@ -1,0 +1,19 @@
+package memstore_test
+
+import (
+	"testing"
+
+	"hotreader"
+	"hotreader/store/memstore"
+	"hotreader/store/storetest"
+)
+
+func harness() storetest.Harness {
+	return storetest.Harness{New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+		s := memstore.New()
+		return s, s
+	}}
+}
+
+func TestConformance(t *testing.T)      { storetest.Run(t, harness()) }
+func BenchmarkConformance(b *testing.B) { storetest.Bench(b, harness()) }

@@ -1,0 +1,286 @@
+// Package storetest is the conformance suite of [hotreader.Reader] and
+// [hotreader.Writer]: whatever answers queries, a store, a remote cloud, a
+// retry or a router, passes all of it.
+//
+// A driver's test is one line, Run(t, Harness{…}). What a driver cannot do is
+// declared in its Harness, negatively and one gap at a time, so that a new
+// check holds for every driver from the day it is written.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+)
+
+// Harness says how a driver is brought up, and what it cannot do.
+type Harness struct {
+	// New returns a Reader and the Writer of the store behind it, which must be
+	// empty. Whatever they hold is released by t.Cleanup. It is called for each
+	// check anew; checks do not run side by side.
+	New func(t testing.TB) (hotreader.Reader, hotreader.Writer)
+
+	// PutRaw stores an item whose time is the given text, as another program
+	// would, in the store that New returned last. Two texts of one instant are
+	// two items. nil = the store keeps instants, not text.
+	PutRaw func(t testing.TB, device, timeText string, fields ...hotreader.Field)
+
+	// RewritesNumbers: the store keeps a number's value but not its spelling
+	// (DynamoDB makes 1.50 and 15e-1 both 1.5).
+	RewritesNumbers bool
+
+	// NoStats: rows and skipped items are counted on the other side of a wire,
+	// so the caller's hotreader.Stats do not hold them.
+	NoStats bool
+}
+
+// check is one promise of the contract. run reports breaches to t like a test.
+type check struct {
+	name string
+	run  func(t testing.TB, h Harness)
+}
+
+// Run checks the driver of h against the contract.
+func Run(t *testing.T, h Harness) {
+	for _, c := range checks() {
+		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
+	}
+}
+
+func checks() []check {
+	return []check{
+		{"range/both ends belong to it", rangeInclusive},
+		{"range/instants whatever the zone", rangeZones},
+		{"range/open, empty and outside", rangeEmpty},
+		{"range/nanoseconds", rangeNanoseconds},
+		{"range/times of all ages", rangeAges},
+		{"order/ascending and its exact reverse", orderReverse},
+		{"limit", limits},
+		{"resume/behind every row", resumeEverywhere},
+		{"rows/only those with a selected property", rowsSelected},
+		{"rows/values in the order selected", rowsColumns},
+		{"rows/valid until the next", rowsValid},
+		{"devices/apart from each other", devicesApart},
+		{"devices/hostile ids", devicesHostile},
+		{"names/hostile properties", namesHostile},
+		{"names/a hundred properties", namesMany},
+		{"values/numbers to the last digit", valuesNumbers},
+		{"values/strings to the last byte", valuesStrings},
+		{"values/kinds", valuesKinds},
+		{"types/declared", typesDeclared},
+		{"types/inferred", typesInferred},
+		{"filters/every operator", filtersOperators},
+		{"filters/on what is not selected", filtersUnselected},
+		{"filters/with limit and order", filtersLimit},
+		{"last/newest of each property", lastNewest},
+		{"last/older values", lastOlder},
+		{"last/looks back so far and no further", lastLookBack},
+		{"last/range, types and filters", lastNarrowed},
+		{"write/the last write stands", writeLastWins},
+		{"write/replaces whole rows", writeReplaces},
+		{"write/any order, any batch", writeOrder},
+		{"write/nothing", writeNothing},
+		{"write/what cannot be read again", writeRefuses},
+		{"query/what is wrong is said first", queryInvalid},
+		{"life/lazy, and each range a read of its own", lifeLazy},
+		{"life/stopping early", lifeStop},
+		{"life/cancelled", lifeCancel},
+		{"life/past its deadline", lifeDeadline},
+		{"life/side by side", lifeConcurrent},
+		{"life/writing while reading", lifeWriteInside},
+		{"long/every page is followed", longSeries},
+		{"long/sparse pages", longSparse},
+		{"stats/what was looked at", statsCounted},
+		{"text/mixed widths in true order", textOrder},
+		{"text/several texts of one instant", textOneInstant},
+		{"text/bounds inside a second", textBounds},
+		{"text/unreadable times", textUnreadable},
+		{"random/as the oracle answers", randomOracle},
+	}
+}
+
+// base is the instant most checks begin at.
+var base = time.Date(2024, time.February, 28, 23, 59, 0, 0, time.UTC)
+
+func at(d time.Duration) time.Time { return base.Add(d) }
+
+func num(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
+func str(text string) hotreader.Value   { return hotreader.StringValue([]byte(text)) }
+func boolean(b bool) hotreader.Value    { return hotreader.BoolValue(b) }
+
+// null stands for a property that a row does not have.
+var null hotreader.Value
+
+func field(name string, v hotreader.Value) hotreader.Field {
+	return hotreader.Field{Name: name, Value: v}
+}
+
+func record(t time.Time, fields ...hotreader.Field) hotreader.Record {
+	return hotreader.Record{Time: t, Fields: fields}
+}
+
+func row(t time.Time, values ...hotreader.Value) hotreader.Row {
+	return hotreader.Row{Time: t, Values: values}
+}
+
+// ramp returns n records a step apart from base, "n" counting from 0.
+func ramp(n int, step time.Duration) []hotreader.Record {
+	records := make([]hotreader.Record, n)
+	for i := range records {
+		records[i] = record(at(time.Duration(i)*step), field("n", num(strconv.Itoa(i))))
+	}
+	return records
+}
+
+func write(t testing.TB, w hotreader.Writer, device string, records ...hotreader.Record) {
+	t.Helper()
+	if err := w.Write(t.Context(), device, records); err != nil {
+		t.Fatalf("writing %d records of %.40q: %v", len(records), device, err)
+	}
+}
+
+// collect reads a sequence to its end, keeps the rows, and watches what every
+// sequence promises: strict order, UTC, one value a property, a value in each
+// row, and that an error is an *Error, comes without a row and comes last.
+func collect(q hotreader.Query, seq iter.Seq2[hotreader.Row, error]) (rows []hotreader.Row, err error, breach error) {
+	descending := q.Last || q.Order == hotreader.Descending
+	breakOff := func(format string, args ...any) {
+		if breach == nil {
+			breach = fmt.Errorf(format, args...)
+		}
+	}
+	for r, e := range seq {
+		if err != nil {
+			breakOff("something comes after the error %v", err)
+			break
+		}
+		if e != nil {
+			if err = e; r.Values != nil || !r.Time.IsZero() {
+				breakOff("a row comes with the error %v", e)
+			}
+			if _, ok := errors.AsType[*hotreader.Error](e); !ok {
+				breakOff("the error %v is a %T, not an *hotreader.Error", e, e)
+			}
+			continue
+		}
+		if len(r.Values) != len(q.Properties) {
+			breakOff("row %d has %d values, want %d", len(rows), len(r.Values), len(q.Properties))
+			break
+		}
+		if r.Time.Location() != time.UTC {
+			breakOff("row %d has a time in %v, want UTC", len(rows), r.Time.Location())
+		}
+		full := false
+		for _, v := range r.Values {
+			full = full || !v.IsNull()
+		}
+		if !full {
+			breakOff("row %d at %v holds no value", len(rows), r.Time)
+		}
+		if n := len(rows); n > 0 {
+			switch c := r.Time.Compare(rows[n-1].Time); {
+			case c == 0:
+				breakOff("the instant %v comes twice", r.Time)
+			case (c < 0) != descending:
+				breakOff("%v comes after %v in a read %v", r.Time, rows[n-1].Time, q.Order)
+			}
+		}
+		rows = append(rows, r.Clone())
+	}
+	return rows, err, breach
+}
+
+// read returns all rows of q.
+func read(t testing.TB, r hotreader.Reader, q hotreader.Query) []hotreader.Row {
+	t.Helper()
+	rows, err, breach := collect(q, r.Read(t.Context(), q))
+	if err != nil {
+		t.Fatalf("%s: %v", describe(q), err)
+	}
+	if breach != nil {
+		t.Fatalf("%s: %v", describe(q), breach)
+	}
+	return rows
+}
+
+// expect reads q and compares the rows with want, one by one.
+func (h Harness) expect(t testing.TB, r hotreader.Reader, q hotreader.Query, want ...hotreader.Row) {
+	t.Helper()
+	if msg := h.differ(read(t, r, q), want); msg != "" {
+		t.Errorf("%s: %s", describe(q), msg)
+	}
+}
+
+// differ says how got differs from want, "" if it does not.
+func (h Harness) differ(got, want []hotreader.Row) string {
+	for i := range min(len(got), len(want)) {
+		if !got[i].Time.Equal(want[i].Time) {
+			return fmt.Sprintf("row %d of %d is at %s, want %s (of %d)", i, len(got), stamp(got[i].Time), stamp(want[i].Time), len(want))
+		}
+		for k, v := range got[i].Values {
+			if !h.same(v, want[i].Values[k]) {
+				return fmt.Sprintf("row %d at %s: value %d is the %v %.80v, want the %v %.80v",
+					i, stamp(got[i].Time), k, v.Kind(), v, want[i].Values[k].Kind(), want[i].Values[k])
+			}
+		}
+	}
+	if len(got) != len(want) {
+		msg := fmt.Sprintf("%d rows came, want %d", len(got), len(want))
+		if len(got) > len(want) {
+			return msg + ", the first too many at " + stamp(got[len(want)].Time)
+		}
+		return msg + ", the first missing at " + stamp(want[len(got)].Time)
+	}
+	return ""
+}
+
+func (h Harness) same(got, want hotreader.Value) bool {
+	if h.RewritesNumbers {
+		return hotreader.Same(got, want)
+	}
+	return got.Kind() == want.Kind() && got.Bool() == want.Bool() && bytes.Equal(got.Text(), want.Text())
+}
+
+func stamp(t time.Time) string { return t.Format(time.RFC3339Nano) }
+
+// describe writes q as a short line for messages.
+func describe(q hotreader.Query) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "query of %.40q, %.80q", q.Device, q.Properties)
+	if q.Types != nil {
+		fmt.Fprintf(&b, " as %v", q.Types)
+	}
+	if !q.Start.IsZero() || !q.End.IsZero() {
+		fmt.Fprintf(&b, " from %s to %s", stamp(q.Start), stamp(q.End))
+	}
+	if q.Last {
+		b.WriteString(" last")
+	} else {
+		fmt.Fprintf(&b, " %v", q.Order)
+	}
+	if q.Limit > 0 {
+		fmt.Fprintf(&b, " limit %d", q.Limit)
+	}
+	for _, f := range q.Filters {
+		fmt.Fprintf(&b, ", %q %v %.40v", f.Property, f.Op, f.Value)
+	}
+	return b.String()
+}
+
+// failure reads q and returns the error that its read ends with, nil if none.
+func failure(t testing.TB, r hotreader.Reader, ctx context.Context, q hotreader.Query) ([]hotreader.Row, error) {
+	t.Helper()
+	rows, err, breach := collect(q, r.Read(ctx, q))
+	if breach != nil {
+		t.Fatalf("%s: %v", describe(q), breach)
+	}
+	return rows, err
+}
