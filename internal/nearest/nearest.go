@@ -1,0 +1,51 @@
+// Package nearest finds the word that somebody meant when they mistyped it.
+package nearest
+
+import "strings"
+
+// Word returns that of words which word most likely means, in any letter case,
+// and "" if none comes close: at most a third of its letters, and one at least,
+// may be wrong, missing, added or swapped with their neighbour. A word of which
+// three letters or more have been typed is close, too.
+func Word(word string, words []string) string {
+	typed := strings.ToLower(word)
+	best, least := "", 0
+	for _, w := range words {
+		full := strings.ToLower(w)
+		d := distance(typed, full)
+		if len(typed) >= 3 && strings.HasPrefix(full, typed) {
+			d = 1
+		}
+		if d <= max(1, len(full)/3) && (best == "" || d < least) {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
+// distance counts the bytes to change, add, drop or swap to turn a into b
+// (optimal string alignment).
+func distance(a, b string) int {
+	if len(a) > len(b)+8 {
+		return len(a) // hopeless, and perhaps hostile: spare the work
+	}
+	older, old, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		older, old, row = old, row, older
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(old[j]+1, row[j-1]+1, old[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], older[j-2]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,30 @@
+package nearest
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWord(t *testing.T) {
+	words := []string{"aws", "azure", "google", "gcp", "--property", "--format", "dynamodb"}
+	for _, c := range []struct{ typed, want string }{
+		{"azur", "azure"},
+		{"AZUER", "azure"},
+		{"asw", "aws"},
+		{"gpc", "gcp"},
+		{"gogle", "google"},
+		{"--propery", "--property"},
+		{"--fromat", "--format"},
+		{"dynamo", "dynamodb"},
+		{"oracle", ""},
+		{"", ""},
+		{strings.Repeat("x", 1<<20), ""},
+	} {
+		if got := Word(c.typed, words); got != c.want {
+			t.Errorf("Word(%.20q) = %q, want %q", c.typed, got, c.want)
+		}
+	}
+	if got := Word("aws", nil); got != "" {
+		t.Errorf("Word among no words = %q", got)
+	}
+}
