@@ -1,0 +1,356 @@
+package twinmaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"hotreader"
+)
+
+// DefaultMaxBytes is the size of an answer where Responder.MaxBytes is zero: a
+// Lambda function's 6 MB, with room for what is put around the answer.
+const DefaultMaxBytes = 5_500_000
+
+// Responder answers requests in TwinMaker's JSON from a Reader's rows. It is
+// safe for concurrent use.
+type Responder struct {
+	Reader hotreader.Reader
+
+	// Keys returns the keys of nextTokens: the first signs, all verify. nil = a
+	// fixed, public key, which finds accidents, but keeps nobody from forging
+	// a token (for what that is worth: a token cannot widen a query).
+	Keys func() [][]byte
+
+	// MaxBytes bounds an answer; what does not fit is behind its nextToken.
+	// Zero = DefaultMaxBytes.
+	MaxBytes int
+
+	// Reserve is the part of the context's deadline that is kept back for
+	// sending the page. Zero = 500 ms. It is never more than a quarter of what
+	// is left when the request comes.
+	Reserve time.Duration
+}
+
+const defaultReserve = 500 * time.Millisecond
+
+func (r *Responder) maxBytes() int {
+	if r.MaxBytes > 0 {
+		return r.MaxBytes
+	}
+	return DefaultMaxBytes
+}
+
+// withReserve returns ctx with the deadline that reading has to keep.
+func (r *Responder) withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	reserve := r.Reserve
+	if reserve <= 0 {
+		reserve = defaultReserve
+	}
+	reserve = min(reserve, time.Until(deadline)/4)
+	return context.WithDeadline(ctx, deadline.Add(-reserve))
+}
+
+// AppendHistory appends the answer to req: one page of the series of each
+// property, whole rows, as many as MaxResults, the byte budget and the time
+// budget allow, but at least one. A property that no row has is there with no
+// values. nextToken is there exactly if more is to come; where the time budget
+// ended the page that is not known for sure, and the next page may be empty.
+//
+// Errors are *hotreader.Error: CodeInvalid for a wrong request or nextToken,
+// CodeDeadline if not one row came in time, CodeTooLarge if not one fits the
+// byte budget, else the Reader's. dst is returned unchanged then.
+func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) ([]byte, error) {
+	const op = "twinmaker: history"
+	req.Query.Last = false
+	if err := req.check(op); err != nil {
+		return dst, err
+	}
+	keys, err := r.keys()
+	if err != nil {
+		return dst, err
+	}
+	bound := binding(&req)
+	var from *position
+	if req.NextToken != "" {
+		if from, err = parseToken(req.NextToken, keys, bound, len(req.Query.Properties)); err != nil {
+			return dst, err
+		}
+		if (from.kind == stepsPosition) != (req.Interpolation > 0) {
+			return dst, invalid(op, []string{"nextToken was made for another query"})
+		}
+	}
+	if len(req.Query.Types) == 0 {
+		req.Query.Types = nil
+	}
+	page := newPage(&req.Query)
+	defer page.release(ctx)
+	budget := r.maxBytes() - overhead(&req)
+	reading, cancel := r.withReserve(ctx)
+	defer cancel()
+	var next *position
+	if req.Interpolation > 0 {
+		next, err = r.readSteps(reading, ctx, page, &req, from, budget)
+	} else {
+		next, err = r.readRows(reading, ctx, page, &req, from, budget)
+	}
+	if err != nil {
+		return dst, err
+	}
+
+	n := len(dst)
+	dst = append(dst, `{"propertyValues":[`...)
+	for i, name := range req.Query.Properties {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"entityPropertyReference":`...)
+		dst = req.Ref.append(dst, name, req.Query.Device)
+		dst = append(dst, `,"values":[`...)
+		if b := page.columns[i].buf; len(b) > 0 {
+			dst = append(dst, b[:len(b)-1]...) // without the last comma
+		}
+		dst = append(dst, `]}`...)
+	}
+	dst = append(dst, ']')
+	if next != nil {
+		dst = append(dst, `,"nextToken":"`...)
+		if dst, err = appendToken(dst, keys[0], bound, next); err != nil {
+			return dst[:n], err
+		}
+		dst = append(dst, '"')
+	}
+	return append(dst, '}'), nil
+}
+
+// append appends the reference of a property as JSON.
+func (ref *Reference) append(dst []byte, property, device string) []byte {
+	switch {
+	case ref.EntityID != "":
+		dst = appendString(append(dst, `{"entityId":`...), ref.EntityID)
+		dst = appendString(append(dst, `,"componentName":`...), ref.ComponentName)
+		dst = append(dst, ',')
+	case ref.ExternalName != "":
+		dst = appendString(append(dst, `{"externalIdProperty":{`...), ref.ExternalName)
+		dst = appendString(append(dst, ':'), device)
+		dst = append(dst, "},"...)
+	default:
+		dst = append(dst, '{')
+	}
+	dst = appendString(append(dst, `"propertyName":`...), property)
+	return append(dst, '}')
+}
+
+// overhead bounds what an answer has beside its points.
+func overhead(req *Request) int {
+	n := len(`{"propertyValues":[],"nextToken":""}`)
+	for _, name := range req.Query.Properties {
+		n += len(`{"entityPropertyReference":,"values":[]},`) + len(req.Ref.append(nil, name, req.Query.Device))
+	}
+	return n + tokenBound(len(req.Query.Properties), req.Interpolation > 0)
+}
+
+// tokenBound bounds the characters of a nextToken.
+func tokenBound(properties int, steps bool) int {
+	raw := 64 + properties
+	if steps {
+		raw += properties * maxTrackBytes
+	}
+	return min(raw*4/3, MaxTokenChars)
+}
+
+// readRows fills the page with rows and returns the next page's position, nil
+// if there is none. ctx is for reading; it ends before the caller's.
+func (r *Responder) readRows(ctx, caller context.Context, page *page, req *Request, from *position, budget int) (*position, error) {
+	q := req.Query
+	q.Limit = 0
+	if from != nil {
+		var ok bool
+		if q, ok = q.Behind(from.last); !ok {
+			return nil, nil
+		}
+		if from.types != nil {
+			q.Types = from.types
+			for i := range page.columns {
+				page.columns[i].setType(from.types[i])
+			}
+		}
+	}
+	want := 0
+	if req.MaxResults > 0 {
+		want = max(1, req.MaxResults/len(q.Properties))
+		q.Limit = want + 1 // one more, to know whether there is more
+	}
+	var (
+		rows int
+		last time.Time // of the last row that is in the page, or has no point
+		more bool
+	)
+	for {
+		got := 0
+		for row, err := range r.Reader.Read(ctx, q) {
+			if err == nil && got&255 == 255 {
+				err = ctx.Err()
+			}
+			if err != nil {
+				if rows == 0 || ctx.Err() == nil || caller.Err() != nil {
+					return nil, readError(ctx, err)
+				}
+				more = true // the time budget is used up
+				break
+			}
+			got++
+			n := page.add(row.Time, row.Values)
+			if n == 0 {
+				last = row.Time
+				continue
+			}
+			if rows > 0 && (rows == want || page.size > budget) {
+				page.takeBack(n)
+				more = true
+				break
+			}
+			if page.size > budget {
+				return nil, tooLarge(page.size-budget+r.maxBytes(), r.maxBytes())
+			}
+			last = row.Time
+			rows++
+		}
+		if more || q.Limit == 0 || got < q.Limit {
+			break
+		}
+		// The limit was used up by rows without a point: read on.
+		var ok bool
+		if q, ok = q.Behind(last); !ok {
+			break
+		}
+		q.Types = page.types()
+	}
+	if !more {
+		return nil, nil
+	}
+	if _, ok := q.Behind(last); !ok {
+		return nil, nil
+	}
+	return &position{kind: rowsPosition, last: last, types: page.types()}, nil
+}
+
+// types returns the columns' types as far as they are known.
+func (p *page) types() []hotreader.Type {
+	types := make([]hotreader.Type, len(p.columns))
+	for i := range p.columns {
+		types[i] = p.columns[i].typ
+	}
+	return types
+}
+
+func tooLarge(size, most int) error {
+	return &hotreader.Error{Op: "twinmaker: history", Code: hotreader.CodeTooLarge,
+		Err: fmt.Errorf("a single row makes an answer of %d bytes, at most %d are allowed; select fewer properties", size, most)}
+}
+
+// readError gives an error of reading its code, if it has none.
+func readError(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[*hotreader.Error](err); ok {
+		return err
+	}
+	return &hotreader.Error{Op: "twinmaker: read", Code: hotreader.CodeOf(err), Err: err}
+}
+
+// AppendLastEntry appends the answer to a last-entry request: a map with the
+// newest usable value of each property, in the order asked.
+//
+// A property without a value is not in the map. TwinMaker's model would allow
+// an entry without propertyValue (PropertyLatestValue requires only its
+// reference), but clients read the value without looking whether it is there.
+// One such property does not touch the others.
+//
+// Errors are as AppendHistory's.
+func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request) ([]byte, error) {
+	const op = "twinmaker: last entry"
+	req.Query.Last = true
+	req.Query.Limit = 0
+	req.Interpolation, req.MaxResults = 0, 0
+	if err := req.check(op); err != nil {
+		return dst, err
+	}
+	page := newPage(&req.Query)
+	defer page.release(ctx)
+	reading, cancel := r.withReserve(ctx)
+	defer cancel()
+	if err := r.readLast(reading, page, req.Query); err != nil {
+		return dst, err
+	}
+	n := len(dst)
+	dst = append(dst, `{"propertyValues":{`...)
+	comma := false
+	for i, name := range req.Query.Properties {
+		c := &page.columns[i]
+		if len(c.buf) == 0 {
+			continue
+		}
+		if comma {
+			dst = append(dst, ',')
+		}
+		comma = true
+		dst = append(appendString(dst, name), `:{"propertyReference":`...)
+		dst = req.Ref.append(dst, name, req.Query.Device)
+		dst = append(append(dst, `,"propertyValue":{`...), c.key...)
+		dst = append(append(dst, c.buf...), "}}"...)
+	}
+	dst = append(dst, "}}"...)
+	if len(dst)-n > r.maxBytes() {
+		return dst[:n], tooLarge(len(dst)-n, r.maxBytes())
+	}
+	return dst, nil
+}
+
+// readLast puts the newest usable value of each property into its column. What
+// the Reader takes for usable is a little more than TwinMaker does where no
+// type is declared; such a property is read again with the type it turned out
+// to have.
+func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query) error {
+	all := q.Properties
+	at := make([]int, len(all)) // column of each property of q
+	for i := range at {
+		at[i] = i
+	}
+	for len(at) > 0 {
+		var again []int
+		for row, err := range r.Reader.Read(ctx, q) {
+			if err != nil {
+				return readError(ctx, err)
+			}
+			for i, v := range row.Values {
+				c := &page.columns[at[i]]
+				if v.IsNull() || len(c.buf) > 0 {
+					continue
+				}
+				if v, ok := page.fit(c, v); ok {
+					c.buf = appendValue(c.buf, v)
+				} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
+					again = append(again, at[i])
+				} else {
+					page.skipped++
+				}
+			}
+		}
+		names, types := make([]string, len(again)), make([]hotreader.Type, len(again))
+		for i, column := range again {
+			c := &page.columns[column]
+			if c.typ == hotreader.AnyNumber {
+				c.setType(hotreader.Double)
+			} else {
+				c.setType(hotreader.ShortString)
+			}
+			names[i], types[i] = all[column], c.typ
+		}
+		q.Properties, q.Types, at = names, types, again
+	}
+	return nil
+}

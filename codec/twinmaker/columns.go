@@ -1,0 +1,280 @@
+package twinmaker
+
+import (
+	"context"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// page is an answer being put together: the points of each property in a buffer
+// of their own, for TwinMaker's answers are by property and rows come by time.
+type page struct {
+	columns []column
+	points  int
+	size    int // bytes in the columns
+	skipped int // values left out
+	clock   clock
+	convert []byte
+	head    []byte // of a point: its time
+}
+
+// column is the series of one property. A point is
+//
+//	{"time":"2022-04-07T04:04:42.000Z","value":{"doubleValue":588.168}},
+type column struct {
+	buf  []byte
+	typ  hotreader.Type // Untyped until the first value
+	kind hotreader.Kind // of values that need no look
+	key  string
+
+	// Before the row being added, to take it back.
+	markLen int
+	markTyp hotreader.Type
+}
+
+// maxPooled is the size above which a buffer is left to the garbage collector.
+const maxPooled = 8 << 20
+
+var pages = sync.Pool{New: func() any { return new(page) }}
+
+// newPage returns a page with a column for each property of q.
+func newPage(q *hotreader.Query) *page {
+	p := pages.Get().(*page)
+	n := len(q.Properties)
+	if cap(p.columns) < n {
+		p.columns = append(p.columns[:cap(p.columns)], make([]column, n-cap(p.columns))...)
+	}
+	p.columns = p.columns[:n]
+	for i := range p.columns {
+		c := &p.columns[i]
+		c.buf = c.buf[:0]
+		c.setType(declared(q, i))
+	}
+	p.points, p.size, p.skipped = 0, 0, 0
+	p.clock = clock{}
+	return p
+}
+
+// release gives the page's memory back.
+func (p *page) release(ctx context.Context) {
+	if p.skipped > 0 {
+		hotreader.StatsOf(ctx).Skipped.Add(int64(p.skipped))
+	}
+	size := 0
+	for i := range p.columns[:cap(p.columns)] {
+		size += cap(p.columns[:cap(p.columns)][i].buf)
+	}
+	if size <= maxPooled {
+		pages.Put(p)
+	}
+}
+
+// setType fixes the column's type, its values' key, and which values go through
+// as they are because a Reader has seen to them.
+func (c *column) setType(t hotreader.Type) {
+	c.typ, c.kind, c.key = t, hotreader.Null, ""
+	switch t {
+	case hotreader.Boolean:
+		c.key = `"booleanValue":`
+	case hotreader.Double, hotreader.AnyNumber:
+		c.key = `"doubleValue":`
+	case hotreader.Integer:
+		c.key = `"integerValue":`
+	case hotreader.Long:
+		c.key = `"longValue":`
+	case hotreader.ShortString, hotreader.AnyString:
+		c.key = `"stringValue":`
+	}
+	if t == hotreader.Double || t == hotreader.Integer || t == hotreader.Long {
+		c.kind = hotreader.Number
+	}
+}
+
+// fit returns v as TwinMaker can take it, and whether it can. The first value of
+// a column without a type decides its type.
+func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
+	if c.typ == hotreader.Untyped {
+		switch v.Kind() {
+		case hotreader.Bool:
+			c.setType(hotreader.Boolean)
+		case hotreader.Number:
+			c.setType(hotreader.AnyNumber)
+		case hotreader.String:
+			c.setType(hotreader.AnyString)
+		}
+	}
+	t := c.typ
+	switch t {
+	case hotreader.AnyNumber:
+		t = hotreader.Double
+	case hotreader.AnyString:
+		t = hotreader.ShortString
+	}
+	v, buf, ok := t.Convert(v, p.convert[:0])
+	p.convert = buf[:0]
+	return v, ok
+}
+
+// add appends a row's points and returns how many there are.
+func (p *page) add(t time.Time, values []hotreader.Value) int {
+	p.head = p.appendHead(p.head[:0], t)
+	n := 0
+	for i, v := range values {
+		c := &p.columns[i]
+		c.markLen, c.markTyp = len(c.buf), c.typ
+		if v.IsNull() {
+			continue
+		}
+		if v.Kind() != c.kind {
+			var ok bool
+			if v, ok = p.fit(c, v); !ok {
+				p.skipped++
+				continue
+			}
+		}
+		b := append(c.buf, p.head...)
+		b = append(b, c.key...)
+		if v.Kind() == hotreader.Number {
+			b = append(b, v.Text()...)
+		} else {
+			b = appendValue(b, v)
+		}
+		b = append(b, "}},"...)
+		p.size += len(b) - len(c.buf)
+		c.buf = b
+		n++
+	}
+	p.points += n
+	return n
+}
+
+// appendHead appends what a point has before its value's key.
+func (p *page) appendHead(b []byte, t time.Time) []byte {
+	return append(p.clock.append(append(b, `{"time":"`...), t), `","value":{`...)
+}
+
+// takeBack removes the n points that the last row added.
+func (p *page) takeBack(n int) {
+	for i := range p.columns {
+		c := &p.columns[i]
+		p.size -= len(c.buf) - c.markLen
+		c.buf = c.buf[:c.markLen]
+		if c.typ != c.markTyp {
+			c.setType(c.markTyp)
+		}
+	}
+	p.points -= n
+}
+
+// appendValue appends a value that is not null as JSON.
+func appendValue(b []byte, v hotreader.Value) []byte {
+	switch v.Kind() {
+	case hotreader.Number:
+		return append(b, v.Text()...)
+	case hotreader.Bool:
+		if v.Bool() {
+			return append(b, "true"...)
+		}
+		return append(b, "false"...)
+	}
+	return appendString(b, v.Text())
+}
+
+// appendString appends text as a JSON string. Bytes that are not UTF-8 become
+// U+FFFD; U+2028 and U+2029 are escaped, for they end lines in JavaScript.
+func appendString[T string | []byte](b []byte, text T) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	from := 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
+			bad := r == utf8.RuneError && size == 1
+			if !bad && r != '\u2028' && r != '\u2029' {
+				i += size
+				continue
+			}
+			b = append(b, text[from:i]...)
+			if bad {
+				b = append(b, `\ufffd`...)
+			} else {
+				b = append(b, `\u202`...)
+				b = append(b, hex[r&15])
+			}
+			i += size
+			from = i
+			continue
+		}
+		b = append(b, text[from:i]...)
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\r':
+			b = append(b, '\\', 'r')
+		case '\t':
+			b = append(b, '\\', 't')
+		default:
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+		from = i
+	}
+	b = append(b, text[from:]...)
+	return append(b, '"')
+}
+
+// clock writes times. The date is worked out once a day, for rows come in order
+// and most share it with the row before.
+type clock struct {
+	day  int64 // since 1970, of text
+	text [len("2006-01-02T")]byte
+	set  bool
+}
+
+const daySeconds = 24 * 60 * 60
+
+// append appends t as hotreader.AppendTime does.
+func (c *clock) append(dst []byte, t time.Time) []byte {
+	seconds := t.Unix()
+	day := seconds / daySeconds
+	if seconds -= day * daySeconds; seconds < 0 {
+		seconds += daySeconds
+		day--
+	}
+	if day != c.day || !c.set {
+		c.day, c.set = day, true
+		n := len(dst)
+		dst = hotreader.AppendTime(dst, t)
+		copy(c.text[:], dst[n:])
+		return dst
+	}
+	nanos := uint(t.Nanosecond())
+	s := uint(seconds)
+	dst = append(dst, c.text[:]...)
+	dst = append(dst, twoDigits(s/3600), oneDigit(s/3600), ':', twoDigits(s/60%60), oneDigit(s/60%60), ':', twoDigits(s%60), oneDigit(s%60), '.')
+	dst = appendThree(dst, nanos/1_000_000)
+	if nanos %= 1_000_000; nanos != 0 {
+		dst = appendThree(dst, nanos/1000)
+		if nanos %= 1000; nanos != 0 {
+			dst = appendThree(dst, nanos)
+		}
+	}
+	return append(dst, 'Z')
+}
+
+func twoDigits(n uint) byte { return byte('0' + n/10) }
+func oneDigit(n uint) byte  { return byte('0' + n%10) }
+
+func appendThree(dst []byte, n uint) []byte {
+	return append(dst, byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10))
+}

@@ -1,0 +1,128 @@
+package twinmaker
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"hotreader"
+)
+
+// Lookup asks TwinMaker (GetEntity) for the device id of an entity's component.
+type Lookup = func(ctx context.Context, workspaceID, entityID, componentName string) (string, error)
+
+// Devices finds the device that an event is about. The first that holds:
+//
+//  1. the value, else the default value, of the property whose definition says
+//     isExternalId;
+//  2. componentTypeId less "Twin-";
+//  3. what Lookup answers.
+//
+// It never guesses: an event of which none holds is refused.
+type Devices struct {
+	Twin   string // digital twin's name; "" = componentTypeId is not looked at
+	Lookup Lookup // nil = none; wrap it with CacheLookup
+}
+
+// find returns the device id and the name of the property that held it, if one
+// did.
+func (d Devices) find(ctx context.Context, e *event, ref Reference) (device, name string, err error) {
+	fail := func(format string, args ...any) (string, string, error) {
+		return "", "", &hotreader.Error{Op: e.op, Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	for i, x := range e.externals {
+		if i > 0 && x.id != e.externals[0].id {
+			return fail("properties %q and %q both say isExternalId, with different ids; want one external id", e.externals[0].name, x.name)
+		}
+	}
+	if len(e.externals) > 0 {
+		return e.externals[0].id, e.externals[0].name, nil
+	}
+	componentType, workspace := e.text("componentTypeId"), e.text("workspaceId")
+	if err := invalid(e.op, e.wrong); err != nil {
+		return "", "", err
+	}
+	if d.Twin != "" {
+		if id, ok := strings.CutPrefix(componentType, d.Twin+"-"); ok && id != "" {
+			return id, "", nil
+		}
+	}
+	if d.Lookup != nil && ref.EntityID != "" && workspace != "" {
+		id, err := d.Lookup(ctx, workspace, ref.EntityID, ref.ComponentName)
+		if err != nil {
+			if _, ok := errors.AsType[*hotreader.Error](err); !ok {
+				err = &hotreader.Error{Op: e.op + ": look up the entity", Code: hotreader.CodeUnavailable, Err: err}
+			}
+			return "", "", err
+		}
+		if id != "" {
+			return id, "", nil
+		}
+	}
+	return fail("the device id cannot be found: no property with isExternalId has a value, "+
+		"componentTypeId %q does not begin with %q, and entity %q, component %q names none",
+		short(componentType), d.Twin+"-", short(ref.EntityID), short(ref.ComponentName))
+}
+
+const (
+	cachedLookups = 1000
+	lookupTTL     = 10 * time.Minute
+)
+
+// CacheLookup returns a Lookup that remembers the last thousand answers for ten
+// minutes. Errors and empty answers are not remembered. It is safe for
+// concurrent use if lookup is.
+func CacheLookup(lookup Lookup) Lookup {
+	c := &lookupCache{lookup: lookup, entries: map[lookupKey]*list.Element{}}
+	return c.get
+}
+
+type lookupKey struct{ workspace, entity, component string }
+
+type lookupEntry struct {
+	key     lookupKey
+	device  string
+	expires time.Time
+}
+
+type lookupCache struct {
+	lookup  Lookup
+	mu      sync.Mutex
+	entries map[lookupKey]*list.Element
+	recent  list.List // of *lookupEntry, latest used first
+}
+
+func (c *lookupCache) get(ctx context.Context, workspace, entity, component string) (string, error) {
+	key := lookupKey{workspace, entity, component}
+	c.mu.Lock()
+	if at, ok := c.entries[key]; ok {
+		if e := at.Value.(*lookupEntry); time.Now().Before(e.expires) {
+			c.recent.MoveToFront(at)
+			c.mu.Unlock()
+			return e.device, nil
+		}
+	}
+	c.mu.Unlock()
+	device, err := c.lookup(ctx, workspace, entity, component)
+	if err != nil || device == "" {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(c.entries[key])
+	c.entries[key] = c.recent.PushFront(&lookupEntry{key, device, time.Now().Add(lookupTTL)})
+	if c.recent.Len() > cachedLookups {
+		c.drop(c.recent.Back())
+	}
+	return device, nil
+}
+
+func (c *lookupCache) drop(at *list.Element) {
+	if at != nil {
+		delete(c.entries, c.recent.Remove(at).(*lookupEntry).key)
+	}
+}

@@ -1,0 +1,345 @@
+package twinmaker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// DecodeHistory reads an event of TwinMaker's dataReader connector. Fields that
+// it does not know are passed over, of a field that comes twice the last one
+// counts. What is wrong is reported in one error of CodeInvalid (CodeTooLarge
+// for more than MaxEvent bytes), by the fields' names.
+func (d Devices) DecodeHistory(ctx context.Context, event []byte) (Request, error) {
+	return d.decode(ctx, "twinmaker: history event", event, false)
+}
+
+// DecodeLastEntry reads an event of TwinMaker's
+// attributePropertyValueReaderByEntity connector, as DecodeHistory does.
+func (d Devices) DecodeLastEntry(ctx context.Context, event []byte) (Request, error) {
+	return d.decode(ctx, "twinmaker: last-entry event", event, true)
+}
+
+func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) (Request, error) {
+	e, err := parseEvent(op, body)
+	if err != nil {
+		return Request{}, err
+	}
+	var req Request
+	q := &req.Query
+	q.Last = last
+	q.Properties = e.selected()
+	e.readProperties(q.Properties)
+	q.Types = e.types
+	req.Ref.EntityID, req.Ref.ComponentName = e.text("entityId"), e.text("componentName")
+	switch {
+	case req.Ref.EntityID != "" && req.Ref.ComponentName == "":
+		e.bad("entityId comes without componentName; want both or neither")
+	case req.Ref.EntityID == "" && req.Ref.ComponentName != "":
+		e.bad("componentName comes without entityId; want both or neither")
+	}
+	if raw := e.fields["propertyFilters"]; !isNull(raw) {
+		var wrong []string
+		q.Filters, wrong = parseFilters(raw)
+		e.wrong = append(e.wrong, wrong...)
+	}
+	req.NextToken = e.text("nextToken")
+	if last {
+		if req.NextToken != "" {
+			e.bad("nextToken is given, but a last-entry answer has one page only")
+		}
+	} else {
+		e.readHistory(&req)
+	}
+	if len(e.wrong) == 0 {
+		device, external, err := d.find(ctx, e, req.Ref)
+		if err != nil {
+			return Request{}, err
+		}
+		q.Device = device
+		if req.Ref.EntityID == "" {
+			req.Ref.ExternalName = external
+		}
+		if err := req.check(op); err != nil {
+			return Request{}, err
+		}
+	}
+	return req, invalid(op, e.wrong)
+}
+
+// event is an event taken apart into its fields, with what is wrong with them.
+type event struct {
+	op        string
+	fields    map[string]json.RawMessage
+	wrong     []string
+	types     []hotreader.Type // of the selected properties
+	externals []external       // sorted by name
+}
+
+// external is a property that says it holds the external id, and the id.
+type external struct{ name, id string }
+
+func (e *event) bad(format string, args ...any) {
+	e.wrong = append(e.wrong, fmt.Sprintf(format, args...))
+}
+
+func parseEvent(op string, body []byte) (*event, error) {
+	fail := func(code hotreader.Code, format string, args ...any) error {
+		return &hotreader.Error{Op: op, Code: code, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case len(body) > MaxEvent:
+		return nil, fail(hotreader.CodeTooLarge, "it has %d bytes; at most %d are taken", len(body), MaxEvent)
+	case !utf8.Valid(body):
+		return nil, fail(hotreader.CodeInvalid, "it is not valid UTF-8; want a JSON object")
+	case tooDeep(body):
+		return nil, fail(hotreader.CodeInvalid, "it nests deeper than %d levels", maxDepth)
+	}
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		return nil, fail(hotreader.CodeInvalid, "it is empty; want a JSON object")
+	}
+	e := &event{op: op}
+	if err := json.Unmarshal(body, &e.fields); err != nil {
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, fail(hotreader.CodeInvalid, "it is %s; want a JSON object", what(body))
+		}
+		return nil, fail(hotreader.CodeInvalid, "it is not JSON: %w", err)
+	}
+	if e.fields == nil {
+		return nil, fail(hotreader.CodeInvalid, "it is null; want a JSON object")
+	}
+	return e, nil
+}
+
+// tooDeep reports whether JSON nests deeper than maxDepth.
+func tooDeep(body []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// text returns a field that must be a string; "" if it is absent or null.
+func (e *event) text(name string) string {
+	raw := e.fields[name]
+	if isNull(raw) {
+		return ""
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		e.bad("%s is %s; want a string", name, what(raw))
+	}
+	return s
+}
+
+func (e *event) selected() []string {
+	raw := e.fields["selectedProperties"]
+	want := fmt.Sprintf("want an array of 1 to %d property names", MaxSelected)
+	var list []json.RawMessage
+	if isNull(raw) || json.Unmarshal(raw, &list) != nil {
+		e.bad("selectedProperties is %s; %s", what(raw), want)
+		return nil
+	}
+	if len(list) == 0 || len(list) > MaxSelected {
+		e.bad("selectedProperties has %d names; %s", len(list), want)
+		return nil
+	}
+	var names []string
+	for i, raw := range list {
+		var name string
+		if isNull(raw) || json.Unmarshal(raw, &name) != nil || name == "" {
+			e.bad("selectedProperties[%d] is %s; want a property's name", i, what(raw))
+		} else if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// readProperties reads the declared types of the selected properties and the
+// external ids. properties may lack any of the selected ones.
+func (e *event) readProperties(selected []string) {
+	e.types = make([]hotreader.Type, len(selected))
+	raw := e.fields["properties"]
+	if isNull(raw) {
+		return
+	}
+	var properties map[string]json.RawMessage
+	if json.Unmarshal(raw, &properties) != nil {
+		e.bad("properties is %s; want an object of property definitions", what(raw))
+		return
+	}
+	for name, raw := range properties {
+		var p struct {
+			Definition struct {
+				DataType struct {
+					Type json.RawMessage `json:"type"`
+				} `json:"dataType"`
+				IsExternalID json.RawMessage `json:"isExternalId"`
+				DefaultValue json.RawMessage `json:"defaultValue"`
+			} `json:"definition"`
+			Value json.RawMessage `json:"value"`
+		}
+		field := "properties." + short(name)
+		if err := json.Unmarshal(raw, &p); err != nil {
+			if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field != "" {
+				e.bad("%s.%s is of type %s; want an object", field, t.Field, t.Value)
+			} else {
+				e.bad("%s is %s; want an object", field, what(raw))
+			}
+			continue
+		}
+		def := &p.Definition
+		if i := slices.Index(selected, name); i >= 0 {
+			e.types[i] = e.dataType(field, def.DataType.Type)
+		}
+		switch flag := def.IsExternalID; {
+		case isNull(flag) || string(flag) == "false":
+		case string(flag) == "true":
+			id := e.externalID(field+".value", p.Value)
+			if id == "" {
+				id = e.externalID(field+".definition.defaultValue", def.DefaultValue)
+			}
+			if id != "" {
+				e.externals = append(e.externals, external{name, id})
+			}
+		default:
+			e.bad("%s.definition.isExternalId is %s; want true or false", field, what(flag))
+		}
+	}
+	slices.SortFunc(e.externals, func(a, b external) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
+	slices.Sort(e.wrong) // a map was ranged over
+}
+
+func (e *event) dataType(field string, raw json.RawMessage) hotreader.Type {
+	if isNull(raw) {
+		return hotreader.Untyped
+	}
+	var word string
+	_ = json.Unmarshal(raw, &word) // anything else than a string has no type of ours
+	switch word {
+	case "STRING":
+		return hotreader.ShortString
+	case "DOUBLE":
+		return hotreader.Double
+	case "INTEGER":
+		return hotreader.Integer
+	case "LONG":
+		return hotreader.Long
+	case "BOOLEAN":
+		return hotreader.Boolean
+	}
+	e.bad("%s.definition.dataType.type is %s; a selected property must be STRING, DOUBLE, INTEGER, LONG or BOOLEAN", field, what(raw))
+	return hotreader.Untyped
+}
+
+// externalID returns the id that a DataValue holds; "" if there is none.
+func (e *event) externalID(field string, raw json.RawMessage) string {
+	if isNull(raw) {
+		return ""
+	}
+	var d dataValue
+	if json.Unmarshal(raw, &d) != nil {
+		e.bad("%s is %s; want {stringValue}", field, what(raw))
+		return ""
+	}
+	v, err := d.value(false)
+	if err != nil {
+		e.bad("%s, the external id, %v", field, err)
+	}
+	return string(v.Text())
+}
+
+// readHistory reads what only a history event has.
+func (e *event) readHistory(req *Request) {
+	q := &req.Query
+	q.Start = e.time("startTime", "startDateTime")
+	q.End = e.time("endTime", "endDateTime")
+	if !q.Start.IsZero() && !q.End.IsZero() && q.Start.After(q.End) {
+		e.bad("startTime %s is after endTime %s", hotreader.AppendTime(nil, q.Start), hotreader.AppendTime(nil, q.End))
+	}
+	switch raw := e.fields["orderByTime"]; {
+	case isNull(raw) || string(raw) == `"ASCENDING"`:
+	case string(raw) == `"DESCENDING"`:
+		q.Order = hotreader.Descending
+	default:
+		e.bad("orderByTime is %s; want ASCENDING or DESCENDING", what(raw))
+	}
+	if raw := e.fields["maxResults"]; !isNull(raw) {
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		if err != nil || n < 1 || n > MaxResults {
+			e.bad("maxResults is %s; want a whole number from 1 to %d", what(raw), MaxResults)
+		} else {
+			req.MaxResults = int(n)
+		}
+	}
+	if n := len(req.NextToken); n > MaxTokenChars {
+		e.bad("nextToken has %d characters; want at most %d", n, MaxTokenChars)
+	}
+	if raw := e.fields["interpolation"]; !isNull(raw) {
+		var err error
+		if req.Interpolation, err = ParseInterpolation(raw); err != nil {
+			e.bad("%s", cause(err))
+		}
+	}
+}
+
+// time returns the instant of a field in ISO 8601 or, if that is absent, of the
+// deprecated one in epoch seconds; zero if both are.
+func (e *event) time(name, epochName string) time.Time {
+	if raw := e.fields[name]; !isNull(raw) {
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			e.bad("%s is %s; want a time in ISO 8601", name, what(raw))
+			return time.Time{}
+		}
+		t, err := hotreader.ParseTime([]byte(text))
+		if err != nil {
+			e.bad("%s: %v", name, err)
+			return time.Time{}
+		}
+		return bound(t)
+	}
+	raw := e.fields[epochName]
+	if isNull(raw) {
+		return time.Time{}
+	}
+	// Years 0 to 9999, beyond which no time can be written.
+	seconds, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || seconds < -62_167_219_200 || seconds > 253_402_300_799 {
+		e.bad("%s is %s; want whole seconds since 1970, of the years 0 to 9999", epochName, what(raw))
+		return time.Time{}
+	}
+	return bound(time.Unix(seconds, 0).UTC())
+}
+
+// bound keeps the first instant of the year 1, which is Go's zero time, from
+// being taken for an open bound.
+func bound(t time.Time) time.Time {
+	if t.IsZero() {
+		return t.Add(-1)
+	}
+	return t
+}

@@ -1,0 +1,235 @@
+package twinmaker
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"hotreader"
+)
+
+// A nextToken is
+//
+//	base64url( version byte | kind byte | position | HMAC-SHA256 )
+//
+// without padding. The hash is over all before it and over the query that the
+// token belongs to (binding), so that neither can be changed. Only this package
+// reads a token; whatever changes in the position or in the binding must change
+// the version.
+const tokenVersion = 1
+
+// position is where the next page begins.
+type position struct {
+	kind byte
+
+	// The series: behind the row at last, with the types inferred so far (of
+	// those properties that have no declared one).
+	last  time.Time
+	types []hotreader.Type
+
+	// Interpolation: at step, having read the rows up to read (zero: none).
+	step   int64
+	read   time.Time
+	tracks []track
+}
+
+const (
+	rowsPosition byte = iota + 1
+	stepsPosition
+)
+
+// publicKey signs where no key is given. It protects against mistakes, not
+// against forgery, and what a forged token could reach there is only what the
+// same caller may query anyway: a token cannot name a device.
+const publicKey = "hotreader: nextToken without a key"
+
+func (r *Responder) keys() ([][]byte, error) {
+	if r.Keys == nil {
+		return [][]byte{[]byte(publicKey)}, nil
+	}
+	keys := r.Keys()
+	if len(keys) == 0 {
+		return nil, &hotreader.Error{Op: "twinmaker: nextToken", Code: hotreader.CodeConfig, Err: errors.New("there is no key to sign it with")}
+	}
+	return keys, nil
+}
+
+// appendToken appends the signed token of a position.
+func appendToken(dst []byte, key, binding []byte, p *position) ([]byte, error) {
+	raw := []byte{tokenVersion, p.kind}
+	if p.kind == rowsPosition {
+		raw = appendInstant(raw, p.last)
+		for _, t := range p.types {
+			raw = append(raw, byte(t))
+		}
+	} else {
+		raw = binary.AppendVarint(raw, p.step)
+		raw = appendInstant(raw, p.read)
+		for i := range p.tracks {
+			raw = p.tracks[i].append(raw)
+		}
+	}
+	raw = sign(raw, key, binding, raw)
+	if n := base64.RawURLEncoding.EncodedLen(len(raw)); n > MaxTokenChars {
+		return dst, &hotreader.Error{Op: "twinmaker: nextToken", Code: hotreader.CodeTooLarge,
+			Err: fmt.Errorf("it would have %d characters, at most %d are allowed; select fewer properties", n, MaxTokenChars)}
+	}
+	return base64.RawURLEncoding.AppendEncode(dst, raw), nil
+}
+
+func sign(dst, key, binding, payload []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(binding)
+	h.Write(payload)
+	return h.Sum(dst)
+}
+
+// parseToken verifies a token and returns its position.
+func parseToken(text string, keys [][]byte, binding []byte, properties int) (*position, error) {
+	fail := func(msg string) (*position, error) {
+		return nil, &hotreader.Error{Op: "twinmaker: nextToken", Code: hotreader.CodeInvalid, Err: errors.New(msg + "; ask again without it, from the first page")}
+	}
+	if len(text) > MaxTokenChars {
+		return fail(fmt.Sprintf("it has %d characters, at most %d are allowed", len(text), MaxTokenChars))
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	// The decoder passes over line breaks and spare bits.
+	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != text || len(raw) < 2+sha256.Size {
+		return fail("it is not one of ours, or was cut or changed")
+	}
+	if raw[0] != tokenVersion {
+		return fail(fmt.Sprintf("it is of version %d, this reader's are of version %d", raw[0], tokenVersion))
+	}
+	payload, mac := raw[:len(raw)-sha256.Size], raw[len(raw)-sha256.Size:]
+	ours := false
+	for _, key := range keys {
+		ours = hmac.Equal(sign(nil, key, binding, payload), mac) || ours
+	}
+	if !ours {
+		return fail("it was made for another query, or was changed")
+	}
+	p := position{kind: payload[1]}
+	in := &tokenReader{rest: payload[2:]}
+	switch p.kind {
+	case rowsPosition:
+		p.last = in.instant()
+		for range min(properties, len(in.rest)) {
+			p.types = append(p.types, hotreader.Type(in.byte()))
+		}
+		if len(p.types) > 0 && len(p.types) < properties {
+			in.bad = true
+		}
+	case stepsPosition:
+		p.step = in.varint()
+		p.read = in.instant()
+		p.tracks = make([]track, properties)
+		for i := range p.tracks {
+			p.tracks[i].parse(in)
+		}
+	default:
+		in.bad = true
+	}
+	if in.bad || len(in.rest) > 0 {
+		return fail("it is damaged")
+	}
+	return &p, nil
+}
+
+// binding spells out the query that a token belongs to. How many results a page
+// has is not part of it.
+func binding(req *Request) []byte {
+	q := &req.Query
+	b := append([]byte("hotreader nextToken"), 0, tokenVersion)
+	text := func(s string) {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	text(q.Device)
+	b = binary.AppendUvarint(b, uint64(len(q.Properties)))
+	for i, p := range q.Properties {
+		text(p)
+		b = append(b, byte(declared(q, i)))
+	}
+	b = appendInstant(b, q.Start)
+	b = appendInstant(b, q.End)
+	b = append(b, byte(q.Order))
+	b = binary.AppendUvarint(b, uint64(len(q.Filters)))
+	for _, f := range q.Filters {
+		text(f.Property)
+		b = append(b, byte(f.Op), byte(f.Value.Kind()))
+		text(f.Value.String())
+	}
+	b = binary.AppendVarint(b, int64(req.Interpolation))
+	text(req.Ref.EntityID)
+	text(req.Ref.ComponentName)
+	text(req.Ref.ExternalName)
+	return b
+}
+
+// declared is the type that the query declares for its property i.
+func declared(q *hotreader.Query, i int) hotreader.Type {
+	if i < len(q.Types) {
+		return q.Types[i]
+	}
+	return hotreader.Untyped
+}
+
+// appendInstant appends an instant of any year; the zero time is one of its own.
+func appendInstant(b []byte, t time.Time) []byte {
+	b = binary.AppendVarint(b, t.Unix())
+	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
+}
+
+// tokenReader takes a verified token apart. A key may be known to others (see
+// publicKey), so it still trusts nothing.
+type tokenReader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *tokenReader) byte() byte {
+	if len(r.rest) == 0 {
+		r.bad = true
+		return 0
+	}
+	c := r.rest[0]
+	r.rest = r.rest[1:]
+	return c
+}
+
+func (r *tokenReader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *tokenReader) bytes(most int) []byte {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 || n > uint64(most) || n > uint64(len(r.rest)-size) {
+		r.bad = true
+		return nil
+	}
+	b := r.rest[size : size+int(n)]
+	r.rest = r.rest[size+int(n):]
+	return b
+}
+
+func (r *tokenReader) instant() time.Time {
+	seconds := r.varint()
+	nanos, n := binary.Uvarint(r.rest)
+	// Years 0 to 9999 and a little, which every time of ours is in.
+	if n <= 0 || nanos > 999_999_999 || seconds < -62_200_000_000 || seconds > 253_500_000_000 {
+		r.bad = true
+		return time.Time{}
+	}
+	r.rest = r.rest[n:]
+	return time.Unix(seconds, int64(nanos)).UTC()
+}
