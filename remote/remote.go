@@ -1,0 +1,489 @@
+// Package remote reads from another cloud: a [Reader] over the HTTP API that
+// package httpapi serves there.
+//
+// It speaks the row stream of package wire and, with a peer that knows only
+// JSON, TwinMaker's answers. It makes one attempt; route.Retry makes more.
+package remote
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/secret"
+	"hotreader/wire"
+)
+
+// TokenHeader carries the inter-cloud token.
+const TokenHeader = "X-Inter-Cloud-Token"
+
+// DefaultIdle is how long an answer may stand still before it counts as broken
+// off: a little more than the 29 seconds after which API Gateway gives up.
+const DefaultIdle = 30 * time.Second
+
+const (
+	maxProblem = 64 << 10 // bytes of a refusal that are read
+	maxSnippet = 80       // bytes of a wrong answer that an error shows
+)
+
+// Options says where the other cloud is.
+type Options struct {
+	// URL is the API's base, as https://host/stage, or the whole address of its
+	// read route, as https://host/stage/read. Plain http is for loopback only.
+	URL   string
+	Token *secret.Token
+
+	Client      *http.Client  // nil = NewClient(); its redirect policy is not used, for none is followed
+	SourceCloud string        // what the caller calls itself: aws, azure, gcp
+	UserAgent   string        // "" = hotreader
+	Idle        time.Duration // 0 = DefaultIdle
+
+	// TraceID returns the trace that a read belongs to: 32 lowercase hex digits
+	// make a traceparent too. nil, and "" = a new one for each read.
+	TraceID func(context.Context) string
+}
+
+// Reader is a hotreader.Reader in another cloud.
+type Reader struct {
+	o    Options
+	url  string
+	op   string
+	http http.Client
+}
+
+var _ hotreader.Reader = (*Reader)(nil)
+
+// NewClient returns a client made for many reads from one API: TLS 1.2 or
+// newer, HTTP/2, connections kept, each step of the way to the first byte
+// bounded in time.
+func NewClient() *http.Client {
+	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Client{Transport: &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  DefaultIdle,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}}
+}
+
+// New checks o and returns a Reader. Errors are of CodeConfig. It does not
+// connect.
+func New(o Options) (*Reader, error) {
+	u, err := parseURL(o.URL)
+	if err != nil {
+		return nil, &hotreader.Error{Op: "remote reader URL", Code: hotreader.CodeConfig, Err: err}
+	}
+	if o.Token == nil {
+		return nil, &hotreader.Error{Op: "remote reader", Code: hotreader.CodeConfig, Err: errors.New("there is no inter-cloud token")}
+	}
+	if o.Client == nil {
+		o.Client = NewClient()
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "hotreader"
+	}
+	if o.Idle <= 0 {
+		o.Idle = DefaultIdle
+	}
+	r := &Reader{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client}
+	r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return r, nil
+}
+
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(text))
+	switch {
+	case err != nil:
+		return nil, errors.New("it is not a URL; want https://host/path") // err would show it, and what it may hold
+	case u.User != nil:
+		return nil, errors.New("it carries user info; the token belongs in INTER_CLOUD_TOKEN")
+	case u.Host == "" || u.Opaque != "":
+		return nil, errors.New("it names no host; want https://host/path")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("it carries a query or a fragment; want https://host/path")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return nil, fmt.Errorf("http would send the token in the clear to %s; want https", u.Hostname())
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("its scheme is %.20q; want https", u.Scheme)
+	}
+	if u.Path = strings.TrimRight(u.Path, "/"); !strings.HasSuffix(u.Path, "/read") {
+		u.Path += "/read"
+	}
+	u.RawPath = ""
+	return u, nil
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// Read implements hotreader.Reader. Beside the errors of the peer, which keep
+// their code:
+//
+//   - CodeUnavailable: not reached, reset, broken off, stalled; 408, 425, 5xx.
+//   - CodeCorrupt: the answer is damaged.
+//   - CodeProtocol: the answer is something else than was asked for.
+//   - CodeConfig: the certificate does not hold, the host has no address, or
+//     the answer is a redirect, which is not followed.
+//   - CodeUnauthenticated: the token was refused, also after it was fetched
+//     anew.
+//
+// A peer's failure that its code calls permanent (internal, deadline, protocol,
+// config) may heal as seen from here: it comes as CodeUnavailable, and wraps
+// the peer's code.
+func (r *Reader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		x := &exchange{r: r, ctx: ctx, stats: hotreader.StatsOf(ctx), yield: yield}
+		if err := x.read(q); err != nil && !x.stopped {
+			yield(hotreader.Row{}, err)
+		}
+	}
+}
+
+// exchange is one Read.
+type exchange struct {
+	r       *Reader
+	ctx     context.Context
+	stats   *hotreader.Stats
+	yield   func(hotreader.Row, error) bool
+	stopped bool // yield returned false
+
+	traceID   string
+	refreshed bool // the token was fetched anew
+}
+
+func (x *exchange) read(q hotreader.Query) error {
+	if err := q.Check(); err != nil {
+		return err
+	}
+	x.traceID = x.r.traceID(x.ctx)
+	for {
+		rest, more, err := x.once(q)
+		if err != nil || !more || x.stopped {
+			return err
+		}
+		q = rest
+	}
+}
+
+func (r *Reader) traceID(ctx context.Context) string {
+	if r.o.TraceID != nil {
+		if id := r.o.TraceID(ctx); id != "" {
+			return id
+		}
+	}
+	return randomHex(16)
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+// once asks for q and yields what comes. more tells that rest is to be asked
+// for.
+func (x *exchange) once(q hotreader.Query) (rest hotreader.Query, more bool, err error) {
+	a, err := x.post(wire.NewEnvelope(q, x.r.o.SourceCloud, x.traceID), wire.MediaType+", application/json;q=0.5")
+	if err != nil {
+		return q, false, err
+	}
+	defer a.close()
+	if a.media == wire.MediaType {
+		return x.rows(q, a)
+	}
+	return q, false, x.old(q, a)
+}
+
+// rows yields a row stream. The peer has filtered; range, types and limit are
+// seen to once more.
+func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, more bool, err error) {
+	unfiltered := q
+	unfiltered.Filters = nil
+	sieve, err := hotreader.NewSieve(x.ctx, unfiltered)
+	if err != nil {
+		return q, false, err
+	}
+	defer sieve.Close()
+	d := wire.NewDecoder(a, q)
+	defer d.Close()
+	kept := 0
+	for {
+		row, err := d.Read()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return q, false, x.broken(err, a, d.Failed())
+		}
+		if err := x.ctx.Err(); err != nil {
+			return q, false, x.fail(hotreader.CodeOf(err), err)
+		}
+		if sieve.Done() {
+			return q, false, nil // the limit is reached; the peer has sent more than was asked for
+		}
+		if !sieve.Keep(row.Time, row.Values) {
+			continue
+		}
+		kept++
+		if !x.yield(row, nil) {
+			x.stopped = true
+			return q, false, nil
+		}
+	}
+	if !d.More() {
+		return q, false, nil
+	}
+	if q.Last || kept == 0 {
+		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer says there is more, but sent nothing to go on from"))
+	}
+	rest, more = sieve.Rest()
+	rest.Filters = q.Filters
+	return rest, more, nil
+}
+
+// broken returns the error of a decoder. If a's connection is the reason, that
+// is the better one to name.
+func (x *exchange) broken(err error, a *answer, peer bool) error {
+	if a.err != nil {
+		return x.transport(a.err, a)
+	}
+	e, ok := errors.AsType[*hotreader.Error](err)
+	if !ok {
+		return x.fail(hotreader.CodeInternal, err)
+	}
+	if peer {
+		return x.healing(&hotreader.Error{Op: x.r.op, Code: e.Code, Err: x.hide(e.Err), RetryAfter: e.RetryAfter})
+	}
+	return &hotreader.Error{Op: x.r.op, Code: e.Code, Err: x.hide(e.Err)}
+}
+
+// healing makes a peer's own failure one that may be tried again.
+func (x *exchange) healing(e *hotreader.Error) *hotreader.Error {
+	switch e.Code {
+	case hotreader.CodeInternal, hotreader.CodeDeadline, hotreader.CodeCanceled, hotreader.CodeProtocol, hotreader.CodeConfig:
+		inner := &hotreader.Error{Code: e.Code, Err: e.Err}
+		return &hotreader.Error{Op: e.Op, Code: hotreader.CodeUnavailable, Err: inner, RetryAfter: e.RetryAfter}
+	}
+	return e
+}
+
+func (x *exchange) fail(code hotreader.Code, err error) *hotreader.Error {
+	return &hotreader.Error{Op: x.r.op, Code: code, Err: err}
+}
+
+// hide replaces the token in what a peer says, which may echo it.
+func (x *exchange) hide(err error) error {
+	if err == nil {
+		return nil
+	}
+	token := x.r.o.Token.Current()
+	if text := err.Error(); strings.Contains(text, token) {
+		return errors.New(strings.ReplaceAll(text, token, "[token]"))
+	}
+	return err
+}
+
+// answer is a 2xx answer's body, which counts, remembers its error, and gives
+// up when nothing comes.
+type answer struct {
+	media  string
+	header http.Header
+	body   io.ReadCloser
+	cancel context.CancelCauseFunc
+	ctx    context.Context
+	idle   *time.Timer
+	limit  time.Duration
+	stats  *hotreader.Stats
+	err    error // other than io.EOF
+}
+
+func (a *answer) Read(p []byte) (int, error) {
+	a.idle.Reset(a.limit)
+	n, err := a.body.Read(p)
+	a.idle.Stop()
+	a.stats.Bytes.Add(int64(n))
+	if err != nil && err != io.EOF {
+		a.err = err
+	}
+	return n, err
+}
+
+func (a *answer) close() {
+	a.idle.Stop()
+	a.cancel(nil)
+	_ = a.body.Close() // what matters of it has been read
+}
+
+var errIdle = errors.New("nothing came for too long")
+
+// post sends e and returns a 2xx answer of a known type. A refused token is
+// fetched anew, once.
+func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
+	for {
+		a, status, err := x.try(e, accept)
+		if err == nil || status != http.StatusUnauthorized || x.refreshed {
+			return a, err
+		}
+		x.refreshed = true
+		changed, ferr := x.r.o.Token.Refresh(x.ctx)
+		if ferr != nil {
+			return nil, errors.Join(err, ferr)
+		}
+		if !changed {
+			return nil, err
+		}
+	}
+}
+
+func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, err error) {
+	ctx, cancel := context.WithCancelCause(x.ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.r.url, bytes.NewReader(e.Append(nil)))
+	if err != nil {
+		cancel(nil)
+		return nil, 0, x.fail(hotreader.CodeConfig, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", accept)
+	req.Header.Set("User-Agent", x.r.o.UserAgent)
+	req.Header.Set(TokenHeader, x.r.o.Token.Current())
+	if len(x.traceID) == 32 {
+		req.Header.Set("Traceparent", "00-"+x.traceID+"-"+randomHex(8)+"-01")
+	}
+	a := &answer{cancel: cancel, ctx: ctx, limit: x.r.o.Idle, stats: x.stats}
+	a.idle = time.AfterFunc(a.limit, func() { cancel(errIdle) })
+	x.stats.Attempts.Add(1)
+	x.stats.Reads.Add(1)
+	resp, err := x.r.http.Do(req)
+	a.idle.Stop()
+	if err != nil {
+		err = x.transport(err, a)
+		cancel(nil)
+		return nil, 0, err
+	}
+	a.body, a.header = resp.Body, resp.Header
+	if err := x.check(resp, a); err != nil {
+		a.close()
+		return nil, resp.StatusCode, err
+	}
+	return a, resp.StatusCode, nil
+}
+
+// check lets a 2xx answer of a known type pass.
+func (x *exchange) check(resp *http.Response, a *answer) error {
+	status := resp.StatusCode
+	a.media, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch {
+	case status >= 200 && status <= 299:
+		if a.media == wire.MediaType || a.media == "application/json" {
+			return nil
+		}
+		return x.strange(a, fmt.Sprintf("status %d", status))
+	case status >= 300 && status <= 399:
+		return x.fail(hotreader.CodeConfig, fmt.Errorf("status %d redirects to %q, which is not followed with the token; set the URL to where the API is",
+			status, x.clean(resp.Header.Get("Location"))))
+	}
+	body, _ := io.ReadAll(io.LimitReader(a, maxProblem)) // a cut problem is still a status
+	p := wire.ParseProblem(status, resp.Header, body)
+	e := p.Err(x.r.op)
+	e.Err = x.hide(e.Err)
+	if !e.Code.Temporary() && (status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests) {
+		inner := &hotreader.Error{Code: e.Code, Err: e.Err}
+		code := wire.CodeOfStatus(status)
+		e = &hotreader.Error{Op: e.Op, Code: code, Err: inner, RetryAfter: e.RetryAfter}
+	}
+	return e
+}
+
+// strange is the error of an answer that is neither rows nor JSON.
+func (x *exchange) strange(a *answer, what string) error {
+	first := make([]byte, maxSnippet)
+	n, err := io.ReadFull(a, first)
+	if a.err != nil && n == 0 {
+		return x.transport(a.err, a)
+	}
+	came := fmt.Sprintf("it begins with %q", x.clean(string(first[:n])))
+	if n == 0 && err == io.EOF {
+		came = "it is empty"
+	}
+	kind := x.clean(a.header.Get("Content-Type"))
+	if kind == "" {
+		kind = "of no content type"
+	} else {
+		kind = fmt.Sprintf("of type %q", kind)
+	}
+	return x.fail(hotreader.CodeProtocol, fmt.Errorf("%s, but the answer is %s, and %s; is this the Hot Reader API's URL?", what, kind, came))
+}
+
+// clean makes what a peer sent fit for an error's text.
+func (x *exchange) clean(s string) string {
+	s = strings.ReplaceAll(s, x.r.o.Token.Current(), "[token]")
+	if len(s) > maxSnippet {
+		s = s[:maxSnippet]
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+// transport classes what went wrong on the way.
+func (x *exchange) transport(err error, a *answer) *hotreader.Error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // the address is in Op
+	}
+	if cerr := x.ctx.Err(); cerr != nil {
+		return x.fail(hotreader.CodeOf(cerr), cerr)
+	}
+	if context.Cause(a.ctx) == errIdle {
+		return x.fail(hotreader.CodeUnavailable, fmt.Errorf("nothing came for %s", a.limit))
+	}
+	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		return x.fail(hotreader.CodeUnavailable, errors.New("the connection broke off"))
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsNotFound {
+			return x.fail(hotreader.CodeConfig, fmt.Errorf("the host has no address (%w); check the URL", err))
+		}
+		return x.fail(hotreader.CodeUnavailable, err)
+	}
+	if certificate(err) {
+		return x.fail(hotreader.CodeConfig, fmt.Errorf("no trust in the peer: %w", err))
+	}
+	return x.fail(hotreader.CodeUnavailable, x.hide(err))
+}
+
+// certificate reports whether err is TLS's refusal, which time does not heal.
+func certificate(err error) bool {
+	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, host := errors.AsType[x509.HostnameError](err)
+	_, expired := errors.AsType[x509.CertificateInvalidError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	op, ok := errors.AsType[*net.OpError](err)
+	alert := ok && op.Op == "remote error" // what crypto/tls calls the peer's alert
+	return verify || unknown || host || expired || record || alert
+}
