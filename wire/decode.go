@@ -34,6 +34,7 @@ type decoding struct {
 	started    bool // a row came
 	last       time.Time
 	more       bool
+	failed     bool
 	err        error
 
 	base   time.Time
@@ -69,7 +70,7 @@ func NewDecoder(r io.Reader, q hotreader.Query) *Decoder {
 	s.c.p = packers.Get().(*packer)
 	n := len(q.Properties)
 	s.n, s.descending = n, q.Order == hotreader.Descending || q.Last
-	s.began, s.started, s.more, s.err = false, false, false, nil
+	s.began, s.started, s.more, s.failed, s.err = false, false, false, false, nil
 	s.rows, s.next, s.total, s.crc = 0, 0, 0, 0
 	if cap(s.cols) < n {
 		s.cols = append(s.cols[:cap(s.cols)], make([]cells, n-cap(s.cols))...)
@@ -121,6 +122,9 @@ func (d *Decoder) Read() (hotreader.Row, error) {
 // More reports, behind io.EOF, whether the peer's budgets cut the answer short,
 // so that the rest is to be asked for behind the last row.
 func (d *Decoder) More() bool { return d.s.more }
+
+// Failed reports whether the error of Read is one that the peer sent.
+func (d *Decoder) Failed() bool { return d.s.failed }
 
 // Close releases the Decoder, and with it the last row. Its methods must not be
 // called any more. It does not close the reader.
@@ -299,6 +303,7 @@ func (s *decoding) readError() {
 		s.fail(hotreader.CodeProtocol, "the peer failed behind %d rows with the unknown code %.64q: %s", s.total, code, text)
 		return
 	}
+	s.failed = true
 	s.fail(code, "the peer failed behind %d rows: %s", s.total, text)
 	s.err.(*hotreader.Error).RetryAfter = time.Duration(millis) * time.Millisecond
 }
