@@ -1,0 +1,106 @@
+package awsdynamodb
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"hotreader"
+)
+
+// ClientOptions say where DynamoDB is. The zero value leaves all of it to the
+// environment.
+type ClientOptions struct {
+	Region   string // "" = AWS_REGION, or the profile's
+	Endpoint string // "" = AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL, or AWS's own
+}
+
+// NewClient returns a client with the credentials, the region and the endpoint
+// that every AWS tool would find on this machine: environment, profile, role.
+// It is for programs that people start; a function's is NewFunctionClient. An
+// error is of CodeConfig.
+func NewClient(ctx context.Context, o ClientOptions) (*dynamodb.Client, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, func(c *config.LoadOptions) error {
+		c.Region = o.Region
+		c.HTTPClient = newHTTPClient()
+		return nil
+	})
+	if err != nil {
+		return nil, configError("the AWS configuration cannot be read: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, errNoRegion()
+	}
+	return dynamodb.NewFromConfig(cfg, func(d *dynamodb.Options) {
+		if o.Endpoint != "" {
+			d.BaseEndpoint = &o.Endpoint
+		}
+	}), nil
+}
+
+// NewFunctionClient returns a client with what Lambda puts into a function's
+// environment: region and credentials, which are read for each request anew, and
+// with AWS_ENDPOINT_URL_DYNAMODB. It reads no files and links neither the
+// profiles' machinery nor single sign-on, so that a function is small and starts
+// fast. An error is of CodeConfig.
+func NewFunctionClient(o ClientOptions) (*dynamodb.Client, error) {
+	region := cmp.Or(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
+	if region == "" {
+		return nil, errNoRegion()
+	}
+	options := dynamodb.Options{
+		Region:      region,
+		HTTPClient:  newHTTPClient(),
+		Credentials: aws.CredentialsProviderFunc(environmentCredentials),
+	}
+	if endpoint := cmp.Or(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), os.Getenv("AWS_ENDPOINT_URL")); endpoint != "" {
+		options.BaseEndpoint = &endpoint
+	}
+	return dynamodb.New(options), nil
+}
+
+func environmentCredentials(context.Context) (aws.Credentials, error) {
+	c := aws.Credentials{
+		AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
+		SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+		SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
+		Source:          "environment",
+	}
+	if !c.HasKeys() {
+		return aws.Credentials{}, configError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set; Lambda sets them from the function's role")
+	}
+	return c, nil
+}
+
+// newHTTPClient returns a client for requests that take milliseconds: it finds
+// a dead connection or endpoint soon enough to try again within a caller's
+// deadline, and keeps connections open between queries.
+func newHTTPClient() *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) {
+			d.Timeout = 2 * time.Second
+			d.KeepAlive = 15 * time.Second
+		}).
+		WithTransportOptions(func(t *http.Transport) {
+			t.TLSHandshakeTimeout = 3 * time.Second
+			t.ResponseHeaderTimeout = 10 * time.Second
+			t.IdleConnTimeout = 90 * time.Second
+			t.MaxIdleConnsPerHost = 64
+			t.ReadBufferSize = 64 << 10 // pages have a megabyte
+		})
+}
+
+func configError(format string, args ...any) error {
+	return &hotreader.Error{Op: "dynamodb: client", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+}
+
+func errNoRegion() error { return configError("no AWS region is set; set AWS_REGION") }

@@ -1,0 +1,182 @@
+package awsdynamodb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"hotreader"
+)
+
+// DynamoDB's bounds, from "Quotas and limits in Amazon DynamoDB" and
+// "Supported data types" in its developer guide.
+const (
+	maxBatch     = 25
+	maxItemBytes = 400 << 10
+	maxDigits    = 38
+	minMagnitude = "1e-130"
+	maxMagnitude = "9.9999999999999999999999999999999999999e125"
+)
+
+// Between two tries of what a table did not take, the pause grows from
+// firstPause to lastPause, of which a random part is waited.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// Write stores records, 25 items a request. What the table does not take for
+// lack of capacity is sent again until ctx ends.
+//
+// Each item also gets the attribute id, "{device}_{time}", as the other clouds'
+// stores have it, unless the record has a property of that name. DynamoDB keeps
+// a number's value but not its spelling, and up to 38 digits of it.
+func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	requests, err := s.requests(device, records)
+	if err != nil {
+		return &hotreader.Error{Op: "dynamodb: write table " + s.table, Code: hotreader.CodeInvalid, Err: err}
+	}
+	for batch := range slices.Chunk(requests, maxBatch) {
+		if err := s.writeBatch(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) writeBatch(ctx context.Context, batch []types.WriteRequest) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		out, err := s.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
+			RequestItems: map[string][]types.WriteRequest{s.table: batch},
+		})
+		if err != nil {
+			return s.fail(ctx, writing, err, true)
+		}
+		if batch = nil; len(out.UnprocessedItems) > 0 {
+			for _, left := range out.UnprocessedItems { // of the one table, by name or ARN
+				batch = left
+			}
+		}
+		if len(batch) == 0 {
+			return nil
+		}
+		wait := time.NewTimer(pause/2 + rand.N(pause/2))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return &hotreader.Error{Op: "dynamodb: write table " + s.table, Code: hotreader.CodeOf(ctx.Err()),
+				Err: fmt.Errorf("%d items were still not taken, for the table lacks capacity: %w", len(batch), ctx.Err())}
+		}
+	}
+}
+
+// requests checks records and makes them put requests, one an instant.
+func (s *Store) requests(device string, records []hotreader.Record) ([]types.WriteRequest, error) {
+	if device == "" || len(device) > hotreader.MaxDeviceBytes || !utf8.ValidString(device) {
+		return nil, fmt.Errorf("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, hotreader.MaxDeviceBytes)
+	}
+	requests := make([]types.WriteRequest, 0, len(records))
+	places := make(map[string]int, len(records))
+	for i := range records {
+		key, item, err := s.item(device, &records[i])
+		if err != nil {
+			return nil, fmt.Errorf("record %d of device %.60q: %w", i+1, device, err)
+		}
+		request := types.WriteRequest{PutRequest: &types.PutRequest{Item: item}}
+		if at, again := places[key]; again {
+			requests[at] = request // one request must not name a key twice
+			continue
+		}
+		places[key] = len(requests)
+		requests = append(requests, request)
+	}
+	return requests, nil
+}
+
+// item makes a record an item and returns it with its range key.
+func (s *Store) item(device string, r *hotreader.Record) (string, map[string]types.AttributeValue, error) {
+	if r.Time.IsZero() || r.Time.Before(earliest) || r.Time.After(latest) {
+		return "", nil, errors.New("it has no time within the years 0 to 9999")
+	}
+	key := string(appendKey(nil, s.format, r.Time))
+	id := device + "_" + key
+	item := make(map[string]types.AttributeValue, len(r.Fields)+3)
+	size := len(s.deviceKey) + len(device) + len(s.timeKey) + len(key) + len("id") + len(id)
+	for k, f := range r.Fields {
+		switch {
+		case f.Name == "" || len(f.Name) > hotreader.MaxNameBytes || !utf8.ValidString(f.Name):
+			return "", nil, fmt.Errorf("the property name %.60q must be valid UTF-8 of 1 to %d bytes", f.Name, hotreader.MaxNameBytes)
+		case f.Name == s.deviceKey || f.Name == s.timeKey:
+			return "", nil, fmt.Errorf("the property %q is named like a key of the table", f.Name)
+		case slices.ContainsFunc(r.Fields[:k], func(g hotreader.Field) bool { return g.Name == f.Name }):
+			return "", nil, fmt.Errorf("it has the property %q twice", f.Name)
+		}
+		size += len(f.Name) + len(f.Value.Text()) + 1
+		switch f.Value.Kind() {
+		case hotreader.Bool:
+			item[f.Name] = &types.AttributeValueMemberBOOL{Value: f.Value.Bool()}
+		case hotreader.Number:
+			if msg := checkNumber(f.Value.Text()); msg != "" {
+				return "", nil, fmt.Errorf("the number %.60s of property %q %s", f.Value.Text(), f.Name, msg)
+			}
+			item[f.Name] = &types.AttributeValueMemberN{Value: string(f.Value.Text())}
+		case hotreader.String:
+			if !utf8.Valid(f.Value.Text()) {
+				return "", nil, fmt.Errorf("the text of property %q is not valid UTF-8", f.Name)
+			}
+			item[f.Name] = &types.AttributeValueMemberS{Value: string(f.Value.Text())}
+		}
+	}
+	if size > maxItemBytes {
+		return "", nil, fmt.Errorf("it has about %d bytes, an item of DynamoDB at most %d", size, maxItemBytes)
+	}
+	if _, own := item["id"]; !own {
+		item["id"] = &types.AttributeValueMemberS{Value: id}
+	}
+	item[s.deviceKey] = &types.AttributeValueMemberS{Value: device}
+	if s.format == ISO8601 {
+		item[s.timeKey] = &types.AttributeValueMemberS{Value: key}
+	} else {
+		item[s.timeKey] = &types.AttributeValueMemberN{Value: key}
+	}
+	return key, item, nil
+}
+
+// checkNumber says why DynamoDB cannot keep a number, "" if it can.
+func checkNumber(text []byte) string {
+	if !hotreader.IsNumber(text) {
+		return "is no number"
+	}
+	text = bytes.TrimPrefix(text, []byte("-"))
+	digits := make([]byte, 0, len(text))
+	for _, c := range text {
+		if c|0x20 == 'e' {
+			break
+		}
+		if c != '.' {
+			digits = append(digits, c)
+		}
+	}
+	digits = bytes.Trim(digits, "0")
+	switch {
+	case len(digits) == 0:
+		return ""
+	case len(digits) > maxDigits:
+		return fmt.Sprintf("has %d digits, DynamoDB keeps at most %d", len(digits), maxDigits)
+	case hotreader.CompareNumbers(text, []byte(minMagnitude)) < 0 || hotreader.CompareNumbers(text, []byte(maxMagnitude)) > 0:
+		return "is outside of what DynamoDB keeps, 1e-130 to 9.99e125"
+	}
+	return ""
+}
