@@ -1,0 +1,448 @@
+// Package httpapi is the Hot Reader API: HTTP over one hotreader.Reader.
+//
+// Other clouds ask with POST /read and get rows in package wire's stream, or
+// TwinMaker's JSON if they know no better. Dashboards, notebooks and people ask
+// with GET and get plain JSON or CSV. openapi.json describes both.
+//
+// Nothing about a request is looked at before its token, except that it is not
+// for /healthz. Every refusal is a problem (RFC 9457) that tells the caller what
+// to change, and nothing about the inside; the log has that, under the same
+// trace id.
+package httpapi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	_ "embed" // openapi.json
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"hotreader"
+	"hotreader/secret"
+	"hotreader/wire"
+)
+
+// TokenHeader carries the inter-cloud token.
+const TokenHeader = "X-Inter-Cloud-Token" //nolint:gosec // it is the header's name
+
+// Options say what the API serves and within which bounds. Reader and Token are
+// needed; all else may be zero.
+type Options struct {
+	Reader hotreader.Reader
+	Token  *secret.Token
+
+	Rate  float64 // requests a second of each token, current and previous; 0 = 100; negative = any number
+	Burst int     // requests at once, above Rate; 0 = twice Rate
+
+	MaxBody   int64         // bytes of a request's body; 0 = 64 KB
+	MaxAnswer int           // bytes of an answer before compression, or of a row stream; what is more comes with the next page; 0 = 8 MB
+	MaxTime   time.Duration // of a query; what is more comes with the next page; 0 = 28 s, within API Gateway's 29 s
+	BodyTime  time.Duration // in which a request's body must have come; 0 = 10 s
+
+	Logger  *slog.Logger // one line a request; nil = none
+	Version string       // shown in openapi.json; "" = "dev"
+	NoRows  bool         // answer POST /read in JSON only, as an old peer does
+}
+
+// What Options mean where they are silent.
+const (
+	defaultRate      = 100
+	defaultMaxBody   = 64 << 10
+	defaultMaxAnswer = 8 << 20
+	defaultMaxTime   = 28 * time.Second
+	defaultBodyTime  = 10 * time.Second
+)
+
+type api struct {
+	o      Options
+	mux    *http.ServeMux
+	slots  []*rate.Limiter // of the current token and the previous one; nil = no limit
+	docs   []byte
+	closed string // trace id of every request that is refused for its token
+}
+
+// route is one line of the API. The parameters are those of the query string;
+// others are refused where there are any.
+type route struct {
+	method, pattern string
+	parameters      []string
+	serve           func(*api, *call) error
+}
+
+// routes is all there is, besides /healthz.
+var routes = []route{
+	{http.MethodPost, "/read", nil, (*api).read},
+	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "start", "end", "order", "limit", "next_token"}, (*api).history},
+	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property"}, (*api).latest},
+	{http.MethodGet, "/openapi.json", nil, (*api).openapi},
+}
+
+const healthPath = "/healthz"
+
+//go:embed openapi.json
+var openapi []byte
+
+// New returns the API's handler. An error is of CodeConfig.
+func New(o Options) (http.Handler, error) {
+	var missing []error
+	if o.Reader == nil {
+		missing = append(missing, errors.New("no Reader is given"))
+	}
+	if o.Token == nil {
+		missing = append(missing, errors.New("no token is given; a server without a token does not start"))
+	}
+	if err := errors.Join(missing...); err != nil {
+		return nil, &hotreader.Error{Op: "hot reader API", Code: hotreader.CodeConfig, Err: err}
+	}
+	o.Rate = cmp.Or(o.Rate, defaultRate)
+	o.Burst = cmp.Or(max(o.Burst, 0), int(math.Ceil(2*min(max(o.Rate, 1), 1<<30))))
+	o.MaxBody = cmp.Or(max(o.MaxBody, 0), defaultMaxBody)
+	o.MaxAnswer = cmp.Or(max(o.MaxAnswer, 0), defaultMaxAnswer)
+	o.MaxTime = cmp.Or(max(o.MaxTime, 0), defaultMaxTime)
+	o.BodyTime = cmp.Or(max(o.BodyTime, 0), defaultBodyTime)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	version, err := json.Marshal(cmp.Or(o.Version, "dev"))
+	if err != nil {
+		return nil, &hotreader.Error{Op: "hot reader API", Code: hotreader.CodeConfig, Err: err}
+	}
+	a := &api{o: o, mux: http.NewServeMux(), closed: newTraceID(),
+		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1)}
+	if o.Rate > 0 {
+		for range 2 {
+			a.slots = append(a.slots, rate.NewLimiter(rate.Limit(o.Rate), o.Burst))
+		}
+	}
+	for _, r := range routes {
+		a.mux.Handle(r.pattern, &r)
+	}
+	return a, nil
+}
+
+// ServeHTTP is never called: the mux only finds the route of a path.
+func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// call is one request.
+type call struct {
+	w      *response
+	r      *http.Request
+	route  *route
+	trace  string
+	device string
+	rows   int // that the Reader gave
+	points int
+	stats  hotreader.Stats
+}
+
+// refusal is an error whose status is not the one of its code.
+type refusal struct {
+	status int
+	allow  string // methods, for 405 and OPTIONS
+	error
+}
+
+func (r *refusal) Unwrap() error { return r.error }
+
+func refuse(status int, code hotreader.Code, format string, args ...any) *refusal {
+	return &refusal{status: status, error: &hotreader.Error{Op: "request", Code: code, Err: fmt.Errorf(format, args...)}}
+}
+
+func invalid(format string, args ...any) error {
+	return &hotreader.Error{Op: "request", Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
+}
+
+// ServeHTTP implements http.Handler.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	c := &call{w: &response{ResponseWriter: w}, r: r}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.URL.Path == healthPath {
+		c.health()
+		return
+	}
+	err := a.guarded(c)
+	if err != nil && !c.w.began() {
+		c.problem(err)
+	}
+	a.log(c, began, err)
+	if c.w.broken {
+		// The answer has begun and cannot be ended as it should. The caller
+		// must not take it for a whole one.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// guarded serves c and turns a panic into an error.
+func (a *api) guarded(c *call) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &hotreader.Error{Op: "request", Code: hotreader.CodeInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+			c.w.broken = c.w.began()
+		}
+	}()
+	return a.serve(c)
+}
+
+func (a *api) serve(c *call) error {
+	c.trace = a.closed
+	slot, err := a.authenticate(c.r)
+	if err != nil {
+		return err
+	}
+	c.trace = cmp.Or(traceOf(c.r.Header), newTraceID())
+	if err := a.admit(slot); err != nil {
+		return err
+	}
+	if c.route, err = a.find(c.r); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(hotreader.WithStats(c.r.Context(), &c.stats), a.budget(c.r.Context()))
+	defer cancel()
+	c.r = c.r.WithContext(ctx)
+	return timely(ctx, c.route.serve(a, c))
+}
+
+// authenticate checks the token, and nothing else. All ways to have none, or a
+// wrong one, end in the same error.
+func (a *api) authenticate(r *http.Request) (slot int, err error) {
+	presented := ""
+	if values := r.Header[TokenHeader]; len(values) == 1 {
+		presented = values[0]
+	}
+	slot, ok := a.o.Token.Match(presented)
+	if ok {
+		return slot, nil
+	}
+	// The token may have been rotated. The fetch must not end with this caller,
+	// for then anybody could prevent it by hanging up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
+	defer cancel()
+	changed, err := a.o.Token.Refresh(ctx)
+	if err != nil {
+		a.o.Logger.LogAttrs(ctx, slog.LevelError, "the token could not be fetched again", slog.String("error", err.Error()))
+	}
+	if changed {
+		if slot, ok = a.o.Token.Match(presented); ok {
+			return slot, nil
+		}
+	}
+	return 0, &hotreader.Error{Op: "request", Code: hotreader.CodeUnauthenticated}
+}
+
+// admit counts a request against its token's rate.
+func (a *api) admit(slot int) error {
+	if slot >= len(a.slots) {
+		return nil
+	}
+	r := a.slots[slot].Reserve()
+	if wait := r.Delay(); wait > 0 {
+		r.Cancel()
+		return &hotreader.Error{Op: "request", Code: hotreader.CodeThrottled, RetryAfter: wait,
+			Err: fmt.Errorf("more than %g requests a second", a.o.Rate)}
+	}
+	return nil
+}
+
+// find returns the route of a request.
+func (a *api) find(r *http.Request) (*route, error) {
+	escaped := r.URL.EscapedPath()
+	if escaped == "" || path.Clean(escaped) != escaped { // the mux would redirect
+		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
+	}
+	probe := &http.Request{Method: http.MethodGet, URL: r.URL, Host: r.Host}
+	handler, _ := a.mux.Handler(probe)
+	found, ok := handler.(*route)
+	if !ok {
+		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
+	}
+	if r.Method == found.method || r.Method == http.MethodHead && found.method == http.MethodGet {
+		return found, nil
+	}
+	if r.Method == http.MethodOptions {
+		return nil, &refusal{status: http.StatusNoContent, allow: allow(found.method)}
+	}
+	e := refuse(http.StatusMethodNotAllowed, hotreader.CodeInvalid, "%.20q is not served here; use %s", r.Method, found.method)
+	e.allow = allow(found.method)
+	return nil, e
+}
+
+func allow(method string) string {
+	if method == http.MethodGet {
+		return "GET, HEAD, OPTIONS"
+	}
+	return method + ", OPTIONS"
+}
+
+// budget is the time for a query: MaxTime, and, if the host set a deadline, less
+// than what is left of it, so that there is time to send the answer.
+func (a *api) budget(ctx context.Context) time.Duration {
+	at, ok := ctx.Deadline()
+	if !ok {
+		return a.o.MaxTime
+	}
+	left := time.Until(at)
+	return min(a.o.MaxTime, left-min(left/10, time.Second))
+}
+
+// timely returns err, as CodeDeadline if it came of the time being used up.
+func timely(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	switch hotreader.CodeOf(err) {
+	case hotreader.CodeCanceled, hotreader.CodeUnavailable, hotreader.CodeStore, hotreader.CodeInternal:
+		if _, ok := errors.AsType[*refusal](err); !ok {
+			return &hotreader.Error{Op: "request", Code: hotreader.CodeDeadline, Err: err}
+		}
+	}
+	return err
+}
+
+// health answers without a look at anything.
+func (c *call) health() {
+	switch c.r.Method {
+	case http.MethodGet, http.MethodHead:
+		c.w.Header().Set("Content-Type", "application/json")
+		_, _ = c.w.Write([]byte(`{"status":"ok"}` + "\n")) // the caller is gone; there is nobody to tell
+	case http.MethodOptions:
+		c.w.Header().Set("Allow", allow(http.MethodGet))
+		c.w.WriteHeader(http.StatusNoContent)
+	default:
+		c.trace = newTraceID()
+		e := refuse(http.StatusMethodNotAllowed, hotreader.CodeInvalid, "%.20q is not served here; use GET", c.r.Method)
+		e.allow = allow(http.MethodGet)
+		c.problem(e)
+	}
+}
+
+func (a *api) openapi(c *call) error {
+	return c.send("application/json", a.docs)
+}
+
+// problem answers with err.
+func (c *call) problem(err error) {
+	h := c.w.Header()
+	p := wire.NewProblem(err, c.trace)
+	if r, ok := errors.AsType[*refusal](err); ok {
+		if r.allow != "" {
+			h.Set("Allow", r.allow)
+		}
+		if r.error == nil {
+			c.w.WriteHeader(r.status)
+			return
+		}
+		p.Status = r.status
+	}
+	if p.Code == hotreader.CodeUnauthenticated {
+		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+TokenHeader+`"`)
+	}
+	p.Write(c.w)
+}
+
+// log writes the request's line.
+func (a *api) log(c *call, began time.Time, err error) {
+	if r, ok := errors.AsType[*refusal](err); ok && r.error == nil {
+		err = nil
+	}
+	level, code := slog.LevelInfo, hotreader.CodeOf(err)
+	if err != nil && wire.StatusOf(code) >= 500 && code != hotreader.CodeCanceled {
+		level = slog.LevelError
+	}
+	if !a.o.Logger.Enabled(context.Background(), level) {
+		return
+	}
+	name := "-"
+	if c.route != nil {
+		name = c.route.method + " " + c.route.pattern
+	}
+	attrs := []slog.Attr{
+		slog.String("route", name),
+		slog.Int("status", c.w.status),
+		slog.String("trace_id", c.trace),
+		slog.String("device", c.device),
+		slog.Int("rows", c.rows),
+		slog.Int("points", c.points),
+		slog.Int64("looked", c.stats.Looked.Load()),
+		slog.Int64("skipped", c.stats.Skipped.Load()),
+		slog.Int64("reads", c.stats.Reads.Load()),
+		slog.Int64("bytes", c.w.bytes),
+		slog.Duration("duration", time.Since(began)),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("code", string(code)), slog.String("error", err.Error()))
+	}
+	a.o.Logger.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+// response counts what is sent.
+type response struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+	broken bool // the answer was begun and could not be ended
+}
+
+func (w *response) began() bool { return w.status != 0 }
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find the server's writer.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// traceOf returns the caller's trace id: of W3C's traceparent, else
+// X-Request-Id if it is harmless, else "".
+func traceOf(h http.Header) string {
+	if parts := strings.Split(h.Get("Traceparent"), "-"); len(parts) >= 4 && len(parts[1]) == 32 && parts[1] != strings.Repeat("0", 32) {
+		if _, err := hex.DecodeString(parts[1]); err == nil {
+			return parts[1]
+		}
+	}
+	if id := h.Get("X-Request-Id"); harmless(id) {
+		return id
+	}
+	return ""
+}
+
+// harmless reports whether id can stand in logs and answers.
+func harmless(id string) bool {
+	return len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !slices.Contains([]rune("-_.:"), r)
+	})
+}
+
+func newTraceID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it cannot fail
+	return hex.EncodeToString(b[:])
+}

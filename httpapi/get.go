@@ -1,0 +1,272 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/codec/plain"
+)
+
+const (
+	jsonType = "application/json"
+	csvType  = "text/csv"
+)
+
+// parameters returns the request's query string, checked against what its route
+// knows. A name that is not known may be a mistyped one, and must not silently
+// ask for something else.
+func (c *call) parameters() (url.Values, error) {
+	values, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return nil, invalid("the query string cannot be read: %.200s", err.Error())
+	}
+	known := c.route.parameters
+	for name, given := range values {
+		if !slices.Contains(known, name) {
+			return nil, invalid("the parameter %.40q is unknown; there are %s", name, strings.Join(known, ", "))
+		}
+		if len(given) > 1 && name != "property" {
+			return nil, invalid("the parameter %q is given %d times", name, len(given))
+		}
+	}
+	return values, nil
+}
+
+// encoder returns the encoder of the format that the caller accepts, and its
+// media type.
+func (c *call) encoder(properties []string) (*plain.Encoder, string, error) {
+	accept := c.r.Header["Accept"]
+	if quality(accept, csvType) > quality(accept, jsonType) {
+		e, err := plain.NewEncoder(plain.CSV, properties)
+		return e, csvType + "; charset=utf-8; header=present", err
+	}
+	e, err := plain.NewEncoder(plain.JSON, properties)
+	return e, jsonType, err
+}
+
+// history answers GET /v1/devices/{id}/history.
+func (a *api) history(c *call) error {
+	values, err := c.parameters()
+	if err != nil {
+		return err
+	}
+	q, err := c.query(values)
+	if err != nil {
+		return err
+	}
+	limit := q.Limit
+	if limit > 0 {
+		q.Limit++ // one row more tells whether there is another page
+	}
+	asked, none := q, false
+	if token, ok := single(values, "next_token"); ok {
+		p, err := a.verify(&asked, token)
+		if err != nil {
+			return err
+		}
+		var more bool
+		q.Types = p.types
+		q, more = q.Behind(p.behind)
+		none = !more
+	}
+	e, contentType, err := c.encoder(q.Properties)
+	if err != nil {
+		return err
+	}
+	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
+		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
+		if !none {
+			rows = c.count(a.o.Reader).Read(c.r.Context(), q)
+		}
+		dst, end, err := a.page(c.r.Context(), e, dst, q, limit, rows)
+		if err != nil {
+			return dst, err
+		}
+		token := ""
+		if end != nil {
+			token = a.sign(&asked, *end)
+			values.Set("next_token", token)
+			c.w.Header().Set("Link", "<?"+values.Encode()+`>; rel="next"`)
+		}
+		return e.AppendTail(dst, token), nil
+	})
+}
+
+// tailRoom is what the end of a page may take.
+const tailRoom = 512
+
+// page appends rows until they end, or limit, the byte budget or the time budget
+// is reached; then it returns where that was.
+func (a *api) page(ctx context.Context, e *plain.Encoder, dst []byte, q hotreader.Query, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
+	dst = e.AppendHead(dst)
+	end := position{types: make([]hotreader.Type, len(q.Properties))}
+	copy(end.types, q.Types)
+	n := 0
+	for row, err := range rows {
+		if err != nil {
+			if n > 0 && outOfTime(ctx, err) {
+				return dst, &end, nil
+			}
+			return dst, nil, err
+		}
+		if limit > 0 && n == limit {
+			return dst, &end, nil
+		}
+		before := len(dst)
+		dst = e.AppendRow(dst, row, n == 0)
+		if len(dst) > a.o.MaxAnswer-tailRoom {
+			if n == 0 {
+				return dst, nil, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
+					Err: errLargeRow}
+			}
+			return dst[:before], &end, nil
+		}
+		end.saw(row)
+		if n++; n%lookAtClock == 0 && ctx.Err() != nil {
+			if !outOfTime(ctx, ctx.Err()) {
+				return dst, nil, ctx.Err()
+			}
+			limit = n // the next row, if there is one, ends the page
+		}
+	}
+	return dst, nil, nil
+}
+
+// lookAtClock is how many rows go by between two looks at the time, for a Reader
+// that does not look itself.
+const lookAtClock = 256
+
+// saw moves the position behind row.
+func (p *position) saw(row hotreader.Row) {
+	p.behind = row.Time
+	for i, v := range row.Values {
+		if p.types[i] != hotreader.Untyped {
+			continue
+		}
+		switch v.Kind() {
+		case hotreader.Bool:
+			p.types[i] = hotreader.Boolean
+		case hotreader.Number:
+			p.types[i] = hotreader.AnyNumber
+		case hotreader.String:
+			p.types[i] = hotreader.AnyString
+		}
+	}
+}
+
+// outOfTime reports whether err came because the time budget is used up, and not
+// because the caller went away.
+func outOfTime(ctx context.Context, err error) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) && hotreader.CodeOf(timely(ctx, err)) == hotreader.CodeDeadline
+}
+
+// latest answers GET /v1/devices/{id}/latest.
+func (a *api) latest(c *call) error {
+	values, err := c.parameters()
+	if err != nil {
+		return err
+	}
+	c.device = c.id()
+	q := hotreader.Query{Device: c.device, Properties: values["property"], Last: true}
+	if err := q.Check(); err != nil {
+		return err
+	}
+	e, contentType, err := c.encoder(q.Properties)
+	if err != nil {
+		return err
+	}
+	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
+		dst = e.AppendHead(dst)
+		n := 0
+		for row, err := range c.count(a.o.Reader).Read(c.r.Context(), q) {
+			if err != nil {
+				return dst, err
+			}
+			if dst = e.AppendRow(dst, row, n == 0); len(dst) > a.o.MaxAnswer-tailRoom {
+				return dst, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
+					Err: errors.New("the newest values are larger than an answer may be; ask for fewer properties")}
+			}
+			n++
+		}
+		return e.AppendTail(dst, ""), nil
+	})
+}
+
+// id returns the device of the request's path.
+func (c *call) id() string {
+	// Between the second slash and the third of what comes behind /v1; the mux
+	// has seen to it that there is one.
+	segment := strings.Split(c.r.URL.EscapedPath(), "/")[3]
+	id, err := url.PathUnescape(segment)
+	if err != nil {
+		return "" // net/url has parsed it before
+	}
+	return id
+}
+
+// query reads the parameters of a history.
+func (c *call) query(values url.Values) (q hotreader.Query, err error) {
+	c.device = c.id()
+	q.Device = c.device
+	q.Properties = values["property"]
+	if len(q.Properties) == 0 {
+		return q, invalid("the parameter property is missing; give it once for each property")
+	}
+	if q.Start, err = instant(values, "start"); err != nil {
+		return q, err
+	}
+	if q.End, err = instant(values, "end"); err != nil {
+		return q, err
+	}
+	if _, ok := values["end"]; ok && q.End.IsZero() {
+		q.End = q.End.Add(-1) // the first instant there is, and not an open range
+	}
+	if text, ok := single(values, "order"); ok {
+		switch strings.ToLower(text) {
+		case "asc", "ascending":
+		case "desc", "descending":
+			q.Order = hotreader.Descending
+		default:
+			return q, invalid("order is %.40q; want asc or desc", text)
+		}
+	}
+	if text, ok := single(values, "limit"); ok {
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil || n == 0 {
+			return q, invalid("limit is %.40q; want a whole number of at least 1", text)
+		}
+		q.Limit = int(n)
+	}
+	return q, q.Check()
+}
+
+func single(values url.Values, name string) (string, bool) {
+	given, ok := values[name]
+	if !ok {
+		return "", false
+	}
+	return given[0], true
+}
+
+func instant(values url.Values, name string) (time.Time, error) {
+	text, ok := single(values, name)
+	if !ok {
+		return time.Time{}, nil
+	}
+	t, err := hotreader.ParseTime([]byte(text))
+	if err != nil {
+		hint := ""
+		if strings.Contains(text, " ") {
+			hint = " (a + in a URL is written %2B)"
+		}
+		return t, invalid("%s: %w%s", name, err, hint)
+	}
+	return t, nil
+}

@@ -1,0 +1,238 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/codec/twinmaker"
+	"hotreader/wire"
+)
+
+const (
+	// externalName is the external id property in answers to callers that name
+	// no entity.
+	externalName = "deviceId"
+
+	tokenPurpose = "hotreader twinmaker page"
+)
+
+// read answers POST /read.
+func (a *api) read(c *call) error {
+	body, err := a.body(c)
+	if err != nil {
+		return err
+	}
+	e, err := wire.ParseEnvelope(body)
+	if err != nil {
+		return err
+	}
+	if e.TraceID != "" && harmless(e.TraceID) {
+		c.trace = e.TraceID
+	}
+	c.device = e.Payload.Device
+	if !a.o.NoRows && wire.AcceptsRows(strings.Join(c.r.Header["Accept"], ",")) {
+		return a.rows(c, e)
+	}
+	q, err := e.Query()
+	if err != nil {
+		return err
+	}
+	p := &e.Payload
+	req := twinmaker.Request{
+		Query:         q,
+		Ref:           twinmaker.Reference{EntityID: p.EntityID, ComponentName: p.ComponentName},
+		MaxResults:    p.MaxResults,
+		NextToken:     p.NextToken,
+		Interpolation: p.Interpolation,
+	}
+	if p.EntityID == "" {
+		req.Ref.ExternalName = externalName
+	}
+	responder := twinmaker.Responder{
+		Reader:   c.count(a.o.Reader),
+		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
+		MaxBytes: a.o.MaxAnswer,
+	}
+	return c.buffered(jsonType, func(dst []byte) ([]byte, error) {
+		if q.Last {
+			return responder.AppendLastEntry(c.r.Context(), dst, req)
+		}
+		return responder.AppendHistory(c.r.Context(), dst, req)
+	})
+}
+
+// body reads the request's body within its bounds of type, size and time.
+func (a *api) body(c *call) ([]byte, error) {
+	h := c.r.Header
+	if text := h.Get("Content-Type"); text != "" { // without one, it is what it must be
+		media, _, err := mime.ParseMediaType(text)
+		if err != nil || media != jsonType {
+			return nil, refuse(http.StatusUnsupportedMediaType, hotreader.CodeInvalid, "the Content-Type is %.60q; want %s", text, jsonType)
+		}
+	}
+	if text := h.Get("Content-Encoding"); text != "" && !strings.EqualFold(text, "identity") {
+		return nil, refuse(http.StatusUnsupportedMediaType, hotreader.CodeInvalid, "the Content-Encoding is %.60q; want none", text)
+	}
+	tooLarge := func() error {
+		return refuse(http.StatusRequestEntityTooLarge, hotreader.CodeTooLarge, "the body has more than %d bytes", a.o.MaxBody)
+	}
+	if c.r.ContentLength > a.o.MaxBody {
+		return nil, tooLarge()
+	}
+	if c.r.ContentLength != 0 {
+		// Once the body is read, the server lifts the deadline itself.
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(a.o.BodyTime)) // hosts that are no server have none
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w.ResponseWriter, c.r.Body, a.o.MaxBody))
+	if err == nil {
+		return body, nil
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge()
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		c.w.Header().Set("Connection", "close")
+		return nil, refuse(http.StatusRequestTimeout, hotreader.CodeUnavailable, "the body did not come within %s", a.o.BodyTime)
+	}
+	return nil, invalid("the body broke off: %w", err)
+}
+
+// rows answers with the row stream. Before its first frame a failure is a
+// problem as everywhere; later it is the stream's last frame.
+func (a *api) rows(c *call, e *wire.Envelope) (err error) {
+	q, err := e.Query()
+	if err != nil {
+		return err
+	}
+	switch p := &e.Payload; {
+	case p.NextToken != "":
+		return invalid("next_token belongs to JSON answers; a row stream is taken up behind its last row by start_time, or end_time where the order is DESCENDING")
+	case p.Interpolation > 0:
+		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
+	}
+	c.w.Header().Set("Content-Type", wire.MediaType)
+	c.w.Header().Add("Vary", "Accept")
+	out := &frames{c: c, control: http.NewResponseController(c.w)}
+	enc := wire.NewEncoder(out, q)
+	defer enc.Close()
+	ctx := c.r.Context()
+	n, waiting, more := 0, 0, false // rows; bytes that wait in the encoder, at most
+	for row, rerr := range c.count(a.o.Reader).Read(ctx, q) {
+		if rerr == nil && n > 0 && n%lookAtClock == 0 {
+			rerr = ctx.Err()
+		}
+		if rerr != nil {
+			if more = n > 0 && outOfTime(ctx, rerr); more {
+				break
+			}
+			return c.broke(enc, timely(ctx, rerr))
+		}
+		size := sizeOf(row)
+		if out.bytes+waiting+size+frameRoom > a.o.MaxAnswer {
+			if more = n > 0; more {
+				break
+			}
+			return c.broke(enc, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge, Err: errLargeRow})
+		}
+		if err := enc.Row(row); err != nil {
+			return c.broke(nil, err)
+		}
+		if out.wrote { // the rows before this one
+			waiting, out.wrote = 0, false
+		}
+		waiting += size
+		n++
+	}
+	if err := enc.End(more); err != nil {
+		return c.broke(nil, err)
+	}
+	return nil
+}
+
+// broke ends a row stream that failed. While nothing has been sent, err becomes
+// a problem; afterwards enc, if it still can, sends it.
+func (c *call) broke(enc *wire.Encoder, err error) error {
+	if !c.w.began() {
+		c.w.Header().Del("Content-Type")
+		return err
+	}
+	if enc == nil || enc.Fail(err) != nil {
+		c.w.broken = true
+	}
+	return err
+}
+
+var errLargeRow = errors.New("a single row is larger than an answer may be; ask for fewer properties")
+
+const (
+	frameRoom = 256 // header, end mark and what frames need beside their rows
+	rowRoom   = 16  // of a row beside its text: time, kinds
+	valueRoom = 4   // of a value beside its text
+)
+
+// sizeOf is more than a row takes on the wire.
+func sizeOf(row hotreader.Row) int {
+	n := rowRoom + valueRoom*len(row.Values)
+	for _, v := range row.Values {
+		n += len(v.Text())
+	}
+	return n
+}
+
+// frames sends each frame at once.
+type frames struct {
+	c       *call
+	control *http.ResponseController
+	bytes   int
+	wrote   bool // since the flag was last lowered
+}
+
+func (f *frames) Write(frame []byte) (int, error) {
+	f.c.sendWithin(sendTime)
+	n, err := f.c.w.Write(frame)
+	f.bytes += n
+	f.wrote = true
+	if err == nil {
+		if err = f.control.Flush(); errors.Is(err, http.ErrNotSupported) {
+			err = nil // a host that sends answers as a whole
+		}
+	}
+	if err != nil {
+		err = &hotreader.Error{Op: "send the answer", Code: hotreader.CodeCanceled, Err: err}
+	}
+	return n, err
+}
+
+// count returns a Reader that counts what r gives to this request.
+func (c *call) count(r hotreader.Reader) hotreader.Reader { return counter{r, c} }
+
+type counter struct {
+	hotreader.Reader
+	c *call
+}
+
+func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for row, err := range r.Reader.Read(ctx, q) {
+			if err == nil {
+				r.c.rows++
+				for _, v := range row.Values {
+					if !v.IsNull() {
+						r.c.points++
+					}
+				}
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
