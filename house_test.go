@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"codec/pagetoken":        {""},
 	"remote":                 {"", "wire", "secret", "codec/twinmaker"},
 	"route":                  {""},
-	"config":                 {"", "route"},
+	"config":                 {"", "route", "secret", "internal/nearest"},
 	"httpapi":                {"", "wire", "codec/*", "secret"},
 	"function/awslambda":     {"", "codec/*", "httpapi", "config", "wire"},
 	"cmd/hotreader":          {"*"},
