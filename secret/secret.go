@@ -10,8 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"hotreader"
@@ -25,14 +26,16 @@ const MinBytes = 32
 const refetch = 5 * time.Minute
 
 // Token is the shared secret of two clouds: a current token and, while it is
-// being rotated, the previous one. It is safe for concurrent use.
+// being rotated, the previous one. Make it with Static or Fetched; the zero
+// Token matches nothing. It is safe for concurrent use.
 type Token struct {
 	fetch func(context.Context) (string, error) // nil: static
 
-	fetching sync.Mutex // one fetch at a time; held while it runs
-	mu       sync.Mutex
-	tokens   []string
-	fetched  time.Time
+	// Behind a pointer, for readers must not wait for a fetch, and so that a
+	// Token which is printed by value shows an address.
+	tokens  atomic.Pointer[[]string]
+	turn    chan struct{} // holds one element while nobody fetches
+	fetched time.Time     // of the last fetch, failed ones too; guarded by turn
 }
 
 // Static returns the token of text: "current", or "current,previous".
@@ -41,13 +44,16 @@ func Static(text string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Token{tokens: tokens}, nil
+	t := new(Token)
+	t.tokens.Store(&tokens)
+	return t, nil
 }
 
 // Fetched returns a token that fetch reads, now and, when one was refused, at
 // most each five minutes again. fetch returns "current" or "current,previous".
 func Fetched(ctx context.Context, fetch func(context.Context) (string, error)) (*Token, error) {
-	t := &Token{fetch: fetch}
+	t := &Token{fetch: fetch, turn: make(chan struct{}, 1)}
+	t.turn <- struct{}{}
 	if _, err := t.Refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -77,16 +83,25 @@ func parse(text string) ([]string, error) {
 	if len(tokens) > 2 {
 		return nil, bad("%d tokens are given; a current and a previous one are the most", len(tokens))
 	}
+	if len(tokens) == 2 && tokens[0] == tokens[1] {
+		return nil, bad("the current and the previous token are the same; leave the previous one out")
+	}
 	return tokens, nil
 }
 
 // Current returns the token to send.
-func (t *Token) Current() string { return t.all()[0] }
+func (t *Token) Current() string {
+	if all := t.all(); len(all) > 0 {
+		return all[0]
+	}
+	return ""
+}
 
 func (t *Token) all() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.tokens
+	if tokens := t.tokens.Load(); tokens != nil {
+		return *tokens
+	}
+	return nil
 }
 
 // Match compares a presented token, of any bytes and length, with the active
@@ -104,35 +119,47 @@ func (t *Token) Match(presented string) (slot int, ok bool) {
 }
 
 // Refresh fetches the token again if it can be and the last fetch is five
-// minutes old, and reports whether it changed. Call it when a token was
-// refused. After an error the old token stands, and for as long.
+// minutes old, and reports whether another token stands now than when it was
+// called. Call it when a token was refused; callers that come at the same time
+// share one fetch. After an error the old token stands. An error is an *Error:
+// fetch's own, CodeConfig for one of another kind and for a token that is
+// wrong, CodeDeadline or CodeCanceled if ctx ends.
 func (t *Token) Refresh(ctx context.Context) (changed bool, err error) {
 	if t.fetch == nil {
 		return false, nil
 	}
-	t.fetching.Lock()
-	defer t.fetching.Unlock()
-	t.mu.Lock()
-	old, recent := t.tokens, !t.fetched.IsZero() && time.Since(t.fetched) < refetch
-	t.mu.Unlock()
-	if recent {
-		return false, nil
+	const op = "inter-cloud token: fetch"
+	old := t.tokens.Load()
+	select {
+	case <-t.turn:
+	case <-ctx.Done():
+		return false, &hotreader.Error{Op: op, Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()}
 	}
-	text, err := t.fetch(ctx)
-	var tokens []string
-	if err == nil {
-		tokens, err = parse(text)
-	} else if _, ok := errors.AsType[*hotreader.Error](err); !ok {
-		err = &hotreader.Error{Op: "inter-cloud token: fetch", Code: hotreader.CodeConfig, Err: err}
+	defer func() { t.turn <- struct{}{} }()
+	if t.fetched.IsZero() || time.Since(t.fetched) >= refetch {
+		text, err := t.fetch(ctx)
+		if err == nil || ctx.Err() == nil { // one hasty caller must not use up the fetch of all
+			t.fetched = time.Now()
+		}
+		if err != nil {
+			if _, ok := errors.AsType[*hotreader.Error](err); ok {
+				return false, err
+			}
+			code := hotreader.CodeConfig
+			if ctx.Err() != nil {
+				code = hotreader.CodeOf(ctx.Err())
+			}
+			return false, &hotreader.Error{Op: op, Code: code, Err: err}
+		}
+		tokens, err := parse(text)
+		if err != nil {
+			return false, err
+		}
+		if old == nil || !slices.Equal(*old, tokens) {
+			t.tokens.Store(&tokens)
+		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.fetched = time.Now()
-	if err != nil {
-		return false, err
-	}
-	t.tokens = tokens
-	return strings.Join(old, ",") != strings.Join(tokens, ","), nil
+	return t.tokens.Load() != old, nil
 }
 
 // Keys derives a key for purpose from each active token, the current one's

@@ -1,0 +1,276 @@
+package secret
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hotreader"
+)
+
+const (
+	current  = "0123456789abcdef0123456789abcdef"
+	previous = "fedcba9876543210fedcba9876543210"
+	next     = "00112233445566778899aabbccddeeff"
+)
+
+func static(t *testing.T, text string) *Token {
+	t.Helper()
+	token, err := Static(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestStatic(t *testing.T) {
+	for _, c := range []struct{ text, says string }{
+		{current, ""},
+		{current + "," + previous, ""},
+		{" " + current + " , " + previous + "\n", ""},
+		{"", "is empty"},
+		{" \n", "is empty"},
+		{current[1:], "has 31 bytes, at least 32"},
+		{current + ",", "token 2 has 0 bytes"},
+		{"," + current, "token 1 has 0 bytes"},
+		{current + ",hunter2", "token 2 has 7 bytes"},
+		{current + "," + previous + "," + next, "3 tokens"},
+		{current + "," + current, "the same"},
+		{current[:16] + " " + current[16:], "at byte 17"},
+		{current + "é", "at byte 33"},
+		{current + "\x00", "at byte 33"},
+	} {
+		token, err := Static(c.text)
+		if c.says == "" {
+			if err != nil || token.Current() != current {
+				t.Errorf("%q: %v, %v", c.text, token.Current(), err)
+			}
+			continue
+		}
+		if token != nil || hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%q: %v, which does not say %q", c.text, err, c.says)
+			continue
+		}
+		if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), current[:8]) {
+			t.Errorf("%q gives the token away", err)
+		}
+	}
+}
+
+func TestPitfall20Match(t *testing.T) {
+	token := static(t, current+","+previous)
+	for _, c := range []struct {
+		presented string
+		slot      int
+	}{
+		{current, 0},
+		{previous, 1},
+		{"", -1},
+		{next, -1},
+		{current[:31], -1},
+		{current + "0", -1},
+		{current + "," + previous, -1},
+		{strings.ToUpper(current), -1},
+		{" " + current, -1},
+		{"tökén\xff\x00" + current, -1}, // any bytes, no panic
+		{strings.Repeat("x", 1<<20), -1},
+	} {
+		if slot, ok := token.Match(c.presented); slot != c.slot || ok != (c.slot >= 0) {
+			t.Errorf("Match(%.40q) = %d, %v; want %d", c.presented, slot, ok, c.slot)
+		}
+	}
+}
+
+func TestFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		value, fetches := current, 0
+		var fail error
+		token, err := Fetched(t.Context(), func(context.Context) (string, error) {
+			fetches++
+			return value, fail
+		})
+		if err != nil || fetches != 1 || token.Current() != current {
+			t.Fatalf("%v, %d fetches", err, fetches)
+		}
+		refresh := func() bool {
+			t.Helper()
+			changed, err := token.Refresh(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return changed
+		}
+
+		value = next + "," + current // rotated
+		time.Sleep(refetch - 1)
+		if refresh() || fetches != 1 {
+			t.Errorf("fetched %d times within five minutes", fetches)
+		}
+		time.Sleep(1)
+		if !refresh() || fetches != 2 || token.Current() != next {
+			t.Errorf("not fetched after five minutes: %d times", fetches)
+		}
+		if _, ok := token.Match(current); !ok {
+			t.Error("the previous token is refused")
+		}
+
+		time.Sleep(refetch)
+		if refresh() || fetches != 3 {
+			t.Errorf("the same token again counts as a change; %d fetches", fetches)
+		}
+
+		fail = errors.New("access denied")
+		time.Sleep(refetch)
+		if _, err := token.Refresh(t.Context()); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "access denied") {
+			t.Errorf("got %v", err)
+		}
+		if token.Current() != next {
+			t.Error("the token was lost with the failed fetch")
+		}
+		fail = nil
+		value = current
+		if refresh() || fetches != 4 {
+			t.Error("a failed fetch was tried again at once")
+		}
+		time.Sleep(refetch)
+		if !refresh() || token.Current() != current {
+			t.Error("not recovered from a failed fetch")
+		}
+
+		value = "short"
+		time.Sleep(refetch)
+		if _, err := token.Refresh(t.Context()); err == nil || token.Current() != current {
+			t.Errorf("a token that is too short was taken: %v", err)
+		}
+	})
+}
+
+func TestFetchedFailsAtStart(t *testing.T) {
+	own := &hotreader.Error{Op: "secrets", Code: hotreader.CodeUnavailable}
+	for _, c := range []struct {
+		value string
+		err   error
+		code  hotreader.Code
+	}{
+		{"", errors.New("no"), hotreader.CodeConfig},
+		{"", own, hotreader.CodeUnavailable},
+		{"short", nil, hotreader.CodeConfig},
+	} {
+		token, err := Fetched(t.Context(), func(context.Context) (string, error) { return c.value, c.err })
+		if token != nil || hotreader.CodeOf(err) != c.code {
+			t.Errorf("%v, %v; want %s", token, err, c.code)
+		}
+	}
+}
+
+// A fetch that ends with its caller's deadline does not count as the one in five
+// minutes.
+func TestRefreshOfHastyCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		value := current
+		token, err := Fetched(t.Context(), func(ctx context.Context) (string, error) {
+			time.Sleep(time.Second)
+			return value, ctx.Err()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value = next
+		time.Sleep(refetch)
+		hasty, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := token.Refresh(hasty); hotreader.CodeOf(err) != hotreader.CodeDeadline {
+			t.Errorf("got %v", err)
+		}
+		if changed, err := token.Refresh(t.Context()); !changed || err != nil {
+			t.Errorf("%v, %v: the next caller must fetch", changed, err)
+		}
+	})
+}
+
+// Many requests that are refused at the same time cause one fetch, and none of
+// them waits for it longer than its own context.
+func TestRefreshIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		token, err := Fetched(t.Context(), func(ctx context.Context) (string, error) {
+			if fetches++; fetches > 1 {
+				time.Sleep(10 * time.Second)
+				return next, nil
+			}
+			return current, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(refetch)
+		var group sync.WaitGroup
+		for range 50 {
+			group.Go(func() {
+				if changed, err := token.Refresh(t.Context()); !changed || err != nil {
+					t.Errorf("%v, %v: want to know that it changed", changed, err)
+				}
+			})
+		}
+		synctest.Wait()
+		hasty, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		if _, err := token.Refresh(hasty); hotreader.CodeOf(err) != hotreader.CodeDeadline || time.Since(begin) > time.Second {
+			t.Errorf("%v after %s", err, time.Since(begin))
+		}
+		if token.Current() != current { // readers do not wait for the fetch
+			t.Error("the new token came too early")
+		}
+		group.Wait()
+		if fetches != 2 || token.Current() != next {
+			t.Errorf("%d fetches", fetches)
+		}
+	})
+}
+
+func TestKeys(t *testing.T) {
+	before, after := static(t, current), static(t, next+","+current)
+	old, both := before.Keys("page token"), after.Keys("page token")
+	if len(old) != 1 || len(both) != 2 || !bytes.Equal(old[0], both[1]) || bytes.Equal(both[0], both[1]) {
+		t.Errorf("%x and %x", old, both)
+	}
+	if other := before.Keys("something else"); bytes.Equal(other[0], old[0]) {
+		t.Error("one key for two purposes")
+	}
+	if again := static(t, current).Keys("page token"); !bytes.Equal(again[0], old[0]) {
+		t.Error("another key after a restart")
+	}
+}
+
+func TestTokenIsNeverPrinted(t *testing.T) {
+	token := static(t, current+","+previous)
+	holder := struct{ Token *Token }{token}
+	var out strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&out, verb+"\n", token)
+		fmt.Fprintf(&out, verb+"\n", holder)
+		fmt.Fprintf(&out, verb+"\n", reflect.ValueOf(token).Elem()) // by value, which has no String
+	}
+	text, err := json.Marshal(holder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Write(text)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("start", "token", token, "holder", holder)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("start", "token", token, "holder", holder)
+	for _, leak := range []string{current, previous, fmt.Sprintf("%x", current), "[48 49 50"} {
+		if strings.Contains(out.String(), leak) {
+			t.Errorf("%q stands in\n%s", leak, out.String())
+		}
+	}
+}
