@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/nearest"
 	"hotreader/route"
 	"hotreader/secret"
 )
@@ -323,48 +324,11 @@ func (e *env) word(name, what string, words ...string) string {
 	return ""
 }
 
-// notOneOf says that text is none of words and which of them is nearest.
+// notOneOf says that text is none of words and which of them was meant.
 func notOneOf(text, what string, words ...string) error {
-	typed := strings.ToLower(strings.TrimSpace(text))
-	nearest, least := "", math.MaxInt
-	for _, w := range words {
-		if d := distance(typed, w); d < least {
-			nearest, least = w, d
-		}
-	}
 	hint := ""
-	if least < len(nearest) { // else they have nothing in common
-		hint = fmt.Sprintf("did you mean %q? ", nearest)
+	if meant := nearest.Word(strings.TrimSpace(text), words); meant != "" {
+		hint = fmt.Sprintf("did you mean %q? ", meant)
 	}
 	return fmt.Errorf("%.40q is no %s; %swant one of %s", text, what, hint, strings.Join(words, ", "))
-}
-
-// distance is the number of letters that must be put in, taken out, replaced or
-// swapped with their neighbour to make b out of a. Texts beyond any typing
-// error are as far away as they are long.
-func distance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	var before []int // the row before the last
-	last := make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

@@ -215,17 +215,6 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"aws", "", 3}, {"", "aws", 3}, {"asw", "aws", 1}, {"azur", "azure", 1}, {"gogle", "google", 1}, {"kitten", "sitting", 3}} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func FuzzLambda(f *testing.F) {
 	f.Add("hot-reader", info("factory", "aws", "aws"), "", token, "table")
 	f.Add("hot-reader", info("factory", "gcp", "aws"), api, token, "")
