@@ -1,0 +1,433 @@
+package awsdynamodb
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"pgregory.net/rapid"
+
+	"hotreader"
+)
+
+// decoded is a page in a form that compares.
+type decoded struct {
+	items   []decodedItem
+	lastKey map[string]types.AttributeValue
+	skipped int
+}
+
+type decodedItem struct {
+	at     string // "" = none
+	values [4]string
+}
+
+var testColumns = []string{"a", "temperature", `q"\é`, "flag"}
+
+// decode decodes a whole page with our decoder.
+func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error) {
+	var out decoded
+	d.layout(testColumns, timeKey, kind)
+	d.skipped = 0
+	if err := d.open(body); err != nil {
+		return out, err
+	}
+	values := make([]hotreader.Value, len(testColumns))
+	for {
+		at, more, err := d.item(values)
+		if err != nil {
+			return out, err
+		}
+		if !more {
+			break
+		}
+		item := decodedItem{at: string(at)}
+		for i, v := range values {
+			item.values[i] = v.String()
+		}
+		out.items = append(out.items, item)
+	}
+	out.lastKey, out.skipped = d.lastKey, d.skipped
+	return out, nil
+}
+
+// sdk returns a function that decodes a page with the SDK's own decoding.
+func sdk() func(body []byte) (*dynamodb.QueryOutput, error) {
+	var body []byte
+	client := dynamodb.New(dynamodb.Options{
+		Region:      "r",
+		Credentials: aws.AnonymousCredentials{},
+		Retryer:     aws.NopRetryer{},
+		HTTPClient: doer(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}, nil
+		}),
+	})
+	in := &dynamodb.QueryInput{TableName: aws.String("t")}
+	return func(b []byte) (*dynamodb.QueryOutput, error) {
+		body = b
+		return client.Query(context.Background(), in)
+	}
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (f doer) Do(r *http.Request) (*http.Response, error) { return f(r) }
+
+// translate says what our decoder must make of what the SDK's decoded.
+func translate(out *dynamodb.QueryOutput, timeKey string, kind byte) decoded {
+	var want decoded
+	for _, item := range out.Items {
+		var w decodedItem
+		for i, name := range testColumns {
+			v, usable := hotreader.Value{}, true
+			switch a := item[name].(type) {
+			case nil:
+				_, there := item[name]
+				usable = !there
+			case *types.AttributeValueMemberS:
+				v = hotreader.StringValue([]byte(a.Value))
+			case *types.AttributeValueMemberN:
+				if usable = hotreader.IsNumber([]byte(a.Value)); usable {
+					v = hotreader.NumberValue([]byte(a.Value))
+				}
+			case *types.AttributeValueMemberBOOL:
+				v = hotreader.BoolValue(a.Value)
+			case *types.AttributeValueMemberNULL:
+			default:
+				usable = false
+			}
+			if !usable {
+				want.skipped++
+			}
+			w.values[i] = v.String()
+		}
+		switch a := item[timeKey].(type) {
+		case *types.AttributeValueMemberS:
+			if kind == 'S' {
+				w.at = a.Value
+			}
+		case *types.AttributeValueMemberN:
+			if kind == 'N' && hotreader.IsNumber([]byte(a.Value)) {
+				w.at = a.Value
+			}
+		}
+		want.items = append(want.items, w)
+	}
+	if len(out.LastEvaluatedKey) > 0 {
+		want.lastKey = out.LastEvaluatedKey
+	}
+	return want
+}
+
+// pagesForTest are pages of every spelling that JSON and DynamoDB allow.
+var pagesForTest = []string{
+	`{"Count":0,"Items":[],"ScannedCount":0}`,
+	`{"Count":1,"Items":[{"a":{"N":"1"},"timestamp":{"S":"2024-01-01T00:00:00Z"}}],"ScannedCount":1}`,
+	`{"Count":2,"Items":[{"a":{"N":"-0.5"},"temperature":{"S":"x"}},{"temperature":{"N":"1E+2"},"a":{"N":"0"}}],"LastEvaluatedKey":{"device_id":{"S":"d\u00e9"},"timestamp":{"N":"17.5"},"b":{"B":"AQI="}},"ScannedCount":2}`,
+	"{ \"LastEvaluatedKey\" : { \"k\" : { \"S\" : \"\" } } ,\n\"ScannedCount\":3,\t\"Items\" : [ { \"a\" : { \"N\" : \"1\" } , \"flag\" : { \"BOOL\" : true } } , { } ] ,\r\n \"Count\" : 2 } ",
+	`{"Items":[{"q\"\\é":{"S":"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00\ud800x\udc00"},"q\u0022\\\u00e9":{"S":"again"}}],"Count":1}`,
+	`{"Items":[{"a":{"B":"AQI="},"temperature":{"M":{"x":{"L":[{"N":"1"},{"NULL":true},{"SS":["a","b"]}]}}},"flag":{"NULL":true}},{"a":{"NS":["1"]},"temperature":{"BS":["AQI="]},"flag":{"BOOL":false}}],"Count":2}`,
+	`{"Items":[{"a":{"N":""},"temperature":{"N":"NaN"},"flag":{"N":"01"}},{"a":{"N":"+1"},"temperature":{"N":"1."},"flag":{"N":".5"}},{"a":{"N":"-"},"temperature":{"N":"1e"}}],"Count":3}`,
+	`{"Items":[{"a":{"S":"1"},"unknown":{"N":"1"},"a":{"N":"2"}},{"timestamp":{"N":"12"}},{"timestamp":{"S":"x"},"timestamp":{"N":"1"}}],"Count":3,"ConsumedCapacity":{"CapacityUnits":0.5,"Table":{"x":[1,-2.5e3,null,true,false,{}]}}}`,
+	`{"Items":[{"a":{"S":""},"temperature":{"S":"é€😀"},"flag":{"S":"\u0000"}}],"Count":1}`,
+}
+
+func TestDecodesAsTheSDK(t *testing.T) {
+	reference := sdk()
+	var d decoder
+	for _, body := range pagesForTest {
+		for _, key := range []struct {
+			name string
+			kind byte
+		}{{"timestamp", 'S'}, {"timestamp", 'N'}, {"a", 'N'}, {"temperature", 'S'}} {
+			out, err := reference([]byte(body))
+			if err != nil {
+				t.Fatalf("the SDK refuses %s: %v", body, err)
+			}
+			got, err := decode(&d, []byte(body), key.name, key.kind)
+			if err != nil {
+				t.Errorf("%s: %v", body, err)
+				continue
+			}
+			if want := translate(out, key.name, key.kind); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s with the time key %v:\n got %+v\nwant %+v", body, key, got, want)
+			}
+		}
+	}
+}
+
+// Whatever we take, the SDK takes too, and both see the same in it. (The other
+// way round is TestDecodesEveryPage: we refuse some damage that the SDK passes
+// over.)
+func FuzzDecode(f *testing.F) {
+	for _, body := range pagesForTest {
+		f.Add([]byte(body))
+	}
+	for _, body := range damagedPages {
+		f.Add([]byte(body))
+	}
+	f.Add([]byte(bigPage(20)))
+	reference := sdk()
+	var d decoder
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := decode(&d, body, "timestamp", 'S')
+		if err != nil {
+			return
+		}
+		out, err := reference(body)
+		if err != nil {
+			t.Fatalf("we take what the SDK refuses: %v", err)
+		}
+		if want := translate(out, "timestamp", 'S'); !reflect.DeepEqual(got, want) {
+			t.Fatalf("\n got %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+// Every page that DynamoDB can write, in any spelling of JSON, is taken.
+func TestDecodesEveryPage(t *testing.T) {
+	reference := sdk()
+	var d decoder
+	rapid.Check(t, func(t *rapid.T) {
+		body := []byte(drawPage(t))
+		out, err := reference(body)
+		if err != nil {
+			t.Fatalf("the SDK refuses %s: %v", body, err)
+		}
+		got, err := decode(&d, body, "timestamp", 'S')
+		if err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		if want := translate(out, "timestamp", 'S'); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s:\n got %+v\nwant %+v", body, got, want)
+		}
+	})
+}
+
+// drawPage spells a page, its members in any order, with blanks and escapes
+// where JSON allows them.
+func drawPage(t *rapid.T) string {
+	blank := rapid.SampledFrom([]string{"", "", "", "", " ", "\n\t"})
+	quote := func(s string) string {
+		var b strings.Builder
+		b.WriteByte('"')
+		for _, r := range s {
+			switch {
+			case r == '"' || r == '\\':
+				b.WriteString(`\` + string(r))
+			case r < ' ' || rapid.IntRange(0, 19).Draw(t, "escape") == 0 && r <= 0xffff:
+				fmt.Fprintf(&b, `\u%04x`, r)
+			default:
+				b.WriteRune(r)
+			}
+		}
+		b.WriteByte('"')
+		return b.String()
+	}
+	join := func(open string, parts []string, closing string) string {
+		s := open + blank.Draw(t, "blank")
+		for i, p := range parts {
+			if i > 0 {
+				s += "," + blank.Draw(t, "blank")
+			}
+			s += p + blank.Draw(t, "blank")
+		}
+		return s + closing
+	}
+	member := func(name, value string) string {
+		return quote(name) + blank.Draw(t, "blank") + ":" + blank.Draw(t, "blank") + value
+	}
+	text := rapid.OneOf(rapid.StringMatching(`[ -~]{0,12}`), rapid.StringN(0, 6, -1))
+	number := rapid.OneOf(rapid.StringMatching(`-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?`), rapid.StringMatching(`[-+.0-9eE]{0,6}`))
+	var attribute func(depth int) string
+	attribute = func(depth int) string {
+		kind := rapid.SampledFrom([]string{"N", "N", "N", "S", "S", "BOOL", "NULL", "B", "SS", "NS", "BS", "L", "M"}).Draw(t, "kind")
+		var value string
+		switch kind {
+		case "N":
+			value = quote(number.Draw(t, "number"))
+		case "S":
+			value = quote(text.Draw(t, "text"))
+		case "BOOL":
+			value = rapid.SampledFrom([]string{"true", "false"}).Draw(t, "truth")
+		case "NULL":
+			value = "true"
+		case "B":
+			value = `"AQI="`
+		case "SS":
+			value = join("[", []string{quote(text.Draw(t, "text")), quote("b")}, "]")
+		case "NS":
+			value = join("[", []string{`"1"`, `"2.5"`}, "]")
+		case "BS":
+			value = join("[", []string{`"AQI="`}, "]")
+		case "L", "M":
+			var parts []string
+			if depth < 3 {
+				for i := range rapid.IntRange(0, 3).Draw(t, "children") {
+					part := attribute(depth + 1)
+					if kind == "M" {
+						part = member(fmt.Sprint("m", i), part)
+					}
+					parts = append(parts, part)
+				}
+			}
+			value = join("[", parts, "]")
+			if kind == "M" {
+				value = join("{", parts, "}")
+			}
+		}
+		return join("{", []string{member(kind, value)}, "}")
+	}
+	names := append([]string{"timestamp", "device_id", "unknown"}, testColumns...)
+	items := make([]string, rapid.IntRange(0, 5).Draw(t, "items"))
+	alike := rapid.Bool().Draw(t, "alike")
+	order := rapid.Permutation(names).Draw(t, "order")
+	for i := range items {
+		if !alike {
+			order = rapid.Permutation(names).Draw(t, "order")
+		}
+		var parts []string
+		for _, name := range order[:rapid.IntRange(0, len(order)).Draw(t, "attributes")] {
+			if name == "timestamp" && rapid.Bool().Draw(t, "text time") {
+				parts = append(parts, member(name, `{"S":"2024-02-03T04:05:06.7Z"}`))
+				continue
+			}
+			parts = append(parts, member(name, attribute(0)))
+		}
+		items[i] = join("{", parts, "}")
+	}
+	members := []string{
+		member("Count", fmt.Sprint(len(items))),
+		member("ScannedCount", fmt.Sprint(len(items))),
+		member("Items", join("[", items, "]")),
+	}
+	if rapid.Bool().Draw(t, "more") {
+		members = append(members, member("LastEvaluatedKey", join("{", []string{
+			member("device_id", join("{", []string{member("S", quote(text.Draw(t, "text")))}, "}")),
+			member("timestamp", join("{", []string{member("N", quote("17.5"))}, "}")),
+			member("binary", `{"B":"AQI="}`),
+		}, "}")))
+	}
+	return blank.Draw(t, "blank") + join("{", rapid.Permutation(members).Draw(t, "members"), "}") + blank.Draw(t, "blank")
+}
+
+// damagedPages are what no page may be taken for.
+var damagedPages = []string{
+	``, ` `, `{`, `{}`, `null`, `[]`, `<html>`, `{"Count":1}`, `{"Items":[]}`, `{"Count":0,"Items":null}`,
+	`{"Count":1,"Items":[]}`,
+	`{"Count":0,"Items":[{}]}`,
+	`{"Count":2,"Items":[{}]}`,
+	`{"Count":0,"Items":[],"Items":[]}`,
+	`{"Count":0,"Count":0,"Items":[]}`,
+	`{"Count":00,"Items":[]}`, `{"Count":-1,"Items":[]}`, `{"Count":"0","Items":[]}`, `{"Count":99999999999999999999,"Items":[]}`,
+	`{"Count":0,"Items":[]}x`, `{"Count":0,"Items":[]}{}`, `{"Count":0,"Items":[],}`, `{,"Count":0,"Items":[]}`, `{"Count":0"Items":[]}`,
+	`{"Count":0,"Items":[],"LastEvaluatedKey":{}}`, `{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"BOOL":true}}}`,
+	`{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"B":"?"}}}`, `{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"S":"x"}},"LastEvaluatedKey":{"a":{"S":"x"}}}`,
+	`{"Count":1,"Items":[{"a":{"N":"1"}`, `{"Count":1,"Items":[{"a":{"N":"1"}}`, `{"Count":1,"Items":[{"a":{"N":"1"}}]`, `{"Count":1,"Items":[{"a":{"N":"1`,
+	`{"Count":1,"Items":[{"a":{"N":1}}]}`, `{"Count":1,"Items":[{"a":{"S":null}}]}`, `{"Count":1,"Items":[{"a":{"BOOL":"true"}}]}`, `{"Count":1,"Items":[{"a":{"BOOL":tru}}]}`,
+	`{"Count":1,"Items":[{"a":{}}]}`, `{"Count":1,"Items":[{"a":{"N":"1","S":"1"}}]}`, `{"Count":1,"Items":[{"a":null}]}`, `{"Count":1,"Items":[{"a":"1"}]}`,
+	`{"Count":1,"Items":[{"a":{"N":"1"}"b":{"N":"1"}}]}`, `{"Count":1,"Items":[{"a":{"N":"1"},}]}`, `{"Count":1,"Items":[{,"a":{"N":"1"}}]}`,
+	`{"Count":2,"Items":[{}{}]}`, `{"Count":1,"Items":[{},]}`, `{"Count":1,"Items":[,{}]}`, `{"Count":1,"Items":[null]}`,
+	"{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"line\nbreak\"}}]}", "{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"\xff\"}}]}", "{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"\\n\xff\"}}]}",
+	`{"Count":1,"Items":[{"a":{"S":"\x"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\u12g4"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\ud83d\u00g0"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\u12`,
+	`{"Count":0,"Items":[],"x":01}`, `{"Count":0,"Items":[],"x":[1,]}`, `{"Count":0,"Items":[],"x":{"a"}}`, `{"Count":0,"Items":[],"x":nul}`, `{"Count":0,"Items":[],"x":+1}`,
+	`{"Count":0,"Items":[],"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
+}
+
+func TestDamagedPagesAreErrors(t *testing.T) {
+	var d decoder
+	for _, body := range damagedPages {
+		if got, err := decode(&d, []byte(body), "timestamp", 'S'); err == nil {
+			t.Errorf("%.80q was taken for %+v", body, got)
+		}
+	}
+	// And so is every good page that ends too early.
+	for _, body := range append(pagesForTest, bigPage(3)) {
+		body = strings.TrimSpace(body)
+		for i := range body {
+			if got, err := decode(&d, []byte(body[:i]), "timestamp", 'S'); err == nil {
+				t.Errorf("%q was taken for %+v", body[:i], got)
+			}
+		}
+	}
+}
+
+// The guess at what comes next must not see an attribute where there is text
+// that only looks like one.
+func TestHostileNames(t *testing.T) {
+	columns := []string{`x":{"N":"1"},"y`, "y", `a\`, "b\x01", "ключ", "a"}
+	body := `{"Count":3,"Items":[` +
+		`{"x":{"N":"1"},"y":{"N":"2"},"a\\":{"N":"3"},"b\u0001":{"N":"4"},"ключ":{"N":"5"},"a":{"N":"6"}},` +
+		`{"x\":{\"N\":\"1\"},\"y":{"N":"7"},"y":{"S":"\"a\":{\"N\":\"9\"}"},"\u043a\u043b\u044e\u0447":{"N":"8"}},` +
+		`{"x":{"N":"1"},"y":{"N":"2"},"a\\":{"N":"3"},"b\u0001":{"N":"4"},"ключ":{"N":"5"},"a":{"N":"6"}}]}`
+	var d decoder
+	d.layout(columns, "timestamp", 'S')
+	if err := d.open([]byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	values := make([]hotreader.Value, len(columns))
+	for {
+		_, more, err := d.item(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !more {
+			break
+		}
+		got = append(got, fmt.Sprint(values))
+	}
+	want := []string{"[null 2 3 4 5 6]", `[7 "\"a\":{\"N\":\"9\"}" null null 8 null]`, "[null 2 3 4 5 6]"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
+
+// bigPage spells a page of n rows with four numbers, as DynamoDB does.
+func bigPage(n int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"Count":%d,"Items":[`, n)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"temperature":{"N":"%d.%02d"},"pressure":{"N":"%d.%03d"},"timestamp":{"S":"2024-02-%02dT%02d:%02d:%02d.%03dZ"},"humidity":{"N":"%d"},"vibration":{"N":"0.%05d"}}`,
+			20+i%9, i%100, 1000+i%30, i%1000, 1+i/86400, i/3600%24, i/60%60, i%60, i%1000, 30+i%50, i%100000)
+	}
+	b.WriteString(`],"LastEvaluatedKey":{"device_id":{"S":"d"},"timestamp":{"S":"2024-02-28T00:00:00Z"}},"ScannedCount":5000}`)
+	return b.String()
+}
+
+var bigColumns = []string{"temperature", "pressure", "humidity", "vibration"}
+
+func TestDecodingDoesNotAllocate(t *testing.T) {
+	body := []byte(strings.ReplaceAll(bigPage(1000), `"humidity":{"N":"`, `"humidity":{"S":"\u00b0`))
+	var d decoder
+	values := make([]hotreader.Value, len(bigColumns))
+	d.layout(bigColumns, "timestamp", 'S')
+	allocations := testing.AllocsPerRun(10, func() {
+		if err := d.open(body); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			_, more, err := d.item(values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !more {
+				break
+			}
+		}
+	})
+	if allocations > 20 { // the last key's map, once a page
+		t.Errorf("%v allocations for a page of 1000 rows", allocations)
+	}
+}
