@@ -1,0 +1,34 @@
+package boltstore_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"hotreader"
+	"hotreader/store/boltstore"
+	"hotreader/store/storetest"
+)
+
+func open(t testing.TB, path string, o boltstore.Options) *boltstore.Store {
+	t.Helper()
+	s, err := boltstore.Open(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func harness() storetest.Harness {
+	return storetest.Harness{New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+		s := open(t, filepath.Join(t.TempDir(), "rows.bolt"), boltstore.Options{})
+		return s, s
+	}}
+}
+
+func TestConformance(t *testing.T)      { storetest.Run(t, harness()) }
+func BenchmarkConformance(b *testing.B) { storetest.Bench(b, harness()) }
