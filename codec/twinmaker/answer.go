@@ -78,11 +78,8 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 	bound := binding(&req)
 	var from *position
 	if req.NextToken != "" {
-		if from, err = parseToken(req.NextToken, keys, bound, len(req.Query.Properties)); err != nil {
+		if from, err = parseToken(&req, keys, bound); err != nil {
 			return dst, err
-		}
-		if (from.kind == stepsPosition) != (req.Interpolation > 0) {
-			return dst, invalid(op, []string{"nextToken was made for another query"})
 		}
 	}
 	if len(req.Query.Types) == 0 {
@@ -174,11 +171,9 @@ func (r *Responder) readRows(ctx, caller context.Context, page *page, req *Reque
 		if q, ok = q.Behind(from.last); !ok {
 			return nil, nil
 		}
-		if from.types != nil {
-			q.Types = from.types
-			for i := range page.columns {
-				page.columns[i].setType(from.types[i])
-			}
+		q.Types = from.types
+		for i := range page.columns {
+			page.columns[i].setType(from.types[i])
 		}
 	}
 	want := 0

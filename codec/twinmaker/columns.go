@@ -33,6 +33,10 @@ type column struct {
 	// Before the row being added, to take it back.
 	markLen int
 	markTyp hotreader.Type
+
+	// Interpolation: the first step in buf, and where each ends.
+	from int64
+	ends []int
 }
 
 // maxPooled is the size above which a buffer is left to the garbage collector.
@@ -50,7 +54,7 @@ func newPage(q *hotreader.Query) *page {
 	p.columns = p.columns[:n]
 	for i := range p.columns {
 		c := &p.columns[i]
-		c.buf = c.buf[:0]
+		c.buf, c.ends = c.buf[:0], c.ends[:0]
 		c.setType(declared(q, i))
 	}
 	p.points, p.size, p.skipped = 0, 0, 0
@@ -78,18 +82,19 @@ func (c *column) setType(t hotreader.Type) {
 	c.typ, c.kind, c.key = t, hotreader.Null, ""
 	switch t {
 	case hotreader.Boolean:
-		c.key = `"booleanValue":`
-	case hotreader.Double, hotreader.AnyNumber:
-		c.key = `"doubleValue":`
+		c.key, c.kind = `"booleanValue":`, hotreader.Bool
+	case hotreader.Double:
+		c.key, c.kind = `"doubleValue":`, hotreader.Number
 	case hotreader.Integer:
-		c.key = `"integerValue":`
+		c.key, c.kind = `"integerValue":`, hotreader.Number
 	case hotreader.Long:
-		c.key = `"longValue":`
-	case hotreader.ShortString, hotreader.AnyString:
+		c.key, c.kind = `"longValue":`, hotreader.Number
+	case hotreader.ShortString:
+		c.key, c.kind = `"stringValue":`, hotreader.String
+	case hotreader.AnyNumber: // still to be looked at: a double?
+		c.key = `"doubleValue":`
+	case hotreader.AnyString: // still to be looked at: 1 to 256 characters?
 		c.key = `"stringValue":`
-	}
-	if t == hotreader.Double || t == hotreader.Integer || t == hotreader.Long {
-		c.kind = hotreader.Number
 	}
 }
 

@@ -2,18 +2,554 @@ package twinmaker
 
 import (
 	"context"
-	"errors"
+	"encoding/binary"
+	"math"
+	"math/big"
+	"strconv"
+	"time"
 
 	"hotreader"
 )
 
-const maxTrackBytes = 300
+// Linear interpolation: each property has values at the steps start, start +
+// interval, start + 2·interval, …, as far as they lie between two of its points
+// in range, or on one. On a point the value is the point's own, digit for digit.
+// Between two points it is computed, always from the earlier to the later one so
+// that both orders give the same: for INTEGER and LONG exactly and then rounded
+// to a whole number, halves away from zero; for others in float64. Two points
+// that are equal have that very value between them.
+//
+// A page holds the steps of a window, MaxResults ÷ properties of them counted
+// from the first that has a value. Properties report at different times, so the
+// end of the window is known for sure only when each property is known up to it:
+// rows are read on until then, and of each property the two points around the
+// window's end go into the nextToken, so that the next page has to read only
+// what lies behind them.
 
-type track struct{}
+// maxDigits bounds a number that interpolation keeps. Longer ones, which no
+// store of ours but a local one can hold, are shortened to float64.
+const maxDigits = 128
 
-func (t *track) append(b []byte) []byte { return b }
-func (t *track) parse(in *tokenReader)  {}
+// maxTrackBytes bounds a track in a nextToken.
+const maxTrackBytes = 1 + 2*(10+5+2+maxDigits)
 
+// known is a point of a property, in memory of its own.
+type known struct {
+	t      time.Time
+	digits []byte
+}
+
+// track is how far a property has come: all steps up to its point a are settled;
+// point b, if there is one, is read but has steps before it that belong to a
+// later page.
+type track struct {
+	a, b       known
+	hasA, hasB bool
+	done       bool // it has no point beyond a
+
+	// The point before a, for stepping back when the window turns out shorter.
+	// It is needed for one step only; lost = a second one was needed.
+	z          known
+	hasZ, oldZ bool // oldZ: z is used up
+	lost       bool
+}
+
+const (
+	trackA = 1 << iota
+	trackB
+	trackDone
+)
+
+func (t *track) append(b []byte) []byte {
+	var flags byte
+	if t.hasA {
+		flags |= trackA
+	}
+	if t.hasB {
+		flags |= trackB
+	}
+	if t.done {
+		return append(b, trackDone)
+	}
+	b = append(b, flags)
+	if t.hasA {
+		b = t.a.append(b)
+	}
+	if t.hasB {
+		b = t.b.append(b)
+	}
+	return b
+}
+
+func (k *known) append(b []byte) []byte {
+	b = appendInstant(b, k.t)
+	b = binary.AppendUvarint(b, uint64(len(k.digits)))
+	return append(b, k.digits...)
+}
+
+func (t *track) parse(in *tokenReader) {
+	flags := in.byte()
+	if flags&^(trackA|trackB|trackDone) != 0 || flags&trackDone != 0 && flags != trackDone {
+		in.bad = true
+	}
+	t.done = flags&trackDone != 0
+	if t.hasA = flags&trackA != 0; t.hasA {
+		t.a.parse(in)
+	}
+	if t.hasB = flags&trackB != 0; t.hasB {
+		t.b.parse(in)
+	}
+}
+
+func (k *known) parse(in *tokenReader) {
+	k.t = in.instant()
+	k.digits = in.bytes(maxDigits)
+	if _, ok := hotreader.NumberValue(k.digits).Float64(); !hotreader.IsNumber(k.digits) || !ok {
+		in.bad = true
+	}
+}
+
+func (k *known) set(t time.Time, v hotreader.Value) {
+	k.t = t
+	k.digits = append(k.digits[:0], v.Text()...)
+	if len(k.digits) > maxDigits {
+		f, _ := v.Float64()
+		k.digits = appendFloat(k.digits[:0], f)
+	}
+}
+
+// clone returns a copy of t with memory of its own.
+func (t *track) clone() track {
+	c := *t
+	c.a.digits = append([]byte(nil), t.a.digits...)
+	c.b.digits = append([]byte(nil), t.b.digits...)
+	return c
+}
+
+// grid numbers the steps in the order of reading: step s is at start + s·interval
+// ascending, and at start - s·interval, with s from minus something up,
+// descending.
+type grid struct {
+	seconds  int64
+	nanos    int
+	interval int64
+	sign     int64
+}
+
+func (g *grid) time(s int64) time.Time {
+	return time.Unix(g.seconds+g.sign*s*g.interval, int64(g.nanos)).UTC()
+}
+
+// upTo returns the last step that comes, in the order of reading, not behind t.
+func (g *grid) upTo(t time.Time) int64 {
+	d := t.Unix() - g.seconds
+	if g.sign > 0 {
+		if t.Nanosecond() < g.nanos {
+			d--
+		}
+		return floorDiv(d, g.interval)
+	}
+	if t.Nanosecond() > g.nanos {
+		d++
+	}
+	return floorDiv(-d, g.interval)
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// behind reports whether a comes after b in the order of reading.
+func (g *grid) behind(a, b time.Time) bool { return a.Compare(b)*int(g.sign) > 0 }
+
+// stepper fills a page with interpolated values.
+type stepper struct {
+	grid   grid
+	page   *page
+	tracks []track
+	pos    int64 // first step that the page may hold
+	first  int64 // first step that it holds
+	limit  int64 // last step that it may hold, as far as is known
+	window int64 // steps of a page; 0 = no limit but bytes
+	budget int
+	read   time.Time // the last row read
+	full   bool      // not one step fits the budget
+
+	early, late, n, den, tmp big.Int
+}
+
+const unlimited = math.MaxInt64
+
+// readSteps fills the page with interpolated values and returns the next page's
+// position, nil if there is none. ctx is for reading; it ends before the
+// caller's.
 func (r *Responder) readSteps(ctx, caller context.Context, page *page, req *Request, from *position, budget int) (*position, error) {
-	return nil, &hotreader.Error{Op: "twinmaker: interpolation", Code: hotreader.CodeInternal, Err: errors.New("being built")}
+	q := req.Query
+	q.Limit = 0
+	s := &stepper{
+		grid:   grid{seconds: q.Start.Unix(), nanos: q.Start.Nanosecond(), interval: int64(req.Interpolation / time.Second), sign: 1},
+		page:   page,
+		tracks: make([]track, len(q.Properties)),
+		pos:    math.MinInt64, first: unlimited, limit: unlimited,
+		budget: budget,
+	}
+	if q.Order == hotreader.Descending {
+		s.grid.sign = -1
+	}
+	if req.MaxResults > 0 {
+		s.window = int64(max(1, req.MaxResults/len(q.Properties)))
+	}
+	for i := range page.columns {
+		if t := declared(&q, i); t == hotreader.Untyped || t == hotreader.AnyNumber {
+			page.columns[i].setType(hotreader.Double)
+		}
+	}
+	q.Types = page.types()
+	start := &position{tracks: make([]track, len(q.Properties))}
+	if from != nil {
+		start = from
+		s.pos, s.read = from.step, from.read
+		for i := range from.tracks {
+			s.tracks[i] = from.tracks[i].clone()
+		}
+		s.resume()
+	}
+	more, err := s.readRows(ctx, r.Reader, q, start.read)
+	if err != nil {
+		if caller.Err() != nil || ctx.Err() == nil || !s.cut() {
+			return nil, readError(ctx, err)
+		}
+		more = true // the time budget is used up
+	}
+	if s.full {
+		return nil, tooLarge(page.size-budget+r.maxBytes(), r.maxBytes())
+	}
+	if !more {
+		for i := range s.tracks {
+			s.tracks[i].done = !s.tracks[i].hasB && !s.tracks[i].lost
+		}
+	}
+	return s.position(start), nil
+}
+
+// resume goes through the points that the nextToken carried.
+func (s *stepper) resume() {
+	for i := range s.tracks {
+		if t := &s.tracks[i]; t.hasB {
+			b := t.b
+			t.b, t.hasB = known{}, false
+			s.arrive(i, b.t, hotreader.NumberValue(b.digits))
+		}
+	}
+}
+
+// readRows reads until the page is settled, and reports whether there may be
+// rows that it has not seen.
+func (s *stepper) readRows(ctx context.Context, reader hotreader.Reader, q hotreader.Query, from time.Time) (more bool, err error) {
+	if s.settled() || s.full {
+		return true, nil
+	}
+	if !from.IsZero() {
+		var ok bool
+		if q, ok = q.Behind(from); !ok {
+			return false, nil
+		}
+	}
+	var at []int // track of each property that is read
+	names, types := q.Properties, q.Types
+	q.Properties, q.Types = nil, nil
+	for i := range s.tracks {
+		if !s.tracks[i].done {
+			at = append(at, i)
+			q.Properties, q.Types = append(q.Properties, names[i]), append(q.Types, types[i])
+		}
+	}
+	if len(at) == 0 {
+		return false, nil
+	}
+	rows := 0
+	for row, err := range reader.Read(ctx, q) {
+		if rows++; err == nil && rows&255 == 0 {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return true, err
+		}
+		for i, v := range row.Values {
+			if v.Kind() == hotreader.Number {
+				s.arrive(at[i], row.Time, v)
+			}
+		}
+		if s.read.IsZero() || s.grid.behind(row.Time, s.read) {
+			s.read = row.Time
+		}
+		if s.full || s.limit != unlimited && s.settled() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// settled reports whether the page is complete and there is another one.
+func (s *stepper) settled() bool {
+	more := false
+	for i := range s.tracks {
+		t := &s.tracks[i]
+		switch {
+		case t.done:
+		case t.hasB || t.lost:
+			more = true
+		case s.upTo(t) < s.limit:
+			return false
+		}
+	}
+	return more
+}
+
+// upTo returns the last step of which is known whether t has a value there.
+func (s *stepper) upTo(t *track) int64 {
+	switch {
+	case t.hasA:
+		return s.grid.upTo(t.a.t)
+	case s.read.IsZero():
+		return math.MinInt64
+	}
+	return s.grid.upTo(s.read)
+}
+
+// cut ends the page at the steps that are settled, and reports whether there
+// are any.
+func (s *stepper) cut() bool {
+	limit := s.limit
+	for i := range s.tracks {
+		if t := &s.tracks[i]; !t.done && !t.hasB && !t.lost {
+			limit = min(limit, s.upTo(t))
+		}
+	}
+	if limit < s.first || s.first == unlimited {
+		return false
+	}
+	s.shorten(limit)
+	return true
+}
+
+// position returns where the next page begins; nil if nothing is left.
+func (s *stepper) position(start *position) *position {
+	p := &position{kind: stepsPosition, step: s.limit + 1, read: s.read, tracks: make([]track, len(s.tracks))}
+	left := false
+	for i := range s.tracks {
+		t := &s.tracks[i]
+		p.tracks[i] = *t
+		switch {
+		case t.done:
+			continue
+		case t.lost:
+			p.tracks[i] = start.tracks[i]
+			p.read = start.read
+		case t.hasB && !p.read.IsZero() && s.grid.behind(p.read, t.b.t):
+			p.read = t.b.t
+		}
+		left = true
+	}
+	if !left {
+		return nil
+	}
+	return p
+}
+
+// arrive takes the next point of property i.
+func (s *stepper) arrive(i int, at time.Time, v hotreader.Value) {
+	t := &s.tracks[i]
+	if t.done || t.hasB || t.lost || t.hasA && !s.grid.behind(at, t.a.t) {
+		return
+	}
+	t.b.set(at, v)
+	last := s.grid.upTo(at)
+	step := last
+	if t.hasA {
+		step = s.grid.upTo(t.a.t) + 1
+	} else if !s.grid.time(last).Equal(at) {
+		step = last + 1
+	}
+	line := line{s: s, i: i}
+	for step = max(step, s.pos); step <= last; step++ {
+		if step <= s.limit {
+			s.emit(i, step, &line)
+		}
+		if step > s.limit || s.full {
+			t.hasB = true
+			return
+		}
+	}
+	t.z, t.a, t.b = t.a, t.b, t.z
+	t.hasZ, t.oldZ = t.hasA, false
+	t.hasA = true
+}
+
+// emit adds a value of property i, and shortens the page if that shows that it
+// is too long.
+func (s *stepper) emit(i int, step int64, l *line) {
+	c := &s.page.columns[i]
+	if len(c.ends) == 0 {
+		c.from = step
+	}
+	n := len(c.buf)
+	b := append(s.page.appendHead(c.buf, s.grid.time(step)), c.key...)
+	b = l.append(b, s.grid.time(step))
+	c.buf = append(b, "}},"...)
+	c.ends = append(c.ends, len(c.buf))
+	s.page.size += len(c.buf) - n
+	if step < s.first {
+		s.first = step
+		if s.window > 0 && step+s.window-1 < s.limit {
+			s.shorten(step + s.window - 1)
+		}
+	}
+	for s.page.size > s.budget && !s.full {
+		last := s.last()
+		if last == s.first {
+			s.full = true
+			return
+		}
+		s.shorten(last - 1)
+	}
+}
+
+// last returns the last step in the page.
+func (s *stepper) last() int64 {
+	last := int64(math.MinInt64)
+	for i := range s.page.columns {
+		if c := &s.page.columns[i]; len(c.ends) > 0 {
+			last = max(last, c.from+int64(len(c.ends))-1)
+		}
+	}
+	return last
+}
+
+// shorten lowers the page's last step to limit and takes back what lies behind.
+func (s *stepper) shorten(limit int64) {
+	s.limit = limit
+	for i := range s.page.columns {
+		c := &s.page.columns[i]
+		n := len(c.ends)
+		if n == 0 || c.from+int64(n)-1 <= limit {
+			continue
+		}
+		keep := max(limit-c.from+1, 0)
+		end := 0
+		if keep > 0 {
+			end = c.ends[keep-1]
+		}
+		s.page.size -= len(c.buf) - end
+		c.buf, c.ends = c.buf[:end], c.ends[:keep]
+		s.stepBack(&s.tracks[i], c.from+keep)
+	}
+}
+
+// stepBack unsettles a track from a step on.
+func (s *stepper) stepBack(t *track, step int64) {
+	for t.hasA && step <= s.grid.upTo(t.a.t) {
+		if t.oldZ {
+			t.lost = true
+			return
+		}
+		t.z, t.a, t.b = t.b, t.z, t.a
+		t.hasA, t.hasB = t.hasZ, true
+		t.hasZ, t.oldZ = false, true
+	}
+}
+
+// line computes the values between a property's last point and the one that is
+// arriving.
+type line struct {
+	s *stepper
+	i int
+
+	ready       bool
+	early, late *known
+	same        bool
+	from, to    float64
+}
+
+// append appends the value at an instant between the points, or on the later
+// one of them in the order of reading.
+func (l *line) append(b []byte, at time.Time) []byte {
+	t := &l.s.tracks[l.i]
+	if at.Equal(t.b.t) {
+		return append(b, t.b.digits...)
+	}
+	whole := l.s.page.columns[l.i].typ != hotreader.Double
+	if !l.ready {
+		l.ready = true
+		l.early, l.late = &t.a, &t.b
+		if l.s.grid.sign < 0 {
+			l.early, l.late = l.late, l.early
+		}
+		if l.same = hotreader.CompareNumbers(l.early.digits, l.late.digits) == 0; !l.same && !whole {
+			l.from, _ = hotreader.NumberValue(l.early.digits).Float64()
+			l.to, _ = hotreader.NumberValue(l.late.digits).Float64()
+		}
+	}
+	switch {
+	case l.same:
+		return append(b, l.early.digits...)
+	case whole:
+		return l.appendWhole(b, at)
+	}
+	f := nanoseconds(l.early.t, at) / nanoseconds(l.early.t, l.late.t)
+	v := l.from + float64((l.to-l.from)*f) // converted, so that no machine fuses the two
+	if math.IsInf(l.to-l.from, 0) {
+		v = float64(l.from*(1-f)) + float64(l.to*f)
+	}
+	return appendFloat(b, min(max(v, min(l.from, l.to)), max(l.from, l.to)))
+}
+
+// nanoseconds returns the time from a to b; of any length, so it is a float.
+func nanoseconds(a, b time.Time) float64 {
+	return float64(b.Unix()-a.Unix())*1e9 + float64(b.Nanosecond()-a.Nanosecond())
+}
+
+// appendWhole rounds (early·den + (late-early)·n) ÷ den, where n and den are the
+// nanoseconds from early to at and to late.
+func (l *line) appendWhole(b []byte, at time.Time) []byte {
+	s := l.s
+	s.early.SetString(string(l.early.digits), 10)
+	s.late.SetString(string(l.late.digits), 10)
+	s.setNanoseconds(&s.n, l.early.t, at)
+	s.setNanoseconds(&s.den, l.early.t, l.late.t)
+	s.late.Sub(&s.late, &s.early)
+	s.late.Mul(&s.late, &s.n)
+	s.early.Mul(&s.early, &s.den)
+	s.early.Add(&s.early, &s.late)
+	negative := s.early.Sign() < 0
+	s.early.Abs(&s.early)
+	s.early.Lsh(&s.early, 1)
+	s.early.Add(&s.early, &s.den)
+	s.den.Lsh(&s.den, 1)
+	s.early.Quo(&s.early, &s.den)
+	if negative {
+		s.early.Neg(&s.early)
+	}
+	return s.early.Append(b, 10)
+}
+
+func (s *stepper) setNanoseconds(n *big.Int, a, b time.Time) {
+	n.SetInt64(b.Unix() - a.Unix())
+	n.Mul(n, s.tmp.SetInt64(1e9))
+	n.Add(n, s.tmp.SetInt64(int64(b.Nanosecond()-a.Nanosecond())))
+}
+
+// appendFloat appends the shortest number that reads back as f.
+func appendFloat(b []byte, f float64) []byte {
+	if f == 0 {
+		return append(b, '0')
+	}
+	if abs := math.Abs(f); abs < 1e-6 || abs >= 1e21 {
+		return strconv.AppendFloat(b, f, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(b, f, 'f', -1, 64)
 }

@@ -88,8 +88,9 @@ func sign(dst, key, binding, payload []byte) []byte {
 	return h.Sum(dst)
 }
 
-// parseToken verifies a token and returns its position.
-func parseToken(text string, keys [][]byte, binding []byte, properties int) (*position, error) {
+// parseToken verifies the token of a request and returns its position.
+func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) {
+	text, q := req.NextToken, &req.Query
 	fail := func(msg string) (*position, error) {
 		return nil, &hotreader.Error{Op: "twinmaker: nextToken", Code: hotreader.CodeInvalid, Err: errors.New(msg + "; ask again without it, from the first page")}
 	}
@@ -117,23 +118,28 @@ func parseToken(text string, keys [][]byte, binding []byte, properties int) (*po
 	switch p.kind {
 	case rowsPosition:
 		p.last = in.instant()
-		for range min(properties, len(in.rest)) {
-			p.types = append(p.types, hotreader.Type(in.byte()))
+		p.types = make([]hotreader.Type, len(q.Properties))
+		for i := range p.types {
+			p.types[i] = hotreader.Type(in.byte())
+			if t := declared(q, i); t != hotreader.Untyped && t != p.types[i] || p.types[i] > hotreader.ShortString {
+				in.bad = true
+			}
 		}
-		if len(p.types) > 0 && len(p.types) < properties {
-			in.bad = true
-		}
+		in.within(q, p.last)
 	case stepsPosition:
 		p.step = in.varint()
 		p.read = in.instant()
-		p.tracks = make([]track, properties)
+		if !p.read.IsZero() {
+			in.within(q, p.read)
+		}
+		p.tracks = make([]track, len(q.Properties))
 		for i := range p.tracks {
 			p.tracks[i].parse(in)
 		}
 	default:
 		in.bad = true
 	}
-	if in.bad || len(in.rest) > 0 {
+	if in.bad || len(in.rest) > 0 || (p.kind == stepsPosition) != (req.Interpolation > 0) {
 		return fail("it is damaged")
 	}
 	return &p, nil
@@ -182,6 +188,14 @@ func declared(q *hotreader.Query, i int) hotreader.Type {
 func appendInstant(b []byte, t time.Time) []byte {
 	b = binary.AppendVarint(b, t.Unix())
 	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
+}
+
+// within checks that an instant lies in q's range, for what is read behind it
+// must not reach beyond that.
+func (r *tokenReader) within(q *hotreader.Query, t time.Time) {
+	if !q.Start.IsZero() && t.Before(q.Start) || !q.End.IsZero() && t.After(q.End) {
+		r.bad = true
+	}
 }
 
 // tokenReader takes a verified token apart. A key may be known to others (see
