@@ -303,11 +303,18 @@ func (x *exchange) hide(err error) error {
 	if err == nil {
 		return nil
 	}
-	token := x.r.o.Token.Current()
-	if text := err.Error(); strings.Contains(text, token) {
-		return errors.New(strings.ReplaceAll(text, token, "[token]"))
+	text := err.Error()
+	if hidden := x.hideIn(text); hidden != text {
+		return errors.New(hidden)
 	}
 	return err
+}
+
+func (x *exchange) hideIn(text string) string {
+	if token := x.r.o.Token.Current(); token != "" {
+		return strings.ReplaceAll(text, token, "[token]")
+	}
+	return text
 }
 
 // answer is a 2xx answer's body, which counts, remembers its error, and gives
@@ -347,22 +354,26 @@ var errIdle = errors.New("nothing came for too long")
 // fetched anew, once.
 func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	for {
-		a, status, err := x.try(e, accept)
+		token := x.r.o.Token.Current()
+		a, status, err := x.try(e, accept, token)
 		if err == nil || status != http.StatusUnauthorized || x.refreshed {
 			return a, err
 		}
 		x.refreshed = true
-		changed, ferr := x.r.o.Token.Refresh(x.ctx)
-		if ferr != nil {
-			return nil, errors.Join(err, ferr)
-		}
-		if !changed {
+		_, ferr := x.r.o.Token.Refresh(x.ctx)
+		switch {
+		case x.r.o.Token.Current() != token: // by this call or by another reader's
+		case ferr != nil && x.ctx.Err() != nil:
+			return nil, ferr
+		case ferr != nil:
+			return nil, x.fail(hotreader.CodeUnauthenticated, fmt.Errorf("%w; and the token cannot be fetched anew: %w", err, ferr))
+		default:
 			return nil, err
 		}
 	}
 }
 
-func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, err error) {
+func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, status int, err error) {
 	ctx, cancel := context.WithCancelCause(x.ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.r.url, bytes.NewReader(e.Append(nil)))
 	if err != nil {
@@ -372,7 +383,7 @@ func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, 
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", x.r.o.UserAgent)
-	req.Header.Set(TokenHeader, x.r.o.Token.Current())
+	req.Header.Set(TokenHeader, token)
 	if len(x.traceID) == 32 {
 		req.Header.Set("Traceparent", "00-"+x.traceID+"-"+randomHex(8)+"-01")
 	}
@@ -443,7 +454,7 @@ func (x *exchange) strange(a *answer, what string) error {
 
 // clean makes what a peer sent fit for an error's text.
 func (x *exchange) clean(s string) string {
-	s = strings.ReplaceAll(s, x.r.o.Token.Current(), "[token]")
+	s = x.hideIn(s)
 	if len(s) > maxSnippet {
 		s = s[:maxSnippet]
 	}
@@ -453,7 +464,7 @@ func (x *exchange) clean(s string) string {
 // transport classes what went wrong on the way.
 func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // the address is in Op
+		err = u.Err // the address is in Op already
 	}
 	if cerr := x.ctx.Err(); cerr != nil {
 		return x.fail(hotreader.CodeOf(cerr), cerr)
@@ -485,5 +496,5 @@ func certificate(err error) bool {
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	op, ok := errors.AsType[*net.OpError](err)
 	alert := ok && op.Op == "remote error" // what crypto/tls calls the peer's alert
-	return verify || unknown || host || expired || record || alert
+	return errors.Is(err, http.ErrSchemeMismatch) || verify || unknown || host || expired || record || alert
 }

@@ -86,15 +86,14 @@ func (s *encoding) reset() {
 
 // Row adds a row of the query's properties, behind the last one in the query's
 // order. It copies what it keeps. An error is an *hotreader.Error: of the
-// writer, CodeTooLarge for a row of more than MaxRowBytes, or CodeInternal for
-// one that breaks the rules of hotreader.Row.
+// writer; or CodeTooLarge for a row of more than MaxRowBytes, or CodeInternal for
+// one that breaks the rules of hotreader.Row, behind which Fail must follow.
 func (e *Encoder) Row(row hotreader.Row) error {
 	s := e.s
 	if s.err != nil {
 		return s.err
 	}
 	if err := s.check(row); err != nil {
-		s.err = err
 		return err
 	}
 	n := len(s.seconds)
@@ -116,13 +115,13 @@ func (e *Encoder) Row(row hotreader.Row) error {
 		switch v.Kind() {
 		case hotreader.Number:
 			if !c.nums.add(text) {
-				s.err = broken("%.40q in column %d is no number", text, i+1)
-				return s.err
+				s.reset() // the row stands half in it
+				return broken("%.40q in column %d is no number", text, i+1)
 			}
 		case hotreader.String:
 			if !utf8.Valid(text) {
-				s.err = broken("a string in column %d is not valid UTF-8", i+1)
-				return s.err
+				s.reset()
+				return broken("a string in column %d is not valid UTF-8", i+1)
 			}
 			c.text = append(c.text, text...)
 			c.lengths = append(c.lengths, int64(len(text)))

@@ -1,0 +1,105 @@
+package remote_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"hotreader"
+	"hotreader/remote"
+	"hotreader/secret"
+	"hotreader/store/memstore"
+	"hotreader/store/storetest"
+	"hotreader/wire"
+)
+
+const token = "0123456789abcdef0123456789abcdef"
+
+// rows serves a reader's rows as the other cloud does, with nothing around
+// them. cut > 0 is a budget: that many rows to an answer.
+func rows(t testing.TB, r hotreader.Reader, cut int) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != http.MethodPost || req.URL.Path != "/api/read" || req.Header.Get(remote.TokenHeader) != token {
+			t.Errorf("%s %s came, token %v", req.Method, req.URL, req.Header.Get(remote.TokenHeader) == token)
+		}
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return // the caller went away
+		}
+		e, err := wire.ParseEnvelope(body)
+		if err != nil {
+			wire.NewProblem(err, "").Write(w)
+			return
+		}
+		q, err := e.Query()
+		if err != nil {
+			wire.NewProblem(err, "").Write(w)
+			return
+		}
+		w.Header().Set("Content-Type", wire.MediaType)
+		enc := wire.NewEncoder(w, q)
+		defer enc.Close()
+		n := 0
+		for row, err := range r.Read(req.Context(), q) {
+			if err == nil && cut > 0 && n == cut {
+				_ = enc.End(true)
+				return
+			}
+			if err == nil {
+				err = enc.Row(row)
+			}
+			if err != nil {
+				_ = enc.Fail(err)
+				return
+			}
+			n++
+		}
+		_ = enc.End(false)
+	}
+}
+
+// reader returns a Reader of a server with that handler.
+func reader(t testing.TB, h http.Handler, change ...func(*remote.Options)) *remote.Reader {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	tok, err := secret.Static(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := remote.NewClient()
+	t.Cleanup(client.CloseIdleConnections)
+	o := remote.Options{URL: server.URL + "/api", Token: tok, Client: client, SourceCloud: "aws"}
+	for _, c := range change {
+		c(&o)
+	}
+	r, err := remote.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestConformance(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cut  int
+	}{{"whole answers", 0}, {"answers cut short by a budget", 7}} {
+		t.Run(c.name, func(t *testing.T) {
+			storetest.Run(t, storetest.Harness{
+				New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+					s := memstore.New()
+					h := rows(t, s, c.cut)
+					return reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+						if strings.Contains(req.Header.Get("Accept"), wire.MediaType) {
+							h(w, req)
+						}
+					})), s
+				},
+				NoStats: true,
+			})
+		})
+	}
+}

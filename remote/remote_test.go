@@ -1,0 +1,712 @@
+package remote_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hotreader"
+	"hotreader/remote"
+	"hotreader/secret"
+	"hotreader/store/memstore"
+	"hotreader/wire"
+)
+
+var base = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+
+func num(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
+
+var query = hotreader.Query{Device: "d", Properties: []string{"t"}}
+
+// filled returns a store with n rows a second apart, t counting from 0.
+func filled(t testing.TB, n int) *memstore.Store {
+	t.Helper()
+	s := memstore.New()
+	var records []hotreader.Record
+	for i := range n {
+		records = append(records, hotreader.Record{Time: base.Add(time.Duration(i) * time.Second), Fields: []hotreader.Field{
+			{Name: "t", Value: num(fmt.Sprintf("%d.50", i))}, {Name: "odd", Value: hotreader.BoolValue(i%2 == 1)}}})
+	}
+	if err := s.Write(t.Context(), "d", records); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// read returns the first column as text, and the error, in which there must be
+// no token.
+func read(t testing.TB, ctx context.Context, r hotreader.Reader, q hotreader.Query) (got []string, err error) {
+	t.Helper()
+	for row, rerr := range r.Read(ctx, q) {
+		if rerr != nil {
+			if err != nil {
+				t.Errorf("two errors: %v, then %v", err, rerr)
+			}
+			err = rerr
+			continue
+		}
+		if err != nil {
+			t.Errorf("a row behind the error %v", err)
+		}
+		got = append(got, row.Values[0].String())
+	}
+	if err != nil {
+		if strings.Contains(err.Error(), token) {
+			t.Errorf("the token stands in the error: %v", err)
+		}
+		if _, ok := errors.AsType[*hotreader.Error](err); !ok {
+			t.Errorf("%T is no *hotreader.Error: %v", err, err)
+		}
+	}
+	return got, err
+}
+
+func wantError(t testing.TB, err error, code hotreader.Code, words ...string) {
+	t.Helper()
+	if hotreader.CodeOf(err) != code {
+		t.Fatalf("error %v is %q, want %q", err, hotreader.CodeOf(err), code)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not say %q", err, w)
+		}
+	}
+}
+
+func TestURL(t *testing.T) {
+	tok, _ := secret.Static(token)
+	for _, c := range []struct{ url, want string }{
+		{"https://h.example", "https://h.example/read"},
+		{"https://h.example/", "https://h.example/read"},
+		{"https://h.example/prod", "https://h.example/prod/read"},
+		{"https://h.example/prod/read", "https://h.example/prod/read"},
+		{" https://h.example/prod/read/ ", "https://h.example/prod/read"},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:8080/read"},
+		{"http://[::1]:8080", "http://[::1]:8080/read"},
+		{"http://localhost:8080", "http://localhost:8080/read"},
+		{"", ""}, {"h.example", ""}, {"http://h.example", ""}, {"http://127.0.0.1.h.example", ""}, {"ftp://h.example", ""},
+		{"https://", ""}, {"https://u:p@h.example", ""}, {"https://h.example?code=1", ""}, {"https://h.example/#x", ""},
+		{"https://h.example/%zz", ""}, {"mailto:a@h.example", ""},
+	} {
+		asked := ""
+		client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			asked = r.URL.String()
+			return nil, errors.New("no network here")
+		})}
+		r, err := remote.New(remote.Options{URL: c.url, Token: tok, Client: client})
+		if c.want == "" {
+			if hotreader.CodeOf(err) != hotreader.CodeConfig {
+				t.Errorf("%q: error %v, want one of config", c.url, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", c.url, err)
+			continue
+		}
+		if _, err := read(t, t.Context(), r, query); err == nil || asked != c.want {
+			t.Errorf("%q: asked %s, want %s (%v)", c.url, asked, c.want, err)
+		}
+	}
+	if _, err := remote.New(remote.Options{URL: "https://h.example"}); hotreader.CodeOf(err) != hotreader.CodeConfig {
+		t.Errorf("without a token: %v", err)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestRequest(t *testing.T) {
+	s := filled(t, 3)
+	serve := rows(t, s, 0)
+	var header http.Header
+	var trace string
+	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		header = req.Header.Clone()
+		var e struct {
+			Source  string `json:"source_cloud"`
+			Trace   string `json:"trace_id"`
+			Payload struct {
+				Device string `json:"iot_device_id"`
+			}
+		}
+		if err := json.Unmarshal(body, &e); err != nil || e.Source != "aws" || e.Payload.Device != "d" {
+			t.Errorf("body %s (%v)", body, err)
+		}
+		trace = e.Trace
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		serve(w, req)
+	}))
+	stats := new(hotreader.Stats)
+	got, err := read(t, hotreader.WithStats(t.Context(), stats), r, query)
+	if err != nil || strings.Join(got, " ") != "0.50 1.50 2.50" {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if len(trace) != 32 || header.Get("Traceparent")[3:35] != trace {
+		t.Errorf("trace %q, traceparent %q", trace, header.Get("Traceparent"))
+	}
+	for key, want := range map[string]string{"Content-Type": "application/json", "User-Agent": "hotreader"} {
+		if header.Get(key) != want {
+			t.Errorf("%s: %q, want %q", key, header.Get(key), want)
+		}
+	}
+	if !wire.AcceptsRows(header.Get("Accept")) || !strings.Contains(header.Get("Accept"), "application/json") {
+		t.Errorf("Accept: %q", header.Get("Accept"))
+	}
+	if stats.Attempts.Load() != 1 || stats.Bytes.Load() < 30 || stats.Rows.Load() != 3 {
+		t.Errorf("stats: %d attempts, %d bytes, %d rows", stats.Attempts.Load(), stats.Bytes.Load(), stats.Rows.Load())
+	}
+}
+
+func TestStatuses(t *testing.T) {
+	problem := func(code string) string {
+		return fmt.Sprintf(`{"type":"about:blank","title":"T.","status":1,"detail":"D with %s inside","code":%q,"trace_id":"tr"}`, token, code)
+	}
+	for _, c := range []struct {
+		status     int
+		kind, body string
+		code       hotreader.Code
+		temporary  bool
+		words      string
+		also       hotreader.Code
+	}{
+		{400, wire.ProblemType, problem("invalid"), hotreader.CodeInvalid, false, "D with [token] inside", ""},
+		{401, wire.ProblemType, problem("unauthenticated"), hotreader.CodeUnauthenticated, false, "trace id tr", ""},
+		{403, "text/html", "<html>", hotreader.CodeForbidden, false, "status 403: Forbidden", ""},
+		{404, "", "", hotreader.CodeNotFound, false, "status 404", ""},
+		{405, "", "", hotreader.CodeInvalid, false, "status 405", ""},
+		{408, "", "", hotreader.CodeUnavailable, true, "status 408", ""},
+		{413, wire.ProblemType, problem("too_large"), hotreader.CodeTooLarge, false, "", ""},
+		{418, "", "", hotreader.CodeInvalid, false, "", ""},
+		{425, "", "", hotreader.CodeUnavailable, true, "", ""},
+		{429, "text/plain", "slow down", hotreader.CodeThrottled, true, "", ""},
+		{429, "application/json", `{"code":"invalid"}`, hotreader.CodeThrottled, true, "", hotreader.CodeInvalid},
+		{500, "", "", hotreader.CodeUnavailable, true, "", ""},
+		{500, wire.ProblemType, problem("internal"), hotreader.CodeUnavailable, true, "", hotreader.CodeInternal},
+		{500, wire.ProblemType, problem("what is this"), hotreader.CodeUnavailable, true, "", ""},
+		{502, wire.ProblemType, problem("store"), hotreader.CodeStore, true, "", ""},
+		{502, wire.ProblemType, problem("corrupt"), hotreader.CodeCorrupt, true, "", ""},
+		{502, wire.ProblemType, "{broken", hotreader.CodeUnavailable, true, "", ""},
+		{503, wire.ProblemType, problem("overloaded"), hotreader.CodeOverloaded, true, "", ""},
+		{504, wire.ProblemType, problem("deadline"), hotreader.CodeUnavailable, true, "", hotreader.CodeDeadline},
+		{599, "", "", hotreader.CodeUnavailable, true, "", ""},
+	} {
+		t.Run(fmt.Sprint(c.status, c.kind, c.code), func(t *testing.T) {
+			var attempts atomic.Int32
+			r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				attempts.Add(1)
+				w.Header().Set("Content-Type", c.kind)
+				w.Header().Set("Retry-After", "7")
+				w.WriteHeader(c.status)
+				_, _ = io.WriteString(w, c.body)
+			}))
+			got, err := read(t, t.Context(), r, query)
+			if len(got) > 0 || attempts.Load() != 1 {
+				t.Errorf("%d rows, %d attempts", len(got), attempts.Load())
+			}
+			wantError(t, err, c.code, c.words)
+			if hotreader.CodeOf(err).Temporary() != c.temporary {
+				t.Errorf("%v: temporary %v", err, !c.temporary)
+			}
+			if c.also != "" && !errors.Is(err, c.also) {
+				t.Errorf("the peer's code %q is lost in %v", c.also, err)
+			}
+			if e, _ := errors.AsType[*hotreader.Error](err); e.RetryAfter != 7*time.Second {
+				t.Errorf("RetryAfter %v", e.RetryAfter)
+			}
+		})
+	}
+}
+
+// A peer's failure in the middle of its stream comes behind the rows.
+func TestFailureInsideStream(t *testing.T) {
+	for _, c := range []struct{ sent, outer hotreader.Code }{
+		{hotreader.CodeThrottled, hotreader.CodeThrottled}, {hotreader.CodeStore, hotreader.CodeStore},
+		{hotreader.CodeInternal, hotreader.CodeUnavailable}, {hotreader.CodeDeadline, hotreader.CodeUnavailable},
+		{hotreader.CodeTooLarge, hotreader.CodeTooLarge},
+	} {
+		r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Content-Type", wire.MediaType)
+			enc := wire.NewEncoder(w, query)
+			defer enc.Close()
+			_ = enc.Row(hotreader.Row{Time: base, Values: []hotreader.Value{num("1")}})
+			_ = enc.Fail(&hotreader.Error{Op: "dynamodb: secret table", Code: c.sent, Err: errors.New("arn:aws:secret"), RetryAfter: 2 * time.Second})
+		}))
+		got, err := read(t, t.Context(), r, query)
+		if len(got) != 1 {
+			t.Errorf("%s: %d rows", c.sent, len(got))
+		}
+		wantError(t, err, c.outer)
+		if e, _ := errors.AsType[*hotreader.Error](err); !errors.Is(err, c.sent) || e.RetryAfter != 2*time.Second {
+			t.Errorf("%v: retry after %v", err, e.RetryAfter)
+		}
+		if c.sent != hotreader.CodeTooLarge && strings.Contains(err.Error(), "arn:") {
+			t.Errorf("%v tells the inside of the store", err)
+		}
+	}
+}
+
+func TestStrangeAnswers(t *testing.T) {
+	for _, c := range []struct {
+		name, kind, body string
+		code             hotreader.Code
+		words            []string
+	}{
+		{"HTML", "text/html; charset=utf-8", "<!doctype html><title>Log in</title>" + token, hotreader.CodeProtocol, []string{`"text/html; charset=utf-8"`, "<!doctype html>"}},
+		{"the token echoed", "text/plain", token, hotreader.CodeProtocol, []string{"[token]"}},
+		{"nothing", "", "", hotreader.CodeProtocol, []string{"empty"}},
+		{"empty rows", wire.MediaType, "", hotreader.CodeUnavailable, []string{"broke off behind 0 rows"}},
+		{"rows that are none", wire.MediaType, `{"propertyValues":[]}`, hotreader.CodeProtocol, []string{"no row stream", "propertyV"}},
+		{"empty JSON", "application/json", "  ", hotreader.CodeProtocol, []string{"empty"}},
+		{"cut JSON", "application/json", `{"propertyValues":[{"enti`, hotreader.CodeCorrupt, []string{"25 bytes"}},
+		{"JSON of another shape", "application/json", `{"items":[]}`, hotreader.CodeProtocol, []string{"items"}},
+		{"a Lambda error with 200", "application/json", `{"errorMessage":"boom","errorType":"X"}`, hotreader.CodeProtocol, []string{"errorMessage"}},
+		{"null", "application/json", `null`, hotreader.CodeProtocol, nil},
+		{"a list", "application/json", `[]`, hotreader.CodeProtocol, nil},
+		{"HTML called JSON", "application/json", `<html>`, hotreader.CodeProtocol, nil},
+		{"binary", "application/octet-stream", "\x00\xff\x01", hotreader.CodeProtocol, []string{"octet-stream"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				w.Header()["Content-Type"] = []string{c.kind}
+				_, _ = io.WriteString(w, c.body)
+			}))
+			got, err := read(t, t.Context(), r, query)
+			if len(got) > 0 {
+				t.Errorf("%d rows", len(got))
+			}
+			wantError(t, err, c.code, c.words...)
+		})
+	}
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	var hits atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { hits.Add(1) }))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		// A client that would follow is made not to.
+		r := reader(t, http.RedirectHandler(elsewhere.URL+"/there?x="+token, status), func(o *remote.Options) { o.Client = &http.Client{} })
+		_, err := read(t, t.Context(), r, query)
+		wantError(t, err, hotreader.CodeConfig, elsewhere.URL+"/there", fmt.Sprint(status))
+	}
+	if hits.Load() != 0 {
+		t.Errorf("the redirect was followed %d times", hits.Load())
+	}
+}
+
+func TestRefusedTokenIsFetchedAnew(t *testing.T) {
+	const renewed = "fedcba9876543210fedcba9876543210"
+	for _, c := range []struct {
+		name, second string
+		fails        error
+		attempts     int
+		ok           bool
+	}{
+		{"rotated", renewed, nil, 2, true},
+		{"still the old one", token, nil, 1, false},
+		{"rotated to a wrong one", strings.Repeat("0", 32), nil, 2, false},
+		{"the secret store is down", "", errors.New("no route"), 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				serve := rows(t, filled(t, 2), 0)
+				attempts, fetched := 0, 0
+				tok, err := secret.Fetched(t.Context(), func(context.Context) (string, error) {
+					if fetched++; fetched == 1 {
+						return token, nil
+					}
+					return c.second, c.fails
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour) // a token just fetched is not fetched again
+				client := &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+					attempts++
+					rec := httptest.NewRecorder()
+					if req.Header.Get(remote.TokenHeader) == renewed {
+						req.Header.Set(remote.TokenHeader, token)
+						serve(rec, req)
+					} else {
+						wire.NewProblem(&hotreader.Error{Code: hotreader.CodeUnauthenticated}, "").Write(rec)
+					}
+					return rec.Result(), nil
+				})}
+				r, err := remote.New(remote.Options{URL: "https://h.example/api", Token: tok, Client: client})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := read(t, t.Context(), r, query)
+				if attempts != c.attempts || fetched != 2 {
+					t.Errorf("%d attempts, %d fetches", attempts, fetched)
+				}
+				if c.ok {
+					if err != nil || len(got) != 2 {
+						t.Errorf("%v, %v", got, err)
+					}
+					return
+				}
+				wantError(t, err, hotreader.CodeUnauthenticated)
+			})
+		})
+	}
+}
+
+func TestTransportFaults(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := "http://" + listener.Addr().String()
+	listener.Close()
+
+	raw := func(answer string) string { // what a server that resets sends before
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				buf := make([]byte, 64<<10)
+				_, _ = c.Read(buf)
+				_, _ = io.WriteString(c, answer)
+				if answer != "" {
+					time.Sleep(20 * time.Millisecond) // so that the client reads it before the reset
+				}
+				_ = c.(*net.TCPConn).SetLinger(0)
+				c.Close()
+			}
+		}()
+		return "http://" + l.Addr().String()
+	}
+	for _, c := range []struct {
+		name, url string
+		code      hotreader.Code
+	}{
+		{"refused", refused, hotreader.CodeUnavailable},
+		{"reset before headers", raw(""), hotreader.CodeUnavailable},
+		{"reset within headers", raw("HTTP/1.1 200 OK\r\nContent-Ty"), hotreader.CodeUnavailable},
+		{"reset behind headers", raw("HTTP/1.1 200 OK\r\nContent-Type: " + wire.MediaType + "\r\nContent-Length: 100\r\n\r\n"), hotreader.CodeUnavailable},
+		{"reset within JSON", raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"prop"), hotreader.CodeUnavailable},
+		{"reset within HTML", raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\n<html>"), hotreader.CodeProtocol},
+		{"no HTTP", raw("SSH-2.0-OpenSSH_9.6\r\n"), hotreader.CodeUnavailable},
+		{"no such host", "https://nobody.invalid", hotreader.CodeConfig},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := reader(t, http.NotFoundHandler(), func(o *remote.Options) {
+				o.URL = c.url
+				if c.code == hotreader.CodeConfig { // what a resolver says, without asking one
+					o.Client = &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+						return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "nobody.invalid", IsNotFound: true}}
+					})}
+				}
+			})
+			got, err := read(t, t.Context(), r, query)
+			if len(got) > 0 {
+				t.Errorf("%d rows", len(got))
+			}
+			wantError(t, err, c.code)
+		})
+	}
+	r := reader(t, http.NotFoundHandler(), func(o *remote.Options) {
+		o.Client = &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			return nil, &net.DNSError{Err: "server misbehaving", Name: "h", IsTemporary: true}
+		})}
+	})
+	_, err = read(t, t.Context(), r, query)
+	wantError(t, err, hotreader.CodeUnavailable)
+}
+
+// Wherever an answer is cut, and whichever byte is wrong, there is an error:
+// never fewer rows and silence.
+func TestCutAndFlippedAnswers(t *testing.T) {
+	s := filled(t, 150) // three frames
+	rec := httptest.NewRecorder()
+	e := wire.NewEnvelope(query, "aws", "")
+	req := httptest.NewRequest(http.MethodPost, "/api/read", bytes.NewReader(e.Append(nil)))
+	req.Header.Set(remote.TokenHeader, token)
+	rows(t, s, 0)(rec, req)
+	whole := rec.Body.Bytes()
+
+	var answer atomic.Pointer[[]byte]
+	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", wire.MediaType)
+		_, _ = w.Write(*answer.Load())
+	}))
+	answer.Store(&whole)
+	if got, err := read(t, t.Context(), r, query); err != nil || len(got) != 150 {
+		t.Fatalf("the whole answer: %d rows, %v", len(got), err)
+	}
+	for n := range whole {
+		cut := whole[:n]
+		answer.Store(&cut)
+		_, err := read(t, t.Context(), r, query)
+		wantError(t, err, hotreader.CodeUnavailable, "broke off")
+		flipped := bytes.Clone(whole)
+		flipped[n] ^= 1 << (n % 8)
+		answer.Store(&flipped)
+		if _, err := read(t, t.Context(), r, query); err == nil {
+			t.Fatalf("byte %d flipped, and no error", n)
+		}
+	}
+}
+
+func TestStall(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rows int
+	}{{"before headers", -1}, {"behind headers", 0}, {"behind rows", 64}} {
+		t.Run(c.name, func(t *testing.T) {
+			done := make(chan struct{})
+			r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				_, _ = io.ReadAll(req.Body)
+				if c.rows >= 0 {
+					w.Header().Set("Content-Type", wire.MediaType)
+					w.WriteHeader(200)
+					enc := wire.NewEncoder(w, query)
+					defer enc.Close()
+					for i := range c.rows {
+						_ = enc.Row(hotreader.Row{Time: base.Add(time.Duration(i)), Values: []hotreader.Value{num("1")}})
+					}
+					_ = enc.Flush()
+					_ = http.NewResponseController(w).Flush()
+				}
+				<-req.Context().Done()
+				close(done)
+			}), func(o *remote.Options) { o.Idle = 50 * time.Millisecond })
+			got, err := read(t, t.Context(), r, query)
+			if len(got) != max(c.rows, 0) {
+				t.Errorf("%d rows", len(got))
+			}
+			wantError(t, err, hotreader.CodeUnavailable, "nothing came for 50ms")
+			<-done // the server learns of it
+		})
+	}
+}
+
+// Whoever goes away, the request ends with it and nothing is left running.
+func TestLeaving(t *testing.T) {
+	gone := make(chan struct{}, 1)
+	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.ReadAll(req.Body)
+		w.Header().Set("Content-Type", wire.MediaType)
+		enc := wire.NewEncoder(w, query)
+		defer enc.Close()
+		for i := 0; req.Context().Err() == nil; i++ {
+			if enc.Row(hotreader.Row{Time: base.Add(time.Duration(i)), Values: []hotreader.Value{num("1")}}) != nil {
+				break
+			}
+		}
+		gone <- struct{}{}
+	})
+	for _, c := range []struct {
+		name string
+		code hotreader.Code
+		run  func(t *testing.T, r hotreader.Reader) error
+	}{
+		{"stopped", "", func(t *testing.T, r hotreader.Reader) error {
+			n := 0
+			for _, err := range r.Read(t.Context(), query) {
+				if n++; err != nil || n == 100 {
+					return err
+				}
+			}
+			return errors.New("it ended by itself")
+		}},
+		{"cancelled", hotreader.CodeCanceled, func(t *testing.T, r hotreader.Reader) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			n := 0
+			var last error
+			for _, err := range r.Read(ctx, query) {
+				if n++; n == 100 {
+					cancel()
+				}
+				last = err
+			}
+			cancel()
+			if n != 101 {
+				t.Errorf("%d rows and errors came", n)
+			}
+			return last
+		}},
+		{"deadline", hotreader.CodeDeadline, func(t *testing.T, r hotreader.Reader) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			defer cancel()
+			_, err := read(t, ctx, r, query)
+			return err
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var client *http.Client
+			r := reader(t, h, func(o *remote.Options) { client = o.Client })
+			before := runtime.NumGoroutine()
+			wantError(t, c.run(t, r), c.code)
+			<-gone
+			client.CloseIdleConnections()
+			for i := 0; runtime.NumGoroutine() > before; i++ {
+				if i == 500 {
+					t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	}
+}
+
+// A connection serves the next read too: the end of each answer is read.
+func TestConnectionIsKept(t *testing.T) {
+	var opened atomic.Int32
+	serve := rows(t, filled(t, 300), 100)
+	server := httptest.NewUnstartedServer(serve)
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	r := reader(t, http.NotFoundHandler(), func(o *remote.Options) { o.URL = server.URL + "/api" })
+	stats := new(hotreader.Stats)
+	for range 3 {
+		if got, err := read(t, hotreader.WithStats(t.Context(), stats), r, query); err != nil || len(got) != 300 {
+			t.Fatalf("%d rows, %v", len(got), err)
+		}
+	}
+	if opened.Load() != 1 || stats.Attempts.Load() != 9 {
+		t.Errorf("%d connections, %d attempts", opened.Load(), stats.Attempts.Load())
+	}
+}
+
+// What the peer must not do to us: more without rows, more of a last entry,
+// rows beyond the range and the limit.
+func TestPeerOutOfBounds(t *testing.T) {
+	serve := func(q hotreader.Query, more bool, times ...int) *remote.Reader {
+		return reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Content-Type", wire.MediaType)
+			enc := wire.NewEncoder(w, q)
+			defer enc.Close()
+			for _, at := range times {
+				_ = enc.Row(hotreader.Row{Time: base.Add(time.Duration(at) * time.Second), Values: []hotreader.Value{num("1")}})
+			}
+			_ = enc.End(more)
+		}))
+	}
+	q := query
+	q.Start, q.End = base, base.Add(time.Minute)
+	_, err := read(t, t.Context(), serve(q, true, -5, -4), q)
+	wantError(t, err, hotreader.CodeProtocol, "there is more")
+	q.Last = true
+	_, err = read(t, t.Context(), serve(q, true, 5), q)
+	wantError(t, err, hotreader.CodeProtocol, "there is more")
+	q.Last, q.Limit = false, 2
+	if got, err := read(t, t.Context(), serve(q, false, -1, 0, 1, 2, 3, 61), q); err != nil || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	q.Limit = 0
+	if got, err := read(t, t.Context(), serve(q, false, -1, 0, 60, 61), q); err != nil || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	wrong := query
+	wrong.Properties = []string{"t", "u"}
+	_, err = read(t, t.Context(), serve(query, false), wrong)
+	wantError(t, err, hotreader.CodeProtocol, "1 columns; 2 were asked for")
+	wrong = query
+	wrong.Order = hotreader.Descending
+	_, err = read(t, t.Context(), serve(query, false), wrong)
+	wantError(t, err, hotreader.CodeProtocol, "other order")
+}
+
+func TestPitfall24TrustIsNotRetried(t *testing.T) {
+	var hits atomic.Int32
+	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { hits.Add(1) })
+	for _, c := range []struct {
+		name   string
+		server func(*httptest.Server)
+		client func(*httptest.Server, *tls.Config)
+	}{
+		{"unknown authority", func(*httptest.Server) {}, func(*httptest.Server, *tls.Config) {}},
+		{"wrong host", func(*httptest.Server) {}, func(s *httptest.Server, c *tls.Config) {
+			c.RootCAs = x509.NewCertPool()
+			c.RootCAs.AddCert(s.Certificate())
+			c.ServerName = "another.invalid"
+		}},
+		{"expired", func(s *httptest.Server) { s.TLS = &tls.Config{Certificates: []tls.Certificate{expired(t)}} }, func(s *httptest.Server, c *tls.Config) {
+			c.RootCAs = x509.NewCertPool()
+			c.RootCAs.AddCert(s.Certificate())
+		}},
+		{"TLS too old", func(s *httptest.Server) {
+			s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+		}, func(s *httptest.Server, c *tls.Config) { c.InsecureSkipVerify = true }},
+		{"no TLS at all", nil, func(*httptest.Server, *tls.Config) {}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(h)
+			server.Config.ErrorLog = quiet
+			if c.server == nil {
+				server.Start()
+			} else {
+				c.server(server)
+				server.StartTLS()
+			}
+			defer server.Close()
+			client := remote.NewClient()
+			c.client(server, client.Transport.(*http.Transport).TLSClientConfig)
+			r := reader(t, h, func(o *remote.Options) {
+				o.URL, o.Client = "https"+strings.TrimPrefix(strings.TrimPrefix(server.URL, "https"), "http"), client
+			})
+			_, err := read(t, t.Context(), r, query)
+			wantError(t, err, hotreader.CodeConfig, "trust")
+			if hotreader.CodeOf(err).Temporary() {
+				t.Error("it would be tried again")
+			}
+		})
+	}
+	if hits.Load() > 0 {
+		t.Errorf("%d requests came through", hits.Load())
+	}
+}
+
+// quiet takes what a server says of handshakes that are meant to fail.
+var quiet = log.New(io.Discard, "", 0)
+
+func expired(t testing.TB) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
