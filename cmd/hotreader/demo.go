@@ -1,0 +1,345 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hotreader"
+	"hotreader/cmd/hotreader/internal/demo"
+	"hotreader/cmd/hotreader/internal/machine"
+)
+
+// demoAnswer is the shape of demo --json.
+type demoAnswer struct {
+	OK     bool        `json:"ok"`
+	Seed   uint64      `json:"seed"`
+	Device string      `json:"device"`
+	Rows   int         `json:"rows"` // in each cloud
+	Routes []demoRoute `json:"routes"`
+	Clouds []demoCloud `json:"clouds,omitempty"` // absent with --once
+}
+
+type demoRoute struct {
+	L4     string  `json:"l4"`
+	L3     string  `json:"l3"`
+	Way    string  `json:"way"` // local, remote
+	Points int     `json:"points"`
+	Pages  int     `json:"pages"`
+	Bytes  int64   `json:"wire_bytes"` // 0 if local
+	Millis float64 `json:"ms"`
+	OK     bool    `json:"ok"`
+	Wrong  string  `json:"wrong,omitempty"` // the first difference, or the error
+}
+
+type demoCloud struct {
+	Name  string `json:"name"`
+	URL   string `json:"url"`
+	Token string `json:"token"`
+}
+
+type demonstrating struct {
+	once, asJSON, corrupt bool
+	address               string
+	addressGiven          bool
+	seed                  uint64
+}
+
+func (a *app) demo() *cobra.Command {
+	d := demonstrating{}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run three clouds on this machine and check that each reads each",
+		Long: `Run three clouds on this machine and check that each reads each.
+
+Each simulated cloud has a store of its own, filled with the telemetry of a pump
+(warm-up, load cycles, noise, a bearing that fails), its own Hot Reader API on a
+port of its own, and its own token. Then all nine ways from a twin's cloud (L4)
+to a cloud of hot storage (L3) are asked as AWS IoT TwinMaker asks: pages
+ascending and descending, filtered, interpolated, last entry. Every point that
+comes is compared with what was written.
+
+With --once that is all. Otherwise the clouds go on being served, and the pumps
+go on reporting, until ^C; everything is removed then.`,
+		Example: `  hotreader demo
+  hotreader demo --once && echo all nine are right
+  hotreader demo --once --json | jq '.routes[] | select(.ok | not)'
+  hotreader demo --once --corrupt   # changes one stored value: the check must find it`,
+		Args: noArgs,
+	}
+	f := cmd.Flags()
+	f.BoolVar(&d.once, "once", false, "check, and end")
+	f.StringVar(&d.address, "listen", defaultListen, "`address` of the first cloud's API; the others take the next two ports")
+	f.Uint64Var(&d.seed, "seed", 0, "`number` that makes the pumps' signals; the same one makes the same signals (default: any)")
+	f.BoolVar(&d.asJSON, "json", false, "print the result as JSON")
+	f.BoolVar(&d.corrupt, "corrupt", false, "change one stored value after writing, to see the check fail")
+	f.SortFlags = false
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		d.addressGiven = cmd.Flags().Changed("listen")
+		if !cmd.Flags().Changed("seed") {
+			d.seed = uint64(rand.Uint32()) //nolint:gosec // a signal, not a secret
+		}
+		if !loopback(d.address) {
+			return usagef("demo: --listen %s is not an address of this machine alone; give one as 127.0.0.1:8080", d.address)
+		}
+		return a.runDemo(cmd.Context(), &d)
+	}
+	return cmd
+}
+
+func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
+	listeners, err := a.demoListeners(ctx, d)
+	if err != nil {
+		return err
+	}
+	line := newProgress(a.stderr)
+	if !d.asJSON {
+		a.note("%s", a.talk.bold("Three clouds on this machine, each with a store, an API and a token of its own."))
+		a.note("%s\n", a.talk.dim(fmt.Sprintf("A pump reports to each: %s rows, four hours up to now (--seed %d).", count(demo.Rows), d.seed)))
+	}
+	clouds, err := demo.Start(ctx, demo.Options{
+		Seed: d.seed, Now: a.now().UTC(), Corrupt: d.corrupt, Listeners: listeners,
+		Wrote: func(done, total int) { line.show("writing %s of %s rows", count(done), count(total)) },
+	})
+	line.clear()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, clouds.Close()) }()
+
+	if !d.asJSON && terminalWidth(a.stderr) > 0 {
+		a.demoChart(clouds.All[0])
+	}
+	answer, err := a.demoRoutes(ctx, d, clouds, line)
+	if err != nil {
+		return err
+	}
+	if d.asJSON {
+		if !d.once && answer.OK {
+			for _, c := range clouds.All {
+				answer.Clouds = append(answer.Clouds, demoCloud{c.Name, c.URL, c.Token})
+			}
+		}
+		if err := json.NewEncoder(a.stdout).Encode(answer); err != nil {
+			return writeEnd(err)
+		}
+	}
+	if err := answer.verdict(); err != nil {
+		return err
+	}
+	if d.once {
+		return nil
+	}
+	if !d.asJSON {
+		a.sayServing(clouds)
+	}
+	return a.live(ctx, d, clouds, line)
+}
+
+// demoListeners takes three ports: for --once any, else those that were asked
+// for. If the default is taken and nobody asked for it, any will do, too.
+func (a *app) demoListeners(ctx context.Context, d *demonstrating) (all [3]net.Listener, err error) {
+	host, text, err := net.SplitHostPort(d.address)
+	if err != nil {
+		return all, usagef("demo: --listen %s: %v", d.address, err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil || port < 0 || port > 65533 {
+		return all, usagef("demo: --listen %s: want a port from 0 to 65533, for the next two are taken, too", d.address)
+	}
+	if d.once && !d.addressGiven {
+		port = 0
+	}
+	open := func() error {
+		for i := range all {
+			p := port
+			if port > 0 {
+				p += i
+			}
+			if all[i], err = listen(ctx, net.JoinHostPort(host, strconv.Itoa(p))); err != nil {
+				for _, l := range all[:i] {
+					l.Close()
+				}
+				return err
+			}
+		}
+		return nil
+	}
+	err = open()
+	if err != nil && !d.addressGiven && port > 0 {
+		a.note("%s", a.talk.dim(fmt.Sprintf("Port %d or one of the next two is taken; using free ones instead.", port)))
+		port = 0
+		err = open()
+	}
+	return all, err
+}
+
+// demoChart shows what the first cloud's pump did.
+func (a *app) demoChart(c *demo.Cloud) {
+	properties := []string{"temperature", "state"}
+	drawing := newChart(a.stderr, a.talk, terminalWidth(a.stderr), 8, properties)
+	values := make([]hotreader.Value, len(properties))
+	for _, r := range c.Truth() {
+		for i, p := range properties {
+			values[i] = hotreader.Value{}
+			for _, f := range r.Fields {
+				if f.Name == p {
+					values[i] = f.Value
+				}
+			}
+		}
+		drawing.add(hotreader.Row{Time: r.Time, Values: values})
+	}
+	_ = drawing.end() // talk only
+	a.note("")
+}
+
+// demoRoutes checks all nine routes and prints the table.
+func (a *app) demoRoutes(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *progress) (*demoAnswer, error) {
+	answer := &demoAnswer{OK: true, Seed: d.seed, Device: demo.Device, Rows: demo.Rows}
+	t := newTable(a.stdout, a.data, "TWIN (L4)", "HOT STORAGE (L3)", "WAY", "POINTS", "PAGES", "WIRE", "TIME", "VERDICT")
+	for _, i := range []int{3, 4, 5, 6} {
+		t.right[i] = true
+	}
+	points := 0
+	for l4 := range demo.Names {
+		for l3 := range demo.Names {
+			line.show("asking %s from %s", demo.Names[l3], demo.Names[l4])
+			r, err := clouds.Check(ctx, l4, l3)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err != nil {
+				r.Wrong = oneLine(err.Error())
+			}
+			way, wire := "local", cell{"–", a.data.dim}
+			if r.Remote {
+				way, wire = "remote", cell{text: size(r.Bytes)}
+			}
+			verdict := cell{"right", a.data.good}
+			if r.Wrong != "" {
+				answer.OK = false
+				verdict = cell{"WRONG", a.data.bad}
+			}
+			points += r.Points
+			answer.Routes = append(answer.Routes, demoRoute{
+				L4: r.L4, L3: r.L3, Way: way, Points: r.Points, Pages: r.Pages, Bytes: r.Bytes,
+				Millis: float64(r.Time.Microseconds()) / 1000, OK: r.Wrong == "", Wrong: r.Wrong,
+			})
+			t.row(cell{text: r.L4}, cell{text: r.L3}, cell{way, a.data.dim}, cell{text: count(r.Points)}, cell{text: count(r.Pages)}, wire, cell{text: took(r.Time)}, verdict)
+		}
+	}
+	line.clear()
+	if d.asJSON {
+		return answer, nil
+	}
+	if err := t.end(); err != nil {
+		return nil, writeEnd(err)
+	}
+	fmt.Fprintln(a.stdout)
+	if answer.OK {
+		fmt.Fprintf(a.stdout, "%s %s points are what was written.\n", a.data.good("All nine routes are right:"), count(points))
+	}
+	for _, r := range answer.Routes {
+		if !r.OK {
+			fmt.Fprintf(a.stdout, "%s %s\n", a.data.bad(fmt.Sprintf("%s reading %s:", r.L4, r.L3)), r.Wrong)
+		}
+	}
+	return answer, nil
+}
+
+// verdict is an error if a route is wrong.
+func (r *demoAnswer) verdict() error {
+	wrong := 0
+	for _, route := range r.Routes {
+		if !route.OK {
+			wrong++
+		}
+	}
+	if wrong == 0 {
+		return nil
+	}
+	return fmt.Errorf("demo: %d of %d routes are wrong: %w", wrong, len(r.Routes), errDiffers)
+}
+
+// sayServing tells where the clouds are and what to type.
+func (a *app) sayServing(clouds *demo.Clouds) {
+	w := a.stdout
+	first := clouds.All[0]
+	fmt.Fprintf(w, "\n%s\n", a.data.bold("The clouds go on, and the pumps report every second, until ^C."))
+	fmt.Fprintln(w)
+	for _, c := range clouds.All {
+		fmt.Fprintf(w, "  %-6s %s  %s\n", c.Name, c.URL, a.data.dim("token "+c.Token))
+	}
+	me := invocation()
+	fmt.Fprintf(w, "\n%s\n\n", a.data.bold("In another terminal:"))
+	fmt.Fprintf(w, "  export %s=%s\n", tokenVariable, first.Token)
+	fmt.Fprintf(w, "  %s query --remote %s --device %s --property temperature,vibration,state --start -4h --format chart\n", me, first.URL, demo.Device)
+	fmt.Fprintf(w, "  %s query --remote %s --device %s --property temperature --filter 'temperature>90'\n", me, first.URL, demo.Device)
+	fmt.Fprintf(w, "  %s latest --remote %s --device %s --property temperature,speed,running,state\n", me, first.URL, demo.Device)
+	fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/history?property=temperature&property=state&order=DESCENDING&limit=5'\n", tokenVariable, first.URL, demo.Device)
+	fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" -H 'Accept: text/csv' '%s/v1/devices/%s/history?property=temperature'\n\n", tokenVariable, first.URL, demo.Device)
+}
+
+// invocation is how this program was called, for a person to type again.
+func invocation() string {
+	program, err := os.Executable()
+	if err == nil && strings.Contains(program, "go-build") {
+		return "go run ./cmd/hotreader"
+	}
+	if name := os.Args[0]; filepath.Base(name) != name {
+		return name
+	}
+	return "hotreader"
+}
+
+// live lets the pumps report each second until ctx ends.
+func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *progress) error {
+	clouds.Live()
+	ticks := time.NewTicker(time.Second)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			line.clear()
+			if !d.asJSON {
+				a.note("Stopped; the stores are removed.")
+			}
+			return nil
+		case <-ticks.C:
+		}
+		r, err := clouds.Tick(ctx)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if !d.asJSON {
+			line.put(liveLine(r))
+		}
+	}
+}
+
+func liveLine(r hotreader.Record) string {
+	text := "  " + r.Time.UTC().Format(time.TimeOnly) + " UTC"
+	for _, p := range machine.Properties() {
+		for _, f := range r.Fields {
+			if f.Name != p.Name || p.Name == "running" {
+				continue
+			}
+			text += "   " + show(f.Value)
+			if p.Unit != "" {
+				text += " " + p.Unit
+			}
+		}
+	}
+	return text
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"hotreader"
+	"hotreader/internal/nearest"
+)
+
+// The exit codes. exitText is what --help says of them.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitConfig      = 3
+	exitTemporary   = 4
+	exitInterrupted = 130 // 128 + SIGINT, as shells count
+	exitTerminated  = 143 // 128 + SIGTERM
+)
+
+const exitText = `Exit codes:
+  0    done, and all was right
+  1    failed, or a comparison found a difference
+  2    the command line or the query is wrong
+  3    a store, token or environment is missing, wrong or refused
+  4    not reached, busy or out of time: trying again may help
+  130  stopped by ^C (143 by SIGTERM), everything cleaned up`
+
+// usageError is a mistake in the command line. It says what to do.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// errDiffers ends a command whose comparison found a difference and has said so.
+var errDiffers = errors.New("not every answer is right")
+
+// exitCode returns the exit code that stands for err.
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	switch code := hotreader.CodeOf(err); {
+	case code == hotreader.CodeInvalid:
+		return exitUsage
+	case code == hotreader.CodeConfig, code == hotreader.CodeUnauthenticated, code == hotreader.CodeForbidden:
+		return exitConfig
+	case code == hotreader.CodeCorrupt, code == hotreader.CodeStore:
+		return exitFailed
+	case code.Temporary(), code == hotreader.CodeDeadline:
+		return exitTemporary
+	}
+	return exitFailed
+}
+
+// report prints err in one line and returns its exit code.
+func (a *app) report(err error) int {
+	if err != nil && !errors.Is(err, syscall.EPIPE) {
+		fmt.Fprintf(a.stderr, "%s %s\n", a.talk.bad("hotreader:"), oneLine(message(err)))
+	}
+	return exitCode(err)
+}
+
+// stopped says what a signal ended, and returns the exit code. A server that is
+// told to end by SIGTERM, and does, has done what it was asked.
+func (a *app) stopped(by interrupted, err error) int {
+	switch {
+	case by.Signal == syscall.SIGTERM && err == nil:
+		return 0
+	case by.Signal == syscall.SIGTERM:
+		fmt.Fprintln(a.stderr, "hotreader: terminated")
+		return exitTerminated
+	}
+	if err != nil {
+		fmt.Fprintln(a.stderr, "hotreader: interrupted")
+	}
+	return exitInterrupted
+}
+
+// message adds what to do to the errors that come from elsewhere.
+func message(err error) string {
+	text := err.Error()
+	if hint := hint(err); hint != "" && !strings.Contains(text, hint) {
+		text += "; " + hint
+	}
+	return text
+}
+
+func hint(err error) string {
+	switch {
+	case errors.Is(err, hotreader.CodeUnauthenticated):
+		return "set " + tokenVariable + " to the token of that API, or name a file that holds it with --token-file"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the name"
+	case errors.Is(err, fs.ErrPermission):
+		return "check who may read it"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program listens there: choose another address with --listen, or port 0 for any free one"
+	}
+	return ""
+}
+
+// oneLine joins the lines of text and makes what a terminal would act upon
+// visible.
+func oneLine(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = printable(strings.TrimSpace(lines[i]))
+	}
+	return strings.Join(lines, "; ")
+}
+
+// flagError turns pflag's errors into ours.
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	see := fmt.Sprintf("see: %s --help", cmd.CommandPath())
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		name := unknown.GetSpecifiedName()
+		if unknown.GetSpecifiedShortnames() != "" {
+			return usagef("%s: unknown flag -%s; %s", cmd.Name(), name, see)
+		}
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		if meant := nearest.Word(name, names); meant != "" {
+			return usagef("%s: unknown flag --%s; did you mean --%s?", cmd.Name(), name, meant)
+		}
+		return usagef("%s: unknown flag --%s; %s", cmd.Name(), name, see)
+	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return usagef("%s: --%s %s: %v", cmd.Name(), invalid.GetFlag().Name, invalid.GetValue(), plainCause(invalid.Unwrap()))
+	}
+	var missing *pflag.ValueRequiredError
+	if errors.As(err, &missing) {
+		return usagef("%s: --%s needs a value; %s", cmd.Name(), missing.GetSpecifiedName(), see)
+	}
+	return usagef("%s: %v; %s", cmd.Name(), err, see)
+}
+
+// plainCause strips the function names that package strconv puts in front.
+func plainCause(err error) string {
+	text := err.Error()
+	if i := strings.LastIndex(text, ": "); strings.HasPrefix(text, "strconv.") && i >= 0 {
+		return "not a number: " + text[i+2:]
+	}
+	return text
+}
+
+// unknownCommand is the error of a word that names no command of parent.
+func unknownCommand(parent *cobra.Command, word string) error {
+	var names []string
+	for _, c := range parent.Commands() {
+		if c.IsAvailableCommand() || c.Name() == "help" {
+			names = append(names, c.Name())
+		}
+	}
+	if meant := nearest.Word(word, names); meant != "" {
+		return usagef("unknown command %q; did you mean %q?", word, parent.CommandPath()+" "+meant)
+	}
+	return usagef("unknown command %q; see: %s --help", word, parent.CommandPath())
+}
+
+// noArgs refuses arguments, with the likeliest mistake in mind.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s: unexpected argument %q; %s takes flags only, see: %s --help", cmd.Name(), args[0], cmd.Name(), cmd.CommandPath())
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one run of the program.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	data, talk     paint // of stdout and stderr
+	now            func() time.Time
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, data: newPaint(stdout), talk: newPaint(stderr), now: time.Now}
+}
+
+// note prints a line of talk.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintf(a.stderr, format+"\n", args...)
+}
+
+const storeURLs = `Store URLs:
+  bolt:FILE                          an embedded store in one file
+  mem:                               an empty store in memory, for trials
+  dynamodb://TABLE?region=R&endpoint=URL   both parameters may be left out`
+
+func (a *app) root() *cobra.Command {
+	cobra.EnableCommandSorting = false
+	root := &cobra.Command{
+		Use:   "hotreader",
+		Short: "Read a digital twin's history, from this cloud or another",
+		Long: `Hotreader reads a digital twin's history from hot storage, on the twin's own
+cloud or on another one, and loses nothing on the way: no row, no digit, no
+error.
+
+Data goes to standard output, all talk to standard error. What a pipe reads is
+plain; colours and progress are for terminals (NO_COLOR is honoured).
+
+` + exitText,
+		Example: `  hotreader demo                 see three clouds read each other
+  hotreader import --store bolt:pump.db --device pump-7 pump.csv
+  hotreader query --store bolt:pump.db --device pump-7 --property temperature`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(flagError)
+	root.Version = thisBuild().Version
+	root.SetVersionTemplate("hotreader {{.Version}}\n")
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpCommand(a.help())
+	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.version())
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// help is cobra's, but a topic that there isn't is a mistake.
+func (a *app) help() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [command]",
+		Short: "Explain a command",
+		Long:  "Explain a command, as its flag --help does.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil || of == nil || len(rest) > 0 || of == cmd.Root() && len(args) > 0 {
+				return unknownCommand(cmd.Root(), strings.Join(args, " "))
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
+}
+
+// usageTemplate is cobra's in a calmer order: how to call it, examples,
+// commands, flags.
+const usageTemplate = `Usage:
+{{if .Runnable}}{{if not .HasAvailableSubCommands}}  {{.UseLine}}
+{{end}}{{end}}{{if .HasAvailableSubCommands}}  {{.CommandPath}} COMMAND [flags]
+{{end}}{{if .HasExample}}
+Examples:
+{{.Example}}
+{{end}}{{if .HasAvailableSubCommands}}
+Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+{{end}}{{if .HasAvailableLocalFlags}}
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{end}}{{if .HasAvailableSubCommands}}
+{{.CommandPath}} COMMAND --help tells more of a command.
+{{end}}`

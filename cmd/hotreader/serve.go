@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/internal/nearest"
+	"hotreader/store/all"
+)
+
+const defaultListen = "127.0.0.1:8080"
+
+// drain is how long requests under way may go on when the server is told to
+// end: a little longer than the longest of them.
+const drain = 30 * time.Second
+
+type serving struct {
+	store, listen, tokenFile string
+	cert, key                string
+	insecure                 bool
+	rate                     float64
+	burst                    int
+	level                    string
+}
+
+func (a *app) serve() *cobra.Command {
+	s := serving{}
+	levels := []string{"debug", "info", "warn", "error"}
+	cmd := &cobra.Command{
+		Use:   "serve --store URL",
+		Short: "Serve a store as a Hot Reader API",
+		Long: `Serve a store as a Hot Reader API, so that other clouds, dashboards and people can
+read it: POST /read, GET /v1/devices/{id}/history and .../latest. What they are is
+in /openapi.json; /healthz tells without a token whether the server is up.
+
+The first line on standard error is the address, as in
+  listening on http://127.0.0.1:8080
+and each request is a line after it, JSON unless standard error is a terminal.
+
+` + tokenText + `
+While it is rotated, give two: current,previous. Without a token nothing is
+served. Make one with: openssl rand -hex 32
+
+Plain http is for this machine only. On any other address give --tls-cert and
+--tls-key, or say with --insecure that a proxy in front does the encryption.
+
+SIGTERM and ^C end it when the requests under way are answered.
+
+` + storeURLs,
+		Example: `  export INTER_CLOUD_TOKEN=$(openssl rand -hex 32)
+  hotreader serve --store bolt:pump.db
+  hotreader serve --store bolt:pump.db --listen :8443 --tls-cert cert.pem --tls-key key.pem
+  curl -H "X-Inter-Cloud-Token: $INTER_CLOUD_TOKEN" 'http://127.0.0.1:8080/v1/devices/pump-7/latest?property=temperature'`,
+		Args: noArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
+	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
+	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
+	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate chain, PEM")
+	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key, PEM")
+	f.BoolVar(&s.insecure, "insecure", false, "allow plain http on an address that is not this machine's alone")
+	f.Float64Var(&s.rate, "rate", 100, "requests a second that a token may make; 0 = any number")
+	f.IntVar(&s.burst, "burst", 0, "requests that it may make at once; 0 = twice the rate")
+	f.StringVar(&s.level, "log-level", "info", strings.Join(levels, ", "))
+	f.SortFlags = false
+	words(cmd, "log-level", levels...)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case s.store == "":
+			return usagef("serve: which store? Give --store URL")
+		case (s.cert == "") != (s.key == ""):
+			return usagef("serve: --tls-cert and --tls-key go together; one is missing")
+		case s.rate < 0 || s.burst < 0:
+			return usagef("serve: --rate and --burst cannot be negative; 0 is no limit")
+		}
+		var level slog.Level
+		if err := level.UnmarshalText([]byte(s.level)); err != nil {
+			did := "there are " + strings.Join(levels, ", ")
+			if meant := nearest.Word(s.level, levels); meant != "" {
+				did = "did you mean " + meant + "?"
+			}
+			return usagef("serve: --log-level %s is unknown; %s", s.level, did)
+		}
+		return a.runServe(cmd.Context(), &s, level)
+	}
+	return cmd
+}
+
+func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error {
+	if s.cert == "" && !s.insecure && !loopback(s.listen) {
+		return usagef("serve: --listen %s is plain http that other machines can reach, and read the token from; "+
+			"give --tls-cert and --tls-key, or --insecure if a proxy in front encrypts", s.listen)
+	}
+	token, err := tokenFrom(s.tokenFile)
+	if err != nil {
+		return err
+	}
+	store, err := all.OpenReader(ctx, s.store)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	rate := s.rate
+	if rate == 0 {
+		rate = -1
+	}
+	handler, err := httpapi.New(httpapi.Options{
+		Reader: store, Token: token, Rate: rate, Burst: s.burst,
+		Logger: a.logger(level), Version: thisBuild().Version,
+	})
+	if err != nil {
+		return err
+	}
+	scheme, config := "http", (*tls.Config)(nil)
+	if s.cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return &hotreader.Error{Op: "serve: certificate", Code: hotreader.CodeConfig, Err: err}
+		}
+		scheme, config = "https", &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	listener, err := listen(ctx, s.listen)
+	if err != nil {
+		return err
+	}
+	a.note("listening on %s://%s", scheme, listener.Addr())
+	if config != nil {
+		listener = tls.NewListener(listener, config)
+	}
+	return serveUntil(ctx, httpapi.Server(handler), listener)
+}
+
+// logger writes requests to standard error: as JSON, or on a terminal as text.
+func (a *app) logger(level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if terminalWidth(a.stderr) > 0 {
+		return slog.New(slog.NewTextHandler(a.stderr, o))
+	}
+	return slog.New(slog.NewJSONHandler(a.stderr, o))
+}
+
+// loopback reports whether only this machine can reach address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var l net.ListenConfig
+	listener, err := l.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, &hotreader.Error{Op: "listen", Code: hotreader.CodeConfig, Err: err}
+	}
+	return listener, nil
+}
+
+// serveUntil serves until ctx ends, then lets the requests under way finish.
+func serveUntil(ctx context.Context, server *http.Server, l net.Listener) error {
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return &hotreader.Error{Op: "serve", Code: hotreader.CodeInternal, Err: err}
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if err := server.Shutdown(last); err != nil {
+		_ = server.Close() // what is left has had its time
+		return &hotreader.Error{Op: "serve", Code: hotreader.CodeDeadline, Err: errors.New("some requests did not end in time and were broken off")}
+	}
+	return nil
+}

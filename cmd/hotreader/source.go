@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hotreader"
+	"hotreader/remote"
+	"hotreader/route"
+	"hotreader/secret"
+	"hotreader/store/all"
+)
+
+// tokenVariable is the environment variable that holds the inter-cloud token.
+const tokenVariable = "INTER_CLOUD_TOKEN"
+
+const tokenText = `The token comes from the environment variable INTER_CLOUD_TOKEN or from the file
+that --token-file names, never from the command line, which every user of the
+machine can read.`
+
+// tokenFrom reads the token from file, or if that is "" from the environment.
+func tokenFrom(file string) (*secret.Token, error) {
+	text := os.Getenv(tokenVariable)
+	if file != "" {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return nil, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
+		}
+		text = strings.TrimSpace(string(raw))
+	} else if strings.TrimSpace(text) == "" {
+		return nil, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig,
+			Err: errors.New("there is none; set " + tokenVariable + ", or name a file that holds it with --token-file")}
+	}
+	return secret.Static(text)
+}
+
+// source is where a query goes: a store or a Hot Reader API.
+type source struct {
+	store, remote, tokenFile string
+}
+
+func (s *source) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.store, "store", "", "read this store (a store `URL`)")
+	cmd.Flags().StringVar(&s.remote, "remote", "", "read this Hot Reader API (an https `URL`, or http to this machine)")
+	cmd.Flags().StringVar(&s.tokenFile, "token-file", "", "`file` with the API's token, instead of "+tokenVariable)
+}
+
+func (s *source) check(cmd *cobra.Command) error {
+	switch {
+	case s.store == "" && s.remote == "":
+		return usagef("%s: where from? Give --store URL or --remote URL", cmd.Name())
+	case s.store != "" && s.remote != "":
+		return usagef("%s: --store and --remote are both given; choose one", cmd.Name())
+	case s.tokenFile != "" && s.remote == "":
+		return usagef("%s: --token-file is for --remote only", cmd.Name())
+	}
+	return nil
+}
+
+// open returns the Reader and what closes it.
+func (s *source) open(ctx context.Context) (hotreader.Reader, func() error, error) {
+	if s.store != "" {
+		store, err := all.OpenReader(ctx, s.store)
+		if err != nil {
+			return nil, nil, err
+		}
+		return store, store.Close, nil
+	}
+	token, err := tokenFrom(s.tokenFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := remote.New(remote.Options{URL: s.remote, Token: token})
+	if err != nil {
+		return nil, nil, err
+	}
+	return route.NewRetry(r, route.RetryOptions{}), func() error { return nil }, nil
+}

@@ -1,0 +1,119 @@
+package all
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	for _, c := range []struct{ url, want string }{
+		{"", "has no scheme"},
+		{"pump.db", "for a file write bolt:pump.db"},
+		{"mem", "write it mem:"},
+		{"bolt", "write it bolt:FILE"},
+		{"mem:x", "no name"},
+		{"mem:?size=1", `parameter "size" is unknown; this store takes none`},
+		{"bolt:", "names no file"},
+		{"bolt:a.db?mode=ro", `parameter "mode" is unknown`},
+		{"blot:a.db", "did you mean bolt:FILE?"},
+		{"dynamo://t", "did you mean dynamodb://TABLE?region=R?"},
+		{"BOLT:a.db", "did you mean bolt:FILE?"},
+		{"postgres://h/d", "there are mem:, bolt:FILE and dynamodb://TABLE"},
+		{"dynamodb:t", "write it dynamodb://TABLE"},
+		{"dynamodb://", "write it dynamodb://TABLE"},
+		{"dynamodb://a/b", "write it dynamodb://TABLE"},
+		{"dynamodb://t?regoin=eu-central-1", "did you mean region?"},
+		{"dynamodb://t?colour=1", "there are region, endpoint"},
+		{"dynamodb://t?region=a&region=b", `"region" is given 2 times`},
+		{"dynamodb://t?region=eu-central-1&time_format=julian", "time_format is one of iso8601, epoch_ms, epoch_s"},
+		{"dynamodb://t?%zz", "cannot be read"},
+		{"cosmos://h/d/c", "not in this build"},
+		{"firestore://p/d/c", "not in this build"},
+	} {
+		s, err := Open(t.Context(), c.url)
+		if err == nil {
+			s.Close()
+			t.Errorf("Open(%q) succeeded", c.url)
+			continue
+		}
+		if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("Open(%q) = %v (%v), want %q of config", c.url, err, hotreader.CodeOf(err), c.want)
+		}
+	}
+}
+
+func TestOpenWritesAndReads(t *testing.T) {
+	file := "bolt:" + filepath.Join(t.TempDir(), "a b#c.db")
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, url := range []string{"mem:", file} {
+		s, err := Open(t.Context(), url)
+		if err != nil {
+			t.Fatalf("Open(%q): %v", url, err)
+		}
+		err = s.Write(t.Context(), "d", []hotreader.Record{{Time: at, Fields: []hotreader.Field{{Name: "p", Value: hotreader.Int64Value(7)}}}})
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+		expectOne(t, s, at)
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	// What was written to the file is there for readers, two at a time.
+	for range 2 {
+		s, err := OpenReader(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		expectOne(t, s, at)
+	}
+}
+
+func expectOne(t *testing.T, s hotreader.Reader, at time.Time) {
+	t.Helper()
+	n := 0
+	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"p"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if !row.Time.Equal(at) || row.Values[0].String() != "7" {
+			t.Errorf("read %v", row)
+		}
+	}
+	if n != 1 {
+		t.Errorf("read %d rows, want 1", n)
+	}
+}
+
+func TestOpenReaderWantsTheFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "none.db")
+	if s, err := OpenReader(t.Context(), "bolt:"+name); err == nil {
+		s.Close()
+		t.Fatal("a file that is not there was opened")
+	} else if !strings.Contains(err.Error(), name) {
+		t.Errorf("the error does not name the file: %v", err)
+	}
+}
+
+func TestOpenDynamoDB(t *testing.T) {
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_DEFAULT_REGION", "")
+	if _, err := Open(t.Context(), "dynamodb://t"); !errors.Is(err, hotreader.CodeConfig) {
+		t.Errorf("without a region: %v", err)
+	}
+	s, err := Open(t.Context(), "dynamodb://my-Table_1?region=eu-central-1&endpoint=http://127.0.0.1:1&device_key=pk&time_key=ts&time_format=epoch_ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
