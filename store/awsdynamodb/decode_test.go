@@ -3,6 +3,7 @@ package awsdynamodb
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -164,9 +165,10 @@ func TestDecodesAsTheSDK(t *testing.T) {
 	}
 }
 
-// Whatever we take, the SDK takes too, and both see the same in it. (The other
-// way round is TestDecodesEveryPage: we refuse some damage that the SDK passes
-// over.)
+// Where we and the SDK both take a page, both see the same in it; and we take
+// only JSON. What no row needs, such as the inside of a set, we check to be JSON
+// and no more, while the SDK wants its types right. (The other way round is
+// TestDecodesEveryPage: we refuse some damage that the SDK passes over.)
 func FuzzDecode(f *testing.F) {
 	for _, body := range pagesForTest {
 		f.Add([]byte(body))
@@ -184,9 +186,14 @@ func FuzzDecode(f *testing.F) {
 		}
 		out, err := reference(body)
 		if err != nil {
-			t.Fatalf("we take what the SDK refuses: %v", err)
+			if !json.Valid(body) {
+				t.Fatalf("we take what is no JSON: %v", err)
+			}
+			return
 		}
-		if want := translate(out, "timestamp", 'S'); !reflect.DeepEqual(got, want) {
+		want := translate(out, "timestamp", 'S')
+		got.skipped, want.skipped = 0, 0 // we count an attribute that comes twice as often
+		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("\n got %+v\nwant %+v", got, want)
 		}
 	})
