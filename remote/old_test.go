@@ -1,0 +1,270 @@
+package remote_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/remote"
+)
+
+// peer is an older API: TwinMaker's JSON, and of what it is asked only as much
+// as its fields say.
+type peer struct {
+	rows      int
+	page      int  // rows to a page; 0 = one page
+	ordered   bool // knows order
+	limits    bool // knows max_results, as the size of a page
+	byColumn  bool // pages one property after the other
+	split     bool // ends a page in the middle of a row
+	upperCase bool // writes DoubleValue
+	requests  int
+	last      string // answers query_last_entry with that
+}
+
+func (p *peer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	p.requests++
+	var e struct {
+		MessageType string `json:"message_type"`
+		Payload     struct {
+			Properties []string `json:"selected_properties"`
+			Order      string
+			MaxResults int    `json:"max_results"`
+			NextToken  string `json:"next_token"`
+		}
+	}
+	body, _ := io.ReadAll(req.Body)
+	if err := json.Unmarshal(body, &e); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if e.MessageType == "query_last_entry" {
+		_, _ = io.WriteString(w, p.last)
+		return
+	}
+	type point struct {
+		name string
+		row  int
+	}
+	var points []point
+	for i := range p.rows {
+		for _, name := range e.Payload.Properties {
+			points = append(points, point{name, i})
+		}
+	}
+	if p.ordered && e.Payload.Order == "DESCENDING" {
+		slices.Reverse(points)
+	}
+	if p.byColumn {
+		slices.SortStableFunc(points, func(a, b point) int { return strings.Compare(a.name, b.name) })
+	}
+	from, _ := strconv.Atoi(e.Payload.NextToken)
+	size := p.page * len(e.Payload.Properties)
+	if p.split {
+		size++
+	}
+	if p.limits && e.Payload.MaxResults > 0 && (size == 0 || e.Payload.MaxResults < size) {
+		size = e.Payload.MaxResults
+	}
+	to := len(points)
+	token := ""
+	if size > 0 && from+size < to {
+		to = from + size
+		token = fmt.Sprintf(`,"nextToken":"%d"`, to)
+	}
+	var series []string
+	for _, name := range e.Payload.Properties {
+		var values []string
+		for _, pt := range points[from:to] {
+			if pt.name != name {
+				continue
+			}
+			value := fmt.Sprintf(`{"doubleValue":%d.50}`, pt.row)
+			if name == "odd" {
+				value = fmt.Sprintf(`{"booleanValue":%v}`, pt.row%2 == 1)
+			}
+			if p.upperCase {
+				value = strings.Replace(strings.Replace(value, "double", "Double", 1), "boolean", "Boolean", 1)
+			}
+			values = append(values, fmt.Sprintf(`{"time":%q,"value":%s}`, base.Add(time.Duration(pt.row)*time.Second).Format(time.RFC3339), value))
+		}
+		series = append(series, fmt.Sprintf(`{"entityPropertyReference":{"entityId":"e","componentName":"c","propertyName":%q},"values":[%s]}`, name, strings.Join(values, ",")))
+	}
+	fmt.Fprintf(w, `{"propertyValues":[%s]%s}`, strings.Join(series, ","), token)
+}
+
+// Whatever an old peer ignores, the answer is what was asked for.
+func TestOldPeer(t *testing.T) {
+	odd := []hotreader.Filter{{Property: "odd", Value: hotreader.BoolValue(true)}}
+	for _, p := range []struct {
+		name string
+		peer
+	}{
+		{"one page", peer{}},
+		{"pages", peer{page: 3}},
+		{"pages that end inside a row", peer{page: 3, split: true}},
+		{"pages in order", peer{page: 3, ordered: true}},
+		{"pages in order with limits", peer{page: 3, ordered: true, limits: true}},
+		{"limits", peer{limits: true}},
+		{"one page of all at once, in its own letters", peer{upperCase: true}},
+	} {
+		for _, c := range []struct {
+			name string
+			q    hotreader.Query
+			want string
+		}{
+			{"all", hotreader.Query{}, "0.50 1.50 2.50 3.50 4.50 5.50 6.50 7.50 8.50 9.50"},
+			{"newest first", hotreader.Query{Order: hotreader.Descending}, "9.50 8.50 7.50 6.50 5.50 4.50 3.50 2.50 1.50 0.50"},
+			{"limit", hotreader.Query{Limit: 4}, "0.50 1.50 2.50 3.50"},
+			{"the newest two", hotreader.Query{Limit: 2, Order: hotreader.Descending}, "9.50 8.50"},
+			{"range", hotreader.Query{Start: base.Add(2 * time.Second), End: base.Add(4 * time.Second)}, "2.50 3.50 4.50"},
+			{"filter on what is not selected", hotreader.Query{Filters: odd, Limit: 3}, "1.50 3.50 5.50"},
+			{"filter, newest first", hotreader.Query{Filters: odd, Limit: 2, Order: hotreader.Descending}, "9.50 7.50"},
+			{"last of a range", hotreader.Query{Last: true, End: base.Add(5 * time.Second)}, "5.50"},
+			{"last by a filter", hotreader.Query{Last: true, Filters: []hotreader.Filter{{Property: "odd", Value: hotreader.BoolValue(false)}}}, "8.50"},
+			{"declared whole", hotreader.Query{Types: []hotreader.Type{hotreader.Integer}}, ""},
+		} {
+			t.Run(p.name+"/"+c.name, func(t *testing.T) {
+				old := p.peer
+				old.rows = 10
+				q := c.q
+				q.Device, q.Properties = "d", []string{"t"}
+				got, err := read(t, t.Context(), reader(t, &old), q)
+				if err != nil || strings.Join(got, " ") != c.want {
+					t.Errorf("got %v, %v; want %s", got, err, c.want)
+				}
+			})
+		}
+	}
+}
+
+func TestOldPeerPagesByColumn(t *testing.T) {
+	q := hotreader.Query{Device: "d", Properties: []string{"t", "odd"}, Order: hotreader.Descending}
+	n := 0
+	for row, err := range reader(t, &peer{rows: 10, page: 5, byColumn: true}).Read(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if want := fmt.Sprintf("%d.50 %v", 10-n, (10-n)%2 == 1); row.Values[0].String()+" "+row.Values[1].String() != want {
+			t.Errorf("row %d: %v, want %s", n, row.Values, want)
+		}
+	}
+	if n != 10 {
+		t.Errorf("%d rows", n)
+	}
+	// Too many pages to see it in the second one: an error, not a wrong series.
+	q.Order = hotreader.Ascending
+	_, err := read(t, t.Context(), reader(t, &peer{rows: 10, page: 2, byColumn: true}), q)
+	wantError(t, err, hotreader.CodeProtocol, "goes back")
+}
+
+func TestOldPeerLastEntry(t *testing.T) {
+	q := hotreader.Query{Device: "d", Properties: []string{"t", "odd", "no"}, Last: true}
+	old := &peer{last: `{"propertyValues":{"t":{"propertyReference":{"propertyName":"t"},"propertyValue":{"doubleValue":1.50}},
+		"odd":{"propertyReference":{"propertyName":"odd"},"propertyValue":{"booleanValue":true}},"more":{"propertyValue":{"doubleValue":2}}}}`}
+	n := 0
+	for row, err := range reader(t, old).Read(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if fmt.Sprint(row.Values) != "[1.50 true null]" || !row.Time.IsZero() {
+			t.Errorf("row %v", row)
+		}
+	}
+	if n != 1 || old.requests != 1 {
+		t.Errorf("%d rows, %d requests", n, old.requests)
+	}
+}
+
+func TestPitfall05TheAnswerSaysItsDialect(t *testing.T) {
+	// No guess from the URL: the same reader takes rows and JSON, in the middle
+	// of a read too, and keys in another case.
+	s := filled(t, 10)
+	rowsOnly, jsonOnly := rows(t, s, 4), &peer{rows: 10, upperCase: true}
+	n := 0
+	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if n++; n == 1 {
+			rowsOnly(w, req)
+			return
+		}
+		jsonOnly.ServeHTTP(w, req)
+	}))
+	got, err := read(t, t.Context(), r, query)
+	if err != nil || len(got) != 10 || got[9] != "9.50" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, body := range []string{`{"items":[{"time":"2026-03-01T00:00:00Z","t":1}]}`, `{"propertyValues":{}}`, `[{"t":1}]`} {
+		_, err := read(t, t.Context(), reader(t, answer(body)), query)
+		wantError(t, err, hotreader.CodeProtocol)
+	}
+}
+
+func answer(body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, body)
+	})
+}
+
+func TestPitfall11TokensThatLeadNowhere(t *testing.T) {
+	page := func(n int, token string) string {
+		values := ""
+		if n >= 0 {
+			values = fmt.Sprintf(`{"time":%q,"value":{"doubleValue":%d}}`, base.Add(time.Duration(n)*time.Second).Format(time.RFC3339), n)
+		}
+		return fmt.Sprintf(`{"propertyValues":[{"entityPropertyReference":{"propertyName":"t"},"values":[%s]}],"nextToken":%s}`, values, token)
+	}
+	for _, c := range []struct {
+		name  string
+		words string
+		body  func(n int) string
+	}{
+		{"empty", "empty nextToken", func(n int) string { return page(n, `""`) }},
+		{"the same again", "same nextToken", func(n int) string { return page(n, `"x"`) }},
+		{"in a circle", "same nextToken", func(n int) string { return page(n, strconv.Quote(strconv.Itoa(n%3))) }},
+		{"an empty page", "empty page", func(n int) string { return page(-1, strconv.Quote(strconv.Itoa(n))) }},
+		{"the same page", "goes back", func(n int) string { return page(n&1, strconv.Quote(strconv.Itoa(n))) }},
+		{"nothing new", "nothing new", func(n int) string { return page((n+1)&1, strconv.Quote(strconv.Itoa(n))) }},
+		{"no text", "nextToken is", func(n int) string { return page(n, `7`) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := -1
+			r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if n++; n > 20 {
+					t.Error("it goes on and on")
+					http.Error(w, "", http.StatusTeapot)
+					return
+				}
+				answer(c.body(n)).ServeHTTP(w, req)
+			}))
+			_, err := read(t, t.Context(), r, query)
+			wantError(t, err, hotreader.CodeProtocol, c.words)
+		})
+	}
+}
+
+func TestPitfall25AnswerWithoutEnd(t *testing.T) {
+	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		chunk := strings.Repeat(" ", 1<<20)
+		for {
+			if _, err := io.WriteString(w, chunk); err != nil {
+				return
+			}
+		}
+	}))
+	_, err := read(t, t.Context(), r, query)
+	wantError(t, err, hotreader.CodeTooLarge, "33554432 bytes")
+}
+
+var _ hotreader.Reader = (*remote.Reader)(nil)
