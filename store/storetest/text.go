@@ -53,9 +53,6 @@ func putMixed(t testing.TB, h Harness, device string) []hotreader.Row {
 }
 
 func textOrder(t testing.TB, h Harness) {
-	if h.PutRaw == nil {
-		return
-	}
 	r, _ := h.New(t)
 	want := putMixed(t, h, "d")
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
@@ -97,9 +94,6 @@ func textOrder(t testing.TB, h Harness) {
 // textOneInstant: of several texts of one instant the greatest in byte order
 // stands, which is the shortest with Z: what time.RFC3339Nano writes.
 func textOneInstant(t testing.TB, h Harness) {
-	if h.PutRaw == nil {
-		return
-	}
 	r, w := h.New(t)
 	for _, texts := range [][]string{ // ascending in byte order
 		{"2024-02-28T23:59:00", "2024-02-28T23:59:00+00:00", "2024-02-28T23:59:00.000+00:00", "2024-02-28T23:59:00.000000Z", "2024-02-28T23:59:00.000Z", "2024-02-28T23:59:00Z"},
@@ -113,9 +107,8 @@ func textOneInstant(t testing.TB, h Harness) {
 			device := fmt.Sprintf("%d of %s", n, texts[0])
 			some := texts[:n]
 			// The order of writing does not matter.
-			for _, i := range []int{n - 1, 0} {
-				h.PutRaw(t, device, some[i], field("n", num(strconv.Itoa(i))), field("first", boolean(i == 0)))
-			}
+			h.PutRaw(t, device, some[n-1], field("n", num(strconv.Itoa(n-1))))
+			h.PutRaw(t, device, some[0], field("n", num("0")), field("first", boolean(true)))
 			for i := 1; i < n-1; i++ {
 				h.PutRaw(t, device, some[i], field("n", num(strconv.Itoa(i))))
 			}
@@ -149,9 +142,6 @@ func textOneInstant(t testing.TB, h Harness) {
 
 // textBounds is pitfall 3: …00Z as text excluded …00.000Z.
 func textBounds(t testing.TB, h Harness) {
-	if h.PutRaw == nil {
-		return
-	}
 	r, _ := h.New(t)
 	all := putMixed(t, h, "d")
 	for i := range all {
@@ -173,9 +163,6 @@ func textBounds(t testing.TB, h Harness) {
 }
 
 func textUnreadable(t testing.TB, h Harness) {
-	if h.PutRaw == nil {
-		return
-	}
 	r, _ := h.New(t)
 	bad := []string{"2024-02-28", "2024-02-28T23:59", "2024-02-30T00:00:00Z", "2024-02-28T23:59:00+01:00", "2024-02-28T25:00:00Z",
 		"2024-02-28 23:59:00Z", "yesterday", "1709164740", "2024-02-28T23:59:00Zulu"}
