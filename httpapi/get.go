@@ -173,8 +173,11 @@ func (a *api) latest(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.device = c.id()
-	q := hotreader.Query{Device: c.device, Properties: values["property"], Last: true}
+	q, err := c.subject(values)
+	if err != nil {
+		return err
+	}
+	q.Last = true
 	if err := q.Check(); err != nil {
 		return err
 	}
@@ -211,13 +214,20 @@ func (c *call) id() string {
 	return id
 }
 
-// query reads the parameters of a history.
-func (c *call) query(values url.Values) (q hotreader.Query, err error) {
+// subject reads what both GET routes must name: the device and its properties.
+func (c *call) subject(values url.Values) (hotreader.Query, error) {
 	c.device = c.id()
-	q.Device = c.device
-	q.Properties = values["property"]
+	q := hotreader.Query{Device: c.device, Properties: values["property"]}
 	if len(q.Properties) == 0 {
 		return q, invalid("the parameter property is missing; give it once for each property")
+	}
+	return q, nil
+}
+
+// query reads the parameters of a history.
+func (c *call) query(values url.Values) (q hotreader.Query, err error) {
+	if q, err = c.subject(values); err != nil {
+		return q, err
 	}
 	if q.Start, err = instant(values, "start"); err != nil {
 		return q, err

@@ -94,7 +94,7 @@ func (d *Decoder) Batches() iter.Seq2[[]hotreader.Record, error] {
 				return
 			}
 		}
-		if d.failed != io.EOF {
+		if !errors.Is(d.failed, io.EOF) {
 			yield(nil, d.failed)
 		}
 	}
@@ -206,7 +206,7 @@ func (s *csvSource) read(d *Decoder) (cells []string, line int, err error) {
 		d.lines.Store(int64(last + strings.Count(cells[len(cells)-1], "\n")))
 		return cells, line, nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, 0, err
 	}
 	if errors.Is(err, errLong) {
@@ -231,11 +231,11 @@ func (s *csvSource) header(d *Decoder) error {
 		_, _ = s.in.Discard(3) // it has been peeked at, so it is there
 	case bytes.HasPrefix(mark, []byte("\xff\xfe")), bytes.HasPrefix(mark, []byte("\xfe\xff")):
 		return fail(1, "the file is UTF-16; save it as UTF-8")
-	case len(mark) == 0 && err == io.EOF:
+	case len(mark) == 0 && errors.Is(err, io.EOF):
 		return fail(0, "the file is empty; the first line must name the columns")
 	}
 	cells, line, err := s.read(d)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return fail(0, "the file is empty; the first line must name the columns")
 	} else if err != nil {
 		return err
@@ -415,7 +415,7 @@ func (s *jsonSource) object(d *Decoder, text []byte) error {
 	if _, err := in.Token(); err != nil {
 		return s.fail(err, "the object is not closed")
 	}
-	if _, err := in.Token(); err != io.EOF {
+	if _, err := in.Token(); !errors.Is(err, io.EOF) {
 		return fail(s.line, "more follows behind the object")
 	}
 	switch {
@@ -444,7 +444,7 @@ func (o *Options) timeRank(key string) int {
 
 // fail says what is wrong with the line; err, the JSON decoder's, may be nil.
 func (s *jsonSource) fail(err error, format string, args ...any) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {

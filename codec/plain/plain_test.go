@@ -157,7 +157,7 @@ func TestFailedReadLeavesJSONOpen(t *testing.T) {
 	var got bytes.Buffer
 	broken := &hotreader.Error{Code: hotreader.CodeStore}
 	n, err := e.Write(&got, all(rows[:2], broken))
-	if n != 2 || err != error(broken) {
+	if n != 2 || !errors.Is(err, broken) {
 		t.Errorf("n %d, error %v", n, err)
 	}
 	if json.Valid(got.Bytes()) || !strings.Contains(got.String(), "73.90") {
@@ -171,7 +171,7 @@ func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestWriteStopsWhenNobodyReads(t *testing.T) {
 	e, _ := plain.NewEncoder(plain.JSONL, []string{"p"})
-	n, yielded := 0, 0
+	yielded := 0
 	endless := func(yield func(hotreader.Row, error) bool) {
 		for yield(hotreader.Row{Time: time.Unix(int64(yielded), 0), Values: []hotreader.Value{yes}}, nil) {
 			yielded++
@@ -213,7 +213,7 @@ func TestFormulasAreGuarded(t *testing.T) {
 		"'quoted'": `'quoted'`,
 		"'":        `'`,
 		"a=1":      `a=1`,
-		" =1":      `" =1"`,
+		" =1":      `" =1"`, //nolint:gocritic // the blank is the case
 	} {
 		e, _ := plain.NewEncoder(plain.CSV, []string{"p"})
 		got := e.AppendRow(nil, hotreader.Row{Values: []hotreader.Value{str(text)}}, true)

@@ -1,0 +1,367 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/secret"
+)
+
+func logger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// TestPitfall20TokenIsNeverOptional: a token missing, wrong, empty, twice, cut,
+// longer, or of any bytes: one and the same answer, on every route, before
+// anything else about the request is looked at.
+func TestPitfall20TokenIsNeverOptional(t *testing.T) {
+	if _, err := httpapi.New(httpapi.Options{Reader: store(t)}); !errors.Is(err, hotreader.CodeConfig) {
+		t.Errorf("a server without a token starts: %v", err)
+	}
+	var asked atomic.Int32
+	s := serve(t, httpapi.Options{Reader: series{n: 1, during: func(context.Context, int) { asked.Add(1) }}})
+	tokens := map[string][]string{
+		"missing": nil, "empty": {""}, "wrong": {"wrong-token-of-more-than-32-bytes-0001"}, "cut": {current[:len(current)-1]},
+		"longer": {current + "x"}, "both": {current + "," + previous}, "non-ASCII": {"é" + current}, "bytes": {"\xff\xfe\x80"},
+		"twice": {current, current}, "right and wrong": {current, "wrong"}, "other case": {strings.ToUpper(current)}, "32 KB": {strings.Repeat("x", 32<<10)},
+	}
+	requests := [][3]string{
+		{"GET", history, ""}, {"GET", "/v1/devices/pump/latest?property=a", ""}, {"POST", "/read", envelope(pumpAll)}, {"GET", "/openapi.json", ""},
+		{"POST", "/read", "not JSON"}, {"GET", "/nowhere", ""}, {"PUT", "/read", ""}, {"GET", history + "&limit=0", ""}, {"POST", "/read", strings.Repeat("x", 100_000)},
+	}
+	var first *answer
+	for name, values := range tokens {
+		for _, r := range requests {
+			req, err := http.NewRequestWithContext(t.Context(), r[0], s.URL+r[1], strings.NewReader(r[2]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header[httpapi.TokenHeader] = values
+			got := do(t, req)
+			problem(t, got, 401, hotreader.CodeUnauthenticated)
+			if got.header.Get("WWW-Authenticate") == "" {
+				t.Errorf("%s: no WWW-Authenticate", name)
+			}
+			if first == nil {
+				first = &got
+			} else if got.body != first.body || got.header.Get("WWW-Authenticate") != first.header.Get("WWW-Authenticate") {
+				t.Errorf("%s, %s %s: this refusal differs:\n%s\n%s", name, r[0], r[1], got.body, first.body)
+			}
+		}
+	}
+	if asked.Load() != 0 {
+		t.Error("the store was asked")
+	}
+	for _, token := range []string{current, previous} {
+		if got := ask(t, s, "GET", history, "", httpapi.TokenHeader, token); got.status != 200 {
+			t.Errorf("a good token: %d %s", got.status, got.body)
+		}
+	}
+}
+
+func TestRotatedTokenIsFetchedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const fresh = "fresh-token-of-at-least-32-bytes-000003"
+		stored, fetches := current, 0
+		token, err := secret.Fetched(t.Context(), func(ctx context.Context) (string, error) {
+			fetches++
+			return stored, ctx.Err()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := &logged{}
+		h, err := httpapi.New(httpapi.Options{Reader: series{n: 1}, Token: token, Logger: logger(log)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		get := func(token string, ctx context.Context) int { return direct(t, h, ctx, token).status }
+		stored = fresh + "," + current
+		if got := get(fresh, t.Context()); got != 401 || fetches != 1 {
+			t.Errorf("at once: %d after %d fetches; want none so soon", got, fetches)
+		}
+		time.Sleep(6 * time.Minute)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if got := get("nonsense", gone); got != 401 || fetches != 2 {
+			t.Errorf("later: %d after %d fetches", got, fetches)
+		}
+		if got := get(fresh, t.Context()); got != 200 || fetches != 2 {
+			t.Errorf("a caller that hung up kept the token from being fetched: %d after %d fetches", got, fetches)
+		}
+		if got := get(current, t.Context()); got != 200 {
+			t.Errorf("the previous token: %d", got)
+		}
+		for range 100 {
+			get("nonsense", t.Context())
+		}
+		if fetches != 2 {
+			t.Errorf("%d fetches: anybody can make us fetch", fetches)
+		}
+		if strings.Contains(log.String(), fresh) || strings.Contains(log.String(), current) {
+			t.Error("a token is in the log")
+		}
+	})
+}
+
+// TestPitfall22NoQueryWithoutDeviceAndBounds: only the device that is named
+// answers, nothing is unbounded, no other site's script can read it.
+func TestPitfall22NoQueryWithoutDeviceAndBounds(t *testing.T) {
+	s := serve(t, httpapi.Options{})
+	for _, r := range [][3]string{
+		{"GET", "/v1/devices//history?property=temperature", ""},
+		{"GET", "/v1/devices/history?property=temperature", ""},
+		{"GET", "/v1/devices/%20/history?property=temperature", ""},
+		{"GET", "/v1/devices/*/history?property=temperature", ""},
+		{"GET", "/v1/devices/%25/latest?property=temperature", ""},
+		{"GET", "/v1/devices/pump/history", ""},
+		{"POST", "/read", envelope(`{` + all + `,"selected_properties":["temperature"]}`)},
+		{"POST", "/read", envelope(`{"iot_device_id":null,` + all + `,"selected_properties":["temperature"]}`)},
+		{"POST", "/read", envelope(`{"iot_device_id":"",` + all + `,"selected_properties":["temperature"]}`)},
+		{"POST", "/read", envelope(`{"iot_device_id":"%",` + all + `,"selected_properties":["temperature"]}`)},
+		{"POST", "/read", lastEntry(`{"selected_properties":["temperature"]}`)},
+	} {
+		got := ask(t, s, r[0], r[1], r[2], "Origin", "https://example.com")
+		if strings.Contains(got.body, "73.9") || strings.Contains(got.body, "98765.4321") {
+			t.Errorf("%v: rows came: %s", r, got.body)
+		}
+		safe(t, got)
+	}
+}
+
+func TestPitfall22Rate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := httpapi.New(httpapi.Options{Reader: series{n: 1}, Token: static(t, current+","+previous), Rate: 0.5, Burst: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			if got := direct(t, h, t.Context(), current); got.status != 200 {
+				t.Fatalf("request %d: %d", i, got.status)
+			}
+		}
+		got := direct(t, h, t.Context(), current)
+		problem(t, got, 429, hotreader.CodeThrottled)
+		if got.header.Get("Retry-After") != "2" {
+			t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
+		}
+		if got := direct(t, h, t.Context(), previous); got.status != 200 {
+			t.Errorf("one token's greed hurts the other: %d", got.status)
+		}
+		if got := direct(t, h, t.Context(), "wrong"); got.status != 401 {
+			t.Errorf("a wrong token: %d", got.status)
+		}
+		time.Sleep(1900 * time.Millisecond)
+		if got := direct(t, h, t.Context(), current); got.status != 429 || got.header.Get("Retry-After") != "1" {
+			t.Errorf("a little early: %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
+		}
+		time.Sleep(100 * time.Millisecond)
+		if got := direct(t, h, t.Context(), current); got.status != 200 {
+			t.Errorf("after the wait: %d", got.status)
+		}
+	})
+	// What the zero value means.
+	h, err := httpapi.New(httpapi.Options{Reader: series{n: 1}, Token: static(t, current)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := false
+	for range 2000 {
+		limited = limited || direct(t, h, t.Context(), current).status == 429
+	}
+	if !limited {
+		t.Error("the zero value lets any number in")
+	}
+	h, err = httpapi.New(httpapi.Options{Reader: series{n: 1}, Token: static(t, current), Rate: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2000 {
+		if got := direct(t, h, t.Context(), current); got.status != 200 {
+			t.Fatalf("without a rate: %d", got.status)
+		}
+	}
+}
+
+// TestPitfall23NothingInternalLeaks: neither answers nor the log carry what they
+// must not.
+func TestPitfall23NothingInternalLeaks(t *testing.T) {
+	log := &logged{}
+	s := serve(t, httpapi.Options{Logger: logger(log)})
+	ask(t, s, "GET", history, "", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	ask(t, s, "POST", "/read", envelope(pumpAll))
+	ask(t, s, "GET", history, "", httpapi.TokenHeader, "wrong-token-of-more-than-32-bytes-0001")
+	ask(t, s, "GET", history+"&limit=0", "")
+	stream(t, s, envelope(pumpAll))
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 5 {
+		t.Fatalf("%d lines for 5 requests:\n%s", len(lines), log)
+	}
+	for _, hidden := range []string{"73.9", "12345678901234567890", current, "wrong-token"} {
+		if strings.Contains(log.String(), hidden) {
+			t.Errorf("the log has %q", hidden)
+		}
+	}
+	for i, want := range []string{
+		`"level":"INFO","msg":"request","route":"GET /v1/devices/{id}/history","status":200,"trace_id":"0af7651916cd43dd8448eb211c80319c","device":"pump","rows":4,"points":4,"looked":5,`,
+		`"route":"POST /read","status":200,"trace_id":"t-1","device":"pump","rows":4,"points":4,`,
+		`"route":"-","status":401,`,
+		`"code":"invalid"`,
+		`"route":"POST /read","status":200,"trace_id":"t-1","device":"pump","rows":4,"points":4,`,
+	} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d lacks %s:\n%s", i+1, want, lines[i])
+		}
+	}
+
+	log = &logged{}
+	s = serve(t, httpapi.Options{Logger: logger(log), Reader: series{n: 1, err: &hotreader.Error{Op: "dynamodb: query table secret-table", Code: hotreader.CodeStore, Err: errDisk}}})
+	got := ask(t, s, "GET", history, "", "X-Request-Id", "req-7")
+	problem(t, got, 502, hotreader.CodeStore)
+	if strings.Contains(got.body, "secret-table") || strings.Contains(got.body, "sda1") || !strings.Contains(got.body, `"trace_id":"req-7"`) {
+		t.Errorf("the caller learns %s", got.body)
+	}
+	if line := log.String(); !strings.Contains(line, "secret-table") || !strings.Contains(line, "sda1") || !strings.Contains(line, "req-7") || !strings.Contains(line, `"level":"ERROR"`) {
+		t.Errorf("the operator learns only %s", line)
+	}
+}
+
+func TestTraceIDs(t *testing.T) {
+	s := serve(t, httpapi.Options{})
+	for _, c := range []struct {
+		name    string
+		headers []string
+		want    string // "" = one that is made up
+	}{
+		{"traceparent", []string{"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "0af7651916cd43dd8448eb211c80319c"},
+		{"traceparent before request id", []string{"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "X-Request-Id", "r"}, "0af7651916cd43dd8448eb211c80319c"},
+		{"traceparent of zeros", []string{"Traceparent", "00-00000000000000000000000000000000-b7ad6b7169203331-01"}, ""},
+		{"traceparent that is none", []string{"Traceparent", "00-zz-1-1", "X-Request-Id", "r"}, "r"},
+		{"request id", []string{"X-Request-Id", "abc-DEF_1.2:3"}, "abc-DEF_1.2:3"},
+		{"request id with markup", []string{"X-Request-Id", "<b>"}, ""},
+		{"request id too long", []string{"X-Request-Id", strings.Repeat("x", 129)}, ""},
+		{"none", nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := ask(t, s, "GET", "/nowhere", "", c.headers...)
+			problem(t, got, 404, hotreader.CodeNotFound)
+			_, rest, _ := strings.Cut(got.body, `"trace_id":"`)
+			id, _, _ := strings.Cut(rest, `"`)
+			if c.want != "" && id != c.want || c.want == "" && len(id) != 32 {
+				t.Errorf("the trace id is %q", id)
+			}
+		})
+	}
+}
+
+// TestPitfall25HostileRequests: what is wrong with a request is a 4xx, and no
+// request costs more than its bounds. TestRefusals has the table.
+func TestPitfall25HostileRequests(t *testing.T) {
+	s := serve(t, httpapi.Options{Reader: series{n: 100_000}, MaxAnswer: 100_000})
+	for _, body := range []string{"", "null", "{", "[[[[", `"x"`, "\x00", envelope("null"), envelope("{}"), strings.Replace(envelope(pumpAll), `["temperature"]`, `[null]`, 1), envelope(strings.Replace(pumpAll, "}", `,"max_results":1e99}`, 1))} {
+		got := ask(t, s, "POST", "/read", body)
+		problem(t, got, 400, hotreader.CodeInvalid)
+	}
+	got := ask(t, s, "POST", "/read", envelope(seriesAll))
+	if got.status != 200 || len(got.body) > 100_000 || !strings.Contains(got.body, `"nextToken"`) {
+		t.Errorf("%d, %d bytes", got.status, len(got.body))
+	}
+	got = ask(t, s, "GET", "/v1/devices/d/history?property=a", "")
+	if got.status != 200 || len(got.body) > 100_000 || !strings.Contains(got.body, `"next_token"`) {
+		t.Errorf("%d, %d bytes", got.status, len(got.body))
+	}
+}
+
+// TestPitfall05OneDialect: whatever the spelling of the caller's cloud, the
+// answer's shape is the same.
+func TestPitfall05OneDialect(t *testing.T) {
+	s := serve(t, httpapi.Options{})
+	want := ask(t, s, "POST", "/read", envelope(pumpAll)).body
+	for _, cloud := range []string{"azure", "gcp", "google", "", "mars"} {
+		got := ask(t, s, "POST", "/read", strings.Replace(envelope(pumpAll), `"aws"`, `"`+cloud+`"`, 1))
+		if got.status != 200 || got.body != want {
+			t.Errorf("%q: %d %s", cloud, got.status, got.body)
+		}
+	}
+	for _, key := range []string{`"propertyValues"`, `"entityPropertyReference"`, `"doubleValue"`, `"time":"2026-01-01T00:00:00.000Z"`} {
+		if !strings.Contains(want, key) {
+			t.Errorf("%s is missing in %s", key, want)
+		}
+	}
+}
+
+func TestSlowBody(t *testing.T) {
+	s := serve(t, httpapi.Options{BodyTime: 50 * time.Millisecond})
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"source", httpapi.TokenHeader, current)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	problem(t, answer{resp.StatusCode, resp.Header, string(b)}, 408, hotreader.CodeUnavailable)
+	if !resp.Close {
+		t.Error("the connection is kept")
+	}
+}
+
+// TestQueryOutlivesBodyTime: the deadline of the body is not the query's.
+func TestQueryOutlivesBodyTime(t *testing.T) {
+	s := serve(t, httpapi.Options{BodyTime: 30 * time.Millisecond, Reader: series{n: 3, during: func(ctx context.Context, i int) {
+		if i == 1 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(150 * time.Millisecond):
+			}
+		}
+	}}})
+	for _, r := range [][3]string{{"POST", "/read", envelope(seriesAll)}, {"GET", "/v1/devices/d/history?property=a", ""}} {
+		if got := ask(t, s, r[0], r[1], r[2]); got.status != 200 || !strings.Contains(got.body, "2.5") {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+}
+
+func TestBodyThatBreaksOff(t *testing.T) {
+	s := serve(t, httpapi.Options{})
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Length: 1000\r\n\r\n{", httpapi.TokenHeader, current)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	problem(t, answer{resp.StatusCode, resp.Header, string(b)}, 400, hotreader.CodeInvalid)
+}

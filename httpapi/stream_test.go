@@ -1,0 +1,371 @@
+package httpapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/wire"
+)
+
+// open asks for a row stream.
+func open(t testing.TB, s *httptest.Server, body string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/read", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set(httpapi.TokenHeader, current)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", wire.MediaType+", application/json;q=0.5")
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// stream reads the row stream that answers an envelope, which must end well.
+func stream(t testing.TB, s *httptest.Server, body string) (rows []string, more bool) {
+	t.Helper()
+	resp := open(t, s, body)
+	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || got != wire.MediaType {
+		b, _ := io.ReadAll(resp.Body)
+		t.Fatalf("%d %s %s", resp.StatusCode, got, b)
+	}
+	rows, more, err := decode(t, resp.Body, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows, more
+}
+
+func decode(t testing.TB, r io.Reader, body string) (rows []string, more bool, err error) {
+	t.Helper()
+	e, err := wire.ParseEnvelope([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := e.Query()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := wire.NewDecoder(r, q)
+	defer d.Close()
+	for {
+		row, err := d.Read()
+		if errors.Is(err, io.EOF) {
+			return rows, d.More(), nil
+		} else if err != nil {
+			return rows, false, err
+		}
+		rows = append(rows, fmt.Sprintf("%s %v", hotreader.AppendTime(nil, row.Time), row.Values))
+	}
+}
+
+func TestRowStream(t *testing.T) {
+	s := serve(t, httpapi.Options{})
+	for _, c := range []struct{ name, body, want string }{
+		{"ascending", envelope(pumpAll), "2026-01-01T00:00:00.000Z [73.90] 2026-01-01T00:00:01.000Z [74] 2026-01-01T00:00:01.000001Z [1E+2] 2026-01-01T00:00:03.000Z [12345678901234567890.123456789]"},
+		{"descending, limited, typed", envelope(`{"iot_device_id":"pump",` + all + `,"selected_properties":["temperature","on"],"property_types":{"temperature":"INTEGER"},"order":"DESCENDING","max_results":5}`),
+			"2026-01-01T00:00:02.000Z [null false] 2026-01-01T00:00:01.000001Z [100 null]"},
+		{"filtered", envelope(strings.Replace(pumpAll, "}", `,"filters":[{"propertyName":"state","operator":"=","value":{"stringValue":"=warm, up"}}]}`, 1)), "2026-01-01T00:00:01.000Z [74]"},
+		{"nothing", envelope(strings.Replace(pumpAll, "pump", "nobody", 1)), ""},
+		{"last entry", lastEntry(`{"iot_device_id":"pump","selected_properties":["temperature","on"]}`), "2026-01-01T00:00:03.000Z [12345678901234567890.123456789 null] 2026-01-01T00:00:02.000Z [null false]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rows, more := stream(t, s, c.body)
+			if got := strings.Join(rows, " "); got != c.want || more {
+				t.Errorf("more %v\n got %s\nwant %s", more, got, c.want)
+			}
+		})
+	}
+}
+
+const seriesAll = `{"iot_device_id":"d","start_time":"2026-01-01T00:00:00Z","end_time":"2036-01-01T00:00:00Z","selected_properties":["a"]}`
+
+func TestOldPeerAnswersJSONOnly(t *testing.T) {
+	s := serve(t, httpapi.Options{NoRows: true})
+	got := ask(t, s, "POST", "/read", envelope(pumpAll), "Accept", wire.MediaType+", application/json;q=0.5")
+	if got.status != 200 || got.header.Get("Content-Type") != "application/json" || !strings.HasPrefix(got.body, `{"propertyValues":[`) {
+		t.Errorf("%d %s %s", got.status, got.header.Get("Content-Type"), got.body)
+	}
+}
+
+// TestByteBudget: no answer is larger than MaxAnswer, and what is missing is
+// said and can be had.
+func TestByteBudget(t *testing.T) {
+	const rows, most = 3000, 20_000
+	s := serve(t, httpapi.Options{Reader: series{n: rows}, MaxAnswer: most})
+
+	got, pages := 0, 0
+	for from, more := "2026-01-01T00:00:00Z", true; more; pages++ {
+		resp := open(t, s, envelope(strings.Replace(seriesAll, "2026-01-01T00:00:00Z", from, 1)))
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) > most {
+			t.Errorf("a stream of %d bytes", len(b))
+		}
+		var page []string
+		if page, more, err = decode(t, strings.NewReader(string(b)), envelope(seriesAll)); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range page {
+			if want := fmt.Sprintf("[%d.5]", got); !strings.HasSuffix(row, want) {
+				t.Fatalf("row %d is %s", got, row)
+			}
+			got++
+		}
+		last, _, _ := strings.Cut(page[len(page)-1], " ")
+		from = string(hotreader.AppendTime(nil, at(t, last).Add(1)))
+	}
+	if got != rows || pages < 2 {
+		t.Errorf("%d rows on %d pages", got, pages)
+	}
+
+	path := "/v1/devices/d/history?property=a"
+	for got, pages = 0, 0; ; pages++ {
+		a := ask(t, s, "GET", path, "", "Accept", "text/csv")
+		if a.status != 200 || len(a.body) > most {
+			t.Fatalf("%d, %d bytes", a.status, len(a.body))
+		}
+		for _, line := range strings.Split(strings.TrimSpace(a.body), "\n")[1:] {
+			if want := fmt.Sprintf(",%d.5", got); !strings.HasSuffix(line, want) {
+				t.Fatalf("row %d is %s", got, line)
+			}
+			got++
+		}
+		link := a.header.Get("Link")
+		if link == "" {
+			break
+		}
+		path = next(t, path, link)
+	}
+	if got != rows || pages < 2 {
+		t.Errorf("%d rows on %d pages", got, pages)
+	}
+
+	small := serve(t, httpapi.Options{Reader: series{n: rows}, MaxAnswer: 100})
+	problem(t, ask(t, small, "GET", path, "", "Accept", "text/csv"), 413, hotreader.CodeTooLarge)
+	problem(t, ask(t, small, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType), 413, hotreader.CodeTooLarge)
+}
+
+// TestLongStreamTakesLittleMemory: rows go out as they come in.
+func TestLongStreamTakesLittleMemory(t *testing.T) {
+	const rows = 300_000
+	var least, most uint64
+	s := serve(t, httpapi.Options{Reader: series{n: rows, during: func(_ context.Context, i int) {
+		if i%30_000 == 10_000 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			if least == 0 {
+				least = m.HeapAlloc
+			}
+			least, most = min(least, m.HeapAlloc), max(most, m.HeapAlloc)
+		}
+	}}})
+	resp := open(t, s, envelope(seriesAll))
+	e, err := wire.ParseEnvelope([]byte(envelope(seriesAll)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := e.Query()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := wire.NewDecoder(resp.Body, q)
+	defer d.Close()
+	n := 0
+	for ; ; n++ {
+		row, err := d.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if n == rows-1 && row.Values[0].String() != "299999.5" {
+			t.Errorf("the last row is %v", row)
+		}
+	}
+	if n != rows || d.More() {
+		t.Errorf("%d rows, more %v", n, d.More())
+	}
+	if grown := most - least; most == 0 || grown > 4<<20 {
+		t.Errorf("the heap grew by %d bytes while %d rows went through", grown, rows)
+	}
+}
+
+var errDisk = errors.New("disk sda1 on host db-7 is broken")
+
+func TestStoreFails(t *testing.T) {
+	failing := func(after int) httpapi.Options {
+		return httpapi.Options{Reader: series{n: 100_000, fail: after, err: &hotreader.Error{Op: "store", Code: hotreader.CodeStore, Err: errDisk}}}
+	}
+	for _, after := range []int{0, 10} {
+		s := serve(t, failing(after))
+		for _, got := range []answer{
+			ask(t, s, "GET", history, ""),
+			ask(t, s, "GET", history, "", "Accept", "text/csv"),
+			ask(t, s, "POST", "/read", envelope(seriesAll)),
+			ask(t, s, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType),
+		} {
+			if detail := problem(t, got, 502, hotreader.CodeStore); strings.Contains(detail, "sda1") {
+				t.Errorf("the caller learns of the inside: %s", detail)
+			}
+		}
+	}
+	problem(t, ask(t, serve(t, failing(0)), "GET", "/v1/devices/d/latest?property=a", ""), 502, hotreader.CodeStore)
+
+	// Rows are on the way already: they stand, and the failure ends them.
+	resp := open(t, serve(t, failing(50_000)), envelope(seriesAll))
+	rows, _, err := decode(t, resp.Body, envelope(seriesAll))
+	if resp.StatusCode != http.StatusOK || len(rows) != 50_000 || !errors.Is(err, hotreader.CodeStore) || strings.Contains(err.Error(), "sda1") {
+		t.Errorf("%d, %d rows, %v", resp.StatusCode, len(rows), err)
+	}
+}
+
+func TestEveryCodeHasItsStatus(t *testing.T) {
+	for _, code := range hotreader.Codes() {
+		s := serve(t, httpapi.Options{Reader: series{n: 1, err: &hotreader.Error{Code: code, RetryAfter: 1500 * time.Millisecond}}})
+		got := ask(t, s, "GET", history, "")
+		problem(t, got, wire.StatusOf(code), code)
+		if got.header.Get("Retry-After") != "2" {
+			t.Errorf("%s: Retry-After is %q", code, got.header.Get("Retry-After"))
+		}
+	}
+}
+
+func TestPanic(t *testing.T) {
+	panics := func(at int) (httpapi.Options, *logged) {
+		log := &logged{}
+		return httpapi.Options{Logger: logger(log), Reader: series{n: 100_000, during: func(_ context.Context, i int) {
+			if i == at {
+				panic("secret detail")
+			}
+		}}}, log
+	}
+	o, log := panics(0)
+	s := serve(t, o)
+	for range 2 { // the server lives on
+		got := ask(t, s, "GET", history, "")
+		problem(t, got, 500, hotreader.CodeInternal)
+		if strings.Contains(got.body, "secret detail") {
+			t.Errorf("the caller learns of the inside: %s", got.body)
+		}
+	}
+	if !strings.Contains(log.String(), "secret detail") || !strings.Contains(log.String(), "series.Read") {
+		t.Errorf("the log lacks the cause: %s", log)
+	}
+
+	o, _ = panics(50_000)
+	resp := open(t, serve(t, o), envelope(seriesAll))
+	if _, _, err := decode(t, resp.Body, envelope(seriesAll)); !errors.Is(err, hotreader.CodeUnavailable) {
+		t.Errorf("a stream that was cut looks whole: %v", err)
+	}
+}
+
+// blocks waits at row i until the query's time is up.
+func blocks(at int) func(context.Context, int) {
+	return func(ctx context.Context, i int) {
+		if i == at {
+			<-ctx.Done()
+		}
+	}
+}
+
+func TestTimeBudget(t *testing.T) {
+	up := &hotreader.Error{Op: "store", Code: hotreader.CodeDeadline, Err: context.DeadlineExceeded}
+	// Not one row came: there is nothing to go on from.
+	none := serve(t, httpapi.Options{MaxTime: 50 * time.Millisecond, Reader: series{n: 10, err: up, during: blocks(0)}})
+	for _, got := range []answer{
+		ask(t, none, "GET", history, ""),
+		ask(t, none, "GET", "/v1/devices/d/latest?property=a", ""),
+		ask(t, none, "POST", "/read", envelope(seriesAll)),
+		ask(t, none, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType),
+	} {
+		problem(t, got, 504, hotreader.CodeDeadline)
+	}
+	// A store that has no word for it, or does not look at the time at all.
+	other := serve(t, httpapi.Options{MaxTime: 50 * time.Millisecond, Reader: series{n: 10, during: blocks(0),
+		err: &hotreader.Error{Op: "store", Code: hotreader.CodeUnavailable, Err: io.ErrUnexpectedEOF}}})
+	problem(t, ask(t, other, "GET", history, ""), 504, hotreader.CodeDeadline)
+
+	for name, reader := range map[string]series{
+		"fails": {n: 100_000, fail: 1000, err: up, during: blocks(1000)},
+		"blind": {n: 100_000, during: blocks(1000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, httpapi.Options{MaxTime: 50 * time.Millisecond, Reader: reader})
+			rows, more := stream(t, s, envelope(seriesAll))
+			if !more || len(rows) < 1000 || len(rows) > 1000+256 {
+				t.Errorf("%d rows, more %v", len(rows), more)
+			}
+			got := ask(t, s, "GET", "/v1/devices/d/history?property=a", "")
+			n := strings.Count(got.body, `"time"`)
+			if got.status != 200 || n < 1000 || n > 1000+256 || !strings.Contains(got.body, `"next_token":"`) {
+				t.Errorf("%d, %d rows, %.80s…", got.status, n, got.body)
+			}
+			got = ask(t, s, "POST", "/read", envelope(seriesAll))
+			if got.status != 200 || !strings.Contains(got.body, `"nextToken":"`) {
+				t.Errorf("%d, %.80s…", got.status, got.body)
+			}
+		})
+	}
+}
+
+// TestHostDeadline: a function's own end comes before MaxTime.
+func TestHostDeadline(t *testing.T) {
+	h, err := httpapi.New(httpapi.Options{Token: static(t, current), Reader: series{n: 10, during: blocks(0),
+		err: &hotreader.Error{Code: hotreader.CodeDeadline}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, "GET", history, nil)
+	r.Header.Set(httpapi.TokenHeader, current)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	problem(t, answer{w.Code, w.Header(), w.Body.String()}, 504, hotreader.CodeDeadline)
+	if ctx.Err() != nil {
+		t.Error("no time was left to send the answer")
+	}
+}
+
+func TestCallerGoesAway(t *testing.T) {
+	ended := make(chan struct{})
+	s := serve(t, httpapi.Options{Reader: series{n: 10, during: func(ctx context.Context, i int) {
+		if i == 5 {
+			<-ctx.Done()
+			close(ended)
+		}
+	}, fail: 6, err: &hotreader.Error{Code: hotreader.CodeCanceled}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+history, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set(httpapi.TokenHeader, current)
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		cancel()
+	}()
+	if resp, err := s.Client().Do(req); err == nil {
+		resp.Body.Close()
+		t.Error("an answer came")
+	}
+	<-ended // the Reader is told
+}
