@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -19,12 +20,15 @@ import (
 // DynamoDB's bounds, from "Quotas and limits in Amazon DynamoDB" and
 // "Supported data types" in its developer guide.
 const (
-	maxBatch     = 25
+	maxBatch     = 25 // items of a request
 	maxItemBytes = 400 << 10
 	maxDigits    = 38
 	minMagnitude = "1e-130"
 	maxMagnitude = "9.9999999999999999999999999999999999999e125"
 )
+
+// parallelBatches is how many requests of one Write run at a time.
+const parallelBatches = 4
 
 // Between two tries of what a table did not take, the pause grows from
 // firstPause to lastPause, of which a random part is waited.
@@ -33,7 +37,7 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// Write stores records, 25 items a request. What the table does not take for
+// Write stores records, 25 items a request, a few requests at a time. What the table does not take for
 // lack of capacity is sent again until ctx ends.
 //
 // Each item also gets the attribute id, "{device}_{time}", as the other clouds'
@@ -47,12 +51,46 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	if err != nil {
 		return &hotreader.Error{Op: "dynamodb: write table " + s.table, Code: hotreader.CodeInvalid, Err: err}
 	}
+	return s.writeAll(ctx, requests)
+}
+
+// writeAll sends batches side by side, for a request is mostly waiting. No two
+// of them hold the same key, so their order does not matter.
+func (s *Store) writeAll(ctx context.Context, requests []types.WriteRequest) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		workers sync.WaitGroup
+		once    sync.Once
+		failed  error // the first, for what comes after follows from it
+	)
+	fail := func(err error) {
+		once.Do(func() { failed = err })
+		cancel()
+	}
+	batches := make(chan []types.WriteRequest)
+	for range min(parallelBatches, (len(requests)+maxBatch-1)/maxBatch) {
+		workers.Go(func() {
+			for batch := range batches {
+				if err := s.writeBatch(ctx, batch); err != nil {
+					fail(err)
+				}
+			}
+		})
+	}
 	for batch := range slices.Chunk(requests, maxBatch) {
-		if err := s.writeBatch(ctx, batch); err != nil {
-			return err
+		select {
+		case batches <- batch:
+		case <-ctx.Done():
+			fail(s.fail(ctx, writing, ctx.Err(), true))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	close(batches)
+	workers.Wait()
+	return failed
 }
 
 func (s *Store) writeBatch(ctx context.Context, batch []types.WriteRequest) error {

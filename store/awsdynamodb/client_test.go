@@ -1,0 +1,68 @@
+package awsdynamodb
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"hotreader"
+)
+
+// Both clients find region, credentials and endpoint in the environment, and
+// what is said outright goes before it.
+func TestClientsFollowTheEnvironment(t *testing.T) {
+	var authorization string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authorization = r.Header.Get("Authorization")
+		w.Write([]byte(pageOf("", n("2024-01-01T00:00:00Z", "1")).body))
+	}))
+	defer server.Close()
+	clients := map[string]func(ClientOptions) (*dynamodb.Client, error){
+		"default":  func(o ClientOptions) (*dynamodb.Client, error) { return NewClient(t.Context(), o) },
+		"function": NewFunctionClient,
+	}
+	set := func(region, endpoint, general, key string) {
+		for name, value := range map[string]string{"AWS_REGION": region, "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
+			"AWS_ENDPOINT_URL": general, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": key, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+			"AWS_CONFIG_FILE": filepath.Join(t.TempDir(), "none"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(t.TempDir(), "none"), "AWS_EC2_METADATA_DISABLED": "true"} {
+			t.Setenv(name, value)
+		}
+	}
+	for name, make := range clients {
+		for _, test := range []struct {
+			region, endpoint, general string
+			o                         ClientOptions
+			want                      string
+		}{
+			{"eu-west-1", server.URL, "http://127.0.0.1:1", ClientOptions{}, "eu-west-1"},
+			{"eu-west-1", "", server.URL, ClientOptions{}, "eu-west-1"},
+			{"eu-west-1", "http://127.0.0.1:1", "", ClientOptions{Region: "us-east-2", Endpoint: server.URL}, "us-east-2"},
+		} {
+			set(test.region, test.endpoint, test.general, "AKIDTEST")
+			client, err := make(test.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantRows(t, New(client, Options{Table: "t"}), qN, "00:00:00 1")
+			if want := "/" + test.want + "/dynamodb/"; !strings.Contains(authorization, want) || !strings.Contains(authorization, "AKIDTEST/") {
+				t.Errorf("%s: signed as %q, want %s", name, authorization, want)
+			}
+		}
+		set("", "", "", "AKIDTEST")
+		if _, err := make(ClientOptions{}); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_REGION") {
+			t.Errorf("%s: without a region: %v", name, err)
+		}
+		set("eu-west-1", server.URL, "", "")
+		client, err := make(ClientOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rows(t, New(client, Options{Table: "t"}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
+			t.Errorf("%s: without credentials: %v", name, err)
+		}
+	}
+}
