@@ -11,8 +11,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## the demo: three clouds on this machine, nine routes checked (ARGS=--once to stop after)
-	$(GO) run ./cmd/hotreader demo $(ARGS)
+run: build ## the demo: three clouds on this machine, nine routes checked (ARGS=--once to stop after)
+	bin/hotreader demo $(ARGS)
 
 .PHONY: build
 build: ## bin/hotreader
