@@ -1,0 +1,174 @@
+// The bootstrap of the AWS functions: hot-reader, hot-reader-last-entry and
+// hot-reader-api, whichever _HANDLER names. Its environment is that of package
+// config. What is wrong with it is reported to Lambda and on standard error
+// before the first event is asked for, all at once, and the program exits with 1.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"hotreader"
+	"hotreader/codec/twinmaker"
+	"hotreader/config"
+	"hotreader/function/awslambda"
+	"hotreader/httpapi"
+	"hotreader/remote"
+	"hotreader/route"
+	"hotreader/secret"
+	"hotreader/store/awsdynamodb"
+)
+
+func main() {
+	log.SetFlags(0) // aws-lambda-go logs a failed query's error as JSON; keep the line that
+	handler, err := run(os.Getenv, os.Stderr)
+	if err != nil {
+		fail(os.Getenv("AWS_LAMBDA_RUNTIME_API"), err, os.Stderr)
+		os.Exit(1)
+	}
+	lambda.Start(handler) // does not return
+}
+
+// startTime is how long the start may take; Lambda allows 10 s.
+const startTime = 8 * time.Second
+
+// tokenPurpose separates the keys of nextTokens from other uses of the token.
+const tokenPurpose = "hotreader twinmaker page"
+
+// run makes the handler that the environment asks for.
+func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
+	f, err := config.Lambda(getenv)
+	if getenv("AWS_LAMBDA_RUNTIME_API") == "" {
+		err = errors.Join(err, &hotreader.Error{Op: "hotreader-lambda", Code: hotreader.CodeConfig,
+			Err: errors.New("AWS_LAMBDA_RUNTIME_API: is not set; this program is the bootstrap of a Lambda function, and runs there only")})
+	}
+	if err != nil {
+		return nil, err
+	}
+	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel}))
+	token := f.Token
+	if f.TokenSecret != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), startTime)
+		defer cancel()
+		if token, err = secret.Fetched(ctx, awslambda.Secret(getenv, f.TokenSecret)); err != nil {
+			return nil, fmt.Errorf("INTER_CLOUD_TOKEN_SECRET: %w", err)
+		}
+	}
+	if f.Role == config.API {
+		store, err := local(f)
+		if err != nil {
+			return nil, err
+		}
+		api, err := httpapi.New(httpapi.Options{
+			Reader: store, Token: token, Rate: f.Rate, Burst: f.Burst,
+			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
+			Logger: logger, Version: version(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		return awslambda.API(api, logger), nil
+	}
+	reader, err := router(f, token)
+	if err != nil {
+		return nil, err
+	}
+	twin := awslambda.Twin{
+		Devices:   twinmaker.Devices{Twin: f.Twin, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv, f.Twin))},
+		Responder: twinmaker.Responder{Reader: reader},
+		Logger:    logger,
+	}
+	if token != nil {
+		twin.Responder.Keys = func() [][]byte { return token.Keys(tokenPurpose) }
+	}
+	if f.Role == config.LastEntry {
+		return awslambda.LastEntry(twin), nil
+	}
+	return awslambda.History(twin), nil
+}
+
+// router returns the Reader of a twin's queries.
+func router(f *config.Function, token *secret.Token) (hotreader.Reader, error) {
+	if !f.Remote {
+		store, err := local(f)
+		if err != nil {
+			return nil, err
+		}
+		return route.NewRouter(f.Route(), store, nil)
+	}
+	far, err := remote.New(remote.Options{
+		URL: f.RemoteURL, Token: token, SourceCloud: string(f.L4), UserAgent: "hotreader-lambda/" + version(),
+		TraceID: func(ctx context.Context) string {
+			if lc, ok := lambdacontext.FromContext(ctx); ok {
+				return strings.ReplaceAll(lc.AwsRequestID, "-", "") // a UUID: 32 digits
+			}
+			return ""
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return route.NewRouter(f.Route(), nil, route.NewRetry(route.NewBreaker(far, route.BreakerOptions{}), route.RetryOptions{}))
+}
+
+// local returns the store on this cloud.
+func local(f *config.Function) (*awsdynamodb.Store, error) {
+	client, err := awsdynamodb.NewFunctionClient(awsdynamodb.ClientOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return awsdynamodb.New(client, awsdynamodb.Options{
+		Table: f.Table, DeviceKey: f.Items.DeviceKey, TimeKey: f.Items.TimeKey, TimeFormat: f.Items.TimeFormat,
+	}), nil
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+// fail tells Lambda, and whoever reads the log, why there is no function.
+// aws-lambda-go has no call for it.
+func fail(runtimeAPI string, err error, stderr io.Writer) {
+	fmt.Fprintln(stderr, err)
+	if runtimeAPI == "" {
+		return
+	}
+	kind := awslambda.ErrorType(hotreader.CodeOf(err))
+	body, merr := json.Marshal(map[string]any{"errorType": kind, "errorMessage": err.Error(), "stackTrace": []string{}})
+	if merr != nil {
+		fmt.Fprintln(stderr, merr)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req, rerr := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+runtimeAPI+"/2018-06-01/runtime/init/error", bytes.NewReader(body))
+	if rerr != nil {
+		fmt.Fprintln(stderr, "report to Lambda:", rerr)
+		return
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Lambda-Runtime-Function-Error-Type", kind)
+	resp, rerr := (&http.Client{Transport: &http.Transport{}}).Do(req) // no proxy: the address is this machine's
+	if rerr != nil {
+		fmt.Fprintln(stderr, "report to Lambda:", rerr)
+		return
+	}
+	_ = resp.Body.Close() // there is nothing in it
+}

@@ -1,0 +1,150 @@
+package awslambda
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iottwinmaker"
+	"github.com/aws/aws-sdk-go-v2/service/iottwinmaker/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"hotreader"
+	"hotreader/codec/twinmaker"
+)
+
+// credentials are those that Lambda puts into the environment from the
+// function's role. They are read for each request anew. (The SDK's own loader
+// would look into files and at other services first, and is not linked.)
+func credentials(getenv func(string) string) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		c := aws.Credentials{
+			AccessKeyID:     getenv("AWS_ACCESS_KEY_ID"),
+			SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"),
+			SessionToken:    getenv("AWS_SESSION_TOKEN"),
+			Source:          "environment",
+		}
+		if !c.HasKeys() {
+			return aws.Credentials{}, errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set; Lambda sets them from the function's role")
+		}
+		return c, nil
+	})
+}
+
+// endpoint is where a service is, if the environment says so.
+func endpoint(getenv func(string) string, service string) *string {
+	if url := cmp.Or(getenv("AWS_ENDPOINT_URL_"+service), getenv("AWS_ENDPOINT_URL")); url != "" {
+		return &url
+	}
+	return nil
+}
+
+// awsError gives an AWS call's error a code. what says what was to be done,
+// permission what the role needs for it.
+func awsError(op string, err error, permission string) error {
+	code := hotreader.CodeUnavailable
+	// Services' own errors; what is not one has not reached a service.
+	type apiError interface{ ErrorCode() string }
+	if e, ok := errors.AsType[interface {
+		error
+		apiError
+	}](err); ok {
+		switch name := e.ErrorCode(); {
+		case strings.Contains(name, "AccessDenied") || strings.Contains(name, "NotAuthorized"):
+			return &hotreader.Error{Op: op, Code: hotreader.CodeForbidden, Err: fmt.Errorf("the function's role lacks %s: %w", permission, err)}
+		case strings.Contains(name, "Throttl") || strings.Contains(name, "TooManyRequests") || strings.Contains(name, "LimitExceeded"):
+			code = hotreader.CodeThrottled
+		case name == "ResourceNotFoundException":
+			code = hotreader.CodeNotFound
+		case name == "ValidationException" || name == "InvalidParameterException" || name == "InvalidRequestException":
+			code = hotreader.CodeConfig
+		}
+	}
+	if c := hotreader.CodeOf(err); c == hotreader.CodeDeadline || c == hotreader.CodeCanceled {
+		code = c
+	}
+	return &hotreader.Error{Op: op, Code: code, Err: err}
+}
+
+// Lookup returns a lookup of device ids by TwinMaker's GetEntity: the value, else
+// the default value, of the component's property that is an external id; else
+// its componentTypeId less "twin-". The role needs iottwinmaker:GetEntity. The
+// client is made when it is first needed, for most twins never need it. Wrap it
+// with twinmaker.CacheLookup.
+func Lookup(getenv func(string) string, twin string) twinmaker.Lookup {
+	client := sync.OnceValue(func() *iottwinmaker.Client {
+		o := iottwinmaker.Options{Region: getenv("AWS_REGION"), Credentials: credentials(getenv)}
+		if o.BaseEndpoint = endpoint(getenv, "IOTTWINMAKER"); o.BaseEndpoint != nil {
+			// The SDK puts "api." before any host, also before one that was
+			// given to it.
+			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+				return s.Initialize.Add(middleware.InitializeMiddlewareFunc("PlainHost",
+					func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+						return next.HandleInitialize(smithyhttp.DisableEndpointHostPrefix(ctx, true), in)
+					}), middleware.Before)
+			})
+		}
+		return iottwinmaker.New(o)
+	})
+	return func(ctx context.Context, workspace, entity, component string) (string, error) {
+		out, err := client().GetEntity(ctx, &iottwinmaker.GetEntityInput{WorkspaceId: &workspace, EntityId: &entity})
+		if err != nil {
+			return "", awsError("twinmaker: get entity", err, "iottwinmaker:GetEntity")
+		}
+		c, ok := out.Components[component]
+		if !ok {
+			return "", &hotreader.Error{Op: "twinmaker: get entity", Code: hotreader.CodeInvalid,
+				Err: fmt.Errorf("entity %.128q has no component %.128q", entity, component)}
+		}
+		return deviceOf(c, twin), nil
+	}
+}
+
+// deviceOf returns the device id that a component names, or "".
+func deviceOf(c types.ComponentResponse, twin string) string {
+	for _, p := range c.Properties {
+		if p.Definition == nil || !aws.ToBool(p.Definition.IsExternalId) {
+			continue
+		}
+		for _, v := range []*types.DataValue{p.Value, p.Definition.DefaultValue} {
+			if v != nil && aws.ToString(v.StringValue) != "" {
+				return *v.StringValue
+			}
+		}
+	}
+	if id, ok := strings.CutPrefix(aws.ToString(c.ComponentTypeId), twin+"-"); ok && twin != "" {
+		return id
+	}
+	return ""
+}
+
+// Secret returns a fetch, for secret.Fetched, of the current value of a secret of
+// AWS Secrets Manager. The role needs secretsmanager:GetSecretValue on it.
+func Secret(getenv func(string) string, arn string) func(context.Context) (string, error) {
+	region := getenv("AWS_REGION")
+	if parts := strings.Split(arn, ":"); len(parts) > 3 && parts[3] != "" {
+		region = parts[3]
+	}
+	client := secretsmanager.New(secretsmanager.Options{
+		Region:       region,
+		Credentials:  credentials(getenv),
+		BaseEndpoint: endpoint(getenv, "SECRETS_MANAGER"),
+	})
+	return func(ctx context.Context) (string, error) {
+		out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
+		if err != nil {
+			return "", awsError("secrets manager: get secret value", err, "secretsmanager:GetSecretValue on "+arn)
+		}
+		if out.SecretString == nil {
+			return "", &hotreader.Error{Op: "secrets manager: get secret value", Code: hotreader.CodeConfig,
+				Err: errors.New("the secret is binary; want the token as text")}
+		}
+		return *out.SecretString, nil
+	}
+}

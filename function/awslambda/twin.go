@@ -1,0 +1,138 @@
+package awslambda
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"hotreader"
+	"hotreader/codec/twinmaker"
+)
+
+// Twin says from what TwinMaker's queries are answered.
+type Twin struct {
+	Devices   twinmaker.Devices
+	Responder twinmaker.Responder
+	Logger    *slog.Logger // one line a query; nil = none
+}
+
+// History returns the handler of TwinMaker's dataReader connector.
+func History(t Twin) lambda.Handler {
+	return newConnector("hot-reader", t, t.Devices.DecodeHistory, (*twinmaker.Responder).AppendHistory)
+}
+
+// LastEntry returns the handler of TwinMaker's
+// attributePropertyValueReaderByEntity connector.
+func LastEntry(t Twin) lambda.Handler {
+	return newConnector("hot-reader-last-entry", t, t.Devices.DecodeLastEntry, (*twinmaker.Responder).AppendLastEntry)
+}
+
+// connector answers one kind of query: event in, TwinMaker's JSON out.
+type connector struct {
+	name      string
+	responder twinmaker.Responder
+	logger    *slog.Logger
+	decode    func(context.Context, []byte) (twinmaker.Request, error)
+	answer    func(*twinmaker.Responder, context.Context, []byte, twinmaker.Request) ([]byte, error)
+	size      atomic.Int64 // of the last answer: a dashboard asks for the like again
+}
+
+func newConnector(name string, t Twin, decode func(context.Context, []byte) (twinmaker.Request, error),
+	answer func(*twinmaker.Responder, context.Context, []byte, twinmaker.Request) ([]byte, error)) *connector {
+	if t.Logger == nil {
+		t.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &connector{name: name, responder: t.Responder, logger: t.Logger, decode: decode, answer: answer}
+}
+
+// Invoke implements lambda.Handler.
+func (c *connector) Invoke(ctx context.Context, event []byte) ([]byte, error) {
+	q := &query{began: time.Now()}
+	id := requestID(ctx)
+	limited, cancel := withReserve(hotreader.WithStats(ctx, &q.stats))
+	defer cancel()
+	body, err := rescued(func() ([]byte, error) { return c.serve(limited, event, q) })
+	c.log(ctx, id, q, len(body), err)
+	if err != nil {
+		return nil, failure(err, id)
+	}
+	return body, nil
+}
+
+func (c *connector) serve(ctx context.Context, event []byte, q *query) ([]byte, error) {
+	var err error
+	if q.request, err = c.decode(ctx, event); err != nil {
+		return nil, err
+	}
+	responder := c.responder
+	responder.Reader = counter{responder.Reader, q}
+	body, err := c.answer(&responder, ctx, make([]byte, 0, c.size.Load()), q.request)
+	if err == nil {
+		err = bounded(body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.size.Store(int64(len(body)) + int64(len(body))/8)
+	return body, nil
+}
+
+// log writes the query's line. It holds no value of a property and no token.
+func (c *connector) log(ctx context.Context, id string, q *query, size int, err error) {
+	if !c.logger.Enabled(ctx, level(err)) {
+		return
+	}
+	r := &q.request
+	c.logger.LogAttrs(ctx, level(err), "query", outcome([]slog.Attr{
+		slog.String("function", c.name),
+		slog.String("request_id", id),
+		slog.String("device", r.Query.Device),
+		slog.Int("properties", len(r.Query.Properties)),
+		slog.Bool("first_page", r.NextToken == ""),
+		slog.Int("rows", q.rows),
+		slog.Int("points", q.points),
+		slog.Int64("looked", q.stats.Looked.Load()),
+		slog.Int64("skipped", q.stats.Skipped.Load()),
+		slog.Int64("reads", q.stats.Reads.Load()),
+		slog.Int64("attempts", q.stats.Attempts.Load()),
+		slog.Int64("bytes_read", q.stats.Bytes.Load()),
+		slog.Int("bytes", size),
+		slog.Duration("duration", time.Since(q.began)),
+	}, err)...)
+}
+
+// query is what is known of one query when it is logged.
+type query struct {
+	began        time.Time
+	request      twinmaker.Request
+	rows, points int // that the Reader gave; the last row may be left to the next page
+	stats        hotreader.Stats
+}
+
+// counter is a Reader that counts into a query.
+type counter struct {
+	reader hotreader.Reader
+	q      *query
+}
+
+func (c counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for row, err := range c.reader.Read(ctx, q) {
+			if err == nil {
+				c.q.rows++
+				for i := range row.Values {
+					if !row.Values[i].IsNull() {
+						c.q.points++
+					}
+				}
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
