@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -65,11 +64,12 @@ func checkTable(name string) string {
 	return ""
 }
 
-var secretARN = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
-
 // checkSecretARN does not repeat name: somebody may have put the token there.
 func checkSecretARN(name string) string {
-	if !secretARN.MatchString(name) {
+	// arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME
+	p := strings.Split(name, ":")
+	if len(p) != 7 || p[0] != "arn" || !strings.HasPrefix(p[1], "aws") || p[2] != "secretsmanager" ||
+		p[3] == "" || len(p[4]) != 12 || p[5] != "secret" || p[6] == "" || strings.ContainsAny(name, " \t\r\n") {
 		return "is not the ARN of a secret; want arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"
 	}
 	return ""

@@ -90,8 +90,8 @@ func CheckURL(text string) string {
 		return "carries user info; take the part before @ out, the token goes into INTER_CLOUD_TOKEN"
 	case u.Hostname() == "":
 		return "has no host; want https://host/path"
-	case u.Fragment != "":
-		return "has a fragment; take the part from # on out"
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "has a query or a fragment; take the part from ? or # on out"
 	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
 		return ""
 	case u.Scheme == "http":

@@ -125,6 +125,7 @@ func TestRoute(t *testing.T) {
 		{"no scheme", Route{"api.example.com/read", "azure", "aws"}, false, []string{"is not a URL"}},
 		{"host and port alone", Route{"api.example.com:443", "azure", "aws"}, false, []string{"REMOTE_READER_URL"}},
 		{"no host", Route{"https:///read", "azure", "aws"}, false, []string{"has no host"}},
+		{"query", Route{u + "?code=hunter2", "azure", "aws"}, false, []string{"has a query"}},
 		{"fragment", Route{u + "#x", "azure", "aws"}, false, []string{"fragment"}},
 		{"broken", Route{"https://a b:hunter2@%zz", "azure", "aws"}, false, []string{"is not a URL"}},
 	} {
