@@ -42,6 +42,7 @@ type chartSlot struct {
 	inAt     int64
 	outAt    int64
 	word     string // a text or boolean: the last one of the slice
+	words    uint16 // which of the series' words were there, by bit
 }
 
 // chartSeries is what is known of one property as a whole.
@@ -93,13 +94,16 @@ func (c *chart) put(s *chartSlot, all *chartSeries, at int64, v hotreader.Value)
 		return
 	}
 	f, number := v.Float64()
-	word := ""
+	word, bit := "", uint16(0)
 	if !number {
 		if word = string(v.Text()); v.Kind() == hotreader.Bool {
 			word = strconv.FormatBool(v.Bool())
 		}
 		if !slices.Contains(all.words, word) && len(all.words) < chartWords {
 			all.words = append(all.words, word)
+		}
+		if i := slices.Index(all.words, word); i >= 0 {
+			bit = 1 << i
 		}
 	}
 	if all.n == 0 {
@@ -113,7 +117,7 @@ func (c *chart) put(s *chartSlot, all *chartSeries, at int64, v hotreader.Value)
 		}
 	}
 	all.n++
-	s.join(chartSlot{1, f, f, f, f, at, at, word})
+	s.join(chartSlot{1, f, f, f, f, at, at, word, bit})
 }
 
 // join adds what another slice of time holds.
@@ -126,6 +130,7 @@ func (s *chartSlot) join(o chartSlot) {
 		return
 	}
 	s.n += o.n
+	s.words |= o.words
 	s.min, s.max = math.Min(s.min, o.min), math.Max(s.max, o.max)
 	if o.inAt < s.inAt {
 		s.in, s.inAt = o.in, o.inAt
@@ -231,7 +236,7 @@ func (c *chart) curve(w *bufio.Writer, p int, name string, s *chartSeries) {
 		pad := math.Max(math.Abs(low)*0.01, 0.5)
 		low, high = low-pad, high+pad
 	}
-	c.title(w, name, fmt.Sprintf("min %s  max %s  last %s", short(s.min), short(s.max), s.last))
+	c.title(w, name, fmt.Sprintf("min %s  max %s  last %s  %s", short(s.min), short(s.max), s.last, c.days()))
 	dots := c.dots(p, 2*columns)
 	cells := make([][]rune, lines)
 	for i := range cells {
@@ -275,7 +280,7 @@ func (c *chart) curve(w *bufio.Writer, p int, name string, s *chartSeries) {
 			label, tick = short(low), "┤"
 		case (lines - 1) / 2:
 			if lines >= 5 {
-				label, tick = short(high-(high-low)*(float64(i)+0.5)/float64(lines)), "┤"
+				label, tick = rough(high-(high-low)*(float64(i)+0.5)/float64(lines), high-low), "┤"
 			}
 		}
 		text := make([]rune, 0, columns)
@@ -291,46 +296,85 @@ func (c *chart) curve(w *bufio.Writer, p int, name string, s *chartSeries) {
 	c.axis(w)
 }
 
-// axis writes the line of time below a drawing.
+// axis writes the line of time below a drawing, with ticks at round times.
 func (c *chart) axis(w *bufio.Writer) {
 	columns := c.columns()
 	line := []rune(strings.Repeat("─", columns))
-	n := max(2, columns/24)
 	labels := []rune(strings.Repeat(" ", columns))
-	layout := timeLayout(c.last.Sub(c.first))
-	for i := range n {
-		x := i * (columns - 1) / (n - 1)
-		at := c.first.Add(time.Duration(float64(c.last.Sub(c.first)) * float64(x) / float64(columns-1)))
-		text := []rune(at.UTC().Format(layout))
-		from := x - len(text)/2
-		from = max(0, min(from, columns-len(text)))
-		if from < 0 || from > 0 && labels[from-1] != ' ' || len(text) > columns {
+	span := c.last.Sub(c.first)
+	step, layout := ticks(span, columns/16)
+	free := 0 // the first column that no label has taken
+	for at := c.first.Truncate(step); !at.After(c.last); at = at.Add(step) {
+		if at.Before(c.first) {
 			continue
 		}
+		x := 0
+		if span > 0 {
+			x = int(float64(at.Sub(c.first)) / float64(span) * float64(columns-1))
+		}
 		line[x] = '┬'
+		text := []rune(at.Format(layout))
+		from := max(0, min(x-len(text)/2, columns-len(text)))
+		if from < free || len(text) > columns {
+			continue
+		}
 		copy(labels[from:], text)
+		free = from + len(text) + 2
 	}
 	fmt.Fprintln(w, c.paint.dim(fmt.Sprintf("%*s └%s", chartLabel, "", string(line))))
 	fmt.Fprintln(w, c.paint.dim(strings.TrimRight(fmt.Sprintf("%*s  %s", chartLabel, "", string(labels)), " ")))
 }
 
-func timeLayout(span time.Duration) string {
-	switch {
-	case span > 3*24*time.Hour:
-		return "2006-01-02"
-	case span > 10*time.Minute:
-		return "01-02 15:04"
-	case span > time.Second:
-		return "15:04:05"
+// ticks returns the least round step that makes at most n+1 ticks of span, and
+// how their times are written.
+func ticks(span time.Duration, n int) (step time.Duration, layout string) {
+	const day = 24 * time.Hour
+	steps := []time.Duration{time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,
+		time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second,
+		time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+		time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour,
+		day, 2 * day, 7 * day, 14 * day, 30 * day, 90 * day, 365 * day}
+	n = max(n, 1)
+	for _, step = range steps {
+		if span/step <= time.Duration(n) {
+			break
+		}
 	}
-	return "15:04:05.000"
+	for span/step > time.Duration(n) {
+		step *= 2
+	}
+	switch {
+	case step >= day:
+		layout = "2006-01-02"
+	case span > 20*time.Hour:
+		layout = "Jan 2 15:04"
+	case step >= time.Minute:
+		layout = "15:04"
+	case step >= time.Second:
+		layout = "15:04:05"
+	default:
+		layout = "15:04:05.000"
+	}
+	return step, layout
+}
+
+// days says which days a chart shows, unless its axis does.
+func (c *chart) days() string {
+	if c.last.Sub(c.first) > 20*time.Hour {
+		return "UTC"
+	}
+	first, last := c.first.Format(time.DateOnly), c.last.Format(time.DateOnly)
+	if first == last {
+		return first + " UTC"
+	}
+	return first + " to " + last + " UTC"
 }
 
 // strip draws texts and booleans: one line for each different one, filled while
 // it holds.
 func (c *chart) strip(w *bufio.Writer, p int, name string, s *chartSeries) {
 	columns := c.columns()
-	rest := fmt.Sprintf("last %s", printable(s.last))
+	rest := fmt.Sprintf("last %s  %s", printable(s.last), c.days())
 	if len(s.words) == chartWords {
 		rest += fmt.Sprintf("  (the first %d different values)", chartWords)
 	}
@@ -343,14 +387,14 @@ func (c *chart) strip(w *bufio.Writer, p int, name string, s *chartSeries) {
 		}
 		word = dots[i].word
 	}
-	for _, value := range s.words {
+	for n, value := range s.words {
 		label := printable(value)
 		if utf8.RuneCountInString(label) > chartLabel {
 			label = string([]rune(label)[:chartLabel-1]) + "…"
 		}
 		var text strings.Builder
 		for _, d := range dots {
-			if d.word == value {
+			if d.words&(1<<n) != 0 || d.n == 0 && d.word == value {
 				text.WriteRune('█')
 			} else {
 				text.WriteByte(' ')
@@ -359,6 +403,16 @@ func (c *chart) strip(w *bufio.Writer, p int, name string, s *chartSeries) {
 		fmt.Fprintf(w, "%s%s\n", c.paint.dim(fmt.Sprintf("%*s ┤", chartLabel, label)), c.paint.line(strings.TrimRight(text.String(), " ")))
 	}
 	c.axis(w)
+}
+
+// rough writes a number with two digits more than it takes to tell it from
+// another that is a range away.
+func rough(f, of float64) string {
+	places := 1 - int(math.Floor(math.Log10(of)))
+	if places < 0 || places > 6 {
+		return short(f)
+	}
+	return strconv.FormatFloat(f, 'f', places, 64)
 }
 
 // short writes a number in at most nine characters.

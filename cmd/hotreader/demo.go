@@ -305,7 +305,7 @@ func invocation() string {
 
 // live lets the pumps report each second until ctx ends.
 func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *progress) error {
-	clouds.Live()
+	clouds.Live(a.now().Truncate(time.Second))
 	ticks := time.NewTicker(time.Second)
 	defer ticks.Stop()
 	for {

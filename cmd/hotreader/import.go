@@ -69,8 +69,8 @@ broke off may simply be repeated.
 	f.StringVar(&store, "store", "", "write into this store (a store `URL`)")
 	f.StringVar(&device, "device", "", "the device's `id`")
 	f.StringVar(&timeName, "time", "", "`name` of the column or key with the time (default timestamp, or else time)")
-	f.StringArrayVar(&renames, "rename", nil, "store column or key a as property b, `a=b`; a= leaves it out; repeat it")
-	f.StringVar(&format, "format", "", "csv or jsonl, whatever the file's name says")
+	f.StringArrayVar(&renames, "rename", nil, "`a=b` stores column or key a as property b, a= leaves it out; repeat it")
+	f.StringVar(&format, "format", "", "`format` of the file, csv or jsonl, whatever its name says")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	f.SortFlags = false
 	words(cmd, "format", "csv", "jsonl")

@@ -32,8 +32,8 @@ func (k *asking) flags(cmd *cobra.Command, formats string) {
 	f := cmd.Flags()
 	f.StringVar(&k.device, "device", "", "the device's `id`")
 	f.StringSliceVar(&k.names, "property", nil, "`name` of a property to read; repeat it, or separate names by commas")
-	f.StringArrayVar(&k.filters, "filter", nil, "keep the rows that pass, `'name>value'` with one of = != < <= > >=; repeat it to demand more")
-	f.StringVar(&k.format, "format", "", formats+" (default table on a terminal, jsonl elsewhere)")
+	f.StringArrayVar(&k.filters, "filter", nil, "keep the rows that pass this `test`, as 'temperature>80', with = != < <= > >=; repeat it to demand more")
+	f.StringVar(&k.format, "format", "", "`format` of the answer: "+formats+" (default table on a terminal, jsonl elsewhere)")
 	f.BoolVar(&k.asJSON, "json", false, "the same as --format json")
 }
 
@@ -86,8 +86,8 @@ cloud. All rows of the range come, however many there are; memory does not grow
 with them. A way to another cloud that breaks is taken up again behind the last
 whole row.
 
-Times are ` + timeHelp + `.
-Both ends belong to the range.
+A time is an instant, as 2026-03-02T06:00:00Z (without a zone it is UTC), or now,
+or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 
 Formats:
   table      aligned columns
@@ -110,7 +110,7 @@ Formats:
 	f := cmd.Flags()
 	f.Var(start, "start", "from this `time` on; default: from the first row")
 	f.Var(end, "end", "to this `time`; default: to the last row")
-	f.StringVar(&order, "order", order, "ascending or descending, by time")
+	f.StringVar(&order, "order", order, "`order` by time: ascending or descending")
 	f.IntVar(&limit, "limit", 0, "at most this many `rows`; 0 = all")
 	f.SortFlags = false
 	words(cmd, "format", formats...)
@@ -332,12 +332,8 @@ func (k *asking) lastTable(q hotreader.Query, rows iter.Seq2[hotreader.Row, erro
 		n++
 		for i, v := range row.Values {
 			if !v.IsNull() {
-				age := ""
-				if d := a.now().Sub(row.Time); d >= 0 {
-					age = ago(d)
-				}
 				found[i] = []cell{{text: printable(q.Properties[i])}, {text: show(v)},
-					{string(appendPlainTime(nil, row.Time)), a.data.dim}, {age, a.data.dim}}
+					{string(appendPlainTime(nil, row.Time)), a.data.dim}, {ago(a.now().Sub(row.Time)), a.data.dim}}
 			}
 		}
 	}
@@ -396,6 +392,10 @@ func appendPlainTime(dst []byte, t time.Time) []byte {
 // ago writes an age roughly.
 func ago(d time.Duration) string {
 	switch {
+	case d < -time.Minute:
+		return "ahead of this clock"
+	case d < 0:
+		return "0 s"
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))
 	case d < 2*time.Hour:
@@ -413,4 +413,3 @@ func writeEnd(err error) error {
 	}
 	return fmt.Errorf("writing the answer: %w", err)
 }
-

@@ -27,9 +27,9 @@ func (a *app) note(format string, args ...any) {
 }
 
 const storeURLs = `Store URLs:
-  bolt:FILE                          an embedded store in one file
-  mem:                               an empty store in memory, for trials
-  dynamodb://TABLE?region=R&endpoint=URL   both parameters may be left out`
+  bolt:FILE                               an embedded store in one file
+  mem:                                    an empty store in memory, for trials
+  dynamodb://TABLE?region=R&endpoint=URL  what is left out, the environment says`
 
 func (a *app) root() *cobra.Command {
 	cobra.EnableCommandSorting = false

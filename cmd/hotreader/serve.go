@@ -16,6 +16,7 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/internal/nearest"
+	"hotreader/route"
 	"hotreader/store/all"
 )
 
@@ -24,6 +25,12 @@ const defaultListen = "127.0.0.1:8080"
 // drain is how long requests under way may go on when the server is told to
 // end: a little longer than the longest of them.
 const drain = 30 * time.Second
+
+// crowd bounds what runs at once, so that memory is bounded, too. A dashboard
+// asks for all its panels in one moment: they wait a little rather than fail.
+func crowd() route.LimitOptions {
+	return route.LimitOptions{Reads: 32, Queue: 256, Wait: 5 * time.Second}
+}
 
 type serving struct {
 	store, listen, tokenFile string
@@ -40,13 +47,15 @@ func (a *app) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --store URL",
 		Short: "Serve a store as a Hot Reader API",
-		Long: `Serve a store as a Hot Reader API, so that other clouds, dashboards and people can
-read it: POST /read, GET /v1/devices/{id}/history and .../latest. What they are is
-in /openapi.json; /healthz tells without a token whether the server is up.
+		Long: `Serve a store as a Hot Reader API, for other clouds, dashboards and people: POST
+/read, GET /v1/devices/{id}/history and GET /v1/devices/{id}/latest, described in
+/openapi.json. /healthz tells without a token whether the server is up.
 
 The first line on standard error is the address, as in
+
   listening on http://127.0.0.1:8080
-and each request is a line after it, JSON unless standard error is a terminal.
+
+and each request is a line after it, in JSON unless it is a terminal.
 
 ` + tokenText + `
 While it is rotated, give two: current,previous. Without a token nothing is
@@ -71,9 +80,9 @@ SIGTERM and ^C end it when the requests under way are answered.
 	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate chain, PEM")
 	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key, PEM")
 	f.BoolVar(&s.insecure, "insecure", false, "allow plain http on an address that is not this machine's alone")
-	f.Float64Var(&s.rate, "rate", 100, "requests a second that a token may make; 0 = any number")
-	f.IntVar(&s.burst, "burst", 0, "requests that it may make at once; 0 = twice the rate")
-	f.StringVar(&s.level, "log-level", "info", strings.Join(levels, ", "))
+	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
+	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
+	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
 	f.SortFlags = false
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -117,7 +126,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		rate = -1
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Reader: store, Token: token, Rate: rate, Burst: s.burst,
+		Reader: route.NewLimit(store, crowd()), Token: token, Rate: rate, Burst: s.burst,
 		Logger: a.logger(level), Version: thisBuild().Version,
 	})
 	if err != nil {

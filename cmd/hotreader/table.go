@@ -64,24 +64,27 @@ func (t *table) begin() {
 }
 
 func (t *table) write(cells []cell) {
+	for len(cells) > 0 && cells[len(cells)-1].text == "" {
+		cells = cells[:len(cells)-1]
+	}
 	for i, c := range cells {
 		if i > 0 {
-			t.w.WriteString("  ")
+			_, _ = t.w.WriteString("  ") // the writer keeps its error for end
 		}
-		pad := max(0, t.widths[i]-utf8.RuneCountInString(c.text))
-		if t.right[i] {
-			t.w.WriteString(strings.Repeat(" ", pad))
-		}
+		text := c.text
 		if c.look != nil {
-			t.w.WriteString(c.look(c.text))
-		} else {
-			t.w.WriteString(c.text)
+			text = c.look(text)
 		}
-		if !t.right[i] && i < len(cells)-1 {
-			t.w.WriteString(strings.Repeat(" ", pad))
+		blanks := strings.Repeat(" ", max(0, t.widths[i]-utf8.RuneCountInString(c.text)))
+		switch {
+		case t.right[i]:
+			text = blanks + text
+		case i < len(cells)-1:
+			text += blanks
 		}
+		_, _ = t.w.WriteString(text)
 	}
-	t.w.WriteByte('\n')
+	_ = t.w.WriteByte('\n')
 }
 
 // end writes what is held back. A table without rows is its head alone.

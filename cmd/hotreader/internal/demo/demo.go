@@ -36,7 +36,7 @@ var Names = [...]string{"aws", "azure", "gcp"}
 // Options say how the clouds are set up.
 type Options struct {
 	Seed    uint64    // of the machines' signals
-	Now     time.Time // when the telemetry ends
+	Now     time.Time // when the telemetry ends, to the second
 	Corrupt bool      // change one stored value after writing
 
 	// Listeners are those of the three APIs, in the order of Names. They are
@@ -87,7 +87,7 @@ func Start(ctx context.Context, o Options) (_ *Clouds, err error) {
 		c := &Cloud{Name: name, Token: newToken(), URL: "http://" + o.Listeners[i].Addr().String()}
 		clouds.All[i] = c
 		// Each machine is another, so that an answer of the wrong cloud is seen.
-		c.machine = machine.New(3*o.Seed+uint64(i), o.Now.Truncate(time.Second).Add(-(Rows-1)*Step), Step)
+		c.machine = machine.New(3*o.Seed+uint64(i), o.Now.Truncate(time.Second).Add(-Rows*Step), Step)
 		if c.store, err = boltstore.Open(filepath.Join(dir, name+".db"), boltstore.Options{}); err != nil {
 			return nil, err
 		}
@@ -169,10 +169,11 @@ func (c *Cloud) corrupt(ctx context.Context) error {
 	return nil
 }
 
-// Live makes the machines report every second from now on.
-func (c *Clouds) Live() {
+// Live makes the machines report every second, first at start, which must come
+// after all that was written.
+func (c *Clouds) Live(start time.Time) {
 	for _, cloud := range c.All {
-		cloud.machine.SetStep(time.Second)
+		cloud.machine.Resume(start, time.Second)
 	}
 }
 

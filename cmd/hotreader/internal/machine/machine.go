@@ -75,8 +75,8 @@ func New(seed uint64, start time.Time, step time.Duration) *Machine {
 
 func (m *Machine) between(low, high float64) float64 { return low + (high-low)*m.random.Float64() }
 
-// SetStep changes how often the machine reports from now on.
-func (m *Machine) SetStep(step time.Duration) { m.step = step }
+// Resume makes the machine report every step from now on, first at start.
+func (m *Machine) Resume(start time.Time, step time.Duration) { m.time, m.step = start.UTC(), step }
 
 // Next returns the next record. Values are missing now and then, as sensors and
 // radio links make them; the state never is.
