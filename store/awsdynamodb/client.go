@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -44,6 +46,7 @@ func NewClient(ctx context.Context, o ClientOptions) (*dynamodb.Client, error) {
 		if o.Endpoint != "" {
 			d.BaseEndpoint = &o.Endpoint
 		}
+		d.Retryer = newRetryer(d.RetryMaxAttempts)
 	}), nil
 }
 
@@ -60,6 +63,7 @@ func NewFunctionClient(o ClientOptions) (*dynamodb.Client, error) {
 	options := dynamodb.Options{
 		Region:      region,
 		HTTPClient:  newHTTPClient(),
+		Retryer:     newRetryer(0),
 		Credentials: aws.CredentialsProviderFunc(environmentCredentials),
 	}
 	if endpoint := cmp.Or(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), os.Getenv("AWS_ENDPOINT_URL")); endpoint != "" {
@@ -98,6 +102,23 @@ func newHTTPClient() *awshttp.BuildableClient {
 			t.ReadBufferSize = 64 << 10 // pages have a megabyte
 		})
 }
+
+// newRetryer returns the SDK's standard retry with pauses that suit a store
+// which answers within milliseconds; the SDK's own go by seconds. attempts 0 =
+// the SDK's default.
+func newRetryer(attempts int) aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		if attempts > 0 {
+			o.MaxAttempts = attempts
+		}
+		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+			return rand.N(min(retryPause<<min(attempt, 10), lastPause)), nil
+		})
+	})
+}
+
+// retryPause bounds the pause before the first retry. It doubles with each.
+const retryPause = 50 * time.Millisecond
 
 func configError(format string, args ...any) error {
 	return &hotreader.Error{Op: "dynamodb: client", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -63,6 +64,26 @@ func TestClientsFollowTheEnvironment(t *testing.T) {
 		}
 		if _, err := rows(t, New(client, Options{Table: "t"}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
 			t.Errorf("%s: without credentials: %v", name, err)
+		}
+	}
+}
+
+func TestRetriesPauseShortly(t *testing.T) {
+	r := newRetryer(5)
+	if n := r.MaxAttempts(); n != 5 {
+		t.Errorf("%d attempts, want 5", n)
+	}
+	for attempt, longest := range map[int]time.Duration{0: 50 * time.Millisecond, 2: 200 * time.Millisecond, 100: 5 * time.Second} {
+		different := make(map[time.Duration]bool)
+		for range 100 {
+			pause, err := r.RetryDelay(attempt, nil)
+			if err != nil || pause < 0 || pause > longest {
+				t.Fatalf("attempt %d pauses %v, %v; want up to %v", attempt, pause, err, longest)
+			}
+			different[pause] = true
+		}
+		if len(different) < 50 {
+			t.Errorf("attempt %d: the pauses are not spread", attempt)
 		}
 	}
 }

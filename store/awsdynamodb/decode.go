@@ -2,6 +2,7 @@ package awsdynamodb
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -209,85 +210,80 @@ func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
 		d.pos++
 		return nil, nil
 	}
-	data := d.data
-	last := len(d.names)
+	// Items of a page are alike: the attribute that followed the last one in the
+	// item before most likely follows here, spelled as DynamoDB spells it,
+	// without blanks. What is not so goes the long way.
+	data, heads, next, i := d.data, d.heads, d.next, d.pos
+	last := len(next) - 1
 	for {
-		// Items of a page are alike: the attribute that followed the last one in
-		// the item before most likely follows here, spelled as DynamoDB spells
-		// it, without blanks. What is not so goes the long way.
-		i, guess := d.pos, int(d.next[last])
-		head := d.heads[guess]
-		end := -1
-		if from := i + len(head); from+len(`N":""}`) < len(data) && string(data[i:from]) == head &&
-			data[from+1] == '"' && data[from+2] == ':' && data[from+3] == '"' {
-			from += 4
-			switch data[from-4] {
-			case 'N':
-				if to := plainNumber(data, from); to > 0 && data[to] == '}' {
-					end = to + 1
-					text := data[from : to-1 : to-1]
-					if guess < d.values {
-						values[guess] = hotreader.NumberValue(text)
-					}
-					if guess == d.when {
-						if at = nil; d.kind == 'N' {
-							at = text
-						}
-					}
-				}
-			case 'S':
-				if to := plainString(data, from); to > 0 && data[to] == '}' {
-					end = to + 1
-					text := data[from : to-1 : to-1]
-					if guess < d.values {
-						values[guess] = hotreader.StringValue(text)
-					}
-					if guess == d.when {
-						if at = nil; d.kind == 'S' {
-							at = text
-						}
-					}
-				}
+		guess := int(next[last])
+		head := heads[guess]
+		text, end, kind := i+len(head)+4, 0, uint32(0)
+		if text < len(data) && string(data[i:i+len(head)]) == head {
+			switch kind = binary.LittleEndian.Uint32(data[text-4 : text]); kind {
+			case openNumber:
+				end = plainNumber(data, text)
+			case openString:
+				end = plainString(data, text)
 			}
 		}
-		if end > 0 {
-			d.pos, last = end, guess
+		if end > 0 && data[end+1] == '}' {
+			value := hotreader.NumberValue(data[text:end:end])
+			if kind == openString {
+				value = hotreader.StringValue(data[text:end:end])
+			}
+			if guess < len(values) {
+				values[guess] = value
+			}
+			if guess == d.when {
+				if at = nil; byte(kind) == d.kind {
+					at = data[text:end:end]
+				}
+			}
+			i, last = end+2, guess
 		} else {
+			d.pos = i
 			found, text, err := d.attribute(values)
 			if err != nil {
 				return nil, err
 			}
 			if found >= 0 {
-				d.next[last], last = int32(found), found
+				next[last], last = int32(found), found
 				if found == d.when {
 					at = text
 				}
 			}
+			i = d.pos
 		}
-		if d.pos < len(data) && data[d.pos] == ',' {
-			d.pos++
-			continue
-		}
-		if d.pos < len(data) && data[d.pos] == '}' {
-			d.pos++
-			return at, nil
-		}
-		d.space()
-		switch {
-		case d.pos >= len(data):
-			return nil, errCut
-		case data[d.pos] == ',':
-			d.pos++
-		case data[d.pos] == '}':
-			d.pos++
-			return at, nil
-		default:
-			return nil, d.wrong("',' or '}' behind an attribute")
+		for {
+			if i >= len(data) {
+				return nil, errCut
+			}
+			c := data[i]
+			i++
+			if c == ',' {
+				break
+			}
+			if c == '}' {
+				d.pos = i
+				return at, nil
+			}
+			if !blank(c) {
+				d.pos = i - 1
+				return nil, d.wrong("',' or '}' behind an attribute")
+			}
 		}
 	}
 }
 
-// plainNumber returns the index behind the closing quote of a number without an
+// The four bytes between an attribute's name and its text, as DynamoDB spells
+// them. The first, which is the lowest byte, is the kind.
+const (
+	openNumber = 'N' | '"'<<8 | ':'<<16 | '"'<<24
+	openString = 'S' | '"'<<8 | ':'<<16 | '"'<<24
+)
+
+// plainNumber returns the index of the closing quote of a number without an
 // exponent that begins at i, 0 if there is no such number. At least one more
 // byte follows that index.
 func plainNumber(data []byte, i int) int {
@@ -312,19 +308,19 @@ func plainNumber(data []byte, i int) int {
 		}
 	}
 	if i+1 < len(data) && data[i] == '"' {
-		return i + 1
+		return i
 	}
 	return 0
 }
 
-// plainString returns the index behind the closing quote of a string that
-// begins at i and is printable ASCII without escapes, else 0. At least one more
-// byte follows that index.
+// plainString returns the index of the closing quote of a string that begins at
+// i and is printable ASCII without escapes, else 0. At least one more byte
+// follows that index.
 func plainString(data []byte, i int) int {
 	for ; i+1 < len(data); i++ {
 		switch c := data[i]; {
 		case c == '"':
-			return i + 1
+			return i
 		case c == '\\' || c < ' ' || c >= utf8.RuneSelf:
 			return 0
 		}
@@ -452,14 +448,11 @@ func (d *decoder) key() (map[string]types.AttributeValue, error) {
 	}
 }
 
+func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
 func (d *decoder) space() {
-	for d.pos < len(d.data) {
-		switch d.data[d.pos] {
-		case ' ', '\t', '\n', '\r':
-			d.pos++
-		default:
-			return
-		}
+	for d.pos < len(d.data) && blank(d.data[d.pos]) {
+		d.pos++
 	}
 }
 

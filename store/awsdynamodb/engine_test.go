@@ -3,10 +3,13 @@
 package awsdynamodb_test
 
 import (
+	"bytes"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -67,7 +70,100 @@ func harness(format string) storetest.Harness {
 }
 
 func TestConformance(t *testing.T) {
-	for _, format := range []string{awsdynamodb.ISO8601, awsdynamodb.EpochMillis, awsdynamodb.EpochSecs} {
+	for _, format := range []string{awsdynamodb.ISO8601, awsdynamodb.EpochMillis} {
 		t.Run(format, func(t *testing.T) { storetest.Run(t, harness(format)) })
+	}
+}
+
+// What the real engine says when something is wrong is understood.
+func TestEngineRefusals(t *testing.T) {
+	client := engine.DynamoDBClient(t)
+	o := awsdynamodb.Options{Table: "refusals"}
+	q := hotreader.Query{Device: "d", Properties: []string{"n"}, Start: time.Unix(0, 0)}
+	read := func(o awsdynamodb.Options) hotreader.Code {
+		for _, err := range awsdynamodb.New(client, o).Read(t.Context(), q) {
+			return hotreader.CodeOf(err)
+		}
+		return ""
+	}
+	if code := read(o); code != hotreader.CodeNotFound {
+		t.Errorf("a table that is not there: %q", code)
+	}
+	for range 2 { // the second finds it there
+		if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code := read(o); code != "" {
+		t.Errorf("an empty table: %q", code)
+	}
+	for _, other := range []awsdynamodb.Options{
+		{Table: "refusals", TimeFormat: awsdynamodb.EpochMillis},
+		{Table: "refusals", TimeKey: "time"},
+		{Table: "refusals", DeviceKey: "device"},
+	} {
+		if code := read(other); code != hotreader.CodeConfig {
+			t.Errorf("reading the table as %+v: %q, want %q", other, code, hotreader.CodeConfig)
+		}
+		if err := awsdynamodb.CreateTable(t.Context(), client, other); hotreader.CodeOf(err) != hotreader.CodeConfig {
+			t.Errorf("creating the table as %+v: %v", other, err)
+		}
+	}
+	foreign := dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.BaseEndpoint = aws.String("http://127.0.0.1:1") })
+	for _, err := range awsdynamodb.New(foreign, o).Read(t.Context(), q) {
+		if hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+			t.Errorf("nobody there: %v", err)
+		}
+	}
+}
+
+// Pitfall 1 on the engine's own pages, which it cuts at 1 MB: wide rows, so
+// that there are many.
+func TestPitfall01RealPagesAreFollowed(t *testing.T) {
+	client := engine.DynamoDBClient(t)
+	o := awsdynamodb.Options{Table: "pages"}
+	if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {
+		t.Fatal(err)
+	}
+	s := awsdynamodb.New(client, o)
+	const n = 6000
+	filler := hotreader.StringValue(bytes.Repeat([]byte("x"), 1000))
+	records := make([]hotreader.Record, n)
+	for i := range records {
+		records[i] = hotreader.Record{Time: time.Unix(int64(i), 0), Fields: []hotreader.Field{
+			{Name: "n", Value: hotreader.Int64Value(int64(i))}, {Name: "filler", Value: filler}}}
+	}
+	if err := s.Write(t.Context(), "d", records); err != nil {
+		t.Fatal(err)
+	}
+	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
+		var stats hotreader.Stats
+		i := 0
+		for row, err := range s.Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Order: order}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := i
+			if order == hotreader.Descending {
+				want = n - 1 - i
+			}
+			if got := string(row.Values[0].Text()); got != strconv.Itoa(want) || row.Time.Unix() != int64(want) {
+				t.Fatalf("row %d is %s at %v", i, got, row.Time)
+			}
+			i++
+		}
+		// The engine counts what it reads, not what is projected.
+		if reads := stats.Reads.Load(); i != n || reads < 6 {
+			t.Errorf("%v: %d rows in %d pages, want %d in 6 or more", order, i, reads, n)
+		}
+	}
+	var stats hotreader.Stats
+	for _, err := range s.Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if looked, reads, size := stats.Looked.Load(), stats.Reads.Load(), stats.Bytes.Load(); looked != 1 || reads != 1 || size > 2000 {
+		t.Errorf("a last entry took %d rows, %d reads, %d bytes", looked, reads, size)
 	}
 }

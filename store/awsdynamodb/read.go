@@ -2,6 +2,7 @@ package awsdynamodb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -27,7 +28,8 @@ const growth = 8
 // Read answers q from the table, page by page.
 //
 // A query for few rows, such as the last entry, asks for few items, so that it
-// costs a small read however long the device's history is.
+// costs a small read however long the device's history is. Rows of one second
+// are held until the second is over, and no others.
 func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		sieve, err := hotreader.NewSieve(ctx, q)
@@ -163,11 +165,14 @@ func (r *reading) read(ctx context.Context, yield func(hotreader.Row, error) boo
 		}
 		next := r.decoder.lastKey
 		if next == nil {
+			if ctx.Err() != nil {
+				return r.store.fail(ctx, querying, ctx.Err(), true)
+			}
 			r.group.pass(r, yield)
 			return nil
 		}
 		if maps.EqualFunc(next, r.request.ExclusiveStartKey, func(a, b types.AttributeValue) bool { return reflect.DeepEqual(a, b) }) {
-			return r.corrupt(number, fmt.Errorf("it ends where it began, which would never end"))
+			return r.corrupt(number, errors.New("it ends where it began, so reading on would never end"))
 		}
 		r.request.ExclusiveStartKey = next
 	}
