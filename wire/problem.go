@@ -33,13 +33,15 @@ type Problem struct {
 	RetryAfter time.Duration  // zero = not said; travels as the Retry-After header
 }
 
-// faults says what each code is over HTTP.
-var faults = [...]struct {
+// fault says what a code is over HTTP.
+type fault struct {
 	code   hotreader.Code
 	status int
 	title  string
 	open   bool // the cause is the caller's and is told to it
-}{
+}
+
+var faults = [...]fault{
 	{hotreader.CodeInvalid, http.StatusBadRequest, "The request is not valid.", true},
 	{hotreader.CodeUnauthenticated, http.StatusUnauthorized, "The token is missing or wrong.", false},
 	{hotreader.CodeForbidden, http.StatusForbidden, "The token does not allow this.", false},
@@ -59,12 +61,17 @@ var faults = [...]struct {
 
 // StatusOf returns the HTTP status of code; 500 for one that is not known.
 func StatusOf(code hotreader.Code) int {
+	return faultOf(code).status
+}
+
+// faultOf returns the fault of code; CodeInternal's for one that is not known.
+func faultOf(code hotreader.Code) fault {
 	for _, f := range faults {
 		if f.code == code {
-			return f.status
+			return f
 		}
 	}
-	return http.StatusInternalServerError
+	return faults[len(faults)-1]
 }
 
 // CodeOfStatus returns what a status other than 2xx says where nothing else
@@ -100,22 +107,11 @@ func CodeOfStatus(status int) hotreader.Code {
 // caller's to change is told in words; of the rest it learns the code, and the
 // trace id by which the operator finds the cause.
 func NewProblem(err error, traceID string) *Problem {
-	p := &Problem{Code: hotreader.CodeOf(err), TraceID: traceID}
-	i := slices.IndexFunc(faults[:], func(f struct {
-		code   hotreader.Code
-		status int
-		title  string
-		open   bool
-	}) bool {
-		return f.code == p.Code
-	})
-	if i < 0 {
-		p.Code, i = hotreader.CodeInternal, len(faults)-1
-	}
-	p.Status, p.Title = faults[i].status, faults[i].title
+	f := faultOf(hotreader.CodeOf(err))
+	p := &Problem{Status: f.status, Code: f.code, Title: f.title, TraceID: traceID}
 	if e, ok := errors.AsType[*hotreader.Error](err); ok {
 		p.RetryAfter = e.RetryAfter
-		if faults[i].open && e.Err != nil {
+		if f.open && e.Err != nil {
 			p.Detail = clip(e.Err.Error(), maxDetail)
 		}
 	}
