@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/remote"
+	"hotreader/route"
+	"hotreader/secret"
+	"hotreader/store/boltstore"
+	"hotreader/store/storetest"
+)
+
+// through puts the whole way to another cloud before store: the API on a real
+// socket, and a remote Reader that asks it. jsonOnly makes the API an old peer.
+func through(t testing.TB, store hotreader.Reader, jsonOnly bool) hotreader.Reader {
+	t.Helper()
+	token, err := secret.Static(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := httpapi.New(httpapi.Options{Reader: store, Token: token, Rate: -1, NoRows: jsonOnly, Logger: slog.New(slog.NewJSONHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	r, err := remote.New(remote.Options{URL: server.URL, Token: token, SourceCloud: "aws"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func openBolt(t testing.TB) *boltstore.Store {
+	t.Helper()
+	store, err := boltstore.Open(filepath.Join(t.TempDir(), "hot.db"), boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+func TestRemoteBoltConforms(t *testing.T) {
+	storetest.Run(t, storetest.Harness{
+		NoStats: true,
+		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+			store := openBolt(t)
+			return through(t, store, false), store
+		},
+	})
+}
+
+// routed is what a twin's function reads through when its hot storage is in
+// another cloud.
+func routed(t testing.TB, far hotreader.Reader) hotreader.Reader {
+	t.Helper()
+	router, err := route.NewRouter(route.Route{URL: "http://127.0.0.1", L3: "aws", L4: "azure"}, nil, far)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return route.NewRetry(router, route.RetryOptions{})
+}
