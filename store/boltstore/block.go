@@ -51,6 +51,7 @@ var (
 	errCheck   = errors.New("its checksum does not match")
 	errVersion = errors.New("it is of a format that this program does not know")
 	errForm    = errors.New("its content is malformed")
+	errOrder   = errors.New("it overlaps its neighbour")
 )
 
 // Keys of a device's bucket: 'n' and a property's name, for its id; 'r' and an
@@ -60,6 +61,12 @@ const (
 	nameKey  = 'n'
 	rowKey   = 'r'
 	keyBytes = 1 + 8 + 4
+)
+
+// The first and last second of what Write takes, years 0 to 9999.
+const (
+	firstSecond = -62167219200
+	lastSecond  = 253402300799
 )
 
 func appendKey(dst []byte, t time.Time) []byte {
@@ -72,8 +79,8 @@ func keyTime(key []byte) (time.Time, bool) {
 	if len(key) != keyBytes || key[0] != rowKey {
 		return time.Time{}, false
 	}
-	nanos := binary.BigEndian.Uint32(key[9:])
-	return time.Unix(int64(binary.BigEndian.Uint64(key[1:])^1<<63), int64(nanos)).UTC(), nanos < 1e9
+	sec, nanos := int64(binary.BigEndian.Uint64(key[1:])^1<<63), binary.BigEndian.Uint32(key[9:])
+	return time.Unix(sec, int64(nanos)).UTC(), sec >= firstSecond && sec <= lastSecond && nanos < 1e9
 }
 
 func checksum(key, value []byte) uint32 {

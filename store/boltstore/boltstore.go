@@ -11,6 +11,10 @@
 // met in one place, where it becomes an error. What is written while a read is
 // under way may or may not show in it; what was there before does, once, in
 // order.
+//
+// Damage is found where it matters: blocks carry checksums, and bbolt knows its
+// pages by number and kind. But bbolt's own pages carry no checksum, so a single
+// bit that flips within one of them may go unnoticed.
 package boltstore
 
 import (
@@ -140,6 +144,8 @@ type scan struct {
 	found   []bool            // columns whose id is known
 	values  []hotreader.Value // of the columns
 	rows    []position        // of one block, for descending reads
+	edge    time.Time         // the last instant of the block before; for descending reads, its first
+	begun   bool              // there was a block before
 }
 
 type piece struct{ key, value, end int }
@@ -180,6 +186,7 @@ func (s *Store) read(ctx context.Context, q *hotreader.Query, sieve *hotreader.S
 	sc.found = resize(sc.found, len(columns))
 	clear(sc.found)
 	sc.table = sc.table[:0]
+	sc.begun = false
 	stats := hotreader.StatsOf(ctx)
 	descending := q.Last || q.Order == hotreader.Descending
 
@@ -234,7 +241,11 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, key, value []b
 		for {
 			more, err := d.head()
 			if !more {
+				sc.edge, sc.begun = d.time, true
 				return err == nil, err
+			}
+			if sc.begun && !d.time.After(sc.edge) {
+				return false, errOrder
 			}
 			if !q.Start.IsZero() && d.time.Before(q.Start) {
 				if err := d.skip(); err != nil {
@@ -251,6 +262,7 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, key, value []b
 		}
 	}
 	sc.rows = sc.rows[:0]
+	first := d.time
 	for {
 		more, err := d.head()
 		if err != nil {
@@ -264,6 +276,10 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, key, value []b
 			return false, err
 		}
 	}
+	if sc.begun && !d.time.Before(sc.edge) {
+		return false, errOrder
+	}
+	sc.edge, sc.begun = first, true
 	for i := len(sc.rows) - 1; i >= 0; i-- {
 		p := sc.rows[i]
 		if !q.Start.IsZero() && p.time.Before(q.Start) {

@@ -88,6 +88,9 @@ func openError(op string, err error) error {
 // inspect looks at what is at path before it is mapped into memory, where a
 // file that is too short would end the process. created = there is nothing yet.
 func inspect(path string, readOnly bool) (created bool, err error) {
+	if path == "" {
+		return false, refuse(hotreader.CodeConfig, "no file is named")
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) && !readOnly {
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
@@ -104,6 +107,8 @@ func inspect(path string, readOnly bool) (created bool, err error) {
 		return false, refuse(hotreader.CodeConfig, "it is no regular file (%v)", info.Mode().Type())
 	case info.Size() == 0 && !readOnly:
 		return true, nil // made by a process that was killed before it could fill it
+	case info.Size() == 0:
+		return false, refuse(hotreader.CodeConfig, "it is empty; import something into it first")
 	}
 	f, err := os.Open(path)
 	if err != nil {
