@@ -1,0 +1,271 @@
+package awslambda
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambda/messages"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"hotreader"
+	"hotreader/codec/twinmaker"
+	"hotreader/store/memstore"
+)
+
+const invocation = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
+
+func at(second int) time.Time { return time.Unix(1_700_000_000+int64(second), 0).UTC() }
+
+// filled returns a store with n rows of device: the number i, and a text.
+func filled(t testing.TB, device string, n int) *memstore.Store {
+	t.Helper()
+	store := memstore.New()
+	records := make([]hotreader.Record, n)
+	for i := range records {
+		records[i] = hotreader.Record{Time: at(i), Fields: []hotreader.Field{
+			{Name: "temperature", Value: hotreader.Float64Value(float64(i) + 0.125)},
+			{Name: "note", Value: hotreader.StringValue(fmt.Appendf(nil, "telemetry \"%d\"", i))},
+		}}
+	}
+	if err := store.Write(t.Context(), device, records); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// event is what TwinMaker sends for entity e, component c of device d.
+func event(more string) []byte {
+	return []byte(`{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-d",
+		"selectedProperties":["temperature"],"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}},
+		"note":{"definition":{"dataType":{"type":"STRING"}}}}` + more + `}`)
+}
+
+const allTime = `,"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z"`
+
+func inLambda(ctx context.Context) context.Context {
+	return lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: invocation})
+}
+
+func twin(r hotreader.Reader, log *bytes.Buffer) Twin {
+	t := Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: r}}
+	if log != nil {
+		t.Logger = slog.New(slog.NewJSONHandler(log, nil))
+	}
+	return t
+}
+
+func TestHistory(t *testing.T) {
+	got, err := History(twin(filled(t, "d", 2), nil)).Invoke(inLambda(t.Context()), event(allTime))
+	want := `{"propertyValues":[{"entityPropertyReference":{"entityId":"e","componentName":"c","propertyName":"temperature"},` +
+		`"values":[{"time":"2023-11-14T22:13:20.000Z","value":{"doubleValue":0.125}},{"time":"2023-11-14T22:13:21.000Z","value":{"doubleValue":1.125}}]}]}`
+	if err != nil || string(got) != want {
+		t.Errorf("got  %s, %v\nwant %s", got, err, want)
+	}
+}
+
+func TestLastEntry(t *testing.T) {
+	got, err := LastEntry(twin(filled(t, "d", 2), nil)).Invoke(inLambda(t.Context()), event(""))
+	want := `{"propertyValues":{"temperature":{"propertyReference":{"entityId":"e","componentName":"c","propertyName":"temperature"},"propertyValue":{"doubleValue":1.125}}}}`
+	if err != nil || string(got) != want {
+		t.Errorf("got  %s, %v\nwant %s", got, err, want)
+	}
+}
+
+// broken is a Reader that fails behind n rows.
+type broken struct {
+	n   int
+	err error
+}
+
+func (b broken) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for i := range b.n {
+			if !yield(hotreader.Row{Time: at(i), Values: []hotreader.Value{hotreader.Int64Value(int64(i))}}, nil) {
+				return
+			}
+		}
+		if b.err == nil {
+			panic("a defect, with hunter2 in it")
+		}
+		yield(hotreader.Row{}, b.err)
+	}
+}
+
+func functionError(t *testing.T, err error) messages.InvokeResponse_Error {
+	t.Helper()
+	e, ok := err.(messages.InvokeResponse_Error) //nolint:errorlint // aws-lambda-go looks for the type itself
+	if !ok {
+		t.Fatalf("%T %v is no function error", err, err)
+	}
+	return e
+}
+
+// Every failure, behind rows as well as before any, is a function error of our
+// own set: never an empty or shortened success, and nothing of the inside.
+func TestPitfall02FailuresAreFunctionErrors(t *testing.T) {
+	seen := map[string]bool{}
+	for _, code := range hotreader.Codes() {
+		for _, rows := range []int{0, 1000} {
+			cause := &hotreader.Error{Op: "dynamodb: query table hunter2", Code: code, Err: errors.New("secret hunter2")}
+			for name, make := range map[string]func(Twin) lambda.Handler{"history": History, "last entry": LastEntry} {
+				got, err := make(twin(broken{rows, cause}, nil)).Invoke(inLambda(t.Context()), event(allTime))
+				if err == nil {
+					if name == "last entry" && rows > 0 {
+						continue // complete with the first row
+					}
+					t.Fatalf("%s, %s behind %d rows: success %.200s", name, code, rows, got)
+				}
+				e := functionError(t, err)
+				if got != nil || e.Type != ErrorType(code) || !strings.HasPrefix(e.Type, "HotReader.") || e.StackTrace != nil {
+					t.Errorf("%s, %s: %+v, %.100s", name, code, e, got)
+				}
+				if open := code == hotreader.CodeInvalid || code == hotreader.CodeTooLarge; strings.Contains(e.Message, "hunter2") != open ||
+					strings.Contains(e.Message, invocation) == open || strings.Contains(e.Message, "dynamodb") {
+					t.Errorf("%s, %s says %q", name, code, e.Message)
+				}
+				seen[e.Type] = true
+			}
+		}
+	}
+	if len(seen) != len(hotreader.Codes()) {
+		t.Errorf("%d codes have %d error types", len(hotreader.Codes()), len(seen))
+	}
+	if len(errorTypes) != len(hotreader.Codes()) {
+		t.Errorf("the table has %d lines for %d codes", len(errorTypes), len(hotreader.Codes()))
+	}
+}
+
+func TestBadEvents(t *testing.T) {
+	for _, event := range []string{"", "null", "[]", "{}", "{", "\xff", `{"selectedProperties":[]}`} {
+		for _, make := range []func(Twin) lambda.Handler{History, LastEntry} {
+			_, err := make(twin(memstore.New(), nil)).Invoke(inLambda(t.Context()), []byte(event))
+			if e := functionError(t, err); e.Type != "HotReader.InvalidQuery" {
+				t.Errorf("%q: %+v", event, e)
+			}
+		}
+	}
+}
+
+// A panic is an error as others are: its words go to the log, and the process
+// lives on.
+func TestPanicIsAnError(t *testing.T) {
+	var log bytes.Buffer
+	_, err := History(twin(broken{0, nil}, &log)).Invoke(inLambda(t.Context()), event(allTime))
+	if e := functionError(t, err); e.Type != "HotReader.Internal" || e.ShouldExit || strings.Contains(e.Message, "hunter2") {
+		t.Errorf("%+v", e)
+	}
+	if !strings.Contains(log.String(), "twin_test.go") {
+		t.Errorf("no stack in the log: %s", &log)
+	}
+}
+
+// Where the store hangs, the function answers with its own error before Lambda
+// kills it.
+func TestPitfall24DeadlineHasAReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := readerFunc(func(ctx context.Context, yield func(hotreader.Row, error) bool) {
+			<-ctx.Done()
+			yield(hotreader.Row{}, &hotreader.Error{Op: "store", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()})
+		})
+		ctx, cancel := context.WithTimeout(inLambda(t.Context()), 10*time.Second)
+		defer cancel()
+		_, err := History(twin(hang, nil)).Invoke(ctx, event(allTime))
+		if e := functionError(t, err); e.Type != "HotReader.Deadline" {
+			t.Errorf("%+v", e)
+		}
+		if ctx.Err() != nil {
+			t.Error("answered only after Lambda's deadline")
+		}
+	})
+}
+
+type readerFunc func(context.Context, func(hotreader.Row, error) bool)
+
+func (f readerFunc) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) { f(ctx, yield) }
+}
+
+// One line a query, with what it cost, and with no value of any property.
+func TestPitfall23LogHasNoTelemetry(t *testing.T) {
+	var log bytes.Buffer
+	h := History(twin(filled(t, "d", 3), &log))
+	both := bytes.Replace(event(allTime), []byte(`["temperature"]`), []byte(`["temperature","note"]`), 1)
+	if _, err := h.Invoke(inLambda(t.Context()), both); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines: %s", n, &log)
+	}
+	var line map[string]any
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{"level": "INFO", "msg": "query", "function": "hot-reader", "request_id": invocation,
+		"device": "d", "properties": 2.0, "rows": 3.0, "points": 6.0, "first_page": true} {
+		if line[key] != want {
+			t.Errorf("%s is %v, want %v", key, line[key], want)
+		}
+	}
+	for _, value := range []string{"0.125", "telemetry"} {
+		if strings.Contains(log.String(), value) {
+			t.Errorf("%s stands in the log: %s", value, &log)
+		}
+	}
+	log.Reset()
+	cause := &hotreader.Error{Op: "store", Code: hotreader.CodeThrottled, Err: errors.New("too fast"), RetryAfter: time.Second}
+	_, err := History(twin(broken{0, cause}, &log)).Invoke(inLambda(t.Context()), event(allTime))
+	if !strings.Contains(log.String(), `"code":"throttled","error":"store: too fast","retry_after":1000000000`) || !strings.Contains(log.String(), `"level":"ERROR"`) {
+		t.Errorf("%v is logged as %s", err, &log)
+	}
+}
+
+// However many rows there are, an answer stays within Lambda's limit, and the
+// pages together have every row.
+func TestPitfall25AnswerFitsLambda(t *testing.T) {
+	const n = 120_000
+	h := History(twin(filled(t, "d", n), nil))
+	token, points := "", 0
+	for pages := 1; ; pages++ {
+		body, err := h.Invoke(inLambda(t.Context()), event(allTime+token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(body) > MaxAnswer {
+			t.Fatalf("page %d has %d bytes", pages, len(body))
+		}
+		var answer struct {
+			PropertyValues []struct{ Values []json.RawMessage }
+			NextToken      *string
+		}
+		if err := json.Unmarshal(body, &answer); err != nil {
+			t.Fatal(err)
+		}
+		points += len(answer.PropertyValues[0].Values)
+		if answer.NextToken == nil {
+			if points != n || pages < 2 {
+				t.Errorf("%d points on %d pages, want %d on several", points, pages, n)
+			}
+			return
+		}
+		token = `,"nextToken":"` + *answer.NextToken + `"`
+	}
+}
+
+func TestBounded(t *testing.T) {
+	if err := bounded(make([]byte, MaxAnswer)); err != nil {
+		t.Error(err)
+	}
+	if err := bounded(make([]byte, MaxAnswer+1)); hotreader.CodeOf(err) != hotreader.CodeTooLarge {
+		t.Errorf("got %v", err)
+	}
+}
