@@ -189,7 +189,7 @@ func (r *Responder) readRows(ctx, caller context.Context, page *page, req *Reque
 	for {
 		got := 0
 		for row, err := range r.Reader.Read(ctx, q) {
-			if err == nil && got&255 == 255 {
+			if err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {

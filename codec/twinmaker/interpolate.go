@@ -1,6 +1,7 @@
 package twinmaker
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"math"
@@ -16,8 +17,8 @@ import (
 // in range, or on one. On a point the value is the point's own, digit for digit.
 // Between two points it is computed, always from the earlier to the later one so
 // that both orders give the same: for INTEGER and LONG exactly and then rounded
-// to a whole number, halves away from zero; for others in float64. Two points
-// that are equal have that very value between them.
+// to a whole number, halves away from zero; for others in float64. Between two
+// points that are equal (as float64) stand the digits of the earlier one.
 //
 // A page holds the steps of a window, MaxResults ÷ properties of them counted
 // from the first that has a value. Properties report at different times, so the
@@ -271,9 +272,8 @@ func (s *stepper) readRows(ctx context.Context, reader hotreader.Reader, q hotre
 	if len(at) == 0 {
 		return false, nil
 	}
-	rows := 0
 	for row, err := range reader.Read(ctx, q) {
-		if rows++; err == nil && rows&255 == 0 {
+		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
@@ -489,9 +489,10 @@ func (l *line) append(b []byte, at time.Time) []byte {
 		if l.s.grid.sign < 0 {
 			l.early, l.late = l.late, l.early
 		}
-		if l.same = hotreader.CompareNumbers(l.early.digits, l.late.digits) == 0; !l.same && !whole {
+		if l.same = bytes.Equal(l.early.digits, l.late.digits); !l.same && !whole {
 			l.from, _ = hotreader.NumberValue(l.early.digits).Float64()
 			l.to, _ = hotreader.NumberValue(l.late.digits).Float64()
+			l.same = l.from == l.to
 		}
 	}
 	switch {

@@ -19,7 +19,7 @@ type rowsReader struct {
 
 	queries []hotreader.Query // that were asked
 	yielded int
-	before  func(i int) error // called before the i-th row of a read
+	before  func(ctx context.Context, i int) error // called before the i-th row of a read
 }
 
 func (r *rowsReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
@@ -42,7 +42,7 @@ func (r *rowsReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotr
 				row = r.rows[len(r.rows)-1-i]
 			}
 			if r.before != nil {
-				if err := r.before(i); err != nil {
+				if err := r.before(ctx, i); err != nil {
 					yield(hotreader.Row{}, err)
 					return
 				}

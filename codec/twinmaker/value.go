@@ -42,7 +42,7 @@ func (d *dataValue) value(lenient bool) (v hotreader.Value, err error) {
 		}
 		held = key
 		if read == nil {
-			err = fmt.Errorf("holds a %s; %s", key, wantDataValue)
+			err = fmt.Errorf("holds %s; %s", key, wantDataValue)
 		} else if v, err = read(raw); err != nil {
 			err = fmt.Errorf("has a %s that %w", key, err)
 		}

@@ -1,0 +1,580 @@
+package twinmaker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hotreader"
+)
+
+func file(t testing.TB, name ...string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(append([]string{"testdata"}, name...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// anEvent is a history event that is right, with fields replaced (an empty
+// value leaves the field out) or added.
+func anEvent(replace ...string) []byte {
+	fields := [][2]string{
+		{"entityId", `"e"`}, {"componentName", `"c"`}, {"workspaceId", `"w"`},
+		{"selectedProperties", `["temperature"]`},
+		{"startTime", `"2024-03-01T00:00:00Z"`}, {"endTime", `"2024-03-02T00:00:00Z"`},
+		{"properties", `{"id":{"definition":{"isExternalId":true},"value":{"stringValue":"d"}},
+			"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}},"mode":{"definition":{"dataType":{"type":"STRING"}}}}`},
+	}
+next:
+	for i := 0; i < len(replace); i += 2 {
+		for j := range fields {
+			if fields[j][0] == replace[i] {
+				fields[j][1] = replace[i+1]
+				continue next
+			}
+		}
+		fields = append(fields, [2]string{replace[i], replace[i+1]})
+	}
+	var b bytes.Buffer
+	for _, f := range fields {
+		if f[1] != "" {
+			fmt.Fprintf(&b, ",%q:%s", f[0], f[1])
+		}
+	}
+	b.WriteByte('}')
+	b.Bytes()[0] = '{'
+	return b.Bytes()
+}
+
+func TestDecodeHistory(t *testing.T) {
+	req, err := Devices{}.DecodeHistory(t.Context(), file(t, "events", "history.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Request{
+		Query: hotreader.Query{
+			Device:     "press-1",
+			Properties: []string{"temperature", "running", "cycles", "mode", "total"},
+			Types:      []hotreader.Type{hotreader.Double, hotreader.Boolean, hotreader.Integer, hotreader.ShortString, hotreader.Long},
+			Start:      instant(t, "2022-04-07T04:04:42Z"),
+			End:        instant(t, "2022-04-07T04:04:45Z"),
+		},
+		Ref:        Reference{EntityID: "press", ComponentName: "press-1"},
+		MaxResults: 200,
+	}
+	if !reflect.DeepEqual(req, want) {
+		t.Errorf("got %+v\nwant %+v", req, want)
+	}
+}
+
+func TestDecodeLastEntry(t *testing.T) {
+	req, err := Devices{}.DecodeLastEntry(t.Context(), file(t, "events", "last-entry.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Request{
+		Query: hotreader.Query{
+			Device:     "press-1",
+			Properties: []string{"temperature", "mode"},
+			Types:      []hotreader.Type{hotreader.Double, hotreader.ShortString},
+			Last:       true,
+		},
+		Ref: Reference{EntityID: "press", ComponentName: "press-1"},
+	}
+	if !reflect.DeepEqual(req, want) {
+		t.Errorf("got %+v\nwant %+v", req, want)
+	}
+}
+
+// TestPitfall08ComponentTypeQuery: no entityId, and properties without metadata.
+func TestPitfall08ComponentTypeQuery(t *testing.T) {
+	req, err := Devices{}.DecodeHistory(t.Context(), file(t, "events", "component-type.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Request{
+		Query: hotreader.Query{
+			Device:     "press-1",
+			Properties: []string{"temperature"},
+			Types:      []hotreader.Type{hotreader.Double},
+			Start:      instant(t, "2022-04-07T04:04:00Z"),
+			End:        instant(t, "2022-04-07T05:04:45Z"),
+			Order:      hotreader.Descending,
+		},
+		Ref: Reference{ExternalName: "iotDeviceId"},
+	}
+	if !reflect.DeepEqual(req, want) {
+		t.Errorf("got %+v\nwant %+v", req, want)
+	}
+	if got := string(req.Ref.append(nil, "temperature", req.Query.Device)); got != `{"externalIdProperty":{"iotDeviceId":"press-1"},"propertyName":"temperature"}` {
+		t.Errorf("reference %s", got)
+	}
+
+	for name, properties := range map[string]string{
+		"no properties at all":       ``,
+		"null":                       `null`,
+		"selected one missing":       `{}`,
+		"selected one null":          `{"temperature":null}`,
+		"no definition":              `{"temperature":{}}`,
+		"null definition":            `{"temperature":{"definition":null},"other":null}`,
+		"no data type":               `{"temperature":{"definition":{}}}`,
+		"null data type":             `{"temperature":{"definition":{"dataType":null}}}`,
+		"null type":                  `{"temperature":{"definition":{"dataType":{"type":null}}}}`,
+		"external one without value": `{"id":{"definition":{"isExternalId":true}}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			devices := Devices{Twin: "factory"}
+			for _, decode := range []func(context.Context, []byte) (Request, error){devices.DecodeHistory, devices.DecodeLastEntry} {
+				req, err := decode(t.Context(), anEvent("properties", properties, "componentTypeId", `"factory-press-1"`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if req.Query.Device != "press-1" || declared(&req.Query, 0) != hotreader.Untyped {
+					t.Errorf("device %q, type %v", req.Query.Device, req.Query.Types)
+				}
+			}
+		})
+	}
+}
+
+// TestPitfall09DeviceID: one way to find the device, and never a guess.
+func TestPitfall09DeviceID(t *testing.T) {
+	lookup := func(_ context.Context, workspace, entity, component string) (string, error) {
+		switch entity {
+		case "down":
+			return "", errors.New("no route to host")
+		case "e":
+			return workspace + "/" + entity + "/" + component, nil
+		}
+		return "", nil
+	}
+	external := func(text string) string {
+		return `{"id":{"definition":{"isExternalId":true,` + text + `}`
+	}
+	cases := []struct {
+		name    string
+		devices Devices
+		event   []byte
+		want    string
+		code    hotreader.Code
+		says    string
+	}{
+		{name: "the external id's value", devices: Devices{Twin: "t", Lookup: lookup},
+			event: anEvent("properties", external(`"defaultValue":{"stringValue":"default"}},"value":{"stringValue":"value"}`)+`}`, "componentTypeId", `"t-type"`), want: "value"},
+		{name: "its default", devices: Devices{Twin: "t", Lookup: lookup},
+			event: anEvent("properties", external(`"defaultValue":{"stringValue":"default"}},"value":null`)+`}`, "componentTypeId", `"t-type"`), want: "default"},
+		{name: "a number", event: anEvent("properties", external(`"x":1},"value":{"longValue":9007199254740993}`)+`}`), want: "9007199254740993"},
+		{name: "a device with every character", event: anEvent("properties", external(`"x":1},"value":{"stringValue":"a/b?c#d é\u0000"}`)+`}`), want: "a/b?c#d é\x00"},
+		{name: "the component type", devices: Devices{Twin: "t", Lookup: lookup},
+			event: anEvent("properties", "", "componentTypeId", `"t-dev-1"`), want: "dev-1"},
+		{name: "another twin's component type", devices: Devices{Twin: "t", Lookup: lookup},
+			event: anEvent("properties", "", "componentTypeId", `"tt-dev-1"`), want: "w/e/c"},
+		{name: "a component type with no device", devices: Devices{Twin: "t", Lookup: lookup},
+			event: anEvent("properties", "", "componentTypeId", `"t-"`), want: "w/e/c"},
+		{name: "the entity", devices: Devices{Lookup: lookup}, event: anEvent("properties", ""), want: "w/e/c"},
+		{name: "the entity cannot be asked", devices: Devices{Lookup: lookup}, event: anEvent("properties", "", "entityId", `"down"`),
+			code: hotreader.CodeUnavailable, says: "no route to host"},
+		{name: "the entity does not know", devices: Devices{Twin: "t", Lookup: lookup}, event: anEvent("properties", "", "entityId", `"other"`, "componentTypeId", `"x"`),
+			code: hotreader.CodeInvalid, says: `componentTypeId "x" does not begin with "t-"`},
+		{name: "nobody can be asked", event: anEvent("properties", ""), code: hotreader.CodeInvalid, says: "the device id cannot be found"},
+		{name: "component name is no device id", event: anEvent("properties", "", "componentName", `"d"`), code: hotreader.CodeInvalid, says: "the device id cannot be found"},
+		{name: "nothing to ask about", devices: Devices{Lookup: lookup}, event: anEvent("properties", "", "entityId", "", "componentName", ""),
+			code: hotreader.CodeInvalid, says: "the device id cannot be found"},
+		{name: "two external ids", event: anEvent("properties", `{"a":{"definition":{"isExternalId":true},"value":{"stringValue":"1"}},"b":{"definition":{"isExternalId":true},"value":{"stringValue":"2"}}}`),
+			code: hotreader.CodeInvalid, says: `"a" and "b" both say isExternalId`},
+		{name: "no id that can be", event: anEvent("properties", external(`"x":1},"value":{"listValue":[]}`)+`}`),
+			code: hotreader.CodeInvalid, says: "properties.id.value, the external id, holds listValue"},
+		{name: "too long", event: anEvent("properties", external(`"x":1},"value":{"stringValue":"`+strings.Repeat("x", 2049)+`"}`)+`}`),
+			code: hotreader.CodeInvalid, says: "2049 bytes"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			req, err := c.devices.DecodeHistory(t.Context(), c.event)
+			if c.code != "" {
+				if !errors.Is(err, c.code) || !strings.Contains(err.Error(), c.says) {
+					t.Fatalf("error %v (%v); want %v that says %q", err, hotreader.CodeOf(err), c.code, c.says)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if req.Query.Device != c.want {
+				t.Errorf("device %q; want %q", req.Query.Device, c.want)
+			}
+		})
+	}
+}
+
+// TestDeviceIDWithoutACall: with the external id in the event, TwinMaker is not
+// asked.
+func TestDeviceIDWithoutACall(t *testing.T) {
+	d := Devices{Twin: "factory", Lookup: func(context.Context, string, string, string) (string, error) {
+		t.Error("Lookup was called")
+		return "wrong", nil
+	}}
+	for _, name := range []string{"history.json", "component-type.json"} {
+		if _, err := d.DecodeHistory(t.Context(), file(t, "events", name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestCacheLookup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		answer, fail := "d", error(nil)
+		lookup := CacheLookup(func(_ context.Context, _, entity, _ string) (string, error) {
+			calls++
+			return answer, fail
+		})
+		get := func(entity string, want string, wantCalls int) {
+			t.Helper()
+			calls = 0
+			got, err := lookup(t.Context(), "w", entity, "c")
+			if got != want || calls != wantCalls || (err != nil) != (want == "" && fail != nil) {
+				t.Errorf("%q, %v after %d calls; want %q after %d", got, err, calls, want, wantCalls)
+			}
+		}
+		fail = errors.New("down")
+		get("e", "", 1)
+		fail, answer = nil, ""
+		get("e", "", 1) // neither the error nor the empty answer was kept
+		answer = "d"
+		get("e", "d", 1)
+		answer = "d2"
+		get("e", "d", 0)
+		time.Sleep(lookupTTL)
+		get("e", "d2", 1)
+		for i := range cachedLookups {
+			get(fmt.Sprint(i), "d2", 1)
+		}
+		get("e", "d2", 1) // it was the oldest
+		get("0", "d2", 1) // and then this
+		get("2", "d2", 0)
+	})
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	deep := strings.Repeat("[", 100) + strings.Repeat("]", 100)
+	long := strings.Repeat("a", 17_881)
+	cases := []struct {
+		name  string
+		event []byte
+		says  string
+	}{
+		{"nothing", nil, "it is empty; want a JSON object"},
+		{"null", []byte(" null "), "it is null; want a JSON object"},
+		{"broken", []byte(`{"selectedProperties":["a"`), "it is not JSON: unexpected end"},
+		{"two objects", []byte(`{}{}`), "it is not JSON"},
+		{"an array", []byte(`[1]`), "it is an array; want a JSON object"},
+		{"a string", []byte(`"{}"`), `it is the string "{}"; want a JSON object`},
+		{"a number", []byte(`1e999`), "it is the number 1e999; want a JSON object"},
+		{"no UTF-8", []byte("{\"a\":\"\xff\"}"), "not valid UTF-8"},
+		{"deep", anEvent("x", deep), "it nests deeper than 64 levels"},
+
+		{"no selectedProperties", anEvent("selectedProperties", ""), "selectedProperties is missing; want an array of 1 to 10 property names"},
+		{"selectedProperties null", anEvent("selectedProperties", "null"), "selectedProperties is null; want an array of 1 to 10"},
+		{"selectedProperties a string", anEvent("selectedProperties", `"temperature"`), `selectedProperties is the string "temperature"; want an array`},
+		{"selectedProperties empty", anEvent("selectedProperties", `[]`), "selectedProperties has 0 names; want an array of 1 to 10"},
+		{"selectedProperties 11", anEvent("selectedProperties", `["1","2","3","4","5","6","7","8","9","10","11"]`), "selectedProperties has 11 names; want an array of 1 to 10"},
+		{"selectedProperties with a number", anEvent("selectedProperties", `["a",7]`), "selectedProperties[1] is the number 7; want a property's name"},
+		{"selectedProperties with null", anEvent("selectedProperties", `[null]`), "selectedProperties[0] is null; want a property's name"},
+		{"selectedProperties with an empty name", anEvent("selectedProperties", `[""]`), `selectedProperties[0] is the string ""`},
+		{"a name of 256 bytes", anEvent("selectedProperties", `["`+long[:256]+`"]`), "256 bytes, at most 255"},
+
+		{"maxResults 0", anEvent("maxResults", "0"), "maxResults is the number 0; want a whole number from 1 to 2147483647"},
+		{"maxResults negative", anEvent("maxResults", "-1"), "maxResults is the number -1; want"},
+		{"maxResults absurd", anEvent("maxResults", "99999999999999999999"), "maxResults is the number 99999999999999999999; want"},
+		{"maxResults infinite", anEvent("maxResults", "1e400"), "maxResults is the number 1e400; want"},
+		{"maxResults a fraction", anEvent("maxResults", "1.5"), "maxResults is the number 1.5; want"},
+		{"maxResults text", anEvent("maxResults", `"10"`), `maxResults is the string "10"; want`},
+		{"maxResults an object", anEvent("maxResults", `{}`), `maxResults is an object; want`},
+
+		{"orderByTime unknown", anEvent("orderByTime", `"NEWEST"`), `orderByTime is the string "NEWEST"; want ASCENDING or DESCENDING`},
+		{"orderByTime in small letters", anEvent("orderByTime", `"descending"`), `orderByTime is the string "descending"; want`},
+		{"orderByTime a number", anEvent("orderByTime", `1`), `orderByTime is the number 1; want`},
+
+		{"start after end", anEvent("startTime", `"2024-03-02T00:00:00.001Z"`), "startTime 2024-03-02T00:00:00.001Z is after endTime 2024-03-02T00:00:00.000Z"},
+		{"startTime no time", anEvent("startTime", `"yesterday"`), `startTime: "yesterday" is not a time`},
+		{"endTime no time", anEvent("endTime", `"2024-02-30T00:00:00Z"`), `endTime: "2024-02-30T00:00:00Z" is not a time`},
+		{"startTime empty", anEvent("startTime", `""`), `startTime: "" is not a time`},
+		{"startTime a number", anEvent("startTime", `1709251200`), `startTime is the number 1709251200; want a time in ISO 8601`},
+		{"startDateTime text", anEvent("startTime", "", "startDateTime", `"1709251200"`), `startDateTime is the string "1709251200"; want whole seconds since 1970`},
+		{"endDateTime beyond the year 9999", anEvent("endTime", "", "endDateTime", `1709251200000`), `endDateTime is the number 1709251200000; want whole seconds`},
+
+		{"entityId alone", anEvent("componentName", ""), "entityId comes without componentName; want both or neither"},
+		{"componentName alone", anEvent("entityId", "null"), "componentName comes without entityId; want both or neither"},
+		{"entityId a number", anEvent("entityId", "7"), "entityId is the number 7; want a string"},
+		{"nextToken a number", anEvent("nextToken", "7"), "nextToken is the number 7; want a string"},
+		{"nextToken too long", anEvent("nextToken", `"`+long+`"`), "nextToken has 17881 characters; want at most 17880"},
+		{"componentTypeId an array", anEvent("properties", "", "componentTypeId", "[]"), "componentTypeId is an array; want a string"},
+
+		{"properties an array", anEvent("properties", "[]"), "properties is an array; want an object"},
+		{"a property that is a string", anEvent("properties", `{"temperature":"DOUBLE"}`), `properties.temperature is the string "DOUBLE"; want an object`},
+		{"a definition that is a string", anEvent("properties", `{"temperature":{"definition":"DOUBLE"}}`), `properties.temperature.definition is of type string; want an object`},
+		{"a data type that is a string", anEvent("properties", `{"temperature":{"definition":{"dataType":"DOUBLE"}}}`), `properties.temperature.definition.dataType is of type string; want an object`},
+		{"isExternalId text", anEvent("properties", `{"x":{"definition":{"isExternalId":"true"}}}`), `properties.x.definition.isExternalId is the string "true"; want true or false`},
+		{"a list", anEvent("properties", `{"temperature":{"definition":{"dataType":{"type":"LIST"}}}}`), `properties.temperature.definition.dataType.type is the string "LIST"; a selected property must be STRING, DOUBLE, INTEGER, LONG or BOOLEAN`},
+		{"a type in small letters", anEvent("properties", `{"temperature":{"definition":{"dataType":{"type":"double"}}}}`), `type is the string "double"`},
+		{"a type that is a number", anEvent("properties", `{"temperature":{"definition":{"dataType":{"type":7}}}}`), `type is the number 7`},
+
+		{"filters an object", anEvent("propertyFilters", "{}"), "propertyFilters is an object; want an array"},
+		{"an unknown operator", anEvent("propertyFilters", `[{"propertyName":"temperature","operator":"LIKE","value":{"doubleValue":1}}]`), `propertyFilters[0].operator: operator "LIKE" is unknown; use one of = != <> < <= > >=`},
+
+		{"interpolation a string", anEvent("interpolation", `"LINEAR"`), `interpolation is the string "LINEAR"; want {interpolationType, intervalInSeconds}`},
+		{"interpolation unknown", anEvent("interpolation", `{"interpolationType":"CUBIC","intervalInSeconds":1}`), `interpolation.interpolationType is the string "CUBIC"; want LINEAR`},
+		{"interpolation without a type", anEvent("interpolation", `{"intervalInSeconds":1}`), `interpolation.interpolationType is missing; want LINEAR`},
+		{"interval 0", anEvent("interpolation", `{"interpolationType":"LINEAR","intervalInSeconds":0}`), `interpolation.intervalInSeconds is the number 0; want a whole number from 1`},
+		{"interval negative", anEvent("interpolation", `{"interpolationType":"LINEAR","intervalInSeconds":-5}`), `interpolation.intervalInSeconds is the number -5; want`},
+		{"interval missing", anEvent("interpolation", `{"interpolationType":"LINEAR"}`), `interpolation.intervalInSeconds is missing; want`},
+		{"interval absurd", anEvent("interpolation", `{"interpolationType":"LINEAR","intervalInSeconds":9223372036854775807}`), `interpolation.intervalInSeconds is the number 9223372036854775807; want`},
+		{"interpolation of text", anEvent("selectedProperties", `["temperature","mode"]`, "interpolation", `{"interpolationType":"LINEAR","intervalInSeconds":60}`), `interpolation is for numbers, but property "mode" is declared STRING`},
+		{"interpolation without start", anEvent("startTime", "", "interpolation", `{"interpolationType":"LINEAR","intervalInSeconds":60}`), `interpolation needs startTime`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Devices{}.DecodeHistory(t.Context(), c.event)
+			e, ok := errors.AsType[*hotreader.Error](err)
+			if !ok || e.Code != hotreader.CodeInvalid || !strings.Contains(e.Error(), c.says) {
+				t.Errorf("error %v; want one of CodeInvalid that says: %s", err, c.says)
+			}
+		})
+	}
+	t.Run("all that is wrong, together", func(t *testing.T) {
+		_, err := Devices{}.DecodeHistory(t.Context(), anEvent("maxResults", "0", "orderByTime", "7", "startTime", `"x"`, "selectedProperties", "[]", "entityId", "", "propertyFilters", "7"))
+		for _, field := range []string{"maxResults", "orderByTime", "startTime", "selectedProperties", "componentName", "propertyFilters"} {
+			if err == nil || !strings.Contains(err.Error(), field) {
+				t.Errorf("%v does not name %s", err, field)
+			}
+		}
+	})
+	t.Run("too large", func(t *testing.T) {
+		_, err := Devices{}.DecodeHistory(t.Context(), anEvent("x", `"`+strings.Repeat("x", MaxEvent)+`"`))
+		if !errors.Is(err, hotreader.CodeTooLarge) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("a nextToken for last entry", func(t *testing.T) {
+		_, err := Devices{}.DecodeLastEntry(t.Context(), anEvent("nextToken", `"x"`))
+		if !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), "nextToken") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestDecodeIsLenient(t *testing.T) {
+	want, err := Devices{}.DecodeHistory(t.Context(), anEvent())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, event := range map[string][]byte{
+		"unknown fields":               anEvent("someFutureField", `{"a":[1,2,{"b":null}]}`, "maxresults", "0"),
+		"a field twice, the last wins": anEvent(append([]string{"MAXRESULTS", `1`}, "x", `1,"endTime":"2024-03-02T00:00:00Z","selectedProperties":["temperature"]`)...),
+		"nulls":                        anEvent("maxResults", "null", "nextToken", "null", "interpolation", "null", "propertyFilters", "null", "orderByTime", "null", "componentTypeId", "null"),
+		"an empty nextToken":           anEvent("nextToken", `""`),
+		"no filters":                   anEvent("propertyFilters", `[]`),
+		"a selected property twice":    anEvent("selectedProperties", `["temperature","temperature"]`),
+		"epoch seconds beside times":   anEvent("startDateTime", `"nonsense"`, "endDateTime", "1"),
+		"epoch seconds alone":          anEvent("startTime", "", "endTime", "null", "startDateTime", "1709251200", "endDateTime", "1709337600"),
+		"an offset, no seconds":        anEvent("startTime", `"2024-03-01T01:00+01:00"`, "endTime", `"2024-03-02T00:00"`),
+		"nanoseconds":                  anEvent("startTime", `"2024-03-01T00:00:00.000000000Z"`),
+		"space around":                 append(append([]byte("\r\n "), anEvent()...), '\n'),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Devices{}.DecodeHistory(t.Context(), event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Query.Filters = nil; !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+// TestPitfall03TimesAreInstants: bounds are compared as instants, whatever zone
+// and width they are written in.
+func TestPitfall03TimesAreInstants(t *testing.T) {
+	for _, c := range [][3]string{
+		{`"2024-03-01T00:30:00+01:00"`, `"2024-02-29T23:30:00Z"`, "one instant"},
+		{`"2024-03-01T00:00:00Z"`, `"2024-03-01T00:00:00.000000000Z"`, "one instant in two widths"},
+		{`"2024-03-01T00:00:00.9Z"`, `"2024-03-01T02:00:00.9+01:00"`, "later as an instant"},
+	} {
+		req, err := Devices{}.DecodeHistory(t.Context(), anEvent("startTime", c[0], "endTime", c[1]))
+		if err != nil || req.Query.Start.After(req.Query.End) {
+			t.Errorf("%s: %v", c[2], err)
+		}
+	}
+	if _, err := (Devices{}).DecodeHistory(t.Context(), anEvent("startTime", `"2024-03-01T00:30:00Z"`, "endTime", `"2024-03-01T00:40:00+01:00"`)); !errors.Is(err, hotreader.CodeInvalid) {
+		t.Errorf("the end is before the start, but the error is %v", err)
+	}
+
+	r := rowsOf(t, `
+		a
+		2024-03-01T00:00:00Z          1
+		2024-03-01T00:00:00.000001Z   2
+		2024-03-01T00:00:00.5Z        3
+		2024-03-01T00:00:01Z          4`)
+	req, err := Devices{}.DecodeHistory(t.Context(), anEvent("selectedProperties", `["a"]`, "startTime", `"2024-03-01T01:00:00.000+01:00"`, "endTime", `"2024-03-01T00:00:00.500000Z"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := history(t, &Responder{Reader: r}, req)
+	if got, _ := a.series(t); show(got) != "0: 2024-03-01T00:00:00.000Z 1, 2024-03-01T00:00:00.000001Z 2, 2024-03-01T00:00:00.500Z 3\n" {
+		t.Error(show(got))
+	}
+}
+
+// TestEndAtGosZeroTime: the first instant of the year 1 is a bound like others,
+// not an open one.
+func TestEndAtGosZeroTime(t *testing.T) {
+	req, err := Devices{}.DecodeHistory(t.Context(), anEvent("startTime", "", "endTime", `"0001-01-01T00:00:00Z"`))
+	if err != nil || req.Query.End.IsZero() {
+		t.Errorf("end %v, %v", req.Query.End, err)
+	}
+}
+
+func TestParseFilters(t *testing.T) {
+	number := func(s string) hotreader.Value { return hotreader.NumberValue([]byte(s)) }
+	cases := []struct {
+		text string
+		want []hotreader.Filter
+		says string
+	}{
+		{text: ``}, {text: ` null `}, {text: `[]`},
+		{text: `[{"propertyName":"a","operator":"=","value":{"doubleValue":1.50}}]`, want: []hotreader.Filter{{Property: "a", Op: hotreader.Equal, Value: number("1.50")}}},
+		{text: `[{"propertyName":"a","operator":"!=","value":{"booleanValue":null,"integerValue":7,"doubleValue":null,"listValue":null}},
+			{"propertyName":"b","operator":"<>","value":{"longValue":12345678901234567890123}}]`, want: []hotreader.Filter{
+			{Property: "a", Op: hotreader.NotEqual, Value: number("7")},
+			{Property: "b", Op: hotreader.NotEqual, Value: number("12345678901234567890123")}}},
+		{text: `[{"propertyName":"a","operator":"<","value":0.1000000000000000055511151231257827},{"propertyName":"a","operator":"<=","value":-1e-300},
+			{"propertyName":"s","operator":">","value":"x\u00e9"},{"propertyName":"s","operator":">=","value":{"stringValue":""}},
+			{"propertyName":"f","operator":"=","value":true},{"propertyName":"f","operator":"!=","value":{"booleanValue":false}}]`, want: []hotreader.Filter{
+			{Property: "a", Op: hotreader.Less, Value: number("0.1000000000000000055511151231257827")},
+			{Property: "a", Op: hotreader.LessEqual, Value: number("-1e-300")},
+			{Property: "s", Op: hotreader.Greater, Value: hotreader.StringValue([]byte("xé"))},
+			{Property: "s", Op: hotreader.GreaterEqual, Value: hotreader.StringValue([]byte(""))},
+			{Property: "f", Op: hotreader.Equal, Value: hotreader.BoolValue(true)},
+			{Property: "f", Op: hotreader.NotEqual, Value: hotreader.BoolValue(false)}}},
+
+		{text: `{}`, says: "propertyFilters is an object; want an array"},
+		{text: `[7]`, says: "propertyFilters[0] is the number 7; want {propertyName, operator, value}"},
+		{text: `[null]`, says: "propertyFilters[0] is null"},
+		{text: `[`, says: "propertyFilters is an array"},
+		{text: `[{"operator":"=","value":1}]`, says: "propertyFilters[0].propertyName is missing"},
+		{text: `[{"propertyName":7,"operator":"=","value":1}]`, says: "propertyFilters[0].propertyName is the number 7"},
+		{text: `[{"propertyName":"a","operator":null,"value":1}]`, says: "propertyFilters[0].operator is null"},
+		{text: `[{"propertyName":"a","operator":"==","value":1}]`, says: `operator "==" is unknown`},
+		{text: `[{"propertyName":"a","operator":"=","value":1},{"propertyName":"a","operator":"="}]`, says: "propertyFilters[1].value is missing; want a value to compare with"},
+		{text: `[{"propertyName":"a","operator":"=","value":{}}]`, says: "propertyFilters[0].value holds no value; want one of doubleValue"},
+		{text: `[{"propertyName":"a","operator":"=","value":{"doubleValue":"NaN"}}]`, says: `propertyFilters[0].value has a doubleValue that is the string "NaN"; want a number`},
+		{text: `[{"propertyName":"a","operator":"=","value":{"doubleValue":1,"stringValue":"1"}}]`, says: "holds both doubleValue and stringValue"},
+		{text: `[{"propertyName":"a","operator":"=","value":{"listValue":[]}}]`, says: "holds listValue"},
+		{text: `[{"propertyName":"a","operator":"=","value":{"expression":"1+1"}}]`, says: "holds expression"},
+		{text: `[{"propertyName":"a","operator":"=","value":[1]}]`, says: "is an array; want a single value"},
+		{text: `[{"propertyName":"a","operator":"=","value":{"booleanValue":"true"}}]`, says: `booleanValue that is the string "true"; want true or false`},
+		{text: `[` + strings.Repeat(`0,`, 50) + `0]`, says: "propertyFilters has 51 filters; want at most 50"},
+	}
+	for _, c := range cases {
+		got, err := ParseFilters([]byte(c.text))
+		if c.says != "" {
+			if !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: error %v; want one that says %q", c.text, err, c.says)
+			}
+			continue
+		}
+		if err != nil || len(got) != len(c.want) {
+			t.Errorf("%s: %v, %v", c.text, got, err)
+			continue
+		}
+		for i := range got {
+			if got[i].Property != c.want[i].Property || got[i].Op != c.want[i].Op || got[i].Value.String() != c.want[i].Value.String() || got[i].Value.Kind() != c.want[i].Value.Kind() {
+				t.Errorf("%s: filter %d is %v; want %v", c.text, i, got[i], c.want[i])
+			}
+		}
+	}
+}
+
+// TestPitfall17TwinInfoIsNotNeeded is the reading side of a function whose
+// environment carries the twin's name only: an event says which device it is
+// about, so that no list of devices is needed.
+func TestPitfall17EventNamesItsDevice(t *testing.T) {
+	for i := range 100 {
+		event := anEvent("properties", "", "componentTypeId", fmt.Sprintf(`"factory-device-%d"`, i))
+		req, err := Devices{Twin: "factory"}.DecodeHistory(t.Context(), event)
+		if want := fmt.Sprintf("device-%d", i); err != nil || req.Query.Device != want {
+			t.Fatalf("device %q, %v; want %q", req.Query.Device, err, want)
+		}
+	}
+}
+
+// TestPitfall25BadInputIsTheCallers: broken and hostile events are CodeInvalid
+// (CodeTooLarge where they are too large), never a defect of ours.
+func TestPitfall25BadInputIsTheCallers(t *testing.T) {
+	for _, event := range [][]byte{nil, []byte("null"), []byte("{"), []byte(`{"a":`), []byte("\x00"), []byte("[]"), []byte(`""`), []byte("{}"),
+		anEvent("maxResults", "0"), anEvent("selectedProperties", "null"),
+		bytes.Repeat([]byte("["), MaxEvent), bytes.Repeat([]byte(`{"a":`), MaxEvent/5), bytes.Repeat([]byte("x"), MaxEvent+1)} {
+		for _, decode := range []func(context.Context, []byte) (Request, error){Devices{}.DecodeHistory, Devices{}.DecodeLastEntry} {
+			if bytes.Contains(event, []byte("maxResults")) {
+				decode = Devices{}.DecodeHistory // the other has no such field
+			}
+			_, err := decode(t.Context(), event)
+			if code := hotreader.CodeOf(err); code != hotreader.CodeInvalid && code != hotreader.CodeTooLarge {
+				t.Errorf("%.20q: %v (%v)", event, err, code)
+			}
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, name := range []string{"history.json", "component-type.json", "last-entry.json"} {
+		f.Add(file(f, "events", name))
+	}
+	f.Add(anEvent("interpolation", `{"interpolationType":"LINEAR","intervalInSeconds":60}`, "maxResults", "7"))
+	f.Add(anEvent("propertyFilters", `[{"propertyName":"a","operator":">=","value":{"doubleValue":1.5}}]`))
+	f.Add(anEvent("startTime", "", "startDateTime", "-1"))
+	f.Add([]byte("null"))
+	f.Add([]byte(`{"selectedProperties":["a"],"properties":{"a":{"definition":{"isExternalId":true,"defaultValue":{"stringValue":"d"}}}}}`))
+	f.Fuzz(func(t *testing.T, event []byte) {
+		for _, decode := range []func(context.Context, []byte) (Request, error){Devices{Twin: "t"}.DecodeHistory, Devices{Twin: "t"}.DecodeLastEntry} {
+			req, err := decode(t.Context(), event)
+			if err != nil {
+				if code := hotreader.CodeOf(err); code != hotreader.CodeInvalid && code != hotreader.CodeTooLarge {
+					t.Fatalf("%v has the code %v", err, code)
+				}
+				continue
+			}
+			if err := req.check("fuzz"); err != nil {
+				t.Fatalf("a request that was read is wrong: %v", err)
+			}
+		}
+	})
+}
+
+func FuzzParseFilters(f *testing.F) {
+	f.Add([]byte(`[{"propertyName":"a","operator":"<>","value":{"doubleValue":1.50,"stringValue":null}}]`))
+	f.Add([]byte(`[{"propertyName":"a","operator":"=","value":"x"},{"propertyName":"b","operator":"<","value":-0.1e9}]`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		filters, err := ParseFilters(text)
+		if err != nil && !errors.Is(err, hotreader.CodeInvalid) {
+			t.Fatal(err)
+		}
+		for _, f := range filters {
+			if v := f.Value; v.IsNull() || v.Kind() == hotreader.Number && !hotreader.IsNumber(v.Text()) || f.Op > hotreader.GreaterEqual {
+				t.Fatalf("%q: filter %v", text, f)
+			}
+		}
+	})
+}
