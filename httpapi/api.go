@@ -173,6 +173,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	// The connection may still have the deadline of its last answer.
+	c.sendWithin(a.o.MaxTime + sendTime)
 	if r.URL.Path == healthPath {
 		c.health()
 		return
@@ -216,7 +218,7 @@ func (a *api) serve(c *call) error {
 	ctx, cancel := context.WithTimeout(hotreader.WithStats(c.r.Context(), &c.stats), a.budget(c.r.Context()))
 	defer cancel()
 	c.r = c.r.WithContext(ctx)
-	return timely(ctx, c.route.serve(a, c))
+	return c.route.serve(a, c)
 }
 
 // authenticate checks the token, and nothing else. All ways to have none, or a
@@ -301,20 +303,6 @@ func (a *api) budget(ctx context.Context) time.Duration {
 	return min(a.o.MaxTime, left-min(left/10, time.Second))
 }
 
-// timely returns err, as CodeDeadline if it came of the time being used up.
-func timely(ctx context.Context, err error) error {
-	if err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return err
-	}
-	switch hotreader.CodeOf(err) {
-	case hotreader.CodeCanceled, hotreader.CodeUnavailable, hotreader.CodeStore, hotreader.CodeInternal:
-		if _, ok := errors.AsType[*refusal](err); !ok {
-			return &hotreader.Error{Op: "request", Code: hotreader.CodeDeadline, Err: err}
-		}
-	}
-	return err
-}
-
 // health answers without a look at anything.
 func (c *call) health() {
 	switch c.r.Method {
@@ -365,7 +353,8 @@ func (a *api) log(c *call, began time.Time, err error) {
 	if err != nil && wire.StatusOf(code) >= 500 && code != hotreader.CodeCanceled {
 		level = slog.LevelError
 	}
-	if !a.o.Logger.Enabled(context.Background(), level) {
+	ctx := c.r.Context()
+	if !a.o.Logger.Enabled(ctx, level) {
 		return
 	}
 	name := "-"
@@ -388,7 +377,7 @@ func (a *api) log(c *call, began time.Time, err error) {
 	if err != nil {
 		attrs = append(attrs, slog.String("code", string(code)), slog.String("error", err.Error()))
 	}
-	a.o.Logger.LogAttrs(context.Background(), level, "request", attrs...)
+	a.o.Logger.LogAttrs(ctx, level, "request", attrs...)
 }
 
 // response counts what is sent.

@@ -162,9 +162,9 @@ func (p *position) saw(row hotreader.Row) {
 }
 
 // outOfTime reports whether err came because the time budget is used up, and not
-// because the caller went away.
+// because the caller went away or a store further off had less time.
 func outOfTime(ctx context.Context, err error) bool {
-	return errors.Is(ctx.Err(), context.DeadlineExceeded) && hotreader.CodeOf(timely(ctx, err)) == hotreader.CodeDeadline
+	return hotreader.CodeOf(err) == hotreader.CodeDeadline && errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
 
 // latest answers GET /v1/devices/{id}/latest.

@@ -133,7 +133,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 			if more = n > 0 && outOfTime(ctx, rerr); more {
 				break
 			}
-			return c.broke(enc, timely(ctx, rerr))
+			return c.broke(enc, rerr)
 		}
 		size := sizeOf(row)
 		if out.bytes+waiting+size+frameRoom > a.o.MaxAnswer {
@@ -211,7 +211,7 @@ func (f *frames) Write(frame []byte) (int, error) {
 	return n, err
 }
 
-// count returns a Reader that counts what r gives to this request.
+// count returns r, counted for this request's log, and with its errors timely.
 func (c *call) count(r hotreader.Reader) hotreader.Reader { return counter{r, c} }
 
 type counter struct {
@@ -222,17 +222,33 @@ type counter struct {
 func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		for row, err := range r.Reader.Read(ctx, q) {
-			if err == nil {
-				r.c.rows++
-				for _, v := range row.Values {
-					if !v.IsNull() {
-						r.c.points++
-					}
+			if err != nil {
+				yield(hotreader.Row{}, timely(ctx, err))
+				return
+			}
+			r.c.rows++
+			for _, v := range row.Values {
+				if !v.IsNull() {
+					r.c.points++
 				}
 			}
-			if !yield(row, err) {
+			if !yield(row, nil) {
 				return
 			}
 		}
 	}
+}
+
+// timely returns err, as CodeDeadline if it came of ctx's time being used up.
+// Stores have many words for that, for a connection that is cut, too, looks like
+// a failing one.
+func timely(ctx context.Context, err error) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	switch hotreader.CodeOf(err) {
+	case hotreader.CodeCanceled, hotreader.CodeUnavailable, hotreader.CodeStore, hotreader.CodeInternal:
+		return &hotreader.Error{Op: "request", Code: hotreader.CodeDeadline, Err: err}
+	}
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/secret"
+	"hotreader/wire"
 )
 
 func logger(w io.Writer) *slog.Logger {
@@ -328,11 +330,11 @@ func TestSlowBody(t *testing.T) {
 
 // TestQueryOutlivesBodyTime: the deadline of the body is not the query's.
 func TestQueryOutlivesBodyTime(t *testing.T) {
-	s := serve(t, httpapi.Options{BodyTime: 30 * time.Millisecond, Reader: series{n: 3, during: func(ctx context.Context, i int) {
+	s := serve(t, httpapi.Options{BodyTime: 300 * time.Millisecond, Reader: series{n: 3, during: func(ctx context.Context, i int) {
 		if i == 1 {
 			select {
 			case <-ctx.Done():
-			case <-time.After(150 * time.Millisecond):
+			case <-time.After(500 * time.Millisecond):
 			}
 		}
 	}}})
@@ -364,4 +366,46 @@ func TestBodyThatBreaksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	problem(t, answer{resp.StatusCode, resp.Header, string(b)}, 400, hotreader.CodeInvalid)
+}
+
+// deadlines notes the deadlines that a handler sets for its answer.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
+// TestEveryAnswerHasItsOwnDeadline: a kept connection's last deadline must not
+// end the next answer, nor may an answer go without.
+func TestEveryAnswerHasItsOwnDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := httpapi.New(httpapi.Options{Reader: series{n: 20_000}, Token: static(t, current), MaxTime: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			method, path, body string
+			frames             bool
+		}{
+			{"GET", "/healthz", "", false}, {"GET", "/nowhere", "", false}, {"GET", history, "", false}, {"POST", "/read", envelope(seriesAll), true},
+		} {
+			r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader(c.body))
+			r.Header.Set(httpapi.TokenHeader, current)
+			r.Header.Set("Accept", wire.MediaType)
+			w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+			h.ServeHTTP(w, r)
+			if len(w.set) == 0 || c.frames && len(w.set) < 3 {
+				t.Fatalf("%s: %d deadlines", c.path, len(w.set))
+			}
+			for _, at := range w.set {
+				if left := time.Until(at); left < 30*time.Second || left > time.Minute {
+					t.Errorf("%s: a deadline in %v", c.path, left)
+				}
+			}
+		}
+	})
 }

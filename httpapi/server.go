@@ -6,8 +6,8 @@ import (
 )
 
 // Server returns an http.Server for h in which no client, however slow or
-// large, holds a connection for ever. The handler of New sets the deadline of
-// each answer itself; WriteTimeout is for what it did not write.
+// large, holds a connection for ever. The handler of New sets the deadlines of
+// bodies and answers itself; the timeouts here are for what it does not see.
 func Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,

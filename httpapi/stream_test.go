@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hotreader"
@@ -286,69 +287,93 @@ func blocks(at int) func(context.Context, int) {
 	}
 }
 
+// handle asks the API without a server, so that its time may be synctest's.
+func handle(t testing.TB, ctx context.Context, o httpapi.Options, method, path, body string, headers ...string) answer { //nolint:revive // t comes first in tests
+	t.Helper()
+	o.Token = static(t, current)
+	h, err := httpapi.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
+	r.Header.Set(httpapi.TokenHeader, current)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return answer{w.Code, w.Header(), w.Body.String()}
+}
+
 func TestTimeBudget(t *testing.T) {
 	up := &hotreader.Error{Op: "store", Code: hotreader.CodeDeadline, Err: context.DeadlineExceeded}
-	// Not one row came: there is nothing to go on from.
-	none := serve(t, httpapi.Options{MaxTime: 50 * time.Millisecond, Reader: series{n: 10, err: up, during: blocks(0)}})
-	for _, got := range []answer{
-		ask(t, none, "GET", history, ""),
-		ask(t, none, "GET", "/v1/devices/d/latest?property=a", ""),
-		ask(t, none, "POST", "/read", envelope(seriesAll)),
-		ask(t, none, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType),
-	} {
-		problem(t, got, 504, hotreader.CodeDeadline)
-	}
-	// A store that has no word for it, or does not look at the time at all.
-	other := serve(t, httpapi.Options{MaxTime: 50 * time.Millisecond, Reader: series{n: 10, during: blocks(0),
-		err: &hotreader.Error{Op: "store", Code: hotreader.CodeUnavailable, Err: io.ErrUnexpectedEOF}}})
-	problem(t, ask(t, other, "GET", history, ""), 504, hotreader.CodeDeadline)
-
+	const seriesHistory = "/v1/devices/d/history?property=a"
 	for name, reader := range map[string]series{
-		"fails": {n: 100_000, fail: 1000, err: up, during: blocks(1000)},
-		"blind": {n: 100_000, during: blocks(1000)},
+		"not one row came":               {n: 10, err: up, during: blocks(0)},
+		"a store has no word for it":     {n: 10, during: blocks(0), err: &hotreader.Error{Op: "store", Code: hotreader.CodeUnavailable, Err: io.ErrUnexpectedEOF}},
+		"a store passes on the cause":    {n: 10, during: blocks(0), err: &hotreader.Error{Op: "store", Code: hotreader.CodeStore, Err: context.DeadlineExceeded}},
+		"a store takes it for a hang-up": {n: 10, during: blocks(0), err: &hotreader.Error{Op: "store", Code: hotreader.CodeCanceled, Err: context.Canceled}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, httpapi.Options{MaxTime: 50 * time.Millisecond, Reader: reader})
-			rows, more := stream(t, s, envelope(seriesAll))
-			if !more || len(rows) < 1000 || len(rows) > 1000+256 {
-				t.Errorf("%d rows, more %v", len(rows), more)
-			}
-			got := ask(t, s, "GET", "/v1/devices/d/history?property=a", "")
-			n := strings.Count(got.body, `"time"`)
-			if got.status != 200 || n < 1000 || n > 1000+256 || !strings.Contains(got.body, `"next_token":"`) {
-				t.Errorf("%d, %d rows, %.80s…", got.status, n, got.body)
-			}
-			got = ask(t, s, "POST", "/read", envelope(seriesAll))
-			if got.status != 200 || !strings.Contains(got.body, `"nextToken":"`) {
-				t.Errorf("%d, %.80s…", got.status, got.body)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				o := httpapi.Options{Reader: reader}
+				began := time.Now()
+				problem(t, handle(t, t.Context(), o, "GET", seriesHistory, ""), 504, hotreader.CodeDeadline)
+				if took := time.Since(began); took > 29*time.Second {
+					t.Errorf("API Gateway gave up before this answer: %v", took)
+				}
+				problem(t, handle(t, t.Context(), o, "GET", "/v1/devices/d/latest?property=a", ""), 504, hotreader.CodeDeadline)
+				problem(t, handle(t, t.Context(), o, "POST", "/read", envelope(seriesAll)), 504, hotreader.CodeDeadline)
+				problem(t, handle(t, t.Context(), o, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType), 504, hotreader.CodeDeadline)
+			})
+		})
+	}
+	// What came is the page, and says that there is more.
+	for name, reader := range map[string]series{
+		"a store fails":                     {n: 100_000, fail: 1000, err: up, during: blocks(1000)},
+		"a store does not look at the time": {n: 100_000, during: blocks(1000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := httpapi.Options{Reader: reader}
+				got := handle(t, t.Context(), o, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType)
+				rows, more, err := decode(t, strings.NewReader(got.body), envelope(seriesAll))
+				if err != nil || !more || len(rows) < 1000 || len(rows) > 1000+256 {
+					t.Errorf("%d rows, more %v, %v", len(rows), more, err)
+				}
+				got = handle(t, t.Context(), o, "GET", seriesHistory, "")
+				n := strings.Count(got.body, `"time"`)
+				if got.status != 200 || n < 1000 || n > 1000+256 || !strings.Contains(got.body, `"next_token":"`) {
+					t.Errorf("%d, %d rows, %.80s…", got.status, n, got.body)
+				}
+				got = handle(t, t.Context(), o, "POST", "/read", envelope(seriesAll))
+				if got.status != 200 || !strings.Contains(got.body, `"nextToken":"`) {
+					t.Errorf("%d, %.80s…", got.status, got.body)
+				}
+			})
 		})
 	}
 }
 
-// TestHostDeadline: a function's own end comes before MaxTime.
-func TestHostDeadline(t *testing.T) {
-	h, err := httpapi.New(httpapi.Options{Token: static(t, current), Reader: series{n: 10, during: blocks(0),
-		err: &hotreader.Error{Code: hotreader.CodeDeadline}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	r := httptest.NewRequestWithContext(ctx, "GET", history, nil)
-	r.Header.Set(httpapi.TokenHeader, current)
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	problem(t, answer{w.Code, w.Header(), w.Body.String()}, 504, hotreader.CodeDeadline)
-	if ctx.Err() != nil {
-		t.Error("no time was left to send the answer")
-	}
+// TestPitfall24AnswerBeforeTheHostsDeadline: a function's own end comes before
+// MaxTime, and leaves time to send the answer.
+func TestPitfall24AnswerBeforeTheHostsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		got := handle(t, ctx, httpapi.Options{Reader: series{n: 10, during: blocks(0), err: &hotreader.Error{Code: hotreader.CodeDeadline}}}, "GET", history, "")
+		problem(t, got, 504, hotreader.CodeDeadline)
+		if ctx.Err() != nil {
+			t.Error("no time was left to send the answer")
+		}
+	})
 }
 
 func TestCallerGoesAway(t *testing.T) {
-	ended := make(chan struct{})
+	begun, ended := make(chan struct{}), make(chan struct{})
 	s := serve(t, httpapi.Options{Reader: series{n: 10, during: func(ctx context.Context, i int) {
 		if i == 5 {
+			close(begun)
 			<-ctx.Done()
 			close(ended)
 		}
@@ -360,7 +385,7 @@ func TestCallerGoesAway(t *testing.T) {
 	}
 	req.Header.Set(httpapi.TokenHeader, current)
 	go func() {
-		time.Sleep(20 * time.Millisecond)
+		<-begun
 		cancel()
 	}()
 	if resp, err := s.Client().Do(req); err == nil {
