@@ -1,0 +1,184 @@
+package awslambda
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/codec/twinmaker"
+	"hotreader/remote"
+	"hotreader/secret"
+)
+
+func newRemote(t testing.TB, url string) *remote.Reader {
+	t.Helper()
+	tok, err := secret.Static(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := remote.New(remote.Options{URL: url, Token: tok})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// service plays an AWS service that answers every request alike.
+func service(t *testing.T, status int, body string) (getenv func(string) string, last func() (*http.Request, string)) {
+	t.Helper()
+	var (
+		request *http.Request
+		sent    string
+	)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		request, sent = r, string(b)
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	return func(name string) string {
+		switch name {
+		case "AWS_ENDPOINT_URL":
+			return server.URL
+		case "AWS_REGION":
+			return "eu-central-1"
+		case "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN":
+			return "key"
+		}
+		return ""
+	}, func() (*http.Request, string) { return request, sent }
+}
+
+// entity is what GetEntity answers, with the given JSON as the component c.
+func entity(component string) string {
+	return `{"entityId":"e","entityName":"n","workspaceId":"w","arn":"a","status":{"state":"ACTIVE"},"components":{"c":` + component + `}}`
+}
+
+func TestLookup(t *testing.T) {
+	for _, c := range []struct{ name, component, want string }{
+		{"external id", `{"componentTypeId":"factory-x","properties":{"other":{"definition":{"dataType":{"type":"STRING"}},"value":{"stringValue":"no"}},
+			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}}}}`, "machine/1"},
+		{"external id's default", `{"componentTypeId":"factory-x","properties":{
+			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true,"defaultValue":{"stringValue":"machine-2"}}}}}`, "machine-2"},
+		{"component type", `{"componentTypeId":"factory-machine-3"}`, "machine-3"},
+		{"component type of another twin", `{"componentTypeId":"plant-machine-3"}`, ""},
+		{"nothing", `{}`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			getenv, last := service(t, 200, entity(c.component))
+			got, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "c")
+			if err != nil || got != c.want {
+				t.Errorf("%q, %v; want %q", got, err, c.want)
+			}
+			r, _ := last()
+			if r.URL.Path != "/workspaces/w/entities/e" || !strings.Contains(r.Header.Get("Authorization"), "/eu-central-1/iottwinmaker/aws4_request") {
+				t.Errorf("%s, %s", r.URL.Path, r.Header.Get("Authorization"))
+			}
+		})
+	}
+	getenv, _ := service(t, 200, entity(`{}`))
+	if _, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "other"); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLookupErrors(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		name   string
+		want   hotreader.Code
+	}{
+		{403, "AccessDeniedException", hotreader.CodeForbidden},
+		{404, "ResourceNotFoundException", hotreader.CodeNotFound},
+		{400, "ValidationException", hotreader.CodeConfig},
+	} {
+		getenv, _ := service(t, c.status, `{"__type":"`+c.name+`","code":"`+c.name+`","message":"no"}`)
+		_, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "c")
+		if hotreader.CodeOf(err) != c.want {
+			t.Errorf("%s: %v is %s", c.name, err, hotreader.CodeOf(err))
+		}
+		if c.status == 403 && !strings.Contains(err.Error(), "iottwinmaker:GetEntity") {
+			t.Errorf("%v does not name the permission", err)
+		}
+	}
+	nobody := func(name string) string {
+		return map[string]string{"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL_IOTTWINMAKER": "http://127.0.0.1:1",
+			"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}[name]
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := Lookup(nobody, "factory")(ctx, "w", "e", "c"); hotreader.CodeOf(err) != hotreader.CodeDeadline && hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TwinMaker is asked only where the event itself does not name the device, and
+// then once.
+func TestPitfall26EntityIsLookedUpOnce(t *testing.T) {
+	calls := 0
+	d := twinmaker.Devices{Twin: "factory", Lookup: twinmaker.CacheLookup(func(context.Context, string, string, string) (string, error) {
+		calls++
+		return "d", nil
+	})}
+	tw := Twin{Devices: d, Responder: twinmaker.Responder{Reader: filled(t, "d", 1)}}
+	named := event(allTime)
+	unnamed := []byte(strings.Replace(string(named), "factory-d", "com.example.machine", 1))
+	for range 3 {
+		if _, err := History(tw).Invoke(inLambda(t.Context()), named); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls != 0 {
+		t.Errorf("%d calls though the component type names the device", calls)
+	}
+	for range 3 {
+		body, err := History(tw).Invoke(inLambda(t.Context()), unnamed)
+		if err != nil || !strings.Contains(string(body), "0.125") {
+			t.Fatalf("%s, %v", body, err)
+		}
+	}
+	if calls != 1 {
+		t.Errorf("%d calls for three queries, want 1", calls)
+	}
+}
+
+func TestSecret(t *testing.T) {
+	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:twin/token-AbCdEf"
+	text, _ := json.Marshal(map[string]string{"ARN": arn, "Name": "twin/token", "SecretString": token})
+	getenv, last := service(t, 200, string(text))
+	got, err := Secret(getenv, arn)(t.Context())
+	if err != nil || got != token {
+		t.Errorf("%q, %v", got, err)
+	}
+	r, sent := last()
+	if r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" || !strings.Contains(sent, arn) ||
+		!strings.Contains(r.Header.Get("Authorization"), "/eu-west-1/secretsmanager/") {
+		t.Errorf("%v %s: want the region of the ARN", r.Header, sent)
+	}
+
+	getenv, _ = service(t, 200, `{"SecretBinary":"AAAA"}`)
+	if _, err := Secret(getenv, arn)(t.Context()); hotreader.CodeOf(err) != hotreader.CodeConfig {
+		t.Errorf("got %v", err)
+	}
+	getenv, _ = service(t, 400, `{"__type":"AccessDeniedException","message":"no"}`)
+	if _, err := Secret(getenv, arn)(t.Context()); hotreader.CodeOf(err) != hotreader.CodeForbidden || !strings.Contains(err.Error(), "secretsmanager:GetSecretValue") {
+		t.Errorf("got %v", err)
+	}
+	noKeys := func(name string) string {
+		if name == "AWS_REGION" {
+			return "eu-central-1"
+		}
+		return ""
+	}
+	if _, err := Secret(noKeys, arn)(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
+		t.Errorf("got %v", err)
+	}
+}
