@@ -83,15 +83,18 @@ type route struct {
 	serve           func(*api, *call) error
 }
 
-// routes is all there is, besides /healthz.
+// routes is all there is behind the token.
 var routes = []route{
 	{http.MethodPost, "/read", nil, (*api).read},
 	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "start", "end", "order", "limit", "next_token"}, (*api).history},
 	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property"}, (*api).latest},
-	{http.MethodGet, "/openapi.json", nil, (*api).openapi},
 }
 
-const healthPath = "/healthz"
+// What is open to everyone, for it holds no data.
+const (
+	healthPath = "/healthz"
+	docsPath   = "/openapi.json"
+)
 
 //go:embed openapi.json
 var openapi []byte
@@ -175,8 +178,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	// The connection may still have the deadline of its last answer.
 	c.sendWithin(a.o.MaxTime + sendTime)
-	if r.URL.Path == healthPath {
-		c.health()
+	switch r.URL.Path {
+	case healthPath:
+		c.open([]byte(`{"status":"ok"}` + "\n"))
+		return
+	case docsPath:
+		c.open(a.docs)
 		return
 	}
 	err := a.guarded(c)
@@ -303,12 +310,12 @@ func (a *api) budget(ctx context.Context) time.Duration {
 	return min(a.o.MaxTime, left-min(left/10, time.Second))
 }
 
-// health answers without a look at anything.
-func (c *call) health() {
+// open answers with a fixed document, without a look at anything.
+func (c *call) open(document []byte) {
 	switch c.r.Method {
 	case http.MethodGet, http.MethodHead:
 		c.w.Header().Set("Content-Type", "application/json")
-		_, _ = c.w.Write([]byte(`{"status":"ok"}` + "\n")) // the caller is gone; there is nobody to tell
+		_, _ = c.w.Write(document) // the caller is gone; there is nobody to tell
 	case http.MethodOptions:
 		c.w.Header().Set("Allow", allow(http.MethodGet))
 		c.w.WriteHeader(http.StatusNoContent)
@@ -318,10 +325,6 @@ func (c *call) health() {
 		e.allow = allow(http.MethodGet)
 		c.problem(e)
 	}
-}
-
-func (a *api) openapi(c *call) error {
-	return c.send("application/json", a.docs)
 }
 
 // problem answers with err.

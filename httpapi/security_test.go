@@ -41,7 +41,7 @@ func TestPitfall20TokenIsNeverOptional(t *testing.T) {
 		"twice": {current, current}, "right and wrong": {current, "wrong"}, "other case": {strings.ToUpper(current)}, "32 KB": {strings.Repeat("x", 32<<10)},
 	}
 	requests := [][3]string{
-		{"GET", history, ""}, {"GET", "/v1/devices/pump/latest?property=a", ""}, {"POST", "/read", envelope(pumpAll)}, {"GET", "/openapi.json", ""},
+		{"GET", history, ""}, {"GET", "/v1/devices/pump/latest?property=a", ""}, {"POST", "/read", envelope(pumpAll)},
 		{"POST", "/read", "not JSON"}, {"GET", "/nowhere", ""}, {"PUT", "/read", ""}, {"GET", history + "&limit=0", ""}, {"POST", "/read", strings.Repeat("x", 100_000)},
 	}
 	var first *answer
