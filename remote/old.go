@@ -17,7 +17,8 @@ import (
 // A peer that knows only JSON answers in TwinMaker's shape, in pages, and may
 // not know of order, limit and filters. So all of that is done here once more,
 // over what it sends: nothing is taken on trust but that a page without a
-// nextToken is the last one.
+// nextToken is the last one. What the format cannot say is not there: the time
+// of a last entry, text beyond 256 characters, a column of several kinds.
 
 const (
 	maxPage = 32 << 20 // bytes of one JSON answer: the largest that any cloud's functions send
@@ -36,7 +37,9 @@ func (x *exchange) old(q hotreader.Query, a *answer) error {
 	}
 	p := &pages{x: x, ask: q}
 	p.ask.Properties = slices.Clone(sieve.Columns())
-	p.ask.Types = nil // they are the sieve's; those of columns for filters are not known
+	if q.Types != nil { // of columns for filters alone no type is known
+		p.ask.Types = append(slices.Clone(q.Types), make([]hotreader.Type, len(p.ask.Properties)-len(q.Properties))...)
+	}
 	if len(q.Filters) > 0 {
 		p.ask.Limit = 0 // a peer that limits before it filters would send too little
 	}
@@ -48,12 +51,21 @@ func (x *exchange) old(q hotreader.Query, a *answer) error {
 	if !q.Last && len(p.ask.Properties) == len(q.Properties) {
 		p.first = a
 	}
-	return p.each(func(row hotreader.Row) bool {
+	var gone error
+	err = p.each(func(row hotreader.Row) bool {
+		if err := x.ctx.Err(); err != nil {
+			gone = x.fail(hotreader.CodeOf(err), err)
+			return false
+		}
 		if sieve.Keep(row.Time, row.Values) && !x.yield(hotreader.Row{Time: row.Time, Values: row.Values[:len(q.Properties)]}, nil) {
 			x.stopped = true
 		}
 		return !x.stopped && !sieve.Done()
 	})
+	if gone != nil {
+		return gone
+	}
+	return err
 }
 
 func (x *exchange) oldLast(q hotreader.Query, sieve *hotreader.Sieve, a *answer) error {

@@ -1,6 +1,7 @@
 package remote_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -268,3 +269,30 @@ func TestPitfall25AnswerWithoutEnd(t *testing.T) {
 }
 
 var _ hotreader.Reader = (*remote.Reader)(nil)
+
+func TestOldPeerLeaving(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var err error
+	n := 0
+	for _, rerr := range reader(t, &peer{rows: 100}).Read(ctx, query) {
+		if n++; n == 10 {
+			cancel()
+		}
+		err = rerr
+	}
+	if n != 11 {
+		t.Errorf("%d rows and errors came", n)
+	}
+	wantError(t, err, hotreader.CodeCanceled)
+	old := &peer{rows: 100, page: 10}
+	for _, err := range reader(t, old).Read(t.Context(), query) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if old.requests != 2 { // a page, and the one that shows its order
+		t.Errorf("%d pages were read for one row", old.requests)
+	}
+}
