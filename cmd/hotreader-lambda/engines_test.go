@@ -1,0 +1,149 @@
+//go:build engines
+
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/store/awsdynamodb"
+	"hotreader/test/engine"
+	"hotreader/test/runtimeapi"
+)
+
+// table returns a new table of DynamoDB Local, and the environment in which a
+// function reads it.
+func table(t *testing.T, name string) (*awsdynamodb.Store, map[string]string) {
+	t.Helper()
+	client := engine.DynamoDBClient(t)
+	o := awsdynamodb.Options{Table: name}
+	if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"DYNAMODB_TABLE_NAME": name}
+	for _, pair := range engine.DynamoDBEnv(t) {
+		key, value, _ := strings.Cut(pair, "=")
+		env[key] = value
+	}
+	return awsdynamodb.New(client, o), env
+}
+
+func write(t *testing.T, w hotreader.Writer, n int) {
+	t.Helper()
+	records := make([]hotreader.Record, n)
+	for i := range records {
+		records[i] = hotreader.Record{Time: at(i), Fields: []hotreader.Field{
+			{Name: "temperature", Value: hotreader.NumberValue(digits(i))},
+			{Name: "note", Value: hotreader.StringValue([]byte(strings.Repeat("x", 900)))},
+		}}
+	}
+	if err := w.Write(t.Context(), "machine/1", records); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rowsWritten make more than one page of DynamoDB's megabyte.
+const rowsWritten = 2500
+
+func TestTwinReadsItsOwnTable(t *testing.T) {
+	store, env := table(t, "factory-own")
+	write(t, store, rowsWritten)
+	env["DIGITAL_TWIN_INFO"] = info("aws", "aws")
+	history, last := start(t, "hot-reader", env), start(t, "hot-reader-last-entry", env)
+	a, err := invoke(t, history, event("machine/1", allTime))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkStored(t, a, rowsWritten)
+	body, err := last.Invoke(t.Context(), event("machine/1", ""), 20*time.Second)
+	if err != nil || !strings.Contains(string(body), `{"doubleValue":`+stored(rowsWritten-1)+`}`) {
+		t.Errorf("%s, %v", body, err)
+	}
+}
+
+func TestTableThatIsNotThere(t *testing.T) {
+	_, env := table(t, "factory-there")
+	env["DIGITAL_TWIN_INFO"], env["DYNAMODB_TABLE_NAME"] = info("aws", "aws"), "factory-elsewhere"
+	_, err := invoke(t, start(t, "hot-reader", env), event("machine/1", allTime))
+	if got := failureType(t, err); got != "HotReader.NotFound" {
+		t.Error(got)
+	}
+}
+
+// Two clouds, each with its real program: a twin's reader asks the API function
+// behind a gateway, which reads DynamoDB.
+func TestTwinReadsTheAPIFunction(t *testing.T) {
+	store, env := table(t, "factory-far")
+	write(t, store, rowsWritten)
+	api := start(t, "hot-reader-api", with(env, "INTER_CLOUD_TOKEN", rotated+","+token))
+	gateway := httptest.NewServer(gateway(t, api))
+	defer gateway.Close()
+	f := start(t, "hot-reader", remoteEnv(gateway.URL+"/prod"))
+	a, err := invoke(t, f, event("machine/1", allTime))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkStored(t, a, rowsWritten)
+}
+
+// stored is how DynamoDB spells the number of row i: without the zero at its
+// end.
+func stored(i int) string { return strings.TrimRight(string(digits(i)), "0") }
+
+func checkStored(t *testing.T, a answer, n int) {
+	t.Helper()
+	values := a.PropertyValues[0].Values
+	if len(values) != n || a.NextToken != nil {
+		t.Fatalf("%d values, next token %v; want %d", len(values), a.NextToken, n)
+	}
+	for i, v := range values {
+		when, err := hotreader.ParseTime([]byte(v.Time))
+		if err != nil || !when.Equal(at(i)) || v.Value.DoubleValue.String() != stored(i) {
+			t.Fatalf("value %d is %+v, %v; want %s", i, v, err, stored(i))
+		}
+	}
+}
+
+// gateway plays API Gateway's REST API with the stage prod before a function.
+func gateway(t *testing.T, f *runtimeapi.Function) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		path := strings.TrimPrefix(r.URL.EscapedPath(), "/prod")
+		event, err := json.Marshal(map[string]any{"resource": "/{proxy+}", "path": path, "httpMethod": r.Method,
+			"multiValueHeaders": r.Header, "multiValueQueryStringParameters": r.URL.Query(), "pathParameters": map[string]string{"proxy": path[1:]},
+			"body": base64.StdEncoding.EncodeToString(body), "isBase64Encoded": true, "requestContext": map[string]any{"stage": "prod", "requestId": "r-1"}})
+		if err != nil {
+			t.Error(err)
+		}
+		raw, err := f.Invoke(r.Context(), event, 29*time.Second)
+		var a struct {
+			StatusCode        int
+			MultiValueHeaders http.Header
+			Body              string
+			IsBase64Encoded   bool
+		}
+		if err == nil {
+			err = json.Unmarshal(raw, &a)
+		}
+		answer := []byte(a.Body)
+		if err == nil && a.IsBase64Encoded {
+			answer, err = base64.StdEncoding.DecodeString(a.Body)
+		}
+		if err != nil {
+			t.Errorf("%v: %.300s", err, raw)
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		maps.Copy(w.Header(), a.MultiValueHeaders)
+		w.WriteHeader(a.StatusCode)
+		_, _ = w.Write(answer)
+	})
+}
