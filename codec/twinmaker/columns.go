@@ -18,7 +18,7 @@ type page struct {
 	skipped int // values left out
 	clock   clock
 	convert []byte
-	head    []byte // of a point: its time
+	head    []byte // of a point: all before its value
 }
 
 // column is the series of one property. A point is
@@ -125,8 +125,9 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 
 // add appends a row's points and returns how many there are.
 func (p *page) add(t time.Time, values []hotreader.Value) int {
-	p.head = p.appendHead(p.head[:0], t)
-	n := 0
+	head := p.appendHead(p.head[:0], t)
+	timeLen, key := len(head), ""
+	n, size := 0, p.size
 	for i, v := range values {
 		c := &p.columns[i]
 		c.markLen, c.markTyp = len(c.buf), c.typ
@@ -140,18 +141,22 @@ func (p *page) add(t time.Time, values []hotreader.Value) int {
 				continue
 			}
 		}
-		b := append(c.buf, p.head...)
-		b = append(b, c.key...)
+		if c.key != key { // most often the column before has the same
+			key = c.key
+			head = append(head[:timeLen], key...)
+		}
+		b := append(c.buf, head...)
 		if v.Kind() == hotreader.Number {
 			b = append(b, v.Text()...)
 		} else {
 			b = appendValue(b, v)
 		}
 		b = append(b, "}},"...)
-		p.size += len(b) - len(c.buf)
+		size += len(b) - len(c.buf)
 		c.buf = b
 		n++
 	}
+	p.head, p.size = head, size
 	p.points += n
 	return n
 }
