@@ -134,7 +134,7 @@ func (e *env) err(op string) error {
 		return nil
 	}
 	// Each on a line of its own, below the line that says what this is.
-	all := errors.Join(append([]error{fmt.Errorf("to be changed (%d):", len(e.problems))}, e.problems...)...)
+	all := errors.Join(append([]error{fmt.Errorf("%d to be changed", len(e.problems))}, e.problems...)...)
 	return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: all}
 }
 

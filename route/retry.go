@@ -247,7 +247,7 @@ func (s *run) over(ctxErr, err error) error {
 	}
 	// Not wrapped: the failure's code must not show through.
 	return &hotreader.Error{Op: "retry", Code: code,
-		Err: fmt.Errorf("%w after %d attempts; the last failure: %v", ctxErr, s.attempts, last)}
+		Err: fmt.Errorf("%w after %d attempts; the last failure: %s", ctxErr, s.attempts, last.Error())}
 }
 
 // giveUp returns err with a reason behind its message.

@@ -1,7 +1,8 @@
-// The bootstrap of the AWS functions: hot-reader, hot-reader-last-entry and
-// hot-reader-api, whichever _HANDLER names. Its environment is that of package
-// config. What is wrong with it is reported to Lambda and on standard error
-// before the first event is asked for, all at once, and the program exits with 1.
+// Command hotreader-lambda is the bootstrap of the AWS functions: hot-reader,
+// hot-reader-last-entry and hot-reader-api, whichever _HANDLER names. Its
+// environment is that of package config. What is wrong with it is reported to
+// Lambda and on standard error before the first event is asked for, all at once,
+// and the program exits with 1.
 package main
 
 import (

@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -335,8 +336,11 @@ func TestGatewayFailures(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var log bytes.Buffer
 			a := invoke(t, API(c.handler, slog.New(slog.NewJSONHandler(&log, nil))), kinds[0], "GET", "/x", "", nil)
-			var p struct{ Code, Trace_id string }
-			if err := json.Unmarshal(a.body, &p); err != nil || a.status != c.status || p.Code != string(c.code) || p.Trace_id != "gateway-request" ||
+			var p struct {
+				Code    string
+				TraceID string `json:"trace_id"`
+			}
+			if err := json.Unmarshal(a.body, &p); err != nil || a.status != c.status || p.Code != string(c.code) || p.TraceID != "gateway-request" ||
 				a.header.Get("Content-Type") != wire.ProblemType {
 				t.Errorf("%d %s, %v", a.status, a.body, err)
 			}
@@ -550,9 +554,7 @@ func TestGatewayServesAnotherCloud(t *testing.T) {
 			return
 		}
 		a := parseAnswer(t, k, raw)
-		for name, values := range a.header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), a.header)
 		w.WriteHeader(a.status)
 		w.Write(a.body)
 	}))

@@ -103,7 +103,7 @@ func (b broken) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 
 func functionError(t *testing.T, err error) messages.InvokeResponse_Error {
 	t.Helper()
-	e, ok := err.(messages.InvokeResponse_Error) //nolint:errorlint // aws-lambda-go looks for the type itself
+	e, ok := err.(messages.InvokeResponse_Error)
 	if !ok {
 		t.Fatalf("%T %v is no function error", err, err)
 	}
