@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -28,7 +29,7 @@ const exitText = `Exit codes:
   0    done, and all was right
   1    failed, or a comparison found a difference
   2    the command line or the query is wrong
-  3    a store, token or environment is missing, wrong or refused
+  3    a file, store, token or environment is missing, wrong or refused
   4    not reached, busy or out of time: trying again may help
   130  stopped by ^C (143 by SIGTERM), everything cleaned up`
 
@@ -54,7 +55,7 @@ func exitCode(err error) int {
 	switch code := hotreader.CodeOf(err); {
 	case code == hotreader.CodeInvalid:
 		return exitUsage
-	case code == hotreader.CodeConfig, code == hotreader.CodeUnauthenticated, code == hotreader.CodeForbidden:
+	case code == hotreader.CodeConfig, code == hotreader.CodeNotFound, code == hotreader.CodeUnauthenticated, code == hotreader.CodeForbidden:
 		return exitConfig
 	case code == hotreader.CodeCorrupt, code == hotreader.CodeStore:
 		return exitFailed
@@ -91,7 +92,7 @@ func (a *app) stopped(by interrupted, err error) int {
 // message adds what to do to the errors that come from elsewhere.
 func message(err error) string {
 	text := err.Error()
-	if hint := hint(err); hint != "" && !strings.Contains(text, hint) {
+	if hint := hint(err); hint != "" && !strings.Contains(text, "; ") {
 		text += "; " + hint
 	}
 	return text
@@ -127,11 +128,15 @@ func flagError(cmd *cobra.Command, err error) error {
 		return err
 	}
 	see := fmt.Sprintf("see: %s --help", cmd.CommandPath())
+	at := cmd.Name() + ": "
+	if !cmd.HasParent() {
+		at = ""
+	}
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
 		name := unknown.GetSpecifiedName()
 		if unknown.GetSpecifiedShortnames() != "" {
-			return usagef("%s: unknown flag -%s; %s", cmd.Name(), name, see)
+			return usagef("%sunknown flag -%s; %s", at, name, see)
 		}
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -140,28 +145,34 @@ func flagError(cmd *cobra.Command, err error) error {
 			}
 		})
 		if meant := nearest.Word(name, names); meant != "" {
-			return usagef("%s: unknown flag --%s; did you mean --%s?", cmd.Name(), name, meant)
+			return usagef("%sunknown flag --%s; did you mean --%s?", at, name, meant)
 		}
-		return usagef("%s: unknown flag --%s; %s", cmd.Name(), name, see)
+		return usagef("%sunknown flag --%s; %s", at, name, see)
 	}
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
-		return usagef("%s: --%s %s: %v", cmd.Name(), invalid.GetFlag().Name, invalid.GetValue(), plainCause(invalid.Unwrap()))
+		return usagef("%s--%s %s: %v", at, invalid.GetFlag().Name, invalid.GetValue(), plainCause(invalid.Unwrap()))
 	}
 	var missing *pflag.ValueRequiredError
 	if errors.As(err, &missing) {
-		return usagef("%s: --%s needs a value; %s", cmd.Name(), missing.GetSpecifiedName(), see)
+		return usagef("%s--%s needs a value; %s", at, missing.GetSpecifiedName(), see)
 	}
-	return usagef("%s: %v; %s", cmd.Name(), err, see)
+	return usagef("%s%v; %s", at, err, see)
 }
 
-// plainCause strips the function names that package strconv puts in front.
+// plainCause says in plain words what package strconv found.
 func plainCause(err error) string {
-	text := err.Error()
-	if i := strings.LastIndex(text, ": "); strings.HasPrefix(text, "strconv.") && i >= 0 {
-		return "not a number: " + text[i+2:]
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return "the number is too large or too small"
+	case strings.HasPrefix(err.Error(), "strconv.ParseFloat"):
+		return "want a number"
+	case strings.HasPrefix(err.Error(), "strconv.ParseBool"):
+		return "want true or false"
+	case strings.HasPrefix(err.Error(), "strconv."):
+		return "want a whole number"
 	}
-	return text
+	return err.Error()
 }
 
 // unknownCommand is the error of a word that names no command of parent.
@@ -176,6 +187,14 @@ func unknownCommand(parent *cobra.Command, word string) error {
 		return usagef("unknown command %q; did you mean %q?", word, parent.CommandPath()+" "+meant)
 	}
 	return usagef("unknown command %q; see: %s --help", word, parent.CommandPath())
+}
+
+// commandsOnly refuses a word where a command is to follow.
+func commandsOnly(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unknownCommand(cmd, args[0])
+	}
+	return nil
 }
 
 // noArgs refuses arguments, with the likeliest mistake in mind.

@@ -49,13 +49,8 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
   hotreader query --store bolt:pump.db --device pump-7 --property temperature`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          commandsOnly,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -67,6 +62,12 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetHelpCommand(a.help())
 	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.version())
 	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE = commandsOnly, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			c.Example = "  source <(hotreader completion bash)\n  hotreader completion fish | source"
+		}
+	}
 	return root
 }
 
@@ -82,6 +83,7 @@ func (a *app) help() *cobra.Command {
 				return unknownCommand(cmd.Root(), strings.Join(args, " "))
 			}
 			of.InitDefaultHelpFlag()
+			of.InitDefaultVersionFlag()
 			return of.Help()
 		},
 	}

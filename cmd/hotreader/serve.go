@@ -91,6 +91,8 @@ SIGTERM and ^C end it when the requests under way are answered.
 			return usagef("serve: which store? Give --store URL")
 		case (s.cert == "") != (s.key == ""):
 			return usagef("serve: --tls-cert and --tls-key go together; one is missing")
+		case !isAddress(s.listen):
+			return usagef("serve: --listen %s is no address; give host:port, :port or host:0", s.listen)
 		case s.rate < 0 || s.burst < 0:
 			return usagef("serve: --rate and --burst cannot be negative; 0 is no limit")
 		}
@@ -158,6 +160,12 @@ func (a *app) logger(level slog.Level) *slog.Logger {
 		return slog.New(slog.NewTextHandler(a.stderr, o))
 	}
 	return slog.New(slog.NewJSONHandler(a.stderr, o))
+}
+
+// isAddress reports whether text has the form of an address to listen on.
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	return err == nil && port != "" && !strings.Contains(text, "/")
 }
 
 // loopback reports whether only this machine can reach address.
