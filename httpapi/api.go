@@ -37,7 +37,7 @@ import (
 )
 
 // TokenHeader carries the inter-cloud token.
-const TokenHeader = "X-Inter-Cloud-Token" //nolint:gosec // it is the header's name
+const TokenHeader = "X-Inter-Cloud-Token"
 
 // Options say what the API serves and within which bounds. Reader and Token are
 // needed; all else may be zero.

@@ -130,20 +130,20 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 			rerr = ctx.Err()
 		}
 		if rerr != nil {
-			if more = n > 0 && outOfTime(ctx, rerr); more {
+			if more = n > 0 && !q.Last && outOfTime(ctx, rerr); more {
 				break
 			}
 			return c.broke(enc, rerr)
 		}
 		size := sizeOf(row)
 		if out.bytes+waiting+size+frameRoom > a.o.MaxAnswer {
-			if more = n > 0; more {
+			if more = n > 0 && !q.Last; more { // a last entry has no "behind the last row"
 				break
 			}
 			return c.broke(enc, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge, Err: errLargeRow})
 		}
 		if err := enc.Row(row); err != nil {
-			return c.broke(nil, err)
+			return c.broke(enc, err)
 		}
 		if out.wrote { // the rows before this one
 			waiting, out.wrote = 0, false

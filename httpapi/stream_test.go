@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
+	"hotreader/store/memstore"
 	"hotreader/wire"
 )
 
@@ -161,6 +163,17 @@ func TestByteBudget(t *testing.T) {
 	small := serve(t, httpapi.Options{Reader: series{n: rows}, MaxAnswer: 100})
 	problem(t, ask(t, small, "GET", path, "", "Accept", "text/csv"), 413, hotreader.CodeTooLarge)
 	problem(t, ask(t, small, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType), 413, hotreader.CodeTooLarge)
+	// The first value of a last entry fits, the second does not: there is no
+	// page to come, so half of it would be a short answer.
+	half := memstore.New()
+	for i, name := range []string{"a", "b"} {
+		if err := half.Write(t.Context(), "pump", []hotreader.Record{{Time: time.Unix(int64(100-i), 0),
+			Fields: []hotreader.Field{{Name: name, Value: hotreader.StringValue(bytes.Repeat([]byte("x"), 1000*(i+1)))}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tight := serve(t, httpapi.Options{Reader: half, MaxAnswer: 2500})
+	problem(t, ask(t, tight, "POST", "/read", lastEntry(`{"iot_device_id":"pump","selected_properties":["a","b"]}`), "Accept", wire.MediaType), 413, hotreader.CodeTooLarge)
 }
 
 // TestLongStreamTakesLittleMemory: rows go out as they come in.

@@ -236,7 +236,7 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 	kept := 0
 	for {
 		row, err := d.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -469,10 +469,10 @@ func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 	if cerr := x.ctx.Err(); cerr != nil {
 		return x.fail(hotreader.CodeOf(cerr), cerr)
 	}
-	if context.Cause(a.ctx) == errIdle {
+	if errors.Is(context.Cause(a.ctx), errIdle) {
 		return x.fail(hotreader.CodeUnavailable, fmt.Errorf("nothing came for %s", a.limit))
 	}
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return x.fail(hotreader.CodeUnavailable, errors.New("the connection broke off"))
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {

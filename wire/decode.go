@@ -38,7 +38,6 @@ type decoding struct {
 	err        error
 
 	base   time.Time
-	unit   int64
 	gaps   []int64
 	offset []int64 // nanoseconds from base
 	cols   []cells
@@ -304,8 +303,8 @@ func (s *decoding) readError() {
 		return
 	}
 	s.failed = true
-	s.fail(code, "the peer failed behind %d rows: %s", s.total, text)
-	s.err.(*hotreader.Error).RetryAfter = time.Duration(millis) * time.Millisecond
+	s.err = &hotreader.Error{Op: "wire: decode", Code: code, Err: fmt.Errorf("the peer failed behind %d rows: %s", s.total, text),
+		RetryAfter: time.Duration(millis) * time.Millisecond}
 }
 
 func (s *decoding) readRows() {

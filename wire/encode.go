@@ -271,10 +271,11 @@ func (s *encoding) write(w io.Writer, kind byte) {
 	out = binary.LittleEndian.AppendUint32(out, s.crc)
 	s.out = out
 	if _, err := w.Write(out); err != nil {
-		s.err = &hotreader.Error{Op: "wire: send", Code: hotreader.CodeUnavailable, Err: err}
-		if c := hotreader.CodeOf(err); c != hotreader.CodeInternal {
-			s.err.(*hotreader.Error).Code = c
+		code := hotreader.CodeOf(err)
+		if code == hotreader.CodeInternal { // not an error of ours: the connection's
+			code = hotreader.CodeUnavailable
 		}
+		s.err = &hotreader.Error{Op: "wire: send", Code: code, Err: err}
 	}
 }
 

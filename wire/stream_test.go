@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -344,7 +345,7 @@ func example() (hotreader.Query, []hotreader.Row) {
 
 func TestEveryCutIsAnError(t *testing.T) {
 	q, rows := example()
-	long := append(rows[:len(rows):len(rows)], hotreader.Row{})[:len(rows)]
+	long := slices.Clone(rows)
 	for i := range 200 { // several frames
 		long = append(long, hotreader.Row{Time: epoch.Add(time.Hour).Add(time.Duration(i*i) * time.Millisecond), Values: rows[i%len(rows)].Values})
 	}

@@ -52,7 +52,7 @@ func queryInvalid(t testing.TB, h Harness) {
 			stats := new(hotreader.Stats)
 			ctx, cancel := context.WithCancel(hotreader.WithStats(t.Context(), stats))
 			cancel()
-			rows, err := failure(t, r, ctx, q)
+			rows, err := failure(ctx, t, r, q)
 			if hotreader.CodeOf(err) != hotreader.CodeInvalid || len(rows) > 0 {
 				t.Errorf("%s: %d rows and the error %v, want one of %s", c.what, len(rows), err, hotreader.CodeInvalid)
 			}
@@ -207,7 +207,7 @@ func lifeCancel(t testing.TB, h Harness) {
 	cancel()
 	for _, last := range []bool{false, true} {
 		q := hotreader.Query{Device: "d", Properties: []string{"n"}, Last: last}
-		if rows, err := failure(t, r, ctx, q); hotreader.CodeOf(err) != hotreader.CodeCanceled || len(rows) > 0 {
+		if rows, err := failure(ctx, t, r, q); hotreader.CodeOf(err) != hotreader.CodeCanceled || len(rows) > 0 {
 			t.Errorf("%s, cancelled before: %d rows and the error %v, want one of %s", describe(q), len(rows), err, hotreader.CodeCanceled)
 		}
 	}
@@ -219,7 +219,7 @@ func lifeDeadline(t testing.TB, h Harness) {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
-	rows, err := failure(t, r, ctx, q)
+	rows, err := failure(ctx, t, r, q)
 	if hotreader.CodeOf(err) != hotreader.CodeDeadline || len(rows) > 0 {
 		t.Errorf("past its deadline: %d rows and the error %v, want one of %s", len(rows), err, hotreader.CodeDeadline)
 	}

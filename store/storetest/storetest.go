@@ -284,7 +284,7 @@ func describe(q hotreader.Query) string {
 }
 
 // failure reads q and returns the error that its read ends with, nil if none.
-func failure(t testing.TB, r hotreader.Reader, ctx context.Context, q hotreader.Query) ([]hotreader.Row, error) {
+func failure(ctx context.Context, t testing.TB, r hotreader.Reader, q hotreader.Query) ([]hotreader.Row, error) {
 	t.Helper()
 	rows, err, breach := collect(q, r.Read(ctx, q))
 	if breach != nil {

@@ -178,7 +178,7 @@ func textUnreadable(t testing.TB, h Harness) {
 		if order == hotreader.Descending {
 			slices.Reverse(want)
 		}
-		rows, err := failure(t, r, hotreader.WithStats(t.Context(), stats), q)
+		rows, err := failure(hotreader.WithStats(t.Context(), stats), t, r, q)
 		if err != nil {
 			t.Fatalf("%s: %v", describe(q), err)
 		}
