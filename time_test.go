@@ -59,10 +59,21 @@ func TestStoredTimesAreUTCWithSeconds(t *testing.T) {
 		"2022-04-07T04:04:42Z": true, "2022-04-07T04:04:42.1+00:00": true, "2022-04-07T04:04:42": true,
 		"2022-04-07T05:04:42+01:00": false, // out of order among UTC texts
 		"2022-04-07 04:04:42Z":      false, "2022-04-07T04:04Z": false, "2022-04-07": false, "": false,
-		"m1_2022-04-07T04:04:42Z": false, // an id is no time
 	} {
 		if _, ok := ParseStoredTime([]byte(text)); ok != want {
 			t.Errorf("ParseStoredTime(%q) = %v, want %v", text, ok, want)
+		}
+	}
+}
+
+// An item's id is its device and its time; where a time is wanted, it is none.
+func TestPitfall04AnIDIsNoTime(t *testing.T) {
+	for _, id := range []string{"m1_2022-04-07T04:04:42Z", "2022_2022-04-07T04:04:42Z", "2022-04-07T04:04:42Z_m1", "2022-04-07T04:04:42Z-1"} {
+		if at, ok := ParseStoredTime([]byte(id)); ok {
+			t.Errorf("id %s is taken for the time %v", id, at)
+		}
+		if at, err := ParseTime([]byte(id)); err == nil {
+			t.Errorf("id %s is taken for the time %v", id, at)
 		}
 	}
 }

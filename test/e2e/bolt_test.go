@@ -78,9 +78,10 @@ func (b *breaker) pass(in net.Conn, upstream string) {
 	}
 }
 
-// The process that serves is killed in the middle of a long answer. Started
-// again, the answer is exact; not started again, it is a typed error in time.
-func TestServerKilledInTheMiddle(t *testing.T) {
+// TwinMaker asks once and never again, so retrying is the reader's. The process
+// that serves is killed in the middle of a long answer: started again, the one
+// answer is exact; not started again, it is a typed error in time.
+func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
 	s := read(t, makeFile(t))
 	store := "bolt:" + filepath.Join(t.TempDir(), "hot.db")
 	importFile(t, nil, store, s.file)
