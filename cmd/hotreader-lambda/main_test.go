@@ -362,7 +362,9 @@ func TestPitfall02OutageIsAnError(t *testing.T) {
 	}{
 		{"401", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, "HotReader.Unauthenticated", 1},
 		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, "HotReader.NotFound", 1},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://example.com/", http.StatusFound) }, "HotReader.Config", 1},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://example.com/", http.StatusFound)
+		}, "HotReader.Config", 1},
 		{"a page for people", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			io.WriteString(w, "<html>sign in</html>")

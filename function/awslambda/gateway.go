@@ -202,11 +202,11 @@ func (e *proxyEvent) query() string {
 // escaped it; HTTP APIs decode it, in both versions, and cut it at a decoded
 // question mark. On a custom domain path begins with the mapping's base path; an
 // HTTP API's path begins with its stage. Not known, for only an account shows
-// it: whether every kind of custom domain keeps REST's escapes. So nothing here
+// it: whether every kind of custom domain keeps REST's escapes. So little here
 // depends on it: escapes stay, what cannot stand in an escaped path is escaped,
-// and where a device id fell apart at a slash it is put together again. One case
-// cannot be told: an HTTP API with a device id that itself contains an escape
-// (a%41): there the text counts as the id, for that is what decoding leaves.
+// and where a device id fell apart at a slash it is put together again. Only an
+// id that itself looks like an escape (a%41) would be misread where REST, unlike
+// what is known, decodes.
 func (e *proxyEvent) path() string {
 	path := e.Path
 	if e.Context.HTTP != nil {

@@ -189,6 +189,23 @@ func TestPitfall24DeadlineHasAReserve(t *testing.T) {
 	})
 }
 
+// The same where TwinMaker itself hangs, before anything is read.
+func TestPitfall24LookupHasAReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tw := twin(memstore.New(), nil)
+		tw.Devices = twinmaker.Devices{Lookup: func(ctx context.Context, _, _, _ string) (string, error) {
+			<-ctx.Done()
+			return "", &hotreader.Error{Op: "twinmaker", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()}
+		}}
+		ctx, cancel := context.WithTimeout(inLambda(t.Context()), 10*time.Second)
+		defer cancel()
+		_, err := History(tw).Invoke(ctx, event(allTime))
+		if e := functionError(t, err); e.Type != "HotReader.Deadline" || ctx.Err() != nil {
+			t.Errorf("%+v, Lambda's deadline: %v", e, ctx.Err())
+		}
+	})
+}
+
 type readerFunc func(context.Context, func(hotreader.Row, error) bool)
 
 func (f readerFunc) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
