@@ -194,7 +194,7 @@ func (r *Responder) readRows(ctx, caller context.Context, page *page, req *Reque
 			}
 			if err != nil {
 				if rows == 0 || ctx.Err() == nil || caller.Err() != nil {
-					return nil, readError(ctx, err)
+					return nil, readError(err)
 				}
 				more = true // the time budget is used up
 				break
@@ -250,7 +250,7 @@ func tooLarge(size, most int) error {
 }
 
 // readError gives an error of reading its code, if it has none.
-func readError(ctx context.Context, err error) error {
+func readError(err error) error {
 	if _, ok := errors.AsType[*hotreader.Error](err); ok {
 		return err
 	}
@@ -319,7 +319,7 @@ func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query)
 		var again []int
 		for row, err := range r.Reader.Read(ctx, q) {
 			if err != nil {
-				return readError(ctx, err)
+				return readError(err)
 			}
 			for i, v := range row.Values {
 				c := &page.columns[at[i]]

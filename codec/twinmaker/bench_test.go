@@ -58,7 +58,8 @@ func BenchmarkRows(b *testing.B) {
 			}
 			for i := range rows {
 				for j, digits := range rows[i].values {
-					c := append(columns[j], `{"time":"`...)
+					c := columns[j]
+					c = append(c, `{"time":"`...)
 					c = append(c, rows[i].time...)
 					c = append(c, `","value":{"doubleValue":`...)
 					c = append(c, digits...)

@@ -145,7 +145,8 @@ func (p *page) add(t time.Time, values []hotreader.Value) int {
 			key = c.key
 			head = append(head[:timeLen], key...)
 		}
-		b := append(c.buf, head...)
+		b := c.buf
+		b = append(b, head...)
 		if v.Kind() == hotreader.Number {
 			b = append(b, v.Text()...)
 		} else {

@@ -194,6 +194,8 @@ func TestPitfall09DeviceID(t *testing.T) {
 			code: hotreader.CodeInvalid, says: `"a" and "b" both say isExternalId`},
 		{name: "no id that can be", event: anEvent("properties", external(`"x":1},"value":{"listValue":[]}`)+`}`),
 			code: hotreader.CodeInvalid, says: "properties.id.value, the external id, holds listValue"},
+		{name: "an id that is no DataValue", event: anEvent("properties", external(`"x":1},"value":"d"`)+`}`),
+			code: hotreader.CodeInvalid, says: `properties.id.value is the string "d"; want {stringValue}`},
 		{name: "too long", event: anEvent("properties", external(`"x":1},"value":{"stringValue":"`+strings.Repeat("x", 2049)+`"}`)+`}`),
 			code: hotreader.CodeInvalid, says: "2049 bytes"},
 	}
@@ -303,6 +305,8 @@ func TestDecodeRefuses(t *testing.T) {
 
 		{"orderByTime unknown", anEvent("orderByTime", `"NEWEST"`), `orderByTime is the string "NEWEST"; want ASCENDING or DESCENDING`},
 		{"orderByTime in small letters", anEvent("orderByTime", `"descending"`), `orderByTime is the string "descending"; want`},
+		{"a long text in short", anEvent("orderByTime", `"`+long+`"`), `orderByTime is the string "` + long[:40] + `…"; want`},
+		{"orderByTime a boolean", anEvent("orderByTime", `true`), `orderByTime is the boolean true; want`},
 		{"orderByTime a number", anEvent("orderByTime", `1`), `orderByTime is the number 1; want`},
 
 		{"start after end", anEvent("startTime", `"2024-03-02T00:00:00.001Z"`), "startTime 2024-03-02T00:00:00.001Z is after endTime 2024-03-02T00:00:00.000Z"},

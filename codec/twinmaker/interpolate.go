@@ -222,7 +222,7 @@ func (r *Responder) readSteps(ctx, caller context.Context, page *page, req *Requ
 	more, err := s.readRows(ctx, r.Reader, q, start.read)
 	if err != nil {
 		if caller.Err() != nil || ctx.Err() == nil || !s.cut() {
-			return nil, readError(ctx, err)
+			return nil, readError(err)
 		}
 		more = true // the time budget is used up
 	}
@@ -398,9 +398,9 @@ func (s *stepper) emit(i int, step int64, l *line) {
 		c.from = step
 	}
 	n := len(c.buf)
-	b := append(s.page.appendHead(c.buf, s.grid.time(step)), c.key...)
-	b = l.append(b, s.grid.time(step))
-	c.buf = append(b, "}},"...)
+	at := s.grid.time(step)
+	c.buf = append(s.page.appendHead(c.buf, at), c.key...)
+	c.buf = append(l.append(c.buf, at), "}},"...)
 	c.ends = append(c.ends, len(c.buf))
 	s.page.size += len(c.buf) - n
 	if step < s.first {

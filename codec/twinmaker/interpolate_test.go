@@ -233,9 +233,8 @@ func linear(points []hotreader.Row, column int, typ hotreader.Type, start time.T
 		return nil, nil, nil
 	}
 	at := start
-	for _, p := range points {
-		for ; at.Before(p.Time) && p.Time == points[0].Time; at = at.Add(interval) {
-		}
+	for at.Before(points[0].Time) {
+		at = at.Add(interval)
 	}
 	for i := range points {
 		for ; !at.After(points[i].Time); at = at.Add(interval) {
@@ -354,5 +353,52 @@ func TestInterpolationPagesPutTogether(t *testing.T) {
 func same(t *rapid.T, what string, got, want [][]string) {
 	if show(got) != show(want) {
 		t.Fatalf("%s:\n%swant\n%s", what, show(got), show(want))
+	}
+}
+
+// TestInterpolationAtTheEndsOfFloat64: no value becomes infinite, and all are
+// numbers of JSON's grammar.
+func TestInterpolationAtTheEndsOfFloat64(t *testing.T) {
+	r := rowsOf(t, `
+		a
+		2024-03-01T00:00:00Z -1.7e308
+		2024-03-01T00:00:02Z 1.7e308
+		2024-03-01T00:00:04Z -1.7e308
+		2024-03-01T00:00:08Z 1e-300
+		2024-03-01T00:00:10Z 3e-300
+		2024-03-01T00:00:12Z -3e-300
+		2024-03-01T00:00:14Z 1e25
+		2024-03-01T00:00:16Z 1.0e25`)
+	req := ask("a")
+	req.Query.Start, req.Interpolation = r.rows[0].Time, time.Second
+	a, _ := history(t, &Responder{Reader: r}, req)
+	got, _ := a.series(t)
+	for i, want := range []string{"-1.7e308", "0", "1.7e308", "0", "-1.7e308", "", "", "", "1e-300", "", "3e-300", "0", "-3e-300", "5e+24", "1e25", "1e25", "1.0e25"} {
+		if _, digits, _ := strings.Cut(got[0][i], " "); want != "" && digits != want || !hotreader.IsNumber([]byte(digits)) {
+			t.Errorf("step %d is %s; want %s", i, digits, want)
+		}
+	}
+}
+
+// TestInterpolationLooksFarOnce: a property that reports seldom makes one page
+// read on to its next point; the pages behind it know that point.
+func TestInterpolationLooksFarOnce(t *testing.T) {
+	r := seconds(1000, "dense", "seldom")
+	for i := range r.rows {
+		if i != 0 && i != 900 {
+			r.rows[i].Values[1] = hotreader.Value{}
+		}
+	}
+	req := ask("dense", "seldom")
+	req.Query.Start, req.Interpolation = r.rows[0].Time, time.Second
+	whole, _ := follow(t, &Responder{Reader: r}, req)
+	req.MaxResults = 20
+	r.yielded = 0
+	paged, pages := follow(t, &Responder{Reader: r}, req)
+	if show(paged) != show(whole) || pages != 100 {
+		t.Errorf("%d pages that are not the whole", pages)
+	}
+	if r.yielded > 1000+901+4*pages {
+		t.Errorf("%d rows were read for 1000", r.yielded)
 	}
 }

@@ -146,7 +146,7 @@ func TestTokenRefused(t *testing.T) {
 		for n := 1; n < len(token); n++ {
 			refused("cut", token[:n], "")
 		}
-		for i := 0; i < len(token); i++ {
+		for i := range len(token) {
 			c := byte('A')
 			if token[i] == c {
 				c = 'B'
