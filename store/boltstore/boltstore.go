@@ -69,7 +69,9 @@ func (s *Store) Close() error {
 	if s.db != nil && s.broken.Load() == nil {
 		err = s.guard("boltstore: close "+s.path, s.db.Close)
 	} else if s.file != nil {
-		// bbolt broke off somewhere inside and may hold its locks for good.
+		// bbolt broke off somewhere inside and may hold its locks for good, and
+		// the file mapped.
+		unlock(s.file)
 		if err = s.file.Close(); errors.Is(err, os.ErrClosed) {
 			err = nil
 		}

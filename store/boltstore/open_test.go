@@ -1,0 +1,437 @@
+//go:build unix
+
+package boltstore_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"hotreader"
+	"hotreader/store/boltstore"
+)
+
+var base = time.Date(2024, time.February, 28, 23, 59, 0, 0, time.UTC)
+
+// ramp returns n records a second apart, from the given one on: n is its number,
+// and text something to find in the file.
+func ramp(from, n int) []hotreader.Record {
+	records := make([]hotreader.Record, n)
+	for i := range records {
+		records[i] = hotreader.Record{Time: base.Add(time.Duration(from+i) * time.Second), Fields: []hotreader.Field{
+			{Name: "n", Value: hotreader.NumberValue(strconv.AppendInt(nil, int64(from+i), 10))},
+			{Name: "text", Value: hotreader.StringValue(fmt.Appendf(nil, "the text of row %06d", from+i))},
+		}}
+	}
+	return records
+}
+
+func write(t testing.TB, s *boltstore.Store, device string, records []hotreader.Record) {
+	t.Helper()
+	if err := s.Write(t.Context(), device, records); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// count reads a device and returns how many rows came. They must be those of
+// ramp, without a gap, from row 0 on.
+func count(t testing.TB, s hotreader.Reader, device string) (rows int, err error) {
+	t.Helper()
+	for row, err := range s.Read(t.Context(), hotreader.Query{Device: device, Properties: []string{"n", "text"}}) {
+		if err != nil {
+			return rows, err
+		}
+		want := ramp(rows, 1)[0]
+		if !row.Time.Equal(want.Time) || !hotreader.Same(row.Values[0], want.Fields[0].Value) || !hotreader.Same(row.Values[1], want.Fields[1].Value) {
+			t.Fatalf("row %d is %v %v", rows, row.Time, row.Values)
+		}
+		rows++
+	}
+	return rows, nil
+}
+
+// fileOf makes a store of n rows of device d, and closes it.
+func fileOf(t testing.TB, n int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rows.bolt")
+	s, err := boltstore.Open(path, boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, "d", ramp(0, n))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func put(t testing.TB, path string, content []byte) string {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestRefusesWhatIsNoStore(t *testing.T) {
+	dir := t.TempDir()
+	store := read(t, fileOf(t, 5000))
+	at := func(name string) string { return filepath.Join(dir, name) }
+
+	foreign := at("foreign.bolt")
+	db, err := bolt.Open(foreign, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("somebody else's"))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	newer := put(t, at("newer.bolt"), store)
+	if db, err = bolt.Open(newer, 0o600, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("hotreader")).Put([]byte("format"), []byte("2")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	headless := bytes.Clone(store)
+	headless[100], headless[30] = headless[100]^1, headless[30]^1
+	headless[4096+30] ^= 1
+
+	fifo := at("fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, c := range []struct {
+		what string
+		path string
+		code hotreader.Code
+		says string
+	}{
+		{"a directory", dir, hotreader.CodeConfig, "directory"},
+		{"a pipe", fifo, hotreader.CodeConfig, "regular"},
+		{"no name", "", hotreader.CodeConfig, "no file is named"},
+		{"a file in a directory that is not there", at("no/such/rows.bolt"), hotreader.CodeNotFound, "no such"},
+		{"a file below a file", filepath.Join(newer, "rows.bolt"), hotreader.CodeStore, "not a directory"},
+		{"a text", put(t, at("text"), []byte(strings.Repeat("timestamp,value\n", 2000))), hotreader.CodeConfig, "not a store"},
+		{"a short text", put(t, at("short"), []byte("hello")), hotreader.CodeConfig, "not a store"},
+		{"zeros", put(t, at("zeros"), make([]byte, 1<<16)), hotreader.CodeConfig, "not a store"},
+		{"another program's bbolt file", foreign, hotreader.CodeConfig, "another program"},
+		{"a store of a newer format", newer, hotreader.CodeConfig, "newer"},
+		{"a store whose heads are damaged", put(t, at("headless"), headless), hotreader.CodeCorrupt, "damaged"},
+		{"a store cut to half", put(t, at("half"), store[:len(store)/2]), hotreader.CodeCorrupt, "cut short"},
+		{"a store cut by a byte", put(t, at("byte"), store[:needs(store)-1]), hotreader.CodeCorrupt, "cut short"},
+		{"a store cut to its first page", put(t, at("page"), store[:4096]), hotreader.CodeCorrupt, "cut short"},
+		{"a store cut to a hundred bytes", put(t, at("hundred"), store[:100]), hotreader.CodeCorrupt, "cut short"},
+	} {
+		for _, o := range []boltstore.Options{{}, {ReadOnly: true}} {
+			before := contentOf(c.path)
+			s, err := boltstore.Open(c.path, o)
+			if err == nil {
+				s.Close()
+				t.Errorf("%s, %+v: it is opened", c.what, o)
+				continue
+			}
+			e, ok := errors.AsType[*hotreader.Error](err)
+			if !ok || e.Code != c.code || !strings.Contains(err.Error(), c.says) || c.path != "" && !strings.Contains(err.Error(), c.path) {
+				t.Errorf("%s, %+v: the error is %v (%s); want one of %s that names the file and says %q", c.what, o, err, hotreader.CodeOf(err), c.code, c.says)
+			}
+			if after := contentOf(c.path); !bytes.Equal(before, after) {
+				t.Errorf("%s, %+v: the file was changed", c.what, o)
+			}
+		}
+	}
+	if _, err := boltstore.Open(at("none.bolt"), boltstore.Options{ReadOnly: true}); hotreader.CodeOf(err) != hotreader.CodeNotFound {
+		t.Errorf("a file that is not there, to read: %v, want %s", err, hotreader.CodeNotFound)
+	}
+	if _, err := os.Stat(at("none.bolt")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("opening to read made a file")
+	}
+	if _, err := boltstore.Open(put(t, at("empty"), nil), boltstore.Options{ReadOnly: true}); hotreader.CodeOf(err) != hotreader.CodeConfig {
+		t.Errorf("an empty file, to read: %v, want %s", err, hotreader.CodeConfig)
+	}
+}
+
+// contentOf returns what is in a file, nil if it is none; reading a pipe would
+// wait for ever.
+func contentOf(path string) []byte {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	content, _ := os.ReadFile(path)
+	return content
+}
+
+// needs returns how many bytes of a store's file are in use, by its newer head.
+func needs(store []byte) int {
+	var pages, newest uint64
+	for _, head := range [][]byte{store[16:], store[4096+16:]} {
+		if txid := binary.NativeEndian.Uint64(head[48:]); txid >= newest {
+			newest, pages = txid, binary.NativeEndian.Uint64(head[40:])
+		}
+	}
+	return int(pages) * 4096
+}
+
+// TestOpensWhatAKilledProcessLeft: between making the file and its first
+// transaction there is nothing in it.
+func TestOpensWhatAKilledProcessLeft(t *testing.T) {
+	dir := t.TempDir()
+	bare := filepath.Join(dir, "bare.bolt")
+	db, err := bolt.Open(bare, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{put(t, filepath.Join(dir, "empty.bolt"), nil), bare} {
+		for range 2 {
+			s, err := boltstore.Open(path, boltstore.Options{})
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			write(t, s, "d", ramp(0, 10))
+			if n, err := count(t, s, "d"); n != 10 || err != nil {
+				t.Errorf("%s: %d rows, %v", path, n, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestSharing: one process writes, or several read.
+func TestSharing(t *testing.T) {
+	path := fileOf(t, 100)
+	refused := func(o boltstore.Options) {
+		t.Helper()
+		s, err := boltstore.Open(path, o)
+		if err == nil {
+			s.Close()
+			t.Fatalf("%+v: it is opened a second time", o)
+		}
+		if hotreader.CodeOf(err) != hotreader.CodeUnavailable || !strings.Contains(err.Error(), "another process") || !strings.Contains(err.Error(), path) {
+			t.Errorf("%+v: the error is %v, want one of %s that names file and cause", o, err, hotreader.CodeUnavailable)
+		}
+	}
+	s, err := boltstore.Open(path, boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(boltstore.Options{})
+	refused(boltstore.Options{ReadOnly: true})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := open(t, path, boltstore.Options{ReadOnly: true})
+	b := open(t, path, boltstore.Options{ReadOnly: true})
+	for _, s := range []*boltstore.Store{a, b} {
+		if n, err := count(t, s, "d"); n != 100 || err != nil {
+			t.Errorf("%d rows, %v", n, err)
+		}
+	}
+	refused(boltstore.Options{})
+	if err := a.Write(t.Context(), "d", ramp(0, 1)); hotreader.CodeOf(err) != hotreader.CodeForbidden || !strings.Contains(err.Error(), "read-only") {
+		t.Errorf("writing to a store opened to read: %v, want %s", err, hotreader.CodeForbidden)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	path := fileOf(t, 20_000)
+	s, err := boltstore.Open(path, boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A read under way does not keep the store from being closed, and says that
+	// it is not complete.
+	rows := 0
+	for _, err = range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
+		if rows++; rows == 1 {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if hotreader.CodeOf(err) != hotreader.CodeUnavailable || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("a read under way ends with %v after %d rows, want %s", err, rows, hotreader.CodeUnavailable)
+	}
+	if _, err := count(t, s, "d"); hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+		t.Errorf("reading: %v, want %s", err, hotreader.CodeUnavailable)
+	}
+	if err := s.Write(t.Context(), "d", ramp(0, 1)); hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+		t.Errorf("writing: %v, want %s", err, hotreader.CodeUnavailable)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("closing again: %v", err)
+	}
+}
+
+// TestDamagedBlock: the device whose block is damaged cannot be read past it,
+// the error says so, and the others can.
+func TestDamagedBlock(t *testing.T) {
+	path := fileOf(t, 5000)
+	s := open(t, path, boltstore.Options{})
+	write(t, s, "other", ramp(0, 10))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content := read(t, path)
+	i := bytes.Index(content, []byte("the text of row 002500"))
+	if i < 0 {
+		t.Fatal("the row's text is not in the file")
+	}
+	content[i+20] = '7' // 002570: a row as good as any, but for the checksum
+	damaged := put(t, filepath.Join(t.TempDir(), "damaged.bolt"), content)
+	s = open(t, damaged, boltstore.Options{})
+	for _, q := range []hotreader.Query{
+		{Device: "d", Properties: []string{"n"}},
+		{Device: "d", Properties: []string{"n"}, Order: hotreader.Descending},
+		{Device: "d", Properties: []string{"text"}, Last: true, End: base.Add(2500 * time.Second)},
+	} {
+		var err error
+		rows := 0
+		for _, err = range s.Read(t.Context(), q) {
+			rows++
+		}
+		if hotreader.CodeOf(err) != hotreader.CodeCorrupt || !strings.Contains(err.Error(), damaged) || !strings.Contains(err.Error(), `"d"`) || !strings.Contains(err.Error(), "restore") {
+			t.Errorf("%v last %t: after %d rows %v; want a %s that names file and device and says what to do", q.Order, q.Last, rows, err, hotreader.CodeCorrupt)
+		}
+	}
+	if err := s.Write(t.Context(), "d", ramp(2500, 1)); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+		t.Errorf("writing into the block: %v, want %s", err, hotreader.CodeCorrupt)
+	}
+	if n, err := count(t, s, "other"); n != 10 || err != nil {
+		t.Errorf("the other device: %d rows, %v", n, err)
+	}
+	write(t, s, "d", ramp(5000, 1)) // behind the damage all is well
+}
+
+// TestEveryDamagedPage overwrites each page of a file in turn. What is read is
+// right or an error, and the process lives.
+func TestEveryDamagedPage(t *testing.T) {
+	const rows = 1500
+	path := fileOf(t, rows)
+	s := open(t, path, boltstore.Options{})
+	write(t, s, "d", ramp(0, rows)) // again, so that there are free pages
+	for i := range 20 {
+		write(t, s, fmt.Sprintf("device %d", i), ramp(0, 100))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content := read(t, path)
+	content = content[:needs(content)]
+	dir := t.TempDir()
+	found := 0
+	for page := 2; page < len(content)/4096; page++ {
+		for name, fill := range map[string]func(b []byte){
+			"zeros":       func(b []byte) { clear(b) },
+			"ones":        func(b []byte) { copy(b, bytes.Repeat([]byte{0xff}, len(b))) },
+			"text":        func(b []byte) { copy(b, bytes.Repeat([]byte("lorem ip"), len(b)/8)) },
+			"a neighbour": func(b []byte) { copy(b, content[(page-1)*4096:page*4096]) },
+		} {
+			damaged := bytes.Clone(content)
+			fill(damaged[page*4096 : (page+1)*4096])
+			file := put(t, filepath.Join(dir, "damaged.bolt"), damaged)
+			for _, o := range []boltstore.Options{{}, {ReadOnly: true}} {
+				err := func() error {
+					s, err := boltstore.Open(file, o)
+					if err != nil {
+						return err
+					}
+					defer s.Close()
+					n, err := count(t, s, "d")
+					if err == nil && n != rows {
+						t.Errorf("page %d of %s, %+v: %d rows come, want %d", page, name, o, n, rows)
+					}
+					for i := range 20 {
+						n, err2 := count(t, s, fmt.Sprintf("device %d", i))
+						if err2 == nil && n != 100 {
+							t.Errorf("page %d of %s, %+v: %d rows of device %d come, want 100", page, name, o, n, i)
+						}
+						err = errors.Join(err, err2)
+					}
+					if !o.ReadOnly && err == nil {
+						err = s.Write(t.Context(), "d", ramp(0, rows))
+					}
+					return err
+				}()
+				if err == nil {
+					continue
+				}
+				found++
+				if e, ok := errors.AsType[*hotreader.Error](err); !ok || e.Code != hotreader.CodeCorrupt {
+					t.Errorf("page %d of %s, %+v: the error is %v, want one of %s", page, name, o, err, hotreader.CodeCorrupt)
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no damage was ever found")
+	}
+}
+
+// TestCutWhileOpen: bytes of the mapped file go away under the reader, which
+// without care ends the process with SIGBUS.
+func TestCutWhileOpen(t *testing.T) {
+	for _, o := range []boltstore.Options{{}, {ReadOnly: true}} {
+		path := fileOf(t, 50_000)
+		s, err := boltstore.Open(path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 5*4096); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := count(t, s, "d"); hotreader.CodeOf(err) != hotreader.CodeCorrupt || !strings.Contains(err.Error(), path) {
+			t.Errorf("%+v: reading ends with %v, want %s", o, err, hotreader.CodeCorrupt)
+		}
+		if !o.ReadOnly {
+			if err := s.Write(t.Context(), "d", ramp(0, 1)); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+				t.Errorf("%+v: writing ends with %v, want %s", o, err, hotreader.CodeCorrupt)
+			}
+		}
+		if err := os.Truncate(path, 0); err != nil { // now not even the heads are there
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := count(t, s, "d"); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+				t.Errorf("%+v: reading ends with %v, want %s", o, err, hotreader.CodeCorrupt)
+			}
+		}
+		_ = s.Close() // it need not succeed, but must return
+	}
+}
