@@ -1,0 +1,61 @@
+package route
+
+import (
+	"context"
+	"testing"
+
+	"hotreader"
+	"hotreader/store/memstore"
+	"hotreader/store/storetest"
+)
+
+// Each wrapper keeps every promise of the Reader it is around.
+func TestConformance(t *testing.T) {
+	for name, wrap := range map[string]func(hotreader.Reader) hotreader.Reader{
+		"router": func(r hotreader.Reader) hotreader.Reader {
+			router, err := NewRouter(Route{URL: "https://a", L3: "gcp", L4: "aws"}, nil, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return router
+		},
+		"retry":   func(r hotreader.Reader) hotreader.Reader { return NewRetry(r, RetryOptions{}) },
+		"breaker": func(r hotreader.Reader) hotreader.Reader { return NewBreaker(r, BreakerOptions{}) },
+		"limit":   func(r hotreader.Reader) hotreader.Reader { return NewLimit(r, LimitOptions{Reads: 64}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, storetest.Harness{New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+				store := memstore.New()
+				return wrap(store), store
+			}})
+		})
+	}
+	// And a retry does so around a Reader that breaks, behind one row more each
+	// time.
+	t.Run("retry of breaks", func(t *testing.T) {
+		storetest.Run(t, storetest.Harness{NoStats: true, New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+			store := memstore.New()
+			breaks := make(chan int, 15) // fewer than the budget has
+			for i := range cap(breaks) {
+				breaks <- i % 5
+			}
+			return NewRetry(readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+				left := -1
+				select {
+				case left = <-breaks:
+				default:
+				}
+				for row, err := range store.Read(ctx, q) {
+					if left == 0 && err == nil {
+						yield(hotreader.Row{}, failure(hotreader.CodeUnavailable))
+						return
+					}
+					left--
+					if !yield(row, err) {
+						return
+					}
+				}
+			}), RetryOptions{Base: 1, Retries: 15}), store
+		}})
+	})
+}
