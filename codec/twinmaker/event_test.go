@@ -510,7 +510,7 @@ func TestParseFilters(t *testing.T) {
 	}
 }
 
-// TestPitfall17TwinInfoIsNotNeeded is the reading side of a function whose
+// TestPitfall17EventNamesItsDevice is the reading side of a function whose
 // environment carries the twin's name only: an event says which device it is
 // about, so that no list of devices is needed.
 func TestPitfall17EventNamesItsDevice(t *testing.T) {
