@@ -1,0 +1,184 @@
+package timekey
+
+import (
+	"slices"
+	"time"
+
+	"hotreader"
+)
+
+// Order passes the rows of one read on to a Sieve, and from there to the caller,
+// strictly by time and each instant once. It holds the rows of one second until
+// the second is over, and no others: the texts of times within a second have
+// mixed widths, so there a store's order is not that of time. Of several rows of
+// one instant the one with the greatest key stands; of equal keys, the one that
+// the store has last when ascending.
+//
+// Its zero value is ready for Begin; it may serve one read after another.
+type Order struct {
+	format     string
+	sieve      *hotreader.Sieve
+	yield      func(hotreader.Row, error) bool
+	properties int
+	descending bool
+
+	width  int // values of a row
+	n      int // rows
+	kept   int // of those, how many own their bytes, in arena
+	second int64
+	times  []time.Time
+	keys   [][]byte
+	values []hotreader.Value // the n rows', and one more: of the row being decoded
+	order  []int32
+	arena  []byte
+}
+
+// Begin prepares o for the rows of q that sieve is for, read from a store whose
+// keys have the given format.
+func (o *Order) Begin(format string, q *hotreader.Query, sieve *hotreader.Sieve, yield func(hotreader.Row, error) bool) {
+	o.format, o.sieve, o.yield = format, sieve, yield
+	o.properties = len(q.Properties)
+	o.descending = q.Last || q.Order == hotreader.Descending
+	o.width, o.n, o.kept = len(sieve.Columns()), 0, 0
+}
+
+// maxGroup bounds the values for which an Order keeps memory between reads.
+const maxGroup = 1 << 15
+
+// Release drops what o refers to, and memory of more than maxKept bytes.
+func (o *Order) Release(maxKept int) {
+	if cap(o.values) > maxGroup || cap(o.arena) > maxKept {
+		*o = Order{}
+		return
+	}
+	o.sieve, o.yield = nil, nil
+	clear(o.keys[:cap(o.keys)])
+	clear(o.values[:cap(o.values)])
+}
+
+// Slot returns the values of the next row, one for each of the Sieve's columns,
+// to be decoded into before Add.
+func (o *Order) Slot() []hotreader.Value {
+	from, to := o.n*o.width, (o.n+1)*o.width
+	if to > len(o.values) {
+		o.values = slices.Grow(o.values, to-len(o.values))
+		o.values = o.values[:cap(o.values)]
+	}
+	return o.values[from:to]
+}
+
+// Add takes the row in Slot, whose key is the given one; nil, or one that is no
+// time, is counted as skipped. If the row begins another second, those of the
+// second before are passed on. It returns false if no more rows are wanted.
+func (o *Order) Add(key []byte) bool {
+	var t time.Time
+	ok := false
+	if key != nil {
+		t, ok = Parse(o.format, key)
+	}
+	if !ok {
+		o.sieve.Skip(1)
+		return true
+	}
+	if o.n > 0 && t.Unix() != o.second && !o.Pass() {
+		return false
+	}
+	if o.n == 0 {
+		o.second = t.Unix()
+		o.times, o.keys = o.times[:0], o.keys[:0]
+	}
+	o.times = append(o.times, t)
+	o.keys = append(o.keys, key)
+	o.n++
+	return true
+}
+
+// Keep copies what the rows held refer to, for the page they came in is going.
+func (o *Order) Keep() {
+	if o.kept == 0 {
+		o.arena = o.arena[:0]
+	}
+	own := func(text []byte) []byte {
+		from := len(o.arena)
+		o.arena = append(o.arena, text...)
+		return o.arena[from:len(o.arena):len(o.arena)]
+	}
+	for i := o.kept; i < o.n; i++ {
+		o.keys[i] = own(o.keys[i])
+		row := o.values[i*o.width : (i+1)*o.width]
+		for k, v := range row {
+			switch v.Kind() {
+			case hotreader.Number:
+				row[k] = hotreader.NumberValue(own(v.Text()))
+			case hotreader.String:
+				row[k] = hotreader.StringValue(own(v.Text()))
+			}
+		}
+	}
+	o.kept = o.n
+}
+
+// Pass passes the rows held on, for their second is over, and moves the row in
+// Slot to the front. Call it behind the last page. It returns false if no more
+// rows are wanted.
+func (o *Order) Pass() bool {
+	n := o.n
+	if n == 0 {
+		return true
+	}
+	o.n, o.kept = 0, 0
+	if n == 1 {
+		if !o.emit(0) {
+			return false
+		}
+	} else {
+		o.sort(n)
+		for _, i := range o.order {
+			if !o.emit(int(i)) {
+				return false
+			}
+		}
+	}
+	copy(o.values[:o.width], o.values[n*o.width:min((n+1)*o.width, len(o.values))])
+	return true
+}
+
+func (o *Order) emit(i int) bool {
+	row := o.values[i*o.width : (i+1)*o.width]
+	if o.sieve.Keep(o.times[i], row) && !o.yield(hotreader.Row{Time: o.times[i], Values: row[:o.properties:o.properties]}, nil) {
+		return false
+	}
+	return !o.sieve.Done()
+}
+
+// sort sets order to the indices of the rows to pass on.
+func (o *Order) sort(n int) {
+	o.order = o.order[:0]
+	sorted := true
+	for i := range n {
+		o.order = append(o.order, int32(i))
+		if i > 0 {
+			c := o.times[i].Compare(o.times[i-1])
+			sorted = sorted && c != 0 && (c < 0) == o.descending
+		}
+	}
+	if sorted {
+		return
+	}
+	slices.SortFunc(o.order, func(a, b int32) int {
+		c := o.times[a].Compare(o.times[b])
+		if o.descending {
+			c = -c
+		}
+		if c == 0 {
+			c = Compare(o.format, o.keys[b], o.keys[a]) // the greatest first
+		}
+		if c == 0 {
+			if c = int(b - a); o.descending {
+				c = -c
+			}
+		}
+		return c
+	})
+	o.order = slices.CompactFunc(o.order, func(a, b int32) bool { return o.times[a].Equal(o.times[b]) })
+}

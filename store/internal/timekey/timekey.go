@@ -1,0 +1,194 @@
+// Package timekey is what stores share that keep a row's time in a field of
+// their own, as text or as a number: the formats, the bounds of a range, and the
+// order of instants, which that of such texts is not.
+package timekey
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"hotreader"
+)
+
+// The formats.
+const (
+	ISO8601     = "iso8601"  // text, UTC, as 2006-01-02T15:04:05.999Z, in any precision
+	EpochMillis = "epoch_ms" // a number, milliseconds since 1970, fractions allowed
+	EpochSecs   = "epoch_s"  // a number, seconds since 1970, fractions allowed
+)
+
+// Known reports whether format is one of the formats.
+func Known(format string) bool {
+	return format == ISO8601 || format == EpochMillis || format == EpochSecs
+}
+
+// secondLen is the length of a time text down to its second. Behind that, texts
+// of one instant differ: "Z", ".000Z", "+00:00".
+const secondLen = len("2006-01-02T15:04:05")
+
+// maxSeconds bounds what is read as a time: the years that can be written.
+const maxSeconds = 253402300799 // 9999-12-31T23:59:59Z
+
+var earliest, latest = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(maxSeconds, 999_999_999).UTC()
+
+// Writable reports whether t is within the years 0 to 9999, which is what Append
+// can write.
+func Writable(t time.Time) bool { return !t.IsZero() && !t.Before(earliest) && !t.After(latest) }
+
+// Bounds returns the keys that enclose [start, end], "" where it is open. They
+// are as close as the format allows and never too close; what they take in
+// beside the range is for the Sieve to leave out. ok is false if nothing can be
+// in the range.
+func Bounds(format string, start, end time.Time) (low, high string, ok bool) {
+	if !end.IsZero() && end.Before(earliest) || !start.IsZero() && start.After(latest) {
+		return "", "", false
+	}
+	if start.Before(earliest) {
+		start = time.Time{}
+	}
+	if end.After(latest) {
+		end = time.Time{}
+	}
+	if !start.IsZero() {
+		if format == ISO8601 {
+			low = string(hotreader.AppendTime(nil, start)[:secondLen])
+		} else {
+			low = string(appendEpoch(nil, format, start))
+		}
+	}
+	if !end.IsZero() {
+		if format == ISO8601 {
+			// Everything that may follow a second is less than a tilde.
+			high = string(hotreader.AppendTime(nil, end)[:secondLen]) + "~"
+		} else {
+			// Digits behind the nanosecond are cut off when read, so the last
+			// instant reaches almost to the next.
+			high = string(appendEpoch(nil, format, end.Add(1)))
+		}
+	}
+	return low, high, true
+}
+
+// Parse reads a key, and says whether it is a time.
+func Parse(format string, key []byte) (time.Time, bool) {
+	if format == ISO8601 {
+		return hotreader.ParseStoredTime(key)
+	}
+	return parseEpoch(format, key)
+}
+
+// Compare orders two keys of one instant as a store does.
+func Compare(format string, a, b []byte) int {
+	if format == ISO8601 {
+		return bytes.Compare(a, b)
+	}
+	return hotreader.CompareNumbers(a, b)
+}
+
+// Append appends the key of t, which must be Writable. Of all texts of one
+// instant it is the greatest (Z is above point, plus and the digits), so that
+// what a Store writes stands against what others wrote.
+func Append(dst []byte, format string, t time.Time) []byte {
+	if format == ISO8601 {
+		return t.UTC().AppendFormat(dst, time.RFC3339Nano)
+	}
+	return appendEpoch(dst, format, t)
+}
+
+// appendEpoch appends t as an exact decimal.
+func appendEpoch(dst []byte, format string, t time.Time) []byte {
+	seconds, nanos := t.Unix(), int64(t.Nanosecond())
+	if seconds < 0 {
+		dst = append(dst, '-')
+		if seconds = -seconds; nanos > 0 {
+			seconds, nanos = seconds-1, 1_000_000_000-nanos
+		}
+	}
+	unit := int64(1_000_000_000)
+	if format == EpochMillis {
+		seconds, nanos, unit = seconds*1000+nanos/1_000_000, nanos%1_000_000, 1_000_000
+	}
+	dst = strconv.AppendInt(dst, seconds, 10)
+	if nanos > 0 {
+		point := len(dst)
+		dst = strconv.AppendInt(dst, unit+nanos, 10) // 1 in front keeps the zeros
+		dst[point] = '.'
+		dst = bytes.TrimRight(dst, "0")
+	}
+	return dst
+}
+
+// parseEpoch reads a number of JSON's grammar as seconds or milliseconds since
+// 1970. What is finer than a nanosecond is cut off, towards the past.
+func parseEpoch(format string, text []byte) (time.Time, bool) {
+	var digits [64]byte // without leading zeros; a store has 38 at the most
+	n, point := 0, 0    // the point stands behind digits[:point]
+	negative, behind := false, false
+	i := 0
+	if i < len(text) && text[i] == '-' {
+		negative = true
+		i++
+	}
+scan:
+	for ; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '.':
+			behind = true
+		case c|0x20 == 'e':
+			e, err := strconv.Atoi(string(text[i+1:]))
+			if err != nil || e > 1000 || e < -1000 {
+				return time.Time{}, false
+			}
+			point += e
+			break scan
+		case n == 0 && c == '0':
+			if behind {
+				point--
+			}
+		default:
+			if n == len(digits) {
+				return time.Time{}, false
+			}
+			digits[n] = c
+			n++
+			if !behind {
+				point++
+			}
+		}
+	}
+	if n == 0 {
+		return time.Unix(0, 0).UTC(), true
+	}
+	if format == EpochMillis {
+		point -= 3
+	}
+	if point > 12 { // beyond the year 9999
+		return time.Time{}, false
+	}
+	at := func(i int) int64 {
+		if i >= 0 && i < n {
+			return int64(digits[i] - '0')
+		}
+		return 0
+	}
+	var seconds, nanos int64
+	for k := range max(point, 0) {
+		seconds = seconds*10 + at(k)
+	}
+	for k := range 9 {
+		nanos = nanos*10 + at(point+k)
+	}
+	if negative {
+		rest := false
+		for k := max(point+9, 0); k < n; k++ {
+			rest = rest || digits[k] != '0'
+		}
+		if rest {
+			nanos++
+		}
+		seconds, nanos = -seconds, -nanos
+	}
+	t := time.Unix(seconds, nanos).UTC()
+	return t, !t.Before(earliest) && !t.After(latest)
+}
