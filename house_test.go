@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"store/boltstore":        {""},
 	"store/awsdynamodb":      {"", "store/internal/*"},
 	"store/azurecosmos":      {"", "store/internal/*"},
+	"store/gcpfirestore":     {"", "store/internal/*"},
 	"store/internal":         {""},
 	"internal/nearest":       {},
 	"store/all":              {"", "store/*", "internal/nearest"},

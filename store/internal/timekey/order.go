@@ -71,15 +71,18 @@ func (o *Order) Slot() []hotreader.Value {
 // time, is counted as skipped. If the row begins another second, those of the
 // second before are passed on. It returns false if no more rows are wanted.
 func (o *Order) Add(key []byte) bool {
-	var t time.Time
-	ok := false
 	if key != nil {
-		t, ok = Parse(o.format, key)
+		if t, ok := Parse(o.format, key); ok {
+			return o.AddAt(t, key)
+		}
 	}
-	if !ok {
-		o.sieve.Skip(1)
-		return true
-	}
+	o.sieve.Skip(1)
+	return true
+}
+
+// AddAt is Add for a store that has instants beside keys, or instead of them:
+// key is nil then.
+func (o *Order) AddAt(t time.Time, key []byte) bool {
 	if o.n > 0 && t.Unix() != o.second && !o.Pass() {
 		return false
 	}
