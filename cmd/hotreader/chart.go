@@ -24,8 +24,8 @@ type chart struct {
 	height     int // lines of a curve
 	properties []string
 	bins       []chartBin // of slices of time, the oldest first
-	origin     int64      // nanoseconds since 1970 where bins begin
-	span       int64      // nanoseconds of a bin; 0 before the first row
+	origin     int64      // microseconds since 1970 where bins begin
+	span       int64      // microseconds of a bin; 0 before the first row
 	first      time.Time
 	last       time.Time
 	rows       int
@@ -61,6 +61,7 @@ func newChart(w io.Writer, p paint, width, height int, properties []string) *cha
 	if width <= 0 {
 		width = 80
 	}
+	width = max(width, chartLabel+3+16)
 	c := &chart{w: w, paint: p, width: width, height: max(height, 3), properties: properties, series: make([]chartSeries, len(properties))}
 	c.bins = make([]chartBin, max(64, 8*width))
 	return c
@@ -68,7 +69,7 @@ func newChart(w io.Writer, p paint, width, height int, properties []string) *cha
 
 // add takes a row; it keeps no reference to its values.
 func (c *chart) add(row hotreader.Row) {
-	at := row.Time.UnixNano()
+	at := row.Time.UnixMicro()
 	if c.rows == 0 {
 		c.first, c.last = row.Time, row.Time
 		c.span, c.origin = 1, at
@@ -189,7 +190,7 @@ func (c *chart) end() error {
 			continue
 		}
 		if drawn > 0 {
-			w.WriteByte('\n')
+			fmt.Fprintln(w)
 		}
 		drawn++
 		if s.numeric {
@@ -204,16 +205,18 @@ func (c *chart) end() error {
 const chartLabel = 10 // columns left of the axis
 
 func (c *chart) title(w *bufio.Writer, name, rest string) {
-	fmt.Fprintf(w, "%*s  %s  %s\n", chartLabel, "", c.paint.bold(printable(name)), c.paint.dim(rest))
+	name = clip(printable(name), c.columns())
+	rest = clip(rest, c.columns()-utf8.RuneCountInString(name)-1)
+	fmt.Fprintf(w, "%*s  %s  %s\n", chartLabel, "", c.paint.bold(name), c.paint.dim(rest))
 }
 
 // columns returns how wide the drawing is.
-func (c *chart) columns() int { return max(16, c.width-chartLabel-3) }
+func (c *chart) columns() int { return c.width - chartLabel - 3 }
 
 // dots spreads a property's bins over n columns of equal time.
 func (c *chart) dots(p, n int) []chartSlot {
 	out := make([]chartSlot, n)
-	from, to := c.first.UnixNano(), c.last.UnixNano()
+	from, to := c.first.UnixMicro(), c.last.UnixMicro()
 	for i, b := range c.bins {
 		if b == nil || b[p].n == 0 {
 			continue
@@ -236,7 +239,11 @@ func (c *chart) curve(w *bufio.Writer, p int, name string, s *chartSeries) {
 		pad := math.Max(math.Abs(low)*0.01, 0.5)
 		low, high = low-pad, high+pad
 	}
-	c.title(w, name, fmt.Sprintf("min %s  max %s  last %s  %s", short(s.min), short(s.max), s.last, c.days()))
+	last := s.last
+	if f, err := strconv.ParseFloat(last, 64); err == nil && len(last) > 14 {
+		last = short(f)
+	}
+	c.title(w, name, fmt.Sprintf("min %s  max %s  last %s  %s", short(s.min), short(s.max), last, c.days()))
 	dots := c.dots(p, 2*columns)
 	cells := make([][]rune, lines)
 	for i := range cells {
@@ -301,16 +308,16 @@ func (c *chart) axis(w *bufio.Writer) {
 	columns := c.columns()
 	line := []rune(strings.Repeat("─", columns))
 	labels := []rune(strings.Repeat(" ", columns))
-	span := c.last.Sub(c.first)
-	step, layout := ticks(span, columns/16)
+	micros := c.last.UnixMicro() - c.first.UnixMicro()
+	step, layout := ticks(c.last.Sub(c.first), columns/16)
 	free := 0 // the first column that no label has taken
 	for at := c.first.Truncate(step); !at.After(c.last); at = at.Add(step) {
 		if at.Before(c.first) {
 			continue
 		}
 		x := 0
-		if span > 0 {
-			x = int(float64(at.Sub(c.first)) / float64(span) * float64(columns-1))
+		if micros > 0 {
+			x = int(float64(at.UnixMicro()-c.first.UnixMicro()) / float64(micros) * float64(columns-1))
 		}
 		line[x] = '┬'
 		text := []rune(at.Format(layout))
@@ -358,6 +365,17 @@ func ticks(span time.Duration, n int) (step time.Duration, layout string) {
 	return step, layout
 }
 
+// clip shortens text to n characters.
+func clip(text string, n int) string {
+	switch {
+	case utf8.RuneCountInString(text) <= n:
+		return text
+	case n < 1:
+		return ""
+	}
+	return string([]rune(text)[:n-1]) + "…"
+}
+
 // days says which days a chart shows, unless its axis does.
 func (c *chart) days() string {
 	if c.last.Sub(c.first) > 20*time.Hour {
@@ -388,10 +406,7 @@ func (c *chart) strip(w *bufio.Writer, p int, name string, s *chartSeries) {
 		word = dots[i].word
 	}
 	for n, value := range s.words {
-		label := printable(value)
-		if utf8.RuneCountInString(label) > chartLabel {
-			label = string([]rune(label)[:chartLabel-1]) + "…"
-		}
+		label := clip(printable(value), chartLabel)
 		var text strings.Builder
 		for _, d := range dots {
 			if d.words&(1<<n) != 0 || d.n == 0 && d.word == value {
@@ -417,7 +432,7 @@ func rough(f, of float64) string {
 
 // short writes a number in at most nine characters.
 func short(f float64) string {
-	for _, digits := range []int{6, 5, 4, 3} {
+	for _, digits := range []int{5, 4, 3} {
 		if text := strconv.FormatFloat(f, 'g', digits, 64); len(text) <= 9 {
 			return text
 		}

@@ -87,7 +87,7 @@ go on reporting, until ^C; everything is removed then.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d.addressGiven = cmd.Flags().Changed("listen")
 		if !cmd.Flags().Changed("seed") {
-			d.seed = uint64(rand.Uint32()) //nolint:gosec // a signal, not a secret
+			d.seed = uint64(rand.Uint32())
 		}
 		if !loopback(d.address) {
 			return usagef("demo: --listen %s is not an address of this machine alone; give one as 127.0.0.1:8080", d.address)
@@ -329,17 +329,14 @@ func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, l
 }
 
 func liveLine(r hotreader.Record) string {
-	text := "  " + r.Time.UTC().Format(time.TimeOnly) + " UTC"
+	parts := []string{"  " + r.Time.UTC().Format(time.TimeOnly) + " UTC"}
 	for _, p := range machine.Properties() {
 		for _, f := range r.Fields {
 			if f.Name != p.Name || p.Name == "running" {
 				continue
 			}
-			text += "   " + show(f.Value)
-			if p.Unit != "" {
-				text += " " + p.Unit
-			}
+			parts = append(parts, strings.TrimSpace(show(f.Value)+" "+p.Unit))
 		}
 	}
-	return text
+	return strings.Join(parts, "   ")
 }

@@ -48,8 +48,7 @@ func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
 	switch code := hotreader.CodeOf(err); {
@@ -132,8 +131,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	if !cmd.HasParent() {
 		at = ""
 	}
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		name := unknown.GetSpecifiedName()
 		if unknown.GetSpecifiedShortnames() != "" {
 			return usagef("%sunknown flag -%s; %s", at, name, see)
@@ -149,12 +147,10 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 		return usagef("%sunknown flag --%s; %s", at, name, see)
 	}
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		return usagef("%s--%s %s: %v", at, invalid.GetFlag().Name, invalid.GetValue(), plainCause(invalid.Unwrap()))
 	}
-	var missing *pflag.ValueRequiredError
-	if errors.As(err, &missing) {
+	if missing, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
 		return usagef("%s--%s needs a value; %s", at, missing.GetSpecifiedName(), see)
 	}
 	return usagef("%s%v; %s", at, err, see)

@@ -155,7 +155,15 @@ func (a *app) runImport(ctx context.Context, storeURL, device, name, format stri
 			return result, inFile(err, shown)
 		}
 		for _, r := range batch {
-			instants = append(instants, r.Time.UnixNano())
+			instants = append(instants, r.Time.UnixNano()) // beyond the years 1678 and 2262 it wraps: still no two alike
+			if result.First == nil || r.Time.Before(*result.First) {
+				first := r.Time.UTC()
+				result.First = &first
+			}
+			if result.Last == nil || r.Time.After(*result.Last) {
+				last := r.Time.UTC()
+				result.Last = &last
+			}
 		}
 		if length > 0 {
 			progress.show("%3d %%  %s lines", 100*meter.n/length, count(len(instants)))
@@ -170,10 +178,6 @@ func (a *app) runImport(ctx context.Context, storeURL, device, name, format stri
 	instants = slices.Compact(instants)
 	result.Rows = int64(len(instants))
 	result.Shared = result.Lines - result.Rows
-	if len(instants) > 0 {
-		first, last := time.Unix(0, instants[0]).UTC(), time.Unix(0, instants[len(instants)-1]).UTC()
-		result.First, result.Last = &first, &last
-	}
 	result.Seconds = time.Since(began).Seconds()
 	return result, nil
 }

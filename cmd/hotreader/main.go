@@ -48,9 +48,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	var stopped interrupted
-	if errors.As(context.Cause(ctx), &stopped) {
-		return a.stopped(stopped, err)
+	if by, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
+		return a.stopped(by, err)
 	}
 	return a.report(err)
 }

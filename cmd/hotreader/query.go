@@ -185,11 +185,11 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 			return err
 		}
 	}
-	reader, closeReader, err := k.source.open(ctx)
+	reader, closer, err := k.source.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeReader()
+	defer closer.Close()
 	stats := &hotreader.Stats{}
 	ctx = hotreader.WithStats(ctx, stats)
 	began := time.Now()

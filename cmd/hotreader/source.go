@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
 
@@ -62,13 +63,13 @@ func (s *source) check(cmd *cobra.Command) error {
 }
 
 // open returns the Reader and what closes it.
-func (s *source) open(ctx context.Context) (hotreader.Reader, func() error, error) {
+func (s *source) open(ctx context.Context) (hotreader.Reader, io.Closer, error) {
 	if s.store != "" {
 		store, err := all.OpenReader(ctx, s.store)
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, store.Close, nil
+		return store, store, nil
 	}
 	token, err := tokenFrom(s.tokenFile)
 	if err != nil {
@@ -78,5 +79,5 @@ func (s *source) open(ctx context.Context) (hotreader.Reader, func() error, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	return route.NewRetry(r, route.RetryOptions{}), func() error { return nil }, nil
+	return route.NewRetry(r, route.RetryOptions{}), io.NopCloser(nil), nil
 }

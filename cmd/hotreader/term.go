@@ -86,11 +86,11 @@ func (p *progress) show(format string, args ...any) {
 	if p.width == 0 {
 		return
 	}
-	if now := time.Now(); now.Before(p.next) {
+	now := time.Now()
+	if now.Before(p.next) {
 		return
-	} else {
-		p.next = now.Add(100 * time.Millisecond)
 	}
+	p.next = now.Add(100 * time.Millisecond)
 	p.put(fmt.Sprintf(format, args...))
 }
 

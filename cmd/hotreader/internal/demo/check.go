@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -292,9 +293,7 @@ func (k *check) event(selected []string, more map[string]any) ([]byte, error) {
 		"endDateTime":        k.end().Unix(),
 		"requestId":          "2c9d1b56-0d0e-4b7e-9b36-0f6d8b8d4f11",
 	}
-	for name, v := range more {
-		e[name] = v
-	}
+	maps.Copy(e, more)
 	return json.Marshal(e)
 }
 
@@ -302,10 +301,7 @@ func (k *check) event(selected []string, more map[string]any) ([]byte, error) {
 func (k *check) history(selected []string, more map[string]any) (map[string][]point, error) {
 	got := map[string][]point{}
 	limit, _ := more["maxResults"].(int)
-	ask := map[string]any{}
-	for name, v := range more {
-		ask[name] = v
-	}
+	ask := maps.Clone(more)
 	for {
 		event, err := k.event(selected, ask)
 		if err != nil {

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal returns a terminal of so many columns, and a function that closes it
+// and returns all that was written to it.
+func terminal(t *testing.T, columns uint16) (tty *os.File, written func() string) {
+	t.Helper()
+	control, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := int(control.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: columns}); err != nil {
+		t.Fatal(err)
+	}
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(chan string)
+	go func() {
+		var b bytes.Buffer
+		_, _ = b.ReadFrom(control) // ends with EIO when the terminal is closed
+		all <- b.String()
+	}()
+	return tty, func() string {
+		tty.Close()
+		text := <-all
+		control.Close()
+		return strings.ReplaceAll(text, "\r\n", "\n")
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	store := "bolt:" + filepath.Join(t.TempDir(), "s.db")
+	csv := filepath.Join(t.TempDir(), "pump.csv")
+	if err := os.WriteFile(csv, []byte("timestamp,v\n2026-01-01,20.5\n2026-01-02,40\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do := func(wantCode int, args ...string) string {
+		t.Helper()
+		tty, written := terminal(t, 70)
+		if code := run(t.Context(), args, nil, tty, tty); code != wantCode {
+			t.Errorf("%q: exit code %d", args, code)
+		}
+		return written()
+	}
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+
+	if got := do(0, "import", "--store", store, "--device", "d", csv); !strings.Contains(got, "\r\x1b[K") || !strings.HasPrefix(got, "\r") {
+		t.Errorf("import shows no progress: %q", got)
+	}
+	got := do(0, "query", "--store", store, "--device", "d", "--property", "v")
+	want := "\x1b[1mTIME (UTC)\x1b[0m               \x1b[1m   v\x1b[0m\n" +
+		"\x1b[2m2026-01-01 00:00:00.000\x1b[0m  20.5\n\x1b[2m2026-01-02 00:00:00.000\x1b[0m    40\n\x1b[2m2 rows in "
+	if got = strings.Replace(got, "  \x1b[1m   v", "               \x1b[1m   v", 1); !strings.HasPrefix(strings.ReplaceAll(got, " ", ""), strings.ReplaceAll(want, " ", "")) {
+		t.Errorf("a query on a terminal is no table: %q", got)
+	}
+	if got := do(2, "query"); !strings.HasPrefix(got, "\x1b[31mhotreader:\x1b[0m query: ") {
+		t.Errorf("an error has no colour: %q", got)
+	}
+	chart := do(0, "query", "--store", store, "--device", "d", "--property", "v", "--format", "chart")
+	if !strings.Contains(chart, "\x1b[36m") || !strings.Contains(chart, "└┬───") {
+		t.Errorf("the chart: %q", chart)
+	}
+
+	for _, calm := range [][2]string{{"NO_COLOR", "1"}, {"TERM", "dumb"}} {
+		t.Run(calm[0], func(t *testing.T) {
+			t.Setenv(calm[0], calm[1])
+			got := do(0, "query", "--store", store, "--device", "d", "--property", "v")
+			if strings.Contains(got, "\x1b[") || !strings.HasPrefix(got, "TIME (UTC)") {
+				t.Errorf("%s=%s: %q", calm[0], calm[1], got)
+			}
+		})
+	}
+}
