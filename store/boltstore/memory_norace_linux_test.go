@@ -1,0 +1,7 @@
+//go:build !race
+
+package boltstore_test
+
+// memoryLimitKB is half of the 64 MB that a whole process may take to read and
+// serve a million rows; the file alone has more than that.
+const memoryLimitKB = 32 << 10

@@ -1,0 +1,217 @@
+package boltstore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"hotreader"
+)
+
+func openTemp(t testing.TB) *Store {
+	t.Helper()
+	s, err := Open(filepath.Join(t.TempDir(), "rows.bolt"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// readings returns rows a minute apart, of about 30 bytes each.
+func readings(n int) []hotreader.Record {
+	records := make([]hotreader.Record, n)
+	for i := range records {
+		records[i] = hotreader.Record{Time: base.Add(time.Duration(i) * time.Minute), Fields: []hotreader.Field{
+			{Name: "temperature", Value: hotreader.NumberValue(fmt.Appendf(nil, "%d.%08d", 60+i%40, i*7919%100_000_000))},
+			{Name: "state", Value: hotreader.StringValue([]byte("running"))},
+		}}
+	}
+	return records
+}
+
+// TestBlocksStayFull: however rows come, a scan does not suffer from it.
+func TestBlocksStayFull(t *testing.T) {
+	const n = 5000
+	shuffled := readings(n)
+	rand.New(rand.NewPCG(1, 2)).Shuffle(n, func(i, k int) { shuffled[i], shuffled[k] = shuffled[k], shuffled[i] })
+	backwards := readings(n)
+	slices.Reverse(backwards)
+	for _, c := range []struct {
+		name    string
+		records []hotreader.Record
+		batch   int
+		full    float64 // of blockBytes, on average
+	}{
+		{"all at once", readings(n), n, 0.93},
+		{"in batches", readings(n), 100, 0.93},
+		{"one by one", readings(600), 1, 0.7}, // few blocks, of which the last is being filled
+		{"backwards", backwards, 100, 0.45},
+		{"backwards at once", backwards, n, 0.9},
+		{"in no order", shuffled, 50, 0.45},
+		{"twice", append(readings(n), readings(n)...), 1000, 0.8},
+	} {
+		s := openTemp(t)
+		for batch := range slices.Chunk(c.records, c.batch) {
+			if err := s.Write(t.Context(), "d", batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var d decoder
+		blocks, bytes, rows := 0, 0, 0
+		err := s.db.View(func(tx *bolt.Tx) error {
+			return tx.Bucket(deviceBucket).Bucket([]byte("d")).ForEach(func(k, v []byte) error {
+				if k[0] != rowKey {
+					return nil
+				}
+				entries, err := d.entries(nil, k, v)
+				blocks++
+				bytes += len(v)
+				rows += len(entries)
+				return err
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := min(len(c.records), n); rows != want {
+			t.Errorf("%s: %d rows are stored, want %d", c.name, rows, want)
+		}
+		if full := float64(bytes) / float64(blocks*blockBytes); full < c.full {
+			t.Errorf("%s: %d blocks are full to %.2f on average, want %.2f", c.name, blocks, full, c.full)
+		}
+	}
+}
+
+// TestWriteInParts: a call larger than a transaction.
+func TestWriteInParts(t *testing.T) {
+	s := openTemp(t)
+	records := make([]hotreader.Record, 2*writeRows+7)
+	for i := range records {
+		records[i] = hotreader.Record{Time: base.Add(time.Duration(i) * time.Second), Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(int64(i))}}}
+	}
+	// The last of all stands, though its instant belongs to the first part.
+	records = append(records, hotreader.Record{Time: base, Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(-1)}}})
+	if err := s.Write(t.Context(), "d", records); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(n)
+		if n == 0 {
+			want = -1
+		}
+		if !row.Time.Equal(base.Add(time.Duration(n)*time.Second)) || !hotreader.Same(row.Values[0], hotreader.Int64Value(want)) {
+			t.Fatalf("row %d is %v %v", n, row.Time, row.Values)
+		}
+		n++
+	}
+	if n != 2*writeRows+7 {
+		t.Errorf("%d rows came, want %d", n, 2*writeRows+7)
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	s := openTemp(t)
+	one := func(v hotreader.Value) []hotreader.Record {
+		return []hotreader.Record{{Time: base, Fields: []hotreader.Field{{Name: "v", Value: v}}}}
+	}
+	for _, c := range []struct {
+		what    string
+		records []hotreader.Record
+		code    hotreader.Code
+	}{
+		{"a number that is none", one(hotreader.NumberValue([]byte("NaN"))), hotreader.CodeInvalid},
+		{"a number without digits", one(hotreader.NumberValue(nil)), hotreader.CodeInvalid},
+		{"text that is not UTF-8", one(hotreader.StringValue([]byte("\xff"))), hotreader.CodeInvalid},
+		{"a record too large", one(hotreader.StringValue([]byte(strings.Repeat("x", maxRecord+1)))), hotreader.CodeTooLarge},
+	} {
+		err := s.Write(t.Context(), "d", c.records)
+		if hotreader.CodeOf(err) != c.code || !strings.HasPrefix(err.Error(), "boltstore: write "+s.path+": ") {
+			t.Errorf("%s: the error is %v, want one of %s that names the file", c.what, err, c.code)
+		}
+	}
+	for range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
+		t.Error("something was stored nevertheless")
+	}
+	// As large as it may be, it fits, and comes back.
+	text := strings.Repeat("x", maxRecord-20)
+	if err := s.Write(t.Context(), "d", one(hotreader.StringValue([]byte(text)))); err != nil {
+		t.Fatal(err)
+	}
+	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
+		if err != nil || string(row.Values[0].Text()) != text {
+			t.Errorf("%d bytes came back, %v", len(row.Values[0].Text()), err)
+		}
+	}
+}
+
+// TestTooManyProperties: a device has a bounded number of them.
+func TestTooManyProperties(t *testing.T) {
+	s := openTemp(t)
+	record := func(from, to int) []hotreader.Record {
+		r := hotreader.Record{Time: base}
+		for i := from; i < to; i++ {
+			r.Fields = append(r.Fields, hotreader.Field{Name: strconv.Itoa(i), Value: hotreader.BoolValue(true)})
+		}
+		return []hotreader.Record{r}
+	}
+	for from := 0; from < maxNames; from += 1024 {
+		if err := s.Write(t.Context(), "d", record(from, from+1024)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Write(t.Context(), "d", record(maxNames, maxNames+1)); hotreader.CodeOf(err) != hotreader.CodeTooLarge {
+		t.Errorf("one property more: the error is %v, want one of %s", err, hotreader.CodeTooLarge)
+	}
+	if err := s.Write(t.Context(), "d", record(maxNames-1, maxNames)); err != nil {
+		t.Errorf("those it has can still be written: %v", err)
+	}
+}
+
+// TestReadDoesNotAllocateByRow: what a read allocates does not grow with its
+// rows, but for a handful of objects with each 128 KB of them.
+func TestReadDoesNotAllocateByRow(t *testing.T) {
+	s := openTemp(t)
+	const n = 50_000
+	if err := s.Write(t.Context(), "d", readings(n)); err != nil {
+		t.Fatal(err)
+	}
+	types := []hotreader.Type{hotreader.Double, hotreader.ShortString}
+	for _, q := range []hotreader.Query{
+		{Types: types},
+		{Types: types, Order: hotreader.Descending},
+		{Types: types, Filters: []hotreader.Filter{{Property: "state", Op: hotreader.Equal, Value: hotreader.StringValue([]byte("running"))}}},
+	} {
+		q.Device, q.Properties = "d", []string{"temperature", "state"}
+		allocations := testing.AllocsPerRun(3, func() {
+			rows := 0
+			for _, err := range s.Read(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows++
+			}
+			if rows != n {
+				t.Fatalf("%d rows came, want %d", rows, n)
+			}
+		})
+		if perRow := allocations / n; perRow > 0.01 {
+			t.Errorf("%v with %d filters: %.0f allocations, %.3f for each row", q.Order, len(q.Filters), allocations, perRow)
+		}
+	}
+}
