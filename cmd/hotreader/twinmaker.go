@@ -2,9 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
@@ -25,7 +24,7 @@ func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotre
 		answers.MaxBytes = 1 << 30
 		req.Query.Limit = 0
 	}
-	var page []byte
+	page := make([]byte, 0, twinmaker.DefaultMaxBytes) // growing to that would leave as much behind again
 	pages := 0
 	for {
 		var err error
@@ -40,10 +39,7 @@ func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotre
 		}
 		_, _ = w.Write(page) // the writer keeps its error for Flush
 		_ = w.WriteByte('\n')
-		empty, next, err := pageEnd(page)
-		if err != nil {
-			return pages, err
-		}
+		empty, next := pageEnd(page)
 		if !empty {
 			pages++
 		}
@@ -55,28 +51,13 @@ func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotre
 }
 
 // pageEnd returns whether a page of our own making is without values, and its
-// nextToken.
-func pageEnd(page []byte) (empty bool, next string, err error) {
-	var doc struct {
-		PropertyValues json.RawMessage `json:"propertyValues"`
-		NextToken      string          `json:"nextToken"`
+// nextToken. A page is megabytes, so it is not decoded: what is looked for
+// cannot stand inside a JSON string, where quotes are escaped.
+func pageEnd(page []byte) (empty bool, next string) {
+	empty = !bytes.Contains(page, []byte(`"values":[{`)) && !bytes.Contains(page, []byte(`"propertyValue":{`))
+	mark := []byte(`],"nextToken":"`)
+	if i := bytes.LastIndex(page, mark); i >= 0 {
+		next = string(bytes.TrimSuffix(page[i+len(mark):], []byte(`"}`)))
 	}
-	if err := json.Unmarshal(page, &doc); err != nil {
-		return false, "", &hotreader.Error{Op: "twinmaker page", Code: hotreader.CodeInternal, Err: fmt.Errorf("is not JSON: %w", err)}
-	}
-	var series []struct {
-		Values []json.RawMessage `json:"values"`
-	}
-	empty = true
-	if json.Unmarshal(doc.PropertyValues, &series) == nil {
-		for _, s := range series {
-			empty = empty && len(s.Values) == 0
-		}
-		return empty, doc.NextToken, nil
-	}
-	var last map[string]json.RawMessage
-	if err := json.Unmarshal(doc.PropertyValues, &last); err != nil {
-		return false, "", &hotreader.Error{Op: "twinmaker page", Code: hotreader.CodeInternal, Err: err}
-	}
-	return len(last) == 0, "", nil
+	return empty, next
 }

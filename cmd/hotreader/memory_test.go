@@ -1,0 +1,140 @@
+//go:build engines && linux
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A million rows go from a store to another process: neither holds more than
+// 64 MB of memory at any time, and each row arrives as it was written, in order.
+func TestMillionRowsInBoundedMemory(t *testing.T) {
+	const rows, limit = 1_000_000, 64 << 10 // KB
+	dir := t.TempDir()
+	program := filepath.Join(dir, "hotreader")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	store := "bolt:" + filepath.Join(dir, "s.db")
+	t.Setenv("INTER_CLOUD_TOKEN", strings.Repeat("0123456789abcdef", 4))
+	value := func(i int) string { return fmt.Sprintf("%d.%02d", 20+i%61, i*7919%100) }
+
+	load := exec.Command(program, "import", "--store", store, "--device", "d", "--format", "csv", "-")
+	load.Stderr = os.Stderr
+	in, err := load.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := load.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(in)
+	fmt.Fprintln(w, "timestamp,temperature,vibration,running")
+	for i := range rows {
+		at := midnight.Unix() + int64(i)
+		fmt.Fprintf(w, "%s,%s,%d.%03d,%v\n", isoTime(at), value(i), i%9, i*31%1000, i%1000 < 900)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	if err := load.Wait(); err != nil {
+		t.Fatal(err)
+	}
+
+	serve := exec.Command(program, "serve", "--store", store, "--listen", "127.0.0.1:0", "--log-level", "error")
+	talk, err := serve.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer serve.Wait()
+	defer serve.Process.Kill()
+	line, err := bufio.NewReader(talk).ReadString('\n')
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		t.Fatalf("%q, %v", line, err)
+	}
+
+	for _, format := range []string{"csv", "jsonl", "chart", "twinmaker"} {
+		query := exec.Command(program, "query", "--remote", url, "--device", "d", "--property", "temperature,vibration,running", "--format", format)
+		query.Stderr = os.Stderr
+		out, err := query.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := query.Start(); err != nil {
+			t.Fatal(err)
+		}
+		peak, n := 0, 0
+		answer := bufio.NewReaderSize(out, 1<<16)
+		for {
+			text, err := answer.ReadString('\n')
+			if text != "" && format == "csv" && n > 0 {
+				at, rest, _ := strings.Cut(text, ",")
+				if got, _, _ := strings.Cut(rest, ","); at != isoTime(midnight.Unix() + int64(n-1))[:19]+".000Z" || got != value(n-1) {
+					t.Fatalf("row %d is %q", n-1, text)
+				}
+			}
+			if text != "" {
+				n++
+			}
+			if n%5000 == 0 {
+				peak = max(peak, peakMemory(query.Process.Pid))
+			}
+			if err != nil {
+				break
+			}
+		}
+		if err := query.Wait(); err != nil {
+			t.Fatalf("%s: %v", format, err)
+		}
+		// What a process had at the most when it ended; it counts pages that it
+		// shared with its parent for a moment, so the limit is a little strict.
+		peak = max(peak, int(query.ProcessState.SysUsage().(*syscall.Rusage).Maxrss))
+		t.Logf("query --format %s: %d lines, at most %d KB resident", format, n, peak)
+		if want := map[string]int{"csv": rows + 1, "jsonl": rows}[format]; want != 0 && n != want {
+			t.Errorf("%s: %d lines, want %d", format, n, want)
+		}
+		if peak > limit || peak == 0 {
+			t.Errorf("query --format %s held %d KB, at most %d are allowed", format, peak, limit)
+		}
+	}
+	peak := peakMemory(serve.Process.Pid)
+	t.Logf("serve: at most %d KB resident", peak)
+	if peak > limit || peak == 0 {
+		t.Errorf("serve held %d KB, at most %d are allowed", peak, limit)
+	}
+	t.Logf("import: at most %d KB resident", load.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+}
+
+func isoTime(seconds int64) string {
+	return time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05Z")
+}
+
+// peakMemory returns the most that a process had resident so far, in KB; 0 = it
+// has ended.
+func peakMemory(pid int) int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			return kb
+		}
+	}
+	return 0
+}
