@@ -106,7 +106,7 @@ broke off may simply be repeated.
 
 func (a *app) runImport(ctx context.Context, storeURL, device, name, format string, o plain.Options) (imported, error) {
 	result := imported{Device: device}
-	in, length := a.stdin, int64(0)
+	in, length := io.Reader(&interruptibleReader{ctx: ctx, r: a.stdin}), int64(0)
 	shown := "standard input"
 	if name != "-" {
 		file, err := os.Open(name)
@@ -225,6 +225,35 @@ func isJSONL(name string, r *bufio.Reader) bool {
 	head, _ := r.Peek(512) // an error comes again when the file is read
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	return len(head) > 0 && head[0] == '{'
+}
+
+// interruptibleReader is a Reader whose reads end with ctx, as those of a pipe
+// or a terminal do not by themselves.
+type interruptibleReader struct {
+	ctx context.Context
+	r   io.Reader
+	buf []byte // of the read that ctx may have left behind
+}
+
+func (i *interruptibleReader) Read(p []byte) (int, error) {
+	if len(i.buf) < len(p) {
+		i.buf = make([]byte, len(p))
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := i.r.Read(i.buf[:len(p)])
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return copy(p, i.buf[:r.n]), r.err
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err() // p is not touched any more
+	}
 }
 
 // metered counts what is read, for the progress display.
