@@ -24,6 +24,7 @@ import (
 	"iter"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -282,8 +283,7 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, key, value []b
 		return false, errOrder
 	}
 	sc.edge, sc.begun = first, true
-	for i := len(sc.rows) - 1; i >= 0; i-- {
-		p := sc.rows[i]
+	for _, p := range slices.Backward(sc.rows) {
 		if !q.Start.IsZero() && p.time.Before(q.Start) {
 			return false, nil
 		}

@@ -46,7 +46,7 @@ var wide = []string{"a", "b", "c", "d"}
 // TestMemoryIsBounded: what a scan takes does not grow with the file, of which
 // the kernel would gladly keep all pages in the process.
 func TestMemoryIsBounded(t *testing.T) {
-	const rows = 1_000_000
+	const rows = memoryRows
 	path := filepath.Join(t.TempDir(), "rows.bolt")
 	s, err := boltstore.Open(path, boltstore.Options{})
 	if err != nil {

@@ -2,5 +2,8 @@
 
 package boltstore_test
 
-// memoryLimitKB leaves room for the race detector, which multiplies all memory.
-const memoryLimitKB = 400 << 10
+// The race detector multiplies time and all memory.
+const (
+	memoryRows    = 100_000
+	memoryLimitKB = 400 << 10
+)

@@ -1,16 +1,19 @@
 package boltstore
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"pgregory.net/rapid"
 
 	"hotreader"
 )
@@ -94,12 +97,131 @@ func TestBlocksStayFull(t *testing.T) {
 	}
 }
 
+// TestWriteAcrossBlocks writes random batches of rows so long that a block holds
+// only a few, or one is longer than a block, and reads random ranges.
+func TestWriteAcrossBlocks(t *testing.T) {
+	s := openTemp(t)
+	device := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		device++
+		name := strconv.Itoa(device)
+		model := make(map[int]hotreader.Value) // by seconds from base
+		for range rapid.IntRange(1, 6).Draw(rt, "writes") {
+			var batch []hotreader.Record
+			from, step := rapid.IntRange(-200, 200).Draw(rt, "from"), rapid.IntRange(-3, 3).Draw(rt, "step")
+			for i := range rapid.IntRange(1, 80).Draw(rt, "rows") {
+				length := rapid.SampledFrom([]int{0, 10, 400, 1500, blockBytes - 40, blockBytes + 1, 3 * blockBytes}).Draw(rt, "length")
+				text := append(bytes.Repeat([]byte{'x'}, length), strconv.Itoa(len(model))...)
+				sec := from + i*step
+				model[sec] = hotreader.StringValue(text)
+				batch = append(batch, hotreader.Record{Time: base.Add(time.Duration(sec) * time.Second), Fields: []hotreader.Field{{Name: "v", Value: model[sec]}}})
+			}
+			if err := s.Write(t.Context(), name, batch); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		for range 4 {
+			from := rapid.IntRange(-450, 450).Draw(rt, "start")
+			to := from + rapid.IntRange(0, 900).Draw(rt, "seconds")
+			q := hotreader.Query{Device: name, Properties: []string{"v"}, Order: hotreader.Order(rapid.IntRange(0, 1).Draw(rt, "order")),
+				Start: base.Add(time.Duration(from) * time.Second), End: base.Add(time.Duration(to) * time.Second)}
+			var want []int
+			for sec := range model {
+				if sec >= from && sec <= to {
+					want = append(want, sec)
+				}
+			}
+			slices.Sort(want)
+			if q.Order == hotreader.Descending {
+				slices.Reverse(want)
+			}
+			n := 0
+			for row, err := range s.Read(t.Context(), q) {
+				if err != nil {
+					rt.Fatal(err)
+				}
+				if n == len(want) {
+					rt.Fatalf("more than %d rows came", n)
+				}
+				if sec := want[n]; !row.Time.Equal(base.Add(time.Duration(sec)*time.Second)) || !hotreader.Same(row.Values[0], model[sec]) {
+					rt.Fatalf("row %d is at %v with %d bytes, want second %d with %d", n, row.Time, len(row.Values[0].Text()), sec, len(model[sec].Text()))
+				}
+				n++
+			}
+			if n != len(want) {
+				rt.Fatalf("%d rows came, want %d", n, len(want))
+			}
+		}
+	})
+}
+
+// TestReadWhileBlocksChange: blocks are split and rewritten under readers, to
+// whom every row that was there before comes, once and in order.
+func TestReadWhileBlocksChange(t *testing.T) {
+	s := openTemp(t)
+	const n = 20_000
+	stored := readings(n)
+	if err := s.Write(t.Context(), "d", stored); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var writer, readers sync.WaitGroup
+	writer.Go(func() {
+		r := rand.New(rand.NewPCG(3, 4))
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			var batch []hotreader.Record
+			at := base.Add(time.Duration(r.IntN(n)) * time.Minute)
+			for i := range 200 { // between the rows; the property is another one
+				batch = append(batch, hotreader.Record{Time: at.Add(time.Duration(i)*time.Second*7 + 1), Fields: []hotreader.Field{{Name: "other", Value: hotreader.BoolValue(true)}}})
+			}
+			if err := s.Write(t.Context(), "d", batch); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for g := range 4 {
+		readers.Go(func() {
+			for range 5 {
+				q := hotreader.Query{Device: "d", Properties: []string{"temperature"}, Order: hotreader.Order(g % 2)}
+				i := 0
+				for row, err := range s.Read(t.Context(), q) {
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					want := stored[i]
+					if q.Order == hotreader.Descending {
+						want = stored[n-1-i]
+					}
+					if !row.Time.Equal(want.Time) || !hotreader.Same(row.Values[0], want.Fields[0].Value) {
+						t.Errorf("%v: row %d is %v %v, want %v", q.Order, i, row.Time, row.Values, want.Time)
+						return
+					}
+					i++
+				}
+				if i != n {
+					t.Errorf("%v: %d rows came, want %d", q.Order, i, n)
+				}
+			}
+		})
+	}
+	readers.Wait()
+	close(done)
+	writer.Wait()
+}
+
 // TestWriteInParts: a call larger than a transaction.
 func TestWriteInParts(t *testing.T) {
 	s := openTemp(t)
-	records := make([]hotreader.Record, 2*writeRows+7)
-	for i := range records {
-		records[i] = hotreader.Record{Time: base.Add(time.Duration(i) * time.Second), Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(int64(i))}}}
+	var records []hotreader.Record
+	for i := range 2*writeRows + 7 {
+		records = append(records, hotreader.Record{Time: base.Add(time.Duration(i) * time.Second), Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(int64(i))}}})
 	}
 	// The last of all stands, though its instant belongs to the first part.
 	records = append(records, hotreader.Record{Time: base, Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(-1)}}})
