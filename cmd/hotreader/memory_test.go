@@ -17,7 +17,7 @@ import (
 
 // A million rows go from a store to another process: neither holds more than
 // 64 MB of memory at any time, and each row arrives as it was written, in order.
-func TestMillionRowsInBoundedMemory(t *testing.T) {
+func TestPitfall25MillionRowsInBoundedMemory(t *testing.T) {
 	const rows, limit = 1_000_000, 64 << 10 // KB
 	dir := t.TempDir()
 	program := filepath.Join(dir, "hotreader")
