@@ -4,7 +4,7 @@ GO      ?= go
 ARGS    ?=
 FUZZ    ?= 30s
 COUNT   ?= 5
-ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_PYTHON="$$(cat .engines/python)"
+ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_PYTHON="$$(cat .engines/python)"
 
 .PHONY: help
 help: ## this list

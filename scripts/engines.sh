@@ -1,8 +1,8 @@
 #!/bin/sh
-# Brings the parts that `make test` runs against: DynamoDB Local and a Cosmos DB
-# emulator into .engines, and a Python with botocore, whose TwinMaker model
-# judges our answers. Changes nothing when they are there. What it cannot bring
-# it names, with the remedy.
+# Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
+# emulator and Google's Firestore emulator into .engines, and a Python with
+# botocore, whose TwinMaker model judges our answers. Changes nothing when they
+# are there. What it cannot bring it names, with the remedy.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -52,6 +52,23 @@ if ! cmp -s test/engine/cosmosdb/package-lock.json $cosmosdb/package-lock.json; 
 		need "npm, which brings the Cosmos DB emulator," "apt-get install npm"
 	fi
 fi
+
+# Part of Google's Cloud SDK, which is not ours to fetch: .engines links to it.
+jar=cloud-firestore-emulator.jar
+firestore=.engines/firestore
+if [ ! -e $firestore/$jar ]; then
+	sdk=
+	if command -v gcloud >/dev/null 2>&1; then
+		sdk=$(gcloud info --format='value(installation.sdk_root)' 2>/dev/null)/platform/cloud-firestore-emulator
+	fi
+	for d in "${HOTREADER_FIRESTORE:-}" "$sdk"; do
+		if [ -n "$d" ] && [ -e "$d/$jar" ]; then
+			ln -sfn "$d" $firestore
+			break
+		fi
+	done
+fi
+[ -e $firestore/$jar ] || need "Google's Firestore emulator" "gcloud components install cloud-firestore-emulator, or apt-get install google-cloud-cli-firestore-emulator"
 
 python=
 for p in "${HOTREADER_PYTHON:-}" python3 /usr/bin/python3; do

@@ -192,7 +192,12 @@ func (p *process) stop() {
 // await waits until the engine answers a request with the named header, which
 // shows that it is the engine and not another program on the same port.
 func (p *process) await(endpoint, header string) error {
-	client := &http.Client{Timeout: 5 * time.Second}
+	return p.awaitBy(new(http.Transport), endpoint, header)
+}
+
+// awaitBy is await for an engine that does not speak HTTP/1.1.
+func (p *process) awaitBy(transport *http.Transport, endpoint, header string) error {
+	client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
 	var last error
 	for end := time.Now().Add(startTime); time.Now().Before(end); {
