@@ -218,7 +218,9 @@ func lookBack(n int) readFunc {
 	}
 }
 
-func TestTheSuiteFindsBugs(t *testing.T) {
+// TestPitfall02TheSuiteFindsBugs: a test that passes on an empty series is no
+// test.
+func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 	release := make(chan struct{}) // for the goroutines of the reader that leaves them
 	defer close(release)
 	checks := Harness{}.checks()
@@ -228,6 +230,10 @@ func TestTheSuiteFindsBugs(t *testing.T) {
 		read  readFunc
 		write writeFunc
 	}{
+		{bug: "answers nothing, with success", found: namesOf(checks), // and no check may pass
+			read: func(hotreader.Reader, context.Context, hotreader.Query) rows {
+				return func(func(hotreader.Row, error) bool) {}
+			}},
 		{bug: "drops the last row", found: []string{"order/ascending and its exact reverse", "range/both ends belong to it", "long/every page is followed", "random/as the oracle answers"},
 			read: all(func(_ hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
 				return rows[:max(len(rows)-1, 0)], err
@@ -642,6 +648,14 @@ func TestTheSuiteFindsBugs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// namesOf names checks.
+func namesOf(checks []check) (names []string) {
+	for _, c := range checks {
+		names = append(names, c.name)
+	}
+	return names
 }
 
 // textStore keeps items under the text of their time.

@@ -114,4 +114,6 @@ func writeRefuses(t testing.TB, h Harness) {
 		}
 	}
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}})
+	write(t, w, "d", good)
+	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}}, row(base, num("1")))
 }
