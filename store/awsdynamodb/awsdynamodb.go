@@ -19,6 +19,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/store/internal/timekey"
+)
+
+// The ways in which a table may keep time in its range key.
+const (
+	ISO8601     = timekey.ISO8601     // S, UTC, as 2006-01-02T15:04:05.999Z, in any precision
+	EpochMillis = timekey.EpochMillis // N, milliseconds since 1970, fractions allowed
+	EpochSecs   = timekey.EpochSecs   // N, seconds since 1970, fractions allowed
 )
 
 // Options say which table, and how it is laid out.
@@ -78,7 +86,7 @@ func (s *Store) check() error {
 		err = errors.New("no table is named; set DYNAMODB_TABLE_NAME")
 	case s.deviceKey == s.timeKey:
 		err = fmt.Errorf("%q is named as both the device's and the time's key", s.timeKey)
-	case s.format != ISO8601 && s.format != EpochMillis && s.format != EpochSecs:
+	case !timekey.Known(s.format):
 		err = fmt.Errorf("the time format %q is unknown; use %s, %s or %s", s.format, ISO8601, EpochMillis, EpochSecs)
 	default:
 		return nil

@@ -7,14 +7,13 @@ import (
 	"iter"
 	"maps"
 	"reflect"
-	"slices"
 	"strconv"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/store/internal/timekey"
 )
 
 // slack is how many items are asked for beyond those wanted. A row can only be
@@ -48,10 +47,10 @@ func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		}
 		defer s.readings.Put(r)
 		defer r.release()
-		if !r.begin(s, sieve, &q) {
+		if !r.begin(s, sieve, &q, yield) {
 			return
 		}
-		if err := r.read(ctx, yield); err != nil {
+		if err := r.read(ctx); err != nil {
 			yield(hotreader.Row{}, err)
 		}
 	}
@@ -60,30 +59,27 @@ func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 // A reading is one read of a table: the request, the decoder, and the rows of
 // the second that is being put together.
 type reading struct {
-	store      *Store
-	sieve      *hotreader.Sieve
-	descending bool
-	properties int
-	request    dynamodb.QueryInput
-	limit      int // of the page before; 0 = none
-	limitRows  int // Query.Limit
-	last       bool
-	decoder    decoder
-	group      group
+	store     *Store
+	sieve     *hotreader.Sieve
+	request   dynamodb.QueryInput
+	limit     int // of the page before; 0 = none
+	limitRows int // Query.Limit
+	last      bool
+	decoder   decoder
+	order     timekey.Order
 }
 
 // begin prepares the request. It returns false if no row can be in range.
-func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query) bool {
-	low, high, ok := bounds(s.format, q.Start, q.End)
+func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yield func(hotreader.Row, error) bool) bool {
+	low, high, ok := timekey.Bounds(s.format, q.Start, q.End)
 	if !ok {
 		return false
 	}
 	columns := sieve.Columns()
 	r.store, r.sieve = s, sieve
-	r.descending = q.Last || q.Order == hotreader.Descending
-	r.properties, r.limit, r.limitRows, r.last = len(q.Properties), 0, q.Limit, q.Last
+	r.limit, r.limitRows, r.last = 0, q.Limit, q.Last
 	r.decoder.layout(columns, s.timeKey, s.keyKind()[0])
-	r.group.begin(s.format, len(columns))
+	r.order.Begin(s.format, q, sieve, yield)
 
 	key := func(text string) types.AttributeValue {
 		if s.format == ISO8601 {
@@ -122,7 +118,7 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query) bo
 		}
 		projection = append(append(projection, ','), placeholder...)
 	}
-	projected, forward := string(projection), !r.descending
+	projected, forward := string(projection), !q.Last && q.Order == hotreader.Ascending
 	r.request = dynamodb.QueryInput{
 		TableName:                 &s.table,
 		KeyConditionExpression:    &condition,
@@ -141,11 +137,11 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query) bo
 func (r *reading) release() {
 	r.store, r.sieve, r.request = nil, nil, dynamodb.QueryInput{}
 	r.decoder.release()
-	r.group.release()
+	r.order.Release(maxPooled)
 }
 
 // read follows the pages to the end of the answer.
-func (r *reading) read(ctx context.Context, yield func(hotreader.Row, error) bool) error {
+func (r *reading) read(ctx context.Context) error {
 	stats := hotreader.StatsOf(ctx)
 	for number := 1; ; number++ {
 		r.request.Limit = r.pageLimit()
@@ -158,7 +154,7 @@ func (r *reading) read(ctx context.Context, yield func(hotreader.Row, error) boo
 			p.release()
 			return err
 		}
-		more, err := r.page(ctx, p, number, yield)
+		more, err := r.page(ctx, p, number)
 		p.release()
 		if err != nil || !more {
 			return err
@@ -168,7 +164,7 @@ func (r *reading) read(ctx context.Context, yield func(hotreader.Row, error) boo
 			if ctx.Err() != nil {
 				return r.store.fail(ctx, querying, ctx.Err(), true)
 			}
-			r.group.pass(r, yield)
+			r.order.Pass()
 			return nil
 		}
 		if maps.EqualFunc(next, r.request.ExclusiveStartKey, func(a, b types.AttributeValue) bool { return reflect.DeepEqual(a, b) }) {
@@ -180,13 +176,13 @@ func (r *reading) read(ctx context.Context, yield func(hotreader.Row, error) boo
 
 // page passes the rows of one page on, but for those of its last second. It
 // returns false if no more are wanted.
-func (r *reading) page(ctx context.Context, p *page, number int, yield func(hotreader.Row, error) bool) (bool, error) {
-	d, g := &r.decoder, &r.group
+func (r *reading) page(ctx context.Context, p *page, number int) (bool, error) {
+	d, o := &r.decoder, &r.order
 	if err := d.open(p.body); err != nil {
 		return false, r.corrupt(number, err)
 	}
 	for {
-		at, more, err := d.item(g.slot())
+		at, more, err := d.item(o.Slot())
 		if err != nil {
 			return false, r.corrupt(number, err)
 		}
@@ -197,25 +193,14 @@ func (r *reading) page(ctx context.Context, p *page, number int, yield func(hotr
 			r.sieve.Skip(d.skipped)
 			d.skipped = 0
 		}
-		t, ok := time.Time{}, false
-		if at != nil {
-			t, ok = parseKey(g.format, at)
+		if ctx.Err() != nil {
+			return false, r.store.fail(ctx, querying, ctx.Err(), true)
 		}
-		if !ok {
-			r.sieve.Skip(1)
-			continue
+		if !o.Add(at) {
+			return false, nil
 		}
-		if g.n > 0 && t.Unix() != g.second {
-			if ctx.Err() != nil {
-				return false, r.store.fail(ctx, querying, ctx.Err(), true)
-			}
-			if !g.pass(r, yield) {
-				return false, nil
-			}
-		}
-		g.add(t, at)
 	}
-	g.keep()
+	o.Keep()
 	return true, nil
 }
 
@@ -244,142 +229,4 @@ func (r *reading) pageLimit() *int32 {
 	}
 	limit := int32(n)
 	return &limit
-}
-
-// A group is the rows of one second, in the table's order. The texts of times
-// within a second have mixed widths, so that order is not that of time.
-type group struct {
-	format string
-	width  int // values of a row
-	n      int // rows
-	kept   int // of those, how many own their bytes, in arena
-	second int64
-	times  []time.Time
-	keys   [][]byte
-	values []hotreader.Value // the n rows', and one more: of the row being decoded
-	order  []int32
-	arena  []byte
-}
-
-func (g *group) begin(format string, width int) {
-	g.format, g.width, g.n, g.kept = format, width, 0, 0
-}
-
-// maxGroup bounds the values for which a group keeps memory between reads.
-const maxGroup = 1 << 15
-
-func (g *group) release() {
-	if cap(g.values) > maxGroup || cap(g.arena) > maxPooled {
-		*g = group{}
-		return
-	}
-	clear(g.keys[:cap(g.keys)])
-	clear(g.values[:cap(g.values)])
-}
-
-// slot returns the values of the row after the last.
-func (g *group) slot() []hotreader.Value {
-	from, to := g.n*g.width, (g.n+1)*g.width
-	if to > len(g.values) {
-		g.values = slices.Grow(g.values, to-len(g.values))
-		g.values = g.values[:cap(g.values)]
-	}
-	return g.values[from:to]
-}
-
-// add makes the row in slot one of the group. If the group is empty, the slot
-// may still be behind the rows that were passed on just before.
-func (g *group) add(t time.Time, key []byte) {
-	if g.n == 0 {
-		g.second = t.Unix()
-		g.times, g.keys = g.times[:0], g.keys[:0]
-	}
-	g.times = append(g.times, t)
-	g.keys = append(g.keys, key)
-	g.n++
-}
-
-// keep copies what refers to the page's bytes, for the page is going.
-func (g *group) keep() {
-	if g.kept == 0 {
-		g.arena = g.arena[:0]
-	}
-	own := func(text []byte) []byte {
-		from := len(g.arena)
-		g.arena = append(g.arena, text...)
-		return g.arena[from:len(g.arena):len(g.arena)]
-	}
-	for i := g.kept; i < g.n; i++ {
-		g.keys[i] = own(g.keys[i])
-		row := g.values[i*g.width : (i+1)*g.width]
-		for k, v := range row {
-			switch v.Kind() {
-			case hotreader.Number:
-				row[k] = hotreader.NumberValue(own(v.Text()))
-			case hotreader.String:
-				row[k] = hotreader.StringValue(own(v.Text()))
-			}
-		}
-	}
-	g.kept = g.n
-}
-
-// pass sends the group's rows through the sieve in the order of time, of those
-// of one instant the one with the greatest key. It empties the group and moves
-// the row in slot to its front. It returns false if no more rows are wanted.
-func (g *group) pass(r *reading, yield func(hotreader.Row, error) bool) bool {
-	n := g.n
-	if n == 0 {
-		return true
-	}
-	g.n, g.kept = 0, 0
-	if n == 1 {
-		if !g.emit(r, 0, yield) {
-			return false
-		}
-	} else {
-		g.sort(n, r.descending)
-		for _, i := range g.order {
-			if !g.emit(r, int(i), yield) {
-				return false
-			}
-		}
-	}
-	copy(g.values[:g.width], g.values[n*g.width:min((n+1)*g.width, len(g.values))])
-	return true
-}
-
-func (g *group) emit(r *reading, i int, yield func(hotreader.Row, error) bool) bool {
-	row := g.values[i*g.width : (i+1)*g.width]
-	if r.sieve.Keep(g.times[i], row) && !yield(hotreader.Row{Time: g.times[i], Values: row[:r.properties:r.properties]}, nil) {
-		return false
-	}
-	return !r.sieve.Done()
-}
-
-// sort sets order to the indices of the rows to pass on.
-func (g *group) sort(n int, descending bool) {
-	g.order = g.order[:0]
-	sorted := true
-	for i := range n {
-		g.order = append(g.order, int32(i))
-		if i > 0 {
-			c := g.times[i].Compare(g.times[i-1])
-			sorted = sorted && c != 0 && (c < 0) == descending
-		}
-	}
-	if sorted {
-		return
-	}
-	slices.SortFunc(g.order, func(a, b int32) int {
-		c := g.times[a].Compare(g.times[b])
-		if descending {
-			c = -c
-		}
-		if c == 0 {
-			c = compareKeys(g.format, g.keys[b], g.keys[a]) // the greatest first
-		}
-		return c
-	})
-	g.order = slices.CompactFunc(g.order, func(a, b int32) bool { return g.times[a].Equal(g.times[b]) })
 }

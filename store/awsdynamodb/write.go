@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/store/internal/timekey"
 )
 
 // DynamoDB's bounds, from "Quotas and limits in Amazon DynamoDB" and
@@ -37,8 +38,8 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// Write stores records, 25 items a request, a few requests at a time. What the table does not take for
-// lack of capacity is sent again until ctx ends.
+// Write stores records, 25 items a request, a few requests at a time. What the
+// table does not take for lack of capacity is sent again until ctx ends.
 //
 // Each item also gets the attribute id, "{device}_{time}", as the other clouds'
 // stores have it, unless the record has a property of that name. DynamoDB keeps
@@ -145,10 +146,10 @@ func (s *Store) requests(device string, records []hotreader.Record) ([]types.Wri
 
 // item makes a record an item and returns it with its range key.
 func (s *Store) item(device string, r *hotreader.Record) (string, map[string]types.AttributeValue, error) {
-	if r.Time.IsZero() || r.Time.Before(earliest) || r.Time.After(latest) {
+	if !timekey.Writable(r.Time) {
 		return "", nil, errors.New("it has no time within the years 0 to 9999")
 	}
-	key := string(appendKey(nil, s.format, r.Time))
+	key := string(timekey.Append(nil, s.format, r.Time))
 	id := device + "_" + key
 	item := make(map[string]types.AttributeValue, len(r.Fields)+3)
 	size := len(s.deviceKey) + len(device) + len(s.timeKey) + len(key) + len("id") + len(id)
