@@ -84,18 +84,32 @@ const (
 type Items struct {
 	DeviceKey  string // attribute with the device's id; "" = device_id
 	TimeKey    string // attribute with the instant; "" = timestamp
-	TimeFormat string // iso8601, epoch_ms or epoch_s; "" = iso8601
+	TimeFormat string // iso8601, epoch_ms, epoch_s or, in Firestore, native; "" = iso8601
+}
+
+// Cosmos names a container of Azure Cosmos DB.
+type Cosmos struct {
+	Endpoint  string // of the account, as https://ACCOUNT.documents.azure.com
+	Database  string
+	Container string
+}
+
+// Firestore names a collection of Google Cloud Firestore.
+type Firestore struct {
+	Project    string
+	Database   string // "" = (default)
+	Collection string // its id, or its path
 }
 
 // Function is the environment of a function, checked.
 type Function struct {
 	Role Role
-	Twin string // the twin's name; "" only for the API
+	Twin string // the twin's name; "" only for an API
 	L3   Cloud  // of hot storage; "" = not said
 	L4   Cloud  // of the twin; "" = not said
 
-	// Remote says that hot storage is behind RemoteURL; the API's is always
-	// local.
+	// Remote says that hot storage is behind RemoteURL. The API on AWS is always
+	// local: there, another function reads for the twin.
 	Remote    bool
 	RemoteURL string
 
@@ -110,7 +124,13 @@ type Function struct {
 	Burst    int     // 0 = the server's default
 	LogLevel slog.Level
 
-	Table string // DynamoDB's table; "" only if Remote
+	// Where hot storage is, on the cloud of the function; zero if Remote.
+	Table     string // DynamoDB's
+	Cosmos    Cosmos
+	Firestore Firestore
+
+	Port    int    // to listen on; 0 on AWS
+	Project string // the Google Cloud project; "" only if it is not said
 }
 
 // Route is the route the function was checked for.
@@ -143,18 +163,23 @@ func (e *env) err(op string) error {
 func (e *env) common(f *Function, checkSecret func(string) string) {
 	e.twin(f)
 	if f.Role != API {
-		f.RemoteURL = strings.TrimSpace(e.get("REMOTE_READER_URL"))
-		remote, err := f.Route().Remote()
-		if err, ok := errors.AsType[*hotreader.Error](err); ok {
-			for line := range strings.SplitSeq(err.Err.Error(), "\n") {
-				e.problems = append(e.problems, errors.New(line))
-			}
-		}
-		f.Remote = remote
+		e.route(f)
 	}
 	e.token(f, checkSecret)
-	e.items(f)
+	e.items(f, "iso8601", "epoch_ms", "epoch_s")
 	e.limits(f)
+}
+
+// route reads REMOTE_READER_URL and decides whether hot storage is there.
+func (e *env) route(f *Function) {
+	f.RemoteURL = strings.TrimSpace(e.get("REMOTE_READER_URL"))
+	remote, err := f.Route().Remote()
+	if err, ok := errors.AsType[*hotreader.Error](err); ok {
+		for line := range strings.SplitSeq(err.Err.Error(), "\n") {
+			e.problems = append(e.problems, errors.New(line))
+		}
+	}
+	f.Remote = remote
 }
 
 // twin reads DIGITAL_TWIN_INFO.
@@ -252,8 +277,9 @@ func (e *env) token(f *Function, checkSecret func(string) string) {
 	}
 }
 
-// items reads how the store's items are laid out.
-func (e *env) items(f *Function) {
+// items reads how the store's items are laid out. formats are the time formats
+// that the store knows.
+func (e *env) items(f *Function, formats ...string) {
 	key := func(name string) string {
 		text := e.get(name)
 		switch {
@@ -276,7 +302,7 @@ func (e *env) items(f *Function) {
 	if device == instant {
 		e.bad("HOTREADER_TIME_KEY", "is %.40q, which is the device's key (HOTREADER_DEVICE_KEY); want two attributes", instant)
 	}
-	f.Items.TimeFormat = e.word("HOTREADER_TIME_FORMAT", "time format", "iso8601", "epoch_ms", "epoch_s")
+	f.Items.TimeFormat = e.word("HOTREADER_TIME_FORMAT", "time format", formats...)
 }
 
 // limits reads rates and the log level.

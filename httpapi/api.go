@@ -49,7 +49,8 @@ type Options struct {
 	Burst int     // requests at once, above Rate; 0 = twice Rate
 
 	MaxBody   int64         // bytes of a request's body; 0 = 64 KB
-	MaxAnswer int           // bytes of an answer before compression, or of a row stream; what is more comes with the next page; 0 = 8 MB
+	MaxAnswer int           // bytes of an answer before compression; what is more comes with the next page; 0 = 8 MB
+	MaxStream int           // bytes of a row stream, as MaxAnswer; 0 = MaxAnswer; negative = any number
 	MaxTime   time.Duration // of a query; what is more comes with the next page; 0 = 28 s, within API Gateway's 29 s
 	BodyTime  time.Duration // in which a request's body must have come; 0 = 10 s
 
@@ -115,6 +116,9 @@ func New(o Options) (http.Handler, error) {
 	o.Burst = cmp.Or(max(o.Burst, 0), int(math.Ceil(2*min(max(o.Rate, 1), 1<<30))))
 	o.MaxBody = cmp.Or(max(o.MaxBody, 0), defaultMaxBody)
 	o.MaxAnswer = cmp.Or(max(o.MaxAnswer, 0), defaultMaxAnswer)
+	if o.MaxStream = cmp.Or(o.MaxStream, o.MaxAnswer); o.MaxStream < 0 {
+		o.MaxStream = math.MaxInt
+	}
 	o.MaxTime = cmp.Or(max(o.MaxTime, 0), defaultMaxTime)
 	o.BodyTime = cmp.Or(max(o.BodyTime, 0), defaultBodyTime)
 	if o.Logger == nil {
@@ -224,7 +228,7 @@ func (a *api) serve(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(hotreader.WithStats(c.r.Context(), &c.stats), a.budget(c.r.Context()))
 	defer cancel()
-	c.r = c.r.WithContext(ctx)
+	c.r = c.r.WithContext(context.WithValue(ctx, traceKey{}, c))
 	return c.route.serve(a, c)
 }
 
@@ -411,6 +415,18 @@ func (w *response) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController find the server's writer.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+type traceKey struct{}
+
+// TraceID returns the trace id of the request that a read, or a line of the log,
+// belongs to: the caller's, or a new one. It is "" where ctx is none of this
+// package's.
+func TraceID(ctx context.Context) string {
+	if c, ok := ctx.Value(traceKey{}).(*call); ok {
+		return c.trace
+	}
+	return ""
+}
 
 // traceOf returns the caller's trace id: of W3C's traceparent, else
 // X-Request-Id if it is harmless, else "".

@@ -136,7 +136,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 			return c.broke(enc, rerr)
 		}
 		size := sizeOf(row)
-		if out.bytes+waiting+size+frameRoom > a.o.MaxAnswer {
+		if out.bytes+waiting+size > a.o.MaxStream-frameRoom {
 			if more = n > 0 && !q.Last; more { // a last entry has no "behind the last row"
 				break
 			}

@@ -407,3 +407,45 @@ func TestCallerGoesAway(t *testing.T) {
 	}
 	<-ended // the Reader is told
 }
+
+// TestStreamBudget: where a host streams, rows may be of any number while pages
+// stay bounded.
+func TestStreamBudget(t *testing.T) {
+	const rows, most = 20_000, 20_000
+	for _, c := range []struct {
+		stream int
+		whole  bool
+	}{{0, false}, {most, false}, {64 << 20, true}, {-1, true}} {
+		s := serve(t, httpapi.Options{Reader: series{n: rows}, MaxAnswer: most, MaxStream: c.stream})
+		got, more := stream(t, s, envelope(seriesAll))
+		if whole := len(got) == rows && !more; whole != c.whole || more == c.whole {
+			t.Errorf("MaxStream %d: %d rows, more %v", c.stream, len(got), more)
+		}
+		if a := ask(t, s, "GET", "/v1/devices/d/history?property=a", ""); a.status != 200 || len(a.body) > most || !strings.Contains(a.body, `"next_token"`) {
+			t.Errorf("MaxStream %d: a page of %d bytes", c.stream, len(a.body))
+		}
+	}
+}
+
+// TestReadersKnowTheTrace: a Reader that asks further can tell on whose behalf.
+func TestReadersKnowTheTrace(t *testing.T) {
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	var seen string
+	s := serve(t, httpapi.Options{Reader: series{n: 1, during: func(ctx context.Context, _ int) { seen = httpapi.TraceID(ctx) }}})
+	const w3c = "00-" + trace + "-b7ad6b7169203331-01"
+	ask(t, s, "GET", history, "", "Traceparent", w3c)
+	if seen != trace {
+		t.Errorf("%q, want the header's", seen)
+	}
+	ask(t, s, "POST", "/read", envelope(seriesAll), "Traceparent", w3c)
+	if seen != "t-1" {
+		t.Errorf("%q, want the envelope's", seen)
+	}
+	ask(t, s, "GET", history, "")
+	if len(seen) != 32 || seen == trace {
+		t.Errorf("%q is no new trace", seen)
+	}
+	if got := httpapi.TraceID(t.Context()); got != "" {
+		t.Errorf("%q outside", got)
+	}
+}
