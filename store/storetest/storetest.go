@@ -37,6 +37,11 @@ type Harness struct {
 	// (DynamoDB makes 1.50 and 15e-1 both 1.5).
 	RewritesNumbers bool
 
+	// WideNumbersAsText: a number whose digits a float64 does not bring back is
+	// kept as text, and is a number again only where its type is declared (JSON
+	// documents, whose numbers are doubles).
+	WideNumbersAsText bool
+
 	// NoStats: rows and skipped items are counted on the other side of a wire,
 	// so the caller's hotreader.Stats do not hold them.
 	NoStats bool
@@ -255,6 +260,13 @@ func (h Harness) same(got, want hotreader.Value) bool {
 		return hotreader.Same(got, want)
 	}
 	return got.Kind() == want.Kind() && got.Bool() == want.Bool() && bytes.Equal(got.Text(), want.Text())
+}
+
+// isText reports whether v, a number, comes back as text unless its type is
+// declared.
+func (h Harness) isText(v hotreader.Value) bool {
+	f, ok := v.Float64()
+	return h.WideNumbersAsText && v.Kind() == hotreader.Number && !(ok && hotreader.Same(v, hotreader.Float64Value(f)))
 }
 
 func stamp(t time.Time) string { return t.Format(time.RFC3339Nano) }
