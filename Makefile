@@ -8,7 +8,7 @@ ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## the demo: three clouds on this machine, nine routes checked (ARGS=--once to stop after)
@@ -72,8 +72,12 @@ bench: engines ## benchmarks, with the baselines to compare with in the same run
 	$(ENGINES) $(GO) test -tags engines -run '^$$' -bench . -benchmem ./...
 
 .PHONY: dist
-dist: ## dist/: the command, and the AWS bootstrap as reproducible zips
-	@scripts/dist.sh
+dist: ## dist/: the command, each function's zip, Cloud Run's image, and what they are made of
+	@GO="$(GO)" $(GO) run ./scripts/dist
+
+.PHONY: dist-check
+dist-check: ## dist/ twice, in two folders with two build caches: the same bytes?
+	@GO="$(GO)" scripts/dist-check.sh
 
 .PHONY: clean
 clean: ## remove what was built and fetched
