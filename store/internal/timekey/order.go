@@ -1,6 +1,7 @@
 package timekey
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 // Order passes the rows of one read on to a Sieve, and from there to the caller,
 // strictly by time and each instant once. It holds the rows of one second until
 // the second is over, and no others: the texts of times within a second have
-// mixed widths, so there a store's order is not that of time. Of several rows of
+// mixed widths, so there a store's order is not that of time. Where a second has
+// more than can be held it yields an error of CodeTooLarge. Of several rows of
 // one instant the one with the greatest key stands; of equal keys, the one that
 // the store has last when ascending.
 //
@@ -44,6 +46,13 @@ func (o *Order) Begin(format string, q *hotreader.Query, sieve *hotreader.Sieve,
 
 // maxGroup bounds the values for which an Order keeps memory between reads.
 const maxGroup = 1 << 15
+
+// What is held of one second at the most. Only a device that writes a million
+// values a second has more.
+const (
+	maxHeldValues = 1 << 20
+	maxHeldBytes  = 64 << 20 // of their text
+)
 
 // Release drops what o refers to, and memory of more than maxKept bytes.
 func (o *Order) Release(maxKept int) {
@@ -89,6 +98,13 @@ func (o *Order) AddAt(t time.Time, key []byte) bool {
 	if o.n == 0 {
 		o.second = t.Unix()
 		o.times, o.keys = o.times[:0], o.keys[:0]
+	}
+	if o.n*o.width >= maxHeldValues || o.kept > 0 && len(o.arena) > maxHeldBytes {
+		o.n = 0
+		o.yield(hotreader.Row{}, &hotreader.Error{Op: "store: put rows in order", Code: hotreader.CodeTooLarge,
+			Err: fmt.Errorf("the device has more than %d values, or %d bytes of them, within the second %s; ask for another range or for fewer properties",
+				maxHeldValues, maxHeldBytes, t.Format("2006-01-02T15:04:05Z"))})
+		return false
 	}
 	o.times = append(o.times, t)
 	o.keys = append(o.keys, key)

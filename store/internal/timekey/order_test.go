@@ -193,3 +193,42 @@ func TestOrderDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for 1000 rows", n)
 	}
 }
+
+// A device may have written any number of rows into one second, over any number
+// of pages. They are held, but not without bound.
+func TestOrderHoldsNoMoreThanItsBound(t *testing.T) {
+	for name, text := range map[string]string{"many": "1", "large": strings.Repeat("1", 100_000)} {
+		stats := new(hotreader.Stats)
+		sieve, err := hotreader.NewSieve(hotreader.WithStats(t.Context(), stats), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed error
+		rows := 0
+		var o Order
+		o.Begin(ISO8601, &query, sieve, func(_ hotreader.Row, err error) bool {
+			if failed != nil {
+				t.Errorf("%s: something follows the error", name)
+			}
+			if failed = err; err == nil {
+				rows++
+			}
+			return true
+		})
+		at := time.Unix(1704067200, 0)
+		bytes := 0
+		for i := range 4 * maxHeldValues {
+			o.Slot()[0] = hotreader.NumberValue([]byte(text))
+			if !o.Add(Append(nil, ISO8601, at.Add(time.Duration(i)))) {
+				break
+			}
+			if o.Keep(); cap(o.arena) > 4*maxHeldBytes {
+				break
+			}
+			bytes += len(text)
+		}
+		if hotreader.CodeOf(failed) != hotreader.CodeTooLarge || rows > 0 {
+			t.Errorf("%s: after %d bytes %v and %d rows, want too_large and none", name, bytes, failed, rows)
+		}
+	}
+}
