@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"codec/plain":            {""},
 	"codec/twinmaker":        {""},
 	"codec/pagetoken":        {""},
-	"remote":                 {"", "wire", "secret", "codec/twinmaker"},
+	"remote":                 {"", "wire", "route", "secret", "codec/twinmaker"},
 	"route":                  {""},
 	"config":                 {"", "route", "secret", "internal/nearest"},
 	"httpapi":                {"", "wire", "codec/*", "secret"},

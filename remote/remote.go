@@ -19,12 +19,12 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"hotreader"
+	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/wire"
 )
@@ -91,7 +91,7 @@ func NewClient() *http.Client {
 // New checks o and returns a Reader. Errors are of CodeConfig. It does not
 // connect.
 func New(o Options) (*Reader, error) {
-	u, err := parseURL(o.URL)
+	u, err := readURL(o.URL)
 	if err != nil {
 		return nil, &hotreader.Error{Op: "remote reader URL", Code: hotreader.CodeConfig, Err: err}
 	}
@@ -112,35 +112,21 @@ func New(o Options) (*Reader, error) {
 	return r, nil
 }
 
-func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(strings.TrimSpace(text))
-	switch {
-	case err != nil:
-		return nil, errors.New("it is not a URL; want https://host/path") // err would show it, and what it may hold
-	case u.User != nil:
-		return nil, errors.New("it carries user info; the token belongs in INTER_CLOUD_TOKEN")
-	case u.Host == "" || u.Opaque != "":
-		return nil, errors.New("it names no host; want https://host/path")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("it carries a query or a fragment; want https://host/path")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return nil, fmt.Errorf("http would send the token in the clear to %s; want https", u.Hostname())
-	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, fmt.Errorf("its scheme is %.20q; want https", u.Scheme)
+// readURL returns the address of the read route of the API at text.
+func readURL(text string) (*url.URL, error) {
+	text = strings.TrimSpace(text)
+	if wrong := route.CheckURL(text); wrong != "" {
+		return nil, errors.New("it " + wrong)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("it is not a URL") // err would show it, and what it may hold
 	}
 	if u.Path = strings.TrimRight(u.Path, "/"); !strings.HasSuffix(u.Path, "/read") {
 		u.Path += "/read"
 	}
 	u.RawPath = ""
 	return u, nil
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }
 
 // Read implements hotreader.Reader. Beside the errors of the peer, which keep
