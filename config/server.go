@@ -53,7 +53,8 @@ func AzureFunctions(getenv func(string) string) (*Function, error) {
 //	GOOGLE_CLOUD_PROJECT       the project; needed unless hot storage is remote
 //	FIRESTORE_COLLECTION       the collection, unless hot storage is remote
 //	FIRESTORE_DATABASE         its database; (default) if not set
-//	FIRESTORE_EMULATOR_HOST    host:port of an emulator to read from instead
+//	FIRESTORE_EMULATOR_HOST, SECRET_MANAGER_EMULATOR_HOST
+//	                           host:port of emulators to ask instead, in plain text
 //	HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY, HOTREADER_TIME_FORMAT (also native),
 //	HOTREADER_RATE, HOTREADER_BURST, HOTREADER_LOG_LEVEL
 //
@@ -70,6 +71,9 @@ func CloudRun(getenv func(string) string) (*Function, error) {
 	}
 	if here {
 		e.firestore(f)
+	}
+	if f.TokenSecret != "" {
+		e.emulator("SECRET_MANAGER_EMULATOR_HOST")
 	}
 	f.Port = e.port("PORT", 8080)
 	if err := e.err("environment of the Cloud Run service"); err != nil {
@@ -189,10 +193,22 @@ func (e *env) firestore(f *Function) {
 			}
 		}
 	}
-	if host := strings.TrimSpace(e.get("FIRESTORE_EMULATOR_HOST")); host != "" {
-		if name, port, err := net.SplitHostPort(strings.TrimPrefix(host, "http://")); err != nil || name == "" || port == "" {
-			e.bad("FIRESTORE_EMULATOR_HOST", "%.80q is no address; want host:port, as 127.0.0.1:8080", host)
-		}
+	e.emulator("FIRESTORE_EMULATOR_HOST")
+}
+
+// emulator checks the address of an emulator. Where a token comes from there in
+// plain text, that must not leave this machine.
+func (e *env) emulator(name string) {
+	host := e.get(name)
+	if host == "" {
+		return
+	}
+	h, port, err := net.SplitHostPort(host)
+	switch {
+	case err != nil || h == "" || port == "" || strings.ContainsAny(host, "/@ "):
+		e.bad(name, "%.80q is no address; want host:port, as 127.0.0.1:8080", host)
+	case strings.HasPrefix(name, "SECRET_") && !loopback(h):
+		e.bad(name, "%.80q is not on this machine; the token would come in plain text", host)
 	}
 }
 

@@ -1,0 +1,87 @@
+// Command hotreader-azure is the custom handler of the Azure Functions app: it
+// serves the Hot Reader API on the port of this machine that the Functions host
+// asks for, over Cosmos DB where hot storage is on Azure, and over the API in
+// hot storage's cloud where only the twin is.
+//
+// The folder app is the function app without this program, which belongs into
+// it as hotreader-azure. The environment is that of package config. What is wrong
+// with it is reported on standard error, all at once, and the program exits with
+// 1. SIGTERM ends it when the requests under way are answered.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/function/azurefunctions"
+	"hotreader/function/httphost"
+	"hotreader/httpapi"
+	"hotreader/store/azurecosmos"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	err := run(ctx, os.Getenv, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends. Standard error is where the host looks for a level
+// in each line.
+func run(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
+	f, err := config.AzureFunctions(getenv)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel}))
+	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, error) { return fetch(ctx, getenv, f.TokenSecret) })
+	if err != nil {
+		return err
+	}
+	api, err := httphost.New(httphost.Options{
+		Function: f, Token: token, Local: func() (hotreader.Reader, error) { return local(f) },
+		Program: "hotreader-azure", Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(f.Port)))
+	if err != nil {
+		return &hotreader.Error{Op: "listen", Code: hotreader.CodeConfig, Err: err}
+	}
+	return httphost.Serve(ctx, httpapi.Server(azurefunctions.Handler(api, logger)), l, httphost.Platform())
+}
+
+// fetch reads the token from Key Vault.
+func fetch(ctx context.Context, getenv func(string) string, uri string) (string, error) {
+	identity, err := azurefunctions.Identity(getenv)
+	if err != nil {
+		return "", err
+	}
+	return azurefunctions.Secret(identity, nil, uri)(ctx)
+}
+
+// local opens the store on this cloud.
+func local(f *config.Function) (hotreader.Reader, error) {
+	client, err := azurecosmos.NewFunctionClient(azurecosmos.ClientOptions{Endpoint: f.Cosmos.Endpoint})
+	if err != nil {
+		return nil, err
+	}
+	return azurecosmos.New(client, azurecosmos.Options{
+		Database: f.Cosmos.Database, Container: f.Cosmos.Container,
+		DeviceKey: f.Items.DeviceKey, TimeKey: f.Items.TimeKey, TimeFormat: f.Items.TimeFormat,
+	}), nil
+}

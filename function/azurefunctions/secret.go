@@ -1,0 +1,95 @@
+package azurefunctions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"hotreader"
+)
+
+// vaultVersion is the version of Key Vault's REST API.
+const vaultVersion = "7.4"
+
+// Identity returns the function's managed identity: the one that AZURE_CLIENT_ID
+// names, or else the system's.
+func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
+	var o azidentity.ManagedIdentityCredentialOptions
+	if id := getenv("AZURE_CLIENT_ID"); id != "" {
+		o.ID = azidentity.ClientID(id)
+	}
+	c, err := azidentity.NewManagedIdentityCredential(&o)
+	if err != nil {
+		return nil, &hotreader.Error{Op: "managed identity", Code: hotreader.CodeConfig, Err: err}
+	}
+	return c, nil
+}
+
+// Secret returns a fetch, for secret.Fetched, of a secret of Azure Key Vault by
+// its URI; without a version in it, of the newest. The identity needs the role
+// Key Vault Secrets User on it. client sends the requests; nil = one of the
+// SDK's.
+func Secret(identity azcore.TokenCredential, client policy.Transporter, uri string) func(context.Context) (string, error) {
+	const op = "key vault: get secret"
+	audience, plain := "https://vault.azure.net", false
+	if u, err := url.Parse(uri); err == nil {
+		plain = u.Scheme == "http" // an emulator on this machine
+		if _, domain, ok := strings.Cut(u.Hostname(), ".vault."); ok {
+			audience = "https://vault." + domain
+		}
+	}
+	auth := runtime.NewBearerTokenPolicy(identity, []string{audience + "/.default"}, &policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: plain})
+	pipeline := runtime.NewPipeline("hotreader", "1", runtime.PipelineOptions{PerRetry: []policy.Policy{auth}}, &policy.ClientOptions{
+		Transport: client,
+		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
+		Telemetry: policy.TelemetryOptions{Disabled: true},
+	})
+	return func(ctx context.Context) (string, error) {
+		fail := func(code hotreader.Code, err error) error {
+			if c := hotreader.CodeOf(ctx.Err()); c != "" {
+				code = c
+			}
+			return &hotreader.Error{Op: op, Code: code, Err: err}
+		}
+		req, err := runtime.NewRequest(ctx, http.MethodGet, uri)
+		if err != nil {
+			return "", fail(hotreader.CodeConfig, errors.New("the secret's URI cannot be read"))
+		}
+		req.Raw().URL.RawQuery = "api-version=" + vaultVersion
+		req.Raw().Header.Set("Accept", "application/json")
+		resp, err := pipeline.Do(req)
+		if err != nil {
+			if _, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
+				return "", fail(hotreader.CodeForbidden, fmt.Errorf("no token was given to the managed identity; give the function one: %w", err))
+			}
+			return "", fail(hotreader.CodeUnavailable, err)
+		}
+		switch {
+		case resp.StatusCode == http.StatusOK:
+		case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+			return "", fail(hotreader.CodeForbidden, fmt.Errorf("the identity lacks the role Key Vault Secrets User on it, or the vault's network refuses it: %w", runtime.NewResponseError(resp)))
+		case resp.StatusCode == http.StatusNotFound:
+			return "", fail(hotreader.CodeNotFound, fmt.Errorf("there is no such secret: %w", runtime.NewResponseError(resp)))
+		case resp.StatusCode == http.StatusTooManyRequests:
+			return "", fail(hotreader.CodeThrottled, runtime.NewResponseError(resp))
+		default:
+			return "", fail(hotreader.CodeUnavailable, runtime.NewResponseError(resp))
+		}
+		var answer struct {
+			Value string `json:"value"`
+		}
+		if err := runtime.UnmarshalAsJSON(resp, &answer); err != nil {
+			return "", fail(hotreader.CodeProtocol, errors.New("the answer is not Key Vault's"))
+		}
+		return answer.Value, nil
+	}
+}

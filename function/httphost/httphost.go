@@ -1,0 +1,168 @@
+// Package httphost is what the programs that serve HTTP themselves have in
+// common, on Azure Functions and on Cloud Run: the Hot Reader API over whichever
+// Reader the environment asks for, and a server that ends well.
+package httphost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/httpapi"
+	"hotreader/remote"
+	"hotreader/route"
+	"hotreader/secret"
+)
+
+// StartTime is how long the start of a program may wait for others, as for the
+// token: a platform that waits for a port would sooner start it again.
+const StartTime = 8 * time.Second
+
+// Options say what is served. Function, Token and Local are needed.
+type Options struct {
+	Function *config.Function
+	Token    *secret.Token // guards what is served; its current one is what a remote API is shown
+
+	// Local opens hot storage on this cloud. It is not called where that is
+	// remote.
+	Local func() (hotreader.Reader, error)
+
+	MaxStream int // as httpapi.Options have it
+
+	Program string       // its name, which the remote API is told
+	Logger  *slog.Logger // nil = none
+}
+
+// Version returns the version of the program's module, or "dev".
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+// crowd bounds what runs at once, and with that the memory of answers that are
+// made. A dashboard asks for all its panels in one moment: they wait a little
+// rather than fail.
+func crowd() route.LimitOptions {
+	return route.LimitOptions{Reads: 16, Queue: 256, Wait: 5 * time.Second}
+}
+
+// New returns the API.
+func New(o Options) (http.Handler, error) {
+	reader, err := o.reader()
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Options{
+		Reader: route.NewLimit(reader, crowd()), Token: o.Token, Rate: o.Function.Rate, Burst: o.Function.Burst,
+		MaxStream: o.MaxStream, Logger: o.Logger, Version: Version(),
+	})
+}
+
+func (o *Options) reader() (hotreader.Reader, error) {
+	f := o.Function
+	if !f.Remote {
+		return o.Local()
+	}
+	far, err := remote.New(remote.Options{
+		URL: f.RemoteURL, Token: o.Token, SourceCloud: string(f.L4),
+		UserAgent: o.Program + "/" + Version(), TraceID: httpapi.TraceID,
+	})
+	if err != nil {
+		return nil, err
+	}
+	tried := route.NewRetry(route.NewBreaker(far, route.BreakerOptions{}), route.RetryOptions{})
+	return route.NewRouter(f.Route(), nil, behind{tried})
+}
+
+// behind is the Reader of a remote API, behind an API of ours whose callers have
+// shown the right token. That the remote one refuses it is not their doing, and
+// must not look so.
+type behind struct{ hotreader.Reader }
+
+func (b behind) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for row, err := range b.Reader.Read(ctx, q) {
+			if hotreader.CodeOf(err) == hotreader.CodeUnauthenticated {
+				err = &hotreader.Error{Op: "remote API", Code: hotreader.CodeConfig,
+					Err: fmt.Errorf("it refuses the token that is right here; give both sides the same: %w", err)}
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// Token returns the token of f: its own, or the one that fetch brings.
+func Token(ctx context.Context, f *config.Function, fetch func(context.Context) (string, error)) (*secret.Token, error) {
+	if f.TokenSecret == "" {
+		return f.Token, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, StartTime)
+	defer cancel()
+	token, err := secret.Fetched(ctx, fetch)
+	if err != nil {
+		return nil, fmt.Errorf("INTER_CLOUD_TOKEN_SECRET: %w", err)
+	}
+	return token, nil
+}
+
+// Drain says how a server ends: Reads after it was told to, the reads under way
+// end as if their time were up, so that their answers say where to go on; after
+// Close, what is left is broken off.
+type Drain struct{ Reads, Close time.Duration }
+
+// Platform is the Drain for platforms that kill a program 10 s after SIGTERM.
+func Platform() Drain { return Drain{Reads: 7 * time.Second, Close: 9 * time.Second} }
+
+// Serve serves on l until ctx ends, takes no more requests then, and returns
+// when those under way are answered. It fails if some had to be broken off.
+func Serve(ctx context.Context, s *http.Server, l net.Listener, d Drain) error {
+	reads := &ending{context.WithoutCancel(ctx), make(chan struct{})}
+	s.BaseContext = func(net.Listener) context.Context { return reads }
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(l) }()
+	select {
+	case err := <-failed:
+		return &hotreader.Error{Op: "serve", Code: hotreader.CodeInternal, Err: err}
+	case <-ctx.Done():
+	}
+	timer := time.AfterFunc(d.Reads, func() { close(reads.done) })
+	defer timer.Stop()
+	last, cancel := context.WithTimeout(reads.Context, d.Close)
+	defer cancel()
+	if err := s.Shutdown(last); err != nil {
+		_ = s.Close() // what is left has had its time
+		return &hotreader.Error{Op: "serve", Code: hotreader.CodeDeadline, Err: errors.New("some requests did not end in time and were broken off")}
+	}
+	return nil
+}
+
+// ending is a context whose time is up when done is closed: not before, and not
+// at a time that could be told when it began. (A context that is cancelled says
+// that nobody waits for the answer any more.)
+type ending struct {
+	context.Context
+	done chan struct{}
+}
+
+func (e *ending) Done() <-chan struct{} { return e.done }
+
+func (e *ending) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
