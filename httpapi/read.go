@@ -151,6 +151,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 		waiting += size
 		n++
 	}
+	enc.Skipped(c.stats.Skipped.Load())
 	if err := enc.End(more); err != nil {
 		return c.broke(nil, err)
 	}

@@ -243,6 +243,7 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 			return q, false, nil
 		}
 	}
+	x.stats.Skipped.Add(d.Skipped())
 	if !d.More() {
 		return q, false, nil
 	}

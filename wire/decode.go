@@ -31,7 +31,8 @@ type decoding struct {
 	crc        uint32
 	rows, next int // of this frame
 	total      uint64
-	started    bool // a row came
+	skipped    int64 // the end mark says
+	started    bool  // a row came
 	last       time.Time
 	more       bool
 	failed     bool
@@ -70,7 +71,7 @@ func NewDecoder(r io.Reader, q hotreader.Query) *Decoder {
 	n := len(q.Properties)
 	s.n, s.descending = n, q.Order == hotreader.Descending || q.Last
 	s.began, s.started, s.more, s.failed, s.err = false, false, false, false, nil
-	s.rows, s.next, s.total, s.crc = 0, 0, 0, 0
+	s.rows, s.next, s.total, s.skipped, s.crc = 0, 0, 0, 0, 0
 	if cap(s.cols) < n {
 		s.cols = append(s.cols[:cap(s.cols)], make([]cells, n-cap(s.cols))...)
 	}
@@ -121,6 +122,10 @@ func (d *Decoder) Read() (hotreader.Row, error) {
 // More reports, behind io.EOF, whether the peer's budgets cut the answer short,
 // so that the rest is to be asked for behind the last row.
 func (d *Decoder) More() bool { return d.s.more }
+
+// Skipped returns, behind io.EOF, how many values or items the peer left out,
+// for they were unreadable or not of their type.
+func (d *Decoder) Skipped() int64 { return d.s.skipped }
 
 // Failed reports whether the error of Read is one that the peer sent.
 func (d *Decoder) Failed() bool { return d.s.failed }
@@ -271,9 +276,14 @@ func (s *decoding) readEnd() {
 	c := &s.c
 	total := c.uvarint()
 	flags := c.byte()
+	skipped := uint64(0)
+	if c.bad == "" && len(c.b) > 0 {
+		skipped = c.uvarint()
+	}
 	if c.bad != "" {
 		return
 	}
+	s.skipped = int64(min(skipped, 1<<40)) // it only counts
 	if total != s.total {
 		s.fail(hotreader.CodeCorrupt, "%d rows came; the end mark says %d", s.total, total)
 		return

@@ -37,6 +37,7 @@ type encoding struct {
 	most       int // rows of any frame
 	text       int // bytes of text in this frame
 	total      uint64
+	skipped    int64     // values left out, for the end mark
 	last       time.Time // of the last row
 	err        error
 }
@@ -65,7 +66,7 @@ func NewEncoder(w io.Writer, q hotreader.Query) *Encoder {
 	s.cols = s.cols[:n]
 	s.p = packers.Get().(*packer)
 	s.descending = q.Order == hotreader.Descending || q.Last
-	s.began, s.crc, s.total, s.err = false, 0, 0, nil
+	s.began, s.crc, s.total, s.skipped, s.err = false, 0, 0, 0, nil
 	s.limit = firstRows
 	s.most = min(MaxFrameRows, max(maxFrameCells/max(n, 1), 1))
 	s.reset()
@@ -197,9 +198,16 @@ func (e *Encoder) End(more bool) error {
 		flags |= flagMore
 	}
 	s.frame = append(binary.AppendUvarint(s.frame[:0], s.total), flags)
+	if s.skipped > 0 {
+		s.frame = binary.AppendUvarint(s.frame, uint64(s.skipped))
+	}
 	s.write(e.w, frameEnd)
 	return s.finish()
 }
+
+// Skipped tells the end mark that n values or items were left out of the answer,
+// so that the caller can count them.
+func (e *Encoder) Skipped(n int64) { e.s.skipped = n }
 
 // Fail writes the rows that wait, and err as their end: its code, retry-after,
 // and, where the cause is the caller's, its words.

@@ -862,3 +862,31 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
 }
+
+// What was left out on one side is counted on the other.
+func TestSkippedIsTold(t *testing.T) {
+	q, rows := example()
+	for _, want := range []int64{0, 1, 300} {
+		var buf bytes.Buffer
+		e := NewEncoder(&buf, q)
+		for _, row := range rows {
+			if err := e.Row(row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e.Skipped(want)
+		if err := e.End(false); err != nil {
+			t.Fatal(err)
+		}
+		e.Close()
+		d := NewDecoder(&buf, q)
+		var err error
+		for err == nil {
+			_, err = d.Read()
+		}
+		if got := d.Skipped(); !errors.Is(err, io.EOF) || got != want {
+			t.Errorf("%d skipped (%v), want %d", got, err, want)
+		}
+		d.Close()
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"hotreader"
 	"hotreader/httpapi"
@@ -66,4 +67,28 @@ func routed(t testing.TB, far hotreader.Reader) hotreader.Reader {
 		t.Fatal(err)
 	}
 	return route.NewRetry(router, route.RetryOptions{})
+}
+
+// A value that its declared type cannot hold is left out in the other cloud, and
+// counted here.
+func TestRemoteCountsWhatIsLeftOut(t *testing.T) {
+	store := openBolt(t)
+	for i, text := range []string{"1.5", "x", "2.5"} {
+		record := hotreader.Record{Time: time.Unix(int64(i), 0), Fields: []hotreader.Field{{Name: "a", Value: hotreader.StringValue([]byte(text))}}}
+		if err := store.Write(t.Context(), device, []hotreader.Record{record}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stats := new(hotreader.Stats)
+	rows := 0
+	for _, err := range through(t, store, false).Read(hotreader.WithStats(t.Context(), stats), hotreader.Query{Device: device,
+		Properties: []string{"a"}, Types: []hotreader.Type{hotreader.Double}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows++
+	}
+	if rows != 2 || stats.Skipped.Load() != 1 {
+		t.Errorf("%d rows, %d values left out; want 2 and 1", rows, stats.Skipped.Load())
+	}
 }
