@@ -122,10 +122,12 @@ func checkName(name string) string {
 // order, and whether there can be any. A device has one row an instant, so a
 // read that broke off after a row at t is resumed by reading Behind(t).
 func (q Query) Behind(t time.Time) (Query, bool) {
+	step, bound := time.Duration(1), &q.Start
 	if q.Order == Descending || q.Last {
-		q.End = t.Add(-1)
-	} else {
-		q.Start = t.Add(1)
+		step, bound = -1, &q.End
+	}
+	if *bound = t.Add(step); bound.IsZero() { // which would open the range again; no row is there
+		*bound = bound.Add(step)
 	}
 	return q, q.Start.IsZero() || q.End.IsZero() || !q.Start.After(q.End)
 }

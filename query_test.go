@@ -68,6 +68,14 @@ func TestBehindNarrowsToWhatComesAfter(t *testing.T) {
 	if _, ok := q.Behind(day(1)); ok {
 		t.Error("nothing is behind the start")
 	}
+	// Go's zero time means an open range. It is never the bound that is meant.
+	zero := time.Time{}
+	if r, ok := (Query{Order: Descending}).Behind(zero.Add(1)); r.End.IsZero() || !r.End.Before(zero.Add(1)) {
+		t.Errorf("descending behind 1 ns past the zero time: up to %v, %v", r.End, ok)
+	}
+	if r, ok := (Query{}).Behind(zero.Add(-1)); r.Start.IsZero() || !r.Start.After(zero.Add(-1)) {
+		t.Errorf("behind 1 ns before the zero time: from %v, %v", r.Start, ok)
+	}
 	if _, ok := (Query{}).Behind(day(1)); !ok {
 		t.Error("an open range has always something behind")
 	}
