@@ -206,7 +206,7 @@ func (r *Responder) readRows(ctx, caller context.Context, page *page, req *Reque
 				continue
 			}
 			if rows > 0 && (rows == want || page.size > budget) {
-				page.takeBack(n)
+				page.takeBack()
 				more = true
 				break
 			}

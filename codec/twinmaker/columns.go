@@ -13,7 +13,6 @@ import (
 // of their own, for TwinMaker's answers are by property and rows come by time.
 type page struct {
 	columns []column
-	points  int
 	size    int // bytes in the columns
 	skipped int // values left out
 	clock   clock
@@ -57,7 +56,7 @@ func newPage(q *hotreader.Query) *page {
 		c.buf, c.ends = c.buf[:0], c.ends[:0]
 		c.setType(declared(q, i))
 	}
-	p.points, p.size, p.skipped = 0, 0, 0
+	p.size, p.skipped = 0, 0
 	p.clock = clock{}
 	return p
 }
@@ -158,7 +157,6 @@ func (p *page) add(t time.Time, values []hotreader.Value) int {
 		n++
 	}
 	p.head, p.size = head, size
-	p.points += n
 	return n
 }
 
@@ -167,8 +165,8 @@ func (p *page) appendHead(b []byte, t time.Time) []byte {
 	return append(p.clock.append(append(b, `{"time":"`...), t), `","value":{`...)
 }
 
-// takeBack removes the n points that the last row added.
-func (p *page) takeBack(n int) {
+// takeBack removes what the last row added.
+func (p *page) takeBack() {
 	for i := range p.columns {
 		c := &p.columns[i]
 		p.size -= len(c.buf) - c.markLen
@@ -177,7 +175,6 @@ func (p *page) takeBack(n int) {
 			c.setType(c.markTyp)
 		}
 	}
-	p.points -= n
 }
 
 // appendValue appends a value that is not null as JSON.

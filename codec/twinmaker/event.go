@@ -46,10 +46,8 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 	case req.Ref.EntityID == "" && req.Ref.ComponentName != "":
 		e.bad("componentName comes without entityId; want both or neither")
 	}
-	if raw := e.fields["propertyFilters"]; !isNull(raw) {
-		var wrong []string
-		q.Filters, wrong = parseFilters(raw)
-		e.wrong = append(e.wrong, wrong...)
+	if q.Filters, err = parseFilters(e.fields["propertyFilters"]); err != nil {
+		e.bad("%s", cause(err))
 	}
 	req.NextToken = e.text("nextToken")
 	if last {
@@ -265,6 +263,9 @@ func (e *event) externalID(field string, raw json.RawMessage) string {
 		e.bad("%s is %s; want {stringValue}", field, what(raw))
 		return ""
 	}
+	if d.empty() {
+		return "" // TwinMaker writes so, too, that there is none
+	}
 	v, err := d.value(false)
 	if err != nil {
 		e.bad("%s, the external id, %v", field, err)
@@ -298,11 +299,9 @@ func (e *event) readHistory(req *Request) {
 	if n := len(req.NextToken); n > MaxTokenChars {
 		e.bad("nextToken has %d characters; want at most %d", n, MaxTokenChars)
 	}
-	if raw := e.fields["interpolation"]; !isNull(raw) {
-		var err error
-		if req.Interpolation, err = ParseInterpolation(raw); err != nil {
-			e.bad("%s", cause(err))
-		}
+	var err error
+	if req.Interpolation, err = parseInterpolation(e.fields["interpolation"]); err != nil {
+		e.bad("%s", cause(err))
 	}
 }
 

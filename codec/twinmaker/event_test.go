@@ -173,6 +173,10 @@ func TestPitfall09DeviceID(t *testing.T) {
 			event: anEvent("properties", external(`"defaultValue":{"stringValue":"default"}},"value":{"stringValue":"value"}`)+`}`, "componentTypeId", `"t-type"`), want: "value"},
 		{name: "its default", devices: Devices{Twin: "t", Lookup: lookup},
 			event: anEvent("properties", external(`"defaultValue":{"stringValue":"default"}},"value":null`)+`}`, "componentTypeId", `"t-type"`), want: "default"},
+		{name: "its default, beside a value of nulls", devices: Devices{Twin: "t", Lookup: lookup},
+			event: anEvent("properties", external(`"defaultValue":{"stringValue":"default"}},"value":{"stringValue":null,"doubleValue":null}`)+`}`), want: "default"},
+		{name: "its default, beside an empty value", devices: Devices{Twin: "t", Lookup: lookup},
+			event: anEvent("properties", external(`"defaultValue":{"stringValue":"default"}},"value":{}`)+`}`), want: "default"},
 		{name: "a number", event: anEvent("properties", external(`"x":1},"value":{"longValue":9007199254740993}`)+`}`), want: "9007199254740993"},
 		{name: "a device with every character", event: anEvent("properties", external(`"x":1},"value":{"stringValue":"a/b?c#d é\u0000"}`)+`}`), want: "a/b?c#d é\x00"},
 		{name: "the component type", devices: Devices{Twin: "t", Lookup: lookup},
@@ -491,7 +495,7 @@ func TestParseFilters(t *testing.T) {
 		{text: `[` + strings.Repeat(`0,`, 50) + `0]`, says: "propertyFilters has 51 filters; want at most 50"},
 	}
 	for _, c := range cases {
-		got, err := ParseFilters([]byte(c.text))
+		got, err := parseFilters([]byte(c.text))
 		if c.says != "" {
 			if !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: error %v; want one that says %q", c.text, err, c.says)
@@ -571,7 +575,7 @@ func FuzzParseFilters(f *testing.F) {
 	f.Add([]byte(`[{"propertyName":"a","operator":"=","value":"x"},{"propertyName":"b","operator":"<","value":-0.1e9}]`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		filters, err := ParseFilters(text)
+		filters, err := parseFilters(text)
 		if err != nil && !errors.Is(err, hotreader.CodeInvalid) {
 			t.Fatal(err)
 		}

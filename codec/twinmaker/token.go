@@ -92,18 +92,18 @@ func sign(dst, key, binding, payload []byte) []byte {
 func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) {
 	text, q := req.NextToken, &req.Query
 	fail := func(msg string) (*position, error) {
-		return nil, &hotreader.Error{Op: "twinmaker: nextToken", Code: hotreader.CodeInvalid, Err: errors.New(msg + "; ask again without it, from the first page")}
+		return nil, &hotreader.Error{Op: "twinmaker: history", Code: hotreader.CodeInvalid, Err: errors.New("nextToken " + msg + "; ask again without it, from the first page")}
 	}
 	if len(text) > MaxTokenChars {
-		return fail(fmt.Sprintf("it has %d characters, at most %d are allowed", len(text), MaxTokenChars))
+		return fail(fmt.Sprintf("has %d characters, at most %d are allowed", len(text), MaxTokenChars))
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	// The decoder passes over line breaks and spare bits.
 	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != text || len(raw) < 2+sha256.Size {
-		return fail("it is not one of ours, or was cut or changed")
+		return fail("is not one of ours, or was cut or changed")
 	}
 	if raw[0] != tokenVersion {
-		return fail(fmt.Sprintf("it is of version %d, this reader's are of version %d", raw[0], tokenVersion))
+		return fail(fmt.Sprintf("is of version %d, this reader's are of version %d", raw[0], tokenVersion))
 	}
 	payload, mac := raw[:len(raw)-sha256.Size], raw[len(raw)-sha256.Size:]
 	ours := false
@@ -111,7 +111,7 @@ func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) 
 		ours = hmac.Equal(sign(nil, key, binding, payload), mac) || ours
 	}
 	if !ours {
-		return fail("it was made for another query, or was changed")
+		return fail("was made for another query, or was changed")
 	}
 	p := position{kind: payload[1]}
 	in := &tokenReader{rest: payload[2:]}
@@ -140,7 +140,7 @@ func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) 
 		in.bad = true
 	}
 	if in.bad || len(in.rest) > 0 || (p.kind == stepsPosition) != (req.Interpolation > 0) {
-		return fail("it is damaged")
+		return fail("is damaged")
 	}
 	return &p, nil
 }

@@ -132,7 +132,7 @@ func TestTokenRefused(t *testing.T) {
 			req := req
 			req.NextToken = token
 			_, err := responder.AppendHistory(t.Context(), nil, req)
-			if !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), "nextToken") || !strings.Contains(err.Error(), says) {
+			if !errors.Is(err, hotreader.CodeInvalid) || !strings.HasPrefix(cause(err), "nextToken ") || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s: error %v; want one that says %q", name, err, says)
 			}
 		}

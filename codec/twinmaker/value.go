@@ -28,6 +28,16 @@ type dataValue struct {
 
 const wantDataValue = "want one of doubleValue, integerValue, longValue, stringValue, booleanValue"
 
+// empty reports whether d holds nothing at all.
+func (d *dataValue) empty() bool {
+	for _, raw := range []json.RawMessage{d.Double, d.Integer, d.Long, d.String, d.Boolean, d.List, d.Map, d.Relationship, d.Expression} {
+		if !isNull(raw) {
+			return false
+		}
+	}
+	return true
+}
+
 // value returns the one value that d holds. Lenient, a number may be text;
 // text that is no number at all (NaN, Infinity) is then null.
 func (d *dataValue) value(lenient bool) (v hotreader.Value, err error) {
@@ -136,34 +146,29 @@ func short(s string) string {
 	return s
 }
 
-// ParseFilters reads TwinMaker's propertyFilters,
+// parseFilters reads TwinMaker's propertyFilters,
 //
 //	[{"propertyName":"temperature","operator":">","value":{"doubleValue":1.5}}]
 //
 // where value may also be a bare number, string or boolean. Numbers keep their
-// digits. null is no filter. An error is of CodeInvalid and names the filter.
-func ParseFilters(raw json.RawMessage) ([]hotreader.Filter, error) {
+// digits. null is no filter. An error is of CodeInvalid and names each filter
+// that is wrong.
+func parseFilters(raw json.RawMessage) (filters []hotreader.Filter, err error) {
+	const op = "filters"
 	raw = bytes.TrimSpace(raw)
 	if isNull(raw) {
 		return nil, nil
 	}
-	filters, wrong := parseFilters(raw)
-	if err := invalid("filters", wrong); err != nil {
-		return nil, err
-	}
-	return filters, nil
-}
-
-func parseFilters(raw json.RawMessage) (filters []hotreader.Filter, wrong []string) {
+	var wrong []string
 	bad := func(i int, format string, args ...any) {
 		wrong = append(wrong, fmt.Sprintf("propertyFilters[%d]", i)+fmt.Sprintf(format, args...))
 	}
 	var list []json.RawMessage
 	if raw[0] != '[' || json.Unmarshal(raw, &list) != nil {
-		return nil, []string{"propertyFilters is " + what(raw) + "; want an array of {propertyName, operator, value}"}
+		return nil, invalid(op, []string{"propertyFilters is " + what(raw) + "; want an array of {propertyName, operator, value}"})
 	}
 	if len(list) > hotreader.MaxFilters {
-		return nil, []string{fmt.Sprintf("propertyFilters has %d filters; want at most %d", len(list), hotreader.MaxFilters)}
+		return nil, invalid(op, []string{fmt.Sprintf("propertyFilters has %d filters; want at most %d", len(list), hotreader.MaxFilters)})
 	}
 	for i, raw := range list {
 		var f struct {
@@ -184,7 +189,7 @@ func parseFilters(raw json.RawMessage) (filters []hotreader.Filter, wrong []stri
 			bad(i, ".operator is %s; want one of = != <> < <= > >=", what(f.Operator))
 			continue
 		}
-		op, err := hotreader.ParseOp(operator)
+		compare, err := hotreader.ParseOp(operator)
 		if err != nil {
 			bad(i, ".operator: %s", cause(err))
 			continue
@@ -194,9 +199,12 @@ func parseFilters(raw json.RawMessage) (filters []hotreader.Filter, wrong []stri
 			bad(i, ".value %v", err)
 			continue
 		}
-		filters = append(filters, hotreader.Filter{Property: name, Op: op, Value: v})
+		filters = append(filters, hotreader.Filter{Property: name, Op: compare, Value: v})
 	}
-	return filters, wrong
+	if err := invalid(op, wrong); err != nil {
+		return nil, err
+	}
+	return filters, nil
 }
 
 func filterValue(raw json.RawMessage) (hotreader.Value, error) {
@@ -220,13 +228,13 @@ func filterValue(raw json.RawMessage) (hotreader.Value, error) {
 	return readNumber(raw, false)
 }
 
-// ParseInterpolation reads TwinMaker's interpolation,
+// parseInterpolation reads TwinMaker's interpolation,
 //
 //	{"interpolationType":"LINEAR","intervalInSeconds":60}
 //
 // and returns the distance of its steps; 0 for null, which is none. An error is
 // of CodeInvalid.
-func ParseInterpolation(raw json.RawMessage) (time.Duration, error) {
+func parseInterpolation(raw json.RawMessage) (time.Duration, error) {
 	raw = bytes.TrimSpace(raw)
 	if isNull(raw) {
 		return 0, nil
