@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iottwinmaker"
 	"github.com/aws/aws-sdk-go-v2/service/iottwinmaker/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -49,12 +50,7 @@ func endpoint(getenv func(string) string, service string) *string {
 // permission what the role needs for it.
 func awsError(op string, err error, permission string) error {
 	code := hotreader.CodeUnavailable
-	// Services' own errors; what is not one has not reached a service.
-	type apiError interface{ ErrorCode() string }
-	if e, ok := errors.AsType[interface {
-		error
-		apiError
-	}](err); ok {
+	if e, ok := errors.AsType[smithy.APIError](err); ok { // else no service was reached
 		switch name := e.ErrorCode(); {
 		case strings.Contains(name, "AccessDenied") || strings.Contains(name, "NotAuthorized"):
 			return &hotreader.Error{Op: op, Code: hotreader.CodeForbidden, Err: fmt.Errorf("the function's role lacks %s: %w", permission, err)}
