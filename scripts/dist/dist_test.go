@@ -33,6 +33,19 @@ func readFile(t *testing.T, name string) []byte {
 	return text
 }
 
+func TestEveryProgramIsDelivered(t *testing.T) {
+	programs, err := filepath.Glob("../../cmd/*/main.go")
+	if err != nil || len(programs) < 4 {
+		t.Fatalf("programs %q, %v", programs, err)
+	}
+	for _, p := range programs {
+		source := "./cmd/" + filepath.Base(filepath.Dir(p))
+		if !slices.ContainsFunc(artifacts, func(a artifact) bool { return a.source == source }) {
+			t.Errorf("no artifact holds %s", source)
+		}
+	}
+}
+
 func TestZip(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.zip")
 	if err := writeZip(name, []file{
@@ -88,6 +101,11 @@ func TestAzureFiles(t *testing.T) {
 	}
 	if want := []string{"history/function.json", "host.json", "handler"}; !slices.Equal(got, want) {
 		t.Errorf("packed %q, want %q", got, want)
+	}
+
+	// The app itself.
+	if _, err := azureFiles(os.DirFS("../../cmd/hotreader-azure/app"), []byte("program")); err != nil {
+		t.Error(err)
 	}
 
 	for _, host := range []string{``, `{`, `{}`, `{"customHandler":{"description":{"defaultExecutablePath":""}}}`,

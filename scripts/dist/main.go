@@ -78,10 +78,6 @@ func run(ctx context.Context, out string) (err error) {
 		return err
 	}
 	for _, a := range artifacts {
-		if _, err := os.Stat(a.source); errors.Is(err, fs.ErrNotExist) {
-			fmt.Fprintf(os.Stderr, "dist: %s is left out: there is no %s\n", a.name, a.source)
-			continue
-		}
 		if err := d.make(a); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
