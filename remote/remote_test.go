@@ -193,7 +193,7 @@ func TestStatuses(t *testing.T) {
 	}{
 		{400, wire.ProblemType, problem("invalid"), hotreader.CodeInvalid, false, "D with [token] inside", ""},
 		{401, wire.ProblemType, problem("unauthenticated"), hotreader.CodeUnauthenticated, false, "trace id tr", ""},
-		{403, "text/html", "<html>", hotreader.CodeForbidden, false, "status 403: Forbidden", ""},
+		{403, "text/html", "<html>", hotreader.CodeForbidden, false, "status 403, forbidden: Forbidden", ""},
 		{404, "", "", hotreader.CodeNotFound, false, "status 404", ""},
 		{405, "", "", hotreader.CodeInvalid, false, "status 405", ""},
 		{408, "", "", hotreader.CodeUnavailable, true, "status 408", ""},

@@ -186,19 +186,17 @@ func ParseProblem(status int, header http.Header, body []byte) *Problem {
 
 // Err returns p as the error of what op names.
 func (p *Problem) Err(op string) *hotreader.Error {
-	text := p.Detail
-	if text == "" {
-		text = p.Title
-	}
+	// The title says what failed, the detail why; foreign peers may lack either.
+	text := strings.TrimSpace(p.Title + " " + p.Detail)
 	if text == "" {
 		text = http.StatusText(p.Status)
 	}
 	if text == "" {
 		text = string(p.Code)
 	}
-	err := fmt.Errorf("status %d: %s", p.Status, text)
+	err := fmt.Errorf("status %d, %s: %s", p.Status, p.Code, text)
 	if p.TraceID != "" && !strings.Contains(text, p.TraceID) {
-		err = fmt.Errorf("status %d: %s (trace id %s)", p.Status, text, p.TraceID)
+		err = fmt.Errorf("status %d, %s: %s (trace id %s)", p.Status, p.Code, text, p.TraceID)
 	}
 	return &hotreader.Error{Op: op, Code: p.Code, Err: err, RetryAfter: p.RetryAfter}
 }

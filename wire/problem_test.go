@@ -65,7 +65,7 @@ func TestParseForeignProblem(t *testing.T) {
 		code       hotreader.Code
 		words      string
 	}{
-		{400, "", "", hotreader.CodeInvalid, "status 400: Bad Request"},
+		{400, "", "", hotreader.CodeInvalid, "status 400, invalid: Bad Request"},
 		{404, "text/html", `{"code":"internal"}`, hotreader.CodeNotFound, "Not Found"},
 		{403, "application/json", `{"message":"Missing Authentication Token"}`, hotreader.CodeForbidden, "Forbidden"},
 		{410, "", "", hotreader.CodeNotFound, ""},
@@ -77,7 +77,7 @@ func TestParseForeignProblem(t *testing.T) {
 		{503, "", "", hotreader.CodeOverloaded, ""},
 		{504, "application/json", `{"message":"Endpoint request timed out"}`, hotreader.CodeUnavailable, ""},
 		{502, "application/problem+json; charset=utf-8", `{"code":"corrupt","detail":"a\u0000b","status":"x"}`, hotreader.CodeUnavailable, ""},
-		{502, "application/problem+json; charset=utf-8", `{"code":"corrupt","detail":"a\u0000b"}`, hotreader.CodeCorrupt, "a b"},
+		{502, "application/problem+json; charset=utf-8", `{"code":"corrupt","title":"Damaged.","detail":"a\u0000b"}`, hotreader.CodeCorrupt, "status 502, corrupt: Damaged. a b"},
 		{502, ProblemType, `{"code":"from a later version","title":"T."}`, hotreader.CodeUnavailable, "T."},
 		{799, "", "", hotreader.CodeProtocol, "protocol"},
 	} {
