@@ -316,6 +316,7 @@ func (a *api) budget(ctx context.Context) time.Duration {
 
 // open answers with a fixed document, without a look at anything.
 func (c *call) open(document []byte) {
+	c.hurry()
 	switch c.r.Method {
 	case http.MethodGet, http.MethodHead:
 		c.w.Header().Set("Content-Type", "application/json")
@@ -340,16 +341,35 @@ func (c *call) problem(err error) {
 			h.Set("Allow", r.allow)
 		}
 		if r.error == nil {
+			c.hurry()
 			c.w.WriteHeader(r.status)
 			return
 		}
 		p.Status = r.status
+		if r.status == http.StatusRequestTimeout { // the code's own words are about the store
+			p.Title = http.StatusText(r.status)
+			if e, ok := errors.AsType[*hotreader.Error](r.error); ok {
+				p.Detail = e.Err.Error()
+			}
+		}
 	}
 	if p.Code == hotreader.CodeUnauthenticated {
 		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+TokenHeader+`"`)
 	}
+	c.hurry()
 	p.Write(c.w)
 }
+
+// hurry bounds the wait for a body that nobody will read: net/http takes in what
+// is left of a body before it sends the answer, at the pace of the client.
+func (c *call) hurry() {
+	if c.r.ContentLength != 0 {
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(unreadTime)) // hosts that are no server have none
+	}
+}
+
+// unreadTime is how long a refusal waits for the body that it refuses.
+const unreadTime = time.Second
 
 // log writes the request's line.
 func (a *api) log(c *call, began time.Time, err error) {

@@ -326,6 +326,51 @@ func TestSlowBody(t *testing.T) {
 	if !resp.Close {
 		t.Error("the connection is kept")
 	}
+	if text := string(b); !strings.Contains(text, "the body did not come within 50ms") || strings.Contains(text, "store") {
+		t.Errorf("what is wrong is the body, not the store: %s", text)
+	}
+}
+
+// TestRefusalDoesNotWaitForTheBody: who is refused unread is told so although
+// its body does not come, long before the server's own patience ends. A whole
+// body, on the other hand, leaves the connection open.
+func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
+	s := serve(t, httpapi.Options{})
+	for name, c := range map[string]struct {
+		head   string
+		status int
+	}{
+		"no token":     {"POST /read HTTP/1.1\r\nHost: x\r\n", 401},
+		"no such path": {"POST /nothing HTTP/1.1\r\nHost: x\r\n" + httpapi.TokenHeader + ": " + current + "\r\n", 404},
+		"healthz":      {"GET /healthz HTTP/1.1\r\nHost: x\r\n", 200},
+		"OPTIONS":      {"OPTIONS /read HTTP/1.1\r\nHost: x\r\n" + httpapi.TokenHeader + ": " + current + "\r\n", 204},
+	} {
+		for _, sent := range []string{"{", strings.Repeat(" ", 1000)} {
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			// Below the 20 s of the server's ReadTimeout, far above the second
+			// that is meant.
+			if err := conn.SetReadDeadline(time.Now().Add(15 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "%sContent-Length: 1000\r\n\r\n%s", c.head, sent)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Errorf("%s, %d bytes of 1000: %v", name, len(sent), err)
+				continue
+			}
+			resp.Body.Close()
+			if resp.StatusCode != c.status {
+				t.Errorf("%s, %d bytes of 1000: status %d, want %d", name, len(sent), resp.StatusCode, c.status)
+			}
+			if whole := len(sent) == 1000; whole == resp.Close {
+				t.Errorf("%s, %d bytes of 1000: closes the connection: %t", name, len(sent), resp.Close)
+			}
+		}
+	}
 }
 
 // TestQueryOutlivesBodyTime: the deadline of the body is not the query's.
