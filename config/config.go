@@ -6,6 +6,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -142,6 +143,9 @@ func (f *Function) Route() route.Route {
 type env struct {
 	get      func(string) string
 	problems []error
+
+	// The provider is there, but cannot be read, which is one of the problems.
+	unreadL3, unreadL4 bool
 }
 
 func (e *env) bad(name, format string, args ...any) {
@@ -173,7 +177,16 @@ func (e *env) common(f *Function, checkSecret func(string) string) {
 // route reads REMOTE_READER_URL and decides whether hot storage is there.
 func (e *env) route(f *Function) {
 	f.RemoteURL = strings.TrimSpace(e.get("REMOTE_READER_URL"))
-	remote, err := f.Route().Remote()
+	r := f.Route()
+	// Of a provider that cannot be read nothing more is to be said: neither that
+	// it is missing nor that the two differ.
+	if e.unreadL3 {
+		r.L3 = cmp.Or(r.L4, string(AWS))
+	}
+	if e.unreadL4 {
+		r.L4 = cmp.Or(r.L3, string(AWS))
+	}
+	remote, err := r.Remote()
 	if err, ok := errors.AsType[*hotreader.Error](err); ok {
 		for line := range strings.SplitSeq(err.Err.Error(), "\n") {
 			e.problems = append(e.problems, errors.New(line))
@@ -193,6 +206,7 @@ func (e *env) twin(f *Function) {
 		}
 		return
 	}
+	e.unreadL3, e.unreadL4 = true, true
 	var info struct {
 		Config struct {
 			Name *string `json:"digital_twin_name"`
@@ -236,18 +250,18 @@ func (e *env) twin(f *Function) {
 	case f.Role != API:
 		e.bad(name, "config.digital_twin_name is missing; %s", want)
 	}
-	provider := func(field, text string) Cloud {
+	provider := func(field, text string) (cloud Cloud, unread bool) {
 		if strings.TrimSpace(text) == "" {
-			return ""
+			return "", false
 		}
 		cloud, err := ParseCloud(text)
 		if err != nil {
 			e.bad(name, "config_providers.%s %w", field, err)
 		}
-		return cloud
+		return cloud, err != nil
 	}
-	f.L3 = provider("layer_3_hot_provider", info.Providers.L3)
-	f.L4 = provider("layer_4_provider", info.Providers.L4)
+	f.L3, e.unreadL3 = provider("layer_3_hot_provider", info.Providers.L3)
+	f.L4, e.unreadL4 = provider("layer_4_provider", info.Providers.L4)
 }
 
 // token reads INTER_CLOUD_TOKEN or INTER_CLOUD_TOKEN_SECRET.

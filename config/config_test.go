@@ -181,6 +181,41 @@ func TestAllProblemsTogether(t *testing.T) {
 	}
 }
 
+// A provider that is there, but wrong, is not called missing as well, nor
+// different from the other one; what is wrong beside it still comes.
+func TestNothingIsSaidTwice(t *testing.T) {
+	for _, c := range []struct {
+		name, info, url string
+		want            []string
+	}{
+		{"both mistyped", info("a", "azur", "awss"), "https://x.example", []string{
+			`DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider "azur"`, `DIGITAL_TWIN_INFO: config_providers.layer_4_provider "awss"`}},
+		{"one mistyped, one missing", info("a", "azur", ""), "https://x.example", []string{
+			`DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider "azur"`, "DIGITAL_TWIN_INFO: config_providers.layer_4_provider is missing"}},
+		{"one missing, one mistyped", info("a", "", "azur"), "http://x.example", []string{
+			`DIGITAL_TWIN_INFO: config_providers.layer_4_provider "azur"`, "REMOTE_READER_URL: is http", "DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider is missing"}},
+		{"one mistyped, no URL", info("a", "azur", "aws"), "", []string{`DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider "azur"`}},
+		{"no JSON", "{", "https://x.example", []string{"DIGITAL_TWIN_INFO: is not JSON"}},
+	} {
+		_, err := load(map[string]string{"_HANDLER": "hot-reader", "AWS_REGION": "eu-central-1", "DIGITAL_TWIN_INFO": c.info,
+			"REMOTE_READER_URL": c.url, "INTER_CLOUD_TOKEN": strings.Repeat("t", 32), "DYNAMODB_TABLE_NAME": "table"})
+		if err == nil {
+			t.Errorf("%s: no error", c.name)
+			continue
+		}
+		lines := strings.Split(err.Error(), "\n")[1:]
+		if len(lines) != len(c.want) {
+			t.Errorf("%s: %d problems, want %d: %v", c.name, len(lines), len(c.want), err)
+			continue
+		}
+		for i := range c.want {
+			if !strings.HasPrefix(lines[i], c.want[i]) {
+				t.Errorf("%s: problem %d is %q, want %q…", c.name, i+1, lines[i], c.want[i])
+			}
+		}
+	}
+}
+
 // Lambda allows 4 KB for all variables; what the functions need stays far below
 // even with the longest names, for no device is in it.
 func TestPitfall17EnvironmentFits4KB(t *testing.T) {
