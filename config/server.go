@@ -88,10 +88,14 @@ func CloudRun(getenv func(string) string) (*Function, error) {
 func (e *env) server(f *Function, here Cloud, checkSecret func(string) string, formats ...string) bool {
 	f.Role = API
 	e.twin(f)
-	if f.L3 != here || f.L4 == "" { // else there is nothing elsewhere to read, whatever the URL
+	const name = "DIGITAL_TWIN_INFO"
+	if strings.TrimSpace(e.get(name)) == "" {
+		if f.RemoteURL = strings.TrimSpace(e.get("REMOTE_READER_URL")); f.RemoteURL != "" {
+			e.bad(name, "is not set while REMOTE_READER_URL is; give both, or unset REMOTE_READER_URL if hot storage is here")
+		}
+	} else if f.L3 != here || f.L4 == "" { // else there is nothing elsewhere to read, whatever the URL
 		e.route(f)
 	}
-	const name = "DIGITAL_TWIN_INFO"
 	switch {
 	case f.Remote && f.L4 != here:
 		e.bad(name, "config_providers.layer_3_hot_provider is %s and layer_4_provider is %s, but this program is for %s; one of them must be", f.L3, f.L4, here)

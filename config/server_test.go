@@ -1,0 +1,262 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"hotreader"
+)
+
+const (
+	vault   = "https://plant.vault.azure.net/secrets/inter-cloud-token"
+	version = "projects/plant-1/secrets/inter-cloud-token/versions/latest"
+)
+
+// cosmos and firestore are complete environments where hot storage is here and
+// the twin on AWS.
+func cosmos() map[string]string {
+	return map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": "7071", "DIGITAL_TWIN_INFO": info("factory", "azure", "aws"), "INTER_CLOUD_TOKEN": token,
+		"COSMOS_DB_ENDPOINT": "https://plant.documents.azure.com:443/", "COSMOS_DB_DATABASE": "factory", "COSMOS_DB_CONTAINER": "hot-iot-data"}
+}
+
+func firestore() map[string]string {
+	return map[string]string{"DIGITAL_TWIN_INFO": info("factory", "google", "aws"), "INTER_CLOUD_TOKEN": token,
+		"GOOGLE_CLOUD_PROJECT": "plant-1", "FIRESTORE_COLLECTION": "hot-iot-data"}
+}
+
+// servers are the two functions that read a server's environment, each with a
+// complete one.
+var servers = []struct {
+	name   string
+	load   func(func(string) string) (*Function, error)
+	env    func() map[string]string
+	here   string
+	store  []string // the variables of hot storage
+	secret string
+	isHere func(*Function) bool
+}{
+	{"azure", AzureFunctions, cosmos, "azure", []string{"COSMOS_DB_ENDPOINT", "COSMOS_DB_DATABASE", "COSMOS_DB_CONTAINER"}, vault, func(f *Function) bool {
+		return f.Cosmos == Cosmos{"https://plant.documents.azure.com:443/", "factory", "hot-iot-data"} && f.Port == 7071
+	}},
+	{"gcp", CloudRun, firestore, "gcp", []string{"GOOGLE_CLOUD_PROJECT", "FIRESTORE_COLLECTION"}, version, func(f *Function) bool {
+		return f.Firestore == Firestore{"plant-1", "", "hot-iot-data"} && f.Port == 8080 && f.Project == "plant-1"
+	}},
+}
+
+func of(load func(func(string) string) (*Function, error), env map[string]string) (*Function, error) {
+	return load(func(name string) string { return env[name] })
+}
+
+// What is served follows from where the layers are, and needs no more than that.
+func TestServerSides(t *testing.T) {
+	for _, s := range servers {
+		none := make([]string, 0, 2*len(s.store))
+		for _, name := range s.store {
+			none = append(none, name, "")
+		}
+		far := with(with(s.env(), none...), "DIGITAL_TWIN_INFO", info("factory", "aws", s.here), "REMOTE_READER_URL", api)
+		for _, c := range []struct {
+			name   string
+			env    map[string]string
+			remote bool
+		}{
+			{"hot storage here", s.env(), false},
+			{"hot storage here, whatever the URL", with(s.env(), "REMOTE_READER_URL", "nonsense"), false},
+			{"both here", with(s.env(), "DIGITAL_TWIN_INFO", info("factory", s.here, s.here)), false},
+			{"both here, whatever the URL", with(s.env(), "DIGITAL_TWIN_INFO", info("factory", s.here, s.here), "REMOTE_READER_URL", api), false},
+			{"no twin", with(s.env(), "DIGITAL_TWIN_INFO", ""), false},
+			{"the twin's cloud not said", with(s.env(), "DIGITAL_TWIN_INFO", info("factory", s.here, "")), false},
+			{"a twin without a name", with(s.env(), "DIGITAL_TWIN_INFO", `{"config_providers":{"layer_3_hot_provider":"`+s.here+`","layer_4_provider":"aws"}}`), false},
+			{"the twin here", far, true},
+			{"the twin here, token by name", with(far, "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", s.secret), true},
+		} {
+			t.Run(s.name+"/"+c.name, func(t *testing.T) {
+				f, err := of(s.load, c.env)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f.Role != API || f.Remote != c.remote || (f.Token == nil) == (f.TokenSecret == "") {
+					t.Errorf("got %+v", f)
+				}
+				if c.remote && (f.RemoteURL != api || f.Cosmos != Cosmos{} || f.Firestore != Firestore{}) || !c.remote && (!s.isHere(f) || f.RemoteURL != "") {
+					t.Errorf("got %+v", f)
+				}
+			})
+		}
+	}
+}
+
+func TestServerRefuses(t *testing.T) {
+	for _, s := range servers {
+		elsewhere := "aws"
+		for _, c := range []struct {
+			name string
+			env  []string // changes
+			says []string
+		}{
+			{"neither here", []string{"DIGITAL_TWIN_INFO", info("a", "aws", "aws")}, []string{"layer_3_hot_provider and layer_4_provider are both aws, but this program is for " + s.here}},
+			{"neither here, two clouds", []string{"DIGITAL_TWIN_INFO", info("a", "aws", map[string]string{"azure": "gcp", "gcp": "azure"}[s.here]), "REMOTE_READER_URL", api}, []string{"but this program is for " + s.here}},
+			{"hot storage elsewhere, twin unknown", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, "")}, []string{"layer_4_provider is missing"}},
+			{"two clouds without a URL", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, s.here)}, []string{"REMOTE_READER_URL: is not set"}},
+			{"URL without a twin", []string{"DIGITAL_TWIN_INFO", "", "REMOTE_READER_URL", api}, []string{"DIGITAL_TWIN_INFO: is not set while REMOTE_READER_URL is"}},
+			{"URL without providers", []string{"DIGITAL_TWIN_INFO", `{}`, "REMOTE_READER_URL", api}, []string{"layer_3_hot_provider is missing", "layer_4_provider is missing"}},
+			{"URL with one provider", []string{"DIGITAL_TWIN_INFO", info("a", s.here, ""), "REMOTE_READER_URL", api}, []string{"layer_4_provider is missing"}},
+			{"URL over http", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, s.here), "REMOTE_READER_URL", "http://api.example.com"}, []string{"want https"}},
+			{"URL with user info", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, s.here), "REMOTE_READER_URL", "https://u:hunter2@api.example.com"}, []string{"carries user info"}},
+			{"no token", []string{"INTER_CLOUD_TOKEN", ""}, []string{"does not start without a token"}},
+			{"no token where the twin is", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, s.here), "REMOTE_READER_URL", api, "INTER_CLOUD_TOKEN", ""}, []string{"INTER_CLOUD_TOKEN: is not set"}},
+			{"two tokens", []string{"INTER_CLOUD_TOKEN_SECRET", s.secret}, []string{"exactly one"}},
+			{"the token in the secret's place", []string{"INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", token}, []string{"INTER_CLOUD_TOKEN_SECRET: is not the"}},
+			{"twin name", []string{"DIGITAL_TWIN_INFO", info("9", s.here, "aws")}, []string{"begins with '9'"}},
+			{"rate", []string{"HOTREADER_RATE", "-1"}, []string{"HOTREADER_RATE"}},
+		} {
+			t.Run(s.name+"/"+c.name, func(t *testing.T) { refuses(t, s.load, with(s.env(), c.env...), c.says...) })
+		}
+	}
+}
+
+func refuses(t *testing.T, load func(func(string) string) (*Function, error), env map[string]string, says ...string) {
+	t.Helper()
+	f, err := of(load, env)
+	if f != nil || hotreader.CodeOf(err) != hotreader.CodeConfig {
+		t.Fatalf("got %+v, %v", f, err)
+	}
+	for _, want := range says {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q\ndoes not say %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), token) {
+		t.Errorf("%q\ngives a secret away", err)
+	}
+}
+
+func TestAzureFunctionsRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name, variable, value, says string
+	}{
+		{"no port", "FUNCTIONS_CUSTOMHANDLER_PORT", "", "is not set"},
+		{"port 0", "FUNCTIONS_CUSTOMHANDLER_PORT", "0", `"0" is no port`},
+		{"port", "FUNCTIONS_CUSTOMHANDLER_PORT", "65536", "is no port"},
+		{"no endpoint", "COSMOS_DB_ENDPOINT", "", "is not set"},
+		{"endpoint without a scheme", "COSMOS_DB_ENDPOINT", "plant.documents.azure.com", "is not a URL"},
+		{"endpoint with a key", "COSMOS_DB_ENDPOINT", "https://hunter2@plant.documents.azure.com", "carries user info"},
+		{"connection string", "COSMOS_DB_ENDPOINT", "AccountEndpoint=https://plant.documents.azure.com:443/;AccountKey=hunter2;", "is not a URL"},
+		{"endpoint with a path", "COSMOS_DB_ENDPOINT", "https://plant.documents.azure.com/dbs/x", "more than an account's URL"},
+		{"endpoint over http", "COSMOS_DB_ENDPOINT", "http://plant.documents.azure.com", "is http"},
+		{"emulator without a key", "COSMOS_DB_ENDPOINT", "http://127.0.0.1:8081", "set COSMOS_DB_KEY"},
+		{"no database", "COSMOS_DB_DATABASE", "", "is not set"},
+		{"database", "COSMOS_DB_DATABASE", "a/b", "is no database's name"},
+		{"no container", "COSMOS_DB_CONTAINER", "", "is not set"},
+		{"container", "COSMOS_DB_CONTAINER", "x ", "is no container's name"},
+		{"key", "COSMOS_DB_KEY", "hunter2!", "is not base64"},
+		{"time format of Firestore", "HOTREADER_TIME_FORMAT", "native", "want one of iso8601, epoch_ms, epoch_s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			refuses(t, AzureFunctions, with(cosmos(), c.variable, c.value), c.variable+": ", c.says)
+		})
+	}
+	if _, err := of(AzureFunctions, with(cosmos(), "COSMOS_DB_ENDPOINT", "http://127.0.0.1:8081", "COSMOS_DB_KEY", "a2V5")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloudRunRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name, variable, value, says string
+	}{
+		{"port", "PORT", "http", `"http" is no port`},
+		{"no project", "GOOGLE_CLOUD_PROJECT", "", "is not set"},
+		{"project", "GOOGLE_CLOUD_PROJECT", "Plant One", "is no project's id"},
+		{"no collection", "FIRESTORE_COLLECTION", "/", "is not set"},
+		{"path of a document", "FIRESTORE_COLLECTION", "plants/berlin", "is the path of a document"},
+		{"empty part", "FIRESTORE_COLLECTION", "plants//telemetry", "has an empty part"},
+		{"dots", "FIRESTORE_COLLECTION", "..", "is no id"},
+		{"Firestore's own", "FIRESTORE_COLLECTION", "__all__", "Firestore's own"},
+		{"database", "FIRESTORE_DATABASE", "(Default)", "is no database's id"},
+		{"emulator", "FIRESTORE_EMULATOR_HOST", "http://localhost:8080", "want host:port"},
+		{"emulator without a port", "FIRESTORE_EMULATOR_HOST", "localhost", "want host:port"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			refuses(t, CloudRun, with(firestore(), c.variable, c.value), c.variable+": ", c.says)
+		})
+	}
+	refuses(t, CloudRun, with(firestore(), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", version, "SECRET_MANAGER_EMULATOR_HOST", "10.0.0.1:80"),
+		"SECRET_MANAGER_EMULATOR_HOST: ", "not on this machine")
+	f, err := of(CloudRun, with(firestore(), "PORT", "9000", "FIRESTORE_DATABASE", "(default)", "FIRESTORE_COLLECTION", "/plants/berlin/telemetry/",
+		"FIRESTORE_EMULATOR_HOST", "[::1]:8080", "HOTREADER_TIME_FORMAT", "native"))
+	if err != nil || f.Port != 9000 || f.Items.TimeFormat != "native" || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+// The identity of a function is shown to Key Vault and to nobody else.
+func TestSecretNames(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ok   bool
+	}{
+		{vault, true}, {vault + "/0123456789abcdef0123456789abcdef", true}, {"https://plant.vault.azure.cn/secrets/t", true},
+		{"http://127.0.0.1:8443/secrets/t", true}, {"https://localhost:8443/secrets/t", true},
+		{"http://plant.vault.azure.net/secrets/t", false}, {"https://plant.vault.azure.net.example.com/secrets/t", false},
+		{"https://example.com/secrets/t", false}, {"https://plant.vault.azure.net:444/secrets/t", false}, {"https://vault.azure.net/secrets/t", false},
+		{"https://a.b.vault.azure.net/secrets/t", false}, {"https://plant.vault.azure.net/keys/t", false}, {"https://plant.vault.azure.net/secrets/", false},
+		{"https://plant.vault.azure.net/secrets/t/v/x", false}, {"https://u@plant.vault.azure.net/secrets/t", false},
+		{"https://plant.vault.azure.net/secrets/t?x=y", false}, {"plant.vault.azure.net/secrets/t", false},
+	} {
+		if wrong := checkSecretURI(c.name); (wrong == "") != c.ok {
+			t.Errorf("%s: %q", c.name, wrong)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		ok   bool
+	}{
+		{version, true}, {"projects/123/secrets/a_B-1/versions/7", true}, {"projects/p/locations/europe-west3/secrets/s/versions/latest", true},
+		{"projects/p/secrets/s", false}, {"projects/p/secrets/s/versions/", false}, {"projects/p/secrets/../versions/1", false},
+		{"projects/p/secrets/s/versions/1:access", false}, {"projects/p/locations/evil.example.com%2F/secrets/s/versions/1", false}, {"/" + version, false},
+	} {
+		if wrong := checkSecretVersion(c.name); (wrong == "") != c.ok {
+			t.Errorf("%s: %q", c.name, wrong)
+		}
+	}
+}
+
+// All problems come at once, each on a line that begins with its variable.
+func TestServerProblemsTogether(t *testing.T) {
+	for _, s := range servers {
+		_, err := of(s.load, map[string]string{"HOTREADER_BURST": "x", "PORT": "x"})
+		for _, name := range append([]string{"INTER_CLOUD_TOKEN", "HOTREADER_BURST"}, s.store...) {
+			if !strings.Contains(fmt.Sprint(err), "\n"+name+": ") {
+				t.Errorf("%s: no line for %s in\n%v", s.name, name, err)
+			}
+		}
+	}
+}
+
+func FuzzServer(f *testing.F) {
+	f.Add(info("factory", "azure", "aws"), "", token, "", "https://plant.documents.azure.com", "hot")
+	f.Add(info("factory", "aws", "gcp"), api, "", version, "http://[::1]", "a/b/c")
+	f.Add(info("factory", "aws", "azure"), "https://u:p@h", "", vault, "", "..")
+	f.Fuzz(func(t *testing.T, twin, url, secret, named, endpoint, collection string) {
+		for _, s := range servers {
+			fn, err := of(s.load, map[string]string{"DIGITAL_TWIN_INFO": twin, "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": secret, "INTER_CLOUD_TOKEN_SECRET": named,
+				"FUNCTIONS_CUSTOMHANDLER_PORT": "1", "COSMOS_DB_ENDPOINT": endpoint, "COSMOS_DB_DATABASE": "d", "COSMOS_DB_CONTAINER": "c",
+				"GOOGLE_CLOUD_PROJECT": "p", "FIRESTORE_COLLECTION": collection})
+			switch {
+			case err != nil && hotreader.CodeOf(err) != hotreader.CodeConfig:
+				t.Errorf("%v has the code %s", err, hotreader.CodeOf(err))
+			case err != nil:
+			case fn.Token == nil && fn.TokenSecret == "":
+				t.Errorf("an API without a token: %+v", fn)
+			case fn.Remote && (fn.RemoteURL == "" || string(fn.L4) != s.here || fn.L3 == fn.L4):
+				t.Errorf("remote without need or means: %+v", fn)
+			case !fn.Remote && fn.Cosmos == Cosmos{} && fn.Firestore == Firestore{}:
+				t.Errorf("local without a store: %+v", fn)
+			case !fn.Remote && fn.L3 != "" && string(fn.L3) != s.here:
+				t.Errorf("local, but hot storage is elsewhere: %+v", fn)
+			}
+		}
+	})
+}
