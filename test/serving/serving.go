@@ -1,0 +1,270 @@
+// Package serving drives programs that serve the Hot Reader API themselves: it
+// builds and starts the real one, and plays the API in another cloud that it may
+// read from.
+package serving
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/secret"
+	"hotreader/store/memstore"
+)
+
+// The tokens of the tests.
+const (
+	Token   = "0123456789abcdef0123456789abcdef"
+	Rotated = "fedcba9876543210fedcba9876543210"
+)
+
+// Build builds the program of the package in the working directory, as `make
+// dist` builds it, and returns its path. Remove dir when it is not needed.
+func Build(dir string) (string, error) {
+	program := filepath.Join(dir, "program")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return program, nil
+}
+
+// Process is a running program.
+type Process struct {
+	URL     string
+	Started time.Time // exec
+	Ready   time.Time // first answer
+
+	cmd    *exec.Cmd
+	log    lockedBuffer
+	exited chan struct{}
+	err    error
+}
+
+// Start runs program with env, and nothing else of this process' environment but
+// PATH and HOME. port is the variable with the port to listen on. It is killed
+// when the test ends, which fails if a token stands in its log.
+func Start(t testing.TB, program, port string, env map[string]string) *Process {
+	t.Helper()
+	// A port that is free now: the platforms, too, choose it for the program.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().(*net.TCPAddr)
+	_ = l.Close()
+	p := &Process{URL: "http://" + address.String(), exited: make(chan struct{})}
+	p.cmd = exec.Command(program)
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), port + "=" + strconv.Itoa(address.Port)}
+	for name, value := range env {
+		p.cmd.Env = append(p.cmd.Env, name+"="+value)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p.Started = time.Now()
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended
+		<-p.exited
+		if out := p.log.String(); strings.Contains(out, Token) || strings.Contains(out, Rotated) {
+			t.Errorf("the token stands in the log:\n%s", out)
+		}
+	})
+	return p
+}
+
+// WaitReady returns when the program answers.
+func (p *Process) WaitReady(t testing.TB) *Process {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(p.URL, "http://"))
+		if err == nil {
+			_ = c.Close()
+			p.Ready = time.Now()
+			return p
+		}
+		select {
+		case <-p.exited:
+			t.Fatalf("it ended: %v\n%s", p.err, p.Log())
+		case <-ctx.Done():
+			t.Fatalf("it does not listen\n%s", p.Log())
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// Terminate sends SIGTERM.
+func (p *Process) Terminate(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// WaitExit waits for the program to end and returns its exit code.
+func (p *Process) WaitExit(t testing.TB) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("it does not end\n%s", p.Log())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Log returns what the program has written to standard output and error.
+func (p *Process) Log() string { return p.log.String() }
+
+// Answer is an HTTP answer that has been read.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Ask sends a request with the token; "" = none.
+func (p *Process) Ask(t testing.TB, method, path, body, token string, headers ...string) Answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, p.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set(httpapi.TokenHeader, token)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, p.Log())
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Answer{resp.StatusCode, resp.Header, string(b)}
+}
+
+// Peer is the Hot Reader API of another cloud. While it is ill, it answers as
+// told.
+type Peer struct {
+	URL   string
+	Store *memstore.Store
+	Calls atomic.Int64
+
+	mu     sync.Mutex
+	ill    http.HandlerFunc
+	traces []string
+}
+
+// NewPeer starts a peer that takes token and stores nothing yet.
+func NewPeer(t testing.TB, token string) *Peer {
+	t.Helper()
+	p := &Peer{Store: memstore.New()}
+	tok, err := secret.Static(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := httpapi.New(httpapi.Options{Reader: p.Store, Token: tok})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.Calls.Add(1)
+		p.mu.Lock()
+		ill := p.ill
+		p.traces = append(p.traces, r.Header.Get("Traceparent"))
+		p.mu.Unlock()
+		if ill != nil {
+			ill(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	p.URL = s.URL
+	return p
+}
+
+// Set makes the peer ill, or with nil well again.
+func (p *Peer) Set(ill http.HandlerFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ill = ill
+}
+
+// Traces returns the traceparents that came.
+func (p *Peer) Traces() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.traces...)
+}
+
+// At is the instant of row i.
+func At(i int) time.Time { return time.Unix(1_700_000_000+int64(i), 0).UTC() }
+
+// Digits is the temperature of row i, spelled so that a float would change it.
+func Digits(i int) string { return fmt.Sprintf("%d.12345678901234567890", i) }
+
+// Fill stores n rows of device.
+func (p *Peer) Fill(t testing.TB, device string, n int) {
+	t.Helper()
+	records := make([]hotreader.Record, n)
+	for i := range records {
+		records[i] = hotreader.Record{Time: At(i), Fields: []hotreader.Field{
+			{Name: "temperature", Value: hotreader.NumberValue([]byte(Digits(i)))},
+			{Name: "state", Value: hotreader.StringValue([]byte("on"))},
+		}}
+	}
+	if err := p.Store.Write(t.Context(), device, records); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Twin returns DIGITAL_TWIN_INFO of a twin with these layers.
+func Twin(l3, l4 string) string {
+	return `{"config":{"digital_twin_name":"factory"},"config_providers":{"layer_3_hot_provider":"` + l3 + `","layer_4_provider":"` + l4 + `"}}`
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
