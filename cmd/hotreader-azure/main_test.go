@@ -1,0 +1,446 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	neturl "net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/remote"
+	"hotreader/secret"
+	"hotreader/test/serving"
+	"hotreader/wire"
+)
+
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "hotreader-azure-")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		if program, err = serving.Build(dir); err != nil {
+			log.Fatal(err)
+		}
+		return m.Run()
+	}())
+}
+
+// far is the environment of a twin on Azure whose hot storage is peer's.
+func far(peer *serving.Peer) map[string]string {
+	return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": serving.Token}
+}
+
+// here is that of hot storage on Azure, which is not reached.
+func here(more ...string) map[string]string {
+	env := map[string]string{"INTER_CLOUD_TOKEN": serving.Token, "COSMOS_DB_ENDPOINT": "http://127.0.0.1:1", "COSMOS_DB_KEY": "a2V5",
+		"COSMOS_DB_DATABASE": "factory", "COSMOS_DB_CONTAINER": "hot", "DIGITAL_TWIN_INFO": serving.Twin("azure", "gcp")}
+	for i := 0; i < len(more); i += 2 {
+		env[more[i]] = more[i+1]
+	}
+	return env
+}
+
+func start(t testing.TB, env map[string]string) *serving.Process {
+	t.Helper()
+	return serving.Start(t, program, "FUNCTIONS_CUSTOMHANDLER_PORT", env)
+}
+
+// app is a function app as its files describe it.
+type app struct {
+	Host struct {
+		Version       string
+		CustomHandler struct {
+			Description struct{ DefaultExecutablePath string }
+			Forward     bool `json:"enableForwardingHttpRequest"`
+		}
+		Extensions struct{ HTTP struct{ RoutePrefix *string } }
+	}
+	routes map[string]string // function -> route
+}
+
+func readApp(t *testing.T) *app {
+	t.Helper()
+	decode := func(file string, into any) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, into); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	a := &app{routes: map[string]string{}}
+	decode("app/host.json", &a.Host)
+	files, err := filepath.Glob("app/*/function.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		var f struct {
+			Bindings []struct {
+				Type, Direction, Name, AuthLevel, Route string
+				Methods                                 []string
+			}
+		}
+		decode(file, &f)
+		if len(f.Bindings) != 2 {
+			t.Fatalf("%s has %d bindings", file, len(f.Bindings))
+		}
+		in, out := f.Bindings[0], f.Bindings[1]
+		if in.Type != "httpTrigger" || in.Direction != "in" || in.Name != "req" || in.AuthLevel != "anonymous" ||
+			out.Type != "http" || out.Direction != "out" || out.Name != "res" {
+			t.Errorf("%s: %+v", file, f.Bindings)
+		}
+		a.routes[filepath.Base(filepath.Dir(file))] = in.Route
+	}
+	return a
+}
+
+func TestApp(t *testing.T) {
+	a := readApp(t)
+	if a.Host.Version != "2.0" || !a.Host.CustomHandler.Forward || a.Host.CustomHandler.Description.DefaultExecutablePath != "hotreader-azure" ||
+		a.Host.Extensions.HTTP.RoutePrefix == nil || *a.Host.Extensions.HTTP.RoutePrefix != "" {
+		t.Errorf("%+v", a.Host)
+	}
+	want := map[string]string{string(config.History): "v1/devices/{id}/history", string(config.LastEntry): "v1/devices/{id}/latest", string(config.API): "{*path}"}
+	if fmt.Sprint(a.routes) != fmt.Sprint(want) {
+		t.Errorf("routes %v", a.routes)
+	}
+}
+
+// host plays the Functions host: it finds the function of a request by the app's
+// routes and passes the request on, as it came or as a document.
+type host struct {
+	app       *app
+	handler   string // its URL
+	documents bool
+}
+
+// function returns the function whose route fits, and the route's parameter.
+func (h *host) function(path string) (name, id string) {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	for name, route := range h.app.routes {
+		if before, after, ok := strings.Cut(route, "{id}"); ok && len(parts) == 4 &&
+			parts[0]+"/"+parts[1]+"/" == before && "/"+parts[3] == after {
+			return name, parts[2]
+		}
+	}
+	return string(config.API), ""
+}
+
+func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, id := h.function(r.URL.EscapedPath())
+	body, _ := io.ReadAll(r.Body)
+	url, method := h.handler+r.URL.EscapedPath(), r.Method
+	if r.URL.RawQuery != "" {
+		url += "?" + r.URL.RawQuery
+	}
+	header := r.Header.Clone()
+	if h.documents {
+		// The host undoes all escapes but that of a slash.
+		shown := strings.ReplaceAll(r.URL.EscapedPath(), "%2F", "%252F")
+		shown, _ = neturl.PathUnescape(shown)
+		id, _ = neturl.PathUnescape(strings.ReplaceAll(id, "%2F", "%252F"))
+		if r.URL.RawQuery != "" {
+			shown += "?" + r.URL.RawQuery
+		}
+		document, err := json.Marshal(map[string]any{"Data": map[string]any{"req": map[string]any{
+			"Url": "https://plant.azurewebsites.net" + shown, "Method": r.Method, "Query": "{}",
+			"Headers": map[string][]string(r.Header), "Params": map[string]string{"id": id}, "Body": string(body),
+		}}, "Metadata": map[string]any{"sys": map[string]string{"MethodName": name}}})
+		if err != nil {
+			panic(err)
+		}
+		url, method, body = h.handler+"/"+name, http.MethodPost, document
+		header = http.Header{"Content-Type": {"application/json"}}
+	}
+	req, err := http.NewRequestWithContext(r.Context(), method, url, strings.NewReader(string(body)))
+	if err != nil {
+		panic(err)
+	}
+	req.Header = header
+	req.Header.Set("X-Azure-Functions-InvocationId", "11111111-2222-3333-4444-555555555555")
+	resp, err := (&http.Transport{DisableCompression: true}).RoundTrip(req)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	if !h.documents {
+		for name, values := range resp.Header {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(resp.StatusCode)
+		_, _ = io.Copy(w, resp.Body)
+		return
+	}
+	var answer struct {
+		Outputs map[string]struct {
+			StatusCode *int
+			Status     *int
+			Headers    map[string]string
+			Body       *string
+		}
+		Logs        []string
+		ReturnValue any
+	}
+	d := json.NewDecoder(resp.Body)
+	d.DisallowUnknownFields()
+	res := answer.Outputs["res"]
+	if err := d.Decode(&answer); err == nil {
+		res = answer.Outputs["res"]
+	}
+	if resp.StatusCode != 200 || res.StatusCode == nil || res.Status == nil || res.Body == nil || res.Headers == nil || answer.Logs == nil {
+		w.WriteHeader(http.StatusInternalServerError) // as the host does where a function fails
+		return
+	}
+	for name, value := range res.Headers {
+		w.Header().Set(name, value)
+	}
+	w.WriteHeader(*res.StatusCode)
+	_, _ = io.WriteString(w, *res.Body)
+}
+
+// behind returns p behind a host.
+func behind(t *testing.T, p *serving.Process, documents bool) *serving.Process {
+	t.Helper()
+	s := httptest.NewServer(&host{readApp(t), p.URL, documents})
+	t.Cleanup(s.Close)
+	return &serving.Process{URL: s.URL}
+}
+
+func modes(t *testing.T, p *serving.Process, run func(*testing.T, *serving.Process)) {
+	t.Run("forwarded", func(t *testing.T) { run(t, behind(t, p, false)) })
+	t.Run("documents", func(t *testing.T) { run(t, behind(t, p, true)) })
+}
+
+func TestTwinReadsAnotherCloud(t *testing.T) {
+	const n = 3000
+	peer := serving.NewPeer(t, serving.Token)
+	peer.Fill(t, "d", n)
+	peer.Fill(t, "halle 3/pumpe é", 1)
+	p := start(t, far(peer)).WaitReady(t)
+	token, err := secret.Static(serving.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes(t, p, func(t *testing.T, front *serving.Process) {
+		r, err := remote.New(remote.Options{URL: front.URL, Token: token, SourceCloud: "gcp"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := 0
+		for row, err := range r.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !row.Time.Equal(serving.At(i)) || row.Values[0].String() != serving.Digits(i) {
+				t.Fatalf("row %d is %v", i, row)
+			}
+			i++
+		}
+		if i != n {
+			t.Errorf("%d rows, want %d", i, n)
+		}
+		for _, c := range []struct{ path, want string }{
+			{"/v1/devices/d/latest?property=temperature&property=state", `"temperature":` + serving.Digits(n-1) + `,"state":"on"`},
+			{"/v1/devices/d/history?property=temperature&start=2023-11-14T22:13:21%2B00:00&limit=1", `[{"time":"2023-11-14T22:13:21.000Z","temperature":` + serving.Digits(1) + `}]`},
+			{"/v1/devices/halle%203%2Fpumpe%20%C3%A9/latest?property=temperature", serving.Digits(0)},
+			{"/v1/devices/nobody/latest?property=temperature", `{"items":[]}`},
+			{"/healthz", `{"status":"ok"}`},
+			{"/openapi.json", `"openapi"`},
+		} {
+			a := front.Ask(t, "GET", c.path, "", serving.Token)
+			if a.Status != 200 || !strings.Contains(a.Body, c.want) || !strings.HasPrefix(a.Header.Get("Content-Type"), "application/json") {
+				t.Errorf("%s: %d %s", c.path, a.Status, a.Body)
+			}
+		}
+		a := front.Ask(t, "GET", "/v1/devices/d/history?property=state", "", serving.Token, "Accept", "text/csv", "Accept-Encoding", "identity")
+		if a.Status != 200 || strings.Count(a.Body, "\n") != n+1 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") {
+			t.Errorf("%d %.80s", a.Status, a.Body)
+		}
+		if a := front.Ask(t, "HEAD", "/healthz", "", ""); a.Status != 200 || a.Body != "" {
+			t.Errorf("%d %q", a.Status, a.Body)
+		}
+	})
+}
+
+// What the API refuses comes out of the host as the API said it.
+func TestRefusalsGoThrough(t *testing.T) {
+	peer := serving.NewPeer(t, serving.Token)
+	p := start(t, far(peer)).WaitReady(t)
+	modes(t, p, func(t *testing.T, front *serving.Process) {
+		for _, c := range []struct {
+			method, path, body, token string
+			status                    int
+			code                      hotreader.Code
+			header                    string
+		}{
+			{"GET", "/v1/devices/d/latest?property=a", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
+			{"POST", "/read", "{}", serving.Rotated, 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
+			{"GET", "/", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
+			{"GET", "/nothing/here", "", serving.Token, 404, hotreader.CodeNotFound, ""},
+			{"DELETE", "/v1/devices/d/latest", "", serving.Token, 405, hotreader.CodeInvalid, "Allow"},
+			{"GET", "/v1/devices/d/latest", "", serving.Token, 400, hotreader.CodeInvalid, ""},
+			{"POST", "/read", "{", serving.Token, 400, hotreader.CodeInvalid, ""},
+			{"POST", "/read", strings.Repeat("x", 65<<10), serving.Token, 413, hotreader.CodeTooLarge, ""},
+		} {
+			a := front.Ask(t, c.method, c.path, c.body, c.token, "Content-Type", "application/json")
+			var p struct{ Code, TraceID string }
+			if err := json.Unmarshal([]byte(a.Body), &p); err != nil || a.Status != c.status || p.Code != string(c.code) ||
+				a.Header.Get("Content-Type") != wire.ProblemType || c.header != "" && a.Header.Get(c.header) == "" {
+				t.Errorf("%s %s: %d %v %s", c.method, c.path, a.Status, a.Header, a.Body)
+			}
+		}
+	})
+	if peer.Calls.Load() != 0 {
+		t.Error("the peer was asked")
+	}
+}
+
+// SIGTERM: what is under way is answered, and the program ends well.
+func TestDrain(t *testing.T) {
+	peer := serving.NewPeer(t, serving.Token)
+	peer.Fill(t, "d", 1)
+	asked, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	peer.Set(func(w http.ResponseWriter, _ *http.Request) {
+		once.Do(func() { close(asked) })
+		<-release
+		peer.Set(nil)
+		w.WriteHeader(503)
+	})
+	p := start(t, far(peer)).WaitReady(t)
+	done := make(chan serving.Answer, 1)
+	go func() { done <- p.Ask(t, "GET", "/v1/devices/d/latest?property=temperature", "", serving.Token) }()
+	<-asked
+	p.Terminate(t)
+	for { // until it listens no more
+		resp, err := http.Get(p.URL + "/healthz")
+		if err != nil {
+			break
+		}
+		_ = resp.Body.Close()
+	}
+	close(release)
+	if a := <-done; a.Status != 200 || !strings.Contains(a.Body, serving.Digits(0)) {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if code := p.WaitExit(t); code != 0 {
+		t.Errorf("exit code %d\n%s", code, p.Log())
+	}
+}
+
+// Only this machine reaches the handler.
+func TestListensOnLoopback(t *testing.T) {
+	p := start(t, here()).WaitReady(t)
+	_, port, _ := strings.Cut(strings.TrimPrefix(p.URL, "http://"), ":")
+	for _, other := range []string{"127.0.0.2", "[::1]"} { // with ":port" they would be reached
+		if resp, err := http.Get("http://" + other + ":" + port + "/healthz"); err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("it is reached at %s", other)
+		}
+	}
+}
+
+func TestAPIWithoutItsStore(t *testing.T) {
+	p := start(t, here()).WaitReady(t)
+	a := p.Ask(t, "GET", "/v1/devices/d/latest?property=temperature", "", serving.Token)
+	if a.Status != 502 || !strings.Contains(a.Body, `"unavailable"`) || strings.Contains(a.Body, "127.0.0.1") {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}
+
+func TestMissingEnvironment(t *testing.T) {
+	p := start(t, map[string]string{"HOTREADER_RATE": "fast", "DIGITAL_TWIN_INFO": serving.Twin("azrue", "aws"), "COSMOS_DB_KEY": "hunter2!"})
+	if code := p.WaitExit(t); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{`DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider "azrue" is no cloud; did you mean "azure"?`, "INTER_CLOUD_TOKEN: is not set", "HOTREADER_RATE: "} {
+		if !strings.Contains("\n"+p.Log(), "\n"+want) {
+			t.Errorf("no line %q in\n%s", want, p.Log())
+		}
+	}
+	if strings.Contains(p.Log(), "hunter2") {
+		t.Error("the key stands in the log")
+	}
+}
+
+// vault plays App Service's identity endpoint and Key Vault.
+func vault(t *testing.T, value string) (env []string, fetches *atomic.Int64) {
+	t.Helper()
+	fetches = new(atomic.Int64)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /identity", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Identity-Header") != "id" || r.URL.Query().Get("resource") != "https://vault.azure.net" || r.URL.Query().Get("client_id") != "me" {
+			w.WriteHeader(400)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"access_token":"entra","expires_on":"%d","resource":"https://vault.azure.net","token_type":"Bearer"}`, time.Now().Add(time.Hour).Unix())
+	})
+	mux.HandleFunc("GET /secrets/token", func(w http.ResponseWriter, r *http.Request) {
+		fetches.Add(1)
+		if r.Header.Get("Authorization") != "Bearer entra" || value == "" {
+			w.WriteHeader(403)
+			_, _ = io.WriteString(w, `{"error":{"code":"Forbidden","message":"Caller is not authorized to perform action on resource."}}`)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"value":%q,"id":"x"}`, value)
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return []string{"INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", s.URL + "/secrets/token", "IDENTITY_ENDPOINT", s.URL + "/identity", "IDENTITY_HEADER", "id", "AZURE_CLIENT_ID", "me"}, fetches
+}
+
+func TestTokenFromKeyVault(t *testing.T) {
+	env, fetches := vault(t, serving.Token)
+	p := start(t, here(env...)).WaitReady(t)
+	for _, c := range []struct {
+		token string
+		want  int
+	}{{serving.Token, 400}, {serving.Rotated, 401}, {"", 401}} {
+		if a := p.Ask(t, "GET", "/v1/devices/d/latest", "", c.token); a.Status != c.want {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	}
+	if n := fetches.Load(); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+	for value, want := range map[string]string{"": "Key Vault Secrets User", "short": "at least 32"} {
+		env, _ := vault(t, value)
+		p := start(t, here(env...))
+		if code := p.WaitExit(t); code != 1 || !strings.Contains(p.Log(), "INTER_CLOUD_TOKEN_SECRET") || !strings.Contains(p.Log(), want) {
+			t.Errorf("exit code %d, %s", code, p.Log())
+		}
+	}
+}
+
+// BenchmarkStart is the time from exec to the first connection.
+func BenchmarkStart(b *testing.B) {
+	var sum time.Duration
+	n := 0
+	for b.Loop() {
+		p := start(b, here()).WaitReady(b)
+		sum += p.Ready.Sub(p.Started)
+		n++
+	}
+	b.ReportMetric(float64(sum.Microseconds())/float64(n)/1000, "ms/start")
+	if file, err := os.Stat(program); err == nil {
+		b.ReportMetric(float64(file.Size())/1e6, "MB")
+	}
+}
