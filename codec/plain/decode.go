@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -28,10 +29,11 @@ const (
 
 // Options say how a file is read. The zero value is ready.
 type Options struct {
-	Time   string            // name of the column, or key, of the time; "" = "timestamp", or "time" if there is no "timestamp"
-	Rename map[string]string // column or key → property; "" leaves it out
-	Batch  int               // records of a batch; 0 = 1000
-	Comma  rune              // CSV: what separates cells; 0 = ','
+	Time       string            // name of the column, or key, of the time; "" = "timestamp", or "time" if there is no "timestamp"
+	TimeFormat TimeFormat        // how times are written
+	Rename     map[string]string // column or key → property; "" leaves it out
+	Batch      int               // records of a batch; 0 = 1000
+	Comma      rune              // CSV: what separates cells; 0 = ','
 }
 
 // Decoder reads records of one device from a file, once.
@@ -39,8 +41,8 @@ type Options struct {
 // Numbers keep their exact digits. A CSV cell that is a number of JSON's grammar
 // is a number; true and false, in any letter case, are booleans; an empty cell,
 // null, NaN and the infinities are absent; all else is text, without the
-// apostrophe that guards a formula. Times are read by hotreader.ParseTime:
-// without a zone they are UTC. A line without any value is passed over.
+// apostrophe that guards a formula. Times are in the Options' format. A line
+// without any value is passed over.
 type Decoder struct {
 	next  func(*Decoder) error // adds one line to the batch; io.EOF at the end
 	o     Options
@@ -100,8 +102,6 @@ func (d *Decoder) Batches() iter.Seq2[[]hotreader.Record, error] {
 	}
 }
 
-const bothTimes = "both \"timestamp\" and %q are there; say which holds the time"
-
 // fail returns the error for a line of the file; line 0 is the whole of it.
 func fail(line int, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
@@ -123,9 +123,12 @@ func (d *Decoder) add(line int, timeText string, from int) error {
 	if len(d.fields) == from {
 		return nil
 	}
-	t, err := hotreader.ParseTime([]byte(strings.TrimSpace(timeText)))
+	t, err := d.o.TimeFormat.parse(strings.TrimSpace(timeText))
 	if err != nil {
 		return fail(line, "%w", err)
+	}
+	if year := t.Year(); year < 0 || year > 9999 { // its zone moved it there
+		return fail(line, "%.50q is not in the years 0 to 9999 of UTC", timeText)
 	}
 	d.records = append(d.records, hotreader.Record{Time: t, Fields: d.fields[from:len(d.fields):len(d.fields)]})
 	return nil
@@ -248,14 +251,14 @@ func (s *csvSource) header(d *Decoder) error {
 		columns[i] = strings.Clone(strings.TrimSpace(unguard(cell)))
 	}
 	if d.o.Time == "" && slices.Contains(columns, "timestamp") && slices.Contains(columns, TimeName) {
-		return fail(line, bothTimes, TimeName)
+		return fail(line, "%w", bothTimes())
 	}
 	if s.timeAt = slices.Index(columns, d.o.timeName(columns)); s.timeAt < 0 {
-		hint := ""
-		if len(columns) == 1 && strings.ContainsAny(columns[0], ";\t|") {
-			hint = "; are the cells separated by something other than a comma?"
+		if other := otherComma(columns); other != 0 {
+			return fail(line, "%w", &OptionsError{Comma: other,
+				Err: fmt.Errorf("the cells of %.200q seem to be separated by %q rather than a comma", columns[0], other)})
 		}
-		return fail(line, "no column is named %q, which holds the time; the columns are %.200q%s", d.o.timeName(columns), columns, hint)
+		return fail(line, "%w", noTime("column", d.o.timeName(columns), columns))
 	}
 	for from := range d.o.Rename {
 		if !slices.Contains(columns, from) {
@@ -329,6 +332,7 @@ func absent(text string) bool {
 type jsonSource struct {
 	in    *bufio.Scanner
 	line  int
+	begun bool              // a line that is not blank has come
 	names map[string]string // each key → property, so that a name is made once
 }
 
@@ -354,6 +358,15 @@ func (s *jsonSource) next(d *Decoder) error {
 	if !utf8.Valid(text) {
 		return fail(s.line, "it is not UTF-8 text")
 	}
+	if !s.begun {
+		s.begun = true
+		switch last := text[len(text)-1]; {
+		case text[0] == '[':
+			return fail(s.line, "it begins a JSON document; want one object a line, as jq -c '.[]' makes")
+		case text[0] == '{' && (last == '{' || last == '[' || last == ','):
+			return fail(s.line, "it begins a JSON document of several lines; want one object a line, as jq -c . makes")
+		}
+	}
 	return s.object(d, text)
 }
 
@@ -364,7 +377,7 @@ func (s *jsonSource) object(d *Decoder, text []byte) error {
 		return s.fail(err, "it is not a JSON object")
 	}
 	from := len(d.fields)
-	var times [2]string // under the wanted name, under the second best one
+	var times [2]json.Token // under the wanted name, under the second best one
 	var timed [2]bool
 	for in.More() {
 		token, err := in.Token()
@@ -377,14 +390,13 @@ func (s *jsonSource) object(d *Decoder, text []byte) error {
 			return s.fail(err, "%.60q has no value", key)
 		}
 		if at := d.o.timeRank(key); at >= 0 {
-			text, ok := token.(string)
-			if !ok {
-				return fail(s.line, "%q must be a time as text, as \"2006-01-02T15:04:05Z\"", key)
-			}
 			if timed[at] {
 				return fail(s.line, "%q comes twice", key)
 			}
-			times[at], timed[at] = text, true
+			times[at], timed[at] = token, true
+			if _, nested := token.(json.Delim); nested {
+				return fail(s.line, "%q holds the time, but is an object or array", key)
+			}
 			continue
 		}
 		name, err := s.name(d, key)
@@ -393,6 +405,9 @@ func (s *jsonSource) object(d *Decoder, text []byte) error {
 		}
 		if delim, ok := token.(json.Delim); ok {
 			if name != "" {
+				if start, err := in.Token(); err == nil && delim == '[' && start == json.Delim('{') {
+					return fail(s.line, "%.60q is a list of objects, so this is a JSON document; want one object a line, as jq -c '.[%.60q][]' makes", key, key)
+				}
 				return fail(s.line, "%.60q is an object or array; only flat values can be stored (leave it out by renaming it to nothing)", key)
 			}
 			if err := skip(in, delim); err != nil {
@@ -418,16 +433,31 @@ func (s *jsonSource) object(d *Decoder, text []byte) error {
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
 		return fail(s.line, "more follows behind the object")
 	}
-	switch {
-	case timed[0]:
-		if timed[1] {
-			return fail(s.line, bothTimes, TimeName)
-		}
-		return d.add(s.line, times[0], from)
-	case timed[1]:
-		return d.add(s.line, times[1], from)
+	if timed[0] && timed[1] {
+		return fail(s.line, "%w", bothTimes())
 	}
-	return fail(s.line, "no key is named %q, which holds the time", cmp.Or(d.o.Time, "timestamp"))
+	at := times[0]
+	if timed[1] {
+		at = times[1]
+	}
+	switch at := at.(type) {
+	case string:
+		return d.add(s.line, at, from)
+	case json.Number:
+		return d.add(s.line, at.String(), from)
+	case nil:
+		if !timed[0] && !timed[1] {
+			return fail(s.line, "%w", noTime("key", cmp.Or(d.o.Time, "timestamp"), keys(text)))
+		}
+	}
+	return fail(s.line, "the time is null or a boolean")
+}
+
+// keys returns the keys of an object that has been found whole.
+func keys(object []byte) []string {
+	var values map[string]json.RawMessage
+	_ = json.Unmarshal(object, &values)
+	return slices.Sorted(maps.Keys(values))
 }
 
 // timeRank returns 0 if key is the time's, 1 if it is where nothing better is

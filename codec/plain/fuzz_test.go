@@ -42,9 +42,17 @@ func FuzzCSV(f *testing.F) {
 	f.Add([]byte("\xef\xbb\xbftime,a\r\n2026-01-01,\"q\"\"\r\n,\"\r\n"))
 	f.Add([]byte("time,a\n2026-01-01,'=1\n2026-01-01,-inf\n,\n"))
 	f.Add([]byte("time,a\n2026-01-01,\"open"))
+	f.Add([]byte("time,a\n-1767225600.1234567891,1\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		got, err := read(plain.NewCSV(bytes.NewReader(in), plain.Options{Batch: 3}))
-		checkRecords(t, got, err)
+		for _, format := range []plain.TimeFormat{plain.ISO8601, plain.EpochSecs, plain.EpochMillis} {
+			got, err := read(plain.NewCSV(bytes.NewReader(in), plain.Options{Batch: 3, TimeFormat: format}))
+			checkRecords(t, got, err)
+			for _, r := range got {
+				if year := r.Time.Year(); year < 0 || year > 9999 {
+					t.Errorf("a time that cannot be written: %v", r.Time)
+				}
+			}
+		}
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,6 +267,11 @@ func TestImport(t *testing.T) {
 		{name: "other time column", in: "a,when\n1,2026-01-01 00:00\n", o: plain.Options{Time: "when"}, want: t1 + " a=1\n"},
 		{name: "time is understood", in: "time,a\n2026-01-01,1\n", want: t1 + " a=1\n"},
 		{name: "zone", in: "timestamp,a\n2026-01-01T01:00+01:00,1\n", want: t1 + " a=1\n"},
+		{name: "zones", in: "timestamp,a\n2026-01-01T01:00:00+0100,1\n2025-12-31 19:00:01 -0500,2\n", want: t1 + " a=1\n" + t2 + " a=2\n"},
+		{name: "seconds since 1970", in: "timestamp,a\n1767225600,1\n1767225600.123456789987,2\n-0.25,3\n", o: plain.Options{TimeFormat: plain.EpochSecs},
+			want: t1 + " a=1\n2026-01-01T00:00:00.123456789Z a=2\n1969-12-31T23:59:59.750Z a=3\n"},
+		{name: "milliseconds since 1970", in: "timestamp,a\n1767225600000,1\n1767225600001.000002,2\n-1500.5,3\n", o: plain.Options{TimeFormat: plain.EpochMillis},
+			want: t1 + " a=1\n2026-01-01T00:00:00.001000002Z a=2\n1969-12-31T23:59:58.499500Z a=3\n"},
 		{name: "BOM and CRLF", in: "\xef\xbb\xbftimestamp,a\r\n" + t1 + ",1\r\n" + t2 + ",2\r\n", want: t1 + " a=1\n" + t2 + " a=2\n"},
 		{name: "quoted newline, quote and comma", in: "timestamp,a\n" + t1 + ",\"x\ny \"\"z\"\", w\"\n", want: t1 + ` a="x\ny \"z\", w"` + "\n"},
 		{name: "kinds", in: "timestamp,a,b,c,d,e,f\n" + t1 + ",true,FALSE,text, 5 ,007,+5\n", want: t1 + ` a=true b=false c="text" d=5 e="007" f="+5"` + "\n"},
@@ -282,6 +288,7 @@ func TestImport(t *testing.T) {
 		{name: "leave a nested value out", jsonl: true, in: `{"timestamp":"` + t1 + `","meta":{"x":[1,{}]},"a":1}`, o: plain.Options{Rename: map[string]string{"meta": ""}}, want: t1 + " a=1\n"},
 		{name: "rename a key", jsonl: true, in: `{"timestamp":"` + t1 + `","value":1}`, o: plain.Options{Rename: map[string]string{"value": "temperature"}}, want: t1 + " temperature=1\n"},
 		{name: "time as a property", jsonl: true, in: `{"timestamp":"` + t1 + `","time":7}`, o: plain.Options{Time: "timestamp"}, want: t1 + " time=7\n"},
+		{name: "seconds as numbers and as text", jsonl: true, in: `{"timestamp":1767225600,"a":1}` + "\n" + `{"timestamp":"1767225601.0","a":2}`, o: plain.Options{TimeFormat: plain.EpochSecs}, want: t1 + " a=1\n" + t2 + " a=2\n"},
 		{name: "nothing", jsonl: true, in: "", want: ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -310,8 +317,8 @@ func TestImportRefuses(t *testing.T) {
 		{name: "BOM alone", in: "\xef\xbb\xbf", want: "the file is empty"},
 		{name: "UTF-16", in: "\xff\xfet\x00", want: "UTF-16"},
 		{name: "no time column", in: "a,b\n1,2\n", want: `line 1: no column is named "timestamp"`},
-		{name: "semicolons not announced", in: "timestamp;a\n", want: "separated by something other than a comma"},
-		{name: "two times", in: "timestamp,time\n", want: "say which holds the time"},
+		{name: "semicolons not announced", in: "timestamp;a\n", want: `seem to be separated by ';' rather than a comma`},
+		{name: "two times", in: "timestamp,time\n", want: "either may hold the time"},
 		{name: "rename of nothing", in: "timestamp,a\n", o: plain.Options{Rename: map[string]string{"b": "c"}}, want: `no column is named "b"`},
 		{name: "column without a name", in: "timestamp,a,\n", want: "line 1: column 3 has no name"},
 		{name: "column twice", in: "timestamp,a,a\n", want: `two columns are named "a"`},
@@ -327,16 +334,27 @@ func TestImportRefuses(t *testing.T) {
 		{name: "not UTF-8", in: "timestamp,a\n" + t1 + ",\xff\n", want: "line 2: column 2 (\"a\") is not UTF-8"},
 		{name: "endless cell", in: "timestamp,a\n" + t1 + ",\"" + strings.Repeat("x", 3<<20), want: "is a quote left open?"},
 
-		{name: "not an object", jsonl: true, in: "[1]", want: "line 1: it is not a JSON object"},
+		{name: "not an object", jsonl: true, in: "7", want: "line 1: it is not a JSON object"},
+		{name: "an array", jsonl: true, in: "\n[\n{}]", want: "line 2: it begins a JSON document; want one object a line, as jq -c '.[]' makes"},
+		{name: "an object of several lines", jsonl: true, in: "{\n \"timestamp\": 1}", want: "line 1: it begins a JSON document of several lines"},
+		{name: "a document in one line", jsonl: true, in: `{"items":[{"time":"` + t1 + `"}]}`, want: `"items" is a list of objects, so this is a JSON document`},
+		{name: "time is null", jsonl: true, in: `{"timestamp":null,"a":1}`, want: "the time is null"},
+		{name: "time is nested", jsonl: true, in: `{"timestamp":{"$date":1},"a":1}`, want: `"timestamp" holds the time, but is an object`},
+		{name: "a time that has no form in UTC", in: "timestamp,a\n9999-12-31T23:59:59-01:00,1\n", want: "is not in the years 0 to 9999 of UTC"},
+		{name: "epoch with an exponent", in: "timestamp,a\n1.38602E+12,1\n", o: plain.Options{TimeFormat: plain.EpochMillis}, want: "want milliseconds since 1970"},
+		{name: "epoch out of range", in: "timestamp,a\n9223372036854775807,1\n", o: plain.Options{TimeFormat: plain.EpochSecs}, want: "want seconds since 1970"},
+		{name: "epoch beyond the calendar", in: "timestamp,a\n253402300800,1\n", o: plain.Options{TimeFormat: plain.EpochSecs}, want: "want seconds since 1970"},
+		{name: "epoch without digits", in: "timestamp,a\n-,1\n", o: plain.Options{TimeFormat: plain.EpochSecs}, want: "want seconds since 1970"},
+		{name: "epoch ends with a point", in: "timestamp,a\n1.,1\n", o: plain.Options{TimeFormat: plain.EpochSecs}, want: "want seconds since 1970"},
 		{name: "not JSON", jsonl: true, in: `{"timestamp":"` + t1 + `","a":1}` + "\n\n{x}", want: "line 3: it is not a JSON object", before: 1},
 		{name: "cut", jsonl: true, in: `{"timestamp":"` + t1 + `","a":`, want: `line 1: "a" has no value`},
 		{name: "not closed", jsonl: true, in: `{"timestamp":"` + t1 + `","a":1`, want: "line 1"},
 		{name: "two objects", jsonl: true, in: `{"timestamp":"` + t1 + `","a":1}{}`, want: "more follows"},
 		{name: "nested", jsonl: true, in: `{"timestamp":"` + t1 + `","a":{"b":1}}`, want: `"a" is an object or array`},
 		{name: "no time", jsonl: true, in: `{"a":1}`, want: `no key is named "timestamp"`},
-		{name: "time is a number", jsonl: true, in: `{"timestamp":1386018900,"a":1}`, want: "must be a time as text"},
+		{name: "time is a number", jsonl: true, in: `{"timestamp":1386018900,"a":1}`, want: `"1386018900" is not a time`},
 		{name: "time is nonsense", jsonl: true, in: `{"timestamp":"x","a":1}`, want: "is not a time"},
-		{name: "two times", jsonl: true, in: `{"timestamp":"` + t1 + `","time":"` + t1 + `","a":1}`, want: "say which holds the time"},
+		{name: "two times", jsonl: true, in: `{"timestamp":"` + t1 + `","time":"` + t1 + `","a":1}`, want: "either may hold the time"},
 		{name: "time twice", jsonl: true, in: `{"timestamp":"` + t1 + `","timestamp":"` + t1 + `","a":1}`, want: "comes twice"},
 		{name: "key twice", jsonl: true, in: `{"timestamp":"` + t1 + `","a":1,"a":2}`, want: `"a" comes twice`},
 		{name: "key without a name", jsonl: true, in: `{"timestamp":"` + t1 + `","":1}`, want: "has no name"},
@@ -354,6 +372,41 @@ func TestImportRefuses(t *testing.T) {
 				t.Errorf("%d records, then %v\nwant %d, then …%s…", len(got), err, c.before, c.want)
 			}
 		})
+	}
+}
+
+// What other options would mend, the error says.
+func TestImportNamesTheOptions(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		jsonl bool
+		want  plain.OptionsError
+	}{
+		{in: "Timestamp,a\n", want: plain.OptionsError{Time: []string{"Timestamp"}}},
+		{in: "a,Time,datetime,ts,runtime\n", want: plain.OptionsError{Time: []string{"Time", "datetime", "ts"}}},
+		{in: "a,b\n"},
+		{in: "timestamp,time\n", want: plain.OptionsError{Time: []string{"timestamp", "time"}}},
+		{in: "timestamp;a\n", want: plain.OptionsError{Comma: ';'}},
+		{in: "timestamp\ta\n", want: plain.OptionsError{Comma: '\t'}},
+		{in: "timestamp,a\n1767225600.5,1\n", want: plain.OptionsError{TimeFormat: plain.EpochSecs}},
+		{in: "timestamp,a\n1767225600500,1\n", want: plain.OptionsError{TimeFormat: plain.EpochMillis}},
+		{in: `{"b":1,"TS":"2026-01-01"}`, jsonl: true, want: plain.OptionsError{Time: []string{"TS"}}},
+		{in: `{"timestamp":1767225600500,"a":1}`, jsonl: true, want: plain.OptionsError{TimeFormat: plain.EpochMillis}},
+	} {
+		d := plain.NewCSV(strings.NewReader(c.in), plain.Options{})
+		if c.jsonl {
+			d = plain.NewJSONL(strings.NewReader(c.in), plain.Options{})
+		}
+		_, err := read(d)
+		got, ok := errors.AsType[*plain.OptionsError](err)
+		if !ok || !slices.Equal(got.Time, c.want.Time) || got.Comma != c.want.Comma || got.TimeFormat != c.want.TimeFormat {
+			t.Errorf("%q: %+v, %v; want %+v", c.in, got, err, c.want)
+		}
+	}
+	if _, err := read(plain.NewCSV(strings.NewReader("timestamp,a\nyesterday,1\n"), plain.Options{})); err != nil {
+		if got, ok := errors.AsType[*plain.OptionsError](err); ok {
+			t.Errorf("no option reads yesterday: %+v", got)
+		}
 	}
 }
 
