@@ -1,0 +1,94 @@
+package azurefunctions
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"hotreader"
+)
+
+type identity struct{ scope *string }
+
+func (i identity) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	*i.scope = strings.Join(o.Scopes, " ")
+	return azcore.AccessToken{Token: "entra", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+// vault answers one request after the other with a status and a body, the last
+// one again and again.
+type vault struct {
+	answers []string // "STATUS BODY"
+	got     []*http.Request
+}
+
+func (v *vault) Do(r *http.Request) (*http.Response, error) {
+	v.got = append(v.got, r)
+	answer := v.answers[min(len(v.got), len(v.answers))-1]
+	status := map[string]int{"200": 200, "403": 403, "401": 401, "404": 404, "429": 429, "503": 503, "302": 302, "err": 0}[answer[:3]]
+	if status == 0 {
+		return nil, errors.New("connection refused")
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer[3:])), Request: r}, nil
+}
+
+func TestSecret(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answers []string
+		want    string
+		code    hotreader.Code
+		says    string
+		asked   int
+	}{
+		{"value", []string{`200{"value":"a,b","id":"x"}`}, "a,b", "", "", 1},
+		{"a hiccup", []string{"503", "err", `200{"value":"a"}`}, "a", "", "", 3},
+		{"outage", []string{"503"}, "", hotreader.CodeUnavailable, "", 4},
+		{"throttled", []string{"429"}, "", hotreader.CodeThrottled, "", 4},
+		{"not allowed", []string{`403{"error":{"code":"Forbidden"}}`}, "", hotreader.CodeForbidden, "Key Vault Secrets User", 1},
+		{"not there", []string{`404{}`}, "", hotreader.CodeNotFound, "no such secret", 1},
+		{"somebody else", []string{`200<html>hunter2`}, "", hotreader.CodeProtocol, "not Key Vault's", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var scope string
+				v := &vault{answers: c.answers}
+				got, err := Secret(identity{&scope}, v, "https://plant.vault.azure.net/secrets/t")(t.Context())
+				if got != c.want || hotreader.CodeOf(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) || len(v.got) != c.asked {
+					t.Errorf("%q, %v after %d requests", got, err, len(v.got))
+				}
+				if r := v.got[0]; scope != "https://vault.azure.net/.default" || r.URL.String() != "https://plant.vault.azure.net/secrets/t?api-version=7.4" || r.Header.Get("Authorization") != "Bearer entra" {
+					t.Errorf("scope %s, %s %v", scope, r.URL, r.Header)
+				}
+				if err != nil && strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("%v shows the answer", err)
+				}
+			})
+		})
+	}
+	var scope string
+	v := &vault{answers: []string{`200{"value":"a"}`}}
+	if _, err := Secret(identity{&scope}, v, "https://plant.vault.azure.cn/secrets/t/v")(t.Context()); err != nil || scope != "https://vault.azure.cn/.default" {
+		t.Errorf("%s, %v", scope, err)
+	}
+}
+
+func TestSecretWithinItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		var scope string
+		_, err := Secret(identity{&scope}, &vault{answers: []string{"503"}}, "https://plant.vault.azure.net/secrets/t")(ctx)
+		if hotreader.CodeOf(err) != hotreader.CodeDeadline {
+			t.Errorf("%v", err)
+		}
+	})
+}

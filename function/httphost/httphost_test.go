@@ -1,0 +1,204 @@
+package httphost_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/function/httphost"
+	"hotreader/httpapi"
+	"hotreader/secret"
+	"hotreader/test/serving"
+	"hotreader/wire"
+)
+
+// endless is a Reader whose rows never end, and which after some of them waits
+// for the end of its time.
+type endless struct {
+	rows    int
+	waiting chan struct{} // closed when it waits
+	deaf    bool          // also that does not end it
+}
+
+func (e endless) Read(ctx context.Context, _ hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for i := range e.rows {
+			if !yield(hotreader.Row{Time: serving.At(i), Values: []hotreader.Value{hotreader.BoolValue(true)}}, nil) {
+				return
+			}
+		}
+		close(e.waiting)
+		if e.deaf {
+			select {}
+		}
+		<-ctx.Done()
+		yield(hotreader.Row{}, &hotreader.Error{Op: "store", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()})
+	}
+}
+
+// serve serves r until the returned function is called, which returns Serve's
+// error.
+func serve(t *testing.T, r hotreader.Reader, d httphost.Drain) (url string, end func() error) {
+	t.Helper()
+	token, err := secret.Static(serving.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := httphost.New(httphost.Options{Function: &config.Function{Role: config.API}, Token: token,
+		Local: func() (hotreader.Reader, error) { return r, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- httphost.Serve(ctx, httpapi.Server(api), l, d) }()
+	return "http://" + l.Addr().String(), func() error { cancel(); return <-done }
+}
+
+func get(t *testing.T, url, accept string) (int, string, error) {
+	t.Helper()
+	method, body := http.MethodGet, ""
+	if accept == wire.MediaType {
+		method, url = http.MethodPost, url[:strings.Index(url, "/v1/")]+"/read"
+		body = `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"query","timestamp":"2026-01-01T00:00:00Z","payload":{"iot_device_id":"d","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["on"]}}`
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set(httpapi.TokenHeader, serving.Token)
+	req.Header.Set("Accept", accept)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text), err
+}
+
+// A read that would go on longer than the platform waits ends as if its time
+// were up: what has come is answered, and says where to go on.
+func TestReadsEndWithTheServer(t *testing.T) {
+	for _, c := range []struct {
+		name, accept string
+		rows, status int
+		check        func(t *testing.T, body string)
+	}{
+		{"page", "application/json", 5, 200, func(t *testing.T, body string) {
+			if strings.Count(body, `"time"`) != 5 || !strings.Contains(body, `"next_token"`) {
+				t.Errorf("%s", body)
+			}
+		}},
+		{"row stream", wire.MediaType, 5, 200, func(t *testing.T, body string) {
+			d := wire.NewDecoder(bufio.NewReader(strings.NewReader(body)), hotreader.Query{Device: "d", Properties: []string{"on"}})
+			defer d.Close()
+			n := 0
+			for ; ; n++ {
+				if _, err := d.Read(); errors.Is(err, io.EOF) {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n != 5 || !d.More() {
+				t.Errorf("%d rows, more %v", n, d.More())
+			}
+		}},
+		{"nothing has come", "application/json", 0, 504, func(t *testing.T, body string) {
+			if !strings.Contains(body, `"deadline"`) {
+				t.Errorf("%s", body)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := endless{rows: c.rows, waiting: make(chan struct{})}
+			url, end := serve(t, r, httphost.Drain{Reads: 10 * time.Millisecond, Close: time.Minute})
+			answered := make(chan struct{})
+			go func() {
+				defer close(answered)
+				status, body, err := get(t, url+"/v1/devices/d/history?property=on", c.accept)
+				if err != nil || status != c.status {
+					t.Errorf("%d %v %s", status, err, body)
+					return
+				}
+				c.check(t, body)
+			}()
+			<-r.waiting
+			if err := end(); err != nil {
+				t.Error(err)
+			}
+			<-answered
+		})
+	}
+}
+
+// What does not end even then is broken off, and that is said.
+func TestServerEndsAnyway(t *testing.T) {
+	r := endless{rows: 1, waiting: make(chan struct{}), deaf: true}
+	url, end := serve(t, r, httphost.Drain{Reads: time.Millisecond, Close: 20 * time.Millisecond})
+	broken := make(chan error, 1)
+	go func() {
+		_, _, err := get(t, url+"/v1/devices/d/history?property=on", "application/json")
+		broken <- err
+	}()
+	<-r.waiting
+	if err := end(); hotreader.CodeOf(err) != hotreader.CodeDeadline {
+		t.Errorf("%v", err)
+	}
+	if err := <-broken; err == nil {
+		t.Error("the caller got an answer")
+	}
+}
+
+func TestServeFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	if err := httphost.Serve(t.Context(), httpapi.Server(http.NotFoundHandler()), l, httphost.Platform()); hotreader.CodeOf(err) != hotreader.CodeInternal {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestToken(t *testing.T) {
+	own, err := secret.Static(serving.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := httphost.Token(t.Context(), &config.Function{Token: own}, nil)
+	if err != nil || got != own {
+		t.Errorf("%v, %v", got, err)
+	}
+	named := &config.Function{TokenSecret: "x"}
+	got, err = httphost.Token(t.Context(), named, func(ctx context.Context) (string, error) {
+		if _, ok := ctx.Deadline(); !ok {
+			t.Error("the start may take for ever")
+		}
+		return serving.Rotated, nil
+	})
+	if err != nil || got.Current() != serving.Rotated {
+		t.Errorf("%v, %v", got, err)
+	}
+	_, err = httphost.Token(t.Context(), named, func(context.Context) (string, error) {
+		return "", &hotreader.Error{Code: hotreader.CodeForbidden}
+	})
+	if !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "INTER_CLOUD_TOKEN_SECRET: ") {
+		t.Errorf("%v", err)
+	}
+}
