@@ -1,0 +1,190 @@
+package gcpfirestore
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google"
+
+	"hotreader"
+)
+
+// Endpoint is where Google serves Firestore.
+const Endpoint = "https://firestore.googleapis.com"
+
+// scope is what Firestore's API asks a token for; what it allows is for the
+// role to say.
+const scope = "https://www.googleapis.com/auth/datastore"
+
+// ClientOptions say where Firestore is and who asks. The zero value leaves all
+// of it to the environment.
+type ClientOptions struct {
+	// Endpoint is a URL without a path. "" = the emulator that
+	// FIRESTORE_EMULATOR_HOST names (host:port), else Endpoint. One that begins
+	// with http:// is an emulator: it is spoken to in plain text and without
+	// credentials.
+	Endpoint string
+
+	// Tokens are access tokens for Google's API. nil = Application Default
+	// Credentials: GOOGLE_APPLICATION_CREDENTIALS, gcloud's, or the service
+	// account that the program runs as.
+	Tokens oauth2.TokenSource
+
+	// QuotaProject is charged with the requests that a person's credentials
+	// make. "" = GOOGLE_CLOUD_QUOTA_PROJECT, or as the credentials say.
+	QuotaProject string
+}
+
+// Client is a connection to Firestore, shared by Stores. It is safe for
+// concurrent use.
+type Client struct {
+	transport    *http.Transport
+	endpoint     string
+	tokens       *tokens // nil: an emulator
+	quotaProject string
+}
+
+// NewClient returns a client. It finds the credentials, and makes no request to
+// Firestore. An error is of CodeConfig.
+func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
+	endpoint := o.Endpoint
+	if host := os.Getenv("FIRESTORE_EMULATOR_HOST"); endpoint == "" && host != "" {
+		endpoint = "http://" + strings.TrimPrefix(strings.TrimPrefix(host, "http://"), "https://")
+	}
+	endpoint = strings.TrimSuffix(cmp.Or(endpoint, Endpoint), "/")
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+		return nil, configError("%q is no address of Firestore; FIRESTORE_EMULATOR_HOST is written host:port", endpoint)
+	}
+	c := &Client{endpoint: endpoint, transport: newTransport(u.Scheme == "http")}
+	if u.Scheme == "http" {
+		return c, nil
+	}
+	c.quotaProject = cmp.Or(o.QuotaProject, os.Getenv("GOOGLE_CLOUD_QUOTA_PROJECT"))
+	source := o.Tokens
+	if source == nil {
+		credentials, err := google.FindDefaultCredentials(ctx, scope)
+		if err != nil {
+			return nil, configError("no Google credentials were found: %w; on Google Cloud give the program a service account, elsewhere run gcloud auth application-default login or set GOOGLE_APPLICATION_CREDENTIALS", err)
+		}
+		source = credentials.TokenSource
+		c.quotaProject = cmp.Or(c.quotaProject, quotaProject(credentials.JSON))
+	}
+	c.tokens = newTokens(source)
+	return c, nil
+}
+
+// Close closes the connections that are idle.
+func (c *Client) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
+
+// quotaProject reads the project that a person's credentials file names.
+func quotaProject(file []byte) string {
+	var f struct {
+		QuotaProject string `json:"quota_project_id"`
+	}
+	if json.Unmarshal(file, &f) != nil {
+		return ""
+	}
+	return f.QuotaProject
+}
+
+// newTransport returns a transport for gRPC, which is HTTP/2 alone.
+func newTransport(plain bool) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(!plain)
+	protocols.SetUnencryptedHTTP2(plain)
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 3 * time.Second,
+		IdleConnTimeout:     5 * time.Minute,
+		DisableCompression:  true,
+		Protocols:           protocols,
+		HTTP2: &http.HTTP2Config{
+			// A connection that died is found within 15 s, also under a stream
+			// that waits.
+			SendPingTimeout: 10 * time.Second,
+			PingTimeout:     5 * time.Second,
+			// What a slow reader lets pile up.
+			MaxReceiveBufferPerStream: 1 << 20,
+		},
+	}
+}
+
+func configError(format string, args ...any) error {
+	return &hotreader.Error{Op: "firestore: client", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+}
+
+// tokens keeps an access token until it expires. Its source cannot be
+// interrupted, so that is asked aside: a caller waits no longer than its own
+// time, and callers that come at the same time share one request.
+type tokens struct {
+	source oauth2.TokenSource
+	turn   chan struct{} // holds one element while nobody fetches
+	token  *oauth2.Token // guarded by turn
+	header string        // for it; guarded by turn
+}
+
+func newTokens(source oauth2.TokenSource) *tokens {
+	t := &tokens{source: source, turn: make(chan struct{}, 1)}
+	t.turn <- struct{}{}
+	return t
+}
+
+// authorization returns the header of that name.
+func (t *tokens) authorization(ctx context.Context) (string, error) {
+	select {
+	case <-t.turn:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if t.token.Valid() {
+		header := t.header
+		t.turn <- struct{}{}
+		return header, nil
+	}
+	type result struct {
+		header string
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		token, err := t.source.Token()
+		if err == nil && token.AccessToken == "" {
+			err = errors.New("the token is empty")
+		}
+		if err == nil {
+			t.token, t.header = token, token.Type()+" "+token.AccessToken
+		}
+		done <- result{t.header, err}
+		t.turn <- struct{}{}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return "", &tokenError{r.err}
+		}
+		return r.header, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// tokenError is a failure to get an access token.
+type tokenError struct{ err error }
+
+func (e *tokenError) Error() string { return "get an access token: " + e.err.Error() }
+func (e *tokenError) Unwrap() error { return e.err }

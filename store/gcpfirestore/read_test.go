@@ -1,0 +1,768 @@
+package gcpfirestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"hotreader"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var qN = hotreader.Query{Device: "d", Properties: []string{"n"}}
+
+func second(i int) string {
+	return time.Date(2024, 1, 1, 0, 0, i, 0, time.UTC).Format(time.RFC3339Nano)
+}
+
+func TestPitfall01EveryPageIsFollowed(t *testing.T) {
+	const rowsN = 2*maxPage + maxPage/2
+	f := newFake(t)
+	f.serve = func(r *pb.RunQueryRequest) answer {
+		q := r.GetStructuredQuery()
+		from := 0
+		if c := q.GetStartAt(); c != nil {
+			at, err := time.Parse(time.RFC3339Nano, c.Values[0].GetStringValue())
+			if err != nil {
+				t.Error(err)
+			}
+			from = int(at.Sub(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC))/time.Second) + 1
+			if want := n(second(from-1), 0).Name; c.Values[1].GetReferenceValue() != want || c.Before {
+				t.Errorf("the cursor is %v, want one behind %s", c, want)
+			}
+		}
+		a := answer{progress: true}
+		for i := from; i < min(from+int(q.Limit.Value), rowsN); i++ {
+			a.documents = append(a.documents, n(second(i), i))
+		}
+		return a
+	}
+	got, err := rows(t, f.store(Options{}), qN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != rowsN || len(f.queries) != 3 {
+		t.Fatalf("%d rows came in %d pages, want %d in 3", len(got), len(f.queries), rowsN)
+	}
+	for i, line := range got {
+		if !strings.HasSuffix(line, fmt.Sprintf(" %d", i)) {
+			t.Fatalf("row %d is %s", i, line)
+		}
+	}
+}
+
+// A page that is full by chance is followed by an empty one.
+func TestLastPageMayBeEmpty(t *testing.T) {
+	q := qN
+	q.Limit = 1
+	f := newFake(t, docs(n("2024-01-01T00:00:00.1Z", nil), n("2024-01-01T00:00:00.2Z", nil), n("2024-01-01T00:00:00.3Z", nil), n("2024-01-01T00:00:00.4Z", nil)), docs())
+	wantRows(t, f.store(Options{}), q)
+	f.done()
+}
+
+func TestTheServerMaySayThatItIsDone(t *testing.T) {
+	f := newFake(t, answer{documents: []*pb.Document{n(second(0), 1), n(second(1), 2)}, done: true})
+	wantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01 2")
+	f.done()
+}
+
+func TestPitfall03TimesAreInstants(t *testing.T) {
+	// As Firestore orders them: by their bytes.
+	items := []*pb.Document{
+		n("2024-01-01T00:00:00.000001Z", 1), n("2024-01-01T00:00:00.5Z", 5), n("2024-01-01T00:00:00Z", 0),
+		n("2024-01-01T00:00:01+00:00", 10), n("2024-01-01T00:00:01.123456Z", 13), n("2024-01-01T00:00:01.12Z", 12), n("2024-01-01T00:00:01.1Z", 11),
+		n("2024-01-01T00:00:02.000Z", 20), n("2024-01-01T00:00:02.9Z", 29),
+	}
+	all := []string{"00:00:00 0", "00:00:00.000001 1", "00:00:00.5 5", "00:00:01 10", "00:00:01.1 11", "00:00:01.12 12", "00:00:01.123456 13", "00:00:02 20", "00:00:02.9 29"}
+	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
+		q := qN
+		q.Order = order
+		items, want := slices.Clone(items), slices.Clone(all)
+		if order == hotreader.Descending {
+			slices.Reverse(items)
+			slices.Reverse(want)
+		}
+		// Wherever the answer breaks off and is taken up again.
+		for a := 0; a <= len(items); a++ {
+			for b := a; b <= len(items); b++ {
+				broken := grpcstatus.Error(codes.Unavailable, "moving")
+				f := newFake(t, answer{documents: items[:a], fail: broken}, answer{documents: items[a:b], fail: broken}, docs(items[b:]...))
+				wantRows(t, f.store(Options{}), q, want...)
+				f.done()
+			}
+		}
+	}
+	// Bounds inside a second: whole seconds are asked for, the answer keeps to
+	// the instants.
+	q := qN
+	q.Start, q.End = parse("2024-01-01T01:00:01.12+01:00"), parse("2023-12-31T23:00:02.2-01:00")
+	f := newFake(t, docs(items[3:]...))
+	wantRows(t, f.store(Options{}), q, all[5:8]...)
+	filters := f.queries[0].GetStructuredQuery().Where.GetCompositeFilter().Filters
+	if low, high := filters[1].GetFieldFilter().Value.GetStringValue(), filters[2].GetFieldFilter().Value.GetStringValue(); low != "2024-01-01T00:00:01" || high != "2024-01-01T00:00:02~" {
+		t.Errorf("asked for %q to %q", low, high)
+	}
+}
+
+func parse(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+func TestPitfall10OneRowAnInstant(t *testing.T) {
+	items := []*pb.Document{
+		n("2024-01-01T00:00:00", 1), n("2024-01-01T00:00:00+00:00", 2), n("2024-01-01T00:00:00.000Z", 3), n("2024-01-01T00:00:00Z", 4),
+		n("2024-01-01T00:00:01.5", 5), n("2024-01-01T00:00:01.500Z", 6),
+	}
+	f := newFake(t, docs(items...))
+	wantRows(t, f.store(Options{}), qN, "00:00:00 4", "00:00:01.5 6")
+	slices.Reverse(items)
+	f = newFake(t, docs(items...))
+	q := qN
+	q.Order = hotreader.Descending
+	wantRows(t, f.store(Options{}), q, "00:00:01.5 6", "00:00:00 4")
+
+	// Two documents of one time: the one whose name is greater, both ways.
+	at := parse("2024-01-01T00:00:00.25Z")
+	for _, o := range []Options{{TimeFormat: Native}, {}, {TimeFormat: EpochMillis}} {
+		var when any = at
+		switch o.TimeFormat {
+		case "":
+			when = "2024-01-01T00:00:00.25Z"
+		case EpochMillis:
+			when = int(at.UnixMilli())
+		}
+		twice := []*pb.Document{docOf("a", map[string]any{"timestamp": when, "n": 1}), docOf("b", map[string]any{"timestamp": when, "n": 2})}
+		f = newFake(t, docs(twice...))
+		wantRows(t, f.store(o), qN, "00:00:00.25 2")
+		slices.Reverse(twice)
+		f = newFake(t, docs(twice...))
+		wantRows(t, f.store(o), q, "00:00:00.25 2")
+	}
+}
+
+// Each of the formats, with times of every precision that it keeps.
+func TestTimeFormats(t *testing.T) {
+	at := parse("2024-01-01T00:00:00.25Z")
+	for _, c := range []struct {
+		format string
+		when   []any
+		want   []string
+	}{
+		{Native, []any{at, at.Add(1), at.Add(time.Second)}, []string{"00:00:00.25 0", "00:00:00.250000001 1", "00:00:01.25 2"}},
+		{EpochMillis, []any{int(at.UnixMilli()), float64(at.UnixMilli()) + 0.5, int(at.UnixMilli()) + 1}, []string{"00:00:00.25 0", "00:00:00.2505 1", "00:00:00.251 2"}},
+		{EpochSecs, []any{int(at.Unix()), float64(at.UnixMilli()) / 1000, int(at.Unix()) + 1}, []string{"00:00:00 0", "00:00:00.25 1", "00:00:01 2"}},
+	} {
+		var d []*pb.Document
+		for i, w := range c.when {
+			d = append(d, n(w, i))
+		}
+		f := newFake(t, docs(d...))
+		wantRows(t, f.store(Options{TimeFormat: c.format}), qN, c.want...)
+	}
+}
+
+// One document that cannot be read does not cost the answer.
+func TestUnreadableDocumentsAreCountedAndPassedOver(t *testing.T) {
+	at := second(1)
+	f := newFake(t, docs(
+		n(second(0), 1),
+		n("", 2), // no time at all
+		n("2024-01-01T00:00:00+01:00", 3),
+		n(7, 4), // which no server sends, for it is asked for strings
+		n(at, noNumbers[0]), n(at, noNumbers[1]), n(at, noNumbers[2]),
+		n(at, []byte("b")), n(at, []any{1}), n(at, map[string]any{"a": 1}), n(at, parse(at)),
+		n(at, &pb.Value{ValueType: &pb.Value_ReferenceValue{ReferenceValue: "x"}}),
+		n(at, &pb.Value{ValueType: &pb.Value_GeoPointValue{}}),
+		n(at, nil), // and that is no fault
+		n(at, &pb.Value{}),
+		n("yesterday", 5),
+		n(second(7), 8)))
+	var stats hotreader.Stats
+	got, err := rowsIn(hotreader.WithStats(t.Context(), &stats), f.store(Options{}), qN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"00:00:00 1", "00:00:07 8"}; !slices.Equal(got, want) {
+		t.Errorf("rows %v, want %v", got, want)
+	}
+	if s := stats.Skipped.Load(); s != 13 {
+		t.Errorf("%d skipped, want 13", s)
+	}
+	if r, reads, b := stats.Rows.Load(), stats.Reads.Load(), stats.Bytes.Load(); r != 2 || reads != 1 || b < 1000 {
+		t.Errorf("stats: %d rows, %d reads, %d bytes", r, reads, b)
+	}
+}
+
+func TestValues(t *testing.T) {
+	for _, c := range []struct {
+		v    any
+		want string
+	}{
+		{0, "0"}, {-7, "-7"}, {9223372036854775807, "9223372036854775807"}, {-9223372036854775808, "-9223372036854775808"},
+		{0.0, "0"}, {1.0, "1"}, {0.1, "0.1"}, {-2.5, "-2.5"}, {74.93588199999998, "74.93588199999998"}, {1e6, "1000000"},
+		{123456789012345680000.0, "123456789012345680000"}, {1e21, "1e+21"}, {0.000001, "0.000001"}, {1.5e-7, "1.5e-07"},
+		{5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e+308"},
+		{"", `""`}, {"é\x00", `"é\x00"`}, {strings.Repeat("x", 3*minBuffer), `"` + strings.Repeat("x", 3*minBuffer) + `"`}, {true, "true"}, {false, "false"},
+	} {
+		f := newFake(t, docs(n(second(0), c.v)))
+		wantRows(t, f.store(Options{}), qN, "00:00:00 "+c.want)
+	}
+	// Fields that nobody asked for, in any order, and properties that are missing.
+	f := newFake(t, docs(doc(second(0), "a", 1, "x", []any{"y"}, "c", 3), doc(second(1), "c", 4, "b", "é"), doc(second(2))))
+	wantRows(t, f.store(Options{}), hotreader.Query{Device: "d", Properties: []string{"c", "b", "a"}}, "00:00:00 3 null 1", `00:00:01 4 "é" null`)
+}
+
+// The fields that are keys can be selected like any other.
+func TestKeysAsProperties(t *testing.T) {
+	f := newFake(t, docs(doc(second(0), "device_id", "d", "id", "d_x")))
+	wantRows(t, f.store(Options{}), hotreader.Query{Device: "d", Properties: []string{"device_id", "timestamp", "id"}},
+		`00:00:00 "d" "2024-01-01T00:00:00Z" "d_x"`)
+	f = newFake(t, docs(doc(1.5)))
+	wantRows(t, f.store(Options{TimeFormat: EpochSecs}), hotreader.Query{Device: "d", Properties: []string{"timestamp"}}, "00:00:01.5 1.5")
+}
+
+// TestRequest compares what is sent, as Google's code reads it, with golden
+// files: a change there is a change of what a query costs, or of which index it
+// takes. Each has an equality on the device, a range and an order by the time,
+// and so is answered by one composite index of the two.
+func TestRequest(t *testing.T) {
+	at := time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
+	hostile := []string{"name", "a.b", "Ключ", "0", "timestamp", "device_id", "id", "`", "\\", "__name__", "a b"}
+	for _, c := range []struct {
+		name string
+		o    Options
+		q    hotreader.Query
+	}{
+		{"whole", Options{}, hotreader.Query{Device: "d", Properties: []string{"temperature"}}},
+		{"range", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Start: at, End: at.Add(time.Hour)}},
+		{"from", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, Order: hotreader.Descending}},
+		{"until", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, End: at}},
+		{"limit", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1000}},
+		{"newest since 1899", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1, Order: hotreader.Descending,
+			Start: time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC), End: at}},
+		{"last", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Last: true}},
+		{"filters", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Filters: []hotreader.Filter{
+			{Property: "b", Op: hotreader.Greater, Value: hotreader.Int64Value(1)}, {Property: "a", Op: hotreader.Less, Value: hotreader.Int64Value(1)}}}},
+		{"names", Options{}, hotreader.Query{Device: "d é/", Properties: hostile}},
+		{"epoch_ms", Options{TimeFormat: EpochMillis}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Microsecond)}},
+		{"epoch_s", Options{TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"},
+			hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Second)}},
+		{"epoch_s whole", Options{TimeFormat: EpochSecs}, qN},
+		{"native", Options{TimeFormat: Native, Database: "twin-data", Collection: "plants/berlin/telemetry"},
+			hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at.Add(1), End: at.Add(time.Hour)}},
+		{"native whole", Options{TimeFormat: Native}, qN},
+	} {
+		f := newFake(t, docs())
+		wantRows(t, f.store(c.o), c.q)
+		golden(t, "request "+c.name, f.queries[0])
+	}
+	// Behind a page.
+	f := newFake(t, answer{documents: []*pb.Document{n(second(0), 1), n("2024-01-01T00:00:01.50Z", 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
+	wantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01.5 1")
+	golden(t, "request behind", f.queries[1])
+	f = newFake(t, answer{documents: []*pb.Document{n(parse("2024-01-01T00:00:01.000001Z"), 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
+	wantRows(t, f.store(Options{TimeFormat: Native}), qN, "00:00:01.000001 1")
+	golden(t, "request behind native", f.queries[1])
+}
+
+func golden(t *testing.T, name string, m proto.Message) {
+	t.Helper()
+	if unknown := m.ProtoReflect().GetUnknown(); len(unknown) > 0 {
+		t.Errorf("%s has fields that Google's code does not know: %x", name, unknown)
+	}
+	// protojson varies its blanks so that nobody relies on them.
+	loose, err := protojson.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed any
+	if err := json.Unmarshal(loose, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	e := json.NewEncoder(&got)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "\t")
+	if err := e.Encode(parsed); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s (-update writes it anew):\n got %s\nwant %s", path, got.Bytes(), want)
+	}
+}
+
+// What Google's front end routes by.
+func TestHeads(t *testing.T) {
+	f := newFake(t, docs())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s := f.store(Options{Database: "twin-data", Collection: "plants/berlin/telemetry"})
+	if _, err := rowsIn(ctx, s, qN); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(t.Context(), "d", []hotreader.Record{{Time: parse(second(0))}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"google-cloud-resource-prefix": "projects/my-project/databases/twin-data",
+		"x-goog-request-params":        "parent=projects%2Fmy-project%2Fdatabases%2Ftwin-data%2Fdocuments%2Fplants%2Fberlin",
+		"authorization":                "Bearer owner",
+		"content-type":                 "application/grpc",
+	} {
+		if got := f.heads[0][name]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %v, want %q", name, got, want)
+		}
+	}
+	if got := f.commits[0].Writes[0].GetUpdate().Name; got != "projects/my-project/databases/twin-data/documents/plants/berlin/telemetry/d_2024-01-01T00:00:00Z" {
+		t.Errorf("wrote %s", got)
+	}
+}
+
+// A last entry, and any query for few rows, costs a small read.
+func TestSmallQueriesReadLittle(t *testing.T) {
+	// A collection of 5,000 rows, one a second; b is in every 100th, c in none.
+	const total = 5000
+	collection := func(r *pb.RunQueryRequest) answer {
+		q := r.GetStructuredQuery()
+		down := q.OrderBy[0].Direction == pb.StructuredQuery_DESCENDING
+		from := 0
+		if c := q.StartAt; c != nil {
+			from = int(parse(c.Values[0].GetStringValue()).Sub(parse(second(0))) / time.Second)
+			if down {
+				from = total - 1 - from
+			}
+			from++
+		}
+		var a answer
+		for i := from; i < min(from+int(q.Limit.Value), total); i++ {
+			at := i
+			if down {
+				at = total - 1 - i
+			}
+			if i > 0 && i%100 == 0 {
+				a.documents = append(a.documents, doc(second(at), "n", i, "b", 1))
+			} else {
+				a.documents = append(a.documents, n(second(at), i))
+			}
+		}
+		return a
+	}
+	for _, c := range []struct {
+		name   string
+		q      hotreader.Query
+		rows   int
+		limits []int32
+	}{
+		{"last", hotreader.Query{Properties: []string{"n"}, Last: true}, 1, []int32{4}},
+		{"last, one older", hotreader.Query{Properties: []string{"n", "b"}, Last: true}, 2, []int32{4, 32, 256}},
+		{"last, one nowhere", hotreader.Query{Properties: []string{"n", "c"}, Last: true}, 1, []int32{4, 32, 256, 712}},
+		{"newest", hotreader.Query{Properties: []string{"n"}, Order: hotreader.Descending, Limit: 1}, 1, []int32{4}},
+		{"a hundred", hotreader.Query{Properties: []string{"n"}, Limit: 100}, 100, []int32{103}},
+		{"a hundred sparse", hotreader.Query{Properties: []string{"b"}, Limit: 10}, 10, []int32{13, 26, 52, 104, 208, 416, 832}},
+		{"all", hotreader.Query{Properties: []string{"n"}}, total, []int32{maxPage}},
+		{"more than there is", hotreader.Query{Properties: []string{"n"}, Limit: 1 << 40}, total, []int32{maxPage}},
+		{"filtered", hotreader.Query{Properties: []string{"n"}, Limit: 1, Filters: []hotreader.Filter{{Property: "b", Op: hotreader.Equal, Value: hotreader.Int64Value(1)}}}, 1, []int32{64, 512}},
+	} {
+		f := newFake(t)
+		f.serve = collection
+		c.q.Device = "d"
+		got, err := rows(t, f.store(Options{}), c.q)
+		if err != nil || len(got) != c.rows {
+			t.Errorf("%s: %d rows, %v; want %d", c.name, len(got), err, c.rows)
+		}
+		var limits []int32
+		for _, r := range f.queries {
+			limits = append(limits, r.GetStructuredQuery().Limit.Value)
+		}
+		if !reflect.DeepEqual(limits, c.limits) {
+			t.Errorf("%s: pages of %v documents were asked for, want %v", c.name, limits, c.limits)
+		}
+	}
+}
+
+func TestNothingCanBeInRange(t *testing.T) {
+	f := newFake(t)
+	for _, format := range []string{ISO8601, Native, EpochMillis, EpochSecs} {
+		q := qN
+		q.End = time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)
+		wantRows(t, f.store(Options{TimeFormat: format}), q)
+		q.Start, q.End = time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}
+		wantRows(t, f.store(Options{TimeFormat: format}), q)
+	}
+	if len(f.queries) > 0 {
+		t.Error("Firestore was asked")
+	}
+}
+
+// Stopping ends the call at once and asks for no more.
+func TestStoppingEarly(t *testing.T) {
+	f := newFake(t)
+	f.ended = make(chan error, 1)
+	var many []*pb.Document
+	for i := range 20_000 {
+		many = append(many, n(second(i), strings.Repeat("x", 1000)))
+	}
+	f.answers = []answer{docs(many...)}
+	for range f.store(Options{}).Read(t.Context(), qN) {
+		break
+	}
+	if err := <-f.ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the call ended with %v", err)
+	}
+	f.done()
+}
+
+func TestCancelledBetweenRows(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f := newFake(t)
+	f.ended = make(chan error, 1)
+	var many []*pb.Document
+	for i := range 9000 {
+		many = append(many, n(second(i), strings.Repeat("x", 1000)))
+	}
+	f.answers = []answer{docs(many...)}
+	count := 0
+	var failure error
+	for _, err := range f.store(Options{}).Read(ctx, qN) {
+		if failure = err; err == nil {
+			count++
+			cancel()
+		}
+	}
+	if hotreader.CodeOf(failure) != hotreader.CodeCanceled || !errors.Is(failure, context.Canceled) || count > 1000 {
+		t.Errorf("%d rows, then %v", count, failure)
+	}
+	<-f.ended
+}
+
+// The caller's time is told to the server, and over when it is over.
+func TestDeadline(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	asked := make(chan string, 1)
+	c := plainServer(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Grpc-Timeout")
+		select {
+		case <-r.Context().Done():
+		case <-release:
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := rowsIn(ctx, storeOf(c, Options{}), qN)
+	if hotreader.CodeOf(err) != hotreader.CodeDeadline {
+		t.Errorf("error %v, want %v", err, hotreader.CodeDeadline)
+	}
+	if got := <-asked; !strings.HasSuffix(got, "m") || len(got) > 3 {
+		t.Errorf("the server was given %q", got)
+	}
+}
+
+func TestPitfall24ThrottlingIsTriedAgain(t *testing.T) {
+	slow := answer{fail: grpcstatus.Error(codes.ResourceExhausted, "slow down")}
+	f := newFake(t, slow, answer{fail: grpcstatus.Error(codes.Internal, "sorry")},
+		answer{documents: []*pb.Document{n(second(0), 1)}, fail: grpcstatus.Error(codes.Aborted, "contention")},
+		slow, slow, docs(n(second(1), 2)))
+	wantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01 2")
+	f.done()
+	// What is left of the page is asked for, not a whole one.
+	if got := f.queries[3].GetStructuredQuery().Limit.Value; got != maxPage-1 {
+		t.Errorf("%d documents were asked for behind the first", got)
+	}
+	f = newFake(t, slow, slow, slow, slow)
+	if _, err := rows(t, f.store(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeThrottled {
+		t.Errorf("error %v, want %v", err, hotreader.CodeThrottled)
+	}
+	f.done()
+	// A pause that is longer than the caller's time is not begun.
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	f = newFake(t, answer{fail: withDetails(t, codes.ResourceExhausted, "later", retryIn(time.Minute))})
+	_, err := rowsIn(ctx, f.store(Options{}), qN)
+	if e, ok := errors.AsType[*hotreader.Error](err); !ok || e.Code != hotreader.CodeThrottled || e.RetryAfter != time.Minute {
+		t.Errorf("error %v", err)
+	}
+	f.done()
+}
+
+// An error in the middle comes behind the rows before it, and is never a short
+// success.
+func TestPitfall02ErrorsAreErrors(t *testing.T) {
+	two := []*pb.Document{n(second(0), 1), n(second(1), 2)}
+	f := newFake(t, answer{documents: two, fail: grpcstatus.Error(codes.PermissionDenied, "gone")})
+	got, err := rows(t, f.store(Options{}), qN)
+	if want := []string{"00:00:00 1"}; !slices.Equal(got, want) {
+		t.Errorf("rows %v, want %v: the last second may not be whole", got, want)
+	}
+	if hotreader.CodeOf(err) != hotreader.CodeForbidden {
+		t.Errorf("error %v", err)
+	}
+	f.done()
+	// It breaks off again and again without anything new.
+	broken := grpcstatus.Error(codes.Unavailable, "moving")
+	f = newFake(t, answer{documents: two, fail: broken}, answer{fail: broken}, answer{fail: broken}, answer{fail: broken})
+	if got, err := rows(t, f.store(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeUnavailable || len(got) != 1 {
+		t.Errorf("rows %v, error %v", got, err)
+	}
+	f.done()
+}
+
+// Wherever an answer is cut, with or without the server noticing, the read ends
+// with an error or is taken up behind what came.
+func TestCutAnswerIsNeverAShortSuccess(t *testing.T) {
+	var whole []byte
+	for i := range 3 {
+		whole = append(whole, frame(t, &pb.RunQueryResponse{Document: n(second(i), i)})...)
+	}
+	for cut := range len(whole) + 1 {
+		for _, status := range []string{"", "0"} { // no status: the connection broke
+			if cut == len(whole) && status == "0" {
+				continue
+			}
+			calls := 0
+			c := plainServer(t, func(w http.ResponseWriter, r *http.Request) {
+				if calls++; calls > 1 {
+					w.Header().Set("Grpc-Status", "7")
+					w.Header().Set("Content-Type", "application/grpc")
+					return
+				}
+				w.Header().Set("Content-Type", "application/grpc")
+				w.Header().Set("Trailer", "Grpc-Status")
+				_, _ = w.Write(whole[:cut])
+				if status != "" {
+					w.Header().Set("Grpc-Status", status)
+				}
+			})
+			got, err := rows(t, storeOf(c, Options{}), qN)
+			if status == "0" && cut%(len(whole)/3) == 0 && err == nil || status == "0" && cut == 0 {
+				continue // a whole answer, only shorter
+			}
+			if err == nil {
+				t.Fatalf("cut at byte %d with status %q: rows %v and no error", cut, status, got)
+			}
+		}
+	}
+}
+
+// What is not the protocol is named, and never rows.
+func TestForeignAnswers(t *testing.T) {
+	good := frame(t, &pb.RunQueryResponse{Document: n(second(0), 1)})
+	for _, c := range []struct {
+		name   string
+		serve  func(w http.ResponseWriter)
+		code   hotreader.Code
+		saying string
+	}{
+		{"a web page", func(w http.ResponseWriter) { fmt.Fprint(w, "<html>") }, hotreader.CodeProtocol, "text/html"},
+		{"not found", func(w http.ResponseWriter) { w.WriteHeader(404) }, hotreader.CodeProtocol, "404"},
+		{"a gateway's failure", func(w http.ResponseWriter) { w.WriteHeader(502) }, hotreader.CodeUnavailable, "502"},
+		{"a gateway's limit", func(w http.ResponseWriter) { w.WriteHeader(429) }, hotreader.CodeThrottled, "429"},
+		{"a redirect", func(w http.ResponseWriter) { w.Header().Set("Location", "/"); w.WriteHeader(307) }, hotreader.CodeProtocol, "307"},
+		{"a compressed message", func(w http.ResponseWriter) { grpcAnswer(w, append([]byte{1}, good[1:]...), "0") }, hotreader.CodeCorrupt, "compressed"},
+		{"a huge message", func(w http.ResponseWriter) { grpcAnswer(w, []byte{0, 0xff, 0, 0, 0}, "0") }, hotreader.CodeCorrupt, "bytes"},
+		{"no protobuf", func(w http.ResponseWriter) { grpcAnswer(w, []byte{0, 0, 0, 0, 1, 0xff}, "0") }, hotreader.CodeCorrupt, "protobuf"},
+		{"a status that is none", func(w http.ResponseWriter) { grpcAnswer(w, nil, "fine") }, hotreader.CodeUnavailable, "fine"},
+		{"documents without a name", func(w http.ResponseWriter) {
+			grpcAnswer(w, frame(t, &pb.RunQueryResponse{Document: &pb.Document{}}), "0")
+		}, hotreader.CodeCorrupt, "name"},
+		{"documents without a time", func(w http.ResponseWriter) {
+			grpcAnswer(w, frame(t, &pb.RunQueryResponse{Document: &pb.Document{Name: "x"}}), "0")
+		}, hotreader.CodeCorrupt, "document 1"},
+	} {
+		client := plainServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				t.Error(err)
+			}
+			c.serve(w)
+		})
+		got, err := rows(t, storeOf(client, Options{}), qN)
+		if hotreader.CodeOf(err) != c.code || len(got) > 0 || !strings.Contains(fmt.Sprint(err), c.saying) {
+			t.Errorf("%s: rows %v, error %v (%s); want %s with %q", c.name, got, err, hotreader.CodeOf(err), c.code, c.saying)
+		}
+	}
+}
+
+func grpcAnswer(w http.ResponseWriter, body []byte, status string) {
+	w.Header().Set("Content-Type", "application/grpc")
+	w.Header().Set("Trailer", "Grpc-Status")
+	_, _ = w.Write(body)
+	w.Header().Set("Grpc-Status", status)
+}
+
+// More documents than asked for, or any behind the end, are not the answer.
+func TestTooManyDocumentsAreAnError(t *testing.T) {
+	q := qN
+	q.Limit = 1
+	var many []*pb.Document
+	for i := range 1 + slack + 1 {
+		many = append(many, n(fmt.Sprintf("2024-01-01T00:00:00.%dZ", i+1), i))
+	}
+	f := newFake(t)
+	f.serve = func(*pb.RunQueryRequest) answer { return docs(many...) }
+	if _, err := rows(t, f.store(Options{}), q); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A server that does not heed the cursor would be asked for ever.
+func TestPagesThatNeverEndAreAnError(t *testing.T) {
+	f := newFake(t)
+	f.serve = func(*pb.RunQueryRequest) answer {
+		return answer{documents: []*pb.Document{n(second(0), 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}
+	}
+	if got, err := rows(t, f.store(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeCorrupt || len(f.queries) != 2 {
+		t.Errorf("rows %v, error %v", got, err)
+	}
+}
+
+// An empty answer from a collection that nobody has seen yet is explained.
+func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
+	good := docOf("g", map[string]any{"device_id": "other", "timestamp": second(0)})
+	for _, c := range []struct {
+		name   string
+		o      Options
+		sample []*pb.Document
+		code   hotreader.Code // "" = no error
+		saying []string
+	}{
+		{"no collection", Options{}, nil, hotreader.CodeNotFound, []string{"twin-hot-iot-data", "(default)", "my-project", "FIRESTORE_COLLECTION"}},
+		{"an unknown device", Options{}, []*pb.Document{good}, "", nil},
+		{"a stranger among them", Options{}, []*pb.Document{docOf("a", map[string]any{"x": 1}), good}, "", nil},
+		{"another device field", Options{}, []*pb.Document{docOf("a", map[string]any{"timestamp": second(0)})}, hotreader.CodeConfig, []string{`"a"`, `"device_id"`, "HOTREADER_DEVICE_KEY"}},
+		{"another time field", Options{}, []*pb.Document{docOf("a", map[string]any{"device_id": "d"})}, hotreader.CodeConfig, []string{`"timestamp"`, "HOTREADER_TIME_KEY"}},
+		{"native time", Options{}, []*pb.Document{docOf("a", map[string]any{"device_id": "d", "timestamp": parse(second(0))})}, hotreader.CodeConfig, []string{"a timestamp", "iso8601", "HOTREADER_TIME_FORMAT"}},
+		{"text time", Options{TimeFormat: Native}, []*pb.Document{good}, hotreader.CodeConfig, []string{"a string", "native"}},
+		{"number time", Options{}, []*pb.Document{docOf("a", map[string]any{"device_id": "d", "timestamp": 5})}, hotreader.CodeConfig, []string{"a number"}},
+	} {
+		f := newFake(t, docs(), docs(c.sample...))
+		s := storeOf(f.client, c.o)
+		_, err := rows(t, s, qN)
+		if hotreader.CodeOf(err) != c.code {
+			t.Errorf("%s: error %v, want %s", c.name, err, c.code)
+			continue
+		}
+		for _, w := range c.saying {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %v does not say %s", c.name, err, w)
+			}
+		}
+		f.done()
+		if c.code == "" { // once is enough
+			f.answers = []answer{docs()}
+			wantRows(t, s, qN)
+		}
+		if c.name == "no collection" {
+			golden(t, "request sample", f.queries[1])
+		}
+	}
+	// Whoever has seen a row does not ask.
+	f := newFake(t, docs(n(second(0), 1)), docs())
+	s := storeOf(f.client, Options{})
+	wantRows(t, s, qN, "00:00:00 1")
+	wantRows(t, s, qN)
+	// The look itself may fail.
+	f = newFake(t, docs(), answer{fail: grpcstatus.Error(codes.PermissionDenied, "no")})
+	if _, err := rows(t, storeOf(f.client, Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeForbidden {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestDevicesThatAreNotIndexed(t *testing.T) {
+	f := newFake(t)
+	q := qN
+	q.Device = strings.Repeat("x", maxID+1)
+	if _, err := rows(t, f.store(Options{}), q); hotreader.CodeOf(err) != hotreader.CodeInvalid || len(f.queries) > 0 {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{Collection: "c"}, "GOOGLE_CLOUD_PROJECT"},
+		{Options{Project: "my/project", Collection: "c"}, "GOOGLE_CLOUD_PROJECT"},
+		{Options{Project: "p"}, "FIRESTORE_COLLECTION"},
+		{Options{Project: "p", Collection: "a/b"}, "FIRESTORE_COLLECTION"},
+		{Options{Project: "p", Collection: "a//c"}, "FIRESTORE_COLLECTION"},
+		{Options{Project: "p", Collection: ".."}, "FIRESTORE_COLLECTION"},
+		{Options{Project: "p", Collection: "__c__"}, "FIRESTORE_COLLECTION"},
+		{Options{Project: "p", Collection: "c", Database: "A b"}, "FIRESTORE_DATABASE"},
+		{Options{Project: "p", Collection: "c", DeviceKey: "x", TimeKey: "x"}, "both"},
+		{Options{Project: "p", Collection: "c", TimeKey: "__name__"}, "underscores"},
+		{Options{Project: "p", Collection: "c", TimeFormat: "julian"}, "native"},
+	} {
+		s := New(nil, c.o)
+		_, err := rows(t, s, qN)
+		if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.o, err, c.want)
+		}
+		if err := s.Write(t.Context(), "d", nil); hotreader.CodeOf(err) != hotreader.CodeConfig {
+			t.Errorf("%+v, writing: %v", c.o, err)
+		}
+	}
+}
+
+// 10,000 rows allocate hardly more than 100. What is left is net/http's: a few
+// small allocations for each frame that the server sends.
+func TestReadingDoesNotAllocate(t *testing.T) {
+	measure := func(documents int) float64 {
+		var body []byte
+		for i := range documents {
+			body = append(body, frame(t, &pb.RunQueryResponse{Document: doc(second(i), "a", float64(i)/8, "b", i, "c", "text", "d", true)})...)
+		}
+		c := plainServer(t, func(w http.ResponseWriter, r *http.Request) { grpcAnswer(w, body, "0") })
+		s := storeOf(c, Options{})
+		return testing.AllocsPerRun(5, func() {
+			count := 0
+			for _, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a", "b", "c", "d"}}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				count++
+			}
+			if count != documents {
+				t.Fatalf("%d rows", count)
+			}
+		})
+	}
+	few, many := measure(100), measure(maxPage-1)
+	if perRow := (many - few) / (maxPage - 101); perRow > 0.1 {
+		t.Errorf("%.3f allocations a row: %v for 100 rows, %v for %d", perRow, few, many, maxPage-1)
+	}
+}

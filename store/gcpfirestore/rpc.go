@@ -1,0 +1,366 @@
+package gcpfirestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The methods, by "gRPC over HTTP2" and google/firestore/v1/firestore.proto.
+const (
+	service     = "/google.firestore.v1.Firestore/"
+	runQuery    = service + "RunQuery"
+	commit      = service + "Commit"
+	headerBytes = 5 // in front of a message: a byte, 0 unless compressed, and its length
+)
+
+// maxMessage bounds one message of an answer: a document has at most 1 MiB.
+const maxMessage = 16 << 20
+
+// statusCode is one of gRPC's codes.
+type statusCode int
+
+// The codes, from google/rpc/code.proto.
+const (
+	statusOK                 statusCode = 0
+	statusCancelled          statusCode = 1
+	statusUnknown            statusCode = 2
+	statusInvalidArgument    statusCode = 3
+	statusDeadlineExceeded   statusCode = 4
+	statusNotFound           statusCode = 5
+	statusPermissionDenied   statusCode = 7
+	statusResourceExhausted  statusCode = 8
+	statusFailedPrecondition statusCode = 9
+	statusAborted            statusCode = 10
+	statusUnimplemented      statusCode = 12
+	statusInternal           statusCode = 13
+	statusUnavailable        statusCode = 14
+	statusUnauthenticated    statusCode = 16
+)
+
+var statusNames = [...]string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+	"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"}
+
+// String returns the code's name.
+func (c statusCode) String() string {
+	if c >= 0 && int(c) < len(statusNames) {
+		return statusNames[c]
+	}
+	return "status " + strconv.Itoa(int(c))
+}
+
+// status is a failure that the server tells.
+type status struct {
+	code       statusCode
+	message    string
+	reason     string        // of a google.rpc.ErrorInfo
+	retryAfter time.Duration // of a google.rpc.RetryInfo
+}
+
+func (s *status) Error() string {
+	if s.message == "" {
+		return s.code.String()
+	}
+	return s.code.String() + ": " + s.message
+}
+
+// foreignError is an answer that is not gRPC.
+type foreignError struct {
+	code int // of HTTP
+	what string
+}
+
+func (e *foreignError) Error() string { return fmt.Sprintf("status %d with %s", e.code, e.what) }
+
+var (
+	errNoStatus   = errors.New("the answer ended without its status")
+	errMalformed  = errors.New("the message is not a protobuf of the kind expected")
+	errCompressed = errors.New("the message is compressed, which nobody asked for")
+)
+
+// A stream is the answer of one call: messages, and a status behind them.
+type stream struct {
+	body io.ReadCloser
+	resp *http.Response
+	buf  []byte
+	from int // buf[from:to] was read and not yet taken
+	to   int
+	read int64 // bytes
+}
+
+// call sends one request, a message with headerBytes in front, and opens its
+// answer. routing is what Google's front end finds the database by. buf is
+// memory to read into.
+func (c *Client) call(ctx context.Context, method, database, routing string, request, buf []byte) (*stream, error) {
+	request[0] = 0
+	binary.BigEndian.PutUint32(request[1:], uint32(len(request)-headerBytes))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+method, bytes.NewReader(request))
+	if err != nil {
+		return nil, err
+	}
+	r.Header = http.Header{
+		"Content-Type":                 {"application/grpc"},
+		"Te":                           {"trailers"},
+		"User-Agent":                   {"hotreader"},
+		"Google-Cloud-Resource-Prefix": {database},
+		"X-Goog-Request-Params":        {routing},
+		"Authorization":                {"Bearer owner"}, // what emulators take for everybody
+	}
+	if c.tokens != nil {
+		header, err := c.tokens.authorization(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.Header["Authorization"] = []string{header}
+	}
+	if c.quotaProject != "" {
+		r.Header["X-Goog-User-Project"] = []string{c.quotaProject}
+	}
+	if end, ok := ctx.Deadline(); ok {
+		left := min(max(time.Until(end).Milliseconds(), 1), 99_999_999) // at most 8 digits are allowed
+		r.Header["Grpc-Timeout"] = []string{strconv.FormatInt(left, 10) + "m"}
+	}
+	resp, err := c.transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{body: resp.Body, resp: resp, buf: buf[:cap(buf)]}
+	if err := s.head(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// head checks that the answer is gRPC. Where the call failed at once, its status
+// is in the head.
+func (s *stream) head() error {
+	kind, _, _ := mime.ParseMediaType(s.resp.Header.Get("Content-Type"))
+	if s.resp.Header.Get("Grpc-Status") != "" {
+		return readStatus(s.resp.Header)
+	}
+	if s.resp.StatusCode == http.StatusOK && (kind == "application/grpc" || kind == "application/grpc+proto") {
+		return nil
+	}
+	what := kind
+	if what == "" {
+		what = "no content type"
+	}
+	return &foreignError{s.resp.StatusCode, what}
+}
+
+func (s *stream) close() { s.body.Close() }
+
+// message returns the next message, if it was read already. It is valid until
+// fill.
+func (s *stream) message() (m []byte, ok bool, err error) {
+	have := s.buf[s.from:s.to]
+	if len(have) < headerBytes {
+		return nil, false, nil
+	}
+	size := binary.BigEndian.Uint32(have[1:])
+	switch {
+	case have[0] != 0:
+		return nil, false, errCompressed
+	case size > maxMessage:
+		return nil, false, fmt.Errorf("a message is said to have %d bytes, which no document has", size)
+	case uint64(len(have)) < headerBytes+uint64(size):
+		return nil, false, nil
+	}
+	s.from += headerBytes + int(size)
+	return have[headerBytes : headerBytes+size : headerBytes+size], true, nil
+}
+
+// fill reads on. It returns io.EOF behind a whole answer, and its status if that
+// is not OK.
+func (s *stream) fill() error {
+	s.to = copy(s.buf, s.buf[s.from:s.to])
+	s.from = 0
+	want := minBuffer
+	if s.to >= headerBytes {
+		want = max(want, headerBytes+int(min(binary.BigEndian.Uint32(s.buf[1:]), maxMessage)))
+	}
+	if want > len(s.buf) {
+		buf := make([]byte, max(want, 2*len(s.buf)))
+		copy(buf, s.buf[:s.to])
+		s.buf = buf
+	}
+	for {
+		n, err := s.body.Read(s.buf[s.to:])
+		s.to += n
+		s.read += int64(n)
+		switch {
+		case n > 0: // an error comes again
+			return nil
+		case err == io.EOF:
+			return s.end()
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// minBuffer is what a stream reads into at the least.
+const minBuffer = 64 << 10
+
+// end judges an answer that is over.
+func (s *stream) end() error {
+	if s.resp.Trailer.Get("Grpc-Status") == "" {
+		return errNoStatus
+	}
+	if err := readStatus(s.resp.Trailer); err != nil {
+		return err
+	}
+	if s.to > 0 {
+		return fmt.Errorf("%d bytes of a message are left over", s.to)
+	}
+	return io.EOF
+}
+
+// unary makes a call whose answer is of no interest beside its status.
+func (c *Client) unary(ctx context.Context, method, database, routing string, request []byte) error {
+	s, err := c.call(ctx, method, database, routing, request, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for {
+		if err := s.fill(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		for {
+			_, ok, err := s.message()
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
+		}
+	}
+}
+
+// readStatus returns what a call's head or trailer says; nil for OK.
+func readStatus(h http.Header) error {
+	code, err := strconv.Atoi(h.Get("Grpc-Status"))
+	if err != nil {
+		return fmt.Errorf("the status %.20q is no number", h.Get("Grpc-Status"))
+	}
+	if code == int(statusOK) {
+		return nil
+	}
+	s := &status{code: statusCode(code), message: h.Get("Grpc-Message")}
+	if m, err := url.PathUnescape(s.message); err == nil {
+		s.message = m
+	}
+	s.message = strings.ToValidUTF8(s.message, "�")
+	encoded := strings.TrimRight(h.Get("Grpc-Status-Details-Bin"), "=")
+	if details, err := base64.RawStdEncoding.DecodeString(encoded); err == nil {
+		s.details(details)
+	}
+	return s
+}
+
+// details reads a google.rpc.Status as far as it is of use. What cannot be read
+// is left out, for the status itself is known.
+func (s *status) details(message []byte) {
+	_ = eachField(message, func(number protowire.Number, value []byte) {
+		if number != 3 { // details, each a google.protobuf.Any
+			return
+		}
+		var kind, detail []byte
+		_ = eachField(value, func(number protowire.Number, value []byte) {
+			switch number {
+			case 1:
+				kind = value
+			case 2:
+				detail = value
+			}
+		})
+		switch string(kind) {
+		case "type.googleapis.com/google.rpc.ErrorInfo":
+			_ = eachField(detail, func(number protowire.Number, value []byte) {
+				if number == 1 {
+					s.reason = string(value)
+				}
+			})
+		case "type.googleapis.com/google.rpc.RetryInfo":
+			_ = eachField(detail, func(number protowire.Number, value []byte) {
+				if number == 1 { // a google.protobuf.Duration is like a Timestamp
+					if seconds, nanos, ok := secondsNanos(value); ok && seconds >= 0 && seconds < 3600 {
+						s.retryAfter = time.Duration(seconds)*time.Second + time.Duration(nanos)
+					}
+				}
+			})
+		}
+	})
+}
+
+// eachField calls f with each field of a message that is bytes, text or a
+// message.
+func eachField(m []byte, f func(number protowire.Number, value []byte)) error {
+	for len(m) > 0 {
+		number, kind, n := protowire.ConsumeTag(m)
+		if n < 0 {
+			return errMalformed
+		}
+		m = m[n:]
+		if kind == protowire.BytesType {
+			value, n := protowire.ConsumeBytes(m)
+			if n < 0 {
+				return errMalformed
+			}
+			f(number, value)
+			m = m[n:]
+			continue
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, m); n < 0 {
+			return errMalformed
+		}
+		m = m[n:]
+	}
+	return nil
+}
+
+// secondsNanos reads a google.protobuf.Timestamp or Duration.
+func secondsNanos(m []byte) (seconds, nanos int64, ok bool) {
+	for len(m) > 0 {
+		number, kind, n := protowire.ConsumeTag(m)
+		if n < 0 {
+			return 0, 0, false
+		}
+		m = m[n:]
+		if kind == protowire.VarintType && number <= 2 {
+			v, n := protowire.ConsumeVarint(m)
+			if n < 0 {
+				return 0, 0, false
+			}
+			if m = m[n:]; number == 1 {
+				seconds = int64(v)
+			} else {
+				nanos = int64(int32(v))
+			}
+			continue
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, m); n < 0 {
+			return 0, 0, false
+		}
+		m = m[n:]
+	}
+	return seconds, nanos, true
+}
