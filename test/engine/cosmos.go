@@ -1,6 +1,7 @@
 package engine
 
 import (
+	_ "embed"
 	"errors"
 	"os/exec"
 	"strconv"
@@ -11,6 +12,9 @@ import (
 // CosmosKey is the account key that every Cosmos DB emulator is documented to
 // have; it protects nothing.
 const CosmosKey = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
+
+//go:embed cosmosdb/start.js
+var cosmosProgram string
 
 var cosmos = sync.OnceValues(startCosmos)
 
@@ -33,8 +37,7 @@ func CosmosEnv(t testing.TB) []string {
 }
 
 func startCosmos() (string, error) {
-	const program = "node_modules/@vercel/cosmosdb-server/lib/cli.js"
-	dir, err := find("HOTREADER_COSMOS", "cosmosdb", program)
+	dir, err := find("HOTREADER_COSMOS", "cosmosdb", "node_modules/@vercel/cosmosdb-server/lib/cli.js")
 	if err != nil {
 		return "", err
 	}
@@ -48,7 +51,7 @@ func startCosmos() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		p, err := start(dir, node, program, "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--no-ssl")
+		p, err := start(dir, node, "-e", cosmosProgram, "--", strconv.Itoa(port))
 		if err != nil {
 			return "", err
 		}
