@@ -1,0 +1,228 @@
+// Package azurecosmos is a store over a container of Azure Cosmos DB (NoSQL
+// API), as the deployer and many others lay it out: one flat item a row,
+// partition key /device_id, the time in /timestamp as UTC text of any precision,
+// or as a number.
+//
+// A read is one query within one partition, named in the request's header: it
+// can neither reach another device's rows nor fan out over partitions. Requests
+// go through a small client of Cosmos DB's REST API (see Client); a page's JSON
+// is decoded straight into rows.
+//
+// # Numbers
+//
+// Cosmos DB keeps a number as an IEEE 754 double, and not its spelling. A number
+// whose digits a double does not bring back, such as 9007199254740993, would
+// come out as another one; Write stores it as text with its digits instead, so
+// that none is lost. Where the query declares the property's type it is a number
+// again, to the last digit; where it does not, and it comes first, the series is
+// text.
+//
+// # Ids
+//
+// An item's id is "{device}_{time}", so that a row written again replaces itself.
+// What an id must not hold (/ \ ? # and control characters, and ~ itself) is
+// written as ~ and two hexadecimal digits. An id longer than Cosmos DB's 1,023
+// bytes keeps its front and its time; in between stands "~." and the hash of the
+// device's id.
+package azurecosmos
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"hotreader"
+	"hotreader/store/internal/timekey"
+)
+
+// The ways in which a container may keep time, for Options.TimeFormat.
+const (
+	ISO8601     = timekey.ISO8601     // text, UTC, as 2006-01-02T15:04:05.999Z, in any precision
+	EpochMillis = timekey.EpochMillis // a number, milliseconds since 1970
+	EpochSecs   = timekey.EpochSecs   // a number, seconds since 1970
+)
+
+// Options say which container, and how it is laid out.
+type Options struct {
+	Database   string
+	Container  string
+	DeviceKey  string // "" = device_id; the property of the partition key
+	TimeKey    string // "" = timestamp
+	TimeFormat string // "" = ISO8601
+
+	// PageItems bounds the items of a page. 0 = as many as Cosmos DB puts into
+	// one, up to 4 MB. A small page spreads a long read's request units over
+	// time.
+	PageItems int
+
+	// Single makes Write send each item by itself. Without it up to a hundred go
+	// as one transactional batch, which some emulators do not know.
+	Single bool
+}
+
+// Store reads and writes one container. It is a hotreader.Store, safe for
+// concurrent use.
+type Store struct {
+	client                     *Client
+	database, container        string
+	deviceKey, timeKey, format string
+	pageItems                  int
+	single                     bool
+
+	link, docs string // of the container: for signatures, and its documents' URL path
+	checked    atomic.Bool
+	readings   sync.Pool // of *reading
+}
+
+var _ hotreader.Store = (*Store)(nil)
+
+// New returns a Store over a container that exists, or will when it is first
+// read.
+func New(client *Client, o Options) *Store {
+	s := &Store{
+		client:    client,
+		database:  o.Database,
+		container: o.Container,
+		deviceKey: cmp.Or(o.DeviceKey, "device_id"),
+		timeKey:   cmp.Or(o.TimeKey, "timestamp"),
+		format:    cmp.Or(o.TimeFormat, ISO8601),
+		pageItems: o.PageItems,
+		single:    o.Single,
+	}
+	s.link = "dbs/" + s.database + "/colls/" + s.container
+	s.docs = "/dbs/" + url.PathEscape(s.database) + "/colls/" + url.PathEscape(s.container) + "/docs"
+	return s
+}
+
+// Close does nothing: the client belongs to the caller.
+func (s *Store) Close() error { return nil }
+
+// check reports options with which nothing can be done.
+func (s *Store) check() error {
+	var err error
+	switch {
+	case s.database == "" || s.container == "":
+		err = errors.New("no database or no container is named; set COSMOS_DB_DATABASE and COSMOS_DB_CONTAINER")
+	case strings.ContainsAny(s.database+s.container, `/\?#`):
+		err = fmt.Errorf(`the database %q or the container %q has one of / \ ? # in its name, which Cosmos DB does not allow`, s.database, s.container)
+	case s.deviceKey == s.timeKey:
+		err = fmt.Errorf("%q is named as both the device's and the time's key", s.timeKey)
+	case !timekey.Known(s.format):
+		err = fmt.Errorf("the time format %q is unknown; use %s, %s or %s", s.format, ISO8601, EpochMillis, EpochSecs)
+	case s.pageItems < 0:
+		err = fmt.Errorf("%d items a page is negative", s.pageItems)
+	default:
+		return nil
+	}
+	return &hotreader.Error{Op: "cosmos", Code: hotreader.CodeConfig, Err: err}
+}
+
+// containerProperties is what Cosmos DB says, and is told, of a container.
+type containerProperties struct {
+	ID           string         `json:"id"`
+	PartitionKey partitionKey   `json:"partitionKey"`
+	Indexing     indexingPolicy `json:"indexingPolicy"`
+}
+
+type partitionKey struct {
+	Paths   []string `json:"paths"`
+	Kind    string   `json:"kind"`
+	Version int      `json:"version"`
+}
+
+type indexingPolicy struct {
+	Mode     string      `json:"indexingMode"`
+	Included []indexPath `json:"includedPaths"`
+	Excluded []indexPath `json:"excludedPaths"`
+}
+
+type indexPath struct {
+	Path string `json:"path"`
+}
+
+// CreateContainer creates the database and the container of o, if they are not
+// there. A container that is there already is left alone, if its partition key
+// is that of o. Of an item only the two keys are indexed, which makes writing
+// cheap. It needs an account key: roles for data do not allow it.
+func CreateContainer(ctx context.Context, client *Client, o Options) error {
+	s := New(client, o)
+	if err := s.check(); err != nil {
+		return err
+	}
+	body, err := json.Marshal(struct {
+		ID string `json:"id"`
+	}{s.database})
+	if err != nil {
+		return err
+	}
+	p := newPage()
+	defer p.release()
+	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs", kind: "dbs", body: body}, p)
+	if err != nil && statusOf(err) != http.StatusConflict {
+		return s.fail(ctx, creating, err)
+	}
+	properties := containerProperties{
+		ID:           s.container,
+		PartitionKey: partitionKey{Paths: []string{path(s.deviceKey)}, Kind: "Hash", Version: 2}, // of 2, keys may be longer than 100 bytes
+		Indexing: indexingPolicy{
+			Mode:     "consistent",
+			Included: []indexPath{{path(s.deviceKey) + "/?"}, {path(s.timeKey) + "/?"}},
+			Excluded: []indexPath{{"/*"}},
+		},
+	}
+	if body, err = json.Marshal(properties); err != nil {
+		return err
+	}
+	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs/" + url.PathEscape(s.database) + "/colls", kind: "colls", link: "dbs/" + s.database, body: body}, p)
+	if err == nil {
+		return nil
+	}
+	if statusOf(err) != http.StatusConflict {
+		return s.fail(ctx, creating, err)
+	}
+	if _, err = s.checkPartition(ctx); err != nil {
+		return s.fail(ctx, creating, err)
+	}
+	return nil
+}
+
+// checkPartition asks for the container's partition key and compares it. known
+// is false if it was not told.
+func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
+	p := newPage()
+	defer p.release()
+	container, _ := strings.CutSuffix(s.docs, "/docs")
+	if _, err := s.client.do(ctx, &request{verb: http.MethodGet, path: container, kind: "colls", link: s.link}, p); err != nil {
+		return false, err
+	}
+	var properties containerProperties
+	if err := json.Unmarshal(p.body, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
+		return false, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
+	}
+	got, want := properties.PartitionKey.Paths, path(s.deviceKey)
+	if !slices.Equal(got, []string{want}) && !slices.Equal(got, []string{quotedPath(s.deviceKey)}) {
+		return true, &hotreader.Error{Code: hotreader.CodeConfig,
+			Err: fmt.Errorf("the container's partition key is %s; it must be %s, see HOTREADER_DEVICE_KEY", strings.Join(got, ", "), want)}
+	}
+	return true, nil
+}
+
+// path returns the path of a property as partition keys and indexes name it.
+func path(property string) string {
+	if property == "" || strings.ContainsFunc(property, func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
+	}) {
+		return quotedPath(property)
+	}
+	return "/" + property
+}
+
+func quotedPath(property string) string { return "/" + string(appendQuoted(nil, property)) }

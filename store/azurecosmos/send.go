@@ -1,0 +1,324 @@
+package azurecosmos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"hotreader"
+)
+
+// apiVersion is the version of the REST API: partition keys of up to 2 KB, and
+// transactional batches.
+const apiVersion = "2020-11-05"
+
+// maxPage bounds the bytes of one answer. Cosmos DB cuts pages at 4 MB as it
+// counts items, which JSON makes a few times that.
+const maxPage = 32 << 20
+
+// maxPooled bounds what buffers may keep between reads.
+const maxPooled = 8 << 20
+
+// How often a request is sent at the most: for what may heal, for throttling
+// and conflicts (Cosmos DB's own clients send ten times), and how long it may
+// wait for capacity in all. Writers wait as long as their context allows.
+const (
+	maxTries     = 4
+	maxThrottled = 10
+	maxWait      = 30 * time.Second
+)
+
+// Between two tries the pause grows from firstPause to lastPause, of which a
+// random part is waited, where Cosmos DB does not say how long.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+// request is one call of the REST API, which changes nothing when it is sent
+// twice.
+type request struct {
+	verb, path string
+	kind, link string      // of the resource, for the signature
+	header     http.Header // beside those that all requests have; canonical names
+	body       []byte
+	batch      int  // > 0: a batch of so many operations
+	patient    bool // waits for capacity until the context ends
+}
+
+// pages keeps the buffers of pages between reads, of all stores.
+var pages = sync.Pool{New: func() any { return new(page) }}
+
+// A page is the body of one answer.
+type page struct{ body []byte }
+
+func newPage() *page { return pages.Get().(*page) }
+
+func (p *page) release() {
+	if cap(p.body) <= maxPooled {
+		pages.Put(p)
+	}
+}
+
+// refusal is an answer that is not a success.
+type refusal struct {
+	status, substatus int
+	message           string // Cosmos DB's own words, short; "" = it is not from Cosmos DB
+	activity          string // Cosmos DB's name for the request, for its support
+	contentType       string
+	retryAfter        time.Duration
+}
+
+func (r *refusal) Error() string {
+	text := "status " + strconv.Itoa(r.status)
+	if r.substatus != 0 {
+		text += "/" + strconv.Itoa(r.substatus)
+	}
+	if r.message != "" {
+		text += ": " + r.message
+	}
+	return text
+}
+
+func statusOf(err error) int {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.status
+	}
+	return 0
+}
+
+// bodyError is a body that broke off.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return "read the body: " + e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
+
+// do sends r until it is answered or there is no more sense or time in trying,
+// and keeps the answer's body in p.
+func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, error) {
+	var waited time.Duration
+	for try := 1; ; try++ {
+		header, used, err := c.try(ctx, r, p)
+		if err == nil {
+			return header, nil
+		}
+		pause, again := c.pause(r, err, try, used)
+		if !again || ctx.Err() != nil || !r.patient && waited+pause > maxWait {
+			return nil, err
+		}
+		if end, ok := ctx.Deadline(); ok && time.Until(end) <= pause {
+			return nil, err // it would be over by then; so the caller learns why
+		}
+		waited += pause
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// pause returns how long to wait before the next try, after err, and whether
+// there should be one. used is the authorization header that was sent.
+func (c *Client) pause(r *request, err error, try int, used string) (time.Duration, bool) {
+	pause := min(firstPause<<min(try-1, 10), lastPause)
+	pause = pause/2 + rand.N(pause/2)
+	if _, ours := errors.AsType[*hotreader.Error](err); ours || errors.Is(err, context.Canceled) {
+		return 0, false
+	}
+	refused, ok := errors.AsType[*refusal](err)
+	if !ok {
+		return pause, try < maxTries && !untrusted(err)
+	}
+	if refused.retryAfter > 0 {
+		// A little more, so that those who were told the same do not return
+		// together.
+		pause = refused.retryAfter + rand.N(refused.retryAfter/8+time.Millisecond)
+	}
+	switch refused.status {
+	case http.StatusTooManyRequests:
+		return pause, r.patient || try < maxThrottled
+	case statusRetryWith:
+		return pause, try < maxThrottled
+	case http.StatusUnauthorized:
+		return 0, try == 1 && c.credentials.refused(used)
+	case http.StatusRequestTimeout, http.StatusGone:
+		return pause, try < maxTries
+	}
+	return pause, try < maxTries && refused.status >= 500
+}
+
+// statusRetryWith is Cosmos DB's own: two writes met.
+const statusRetryWith = 449
+
+// try sends r once.
+func (c *Client) try(ctx context.Context, r *request, p *page) (_ http.Header, used string, _ error) {
+	p.body = p.body[:0]
+	date := time.Now().UTC().Format(http.TimeFormat)
+	used, err := c.credentials.authorize(ctx, r.verb, r.kind, r.link, date)
+	if err != nil {
+		return nil, "", err
+	}
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	q, err := http.NewRequestWithContext(ctx, r.verb, c.endpoint+r.path, body)
+	if err != nil {
+		return nil, "", err
+	}
+	q.Header["Authorization"] = []string{used}
+	q.Header["X-Ms-Date"] = []string{date}
+	q.Header["X-Ms-Version"] = []string{apiVersion}
+	q.Header["Accept"] = []string{"application/json"}
+	if r.body != nil {
+		q.Header["Content-Type"] = []string{"application/json"}
+	}
+	for name, values := range r.header {
+		q.Header[name] = values
+	}
+	resp, err := c.http.Do(q)
+	if err != nil {
+		return nil, used, err
+	}
+	err = p.keep(resp)
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil, used, newRefusal(resp, p.body)
+	}
+	if err != nil {
+		return nil, used, err
+	}
+	if r.batch > 0 {
+		err = checkBatch(resp, p.body, r.batch)
+	}
+	return resp.Header, used, err
+}
+
+// keep reads and closes the body.
+func (p *page) keep(resp *http.Response) error {
+	body := resp.Body
+	defer body.Close()
+	if n := resp.ContentLength; n > 0 && n < maxPage && int64(cap(p.body)) <= n {
+		p.body = make([]byte, 0, n+1) // one more, so that the end shows without growing
+	}
+	for {
+		if len(p.body) == cap(p.body) {
+			p.body = append(p.body, 0)[:len(p.body)]
+		}
+		n, err := body.Read(p.body[len(p.body):cap(p.body)])
+		p.body = p.body[:len(p.body)+n]
+		switch {
+		case len(p.body) > maxPage:
+			return &hotreader.Error{Code: hotreader.CodeProtocol,
+				Err: fmt.Errorf("the answer is larger than %d bytes, which no answer of Cosmos DB is", maxPage)}
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return &bodyError{err}
+		}
+	}
+}
+
+// newRefusal reads what Cosmos DB, or something in front of it, says.
+func newRefusal(resp *http.Response, body []byte) *refusal {
+	r := &refusal{
+		status:      resp.StatusCode,
+		activity:    resp.Header.Get("X-Ms-Activity-Id"),
+		contentType: resp.Header.Get("Content-Type"),
+	}
+	r.substatus, _ = strconv.Atoi(resp.Header.Get("X-Ms-Substatus"))
+	r.retryAfter = retryAfter(resp.Header)
+	var said struct{ Code, Message string }
+	if json.Unmarshal(body, &said) == nil {
+		r.message = said.Code
+		if text := tidy(said.Message); text != "" {
+			if r.message != "" {
+				r.message += ": "
+			}
+			r.message += text
+		}
+	}
+	return r
+}
+
+// retryAfter reads how long to stay away, from Cosmos DB's own header or from
+// that of a gateway in front of it.
+func retryAfter(h http.Header) time.Duration {
+	if ms, err := strconv.ParseFloat(h.Get("X-Ms-Retry-After-Ms"), 64); err == nil && ms > 0 && ms <= 3600_000 {
+		return time.Duration(ms * float64(time.Millisecond))
+	}
+	if s, err := strconv.Atoi(h.Get("Retry-After")); err == nil && s > 0 && s <= 3600 {
+		return time.Duration(s) * time.Second
+	}
+	return 0
+}
+
+// tidy takes from Cosmos DB's message what a person can use: it wraps texts in
+// JSON and adds the request's name and address, and the names of its machines.
+func tidy(message string) string {
+	message, _, _ = strings.Cut(message, "ActivityId:")
+	message = strings.TrimPrefix(strings.TrimSpace(message), "Message: ")
+	var wrapped struct{ Errors []json.RawMessage } // of texts, or of objects with a message
+	if json.Unmarshal([]byte(message), &wrapped) == nil {
+		var texts []string
+		for _, raw := range wrapped.Errors {
+			var text string
+			var object struct{ Message string }
+			if json.Unmarshal(raw, &text) != nil && json.Unmarshal(raw, &object) == nil {
+				text = object.Message
+			}
+			if text != "" {
+				texts = append(texts, text)
+			}
+		}
+		if len(texts) > 0 {
+			message = strings.Join(texts, "; ")
+		}
+	}
+	message = strings.Join(strings.Fields(strings.TrimRight(message, " ,\r\n")), " ")
+	if len(message) > 400 {
+		message = strings.ToValidUTF8(message[:400], "") + "…"
+	}
+	return message
+}
+
+// checkBatch reads the answer to a batch of n operations: whether all of them
+// were done. If not, none was, and it returns why.
+func checkBatch(resp *http.Response, body []byte, n int) error {
+	var results []struct {
+		StatusCode             int
+		SubStatusCode          int
+		RetryAfterMilliseconds float64
+	}
+	if err := json.Unmarshal(body, &results); err != nil || len(results) != n {
+		return &hotreader.Error{Code: hotreader.CodeProtocol,
+			Err: fmt.Errorf("a batch of %d items was answered by %d results; does the endpoint know transactional batches?", n, len(results))}
+	}
+	for _, result := range results {
+		if result.StatusCode >= 200 && result.StatusCode <= 299 || result.StatusCode == http.StatusFailedDependency {
+			continue // 424: another one is the reason
+		}
+		r := newRefusal(resp, nil)
+		r.status, r.substatus = result.StatusCode, result.SubStatusCode
+		r.message = http.StatusText(result.StatusCode) + " for an item of a batch"
+		if ms := result.RetryAfterMilliseconds; ms > 0 && ms <= 3600_000 {
+			r.retryAfter = time.Duration(ms * float64(time.Millisecond))
+		}
+		return r
+	}
+	if results[0].StatusCode == http.StatusFailedDependency {
+		return &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("a batch failed, and no item of it says why")}
+	}
+	return nil
+}
