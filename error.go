@@ -105,8 +105,8 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// Errorf-free constructor for the one case that is everywhere: several things
-// are wrong with what the caller sent.
+// invalid returns an error of CodeInvalid that lists what is wrong, nil if
+// nothing is.
 func invalid(op string, wrong []string) error {
 	if len(wrong) == 0 {
 		return nil

@@ -92,7 +92,7 @@ func (s *Sieve) Keep(t time.Time, values []Value) bool {
 			continue
 		}
 		if s.types[i] == Untyped {
-			s.types[i] = kindType(v.kind)
+			s.types[i] = v.kind.Type()
 			useful = true
 			continue
 		}

@@ -213,8 +213,9 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 	return v, buf, true
 }
 
-// kindType is what a property of no declared type becomes at its first value.
-func kindType(k Kind) Type {
+// Type returns the type that a property of no declared type has from its first
+// value on: the one that says only the kind. Untyped for Null.
+func (k Kind) Type() Type {
 	switch k {
 	case Bool:
 		return Boolean

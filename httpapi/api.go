@@ -392,7 +392,7 @@ func (a *api) log(c *call, began time.Time, err error) {
 		slog.String("route", name),
 		slog.Int("status", c.w.status),
 		slog.String("trace_id", c.trace),
-		slog.String("device", c.device),
+		slog.String("device", c.device[:min(len(c.device), hotreader.MaxDeviceBytes)]),
 		slog.Int("rows", c.rows),
 		slog.Int("points", c.points),
 		slog.Int64("looked", c.stats.Looked.Load()),

@@ -147,16 +147,8 @@ const lookAtClock = 256
 func (p *position) saw(row hotreader.Row) {
 	p.behind = row.Time
 	for i, v := range row.Values {
-		if p.types[i] != hotreader.Untyped {
-			continue
-		}
-		switch v.Kind() {
-		case hotreader.Bool:
-			p.types[i] = hotreader.Boolean
-		case hotreader.Number:
-			p.types[i] = hotreader.AnyNumber
-		case hotreader.String:
-			p.types[i] = hotreader.AnyString
+		if p.types[i] == hotreader.Untyped {
+			p.types[i] = v.Kind().Type()
 		}
 	}
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -54,7 +55,10 @@ func (c *call) send(contentType string, body []byte) error {
 	}
 	h.Set("Content-Encoding", "gzip")
 	z := zips.Get().(*gzip.Writer)
-	defer zips.Put(z)
+	defer func() {
+		z.Reset(io.Discard) // not to keep this request alive
+		zips.Put(z)
+	}()
 	z.Reset(c.w)
 	_, err := z.Write(body)
 	if err == nil {

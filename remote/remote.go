@@ -51,7 +51,7 @@ type Options struct {
 	Client      *http.Client  // nil = NewClient(); its redirect policy is not used, for none is followed
 	SourceCloud string        // what the caller calls itself: aws, azure, gcp
 	UserAgent   string        // "" = hotreader
-	Idle        time.Duration // 0 = DefaultIdle
+	Idle        time.Duration // how long an answer may stand still, if half the caller's time is not less; 0 = DefaultIdle
 
 	// TraceID returns the trace that a read belongs to: 32 lowercase hex digits
 	// make a traceparent too. nil, and "" = a new one for each read.
@@ -161,7 +161,8 @@ type exchange struct {
 	stopped bool // yield returned false
 
 	traceID   string
-	refreshed bool // the token was fetched anew
+	sent      string // token
+	refreshed bool   // the token was fetched anew
 }
 
 func (x *exchange) read(q hotreader.Query) error {
@@ -297,11 +298,28 @@ func (x *exchange) hide(err error) error {
 	return err
 }
 
+// hideIn takes the token that was sent out of what a peer says. It may have been
+// replaced since.
 func (x *exchange) hideIn(text string) string {
-	if token := x.r.o.Token.Current(); token != "" {
-		return strings.ReplaceAll(text, token, "[token]")
+	if x.sent != "" {
+		return strings.ReplaceAll(text, x.sent, "[token]")
 	}
 	return text
+}
+
+// leastPatience is what a peer is given even when the caller has hardly any time
+// left.
+const leastPatience = time.Second
+
+// patience is how long this attempt waits for the next bytes: at the most half
+// of the time that the caller has left, so that a peer that hangs leaves time
+// for another attempt.
+func (x *exchange) patience() time.Duration {
+	at, ok := x.ctx.Deadline()
+	if !ok {
+		return x.r.o.Idle
+	}
+	return min(x.r.o.Idle, max(time.Until(at)/2, leastPatience))
 }
 
 // answer is a 2xx answer's body, which counts, remembers its error, and gives
@@ -371,10 +389,15 @@ func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, statu
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", x.r.o.UserAgent)
 	req.Header.Set(TokenHeader, token)
+	x.sent = token
+	// Asking twice changes nothing, so a kept connection that turns out to be
+	// dead, as after a function was frozen, is replaced without a failure. The
+	// empty header tells net/http and is not sent.
+	req.Header["Idempotency-Key"] = []string{}
 	if len(x.traceID) == 32 {
 		req.Header.Set("Traceparent", "00-"+x.traceID+"-"+randomHex(8)+"-01")
 	}
-	a := &answer{cancel: cancel, ctx: ctx, limit: x.r.o.Idle, stats: x.stats}
+	a := &answer{cancel: cancel, ctx: ctx, limit: x.patience(), stats: x.stats}
 	a.idle = time.AfterFunc(a.limit, func() { cancel(errIdle) })
 	x.stats.Attempts.Add(1)
 	x.stats.Reads.Add(1)

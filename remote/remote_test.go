@@ -710,3 +710,46 @@ func expired(t testing.TB) tls.Certificate {
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+// A connection that was kept and has died meanwhile, as when a function was
+// frozen, costs no attempt. The server here hangs up on the second request,
+// before a byte of the answer.
+func TestDeadKeptConnectionIsReplaced(t *testing.T) {
+	var connections, requests atomic.Int32
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header["Idempotency-Key"] != nil {
+			t.Error("Idempotency-Key was sent")
+		}
+		if requests.Add(1) == 2 {
+			panic(http.ErrAbortHandler) // the kept connection ends without an answer
+		}
+		w.Header().Set("Content-Type", wire.MediaType)
+		enc := wire.NewEncoder(w, hotreader.Query{Device: "d", Properties: []string{"a"}})
+		defer enc.Close()
+		_ = enc.End(false)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	token, err := secret.Static("a-token-of-at-least-32-bytes-00000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := remote.New(remote.Options{URL: s.URL, Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, err := range r.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a"}}) {
+			t.Fatal(err)
+		}
+	}
+	if connections.Load() != 2 || requests.Load() != 3 {
+		t.Errorf("%d connections, %d requests; want 2 and 3: one sent again", connections.Load(), requests.Load())
+	}
+}

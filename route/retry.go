@@ -162,17 +162,9 @@ func (s *run) infer(values []hotreader.Value) (n int) {
 		if s.types[i] != hotreader.Untyped {
 			continue
 		}
-		switch values[i].Kind() {
-		case hotreader.Bool:
-			s.types[i] = hotreader.Boolean
-		case hotreader.Number:
-			s.types[i] = hotreader.AnyNumber
-		case hotreader.String:
-			s.types[i] = hotreader.AnyString
-		default:
-			continue
+		if s.types[i] = values[i].Kind().Type(); s.types[i] != hotreader.Untyped {
+			n++
 		}
-		n++
 	}
 	return n
 }

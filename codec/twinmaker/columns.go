@@ -101,14 +101,7 @@ func (c *column) setType(t hotreader.Type) {
 // a column without a type decides its type.
 func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 	if c.typ == hotreader.Untyped {
-		switch v.Kind() {
-		case hotreader.Bool:
-			c.setType(hotreader.Boolean)
-		case hotreader.Number:
-			c.setType(hotreader.AnyNumber)
-		case hotreader.String:
-			c.setType(hotreader.AnyString)
-		}
+		c.setType(v.Kind().Type())
 	}
 	t := c.typ
 	switch t {

@@ -291,7 +291,8 @@ func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err
 			return 0, nil, err
 		}
 		v = hotreader.BoolValue(b)
-	case "NULL":
+	case "NULL": // a point all the same, and left out
+		usable = false
 		if _, err := d.Boolean(); err != nil {
 			return 0, nil, err
 		}

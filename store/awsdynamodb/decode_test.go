@@ -102,8 +102,7 @@ func translate(out *dynamodb.QueryOutput, timeKey string, kind byte) decoded {
 				}
 			case *types.AttributeValueMemberBOOL:
 				v = hotreader.BoolValue(a.Value)
-			case *types.AttributeValueMemberNULL:
-			default:
+			default: // NULL among them: a point, and left out
 				usable = false
 			}
 			if !usable {

@@ -55,7 +55,7 @@ func rangeZones(t testing.TB, h Harness) {
 func rangeEmpty(t testing.TB, h Harness) {
 	r, w := h.New(t)
 	q := hotreader.Query{Device: "nobody", Properties: []string{"n"}}
-	h.expect(t, r, q) // an empty store
+	h.expectEmpty(t, r, q)
 	write(t, w, "d", ramp(3, time.Minute)...)
 	h.expect(t, r, q) // an unknown device
 	q.Last = true
@@ -284,12 +284,26 @@ func devicesHostile(t testing.TB, h Harness) {
 		`'; DROP TABLE d; --`, `"quoted"`, "back\\slash", "a b", " ", "tab\t", "new\nline", "+", ":", ";", "{}", "$ne",
 		"emoji 🌡️", strings.Repeat("x", hotreader.MaxDeviceBytes), strings.Repeat("é", hotreader.MaxDeviceBytes/2),
 	}
+	refused := func(d string) bool { return h.RefusesDevice != nil && h.RefusesDevice(d) }
 	for i, d := range devices {
-		write(t, w, d, record(base, field("n", num(strconv.Itoa(i)))))
+		rec := record(base, field("n", num(strconv.Itoa(i))))
+		if refused(d) {
+			h.expectRefusal(t, w, d, rec)
+			continue
+		}
+		write(t, w, d, rec)
 	}
 	for i, d := range devices {
-		h.expect(t, r, hotreader.Query{Device: d, Properties: []string{"n"}}, row(base, num(strconv.Itoa(i))))
-		h.expect(t, r, hotreader.Query{Device: d, Properties: []string{"n"}, Last: true}, row(base, num(strconv.Itoa(i))))
+		q := hotreader.Query{Device: d, Properties: []string{"n"}}
+		if refused(d) {
+			if rows, err := failure(t.Context(), t, r, q); len(rows) > 0 || hotreader.CodeOf(err) != hotreader.CodeInvalid {
+				t.Errorf("%s: %d rows and the error %v, want one of %s", describe(q), len(rows), err, hotreader.CodeInvalid)
+			}
+			continue
+		}
+		h.expect(t, r, q, row(base, num(strconv.Itoa(i))))
+		q.Last = true
+		h.expect(t, r, q, row(base, num(strconv.Itoa(i))))
 	}
 }
 
@@ -303,20 +317,28 @@ var hostileNames = []string{
 func namesHostile(t testing.TB, h Harness) {
 	r, w := h.New(t)
 	var fields []hotreader.Field
+	want := row(base)
 	for i, n := range hostileNames {
-		fields = append(fields, field(n, num(strconv.Itoa(i))))
+		f := field(n, num(strconv.Itoa(i)))
+		if h.RefusesName != nil && h.RefusesName(n) {
+			h.expectRefusal(t, w, "d", record(base, f))
+			f.Value = null
+		} else {
+			fields = append(fields, f)
+		}
+		want.Values = append(want.Values, f.Value)
 	}
 	write(t, w, "d", record(base, fields...))
 	for i, n := range hostileNames {
-		v := num(strconv.Itoa(i))
+		v := want.Values[i]
+		if v.IsNull() {
+			h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{n}})
+			continue
+		}
 		h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{n}}, row(base, v))
 		h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"absent", n}, Last: true}, row(base, null, v))
 		h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"a"},
 			Filters: []hotreader.Filter{{Property: n, Op: hotreader.Equal, Value: v}}}, row(base, num("15")))
-	}
-	want := row(base)
-	for _, f := range fields {
-		want.Values = append(want.Values, f.Value)
 	}
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: hostileNames}, want)
 }

@@ -42,6 +42,18 @@ type Harness struct {
 	// documents, whose numbers are doubles).
 	WideNumbersAsText bool
 
+	// RefusesDevice: device ids for which it returns true cannot be told apart,
+	// or stored at all; to write or to ask for one is an error of CodeInvalid.
+	RefusesDevice func(device string) bool
+
+	// RefusesName: properties for whose name it returns true cannot be stored; to
+	// write one is an error of CodeInvalid, and no row has it.
+	RefusesName func(property string) bool
+
+	// EmptyIsMissing: a store without any row does not exist, and to ask it is an
+	// error of CodeNotFound (Firestore has no empty collections).
+	EmptyIsMissing bool
+
 	// NoStats: rows and skipped items are counted on the other side of a wire,
 	// so the caller's hotreader.Stats do not hold them.
 	NoStats bool
@@ -267,6 +279,26 @@ func (h Harness) same(got, want hotreader.Value) bool {
 func (h Harness) isText(v hotreader.Value) bool {
 	f, ok := v.Float64()
 	return h.WideNumbersAsText && v.Kind() == hotreader.Number && !(ok && hotreader.Same(v, hotreader.Float64Value(f)))
+}
+
+// expectEmpty asks a store in which there is nothing at all.
+func (h Harness) expectEmpty(t testing.TB, r hotreader.Reader, q hotreader.Query) {
+	t.Helper()
+	if !h.EmptyIsMissing {
+		h.expect(t, r, q)
+		return
+	}
+	if rows, err := failure(t.Context(), t, r, q); len(rows) > 0 || hotreader.CodeOf(err) != hotreader.CodeNotFound {
+		t.Errorf("%s: %d rows and the error %v, want one of %s", describe(q), len(rows), err, hotreader.CodeNotFound)
+	}
+}
+
+// expectRefusal writes a record that the driver says it refuses.
+func (h Harness) expectRefusal(t testing.TB, w hotreader.Writer, device string, r hotreader.Record) {
+	t.Helper()
+	if err := w.Write(t.Context(), device, []hotreader.Record{r}); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+		t.Errorf("writing to %.40q: the error is %v, want one of %s", device, err, hotreader.CodeInvalid)
+	}
 }
 
 func stamp(t time.Time) string { return t.Format(time.RFC3339Nano) }

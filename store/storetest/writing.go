@@ -83,7 +83,7 @@ func writeOrder(t testing.TB, h Harness) {
 func writeNothing(t testing.TB, h Harness) {
 	r, w := h.New(t)
 	write(t, w, "d")
-	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}})
+	h.expectEmpty(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}})
 	write(t, w, "d", record(base, field("n", num("1"))))
 	write(t, w, "d")
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}}, row(base, num("1")))
@@ -113,7 +113,7 @@ func writeRefuses(t testing.TB, h Harness) {
 			t.Errorf("a record with %s: the error is %v, want one of %s", c.what, err, hotreader.CodeInvalid)
 		}
 	}
-	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}})
+	h.expectEmpty(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}})
 	write(t, w, "d", good)
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}}, row(base, num("1")))
 }
