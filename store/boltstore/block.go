@@ -3,64 +3,48 @@ package boltstore
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"slices"
 	"time"
 
 	"hotreader"
 )
 
-// A block holds rows of one device that follow each other in time. Its key is
-// the instant of its first row; its value is, all integers as uvarint unless
-// said otherwise:
+// A block holds rows of one device that follow each other in time, all integers
+// as uvarint unless said otherwise:
 //
-//	version  1 byte    1
-//	check    4 bytes   CRC-32C of the key and of all behind this field, little endian
 //	unit     1 byte    times count in 0 ns, 1 µs, 2 ms, 3 s
+//	time     12 bytes  of the first row, see appendTime
 //	rows               how many follow, at least 1
-//	row      delta     units since the row before, at least 1; 0 in the first row, which is at the key
+//	row      delta     units since the row before, at least 1; 0 in the first row
 //	         shape     0: the same properties as the row before;
 //	                   n+1: n properties, whose ids follow
 //	         values    length<<2 | kind (1 boolean, 2 number, 3 text), then its bytes;
 //	                   a boolean has none, its length is its truth
 //
+// Its checksum is in the index that lists it, see records.go.
+//
 // Rows are whole and next to each other because the read path takes them one by
 // one, in either direction, and copies nothing: a Value refers to its bytes in
 // the block.
 const (
-	blockVersion = 1
-	blockHead    = 6 // version, check and unit
+	blockHead = 1 + timeBytes
 
 	// blockBytes bounds a block of more than one row. A bbolt leaf keeps two
 	// blocks; this fills its three pages of 4 KB, its own header and those of
 	// its two elements taken off, to the last few bytes.
-	blockBytes = (3*pageBytes-16)/2 - 16 - keyBytes - 8
+	blockBytes = (3*pageBytes-pageHead)/2 - element - keyBytes - 8
 
 	// longestGap between the rows of one block, so that deltas in nanoseconds
 	// stay within an int64.
 	longestGap = time.Duration(1) << 61
 )
 
-var (
-	units      = [...]time.Duration{time.Nanosecond, time.Microsecond, time.Millisecond, time.Second}
-	castagnoli = crc32.MakeTable(crc32.Castagnoli)
-)
+var units = [...]time.Duration{time.Nanosecond, time.Microsecond, time.Millisecond, time.Second}
 
 // What is wrong with a block.
 var (
-	errCheck   = errors.New("its checksum does not match")
-	errVersion = errors.New("it is of a format that this program does not know")
-	errForm    = errors.New("its content is malformed")
-	errOrder   = errors.New("it overlaps its neighbour")
-)
-
-// Keys of a device's bucket: 'n' and a property's name, for its id; 'r' and an
-// instant, for a block. Instants sort as bytes: seconds since 1970 with the
-// sign flipped, then nanoseconds, big endian.
-const (
-	nameKey  = 'n'
-	rowKey   = 'r'
-	keyBytes = 1 + 8 + 4
+	errForm  = errors.New("its content is malformed")
+	errOrder = errors.New("it overlaps its neighbour")
 )
 
 // The first and last second of what Write takes, years 0 to 9999.
@@ -69,22 +53,24 @@ const (
 	lastSecond  = 253402300799
 )
 
-func appendKey(dst []byte, t time.Time) []byte {
-	dst = append(dst, rowKey)
+// timeBytes is what a time takes: seconds since 1970 with the sign flipped, then
+// nanoseconds, big endian, so that times sort as bytes.
+const timeBytes = 8 + 4
+
+func appendTime(dst []byte, t time.Time) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(t.Unix())^1<<63)
 	return binary.BigEndian.AppendUint32(dst, uint32(t.Nanosecond()))
 }
 
-func keyTime(key []byte) (time.Time, bool) {
-	if len(key) != keyBytes || key[0] != rowKey {
-		return time.Time{}, false
-	}
-	sec, nanos := int64(binary.BigEndian.Uint64(key[1:])^1<<63), binary.BigEndian.Uint32(key[9:])
-	return time.Unix(sec, int64(nanos)).UTC(), sec >= firstSecond && sec <= lastSecond && nanos < 1e9
+// timeOf reads the time that b begins with.
+func timeOf(b []byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(b)^1<<63), int64(binary.BigEndian.Uint32(b[8:]))).UTC()
 }
 
-func checksum(key, value []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value[5:])
+// validTime reports whether b begins with a time that Write takes.
+func validTime(b []byte) bool {
+	sec, nanos := int64(binary.BigEndian.Uint64(b)^1<<63), binary.BigEndian.Uint32(b[8:])
+	return sec >= firstSecond && sec <= lastSecond && nanos < 1e9
 }
 
 // decoder steps through the rows of a block, forwards: head, then value once for
@@ -102,19 +88,11 @@ type decoder struct {
 }
 
 // reset begins a block, keeping the decoder's memory.
-func (d *decoder) reset(key, value []byte) error {
-	t, ok := keyTime(key)
-	switch {
-	case !ok || len(value) <= blockHead:
-		return errForm
-	case value[0] != blockVersion:
-		return errVersion
-	case binary.LittleEndian.Uint32(value[1:]) != checksum(key, value):
-		return errCheck
-	case int(value[5]) >= len(units):
+func (d *decoder) reset(value []byte) error {
+	if len(value) <= blockHead || int(value[0]) >= len(units) || !validTime(value[1:]) {
 		return errForm
 	}
-	*d = decoder{data: value, at: blockHead, unit: units[value[5]], time: t, ids: d.ids[:0]}
+	*d = decoder{data: value, at: blockHead, unit: units[value[0]], time: timeOf(value[1:]), ids: d.ids[:0]}
 	rows, ok := d.uvarint()
 	// A row takes a delta and a shape at the least.
 	if !ok || rows == 0 || rows > uint64(len(value))/2 {
@@ -223,9 +201,9 @@ type entry struct {
 }
 
 // entries appends the rows of a block to dst. They refer to the block.
-func (d *decoder) entries(dst []entry, key, value []byte) ([]entry, error) {
+func (d *decoder) entries(dst []entry, value []byte) ([]entry, error) {
 	d.ids = nil // the last block's entries still refer to it
-	if err := d.reset(key, value); err != nil {
+	if err := d.reset(value); err != nil {
 		return dst, err
 	}
 	for {
@@ -262,11 +240,11 @@ func merge(older, later []entry) []entry {
 }
 
 // encode makes blocks of rows, which are strictly ordered by time, and passes
-// them on with their keys. Blocks are filled up one after the other if packed,
+// them on with the time of their first row. Blocks are filled up one after the other if packed,
 // as it is right at the end of a series, and else come out about equal, so that
 // rows put between or in front do not leave a trail of small blocks behind.
 // No block has more than blockBytes, unless one row has.
-func encode(rows []entry, packed bool, put func(key, value []byte) error) error {
+func encode(rows []entry, packed bool, put func(first time.Time, block []byte) error) error {
 	unit := unitOf(rows)
 	sizes := make([]int, len(rows))
 	total := 0
@@ -286,8 +264,7 @@ func encode(rows []entry, packed bool, put func(key, value []byte) error) error 
 			n += sizes[to]
 			to++
 		}
-		key := appendKey(make([]byte, 0, keyBytes), rows[from].time)
-		if err := put(key, appendBlock(make([]byte, 0, n+blockHead+binary.MaxVarintLen32), key, rows[from:to], unit)); err != nil {
+		if err := put(rows[from].time, appendBlock(make([]byte, 0, n+blockHead+binary.MaxVarintLen32), rows[from:to], unit)); err != nil {
 			return err
 		}
 		from = to
@@ -337,9 +314,9 @@ func varintLen(u uint64) int {
 	return n
 }
 
-// appendBlock appends the block of rows, whose key is key.
-func appendBlock(dst, key []byte, rows []entry, unit int) []byte {
-	dst = append(dst, blockVersion, 0, 0, 0, 0, byte(unit))
+// appendBlock appends the block of rows.
+func appendBlock(dst []byte, rows []entry, unit int) []byte {
+	dst = appendTime(append(dst, byte(unit)), rows[0].time)
 	dst = binary.AppendUvarint(dst, uint64(len(rows)))
 	for i, r := range rows {
 		delta := time.Duration(0)
@@ -357,6 +334,5 @@ func appendBlock(dst, key []byte, rows []entry, unit int) []byte {
 		}
 		dst = append(dst, r.body...)
 	}
-	binary.LittleEndian.PutUint32(dst[1:], checksum(key, dst))
 	return dst
 }

@@ -12,9 +12,10 @@
 // under way may or may not show in it; what was there before does, once, in
 // order.
 //
-// Damage is found where it matters: blocks carry checksums, and bbolt knows its
-// pages by number and kind. But bbolt's own pages carry no checksum, so a single
-// bit that flips within one of them may go unnoticed.
+// Damage of the file is found where it matters, and nowhere else is looked for
+// it: what a read needs is proved by checksums from the file's head down to the
+// rows, also that there are no more of them (see records.go). It costs a
+// thousandth of what is read, and a few KB at each read.
 package boltstore
 
 import (
@@ -36,8 +37,7 @@ import (
 )
 
 const (
-	pageBytes = 4096        // of the file, on every machine, so that files can be carried
-	lockWait  = time.Second // for another process to close the file
+	lockWait = time.Second // for another process to close the file
 
 	firstBytes = 1 << 10   // copied at first, if few rows are wanted
 	mostBytes  = 128 << 10 // copied in one transaction; a single block may be larger
@@ -57,6 +57,8 @@ type Store struct {
 	file   *os.File // db's
 	db     *bolt.DB // nil if it could not be opened
 	broken atomic.Pointer[hotreader.Error]
+	newest atomic.Int64 // transaction known to be in the file; there is none without
+	wrote  atomic.Bool
 	scans  sync.Pool // *scan
 	mapped residue
 }
@@ -68,6 +70,11 @@ var _ hotreader.Store = (*Store)(nil)
 func (s *Store) Close() error {
 	var err error
 	if s.db != nil && s.broken.Load() == nil {
+		if s.wrote.Swap(false) {
+			// bbolt has two heads in turn. Both shall lead to what was written,
+			// should one of them get lost. If this fails, it is there nevertheless.
+			_ = s.update("close", nil)
+		}
 		err = s.guard("boltstore: close "+s.path, s.db.Close)
 	} else if s.file != nil {
 		// bbolt broke off somewhere inside and may hold its locks for good, and
@@ -89,8 +96,8 @@ func (s *Store) guard(op string, f func() error) (err error) {
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if p := recover(); p != nil {
-			e := damaged(op, p)
+		if recover() != nil {
+			e := damaged(op)
 			s.broken.Store(e)
 			err = e
 		}
@@ -102,16 +109,50 @@ func (s *Store) guard(op string, f func() error) (err error) {
 // the transaction is rolled back in good order.
 func inside(op string, f func() error) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = damaged(op, p)
+		if recover() != nil {
+			err = damaged(op)
 		}
 	}()
 	return f()
 }
 
-func damaged(op string, p any) *hotreader.Error {
-	return &hotreader.Error{Op: op, Code: hotreader.CodeCorrupt,
-		Err: fmt.Errorf("the file is damaged, or was changed from outside while it was open (%.200s); restore it from a copy, or delete it and import again", fmt.Sprint(p))}
+// damaged returns what a panic is taken for. Its own text would help nobody who
+// has a damaged file.
+func damaged(op string) *hotreader.Error {
+	return &hotreader.Error{Op: op, Code: hotreader.CodeCorrupt, Err: advise(errPage)}
+}
+
+// advise says what to do about damage.
+func advise(err error) error {
+	return fmt.Errorf("%w; restore a copy of it, or import its data into a new one", err)
+}
+
+func isDamage(err error) bool {
+	for _, e := range []error{errPage, errLost, errCheck, errForm, errOrder} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func damagedBlock(device string, t time.Time, err error) error {
+	return refuse(hotreader.CodeCorrupt, "a block of device %.60q, at %s, is damaged: %w; restore a copy of the file, or import its data into a new one",
+		device, t.Format(time.RFC3339Nano), err)
+}
+
+func damagedDevice(device string, err error) error {
+	return refuse(hotreader.CodeCorrupt, "the directory of device %.60q is damaged: %w; restore a copy of the file, or import its data into a new one", device, err)
+}
+
+// seen notes that a transaction is in the file.
+func (s *Store) seen(id int64) {
+	for {
+		old := s.newest.Load()
+		if old >= id || s.newest.CompareAndSwap(old, id) {
+			return
+		}
+	}
 }
 
 // wrap makes an *hotreader.Error of what bbolt or the system returned.
@@ -134,6 +175,8 @@ func (s *Store) wrap(verb string, err error) error {
 		e.Code, e.Err = hotreader.CodeForbidden, errors.New("the store is opened read-only")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Code = hotreader.CodeOf(err)
+	case isDamage(err):
+		e.Code, e.Err = hotreader.CodeCorrupt, advise(err)
 	}
 	return e
 }
@@ -141,17 +184,21 @@ func (s *Store) wrap(verb string, err error) error {
 // scan is the memory of one read.
 type scan struct {
 	decoder decoder
-	buf     []byte            // copies of blocks, key then value
+	buf     []byte            // copies of blocks
 	blocks  []piece           // of buf
 	table   []int             // column of each property id, -1 = not wanted
-	found   []bool            // columns whose id is known
+	names   uint32            // check of the names that table is for, 0 = of none
 	values  []hotreader.Value // of the columns
 	rows    []position        // of one block, for descending reads
 	edge    time.Time         // the last instant of the block before; for descending reads, its first
 	begun   bool              // there was a block before
 }
 
-type piece struct{ key, value, end int }
+// piece is a block, data[at:end].
+type piece struct {
+	time    time.Time // of its first row
+	at, end int
+}
 
 type position struct {
 	time           time.Time
@@ -186,9 +233,7 @@ func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 func (s *Store) read(ctx context.Context, q *hotreader.Query, sieve *hotreader.Sieve, sc *scan, yield func(hotreader.Row, error) bool) error {
 	columns := sieve.Columns()
 	sc.values = resize(sc.values, len(columns))
-	sc.found = resize(sc.found, len(columns))
-	clear(sc.found)
-	sc.table = sc.table[:0]
+	sc.table, sc.names = sc.table[:0], 0
 	sc.begun = false
 	stats := hotreader.StatsOf(ctx)
 	descending := q.Last || q.Order == hotreader.Descending
@@ -214,10 +259,9 @@ func (s *Store) read(ctx context.Context, q *hotreader.Query, sieve *hotreader.S
 				return err
 			}
 			p := sc.blocks[i]
-			key, value := sc.buf[p.key:p.value], sc.buf[p.value:p.end]
-			more, err := sc.block(q, sieve, key, value, descending, yield)
+			more, err := sc.block(q, sieve, sc.buf[p.at:p.end], i == 0, descending, yield)
 			if err != nil {
-				return s.damagedBlock(q.Device, key, err)
+				return damagedBlock(q.Device, p.time, err)
 			}
 			if !more {
 				return nil
@@ -227,17 +271,12 @@ func (s *Store) read(ctx context.Context, q *hotreader.Query, sieve *hotreader.S
 	return ctx.Err()
 }
 
-func (s *Store) damagedBlock(device string, key []byte, err error) error {
-	at, _ := keyTime(key)
-	return &hotreader.Error{Op: "boltstore: read " + s.path, Code: hotreader.CodeCorrupt,
-		Err: fmt.Errorf("a block of device %.60q, at %s, is damaged: %w; restore the file from a copy, or import its data into a new one",
-			device, at.Format(time.RFC3339Nano), err)}
-}
-
-// block yields the rows of one block, and returns whether the read goes on.
-func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, key, value []byte, descending bool, yield func(hotreader.Row, error) bool) (bool, error) {
+// block yields the rows of one block, and returns whether the read goes on. If
+// it is the first of its transaction, rows that were moved into it meanwhile may
+// have been passed before.
+func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, value []byte, first, descending bool, yield func(hotreader.Row, error) bool) (bool, error) {
 	d := &sc.decoder
-	if err := d.reset(key, value); err != nil {
+	if err := d.reset(value); err != nil {
 		return false, err
 	}
 	if !descending {
@@ -247,10 +286,11 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, key, value []b
 				sc.edge, sc.begun = d.time, true
 				return err == nil, err
 			}
-			if sc.begun && !d.time.After(sc.edge) {
+			passed := sc.begun && !d.time.After(sc.edge)
+			if passed && !first {
 				return false, errOrder
 			}
-			if !q.Start.IsZero() && d.time.Before(q.Start) {
+			if passed || !q.Start.IsZero() && d.time.Before(q.Start) {
 				if err := d.skip(); err != nil {
 					return false, err
 				}
@@ -265,11 +305,17 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, key, value []b
 		}
 	}
 	sc.rows = sc.rows[:0]
-	first := d.time
+	begin := d.time
 	for {
 		more, err := d.head()
 		if err != nil {
 			return false, err
+		}
+		if more && sc.begun && !d.time.Before(sc.edge) {
+			if !first {
+				return false, errOrder
+			}
+			break
 		}
 		if !more || !q.End.IsZero() && d.time.After(q.End) {
 			break
@@ -279,10 +325,7 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, key, value []b
 			return false, err
 		}
 	}
-	if sc.begun && !d.time.Before(sc.edge) {
-		return false, errOrder
-	}
-	sc.edge, sc.begun = first, true
+	sc.edge, sc.begun = begin, true
 	for _, p := range slices.Backward(sc.rows) {
 		if !q.Start.IsZero() && p.time.Before(q.Start) {
 			return false, nil
@@ -334,109 +377,124 @@ type window struct {
 func (s *Store) fill(device string, columns []string, sc *scan, rest *window, descending bool, budget int) error {
 	sc.buf, sc.blocks = sc.buf[:0], sc.blocks[:0]
 	op := "boltstore: read " + s.path
+	least := s.newest.Load()
 	return s.guard(op, func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
-			return inside(op, func() error {
-				rest.open = sc.copyBlocks(tx, device, columns, rest, descending, budget)
-				s.mapped.release(tx, len(sc.buf))
-				return nil
+			return inside(op, func() (err error) {
+				id := tx.ID()
+				if int64(id) < least {
+					return errPage // bbolt's newest head is not valid any more
+				}
+				rest.open, err = sc.copyBlocks(tx, device, columns, rest, descending, budget)
+				s.mapped.release(tx, len(sc.buf)+indexRefs*refBytes)
+				return err
 			})
 		})
 	})
 }
 
 // copyBlocks is fill within a transaction. It returns whether more may follow.
-func (sc *scan) copyBlocks(tx *bolt.Tx, device string, columns []string, rest *window, descending bool, budget int) bool {
-	devices := tx.Bucket(deviceBucket)
-	if devices == nil {
-		return false
+func (sc *scan) copyBlocks(tx *bolt.Tx, device string, columns []string, rest *window, descending bool, budget int) (bool, error) {
+	t, err := treeOf(tx)
+	if err != nil {
+		return false, err
 	}
-	b := devices.Bucket([]byte(device))
-	if b == nil {
-		return false
+	root, err := t.root(tx.ID())
+	if err != nil {
+		return false, err
 	}
-	sc.resolve(b, columns)
-	c := b.Cursor()
-	var key [keyBytes]byte
-	var k, v []byte
+	shard, err := t.shard(root, shardOf(device))
+	if err != nil {
+		return false, err
+	}
+	d, err := t.device(shard, device)
+	if err == nil && d.indexes != nil {
+		err = sc.resolve(&t, &d, columns)
+	}
+	if err != nil {
+		return false, damagedDevice(device, err)
+	}
+
+	step, from := 1, rest.from
 	if descending {
-		if rest.to.IsZero() {
-			k, v = c.Last()
-		} else {
-			k, v = floor(c, appendKey(key[:0], rest.to))
-		}
-	} else {
-		if !rest.from.IsZero() {
-			k, v = floor(c, appendKey(key[:0], rest.from))
-		}
-		if k == nil {
-			k, v = c.Seek([]byte{rowKey})
-		}
+		step, from = -1, rest.to
 	}
-	for ; len(k) > 0 && k[0] == rowKey; k, v = step(c, descending) {
-		t, ok := keyTime(k)
-		if ok && !descending && !rest.to.IsZero() && t.After(rest.to) {
-			return false
+	// Where the read begins. Descending, there may be nothing before.
+	begin := func(list refs) int {
+		switch {
+		case !from.IsZero() && descending:
+			return list.floor(from)
+		case !from.IsZero():
+			return max(list.floor(from), 0)
+		case descending:
+			return list.len() - 1
 		}
-		if len(sc.buf) > 0 && len(sc.buf)+len(v) > budget {
-			if !descending {
-				rest.from = t
-			}
-			return true
-		}
-		at := len(sc.buf)
-		sc.buf = append(append(sc.buf, k...), v...)
-		sc.blocks = append(sc.blocks, piece{at, at + len(k), len(sc.buf)})
-		if descending {
-			// All before this block, whatever is put there meanwhile.
-			if rest.to = t.Add(-1); !rest.from.IsZero() && !t.After(rest.from) {
-				return false
-			}
-		}
+		return 0
 	}
-	return false
+	for i := begin(d.indexes); i >= 0 && i < d.indexes.len(); i += step {
+		r := d.indexes.at(i)
+		if !descending && !rest.to.IsZero() && r.time.After(rest.to) {
+			return false, nil
+		}
+		list, err := t.index(&d, r)
+		if err != nil {
+			return false, damagedDevice(device, err)
+		}
+		for j := begin(list); j >= 0 && j < list.len(); j += step {
+			r := list.at(j)
+			if !descending && !rest.to.IsZero() && r.time.After(rest.to) {
+				return false, nil
+			}
+			block, err := t.block(&d, r)
+			if err != nil {
+				return false, damagedBlock(device, r.time, err)
+			}
+			if len(sc.buf) > 0 && len(sc.buf)+len(block) > budget {
+				if !descending {
+					rest.from = r.time
+				}
+				return true, nil
+			}
+			at := len(sc.buf)
+			sc.buf = append(sc.buf, block...)
+			sc.blocks = append(sc.blocks, piece{r.time, at, len(sc.buf)})
+			if descending {
+				// All before this block, whatever is put there meanwhile.
+				if rest.to = r.time.Add(-1); !rest.from.IsZero() && !r.time.After(rest.from) {
+					return false, nil
+				}
+			}
+		}
+		from = time.Time{} // the next index is read from its begin, or end
+	}
+	return false, nil
 }
 
-// resolve finds the ids of columns that are not known yet. A property that
-// another call writes for the first time while this read is under way gets its
-// id then.
-func (sc *scan) resolve(b *bolt.Bucket, columns []string) {
-	var name [1 + hotreader.MaxNameBytes]byte
-	for i, c := range columns {
-		if sc.found[i] {
-			continue
-		}
-		id, ok := nameID(b.Get(append(append(name[:0], nameKey), c...)))
+// resolve finds the ids of columns. A property that another call writes for the
+// first time while this read is under way gets its id then.
+func (sc *scan) resolve(t *tree, d *device, columns []string) error {
+	if sc.names == d.names {
+		return nil
+	}
+	names, err := t.properties(d)
+	if err != nil {
+		return err
+	}
+	sc.table = sc.table[:0]
+	for len(names) > 0 {
+		name, rest, ok := nextName(names)
 		if !ok {
-			continue
+			return errForm
 		}
-		for uint64(len(sc.table)) <= id {
-			sc.table = append(sc.table, -1)
+		column := -1
+		for i, c := range columns {
+			if c == string(name) {
+				column = i
+			}
 		}
-		sc.table[id], sc.found[i] = i, true
+		sc.table = append(sc.table, column)
+		names = rest
 	}
-}
-
-// floor returns the block with the greatest key up to key, nil if none.
-func floor(c *bolt.Cursor, key []byte) (k, v []byte) {
-	k, v = c.Seek(key)
-	if string(k) == string(key) {
-		return k, v
-	}
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
-	}
-	if len(k) == 0 || k[0] != rowKey {
-		return nil, nil
-	}
-	return k, v
-}
-
-func step(c *bolt.Cursor, descending bool) (k, v []byte) {
-	if descending {
-		return c.Prev()
-	}
-	return c.Next()
+	sc.names = d.names
+	return nil
 }

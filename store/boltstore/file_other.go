@@ -9,3 +9,6 @@ func syncDir(string) error { return nil }
 
 // unlock does nothing: closing the file does it.
 func unlock(*os.File) {}
+
+// share does nothing: bbolt will lock the file.
+func share(*os.File) bool { return true }

@@ -3,6 +3,7 @@
 package boltstore
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -19,3 +20,8 @@ func syncDir(dir string) error {
 
 // unlock lets others open the file. Closing it does not, as long as it is mapped.
 func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
+// share locks f against writers until it is closed, and returns whether it could.
+func share(f *os.File) bool {
+	return !errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}

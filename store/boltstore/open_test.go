@@ -117,7 +117,7 @@ func TestRefusesWhatIsNoStore(t *testing.T) {
 	if db, err = bolt.Open(newer, 0o600, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("hotreader")).Put([]byte("format"), []byte("2")) }); err != nil {
+	if err := db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("hotreader")).Put([]byte("format"), []byte("3")) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -148,7 +148,7 @@ func TestRefusesWhatIsNoStore(t *testing.T) {
 		{"a short text", put(t, at("short"), []byte("hello")), hotreader.CodeConfig, "not a store"},
 		{"zeros", put(t, at("zeros"), make([]byte, 1<<16)), hotreader.CodeConfig, "not a store"},
 		{"another program's bbolt file", foreign, hotreader.CodeConfig, "another program"},
-		{"a store of a newer format", newer, hotreader.CodeConfig, "newer"},
+		{"a store of another format", newer, hotreader.CodeConfig, "format"},
 		{"a store whose heads are damaged", put(t, at("headless"), headless), hotreader.CodeCorrupt, "damaged"},
 		{"a store cut to half", put(t, at("half"), store[:len(store)/2]), hotreader.CodeCorrupt, "cut short"},
 		{"a store cut by a byte", put(t, at("byte"), store[:needs(store)-1]), hotreader.CodeCorrupt, "cut short"},

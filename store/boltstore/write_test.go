@@ -74,11 +74,11 @@ func TestBlocksStayFull(t *testing.T) {
 		var d decoder
 		blocks, bytes, rows := 0, 0, 0
 		err := s.db.View(func(tx *bolt.Tx) error {
-			return tx.Bucket(deviceBucket).Bucket([]byte("d")).ForEach(func(k, v []byte) error {
-				if k[0] != rowKey {
+			return tx.Bucket(bucketName).ForEach(func(k, v []byte) error {
+				if k[0] != blockKind {
 					return nil
 				}
-				entries, err := d.entries(nil, k, v)
+				entries, err := d.entries(nil, v)
 				blocks++
 				bytes += len(v)
 				rows += len(entries)
