@@ -108,10 +108,10 @@ func decode(w http.ResponseWriter, r *http.Request, role config.Role) (*http.Req
 	if raw, ok := document.Data[binding]; !ok {
 		return nil, fmt.Errorf("it has no Data.%s", binding)
 	} else if err := json.Unmarshal(raw, &t); err != nil {
-		return nil, fmt.Errorf("Data.%s: %w", binding, err)
+		return nil, fmt.Errorf("its Data.%s: %w", binding, err)
 	}
 	if t.Method == "" {
-		return nil, fmt.Errorf("Data.%s has no Method", binding)
+		return nil, fmt.Errorf("its Data.%s has no Method", binding)
 	}
 	target, err := t.target(role)
 	if err != nil {
@@ -154,7 +154,7 @@ func (t *trigger) target(role config.Role) (*url.URL, error) {
 			u.RawQuery = t.query()
 		}
 		if !strings.HasPrefix(path, "/") {
-			return nil, fmt.Errorf("Data.%s.Url has no path", binding)
+			return nil, fmt.Errorf("its Data.%s.Url has no path", binding)
 		}
 		return u, nil
 	}

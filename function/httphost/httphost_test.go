@@ -72,7 +72,8 @@ func get(t *testing.T, url, accept string) (int, string, error) {
 	t.Helper()
 	method, body := http.MethodGet, ""
 	if accept == wire.MediaType {
-		method, url = http.MethodPost, url[:strings.Index(url, "/v1/")]+"/read"
+		base, _, _ := strings.Cut(url, "/v1/")
+		method, url = http.MethodPost, base+"/read"
 		body = `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"query","timestamp":"2026-01-01T00:00:00Z","payload":{"iot_device_id":"d","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["on"]}}`
 	}
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
