@@ -12,18 +12,23 @@ import (
 
 // BreakerOptions set up a Breaker. The zero value is the contract's.
 type BreakerOptions struct {
-	Window time.Duration // over which failures are counted; 0 = 1 min
-	Calls  int           // fewer reads than this in the window say nothing; 0 = 10
-	Rate   float64       // share of failed reads that opens it; 0 = 0.5
+	Window time.Duration // how long the peer must have failed; 0 = 1 min
+	Calls  int           // and how many reads at least; 0 = 5
 	Open   time.Duration // how long it stays open before it lets a probe through; 0 = 15 s
 	Probes int           // reads that must succeed, one after the other, to close it; 0 = 2
 }
 
-// Breaker is a Reader that leaves a sick peer alone. When, within a minute, at
-// least half of at least ten reads failed for the peer's sake, it opens: reads
-// fail at once with CodeUnavailable and the time to come back. After 15 seconds
-// it lets one read at a time through; two successes close it, a failure opens
-// it again.
+// Breaker is a Reader that leaves a sick peer alone. When the peer has failed
+// for a minute, five reads or more and none that worked in between, it opens:
+// reads fail at once with CodeUnavailable and the time to come back. After 15
+// seconds it lets one read at a time through; two successes close it, a failure
+// opens it again.
+//
+// One bad page, however often it is tried, thus shuts out nobody as long as
+// other reads work. Failures with more than a minute between them do not add
+// up: nobody knows how the peer was meanwhile. Nor does a failure count whose
+// read began before the latest success: what it met may be what the success
+// shows to be over.
 //
 // What counts as the peer's failure: not reached, broken off, overloaded, its
 // store's failure, damaged or foreign bytes, a defect, no row within the
@@ -38,15 +43,17 @@ type Breaker struct {
 	reader hotreader.Reader
 	o      BreakerOptions
 
-	start time.Time // slices count from here, by the monotonic clock
-
 	mu     sync.Mutex
 	state  state
-	era    int // counts changes of state: reads of an earlier era are not counted
+	era    int // counts changes of state: what began in an earlier era opens and closes nothing
 	until  time.Time
 	probe  bool // one is under way
 	passed int  // probes
-	slices [6]slice
+
+	// While closed: the failures since a read last worked.
+	worked      int // counts the reads that worked
+	failed      int
+	first, last time.Time // failures, if failed > 0
 }
 
 type state uint8
@@ -57,11 +64,8 @@ const (
 	probing
 )
 
-// slice counts the reads that ended in one sixth of the window.
-type slice struct {
-	number      int64
-	reads, sick int
-}
+// permit tells when a read began.
+type permit struct{ era, worked int }
 
 // NewBreaker returns a Breaker around r.
 func NewBreaker(r hotreader.Reader, o BreakerOptions) *Breaker {
@@ -69,10 +73,7 @@ func NewBreaker(r hotreader.Reader, o BreakerOptions) *Breaker {
 		o.Window = time.Minute
 	}
 	if o.Calls == 0 {
-		o.Calls = 10
-	}
-	if o.Rate == 0 {
-		o.Rate = 0.5
+		o.Calls = 5
 	}
 	if o.Open == 0 {
 		o.Open = 15 * time.Second
@@ -80,13 +81,13 @@ func NewBreaker(r hotreader.Reader, o BreakerOptions) *Breaker {
 	if o.Probes == 0 {
 		o.Probes = 2
 	}
-	return &Breaker{reader: r, o: o, start: time.Now()}
+	return &Breaker{reader: r, o: o}
 }
 
 // Read implements hotreader.Reader.
 func (b *Breaker) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		era, err := b.enter()
+		p, err := b.enter()
 		if err != nil {
 			yield(hotreader.Row{}, err)
 			return
@@ -94,7 +95,7 @@ func (b *Breaker) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 		// The deferred call also hands back a probe when the caller's loop
 		// panics; rows had come then.
 		result := well
-		defer func() { b.leave(era, result) }()
+		defer func() { b.leave(p, result) }()
 		began := false
 		for row, err := range b.reader.Read(ctx, q) {
 			if err != nil {
@@ -140,7 +141,7 @@ func judge(err error, began bool) verdict {
 	return well
 }
 
-func (b *Breaker) enter() (era int, err error) {
+func (b *Breaker) enter() (permit, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	wait := time.Second // until the probe under way has shown something
@@ -154,19 +155,21 @@ func (b *Breaker) enter() (era int, err error) {
 	case b.state == probing && !b.probe:
 		b.probe = true
 	default:
-		return 0, &hotreader.Error{Op: "breaker", Code: hotreader.CodeUnavailable, RetryAfter: wait,
-			Err: fmt.Errorf("the peer failed too often within %s and is left alone; come back in %s", b.o.Window, wait.Round(time.Millisecond))}
+		return permit{}, &hotreader.Error{Op: "breaker", Code: hotreader.CodeUnavailable, RetryAfter: wait,
+			Err: fmt.Errorf("the peer has failed for %s or longer and is left alone; come back in %s", b.o.Window, wait.Round(time.Millisecond))}
 	}
-	return b.era, nil
+	return permit{era: b.era, worked: b.worked}, nil
 }
 
-func (b *Breaker) leave(era int, v verdict) {
+func (b *Breaker) leave(p permit, v verdict) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if era != b.era {
-		return
-	}
-	if b.state == probing {
+	switch {
+	case b.state == closed && v == well: // of whichever era
+		b.worked++
+		b.failed = 0
+	case p.era != b.era:
+	case b.state == probing:
 		b.probe = false
 		switch v {
 		case sick:
@@ -176,29 +179,16 @@ func (b *Breaker) leave(era int, v verdict) {
 				b.turn(closed)
 			}
 		}
-		return
-	}
-	if v == silent {
-		return
-	}
-	now := int64(time.Since(b.start) / max(b.o.Window/time.Duration(len(b.slices)), 1))
-	s := &b.slices[now%int64(len(b.slices))]
-	if s.number != now {
-		*s = slice{number: now}
-	}
-	s.reads++
-	if v == sick {
-		s.sick++
-	}
-	reads, ill := 0, 0
-	for _, s := range b.slices {
-		if s.number > now-int64(len(b.slices)) && s.number <= now {
-			reads += s.reads
-			ill += s.sick
+	case v == sick && p.worked == b.worked:
+		now := time.Now()
+		if b.failed == 0 || now.Sub(b.last) > b.o.Window {
+			b.failed, b.first = 0, now
 		}
-	}
-	if v == sick && reads >= b.o.Calls && float64(ill) >= b.o.Rate*float64(reads) {
-		b.turn(open)
+		b.failed++
+		b.last = now
+		if b.failed >= b.o.Calls && now.Sub(b.first) >= b.o.Window {
+			b.turn(open)
+		}
 	}
 }
 
@@ -208,6 +198,6 @@ func (b *Breaker) turn(to state) {
 	b.era++
 	b.probe = false
 	b.passed = 0
-	b.slices = [len(b.slices)]slice{}
+	b.failed = 0
 	b.until = time.Now().Add(b.o.Open)
 }

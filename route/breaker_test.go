@@ -32,26 +32,32 @@ func (m *moody) reader() hotreader.Reader {
 	})
 }
 
+// outage is a minute in which reads fail, every 15 seconds one: five.
+func outage(t *testing.T, r hotreader.Reader) {
+	for i := range 5 {
+		if i > 0 {
+			time.Sleep(15 * time.Second)
+		}
+		collect(t.Context(), r, query())
+	}
+}
+
 func TestBreakerOpensAndCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		peer := &moody{}
+		peer := &moody{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{})
 		read := func() error { _, err := collect(t.Context(), b, query()); return err }
 
-		for range 5 { // half of ten fail: the tenth opens it
-			if err := read(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		peer.err = failure(hotreader.CodeUnavailable)
-		for i := range 5 {
-			if b.Open() {
-				t.Fatalf("open after %d failures of %d reads", i, 5+i)
-			}
+		for range 100 { // many, but not for long
 			read()
 		}
-		if !b.Open() {
-			t.Fatal("closed after 5 failures of 10 reads")
+		time.Sleep(time.Minute - 1)
+		if read(); b.Open() {
+			t.Fatal("open before a minute of failure")
+		}
+		time.Sleep(1)
+		if read(); !b.Open() {
+			t.Fatal("closed after a minute of failure")
 		}
 
 		peer.calls = 0
@@ -79,11 +85,47 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 			}
 		}
 		peer.err = failure(hotreader.CodeUnavailable)
-		for range 9 { // closed, and with a clean record: nine failures say nothing
-			read()
+		for range 60 { // closed, and with a clean record
+			if read(); b.Open() {
+				t.Fatal("open, though it has only just closed")
+			}
+			time.Sleep(time.Second)
 		}
-		if b.Open() || peer.calls != 12 {
-			t.Errorf("open %v after %d calls, want closed after 12", b.Open(), peer.calls)
+		if read(); !b.Open() {
+			t.Error("closed after another minute of failure")
+		}
+	})
+}
+
+// One bad page, which three queries try four times each, shuts out nobody who
+// reads other pages; nor does it when they go on for an hour.
+func TestBreakerOnePageShutsOutNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tried := 0
+		b := NewBreaker(readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+			if q.Device == "bad" {
+				tried++
+				yield(hotreader.Row{}, failure(hotreader.CodeCorrupt))
+				return
+			}
+			yield(series(1)[0], nil)
+		}), BreakerOptions{})
+		r := NewRetry(b, RetryOptions{})
+		bad, good := query(), query()
+		bad.Device = "bad"
+		for i := range 120 {
+			for range 3 {
+				if _, err := collect(t.Context(), r, bad); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+					t.Fatalf("the bad page: %v", err)
+				}
+			}
+			if i == 0 && tried != 12 {
+				t.Fatalf("the bad page was tried %d times, want 3·4", tried)
+			}
+			if _, err := collect(t.Context(), b, good); err != nil {
+				t.Fatalf("another device: %v", err)
+			}
+			time.Sleep(30 * time.Second)
 		}
 	})
 }
@@ -94,9 +136,7 @@ func TestBreakerProbesOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peer := &moody{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{})
-		for range 10 {
-			collect(t.Context(), b, query())
-		}
+		outage(t, b)
 		time.Sleep(15 * time.Second)
 		peer.err = nil
 		for range b.Read(t.Context(), query()) {
@@ -126,9 +166,7 @@ func TestBreakerCountsOnlyThePeersFailures(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			peer := &moody{err: failure(code)}
 			b := NewBreaker(peer.reader(), BreakerOptions{})
-			for range 30 {
-				collect(t.Context(), b, query())
-			}
+			outage(t, b)
 			if b.Open() != opens[code] {
 				t.Errorf("%s: open %v", code, b.Open())
 			}
@@ -136,56 +174,162 @@ func TestBreakerCountsOnlyThePeersFailures(t *testing.T) {
 	}
 }
 
-func TestBreakerForgetsAfterAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		peer := &moody{err: failure(hotreader.CodeUnavailable)}
-		b := NewBreaker(peer.reader(), BreakerOptions{})
-		for range 9 {
-			collect(t.Context(), b, query())
+// What makes a minute of failure: reads one after the other, each so long after
+// the one before; the peer fails (x), works (.), or says nothing (~).
+func TestBreakerStreak(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		every time.Duration
+		reads string
+		opens bool
+	}{
+		{"a minute and five failures", 15 * time.Second, "xxxxx", true},
+		{"four failures", 20 * time.Second, "xxxx", false},
+		{"the fifth comes later", 20 * time.Second, "xxxxx", true},
+		{"three quarters of a minute", 15 * time.Second, "xxxx", false},
+		{"many in less than a minute", time.Second, strings.Repeat("x", 60), false},
+		{"many in a minute", time.Second, strings.Repeat("x", 61), true},
+		{"worked in between", 15 * time.Second, "xxxx.xxxx", false},
+		{"worked before", 15 * time.Second, "xxxx.xxxxx", true},
+		{"a few of many work", 15 * time.Second, strings.Repeat("xxxx.", 20), false},
+		{"silence in between", 15 * time.Second, "xx~xx~x", true},
+		{"silence counts for nothing", 15 * time.Second, "xx~~~xx", false},
+		{"silence at the end of a minute", 10 * time.Second, "xxxxx~~~", false},
+		{"a minute apart", time.Minute, "xxxxx", true},
+		{"more than a minute apart", time.Minute + 1, strings.Repeat("x", 20), false},
+		{"an hour apart", time.Hour, strings.Repeat("x", 20), false},
+		{"silence does not bridge a pause", 15 * time.Second, "xxxx~~~~x", false},
+		{"begun anew after a pause", 15 * time.Second, "xxxx~~~~xxxxx", true},
+		{"not yet after a pause", 15 * time.Second, "xxxx~~~~xxxx", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				peer := &moody{}
+				b := NewBreaker(peer.reader(), BreakerOptions{})
+				for i, read := range c.reads {
+					if i > 0 {
+						time.Sleep(c.every)
+					}
+					if b.Open() {
+						t.Fatalf("open after %q", c.reads[:i])
+					}
+					switch read {
+					case 'x':
+						peer.err = failure(hotreader.CodeUnavailable)
+					case '.':
+						peer.err = nil
+					case '~':
+						peer.err = failure(hotreader.CodeCanceled)
+					}
+					collect(t.Context(), b, query())
+				}
+				if b.Open() != c.opens {
+					t.Errorf("open %v after %q", b.Open(), c.reads)
+				}
+			})
+		})
+	}
+}
+
+// held is a peer that answers at once or, if ends is set, when and what it is
+// told there.
+type held struct {
+	err  error
+	ends chan error
+}
+
+func (h *held) reader() hotreader.Reader {
+	return readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+		err := h.err
+		if h.ends != nil {
+			err = <-h.ends
 		}
-		time.Sleep(75 * time.Second)
-		for range 9 {
-			collect(t.Context(), b, query())
-		}
-		time.Sleep(75 * time.Second)
-		for range 9 {
-			time.Sleep(10 * time.Second) // never ten within a minute
-			collect(t.Context(), b, query())
-		}
-		if b.Open() {
-			t.Error("open though no minute saw ten reads")
+		if err != nil {
+			yield(hotreader.Row{}, err)
 		}
 	})
 }
 
-// A read begun before the breaker opened ends when it is half open: its old
-// failure must not count as the probe's.
-func TestBreakerIgnoresLateResults(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		late := make(chan error)
-		slow := true
-		b := NewBreaker(readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
-			if slow {
-				yield(hotreader.Row{}, <-late)
-				return
-			}
-			yield(hotreader.Row{}, failure(hotreader.CodeUnavailable))
-		}), BreakerOptions{})
-		done := make(chan struct{})
-		go func() { collect(t.Context(), b, query()); close(done) }()
+// begin leaves n reads under way; the function that it returns ends one of them.
+func (h *held) begin(t *testing.T, r hotreader.Reader, n int) (end func(error)) {
+	ends := make(chan error)
+	h.ends = ends
+	for range n {
+		go collect(t.Context(), r, query())
+	}
+	synctest.Wait()
+	h.ends = nil
+	return func(err error) {
+		ends <- err
 		synctest.Wait()
-		slow = false
-		for range 10 {
-			collect(t.Context(), b, query())
+	}
+}
+
+// Reads that were under way when another one worked: that they fail later says
+// nothing new, that they work ends a streak as ever.
+func TestBreakerReadsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peer := &held{err: failure(hotreader.CodeUnavailable)}
+		b := NewBreaker(peer.reader(), BreakerOptions{})
+		end := peer.begin(t, b, 7)
+		end(nil)
+		for range 5 {
+			end(peer.err)
+			time.Sleep(15 * time.Second)
 		}
-		time.Sleep(15 * time.Second)
-		b.mu.Lock()
-		b.turn(probing)
-		b.mu.Unlock()
-		late <- failure(hotreader.CodeUnavailable)
-		<-done
 		if b.Open() {
-			t.Error("a late failure opened it")
+			t.Error("opened by reads begun before one that worked")
+		}
+		for range 4 {
+			collect(t.Context(), b, query())
+			time.Sleep(15 * time.Second)
+		}
+		end(nil)
+		if collect(t.Context(), b, query()); b.Open() {
+			t.Error("opened though an old read worked in between")
+		}
+	})
+}
+
+// Reads begun before the breaker opened end later: when it is open or half open
+// they change nothing; when it has closed again, their failures count for no
+// new streak, but one that works ends it.
+func TestBreakerLateResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peer := &held{err: failure(hotreader.CodeUnavailable)}
+		b := NewBreaker(peer.reader(), BreakerOptions{Probes: 1})
+		late := peer.begin(t, b, 9)
+		outage(t, b)
+		if late(nil); !b.Open() {
+			t.Error("a late success closed it")
+		}
+
+		time.Sleep(15 * time.Second)
+		probe := peer.begin(t, b, 1)
+		late(peer.err)
+		late(nil)
+		if b.state != probing || !b.probe {
+			t.Fatal("a late result counted as the probe's")
+		}
+		probe(nil)
+		if b.state != closed {
+			t.Fatal("not closed by its probe")
+		}
+
+		for range 5 {
+			late(peer.err)
+			time.Sleep(15 * time.Second)
+		}
+		if b.Open() {
+			t.Error("late failures opened it")
+		}
+		for range 4 {
+			collect(t.Context(), b, query())
+			time.Sleep(15 * time.Second)
+		}
+		late(nil)
+		if collect(t.Context(), b, query()); b.Open() {
+			t.Error("opened though a late read worked in between")
 		}
 	})
 }
@@ -196,9 +340,7 @@ func TestRetryAroundBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peer := &moody{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{})
-		for range 10 {
-			collect(t.Context(), b, query())
-		}
+		outage(t, b)
 		peer.err = nil
 		r := NewRetry(b, RetryOptions{})
 		short, cancel := context.WithTimeout(t.Context(), 10*time.Second)
