@@ -68,14 +68,19 @@ func parse(text string) ([]string, error) {
 		return nil, bad("it is empty; a server without a token does not start")
 	}
 	var tokens []string
+	several := strings.Contains(text, ",")
 	for part := range strings.SplitSeq(text, ",") {
 		part = strings.TrimSpace(part)
+		name := "it"
+		if several {
+			name = fmt.Sprintf("token %d", len(tokens)+1)
+		}
 		if len(part) < MinBytes {
-			return nil, bad("token %d has %d bytes, at least %d are needed; make one with: openssl rand -hex 32", len(tokens)+1, len(part), MinBytes)
+			return nil, bad("%s has %d bytes, at least %d are needed; make one with: openssl rand -hex 32", name, len(part), MinBytes)
 		}
 		for i := range len(part) {
 			if part[i] <= ' ' || part[i] > '~' {
-				return nil, bad("token %d has a character that an HTTP header cannot carry, at byte %d", len(tokens)+1, i+1)
+				return nil, bad("%s has a character that an HTTP header cannot carry, at byte %d", name, i+1)
 			}
 		}
 		tokens = append(tokens, part)

@@ -39,14 +39,14 @@ func TestStatic(t *testing.T) {
 		{" " + current + " , " + previous + "\n", ""},
 		{"", "is empty"},
 		{" \n", "is empty"},
-		{current[1:], "has 31 bytes, at least 32"},
+		{current[1:], "token: it has 31 bytes, at least 32"},
 		{current + ",", "token 2 has 0 bytes"},
 		{"," + current, "token 1 has 0 bytes"},
 		{current + ",hunter2", "token 2 has 7 bytes"},
 		{current + "," + previous + "," + next, "3 tokens"},
 		{current + "," + current, "the same"},
 		{current[:16] + " " + current[16:], "at byte 17"},
-		{current + "é", "at byte 33"},
+		{current + "é", "it has a character that an HTTP header cannot carry, at byte 33"},
 		{current + "\x00", "at byte 33"},
 	} {
 		token, err := Static(c.text)

@@ -50,6 +50,7 @@ type chartSeries struct {
 	n        int
 	words    []string // the different texts, at most chartWords
 	numeric  bool
+	beyond   int // numbers that no double can hold, and no drawing show
 	min, max float64
 	last     string
 	lastAt   int64
@@ -95,6 +96,10 @@ func (c *chart) put(s *chartSlot, all *chartSeries, at int64, v hotreader.Value)
 		return
 	}
 	f, number := v.Float64()
+	if !number && v.Kind() == hotreader.Number {
+		all.beyond++
+		return
+	}
 	word, bit := "", uint16(0)
 	if !number {
 		if word = string(v.Text()); v.Kind() == hotreader.Bool {

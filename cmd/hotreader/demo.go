@@ -70,7 +70,8 @@ ascending and descending, filtered, interpolated, last entry. Every point that
 comes is compared with what was written.
 
 With --once that is all. Otherwise the clouds go on being served, and the pumps
-go on reporting, until ^C; everything is removed then.`,
+go on reporting, until ^C (exit code 130) or SIGTERM (0); everything is removed
+then.`,
 		Example: `  hotreader demo
   hotreader demo --once && echo all nine are right
   hotreader demo --once --json | jq '.routes[] | select(.ok | not)'

@@ -44,10 +44,14 @@ func interruptible() (context.Context, func()) {
 
 // run is the program: it returns the exit code that the documents promise.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := newApp(stdin, stdout, stderr)
+	out := &watched{w: stdout}
+	a := newApp(stdin, out, stderr)
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = writeEnd(out.err)
+	}
 	if by, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
 		return a.stopped(by, err)
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -21,7 +23,8 @@ type asking struct {
 	app     *app
 	source  source
 	device  string
-	names   []string
+	names   nameList
+	types   []string
 	filters []string
 	format  string
 	asJSON  bool
@@ -31,7 +34,8 @@ func (k *asking) flags(cmd *cobra.Command, formats string) {
 	k.source.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&k.device, "device", "", "the device's `id`")
-	f.StringSliceVar(&k.names, "property", nil, "`name` of a property to read; repeat it, or separate names by commas")
+	f.Var(&k.names, "property", "`name` of a property to read; repeat it, or separate names by commas")
+	f.StringArrayVar(&k.types, "type", nil, "`name=type` of a property: "+typeWords+"; repeat it")
 	f.StringArrayVar(&k.filters, "filter", nil, "keep the rows that pass this `test`, as 'temperature>80', with = != < <= > >=; repeat it to demand more")
 	f.StringVar(&k.format, "format", "", "`format` of the answer: "+formats+" (default table on a terminal, jsonl elsewhere)")
 	f.BoolVar(&k.asJSON, "json", false, "the same as --format json")
@@ -63,6 +67,11 @@ func (k *asking) query(cmd *cobra.Command, formats ...string) (q hotreader.Query
 		return q, usagef("%s: --format %s is unknown; %sthere are %s", cmd.Name(), k.format, did, strings.Join(formats, ", "))
 	}
 	q = hotreader.Query{Device: k.device, Properties: k.names}
+	for _, text := range k.types {
+		if err := declare(&q, text); err != nil {
+			return q, usagef("%s: --type %v", cmd.Name(), err)
+		}
+	}
 	for _, text := range k.filters {
 		f, err := parseFilter(text)
 		if err != nil {
@@ -71,6 +80,64 @@ func (k *asking) query(cmd *cobra.Command, formats ...string) (q hotreader.Query
 		q.Filters = append(q.Filters, f)
 	}
 	return q, nil
+}
+
+const kindText = `A property takes the kind, number or text or boolean, of its first value in the
+read's order, unless --type declares one. Values of another kind are left out,
+and standard error says how many.`
+
+const typeWords = "double, integer, long, boolean, string, text, number"
+
+// declare adds a type, as name=type, to the query.
+func declare(q *hotreader.Query, text string) error {
+	i := strings.LastIndexByte(text, '=')
+	if i < 0 {
+		return fmt.Errorf("%q: write it name=type; the types are %s", text, typeWords)
+	}
+	name, word := text[:i], text[i+1:]
+	t, ok := hotreader.ParseType(word)
+	if !ok || t == hotreader.Untyped {
+		did := ""
+		if meant := nearest.Word(strings.ToLower(word), strings.Split(typeWords, ", ")); meant != "" {
+			did = fmt.Sprintf("did you mean %s? ", meant)
+		}
+		return fmt.Errorf("%q: type %q is unknown; %sthere are %s", text, word, did, typeWords)
+	}
+	at := slices.Index(q.Properties, name)
+	if at < 0 {
+		return fmt.Errorf("%q: no --property is named %q", text, name)
+	}
+	if q.Types == nil {
+		q.Types = make([]hotreader.Type, len(q.Properties))
+	}
+	if q.Types[at] != hotreader.Untyped {
+		return fmt.Errorf("%q: property %q has a type already", text, name)
+	}
+	q.Types[at] = t
+	return nil
+}
+
+// nameList is a flag that holds names, separated by commas. A name in double
+// quotes may have commas, too; any other is taken as it is.
+type nameList []string
+
+func (l *nameList) String() string { return strings.Join(*l, ",") }
+
+// Type returns what help calls a value.
+func (l *nameList) Type() string { return "name" }
+
+// Set adds names.
+func (l *nameList) Set(text string) error {
+	r := csv.NewReader(strings.NewReader(text))
+	r.LazyQuotes = true
+	all, err := r.ReadAll()
+	if err != nil || len(all) > 1 {
+		return errors.New("these are no names separated by commas; put one with a comma or a line break into double quotes")
+	}
+	for _, names := range all {
+		*l = append(*l, names...)
+	}
+	return nil
 }
 
 func (a *app) query() *cobra.Command {
@@ -88,6 +155,8 @@ whole row.
 
 A time is an instant, as 2026-03-02T06:00:00Z (without a zone it is UTC), or now,
 or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
+
+` + kindText + `
 
 Formats:
   table      aligned columns
@@ -145,7 +214,7 @@ lacks it: the last %d rows of the device are looked at, at the most.
 The formats json, jsonl and csv hold rows, newest first: those that the values
 come from, each with the values that are newest.
 
-`, hotreader.LookBack) + tokenText + `
+`, hotreader.LookBack) + kindText + "\n\n" + tokenText + `
 
 ` + storeURLs,
 		Example: `  hotreader latest --store bolt:pump.db --device pump-7 --property temperature,state
@@ -224,23 +293,29 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 	if err != nil {
 		return err
 	}
-	k.sum(n, q, stats, time.Since(began))
+	took := time.Since(began)
+	newest := ""
+	if n == 0 {
+		newest = elsewhere(hotreader.WithStats(ctx, new(hotreader.Stats)), reader, q)
+	}
+	k.sum(n, q, stats, took, newest)
 	return nil
 }
 
 // sum says on standard error what the answer cost, and whatever a reader of the
 // data alone would miss.
-func (k *asking) sum(n int, q hotreader.Query, stats *hotreader.Stats, d time.Duration) {
+func (k *asking) sum(n int, q hotreader.Query, stats *hotreader.Stats, d time.Duration, newest string) {
 	a := k.app
+	skipped := stats.Skipped.Load()
 	if n == 0 {
-		what := "in that range"
-		if q.Last {
-			what = "among the newest"
-		}
-		a.note("no rows: device %q has no value of %s %s%s", printable(q.Device), printable(strings.Join(q.Properties, ", ")), what, filtered(q))
+		a.note("no rows: device %q has no value of %s%s%s", printable(q.Device), printable(strings.Join(q.Properties, ", ")), within(q), newest)
 	}
-	if skipped := stats.Skipped.Load(); skipped > 0 {
-		a.note("%s left out: unreadable, or of another kind than the property's first", plural(skipped, "value", "values"))
+	if skipped > 0 {
+		why := "unreadable, or not of the property's type, which is that of its first value unless --type says"
+		if k.format == "twinmaker" {
+			why += "; or nothing that TwinMaker takes: numbers beyond a double, texts that are empty or over 256 characters"
+		}
+		a.note("%s left out: %s", plural(skipped, "value", "values"), why)
 	}
 	if n > 0 && terminalWidth(a.stderr) > 0 {
 		unit := plural(n, "row", "rows")
@@ -255,11 +330,37 @@ func (k *asking) sum(n int, q hotreader.Query, stats *hotreader.Stats, d time.Du
 	}
 }
 
-func filtered(q hotreader.Query) string {
-	if len(q.Filters) == 0 {
-		return ""
+// within says what q's rows had to be besides the device's.
+func within(q hotreader.Query) string {
+	text := ""
+	switch {
+	case q.Last:
+		text = " among the newest"
+	case !q.Start.IsZero() || !q.End.IsZero():
+		text = " in that range"
 	}
-	return " that passes the filter"
+	if len(q.Filters) > 0 {
+		text += " that passes the filter"
+	}
+	return text
+}
+
+// elsewhere says of a query without rows where there are some, by a look at the
+// device's newest.
+func elsewhere(ctx context.Context, reader hotreader.Reader, q hotreader.Query) string {
+	if !q.Last || len(q.Filters) > 0 {
+		last := hotreader.Query{Device: q.Device, Properties: q.Properties, Last: true}
+		for row, err := range reader.Read(ctx, last) {
+			if err != nil {
+				return "" // the answer stands without
+			}
+			if row.Time.IsZero() { // as from a foreign peer
+				break
+			}
+			return "; its newest is of " + string(hotreader.AppendTime(nil, row.Time))
+		}
+	}
+	return "; are the device's id and the property's name right?"
 }
 
 func plainFormat(name string) plain.Format {
@@ -363,7 +464,15 @@ func (k *asking) chart(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) 
 		}
 		c.add(row)
 	}
-	return writeEnd(c.end())
+	if err := c.end(); err != nil {
+		return writeEnd(err)
+	}
+	for i, s := range c.series {
+		if s.beyond > 0 {
+			k.app.note("%s: %s not drawn, beyond what a double holds", printable(q.Properties[i]), plural(s.beyond, "number is", "numbers are"))
+		}
+	}
+	return nil
 }
 
 // show writes a value for a person.

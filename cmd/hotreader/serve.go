@@ -64,7 +64,8 @@ served. Make one with: openssl rand -hex 32
 Plain http is for this machine only. On any other address give --tls-cert and
 --tls-key, or say with --insecure that a proxy in front does the encryption.
 
-SIGTERM and ^C end it when the requests under way are answered.
+SIGTERM and ^C end it when the requests under way are answered; the exit code is
+0 after SIGTERM, 130 after ^C.
 
 ` + storeURLs,
 		Example: `  export INTER_CLOUD_TOKEN=$(openssl rand -hex 32)

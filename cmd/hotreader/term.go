@@ -14,6 +14,9 @@ import (
 
 // terminalWidth returns the columns of w if it is a terminal, else 0.
 func terminalWidth(w io.Writer) int {
+	if out, ok := w.(*watched); ok {
+		w = out.w
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0
@@ -22,6 +25,20 @@ func terminalWidth(w io.Writer) int {
 		return width
 	}
 	return 80
+}
+
+// watched remembers that a write failed, for those who do not look.
+type watched struct {
+	w   io.Writer
+	err error
+}
+
+func (o *watched) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // paint colours text, or does not.

@@ -11,18 +11,23 @@ import (
 
 // build is what the program knows of itself, and the shape of version --json.
 type build struct {
-	Version  string `json:"version"`          // of the module, "(devel)" when built from a work tree
-	Commit   string `json:"commit,omitempty"` // "" = built without version control
-	Time     string `json:"time,omitempty"`   // of the commit
-	Modified bool   `json:"modified"`         // the work tree had changes
+	Version  string `json:"version"`  // of the module, "(devel)" when built from a work tree
+	Commit   string `json:"commit"`   // "" = built without version control
+	Time     string `json:"time"`     // of the commit, or ""
+	Modified *bool  `json:"modified"` // the work tree had changes; null = not known
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
 
 func thisBuild() build {
+	info, _ := debug.ReadBuildInfo()
+	return buildOf(info)
+}
+
+// buildOf returns what info, which may be nil, tells.
+func buildOf(info *debug.BuildInfo) build {
 	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	if info == nil {
 		return b
 	}
 	if info.Main.Version != "" {
@@ -35,7 +40,8 @@ func thisBuild() build {
 		case "vcs.time":
 			b.Time = s.Value
 		case "vcs.modified":
-			b.Modified = s.Value == "true"
+			modified := s.Value == "true"
+			b.Modified = &modified
 		}
 	}
 	return b
@@ -46,7 +52,8 @@ func (a *app) version() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say which build this is",
-		Long:  "Say which build this is: version, commit, Go version and platform.",
+		Long: `Say which build this is: version, commit, Go version and platform. In JSON commit
+is "" and modified null if the build had no version control to ask.`,
 		Example: `  hotreader version
   hotreader version --json | jq -r .commit`,
 		Args: noArgs,
@@ -58,7 +65,7 @@ func (a *app) version() *cobra.Command {
 			fmt.Fprintf(a.stdout, "hotreader %s\n", b.Version)
 			if b.Commit != "" {
 				changed := ""
-				if b.Modified {
+				if b.Modified != nil && *b.Modified {
 					changed = ", changed since"
 				}
 				fmt.Fprintf(a.stdout, "commit %s of %s%s\n", b.Commit, b.Time, changed)
