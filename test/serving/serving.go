@@ -136,7 +136,8 @@ func (p *Process) WaitExit(t testing.TB) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Log returns what the program has written to standard output and error.
+// Log returns what the program has written to standard output and error: all of
+// it only when it has ended, for what it wrote last may be on the way.
 func (p *Process) Log() string { return p.log.String() }
 
 // Answer is an HTTP answer that has been read.
