@@ -138,7 +138,7 @@ func TestOldPeer(t *testing.T) {
 				old.rows = 10
 				q := c.q
 				q.Device, q.Properties = "d", []string{"t"}
-				got, err := read(t, t.Context(), reader(t, &old), q)
+				got, err := read(t.Context(), t, reader(t, &old), q)
 				if err != nil || strings.Join(got, " ") != c.want {
 					t.Errorf("got %v, %v; want %s", got, err, c.want)
 				}
@@ -164,7 +164,7 @@ func TestOldPeerPagesByColumn(t *testing.T) {
 	}
 	// Too many pages to see it in the second one: an error, not a wrong series.
 	q.Order = hotreader.Ascending
-	_, err := read(t, t.Context(), reader(t, &peer{rows: 10, page: 2, byColumn: true}), q)
+	_, err := read(t.Context(), t, reader(t, &peer{rows: 10, page: 2, byColumn: true}), q)
 	wantError(t, err, hotreader.CodeProtocol, "goes back")
 }
 
@@ -200,12 +200,12 @@ func TestPitfall05TheAnswerSaysItsDialect(t *testing.T) {
 		}
 		jsonOnly.ServeHTTP(w, req)
 	}))
-	got, err := read(t, t.Context(), r, query)
+	got, err := read(t.Context(), t, r, query)
 	if err != nil || len(got) != 10 || got[9] != "9.50" {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, body := range []string{`{"items":[{"time":"2026-03-01T00:00:00Z","t":1}]}`, `{"propertyValues":{}}`, `[{"t":1}]`} {
-		_, err := read(t, t.Context(), reader(t, answer(body)), query)
+		_, err := read(t.Context(), t, reader(t, answer(body)), query)
 		wantError(t, err, hotreader.CodeProtocol)
 	}
 }
@@ -248,7 +248,7 @@ func TestPitfall11TokensThatLeadNowhere(t *testing.T) {
 				}
 				answer(c.body(n)).ServeHTTP(w, req)
 			}))
-			_, err := read(t, t.Context(), r, query)
+			_, err := read(t.Context(), t, r, query)
 			wantError(t, err, hotreader.CodeProtocol, c.words)
 		})
 	}
@@ -264,7 +264,7 @@ func TestPitfall25AnswerWithoutEnd(t *testing.T) {
 			}
 		}
 	}))
-	_, err := read(t, t.Context(), r, query)
+	_, err := read(t.Context(), t, r, query)
 	wantError(t, err, hotreader.CodeTooLarge, "33554432 bytes")
 }
 

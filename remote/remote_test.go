@@ -54,7 +54,7 @@ func filled(t testing.TB, n int) *memstore.Store {
 
 // read returns the first column as text, and the error, in which there must be
 // no token.
-func read(t testing.TB, ctx context.Context, r hotreader.Reader, q hotreader.Query) (got []string, err error) {
+func read(ctx context.Context, t testing.TB, r hotreader.Reader, q hotreader.Query) (got []string, err error) {
 	t.Helper()
 	for row, rerr := range r.Read(ctx, q) {
 		if rerr != nil {
@@ -123,7 +123,7 @@ func TestURL(t *testing.T) {
 			t.Errorf("%q: %v", c.url, err)
 			continue
 		}
-		if _, err := read(t, t.Context(), r, query); err == nil || asked != c.want {
+		if _, err := read(t.Context(), t, r, query); err == nil || asked != c.want {
 			t.Errorf("%q: asked %s, want %s (%v)", c.url, asked, c.want, err)
 		}
 	}
@@ -159,7 +159,7 @@ func TestRequest(t *testing.T) {
 		serve(w, req)
 	}))
 	stats := new(hotreader.Stats)
-	got, err := read(t, hotreader.WithStats(t.Context(), stats), r, query)
+	got, err := read(hotreader.WithStats(t.Context(), stats), t, r, query)
 	if err != nil || strings.Join(got, " ") != "0.50 1.50 2.50" {
 		t.Fatalf("%v, %v", got, err)
 	}
@@ -221,7 +221,7 @@ func TestStatuses(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.body)
 			}))
-			got, err := read(t, t.Context(), r, query)
+			got, err := read(t.Context(), t, r, query)
 			if len(got) > 0 || attempts.Load() != 1 {
 				t.Errorf("%d rows, %d attempts", len(got), attempts.Load())
 			}
@@ -253,7 +253,7 @@ func TestFailureInsideStream(t *testing.T) {
 			_ = enc.Row(hotreader.Row{Time: base, Values: []hotreader.Value{num("1")}})
 			_ = enc.Fail(&hotreader.Error{Op: "dynamodb: secret table", Code: c.sent, Err: errors.New("arn:aws:secret"), RetryAfter: 2 * time.Second})
 		}))
-		got, err := read(t, t.Context(), r, query)
+		got, err := read(t.Context(), t, r, query)
 		if len(got) != 1 {
 			t.Errorf("%s: %d rows", c.sent, len(got))
 		}
@@ -292,7 +292,7 @@ func TestStrangeAnswers(t *testing.T) {
 				w.Header()["Content-Type"] = []string{c.kind}
 				_, _ = io.WriteString(w, c.body)
 			}))
-			got, err := read(t, t.Context(), r, query)
+			got, err := read(t.Context(), t, r, query)
 			if len(got) > 0 {
 				t.Errorf("%d rows", len(got))
 			}
@@ -308,7 +308,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		// A client that would follow is made not to.
 		r := reader(t, http.RedirectHandler(elsewhere.URL+"/there?x="+token, status), func(o *remote.Options) { o.Client = &http.Client{} })
-		_, err := read(t, t.Context(), r, query)
+		_, err := read(t.Context(), t, r, query)
 		wantError(t, err, hotreader.CodeConfig, elsewhere.URL+"/there", fmt.Sprint(status))
 	}
 	if hits.Load() != 0 {
@@ -358,7 +358,7 @@ func TestRefusedTokenIsFetchedAnew(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, err := read(t, t.Context(), r, query)
+				got, err := read(t.Context(), t, r, query)
 				if attempts != c.attempts || fetched != 2 {
 					t.Errorf("%d attempts, %d fetches", attempts, fetched)
 				}
@@ -428,7 +428,7 @@ func TestTransportFaults(t *testing.T) {
 					})}
 				}
 			})
-			got, err := read(t, t.Context(), r, query)
+			got, err := read(t.Context(), t, r, query)
 			if len(got) > 0 {
 				t.Errorf("%d rows", len(got))
 			}
@@ -440,7 +440,7 @@ func TestTransportFaults(t *testing.T) {
 			return nil, &net.DNSError{Err: "server misbehaving", Name: "h", IsTemporary: true}
 		})}
 	})
-	_, err = read(t, t.Context(), r, query)
+	_, err = read(t.Context(), t, r, query)
 	wantError(t, err, hotreader.CodeUnavailable)
 }
 
@@ -461,18 +461,18 @@ func TestCutAndFlippedAnswers(t *testing.T) {
 		_, _ = w.Write(*answer.Load())
 	}))
 	answer.Store(&whole)
-	if got, err := read(t, t.Context(), r, query); err != nil || len(got) != 150 {
+	if got, err := read(t.Context(), t, r, query); err != nil || len(got) != 150 {
 		t.Fatalf("the whole answer: %d rows, %v", len(got), err)
 	}
 	for n := range whole {
 		cut := whole[:n]
 		answer.Store(&cut)
-		_, err := read(t, t.Context(), r, query)
+		_, err := read(t.Context(), t, r, query)
 		wantError(t, err, hotreader.CodeUnavailable, "broke off")
 		flipped := bytes.Clone(whole)
 		flipped[n] ^= 1 << (n % 8)
 		answer.Store(&flipped)
-		if _, err := read(t, t.Context(), r, query); err == nil {
+		if _, err := read(t.Context(), t, r, query); err == nil {
 			t.Fatalf("byte %d flipped, and no error", n)
 		}
 	}
@@ -501,7 +501,7 @@ func TestStall(t *testing.T) {
 				<-req.Context().Done()
 				close(done)
 			}), func(o *remote.Options) { o.Idle = 50 * time.Millisecond })
-			got, err := read(t, t.Context(), r, query)
+			got, err := read(t.Context(), t, r, query)
 			if len(got) != max(c.rows, 0) {
 				t.Errorf("%d rows", len(got))
 			}
@@ -559,7 +559,7 @@ func TestLeaving(t *testing.T) {
 		{"deadline", hotreader.CodeDeadline, func(t *testing.T, r hotreader.Reader) error {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
-			_, err := read(t, ctx, r, query)
+			_, err := read(ctx, t, r, query)
 			return err
 		}},
 	} {
@@ -595,7 +595,7 @@ func TestConnectionIsKept(t *testing.T) {
 	r := reader(t, http.NotFoundHandler(), func(o *remote.Options) { o.URL = server.URL + "/api" })
 	stats := new(hotreader.Stats)
 	for range 3 {
-		if got, err := read(t, hotreader.WithStats(t.Context(), stats), r, query); err != nil || len(got) != 300 {
+		if got, err := read(hotreader.WithStats(t.Context(), stats), t, r, query); err != nil || len(got) != 300 {
 			t.Fatalf("%d rows, %v", len(got), err)
 		}
 	}
@@ -620,26 +620,26 @@ func TestPeerOutOfBounds(t *testing.T) {
 	}
 	q := query
 	q.Start, q.End = base, base.Add(time.Minute)
-	_, err := read(t, t.Context(), serve(q, true, -5, -4), q)
+	_, err := read(t.Context(), t, serve(q, true, -5, -4), q)
 	wantError(t, err, hotreader.CodeProtocol, "there is more")
 	q.Last = true
-	_, err = read(t, t.Context(), serve(q, true, 5), q)
+	_, err = read(t.Context(), t, serve(q, true, 5), q)
 	wantError(t, err, hotreader.CodeProtocol, "there is more")
 	q.Last, q.Limit = false, 2
-	if got, err := read(t, t.Context(), serve(q, false, -1, 0, 1, 2, 3, 61), q); err != nil || len(got) != 2 {
+	if got, err := read(t.Context(), t, serve(q, false, -1, 0, 1, 2, 3, 61), q); err != nil || len(got) != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
 	q.Limit = 0
-	if got, err := read(t, t.Context(), serve(q, false, -1, 0, 60, 61), q); err != nil || len(got) != 2 {
+	if got, err := read(t.Context(), t, serve(q, false, -1, 0, 60, 61), q); err != nil || len(got) != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
 	wrong := query
 	wrong.Properties = []string{"t", "u"}
-	_, err = read(t, t.Context(), serve(query, false), wrong)
+	_, err = read(t.Context(), t, serve(query, false), wrong)
 	wantError(t, err, hotreader.CodeProtocol, "1 columns; 2 were asked for")
 	wrong = query
 	wrong.Order = hotreader.Descending
-	_, err = read(t, t.Context(), serve(query, false), wrong)
+	_, err = read(t.Context(), t, serve(query, false), wrong)
 	wantError(t, err, hotreader.CodeProtocol, "other order")
 }
 
@@ -681,7 +681,7 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 			r := reader(t, h, func(o *remote.Options) {
 				o.URL, o.Client = "https"+strings.TrimPrefix(strings.TrimPrefix(server.URL, "https"), "http"), client
 			})
-			_, err := read(t, t.Context(), r, query)
+			_, err := read(t.Context(), t, r, query)
 			wantError(t, err, hotreader.CodeConfig, "trust")
 			if hotreader.CodeOf(err).Temporary() {
 				t.Error("it would be tried again")

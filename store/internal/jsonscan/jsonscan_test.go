@@ -110,15 +110,18 @@ func TestPlain(t *testing.T) {
 }
 
 func TestCounts(t *testing.T) {
-	for text, want := range map[string]int{"0": 0, " 12": 12, "2147483647": 2147483647, "2147483648": -1, "01": -1, "": -1, "-1": -1, "\"1\"": -1} {
+	for _, c := range []struct {
+		text string
+		want int // -1 = an error
+	}{{"0", 0}, {" 12", 12}, {"2147483647", 2147483647}, {"2147483648", -1}, {"01", -1}, {"", -1}, {"-1", -1}, {`"1"`, -1}} {
 		var s Scanner
-		s.Reset([]byte(text))
+		s.Reset([]byte(c.text))
 		got, err := s.Whole()
 		if err != nil {
 			got = -1
 		}
-		if got != want {
-			t.Errorf("Whole(%q) = %d, want %d", text, got, want)
+		if got != c.want {
+			t.Errorf("Whole(%q) = %d, want %d", c.text, got, c.want)
 		}
 	}
 }
