@@ -141,7 +141,7 @@ func (r *reading) page(ctx context.Context, header http.Header, p *page, number 
 		return false, &hotreader.Error{Op: r.store.op(querying), Code: hotreader.CodeProtocol,
 			Err: fmt.Errorf("%s answered with %s, which Cosmos DB does not; check COSMOS_DB_ENDPOINT", r.store.client.host, describe(kind))}
 	}
-	d, o := &r.decoder, &r.order
+	d, o, done := &r.decoder, &r.order, ctx.Done()
 	if err := d.open(p.body); err != nil {
 		return false, r.corrupt(number, err)
 	}
@@ -158,8 +158,10 @@ func (r *reading) page(ctx context.Context, header http.Header, p *page, number 
 			r.sieve.Skip(d.skipped)
 			d.skipped = 0
 		}
-		if r.items%64 == 0 && ctx.Err() != nil {
+		select {
+		case <-done:
 			return false, r.store.fail(ctx, querying, ctx.Err())
+		default:
 		}
 		if !o.Add(at) {
 			return false, nil
