@@ -129,7 +129,7 @@ func TestLambdaRefuses(t *testing.T) {
 		{"URL without a token", []string{"DIGITAL_TWIN_INFO", info("a", "gcp", "aws"), "REMOTE_READER_URL", api}, []string{"INTER_CLOUD_TOKEN: is not set"}},
 		{"URL over http", []string{"DIGITAL_TWIN_INFO", info("a", "gcp", "aws"), "REMOTE_READER_URL", "http://api.example.com", "INTER_CLOUD_TOKEN", token}, []string{"want https"}},
 		{"two tokens", []string{"INTER_CLOUD_TOKEN", token, "INTER_CLOUD_TOKEN_SECRET", arn}, []string{"exactly one"}},
-		{"short token", []string{"INTER_CLOUD_TOKEN", "hunter2"}, []string{"INTER_CLOUD_TOKEN: token 1 has 7 bytes"}},
+		{"short token", []string{"INTER_CLOUD_TOKEN", "hunter2"}, []string{"INTER_CLOUD_TOKEN: it has 7 bytes"}},
 		{"secret is no ARN", []string{"INTER_CLOUD_TOKEN_SECRET", "hunter2"}, []string{"INTER_CLOUD_TOKEN_SECRET: is not the ARN"}},
 		{"API without a token", []string{"_HANDLER", "hot-reader-api"}, []string{"INTER_CLOUD_TOKEN: is not set", "does not start without a token"}},
 		{"no table", []string{"DYNAMODB_TABLE_NAME", ""}, []string{"DYNAMODB_TABLE_NAME: is not set"}},
