@@ -29,7 +29,9 @@ func (a *app) note(format string, args ...any) {
 const storeURLs = `Store URLs:
   bolt:FILE                               an embedded store in one file
   mem:                                    an empty store in memory, for trials
-  dynamodb://TABLE?region=R&endpoint=URL  what is left out, the environment says`
+  dynamodb://TABLE?region=R&endpoint=URL  what is left out, the environment says
+  cosmos://HOST/DB/CONTAINER              key or sign-in: the environment
+  firestore://PROJECT/DATABASE/COLLECTION database (default); sign-in: the environment`
 
 func (a *app) root() *cobra.Command {
 	cobra.EnableCommandSorting = false

@@ -1,7 +1,13 @@
 package machine
 
 import (
+	"bytes"
+	"flag"
+	"math"
+	"os"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +91,48 @@ func TestPropertiesAreTyped(t *testing.T) {
 	for _, p := range Properties() {
 		if p.Type == hotreader.Untyped {
 			t.Errorf("%s has no type", p.Name)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the example anew")
+
+// The repository's example is four hours of this machine's temperature. Other
+// processors may round the last digit in another way.
+func TestExample(t *testing.T) {
+	const file = "../../../../examples/pump.csv"
+	want := []byte("timestamp,value\n")
+	m := New(7, start, 10*time.Second)
+	for range 4 * 360 {
+		r := m.Next()
+		if r.Fields[0].Name == "temperature" {
+			want = append(hotreader.AppendTime(want, r.Time), ',')
+			want = append(append(want, r.Fields[0].Value.Text()...), '\n')
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) > 60_000 {
+		t.Errorf("the example has %d bytes", len(got))
+	}
+	has, wants := bytes.Split(got, []byte("\n")), strings.Split(string(want), "\n")
+	if len(has) != len(wants) {
+		t.Fatalf("%s has %d lines, want %d", file, len(has), len(wants))
+	}
+	for i := range wants {
+		hasTime, hasValue, _ := strings.Cut(string(has[i]), ",")
+		wantTime, wantValue, _ := strings.Cut(wants[i], ",")
+		a, aErr := strconv.ParseFloat(hasValue, 64)
+		b, bErr := strconv.ParseFloat(wantValue, 64)
+		if hasTime != wantTime || hasValue != wantValue && (aErr != nil || bErr != nil || math.Abs(a-b) > 0.0101) {
+			t.Errorf("line %d is %s, want %s", i+1, has[i], wants[i])
 		}
 	}
 }
