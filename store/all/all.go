@@ -3,8 +3,13 @@
 //	mem:                                      in memory, empty
 //	bolt:FILE                                 one file
 //	dynamodb://TABLE?region=R&endpoint=URL    both may be left out: then as the environment says
-//	cosmos://HOST/DB/CONTAINER                not in this build
-//	firestore://PROJECT/DATABASE/COLLECTION   not in this build
+//	cosmos://HOST/DB/CONTAINER                HOST[:PORT] of the account; of this machine: an emulator, over http
+//	firestore://PROJECT/DATABASE/COLLECTION   COLLECTION: its id, or its path
+//
+// Tables, containers and collections also take device_key, time_key and
+// time_format, as Options of their packages; a container takes single=true for
+// an emulator that knows no transactional batches, and a collection endpoint.
+// Who asks is for the environment to say, as the clouds' own tools have it.
 //
 // It links every store's client, so only the command imports it; a function
 // links its own cloud's alone.
@@ -12,8 +17,10 @@ package all
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -21,7 +28,9 @@ import (
 	"hotreader"
 	"hotreader/internal/nearest"
 	"hotreader/store/awsdynamodb"
+	"hotreader/store/azurecosmos"
 	"hotreader/store/boltstore"
+	"hotreader/store/gcpfirestore"
 	"hotreader/store/memstore"
 )
 
@@ -83,8 +92,8 @@ func open(ctx context.Context, storeURL string, readOnly bool) (hotreader.Store,
 		if err := only(storeURL, parameters, "region", "endpoint", "device_key", "time_key", "time_format"); err != nil {
 			return nil, err
 		}
-		if f := parameters.Get("time_format"); f != "" && !slices.Contains([]string{awsdynamodb.ISO8601, awsdynamodb.EpochMillis, awsdynamodb.EpochSecs}, f) {
-			return nil, bad("store URL %q: time_format is one of %s, %s, %s", storeURL, awsdynamodb.ISO8601, awsdynamodb.EpochMillis, awsdynamodb.EpochSecs)
+		if err := timeFormat(storeURL, parameters, awsdynamodb.ISO8601, awsdynamodb.EpochMillis, awsdynamodb.EpochSecs); err != nil {
+			return nil, err
 		}
 		client, err := awsdynamodb.NewClient(ctx, awsdynamodb.ClientOptions{Region: parameters.Get("region"), Endpoint: parameters.Get("endpoint")})
 		if err != nil {
@@ -96,13 +105,100 @@ func open(ctx context.Context, storeURL string, readOnly bool) (hotreader.Store,
 			TimeKey:    parameters.Get("time_key"),
 			TimeFormat: parameters.Get("time_format"),
 		}), nil
-	case "cosmos", "firestore":
-		return nil, bad("store URL %q: %s is not in this build; there are mem:, bolt: and dynamodb:", storeURL, scheme)
+	case "cosmos":
+		return openCosmos(storeURL, rest, parameters)
+	case "firestore":
+		return openFirestore(ctx, storeURL, rest, parameters)
 	}
 	if meant := nearest.Word(scheme, schemes); meant != "" {
 		return nil, bad("store URL %q: there is no %q store; did you mean %s?", storeURL, scheme, form(meant))
 	}
-	return nil, bad("store URL %q: there is no %q store; there are mem:, bolt:FILE and dynamodb://TABLE", storeURL, scheme)
+	return nil, bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER and firestore://PROJECT/DATABASE/COLLECTION", storeURL, scheme)
+}
+
+func openCosmos(storeURL, rest string, parameters url.Values) (hotreader.Store, error) {
+	path, ok := strings.CutPrefix(rest, "//")
+	parts := strings.Split(path, "/")
+	if !ok || len(parts) != 3 || slices.Contains(parts, "") {
+		return nil, bad("store URL %q: write it %s", storeURL, form("cosmos"))
+	}
+	if err := only(storeURL, parameters, "device_key", "time_key", "time_format", "single"); err != nil {
+		return nil, err
+	}
+	if err := timeFormat(storeURL, parameters, azurecosmos.ISO8601, azurecosmos.EpochMillis, azurecosmos.EpochSecs); err != nil {
+		return nil, err
+	}
+	single := parameters.Get("single")
+	if parameters.Has("single") && single != "true" && single != "false" {
+		return nil, bad("store URL %q: single is true or false", storeURL)
+	}
+	endpoint := "https://" + parts[0]
+	if loopback(parts[0]) {
+		endpoint = "http://" + parts[0]
+	}
+	client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: endpoint})
+	if err != nil {
+		return nil, err
+	}
+	return azurecosmos.New(client, azurecosmos.Options{
+		Database:   parts[1],
+		Container:  parts[2],
+		DeviceKey:  parameters.Get("device_key"),
+		TimeKey:    parameters.Get("time_key"),
+		TimeFormat: parameters.Get("time_format"),
+		Single:     single == "true",
+	}), nil
+}
+
+// loopback reports whether host, which may have a port, is this machine.
+func loopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func openFirestore(ctx context.Context, storeURL, rest string, parameters url.Values) (hotreader.Store, error) {
+	path, ok := strings.CutPrefix(rest, "//")
+	parts := strings.SplitN(path, "/", 3)
+	if !ok || len(parts) != 3 || slices.Contains(parts, "") {
+		return nil, bad("store URL %q: write it %s", storeURL, form("firestore"))
+	}
+	if err := only(storeURL, parameters, "endpoint", "device_key", "time_key", "time_format"); err != nil {
+		return nil, err
+	}
+	if err := timeFormat(storeURL, parameters, gcpfirestore.ISO8601, gcpfirestore.EpochMillis, gcpfirestore.EpochSecs, gcpfirestore.Native); err != nil {
+		return nil, err
+	}
+	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{Endpoint: parameters.Get("endpoint")})
+	if err != nil {
+		return nil, err
+	}
+	return firestore{gcpfirestore.New(client, gcpfirestore.Options{
+		Project:    parts[0],
+		Database:   parts[1],
+		Collection: parts[2],
+		DeviceKey:  parameters.Get("device_key"),
+		TimeKey:    parameters.Get("time_key"),
+		TimeFormat: parameters.Get("time_format"),
+	}), client}, nil
+}
+
+// firestore is a store with a client of its own.
+type firestore struct {
+	*gcpfirestore.Store
+	client *gcpfirestore.Client
+}
+
+func (f firestore) Close() error { return errors.Join(f.Store.Close(), f.client.Close()) }
+
+// timeFormat refuses a time format that is not among formats.
+func timeFormat(storeURL string, parameters url.Values, formats ...string) error {
+	if f := parameters.Get("time_format"); f != "" && !slices.Contains(formats, f) {
+		return bad("store URL %q: time_format is one of %s", storeURL, strings.Join(formats, ", "))
+	}
+	return nil
 }
 
 // only refuses parameters that are not among names, and empty or double ones.

@@ -23,7 +23,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"blot:a.db", "did you mean bolt:FILE?"},
 		{"dynamo://t", "did you mean dynamodb://TABLE?region=R?"},
 		{"BOLT:a.db", "did you mean bolt:FILE?"},
-		{"postgres://h/d", "there are mem:, bolt:FILE and dynamodb://TABLE"},
+		{"postgres://h/d", "there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://"},
 		{"dynamodb:t", "write it dynamodb://TABLE"},
 		{"dynamodb://", "write it dynamodb://TABLE"},
 		{"dynamodb://a/b", "write it dynamodb://TABLE"},
@@ -32,8 +32,21 @@ func TestOpenRefuses(t *testing.T) {
 		{"dynamodb://t?region=a&region=b", `"region" is given 2 times`},
 		{"dynamodb://t?region=eu-central-1&time_format=julian", "time_format is one of iso8601, epoch_ms, epoch_s"},
 		{"dynamodb://t?%zz", "cannot be read"},
-		{"cosmos://h/d/c", "not in this build"},
-		{"firestore://p/d/c", "not in this build"},
+		{"cosmos:h/d/c", "write it cosmos://HOST/DB/CONTAINER"},
+		{"cosmos://h/d", "write it cosmos://HOST/DB/CONTAINER"},
+		{"cosmos://h//c", "write it cosmos://HOST/DB/CONTAINER"},
+		{"cosmos://h/d/c/x", "write it cosmos://HOST/DB/CONTAINER"},
+		{"cosmos://h/d/c?region=x", `"region" is unknown`},
+		{"cosmos://h/d/c?single=yes", "single is true or false"},
+		{"cosmos://h/d/c?time_format=native", "time_format is one of iso8601, epoch_ms, epoch_s"},
+		{"cosmos://key@h/d/c", "COSMOS_DB_KEY"},
+		{"comsos://h/d/c", "did you mean cosmos://HOST/DB/CONTAINER?"},
+		{"firestore:p/d/c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
+		{"firestore://p/c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
+		{"firestore://p//c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
+		{"firestore://p/d/c?single=true", `"single" is unknown`},
+		{"firestore://p/d/c?time_format=julian", "time_format is one of iso8601, epoch_ms, epoch_s, native"},
+		{"firestore://p/d/c?endpoint=nowhere", "no address of Firestore"},
 	} {
 		s, err := Open(t.Context(), c.url)
 		if err == nil {
@@ -115,5 +128,26 @@ func TestOpenDynamoDB(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOpenCosmosAndFirestore(t *testing.T) {
+	t.Setenv("COSMOS_DB_ENDPOINT", "https://elsewhere.documents.azure.com")
+	t.Setenv("COSMOS_DB_KEY", "a2V5")
+	for _, url := range []string{
+		"cosmos://127.0.0.1:8081/hot/telemetry?single=true&device_key=pk&time_key=ts&time_format=epoch_ms",
+		"cosmos://localhost/hot/telemetry?single=false",
+		"cosmos://account.documents.azure.com/hot/telemetry",
+		"firestore://plant-1/(default)/telemetry?endpoint=http://127.0.0.1:1&time_format=native",
+		"firestore://plant-1/hot/plants/berlin/telemetry?endpoint=http://127.0.0.1:1",
+	} {
+		s, err := OpenReader(t.Context(), url)
+		if err != nil {
+			t.Errorf("OpenReader(%q): %v", url, err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%q: close: %v", url, err)
+		}
 	}
 }
