@@ -194,9 +194,9 @@ func (p *Problem) Err(op string) *hotreader.Error {
 	if text == "" {
 		text = string(p.Code)
 	}
-	err := fmt.Errorf("status %d, %s: %s", p.Status, p.Code, text)
+	err := fmt.Errorf("status %d, %s: %s", p.Status, string(p.Code), text)
 	if p.TraceID != "" && !strings.Contains(text, p.TraceID) {
-		err = fmt.Errorf("status %d, %s: %s (trace id %s)", p.Status, p.Code, text, p.TraceID)
+		err = fmt.Errorf("status %d, %s: %s (trace id %s)", p.Status, string(p.Code), text, p.TraceID)
 	}
 	return &hotreader.Error{Op: op, Code: p.Code, Err: err, RetryAfter: p.RetryAfter}
 }

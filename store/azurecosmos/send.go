@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -105,13 +106,30 @@ func (e *bodyError) Unwrap() error { return e.err }
 // do sends r until it is answered or there is no more sense or time in trying,
 // and keeps the answer's body in p.
 func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, error) {
-	var waited time.Duration
-	for try := 1; ; try++ {
+	var (
+		waited         time.Duration
+		failed, turned int // tries that failed, and that were turned away for lack of capacity
+	)
+	for {
 		header, used, err := c.try(ctx, r, p)
 		if err == nil {
 			return header, nil
 		}
-		pause, again := c.pause(r, err, try, used)
+		again := false
+		tries := &failed
+		switch refused, ok := errors.AsType[*refusal](err); {
+		case !ok:
+			again = failed+1 < maxTries && mayHeal(err)
+		case refused.status == http.StatusTooManyRequests || refused.status == statusRetryWith:
+			tries = &turned
+			again = r.patient || turned+1 < maxThrottled
+		case refused.status == http.StatusUnauthorized:
+			again = failed == 0 && c.credentials.refused(used)
+		default:
+			again = failed+1 < maxTries && (refused.status >= 500 || refused.status == http.StatusRequestTimeout || refused.status == http.StatusGone)
+		}
+		pause := pauseBefore(*tries, err)
+		*tries++
 		if !again || ctx.Err() != nil || !r.patient && waited+pause > maxWait {
 			return nil, err
 		}
@@ -129,34 +147,22 @@ func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, erro
 	}
 }
 
-// pause returns how long to wait before the next try, after err, and whether
-// there should be one. used is the authorization header that was sent.
-func (c *Client) pause(r *request, err error, try int, used string) (time.Duration, bool) {
-	pause := min(firstPause<<min(try-1, 10), lastPause)
-	pause = pause/2 + rand.N(pause/2)
-	if _, ours := errors.AsType[*hotreader.Error](err); ours || errors.Is(err, context.Canceled) {
-		return 0, false
-	}
-	refused, ok := errors.AsType[*refusal](err)
-	if !ok {
-		return pause, try < maxTries && !untrusted(err)
-	}
-	if refused.retryAfter > 0 {
+// pauseBefore returns how long to wait after err, when there were so many tries
+// before.
+func pauseBefore(tries int, err error) time.Duration {
+	if refused, ok := errors.AsType[*refusal](err); ok && refused.retryAfter > 0 {
 		// A little more, so that those who were told the same do not return
 		// together.
-		pause = refused.retryAfter + rand.N(refused.retryAfter/8+time.Millisecond)
+		return refused.retryAfter + rand.N(refused.retryAfter/8+time.Millisecond)
 	}
-	switch refused.status {
-	case http.StatusTooManyRequests:
-		return pause, r.patient || try < maxThrottled
-	case statusRetryWith:
-		return pause, try < maxThrottled
-	case http.StatusUnauthorized:
-		return 0, try == 1 && c.credentials.refused(used)
-	case http.StatusRequestTimeout, http.StatusGone:
-		return pause, try < maxTries
-	}
-	return pause, try < maxTries && refused.status >= 500
+	pause := min(firstPause<<min(tries, 10), lastPause)
+	return pause/2 + rand.N(pause/2)
+}
+
+// mayHeal reports whether there is sense in sending again what was not answered.
+func mayHeal(err error) bool {
+	_, ours := errors.AsType[*hotreader.Error](err)
+	return !ours && !errors.Is(err, context.Canceled) && !untrusted(err)
 }
 
 // statusRetryWith is Cosmos DB's own: two writes met.
@@ -185,9 +191,7 @@ func (c *Client) try(ctx context.Context, r *request, p *page) (_ http.Header, u
 	if r.body != nil {
 		q.Header["Content-Type"] = []string{"application/json"}
 	}
-	for name, values := range r.header {
-		q.Header[name] = values
-	}
+	maps.Copy(q.Header, r.header)
 	resp, err := c.http.Do(q)
 	if err != nil {
 		return nil, used, err
@@ -311,7 +315,7 @@ func checkBatch(resp *http.Response, body []byte, n int) error {
 		}
 		r := newRefusal(resp, nil)
 		r.status, r.substatus = result.StatusCode, result.SubStatusCode
-		r.message = http.StatusText(result.StatusCode) + " for an item of a batch"
+		r.message = "an item of a batch was refused"
 		if ms := result.RetryAfterMilliseconds; ms > 0 && ms <= 3600_000 {
 			r.retryAfter = time.Duration(ms * float64(time.Millisecond))
 		}
