@@ -48,11 +48,13 @@ type tree struct {
 
 // treeOf returns what tx sees. In one that writes, this is what was there before.
 func treeOf(tx *bolt.Tx) (tree, error) {
-	at := tx.DB().Info().Data // outlives the transaction: only then the file is unmapped
-	t := tree{
-		data: unsafe.Slice(*(**byte)(unsafe.Pointer(&at)), int(tx.Size())),
-		top:  uint64(tx.Cursor().Bucket().Root()),
-	}
+	at := tx.DB().Info().Data // where the file is mapped as long as there are transactions
+	return treeIn(unsafe.Slice(*(**byte)(unsafe.Pointer(&at)), int(tx.Size())), uint64(tx.Cursor().Bucket().Root()))
+}
+
+// treeIn returns the tree of a file's content whose root is on page top.
+func treeIn(data []byte, top uint64) (tree, error) {
+	t := tree{data: data, top: top}
 	root, err := t.page(t.top)
 	if err != nil {
 		return t, err
@@ -95,7 +97,7 @@ func (t *tree) page(id uint64) ([]byte, error) {
 	return head[:size:size], nil
 }
 
-// key returns the key of element i, and in a leaf also its value and kind, in a
+// keyAt returns the key of element i, and in a leaf also its value and kind, in a
 // branch its page.
 func keyAt(page []byte, i int) (key, value []byte, flags uint32, child uint64, ok bool) {
 	at := pageHead + i*element

@@ -146,7 +146,7 @@ func (t *tree) shard(root []byte, number uint32) ([]byte, error) {
 // the id.
 const deviceHead = 4 + 4 + 2
 
-// device returns where in the shard the device is, -1 if it is not.
+// deviceAt returns where in the shard the device is, -1 if it is not.
 func deviceAt(shard []byte, device string) (int, error) {
 	for at := 0; at < len(shard); {
 		if at+deviceHead > len(shard) {

@@ -2,15 +2,6 @@
 
 package boltstore_test
 
-import "testing"
-
-// sample says of how many cases one is tried.
-func sample(large bool) int {
-	switch {
-	case testing.Short():
-		return 20
-	case large:
-		return 4
-	}
-	return 1
-}
+// cases says how many changes of a file are tried, in percent: of a small one
+// all of what bbolt needs to find its way.
+const cases = 100

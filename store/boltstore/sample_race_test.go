@@ -2,10 +2,5 @@
 
 package boltstore_test
 
-// sample says of how many cases one is tried.
-func sample(large bool) int {
-	if large {
-		return 40
-	}
-	return 20
-}
+// cases says how many changes of a file are tried, in percent.
+const cases = 6

@@ -164,20 +164,25 @@ func TestReadWhileBlocksChange(t *testing.T) {
 	if err := s.Write(t.Context(), "d", stored); err != nil {
 		t.Fatal(err)
 	}
+	var names []string // a few, so that some come late
+	for i := range 40 {
+		names = append(names, strconv.Itoa(i))
+	}
 	done := make(chan struct{})
 	var writer, readers sync.WaitGroup
 	writer.Go(func() {
+		defer close(done)
 		r := rand.New(rand.NewPCG(3, 4))
-		for {
-			select {
-			case <-done:
-				return
-			default:
-			}
+		for range 40 {
+			// Between the rows, in front and behind; the property is another one.
 			var batch []hotreader.Record
-			at := base.Add(time.Duration(r.IntN(n)) * time.Minute)
-			for i := range 200 { // between the rows; the property is another one
-				batch = append(batch, hotreader.Record{Time: at.Add(time.Duration(i)*time.Second*7 + 1), Fields: []hotreader.Field{{Name: "other", Value: hotreader.BoolValue(true)}}})
+			at := base.Add(time.Duration(r.IntN(n+2000)-1000) * time.Minute)
+			for i := range 200 {
+				batch = append(batch, hotreader.Record{Time: at.Add(time.Duration(i)*time.Second*7 + 1), Fields: []hotreader.Field{{Name: names[r.IntN(len(names))], Value: hotreader.BoolValue(true)}}})
+			}
+			if err := s.Write(t.Context(), strconv.Itoa(r.IntN(500)), batch[:3]); err != nil {
+				t.Error(err)
+				return
 			}
 			if err := s.Write(t.Context(), "d", batch); err != nil {
 				t.Error(err)
@@ -187,7 +192,12 @@ func TestReadWhileBlocksChange(t *testing.T) {
 	})
 	for g := range 4 {
 		readers.Go(func() {
-			for range 5 {
+			for ended := false; !ended; {
+				select {
+				case <-done:
+					ended = true
+				default:
+				}
 				q := hotreader.Query{Device: "d", Properties: []string{"temperature"}, Order: hotreader.Order(g % 2)}
 				i := 0
 				for row, err := range s.Read(t.Context(), q) {
@@ -203,16 +213,20 @@ func TestReadWhileBlocksChange(t *testing.T) {
 						t.Errorf("%v: row %d is %v %v, want %v", q.Order, i, row.Time, row.Values, want.Time)
 						return
 					}
-					i++
+					if i++; i%2000 == 0 && !ended {
+						time.Sleep(time.Millisecond) // so that much is written meanwhile
+					}
 				}
 				if i != n {
 					t.Errorf("%v: %d rows came, want %d", q.Order, i, n)
+				}
+				for _, err := range s.Read(t.Context(), hotreader.Query{Device: "none", Properties: []string{"v"}}) {
+					t.Errorf("a device that is not there: %v", err)
 				}
 			}
 		})
 	}
 	readers.Wait()
-	close(done)
 	writer.Wait()
 }
 
