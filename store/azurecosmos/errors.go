@@ -120,7 +120,7 @@ func (s *Store) failUnanswered(say func(hotreader.Code, string, ...any) error, e
 		root = u.Err // without the URL
 	}
 	if untrusted(err) {
-		return say(hotreader.CodeConfig, "the certificate of %s is not trusted: %v", s.client.host, root)
+		return say(hotreader.CodeConfig, "%s is not trusted: %v; check COSMOS_DB_ENDPOINT", s.client.host, root)
 	}
 	return say(hotreader.CodeUnavailable, "%s was not reached: %v", s.client.host, root)
 }
@@ -131,8 +131,7 @@ func untrusted(err error) bool {
 	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
 	_, hostname := errors.AsType[x509.HostnameError](err)
-	_, plain := errors.AsType[tls.RecordHeaderError](err)
-	return certificate || authority || hostname || plain
+	return certificate || authority || hostname || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 func describe(contentType string) string {

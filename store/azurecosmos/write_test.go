@@ -1,0 +1,380 @@
+package azurecosmos
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"hotreader"
+)
+
+var base = time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
+
+func number(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
+func text(s string) hotreader.Value        { return hotreader.StringValue([]byte(s)) }
+
+func record(at time.Time, fields ...hotreader.Field) hotreader.Record {
+	return hotreader.Record{Time: at, Fields: fields}
+}
+
+// batchOf answers a batch with one status an operation.
+func batchOf(statuses ...int) answer {
+	var results []string
+	all := 200
+	for _, s := range statuses {
+		results = append(results, fmt.Sprintf(`{"statusCode":%d,"requestCharge":5.5,"eTag":"x"}`, s))
+		if s > 299 {
+			all = 207
+		}
+	}
+	return answer{status: all, body: "[" + strings.Join(results, ",") + "]"}
+}
+
+// written is an operation of a batch.
+type written struct {
+	OperationType string
+	ResourceBody  map[string]json.RawMessage
+}
+
+func operations(t *testing.T, body string) []written {
+	t.Helper()
+	var ops []written
+	if err := json.Unmarshal([]byte(body), &ops); err != nil {
+		t.Fatalf("%v: %.200s", err, body)
+	}
+	return ops
+}
+
+// TestWriteRequest compares what is sent with golden files.
+func TestWriteRequest(t *testing.T) {
+	records := []hotreader.Record{
+		record(base, hotreader.Field{Name: "temperature", Value: number("20.50")}, hotreader.Field{Name: "on", Value: hotreader.BoolValue(true)},
+			hotreader.Field{Name: "state", Value: text("run\n\"é\x01")}, hotreader.Field{Name: "none"}),
+		record(base.Add(time.Second), hotreader.Field{Name: `a"b\c.d`, Value: number("9007199254740993")}, hotreader.Field{Name: "x", Value: number("1e400")}),
+	}
+	for _, test := range []struct {
+		name    string
+		o       Options
+		answers []answer
+		send    []int // requests to look at
+	}{
+		{"write batch", Options{}, []answer{batchOf(201, 200)}, []int{0}},
+		{"write single", Options{Single: true}, []answer{{status: 201, body: "{}"}, {status: 200, body: "{}"}}, nil},
+		{"write epoch_ms", Options{TimeFormat: EpochMillis, DeviceKey: "dev", TimeKey: "t"}, []answer{batchOf(201, 200)}, []int{0}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t, test.answers...)
+			if err := f.store(test.o).Write(t.Context(), "pump/7 é", records); err != nil {
+				t.Fatal(err)
+			}
+			f.done()
+			slices.SortFunc(f.requests, func(a, b sent) int { return strings.Compare(a.body, b.body) }) // sent side by side
+			var b strings.Builder
+			for _, r := range f.requests {
+				fmt.Fprintf(&b, "%s %s\n", r.method, r.url)
+				if err := r.header.Write(&b); err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(&b, "\n%s\n", strings.ReplaceAll(r.body, `,{"operationType"`, ",\n"+`{"operationType"`))
+			}
+			golden(t, filepath.Join("testdata", "request "+test.name+".txt"), []byte(strings.ReplaceAll(b.String(), "\r\n", "\n")))
+		})
+	}
+}
+
+// What was written comes back: every number, whether Cosmos DB can hold it or
+// not, and always the same digits where they are a double's.
+func TestNumbersThatADoubleDoesNotHold(t *testing.T) {
+	for digits, held := range map[string]bool{
+		"0": true, "-0": true, "1.50": true, "74.93588199999998": true, "0.1": true, "1e22": true, "1E-7": true, "9007199254740992": true, "123456789012345": true,
+		"5e-324": true, "1.7976931348623157e308": true, "2147483648.5": true, "-96.90386085": true, "1e2": true, "100000000000000000000000": true,
+		"9007199254740993": false, "1700000000123456789": false, "9223372036854775807": false, "18446744073709551616": false, "0.12345678901234567890": false,
+		"1e309": false, "-1e400": false, "1e-400": false, "2.4e-324": false, "0.1000000000000000055511151231257827": false,
+	} {
+		if got := holds([]byte(digits)); got != held {
+			t.Errorf("holds(%s) = %v", digits, got)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		digits := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?(e-?[0-9]{1,3})?`).Draw(t, "digits")
+		_, item, err := New(&Client{}, Options{Database: "d", Container: "c"}).item("d", &hotreader.Record{Time: base, Fields: []hotreader.Field{{Name: "n", Value: number(digits)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What the emulator and, to all that is known, Cosmos DB do with it.
+		var stored struct{ N any }
+		if err := json.Unmarshal(item, &stored); err != nil {
+			t.Fatalf("%v: %s", err, item)
+		}
+		back, err := json.Marshal(stored.N)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hotreader.CompareNumbers([]byte(strings.Trim(string(back), `"`)), []byte(digits)) != 0 {
+			t.Fatalf("%s comes back as %s", digits, back)
+		}
+	})
+}
+
+func TestPitfall10BatchesNameNoIDTwice(t *testing.T) {
+	var records []hotreader.Record
+	for i := range 250 {
+		records = append(records, record(base.Add(time.Duration(i%230)*time.Second), hotreader.Field{Name: "n", Value: hotreader.Int64Value(int64(i))}))
+	}
+	f := newFake(t)
+	f.serve = func(r sent) answer {
+		return batchOf(slices.Repeat([]int{200}, strings.Count(r.body, `"operationType"`))...)
+	}
+	if err := f.store(Options{}).Write(t.Context(), "d", records); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.requests) != 3 {
+		t.Errorf("%d requests for 230 items, want 3", len(f.requests))
+	}
+	values := map[string]string{}
+	for _, r := range f.requests {
+		ops := operations(t, r.body)
+		if len(ops) > maxBatch {
+			t.Errorf("a batch of %d", len(ops))
+		}
+		for _, op := range ops {
+			id := string(op.ResourceBody["id"])
+			if _, again := values[id]; again {
+				t.Errorf("%s comes twice", id)
+			}
+			values[id] = string(op.ResourceBody["n"])
+		}
+	}
+	if len(values) != 230 || values[`"d_2024-02-03T04:05:06.7Z"`] != "230" {
+		t.Errorf("%d items, the first holds %s; want 230 and 230, the last write", len(values), values[`"d_2024-02-03T04:05:06.7Z"`])
+	}
+	// And are no larger than Cosmos DB takes.
+	filler := hotreader.Field{Name: "filler", Value: text(strings.Repeat("x", 600_000))}
+	f.requests = nil
+	if err := f.store(Options{}).Write(t.Context(), "d", []hotreader.Record{record(base, filler), record(base.Add(1), filler), record(base.Add(2), filler)}); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.requests) != 2 {
+		t.Errorf("%d requests for 1.8 MB, want 2", len(f.requests))
+	}
+}
+
+func TestWriteThatIsNotTaken(t *testing.T) {
+	slow := refuse(429, "TooManyRequests", "Request rate is large")
+	slow.header = map[string]string{"x-ms-retry-after-ms": "100"}
+	one := []hotreader.Record{record(base)}
+	two := append(one, record(base.Add(1)))
+	synctest.Test(t, func(t *testing.T) { // it goes on until the container takes it
+		f := newFake(t, slices.Repeat([]answer{slow}, 60)...)
+		inside := batchOf(429, 424)
+		inside.body = strings.Replace(inside.body, `429,`, `429,"retryAfterMilliseconds":50,"subStatusCode":3200,`, 1)
+		f.answers = append(f.answers, inside, batchOf(449, 424), batchOf(200, 201))
+		start := time.Now()
+		if err := f.store(Options{}).Write(t.Context(), "d", two); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < 6*time.Second {
+			t.Errorf("it took %v, in which 60 times 100 ms cannot be", took)
+		}
+		f.done()
+	})
+	synctest.Test(t, func(t *testing.T) { // or the caller has no more time
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		f := newFake(t)
+		f.serve = func(sent) answer { return slow }
+		err := f.store(Options{}).Write(ctx, "d", two)
+		if e, ok := errors.AsType[*hotreader.Error](err); !ok || e.Code != hotreader.CodeThrottled || e.RetryAfter != 100*time.Millisecond {
+			t.Errorf("error %v", err)
+		}
+		if len(f.requests) < 400 {
+			t.Errorf("tried only %d times", len(f.requests))
+		}
+	})
+	for _, test := range []struct {
+		name  string
+		a     answer
+		code  hotreader.Code
+		says  string
+		tries int
+	}{
+		{"partition", refuse(400, "BadRequest", "PartitionKey extracted from document doesn't match the one specified in the header"), hotreader.CodeConfig, "its partition key must be /device_id", 1},
+		{"bad item", refuse(400, "BadRequest", "One of the specified inputs is invalid"), hotreader.CodeInvalid, "refuses an item", 1},
+		{"role", refuse(403, "Forbidden", "RBAC"), hotreader.CodeForbidden, "Cosmos DB Built-in Data Contributor", 1},
+		{"full", refuse(403, "Forbidden", "Partition key reached maximum size of 20 GB"), hotreader.CodeStore, "the device's partition is full", 1},
+		{"unique keys", refuse(409, "Conflict", "Unique index constraint violation."), hotreader.CodeInvalid, "must have no unique keys", 1},
+		{"too large", refuse(413, "RequestEntityTooLarge", "Request size is too large"), hotreader.CodeTooLarge, "too large", 1},
+		{"no container", refuse(404, "NotFound", "x"), hotreader.CodeNotFound, "COSMOS_DB_CONTAINER", 1},
+		{"one of a batch", batchOf(424, 413), hotreader.CodeTooLarge, "", 1},
+		{"failure in a batch", batchOf(500, 424), hotreader.CodeStore, "", maxTries},
+		{"nobody says why", batchOf(424, 424), hotreader.CodeProtocol, "no item of it says why", 1},
+		{"fewer results", batchOf(200), hotreader.CodeProtocol, "a batch of 2 items was answered by 1 results", 1},
+		{"no results", answer{body: `{}`}, hotreader.CodeProtocol, "does the endpoint know transactional batches?", 1},
+		{"refused", answer{fail: errors.New("connection refused")}, hotreader.CodeUnavailable, "not reached", maxTries},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			f.serve = func(sent) answer { return test.a }
+			err := f.store(Options{}).Write(t.Context(), "d", two)
+			if hotreader.CodeOf(err) != test.code || !strings.Contains(err.Error(), test.says) || !strings.HasPrefix(err.Error(), "cosmos: write container twin/hot: ") {
+				t.Errorf("%s: %v (%v), want %v that says %q", test.name, err, hotreader.CodeOf(err), test.code, test.says)
+			}
+			if len(f.requests) != test.tries {
+				t.Errorf("%s: tried %d times, want %d", test.name, len(f.requests), test.tries)
+			}
+		})
+	}
+	// The first failure ends the rest.
+	f := newFake(t)
+	f.serve = func(sent) answer { return refuse(400, "BadRequest", "no") }
+	many := make([]hotreader.Record, 5000)
+	for i := range many {
+		many[i] = record(base.Add(time.Duration(i) * time.Second))
+	}
+	if err := f.store(Options{Single: true}).Write(t.Context(), "d", many); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+		t.Errorf("error %v", err)
+	}
+	if len(f.requests) > 2*parallelItems {
+		t.Errorf("%d requests after the first had failed", len(f.requests))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.store(Options{}).Write(ctx, "d", one); hotreader.CodeOf(err) != hotreader.CodeCanceled {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	n := hotreader.Field{Name: "n", Value: number("1")}
+	field := func(name string) hotreader.Record {
+		return record(base, hotreader.Field{Name: name, Value: number("1")})
+	}
+	for _, test := range []struct {
+		name, device string
+		o            Options
+		r            hotreader.Record
+		says         string
+	}{
+		{"no device", "", Options{}, record(base, n), "1 to 2048 bytes"},
+		{"no time", "d", Options{}, record(time.Time{}, n), "no time within the years"},
+		{"a key of the container", "d", Options{}, field("timestamp"), `"timestamp" is named like a key`},
+		{"the other key", "d", Options{DeviceKey: "dev"}, field("dev"), `"dev" is named like a key`},
+		{"id", "d", Options{}, field("id"), "Cosmos DB gives to each item itself"},
+		{"_ts", "d", Options{}, field("_ts"), "Cosmos DB gives to each item itself"},
+		{"ttl", "d", Options{}, field("ttl"), "would delete the item"},
+		{"no number", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: number("0x1")}), "is no number"},
+		{"no text", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: text("\xff")}), "not valid UTF-8"},
+		{"too fine for seconds", "d", Options{TimeFormat: EpochSecs}, record(base.Add(1), n), "is finer than a number of Cosmos DB keeps; use the time format iso8601"},
+		{"too fine for milliseconds", "d", Options{TimeFormat: EpochMillis}, record(base.Add(1), n), "is finer than"},
+		{"too large", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: text(strings.Repeat("x", maxItemBytes))}), "an item of Cosmos DB at most 2097152"},
+	} {
+		err := newFake(t).store(test.o).Write(t.Context(), test.device, []hotreader.Record{test.r})
+		if hotreader.CodeOf(err) != hotreader.CodeInvalid || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.says)
+		}
+	}
+}
+
+func TestItemIDs(t *testing.T) {
+	const key = "2024-02-03T04:05:06.7Z"
+	long := strings.Repeat("x", 2048)
+	hash := sha256.Sum256([]byte(long))
+	for _, test := range []struct{ device, want string }{
+		{"pump-7", "pump-7_" + key},
+		{"a b_c.é:🌡️%+", "a b_c.é:🌡️%+_" + key},
+		{`a/b\c?d#e~f`, "a~2Fb~5Cc~3Fd~23e~7Ef_" + key},
+		{"a\x00\n\x7f", "a~00~0A~7F_" + key},
+		{strings.Repeat("x", 1023-1-len(key)), strings.Repeat("x", 1023-1-len(key)) + "_" + key},
+		{long, strings.Repeat("x", 1023-2-43-1-len(key)) + "~." + base64.RawURLEncoding.EncodeToString(hash[:]) + "_" + key},
+	} {
+		got := itemID(test.device, key)
+		if got != test.want {
+			t.Errorf("itemID(%.40q) = %q, want %q", test.device, got, test.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		part := rapid.OneOf(rapid.SampledFrom([]string{"a", "/", "~", "~2F", "~.", "_", "é", "🌡", "\\", key}), rapid.StringN(0, 3, -1))
+		draw := func(name string) string {
+			s := strings.Join(rapid.SliceOfN(part, 1, 4).Draw(t, name), "")
+			if rapid.Bool().Draw(t, "long "+name) {
+				s = strings.Repeat("é", 500) + s
+			}
+			return strings.ToValidUTF8(s, "?")
+		}
+		a, b := draw("one"), draw("other")
+		x, y := itemID(a, key), itemID(b, key)
+		if (a == b) != (x == y) {
+			t.Fatalf("%q and %q have the ids %q and %q", a, b, x, y)
+		}
+		if len(x) > maxIDBytes || !utf8.ValidString(x) || strings.ContainsAny(x, `/\?#`) {
+			t.Fatalf("the id of %q is %q", a, x)
+		}
+		if other := itemID(a, "2024-02-03T04:05:06Z"); other == x {
+			t.Fatalf("two times of %q have the id %q", a, x)
+		}
+	})
+}
+
+func TestCreateContainer(t *testing.T) {
+	exists := refuse(409, "Conflict", "Resource with specified id already exists")
+	made := answer{status: 201, body: `{"id":"x"}`}
+	f := newFake(t, made, made)
+	if err := CreateContainer(t.Context(), f.client(), Options{Database: "twin", Container: "hot", TimeKey: "when at"}); err != nil {
+		t.Fatal(err)
+	}
+	f.done()
+	var got []any
+	for _, r := range f.requests {
+		var body any
+		if err := json.Unmarshal([]byte(r.body), &body); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, strings.TrimPrefix(r.url, "https://account.documents.azure.com:443"), body)
+	}
+	want := []any{
+		"/dbs", map[string]any{"id": "twin"},
+		"/dbs/twin/colls", map[string]any{
+			"id":           "hot",
+			"partitionKey": map[string]any{"paths": []any{"/device_id"}, "kind": "Hash", "version": 2.},
+			"indexingPolicy": map[string]any{
+				"indexingMode":  "consistent",
+				"includedPaths": []any{map[string]any{"path": "/device_id/?"}, map[string]any{"path": `/"when at"/?`}},
+				"excludedPaths": []any{map[string]any{"path": "/*"}},
+			},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	o := Options{Database: "twin", Container: "hot"}
+	f = newFake(t, exists, exists, partitioned("/device_id"))
+	if err := CreateContainer(t.Context(), f.client(), o); err != nil {
+		t.Error(err)
+	}
+	f.done()
+	f = newFake(t, exists, exists, partitioned("/id"))
+	if err := CreateContainer(t.Context(), f.client(), o); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "partition key is /id") {
+		t.Errorf("error %v", err)
+	}
+	f = newFake(t, refuse(403, "Forbidden", "RBAC"))
+	if err := CreateContainer(t.Context(), f.client(), o); hotreader.CodeOf(err) != hotreader.CodeForbidden || !strings.Contains(err.Error(), "needs an account key") {
+		t.Errorf("error %v", err)
+	}
+	f = newFake(t, made, refuse(404, "NotFound", "Owner resource does not exist"))
+	if err := CreateContainer(t.Context(), f.client(), o); hotreader.CodeOf(err) != hotreader.CodeNotFound {
+		t.Errorf("error %v", err)
+	}
+}
