@@ -89,8 +89,10 @@ type reading struct {
 	sieve     *hotreader.Sieve
 	query     query
 	limit     int // of the page before; 0 = none
-	limitRows int // Query.Limit
+	wanted    int // Query.Limit
+	rows      int // that were passed on
 	last      bool
+	filtered  bool
 	decoder   decoder
 	order     timekey.Order
 	request   []byte
@@ -109,8 +111,8 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yi
 	}
 	columns := sieve.Columns()
 	r.store, r.sieve = s, sieve
-	r.limit, r.limitRows, r.last = 0, q.Limit, q.Last
-	r.documents, r.cursor = 0, nil
+	r.limit, r.wanted, r.last, r.filtered = 0, q.Limit, q.Last, len(q.Filters) > 0
+	r.rows, r.documents, r.cursor = 0, 0, nil
 	r.query.fields = append(r.query.fields[:0], fieldPath(s.timeKey))
 	for _, name := range columns {
 		if name != s.timeKey && !reserved(name) { // no document has a field of such a name
@@ -120,7 +122,10 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yi
 	r.query.device, r.query.low, r.query.high = q.Device, low, high
 	r.query.descending = q.Last || q.Order == hotreader.Descending
 	r.decoder.layout(columns, s.timeKey, s.format)
-	r.order.Begin(s.format, q, sieve, yield)
+	r.order.Begin(s.format, q, sieve, func(row hotreader.Row, err error) bool {
+		r.rows++
+		return yield(row, err)
+	})
 	return true
 }
 
@@ -287,15 +292,21 @@ func (r *reading) keep() {
 
 // pageLimit returns how many documents the next page is to hold.
 func (r *reading) pageLimit() int {
-	want := r.sieve.Want()
 	n := maxPage
 	switch {
 	case r.last: // most likely the newest rows have it all
-		n = min(max(r.limit*growth, slack+1), want+slack)
-	case want > 0:
-		n = max(min(want, maxPage)+slack, r.limit*2)
-	case r.limitRows > 0: // filters: nobody knows
-		n = max(r.limit*growth, min(r.limitRows, maxPage)+slack, 64)
+		n = min(max(r.limit*growth, slack+1), r.sieve.Want()+slack)
+	case r.wanted > 0:
+		need := min(max(r.wanted-r.rows, 1), maxPage)
+		n = need + slack
+		switch {
+		case r.limit == 0 && r.filtered: // nobody knows
+			n = max(n, 64)
+		case r.limit > 0 && r.rows == 0:
+			n = max(n, r.limit*growth)
+		case r.limit > 0: // as many as there were for a row so far, and a quarter more
+			n = max(n, min(need*r.documents/r.rows*5/4+slack, r.limit*growth))
+		}
 	}
 	r.limit = min(n, maxPage)
 	return r.limit

@@ -1,0 +1,260 @@
+package gcpfirestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+	"pgregory.net/rapid"
+
+	"hotreader"
+)
+
+var noon = time.Date(2024, 2, 3, 12, 0, 0, 0, time.FixedZone("", 3600))
+
+func record(at time.Time, fields ...hotreader.Field) hotreader.Record {
+	return hotreader.Record{Time: at, Fields: fields}
+}
+
+func numberField(name, digits string) hotreader.Field {
+	return hotreader.Field{Name: name, Value: hotreader.NumberValue([]byte(digits))}
+}
+
+func textField(name, s string) hotreader.Field {
+	return hotreader.Field{Name: name, Value: hotreader.StringValue([]byte(s))}
+}
+
+// TestWrittenDocuments compares what is sent, as Google's code reads it, with
+// golden files.
+func TestWrittenDocuments(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		o      Options
+		device string
+		r      hotreader.Record
+	}{
+		{"kinds", Options{}, "d", record(noon, numberField("double", "-1.50"), numberField("whole", "7"), numberField("wide", "12345678901234567890123456789012345678"),
+			textField("s", "é"), textField("empty", ""), hotreader.Field{Name: "b", Value: hotreader.BoolValue(false)}, hotreader.Field{Name: "null"})},
+		{"own id", Options{}, "d", record(noon.Add(120*time.Microsecond), textField("id", "mine"))},
+		{"hostile id", Options{Collection: "plants/berlin/telemetry", Database: "twin-data"}, "a/b%2F..é", record(noon)},
+		{"epoch_ms", Options{TimeFormat: EpochMillis, DeviceKey: "dev", TimeKey: "t"}, "d", record(noon.Add(250 * time.Millisecond))},
+		{"epoch_s", Options{TimeFormat: EpochSecs}, "d", record(noon)},
+		{"native", Options{TimeFormat: Native}, "d", record(noon.Add(250 * time.Microsecond))},
+		{"native of old", Options{TimeFormat: Native}, "d", record(time.Date(1899, 12, 31, 0, 0, 0, 1000, time.UTC))},
+	} {
+		f := newFake(t)
+		if err := f.store(c.o).Write(t.Context(), c.device, []hotreader.Record{c.r}); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "write "+c.name, f.commits[0])
+	}
+}
+
+func TestWriteInCommitsEachInstantOnce(t *testing.T) {
+	var records []hotreader.Record
+	for i := range 1200 {
+		records = append(records, record(noon.Add(time.Duration(i)*time.Second), numberField("n", "1")))
+	}
+	for i := range 10 { // again, in another zone
+		records = append(records, record(noon.Add(time.Duration(i)*time.Second).UTC(), numberField("n", "2")))
+	}
+	f := newFake(t)
+	if err := f.store(Options{}).Write(t.Context(), "d", records); err != nil {
+		t.Fatal(err)
+	}
+	again, seen := 0, make(map[string]bool)
+	for _, c := range f.commits {
+		if len(c.Writes) > maxBatch || len(c.Transaction) > 0 || c.Database != "projects/my-project/databases/(default)" {
+			t.Errorf("%d writes in a commit to %s", len(c.Writes), c.Database)
+		}
+		for _, w := range c.Writes {
+			if w.UpdateMask != nil || w.CurrentDocument != nil {
+				t.Errorf("%v does not replace the document as a whole", w)
+			}
+			d := w.GetUpdate()
+			if seen[d.Name] {
+				t.Errorf("%s is written twice", d.Name)
+			}
+			seen[d.Name] = true
+			if d.Fields["n"].GetIntegerValue() == 2 {
+				again++
+			}
+		}
+	}
+	if len(f.commits) != 3 || len(seen) != 1200 || again != 10 {
+		t.Errorf("%d commits, %d documents, %d of them the later ones; want 3, 1200, 10", len(f.commits), len(seen), again)
+	}
+	// Large documents: no commit over Firestore's limit.
+	large := textField("s", strings.Repeat("x", 700_000))
+	f = newFake(t)
+	if err := f.store(Options{}).Write(t.Context(), "d", []hotreader.Record{
+		record(noon, large), record(noon.Add(1), large), record(noon.Add(2), large), record(noon.Add(3), large), record(noon.Add(4), large), record(noon.Add(5), large),
+		record(noon.Add(6), large), record(noon.Add(7), large), record(noon.Add(8), large), record(noon.Add(9), large), record(noon.Add(10), large), record(noon.Add(11), large)}); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.commits) != 2 {
+		t.Errorf("8.4 MB in %d commits, want 2", len(f.commits))
+	}
+}
+
+// What is put off is sent again, whole, until it is taken.
+func TestCommitsAreSentAgain(t *testing.T) {
+	later := []error{grpcstatus.Error(codes.ResourceExhausted, ""), grpcstatus.Error(codes.Aborted, ""), grpcstatus.Error(codes.Unavailable, ""), grpcstatus.Error(codes.Internal, "")}
+	f := newFake(t)
+	f.refuse = append(append(append(later, later[:3]...), later[:3]...), later[:3]...)
+	if err := f.store(Options{}).Write(t.Context(), "d", []hotreader.Record{record(noon)}); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.commits) != 14 {
+		t.Errorf("%d commits, want 14", len(f.commits))
+	}
+	// Until the caller's time is up.
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	f = newFake(t)
+	for range 100_000 {
+		f.refuse = append(f.refuse, later[0])
+	}
+	s := f.store(Options{})
+	s.firstPause = time.Millisecond
+	err := s.Write(ctx, "d", []hotreader.Record{record(noon)})
+	if code := hotreader.CodeOf(err); code != hotreader.CodeDeadline && code != hotreader.CodeThrottled {
+		t.Errorf("error %v", err)
+	}
+	// What the server fails at over and over is an error.
+	f = newFake(t)
+	for range unansweredTries {
+		f.refuse = append(f.refuse, later[3])
+	}
+	if err := f.store(Options{}).Write(t.Context(), "d", []hotreader.Record{record(noon)}); hotreader.CodeOf(err) != hotreader.CodeStore {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The first failure stops the rest and is the one that is told.
+func TestWriteStopsAtAFailure(t *testing.T) {
+	var records []hotreader.Record
+	for i := range 20 * maxBatch {
+		records = append(records, record(noon.Add(time.Duration(i)*time.Second)))
+	}
+	for code, want := range map[codes.Code]hotreader.Code{codes.PermissionDenied: hotreader.CodeForbidden, codes.InvalidArgument: hotreader.CodeInvalid, codes.NotFound: hotreader.CodeNotFound} {
+		f := newFake(t)
+		for range 20 {
+			f.refuse = append(f.refuse, grpcstatus.Error(code, "no"))
+		}
+		err := f.store(Options{}).Write(t.Context(), "d", records)
+		if hotreader.CodeOf(err) != want || code == codes.PermissionDenied && !strings.Contains(err.Error(), "roles/datastore.user") {
+			t.Errorf("%v: %v, want %s", code, err, want)
+		}
+		if len(f.commits) > 2*parallelCommits {
+			t.Errorf("%v: %d commits were sent", code, len(f.commits))
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := newFake(t).store(Options{}).Write(ctx, "d", records); !errors.Is(err, hotreader.CodeCanceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestRefusedRecords(t *testing.T) {
+	for _, c := range []struct {
+		o      Options
+		device string
+		r      hotreader.Record
+		want   string
+	}{
+		{Options{}, strings.Repeat("x", maxID+1), record(noon), "1500"},
+		{Options{}, "d", record(noon, textField("device_id", "x")), "named like a key"},
+		{Options{}, "d", record(noon, textField("timestamp", "x")), "named like a key"},
+		{Options{}, "d", record(noon, textField("__name__", "x")), "underscores"},
+		{Options{}, "d", record(noon, textField("s", "\xff")), `property "s" is not valid UTF-8`},
+		{Options{}, "d", record(noon, numberField("n", "0x1")), `"0x1" of property "n"`},
+		{Options{}, "d", record(noon, textField("s", strings.Repeat("x", 1<<20))), "1048576"},
+		{Options{TimeFormat: Native}, "d", record(noon.Add(1)), "finer than native keeps, which is 1µs"},
+		{Options{TimeFormat: Native}, "d", record(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)), "years 1 to 9999"},
+		{Options{TimeFormat: EpochMillis}, "d", record(noon.Add(time.Microsecond)), "which is 1ms"},
+		{Options{TimeFormat: EpochSecs}, "d", record(noon.Add(time.Millisecond)), "which is 1s"},
+	} {
+		f := newFake(t)
+		err := f.store(c.o).Write(t.Context(), c.device, []hotreader.Record{record(noon), c.r})
+		if hotreader.CodeOf(err) != hotreader.CodeInvalid || !strings.Contains(err.Error(), c.want) || len(f.commits) > 0 {
+			t.Errorf("%.60v: %v, want %q", c.r, err, c.want)
+		}
+	}
+}
+
+// A number comes out as it went in, compared as decimals, whatever way it is kept.
+func TestNumbersComeOutAsTheyWentIn(t *testing.T) {
+	for digits, kind := range map[string]int{
+		"0": valueInteger, "-0": valueInteger, "9223372036854775807": valueInteger, "-9223372036854775808": valueInteger, "9007199254740993": valueInteger,
+		"9007199254740993.0": valueInteger, "9223372036854775807e0": valueInteger,
+		"1.5": valueDouble, "1e2": valueDouble, "74.93588199999998": valueDouble, "5e-324": valueDouble, "1.7976931348623157e308": valueDouble, "-0.0": valueDouble,
+		"9223372036854775808": valueString, "18446744073709551616": valueString, "0.12345678901234567890": valueString, "1e400": valueString, "1e-400": valueString,
+		"3.1415926535897932384626433832795028842": valueString, "2e-324": valueString,
+	} {
+		if n := toNumber([]byte(digits)); n.kind != kind {
+			t.Errorf("%s is kept as %d, want %d", digits, n.kind, kind)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		digits := rapid.OneOf(
+			rapid.StringMatching(`-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?`),
+			rapid.Map(rapid.Float64(), func(f float64) string { return fmt.Sprint(f) }).Filter(func(s string) bool { return hotreader.IsNumber([]byte(s)) }),
+			rapid.Map(rapid.Int64(), func(i int64) string { return fmt.Sprint(i) }),
+		).Draw(t, "digits")
+		v := hotreader.NumberValue([]byte(digits))
+		n := toNumber([]byte(digits))
+		var d decoder
+		got, usable, err := d.value(appendValue(nil, v, n))
+		if err != nil || !usable {
+			t.Fatalf("%s comes out as %v, %v", digits, got, err)
+		}
+		if got.Kind() == hotreader.String {
+			got = hotreader.NumberValue(got.Text())
+		}
+		if !hotreader.Same(got, v) {
+			t.Fatalf("%s comes out as %v", digits, got)
+		}
+		want, ok := new(big.Rat).SetString(digits)
+		if f, exact := 0.0, false; ok && n.kind == valueDouble {
+			if f, exact = want.Float64(); f != n.double || exact && math.IsInf(f, 0) {
+				t.Fatalf("%s is kept as %g, want %g", digits, n.double, f)
+			}
+		}
+	})
+}
+
+// Ids follow Firestore's rules and differ where the texts do.
+func TestDocumentIDs(t *testing.T) {
+	for text, want := range map[string]string{
+		"d_2024-02-28T23:59:00Z": "d_2024-02-28T23:59:00Z",
+		"a/b_1":                  "a%2Fb_1",
+		"a%2Fb_1":                "a%252Fb_1",
+		"../.._1":                "..%2F.._1",
+	} {
+		if got := escapeID(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		device := rapid.OneOf(rapid.String(), rapid.StringMatching(`[/%~2F5._]{0,8}`), rapid.StringMatching(`(é|日){700,720}`)).Draw(t, "a")
+		other := rapid.OneOf(rapid.Just(device+"x"), rapid.StringMatching(`[/%~2F5._]{0,8}`)).Draw(t, "b")
+		const key = "_2024-02-28T23:59:00Z"
+		a, b := escapeID(device+key), escapeID(other+key)
+		if (a == b) != (device == other) {
+			t.Fatalf("%q and %q become %q and %q", device, other, a, b)
+		}
+		if len(a) > maxID || strings.Contains(a, "/") || a == "." || a == ".." || reserved(a) || !utf8.ValidString(a) {
+			t.Fatalf("%q becomes %q", device, a)
+		}
+	})
+}
