@@ -115,7 +115,7 @@ func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, erro
 		if err == nil {
 			return header, nil
 		}
-		again := false
+		var again bool
 		tries := &failed
 		switch refused, ok := errors.AsType[*refusal](err); {
 		case !ok:
