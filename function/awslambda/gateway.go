@@ -122,7 +122,7 @@ func (g *gateway) serve(ctx context.Context, w *recorder, e *proxyEvent, id stri
 		case w.overflow:
 			err = &hotreader.Error{Op: "function", Code: hotreader.CodeTooLarge,
 				Err: fmt.Errorf("the answer has more than %d bytes; ask for fewer properties or a shorter range", MaxBody)}
-		case p == http.ErrAbortHandler: //nolint:errorlint // net/http compares so
+		case p == http.ErrAbortHandler:
 			err = &hotreader.Error{Op: "function", Code: hotreader.CodeUnavailable, Err: errors.New("the answer broke off")}
 		case p != nil:
 			err = &hotreader.Error{Op: "function", Code: hotreader.CodeInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
