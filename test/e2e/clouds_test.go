@@ -1,0 +1,403 @@
+//go:build engines
+
+package e2e
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hotreader/store/awsdynamodb"
+	"hotreader/store/azurecosmos"
+	"hotreader/test/engine"
+	"hotreader/test/runtimeapi"
+	"hotreader/test/serving"
+)
+
+// clouds are the names as the matrix shows them.
+var clouds = []string{"aws", "azure", "gcp"}
+
+// hot is one cloud's hot storage.
+type hot struct {
+	url     string   // for the command
+	env     []string // of the command, "NAME=value"
+	address string   // of the engine, host:port
+	// reach is the environment in which a program of the cloud finds the storage
+	// at an address.
+	reach func(address string) map[string]string
+}
+
+// world is three clouds on this machine: the engines, filled with one series,
+// and before each the program that serves it to the other clouds.
+type world struct {
+	truth series
+	hot   map[string]hot
+	api   map[string]string // the URL of each cloud's Hot Reader API
+}
+
+// buildServers builds the programs of Azure and Google Cloud, once.
+var buildServers = sync.OnceValue(func() error {
+	out, err := exec.Command("go", "build", "-o", programs, "hotreader/cmd/hotreader-azure", "hotreader/cmd/hotreader-cloudrun").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
+})
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	if err := buildServers(); err != nil {
+		t.Fatal(err)
+	}
+	all := telemetry(t)
+	truth, ok := all["real"]
+	if !ok {
+		truth = all["made"]
+	}
+	w := &world{truth: truth, hot: storages(t), api: map[string]string{}}
+	t.Run("import", func(t *testing.T) {
+		for _, name := range clouds {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				importFile(t, w.hot[name].env, w.hot[name].url, truth.file)
+				t.Logf("%d lines in %s", len(truth.points), time.Since(began).Round(time.Millisecond))
+			})
+		}
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	for _, name := range clouds {
+		// What serves the other clouds is of a twin whose L4 is in another one.
+		env := w.hot[name].reach(w.hot[name].address)
+		env["DIGITAL_TWIN_INFO"] = layers(name, clouds[(index(name)+1)%len(clouds)])
+		env["INTER_CLOUD_TOKEN"] = token
+		if name == "aws" {
+			api := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader-api", env)
+			if err := api.WaitReady(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.api[name] = listen(t, apiGateway(api)) + "/prod"
+			continue
+		}
+		w.api[name] = startServer(t, name, env)
+	}
+	return w
+}
+
+func index(cloud string) int {
+	for i, name := range clouds {
+		if name == cloud {
+			return i
+		}
+	}
+	return -1
+}
+
+// layers is DIGITAL_TWIN_INFO.
+func layers(l3, l4 string) string {
+	return fmt.Sprintf(`{"config":{"digital_twin_name":"machine"},"config_providers":{"layer_3_hot_provider":%q,"layer_4_provider":%q}}`, l3, l4)
+}
+
+// storages returns the hot storage of each cloud: a new table, container and
+// collection.
+func storages(t *testing.T) map[string]hot {
+	t.Helper()
+	const name = "machine-hot-iot-data-nine"
+	if err := awsdynamodb.CreateTable(t.Context(), engine.DynamoDBClient(t), awsdynamodb.Options{Table: name}); err != nil {
+		t.Fatal(err)
+	}
+	cosmos, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: engine.Cosmos(t), Key: engine.CosmosKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := azurecosmos.CreateContainer(t.Context(), cosmos, azurecosmos.Options{Database: "machine", Container: name}); err != nil {
+		t.Fatal(err)
+	}
+	address := func(endpoint string) string { return strings.TrimPrefix(endpoint, "http://") }
+	return map[string]hot{
+		"aws": {
+			url: "dynamodb://" + name, env: engine.DynamoDBEnv(t), address: address(engine.DynamoDB(t)),
+			reach: func(address string) map[string]string {
+				env := variables(engine.DynamoDBEnv(t))
+				env["AWS_ENDPOINT_URL_DYNAMODB"], env["DYNAMODB_TABLE_NAME"] = "http://"+address, name
+				return env
+			},
+		},
+		"azure": {
+			// The emulator has no transactional batches.
+			url: "cosmos://" + address(engine.Cosmos(t)) + "/machine/" + name + "?single=true", env: engine.CosmosEnv(t), address: address(engine.Cosmos(t)),
+			reach: func(address string) map[string]string {
+				env := variables(engine.CosmosEnv(t))
+				env["COSMOS_DB_ENDPOINT"], env["COSMOS_DB_DATABASE"], env["COSMOS_DB_CONTAINER"] = "http://"+address, "machine", name
+				return env
+			},
+		},
+		"gcp": {
+			url: "firestore://" + engine.FirestoreProject + "/(default)/" + name, env: engine.FirestoreEnv(t), address: address(engine.Firestore(t)),
+			reach: func(address string) map[string]string {
+				env := variables(engine.FirestoreEnv(t))
+				env["FIRESTORE_EMULATOR_HOST"], env["FIRESTORE_COLLECTION"] = address, name
+				return env
+			},
+		},
+	}
+}
+
+func variables(pairs []string) map[string]string {
+	env := map[string]string{}
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	return env
+}
+
+// startServer starts the program of Azure or Google Cloud and returns where its
+// callers find it: on Azure, that is the Functions host.
+func startServer(t *testing.T, cloud string, env map[string]string) string {
+	t.Helper()
+	program, port := "hotreader-cloudrun", "PORT"
+	if cloud == "azure" {
+		program, port = "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT"
+	}
+	p := serving.Start(t, filepath.Join(programs, program), port, env)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s said:\n%s", program, tail(p.Log()))
+		}
+	})
+	p.WaitReady(t)
+	if cloud == "azure" {
+		return listen(t, functionsHost(t, p.URL))
+	}
+	return p.URL
+}
+
+// tail returns the end of a long text.
+func tail(text string) string { return text[max(0, len(text)-8000):] }
+
+func listen(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.URL
+}
+
+// functionsHost plays the Azure Functions host where the app says
+// enableForwardingHttpRequest: requests go to the custom handler as they came,
+// with headers of the host's own.
+func functionsHost(t *testing.T, handler string) http.Handler {
+	t.Helper()
+	to, err := url.Parse(handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.SetXForwarded()
+			r.Out.Header.Set("X-Azure-Functions-InvocationId", "5c0d6c1e-0b1c-4a9a-8d4d-1f2e3a4b5c6d")
+			r.Out.Header.Set("User-Agent", "Azure-Functions-Host/4.1037.0.0")
+		},
+		FlushInterval: -1,
+		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+}
+
+// apiGateway plays API Gateway's REST API, with the stage prod, before a
+// function.
+func apiGateway(f *runtimeapi.Function) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fail := func(status int, err error) { // in API Gateway's words
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_ = json.NewEncoder(w).Encode(map[string]string{"message": err.Error()}) // the caller may be gone
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			fail(http.StatusBadRequest, err)
+			return
+		}
+		path := strings.TrimPrefix(r.URL.EscapedPath(), "/prod")
+		event, err := json.Marshal(map[string]any{"resource": "/{proxy+}", "path": path, "httpMethod": r.Method,
+			"multiValueHeaders": r.Header, "multiValueQueryStringParameters": r.URL.Query(), "pathParameters": map[string]string{"proxy": strings.TrimPrefix(path, "/")},
+			"body": base64.StdEncoding.EncodeToString(body), "isBase64Encoded": true, "requestContext": map[string]any{"stage": "prod", "requestId": "r-1"}})
+		if err != nil {
+			fail(http.StatusInternalServerError, err)
+			return
+		}
+		raw, err := f.Invoke(r.Context(), event, 29*time.Second)
+		if err != nil {
+			fail(http.StatusGatewayTimeout, err)
+			return
+		}
+		var a struct {
+			StatusCode        int
+			MultiValueHeaders http.Header
+			Body              string
+			IsBase64Encoded   bool
+		}
+		err = json.Unmarshal(raw, &a)
+		answer := []byte(a.Body)
+		if err == nil && a.IsBase64Encoded {
+			answer, err = base64.StdEncoding.DecodeString(a.Body)
+		}
+		if err != nil {
+			fail(http.StatusBadGateway, err)
+			return
+		}
+		maps.Copy(w.Header(), a.MultiValueHeaders)
+		w.WriteHeader(a.StatusCode)
+		_, _ = w.Write(answer) // the caller may be gone
+	})
+}
+
+// line is a wire between a twin's program and where its rows are.
+type line struct {
+	to   string
+	addr string
+
+	mu    sync.Mutex
+	l     net.Listener
+	conns map[net.Conn]bool
+	fault fault
+	left  int // bytes of answers that still pass before the fault
+}
+
+// fault is what a line does once so many bytes of answers have passed.
+type fault string
+
+const (
+	well    fault = ""
+	killed  fault = "killed"  // every connection breaks, none is taken
+	slow    fault = "slow"    // nothing comes any more, and nothing breaks
+	garbage fault = "garbage" // what comes is noise
+)
+
+func newLine(t *testing.T, to string) *line {
+	t.Helper()
+	n := &line{to: to, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}}
+	n.open(t)
+	t.Cleanup(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.cut()
+	})
+	return n
+}
+
+func (n *line) open(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.l, n.addr = l, l.Addr().String()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go n.pass(c)
+		}
+	}()
+}
+
+// cut breaks all there is; n.mu is held.
+func (n *line) cut() {
+	n.l.Close()
+	for c := range n.conns {
+		c.Close()
+	}
+	clear(n.conns)
+}
+
+// set ends the fault there was and begins another, after so many bytes more.
+func (n *line) set(t *testing.T, f fault, after int) {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut()
+	n.fault, n.left = f, after
+	n.open(t)
+}
+
+func (n *line) pass(in net.Conn) {
+	out, err := net.Dial("tcp", n.to)
+	if err != nil {
+		in.Close()
+		return
+	}
+	n.mu.Lock()
+	n.conns[in], n.conns[out] = true, true
+	n.mu.Unlock()
+	done := func() {
+		in.Close()
+		out.Close()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.conns, in)
+		delete(n.conns, out)
+	}
+	go func() {
+		_, _ = io.Copy(out, in) // either end closes the other
+		done()
+	}()
+	defer done()
+	buf := make([]byte, 4<<10)
+	for {
+		k, err := out.Read(buf)
+		if k > 0 && !n.deliver(in, buf[:k]) {
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// deliver passes bytes of an answer on, as the line is; false = it is broken.
+func (n *line) deliver(in net.Conn, b []byte) bool {
+	n.mu.Lock()
+	ill := n.fault
+	if ill != well {
+		if n.left -= len(b); n.left > 0 {
+			ill = well
+		}
+	}
+	if ill == killed {
+		n.cut()
+	}
+	n.mu.Unlock()
+	switch ill {
+	case killed:
+		return false
+	case slow:
+		return true // and not a byte is sent
+	case garbage:
+		for i := range b {
+			b[i] = b[i]*31 ^ byte(i*7) ^ 0x5a
+		}
+	}
+	_, err := in.Write(b)
+	return err == nil
+}

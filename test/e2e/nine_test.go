@@ -1,0 +1,505 @@
+//go:build engines
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/test/runtimeapi"
+	"hotreader/wire"
+)
+
+// ask is one way to ask for history.
+type ask struct {
+	name          string
+	descending    bool
+	page          int           // points of a page; 0 = as many as come
+	from, to      time.Time     // zero = all there is
+	above         string        // only values above it; "" = all
+	step          time.Duration // interpolated; 0 = as stored
+	componentType bool          // by component type, as only TwinMaker asks
+}
+
+// asks are the columns of the matrix, before the last entry.
+func asks() []ask {
+	day := func(text string) time.Time {
+		t, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			panic(err)
+		}
+		return t
+	}
+	return []ask{
+		{name: "ascending"},
+		{name: "descending", descending: true},
+		{name: "paged", page: 4000},
+		{name: "filtered", above: "80.5", from: day("2013-12-20"), to: day("2014-01-20")},
+		{name: "interpolated", step: 7 * time.Minute, from: day("2014-01-05"), to: day("2014-01-30")},
+		{name: "by type", componentType: true, from: day("2014-01-05"), to: day("2014-01-12")},
+	}
+}
+
+func (a *ask) bounds() (from, to time.Time) {
+	if a.from.IsZero() {
+		return time.Date(2013, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return a.from, a.to
+}
+
+// want is what must come, worked out from the series in ways of its own.
+func (a *ask) want(s series) []point {
+	from, to := a.bounds()
+	var stored []point
+	for _, p := range s.points {
+		if !p.at.Before(from) && !p.at.After(to) && (a.above == "" || decimal(p.value).Cmp(decimal(a.above)) > 0) {
+			stored = append(stored, p)
+		}
+	}
+	if a.step > 0 {
+		stored = interpolated(stored, from, a.step)
+	}
+	if a.descending {
+		slices.Reverse(stored)
+	}
+	return stored
+}
+
+func decimal(text string) *big.Rat {
+	r, ok := new(big.Rat).SetString(text)
+	if !ok {
+		panic("no number: " + text)
+	}
+	return r
+}
+
+// interpolated returns the values at from, from+step, … as far as there are
+// points on both sides. They are exact.
+func interpolated(points []point, from time.Time, step time.Duration) (steps []point) {
+	i := 0
+	for at := from; i < len(points); at = at.Add(step) {
+		for i < len(points) && points[i].at.Before(at) {
+			i++
+		}
+		switch {
+		case i == len(points):
+		case points[i].at.Equal(at):
+			steps = append(steps, point{at, points[i].value})
+		case i > 0:
+			a, b := points[i-1], points[i]
+			share := big.NewRat(int64(at.Sub(a.at)), int64(b.at.Sub(a.at)))
+			v := decimal(a.value)
+			v.Add(v, share.Mul(share, new(big.Rat).Sub(decimal(b.value), decimal(a.value))))
+			steps = append(steps, point{at, v.FloatString(30)})
+		}
+	}
+	return steps
+}
+
+// difference says where got is not what a asks for, or "".
+func (a *ask) difference(got, want []point) string {
+	for i := range min(len(got), len(want)) {
+		same := hotreader.CompareNumbers([]byte(got[i].value), []byte(want[i].value)) == 0
+		if !same && a.step > 0 { // between points it is computed in float64
+			off := new(big.Rat).Sub(decimal(got[i].value), decimal(want[i].value))
+			same = off.Abs(off).Cmp(big.NewRat(1, 1e12)) < 0
+		}
+		if !got[i].at.Equal(want[i].at) || !same {
+			return fmt.Sprintf("point %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+	if len(got) != len(want) {
+		return fmt.Sprintf("%d points, want %d", len(got), len(want))
+	}
+	return ""
+}
+
+// edge is how a cloud's users ask for the twin's data.
+type edge interface {
+	// history returns one page; next is "" at the end.
+	history(ctx context.Context, a ask, nextToken string) (points []point, next string, err error)
+	last(ctx context.Context) (point, error) // without an instant where the edge tells none
+}
+
+// refused is an edge's own, typed error.
+type refused struct{ code, message string }
+
+func (r *refused) Error() string { return r.code + ": " + r.message }
+
+// all follows a's pages.
+func all(ctx context.Context, e edge, a ask) (points []point, err error) {
+	next, pages := "", 0
+	for {
+		page, token, err := e.history(ctx, a, next)
+		if err != nil {
+			return points, fmt.Errorf("page %d: %w", pages+1, err)
+		}
+		pages++
+		points = append(points, page...)
+		switch {
+		case token == "" && (a.page == 0 || len(page) <= a.page):
+			return points, nil
+		case token == next || len(page) == 0 || a.page > 0 && len(page) != a.page:
+			return points, fmt.Errorf("page %d has %d points and the token %q", pages, len(page), token)
+		}
+		next = token
+	}
+}
+
+// twinMaker is the edge on AWS.
+type twinMaker struct {
+	twin *twin
+}
+
+func (e *twinMaker) history(ctx context.Context, a ask, nextToken string) ([]point, string, error) {
+	from, to := a.bounds()
+	order := "ASCENDING"
+	if a.descending {
+		order = "DESCENDING"
+	}
+	more := fmt.Sprintf(`"startTime":%q,"endTime":%q,"orderByTime":%q,`, from.Format(time.RFC3339), to.Format(time.RFC3339), order)
+	if a.page > 0 {
+		more += fmt.Sprintf(`"maxResults":%d,`, a.page)
+	}
+	if nextToken != "" {
+		more += fmt.Sprintf(`"nextToken":%q,`, nextToken)
+	}
+	if a.above != "" {
+		more += fmt.Sprintf(`"propertyFilters":[{"propertyName":"temperature","operator":">","value":{"doubleValue":%s}}],`, a.above)
+	}
+	if a.step > 0 {
+		more += fmt.Sprintf(`"interpolation":{"interpolationType":"LINEAR","intervalInSeconds":%d},`, a.step/time.Second)
+	}
+	text := event(more)
+	reference := `{"entityId":"entity-1","componentName":"sensor","propertyName":"temperature"}`
+	if a.componentType {
+		text = []byte(strings.Replace(string(text), `"entityId":"entity-1","componentName":"sensor"`, `"componentTypeId":"machine-`+device+`"`, 1))
+		reference = `{"externalIdProperty":{"deviceId":"` + device + `"},"propertyName":"temperature"}`
+	}
+	body, err := invoke(ctx, e.twin.history, text, e.twin.deadline)
+	if err != nil {
+		return nil, "", err
+	}
+	return propertyValues(body, reference)
+}
+
+func (e *twinMaker) last(ctx context.Context) (point, error) {
+	body, err := invoke(ctx, e.twin.last, event(""), e.twin.deadline)
+	if err != nil {
+		return point{}, err
+	}
+	var a struct {
+		PropertyValues map[string]struct {
+			PropertyValue map[string]json.Number
+		}
+	}
+	if err := json.Unmarshal(body, &a); err != nil {
+		return point{}, fmt.Errorf("%w: %.200s", err, body)
+	}
+	return point{value: a.PropertyValues["temperature"].PropertyValue["doubleValue"].String()}, nil
+}
+
+func invoke(ctx context.Context, f *runtimeapi.Function, event []byte, deadline time.Duration) ([]byte, error) {
+	body, err := f.Invoke(ctx, event, deadline)
+	if failure, ok := errors.AsType[*runtimeapi.Failure](err); ok && strings.HasPrefix(failure.Type, "HotReader.") {
+		return nil, &refused{failure.Type, failure.Message}
+	}
+	return body, err
+}
+
+// propertyValues reads a history in TwinMaker's shape.
+func propertyValues(body []byte, reference string) ([]point, string, error) {
+	var a struct {
+		PropertyValues []struct {
+			Reference json.RawMessage `json:"entityPropertyReference"`
+			Values    []struct {
+				Time  string
+				Value map[string]json.Number
+			}
+		}
+		NextToken *string
+	}
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil, "", fmt.Errorf("%w: %.200s", err, body)
+	}
+	if len(a.PropertyValues) != 1 || string(a.PropertyValues[0].Reference) != reference {
+		return nil, "", fmt.Errorf("want one property, %s: %.300s", reference, body)
+	}
+	var points []point
+	for _, v := range a.PropertyValues[0].Values {
+		at, err := time.Parse(time.RFC3339, v.Time)
+		digits, ok := v.Value["doubleValue"]
+		if err != nil || !ok || len(v.Value) != 1 {
+			return nil, "", fmt.Errorf("point %+v: %v", v, err)
+		}
+		points = append(points, point{at, digits.String()})
+	}
+	if a.NextToken == nil {
+		return points, "", nil
+	}
+	return points, *a.NextToken, nil
+}
+
+// dashboard is the edge on Azure and Google Cloud: GET, and POST /read for what
+// GET has no words for.
+type dashboard struct {
+	url string
+}
+
+func (e *dashboard) history(ctx context.Context, a ask, nextToken string) ([]point, string, error) {
+	from, to := a.bounds()
+	if a.above != "" || a.step > 0 {
+		return e.read(ctx, a, nextToken)
+	}
+	q := url.Values{"property": {"temperature"}, "start": {from.Format(time.RFC3339)}, "end": {to.Format(time.RFC3339)}}
+	if a.descending {
+		q.Set("order", "desc")
+	}
+	if a.page > 0 {
+		q.Set("limit", fmt.Sprint(a.page))
+	}
+	if nextToken != "" {
+		q.Set("next_token", nextToken)
+	}
+	return e.items(ctx, "history?"+q.Encode())
+}
+
+func (e *dashboard) last(ctx context.Context) (point, error) {
+	points, next, err := e.items(ctx, "latest?property=temperature")
+	if err != nil {
+		return point{}, err
+	}
+	if len(points) != 1 || next != "" {
+		return point{}, fmt.Errorf("%d points, next token %q", len(points), next)
+	}
+	return points[0], nil
+}
+
+// items asks one of the GET routes.
+func (e *dashboard) items(ctx context.Context, route string) ([]point, string, error) {
+	body, err := e.do(ctx, http.MethodGet, "/v1/devices/"+device+"/"+route, "")
+	if err != nil {
+		return nil, "", err
+	}
+	var a struct {
+		Items []struct {
+			Time        time.Time
+			Temperature *json.Number
+		}
+		Next *string `json:"next_token"`
+	}
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil, "", fmt.Errorf("%w: %.200s", err, body)
+	}
+	var points []point
+	for _, i := range a.Items {
+		if i.Temperature == nil {
+			return nil, "", fmt.Errorf("no value at %v", i.Time)
+		}
+		points = append(points, point{i.Time, i.Temperature.String()})
+	}
+	if a.Next == nil {
+		return points, "", nil
+	}
+	if *a.Next == "" {
+		return nil, "", errors.New("an empty next_token")
+	}
+	return points, *a.Next, nil
+}
+
+// read asks POST /read.
+func (e *dashboard) read(ctx context.Context, a ask, nextToken string) ([]point, string, error) {
+	from, to := a.bounds()
+	payload := map[string]any{"iot_device_id": device, "start_time": from.Format(time.RFC3339), "end_time": to.Format(time.RFC3339),
+		"selected_properties": []string{"temperature"}, "property_types": map[string]string{"temperature": "DOUBLE"},
+		"entity_id": "entity-1", "component_name": "sensor"}
+	if a.descending {
+		payload["order"] = "DESCENDING"
+	}
+	if a.page > 0 {
+		payload["max_results"] = a.page
+	}
+	if a.above != "" {
+		payload["filters"] = []any{map[string]any{"property_name": "temperature", "operator": ">", "value": json.Number(a.above)}}
+	}
+	if a.step > 0 {
+		payload["interpolation"] = map[string]any{"interpolation_type": "LINEAR", "interval_in_seconds": a.step / time.Second}
+	}
+	if nextToken != "" {
+		payload["next_token"] = nextToken
+	}
+	envelope, err := json.Marshal(map[string]any{"source_cloud": "notebook", "target_layer": "L3-Hot-Read", "message_type": "query",
+		"timestamp": "2026-01-01T00:00:00Z", "trace_id": "nine", "payload": payload})
+	if err != nil {
+		return nil, "", err
+	}
+	body, err := e.do(ctx, http.MethodPost, "/read", string(envelope))
+	if err != nil {
+		return nil, "", err
+	}
+	return propertyValues(body, `{"entityId":"entity-1","componentName":"sensor","propertyName":"temperature"}`)
+}
+
+func (e *dashboard) do(ctx context.Context, method, path, body string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, e.url+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set(httpapi.TokenHeader, token)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusOK {
+		return answer, nil
+	}
+	var p struct{ Code, Title string }
+	if resp.Header.Get("Content-Type") != wire.ProblemType || json.Unmarshal(answer, &p) != nil || p.Code == "" {
+		return nil, fmt.Errorf("%s: %.200s", resp.Status, answer)
+	}
+	return nil, &refused{p.Code, p.Title}
+}
+
+// path is one of the nine: an edge, and the line by which its program reaches
+// the rows.
+type path struct {
+	l4, l3 string
+	edge   edge
+	line   *line
+}
+
+// newPath starts the programs of a twin whose L4 and L3 are in these clouds.
+func (w *world) newPath(t *testing.T, l4, l3 string) *path {
+	t.Helper()
+	p := &path{l4: l4, l3: l3}
+	var env map[string]string
+	if l4 == l3 {
+		p.line = newLine(t, w.hot[l3].address)
+		env = w.hot[l3].reach(p.line.addr)
+	} else {
+		u, err := url.Parse(w.api[l3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.line = newLine(t, u.Host)
+		env = map[string]string{"REMOTE_READER_URL": "http://" + p.line.addr + u.Path}
+	}
+	env["DIGITAL_TWIN_INFO"], env["INTER_CLOUD_TOKEN"] = layers(l3, l4), token
+	if l4 == "aws" {
+		p.edge = &twinMaker{newTwin(t, env)}
+	} else {
+		p.edge = &dashboard{startServer(t, l4, env)}
+	}
+	return p
+}
+
+// Nine routes, one truth: wherever hot storage and the twin are, each way to ask
+// gets exactly what was imported.
+func TestNineRoutes(t *testing.T) {
+	w := newWorld(t)
+	truths := map[string][]point{}
+	for _, a := range asks() {
+		truths[a.name] = a.want(w.truth)
+		if n := len(truths[a.name]); n < 100 {
+			t.Fatalf("%s: %d points show nothing", a.name, n)
+		}
+	}
+	newest := w.truth.points[len(w.truth.points)-1]
+	var paths []*path
+	for _, l4 := range clouds {
+		for _, l3 := range clouds {
+			paths = append(paths, w.newPath(t, l4, l3))
+		}
+	}
+	m := newMatrix(asks())
+	began := time.Now()
+	t.Run("well", func(t *testing.T) {
+		for _, p := range paths {
+			t.Run(p.l4+" reads "+p.l3, func(t *testing.T) {
+				for _, a := range asks() {
+					if a.componentType && p.l4 != "aws" {
+						m.set(p, a.name, "-")
+						continue
+					}
+					points, err := all(t.Context(), p.edge, a)
+					wrong := a.difference(points, truths[a.name])
+					if err != nil || wrong != "" {
+						t.Errorf("%s: %v; %s", a.name, err, wrong)
+						m.set(p, a.name, "WRONG")
+						continue
+					}
+					m.set(p, a.name, fmt.Sprint(len(points)))
+				}
+				last, err := p.edge.last(t.Context())
+				if err != nil || hotreader.CompareNumbers([]byte(last.value), []byte(newest.value)) != 0 || !last.at.IsZero() && !last.at.Equal(newest.at) {
+					t.Errorf("last entry: %v, %v; want %v", last, err, newest)
+					m.set(p, "last entry", "WRONG")
+					return
+				}
+				m.set(p, "last entry", last.value)
+			})
+		}
+	})
+	t.Logf("nine routes in %s, points that came and were right:\n%s", time.Since(began).Round(time.Millisecond), m)
+}
+
+// matrix is what the test prints.
+type matrix struct {
+	columns []string
+	rows    []string
+	cells   map[[2]string]string
+}
+
+func newMatrix(asks []ask) *matrix {
+	m := &matrix{cells: map[[2]string]string{}}
+	for _, a := range asks {
+		m.columns = append(m.columns, a.name)
+	}
+	m.columns = append(m.columns, "last entry")
+	return m
+}
+
+func (m *matrix) set(p *path, column, text string) {
+	row := fmt.Sprintf("%-5s reads %-5s", p.l4, p.l3)
+	if !slices.Contains(m.rows, row) {
+		m.rows = append(m.rows, row)
+	}
+	m.cells[[2]string{row, column}] = text
+}
+
+func (m *matrix) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-17s", "L4 reads L3")
+	for _, c := range m.columns {
+		fmt.Fprintf(&b, "%14s", c)
+	}
+	for _, row := range m.rows {
+		fmt.Fprintf(&b, "\n%-17s", row)
+		for _, c := range m.columns {
+			fmt.Fprintf(&b, "%14s", m.cells[[2]string{row, c}])
+		}
+	}
+	return b.String()
+}
