@@ -250,7 +250,7 @@ func scanBlock(t *testing.T, value []byte, descending bool) (rows []string, err 
 		t.Fatal(err)
 	}
 	sc := &scan{table: []int{0, 2, -1, 1}, values: make([]hotreader.Value, len(q.Properties))}
-	_, err = sc.block(&q, sieve, value, true, descending, func(r hotreader.Row, _ error) bool {
+	_, err = sc.block(&q, sieve, value, descending, func(r hotreader.Row, _ error) bool {
 		rows = append(rows, fmt.Sprint(r.Time.UnixNano(), r.Values))
 		return true
 	})

@@ -259,7 +259,7 @@ func (s *Store) read(ctx context.Context, q *hotreader.Query, sieve *hotreader.S
 				return err
 			}
 			p := sc.blocks[i]
-			more, err := sc.block(q, sieve, sc.buf[p.at:p.end], i == 0, descending, yield)
+			more, err := sc.block(q, sieve, sc.buf[p.at:p.end], descending, yield)
 			if err != nil {
 				return damagedBlock(q.Device, p.time, err)
 			}
@@ -271,10 +271,8 @@ func (s *Store) read(ctx context.Context, q *hotreader.Query, sieve *hotreader.S
 	return ctx.Err()
 }
 
-// block yields the rows of one block, and returns whether the read goes on. If
-// it is the first of its transaction, rows that were moved into it meanwhile may
-// have been passed before.
-func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, value []byte, first, descending bool, yield func(hotreader.Row, error) bool) (bool, error) {
+// block yields the rows of one block, and returns whether the read goes on.
+func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, value []byte, descending bool, yield func(hotreader.Row, error) bool) (bool, error) {
 	d := &sc.decoder
 	if err := d.reset(value); err != nil {
 		return false, err
@@ -286,11 +284,10 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, value []byte, 
 				sc.edge, sc.begun = d.time, true
 				return err == nil, err
 			}
-			passed := sc.begun && !d.time.After(sc.edge)
-			if passed && !first {
+			if sc.begun && !d.time.After(sc.edge) {
 				return false, errOrder
 			}
-			if passed || !q.Start.IsZero() && d.time.Before(q.Start) {
+			if !q.Start.IsZero() && d.time.Before(q.Start) {
 				if err := d.skip(); err != nil {
 					return false, err
 				}
@@ -312,10 +309,7 @@ func (sc *scan) block(q *hotreader.Query, sieve *hotreader.Sieve, value []byte, 
 			return false, err
 		}
 		if more && sc.begun && !d.time.Before(sc.edge) {
-			if !first {
-				return false, errOrder
-			}
-			break
+			return false, errOrder
 		}
 		if !more || !q.End.IsZero() && d.time.After(q.End) {
 			break
@@ -374,6 +368,11 @@ type window struct {
 // fill copies the next blocks of rest, at least one if there is any and about
 // budget bytes, in the order of the read, and narrows rest to what lies behind
 // them.
+//
+// What is written between two fills does not move rows across the border between
+// what was copied and what was not. That is where a block begins, not the first
+// of the device, and there one will always begin: rows in front of it go into the
+// block before, and blocks are split but never joined.
 func (s *Store) fill(device string, columns []string, sc *scan, rest *window, descending bool, budget int) error {
 	sc.buf, sc.blocks = sc.buf[:0], sc.blocks[:0]
 	op := "boltstore: read " + s.path

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,146 @@ func TestEveryByteOfARecordCounts(t *testing.T) {
 		if other == sum {
 			t.Errorf("%s is not noticed", what)
 		}
+	}
+}
+
+// patched makes a file of content in which the bytes at are replaced.
+func patched(t *testing.T, content []byte, at int, with ...byte) string {
+	t.Helper()
+	content = slices.Clone(content)
+	copy(content[at:], with)
+	path := filepath.Join(t.TempDir(), "rows.bolt")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// contentOf returns the file of an open store, as far as it is in use, and the
+// page of its root.
+func contentOf(t *testing.T, s *Store) (content []byte, top uint64) {
+	t.Helper()
+	if err := s.db.View(func(tx *bolt.Tx) error {
+		top = uint64(tx.Cursor().Bucket().Root())
+		content = make([]byte, tx.Size())
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.ReadAt(content, 0); err != nil {
+		t.Fatal(err)
+	}
+	return content, top
+}
+
+// TestEveryByteOfTheRootCounts: it is where all proof begins.
+func TestEveryByteOfTheRootCounts(t *testing.T) {
+	s := openTemp(t)
+	if err := s.Write(t.Context(), "d", readings(10)); err != nil {
+		t.Fatal(err)
+	}
+	content, top := contentOf(t, s)
+	tree, err := treeIn(content, top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := keyOf(rootKind, 0, 0)
+	root, _, err := tree.find(tree.home, k[:])
+	if err != nil || len(root) != rootBytes {
+		t.Fatalf("the root is %x, %v", root, err)
+	}
+	from := strings.Index(string(content), string(root))
+	for i := range root {
+		if s, err := Open(patched(t, content, from+i, root[i]^1), Options{}); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+			t.Errorf("byte %d changed: %v, want %s", i, err, hotreader.CodeCorrupt)
+			if err == nil {
+				s.Close()
+			}
+		}
+	}
+}
+
+// TestOldRecordsAreNotTaken: pages of the commit before are all still there, and
+// a damaged page number may lead to them.
+func TestOldRecordsAreNotTaken(t *testing.T) {
+	s := openTemp(t)
+	bucketOf := func(content []byte, top uint64) int { // where the root says which page the bucket begins at
+		return int(top)*pageBytes + strings.Index(string(content[top*pageBytes:][:256]), string(bucketName)) + len(bucketName)
+	}
+	all := readings(2000)
+	if err := s.Write(t.Context(), "d", all[:1900]); err != nil {
+		t.Fatal(err)
+	}
+	content, top := contentOf(t, s)
+	old := slices.Clone(content[bucketOf(content, top):][:8])
+	if err := s.Write(t.Context(), "d", all[1900:]); err != nil {
+		t.Fatal(err)
+	}
+	content, top = contentOf(t, s)
+	at := bucketOf(content, top)
+	if tree, err := treeIn(content, top); err != nil || slices.Equal(old, content[at:at+8]) || tree.home == nil {
+		t.Fatalf("the bucket is still at %x, %v", old, err)
+	}
+	if s, err := Open(patched(t, content, at, old...), Options{}); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+		t.Errorf("the old content is taken: %v, want %s", err, hotreader.CodeCorrupt)
+		if err == nil {
+			s.Close()
+		}
+	}
+}
+
+// TestWriteOnCircles: page numbers that lead back end with an error, when bbolt
+// would follow them for ever.
+func TestWriteOnCircles(t *testing.T) {
+	s := openTemp(t)
+	for i := range 20 {
+		if err := s.Write(t.Context(), "d"+strconv.Itoa(i), readings(300)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content, top := contentOf(t, s)
+	tree, err := treeIn(content, top)
+	if err != nil || kindOf(tree.home) != branchPage {
+		t.Fatalf("the bucket begins with a page of kind %d, %v", kindOf(tree.home), err)
+	}
+	id := binary.NativeEndian.Uint64(tree.home)
+	found := 0
+	for e := range countOf(tree.home) {
+		for _, o := range []struct {
+			at   int
+			with []byte
+		}{
+			{8, tree.home[:8]},                  // the page itself
+			{4, []byte{0xff, 0xff, 0xff, 0x7f}}, // a key of 2 GB
+			{0, []byte{0xff, 0xff, 0xff, 0x7f}}, // a key far away
+			{8, []byte{0, 0, 0, 0, 0, 0, 0, 1}}, // a page far away
+		} {
+			s, err := Open(patched(t, content, int(id)*pageBytes+pageHead+e*element+o.at, o.with...), Options{})
+			if err != nil {
+				found++
+				if hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+					t.Errorf("element %d: %v, want %s", e, err, hotreader.CodeCorrupt)
+				}
+				continue
+			}
+			for _, d := range []string{"d0", "d7", "d19", "new"} {
+				if err := s.Write(t.Context(), d, readings(400)); err != nil {
+					found++
+					if hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+						t.Errorf("element %d, device %s: %v, want %s", e, d, err, hotreader.CodeCorrupt)
+					}
+				}
+			}
+			_ = s.Close()
+		}
+	}
+	if found == 0 {
+		t.Error("no damage was ever found")
 	}
 }
 
