@@ -133,11 +133,15 @@ func TestRefusesWhatIsNoStore(t *testing.T) {
 		halves[i] = bytes.Clone(store)
 		halves[i][i*4096+16+40] ^= 0x10
 	}
-	older := bytes.Clone(store) // one head was not written the last time
-	binary.NativeEndian.PutUint64(older[16+48:], binary.NativeEndian.Uint64(older[16+48:])-2)
+	old := bytes.Clone(store) // one head was not written the time before
+	head := old[16:]
+	if transaction(old, 1) < transaction(old, 0) {
+		head = old[4096+16:]
+	}
+	binary.NativeEndian.PutUint64(head[48:], binary.NativeEndian.Uint64(head[48:])-2)
 	sum := fnv.New64a()
-	sum.Write(older[16 : 16+56])
-	binary.NativeEndian.PutUint64(older[16+56:], sum.Sum64())
+	sum.Write(head[:56])
+	binary.NativeEndian.PutUint64(head[56:], sum.Sum64())
 
 	fifo := at("fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -163,7 +167,7 @@ func TestRefusesWhatIsNoStore(t *testing.T) {
 		{"a store whose heads are damaged", put(t, at("headless"), headless), hotreader.CodeCorrupt, "damaged"},
 		{"a store whose first head is damaged", put(t, at("first"), halves[0]), hotreader.CodeCorrupt, "damaged"},
 		{"a store whose second head is damaged", put(t, at("second"), halves[1]), hotreader.CodeCorrupt, "damaged"},
-		{"a store with an old head", put(t, at("older"), older), hotreader.CodeCorrupt, "damaged"},
+		{"a store with an old head", put(t, at("old"), old), hotreader.CodeCorrupt, "damaged"},
 		{"a store cut to half", put(t, at("half"), store[:len(store)/2]), hotreader.CodeCorrupt, "cut short"},
 		{"a store cut by a byte", put(t, at("byte"), store[:needs(store)-1]), hotreader.CodeCorrupt, "cut short"},
 		{"a store cut to its first page", put(t, at("page"), store[:4096]), hotreader.CodeCorrupt, "cut short"},
