@@ -176,7 +176,7 @@ func TestWriteThatIsNotTaken(t *testing.T) {
 	slow := refuse(429, "TooManyRequests", "Request rate is large")
 	slow.header = map[string]string{"x-ms-retry-after-ms": "100"}
 	one := []hotreader.Record{record(base)}
-	two := append(one, record(base.Add(1)))
+	two := []hotreader.Record{record(base), record(base.Add(1))}
 	synctest.Test(t, func(t *testing.T) { // it goes on until the container takes it
 		f := newFake(t, slices.Repeat([]answer{slow}, 60)...)
 		inside := batchOf(429, 424)

@@ -316,7 +316,7 @@ func FuzzPages(f *testing.F) {
 
 // FuzzRecords gives any bytes as records, as if their checks fitted.
 func FuzzRecords(f *testing.F) {
-	f.Add([]byte("\x00\x00\x00\x01\x01\x02\x03\x04\x00\x01d"), []byte("\x01a\x02bc"), []byte(appendRef(appendRef(nil, ref{base, 1, 2}), ref{base.Add(1), 3, 4})))
+	f.Add([]byte("\x00\x00\x00\x01\x01\x02\x03\x04\x00\x01d"), []byte("\x01a\x02bc"), appendRef(appendRef(nil, ref{base, 1, 2}), ref{base.Add(1), 3, 4}))
 	f.Add([]byte{}, []byte{0x80}, []byte{1})
 	f.Fuzz(func(t *testing.T, shard, names, list []byte) {
 		if at, err := deviceAt(shard, "d"); err == nil && at >= 0 && shard[at+deviceHead] != 'd' {

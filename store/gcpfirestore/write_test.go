@@ -225,8 +225,8 @@ func TestNumbersComeOutAsTheyWentIn(t *testing.T) {
 			t.Fatalf("%s comes out as %v", digits, got)
 		}
 		want, ok := new(big.Rat).SetString(digits)
-		if f, exact := 0.0, false; ok && n.kind == valueDouble {
-			if f, exact = want.Float64(); f != n.double || exact && math.IsInf(f, 0) {
+		if ok && n.kind == valueDouble {
+			if f, exact := want.Float64(); f != n.double || exact && math.IsInf(f, 0) {
 				t.Fatalf("%s is kept as %g, want %g", digits, n.double, f)
 			}
 		}
