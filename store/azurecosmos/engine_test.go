@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -219,6 +220,12 @@ func TestEngineRefusals(t *testing.T) {
 		t.Errorf("an empty container: %q", got)
 	}
 	other := o
+	other.Single = false // which this emulator cannot
+	err := azurecosmos.New(client(t), other).Write(t.Context(), "d", []hotreader.Record{{Time: time.Unix(0, 0)}})
+	if hotreader.CodeOf(err) != hotreader.CodeStore || !strings.Contains(err.Error(), "single=true") {
+		t.Errorf("a batch: %v", err)
+	}
+	other = o
 	other.DeviceKey = "device"
 	if got := code(other); got != hotreader.CodeConfig {
 		t.Errorf("a container of another partition key: %q, want %q", got, hotreader.CodeConfig)

@@ -93,6 +93,8 @@ func (s *Store) fail(ctx context.Context, a action, err error) error {
 		return say(hotreader.CodeTooLarge, "the request is too large: %s", message)
 	case status == http.StatusRequestTimeout, status == http.StatusGone, status == http.StatusServiceUnavailable, status == statusRetryWith:
 		return say(hotreader.CodeUnavailable, "Cosmos DB is not able to just now: status %d: %s%s", status, message, trace(refused))
+	case status >= 500 && a == writing && !s.single && strings.HasPrefix(s.client.endpoint, "http:"):
+		return say(hotreader.CodeStore, "the emulator failed: status %d: %s; if it knows no transactional batches, write items one by one: single=true in the store's URL", status, message)
 	case status >= 500:
 		return say(hotreader.CodeStore, "Cosmos DB failed: status %d: %s%s", status, message, trace(refused))
 	}
