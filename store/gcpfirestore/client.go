@@ -107,12 +107,13 @@ func newTransport(plain bool) *http.Transport {
 	protocols.SetHTTP2(!plain)
 	protocols.SetUnencryptedHTTP2(plain)
 	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 3 * time.Second,
-		IdleConnTimeout:     5 * time.Minute,
-		DisableCompression:  true,
-		Protocols:           protocols,
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   3 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second, // the head may come with the first document only
+		IdleConnTimeout:       5 * time.Minute,
+		DisableCompression:    true,
+		Protocols:             protocols,
 		HTTP2: &http.HTTP2Config{
 			// A connection that died is found within 15 s, also under a stream
 			// that waits.

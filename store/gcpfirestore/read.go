@@ -45,7 +45,9 @@ const lastPause = 5 * time.Second
 // A query for few rows, such as the last entry, asks for few documents, so that
 // it costs a small read however long the device's history is. Rows of one second
 // are held until the second is over, and no others. An answer that breaks off is
-// asked for again from behind the last document that came.
+// asked for again from behind the last document that came. Of several documents
+// of one instant the one with the greatest time text stands, of equal ones the
+// one with the greatest id.
 //
 // Documents without the device's or the time's field, and those whose time is of
 // another type than Options.TimeFormat says, are not in the index that is read

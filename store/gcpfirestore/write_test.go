@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -224,9 +223,8 @@ func TestNumbersComeOutAsTheyWentIn(t *testing.T) {
 		if !hotreader.Same(got, v) {
 			t.Fatalf("%s comes out as %v", digits, got)
 		}
-		want, ok := new(big.Rat).SetString(digits)
-		if ok && n.kind == valueDouble {
-			if f, exact := want.Float64(); f != n.double || exact && math.IsInf(f, 0) {
+		if want, ok := new(big.Rat).SetString(digits); ok && n.kind == valueDouble {
+			if f, _ := want.Float64(); f != n.double {
 				t.Fatalf("%s is kept as %g, want %g", digits, n.double, f)
 			}
 		}

@@ -1,4 +1,4 @@
-//go:build engines
+//go:build engines && nine
 
 package e2e
 
@@ -272,11 +272,9 @@ func apiGateway(f *runtimeapi.Function) http.Handler {
 
 // line is a wire between a twin's program and where its rows are.
 type line struct {
-	to   string
-	addr string
+	to, addr string
 
 	mu    sync.Mutex
-	l     net.Listener
 	conns map[net.Conn]bool
 	fault fault
 	left  int // bytes of answers that still pass before the fault
@@ -286,31 +284,20 @@ type line struct {
 type fault string
 
 const (
-	well    fault = ""
-	killed  fault = "killed"  // every connection breaks, none is taken
-	slow    fault = "slow"    // nothing comes any more, and nothing breaks
-	garbage fault = "garbage" // what comes is noise
+	well      fault = ""
+	killed    fault = "killed"    // every connection breaks, and each that is made
+	restarted fault = "restarted" // every connection breaks, once
+	slow      fault = "slow"      // nothing comes any more, and nothing breaks
+	garbage   fault = "garbage"   // what comes is noise
 )
 
 func newLine(t *testing.T, to string) *line {
 	t.Helper()
-	n := &line{to: to, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}}
-	n.open(t)
-	t.Cleanup(func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.cut()
-	})
-	return n
-}
-
-func (n *line) open(t *testing.T) {
-	t.Helper()
-	l, err := net.Listen("tcp", n.addr)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.l, n.addr = l, l.Addr().String()
+	n := &line{to: to, addr: l.Addr().String(), conns: map[net.Conn]bool{}}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -320,25 +307,29 @@ func (n *line) open(t *testing.T) {
 			go n.pass(c)
 		}
 	}()
+	t.Cleanup(func() {
+		l.Close()
+		n.set(well, 0)
+	})
+	return n
 }
 
-// cut breaks all there is; n.mu is held.
-func (n *line) cut() {
-	n.l.Close()
-	for c := range n.conns {
-		c.Close()
-	}
-	clear(n.conns)
-}
-
-// set ends the fault there was and begins another, after so many bytes more.
-func (n *line) set(t *testing.T, f fault, after int) {
-	t.Helper()
+// set breaks every connection, ends the fault there was and begins another,
+// after so many bytes more.
+func (n *line) set(f fault, after int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut()
 	n.fault, n.left = f, after
-	n.open(t)
+}
+
+// cut breaks all connections as the end of a process does; n.mu is held.
+func (n *line) cut() {
+	for c := range n.conns {
+		_ = c.(*net.TCPConn).SetLinger(0) // so that closing resets it
+		c.Close()
+	}
+	clear(n.conns)
 }
 
 func (n *line) pass(in net.Conn) {
@@ -349,6 +340,11 @@ func (n *line) pass(in net.Conn) {
 	}
 	n.mu.Lock()
 	n.conns[in], n.conns[out] = true, true
+	if n.fault == killed && n.left <= 0 {
+		// The listener stays, for its port could be another's when the fault is
+		// over: a connection is made, and reset, instead of being refused.
+		n.cut()
+	}
 	n.mu.Unlock()
 	done := func() {
 		in.Close()
@@ -384,12 +380,16 @@ func (n *line) deliver(in net.Conn, b []byte) bool {
 			ill = well
 		}
 	}
-	if ill == killed {
+	switch ill {
+	case killed:
 		n.cut()
+	case restarted:
+		n.cut()
+		n.fault = well
 	}
 	n.mu.Unlock()
 	switch ill {
-	case killed:
+	case killed, restarted:
 		return false
 	case slow:
 		return true // and not a byte is sent
@@ -400,4 +400,11 @@ func (n *line) deliver(in net.Conn, b []byte) bool {
 	}
 	_, err := in.Write(b)
 	return err == nil
+}
+
+// struck reports whether the fault has come.
+func (n *line) struck() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.left <= 0
 }

@@ -1,4 +1,4 @@
-//go:build engines
+//go:build engines && nine
 
 package e2e
 
@@ -13,10 +13,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/function/awslambda"
 	"hotreader/httpapi"
 	"hotreader/test/runtimeapi"
 	"hotreader/wire"
@@ -31,6 +33,7 @@ type ask struct {
 	above         string        // only values above it; "" = all
 	step          time.Duration // interpolated; 0 = as stored
 	componentType bool          // by component type, as only TwinMaker asks
+	token         string        // of the page before the first; "" = from the start
 }
 
 // asks are the columns of the matrix, before the last entry.
@@ -45,7 +48,8 @@ func asks() []ask {
 	return []ask{
 		{name: "ascending"},
 		{name: "descending", descending: true},
-		{name: "paged", page: 4000},
+		{name: "paged", page: 2500, from: day("2014-01-05"), to: day("2014-01-20")},
+		{name: "paged back", descending: true, page: 2500, from: day("2014-01-05"), to: day("2014-01-20")},
 		{name: "filtered", above: "80.5", from: day("2013-12-20"), to: day("2014-01-20")},
 		{name: "interpolated", step: 7 * time.Minute, from: day("2014-01-05"), to: day("2014-01-30")},
 		{name: "by type", componentType: true, from: day("2014-01-05"), to: day("2014-01-12")},
@@ -140,7 +144,7 @@ func (r *refused) Error() string { return r.code + ": " + r.message }
 
 // all follows a's pages.
 func all(ctx context.Context, e edge, a ask) (points []point, err error) {
-	next, pages := "", 0
+	next, pages := a.token, 0
 	for {
 		page, token, err := e.history(ctx, a, next)
 		if err != nil {
@@ -390,6 +394,8 @@ type path struct {
 	line   *line
 }
 
+func (p *path) String() string { return p.l4 + " reads " + p.l3 }
+
 // newPath starts the programs of a twin whose L4 and L3 are in these clouds.
 func (w *world) newPath(t *testing.T, l4, l3 string) *path {
 	t.Helper()
@@ -433,11 +439,16 @@ func TestNineRoutes(t *testing.T) {
 			paths = append(paths, w.newPath(t, l4, l3))
 		}
 	}
-	m := newMatrix(asks())
+	var columns []string
+	for _, a := range asks() {
+		columns = append(columns, a.name)
+	}
+	m := newMatrix(paths, append(columns, "last entry"))
 	began := time.Now()
 	t.Run("well", func(t *testing.T) {
 		for _, p := range paths {
-			t.Run(p.l4+" reads "+p.l3, func(t *testing.T) {
+			t.Run(p.String(), func(t *testing.T) {
+				t.Parallel()
 				for _, a := range asks() {
 					if a.componentType && p.l4 != "aws" {
 						m.set(p, a.name, "-")
@@ -452,53 +463,151 @@ func TestNineRoutes(t *testing.T) {
 					}
 					m.set(p, a.name, fmt.Sprint(len(points)))
 				}
-				last, err := p.edge.last(t.Context())
-				if err != nil || hotreader.CompareNumbers([]byte(last.value), []byte(newest.value)) != 0 || !last.at.IsZero() && !last.at.Equal(newest.at) {
-					t.Errorf("last entry: %v, %v; want %v", last, err, newest)
-					m.set(p, "last entry", "WRONG")
-					return
-				}
-				m.set(p, "last entry", last.value)
+				m.set(p, "last entry", checkNewest(t, p, newest))
 			})
 		}
 	})
 	t.Logf("nine routes in %s, points that came and were right:\n%s", time.Since(began).Round(time.Millisecond), m)
+
+	columns = nil
+	broken := ask{name: "broken", from: time.Date(2014, 1, 5, 0, 0, 0, 0, time.UTC), to: time.Date(2014, 1, 30, 0, 0, 0, 0, time.UTC)}
+	for _, s := range strokes {
+		columns = append(columns, s.String())
+	}
+	m = newMatrix(paths, columns)
+	began = time.Now()
+	for _, s := range strokes {
+		t.Run(s.String(), func(t *testing.T) {
+			var running sync.WaitGroup
+			room := make(chan struct{}, 3)
+			if s.fault == slow {
+				room = make(chan struct{}, len(paths)) // it is all waiting
+			}
+			for _, p := range paths {
+				running.Go(func() {
+					room <- struct{}{}
+					defer func() { <-room }()
+					m.set(p, s.String(), strike(t, p, s, broken, broken.want(w.truth), newest))
+				})
+			}
+			running.Wait()
+		})
+	}
+	t.Logf("nine routes, each broken, in %s, what came of %d points:\n%s", time.Since(began).Round(time.Millisecond), len(broken.want(w.truth)), m)
+}
+
+// checkNewest asks for the last entry, and returns what the matrix shows.
+func checkNewest(t *testing.T, p *path, newest point) string {
+	last, err := p.edge.last(t.Context())
+	if err != nil || hotreader.CompareNumbers([]byte(last.value), []byte(newest.value)) != 0 || !last.at.IsZero() && !last.at.Equal(newest.at) {
+		t.Errorf("%v: last entry: %v, %v; want %v", p, last, err, newest)
+		return "WRONG"
+	}
+	return last.value
+}
+
+// stroke is a fault and when it comes.
+type stroke struct {
+	fault fault
+	after int              // bytes of the answers
+	codes []hotreader.Code // of which the error may be; none = there must be no error
+}
+
+func (s stroke) String() string {
+	if s.after == 0 {
+		return string(s.fault)
+	}
+	return fmt.Sprintf("%s mid-way", s.fault)
+}
+
+// midway is within the answer to the query, on every line.
+const midway = 20_000
+
+var (
+	gone  = []hotreader.Code{hotreader.CodeUnavailable}
+	late  = []hotreader.Code{hotreader.CodeUnavailable, hotreader.CodeDeadline}
+	noise = []hotreader.Code{hotreader.CodeUnavailable, hotreader.CodeProtocol, hotreader.CodeCorrupt}
+
+	strokes = []stroke{
+		{restarted, midway, nil},
+		{killed, 0, gone},
+		{killed, midway, gone},
+		{garbage, 0, noise},
+		{garbage, midway, noise},
+		{slow, midway, late},
+	}
+)
+
+// strike asks over a line that breaks. What comes is a page that is right as far
+// as it goes, with a token if there is more, or an error of a code that fits:
+// never a short success, and never nothing within the deadline. Once the line is
+// well again, so is the route.
+func strike(t *testing.T, p *path, s stroke, a ask, truth []point, newest point) (shown string) {
+	p.line.set(s.fault, s.after)
+	points, next, err := p.edge.history(t.Context(), a, "")
+	if !p.line.struck() {
+		t.Errorf("%v: the answer came before the fault: the test tests nothing", p)
+	}
+	p.line.set(well, 0)
+	if r, ok := errors.AsType[*refused](err); err != nil {
+		shown = "WRONG"
+		for _, code := range s.codes {
+			if ok && (r.code == string(code) || r.code == awslambda.ErrorType(code)) {
+				shown = string(code)
+			}
+		}
+		if shown == "WRONG" {
+			t.Errorf("%v: %v", p, err)
+		}
+	} else {
+		shown = fmt.Sprint(len(points))
+		if next != "" {
+			shown += " and more"
+			a.token = next
+			rest, err := all(t.Context(), p.edge, a)
+			if err != nil {
+				t.Errorf("%v: the next page: %v", p, err)
+			}
+			points = append(points, rest...)
+		}
+		if wrong := a.difference(points, truth); wrong != "" {
+			t.Errorf("%v: %s", p, wrong)
+			shown = "WRONG"
+		}
+	}
+	checkNewest(t, p, newest)
+	return shown
 }
 
 // matrix is what the test prints.
 type matrix struct {
+	rows    []*path
 	columns []string
-	rows    []string
-	cells   map[[2]string]string
+
+	mu    sync.Mutex
+	cells map[[2]string]string
 }
 
-func newMatrix(asks []ask) *matrix {
-	m := &matrix{cells: map[[2]string]string{}}
-	for _, a := range asks {
-		m.columns = append(m.columns, a.name)
-	}
-	m.columns = append(m.columns, "last entry")
-	return m
+func newMatrix(rows []*path, columns []string) *matrix {
+	return &matrix{rows: rows, columns: columns, cells: map[[2]string]string{}}
 }
 
 func (m *matrix) set(p *path, column, text string) {
-	row := fmt.Sprintf("%-5s reads %-5s", p.l4, p.l3)
-	if !slices.Contains(m.rows, row) {
-		m.rows = append(m.rows, row)
-	}
-	m.cells[[2]string{row, column}] = text
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cells[[2]string{p.String(), column}] = text
 }
 
 func (m *matrix) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-17s", "L4 reads L3")
 	for _, c := range m.columns {
-		fmt.Fprintf(&b, "%14s", c)
+		fmt.Fprintf(&b, "%18s", c)
 	}
-	for _, row := range m.rows {
-		fmt.Fprintf(&b, "\n%-17s", row)
+	for _, p := range m.rows {
+		fmt.Fprintf(&b, "\n%-17s", p)
 		for _, c := range m.columns {
-			fmt.Fprintf(&b, "%14s", m.cells[[2]string{row, c}])
+			fmt.Fprintf(&b, "%18s", m.cells[[2]string{p.String(), c}])
 		}
 	}
 	return b.String()
