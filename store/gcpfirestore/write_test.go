@@ -153,9 +153,11 @@ func TestWriteStopsAtAFailure(t *testing.T) {
 		if hotreader.CodeOf(err) != want || code == codes.PermissionDenied && !strings.Contains(err.Error(), "roles/datastore.user") {
 			t.Errorf("%v: %v, want %s", code, err, want)
 		}
+		f.mu.Lock() // commits that were given up may still be served
 		if len(f.commits) > 2*parallelCommits {
 			t.Errorf("%v: %d commits were sent", code, len(f.commits))
 		}
+		f.mu.Unlock()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
