@@ -239,6 +239,7 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 	if err := s.Write(t.Context(), "d", records); err != nil {
 		t.Fatal(err)
 	}
+	var document int64 // bytes, on the way
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
 		var stats hotreader.Stats
 		i := 0
@@ -258,14 +259,18 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 		if reads := stats.Reads.Load(); i != n || reads != 2 {
 			t.Errorf("%v: %d rows in %d pages, want %d in 2", order, i, reads, n)
 		}
+		document = stats.Bytes.Load()/n + 1
 	}
+	// Four documents are asked for, all of one second, then 32 more. How many of
+	// those are on their way when the second is over is the network's affair.
+	const asked = 4 + 32
 	var stats hotreader.Stats
 	for _, err := range s.Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if looked, reads, size := stats.Looked.Load(), stats.Reads.Load(), stats.Bytes.Load(); looked > 5 || reads > 2 || size > 4000 {
-		t.Errorf("a last entry took %d rows, %d reads, %d bytes", looked, reads, size)
+	if looked, reads, size := stats.Looked.Load(), stats.Reads.Load(), stats.Bytes.Load(); looked > 5 || reads > 2 || size > asked*document*5/4 {
+		t.Errorf("a last entry took %d rows, %d reads, %d bytes; a document has %d", looked, reads, size, document)
 	}
 }
