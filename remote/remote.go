@@ -307,19 +307,20 @@ func (x *exchange) hideIn(text string) string {
 	return text
 }
 
-// leastPatience is what a peer is given even when the caller has hardly any time
-// left.
+// leastPatience is the time below which another attempt is not worth a break.
 const leastPatience = time.Second
 
 // patience is how long this attempt waits for the next bytes: at the most half
 // of the time that the caller has left, so that a peer that hangs leaves time
-// for another attempt.
+// for another attempt. When that half would be too little for one, this attempt
+// has all that is left.
 func (x *exchange) patience() time.Duration {
-	at, ok := x.ctx.Deadline()
-	if !ok {
-		return x.r.o.Idle
+	if at, ok := x.ctx.Deadline(); ok {
+		if half := time.Until(at) / 2; half >= leastPatience {
+			return min(x.r.o.Idle, half)
+		}
 	}
-	return min(x.r.o.Idle, max(time.Until(at)/2, leastPatience))
+	return x.r.o.Idle
 }
 
 // answer is a 2xx answer's body, which counts, remembers its error, and gives

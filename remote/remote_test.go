@@ -753,3 +753,35 @@ func TestDeadKeptConnectionIsReplaced(t *testing.T) {
 		t.Errorf("%d connections, %d requests; want 2 and 3: one sent again", connections.Load(), requests.Load())
 	}
 }
+
+// A peer that hangs is left while there is time for another attempt; when there
+// is none, the caller's deadline ends it.
+func TestHangingPeerLeavesTime(t *testing.T) {
+	release := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body) // else the server does not see the caller leave
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer s.Close()
+	defer close(release)
+	token, err := secret.Static("a-token-of-at-least-32-bytes-00000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := remote.New(remote.Options{URL: s.URL, Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for left, want := range map[time.Duration]hotreader.Code{6 * time.Second: hotreader.CodeUnavailable, time.Second: hotreader.CodeDeadline} {
+		ctx, cancel := context.WithTimeout(t.Context(), left)
+		for _, err := range r.Read(ctx, hotreader.Query{Device: "d", Properties: []string{"a"}}) {
+			if hotreader.CodeOf(err) != want || (ctx.Err() == nil) != (want == hotreader.CodeUnavailable) {
+				t.Errorf("with %v left: %v, the context says %v; want %s", left, err, ctx.Err(), want)
+			}
+		}
+		cancel()
+	}
+}

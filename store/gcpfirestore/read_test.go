@@ -738,8 +738,9 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// 10,000 rows allocate hardly more than 100. What is left is net/http's: a few
-// small allocations for each frame that the server sends.
+// 10,000 rows allocate hardly more than 100. What is left is net/http's, on both
+// sides: about ten small allocations for each frame of up to 16 KB that the
+// server sends, which is some ninety rows. One for each row would be 1.
 func TestReadingDoesNotAllocate(t *testing.T) {
 	measure := func(documents int) float64 {
 		var body []byte
@@ -762,7 +763,7 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 		})
 	}
 	few, many := measure(100), measure(maxPage-1)
-	if perRow := (many - few) / (maxPage - 101); perRow > 0.1 {
+	if perRow := (many - few) / (maxPage - 101); perRow > 0.25 {
 		t.Errorf("%.3f allocations a row: %v for 100 rows, %v for %d", perRow, few, many, maxPage-1)
 	}
 }
