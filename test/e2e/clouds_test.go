@@ -1,4 +1,4 @@
-//go:build engines && nine
+//go:build engines
 
 package e2e
 
