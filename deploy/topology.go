@@ -4,7 +4,14 @@
 // out (Engine).
 package deploy
 
-import "hotreader/config"
+import (
+	"fmt"
+	"strconv"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/deploy/names"
+)
 
 // Topology is what a project needs, and where.
 type Topology struct {
@@ -50,6 +57,99 @@ type Function struct {
 
 	// Env is its environment, but for what is known only once the cloud's
 	// resources are named: the store's variables, REMOTE_READER_URL and
-	// INTER_CLOUD_TOKEN_SECRET.
+	// INTER_CLOUD_TOKEN_SECRET; and but for what the cloud sets itself. The
+	// functions that share a host have the same.
 	Env map[string]string
+}
+
+// NewTopology decides what p needs and where. It is pure: the same project gives
+// the same topology. An error is of CodeConfig.
+func NewTopology(p *config.Project) (Topology, error) {
+	for _, c := range []config.Cloud{p.L3, p.L4} {
+		if c != config.AWS && c != config.Azure && c != config.GCP {
+			return Topology{}, &hotreader.Error{Op: "topology", Code: hotreader.CodeConfig,
+				Err: fmt.Errorf("the project's clouds are %q for hot storage and %q for the twin; want aws, azure or gcp for both", p.L3, p.L4)}
+		}
+	}
+	t := Topology{Twin: p.Twin, L3: p.L3, L4: p.L4}
+	if p.L3 == p.L4 {
+		t.Sides = []Side{newSide(p, p.L3, true, true)}
+	} else {
+		t.Sides = []Side{newSide(p, p.L3, true, false), newSide(p, p.L4, false, true)}
+	}
+	for _, s := range t.Sides {
+		if s.Token {
+			t.Connection = config.ConnectionID(p.L4, p.L3)
+		}
+	}
+	return t, nil
+}
+
+// newSide returns what cloud gets, which holds hot storage (l3), the twin (l4)
+// or both.
+func newSide(p *config.Project, cloud config.Cloud, l3, l4 bool) Side {
+	s := Side{Cloud: cloud, L3: l3, L4: l4}
+	roles := []config.Role{config.History, config.LastEntry}
+	if !l4 {
+		roles = []config.Role{config.API}
+	}
+	// TwinMaker calls its functions itself. Everything else is asked over HTTP.
+	served := !l4 || cloud != config.AWS
+	s.Token = served || !l3
+	for _, role := range roles {
+		f := Function{Role: role, Name: names.Function(p.Twin, role), Store: l3, Remote: !l3, Env: environment(p, l3, served)}
+		switch cloud {
+		case config.AWS:
+			f.Host = f.Name
+		case config.Azure:
+			f.Host = names.AzureFunctionApp(p.Twin, roles[0], p.Options.Azure.Subscription)
+		case config.GCP:
+			f.Host = names.CloudRunService(p.Twin, roles[0])
+		}
+		s.Functions = append(s.Functions, f)
+	}
+	if served {
+		s.Public = []string{public(cloud, s.Functions[0].Host, p.Options.AWS.APIKey)}
+	}
+	return s
+}
+
+// public says what of a host can be reached from the internet.
+func public(cloud config.Cloud, host string, apiKey bool) string {
+	const routes = "POST /read and GET /v1/… want the inter-cloud token, GET /healthz and /openapi.json do not"
+	switch cloud {
+	case config.Azure:
+		return "function app " + host + ": " + routes
+	case config.GCP:
+		return "Cloud Run service " + host + ": " + routes
+	}
+	key := ""
+	if apiKey {
+		key = " and an API key"
+	}
+	return "API gateway " + host + ": POST /read and GET /v1/… want the inter-cloud token" + key
+}
+
+// environment returns a function's variables. A variable that the function has
+// no use for is not set, nor one whose default is meant.
+func environment(p *config.Project, store, served bool) map[string]string {
+	o, env := &p.Options, map[string]string{"DIGITAL_TWIN_INFO": p.TwinInfo()}
+	set := func(name, value string) {
+		if value != "" {
+			env[name] = value
+		}
+	}
+	if store {
+		set("HOTREADER_DEVICE_KEY", o.DeviceKey)
+		set("HOTREADER_TIME_KEY", o.TimeKey)
+		set("HOTREADER_TIME_FORMAT", o.TimeFormat)
+	}
+	if served && o.Rate > 0 {
+		set("HOTREADER_RATE", strconv.FormatFloat(o.Rate, 'g', -1, 64))
+	}
+	if served && o.Burst > 0 {
+		set("HOTREADER_BURST", strconv.Itoa(o.Burst))
+	}
+	set("HOTREADER_LOG_LEVEL", o.LogLevel)
+	return env
 }
