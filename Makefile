@@ -68,7 +68,8 @@ fuzz: ## every fuzz target for a while (FUZZ=30s)
 	@scripts/fuzz.sh $(FUZZ)
 
 .PHONY: bench
-bench: engines ## benchmarks, with the baselines to compare with in the same run
+bench: engines ## sizes, starts and benchmarks, with the baselines to compare with in the same run
+	@GO="$(GO)" $(GO) run ./scripts/programs
 	$(ENGINES) $(GO) test -tags engines -run '^$$' -bench . -benchmem ./...
 
 .PHONY: dist
