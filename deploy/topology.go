@@ -97,7 +97,7 @@ func newSide(p *config.Project, cloud config.Cloud, l3, l4 bool) Side {
 	served := !l4 || cloud != config.AWS
 	s.Token = served || !l3
 	for _, role := range roles {
-		f := Function{Role: role, Name: names.Function(p.Twin, role), Store: l3, Remote: !l3, Env: environment(p, l3, served)}
+		f := Function{Role: role, Name: names.Function(p.Twin, role), Store: l3, Remote: !l3, Env: variables(p, l3, served)}
 		switch cloud {
 		case config.AWS:
 			f.Host = f.Name
@@ -109,13 +109,13 @@ func newSide(p *config.Project, cloud config.Cloud, l3, l4 bool) Side {
 		s.Functions = append(s.Functions, f)
 	}
 	if served {
-		s.Public = []string{public(cloud, s.Functions[0].Host, p.Options.AWS.APIKey)}
+		s.Public = []string{publicSentence(cloud, s.Functions[0].Host, p.Options.AWS.APIKey)}
 	}
 	return s
 }
 
-// public says what of a host can be reached from the internet.
-func public(cloud config.Cloud, host string, apiKey bool) string {
+// publicSentence says what of a host can be reached from the internet.
+func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
 	const routes = "POST /read and GET /v1/… want the inter-cloud token, GET /healthz and /openapi.json do not"
 	switch cloud {
 	case config.Azure:
@@ -130,9 +130,9 @@ func public(cloud config.Cloud, host string, apiKey bool) string {
 	return "API gateway " + host + ": POST /read and GET /v1/… want the inter-cloud token" + key
 }
 
-// environment returns a function's variables. A variable that the function has
+// variables returns a function's variables. A variable that the function has
 // no use for is not set, nor one whose default is meant.
-func environment(p *config.Project, store, served bool) map[string]string {
+func variables(p *config.Project, store, served bool) map[string]string {
 	o, env := &p.Options, map[string]string{"DIGITAL_TWIN_INFO": p.TwinInfo()}
 	set := func(name, value string) {
 		if value != "" {
