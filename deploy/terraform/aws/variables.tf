@@ -1,0 +1,156 @@
+variable "twin" {
+  description = "The digital twin's name."
+  type        = string
+}
+
+variable "package" {
+  description = "The zip with the bootstrap, for arm64."
+  type        = string
+}
+
+variable "functions" {
+  description = <<-EOT
+    The functions, by role: hot-reader, hot-reader-last-entry, hot-reader-api. The
+    role is the handler, by which the one bootstrap knows what to be. store says
+    that a function queries the table, remote that it asks the other cloud's API,
+    token that it needs the inter-cloud token.
+  EOT
+  type = map(object({
+    name   = string
+    env    = map(string)
+    store  = bool
+    remote = bool
+    token  = bool
+  }))
+}
+
+variable "memory_mb" {
+  description = "Memory of a function; its share of a processor grows with it."
+  type        = number
+  default     = 512
+}
+
+variable "log_days" {
+  description = "Days that logs are kept: one of the numbers that CloudWatch Logs knows."
+  type        = number
+  default     = 14
+}
+
+# Hot storage.
+
+variable "table" {
+  description = <<-EOT
+    Hot storage: null where it is on another cloud. With create, the table is made
+    with a HASH key device_key (S) and a RANGE key time_key of time_type (S or N);
+    else it has to be there.
+  EOT
+  type = object({
+    name       = string
+    create     = bool
+    device_key = string
+    time_key   = string
+    time_type  = string
+  })
+  default = null
+}
+
+variable "keep_store" {
+  description = <<-EOT
+    Protects what holds data from being removed: the table, if it is made here, and
+    the objects in the workspace's bucket. To destroy them, apply this with false
+    first.
+  EOT
+  type        = bool
+  default     = true
+}
+
+# The other cloud.
+
+variable "remote_url" {
+  description = "The Hot Reader API on the cloud of hot storage, for functions with remote."
+  type        = string
+  default     = ""
+}
+
+variable "token" {
+  description = "The inter-cloud token: current, or current,previous. It goes to Secrets Manager only, never into a plan or state."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "token_version" {
+  description = "Raised with each change of the token, which is not seen otherwise. 0 = there is no token."
+  type        = number
+  default     = 0
+}
+
+variable "secret_name" {
+  description = "The secret that holds the token."
+  type        = string
+  default     = ""
+}
+
+# The Hot Reader API.
+
+variable "rate" {
+  description = "Requests a second that the API takes over all its callers."
+  type        = number
+  default     = 100
+}
+
+variable "burst" {
+  description = "Requests that the API takes at once, above rate."
+  type        = number
+  default     = 200
+}
+
+variable "api_key" {
+  description = <<-EOT
+    Asks for an API key, beside the token, in the GET routes, which people and
+    dashboards use, and meters it by a usage plan. POST /read needs the token only:
+    a peer reader sends no key.
+  EOT
+  type        = bool
+  default     = false
+}
+
+variable "account_log_role" {
+  description = <<-EOT
+    Sets the role by which API Gateway writes logs. It is one for the account and the
+    region, of all APIs in it, so it is left alone unless this asks for it. Without
+    any, AWS refuses the access log: "CloudWatch Logs role ARN must be set in
+    account settings".
+  EOT
+  type        = bool
+  default     = false
+}
+
+variable "access_log" {
+  description = "Writes a line for each request to the API."
+  type        = bool
+  default     = true
+}
+
+# The twin.
+
+variable "twinmaker" {
+  description = <<-EOT
+    TwinMaker's part: null where the twin is on another cloud. A workspace is made,
+    with a bucket {bucket}-{account} and a role, unless create_workspace is false;
+    then role names the role of the one that is there, which is given leave to
+    invoke the functions. components are CloudFormation templates by the stack's
+    name, with the parameters WorkspaceId, History and LastEntry.
+  EOT
+  type = object({
+    workspace        = string
+    create_workspace = bool
+    workspace_stack  = string
+    workspace_body   = string
+    bucket           = string
+    role             = string
+    components       = map(string)
+  })
+  default = null
+}
