@@ -102,14 +102,14 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 
 	n := len(dst)
 	dst = append(dst, `{"propertyValues":[`...)
-	for i, name := range req.Query.Properties {
+	for i, name := range req.names() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"entityPropertyReference":`...)
-		dst = req.Ref.append(dst, name, req.Query.Device)
+		dst = req.Ref.append(dst, name.Property, req.Query.Device)
 		dst = append(dst, `,"values":[`...)
-		if b := page.columns[i].buf; len(b) > 0 {
+		if b := page.columns[name.Column].buf; len(b) > 0 {
 			dst = append(dst, b[:len(b)-1]...) // without the last comma
 		}
 		dst = append(dst, `]}`...)
@@ -146,8 +146,8 @@ func (ref *Reference) append(dst []byte, property, device string) []byte {
 // overhead bounds what an answer has beside its points.
 func overhead(req *Request) int {
 	n := len(`{"propertyValues":[],"nextToken":""}`)
-	for _, name := range req.Query.Properties {
-		n += len(`{"entityPropertyReference":,"values":[]},`) + len(req.Ref.append(nil, name, req.Query.Device))
+	for _, name := range req.names() {
+		n += len(`{"entityPropertyReference":,"values":[]},`) + len(req.Ref.append(nil, name.Property, req.Query.Device))
 	}
 	return n + tokenBound(len(req.Query.Properties), req.Interpolation > 0)
 }
@@ -284,8 +284,8 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 	n := len(dst)
 	dst = append(dst, `{"propertyValues":{`...)
 	comma := false
-	for i, name := range req.Query.Properties {
-		c := &page.columns[i]
+	for _, name := range req.names() {
+		c := &page.columns[name.Column]
 		if len(c.buf) == 0 {
 			continue
 		}
@@ -293,8 +293,8 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 			dst = append(dst, ',')
 		}
 		comma = true
-		dst = append(appendString(dst, name), `:{"propertyReference":`...)
-		dst = req.Ref.append(dst, name, req.Query.Device)
+		dst = append(appendString(dst, name.Property), `:{"propertyReference":`...)
+		dst = req.Ref.append(dst, name.Property, req.Query.Device)
 		dst = append(append(dst, `,"propertyValue":{`...), c.key...)
 		dst = append(append(dst, c.buf...), "}}"...)
 	}

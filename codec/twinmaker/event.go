@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -39,6 +40,7 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 	q.Properties = e.selected()
 	e.readProperties(q.Properties)
 	q.Types = e.types
+	e.readNames(&req)
 	req.Ref.EntityID, req.Ref.ComponentName = e.text("entityId"), e.text("componentName")
 	switch {
 	case req.Ref.EntityID != "" && req.Ref.ComponentName == "":
@@ -48,6 +50,9 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 	}
 	if q.Filters, err = parseFilters(e.fields["propertyFilters"]); err != nil {
 		e.bad("%s", cause(err))
+	}
+	for i := range q.Filters {
+		q.Filters[i].Property = e.storedName(q.Filters[i].Property)
 	}
 	req.NextToken = e.text("nextToken")
 	if last {
@@ -78,8 +83,9 @@ type event struct {
 	op        string
 	fields    map[string]json.RawMessage
 	wrong     []string
-	types     []hotreader.Type // of the selected properties
-	externals []external       // sorted by name
+	types     []hotreader.Type  // of the selected properties
+	stored    map[string]string // by property: what the store calls it, if not the same
+	externals []external        // sorted by name
 }
 
 // external is a property that says it holds the external id, and the id.
@@ -189,14 +195,17 @@ func (e *event) readProperties(selected []string) {
 		e.bad("properties is %s; want an object of property definitions", what(raw))
 		return
 	}
+	series := map[string]bool{} // by property
 	for name, raw := range properties {
 		var p struct {
 			Definition struct {
 				DataType struct {
 					Type json.RawMessage `json:"type"`
 				} `json:"dataType"`
-				IsExternalID json.RawMessage `json:"isExternalId"`
-				DefaultValue json.RawMessage `json:"defaultValue"`
+				IsExternalID  json.RawMessage `json:"isExternalId"`
+				IsTimeSeries  json.RawMessage `json:"isTimeSeries"`
+				DefaultValue  json.RawMessage `json:"defaultValue"`
+				Configuration json.RawMessage `json:"configuration"`
 			} `json:"definition"`
 			Value json.RawMessage `json:"value"`
 		}
@@ -210,6 +219,8 @@ func (e *event) readProperties(selected []string) {
 			continue
 		}
 		def := &p.Definition
+		series[name] = string(def.IsTimeSeries) == "true"
+		e.readStored(field, name, def.Configuration)
 		if i := slices.Index(selected, name); i >= 0 {
 			e.types[i] = e.dataType(field, def.DataType.Type)
 		}
@@ -227,8 +238,86 @@ func (e *event) readProperties(selected []string) {
 			e.bad("%s.definition.isExternalId is %s; want true or false", field, what(flag))
 		}
 	}
+	for name, isSeries := range series {
+		base, ok := strings.CutSuffix(name, LatestSuffix)
+		if ok && !isSeries && series[base] && e.stored[name] == "" {
+			e.store(name, e.storedName(base))
+		}
+	}
 	slices.SortFunc(e.externals, func(a, b external) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
 	slices.Sort(e.wrong) // a map was ranged over
+}
+
+// StoredAs is the key in a property's configuration under which its component
+// type says what the store calls it, if that is not the property's own name.
+const StoredAs = "storedAs"
+
+// LatestSuffix marks a property that is no time series as the newest value of
+// the time series that is called the same without it: temperature_latest of
+// temperature. TwinMaker reads time series by their history only, so that a
+// component type has both. A configuration with StoredAs goes before.
+const LatestSuffix = "_latest"
+
+// readStored reads what the store calls a property, if its configuration says
+// so.
+func (e *event) readStored(field, name string, raw json.RawMessage) {
+	if isNull(raw) {
+		return
+	}
+	var configuration map[string]json.RawMessage
+	if json.Unmarshal(raw, &configuration) != nil {
+		e.bad("%s.definition.configuration is %s; want an object", field, what(raw))
+		return
+	}
+	raw, ok := configuration[StoredAs]
+	if !ok || isNull(raw) {
+		return
+	}
+	var stored string
+	if json.Unmarshal(raw, &stored) != nil || stored == "" {
+		e.bad("%s.definition.configuration.%s is %s; want the name of a stored property", field, StoredAs, what(raw))
+		return
+	}
+	e.store(name, stored)
+}
+
+func (e *event) store(name, stored string) {
+	if e.stored == nil {
+		e.stored = map[string]string{}
+	}
+	e.stored[name] = stored
+}
+
+func (e *event) storedName(name string) string {
+	if stored := e.stored[name]; stored != "" {
+		return stored
+	}
+	return name
+}
+
+// readNames puts the stored names into the query, each once, and the names that
+// the answer has into the request, if they are others.
+func (e *event) readNames(req *Request) {
+	q := &req.Query
+	if !slices.ContainsFunc(q.Properties, func(name string) bool { return e.storedName(name) != name }) {
+		return
+	}
+	selected, types := q.Properties, q.Types
+	q.Properties, q.Types = nil, nil
+	for i, name := range selected {
+		stored := e.storedName(name)
+		column := slices.Index(q.Properties, stored)
+		switch {
+		case column < 0:
+			column = len(q.Properties)
+			q.Properties, q.Types = append(q.Properties, stored), append(q.Types, types[i])
+		case !q.Last:
+			e.bad("selectedProperties has two that are both %q in the store; want each once", stored)
+		case q.Types[column] != types[i]:
+			e.bad("properties.%s is declared otherwise than another that is %q in the store, too; want one type, or one request for each", short(name), stored)
+		}
+		req.Names = append(req.Names, Name{name, column})
+	}
 }
 
 func (e *event) dataType(field string, raw json.RawMessage) hotreader.Type {

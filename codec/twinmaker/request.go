@@ -26,10 +26,32 @@ type Request struct {
 	// Query says which rows. Its Limit is the Responder's to set and ignored.
 	Query hotreader.Query
 
+	// Names are the properties as the answer has them. nil = as the query has
+	// them. Several may be one property of the query; in a history none is.
+	Names []Name
+
 	Ref           Reference
 	MaxResults    int           // points over all properties; 0 = as many as the budgets allow
 	NextToken     string        // of the page before; "" = the first page
 	Interpolation time.Duration // distance of the steps, whole seconds; 0 = none
+}
+
+// Name is what an answer calls a property, and which of the query's it is.
+type Name struct {
+	Property string
+	Column   int
+}
+
+// names returns the properties as the answer has them.
+func (r *Request) names() []Name {
+	if r.Names != nil {
+		return r.Names
+	}
+	names := make([]Name, len(r.Query.Properties))
+	for i, name := range r.Query.Properties {
+		names[i] = Name{name, i}
+	}
+	return names
 }
 
 // Reference is how the answer names the component it speaks of: an entity and
@@ -49,6 +71,11 @@ func (r *Request) check(op string) error {
 	}
 	if (r.Ref.EntityID == "") != (r.Ref.ComponentName == "") {
 		wrong = append(wrong, "entityId and componentName belong together, but one of them is missing")
+	}
+	for _, name := range r.Names {
+		if name.Column < 0 || name.Column >= len(r.Query.Properties) {
+			wrong = append(wrong, fmt.Sprintf("the name %q is that of property %d, but there are %d", short(name.Property), name.Column, len(r.Query.Properties)))
+		}
 	}
 	if r.MaxResults < 0 || r.MaxResults > MaxResults {
 		wrong = append(wrong, fmt.Sprintf("maxResults is %d; want a whole number from 1 to %d", r.MaxResults, MaxResults))
