@@ -1,0 +1,271 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"hotreader"
+	"hotreader/internal/nearest"
+)
+
+// field is one key of config_hot_reader.json.
+type field struct {
+	name string
+	read func(where string, raw json.RawMessage)
+}
+
+// fields reads an object all of whose keys are known.
+func (l *loader) fields(where string, raw json.RawMessage, fields ...field) {
+	o, _ := l.object(where, raw)
+	known := make([]string, len(fields))
+	for i, f := range fields {
+		known[i] = f.name
+	}
+	for _, m := range o {
+		i := slices.Index(known, m.name)
+		if i < 0 {
+			hint, meant := "", nearest.Word(m.name, known)
+			if m.name == "google" && slices.Contains(known, string(GCP)) {
+				meant = string(GCP)
+			}
+			if meant != "" {
+				hint = fmt.Sprintf("did you mean %s? ", meant)
+			}
+			l.add(below(where, m.name), "is unknown; %sthere are %s", hint, strings.Join(known, ", "))
+			continue
+		}
+		if given(m.value) {
+			fields[i].read(below(where, m.name), m.value)
+		}
+	}
+}
+
+// shape is a text that must match a pattern.
+type shape struct {
+	pattern *regexp.Regexp
+	want    string
+}
+
+// The rules are those of the clouds' API references.
+var (
+	awsRegion     = shape{regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]$`), "a region, as eu-central-1"}
+	awsTable      = shape{regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`), "3 to 255 of a-z, A-Z, 0-9, _, - and ."}
+	awsWorkspace  = shape{regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,126}[A-Za-z0-9]$`), "a workspace's id: up to 128 of a-z, A-Z, 0-9, _ and -"}
+	awsRole       = shape{regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}$`), "arn:aws:iam::ACCOUNT:role/NAME"}
+	subscription  = shape{regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`), "a subscription's id, as 00000000-0000-0000-0000-000000000000"}
+	azureLocation = shape{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9 ]{1,62}$`), "a location, as westeurope"}
+	azureGroup    = shape{regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`), "1 to 90 letters, digits, _, -, ., ( and ), no . at the end"}
+	azureAccount  = shape{regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,42}[a-z0-9]$`), "an account's name: 3 to 44 of a-z, 0-9 and -"}
+	azureID       = shape{regexp.MustCompile(`^[^/\\?#\x00-\x1f]{0,254}[^/\\?#\x00-\x20]$`), `up to 255 characters without / \ ? # and without a blank at the end`}
+	gcpProject    = shape{regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`), "a project's id: 6 to 30 of a-z, 0-9 and -"}
+	gcpRegion     = shape{regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`), "a region, as europe-west3"}
+	gcpDatabase   = shape{regexp.MustCompile(`^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`), "(default), or 4 to 63 of a-z, 0-9 and -"}
+)
+
+func (l *loader) shaped(s shape, to *string) func(string, json.RawMessage) {
+	return func(where string, raw json.RawMessage) {
+		text, ok := l.text(where, raw)
+		if !ok {
+			return
+		}
+		if *to = strings.TrimSpace(text); !s.pattern.MatchString(*to) {
+			l.add(where, "%.60q is not that; want %s", text, s.want)
+		}
+	}
+}
+
+func (l *loader) numbered(least, most int, to *int) func(string, json.RawMessage) {
+	return func(where string, raw json.RawMessage) { *to = l.whole(where, raw, least, most) }
+}
+
+func (l *loader) options(p *Project) {
+	doc, ok := l.open(fileOptions, "")
+	if !ok {
+		return
+	}
+	o := &p.Options
+	word := func(to *string, what string, words ...string) func(string, json.RawMessage) {
+		return func(where string, raw json.RawMessage) {
+			text, ok := l.text(where, raw)
+			if !ok {
+				return
+			}
+			if *to = strings.ToLower(strings.TrimSpace(text)); !slices.Contains(words, *to) {
+				l.add(where, "%w", notOneOf(text, what, words...))
+			}
+		}
+	}
+	attribute := func(to *string) func(string, json.RawMessage) {
+		return func(where string, raw json.RawMessage) {
+			text, ok := l.text(where, raw)
+			switch {
+			case !ok:
+			case text == "" || len(text) > hotreader.MaxNameBytes:
+				l.add(where, "has %d bytes; want an attribute's name of 1 to %d", len(text), hotreader.MaxNameBytes)
+			default:
+				*to = text
+			}
+		}
+	}
+	formats := []string{"iso8601", "epoch_ms", "epoch_s"}
+	if p.L3 == GCP {
+		formats = append(formats, "native")
+	}
+	l.fields(fileOptions, doc,
+		field{"aws", func(where string, raw json.RawMessage) {
+			l.fields(where, raw,
+				field{"region", l.shaped(awsRegion, &o.AWS.Region)},
+				field{"table", l.shaped(awsTable, &o.AWS.Table)},
+				field{"workspace", l.shaped(awsWorkspace, &o.AWS.Workspace)},
+				field{"workspace_role", l.shaped(awsRole, &o.AWS.WorkspaceRole)},
+				field{"api_key", func(where string, raw json.RawMessage) {
+					if kind(raw) != "true or false" {
+						l.add(where, "is %s; want true or false", short(raw))
+						return
+					}
+					o.AWS.APIKey = raw[0] == 't'
+				}})
+			if o.AWS.WorkspaceRole != "" && o.AWS.Workspace == "" {
+				l.add(where+".workspace", "is missing while workspace_role is there; want the id of the existing workspace whose role that is")
+			}
+		}},
+		field{"azure", func(where string, raw json.RawMessage) {
+			a := &o.Azure
+			l.fields(where, raw,
+				field{"subscription", l.shaped(subscription, &a.Subscription)},
+				field{"location", l.shaped(azureLocation, &a.Location)},
+				field{"resource_group", l.shaped(azureGroup, &a.ResourceGroup)},
+				field{"cosmos_account", l.shaped(azureAccount, &a.CosmosAccount)},
+				field{"database", l.shaped(azureID, &a.Database)},
+				field{"container", l.shaped(azureID, &a.Container)})
+			a.Subscription = strings.ToLower(a.Subscription)
+			a.Location = strings.ToLower(strings.ReplaceAll(a.Location, " ", ""))
+			if a.CosmosAccount != "" && a.ResourceGroup == "" {
+				l.add(where+".resource_group", "is missing while cosmos_account is there; want the resource group that the existing account is in")
+			}
+			if a.Database != "" && a.CosmosAccount == "" {
+				l.add(where+".cosmos_account", "is missing while database is there; want the existing account that the database is in")
+			}
+			if a.Container != "" && a.Database == "" {
+				l.add(where+".database", "is missing while container is there; want the existing database that the container is in")
+			}
+		}},
+		field{"gcp", func(where string, raw json.RawMessage) {
+			l.fields(where, raw,
+				field{"project", l.shaped(gcpProject, &o.GCP.Project)},
+				field{"region", l.shaped(gcpRegion, &o.GCP.Region)},
+				field{"database", l.shaped(gcpDatabase, &o.GCP.Database)},
+				field{"collection", func(where string, raw json.RawMessage) {
+					text, ok := l.text(where, raw)
+					if !ok {
+						return
+					}
+					o.GCP.Collection = strings.Trim(text, "/")
+					parts := strings.Split(o.GCP.Collection, "/")
+					if len(parts)%2 == 0 {
+						l.add(where, "%.80q is the path of a document; want that of a collection, as telemetry or plants/berlin/telemetry", text)
+						return
+					}
+					for _, id := range parts {
+						if wrong := checkID(id); wrong != "" {
+							l.add(where, "%.80q %s", text, wrong)
+							return
+						}
+					}
+				}})
+		}},
+		field{"device_key", attribute(&o.DeviceKey)},
+		field{"time_key", attribute(&o.TimeKey)},
+		field{"time_format", word(&o.TimeFormat, "time format", formats...)},
+		field{"rate", func(where string, raw json.RawMessage) {
+			rate, ok := hotreader.NumberValue(raw).Float64()
+			if kind(raw) != "a number" || !ok || !(rate > 0) || math.IsInf(rate, 0) {
+				l.add(where, "is %s; want requests a second, a number above 0 as 50 or 0.5", short(raw))
+				return
+			}
+			o.Rate = rate
+		}},
+		field{"burst", l.numbered(1, 1_000_000, &o.Burst)},
+		field{"memory_mb", l.numbered(128, 10240, &o.MemoryMB)},
+		field{"log_days", func(where string, raw json.RawMessage) {
+			if o.LogDays = l.whole(where, raw, 1, 3653); o.LogDays > 0 && (p.L3 == AWS || p.L4 == AWS) {
+				l.retention(where, o.LogDays)
+			}
+		}},
+		field{"log_level", word(&o.LogLevel, "log level", "debug", "info", "warn", "error")},
+		field{"backend", func(where string, raw json.RawMessage) { o.Backend = l.backends(where, raw) }},
+	)
+	device, instant := "device_id", "timestamp"
+	if o.DeviceKey != "" {
+		device = o.DeviceKey
+	}
+	if o.TimeKey != "" {
+		instant = o.TimeKey
+	}
+	if device == instant {
+		l.add(fileOptions+": time_key", "is %.40q, which is the device's key; want two attributes", instant)
+	}
+}
+
+// retentions are the days that CloudWatch Logs can keep events (API reference,
+// PutRetentionPolicy).
+var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+// retention checks that CloudWatch can keep logs for so many days.
+func (l *loader) retention(where string, days int) {
+	i, ok := slices.BinarySearch(retentions, days)
+	if !ok && i > 0 && i < len(retentions) {
+		l.add(where, "is %d, which CloudWatch does not offer; the nearest are %d and %d", days, retentions[i-1], retentions[i])
+	}
+}
+
+// secretArguments are arguments of backends that hold a credential, which has no
+// place in the project folder.
+var secretArguments = []string{"access_key", "secret_key", "token", "sas_token", "client_secret",
+	"client_certificate", "client_certificate_password", "credentials", "access_token", "encryption_key",
+	"oidc_token", "oidc_request_token", "sse_customer_key", "external_id"}
+
+func (l *loader) backends(where string, raw json.RawMessage) map[Cloud]Backend {
+	all := map[Cloud]Backend{}
+	one := func(cloud Cloud) func(string, json.RawMessage) {
+		return func(where string, raw json.RawMessage) {
+			b := Backend{Config: map[string]json.RawMessage{}}
+			types := []string{"s3", "azurerm", "gcs", "local"}
+			typeSeen := false
+			l.fields(where, raw,
+				field{"type", func(where string, raw json.RawMessage) {
+					typeSeen = true
+					text, ok := l.text(where, raw)
+					if ok && !slices.Contains(types, text) {
+						l.add(where, "%w", notOneOf(text, "backend that is known here", types...))
+					}
+					b.Type = text
+				}},
+				field{"config", func(where string, raw json.RawMessage) {
+					o, _ := l.object(where, raw)
+					for _, m := range o {
+						switch k := kind(m.value); {
+						case slices.Contains(secretArguments, m.name):
+							l.add(below(where, m.name), "is a credential; take it out, the backend finds those of your profile, login or environment itself")
+						case strings.Contains(string(m.value), "${") || strings.Contains(string(m.value), "%{"):
+							l.add(below(where, m.name), "has a ${…}, which a backend cannot take; write the value itself")
+						case k == "a text", k == "a number", k == "true or false":
+							b.Config[m.name] = m.value
+						case k != "null":
+							l.add(below(where, m.name), "is %s; want a text, a number, true or false", k)
+						}
+					}
+				}})
+			if !typeSeen && kind(raw) == "an object" {
+				l.add(where+".type", "is missing; want one of %s", strings.Join(types, ", "))
+			}
+			all[cloud] = b
+		}
+	}
+	l.fields(where, raw, field{"aws", one(AWS)}, field{"azure", one(Azure)}, field{"gcp", one(GCP)})
+	return all
+}
