@@ -1,11 +1,28 @@
 package config
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
 	"time"
+
+	"hotreader"
+	"hotreader/route"
+	"hotreader/secret"
 )
 
 // ConnectionID is the id of the read path from the twin's cloud to that of hot
@@ -39,7 +56,8 @@ func NewSecret(text string) Secret {
 	return Secret{&text}
 }
 
-// NewToken returns a new token of 256 random bits, as 43 characters of base64url.
+// NewToken returns a new token of 256 random bits, as 43 characters of
+// base64url.
 func NewToken() Secret {
 	var b [32]byte
 	rand.Read(b[:]) // never fails
@@ -77,21 +95,395 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText hides the secret.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Connections is config_inter_cloud.json.
-type Connections struct{}
+// fileConnections is one of the two homes of a token; the other is the clouds'
+// secret stores.
+const fileConnections = "config_inter_cloud.json"
 
-// OpenConnections reads the file in the project folder dir. It is not an error
-// if there is none yet.
-func OpenConnections(dir string) (*Connections, error) { return &Connections{}, nil }
+// Connections is config_inter_cloud.json: URL and token of each read path.
+// Whatever else is in the file stays there as it is. It is not safe for
+// concurrent use.
+type Connections struct{ s *connections }
 
-// Get returns the connection of an id.
-func (c *Connections) Get(id string) (Connection, bool) { return Connection{}, false }
+type connections struct {
+	dir   string
+	found []byte // what the file holds; nil = there is none
+	file
+}
 
-// Put sets the connection of an id; unknown keys of an entry that is there stay.
-func (c *Connections) Put(id string, conn Connection) {}
+// file is the content of the file.
+type file struct {
+	doc     object // the whole; its value of "connections" stands for entries
+	entries object
+	known   map[string]Connection // of the read path, by id
+}
+
+// String says what c is, and nothing of what is in it.
+func (c *Connections) String() string { return fileConnections }
+
+// Format is String whatever the verb.
+func (c *Connections) Format(f fmt.State, _ rune) { fmt.Fprint(f, fileConnections) }
+
+// LogValue is String.
+func (c *Connections) LogValue() slog.Value { return slog.StringValue(fileConnections) }
+
+// OpenConnections reads the file of the project folder dir. It is no error if
+// there is none yet. A file that is not wholly right is refused, with one error
+// of CodeConfig that has a line for each problem: half written, edited by hand,
+// of another version, readable by others than its owner, a symbolic link.
+func OpenConnections(dir string) (*Connections, error) {
+	text, err := readConnections(dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &connections{dir: dir, found: text, file: file{known: map[string]Connection{}}}
+	if text != nil {
+		if c.file, err = parseConnections(dir, text); err != nil {
+			return nil, err
+		}
+	}
+	return &Connections{c}, nil
+}
+
+// readConnections returns what the file holds, nil if there is none.
+func readConnections(dir string) ([]byte, error) {
+	path := filepath.Join(dir, fileConnections)
+	bad := func(format string, args ...any) error {
+		return &hotreader.Error{Op: path, Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+	}
+	// The file is replaced by renaming, which would put a file where the link is
+	// and leave the token behind where it points to.
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	switch {
+	case err != nil:
+		return nil, bad("cannot be read: %w", err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, bad("is a symbolic link, which is not followed, for it holds a token; put the file itself there")
+	case !info.Mode().IsRegular():
+		return nil, bad("is not a file")
+	case info.Size() > maxFile:
+		return nil, bad("is larger than %d MB", maxFile>>20)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, bad("cannot be read: %w", err)
+	}
+	defer f.Close()
+	// Of the file that was opened, which another may have put there meanwhile.
+	opened, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, bad("cannot be read: %w", err)
+	case !os.SameFile(info, opened):
+		return nil, bad("was replaced while it was read; try again")
+	case runtime.GOOS != "windows" && opened.Mode().Perm()&0o077 != 0:
+		return nil, bad("has the mode %04o, but it holds a token and is for its owner alone; run: chmod 600 %s, and change the token with: hotreader token rotate, if others may have read it", opened.Mode().Perm(), path)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil || len(text) > maxFile {
+		return nil, bad("cannot be read: %w", cmp.Or(err, errors.New("it grows")))
+	}
+	if text == nil {
+		text = []byte{}
+	}
+	return text, nil
+}
+
+// pathID matches the id of a read path's connection.
+var pathID = regexp.MustCompile(`^(aws|azure|gcp)_l4_to_(aws|azure|gcp)_l3hot_read$`)
+
+// parseConnections takes the file apart.
+func parseConnections(dir string, text []byte) (file, error) {
+	var p problems
+	c := file{known: map[string]Connection{}}
+	if doc, ok := p.document(fileConnections, text); ok {
+		c.doc, _ = p.object(fileConnections, doc)
+		if raw := c.doc.get("version"); raw != nil && string(raw) != "1" {
+			// Nothing else can be said of what another version means.
+			p = nil
+			p.add(fileConnections+": version", "is %s; this program knows version 1, which has no such key or 1", short(raw))
+		} else if raw := c.doc.get("connections"); raw != nil {
+			c.entries, _ = p.object(fileConnections+": connections", raw)
+			for _, m := range c.entries {
+				p.connection(&c, m)
+			}
+		} else if kind(doc) == "an object" {
+			p.missing(fileConnections, c.doc, "connections", []string{"connections"}, `want {"connections":{…}}`)
+		}
+	}
+	if len(p) > 0 {
+		return file{}, p.err(fmt.Sprintf("%s is left as it is; repair it, or bring back a copy", filepath.Join(dir, fileConnections)))
+	}
+	return c, nil
+}
+
+// connection reads one entry. Those of other kinds than the read path are none
+// of our business.
+func (p *problems) connection(c *file, m member) {
+	where := below(fileConnections+": connections", m.name)
+	o, ok := p.object(where, m.value)
+	if !ok && o == nil && kind(m.value) != "an object" {
+		return
+	}
+	id := pathID.FindStringSubmatch(m.name)
+	if id == nil {
+		if strings.Contains(strings.ToLower(m.name), "_l3hot_") {
+			p.add(where, "is no connection's id; want {l4}_l4_to_{l3}_l3hot_read with aws, azure or gcp for {l4} and {l3}, as %s", ConnectionID(Azure, AWS))
+		}
+		return
+	}
+	var conn Connection
+	known := []string{"provider", "function", "url", "token", "previous_token", "rotated_at"}
+	if raw := o.get("provider"); raw == nil {
+		p.missing(where, o, "provider", known, "want "+id[2])
+	} else if text, ok := p.text(where+".provider", raw); ok {
+		provider, err := ParseCloud(text)
+		switch {
+		case err != nil:
+			p.add(where+".provider", "%w", err)
+		case string(provider) != id[2]:
+			p.add(where+".provider", "is %s, but the id says that hot storage is on %s", provider, id[2])
+		}
+		conn.Provider = provider
+	}
+	if raw := o.get("function"); given(raw) {
+		conn.Function, _ = p.text(where+".function", raw)
+	}
+	if raw := o.get("url"); given(raw) {
+		if text, ok := p.text(where+".url", raw); ok && text != "" {
+			conn.URL = text
+			if wrong := route.CheckURL(text); wrong != "" {
+				p.add(where+".url", "%s", wrong)
+			}
+		}
+	}
+	if raw := o.get("token"); raw == nil {
+		p.missing(where, o, "token", known, "a connection without a token is of no use")
+	} else {
+		conn.Token = p.token(where+".token", raw)
+	}
+	if raw := o.get("previous_token"); given(raw) {
+		conn.PreviousToken = p.token(where+".previous_token", raw)
+		if !conn.Token.IsZero() && conn.PreviousToken.Equal(conn.Token) {
+			p.add(where+".previous_token", "is the current token; leave it out")
+		}
+	}
+	if raw := o.get("rotated_at"); given(raw) {
+		if text, ok := p.text(where+".rotated_at", raw); ok && text != "" {
+			at, err := hotreader.ParseTime([]byte(text))
+			if err != nil {
+				p.add(where+".rotated_at", "%.40q is no time; want as 2026-01-31T12:00:00Z", text)
+			}
+			conn.RotatedAt = at
+		}
+	}
+	for _, key := range []string{"url", "previous_token", "rotated_at", "function"} {
+		if typed := o.mistyped(key, known); typed != "" && o.get(key) == nil {
+			p.add(below(where, typed), "is unknown; did you mean %s?", key)
+		}
+	}
+	c.known[m.name] = conn
+}
+
+// token reads a token. No problem repeats it.
+func (p *problems) token(where string, raw json.RawMessage) Secret {
+	text, ok := p.text(where, raw)
+	if !ok {
+		return Secret{}
+	}
+	if strings.Contains(text, ",") {
+		p.add(where, "has a comma; want one token, the one before it goes into previous_token")
+		return Secret{}
+	}
+	if _, err := secret.Static(text); err != nil {
+		if e, ok := errors.AsType[*hotreader.Error](err); ok {
+			err = e.Err
+		}
+		p.add(where, "%w", err)
+		return Secret{}
+	}
+	if strings.TrimSpace(text) != text {
+		p.add(where, "has a blank at an end")
+		return Secret{}
+	}
+	return NewSecret(text)
+}
+
+// IDs returns the ids of all connections of the read path, sorted.
+func (c *Connections) IDs() []string { return slices.Sorted(maps.Keys(c.s.known)) }
+
+// Get returns the connection of an id; false if there is none.
+func (c *Connections) Get(id string) (Connection, bool) {
+	conn, ok := c.s.known[id]
+	return conn, ok
+}
+
+// Put sets the connection of an id. What else its entry has stays. Whether it is
+// right is checked by Save.
+func (c *Connections) Put(id string, conn Connection) {
+	var entry object
+	if raw := c.s.entries.get(id); raw != nil {
+		var p problems
+		entry, _ = p.object(id, raw)
+	}
+	// What is the same stays as it was written.
+	old := c.s.known[id]
+	set := func(name, value string, same bool) {
+		switch {
+		case same && entry.get(name) != nil:
+		case value == "":
+			entry.drop(name)
+		default:
+			entry.set(name, quote(value))
+		}
+	}
+	set("provider", string(conn.Provider), old.Provider == conn.Provider)
+	set("function", conn.Function, old.Function == conn.Function)
+	set("url", conn.URL, old.URL == conn.URL)
+	set("token", conn.Token.Reveal(), old.Token.Equal(conn.Token))
+	set("previous_token", conn.PreviousToken.Reveal(), old.PreviousToken.Equal(conn.PreviousToken))
+	rotated := ""
+	if !conn.RotatedAt.IsZero() {
+		rotated = conn.RotatedAt.UTC().Format(time.RFC3339Nano)
+	}
+	set("rotated_at", rotated, old.RotatedAt.Equal(conn.RotatedAt))
+	c.s.entries.set(id, entry.text())
+	c.s.known[id] = conn
+}
 
 // Remove takes the connection of an id out.
-func (c *Connections) Remove(id string) {}
+func (c *Connections) Remove(id string) {
+	c.s.entries.drop(id)
+	delete(c.s.known, id)
+}
 
-// Save writes the file. It refuses to if the file changed since it was read.
-func (c *Connections) Save() error { return nil }
+// Save writes the file, if anything changed. It is whole at any time: what is
+// written to a file beside it, synced, and renamed. An error of CodeConfig says
+// that a connection is wrong or that the file changed since it was read; then
+// the file is as it was.
+func (c *Connections) Save() error {
+	s := c.s
+	if s.found == nil && len(s.entries) == 0 {
+		return nil
+	}
+	s.doc.set("connections", s.entries.text())
+	var text bytes.Buffer
+	if err := json.Indent(&text, s.doc.text(), "", "  "); err != nil {
+		return &hotreader.Error{Op: fileConnections, Code: hotreader.CodeInternal, Err: err}
+	}
+	text.WriteByte('\n')
+	if compact(text.Bytes()) == compact(s.found) {
+		return nil
+	}
+	// What would be refused when it is read must not be written.
+	if _, err := parseConnections(s.dir, text.Bytes()); err != nil {
+		return err
+	}
+	for id := range s.known {
+		if !pathID.MatchString(id) {
+			return &hotreader.Error{Op: fileConnections, Code: hotreader.CodeConfig, Err: fmt.Errorf("%.80q is no connection's id; want one as %s", id, ConnectionID(Azure, AWS))}
+		}
+	}
+	if err := s.replace(text.Bytes()); err != nil {
+		return err
+	}
+	s.found = text.Bytes()
+	return nil
+}
+
+// replace puts text where found is.
+func (s *connections) replace(text []byte) error {
+	path := filepath.Join(s.dir, fileConnections)
+	bad := func(err error) error {
+		return &hotreader.Error{Op: path, Code: hotreader.CodeConfig, Err: fmt.Errorf("cannot be written: %w", err)}
+	}
+	folder, err := os.Open(s.dir)
+	if err != nil {
+		return bad(err)
+	}
+	defer folder.Close()
+	// Between the comparison and the renaming nobody else may rename.
+	if err := lock(folder); err != nil {
+		return bad(err)
+	}
+	defer unlock(folder)
+	now, err := readConnections(s.dir)
+	if err != nil {
+		return err
+	}
+	if (now == nil) != (s.found == nil) || !bytes.Equal(now, s.found) {
+		return &hotreader.Error{Op: path, Code: hotreader.CodeConfig, Err: errors.New("changed since it was read, and is left as it is; run this again when nothing else writes it")}
+	}
+	// One name, under the lock: what a killed process left is replaced, and does
+	// not pile up with a token in it.
+	temp := filepath.Join(s.dir, "."+fileConnections+".tmp")
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return bad(err)
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return bad(err)
+	}
+	_, err = f.Write(text)
+	err = cmp.Or(err, f.Chmod(0o600), f.Sync())
+	err = cmp.Or(err, f.Close())
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		os.Remove(temp)
+		return bad(err)
+	}
+	if err := syncFolder(folder); err != nil {
+		return bad(err)
+	}
+	return nil
+}
+
+// compact returns JSON without its blanks.
+func compact(text []byte) string {
+	var b bytes.Buffer
+	if json.Compact(&b, bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))) != nil {
+		return ""
+	}
+	return b.String()
+}
+
+// quote returns text as JSON.
+func quote(text string) json.RawMessage {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string cannot fail
+	return bytes.TrimSpace(b.Bytes())
+}
+
+// set sets the value of a name, in its place or behind all others.
+func (o *object) set(name string, value json.RawMessage) {
+	for i, m := range *o {
+		if m.name == name {
+			(*o)[i].value = value
+			return
+		}
+	}
+	*o = append(*o, member{name, value})
+}
+
+// drop takes a name out.
+func (o *object) drop(name string) {
+	*o = slices.DeleteFunc(*o, func(m member) bool { return m.name == name })
+}
+
+// text returns o as JSON.
+func (o object) text() json.RawMessage {
+	b := []byte{'{'}
+	for i, m := range o {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, quote(m.name)...), ':'), m.value...)
+	}
+	return append(b, '}')
+}

@@ -1,0 +1,24 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package config
+
+import (
+	"os"
+	"syscall"
+)
+
+// lock waits until no other process holds the folder's lock. It ends with the
+// process.
+func lock(folder *os.File) error {
+	for {
+		err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX)
+		if err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+func unlock(folder *os.File) { _ = syscall.Flock(int(folder.Fd()), syscall.LOCK_UN) }
+
+// syncFolder makes a renaming last.
+func syncFolder(folder *os.File) error { return folder.Sync() }
