@@ -1,0 +1,149 @@
+# The function app: Flex Consumption with a custom handler.
+
+resource "azurerm_storage_account" "app" {
+  name                            = var.names.storage
+  resource_group_name             = local.group
+  location                        = var.location
+  account_kind                    = "StorageV2"
+  account_tier                    = "Standard"
+  account_replication_type        = "LRS"
+  min_tls_version                 = "TLS1_2"
+  https_traffic_only_enabled      = true
+  shared_access_key_enabled       = false
+  default_to_oauth_authentication = true
+  local_user_enabled              = false
+  allow_nested_items_to_be_public = false
+}
+
+resource "azurerm_storage_container" "package" {
+  name                  = "package"
+  storage_account_id    = azurerm_storage_account.app.id
+  container_access_type = "private"
+}
+
+# What the Functions host needs for itself and for the package, by identity.
+resource "azurerm_role_assignment" "storage" {
+  scope                = azurerm_storage_account.app.id
+  role_definition_name = "Storage Blob Data Owner"
+  principal_id         = azurerm_user_assigned_identity.functions.principal_id
+  principal_type       = "ServicePrincipal"
+}
+
+resource "azurerm_log_analytics_workspace" "app" {
+  name                = var.names.logs
+  resource_group_name = local.group
+  location            = var.location
+  sku                 = "PerGB2018"
+  retention_in_days   = var.log_days
+}
+
+resource "azurerm_application_insights" "app" {
+  name                         = var.names.insights
+  resource_group_name          = local.group
+  location                     = var.location
+  application_type             = "web"
+  workspace_id                 = azurerm_log_analytics_workspace.app.id
+  local_authentication_enabled = false # its key alone is no right to write
+}
+
+resource "azurerm_role_assignment" "insights" {
+  scope                = azurerm_application_insights.app.id
+  role_definition_name = "Monitoring Metrics Publisher"
+  principal_id         = azurerm_user_assigned_identity.functions.principal_id
+  principal_type       = "ServicePrincipal"
+}
+
+resource "azurerm_service_plan" "app" {
+  name                = var.names.plan
+  resource_group_name = local.group
+  location            = var.location
+  os_type             = "Linux"
+  sku_name            = "FC1"
+}
+
+resource "azurerm_function_app_flex_consumption" "app" {
+  name                = var.names.app
+  resource_group_name = local.group
+  location            = var.location
+  service_plan_id     = azurerm_service_plan.app.id
+
+  runtime_name           = "custom"
+  runtime_version        = "1.0"
+  instance_memory_in_mb  = var.memory_mb
+  maximum_instance_count = var.max_instances
+
+  storage_container_type            = "blobContainer"
+  storage_container_endpoint        = "${azurerm_storage_account.app.primary_blob_endpoint}${azurerm_storage_container.package.name}"
+  storage_authentication_type       = "UserAssignedIdentity"
+  storage_user_assigned_identity_id = azurerm_user_assigned_identity.functions.id
+
+  # There is no FTP on this plan; without passwords, what publishes signs in.
+  https_only                                     = true
+  webdeploy_publish_basic_authentication_enabled = false
+
+  identity {
+    type         = "UserAssigned"
+    identity_ids = [azurerm_user_assigned_identity.functions.id]
+  }
+
+  site_config {
+    application_insights_connection_string = azurerm_application_insights.app.connection_string
+    http2_enabled                          = true
+    minimum_tls_version                    = "1.2"
+    scm_minimum_tls_version                = "1.2"
+  }
+
+  app_settings = merge(
+    var.environment,
+    local.store_environment,
+    var.remote_url == "" ? {} : { REMOTE_READER_URL = var.remote_url },
+    {
+      INTER_CLOUD_TOKEN_SECRET = azurerm_key_vault_secret.token.versionless_id
+      AZURE_CLIENT_ID          = azurerm_user_assigned_identity.functions.client_id
+
+      # With another token, new instances.
+      HOTREADER_TOKEN_VERSION = tostring(var.token_version)
+
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.functions.client_id};Authorization=AAD"
+      AzureWebJobsStorage__accountName          = azurerm_storage_account.app.name
+      AzureWebJobsStorage__credential           = "managedidentity"
+      AzureWebJobsStorage__clientId             = azurerm_user_assigned_identity.functions.client_id
+
+      # The provider adds AzureWebJobsStorage, a connection string without a key,
+      # which the host would prefer to the identity, unless the setting is given;
+      # and it leaves the setting out of what it reads back, so that each plan
+      # would want to change it. It does the first by name in any letter case, the
+      # second by the exact name, and for the host all cases are one.
+      AZUREWEBJOBSSTORAGE = ""
+    },
+  )
+
+  # What the functions need when they start first.
+  depends_on = [
+    azurerm_role_assignment.storage,
+    azurerm_role_assignment.insights,
+    azurerm_role_assignment.token_read,
+    azurerm_cosmosdb_sql_role_assignment.read,
+  ]
+}
+
+locals {
+  # APP[-HASH.REGION-NN].azurewebsites.net is published to at APP….scm.…
+  host      = azurerm_function_app_flex_consumption.app.default_hostname
+  publisher = "https://${replace(local.host, "/^([^.]+)\\./", "$1.scm.")}"
+}
+
+# zip_deploy_file speaks to an address that Flex Consumption does not have.
+resource "terraform_data" "package" {
+  triggers_replace = [filesha256(var.package), azurerm_function_app_flex_consumption.app.id]
+
+  provisioner "local-exec" {
+    interpreter = ["hotreader", "app", "push"]
+    command     = var.package
+    environment = { HOTREADER_PUBLISH_URL = local.publisher }
+  }
+
+  lifecycle {
+    replace_triggered_by = [azurerm_storage_container.package.id]
+  }
+}

@@ -1,0 +1,123 @@
+variable "twin" {
+  description = "The digital twin's name."
+  type        = string
+}
+
+variable "location" {
+  description = "The Azure region; one that has Flex Consumption."
+  type        = string
+  default     = "westeurope"
+}
+
+variable "resource_group" {
+  description = "The resource group that everything is in. Without create it has to be there."
+  type = object({
+    name   = string
+    create = bool
+  })
+}
+
+variable "names" {
+  description = "The names of what is made: those of app, storage and vault are unique in the world."
+  type = object({
+    app      = string
+    plan     = string
+    identity = string
+    storage  = string
+    vault    = string
+    secret   = string
+    insights = string
+    logs     = string
+  })
+}
+
+variable "package" {
+  description = "The zip of the function app, for amd64."
+  type        = string
+}
+
+variable "functions" {
+  description = "The functions that the app carries: their names by role."
+  type        = map(string)
+}
+
+variable "environment" {
+  description = "The app's environment, but for what is known only here: the store, the token's secret, the remote URL."
+  type        = map(string)
+}
+
+variable "memory_mb" {
+  description = "Memory of an instance: 512, 2048 or 4096."
+  type        = number
+  default     = 2048
+
+  validation {
+    condition     = contains([512, 2048, 4096], var.memory_mb)
+    error_message = "An instance of Flex Consumption has 512, 2048 or 4096 MB."
+  }
+}
+
+variable "max_instances" {
+  description = "Instances that run at most: a bound on cost, and on what the store is asked."
+  type        = number
+  default     = 40
+}
+
+variable "log_days" {
+  description = "Days that logs are kept, 30 to 730."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.log_days >= 30 && var.log_days <= 730
+    error_message = "Log Analytics keeps logs for 30 to 730 days."
+  }
+}
+
+# Hot storage.
+
+variable "store" {
+  description = <<-EOT
+    Hot storage: null where it is on another cloud. What is not created has to be
+    there. The function may read the one container, and nothing else.
+  EOT
+  type = object({
+    account          = string
+    create_account   = bool
+    database         = string
+    create_database  = bool
+    container        = string
+    create_container = bool
+    partition_key    = string
+  })
+  default = null
+}
+
+variable "keep_store" {
+  description = <<-EOT
+    Protects what holds data from being removed, if it is made here: destroy stops
+    in front of it. To destroy it, apply this with false first.
+  EOT
+  type        = bool
+  default     = true
+}
+
+# The other cloud.
+
+variable "remote_url" {
+  description = "The Hot Reader API on the cloud of hot storage, where that is another."
+  type        = string
+  default     = ""
+}
+
+variable "token" {
+  description = "The inter-cloud token: current, or current,previous. It goes to Key Vault only, never into a plan or state."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "token_version" {
+  description = "Raised with each change of the token, which is not seen otherwise."
+  type        = number
+}

@@ -1,0 +1,31 @@
+# The inter-cloud token.
+
+resource "google_secret_manager_secret" "token" {
+  project   = local.project
+  secret_id = var.names.secret
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_secret_manager_secret_version" "token" {
+  secret                 = google_secret_manager_secret.token.id
+  secret_data_wo         = var.token
+  secret_data_wo_version = tostring(var.token_version)
+
+  # The service asks for the latest, and there always has to be one.
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+# The service may read this one secret.
+resource "google_secret_manager_secret_iam_member" "token_read" {
+  project   = local.project
+  secret_id = google_secret_manager_secret.token.secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = local.member
+}

@@ -1,0 +1,121 @@
+# The image, and the service that runs it.
+
+resource "google_artifact_registry_repository" "images" {
+  project       = local.project
+  location      = var.region
+  repository_id = var.names.repository
+  format        = "DOCKER"
+
+  docker_config {
+    immutable_tags = true
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+locals {
+  # The tag is the package's digest: another package, another image.
+  image = join("", [
+    "${var.region}-docker.pkg.dev/${local.project}/${google_artifact_registry_repository.images.repository_id}",
+    "/hotreader:sha256-${filesha256(var.package)}",
+  ])
+}
+
+resource "terraform_data" "image" {
+  triggers_replace = [local.image]
+
+  provisioner "local-exec" {
+    interpreter = ["hotreader", "image", "push"]
+    command     = var.package
+    environment = { HOTREADER_IMAGE = local.image }
+  }
+
+  lifecycle {
+    replace_triggered_by = [google_artifact_registry_repository.images.id]
+  }
+}
+
+resource "google_cloud_run_v2_service" "hotreader" {
+  project             = local.project
+  name                = var.names.service
+  location            = var.region
+  ingress             = "INGRESS_TRAFFIC_ALL"
+  deletion_protection = false # it holds nothing
+
+  template {
+    service_account                  = google_service_account.functions.email
+    timeout                          = "60s"
+    max_instance_request_concurrency = 80
+
+    scaling {
+      min_instance_count = 0
+      max_instance_count = var.max_instances
+    }
+
+    containers {
+      image = local.image
+
+      ports {
+        container_port = 8080
+      }
+
+      resources {
+        cpu_idle          = true
+        startup_cpu_boost = true
+        limits = {
+          cpu    = "1"
+          memory = "${var.memory_mb}Mi"
+        }
+      }
+
+      startup_probe {
+        period_seconds    = 1
+        timeout_seconds   = 1
+        failure_threshold = 30
+
+        http_get {
+          path = "/healthz"
+        }
+      }
+
+      dynamic "env" {
+        for_each = merge(
+          var.environment,
+          local.store_environment,
+          var.remote_url == "" ? {} : { REMOTE_READER_URL = var.remote_url },
+          {
+            GOOGLE_CLOUD_PROJECT     = local.project
+            INTER_CLOUD_TOKEN_SECRET = "projects/${local.project}/secrets/${google_secret_manager_secret.token.secret_id}/versions/latest"
+
+            # With another token, new instances.
+            HOTREADER_TOKEN_VERSION = tostring(var.token_version)
+          },
+        )
+
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+    }
+  }
+
+  # What the service needs when it starts first.
+  depends_on = [
+    terraform_data.image,
+    google_secret_manager_secret_version.token,
+    google_secret_manager_secret_iam_member.token_read,
+    google_project_iam_member.read,
+    google_firestore_index.hot,
+  ]
+}
+
+# Anybody may call it, for who may read is decided by the inter-cloud token, which
+# the service checks: the caller is on another cloud and has no identity here.
+resource "google_cloud_run_v2_service_iam_member" "public" {
+  project  = local.project
+  location = var.region
+  name     = google_cloud_run_v2_service.hotreader.name
+  role     = "roles/run.invoker"
+  member   = "allUsers"
+}

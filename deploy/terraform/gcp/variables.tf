@@ -1,0 +1,106 @@
+variable "twin" {
+  description = "The digital twin's name."
+  type        = string
+}
+
+variable "project" {
+  description = "The Google Cloud project's id; null = the provider's, which the environment names."
+  type        = string
+  default     = null
+}
+
+variable "region" {
+  description = "The region of the service, its image and the database."
+  type        = string
+  default     = "europe-west1"
+}
+
+variable "names" {
+  description = "The names of what is made."
+  type = object({
+    service    = string
+    account    = string
+    secret     = string
+    repository = string
+  })
+}
+
+variable "package" {
+  description = "The image, an OCI layout in a tar."
+  type        = string
+}
+
+variable "functions" {
+  description = "The functions that the service carries: their names by role."
+  type        = map(string)
+}
+
+variable "environment" {
+  description = "The service's environment, but for what is known only here: the store, the token's secret, the remote URL."
+  type        = map(string)
+}
+
+variable "memory_mb" {
+  description = "Memory of an instance."
+  type        = number
+  default     = 512
+
+  validation {
+    condition     = var.memory_mb >= 128 && var.memory_mb <= 4096
+    error_message = "An instance with one processor has 128 to 4096 MB."
+  }
+}
+
+variable "max_instances" {
+  description = "Instances that run at most: a bound on cost, and on what the store is asked."
+  type        = number
+  default     = 10
+}
+
+# Hot storage.
+
+variable "store" {
+  description = <<-EOT
+    Hot storage: null where it is on another cloud. What is not created has to be
+    there. The service may read the one database, and nothing else.
+  EOT
+  type = object({
+    database        = string
+    create_database = bool
+    collection      = string
+    collection_id   = string
+    create_indexes  = bool
+    device_key      = string
+    time_key        = string
+  })
+  default = null
+}
+
+variable "keep_store" {
+  description = <<-EOT
+    Protects the database from being removed, if it is made here. To destroy it,
+    apply this with false first.
+  EOT
+  type        = bool
+  default     = true
+}
+
+# The other cloud.
+
+variable "remote_url" {
+  description = "The Hot Reader API on the cloud of hot storage, where that is another."
+  type        = string
+  default     = ""
+}
+
+variable "token" {
+  description = "The inter-cloud token: current, or current,previous. It goes to Secret Manager only, never into a plan or state."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "token_version" {
+  description = "Raised with each change of the token, which is not seen otherwise."
+  type        = number
+}
