@@ -6,6 +6,10 @@ locals {
   api_name = local.has_api ? var.functions["hot-reader-api"].name : ""
   one_api  = toset(local.has_api ? ["api"] : [])
 
+  # Every body goes to the function and to the client as it is. With fewer types
+  # a client whose Accept names none of them would be sent base64.
+  binary_types = ["*/*"]
+
   # Route -> its resource, its method, and whether an API key is asked for.
   routes = local.has_api ? {
     "POST /read"                   = { resource = aws_api_gateway_resource.root["read"].id, method = "POST", key = false }
@@ -36,9 +40,7 @@ resource "aws_api_gateway_rest_api" "api" {
   name        = local.api_name
   description = "Hot Reader API of the digital twin ${var.twin}"
 
-  # Every body goes to the function and to the client as it is. With fewer types
-  # a client whose Accept names none of them would be sent base64.
-  binary_media_types = ["*/*"]
+  binary_media_types = local.binary_types
 
   endpoint_configuration {
     types = ["REGIONAL"]
@@ -136,19 +138,29 @@ resource "aws_api_gateway_deployment" "api" {
 
   rest_api_id = aws_api_gateway_rest_api.api["api"].id
 
-  # A deployment is a copy of the routes; it is made anew when one changes.
+  # A deployment is a copy of the routes; it is made anew when one changes, also
+  # when one was changed by hand and is put right.
   triggers = {
     routes = sha256(jsonencode([
-      aws_api_gateway_rest_api.api["api"].binary_media_types,
-      aws_api_gateway_method.route,
-      aws_api_gateway_integration.route,
-      aws_api_gateway_gateway_response.answer,
+      local.binary_types,
+      local.gateway_answers,
+      [for name, r in local.routes : [name, r.method, r.key]],
     ]))
   }
 
   lifecycle {
     create_before_destroy = true
+    replace_triggered_by = [
+      aws_api_gateway_gateway_response.answer,
+      aws_api_gateway_integration.route,
+      aws_api_gateway_method.route,
+    ]
   }
+
+  depends_on = [
+    aws_api_gateway_gateway_response.answer,
+    aws_api_gateway_integration.route,
+  ]
 }
 
 resource "aws_cloudwatch_log_group" "access" {
@@ -266,11 +278,29 @@ resource "aws_iam_role" "logs" {
   assume_role_policy = data.aws_iam_policy_document.assume_logs.json
 }
 
-resource "aws_iam_role_policy_attachment" "logs" {
+# As AWS's own AmazonAPIGatewayPushToCloudWatchLogs; API Gateway refuses a role
+# with less.
+data "aws_iam_policy_document" "logs" {
+  statement {
+    actions = [
+      "logs:CreateLogGroup",
+      "logs:CreateLogStream",
+      "logs:DescribeLogGroups",
+      "logs:DescribeLogStreams",
+      "logs:FilterLogEvents",
+      "logs:GetLogEvents",
+      "logs:PutLogEvents",
+    ]
+    resources = ["*"]
+  }
+}
+
+resource "aws_iam_role_policy" "logs" {
   for_each = aws_iam_role.logs
 
-  role       = each.value.name
-  policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+  name   = "logs"
+  role   = each.value.name
+  policy = data.aws_iam_policy_document.logs.json
 }
 
 resource "aws_api_gateway_account" "logs" {
@@ -279,5 +309,5 @@ resource "aws_api_gateway_account" "logs" {
   cloudwatch_role_arn = each.value.arn
   reset_on_delete     = true # else the account would name a role that is gone
 
-  depends_on = [aws_iam_role_policy_attachment.logs]
+  depends_on = [aws_iam_role_policy.logs]
 }

@@ -117,11 +117,6 @@ resource "aws_lambda_function" "function" {
     )
   }
 
-  logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.function[each.key].name
-  }
-
   tracing_config {
     mode = "Active"
   }
@@ -143,6 +138,7 @@ resource "aws_lambda_function" "function" {
 
   # What it needs when it starts has to be there.
   depends_on = [
+    aws_cloudwatch_log_group.function,
     aws_iam_role_policy.function,
     aws_secretsmanager_secret_version.token,
   ]
