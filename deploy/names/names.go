@@ -1,12 +1,15 @@
 // Package names makes the name of everything that the deployer creates, on all
 // three clouds, within each cloud's rules for length and characters.
 //
-// A name is the contract's where the cloud allows it. Where the twin's name has
-// characters that the cloud does not take, differs in letter case that the cloud
-// does not see, or is too long, what is left of it is followed by a hash of the
-// whole: nothing is shortened silently, and two twins never share a name. Names
-// that are unique in the world, not only in an account, always carry a hash, of
-// the twin and of scope: the Azure subscription or Google Cloud project, or "".
+// A name is the contract's where the cloud allows it. Where it does not, for the
+// twin's name has characters that the cloud does not take, letter case that it
+// does not see, or is too long, what fits of it is followed by a hash of the
+// whole: nothing is shortened silently, and no two twins share a name. A name
+// that is unique in the world, not only in an account, always carries a hash: of
+// the twin and of scope, which is the Azure subscription, or "" where that is
+// not said.
+//
+// Twins' names are those that config.CheckTwinName lets through.
 package names
 
 import (
@@ -17,202 +20,264 @@ import (
 	"hotreader/config"
 )
 
-// hashLength is how many characters of a hash a name carries: 40 bits.
+// alphabet is that of hashes: small letters and digits, without those that look
+// like one another.
+const alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+
+// hashLength is how many characters of a hash a name carries, some 38 bits.
 const hashLength = 8
 
-var letters = base32.NewEncoding("abcdefghijkmnpqrstuvwxyz23456789").WithPadding(base32.NoPadding)
-
-// hash returns hashLength small letters and digits for parts, the first of them
-// a letter or a digit alike.
+// hash returns a hash of parts. It begins with a digit, so that it seldom looks
+// like a word, nor a word like it.
 func hash(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
 		h.Write([]byte(p))
 		h.Write([]byte{0})
 	}
-	return letters.EncodeToString(h.Sum(nil))[:hashLength]
+	sum := h.Sum(nil)
+	text := base32.NewEncoding(alphabet).WithPadding(base32.NoPadding).EncodeToString(sum)
+	return string('2'+sum[len(sum)-1]%8) + text[:hashLength-1]
 }
 
-// rule is what a cloud asks of a name.
+// endsInHash reports whether s looks as if it did. A twin of such a name gets a
+// hash of its own, lest its name is taken for what another's was made into.
+func endsInHash(s string) bool {
+	i := len(s) - hashLength
+	return i > 0 && s[i-1] == '-' && '2' <= s[i] && s[i] <= '9' && strings.Trim(s[i:], alphabet) == ""
+}
+
+// rule is what a cloud asks of a name. Every cloud takes small letters and
+// digits; every name begins with a letter.
 type rule struct {
-	max   int
-	join  string // between the parts of a name: "-", or "" where only letters and digits are allowed
-	upper bool   // A-Z are allowed, and other letters than a-z
-	under bool   // so is _
-	twice bool   // so is -- inside, and - at the end of a part
-	dns   bool   // the name is a host's in one of Azure's domains: some words are reserved
+	max    int
+	dash   bool     // - is allowed, and stands between the parts of a name
+	upper  bool     // so are capital letters, and they tell names apart
+	under  bool     // so is _
+	others string   // so are these
+	twice  bool     // and - beside another, or at the end of a part
+	inside []string // words that may not be in it
+	first  []string // words that may not begin it
 }
-
-// reserved are words that no public name on Azure may hold or begin with.
-var reservedInside, reservedFirst = []string{"microsoft", "windows"}, []string{"login", "xbox"}
 
 // reduce returns what of text may stand in a name.
 func (r rule) reduce(text string) string {
-	var b strings.Builder
+	b := make([]byte, 0, len(text))
 	for _, c := range []byte(text) {
 		switch {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-' && r.join != "", c == '_' && r.under, 'A' <= c && c <= 'Z' && r.upper:
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', strings.IndexByte(r.others, c) >= 0:
 		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case r.join == "":
+			if !r.upper {
+				c += 'a' - 'A'
+			}
+		case c == '_' && r.under:
+		case !r.dash:
 			continue
 		default:
 			c = '-'
 		}
-		if c == '-' && !r.twice && (b.Len() == 0 || b.String()[b.Len()-1] == '-') {
+		if c == '-' && !r.twice && (len(b) == 0 || b[len(b)-1] == '-') {
 			continue
 		}
-		b.WriteByte(c)
+		b = append(b, c)
 	}
-	s := b.String()
+	s := string(b)
 	if !r.twice {
 		s = strings.TrimRight(s, "-")
 	}
-	if r.dns {
-		for _, word := range reservedInside {
-			if strings.Contains(s, word) {
-				return "twin"
-			}
+	for _, word := range r.inside {
+		if strings.Contains(s, word) {
+			return "twin"
 		}
-		for _, word := range reservedFirst {
-			if strings.HasPrefix(s, word) {
-				return "twin" + r.join + s
-			}
+	}
+	for _, word := range r.first {
+		if strings.HasPrefix(s, word) {
+			return "twin" + r.join() + s
 		}
 	}
 	return s
 }
 
-// name returns twin and suffix in one, with a hash of keys between them if twin
-// does not fit or unique says so.
-func (r rule) name(twin, suffix string, unique bool, keys ...string) string {
-	if suffix != "" {
-		suffix = r.join + suffix
+func (r rule) join() string {
+	if r.dash {
+		return "-"
 	}
-	stem := r.reduce(twin)
-	if !unique && stem == twin && len(stem)+len(suffix) <= r.max && !r.hashed(stem) {
-		return stem + suffix
+	return ""
+}
+
+// local makes a name that is unique in an account: {twin}-{suffix} if that is
+// allowed.
+func (r rule) local(twin, suffix string) string {
+	if r.reduce(twin) == twin && len(twin)+1+len(suffix) <= r.max && (r.exact() || !endsInHash(twin)) {
+		return twin + "-" + suffix
 	}
-	h := r.join + hash(append([]string{twin}, keys...)...)
-	if room := r.max - len(h) - len(suffix); len(stem) > room {
+	return r.hashed(twin, suffix, twin)
+}
+
+// exact reports whether r takes every twin's name as it is, so that none is made
+// into anything.
+func (r rule) exact() bool { return r.dash && r.upper && r.under && r.twice && r.max >= 64 }
+
+// hashed makes a name of what fits of stem, a hash of keys, and a suffix.
+func (r rule) hashed(stem, suffix string, keys ...string) string {
+	tail := r.join() + hash(keys...) + r.join() + suffix
+	stem = r.reduce(stem)
+	if room := max(0, r.max-len(tail)); len(stem) > room {
 		stem = strings.TrimRight(stem[:room], "-")
 	}
-	return stem + h + suffix
+	return stem + tail
 }
 
-// hashed reports whether s looks as if it ended in a hash. Such a twin gets one
-// of its own, lest it is taken for another's.
-func (r rule) hashed(s string) bool {
-	i := len(s) - hashLength - 1
-	if i < 0 || s[i] != '-' {
-		return false
-	}
-	for _, c := range []byte(s[i+1:]) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
-}
-
+// AWS. What the names are made of: API references of Lambda (64 of a-z A-Z 0-9 -
+// _), IAM (64 of those and + = , . @), DynamoDB (3 to 255 of those and .),
+// Secrets Manager (512), CloudFormation (128 of a-z A-Z 0-9 -), TwinMaker
+// (workspaces 128, component types 256 of a-z A-Z 0-9 _ . - :), S3 (3 to 63 of
+// a-z 0-9 - .).
 var (
-	aws       = rule{max: 64, join: "-", upper: true, under: true, twice: true}
-	lower     = rule{max: 63, join: "-"}
-	component = rule{max: 256, join: "-", upper: true, under: true, twice: true}
+	aws       = rule{max: 64, dash: true, upper: true, under: true, twice: true}
+	role      = rule{max: 64, dash: true, under: true, twice: true} // letter case is kept, but tells no roles apart
+	stack     = rule{max: 128, dash: true, upper: true}
+	component = rule{max: 256, dash: true, upper: true, under: true, others: ".:", twice: true}
+	bucket    = rule{max: 37, dash: true, first: []string{"sthree-", "amzn-s3-demo"}}
+	logical   = rule{max: 64, upper: true}
 )
 
-// with returns r with another greatest length.
-func (r rule) with(n int) rule { r.max = n; return r }
+// Function names a function, its role and its API on AWS: {twin}-hot-reader,
+// {twin}-hot-reader-last-entry or {twin}-hot-reader-api.
+//
+// IAM does not tell roles apart by letter case. The contract's name stands all
+// the same: of two twins in one account that differ in nothing else the second
+// one's roles are refused, not shared.
+func Function(twin string, role config.Role) string { return aws.local(twin, string(role)) }
 
-// AWS.
+// Table names hot storage's table on DynamoDB: {twin}-hot-iot-data.
+func Table(twin string) string { return aws.local(twin, "hot-iot-data") }
 
-// Function names a function on AWS, and its role and its API: {twin}-hot-reader,
-// …-last-entry, …-api.
-func Function(twin string, role config.Role) string { return aws.name(twin, string(role), false) }
-
-// Table names the hot table on DynamoDB.
-func Table(twin string) string { return aws.name(twin, "hot-iot-data", false) }
-
-// Workspace names the TwinMaker workspace.
-func Workspace(twin string) string { return aws.name(twin, "twinmaker", false) }
+// Workspace names the TwinMaker workspace: {twin}-twinmaker.
+func Workspace(twin string) string { return aws.local(twin, "twinmaker") }
 
 // WorkspaceRole names the role that TwinMaker assumes.
-func WorkspaceRole(twin string) string { return aws.name(twin, "twinmaker", false) }
+func WorkspaceRole(twin string) string { return role.local(twin, "twinmaker") }
 
-// Bucket names the workspace's bucket, up to what makes it unique in the world:
-// at most 37 characters, which an account's id and a dash may follow.
-func Bucket(twin string) string { return lower.with(37).name(twin, "twinmaker", false) }
+// Bucket names the workspace's bucket, but for what makes it unique in the
+// world: it has at most 37 characters, so that -ACCOUNT or Terraform's random
+// suffix may follow.
+func Bucket(twin string) string { return bucket.local(twin, "twinmaker") }
 
-// ComponentType names a device's component type, unique in the twin's workspace.
-func ComponentType(twin, device string) string { return "" }
+// ComponentType names a device's component type: {twin}-{device} where TwinMaker
+// takes that. It is unique in the twin's workspace; two twins may have component
+// types of one name. The hash stands behind a dot: device ids often end in
+// something that looks like one, and must come out as they are.
+func ComponentType(twin, device string) string {
+	const mark = "."
+	i := strings.LastIndex(device, mark)
+	if component.reduce(device) == device && len(twin)+1+len(device) <= component.max && (i < 0 || !endsInHash("x-"+device[i+1:])) {
+		return twin + "-" + device
+	}
+	h := mark + hash(device)
+	name := twin + "-" + component.reduce(device)
+	return name[:min(len(name), component.max-len(h))] + h
+}
 
-// LogicalID names a device's resources within a CloudFormation template.
-func LogicalID(device string) string { return "" }
+// LogicalID names a device's resource in a CloudFormation template, and is a
+// part that Stack takes: letters and digits, at most 64.
+func LogicalID(device string) string { return logical.hashed("D"+device, "", device) }
 
-// Stack names a CloudFormation stack of a twin.
-func Stack(twin, part string) string { return lower.with(128).name(twin, part, false) }
+// Stack names a CloudFormation stack of a twin: {twin}-{part}. A part has
+// letters, digits and -, at most 90, and is not such that two twins come to the
+// same.
+func Stack(twin, part string) string { return stack.local(twin, part) }
 
-// Secret names the secret that holds the token, on AWS and Google Cloud.
-func Secret(twin string) string { return aws.name(twin, "inter-cloud-token", false) }
+// Secret names the secret that holds the token, in AWS Secrets Manager and in
+// Google Secret Manager (255 of a-z A-Z 0-9 - _): {twin}-inter-cloud-token. It
+// does not end in a dash and six characters, which Secrets Manager's own ARNs
+// do.
+func Secret(twin string) string { return aws.local(twin, "inter-cloud-token") }
 
-// Azure.
+// Azure. The rules are those of "Naming rules and restrictions for Azure
+// resources": no name there is told apart by letter case. A name of a host may
+// not hold or begin with some words ("Resolve errors for reserved resource
+// names"); the others of that list are whole names, which none of ours is.
+var (
+	group    = rule{max: 90, dash: true}
+	plan     = rule{max: 40, dash: true}
+	insights = rule{max: 63, dash: true} // Log Analytics' workspace, 4 to 63; Application Insights takes more
+	identity = rule{max: 63, dash: true} // 3 to 128
+	app      = host(60, true)
+	storage  = host(24, false)
+	vault    = host(24, true)
+	cosmos   = host(44, true)
+	cosmosID = rule{max: 255, dash: true, upper: true, under: true, twice: true}
+)
 
-// AzureSecret names the secret in the key vault.
+// host is the rule of a name that becomes part of a domain's.
+func host(most int, dash bool) rule {
+	return rule{max: most, dash: dash, inside: []string{"microsoft", "windows"}, first: []string{"login", "xbox"}}
+}
+
+// AzureSecret names the secret that holds the token, in the twin's own key
+// vault.
 func AzureSecret() string { return "inter-cloud-token" }
 
 // ResourceGroup names the resource group.
-func ResourceGroup(twin string) string { return lower.with(90).name(twin, "hot-reader", false) }
+func ResourceGroup(twin string) string { return group.local(twin, "hot-reader") }
 
-// AzureFunctionApp names the function app that carries a role.
+// AzureFunctionApp names the function app that carries a role, and others of its
+// cloud besides. Unique in the world.
 func AzureFunctionApp(twin string, role config.Role, scope string) string {
-	return rule{max: 60, join: "-", dns: true}.name(twin, string(role), true, scope)
+	return app.hashed(twin, string(role), twin, scope)
 }
 
 // AzurePlan names the function app's plan.
-func AzurePlan(twin string) string { return lower.with(40).name(twin, "hot-reader", false) }
+func AzurePlan(twin string) string { return plan.local(twin, "hot-reader") }
 
 // AzureIdentity names the function app's managed identity.
-func AzureIdentity(twin string) string { return lower.with(63).name(twin, "hot-reader", false) }
+func AzureIdentity(twin string) string { return identity.local(twin, "hot-reader") }
 
-// AzureInsights names Application Insights and its workspace.
-func AzureInsights(twin string) string { return lower.with(63).name(twin, "hot-reader", false) }
+// AzureInsights names Application Insights, and the workspace that it writes to.
+func AzureInsights(twin string) string { return insights.local(twin, "hot-reader") }
 
-// AzureStorage names the storage account of the function app.
-func AzureStorage(twin, scope string) string {
-	return rule{max: 24, dns: true}.name(twin, "hr", true, scope)
-}
+// AzureStorage names the function app's storage account. Unique in the world.
+func AzureStorage(twin, scope string) string { return storage.hashed(twin, "hr", twin, scope) }
 
-// KeyVault names the key vault.
-func KeyVault(twin, scope string) string {
-	return rule{max: 24, join: "-", dns: true}.name(twin, "kv", true, scope)
-}
+// KeyVault names the key vault. Unique in the world.
+func KeyVault(twin, scope string) string { return vault.hashed(twin, "hr", twin, scope) }
 
-// CosmosAccount names the Cosmos DB account.
-func CosmosAccount(twin, scope string) string {
-	return rule{max: 44, join: "-", dns: true}.name(twin, "hot", true, scope)
-}
+// CosmosAccount names the Cosmos DB account. Unique in the world.
+func CosmosAccount(twin, scope string) string { return cosmos.hashed(twin, "hot", twin, scope) }
 
 // CosmosDatabase names the database in the account.
-func CosmosDatabase(twin string) string { return twin + "-twin" }
+func CosmosDatabase(twin string) string { return cosmosID.local(twin, "twin") }
 
 // Container names hot storage's container on Cosmos DB: {twin}-hot-iot-data.
-func Container(twin string) string { return twin + "-hot-iot-data" }
+func Container(twin string) string { return cosmosID.local(twin, "hot-iot-data") }
 
-// Google Cloud.
+// Google Cloud: Cloud Run (up to 49), service accounts (6 to 30), Firestore
+// databases (4 to 63) and Artifact Registry (up to 63) all want a-z, 0-9 and -,
+// with a letter in front and no - at the end. Ids of collections may be any that
+// are no path and not of the form __…__.
+var (
+	service    = rule{max: 49, dash: true}
+	account    = rule{max: 30, dash: true}
+	database   = rule{max: 63, dash: true}
+	repository = rule{max: 63, dash: true}
+	collection = rule{max: 1500, dash: true, upper: true, under: true, twice: true}
+)
 
-// CloudRunService names the service that carries a role.
+// CloudRunService names the service that carries a role, and others of its cloud
+// besides: {twin}-hot-reader or {twin}-hot-reader-api.
 func CloudRunService(twin string, role config.Role) string {
-	return lower.with(49).name(twin, string(role), false)
+	return service.local(twin, string(role))
 }
 
 // ServiceAccount names the service's account.
-func ServiceAccount(twin string) string { return lower.with(30).name(twin, "hot-reader", false) }
+func ServiceAccount(twin string) string { return account.local(twin, "hot-reader") }
 
 // FirestoreDatabase names the database.
-func FirestoreDatabase(twin string) string { return lower.name(twin, "hot", false) }
+func FirestoreDatabase(twin string) string { return database.local(twin, "hot") }
 
-// Collection names hot storage's collection: {twin}-hot-iot-data.
-func Collection(twin string) string { return twin + "-hot-iot-data" }
+// Collection names hot storage's collection on Firestore: {twin}-hot-iot-data.
+func Collection(twin string) string { return collection.local(twin, "hot-iot-data") }
 
-// ArtifactRepository names the repository of the service's image.
-func ArtifactRepository(twin string) string { return lower.name(twin, "hot-reader", false) }
+// ArtifactRepository names the repository that the service's image is in.
+func ArtifactRepository(twin string) string { return repository.local(twin, "hot-reader") }
