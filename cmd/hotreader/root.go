@@ -62,7 +62,8 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetVersionTemplate("hotreader {{.Version}}\n")
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(a.help())
-	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.version())
+	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(),
+		a.planner(), a.deployer(), a.statusCommand(), a.destroyer(), a.renderer(), a.token(), a.version())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

@@ -1,0 +1,116 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+)
+
+// defaultDrain is the longest that a request lives which was sent with the old
+// token: the time-out of the functions.
+const defaultDrain = 30 * time.Second
+
+// Rotate gives the connection id a new token, and no request fails on the way:
+// hot storage's side takes both tokens before the twin's side sends the new one,
+// and lets go of the old one only when nobody sends it any more.
+//
+//	connection file       hot storage's side takes   the twin's side sends
+//	new, previous: old    old          -> new,old    old
+//	                      new,old                    old -> new
+//	(the link is proven, requests under way end)
+//	new                   new,old      -> new        new
+//
+// The connection file alone says how far a rotation has come, and a side's
+// secret is always made from it; so a run that was stopped or killed anywhere is
+// ended by the next one, with the same new token.
+//
+// The last step is taken only if both sides are this run's. With Only, and where
+// those who ask are no functions of ours, it ends before, and is taken by
+// another run with finish.
+func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
+	const op = "token rotate"
+	w, end, err := e.begin(op)
+	if err != nil {
+		return err
+	}
+	defer end()
+	switch {
+	case w.top.Connection == "":
+		return configError(op, "this project has no token: the twin and its hot storage are both on %s, and nothing is reachable from outside", w.top.L3)
+	case id != w.top.Connection:
+		return &hotreader.Error{Op: op, Code: hotreader.CodeInvalid, Err: fmt.Errorf("this project has no connection %q; it has %s", id, w.top.Connection)}
+	case w.conn.Token.IsZero() || w.conn.URL == "":
+		return configError(op, "nothing is deployed under %s yet; run hotreader deploy", id)
+	case !w.sides[0].L3:
+		return configError(op, "a rotation begins where hot storage is: run it with --only %s; then, with the new entry in config_inter_cloud.json, hotreader deploy --only %s", w.top.L3, w.sides[0].Cloud)
+	case finish && w.conn.PreviousToken.IsZero():
+		return configError(op, "no rotation of %s is under way", id)
+	}
+	server := w.sides[:1]
+	if finish {
+		return w.forget(ctx, server)
+	}
+	if w.conn.PreviousToken.IsZero() {
+		w.conn.PreviousToken, w.conn.Token, w.conn.RotatedAt = w.conn.Token, config.NewToken(), w.now()
+		if err := w.save(); err != nil {
+			return err
+		}
+	}
+	if err := w.deploy(ctx, w.sides); err != nil {
+		return err
+	}
+	if len(w.sides) < 2 {
+		w.say(Event{Kind: Note, Cloud: w.top.L3, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: hotreader token rotate --finish " + id})
+		return nil
+	}
+	if err := w.check(ctx); err != nil {
+		return err
+	}
+	if err := w.drain(ctx); err != nil {
+		return err
+	}
+	return w.forget(ctx, server)
+}
+
+// forget lets go of the previous token.
+func (w *work) forget(ctx context.Context, server []Side) error {
+	w.conn.PreviousToken = config.Secret{}
+	if err := w.save(); err != nil {
+		return err
+	}
+	if err := w.deploy(ctx, server); err != nil {
+		return err
+	}
+	return w.check(ctx)
+}
+
+func (w *work) check(ctx context.Context) error {
+	if w.Check == nil {
+		return nil
+	}
+	return w.Check(ctx)
+}
+
+// drain waits until the requests under way that were sent with the old token
+// have ended.
+func (w *work) drain(ctx context.Context) error {
+	d := w.Drain
+	if d == 0 {
+		d = defaultDrain
+	}
+	if d < 0 {
+		return nil
+	}
+	w.say(Event{Kind: Note, Cloud: w.top.L4, Text: fmt.Sprintf("waiting %v until the last request with the old token has ended", d)})
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return &hotreader.Error{Op: "token rotate", Code: hotreader.CodeOf(ctx.Err()), Err: fmt.Errorf("stopped; both tokens are accepted, and the next token rotate ends what was begun")}
+	}
+}

@@ -1,0 +1,577 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/terraform-exec/tfexec"
+	tfjson "github.com/hashicorp/terraform-json"
+
+	"hotreader"
+	"hotreader/config"
+)
+
+// stopTime is how long Terraform may take, after it was asked to stop, to finish
+// the requests that are under way and write its state. What it could not write
+// is found again by adopt.
+const stopTime = 10 * time.Minute
+
+// folder is one cloud's work folder, .hotreader/CLOUD, and Terraform in it.
+type folder struct {
+	cloud  config.Cloud
+	dir    string
+	binary string            // of Terraform or OpenTofu
+	env    map[string]string // of Terraform
+	secret string            // the token's text, "current" or "current,previous"; "" = the side has none
+	report func(Event)
+}
+
+const (
+	planFile    = "plan"         // the saved plan
+	journalFile = "journal"      // what an apply that is under way has begun
+	initFile    = "initialised"  // what init was done for
+	tokenFiles  = "token-*.json" // in .hotreader: a token on its way to Terraform
+)
+
+// environment is what Terraform may see of ours. The user's credentials and
+// endpoints pass; settings that would change what is run do not, and no token
+// ever does.
+func environment(environ []string, secrets ...string) (env map[string]string, notes []string, err error) {
+	env = map[string]string{}
+	var refused []string
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		switch {
+		case name == "":
+			continue
+		case value == "" && strings.HasPrefix(name, "TF_"):
+			continue
+		case name == "TF_CLI_ARGS", strings.HasPrefix(name, "TF_CLI_ARGS_"),
+			name == "TF_WORKSPACE", name == "TF_DATA_DIR", name == "TF_REATTACH_PROVIDERS":
+			refused = append(refused, name)
+			continue
+		case name == "TF_LOG", strings.HasPrefix(name, "TF_LOG_"):
+			notes = append(notes, name+" is not handed to Terraform: its log would show the token")
+			continue
+		case strings.HasPrefix(name, "TF_VAR_"), name == "TF_INPUT", name == "TF_IN_AUTOMATION",
+			name == "TF_APPEND_USER_AGENT", name == "TF_DISABLE_PLUGIN_TLS", name == "TF_SKIP_PROVIDER_VERIFY",
+			name == "INTER_CLOUD_TOKEN":
+			continue
+		case slices.ContainsFunc(secrets, func(s string) bool { return s != "" && strings.Contains(value, s) }):
+			notes = append(notes, name+" is not handed to Terraform: it holds the token")
+			continue
+		}
+		env[name] = value
+	}
+	if len(refused) > 0 {
+		slices.Sort(refused)
+		return nil, nil, configError("environment", "%s would change what Terraform does here; unset it (unset %s)",
+			strings.Join(refused, ", "), strings.Join(refused, " "))
+	}
+	slices.Sort(notes)
+	return env, notes, nil
+}
+
+// terraform returns a runner. Each command gets its own, for a runner keeps the
+// writer of the last one.
+func (f *folder) terraform() (*tfexec.Terraform, error) {
+	tf, err := tfexec.NewTerraform(f.dir, f.binary)
+	if err != nil {
+		return nil, err
+	}
+	if err := tf.SetEnv(maps.Clone(f.env)); err != nil {
+		return nil, err
+	}
+	_ = tf.SetWaitDelay(stopTime) // fails on Windows alone, where there is nothing to wait for
+	return tf, nil
+}
+
+// withToken runs do with the name of a file that holds the token, readable by
+// us alone and gone afterwards. A run that was killed leaves its file to the
+// next one, which removes it (see sweep).
+func (f *folder) withToken(do func(varFile string) error) error {
+	if f.secret == "" {
+		return do("")
+	}
+	file, err := os.CreateTemp(filepath.Dir(f.dir), tokenFiles) // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	text, err := json.Marshal(map[string]string{"token": f.secret})
+	if err == nil {
+		_, err = file.Write(text)
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return do(file.Name())
+}
+
+// sweep removes what a killed run has left in .hotreader that must not stay.
+func sweep(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, tokenFiles))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// init installs the providers and opens the backend, unless that was done for
+// the same root and module.
+func (f *folder) init(ctx context.Context) error {
+	want, err := f.initStamp()
+	if err != nil {
+		return err
+	}
+	stamp := filepath.Join(f.dir, initFile)
+	if have, err := os.ReadFile(stamp); err == nil && string(have) == want {
+		if _, err := os.Stat(filepath.Join(f.dir, ".terraform")); err == nil {
+			return nil
+		}
+	}
+	tf, err := f.terraform()
+	if err != nil {
+		return err
+	}
+	f.say(Event{Kind: Began, What: "providers", Name: "terraform init"})
+	if err := tf.Init(ctx); err != nil {
+		return f.explain(ctx, "terraform init", err, nil)
+	}
+	return os.WriteFile(stamp, []byte(want), 0o600)
+}
+
+// initStamp says what init depends on.
+func (f *folder) initStamp() (string, error) {
+	text, err := os.ReadFile(filepath.Join(f.dir, "main.tf.json"))
+	if err != nil {
+		return "", err
+	}
+	var root struct {
+		Terraform json.RawMessage `json:"terraform"`
+	}
+	if err := json.Unmarshal(text, &root); err != nil {
+		return "", err
+	}
+	var all bytes.Buffer
+	all.Write(root.Terraform)
+	err = filepath.WalkDir(filepath.Join(f.dir, "module"), func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if bytes.Contains(text, []byte("required_providers")) || bytes.Contains(text, []byte("module \"")) {
+			all.Write(text)
+		}
+		return err
+	})
+	return digest(all.Bytes()) + "\n", err
+}
+
+// planOptions say what is planned.
+type planOptions struct {
+	destroy bool
+	targets []string // the addresses that are meant, with what they depend on; nil = all
+}
+
+// plan makes the saved plan and returns what it says. The token is not in it.
+func (f *folder) plan(ctx context.Context, o planOptions) (*tfjson.Plan, error) {
+	err := f.withToken(func(varFile string) error {
+		tf, err := f.terraform()
+		if err != nil {
+			return err
+		}
+		opts := []tfexec.PlanOption{tfexec.Out(planFile)}
+		if varFile != "" {
+			opts = append(opts, tfexec.VarFile(varFile))
+		}
+		if o.destroy {
+			opts = append(opts, tfexec.Destroy(true))
+		}
+		for _, t := range o.targets {
+			opts = append(opts, tfexec.Target(t))
+		}
+		said := new(diagnostics)
+		_, err = tf.PlanJSON(ctx, said, opts...)
+		return f.explain(ctx, "plan", err, said)
+	})
+	if err != nil {
+		return nil, err
+	}
+	tf, err := f.terraform()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := tf.ShowPlanFile(ctx, planFile)
+	return plan, f.explain(ctx, "show the plan", err, nil)
+}
+
+// apply carries out the saved plan, exactly that, and reports each resource. It
+// keeps a journal while it runs, so that what was made but not written down can
+// be found.
+func (f *folder) apply(ctx context.Context) error {
+	journal, err := openJournal(filepath.Join(f.dir, journalFile))
+	if err != nil {
+		return err
+	}
+	said := &diagnostics{on: func(m message) { f.progress(m, journal) }}
+	err = f.withToken(func(varFile string) error {
+		tf, err := f.terraform()
+		if err != nil {
+			return err
+		}
+		opts := []tfexec.ApplyOption{tfexec.DirOrPlan(planFile)}
+		if varFile != "" {
+			opts = append(opts, tfexec.VarFile(varFile))
+		}
+		return tf.ApplyJSON(ctx, said, opts...)
+	})
+	_ = os.Remove(filepath.Join(f.dir, planFile)) // used up, whatever came of it
+	// A Terraform that ended by itself has written its state; one that was killed
+	// has perhaps not.
+	if ended(err) {
+		err = errors.Join(err, journal.remove())
+	} else {
+		_ = journal.file.Close()
+	}
+	return f.explain(ctx, "apply", err, said)
+}
+
+// ended reports whether a command with this error has come to its own end.
+func ended(err error) bool {
+	if err == nil {
+		return true
+	}
+	exit, ok := errors.AsType[interface {
+		error
+		ExitCode() int
+	}](err)
+	return ok && exit.ExitCode() >= 0
+}
+
+// outputs are what a module hands out.
+type outputs struct {
+	URL       string
+	Region    string
+	Store     string
+	Functions map[string]FunctionStatus
+}
+
+func (f *folder) outputs(ctx context.Context) (outputs, error) {
+	var o outputs
+	tf, err := f.terraform()
+	if err != nil {
+		return o, err
+	}
+	all, err := tf.Output(ctx)
+	if err != nil {
+		return o, f.explain(ctx, "read the outputs", err, nil)
+	}
+	for name, to := range map[string]any{"url": &o.URL, "region": &o.Region, "store": &o.Store, "functions": &o.Functions} {
+		if v, ok := all[name]; ok && string(v.Value) != "null" {
+			if err := json.Unmarshal(v.Value, to); err != nil {
+				return o, &hotreader.Error{Op: "deploy: output " + name, Code: hotreader.CodeInternal, Err: err}
+			}
+		}
+	}
+	return o, nil
+}
+
+// state returns the resources that the state holds; none if there is no state.
+func (f *folder) state(ctx context.Context) ([]*tfjson.StateResource, error) {
+	tf, err := f.terraform()
+	if err != nil {
+		return nil, err
+	}
+	state, err := tf.Show(ctx)
+	if err != nil {
+		return nil, f.explain(ctx, "read the state", err, nil)
+	}
+	if state.Values == nil {
+		return nil, nil
+	}
+	return resources(state.Values.RootModule), nil
+}
+
+func resources(m *tfjson.StateModule) []*tfjson.StateResource {
+	if m == nil {
+		return nil
+	}
+	var all []*tfjson.StateResource
+	for _, r := range m.Resources {
+		if r.Mode == tfjson.ManagedResourceMode {
+			all = append(all, r)
+		}
+	}
+	for _, child := range m.ChildModules {
+		all = append(all, resources(child)...)
+	}
+	return all
+}
+
+func (f *folder) say(e Event) {
+	e.Cloud = f.cloud
+	if f.report != nil {
+		f.report(e)
+	}
+}
+
+// message is a line of Terraform's machine-readable output:
+// https://developer.hashicorp.com/terraform/internals/machine-readable-ui
+type message struct {
+	Type string `json:"type"`
+	Hook struct {
+		Resource struct {
+			Addr string `json:"addr"`
+			Type string `json:"resource_type"`
+		} `json:"resource"`
+		Action  string  `json:"action"`
+		IDValue string  `json:"id_value"`
+		Elapsed float64 `json:"elapsed_seconds"`
+	} `json:"hook"`
+	Diagnostic *struct {
+		Severity string `json:"severity"`
+		Summary  string `json:"summary"`
+		Detail   string `json:"detail"`
+		Address  string `json:"address"`
+	} `json:"diagnostic"`
+}
+
+// diagnostics reads that output: it hands on what happens and keeps what is
+// wrong.
+type diagnostics struct {
+	on func(message)
+
+	mu     sync.Mutex
+	rest   []byte
+	errors []message
+	other  []string // lines that are not JSON
+}
+
+// Write takes a part of the output, of any length.
+func (d *diagnostics) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rest = append(d.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(d.rest, []byte("\n"))
+		if !ok {
+			return len(p), nil
+		}
+		var m message
+		if err := json.Unmarshal(line, &m); err != nil {
+			if text := strings.TrimSpace(string(line)); text != "" {
+				d.other = append(d.other, text)
+			}
+		} else if m.Diagnostic != nil {
+			if m.Diagnostic.Severity == "error" {
+				d.errors = append(d.errors, m)
+			}
+		} else if d.on != nil {
+			d.on(m)
+		}
+		d.rest = append(d.rest[:0], rest...)
+	}
+}
+
+// progress reports what Terraform does to a resource.
+func (f *folder) progress(m message, journal *journal) {
+	r := m.Hook.Resource
+	if strings.Contains(r.Addr, "data.") && m.Hook.Action == "read" {
+		return
+	}
+	e := Event{Address: r.Addr, What: noun(r.Type), Name: shortName(r.Addr), Action: actionOf(m.Hook.Action), ID: m.Hook.IDValue,
+		Elapsed: time.Duration(m.Hook.Elapsed * float64(time.Second))}
+	switch m.Type {
+	case "apply_start":
+		journal.add(r.Addr)
+		e.Kind = Began
+	case "apply_progress":
+		e.Kind = Goes
+	case "apply_complete":
+		e.Kind = Done
+	case "apply_errored":
+		e.Kind = Failed
+	default:
+		return
+	}
+	f.say(e)
+}
+
+// explain turns what a command of Terraform said into an error that names the
+// resource, the cloud's own message and the next step.
+func (f *folder) explain(ctx context.Context, what string, err error, said *diagnostics) error {
+	if err == nil {
+		return nil
+	}
+	op := "deploy: " + string(f.cloud) + ": " + what
+	if ctx.Err() != nil {
+		return &hotreader.Error{Op: op, Code: hotreader.CodeOf(ctx.Err()),
+			Err: errors.New("stopped; what was made so far is in the state, and the next deploy goes on from there")}
+	}
+	text := err.Error()
+	var lines []string
+	if said != nil {
+		for _, m := range said.errors {
+			lines = append(lines, f.describe(m))
+		}
+		if len(lines) == 0 {
+			lines = said.other
+		}
+	}
+	if lock := lockText(text + "\n" + detail(said)); lock != "" {
+		return &hotreader.Error{Op: op, Code: hotreader.CodeOverloaded, Err: errors.New(f.scrub(lock))}
+	}
+	if len(lines) == 0 {
+		lines = []string{plainTerraform(text)}
+	}
+	next := "; correct it and run the same command again: it goes on from what stands"
+	if !ended(err) {
+		next = "; Terraform was killed; run the same command again: it takes in what was made but not written down"
+	}
+	return &hotreader.Error{Op: op, Code: hotreader.CodeStore, Err: errors.New(f.scrub(strings.Join(lines, "; ") + next))}
+}
+
+func detail(said *diagnostics) string {
+	if said == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, m := range said.errors {
+		b.WriteString(m.Diagnostic.Summary + "\n" + m.Diagnostic.Detail + "\n")
+	}
+	return b.String()
+}
+
+// describe says what is wrong with which resource, in the cloud's own words.
+func (f *folder) describe(m message) string {
+	d := m.Diagnostic
+	text := strings.TrimSpace(d.Summary)
+	if more := strings.TrimSpace(d.Detail); more != "" {
+		text += ": " + more
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	if d.Address == "" {
+		return text
+	}
+	return fmt.Sprintf("%s (%s): %s", noun(resourceType(d.Address)), d.Address, text)
+}
+
+// scrub hides the token, should a message hold it against all expectation.
+func (f *folder) scrub(text string) string {
+	for part := range strings.SplitSeq(f.secret, ",") {
+		if part != "" {
+			text = strings.ReplaceAll(text, part, "[token]")
+		}
+	}
+	return text
+}
+
+var (
+	lockField = regexp.MustCompile(`(?m)^[│\s]*(ID|Operation|Who|Created):\s*(.+?)\s*$`)
+	colours   = regexp.MustCompile("\x1b\\[[0-9;]*m")
+)
+
+// lockText explains a state that somebody else has locked, "" if text is about
+// something else. A lock is never broken here: its holder may be alive.
+func lockText(text string) string {
+	if !strings.Contains(text, "Error acquiring the state lock") {
+		return ""
+	}
+	field := map[string]string{}
+	for _, m := range lockField.FindAllStringSubmatch(colours.ReplaceAllString(text, ""), -1) {
+		if field[m[1]] == "" {
+			field[m[1]] = m[2]
+		}
+	}
+	who := field["Who"]
+	if who == "" {
+		who = "somebody"
+	}
+	since := field["Created"]
+	if t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", since); err == nil {
+		since = t.UTC().Format(time.DateTime) + " UTC"
+	}
+	if since == "" {
+		since = "an unknown time"
+	}
+	work := strings.TrimPrefix(field["Operation"], "OperationType")
+	if work == "" {
+		work = "a run"
+	}
+	out := fmt.Sprintf("the state is locked by %s since %s (%s); wait for that run", who, since, strings.ToLower(work))
+	if id := field["ID"]; id != "" {
+		out += "; if it is dead for certain, its lock is removed with `terraform force-unlock " + id + "` in this cloud's folder below .hotreader"
+	}
+	return out
+}
+
+// plainTerraform is the essence of what Terraform prints for people.
+func plainTerraform(text string) string {
+	text = colours.ReplaceAllString(text, "")
+	text = strings.Map(func(r rune) rune {
+		if strings.ContainsRune("│╷╵", r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// journal is the list of the resources that an apply has begun with.
+type journal struct {
+	name string
+	file *os.File
+}
+
+func openJournal(name string) (*journal, error) {
+	// Appended to: what an earlier run has left open is still open.
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &journal{name, file}, nil
+}
+
+func (j *journal) add(address string) { _, _ = io.WriteString(j.file, address+"\n") }
+
+func (j *journal) remove() error {
+	_ = j.file.Close()
+	return os.Remove(j.name)
+}
+
+// begun returns the resources that a killed run has begun with.
+func (f *folder) begun() (map[string]bool, error) {
+	text, err := os.ReadFile(filepath.Join(f.dir, journalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" {
+			all[line] = true
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,232 @@
+package deploy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/deploy/terraform"
+)
+
+// Inputs are what a cloud's root module needs beyond its side.
+type Inputs struct {
+	Project *config.Project
+
+	// RemoteURL is REMOTE_READER_URL, if the side's functions ask the other
+	// cloud. It is a reference to a variable where the URL is not known yet.
+	RemoteURL string
+
+	// TokenVersion is another number for each token. It is the version of the
+	// write-only arguments, and changes the functions' configuration, so that new
+	// instances fetch the new token. 0 = the side has no token.
+	TokenVersion int
+
+	// Package is the path of the zip or image within the rendered folder, as
+	// package/hotreader-lambda-arm64.zip.
+	Package string
+
+	// DropStore lets go of what protects the data in hot storage, to destroy it.
+	DropStore bool
+}
+
+// Root is one cloud's part of a root module.
+type Root struct {
+	Providers map[string]any // required_providers
+	Provider  map[string]any // the provider blocks' content, by name
+	Module    map[string]any // arguments of module "hotreader", beside source and token
+}
+
+// packages are the files of dist that each cloud's functions are made of.
+var packages = map[config.Cloud]string{
+	config.AWS:   "hotreader-lambda-arm64.zip",
+	config.Azure: "hotreader-azure-amd64.zip",
+	config.GCP:   "hotreader-cloudrun.tar",
+}
+
+// minVersion is that of Terraform and OpenTofu which know write-only arguments
+// and ephemeral variables.
+const minVersion = "1.11.0"
+
+// remoteVariable is asked for where the other side's URL is not known when the
+// folder is rendered.
+const remoteVariable = "remote_url"
+
+// rendered is the text of main.tf.json.
+func rendered(s Side, in Inputs) ([]byte, error) {
+	var root Root
+	var err error
+	switch s.Cloud {
+	case config.AWS:
+		root, err = awsRoot(s, in)
+	case config.Azure:
+		root, err = azureRoot(s, in)
+	case config.GCP:
+		root, err = gcpRoot(s, in)
+	default:
+		err = configError("deploy", "there is no cloud %q", s.Cloud)
+	}
+	if err != nil {
+		return nil, err
+	}
+	block := map[string]any{"required_version": ">= " + minVersion, "required_providers": root.Providers}
+	if b, ok := in.Project.Options.Backend[s.Cloud]; ok && b.Type != "" {
+		block["backend"] = map[string]any{b.Type: b.Config}
+	}
+	module := map[string]any{}
+	for k, v := range root.Module {
+		module[k] = v
+	}
+	module["source"] = "./module"
+	module["keep_store"] = !in.DropStore
+	variables := map[string]any{}
+	if in.TokenVersion > 0 {
+		module["token"] = "${var.token}"
+		module["token_version"] = in.TokenVersion
+		variables["token"] = map[string]any{
+			"type": "string", "ephemeral": true, "sensitive": true,
+			"description": "The inter-cloud token of config_inter_cloud.json: the current one or, while it is rotated, current,previous.",
+		}
+	}
+	if in.RemoteURL == "${var."+remoteVariable+"}" {
+		variables[remoteVariable] = map[string]any{
+			"type":        "string",
+			"description": "The URL of the Hot Reader API on the other cloud, as its output url says.",
+		}
+	}
+	outputs := map[string]any{}
+	for _, name := range []string{"url", "functions", "store", "region"} {
+		outputs[name] = map[string]any{"value": "${module.hotreader." + name + "}"}
+	}
+	doc := map[string]any{
+		"terraform": block,
+		"provider":  root.Provider,
+		"module":    map[string]any{"hotreader": module},
+		"output":    outputs,
+	}
+	if len(variables) > 0 {
+		doc["variable"] = variables
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b) // keys sorted
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(doc); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// renderTo writes side s's folder: main.tf.json, the module and the package. It
+// replaces these three and leaves whatever else is in dir, such as a state.
+func renderTo(dir string, s Side, in Inputs, artifacts string) error {
+	name := packages[s.Cloud]
+	in.Package = "package/" + name
+	text, err := rendered(s, in)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	module, err := fs.Sub(terraform.Modules, string(s.Cloud))
+	if err != nil {
+		return err
+	}
+	if err := copyModule(filepath.Join(dir, "module"), module); err != nil {
+		return err
+	}
+	if err := copyPackage(filepath.Join(dir, "package"), artifacts, name, in.DropStore); err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(dir, "main.tf.json"), text)
+}
+
+// copyModule makes dir hold the module's files and no others.
+func copyModule(dir string, module fs.FS) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return fs.WalkDir(module, ".", func(name string, e fs.DirEntry, err error) error {
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir():
+			return os.MkdirAll(to, 0o700)
+		case !moduleFile(name):
+			return nil
+		}
+		text, err := fs.ReadFile(module, name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, text, 0o600)
+	})
+}
+
+// moduleFile reports whether a module's folder holds the file for Terraform.
+func moduleFile(name string) bool {
+	return !strings.HasSuffix(name, ".go") && !strings.Contains(name, "testdata/") && path.Base(name) != "README.md"
+}
+
+// copyPackage copies artifacts/name into dir. With keep, what an earlier run has
+// put there will do.
+func copyPackage(dir, artifacts, name string, keep bool) error {
+	from, err := os.Open(filepath.Join(artifacts, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && keep {
+			return nil
+		}
+		return configError("artifacts", "%s is not in %s; make it with `make dist`, or name its folder with --artifacts", name, artifacts)
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(dir, ".copy-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	if _, err := io.Copy(temp, from); err != nil {
+		temp.Close()
+		return err
+	}
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), filepath.Join(dir, name))
+}
+
+// replaceFile writes a file that is there whole or not at all.
+func replaceFile(name string, text []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	if _, err := temp.Write(text); err != nil {
+		temp.Close()
+		return err
+	}
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), name)
+}
+
+func configError(op, format string, args ...any) error {
+	return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+}
