@@ -1,0 +1,566 @@
+package deploy
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"hotreader/config"
+)
+
+var updateRoots = flag.Bool("update-roots", false, "write the golden files of root modules on Azure and Google Cloud")
+
+// root is a root module of one side of a project.
+type root struct {
+	name string // of its golden file
+	side Side
+	text []byte
+
+	Terraform struct {
+		Providers map[string]struct{ Source, Version string } `json:"required_providers"`
+	}
+	Provider map[string]json.RawMessage
+	Module   map[string]map[string]json.RawMessage
+}
+
+// roots renders the root modules of cloud: one for each combination that touches
+// it, and one that names what exists already and sets everything else.
+func roots(t testing.TB, cloud config.Cloud) []root {
+	t.Helper()
+	all := []config.Cloud{config.AWS, config.Azure, config.GCP}
+	var of []root
+	add := func(name string, p *config.Project, url string) {
+		topology, err := NewTopology(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range topology.Sides {
+			if s.Cloud != cloud {
+				continue
+			}
+			in := Inputs{Project: p, Package: "package/" + packages[cloud]}
+			if s.Token {
+				in.TokenVersion = 1
+			}
+			if !s.L3 {
+				in.RemoteURL = url
+			}
+			text, err := rendered(s, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := root{name: name, side: s, text: text}
+			if err := json.Unmarshal(text, &r); err != nil {
+				t.Fatal(err)
+			}
+			of = append(of, r)
+		}
+	}
+	for _, l3 := range all {
+		for _, l4 := range all {
+			p := &config.Project{Twin: "Plant_7", L3: l3, L4: l4}
+			add(fmt.Sprintf("%s-l3-%s-l4-%s", cloud, l3, l4), p, "https://reader.example.com/prod")
+		}
+	}
+	set := config.Options{
+		AWS:       config.AWSOptions{Region: "eu-north-1", Table: "rows", Workspace: "hall", WorkspaceRole: "arn:aws:iam::123456789012:role/hall", APIKey: true},
+		Azure:     config.AzureOptions{Subscription: "11111111-2222-3333-4444-555555555555", Location: "northeurope", ResourceGroup: "plant", CosmosAccount: "plant-db", Database: "twin", Container: "rows"},
+		GCP:       config.GCPOptions{Project: "plant-1", Region: "europe-north1", Database: "(default)", Collection: "plants/7/rows"},
+		DeviceKey: "device-id", TimeKey: "when", TimeFormat: "epoch_ms", Rate: 2.5, Burst: 7, MemoryMB: 1024, LogDays: 3, LogLevel: "debug",
+	}
+	add(string(cloud)+"-options-l3", &config.Project{Twin: "p", L3: cloud, L4: cloud, Options: set}, "")
+	other := config.AWS
+	if cloud == config.AWS {
+		other = config.GCP
+	}
+	add(string(cloud)+"-options-l4", &config.Project{Twin: "p", L3: other, L4: cloud, Options: set}, "${var."+remoteVariable+"}")
+	return of
+}
+
+func TestRoots(t *testing.T) {
+	for _, cloud := range []config.Cloud{config.Azure, config.GCP} {
+		of := roots(t, cloud)
+		if len(of) != 5+2 {
+			t.Errorf("%s has %d root modules, want one for each of 5 combinations, and 2", cloud, len(of))
+		}
+		for _, r := range of {
+			name := filepath.Join("testdata", "root", r.name+".json")
+			if *updateRoots {
+				if err := os.WriteFile(name, r.text, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(want) != string(r.text) {
+				t.Errorf("%s differs from its golden file (-update-roots writes it):\n%s", r.name, r.text)
+			}
+		}
+	}
+}
+
+// A module takes what is rendered for it, and gets all that it wants.
+func TestPitfall13ModulesTakeWhatIsRendered(t *testing.T) {
+	for _, m := range modules {
+		variables, err := newModule(t, m.cloud).variables()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range roots(t, m.cloud) {
+			if wrong := argumentProblems(variables, r.Module["hotreader"]); len(wrong) > 0 {
+				t.Errorf("%s: %s", r.name, strings.Join(wrong, "\n"))
+			}
+		}
+	}
+}
+
+func argumentProblems(variables map[string]variable, arguments map[string]json.RawMessage) []string {
+	var wrong []string
+	for name, v := range variables {
+		if v.required && arguments[name] == nil {
+			wrong = append(wrong, name+" is not given")
+		}
+	}
+	for name, raw := range arguments {
+		v, ok := variables[name]
+		switch {
+		case name == "source":
+			continue
+		case !ok:
+			wrong = append(wrong, name+" is no variable of the module")
+			continue
+		}
+		var text string
+		if json.Unmarshal(raw, &text) == nil && strings.HasPrefix(text, "${var.") {
+			continue // of whatever type
+		}
+		if err := fits(raw, v.of); err != nil {
+			wrong = append(wrong, name+": "+err.Error())
+		}
+	}
+	slices.Sort(wrong)
+	return wrong
+}
+
+// fits reports whether JSON is of type t; unlike Terraform it wants every
+// attribute of an object to be one that t has.
+func fits(raw json.RawMessage, t cty.Type) error {
+	of, err := ctyjson.ImpliedType(raw)
+	if err != nil {
+		return err
+	}
+	v, err := ctyjson.Unmarshal(raw, of)
+	if err != nil {
+		return err
+	}
+	if _, err := convert.Convert(v, t); err != nil {
+		return err
+	}
+	return surplus(v, t)
+}
+
+func surplus(v cty.Value, t cty.Type) error {
+	if !v.Type().IsObjectType() || v.IsNull() {
+		return nil
+	}
+	for name, v := range v.AsValueMap() {
+		inner := t
+		switch {
+		case t.IsObjectType() && !t.HasAttribute(name):
+			return fmt.Errorf("it has %s, which is not wanted", name)
+		case t.IsObjectType():
+			inner = t.AttributeType(name)
+		case t.IsMapType():
+			inner = t.ElementType()
+		}
+		if err := surplus(v, inner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestArgumentProblems(t *testing.T) {
+	variables := map[string]variable{
+		"name":  {of: cty.String, required: true},
+		"days":  {of: cty.Number},
+		"store": {of: cty.Object(map[string]cty.Type{"id": cty.String})},
+		"names": {of: cty.Map(cty.Object(map[string]cty.Type{"id": cty.String}))},
+	}
+	for _, c := range []struct{ arguments, want string }{
+		{`{"name":"a","source":"./module"}`, ""},
+		{`{"name":"${var.remote_url}","days":3,"store":{"id":"a"},"names":{"a":{"id":"b"}}}`, ""},
+		{`{}`, "name is not given"},
+		{`{"name":"a","day":3}`, "day is no variable"},
+		{`{"name":"a","days":"three"}`, "days: a number is required"},
+		{`{"name":["a"]}`, "name: string required"},
+		{`{"name":"a","store":{}}`, `attribute "id" is required`},
+		{`{"name":"a","store":{"id":"a","ID":"b"}}`, "store: it has ID, which is not wanted"},
+		{`{"name":"a","names":{"x":{"id":"a","more":1}}}`, "names: it has more, which is not wanted"},
+	} {
+		var arguments map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(c.arguments), &arguments); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(argumentProblems(variables, arguments), "\n")
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.arguments, got, c.want)
+		}
+	}
+}
+
+// The provider blocks are held against the schemas too, and the versions of the
+// root module and the module are the same.
+func TestRootProviders(t *testing.T) {
+	for _, m := range modules {
+		if m.provider == "" {
+			continue
+		}
+		s := readExtract(t, m.provider).Schemas["provider "+m.provider]
+		for _, r := range roots(t, m.cloud) {
+			for _, p := range jsonProblems(r.Provider[m.provider], s) {
+				t.Errorf("%s: provider %s: %s", r.name, m.provider, p)
+			}
+			if len(r.Provider) != 1 || len(r.Terraform.Providers) != 1 {
+				t.Errorf("%s: the providers are %v and %v", r.name, r.Terraform.Providers, r.Provider)
+			}
+			for _, b := range newModule(t, m.cloud).blocks("terraform") {
+				v, diags := b.Body.Blocks[0].Body.Attributes[m.provider].Expr.Value(nil)
+				if diags.HasErrors() {
+					t.Fatal(diags)
+				}
+				want := r.Terraform.Providers[m.provider]
+				if got := v.AsValueMap(); got["source"].AsString() != want.Source || got["version"].AsString() != want.Version {
+					t.Errorf("the module wants %v, the root module %+v", got, want)
+				}
+			}
+		}
+	}
+	broken := `{"features":{"vault":{}},"storage_use_azuread":"maybe","subscription":"x"}`
+	got := jsonProblems(json.RawMessage(broken), readExtract(t, "azurerm").Schemas["provider azurerm"])
+	if len(got) != 3 {
+		t.Errorf("of three mistakes these were found: %q", got)
+	}
+}
+
+// jsonProblems checks a block in Terraform's JSON.
+func jsonProblems(raw json.RawMessage, s *schema) []string {
+	var block map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &block); err != nil {
+		return []string{err.Error()}
+	}
+	var wrong []string
+	for name, raw := range block {
+		if b := s.Blocks[name]; b != nil {
+			for _, w := range jsonProblems(raw, &b.schema) {
+				wrong = append(wrong, name+"."+w)
+			}
+			continue
+		}
+		_, t, ok := s.attribute(name)
+		if !ok {
+			wrong = append(wrong, "there is no argument "+name)
+		} else if err := fits(raw, t); err != nil {
+			wrong = append(wrong, name+": "+err.Error())
+		}
+	}
+	for name := range s.Attributes {
+		if flags, _, _ := s.attribute(name); slices.Contains(flags, "required") && block[name] == nil {
+			wrong = append(wrong, name+" is missing")
+		}
+	}
+	for name, b := range s.Blocks {
+		if b.Min > 0 && block[name] == nil {
+			wrong = append(wrong, "block "+name+" is missing")
+		}
+	}
+	return wrong
+}
+
+// applied is a module with a root module's arguments, and what the cloud might
+// have said of its resources.
+type applied struct {
+	*module
+	root  root
+	value func(hclsyntax.Expression) cty.Value
+}
+
+func apply(t *testing.T, cloud config.Cloud, provider string, r root) applied {
+	t.Helper()
+	m, e := newModule(t, cloud), readExtract(t, provider)
+	e.Schemas["resource terraform_data"] = builtin
+	variables, err := m.variables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]cty.Value{}
+	for name, v := range variables {
+		of[name] = v.value
+		raw, ok := r.Module["hotreader"][name]
+		if !ok || strings.Contains(string(raw), `"${var.token}"`) {
+			continue
+		}
+		raw = json.RawMessage(strings.Replace(string(raw), "${var."+remoteVariable+"}", "https://reader.example.com/prod", 1))
+		if of[name], err = ctyjson.Unmarshal(raw, v.of); err != nil {
+			t.Fatalf("%s: %s: %v", r.name, name, err)
+		}
+	}
+	var named struct{ Secret string }
+	if err := json.Unmarshal(r.Module["hotreader"]["names"], &named); err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]string{
+		"azurerm_client_config.current.subscription_id":              "sub",
+		"azurerm_cosmosdb_account.hot.endpoint":                      "https://made.documents.azure.com:443/",
+		"azurerm_key_vault_secret.token.versionless_id":              "https://made.vault.azure.net/secrets/" + named.Secret,
+		"azurerm_key_vault_secret.token.resource_versionless_id":     "THE SECRET",
+		"azurerm_user_assigned_identity.functions.client_id":         "client",
+		"azurerm_user_assigned_identity.functions.principal_id":      "THE FUNCTIONS",
+		"azurerm_storage_account.app.id":                             "THE APP'S STORAGE",
+		"azurerm_application_insights.app.id":                        "THE APP'S INSIGHTS",
+		"azurerm_key_vault.token.id":                                 "THE VAULT",
+		"azurerm_function_app_flex_consumption.app.default_hostname": "app-abc.westeurope-01.azurewebsites.net",
+		"google_project.here.project_id":                             "plant-1",
+		"google_secret_manager_secret.token.secret_id":               named.Secret,
+		"google_service_account.functions.email":                     "functions@plant-1.iam.gserviceaccount.com",
+		"google_artifact_registry_repository.images.repository_id":   "images",
+	}
+	context := m.scope(e.Schemas, cty.ObjectVal(of), func(address string, t cty.Type) cty.Value {
+		if text, ok := said[address]; ok {
+			return cty.StringVal(text)
+		}
+		if t == cty.String {
+			return cty.StringVal("<" + address + ">")
+		}
+		return cty.UnknownVal(t)
+	})
+	return applied{m, r, func(x hclsyntax.Expression) cty.Value {
+		t.Helper()
+		v, diags := x.Value(context)
+		if diags.HasErrors() {
+			t.Fatalf("%s: %v", r.name, diags)
+		}
+		return v
+	}}
+}
+
+// resources returns the bodies of the resources of a type of which there are any.
+func (a applied) resources(kind string) map[string]*hclsyntax.Body {
+	all := map[string]*hclsyntax.Body{}
+	for _, b := range a.blocks("resource") {
+		if b.Labels[0] != kind {
+			continue
+		}
+		if n := b.Body.Attributes["count"]; n != nil && a.value(n.Expr).RawEquals(cty.Zero) {
+			continue
+		}
+		all[b.Labels[1]] = b.Body
+	}
+	return all
+}
+
+func (a applied) text(body *hclsyntax.Body, attribute string) string {
+	at := body.Attributes[attribute]
+	if at == nil {
+		return ""
+	}
+	if v := a.value(at.Expr); v.IsKnown() && v.Type() == cty.String {
+		return v.AsString()
+	}
+	return "?"
+}
+
+// environment returns the variables that the functions get.
+func (a applied) environment(t *testing.T) map[string]string {
+	t.Helper()
+	var v cty.Value
+	if app := a.resources("azurerm_function_app_flex_consumption")["app"]; app != nil {
+		v = a.value(app.Attributes["app_settings"].Expr)
+	} else {
+		body := a.resources("google_cloud_run_v2_service")["hotreader"]
+		for _, name := range []string{"template", "containers", "dynamic"} {
+			i := slices.IndexFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == name })
+			body = body.Blocks[i].Body
+		}
+		v = a.value(body.Attributes["for_each"].Expr)
+	}
+	env := map[string]string{}
+	for name, v := range v.AsValueMap() {
+		if !v.IsKnown() || v.IsNull() {
+			t.Fatalf("%s: %s is %#v", a.root.name, name, v)
+		}
+		env[name] = v.AsString()
+	}
+	return env
+}
+
+// Each module's functions start with the environment that it gives them.
+func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		cloud    config.Cloud
+		provider string
+		load     func(func(string) string) (*config.Function, error)
+		store    []string
+	}{
+		{config.Azure, "azurerm", config.AzureFunctions, []string{"COSMOS_DB_CONTAINER", "COSMOS_DB_DATABASE", "COSMOS_DB_ENDPOINT"}},
+		{config.GCP, "google", config.CloudRun, []string{"FIRESTORE_COLLECTION", "FIRESTORE_DATABASE"}},
+	} {
+		for _, r := range roots(t, c.cloud) {
+			env := apply(t, c.cloud, c.provider, r).environment(t)
+			env["FUNCTIONS_CUSTOMHANDLER_PORT"], env["PORT"] = "7071", "8080" // the cloud's
+			f, err := c.load(func(name string) string { return env[name] })
+			if err != nil {
+				t.Errorf("%s: %v", r.name, err)
+				continue
+			}
+			if f.Remote == r.side.L3 || f.TokenSecret == "" || f.Token != nil || f.Twin == "" {
+				t.Errorf("%s: the function is %+v", r.name, f)
+			}
+			for _, name := range c.store {
+				if _, there := env[name]; there != r.side.L3 {
+					t.Errorf("%s: that %s is set is %v, that hot storage is here %v", r.name, name, there, r.side.L3)
+				}
+			}
+			if _, there := env["REMOTE_READER_URL"]; there == r.side.L3 {
+				t.Errorf("%s: REMOTE_READER_URL is %q", r.name, env["REMOTE_READER_URL"])
+			}
+			for _, function := range r.side.Functions {
+				for name, want := range function.Env {
+					if env[name] != want {
+						t.Errorf("%s: %s is %q, want %q", r.name, name, env[name], want)
+					}
+				}
+			}
+			if name := "HOTREADER_TOKEN_VERSION"; env[name] != "1" {
+				t.Errorf("%s: %s is %q: no new instances with a new token", r.name, name, env[name])
+			}
+		}
+	}
+}
+
+// The functions may do what they need and nothing else: read the one container or
+// database, if it is here, and the one secret; on Azure the host has its storage
+// and sends its traces.
+func TestPitfall15LeastPrivilege(t *testing.T) {
+	for _, r := range roots(t, config.Azure) {
+		a := apply(t, config.Azure, "azurerm", r)
+		got := map[string]string{}
+		for _, b := range a.resources("azurerm_role_assignment") {
+			if a.text(b, "principal_id") == "THE FUNCTIONS" {
+				got[a.text(b, "role_definition_name")] = a.text(b, "scope")
+			}
+		}
+		want := map[string]string{"Storage Blob Data Owner": "THE APP'S STORAGE", "Monitoring Metrics Publisher": "THE APP'S INSIGHTS", "Key Vault Secrets User": "THE SECRET"}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: the functions' roles are %v, want %v", r.name, got, want)
+		}
+		reads := a.resources("azurerm_cosmosdb_sql_role_assignment")
+		if n := len(reads); n != 0 && !r.side.L3 || n != 1 && r.side.L3 {
+			t.Errorf("%s: %d roles in Cosmos DB", r.name, n)
+		}
+		for _, b := range reads {
+			env := a.environment(t)
+			account := a.text(b, "account_name")
+			scope := "/subscriptions/sub/resourceGroups/" + a.groupName(t) + "/providers/Microsoft.DocumentDB/databaseAccounts/" + account
+			if got, want := a.text(b, "scope"), scope+"/dbs/"+env["COSMOS_DB_DATABASE"]+"/colls/"+env["COSMOS_DB_CONTAINER"]; got != want {
+				t.Errorf("%s: the role is on %s, want %s", r.name, got, want)
+			}
+			if got, want := a.text(b, "role_definition_id"), scope+"/sqlRoleDefinitions/00000000-0000-0000-0000-000000000001"; got != want {
+				t.Errorf("%s: the role is %s, want %s, the data reader", r.name, got, want)
+			}
+			if got := a.text(b, "principal_id"); got != "THE FUNCTIONS" {
+				t.Errorf("%s: the role is %s's", r.name, got)
+			}
+		}
+	}
+	for _, r := range roots(t, config.GCP) {
+		a := apply(t, config.GCP, "google", r)
+		me := "serviceAccount:functions@plant-1.iam.gserviceaccount.com"
+		var got []string
+		for _, kind := range []string{"google_project_iam_member", "google_secret_manager_secret_iam_member", "google_cloud_run_v2_service_iam_member"} {
+			for _, b := range a.resources(kind) {
+				line := a.text(b, "member") + " " + a.text(b, "role") + " " + a.text(b, "secret_id")
+				for _, c := range b.Blocks {
+					line += a.text(c.Body, "expression")
+				}
+				got = append(got, strings.TrimSpace(line))
+			}
+		}
+		slices.Sort(got)
+		env := a.environment(t)
+		want := []string{"allUsers roles/run.invoker"}
+		if r.side.L3 {
+			want = append(want, me+` roles/datastore.viewer resource.name == "projects/plant-1/databases/`+env["FIRESTORE_DATABASE"]+`"`)
+		}
+		secret := strings.Split(env["INTER_CLOUD_TOKEN_SECRET"], "/")[3]
+		want = append(want, me+" roles/secretmanager.secretAccessor "+secret)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the grants are %q, want %q", r.name, got, want)
+		}
+	}
+}
+
+func (a applied) groupName(t *testing.T) string {
+	t.Helper()
+	var group struct{ Name string }
+	if err := json.Unmarshal(a.root.Module["hotreader"]["resource_group"], &group); err != nil {
+		t.Fatal(err)
+	}
+	return group.Name
+}
+
+// The token goes into a write-only argument and nowhere else: not into another
+// argument, a local value, an output, a provisioner or a condition.
+func TestPitfall18TokenIsWriteOnly(t *testing.T) {
+	for _, m := range modules {
+		module := newModule(t, m.cloud)
+		var uses []string
+		for _, file := range slices.Sorted(maps.Keys(module.body)) {
+			walk(module.body[file], func(name string, x hclsyntax.Expression) {
+				for _, v := range x.Variables() {
+					if attribute, ok := v[min(1, len(v)-1)].(hcl.TraverseAttr); ok && v.RootName() == "var" && attribute.Name == "token" {
+						uses = append(uses, name)
+					}
+				}
+			})
+		}
+		want := map[config.Cloud]string{
+			config.AWS:   "secret_string_wo",
+			config.Azure: "value_wo",
+			config.GCP:   "secret_data_wo",
+		}[m.cloud]
+		if len(uses) != 1 || uses[0] != want {
+			t.Errorf("%s: the token is used in %q, want %q alone", m.cloud, uses, want)
+		}
+		for _, b := range module.blocks("variable") {
+			if b.Labels[0] == "token" && (b.Body.Attributes["ephemeral"] == nil || b.Body.Attributes["sensitive"] == nil) {
+				t.Errorf("%s: the variable token is not ephemeral and sensitive", m.cloud)
+			}
+		}
+	}
+}
+
+// walk calls visit for each argument below body, with its name.
+func walk(body *hclsyntax.Body, visit func(name string, x hclsyntax.Expression)) {
+	for _, name := range slices.Sorted(maps.Keys(body.Attributes)) {
+		visit(name, body.Attributes[name].Expr)
+	}
+	for _, b := range body.Blocks {
+		walk(b.Body, visit)
+	}
+}
