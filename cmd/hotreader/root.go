@@ -63,7 +63,8 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(a.help())
 	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(),
-		a.planner(), a.deployer(), a.statusCommand(), a.destroyer(), a.renderer(), a.token(), a.version())
+		a.planner(), a.alsoLocal(a.deployer()), a.alsoLocal(a.statusCommand()), a.doctor(), a.alsoLocal(a.destroyer()),
+		a.renderer(), a.token(), a.version())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

@@ -1,0 +1,349 @@
+// Package doctor proves a deployed link by using it: it sends real queries
+// through each hop, from the connection file over the Hot Reader API and hot
+// storage behind it to the twin's reader, and says which hop is broken, what is
+// wrong with it and what to do. It changes nothing, and prints no token.
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/deploy"
+	"hotreader/secret"
+)
+
+// Input is what is to be examined.
+type Input struct {
+	Topology deploy.Topology
+	Device   Device
+	Project  string // the project folder, as remedies name it
+
+	// Link is what the connection file says under Topology.Connection; nil if it
+	// says nothing, or if there is no such connection in the topology.
+	Link *Link
+
+	// Deployed is what each cloud's deployment says of itself. A cloud that is
+	// not in it is examined as far as the names and the connection file tell
+	// where it is.
+	Deployed map[config.Cloud]Deployed
+
+	Timeout time.Duration    // of one request; 0 = 30 s
+	Now     func() time.Time // nil = time.Now
+	Client  *http.Client     // nil = one of its own; redirects are never followed
+	Asking  func(hop string) // told before each hop, for a progress line; nil = nobody is
+
+	// Target is what was asked to deploy, as remedies repeat it: " --target local",
+	// or "".
+	Target string
+}
+
+// Device is whom queries are about.
+type Device struct {
+	ID         string
+	Properties []string         // at least one
+	Types      []hotreader.Type // of Properties, one by one
+}
+
+// DeviceOf returns a configured device as the doctor asks about it.
+func DeviceOf(d config.Device) Device {
+	asked := Device{ID: d.ID}
+	for _, p := range d.Properties {
+		t, _ := hotreader.ParseType(p.Type) // one that is not known is inferred
+		asked.Properties, asked.Types = append(asked.Properties, p.Name), append(asked.Types, t)
+	}
+	return asked
+}
+
+// Link is a connection of the connection file.
+type Link struct {
+	Provider  config.Cloud
+	URL       string
+	Token     *secret.Token // nil: it holds none that can be used
+	Previous  *secret.Token // nil: no rotation is under way
+	RotatedAt time.Time     // zero: not said
+}
+
+// LinkOf returns what a connection file says of a connection, nil if it does not
+// have it.
+func LinkOf(all *config.Connections, id string) *Link {
+	c, ok := all.Get(id)
+	if !ok {
+		return nil
+	}
+	l := &Link{Provider: c.Provider, URL: c.URL, RotatedAt: c.RotatedAt}
+	l.Token, _ = secret.Static(c.Token.Reveal()) // what cannot be used is as good as none
+	if !c.PreviousToken.IsZero() {
+		l.Previous, _ = secret.Static(c.PreviousToken.Reveal())
+	}
+	return l
+}
+
+// Deployed is one cloud's deployment.
+type Deployed struct {
+	URL    string // of what is public: the API, or the readers; "" on AWS where only the twin is
+	Region string // AWS; "" = as the environment says
+	Store  string // what hot storage is, in words, as "table factory-hot-iot-data"
+
+	// Functions are the Lambda functions' names or ARNs; a role that is missing
+	// has the topology's name.
+	Functions map[config.Role]string
+
+	// LambdaURL is where functions are invoked; "" = AWS, or what
+	// AWS_ENDPOINT_URL_LAMBDA says.
+	LambdaURL string
+}
+
+// Verdict is how a check ended.
+type Verdict string
+
+// The verdicts. Only Failed makes a link unwell.
+const (
+	OK      Verdict = "ok"
+	Warning Verdict = "warning" // it works, but look at it
+	Failed  Verdict = "failed"
+	Skipped Verdict = "skipped" // a hop before it is broken
+)
+
+// Part is a kind of hop.
+type Part string
+
+// The parts, in the order in which they are examined.
+const (
+	Connection Part = "connection file"
+	API        Part = "API"
+	Store      Part = "hot storage"
+	Reader     Part = "reader"
+)
+
+// Check is one thing that was looked at.
+type Check struct {
+	Part    Part          `json:"part"`
+	Cloud   config.Cloud  `json:"cloud,omitempty"`
+	Name    string        `json:"check"`
+	Verdict Verdict       `json:"verdict"`
+	Took    time.Duration `json:"-"`
+	Millis  float64       `json:"ms"`
+	Says    string        `json:"says,omitempty"`   // what was found; what is wrong
+	Remedy  string        `json:"remedy,omitempty"` // what to do
+	Behind  string        `json:"behind,omitempty"` // the hop to blame, where it is another one
+}
+
+// Hop names where the check was made, as "API on aws".
+func (c *Check) Hop() string { return hop(c.Part, c.Cloud) }
+
+func hop(p Part, c config.Cloud) string {
+	if c == "" {
+		return string(p)
+	}
+	return string(p) + " on " + string(c)
+}
+
+// Report is what was found.
+type Report struct {
+	OK     bool         `json:"ok"` // nothing failed
+	Twin   string       `json:"twin"`
+	L3     config.Cloud `json:"l3"`
+	L4     config.Cloud `json:"l4"`
+	Device string       `json:"device"`
+	Broken []string     `json:"broken"` // the hops at fault, as "API on aws"; [] = none
+	Checks []Check      `json:"checks"`
+}
+
+// standing is how the API is doing, as seen from here.
+type standing int
+
+const (
+	unasked   standing = iota // there is none, or nobody knows where
+	sound                     // it answers with what hot storage holds
+	ill                       // it is not reached, or what answers is not it
+	refusing                  // it does not know the connection file's token
+	storeless                 // it is well, hot storage behind it is not
+)
+
+// examination is one Run.
+type examination struct {
+	in     Input
+	http   http.Client
+	report Report
+
+	api     standing
+	refused int // which check says that the API refuses the token
+}
+
+// Run examines the link, hop by hop. It ends early if ctx does; what it has
+// not come to is missing then, and the report is not OK.
+func Run(ctx context.Context, in Input) Report {
+	if in.Now == nil {
+		in.Now = time.Now
+	}
+	in.Timeout = cmp.Or(in.Timeout, 30*time.Second)
+	if in.Asking == nil {
+		in.Asking = func(string) {}
+	}
+	t := in.Topology
+	e := &examination{in: in, http: client(in.Client),
+		report: Report{Twin: t.Twin, L3: t.L3, L4: t.L4, Device: in.Device.ID, Broken: []string{}, Checks: []Check{}}}
+	linked := true
+	if t.Connection != "" {
+		linked = e.connection()
+	}
+	if t.L3 != t.L4 {
+		e.examineAPI(ctx, linked)
+	}
+	if t.L4 == config.AWS {
+		e.examineFunctions(ctx)
+	} else {
+		e.examineReader(ctx, linked)
+	}
+	e.report.OK = ctx.Err() == nil
+	for i := range e.report.Checks {
+		c := &e.report.Checks[i]
+		c.Millis = float64(c.Took.Microseconds()) / 1000
+		c.Says, c.Remedy = e.hide(c.Says), e.hide(c.Remedy)
+		if c.Verdict != Failed {
+			continue
+		}
+		e.report.OK = false
+		if at := c.Hop(); c.Behind == "" && !slices.Contains(e.report.Broken, at) {
+			e.report.Broken = append(e.report.Broken, at)
+		}
+	}
+	return e.report
+}
+
+func (e *examination) add(c Check) { e.report.Checks = append(e.report.Checks, c) }
+
+// hide takes the tokens out of a text that may repeat what a server said.
+func (e *examination) hide(text string) string {
+	if e.in.Link == nil {
+		return text
+	}
+	for _, t := range []*secret.Token{e.in.Link.Token, e.in.Link.Previous} {
+		if t != nil && t.Current() != "" {
+			text = strings.ReplaceAll(text, t.Current(), "[token]")
+		}
+	}
+	return text
+}
+
+// command is a command line for a remedy.
+func (e *examination) command(format string, args ...any) string {
+	return "hotreader " + fmt.Sprintf(format, args...) + " --project " + cmp.Or(e.in.Project, ".") + e.in.Target
+}
+
+// deployOnly is the command that makes one cloud's side as it should be.
+func (e *examination) deployOnly(c config.Cloud) string {
+	if e.in.Target != "" { // all sides are one there
+		return e.command("deploy")
+	}
+	return e.command("deploy --only %s", c)
+}
+
+// oldToken is the age from which a token should be rotated.
+const oldToken = 180 * 24 * time.Hour
+
+// connection examines the connection file, and reports whether it holds a token
+// to go on with.
+func (e *examination) connection() bool {
+	l, id := e.in.Link, e.in.Topology.Connection
+	if l == nil {
+		e.add(Check{Part: Connection, Name: "written", Verdict: Failed,
+			Says: "it has no connection " + id, Remedy: e.deployOnly(e.in.Topology.L3) + " makes it"})
+		return false
+	}
+	c := Check{Part: Connection, Name: "written", Verdict: OK, Says: id}
+	switch {
+	case l.Provider != e.in.Topology.L3:
+		c.Verdict = Failed
+		c.Says = fmt.Sprintf("%s says that hot storage is on %s, but config_providers.json says %s", id, l.Provider, e.in.Topology.L3)
+		c.Remedy = e.deployOnly(e.in.Topology.L3)
+	case l.Token == nil:
+		c.Verdict = Failed
+		c.Says = id + " holds no token that can be used"
+		c.Remedy = e.deployOnly(e.in.Topology.L3)
+	}
+	e.add(c)
+	e.connectionURL(l)
+	e.tokenAge(l)
+	return l.Token != nil
+}
+
+// connectionURL compares the file's URL with what was deployed.
+func (e *examination) connectionURL(l *Link) {
+	d, known := e.in.Deployed[e.in.Topology.L3]
+	c := Check{Part: Connection, Name: "URL", Verdict: OK, Says: l.URL}
+	switch {
+	case l.URL == "":
+		c.Verdict, c.Says, c.Remedy = Failed, "it has no URL", e.deployOnly(e.in.Topology.L3)
+	case known && d.URL != "" && base(l.URL) != base(d.URL):
+		c.Verdict = Failed
+		c.Says = fmt.Sprintf("it says %s, but what was deployed is at %s", l.URL, d.URL)
+		c.Remedy = e.deployOnly(e.in.Topology.L3) + ", then the twin's side, which has the URL in its environment"
+	}
+	e.add(c)
+}
+
+func (e *examination) tokenAge(l *Link) {
+	c := Check{Part: Connection, Name: "token's age", Verdict: OK}
+	rotate := "hotreader token rotate " + e.in.Topology.Connection + " --project " + cmp.Or(e.in.Project, ".")
+	if e.in.Target != "" {
+		rotate = e.command("deploy") + " makes a new one"
+	}
+	switch age := e.in.Now().Sub(l.RotatedAt); {
+	case l.Previous != nil:
+		c.Verdict, c.Says, c.Remedy = Warning, "a rotation has not ended: the previous token is valid, too", rotate+" ends it"
+	case l.RotatedAt.IsZero():
+		c.Says = "not said"
+	case age > oldToken:
+		c.Verdict, c.Says, c.Remedy = Warning, fmt.Sprintf("%d days", int(age.Hours()/24)), rotate
+	case age < -5*time.Minute:
+		c.Verdict, c.Says, c.Remedy = Warning, "it was made in the future", "set this machine's clock"
+	case age < 48*time.Hour:
+		c.Says = age.Round(time.Minute).String()
+	default:
+		c.Says = fmt.Sprintf("%d days", int(age.Hours()/24))
+	}
+	e.add(c)
+}
+
+// base is the URL of an API without its read route.
+func base(text string) string {
+	return strings.TrimRight(strings.TrimSuffix(strings.TrimRight(text, "/"), "/read"), "/")
+}
+
+// url is where a cloud's HTTP door is, "" if nobody knows.
+func (e *examination) url(c config.Cloud) string {
+	if d := e.in.Deployed[c]; d.URL != "" {
+		return base(d.URL)
+	}
+	if e.in.Link != nil && c == e.in.Topology.L3 {
+		return base(e.in.Link.URL)
+	}
+	return ""
+}
+
+// store names hot storage.
+func (e *examination) store() string {
+	return cmp.Or(e.in.Deployed[e.in.Topology.L3].Store, "hot storage")
+}
+
+// query is the last entry of the device.
+func (e *examination) query() hotreader.Query {
+	return hotreader.Query{Device: e.in.Device.ID, Properties: e.in.Device.Properties, Types: e.in.Device.Types, Last: true}
+}
+
+// empty is the warning that a device has no data; missing properties are not
+// worth one.
+func (e *examination) empty(c Check) Check {
+	c.Verdict = Warning
+	c.Says = fmt.Sprintf("it answers, but %s holds nothing of %s", e.store(), e.in.Device.ID)
+	c.Remedy = "right if the device has not reported yet; else look at what writes to it, and at the names of its attributes"
+	return c
+}

@@ -1,0 +1,572 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/remote"
+	"hotreader/wire"
+)
+
+// maxReply bounds what is read of an answer: a last entry is far smaller.
+const maxReply = 1 << 20
+
+func client(given *http.Client) http.Client {
+	c := http.Client{Transport: &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		DialContext:     (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: 10 * time.Second,
+		ForceAttemptHTTP2: true, IdleConnTimeout: 10 * time.Second,
+	}}
+	if given != nil {
+		c = *given
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c
+}
+
+// ask is a request to an HTTP door.
+type ask struct {
+	method, path, accept, body string
+}
+
+// reply is what came back.
+type reply struct {
+	status  int
+	header  http.Header
+	media   string
+	body    []byte
+	problem *wire.Problem // nil: not one of ours
+	took    time.Duration
+}
+
+// send sends a, with token unless that is "".
+func (e *examination) send(ctx context.Context, base string, a ask, token string) (*reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.in.Timeout)
+	defer cancel()
+	began := time.Now()
+	req, err := http.NewRequestWithContext(ctx, a.method, base+a.path, strings.NewReader(a.body))
+	if err != nil {
+		return &reply{}, errors.New("this is no URL")
+	}
+	req.Header.Set("User-Agent", "hotreader-doctor")
+	req.Header.Set("Accept", a.accept)
+	if a.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set(remote.TokenHeader, token)
+	}
+	resp, err := e.http.Do(req)
+	r := &reply{took: time.Since(began)}
+	if err != nil {
+		return r, err
+	}
+	defer resp.Body.Close()
+	r.status, r.header = resp.StatusCode, resp.Header
+	r.media, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	r.body, err = io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	r.took = time.Since(began)
+	if err != nil {
+		return r, fmt.Errorf("the answer broke off: %w", err)
+	}
+	var p struct{ Code hotreader.Code }
+	if r.status >= 400 && r.media == wire.ProblemType && json.Unmarshal(r.body, &p) == nil && slices.Contains(hotreader.Codes(), p.Code) {
+		r.problem = wire.ParseProblem(r.status, r.header, r.body)
+	}
+	return r, nil
+}
+
+// describe says what answered, where it is not what was expected.
+func (r *reply) describe() string {
+	status := fmt.Sprintf("status %d", r.status)
+	text := strings.TrimSpace(string(r.body))
+	switch {
+	case r.problem != nil:
+		return strings.TrimSpace(fmt.Sprintf("%s, %s: %s %s", status, r.problem.Code, r.problem.Title, r.problem.Detail))
+	case r.status >= 300 && r.status <= 399:
+		return fmt.Sprintf("%s, a redirect to %q", status, clip(r.header.Get("Location")))
+	case text == "":
+		return status + " and nothing else"
+	case r.media == "text/html" || strings.HasPrefix(strings.ToLower(text), "<!doctype html") || strings.HasPrefix(strings.ToLower(text), "<html"):
+		return fmt.Sprintf("%s and a web page (HTML)%s", status, title(text))
+	case r.message() != "":
+		return fmt.Sprintf("%s and the message %q", status, clip(r.message()))
+	}
+	kind := r.media
+	if kind == "" {
+		kind = "no content type"
+	}
+	return fmt.Sprintf("%s and %s that begins with %q", status, kind, clip(text))
+}
+
+// message is what API Gateway and others like it say in JSON.
+func (r *reply) message() string {
+	var m struct{ Message string }
+	_ = json.Unmarshal(r.body, &m) // what is no JSON has none
+	return m.Message
+}
+
+// title is the title of a web page, for a person to recognize it by.
+func title(page string) string {
+	lower := strings.ToLower(page)
+	from := strings.Index(lower, "<title>")
+	to := strings.Index(lower, "</title>")
+	if len(lower) != len(page) || from < 0 || to < from+len("<title>") {
+		return ""
+	}
+	return fmt.Sprintf(" titled %q", clip(strings.TrimSpace(page[from+len("<title>"):to])))
+}
+
+func clip(text string) string {
+	if len(text) > 80 {
+		text = text[:80]
+	}
+	return strings.ToValidUTF8(text, "?")
+}
+
+// unreached says why a request found no answer, and what to do.
+func (e *examination) unreached(err error, cloud config.Cloud) (says, remedy string) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // the address is told elsewhere
+	}
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, host := errors.AsType[x509.HostnameError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	timeout, isTimeout := errors.AsType[net.Error](err)
+	again := e.deployOnly(cloud)
+	switch {
+	case isDNS && dns.IsNotFound:
+		return fmt.Sprintf("the host %s has no address", dns.Name), "it was removed, or the URL is wrong: " + again
+	case isDNS:
+		return fmt.Sprintf("the name %s cannot be resolved: %s", dns.Name, dns.Err), "check this machine's name server"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the connection is refused: nothing listens there", "it does not run, or the URL is wrong: " + again
+	case record || errors.Is(err, http.ErrSchemeMismatch):
+		return "what listens there does not speak TLS", "the URL is not that of the deployed API: " + again
+	case unknown || host || invalid:
+		return "its certificate does not hold: " + err.Error(), "something stands in between (a proxy?), or the URL is wrong"
+	case errors.Is(err, context.DeadlineExceeded) || isTimeout && timeout.Timeout():
+		return fmt.Sprintf("no answer within %s", e.in.Timeout), "look at the function's log and at the firewalls in between"
+	case errors.Is(err, context.Canceled):
+		return "the examination was broken off", ""
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET):
+		return "the connection was made and broke off", "look at the function's log, and at what stands in between"
+	}
+	return err.Error(), "check the network of this machine and the URL"
+}
+
+// maxSkew is how far clocks may be apart: AWS refuses signatures beyond it.
+const maxSkew = 5 * time.Minute
+
+// reached asks for /healthz, and reports whether a Hot Reader API answers.
+func (e *examination) reached(ctx context.Context, part Part, cloud config.Cloud, base string) bool {
+	c := Check{Part: part, Cloud: cloud, Name: "reached", Verdict: OK, Says: base}
+	r, err := e.send(ctx, base, ask{http.MethodGet, "/healthz", "application/json", ""}, "")
+	c.Took = r.took
+	var health struct{ Status string }
+	switch {
+	case err != nil:
+		c.Verdict = Failed
+		c.Says, c.Remedy = e.unreached(err, cloud)
+		c.Says = base + ": " + c.Says
+	case r.status == http.StatusOK && json.Unmarshal(r.body, &health) == nil && health.Status == "ok":
+	case r.problem != nil || r.status >= 500:
+		c.Verdict = Failed
+		c.Says, c.Remedy = base+": it does not work: "+r.describe(), e.foreign(r, cloud)
+	default:
+		c.Verdict = Failed
+		c.Says, c.Remedy = base+": what answers is no Hot Reader API: "+r.describe(), e.foreign(r, cloud)
+	}
+	if at, err := http.ParseTime(r.header.Get("Date")); err == nil && c.Verdict == OK {
+		if skew := e.in.Now().Sub(at); skew.Abs() > maxSkew {
+			c.Verdict, c.Says = Warning, fmt.Sprintf("its clock and this machine's are %s apart", skew.Abs().Round(time.Second))
+			c.Remedy = "set this machine's clock: signatures and tokens depend on it"
+		}
+	}
+	e.add(c)
+	return c.Verdict != Failed
+}
+
+// closed checks that nobody gets in without the token, and reports whether what
+// answers is a Hot Reader API.
+func (e *examination) closed(ctx context.Context, part Part, cloud config.Cloud, base string, a ask) bool {
+	c := Check{Part: part, Cloud: cloud, Name: "closed to strangers", Verdict: OK}
+	wrong := make([]byte, 32)
+	_, _ = rand.Read(wrong) // never fails
+	for _, token := range []string{"", hex.EncodeToString(wrong)} {
+		how := "without a token"
+		if token != "" {
+			how = "with a wrong token"
+		}
+		r, err := e.send(ctx, base, a, token)
+		c.Took += r.took
+		switch {
+		case err != nil:
+			c.Verdict = Failed
+			c.Says, c.Remedy = e.unreached(err, cloud)
+		case r.status == http.StatusUnauthorized && r.problem != nil:
+			continue
+		case r.status >= 200 && r.status <= 299 && e.speaks(r):
+			c.Verdict, c.Says = Failed, "it answers "+how+": everybody can read hot storage"
+			c.Remedy = "take it off the network now; then " + e.deployOnly(cloud)
+		case r.status == http.StatusTooManyRequests:
+			c.Verdict, c.Says, c.Remedy = Warning, "it is asked too often to tell", "try again in a minute"
+		default:
+			c.Verdict = Failed
+			c.Says = fmt.Sprintf("%s it must answer 401, and it is no Hot Reader API that answers: %s", how, r.describe())
+			c.Remedy = e.foreign(r, cloud)
+		}
+		break
+	}
+	if c.Verdict == OK {
+		c.Says = "401 without a token and with a wrong one"
+	}
+	e.add(c)
+	return c.Verdict != Failed
+}
+
+// foreign is what to do about an answer that is not ours.
+func (e *examination) foreign(r *reply, cloud config.Cloud) string {
+	switch {
+	case cloud == config.AWS && r.status >= 500 && (r.message() != "" || r.problem != nil):
+		return "API Gateway answers, the function behind it fails: look at its log; " + e.deployOnly(cloud)
+	case cloud == config.AWS && r.status == http.StatusForbidden && r.message() != "":
+		return "API Gateway knows no such route, or wants an API key: " + e.deployOnly(cloud)
+	case r.status >= 500:
+		return "the platform answers, the program behind it does not: look at its log; " + e.deployOnly(cloud)
+	}
+	return "the URL leads elsewhere, or something stands in between: " + e.deployOnly(cloud)
+}
+
+// speaks reports whether a 2xx answer is of a kind that ours are.
+func (e *examination) speaks(r *reply) bool {
+	_, err := e.found(r)
+	return err == nil
+}
+
+// found returns how many values an answer holds, in any of the shapes that ours
+// have: rows, the items of the GET routes, or TwinMaker's.
+func (e *examination) found(r *reply) (int, error) {
+	switch r.media {
+	case wire.MediaType:
+		d := wire.NewDecoder(bytes.NewReader(r.body), e.query())
+		defer d.Close()
+		n := 0
+		for {
+			row, err := d.Read()
+			if errors.Is(err, io.EOF) {
+				return n, nil
+			}
+			if err != nil {
+				return n, err
+			}
+			for i := range row.Values {
+				if !row.Values[i].IsNull() {
+					n++
+				}
+			}
+		}
+	case "application/json":
+		var a struct {
+			Items          *[]map[string]json.RawMessage
+			PropertyValues json.RawMessage
+		}
+		if json.Unmarshal(r.body, &a) == nil && a.Items != nil {
+			n := 0
+			for _, item := range *a.Items {
+				n += len(item) - 1 // beside the time
+			}
+			return n, nil
+		}
+		if n, ok := values(a.PropertyValues); ok {
+			return n, nil
+		}
+	}
+	return 0, errors.New("what answers is no Hot Reader API: " + r.describe())
+}
+
+// values counts TwinMaker's values, in either of its two shapes.
+func values(raw json.RawMessage) (n int, ok bool) {
+	var last map[string]json.RawMessage
+	if json.Unmarshal(raw, &last) == nil && last != nil {
+		return len(last), true
+	}
+	var series []struct{ Values []json.RawMessage }
+	if json.Unmarshal(raw, &series) != nil || series == nil {
+		return 0, false
+	}
+	for _, s := range series {
+		n += len(s.Values)
+	}
+	return n, true
+}
+
+// examineAPI examines the API in hot storage's cloud, and hot storage behind it.
+func (e *examination) examineAPI(ctx context.Context, linked bool) {
+	cloud := e.in.Topology.L3
+	e.in.Asking(hop(API, cloud))
+	at := e.url(cloud)
+	if at == "" {
+		e.add(Check{Part: API, Cloud: cloud, Name: "reached", Verdict: Skipped, Says: "nobody knows where it is"})
+		return
+	}
+	q := e.query()
+	a := ask{http.MethodPost, "/read", wire.MediaType + ", application/json;q=0.5",
+		string(wire.NewEnvelope(q, string(e.in.Topology.L4), "").Append(nil))}
+	if !e.reached(ctx, API, cloud, at) || !e.closed(ctx, API, cloud, at, a) {
+		e.api = ill
+		return
+	}
+	if !linked {
+		return
+	}
+	r, err := e.send(ctx, at, a, e.in.Link.Token.Current())
+	e.api = e.answered(API, cloud, r, err)
+	if e.api == refusing {
+		e.refused = len(e.report.Checks) - 1
+	}
+	if e.in.Link.Previous != nil && e.api == sound {
+		c := Check{Part: API, Cloud: cloud, Name: "takes the previous token", Verdict: OK}
+		r, err := e.send(ctx, at, a, e.in.Link.Previous.Current())
+		if c.Took = r.took; err != nil || r.status == http.StatusUnauthorized {
+			c.Verdict, c.Says = Warning, "it does not: a reader that still has it is shut out"
+			c.Remedy = e.deployOnly(e.in.Topology.L4)
+		}
+		e.add(c)
+	}
+}
+
+// answered adds what an answer to the right token says of the door (an API, or
+// a reader with hot storage on its own cloud), and of hot storage behind it.
+func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err error) standing {
+	door := Check{Part: part, Cloud: cloud, Name: "takes the token", Verdict: OK}
+	behind := Check{Part: Store, Cloud: cloud, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
+	n := 0
+	if err == nil && r.status >= 200 && r.status <= 299 {
+		if n, err = e.found(r); err != nil {
+			door.Verdict, door.Says, door.Took = Failed, err.Error(), r.took
+			door.Remedy = "is it of another version? " + e.deployOnly(cloud)
+			e.add(door)
+			return ill
+		}
+		e.add(door)
+		if behind.Says = fmt.Sprintf("%d of %d properties", n, len(e.in.Device.Properties)); n == 0 {
+			behind = e.empty(behind)
+		}
+		e.add(behind)
+		return sound
+	}
+	var code hotreader.Code
+	said, traced := "", ""
+	switch {
+	case err != nil:
+		door.Verdict, door.Took = Failed, r.took
+		door.Says, door.Remedy = e.unreached(err, cloud)
+		e.add(door)
+		return ill
+	case r.problem == nil:
+		door.Verdict, door.Took, door.Says, door.Remedy = Failed, r.took, r.describe(), e.foreign(r, cloud)
+		e.add(door)
+		return ill
+	default:
+		code, said, traced = r.problem.Code, r.describe(), r.problem.TraceID
+	}
+	return e.failed(door, behind, code, said, traced)
+}
+
+// failed adds the checks of a door whose answer is the failure of code.
+func (e *examination) failed(door, behind Check, code hotreader.Code, said, traced string) standing {
+	log := "look at the function's log"
+	if traced != "" {
+		log += " for " + traced
+	}
+	cloud := door.Cloud
+	switch code {
+	case hotreader.CodeUnauthenticated:
+		door.Verdict, door.Took = Failed, behind.Took
+		door.Says = "it refuses the connection file's token"
+		door.Remedy = "its secret holds another one: " + e.deployOnly(cloud) + " (after a rotation, wait five minutes first)"
+		e.add(door)
+		return refusing
+	case hotreader.CodeConfig, hotreader.CodeInternal, hotreader.CodeInvalid, hotreader.CodeTooLarge, hotreader.CodeCanceled:
+		door.Name, door.Verdict, door.Took, door.Says, door.Remedy = "answers", Failed, behind.Took, said, log
+		if code == hotreader.CodeInvalid {
+			door.Remedy = "is it of another version? " + e.deployOnly(cloud)
+		}
+		e.add(door)
+		return ill
+	}
+	if door.Name != "" {
+		e.add(door)
+	}
+	behind.Verdict, behind.Says, behind.Remedy = Failed, said, log
+	switch code {
+	case hotreader.CodeNotFound:
+		behind.Says = e.store() + " is not there"
+		behind.Remedy = "it was removed or is named wrongly: look at config_hot_reader.json, then " + e.deployOnly(cloud)
+	case hotreader.CodeForbidden:
+		behind.Says = "the function is not allowed to query " + e.store()
+		behind.Remedy = e.deployOnly(cloud) + " gives it the permission back"
+	case hotreader.CodeThrottled, hotreader.CodeOverloaded:
+		behind.Remedy = "try again in a minute; if it stays so, give it more capacity"
+	}
+	e.add(behind)
+	return storeless
+}
+
+// examineReader examines the readers on Azure and on Google Cloud, which dashboards
+// ask by HTTP.
+func (e *examination) examineReader(ctx context.Context, linked bool) {
+	t := e.in.Topology
+	e.in.Asking(hop(Reader, t.L4))
+	at := e.url(t.L4)
+	if at == "" {
+		e.add(Check{Part: Reader, Cloud: t.L4, Name: "reached", Verdict: Failed,
+			Says: "nobody knows where it is: it is not deployed yet", Remedy: e.deployOnly(t.L4)})
+		return
+	}
+	device := "/v1/devices/" + url.PathEscape(e.in.Device.ID)
+	properties := url.Values{"property": e.in.Device.Properties}
+	latest := ask{http.MethodGet, device + "/latest?" + properties.Encode(), "application/json", ""}
+	if !e.reached(ctx, Reader, t.L4, at) || !e.closed(ctx, Reader, t.L4, at, latest) || !linked {
+		return
+	}
+	token := e.in.Link.Token.Current()
+	if e.api == ill {
+		e.add(Check{Part: Reader, Cloud: t.L4, Name: "last entry of " + e.in.Device.ID, Verdict: Skipped,
+			Says: "what it asks is broken", Behind: hop(API, t.L3)})
+		return
+	}
+	r, err := e.send(ctx, at, latest, token)
+	if t.L3 == t.L4 {
+		if e.answered(Reader, t.L4, r, err) != sound {
+			return
+		}
+	} else if !e.forwarded(r, err) {
+		return
+	}
+	properties.Set("order", "DESCENDING")
+	properties.Set("limit", "1")
+	r, err = e.send(ctx, at, ask{http.MethodGet, device + "/history?" + properties.Encode(), "application/json", ""}, token)
+	c := Check{Part: Reader, Cloud: t.L4, Name: "history of " + e.in.Device.ID, Verdict: OK, Took: r.took}
+	if err != nil {
+		c.Verdict = Failed
+		c.Says, c.Remedy = e.unreached(err, t.L4)
+	} else if _, err := e.found(r); err != nil {
+		c.Verdict, c.Says, c.Remedy = Failed, r.describe(), "look at the function's log"
+	}
+	e.add(c)
+}
+
+// forwarded adds what a reader says that asks another cloud's API, and reports
+// whether it answers.
+func (e *examination) forwarded(r *reply, err error) bool {
+	t := e.in.Topology
+	c := Check{Part: Reader, Cloud: t.L4, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
+	ok := err == nil && r.status >= 200 && r.status <= 299
+	n := 0
+	if ok {
+		n, err = e.found(r)
+	}
+	switch {
+	case ok && err == nil:
+		if e.api == refusing { // it takes the file's token at its own door, so the odd one out is the API
+			c.Says = "from an API that refuses the same token here"
+		}
+		if n == 0 {
+			c = e.empty(c)
+		}
+	case ok:
+		c.Verdict, c.Says, c.Remedy = Failed, err.Error(), "is it of another version? "+e.deployOnly(t.L4)
+	case err != nil:
+		c.Verdict = Failed
+		c.Says, c.Remedy = e.unreached(err, t.L4)
+	case r.problem == nil:
+		c.Verdict, c.Says, c.Remedy = Failed, r.describe(), e.foreign(r, t.L4)
+	case r.problem.Code == hotreader.CodeUnauthenticated:
+		c.Name, c.Verdict = "takes the token", Failed
+		c.Says = "it refuses the connection file's token"
+		if e.api == refusing {
+			// Two doors, and neither knows it.
+			c.Behind = e.blameFile()
+		} else {
+			c.Remedy = "its secret holds another one than the API's: " + e.deployOnly(t.L4) + " (after a rotation, wait five minutes first)"
+		}
+	default:
+		code := r.problem.Code
+		if code == hotreader.CodeConfig && e.api == refusing {
+			code = hotreader.CodeUnauthenticated // which is what a reader calls it at its own door
+		}
+		e.blame(&c, code, r.describe(), r.problem.TraceID)
+	}
+	e.add(c)
+	return c.Verdict != Failed
+}
+
+// blameFile makes the connection file responsible for the token that the API
+// refuses.
+func (e *examination) blameFile() string {
+	if c := &e.report.Checks[e.refused]; e.api == refusing {
+		c.Behind = hop(Connection, "")
+		e.add(Check{Part: Connection, Name: "token", Verdict: Failed,
+			Says:   "it is not the one that the deployed functions have",
+			Remedy: "the file was changed or is an old copy: bring the right one back, or " + e.command("deploy") + " gives both sides this one"})
+	}
+	return hop(Connection, "")
+}
+
+// blame says who is at fault where a reader fails that asks another cloud's API:
+// what was seen of the API from here decides.
+func (e *examination) blame(c *Check, code hotreader.Code, said, traced string) {
+	t := e.in.Topology
+	c.Verdict, c.Says = Failed, said
+	switch e.api {
+	case ill:
+		c.Behind = hop(API, t.L3)
+		return
+	case storeless:
+		c.Behind = hop(Store, t.L3)
+		return
+	case refusing:
+		if code == hotreader.CodeUnauthenticated {
+			c.Behind = hop(API, t.L3)
+			return
+		}
+	}
+	c.Remedy = "look at its log"
+	if traced != "" {
+		c.Remedy += " for " + traced
+	}
+	switch code {
+	case hotreader.CodeUnauthenticated:
+		c.Says = "the API refuses the reader's token, and takes the connection file's: the reader's secret holds another one"
+		c.Remedy = e.deployOnly(t.L4) + " (after a rotation, wait five minutes first)"
+	case hotreader.CodeConfig:
+		c.Says = "it is set up wrongly: its REMOTE_READER_URL, or a token that the API refuses while it takes the connection file's"
+		c.Remedy = e.deployOnly(t.L4) + "; " + c.Remedy
+	case hotreader.CodeNotFound, hotreader.CodeUnavailable, hotreader.CodeOverloaded, hotreader.CodeProtocol, hotreader.CodeDeadline:
+		c.Says = "it does not get through to the API, which is well as seen from here: " + said
+		c.Remedy = fmt.Sprintf("its REMOTE_READER_URL must be %s, and its network must let it out: %s; %s", e.url(t.L3), e.deployOnly(t.L4), c.Remedy)
+	}
+}

@@ -1,0 +1,244 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
+
+	"hotreader"
+	"hotreader/codec/twinmaker"
+	"hotreader/config"
+	"hotreader/deploy"
+	"hotreader/deploy/names"
+)
+
+// codes are the errorTypes of the functions on AWS.
+var codes = map[string]hotreader.Code{
+	"HotReader.InvalidQuery":    hotreader.CodeInvalid,
+	"HotReader.Unauthenticated": hotreader.CodeUnauthenticated,
+	"HotReader.Forbidden":       hotreader.CodeForbidden,
+	"HotReader.NotFound":        hotreader.CodeNotFound,
+	"HotReader.TooLarge":        hotreader.CodeTooLarge,
+	"HotReader.Throttled":       hotreader.CodeThrottled,
+	"HotReader.Overloaded":      hotreader.CodeOverloaded,
+	"HotReader.Unavailable":     hotreader.CodeUnavailable,
+	"HotReader.Deadline":        hotreader.CodeDeadline,
+	"HotReader.Canceled":        hotreader.CodeCanceled,
+	"HotReader.StoreFailed":     hotreader.CodeStore,
+	"HotReader.Corrupt":         hotreader.CodeCorrupt,
+	"HotReader.Protocol":        hotreader.CodeProtocol,
+	"HotReader.Config":          hotreader.CodeConfig,
+	"HotReader.Internal":        hotreader.CodeInternal,
+}
+
+// examineFunctions examines the readers on AWS as TwinMaker calls them.
+func (e *examination) examineFunctions(ctx context.Context) {
+	e.in.Asking(hop(Reader, config.AWS))
+	client, err := e.lambda(ctx)
+	if err != nil {
+		e.add(Check{Part: Reader, Cloud: config.AWS, Name: "reached", Verdict: Failed,
+			Says: err.Error(), Remedy: "give this machine AWS credentials and a region, as for the AWS command line"})
+		return
+	}
+	if !e.invoke(ctx, client, config.LastEntry, "last entry of ") {
+		return
+	}
+	e.invoke(ctx, client, config.History, "history of ")
+}
+
+func (e *examination) lambda(ctx context.Context) (*lambda.Client, error) {
+	d := e.in.Deployed[config.AWS]
+	if d.LambdaURL != "" { // of this machine, where nobody asks who signs
+		local := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+		})
+		return lambda.New(lambda.Options{Region: cmp.Or(d.Region, "local"), BaseEndpoint: &d.LambdaURL, Credentials: local, HTTPClient: &e.http, RetryMaxAttempts: 1}), nil
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(d.Region), awsconfig.WithRetryMaxAttempts(2))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("no AWS region is given: set AWS_REGION, or aws.region in config_hot_reader.json")
+	}
+	return lambda.NewFromConfig(cfg), nil
+}
+
+// Event is what TwinMaker sends a reader about a device: for its newest rows, at
+// the most so many, or for its last entry. The properties are those of the
+// component types that package deploy makes.
+func Event(twin string, d Device, role config.Role, rows int, now time.Time) ([]byte, error) {
+	type dataType struct {
+		Type string `json:"type"`
+	}
+	type definition struct {
+		DataType           dataType          `json:"dataType"`
+		IsTimeSeries       bool              `json:"isTimeSeries"`
+		IsExternalID       bool              `json:"isExternalId"`
+		IsStoredExternally bool              `json:"isStoredExternally"`
+		Configuration      map[string]string `json:"configuration,omitempty"`
+	}
+	type property struct {
+		Definition definition        `json:"definition"`
+		Value      map[string]string `json:"value,omitempty"`
+	}
+	all := map[string]property{
+		deploy.ExternalID: {definition{DataType: dataType{"STRING"}, IsExternalID: true}, map[string]string{"stringValue": d.ID}},
+	}
+	var selected []string
+	for i, name := range d.Properties {
+		word := "DOUBLE"
+		if i < len(d.Types) && d.Types[i] != hotreader.Untyped {
+			word = d.Types[i].String()
+		}
+		latest := name + twinmaker.LatestSuffix
+		all[name] = property{Definition: definition{DataType: dataType{word}, IsTimeSeries: true, IsStoredExternally: true}}
+		all[latest] = property{Definition: definition{DataType: dataType{word}, IsStoredExternally: true,
+			Configuration: map[string]string{twinmaker.StoredAs: name}}}
+		switch {
+		case len(selected) == 10: // as many as TwinMaker asks for
+		case role == config.LastEntry:
+			selected = append(selected, latest)
+		default:
+			selected = append(selected, name)
+		}
+	}
+	event := map[string]any{
+		"workspaceId": names.Workspace(twin), "entityId": d.ID, "componentName": d.ID, "componentTypeId": names.ComponentType(twin, d.ID),
+		"selectedProperties": selected, "properties": all, "maxResults": 200,
+	}
+	if role == config.History {
+		event["startTime"], event["endTime"] = "1899-12-31T00:00:00Z", now.UTC().Add(time.Hour).Format(time.RFC3339)
+		event["orderByTime"], event["maxResults"] = "DESCENDING", rows*len(selected)
+	}
+	return json.MarshalIndent(event, "", "  ")
+}
+
+// invoke sends one event, and reports whether the function answers.
+func (e *examination) invoke(ctx context.Context, client *lambda.Client, role config.Role, what string) bool {
+	c := Check{Part: Reader, Cloud: config.AWS, Name: what + e.in.Device.ID, Verdict: OK}
+	event, err := Event(e.in.Topology.Twin, e.in.Device, role, 1, e.in.Now())
+	if err != nil {
+		c.Verdict, c.Says = Failed, err.Error()
+		e.add(c)
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.in.Timeout)
+	defer cancel()
+	name := e.function(role)
+	began := time.Now()
+	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &name, Payload: event})
+	c.Took = time.Since(began)
+	if err != nil {
+		c.Verdict = Failed
+		c.Says, c.Remedy = e.uninvoked(err, name)
+		e.add(c)
+		return false
+	}
+	if out.FunctionError != nil {
+		return e.functionError(c, name, out.Payload)
+	}
+	var a struct {
+		PropertyValues json.RawMessage `json:"propertyValues"`
+	}
+	err = json.Unmarshal(out.Payload, &a)
+	n, ok := values(a.PropertyValues)
+	switch {
+	case err != nil || !ok:
+		c.Verdict, c.Says = Failed, fmt.Sprintf("%s answers something else than TwinMaker's JSON: %q", name, clip(string(out.Payload)))
+		c.Remedy = "another function has the name, or it is of another version: " + e.deployOnly(config.AWS)
+	case n == 0:
+		c = e.empty(c)
+	}
+	if e.api == refusing && c.Verdict != Failed {
+		e.blameFile() // the reader's token is good there
+		e.api = unasked
+	}
+	e.add(c)
+	return c.Verdict != Failed
+}
+
+// function is the name of role's function.
+func (e *examination) function(role config.Role) string {
+	if name := e.in.Deployed[config.AWS].Functions[role]; name != "" {
+		return name
+	}
+	for _, s := range e.in.Topology.Sides {
+		for _, f := range s.Functions {
+			if s.Cloud == config.AWS && f.Role == role {
+				return f.Name
+			}
+		}
+	}
+	return e.in.Topology.Twin + "-" + string(role)
+}
+
+// uninvoked says why a function was not invoked at all.
+func (e *examination) uninvoked(err error, name string) (says, remedy string) {
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
+		return "there is no function " + name, e.deployOnly(config.AWS) + "; or is the region another one?"
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		says = fmt.Sprintf("AWS does not invoke %s: %s: %s", name, api.ErrorCode(), clip(api.ErrorMessage()))
+		if status, ok := errors.AsType[interface {
+			error
+			HTTPStatusCode() int
+		}](err); ok && (status.HTTPStatusCode() == http.StatusForbidden || status.HTTPStatusCode() == http.StatusUnauthorized) {
+			return says, "the credentials of this machine need lambda:InvokeFunction on it"
+		}
+		return says, "try again; look at the function in AWS's console"
+	}
+	says, remedy = e.unreached(err, config.AWS)
+	return "AWS Lambda is not reached: " + says, remedy
+}
+
+// functionError adds what a function's own failure tells, and of whom.
+func (e *examination) functionError(c Check, name string, payload []byte) bool {
+	var f struct{ ErrorType, ErrorMessage string }
+	if json.Unmarshal(payload, &f) != nil || f.ErrorType == "" && f.ErrorMessage == "" {
+		f.ErrorMessage = clip(string(payload))
+	}
+	message := f.ErrorMessage
+	if len(message) > 600 {
+		message = message[:600] + " …"
+	}
+	said := strings.TrimSpace(cmp.Or(f.ErrorType, "an error") + ": " + message)
+	code, ours := codes[f.ErrorType]
+	switch {
+	case !ours:
+		c.Verdict, c.Says = Failed, name+" fails with "+said
+		c.Remedy = "the function does not start or was ended: look at its log; " + e.deployOnly(config.AWS)
+		e.add(c)
+	case strings.Contains(f.ErrorMessage, "environment of the Lambda function") || strings.Contains(f.ErrorMessage, "INTER_CLOUD_TOKEN_SECRET: "):
+		c.Verdict, c.Says = Failed, name+" does not start: "+said
+		c.Remedy = e.deployOnly(config.AWS)
+		e.add(c)
+	case e.in.Topology.L3 == config.AWS: // hot storage is its own cloud's
+		door := c
+		door.Name = ""
+		if st := e.failed(door, c.as(Store), code, said, ""); st == refusing || st == ill {
+			e.report.Checks[len(e.report.Checks)-1].Name = c.Name
+		}
+	default:
+		e.blame(&c, code, said, "")
+		e.add(c)
+	}
+	return false
+}
+
+// as returns c as the check of another part.
+func (c Check) as(p Part) Check {
+	c.Part = p
+	return c
+}

@@ -1,0 +1,101 @@
+package local
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// child is a program that this process has started, the leader of a process
+// group of its own: a ^C in the terminal reaches this process alone, which ends
+// its children in order.
+type child struct {
+	name   string // as it is reported: "hot-reader-api on aws"
+	cmd    *exec.Cmd
+	output tail
+	exited chan struct{}
+	err    error // of its end; set before exited is closed
+}
+
+// run starts program in dir, with env and nothing else of this process'
+// environment but what every program needs.
+func run(name, dir string, env []string, program string, args ...string) (*child, error) {
+	c := &child{name: name, cmd: exec.Command(program, args...), exited: make(chan struct{})}
+	c.cmd.Dir = dir
+	c.cmd.Env = append([]string{}, env...)
+	for _, v := range []string{"PATH", "HOME", "TMPDIR", "LANG", "JAVA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if text, ok := os.LookupEnv(v); ok {
+			c.cmd.Env = append(c.cmd.Env, v+"="+text)
+		}
+	}
+	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output
+	c.cmd.WaitDelay = time.Second // for output of what it may have started
+	c.cmd.SysProcAttr = leader()
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.exited)
+	}()
+	return c, nil
+}
+
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+// patience is how long a child may take to end before it is killed. Functions
+// answer what is under way first.
+const patience = 3 * time.Second
+
+// stop ends the child and what it has started.
+func (c *child) stop() {
+	signalGroup(c.cmd.Process, false)
+	select {
+	case <-c.exited:
+	case <-time.After(patience):
+	}
+	signalGroup(c.cmd.Process, true) // also what outlived its leader
+	<-c.exited
+}
+
+// ended says how the child ended, with what it wrote last.
+func (c *child) ended() error {
+	how := "ended by itself"
+	if c.err != nil {
+		how = "ended: " + c.err.Error()
+	}
+	said := c.output.last(12)
+	if said == "" {
+		return fmt.Errorf("%s %s, and wrote nothing", c.name, how)
+	}
+	return fmt.Errorf("%s %s; it wrote last:\n%s", c.name, how, said)
+}
+
+// tail keeps the last few kilobytes that a child wrote.
+type tail struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer. It never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text.Write(p)
+	if over := t.text.Len() - 16<<10; over > 0 {
+		t.text.Next(over)
+	}
+	return len(p), nil
+}
+
+// last returns the last n lines.
+func (t *tail) last(n int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(t.text.String()), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

@@ -1,0 +1,260 @@
+package local
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"hotreader/config"
+	"hotreader/deploy/names"
+	"hotreader/store/awsdynamodb"
+	"hotreader/store/azurecosmos"
+)
+
+// cosmosKey is the key that every emulator of Cosmos DB is documented to have;
+// it protects nothing.
+const cosmosKey = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
+
+//go:embed cosmosdb.js
+var cosmosProgram string
+
+// startTime is how long an emulator may take to answer. Java on a busy machine
+// is slow.
+const startTime = 90 * time.Second
+
+// engine is a cloud's emulator, as `make engines` brings it.
+type engine struct {
+	name    string // as it is reported
+	folder  string // in the engines folder
+	file    string // that shows that it is there
+	program string // on the PATH
+	wanted  string // what to install for program
+	args    func(port int) []string
+	header  string // that its answers have, and no other program's
+	client  http.RoundTripper
+}
+
+func engineOf(c config.Cloud) engine {
+	switch c {
+	case config.AWS:
+		return engine{
+			name: "DynamoDB Local", folder: "dynamodb", file: "DynamoDBLocal.jar",
+			program: "java", wanted: "a Java runtime, version 11 or newer", header: "X-Amzn-Requestid",
+			args: func(port int) []string {
+				// Shared: whatever access key and region somebody asks with, it is
+				// one database.
+				return []string{"-Xmx512m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar",
+					"-inMemory", "-sharedDb", "-disableTelemetry", "-port", strconv.Itoa(port)}
+			},
+			client: &http.Transport{},
+		}
+	case config.Azure:
+		return engine{
+			name: "Cosmos DB's emulator", folder: "cosmosdb", file: "node_modules/@vercel/cosmosdb-server/lib/cli.js",
+			program: "node", wanted: "Node.js, version 18 or newer", header: "X-Ms-Activity-Id",
+			args:   func(port int) []string { return []string{"-e", cosmosProgram, "--", strconv.Itoa(port)} },
+			client: &http.Transport{},
+		}
+	}
+	plain := new(http.Protocols)
+	plain.SetUnencryptedHTTP2(true)
+	return engine{
+		name: "Firestore's emulator", folder: "firestore", file: "cloud-firestore-emulator.jar",
+		program: "java", wanted: "a Java runtime, version 11 or newer", header: "Grpc-Status",
+		args: func(port int) []string {
+			// As the SDK's script does it, which would be one process more to end.
+			return []string{"-Xmx512m", "-Duser.language=en", "-cp", "cloud-firestore-emulator.jar",
+				"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", "--port=" + strconv.Itoa(port)}
+		},
+		client: &http.Transport{Protocols: plain},
+	}
+}
+
+// find returns the engine's folder and the path of what runs it.
+func (e engine) find(engines string) (dir, program string, err error) {
+	dir, err = filepath.Abs(filepath.Join(engines, e.folder))
+	if err != nil {
+		return "", "", err
+	}
+	if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(e.file))); err != nil {
+		return "", "", fmt.Errorf("%s is not in %s; run `make engines`, or name the folder that it fills with --engines", e.name, dir)
+	}
+	program, err = exec.LookPath(e.program)
+	if err != nil {
+		return "", "", fmt.Errorf("%s needs %s, which is not on the PATH; install %s", e.name, e.program, e.wanted)
+	}
+	return dir, program, nil
+}
+
+// startEngine starts the emulator of hot storage's cloud, and returns its
+// address, host:port.
+func (t *Target) startEngine(ctx context.Context, c config.Cloud) (address string, err error) {
+	e := engineOf(c)
+	dir, program, err := e.find(t.o.Engines)
+	if err != nil {
+		return "", err
+	}
+	// A port that was free may be taken by the time the engine binds it.
+	for range 3 {
+		port, ferr := freePort()
+		if ferr != nil {
+			return "", ferr
+		}
+		child, rerr := run(e.name, dir, nil, program, e.args(port)...)
+		if rerr != nil {
+			return "", rerr
+		}
+		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		if err = await(ctx, child, startTime, func(ctx context.Context) error { return e.answers(ctx, address) }); err == nil {
+			t.adopt(child, process{Name: e.name, Cloud: c, PID: child.pid(), Address: address})
+			return address, nil
+		}
+		child.stop()
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+	}
+	return "", err
+}
+
+// answers asks the engine for anything.
+func (e engine) answers(ctx context.Context, address string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := e.client.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close() // it is not read
+	if resp.Header.Get(e.header) == "" {
+		return fmt.Errorf("%s answered %s without the header %s: another program listens there", address, resp.Status, e.header)
+	}
+	return nil
+}
+
+// await waits until ready returns nil, the child ends, or the time is up.
+func await(ctx context.Context, c *child, limit time.Duration, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var last error
+	for {
+		once, done := context.WithTimeout(ctx, 5*time.Second)
+		err := ready(once)
+		done()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-c.exited:
+			return c.ended()
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
+			return fmt.Errorf("%s gave no answer within %s: %w; it wrote last:\n%s", c.name, limit, last, c.output.last(12))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// hot is hot storage on the emulator: the names that the functions need to find
+// it, and those for people.
+type hot struct {
+	env   map[string]string // of the functions that query it
+	words string            // "table factory-hot-iot-data"
+	url   string            // a store URL for the command
+	shell []string          // the variables that the command needs, "NAME=value"; no secret: an emulator has none
+}
+
+// createStore makes the table or the container, and returns what there is. A
+// collection is there with its first document.
+func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
+	p, o := t.o.Project, t.o.Project.Options
+	or := func(text, otherwise string) string {
+		if text != "" {
+			return text
+		}
+		return otherwise
+	}
+	keys := ""
+	for _, k := range []struct{ name, value string }{{"device_key", o.DeviceKey}, {"time_key", o.TimeKey}, {"time_format", o.TimeFormat}} {
+		if k.value != "" {
+			keys += "&" + k.name + "=" + k.value
+		}
+	}
+	switch p.L3 {
+	case config.AWS:
+		h := hot{shell: []string{"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local"}}
+		table, region := or(o.AWS.Table, names.Table(p.Twin)), t.region()
+		client := dynamodb.New(dynamodb.Options{
+			Region: region, BaseEndpoint: aws.String("http://" + address),
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+			}),
+		})
+		h.words = "table " + table
+		h.url = "dynamodb://" + table + "?region=" + region + "&endpoint=http://" + address + keys
+		h.env = map[string]string{"DYNAMODB_TABLE_NAME": table, "AWS_ENDPOINT_URL_DYNAMODB": "http://" + address}
+		return h, awsdynamodb.CreateTable(ctx, client, awsdynamodb.Options{Table: table, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
+	case config.Azure:
+		h := hot{shell: []string{"COSMOS_DB_KEY=" + cosmosKey}}
+		database, container := or(o.Azure.Database, names.CosmosDatabase(p.Twin)), or(o.Azure.Container, names.Container(p.Twin))
+		client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: "http://" + address, Key: cosmosKey})
+		if err != nil {
+			return h, err
+		}
+		h.words = "container " + database + "/" + container
+		h.url = "cosmos://" + address + "/" + database + "/" + container + "?single=true" + keys // it has no transactional batches
+		h.env = map[string]string{"COSMOS_DB_ENDPOINT": "http://" + address, "COSMOS_DB_KEY": cosmosKey,
+			"COSMOS_DB_DATABASE": database, "COSMOS_DB_CONTAINER": container}
+		return h, azurecosmos.CreateContainer(ctx, client, azurecosmos.Options{Database: database, Container: container, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
+	}
+	project, database, collection := t.project(), or(o.GCP.Database, names.FirestoreDatabase(p.Twin)), or(o.GCP.Collection, names.Collection(p.Twin))
+	return hot{
+		words: "collection " + database + "/" + collection,
+		url:   "firestore://" + project + "/" + database + "/" + collection + "?endpoint=http://" + address + keys,
+		env: map[string]string{"FIRESTORE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": project,
+			"FIRESTORE_DATABASE": database, "FIRESTORE_COLLECTION": collection},
+	}, nil
+}
+
+// region is where AWS is here.
+func (t *Target) region() string {
+	if r := t.o.Project.Options.AWS.Region; r != "" {
+		return r
+	}
+	return "eu-central-1"
+}
+
+// project is the Google Cloud project here.
+func (t *Target) project() string {
+	if p := t.o.Project.Options.GCP.Project; p != "" {
+		return p
+	}
+	return "hotreader-local"
+}

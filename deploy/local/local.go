@@ -1,0 +1,433 @@
+// Package local deploys a project to this machine: the same topology as on the
+// clouds, as processes on loopback. Hot storage is its cloud's emulator; the
+// functions are the programs that are delivered, in the environment that the
+// topology gives them; what the clouds put before them (Lambda and API Gateway,
+// the Azure Functions host) is played by small stand-ins. So what is proven here
+// is the wiring: names, routes, tokens, formats. What is not: permissions,
+// networks, limits and the clouds' own ways.
+//
+// Everything ends with the process that started it, and data is in memory only.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/deploy"
+	"hotreader/deploy/doctor"
+)
+
+// Options say what is deployed.
+type Options struct {
+	Project   *config.Project
+	Topology  deploy.Topology
+	Engines   string // the folder with the emulators, as `make engines` fills it
+	Artifacts string // the folder with the programs, as `make dist` fills it
+
+	// Env is more environment for the functions of a role, beside and before what
+	// the topology says: another log level, or a fault, to see what comes of it.
+	Env map[config.Role]map[string]string
+
+	Began func(what string) // told before each step, for a progress line; nil = nobody is
+}
+
+// Target is a project that runs on this machine. Close ends it.
+type Target struct {
+	o       Options
+	dir     string
+	release func() // the lock
+	hot     hot
+	token   config.Secret
+
+	mu       sync.Mutex
+	children []*child
+	servers  []*http.Server
+	closing  bool
+	failures chan error
+	state    State
+}
+
+// Start starts all of it, hot storage's cloud first, and returns when every
+// program is ready. Whatever fails, nothing is left running. Errors that
+// somebody can correct are of CodeConfig.
+func Start(ctx context.Context, o Options) (_ *Target, err error) {
+	if o.Began == nil {
+		o.Began = func(string) {}
+	}
+	dir, err := filepath.Abs(Dir(o.Project.Dir))
+	if err != nil {
+		return nil, configError("%w", err)
+	}
+	t := &Target{o: o, dir: dir, failures: make(chan error, 16),
+		state: State{Twin: o.Topology.Twin, PID: os.Getpid(), Started: time.Now().UTC().Truncate(time.Second), Sides: map[string]Served{}}}
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	if err := t.folder(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			t.Close()
+		}
+	}()
+	o.Began("starting " + engineOf(o.Topology.L3).name)
+	address, err := t.startEngine(ctx, o.Topology.L3)
+	if err != nil {
+		return nil, failed(err)
+	}
+	if t.hot, err = t.createStore(ctx, address); err != nil {
+		return nil, err
+	}
+	t.state.Store = StoreState{o.Topology.L3, t.hot.words, t.hot.url}
+	for _, s := range o.Topology.Sides {
+		if err := t.startSide(ctx, s); err != nil {
+			return nil, failed(err)
+		}
+	}
+	return t, errors.Join(t.connect(), t.writeEvents(), t.writeState())
+}
+
+// failed gives an error without a code that of something to be corrected.
+func failed(err error) error {
+	if _, ok := errors.AsType[*hotreader.Error](err); ok || hotreader.CodeOf(err) != hotreader.CodeInternal {
+		return err
+	}
+	return configError("%w", err)
+}
+
+// check reports everything that is missing, before anything is started.
+func (t *Target) check() error {
+	_, _, err := engineOf(t.o.Topology.L3).find(t.o.Engines)
+	problems := []error{err}
+	for _, s := range t.o.Topology.Sides {
+		name, err := artifact(s.Cloud)
+		if err == nil {
+			if _, serr := os.Stat(filepath.Join(t.o.Artifacts, name)); serr != nil {
+				err = fmt.Errorf("%s is missing; run `make dist`, or name the folder that it fills with --artifacts", filepath.Join(t.o.Artifacts, name))
+			}
+		}
+		problems = append(problems, err)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return configError("%w", err)
+	}
+	return nil
+}
+
+// folder makes the work folder and takes its lock.
+func (t *Target) folder() error {
+	if err := os.MkdirAll(t.dir, 0o700); err != nil {
+		return configError("%w", err)
+	}
+	above := filepath.Dir(t.dir)
+	if err := errors.Join(os.Chmod(above, 0o700), os.Chmod(t.dir, 0o700), os.WriteFile(filepath.Join(above, ".gitignore"), []byte("*\n"), 0o600)); err != nil {
+		return configError("%w", err)
+	}
+	release, err := takeLock(t.dir)
+	if errors.Is(err, errServing) {
+		who := ""
+		if s, _, err := Read(t.o.Project.Dir); err == nil {
+			who = fmt.Sprintf(" (process %d, since %s)", s.PID, s.Started.Local().Format(time.DateTime))
+		}
+		return configError("the project is deployed here already, by another process%s; end that with ^C, or with: hotreader destroy --target local --project %s", who, t.o.Project.Dir)
+	}
+	if err != nil {
+		return configError("%w", err)
+	}
+	t.release = release
+	// What a process that was killed has left is of no use.
+	for _, name := range []string{stateFile, connectionsFile} {
+		if err := os.Remove(filepath.Join(t.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return configError("%w", err)
+		}
+	}
+	t.token = config.NewToken()
+	return nil
+}
+
+const connectionsFile = "config_inter_cloud.json"
+
+// adopt makes the target responsible for a child, and watches it.
+func (t *Target) adopt(c *child, p process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.children = append(t.children, c)
+	t.state.Runs = append(t.state.Runs, p)
+	go func() {
+		<-c.exited
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !t.closing {
+			select {
+			case t.failures <- c.ended():
+			default: // one is enough to know of
+			}
+		}
+	}()
+}
+
+// serve serves h on a free port of this machine, and returns its address.
+func (t *Target) serve(ctx context.Context, h http.Handler) (string, error) {
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	t.mu.Lock()
+	t.servers = append(t.servers, s)
+	t.mu.Unlock()
+	go func() { _ = s.Serve(l) }() // until it is closed
+	return l.Addr().String(), nil
+}
+
+// startSide starts one cloud's functions.
+func (t *Target) startSide(ctx context.Context, s deploy.Side) error {
+	t.o.Began("unpacking the programs of " + string(s.Cloud))
+	program, err := unpack(s.Cloud, t.o.Artifacts, filepath.Join(t.dir, "bin"))
+	if err != nil {
+		return err
+	}
+	served := Served{}
+	if s.Cloud == config.AWS {
+		served, err = t.startFunctions(ctx, s, program)
+	} else {
+		served.URL, err = t.startServer(ctx, s, program)
+	}
+	t.state.Sides[string(s.Cloud)] = served
+	return err
+}
+
+// env is the environment of a function.
+func (t *Target) env(s deploy.Side, f deploy.Function) map[string]string {
+	env := maps.Clone(f.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	if f.Store {
+		maps.Copy(env, t.hot.env)
+	}
+	if f.Remote {
+		env["REMOTE_READER_URL"] = t.state.Sides[string(t.o.Topology.L3)].URL
+	}
+	if s.Token {
+		env["INTER_CLOUD_TOKEN"] = t.token.Reveal()
+	}
+	return env
+}
+
+// pairs writes an environment as programs are given it; later ones win.
+func pairs(envs ...map[string]string) []string {
+	all := map[string]string{}
+	for _, e := range envs {
+		maps.Copy(all, e)
+	}
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, name+"="+all[name])
+	}
+	return list
+}
+
+// startFunctions starts the functions on AWS, with Lambda and, before an API, API
+// Gateway.
+func (t *Target) startFunctions(ctx context.Context, s deploy.Side, program string) (Served, error) {
+	host := &lambdaHost{functions: map[string]*function{}}
+	served := Served{Region: t.region(), Functions: map[config.Role]string{}}
+	for _, f := range s.Functions {
+		t.o.Began("starting " + f.Name + " on aws")
+		fn := newFunction(f.Name, t.region())
+		runtimeAPI, err := t.serve(ctx, fn.runtimeAPI())
+		if err != nil {
+			return served, err
+		}
+		aws := map[string]string{ // as Lambda gives them
+			"_HANDLER": string(f.Role), "AWS_LAMBDA_RUNTIME_API": runtimeAPI, "AWS_LAMBDA_FUNCTION_NAME": f.Name,
+			"AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+			"AWS_REGION": t.region(), "AWS_DEFAULT_REGION": t.region(), "TZ": ":UTC",
+			"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+		}
+		if fn.child, err = run(f.Name+" on aws", t.dir, pairs(aws, t.env(s, f), t.o.Env[f.Role]), program); err != nil {
+			return served, err
+		}
+		p := process{Name: f.Name, Cloud: s.Cloud, PID: fn.child.pid()}
+		if err := await(ctx, fn.child, startTime, fn.started); err != nil {
+			fn.child.stop()
+			return served, err
+		}
+		if f.Role == config.API {
+			at, err := t.serve(ctx, apiGateway(fn))
+			if err != nil {
+				return served, err
+			}
+			served.URL = "http://" + at + "/" + stage
+			p.Address = served.URL
+		}
+		host.functions[f.Name], served.Functions[f.Role] = fn, f.Name
+		t.adopt(fn.child, p)
+	}
+	at, err := t.serve(ctx, host)
+	if err != nil {
+		return served, err
+	}
+	served.LambdaURL = "http://" + at
+	for i := range t.state.Runs {
+		if p := &t.state.Runs[i]; p.Cloud == config.AWS && p.Address == "" {
+			p.Address = served.LambdaURL + "/2015-03-31/functions/" + p.Name + "/invocations"
+		}
+	}
+	return served, nil
+}
+
+// startServer starts the program of Azure or Google Cloud, which serves all
+// roles of a side, and returns where it is asked.
+func (t *Target) startServer(ctx context.Context, s deploy.Side, program string) (string, error) {
+	f := s.Functions[0]
+	name := f.Host + " on " + string(s.Cloud)
+	t.o.Began("starting " + name)
+	var failure error
+	for range 3 { // the port may be taken meanwhile
+		number, err := freePort()
+		if err != nil {
+			return "", err
+		}
+		port := strconv.Itoa(number)
+		env := map[string]string{"PORT": port, "K_SERVICE": f.Host}
+		if s.Cloud == config.Azure {
+			env = map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": port}
+		} else if !f.Store {
+			env["GOOGLE_CLOUD_PROJECT"] = t.project()
+		}
+		c, err := run(name, t.dir, pairs(env, t.env(s, f), t.o.Env[f.Role]), program)
+		if err != nil {
+			return "", err
+		}
+		at := "http://127.0.0.1:" + port
+		if failure = await(ctx, c, startTime, func(ctx context.Context) error { return healthy(ctx, at) }); failure != nil {
+			c.stop()
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			continue
+		}
+		if s.Cloud == config.Azure {
+			address, err := t.serve(ctx, functionsHost(port))
+			if err != nil {
+				c.stop()
+				return "", err
+			}
+			at = "http://" + address
+		}
+		t.adopt(c, process{Name: f.Host, Cloud: s.Cloud, PID: c.pid(), Address: at})
+		return at, nil
+	}
+	return "", failure
+}
+
+// direct asks this machine, whatever proxy the environment names.
+var direct = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+func healthy(ctx context.Context, at string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := direct.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close() // it is not read
+	if resp.StatusCode != http.StatusOK {
+		return errors.New("/healthz answers " + resp.Status)
+	}
+	return nil
+}
+
+// connect writes the connection file of this target: the project's own is the
+// clouds'.
+func (t *Target) connect() error {
+	id := t.o.Topology.Connection
+	if id == "" {
+		return nil
+	}
+	all, err := config.OpenConnections(t.dir)
+	if err != nil {
+		return err
+	}
+	all.Put(id, config.Connection{Provider: t.o.Topology.L3, Function: t.o.Topology.Sides[0].Functions[0].Name,
+		URL: t.state.Sides[string(t.o.Topology.L3)].URL, Token: t.token, RotatedAt: t.state.Started})
+	return all.Save()
+}
+
+// writeEvents writes what TwinMaker would send, for people to invoke functions
+// with.
+func (t *Target) writeEvents() error {
+	if t.o.Topology.L4 != config.AWS || len(t.o.Project.Devices) == 0 {
+		return nil
+	}
+	for _, role := range []config.Role{config.History, config.LastEntry} {
+		text, err := doctor.Event(t.o.Topology.Twin, doctor.DeviceOf(t.o.Project.Devices[0]), role, 10, time.Now())
+		if err != nil {
+			return err
+		}
+		if err := replace(filepath.Join(t.dir, string(role)+".json"), text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// State tells what runs.
+func (t *Target) State() State { return t.state }
+
+// Shell returns the variables, as NAME=value, with which the command reaches hot
+// storage under State().Store.URL.
+func (t *Target) Shell() []string { return t.hot.shell }
+
+// Dir returns the target's folder, which holds its connection file.
+func (t *Target) Dir() string { return t.dir }
+
+// Failures tells of each program that has ended without being told to, with what
+// it wrote last. The others go on.
+func (t *Target) Failures() <-chan error { return t.failures }
+
+// Close ends every program: the functions, then hot storage. The folder stays,
+// without what is no longer true: the state and the connection.
+func (t *Target) Close() {
+	t.mu.Lock()
+	t.closing = true
+	children, servers := t.children, t.servers
+	t.children, t.servers = nil, nil
+	t.mu.Unlock()
+	var functions sync.WaitGroup
+	for _, c := range children[min(1, len(children)):] { // the first is hot storage
+		functions.Go(c.stop)
+	}
+	functions.Wait()
+	for _, c := range children[:min(1, len(children))] {
+		c.stop()
+	}
+	for _, s := range servers {
+		_ = s.Close() // whoever still asks gets no answer
+	}
+	if t.release != nil {
+		for _, name := range []string{stateFile, connectionsFile} {
+			_ = os.Remove(filepath.Join(t.dir, name)) // the next start removes it, too
+		}
+		t.release()
+		t.release = nil
+	}
+}

@@ -1,0 +1,215 @@
+package local
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"hotreader/config"
+)
+
+// maxProgram bounds what is unpacked of one file; the programs have some 10 MB.
+const maxProgram = 256 << 20
+
+// artifact is the file of `make dist` that a cloud's programs come from.
+func artifact(c config.Cloud) (string, error) {
+	if runtime.GOOS != "linux" {
+		return "", fmt.Errorf("the functions' programs are for Linux, and this is %s; use a Linux machine or container", runtime.GOOS)
+	}
+	switch {
+	case c == config.AWS:
+		return "hotreader-lambda-" + runtime.GOARCH + ".zip", nil
+	case c == config.Azure:
+		return "hotreader-azure-" + runtime.GOARCH + ".zip", nil
+	case runtime.GOARCH != "amd64":
+		return "", fmt.Errorf("Cloud Run's image is for amd64, as Cloud Run is, and this machine is %s", runtime.GOARCH)
+	}
+	return "hotreader-cloudrun.tar", nil
+}
+
+// unpack takes a cloud's program out of its artifact into dir, and returns where
+// it is.
+func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
+	name, err := artifact(c)
+	if err != nil {
+		return "", err
+	}
+	name = filepath.Join(artifacts, name)
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s is missing; run `make dist`, or name the folder with --artifacts", name)
+	}
+	program, text := "", []byte(nil)
+	switch c {
+	case config.AWS:
+		program = "bootstrap"
+		text, err = fromZip(name, program)
+	case config.Azure:
+		program, text, err = fromApp(name)
+	default:
+		program, text, err = fromImage(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w; run `make dist` again", name, err)
+	}
+	to := filepath.Join(dir, string(c))
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return "", err
+	}
+	to = filepath.Join(to, path.Base(program))
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may still be running
+		return "", err
+	}
+	return to, os.WriteFile(to, text, 0o700)
+}
+
+func fromZip(name, file string) ([]byte, error) {
+	z, err := zip.OpenReader(name)
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	f, err := z.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f)
+}
+
+func readAll(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxProgram+1))
+	if err == nil && len(text) > maxProgram {
+		return nil, errors.New("what is in it is too large for a program")
+	}
+	return text, err
+}
+
+// fromApp returns the program that a function app's host.json names.
+func fromApp(name string) (string, []byte, error) {
+	text, err := fromZip(name, "host.json")
+	if err != nil {
+		return "", nil, err
+	}
+	var host struct {
+		CustomHandler struct {
+			Description struct{ DefaultExecutablePath string }
+			Forwarding  bool `json:"enableForwardingHttpRequest"`
+		}
+		Extensions struct {
+			HTTP struct {
+				RoutePrefix *string `json:"routePrefix"`
+			} `json:"http"`
+		}
+	}
+	if err := json.Unmarshal(text, &host); err != nil {
+		return "", nil, fmt.Errorf("host.json: %w", err)
+	}
+	prefix := host.Extensions.HTTP.RoutePrefix
+	if !host.CustomHandler.Forwarding || prefix == nil || *prefix != "" {
+		return "", nil, errors.New("host.json: want enableForwardingHttpRequest, and an empty routePrefix")
+	}
+	program := host.CustomHandler.Description.DefaultExecutablePath
+	if !fs.ValidPath(program) || program == "." {
+		return "", nil, fmt.Errorf("host.json: defaultExecutablePath %q is no file of the app", program)
+	}
+	text, err = fromZip(name, program)
+	return program, text, err
+}
+
+// fromImage returns the program that an OCI image, packed as a tar, starts.
+func fromImage(name string) (string, []byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	files := map[string][]byte{}
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		if h.Typeflag == tar.TypeReg {
+			if files[path.Clean(h.Name)], err = readAll(r); err != nil {
+				return "", nil, err
+			}
+		}
+	}
+	blob := func(digest string, into any) ([]byte, error) {
+		text, ok := files["blobs/sha256/"+strings.TrimPrefix(digest, "sha256:")]
+		sum := sha256.Sum256(text)
+		if !ok || digest != "sha256:"+hex.EncodeToString(sum[:]) {
+			return nil, fmt.Errorf("blob %q is missing or damaged", digest)
+		}
+		if into == nil {
+			return text, nil
+		}
+		return text, json.Unmarshal(text, into)
+	}
+	type descriptor struct{ Digest string }
+	var index struct{ Manifests []descriptor }
+	var manifest struct {
+		Config descriptor
+		Layers []descriptor
+	}
+	var image struct{ Config struct{ Entrypoint []string } }
+	if err := json.Unmarshal(files["index.json"], &index); err != nil || len(index.Manifests) != 1 {
+		return "", nil, errors.New("it is no image of one platform")
+	}
+	if _, err := blob(index.Manifests[0].Digest, &manifest); err != nil {
+		return "", nil, err
+	}
+	if _, err := blob(manifest.Config.Digest, &image); err != nil {
+		return "", nil, err
+	}
+	if len(image.Config.Entrypoint) != 1 {
+		return "", nil, errors.New("the image starts no one program")
+	}
+	program := strings.TrimPrefix(path.Clean(image.Config.Entrypoint[0]), "/")
+	for _, l := range manifest.Layers {
+		text, err := blob(l.Digest, nil)
+		if err != nil {
+			return "", nil, err
+		}
+		if text, err = fromLayer(text, program); text != nil || err != nil {
+			return program, text, err
+		}
+	}
+	return "", nil, fmt.Errorf("the image has no %s", program)
+}
+
+// fromLayer returns a file of a layer, nil if it is not in it.
+func fromLayer(layer []byte, file string) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(layer))
+	if err != nil {
+		return nil, err
+	}
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if h.Typeflag == tar.TypeReg && strings.TrimPrefix(path.Clean(h.Name), "/") == file {
+			return readAll(r)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/deploy/doctor"
+)
+
+// Dir is where the local target of a project folder keeps what it needs: the
+// unpacked programs, its state and a connection file of its own.
+func Dir(project string) string { return filepath.Join(project, ".hotreader", "local") }
+
+const (
+	stateFile = "state.json"
+	lockFile  = "lock" // held by the process that serves
+)
+
+// State is what runs, as the state file tells it. It holds no secret.
+type State struct {
+	Twin    string            `json:"twin"`
+	PID     int               `json:"pid"` // of the process that serves
+	Started time.Time         `json:"started"`
+	Store   StoreState        `json:"store"`
+	Sides   map[string]Served `json:"sides"` // by cloud
+	Runs    []process         `json:"runs"`
+}
+
+// StoreState is hot storage.
+type StoreState struct {
+	Cloud config.Cloud `json:"cloud"`
+	Is    string       `json:"is"`  // "table factory-hot-iot-data"
+	URL   string       `json:"url"` // a store URL for the command
+}
+
+// Served is what one cloud's side offers.
+type Served struct {
+	URL       string                 `json:"url,omitempty"`        // the API, or the readers
+	LambdaURL string                 `json:"lambda_url,omitempty"` // where functions are invoked
+	Region    string                 `json:"region,omitempty"`
+	Functions map[config.Role]string `json:"functions,omitempty"` // on AWS
+}
+
+// process is a program that runs.
+type process struct {
+	Name    string       `json:"name"`
+	Cloud   config.Cloud `json:"cloud"`
+	PID     int          `json:"pid"`
+	Address string       `json:"address"` // where it is asked
+}
+
+// Runs reports whether the programs of a state run: whether all its processes
+// are there.
+func (p process) Runs() bool { return alive(p.PID) }
+
+// Read returns the state of a project's local target, and whether the process
+// that serves it is there. Without one there is an error that is fs.ErrNotExist.
+func Read(project string) (s *State, serving bool, err error) {
+	name := filepath.Join(Dir(project), stateFile)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, false, err
+	}
+	s = new(State)
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, false, configError("%s cannot be read: %w; end what runs and deploy again", name, err)
+	}
+	release, err := takeLock(Dir(project))
+	if err == nil {
+		release()
+		return s, false, nil
+	}
+	if errors.Is(err, errServing) {
+		return s, true, nil
+	}
+	return nil, false, err
+}
+
+// Deployed is what the doctor is to know.
+func (s *State) Deployed() map[config.Cloud]doctor.Deployed {
+	all := map[config.Cloud]doctor.Deployed{}
+	for name, side := range s.Sides {
+		c := config.Cloud(name)
+		d := doctor.Deployed{URL: side.URL, LambdaURL: side.LambdaURL, Region: side.Region, Functions: side.Functions}
+		if c == s.Store.Cloud {
+			d.Store = s.Store.Is
+		}
+		all[c] = d
+	}
+	return all
+}
+
+// Destroy ends what Start has started for a project, and removes what is left of
+// it. It reports whether there was anything.
+func Destroy(ctx context.Context, project string) (bool, error) {
+	dir := Dir(project)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	s, serving, err := Read(project)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if serving {
+		if err := terminate(s.PID); err != nil {
+			return true, configError("process %d, which serves it, cannot be ended: %w", s.PID, err)
+		}
+	}
+	for {
+		release, err := takeLock(dir)
+		if err == nil {
+			defer release()
+			return true, os.RemoveAll(dir)
+		}
+		if !errors.Is(err, errServing) {
+			return true, err
+		}
+		select {
+		case <-ctx.Done():
+			return true, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+var errServing = errors.New("another process serves it")
+
+// takeLock takes the right to serve.
+func takeLock(dir string) (release func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	ok, err := lock(f)
+	if err == nil && !ok {
+		err = errServing
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// writeState puts the state file in place.
+func (t *Target) writeState() error {
+	text, err := json.MarshalIndent(t.state, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(t.dir, stateFile), append(text, '\n'))
+}
+
+// replace writes a file whole, or not at all.
+func replace(name string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // is gone where all went well
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+func configError(format string, args ...any) error {
+	return &hotreader.Error{Op: "local target", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+}
