@@ -1,0 +1,394 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// goodProject is a whole project folder, file by file.
+func goodProject() map[string]string {
+	return map[string]string{
+		"config.json":           `{"digital_twin_name":"factory","hot_storage_size_in_days":30,"cold_storage_size_in_days":90,"mode":"DEBUG","more":{"is":["kept"]}}`,
+		"config_providers.json": `{"layer_1_provider":"aws","layer_3_hot_provider":" Google ","layer_4_provider":"AWS","layer_5_provider":"","layer_6_provider":7}`,
+		"config_iot_devices.json": `[
+			{"id":"pump-1","properties":[{"name":"temperature","dataType":"DOUBLE","initValue":21.5},{"name":"on","dataType":"boolean"}],
+			 "constProperties":[{"name":"serial","dataType":"STRING","value":"A-7"},{"name":"year","dataType":"INTEGER","value":2024.0}]},
+			{"id":"pump 2","properties":[],"room":"kept"}]`,
+	}
+}
+
+// folder writes files into a new folder.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// lines returns the problems of an error of CodeConfig.
+func lines(t *testing.T, err error) []string {
+	t.Helper()
+	e, ok := errors.AsType[*hotreader.Error](err)
+	if !ok || e.Code != hotreader.CodeConfig {
+		t.Fatalf("%v: want an error of CodeConfig", err)
+	}
+	all := strings.Split(e.Err.Error(), "\n")
+	if want := fmt.Sprintf("%d to be changed", len(all)-1); all[0] != want {
+		t.Errorf("the error begins with %q, want %q", all[0], want)
+	}
+	return all[1:]
+}
+
+func TestLoadProject(t *testing.T) {
+	files := goodProject()
+	files["config_hot_reader.json"] = `{
+		"aws":{"region":"eu-central-1","table":"old-table","workspace":"old","workspace_role":"arn:aws:iam::123456789012:role/old","api_key":true},
+		"azure":{"subscription":"11111111-2222-3333-4444-55555555AAAA","location":"West Europe","resource_group":"rg","cosmos_account":"acc","database":"db","container":"c"},
+		"gcp":{"project":"my-project","region":"europe-west3","database":"(default)","collection":"plants/berlin/telemetry"},
+		"device_key":"dev","time_key":"ts","time_format":"Native","rate":0.5,"burst":10,"memory_mb":512,"log_days":14,"log_level":"WARN",
+		"backend":{"aws":{"type":"s3","config":{"bucket":"b","key":"k","use_lockfile":true}},"gcp":{"type":"local"}}}`
+	dir := folder(t, files)
+	got, err := LoadProject(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Project{
+		Dir: dir, Twin: "factory", L3: GCP, L4: AWS, Days: 30,
+		Devices: []Device{
+			{ID: "pump-1",
+				Properties: []Property{{"temperature", "DOUBLE", json.RawMessage("21.5")}, {"on", "BOOLEAN", nil}},
+				Constants:  []Constant{{"serial", "STRING", json.RawMessage(`"A-7"`)}, {"year", "INTEGER", json.RawMessage("2024")}}},
+			{ID: "pump 2"},
+		},
+		Options: Options{
+			AWS:       AWSOptions{Region: "eu-central-1", Table: "old-table", Workspace: "old", WorkspaceRole: "arn:aws:iam::123456789012:role/old", APIKey: true},
+			Azure:     AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c"},
+			GCP:       GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry"},
+			DeviceKey: "dev", TimeKey: "ts", TimeFormat: "native", Rate: 0.5, Burst: 10, MemoryMB: 512, LogDays: 14, LogLevel: "warn",
+			Backend: map[Cloud]Backend{
+				AWS: {"s3", map[string]json.RawMessage{"bucket": json.RawMessage(`"b"`), "key": json.RawMessage(`"k"`), "use_lockfile": json.RawMessage("true")}},
+				GCP: {"local", map[string]json.RawMessage{}},
+			},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestLoadProjectWithoutOptions(t *testing.T) {
+	files := goodProject()
+	for name, text := range files {
+		files[name] = "\xef\xbb\xbf" + text + "\r\n" // as Windows' editors write it
+	}
+	p, err := LoadProject(folder(t, files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(p.Options, Options{}) {
+		t.Errorf("options %+v, want none", p.Options)
+	}
+}
+
+// Each file, changed in one way, gives exactly these lines.
+func TestLoadProjectRefuses(t *testing.T) {
+	const (
+		c, pr, d, o = "config.json", "config_providers.json", "config_iot_devices.json", "config_hot_reader.json"
+		device      = `[{"id":"a","properties":[%s]}]`
+	)
+	property := func(text string) string { return fmt.Sprintf(device, text) }
+	for _, tc := range []struct {
+		name, file, text string
+		want             []string // prefixes
+	}{
+		{"missing", c, "", []string{`config.json: is missing in the folder; want {"digital_twin_name":…`}},
+		{"empty", c, " \n", []string{"config.json: is empty"}},
+		{"half written", c, "{\n \"digital_twin_name\": \"fac", []string{"config.json: is not JSON: it ends in the middle, at line 2, column 27"}},
+		{"not JSON", c, "{\n  digital_twin_name: 1}", []string{"config.json: is not JSON at line 2, column 3: invalid character 'd'"}},
+		{"text behind", c, `{"digital_twin_name":"a"}` + "\n}", []string{"config.json: has more text behind its end, at line 2, column 1"}},
+		{"two documents", c, `{"digital_twin_name":"a"}{}`, []string{"config.json: has more text behind its end, at line 1, column 26"}},
+		{"no UTF-8", c, "{\"a\":\"\xff\"}", []string{"config.json: is not valid UTF-8 at line 1, column 7"}},
+		{"UTF-16", c, "\xff\xfe{\x00}\x00", []string{"config.json: is UTF-16; save it as UTF-8"}},
+		{"no object", c, `[]`, []string{"config.json: is a list; want an object {…}"}},
+		{"null", c, `null`, []string{"config.json: is null; want an object {…}"}},
+		{"empty object", c, `{}`, []string{"config.json: digital_twin_name: is missing; want a letter"}},
+		{"twice", c, `{"digital_twin_name":"a","digital_twin_name":"b"}`, []string{"config.json: digital_twin_name: stands there twice"}},
+		{"name mistyped", c, `{"digital_twin_nam":"a"}`, []string{`config.json: digital_twin_name: is missing; "digital_twin_nam" is there, did you mean that?`}},
+		{"name in other case", c, `{"Digital_Twin_Name":"a"}`, []string{`config.json: digital_twin_name: is missing; "Digital_Twin_Name" is there`}},
+		{"name of a wrong type", c, `{"digital_twin_name":7}`, []string{"config.json: digital_twin_name: is a number; want a text in quotes"}},
+		{"wrong character", c, `{"digital_twin_name":"my twin"}`, []string{`config.json: digital_twin_name: "my twin" has the character ' ' at place 3;`}},
+		{"wrong first", c, `{"digital_twin_name":"1a"}`, []string{`config.json: digital_twin_name: "1a" begins with '1', which is not a letter`}},
+		{"umlaut", c, `{"digital_twin_name":"müll"}`, []string{`config.json: digital_twin_name: "müll" has the character 'ü' at place 2;`}},
+		{"too long", c, `{"digital_twin_name":"abcdefghijklmnopqrstuv"}`, []string{`config.json: digital_twin_name: "abcdefghijklmnopqrstuv" has 22 characters, at most 21`}},
+		{"days", c, `{"digital_twin_name":"a","hot_storage_size_in_days":0}`, []string{"config.json: hot_storage_size_in_days: is 0; want a whole number from 1 to 36500"}},
+		{"days as text", c, `{"digital_twin_name":"a","hot_storage_size_in_days":"30"}`, []string{`config.json: hot_storage_size_in_days: is "30"; want a whole number`}},
+		{"days with a fraction", c, `{"digital_twin_name":"a","hot_storage_size_in_days":1.5}`, []string{"config.json: hot_storage_size_in_days: is 1.5; want a whole number"}},
+
+		{"no providers", pr, `{}`, []string{"config_providers.json: layer_3_hot_provider: is missing; want aws, azure or google", "config_providers.json: layer_4_provider: is missing"}},
+		{"provider mistyped", pr, `{"layer_3_hot_provider":"azur","layer_4_provider":"gogle"}`, []string{
+			`config_providers.json: layer_3_hot_provider: "azur" is no cloud; did you mean "azure"?`,
+			`config_providers.json: layer_4_provider: "gogle" is no cloud; did you mean "google"?`}},
+		{"provider's key mistyped", pr, `{"layer3_hot_provider":"aws","layer_4_provider":"aws"}`, []string{
+			`config_providers.json: layer_3_hot_provider: is missing; "layer3_hot_provider" is there, did you mean that?`}},
+		{"one beside it is not meant", pr, `{"layer_3_cold_provider":"aws","layer_4_provider":"aws"}`, []string{
+			`config_providers.json: layer_3_hot_provider: is missing; want aws, azure or google`}},
+		{"provider is null", pr, `{"layer_3_hot_provider":null,"layer_4_provider":""}`, []string{
+			"config_providers.json: layer_3_hot_provider: is null; want a text in quotes", `config_providers.json: layer_4_provider: "" is no cloud`}},
+		{"provider not needed", pr, `{"layer_3_hot_provider":"aws","layer_4_provider":"aws","layer_2_provider":"asw"}`, []string{
+			`config_providers.json: layer_2_provider: "asw" is no cloud; did you mean "aws"?`}},
+
+		{"no list", d, `{"id":"a"}`, []string{"config_iot_devices.json: is an object; want a list […]"}},
+		{"no device", d, `["a"]`, []string{"config_iot_devices.json: [0]: is a text; want an object {…}"}},
+		{"empty device", d, `[{}]`, []string{"config_iot_devices.json: [0].id: is missing", "config_iot_devices.json: [0].properties: is missing"}},
+		{"id", d, `[{"id":"","properties":[]},{"id":7,"properties":[]},{"id":"a\nb","properties":[]},{"id":" a","properties":[]}]`, []string{
+			"config_iot_devices.json: [0].id: is empty", "config_iot_devices.json: [1].id: is a number", "config_iot_devices.json: [2].id: \"a\\nb\" has a control character", `config_iot_devices.json: [3].id: " a" has a blank`}},
+		{"device twice", d, `[{"id":"a","properties":[]},{"id":"b","properties":[]},{"id":"a","properties":[]}]`, []string{
+			`config_iot_devices.json: [2].id: "a" is the id of [0] too`}},
+		{"properties mistyped", d, `[{"id":"a","property":[]}]`, []string{`config_iot_devices.json: [0].properties: is missing; "property" is there`}},
+		{"constants mistyped", d, `[{"id":"a","properties":[],"constproperties":[]}]`, []string{`config_iot_devices.json: [0].constproperties: is unknown; did you mean constProperties?`}},
+		{"property", d, property(`{}`), []string{"config_iot_devices.json: [0].properties[0].name: is missing", "config_iot_devices.json: [0].properties[0].dataType: is missing; want one of STRING, DOUBLE, INTEGER, LONG, BOOLEAN"}},
+		{"property twice", d, property(`{"name":"t","dataType":"LONG"},{"name":"t","dataType":"LONG"}`), []string{`config_iot_devices.json: [0].properties[1].name: "t" is the name of [0].properties[0] too`}},
+		{"constant like a property", d, `[{"id":"a","properties":[{"name":"t","dataType":"LONG"}],"constProperties":[{"name":"t","dataType":"LONG","value":1}]}]`, []string{
+			`config_iot_devices.json: [0].constProperties[0].name: "t" is the name of [0].properties[0] too`}},
+		{"data type", d, property(`{"name":"t","dataType":"DUOBLE"},{"name":"u","dataType":"bool"},{"name":"v","dataType":"NUMBER"}`), []string{
+			`config_iot_devices.json: [0].properties[0].dataType: "DUOBLE" is no data type; did you mean "DOUBLE"?`,
+			`config_iot_devices.json: [0].properties[1].dataType: "bool" is no data type; did you mean "BOOLEAN"?`,
+			`config_iot_devices.json: [0].properties[2].dataType: "NUMBER" is no data type; want one of`}},
+		{"values that do not fit", d, property(`{"name":"a","dataType":"INTEGER","initValue":2147483648},{"name":"b","dataType":"LONG","initValue":1.5},{"name":"c","dataType":"DOUBLE","initValue":"warm"},` +
+			`{"name":"d","dataType":"BOOLEAN","initValue":"true"},{"name":"e","dataType":"STRING","initValue":""},{"name":"f","dataType":"STRING","initValue":{"a":1}},{"name":"g","dataType":"DOUBLE","initValue":1e999}`), []string{
+			"config_iot_devices.json: [0].properties[0].initValue: is 2147483648; want a whole number of 32 bits",
+			"config_iot_devices.json: [0].properties[1].initValue: is 1.5; want a whole number of 64 bits",
+			`config_iot_devices.json: [0].properties[2].initValue: is "warm"; want a number`,
+			`config_iot_devices.json: [0].properties[3].initValue: is "true"; want true or false`,
+			`config_iot_devices.json: [0].properties[4].initValue: is ""; want a text of 1 to 256 characters`,
+			"config_iot_devices.json: [0].properties[5].initValue: is an object; want a text of 1 to 256 characters",
+			"config_iot_devices.json: [0].properties[6].initValue: is 1e999; want a number"}},
+		{"initValue mistyped", d, property(`{"name":"t","dataType":"LONG","initvalue":1}`), []string{"config_iot_devices.json: [0].properties[0].initvalue: is unknown; did you mean initValue?"}},
+		{"constant without value", d, `[{"id":"a","properties":[],"constProperties":[{"name":"t","dataType":"LONG"},{"name":"u","dataType":"STRING","value":null}]}]`, []string{
+			"config_iot_devices.json: [0].constProperties[0].value: is missing", "config_iot_devices.json: [0].constProperties[1].value: is null; want a text of 1 to 256"}},
+		{"names TwinMaker does not take", d, property(`{"name":"temp °C","dataType":"LONG"},{"name":"deviceId","dataType":"STRING"}`), []string{
+			`config_iot_devices.json: [0].properties[0].name: "temp °C" has the character ' '; TwinMaker takes`,
+			`config_iot_devices.json: [0].properties[1].name: "deviceId" is the name under which the twin keeps the device's id`}},
+		{"name of a last entry", d, property(`{"name":"t","dataType":"LONG"},{"name":"t_latest","dataType":"LONG"}`), []string{
+			`config_iot_devices.json: [0].properties[1].name: "t_latest" is the name under which the twin keeps the last entry of "t"`}},
+
+		{"unknown option", o, `{"memory":1,"xyzzy":2,"aws":{"regoin":"eu-central-1"},"google":{}}`, []string{
+			"config_hot_reader.json: memory: is unknown; did you mean memory_mb?",
+			"config_hot_reader.json: xyzzy: is unknown; there are aws, azure, gcp, device_key",
+			"config_hot_reader.json: aws.regoin: is unknown; did you mean region?",
+			"config_hot_reader.json: google: is unknown; did you mean gcp?"}},
+		{"options of a wrong shape", o, `{"aws":{"region":"Frankfurt","table":"a b","workspace_role":"x","api_key":"yes"}}`, []string{
+			`config_hot_reader.json: aws.region: "Frankfurt" is not that; want a region, as eu-central-1`,
+			`config_hot_reader.json: aws.table: "a b" is not that`,
+			`config_hot_reader.json: aws.workspace_role: "x" is not that; want arn:aws:iam::ACCOUNT:role/NAME`,
+			`config_hot_reader.json: aws.api_key: is "yes"; want true or false`,
+			`config_hot_reader.json: aws.workspace: is missing while workspace_role is there`}},
+		{"Azure's parents", o, `{"azure":{"cosmos_account":"acc"}}`, []string{"config_hot_reader.json: azure.resource_group: is missing while cosmos_account is there"}},
+		{"Azure's parents, deeper", o, `{"azure":{"container":"acc"}}`, []string{"config_hot_reader.json: azure.database: is missing while container is there"}},
+		{"numbers", o, `{"rate":0,"burst":1.5,"memory_mb":64,"log_days":10}`, []string{
+			"config_hot_reader.json: rate: is 0; want requests a second", "config_hot_reader.json: burst: is 1.5;", "config_hot_reader.json: memory_mb: is 64; want a whole number from 128 to 10240",
+			"config_hot_reader.json: log_days: is 10, which CloudWatch does not offer; the nearest are 7 and 14"}},
+		{"words", o, `{"time_format":"iso","log_level":"verbose"}`, []string{
+			`config_hot_reader.json: time_format: "iso" is no time format; did you mean "iso8601"?`, `config_hot_reader.json: log_level: "verbose" is no log level`}},
+		{"keys alike", o, `{"device_key":"timestamp"}`, []string{`config_hot_reader.json: time_key: is "timestamp", which is the device's key`}},
+		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: "a/b" is the path of a document`}},
+		{"backend", o, `{"backend":{"aws":{"type":"S3","config":{"access_key":"AKIAIOSFODNN7EXAMPLE","bucket":"${var.b}","more":[]}},"azur":{},"gcp":{}}}`, []string{
+			`config_hot_reader.json: backend.aws.type: "S3" is no backend that is known here; did you mean "s3"?`,
+			"config_hot_reader.json: backend.aws.config.access_key: is a credential;",
+			"config_hot_reader.json: backend.aws.config.bucket: has a ${…}", "config_hot_reader.json: backend.aws.config.more: is a list",
+			"config_hot_reader.json: backend.azur: is unknown; did you mean azure?",
+			"config_hot_reader.json: backend.gcp.type: is missing"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			files := goodProject()
+			if files[tc.file] = tc.text; tc.text == "" {
+				delete(files, tc.file)
+			}
+			p, err := LoadProject(folder(t, files))
+			if p != nil {
+				t.Errorf("a project came with the error")
+			}
+			got := lines(t, err)
+			for i := range max(len(got), len(tc.want)) {
+				switch {
+				case i >= len(got):
+					t.Errorf("no line %q", tc.want[i])
+				case i >= len(tc.want):
+					t.Errorf("a line too many: %q", got[i])
+				case !strings.HasPrefix(got[i], tc.want[i]):
+					t.Errorf("line %q, want %q…", got[i], tc.want[i])
+				}
+			}
+			if strings.Contains(err.Error(), "AKIA") {
+				t.Errorf("a credential is in the error: %v", err)
+			}
+		})
+	}
+}
+
+// What is wrong in several files comes at once.
+func TestLoadProjectReportsAllFiles(t *testing.T) {
+	_, err := LoadProject(folder(t, map[string]string{
+		"config.json": `{"digital_twin_name":"-"}`, "config_providers.json": `{"layer_3_hot_provider":"x"}`,
+		"config_iot_devices.json": `[{"id":1}]`, "config_hot_reader.json": `{"a":1}`}))
+	seen := map[string]int{}
+	for _, line := range lines(t, err) {
+		file, _, _ := strings.Cut(line, ":")
+		seen[file]++
+	}
+	want := map[string]int{"config.json": 1, "config_providers.json": 2, "config_iot_devices.json": 2, "config_hot_reader.json": 1}
+	if !maps.Equal(seen, want) {
+		t.Errorf("lines by file %v, want %v\n%v", seen, want, err)
+	}
+}
+
+func TestLoadProjectFolder(t *testing.T) {
+	file := filepath.Join(folder(t, map[string]string{"f": ""}), "f")
+	for _, dir := range []string{file, file + "-none"} {
+		if _, err := LoadProject(dir); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%v: want an error of CodeConfig that names the folder", err)
+		}
+	}
+	files := goodProject()
+	delete(files, "config.json")
+	dir := folder(t, files)
+	if err := os.Mkdir(filepath.Join(dir, "config.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadProject(dir); err == nil || lines(t, err)[0] != "config.json: is not a file" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestLoadProjectIsBounded(t *testing.T) {
+	files := goodProject()
+	files["config.json"] = `{"digital_twin_name":"a","x":"` + strings.Repeat("x", maxFile) + `"}`
+	files["config_iot_devices.json"] = strings.Repeat("[", 1<<20)
+	files["config_hot_reader.json"] = `{"` + strings.Repeat("k", 1<<20) + `":1,"log_level":"` + strings.Repeat("v", 1<<20) + `"}`
+	_, err := LoadProject(folder(t, files))
+	got := lines(t, err)
+	if len(got) != 4 || got[0] != "config.json: is larger than 16 MB" || !strings.HasPrefix(got[1], "config_iot_devices.json: is not JSON") {
+		t.Errorf("%d lines, the first %.200q", len(got), got)
+	}
+	if len(err.Error()) > 2000 || !utf8.ValidString(err.Error()) {
+		t.Errorf("the error has %d bytes", len(err.Error()))
+	}
+}
+
+// What TwinMaker does not take is taken where the twin is elsewhere.
+func TestLoadProjectNamesByCloud(t *testing.T) {
+	files := goodProject()
+	files["config_providers.json"] = `{"layer_3_hot_provider":"aws","layer_4_provider":"azure"}`
+	files["config_iot_devices.json"] = `[{"id":"` + strings.Repeat("d", 2048) + `","properties":[{"name":"temp °C","dataType":"DOUBLE"},{"name":"deviceId","dataType":"STRING"},{"name":"a","dataType":"LONG"},{"name":"a_latest","dataType":"LONG"}]}]`
+	if _, err := LoadProject(folder(t, files)); err != nil {
+		t.Error(err)
+	}
+	files["config_providers.json"] = `{"layer_3_hot_provider":"azure","layer_4_provider":"aws"}`
+	_, err := LoadProject(folder(t, files))
+	if got := lines(t, err); len(got) != 4 {
+		t.Errorf("%q, want 4 lines", got)
+	}
+}
+
+// Values are JSON of their type, digit for digit.
+func TestLoadProjectValues(t *testing.T) {
+	for _, c := range []struct{ dataType, value, want string }{
+		{"DOUBLE", "21.50", "21.50"},
+		{"DOUBLE", `"21.5"`, "21.5"},
+		{"DOUBLE", "0.1000000000000000055511151231257827021181583404541015625", "0.1000000000000000055511151231257827021181583404541015625"},
+		{"INTEGER", "7.0", "7"},
+		{"LONG", "9007199254740993", "9007199254740993"},
+		{"LONG", `"-1e3"`, "-1000"},
+		{"STRING", `"a\u00e4<b>"`, "\"aä\\u003cb\\u003e\""},
+		{"STRING", "7", `"7"`},
+		{"BOOLEAN", " false ", "false"},
+		{"DOUBLE", "null", ""},
+	} {
+		files := goodProject()
+		files["config_iot_devices.json"] = fmt.Sprintf(`[{"id":"a","properties":[{"name":"p","dataType":%q,"initValue":%s}]}]`, c.dataType, c.value)
+		p, err := LoadProject(folder(t, files))
+		if err != nil {
+			t.Errorf("%s %s: %v", c.dataType, c.value, err)
+			continue
+		}
+		if got := string(p.Devices[0].Properties[0].Initial); got != c.want {
+			t.Errorf("%s %s is %s, want %s", c.dataType, c.value, got, c.want)
+		}
+	}
+}
+
+// The environment must not grow with the devices: Lambda has 4 KB for all of it.
+func TestPitfall17TwinInfoHasNoDevices(t *testing.T) {
+	size := func(devices int) int {
+		files := goodProject()
+		list := make([]string, devices)
+		for i := range list {
+			list[i] = fmt.Sprintf(`{"id":"device-%04d","properties":[{"name":"temperature","dataType":"DOUBLE"},{"name":"humidity","dataType":"DOUBLE"}]}`, i)
+		}
+		files["config_iot_devices.json"] = "[" + strings.Join(list, ",") + "]"
+		files["config.json"] = `{"digital_twin_name":"abcdefghijklmnopqrst-","mode":"` + strings.Repeat("x", 5000) + `"}`
+		p, err := LoadProject(folder(t, files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Devices) != devices {
+			t.Fatalf("%d devices came, want %d", len(p.Devices), devices)
+		}
+		// The functions must read what they are given.
+		f, err := load(with(local(), "DIGITAL_TWIN_INFO", p.TwinInfo(), "REMOTE_READER_URL", api, "INTER_CLOUD_TOKEN", token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Twin != p.Twin || f.L3 != GCP || f.L4 != AWS || !f.Remote {
+			t.Errorf("the function reads %+v", f)
+		}
+		return len(p.TwinInfo())
+	}
+	one, many := size(1), size(500)
+	if one != many || many > 200 {
+		t.Errorf("DIGITAL_TWIN_INFO has %d bytes with one device and %d with 500", one, many)
+	}
+}
+
+func FuzzLoadProject(f *testing.F) {
+	g := goodProject()
+	f.Add(g["config.json"], g["config_providers.json"], g["config_iot_devices.json"], `{"backend":{"aws":{"type":"s3","config":{"bucket":"b"}}},"rate":1}`)
+	f.Add("\xef\xbb\xbf{}", `{"a":1,"a":2}`, `[{"id":"x","properties":[{"name":"\ud800","dataType":"long","initValue":1e400}]}]`, `{"gcp":{"collection":"//"}}`)
+	f.Add(`{"digital_twin_name":"a"} x`, `[[[[`, `[1,null,{},[]]`, `{"log_days":1e9,"rate":-0,"memory_mb":1e-9}`)
+	f.Fuzz(func(t *testing.T, c, pr, d, o string) {
+		files := map[string]string{"config.json": c, "config_providers.json": pr, "config_iot_devices.json": d, "config_hot_reader.json": o}
+		p, err := LoadProject(folder(t, files))
+		if err != nil {
+			for _, line := range lines(t, err) {
+				if file, _, _ := strings.Cut(line, ":"); files[file] == "" && !strings.Contains(line, "is empty") {
+					t.Errorf("line %q names no file", line)
+				}
+			}
+			return
+		}
+		if err := CheckTwinName(p.Twin); err != nil || p.L3 == "" || p.L4 == "" {
+			t.Errorf("%+v was let through: %v", p, err)
+		}
+		for _, device := range p.Devices {
+			for _, property := range device.Properties {
+				if property.Initial != nil && !json.Valid(property.Initial) {
+					t.Errorf("%+v is not JSON", property)
+				}
+			}
+		}
+	})
+}
