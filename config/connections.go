@@ -102,7 +102,13 @@ const fileConnections = "config_inter_cloud.json"
 // Connections is config_inter_cloud.json: URL and token of each read path.
 // Whatever else is in the file stays there as it is. It is not safe for
 // concurrent use.
-type Connections struct{ s *connections }
+type Connections struct {
+	// A pointer to a pointer, for fmt prints what one pointer leads to when a
+	// Connections lies in an unexported field and the verb is a wrong one.
+	hidden **connections
+}
+
+func (c *Connections) state() *connections { return *c.hidden }
 
 type connections struct {
 	dir   string
@@ -141,54 +147,66 @@ func OpenConnections(dir string) (*Connections, error) {
 			return nil, err
 		}
 	}
-	return &Connections{c}, nil
+	return &Connections{&c}, nil
 }
 
 // readConnections returns what the file holds, nil if there is none.
 func readConnections(dir string) ([]byte, error) {
+	for try := 0; ; try++ {
+		text, replaced, err := readOnce(dir)
+		if !replaced || try == 10 {
+			return text, err
+		}
+	}
+}
+
+// readOnce is readConnections. replaced says that another file was put there
+// while it looked at the first.
+func readOnce(dir string) (text []byte, replaced bool, err error) {
 	path := filepath.Join(dir, fileConnections)
-	bad := func(format string, args ...any) error {
-		return &hotreader.Error{Op: path, Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+	bad := func(format string, args ...any) ([]byte, bool, error) {
+		return nil, false, &hotreader.Error{Op: path, Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
 	}
 	// The file is replaced by renaming, which would put a file where the link is
 	// and leave the token behind where it points to.
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, false, nil
 	}
 	switch {
 	case err != nil:
-		return nil, bad("cannot be read: %w", err)
+		return bad("cannot be read: %w", err)
 	case info.Mode()&fs.ModeSymlink != 0:
-		return nil, bad("is a symbolic link, which is not followed, for it holds a token; put the file itself there")
+		return bad("is a symbolic link, which is not followed, for it holds a token; put the file itself there")
 	case !info.Mode().IsRegular():
-		return nil, bad("is not a file")
+		return bad("is not a file")
 	case info.Size() > maxFile:
-		return nil, bad("is larger than %d MB", maxFile>>20)
+		return bad("is larger than %d MB", maxFile>>20)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, bad("cannot be read: %w", err)
+		return bad("cannot be read: %w", err)
 	}
 	defer f.Close()
 	// Of the file that was opened, which another may have put there meanwhile.
 	opened, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, bad("cannot be read: %w", err)
+		return bad("cannot be read: %w", err)
 	case !os.SameFile(info, opened):
-		return nil, bad("was replaced while it was read; try again")
+		_, _, err := bad("was replaced again and again while it was read; try again")
+		return nil, true, err
 	case runtime.GOOS != "windows" && opened.Mode().Perm()&0o077 != 0:
-		return nil, bad("has the mode %04o, but it holds a token and is for its owner alone; run: chmod 600 %s, and change the token with: hotreader token rotate, if others may have read it", opened.Mode().Perm(), path)
+		return bad("has the mode %04o, but it holds a token and is for its owner alone; run: chmod 600 %s, and change the token with: hotreader token rotate, if others may have read it", opened.Mode().Perm(), path)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	text, err = io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil || len(text) > maxFile {
-		return nil, bad("cannot be read: %w", cmp.Or(err, errors.New("it grows")))
+		return bad("cannot be read: %w", cmp.Or(err, errors.New("it grows")))
 	}
 	if text == nil {
 		text = []byte{}
 	}
-	return text, nil
+	return text, false, nil
 }
 
 // pathID matches the id of a read path's connection.
@@ -312,24 +330,25 @@ func (p *problems) token(where string, raw json.RawMessage) Secret {
 }
 
 // IDs returns the ids of all connections of the read path, sorted.
-func (c *Connections) IDs() []string { return slices.Sorted(maps.Keys(c.s.known)) }
+func (c *Connections) IDs() []string { return slices.Sorted(maps.Keys(c.state().known)) }
 
 // Get returns the connection of an id; false if there is none.
 func (c *Connections) Get(id string) (Connection, bool) {
-	conn, ok := c.s.known[id]
+	conn, ok := c.state().known[id]
 	return conn, ok
 }
 
 // Put sets the connection of an id. What else its entry has stays. Whether it is
 // right is checked by Save.
 func (c *Connections) Put(id string, conn Connection) {
+	s := c.state()
 	var entry object
-	if raw := c.s.entries.get(id); raw != nil {
+	if raw := s.entries.get(id); raw != nil {
 		var p problems
 		entry, _ = p.object(id, raw)
 	}
 	// What is the same stays as it was written.
-	old := c.s.known[id]
+	old := s.known[id]
 	set := func(name, value string, same bool) {
 		switch {
 		case same && entry.get(name) != nil:
@@ -349,14 +368,15 @@ func (c *Connections) Put(id string, conn Connection) {
 		rotated = conn.RotatedAt.UTC().Format(time.RFC3339Nano)
 	}
 	set("rotated_at", rotated, old.RotatedAt.Equal(conn.RotatedAt))
-	c.s.entries.set(id, entry.text())
-	c.s.known[id] = conn
+	s.entries.set(id, entry.text())
+	s.known[id] = conn
 }
 
 // Remove takes the connection of an id out.
 func (c *Connections) Remove(id string) {
-	c.s.entries.drop(id)
-	delete(c.s.known, id)
+	s := c.state()
+	s.entries.drop(id)
+	delete(s.known, id)
 }
 
 // Save writes the file, if anything changed. It is whole at any time: what is
@@ -364,7 +384,7 @@ func (c *Connections) Remove(id string) {
 // that a connection is wrong or that the file changed since it was read; then
 // the file is as it was.
 func (c *Connections) Save() error {
-	s := c.s
+	s := c.state()
 	if s.found == nil && len(s.entries) == 0 {
 		return nil
 	}
