@@ -71,7 +71,16 @@ Exit code 0: every hop is well. 1: one is not.`,
 		if onThisMachine {
 			return a.doctorLocal(cmd.Context(), p, &d)
 		}
-		return a.doctorCloud(cmd.Context(), p, &d, nil)
+		e := &deploy.Engine{Project: p}
+		if e.Terraform, err = deploy.FindTerraform(cmd.Context(), ""); err != nil {
+			a.note("what was deployed is not known, only what the names and the connection file tell: %v", err)
+			return a.doctorCloud(cmd.Context(), p, &d, nil)
+		}
+		deployed, err := outputsOf(cmd.Context(), e)
+		if err != nil {
+			return err
+		}
+		return a.doctorCloud(cmd.Context(), p, &d, deployed)
 	}
 	return cmd
 }
@@ -115,6 +124,66 @@ func (a *app) doctorCloud(ctx context.Context, p *config.Project, d *examining, 
 	}
 	in.Deployed = deployed
 	return a.examine(ctx, in, d.asJSON)
+}
+
+// outputsOf is what the deployments of a project's clouds say of themselves.
+func outputsOf(ctx context.Context, e *deploy.Engine) (map[config.Cloud]doctor.Deployed, error) {
+	sides, err := e.Outputs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := map[config.Cloud]doctor.Deployed{}
+	for _, s := range sides {
+		if !s.Stands {
+			continue
+		}
+		d := doctor.Deployed{URL: s.URL, Region: s.Region, Store: s.Store, Functions: map[config.Role]string{}}
+		for role, f := range s.Functions {
+			d.Functions[config.Role(role)] = f.Name
+		}
+		all[s.Cloud] = d
+	}
+	return all, nil
+}
+
+// settling is how long a cloud may take until what was just deployed works:
+// permissions and routes spread slowly.
+const settling = 90 * time.Second
+
+// checkLink proves a link that was just deployed: it examines it, again and
+// again for a while if something is broken, and prints the last report.
+func (a *app) checkLink(e *deploy.Engine) func(context.Context) error {
+	return func(ctx context.Context) error {
+		deployed, err := outputsOf(ctx, e)
+		if err != nil {
+			return err
+		}
+		all, err := config.OpenConnections(e.Project.Dir)
+		if err != nil {
+			return err
+		}
+		in, err := examination(e.Project, all, &examining{})
+		if err != nil {
+			return err
+		}
+		in.Deployed = deployed
+		talk := &app{stdout: a.stderr, stderr: a.stderr, data: a.talk, talk: a.talk, now: a.now}
+		for end := a.now().Add(settling); ; {
+			report := a.diagnose(ctx, in)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if report.OK || a.now().After(end) {
+				return errors.Join(talk.printReport(&report), unwell(&report))
+			}
+			a.note("not well yet (%s); looking again in 10 s", strings.Join(report.Broken, ", "))
+			select {
+			case <-time.After(10 * time.Second):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
 }
 
 // doctorLocal examines what is deployed on this machine.

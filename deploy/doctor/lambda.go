@@ -51,9 +51,7 @@ func (e *examination) examineFunctions(ctx context.Context) {
 			Says: err.Error(), Remedy: "give this machine AWS credentials and a region, as for the AWS command line"})
 		return
 	}
-	if !e.invoke(ctx, client, config.LastEntry, "last entry of ") {
-		return
-	}
+	e.invoke(ctx, client, config.LastEntry, "last entry of ")
 	e.invoke(ctx, client, config.History, "history of ")
 }
 
@@ -125,14 +123,14 @@ func Event(twin string, d Device, role config.Role, rows int, now time.Time) ([]
 	return json.MarshalIndent(event, "", "  ")
 }
 
-// invoke sends one event, and reports whether the function answers.
-func (e *examination) invoke(ctx context.Context, client *lambda.Client, role config.Role, what string) bool {
+// invoke sends one event.
+func (e *examination) invoke(ctx context.Context, client *lambda.Client, role config.Role, what string) {
 	c := Check{Part: Reader, Cloud: config.AWS, Name: what + e.in.Device.ID, Verdict: OK}
 	event, err := Event(e.in.Topology.Twin, e.in.Device, role, 1, e.in.Now())
 	if err != nil {
 		c.Verdict, c.Says = Failed, err.Error()
 		e.add(c)
-		return false
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.in.Timeout)
 	defer cancel()
@@ -144,10 +142,11 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, role co
 		c.Verdict = Failed
 		c.Says, c.Remedy = e.uninvoked(err, name)
 		e.add(c)
-		return false
+		return
 	}
 	if out.FunctionError != nil {
-		return e.functionError(c, name, out.Payload)
+		e.functionError(c, name, out.Payload)
+		return
 	}
 	var a struct {
 		PropertyValues json.RawMessage `json:"propertyValues"`
@@ -163,10 +162,9 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, role co
 	}
 	if e.api == refusing && c.Verdict != Failed {
 		e.blameFile() // the reader's token is good there
-		e.api = unasked
+		e.api = sound
 	}
 	e.add(c)
-	return c.Verdict != Failed
 }
 
 // function is the name of role's function.
@@ -204,7 +202,7 @@ func (e *examination) uninvoked(err error, name string) (says, remedy string) {
 }
 
 // functionError adds what a function's own failure tells, and of whom.
-func (e *examination) functionError(c Check, name string, payload []byte) bool {
+func (e *examination) functionError(c Check, name string, payload []byte) {
 	var f struct{ ErrorType, ErrorMessage string }
 	if json.Unmarshal(payload, &f) != nil || f.ErrorType == "" && f.ErrorMessage == "" {
 		f.ErrorMessage = clip(string(payload))
@@ -234,7 +232,6 @@ func (e *examination) functionError(c Check, name string, payload []byte) bool {
 		e.blame(&c, code, said, "")
 		e.add(c)
 	}
-	return false
 }
 
 // as returns c as the check of another part.
