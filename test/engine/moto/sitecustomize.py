@@ -1,0 +1,48 @@
+"""Completes moto, which imports this when it starts: the binary media types of a
+REST API, which it forgets, and the resource that a request to DynamoDB or to
+Secrets Manager is about, without which it would judge no policy that names one."""
+
+import json
+
+from moto.apigateway.responses import APIGatewayResponse
+from moto.dynamodb.responses import DynamoHandler
+from moto.secretsmanager.responses import SecretsManagerResponse
+
+
+def asked(self, name, default):
+    body = self.body
+    if not isinstance(body, dict):
+        body = json.loads(body) if body else {}
+    return body.get(name, default)
+
+
+create_rest_api = APIGatewayResponse.create_rest_api
+
+
+def create_rest_api_with_types(self):
+    status, headers, body = create_rest_api(self)
+    types = asked(self, "binaryMediaTypes", None)
+    if status != 200 or not types:
+        return status, headers, body
+    api = self.backend.apis[json.loads(body)["id"]]
+    api.binaryMediaTypes = types
+    return status, headers, json.dumps(api.to_dict())
+
+
+def table(self):
+    name = asked(self, "TableName", "*")
+    if name == "*" or name.startswith("arn:"):
+        return name
+    return f"arn:aws:dynamodb:{self.region}:{self.current_account}:table/{name}"
+
+
+def secret(self):
+    name = asked(self, "SecretId", "*")
+    if name == "*" or name.startswith("arn:"):
+        return name
+    return f"arn:aws:secretsmanager:{self.region}:{self.current_account}:secret:{name}"
+
+
+APIGatewayResponse.create_rest_api = create_rest_api_with_types
+DynamoHandler._determine_resource = table
+SecretsManagerResponse._determine_resource = secret
