@@ -45,7 +45,13 @@ type hot struct {
 type world struct {
 	truth series
 	hot   map[string]hot
-	api   map[string]string // the URL of each cloud's Hot Reader API
+	api   map[string]*api
+}
+
+// api is one cloud's Hot Reader API, as its callers see it.
+type api struct {
+	url  string
+	kill func() // SIGKILL, and nothing is left of the program
 }
 
 // buildServers builds the programs of Azure and Google Cloud, once.
@@ -67,7 +73,7 @@ func newWorld(t *testing.T) *world {
 	if !ok {
 		truth = all["made"]
 	}
-	w := &world{truth: truth, hot: storages(t), api: map[string]string{}}
+	w := &world{truth: truth, hot: storages(t), api: map[string]*api{}}
 	t.Run("import", func(t *testing.T) {
 		for _, name := range clouds {
 			t.Run(name, func(t *testing.T) {
@@ -82,21 +88,37 @@ func newWorld(t *testing.T) *world {
 		t.FailNow()
 	}
 	for _, name := range clouds {
-		// What serves the other clouds is of a twin whose L4 is in another one.
-		env := w.hot[name].reach(w.hot[name].address)
-		env["DIGITAL_TWIN_INFO"] = layers(name, clouds[(index(name)+1)%len(clouds)])
-		env["INTER_CLOUD_TOKEN"] = token
-		if name == "aws" {
-			api := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader-api", env)
-			if err := api.WaitReady(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			w.api[name] = listen(t, apiGateway(api)) + "/prod"
-			continue
-		}
-		w.api[name] = startServer(t, name, env)
+		w.api[name] = w.serve(t, name)
 	}
 	return w
+}
+
+// serve starts the program that serves a cloud's hot storage to the others: of a
+// twin whose L4 is in another cloud.
+func (w *world) serve(t *testing.T, name string) *api {
+	t.Helper()
+	env := w.hot[name].reach(w.hot[name].address)
+	env["DIGITAL_TWIN_INFO"] = layers(name, clouds[(index(name)+1)%len(clouds)])
+	env["INTER_CLOUD_TOKEN"] = token
+	if name != "aws" {
+		url, p := startServer(t, name, env)
+		return &api{url, func() { p.Kill(t) }}
+	}
+	f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader-api", env)
+	if err := f.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return &api{listen(t, apiGateway(f)) + "/prod", func() { f.Kill(t) }}
+}
+
+// at returns the host of the API's URL, and its path.
+func (a *api) at(t *testing.T) (host, path string) {
+	t.Helper()
+	u, err := url.Parse(a.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host, u.Path
 }
 
 func index(cloud string) int {
@@ -169,7 +191,7 @@ func variables(pairs []string) map[string]string {
 
 // startServer starts the program of Azure or Google Cloud and returns where its
 // callers find it: on Azure, that is the Functions host.
-func startServer(t *testing.T, cloud string, env map[string]string) string {
+func startServer(t *testing.T, cloud string, env map[string]string) (string, *serving.Process) {
 	t.Helper()
 	program, port := "hotreader-cloudrun", "PORT"
 	if cloud == "azure" {
@@ -183,9 +205,9 @@ func startServer(t *testing.T, cloud string, env map[string]string) string {
 	})
 	p.WaitReady(t)
 	if cloud == "azure" {
-		return listen(t, functionsHost(t, p.URL))
+		return listen(t, functionsHost(t, p.URL)), p
 	}
-	return p.URL
+	return p.URL, p
 }
 
 // tail returns the end of a long text.
@@ -272,9 +294,10 @@ func apiGateway(f *runtimeapi.Function) http.Handler {
 
 // line is a wire between a twin's program and where its rows are.
 type line struct {
-	to, addr string
+	addr string
 
 	mu    sync.Mutex
+	to    string
 	conns map[net.Conn]bool
 	fault fault
 	left  int // bytes of answers that still pass before the fault
@@ -314,6 +337,14 @@ func newLine(t *testing.T, to string) *line {
 	return n
 }
 
+// lead makes the line end elsewhere; connections that go the old way break.
+func (n *line) lead(to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut()
+	n.to = to
+}
+
 // set breaks every connection, ends the fault there was and begins another,
 // after so many bytes more.
 func (n *line) set(f fault, after int) {
@@ -333,7 +364,10 @@ func (n *line) cut() {
 }
 
 func (n *line) pass(in net.Conn) {
-	out, err := net.Dial("tcp", n.to)
+	n.mu.Lock()
+	to := n.to
+	n.mu.Unlock()
+	out, err := net.Dial("tcp", to)
 	if err != nil {
 		in.Close()
 		return

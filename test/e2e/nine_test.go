@@ -405,18 +405,16 @@ func (w *world) newPath(t *testing.T, l4, l3 string) *path {
 		p.line = newLine(t, w.hot[l3].address)
 		env = w.hot[l3].reach(p.line.addr)
 	} else {
-		u, err := url.Parse(w.api[l3])
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.line = newLine(t, u.Host)
-		env = map[string]string{"REMOTE_READER_URL": "http://" + p.line.addr + u.Path}
+		host, path := w.api[l3].at(t)
+		p.line = newLine(t, host)
+		env = map[string]string{"REMOTE_READER_URL": "http://" + p.line.addr + path}
 	}
 	env["DIGITAL_TWIN_INFO"], env["INTER_CLOUD_TOKEN"] = layers(l3, l4), token
 	if l4 == "aws" {
 		p.edge = &twinMaker{newTwin(t, env)}
 	} else {
-		p.edge = &dashboard{startServer(t, l4, env)}
+		url, _ := startServer(t, l4, env)
+		p.edge = &dashboard{url}
 	}
 	return p
 }
@@ -494,6 +492,72 @@ func TestNineRoutes(t *testing.T) {
 		})
 	}
 	t.Logf("nine routes, each broken, in %s, what came of %d points:\n%s", time.Since(began).Round(time.Millisecond), len(broken.want(w.truth)), m)
+
+	// And not the line but the program in the other cloud: it is gone in the
+	// middle of an answer, and then there is another.
+	for _, l3 := range clouds {
+		w.die(t, l3, paths, broken, newest)
+	}
+}
+
+// die kills the program that serves l3 while the others wait for the rest of its
+// answers, and starts it anew once they have given up.
+func (w *world) die(t *testing.T, l3 string, paths []*path, a ask, newest point) {
+	truth := a.want(w.truth)
+	var cut []*path
+	for _, p := range paths {
+		if p.l3 == l3 && p.l4 != l3 {
+			p.line.set(slow, midway)
+			cut = append(cut, p)
+		} else {
+			p.line.set(well, 0)
+		}
+	}
+	var asked sync.WaitGroup
+	for _, p := range cut {
+		asked.Go(func() {
+			points, next, err := p.edge.history(t.Context(), a, "")
+			r, ok := errors.AsType[*refused](err)
+			switch {
+			case err == nil && next != "" && a.difference(points, truth[:min(len(points), len(truth))]) == "":
+				t.Logf("%v: %d points and more", p, len(points))
+			case ok && (r.code == string(hotreader.CodeUnavailable) || r.code == awslambda.ErrorType(hotreader.CodeUnavailable)):
+				t.Logf("%v: %v", p, r)
+			default:
+				t.Errorf("%v: %d points, next token %q, %v", p, len(points), next, err)
+			}
+		})
+	}
+	for end := time.Now().Add(30 * time.Second); slices.ContainsFunc(cut, func(p *path) bool { return !p.line.struck() }); {
+		if time.Now().After(end) {
+			t.Fatalf("no answer from %s is long enough to be cut", l3)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	w.api[l3].kill()
+	for _, p := range cut {
+		p.line.set(well, 0) // what is held back is lost
+	}
+	asked.Wait()
+	for _, p := range paths {
+		if !slices.Contains(cut, p) {
+			checkNewest(t, p, newest) // is none of its concern
+		}
+	}
+	w.api[l3] = w.serve(t, l3)
+	host, _ := w.api[l3].at(t)
+	for _, p := range cut {
+		p.line.lead(host)
+		points, err := all(t.Context(), p.edge, a)
+		// The breaker, open by now, lets a query through to try.
+		for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); {
+			time.Sleep(time.Second)
+			points, err = all(t.Context(), p.edge, a)
+		}
+		if wrong := a.difference(points, truth); err != nil || wrong != "" {
+			t.Errorf("%v, when it is back: %v; %s", p, err, wrong)
+		}
+	}
 }
 
 // checkNewest asks for the last entry, and returns what the matrix shows.

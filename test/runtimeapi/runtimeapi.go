@@ -221,6 +221,15 @@ func (f *Function) Invoke(ctx context.Context, body []byte, timeout time.Duratio
 	}
 }
 
+// Kill ends the program as a crash does, and returns when it is gone.
+func (f *Function) Kill(t testing.TB) {
+	t.Helper()
+	if err := f.process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-f.exited
+}
+
 // Pid returns the process' number.
 func (f *Function) Pid() int { return f.process.Process.Pid }
 

@@ -125,6 +125,15 @@ func (p *Process) Terminate(t testing.TB) {
 	}
 }
 
+// Kill ends the program as a crash does, and returns when it is gone.
+func (p *Process) Kill(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+}
+
 // WaitExit waits for the program to end and returns its exit code.
 func (p *Process) WaitExit(t testing.TB) int {
 	t.Helper()
