@@ -1,0 +1,312 @@
+package deploy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/deploy/names"
+)
+
+var threeClouds = []config.Cloud{config.AWS, config.Azure, config.GCP}
+
+// topologyProject is a project whose hot storage is on l3 and whose twin on l4.
+func topologyProject(l3, l4 config.Cloud) *config.Project {
+	return &config.Project{
+		Twin: "factory", L3: l3, L4: l4,
+		Devices: []config.Device{{ID: "pump-1", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
+		Options: config.Options{Azure: config.AzureOptions{Subscription: "11111111-2222-3333-4444-555555555555"}},
+	}
+}
+
+// combinations calls f for all nine.
+func combinations(t *testing.T, f func(t *testing.T, l3, l4 config.Cloud)) {
+	for _, l4 := range threeClouds {
+		for _, l3 := range threeClouds {
+			t.Run(fmt.Sprintf("%s_l4_to_%s_l3", l4, l3), func(t *testing.T) { f(t, l3, l4) })
+		}
+	}
+}
+
+var updateTopology = flag.Bool("update-topology", false, "write the golden files of topologies")
+
+// Each combination is what its file in testdata/topology says.
+func TestTopologyGolden(t *testing.T) {
+	seen := 0
+	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
+		topology, err := NewTopology(topologyProject(l3, l4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		e := json.NewEncoder(&got)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		if err := e.Encode(topology); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", "topology", fmt.Sprintf("%s_l4_to_%s_l3.json", l4, l3))
+		if *updateTopology {
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.String() != string(want) {
+			t.Errorf("%s is not what comes now; if that is meant, run with -update-topology\n%s", file, got.String())
+		}
+		seen++
+	})
+	if files, err := filepath.Glob("testdata/topology/*"); err != nil || len(files) != seen {
+		t.Errorf("%d golden files for %d combinations", len(files), seen)
+	}
+}
+
+// What holds for every combination, whatever the golden files say.
+func TestTopologyRules(t *testing.T) {
+	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
+		topology, err := NewTopology(topologyProject(l3, l4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		roles := map[config.Cloud][]config.Role{}
+		for i, s := range topology.Sides {
+			if i == 0 != s.L3 {
+				t.Errorf("side %d is %s: hot storage's comes first", i, s.Cloud)
+			}
+			if s.L3 && s.Cloud != l3 || s.L4 && s.Cloud != l4 {
+				t.Errorf("%s holds L3 %v, L4 %v", s.Cloud, s.L3, s.L4)
+			}
+			for _, f := range s.Functions {
+				roles[s.Cloud] = append(roles[s.Cloud], f.Role)
+				if f.Name != "factory-"+string(f.Role) {
+					t.Errorf("%s is called %q", f.Role, f.Name)
+				}
+				if f.Store == f.Remote || f.Store != (s.Cloud == l3) {
+					t.Errorf("%s on %s: store %v, remote %v", f.Role, s.Cloud, f.Store, f.Remote)
+				}
+			}
+			// Public is only what another cloud or a user calls over HTTP.
+			public := s.Cloud != config.AWS || !s.L4
+			if (len(s.Public) > 0) != public {
+				t.Errorf("%s: public %q", s.Cloud, s.Public)
+			}
+			// Nothing that is public, and nothing that asks another cloud, goes without the token.
+			if want := public || !s.L3; s.Token != want {
+				t.Errorf("%s: token %v, want %v", s.Cloud, s.Token, want)
+			}
+		}
+		want := map[config.Cloud][]config.Role{l4: {config.History, config.LastEntry}}
+		if l3 != l4 {
+			want[l3] = []config.Role{config.API}
+		}
+		if !reflect.DeepEqual(roles, want) {
+			t.Errorf("functions %v, want %v", roles, want)
+		}
+		connection := fmt.Sprintf("%s_l4_to_%s_l3hot_read", l4, l3)
+		if l3 == config.AWS && l4 == config.AWS {
+			connection = ""
+		}
+		if topology.Connection != connection {
+			t.Errorf("connection %q, want %q", topology.Connection, connection)
+		}
+	})
+}
+
+// started is what the function's program makes of an environment.
+func started(cloud config.Cloud, env map[string]string) (*config.Function, error) {
+	get := func(name string) string { return env[name] }
+	switch cloud {
+	case config.Azure:
+		return config.AzureFunctions(get)
+	case config.GCP:
+		return config.CloudRun(get)
+	}
+	return config.Lambda(get)
+}
+
+// completed is a function's environment with what its module and its cloud add.
+func completed(p *config.Project, s Side, f Function) map[string]string {
+	env := maps.Clone(f.Env)
+	secret := ""
+	switch s.Cloud {
+	case config.AWS:
+		env["_HANDLER"], env["AWS_REGION"] = string(f.Role), "eu-central-1"
+		secret = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:" + names.Secret(p.Twin) + "-AbCdEf"
+		if f.Store {
+			env["DYNAMODB_TABLE_NAME"] = names.Table(p.Twin)
+		}
+	case config.Azure:
+		env["FUNCTIONS_CUSTOMHANDLER_PORT"] = "8080"
+		secret = "https://" + names.KeyVault(p.Twin, "") + ".vault.azure.net/secrets/" + names.AzureSecret()
+		if f.Store {
+			env["COSMOS_DB_ENDPOINT"] = "https://" + names.CosmosAccount(p.Twin, "") + ".documents.azure.com"
+			env["COSMOS_DB_DATABASE"], env["COSMOS_DB_CONTAINER"] = names.CosmosDatabase(p.Twin), names.Container(p.Twin)
+		}
+	case config.GCP:
+		env["PORT"], env["GOOGLE_CLOUD_PROJECT"] = "8080", "my-project"
+		secret = "projects/my-project/secrets/" + names.Secret(p.Twin) + "/versions/latest"
+		if f.Store {
+			env["FIRESTORE_COLLECTION"], env["FIRESTORE_DATABASE"] = names.Collection(p.Twin), names.FirestoreDatabase(p.Twin)
+		}
+	}
+	if s.Token {
+		env["INTER_CLOUD_TOKEN_SECRET"] = secret
+	}
+	if f.Remote {
+		env["REMOTE_READER_URL"] = "https://api.example.com/prod"
+	}
+	return env
+}
+
+// Each function starts with its environment, with the widest and the least twin
+// and all options, and does what the topology says.
+func TestTopologyEnvironmentIsAccepted(t *testing.T) {
+	all := config.Options{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug"}
+	for _, twin := range []string{"a", "Abcdefghij_klmnopqrs-"} {
+		for _, options := range []config.Options{{}, all} {
+			combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
+				p := topologyProject(l3, l4)
+				p.Twin, p.Options = twin, options
+				if l3 == config.GCP && options.TimeFormat != "" {
+					p.Options.TimeFormat = "native" // which no other cloud's program knows
+				}
+				topology, err := NewTopology(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range topology.Sides {
+					for _, f := range s.Functions {
+						got, err := started(s.Cloud, completed(p, s, f))
+						if err != nil {
+							t.Errorf("%s on %s does not start: %v", f.Role, s.Cloud, err)
+							continue
+						}
+						if got.Twin != twin || got.L3 != l3 || got.L4 != l4 || got.Remote != f.Remote || (got.TokenSecret != "") != s.Token {
+							t.Errorf("%s on %s reads %+v", f.Role, s.Cloud, got)
+						}
+						if f.Store && (got.Items.DeviceKey != p.Options.DeviceKey || got.Items.TimeKey != p.Options.TimeKey || got.Items.TimeFormat != p.Options.TimeFormat) {
+							t.Errorf("%s on %s reads items %+v", f.Role, s.Cloud, got.Items)
+						}
+						if len(s.Public) > 0 && (got.Rate != p.Options.Rate || got.Burst != p.Options.Burst) {
+							t.Errorf("%s on %s allows %v requests a second, %d at once", f.Role, s.Cloud, got.Rate, got.Burst)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// An environment that lacks what its module adds is refused: the test above
+// would be none if the programs took anything.
+func TestTopologyEnvironmentAloneIsRefused(t *testing.T) {
+	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
+		p := topologyProject(l3, l4)
+		topology, err := NewTopology(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range topology.Sides {
+			for _, f := range s.Functions {
+				for _, name := range []string{"DYNAMODB_TABLE_NAME", "COSMOS_DB_CONTAINER", "FIRESTORE_COLLECTION", "REMOTE_READER_URL", "INTER_CLOUD_TOKEN_SECRET", "DIGITAL_TWIN_INFO"} {
+					env := completed(p, s, f)
+					if env[name] == "" || name == "DIGITAL_TWIN_INFO" && s.L3 && len(s.Public) > 0 {
+						continue // an API over its own store needs no twin
+					}
+					delete(env, name)
+					if name == "INTER_CLOUD_TOKEN_SECRET" {
+						name = "INTER_CLOUD_TOKEN"
+					}
+					if _, err := started(s.Cloud, env); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), name) {
+						t.Errorf("%s on %s without %s: %v", f.Role, s.Cloud, name, err)
+					}
+				}
+			}
+		}
+	})
+}
+
+// The functions on a host share its environment.
+func TestTopologyHosts(t *testing.T) {
+	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
+		topology, err := NewTopology(topologyProject(l3, l4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range topology.Sides {
+			hosts := map[string]map[string]string{}
+			for _, f := range s.Functions {
+				if env, ok := hosts[f.Host]; ok && !maps.Equal(env, f.Env) {
+					t.Errorf("%s on %s has another environment than what shares its host", f.Role, s.Cloud)
+				}
+				hosts[f.Host] = f.Env
+			}
+			if want := map[bool]int{true: len(s.Functions), false: 1}[s.Cloud == config.AWS]; len(hosts) != want {
+				t.Errorf("%s has %d hosts for %d functions, want %d", s.Cloud, len(hosts), len(s.Functions), want)
+			}
+		}
+	})
+}
+
+// Five hundred devices make no environment larger; what the deployer sets takes
+// less than half of the 4 KB that Lambda has for all variables, in the worst case.
+func TestPitfall17EnvironmentDoesNotGrow(t *testing.T) {
+	size := func(devices int, l3, l4 config.Cloud) (most int) {
+		p := topologyProject(l3, l4)
+		p.Twin = "Abcdefghij_klmnopqrs-"
+		p.Options.DeviceKey, p.Options.TimeKey = strings.Repeat("d", hotreader.MaxNameBytes), strings.Repeat("t", hotreader.MaxNameBytes)
+		p.Options.TimeFormat, p.Options.Rate, p.Options.Burst, p.Options.LogLevel = "epoch_ms", 1e-9, 1000000, "debug"
+		p.Devices = nil
+		for i := range devices {
+			d := config.Device{ID: fmt.Sprintf("device-%04d", i)}
+			for j := range 10 {
+				d.Properties = append(d.Properties, config.Property{Name: fmt.Sprintf("property-%d", j), Type: "DOUBLE", Initial: json.RawMessage("21.5")})
+			}
+			p.Devices = append(p.Devices, d)
+		}
+		topology, err := NewTopology(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range topology.Sides {
+			for _, f := range s.Functions {
+				n := 0
+				for name, value := range completed(p, s, f) {
+					n += len(name) + len(value)
+				}
+				most = max(most, n)
+			}
+		}
+		return most
+	}
+	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
+		if one, many := size(1, l3, l4), size(500, l3, l4); one != many || many > 2048 {
+			t.Errorf("%d bytes with one device, %d with 500", one, many)
+		}
+	})
+}
+
+func TestTopologyRefuses(t *testing.T) {
+	for _, p := range []*config.Project{{}, {Twin: "a", L3: "google", L4: config.AWS}, {Twin: "a", L3: config.AWS}} {
+		if _, err := NewTopology(p); !errors.Is(err, hotreader.CodeConfig) {
+			t.Errorf("%+v: %v, want an error of CodeConfig", p, err)
+		}
+	}
+}
