@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -145,7 +146,7 @@ func (p *problems) object(where string, text json.RawMessage) (object, bool) {
 		return nil, false
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.Token() // the brace: text is JSON
+	_, _ = d.Token() // the brace: text is JSON
 	var o object
 	seen := map[string]bool{}
 	ok := true
@@ -262,20 +263,11 @@ func below(where, name string) string {
 // of known and close to want; "" if there is none.
 func (o object) mistyped(want string, known []string) string {
 	for _, m := range o {
-		if o.unknown(m.name, known) && nearest.Word(m.name, []string{want}) != "" && nearest.Word(m.name, known) == want {
+		if !slices.Contains(known, m.name) && nearest.Word(m.name, []string{want}) != "" && nearest.Word(m.name, known) == want {
 			return m.name
 		}
 	}
 	return ""
-}
-
-func (object) unknown(name string, known []string) bool {
-	for _, k := range known {
-		if k == name {
-			return false
-		}
-	}
-	return true
 }
 
 // missing says that want is not there, and what may have been meant to be it.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"hotreader"
 	"hotreader/internal/nearest"
@@ -73,7 +74,7 @@ func (l *loader) shaped(s shape, to *string) func(string, json.RawMessage) {
 			return
 		}
 		if *to = strings.TrimSpace(text); !s.pattern.MatchString(*to) {
-			l.add(where, "%.60q is not that; want %s", text, s.want)
+			l.add(where, "%.60q does not fit; want %s", text, s.want)
 		}
 	}
 }
@@ -106,6 +107,8 @@ func (l *loader) options(p *Project) {
 			case !ok:
 			case text == "" || len(text) > hotreader.MaxNameBytes:
 				l.add(where, "has %d bytes; want an attribute's name of 1 to %d", len(text), hotreader.MaxNameBytes)
+			case strings.ContainsFunc(text, unicode.IsControl):
+				l.add(where, "%.60q has a control character", text)
 			default:
 				*to = text
 			}
@@ -131,6 +134,10 @@ func (l *loader) options(p *Project) {
 				}})
 			if o.AWS.WorkspaceRole != "" && o.AWS.Workspace == "" {
 				l.add(where+".workspace", "is missing while workspace_role is there; want the id of the existing workspace whose role that is")
+			}
+			// TwinMaker calls only what its workspace's role is allowed to call.
+			if o.AWS.Workspace != "" && o.AWS.WorkspaceRole == "" && p.L4 == AWS {
+				l.add(where+".workspace_role", "is missing while workspace is there; want the ARN of that workspace's role, which has to be allowed to call the functions")
 			}
 		}},
 		field{"azure", func(where string, raw json.RawMessage) {

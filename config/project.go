@@ -203,7 +203,7 @@ func (l *loader) providers(p *Project) {
 		return
 	}
 	needed := []string{"layer_3_hot_provider", "layer_4_provider"}
-	known := append(needed, "layer_1_provider", "layer_2_provider", "layer_3_cold_provider", "layer_3_archive_provider", "layer_5_provider")
+	known := slices.Concat(needed, []string{"layer_1_provider", "layer_2_provider", "layer_3_cold_provider", "layer_3_archive_provider", "layer_5_provider"})
 	for i, key := range known {
 		where, raw := below(fileProviders, key), o.get(key)
 		if raw == nil {

@@ -192,11 +192,12 @@ func TestLoadProjectRefuses(t *testing.T) {
 			"config_hot_reader.json: aws.regoin: is unknown; did you mean region?",
 			"config_hot_reader.json: google: is unknown; did you mean gcp?"}},
 		{"options of a wrong shape", o, `{"aws":{"region":"Frankfurt","table":"a b","workspace_role":"x","api_key":"yes"}}`, []string{
-			`config_hot_reader.json: aws.region: "Frankfurt" is not that; want a region, as eu-central-1`,
-			`config_hot_reader.json: aws.table: "a b" is not that`,
-			`config_hot_reader.json: aws.workspace_role: "x" is not that; want arn:aws:iam::ACCOUNT:role/NAME`,
+			`config_hot_reader.json: aws.region: "Frankfurt" does not fit; want a region, as eu-central-1`,
+			`config_hot_reader.json: aws.table: "a b" does not fit`,
+			`config_hot_reader.json: aws.workspace_role: "x" does not fit; want arn:aws:iam::ACCOUNT:role/NAME`,
 			`config_hot_reader.json: aws.api_key: is "yes"; want true or false`,
 			`config_hot_reader.json: aws.workspace: is missing while workspace_role is there`}},
+		{"workspace without its role", o, `{"aws":{"workspace":"old"}}`, []string{"config_hot_reader.json: aws.workspace_role: is missing while workspace is there"}},
 		{"Azure's parents", o, `{"azure":{"cosmos_account":"acc"}}`, []string{"config_hot_reader.json: azure.resource_group: is missing while cosmos_account is there"}},
 		{"Azure's parents, deeper", o, `{"azure":{"container":"acc"}}`, []string{"config_hot_reader.json: azure.database: is missing while container is there"}},
 		{"numbers", o, `{"rate":0,"burst":1.5,"memory_mb":64,"log_days":10}`, []string{
@@ -204,6 +205,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 			"config_hot_reader.json: log_days: is 10, which CloudWatch does not offer; the nearest are 7 and 14"}},
 		{"words", o, `{"time_format":"iso","log_level":"verbose"}`, []string{
 			`config_hot_reader.json: time_format: "iso" is no time format; did you mean "iso8601"?`, `config_hot_reader.json: log_level: "verbose" is no log level`}},
+		{"keys", o, `{"device_key":"","time_key":"a\u0000"}`, []string{"config_hot_reader.json: device_key: has 0 bytes;", `config_hot_reader.json: time_key: "a\x00" has a control character`}},
 		{"keys alike", o, `{"device_key":"timestamp"}`, []string{`config_hot_reader.json: time_key: is "timestamp", which is the device's key`}},
 		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: "a/b" is the path of a document`}},
 		{"backend", o, `{"backend":{"aws":{"type":"S3","config":{"access_key":"AKIAIOSFODNN7EXAMPLE","bucket":"${var.b}","more":[]}},"azur":{},"gcp":{}}}`, []string{
