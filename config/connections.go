@@ -14,7 +14,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -209,8 +208,19 @@ func readOnce(dir string) (text []byte, replaced bool, err error) {
 	return text, false, nil
 }
 
-// pathID matches the id of a read path's connection.
-var pathID = regexp.MustCompile(`^(aws|azure|gcp)_l4_to_(aws|azure|gcp)_l3hot_read$`)
+// isPathID reports whether id is that of a read path's connection, and the cloud
+// of hot storage that it says.
+func isPathID(id string) (l3 Cloud, ok bool) {
+	clouds := []Cloud{AWS, Azure, GCP}
+	for _, l4 := range clouds {
+		for _, l3 := range clouds {
+			if id == ConnectionID(l4, l3) {
+				return l3, true
+			}
+		}
+	}
+	return "", false
+}
 
 // parseConnections takes the file apart.
 func parseConnections(dir string, text []byte) (file, error) {
@@ -245,8 +255,8 @@ func (p *problems) connection(c *file, m member) {
 	if !ok && o == nil && kind(m.value) != "an object" {
 		return
 	}
-	id := pathID.FindStringSubmatch(m.name)
-	if id == nil {
+	l3, ok := isPathID(m.name)
+	if !ok {
 		if strings.Contains(strings.ToLower(m.name), "_l3hot_") {
 			p.add(where, "is no connection's id; want {l4}_l4_to_{l3}_l3hot_read with aws, azure or gcp for {l4} and {l3}, as %s", ConnectionID(Azure, AWS))
 		}
@@ -255,14 +265,14 @@ func (p *problems) connection(c *file, m member) {
 	var conn Connection
 	known := []string{"provider", "function", "url", "token", "previous_token", "rotated_at"}
 	if raw := o.get("provider"); raw == nil {
-		p.missing(where, o, "provider", known, "want "+id[2])
+		p.missing(where, o, "provider", known, "want "+string(l3))
 	} else if text, ok := p.text(where+".provider", raw); ok {
 		provider, err := ParseCloud(text)
 		switch {
 		case err != nil:
 			p.add(where+".provider", "%w", err)
-		case string(provider) != id[2]:
-			p.add(where+".provider", "is %s, but the id says that hot storage is on %s", provider, id[2])
+		case provider != l3:
+			p.add(where+".provider", "is %s, but the id says that hot storage is on %s", provider, l3)
 		}
 		conn.Provider = provider
 	}
@@ -402,7 +412,7 @@ func (c *Connections) Save() error {
 		return err
 	}
 	for id := range s.known {
-		if !pathID.MatchString(id) {
+		if _, ok := isPathID(id); !ok {
 			return &hotreader.Error{Op: fileConnections, Code: hotreader.CodeConfig, Err: fmt.Errorf("%.80q is no connection's id; want one as %s", id, ConnectionID(Azure, AWS))}
 		}
 	}

@@ -45,26 +45,24 @@ func (l *loader) fields(where string, raw json.RawMessage, fields ...field) {
 	}
 }
 
-// shape is a text that must match a pattern.
-type shape struct {
-	pattern *regexp.Regexp
-	want    string
-}
+// shape is a text that must match a pattern. The patterns are compiled where
+// they are used: a function that starts has no use for them.
+type shape struct{ pattern, want string }
 
 // The rules are those of the clouds' API references.
 var (
-	awsRegion     = shape{regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]$`), "a region, as eu-central-1"}
-	awsTable      = shape{regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`), "3 to 255 of a-z, A-Z, 0-9, _, - and ."}
-	awsWorkspace  = shape{regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,126}[A-Za-z0-9]$`), "a workspace's id: up to 128 of a-z, A-Z, 0-9, _ and -"}
-	awsRole       = shape{regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}$`), "arn:aws:iam::ACCOUNT:role/NAME"}
-	subscription  = shape{regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`), "a subscription's id, as 00000000-0000-0000-0000-000000000000"}
-	azureLocation = shape{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9 ]{1,62}$`), "a location, as westeurope"}
-	azureGroup    = shape{regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`), "1 to 90 letters, digits, _, -, ., ( and ), no . at the end"}
-	azureAccount  = shape{regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,42}[a-z0-9]$`), "an account's name: 3 to 44 of a-z, 0-9 and -"}
-	azureID       = shape{regexp.MustCompile(`^[^/\\?#\x00-\x1f]{0,254}[^/\\?#\x00-\x20]$`), `up to 255 characters without / \ ? # and without a blank at the end`}
-	gcpProject    = shape{regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`), "a project's id: 6 to 30 of a-z, 0-9 and -"}
-	gcpRegion     = shape{regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`), "a region, as europe-west3"}
-	gcpDatabase   = shape{regexp.MustCompile(`^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`), "(default), or 4 to 63 of a-z, 0-9 and -"}
+	awsRegion     = shape{`^[a-z]{2,}(-[a-z]+)+-[0-9]$`, "a region, as eu-central-1"}
+	awsTable      = shape{`^[A-Za-z0-9_.-]{3,255}$`, "3 to 255 of a-z, A-Z, 0-9, _, - and ."}
+	awsWorkspace  = shape{`^[A-Za-z0-9_][A-Za-z0-9_-]{0,126}[A-Za-z0-9]$`, "a workspace's id: up to 128 of a-z, A-Z, 0-9, _ and -"}
+	awsRole       = shape{`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}$`, "arn:aws:iam::ACCOUNT:role/NAME"}
+	subscription  = shape{`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`, "a subscription's id, as 00000000-0000-0000-0000-000000000000"}
+	azureLocation = shape{`^[A-Za-z][A-Za-z0-9 ]{1,62}$`, "a location, as westeurope"}
+	azureGroup    = shape{`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`, "1 to 90 letters, digits, _, -, ., ( and ), no . at the end"}
+	azureAccount  = shape{`^[a-z0-9][a-z0-9-]{1,42}[a-z0-9]$`, "an account's name: 3 to 44 of a-z, 0-9 and -"}
+	azureID       = shape{`^[^/\\?#\x00-\x1f]{0,254}[^/\\?#\x00-\x20]$`, `up to 255 characters without / \ ? # and without a blank at the end`}
+	gcpProject    = shape{`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`, "a project's id: 6 to 30 of a-z, 0-9 and -"}
+	gcpRegion     = shape{`^[a-z]+-[a-z]+[0-9]+$`, "a region, as europe-west3"}
+	gcpDatabase   = shape{`^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`, "(default), or 4 to 63 of a-z, 0-9 and -"}
 )
 
 func (l *loader) shaped(s shape, to *string) func(string, json.RawMessage) {
@@ -73,7 +71,7 @@ func (l *loader) shaped(s shape, to *string) func(string, json.RawMessage) {
 		if !ok {
 			return
 		}
-		if *to = strings.TrimSpace(text); !s.pattern.MatchString(*to) {
+		if *to = strings.TrimSpace(text); !regexp.MustCompile(s.pattern).MatchString(*to) {
 			l.add(where, "%.60q does not fit; want %s", text, s.want)
 		}
 	}
