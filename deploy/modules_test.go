@@ -291,15 +291,15 @@ func jsonProblems(raw json.RawMessage, s *schema) []string {
 	return wrong
 }
 
-// applied is a module with a root module's arguments, and what the cloud might
+// evaluated is a module with a root module's arguments, and what the cloud might
 // have said of its resources.
-type applied struct {
+type evaluated struct {
 	*module
 	root  root
 	value func(hclsyntax.Expression) cty.Value
 }
 
-func apply(t *testing.T, cloud config.Cloud, provider string, r root) applied {
+func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluated {
 	t.Helper()
 	m, e := newModule(t, cloud), readExtract(t, provider)
 	e.Schemas["resource terraform_data"] = builtin
@@ -348,7 +348,7 @@ func apply(t *testing.T, cloud config.Cloud, provider string, r root) applied {
 		}
 		return cty.UnknownVal(t)
 	})
-	return applied{m, r, func(x hclsyntax.Expression) cty.Value {
+	return evaluated{m, r, func(x hclsyntax.Expression) cty.Value {
 		t.Helper()
 		v, diags := x.Value(context)
 		if diags.HasErrors() {
@@ -359,7 +359,7 @@ func apply(t *testing.T, cloud config.Cloud, provider string, r root) applied {
 }
 
 // resources returns the bodies of the resources of a type of which there are any.
-func (a applied) resources(kind string) map[string]*hclsyntax.Body {
+func (a evaluated) resources(kind string) map[string]*hclsyntax.Body {
 	all := map[string]*hclsyntax.Body{}
 	for _, b := range a.blocks("resource") {
 		if b.Labels[0] != kind {
@@ -373,7 +373,7 @@ func (a applied) resources(kind string) map[string]*hclsyntax.Body {
 	return all
 }
 
-func (a applied) text(body *hclsyntax.Body, attribute string) string {
+func (a evaluated) text(body *hclsyntax.Body, attribute string) string {
 	at := body.Attributes[attribute]
 	if at == nil {
 		return ""
@@ -385,7 +385,7 @@ func (a applied) text(body *hclsyntax.Body, attribute string) string {
 }
 
 // environment returns the variables that the functions get.
-func (a applied) environment(t *testing.T) map[string]string {
+func (a evaluated) environment(t *testing.T) map[string]string {
 	t.Helper()
 	var v cty.Value
 	if app := a.resources("azurerm_function_app_flex_consumption")["app"]; app != nil {
@@ -420,7 +420,7 @@ func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
 		{config.GCP, "google", config.CloudRun, []string{"FIRESTORE_COLLECTION", "FIRESTORE_DATABASE"}},
 	} {
 		for _, r := range roots(t, c.cloud) {
-			env := apply(t, c.cloud, c.provider, r).environment(t)
+			env := evaluate(t, c.cloud, c.provider, r).environment(t)
 			env["FUNCTIONS_CUSTOMHANDLER_PORT"], env["PORT"] = "7071", "8080" // the cloud's
 			f, err := c.load(func(name string) string { return env[name] })
 			if err != nil {
@@ -457,7 +457,7 @@ func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
 // and sends its traces.
 func TestPitfall15LeastPrivilege(t *testing.T) {
 	for _, r := range roots(t, config.Azure) {
-		a := apply(t, config.Azure, "azurerm", r)
+		a := evaluate(t, config.Azure, "azurerm", r)
 		got := map[string]string{}
 		for _, b := range a.resources("azurerm_role_assignment") {
 			if a.text(b, "principal_id") == "THE FUNCTIONS" {
@@ -488,7 +488,7 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 		}
 	}
 	for _, r := range roots(t, config.GCP) {
-		a := apply(t, config.GCP, "google", r)
+		a := evaluate(t, config.GCP, "google", r)
 		me := "serviceAccount:functions@plant-1.iam.gserviceaccount.com"
 		var got []string
 		for _, kind := range []string{"google_project_iam_member", "google_secret_manager_secret_iam_member", "google_cloud_run_v2_service_iam_member"} {
@@ -515,7 +515,7 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 	}
 }
 
-func (a applied) groupName(t *testing.T) string {
+func (a evaluated) groupName(t *testing.T) string {
 	t.Helper()
 	var group struct{ Name string }
 	if err := json.Unmarshal(a.root.Module["hotreader"]["resource_group"], &group); err != nil {
