@@ -213,9 +213,34 @@ func TestNamesOfTheContract(t *testing.T) {
 		{AzureFunctionApp("my-windows", config.History, ""), "twin-4p587ejf-hot-reader"},
 		{AzureFunctionApp("login", config.History, ""), "twin-login-6rdmzasf-hot-reader"},
 		{Stack("factory", "twinmaker"), "factory-twinmaker"},
+		{Bucket("factory"), "factory-twinmaker"},
+		{Bucket("sthree-a"), "twin-sthree-a-9q2svagc-twinmaker"},
+		{Bucket("amzn-s3-demo-a"), "twin-amzn-s3-demo-8kd87vdd-twinmaker"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)
 		}
 	}
+}
+
+// Whatever the twin is called, a name is the contract's if the cloud takes it.
+func TestNamesAreTheContractsWhereTheyMayBe(t *testing.T) {
+	plain := regexp.MustCompile(`^[a-z]([a-z0-9]|-[a-z0-9])*$`)
+	rapid.Check(t, func(t *rapid.T) {
+		twin := twins.Draw(t, "twin")
+		want := map[string]string{
+			Table(twin): "hot-iot-data", Container(twin): "hot-iot-data", Collection(twin): "hot-iot-data", Workspace(twin): "twinmaker",
+		}
+		for _, role := range roles {
+			want[Function(twin, role)] = string(role)
+			if plain.MatchString(twin) && !endsInHash(twin) {
+				want[CloudRunService(twin, role)] = string(role)
+			}
+		}
+		for name, suffix := range want {
+			if name != twin+"-"+suffix {
+				t.Errorf("%q of %q, want %s-%s", name, twin, twin, suffix)
+			}
+		}
+	})
 }
