@@ -251,7 +251,7 @@ func (a *app) statusLocal(p *config.Project, asJSON bool) error {
 	}
 	var dead []string
 	for _, r := range state.Runs {
-		if !r.Runs() {
+		if !r.Alive() {
 			dead = append(dead, r.Name)
 		}
 	}

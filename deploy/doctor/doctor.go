@@ -162,6 +162,7 @@ type standing int
 const (
 	unasked   standing = iota // there is none, or nobody knows where
 	sound                     // it answers with what hot storage holds
+	hollow                    // it is well, and there may be no more to hot storage than that it is empty
 	ill                       // it is not reached, or what answers is not it
 	refusing                  // it does not know the connection file's token
 	storeless                 // it is well, hot storage behind it is not

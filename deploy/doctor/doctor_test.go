@@ -235,6 +235,10 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "nothing but data", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
 		{name: "nothing but data, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
 
+		{name: "nothing but the first document", l4: aws, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, says: "holds no document yet"},
+		{name: "nothing but the first document, by HTTP", l4: azure, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, says: "holds no document yet"},
+		{name: "nothing but the first document, on one cloud", l4: gcp, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, says: "holds no document yet"},
+
 		{name: "no connection", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link = nil }, broken: []string{"connection file"}, says: "deploy --only azure"},
 		{name: "connection to another cloud", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.Provider = gcp }, broken: []string{"connection file"}, says: "config_providers.json says azure"},
 		{name: "connection of an older deployment", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.URL = "https://gone.example" }, broken: []string{"connection file"}, says: "what was deployed is at"},

@@ -420,6 +420,10 @@ func (e *examination) failed(door, behind Check, code hotreader.Code, said, trac
 	if door.Name != "" {
 		e.add(door)
 	}
+	if code == hotreader.CodeNotFound && cloud == config.GCP {
+		e.add(e.hollow(behind))
+		return hollow
+	}
 	behind.Verdict, behind.Says, behind.Remedy = Failed, said, log
 	switch code {
 	case hotreader.CodeNotFound:
@@ -433,6 +437,15 @@ func (e *examination) failed(door, behind Check, code hotreader.Code, said, trac
 	}
 	e.add(behind)
 	return storeless
+}
+
+// hollow is the warning about a collection without a document: in Firestore it
+// is the same as one that is not there, as a reader sees it.
+func (e *examination) hollow(c Check) Check {
+	c.Verdict = Warning
+	c.Says = e.store() + " holds no document yet, or there is no such collection"
+	c.Remedy = "right if no device has reported yet; else look at the names of the database and the collection in config_hot_reader.json, and at what writes to it"
+	return c
 }
 
 // examineReader examines the readers on Azure and on Google Cloud, which dashboards
@@ -463,7 +476,7 @@ func (e *examination) examineReader(ctx context.Context, linked bool) {
 		if e.answered(Reader, t.L4, r, err) != sound {
 			return
 		}
-	} else if !e.forwarded(r, err) {
+	} else if !e.forwarded(r, err) || e.api == hollow {
 		return
 	}
 	properties.Set("order", "DESCENDING")
@@ -542,6 +555,11 @@ func (e *examination) blame(c *Check, code hotreader.Code, said, traced string) 
 	t := e.in.Topology
 	c.Verdict, c.Says = Failed, said
 	switch e.api {
+	case hollow:
+		if code == hotreader.CodeNotFound {
+			*c = e.hollow(*c)
+			return
+		}
 	case ill:
 		c.Behind = hop(API, t.L3)
 		return

@@ -16,12 +16,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
-	"hotreader/store/gcpfirestore"
 )
 
 // cosmosKey is the key that every emulator of Cosmos DB is documented to have;
@@ -119,7 +117,7 @@ func (t *Target) startEngine(ctx context.Context, c config.Cloud) (address strin
 		}
 		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		if err = await(ctx, child, startTime, func(ctx context.Context) error { return e.answers(ctx, address) }); err == nil {
-			t.adopt(child, process{Name: e.name, Cloud: c, PID: child.pid(), Address: address})
+			t.adopt(child, Run{Name: e.name, Cloud: c, PID: child.pid(), Address: address})
 			return address, nil
 		}
 		child.stop()
@@ -193,8 +191,8 @@ type hot struct {
 	shell []string          // the variables that the command needs, "NAME=value"; no secret: an emulator has none
 }
 
-// createStore makes the table, the container or the database, and returns what
-// there is.
+// createStore makes the table or the container, and returns what there is. A
+// database and a collection of Firestore are there with their first document.
 func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 	p, o := t.o.Project, t.o.Project.Options
 	or := func(text, otherwise string) string {
@@ -237,18 +235,6 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 		return h, azurecosmos.CreateContainer(ctx, client, azurecosmos.Options{Database: database, Container: container, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
 	}
 	project, database, collection := t.project(), or(o.GCP.Database, names.FirestoreDatabase(p.Twin)), or(o.GCP.Collection, names.Collection(p.Twin))
-	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{Endpoint: "http://" + address})
-	if err != nil {
-		return hot{}, err
-	}
-	defer client.Close()
-	// A database of the emulator is there with its first document, and until then
-	// a query of it fails. This one is out of everybody's way.
-	first := gcpfirestore.New(client, gcpfirestore.Options{Project: project, Database: database, Collection: "hotreader-local"})
-	made := []hotreader.Record{{Time: t.state.Started, Fields: []hotreader.Field{{Name: "made", Value: hotreader.BoolValue(true)}}}}
-	if err := first.Write(ctx, "hotreader", made); err != nil {
-		return hot{}, err
-	}
 	return hot{
 		words: "collection " + database + "/" + collection,
 		url:   "firestore://" + project + "/" + database + "/" + collection + "?endpoint=http://" + address + keys,

@@ -161,7 +161,7 @@ func (t *Target) folder() error {
 const connectionsFile = "config_inter_cloud.json"
 
 // adopt makes the target responsible for a child, and watches it.
-func (t *Target) adopt(c *child, p process) {
+func (t *Target) adopt(c *child, p Run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.children = append(t.children, c)
@@ -263,7 +263,7 @@ func (t *Target) startFunctions(ctx context.Context, s deploy.Side, program stri
 		if fn.child, err = run(f.Name+" on aws", t.dir, pairs(aws, t.env(s, f), t.o.Env[f.Role]), program); err != nil {
 			return served, err
 		}
-		p := process{Name: f.Name, Cloud: s.Cloud, PID: fn.child.pid()}
+		p := Run{Name: f.Name, Cloud: s.Cloud, PID: fn.child.pid()}
 		if err := await(ctx, fn.child, startTime, fn.started); err != nil {
 			fn.child.stop()
 			return served, err
@@ -331,7 +331,7 @@ func (t *Target) startServer(ctx context.Context, s deploy.Side, program string)
 			}
 			at = "http://" + address
 		}
-		t.adopt(c, process{Name: f.Host, Cloud: s.Cloud, PID: c.pid(), Address: at})
+		t.adopt(c, Run{Name: f.Host, Cloud: s.Cloud, PID: c.pid(), Address: at})
 		return at, nil
 	}
 	return "", failure

@@ -31,7 +31,7 @@ type State struct {
 	Started time.Time         `json:"started"`
 	Store   StoreState        `json:"store"`
 	Sides   map[string]Served `json:"sides"` // by cloud
-	Runs    []process         `json:"runs"`
+	Runs    []Run             `json:"runs"`
 }
 
 // StoreState is hot storage.
@@ -49,17 +49,16 @@ type Served struct {
 	Functions map[config.Role]string `json:"functions,omitempty"` // on AWS
 }
 
-// process is a program that runs.
-type process struct {
+// Run is a program that runs.
+type Run struct {
 	Name    string       `json:"name"`
 	Cloud   config.Cloud `json:"cloud"`
 	PID     int          `json:"pid"`
 	Address string       `json:"address"` // where it is asked
 }
 
-// Runs reports whether the programs of a state run: whether all its processes
-// are there.
-func (p process) Runs() bool { return alive(p.PID) }
+// Alive reports whether it still runs.
+func (p Run) Alive() bool { return alive(p.PID) }
 
 // Read returns the state of a project's local target, and whether the process
 // that serves it is there. Without one there is an error that is fs.ErrNotExist.
