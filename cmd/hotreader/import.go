@@ -38,6 +38,7 @@ type imported struct {
 func (a *app) importer() *cobra.Command {
 	var store, device, timeName, timeFormat, delimiter, format string
 	var renames []string
+	var skip int64
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "import --store URL --device ID FILE",
@@ -56,7 +57,8 @@ are seconds or milliseconds since 1970.
 
 A device has one row an instant: where several lines have the same one, the
 last line stands, as it does over what the store already has. So an import that
-broke off may simply be repeated.
+broke off may simply be repeated. Where writing costs money or time, go on where
+it stopped: it says how many lines are stored, and --skip leaves out as many.
 
 ` + storeURLs,
 		Example: `  hotreader import --store bolt:pump.db --device pump-7 pump.csv
@@ -80,6 +82,7 @@ broke off may simply be repeated.
 	f.StringArrayVar(&renames, "rename", nil, "`a=b` stores column or key a as property b, a= leaves it out; repeat it")
 	f.StringVar(&format, "format", "", "`format` of the file, csv or jsonl, whatever its name says")
 	f.StringVar(&delimiter, "delimiter", ",", "`character` between the cells of a CSV file, as ';' or '\\t' for a tab")
+	f.Int64Var(&skip, "skip", 0, "leave out the first `lines` that have values: an earlier import has stored them")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	f.SortFlags = false
 	words(cmd, "format", "csv", "jsonl")
@@ -90,6 +93,8 @@ broke off may simply be repeated.
 			return usagef("import: where to? Give --store URL")
 		case device == "":
 			return usagef("import: which device? Give --device ID")
+		case skip < 0:
+			return usagef("import: --skip %d: give the number of lines that are stored already", skip)
 		case format != "" && format != "csv" && format != "jsonl":
 			return usagef("import: --format %s is unknown; there are csv and jsonl", format)
 		}
@@ -111,7 +116,7 @@ broke off may simply be repeated.
 			}
 			o.Rename[from] = to
 		}
-		result, err := a.runImport(cmd.Context(), store, device, args[0], format, o)
+		result, err := a.runImport(cmd.Context(), store, device, args[0], format, skip, o)
 		if err != nil {
 			return err
 		}
@@ -125,7 +130,7 @@ broke off may simply be repeated.
 	return cmd
 }
 
-func (a *app) runImport(ctx context.Context, storeURL, device, name, format string, o plain.Options) (imported, error) {
+func (a *app) runImport(ctx context.Context, storeURL, device, name, format string, skip int64, o plain.Options) (imported, error) {
 	result := imported{Device: device}
 	in, length := io.Reader(&interruptibleReader{ctx: ctx, r: a.stdin}), int64(0)
 	shown := "standard input"
@@ -167,14 +172,19 @@ func (a *app) runImport(ctx context.Context, storeURL, device, name, format stri
 	defer progress.clear()
 	var instants []int64 // of every line: only all of them tell which are shared
 	kinds := columns{at: map[string]*column{}, all: []*column{}}
+	skipped := int64(0)
 	for batch, err := range decoder.Batches() {
-		if err == nil {
+		if skipped < skip {
+			n := min(skip-skipped, int64(len(batch)))
+			skipped, batch = skipped+n, batch[n:]
+		}
+		if err == nil && len(batch) > 0 {
 			err = into.write(ctx, device, batch)
 		}
 		if err != nil {
 			progress.clear()
-			if len(instants) > 0 {
-				a.note("%s before that are stored; the import may be repeated as a whole", plural(len(instants), "line", "lines"))
+			if stored := skipped + int64(len(instants)); stored > skipped {
+				a.note("%s before that are stored; go on with --skip %d, or repeat the import as a whole", plural(stored, "line", "lines"), stored)
 			}
 			return result, inFile(err, shown)
 		}
@@ -197,6 +207,10 @@ func (a *app) runImport(ctx context.Context, storeURL, device, name, format stri
 		} else {
 			progress.show("%s lines", count(len(instants)))
 		}
+	}
+	if skipped < skip {
+		return result, inFile(&hotreader.Error{Op: "import", Code: hotreader.CodeInvalid,
+			Err: fmt.Errorf("--skip %d leaves out more lines than the %d with values that there are", skip, skipped)}, shown)
 	}
 	if err := into.open(ctx); err != nil { // a wrong URL is told of even if there are no rows
 		return result, err

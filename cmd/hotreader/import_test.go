@@ -53,7 +53,7 @@ func TestInterruptedImportCountsExactly(t *testing.T) {
 		}
 		stored++
 	}
-	if want := count(stored) + " lines before that are stored"; stored == 0 || !strings.HasPrefix(talk.String(), want) {
+	if want := fmt.Sprintf("%s lines before that are stored; go on with --skip %d,", count(stored), stored); stored == 0 || !strings.HasPrefix(talk.String(), want) {
 		t.Errorf("%d rows are stored; it said %q", stored, talk.String())
 	}
 }

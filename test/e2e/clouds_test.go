@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -78,9 +79,10 @@ func newWorld(t *testing.T) *world {
 		for _, name := range clouds {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
+				importKilled(t, w.hot[name], truth)
 				began := time.Now()
 				importFile(t, w.hot[name].env, w.hot[name].url, truth.file)
-				t.Logf("%d lines in %s", len(truth.points), time.Since(began).Round(time.Millisecond))
+				t.Logf("%d rows in %s", len(truth.points), time.Since(began).Round(time.Millisecond))
 			})
 		}
 	})
@@ -91,6 +93,34 @@ func newWorld(t *testing.T) *world {
 		w.api[name] = w.serve(t, name)
 	}
 	return w
+}
+
+// importKilled begins an import and kills the command once some rows are stored.
+func importKilled(t *testing.T, to hot, s series) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), filepath.Join(programs, "hotreader"), "import", "--store", to.url, "--device", device, "--rename", "value=temperature", s.file)
+	c.Env = append(os.Environ(), to.env...)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	newest := func() string {
+		c := exec.CommandContext(t.Context(), filepath.Join(programs, "hotreader"), "latest", "--store", to.url, "--device", device, "--property", "temperature", "--format", "jsonl")
+		c.Env = append(os.Environ(), to.env...)
+		out, _ := c.Output() // a collection without a document is an error
+		return string(out)
+	}
+	for end := time.Now().Add(time.Minute); newest() == "" && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err == nil {
+		t.Fatal("the import was done before it was killed: the test tests nothing")
+	}
+	if n := newest(); n == "" || strings.Contains(n, s.points[len(s.points)-1].at.Format("2006-01-02T15:04")) {
+		t.Fatalf("killed with the newest row %q: the test tests nothing", n)
+	}
 }
 
 // serve starts the program that serves a cloud's hot storage to the others: of a
