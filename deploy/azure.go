@@ -69,7 +69,8 @@ func azureRoot(s Side, in Inputs) (Root, error) {
 			"resource_group": map[string]any{"prevent_deletion_if_contains_resources": true},
 			"storage":        map[string]any{"data_plane_available": false},
 		},
-		"storage_use_azuread": true,
+		"storage_use_azuread":            true,
+		"resource_providers_to_register": azureServices(s.L3),
 	}
 	if o.Subscription != "" {
 		provider["subscription_id"] = literal(o.Subscription)
@@ -79,6 +80,18 @@ func azureRoot(s Side, in Inputs) (Root, error) {
 		Provider:  map[string]any{"azurerm": provider},
 		Module:    finish(module, in, !s.L3),
 	}, nil
+}
+
+// azureServices are the services of Azure that a subscription has to be registered
+// with; the provider registers it where it is not.
+func azureServices(store bool) []string {
+	services := []string{
+		"Microsoft.KeyVault", "Microsoft.ManagedIdentity", "Microsoft.OperationalInsights", "Microsoft.Storage", "Microsoft.Web", "microsoft.insights",
+	}
+	if store {
+		services = append(services, "Microsoft.DocumentDB")
+	}
+	return services
 }
 
 // azureStore returns which container hot storage is, and how much of it is to be

@@ -104,6 +104,9 @@ resource "azurerm_function_app_flex_consumption" "app" {
       # With another token, new instances.
       HOTREADER_TOKEN_VERSION = tostring(var.token_version)
 
+      # Every path is the API's.
+      AzureWebJobsDisableHomepage = "true"
+
       APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.functions.client_id};Authorization=AAD"
       AzureWebJobsStorage__accountName          = azurerm_storage_account.app.name
       AzureWebJobsStorage__credential           = "managedidentity"

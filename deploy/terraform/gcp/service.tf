@@ -33,6 +33,13 @@ resource "terraform_data" "image" {
   lifecycle {
     replace_triggered_by = [google_artifact_registry_repository.images.id]
   }
+
+  # A grant is in force some time after it is made, and the service does not start
+  # without: let that time be the push's.
+  depends_on = [
+    google_secret_manager_secret_iam_member.token_read,
+    google_project_iam_member.read,
+  ]
 }
 
 resource "google_cloud_run_v2_service" "hotreader" {
@@ -102,10 +109,8 @@ resource "google_cloud_run_v2_service" "hotreader" {
 
   # What the service needs when it starts first.
   depends_on = [
-    terraform_data.image,
+    terraform_data.image, # and the grants
     google_secret_manager_secret_version.token,
-    google_secret_manager_secret_iam_member.token_read,
-    google_project_iam_member.read,
     google_firestore_index.hot,
   ]
 }
