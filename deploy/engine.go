@@ -13,8 +13,6 @@ import (
 	"slices"
 	"time"
 
-	tfjson "github.com/hashicorp/terraform-json"
-
 	"hotreader"
 	"hotreader/config"
 )
@@ -387,11 +385,11 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 	if !s.L3 || !s.Token {
 		return nil
 	}
-	out, err := f.outputs(ctx)
+	all, err := f.state(ctx)
 	if err != nil {
 		return err
 	}
-	w.conn.Provider, w.conn.URL = s.Cloud, out.URL
+	w.conn.Provider, w.conn.URL = s.Cloud, all.outputs.URL
 	w.conn.Function = s.Functions[0].Name
 	return w.save()
 }
@@ -489,15 +487,12 @@ func (w *work) sideStatus(ctx context.Context, s Side, f *folder, drift bool) (S
 	if err != nil {
 		return st, err
 	}
-	st.Resources, st.Stands = len(all), len(all) > 0
+	st.Resources, st.Stands = len(all.resources), len(all.resources) > 0
 	if !st.Stands {
 		return st, nil
 	}
-	st.MakesStore = len(stores(all)) > 0
-	out, err := f.outputs(ctx)
-	if err != nil {
-		return st, err
-	}
+	st.MakesStore = slices.ContainsFunc(all.resources, func(r managed) bool { return r.holdsRows() })
+	out := all.outputs
 	st.URL, st.Region, st.Store, st.Functions = out.URL, out.Region, out.Store, out.Functions
 	if !drift {
 		return st, nil
@@ -517,30 +512,19 @@ func (w *work) sideStatus(ctx context.Context, s Side, f *folder, drift bool) (S
 	return st, nil
 }
 
-// storeTypes are the resources that hold data, or guard what does, behind the
-// module's argument keep_store.
-var storeTypes = []string{"aws_dynamodb_table", "aws_s3_bucket", "google_firestore_database", "azurerm_cosmosdb_sql_container"}
-
-// stores returns the addresses of the resources that hold rows.
-func stores(all []*tfjson.StateResource) []string {
-	var list []string
-	for _, r := range all {
-		if slices.Contains(storeTypes, r.Type) && r.Type != "aws_s3_bucket" {
-			list = append(list, r.Address)
-		}
+// holdsRows reports whether r is hot storage.
+func (r managed) holdsRows() bool {
+	switch r.kind {
+	case "aws_dynamodb_table", "azurerm_cosmosdb_sql_container", "google_firestore_database":
+		return true
 	}
-	return list
+	return false
 }
 
-// guarded returns the addresses of the resources that keep_store protects.
-func guarded(all []*tfjson.StateResource) []string {
-	var list []string
-	for _, r := range all {
-		if slices.Contains(storeTypes, r.Type) || r.Type == "terraform_data" && r.Name == "keep" {
-			list = append(list, r.Address)
-		}
-	}
-	return list
+// guarded reports whether the module's argument keep_store protects r, or r
+// stands for that protection.
+func (r managed) guarded() bool {
+	return r.holdsRows() || r.kind == "aws_s3_bucket" || r.kind == "terraform_data" && r.name == "keep"
 }
 
 // Destroy removes what Deploy has made, the twin's side first, and then the
@@ -635,45 +619,33 @@ func (w *work) destroySide(ctx context.Context, s Side) error {
 	if err != nil {
 		return err
 	}
-	plan, err := f.plan(ctx, planOptions{destroy: true})
-	if err != nil {
-		return err
+	what := SidePlan{Cloud: s.Cloud, Changes: []ResourceChange{}, Drift: []ResourceChange{}, Public: []string{}, Notes: []string{}}
+	var guards []string
+	for _, r := range all.resources {
+		what.Changes = append(what.Changes, ResourceChange{Action: Destroy, What: noun(r.kind), Name: nameOf(r.kind, r.address, r.values), Address: r.address})
+		if r.guarded() {
+			guards = append(guards, r.address)
+		}
 	}
-	what := sidePlan(s, plan)
-	what.Public = []string{}
+	what.sort()
 	if err := w.approve(ctx, f, what); err != nil {
 		return err
 	}
 	// What guards the data is taken away only now that its end is decided. It is
-	// a change like any other, so it needs a plan of its own before the one that
+	// a change like any other, so it has a plan of its own before the one that
 	// destroys.
-	if guards := guarded(all); len(guards) > 0 {
-		if _, err := f.plan(ctx, planOptions{targets: guards}); err != nil {
+	if len(guards) > 0 {
+		if _, err := f.plan(ctx, planOptions{targets: guards, blind: true}); err != nil {
 			return err
 		}
 		if err := f.apply(ctx); err != nil {
 			return err
 		}
-		again, err := f.plan(ctx, planOptions{destroy: true})
-		if err != nil {
-			return err
-		}
-		if more := beyond(sidePlan(s, again), what); more != "" {
-			return configError("deploy: destroy", "%s has come to stand on %s since the list was shown; run destroy again", more, s.Cloud)
-		}
+	}
+	if _, err := f.plan(ctx, planOptions{destroy: true, blind: true}); err != nil {
+		return err
 	}
 	return f.apply(ctx)
-}
-
-// beyond names a resource that p would change and shown has not told, "" if
-// there is none.
-func beyond(p, shown SidePlan) string {
-	for _, c := range p.Changes {
-		if !slices.ContainsFunc(shown.Changes, func(s ResourceChange) bool { return s.Address == c.Address }) {
-			return c.What + " " + c.Name
-		}
-	}
-	return ""
 }
 
 // Render writes, below dir, a folder for each cloud that plain `terraform apply`

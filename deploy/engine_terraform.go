@@ -188,18 +188,22 @@ func (f *folder) initStamp() (string, error) {
 
 // planOptions say what is planned.
 type planOptions struct {
-	destroy bool
-	targets []string // the addresses that are meant, with what they depend on; nil = all
+	destroy  bool
+	targets  []string // the addresses that are meant, with what they depend on; nil = all
+	asStored bool     // the state is right: the cloud is not asked again
+	blind    bool     // nobody wants to know what is in the plan
 }
 
-// plan makes the saved plan and returns what it says. The token is not in it.
+// plan makes the saved plan and returns what it says, an empty one if there is
+// nothing to do. The token is not in it.
 func (f *folder) plan(ctx context.Context, o planOptions) (*tfjson.Plan, error) {
+	changed := false
 	err := f.withToken(func(varFile string) error {
 		tf, err := f.terraform()
 		if err != nil {
 			return err
 		}
-		opts := []tfexec.PlanOption{tfexec.Out(planFile)}
+		opts := []tfexec.PlanOption{tfexec.Out(planFile), tfexec.Refresh(!o.asStored)}
 		if varFile != "" {
 			opts = append(opts, tfexec.VarFile(varFile))
 		}
@@ -210,11 +214,14 @@ func (f *folder) plan(ctx context.Context, o planOptions) (*tfjson.Plan, error) 
 			opts = append(opts, tfexec.Target(t))
 		}
 		said := new(diagnostics)
-		_, err = tf.PlanJSON(ctx, said, opts...)
+		changed, err = tf.PlanJSON(ctx, said, opts...)
 		return f.explain(ctx, "plan", err, said)
 	})
 	if err != nil {
 		return nil, err
+	}
+	if !changed || o.blind {
+		return &tfjson.Plan{}, nil
 	}
 	tf, err := f.terraform()
 	if err != nil {
@@ -267,64 +274,87 @@ func ended(err error) bool {
 	return ok && exit.ExitCode() >= 0
 }
 
-// outputs are what a module hands out.
-type outputs struct {
-	URL       string
-	Region    string
-	Store     string
-	Functions map[string]FunctionStatus
+// standing is what a state holds.
+type standing struct {
+	resources []managed
+	outputs   outputs
 }
 
-func (f *folder) outputs(ctx context.Context) (outputs, error) {
-	var o outputs
+// outputs are what a module hands out.
+type outputs struct {
+	URL       string                    `json:"url"`
+	Region    string                    `json:"region"`
+	Store     string                    `json:"store"`
+	Functions map[string]FunctionStatus `json:"functions"`
+}
+
+// managed is a resource that stands.
+type managed struct {
+	address, kind, name string         // kind is Terraform's type, name the module's
+	values              map[string]any // its attributes
+}
+
+// state reads the state as it is stored, version 4 of its format. That takes no
+// provider, which would need seconds to start. No state is an empty one.
+func (f *folder) state(ctx context.Context) (standing, error) {
+	var st standing
 	tf, err := f.terraform()
 	if err != nil {
-		return o, err
+		return st, err
 	}
-	all, err := tf.Output(ctx)
+	text, err := tf.StatePull(ctx)
 	if err != nil {
-		return o, f.explain(ctx, "read the outputs", err, nil)
+		return st, f.explain(ctx, "read the state", err, nil)
 	}
-	for name, to := range map[string]any{"url": &o.URL, "region": &o.Region, "store": &o.Store, "functions": &o.Functions} {
-		if v, ok := all[name]; ok && string(v.Value) != "null" {
-			if err := json.Unmarshal(v.Value, to); err != nil {
-				return o, &hotreader.Error{Op: "deploy: output " + name, Code: hotreader.CodeInternal, Err: err}
+	if strings.TrimSpace(text) == "" {
+		return st, nil
+	}
+	var raw struct {
+		Version int `json:"version"`
+		Outputs map[string]struct {
+			Value json.RawMessage `json:"value"`
+		} `json:"outputs"`
+		Resources []struct {
+			Module, Mode, Type, Name string
+			Instances                []struct {
+				Index      any            `json:"index_key"`
+				Attributes map[string]any `json:"attributes"`
+			} `json:"instances"`
+		} `json:"resources"`
+	}
+	const op = "deploy: read the state"
+	if err := json.Unmarshal([]byte(text), &raw); err != nil {
+		return st, &hotreader.Error{Op: op, Code: hotreader.CodeCorrupt, Err: err}
+	}
+	if raw.Version != 4 {
+		return st, configError(op, "its format is version %d, and this program knows version 4", raw.Version)
+	}
+	for name, to := range map[string]any{"url": &st.outputs.URL, "region": &st.outputs.Region, "store": &st.outputs.Store, "functions": &st.outputs.Functions} {
+		if v := raw.Outputs[name].Value; len(v) > 0 && string(v) != "null" {
+			if err := json.Unmarshal(v, to); err != nil {
+				return st, &hotreader.Error{Op: op + ": output " + name, Code: hotreader.CodeInternal, Err: err}
 			}
 		}
 	}
-	return o, nil
-}
-
-// state returns the resources that the state holds; none if there is no state.
-func (f *folder) state(ctx context.Context) ([]*tfjson.StateResource, error) {
-	tf, err := f.terraform()
-	if err != nil {
-		return nil, err
-	}
-	state, err := tf.Show(ctx)
-	if err != nil {
-		return nil, f.explain(ctx, "read the state", err, nil)
-	}
-	if state.Values == nil {
-		return nil, nil
-	}
-	return resources(state.Values.RootModule), nil
-}
-
-func resources(m *tfjson.StateModule) []*tfjson.StateResource {
-	if m == nil {
-		return nil
-	}
-	var all []*tfjson.StateResource
-	for _, r := range m.Resources {
-		if r.Mode == tfjson.ManagedResourceMode {
-			all = append(all, r)
+	for _, r := range raw.Resources {
+		if r.Mode != "managed" {
+			continue
+		}
+		for _, i := range r.Instances {
+			address := r.Type + "." + r.Name
+			if r.Module != "" {
+				address = r.Module + "." + address
+			}
+			switch key := i.Index.(type) {
+			case string:
+				address += fmt.Sprintf("[%q]", key)
+			case float64:
+				address += fmt.Sprintf("[%.0f]", key)
+			}
+			st.resources = append(st.resources, managed{address, r.Type, r.Name, i.Attributes})
 		}
 	}
-	for _, child := range m.ChildModules {
-		all = append(all, resources(child)...)
-	}
-	return all
+	return st, nil
 }
 
 func (f *folder) say(e Event) {

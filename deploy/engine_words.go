@@ -99,11 +99,15 @@ func sidePlan(s Side, plan *tfjson.Plan) SidePlan {
 			p.Drift = append(p.Drift, c)
 		}
 	}
+	p.sort()
+	p.Public = append(p.Public, s.Public...)
+	return p
+}
+
+func (p SidePlan) sort() {
 	for _, list := range [][]ResourceChange{p.Changes, p.Drift} {
 		slices.SortStableFunc(list, func(a, b ResourceChange) int { return cmp.Compare(a.Address, b.Address) })
 	}
-	p.Public = append(p.Public, s.Public...)
-	return p
 }
 
 // changedFields names the arguments of which a change says something else.
@@ -201,17 +205,24 @@ var nameFields = []string{"function_name", "bucket", "statement_id", "path_part"
 // resourceName is the cloud's name of a resource, or what the module calls it.
 func resourceName(r *tfjson.ResourceChange) string {
 	for _, side := range []any{r.Change.After, r.Change.Before} {
-		values, _ := side.(map[string]any)
-		if r.Type == "aws_api_gateway_method" || r.Type == "aws_api_gateway_integration" {
-			break // their address says the route
+		if values, ok := side.(map[string]any); ok {
+			return nameOf(r.Type, r.Address, values)
 		}
+	}
+	return shortName(r.Address)
+}
+
+func nameOf(kind, address string, values map[string]any) string {
+	switch kind {
+	case "aws_api_gateway_method", "aws_api_gateway_integration": // the address says the route
+	default:
 		for _, field := range nameFields {
 			if s, ok := values[field].(string); ok && s != "" && !strings.HasPrefix(s, "arn:") {
 				return s
 			}
 		}
 	}
-	return shortName(r.Address)
+	return shortName(address)
 }
 
 var index = regexp.MustCompile(`^(.*?)(?:\[(?:"(.*)"|(\d+))\])?$`)

@@ -122,7 +122,11 @@ func (a *app) reporter() func(deploy.Event) {
 			line.show("%s: %s %s%s", e.Cloud, doing(e.Action), what, verb)
 		case deploy.Done:
 			line.clear()
-			a.note("%s: %s %s", e.Cloud, a.talk.good(done(e.Action)), what)
+			long := ""
+			if e.Elapsed >= 2*time.Second {
+				long = " after " + e.Elapsed.String()
+			}
+			a.note("%s: %s %s%s", e.Cloud, a.talk.good(done(e.Action)), what, long)
 		case deploy.Failed:
 			line.clear()
 			a.note("%s: %s %s", e.Cloud, a.talk.bad("failed: "+string(e.Action)), what)
