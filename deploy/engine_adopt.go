@@ -1,5 +1,150 @@
 package deploy
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 
-func (w *work) adopt(ctx context.Context, f *folder) error { return nil }
+	"github.com/hashicorp/terraform-exec/tfexec"
+
+	"hotreader"
+	"hotreader/config"
+)
+
+// adopt takes into the state what a killed run has made on the cloud and could
+// not write down, for a second creation would fail, or make a second one. Only
+// what that run has begun, as its journal says, is looked for, so nothing of
+// others is ever taken; and what is not found there is left to be created.
+func (w *work) adopt(ctx context.Context, f *folder) error {
+	begun, err := f.begun()
+	if err != nil || len(begun) == 0 {
+		return err
+	}
+	find := finder{cloud: f.cloud, region: w.Project.Options.AWS.Region}
+	tried := map[string]bool{}
+	// What lies within another resource can be named only when that one is known,
+	// so there are rounds.
+	for again := true; again; {
+		again = false
+		st, err := f.state(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range st.resources {
+			delete(begun, r.address)
+		}
+		if len(begun) == 0 {
+			break
+		}
+		plan, err := f.plan(ctx, planOptions{})
+		if err != nil {
+			return err
+		}
+		for _, r := range plan.ResourceChanges {
+			if !begun[r.Address] || tried[r.Address] || r.Change == nil || !r.Change.Actions.Create() {
+				continue
+			}
+			values, _ := r.Change.After.(map[string]any)
+			id, err := find.id(ctx, r.Type, values)
+			if err != nil {
+				return &hotreader.Error{Op: "deploy: " + string(f.cloud) + ": look for what a killed run has left", Code: hotreader.CodeUnavailable,
+					Err: fmt.Errorf("%s %s: %w", noun(r.Type), resourceName(r), err)}
+			}
+			if id == "" {
+				continue // nothing there, or not to be named yet
+			}
+			tried[r.Address] = true
+			found, err := f.take(ctx, r.Address, id)
+			if err != nil {
+				return err
+			}
+			if found {
+				f.say(Event{Kind: Note, Text: "taken in what a killed run has left: " + noun(r.Type) + " " + resourceName(r)})
+				again = true
+			}
+		}
+	}
+	_ = os.Remove(filepath.Join(f.dir, planFile))
+	return os.Remove(filepath.Join(f.dir, journalFile))
+}
+
+// take imports a resource and reports whether it was there.
+func (f *folder) take(ctx context.Context, address, id string) (found bool, err error) {
+	err = f.withToken(func(varFile string) error {
+		tf, err := f.terraform()
+		if err != nil {
+			return err
+		}
+		var opts []tfexec.ImportOption
+		if varFile != "" {
+			opts = append(opts, tfexec.VarFile(varFile))
+		}
+		return tf.Import(ctx, address, id, opts...)
+	})
+	if err != nil && ctx.Err() == nil && missing.MatchString(err.Error()) {
+		return false, nil
+	}
+	return err == nil, f.explain(ctx, "take in "+address, err, nil)
+}
+
+// missing is what Terraform or a provider says of what is not there.
+var missing = regexp.MustCompile(`(?i)non-existent remote object|not ?found|does not exist|NoSuchEntity|couldn't find resource|empty result`)
+
+// finder names resources as Terraform's import wants them.
+type finder struct {
+	cloud  config.Cloud
+	region string
+	aws    *awsLookup
+}
+
+// id returns the import id of a resource with these arguments; "" if it does not
+// exist, cannot be named yet, or may be created a second time without harm.
+func (f *finder) id(ctx context.Context, kind string, values map[string]any) (string, error) {
+	text := func(name string) string { s, _ := values[name].(string); return s }
+	// join is "" if a part is not known.
+	join := func(sep string, parts ...string) string {
+		for _, p := range parts {
+			if p == "" {
+				return ""
+			}
+		}
+		return strings.Join(parts, sep)
+	}
+	switch kind {
+	case "aws_iam_role", "aws_cloudwatch_log_group", "aws_dynamodb_table", "aws_cloudformation_stack":
+		return text("name"), nil
+	case "aws_lambda_function":
+		return text("function_name"), nil
+	case "aws_lambda_permission":
+		return join("/", text("function_name"), text("statement_id")), nil
+	case "aws_s3_bucket":
+		return text("bucket"), nil
+	case "aws_api_gateway_stage":
+		return join("/", text("rest_api_id"), text("stage_name")), nil
+	case "aws_api_gateway_method":
+		return join("/", text("rest_api_id"), text("resource_id"), text("http_method")), nil
+	case "aws_secretsmanager_secret", "aws_api_gateway_rest_api", "aws_api_gateway_resource", "aws_api_gateway_usage_plan", "aws_api_gateway_api_key":
+		if f.aws == nil {
+			look, err := newAWSLookup(ctx, f.region)
+			if err != nil {
+				return "", err
+			}
+			f.aws = look
+		}
+		return f.aws.id(ctx, kind, text)
+	case "google_service_account":
+		return join("", "projects/", text("project"), "/serviceAccounts/", text("account_id"), "@", text("project"), ".iam.gserviceaccount.com"), nil
+	case "google_cloud_run_v2_service":
+		return join("", "projects/", text("project"), "/locations/", text("location"), "/services/", text("name")), nil
+	case "google_secret_manager_secret":
+		return join("", "projects/", text("project"), "/secrets/", text("secret_id")), nil
+	case "google_artifact_registry_repository":
+		return join("", "projects/", text("project"), "/locations/", text("location"), "/repositories/", text("repository_id")), nil
+	case "google_firestore_database":
+		return join("", "projects/", text("project"), "/databases/", text("name")), nil
+	}
+	return "", nil
+}
