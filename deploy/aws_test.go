@@ -1,0 +1,156 @@
+package deploy
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"hotreader"
+	"hotreader/config"
+)
+
+var updateAWS = flag.Bool("update-aws", false, "write the golden files of root modules and templates on AWS")
+
+// golden holds text against a golden file.
+func golden(t *testing.T, name string, text []byte) {
+	t.Helper()
+	name = filepath.Join("testdata", "aws", name)
+	if *updateAWS {
+		if err := os.WriteFile(name, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, text) {
+		t.Errorf("%s is not what is made now (-update-aws writes it):\n%s", name, text)
+	}
+}
+
+func TestAWSRoots(t *testing.T) {
+	all := roots(t, config.AWS)
+	if len(all) != 7 {
+		t.Errorf("%d root modules, want one for each of 5 combinations, and 2", len(all))
+	}
+	for _, r := range all {
+		golden(t, r.name+".json", r.text)
+	}
+}
+
+// TestPitfall22NothingPublicOnOneCloud: an API stands only where another cloud
+// has to ask.
+func TestPitfall22NothingPublicOnOneCloud(t *testing.T) {
+	for _, r := range roots(t, config.AWS) {
+		var functions map[string]struct{ Token bool }
+		if err := json.Unmarshal(r.Module["hotreader"]["functions"], &functions); err != nil {
+			t.Fatal(err)
+		}
+		_, api := functions[string(config.API)]
+		if want := r.side.L3 && !r.side.L4; api != want || want && len(functions) != 1 {
+			t.Errorf("%s has the functions %v", r.name, functions)
+		}
+		_, twin := r.Module["hotreader"]["twinmaker"]
+		_, table := r.Module["hotreader"]["table"]
+		if twin != r.side.L4 || table != r.side.L3 {
+			t.Errorf("%s: twinmaker %v, table %v", r.name, twin, table)
+		}
+		for role, f := range functions {
+			if f.Token != r.side.Token {
+				t.Errorf("%s: %s needs a token: %v", r.name, role, f.Token)
+			}
+		}
+	}
+}
+
+func TestAWSModuleVariables(t *testing.T) {
+	declared, err := os.ReadFile(filepath.Join("terraform", "aws", "variables.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range roots(t, config.AWS) {
+		for name := range r.Module["hotreader"] {
+			if name != "source" && !bytes.Contains(declared, []byte("variable \""+name+"\" {")) {
+				t.Errorf("%s: the module has no variable %s", r.name, name)
+			}
+		}
+	}
+}
+
+func TestRetention(t *testing.T) {
+	for days, want := range map[int]int{1: 1, 2: 3, 8: 14, 30: 30, 31: 60, 3653: 3653, 9999: 3653} {
+		if got := retention(days); got != want {
+			t.Errorf("%d days are kept as %d, want %d", days, got, want)
+		}
+	}
+}
+
+// TestAWSLiterals: what the user wrote is text, also where Terraform would see a
+// template in it.
+func TestAWSLiterals(t *testing.T) {
+	p := &config.Project{Twin: "t", L3: config.AWS, L4: config.AWS, Options: config.Options{TimeKey: "${file(\"x\")}", DeviceKey: "%{if}"}}
+	top, err := NewTopology(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := rendered(top.Sides[0], Inputs{Project: p, Package: "package/x.zip"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"$${file(\"x\")}"`, `"%%{if}"`} {
+		if n := strings.Count(string(text), want); n < 2 { // the table's key and a variable
+			t.Errorf("%s is there %d times in\n%s", want, n, text)
+		}
+	}
+	rest := strings.NewReplacer("$${", "", "%%{", "", "${path.root}", "", "${module.hotreader.", "").Replace(string(text))
+	if strings.Contains(rest, "${") || strings.Contains(rest, "%{") {
+		t.Errorf("a template was let through:\n%s", rest)
+	}
+}
+
+func TestWorkspaceWithoutItsRole(t *testing.T) {
+	p := &config.Project{Twin: "t", L3: config.AWS, L4: config.AWS, Options: config.Options{AWS: config.AWSOptions{Workspace: "hall"}}}
+	_, err := twinMaker(p)
+	if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "aws.workspace_role") {
+		t.Errorf("got %v", err)
+	}
+	p.Options.AWS.WorkspaceRole = "arn:aws:iam::123456789012:role/hall/keeper"
+	twin, err := twinMaker(p)
+	if err != nil || twin["role"] != "keeper" || twin["workspace"] != "hall" || twin["create_workspace"] != false {
+		t.Errorf("%v, %v", twin, err)
+	}
+}
+
+// TestPitfall18AWSTokenIsWriteOnly: of the module's arguments, only the write-only one
+// of the secret may be the token.
+func TestPitfall18AWSTokenIsWriteOnly(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("terraform", "aws", "*.tf"))
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	var uses []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			code, _, _ := strings.Cut(line, "#")
+			if strings.Contains(code, "var.token") && !strings.Contains(code, "var.token_version") {
+				uses = append(uses, strings.Join(strings.Fields(code), " "))
+			}
+			if strings.Contains(code, "INTER_CLOUD_TOKEN ") || strings.Contains(code, "secret_string ") {
+				t.Errorf("%s: %s", file, line)
+			}
+		}
+	}
+	if want := []string{"secret_string_wo = var.token"}; !slices.Equal(uses, want) {
+		t.Errorf("the token goes to %q, want %q", uses, want)
+	}
+}

@@ -1,0 +1,223 @@
+package deploy
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"hotreader"
+	"hotreader/codec/twinmaker"
+	"hotreader/config"
+)
+
+var machine = config.Device{
+	ID: "machine-1",
+	Properties: []config.Property{
+		{Name: "temperature", Type: "DOUBLE", Initial: json.RawMessage(`20.5`)},
+		{Name: "count", Type: "LONG"}, {Name: "step", Type: "INTEGER"},
+		{Name: "on", Type: "BOOLEAN"}, {Name: "state", Type: "STRING"},
+	},
+	Constants: []config.Constant{
+		{Name: "serial", Type: "STRING", Value: json.RawMessage(`"${a} \"ü\""`)},
+		{Name: "made", Type: "LONG", Value: json.RawMessage(`9007199254740993`)},
+		{Name: "limit", Type: "DOUBLE", Value: json.RawMessage(`-1.5e3`)},
+		{Name: "spare", Type: "BOOLEAN", Value: json.RawMessage(`false`)},
+		{Name: "axes", Type: "INTEGER", Value: json.RawMessage(`6`)},
+	},
+}
+
+func indented(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, []byte(text), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes()
+}
+
+func TestTwinMakerTemplates(t *testing.T) {
+	text, wrong := componentType("pump", machine)
+	if len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	golden(t, "component-type.json", indented(t, text))
+	golden(t, "workspace.json", indented(t, workspaceTemplate("pump")))
+}
+
+// TestPitfall19ComponentTypesAreComplete: both readers, by ARNs that name no
+// version, an external id with a value, and a reader for all that is stored
+// elsewhere.
+func TestPitfall19ComponentTypesAreComplete(t *testing.T) {
+	text, _ := componentType("pump", machine)
+	var got struct {
+		Parameters map[string]any
+		Resources  map[string]struct {
+			Properties struct {
+				Functions map[string]struct {
+					ImplementedBy struct {
+						Lambda struct{ Arn map[string]string }
+					}
+					RequiredProperties []string
+				}
+				PropertyDefinitions map[string]struct {
+					IsExternalID                     bool `json:"IsExternalId"`
+					IsTimeSeries, IsStoredExternally bool
+					DefaultValue                     struct{ StringValue string }
+					Configurations                   map[string]string
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	p := got.Resources["ComponentType"].Properties
+	for function, parameter := range map[string]string{"dataReader": "History", "attributePropertyValueReaderByEntity": "LastEntry"} {
+		f := p.Functions[function]
+		if f.ImplementedBy.Lambda.Arn["Ref"] != parameter || got.Parameters[parameter] == nil || len(f.RequiredProperties) != 1 || f.RequiredProperties[0] != ExternalID {
+			t.Errorf("%s is %+v", function, f)
+		}
+	}
+	id := p.PropertyDefinitions[ExternalID]
+	if !id.IsExternalID || id.DefaultValue.StringValue != machine.ID {
+		t.Errorf("%s is %+v", ExternalID, id)
+	}
+	for _, m := range machine.Properties {
+		series, latest := p.PropertyDefinitions[m.Name], p.PropertyDefinitions[m.Name+twinmaker.LatestSuffix]
+		if !series.IsTimeSeries || !series.IsStoredExternally || latest.IsTimeSeries || !latest.IsStoredExternally || latest.Configurations[twinmaker.StoredAs] != m.Name {
+			t.Errorf("%s: %+v, %+v", m.Name, series, latest)
+		}
+	}
+}
+
+// TestPitfall13ComponentTypesAskTheReader: an event, as TwinMaker makes it of
+// such a component type, is read as a query for the device and what is stored.
+func TestPitfall13ComponentTypesAskTheReader(t *testing.T) {
+	text, _ := componentType("pump", machine)
+	var got struct {
+		Resources struct {
+			ComponentType struct {
+				Properties struct{ PropertyDefinitions map[string]map[string]any }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	lower := func(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+	properties := map[string]any{}
+	for name, cfn := range got.Resources.ComponentType.Properties.PropertyDefinitions {
+		definition := map[string]any{}
+		for key, value := range cfn {
+			if key == "Configurations" { // of which TwinMaker has one
+				key = "Configuration"
+			}
+			if m, ok := value.(map[string]any); ok && key != "Configuration" {
+				small := map[string]any{}
+				for k, v := range m {
+					small[lower(k)] = v
+				}
+				value = small
+			}
+			definition[lower(key)] = value
+		}
+		properties[name] = map[string]any{"definition": definition}
+	}
+	event, err := json.Marshal(map[string]any{
+		"workspaceId": "w", "entityId": "e", "componentName": "c",
+		"selectedProperties": []string{"temperature_latest", "state"}, "properties": properties,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := twinmaker.Devices{Twin: "pump"}.DecodeLastEntry(t.Context(), event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := req.Query
+	if q.Device != machine.ID || len(q.Properties) != 2 || q.Properties[0] != "temperature" || q.Properties[1] != "state" ||
+		q.Types[0] != hotreader.Double || q.Types[1] != hotreader.ShortString {
+		t.Errorf("query %+v", q)
+	}
+	if req.Names[0].Property != "temperature_latest" {
+		t.Errorf("names %+v", req.Names)
+	}
+}
+
+func TestComponentTypesRefused(t *testing.T) {
+	property := func(names ...string) (all []config.Property) {
+		for _, name := range names {
+			all = append(all, config.Property{Name: name, Type: "DOUBLE"})
+		}
+		return all
+	}
+	constant := func(kind, value string) []config.Constant {
+		return []config.Constant{{Name: "k", Type: kind, Value: json.RawMessage(value)}}
+	}
+	for _, c := range []struct {
+		name   string
+		device config.Device
+		want   string
+	}{
+		{"a character", config.Device{ID: "d", Properties: property("temp °C")}, "' ' at byte 5"},
+		{"a long name", config.Device{ID: "d", Properties: property(strings.Repeat("x", 250))}, "257 characters"},
+		{"the external id's name", config.Device{ID: "d", Properties: property("deviceId")}, `"deviceId" is there twice`},
+		{"the newest value's name", config.Device{ID: "d", Properties: property("a", "a_latest")}, `"a_latest" is there twice`},
+		{"a constant's name", config.Device{ID: "d", Properties: property("k"), Constants: constant("LONG", "1")}, `"k" is there twice`},
+		{"a long id", config.Device{ID: strings.Repeat("ü", 257)}, "257 characters"},
+		{"an empty text", config.Device{ID: "d", Constants: constant("STRING", `""`)}, "0 characters"},
+		{"a reference", config.Device{ID: "d", Constants: constant("STRING", `"{{resolve:ssm:x}}"`)}, "CloudFormation would replace"},
+		{"no value", config.Device{ID: "d", Constants: constant("LONG", ``)}, "no value"},
+		{"no type", config.Device{ID: "d", Constants: constant("FLOAT", `1`)}, `type "FLOAT"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := componentTypes(&config.Project{Twin: "t", Devices: []config.Device{c.device}})
+			if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "config_iot_devices.json") {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	many := config.Device{ID: "d"}
+	for i := range 300 {
+		many.Properties = append(many.Properties, config.Property{Name: strings.Repeat("x", 20) + string(rune('a'+i%26)) + strings.Repeat("y", i/26), Type: "DOUBLE"})
+	}
+	_, err := componentTypes(&config.Project{Twin: "t", Devices: []config.Device{many}})
+	if err == nil || !strings.Contains(err.Error(), "fewer properties") {
+		t.Errorf("a template of more than CloudFormation takes: %v", err)
+	}
+}
+
+// TestComponentTypesAreStable: a device more or less changes no other's stack.
+func TestComponentTypesAreStable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ids := rapid.SliceOfNDistinct(rapid.StringN(1, 40, 200), 1, 20, rapid.ID[string]).Draw(t, "ids")
+		p := &config.Project{Twin: "pump"}
+		for _, id := range ids {
+			p.Devices = append(p.Devices, config.Device{ID: id, Properties: machine.Properties})
+		}
+		all, err := componentTypes(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) != len(ids) {
+			t.Fatalf("%d stacks of %d devices", len(all), len(ids))
+		}
+		p.Devices = p.Devices[1:]
+		fewer, err := componentTypes(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(fewer) != len(all)-1 {
+			t.Fatalf("%d stacks, of %d before one device went", len(fewer), len(all))
+		}
+		for name, text := range fewer {
+			if all[name] != text {
+				t.Fatalf("stack %s changed with another device", name)
+			}
+		}
+	})
+}
