@@ -3,7 +3,7 @@
 // for Cloud Run, a bill of materials of each, and SHA256SUMS over all. The same
 // source and the same Go give the same bytes, in whatever folder and whenever.
 //
-//	go run ./scripts/dist [-o dist]
+//	go run ./scripts/dist [-o dist] [-only hotreader-lambda-arm64.zip]
 package main
 
 import (
@@ -27,9 +27,10 @@ import (
 
 func main() {
 	out := flag.String("o", "dist", "the folder to make; what is in it is removed")
+	only := flag.String("only", "", "make this artifact alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *out)
+	err := run(ctx, *out, *only)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dist:", err)
@@ -64,7 +65,7 @@ type dist struct {
 	temp string // what goes into it
 }
 
-func run(ctx context.Context, out string) (err error) {
+func run(ctx context.Context, out, only string) (err error) {
 	if out, err = filepath.Abs(out); err != nil {
 		return err
 	}
@@ -77,7 +78,13 @@ func run(ctx context.Context, out string) (err error) {
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return err
 	}
+	if only != "" && !slices.ContainsFunc(artifacts, func(a artifact) bool { return a.name == only }) {
+		return fmt.Errorf("there is no artifact %q", only)
+	}
 	for _, a := range artifacts {
+		if only != "" && a.name != only {
+			continue
+		}
 		if err := d.make(a); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
