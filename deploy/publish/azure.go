@@ -74,7 +74,7 @@ func App(ctx context.Context, file, base string, token Token, transport http.Rou
 		case d.Status == succeeded:
 			return nil
 		case d.Status == failed || d.Complete:
-			return &hotreader.Error{Op: op, Code: hotreader.CodeStore, Err: fmt.Errorf("Azure could not deploy the package: %.300s", cmp.Or(d.Text, d.Message, a.says()))}
+			return &hotreader.Error{Op: op, Code: hotreader.CodeStore, Err: fmt.Errorf("the package could not be deployed: %.300s", cmp.Or(d.Text, d.Message, a.says()))}
 		}
 		return later(fmt.Errorf("the deployment is in state %d", d.Status))
 	})

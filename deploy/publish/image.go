@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"hotreader"
@@ -193,7 +194,7 @@ func readImage(file string) (*image, error) {
 	if err := json.Unmarshal(img.text[img.manifest.Digest], &m); err != nil || m.Config.Digest == "" {
 		return nil, errors.New("its manifest is none of an image")
 	}
-	img.blobs = append(m.Layers, m.Config)
+	img.blobs = slices.Concat(m.Layers, []descriptor{m.Config})
 	for _, d := range img.blobs {
 		if err := get(d); err != nil {
 			return nil, err

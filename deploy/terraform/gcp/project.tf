@@ -1,12 +1,13 @@
 # What the project has to have switched on, and who the service is.
 
 data "google_project" "here" {
-  project_id = var.project
+  count = var.project == null ? 1 : 0
 }
 
 resource "google_project_service" "api" {
   for_each = toset(concat([
     "artifactregistry.googleapis.com",
+    "cloudresourcemanager.googleapis.com",
     "iam.googleapis.com",
     "run.googleapis.com",
     "secretmanager.googleapis.com",
@@ -28,6 +29,6 @@ resource "google_service_account" "functions" {
 }
 
 locals {
-  project = data.google_project.here.project_id
+  project = coalesce(var.project, one(data.google_project.here[*].project_id))
   member  = "serviceAccount:${google_service_account.functions.email}"
 }

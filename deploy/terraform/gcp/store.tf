@@ -63,5 +63,5 @@ resource "google_project_iam_member" "read" {
     expression = "resource.name == \"projects/${local.project}/databases/${var.store.database}\""
   }
 
-  depends_on = [google_firestore_database.hot]
+  depends_on = [google_firestore_database.hot, google_project_service.api]
 }
