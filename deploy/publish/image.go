@@ -84,7 +84,8 @@ func (c *client) push(ctx context.Context, img *image, to reference) error {
 		if a.status == http.StatusOK {
 			continue
 		}
-		if a.status != http.StatusNotFound {
+		// Not there, or said by a redirection to be elsewhere: sent twice does no harm.
+		if a.status != http.StatusNotFound && a.status/100 != 3 {
 			return refused(a)
 		}
 		if a, err = c.do(ctx, http.MethodPost, v2+"/blobs/uploads/", "", nil); err != nil {

@@ -39,7 +39,7 @@ func AzureToken(getenv func(string) string, scope string) (Token, error) {
 	return func(ctx context.Context) (string, error) {
 		t, err := c.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
 		if err != nil {
-			return "", &hotreader.Error{Op: "sign in to Azure", Code: hotreader.CodeUnauthenticated, Err: fmt.Errorf("run az login, or set what Terraform's azurerm provider takes from the environment: %w", err)}
+			return "", &hotreader.Error{Op: "sign in to Azure", Code: hotreader.CodeConfig, Err: fmt.Errorf("run az login, or set what Terraform's azurerm provider takes from the environment: %w", err)}
 		}
 		return t.Token, nil
 	}, nil
@@ -115,8 +115,8 @@ func idToken(ctx context.Context, getenv func(string) string) (string, error) {
 // application default credentials.
 func GoogleToken(ctx context.Context, getenv func(string) string) (Token, error) {
 	const scope = "https://www.googleapis.com/auth/cloud-platform"
-	bad := func(code hotreader.Code, err error) error {
-		return &hotreader.Error{Op: "sign in to Google Cloud", Code: code, Err: fmt.Errorf("run gcloud auth application-default login, or set what Terraform's google provider takes from the environment: %w", err)}
+	bad := func(err error) error {
+		return &hotreader.Error{Op: "sign in to Google Cloud", Code: hotreader.CodeConfig, Err: fmt.Errorf("run gcloud auth application-default login, or set what Terraform's google provider takes from the environment: %w", err)}
 	}
 	if t := getenv("GOOGLE_OAUTH_ACCESS_TOKEN"); t != "" {
 		return func(context.Context) (string, error) { return t, nil }, nil
@@ -127,27 +127,27 @@ func GoogleToken(ctx context.Context, getenv func(string) string) (Token, error)
 		raw := []byte(text)
 		if !strings.HasPrefix(strings.TrimSpace(text), "{") {
 			if raw, err = os.ReadFile(text); err != nil {
-				return nil, bad(hotreader.CodeConfig, errors.New("GOOGLE_CREDENTIALS is neither a file that can be read nor JSON"))
+				return nil, bad(errors.New("GOOGLE_CREDENTIALS is neither a file that can be read nor JSON"))
 			}
 		}
 		var kind struct {
 			Type google.CredentialsType `json:"type"`
 		}
 		if err := json.Unmarshal(raw, &kind); err != nil {
-			return nil, bad(hotreader.CodeConfig, errors.New("GOOGLE_CREDENTIALS is not JSON"))
+			return nil, bad(errors.New("GOOGLE_CREDENTIALS is not JSON"))
 		}
 		found, err = google.CredentialsFromJSONWithType(ctx, raw, kind.Type, scope)
 	} else {
 		found, err = google.FindDefaultCredentials(ctx, scope)
 	}
 	if err != nil {
-		return nil, bad(hotreader.CodeConfig, err)
+		return nil, bad(err)
 	}
 	source := oauth2.ReuseTokenSource(nil, found.TokenSource)
 	return func(context.Context) (string, error) {
 		t, err := source.Token()
 		if err != nil {
-			return "", bad(hotreader.CodeUnauthenticated, err)
+			return "", bad(err)
 		}
 		return t.AccessToken, nil
 	}, nil
