@@ -98,6 +98,15 @@ func (l *loader) options(p *Project) {
 			}
 		}
 	}
+	flag := func(to *bool) func(string, json.RawMessage) {
+		return func(where string, raw json.RawMessage) {
+			if kind(raw) != "true or false" {
+				l.add(where, "is %s; want true or false", short(raw))
+				return
+			}
+			*to = raw[0] == 't'
+		}
+	}
 	attribute := func(to *string) func(string, json.RawMessage) {
 		return func(where string, raw json.RawMessage) {
 			text, ok := l.text(where, raw)
@@ -123,13 +132,8 @@ func (l *loader) options(p *Project) {
 				field{"table", l.shaped(awsTable, &o.AWS.Table)},
 				field{"workspace", l.shaped(awsWorkspace, &o.AWS.Workspace)},
 				field{"workspace_role", l.shaped(awsRole, &o.AWS.WorkspaceRole)},
-				field{"api_key", func(where string, raw json.RawMessage) {
-					if kind(raw) != "true or false" {
-						l.add(where, "is %s; want true or false", short(raw))
-						return
-					}
-					o.AWS.APIKey = raw[0] == 't'
-				}})
+				field{"api_key", flag(&o.AWS.APIKey)},
+				field{"account_log_role", flag(&o.AWS.AccountLogRole)})
 			if o.AWS.WorkspaceRole != "" && o.AWS.Workspace == "" {
 				l.add(where+".workspace", "is missing while workspace_role is there; want the id of the existing workspace whose role that is")
 			}

@@ -70,7 +70,12 @@ type AWSOptions struct {
 	Table         string // existing hot table; "" = one is made
 	Workspace     string // existing TwinMaker workspace; "" = one is made
 	WorkspaceRole string // ARN of the existing workspace's role; "" unless Workspace is set
-	APIKey        bool   // the API wants an API key besides the token
+	APIKey        bool   // the API's GET routes under /v1 want an API key besides the token
+
+	// AccountLogRole sets the role by which API Gateway writes logs, one for all
+	// APIs of the account and region. An account that has none refuses the API's
+	// access log.
+	AccountLogRole bool
 }
 
 // AzureOptions are what exists on Azure already, and where the rest is to be.

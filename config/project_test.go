@@ -56,7 +56,7 @@ func lines(t *testing.T, err error) []string {
 func TestLoadProject(t *testing.T) {
 	files := goodProject()
 	files["config_hot_reader.json"] = `{
-		"aws":{"region":"eu-central-1","table":"old-table","workspace":"old","workspace_role":"arn:aws:iam::123456789012:role/old","api_key":true},
+		"aws":{"region":"eu-central-1","table":"old-table","workspace":"old","workspace_role":"arn:aws:iam::123456789012:role/old","api_key":true,"account_log_role":true},
 		"azure":{"subscription":"11111111-2222-3333-4444-55555555AAAA","location":"West Europe","resource_group":"rg","cosmos_account":"acc","database":"db","container":"c"},
 		"gcp":{"project":"my-project","region":"europe-west3","database":"(default)","collection":"plants/berlin/telemetry"},
 		"device_key":"dev","time_key":"ts","time_format":"Native","rate":0.5,"burst":10,"memory_mb":512,"log_days":14,"log_level":"WARN",
@@ -75,7 +75,7 @@ func TestLoadProject(t *testing.T) {
 			{ID: "pump 2"},
 		},
 		Options: Options{
-			AWS:       AWSOptions{Region: "eu-central-1", Table: "old-table", Workspace: "old", WorkspaceRole: "arn:aws:iam::123456789012:role/old", APIKey: true},
+			AWS:       AWSOptions{Region: "eu-central-1", Table: "old-table", Workspace: "old", WorkspaceRole: "arn:aws:iam::123456789012:role/old", APIKey: true, AccountLogRole: true},
 			Azure:     AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c"},
 			GCP:       GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry"},
 			DeviceKey: "dev", TimeKey: "ts", TimeFormat: "native", Rate: 0.5, Burst: 10, MemoryMB: 512, LogDays: 14, LogLevel: "warn",

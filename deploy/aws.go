@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"math"
-	"slices"
 	"strings"
 
 	"hotreader/config"
@@ -12,9 +11,6 @@ import (
 // awsProvider is the version of Terraform's AWS provider: the first with what
 // the module needs, and no other major one.
 const awsProvider = "~> 5.100"
-
-// retentions are the days that CloudWatch Logs can keep a log.
-var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 // awsRoot is the AWS part of a root module.
 func awsRoot(s Side, in Inputs) (Root, error) {
@@ -29,17 +25,18 @@ func awsRoot(s Side, in Inputs) (Root, error) {
 		}
 	}
 	module := map[string]any{
-		"twin":        p.Twin,
-		"package":     "${path.root}/" + literal(in.Package),
-		"functions":   functions,
-		"secret_name": names.Secret(p.Twin),
-		"api_key":     o.AWS.APIKey,
+		"twin":             p.Twin,
+		"package":          "${path.root}/" + literal(in.Package),
+		"functions":        functions,
+		"secret_name":      names.Secret(p.Twin),
+		"api_key":          o.AWS.APIKey,
+		"account_log_role": o.AWS.AccountLogRole,
 	}
 	if o.MemoryMB > 0 {
 		module["memory_mb"] = o.MemoryMB
 	}
 	if o.LogDays > 0 {
-		module["log_days"] = retention(o.LogDays)
+		module["log_days"] = o.LogDays
 	}
 	if o.Rate > 0 {
 		module["rate"] = o.Rate
@@ -97,13 +94,6 @@ func hotTable(p *config.Project) map[string]any {
 		table["time_type"] = "N"
 	}
 	return table
-}
-
-// retention returns days or, where CloudWatch Logs does not know the number, the
-// next one that it knows.
-func retention(days int) int {
-	i, _ := slices.BinarySearch(retentions, days)
-	return retentions[min(i, len(retentions)-1)]
 }
 
 // literal returns text as Terraform's JSON takes it for itself: in there, ${ and

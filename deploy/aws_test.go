@@ -83,14 +83,6 @@ func TestAWSModuleVariables(t *testing.T) {
 	}
 }
 
-func TestRetention(t *testing.T) {
-	for days, want := range map[int]int{1: 1, 2: 3, 8: 14, 30: 30, 31: 60, 3653: 3653, 9999: 3653} {
-		if got := retention(days); got != want {
-			t.Errorf("%d days are kept as %d, want %d", days, got, want)
-		}
-	}
-}
-
 // TestAWSLiterals: what the user wrote is text, also where Terraform would see a
 // template in it.
 func TestAWSLiterals(t *testing.T) {

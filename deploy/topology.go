@@ -125,7 +125,7 @@ func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
 	}
 	key := ""
 	if apiKey {
-		key = " and an API key"
+		key = ", GET /v1/… an API key too"
 	}
 	return "API gateway " + host + ": POST /read and GET /v1/… want the inter-cloud token" + key
 }
