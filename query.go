@@ -188,6 +188,35 @@ type Field struct {
 	Value Value
 }
 
+// CheckRecords refuses what no store takes: what could be written but never be
+// asked for, or would be read as something else. What a store cannot hold beside
+// that, it refuses itself. The error is the cause for an *Error of CodeInvalid.
+func CheckRecords(device string, records []Record) error {
+	if device == "" || len(device) > MaxDeviceBytes || !utf8.ValidString(device) {
+		return fmt.Errorf("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, MaxDeviceBytes)
+	}
+	for i := range records {
+		r := &records[i]
+		if y := r.Time.UTC().Year(); r.Time.IsZero() || y < 0 || y > 9999 {
+			return fmt.Errorf("record %d of device %.60q has no time within the years 0 to 9999", i+1, device)
+		}
+		for k := range r.Fields {
+			f := &r.Fields[k]
+			switch {
+			case f.Name == "" || len(f.Name) > MaxNameBytes || !utf8.ValidString(f.Name):
+				return fmt.Errorf("record %d of device %.60q: the property name %.60q must be valid UTF-8 of 1 to %d bytes", i+1, device, f.Name, MaxNameBytes)
+			case slices.ContainsFunc(r.Fields[:k], func(g Field) bool { return g.Name == f.Name }):
+				return fmt.Errorf("record %d of device %.60q has the property %q twice", i+1, device, f.Name)
+			case f.Value.Kind() == Number && !IsNumber(f.Value.Text()):
+				return fmt.Errorf("record %d of device %.60q: the number %.60q of property %q is none", i+1, device, f.Value.Text(), f.Name)
+			case f.Value.Kind() == String && !utf8.Valid(f.Value.Text()):
+				return fmt.Errorf("record %d of device %.60q: the text of property %q is not valid UTF-8", i+1, device, f.Name)
+			}
+		}
+	}
+	return nil
+}
+
 // A Writer stores rows, for import and tests. The read path never writes.
 type Writer interface {
 	// Write stores records of one device. They may come in any order. A record

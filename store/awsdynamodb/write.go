@@ -3,13 +3,11 @@ package awsdynamodb
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -123,8 +121,8 @@ func (s *Store) writeBatch(ctx context.Context, batch []types.WriteRequest) erro
 
 // requests checks records and makes them put requests, one an instant.
 func (s *Store) requests(device string, records []hotreader.Record) ([]types.WriteRequest, error) {
-	if device == "" || len(device) > hotreader.MaxDeviceBytes || !utf8.ValidString(device) {
-		return nil, fmt.Errorf("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, hotreader.MaxDeviceBytes)
+	if err := hotreader.CheckRecords(device, records); err != nil {
+		return nil, err
 	}
 	requests := make([]types.WriteRequest, 0, len(records))
 	places := make(map[string]int, len(records))
@@ -146,21 +144,14 @@ func (s *Store) requests(device string, records []hotreader.Record) ([]types.Wri
 
 // item makes a record an item and returns it with its range key.
 func (s *Store) item(device string, r *hotreader.Record) (string, map[string]types.AttributeValue, error) {
-	if !timekey.Writable(r.Time) {
-		return "", nil, errors.New("it has no time within the years 0 to 9999")
-	}
 	key := string(timekey.Append(nil, s.format, r.Time))
 	id := device + "_" + key
 	item := make(map[string]types.AttributeValue, len(r.Fields)+3)
 	size := len(s.deviceKey) + len(device) + len(s.timeKey) + len(key) + len("id") + len(id)
-	for k, f := range r.Fields {
+	for _, f := range r.Fields {
 		switch {
-		case f.Name == "" || len(f.Name) > hotreader.MaxNameBytes || !utf8.ValidString(f.Name):
-			return "", nil, fmt.Errorf("the property name %.60q must be valid UTF-8 of 1 to %d bytes", f.Name, hotreader.MaxNameBytes)
 		case f.Name == s.deviceKey || f.Name == s.timeKey:
 			return "", nil, fmt.Errorf("the property %q is named like a key of the table", f.Name)
-		case slices.ContainsFunc(r.Fields[:k], func(g hotreader.Field) bool { return g.Name == f.Name }):
-			return "", nil, fmt.Errorf("it has the property %q twice", f.Name)
 		}
 		size += len(f.Name) + len(f.Value.Text()) + 1
 		switch f.Value.Kind() {
@@ -172,9 +163,6 @@ func (s *Store) item(device string, r *hotreader.Record) (string, map[string]typ
 			}
 			item[f.Name] = &types.AttributeValueMemberN{Value: string(f.Value.Text())}
 		case hotreader.String:
-			if !utf8.Valid(f.Value.Text()) {
-				return "", nil, fmt.Errorf("the text of property %q is not valid UTF-8", f.Name)
-			}
 			item[f.Name] = &types.AttributeValueMemberS{Value: string(f.Value.Text())}
 		}
 	}
@@ -195,9 +183,6 @@ func (s *Store) item(device string, r *hotreader.Record) (string, map[string]typ
 
 // checkNumber says why DynamoDB cannot keep a number, "" if it can.
 func checkNumber(text []byte) string {
-	if !hotreader.IsNumber(text) {
-		return "is no number"
-	}
 	text = bytes.TrimPrefix(text, []byte("-"))
 	digits := make([]byte, 0, len(text))
 	for _, c := range text {

@@ -190,7 +190,7 @@ func TestRefusedRecords(t *testing.T) {
 		{"smallest", "d", record(noon, number("n", "1e-130")), ""},
 		{"too small", "d", record(noon, number("n", "-1e-131")), "outside"},
 		{"zero of any exponent", "d", record(noon, number("n", "0.0e999")), ""},
-		{"no number", "d", record(noon, number("n", "NaN")), "no number"},
+		{"no number", "d", record(noon, number("n", "NaN")), "the number \"NaN\" of property"},
 		{"not UTF-8", "d", record(noon, text("s", "\xff")), "UTF-8"},
 		{"too large an item", "d", record(noon, text("s", strings.Repeat("x", 400<<10))), "bytes"},
 		{"no device", "", record(noon, number("n", "1")), "device"},

@@ -127,8 +127,8 @@ func (s *Store) writeAll(ctx context.Context, requests []*request, parallel int)
 
 // items checks records and makes them items, one an instant.
 func (s *Store) items(device string, records []hotreader.Record) ([][]byte, error) {
-	if device == "" || len(device) > hotreader.MaxDeviceBytes || !utf8.ValidString(device) {
-		return nil, fmt.Errorf("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, hotreader.MaxDeviceBytes)
+	if err := hotreader.CheckRecords(device, records); err != nil {
+		return nil, err
 	}
 	items := make([][]byte, 0, len(records))
 	places := make(map[string]int, len(records))
@@ -152,9 +152,6 @@ var system = []string{"id", "_rid", "_self", "_etag", "_attachments", "_ts", "_l
 
 // item makes a record an item, as JSON, and returns it with its time's text.
 func (s *Store) item(device string, r *hotreader.Record) (string, []byte, error) {
-	if !timekey.Writable(r.Time) {
-		return "", nil, errors.New("it has no time within the years 0 to 9999")
-	}
 	key := timekey.Append(nil, s.format, r.Time)
 	item := appendQuoted(append(make([]byte, 0, 128+2*len(device)+24*len(r.Fields)), `{"id":`...), itemID(device, string(key)))
 	item = appendQuoted(append(appendQuoted(append(item, ','), s.deviceKey), ':'), device)
@@ -167,18 +164,14 @@ func (s *Store) item(device string, r *hotreader.Record) (string, []byte, error)
 		}
 		item = append(item, key...)
 	}
-	for k, f := range r.Fields {
+	for _, f := range r.Fields {
 		switch {
-		case f.Name == "" || len(f.Name) > hotreader.MaxNameBytes || !utf8.ValidString(f.Name):
-			return "", nil, fmt.Errorf("the property name %.60q must be valid UTF-8 of 1 to %d bytes", f.Name, hotreader.MaxNameBytes)
 		case f.Name == s.deviceKey || f.Name == s.timeKey:
 			return "", nil, fmt.Errorf("the property %q is named like a key of the container", f.Name)
 		case slices.Contains(system, f.Name):
 			return "", nil, fmt.Errorf("the property %q is named like one that Cosmos DB gives to each item itself", f.Name)
 		case f.Name == "ttl":
 			return "", nil, errors.New(`by the property "ttl" Cosmos DB would delete the item after so many seconds; give it another name`)
-		case slices.ContainsFunc(r.Fields[:k], func(g hotreader.Field) bool { return g.Name == f.Name }):
-			return "", nil, fmt.Errorf("it has the property %q twice", f.Name)
 		}
 		text := f.Value.Text()
 		kind := f.Value.Kind()
@@ -190,18 +183,12 @@ func (s *Store) item(device string, r *hotreader.Record) (string, []byte, error)
 		case hotreader.Bool:
 			item = strconv.AppendBool(item, f.Value.Bool())
 		case hotreader.Number:
-			if !hotreader.IsNumber(text) {
-				return "", nil, fmt.Errorf("the number %.60s of property %q is no number", text, f.Name)
-			}
 			if holds(text) {
 				item = append(item, text...)
 			} else {
 				item = append(append(append(item, '"'), text...), '"')
 			}
 		case hotreader.String:
-			if !utf8.Valid(text) {
-				return "", nil, fmt.Errorf("the text of property %q is not valid UTF-8", f.Name)
-			}
 			item = appendQuoted(item, string(text))
 		}
 	}

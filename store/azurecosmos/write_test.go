@@ -275,7 +275,7 @@ func TestWriteRefuses(t *testing.T) {
 		{"id", "d", Options{}, field("id"), "Cosmos DB gives to each item itself"},
 		{"_ts", "d", Options{}, field("_ts"), "Cosmos DB gives to each item itself"},
 		{"ttl", "d", Options{}, field("ttl"), "would delete the item"},
-		{"no number", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: number("0x1")}), "is no number"},
+		{"no number", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: number("0x1")}), "the number \"0x1\" of property"},
 		{"no text", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: text("\xff")}), "not valid UTF-8"},
 		{"too fine for seconds", "d", Options{TimeFormat: EpochSecs}, record(base.Add(1), n), "is finer than a number of Cosmos DB keeps; use the time format iso8601"},
 		{"too fine for milliseconds", "d", Options{TimeFormat: EpochMillis}, record(base.Add(1), n), "is finer than"},

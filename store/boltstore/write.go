@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -29,8 +28,8 @@ const (
 // is bounded; of a call with more than 50,000 records, an error may leave the
 // earlier ones, by time, stored.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
-	if err := check(device, records); err != nil {
-		return s.wrap("write", err)
+	if err := hotreader.CheckRecords(device, records); err != nil {
+		return s.wrap("write", refuse(hotreader.CodeInvalid, "%w", err))
 	}
 	sorted := make([]*hotreader.Record, len(records))
 	for i := range records {
@@ -396,31 +395,4 @@ func (w *writer) claimID(name string) (uint64, error) {
 	w.ids[name] = id
 	w.names = append(binary.AppendUvarint(w.names, uint64(len(name))), name...)
 	return id, nil
-}
-
-// check refuses what could be written but never be read, or not be passed on.
-func check(device string, records []hotreader.Record) error {
-	if device == "" || len(device) > hotreader.MaxDeviceBytes || !utf8.ValidString(device) {
-		return refuse(hotreader.CodeInvalid, "the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, hotreader.MaxDeviceBytes)
-	}
-	for i := range records {
-		r := &records[i]
-		if y := r.Time.UTC().Year(); r.Time.IsZero() || y < 0 || y > 9999 {
-			return refuse(hotreader.CodeInvalid, "record %d of device %.60q has no time within the years 0 to 9999", i+1, device)
-		}
-		for k := range r.Fields {
-			f := &r.Fields[k]
-			switch {
-			case f.Name == "" || len(f.Name) > hotreader.MaxNameBytes || !utf8.ValidString(f.Name):
-				return refuse(hotreader.CodeInvalid, "record %d: the property name %.60q must be valid UTF-8 of 1 to %d bytes", i+1, f.Name, hotreader.MaxNameBytes)
-			case slices.ContainsFunc(r.Fields[:k], func(g hotreader.Field) bool { return g.Name == f.Name }):
-				return refuse(hotreader.CodeInvalid, "record %d has the property %q twice", i+1, f.Name)
-			case f.Value.Kind() == hotreader.Number && !hotreader.IsNumber(f.Value.Text()):
-				return refuse(hotreader.CodeInvalid, "record %d: %.60q of property %q is not a number", i+1, f.Value.Text(), f.Name)
-			case f.Value.Kind() == hotreader.String && !utf8.Valid(f.Value.Text()):
-				return refuse(hotreader.CodeInvalid, "record %d: the text of property %q is not valid UTF-8", i+1, f.Name)
-			}
-		}
-	}
-	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,8 +119,8 @@ func (s *Store) commit(ctx context.Context, request []byte) error {
 
 // commits checks records and makes them requests, each document once.
 func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, error) {
-	if device == "" || len(device) > hotreader.MaxDeviceBytes || !utf8.ValidString(device) {
-		return nil, fmt.Errorf("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, hotreader.MaxDeviceBytes)
+	if err := hotreader.CheckRecords(device, records); err != nil {
+		return nil, err
 	}
 	if err := checkDevice(device); err != nil {
 		return nil, err
@@ -161,7 +160,7 @@ func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, er
 
 // write makes a record a Write and returns it with its document's id.
 func (s *Store) write(device string, r *hotreader.Record) (id string, write []byte, err error) {
-	if !timekey.Writable(r.Time) || r.Time.Before(firstTime(s.format)) {
+	if r.Time.Before(firstTime(s.format)) {
 		return "", nil, fmt.Errorf("it has no time within the years %d to 9999", firstTime(s.format).Year())
 	}
 	tick := map[string]int{Native: nativeTick, EpochMillis: milli, EpochSecs: 1000 * milli}[s.format]
@@ -172,16 +171,12 @@ func (s *Store) write(device string, r *hotreader.Record) (id string, write []by
 	own := device + "_" + key
 	fields, hasID := make([]byte, 0, 64*(len(r.Fields)+3)), false
 	size := len(s.parent) + len(s.collectionID) + len(own) + 2*(len(s.deviceKey)+len(s.timeKey)+len(device)+len(key)) + 64
-	for k, f := range r.Fields {
+	for _, f := range r.Fields {
 		switch {
-		case f.Name == "" || len(f.Name) > hotreader.MaxNameBytes || !utf8.ValidString(f.Name):
-			return "", nil, fmt.Errorf("the property name %.60q must be valid UTF-8 of 1 to %d bytes", f.Name, hotreader.MaxNameBytes)
 		case f.Name == s.deviceKey || f.Name == s.timeKey:
 			return "", nil, fmt.Errorf("the property %q is named like a key of the collection", f.Name)
 		case reserved(f.Name):
 			return "", nil, fmt.Errorf("the property %q begins and ends with two underscores, which Firestore keeps for itself", f.Name)
-		case slices.ContainsFunc(r.Fields[:k], func(g hotreader.Field) bool { return g.Name == f.Name }):
-			return "", nil, fmt.Errorf("it has the property %q twice", f.Name)
 		}
 		hasID = hasID || f.Name == "id" && !f.Value.IsNull()
 		size += len(f.Name) + len(f.Value.Text()) + 9
@@ -190,14 +185,7 @@ func (s *Store) write(device string, r *hotreader.Record) (id string, write []by
 		case hotreader.Null:
 			continue
 		case hotreader.Number:
-			if !hotreader.IsNumber(f.Value.Text()) {
-				return "", nil, fmt.Errorf("the number %.60q of property %q is none", f.Value.Text(), f.Name)
-			}
 			n = toNumber(f.Value.Text())
-		case hotreader.String:
-			if !utf8.Valid(f.Value.Text()) {
-				return "", nil, fmt.Errorf("the text of property %q is not valid UTF-8", f.Name)
-			}
 		}
 		fields = appendField(fields, f.Name, func(b []byte) []byte { return appendValue(b, f.Value, n) })
 	}

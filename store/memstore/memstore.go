@@ -4,12 +4,10 @@ package memstore
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"hotreader"
 )
@@ -96,8 +94,8 @@ func search(records []hotreader.Record, t time.Time) int {
 
 // Write stores copies of records.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
-	if err := check(device, records); err != nil {
-		return err
+	if err := hotreader.CheckRecords(device, records); err != nil {
+		return &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeInvalid, Err: err}
 	}
 	if err := ctx.Err(); err != nil {
 		return &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeOf(err), Err: err}
@@ -128,28 +126,4 @@ func clone(r hotreader.Record) hotreader.Record {
 		}
 	}
 	return c
-}
-
-// check refuses what could be written but never read.
-func check(device string, records []hotreader.Record) error {
-	bad := func(format string, args ...any) error {
-		return &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
-	}
-	if device == "" || len(device) > hotreader.MaxDeviceBytes || !utf8.ValidString(device) {
-		return bad("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, hotreader.MaxDeviceBytes)
-	}
-	for i, r := range records {
-		if y := r.Time.UTC().Year(); r.Time.IsZero() || y < 0 || y > 9999 {
-			return bad("record %d of device %.60q has no time within the years 0 to 9999", i+1, device)
-		}
-		for k, f := range r.Fields {
-			if f.Name == "" || len(f.Name) > hotreader.MaxNameBytes || !utf8.ValidString(f.Name) {
-				return bad("record %d: the property name %.60q must be valid UTF-8 of 1 to %d bytes", i+1, f.Name, hotreader.MaxNameBytes)
-			}
-			if slices.ContainsFunc(r.Fields[:k], func(g hotreader.Field) bool { return g.Name == f.Name }) {
-				return bad("record %d has the property %q twice", i+1, f.Name)
-			}
-		}
-	}
-	return nil
 }

@@ -104,6 +104,8 @@ func writeRefuses(t testing.TB, h Harness) {
 		{"a property name over the limit", "d", record(at(1), field(strings.Repeat("x", hotreader.MaxNameBytes+1), num("1")))},
 		{"a property name that is not UTF-8", "d", record(at(1), field("\xff", num("1")))},
 		{"a property twice", "d", record(at(1), field("n", num("1")), field("n", num("2")))},
+		{"a number that is none", "d", record(at(1), field("n", num("x")))},
+		{"a text that is not UTF-8", "d", record(at(1), field("n", str("\xff")))},
 		{"no time", "d", record(time.Time{}, field("n", num("1")))},
 		{"a time before the year 0", "d", record(time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), field("n", num("1")))},
 		{"a time after the year 9999", "d", record(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), field("n", num("1")))},

@@ -32,10 +32,6 @@ const maxSeconds = 253402300799 // 9999-12-31T23:59:59Z
 
 var earliest, latest = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(maxSeconds, 999_999_999).UTC()
 
-// Writable reports whether t is within the years 0 to 9999, which is what Append
-// can write.
-func Writable(t time.Time) bool { return !t.IsZero() && !t.Before(earliest) && !t.After(latest) }
-
 // Bounds returns the keys that enclose [start, end], "" where it is open. They
 // are as close as the format allows and never too close; what they take in
 // beside the range is for the Sieve to leave out. ok is false if nothing can be
@@ -86,7 +82,7 @@ func Compare(format string, a, b []byte) int {
 	return hotreader.CompareNumbers(a, b)
 }
 
-// Append appends the key of t, which must be Writable. Of all texts of one
+// Append appends the key of t, which hotreader.CheckRecords has passed. Of all texts of one
 // instant it is the greatest (Z is above point, plus and the digits), so that
 // what a Store writes stands against what others wrote.
 func Append(dst []byte, format string, t time.Time) []byte {
