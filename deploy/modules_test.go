@@ -555,6 +555,81 @@ func TestPitfall18TokenIsWriteOnly(t *testing.T) {
 	}
 }
 
+// What is needed is made first, and goes last: what a resource refers to, or says
+// that it depends on, by whatever way.
+func TestPitfall14WhatIsNeededIsMadeFirst(t *testing.T) {
+	for _, c := range []struct {
+		cloud config.Cloud
+		what  string
+		needs []string
+	}{
+		{config.Azure, "azurerm_function_app_flex_consumption.app", []string{"azurerm_key_vault_secret.token", "azurerm_role_assignment.token_read",
+			"azurerm_role_assignment.storage", "azurerm_role_assignment.insights", "azurerm_cosmosdb_sql_role_assignment.read", "azurerm_resource_group.hotreader"}},
+		{config.Azure, "azurerm_key_vault_secret.token", []string{"azurerm_role_assignment.token_write", "terraform_data.token_write"}},
+		{config.Azure, "azurerm_cosmosdb_sql_role_assignment.read", []string{"azurerm_cosmosdb_account.hot", "azurerm_cosmosdb_sql_database.hot", "azurerm_cosmosdb_sql_container.hot"}},
+		{config.Azure, "terraform_data.keep", []string{"azurerm_cosmosdb_sql_container.hot"}},
+		{config.Azure, "terraform_data.package", []string{"azurerm_function_app_flex_consumption.app"}},
+		{config.Azure, "output.url", []string{"terraform_data.package"}},
+		{config.GCP, "google_cloud_run_v2_service.hotreader", []string{"terraform_data.image", "google_artifact_registry_repository.images",
+			"google_secret_manager_secret_version.token", "google_secret_manager_secret_iam_member.token_read",
+			"google_project_iam_member.read", "google_firestore_index.hot", "google_project_service.api"}},
+		{config.GCP, "google_firestore_index.hot", []string{"google_firestore_database.hot", "google_project_service.api"}},
+		{config.GCP, "google_project_iam_member.read", []string{"google_firestore_database.hot", "google_project_service.api"}},
+		{config.GCP, "google_secret_manager_secret.token", []string{"google_project_service.api"}},
+		{config.GCP, "google_cloud_run_v2_service_iam_member.public", []string{"google_cloud_run_v2_service.hotreader"}},
+		{config.GCP, "output.url", []string{"google_cloud_run_v2_service_iam_member.public"}},
+	} {
+		got := newModule(t, c.cloud).needs(c.what)
+		for _, want := range c.needs {
+			if !got[want] {
+				t.Errorf("%s: %s may be made before %s; it needs %q", c.cloud, c.what, want, slices.Sorted(maps.Keys(got)))
+			}
+		}
+	}
+}
+
+// needs returns the addresses of all that has to be there before what is at
+// address.
+func (m *module) needs(address string) map[string]bool {
+	refers := map[string]map[string]bool{}
+	add := func(address string, body *hclsyntax.Body) {
+		refers[address] = map[string]bool{}
+		walk(body, func(_ string, x hclsyntax.Expression) {
+			for _, v := range x.Variables() {
+				if len(v) < 2 {
+					continue
+				}
+				if attribute, ok := v[1].(hcl.TraverseAttr); ok {
+					refers[address][v.RootName()+"."+attribute.Name] = true
+				}
+			}
+		})
+	}
+	for _, b := range m.blocks("resource") {
+		add(b.Labels[0]+"."+b.Labels[1], b.Body)
+	}
+	for _, b := range m.blocks("output") {
+		add("output."+b.Labels[0], b.Body)
+	}
+	for _, b := range m.blocks("locals") {
+		for name, a := range b.Body.Attributes {
+			add("local."+name, &hclsyntax.Body{Attributes: hclsyntax.Attributes{name: a}})
+		}
+	}
+	all := map[string]bool{}
+	var follow func(address string)
+	follow = func(address string) {
+		for to := range refers[address] {
+			if !all[to] {
+				all[to] = true
+				follow(to)
+			}
+		}
+	}
+	follow(address)
+	return all
+}
+
 // walk calls visit for each argument below body, with its name.
 func walk(body *hclsyntax.Body, visit func(name string, x hclsyntax.Expression)) {
 	for _, name := range slices.Sorted(maps.Keys(body.Attributes)) {
