@@ -1,9 +1,11 @@
 """Completes moto, which imports this when it starts: the binary media types of a
-REST API, which it forgets, and the resource that a request to DynamoDB or to
-Secrets Manager is about, without which it would judge no policy that names one."""
+REST API, which it forgets; a value that is taken back, which it takes for an
+error; and the resource that a request to DynamoDB or to Secrets Manager is about,
+without which it would judge no policy that names one."""
 
 import json
 
+from moto.apigateway.models import Account
 from moto.apigateway.responses import APIGatewayResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.secretsmanager.responses import SecretsManagerResponse
@@ -29,6 +31,13 @@ def create_rest_api_with_types(self):
     return status, headers, json.dumps(api.to_dict())
 
 
+patch_account = Account.apply_patch_operations
+
+
+def patch_account_back(self, operations):
+    return patch_account(self, [{"value": None, **o} for o in operations])
+
+
 def table(self):
     name = asked(self, "TableName", "*")
     if name == "*" or name.startswith("arn:"):
@@ -44,5 +53,6 @@ def secret(self):
 
 
 APIGatewayResponse.create_rest_api = create_rest_api_with_types
+Account.apply_patch_operations = patch_account_back
 DynamoHandler._determine_resource = table
 SecretsManagerResponse._determine_resource = secret

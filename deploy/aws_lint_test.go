@@ -1,0 +1,64 @@
+//go:build engines
+
+package deploy
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hotreader/test/engine"
+)
+
+// TestTemplatesLinted has cfn-lint hold the templates against CloudFormation's
+// schemas, and one that is wrong, lest it finds nothing in anything.
+func TestTemplatesLinted(t *testing.T) {
+	program := engine.CloudFormationLint(t)
+	text, problems := componentType("pump", machine)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	dir := t.TempDir()
+	var files []string
+	for name, text := range map[string]string{
+		"component.json": text,
+		"workspace.json": workspaceTemplate("pump"),
+		"wrong.json":     strings.Replace(text, `"IsTimeSeries"`, `"TimeSeries"`, 1),
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	// One run for all: it takes seconds to start.
+	out, err := exec.CommandContext(t.Context(), program, append([]string{"--format", "parseable", "--"}, files...)...).CombinedOutput()
+	if err == nil {
+		t.Error("cfn-lint finds nothing wrong in a template that is")
+	}
+	found := false
+	for line := range strings.Lines(string(out)) {
+		switch {
+		case strings.HasPrefix(line, filepath.Join(dir, "wrong.json")):
+			found = found || strings.Contains(line, "TimeSeries")
+		case strings.TrimSpace(line) != "":
+			t.Error(line)
+		}
+	}
+	if !found {
+		t.Errorf("cfn-lint does not name what is wrong:\n%s", out)
+	}
+}
+
+// TestAWSModuleFormatted has Terraform say that the module is written as it
+// writes.
+func TestAWSModuleFormatted(t *testing.T) {
+	program, env := engine.Terraform(t)
+	cmd := exec.CommandContext(t.Context(), program, "fmt", "-check", "-diff", "-recursive", filepath.Join("terraform", "aws"))
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
