@@ -271,6 +271,7 @@ func (t *Target) startFunctions(ctx context.Context, s deploy.Side, program stri
 		if f.Role == config.API {
 			at, err := t.serve(ctx, apiGateway(fn))
 			if err != nil {
+				fn.child.stop()
 				return served, err
 			}
 			served.URL = "http://" + at + "/" + stage
