@@ -57,11 +57,12 @@ func findTerraform() (terraformInstall, error) {
 	}
 	mirror := os.Getenv("HOTREADER_TERRAFORM_MIRROR")
 	if mirror == "" {
-		dir, err := find("HOTREADER_TERRAFORM_MIRROR", "terraform", ".")
-		if err != nil {
-			return found, nil // the registry has them
+		if dir, err := find("HOTREADER_TERRAFORM_MIRROR", "terraform", "."); err == nil {
+			mirror = dir
 		}
-		mirror = dir
+	}
+	if mirror == "" {
+		return found, nil // the registry has them
 	}
 	dir, err := os.MkdirTemp("", "terraformrc-*")
 	if err != nil {
