@@ -395,6 +395,10 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 }
 
 func (w *work) approve(ctx context.Context, f *folder, what SidePlan) error {
+	f.names = map[string]string{}
+	for _, c := range what.Changes {
+		f.names[c.Address] = c.Name
+	}
 	if w.Approve == nil {
 		return nil
 	}

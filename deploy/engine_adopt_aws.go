@@ -105,7 +105,7 @@ func (l *awsLookup) item(ctx context.Context, path string, fits func(gatewayItem
 		}
 		var page struct {
 			Items    []gatewayItem `json:"item"`
-			Position string `json:"position"`
+			Position string        `json:"position"`
 		}
 		if err := l.get(ctx, path+query, &page); err != nil {
 			return "", err

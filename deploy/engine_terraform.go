@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,8 @@ type folder struct {
 	env    map[string]string // of Terraform
 	secret string            // the token's text, "current" or "current,previous"; "" = the side has none
 	report func(Event)
+
+	names map[string]string // the cloud's names of the resources of a plan, by address
 }
 
 const (
@@ -428,7 +431,7 @@ func (f *folder) progress(m message, journal *journal) {
 	if strings.Contains(r.Addr, "data.") && m.Hook.Action == "read" {
 		return
 	}
-	e := Event{Address: r.Addr, What: noun(r.Type), Name: shortName(r.Addr), Action: actionOf(m.Hook.Action), ID: m.Hook.IDValue,
+	e := Event{Address: r.Addr, What: noun(r.Type), Name: cmp.Or(f.names[r.Addr], shortName(r.Addr)), Action: actionOf(m.Hook.Action), ID: m.Hook.IDValue,
 		Elapsed: time.Duration(m.Hook.Elapsed * float64(time.Second))}
 	switch m.Type {
 	case "apply_start":
