@@ -1,0 +1,332 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+)
+
+func TestEnvironment(t *testing.T) {
+	env, notes, err := environment([]string{
+		"AWS_PROFILE=work", "TF_CLI_CONFIG_FILE=/etc/terraformrc", "TF_PLUGIN_CACHE_DIR=/cache",
+		"TF_LOG=TRACE", "TF_VAR_token=x", "TF_INPUT=1", "INTER_CLOUD_TOKEN=a", "MINE=xx-secret-xx", "TF_WORKSPACE=",
+	}, "secret", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"AWS_PROFILE": "work", "TF_CLI_CONFIG_FILE": "/etc/terraformrc", "TF_PLUGIN_CACHE_DIR": "/cache"}
+	if fmt.Sprint(env) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", env, want)
+	}
+	if len(notes) != 2 || !strings.HasPrefix(notes[0], "MINE ") || !strings.HasPrefix(notes[1], "TF_LOG ") {
+		t.Errorf("%q", notes)
+	}
+	for _, name := range []string{"TF_CLI_ARGS", "TF_CLI_ARGS_plan", "TF_WORKSPACE", "TF_DATA_DIR", "TF_REATTACH_PROVIDERS"} {
+		if _, _, err := environment([]string{name + "=x"}); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "unset "+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTokenText(t *testing.T) {
+	server, reader := Side{L3: true}, Side{L4: true}
+	c := config.Connection{Token: config.NewSecret("new"), PreviousToken: config.NewSecret("old")}
+	if got := tokenText(server, c); got != "new,old" {
+		t.Errorf("a server holds %q", got)
+	}
+	if got := tokenText(reader, c); got != "new" {
+		t.Errorf("a reader holds %q", got)
+	}
+	if got := tokenText(server, config.Connection{}); got != "" {
+		t.Errorf("no token: %q", got)
+	}
+	seen := map[int]string{}
+	for _, text := range []string{"", "new", "old", "new,old", "old,new"} {
+		v := tokenVersion(text)
+		if v < 1 || v > 1<<31-1 || seen[v] != "" || v != tokenVersion(text) {
+			t.Errorf("%q has version %d", text, v)
+		}
+		seen[v] = text
+	}
+}
+
+func TestSecondRunIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	release, err := lockFolder(dir, "deploy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = lockFolder(dir, "destroy")
+	if !errors.Is(err, hotreader.CodeOverloaded) {
+		t.Fatalf("%v", err)
+	}
+	for _, want := range []string{"hotreader deploy, started by ", time.Now().Format("2006-01-02"), fmt.Sprintf("process %d", os.Getpid())} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing: %v", want, err)
+		}
+	}
+	release()
+	if release, err = lockFolder(dir, "destroy"); err != nil {
+		t.Fatalf("after the end of the first: %v", err)
+	}
+	release()
+}
+
+func TestLockText(t *testing.T) {
+	const text = "exit status 1\nError: Error acquiring the state lock\n\nError message: resource temporarily unavailable\nLock Info:\n  ID:        1f5e\n  Path:      terraform.tfstate\n  Operation: OperationTypeApply\n  Who:       ann@office\n  Version:   1.11.4\n  Created:   2026-01-02 03:04:05.678901 +0000 UTC\n  Info:      \n"
+	want := "the state is locked by ann@office since 2026-01-02 03:04:05 UTC (apply); wait for that run; if it is dead for certain, its lock is removed with `terraform force-unlock 1f5e` in this cloud's folder below .hotreader"
+	if got := lockText(text); got != want {
+		t.Errorf("%s", got)
+	}
+	if got := lockText("Error: no such bucket"); got != "" {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestShortNames(t *testing.T) {
+	for address, want := range map[string][2]string{
+		`module.hotreader.aws_iam_role.function["hot-reader"]`:                  {"hot-reader", "aws_iam_role"},
+		`module.hotreader.aws_api_gateway_method.route["GET /v1/devices/{id}"]`: {"GET /v1/devices/{id}", "aws_api_gateway_method"},
+		`module.hotreader.aws_dynamodb_table.hot[0]`:                            {"hot", "aws_dynamodb_table"},
+		`terraform_data.keep`: {"keep", "terraform_data"},
+	} {
+		if got := [2]string{shortName(address), resourceType(address)}; got != want {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+	if got := noun("aws_unheard_of_thing"); got != "unheard of thing" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestFindTerraform(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := FindTerraform(t.Context(), "")
+	if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "neither terraform nor tofu is on PATH; install") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSweep: what a killed run has left of a token does not outlive the next
+// run's start.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	f := &folder{dir: filepath.Join(dir, "aws"), secret: "s3cret"}
+	err := f.withToken(func(name string) error {
+		i, err := os.Stat(name)
+		if err != nil || i.Mode().Perm() != 0o600 {
+			t.Errorf("%v %v", i, err)
+		}
+		text, err := os.ReadFile(name)
+		if string(text) != `{"token":"s3cret"}` {
+			t.Errorf("%s %v", text, err)
+		}
+		return os.Link(name, filepath.Join(dir, "token-killed.json"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
+		t.Errorf("%q", left)
+	}
+	if err := sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 0 {
+		t.Errorf("after sweep: %q", left)
+	}
+}
+
+const fakeTerraform = `#!/bin/sh
+# Stands in for Terraform: keeps what the token's variable file holds in the file
+# applied, and fails when the file dies counts down to zero.
+cmd=$1
+for a in "$@"; do case $a in -var-file=*) vars=${a#-var-file=};; -out=*) out=${a#-out=};; esac; done
+case $cmd in
+version) echo '{"terraform_version":"1.11.4"}';;
+init) mkdir -p .terraform;;
+plan) if cmp -s "$vars" applied; then echo '{}' >plan; exit 0; fi; echo '{}' >plan; exit 2;;
+show) echo '{"format_version":"1.2","resource_changes":[{"address":"module.hotreader.x_secret.token","mode":"managed","type":"x_secret","change":{"actions":["update"],"before":{"v":1},"after":{"v":2}}}]}';;
+apply)
+	n=$(cat ../../dies); n=$((n - 1)); echo $n >../../dies
+	if [ $n -eq 0 ]; then kill -9 $$; fi
+	cp "$vars" applied;;
+state) echo '{"version":4,"outputs":{"url":{"value":"https://api.example.com"}},"resources":[]}';;
+*) echo "unexpected: $*" >&2; exit 1;;
+esac
+`
+
+// TestPitfall21TokenRotatesWithoutAFailedRequest: at each moment the reader's
+// token is one that the server takes, and a rotation that is killed at any step
+// is ended by the next run.
+func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
+	for dies := range 7 {
+		t.Run(fmt.Sprintf("killed before step %d", dies), func(t *testing.T) {
+			dir := t.TempDir()
+			program := filepath.Join(t.TempDir(), "terraform")
+			if err := os.WriteFile(program, []byte(fakeTerraform), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range packages {
+				if err := os.WriteFile(filepath.Join(filepath.Dir(program), name), []byte("zip"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p := &config.Project{Dir: dir, Twin: "hall", L3: config.AWS, L4: config.GCP,
+				Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
+				Options: config.Options{GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
+			holds := func(c config.Cloud) []string {
+				text, err := os.ReadFile(filepath.Join(dir, ".hotreader", string(c), "applied"))
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil
+				}
+				var v struct{ Token string }
+				if err := errors.Join(err, json.Unmarshal(text, &v)); err != nil {
+					t.Fatal(err)
+				}
+				return strings.Split(v.Token, ",")
+			}
+			fits := func(when string) {
+				t.Helper()
+				server, reader := holds(config.AWS), holds(config.GCP)
+				if len(reader) != 1 || !slices.Contains(server, reader[0]) {
+					t.Errorf("%s: the reader's token is not among the server's", when)
+				}
+			}
+			checks := 0
+			e := &Engine{Project: p, Artifacts: filepath.Dir(program), Terraform: program, Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1,
+				Check: func(context.Context) error { checks++; fits("check"); return nil },
+				Report: func(v Event) {
+					if holds(config.GCP) != nil {
+						fits("while it runs")
+					}
+				}}
+			die := func(n int) {
+				if err := os.WriteFile(filepath.Join(dir, "dies"), fmt.Append(nil, n), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			die(0)
+			if err := e.Deploy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			fits("deployed")
+			first := holds(config.GCP)[0]
+			die(dies)
+			const id = "gcp_l4_to_aws_l3hot_read"
+			err := e.Rotate(t.Context(), id, false)
+			fits("after the first run")
+			killed := dies >= 1 && dies <= 3
+			if killed != (err != nil) {
+				t.Fatalf("%v", err)
+			}
+			if killed {
+				if strings.Contains(err.Error(), first) {
+					t.Error("the error holds the token")
+				}
+				die(0)
+				if err := e.Rotate(t.Context(), id, false); dies == 3 {
+					// The last step was lost after the rotation was over in the file: it is
+					// another rotation, which is as safe.
+					if err != nil {
+						t.Fatal(err)
+					}
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				fits("after the second run")
+			}
+			server, reader := holds(config.AWS), holds(config.GCP)
+			if len(server) != 1 || server[0] != reader[0] || reader[0] == first {
+				t.Error("the rotation has not ended with a new token alone")
+			}
+			conns, err := config.OpenConnections(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, _ := conns.Get(id)
+			if c.Token.Reveal() != reader[0] || !c.PreviousToken.IsZero() || c.URL != "https://api.example.com" {
+				t.Errorf("the connection: url %s", c.URL)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, ".hotreader", "token-*")); len(left) > 0 {
+				t.Errorf("%q are left", left)
+			}
+			if checks == 0 {
+				t.Error("the link was not proven")
+			}
+			if err := e.Rotate(t.Context(), "azure_l4_to_aws_l3hot_read", false); !errors.Is(err, hotreader.CodeInvalid) {
+				t.Errorf("another id: %v", err)
+			}
+		})
+	}
+}
+
+// TestPitfall18RenderedFolderHoldsNoToken also says that the same project gives
+// the same bytes.
+func TestPitfall18RenderedFolderHoldsNoToken(t *testing.T) {
+	artifacts := t.TempDir()
+	for _, name := range packages {
+		if err := os.WriteFile(filepath.Join(artifacts, name), []byte("package"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	every := []config.Cloud{config.AWS, config.Azure, config.GCP}
+	for _, l3 := range every {
+		for _, l4 := range every {
+			dir := t.TempDir()
+			p := &config.Project{Dir: dir, Twin: "hall", L3: l3, L4: l4,
+				Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
+				Options: config.Options{Azure: config.AzureOptions{Subscription: "00000000-0000-0000-0000-000000000000", Location: "westeurope"}, GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
+			secret := config.NewToken()
+			conns, err := config.OpenConnections(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns.Put(config.ConnectionID(l4, l3), config.Connection{Provider: l3, Function: "f", URL: "https://api.example.com/read", Token: secret, PreviousToken: config.NewSecret(secret.Reveal() + "p")})
+			if err := conns.Save(); err != nil {
+				t.Fatal(err)
+			}
+			e := &Engine{Project: p, Artifacts: artifacts}
+			one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
+			for _, to := range []string{one, two} {
+				if _, err := e.Render(to); err != nil {
+					t.Fatalf("%s to %s: %v", l4, l3, err)
+				}
+			}
+			files := 0
+			err = fs.WalkDir(os.DirFS(one), ".", func(name string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return err
+				}
+				files++
+				a, err := os.ReadFile(filepath.Join(one, name))
+				if err != nil {
+					return err
+				}
+				b, err := os.ReadFile(filepath.Join(two, name))
+				if !bytes.Equal(a, b) {
+					t.Errorf("%s differs when it is rendered again", name)
+				}
+				if bytes.Contains(a, []byte(secret.Reveal())) {
+					t.Errorf("%s to %s: the token is in %s", l4, l3, name)
+				}
+				return err
+			})
+			if err != nil || files < 5 {
+				t.Errorf("%s to %s: %d files, %v", l4, l3, files, err)
+			}
+		}
+	}
+}
