@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -50,8 +51,6 @@ type link struct {
 	readerURL   string                    // REMOTE_READER_URL; "" = the API's
 	reader      http.Handler              // instead of the reader's server; nil = it
 	functions   map[string]lambda.Handler // more functions on AWS; nil = not there
-
-	in doctor.Input // what the doctor is told, changed by a case
 }
 
 // failing is a store that fails.
@@ -165,9 +164,7 @@ func (l *link) lambda(t *testing.T, url string) http.Handler {
 	twin := awslambda.Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: reader}}
 	functions := map[string]lambda.Handler{
 		"factory-hot-reader": awslambda.History(twin), "factory-hot-reader-last-entry": awslambda.LastEntry(twin)}
-	for name, h := range l.functions {
-		functions[name] = h
-	}
+	maps.Copy(functions, l.functions)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.Split(r.URL.Path, "/")[3]
 		h := functions[name]
@@ -255,7 +252,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "garbage instead of the API", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.api = nginx }, broken: []string{"API on azure"}, says: `a web page (HTML) titled "Welcome to nginx!"`},
 		{name: "noise instead of the API", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.api = page(200, "", "\x00\xff\x1b[2J") }, broken: []string{"API on azure"}, says: `begins with "\x00`},
 		{name: "nothing instead of the API", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.api = page(200, "", "") }, broken: []string{"API on azure"}, says: "status 200 and nothing else"},
-		{name: "a login page before the API", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.api = http.RedirectHandler("https://login.example/", 302) }, broken: []string{"API on azure"}, says: `redirect to "https://login.example/"`},
+		{name: "a login page before the API", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.api = http.RedirectHandler("https://login.example/", http.StatusFound) }, broken: []string{"API on azure"}, says: `redirect to "https://login.example/"`},
 		{name: "API's function down", l4: azure, l3: aws, breaking: func(l *link, _ *testing.T) {
 			l.api = page(502, "application/json", `{"message": "Internal server error"}`)
 		}, broken: []string{"API on aws"}, says: "the function behind it fails"},

@@ -362,9 +362,9 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err error) standing {
 	door := Check{Part: part, Cloud: cloud, Name: "takes the token", Verdict: OK}
 	behind := Check{Part: Store, Cloud: cloud, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
-	n := 0
 	if err == nil && r.status >= 200 && r.status <= 299 {
-		if n, err = e.found(r); err != nil {
+		n, err := e.found(r)
+		if err != nil {
 			door.Verdict, door.Says, door.Took = Failed, err.Error(), r.took
 			door.Remedy = "is it of another version? " + e.deployOnly(cloud)
 			e.add(door)
@@ -377,8 +377,6 @@ func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err erro
 		e.add(behind)
 		return sound
 	}
-	var code hotreader.Code
-	said, traced := "", ""
 	switch {
 	case err != nil:
 		door.Verdict, door.Took = Failed, r.took
@@ -389,10 +387,8 @@ func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err erro
 		door.Verdict, door.Took, door.Says, door.Remedy = Failed, r.took, r.describe(), e.foreign(r, cloud)
 		e.add(door)
 		return ill
-	default:
-		code, said, traced = r.problem.Code, r.describe(), r.problem.TraceID
 	}
-	return e.failed(door, behind, code, said, traced)
+	return e.failed(door, behind, r.problem.Code, r.describe(), r.problem.TraceID)
 }
 
 // failed adds the checks of a door whose answer is the failure of code.

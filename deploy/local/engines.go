@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -107,7 +108,7 @@ func (t *Target) startEngine(ctx context.Context, c config.Cloud) (address strin
 	}
 	// A port that was free may be taken by the time the engine binds it.
 	for range 3 {
-		port, ferr := freePort()
+		port, ferr := freePort(ctx)
 		if ferr != nil {
 			return "", ferr
 		}
@@ -173,8 +174,9 @@ func await(ctx context.Context, c *child, limit time.Duration, ready func(contex
 	}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
@@ -201,10 +203,10 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 		}
 		return otherwise
 	}
-	keys := ""
+	var keys strings.Builder
 	for _, k := range []struct{ name, value string }{{"device_key", o.DeviceKey}, {"time_key", o.TimeKey}, {"time_format", o.TimeFormat}} {
 		if k.value != "" {
-			keys += "&" + k.name + "=" + k.value
+			keys.WriteString("&" + k.name + "=" + k.value)
 		}
 	}
 	switch p.L3 {
@@ -218,7 +220,7 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 			}),
 		})
 		h.words = "table " + table
-		h.url = "dynamodb://" + table + "?region=" + region + "&endpoint=http://" + address + keys
+		h.url = "dynamodb://" + table + "?region=" + region + "&endpoint=http://" + address + keys.String()
 		h.env = map[string]string{"DYNAMODB_TABLE_NAME": table, "AWS_ENDPOINT_URL_DYNAMODB": "http://" + address}
 		return h, awsdynamodb.CreateTable(ctx, client, awsdynamodb.Options{Table: table, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
 	case config.Azure:
@@ -229,7 +231,7 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 			return h, err
 		}
 		h.words = "container " + database + "/" + container
-		h.url = "cosmos://" + address + "/" + database + "/" + container + "?single=true" + keys // it has no transactional batches
+		h.url = "cosmos://" + address + "/" + database + "/" + container + "?single=true" + keys.String() // it has no transactional batches
 		h.env = map[string]string{"COSMOS_DB_ENDPOINT": "http://" + address, "COSMOS_DB_KEY": cosmosKey,
 			"COSMOS_DB_DATABASE": database, "COSMOS_DB_CONTAINER": container}
 		return h, azurecosmos.CreateContainer(ctx, client, azurecosmos.Options{Database: database, Container: container, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
@@ -237,7 +239,7 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 	project, database, collection := t.project(), or(o.GCP.Database, names.FirestoreDatabase(p.Twin)), or(o.GCP.Collection, names.Collection(p.Twin))
 	return hot{
 		words: "collection " + database + "/" + collection,
-		url:   "firestore://" + project + "/" + database + "/" + collection + "?endpoint=http://" + address + keys,
+		url:   "firestore://" + project + "/" + database + "/" + collection + "?endpoint=http://" + address + keys.String(),
 		env: map[string]string{"FIRESTORE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": project,
 			"FIRESTORE_DATABASE": database, "FIRESTORE_COLLECTION": collection},
 	}, nil

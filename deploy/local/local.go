@@ -133,6 +133,7 @@ func (t *Target) folder() error {
 		return configError("%w", err)
 	}
 	above := filepath.Dir(t.dir)
+	//nolint:gosec // G302: folders need the right to be entered
 	if err := errors.Join(os.Chmod(above, 0o700), os.Chmod(t.dir, 0o700), os.WriteFile(filepath.Join(above, ".gitignore"), []byte("*\n"), 0o600)); err != nil {
 		return configError("%w", err)
 	}
@@ -301,7 +302,7 @@ func (t *Target) startServer(ctx context.Context, s deploy.Side, program string)
 	t.o.Began("starting " + name)
 	var failure error
 	for range 3 { // the port may be taken meanwhile
-		number, err := freePort()
+		number, err := freePort(ctx)
 		if err != nil {
 			return "", err
 		}

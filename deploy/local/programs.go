@@ -35,7 +35,7 @@ func artifact(c config.Cloud) (string, error) {
 	case c == config.Azure:
 		return "hotreader-azure-" + runtime.GOARCH + ".zip", nil
 	case runtime.GOARCH != "amd64":
-		return "", fmt.Errorf("Cloud Run's image is for amd64, as Cloud Run is, and this machine is %s", runtime.GOARCH)
+		return "", fmt.Errorf("the image for Cloud Run is for amd64, as that is, and this machine is %s", runtime.GOARCH)
 	}
 	return "hotreader-cloudrun.tar", nil
 }
@@ -51,7 +51,7 @@ func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
 	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s is missing; run `make dist`, or name the folder with --artifacts", name)
 	}
-	program, text := "", []byte(nil)
+	var text []byte
 	switch c {
 	case config.AWS:
 		program = "bootstrap"
@@ -72,7 +72,7 @@ func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
 	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may still be running
 		return "", err
 	}
-	return to, os.WriteFile(to, text, 0o700)
+	return to, os.WriteFile(to, text, 0o700) //nolint:gosec // G306: a program must be one that its owner can run
 }
 
 func fromZip(name, file string) ([]byte, error) {
@@ -80,12 +80,12 @@ func fromZip(name, file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }() // it was read
 	f, err := z.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was read
 	return readAll(f)
 }
 
