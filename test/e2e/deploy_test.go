@@ -1,0 +1,601 @@
+//go:build engines
+
+package e2e
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"hotreader/test/engine"
+)
+
+// TestDeploy runs the program, Terraform and the real AWS provider against moto:
+// each way in which AWS can be a side of a project.
+func TestDeploy(t *testing.T) {
+	artifacts := filepath.Join(t.TempDir(), "dist")
+	build := exec.CommandContext(t.Context(), "go", "run", "./scripts/dist", "-o", artifacts, "-only", "hotreader-lambda-arm64.zip")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("dist: %v\n%s", err, out)
+	}
+	t.Run("hot storage on AWS", func(t *testing.T) { t.Parallel(); deployHotStorage(t, artifacts) })
+	t.Run("both on AWS", func(t *testing.T) { t.Parallel(); deployBoth(t, artifacts) })
+	t.Run("twin on AWS", func(t *testing.T) { t.Parallel(); deployTwin(t, artifacts) })
+}
+
+// deployHotStorage: hot storage on AWS, and the twin on Azure, which is another
+// team's. The API is created, whatever kills the program on the way.
+func deployHotStorage(t *testing.T, artifacts string) {
+	p := newTrial(t, "hall", "aws", "azure", artifacts)
+	const id, api = "azure_l4_to_aws_l3hot_read", "hall-hot-reader-api"
+
+	var plan struct {
+		Changes bool
+		Clouds  []struct {
+			Cloud   string
+			Changes []struct{ Action, What, Name string }
+			Public  []string
+		}
+	}
+	p.json(&plan, 0, "plan", "--only", "aws", "--json")
+	if !plan.Changes || len(plan.Clouds) != 1 || len(plan.Clouds[0].Public) != 1 {
+		t.Errorf("plan: %+v", plan)
+	}
+	for _, c := range plan.Clouds[0].Changes {
+		if c.Action != "create" || c.What == "" || c.Name == "" {
+			t.Errorf("plan: %+v", c)
+		}
+	}
+	if _, err := os.Stat(p.file("config_inter_cloud.json")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("plan has written a connection: %v", err)
+	}
+	p.run(2, "deploy", "--only", "aws") // nobody to ask
+
+	// Killed in the middle, hotreader and Terraform alike; the next run goes on with
+	// the same token.
+	p.killAt("created API "+api, "deploy", "--only", "aws", "--yes")
+	first := p.connection(id).Token
+	if len(first) < 32 {
+		t.Fatal("the token is short")
+	}
+	p.run(0, "deploy", "--only", "aws", "--yes")
+	entry := p.connection(id)
+	if entry.Token != first || entry.Provider != "aws" || entry.Function != api || !strings.HasPrefix(entry.URL, "https://") {
+		t.Errorf("connection: provider %s, function %s, url %s, the same token: %v", entry.Provider, entry.Function, entry.URL, entry.Token == first)
+	}
+	t.Run("TestPitfall14TokenSavedIsTokenChecked", func(t *testing.T) {
+		if p.secret() != first {
+			t.Error("the secret does not hold the connection's token")
+		}
+	})
+	if out, _ := p.run(0, "plan", "--only", "aws", "--exit-code"); !strings.Contains(out, "no changes") {
+		t.Errorf("plan after deploy: %s", out)
+	}
+	if n := strings.Count(listing(t)["REST APIs"], `"`+api+`"`); n != 1 {
+		t.Errorf("%d APIs of that name stand", n)
+	}
+
+	// Drift.
+	askMoto(t, "lambda", http.MethodPut, "/2015-03-31/functions/"+api+"/configuration", "", `{"MemorySize":256}`)
+	if out, _ := p.run(0, "status", "--only", "aws"); !strings.Contains(out, "changed by hand") || !strings.Contains(out, "function "+api+": memory_size") || !strings.Contains(out, "0 days old") {
+		t.Errorf("status: %s", out)
+	}
+
+	p.refusesTheSecond()
+	p.explainsTerraformsLock()
+
+	t.Run("TestPitfall21TokenIsRotated", func(t *testing.T) {
+		p.run(0, "token", "rotate", "--only", "aws", "--yes", id)
+		now := p.connection(id)
+		if now.Token == first || now.PreviousToken != first {
+			t.Fatal("a rotation has to make a new token and to keep the previous one")
+		}
+		if p.secret() != now.Token+","+first {
+			t.Error("the server does not take both tokens")
+		}
+		p.run(0, "token", "rotate", "--only", "aws", "--yes", "--finish", id)
+		end := p.connection(id)
+		if end.Token != now.Token || end.PreviousToken != "" || p.secret() != now.Token {
+			t.Error("the rotation has not ended with the new token alone")
+		}
+		p.run(3, "token", "rotate", "--only", "aws", "--yes", "--finish", id)
+	})
+
+	out, _ := p.run(0, "render", "--only", "aws", "--out", p.file("rendered"))
+	if strings.TrimSpace(out) != p.file("rendered/aws") {
+		t.Errorf("render: %s", out)
+	}
+	t.Run("TestPitfall18TokenHasTwoHomes", func(t *testing.T) { p.findNoToken(t) })
+
+	p.run(2, "destroy", "--only", "aws", "--yes")
+	p.run(2, "destroy", "--only", "aws", "--yes", "--confirm", "hal")
+	p.destroyed("--only", "aws")
+	if _, ok := p.connections()[id]; ok {
+		t.Error("the connection is still there")
+	}
+}
+
+// deployBoth: the twin and its hot storage on AWS. Nothing is public, and hot
+// storage that holds something stays.
+func deployBoth(t *testing.T, artifacts string) {
+	p := newTrial(t, "mill", "aws", "aws", artifacts)
+	p.killAt("created hot table", "deploy", "--yes")
+	p.run(0, "deploy", "--yes")
+	if out, _ := p.run(0, "plan", "--exit-code"); !strings.Contains(out, "no changes") || strings.Contains(out, "public") {
+		t.Errorf("plan after deploy: %s", out)
+	}
+	t.Run("TestPitfall13ReadersAreCalled", func(t *testing.T) {
+		stack := askMoto(t, "cloudformation", http.MethodPost, "/", "", "Action=DescribeStacks&Version=2010-05-15")
+		for _, name := range []string{"mill-hot-reader", "mill-hot-reader-last-entry"} {
+			if !strings.Contains(stack, "function:"+name+"<") {
+				t.Errorf("no component type is told of %s", name)
+			}
+		}
+	})
+	for _, service := range []string{"REST APIs", "secrets"} {
+		if text := listing(t)[service]; strings.Contains(text, "mill") {
+			t.Errorf("%s: %s", service, text)
+		}
+	}
+	askMoto(t, "dynamodb", http.MethodPost, "/", "DynamoDB_20120810.PutItem",
+		`{"TableName":"mill-hot-iot-data","Item":{"device_id":{"S":"pump-7"},"timestamp":{"S":"2026-01-01T00:00:00Z"}}}`)
+	if _, said := p.run(3, "destroy", "--yes", "--confirm", "mill"); !strings.Contains(said, "holds data") || !strings.Contains(said, "--delete-data") {
+		t.Errorf("destroy of what holds data: %s", said)
+	}
+	p.destroyed("--delete-data")
+}
+
+// deployTwin: the twin on AWS, and hot storage on Azure, whose team hands the
+// connection over.
+func deployTwin(t *testing.T, artifacts string) {
+	p := newTrial(t, "dam", "azure", "aws", artifacts)
+	const id = "aws_l4_to_azure_l3hot_read"
+	if _, said := p.run(3, "deploy", "--only", "aws", "--yes"); !strings.Contains(said, id) {
+		t.Errorf("deploy without the other side: %s", said)
+	}
+	connections := p.file("config_inter_cloud.json")
+	given := `{"connections":{"` + id + `":{"provider":"azure","function":"dam-hot-reader-api","url":"https://dam.azurewebsites.net/api/read","token":"` + token + `"},"other":{"provider":"gcp","function":"f","url":"https://other.example.com","token":"` + token + `x","theirs":1}}}`
+	for _, broken := range []string{given[:len(given)/2], `{"version":7,"connections":[]}`, ""} {
+		p.write("config_inter_cloud.json", broken)
+		p.run(3, "deploy", "--only", "aws", "--yes")
+		p.run(3, "destroy", "--only", "aws", "--yes", "--confirm", "dam")
+		if got, err := os.ReadFile(connections); err != nil || string(got) != broken {
+			t.Errorf("a broken connection file was changed: %v", err)
+		}
+	}
+	p.write("config_inter_cloud.json", given)
+	p.run(0, "deploy", "--only", "aws", "--yes")
+	if out, _ := p.run(0, "plan", "--only", "aws", "--exit-code"); !strings.Contains(out, "no changes") {
+		t.Errorf("plan after deploy: %s", out)
+	}
+	if p.secret() != token {
+		t.Error("the secret does not hold the connection's token")
+	}
+	for _, name := range []string{"dam-hot-reader", "dam-hot-reader-last-entry"} {
+		if text := askMoto(t, "lambda", http.MethodGet, "/2015-03-31/functions/"+name, "", ""); !strings.Contains(text, "https://dam.azurewebsites.net/api/read") {
+			t.Errorf("%s is not told where to ask: %s", name, text)
+		}
+	}
+	p.findNoToken(t)
+	p.destroyed("--only", "aws")
+	if got := p.connections(); len(got) != 2 { // hot storage still stands
+		t.Errorf("the other team's entries: %d of 2 are left", len(got))
+	}
+}
+
+// trial is a project folder, and how the program is run in it.
+type trial struct {
+	t         *testing.T
+	dir, twin string
+	artifacts string
+	env       []string
+	watch     *watch
+	said      strings.Builder // all that the program has said
+}
+
+func newTrial(t *testing.T, twin, l3, l4, artifacts string) *trial {
+	t.Helper()
+	program, env := engine.Terraform(t)
+	p := &trial{t: t, dir: t.TempDir(), twin: twin, artifacts: artifacts}
+	p.env = slices.Concat([]string{"PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "INTER_CLOUD_TOKEN=" + token, "TF_LOG=TRACE"}, env, engine.MotoEnv(t))
+	p.write("config.json", `{"digital_twin_name":"`+twin+`","hot_storage_size_in_days":30}`)
+	p.write("config_providers.json", `{"layer_3_hot_provider":"`+l3+`","layer_4_provider":"`+l4+`"}`)
+	p.write("config_iot_devices.json", `[{"id":"pump-7","properties":[{"name":"temperature","dataType":"DOUBLE"}]}]`)
+	p.write("config_hot_reader.json", `{"aws":{"region":"`+engine.Region+`"}}`)
+	p.watch = watchProcesses(t, p.dir)
+	return p
+}
+
+func (p *trial) file(name string) string { return filepath.Join(p.dir, filepath.FromSlash(name)) }
+
+func (p *trial) write(name, text string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.file(name), []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *trial) command(args ...string) *exec.Cmd {
+	if args[0] == "token" {
+		args = append(args, "--project", p.dir, "--artifacts", p.artifacts)
+	} else {
+		args = append(args[:len(args):len(args)], "--project", p.dir, "--artifacts", p.artifacts)
+	}
+	c := exec.Command(filepath.Join(programs, "hotreader"), args...)
+	c.Env = p.env
+	return c
+}
+
+// run runs the program, which has to end with the exit code want.
+func (p *trial) run(want int, args ...string) (stdout, stderr string) {
+	p.t.Helper()
+	began := time.Now()
+	var out, talk strings.Builder
+	c := p.command(args...)
+	c.Stdout, c.Stderr = &out, &talk
+	err := c.Run()
+	p.said.WriteString(out.String() + talk.String())
+	if got := c.ProcessState.ExitCode(); got != want {
+		p.t.Fatalf("hotreader %s: exit code %d, want %d: %v\n%s%s", strings.Join(args, " "), got, want, err, out.String(), talk.String())
+	}
+	p.t.Logf("hotreader %s: %.1f s", strings.Join(args, " "), time.Since(began).Seconds())
+	return out.String(), talk.String()
+}
+
+func (p *trial) json(to any, want int, args ...string) {
+	p.t.Helper()
+	out, _ := p.run(want, args...)
+	if err := json.Unmarshal([]byte(out), to); err != nil {
+		p.t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// killAt starts the program and kills it as kill -9 does, and Terraform with it,
+// as soon as it says something.
+func (p *trial) killAt(moment string, args ...string) {
+	p.t.Helper()
+	c := p.command(args...)
+	pipe, err := c.StderrPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	var said []byte
+	buf := make([]byte, 4096)
+	for !bytes.Contains(said, []byte(moment)) {
+		n, err := pipe.Read(buf)
+		said = append(said, buf[:n]...)
+		if err != nil {
+			_ = c.Wait()
+			p.t.Fatalf("hotreader %s ended before it said %q:\n%s", strings.Join(args, " "), moment, said)
+		}
+	}
+	_ = c.Process.Kill()
+	for _, pid := range p.watch.terraforms() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	_ = c.Wait()
+	p.said.Write(said)
+	for deadline := time.Now().Add(20 * time.Second); len(p.watch.terraforms()) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatal("Terraform outlives the program that was killed")
+		}
+	}
+}
+
+// destroyed destroys the project, after which nothing may be left.
+func (p *trial) destroyed(args ...string) {
+	p.t.Helper()
+	p.run(0, append([]string{"destroy", "--yes", "--confirm", p.twin}, args...)...)
+	p.t.Run("TestPitfall16DestroyLeavesNothing", func(t *testing.T) {
+		for service, text := range listing(t) {
+			if left := regexp.MustCompile(`\b`+p.twin+`-[\w-]*`).FindAllString(text, -1); len(left) > 0 {
+				t.Errorf("%s: %q are left", service, left)
+			}
+		}
+		if _, err := os.Stat(p.file(".hotreader/aws")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the work folder is left: %v", err)
+		}
+	})
+}
+
+// refusesTheSecond: while one run works, another one is refused, and told whose
+// it is.
+func (p *trial) refusesTheSecond() {
+	p.t.Helper()
+	c := p.command("plan", "--only", "aws")
+	if err := c.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = c.Wait() }()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if text, _ := os.ReadFile(p.file(".hotreader/lock")); bytes.Contains(text, []byte(`"pid":`+strconv.Itoa(c.Process.Pid))) {
+			break
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatal("plan takes no lock")
+		}
+	}
+	_, said := p.run(4, "deploy", "--only", "aws", "--yes")
+	for _, want := range []string{"hotreader plan, started by", "process " + strconv.Itoa(c.Process.Pid), time.Now().Format("2006-01-02 15:")} {
+		if !strings.Contains(said, want) {
+			p.t.Errorf("the second run is not told %q: %s", want, said)
+		}
+	}
+}
+
+// explainsTerraformsLock: a state that another Terraform holds is left alone.
+func (p *trial) explainsTerraformsLock() {
+	p.t.Helper()
+	state := p.file(".hotreader/aws/terraform.tfstate")
+	f, err := os.OpenFile(state, os.O_RDWR, 0)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer f.Close() // and so unlocks
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK}); err != nil {
+		p.t.Fatal(err)
+	}
+	info := p.file(".hotreader/aws/.terraform.tfstate.lock.info")
+	text := `{"ID":"5f0e9a1c-0000-0000-0000-000000000000","Operation":"OperationTypeApply","Info":"","Who":"ann@office","Version":"1.11.4","Created":"2026-01-02T03:04:05.6Z","Path":"terraform.tfstate"}`
+	if err := os.WriteFile(info, []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	defer os.Remove(info)
+	_, said := p.run(4, "plan", "--only", "aws")
+	for _, want := range []string{"ann@office", "2026-01-02 03:04:05", "force-unlock 5f0e9a1c"} {
+		if !strings.Contains(said, want) {
+			p.t.Errorf("a locked state: %q is missing: %s", want, said)
+		}
+	}
+}
+
+type connection struct {
+	Provider, Function, URL, Token string
+	PreviousToken                  string `json:"previous_token"`
+}
+
+func (p *trial) connections() map[string]connection {
+	p.t.Helper()
+	text, err := os.ReadFile(p.file("config_inter_cloud.json"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var file struct{ Connections map[string]connection }
+	if err := json.Unmarshal(text, &file); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, c := range file.Connections {
+		p.watch.secrets(c.Token, c.PreviousToken)
+	}
+	return file.Connections
+}
+
+func (p *trial) connection(id string) connection {
+	p.t.Helper()
+	c, ok := p.connections()[id]
+	if !ok {
+		p.t.Fatalf("there is no connection %s", id)
+	}
+	return c
+}
+
+// secret returns what the secret store holds.
+func (p *trial) secret() string {
+	p.t.Helper()
+	var got struct{ SecretString string }
+	text := askMoto(p.t, "secretsmanager", http.MethodPost, "/", "secretsmanager.GetSecretValue", `{"SecretId":"`+p.twin+`-inter-cloud-token"}`)
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		p.t.Fatal(err)
+	}
+	return got.SecretString
+}
+
+// findNoToken looks for every token that there was: in all files below the
+// project but for the connections, in every plan that was saved, in what was
+// said, and in the arguments and environments of Terraform and its providers.
+func (p *trial) findNoToken(t *testing.T) {
+	t.Helper()
+	p.connections()
+	places := p.watch.seen()
+	places["what the program said"] = p.said.String()
+	err := filepath.WalkDir(p.dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || name == p.file("config_inter_cloud.json") {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		places[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := p.watch.secrets()
+	if len(secrets) == 0 {
+		t.Fatal("there is no token to look for")
+	}
+	processes := 0
+	for place, text := range places {
+		if strings.HasPrefix(place, "process") {
+			processes++
+		}
+		for _, s := range secrets {
+			if strings.Contains(unzipped(text), s) {
+				t.Errorf("a token is in %s", place)
+			}
+		}
+	}
+	if processes == 0 {
+		t.Error("no process of Terraform was seen")
+	}
+}
+
+// unzipped is text and, if it is a zip, all that is in it.
+func unzipped(text string) string {
+	z, err := zip.NewReader(strings.NewReader(text), int64(len(text)))
+	if err != nil {
+		return text
+	}
+	var b strings.Builder
+	b.WriteString(text)
+	for _, f := range z.File {
+		if r, err := f.Open(); err == nil {
+			_, _ = io.Copy(&b, r)
+			r.Close()
+		}
+	}
+	return b.String()
+}
+
+// watch looks at the processes that work in a project, and at the plans they
+// save, again and again.
+type watch struct {
+	t   *testing.T
+	dir string
+
+	mu     sync.Mutex
+	places map[string]string
+	tokens map[string]bool
+}
+
+func watchProcesses(t *testing.T, dir string) *watch {
+	w := &watch{t: t, dir: dir, places: map[string]string{}, tokens: map[string]bool{}}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(stop); <-stopped })
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+				w.look()
+			}
+		}
+	}()
+	return w
+}
+
+func (w *watch) look() {
+	for _, pid := range w.terraforms() {
+		for _, part := range []string{"cmdline", "environ"} {
+			if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, part)); err == nil && len(text) > 0 {
+				w.put(fmt.Sprintf("process %d's %s", pid, part), string(text))
+			}
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(w.dir, ".hotreader/aws/plan")); err == nil {
+		w.put(fmt.Sprintf("a saved plan of %d bytes", len(text)), string(text))
+	}
+	files, _ := filepath.Glob(filepath.Join(w.dir, ".hotreader/token-*"))
+	for _, f := range files {
+		if i, err := os.Stat(f); err == nil && i.Mode().Perm() != 0o600 {
+			w.t.Errorf("%s has mode %v", f, i.Mode())
+		}
+	}
+}
+
+func (w *watch) put(place, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.places[place] = text
+}
+
+func (w *watch) seen() map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.places)
+}
+
+// secrets adds to the tokens that there were, and returns all of them.
+func (w *watch) secrets(more ...string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range more {
+		if s != "" {
+			w.tokens[s] = true
+		}
+	}
+	return slices.Collect(maps.Keys(w.tokens))
+}
+
+// terraforms returns the processes that work in the project's work folder.
+func (w *watch) terraforms() (pids []int) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if dir, err := os.Readlink("/proc/" + e.Name() + "/cwd"); err == nil && strings.HasPrefix(dir, filepath.Join(w.dir, ".hotreader")+"/") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// askMoto makes a request to a service of moto, which wants no signature but its
+// credential scope.
+func askMoto(t *testing.T, service, method, path, target, body string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, engine.Moto(t)+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+engine.AccessKeyID+"/20260101/"+engine.Region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=0")
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	if strings.HasPrefix(body, "Action=") {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if target != "" {
+		r.Header.Set("X-Amz-Target", target)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode/100 != 2 {
+		t.Fatalf("%s %s %s: %s %v\n%s", service, method, path, resp.Status, err, text)
+	}
+	return string(text)
+}
+
+// listing returns what stands in moto, service by service, as it tells it.
+func listing(t *testing.T) map[string]string {
+	t.Helper()
+	return map[string]string{
+		"roles":      askMoto(t, "iam", http.MethodPost, "/", "", "Action=ListRoles&Version=2010-05-08"),
+		"policies":   askMoto(t, "iam", http.MethodPost, "/", "", "Action=ListPolicies&Scope=Local&Version=2010-05-08"),
+		"stacks":     askMoto(t, "cloudformation", http.MethodPost, "/", "", "Action=DescribeStacks&Version=2010-05-15"),
+		"buckets":    askMoto(t, "s3", http.MethodGet, "/", "", ""),
+		"functions":  askMoto(t, "lambda", http.MethodGet, "/2015-03-31/functions/", "", ""),
+		"REST APIs":  askMoto(t, "apigateway", http.MethodGet, "/restapis", "", ""),
+		"API keys":   askMoto(t, "apigateway", http.MethodGet, "/apikeys", "", ""),
+		"plans":      askMoto(t, "apigateway", http.MethodGet, "/usageplans", "", ""),
+		"log groups": askMoto(t, "logs", http.MethodPost, "/", "Logs_20140328.DescribeLogGroups", "{}"),
+		"secrets":    askMoto(t, "secretsmanager", http.MethodPost, "/", "secretsmanager.ListSecrets", "{}"),
+		"tables":     askMoto(t, "dynamodb", http.MethodPost, "/", "DynamoDB_20120810.ListTables", "{}"),
+	}
+}
