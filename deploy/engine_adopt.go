@@ -28,7 +28,7 @@ func (w *work) adopt(ctx context.Context, f *folder) error {
 	// What lies within another resource can be named only when that one is known,
 	// so there are rounds.
 	for again := true; again; {
-		again = false
+		taken, later := false, false
 		st, err := f.state(ctx)
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func (w *work) adopt(ctx context.Context, f *folder) error {
 		if len(begun) == 0 {
 			break
 		}
-		plan, err := f.plan(ctx, planOptions{})
+		plan, err := f.plan(ctx, planOptions{asStored: true})
 		if err != nil {
 			return err
 		}
@@ -48,13 +48,14 @@ func (w *work) adopt(ctx context.Context, f *folder) error {
 				continue
 			}
 			values, _ := r.Change.After.(map[string]any)
-			id, err := find.id(ctx, r.Type, values)
+			id, known, err := find.id(ctx, r.Type, values)
 			if err != nil {
 				return &hotreader.Error{Op: "deploy: " + string(f.cloud) + ": look for what a killed run has left", Code: hotreader.CodeUnavailable,
 					Err: fmt.Errorf("%s %s: %w", noun(r.Type), resourceName(r), err)}
 			}
 			if id == "" {
-				continue // nothing there, or not to be named yet
+				later = later || !known
+				continue
 			}
 			tried[r.Address] = true
 			found, err := f.take(ctx, r.Address, id)
@@ -63,9 +64,10 @@ func (w *work) adopt(ctx context.Context, f *folder) error {
 			}
 			if found {
 				f.say(Event{Kind: Note, Text: "taken in what a killed run has left: " + noun(r.Type) + " " + resourceName(r)})
-				again = true
+				taken = true
 			}
 		}
+		again = taken && later
 	}
 	_ = os.Remove(filepath.Join(f.dir, planFile))
 	return os.Remove(filepath.Join(f.dir, journalFile))
@@ -101,9 +103,20 @@ type finder struct {
 }
 
 // id returns the import id of a resource with these arguments; "" if it does not
-// exist, cannot be named yet, or may be created a second time without harm.
-func (f *finder) id(ctx context.Context, kind string, values map[string]any) (string, error) {
-	text := func(name string) string { s, _ := values[name].(string); return s }
+// exist, may be created a second time without harm, or, then known is false,
+// lies within another one that is not known yet.
+func (f *finder) id(ctx context.Context, kind string, values map[string]any) (id string, known bool, err error) {
+	known = true
+	text := func(name string) string {
+		s, _ := values[name].(string)
+		known = known && s != ""
+		return s
+	}
+	id, err = f.named(ctx, kind, text)
+	return id, known, err
+}
+
+func (f *finder) named(ctx context.Context, kind string, text func(string) string) (string, error) {
 	// join is "" if a part is not known.
 	join := func(sep string, parts ...string) string {
 		for _, p := range parts {
