@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -196,7 +197,7 @@ func (a *app) printRuns(s *local.State) error {
 	t := newTable(a.stdout, a.data, "CLOUD", "WHAT", "PID", "WHERE")
 	t.right[2] = true
 	for _, p := range s.Runs {
-		t.row(cell{text: string(p.Cloud)}, cell{text: p.Name}, cell{fmt.Sprint(p.PID), a.data.dim}, cell{text: p.Address})
+		t.row(cell{text: string(p.Cloud)}, cell{text: p.Name}, cell{strconv.Itoa(p.PID), a.data.dim}, cell{text: p.Address})
 	}
 	return writeEnd(t.end())
 }

@@ -175,7 +175,9 @@ type examination struct {
 	report Report
 
 	api     standing
-	refused int // which check says that the API refuses the token
+	refused int  // which check says that the API refuses the token
+	held    int  // values that hot storage answered with, directly
+	warned  bool // that there is no data
 }
 
 // Run examines the link, hop by hop. It ends early if ctx does; what it has
@@ -340,10 +342,14 @@ func (e *examination) query() hotreader.Query {
 	return hotreader.Query{Device: e.in.Device.ID, Properties: e.in.Device.Properties, Types: e.in.Device.Types, Last: true}
 }
 
-// empty is the warning that a device has no data; missing properties are not
-// worth one.
+// empty says that a device has no data, once as a warning; missing properties
+// are not worth one.
 func (e *examination) empty(c Check) Check {
-	c.Verdict = Warning
+	if e.warned || e.held > 0 {
+		c.Says = "no value"
+		return c
+	}
+	e.warned, c.Verdict = true, Warning
 	c.Says = fmt.Sprintf("it answers, but %s holds nothing of %s", e.store(), e.in.Device.ID)
 	c.Remedy = "right if the device has not reported yet; else look at what writes to it, and at the names of its attributes"
 	return c

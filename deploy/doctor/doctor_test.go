@@ -216,6 +216,10 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 			inner.ServeHTTP(w, r)
 		})
 	}
+	anotherAPI := func(l *link, t *testing.T) { // with the same token, and other hot storage
+		h, err := httpapi.New(httpapi.Options{Reader: memstore.New(), Token: token(t, right)})
+		l.readerURL = server(t, must(t, h, err))
+	}
 	down := func(l *link, _ *testing.T) { l.apiURL = closed() }
 	for _, c := range []struct {
 		name     string
@@ -279,6 +283,8 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "wrong URL in the reader, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.readerURL = closed() }, broken: []string{"reader on gcp"}, says: "does not get through to the API"},
 		{name: "a web page at the reader's URL", l4: aws, l3: azure, breaking: func(l *link, t *testing.T) { l.readerURL = server(t, nginx) }, broken: []string{"reader on aws"}, says: "REMOTE_READER_URL must be"},
 		{name: "no such path at the reader's URL", l4: aws, l3: azure, breaking: func(l *link, t *testing.T) { l.readerURL = server(t, http.NotFoundHandler()) }, broken: []string{"reader on aws"}, says: "REMOTE_READER_URL must be"},
+		{name: "another API at the reader's URL", l4: aws, l3: azure, breaking: anotherAPI, broken: []string{"reader on aws"}, says: "it asks another one"},
+		{name: "another API at the reader's URL, by HTTP", l4: gcp, l3: azure, breaking: anotherAPI, broken: []string{"reader on gcp"}, says: "it asks another one"},
 		{name: "no functions", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) {
 			l.functions = map[string]lambda.Handler{"factory-hot-reader": nil, "factory-hot-reader-last-entry": nil}
 		}, broken: []string{"reader on aws"}, says: "there is no function factory-hot-reader"},

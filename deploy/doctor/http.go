@@ -374,6 +374,7 @@ func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err erro
 		if behind.Says = fmt.Sprintf("%d of %d properties", n, len(e.in.Device.Properties)); n == 0 {
 			behind = e.empty(behind)
 		}
+		e.held = n
 		e.add(behind)
 		return sound
 	}
@@ -438,7 +439,11 @@ func (e *examination) failed(door, behind Check, code hotreader.Code, said, trac
 // hollow is the warning about a collection without a document: in Firestore it
 // is the same as one that is not there, as a reader sees it.
 func (e *examination) hollow(c Check) Check {
-	c.Verdict = Warning
+	if e.warned {
+		c.Verdict, c.Says = OK, "no document"
+		return c
+	}
+	e.warned, c.Verdict = true, Warning
 	c.Says = e.store() + " holds no document yet, or there is no such collection"
 	c.Remedy = "right if no device has reported yet; else look at the names of the database and the collection in config_hot_reader.json, and at what writes to it"
 	return c
@@ -504,7 +509,7 @@ func (e *examination) forwarded(r *reply, err error) bool {
 			c.Says = "from an API that refuses the same token here"
 		}
 		if n == 0 {
-			c = e.empty(c)
+			c = e.nothing(c)
 		}
 	case ok:
 		c.Verdict, c.Says, c.Remedy = Failed, err.Error(), "is it of another version? "+e.deployOnly(t.L4)
@@ -531,6 +536,17 @@ func (e *examination) forwarded(r *reply, err error) bool {
 	}
 	e.add(c)
 	return c.Verdict != Failed
+}
+
+// nothing says that a reader's last entry is empty, which is wrong if hot
+// storage's is not.
+func (e *examination) nothing(c Check) Check {
+	if e.held == 0 {
+		return e.empty(c)
+	}
+	c.Verdict, c.Says = Failed, "it answers with nothing, while the API has data: it asks another one"
+	c.Remedy = fmt.Sprintf("its REMOTE_READER_URL must be %s: %s", e.url(e.in.Topology.L3), e.deployOnly(e.in.Topology.L4))
+	return c
 }
 
 // blameFile makes the connection file responsible for the token that the API
