@@ -54,7 +54,7 @@ behind; data is in memory only.`
 			}
 			return onCloud(cmd, args)
 		}
-		for _, name := range []string{"only", "terraform", "install-terraform", "delete-data"} {
+		for _, name := range []string{"only", "terraform", "install-terraform", "delete-data", "no-check"} {
 			if cmd.Flags().Changed(name) {
 				return usagef("%s: --%s is not for --target local", cmd.Name(), name)
 			}
