@@ -62,7 +62,7 @@ func awsRoot(s Side, in Inputs) (Root, error) {
 		module["twinmaker"] = twin
 	}
 	provider := map[string]any{
-		"default_tags": []any{map[string]any{"tags": map[string]any{"hotreader:twin": p.Twin}}},
+		"default_tags": []any{map[string]any{"tags": map[string]any{twinTag: p.Twin}}},
 	}
 	if o.AWS.Region != "" {
 		provider["region"] = literal(o.AWS.Region)

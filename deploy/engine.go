@@ -542,6 +542,9 @@ func (e *Engine) Destroy(ctx context.Context, deleteData bool) error {
 	defer end()
 	sides := slices.Clone(w.sides)
 	slices.Reverse(sides)
+	if err := w.unneeded(ctx); err != nil {
+		return err
+	}
 	// First look everywhere, then touch: a refusal leaves all as it was.
 	var stand []Side
 	for _, s := range sides {
@@ -570,6 +573,30 @@ func (e *Engine) Destroy(ctx context.Context, deleteData bool) error {
 				}
 			}
 		}
+	}
+	return nil
+}
+
+// unneeded refuses to destroy hot storage's side alone while the twin's side,
+// which asks it, stands in this project.
+func (w *work) unneeded(ctx context.Context) error {
+	if len(w.sides) == len(w.top.Sides) || !w.sides[0].L3 {
+		return nil
+	}
+	twin := w.top.Sides[1]
+	f, err := w.folder(twin)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, "main.tf.json")); err != nil {
+		return nil // not deployed from here
+	}
+	st, err := w.sideStatus(ctx, twin, f, false)
+	if err != nil {
+		return err
+	}
+	if st.Stands {
+		return configError("deploy: destroy", "the twin's side on %s stands, and asks this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
 	}
 	return nil
 }

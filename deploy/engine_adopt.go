@@ -14,10 +14,11 @@ import (
 	"hotreader/config"
 )
 
-// adopt takes into the state what a killed run has made on the cloud and could
-// not write down, for a second creation would fail, or make a second one. Only
-// what that run has begun, as its journal says, is looked for, so nothing of
-// others is ever taken; and what is not found there is left to be created.
+// adopt takes into the state what a run that was stopped, or killed, has made on
+// the cloud and could not write down, for a second creation would fail, or make a
+// second one. Only what that run has begun, as its journal says, is looked for,
+// and only what carries this twin's tag is kept; what is not found is left to be
+// created.
 func (w *work) adopt(ctx context.Context, f *folder) error {
 	begun, err := f.begun()
 	if err != nil || len(begun) == 0 {
@@ -63,6 +64,9 @@ func (w *work) adopt(ctx context.Context, f *folder) error {
 				return err
 			}
 			if found {
+				if err := w.own(ctx, f, r.Address); err != nil {
+					return err
+				}
 				f.say(Event{Kind: Note, Text: "taken in what a killed run has left: " + noun(r.Type) + " " + resourceName(r)})
 				taken = true
 			}
@@ -71,6 +75,37 @@ func (w *work) adopt(ctx context.Context, f *folder) error {
 	}
 	_ = os.Remove(filepath.Join(f.dir, planFile))
 	return os.Remove(filepath.Join(f.dir, journalFile))
+}
+
+// twinTag is the tag that every resource on AWS carries.
+const twinTag = "hotreader:twin"
+
+// own gives a resource back that was taken in and is not ours: somebody else had
+// made it before, which was why its creation failed.
+func (w *work) own(ctx context.Context, f *folder, address string) error {
+	st, err := f.state(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range st.resources {
+		if r.address != address {
+			continue
+		}
+		tags, tagged := r.values["tags_all"]
+		if all, _ := tags.(map[string]any); !tagged || all[twinTag] == w.top.Twin {
+			return nil // or it lies within what carries the tag
+		}
+		tf, err := f.terraform()
+		if err != nil {
+			return err
+		}
+		if err := tf.StateRm(ctx, address); err != nil {
+			return f.explain(ctx, "give back "+address, err, nil)
+		}
+		return configError("deploy: "+string(f.cloud), "%s %s exists already, and this twin's deployment has not made it (it lacks the tag %s=%s); remove it, or name what exists in config_hot_reader.json",
+			noun(r.kind), nameOf(r.kind, address, r.values), twinTag, w.top.Twin)
+	}
+	return nil
 }
 
 // take imports a resource and reports whether it was there.

@@ -255,13 +255,10 @@ func (f *folder) apply(ctx context.Context) error {
 		return tf.ApplyJSON(ctx, said, opts...)
 	})
 	_ = os.Remove(filepath.Join(f.dir, planFile)) // used up, whatever came of it
-	// A Terraform that ended by itself has written its state; one that was killed
-	// has perhaps not.
-	if ended(err) {
-		err = errors.Join(err, journal.remove())
-	} else {
-		_ = journal.file.Close()
-	}
+	// Of what has begun and not come to a good end, the cloud may hold something
+	// that the state does not: a request that was broken off has perhaps been
+	// carried out.
+	err = errors.Join(err, journal.end(err == nil, ended(err)))
 	return f.explain(ctx, "apply", err, said)
 }
 
@@ -440,6 +437,7 @@ func (f *folder) progress(m message, journal *journal) {
 	case "apply_progress":
 		e.Kind = Goes
 	case "apply_complete":
+		journal.done(r.Addr)
 		e.Kind = Done
 	case "apply_errored":
 		e.Kind = Failed
@@ -569,10 +567,12 @@ func plainTerraform(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// journal is the list of the resources that an apply has begun with.
+// journal is the list of the resources that an apply has begun with, in a file,
+// so that it outlives a kill.
 type journal struct {
-	name string
-	file *os.File
+	name  string
+	file  *os.File
+	begun map[string]bool // by this run, and not done
 }
 
 func openJournal(name string) (*journal, error) {
@@ -581,14 +581,29 @@ func openJournal(name string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &journal{name, file}, nil
+	return &journal{name, file, map[string]bool{}}, nil
 }
 
-func (j *journal) add(address string) { _, _ = io.WriteString(j.file, address+"\n") }
+func (j *journal) add(address string) {
+	j.begun[address] = true
+	_, _ = io.WriteString(j.file, address+"\n")
+}
 
-func (j *journal) remove() error {
-	_ = j.file.Close()
-	return os.Remove(j.name)
+func (j *journal) done(address string) { delete(j.begun, address) }
+
+// end closes the journal. If all went well there is nothing to remember; if
+// Terraform has ended by itself, the state holds whatever was done; else all that
+// was begun is in doubt.
+func (j *journal) end(well, ended bool) error {
+	err := j.file.Close()
+	switch {
+	case well || ended && len(j.begun) == 0:
+		return errors.Join(err, os.Remove(j.name))
+	case ended:
+		text := strings.Join(slices.Sorted(maps.Keys(j.begun)), "\n") + "\n"
+		return errors.Join(err, replaceFile(j.name, []byte(text)))
+	}
+	return err
 }
 
 // begun returns the resources that a killed run has begun with.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader/config"
 	"hotreader/deploy"
@@ -27,6 +29,9 @@ func (a *app) holdsData(*deploy.Engine) func(context.Context, deploy.SideStatus)
 			return true, err
 		}
 		out, err := dynamodb.NewFromConfig(cfg).Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(s.Store), Limit: aws.Int32(1)})
+		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
+			return false, nil // removed by hand
+		}
 		if err != nil {
 			return true, err
 		}

@@ -283,7 +283,7 @@ func (p *trial) interruptAt(moment string, args ...string) {
 	if pids := p.watch.terraforms(); len(pids) > 0 {
 		p.t.Errorf("after ^C Terraform runs: %d", pids)
 	}
-	for _, name := range []string{".hotreader/aws/journal", ".hotreader/aws/.terraform.tfstate.lock.info"} {
+	for _, name := range []string{".hotreader/aws/.terraform.tfstate.lock.info"} {
 		if _, err := os.Stat(p.file(name)); !errors.Is(err, fs.ErrNotExist) {
 			p.t.Errorf("after ^C %s is left: %v", name, err)
 		}
