@@ -1,8 +1,9 @@
 #!/bin/sh
 # Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
-# emulator and Google's Firestore emulator into .engines, and a Python with
-# botocore, whose TwinMaker model judges our answers. Changes nothing when they
-# are there. What it cannot bring it names, with the remedy.
+# emulator and Google's Firestore emulator into .engines; looks for a Python with
+# botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
+# Terraform, which judge the deployer. Changes nothing when they are there. What
+# it cannot bring it names, with the remedy.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -81,5 +82,19 @@ if [ -n "$python" ]; then
 	echo "$python" >.engines/python
 else
 	need "a Python with botocore (1.27 or newer)" "apt-get install python3-botocore"
+fi
+
+[ -n "${HOTREADER_MOTO:-}" ] || command -v moto_server >/dev/null 2>&1 || need "moto_server (5.1 or newer)" "pip install 'moto[server]'"
+[ -n "${HOTREADER_CFN_LINT:-}" ] || command -v cfn-lint >/dev/null 2>&1 || need "cfn-lint" "pip install cfn-lint"
+[ -n "${HOTREADER_TERRAFORM:-}" ] || command -v terraform >/dev/null 2>&1 || command -v tofu >/dev/null 2>&1 ||
+	need "terraform or tofu (1.11 or newer)" "see developer.hashicorp.com/terraform/install"
+
+# Terraform fetches its AWS provider from the registry, unless a mirror is here.
+mirror=.engines/terraform
+if [ -z "${HOTREADER_TERRAFORM_MIRROR:-}" ] && [ ! -e $mirror/registry.terraform.io ]; then
+	provider=$(find /opt /usr/local /usr/share "${HOME:-/root}" -xdev -path '*/registry.terraform.io/hashicorp/aws/*' -name 'terraform-provider-aws*' 2>/dev/null | head -n 1)
+	if [ -n "$provider" ]; then
+		ln -sfn "${provider%/registry.terraform.io/*}" $mirror
+	fi
 fi
 exit $missing
