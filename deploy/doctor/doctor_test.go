@@ -260,8 +260,8 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "API's function down", l4: azure, l3: aws, breaking: func(l *link, _ *testing.T) {
 			l.api = page(502, "application/json", `{"message": "Internal server error"}`)
 		}, broken: []string{"API on aws"}, says: "the function behind it fails"},
-		{name: "another speaker behind a good /healthz", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) {
-			l.api = page(200, "application/json", `{"status":"ok"}`)
+		{name: "another speaker behind a good description", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) {
+			l.api = page(200, "application/json", `{"openapi":"3.1.0","info":{"title":"Hot Reader API"}}`)
 		}, broken: []string{"API on azure"}, says: "must answer 401"},
 		{name: "API open to everybody", l4: aws, l3: azure, breaking: open, broken: []string{"API on azure"}, says: "everybody can read"},
 		{name: "another token in the API's secret", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = other }, broken: []string{"API on azure"}, says: "refuses the connection file's token"},
