@@ -260,6 +260,10 @@ func (w *work) render(ctx context.Context, s Side, keepStore bool) (f *folder, p
 	if err := renderTo(f.dir, s, in, w.Artifacts); err != nil {
 		return nil, false, err
 	}
+	// What a stopped run wanted to take in is found anew.
+	if err := os.Remove(filepath.Join(f.dir, importFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, false, err
+	}
 	return f, pending, f.init(ctx)
 }
 
@@ -351,7 +355,8 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 	if err != nil {
 		return err
 	}
-	if err := w.adopt(ctx, f); err != nil {
+	taken, err := w.adopt(ctx, f)
+	if err != nil {
 		return err
 	}
 	plan, err := f.plan(ctx, planOptions{})
@@ -359,10 +364,16 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 		return err
 	}
 	what := sidePlan(s, plan)
+	for _, address := range taken {
+		what.Notes = append(what.Notes, "taken in, for a stopped run has left it: "+address)
+	}
 	if fresh {
 		what.Notes = append(what.Notes, "a new token is made, and kept in config_inter_cloud.json under "+w.top.Connection)
 	}
-	if len(what.Changes) == 0 && len(plan.OutputChanges) == 0 {
+	if len(what.Changes) == 0 && len(plan.OutputChanges) == 0 && len(taken) == 0 {
+		if err := f.settled(); err != nil {
+			return err
+		}
 		f.say(Event{Kind: Note, Text: "nothing to do"})
 		_ = os.Remove(filepath.Join(f.dir, planFile))
 	} else {
@@ -501,6 +512,7 @@ func (w *work) sideStatus(ctx context.Context, s Side, f *folder, drift bool) (S
 	if !drift {
 		return st, nil
 	}
+	_ = os.Remove(filepath.Join(f.dir, importFile)) // of a stopped run; found anew by the next deploy
 	plan, err := f.plan(ctx, planOptions{})
 	if err != nil {
 		return st, err
@@ -616,7 +628,20 @@ func (w *work) mayDestroy(ctx context.Context, s Side, deleteData bool) (bool, e
 		if f, _, err = w.render(ctx, s, true); err != nil {
 			return false, err
 		}
-		if err := w.adopt(ctx, f); err != nil {
+		taken, err := w.adopt(ctx, f)
+		if err != nil {
+			return false, err
+		}
+		if len(taken) > 0 {
+			// Into the state, with what they need, to be destroyed from there.
+			if _, err := f.plan(ctx, planOptions{targets: taken, blind: true}); err != nil {
+				return false, err
+			}
+			if err := f.apply(ctx); err != nil {
+				return false, err
+			}
+		}
+		if err := f.settled(); err != nil {
 			return false, err
 		}
 	}

@@ -2,129 +2,150 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
-	"github.com/hashicorp/terraform-exec/tfexec"
+	tfjson "github.com/hashicorp/terraform-json"
 
 	"hotreader"
 	"hotreader/config"
 )
 
-// adopt takes into the state what a run that was stopped, or killed, has made on
-// the cloud and could not write down, for a second creation would fail, or make a
-// second one. Only what that run has begun, as its journal says, is looked for,
-// and only what carries this twin's tag is kept; what is not found is left to be
-// created.
-func (w *work) adopt(ctx context.Context, f *folder) error {
+// adopt has the next plan take in what a run that was stopped, or killed, has made
+// on the cloud and could not write down, for a second creation would fail, or make
+// a second one. Only what that run has begun, as its journal says, is looked for,
+// and only what carries this twin's tag is taken; what is not found is left to be
+// created. It reports the addresses that are taken in.
+//
+// Import blocks do it, not the command import, which cannot evaluate a module of
+// which a part stands.
+func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error) {
 	begun, err := f.begun()
 	if err != nil || len(begun) == 0 {
-		return err
+		return nil, err
+	}
+	st, err := f.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range st.resources {
+		if begun[r.address] && r.tainted {
+			// Its creation was broken off, and perhaps carried out. To make it anew,
+			// as Terraform means to, its name would have to be free.
+			tf, err := f.terraform()
+			if err != nil {
+				return nil, err
+			}
+			if err := tf.Untaint(ctx, r.address); err != nil {
+				return nil, f.explain(ctx, "keep "+r.address, err, nil)
+			}
+		}
+		delete(begun, r.address)
 	}
 	find := finder{cloud: f.cloud, region: w.Project.Options.AWS.Region}
-	tried := map[string]bool{}
+	imports := map[string]string{} // address -> id
+	gone := map[string]bool{}      // what was looked for and is not there
 	// What lies within another resource can be named only when that one is known,
 	// so there are rounds.
-	for again := true; again; {
-		taken, later := false, false
-		st, err := f.state(ctx)
+	for len(begun) > 0 {
+		plan, absent, err := f.planImports(ctx, imports)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, r := range st.resources {
-			delete(begun, r.address)
+		if len(absent) > 0 {
+			for _, address := range absent {
+				gone[address] = true
+				delete(imports, address)
+			}
+			continue
 		}
-		if len(begun) == 0 {
-			break
-		}
-		plan, err := f.plan(ctx, planOptions{asStored: true})
-		if err != nil {
-			return err
-		}
+		more := false
 		for _, r := range plan.ResourceChanges {
-			if !begun[r.Address] || tried[r.Address] || r.Change == nil || !r.Change.Actions.Create() {
+			if !begun[r.Address] || r.Change == nil {
+				continue
+			}
+			if r.Change.Importing != nil {
+				if err := w.own(f, r); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if gone[r.Address] || imports[r.Address] != "" || !r.Change.Actions.Create() {
 				continue
 			}
 			values, _ := r.Change.After.(map[string]any)
-			id, known, err := find.id(ctx, r.Type, values)
+			id, err := find.named(ctx, r.Type, func(name string) string { s, _ := values[name].(string); return s })
 			if err != nil {
-				return &hotreader.Error{Op: "deploy: " + string(f.cloud) + ": look for what a killed run has left", Code: hotreader.CodeUnavailable,
+				return nil, &hotreader.Error{Op: "deploy: " + string(f.cloud) + ": look for what a stopped run has left", Code: hotreader.CodeUnavailable,
 					Err: fmt.Errorf("%s %s: %w", noun(r.Type), resourceName(r), err)}
 			}
-			if id == "" {
-				later = later || !known
-				continue
-			}
-			tried[r.Address] = true
-			found, err := f.take(ctx, r.Address, id)
-			if err != nil {
-				return err
-			}
-			if found {
-				if err := w.own(ctx, f, r.Address); err != nil {
-					return err
-				}
-				f.say(Event{Kind: Note, Text: "taken in what a killed run has left: " + noun(r.Type) + " " + resourceName(r)})
-				taken = true
+			if id != "" {
+				imports[r.Address], more = id, true
 			}
 		}
-		again = taken && later
+		if !more {
+			break
+		}
 	}
 	_ = os.Remove(filepath.Join(f.dir, planFile))
-	return os.Remove(filepath.Join(f.dir, journalFile))
+	return slices.Sorted(maps.Keys(imports)), nil
 }
+
+// planImports writes the import blocks beside the root module and plans with
+// them. absent are those of which there is nothing on the cloud; plan is nil then.
+func (f *folder) planImports(ctx context.Context, imports map[string]string) (plan *tfjson.Plan, absent []string, err error) {
+	blocks := []any{}
+	for _, address := range slices.Sorted(maps.Keys(imports)) {
+		blocks = append(blocks, map[string]any{"to": address, "id": imports[address]})
+	}
+	text, err := json.MarshalIndent(map[string]any{"import": blocks}, "", "  ")
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := replaceFile(filepath.Join(f.dir, importFile), text); err != nil {
+		return nil, nil, err
+	}
+	plan, err = f.plan(ctx, planOptions{failed: func(d *diagnostics) {
+		for _, m := range d.errors {
+			all := m.Diagnostic.Address + "\n" + m.Diagnostic.Summary + "\n" + m.Diagnostic.Detail
+			if !missing.MatchString(all) {
+				continue
+			}
+			for address := range imports {
+				if m.Diagnostic.Address == address || strings.Contains(all, address) || strings.Contains(all, imports[address]) {
+					absent = append(absent, address)
+				}
+			}
+		}
+	}})
+	if len(absent) > 0 && ctx.Err() == nil {
+		return nil, absent, nil
+	}
+	return plan, nil, err
+}
+
+// importFile holds the import blocks of what is taken in.
+const importFile = "import.tf.json"
 
 // twinTag is the tag that every resource on AWS carries.
 const twinTag = "hotreader:twin"
 
-// own gives a resource back that was taken in and is not ours: somebody else had
-// made it before, which was why its creation failed.
-func (w *work) own(ctx context.Context, f *folder, address string) error {
-	st, err := f.state(ctx)
-	if err != nil {
-		return err
+// own refuses to take in what is not ours: somebody else had made it before,
+// which was why its creation failed.
+func (w *work) own(f *folder, r *tfjson.ResourceChange) error {
+	values, _ := r.Change.Before.(map[string]any)
+	tags, tagged := values["tags_all"]
+	if all, _ := tags.(map[string]any); !tagged || f.cloud != config.AWS || all[twinTag] == w.top.Twin {
+		return nil // or it lies within what carries the tag
 	}
-	for _, r := range st.resources {
-		if r.address != address {
-			continue
-		}
-		tags, tagged := r.values["tags_all"]
-		if all, _ := tags.(map[string]any); !tagged || all[twinTag] == w.top.Twin {
-			return nil // or it lies within what carries the tag
-		}
-		tf, err := f.terraform()
-		if err != nil {
-			return err
-		}
-		if err := tf.StateRm(ctx, address); err != nil {
-			return f.explain(ctx, "give back "+address, err, nil)
-		}
-		return configError("deploy: "+string(f.cloud), "%s %s exists already, and this twin's deployment has not made it (it lacks the tag %s=%s); remove it, or name what exists in config_hot_reader.json",
-			noun(r.kind), nameOf(r.kind, address, r.values), twinTag, w.top.Twin)
-	}
-	return nil
-}
-
-// take imports a resource and reports whether it was there.
-func (f *folder) take(ctx context.Context, address, id string) (found bool, err error) {
-	err = f.withToken(func(varFile string) error {
-		tf, err := f.terraform()
-		if err != nil {
-			return err
-		}
-		var opts []tfexec.ImportOption
-		if varFile != "" {
-			opts = append(opts, tfexec.VarFile(varFile))
-		}
-		return tf.Import(ctx, address, id, opts...)
-	})
-	if err != nil && ctx.Err() == nil && missing.MatchString(err.Error()) {
-		return false, nil
-	}
-	return err == nil, f.explain(ctx, "take in "+address, err, nil)
+	return configError("deploy: "+string(f.cloud), "%s %s exists already, and this twin's deployment has not made it (it lacks the tag %s=%s); remove it, or name what exists in config_hot_reader.json",
+		noun(r.Type), nameOf(r.Type, r.Address, values), twinTag, w.top.Twin)
 }
 
 // missing is what Terraform or a provider says of what is not there.
@@ -137,20 +158,9 @@ type finder struct {
 	aws    *awsLookup
 }
 
-// id returns the import id of a resource with these arguments; "" if it does not
-// exist, may be created a second time without harm, or, then known is false,
-// lies within another one that is not known yet.
-func (f *finder) id(ctx context.Context, kind string, values map[string]any) (id string, known bool, err error) {
-	known = true
-	text := func(name string) string {
-		s, _ := values[name].(string)
-		known = known && s != ""
-		return s
-	}
-	id, err = f.named(ctx, kind, text)
-	return id, known, err
-}
-
+// named returns the import id of a resource with these arguments; "" if it does
+// not exist, may be created a second time without harm, or lies within another
+// one that is not known yet.
 func (f *finder) named(ctx context.Context, kind string, text func(string) string) (string, error) {
 	// join is "" if a part is not known.
 	join := func(sep string, parts ...string) string {

@@ -195,6 +195,8 @@ type planOptions struct {
 	targets  []string // the addresses that are meant, with what they depend on; nil = all
 	asStored bool     // the state is right: the cloud is not asked again
 	blind    bool     // nobody wants to know what is in the plan
+
+	failed func(*diagnostics) // told what is wrong, should it fail; nil = nobody is
 }
 
 // plan makes the saved plan and returns what it says, an empty one if there is
@@ -218,6 +220,9 @@ func (f *folder) plan(ctx context.Context, o planOptions) (*tfjson.Plan, error) 
 		}
 		said := new(diagnostics)
 		changed, err = tf.PlanJSON(ctx, said, opts...)
+		if err != nil && o.failed != nil {
+			o.failed(said)
+		}
 		return f.explain(ctx, "plan", err, said)
 	})
 	if err != nil {
@@ -292,6 +297,7 @@ type outputs struct {
 type managed struct {
 	address, kind, name string         // kind is Terraform's type, name the module's
 	values              map[string]any // its attributes
+	tainted             bool           // its creation was broken off
 }
 
 // state reads the state as it is stored, version 4 of its format. That takes no
@@ -318,6 +324,7 @@ func (f *folder) state(ctx context.Context) (standing, error) {
 			Module, Mode, Type, Name string
 			Instances                []struct {
 				Index      any            `json:"index_key"`
+				Status     string         `json:"status"`
 				Attributes map[string]any `json:"attributes"`
 			} `json:"instances"`
 		} `json:"resources"`
@@ -351,7 +358,7 @@ func (f *folder) state(ctx context.Context) (standing, error) {
 			case float64:
 				address += fmt.Sprintf("[%.0f]", key)
 			}
-			st.resources = append(st.resources, managed{address, r.Type, r.Name, i.Attributes})
+			st.resources = append(st.resources, managed{address, r.Type, r.Name, i.Attributes, i.Status == "tainted"})
 		}
 	}
 	return st, nil
@@ -598,12 +605,24 @@ func (j *journal) end(well, ended bool) error {
 	err := j.file.Close()
 	switch {
 	case well || ended && len(j.begun) == 0:
+		_ = os.Remove(filepath.Join(filepath.Dir(j.name), importFile)) // they stand in the state now
 		return errors.Join(err, os.Remove(j.name))
 	case ended:
 		text := strings.Join(slices.Sorted(maps.Keys(j.begun)), "\n") + "\n"
 		return errors.Join(err, replaceFile(j.name, []byte(text)))
 	}
 	return err
+}
+
+// settled ends what an earlier run's journal has left open: all of it is in the
+// state, or not on the cloud.
+func (f *folder) settled() error {
+	for _, name := range []string{journalFile, importFile} {
+		if err := os.Remove(filepath.Join(f.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // begun returns the resources that a killed run has begun with.
