@@ -157,7 +157,7 @@ func (e *Engine) begin(command string) (w *work, end func(), err error) {
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		return nil, nil, err
 	}
-	if err := os.Chmod(w.dir, 0o700); err != nil {
+	if err := os.Chmod(w.dir, 0o700); err != nil { //nolint:gosec // G302: a folder needs the right to be entered
 		return nil, nil, err
 	}
 	if err := writeOnce(filepath.Join(w.dir, ".gitignore"), "*\n"); err != nil {
@@ -600,7 +600,7 @@ func (w *work) unneeded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(f.dir, "main.tf.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(f.dir, "main.tf.json")); errors.Is(err, fs.ErrNotExist) {
 		return nil // not deployed from here
 	}
 	st, err := w.sideStatus(ctx, twin, f, false)

@@ -164,10 +164,8 @@ type finder struct {
 func (f *finder) named(ctx context.Context, kind string, text func(string) string) (string, error) {
 	// join is "" if a part is not known.
 	join := func(sep string, parts ...string) string {
-		for _, p := range parts {
-			if p == "" {
-				return ""
-			}
+		if slices.Contains(parts, "") {
+			return ""
 		}
 		return strings.Join(parts, sep)
 	}

@@ -176,11 +176,12 @@ func (f *folder) initStamp() (string, error) {
 	}
 	var all bytes.Buffer
 	all.Write(root.Terraform)
-	err = filepath.WalkDir(filepath.Join(f.dir, "module"), func(name string, e fs.DirEntry, err error) error {
+	module := os.DirFS(filepath.Join(f.dir, "module"))
+	err = fs.WalkDir(module, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		text, err := os.ReadFile(name)
+		text, err := fs.ReadFile(module, name)
 		if bytes.Contains(text, []byte("required_providers")) || bytes.Contains(text, []byte("module \"")) {
 			all.Write(text)
 		}

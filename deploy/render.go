@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -82,9 +83,7 @@ func rendered(s Side, in Inputs) ([]byte, error) {
 		block["backend"] = map[string]any{b.Type: b.Config}
 	}
 	module := map[string]any{}
-	for k, v := range root.Module {
-		module[k] = v
-	}
+	maps.Copy(module, root.Module)
 	module["source"] = "./module"
 	module["keep_store"] = !in.DropStore
 	variables := map[string]any{}

@@ -236,11 +236,7 @@ func (p *trial) write(name, text string) {
 }
 
 func (p *trial) command(args ...string) *exec.Cmd {
-	if args[0] == "token" {
-		args = append(args, "--project", p.dir, "--artifacts", p.artifacts)
-	} else {
-		args = append(args[:len(args):len(args)], "--project", p.dir, "--artifacts", p.artifacts)
-	}
+	args = append(slices.Clip(args), "--project", p.dir, "--artifacts", p.artifacts)
 	c := exec.Command(filepath.Join(programs, "hotreader"), args...)
 	c.Env = p.env
 	return c
