@@ -135,7 +135,12 @@ func (e *Engine) begin(command string) (w *work, end func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	w = &work{Engine: e, top: top, dir: filepath.Join(e.Project.Dir, ".hotreader"), environ: e.Environ}
+	// Absolute, for Terraform works in another folder.
+	dir, err := filepath.Abs(filepath.Join(e.Project.Dir, ".hotreader"))
+	if err != nil {
+		return nil, nil, err
+	}
+	w = &work{Engine: e, top: top, dir: dir, environ: e.Environ}
 	if w.environ == nil {
 		w.environ = os.Environ()
 	}

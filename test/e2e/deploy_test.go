@@ -236,8 +236,9 @@ func (p *trial) write(name, text string) {
 }
 
 func (p *trial) command(args ...string) *exec.Cmd {
-	args = append(slices.Clip(args), "--project", p.dir, "--artifacts", p.artifacts)
+	args = append(slices.Clip(args), "--project", ".", "--artifacts", p.artifacts)
 	c := exec.Command(filepath.Join(programs, "hotreader"), args...)
+	c.Dir = p.dir
 	c.Env = p.env
 	return c
 }
