@@ -318,10 +318,7 @@ func (e *Engine) Deploy(ctx context.Context) error {
 	if err := w.deploy(ctx, w.sides); err != nil {
 		return err
 	}
-	if len(w.sides) == len(w.top.Sides) {
-		return w.check(ctx)
-	}
-	return nil
+	return w.check(ctx)
 }
 
 func (w *work) deploy(ctx context.Context, sides []Side) error {
