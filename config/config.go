@@ -123,6 +123,7 @@ type Function struct {
 	Items    Items
 	Rate     float64 // requests a second and token; 0 = the server's default
 	Burst    int     // 0 = the server's default
+	Devices  Devices // that may be read; empty = all
 	LogLevel slog.Level
 
 	// Where hot storage is, on the cloud of the function; zero if Remote.
@@ -319,7 +320,7 @@ func (e *env) items(f *Function, formats ...string) {
 	f.Items.TimeFormat = e.word("HOTREADER_TIME_FORMAT", "time format", formats...)
 }
 
-// limits reads rates and the log level.
+// limits reads rates, the devices that may be read, and the log level.
 func (e *env) limits(f *Function) {
 	if text := strings.TrimSpace(e.get("HOTREADER_RATE")); text != "" {
 		rate, err := strconv.ParseFloat(text, 64)
@@ -336,6 +337,10 @@ func (e *env) limits(f *Function) {
 		} else {
 			f.Burst = burst
 		}
+	}
+	var err error
+	if f.Devices, err = ParseDevices(e.get("HOTREADER_DEVICES")); err != nil {
+		e.bad("HOTREADER_DEVICES", "%w", err)
 	}
 	switch e.word("HOTREADER_LOG_LEVEL", "log level", "debug", "info", "warn", "error") {
 	case "debug":

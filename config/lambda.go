@@ -16,6 +16,8 @@ import (
 //	AWS_REGION                 set by Lambda
 //	HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY, HOTREADER_TIME_FORMAT,
 //	HOTREADER_RATE, HOTREADER_BURST, HOTREADER_LOG_LEVEL
+//	HOTREADER_DEVICES          the devices that may be read, as pump-7,valve-*; all
+//	                           if it is not set
 //
 // What a function has no use for is not asked of it: the API needs a table and
 // a token but no twin; a reader needs the twin, and a table or else a URL and a

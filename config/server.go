@@ -23,6 +23,8 @@ import (
 //	COSMOS_DB_KEY              a key of the account; not set: managed identity
 //	HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY, HOTREADER_TIME_FORMAT,
 //	HOTREADER_RATE, HOTREADER_BURST, HOTREADER_LOG_LEVEL
+//	HOTREADER_DEVICES          the devices that may be read, as pump-7,valve-*; all
+//	                           if it is not set
 //
 // The role is API: the Hot Reader API is served, over the container where hot
 // storage is on Azure, over REMOTE_READER_URL where only the twin is. Without
@@ -57,6 +59,8 @@ func AzureFunctions(getenv func(string) string) (*Function, error) {
 //	                           host:port of emulators to ask instead, in plain text
 //	HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY, HOTREADER_TIME_FORMAT (also native),
 //	HOTREADER_RATE, HOTREADER_BURST, HOTREADER_LOG_LEVEL
+//	HOTREADER_DEVICES          the devices that may be read, as pump-7,valve-*; all
+//	                           if it is not set
 //
 // What is served is decided as on Azure (see AzureFunctions).
 func CloudRun(getenv func(string) string) (*Function, error) {

@@ -105,7 +105,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 				t.Errorf("%s: %s is documented: %v", route.pattern, segment, slices.Contains(inPath, segment))
 			}
 		}
-		for _, status := range []string{"200", "401", "405", "429"} {
+		for _, status := range []string{"200", "401", "403", "405", "429"} {
 			if _, ok := op.Responses[status]; !ok {
 				t.Errorf("%s does not document %s", route.pattern, status)
 			}

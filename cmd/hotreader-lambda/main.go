@@ -75,7 +75,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 			return nil, err
 		}
 		api, err := httpapi.New(httpapi.Options{
-			Reader: store, Token: token, Rate: f.Rate, Burst: f.Burst,
+			Reader: f.Devices.Guard(store), Token: token, Rate: f.Rate, Burst: f.Burst,
 			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
 			Logger: logger, Version: version(),
 		})
@@ -90,7 +90,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	}
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: f.Twin, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv, f.Twin))},
-		Responder: twinmaker.Responder{Reader: reader},
+		Responder: twinmaker.Responder{Reader: f.Devices.Guard(reader)},
 		Logger:    logger,
 	}
 	if token != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/config"
 	"hotreader/httpapi"
 	"hotreader/internal/nearest"
 	"hotreader/route"
@@ -38,6 +39,7 @@ type serving struct {
 	insecure                 bool
 	rate                     float64
 	burst                    int
+	devices                  string
 	level                    string
 }
 
@@ -83,6 +85,7 @@ SIGTERM and ^C end it when the requests under way are answered; the exit code is
 	f.BoolVar(&s.insecure, "insecure", false, "allow plain http on an address that is not this machine's alone")
 	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
 	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
+	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
 	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
 	f.SortFlags = false
 	words(cmd, "log-level", levels...)
@@ -115,6 +118,10 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return usagef("serve: --listen %s is plain http that other machines can reach, and read the token from; "+
 			"give --tls-cert and --tls-key, or --insecure if a proxy in front encrypts", s.listen)
 	}
+	devices, err := config.ParseDevices(s.devices)
+	if err != nil {
+		return usagef("serve: --devices: %v", err)
+	}
 	token, err := tokenFrom(s.tokenFile)
 	if err != nil {
 		return err
@@ -129,27 +136,27 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		rate = -1
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Reader: route.NewLimit(store, crowd()), Token: token, Rate: rate, Burst: s.burst,
+		Reader: devices.Guard(route.NewLimit(route.Ahead(store, route.AheadOptions{}), crowd())), Token: token, Rate: rate, Burst: s.burst,
 		Logger: a.logger(level), Version: thisBuild().Version,
 	})
 	if err != nil {
 		return err
 	}
-	scheme, config := "http", (*tls.Config)(nil)
+	scheme, secure := "http", (*tls.Config)(nil)
 	if s.cert != "" {
 		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
 		if err != nil {
 			return &hotreader.Error{Op: "serve: certificate", Code: hotreader.CodeConfig, Err: err}
 		}
-		scheme, config = "https", &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+		scheme, secure = "https", &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 	}
 	listener, err := listen(ctx, s.listen)
 	if err != nil {
 		return err
 	}
 	a.note("listening on %s://%s", scheme, listener.Addr())
-	if config != nil {
-		listener = tls.NewListener(listener, config)
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
 	}
 	return serveUntil(ctx, httpapi.Server(handler), listener)
 }

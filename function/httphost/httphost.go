@@ -63,7 +63,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Options{
-		Reader: route.NewLimit(reader, crowd()), Token: o.Token, Rate: o.Function.Rate, Burst: o.Function.Burst,
+		Reader: o.Function.Devices.Guard(route.NewLimit(reader, crowd())), Token: o.Token, Rate: o.Function.Rate, Burst: o.Function.Burst,
 		MaxStream: o.MaxStream, Logger: o.Logger, Version: Version(),
 	})
 }

@@ -1,0 +1,79 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// Devices names the devices that may be read: ids, and beginnings of ids with a
+// * behind them. The empty list is all devices. Each connection has a token of
+// its own, so the list of an API is the list of its token.
+type Devices []string
+
+// ParseDevices reads "pump-7,valve-*". Blanks around an entry do not count. An
+// entry without anything in it is an error, and so is a text of blanks: what was
+// meant to be a list must not become all devices. "" is all devices.
+func ParseDevices(text string) (Devices, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var d Devices
+	for entry := range strings.SplitSeq(text, ",") {
+		entry = strings.TrimSpace(entry)
+		n := len(d) + 1
+		switch star := strings.IndexByte(entry, '*'); {
+		case entry == "":
+			return nil, fmt.Errorf("entry %d is empty; want ids, or beginnings of ids as pump-*, with commas between", n)
+		case star >= 0 && star < len(entry)-1:
+			return nil, fmt.Errorf("entry %d, %.40q, has a * before its end; it can only be the last character, as in pump-*", n, entry)
+		case len(entry) > hotreader.MaxDeviceBytes || !utf8.ValidString(entry):
+			return nil, fmt.Errorf("entry %d is no device's id; want up to %d bytes of UTF-8", n, hotreader.MaxDeviceBytes)
+		}
+		d = append(d, entry)
+	}
+	return d, nil
+}
+
+// Has reports whether device may be read.
+func (d Devices) Has(device string) bool {
+	for _, entry := range d {
+		beginning, ok := strings.CutSuffix(entry, "*")
+		if ok && strings.HasPrefix(device, beginning) || device == entry {
+			return true
+		}
+	}
+	return len(d) == 0
+}
+
+// Guard returns r for the devices of d. A query for another one is refused by
+// its name alone, with CodeForbidden and before r is asked, so that nobody
+// learns from it which devices there are. Guard what an API or a twin is given,
+// and all of its routes are.
+func (d Devices) Guard(r hotreader.Reader) hotreader.Reader {
+	if len(d) == 0 {
+		return r
+	}
+	return guard{r, d}
+}
+
+type guard struct {
+	hotreader.Reader
+	devices Devices
+}
+
+func (g guard) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	if g.devices.Has(q.Device) {
+		return g.Reader.Read(ctx, q)
+	}
+	return func(yield func(hotreader.Row, error) bool) {
+		yield(hotreader.Row{}, &hotreader.Error{Op: "devices", Code: hotreader.CodeForbidden, Err: errOutside})
+	}
+}
+
+var errOutside = errors.New("the device is outside of those that may be read here; the operator names them in HOTREADER_DEVICES, or with --devices")
