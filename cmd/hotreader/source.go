@@ -69,7 +69,7 @@ func (s *source) open(ctx context.Context) (hotreader.Reader, io.Closer, error) 
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, store, nil
+		return route.Ahead(store, route.AheadOptions{}), store, nil
 	}
 	token, err := tokenFrom(s.tokenFile)
 	if err != nil {

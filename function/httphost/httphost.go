@@ -71,7 +71,11 @@ func New(o Options) (http.Handler, error) {
 func (o *Options) reader() (hotreader.Reader, error) {
 	f := o.Function
 	if !f.Remote {
-		return o.Local()
+		store, err := o.Local()
+		if err != nil {
+			return nil, err
+		}
+		return route.Ahead(store, route.AheadOptions{}), nil
 	}
 	far, err := remote.New(remote.Options{
 		URL: f.RemoteURL, Token: o.Token, SourceCloud: string(f.L4),

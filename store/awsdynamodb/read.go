@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -30,6 +31,14 @@ const growth = 8
 // costs a small read however long the device's history is. Rows of one second
 // are held until the second is over, and no others.
 func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return s.ReadPages(ctx, q, nil)
+}
+
+// ReadPages is Read, but calls next behind each page that is not the last, with
+// the query for all that has not been yielded yet, with the types inferred so
+// far, how many items the page had, and how much time they cover. Where next
+// returns false the sequence ends, without an error.
+func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		sieve, err := hotreader.NewSieve(ctx, q)
 		if err != nil {
@@ -50,6 +59,7 @@ func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		if !r.begin(s, sieve, &q, yield) {
 			return
 		}
+		r.next = next
 		if err := r.read(ctx); err != nil {
 			yield(hotreader.Row{}, err)
 		}
@@ -67,6 +77,8 @@ type reading struct {
 	last      bool
 	decoder   decoder
 	order     timekey.Order
+
+	next func(rest hotreader.Query, items int, span time.Duration) bool // may be nil
 }
 
 // begin prepares the request. It returns false if no row can be in range.
@@ -135,7 +147,7 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yi
 
 // release drops what the reading refers to, so that the pool does not keep it.
 func (r *reading) release() {
-	r.store, r.sieve, r.request = nil, nil, dynamodb.QueryInput{}
+	r.store, r.sieve, r.request, r.next = nil, nil, dynamodb.QueryInput{}, nil
 	r.decoder.release()
 	r.order.Release(maxPooled)
 }
@@ -171,6 +183,11 @@ func (r *reading) read(ctx context.Context) error {
 			return r.corrupt(number, errors.New("it ends where it began, so reading on would never end"))
 		}
 		r.request.ExclusiveStartKey = next
+		if r.next != nil {
+			if rest, span, ok := r.order.Rest(); ok && !r.next(rest, r.decoder.items, span) {
+				return nil
+			}
+		}
 	}
 }
 

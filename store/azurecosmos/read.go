@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"hotreader"
 	"hotreader/store/internal/timekey"
@@ -30,6 +31,14 @@ const maxStill = 16
 // costs a small read however long the device's history is. Rows of one second
 // are held until the second is over, and no others.
 func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return s.ReadPages(ctx, q, nil)
+}
+
+// ReadPages is Read, but calls next behind each page that is not the last, with
+// the query for all that has not been yielded yet, with the types inferred so
+// far, how many items the page had, and how much time they cover. Where next
+// returns false the sequence ends, without an error.
+func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		sieve, err := hotreader.NewSieve(ctx, q)
 		if err != nil {
@@ -63,6 +72,7 @@ func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 			header: queryHeader(q.Device),
 			body:   s.queryBody(q.Device, sieve.Columns(), low, high, q.Last || q.Order == hotreader.Descending),
 		}
+		r.next = next
 		if err := r.read(ctx); err != nil {
 			yield(hotreader.Row{}, err)
 		}
@@ -81,11 +91,13 @@ type reading struct {
 	items     int // that came
 	decoder   decoder
 	order     timekey.Order
+
+	next func(rest hotreader.Query, items int, span time.Duration) bool // may be nil
 }
 
 // release drops what the reading refers to, so that the pool does not keep it.
 func (r *reading) release() {
-	r.store, r.sieve, r.request = nil, nil, request{}
+	r.store, r.sieve, r.request, r.next = nil, nil, request{}, nil
 	r.decoder.Release(maxPooled)
 	r.order.Release(maxPooled)
 }
@@ -131,6 +143,11 @@ func (r *reading) read(ctx context.Context) error {
 			return r.corrupt(number, errors.New("it goes on where it began, so reading on would never end"))
 		}
 		r.request.header["X-Ms-Continuation"] = []string{next}
+		if r.next != nil {
+			if rest, span, ok := r.order.Rest(); ok && !r.next(rest, r.items-before, span) {
+				return nil
+			}
+		}
 	}
 }
 

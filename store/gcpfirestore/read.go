@@ -55,6 +55,14 @@ const lastPause = 5 * time.Second
 // collection are looked at: where there are none, the error is of CodeNotFound,
 // and where none is laid out as configured, of CodeConfig.
 func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return s.ReadPages(ctx, q, nil)
+}
+
+// ReadPages is Read, but calls next behind each page that is not the last, with
+// the query for all that has not been yielded yet, with the types inferred so
+// far, how many documents the page had, and how much time they cover. Where next
+// returns false the sequence ends, without an error.
+func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		sieve, err := hotreader.NewSieve(ctx, q)
 		if err != nil {
@@ -79,6 +87,7 @@ func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		if !r.begin(s, sieve, &q, yield) {
 			return
 		}
+		r.next = next
 		if err := r.read(ctx); err != nil {
 			yield(hotreader.Row{}, err)
 		}
@@ -103,6 +112,8 @@ type reading struct {
 	when      []byte // of the document that came last, in buf
 	name      []byte
 	cursor    []byte // behind it; nil = none came
+
+	next func(rest hotreader.Query, items int, span time.Duration) bool // may be nil
 }
 
 // begin prepares the reading. It returns false if no row can be in range.
@@ -134,7 +145,7 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yi
 // release drops what the reading refers to, so that the pool does not keep it.
 func (r *reading) release() {
 	clear(r.query.fields)
-	r.store, r.sieve, r.query = nil, nil, query{fields: r.query.fields[:0]}
+	r.store, r.sieve, r.next, r.query = nil, nil, nil, query{fields: r.query.fields[:0]}
 	r.when, r.name, r.cursor = nil, nil, nil
 	r.decoder.release()
 	r.order.Release(maxPooled)
@@ -179,7 +190,11 @@ func (r *reading) read(ctx context.Context) error {
 		} else {
 			tries = 0
 		}
-		left -= came
+		if left -= came; left == 0 && r.next != nil {
+			if rest, span, ok := r.order.Rest(); ok && !r.next(rest, r.limit, span) {
+				return nil
+			}
+		}
 	}
 	if ctx.Err() != nil {
 		return s.fail(ctx, querying, ctx.Err())

@@ -28,6 +28,7 @@ type Order struct {
 	n      int // rows
 	kept   int // of those, how many own their bytes, in arena
 	second int64
+	page   time.Time // of the page's first row; zero = none came
 	times  []time.Time
 	keys   [][]byte
 	values []hotreader.Value // the n rows', and one more: of the row being decoded
@@ -42,6 +43,7 @@ func (o *Order) Begin(format string, q *hotreader.Query, sieve *hotreader.Sieve,
 	o.properties = len(q.Properties)
 	o.descending = q.Last || q.Order == hotreader.Descending
 	o.width, o.n, o.kept = len(sieve.Columns()), 0, 0
+	o.page = time.Time{}
 }
 
 // maxGroup bounds the values for which an Order keeps memory between reads.
@@ -106,6 +108,9 @@ func (o *Order) AddAt(t time.Time, key []byte) bool {
 				maxHeldValues, maxHeldBytes, t.Format("2006-01-02T15:04:05Z"))})
 		return false
 	}
+	if o.page.IsZero() {
+		o.page = t
+	}
 	o.times = append(o.times, t)
 	o.keys = append(o.keys, key)
 	o.n++
@@ -135,6 +140,31 @@ func (o *Order) Keep() {
 		}
 	}
 	o.kept = o.n
+}
+
+// Rest ends a page that is not the last. It returns the query for all that has
+// not been passed on, and how much time the page's rows cover; ok is false if
+// that cannot be told.
+func (o *Order) Rest() (rest hotreader.Query, span time.Duration, ok bool) {
+	if o.page.IsZero() {
+		return rest, 0, false
+	}
+	span = o.times[o.n-1].Sub(o.page).Abs()
+	o.page = time.Time{}
+	if rest, ok = o.sieve.Rest(); !ok {
+		return rest, 0, false
+	}
+	begins := time.Unix(o.second, 0).UTC()
+	if ends := begins.Add(time.Second - 1); o.descending {
+		if rest.End.IsZero() || ends.Before(rest.End) {
+			rest.End = ends
+		}
+		return rest, span, !rest.End.IsZero()
+	}
+	if begins.After(rest.Start) { // a start that is zero is open
+		rest.Start = begins
+	}
+	return rest, span, !rest.Start.IsZero()
 }
 
 // Pass passes the rows held on, for their second is over, and moves the row in
