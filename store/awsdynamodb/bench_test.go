@@ -70,7 +70,7 @@ func BenchmarkPage(b *testing.B) {
 	client := dynamodb.New(dynamodb.Options{
 		Region:       "eu-central-1",
 		BaseEndpoint: &server.URL,
-		HTTPClient:   newHTTPClient(),
+		HTTPClient:   inOnePiece{newHTTPClient()},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET"}, nil
 		}),

@@ -1,9 +1,11 @@
 package awsdynamodb
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -47,6 +49,7 @@ func NewClient(ctx context.Context, o ClientOptions) (*dynamodb.Client, error) {
 			d.BaseEndpoint = &o.Endpoint
 		}
 		d.Retryer = newRetryer(d.RetryMaxAttempts)
+		d.HTTPClient = inOnePiece{d.HTTPClient}
 	}), nil
 }
 
@@ -62,7 +65,7 @@ func NewFunctionClient(o ClientOptions) (*dynamodb.Client, error) {
 	}
 	options := dynamodb.Options{
 		Region:      region,
-		HTTPClient:  newHTTPClient(),
+		HTTPClient:  inOnePiece{newHTTPClient()},
 		Retryer:     newRetryer(0),
 		Credentials: aws.CredentialsProviderFunc(environmentCredentials),
 	}
@@ -101,6 +104,27 @@ func newHTTPClient() *awshttp.BuildableClient {
 			t.MaxIdleConnsPerHost = 64
 			t.ReadBufferSize = 64 << 10 // pages have a megabyte
 		})
+}
+
+// inOnePiece sends a request's head and body at once. The SDK's own body is of a
+// type that net/http does not know to be in memory, so that it sends the head by
+// itself; and the SDK closes that body as soon as there is an answer. An answer
+// that comes before net/http has seen the body's end makes it take that for a
+// failure, and close the connection over the answer.
+type inOnePiece struct{ next dynamodb.HTTPClient }
+
+// Do sends r.
+func (c inOnePiece) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		sent := *r // the SDK closes its own body
+		sent.Body = io.NopCloser(bytes.NewReader(body))
+		r = &sent
+	}
+	return c.next.Do(r)
 }
 
 // newRetryer returns the SDK's standard retry with pauses that suit a store

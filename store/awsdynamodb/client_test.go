@@ -1,10 +1,13 @@
 package awsdynamodb
 
 import (
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,6 +68,36 @@ func TestClientsFollowTheEnvironment(t *testing.T) {
 		if _, err := rows(t, New(client, Options{Table: "t"}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
 			t.Errorf("%s: without credentials: %v", name, err)
 		}
+	}
+}
+
+// An answer may come at once, and its connection serves the next request too.
+func TestFastAnswersKeepTheirConnection(t *testing.T) {
+	var connections atomic.Int64
+	page := strings.Replace(bigPage(500), `,"LastEvaluatedKey":{"device_id":{"S":"d"},"timestamp":{"S":"2024-02-28T00:00:00Z"}}`, "", 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, page) }))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
+	client, err := NewFunctionClient(ClientOptions{Region: "eu-west-1", Endpoint: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(client, Options{Table: "t"})
+	for range 200 {
+		got, err := rows(t, s, hotreader.Query{Device: "d", Properties: bigColumns})
+		if err != nil || len(got) != 500 {
+			t.Fatalf("%d rows, %v", len(got), err)
+		}
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections were opened for one request after the other", n)
 	}
 }
 

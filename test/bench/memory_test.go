@@ -1,0 +1,127 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/remote"
+	"hotreader/secret"
+	"hotreader/store/boltstore"
+)
+
+// What the processes of BenchmarkMemory are told.
+const (
+	storePath = "HOTREADER_BENCH_STORE"
+	apiURL    = "HOTREADER_BENCH_URL"
+)
+
+// BenchmarkMemory: rows of three numbers go from a bolt store through the Hot
+// Reader API to a remote reader in another process. It reports what the two
+// processes had resident at the most, and the time a row.
+func BenchmarkMemory(b *testing.B) {
+	var perRow float64 // of the run before
+	for _, rows := range []int{1_000, 1_000_000, 10_000_000} {
+		b.Run(strconv.Itoa(rows), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "s.db")
+			fillStore(b, path, rows)
+			server, _, out := child(b, "serve", storePath+"="+path)
+			url := "http://" + address(b, out)
+			var seconds []float64
+			var peak int64
+			b.ResetTimer()
+			for range b.N {
+				from := time.Now()
+				reader, in, out := child(b, "read", apiURL+"="+url)
+				var n int
+				if _, err := fmt.Fscan(out, &n); err != nil || n != rows {
+					b.Fatalf("%d of %d rows came, %v", n, rows, err)
+				}
+				seconds = append(seconds, time.Since(from).Seconds())
+				peak = max(peak, peakMemory(b, reader.Process.Pid))
+				_ = in.Close() // lets it end
+			}
+			b.ReportMetric(float64(peak)/1e6, "MB-reader")
+			b.ReportMetric(float64(peakMemory(b, server.Process.Pid))/1e6, "MB-server")
+			now := median(seconds) / float64(rows)
+			b.ReportMetric(now*1e9, "ns/row")
+			if perRow > 0 {
+				b.ReportMetric(now/perRow, "ns/row-to-the-run-before")
+			}
+			perRow = now
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func fillStore(b *testing.B, path string, rows int) {
+	b.Helper()
+	store, err := boltstore.Open(path, boltstore.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	const batch = 50_000
+	records := make([]hotreader.Record, 0, batch)
+	for i := range rows {
+		r := hotreader.Record{Time: at(i)}
+		for p, name := range properties[:3] {
+			r.Fields = append(r.Fields, hotreader.Field{Name: name, Value: hotreader.NumberValue([]byte(value(i, p)))})
+		}
+		if records = append(records, r); len(records) == batch || i == rows-1 {
+			if err := store.Write(b.Context(), "d", records); err != nil {
+				b.Fatal(err)
+			}
+			records = records[:0]
+		}
+	}
+}
+
+// serveStore serves the store until it is killed.
+func serveStore() error {
+	store, err := boltstore.Open(os.Getenv(storePath), boltstore.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	t, err := secret.Static(token)
+	if err != nil {
+		return err
+	}
+	api, err := httpapi.New(httpapi.Options{Reader: store, Token: t, MaxStream: -1, MaxTime: time.Hour})
+	if err != nil {
+		return err
+	}
+	return listen(httpapi.Server(api))
+}
+
+// readRemote reads all rows, says how many there were, and waits until its
+// memory has been looked at.
+func readRemote() error {
+	t, err := secret.Static(token)
+	if err != nil {
+		return err
+	}
+	r, err := remote.New(remote.Options{URL: os.Getenv(apiURL), Token: t, SourceCloud: "aws"})
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, err := range r.Read(context.Background(), hotreader.Query{Device: "d", Properties: properties[:3]}) {
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	fmt.Println(n)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
