@@ -75,7 +75,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 			return nil, err
 		}
 		api, err := httpapi.New(httpapi.Options{
-			Reader: f.Devices.Guard(store), Token: token, Rate: f.Rate, Burst: f.Burst,
+			Reader: f.Devices.Guard(route.Ahead(store, route.AheadOptions{})), Token: token, Rate: f.Rate, Burst: f.Burst,
 			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
 			Logger: logger, Version: version(),
 		})
@@ -102,6 +102,10 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	return awslambda.History(twin), nil
 }
 
+// answerValues is more than a twin's answer can hold: a point has 60 bytes and
+// more. What is read ahead beyond that would be read, and paid for, in vain.
+const answerValues = twinmaker.DefaultMaxBytes / 60
+
 // router returns the Reader of a twin's queries.
 func router(f *config.Function, token *secret.Token) (hotreader.Reader, error) {
 	if !f.Remote {
@@ -109,7 +113,7 @@ func router(f *config.Function, token *secret.Token) (hotreader.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		return route.NewRouter(f.Route(), store, nil)
+		return route.NewRouter(f.Route(), route.Ahead(store, route.AheadOptions{Values: answerValues}), nil)
 	}
 	far, err := remote.New(remote.Options{
 		URL: f.RemoteURL, Token: token, SourceCloud: string(f.L4), UserAgent: "hotreader-lambda/" + version(),

@@ -136,7 +136,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		rate = -1
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Reader: devices.Guard(route.NewLimit(store, crowd())), Token: token, Rate: rate, Burst: s.burst,
+		Reader: devices.Guard(route.NewLimit(route.Ahead(store, route.AheadOptions{}), crowd())), Token: token, Rate: rate, Burst: s.burst,
 		Logger: a.logger(level), Version: thisBuild().Version,
 	})
 	if err != nil {
