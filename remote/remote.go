@@ -132,7 +132,7 @@ func readURL(text string) (*url.URL, error) {
 // Read implements hotreader.Reader. Beside the errors of the peer, which keep
 // their code:
 //
-//   - CodeUnavailable: not reached, reset, broken off, stalled; 408, 425, 5xx.
+//   - CodeUnavailable: not reached, reset, broken off, stalled; 408, 5xx.
 //   - CodeCorrupt: the answer is damaged.
 //   - CodeProtocol: the answer is something else than was asked for.
 //   - CodeConfig: the certificate does not hold, the host has no address, or
@@ -435,7 +435,10 @@ func (x *exchange) check(resp *http.Response, a *answer) error {
 	p := wire.ParseProblem(status, resp.Header, body)
 	e := p.Err(x.r.op)
 	e.Err = x.hide(e.Err)
-	if !e.Code.Temporary() && (status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests) {
+	// What stands between may set the status, so that it decides whether to try
+	// again, and the code whatever else there is to say.
+	heals := wire.MayHeal(status)
+	if heals && !e.Code.Temporary() || !heals && wire.MayHeal(wire.StatusOf(e.Code)) {
 		inner := &hotreader.Error{Code: e.Code, Err: e.Err}
 		code := wire.CodeOfStatus(status)
 		e = &hotreader.Error{Op: e.Op, Code: code, Err: inner, RetryAfter: e.RetryAfter}

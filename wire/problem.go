@@ -75,8 +75,8 @@ func faultOf(code hotreader.Code) fault {
 }
 
 // CodeOfStatus returns what a status other than 2xx says where nothing else
-// does: the peer is not one of ours, or something in between answered. 408, 425
-// and 5xx may heal; other 4xx do not.
+// does: the peer is not one of ours, or something in between answered. It is a
+// temporary code if MayHeal(status).
 func CodeOfStatus(status int) hotreader.Code {
 	switch status {
 	case http.StatusUnauthorized:
@@ -91,7 +91,7 @@ func CodeOfStatus(status int) hotreader.Code {
 		return hotreader.CodeThrottled
 	case http.StatusServiceUnavailable:
 		return hotreader.CodeOverloaded
-	case http.StatusRequestTimeout, http.StatusTooEarly:
+	case http.StatusRequestTimeout:
 		return hotreader.CodeUnavailable
 	}
 	switch {
@@ -101,6 +101,12 @@ func CodeOfStatus(status int) hotreader.Code {
 		return hotreader.CodeInvalid
 	}
 	return hotreader.CodeProtocol
+}
+
+// MayHeal reports whether a request that was answered with status may be sent
+// again: 408, 429 and 5xx. Other 4xx say that the request itself is refused.
+func MayHeal(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500 && status <= 599
 }
 
 // NewProblem returns the problem that tells a caller of err. Only what is the
@@ -213,10 +219,8 @@ func ParseRetryAfter(header http.Header, now time.Time) time.Duration {
 	if text == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
-		if !(seconds > 0) {
-			return 0
-		}
+	if strings.Trim(text, "0123456789.") == "" { // no sign, no Inf, no hexadecimal
+		seconds, _ := strconv.ParseFloat(text, 64) // 0 of nonsense; of a number beyond float64, infinity
 		return time.Duration(math.Min(seconds, maxRetryAfter.Seconds()) * float64(time.Second))
 	}
 	at, err := http.ParseTime(text)

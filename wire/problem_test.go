@@ -70,7 +70,7 @@ func TestParseForeignProblem(t *testing.T) {
 		{403, "application/json", `{"message":"Missing Authentication Token"}`, hotreader.CodeForbidden, "Forbidden"},
 		{410, "", "", hotreader.CodeNotFound, ""},
 		{408, "", "", hotreader.CodeUnavailable, ""},
-		{425, "", "", hotreader.CodeUnavailable, ""},
+		{425, "", "", hotreader.CodeInvalid, ""},
 		{429, "", "", hotreader.CodeThrottled, ""},
 		{500, "", "", hotreader.CodeUnavailable, ""},
 		{502, "application/json", `{"code":"store"`, hotreader.CodeUnavailable, ""},
@@ -88,6 +88,16 @@ func TestParseForeignProblem(t *testing.T) {
 	}
 }
 
+// What a status alone says is temporary if, and only if, it may heal.
+func TestMayHeal(t *testing.T) {
+	for status := 300; status < 1000; status++ {
+		want := status == 408 || status == 429 || status >= 500 && status < 600
+		if MayHeal(status) != want || CodeOfStatus(status).Temporary() != want {
+			t.Errorf("%d: %v and %s, want %v", status, MayHeal(status), CodeOfStatus(status), want)
+		}
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
@@ -101,7 +111,13 @@ func TestRetryAfter(t *testing.T) {
 		{"1.5", "", 1500 * time.Millisecond},
 		{"-3", "", 0},
 		{"NaN", "", 0},
-		{"inf", "", 24 * time.Hour},
+		{"inf", "", 0},
+		{"+7", "", 0},
+		{"0x7p9", "", 0},
+		{"1e3", "", 0},
+		{"1.2.3", "", 0},
+		{".", "", 0},
+		{strings.Repeat("9", 400), "", 24 * time.Hour},
 		{"99999999999999999999999", "", 24 * time.Hour},
 		{"soon", "", 0},
 		{"Sun, 01 Mar 2026 12:00:30 GMT", "", 30 * time.Second},
