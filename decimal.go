@@ -150,8 +150,9 @@ func sign(neg bool) int {
 // and not zero unless it is zero. Its digits are passed on untouched, so their
 // count does not matter.
 func fitsDouble(text []byte) bool {
-	// Fewer than 300 characters without an exponent can reach neither end.
-	if len(text) < 300 && bytes.IndexByte(text, 'e') < 0 && bytes.IndexByte(text, 'E') < 0 {
+	// Fewer than 200 characters can reach neither end without an exponent of three
+	// digits, which begins in front of the last three characters.
+	if len(text) < 200 && !hasExponent(text[:max(len(text)-3, 0)]) {
 		return true
 	}
 	f, err := strconv.ParseFloat(string(text), 64)
@@ -160,6 +161,16 @@ func fitsDouble(text []byte) bool {
 	}
 	d := takeApart(text)
 	return f != 0 || d.zero()
+}
+
+// hasExponent is faster than bytes.IndexByte, for numbers are short.
+func hasExponent(text []byte) bool {
+	for _, c := range text {
+		if c|0x20 == 'e' {
+			return true
+		}
+	}
+	return false
 }
 
 // appendWhole checks that a number is whole and fits bits (32 or 64). It

@@ -91,13 +91,17 @@ func (s *Sieve) Keep(t time.Time, values []Value) bool {
 			*v = Value{}
 			continue
 		}
-		if s.types[i] == Untyped {
-			s.types[i] = v.kind.Type()
+		t := s.types[i]
+		if t == Untyped {
+			t = v.kind.Type()
+			s.types[i] = t
+		}
+		if v.kind == Number && (t == AnyNumber || t == Double && fitsDouble(v.text)) { // most values, as they are
 			useful = true
 			continue
 		}
 		var ok bool
-		if *v, s.buf, ok = s.types[i].Convert(*v, s.buf); !ok {
+		if *v, s.buf, ok = t.Convert(*v, s.buf); !ok {
 			*v = Value{}
 			s.skipped++
 			continue

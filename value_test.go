@@ -21,6 +21,12 @@ func TestDeclaredTypesHoldWithoutLossOrNot(t *testing.T) {
 		{Double, num("3.1415926535897932384626433832795028841"), "3.1415926535897932384626433832795028841"},
 		{Double, str("1.5"), "1.5"}, // numeric text
 		{Double, num("1e400"), ""},  // would be infinite
+		{Double, num("1E309"), ""},
+		{Double, num("1e0000000400"), ""},
+		{Double, num("9e99"), "9e99"},
+		{Double, num(strings.Repeat("9", 190) + "e99"), strings.Repeat("9", 190) + "e99"},
+		{Double, num(strings.Repeat("9", 220) + "e99"), ""},
+		{Double, num("-0." + strings.Repeat("0", 190) + "1e-99"), "-0." + strings.Repeat("0", 190) + "1e-99"},
 		{Double, num("1e-400"), ""}, // would be zero
 		{Double, num("0e-400"), "0e-400"},
 		{Double, str("NaN"), ""},

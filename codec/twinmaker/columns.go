@@ -118,10 +118,11 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 // add appends a row's points and returns how many there are.
 func (p *page) add(t time.Time, values []hotreader.Value) int {
 	head := p.appendHead(p.head[:0], t)
-	timeLen, key := len(head), ""
+	timeLen, typ := len(head), hotreader.Untyped
 	n, size := 0, p.size
-	for i, v := range values {
-		c := &p.columns[i]
+	columns := p.columns[:len(values)]
+	for i := range values {
+		v, c := values[i], &columns[i]
 		c.markLen, c.markTyp = len(c.buf), c.typ
 		if v.IsNull() {
 			continue
@@ -133,9 +134,9 @@ func (p *page) add(t time.Time, values []hotreader.Value) int {
 				continue
 			}
 		}
-		if c.key != key { // most often the column before has the same
-			key = c.key
-			head = append(head[:timeLen], key...)
+		if c.typ != typ { // most often the column before has the same
+			typ = c.typ
+			head = append(head[:timeLen], c.key...)
 		}
 		b := c.buf
 		b = append(b, head...)

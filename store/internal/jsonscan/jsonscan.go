@@ -4,9 +4,11 @@
 package jsonscan
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -350,6 +352,14 @@ func PlainNumber(data []byte, i int) int {
 // data[i], behind its opening quote, and is printable ASCII without escapes, 0
 // if it is not.
 func PlainString(data []byte, i int) int {
+	for ; len(data)-i >= 8; i += 8 {
+		if odd := notPlain(binary.LittleEndian.Uint64(data[i:])); odd != 0 {
+			if i += bits.TrailingZeros64(odd) / 8; data[i] == '"' {
+				return i
+			}
+			return 0
+		}
+	}
 	for ; i < len(data); i++ {
 		switch c := data[i]; {
 		case c == '"':
@@ -359,4 +369,15 @@ func PlainString(data []byte, i int) int {
 		}
 	}
 	return 0
+}
+
+// notPlain marks the first of eight bytes, the lowest first, that is a quote or
+// not plain, by its highest bit; bytes behind it may be marked too. 0 = none.
+//
+// A byte less than n shows in its highest bit once n is subtracted, if that was
+// not set before; a borrow reaches only bytes behind.
+func notPlain(eight uint64) uint64 {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := eight^each*'"', eight^each*'\\'
+	return (eight-each*' ')&^eight&high | (quote-each)&^quote&high | (backslash-each)&^backslash&high | eight&high
 }

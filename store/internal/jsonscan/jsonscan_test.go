@@ -109,6 +109,27 @@ func TestPlain(t *testing.T) {
 	}
 }
 
+// PlainString takes eight bytes at a time; it must find what a look at each finds.
+func FuzzPlainString(f *testing.F) {
+	for _, text := range []string{`2024-02-01T00:00:00.000Z"}`, "seven77\"eight888", "eight888\"", `1234567\"`, "a\x1fbcdefg\"", "\x00\"", "ab \"cdefghijk\"", "12345678\x7f\x80\"", "\x80\"\\ !#[]^", ""} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for from := range min(len(data)+1, 20) {
+			want := from
+			for want < len(data) && data[want] >= ' ' && data[want] < 0x80 && data[want] != '"' && data[want] != '\\' {
+				want++
+			}
+			if want == len(data) || data[want] != '"' {
+				want = 0
+			}
+			if got := PlainString(data, from); got != want {
+				t.Fatalf("PlainString(%q, %d) = %d, want %d", data, from, got, want)
+			}
+		}
+	})
+}
+
 func TestCounts(t *testing.T) {
 	for _, c := range []struct {
 		text string
