@@ -1,0 +1,312 @@
+// Package security attacks the real programs: what they write is searched for
+// secrets and telemetry, and they are asked for what they must not give.
+// docs/security.md lists these tests with those of the single packages.
+package security
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/test/serving"
+)
+
+// The tokens hold what quoting, escaping and encoding change.
+const (
+	token   = `Kq7+vT/3x=Z&"w<Y>%m;p'J|s~R{h}N#b@0aXe`
+	rotated = `pW2/"uE+9c=G&<d>%k;L'o|f~V{t}M#q@1yBzS`
+	wrong   = `zD5+&hU/"8s=T<n>%r;C'i|g~K{v}Q#j@4lPwO`
+	cosmos  = "QzNzbW9zLWtleS1vZi10aGUtYWNjb3VudC0wMDAwMDAwMQ=="
+)
+
+// The telemetry that no log may show.
+const (
+	number = "98765.43210123456789"
+	text   = "MARKER-OF-A-STATE"
+)
+
+// programs is the folder of the built programs.
+var programs string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "hotreader-security-")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		programs = dir
+		build := exec.Command("go", "build", "-trimpath", "-o", dir,
+			"hotreader/cmd/hotreader", "hotreader/cmd/hotreader-lambda", "hotreader/cmd/hotreader-azure", "hotreader/cmd/hotreader-cloudrun")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			log.Fatalf("build: %v\n%s", err, out)
+		}
+		return m.Run()
+	}())
+}
+
+// program is a running server under test.
+type program struct {
+	name   string
+	url    string
+	home   string // everything that it may write is here
+	cmd    *exec.Cmd
+	said   lines
+	exited chan struct{}
+}
+
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// given are the ports that freePort has returned.
+var given sync.Map
+
+// freePort is a port that is free now, and nobody else's of these tests.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if _, twice := given.LoadOrStore(port, true); !twice {
+			return port
+		}
+	}
+}
+
+// start starts a program that serves, with env and nothing else, and waits until
+// it listens. port is the variable with its port, or "" for `hotreader serve`.
+func start(t testing.TB, name, port string, env map[string]string, args ...string) *program {
+	t.Helper()
+	n := freePort(t)
+	p := &program{name: name, url: fmt.Sprintf("http://127.0.0.1:%d", n), home: t.TempDir(), exited: make(chan struct{})}
+	if port == "" {
+		args = append(args, "--listen", fmt.Sprintf("127.0.0.1:%d", n))
+	}
+	p.cmd = exec.Command(filepath.Join(programs, name), args...)
+	p.cmd.Dir = p.home
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.home, "TMPDIR=" + p.home}
+	if port != "" {
+		p.cmd.Env = append(p.cmd.Env, port+"="+strconv.Itoa(n))
+	}
+	for k, v := range env {
+		p.cmd.Env = append(p.cmd.Env, k+"="+v)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ends is the test's affair
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended
+		<-p.exited
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(p.url, "http://"))
+		if err == nil {
+			_ = c.Close()
+			return p
+		}
+		select {
+		case <-p.exited:
+			t.Fatalf("%s ended:\n%s", name, p.said.String())
+		case <-ctx.Done():
+			t.Fatalf("%s does not listen:\n%s", name, p.said.String())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// end sends a signal and waits for the program to be gone.
+func (p *program) end(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(45 * time.Second):
+		t.Fatalf("%s does not end on %v:\n%s", p.name, s, p.said.String())
+	}
+}
+
+// arguments is what everybody on the machine sees of a process.
+func arguments(t testing.TB, pid int) string {
+	t.Helper()
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil {
+		return string(b)
+	}
+	b, err := exec.Command("ps", "-ww", "-o", "args=", "-p", strconv.Itoa(pid)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+type answer struct {
+	status int
+	text   string // headers and body
+	body   string
+}
+
+func ask(t testing.TB, url, method, path, body, token string, headers ...string) answer {
+	t.Helper()
+	a, err := try(t.Context(), url, method, path, body, token, headers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func try(ctx context.Context, url, method, path, body, token string, headers ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	if token != "" {
+		req.Header.Set(httpapi.TokenHeader, token)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	var head bytes.Buffer
+	if err := resp.Header.Write(&head); err != nil {
+		return answer{}, err
+	}
+	return answer{resp.StatusCode, head.String() + "\n" + string(b), string(b)}, nil
+}
+
+// records are rows with the markers.
+func records() []hotreader.Record {
+	var r []hotreader.Record
+	for i := range 3 {
+		r = append(r, hotreader.Record{Time: serving.At(i), Fields: []hotreader.Field{
+			{Name: "temperature", Value: hotreader.NumberValue([]byte(number))},
+			{Name: "state", Value: hotreader.StringValue([]byte(text))},
+		}})
+	}
+	return r
+}
+
+// newPeer is the API of another cloud with the devices pump and other.
+func newPeer(t testing.TB, token string) *serving.Peer {
+	t.Helper()
+	p := serving.NewPeer(t, token)
+	for _, device := range []string{"pump", "other"} {
+		if err := p.Store.Write(t.Context(), device, records()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// bolt is a store file with the same.
+func bolt(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	csv := "timestamp,temperature,state\n"
+	for i := range 3 {
+		csv += serving.At(i).Format(time.RFC3339) + "," + number + "," + text + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, "rows.csv"), []byte(csv), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := "bolt:" + filepath.Join(dir, "s.db")
+	for _, device := range []string{"pump", "other"} {
+		if out, err := exec.Command(filepath.Join(programs, "hotreader"), "import", "--store", url, "--device", device, filepath.Join(dir, "rows.csv")).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	return url
+}
+
+// dynamo answers as a DynamoDB that has the markers for every device; while ill
+// it fails.
+func dynamo(t testing.TB, ill func() bool) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		if ill() {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"not you"}`)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"Count":1,"Items":[{"device_id":{"S":"pump"},"timestamp":{"S":"%s"},"temperature":{"N":"%s"},"state":{"S":"%s"}}],"ScannedCount":1}`,
+			serving.At(0).Format(time.RFC3339), number, text)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func with(env map[string]string, pairs ...string) map[string]string {
+	env = maps.Clone(env)
+	for i := 0; i < len(pairs); i += 2 {
+		env[pairs[i]] = pairs[i+1]
+	}
+	return env
+}
+
+const quit = syscall.SIGQUIT // Go writes every goroutine's stack
+
+// event is TwinMaker's, for device.
+func event(device, more string) []byte {
+	return []byte(`{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-` + device + `",
+		"selectedProperties":["temperature","state"],"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}},
+		"state":{"definition":{"dataType":{"type":"STRING"}}}}` + more + `}`)
+}
+
+const allTime = `,"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z"`
+
+func envelope(kind, device, more string) string {
+	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z","trace_id":"t-1",` +
+		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature","state"]` + more + `}}`
+}
