@@ -20,7 +20,7 @@ build: ## bin/hotreader
 
 .PHONY: test
 test: engines ## all tests, with the race detector, on real engines (fetched if missing)
-	$(ENGINES) $(GO) test -race -tags engines -timeout 15m ./...
+	$(ENGINES) $(GO) test -race -tags engines -timeout 25m ./...
 
 .PHONY: engines
 engines: ## fetch what the tests run against, or say what to install

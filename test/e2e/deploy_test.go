@@ -31,6 +31,7 @@ import (
 // TestDeploy runs the program, Terraform and the real AWS provider against moto:
 // each way in which AWS can be a side of a project.
 func TestDeploy(t *testing.T) {
+	t.Parallel()
 	artifacts := filepath.Join(t.TempDir(), "dist")
 	build := exec.CommandContext(t.Context(), "go", "run", "./scripts/dist", "-o", artifacts, "-only", "hotreader-lambda-arm64.zip")
 	build.Dir = filepath.Join("..", "..")

@@ -422,6 +422,7 @@ func (w *world) newPath(t *testing.T, l4, l3 string) *path {
 // Nine routes, one truth: wherever hot storage and the twin are, each way to ask
 // gets exactly what was imported.
 func TestNineRoutes(t *testing.T) {
+	t.Parallel() // much of it is waiting
 	w := newWorld(t)
 	truths := map[string][]point{}
 	for _, a := range asks() {
