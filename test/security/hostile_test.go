@@ -1,0 +1,351 @@
+package security
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"hotreader/httpapi"
+	"hotreader/test/runtimeapi"
+	"hotreader/test/serving"
+	"hotreader/wire"
+)
+
+// TestDevicesOfEveryProgram: with a list of devices every program gives those,
+// and refuses all others alike, whether they exist or not.
+func TestDevicesOfEveryProgram(t *testing.T) {
+	peer := newPeer(t, token)
+	twin := func(l4 string) map[string]string {
+		return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", l4), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token, "HOTREADER_DEVICES": "valve-*,pump"}
+	}
+	for _, p := range []*program{
+		start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--devices", "valve-*,pump"),
+		start(t, "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", twin("azure")),
+		start(t, "hotreader-cloudrun", "PORT", twin("google")),
+	} {
+		for _, request := range []func(device string) answer{
+			func(d string) answer {
+				return ask(t, p.url, "GET", "/v1/devices/"+d+"/history?property=temperature", "", token, "X-Request-Id", "r")
+			},
+			func(d string) answer {
+				return ask(t, p.url, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
+			},
+			func(d string) answer { return ask(t, p.url, "POST", "/read", envelope("query", d, ""), token) },
+			func(d string) answer {
+				return ask(t, p.url, "POST", "/read", envelope("query", d, ""), token, "Accept", wire.MediaType)
+			},
+			func(d string) answer {
+				return ask(t, p.url, "POST", "/read", envelope("query_last_entry", d, ""), token)
+			},
+		} {
+			if a := request("pump"); a.status != 200 {
+				t.Errorf("%s: %d %s", p.name, a.status, a.body)
+			}
+			other, nobody := request("other"), request("nobody")
+			if other.status != 403 || nobody.status != 403 || other.body != nobody.body || !strings.Contains(other.body, `"forbidden"`) {
+				t.Errorf("%s:\n%d %s\n%d %s", p.name, other.status, other.body, nobody.status, nobody.body)
+			}
+		}
+	}
+	for handler, more := range map[string]string{"hot-reader": allTime, "hot-reader-last-entry": ""} {
+		f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), handler, with(twin("aws"), "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws")))
+		if body, err := f.Invoke(t.Context(), event("pump", more), 20*time.Second); err != nil || !strings.Contains(string(body), number) {
+			t.Errorf("%s: %s, %v", handler, body, err)
+		}
+		calls := peer.Calls.Load()
+		var messages []string
+		for _, device := range []string{"other", "nobody"} {
+			_, err := f.Invoke(t.Context(), event(device, more), 20*time.Second)
+			failure, ok := errors.AsType[*runtimeapi.Failure](err)
+			if !ok || failure.Type != "HotReader.Forbidden" {
+				t.Fatalf("%s: %v", handler, err)
+			}
+			message, _, _ := strings.Cut(failure.Message, " (request id")
+			messages = append(messages, message)
+		}
+		if messages[0] != messages[1] || peer.Calls.Load() != calls {
+			t.Errorf("%s: %q, %d calls", handler, messages, peer.Calls.Load()-calls)
+		}
+	}
+	f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader-api", map[string]string{"INTER_CLOUD_TOKEN": token, "DYNAMODB_TABLE_NAME": "hot",
+		"AWS_ENDPOINT_URL_DYNAMODB": dynamo(t, func() bool { return false }), "HOTREADER_DEVICES": "pump"})
+	for device, want := range map[string]string{"pump": `"statusCode":200`, "other": `"statusCode":403`} {
+		e := must(json.Marshal(map[string]any{"version": "2.0", "rawPath": "/v1/devices/" + device + "/latest", "rawQueryString": "property=temperature",
+			"headers": map[string]string{"x-inter-cloud-token": token}, "requestContext": map[string]any{"http": map[string]string{"method": "GET"}}}))
+		if body, err := f.Invoke(t.Context(), e, 20*time.Second); err != nil || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s, %v", device, body, err)
+		}
+	}
+}
+
+// front stands before a program as a platform does, which moves its clients from
+// one revision to the next.
+type front struct {
+	to atomic.Pointer[httputil.ReverseProxy]
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.to.Load().ServeHTTP(w, r) }
+
+func (f *front) turn(t testing.TB, p *program) {
+	t.Helper()
+	u, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.to.Store(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }})
+}
+
+// TestRotationUnderLoad: old token, both, new token, with servers that are
+// replaced and ended meanwhile, while clients ask all the time: no request
+// fails. Afterwards the old token is refused.
+func TestRotationUnderLoad(t *testing.T) {
+	store := bolt(t)
+	revision := func(tokens string) *program {
+		return start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": tokens}, "serve", "--store", store, "--rate", "0", "--log-level", "warn")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &front{}
+	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.Serve(l) }()
+	defer s.Close()
+	first := revision(token)
+	f.turn(t, first)
+
+	var current atomic.Value
+	current.Store(token)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var asked atomic.Int64
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				method, path, body := "GET", "/v1/devices/pump/latest?property=temperature", ""
+				if i%2 == 1 {
+					method, path, body = "POST", "/read", envelope("query", "pump", "")
+				}
+				a, err := try(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
+				if err != nil || a.status != 200 {
+					t.Errorf("request %d: %v, %d %s", asked.Load(), err, a.status, a.body)
+					return
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	some := func() { // every step sees traffic
+		t.Helper()
+		for from := asked.Load(); asked.Load() < from+40 && !t.Failed(); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	some()
+	both := revision(rotated + "," + token) // hot storage's side takes both
+	f.turn(t, both)
+	some()
+	first.end(t, syscall.SIGTERM)
+	some()
+	current.Store(rotated) // the twin's side sends the new one
+	some()
+	last := revision(rotated) // the old one is forgotten
+	f.turn(t, last)
+	some()
+	both.end(t, syscall.SIGTERM)
+	some()
+	stop()
+	clients.Wait()
+	for old, status := range map[string]int{token: 401, rotated: 200} {
+		if a := ask(t, last.url, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.status != status {
+			t.Errorf("afterwards: %d, want %d", a.status, status)
+		}
+	}
+}
+
+// TestFloods: 300 connections that say nothing, or a header that never ends, do
+// not keep a client from its answer, and are closed by the server.
+func TestFloods(t *testing.T) {
+	t.Parallel()
+	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
+	var all []net.Conn
+	for i := range 300 {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%2 == 1 {
+			if _, err := io.WriteString(c, "POST /read HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all = append(all, c)
+	}
+	for range 20 {
+		if a := ask(t, p.url, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.status != 200 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	for i, c := range all { // the server's patience is 5 s
+		if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("connection %d is kept", i)
+		}
+	}
+}
+
+// TestHeadersAreBounded: 64 KB, and what net/http allows beside.
+func TestHeadersAreBounded(t *testing.T) {
+	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
+	for size, status := range map[int]int{32 << 10: 200, 128 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+		a := ask(t, p.url, "GET", "/v1/devices/pump/latest?property=temperature", "", token, "X-Large", strings.Repeat("x", size))
+		if a.status != status {
+			t.Errorf("%d bytes: %d, want %d", size, a.status, status)
+		}
+	}
+	if a := ask(t, p.url, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.status != 413 {
+		t.Errorf("a body of 65 KB: %d", a.status)
+	}
+}
+
+// certificate writes a certificate for this machine, and its key.
+func certificate(t testing.TB) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, b := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+// TestTLSOfServe: a client of TLS 1.1 or older is refused, and one that speaks
+// without encryption gets nothing but that.
+func TestTLSOfServe(t *testing.T) {
+	cert, key := certificate(t)
+	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--tls-cert", cert, "--tls-key", key)
+	address := strings.TrimPrefix(p.url, "http://")
+	for version, good := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+		d := &tls.Dialer{Config: &tls.Config{MinVersion: version, MaxVersion: version, InsecureSkipVerify: true}} //nolint:gosec // the version is what is tested
+		c, err := d.DialContext(t.Context(), "tcp", address)
+		if (err == nil) != good {
+			t.Errorf("%s: %v", tls.VersionName(version), err)
+		}
+		if err == nil {
+			_ = c.Close()
+		}
+	}
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /v1/devices/pump/latest?property=temperature HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n", httpapi.TokenHeader, token)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 400 || strings.Contains(string(body), number) {
+		t.Errorf("without TLS: %d %s", resp.StatusCode, body)
+	}
+}
+
+// TestLogLinesCannotBeForged: a device id, a parameter or a trace id with line
+// ends, quotes and terminal codes stays within its line and its field.
+func TestLogLinesCannotBeForged(t *testing.T) {
+	peer := newPeer(t, token)
+	const hostile = "a\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\r\n\x1b[2J\x00\u2028\"b"
+	for _, p := range []*program{
+		start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t)),
+		start(t, "hotreader-cloudrun", "PORT", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
+		start(t, "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
+	} {
+		ask(t, p.url, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
+		ask(t, p.url, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
+		ask(t, p.url, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
+		ask(t, p.url, "POST", "/read", envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
+		p.end(t, syscall.SIGTERM)
+		checkLines(t, p.name, p.said.String(), 4)
+	}
+	f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
+	escaped := must(json.Marshal(hostile))
+	if _, err := f.Invoke(t.Context(), event(string(escaped[1:len(escaped)-1]), allTime), 20*time.Second); err != nil {
+		if _, ok := errors.AsType[*runtimeapi.Failure](err); !ok {
+			t.Fatal(err)
+		}
+	}
+	f.Kill(t)
+	checkLines(t, "hotreader-lambda", f.Log(), 1)
+}
+
+// checkLines fails unless each line but an address is one JSON object of ours.
+func checkLines(t testing.TB, who, said string, requests int) {
+	t.Helper()
+	n := 0
+	for line := range strings.Lines(said) {
+		if strings.HasPrefix(line, "listening on ") {
+			continue
+		}
+		var o map[string]any
+		if err := json.Unmarshal([]byte(line), &o); err != nil {
+			t.Errorf("%s: %q is no JSON: %v", who, line, err)
+			continue
+		}
+		for _, key := range []string{"msg", "message"} {
+			if o[key] == "forged" {
+				t.Errorf("%s: a forged line", who)
+			}
+			if o[key] == "request" || o[key] == "query" {
+				n++
+			}
+		}
+		if strings.ContainsAny(strings.TrimSuffix(line, "\n"), "\x00\x1b\r\u2028") {
+			t.Errorf("%s: %q would act on a terminal", who, line)
+		}
+	}
+	if n != requests {
+		t.Errorf("%s: %d lines for %d requests:\n%s", who, n, requests, said)
+	}
+}
