@@ -340,26 +340,21 @@ func (x *reading) payload(p *Payload, raw json.RawMessage, last bool) {
 }
 
 // object calls visit with each member of the JSON object in raw and returns the
-// keys that were there; nil if raw is no object.
+// keys that were there; nil if raw is no object. raw is valid JSON, as the whole
+// body is.
 func (x *reading) object(what string, raw json.RawMessage, visit func(key string, value json.RawMessage)) map[string]bool {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	if raw[0] != '{' {
 		x.bad("%s is %s; want an object", what, jsonKind(raw))
 		return nil
 	}
 	has := make(map[string]bool)
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			x.bad("%s is not JSON: %v", what, err)
-			return nil
-		}
-		key, _ := t.(string)
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			x.bad("%s is not JSON: %v", what, err)
-			return nil
-		}
+	for i := next(raw, 1); raw[i] != '}'; {
+		end := valueEnd(raw, i)
+		key := unquote(raw[i:end])
+		i = next(raw, end)
+		end = valueEnd(raw, i)
+		value := raw[i:end:end]
+		i = next(raw, end)
 		if has[key] {
 			x.bad("%.60q stands twice in %s", key, what)
 			continue
@@ -368,6 +363,56 @@ func (x *reading) object(what string, raw json.RawMessage, visit func(key string
 		visit(key, value)
 	}
 	return has
+}
+
+// next returns the index of the next key, value or closing bracket in valid JSON.
+func next(raw []byte, i int) int {
+	for strings.IndexByte(" \t\r\n,:", raw[i]) >= 0 {
+		i++
+	}
+	return i
+}
+
+// valueEnd returns the index behind the value that begins at raw[i], in valid
+// JSON.
+func valueEnd(raw []byte, i int) int {
+	depth := 0
+	for ; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			for i++; raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			switch depth--; depth {
+			case 0:
+				return i + 1
+			case -1: // of what holds a number or a word
+				return i
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return i
+}
+
+// unquote reads a JSON string, which is valid.
+func unquote(raw []byte) (s string) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1])
+	}
+	_ = json.Unmarshal(raw, &s) // of valid JSON
+	return s
 }
 
 func jsonKind(raw json.RawMessage) string {
@@ -390,11 +435,11 @@ func jsonKind(raw json.RawMessage) string {
 }
 
 func (x *reading) text(key string, raw json.RawMessage) string {
-	var s string
-	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+	if raw[0] != '"' {
 		x.bad("%s is %s; want a string", key, jsonKind(raw))
 		return ""
 	}
+	s := unquote(raw)
 	if s == "" && key != "next_token" && key != "source_cloud" && key != "timestamp" && key != "trace_id" {
 		x.bad("%s is empty", key)
 	}
@@ -454,10 +499,15 @@ func (x *reading) names(key string, raw json.RawMessage) []string {
 }
 
 func (x *reading) list(key string, raw json.RawMessage, most int) []json.RawMessage {
-	var list []json.RawMessage
-	if raw[0] != '[' || json.Unmarshal(raw, &list) != nil {
+	if raw[0] != '[' {
 		x.bad("%s is %s; want a list", key, jsonKind(raw))
 		return nil
+	}
+	list := []json.RawMessage{}
+	for i := next(raw, 1); raw[i] != ']'; {
+		end := valueEnd(raw, i)
+		list = append(list, raw[i:end:end])
+		i = next(raw, end)
 	}
 	if len(list) > most {
 		x.bad("%s has %d entries, at most %d are allowed", key, len(list), most)
@@ -553,11 +603,7 @@ func (x *reading) filters(key string, raw json.RawMessage) []hotreader.Filter {
 func (x *reading) value(key string, raw json.RawMessage) hotreader.Value {
 	switch raw[0] {
 	case '"':
-		var s string
-		if json.Unmarshal(raw, &s) != nil {
-			x.bad("%s is not a string", key)
-		}
-		return hotreader.StringValue([]byte(s))
+		return hotreader.StringValue([]byte(unquote(raw)))
 	case 't':
 		return hotreader.BoolValue(true)
 	case 'f':

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"hotreader"
 )
@@ -245,6 +246,43 @@ func FuzzParseEnvelope(f *testing.F) {
 		}
 		if q2, _ := again.Query(); !reflect.DeepEqual(q2, q) {
 			t.Fatalf("%s becomes %s:\n%+v\n%+v", body, out, q, q2)
+		}
+	})
+}
+
+// An envelope's objects and lists are walked without encoding/json, which must
+// see the same in them.
+func FuzzObject(f *testing.F) {
+	for _, text := range []string{`{}`, `{"a":1}`, ` { "a" : -1.5e3 , "b":[ ] } `, `{"a":{"b":"}\"]"},"c":[[1,2],{"d":null}],"e":true}`, `{"\u0061\\":"\ud800","b" :"é"}`, `[1, "2,]", {"a":3},[4]]`, `[]`, fullEnvelope} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		raw = bytes.TrimSpace(raw)
+		if !utf8.Valid(raw) || !json.Valid(raw) {
+			return
+		}
+		var x reading
+		switch raw[0] {
+		case '{':
+			var want map[string]json.RawMessage
+			if err := json.Unmarshal(raw, &want); err != nil {
+				return // too deep for it
+			}
+			got := map[string]json.RawMessage{}
+			if x.object("it", raw, func(key string, value json.RawMessage) { got[key] = value }) == nil {
+				t.Fatalf("%s: %v", raw, x.wrong)
+			}
+			if len(x.wrong) == 0 && !reflect.DeepEqual(got, want) { // else a key stands twice
+				t.Fatalf("%s: got %q, want %q", raw, got, want)
+			}
+		case '[':
+			var want []json.RawMessage
+			if err := json.Unmarshal(raw, &want); err != nil {
+				return
+			}
+			if got := x.list("it", raw, len(raw)); !reflect.DeepEqual(got, want) {
+				t.Fatalf("%s: got %q, want %q", raw, got, want)
+			}
 		}
 	})
 }
