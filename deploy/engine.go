@@ -300,6 +300,9 @@ func (e *Engine) Plan(ctx context.Context) (Plan, error) {
 		if begun, err := f.begun(); err == nil && len(begun) > 0 {
 			p.Notes = append(p.Notes, "an earlier run was killed; what it made and could not write down is taken in by deploy")
 		}
+		if note := w.accountNote(ctx, s, p); note != "" {
+			p.Notes = append(p.Notes, note)
+		}
 		plan.Sides = append(plan.Sides, p)
 	}
 	return plan, nil
@@ -371,6 +374,9 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 	}
 	if fresh {
 		what.Notes = append(what.Notes, "a new token is made, and kept in config_inter_cloud.json under "+w.top.Connection)
+	}
+	if note := w.accountNote(ctx, s, what); note != "" {
+		what.Notes = append(what.Notes, note)
 	}
 	if len(what.Changes) == 0 && len(plan.OutputChanges) == 0 && len(taken) == 0 {
 		if err := f.settled(); err != nil {
