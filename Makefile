@@ -80,6 +80,10 @@ dist: ## dist/: the command, each function's zip, Cloud Run's image, and what th
 dist-check: ## dist/ twice, in two folders with two build caches: the same bytes?
 	@GO="$(GO)" scripts/dist-check.sh
 
+.PHONY: validate
+validate: ## Azure's and Google Cloud's modules with their real providers, from Terraform's registry
+	@scripts/validate-modules.sh
+
 .PHONY: clean
 clean: ## remove what was built and fetched
 	rm -rf bin dist .engines

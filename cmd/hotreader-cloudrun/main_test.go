@@ -434,18 +434,3 @@ func TestTokenFromSecretManager(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkStart is the time from exec to the first connection.
-func BenchmarkStart(b *testing.B) {
-	var sum time.Duration
-	n := 0
-	for b.Loop() {
-		p := start(b, here()).WaitReady(b)
-		sum += p.Ready.Sub(p.Started)
-		n++
-	}
-	b.ReportMetric(float64(sum.Microseconds())/float64(n)/1000, "ms/start")
-	if file, err := os.Stat(program); err == nil {
-		b.ReportMetric(float64(file.Size())/1e6, "MB")
-	}
-}

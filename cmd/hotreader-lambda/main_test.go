@@ -590,22 +590,3 @@ func TestAPIWithoutItsStore(t *testing.T) {
 		t.Errorf("%s, %v", raw, err)
 	}
 }
-
-// BenchmarkStart is the time from exec to the first poll.
-func BenchmarkStart(b *testing.B) {
-	env := map[string]string{"DIGITAL_TWIN_INFO": info("aws", "aws"), "DYNAMODB_TABLE_NAME": "factory-hot-iot-data"}
-	var sum time.Duration
-	n := 0
-	for b.Loop() {
-		f := runtimeapi.Start(b, program, "hot-reader", env)
-		if err := f.WaitReady(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		sum += f.Ready.Sub(f.Started)
-		n++
-	}
-	b.ReportMetric(float64(sum.Microseconds())/float64(n)/1000, "ms/start")
-	if file, err := os.Stat(program); err == nil {
-		b.ReportMetric(float64(file.Size())/1e6, "MB")
-	}
-}
