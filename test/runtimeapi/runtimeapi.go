@@ -26,8 +26,7 @@ import (
 
 // Function is a running bootstrap.
 type Function struct {
-	Started time.Time // exec
-	Ready   time.Time // first poll
+	Ready time.Time // first poll
 
 	server   *httptest.Server
 	process  *exec.Cmd
@@ -96,7 +95,6 @@ func Start(t testing.TB, program, handler string, env map[string]string) *Functi
 		f.process.Env = append(f.process.Env, k+"="+v)
 	}
 	f.process.Stdout, f.process.Stderr = &f.stderr, &f.stderr
-	f.Started = time.Now()
 	if err := f.process.Start(); err != nil {
 		f.server.Close()
 		t.Fatalf("start %s: %v", program, err)

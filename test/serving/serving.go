@@ -48,9 +48,7 @@ func Build(dir string) (string, error) {
 
 // Process is a running program.
 type Process struct {
-	URL     string
-	Started time.Time // exec
-	Ready   time.Time // first answer
+	URL string
 
 	cmd    *exec.Cmd
 	log    lockedBuffer
@@ -77,7 +75,6 @@ func Start(t testing.TB, program, port string, env map[string]string) *Process {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.Started = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +101,6 @@ func (p *Process) WaitReady(t testing.TB) *Process {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(p.URL, "http://"))
 		if err == nil {
 			_ = c.Close()
-			p.Ready = time.Now()
 			return p
 		}
 		select {
