@@ -398,6 +398,8 @@ func (a *api) log(c *call, began time.Time, err error) {
 		slog.Int64("looked", c.stats.Looked.Load()),
 		slog.Int64("skipped", c.stats.Skipped.Load()),
 		slog.Int64("reads", c.stats.Reads.Load()),
+		slog.Int64("attempts", c.stats.Attempts.Load()),
+		slog.Int64("bytes_read", c.stats.Bytes.Load()),
 		slog.Int64("bytes", c.w.bytes),
 		slog.Duration("duration", time.Since(began)),
 	}

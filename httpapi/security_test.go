@@ -229,6 +229,10 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 		}
 	}
 
+	if !strings.Contains(lines[0], `"reads":`) || !strings.Contains(lines[0], `"attempts":0,"bytes_read":`) || !strings.Contains(lines[0], `"bytes":`) || !strings.Contains(lines[0], `"duration":`) {
+		t.Errorf("what it cost is not told: %s", lines[0])
+	}
+
 	log = &logged{}
 	s = serve(t, httpapi.Options{Logger: logger(log), Reader: series{n: 1, err: &hotreader.Error{Op: "dynamodb: query table secret-table", Code: hotreader.CodeStore, Err: errDisk}}})
 	got := ask(t, s, "GET", history, "", "X-Request-Id", "req-7")

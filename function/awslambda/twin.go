@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +91,7 @@ func (c *connector) log(ctx context.Context, id string, q *query, size int, err 
 	c.logger.LogAttrs(ctx, level(err), "query", outcome([]slog.Attr{
 		slog.String("function", c.name),
 		slog.String("request_id", id),
+		slog.String("trace_id", strings.ReplaceAll(id, "-", "")), // as the API in the other cloud is told
 		slog.String("device", r.Query.Device),
 		slog.Int("properties", len(r.Query.Properties)),
 		slog.Bool("first_page", r.NextToken == ""),

@@ -227,7 +227,7 @@ func TestPitfall23LogHasNoTelemetry(t *testing.T) {
 	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]any{"level": "INFO", "msg": "query", "function": "hot-reader", "request_id": invocation,
+	for key, want := range map[string]any{"level": "INFO", "msg": "query", "function": "hot-reader", "request_id": invocation, "trace_id": strings.ReplaceAll(invocation, "-", ""),
 		"device": "d", "properties": 2.0, "rows": 3.0, "points": 6.0, "first_page": true} {
 		if line[key] != want {
 			t.Errorf("%s is %v, want %v", key, line[key], want)
