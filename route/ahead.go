@@ -148,6 +148,7 @@ type overlap struct {
 	stopped bool
 	calm    bool  // the store throttles
 	first   *part // that is being yielded; the others follow in order
+	running int   // parts being read
 	active  int   // parts begun and not yet yielded
 	done    int   // parts yielded
 	types   []hotreader.Type
@@ -155,6 +156,8 @@ type overlap struct {
 	length  time.Duration // that about so many cover
 	values  int           // yielded, if o.Values is set
 	page    int           // values of a page
+	newest  time.Time     // row; zero = not known
+	probed  hotreader.Stats
 }
 
 // A part is a stretch of the range, from and to inclusive, in the order of the
@@ -195,9 +198,33 @@ func (a *ahead) begin(ctx context.Context, q *hotreader.Query, rest hotreader.Qu
 	r.row = make([]hotreader.Value, len(q.Properties))
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	left := r.remains(p) // before it is cut
 	r.first = p
 	r.launch()
+	if !r.down && left/wide > r.length {
+		r.group.Go(func() { r.probe(rest) })
+	}
 	return r
+}
+
+// wide is from how many parts on it is asked where the rows end.
+const wide = 32
+
+// probe asks for the newest row, beside the first parts, so that a range that
+// goes on without rows is not cut to its end. It is a last entry, which is cheap
+// in every store. That it fails, or that a rare property ends earlier, costs
+// nothing but a few parts that are empty, or one that is long.
+func (r *overlap) probe(q hotreader.Query) {
+	defer func() { _ = recover() }() // the parts will meet it, too
+	q.Last, q.Filters = true, nil
+	for row, err := range r.store.Read(hotreader.WithStats(r.ctx, &r.probed), q) {
+		if err == nil {
+			r.mu.Lock()
+			r.newest = row.Time
+			r.mu.Unlock()
+		}
+		return
+	}
 }
 
 // stretch returns the part that q asks for.
@@ -218,15 +245,19 @@ func (r *overlap) narrowed(p *part) hotreader.Query {
 	return q
 }
 
-// remains returns how long p is.
+// remains returns how long p is, as far as there are rows.
 func (r *overlap) remains(p *part) time.Duration {
+	to := p.to
+	if !r.newest.IsZero() && (to.IsZero() || to.After(r.newest)) {
+		to = r.newest
+	}
 	switch {
-	case p.to.IsZero():
+	case to.IsZero():
 		return math.MaxInt64
 	case r.down:
-		return p.from.Sub(p.to)
+		return p.from.Sub(to)
 	}
-	return p.to.Sub(p.from)
+	return to.Sub(p.from)
 }
 
 // short reports whether p holds about a page, and so is not worth being cut.
@@ -247,13 +278,13 @@ func whole(d float64) time.Duration {
 	return max(time.Duration(min(d, most)).Truncate(time.Second), time.Second)
 }
 
-// window returns how many parts are to be under way, the one being yielded
-// included; more the more were wanted. r.mu is held.
+// window returns how many parts may be begun and not yet yielded, the one being
+// yielded included; more the more were wanted. r.mu is held.
 func (r *overlap) window() int {
 	if r.calm {
 		return 1
 	}
-	n := min(max(r.o.Parts*3/4, 1)+r.done, r.o.Parts)
+	n := r.o.Parts + min(2*r.done, r.o.Parts)
 	if r.o.Values > r.values { // else more is taken than was foreseen
 		n = min(n, (r.o.Values-r.values+r.page-1)/r.page)
 	}
@@ -269,7 +300,7 @@ func (r *overlap) launch() {
 	for p := r.first; p != nil; p = p.next {
 		if !p.begun {
 			// Parts that were begun behind p do not count: they wait for it.
-			if p.ahead = p != r.first; p.ahead && (before >= window || r.active >= 2*r.o.Parts || !r.take()) {
+			if p.ahead = p != r.first; p.ahead && (r.running >= r.o.Parts || before >= window || r.active >= 3*r.o.Parts || !r.take()) {
 				return
 			}
 			if !p.whole && !r.calm && !(p.far && before+1 >= window) && !r.short(p) {
@@ -283,7 +314,8 @@ func (r *overlap) launch() {
 
 // cut shortens p to about a page and puts what is left behind it.
 func (r *overlap) cut(p *part) {
-	rest, end := &part{to: p.to, next: p.next, far: p.far}, time.Time{}
+	rest := &part{to: p.to, next: p.next, far: p.far}
+	var end time.Time
 	if r.down {
 		end = p.from.Add(-r.length).Truncate(time.Second).Add(time.Second)
 		rest.from = end.Add(-1)
@@ -309,16 +341,19 @@ func (r *overlap) start(p *part) {
 	p.chunks = make(chan *chunk, queue)
 	p.ctx, p.cancel = context.WithCancel(r.ctx)
 	r.active++
+	r.running++
 	r.group.Go(func() { r.read(p) })
 }
 
 // read fills p's chunks.
 func (r *overlap) read(p *part) {
-	defer close(p.chunks)
 	defer func() {
-		if fault := recover(); fault != nil { // for the goroutine that yields
-			p.fault = fault
-		}
+		p.fault = recover() // for the goroutine that yields
+		r.mu.Lock()
+		r.running--
+		r.launch()
+		r.mu.Unlock()
+		close(p.chunks)
 	}()
 	c := newChunk()
 	defer func() { c.release() }()
@@ -562,16 +597,16 @@ func (p *part) abandon() {
 // settle counts what p cost and left out.
 func (r *overlap) settle(p *part) {
 	p.cancel()
-	r.cost(p)
+	r.cost(&p.stats)
 	r.skipped += p.stats.Skipped.Load()
 }
 
-func (r *overlap) cost(p *part) {
+func (r *overlap) cost(s *hotreader.Stats) {
 	stats := hotreader.StatsOf(r.ctx)
-	stats.Reads.Add(p.stats.Reads.Load())
-	stats.Bytes.Add(p.stats.Bytes.Load())
-	stats.Looked.Add(p.stats.Looked.Load())
-	stats.Attempts.Add(p.stats.Attempts.Load())
+	stats.Reads.Add(s.Reads.Load())
+	stats.Bytes.Add(s.Bytes.Load())
+	stats.Looked.Add(s.Looked.Load())
+	stats.Attempts.Add(s.Attempts.Load())
 }
 
 // end makes room for another part. r.mu is held.
@@ -596,10 +631,11 @@ func (r *overlap) stop() {
 	r.group.Wait()
 	for p := r.first; p != nil; p = p.next {
 		if p.begun {
-			r.cost(p)
+			r.cost(&p.stats)
 			r.end(p)
 		}
 	}
+	r.cost(&r.probed)
 	if r.first != nil {
 		r.skipped += r.first.stats.Skipped.Load()
 	}

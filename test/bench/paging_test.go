@@ -1,0 +1,161 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sort"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"hotreader"
+	"hotreader/route"
+	"hotreader/store/awsdynamodb"
+	"hotreader/wire"
+)
+
+// A range of twenty pages, each of which takes DynamoDB 20 ms.
+const (
+	slowPages = 20
+	slowness  = 20 * time.Millisecond
+)
+
+// slowTable plays a table of slowPages · pageRows rows to the SDK: it answers
+// the key condition, page by page, each from the bytes of one large page.
+type slowTable struct {
+	items []byte // separated by commas
+	ends  []int  // of the items
+	keys  []string
+	pages atomic.Int64
+}
+
+func newSlowTable() *slowTable {
+	t := new(slowTable)
+	var b bytes.Buffer
+	for i := range slowPages * pageRows {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		key := at(i).Format("2006-01-02T15:04:05.000Z")
+		fmt.Fprintf(&b, `{"temperature":{"N":"%s"},"pressure":{"N":"%s"},"timestamp":{"S":"%s"},"humidity":{"N":"%s"},"vibration":{"N":"%s"}}`,
+			value(i, 0), value(i, 1), key, value(i, 2), value(i, 3))
+		t.ends = append(t.ends, b.Len())
+		t.keys = append(t.keys, key)
+	}
+	t.items = b.Bytes()
+	return t
+}
+
+// Do answers a Query in ascending order.
+func (t *slowTable) Do(r *http.Request) (*http.Response, error) {
+	type text struct{ S string }
+	var asked struct {
+		ExpressionAttributeValues map[string]text
+		ExclusiveStartKey         map[string]text
+	}
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		return nil, err
+	}
+	from, to := 0, len(t.keys)
+	if low, ok := asked.ExpressionAttributeValues[":lo"]; ok {
+		from = sort.SearchStrings(t.keys, low.S)
+	}
+	if high, ok := asked.ExpressionAttributeValues[":hi"]; ok {
+		to = sort.SearchStrings(t.keys, high.S)
+	}
+	if key, ok := asked.ExclusiveStartKey["timestamp"]; ok {
+		from = sort.SearchStrings(t.keys, key.S) + 1
+	}
+	select {
+	case <-time.After(slowness):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	t.pages.Add(1)
+	last := ""
+	if to > from+pageRows {
+		to = from + pageRows
+		last = fmt.Sprintf(`,"LastEvaluatedKey":{"device_id":{"S":"d"},"timestamp":{"S":"%s"}}`, t.keys[to-1])
+	}
+	to = max(to, from)
+	var items []byte
+	if to > from {
+		begin := 0
+		if from > 0 {
+			begin = t.ends[from-1] + 1
+		}
+		items = t.items[begin:t.ends[to-1]]
+	}
+	head := fmt.Sprintf(`{"Count":%d,"Items":[`, to-from)
+	tail := fmt.Sprintf(`]%s,"ScannedCount":%d}`, last, to-from)
+	return &http.Response{
+		StatusCode:    http.StatusOK,
+		Header:        http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		ContentLength: int64(len(head) + len(items) + len(tail)),
+		Body:          io.NopCloser(io.MultiReader(strings.NewReader(head), bytes.NewReader(items), strings.NewReader(tail))),
+		Request:       r,
+	}, nil
+}
+
+// BenchmarkPaging reads the range and encodes it for another cloud: read ahead,
+// and one page after the other. The ratio is that of the waiting.
+func BenchmarkPaging(b *testing.B) {
+	table := newSlowTable()
+	store := awsdynamodb.New(dynamodb.New(dynamodb.Options{
+		Region:     "eu-central-1",
+		HTTPClient: table,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET"}, nil
+		}),
+	}), awsdynamodb.Options{Table: "t"})
+	closed := hotreader.Query{Device: "d", Properties: properties, Types: doubles, Start: at(0), End: at(slowPages*pageRows - 1)}
+	open := closed
+	open.Start, open.End = time.Time{}, time.Time{}
+	for _, c := range []struct {
+		name string
+		q    hotreader.Query
+	}{{"range", closed}, {"open", open}} {
+		b.Run(c.name, func(b *testing.B) {
+			var took, pages [2][]float64
+			for b.Loop() {
+				for i, r := range []hotreader.Reader{route.Ahead(store, route.AheadOptions{}), store} {
+					table.pages.Store(0)
+					began := time.Now()
+					encoder := wire.NewEncoder(io.Discard, c.q)
+					rows := 0
+					for row, err := range r.Read(b.Context(), c.q) {
+						if err == nil {
+							err = encoder.Row(row)
+						}
+						if err != nil {
+							b.Fatal(err)
+						}
+						rows++
+					}
+					if err := encoder.End(false); err != nil || rows != slowPages*pageRows {
+						b.Fatalf("%d rows, %v", rows, err)
+					}
+					encoder.Close()
+					took[i] = append(took[i], float64(time.Since(began).Microseconds())/1000)
+					pages[i] = append(pages[i], float64(table.pages.Load()))
+				}
+			}
+			b.ReportMetric(median(took[0]), "ahead-ms")
+			b.ReportMetric(median(took[1]), "plain-ms")
+			b.ReportMetric(median(pages[0]), "ahead-pages")
+			b.ReportMetric(median(pages[1]), "plain-pages")
+			b.ReportMetric(ratio(took[0], took[1]), "ahead/plain")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
