@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"hotreader"
@@ -41,7 +42,7 @@ func (a *api) sign(q *hotreader.Query, p position) string {
 func (a *api) verify(q *hotreader.Query, token string) (position, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	n := len(q.Properties)
-	if err != nil || len(b) != pageHead+n+pageMAC || b[0] != pageVersion {
+	if err != nil || strings.ContainsAny(token, "\r\n") || len(b) != pageHead+n+pageMAC || b[0] != pageVersion { // the decoder passes over line ends
 		return position{}, errPage()
 	}
 	body, sum := b[:pageHead+n], b[pageHead+n:]

@@ -130,6 +130,16 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 			}
 		}
 	}
+	for n := range token {
+		if got := ask(t, s, "GET", path+"&next_token="+token[:n], ""); got.status != 400 {
+			t.Errorf("cut to %d: %d %s", n, got.status, got.body)
+		}
+	}
+	for _, more := range []string{"A", "AAAA", "=", "%0A", "." + token, token} {
+		if got := ask(t, s, "GET", path+"&next_token="+token+more, ""); got.status != 400 {
+			t.Errorf("%.10q behind it: %d %s", more, got.status, got.body)
+		}
+	}
 	// It outlives a redeploy and a rotation, but not a change of the secret.
 	redeployed := serve(t, httpapi.Options{Token: static(t, "brand-new-token-of-at-least-32-bytes-03,"+current)})
 	if p, _ := getPage(t, redeployed, path+"&next_token="+token); len(p.Items) != 1 {
