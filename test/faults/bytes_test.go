@@ -1,0 +1,231 @@
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/remote"
+	"hotreader/route"
+	"hotreader/store/memstore"
+	"hotreader/wire"
+)
+
+// sampled are the places at which answers of n bytes are cut or damaged, beside
+// those that are named.
+func sampled(n, many int, named ...int) []int {
+	rng := rand.New(rand.NewPCG(1, uint64(n)))
+	places := slices.Clone(named)
+	for range many {
+		places = append(places, rng.IntN(n))
+	}
+	slices.Sort(places)
+	return slices.Compact(places)
+}
+
+// answerTo returns the body with which api answers the reader's question q.
+func answerTo(t testing.TB, api http.Handler, q hotreader.Query) []byte {
+	t.Helper()
+	req := httptest.NewRequest(http.MethodPost, "/read", bytes.NewReader(wire.NewEnvelope(q, "aws", "").Append(nil)))
+	req.Header.Set(remote.TokenHeader, token)
+	req.Header.Set("Accept", wire.MediaType)
+	rec := httptest.NewRecorder()
+	api.ServeHTTP(rec, req)
+	if rec.Code != http.StatusOK {
+		t.Fatalf("%d: %s", rec.Code, rec.Body)
+	}
+	return rec.Body.Bytes()
+}
+
+// shared has reads of one test use the connections of one client.
+func shared(c *http.Client) func(*setup) { return func(s *setup) { s.remote.Client = c } }
+
+// An answer that is cut, behind any of its frames or anywhere else, however HTTP
+// tells its end and however the connection ends, is taken up where it broke: all
+// rows come, each once. If it is cut each time, an error comes behind rows that
+// are right.
+func TestCutAnswers(t *testing.T) {
+	t.Parallel()
+	store := filledFile(t)
+	for name, q := range map[string]hotreader.Query{"history": history(), "last entry": newest()} {
+		want, err := collect(t.Context(), t, store, q)
+		if err != nil || len(want) == 0 {
+			t.Fatal(len(want), err)
+		}
+		for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+			var places []int
+			want := want
+			if peer == "JSON" && q.Last { // which tells no times
+				g := newGate(t, api, nil, never())
+				if want, err = collect(limited(t), t, far(t, g.url), q); err != nil || len(want) != 1 {
+					t.Fatal(want, err)
+				}
+			}
+			if peer == "rows" {
+				ends, err := frameEnds(answerTo(t, api, q))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if name == "history" && len(ends) != 5 {
+					t.Fatalf("frames end at %v: not the three that are wanted, and the end mark", ends)
+				}
+				whole := ends[len(ends)-1]
+				places = sampled(whole, 10, append(ends[:len(ends)-1], 0, 1, whole-1)...)
+			} else {
+				places = sampled(300, 4, 0, 1, 250)
+			}
+			for _, f := range framings {
+				for _, e := range []ending{hangUp, reset} {
+					t.Run(fmt.Sprintf("%s/%s/%s/%s", name, peer, f, e), func(t *testing.T) {
+						t.Parallel()
+						client := remote.NewClient()
+						defer client.CloseIdleConnections()
+						for _, at := range places {
+							g := newGate(t, api, nil, first(1, cuts(f, at, e)))
+							got, err := collect(limited(t), t, far(t, g.url, shared(client)), q)
+							if peer == "JSON" && at == 0 && f == byClose && e == hangUp {
+								// As far as HTTP can tell, that is an empty answer.
+								if hotreader.CodeOf(err) != hotreader.CodeProtocol || len(got) > 0 || g.requests.Load() != 1 {
+									t.Errorf("empty: %d rows, %v", len(got), err)
+								}
+								continue
+							}
+							if wrong := difference(got, want, true); err != nil || wrong != "" {
+								t.Errorf("cut at %d: %v; %s", at, err, wrong)
+							}
+							if n := g.requests.Load(); n != 2 {
+								t.Errorf("cut at %d: %d requests, want 2", at, n)
+							}
+						}
+						for _, at := range []int{1, 40, -1} {
+							g := newGate(t, api, nil, always(cuts(f, at, e)))
+							got, err := collect(limited(t), t, far(t, g.url, shared(client)), q)
+							if wrong := difference(got, want, false); hotreader.CodeOf(err).Temporary() == false || wrong != "" {
+								t.Errorf("always cut at %d: %d rows, %v; %s", at, len(got), err, wrong)
+							}
+							if n := g.requests.Load(); n != 4 {
+								t.Errorf("always cut at %d: %d requests, want 4", at, n)
+							}
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// A wrong bit anywhere in a row stream is found by its checksum, and what is
+// behind it is asked for anew. One in HTTP's own head, or in how it tells the
+// body's end, makes an error if not the same rows. Never other rows.
+func TestFlippedBits(t *testing.T) {
+	t.Parallel()
+	store := filled(t)
+	q := history()
+	want, err := collect(t.Context(), t, store, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := apiOf(t, store)
+	size := len(answerTo(t, api, q))
+	client := remote.NewClient()
+	t.Cleanup(client.CloseIdleConnections)
+	read := func(t *testing.T, script func(int) fault) (int, []hotreader.Row, error) {
+		g := newGate(t, api, nil, script)
+		got, err := collect(limited(t), t, far(t, g.url, shared(client), idle(5*time.Second)), q)
+		if wrong := difference(got, want, err == nil); wrong != "" {
+			t.Fatalf("%s (%v)", wrong, err)
+		}
+		g.close()
+		return int(g.requests.Load()), got, err
+	}
+	const step = 7
+	for part := range 4 {
+		t.Run(fmt.Sprintf("body %d", part), func(t *testing.T) {
+			t.Parallel()
+			for at := part * step; at < size; at += 4 * step {
+				f := flips(framings[at%len(framings)], at, at%8)
+				n, _, err := read(t, first(1, f))
+				switch {
+				case at < 5: // no more "HROW", or of another version
+					if hotreader.CodeOf(err) != hotreader.CodeProtocol || n != 1 {
+						t.Errorf("byte %d: %v after %d requests", at, err, n)
+					}
+				case err != nil || n != 2:
+					t.Errorf("byte %d: %v after %d requests", at, err, n)
+				}
+			}
+		})
+	}
+	t.Run("head", func(t *testing.T) {
+		t.Parallel()
+		for at := 0; at < 400; at += 3 {
+			f := flips(framings[at%len(framings)], -1-at, at%8)
+			n, _, err := read(t, first(1, f))
+			if n > 2 || err != nil && n != 1 {
+				t.Errorf("byte %d: %v after %d requests", at, err, n)
+			}
+		}
+	})
+	t.Run("each time", func(t *testing.T) {
+		t.Parallel()
+		for _, at := range []int{8, 50, last} {
+			n, got, err := read(t, always(flips(chunked, at, 3)))
+			if hotreader.CodeOf(err) != hotreader.CodeCorrupt || n != 4 || len(got) == len(want) && at != last {
+				t.Errorf("byte %d: %d rows, %v after %d requests", at, len(got), err, n)
+			}
+		}
+	})
+}
+
+// Frames that are all right by themselves, but of another answer, are no rows of
+// this one.
+func TestAnswerToAnother(t *testing.T) {
+	t.Parallel()
+	store := filled(t)
+	api := apiOf(t, store)
+	other := memstore.New()
+	if err := other.Write(t.Context(), device, records()[100:200]); err != nil {
+		t.Fatal(err)
+	}
+	foreign := answerTo(t, apiOf(t, other), history())
+	whole := answerTo(t, api, history())
+	ends, err := frameEnds(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := collect(t.Context(), t, store, history())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{
+		"the end of another":    slices.Concat(whole[:ends[1]], foreign[11:]),
+		"a frame less":          slices.Concat(whole[:ends[1]], whole[ends[2]:]),
+		"a frame twice":         slices.Concat(whole[:ends[1]], whole[ends[0]:]),
+		"frames in wrong order": slices.Concat(whole[:ends[0]], whole[ends[1]:ends[2]], whole[ends[0]:ends[1]], whole[ends[2]:]),
+		"the end mark alone":    slices.Concat(whole[:ends[0]], whole[ends[3]:]),
+		"two answers":           slices.Concat(whole[:ends[3]], whole),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, api, nil, first(1, ok(wire.MediaType, string(b))))
+			got, err := collect(limited(t), t, far(t, g.url), history())
+			if wrong := difference(got, want, true); err != nil || wrong != "" || g.requests.Load() != 2 {
+				t.Errorf("%v; %s; %d requests", err, wrong, g.requests.Load())
+			}
+		})
+	}
+	t.Run("retries", func(t *testing.T) { // fewer, so that the last one's error shows
+		t.Parallel()
+		g := newGate(t, api, nil, always(ok(wire.MediaType, string(whole[:ends[1]])+string(foreign[11:]))))
+		_, err := collect(limited(t), t, far(t, g.url, func(s *setup) { s.retry = route.RetryOptions{Retries: 1, Base: 1} }), history())
+		if hotreader.CodeOf(err) != hotreader.CodeCorrupt {
+			t.Error(err)
+		}
+	})
+}

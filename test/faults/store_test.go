@@ -1,0 +1,241 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/httpapi"
+)
+
+// newServer starts the real server, where the bytes are not of matter; its
+// address. It ends with the test.
+func newServer(t testing.TB, api http.Handler, config *tls.Config) (addr string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(api)
+	s.Config.ErrorLog = quiet
+	if config == nil {
+		s.Start()
+	} else {
+		s.TLS = config
+		s.EnableHTTP2 = len(config.NextProtos) > 0 && config.NextProtos[0] == "h2"
+		s.StartTLS()
+	}
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// pages is a store that is asked page by page. Before each, counted from 1 over
+// all reads, before may take its time or fail it.
+type pages struct {
+	hotreader.Reader
+	size   int
+	before func(ctx context.Context, read, page int) error
+	reads  atomic.Int64
+}
+
+func (p *pages) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		read, n := int(p.reads.Add(1)), 0
+		for row, err := range p.Reader.Read(ctx, q) {
+			if err == nil && n%p.size == 0 {
+				err = p.before(ctx, read, n/p.size+1)
+			}
+			n++
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// takes returns when d has passed, or with ctx's error.
+func takes(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return &hotreader.Error{Op: "store", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()}
+	}
+}
+
+// A store behind the API that throttles, fails, or is slow, before the first row
+// or on its seventh page, which begins in the third frame of the answer.
+func TestStoreFaults(t *testing.T) {
+	t.Parallel()
+	store := filledFile(t)
+	const size = 55
+	fails := func(code hotreader.Code) error {
+		return &hotreader.Error{Op: "dynamodb: arn:aws:secret", Code: code, Err: errors.New("inside")}
+	}
+	for _, code := range []hotreader.Code{hotreader.CodeThrottled, hotreader.CodeStore, hotreader.CodeUnavailable, hotreader.CodeInternal,
+		hotreader.CodeNotFound, hotreader.CodeCorrupt, hotreader.CodeDeadline} {
+		for _, page := range []int{1, 7} {
+			for peer, api := range map[string]func(*httpapi.Options){"rows": func(*httpapi.Options) {}, "JSON": jsonOnly} {
+				t.Run(fmt.Sprintf("%s on page %d/%s", code, page, peer), func(t *testing.T) {
+					t.Parallel()
+					want, err := collect(t.Context(), t, store, history())
+					if err != nil {
+						t.Fatal(err)
+					}
+					// Internal and the like are the store's side's, and may heal.
+					final := code == hotreader.CodeNotFound
+					for _, times := range []int{1, 1 << 30} {
+						failing := 0
+						p := &pages{Reader: store, size: size, before: func(_ context.Context, read, n int) error {
+							if n == page && failing < times {
+								failing++
+								return fails(code)
+							}
+							return nil
+						}}
+						addr := newServer(t, apiOf(t, p, api), nil)
+						stats := new(hotreader.Stats)
+						got, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, "http://"+addr), history())
+						attempts := stats.Attempts.Load()
+						switch wrong := difference(got, want, err == nil); {
+						case wrong != "":
+							t.Errorf("%d times: %s (%v)", times, wrong, err)
+						case final && (!errors.Is(err, code) || attempts != 1):
+							t.Errorf("%d times: %v after %d attempts", times, err, attempts)
+						case !final && times == 1 && (err != nil || attempts != 2):
+							t.Errorf("once: %v after %d attempts", err, attempts)
+						case !final && times > 1 && page == 1 && (!errors.Is(err, code) || !hotreader.CodeOf(err).Temporary() || attempts != 4):
+							t.Errorf("each time: %v after %d attempts", err, attempts)
+						case !final && times > 1 && page == 7 && peer == "rows" && (err != nil || attempts != 2):
+							// What is left has no seventh page any more.
+							t.Errorf("each time: %v after %d attempts", err, attempts)
+						}
+						if err != nil && strings.Contains(err.Error(), "arn:") {
+							t.Errorf("%v tells the inside of the store", err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// A seventh page that is slow: within the API's time it is waited for; beyond,
+// the rows before it come, with the word that there is more, and the rest is
+// asked for behind them.
+func TestStoreSlowOnPageSeven(t *testing.T) {
+	t.Parallel()
+	store := filledFile(t)
+	want, err := collect(t.Context(), t, store, history())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 55
+	slow := func(d time.Duration, reads int) *pages {
+		return &pages{Reader: store, size: size, before: func(ctx context.Context, read, page int) error {
+			if page == 7 && read <= reads {
+				return takes(ctx, d)
+			}
+			return nil
+		}}
+	}
+	for _, c := range []struct {
+		name     string
+		store    *pages
+		time     time.Duration
+		attempts int64
+	}{
+		{"within its time", slow(300*time.Millisecond, 1<<30), 0, 1},
+		{"beyond its time, once", slow(time.Hour, 1), time.Second, 2},
+		{"beyond its time, each time", slow(time.Hour, 1<<30), time.Second, 2}, // what is left has no seventh page
+	} {
+		for peer, api := range map[string]func(*httpapi.Options){"rows": func(*httpapi.Options) {}, "JSON": jsonOnly} {
+			t.Run(c.name+"/"+peer, func(t *testing.T) {
+				t.Parallel()
+				p := &pages{Reader: c.store.Reader, size: size, before: c.store.before}
+				addr := newServer(t, apiOf(t, p, api, func(o *httpapi.Options) { o.MaxTime = c.time }), nil)
+				stats := new(hotreader.Stats)
+				got, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, "http://"+addr), history())
+				if wrong := difference(got, want, true); err != nil || wrong != "" {
+					t.Errorf("%v; %s", err, wrong)
+				}
+				// On a busy machine the time may be up more often.
+				if n := stats.Attempts.Load(); n < c.attempts || n > c.attempts+3 {
+					t.Errorf("%d attempts, want %d", n, c.attempts)
+				}
+			})
+		}
+	}
+}
+
+// The caller's own time is up in the middle: a function answers with the page so
+// far and the token of the next one, or says that its time is up. Both pages
+// together are all there is.
+func TestFunctionsTimeIsUp(t *testing.T) {
+	store := filled(t)
+	type answer struct {
+		PropertyValues []struct {
+			Values []struct{ Time string }
+		}
+		NextToken string
+	}
+	points := func(body []byte) (n int, next string) {
+		var a answer
+		if err := json.Unmarshal(body, &a); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range a.PropertyValues {
+			n += len(p.Values)
+		}
+		return n, a.NextToken
+	}
+	all, _ := points(truths(t, store)["history"])
+	t.Run("in the middle", func(t *testing.T) {
+		t.Parallel()
+		var well atomic.Bool
+		g := newGate(t, apiOf(t, store), nil, func(int) fault {
+			if well.Load() {
+				return nil
+			}
+			return stalls(middle)
+		})
+		f := functions(far(t, g.url))["history"]
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		body, err := f.Invoke(ctx, event())
+		if err != nil {
+			t.Fatal(err)
+		}
+		well.Store(true)
+		first, next := points(body)
+		if next == "" || first == 0 || first >= all {
+			t.Fatalf("%d of %d points, token %q", first, all, next)
+		}
+		body, err = f.Invoke(limited(t), bytes.Replace(event(), []byte(`"entityId"`), []byte(`"nextToken":"`+next+`","entityId"`), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest, next := points(body); first+rest != all || next != "" {
+			t.Errorf("%d and %d of %d points, token %q", first, rest, all, next)
+		}
+	})
+	for name, f := range map[string]fault{"before the head": stalls(start), "bytes one by one, too slowly": drips(100, 50*time.Millisecond)} {
+		for function := range functions(nil) {
+			t.Run(name+"/"+function, func(t *testing.T) {
+				t.Parallel()
+				g := newGate(t, apiOf(t, store), nil, always(f))
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				body, err := functions(far(t, g.url))[function].Invoke(ctx, event())
+				checkFailure(t, body, err, hotreader.CodeDeadline)
+			})
+		}
+	}
+}

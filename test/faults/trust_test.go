@@ -1,0 +1,402 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hotreader"
+)
+
+// authority issues certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{cert, key}
+}
+
+// issue returns how a server shows a certificate for 127.0.0.1, but for change.
+func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) *tls.Config {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	if change != nil {
+		change(template)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"http/1.1"}}
+}
+
+// trusting has a reader trust a, count its connections, and not wait long for a
+// handshake.
+func trusting(a *authority, dials *atomic.Int64) func(*setup) {
+	return func(s *setup) {
+		transport := s.remote.Client.Transport.(*http.Transport)
+		transport.Proxy = nil
+		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+		transport.TLSClientConfig.RootCAs.AddCert(a.cert)
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+			dials.Add(1)
+			return dial(ctx, network, to)
+		}
+	}
+}
+
+// No trust, no query: the token is sent to nobody, and nobody is asked twice.
+// Where it is the line that fails, not the trust, it is.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	store := filled(t)
+	want := truths(t, store)
+	ours, other := newAuthority(t), newAuthority(t)
+	old := ours.issue(t, nil)
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	mutual := ours.issue(t, nil)
+	mutual.ClientAuth = tls.RequireAnyClientCert
+	for _, c := range []struct {
+		name   string
+		config *tls.Config
+		code   hotreader.Code // "" = all comes
+		dials  int64
+		change func(*http.Transport)
+	}{
+		{"all well", ours.issue(t, nil), "", 1, nil},
+		{"expired", ours.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), hotreader.CodeConfig, 1, nil},
+		{"not yet valid", ours.issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), hotreader.CodeConfig, 1, nil},
+		{"wrong host", ours.issue(t, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.invalid"} }), hotreader.CodeConfig, 1, nil},
+		{"unknown authority", other.issue(t, nil), hotreader.CodeConfig, 1, nil},
+		{"not for servers", ours.issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), hotreader.CodeConfig, 1, nil},
+		{"TLS 1.1", old, hotreader.CodeConfig, 1, nil},
+		{"no TLS at all", nil, hotreader.CodeConfig, 1, nil},
+		{"wants a certificate of ours", mutual, hotreader.CodeConfig, 1, nil},
+		{"our clock a year ahead", ours.issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
+			h.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(1, 0, 0) }
+		}},
+		{"our clock a year behind", ours.issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
+			h.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(-1, 0, 0) }
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var dials atomic.Int64
+			g := newGate(t, apiOf(t, store), c.config, never())
+			url := "https" + strings.TrimPrefix(strings.TrimPrefix(g.url, "https"), "http")
+			for name := range want {
+				dials.Store(0)
+				r := far(t, url, trusting(ours, &dials), func(s *setup) {
+					if c.change != nil {
+						c.change(s.remote.Client.Transport.(*http.Transport))
+					}
+				})
+				got, err := functions(r)[name].Invoke(limited(t), event())
+				if c.code != "" {
+					checkFailure(t, got, err, c.code)
+				} else if err != nil || !bytes.Equal(got, want[name]) {
+					t.Errorf("%.200s, %v", got, err)
+				}
+				if n := dials.Load(); n != c.dials {
+					t.Errorf("%s: %d connections, want %d", name, n, c.dials)
+				}
+			}
+			if n := g.requests.Load(); c.code != "" && n > 0 {
+				t.Errorf("%d requests came through, with the token", n)
+			}
+		})
+	}
+}
+
+// line is a TCP line to a server that cuts it or flips a bit in what the server
+// sends, at a byte: in TLS, what a middle box could do.
+func line(t testing.TB, to string, harm func(connection int, sent int, p []byte) (cut bool)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for n := 1; ; n++ {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer in.Close()
+				out, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				go func() {
+					buf := make([]byte, 16<<10)
+					for {
+						k, err := in.Read(buf)
+						if err != nil {
+							out.Close()
+							return
+						}
+						if _, err := out.Write(buf[:k]); err != nil {
+							return
+						}
+					}
+				}()
+				buf := make([]byte, 512)
+				for sent := 0; ; {
+					k, err := out.Read(buf)
+					if err != nil || harm(n, sent, buf[:k]) {
+						return
+					}
+					if _, err := in.Write(buf[:k]); err != nil {
+						return
+					}
+					sent += k
+				}
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// TLS that is cut or damaged on the way, over HTTP/1.1 and HTTP/2, with a peer
+// of rows and one that knows only JSON, which has no checksum of its own.
+func TestTLSOnABadLine(t *testing.T) {
+	t.Parallel()
+	store := filled(t)
+	want, err := collect(t.Context(), t, store, history())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := newAuthority(t)
+	for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+		for _, protocol := range []string{"http/1.1", "h2"} {
+			t.Run(peer+" over "+protocol, func(t *testing.T) {
+				t.Parallel()
+				config := ours.issue(t, nil)
+				config.NextProtos = []string{protocol}
+				server := newServer(t, api, config)
+				recovered := 0
+				for i := range 24 {
+					at := i * 131 // within the handshake first, then the answer
+					url := "https://" + line(t, server, func(connection, sent int, p []byte) bool {
+						if connection > 1 || at < sent || at >= sent+len(p) {
+							return false
+						}
+						p[at-sent] ^= 1 << (i % 8)
+						return i%3 == 0
+					})
+					var dials atomic.Int64
+					got, err := collect(limited(t), t, far(t, url, trusting(ours, &dials)), history())
+					if wrong := difference(got, want, err == nil); wrong != "" {
+						t.Errorf("byte %d: %s (%v)", at, wrong, err)
+					}
+					// What breaks a handshake may look like the peer's own refusal.
+					if code := hotreader.CodeOf(err); err != nil && code != hotreader.CodeConfig {
+						t.Errorf("byte %d: %v", at, err)
+					}
+					if err == nil && dials.Load() > 1 {
+						recovered++
+					}
+				}
+				if recovered < 5 {
+					t.Errorf("%d reads recovered: the line was hardly ever bad", recovered)
+				}
+			})
+		}
+	}
+}
+
+// A handshake that breaks or never ends is the line's failure.
+func TestTLSHandshakeBreaks(t *testing.T) {
+	t.Parallel()
+	for name, hang := range map[string]bool{"hung up": false, "never ends": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						if hang {
+							_, _ = c.Read(make([]byte, 1<<16)) // the hello
+							_, _ = c.Read(make([]byte, 1))     // until the caller leaves
+						}
+						c.Close()
+					}()
+				}
+			}()
+			var dials atomic.Int64
+			r := far(t, "https://"+l.Addr().String(), trusting(newAuthority(t), &dials), func(s *setup) {
+				s.remote.Client.Transport.(*http.Transport).TLSHandshakeTimeout = 100 * time.Millisecond
+			})
+			rows, err := collect(limited(t), t, r, history())
+			if len(rows) > 0 || hotreader.CodeOf(err) != hotreader.CodeUnavailable || dials.Load() != 4 {
+				t.Errorf("%d rows, %v, %d connections", len(rows), err, dials.Load())
+			}
+		})
+	}
+}
+
+// nameServer answers every question with a code, or with 127.0.0.1 if it is 0
+// and the question is for that; never if it is negative.
+func nameServer(t testing.TB, code func(question int) int) (addr string, asked *atomic.Int64) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	asked = new(atomic.Int64)
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			rcode := code(int(asked.Add(1)))
+			end := bytes.IndexByte(buf[12:n], 0) + 12 + 5 // the name, type and class
+			if rcode < 0 || end > n {
+				continue
+			}
+			answer := append([]byte(nil), buf[:end]...)
+			answer[2], answer[3] = 0x81, 0x80|byte(rcode)
+			clear(answer[6:12])
+			if rcode == 0 && binary.BigEndian.Uint16(answer[end-4:]) == 1 { // A
+				answer[7] = 1
+				answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1)
+			}
+			_, _ = c.WriteTo(answer, from)
+		}
+	}()
+	return c.LocalAddr().String(), asked
+}
+
+// named has a reader ask the name server at addr.
+func named(addr string) func(*setup) {
+	return func(s *setup) {
+		dialer := net.Dialer{Timeout: 400 * time.Millisecond, Resolver: &net.Resolver{PreferGo: true,
+			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "udp", addr)
+			}}}
+		transport := s.remote.Client.Transport.(*http.Transport)
+		transport.Proxy = nil
+		transport.DialContext = dialer.DialContext
+	}
+}
+
+// A host that has no address is a wrong URL; a name server that fails or is
+// silent may heal.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	store := filled(t)
+	want, err := collect(t.Context(), t, store, history())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := newAuthority(t)
+	config := ours.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"peer.invalid"} })
+	g := newGate(t, apiOf(t, store), config, never())
+	url := strings.Replace(g.url, "127.0.0.1", "peer.invalid", 1)
+	const fails, unknown, silent = 2, 3, -1
+	for _, c := range []struct {
+		name     string
+		answer   int
+		code     hotreader.Code
+		attempts int64
+	}{
+		{"all well", 0, "", 1},
+		{"no such name", unknown, hotreader.CodeConfig, 1},
+		{"the name server fails", fails, hotreader.CodeUnavailable, 4},
+		{"the name server is silent", silent, hotreader.CodeUnavailable, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			addr, asked := nameServer(t, func(int) int { return c.answer })
+			var dials atomic.Int64
+			stats := new(hotreader.Stats)
+			got, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, url, trusting(ours, &dials), named(addr)), history())
+			if hotreader.CodeOf(err) != c.code || stats.Attempts.Load() != c.attempts {
+				t.Errorf("%v after %d attempts", err, stats.Attempts.Load())
+			}
+			if wrong := difference(got, want, true); (c.code == "") != (wrong == "") || c.code != "" && len(got) > 0 {
+				t.Errorf("%d rows; %s", len(got), wrong)
+			}
+			if asked.Load() == 0 {
+				t.Error("the name server was not asked: this shows nothing")
+			}
+		})
+	}
+	t.Run("fails at first", func(t *testing.T) {
+		t.Parallel()
+		var well atomic.Bool
+		addr, asked := nameServer(t, func(int) int {
+			if well.Load() {
+				return 0
+			}
+			return fails
+		})
+		var dials atomic.Int64
+		r := far(t, url, trusting(ours, &dials), named(addr), func(s *setup) {
+			transport := s.remote.Client.Transport.(*http.Transport)
+			dial := transport.DialContext
+			transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+				c, err := dial(ctx, network, to)
+				well.Store(true) // for the next attempt
+				return c, err
+			}
+		})
+		got, err := collect(limited(t), t, r, history())
+		if dials := asked.Load(); dials < 2 {
+			t.Errorf("the name server was asked %d times", dials)
+		}
+		if wrong := difference(got, want, true); err != nil || wrong != "" {
+			t.Errorf("%v; %s", err, wrong)
+		}
+	})
+}
