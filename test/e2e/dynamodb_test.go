@@ -15,6 +15,7 @@ import (
 // A twin on AWS reads its own cloud's DynamoDB, and, from another cloud, the
 // same table through the API in front of it.
 func TestTwinReadsDynamoDB(t *testing.T) {
+	t.Parallel()
 	endpoint := engine.DynamoDB(t)
 	env := []string{"AWS_ACCESS_KEY_ID=" + engine.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + engine.SecretAccessKey}
 	for name, s := range telemetry(t) {
@@ -43,6 +44,7 @@ func TestTwinReadsDynamoDB(t *testing.T) {
 }
 
 func TestRetriedRoutedRemoteDynamoDBConforms(t *testing.T) {
+	t.Parallel()
 	client := engine.DynamoDBClient(t)
 	tables := 0
 	storetest.Run(t, storetest.Harness{
