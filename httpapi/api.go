@@ -151,7 +151,8 @@ type call struct {
 	route  *route
 	trace  string
 	device string
-	rows   int // that the Reader gave
+	token  string // which one came: current, previous; "" = none that is right
+	rows   int    // that the Reader gave
 	points int
 	stats  hotreader.Stats
 }
@@ -219,6 +220,7 @@ func (a *api) serve(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.token = [...]string{"current", "previous"}[slot]
 	c.trace = cmp.Or(traceOf(c.r.Header), newTraceID())
 	if err := a.admit(slot); err != nil {
 		return err
@@ -402,6 +404,7 @@ func (a *api) log(c *call, began time.Time, err error) {
 		slog.Int64("bytes_read", c.stats.Bytes.Load()),
 		slog.Int64("bytes", c.w.bytes),
 		slog.Duration("duration", time.Since(began)),
+		slog.String("token", c.token),
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("code", string(code)), slog.String("error", err.Error()))

@@ -229,6 +229,9 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 		}
 	}
 
+	if !strings.Contains(lines[0], `"token":"current"`) || !strings.Contains(lines[2], `"token":""`) {
+		t.Errorf("which token came is not told:\n%s\n%s", lines[0], lines[2])
+	}
 	if !strings.Contains(lines[0], `"reads":`) || !strings.Contains(lines[0], `"attempts":0,"bytes_read":`) || !strings.Contains(lines[0], `"bytes":`) || !strings.Contains(lines[0], `"duration":`) {
 		t.Errorf("what it cost is not told: %s", lines[0])
 	}
