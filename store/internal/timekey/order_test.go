@@ -235,3 +235,74 @@ func TestOrderHoldsNoMoreThanItsBound(t *testing.T) {
 		}
 	}
 }
+
+// Behind each page Rest asks for all that was not passed on, from the beginning
+// of the second that is held: read so, the answer is whole, whatever the order.
+func TestRestOfAPage(t *testing.T) {
+	items := []item{
+		{"2024-01-01T00:00:00Z", 0},
+		{"2024-01-01T00:00:01.5Z", 2},
+		{"2024-01-01T00:00:01Z", 1},
+		{"2024-01-01T00:00:02Z", 3},
+		{"2024-01-01T00:00:09.25Z", 4},
+		{"yesterday", -1},
+	}
+	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
+		for size := 1; size < len(items); size++ {
+			q, stored := query, slices.Clone(items)
+			if q.Order = order; order == hotreader.Descending {
+				slices.Reverse(stored)
+			}
+			want, _ := ordered(new(Order), q, ISO8601, stored, nil)
+			sieve, err := hotreader.NewSieve(context.Background(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			var o Order
+			pass := func(r hotreader.Row, err error) bool {
+				got = append(got, fmt.Sprintf("%s %s", r.Time.Format("05.999999999"), r.Values[0]))
+				return err == nil
+			}
+			o.Begin(ISO8601, &q, sieve, pass)
+			times := 0
+			for _, it := range stored[:size] {
+				if it.key != "yesterday" {
+					times++
+				}
+				o.Slot()[0] = hotreader.NumberValue(fmt.Append(nil, it.n))
+				o.Add([]byte(it.key))
+			}
+			o.Keep()
+			rest, span, ok := o.Rest()
+			if ok != (times > 0) {
+				t.Fatalf("%v %d items: rest %v", order, size, ok)
+			}
+			if !ok {
+				continue
+			}
+			if len(got) > 0 && rest.Types[0] != hotreader.AnyNumber {
+				t.Errorf("%v %d items: the types are %v", order, size, rest.Types)
+			}
+			if times == 1 && span != 0 || span < 0 || span > 10*time.Second {
+				t.Errorf("%v %d items cover %s", order, size, span)
+			}
+			if _, _, again := o.Rest(); again {
+				t.Errorf("%v %d items: a page without rows has a rest", order, size)
+			}
+			if sieve, err = hotreader.NewSieve(context.Background(), rest); err != nil {
+				t.Fatal(err)
+			}
+			var second Order
+			second.Begin(ISO8601, &rest, sieve, pass)
+			for _, it := range stored {
+				second.Slot()[0] = hotreader.NumberValue(fmt.Append(nil, it.n))
+				second.Add([]byte(it.key))
+			}
+			second.Pass()
+			if !slices.Equal(got, want) {
+				t.Errorf("%v %d items: %q, want %q", order, size, got, want)
+			}
+		}
+	}
+}
