@@ -84,7 +84,7 @@ func TestCutAnswers(t *testing.T) {
 				for _, e := range []ending{hangUp, reset} {
 					t.Run(fmt.Sprintf("%s/%s/%s/%s", name, peer, f, e), func(t *testing.T) {
 						t.Parallel()
-						client := remote.NewClient()
+						client := newClient()
 						defer client.CloseIdleConnections()
 						for _, at := range places {
 							g := newGate(t, api, nil, first(1, cuts(f, at, e)))
@@ -133,7 +133,7 @@ func TestFlippedBits(t *testing.T) {
 	}
 	api := apiOf(t, store)
 	size := len(answerTo(t, api, q))
-	client := remote.NewClient()
+	client := newClient()
 	t.Cleanup(client.CloseIdleConnections)
 	read := func(t *testing.T, script func(int) fault) (int, []hotreader.Row, error) {
 		g := newGate(t, api, nil, script)

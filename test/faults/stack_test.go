@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -130,7 +131,7 @@ func idle(d time.Duration) func(*setup) { return func(s *setup) { s.remote.Idle 
 // waits.
 func far(t testing.TB, url string, options ...func(*setup)) hotreader.Reader {
 	t.Helper()
-	client := remote.NewClient()
+	client := newClient()
 	s := &setup{remote: remote.Options{URL: url, Token: tokenOf(t), Client: client, SourceCloud: "aws"},
 		retry: route.RetryOptions{Base: 2 * time.Millisecond}}
 	for _, set := range options {
@@ -147,6 +148,16 @@ func far(t testing.TB, url string, options ...func(*setup)) hotreader.Reader {
 	}
 	t.Cleanup(client.CloseIdleConnections)
 	return router
+}
+
+// newClient returns the client of the functions, but with patience for a busy
+// machine.
+func newClient() *http.Client {
+	c := remote.NewClient()
+	transport := c.Transport.(*http.Transport)
+	transport.TLSHandshakeTimeout = within
+	transport.DialContext = (&net.Dialer{Timeout: within}).DialContext
+	return c
 }
 
 // collect reads all there is, and looks for what no read may do.

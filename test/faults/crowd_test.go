@@ -1,0 +1,313 @@
+package faults
+
+import (
+	"context"
+	"math"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/remote"
+	"hotreader/route"
+	"hotreader/store/memstore"
+	"hotreader/wire"
+)
+
+// The budget for retries, as docs/reliability.md tells it: a fifth of the reads,
+// one a second, and twenty.
+func budget(reads int, d time.Duration) int64 {
+	return int64(0.2*float64(reads) + math.Ceil(d.Seconds()) + 20)
+}
+
+// A thousand callers at once, of a peer that fails: it is asked a thousand times
+// and what the budget adds, not four thousand times. When it is well again, all
+// are served.
+func TestCrowd(t *testing.T) {
+	t.Parallel()
+	const callers = 1000
+	api := apiOf(t, filled(t))
+	for name, code := range map[string]int{"overloaded": http.StatusServiceUnavailable, "throttling": http.StatusTooManyRequests} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var well atomic.Bool
+			var requests atomic.Int64
+			addr := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				requests.Add(1)
+				if well.Load() {
+					api.ServeHTTP(w, r)
+					return
+				}
+				w.WriteHeader(code)
+			}), nil)
+			r := far(t, "http://"+addr, func(s *setup) { // so that its connections do not become the test
+				s.remote.Client.Transport.(*http.Transport).MaxConnsPerHost = 32
+			})
+			crowd := func(n int) (failed, told int64) {
+				var failures, budgets atomic.Int64
+				var group sync.WaitGroup
+				for range n {
+					group.Go(func() {
+						rows, err := collect(limited(t), t, r, newest())
+						if err == nil && len(rows) == 0 {
+							t.Error("nothing came, and no error")
+						}
+						if err != nil {
+							failures.Add(1)
+							if !hotreader.CodeOf(err).Temporary() {
+								t.Error(err)
+							}
+							if strings.Contains(err.Error(), "budget") {
+								budgets.Add(1)
+							}
+						}
+					})
+				}
+				group.Wait()
+				return failures.Load(), budgets.Load()
+			}
+			began := time.Now()
+			failed, told := crowd(callers)
+			if n, most := requests.Load(), callers+budget(callers, time.Since(began)); n > most || n <= callers {
+				t.Errorf("%d requests, at most %d are meant to be", n, most)
+			}
+			if failed != callers || told == 0 {
+				t.Errorf("%d of %d failed, %d for the budget", failed, callers, told)
+			}
+			well.Store(true)
+			if failed, _ := crowd(50); failed > 0 {
+				t.Errorf("%d failed when it was well again", failed)
+			}
+		})
+	}
+}
+
+// A crowd at a peer that refuses connections.
+func TestCrowdAtAClosedDoor(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	const callers = 1000
+	r := far(t, "http://"+addr)
+	stats := new(hotreader.Stats)
+	ctx := hotreader.WithStats(limited(t), stats)
+	began := time.Now()
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			if _, err := collect(ctx, t, r, newest()); hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n, most := stats.Attempts.Load(), callers+budget(callers, time.Since(began)); n <= callers || n > most {
+		t.Errorf("%d attempts, at most %d are meant to be", n, most)
+	}
+}
+
+// An outage as a crowd sees it: the breaker opens, the peer is left alone but
+// for single probes, and closes when it is well again. (The contract's minute
+// and the rest of its figures: TestOutage.)
+func TestBreakerOverSockets(t *testing.T) {
+	t.Parallel()
+	store := filled(t)
+	want, err := collect(t.Context(), t, store, newest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var well atomic.Bool
+	var atOnce, most atomic.Int64
+	var isOpen atomic.Bool
+	g := newGate(t, apiOf(t, store), nil, func(int) fault {
+		if well.Load() {
+			return nil
+		}
+		return func(x *exchange) {
+			if n := atOnce.Add(1); isOpen.Load() {
+				most.Store(max(most.Load(), n))
+			}
+			status(503)(x)
+			atOnce.Add(-1)
+		}
+	})
+	client := newClient()
+	t.Cleanup(client.CloseIdleConnections)
+	far, err := remote.New(remote.Options{URL: g.url, Token: tokenOf(t), Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	breaker := route.NewBreaker(far, route.BreakerOptions{Window: time.Second, Open: time.Second})
+	read := func() error {
+		rows, err := collect(limited(t), t, breaker, newest())
+		if err == nil && difference(rows, want, true) != "" {
+			t.Error(difference(rows, want, true))
+		}
+		return err
+	}
+	for end := time.Now().Add(within); !breaker.Open(); {
+		if read() == nil || time.Now().After(end) {
+			t.Fatal("it does not open")
+		}
+	}
+	isOpen.Store(true)
+	before := g.requests.Load()
+	var group sync.WaitGroup
+	var left atomic.Int64
+	began := time.Now()
+	for range 200 {
+		group.Go(func() {
+			if err := read(); err != nil && strings.Contains(err.Error(), "left alone") {
+				left.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	probes := int64(time.Since(began)/time.Second) + 1
+	if n := g.requests.Load() - before; n > probes || left.Load() < 200-probes || most.Load() > 1 {
+		t.Errorf("the open breaker let %d requests through, %d at once; %d of 200 were told", n, most.Load(), left.Load())
+	}
+	well.Store(true)
+	for end := time.Now().Add(within); read() != nil || breaker.Open(); {
+		if time.Now().After(end) {
+			t.Fatal("it does not close")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for range 2 { // the second probe, and one more
+		if err := read(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Whoever leaves, in whatever state the read is, leaves nothing behind: no
+// goroutine, no connection, here or at the peer. It counts goroutines, so that
+// no other test may run.
+func TestLeaving(t *testing.T) {
+	store := filled(t)
+	api := apiOf(t, store)
+	const callers = 20
+	for name, c := range map[string]struct {
+		fault fault
+		rows  int // that come before it
+	}{
+		"before the head":         {stalls(start), 0},
+		"within the head":         {stalls(withinHead), 0},
+		"behind the head":         {stalls(behindHead), 0},
+		"in the middle":           {stalls(middle), 64},
+		"bytes one by one":        {drips(1<<20, 10*time.Millisecond), 0},
+		"while it waits, 429":     {status(429, "Retry-After: 20"), 0},
+		"while it waits, 503":     {status(503, "Retry-After: 20"), 0},
+		"while it waits for more": {func(x *exchange) { status(500, "Retry-After: 20")(x); x.end(reset) }, 0},
+		"with a problem half sent": {func(x *exchange) {
+			says("HTTP/1.1 502 x\r\nContent-Type: application/problem+json\r\nContent-Length: 999\r\n\r\n{")(x)
+			x.untilLeft()
+		}, 0},
+		"with JSON half sent": {func(x *exchange) {
+			says("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{")(x)
+			x.untilLeft()
+		}, 0},
+		"nothing wrong, in a row": {nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t, api, nil, always(c.fault))
+			var open atomic.Int64
+			client := newClient()
+			r := far(t, g.url, shared(client), func(s *setup) {
+				transport := client.Transport.(*http.Transport)
+				dial := transport.DialContext
+				transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+					conn, err := dial(ctx, network, to)
+					if err == nil {
+						open.Add(1)
+						conn = &counted{Conn: conn, open: &open}
+					}
+					return conn, err
+				}
+			})
+			before := runtime.NumGoroutine()
+			ctx, cancel := context.WithCancel(limited(t))
+			var group sync.WaitGroup
+			var came atomic.Int64
+			for range callers {
+				group.Go(func() {
+					n := 0
+					for _, err := range r.Read(ctx, history()) {
+						if err != nil {
+							if hotreader.CodeOf(err) != hotreader.CodeCanceled {
+								t.Error(err)
+							}
+							break
+						}
+						if n++; c.fault == nil {
+							break // leaves by itself
+						}
+					}
+					came.Add(int64(n))
+				})
+			}
+			waitFor(t, "all have asked", func() bool { return g.requests.Load() >= callers })
+			cancel()
+			group.Wait()
+			if came.Load() > callers*64 {
+				t.Errorf("%d rows came", came.Load())
+			}
+			client.CloseIdleConnections()
+			waitFor(t, "connections are closed here", func() bool { return open.Load() == 0 })
+			waitFor(t, "connections are closed there", func() bool { return g.open.Load() == 0 })
+			waitFor(t, "goroutines have ended", func() bool { return runtime.NumGoroutine() <= before })
+			if n := g.accepted.Load(); n > 2*callers {
+				t.Errorf("%d connections for %d callers", n, callers)
+			}
+		})
+	}
+}
+
+func waitFor(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			buf := make([]byte, 1<<16)
+			t.Fatalf("not: %s\n%s", what, buf[:runtime.Stack(buf, true)])
+		}
+	}
+}
+
+// counted counts itself out when it is closed.
+type counted struct {
+	net.Conn
+	open *atomic.Int64
+	once sync.Once
+}
+
+func (c *counted) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+// A read whose wait for the next attempt cannot end before its deadline ends at
+// once, with the failure, and not with the deadline.
+func TestNoWaitingInVain(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, apiOf(t, memstore.New()), nil, always(status(503, "Retry-After: 29")))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err := collect(ctx, t, far(t, g.url), history())
+	if hotreader.CodeOf(err) != hotreader.CodeOverloaded || ctx.Err() != nil || g.requests.Load() != 1 {
+		t.Errorf("%v, %v, %d requests", err, ctx.Err(), g.requests.Load())
+	}
+	p := wire.NewProblem(err, "")
+	if p.RetryAfter != 29*time.Second {
+		t.Errorf("the caller is told to come back in %v", p.RetryAfter)
+	}
+}
