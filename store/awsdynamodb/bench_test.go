@@ -133,6 +133,7 @@ func BenchmarkPage(b *testing.B) {
 
 // BenchmarkDecode is the decoder alone, without grouping and sieve.
 func BenchmarkDecode(b *testing.B) {
+	reportCPU(b)
 	body := []byte(benchPage())
 	var d decoder
 	d.layout(bigColumns, "timestamp", 'S')

@@ -18,7 +18,7 @@ import (
 //
 // Its zero value is ready for Begin; it may serve one read after another.
 type Order struct {
-	format     string
+	parser     parser
 	sieve      *hotreader.Sieve
 	yield      func(hotreader.Row, error) bool
 	properties int
@@ -39,7 +39,8 @@ type Order struct {
 // Begin prepares o for the rows of q that sieve is for, read from a store whose
 // keys have the given format.
 func (o *Order) Begin(format string, q *hotreader.Query, sieve *hotreader.Sieve, yield func(hotreader.Row, error) bool) {
-	o.format, o.sieve, o.yield = format, sieve, yield
+	o.parser = parser{format: format}
+	o.sieve, o.yield = sieve, yield
 	o.properties = len(q.Properties)
 	o.descending = q.Last || q.Order == hotreader.Descending
 	o.width, o.n, o.kept = len(sieve.Columns()), 0, 0
@@ -83,7 +84,7 @@ func (o *Order) Slot() []hotreader.Value {
 // second before are passed on. It returns false if no more rows are wanted.
 func (o *Order) Add(key []byte) bool {
 	if key != nil {
-		if t, ok := Parse(o.format, key); ok {
+		if t, ok := o.parser.parse(key); ok {
 			return o.AddAt(t, key)
 		}
 	}
@@ -220,7 +221,7 @@ func (o *Order) sort(n int) {
 			c = -c
 		}
 		if c == 0 {
-			c = Compare(o.format, o.keys[b], o.keys[a]) // the greatest first
+			c = Compare(o.parser.format, o.keys[b], o.keys[a]) // the greatest first
 		}
 		if c == 0 {
 			if c = int(b - a); o.descending {

@@ -74,6 +74,53 @@ func Parse(format string, key []byte) (time.Time, bool) {
 	return parseEpoch(format, key)
 }
 
+// parser is Parse for the keys of one read, one after the other: most share the
+// minute of the one before, and then only the rest is looked at.
+type parser struct {
+	format string
+	minute [minuteLen]byte // text of the last key's, in UTC; zero = none
+	begin  int64           // when it began, in seconds since 1970
+}
+
+const minuteLen = len("2006-01-02T15:04")
+
+func (p *parser) parse(key []byte) (time.Time, bool) {
+	if p.format != ISO8601 {
+		return parseEpoch(p.format, key)
+	}
+	if p.minute[0] != 0 && len(key) > secondLen && string(key[:minuteLen]) == string(p.minute[:]) {
+		if second, nanos, ok := parseSecond(key[minuteLen:]); ok {
+			return time.Unix(p.begin+second, nanos).UTC(), true
+		}
+	}
+	t, ok := hotreader.ParseStoredTime(key)
+	if ok {
+		p.begin = t.Unix() - int64(t.Second())
+		copy(p.minute[:], key)
+	}
+	return t, ok
+}
+
+// parseSecond reads what most often follows a minute: ":05Z", or with up to nine
+// decimals.
+func parseSecond(s []byte) (second, nanos int64, ok bool) {
+	tens, ones := s[1]-'0', s[2]-'0'
+	if s[0] != ':' || tens > 5 || ones > 9 {
+		return 0, 0, false
+	}
+	i, unit := 3, int64(1_000_000_000)
+	if s[i] == '.' {
+		for i++; i < len(s) && s[i]-'0' <= 9 && unit > 1; i++ {
+			unit /= 10
+			nanos += int64(s[i]-'0') * unit
+		}
+		if i == 4 {
+			return 0, 0, false
+		}
+	}
+	return int64(tens)*10 + int64(ones), nanos, i == len(s)-1 && s[i] == 'Z'
+}
+
 // Compare orders two keys of one instant as a store does.
 func Compare(format string, a, b []byte) int {
 	if format == ISO8601 {

@@ -1,6 +1,7 @@
 package timekey
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -94,4 +95,24 @@ func TestOurKeyIsTheGreatestOfItsInstant(t *testing.T) {
 			t.Errorf("%s is not above %s", ours, text)
 		}
 	}
+}
+
+// A parser reads a key as Parse does, whatever it has read before.
+func FuzzParser(f *testing.F) {
+	for _, key := range []string{"2024-02-29T12:34:56Z", "2024-02-29T12:34:56.789Z", "2024-02-29T12:34:56.123456789Z", "2024-02-29T12:34:56.1234567891Z",
+		"2024-02-29T12:34:56", "2024-02-29T12:34:56.Z", "2024-02-29T12:34:60Z", "2024-02-29T12:34:56+00:00", "2024-02-29T12:34:5Z", "2024-02-29T12:34:56.5",
+		"2024-02-29T12:34:56.z", "2024-02-29T12:34", "0000-01-01T00:00:00Z", "2024-02-29T12:34:00.000Zx", "2024-02-29T12:34:56.5ZZ", strings.Repeat("\x00", 16) + ":00Z"} {
+		for _, before := range []string{"2024-02-29T12:34:01Z", "2024-02-29T12:34:59.999+00:00", "0000-01-01T00:00:59Z", ""} {
+			f.Add([]byte(before), []byte(key))
+		}
+	}
+	f.Fuzz(func(t *testing.T, before, key []byte) {
+		p := parser{format: ISO8601}
+		p.parse(before)
+		got, ok := p.parse(key)
+		want, wantOK := Parse(ISO8601, key)
+		if ok != wantOK || ok && got != want {
+			t.Fatalf("%q behind %q is %v, %v; want %v, %v", key, before, got, ok, want, wantOK)
+		}
+	})
 }
