@@ -176,7 +176,8 @@ type part struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	chunks chan *chunk
-	stats  hotreader.Stats
+	stats  *hotreader.Stats
+	read   bool // to its end, or to where it failed
 
 	// Set before chunks is closed.
 	err   error
@@ -331,7 +332,8 @@ func (r *overlap) cut(p *part) {
 
 // start reads p in a goroutine. r.mu is held.
 func (r *overlap) start(p *part) {
-	p.begun = true
+	p.begun, p.read, p.err, p.fault, p.open = true, false, nil, nil, 0
+	p.stats = new(hotreader.Stats)
 	p.types = slices.Clone(r.types)
 	for _, t := range p.types {
 		if t == hotreader.Untyped {
@@ -350,6 +352,7 @@ func (r *overlap) read(p *part) {
 	defer func() {
 		p.fault = recover() // for the goroutine that yields
 		r.mu.Lock()
+		p.read = true
 		r.running--
 		r.launch()
 		r.mu.Unlock()
@@ -374,7 +377,7 @@ func (r *overlap) read(p *part) {
 		sent = send()
 		return sent && !r.overflow(p, rest, items, span)
 	}
-	for row, err := range r.store.ReadPages(hotreader.WithStats(p.ctx, &p.stats), r.narrowed(p), next) {
+	for row, err := range r.store.ReadPages(hotreader.WithStats(p.ctx, p.stats), r.narrowed(p), next) {
 		if err != nil {
 			p.err = err
 			break
@@ -544,9 +547,7 @@ func (r *overlap) again(p *part, yield func(hotreader.Row, error) bool) (bool, e
 // plainly reads what a throttled part left, page by page, and asks for no more
 // than that from now on.
 func (r *overlap) plainly(p *part, yield func(hotreader.Row, error) bool) (bool, error) {
-	r.mu.Lock()
-	r.calm = true
-	r.mu.Unlock()
+	r.quiet(p)
 	q, more := r.narrowed(p), true
 	if !r.last.IsZero() && !r.last.Before(q.Start) && (q.End.IsZero() || !r.last.After(q.End)) {
 		q, more = q.Behind(r.last)
@@ -557,12 +558,34 @@ func (r *overlap) plainly(p *part, yield func(hotreader.Row, error) bool) (bool,
 	return r.rest(p, q, yield)
 }
 
+// quiet takes back the parts behind p that are still being read.
+func (r *overlap) quiet(p *part) {
+	r.mu.Lock()
+	r.calm = true
+	var under []*part
+	for n := p.next; n != nil; n = n.next {
+		if n.begun && !n.read {
+			under = append(under, n)
+		}
+	}
+	r.mu.Unlock()
+	for _, n := range under {
+		n.abandon()
+		r.cost(n.stats)
+		r.mu.Lock()
+		r.end(n)
+		n.begun = false
+		r.mu.Unlock()
+	}
+}
+
 // rest yields what q asks for, but for rows that were yielded before.
 func (r *overlap) rest(p *part, q hotreader.Query, yield func(hotreader.Row, error) bool) (bool, error) {
 	r.mu.Lock()
-	q.Types = slices.Clone(r.types)
+	types := slices.Clone(r.types)
 	r.mu.Unlock()
-	for row, err := range r.store.Read(hotreader.WithStats(r.ctx, &p.stats), q) {
+	q.Types = slices.Clone(types)
+	for row, err := range r.store.Read(hotreader.WithStats(r.ctx, p.stats), q) {
 		if err != nil {
 			return false, err
 		}
@@ -570,8 +593,8 @@ func (r *overlap) rest(p *part, q hotreader.Query, yield func(hotreader.Row, err
 			continue
 		}
 		for i, v := range row.Values {
-			if q.Types[i] == hotreader.Untyped && !v.IsNull() {
-				q.Types[i] = v.Kind().Type()
+			if types[i] == hotreader.Untyped {
+				types[i] = v.Kind().Type()
 			}
 		}
 		r.rows++
@@ -581,7 +604,7 @@ func (r *overlap) rest(p *part, q hotreader.Query, yield func(hotreader.Row, err
 		}
 	}
 	r.mu.Lock()
-	copy(r.types, q.Types)
+	r.types = types
 	r.mu.Unlock()
 	return true, nil
 }
@@ -597,7 +620,7 @@ func (p *part) abandon() {
 // settle counts what p cost and left out.
 func (r *overlap) settle(p *part) {
 	p.cancel()
-	r.cost(&p.stats)
+	r.cost(p.stats)
 	r.skipped += p.stats.Skipped.Load()
 }
 
@@ -631,12 +654,12 @@ func (r *overlap) stop() {
 	r.group.Wait()
 	for p := r.first; p != nil; p = p.next {
 		if p.begun {
-			r.cost(&p.stats)
+			r.cost(p.stats)
 			r.end(p)
 		}
 	}
 	r.cost(&r.probed)
-	if r.first != nil {
+	if r.first != nil && r.first.begun {
 		r.skipped += r.first.stats.Skipped.Load()
 	}
 	stats := hotreader.StatsOf(r.ctx)
