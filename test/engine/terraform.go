@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -64,11 +65,30 @@ func findTerraform() (terraformInstall, error) {
 	if mirror == "" {
 		return found, nil // the registry has them
 	}
+	mirror, err := filepath.EvalSymlinks(mirror) // Terraform does not look behind them
+	if err != nil {
+		return found, err
+	}
 	dir, err := os.MkdirTemp("", "terraformrc-*")
 	if err != nil {
 		return found, err
 	}
 	found.config = filepath.Join(dir, "terraformrc")
-	text := fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n  direct {}\n}\n", strings.ReplaceAll(mirror, `\`, `/`))
+	// Terraform would ask the registry beside the mirror, and fail where there is
+	// none: what the mirror has comes from the mirror alone.
+	held, err := filepath.Glob(filepath.Join(mirror, "*", "*", "*"))
+	if err != nil {
+		return found, err
+	}
+	var sources []string
+	for _, dir := range held {
+		source, err := filepath.Rel(mirror, dir)
+		if err != nil {
+			return found, err
+		}
+		sources = append(sources, strconv.Quote(filepath.ToSlash(source)))
+	}
+	list := strings.Join(sources, ", ")
+	text := fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path    = %q\n    include = [%s]\n  }\n  direct {\n    exclude = [%s]\n  }\n}\n", filepath.ToSlash(mirror), list, list)
 	return found, os.WriteFile(found.config, []byte(text), 0o600)
 }
