@@ -23,7 +23,6 @@ type row struct {
 	code  hotreader.Code // of the error if the fault stays; "" = it is none
 	asked int            // requests if it stays: 4 where it is tried again, 1 where not
 	idle  time.Duration  // how long an answer may stand still; 0 = long
-	json  fault          // for a peer that knows only JSON, where it differs
 }
 
 // short is how long an answer may stand still where one does. It is long for a

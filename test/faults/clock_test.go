@@ -1,0 +1,252 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hotreader"
+	"hotreader/remote"
+	"hotreader/route"
+	"hotreader/secret"
+	"hotreader/store/memstore"
+)
+
+// pipes is a network of one server, in memory, so that a test's clock may jump.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case p.conns <- there:
+		return here, nil
+	case <-p.closed:
+		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// world is the real client, reader and server, with the contract's figures, in a
+// bubble whose clock stands still while they work.
+type world struct {
+	reader   hotreader.Reader
+	ill      http.HandlerFunc // nil = well
+	requests int
+	mu       sync.Mutex
+}
+
+func (w *world) set(ill http.HandlerFunc) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ill = ill
+}
+
+func (w *world) asked() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer func() { w.requests = 0 }()
+	return w.requests
+}
+
+func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
+	// Numbers alone: what packs text is kept from one bubble to the next, with a
+	// channel in it.
+	store := memstore.New()
+	var stored []hotreader.Record
+	for i := range count {
+		stored = append(stored, hotreader.Record{Time: begin.Add(time.Duration(i) * time.Second), Fields: []hotreader.Field{{Name: "level", Value: hotreader.Int64Value(int64(i))}}})
+	}
+	if err := store.Write(t.Context(), device, stored); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := new(world)
+		network := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		api := apiOf(t, store)
+		server := &http.Server{ErrorLog: quiet, IdleTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			w.mu.Lock()
+			w.requests++
+			ill := w.ill
+			w.mu.Unlock()
+			if ill != nil {
+				ill(rw, r)
+				return
+			}
+			api.ServeHTTP(rw, r)
+		})}
+		var serving sync.WaitGroup
+		serving.Go(func() { _ = server.Serve(network) })
+		client := remote.NewClient()
+		client.Transport.(*http.Transport).DialContext = network.dial
+		tok, err := secret.Static(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := remote.New(remote.Options{URL: "http://127.0.0.1", Token: tok, Client: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.reader = route.NewRetry(route.NewBreaker(r, route.BreakerOptions{}), route.RetryOptions{})
+		f(t, w)
+		time.Sleep(time.Minute) // for handlers that sleep
+		client.CloseIdleConnections()
+		_ = server.Close()
+		serving.Wait()
+	})
+}
+
+func (w *world) read(t *testing.T, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	rows, err := collect(ctx, t, w.reader, hotreader.Query{Device: device, Properties: []string{"level"}})
+	if err == nil && len(rows) != count {
+		t.Errorf("%d rows, and no error", len(rows))
+	}
+	return err
+}
+
+func down(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+
+// An outage, at the contract's figures: for a minute each read makes its four
+// attempts; then the peer is left alone for 15 seconds, is asked by one probe at
+// a time, and is back with the second that works.
+func TestOutage(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		if err := w.read(t, 29*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		w.asked()
+		w.set(down)
+		began := time.Now()
+		for time.Since(began) < time.Minute-4*time.Second { // attempts take 3.5 s at the most
+			if err := w.read(t, 29*time.Second); hotreader.CodeOf(err) != hotreader.CodeOverloaded {
+				t.Fatal(err)
+			}
+			if n := w.asked(); n < 1 || n > 4 {
+				t.Fatalf("%d requests", n)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(10 * time.Second)
+		_ = w.read(t, 29*time.Second) // opens it, if the last has not
+		w.asked()
+		began = time.Now()
+		for time.Since(began) < 10*time.Second {
+			if err := w.read(t, time.Second); hotreader.CodeOf(err) != hotreader.CodeUnavailable || !strings.Contains(err.Error(), "left alone") {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := w.asked(); n != 0 {
+			t.Errorf("the peer was asked %d times while it was to be left alone", n)
+		}
+		time.Sleep(10 * time.Second)
+		if err := w.read(t, time.Second); err == nil {
+			t.Error("the probe did not fail")
+		}
+		if n := w.asked(); n != 1 {
+			t.Errorf("%d requests, want the probe", n)
+		}
+		w.set(nil)
+		// Who has the time waits until it is back.
+		if err := w.read(t, 29*time.Second); err != nil {
+			t.Error(err)
+		}
+		for range 5 {
+			if err := w.read(t, time.Second); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := w.asked(); n != 6 {
+			t.Errorf("%d requests for six reads that worked", n)
+		}
+	})
+}
+
+// A process that is frozen for hours, as a function between two calls: what it
+// counted before, and the connection that it kept, mean nothing any more.
+func TestClockJumpsBetweenReads(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		for day := range 20 {
+			if err := w.read(t, 29*time.Second); err != nil {
+				t.Fatalf("day %d: %v", day, err)
+			}
+			if n := w.asked(); n != 1 {
+				t.Errorf("day %d: %d requests for the first read, want 1", day, n)
+			}
+			w.set(down)
+			if err := w.read(t, 29*time.Second); hotreader.CodeOf(err) != hotreader.CodeOverloaded {
+				t.Errorf("day %d: %v", day, err) // and not that the peer is left alone
+			}
+			if n := w.asked(); n != 4 {
+				t.Errorf("day %d: %d requests, want 4", day, n)
+			}
+			w.set(nil)
+			time.Sleep(24 * time.Hour)
+		}
+	})
+}
+
+// The clock jumps while an answer is on its way: it ends at its deadline, and
+// says so, wherever it stood.
+func TestClockJumpsWithinARead(t *testing.T) {
+	for name, ill := range map[string]http.HandlerFunc{
+		"before the head": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.ReadAll(r.Body) // else the server does not see the caller leave
+			select {
+			case <-time.After(24 * time.Hour):
+			case <-r.Context().Done():
+			}
+		},
+		"in a wait": func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(20 * time.Second)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.set(ill)
+				began := time.Now()
+				err := w.read(t, 29*time.Second)
+				if code := hotreader.CodeOf(err); code != hotreader.CodeDeadline && !code.Temporary() {
+					t.Error(err)
+				}
+				if d := time.Since(began); d > 29*time.Second {
+					t.Errorf("it took %s", d)
+				}
+				w.set(nil)
+				if err := w.read(t, 29*time.Second); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
