@@ -35,7 +35,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 		return nil, err
 	}
 	for _, r := range st.resources {
-		if begun[r.address] && r.tainted {
+		if _, ours := begun[r.address]; ours && r.tainted {
 			// Its creation was broken off, and perhaps carried out. To make it anew,
 			// as Terraform means to, its name would have to be free.
 			tf, err := f.terraform()
@@ -67,11 +67,12 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 		}
 		more := false
 		for _, r := range plan.ResourceChanges {
-			if !begun[r.Address] || r.Change == nil {
+			refused, ours := begun[r.Address]
+			if !ours || r.Change == nil {
 				continue
 			}
 			if r.Change.Importing != nil {
-				if err := w.own(f, r); err != nil {
+				if err := w.own(f, r, refused); err != nil {
 					return nil, err
 				}
 				continue
@@ -137,12 +138,18 @@ const importFile = "import.tf.json"
 const twinTag = "hotreader:twin"
 
 // own refuses to take in what is not ours: somebody else had made it before,
-// which was why its creation failed.
-func (w *work) own(f *folder, r *tfjson.ResourceChange) error {
+// which was why its creation failed, if refused says so.
+func (w *work) own(f *folder, r *tfjson.ResourceChange, refused bool) error {
 	values, _ := r.Change.Before.(map[string]any)
 	tags, tagged := values["tags_all"]
-	if all, _ := tags.(map[string]any); !tagged || f.cloud != config.AWS || all[twinTag] == w.top.Twin {
+	all, _ := tags.(map[string]any)
+	if !tagged || f.cloud != config.AWS || all[twinTag] == w.top.Twin {
 		return nil // or it lies within what carries the tag
+	}
+	// A bucket gets its tags by another request than the one that makes it, and the
+	// run may have been killed in between.
+	if r.Type == "aws_s3_bucket" && len(all) == 0 && !refused {
+		return nil
 	}
 	return configError("deploy: "+string(f.cloud), "%s %s exists already, and this twin's deployment has not made it (it lacks the tag %s=%s); remove it, or name what exists in config_hot_reader.json",
 		noun(r.Type), nameOf(r.Type, r.Address, values), twinTag, w.top.Twin)

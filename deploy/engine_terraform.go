@@ -448,6 +448,7 @@ func (f *folder) progress(m message, journal *journal) {
 		journal.done(r.Addr)
 		e.Kind = Done
 	case "apply_errored":
+		journal.fail(r.Addr)
 		e.Kind = Failed
 	default:
 		return
@@ -580,7 +581,7 @@ func plainTerraform(text string) string {
 type journal struct {
 	name  string
 	file  *os.File
-	begun map[string]bool // by this run, and not done
+	begun map[string]bool // by this run, and not done; true = it failed
 }
 
 func openJournal(name string) (*journal, error) {
@@ -593,8 +594,17 @@ func openJournal(name string) (*journal, error) {
 }
 
 func (j *journal) add(address string) {
-	j.begun[address] = true
+	j.begun[address] = false
 	_, _ = io.WriteString(j.file, address+"\n")
+}
+
+// failed begins the line of a resource whose creation the cloud has refused: it
+// may be there all the same, but then somebody else has made it.
+const failed = "failed "
+
+func (j *journal) fail(address string) {
+	j.begun[address] = true
+	_, _ = io.WriteString(j.file, failed+address+"\n")
 }
 
 func (j *journal) done(address string) { delete(j.begun, address) }
@@ -609,8 +619,14 @@ func (j *journal) end(well, ended bool) error {
 		_ = os.Remove(filepath.Join(filepath.Dir(j.name), importFile)) // they stand in the state now
 		return errors.Join(err, os.Remove(j.name))
 	case ended:
-		text := strings.Join(slices.Sorted(maps.Keys(j.begun)), "\n") + "\n"
-		return errors.Join(err, replaceFile(j.name, []byte(text)))
+		var text strings.Builder
+		for _, address := range slices.Sorted(maps.Keys(j.begun)) {
+			if j.begun[address] {
+				text.WriteString(failed)
+			}
+			text.WriteString(address + "\n")
+		}
+		return errors.Join(err, replaceFile(j.name, []byte(text.String())))
 	}
 	return err
 }
@@ -626,7 +642,8 @@ func (f *folder) settled() error {
 	return nil
 }
 
-// begun returns the resources that a killed run has begun with.
+// begun returns the resources that a killed run has begun with; true = the cloud
+// has refused to make it, in this run or in an earlier one.
 func (f *folder) begun() (map[string]bool, error) {
 	text, err := os.ReadFile(filepath.Join(f.dir, journalFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -637,8 +654,8 @@ func (f *folder) begun() (map[string]bool, error) {
 	}
 	all := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); line != "" {
-			all[line] = true
+		if address, refused := strings.CutPrefix(strings.TrimSpace(line), failed); address != "" {
+			all[address] = all[address] || refused
 		}
 	}
 	return all, nil
