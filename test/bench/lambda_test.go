@@ -52,11 +52,11 @@ func BenchmarkBootstrap(b *testing.B) {
 	const times = 20
 	var cost [2][]float64
 	for b.Loop() {
-		before := processorTime(b, f.PID())
+		before := processorTime(b, f.Pid())
 		for range times {
 			invoke()
 		}
-		cost[0] = append(cost[0], (processorTime(b, f.PID())-before).Seconds()*1e6/(times*pageRows))
+		cost[0] = append(cost[0], (processorTime(b, f.Pid())-before).Seconds()*1e6/(times*pageRows))
 		before = processorTime(b, os.Getpid())
 		for range times {
 			if err := limit.run(); err != nil {

@@ -219,9 +219,6 @@ func (f *Function) Invoke(ctx context.Context, body []byte, timeout time.Duratio
 	}
 }
 
-// PID is the program's process.
-func (f *Function) PID() int { return f.process.Process.Pid }
-
 // Kill ends the program as a crash does, and returns when it is gone.
 func (f *Function) Kill(t testing.TB) {
 	t.Helper()
