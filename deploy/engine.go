@@ -272,7 +272,8 @@ func (w *work) render(ctx context.Context, s Side, keepStore bool) (f *folder, p
 	return f, pending, f.init(ctx)
 }
 
-// Plan says what Deploy would do, and changes nothing.
+// Plan says what Deploy would do, and changes nothing. With an error it returns
+// the sides that it had planned before.
 func (e *Engine) Plan(ctx context.Context) (Plan, error) {
 	w, end, err := e.begin("plan")
 	if err != nil {
@@ -283,11 +284,14 @@ func (e *Engine) Plan(ctx context.Context) (Plan, error) {
 	for _, s := range w.sides {
 		f, pending, err := w.render(ctx, s, true)
 		if err != nil {
-			return Plan{}, err
+			return plan, err
+		}
+		if err := w.known(ctx, s, f); err != nil {
+			return plan, err
 		}
 		tf, err := f.plan(ctx, planOptions{})
 		if err != nil {
-			return Plan{}, err
+			return plan, err
 		}
 		_ = os.Remove(filepath.Join(f.dir, planFile)) // nobody may apply it later
 		p := sidePlan(s, tf)
@@ -351,6 +355,20 @@ func (w *work) ready(sides []Side) error {
 	return nil
 }
 
+// known refuses to give a new token to what stands with one that the connection
+// file does not have: whoever holds that one would be cut off.
+func (w *work) known(ctx context.Context, s Side, f *folder) error {
+	if kept, _ := w.conns.Get(w.top.Connection); !s.Token || !kept.Token.IsZero() || !w.mayStand(f) {
+		return nil
+	}
+	all, err := f.state(ctx)
+	if err != nil || !slices.ContainsFunc(all.resources, managed.holdsToken) {
+		return err
+	}
+	return configError("deploy: "+string(s.Cloud), "what stands there has a token, but config_inter_cloud.json has no entry %s: bring the file back, "+
+		"or write the entry anew with the token from the secret on %s. A new token would cut off whoever holds that one", w.top.Connection, s.Cloud)
+}
+
 func (w *work) deploySide(ctx context.Context, s Side) error {
 	fresh := s.Token && w.conn.Token.IsZero()
 	if fresh {
@@ -359,6 +377,11 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 	f, _, err := w.render(ctx, s, true)
 	if err != nil {
 		return err
+	}
+	if fresh {
+		if err := w.known(ctx, s, f); err != nil {
+			return err
+		}
 	}
 	taken, err := w.adopt(ctx, f)
 	if err != nil {
@@ -545,6 +568,15 @@ func (r managed) holdsRows() bool {
 	return false
 }
 
+// holdsToken reports whether the inter-cloud token is in r.
+func (r managed) holdsToken() bool {
+	switch r.kind {
+	case "aws_secretsmanager_secret_version", "azurerm_key_vault_secret", "google_secret_manager_secret_version":
+		return true
+	}
+	return false
+}
+
 // guarded reports whether the module's argument keep_store protects r, or r
 // stands for that protection.
 func (r managed) guarded() bool {
@@ -554,23 +586,23 @@ func (r managed) guarded() bool {
 // Destroy removes what Deploy has made, the twin's side first, and then the
 // connection. Hot storage that holds data stands in its way, unless deleteData
 // says that it may go.
-func (e *Engine) Destroy(ctx context.Context, deleteData bool) error {
+func (e *Engine) Destroy(ctx context.Context, deleteData bool) (removed bool, err error) {
 	w, end, err := e.begin("destroy")
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer end()
 	sides := slices.Clone(w.sides)
 	slices.Reverse(sides)
 	if err := w.unneeded(ctx); err != nil {
-		return err
+		return false, err
 	}
 	// First look everywhere, then touch: a refusal leaves all as it was.
 	var stand []Side
 	for _, s := range sides {
 		ok, err := w.mayDestroy(ctx, s, deleteData)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if ok {
 			stand = append(stand, s)
@@ -578,23 +610,23 @@ func (e *Engine) Destroy(ctx context.Context, deleteData bool) error {
 	}
 	for _, s := range stand {
 		if err := w.destroySide(ctx, s); err != nil {
-			return err
+			return false, err
 		}
 	}
 	for _, s := range sides {
 		if err := os.RemoveAll(filepath.Join(w.dir, string(s.Cloud))); err != nil {
-			return err
+			return false, err
 		}
 		if s.L3 && w.top.Connection != "" {
 			if _, ok := w.conns.Get(w.top.Connection); ok {
 				w.conns.Remove(w.top.Connection)
 				if err := w.conns.Save(); err != nil {
-					return err
+					return false, err
 				}
 			}
 		}
 	}
-	return nil
+	return len(stand) > 0, nil
 }
 
 // unneeded refuses to destroy hot storage's side alone while the twin's side,
@@ -608,8 +640,8 @@ func (w *work) unneeded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(f.dir, "main.tf.json")); errors.Is(err, fs.ErrNotExist) {
-		return nil // not deployed from here
+	if !w.mayStand(f) {
+		return nil
 	}
 	st, err := w.sideStatus(ctx, twin, f, false)
 	if err != nil {
@@ -619,6 +651,23 @@ func (w *work) unneeded(ctx context.Context) error {
 		return configError("deploy: destroy", "the twin's side on %s stands, and asks this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
 	}
 	return nil
+}
+
+// mayStand reports whether anything may have been deployed to a cloud from here. A
+// plan leaves a root module behind, too; a local state is there only if something
+// was applied. To look further needs the cloud's provider, and its credentials.
+func (w *work) mayStand(f *folder) bool {
+	for _, name := range []string{"terraform.tfstate", journalFile} {
+		if _, err := os.Stat(filepath.Join(f.dir, name)); err == nil {
+			return true
+		}
+	}
+	kind := w.Project.Options.Backend[f.cloud].Type
+	if kind == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(f.dir, "main.tf.json"))
+	return err == nil
 }
 
 // mayDestroy reports whether anything of side s stands, and an error if it must

@@ -184,6 +184,11 @@ With --exit-code the exit code tells whether there is anything to do: 0 nothing,
 			}
 			plan, err := e.Plan(cmd.Context())
 			if err != nil {
+				if !d.json { // half a document is none
+					for _, s := range plan.Sides {
+						a.printSide(a.stdout, a.data, s)
+					}
+				}
 				return err
 			}
 			if d.json {
@@ -227,7 +232,7 @@ func (a *app) printSide(w io.Writer, p paint, s deploy.SidePlan) {
 		a.printChange(w, p, c)
 	}
 	if len(s.Drift) > 0 {
-		fmt.Fprintf(w, "  changed by hand, and set right again:\n")
+		fmt.Fprintf(w, "  not as it was deployed (changed by hand?), and set right again:\n")
 		for _, c := range s.Drift {
 			a.printChange(w, p, c)
 		}
@@ -408,7 +413,7 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 			fmt.Fprintf(a.stdout, "  a run was killed here; deploy goes on from there, destroy removes all of it\n")
 		}
 		if len(s.Drift) > 0 {
-			fmt.Fprintf(a.stdout, "  changed by hand, deploy would set it right:\n")
+			fmt.Fprintf(a.stdout, "  not as it was deployed (changed by hand?); deploy would set it right:\n")
 			for _, c := range s.Drift {
 				a.printChange(a.stdout, a.data, c)
 			}
@@ -480,11 +485,16 @@ anything else then, unless --delete-data says so.`,
 				answer, err := a.ask(ctx, "This cannot be undone. The twin's name, to destroy this on "+string(s.Cloud)+": ")
 				return answer == e.Project.Twin, err
 			}
-			if err := e.Destroy(cmd.Context(), deleteData); err != nil {
+			removed, err := e.Destroy(cmd.Context(), deleteData)
+			if err != nil {
 				return err
 			}
 			if d.json {
 				return a.printStatus(cmd.Context(), e, true)
+			}
+			if !removed {
+				a.note("nothing of %s stands that was deployed from here; nothing was removed", e.Project.Twin)
+				return nil
 			}
 			a.note("%s", a.talk.good("destroyed"))
 			return nil
@@ -588,11 +598,14 @@ end with --finish. A run that was stopped is ended by running it again.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.mayAsk(cmd, d.yes); err != nil {
-				return err
-			}
 			e, err := d.engine(cmd.Context(), a, cmd, true)
 			if err != nil {
+				return err
+			}
+			if top, err := deploy.NewTopology(e.Project); err == nil && top.Connection != "" && top.Connection != args[0] {
+				return usagef("token rotate: this project has no connection %q; it has %s", args[0], top.Connection)
+			}
+			if err := a.mayAsk(cmd, d.yes); err != nil {
 				return err
 			}
 			e.Approve = a.approve(d.yes, "Do this")

@@ -51,6 +51,9 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return exitConfig
+	}
 	switch code := hotreader.CodeOf(err); {
 	case code == hotreader.CodeInvalid:
 		return exitUsage
@@ -64,10 +67,10 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// report prints err in one line and returns its exit code.
+// report prints err, in one line unless it is many, and returns its exit code.
 func (a *app) report(err error) int {
 	if err != nil && !errors.Is(err, syscall.EPIPE) {
-		fmt.Fprintf(a.stderr, "%s %s\n", a.talk.bad("hotreader:"), oneLine(message(err)))
+		fmt.Fprintf(a.stderr, "%s %s\n", a.talk.bad("hotreader:"), inLines(message(err)))
 	}
 	return exitCode(err)
 }
@@ -104,11 +107,24 @@ func hint(err error) string {
 	case errors.Is(err, fs.ErrNotExist):
 		return "check the name"
 	case errors.Is(err, fs.ErrPermission):
-		return "check who may read it"
+		return "check who may read and write it"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "another program listens there: choose another address with --listen, or port 0 for any free one"
 	}
 	return ""
+}
+
+// inLines is oneLine, but for a list of more than three problems, which has a line
+// for each.
+func inLines(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) <= 4 {
+		return oneLine(text)
+	}
+	for i := range lines {
+		lines[i] = oneLine(lines[i])
+	}
+	return strings.Join(lines, "\n  ")
 }
 
 // oneLine joins the lines of text and makes what a terminal would act upon
