@@ -1,0 +1,111 @@
+package deploy
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hotreader"
+	"hotreader/config"
+)
+
+// stood is a project in whose folder Terraform is played: hot storage on AWS, the
+// twin on Google Cloud. What state says is in each cloud's state.
+func stood(t *testing.T, state string) (*Engine, string) {
+	t.Helper()
+	dir, bin := t.TempDir(), t.TempDir()
+	program := filepath.Join(bin, "terraform")
+	script := strings.Replace(fakeTerraform, `"resources":[]`, `"resources":[`+state+`]`, 1)
+	if script == fakeTerraform && state != "" {
+		t.Fatal("the played Terraform has no state to fill")
+	}
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range packages {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("zip"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &config.Project{Dir: dir, Twin: "hall", L3: config.AWS, L4: config.GCP,
+		Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
+		Options: config.Options{GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
+	return &Engine{Project: p, Artifacts: bin, Terraform: program, Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1}, filepath.Join(dir, ".hotreader")
+}
+
+func touch(t *testing.T, elements ...string) {
+	t.Helper()
+	name := filepath.Join(elements...)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const secretStands = `{"module":"module.hotreader","mode":"managed","type":"aws_secretsmanager_secret_version","name":"token","instances":[{"index_key":0,"attributes":{}}]}`
+
+// A token that is in use is not replaced because the connection file is lost.
+func TestLostConnectionFileIsNoNewToken(t *testing.T) {
+	e, work := stood(t, secretStands)
+	touch(t, work, "aws", "terraform.tfstate")
+	_, err := e.Plan(t.Context())
+	if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "bring the file back") {
+		t.Errorf("plan: %v", err)
+	}
+	e.Only = config.AWS
+	err = e.Deploy(t.Context())
+	if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "bring the file back") {
+		t.Errorf("deploy: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(e.Project.Dir, "config_inter_cloud.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a connection file was written: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(work, "aws", "applied")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("it was applied")
+	}
+}
+
+// The first deploy has nothing to lose.
+func TestFirstDeployMakesAToken(t *testing.T) {
+	e, _ := stood(t, "")
+	e.Only = config.AWS
+	if err := os.WriteFile(filepath.Join(e.Project.Dir, "dies"), []byte("0"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Deploy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A side that was planned and never deployed asks nobody anything.
+func TestPlannedSideDoesNotStand(t *testing.T) {
+	e, work := stood(t, secretStands)
+	e.Only = config.AWS
+	touch(t, work, "gcp", "main.tf.json")
+	touch(t, work, "gcp", "module", "versions.tf")
+	w, end, err := e.begin("destroy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	if err := w.unneeded(t.Context()); err != nil {
+		t.Errorf("planned: %v", err)
+	}
+	touch(t, work, "gcp", "terraform.tfstate")
+	if err := w.unneeded(t.Context()); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "--only gcp") {
+		t.Errorf("deployed: %v", err)
+	}
+}
+
+// What never stood is not said to be destroyed.
+func TestNothingIsDestroyed(t *testing.T) {
+	e, _ := stood(t, "")
+	removed, err := e.Destroy(t.Context(), false)
+	if err != nil || removed {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+}
