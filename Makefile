@@ -22,6 +22,10 @@ build: ## bin/hotreader
 test: engines ## all tests, with the race detector, on real engines (fetched if missing)
 	$(ENGINES) $(GO) test -race -tags engines -timeout 25m ./...
 
+.PHONY: nine
+nine: engines ## the nine routes alone, and the matrix of what came over them
+	$(ENGINES) $(GO) test -count 1 -tags engines -run TestNineRoutes -v ./test/e2e
+
 .PHONY: engines
 engines: ## fetch what the tests run against, or say what to install
 	@scripts/engines.sh

@@ -325,6 +325,10 @@ func (e *Engine) Deploy(ctx context.Context) error {
 	if err := w.deploy(ctx, w.sides); err != nil {
 		return err
 	}
+	if len(w.sides) < len(w.top.Sides) && w.sides[0].L3 {
+		w.say(Event{Kind: Note, Cloud: w.top.L3, Text: fmt.Sprintf("the API is at %s; next is the twin's side: hotreader deploy --only %s, or, if another team deploys it, hand over the entry %s of config_inter_cloud.json",
+			w.conn.URL, w.top.L4, w.top.Connection)})
+	}
 	return w.check(ctx)
 }
 

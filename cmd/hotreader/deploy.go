@@ -295,7 +295,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 			if d.json {
 				return a.printStatus(cmd.Context(), e, true)
 			}
-			a.note("%s", a.talk.good("deployed"))
+			a.note("%s; hotreader status tells what stands", a.talk.good("deployed"))
 			return nil
 		},
 	}

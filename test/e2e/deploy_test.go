@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"hotreader/test/engine"
+	"hotreader/test/runtimeapi"
 )
 
 // TestDeploy runs the program, Terraform and the real AWS provider against moto:
@@ -95,6 +96,8 @@ func deployHotStorage(t *testing.T, artifacts string) {
 		t.Errorf("%d APIs of that name stand", n)
 	}
 
+	p.start(api)
+
 	// Drift.
 	askMoto(t, "lambda", http.MethodPut, "/2015-03-31/functions/"+api+"/configuration", "", `{"MemorySize":256}`)
 	if out, _ := p.run(0, "status", "--only", "aws"); !strings.Contains(out, "changed by hand?") || !strings.Contains(out, "function "+api+": memory_size") || !strings.Contains(out, "0 days old") {
@@ -152,6 +155,7 @@ func deployBoth(t *testing.T, artifacts string) {
 			}
 		}
 	})
+	p.start("mill-hot-reader", "mill-hot-reader-last-entry")
 	for _, service := range []string{"REST APIs", "secrets"} {
 		if text := listing(t)[service]; strings.Contains(text, "mill") {
 			t.Errorf("%s: %s", service, text)
@@ -197,6 +201,7 @@ func deployTwin(t *testing.T, artifacts string) {
 			t.Errorf("%s is not told where to ask: %s", name, text)
 		}
 	}
+	p.start("dam-hot-reader", "dam-hot-reader-last-entry")
 	p.findNoToken(t)
 	p.destroyed("--only", "aws")
 	if got := p.connections(); len(got) != 2 { // hot storage still stands
@@ -331,6 +336,27 @@ func (p *trial) until(moment string, args ...string) *exec.Cmd {
 	}
 	go func() { _, _ = io.Copy(io.Discard, lines) }()
 	return c
+}
+
+// start starts the program as each of the functions that moto holds, with exactly
+// the handler and the variables that it was given, and waits until it polls. A
+// token by name is fetched on the way.
+func (p *trial) start(names ...string) {
+	p.t.Helper()
+	for _, name := range names {
+		var c struct {
+			Handler     string
+			Environment struct{ Variables map[string]string }
+		}
+		if err := json.Unmarshal([]byte(askMoto(p.t, "lambda", http.MethodGet, "/2015-03-31/functions/"+name+"/configuration", "", "")), &c); err != nil {
+			p.t.Fatal(err)
+		}
+		env := maps.Clone(c.Environment.Variables)
+		maps.Copy(env, variables(engine.MotoEnv(p.t))) // of the platform
+		if err := runtimeapi.Start(p.t, filepath.Join(programs, "hotreader-lambda"), c.Handler, env).WaitReady(p.t.Context()); err != nil {
+			p.t.Errorf("%s does not start as it was deployed: %v", name, err)
+		}
+	}
 }
 
 // destroyed destroys the project, after which nothing may be left.
