@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"runtime/debug"
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
@@ -23,6 +24,11 @@ func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotre
 		req.MaxResults = q.Limit * len(q.Properties)
 		answers.MaxBytes = 1 << 30
 		req.Query.Limit = 0
+	}
+	if q.Limit == 0 {
+		// Pages are megabytes, and come fast: on a busy machine the collector would
+		// fall behind by several. What lives is less than half of this.
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(40 << 20))
 	}
 	page := make([]byte, 0, twinmaker.DefaultMaxBytes) // growing to that would leave as much behind again
 	pages := 0
