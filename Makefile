@@ -4,6 +4,7 @@ GO      ?= go
 ARGS    ?=
 FUZZ    ?= 30s
 COUNT   ?= 5
+LONGEST  = ./test/e2e ./deploy ./store/gcpfirestore
 ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_PYTHON="$$(cat .engines/python)"
 
 .PHONY: help
@@ -20,7 +21,7 @@ build: ## bin/hotreader
 
 .PHONY: test
 test: engines ## all tests, with the race detector, on real engines (fetched if missing)
-	$(ENGINES) $(GO) test -race -tags engines -timeout 25m ./...
+	$(ENGINES) $(GO) test -race -tags engines -timeout 25m $(LONGEST) ./...
 
 .PHONY: nine
 nine: engines ## the nine routes alone, and the matrix of what came over them

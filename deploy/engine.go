@@ -581,6 +581,14 @@ func (r managed) holdsToken() bool {
 	return false
 }
 
+// rereads reports whether the provider would read the token back from the cloud,
+// into plan and state, since the creation of r was broken off before it had noted
+// that the token was given in secret. It is forgotten instead: a second one of it
+// does no harm, it is another version of the secret.
+func (r managed) rereads() bool {
+	return r.kind == "aws_secretsmanager_secret_version" || r.kind == "google_secret_manager_secret_version"
+}
+
 // guarded reports whether the module's argument keep_store protects r, or r
 // stands for that protection.
 func (r managed) guarded() bool {

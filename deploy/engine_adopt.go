@@ -36,12 +36,19 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 	}
 	for _, r := range st.resources {
 		if _, ours := begun[r.address]; ours && r.tainted {
-			// Its creation was broken off, and perhaps carried out. To make it anew,
-			// as Terraform means to, its name would have to be free.
 			tf, err := f.terraform()
 			if err != nil {
 				return nil, err
 			}
+			if r.rereads() {
+				if err := tf.StateRm(ctx, r.address); err != nil {
+					return nil, f.explain(ctx, "forget "+r.address, err, nil)
+				}
+				delete(begun, r.address)
+				continue
+			}
+			// Its creation was broken off, and perhaps carried out. To make it anew,
+			// as Terraform means to, its name would have to be free.
 			if err := tf.Untaint(ctx, r.address); err != nil {
 				return nil, f.explain(ctx, "keep "+r.address, err, nil)
 			}

@@ -90,12 +90,7 @@ func TestCrowd(t *testing.T) {
 // A crowd at a peer that refuses connections.
 func TestCrowdAtAClosedDoor(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := closedDoor(t)
 	const callers = 1000
 	r := far(t, "http://"+addr)
 	stats := new(hotreader.Stats)

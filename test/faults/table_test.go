@@ -279,12 +279,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
 	want := truths(t, store)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := closedDoor(t)
 	stats := new(hotreader.Stats)
 	rows, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, "http://"+addr), history())
 	if len(rows) > 0 || hotreader.CodeOf(err) != hotreader.CodeUnavailable || stats.Attempts.Load() != 4 {
