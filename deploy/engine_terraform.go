@@ -248,7 +248,7 @@ func (f *folder) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	said := &diagnostics{on: func(m message) { f.progress(m, journal) }}
+	said := &diagnostics{on: func(m message) { f.progress(ctx, m, journal) }}
 	err = f.withToken(func(varFile string) error {
 		tf, err := f.terraform()
 		if err != nil {
@@ -431,7 +431,7 @@ func (d *diagnostics) Write(p []byte) (int, error) {
 }
 
 // progress reports what Terraform does to a resource.
-func (f *folder) progress(m message, journal *journal) {
+func (f *folder) progress(ctx context.Context, m message, journal *journal) {
 	r := m.Hook.Resource
 	if strings.Contains(r.Addr, "data.") && m.Hook.Action == "read" {
 		return
@@ -448,7 +448,9 @@ func (f *folder) progress(m message, journal *journal) {
 		journal.done(r.Addr)
 		e.Kind = Done
 	case "apply_errored":
-		journal.fail(r.Addr)
+		if ctx.Err() == nil { // else ^C has broken it off, and perhaps too late
+			journal.fail(r.Addr)
+		}
 		e.Kind = Failed
 	default:
 		return
