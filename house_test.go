@@ -38,11 +38,12 @@ var rooms = map[string][]string{
 	"remote":                  {"", "wire", "route", "secret", "codec/twinmaker"},
 	"route":                   {""},
 	"config":                  {"", "route", "secret", "internal/nearest"},
+	"telemetry":               {""},
 	"httpapi":                 {"", "wire", "codec/*", "secret"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire"},
 	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire"},
-	"function/httphost":       {"", "httpapi", "config", "remote", "route", "secret"},
+	"function/httphost":       {"", "httpapi", "config", "remote", "route", "secret", "telemetry"},
 	"deploy":                  {"", "codec/twinmaker", "config", "deploy/names", "deploy/terraform"},
 	"deploy/names":            {"", "config"},
 	"deploy/terraform":        {},
@@ -195,6 +196,24 @@ func TestHouseImportsPointOneWay(t *testing.T) {
 				t.Errorf("%s imports %s, which points the wrong way", files[0], p)
 			}
 		}
+	}
+}
+
+// TestHouseOneRoomKnowsOpenTelemetry: the rest is looked at from outside.
+func TestHouseOneRoomKnowsOpenTelemetry(t *testing.T) {
+	re, found := regexp.MustCompile(`^(go\.opentelemetry\.io|github\.com/prometheus)/`), false
+	for folder, s := range sources(t) {
+		for p, files := range s.imports {
+			if !re.MatchString(p) {
+				continue
+			}
+			if found = true; folder != "telemetry" && !strings.HasPrefix(folder, "telemetry/") && !testHelpers.MatchString(folder) {
+				t.Errorf("%s imports %s: only telemetry may", files[0], p)
+			}
+		}
+	}
+	if !found {
+		t.Error("nobody imports it: this test looks at the wrong thing")
 	}
 }
 

@@ -1,0 +1,153 @@
+package telemetry
+
+import (
+	"context"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"hotreader"
+)
+
+// scope counts what happens within one invocation, for its line of the log.
+type scope struct{ retries atomic.Int64 }
+
+type scopeKey struct{}
+
+// Reads returns r with a span, called name, around each read. It also sees how
+// old last entries are, and how many reads run.
+func (t *Telemetry) Reads(name string, r hotreader.Reader) hotreader.Reader {
+	if t == nil {
+		return r
+	}
+	t.metrics.gauge(readsRunning, func() float64 { return float64(t.running.Load()) })
+	return &reads{t, name, r}
+}
+
+type reads struct {
+	t    *Telemetry
+	name string
+	next hotreader.Reader
+}
+
+// Read implements hotreader.Reader.
+func (r *reads) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		ctx, span := r.t.tracer.Start(ctx, r.name, trace.WithAttributes(keyDevice.String(q.Device), keyLast.Bool(q.Last)))
+		rows := 0
+		if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok && a.passed.CompareAndSwap(false, true) {
+			r.t.metrics.observe(readWait, time.Since(a.at).Seconds())
+		}
+		r.t.running.Add(1)
+		defer func() {
+			r.t.running.Add(-1)
+			span.SetAttributes(keyRows.Int(rows))
+			span.End()
+		}()
+		for row, err := range r.next.Read(ctx, q) {
+			switch {
+			case err != nil:
+				failed(span, hotreader.CodeOf(err))
+			default:
+				if rows++; rows == 1 && q.Last && !row.Time.IsZero() {
+					r.t.metrics.observe(lastEntryAge, max(time.Since(row.Time), 0).Seconds())
+				}
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// attempt is which attempt of a read this is.
+type attempt struct{ n int }
+
+type attemptKey struct{}
+
+// Retried returns retry(r), and counts the attempts that it makes at r.
+func (t *Telemetry) Retried(r hotreader.Reader, retry func(hotreader.Reader) hotreader.Reader) hotreader.Reader {
+	if t == nil {
+		return retry(r)
+	}
+	return around{
+		next: retry(around{next: r, begin: func(ctx context.Context) (context.Context, func()) {
+			a, ok := ctx.Value(attemptKey{}).(*attempt)
+			if !ok {
+				return ctx, nil
+			}
+			a.n++
+			t.metrics.add(attempts, 1)
+			if a.n > 1 {
+				t.metrics.add(retries, 1)
+				if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
+					s.retries.Add(1)
+				}
+			}
+			return ctx, nil
+		}}),
+		begin: func(ctx context.Context) (context.Context, func()) {
+			return context.WithValue(ctx, attemptKey{}, new(attempt)), nil
+		},
+	}
+}
+
+// arrival is a request that has not begun to read.
+type arrival struct {
+	at     time.Time
+	passed atomic.Bool
+}
+
+type arrivalKey struct{}
+
+// Breaker is a Reader that at times refuses reads, as route.Breaker does.
+type Breaker interface {
+	hotreader.Reader
+	Open() bool
+}
+
+// Breaker returns b, and sees when it opens.
+func (t *Telemetry) Breaker(b Breaker) hotreader.Reader {
+	if t == nil {
+		return b
+	}
+	t.open = b.Open
+	var was atomic.Bool
+	t.metrics.gauge(breakerOpen, func() float64 { return flag(b.Open()) })
+	return around{next: b, begin: func(ctx context.Context) (context.Context, func()) {
+		return ctx, func() {
+			switch open := b.Open(); {
+			case !open:
+				was.Store(false)
+			case was.CompareAndSwap(false, true):
+				t.metrics.add(breakerOpenings, 1)
+			}
+		}
+	}}
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// around does something before and after each read of a Reader.
+type around struct {
+	next  hotreader.Reader
+	begin func(context.Context) (context.Context, func()) // nil func = nothing to do after
+}
+
+// Read implements hotreader.Reader.
+func (a around) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		ctx, end := a.begin(ctx)
+		if end != nil {
+			defer end()
+		}
+		a.next.Read(ctx, q)(yield)
+	}
+}
