@@ -64,7 +64,7 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetHelpCommand(a.help())
 	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(),
 		a.planner(), a.alsoLocal(a.deployer()), a.alsoLocal(a.statusCommand()), a.doctor(), a.alsoLocal(a.destroyer()),
-		a.renderer(), a.token(), a.version())
+		a.renderer(), a.token(), a.cost(), a.version())
 	root.AddCommand(a.hiddenCommands()...)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

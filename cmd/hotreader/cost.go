@@ -1,0 +1,223 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hotreader/cmd/hotreader/internal/cost"
+)
+
+func (a *app) cost() *cobra.Command {
+	var (
+		prices, twin, hot string
+		rows, properties  int
+		asJSON, list      bool
+	)
+	cmd := &cobra.Command{
+		Use:   "cost",
+		Short: "Say what a million queries cost, on each route",
+		Long: `Say what a million queries cost, on each of the nine routes, or on one of them
+item by item. It asks nobody: it reckons with what was measured, list prices and
+assumptions. --list shows each of these figures and where it is from; a file
+with figures of your own, such as {"firestore_read_million": 0.6}, replaces them.
+
+Each request is reckoned as if it were alone; free tiers and discounts are left
+out, and so are what is stored and written, and TwinMaker itself.`,
+		Example: `  hotreader cost
+  hotreader cost --twin aws --hot gcp
+  hotreader cost --rows 86400 --properties 10
+  hotreader cost --list --json > prices.json; hotreader cost --prices prices.json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			figures := cost.Listed()
+			if prices != "" {
+				file, err := os.ReadFile(prices) // #nosec G304 -- the caller's own file
+				if err != nil {
+					return err
+				}
+				if figures, err = figures.With(file); err != nil {
+					return usagef("--prices %s: %v", prices, err)
+				}
+			}
+			if list {
+				return a.printFigures(figures, asJSON)
+			}
+			queries := cost.Mix()
+			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") {
+				if rows < 1 || properties < 1 {
+					return usagef("--rows and --properties must be 1 or more")
+				}
+				queries = []cost.Query{
+					{Name: "last entry", Properties: properties, Last: true},
+					{Name: plural(rows, "row", "rows"), Rows: rows, Properties: properties},
+				}
+			}
+			routes, err := chosenRoutes(twin, hot)
+			if err != nil {
+				return err
+			}
+			return a.printCost(figures, routes, queries, asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&twin, "twin", "", "only twins on this `cloud`: aws, azure or gcp")
+	f.StringVar(&hot, "hot", "", "only hot storage on this `cloud`")
+	f.IntVar(&rows, "rows", 3600, "rows of the history, instead of 3,600 and 100,000")
+	f.IntVar(&properties, "properties", 4, "properties of each row")
+	f.StringVar(&prices, "prices", "", "a JSON `file` with figures of your own")
+	f.BoolVar(&list, "list", false, "print the figures instead")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func chosenRoutes(twin, hot string) ([]cost.Route, error) {
+	for flag, cloud := range map[string]*string{"--twin": &twin, "--hot": &hot} {
+		if *cloud == "google" {
+			*cloud = cost.GCP
+		}
+		if *cloud != "" && !slices.Contains(cost.Clouds(), *cloud) {
+			return nil, usagef("%s is %s; want aws, azure or gcp", flag, *cloud)
+		}
+	}
+	return slices.DeleteFunc(cost.Routes(), func(r cost.Route) bool {
+		return twin != "" && r.Twin != twin || hot != "" && r.Hot != hot
+	}), nil
+}
+
+// costJSON is a route of cost --json.
+type costJSON struct {
+	cost.Route
+	Way   string      `json:"way"`
+	Month float64     `json:"month_usd"`
+	Bills []cost.Bill `json:"bills"`
+}
+
+// printCost prints a line for each route, or of one route each item.
+func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cost.Query, asJSON bool) error {
+	all := make([]costJSON, len(routes))
+	for i, r := range routes {
+		all[i] = costJSON{Route: r, Way: r.Way(), Month: figures.Month(r)}
+		for _, q := range queries {
+			all[i].Bills = append(all[i].Bills, figures.Of(r, q))
+		}
+	}
+	if asJSON {
+		out := json.NewEncoder(a.stdout)
+		out.SetIndent("", " ")
+		return out.Encode(struct {
+			Prices string     `json:"prices_of"`
+			Routes []costJSON `json:"routes"`
+		}{cost.Date, all})
+	}
+	if len(routes) == 1 {
+		return a.printBills(all[0], queries)
+	}
+	head := []string{"TWIN (L4)", "HOT STORAGE (L3)", "WAY"}
+	for _, q := range queries {
+		head = append(head, strings.ToUpper(q.Name))
+	}
+	t := newTable(a.stdout, a.data, append(head, "A MONTH")...)
+	for i := 3; i < len(t.right); i++ {
+		t.right[i] = true
+	}
+	for _, r := range all {
+		cells := []cell{{text: r.Twin}, {text: r.Hot}, {text: r.Way}}
+		for _, b := range r.Bills {
+			cells = append(cells, cell{text: dollars(b.USD)})
+		}
+		t.row(append(cells, cell{text: dollars(r.Month)})...)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	a.note("US dollars for a million queries, and a month without any; list prices of %s. hotreader cost --help tells more.", cost.Date)
+	return nil
+}
+
+// printBills prints the items of one route, side by side for each query.
+func (a *app) printBills(r costJSON, queries []cost.Query) error {
+	type key struct{ what, cloud, unit string }
+	var keys []key
+	usd := map[key][]float64{}
+	for i := len(r.Bills) - 1; i >= 0; i-- { // in the order of the largest query's
+		for _, item := range r.Bills[i].Items {
+			k := key{item.What, item.Cloud, item.Unit}
+			if usd[k] == nil {
+				keys = append(keys, k)
+				usd[k] = make([]float64, len(queries))
+			}
+			usd[k][i] = item.USD
+		}
+	}
+	head := []string{"ITEM", "CLOUD", "UNIT"}
+	for _, q := range queries {
+		head = append(head, strings.ToUpper(q.Name))
+	}
+	t := newTable(a.stdout, a.data, head...)
+	for i := 3; i < len(t.right); i++ {
+		t.right[i] = true
+	}
+	for _, k := range keys {
+		cells := []cell{{text: k.what}, {text: k.cloud}, {text: k.unit}}
+		for _, v := range usd[k] {
+			cells = append(cells, cell{text: dollars(v)})
+		}
+		t.row(cells...)
+	}
+	total := []cell{{text: "total"}, {}, {text: "USD"}}
+	for _, b := range r.Bills {
+		total = append(total, cell{text: dollars(b.USD)})
+	}
+	t.row(total...)
+	if err := t.end(); err != nil {
+		return err
+	}
+	month := "nothing"
+	if r.Month > 0 {
+		month = dollars(r.Month)
+	}
+	a.note("US dollars for a million queries of a twin on %s, hot storage on %s; %s a month without any; list prices of %s.", r.Twin, r.Hot, month, cost.Date)
+	return nil
+}
+
+// printFigures prints the figures: a table to read, or the file to change.
+func (a *app) printFigures(figures cost.Figures, asJSON bool) error {
+	if asJSON {
+		out := json.NewEncoder(a.stdout)
+		out.SetEscapeHTML(false)
+		out.SetIndent("", " ")
+		return out.Encode(figures)
+	}
+	t := newTable(a.stdout, a.data, "FIGURE", "VALUE", "UNIT", "FROM", "SOURCE")
+	t.right[1] = true
+	for _, name := range figures.Names() {
+		f := figures[name]
+		t.row(cell{text: name}, cell{text: strconv.FormatFloat(f.Value, 'f', -1, 64)}, cell{text: f.Unit}, cell{text: f.From}, cell{text: f.Source})
+	}
+	return t.end()
+}
+
+// dollars writes an amount with three digits that matter; "–" for none.
+func dollars(usd float64) string {
+	switch {
+	case usd == 0:
+		return "–"
+	case usd < 0.005:
+		return "<0.01"
+	case usd < 10:
+		return fmt.Sprintf("%.2f", usd)
+	case usd < 99.95:
+		return fmt.Sprintf("%.1f", usd)
+	}
+	round := 1.0
+	for usd/round >= 999.5 {
+		round *= 10
+	}
+	return count(int64(usd/round+0.5) * int64(round))
+}

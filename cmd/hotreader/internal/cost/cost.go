@@ -1,0 +1,303 @@
+package cost
+
+import (
+	"math"
+	"slices"
+)
+
+// The clouds.
+const (
+	AWS   = "aws"
+	Azure = "azure"
+	GCP   = "gcp"
+)
+
+// Clouds lists them.
+func Clouds() []string { return []string{AWS, Azure, GCP} }
+
+// A Route is a way of a query: who asks, and where its rows lie.
+type Route struct {
+	Twin string `json:"twin"` // L4
+	Hot  string `json:"hot"`  // L3
+}
+
+// Routes are all nine.
+func Routes() (all []Route) {
+	for _, twin := range Clouds() {
+		for _, hot := range Clouds() {
+			all = append(all, Route{twin, hot})
+		}
+	}
+	return all
+}
+
+// Way is "local" or "remote".
+func (r Route) Way() string {
+	if r.Twin == r.Hot {
+		return "local"
+	}
+	return "remote"
+}
+
+// A Query is what is asked a million times.
+type Query struct {
+	Name       string `json:"name"`
+	Rows       int    `json:"rows"`       // in its range
+	Properties int    `json:"properties"` // selected, and in each row
+	Last       bool   `json:"last"`       // the newest values instead
+}
+
+// Mix are the queries that the documents speak of.
+func Mix() []Query {
+	return []Query{
+		{Name: "last entry", Properties: 4, Last: true},
+		{Name: "3,600 rows", Rows: 3600, Properties: 4},
+		{Name: "100,000 rows", Rows: 100_000, Properties: 4},
+	}
+}
+
+// An Item is one line of a bill: what a million queries need of it.
+type Item struct {
+	What     string  `json:"what"`
+	Cloud    string  `json:"cloud"`
+	Quantity float64 `json:"quantity"` // in Unit, for a million queries
+	Unit     string  `json:"unit"`
+	USD      float64 `json:"usd"`
+}
+
+// A Bill is what a million queries cost on a route.
+type Bill struct {
+	Route
+	Query   Query   `json:"query"`
+	Answers int     `json:"answers"` // pages that one query needs
+	Read    float64 `json:"read"`    // rows that the store brings for one query
+	Items   []Item  `json:"items"`
+	USD     float64 `json:"usd"`
+}
+
+const million = 1e6
+
+// What an answer holds at the most, in bytes: TwinMaker's on Lambda, and that of
+// the API's GET routes. The second is of plain JSON, some 40 bytes a row and 20
+// a point.
+const (
+	twinMakerAnswer = 5.5e6
+	plainAnswer     = 8 << 20
+	plainRow        = 40
+	plainPoint      = 20
+)
+
+// parts are the pages that are read ahead at once.
+const parts = 8
+
+// bill is a Bill in the making.
+type bill struct {
+	Bill
+	f Figures
+}
+
+func (b *bill) v(name string) float64 { return b.f[name].Value }
+
+func (b *bill) add(what, cloud string, each float64, unit string, usd float64) {
+	if each == 0 || usd == 0 {
+		return
+	}
+	b.Items = append(b.Items, Item{what, cloud, each * million, unit, each * million * usd})
+	b.USD += each * million * usd
+}
+
+// Of returns what a million of q cost on r. Each request is reckoned as if it
+// were alone: instances that serve several at once, free tiers and discounts
+// make it less. What is stored, written, cold or wrong is not in it, and nor is
+// TwinMaker itself.
+func (f Figures) Of(r Route, q Query) Bill {
+	b := &bill{Bill: Bill{Route: r, Query: q, Answers: 1}, f: f}
+	rows := float64(q.Rows)
+	if q.Last {
+		rows = b.v("last_rows")
+		b.Read = rows
+	} else {
+		b.history(rows)
+	}
+	answers, points := float64(b.Answers), b.Read*float64(q.Properties)
+	if q.Last {
+		points = float64(q.Properties)
+	}
+
+	pages := b.store()
+	reading := b.v("request_ms") + b.waits(pages/answers)*b.v("store_page_ms")
+	if r.Twin == r.Hot {
+		b.function(r.Twin, "reader", answers, reading, b.Read/answers)
+	} else {
+		b.function(r.Hot, "API", answers, reading, b.Read/answers)
+		if r.Hot == AWS {
+			b.add("API Gateway", AWS, answers, "requests", b.v("apigateway_million")/million)
+			b.log(AWS, answers*b.v("gateway_log_bytes"))
+		}
+		// The twin's function waits for all that the API does.
+		b.function(r.Twin, "reader", answers, b.v("request_ms")+b.v("between_clouds_ms")+reading+b.cpu(r.Hot, b.Read/answers), rows/answers)
+		b.egress(r.Hot, answers*b.v("request_bytes")+points*b.v("point_wire_bytes"))
+		b.egress(r.Twin, answers*b.v("request_bytes"))
+	}
+	traces := 0.0
+	if r.Twin == AWS || r.Hot == AWS {
+		traces = answers * b.v("traced")
+	}
+	b.add("X-Ray", AWS, traces, "traces", b.v("xray_million")/million)
+	b.merge()
+	return b.Bill
+}
+
+// history says how many answers a history takes, and how many rows the store
+// brings for them.
+//
+// Where an answer is full, the next one begins behind it; what was read of the
+// rest is read again. Over another cloud that is all of it, for a row stream is
+// so small that all of it is under way; beside the store it is what was read
+// ahead.
+func (b *bill) history(rows float64) {
+	size, most := rows*float64(b.Query.Properties)*b.v("point_json_bytes"), twinMakerAnswer
+	if b.Twin != AWS {
+		size, most = rows*(plainRow+plainPoint*float64(b.Query.Properties)), plainAnswer
+	}
+	b.Answers = max(1, int(math.Ceil(size/most)))
+	full := rows * most / size // rows of a full answer
+	for n := range b.Answers {
+		rest := rows - float64(n)*full
+		switch {
+		case b.Twin != b.Hot:
+			b.Read += rest
+		case n == b.Answers-1:
+			b.Read += rest
+		case b.Twin == AWS: // which is told how much an answer holds
+			b.Read += min(rest, full+b.pageRows())
+		default:
+			b.Read += min(rest, full+parts*b.pageRows())
+		}
+	}
+}
+
+// item returns the bytes of a stored row.
+func (b *bill) item() float64 {
+	return b.v("item_bytes") + float64(b.Query.Properties)*b.v("item_property_bytes")
+}
+
+// pageRows returns the rows of a page of the store.
+func (b *bill) pageRows() float64 {
+	switch b.Hot {
+	case AWS:
+		return math.Max(1, math.Floor((1<<20)/b.item()))
+	case Azure:
+		return math.Max(1, math.Floor((4<<20)/b.item()))
+	}
+	return 10_000
+}
+
+// store adds what the store bills, and returns how many pages it brings.
+func (b *bill) store() (pages float64) {
+	pages = math.Max(float64(b.Answers), math.Ceil(b.Read/b.pageRows()))
+	switch b.Hot {
+	case AWS: // eventually consistent: half a unit for each 4 KB
+		b.add("DynamoDB", AWS, 0.5*math.Ceil(b.Read*b.item()/4096), "read request units", b.v("dynamodb_read_million")/million)
+	case Azure:
+		b.add("Cosmos DB", Azure, pages*b.v("cosmos_page_ru")+b.Read*b.v("cosmos_row_ru"), "request units", b.v("cosmos_ru_million")/million)
+	case GCP:
+		b.add("Firestore", GCP, b.Read, "document reads", b.v("firestore_read_million")/million)
+	}
+	return pages
+}
+
+// waits returns for how many pages one after the other a read waits: the first,
+// and then several at once.
+func (b *bill) waits(pages float64) float64 {
+	return 1 + math.Ceil(math.Max(0, pages-1)/parts)
+}
+
+// cpu returns the milliseconds of work that rows are, in a function of cloud.
+func (b *bill) cpu(cloud string, rows float64) float64 {
+	share := 1.0
+	if cloud == AWS { // a whole processor comes with 1,769 MB
+		share = math.Min(1, b.v("aws_memory_mb")/1769)
+	}
+	return rows * b.v("row_cpu_us") / 1000 / share
+}
+
+// function adds what a cloud bills for requests that each wait so long and have
+// so many rows to work on, and their logs.
+func (b *bill) function(cloud, what string, requests, waitMS, rows float64) {
+	ms := waitMS + b.cpu(cloud, rows)
+	steps := math.Ceil(ms/100) * 100
+	switch cloud {
+	case AWS:
+		b.add("Lambda "+what, AWS, requests, "requests", b.v("lambda_request_million")/million)
+		b.add("Lambda "+what, AWS, requests*math.Ceil(ms)/1000*b.v("aws_memory_mb")/1024, "GB-seconds", b.v("lambda_gb_second"))
+		b.log(AWS, requests*b.v("aws_log_bytes"))
+	case Azure:
+		b.add("Functions "+what, Azure, requests, "executions", b.v("functions_execution_million")/million)
+		b.add("Functions "+what, Azure, requests*math.Max(steps, b.v("functions_minimum_ms"))/1000*b.v("azure_memory_mb")/1024, "GB-seconds", b.v("functions_gb_second"))
+		b.log(Azure, requests*b.v("azure_log_bytes"))
+	case GCP:
+		b.add("Cloud Run "+what, GCP, requests, "requests", b.v("cloudrun_request_million")/million)
+		b.add("Cloud Run "+what, GCP, requests*steps/1000, "seconds", b.v("cloudrun_cpu_second")+b.v("gcp_memory_mb")/1024*b.v("cloudrun_gib_second"))
+		b.log(GCP, requests*b.v("gcp_log_bytes"))
+	}
+}
+
+// log adds the logs that a query leaves.
+func (b *bill) log(cloud string, bytes float64) {
+	switch cloud {
+	case AWS:
+		b.add("logs", AWS, bytes/1e9, "GB", b.v("cloudwatch_gb"))
+	case Azure:
+		b.add("logs", Azure, bytes/1e9, "GB", b.v("azure_log_gb"))
+	case GCP:
+		b.add("logs", GCP, bytes/(1<<30), "GiB", b.v("gcp_log_gb"))
+	}
+}
+
+// egress adds what leaves a cloud.
+func (b *bill) egress(cloud string, bytes float64) {
+	switch cloud {
+	case AWS:
+		b.add("bytes out", AWS, bytes/1e9, "GB", b.v("aws_egress_gb"))
+	case Azure:
+		b.add("bytes out", Azure, bytes/1e9, "GB", b.v("azure_egress_gb"))
+	case GCP:
+		b.add("bytes out", GCP, bytes/(1<<30), "GiB", b.v("gcp_egress_gb"))
+	}
+}
+
+// merge puts lines of the same together, the dearest first.
+func (b *bill) merge() {
+	var all []Item
+	for _, i := range b.Items {
+		if at := slices.IndexFunc(all, func(o Item) bool { return o.What == i.What && o.Cloud == i.Cloud && o.Unit == i.Unit }); at >= 0 {
+			all[at].Quantity += i.Quantity
+			all[at].USD += i.USD
+			continue
+		}
+		all = append(all, i)
+	}
+	slices.SortStableFunc(all, func(x, y Item) int {
+		switch {
+		case x.USD > y.USD:
+			return -1
+		case x.USD < y.USD:
+			return 1
+		}
+		return 0
+	})
+	b.Items = all
+}
+
+// Month returns what a route costs a month even if nobody asks: the secrets.
+func (f Figures) Month(r Route) float64 {
+	secrets := map[string]string{AWS: "aws_secret_month", Azure: "azure_secret_month", GCP: "gcp_secret_month"}
+	if r.Twin != r.Hot {
+		return f[secrets[r.Twin]].Value + f[secrets[r.Hot]].Value
+	}
+	if r.Twin == AWS { // no API, no token
+		return 0
+	}
+	return f[secrets[r.Twin]].Value
+}
