@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/netip"
 	"path"
 	"runtime/debug"
 	"slices"
@@ -48,6 +49,14 @@ type Options struct {
 	Rate  float64 // requests a second of each token, current and previous; 0 = 100; negative = any number
 	Burst int     // requests at once, above Rate; 0 = twice Rate
 
+	Answers int           // under way at once, until their last byte is sent; 0 = any number
+	Queue   int           // requests that may wait for one to end; 0 = as many as Answers
+	Wait    time.Duration // how long they wait at the most; 0 = 1 s
+
+	// Address tells callers apart, so that they share Answers and Queue fairly;
+	// nil = by the address that the connection comes from.
+	Address func(*http.Request) netip.Addr
+
 	MaxBody   int64         // bytes of a request's body; 0 = 64 KB
 	MaxAnswer int           // bytes of an answer before compression; what is more comes with the next page; 0 = 8 MB
 	MaxStream int           // bytes of a row stream, as MaxAnswer; 0 = MaxAnswer; negative = any number
@@ -72,6 +81,7 @@ type api struct {
 	o      Options
 	mux    *http.ServeMux
 	slots  []*rate.Limiter // of the current token and the previous one; nil = no limit
+	limit  *limit          // nil = none
 	docs   []byte
 	closed string // trace id of every request that is refused for its token
 }
@@ -128,7 +138,10 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, &hotreader.Error{Op: "hot reader API", Code: hotreader.CodeConfig, Err: err}
 	}
-	a := &api{o: o, mux: http.NewServeMux(), closed: newTraceID(),
+	if o.Address == nil {
+		o.Address = connection
+	}
+	a := &api{o: o, mux: http.NewServeMux(), closed: newTraceID(), limit: newLimit(o.Answers, o.Queue, o.Wait),
 		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1)}
 	if o.Rate > 0 {
 		for range 2 {
@@ -152,7 +165,8 @@ type call struct {
 	trace  string
 	device string
 	token  string // which one came: current, previous; "" = none that is right
-	rows   int    // that the Reader gave
+	who    caller
+	rows   int // that the Reader gave
 	points int
 	stats  hotreader.Stats
 }
@@ -225,6 +239,7 @@ func (a *api) serve(c *call) error {
 	if err := a.admit(slot); err != nil {
 		return err
 	}
+	c.who = caller{slot, network(a.o.Address(c.r))}
 	if c.route, err = a.find(c.r); err != nil {
 		return err
 	}

@@ -80,6 +80,11 @@ func (a *api) history(c *call) error {
 	if err != nil {
 		return err
 	}
+	place, err := a.limit.enter(c.r.Context(), c.who)
+	if err != nil {
+		return err
+	}
+	defer place.leave()
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
 		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
 		if !none {
@@ -177,6 +182,11 @@ func (a *api) latest(c *call) error {
 	if err != nil {
 		return err
 	}
+	place, err := a.limit.enter(c.r.Context(), c.who)
+	if err != nil {
+		return err
+	}
+	defer place.leave()
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
 		dst = e.AppendHead(dst)
 		n := 0

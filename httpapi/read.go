@@ -38,6 +38,11 @@ func (a *api) read(c *call) error {
 		c.trace = e.TraceID
 	}
 	c.device = e.Payload.Device
+	place, err := a.limit.enter(c.r.Context(), c.who) // not before the body is there
+	if err != nil {
+		return err
+	}
+	defer place.leave()
 	if !a.o.NoRows && wire.AcceptsRows(strings.Join(c.r.Header["Accept"], ",")) {
 		return a.rows(c, e)
 	}

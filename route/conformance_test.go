@@ -21,7 +21,6 @@ func TestConformance(t *testing.T) {
 		},
 		"retry":   func(r hotreader.Reader) hotreader.Reader { return NewRetry(r, RetryOptions{}) },
 		"breaker": func(r hotreader.Reader) hotreader.Reader { return NewBreaker(r, BreakerOptions{}) },
-		"limit":   func(r hotreader.Reader) hotreader.Reader { return NewLimit(r, LimitOptions{Reads: 64}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Harness{New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {

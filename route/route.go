@@ -1,7 +1,7 @@
 // Package route decides where a query goes and what happens when the way there
 // is bad: Router sends it to the local or the remote Reader, Retry resumes it,
-// Breaker spares a sick peer, Limit bounds what runs at once, Ahead reads a store's
-// pages side by side. Each is a Reader around Readers. The usual order, outermost first, is
+// Breaker spares a sick peer, Ahead reads a store's pages side by side. Each is a
+// Reader around Readers. The usual order, outermost first, is
 //
 //	Router(local, Retry(Breaker(remote)))
 //

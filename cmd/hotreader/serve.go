@@ -27,11 +27,14 @@ const defaultListen = "127.0.0.1:8080"
 // end: a little longer than the longest of them.
 const drain = 30 * time.Second
 
-// crowd bounds what runs at once, so that memory is bounded, too. A dashboard
-// asks for all its panels in one moment: they wait a little rather than fail.
-func crowd() route.LimitOptions {
-	return route.LimitOptions{Reads: 32, Queue: 256, Wait: 5 * time.Second}
-}
+// What is answered at once is bounded, so that memory is bounded, too. A
+// dashboard asks for all its panels in one moment: they wait a little rather
+// than fail.
+const (
+	answers = 32
+	queue   = 256
+	wait    = 5 * time.Second
+)
 
 type serving struct {
 	store, listen, tokenFile string
@@ -136,7 +139,8 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		rate = -1
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Reader: devices.Guard(route.NewLimit(route.Ahead(store, route.AheadOptions{}), crowd())), Token: token, Rate: rate, Burst: s.burst,
+		Reader: devices.Guard(route.Ahead(store, route.AheadOptions{})), Token: token, Rate: rate, Burst: s.burst,
+		Answers: answers, Queue: queue, Wait: wait,
 		Logger: a.logger(level), Version: thisBuild().Version,
 	})
 	if err != nil {

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"hotreader"
@@ -49,11 +51,30 @@ func Version() string {
 	return "dev"
 }
 
-// crowd bounds what runs at once, and with that the memory of answers that are
-// made. A dashboard asks for all its panels in one moment: they wait a little
+// What is answered at once is bounded, and with that the memory of answers that
+// are made. A dashboard asks for all its panels in one moment: they wait a little
 // rather than fail.
-func crowd() route.LimitOptions {
-	return route.LimitOptions{Reads: 16, Queue: 256, Wait: 5 * time.Second}
+const (
+	answers = 16
+	queue   = 256
+	wait    = 5 * time.Second
+)
+
+// address is the address of a request's caller. The connection is that of the
+// platform's own front, which puts the address it is asked from behind what
+// stands in X-Forwarded-For already; all before that anybody may have written.
+func address(r *http.Request) netip.Addr {
+	all := r.Header["X-Forwarded-For"]
+	if len(all) == 0 {
+		return netip.Addr{}
+	}
+	last := all[len(all)-1]
+	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+	if a, err := netip.ParseAddrPort(last); err == nil { // as Azure writes it
+		return a.Addr()
+	}
+	a, _ := netip.ParseAddr(last) // those of whom it is not known are one
+	return a
 }
 
 // New returns the API.
@@ -63,7 +84,8 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Options{
-		Reader: o.Function.Devices.Guard(route.NewLimit(reader, crowd())), Token: o.Token, Rate: o.Function.Rate, Burst: o.Function.Burst,
+		Reader: o.Function.Devices.Guard(reader), Token: o.Token, Rate: o.Function.Rate, Burst: o.Function.Burst,
+		Answers: answers, Queue: queue, Wait: wait, Address: address,
 		MaxStream: o.MaxStream, Logger: o.Logger, Version: Version(),
 	})
 }

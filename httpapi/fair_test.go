@@ -1,0 +1,92 @@
+package httpapi_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/httpapi"
+)
+
+// Whoever asks for large answers and does not take them holds places, so that no
+// more such answers are made; but others get theirs, whatever their token.
+func TestSlowTakersHoldPlaces(t *testing.T) {
+	const answers = 8
+	var reads atomic.Int32
+	s := serve(t, httpapi.Options{
+		Answers: answers, Queue: 100, Wait: time.Minute,
+		Reader: series{n: 120_000, during: func(_ context.Context, i int) {
+			if i == 0 {
+				reads.Add(1)
+			}
+		}},
+		Address: func(r *http.Request) netip.Addr { return netip.MustParseAddr(r.Header.Get("X-From")) },
+	})
+	const large = "GET /v1/devices/d/history?property=a HTTP/1.1\r\nHost: x\r\n" + httpapi.TokenHeader + ": " + current + "\r\nX-From: 192.0.2.1\r\n\r\n"
+	for range 3 * answers {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprint(c, large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for reads.Load() < answers-answers/4 {
+		time.Sleep(time.Millisecond)
+	}
+	for _, who := range []struct{ address, token string }{{"192.0.2.2", current}, {"192.0.2.1", previous}, {"192.0.2.3", previous}} {
+		for range 5 {
+			got := ask(t, s, "GET", "/v1/devices/d/latest?property=a", "", "X-From", who.address, httpapi.TokenHeader, who.token)
+			if got.status != http.StatusOK {
+				t.Errorf("%v: %d %s", who, got.status, got.body)
+			}
+		}
+	}
+	if got, want := reads.Load(), int32(answers-answers/4+15); got != want {
+		t.Errorf("%d answers were begun, want %d", got, want)
+	}
+}
+
+// Too many are told so, on every route, and when to come back; what needs no
+// place is answered.
+func TestTooManyAreTold(t *testing.T) {
+	begun, done := make(chan struct{}), make(chan struct{})
+	s := serve(t, httpapi.Options{Answers: 1, Queue: 1, Wait: time.Millisecond, Reader: series{n: 1, during: func(context.Context, int) {
+		close(begun)
+		<-done
+	}}})
+	first := make(chan int)
+	go func() { first <- ask(t, s, "GET", "/v1/devices/d/latest?property=a", "").status }()
+	<-begun
+	for _, r := range [][3]string{
+		{"GET", "/v1/devices/d/latest?property=a", ""}, {"GET", "/v1/devices/d/history?property=a", ""},
+		{"POST", "/read", envelope(seriesAll)}, {"POST", "/read", lastEntry(`{"iot_device_id":"d","selected_properties":["a"]}`)},
+	} {
+		got := ask(t, s, r[0], r[1], r[2])
+		problem(t, got, http.StatusServiceUnavailable, hotreader.CodeOverloaded)
+		if got.header.Get("Retry-After") != "1" {
+			t.Errorf("%v: Retry-After is %q", r, got.header.Get("Retry-After"))
+		}
+	}
+	for path, status := range map[string]int{"/healthz": 200, "/openapi.json": 200, "/nowhere": 404, "/v1/devices/d/history": 400} {
+		if got := ask(t, s, "GET", path, ""); got.status != status {
+			t.Errorf("%s: %d, want %d", path, got.status, status)
+		}
+	}
+	close(done)
+	if got := <-first; got != http.StatusOK {
+		t.Errorf("the first: %d", got)
+	}
+}

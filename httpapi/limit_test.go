@@ -1,0 +1,292 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"hotreader"
+)
+
+// from is the caller of a token with an address that ends in n.
+func from(token int, n byte) caller { return caller{token, netip.AddrFrom4([4]byte{192, 0, 2, n})} }
+
+// queued starts requests that wait, one after the other, and returns how each
+// ended: "in" as soon as it has a place, which it keeps until left.
+type queued struct {
+	l    *limit
+	mu   sync.Mutex
+	told []string
+	in   []*place
+	all  sync.WaitGroup
+}
+
+func (s *queued) enter(ctx context.Context, name string, who caller) {
+	s.all.Go(func() {
+		p, err := s.l.enter(ctx, who)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err != nil {
+			s.told = append(s.told, name+" "+string(hotreader.CodeOf(err)))
+			return
+		}
+		s.told = append(s.told, name)
+		s.in = append(s.in, p)
+	})
+	synctest.Wait()
+}
+
+// leave lets the first n of those that have a place leave it, one by one.
+func (s *queued) leave(n int) {
+	for range n {
+		s.mu.Lock()
+		p := s.in[0]
+		s.in = s.in[1:]
+		s.mu.Unlock()
+		p.leave()
+		synctest.Wait()
+	}
+}
+
+// heard returns what was told since it was last asked.
+func (s *queued) heard() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := strings.Join(s.told, ", ")
+	s.told = nil
+	return told
+}
+
+// A limited number has a place, a limited number waits for a limited time, the
+// others are told at once.
+func TestLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimit(3, 5, 0)
+		var running, most, served, refused, waited atomic.Int64
+		var group sync.WaitGroup
+		for range 20 {
+			group.Go(func() {
+				begin := time.Now()
+				p, err := l.enter(t.Context(), from(0, 1))
+				if err != nil {
+					e, _ := errors.AsType[*hotreader.Error](err)
+					switch {
+					case e == nil || e.Code != hotreader.CodeOverloaded || e.RetryAfter <= 0:
+						t.Errorf("got %v", err)
+					case time.Since(begin) == 0:
+						refused.Add(1)
+					default:
+						waited.Add(1)
+					}
+					return
+				}
+				n := running.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				time.Sleep(600 * time.Millisecond)
+				running.Add(-1)
+				p.leave()
+				served.Add(1)
+			})
+		}
+		group.Wait()
+		// Three have a place, five wait: three of them until 0.6 s, two in vain
+		// until 1 s.
+		if served.Load() != 6 || refused.Load() != 12 || waited.Load() != 2 || most.Load() != 3 {
+			t.Errorf("%d served, %d refused at once, %d after waiting, %d at once", served.Load(), refused.Load(), waited.Load(), most.Load())
+		}
+		if l.held != 0 || len(l.waiting) != 0 || len(l.callers) != 0 || l.tokens != [2]load{} {
+			t.Errorf("afterwards: %+v", l)
+		}
+	})
+}
+
+// No limit lets everybody in.
+func TestNoLimit(t *testing.T) {
+	p, err := newLimit(0, 5, time.Second).enter(t.Context(), from(1, 1))
+	if err != nil {
+		t.Error(err)
+	}
+	p.leave()
+}
+
+// Places that come free go to the token that holds the fewest, then to the
+// caller that does, then by age.
+func TestLimitTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &queued{l: newLimit(4, 100, time.Minute)}
+		for i := range 3 {
+			s.enter(t.Context(), fmt.Sprint("greedy", i), from(0, 1))
+		}
+		s.enter(t.Context(), "greedy's token", from(0, 2))
+		if got := s.heard(); got != "greedy0, greedy1, greedy2, greedy's token" {
+			t.Fatal(got)
+		}
+		for i := range 40 {
+			s.enter(t.Context(), fmt.Sprint("G", i), from(0, 1))
+		}
+		for i := range 2 {
+			s.enter(t.Context(), fmt.Sprint("n", i), from(0, 2)) // the neighbour
+		}
+		for i := range 3 {
+			s.enter(t.Context(), fmt.Sprint("o", i), from(1, 1)) // the other token
+		}
+		if got := s.heard(); got != "" {
+			t.Fatalf("in already: %s", got)
+		}
+		s.leave(6)
+		// The other token twice. Then both have two, and the first token's third
+		// place is gone: the greedy one has none there, then its neighbour none.
+		// When each has one and no other token waits, age decides.
+		if got := s.heard(); got != "o0, o1, G0, n0, o2, G1" {
+			t.Errorf("places went to %s", got)
+		}
+		s.leave(4)
+		if got := s.heard(); got != "G2, n1, G3, G4" {
+			t.Errorf("then to %s", got)
+		}
+		for len(s.in) > 0 {
+			s.leave(1)
+		}
+		s.all.Wait()
+	})
+}
+
+// Who is alone may have the whole queue; others get in nevertheless, and the
+// newest of those who ask most must go.
+func TestLimitQueueIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &queued{l: newLimit(1, 4, time.Minute)}
+		for i := range 6 {
+			s.enter(t.Context(), fmt.Sprint("g", i), from(0, 1))
+		}
+		if got := s.heard(); got != "g0, g5 overloaded" {
+			t.Errorf("alone: %s", got)
+		}
+		for i := range 3 {
+			s.enter(t.Context(), fmt.Sprint("o", i), from(1, 1))
+		}
+		if got := s.heard(); got != "g4 overloaded, g3 overloaded, o2 overloaded" {
+			t.Errorf("the other token: %s", got)
+		}
+		for i := range 2 {
+			s.enter(t.Context(), fmt.Sprint("n", i), from(0, 2))
+		}
+		if got := s.heard(); got != "g2 overloaded, n1 overloaded" {
+			t.Errorf("a neighbour: %s", got)
+		}
+		s.leave(4)
+		if got := s.heard(); got != "g1, o0, o1, n0" {
+			t.Errorf("served: %s", got)
+		}
+		for len(s.in) > 0 {
+			s.leave(1)
+		}
+		s.all.Wait()
+	})
+}
+
+// Those who never give their places back have not all of them.
+func TestLimitKeepsPlacesForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &queued{l: newLimit(32, 256, 5*time.Second)}
+		for range 40 {
+			s.enter(t.Context(), "slow", from(0, 1))
+		}
+		for range 40 {
+			s.enter(t.Context(), "neighbour", from(0, 2))
+		}
+		for range 40 {
+			s.enter(t.Context(), "other", from(1, 1))
+		}
+		s.all.Wait()
+		counts := map[string]int{}
+		for name := range strings.SplitSeq(s.heard(), ", ") {
+			counts[name]++
+		}
+		if counts["slow"] != 24 || counts["neighbour"] != 4 || counts["other"] != 4 {
+			t.Errorf("places: %v", counts)
+		}
+		s.leave(32)
+	})
+}
+
+// Whoever leaves while waiting, or is told when the time is up, leaves nothing
+// behind, and a place that came in that moment is not lost.
+func TestLimitGivesPlacesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &queued{l: newLimit(1, 3, time.Second)}
+		s.enter(t.Context(), "a", from(0, 1))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		s.enter(ctx, "b", from(0, 2))
+		gone, leave := context.WithCancel(t.Context())
+		s.enter(gone, "c", from(0, 3))
+		leave()
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if got, want := s.heard(), "a, c canceled, b deadline"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if len(s.l.callers) != 1 || len(s.l.waiting) != 0 {
+			t.Errorf("%d callers, %d wait", len(s.l.callers), len(s.l.waiting))
+		}
+		s.leave(1)
+		s.all.Wait()
+	})
+	// Everything at one instant, in any order.
+	rapid.Check(t, func(r *rapid.T) {
+		seed := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 60).Draw(r, "who")
+		places := rapid.IntRange(1, 20).Draw(r, "places")
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimit(places, 8, 20*time.Millisecond)
+			var running atomic.Int64
+			var group sync.WaitGroup
+			for i, n := range seed {
+				group.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+i%4*5)*time.Millisecond)
+					defer cancel()
+					time.Sleep(time.Duration(i/8) * 5 * time.Millisecond)
+					p, err := l.enter(ctx, from(n%2, byte(n)))
+					if err != nil {
+						return
+					}
+					if running.Add(1) > int64(places) {
+						t.Error("too many")
+					}
+					time.Sleep(time.Duration(i%3) * 5 * time.Millisecond)
+					running.Add(-1)
+					p.leave()
+				})
+			}
+			group.Wait()
+			if l.held != 0 || len(l.waiting) != 0 || len(l.callers) != 0 || l.tokens != [2]load{} {
+				t.Errorf("afterwards: %+v", l)
+			}
+		})
+	})
+}
+
+// What counts as one address.
+func TestNetwork(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",
+	} {
+		if got := network(netip.MustParseAddr(address)); got.String() != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+	if got := network(netip.Addr{}); got.IsValid() {
+		t.Errorf("no address: %s", got)
+	}
+}
