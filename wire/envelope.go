@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -211,15 +213,21 @@ func appendValue(dst []byte, v hotreader.Value) []byte {
 
 // ParseEnvelope reads the body of POST /read. Keys it does not know are passed
 // over; of those it knows it reports all that is wrong, in one error of
-// CodeInvalid (CodeTooLarge if body is longer than MaxEnvelope).
+// CodeInvalid (CodeTooLarge if body is longer than MaxEnvelope). The Envelope
+// holds a copy of body, so body may be used again.
+//
+// encoding/json is not used: a decoder for each object, the keys seen in maps and
+// a string for each value took three times as long as all else that a last entry
+// needs. So the body becomes one string, which is looked at once for whether it
+// is JSON, and then walked; names and texts are parts of it.
 func ParseEnvelope(body []byte) (*Envelope, error) {
 	if len(body) > MaxEnvelope {
 		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeTooLarge,
 			Err: fmt.Errorf("the body has %d bytes, at most %d are allowed", len(body), MaxEnvelope)}
 	}
 	e := &Envelope{}
-	x := &reading{}
-	x.envelope(e, body)
+	x := reading{}
+	x.envelope(e, string(bytes.TrimSpace(body)))
 	if len(x.wrong) > 0 {
 		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeInvalid, Err: errors.New(strings.Join(x.wrong, "; "))}
 	}
@@ -229,7 +237,8 @@ func ParseEnvelope(body []byte) (*Envelope, error) {
 	return e, nil
 }
 
-// reading collects what is wrong with an envelope.
+// reading collects what is wrong with an envelope. Its methods get parts of JSON
+// that is known to be valid, without blanks around them.
 type reading struct{ wrong []string }
 
 func (x *reading) bad(format string, args ...any) {
@@ -239,21 +248,31 @@ func (x *reading) bad(format string, args ...any) {
 	}
 }
 
-func (x *reading) envelope(e *Envelope, body []byte) {
-	body = bytes.TrimSpace(body)
+// The keys of the envelope's objects. Which is which is said where they are read.
+var (
+	envelopeKeys = []string{"source_cloud", "target_layer", "message_type", "timestamp", "trace_id", "payload"}
+	payloadKeys  = []string{"iot_device_id", "start_time", "end_time", "selected_properties", "property_types", "order", "max_results",
+		"next_token", "filters", "interpolation", "entity_id", "component_name"}
+	filterKeys        = []string{"property_name", "propertyName", "operator", "value"}
+	valueKeys         = []string{"doubleValue", "integerValue", "longValue", "booleanValue", "stringValue"}
+	valueKinds        = [...]hotreader.Kind{hotreader.Number, hotreader.Number, hotreader.Number, hotreader.Bool, hotreader.String}
+	interpolationKeys = []string{"interpolation_type", "interpolationType", "interval_in_seconds", "intervalInSeconds"}
+)
+
+func (x *reading) envelope(e *Envelope, body string) {
 	switch {
-	case len(body) == 0:
+	case body == "":
 		x.bad("the body is empty; want a JSON object")
 		return
-	case !utf8.Valid(body):
+	case !utf8.ValidString(body):
 		x.bad("the body is not valid UTF-8")
 		return
-	case !json.Valid(body):
-		x.bad("the body is not JSON: %v", json.Unmarshal(body, new(any)))
+	case !validJSON(body) && !json.Valid([]byte(body)): // the second one has the last word, on what is nested deeply
+		x.bad("the body is not JSON: %v", json.Unmarshal([]byte(body), new(any)))
 		return
 	}
-	var payload json.RawMessage
-	has := x.object("the body", body, func(key string, value json.RawMessage) {
+	payload := ""
+	has, ok := x.object("the body", body, envelopeKeys, func(n int, key, value string) {
 		switch key {
 		case "source_cloud":
 			e.SourceCloud = x.word(key, value, maxSource)
@@ -274,22 +293,22 @@ func (x *reading) envelope(e *Envelope, body []byte) {
 			payload = value
 		}
 	})
-	if has == nil {
+	if !ok {
 		return
 	}
-	for _, key := range []string{"target_layer", "message_type", "payload"} {
-		if !has[key] {
-			x.bad("%s is missing", key)
+	for _, n := range [...]int{1, 2, 5} {
+		if !has.key(n) {
+			x.bad("%s is missing", envelopeKeys[n])
 		}
 	}
-	if payload != nil {
+	if payload != "" {
 		x.payload(&e.Payload, payload, e.MessageType == MessageLastEntry)
 	}
 }
 
-func (x *reading) payload(p *Payload, raw json.RawMessage, last bool) {
-	var types json.RawMessage
-	has := x.object("payload", raw, func(key string, value json.RawMessage) {
+func (x *reading) payload(p *Payload, raw string, last bool) {
+	types := ""
+	has, ok := x.object("payload", raw, payloadKeys, func(n int, key, value string) {
 		switch key {
 		case "iot_device_id":
 			p.Device = x.text(key, value)
@@ -319,75 +338,86 @@ func (x *reading) payload(p *Payload, raw json.RawMessage, last bool) {
 			p.ComponentName = x.text(key, value)
 		}
 	})
-	if has == nil {
+	if !ok {
 		return
 	}
-	need := []string{"iot_device_id", "start_time", "end_time", "selected_properties"}
-	if last {
-		need = []string{"iot_device_id", "selected_properties"}
-	}
-	for _, key := range need {
-		if !has[key] {
+	for n, key := range payloadKeys[:4] {
+		if bound := n == 1 || n == 2; !has.key(n) && !(last && bound) {
 			x.bad("%s is missing in the payload", key)
 		}
 	}
 	if (p.EntityID == "") != (p.ComponentName == "") {
 		x.bad("entity_id and component_name go together; one of them is missing")
 	}
-	if types != nil {
+	if types != "" {
 		x.types(p, types)
 	}
 }
 
-// object calls visit with each member of the JSON object in raw and returns the
-// keys that were there; nil if raw is no object. raw is valid JSON, as the whole
-// body is.
-func (x *reading) object(what string, raw json.RawMessage, visit func(key string, value json.RawMessage)) map[string]bool {
+// keys tells which of an object's known keys were there, by number: of at most
+// hotreader.MaxProperties, which is the most that an object here knows.
+type keys [(hotreader.MaxProperties + 63) / 64]uint64
+
+func (k *keys) key(n int) bool { return k[n/64]>>(n%64)&1 != 0 }
+func (k *keys) add(n int)      { k[n/64] |= 1 << (n % 64) }
+
+// object calls visit with each member of the JSON object in raw whose key is
+// known, and its number among these. It returns which of them were there, and
+// whether raw is an object.
+func (x *reading) object(what, raw string, known []string, visit func(n int, key, value string)) (has keys, ok bool) {
 	if raw[0] != '{' {
 		x.bad("%s is %s; want an object", what, jsonKind(raw))
-		return nil
+		return has, false
 	}
-	has := make(map[string]bool)
+	var others map[string]bool // for what stands twice; few callers send any
 	for i := next(raw, 1); raw[i] != '}'; {
 		end := valueEnd(raw, i)
 		key := unquote(raw[i:end])
 		i = next(raw, end)
 		end = valueEnd(raw, i)
-		value := raw[i:end:end]
+		value := raw[i:end]
 		i = next(raw, end)
-		if has[key] {
+		n := slices.Index(known, key)
+		if n >= 0 && has.key(n) || n < 0 && others[key] {
 			x.bad("%.60q stands twice in %s", key, what)
 			continue
 		}
-		has[key] = true
-		visit(key, value)
+		if n < 0 {
+			if others == nil {
+				others = make(map[string]bool)
+			}
+			others[key] = true
+			continue
+		}
+		has.add(n)
+		visit(n, key, value)
 	}
-	return has
+	return has, true
 }
 
 // next returns the index of the next key, value or closing bracket in valid JSON.
-func next(raw []byte, i int) int {
-	for strings.IndexByte(" \t\r\n,:", raw[i]) >= 0 {
-		i++
+func next(raw string, i int) int {
+	for {
+		switch raw[i] {
+		case ' ', '\t', '\r', '\n', ',', ':':
+			i++
+		default:
+			return i
+		}
 	}
-	return i
 }
 
 // valueEnd returns the index behind the value that begins at raw[i], in valid
 // JSON.
-func valueEnd(raw []byte, i int) int {
+func valueEnd(raw string, i int) int {
+	if raw[i] == '"' {
+		return stringEnd(raw, i)
+	}
 	depth := 0
 	for ; i < len(raw); i++ {
 		switch raw[i] {
 		case '"':
-			for i++; raw[i] != '"'; i++ {
-				if raw[i] == '\\' {
-					i++
-				}
-			}
-			if depth == 0 {
-				return i + 1
-			}
+			i = stringEnd(raw, i) - 1
 		case '{', '[':
 			depth++
 		case '}', ']':
@@ -406,19 +436,32 @@ func valueEnd(raw []byte, i int) int {
 	return i
 }
 
-// unquote reads a JSON string, which is valid.
-func unquote(raw []byte) (s string) {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1])
+// stringEnd returns the index behind the string that begins at raw[i], in valid
+// JSON.
+func stringEnd(raw string, i int) int {
+	for i++; raw[i] != '"'; i++ {
+		if raw[i] == '\\' {
+			i++
+		}
 	}
-	_ = json.Unmarshal(raw, &s) // of valid JSON
+	return i + 1
+}
+
+// unquote reads a JSON string, which is valid.
+func unquote(raw string) string {
+	if strings.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
+	}
+	return unescape(raw)
+}
+
+// unescape is apart, for s is allocated whether it is used or not.
+func unescape(raw string) (s string) {
+	_ = json.Unmarshal([]byte(raw), &s) // of valid JSON
 	return s
 }
 
-func jsonKind(raw json.RawMessage) string {
-	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
-		return "nothing"
-	}
+func jsonKind(raw string) string {
 	switch raw[0] {
 	case '{':
 		return "an object"
@@ -434,7 +477,7 @@ func jsonKind(raw json.RawMessage) string {
 	return "a number"
 }
 
-func (x *reading) text(key string, raw json.RawMessage) string {
+func (x *reading) text(key, raw string) string {
 	if raw[0] != '"' {
 		x.bad("%s is %s; want a string", key, jsonKind(raw))
 		return ""
@@ -446,8 +489,12 @@ func (x *reading) text(key string, raw json.RawMessage) string {
 	return s
 }
 
+// isText reports whether text would find nothing wrong with raw. Who has to make
+// the key's name asks it first.
+func isText(raw string) bool { return raw[0] == '"' && len(raw) > len(`""`) }
+
 // word reads a string that goes into logs and headers.
-func (x *reading) word(key string, raw json.RawMessage, most int) string {
+func (x *reading) word(key, raw string, most int) string {
 	s := x.text(key, raw)
 	if len(s) > most {
 		x.bad("%s has %d bytes, at most %d are allowed", key, len(s), most)
@@ -462,7 +509,7 @@ func (x *reading) word(key string, raw json.RawMessage, most int) string {
 	return s
 }
 
-func (x *reading) time(key string, raw json.RawMessage) time.Time {
+func (x *reading) time(key, raw string) time.Time {
 	s := x.text(key, raw)
 	if s == "" {
 		return time.Time{}
@@ -474,7 +521,7 @@ func (x *reading) time(key string, raw json.RawMessage) time.Time {
 	return t
 }
 
-func (x *reading) end(key string, raw json.RawMessage) time.Time {
+func (x *reading) end(key, raw string) time.Time {
 	n := len(x.wrong)
 	t := x.time(key, raw)
 	switch {
@@ -486,44 +533,68 @@ func (x *reading) end(key string, raw json.RawMessage) time.Time {
 	return t
 }
 
-func (x *reading) names(key string, raw json.RawMessage) []string {
-	list := x.list(key, raw, hotreader.MaxProperties)
-	names := make([]string, 0, len(list))
-	for i, item := range list {
-		names = append(names, x.text(fmt.Sprintf("%s[%d]", key, i), item))
+func (x *reading) names(key, raw string) []string {
+	n, ok := x.list(key, raw, hotreader.MaxProperties)
+	if !ok {
+		return nil
 	}
-	if list != nil && len(list) == 0 {
+	if n == 0 {
 		x.bad("%s is empty; name at least one property", key)
+	}
+	names := make([]string, 0, n)
+	for item := range items(raw) {
+		if isText(item) {
+			names = append(names, unquote(item))
+			continue
+		}
+		names = append(names, x.text(fmt.Sprintf("%s[%d]", key, len(names)), item))
 	}
 	return names
 }
 
-func (x *reading) list(key string, raw json.RawMessage, most int) []json.RawMessage {
+// list returns how many entries the list in raw has, and whether it is one of at
+// most that many.
+func (x *reading) list(key, raw string, most int) (n int, ok bool) {
 	if raw[0] != '[' {
 		x.bad("%s is %s; want a list", key, jsonKind(raw))
-		return nil
+		return 0, false
 	}
-	list := []json.RawMessage{}
-	for i := next(raw, 1); raw[i] != ']'; {
-		end := valueEnd(raw, i)
-		list = append(list, raw[i:end:end])
-		i = next(raw, end)
+	for range items(raw) {
+		n++
 	}
-	if len(list) > most {
-		x.bad("%s has %d entries, at most %d are allowed", key, len(list), most)
-		return nil
+	if n > most {
+		x.bad("%s has %d entries, at most %d are allowed", key, n, most)
+		return 0, false
 	}
-	return list
+	return n, true
 }
 
-func (x *reading) types(p *Payload, raw json.RawMessage) {
+// items returns the entries of the JSON list in raw.
+func items(raw string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := next(raw, 1); raw[i] != ']'; {
+			end := valueEnd(raw, i)
+			if !yield(raw[i:end]) {
+				return
+			}
+			i = next(raw, end)
+		}
+	}
+}
+
+func (x *reading) types(p *Payload, raw string) {
 	types := make([]hotreader.Type, len(p.Properties))
-	x.object("property_types", raw, func(name string, value json.RawMessage) {
-		for i, property := range p.Properties {
-			if property != name {
+	x.object("property_types", raw, p.Properties, func(n int, name, value string) {
+		for i := n; i < len(types); i++ { // whoever names a property twice hears of both
+			if p.Properties[i] != name {
 				continue
 			}
-			word := x.text(fmt.Sprintf("property_types[%.60q]", name), value)
+			word := ""
+			if isText(value) {
+				word = unquote(value)
+			} else {
+				word = x.text(fmt.Sprintf("property_types[%.60q]", name), value)
+			}
 			t, ok := hotreader.ParseType(word)
 			if !ok {
 				x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN or STRING", name, word)
@@ -534,7 +605,7 @@ func (x *reading) types(p *Payload, raw json.RawMessage) {
 	})
 }
 
-func (x *reading) order(key string, raw json.RawMessage) hotreader.Order {
+func (x *reading) order(key, raw string) hotreader.Order {
 	s := x.text(key, raw)
 	switch {
 	case strings.EqualFold(s, hotreader.Descending.String()):
@@ -546,12 +617,13 @@ func (x *reading) order(key string, raw json.RawMessage) hotreader.Order {
 }
 
 // count reads a whole number of at least 1.
-func (x *reading) count(key string, raw json.RawMessage) int {
-	if !hotreader.IsNumber(raw) {
+func (x *reading) count(key, raw string) int {
+	digits := []byte(raw)
+	if !hotreader.IsNumber(digits) {
 		x.bad("%s is %s; want a whole number", key, jsonKind(raw))
 		return 0
 	}
-	v, _, ok := hotreader.Integer.Convert(hotreader.NumberValue(raw), nil)
+	v, _, ok := hotreader.Integer.Convert(hotreader.NumberValue(digits), nil)
 	if !ok {
 		x.bad("%s is %.40s; want a whole number from 1 to %d", key, raw, math.MaxInt32)
 		return 0
@@ -564,12 +636,18 @@ func (x *reading) count(key string, raw json.RawMessage) int {
 	return n
 }
 
-func (x *reading) filters(key string, raw json.RawMessage) []hotreader.Filter {
-	var filters []hotreader.Filter
-	for i, item := range x.list(key, raw, hotreader.MaxFilters) {
+func (x *reading) filters(key, raw string) []hotreader.Filter {
+	n, ok := x.list(key, raw, hotreader.MaxFilters)
+	if !ok || n == 0 {
+		return nil
+	}
+	filters := make([]hotreader.Filter, 0, n)
+	i := 0
+	for item := range items(raw) {
 		at := fmt.Sprintf("%s[%d]", key, i)
+		i++
 		var f hotreader.Filter
-		has := x.object(at, item, func(key string, value json.RawMessage) {
+		has, ok := x.object(at, item, filterKeys, func(n int, key, value string) {
 			switch key {
 			case "property_name", "propertyName":
 				f.Property = x.text(at+"."+key, value)
@@ -583,15 +661,15 @@ func (x *reading) filters(key string, raw json.RawMessage) []hotreader.Filter {
 				f.Value = x.value(at+"."+key, value)
 			}
 		})
-		if has == nil {
+		if !ok {
 			continue
 		}
-		if has["property_name"] == has["propertyName"] {
+		if has.key(0) == has.key(1) {
 			x.bad("%s needs property_name, once", at)
 		}
-		for _, key := range []string{"operator", "value"} {
-			if !has[key] {
-				x.bad("%s.%s is missing", at, key)
+		for n := 2; n < len(filterKeys); n++ {
+			if !has.key(n) {
+				x.bad("%s.%s is missing", at, filterKeys[n])
 			}
 		}
 		filters = append(filters, f)
@@ -600,7 +678,7 @@ func (x *reading) filters(key string, raw json.RawMessage) []hotreader.Filter {
 }
 
 // value reads a bare JSON value, or TwinMaker's object of one.
-func (x *reading) value(key string, raw json.RawMessage) hotreader.Value {
+func (x *reading) value(key, raw string) hotreader.Value {
 	switch raw[0] {
 	case '"':
 		return hotreader.StringValue([]byte(unquote(raw)))
@@ -611,42 +689,39 @@ func (x *reading) value(key string, raw json.RawMessage) hotreader.Value {
 	case '{':
 		return x.typedValue(key, raw)
 	}
-	if hotreader.IsNumber(raw) {
-		return hotreader.NumberValue(raw)
+	if digits := []byte(raw); hotreader.IsNumber(digits) {
+		return hotreader.NumberValue(digits)
 	}
 	x.bad("%s is %s; want a number, a string or a boolean", key, jsonKind(raw))
 	return hotreader.Value{}
 }
 
-func (x *reading) typedValue(key string, raw json.RawMessage) hotreader.Value {
-	want := map[string]hotreader.Kind{"doubleValue": hotreader.Number, "integerValue": hotreader.Number,
-		"longValue": hotreader.Number, "booleanValue": hotreader.Bool, "stringValue": hotreader.String}
+func (x *reading) typedValue(key, raw string) hotreader.Value {
 	var v hotreader.Value
 	n := 0
-	has := x.object(key, raw, func(name string, value json.RawMessage) {
-		kind, ok := want[name]
+	_, ok := x.object(key, raw, valueKeys, func(k int, name, value string) {
 		switch {
-		case !ok || value[0] == 'n':
+		case value[0] == 'n':
 		case value[0] == '{':
 			x.bad("%s.%s is an object; want a value", key, name)
 		default:
 			n++
-			if v = x.value(key+"."+name, value); v.Kind() != kind {
-				x.bad("%s.%s is %s; want a %s", key, name, jsonKind(value), kind)
+			if v = x.value(key+"."+name, value); v.Kind() != valueKinds[k] {
+				x.bad("%s.%s is %s; want a %s", key, name, jsonKind(value), valueKinds[k])
 			}
 		}
 	})
-	if has != nil && n != 1 {
+	if ok && n != 1 {
 		x.bad("%s has %d values; want one of doubleValue, integerValue, longValue, booleanValue, stringValue", key, n)
 	}
 	return v
 }
 
 // interpolation reads the step, in either spelling of its keys.
-func (x *reading) interpolation(key string, raw json.RawMessage) time.Duration {
+func (x *reading) interpolation(key, raw string) time.Duration {
 	var step int
 	kind := "LINEAR"
-	has := x.object(key, raw, func(name string, value json.RawMessage) {
+	has, ok := x.object(key, raw, interpolationKeys, func(n int, name, value string) {
 		switch name {
 		case "interpolation_type", "interpolationType":
 			kind = x.text(key+"."+name, value)
@@ -654,13 +729,13 @@ func (x *reading) interpolation(key string, raw json.RawMessage) time.Duration {
 			step = x.count(key+"."+name, value)
 		}
 	})
-	if has == nil {
+	if !ok {
 		return 0
 	}
 	if kind != "LINEAR" && kind != "" {
 		x.bad("%s of type %.40q is unknown; want LINEAR", key, kind)
 	}
-	if !has["interval_in_seconds"] && !has["intervalInSeconds"] {
+	if !has.key(2) && !has.key(3) {
 		x.bad("%s has no interval_in_seconds", key)
 	}
 	return time.Duration(step) * time.Second

@@ -226,6 +226,9 @@ func FuzzParseEnvelope(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e, err := ParseEnvelope(body)
+		if want, wantErr := referenceEnvelope(body); !reflect.DeepEqual(e, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) || hotreader.CodeOf(err) != hotreader.CodeOf(wantErr) {
+			t.Fatalf("%s:\ngot  %+v, %v\nwant %+v, %v", body, e, err, want, wantErr)
+		}
 		if err != nil {
 			if c := hotreader.CodeOf(err); c != hotreader.CodeInvalid && c != hotreader.CodeTooLarge {
 				t.Fatalf("%s: %v", c, err)
@@ -250,37 +253,67 @@ func FuzzParseEnvelope(f *testing.F) {
 	})
 }
 
-// An envelope's objects and lists are walked without encoding/json, which must
-// see the same in them.
+// An envelope is read without encoding/json, which must see the same in it.
 func FuzzObject(f *testing.F) {
-	for _, text := range []string{`{}`, `{"a":1}`, ` { "a" : -1.5e3 , "b":[ ] } `, `{"a":{"b":"}\"]"},"c":[[1,2],{"d":null}],"e":true}`, `{"\u0061\\":"\ud800","b" :"é"}`, `[1, "2,]", {"a":3},[4]]`, `[]`, fullEnvelope} {
+	for _, text := range []string{`{}`, `{"a":1}`, ` { "a" : -1.5e3 , "b":[ ] } `, `{"a":{"b":"}\"]"},"c":[[1,2],{"d":null}],"e":true}`, `{"\u0061\\":"\ud800","b" :"é"}`,
+		`[1, "2,]", {"a":3},[4]]`, `[]`, `[01]`, `-`, `1.`, `.5`, `1e`, `0e+0`, `-0.0E-0`, `"\u00g0"`, `"\u00e`, `"\x"`, "\"\t\"", `[1,]`, `{"a":1,}`, `{"a"}`, `{1:2}`, `tru`, `nullx`, `{} {}`,
+		strings.Repeat("[", 70) + strings.Repeat("]", 70), fullEnvelope} {
 		f.Add([]byte(text))
 	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		raw = bytes.TrimSpace(raw)
-		if !utf8.Valid(raw) || !json.Valid(raw) {
+	f.Fuzz(func(t *testing.T, body []byte) {
+		raw := string(body)
+		if !utf8.ValidString(raw) {
 			return
 		}
+		valid := json.Valid(body)
+		if got := validJSON(raw); got != valid && (got || strings.Count(raw, "[")+strings.Count(raw, "{") < maxDepth) {
+			t.Fatalf("%q: valid %v, want %v", raw, got, valid)
+		}
+		if !valid {
+			return
+		}
+		raw = strings.TrimSpace(raw)
 		var x reading
 		switch raw[0] {
 		case '{':
 			var want map[string]json.RawMessage
-			if err := json.Unmarshal(raw, &want); err != nil {
+			if err := json.Unmarshal([]byte(raw), &want); err != nil {
 				return // too deep for it
 			}
+			var names []string
+			for name := range want {
+				if names = append(names, name); len(names) == hotreader.MaxProperties {
+					return
+				}
+			}
 			got := map[string]json.RawMessage{}
-			if x.object("it", raw, func(key string, value json.RawMessage) { got[key] = value }) == nil {
+			has, ok := x.object("it", raw, names, func(n int, key, value string) {
+				if names[n] != key {
+					t.Fatalf("%s: key %q came as number %d of %q", raw, key, n, names)
+				}
+				got[key] = json.RawMessage(value)
+			})
+			if !ok {
 				t.Fatalf("%s: %v", raw, x.wrong)
+			}
+			for n, name := range names {
+				if !has.key(n) {
+					t.Fatalf("%s: %q was not there", raw, name)
+				}
 			}
 			if len(x.wrong) == 0 && !reflect.DeepEqual(got, want) { // else a key stands twice
 				t.Fatalf("%s: got %q, want %q", raw, got, want)
 			}
 		case '[':
 			var want []json.RawMessage
-			if err := json.Unmarshal(raw, &want); err != nil {
+			if err := json.Unmarshal([]byte(raw), &want); err != nil {
 				return
 			}
-			if got := x.list("it", raw, len(raw)); !reflect.DeepEqual(got, want) {
+			got := []json.RawMessage{}
+			for item := range items(raw) {
+				got = append(got, json.RawMessage(item))
+			}
+			if n, ok := x.list("it", raw, len(want)); !ok || n != len(want) || !reflect.DeepEqual(got, want) {
 				t.Fatalf("%s: got %q, want %q", raw, got, want)
 			}
 		}
