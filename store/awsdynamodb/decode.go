@@ -28,6 +28,7 @@ type decoder struct {
 	when   int      // index of the time key in names
 	kind   byte     // that the time key must have: S or N
 	next   []int32  // next[i] is what followed names[i] last time; the last entry: what came first
+	like   pattern  // of an item before
 
 	skipped int // values of columns that no Value can hold
 
@@ -63,6 +64,7 @@ func (d *decoder) layout(columns []string, timeKey string, kind byte) {
 		d.next = append(d.next, int32((i+1)%len(d.names)))
 	}
 	d.next = append(d.next, 0)
+	d.like.forget()
 }
 
 // open begins a page. Next is to be called until it says that there are no more
@@ -166,7 +168,26 @@ func (d *decoder) close() error {
 }
 
 // attributes decodes one item.
+//
+// Items of a page are alike. Where all but the values is, byte for byte, as in an
+// item before, only the values are looked at (pattern). Where it is not, the
+// attribute that followed the last one in the item before most likely follows
+// here too, spelled as DynamoDB spells it, without blanks (alike). What is not so
+// goes the long way (attribute).
 func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
+	at, end, done := d.like.read(d.Data, d.Pos, values)
+	if d.Pos = end; done {
+		return at, nil
+	}
+	from := d.Pos
+	if at, err = d.alike(values); err == nil && d.like.wanted() {
+		d.learn(from)
+	}
+	return at, err
+}
+
+// alike decodes one item, attribute by attribute.
+func (d *decoder) alike(values []hotreader.Value) (at []byte, err error) {
 	clear(values)
 	if err := d.Token('{'); err != nil {
 		return nil, err
@@ -174,9 +195,6 @@ func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
 	if d.Is('}') {
 		return nil, nil
 	}
-	// Items of a page are alike: the attribute that followed the last one in the
-	// item before most likely follows here, spelled as DynamoDB spells it,
-	// without blanks. What is not so goes the long way.
 	data, heads, next, i := d.Data, d.heads, d.next, d.Pos
 	last := len(next) - 1
 	for {

@@ -328,6 +328,43 @@ func PlainNumber(data []byte, i int) int {
 	if i < len(data) && data[i] == '-' {
 		i++
 	}
+	if len(data)-i < 8 {
+		return plainNumber(data, i)
+	}
+	odd := notDigits(binary.LittleEndian.Uint64(data[i:]))
+	whole := bits.TrailingZeros64(odd) / 8 // 8 where all are digits
+	if whole == 0 || whole == 8 || whole > 1 && data[i] == '0' {
+		return plainNumber(data, i)
+	}
+	if i += whole; data[i] != '.' {
+		return i
+	}
+	if odd &= odd - 1; odd != 0 { // the next that is no digit ends it
+		if end := i - whole + bits.TrailingZeros64(odd)/8; end > i+1 {
+			return end
+		}
+		return 0
+	}
+	point := i + 1
+	for i += 8 - whole; len(data)-i >= 8; i += 8 {
+		if odd = notDigits(binary.LittleEndian.Uint64(data[i:])); odd != 0 {
+			if i += bits.TrailingZeros64(odd) / 8; i > point {
+				return i
+			}
+			return 0
+		}
+	}
+	for i < len(data) && data[i]-'0' <= 9 {
+		i++
+	}
+	if i == point {
+		return 0
+	}
+	return i
+}
+
+// plainNumber is PlainNumber behind the sign, byte by byte.
+func plainNumber(data []byte, i int) int {
 	first := i
 	for i < len(data) && data[i]-'0' <= 9 {
 		i++
@@ -346,6 +383,13 @@ func PlainNumber(data []byte, i int) int {
 		}
 	}
 	return i
+}
+
+// notDigits marks those of eight bytes that are not digits by their highest bit.
+func notDigits(eight uint64) uint64 {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	eight ^= each * '0' // digits become 0 to 9, and nothing else does
+	return (eight&^high + each*(0x80-10) | eight) & high
 }
 
 // PlainString returns the index of the closing quote of a string that begins at

@@ -25,13 +25,14 @@ type Order struct {
 	descending bool
 
 	width  int // values of a row
+	first  int // where the rows begin in values
 	n      int // rows
 	kept   int // of those, how many own their bytes, in arena
 	second int64
 	page   time.Time // of the page's first row; zero = none came
 	times  []time.Time
 	keys   [][]byte
-	values []hotreader.Value // the n rows', and one more: of the row being decoded
+	values []hotreader.Value // the n rows', from first on, and one more: of the row being decoded
 	order  []int32
 	arena  []byte
 }
@@ -43,7 +44,7 @@ func (o *Order) Begin(format string, q *hotreader.Query, sieve *hotreader.Sieve,
 	o.sieve, o.yield = sieve, yield
 	o.properties = len(q.Properties)
 	o.descending = q.Last || q.Order == hotreader.Descending
-	o.width, o.n, o.kept = len(sieve.Columns()), 0, 0
+	o.width, o.first, o.n, o.kept = len(sieve.Columns()), 0, 0, 0
 	o.page = time.Time{}
 }
 
@@ -71,7 +72,8 @@ func (o *Order) Release(maxKept int) {
 // Slot returns the values of the next row, one for each of the Sieve's columns,
 // to be decoded into before Add.
 func (o *Order) Slot() []hotreader.Value {
-	from, to := o.n*o.width, (o.n+1)*o.width
+	from := (o.first + o.n) * o.width
+	to := from + o.width
 	if to > len(o.values) {
 		o.values = slices.Grow(o.values, to-len(o.values))
 		o.values = o.values[:cap(o.values)]
@@ -130,7 +132,7 @@ func (o *Order) Keep() {
 	}
 	for i := o.kept; i < o.n; i++ {
 		o.keys[i] = own(o.keys[i])
-		row := o.values[i*o.width : (i+1)*o.width]
+		row := o.row(i)
 		for k, v := range row {
 			switch v.Kind() {
 			case hotreader.Number:
@@ -168,8 +170,8 @@ func (o *Order) Rest() (rest hotreader.Query, span time.Duration, ok bool) {
 	return rest, span, !rest.Start.IsZero()
 }
 
-// Pass passes the rows held on, for their second is over, and moves the row in
-// Slot to the front. Call it behind the last page. It returns false if no more
+// Pass passes the rows held on, for their second is over, and makes the row in
+// Slot the first. Call it behind the last page. It returns false if no more
 // rows are wanted.
 func (o *Order) Pass() bool {
 	n := o.n
@@ -189,12 +191,25 @@ func (o *Order) Pass() bool {
 			}
 		}
 	}
-	copy(o.values[:o.width], o.values[n*o.width:min((n+1)*o.width, len(o.values))])
+	if o.first += n; o.first >= maxFirst { // back to the front
+		from := o.first * o.width
+		copy(o.values[:o.width], o.values[from:min(from+o.width, len(o.values))])
+		o.first = 0
+	}
 	return true
 }
 
+// maxFirst bounds where the rows begin: it is cheaper to begin one further than to
+// move a row, but not in memory that is in no cache.
+const maxFirst = 16
+
+func (o *Order) row(i int) []hotreader.Value {
+	from := (o.first + i) * o.width
+	return o.values[from : from+o.width]
+}
+
 func (o *Order) emit(i int) bool {
-	row := o.values[i*o.width : (i+1)*o.width]
+	row := o.row(i)
 	if o.sieve.Keep(o.times[i], row) && !o.yield(hotreader.Row{Time: o.times[i], Values: row[:o.properties:o.properties]}, nil) {
 		return false
 	}

@@ -5,6 +5,7 @@ package timekey
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strconv"
 	"time"
 
@@ -78,8 +79,8 @@ func Parse(format string, key []byte) (time.Time, bool) {
 // minute of the one before, and then only the rest is looked at.
 type parser struct {
 	format string
-	minute [minuteLen]byte // text of the last key's, in UTC; zero = none
-	begin  int64           // when it began, in seconds since 1970
+	minute [2]uint64 // the text of the last key's, in UTC; zero = none
+	begin  int64     // when it began, in seconds since 1970
 }
 
 const minuteLen = len("2006-01-02T15:04")
@@ -88,7 +89,16 @@ func (p *parser) parse(key []byte) (time.Time, bool) {
 	if p.format != ISO8601 {
 		return parseEpoch(p.format, key)
 	}
-	if p.minute[0] != 0 && len(key) > secondLen && string(key[:minuteLen]) == string(p.minute[:]) {
+	if len(key) <= secondLen {
+		return hotreader.ParseStoredTime(key)
+	}
+	minute := [2]uint64{binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint64(key[8:])}
+	if minute == p.minute && minute[0] != 0 {
+		if len(key) == minuteLen+8 {
+			if second, nanos, ok := parseMillis(binary.LittleEndian.Uint64(key[minuteLen:])); ok {
+				return time.Unix(p.begin+second, nanos).UTC(), true
+			}
+		}
 		if second, nanos, ok := parseSecond(key[minuteLen:]); ok {
 			return time.Unix(p.begin+second, nanos).UTC(), true
 		}
@@ -96,9 +106,25 @@ func (p *parser) parse(key []byte) (time.Time, bool) {
 	t, ok := hotreader.ParseStoredTime(key)
 	if ok {
 		p.begin = t.Unix() - int64(t.Second())
-		copy(p.minute[:], key)
+		p.minute = minute
 	}
 	return t, ok
+}
+
+// parseMillis reads what most often follows a minute, ":05.000Z", the first byte
+// lowest.
+func parseMillis(s uint64) (second, nanos int64, ok bool) {
+	const (
+		each   = 0x0101010101010101
+		digits = 0x00ffffff00ffff00
+		marks  = ':' | '.'<<24 | 'Z'<<56
+	)
+	s ^= marks | each*'0'&digits // all that is left is the digits' values
+	if s&^digits != 0 || (s+each*(0x80-10)|s)&(each*0x80)&digits != 0 {
+		return 0, 0, false
+	}
+	second = int64(s>>8&0xff*10 + s>>16&0xff)
+	return second, int64(s>>32&0xff*100+s>>40&0xff*10+s>>48&0xff) * 1_000_000, second < 60
 }
 
 // parseSecond reads what most often follows a minute: ":05Z", or with up to nine
