@@ -34,6 +34,7 @@ type Token struct {
 	// Behind a pointer, for readers must not wait for a fetch, and so that a
 	// Token which is printed by value shows an address.
 	tokens  atomic.Pointer[[]string]
+	made    atomic.Pointer[time.Time]
 	turn    chan struct{} // holds one element while nobody fetches
 	fetched time.Time     // of the last fetch, failed ones too; guarded by turn
 }
@@ -142,7 +143,8 @@ func (t *Token) Refresh(ctx context.Context) (changed bool, err error) {
 	}
 	defer func() { t.turn <- struct{}{} }()
 	if t.fetched.IsZero() || time.Since(t.fetched) >= refetch {
-		text, err := t.fetch(ctx)
+		made := new(time.Time)
+		text, err := t.fetch(context.WithValue(ctx, madeKey{}, made))
 		if err == nil || ctx.Err() == nil { // one hasty caller must not use up the fetch of all
 			t.fetched = time.Now()
 		}
@@ -163,9 +165,33 @@ func (t *Token) Refresh(ctx context.Context) (changed bool, err error) {
 		if old == nil || !slices.Equal(*old, tokens) {
 			t.tokens.Store(&tokens)
 		}
+		t.made.Store(made)
 	}
 	return t.tokens.Load() != old, nil
 }
+
+type madeKey struct{}
+
+// WasMade is for a fetch to tell when that which it brings was made, if the secret
+// store says so.
+func WasMade(ctx context.Context, at time.Time) {
+	if made, ok := ctx.Value(madeKey{}).(*time.Time); ok {
+		*made = at
+	}
+}
+
+// Made returns when the token was made, as far as the secret store tells; the zero
+// time if that is not known. For tokens of which two are active it is when the
+// second came.
+func (t *Token) Made() time.Time {
+	if at := t.made.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
+}
+
+// MadeAt tells when a static token was made.
+func (t *Token) MadeAt(at time.Time) { t.made.Store(&at) }
 
 // Keys derives a key for purpose from each active token, the current one's
 // first. Sign with the first and accept all, so that what was signed outlives a

@@ -7,6 +7,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,11 +19,10 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
@@ -33,6 +33,7 @@ import (
 	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/store/awsdynamodb"
+	"hotreader/telemetry"
 )
 
 func main() {
@@ -76,7 +77,15 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel}))
+	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
+	seen, err := telemetry.New(telemetry.Options{
+		Getenv: getenv, Program: string(f.Role), Version: version(), Logger: slog.New(lines),
+		Function: cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), string(f.Role)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	logger := slog.New(seen.Log(lines))
 	token := f.Token
 	if f.TokenSecret != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), startTime)
@@ -85,37 +94,40 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 			return nil, fmt.Errorf("INTER_CLOUD_TOKEN_SECRET: %w", err)
 		}
 	}
+	if token != nil {
+		seen.Made(token.Made)
+	}
 	if f.Role == config.API {
-		store, err := local(f)
+		store, err := local(f, seen)
 		if err != nil {
 			return nil, err
 		}
 		api, err := httpapi.New(httpapi.Options{
-			Reader: f.Devices.Guard(route.Ahead(store, route.AheadOptions{})), Token: token, Rate: f.Rate, Burst: f.Burst,
+			Reader: f.Devices.Guard(seen.Reads("read store", route.Ahead(store, route.AheadOptions{}))), Token: token, Rate: f.Rate, Burst: f.Burst,
 			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
 			Logger: logger, Version: version(),
 		})
 		if err != nil {
 			return nil, err
 		}
-		return awslambda.API(api, logger), nil
+		return seen.Invoker("", awslambda.API(seen.Handler(api), logger)), nil
 	}
-	reader, err := router(f, token)
+	reader, err := router(f, token, seen)
 	if err != nil {
 		return nil, err
 	}
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: f.Twin, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv, f.Twin))},
 		Responder: twinmaker.Responder{Reader: f.Devices.Guard(reader)},
-		Logger:    logger,
+		Logger:    logger, TraceID: seen.TraceID,
 	}
 	if token != nil {
 		twin.Responder.Keys = func() [][]byte { return token.Keys(tokenPurpose) }
 	}
 	if f.Role == config.LastEntry {
-		return awslambda.LastEntry(twin), nil
+		return seen.Invoker(string(f.Role), awslambda.LastEntry(twin)), nil
 	}
-	return awslambda.History(twin), nil
+	return seen.Invoker(string(f.Role), awslambda.History(twin)), nil
 }
 
 // answerValues is more than a twin's answer can hold: a point has 60 bytes and
@@ -123,35 +135,36 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 const answerValues = twinmaker.DefaultMaxBytes / 60
 
 // router returns the Reader of a twin's queries.
-func router(f *config.Function, token *secret.Token) (hotreader.Reader, error) {
+func router(f *config.Function, token *secret.Token, seen *telemetry.Telemetry) (hotreader.Reader, error) {
 	if !f.Remote {
-		store, err := local(f)
+		store, err := local(f, seen)
 		if err != nil {
 			return nil, err
 		}
-		return route.NewRouter(f.Route(), route.Ahead(store, route.AheadOptions{Values: answerValues}), nil)
+		return route.NewRouter(f.Route(), seen.Reads("read store", route.Ahead(store, route.AheadOptions{Values: answerValues})), nil)
 	}
+	client := remote.NewClient()
+	client.Transport = seen.Peer(client.Transport)
 	far, err := remote.New(remote.Options{
-		URL: f.RemoteURL, Token: token, SourceCloud: string(f.L4), UserAgent: "hotreader-lambda/" + version(),
-		TraceID: func(ctx context.Context) string {
-			if lc, ok := lambdacontext.FromContext(ctx); ok {
-				return strings.ReplaceAll(lc.AwsRequestID, "-", "") // a UUID: 32 digits
-			}
-			return ""
-		},
+		URL: f.RemoteURL, Token: token, SourceCloud: string(f.L4), UserAgent: "hotreader-lambda/" + version(), Client: client,
+		TraceID: func(ctx context.Context) string { return cmp.Or(seen.TraceID(ctx), awslambda.TraceID(ctx)) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	return route.NewRouter(f.Route(), nil, route.NewRetry(route.NewBreaker(far, route.BreakerOptions{}), route.RetryOptions{}))
+	tried := seen.Retried(seen.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(r hotreader.Reader) hotreader.Reader {
+		return route.NewRetry(r, route.RetryOptions{})
+	})
+	return route.NewRouter(f.Route(), nil, seen.Reads("read remote", tried))
 }
 
 // local returns the store on this cloud.
-func local(f *config.Function) (*awsdynamodb.Store, error) {
+func local(f *config.Function, seen *telemetry.Telemetry) (*awsdynamodb.Store, error) {
 	client, err := awsdynamodb.NewFunctionClient(awsdynamodb.ClientOptions{})
 	if err != nil {
 		return nil, err
 	}
+	client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = seen.StoreClient(o.HTTPClient) })
 	return awsdynamodb.New(client, awsdynamodb.Options{
 		Table: f.Table, DeviceKey: f.Items.DeviceKey, TimeKey: f.Items.TimeKey, TimeFormat: f.Items.TimeFormat,
 	}), nil

@@ -18,6 +18,7 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
+	"hotreader/secret"
 )
 
 // credentials are those that Lambda puts into the environment from the
@@ -141,6 +142,7 @@ func Secret(getenv func(string) string, arn string) func(context.Context) (strin
 			return "", &hotreader.Error{Op: "secrets manager: get secret value", Code: hotreader.CodeConfig,
 				Err: errors.New("the secret is binary; want the token as text")}
 		}
+		secret.WasMade(ctx, aws.ToTime(out.CreatedDate)) // of this version
 		return *out.SecretString, nil
 	}
 }

@@ -1,6 +1,7 @@
 package awslambda
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"log/slog"
@@ -19,7 +20,14 @@ type Twin struct {
 	Devices   twinmaker.Devices
 	Responder twinmaker.Responder
 	Logger    *slog.Logger // one line a query; nil = none
+
+	// TraceID returns the trace of an invocation; nil, and "" = the request's id
+	// without its hyphens.
+	TraceID func(context.Context) string
 }
+
+// TraceID returns a request's id as a trace: a UUID's 32 digits.
+func TraceID(ctx context.Context) string { return strings.ReplaceAll(requestID(ctx), "-", "") }
 
 // History returns the handler of TwinMaker's dataReader connector.
 func History(t Twin) lambda.Handler {
@@ -37,6 +45,7 @@ type connector struct {
 	name      string
 	responder twinmaker.Responder
 	logger    *slog.Logger
+	trace     func(context.Context) string
 	decode    func(context.Context, []byte) (twinmaker.Request, error)
 	answer    func(*twinmaker.Responder, context.Context, []byte, twinmaker.Request) ([]byte, error)
 	size      atomic.Int64 // of the last answer: a dashboard asks for the like again
@@ -47,7 +56,11 @@ func newConnector(name string, t Twin, decode func(context.Context, []byte) (twi
 	if t.Logger == nil {
 		t.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &connector{name: name, responder: t.Responder, logger: t.Logger, decode: decode, answer: answer}
+	trace := TraceID
+	if t.TraceID != nil {
+		trace = func(ctx context.Context) string { return cmp.Or(t.TraceID(ctx), TraceID(ctx)) }
+	}
+	return &connector{name: name, responder: t.Responder, logger: t.Logger, trace: trace, decode: decode, answer: answer}
 }
 
 // Invoke implements lambda.Handler.
@@ -91,7 +104,7 @@ func (c *connector) log(ctx context.Context, id string, q *query, size int, err 
 	c.logger.LogAttrs(ctx, level(err), "query", outcome([]slog.Attr{
 		slog.String("function", c.name),
 		slog.String("request_id", id),
-		slog.String("trace_id", strings.ReplaceAll(id, "-", "")), // as the API in the other cloud is told
+		slog.String("trace_id", c.trace(ctx)), // as the API in the other cloud is told
 		slog.String("device", r.Query.Device),
 		slog.Int("properties", len(r.Query.Properties)),
 		slog.Bool("first_page", r.NextToken == ""),

@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"hotreader"
+	"hotreader/secret"
 )
 
 // vaultVersion is the version of Key Vault's REST API.
@@ -85,10 +86,16 @@ func Secret(identity azcore.TokenCredential, client policy.Transporter, uri stri
 			return "", fail(hotreader.CodeUnavailable, runtime.NewResponseError(resp))
 		}
 		var answer struct {
-			Value string `json:"value"`
+			Value      string `json:"value"`
+			Attributes struct {
+				Created int64 `json:"created"` // seconds; of this version
+			} `json:"attributes"`
 		}
 		if err := runtime.UnmarshalAsJSON(resp, &answer); err != nil {
 			return "", fail(hotreader.CodeProtocol, errors.New("the answer is not Key Vault's"))
+		}
+		if made := answer.Attributes.Created; made > 0 {
+			secret.WasMade(ctx, time.Unix(made, 0))
 		}
 		return answer.Value, nil
 	}
