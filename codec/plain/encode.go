@@ -17,7 +17,7 @@
 // CSV follows RFC 4180, with LF as the line's end. A value that a row does not
 // have is an empty cell, an empty string is a cell of two quotes.
 //
-// Spreadsheets take a cell that begins with = + - @, a tab or a carriage return
+// Spreadsheets take a cell that begins with = + - @, a tab or the end of a line
 // for a formula, and text comes from devices. Such text is therefore written
 // with an apostrophe before it, which spreadsheets understand as "this is
 // text"; so is text that looks as if that had been done to it, so that Reading
@@ -275,7 +275,7 @@ func runsAsFormula(text []byte) bool {
 		switch c {
 		case '\'':
 			continue
-		case '=', '+', '-', '@', '\t', '\r':
+		case '=', '+', '-', '@', '\t', '\r', '\n':
 			return true
 		}
 		return false

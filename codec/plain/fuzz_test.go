@@ -73,6 +73,8 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add("=1+\"2\",\n", "a,b")
 	f.Add("''=x", "=p")
 	f.Add(" é\x00\u2028", "\"")
+	f.Add("0", "0\r\n0")
+	f.Add("\r\n", "0")
 	f.Fuzz(func(t *testing.T, text, name string) {
 		trimmed := strings.TrimSpace(name)
 		if !utf8.ValidString(text) || !utf8.ValidString(name) || name != trimmed || name == "" || len(name) > hotreader.MaxNameBytes || name == "time" || name == "timestamp" {
@@ -103,6 +105,10 @@ func FuzzRoundTrip(f *testing.F) {
 			for _, f := range records[0].Fields {
 				got[f.Name] = string(f.Value.Text())
 			}
+			name := name
+			if format == plain.CSV {
+				name = strings.ReplaceAll(name, "\r\n", "\n") // as encoding/csv reads quoted cells
+			}
 			if got[name+"2"] != "1.50" {
 				t.Errorf("%q: %q", out, got)
 			}
@@ -115,7 +121,7 @@ func FuzzRoundTrip(f *testing.F) {
 				if strings.EqualFold(bare, "true") || strings.EqualFold(bare, "false") {
 					continue
 				}
-				want = strings.ReplaceAll(text, "\r\n", "\n") // as encoding/csv reads quoted cells
+				want = strings.ReplaceAll(text, "\r\n", "\n")
 			}
 			if got[name] != want {
 				t.Errorf("format %d: %q became %q in %q", format, text, got[name], out)

@@ -209,6 +209,7 @@ func TestFormulasAreGuarded(t *testing.T) {
 		"@SUM":     `"'@SUM"`,
 		"\t=1":     "\"'\t=1\"",
 		"\rx":      "\"'\rx\"",
+		"\nx":      "\"'\nx\"",
 		"'=1":      `"''=1"`,
 		"''=1":     `"'''=1"`,
 		"'quoted'": `'quoted'`,
