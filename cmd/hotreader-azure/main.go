@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	"hotreader/function/httphost"
 	"hotreader/httpapi"
 	"hotreader/store/azurecosmos"
+	"hotreader/telemetry"
 )
 
 func main() {
@@ -38,6 +40,8 @@ func main() {
 	}
 }
 
+const name = "hotreader-azure"
+
 // run serves until ctx ends. Standard error is where the host looks for a level
 // in each line.
 func run(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
@@ -45,14 +49,24 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel}))
+	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
+	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: httphost.Version(), Logger: slog.New(lines)})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
+	if seen.Page() != "" {
+		return &hotreader.Error{Op: "environment of OpenTelemetry", Code: hotreader.CodeConfig,
+			Err: errors.New("OTEL_METRICS_EXPORTER: is prometheus, which nothing can ask beside an Azure function; want otlp or none")}
+	}
+	logger := slog.New(seen.Log(lines))
 	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, error) { return fetch(ctx, getenv, f.TokenSecret) })
 	if err != nil {
 		return err
 	}
 	api, err := httphost.New(httphost.Options{
-		Function: f, Token: token, Local: func() (hotreader.Reader, error) { return local(f) },
-		Program: "hotreader-azure", Logger: logger,
+		Function: f, Token: token, Local: func() (hotreader.Reader, error) { return local(f, seen) },
+		Program: name, Logger: logger, Telemetry: seen,
 	})
 	if err != nil {
 		return err
@@ -75,8 +89,8 @@ func fetch(ctx context.Context, getenv func(string) string, uri string) (string,
 }
 
 // local opens the store on this cloud.
-func local(f *config.Function) (hotreader.Reader, error) {
-	client, err := azurecosmos.NewFunctionClient(azurecosmos.ClientOptions{Endpoint: f.Cosmos.Endpoint})
+func local(f *config.Function, seen *telemetry.Telemetry) (hotreader.Reader, error) {
+	client, err := azurecosmos.NewFunctionClient(azurecosmos.ClientOptions{Endpoint: f.Cosmos.Endpoint, Wrap: seen.Store})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -22,7 +23,10 @@ import (
 	"hotreader/config"
 	"hotreader/function/cloudrun"
 	"hotreader/function/httphost"
+	"hotreader/httpapi"
 	"hotreader/store/gcpfirestore"
+	"hotreader/telemetry"
+	"hotreader/telemetry/page"
 )
 
 func main() {
@@ -37,6 +41,8 @@ func main() {
 	}
 }
 
+const name = "hotreader-cloudrun"
+
 // run serves until ctx ends. How it fails is in the log.
 func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err error) {
 	f, err := config.CloudRun(getenv)
@@ -44,12 +50,19 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 		cloudrun.NewLogger(stderr, 0, "").Error(err.Error())
 		return err
 	}
-	logger := cloudrun.NewLogger(stderr, f.LogLevel, f.Project)
+	plain := cloudrun.NewLogger(stderr, f.LogLevel, f.Project)
+	logger := plain
 	defer func() {
 		if err != nil {
 			logger.Error(err.Error())
 		}
 	}()
+	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: httphost.Version(), Logger: plain})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
+	logger = slog.New(seen.Log(plain.Handler()))
 	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, error) {
 		var o cloudrun.SecretOptions
 		if host := getenv("SECRET_MANAGER_EMULATOR_HOST"); host != "" {
@@ -61,9 +74,9 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 		return err
 	}
 	api, err := httphost.New(httphost.Options{
-		Function: f, Token: token, Local: func() (hotreader.Reader, error) { return local(ctx, f) },
+		Function: f, Token: token, Local: func() (hotreader.Reader, error) { return local(ctx, f, seen) },
 		MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
-		Program:   "hotreader-cloudrun", Logger: logger,
+		Program:   name, Logger: logger, Telemetry: seen,
 	})
 	if err != nil {
 		return err
@@ -73,12 +86,22 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 	if err != nil {
 		return &hotreader.Error{Op: "listen", Code: hotreader.CodeConfig, Err: err}
 	}
+	if address := seen.Page(); address != "" { // for a collector beside the program
+		metrics, err := listen.Listen(ctx, "tcp", address)
+		if err != nil {
+			_ = l.Close()
+			return &hotreader.Error{Op: "listen for OTEL_METRICS_EXPORTER=prometheus", Code: hotreader.CodeConfig, Err: err}
+		}
+		server := httpapi.Server(page.Handler(seen))
+		go func() { _ = server.Serve(metrics) }() // it ends when it is closed
+		defer server.Close()
+	}
 	return httphost.Serve(ctx, cloudrun.Server(api), l, httphost.Platform())
 }
 
 // local opens the store on this cloud.
-func local(ctx context.Context, f *config.Function) (hotreader.Reader, error) {
-	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{})
+func local(ctx context.Context, f *config.Function, seen *telemetry.Telemetry) (hotreader.Reader, error) {
+	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{Wrap: seen.Store})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -19,6 +21,8 @@ import (
 	"hotreader/internal/nearest"
 	"hotreader/route"
 	"hotreader/store/all"
+	"hotreader/telemetry"
+	"hotreader/telemetry/page"
 )
 
 const defaultListen = "127.0.0.1:8080"
@@ -44,6 +48,7 @@ type serving struct {
 	burst                    int
 	devices                  string
 	level                    string
+	metrics                  string
 }
 
 func (a *app) serve() *cobra.Command {
@@ -69,6 +74,11 @@ served. Make one with: openssl rand -hex 32
 Plain http is for this machine only. On any other address give --tls-cert and
 --tls-key, or say with --insecure that a proxy in front does the encryption.
 
+With --metrics there is a page for Prometheus, http://ADDRESS/metrics, on a
+listener of its own; :9464 is this machine's alone, 0.0.0.0:9464 every one's. The
+OTEL_* variables send traces and metrics to a collector, as OpenTelemetry has
+them: OTEL_EXPORTER_OTLP_ENDPOINT names it.
+
 SIGTERM and ^C end it when the requests under way are answered; the exit code is
 0 after SIGTERM, 130 after ^C.
 
@@ -90,10 +100,13 @@ SIGTERM and ^C end it when the requests under way are answered; the exit code is
 	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
 	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
 	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
+	f.StringVar(&s.metrics, "metrics", "", "show metrics to Prometheus on this `address`, as :9464; not shown without it")
 	f.SortFlags = false
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
+		case s.metrics != "" && !isAddress(s.metrics):
+			return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
 		case s.store == "":
 			return usagef("serve: which store? Give --store URL")
 		case (s.cert == "") != (s.key == ""):
@@ -129,7 +142,20 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	if err != nil {
 		return err
 	}
-	store, err := all.OpenReader(ctx, s.store)
+	logs := a.logger(level)
+	seen, err := telemetry.New(telemetry.Options{Getenv: os.Getenv, Program: "hotreader-serve", Version: thisBuild().Version, Logger: logs, Page: s.metrics != ""})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
+	s.metrics = cmp.Or(s.metrics, seen.Page())
+	var wrap func(http.RoundTripper) http.RoundTripper
+	if seen != nil {
+		wrap = seen.Store
+		token.MadeAt(tokenMade(s.tokenFile))
+		seen.Made(token.Made)
+	}
+	store, err := all.OpenSeen(ctx, s.store, wrap)
 	if err != nil {
 		return err
 	}
@@ -139,9 +165,9 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		rate = -1
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Reader: devices.Guard(route.Ahead(store, route.AheadOptions{})), Token: token, Rate: rate, Burst: s.burst,
+		Reader: devices.Guard(seen.Reads("read store", route.Ahead(store, route.AheadOptions{}))), Token: token, Rate: rate, Burst: s.burst,
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: a.logger(level), Version: thisBuild().Version,
+		Logger: slog.New(seen.Log(logs.Handler())), Version: thisBuild().Version,
 	})
 	if err != nil {
 		return err
@@ -159,10 +185,33 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return err
 	}
 	a.note("listening on %s://%s", scheme, listener.Addr())
+	if s.metrics != "" {
+		if strings.HasPrefix(s.metrics, ":") {
+			s.metrics = "127.0.0.1" + s.metrics
+		}
+		metrics, err := listen(ctx, s.metrics)
+		if err != nil {
+			_ = listener.Close()
+			return err
+		}
+		server := httpapi.Server(page.Handler(seen))
+		go func() { _ = server.Serve(metrics) }() // it ends when it is closed
+		defer server.Close()
+		a.note("metrics on http://%s%s", metrics.Addr(), page.Path)
+	}
 	if secure != nil {
 		listener = tls.NewListener(listener, secure)
 	}
-	return serveUntil(ctx, httpapi.Server(handler), listener)
+	return serveUntil(ctx, httpapi.Server(seen.Handler(handler)), listener)
+}
+
+// tokenMade returns when the token was put into its file; the zero time without
+// one, for then it is not known.
+func tokenMade(file string) time.Time {
+	if info, err := os.Stat(file); err == nil {
+		return info.ModTime()
+	}
+	return time.Time{}
 }
 
 // logger writes requests to standard error: as JSON, or on a terminal as text.

@@ -22,6 +22,7 @@ import (
 	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/secret"
+	"hotreader/telemetry"
 )
 
 // StartTime is how long the start of a program may wait for others, as for the
@@ -41,6 +42,8 @@ type Options struct {
 
 	Program string       // its name, which the remote API is told
 	Logger  *slog.Logger // nil = none
+
+	Telemetry *telemetry.Telemetry // nil = none
 }
 
 // Version returns the version of the program's module, or "dev".
@@ -83,11 +86,16 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.New(httpapi.Options{
+	o.Telemetry.Made(o.Token.Made)
+	api, err := httpapi.New(httpapi.Options{
 		Reader: o.Function.Devices.Guard(reader), Token: o.Token, Rate: o.Function.Rate, Burst: o.Function.Burst,
 		Answers: answers, Queue: queue, Wait: wait, Address: address,
 		MaxStream: o.MaxStream, Logger: o.Logger, Version: Version(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return o.Telemetry.Handler(api), nil
 }
 
 func (o *Options) reader() (hotreader.Reader, error) {
@@ -97,17 +105,21 @@ func (o *Options) reader() (hotreader.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		return route.Ahead(store, route.AheadOptions{}), nil
+		return o.Telemetry.Reads("read store", route.Ahead(store, route.AheadOptions{})), nil
 	}
+	client := remote.NewClient()
+	client.Transport = o.Telemetry.Peer(client.Transport)
 	far, err := remote.New(remote.Options{
 		URL: f.RemoteURL, Token: o.Token, SourceCloud: string(f.L4),
-		UserAgent: o.Program + "/" + Version(), TraceID: httpapi.TraceID,
+		UserAgent: o.Program + "/" + Version(), TraceID: httpapi.TraceID, Client: client,
 	})
 	if err != nil {
 		return nil, err
 	}
-	tried := route.NewRetry(route.NewBreaker(far, route.BreakerOptions{}), route.RetryOptions{})
-	return route.NewRouter(f.Route(), nil, behind{tried})
+	tried := o.Telemetry.Retried(o.Telemetry.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(r hotreader.Reader) hotreader.Reader {
+		return route.NewRetry(r, route.RetryOptions{})
+	})
+	return route.NewRouter(f.Route(), nil, behind{o.Telemetry.Reads("read remote", tried)})
 }
 
 // behind is the Reader of a remote API, behind an API of ours whose callers have

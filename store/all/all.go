@@ -21,9 +21,12 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
 	"hotreader/internal/nearest"
@@ -41,16 +44,22 @@ var schemes = []string{"mem", "bolt", "dynamodb", "cosmos", "firestore"}
 // created if it is not there; a table is not. An error of the URL is of
 // CodeConfig.
 func Open(ctx context.Context, storeURL string) (hotreader.Store, error) {
-	return open(ctx, storeURL, false)
+	return open(ctx, storeURL, false, nil)
 }
 
 // OpenReader opens a store to be read only: a file must be there, and others
 // may read it at the same time.
 func OpenReader(ctx context.Context, storeURL string) (hotreader.Store, error) {
-	return open(ctx, storeURL, true)
+	return open(ctx, storeURL, true, nil)
 }
 
-func open(ctx context.Context, storeURL string, readOnly bool) (hotreader.Store, error) {
+// OpenSeen is OpenReader for a store whose requests, where it makes any, are sent
+// by what wrap makes of their transport.
+func OpenSeen(ctx context.Context, storeURL string, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
+	return open(ctx, storeURL, true, wrap)
+}
+
+func open(ctx context.Context, storeURL string, readOnly bool, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
 	scheme, rest, ok := strings.Cut(storeURL, ":")
 	if !ok {
 		if slices.Contains(schemes, storeURL) {
@@ -99,6 +108,9 @@ func open(ctx context.Context, storeURL string, readOnly bool) (hotreader.Store,
 		if err != nil {
 			return nil, err
 		}
+		if wrap != nil {
+			client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = do{wrap(roundTrip(o.HTTPClient.Do))} })
+		}
 		return awsdynamodb.New(client, awsdynamodb.Options{
 			Table:      table,
 			DeviceKey:  parameters.Get("device_key"),
@@ -106,9 +118,9 @@ func open(ctx context.Context, storeURL string, readOnly bool) (hotreader.Store,
 			TimeFormat: parameters.Get("time_format"),
 		}), nil
 	case "cosmos":
-		return openCosmos(storeURL, rest, parameters)
+		return openCosmos(storeURL, rest, parameters, wrap)
 	case "firestore":
-		return openFirestore(ctx, storeURL, rest, parameters)
+		return openFirestore(ctx, storeURL, rest, parameters, wrap)
 	}
 	if meant := nearest.Word(scheme, schemes); meant != "" {
 		return nil, bad("store URL %q: there is no %q store; did you mean %s?", storeURL, scheme, form(meant))
@@ -116,7 +128,16 @@ func open(ctx context.Context, storeURL string, readOnly bool) (hotreader.Store,
 	return nil, bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER and firestore://PROJECT/DATABASE/COLLECTION", storeURL, scheme)
 }
 
-func openCosmos(storeURL, rest string, parameters url.Values) (hotreader.Store, error) {
+// roundTrip and do are the two ways to say how requests are sent.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type do struct{ http.RoundTripper }
+
+func (d do) Do(r *http.Request) (*http.Response, error) { return d.RoundTrip(r) }
+
+func openCosmos(storeURL, rest string, parameters url.Values, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
 	path, ok := strings.CutPrefix(rest, "//")
 	parts := strings.Split(path, "/")
 	if !ok || len(parts) != 3 || slices.Contains(parts, "") {
@@ -136,7 +157,7 @@ func openCosmos(storeURL, rest string, parameters url.Values) (hotreader.Store, 
 	if loopback(parts[0]) {
 		endpoint = "http://" + parts[0]
 	}
-	client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: endpoint})
+	client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: endpoint, Wrap: wrap})
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +180,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func openFirestore(ctx context.Context, storeURL, rest string, parameters url.Values) (hotreader.Store, error) {
+func openFirestore(ctx context.Context, storeURL, rest string, parameters url.Values, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
 	path, ok := strings.CutPrefix(rest, "//")
 	parts := strings.SplitN(path, "/", 3)
 	if !ok || len(parts) != 3 || slices.Contains(parts, "") {
@@ -171,7 +192,7 @@ func openFirestore(ctx context.Context, storeURL, rest string, parameters url.Va
 	if err := timeFormat(storeURL, parameters, gcpfirestore.ISO8601, gcpfirestore.EpochMillis, gcpfirestore.EpochSecs, gcpfirestore.Native); err != nil {
 		return nil, err
 	}
-	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{Endpoint: parameters.Get("endpoint")})
+	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{Endpoint: parameters.Get("endpoint"), Wrap: wrap})
 	if err != nil {
 		return nil, err
 	}

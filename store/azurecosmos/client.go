@@ -40,6 +40,10 @@ type ClientOptions struct {
 	// Transport sends the requests. nil = a client's own, with time limits fit
 	// for requests that take milliseconds.
 	Transport http.RoundTripper
+
+	// Wrap returns what sends the requests instead of a transport. nil = the
+	// transport itself.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // NewClient returns a client with the identity that every Azure tool would find
@@ -94,6 +98,9 @@ func newClient(o ClientOptions, identify func() (azcore.TokenCredential, error))
 	transport := o.Transport
 	if transport == nil {
 		transport = newTransport()
+	}
+	if o.Wrap != nil {
+		transport = o.Wrap(transport)
 	}
 	c.http = &http.Client{
 		Transport: transport,

@@ -43,12 +43,17 @@ type ClientOptions struct {
 	// QuotaProject is charged with the requests that a person's credentials
 	// make. "" = GOOGLE_CLOUD_QUOTA_PROJECT, or as the credentials say.
 	QuotaProject string
+
+	// Wrap returns what sends the requests instead of the client's transport.
+	// nil = the transport itself.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Client is a connection to Firestore, shared by Stores. It is safe for
 // concurrent use.
 type Client struct {
 	transport    *http.Transport
+	wrapped      http.RoundTripper // the transport, or what Wrap made of it
 	endpoint     string
 	tokens       *tokens // nil: an emulator
 	quotaProject string
@@ -67,6 +72,10 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 		return nil, configError("%q is no address of Firestore; FIRESTORE_EMULATOR_HOST is written host:port", endpoint)
 	}
 	c := &Client{endpoint: endpoint, transport: newTransport(u.Scheme == "http")}
+	c.wrapped = c.transport
+	if o.Wrap != nil {
+		c.wrapped = o.Wrap(c.transport)
+	}
 	if u.Scheme == "http" {
 		return c, nil
 	}

@@ -133,7 +133,7 @@ func (c *Client) call(ctx context.Context, method, database, routing string, req
 		left := min(max(time.Until(end).Milliseconds(), 1), 99_999_999) // at most 8 digits are allowed
 		r.Header["Grpc-Timeout"] = []string{strconv.FormatInt(left, 10) + "m"}
 	}
-	resp, err := c.transport.RoundTrip(r)
+	resp, err := c.wrapped.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
