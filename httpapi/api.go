@@ -96,10 +96,12 @@ type route struct {
 
 // routes is all there is behind the token.
 var routes = []route{
-	{http.MethodPost, "/read", nil, (*api).read},
+	{http.MethodPost, readPath, nil, (*api).read},
 	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "start", "end", "order", "limit", "next_token"}, (*api).history},
 	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property"}, (*api).latest},
 }
+
+const readPath = "/read"
 
 // What is open to everyone, for it holds no data.
 const (
@@ -148,8 +150,8 @@ func New(o Options) (http.Handler, error) {
 			a.slots = append(a.slots, rate.NewLimiter(rate.Limit(o.Rate), o.Burst))
 		}
 	}
-	for _, r := range routes {
-		a.mux.Handle(r.pattern, &r)
+	for i := range routes {
+		a.mux.Handle(routes[i].pattern, &routes[i])
 	}
 	return a, nil
 }
@@ -159,10 +161,15 @@ func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // call is one request.
 type call struct {
-	w      *response
+	answer response
+	budget budget // of the read
+
+	w      *response // answer
 	r      *http.Request
+	ctx    context.Context // r's, then the budget
+	until  time.Time       // the deadline of the answer, as the server has set it; zero = that is not known
 	route  *route
-	trace  string
+	trace  string // "" = still to be made
 	device string
 	token  string // which one came: current, previous; "" = none that is right
 	who    caller
@@ -191,12 +198,15 @@ func invalid(format string, args ...any) error {
 // ServeHTTP implements http.Handler.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	c := &call{w: &response{ResponseWriter: w}, r: r}
+	c := &call{answer: response{ResponseWriter: w}, r: r, ctx: r.Context()}
+	c.w = &c.answer
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["Cache-Control"] = noStore
+	h["X-Content-Type-Options"] = noSniff
 	// The connection may still have the deadline of its last answer.
-	c.sendWithin(a.o.MaxTime + sendTime)
+	if c.until = until(r, began); c.until.IsZero() {
+		c.sendWithin(a.o.MaxTime + sendTime)
+	}
 	switch r.URL.Path {
 	case healthPath:
 		c.open([]byte(`{"status":"ok"}` + "\n"))
@@ -206,6 +216,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := a.guarded(c)
+	if c.trace == "" {
+		c.trace = newTraceID()
+	}
 	if err != nil && !c.w.began() {
 		c.problem(err)
 	}
@@ -216,6 +229,14 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 }
+
+// What headers of every answer say. A header keeps the slice that it is given.
+var (
+	noStore      = []string{"no-store"}
+	noSniff      = []string{"nosniff"}
+	varyAll      = []string{"Accept, Accept-Encoding"}
+	jsonTypeOnly = []string{jsonType}
+)
 
 // guarded serves c and turns a panic into an error.
 func (a *api) guarded(c *call) (err error) {
@@ -235,7 +256,7 @@ func (a *api) serve(c *call) error {
 		return err
 	}
 	c.token = [...]string{"current", "previous"}[slot]
-	c.trace = cmp.Or(traceOf(c.r.Header), newTraceID())
+	c.trace = traceOf(c.r.Header)
 	if err := a.admit(slot); err != nil {
 		return err
 	}
@@ -243,9 +264,9 @@ func (a *api) serve(c *call) error {
 	if c.route, err = a.find(c.r); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(hotreader.WithStats(c.r.Context(), &c.stats), a.budget(c.r.Context()))
-	defer cancel()
-	c.r = c.r.WithContext(context.WithValue(ctx, traceKey{}, c))
+	c.budget.begin(hotreader.WithStats(c.ctx, &c.stats), a.budget(c.ctx), c)
+	defer c.budget.cancel()
+	c.ctx = &c.budget
 	return c.route.serve(a, c)
 }
 
@@ -292,12 +313,15 @@ func (a *api) admit(slot int) error {
 
 // find returns the route of a request.
 func (a *api) find(r *http.Request) (*route, error) {
+	if r.Method == http.MethodPost && r.URL.Path == readPath && r.URL.RawPath == "" { // as the others, but soon
+		return &routes[0], nil
+	}
 	escaped := r.URL.EscapedPath()
 	if escaped == "" || path.Clean(escaped) != escaped { // the mux would redirect
 		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
 	}
-	probe := &http.Request{Method: http.MethodGet, URL: r.URL, Host: r.Host}
-	handler, _ := a.mux.Handler(probe)
+	probe := http.Request{Method: http.MethodGet, URL: r.URL, Host: r.Host}
+	handler, _ := a.mux.Handler(&probe)
 	found, ok := handler.(*route)
 	if !ok {
 		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
@@ -374,6 +398,7 @@ func (c *call) problem(err error) {
 		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+TokenHeader+`"`)
 	}
 	c.hurry()
+	c.sendSoon()
 	p.Write(c.w)
 }
 
@@ -397,7 +422,7 @@ func (a *api) log(c *call, began time.Time, err error) {
 	if err != nil && wire.StatusOf(code) >= 500 && code != hotreader.CodeCanceled {
 		level = slog.LevelError
 	}
-	ctx := c.r.Context()
+	ctx := c.ctx
 	if !a.o.Logger.Enabled(ctx, level) {
 		return
 	}
@@ -471,13 +496,15 @@ func TraceID(ctx context.Context) string {
 // traceOf returns the caller's trace id: of W3C's traceparent, else
 // X-Request-Id if it is harmless, else "".
 func traceOf(h http.Header) string {
-	if parts := strings.Split(h.Get("Traceparent"), "-"); len(parts) >= 4 && len(parts[1]) == 32 && parts[1] != strings.Repeat("0", 32) {
-		if _, err := hex.DecodeString(parts[1]); err == nil {
-			return parts[1]
+	if parent := h["Traceparent"]; len(parent) > 0 {
+		if parts := strings.Split(parent[0], "-"); len(parts) >= 4 && len(parts[1]) == 32 && parts[1] != strings.Repeat("0", 32) {
+			if _, err := hex.DecodeString(parts[1]); err == nil {
+				return parts[1]
+			}
 		}
 	}
-	if id := h.Get("X-Request-Id"); harmless(id) {
-		return id
+	if id := h["X-Request-Id"]; len(id) > 0 && harmless(id[0]) {
+		return id[0]
 	}
 	return ""
 }
@@ -492,5 +519,7 @@ func harmless(id string) bool {
 func newTraceID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it cannot fail
-	return hex.EncodeToString(b[:])
+	var text [32]byte
+	hex.Encode(text[:], b[:])
+	return string(text[:])
 }

@@ -80,7 +80,7 @@ func (a *api) history(c *call) error {
 	if err != nil {
 		return err
 	}
-	place, err := a.limit.enter(c.r.Context(), c.who)
+	place, err := a.limit.enter(c.ctx, c.who)
 	if err != nil {
 		return err
 	}
@@ -88,9 +88,9 @@ func (a *api) history(c *call) error {
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
 		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
 		if !none {
-			rows = c.count(a.o.Reader).Read(c.r.Context(), q)
+			rows = c.count(a.o.Reader).Read(c.ctx, q)
 		}
-		dst, end, err := a.page(c.r.Context(), e, dst, q, limit, rows)
+		dst, end, err := a.page(c.ctx, e, dst, q, limit, rows)
 		if err != nil {
 			return dst, err
 		}
@@ -182,7 +182,7 @@ func (a *api) latest(c *call) error {
 	if err != nil {
 		return err
 	}
-	place, err := a.limit.enter(c.r.Context(), c.who)
+	place, err := a.limit.enter(c.ctx, c.who)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (a *api) latest(c *call) error {
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
 		dst = e.AppendHead(dst)
 		n := 0
-		for row, err := range c.count(a.o.Reader).Read(c.r.Context(), q) {
+		for row, err := range c.count(a.o.Reader).Read(c.ctx, q) {
 			if err != nil {
 				return dst, err
 			}

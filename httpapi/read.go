@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,11 +28,13 @@ const (
 
 // read answers POST /read.
 func (a *api) read(c *call) error {
-	body, err := a.body(c)
-	if err != nil {
-		return err
+	buf := buffers.Get().(*[]byte)
+	body, err := a.body(c, (*buf)[:0])
+	var e *wire.Envelope
+	if err == nil {
+		e, err = wire.ParseEnvelope(body)
 	}
-	e, err := wire.ParseEnvelope(body)
+	keep(buf, body)
 	if err != nil {
 		return err
 	}
@@ -38,12 +42,12 @@ func (a *api) read(c *call) error {
 		c.trace = e.TraceID
 	}
 	c.device = e.Payload.Device
-	place, err := a.limit.enter(c.r.Context(), c.who) // not before the body is there
+	place, err := a.limit.enter(c.ctx, c.who) // not before the body is there
 	if err != nil {
 		return err
 	}
 	defer place.leave()
-	if !a.o.NoRows && wire.AcceptsRows(strings.Join(c.r.Header["Accept"], ",")) {
+	if accept := c.r.Header["Accept"]; len(accept) > 0 && !a.o.NoRows && wire.AcceptsRows(strings.Join(accept, ",")) {
 		return a.rows(c, e)
 	}
 	q, err := e.Query()
@@ -66,18 +70,21 @@ func (a *api) read(c *call) error {
 		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
 		MaxBytes: a.o.MaxAnswer,
 	}
+	if q.Last { // the answer is small, and the budget leaves time for it
+		responder.Reserve = -1
+	}
 	return c.buffered(jsonType, func(dst []byte) ([]byte, error) {
 		if q.Last {
-			return responder.AppendLastEntry(c.r.Context(), dst, req)
+			return responder.AppendLastEntry(c.ctx, dst, req)
 		}
-		return responder.AppendHistory(c.r.Context(), dst, req)
+		return responder.AppendHistory(c.ctx, dst, req)
 	})
 }
 
-// body reads the request's body within its bounds of type, size and time.
-func (a *api) body(c *call) ([]byte, error) {
+// body appends the request's body to dst, within its bounds of type, size and time.
+func (a *api) body(c *call, dst []byte) ([]byte, error) {
 	h := c.r.Header
-	if text := h.Get("Content-Type"); text != "" { // without one, it is what it must be
+	if text := h.Get("Content-Type"); text != "" && text != jsonType { // without one, it is what it must be
 		media, _, err := mime.ParseMediaType(text)
 		if err != nil || media != jsonType {
 			return nil, refuse(http.StatusUnsupportedMediaType, hotreader.CodeInvalid, "the Content-Type is %.60q; want %s", text, jsonType)
@@ -96,7 +103,7 @@ func (a *api) body(c *call) ([]byte, error) {
 		// Once the body is read, the server lifts the deadline itself.
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(a.o.BodyTime)) // hosts that are no server have none
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w.ResponseWriter, c.r.Body, a.o.MaxBody))
+	body, err := c.whole(a.o.MaxBody, dst)
 	if err == nil {
 		return body, nil
 	}
@@ -108,6 +115,31 @@ func (a *api) body(c *call) ([]byte, error) {
 		return nil, refuse(http.StatusRequestTimeout, hotreader.CodeUnavailable, "the body did not come within %s", a.o.BodyTime)
 	}
 	return nil, invalid("the body broke off: %w", err)
+}
+
+// whole appends the body to dst, if it has at most that many bytes. The error is
+// *http.MaxBytesError if it has more.
+func (c *call) whole(most int64, dst []byte) ([]byte, error) {
+	from := c.r.Body
+	if c.r.ContentLength < 0 { // else the server gives no more than that
+		from = http.MaxBytesReader(c.w.ResponseWriter, from, most)
+	}
+	dst = slices.Grow(dst, int(min(max(c.r.ContentLength, 0), 4<<10))+bytes.MinRead)
+	for {
+		if len(dst) == cap(dst) {
+			dst = slices.Grow(dst, bytes.MinRead)
+		}
+		n, err := from.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		switch {
+		case int64(len(dst)) > most:
+			return dst, &http.MaxBytesError{Limit: most}
+		case err == io.EOF:
+			return dst, nil
+		case err != nil:
+			return dst, err
+		}
+	}
 }
 
 // rows answers with the row stream. Before its first frame a failure is a
@@ -128,7 +160,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	out := &frames{c: c, control: http.NewResponseController(c.w)}
 	enc := wire.NewEncoder(out, q)
 	defer enc.Close()
-	ctx := c.r.Context()
+	ctx := c.ctx
 	n, waiting, more := 0, 0, false // rows; bytes that wait in the encoder, at most
 	for row, rerr := range c.count(a.o.Reader).Read(ctx, q) {
 		if rerr == nil && n > 0 && n%lookAtClock == 0 {
@@ -218,7 +250,13 @@ func (f *frames) Write(frame []byte) (int, error) {
 }
 
 // count returns r, counted for this request's log, and with its errors timely.
-func (c *call) count(r hotreader.Reader) hotreader.Reader { return counter{r, c} }
+// Whoever reads may ask for the request's trace id from then on.
+func (c *call) count(r hotreader.Reader) hotreader.Reader {
+	if c.trace == "" {
+		c.trace = newTraceID()
+	}
+	return counter{r, c}
+}
 
 type counter struct {
 	hotreader.Reader

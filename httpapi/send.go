@@ -28,11 +28,16 @@ func (c *call) buffered(contentType string, fill func(dst []byte) ([]byte, error
 	if err == nil {
 		err = c.send(contentType, body)
 	}
-	if cap(body) <= keptBuffer {
-		*buf = body[:0]
+	keep(buf, body)
+	return err
+}
+
+// keep gives a buffer back, with what has become of its memory.
+func keep(buf *[]byte, used []byte) {
+	if cap(used) <= keptBuffer {
+		*buf = used[:0]
 		buffers.Put(buf)
 	}
-	return err
 }
 
 // zips compress answers. Level 1: the time is the twin's, who waits.
@@ -45,9 +50,17 @@ var zips = sync.Pool{New: func() any {
 func (c *call) send(contentType string, body []byte) error {
 	const worth = 1 << 10
 	h := c.w.Header()
-	h.Set("Content-Type", contentType)
-	h.Add("Vary", "Accept, Accept-Encoding")
-	c.sendWithin(sendTime)
+	if contentType == jsonType {
+		h["Content-Type"] = jsonTypeOnly
+	} else {
+		h.Set("Content-Type", contentType)
+	}
+	if h["Vary"] == nil {
+		h["Vary"] = varyAll
+	} else {
+		h.Add("Vary", varyAll[0])
+	}
+	c.sendSoon()
 	if len(body) < worth || quality(c.r.Header["Accept-Encoding"], "gzip", "*") <= 0 {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		_, err := c.w.Write(body)
@@ -85,9 +98,30 @@ func (c *call) sendWithin(d time.Duration) {
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(d))
 }
 
+// sendSoon is sendWithin(sendTime), unless the server has set that just now.
+func (c *call) sendSoon() {
+	if left := time.Until(c.until); left <= sendTime-time.Second || left > sendTime {
+		c.sendWithin(sendTime)
+	}
+}
+
+// until returns the deadline of the answer to r, which came at began, if it is
+// known: where there is a deadline for each request, which does not end the request
+// before anything is written.
+func until(r *http.Request, began time.Time) time.Time {
+	s, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok || s.WriteTimeout <= 0 || r.ProtoMajor != 1 || r.TLS != nil {
+		return time.Time{}
+	}
+	return began.Add(s.WriteTimeout)
+}
+
 // quality returns the weight that an Accept or Accept-Encoding header gives to
 // the first of names that it mentions, 0 if it mentions none.
 func quality(header []string, names ...string) float64 {
+	if len(header) == 0 {
+		return 0
+	}
 	for _, name := range names {
 		for part := range strings.SplitSeq(strings.Join(header, ","), ",") {
 			media, params, err := mime.ParseMediaType(part)

@@ -28,8 +28,9 @@ type Responder struct {
 	MaxBytes int
 
 	// Reserve is the part of the context's deadline that is kept back for
-	// sending the page. Zero = 500 ms. It is never more than a quarter of what
-	// is left when the request comes.
+	// sending the page. Zero = 500 ms; negative = nothing, for the context has
+	// its own. It is never more than a quarter of what is left when the request
+	// comes.
 	Reserve time.Duration
 }
 
@@ -45,11 +46,11 @@ func (r *Responder) maxBytes() int {
 // withReserve returns ctx with the deadline that reading has to keep.
 func (r *Responder) withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
+	if !ok || r.Reserve < 0 {
+		return ctx, func() {}
 	}
 	reserve := r.Reserve
-	if reserve <= 0 {
+	if reserve == 0 {
 		reserve = defaultReserve
 	}
 	reserve = min(reserve, time.Until(deadline)/4)
