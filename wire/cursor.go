@@ -14,6 +14,8 @@ type cursor struct {
 	bad string
 	p   *packer
 	raw []byte // unpacked bytes of the last block
+
+	bits []byte // of the last sequence
 }
 
 func (c *cursor) fail(format string, args ...any) {
@@ -80,9 +82,7 @@ func (c *cursor) block(n int) []byte {
 			return nil
 		}
 		c.grow(n)
-		for i := range n {
-			c.raw[i] = b
-		}
+		fill(c.raw, b)
 		return c.raw
 	case blockHuffman, blockZstd:
 		packed := c.take(c.size("a block's length", maxFrameBytes))
@@ -117,6 +117,12 @@ func (c *cursor) unhuff(packed, dst []byte) ([]byte, error) {
 		return nil, err
 	}
 	return s.Decoder().Decompress1X(dst, data)
+}
+
+func fill(dst []byte, b byte) {
+	for i := range dst {
+		dst[i] = b
+	}
 }
 
 func (c *cursor) grow(n int) {

@@ -143,7 +143,7 @@ func (d *Decoder) Close() {
 	s.r.Reset(nil)
 	clear(s.values)
 	const keep = 16 << 20
-	size := cap(s.frame) + cap(s.c.raw) + 8*(cap(s.gaps)+cap(s.offset)+cap(s.m)+cap(s.starts)+cap(s.nums.at)+cap(s.strs.at))
+	size := cap(s.frame) + cap(s.c.raw) + cap(s.c.bits) + 8*(cap(s.gaps)+cap(s.offset)+cap(s.m)+cap(s.starts)+cap(s.nums.at)+cap(s.strs.at))
 	for _, c := range s.cols[:cap(s.cols)] {
 		size += cap(c.kinds) + 8*cap(c.spans) + cap(c.text)
 	}
@@ -412,9 +412,7 @@ func (s *decoding) readColumn(col *cells, n int) int {
 		clear(col.kinds)
 		return 0
 	case presentAll:
-		for i := range col.kinds {
-			col.kinds[i] = 1
-		}
+		fill(col.kinds, 1)
 	case presentMap:
 		bits := c.block((n + 7) / 8)
 		if c.bad != "" {
@@ -461,6 +459,10 @@ func (s *decoding) readColumn(col *cells, n int) int {
 	if c.bad != "" {
 		return 0
 	}
+	if counts[hotreader.Number] == n { // the most frequent kind of column
+		col.spans, s.nums.at = s.nums.at, col.spans
+		return len(col.text)
+	}
 	bools := col.text[:nbools]
 	b, m, t := 0, 0, 0
 	for i, kind := range col.kinds {
@@ -489,6 +491,10 @@ func (s *decoding) readKinds(col *cells, present int) (counts [4]int) {
 	switch {
 	case only >= byte(hotreader.Bool) && only <= byte(hotreader.String):
 		counts[only] = present
+		if present == len(col.kinds) {
+			fill(col.kinds, only)
+			return counts
+		}
 		for i := range col.kinds {
 			col.kinds[i] *= only
 		}
@@ -569,11 +575,14 @@ func (s *decoding) readNumbers(col *cells, n int) {
 		return
 	}
 	if corrections == 0 {
-		for _, m := range s.m {
-			from := len(col.text)
-			col.text = appendDigits(col.text, m, scale, least)
-			s.nums.at = append(s.nums.at, span{uint32(from), uint32(len(col.text))})
+		text, from := slices.Grow(col.text, n*maxDigits), len(col.text)
+		at := slices.Grow(s.nums.at[:0], n)[:n]
+		for i, m := range s.m {
+			text = appendDigits(text, m, scale, least)
+			at[i] = span{uint32(from), uint32(len(text))}
+			from = len(text)
 		}
+		col.text, s.nums.at = text, at
 		return
 	}
 	s.readCorrected(col, n, scale, least, corrections)

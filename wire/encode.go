@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -37,8 +38,9 @@ type encoding struct {
 	most       int // rows of any frame
 	text       int // bytes of text in this frame
 	total      uint64
-	skipped    int64     // values left out, for the end mark
-	last       time.Time // of the last row
+	skipped    int64 // values left out, for the end mark
+	last       int64 // second of the last row
+	lastNanos  int64
 	err        error
 }
 
@@ -104,10 +106,10 @@ func (e *Encoder) Row(row hotreader.Row) error {
 		}
 		s.limit = min(s.limit*4, s.most)
 	}
-	s.seconds = append(s.seconds, row.Time.Unix())
-	s.nanos = append(s.nanos, int64(row.Time.Nanosecond()))
+	s.last, s.lastNanos = row.Time.Unix(), int64(row.Time.Nanosecond())
+	s.seconds = append(s.seconds, s.last)
+	s.nanos = append(s.nanos, s.lastNanos)
 	s.total++
-	s.last = row.Time
 	for i, v := range row.Values {
 		c := &s.cols[i]
 		c.kinds = append(c.kinds, byte(v.Kind()))
@@ -147,11 +149,12 @@ func (s *encoding) check(row hotreader.Row) error {
 	if len(row.Values) != len(s.cols) {
 		return broken("it has %d values for %d columns", len(row.Values), len(s.cols))
 	}
-	if y := row.Time.UTC().Year(); y < 0 || y > 9999 {
-		return broken("its time is in the year %d", y)
+	sec := row.Time.Unix()
+	if sec < firstSecond || sec > lastSecond {
+		return broken("its time is in the year %d", row.Time.UTC().Year())
 	}
-	if c := row.Time.Compare(s.last); s.total > 0 && (c == 0 || c > 0 == s.descending) {
-		return broken("its time %s does not come behind %s", row.Time.UTC().Format(time.RFC3339Nano), s.last.UTC().Format(time.RFC3339Nano))
+	if s.total > 0 && !s.behind(sec, int64(row.Time.Nanosecond())) {
+		return broken("its time %s does not come behind %s", row.Time.UTC().Format(time.RFC3339Nano), time.Unix(s.last, s.lastNanos).UTC().Format(time.RFC3339Nano))
 	}
 	size := 0
 	for _, v := range row.Values {
@@ -162,6 +165,14 @@ func (s *encoding) check(row hotreader.Row) error {
 			Err: fmt.Errorf("the row at %s has %d bytes, at most %d cross to another cloud", row.Time.UTC().Format(time.RFC3339Nano), size, MaxRowBytes)}
 	}
 	return nil
+}
+
+// behind reports whether an instant comes behind the last row's.
+func (s *encoding) behind(sec, nanos int64) bool {
+	if sec == s.last {
+		return nanos != s.lastNanos && nanos > s.lastNanos != s.descending
+	}
+	return sec > s.last != s.descending
 }
 
 // farApart reports whether nanoseconds between two seconds may not fit a frame.
@@ -307,19 +318,28 @@ func (s *encoding) times(dst []byte) []byte {
 		return dst
 	}
 	s.gaps = s.gaps[:0]
-	unit := int64(0)
+	unit, before := int64(0), int64(0)
 	for i := 1; i < len(s.seconds); i++ {
 		gap := (s.seconds[i]-s.seconds[i-1])*1_000_000_000 + s.nanos[i] - s.nanos[i-1]
 		if s.descending {
 			gap = -gap
 		}
 		s.gaps = append(s.gaps, gap)
+		if gap == before { // as most are, and a division is slow
+			continue
+		}
+		before = gap
 		for a := gap; a != 0; {
 			unit, a = a, unit%a
 		}
 	}
-	for i := range s.gaps {
-		s.gaps[i] /= unit
+	before = 0
+	times := int64(0)
+	for i, gap := range s.gaps {
+		if gap != before {
+			before, times = gap, gap/unit
+		}
+		s.gaps[i] = times
 	}
 	dst = binary.AppendUvarint(dst, uint64(unit))
 	return s.ints.append(dst, s.gaps, s.p)
@@ -328,8 +348,8 @@ func (s *encoding) times(dst []byte) []byte {
 // column appends one column of n rows.
 func (s *encoding) column(dst []byte, c *column, n int) []byte {
 	var counts [4]int
-	for _, k := range c.kinds {
-		counts[k]++
+	for k := range counts {
+		counts[k] = bytes.Count(c.kinds, []byte{byte(k)})
 	}
 	switch present := n - counts[hotreader.Null]; present {
 	case 0:

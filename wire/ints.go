@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // A sequence of whole numbers is kept as differences. Each difference is folded
@@ -25,13 +26,16 @@ func token(z uint64) (tok byte, rest uint64, n uint) {
 	return byte(16 + 4*(e-4) + uint(z>>n)&3), z & (1<<n - 1), n
 }
 
-// restBits returns how many bits remain behind tok.
-func restBits(tok byte) uint {
-	if tok < 16 {
-		return 0
+// tokenBits is how many bits remain behind each token, and tokenLead what stands
+// in front of them.
+var tokenBits, tokenLead = func() (remain, lead [256]uint8) {
+	for tok := range 256 {
+		if lead[tok] = uint8(tok); tok >= 16 {
+			remain[tok], lead[tok] = uint8(tok-16)/4+2, 4|uint8(tok-16)&3
+		}
 	}
-	return uint(tok-16)/4 + 2
-}
+	return remain, lead
+}()
 
 func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }
 func unzigzag(z uint64) int64 { return int64(z>>1) ^ -int64(z&1) }
@@ -47,14 +51,18 @@ func (w *intWriter) append(dst []byte, v []int64, p *packer) []byte {
 	order, start := shape(v)
 	dst = append(dst, byte(order))
 	dst = binary.AppendVarint(dst, start)
-	w.tokens, w.rest = w.tokens[:0], w.rest[:0]
 	from, prev, step := 1, start, int64(0)
 	if order == 0 {
 		from = 0
 	}
+	v = v[from:]
+	w.tokens = slices.Grow(w.tokens[:0], len(v))[:len(v)]
+	w.rest = slices.Grow(w.rest[:0], 8*len(v)+8) // 62 bits of each at the most
+	tokens, rest := w.tokens, w.rest[:cap(w.rest)]
+	at := 0
 	var acc uint64
 	var held uint
-	for _, x := range v[from:] {
+	for i, x := range v {
 		d := x - prev
 		switch order {
 		case 1:
@@ -62,49 +70,65 @@ func (w *intWriter) append(dst []byte, v []int64, p *packer) []byte {
 		case 2:
 			prev, d, step = x, d-step, d
 		}
-		tok, rest, n := token(zigzag(d))
-		w.tokens = append(w.tokens, tok)
-		for n > 0 { // held < 32, so 32 more always fit
-			k := min(n, 32)
-			acc |= (rest & (1<<k - 1)) << held
-			held += k
-			if held >= 32 {
-				w.rest = binary.LittleEndian.AppendUint32(w.rest, uint32(acc))
-				acc >>= 32
-				held -= 32
-			}
-			rest >>= k
-			n -= k
+		tok, low, n := token(zigzag(d))
+		tokens[i] = tok
+		for n > 32 { // held < 32, so 32 more always fit
+			acc |= low & (1<<32 - 1) << held
+			binary.LittleEndian.PutUint32(rest[at:], uint32(acc))
+			at += 4
+			acc >>= 32
+			low >>= 32
+			n -= 32
+		}
+		acc |= low << held
+		if held += n; held >= 32 {
+			binary.LittleEndian.PutUint32(rest[at:], uint32(acc))
+			at += 4
+			acc >>= 32
+			held -= 32
 		}
 	}
 	for ; held > 0; held -= min(held, 8) {
-		w.rest = append(w.rest, byte(acc))
+		rest[at] = byte(acc)
+		at++
 		acc >>= 8
 	}
 	dst = p.pack(dst, w.tokens, false)
-	return append(dst, w.rest...)
+	return append(dst, rest[:at]...)
 }
+
+// What shape looks at of a long sequence: so many neighbours of each so many.
+const (
+	sample      = 256
+	sampleEvery = 1024
+)
 
 // shape chooses how often differences of v are taken, and the number to start
 // from: the first, or, where none are taken, the middle.
 func shape(v []int64) (order int, start int64) {
 	var sum float64
-	var one, two int
-	prev, step := v[0], int64(0)
-	for _, x := range v[1:] {
-		d := x - prev
-		one += bits.Len64(zigzag(d))
-		two += bits.Len64(zigzag(d - step))
-		prev, step = x, d
-		sum += float64(x - v[0])
+	var one, two, looked int
+	for from := 0; from < len(v); from += sampleEvery {
+		part := v[from:min(from+sample, len(v))]
+		prev, step := part[0], int64(0)
+		for _, x := range part[1:] {
+			d := x - prev
+			one += bits.Len64(zigzag(d))
+			two += bits.Len64(zigzag(d - step))
+			prev, step = x, d
+			sum += float64(x - v[0])
+		}
+		looked += len(part)
 	}
 	start = v[0]
-	if mean := sum / float64(len(v)); math.Abs(mean) < 1<<62 {
+	if mean := sum / float64(looked); math.Abs(mean) < 1<<62 {
 		start += int64(mean)
 	}
 	zero := 0
-	for _, x := range v {
-		zero += bits.Len64(zigzag(x - start))
+	for from := 0; from < len(v); from += sampleEvery {
+		for _, x := range v[from:min(from+sample, len(v))] {
+			zero += bits.Len64(zigzag(x - start))
+		}
 	}
 	switch {
 	case zero < one && zero < two:
@@ -133,53 +157,48 @@ func (c *cursor) ints(v []int64, n int) []int64 {
 	}
 	var total uint
 	for _, tok := range tokens {
-		total += restBits(tok)
+		total += uint(tokenBits[tok])
 	}
-	rest := c.take(int(total+7) / 8)
+	size := int(total+7) / 8
+	rest := c.take(size)
+	if c.bad == "" && total%8 != 0 && rest[size-1]>>(total%8) != 0 {
+		c.fail("bits are left over behind a sequence")
+	}
 	if c.bad != "" {
 		return v
 	}
+	// With a few bytes more all reads below are whole words.
+	const word = 8
+	c.bits = slices.Grow(c.bits[:0], size+word+1)[:size+word+1]
+	clear(c.bits[copy(c.bits, rest):])
+	rest = c.bits
+	v = slices.Grow(v, n)[:n]
+	out := v
 	if order > 0 {
-		v = append(v, start)
+		v[0], out = start, v[1:]
 	}
-	var acc uint64
-	var held uint
+	out = out[:len(tokens)]
+	at := uint(0) // the next bit
 	prev, step := start, int64(0)
-	for _, tok := range tokens {
-		z := uint64(tok)
-		if tok >= 16 {
-			k := restBits(tok)
-			var low uint64
-			for got := uint(0); got < k; {
-				if held == 0 {
-					if len(rest) >= 4 {
-						acc, held, rest = uint64(binary.LittleEndian.Uint32(rest)), 32, rest[4:]
-					} else {
-						acc, held, rest = uint64(rest[0]), 8, rest[1:]
-					}
-				}
-				take := min(k-got, held)
-				low |= (acc & (1<<take - 1)) << got
-				acc >>= take
-				held -= take
-				got += take
-			}
-			z = (4|uint64(tok-16)&3)<<k | low
+	for i, tok := range tokens {
+		k := uint(tokenBits[tok])
+		low := binary.LittleEndian.Uint64(rest[at/8:]) >> (at % 8)
+		if k > 8*word-7 {
+			low |= uint64(rest[at/8+word]) << (64 - at%8)
 		}
+		at += k
+		z := uint64(tokenLead[tok])<<k | low&(1<<k-1)
 		d := unzigzag(z)
 		switch order {
 		case 0:
-			v = append(v, start+d)
+			out[i] = start + d
 			continue
 		case 2:
 			d += step
 			step = d
 		}
 		prev += d
-		v = append(v, prev)
-	}
-	if acc != 0 {
-		c.fail("bits are left over behind a sequence")
+		out[i] = prev
 	}
 	return v
 }
