@@ -177,25 +177,35 @@ func BenchmarkPaging(b *testing.B) {
 	}
 }
 
-// BenchmarkRemote reads 100,000 rows from a store, and the same over loopback
-// from the API in front of it.
-func BenchmarkRemote(b *testing.B) {
-	const rows = slowPages * pageRows
-	embedded, err := boltstore.Open(filepath.Join(b.TempDir(), "s.db"), boltstore.Options{})
+// longRows is how many rows a long range has.
+const longRows = slowPages * pageRows
+
+// longStore is a bolt store that holds a long range.
+func longStore(b *testing.B) hotreader.Store {
+	b.Helper()
+	store, err := boltstore.Open(filepath.Join(b.TempDir(), "s.db"), boltstore.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer embedded.Close()
-	records := make([]hotreader.Record, rows)
+	b.Cleanup(func() { _ = store.Close() })
+	records := make([]hotreader.Record, longRows)
 	for i := range records {
 		records[i].Time = at(i)
 		for k, name := range properties {
 			records[i].Fields = append(records[i].Fields, hotreader.Field{Name: name, Value: hotreader.NumberValue([]byte(value(i, k)))})
 		}
 	}
-	if err := embedded.Write(b.Context(), "d", records); err != nil {
+	if err := store.Write(b.Context(), "d", records); err != nil {
 		b.Fatal(err)
 	}
+	return store
+}
+
+// BenchmarkRemote reads 100,000 rows from a store, and the same over loopback
+// from the API in front of it.
+func BenchmarkRemote(b *testing.B) {
+	const rows = longRows
+	embedded := longStore(b)
 	token, err := secret.Static(strings.Repeat("0123456789abcdef", 4))
 	if err != nil {
 		b.Fatal(err)
