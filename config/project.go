@@ -189,9 +189,20 @@ func (l *loader) config(p *Project) {
 			l.add(below(fileConfig, name), "%w", err)
 		}
 	}
+	l.typos(fileConfig, o, known[1:], known)
 	const days = "hot_storage_size_in_days"
 	if raw := o.get(days); given(raw) {
 		p.Days = l.whole(below(fileConfig, days), raw, 1, 36500)
+	}
+}
+
+// typos reports keys that look like misspelt ones of optional, which are not
+// there. Other keys that are not known are somebody else's.
+func (l *loader) typos(where string, o object, optional, known []string) {
+	for _, want := range optional {
+		if typed := o.mistyped(want, known); o.get(want) == nil && typed != "" {
+			l.add(below(where, typed), "is unknown; did you mean %s?", want)
+		}
 	}
 }
 
@@ -209,6 +220,7 @@ func (l *loader) providers(p *Project) {
 	}
 	needed := []string{"layer_3_hot_provider", "layer_4_provider"}
 	known := slices.Concat(needed, []string{"layer_1_provider", "layer_2_provider", "layer_3_cold_provider", "layer_3_archive_provider", "layer_5_provider"})
+	l.typos(fileProviders, o, known[len(needed):], known)
 	for i, key := range known {
 		where, raw := below(fileProviders, key), o.get(key)
 		if raw == nil {
@@ -287,6 +299,8 @@ func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device
 			l.add(where+".id", "%.60q has a control character", id)
 		case strings.TrimSpace(id) != id:
 			l.add(where+".id", "%.60q has a blank at an end", id)
+		case twin == AWS && strings.Contains(id, dynamicReference):
+			l.add(where+".id", "%.60q holds %s…, which CloudFormation would replace", id, dynamicReference)
 		}
 	}
 	names := map[string]string{} // of properties and constants -> where it stands
@@ -318,6 +332,10 @@ func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device
 	}
 	return d
 }
+
+// dynamicReference begins what CloudFormation, which makes TwinMaker's component
+// types, replaces by a value from elsewhere.
+const dynamicReference = "{{resolve:"
 
 // What a component type in TwinMaker has besides a device's properties.
 const (
@@ -367,6 +385,9 @@ func (l *loader) property(where string, raw json.RawMessage, key string, wanted 
 			l.add(below(where, key), "is %s; want %s", short(raw), wants[dataType])
 		}
 		value = fits
+		if twin == AWS && wanted && dataType == "STRING" && bytes.Contains(fits, []byte(dynamicReference)) {
+			l.add(below(where, key), "is %s, which holds %s…, and CloudFormation would replace that", short(raw), dynamicReference)
+		}
 	}
 	return name, dataType, value
 }

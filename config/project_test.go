@@ -159,6 +159,12 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"device twice", d, `[{"id":"a","properties":[]},{"id":"b","properties":[]},{"id":"a","properties":[]}]`, []string{
 			`config_iot_devices.json: [2].id: "a" is the id of [0] too`}},
 		{"properties mistyped", d, `[{"id":"a","property":[]}]`, []string{`config_iot_devices.json: [0].properties: is missing; "property" is there`}},
+		{"days mistyped", c, `{"digital_twin_name":"a","hot_storage_size_in_day":1,"team":"x"}`, []string{`config.json: hot_storage_size_in_day: is unknown; did you mean hot_storage_size_in_days?`}},
+		{"layer mistyped", pr, `{"layer_3_hot_provider":"google","layer_4_provider":"aws","layer_3_archiv_provider":"aws","owner":1}`, []string{
+			`config_providers.json: layer_3_archiv_provider: is unknown; did you mean layer_3_archive_provider?`}},
+		{"what CloudFormation replaces", d, `[{"id":"{{resolve:ssm:x}}","properties":[],"constProperties":[{"name":"k","dataType":"STRING","value":"a {{resolve:ssm:y}}"}]}]`, []string{
+			`config_iot_devices.json: [0].id: "{{resolve:ssm:x}}" holds {{resolve:…`,
+			`config_iot_devices.json: [0].constProperties[0].value: is "a {{resolve:ssm:y}}", which holds {{resolve:…`}},
 		{"constants mistyped", d, `[{"id":"a","properties":[],"constproperties":[]}]`, []string{`config_iot_devices.json: [0].constproperties: is unknown; did you mean constProperties?`}},
 		{"property", d, property(`{}`), []string{"config_iot_devices.json: [0].properties[0].name: is missing", "config_iot_devices.json: [0].properties[0].dataType: is missing; want one of STRING, DOUBLE, INTEGER, LONG, BOOLEAN"}},
 		{"property twice", d, property(`{"name":"t","dataType":"LONG"},{"name":"t","dataType":"LONG"}`), []string{`config_iot_devices.json: [0].properties[1].name: "t" is the name of [0].properties[0] too`}},
