@@ -301,7 +301,7 @@ func (e *examination) tokenAge(l *Link) {
 	}
 	switch age := e.in.Now().Sub(l.RotatedAt); {
 	case l.Previous != nil:
-		c.Verdict, c.Says, c.Remedy = Warning, "a rotation has not ended: the previous token is valid, too", rotate+" ends it"
+		c.Verdict, c.Says, c.Remedy = Warning, "a rotation has not ended: the previous token is valid, too", e.endRotation(rotate)
 	case l.RotatedAt.IsZero():
 		c.Says = "not said"
 	case age > oldToken:
@@ -314,6 +314,21 @@ func (e *examination) tokenAge(l *Link) {
 		c.Says = fmt.Sprintf("%d days", int(age.Hours()/24))
 	}
 	e.add(c)
+}
+
+// endRotation says how the rotation ends that rotate has begun. A team that owns
+// one side alone cannot just run it again.
+func (e *examination) endRotation(rotate string) string {
+	l3, l4 := e.in.Topology.L3, e.in.Topology.L4
+	_, ours3 := e.in.Deployed[l3]
+	_, ours4 := e.in.Deployed[l4]
+	switch {
+	case l3 == l4 || e.in.Target != "" || ours3 == ours4:
+		return rotate + " ends it"
+	case ours3:
+		return "hand the new entry over, and once the twin's team has deployed with it: " + rotate + " --finish --only " + string(l3)
+	}
+	return e.deployOnly(l4) + " has the twin's side send the new one; then hot storage's team ends the rotation with token rotate --finish"
 }
 
 // base is the URL of an API without its read route.

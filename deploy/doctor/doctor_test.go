@@ -250,6 +250,10 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "rotation under way", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = right + "," + other }, told: func(in *doctor.Input) {
 			in.Link.Previous, _ = secret.Static(other)
 		}, says: "a rotation has not ended"},
+		{name: "rotation under way, by the team of hot storage", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = right + "," + other }, told: func(in *doctor.Input) {
+			in.Link.Previous, _ = secret.Static(other)
+			delete(in.Deployed, gcp)
+		}, broken: []string{"reader on gcp"}, says: "--finish --only azure"},
 
 		{name: "API stopped", l4: aws, l3: azure, breaking: down, broken: []string{"API on azure"}, says: "refused"},
 		{name: "API stopped, by HTTP", l4: azure, l3: aws, breaking: down, broken: []string{"API on aws"}, says: "refused"},
