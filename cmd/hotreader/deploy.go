@@ -169,7 +169,8 @@ func (a *app) planner() *cobra.Command {
 		Use:   "plan --project DIR",
 		Short: "Show what deploy would do",
 		Long: `Show what deploy would create, change and destroy, on which cloud, and what
-becomes public. Nothing is changed.
+becomes public. Nothing is changed. A long list puts together what is alike;
+--json has each.
 
 ` + deployText + `
 
@@ -228,20 +229,51 @@ var marks = map[deploy.Action]string{deploy.Create: "+", deploy.Change: "~", dep
 // printSide prints what becomes of one cloud.
 func (a *app) printSide(w io.Writer, p paint, s deploy.SidePlan) {
 	fmt.Fprintf(w, "%s: %s\n", p.bold(string(s.Cloud)), s.Summary())
-	for _, c := range s.Changes {
-		a.printChange(w, p, c)
-	}
+	a.printChanges(w, p, s.Changes)
 	if len(s.Drift) > 0 {
 		fmt.Fprintf(w, "  not as it was deployed (changed by hand?), and set right again:\n")
-		for _, c := range s.Drift {
-			a.printChange(w, p, c)
-		}
+		a.printChanges(w, p, s.Drift)
 	}
 	for _, text := range s.Public {
 		fmt.Fprintf(w, "  public: %s\n", printable(text))
 	}
 	for _, text := range s.Notes {
 		fmt.Fprintf(w, "  note: %s\n", printable(text))
+	}
+}
+
+// Of a list of more than manyChanges, those that are alike but for their names are
+// put together where there are more than alikeChanges of them.
+const manyChanges, alikeChanges = 60, 10
+
+// printChanges prints a line for each change, or, of a long list, for those that
+// are alike: a project of hundreds of devices is still read through.
+func (a *app) printChanges(w io.Writer, p paint, all []deploy.ResourceChange) {
+	if len(all) <= manyChanges {
+		for _, c := range all {
+			a.printChange(w, p, c)
+		}
+		return
+	}
+	kind := func(c deploy.ResourceChange) string {
+		return string(c.Action) + "\x00" + c.What + "\x00" + strings.Join(c.Fields, "\x00")
+	}
+	alike := map[string][]string{}
+	for _, c := range all {
+		alike[kind(c)] = append(alike[kind(c)], c.Name)
+	}
+	for _, c := range all {
+		k := kind(c)
+		names, there := alike[k]
+		switch {
+		case len(names) > alikeChanges:
+			c.What = fmt.Sprintf("%d × %s", len(names), c.What)
+			c.Name = fmt.Sprintf("%s, %s, … %s", names[0], names[1], names[len(names)-1])
+			a.printChange(w, p, c)
+			delete(alike, k)
+		case there:
+			a.printChange(w, p, c)
+		}
 	}
 }
 
@@ -414,15 +446,11 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 		}
 		if len(s.Drift) > 0 {
 			fmt.Fprintf(a.stdout, "  not as it was deployed (changed by hand?); deploy would set it right:\n")
-			for _, c := range s.Drift {
-				a.printChange(a.stdout, a.data, c)
-			}
+			a.printChanges(a.stdout, a.data, s.Drift)
 		}
 		if len(s.Pending) > 0 {
 			fmt.Fprintf(a.stdout, "  to be deployed:\n")
-			for _, c := range s.Pending {
-				a.printChange(a.stdout, a.data, c)
-			}
+			a.printChanges(a.stdout, a.data, s.Pending)
 		}
 	}
 	if t := st.Token; t != nil {

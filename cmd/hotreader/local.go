@@ -150,7 +150,10 @@ func (a *app) deployLocal(ctx context.Context, p *config.Project, o localDeployi
 	if !o.asJSON {
 		a.sayLocal(p, target, in.Device)
 	}
-	return a.serveLocal(ctx, target)
+	err = a.serveLocal(ctx, target)
+	target.Close()
+	a.note("%s is stopped; nothing of it runs on this machine any more, and its data is gone", p.Twin)
+	return err
 }
 
 // serveLocal waits for the end, and tells of each program that does not.
