@@ -113,15 +113,17 @@ func (b *bill) add(what, cloud string, each float64, unit string, usd float64) {
 func (f Figures) Of(r Route, q Query) Bill {
 	b := &bill{Bill: Bill{Route: r, Query: q, Answers: 1}, f: f}
 	rows := float64(q.Rows)
-	if q.Last {
-		rows = b.v("last_rows")
-		b.Read = rows
-	} else {
+	switch {
+	case !q.Last:
 		b.history(rows)
+	case r.Hot == GCP:
+		b.Read = b.v("firestore_last_rows")
+	default:
+		b.Read = b.v("last_rows")
 	}
 	answers, points := float64(b.Answers), b.Read*float64(q.Properties)
-	if q.Last {
-		points = float64(q.Properties)
+	if q.Last { // the newest of each are in one row, as a rule
+		rows, points = 1, float64(q.Properties)
 	}
 
 	pages := b.store()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,8 +14,15 @@ import (
 	"strings"
 	"testing"
 
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"hotreader"
 	"hotreader/store/awsdynamodb"
+	"hotreader/store/azurecosmos"
+	"hotreader/store/gcpfirestore"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) }
@@ -239,6 +247,58 @@ func TestLastEntryReadsSoManyRows(t *testing.T) {
 	if want := Listed()["last_rows"].Value; limit != want {
 		t.Errorf("%v rows, want %v", limit, want)
 	}
+
+	cosmos, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: "https://a.invalid", Key: "c2VjcmV0", Transport: transport(func(r *http.Request) {
+		limit, err = strconv.ParseFloat(r.Header.Get("X-Ms-Max-Item-Count"), 64)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit = -1
+	for range azurecosmos.New(cosmos, azurecosmos.Options{Database: "d", Container: "c"}).Read(t.Context(), q) {
+	}
+	if want := Listed()["last_rows"].Value; limit != want {
+		t.Errorf("Cosmos DB: %v rows, want %v (%v)", limit, want, err)
+	}
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan float64, 10)
+	g := grpc.NewServer()
+	firestorepb.RegisterFirestoreServer(g, &firestore{asked: asked})
+	go func() { _ = g.Serve(l) }()
+	defer g.Stop()
+	google, err := gcpfirestore.NewClient(t.Context(), gcpfirestore.ClientOptions{Endpoint: "http://" + l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer google.Close()
+	for range gcpfirestore.New(google, gcpfirestore.Options{Project: "p", Collection: "c"}).Read(t.Context(), q) {
+	}
+	if got, want := <-asked, Listed()["firestore_last_rows"].Value; got != want {
+		t.Errorf("Firestore: %v documents, want %v", got, want)
+	}
+}
+
+// transport sees a request and refuses it.
+type transport func(*http.Request)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	f(r)
+	return &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{"Content-Type": {"application/json"}}, Body: http.NoBody, Request: r}, nil
+}
+
+// firestore hears how many documents are asked for, and refuses.
+type firestore struct {
+	firestorepb.UnimplementedFirestoreServer
+	asked chan float64
+}
+
+func (f *firestore) RunQuery(r *firestorepb.RunQueryRequest, _ firestorepb.Firestore_RunQueryServer) error {
+	f.asked <- float64(r.GetStructuredQuery().GetLimit().GetValue())
+	return status.Error(codes.PermissionDenied, "no")
 }
 
 func TestOwnFigures(t *testing.T) {
