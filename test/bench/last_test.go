@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -38,22 +39,27 @@ func dial(url, request string) (*connection, error) {
 }
 
 // ask sends the request and reads the answer to its end.
-func (c *connection) ask() (status int, body []byte, err error) {
+func (c *connection) ask() (resp *http.Response, body []byte, err error) {
 	if _, err = c.conn.Write(c.request); err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
-	resp, err := http.ReadResponse(c.in, nil)
-	if err != nil {
-		return 0, nil, err
+	if resp, err = http.ReadResponse(c.in, nil); err != nil {
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(resp.Body)
-	return resp.StatusCode, body, err
+	return resp, body, err
 }
 
 // BenchmarkLastEntry: from the request to the answer, on a bolt store, beside a
 // handler that writes the same bytes and does nothing else. Of several callers at
-// once it reports how many requests are answered, in relation.
+// once it reports how many requests are answered, in relation; and of both the
+// processor time of all, callers too, which does not grow while other programs
+// have the processors.
+//
+// The bare handler is asked with the same request, whose body it reads to its end,
+// and sets the same headers, so that what goes over the connection is the same. It
+// has net/http's server as it comes, without timeouts, log or limits.
 func BenchmarkLastEntry(b *testing.B) {
 	t, err := secret.Static(token)
 	if err != nil {
@@ -81,14 +87,21 @@ func BenchmarkLastEntry(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			status, answer, err := first.ask()
-			if err != nil || status != http.StatusOK || len(answer) < 100 {
-				b.Fatalf("%d %s, %v", status, answer, err)
+			resp, answer, err := first.ask()
+			if err != nil || resp.StatusCode != http.StatusOK || len(answer) < 100 {
+				b.Fatalf("%v %s, %v", resp, answer, err)
+			}
+			var fields [][2]string
+			for name, values := range resp.Header {
+				if name != "Date" { // is the server's own
+					fields = append(fields, [2]string{name, values[0]})
+				}
 			}
 			bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
-				w.Header().Set("Content-Type", "application/json")
-				w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+				for _, f := range fields {
+					w.Header().Set(f[0], f[1])
+				}
 				_, _ = w.Write(answer)
 			}))
 			defer bare.Close()
@@ -105,31 +118,34 @@ func BenchmarkLastEntry(b *testing.B) {
 			}
 			ask := func(c *connection, times int) {
 				for range times {
-					if status, body, err := c.ask(); err != nil || status != http.StatusOK || len(body) != len(answer) {
-						b.Errorf("%d %s, %v", status, body, err)
+					got, body, err := c.ask()
+					if err != nil || got.StatusCode != http.StatusOK || len(body) != len(answer) || len(got.Header) != len(resp.Header) {
+						b.Errorf("%v %s, %v", got, body, err)
 						return
 					}
 				}
 			}
-			var alone, together [2][]float64 // seconds a request
+			var alone, together, spent [2][]float64 // seconds a request
 			for b.Loop() {
-				for i := range connections {
-					const times = 100
-					var each []float64
-					for range times {
+				const times = 100
+				var each [2][]float64
+				for range times { // in turns, so that whatever slows one down slows both
+					for i := range connections {
 						from := time.Now()
 						ask(connections[i][0], 1)
-						each = append(each, time.Since(from).Seconds())
+						each[i] = append(each[i], time.Since(from).Seconds())
 					}
-					alone[i] = append(alone[i], median(each))
-
-					from := time.Now()
+				}
+				for i := range connections {
+					alone[i] = append(alone[i], median(each[i]))
+					from, before := time.Now(), processorTime(b, os.Getpid())
 					var all sync.WaitGroup
 					for _, c := range connections[i] {
 						all.Go(func() { ask(c, times) })
 					}
 					all.Wait()
 					together[i] = append(together[i], time.Since(from).Seconds()/(callers*times))
+					spent[i] = append(spent[i], (processorTime(b, os.Getpid())-before).Seconds()/(callers*times))
 				}
 			}
 			b.ReportMetric(median(alone[0])*1e6, "ours-µs")
@@ -137,6 +153,7 @@ func BenchmarkLastEntry(b *testing.B) {
 			b.ReportMetric(ratio(alone[0], alone[1]), "ours/bare")
 			b.ReportMetric(1/ratio(together[0], together[1]), "requests/s-ours/bare")
 			b.ReportMetric(1/median(together[0]), "requests/s")
+			b.ReportMetric(ratio(spent[0], spent[1]), "processor-ours/bare")
 			b.ReportMetric(0, "ns/op")
 			if testing.Verbose() {
 				fmt.Printf("%s\n", answer)
