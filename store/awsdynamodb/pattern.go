@@ -2,6 +2,7 @@ package awsdynamodb
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"hotreader"
 	"hotreader/store/internal/jsonscan"
@@ -15,6 +16,7 @@ type pattern struct {
 	fields []field
 	end    []byte  // behind the last value
 	absent []int32 // columns for which there is no field
+	time   timeText
 
 	wait, pause int // items to come before the next is learned, and after that
 }
@@ -34,6 +36,7 @@ const maxPause = 64
 // forget makes p a pattern that no item has.
 func (p *pattern) forget() {
 	p.fields = p.fields[:0]
+	p.time.length = 0
 	p.wait, p.pause = 1, 1
 }
 
@@ -71,8 +74,12 @@ func (p *pattern) read(data []byte, i int, values []hotreader.Value) (at []byte,
 			}
 			v = hotreader.NumberValue(data[text:next:next])
 		case 'S':
-			if next = jsonscan.PlainString(data, text); next == 0 {
+			if f.when && p.time.again(data, text) {
+				next = text + p.time.length
+			} else if next = jsonscan.PlainString(data, text); next == 0 {
 				return nil, i, false
+			} else if f.when {
+				p.time.keep(data, text, next)
 			}
 			v = hotreader.StringValue(data[text:next:next])
 		default:
@@ -100,6 +107,33 @@ func (p *pattern) read(data []byte, i int, values []hotreader.Value) (at []byte,
 	}
 	p.wait, p.pause = 2, 1
 	return at, end, true
+}
+
+// timeText is what is known of the text of a time key: the next is of the same
+// length, and begins alike.
+type timeText struct {
+	front  [2]uint64
+	length int // 0 = nothing is known
+}
+
+// keep takes the text from data[from] to end, which is plain.
+func (t *timeText) keep(data []byte, from, end int) {
+	if t.length = end - from; t.length < 16 || t.length > 24 {
+		t.length = 0
+		return
+	}
+	t.front = [2]uint64{binary.LittleEndian.Uint64(data[from:]), binary.LittleEndian.Uint64(data[from+8:])}
+}
+
+// again reports whether a plain text of the same length stands at data[from] that
+// has the same first 16 bytes. If not, nothing is known.
+func (t *timeText) again(data []byte, from int) bool {
+	if t.length == 0 || len(data)-from <= t.length {
+		return false
+	}
+	text := data[from : from+t.length+1]
+	return binary.LittleEndian.Uint64(text) == t.front[0] && binary.LittleEndian.Uint64(text[8:]) == t.front[1] &&
+		jsonscan.Plain(binary.LittleEndian.Uint64(text[t.length-8:])) && text[t.length] == '"'
 }
 
 // learn makes the item from d.Data[from] to Pos, which has been read, the

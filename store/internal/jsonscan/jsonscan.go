@@ -415,6 +415,10 @@ func PlainString(data []byte, i int) int {
 	return 0
 }
 
+// Plain reports whether none of eight bytes is a quote, a backslash, a control
+// character, or beyond ASCII.
+func Plain(eight uint64) bool { return notPlain(eight) == 0 }
+
 // notPlain marks the first of eight bytes, the lowest first, that is a quote or
 // not plain, by its highest bit; bytes behind it may be marked too. 0 = none.
 //
