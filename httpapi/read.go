@@ -264,11 +264,12 @@ type counter struct {
 }
 
 func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	rows := r.Reader.Read(ctx, q) // does nothing yet
 	return func(yield func(hotreader.Row, error) bool) {
-		for row, err := range r.Reader.Read(ctx, q) {
+		rows(func(row hotreader.Row, err error) bool {
 			if err != nil {
 				yield(hotreader.Row{}, timely(ctx, err))
-				return
+				return false
 			}
 			r.c.rows++
 			for _, v := range row.Values {
@@ -276,10 +277,8 @@ func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 					r.c.points++
 				}
 			}
-			if !yield(row, nil) {
-				return
-			}
-		}
+			return yield(row, nil)
+		})
 	}
 }
 

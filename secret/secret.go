@@ -33,10 +33,16 @@ type Token struct {
 
 	// Behind a pointer, for readers must not wait for a fetch, and so that a
 	// Token which is printed by value shows an address.
-	tokens  atomic.Pointer[[]string]
+	tokens  atomic.Pointer[active]
 	made    atomic.Pointer[time.Time]
 	turn    chan struct{} // holds one element while nobody fetches
 	fetched time.Time     // of the last fetch, failed ones too; guarded by turn
+}
+
+// active are the tokens that stand, the current one first, and what Match compares.
+type active struct {
+	texts []string
+	sums  [][sha256.Size]byte
 }
 
 // Static returns the token of text: "current", or "current,previous".
@@ -46,7 +52,7 @@ func Static(text string) (*Token, error) {
 		return nil, err
 	}
 	t := new(Token)
-	t.tokens.Store(&tokens)
+	t.tokens.Store(tokens)
 	return t, nil
 }
 
@@ -61,7 +67,7 @@ func Fetched(ctx context.Context, fetch func(context.Context) (string, error)) (
 	return t, nil
 }
 
-func parse(text string) ([]string, error) {
+func parse(text string) (*active, error) {
 	bad := func(format string, args ...any) error {
 		return &hotreader.Error{Op: "inter-cloud token", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
 	}
@@ -92,7 +98,11 @@ func parse(text string) ([]string, error) {
 	if len(tokens) == 2 && tokens[0] == tokens[1] {
 		return nil, bad("the current and the previous token are the same; leave the previous one out")
 	}
-	return tokens, nil
+	a := &active{texts: tokens}
+	for _, token := range tokens {
+		a.sums = append(a.sums, sha256.Sum256([]byte(token)))
+	}
+	return a, nil
 }
 
 // Current returns the token to send.
@@ -104,8 +114,8 @@ func (t *Token) Current() string {
 }
 
 func (t *Token) all() []string {
-	if tokens := t.tokens.Load(); tokens != nil {
-		return *tokens
+	if a := t.tokens.Load(); a != nil {
+		return a.texts
 	}
 	return nil
 }
@@ -113,12 +123,14 @@ func (t *Token) all() []string {
 // Match compares a presented token, of any bytes and length, with the active
 // ones in constant time. slot is 0 for the current one and 1 for the previous.
 func (t *Token) Match(presented string) (slot int, ok bool) {
-	got := sha256.Sum256([]byte(presented))
+	var room [2 * MinBytes]byte // what is longer is allocated
+	got := sha256.Sum256(append(room[:0], presented...))
 	slot = -1
-	for i, token := range t.all() {
-		want := sha256.Sum256([]byte(token))
-		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
-			slot = i
+	if a := t.tokens.Load(); a != nil {
+		for i := range a.sums {
+			if subtle.ConstantTimeCompare(got[:], a.sums[i][:]) == 1 {
+				slot = i
+			}
 		}
 	}
 	return slot, slot >= 0
@@ -162,8 +174,8 @@ func (t *Token) Refresh(ctx context.Context) (changed bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if old == nil || !slices.Equal(*old, tokens) {
-			t.tokens.Store(&tokens)
+		if old == nil || !slices.Equal(old.texts, tokens.texts) {
+			t.tokens.Store(tokens)
 		}
 		t.made.Store(made)
 	}

@@ -68,8 +68,16 @@ func NewEncoder(format Format, properties []string) (*Encoder, error) {
 		e.names = slices.Clone(properties)
 		return e, nil
 	}
+	size := 0
 	for _, p := range properties {
-		e.keys = append(e.keys, append(appendJSON([]byte(","), []byte(p)), ':'))
+		size += len(p) + len(`,"":`)
+	}
+	text := make([]byte, 0, size) // of all keys; more, if one is to be escaped
+	e.keys = make([][]byte, 0, len(properties))
+	for _, p := range properties {
+		from := len(text)
+		text = append(appendJSON(append(text, ','), []byte(p)), ':')
+		e.keys = append(e.keys, text[from:len(text):len(text)])
 	}
 	return e, nil
 }

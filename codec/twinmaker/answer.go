@@ -312,32 +312,14 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 // to have.
 func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query) error {
 	all := q.Properties
-	at := make([]int, len(all)) // column of each property of q
-	for i := range at {
-		at[i] = i
-	}
-	for len(at) > 0 {
-		var again []int
-		for row, err := range r.Reader.Read(ctx, q) {
-			if err != nil {
-				return readError(err)
-			}
-			for i, v := range row.Values {
-				c := &page.columns[at[i]]
-				if v.IsNull() || len(c.buf) > 0 {
-					continue
-				}
-				if v, ok := page.fit(c, v); ok {
-					c.buf = appendValue(c.buf, v)
-				} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
-					again = append(again, at[i])
-				} else {
-					page.skipped++
-				}
-			}
+	l := lastRead{page: page}
+	for {
+		r.Reader.Read(ctx, q)(l.row)
+		if l.err != nil || len(l.again) == 0 {
+			return l.err
 		}
-		names, types := make([]string, len(again)), make([]hotreader.Type, len(again))
-		for i, column := range again {
+		names, types := make([]string, len(l.again)), make([]hotreader.Type, len(l.again))
+		for i, column := range l.again {
 			c := &page.columns[column]
 			if c.typ == hotreader.AnyNumber {
 				c.setType(hotreader.Double)
@@ -346,7 +328,40 @@ func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query)
 			}
 			names[i], types[i] = all[column], c.typ
 		}
-		q.Properties, q.Types, at = names, types, again
+		q.Properties, q.Types = names, types
+		l.at, l.again = l.again, nil
 	}
-	return nil
+}
+
+// lastRead takes the rows of a last entry. It is what the body of a loop would be,
+// of which each variable is allocated on its own.
+type lastRead struct {
+	page  *page
+	at    []int // column of each property that was asked for; nil = the one of its number
+	again []int // columns to be read again
+	err   error
+}
+
+func (l *lastRead) row(row hotreader.Row, err error) bool {
+	if err != nil {
+		l.err = readError(err)
+		return false
+	}
+	for i, v := range row.Values {
+		if l.at != nil {
+			i = l.at[i]
+		}
+		c := &l.page.columns[i]
+		if v.IsNull() || len(c.buf) > 0 {
+			continue
+		}
+		if v, ok := l.page.fit(c, v); ok {
+			c.buf = appendValue(c.buf, v)
+		} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
+			l.again = append(l.again, i)
+		} else {
+			l.page.skipped++
+		}
+	}
+	return true
 }
