@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -179,6 +180,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 	firestore := map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("google", "aws"), "INTER_CLOUD_TOKEN": token, "HOTREADER_LOG_LEVEL": "debug",
 		"GOOGLE_CLOUD_PROJECT": "plant-1", "FIRESTORE_COLLECTION": "hot", "FIRESTORE_EMULATOR_HOST": strings.TrimPrefix(closed, "http://")}
 	serve := []string{"serve", "--store", store, "--log-level", "debug"}
+	collected := newCollector(t)
 	for _, c := range []struct {
 		name, program, port string
 		env                 map[string]string
@@ -199,9 +201,32 @@ func TestTokenIsNeverWritten(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, c.program, c.port, c.env, c.args...)
+			env := collected.seen(c.env, c.name)
+			page, metrics := "", freePort(t)
+			switch c.program {
+			case "hotreader":
+				c.args = append(slices.Clone(c.args), "--metrics", ":"+strconv.Itoa(metrics))
+				page = fmt.Sprintf("http://127.0.0.1:%d", metrics)
+			case "hotreader-cloudrun":
+				env["OTEL_METRICS_EXPORTER"], env["OTEL_EXPORTER_PROMETHEUS_HOST"], env["OTEL_EXPORTER_PROMETHEUS_PORT"] = "prometheus", "127.0.0.1", strconv.Itoa(metrics)
+				page = fmt.Sprintf("http://127.0.0.1:%d", metrics)
+			}
+			p := start(t, c.program, c.port, env, c.args...)
 			quiet(t, "its command line", arguments(t, p.cmd.Process.Pid))
 			exercise(t, p, c.token)
+			if page != "" {
+				a := ask(t, page, "GET", "/metrics", "", "")
+				if a.status != http.StatusOK || !strings.Contains(a.body, `hotreader_queries_total{code="unauthenticated"`) {
+					t.Errorf("there is nothing to search: %d %.2000s", a.status, a.body)
+				}
+				quiet(t, "its metrics", a.text)
+			}
+			tokenless(t, "the last answer", ask(t, p.url, "GET", "/v1/devices/the-last/latest?property=temperature", "", c.token))
+			sent := []string{`"spanId"`, "the-last"}
+			if c.program != "hotreader-cloudrun" {
+				sent = append(sent, `"hotreader_queries_total"`)
+			}
+			collected.searched(t, c.name, sent...)
 			p.end(t, quit)
 			said := p.said.String()
 			if !strings.Contains(said, "goroutine ") || !strings.Contains(said, `"status":401`) {
@@ -227,6 +252,7 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 		return must(json.Marshal(map[string]any{"version": "2.0", "rawPath": "/v1/devices/pump/latest", "rawQueryString": "property=temperature",
 			"headers": map[string]string{"x-inter-cloud-token": token}, "requestContext": map[string]any{"http": map[string]string{"method": "GET"}}}))
 	}
+	collected := newCollector(t)
 	for _, c := range []struct {
 		name, handler string
 		env           map[string]string
@@ -238,7 +264,7 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 		{"API", "hot-reader-api", local, [][]byte{gateway(token), gateway(rotated), gateway(wrong), gateway(""), []byte("{}")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), c.handler, c.env)
+			f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), c.handler, collected.seen(c.env, c.name))
 			if err := f.WaitReady(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -264,6 +290,7 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 			if good == 0 && c.name != "history, refused" {
 				t.Error("no event was answered")
 			}
+			collected.searched(t, c.name, `"spanId"`)
 			process, err := os.FindProcess(f.Pid())
 			if err != nil {
 				t.Fatal(err)
