@@ -162,6 +162,22 @@ func TestFlippedBits(t *testing.T) {
 			}
 		})
 	}
+	t.Run("last entry", func(t *testing.T) {
+		t.Parallel()
+		q := newest()
+		want, err := collect(t.Context(), t, store, q)
+		if err != nil || len(want) == 0 {
+			t.Fatal(want, err)
+		}
+		for at := 5; at < len(answerTo(t, api, q)); at += 5 {
+			g := newGate(t, api, nil, first(1, flips(framings[at%len(framings)], at, at%8)))
+			got, err := collect(limited(t), t, far(t, g.url, shared(client), idle(5*time.Second)), q)
+			if wrong := difference(got, want, true); err != nil || wrong != "" || g.requests.Load() != 2 {
+				t.Errorf("byte %d: %v; %s; %d requests", at, err, wrong, g.requests.Load())
+			}
+			g.close()
+		}
+	})
 	t.Run("head", func(t *testing.T) {
 		t.Parallel()
 		for at := 0; at < 400; at += 3 {

@@ -127,6 +127,61 @@ func TestStoreFaults(t *testing.T) {
 	}
 }
 
+// The same for a last entry, which is one page: before its row, once and each
+// time; and a store that is slow beyond the API's time.
+func TestStoreFaultsOfLastEntry(t *testing.T) {
+	t.Parallel()
+	store := filledFile(t)
+	want := truths(t, store)["last entry"]
+	for _, code := range []hotreader.Code{hotreader.CodeThrottled, hotreader.CodeStore, hotreader.CodeUnavailable, hotreader.CodeInternal,
+		hotreader.CodeNotFound, hotreader.CodeCorrupt, hotreader.CodeDeadline, "slow"} {
+		for peer, api := range map[string]func(*httpapi.Options){"rows": func(*httpapi.Options) {}, "JSON": jsonOnly} {
+			t.Run(string(code)+"/"+peer, func(t *testing.T) {
+				t.Parallel()
+				for _, times := range []int64{1, 1 << 30} {
+					p := &pages{Reader: store, size: 1 << 30, before: func(ctx context.Context, read, _ int) error {
+						switch {
+						case int64(read) > times:
+							return nil
+						case code == "slow":
+							return takes(ctx, time.Hour)
+						}
+						return &hotreader.Error{Op: "dynamodb: arn:aws:secret", Code: code, Err: errors.New("inside")}
+					}}
+					limit := func(o *httpapi.Options) {
+						if code == "slow" {
+							o.MaxTime = 300 * time.Millisecond
+						}
+					}
+					addr := newServer(t, apiOf(t, p, api, limit), nil)
+					got, err := functions(far(t, "http://"+addr))["last entry"].Invoke(limited(t), event())
+					final := code == hotreader.CodeNotFound
+					switch n := p.reads.Load(); {
+					case times == 1 && !final:
+						if err != nil || !bytes.Equal(got, want) || n < 2 || code != "slow" && n != 2 {
+							t.Errorf("once: %.200s, %v, %d reads", got, err, n)
+						}
+					case final:
+						checkFailure(t, got, err, code)
+						if n != 1 {
+							t.Errorf("%d reads, want 1", n)
+						}
+					default: // what the API's side calls a deadline, or a defect, may heal
+						named := code
+						if code == "slow" || code == hotreader.CodeDeadline || code == hotreader.CodeInternal {
+							named = hotreader.CodeUnavailable
+						}
+						checkFailure(t, got, err, named)
+						if n != 4 {
+							t.Errorf("stays: %d reads, want 4", n)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
 // A seventh page that is slow: within the API's time it is waited for; beyond,
 // the rows before it come, with the word that there is more, and the rest is
 // asked for behind them.
@@ -175,28 +230,30 @@ func TestStoreSlowOnPageSeven(t *testing.T) {
 	}
 }
 
-// The caller's own time is up in the middle: a function answers with the page so
-// far and the token of the next one, or says that its time is up. Both pages
-// together are all there is.
-func TestFunctionsTimeIsUp(t *testing.T) {
-	store := filled(t)
-	type answer struct {
+// points counts those of a history, and returns its nextToken.
+func points(t testing.TB, body []byte) (n int, next string) {
+	t.Helper()
+	var a struct {
 		PropertyValues []struct {
 			Values []struct{ Time string }
 		}
 		NextToken string
 	}
-	points := func(body []byte) (n int, next string) {
-		var a answer
-		if err := json.Unmarshal(body, &a); err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range a.PropertyValues {
-			n += len(p.Values)
-		}
-		return n, a.NextToken
+	if err := json.Unmarshal(body, &a); err != nil {
+		t.Fatal(err)
 	}
-	all, _ := points(truths(t, store)["history"])
+	for _, p := range a.PropertyValues {
+		n += len(p.Values)
+	}
+	return n, a.NextToken
+}
+
+// The caller's own time is up in the middle: a function answers with the page so
+// far and the token of the next one, or says that its time is up. Both pages
+// together are all there is.
+func TestFunctionsTimeIsUp(t *testing.T) {
+	store := filled(t)
+	all, _ := points(t, truths(t, store)["history"])
 	t.Run("in the middle", func(t *testing.T) {
 		t.Parallel()
 		var well atomic.Bool
@@ -214,7 +271,7 @@ func TestFunctionsTimeIsUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		well.Store(true)
-		first, next := points(body)
+		first, next := points(t, body)
 		if next == "" || first == 0 || first >= all {
 			t.Fatalf("%d of %d points, token %q", first, all, next)
 		}
@@ -222,7 +279,7 @@ func TestFunctionsTimeIsUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rest, next := points(body); first+rest != all || next != "" {
+		if rest, next := points(t, body); first+rest != all || next != "" {
 			t.Errorf("%d and %d of %d points, token %q", first, rest, all, next)
 		}
 	})
