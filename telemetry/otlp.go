@@ -96,17 +96,17 @@ type scopeSpans struct {
 }
 
 type otlpSpan struct {
-	TraceID    string      `json:"traceId"`
-	SpanID     string      `json:"spanId"`
-	TraceState string      `json:"traceState,omitempty"`
-	ParentID   string      `json:"parentSpanId,omitempty"`
-	Flags      uint32      `json:"flags"`
-	Name       string      `json:"name"`
-	Kind       int         `json:"kind"`
-	Start      string      `json:"startTimeUnixNano"`
-	End        string      `json:"endTimeUnixNano"`
-	Attributes []keyValue  `json:"attributes,omitempty"`
-	Status     *otlpStatus `json:"status,omitempty"`
+	TraceID    string     `json:"traceId"`
+	SpanID     string     `json:"spanId"`
+	TraceState string     `json:"traceState,omitempty"`
+	ParentID   string     `json:"parentSpanId,omitempty"`
+	Flags      uint32     `json:"flags"`
+	Name       string     `json:"name"`
+	Kind       int        `json:"kind"`
+	Start      string     `json:"startTimeUnixNano"`
+	End        string     `json:"endTimeUnixNano"`
+	Attributes []keyValue `json:"attributes,omitempty"`
+	Status     otlpStatus `json:"status"`
 }
 
 type otlpStatus struct {
@@ -142,9 +142,9 @@ func spanOf(s sdk.ReadOnlySpan) otlpSpan {
 	}
 	switch status := s.Status(); status.Code {
 	case codes.Error:
-		o.Status = &otlpStatus{status.Description, 2}
+		o.Status = otlpStatus{status.Description, 2}
 	case codes.Ok:
-		o.Status = &otlpStatus{"", 1}
+		o.Status = otlpStatus{"", 1}
 	}
 	return o
 }
