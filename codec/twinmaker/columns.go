@@ -19,7 +19,18 @@ type page struct {
 	skipped int // values left out
 	clock   clock
 	convert []byte
-	head    [headRoom]byte // of a point: all before its value
+	head    head
+}
+
+// A head is all that a point has before its value. That of a row is most often
+// that of the row before but for a few digits.
+type head struct {
+	text    [headRoom]byte
+	n       int
+	timeLen int            // down to the value's key; 0 = nothing is known
+	typ     hotreader.Type // of the value's key
+	minute  int64          // when the time's began, in seconds since 1970
+	millis  bool           // the time has three decimals
 }
 
 // headRoom is more than a point has before its value.
@@ -62,7 +73,7 @@ func newPage(q *hotreader.Query) *page {
 		c.setType(declared(q, i))
 	}
 	p.size, p.skipped = 0, 0
-	p.clock = clock{}
+	p.clock, p.head.timeLen = clock{}, 0
 	return p
 }
 
@@ -122,7 +133,8 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 
 // add appends a row's points and returns how many there are.
 func (p *page) add(t time.Time, values []hotreader.Value) int {
-	timeLen, headLen, typ := len(p.appendHead(p.head[:0], t)), 0, hotreader.Untyped
+	p.setTime(t)
+	h := &p.head
 	n, size := 0, p.size
 	columns := p.columns[:len(values)]
 	for i := range values {
@@ -140,14 +152,14 @@ func (p *page) add(t time.Time, values []hotreader.Value) int {
 			}
 			v, kind = &fitting, fitting.Kind()
 		}
-		if c.typ != typ { // most often the column before has the same
-			typ = c.typ
-			headLen = timeLen + copy(p.head[timeLen:], c.key)
+		if c.typ != h.typ { // most often the column before has the same
+			h.typ = c.typ
+			h.n = h.timeLen + copy(h.text[h.timeLen:], c.key)
 		}
 		if kind == hotreader.Number {
-			c.addNumber(&p.head, headLen, v.Text())
+			c.addNumber(h, v.Text())
 		} else {
-			c.buf = append(appendValue(append(c.buf, p.head[:headLen]...), *v), "}},"...)
+			c.buf = append(appendValue(append(c.buf, h.text[:h.n]...), *v), "}},"...)
 		}
 		size += len(c.buf) - c.markLen
 		n++
@@ -156,21 +168,37 @@ func (p *page) add(t time.Time, values []hotreader.Value) int {
 	return n
 }
 
-// addNumber appends head[:n], the digits, and what ends a point. It copies more
+// addNumber appends the head, the digits, and what ends a point. It copies more
 // of the head than is wanted, for a copy of a size that is known when compiling
 // takes a fraction of the time of another.
-func (c *column) addNumber(head *[headRoom]byte, n int, digits []byte) {
+func (c *column) addNumber(h *head, digits []byte) {
 	const end = '}' | '}'<<8 | ','<<16
-	at := len(c.buf)
+	at, n := len(c.buf), h.n
 	to := at + n + len(digits)
 	if cap(c.buf) < to+headRoom {
 		c.buf = slices.Grow(c.buf, n+len(digits)+headRoom)
 	}
 	b := c.buf[at : to+headRoom]
-	*(*[headRoom]byte)(b) = *head
+	*(*[headRoom]byte)(b) = h.text
 	copy(b[n:], digits)
 	binary.LittleEndian.PutUint32(b[n+len(digits):], end)
 	c.buf = c.buf[:to+3]
+}
+
+// setTime makes t the time of the head.
+func (p *page) setTime(t time.Time) {
+	const second = len(`{"time":"2006-01-02T15:04:`)
+	h := &p.head
+	nanos := uint(t.Nanosecond())
+	millis := nanos / 1_000_000
+	exact := nanos == millis*1_000_000
+	if s := uint(t.Unix() - h.minute); h.timeLen > 0 && h.millis && exact && s < 60 {
+		h.text[second], h.text[second+1] = twoDigits(s), oneDigit(s)
+		appendThree(h.text[second+len("05."):second+len("05.")], millis)
+		return
+	}
+	h.timeLen = len(p.appendHead(h.text[:0], t))
+	h.typ, h.minute, h.millis = hotreader.Untyped, p.clock.minute, exact
 }
 
 // appendHead appends what a point has before its value's key.

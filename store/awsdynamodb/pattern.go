@@ -27,6 +27,7 @@ type field struct {
 	kind   byte   // N, S or B, as in BOOL
 	when   bool   // the value is the time key, and of its kind
 	column int32  // -1 = none
+	shape  jsonscan.Shape
 }
 
 // maxPause bounds how many items of other patterns may come before the next is
@@ -68,8 +69,8 @@ func (p *pattern) read(data []byte, i int, values []hotreader.Value) (at []byte,
 		var v hotreader.Value
 		switch f.kind {
 		case 'N':
-			// What stands behind it, the next field shows.
-			if next = jsonscan.PlainNumber(data, text); next == 0 {
+			// What stands behind it, be it a digit, the next front shows.
+			if next = f.shape.Number(data, text); next == 0 {
 				return nil, i, false
 			}
 			v = hotreader.NumberValue(data[text:next:next])
