@@ -4,6 +4,8 @@ GO      ?= go
 ARGS    ?=
 FUZZ    ?= 30s
 COUNT   ?= 5
+SOAK    ?= 3m
+SEED    ?=
 LONGEST  = ./test/e2e ./deploy ./store/gcpfirestore
 ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_PYTHON="$$(cat .engines/python)"
 
@@ -71,6 +73,10 @@ vuln:
 .PHONY: fuzz
 fuzz: ## every fuzz target for a while (FUZZ=30s)
 	@scripts/fuzz.sh $(FUZZ)
+
+.PHONY: soak
+soak: ## more load than can be answered, hostile clients, a stop in the middle, 100 kills (SOAK=3m SEED=…)
+	@SOAK="$(SOAK)" SEED="$(SEED)" $(GO) test -count 1 -v -timeout 2h ./test/soak
 
 .PHONY: bench
 bench: engines ## sizes, starts and benchmarks, with the baselines to compare with in the same run

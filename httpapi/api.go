@@ -173,7 +173,8 @@ type call struct {
 	device string
 	token  string // which one came: current, previous; "" = none that is right
 	who    caller
-	rows   int // that the Reader gave
+	read   bool // the body was, to its end
+	rows   int  // that the Reader gave
 	points int
 	stats  hotreader.Stats
 }
@@ -394,6 +395,11 @@ func (c *call) problem(err error) {
 			}
 		}
 	}
+	if p.Code == hotreader.CodeCanceled {
+		// Whoever hears this has not left: it is the connection that has ended as
+		// net/http sees it, and all that is still asked on it would end like this.
+		h.Set("Connection", "close")
+	}
 	if p.Code == hotreader.CodeUnauthenticated {
 		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+TokenHeader+`"`)
 	}
@@ -403,9 +409,11 @@ func (c *call) problem(err error) {
 }
 
 // hurry bounds the wait for a body that nobody will read: net/http takes in what
-// is left of a body before it sends the answer, at the pace of the client.
+// is left of a body before it sends the answer, at the pace of the client. Of a
+// body that was read nothing is left, and net/http waits for the next request: a
+// deadline would be that one's, and end every other on this connection, too.
 func (c *call) hurry() {
-	if c.r.ContentLength != 0 {
+	if c.r.ContentLength != 0 && !c.read {
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(unreadTime)) // hosts that are no server have none
 	}
 }

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -57,6 +58,43 @@ func TestSlowTakersHoldPlaces(t *testing.T) {
 	if got, want := reads.Load(), int32(answers-answers/4+15); got != want {
 		t.Errorf("%d answers were begun, want %d", got, want)
 	}
+}
+
+// A refusal that takes its time, here because the log does, is one request's
+// affair: the next one on the same connection is answered as the first was.
+func TestRefusalLeavesTheConnectionSound(t *testing.T) {
+	s := serve(t, httpapi.Options{Logger: logger(&slow{}), Reader: series{n: 1, during: func(ctx context.Context, _ int) {
+		if err := ctx.Err(); err != nil {
+			t.Errorf("the next request is broken off: %v", err)
+		}
+	}}})
+	for _, r := range [][3]string{{"POST", "/read", "{}"}, {"POST", "/read", envelope(seriesAll)}, {"GET", "/v1/devices/d/latest?property=a", ""}} {
+		req, err := http.NewRequestWithContext(t.Context(), r[0], s.URL+r[1], strings.NewReader(r[2]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(httpapi.TokenHeader, current)
+		resp, err := s.Client().Do(req) // which keeps its connection, if it is let
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if want := map[bool]int{true: 400, false: 200}[r[2] == "{}"]; resp.StatusCode != want || resp.Close {
+			t.Errorf("%v: %d, want %d; closed %v: %s", r, resp.StatusCode, want, resp.Close, b)
+		}
+	}
+}
+
+// slow is a log that takes longer for its first line than a refusal waits for a
+// body.
+type slow struct{ lines atomic.Int32 }
+
+func (s *slow) Write(b []byte) (int, error) {
+	if s.lines.Add(1) == 1 {
+		time.Sleep(1200 * time.Millisecond)
+	}
+	return len(b), nil
 }
 
 // Too many are told so, on every route, and when to come back; what needs no

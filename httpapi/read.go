@@ -105,6 +105,7 @@ func (a *api) body(c *call, dst []byte) ([]byte, error) {
 	}
 	body, err := c.whole(a.o.MaxBody, dst)
 	if err == nil {
+		c.read = true
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {

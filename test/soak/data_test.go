@@ -1,0 +1,285 @@
+//go:build linux
+
+package soak
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/wire"
+)
+
+// The machine: a few devices of some thousand rows, and one of many.
+const (
+	devices = 6
+	few     = 4_000
+	many    = 70_000
+	large   = "large"
+)
+
+func device(i int) string { return fmt.Sprintf("pump-%d", i) }
+
+// properties of each row, in this order.
+var properties = []string{"temperature", "state", "count"}
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// at is the instant of row i; widths are mixed.
+func at(i int) time.Time {
+	return start.Add(time.Duration(i)*time.Second + time.Duration(i%3)*250*time.Millisecond)
+}
+
+// cells are the values of row i of a device, spelled so that a float would
+// change them.
+func cells(device string, i int) [3]string {
+	n := uint64(i)*0x9E3779B97F4A7C15 + uint64(len(device))*31 + uint64(device[len(device)-1])
+	n ^= n >> 29
+	return [3]string{
+		fmt.Sprintf("%d.%015d", 20+n%60, n%1_000_000_000_000_000),
+		[]string{"idle", "on", "off, by hand", "on"}[n>>8%4],
+		strconv.Itoa(i),
+	}
+}
+
+// row is what an answer says of an instant.
+type row struct {
+	at    int64 // ns since 1970
+	cells [3]string
+}
+
+func rowOf(device string, i int) row { return row{at(i).UnixNano(), cells(device, i)} }
+
+// writeCSV writes rows of a device as a file to import.
+func writeCSV(t testing.TB, dir, device string, rows int) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	for i := range rows {
+		if i == 0 {
+			_ = w.Write(append([]string{"timestamp"}, properties...))
+		}
+		c := cells(device, i)
+		_ = w.Write(append([]string{at(i).Format(time.RFC3339Nano)}, c[:]...))
+	}
+	w.Flush()
+	file := filepath.Join(dir, device+".csv")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// machine returns the store of the machine, which the first test makes for all.
+func machine(t testing.TB) string {
+	t.Helper()
+	file := filepath.Join(home, "machine.db")
+	store := "bolt:" + file
+	if _, err := os.Stat(file); err == nil {
+		return store
+	}
+	dir := t.TempDir()
+	for i := range devices {
+		run(t, "import", "--store", store, "--device", device(i), writeCSV(t, dir, device(i), few))
+	}
+	run(t, "import", "--store", store, "--device", large, writeCSV(t, dir, large, many))
+	return store
+}
+
+// query is one request that is sent again and again, and what must come.
+type query struct {
+	kind         string
+	method, path string
+	body         string
+	accept       string
+	gzip         bool
+
+	read func(body []byte) ([]row, error)
+	want []row
+
+	sum [32]byte // of the answer's body, once that is known to be right
+}
+
+// history are the rows from one to another, of a device.
+func history(device string, from, to int) []row {
+	var all []row
+	for i := from; i < to; i++ {
+		all = append(all, rowOf(device, i))
+	}
+	return all
+}
+
+func envelope(kind, device, more string) string {
+	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z",` +
+		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z",` +
+		`"selected_properties":["` + strings.Join(properties, `","`) + `"]` + more + `}}`
+}
+
+func selected() string { return "property=" + strings.Join(properties, "&property=") }
+
+// rowStream asks for a device's rows as another cloud does.
+func rowStream(device, more string, want []row) *query {
+	body := envelope("query", device, more)
+	return &query{kind: "rows", method: "POST", path: "/read", body: body, accept: wire.MediaType, want: want,
+		read: func(b []byte) ([]row, error) {
+			e, err := wire.ParseEnvelope([]byte(body))
+			if err != nil {
+				return nil, err
+			}
+			q, err := e.Query()
+			if err != nil {
+				return nil, err
+			}
+			d := wire.NewDecoder(bytes.NewReader(b), q)
+			defer d.Close()
+			var all []row
+			for {
+				r, err := d.Read()
+				if errors.Is(err, io.EOF) {
+					if d.More() {
+						return nil, errors.New("it says that there is more")
+					}
+					return all, nil
+				} else if err != nil {
+					return nil, err
+				}
+				n := row{at: r.Time.UnixNano()}
+				for i, v := range r.Values {
+					n.cells[i] = string(v.Text())
+				}
+				all = append(all, n)
+			}
+		}}
+}
+
+func csvPage(device string, from, to int) *query {
+	return &query{kind: "CSV", method: "GET", accept: "text/csv", want: history(device, from, to), read: readCSV,
+		path: fmt.Sprintf("/v1/devices/%s/history?%s&start=%s&end=%s", device, selected(), at(from).Format(time.RFC3339Nano), at(to-1).Format(time.RFC3339Nano))}
+}
+
+func readCSV(b []byte) ([]row, error) {
+	lines, err := csv.NewReader(bytes.NewReader(b)).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if len(lines) == 0 || !slices.Equal(lines[0], append([]string{"time"}, properties...)) {
+		return nil, errors.New("the CSV has another head")
+	}
+	var all []row
+	for _, line := range lines[1:] {
+		tm, err := hotreader.ParseTime([]byte(line[0]))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, row{tm.UnixNano(), [3]string(line[1:])})
+	}
+	return all, nil
+}
+
+type page struct {
+	Items []map[string]any `json:"items"`
+	Next  string           `json:"next_token"`
+}
+
+func readPage(b []byte) (p page, err error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	return p, d.Decode(&p)
+}
+
+func readJSON(b []byte) ([]row, error) {
+	p, err := readPage(b)
+	if err != nil {
+		return nil, err
+	}
+	var all []row
+	for _, item := range p.Items {
+		tm, err := hotreader.ParseTime(fmt.Append(nil, item["time"]))
+		if err != nil {
+			return nil, err
+		}
+		r := row{at: tm.UnixNano()}
+		for i, name := range properties {
+			r.cells[i] = fmt.Sprint(item[name])
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// readLastEntry reads TwinMaker's answer, which has no times.
+func readLastEntry(at int64) func(b []byte) ([]row, error) {
+	return func(b []byte) ([]row, error) {
+		var answer struct {
+			PropertyValues map[string]struct {
+				PropertyValue map[string]any `json:"propertyValue"`
+			} `json:"propertyValues"`
+		}
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		if err := d.Decode(&answer); err != nil {
+			return nil, err
+		}
+		r := row{at: at}
+		for i, name := range properties {
+			for _, v := range answer.PropertyValues[name].PropertyValue {
+				r.cells[i] = fmt.Sprint(v)
+			}
+		}
+		return []row{r}, nil
+	}
+}
+
+// mix returns the requests of the load, each as often as it shall come, and has
+// each answer of s looked at in full.
+func mix(t testing.TB, s *server, c *client) []*query {
+	t.Helper()
+	const limit = 500
+	var all []*query
+	for i := range devices {
+		name := device(i)
+		last := history(name, few-1, few)
+		all = append(all, rowStream(name, "", history(name, 0, few)), rowStream(name, "", history(name, 0, few)),
+			csvPage(name, 100*i, 100*i+1000), csvPage(name, few-1000, few),
+			&query{kind: "last entry", method: "GET", path: "/v1/devices/" + name + "/latest?" + selected(), want: last, read: readJSON},
+			&query{kind: "last entry", method: "GET", path: "/v1/devices/" + large + "/latest?" + selected(), want: history(large, many-1, many), read: readJSON},
+			&query{kind: "last entry", method: "POST", path: "/read", want: last, read: readLastEntry(last[0].at), body: envelope("query_last_entry", name, "")},
+		)
+		// Few of many rows: much work for the server, little for us.
+		for k := range 3 {
+			from, to := 1000*(i+1), 1000*(i+1)+50*(k+1)
+			filter := fmt.Sprintf(`,"filters":[{"property_name":"count","operator":">=","value":%d},{"property_name":"count","operator":"<","value":%d}]`, from, to)
+			all = append(all, rowStream(large, filter, history(large, from, to)), rowStream(large, filter, history(large, from, to)))
+		}
+		// The pages of a series: each needs the token that the one before gave.
+		path := fmt.Sprintf("/v1/devices/%s/history?%s&limit=%d", name, selected(), limit)
+		token := ""
+		for from := 0; from < few; from += limit {
+			q := &query{kind: "JSON page", method: "GET", path: path + token, want: history(name, from, from+limit), read: readJSON}
+			p, err := readPage(c.whole(t, s, q))
+			if err != nil || (p.Next == "") != (from+limit == few) {
+				t.Fatalf("the page at %d, %q: %v", from, p.Next, err)
+			}
+			token = "&next_token=" + p.Next
+			if zipped := *q; from%(4*limit) == 0 {
+				zipped.gzip = true
+				all = append(all, &zipped)
+			}
+		}
+	}
+	for _, q := range all {
+		c.whole(t, s, q)
+	}
+	return all
+}

@@ -1,0 +1,281 @@
+//go:build linux
+
+package soak
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"hotreader/test/serving"
+)
+
+// TestLoad: asked for twice what it can answer, and more, the program answers
+// what it can, exactly, and tells all others when to come back; neither a greedy
+// client nor hostile ones keep a modest one from its answers; its memory stays
+// what it is; and when they have gone, nothing is left of them.
+func TestLoad(t *testing.T) {
+	warm, alone, load := 2*time.Second, time.Second, 5*time.Second
+	if long() {
+		warm, alone, load = 10*time.Second, 5*time.Second, minutes
+	}
+	r := dice(t)
+	store := machine(t)
+	s := serve(t, store, "--rate", "0", "--log-level", "warn")
+	greedy := newClient(t, "127.0.0.1", serving.Token)
+	modest := newClient(t, "127.0.0.2", serving.Rotated)
+	neighbour := newClient(t, "127.0.0.3", serving.Token)
+	queries := mix(t, s, greedy)
+	greedy.http.CloseIdleConnections()
+	idle := settled(t, s)
+
+	// What it can do.
+	full := closed(t.Context(), s, greedy, places-places/4, warm, queries, r)
+	full.check(t, "warm-up")
+	capacity := float64(full.served) / warm.Seconds()
+	if full.served != full.asked || capacity == 0 {
+		t.Fatalf("warm-up: %d of %d were served", full.served, full.asked)
+	}
+	say(t, "capacity %.0f/s; %d at once: median %s, 99 %% within %s", capacity, places-places/4, ms(full.at(0.5)), ms(full.at(0.99)))
+	few := max(capacity/20, 5)
+	ease := open(t.Context(), s, modest, few, queries, r, nil)
+	pause(t.Context(), alone)
+	ease.stop()
+	ease.check(t, "the modest client, alone")
+	say(t, "the modest client, %.0f/s, alone: median %s, 99 %% within %s", few, ms(ease.at(0.5)), ms(ease.at(0.99)))
+
+	// More than it can do.
+	ctx, cease := context.WithCancel(t.Context())
+	defer cease()
+	enemies := attack(ctx, s)
+	crowd := open(ctx, s, greedy, 2*capacity, queries, r, nil)
+	calm := open(ctx, s, modest, few, queries, r, nil)
+	near := open(ctx, s, neighbour, few, queries, r, nil)
+	began := time.Now()
+	var memory []int64
+	told := began
+	asked, shed, held := 0, 0, int64(0)
+	for time.Since(began) < load {
+		pause(t.Context(), 500*time.Millisecond)
+		memory = append(memory, s.resident(t))
+		// The machine may be faster by now than it was at first: ask more, until
+		// it is too much.
+		a, v, d := crowd.counts()
+		h := crowd.held.Load()
+		if d-shed < (a-asked)/5 && h == held {
+			crowd.rate.Store(crowd.rate.Load() * 5 / 4)
+		}
+		if time.Since(told) >= 10*time.Second {
+			told = time.Now()
+			say(t, "%4.0f s: %.0f/s asked for in all %d, served %d, shed %d; memory %d MB; %d files", time.Since(began).Seconds(),
+				float64(crowd.rate.Load())/1000, a, v, d, memory[len(memory)-1]>>20, s.files(t))
+		}
+		asked, shed, held = a, d, h
+	}
+	took := time.Since(began).Seconds()
+	crowd.stop()
+	calm.stop()
+	near.stop()
+	cease()
+	enemies.check(t)
+
+	// Every answer is right or a refusal, and both happened.
+	crowd.check(t, "the greedy client")
+	calm.check(t, "the modest client")
+	near.check(t, "the neighbour")
+	if crowd.busy == 0 || crowd.served == 0 {
+		t.Errorf("of %d requests %d were served and %d refused: that is no overload", crowd.asked, crowd.served, crowd.busy)
+	}
+	// Fairness: whoever asks little gets it all, as if the greedy one were one of
+	// a few, and not a crowd: without a wait in the queue, where its requests are.
+	for who, y := range map[string]*stream{"the modest client": calm, "the neighbour": near} {
+		if y.share() < 0.98 {
+			t.Errorf("%s: %d of %d were served", who, y.served, y.asked)
+		}
+		if like := 3*full.at(0.5) + ease.at(0.5); y.at(0.5) > max(like, crowd.at(0.5)/2) {
+			t.Errorf("%s: median %s; the greedy one's %s, alone %s, and %s with %d at once", who, y.at(0.5), crowd.at(0.5), ease.at(0.5), full.at(0.5), places-places/4)
+		}
+	}
+	// Who is let in has waited queueWait at the most, and then its answer is made
+	// among places of them.
+	if most := queueWait + 4*full.at(0.99); crowd.at(0.99) > most {
+		t.Errorf("99 %% of what was admitted took up to %s; at most %s are meant", crowd.at(0.99), most)
+	}
+	// Memory: flat, and what so many answers take: the garbage of as much again
+	// is Go's, and buffers that grow have been half as large before.
+	third := len(memory) / 3
+	early, late := most(memory[:third]), most(memory[len(memory)-third:])
+	if slack := early/4 + 32<<20; late > early+slack && long() { // in some seconds it still grows to what it will be
+		t.Errorf("memory: up to %d MB in the first third, %d MB in the last", early>>20, late>>20)
+	}
+	if bound := int64(64+places*answerMB*5/2) << 20; most(memory) > bound {
+		t.Errorf("memory: up to %d MB, at most %d MB are meant", most(memory)>>20, bound>>20)
+	}
+	// And when they have gone, it is as before.
+	for _, c := range []*client{greedy, modest, neighbour} {
+		c.http.CloseIdleConnections()
+	}
+	left := settled(t, s)
+	if left > idle {
+		t.Errorf("%d files are open, %d were before", left, idle)
+	}
+	fresh := serve(t, store, "--rate", "0")
+	before, _ := fresh.goroutines(t)
+	after, stacks := s.goroutines(t)
+	if after > before || before == 0 {
+		t.Errorf("%d goroutines are left, a fresh process has %d:\n%s", after, before, stacks)
+	}
+
+	table(t, [][]string{
+		{"", "asked", "served", "429", "503", "median", "99 %"},
+		line("warm-up, closed", full), line("modest, alone", &ease.tally),
+		line("greedy", &crowd.tally), line("modest, other token", &calm.tally), line("modest, same token", &near.tally),
+	})
+	say(t, "asked for %.1f × the capacity of %.0f/s; served %.0f/s; %d requests held back here", float64(crowd.asked)/took/capacity, capacity,
+		float64(crowd.served+calm.served+near.served)/took, crowd.held.Load())
+	say(t, "memory: %d MB at most in the first third, %d MB in the last; files %d → %d; goroutines %d → %d", early>>20, late>>20, idle, left, before, after)
+	say(t, "hostile: %s", enemies.said())
+}
+
+// TestStopUnderLoad: told to end under full load, the program answers everything
+// that it took on, takes on nothing more, and ends with 0.
+func TestStopUnderLoad(t *testing.T) {
+	r := dice(t)
+	store := machine(t)
+	greedy, modest := newClient(t, "127.0.0.1", serving.Token), newClient(t, "127.0.0.2", serving.Rotated)
+	warm := time.Second
+	if long() {
+		warm = 5 * time.Second
+	}
+	first := serve(t, store, "--rate", "0", "--log-level", "warn")
+	queries := mix(t, first, greedy)
+	full := closed(t.Context(), first, greedy, places-places/4, warm, queries, r)
+	full.check(t, "warm-up")
+	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := first.wait(t); code != 0 {
+		t.Errorf("at leisure: exit code %d", code)
+	}
+	capacity := float64(full.served) / warm.Seconds()
+
+	// Half of the load that is too much is refused for its rate.
+	s := serve(t, store, "--rate", fmt.Sprint(max(int(capacity*3/2), 1)), "--burst", "10")
+	s.log.keep(true)
+	type ended struct {
+		outcome
+		at time.Time
+	}
+	var mu sync.Mutex
+	got := map[string]ended{}
+	each := func(trace string, o outcome) {
+		mu.Lock()
+		defer mu.Unlock()
+		got[trace] = ended{o, time.Now()}
+	}
+	crowd := open(t.Context(), s, greedy, 3*capacity, queries, r, each)
+	calm := open(t.Context(), s, modest, max(capacity/20, 5), queries, r, each)
+	for began := time.Now(); time.Since(began) < time.Minute; pause(t.Context(), 100*time.Millisecond) {
+		if _, served, _ := calm.counts(); crowd.refused(http.StatusTooManyRequests) > 0 && served > 3 && time.Since(began) > warm {
+			break
+		}
+		crowd.rate.Store(crowd.rate.Load() * 21 / 20)
+	}
+	stopped := time.Now()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	code := s.wait(t)
+	took := time.Since(stopped)
+	crowd.stop()
+	calm.stop()
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	whole, refused, late := 0, 0, 0
+	for trace, o := range got {
+		switch {
+		case o.status == 0: // nothing of an answer came
+			if late++; o.at.Before(stopped) {
+				t.Errorf("%s before the end: %s", trace, o.wrong)
+			}
+		case o.wrong != "":
+			t.Errorf("%s: an answer, %d, did not end well: %s", trace, o.status, o.wrong)
+		case o.shed():
+			refused++
+		default:
+			whole++
+		}
+	}
+	// The program's own account: whatever it answered has come.
+	lines := 0
+	for text := range strings.Lines(s.log.kept()) {
+		var line struct {
+			Msg    string `json:"msg"`
+			Trace  string `json:"trace_id"`
+			Status int    `json:"status"`
+			Error  string `json:"error"`
+		}
+		if json.Unmarshal([]byte(text), &line) != nil || line.Trace == "" {
+			continue
+		}
+		lines++
+		if o, ok := got[line.Trace]; !ok || o.status != line.Status || o.wrong != "" {
+			t.Errorf("it answered %s with %d (%s); what came is %d (%s)", line.Trace, line.Status, line.Error, o.status, o.wrong)
+		}
+	}
+	if lines != whole+refused || whole == 0 || late == 0 || crowd.throttled == 0 {
+		t.Errorf("it told of %d answers; %d came and %d refusals (%d for the rate), %d requests came to nothing at the end", lines, whole, refused, crowd.throttled, late)
+	}
+	say(t, "stop under load: %d answers and %d refusals came whole (%d for the rate), none was lost; %d requests came too late; ended after %s, exit code %d",
+		whole, refused, crowd.throttled+calm.throttled, late, ms(took), code)
+}
+
+// settled waits until the number of open files does not change any more.
+func settled(t testing.TB, s *server) int {
+	t.Helper()
+	n, since := s.files(t), time.Now()
+	for deadline := time.Now().Add(45 * time.Second); time.Since(since) < time.Second && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if now := s.files(t); now != n {
+			n, since = now, time.Now()
+		}
+	}
+	return n
+}
+
+func most(all []int64) (m int64) {
+	for _, n := range all {
+		m = max(m, n)
+	}
+	return m
+}
+
+func ms(d time.Duration) string { return d.Round(time.Millisecond / 10).String() }
+
+func line(who string, y *tally) []string {
+	return []string{who, fmt.Sprint(y.asked), fmt.Sprintf("%d (%.1f %%)", y.served, 100*y.share()), fmt.Sprint(y.throttled), fmt.Sprint(y.busy), ms(y.at(0.5)), ms(y.at(0.99))}
+}
+
+// table tells of rows in columns.
+func table(t testing.TB, rows [][]string) {
+	t.Helper()
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], len(cell))
+		}
+	}
+	for _, row := range rows {
+		text := fmt.Sprintf("%-*s", width[0], row[0])
+		for i, cell := range row[1:] {
+			text += fmt.Sprintf("  %*s", width[i+1], cell)
+		}
+		say(t, "%s", text)
+	}
+}

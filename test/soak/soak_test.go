@@ -1,0 +1,246 @@
+//go:build linux
+
+package soak
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"hotreader/test/serving"
+)
+
+// The configuration of `hotreader serve`, which bounds what is asserted.
+const (
+	places    = 32
+	queueWait = 5 * time.Second
+	answerMB  = 8
+)
+
+var (
+	home    string        // a folder for all tests
+	program string        // the built hotreader
+	minutes time.Duration // of load; 0 = a short run among other tests
+	seed    uint64
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		seed = rand.Uint64() >> 1
+		if text := os.Getenv("SEED"); text != "" {
+			n, err := strconv.ParseUint(text, 10, 64)
+			if err != nil {
+				log.Fatalf("SEED=%s is no number", text)
+			}
+			seed = n
+		}
+		if text := os.Getenv("SOAK"); text != "" {
+			d, err := time.ParseDuration(text)
+			if err != nil || d < 10*time.Second {
+				log.Fatalf("SOAK=%s: give how long the load shall last, 10s or more, as in SOAK=3m", text)
+			}
+			minutes = d
+		}
+		dir, err := os.MkdirTemp("", "hotreader-soak-")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		home, program = dir, filepath.Join(dir, "hotreader")
+		build := exec.Command("go", "build", "-trimpath", "-o", program, "hotreader/cmd/hotreader")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			log.Fatalf("build: %v\n%s", err, out)
+		}
+		return m.Run()
+	}())
+}
+
+// long reports whether this is `make soak`.
+func long() bool { return minutes > 0 }
+
+// say tells of the progress: at once in `make soak`, else in the test's log.
+func say(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if long() {
+		fmt.Printf(format+"\n", args...)
+		return
+	}
+	t.Logf(format, args...)
+}
+
+// dice returns the source of a test's randomness.
+func dice(t testing.TB) *rand.Rand {
+	t.Helper()
+	say(t, "SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, uint64(len(t.Name()))))
+}
+
+// command returns the program with args and an environment of its own.
+func command(folder string, args ...string) *exec.Cmd {
+	c := exec.Command(program, args...)
+	c.Dir = folder
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "TMPDIR=" + folder,
+		"INTER_CLOUD_TOKEN=" + serving.Token + "," + serving.Rotated}
+	return c
+}
+
+// run runs the program to its end.
+func run(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := command(t.TempDir(), args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("hotreader %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// server is a running `hotreader serve`.
+type server struct {
+	address string
+	cmd     *exec.Cmd
+	log     tail
+	exited  chan struct{}
+}
+
+// serve starts the program and waits until it listens.
+func serve(t testing.TB, store string, args ...string) *server {
+	t.Helper()
+	s := &server{exited: make(chan struct{})}
+	s.cmd = command(t.TempDir(), append([]string{"serve", "--store", store, "--listen", "127.0.0.1:0"}, args...)...)
+	s.cmd.Stderr = &s.log
+	listening := make(chan string, 1)
+	s.log.first = func(line string) {
+		_, address, _ := strings.Cut(strings.TrimSpace(line), "http://")
+		listening <- address
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = s.cmd.Wait() // how it ends is the test's affair
+		close(s.exited)
+	}()
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill() // it may have ended
+		<-s.exited
+	})
+	select {
+	case s.address = <-listening:
+	case <-s.exited:
+	case <-time.After(time.Minute):
+	}
+	if _, _, err := net.SplitHostPort(s.address); err != nil {
+		t.Fatalf("it does not listen: %s", s.log.kept())
+	}
+	return s
+}
+
+// wait waits for the end and returns the exit code.
+func (s *server) wait(t testing.TB) int {
+	t.Helper()
+	select {
+	case <-s.exited:
+	case <-time.After(time.Minute):
+		t.Fatal("it does not end")
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// resident returns how many bytes of memory the process has.
+func (s *server) resident(t testing.TB) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		t.Fatalf("the process is gone: %s", s.log.kept())
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// files returns how many files and connections the process has open.
+func (s *server) files(t testing.TB) int {
+	t.Helper()
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+// goroutines ends the process, and returns how many goroutines it had, but for
+// those of Go itself.
+func (s *server) goroutines(t testing.TB) (n int, stacks string) {
+	t.Helper()
+	s.log.keep(true)
+	if err := s.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	s.wait(t)
+	stacks = s.log.kept()
+	all := strings.Split(stacks, "\ngoroutine ")
+	for _, stack := range all[1:] {
+		if !strings.HasPrefix(stack, "0 ") && !strings.Contains(stack, "\ncreated by runtime.") {
+			n++
+		}
+	}
+	return n, stacks
+}
+
+// tail takes what a process says, counts its lines, and keeps them when told.
+type tail struct {
+	first func(line string)
+
+	mu      sync.Mutex
+	told    bool
+	keeping bool
+	text    bytes.Buffer
+}
+
+var _ io.Writer = (*tail)(nil)
+
+func (l *tail) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keeping || !l.told {
+		l.text.Write(b)
+	}
+	if !l.told {
+		if i := bytes.IndexByte(l.text.Bytes(), '\n'); i >= 0 {
+			l.told = true
+			l.first(string(l.text.Bytes()[:i]))
+		}
+	}
+	return len(b), nil
+}
+
+func (l *tail) keep(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keeping = on
+}
+
+func (l *tail) kept() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
