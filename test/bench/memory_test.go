@@ -27,39 +27,47 @@ const (
 
 // BenchmarkMemory: rows of three numbers go from a bolt store through the Hot
 // Reader API to a remote reader in another process. It reports what the two
-// processes had resident at the most, and the time a row.
+// processes had resident at the most, the time a row, and the processor time of
+// both.
 func BenchmarkMemory(b *testing.B) {
-	var perRow float64 // of the run before
+	perRow, cpuPerRow := map[int]float64{}, map[int]float64{}
+	before := 0 // rows
 	for _, rows := range []int{1_000, 1_000_000, 10_000_000} {
 		b.Run(strconv.Itoa(rows), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "s.db")
 			fillStore(b, path, rows)
 			server, _, out := child(b, "serve", storePath+"="+path)
 			url := "http://" + address(b, out)
-			var seconds []float64
+			var seconds, busy []float64
 			var peak int64
 			b.ResetTimer()
 			for range b.N {
-				from := time.Now()
+				from, cpu := time.Now(), processorTime(b, server.Process.Pid)
 				reader, in, out := child(b, "read", apiURL+"="+url)
 				var n int
 				if _, err := fmt.Fscan(out, &n); err != nil || n != rows {
 					b.Fatalf("%d of %d rows came, %v", n, rows, err)
 				}
 				seconds = append(seconds, time.Since(from).Seconds())
+				cpu = processorTime(b, server.Process.Pid) - cpu + processorTime(b, reader.Process.Pid)
+				busy = append(busy, cpu.Seconds())
 				peak = max(peak, peakMemory(b, reader.Process.Pid))
 				_ = in.Close() // lets it end
 			}
 			b.ReportMetric(float64(peak)/1e6, "MB-reader")
 			b.ReportMetric(float64(peakMemory(b, server.Process.Pid))/1e6, "MB-server")
 			now := median(seconds) / float64(rows)
+			cpu := median(busy) / float64(rows)
 			b.ReportMetric(now*1e9, "ns/row")
-			if perRow > 0 {
-				b.ReportMetric(now/perRow, "ns/row-to-the-run-before")
+			b.ReportMetric(cpu*1e9, "processor-ns/row")
+			if before >= 1_000_000 { // below, starting the reader is most of it
+				b.ReportMetric(now/perRow[before], "ns/row-to-that-of-fewer")
+				b.ReportMetric(cpu/cpuPerRow[before], "processor-ns/row-to-that-of-fewer")
 			}
-			perRow = now
+			perRow[rows], cpuPerRow[rows] = now, cpu
 			b.ReportMetric(0, "ns/op")
 		})
+		before = rows
 	}
 }
 

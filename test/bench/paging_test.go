@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
+	"hotreader/codec/twinmaker"
 	"hotreader/httpapi"
 	"hotreader/remote"
 	"hotreader/route"
@@ -202,7 +203,8 @@ func longStore(b *testing.B) hotreader.Store {
 }
 
 // BenchmarkRemote reads 100,000 rows from a store, and the same over loopback
-// from the API in front of it.
+// from the API in front of it. A twin makes an answer of the rows, wherever they
+// come from: that is compared as well.
 func BenchmarkRemote(b *testing.B) {
 	const rows = longRows
 	embedded := longStore(b)
@@ -226,7 +228,10 @@ func BenchmarkRemote(b *testing.B) {
 				b.Fatal(err)
 			}
 			q := hotreader.Query{Device: "d", Properties: properties, Types: doubles, Start: at(0), End: at(rows - 1)}
-			var took [2][]float64
+			var took, answered [2][]float64
+			var answers [2][]byte
+			twin := request
+			twin.Query = q
 			for b.Loop() {
 				for i, r := range []hotreader.Reader{far, c.store} {
 					began := time.Now()
@@ -241,11 +246,22 @@ func BenchmarkRemote(b *testing.B) {
 						b.Fatalf("%d rows", n)
 					}
 					took[i] = append(took[i], float64(time.Since(began).Microseconds())/1000)
+
+					began = time.Now()
+					responder := twinmaker.Responder{Reader: r, MaxBytes: 1 << 30}
+					if answers[i], err = responder.AppendHistory(b.Context(), answers[i][:0], twin); err != nil {
+						b.Fatal(err)
+					}
+					answered[i] = append(answered[i], float64(time.Since(began).Microseconds())/1000)
+				}
+				if !bytes.Equal(answers[0], answers[1]) {
+					b.Fatal("the answers differ")
 				}
 			}
 			b.ReportMetric(median(took[0]), "remote-ms")
 			b.ReportMetric(median(took[1]), "store-ms")
 			b.ReportMetric(ratio(took[0], took[1]), "remote/store")
+			b.ReportMetric(ratio(answered[0], answered[1]), "remote/store-as-TwinMaker")
 			b.ReportMetric(slices.Min(took[0])/slices.Min(took[1]), "best/best")
 			b.ReportMetric(0, "ns/op")
 		})
