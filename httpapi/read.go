@@ -162,7 +162,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	enc := wire.NewEncoder(out, q)
 	defer enc.Close()
 	ctx := c.ctx
-	n, waiting, more := 0, 0, false // rows; bytes that wait in the encoder, at most
+	n, more := 0, false // rows
 	for row, rerr := range c.count(a.o.Reader).Read(ctx, q) {
 		if rerr == nil && n > 0 && n%lookAtClock == 0 {
 			rerr = ctx.Err()
@@ -173,8 +173,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 			}
 			return c.broke(enc, rerr)
 		}
-		size := sizeOf(row)
-		if out.bytes+waiting+size > a.o.MaxStream-frameRoom {
+		if enc.Bound()+wire.Bound(row) > a.o.MaxStream-frameRoom {
 			if more = n > 0 && !q.Last; more { // a last entry has no "behind the last row"
 				break
 			}
@@ -183,10 +182,6 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 		if err := enc.Row(row); err != nil {
 			return c.broke(enc, err)
 		}
-		if out.wrote { // the rows before this one
-			waiting, out.wrote = 0, false
-		}
-		waiting += size
 		n++
 	}
 	enc.Skipped(c.stats.Skipped.Load())
@@ -199,6 +194,9 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 // broke ends a row stream that failed. While nothing has been sent, err becomes
 // a problem; afterwards enc, if it still can, sends it.
 func (c *call) broke(enc *wire.Encoder, err error) error {
+	if enc != nil {
+		_ = enc.Wait() // Fail says so, too
+	}
 	if !c.w.began() {
 		c.w.Header().Del("Content-Type")
 		return err
@@ -211,34 +209,19 @@ func (c *call) broke(enc *wire.Encoder, err error) error {
 
 var errLargeRow = errors.New("a single row is larger than an answer may be; ask for fewer properties")
 
-const (
-	frameRoom = 256 // header, end mark and what frames need beside their rows
-	rowRoom   = 16  // of a row beside its text: time, kinds
-	valueRoom = 4   // of a value beside its text
-)
-
-// sizeOf is more than a row takes on the wire.
-func sizeOf(row hotreader.Row) int {
-	n := rowRoom + valueRoom*len(row.Values)
-	for _, v := range row.Values {
-		n += len(v.Text())
-	}
-	return n
-}
+// frameRoom is for the header, the end mark and what frames need beside their
+// rows.
+const frameRoom = 256
 
 // frames sends each frame at once.
 type frames struct {
 	c       *call
 	control *http.ResponseController
-	bytes   int
-	wrote   bool // since the flag was last lowered
 }
 
 func (f *frames) Write(frame []byte) (int, error) {
 	f.c.sendWithin(sendTime)
 	n, err := f.c.w.Write(frame)
-	f.bytes += n
-	f.wrote = true
 	if err == nil {
 		if err = f.control.Flush(); errors.Is(err, http.ErrNotSupported) {
 			err = nil // a host that sends answers as a whole
