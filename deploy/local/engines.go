@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader/config"
+	"hotreader/deploy/local/emulator"
 	"hotreader/deploy/names"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
@@ -26,9 +26,6 @@ import (
 // cosmosKey is the key that every emulator of Cosmos DB is documented to have;
 // it protects nothing.
 const cosmosKey = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
-
-//go:embed cosmosdb.js
-var cosmosProgram string
 
 // startTime is how long an emulator may take to answer. Java on a busy machine
 // is slow.
@@ -64,7 +61,7 @@ func engineOf(c config.Cloud) engine {
 		return engine{
 			name: "Cosmos DB's emulator", folder: "cosmosdb", file: "node_modules/@vercel/cosmosdb-server/lib/cli.js",
 			program: "node", wanted: "Node.js, version 18 or newer", header: "X-Ms-Activity-Id",
-			args:   func(port int) []string { return []string{"-e", cosmosProgram, "--", strconv.Itoa(port)} },
+			args:   func(port int) []string { return []string{"-e", emulator.CosmosDB, "--", strconv.Itoa(port)} },
 			client: &http.Transport{},
 		}
 	}

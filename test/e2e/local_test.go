@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +23,7 @@ import (
 	"hotreader/deploy"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
+	"hotreader/test/transcript"
 )
 
 // engines is where `make engines` puts the emulators.
@@ -72,7 +72,7 @@ func project(t *testing.T, example string) string {
 type deployed struct {
 	cmd            *exec.Cmd
 	project        string
-	stdout, stderr said
+	stdout, stderr transcript.Buffer
 }
 
 func deployLocal(t *testing.T, project string, flags ...string) *deployed {
@@ -99,23 +99,6 @@ func deployLocal(t *testing.T, project string, flags ...string) *deployed {
 	return d
 }
 
-type said struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *said) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *said) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // end waits for the end and returns the exit code.
 func (d *deployed) end(t *testing.T) int {
 	t.Helper()
@@ -130,7 +113,7 @@ func (d *deployed) end(t *testing.T) int {
 // state.
 func (d *deployed) serving(t *testing.T) *local.State {
 	t.Helper()
-	for range 1200 {
+	for range 3600 { // three minutes, for a busy machine
 		if strings.Contains(d.stdout.String(), "doctor --project") {
 			state, serving, err := local.Read(d.project)
 			if err != nil || !serving {
@@ -187,6 +170,7 @@ func examine(t *testing.T, project string) (doctor.Report, int) {
 // Every example is a project that can be deployed to this machine, and is well
 // there.
 func TestPitfall13EveryExampleIsWired(t *testing.T) {
+	t.Parallel()
 	all, err := os.ReadDir("../../examples")
 	if err != nil {
 		t.Fatal(err)
@@ -245,6 +229,7 @@ const serves = "azure-reads-aws"
 // A project that serves: what it tells people to type works, the token is where
 // it belongs, and a program that ends is told of, and named.
 func TestLocalServes(t *testing.T) {
+	t.Parallel()
 	dir := project(t, serves)
 	d := deployLocal(t, dir)
 	state := d.serving(t)
@@ -264,7 +249,6 @@ func TestLocalServes(t *testing.T) {
 		t.Fatalf("%+v", link)
 	}
 	secret := link.Token.Reveal()
-	t.Setenv("INTER_CLOUD_TOKEN", secret)
 
 	typed := 0
 	for line := range strings.Lines(d.stdout.String()) {
@@ -275,6 +259,7 @@ func TestLocalServes(t *testing.T) {
 		typed++
 		cmd := exec.Command("/bin/sh", "-c", line)
 		cmd.Dir = "../.." // where examples/pump.csv is
+		cmd.Env = append(os.Environ(), "INTER_CLOUD_TOKEN="+secret)
 		out, err := cmd.CombinedOutput()
 		want := map[string]string{" import ": "pump-7: 1,423 rows", " query ": "60.42", " doctor ": "ok      reader on azure: history"}
 		for word, text := range want {
@@ -357,6 +342,7 @@ func TestLocalServes(t *testing.T) {
 // Who is killed takes the programs along, and leaves nothing that the next run
 // stumbles over.
 func TestLocalDiesWhole(t *testing.T) {
+	t.Parallel()
 	dir := project(t, "google-reads-azure")
 	d := deployLocal(t, dir)
 	state := d.serving(t)
@@ -388,6 +374,7 @@ func TestLocalDiesWhole(t *testing.T) {
 // A deployment with a fault, made by an environment that a mistake would make,
 // has that fault named.
 func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
+	t.Parallel()
 	garbage := listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<html><head><title>Parked</title></head></html>")) // the caller may be gone
@@ -413,6 +400,7 @@ func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 		}, broken: "API on azure"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := &config.Project{Dir: t.TempDir(), Twin: "faulty", L3: config.Azure, L4: c.l4,
 				Devices: []config.Device{{ID: "press-1", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}}}
 			topology, err := deploy.NewTopology(p)
@@ -445,6 +433,7 @@ func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 // A function that does not start is told of with its own words, and nothing is
 // left running.
 func TestLocalTellsWhyAFunctionDoesNotStart(t *testing.T) {
+	t.Parallel()
 	p := &config.Project{Dir: t.TempDir(), Twin: "faulty", L3: config.Azure, L4: config.AWS}
 	topology, err := deploy.NewTopology(p)
 	if err != nil {

@@ -1,20 +1,18 @@
 package engine
 
 import (
-	_ "embed"
 	"errors"
 	"os/exec"
 	"strconv"
 	"sync"
 	"testing"
+
+	"hotreader/deploy/local/emulator"
 )
 
 // CosmosKey is the account key that every Cosmos DB emulator is documented to
 // have; it protects nothing.
 const CosmosKey = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
-
-//go:embed cosmosdb/start.js
-var cosmosProgram string
 
 var cosmos = sync.OnceValues(startCosmos)
 
@@ -51,7 +49,7 @@ func startCosmos() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		p, err := start(dir, node, "-e", cosmosProgram, "--", strconv.Itoa(port))
+		p, err := start(dir, node, "-e", emulator.CosmosDB, "--", strconv.Itoa(port))
 		if err != nil {
 			return "", err
 		}

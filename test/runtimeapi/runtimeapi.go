@@ -7,7 +7,6 @@
 package runtimeapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +21,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"hotreader/test/transcript"
 )
 
 // Function is a running bootstrap.
@@ -30,7 +31,7 @@ type Function struct {
 
 	server   *httptest.Server
 	process  *exec.Cmd
-	stderr   lockedBuffer
+	stderr   transcript.Buffer
 	events   chan event
 	ready    chan struct{}
 	exited   chan struct{}
@@ -233,20 +234,3 @@ func (f *Function) Pid() int { return f.process.Process.Pid }
 
 // Log returns what the program has written so far.
 func (f *Function) Log() string { return f.stderr.String() }
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}

@@ -26,6 +26,7 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/test/serving"
+	"hotreader/test/transcript"
 )
 
 // The tokens hold what quoting, escaping and encoding change.
@@ -69,25 +70,8 @@ type program struct {
 	url    string
 	home   string // everything that it may write is here
 	cmd    *exec.Cmd
-	said   lines
+	said   transcript.Buffer
 	exited chan struct{}
-}
-
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // given are the ports that freePort has returned.

@@ -4,7 +4,6 @@
 package serving
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -26,6 +25,7 @@ import (
 	"hotreader/httpapi"
 	"hotreader/secret"
 	"hotreader/store/memstore"
+	"hotreader/test/transcript"
 )
 
 // The tokens of the tests.
@@ -51,7 +51,7 @@ type Process struct {
 	URL string
 
 	cmd    *exec.Cmd
-	log    lockedBuffer
+	log    transcript.Buffer
 	exited chan struct{}
 	err    error
 }
@@ -256,21 +256,4 @@ func (p *Peer) Fill(t testing.TB, device string, n int) {
 // Twin returns DIGITAL_TWIN_INFO of a twin with these layers.
 func Twin(l3, l4 string) string {
 	return `{"config":{"digital_twin_name":"factory"},"config_providers":{"layer_3_hot_provider":"` + l3 + `","layer_4_provider":"` + l4 + `"}}`
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
