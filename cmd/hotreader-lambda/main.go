@@ -103,7 +103,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 			return nil, err
 		}
 		api, err := httpapi.New(httpapi.Options{
-			Reader: f.Devices.Guard(seen.Reads("read store", route.Ahead(store, route.AheadOptions{}))), Token: token, Rate: f.Rate, Burst: f.Burst,
+			Reader: f.Devices.Guard(route.BehindAPI(seen.Reads("read store", route.Ahead(store, route.AheadOptions{})))), Token: token, Rate: f.Rate, Burst: f.Burst,
 			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
 			Logger: logger, Version: version(),
 		})

@@ -165,7 +165,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		rate = -1
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Reader: devices.Guard(seen.Reads("read store", route.Ahead(store, route.AheadOptions{}))), Token: token, Rate: rate, Burst: s.burst,
+		Reader: devices.Guard(route.BehindAPI(seen.Reads("read store", route.Ahead(store, route.AheadOptions{})))), Token: token, Rate: rate, Burst: s.burst,
 		Answers: answers, Queue: queue, Wait: wait,
 		Logger: slog.New(seen.Log(logs.Handler())), Version: thisBuild().Version,
 	})

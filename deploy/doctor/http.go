@@ -434,6 +434,8 @@ func (e *examination) failed(door, behind Check, code hotreader.Code, said, trac
 	case hotreader.CodeForbidden:
 		behind.Says = "the function is not allowed to query " + e.store()
 		behind.Remedy = e.deployOnly(cloud) + " gives it the permission back"
+	case hotreader.CodeStore: // an API says it, too, where its own identity is refused
+		behind.Remedy = log + "; if it names a permission, " + e.deployOnly(cloud) + " gives it back"
 	case hotreader.CodeThrottled, hotreader.CodeOverloaded:
 		behind.Remedy = "try again in a minute; if it stays so, give it more capacity"
 	}

@@ -105,7 +105,7 @@ func (o *Options) reader() (hotreader.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		return o.Telemetry.Reads("read store", route.Ahead(store, route.AheadOptions{})), nil
+		return route.BehindAPI(o.Telemetry.Reads("read store", route.Ahead(store, route.AheadOptions{}))), nil
 	}
 	client := remote.NewClient()
 	client.Transport = o.Telemetry.Peer(client.Transport)

@@ -203,3 +203,26 @@ func TestToken(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// refusing is a store that does not let the host's own identity read.
+type refusing struct{}
+
+func (refusing) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		yield(hotreader.Row{}, &hotreader.Error{Op: "store", Code: hotreader.CodeForbidden, Err: errors.New("the role lacks cosmos:read")})
+	}
+}
+
+// The caller, whose token is right, is not told that it is not allowed.
+func TestStoreRefusesTheHost(t *testing.T) {
+	url, end := serve(t, refusing{}, httphost.Platform())
+	for _, accept := range []string{"application/json", "text/csv", wire.MediaType} {
+		status, body, err := get(t, url+"/v1/devices/d/history?property=p", accept)
+		if err != nil || status != http.StatusBadGateway || !strings.Contains(body, `"code":"store"`) || strings.Contains(body, "cosmos:read") {
+			t.Errorf("%s: %d, %s, %v", accept, status, body, err)
+		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
