@@ -24,6 +24,12 @@ type Twin struct {
 	// TraceID returns the trace of an invocation; nil, and "" = the request's id
 	// without its hyphens.
 	TraceID func(context.Context) string
+
+	// Reuse says that whoever calls Invoke does so one call after the other, and
+	// is done with an answer when it makes the next call, as aws-lambda-go is
+	// where a function has one invocation at a time. Then an answer's memory is
+	// used for the next, too.
+	Reuse bool
 }
 
 // TraceID returns a request's id as a trace: a UUID's 32 digits.
@@ -49,6 +55,8 @@ type connector struct {
 	decode    func(context.Context, []byte) (twinmaker.Request, error)
 	answer    func(*twinmaker.Responder, context.Context, []byte, twinmaker.Request) ([]byte, error)
 	size      atomic.Int64 // of the last answer: a dashboard asks for the like again
+	reuse     bool
+	kept      []byte // the last answer, with reuse
 }
 
 func newConnector(name string, t Twin, decode func(context.Context, []byte) (twinmaker.Request, error),
@@ -60,7 +68,7 @@ func newConnector(name string, t Twin, decode func(context.Context, []byte) (twi
 	if t.TraceID != nil {
 		trace = func(ctx context.Context) string { return cmp.Or(t.TraceID(ctx), TraceID(ctx)) }
 	}
-	return &connector{name: name, responder: t.Responder, logger: t.Logger, trace: trace, decode: decode, answer: answer}
+	return &connector{name: name, responder: t.Responder, logger: t.Logger, trace: trace, decode: decode, answer: answer, reuse: t.Reuse}
 }
 
 // Invoke implements lambda.Handler.
@@ -84,12 +92,19 @@ func (c *connector) serve(ctx context.Context, event []byte, q *query) ([]byte, 
 	}
 	responder := c.responder
 	responder.Reader = counter{responder.Reader, q}
-	body, err := c.answer(&responder, ctx, make([]byte, 0, c.size.Load()), q.request)
+	dst := c.kept[:0]
+	if !c.reuse {
+		dst = make([]byte, 0, c.size.Load())
+	}
+	body, err := c.answer(&responder, ctx, dst, q.request)
 	if err == nil {
 		err = bounded(body)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if c.reuse {
+		c.kept = body
 	}
 	c.size.Store(int64(len(body)) + int64(len(body))/8)
 	return body, nil

@@ -73,6 +73,41 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// With Reuse an answer's memory serves the next, also behind one that failed;
+// without, an answer stays what it is.
+func TestReuse(t *testing.T) {
+	for _, reuse := range []bool{false, true} {
+		tw := twin(filled(t, "d", 50), nil)
+		tw.Reuse = reuse
+		h := History(tw)
+		ask := func() []byte {
+			t.Helper()
+			got, err := h.Invoke(inLambda(t.Context()), event(allTime))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		first := ask()
+		want := bytes.Clone(first)
+		ask() // where memory is too small at first, it is not the second time
+		if _, err := h.Invoke(inLambda(t.Context()), []byte("{}")); err == nil {
+			t.Fatal("an empty event was answered")
+		}
+		second := ask()
+		if !bytes.Equal(second, want) {
+			t.Errorf("reuse %v: got %s\nwant %s", reuse, second, want)
+		}
+		third := ask()
+		if same := &second[0] == &third[0]; same != reuse {
+			t.Errorf("reuse %v: the memory is the same: %v", reuse, same)
+		}
+		if !reuse && (!bytes.Equal(first, want) || !bytes.Equal(second, want)) {
+			t.Error("an answer was written over")
+		}
+	}
+}
+
 func TestLastEntry(t *testing.T) {
 	got, err := LastEntry(twin(filled(t, "d", 2), nil)).Invoke(inLambda(t.Context()), event(""))
 	want := `{"propertyValues":{"temperature":{"propertyReference":{"entityId":"e","componentName":"c","propertyName":"temperature"},"propertyValue":{"doubleValue":1.125}}}}`
