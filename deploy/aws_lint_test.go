@@ -15,6 +15,7 @@ import (
 // TestTemplatesLinted has cfn-lint hold the templates against CloudFormation's
 // schemas, and one that is wrong, lest it finds nothing in anything.
 func TestTemplatesLinted(t *testing.T) {
+	t.Parallel()
 	program := engine.CloudFormationLint(t)
 	text, problems := componentType("pump", machine)
 	if len(problems) > 0 {
@@ -49,16 +50,5 @@ func TestTemplatesLinted(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("cfn-lint does not name what is wrong:\n%s", out)
-	}
-}
-
-// TestAWSModuleFormatted has Terraform say that the module is written as it
-// writes.
-func TestAWSModuleFormatted(t *testing.T) {
-	program, env := engine.Terraform(t)
-	cmd := exec.CommandContext(t.Context(), program, "fmt", "-check", "-diff", "-recursive", filepath.Join("terraform", "aws"))
-	cmd.Env = append(os.Environ(), env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
 	}
 }

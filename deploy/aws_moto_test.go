@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -215,6 +216,7 @@ func (a *motoSide) write(t *testing.T, module map[string]any) {
 // elsewhere. It holds what is made against what was meant, with IAM enforced
 // what each role may do, and destroys it all.
 func TestPitfall15AWSOnMoto(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	const table = "press-rows"
 	makeTable(t, table)
 	before := listing(t)
@@ -228,12 +230,13 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	each := func(step string, do func(*testing.T, *motoSide)) {
 		t.Helper()
 		ok := t.Run(step, func(t *testing.T) {
+			// All at once, however many tests may run: they wait for AWS's provider,
+			// which waits between its requests.
+			var running sync.WaitGroup
 			for _, a := range all {
-				t.Run(a.project.Twin, func(t *testing.T) {
-					t.Parallel()
-					do(t, a)
-				})
+				running.Go(func() { t.Run(a.project.Twin, func(t *testing.T) { do(t, a) }) })
 			}
+			running.Wait()
 		})
 		if !ok {
 			t.FailNow()

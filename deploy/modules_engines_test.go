@@ -193,14 +193,15 @@ func (f *rendering) noToken(tokens ...string) {
 // Terraform takes every root module, with every module's references, and can plan
 // it from nothing.
 func TestModulesPlan(t *testing.T) {
+	t.Parallel()
 	for _, m := range modules {
 		if m.provider == "" {
 			continue
 		}
 		for _, r := range roots(t, m.cloud) {
 			t.Run(r.name, func(t *testing.T) {
+				t.Parallel()
 				f := renderModule(t, m.cloud, m.provider, r)
-				f.must("validate", noColor)
 				args := []string{"plan", variables1, noColor, noInput, "-out=plan.bin"}
 				if strings.Contains(string(r.text), `"`+remoteVariable+`": {`) {
 					args = append(args, "-var", remoteVariable+"=https://reader.example.com")
@@ -233,6 +234,7 @@ func TestModulesPlan(t *testing.T) {
 // Terraform takes a twin's hot storage through its life on each cloud: made,
 // unchanged, with another token, kept, and destroyed.
 func TestModulesLive(t *testing.T) {
+	t.Parallel()
 	const second = "fedcba9876543210fedcba9876543210fedcba98765"
 	for _, c := range []struct {
 		cloud            config.Cloud
@@ -250,6 +252,7 @@ func TestModulesLive(t *testing.T) {
 		}, ""},
 	} {
 		t.Run(string(c.cloud), func(t *testing.T) {
+			t.Parallel()
 			all := roots(t, c.cloud)
 			i := slices.IndexFunc(all, func(r root) bool { return r.side.L3 && !r.side.L4 })
 			f := renderModule(t, c.cloud, c.provider, all[i])
