@@ -6,7 +6,7 @@ FUZZ    ?= 30s
 COUNT   ?= 5
 SOAK    ?= 3m
 SEED    ?=
-LONGEST  = ./test/e2e ./deploy ./store/gcpfirestore
+LONGEST  = ./test/e2e ./deploy ./store/gcpfirestore ./cmd/hotreader ./store/awsdynamodb ./store/azurecosmos
 ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_PYTHON="$$(cat .engines/python)"
 
 .PHONY: help
