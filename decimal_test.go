@@ -111,3 +111,19 @@ func fitsBits(n *big.Int, bits int) bool {
 	_, err := strconv.ParseInt(n.String(), 10, bits)
 	return err == nil
 }
+
+// What is seen at a glance to fit a float64 is what a longer look finds.
+func TestFitsDoubleAtAGlance(t *testing.T) {
+	for _, text := range []string{"1e400", "-1e400", "1E-400", "0e999", "12e345", "1.5e309", "1.25e400", "123456e400", "1234567e400", "12345678e400", "1e99", "1e308"} {
+		if got, want := fitsDouble([]byte(text)), isDouble([]byte(text)); got != want {
+			t.Errorf("fitsDouble(%s) = %v, want %v", text, got, want)
+		}
+	}
+	number := rapid.StringMatching(`-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,8})?([eE][+-]?[0-9]{1,4})?`)
+	rapid.Check(t, func(t *rapid.T) {
+		text := []byte(number.Draw(t, "number"))
+		if got, want := fitsDouble(text), isDouble(text); got != want {
+			t.Fatalf("fitsDouble(%s) = %v, want %v", text, got, want)
+		}
+	})
+}
