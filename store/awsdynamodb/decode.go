@@ -294,7 +294,9 @@ func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err
 		if err != nil {
 			return 0, nil, err
 		}
-		v = hotreader.StringValue(text)
+		if usable = !d.Broken(); usable {
+			v = hotreader.StringValue(text)
+		}
 	case "N":
 		text, err := d.Text()
 		if err != nil {

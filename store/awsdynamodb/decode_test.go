@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -139,7 +140,7 @@ var pagesForTest = []string{
 	`{"Count":1,"Items":[{"a":{"N":"1"},"timestamp":{"S":"2024-01-01T00:00:00Z"}}],"ScannedCount":1}`,
 	`{"Count":2,"Items":[{"a":{"N":"-0.5"},"temperature":{"S":"x"}},{"temperature":{"N":"1E+2"},"a":{"N":"0"}}],"LastEvaluatedKey":{"device_id":{"S":"d\u00e9"},"timestamp":{"N":"17.5"},"b":{"B":"AQI="}},"ScannedCount":2}`,
 	"{ \"LastEvaluatedKey\" : { \"k\" : { \"S\" : \"\" } } ,\n\"ScannedCount\":3,\t\"Items\" : [ { \"a\" : { \"N\" : \"1\" } , \"flag\" : { \"BOOL\" : true } } , { } ] ,\r\n \"Count\" : 2 } ",
-	`{"Items":[{"q\"\\é":{"S":"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00\ud800x\udc00"},"q\u0022\\\u00e9":{"S":"again"}}],"Count":1}`,
+	`{"Items":[{"q\"\\é":{"S":"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00x"},"q\u0022\\\u00e9":{"S":"again"}}],"Count":1}`,
 	`{"Items":[{"a":{"B":"AQI="},"temperature":{"M":{"x":{"L":[{"N":"1"},{"NULL":true},{"SS":["a","b"]}]}}},"flag":{"NULL":true}},{"a":{"NS":["1"]},"temperature":{"BS":["AQI="]},"flag":{"BOOL":false}}],"Count":2}`,
 	`{"Items":[{"a":{"N":""},"temperature":{"N":"NaN"},"flag":{"N":"01"}},{"a":{"N":"+1"},"temperature":{"N":"1."},"flag":{"N":".5"}},{"a":{"N":"-"},"temperature":{"N":"1e"}}],"Count":3}`,
 	`{"Items":[{"a":{"S":"1"},"unknown":{"N":"1"},"a":{"N":"2"}},{"timestamp":{"N":"12"}},{"timestamp":{"S":"x"},"timestamp":{"N":"1"}}],"Count":3,"ConsumedCapacity":{"CapacityUnits":0.5,"Table":{"x":[1,-2.5e3,null,true,false,{}]}}}`,
@@ -207,6 +208,9 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
+		if halfPair(body) {
+			return
+		}
 		want := translate(out, "timestamp", 'S')
 		got.skipped, want.skipped = 0, 0 // we count an attribute that comes twice as often
 		if !reflect.DeepEqual(got, want) {
@@ -214,6 +218,28 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A text with half a surrogate pair is no text that could be told: it is left
+// out and counted. As the time it is none.
+func TestHalfAPairIsLeftOut(t *testing.T) {
+	var d decoder
+	got, err := decode(&d, []byte(`{"Items":[{"a":{"S":"\ud800"},"timestamp":{"S":"\udc00"},"temperature":{"S":"\ud83d\ude00"}}],"Count":1}`), "timestamp", 'S')
+	if err != nil || got.skipped != 1 || len(got.items) != 1 || got.items[0].at != "" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if text := fmt.Sprint(got.items[0]); strings.Contains(text, "\ufffd") || !strings.Contains(text, "😀") {
+		t.Errorf("%s", text)
+	}
+}
+
+// halfPair reports whether an escape of body may be half a surrogate pair, which
+// the reference reads as U+FFFD and we leave out.
+func halfPair(body []byte) bool { return surrogate.Match(surrogatePair.ReplaceAll(body, nil)) }
+
+var (
+	surrogate     = regexp.MustCompile(`(?i)\\ud[89a-f]`)
+	surrogatePair = regexp.MustCompile(`(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}`)
+)
 
 // Every page that DynamoDB can write, in any spelling of JSON, is taken.
 func TestDecodesEveryPage(t *testing.T) {

@@ -236,7 +236,9 @@ func (d *decoder) member(values []hotreader.Value) (found int, at []byte, err er
 		if err != nil {
 			return 0, nil, err
 		}
-		v = hotreader.StringValue(text)
+		if usable = !d.Broken(); usable {
+			v = hotreader.StringValue(text)
+		}
 	case c == '-' || c-'0' <= 9:
 		digits, err := d.Number()
 		if err != nil {

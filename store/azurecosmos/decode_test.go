@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -104,7 +105,7 @@ var pagesForTest = []string{
 	`{"_rid":"x","Documents":[{"t":"2024-01-01T00:00:00Z","p0":1}],"_count":1}`,
 	`{"Documents":[{"t":"2024-01-01T00:00:00Z","p0":-0.5,"p1":"x","p2":true,"p3":null},{"p1":1E+2,"p0":0,"t":"2024-01-01T00:00:01Z"},{"p3":17.5e-3}],"_count":3}`,
 	"{ \"_count\" : 2 ,\n\"_rid\":\"\",\t\"Documents\" : [ { \"p0\" : 1 , \"p1\" : true } , { } ] ,\r\n \"more\" : {\"a\":[1,{}]} } ",
-	`{"Documents":[{"p0":"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00\ud800x\udc00","\u00700":"again"}],"_count":1}`,
+	`{"Documents":[{"p0":"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00x","\u00700":"again"}],"_count":1}`,
 	`{"Documents":[{"p0":[1,"a",[],{}],"p1":{"x":{"y":[null]}},"t":{"a":1}},{"p0":false,"p1":[],"p2":{},"t":17.25}],"_count":2}`,
 	`{"Documents":[{"p0":"1","unknown":1,"p0":2},{"t":12},{"t":"x","t":1},{"t":1,"t":"x"},{"p0":1,"p0":null}],"_count":5}`,
 	`{"Documents":[{"p0":1 },{"p0":"1"  },{"p0":-1.50e10,"p1":1e5},{"p0":0.0,"p1":-0}],"_count":4}`,
@@ -154,12 +155,36 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
+		if halfPair(body) {
+			return
+		}
 		got.skipped, want.skipped = 0, 0 // we count a member that comes twice as often
 		if bytes.Count(bytes.ToLower(body), []byte("documents")) == 1 && !reflect.DeepEqual(got, want) {
 			t.Fatalf("\n got %+v\nwant %+v", got, want)
 		}
 	})
 }
+
+// A text with half a surrogate pair, which a writer in JavaScript may leave, is
+// no text that could be told: it is left out and counted. As the time it is none.
+func TestHalfAPairIsLeftOut(t *testing.T) {
+	var d decoder
+	got, err := decode(&d, []byte(`{"Documents":[{"t":"\ud800","p0":"x\udc00","p1":"\ud83d\ude00"}],"_count":1}`), hotreader.String)
+	null := hotreader.Value{}.String()
+	want := [5]string{null, hotreader.StringValue([]byte("😀")).String(), null, null, ""}
+	if err != nil || got.skipped != 1 || len(got.items) != 1 || got.items[0] != want {
+		t.Fatalf("%+v, %v; want %v", got, err, want)
+	}
+}
+
+// halfPair reports whether an escape of body may be half a surrogate pair, which
+// the reference reads as U+FFFD and we leave out.
+func halfPair(body []byte) bool { return surrogate.Match(surrogatePair.ReplaceAll(body, nil)) }
+
+var (
+	surrogate     = regexp.MustCompile(`(?i)\\ud[89a-f]`)
+	surrogatePair = regexp.MustCompile(`(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}`)
+)
 
 // Every page that Cosmos DB can write, in any spelling of JSON, is taken.
 func TestDecodesEveryPage(t *testing.T) {

@@ -31,6 +31,7 @@ type Scanner struct {
 	Data []byte
 	Pos  int
 
+	broken  bool   // half a surrogate pair was in the last string
 	arena   []byte // unescaped strings
 	scratch []byte // an unescaped name
 }
@@ -103,8 +104,11 @@ func (s *Scanner) Name() ([]byte, error) {
 	return name, s.Token(':')
 }
 
-// Text reads a string, which must be valid UTF-8. It is valid until Reset.
+// Text reads a string, which must be valid UTF-8. It is valid until Reset. Where
+// an escape is half a surrogate pair, U+FFFD stands for it, as in encoding/json,
+// and Broken tells.
 func (s *Scanner) Text() ([]byte, error) {
+	s.broken = false
 	if err := s.Token('"'); err != nil {
 		return nil, err
 	}
@@ -131,6 +135,10 @@ func (s *Scanner) Text() ([]byte, error) {
 	}
 	return nil, ErrCut
 }
+
+// Broken reports whether Text, called last, met an escape that is half a
+// surrogate pair. JSON can write such a string, and no text can hold it.
+func (s *Scanner) Broken() bool { return s.broken }
 
 // escaped reads a string that begins at from and has its first escape at Pos.
 func (s *Scanner) escaped(from int) ([]byte, error) {
@@ -171,8 +179,8 @@ func (s *Scanner) escaped(from int) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if utf16.IsSurrogate(r) {
-			// Half a pair becomes U+FFFD, as in encoding/json.
+		half := utf16.IsSurrogate(r)
+		if half {
 			high := r
 			r = utf8.RuneError
 			if s.Pos+6 <= len(s.Data) && s.Data[s.Pos] == '\\' && s.Data[s.Pos+1] == 'u' {
@@ -184,9 +192,12 @@ func (s *Scanner) escaped(from int) ([]byte, error) {
 				}
 				if r = utf16.DecodeRune(high, low); r == utf8.RuneError {
 					s.Pos = back
+				} else {
+					half = false
 				}
 			}
 		}
+		s.broken = s.broken || half
 		s.arena = utf8.AppendRune(s.arena, r)
 	}
 	return nil, ErrCut

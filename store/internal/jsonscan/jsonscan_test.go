@@ -65,6 +65,24 @@ func FuzzText(f *testing.F) {
 	})
 }
 
+// Half a surrogate pair is told; a whole one, and what only looks like one, is
+// none.
+func TestHalfAPairIsTold(t *testing.T) {
+	for text, want := range map[string]bool{
+		`"a"`: false, `"\ud83d\ude00"`: false, `"\\ud800"`: false, `"\ufffd"`: false, "\"\ufffd\"": false, `"\ud83d\ude00\u0041"`: false,
+		`"\ud800"`: true, `"\udc00"`: true, `"x\ud800y"`: true, `"\ud800\ud83d\ude00"`: true, `"\ude00\ud83d"`: true, `"\uD800\n"`: true, `"\ud83d\ude00\ud800"`: true,
+	} {
+		var s Scanner
+		s.Reset([]byte(text + `"b"`))
+		if _, err := s.Text(); err != nil || s.Broken() != want {
+			t.Errorf("%s: %v, %v", text, s.Broken(), err)
+		}
+		if _, err := s.Text(); err != nil || s.Broken() {
+			t.Errorf("behind %s: %v, %v", text, s.Broken(), err)
+		}
+	}
+}
+
 func TestNamesAndTextsDoNotDisturbEachOther(t *testing.T) {
 	var s Scanner
 	s.Reset([]byte(`{"\u0061":"\u0062\u0063","\u0064":"\u0065"}`))
