@@ -261,7 +261,9 @@ func (a *api) serve(c *call) error {
 	if err := a.admit(slot); err != nil {
 		return err
 	}
-	c.who = caller{slot, network(a.o.Address(c.r))}
+	if a.limit != nil {
+		c.who = caller{slot, network(a.o.Address(c.r))}
+	}
 	if c.route, err = a.find(c.r); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,11 +58,6 @@ func (b *budget) Err() error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.look()
-}
-
-// look returns why b has ended, by the clock.
-func (b *budget) look() error {
 	if b.ended == nil {
 		if b.ended = b.Context.Err(); b.ended == nil && !time.Now().Before(b.deadline) {
 			b.ended = context.DeadlineExceeded
@@ -88,7 +84,7 @@ func (b *budget) cancel() {
 	defer b.mu.Unlock()
 	if r := b.real.Load(); r != nil {
 		r.cancel()
-	} else if b.look() == nil {
+	} else if b.ended == nil {
 		b.ended = context.Canceled
 	}
 }
@@ -104,7 +100,7 @@ func (b *budget) run() *running {
 		return r
 	}
 	r := new(running)
-	if b.ended == context.Canceled { // whatever the time is now
+	if errors.Is(b.ended, context.Canceled) { // whatever the time is now
 		r.Context, r.cancel = context.WithCancel(b.Context)
 		r.cancel()
 	} else {

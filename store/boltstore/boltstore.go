@@ -53,14 +53,15 @@ type Options struct {
 
 // Store is a hotreader.Store in one file. It is safe for concurrent use.
 type Store struct {
-	path   string
-	file   *os.File // db's
-	db     *bolt.DB // nil if it could not be opened
-	broken atomic.Pointer[hotreader.Error]
-	newest atomic.Int64 // transaction known to be in the file; there is none without
-	wrote  atomic.Bool
-	scans  sync.Pool // *scan
-	mapped residue
+	path    string
+	reading string   // the operation, in errors
+	file    *os.File // db's
+	db      *bolt.DB // nil if it could not be opened
+	broken  atomic.Pointer[hotreader.Error]
+	newest  atomic.Int64 // transaction known to be in the file; there is none without
+	wrote   atomic.Bool
+	scans   sync.Pool // *scan
+	mapped  residue
 }
 
 var _ hotreader.Store = (*Store)(nil)
@@ -375,11 +376,10 @@ type window struct {
 // block before, and blocks are split but never joined.
 func (s *Store) fill(device string, columns []string, sc *scan, rest *window, descending bool, budget int) error {
 	sc.buf, sc.blocks = sc.buf[:0], sc.blocks[:0]
-	op := "boltstore: read " + s.path
 	least := s.newest.Load()
-	return s.guard(op, func() error {
+	return s.guard(s.reading, func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
-			return inside(op, func() (err error) {
+			return inside(s.reading, func() (err error) {
 				id := tx.ID()
 				if int64(id) < least {
 					return errPage // bbolt's newest head is not valid any more

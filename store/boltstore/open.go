@@ -28,7 +28,7 @@ import (
 //	CodeConfig       a directory, another program's file, another format
 //	CodeCorrupt      damaged or cut short
 func Open(path string, o Options) (*Store, error) {
-	s := &Store{path: path}
+	s := &Store{path: path, reading: "boltstore: read " + path}
 	op := "boltstore: open " + path
 	created, err := inspect(path, o.ReadOnly)
 	if err != nil {
