@@ -238,6 +238,25 @@ func TestRefreshIsShared(t *testing.T) {
 	})
 }
 
+func TestMade(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	if made := static(t, strings.Repeat("a", MinBytes)).Made(); !made.IsZero() {
+		t.Errorf("a static token was made %s", made)
+	}
+	WasMade(t.Context(), at) // nobody asks
+	fetched, err := Fetched(t.Context(), func(ctx context.Context) (string, error) {
+		WasMade(ctx, at)
+		return strings.Repeat("a", MinBytes), nil
+	})
+	if err != nil || !fetched.Made().Equal(at) {
+		t.Errorf("%s, %v", fetched.Made(), err)
+	}
+	fetched.MadeAt(at.Add(time.Hour))
+	if !fetched.Made().Equal(at.Add(time.Hour)) {
+		t.Error(fetched.Made())
+	}
+}
+
 func TestKeys(t *testing.T) {
 	before, after := static(t, current), static(t, next+","+current)
 	old, both := before.Keys("page token"), after.Keys("page token")

@@ -182,3 +182,18 @@ func TestSecret(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The token's age is that of the secret's version.
+func TestSecretTellsItsAge(t *testing.T) {
+	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:twin/token-AbCdEf"
+	for answer, want := range map[string]int64{
+		`{"SecretString":"` + token + `","CreatedDate":1.7e9}`: 1_700_000_000,
+		`{"SecretString":"` + token + `"}`:                     time.Time{}.Unix(),
+	} {
+		getenv, _ := service(t, 200, answer)
+		fetched, err := secret.Fetched(t.Context(), Secret(getenv, arn))
+		if err != nil || fetched.Made().Unix() != want {
+			t.Errorf("%s: %v, %v", answer, fetched.Made(), err)
+		}
+	}
+}

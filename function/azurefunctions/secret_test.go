@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"hotreader"
+	"hotreader/secret"
 )
 
 type identity struct{ scope *string }
@@ -78,6 +79,21 @@ func TestSecret(t *testing.T) {
 	v := &vault{answers: []string{`200{"value":"a"}`}}
 	if _, err := Secret(identity{&scope}, v, "https://plant.vault.azure.cn/secrets/t/v")(t.Context()); err != nil || scope != "https://vault.azure.cn/.default" {
 		t.Errorf("%s, %v", scope, err)
+	}
+}
+
+// The token's age is that of the secret's version.
+func TestSecretTellsItsAge(t *testing.T) {
+	const long = "0123456789abcdef0123456789abcdef"
+	for answer, want := range map[string]int64{
+		`200{"value":"` + long + `","attributes":{"enabled":true,"created":1700000000,"updated":1700000001}}`: 1_700_000_000,
+		`200{"value":"` + long + `"}`: time.Time{}.Unix(),
+	} {
+		scope := ""
+		fetched, err := secret.Fetched(t.Context(), Secret(identity{&scope}, &vault{answers: []string{answer}}, "https://plant.vault.azure.net/secrets/token"))
+		if err != nil || fetched.Made().Unix() != want {
+			t.Errorf("%s: %v, %v", answer, fetched.Made(), err)
+		}
 	}
 }
 
