@@ -24,10 +24,22 @@ func open(t testing.TB, path string, o boltstore.Options) *boltstore.Store {
 }
 
 func harness() storetest.Harness {
-	return storetest.Harness{New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
-		s := open(t, filepath.Join(t.TempDir(), "rows.bolt"), boltstore.Options{})
-		return s, s
-	}}
+	var path string // of the store that New returned last
+	var store *boltstore.Store
+	return storetest.Harness{
+		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+			path = filepath.Join(t.TempDir(), "rows.bolt")
+			store = open(t, path, boltstore.Options{})
+			return store, store
+		},
+		Reopen: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			store = open(t, path, boltstore.Options{})
+			return store, store
+		},
+	}
 }
 
 func TestConformance(t *testing.T)      { storetest.Run(t, harness()) }

@@ -431,3 +431,35 @@ func statsCounted(t testing.TB, h Harness) {
 		t.Error("a read that stopped at its first row is not counted")
 	}
 }
+
+// lifeReopen: what was written is there for the next program, and what that one
+// writes for the one after it.
+func lifeReopen(t testing.TB, h Harness) {
+	const many = 300
+	_, w := h.New(t)
+	write(t, w, "a", ramp(many, time.Second)...)
+	write(t, w, "b", record(base, field("n", num("1.50")), field("s", str("é")), field("o", boolean(true))))
+	q := hotreader.Query{Device: "a", Properties: []string{"n"}}
+	other := hotreader.Query{Device: "b", Properties: []string{"n", "s", "o"}}
+	var want []hotreader.Row
+	for i := range many {
+		want = append(want, row(at(time.Duration(i)*time.Second), num(strconv.Itoa(i))))
+	}
+	for round := range 3 {
+		var r hotreader.Reader
+		r, w = h.Reopen(t)
+		h.expect(t, r, q, want...)
+		h.expect(t, r, other, row(base, num("1.50"), str("é"), boolean(true)))
+		latest := q
+		latest.Last = true
+		h.expect(t, r, latest, want[len(want)-1])
+
+		// One row anew, and one more.
+		i, text := round*100, strconv.Itoa(-round-1)
+		end := at(time.Duration(many+round) * time.Second)
+		write(t, w, "a", record(want[i].Time, field("n", num(text))), record(end, field("n", num(text))))
+		want[i] = row(want[i].Time, num(text))
+		want = append(want, row(end, num(text)))
+		h.expect(t, r, q, want...)
+	}
+}

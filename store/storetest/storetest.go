@@ -33,6 +33,11 @@ type Harness struct {
 	// two items. nil = the store keeps instants, not text.
 	PutRaw func(t testing.TB, device, timeText string, fields ...hotreader.Field)
 
+	// Reopen closes what New or Reopen returned last and opens the same store
+	// again, as a program does that was started anew. nil = the rows are not kept
+	// by the driver but by a service, or not at all (memory).
+	Reopen func(t testing.TB) (hotreader.Reader, hotreader.Writer)
+
 	// RewritesNumbers: the store keeps a number's value but not its spelling
 	// (DynamoDB makes 1.50 and 15e-1 both 1.5).
 	RewritesNumbers bool
@@ -121,6 +126,9 @@ func (h Harness) checks() []check {
 	}
 	if !h.NoStats {
 		all = append(all, check{"stats/what was looked at", statsCounted})
+	}
+	if h.Reopen != nil {
+		all = append(all, check{"life/opened again", lifeReopen})
 	}
 	if h.PutRaw != nil {
 		all = append(all,

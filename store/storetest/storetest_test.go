@@ -785,6 +785,69 @@ func TestTheSuiteFindsBugsWithTimesAsText(t *testing.T) {
 	}
 }
 
+// What is written must be kept, all of it, by the next program too.
+func TestTheSuiteFindsForgetfulStores(t *testing.T) {
+	for bug, reopened := range map[string]func(old *memstore.Store) *memstore.Store{
+		"": func(old *memstore.Store) *memstore.Store { return old },
+		"never writes to disk": func(*memstore.Store) *memstore.Store {
+			return memstore.New()
+		},
+		"keeps one device": func(old *memstore.Store) *memstore.Store {
+			return copied(t, old, func(device string, _ int) bool { return device == "a" })
+		},
+		"loses the last row": func(old *memstore.Store) *memstore.Store {
+			return copied(t, old, func(device string, left int) bool { return device != "a" || left > 0 })
+		},
+	} {
+		var s *broken
+		h := Harness{
+			New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+				s = &broken{store: memstore.New()}
+				return s, s
+			},
+			Reopen: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+				s = &broken{store: reopened(s.store)}
+				return s, s
+			},
+		}
+		checks := h.checks()
+		i := slices.IndexFunc(checks, func(c check) bool { return c.name == "life/opened again" })
+		if i < 0 {
+			t.Fatal("there is no such check")
+		}
+		if found := findings(t, checks[i], h); (len(found) > 0) != (bug != "") {
+			t.Errorf("of a store that %q the check finds %q", bug, found)
+		}
+	}
+	if slices.ContainsFunc(Harness{}.checks(), func(c check) bool { return c.name == "life/opened again" }) {
+		t.Error("the check is made of a store that cannot be opened again")
+	}
+}
+
+// copied returns what keep lets through, by its device and how many rows come
+// behind.
+func copied(t testing.TB, from *memstore.Store, keep func(device string, left int) bool) *memstore.Store {
+	t.Helper()
+	to := memstore.New()
+	properties := []string{"n", "s", "o"}
+	for _, device := range []string{"a", "b"} {
+		rows := read(t, from, hotreader.Query{Device: device, Properties: properties})
+		for i, r := range rows {
+			if !keep(device, len(rows)-1-i) {
+				continue
+			}
+			var fields []hotreader.Field
+			for k, v := range r.Values {
+				if !v.IsNull() {
+					fields = append(fields, field(properties[k], v))
+				}
+			}
+			write(t, to, device, record(r.Time, fields...))
+		}
+	}
+	return to
+}
+
 // TestTheSuitePassesTheHonest: what the bugs are wrapped around passes, so that
 // it is the bugs that are found.
 func TestTheSuitePassesTheHonest(t *testing.T) {
