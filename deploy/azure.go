@@ -49,7 +49,7 @@ func azureRoot(s Side, in Inputs) (Root, error) {
 	}
 	switch days := in.Project.Options.LogDays; {
 	case days > 730:
-		return Root{}, configError("deploy", "logs are to be kept for %d days; Azure's Log Analytics keeps them for 730 at most", days)
+		return Root{}, configError("azure", "logs are to be kept for %d days; Azure's Log Analytics keeps them for 730 at most", days)
 	case days != 0:
 		module["log_days"] = max(days, 30) // as long as it keeps them at least
 	}
@@ -100,11 +100,11 @@ func azureStore(p *config.Project) (map[string]any, error) {
 	o := p.Options.Azure
 	switch {
 	case o.CosmosAccount != "" && o.ResourceGroup == "":
-		return nil, configError("deploy", "the existing Cosmos DB account %s is named without its resource group", o.CosmosAccount)
+		return nil, configError("azure", "the existing Cosmos DB account %s is named without its resource group", o.CosmosAccount)
 	case o.Database != "" && o.CosmosAccount == "":
-		return nil, configError("deploy", "the existing Cosmos DB database %s is named without its account", o.Database)
+		return nil, configError("azure", "the existing Cosmos DB database %s is named without its account", o.Database)
 	case o.Container != "" && o.Database == "":
-		return nil, configError("deploy", "the existing Cosmos DB container %s is named without its database", o.Container)
+		return nil, configError("azure", "the existing Cosmos DB container %s is named without its database", o.Container)
 	}
 	key := p.Options.DeviceKey
 	if key == "" {
@@ -147,7 +147,7 @@ func azureMemory(mb int) (int, error) {
 			return size, nil
 		}
 	}
-	return 0, configError("deploy", "a function is to have %d MB of memory; on Azure an instance has 4096 at most", mb)
+	return 0, configError("azure", "a function is to have %d MB of memory; on Azure an instance has 4096 at most", mb)
 }
 
 // carried returns the one host that carries all functions of a side, their names
@@ -159,12 +159,12 @@ func carried(s Side) (host string, functions map[string]string, env map[string]s
 		case i == 0:
 			host, env = f.Host, f.Env
 		case f.Host != host || !maps.Equal(f.Env, env) || f.Store != s.Functions[0].Store || f.Remote != s.Functions[0].Remote:
-			return "", nil, nil, configError("deploy", "functions %s and %s cannot share a host on %s", s.Functions[0].Name, f.Name, s.Cloud)
+			return "", nil, nil, configError("azure", "functions %s and %s cannot share a host on %s", s.Functions[0].Name, f.Name, s.Cloud)
 		}
 		functions[string(f.Role)] = f.Name
 	}
 	if len(functions) == 0 || !s.Token {
-		return "", nil, nil, configError("deploy", "the side on %s has no function, or none with a token", s.Cloud)
+		return "", nil, nil, configError("azure", "the side on %s has no function, or none with a token", s.Cloud)
 	}
 	return host, functions, env, nil
 }

@@ -121,6 +121,7 @@ var ErrDeclined = errors.New("not approved; nothing was changed")
 // work is one locked run.
 type work struct {
 	*Engine
+	command string // that the user has given, for messages
 	top     Topology
 	dir     string // .hotreader
 	sides   []Side // of top, those that are meant
@@ -140,7 +141,7 @@ func (e *Engine) begin(command string) (w *work, end func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	w = &work{Engine: e, top: top, dir: dir, environ: e.Environ}
+	w = &work{Engine: e, command: command, top: top, dir: dir, environ: e.Environ}
 	if w.environ == nil {
 		w.environ = os.Environ()
 	}
@@ -150,7 +151,7 @@ func (e *Engine) begin(command string) (w *work, end func(), err error) {
 		}
 	}
 	if len(w.sides) == 0 {
-		return nil, nil, &hotreader.Error{Op: "deploy", Code: hotreader.CodeInvalid,
+		return nil, nil, &hotreader.Error{Op: command, Code: hotreader.CodeInvalid,
 			Err: fmt.Errorf("nothing of this project is on %s: hot storage is on %s and the twin on %s", e.Only, top.L3, top.L4)}
 	}
 	if w.conns, err = config.OpenConnections(e.Project.Dir); err != nil {
@@ -289,7 +290,7 @@ func (e *Engine) Plan(ctx context.Context) (Plan, error) {
 		if err := w.known(ctx, s, f); err != nil {
 			return plan, err
 		}
-		tf, err := f.plan(ctx, planOptions{})
+		tf, err := f.plan(ctx, nil)
 		if err != nil {
 			return plan, err
 		}
@@ -351,7 +352,7 @@ func (w *work) ready(sides []Side) error {
 			return nil // it comes first, and gives the rest what it needs
 		}
 		if w.conn.URL == "" || w.conn.Token.IsZero() {
-			return configError("deploy", "the twin's side on %s asks the API on %s, whose URL and token are not known; "+
+			return configError(w.command, "the twin's side on %s asks the API on %s, whose URL and token are not known; "+
 				"deploy that side first (hotreader deploy --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
 				s.Cloud, w.top.L3, w.top.L3, w.top.Connection)
 		}
@@ -369,7 +370,7 @@ func (w *work) known(ctx context.Context, s Side, f *folder) error {
 	if err != nil || !slices.ContainsFunc(all.resources, managed.holdsToken) {
 		return err
 	}
-	return configError("deploy: "+string(s.Cloud), "what stands there has a token, but config_inter_cloud.json has no entry %s: bring the file back, "+
+	return configError(string(s.Cloud), "what stands there has a token, but config_inter_cloud.json has no entry %s: bring the file back, "+
 		"or write the entry anew with the token from the secret on %s. A new token would cut off whoever holds that one", w.top.Connection, s.Cloud)
 }
 
@@ -391,7 +392,7 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 	if err != nil {
 		return err
 	}
-	plan, err := f.plan(ctx, planOptions{})
+	plan, err := f.plan(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -548,7 +549,7 @@ func (w *work) sideStatus(ctx context.Context, s Side, f *folder, drift bool) (S
 		return st, nil
 	}
 	_ = os.Remove(filepath.Join(f.dir, importFile)) // of a stopped run; found anew by the next deploy
-	plan, err := f.plan(ctx, planOptions{})
+	plan, err := f.plan(ctx, nil)
 	if err != nil {
 		return st, err
 	}
@@ -660,7 +661,7 @@ func (w *work) unneeded(ctx context.Context) error {
 		return err
 	}
 	if st.Stands {
-		return configError("deploy: destroy", "the twin's side on %s stands, and asks this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
+		return configError("destroy", "the twin's side on %s stands, and asks this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
 	}
 	return nil
 }
@@ -703,10 +704,7 @@ func (w *work) mayDestroy(ctx context.Context, s Side, deleteData bool) (bool, e
 		}
 		if len(taken) > 0 {
 			// Into the state, with what they need, to be destroyed from there.
-			if _, err := f.plan(ctx, planOptions{targets: taken, blind: true}); err != nil {
-				return false, err
-			}
-			if err := f.apply(ctx); err != nil {
+			if err := f.bring(ctx, taken); err != nil {
 				return false, err
 			}
 		}
@@ -730,7 +728,7 @@ func (w *work) mayDestroy(ctx context.Context, s Side, deleteData bool) (bool, e
 		}
 	}
 	if holds {
-		return false, configError("deploy: destroy", "hot storage %s on %s %s; nothing was removed. Save what you need, then say --delete-data", st.Store, s.Cloud, doubt)
+		return false, configError("destroy", "hot storage %s on %s %s; nothing was removed. Save what you need, then say --delete-data", st.Store, s.Cloud, doubt)
 	}
 	return true, nil
 }
@@ -757,20 +755,13 @@ func (w *work) destroySide(ctx context.Context, s Side) error {
 		return err
 	}
 	// What guards the data is taken away only now that its end is decided. It is
-	// a change like any other, so it has a plan of its own before the one that
-	// destroys.
+	// a change like any other, so it is made before the rest is destroyed.
 	if len(guards) > 0 {
-		if _, err := f.plan(ctx, planOptions{targets: guards, blind: true}); err != nil {
-			return err
-		}
-		if err := f.apply(ctx); err != nil {
+		if err := f.bring(ctx, guards); err != nil {
 			return err
 		}
 	}
-	if _, err := f.plan(ctx, planOptions{destroy: true, blind: true}); err != nil {
-		return err
-	}
-	return f.apply(ctx)
+	return f.destroy(ctx)
 }
 
 // Render writes, below dir, a folder for each cloud that plain `terraform apply`

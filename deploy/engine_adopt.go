@@ -90,7 +90,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 			values, _ := r.Change.After.(map[string]any)
 			id, err := find.named(ctx, r.Type, func(name string) string { s, _ := values[name].(string); return s })
 			if err != nil {
-				return nil, &hotreader.Error{Op: "deploy: " + string(f.cloud) + ": look for what a stopped run has left", Code: hotreader.CodeUnavailable,
+				return nil, &hotreader.Error{Op: string(f.cloud) + ": look for what a stopped run has left", Code: hotreader.CodeUnavailable,
 					Err: fmt.Errorf("%s %s: %w", noun(r.Type), resourceName(r), err)}
 			}
 			if id != "" {
@@ -119,7 +119,7 @@ func (f *folder) planImports(ctx context.Context, imports map[string]string) (pl
 	if err := replaceFile(filepath.Join(f.dir, importFile), text); err != nil {
 		return nil, nil, err
 	}
-	plan, err = f.plan(ctx, planOptions{failed: func(d *diagnostics) {
+	plan, err = f.plan(ctx, func(d *diagnostics) {
 		for _, m := range d.errors {
 			all := m.Diagnostic.Address + "\n" + m.Diagnostic.Summary + "\n" + m.Diagnostic.Detail
 			if !missing.MatchString(all) {
@@ -131,7 +131,7 @@ func (f *folder) planImports(ctx context.Context, imports map[string]string) (pl
 				}
 			}
 		}
-	}})
+	})
 	if len(absent) > 0 && ctx.Err() == nil {
 		return nil, absent, nil
 	}
@@ -158,7 +158,7 @@ func (w *work) own(f *folder, r *tfjson.ResourceChange, refused bool) error {
 	if r.Type == "aws_s3_bucket" && len(all) == 0 && !refused {
 		return nil
 	}
-	return configError("deploy: "+string(f.cloud), "%s %s exists already, and this twin's deployment has not made it (it lacks the tag %s=%s); remove it, or name what exists in config_hot_reader.json",
+	return configError(string(f.cloud), "%s %s exists already, and this twin's deployment has not made it (it lacks the tag %s=%s); remove it, or name what exists in config_hot_reader.json",
 		noun(r.Type), nameOf(r.Type, r.Address, values), twinTag, w.top.Twin)
 }
 

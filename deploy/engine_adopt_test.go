@@ -58,3 +58,42 @@ func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
 		})
 	}
 }
+
+// What a killed run has left in doubt stays so when the next apply fails before it
+// has begun with anything, and is settled by one that goes well.
+func TestDoubtOutlivesAnApplyThatFails(t *testing.T) {
+	f := &folder{dir: t.TempDir(), cloud: config.AWS}
+	name := filepath.Join(f.dir, journalFile)
+	killed, err := openJournal(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.add("a")
+	killed.add("b")
+	killed.fail("b")
+	if err := killed.end(false, false); err != nil {
+		t.Fatal(err)
+	}
+	next, err := openJournal(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.end(false, true); err != nil {
+		t.Fatal(err)
+	}
+	if begun, err := f.begun(); err != nil || len(begun) != 2 || begun["a"] || !begun["b"] {
+		t.Errorf("the journal says %v, %v", begun, err)
+	}
+	last, err := openJournal(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last.add("b")
+	last.done("b")
+	if err := last.end(true, true); err != nil {
+		t.Fatal(err)
+	}
+	if begun, err := f.begun(); err != nil || len(begun) != 0 {
+		t.Errorf("after an apply that went well the journal says %v, %v", begun, err)
+	}
+}

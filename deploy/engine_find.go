@@ -22,6 +22,9 @@ import (
 // nothing.
 func FindTerraform(ctx context.Context, name string) (string, error) {
 	const op = "terraform"
+	if _, _, err := environment(os.Environ()); err != nil { // no program is at fault
+		return "", err
+	}
 	names := []string{"terraform", "tofu"}
 	if name != "" {
 		names = []string{name}

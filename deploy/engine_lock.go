@@ -30,12 +30,11 @@ func (h holder) String() string {
 // holds it, so it ends with the process, however that ends; the file's text is
 // only for the message.
 func lockFolder(dir, command string) (release func(), err error) {
-	const op = "deploy: lock"
 	name := filepath.Join(dir, "lock")
 	lock := flock.New(name, flock.SetPermissions(0o600))
 	ok, err := lock.TryLock()
 	if err != nil {
-		return nil, &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf("%s: %w", name, err)}
+		return nil, &hotreader.Error{Op: command, Code: hotreader.CodeConfig, Err: fmt.Errorf("%s: %w", name, err)}
 	}
 	if !ok {
 		who := "another run, which has not said its name yet,"
@@ -43,7 +42,7 @@ func lockFolder(dir, command string) (release func(), err error) {
 		if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &h) == nil && h.PID != 0 {
 			who = h.String()
 		}
-		return nil, &hotreader.Error{Op: op, Code: hotreader.CodeOverloaded, Err: fmt.Errorf("%s is at work in this project; wait for it, or stop it with ^C and try again", who)}
+		return nil, &hotreader.Error{Op: command, Code: hotreader.CodeOverloaded, Err: fmt.Errorf("%s is at work in this project; wait for it, or stop it with ^C and try again", who)}
 	}
 	h := holder{Command: command, PID: os.Getpid(), User: "somebody", Host: "this machine", Since: time.Now().Round(time.Second)}
 	if u, err := user.Current(); err == nil {
@@ -58,7 +57,7 @@ func lockFolder(dir, command string) (release func(), err error) {
 	}
 	if err != nil {
 		_ = lock.Unlock()
-		return nil, &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: err}
+		return nil, &hotreader.Error{Op: command, Code: hotreader.CodeConfig, Err: err}
 	}
 	return func() {
 		_ = os.Truncate(name, 0)

@@ -63,7 +63,11 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 		return err
 	}
 	if len(w.sides) < 2 {
-		w.say(Event{Kind: Note, Cloud: w.top.L3, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: hotreader token rotate --finish " + id})
+		flags := "--finish "
+		if len(w.top.Sides) > 1 {
+			flags += "--only " + string(w.top.L3) + " "
+		}
+		w.say(Event{Kind: Note, Cloud: w.top.L3, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: hotreader token rotate " + flags + id})
 		return nil
 	}
 	if err := w.check(ctx); err != nil {

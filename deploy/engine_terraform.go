@@ -190,46 +190,31 @@ func (f *folder) initStamp() (string, error) {
 	return digest(all.Bytes()) + "\n", err
 }
 
-// planOptions say what is planned.
-type planOptions struct {
-	destroy  bool
-	targets  []string // the addresses that are meant, with what they depend on; nil = all
-	asStored bool     // the state is right: the cloud is not asked again
-	blind    bool     // nobody wants to know what is in the plan
-
-	failed func(*diagnostics) // told what is wrong, should it fail; nil = nobody is
-}
-
 // plan makes the saved plan and returns what it says, an empty one if there is
-// nothing to do. The token is not in it.
-func (f *folder) plan(ctx context.Context, o planOptions) (*tfjson.Plan, error) {
+// nothing to do. The token is not in it. failed, if not nil, is told what is wrong.
+func (f *folder) plan(ctx context.Context, failed func(*diagnostics)) (*tfjson.Plan, error) {
 	changed := false
+	defer f.keepPrivate()
 	err := f.withToken(func(varFile string) error {
 		tf, err := f.terraform()
 		if err != nil {
 			return err
 		}
-		opts := []tfexec.PlanOption{tfexec.Out(planFile), tfexec.Refresh(!o.asStored)}
+		opts := []tfexec.PlanOption{tfexec.Out(planFile)}
 		if varFile != "" {
 			opts = append(opts, tfexec.VarFile(varFile))
 		}
-		if o.destroy {
-			opts = append(opts, tfexec.Destroy(true))
-		}
-		for _, t := range o.targets {
-			opts = append(opts, tfexec.Target(t))
-		}
 		said := new(diagnostics)
 		changed, err = tf.PlanJSON(ctx, said, opts...)
-		if err != nil && o.failed != nil {
-			o.failed(said)
+		if err != nil && failed != nil {
+			failed(said)
 		}
 		return f.explain(ctx, "plan", err, said)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if !changed || o.blind {
+	if !changed {
 		return &tfjson.Plan{}, nil
 	}
 	tf, err := f.terraform()
@@ -240,10 +225,30 @@ func (f *folder) plan(ctx context.Context, o planOptions) (*tfjson.Plan, error) 
 	return plan, f.explain(ctx, "show the plan", err, nil)
 }
 
-// apply carries out the saved plan, exactly that, and reports each resource. It
-// keeps a journal while it runs, so that what was made but not written down can
-// be found.
+// apply carries out the saved plan, exactly that, and reports each resource.
 func (f *folder) apply(ctx context.Context) error {
+	return f.applying(ctx, "apply", tfexec.DirOrPlan(planFile))
+}
+
+// destroy destroys all that stands, and asks nobody.
+func (f *folder) destroy(ctx context.Context) error {
+	return f.applying(ctx, "destroy", tfexec.Destroy(true))
+}
+
+// bring does to the addresses, and to what they depend on, what the root module
+// says, and asks nobody.
+func (f *folder) bring(ctx context.Context, addresses []string) error {
+	var opts []tfexec.ApplyOption
+	for _, a := range addresses {
+		opts = append(opts, tfexec.Target(a))
+	}
+	return f.applying(ctx, "apply", opts...)
+}
+
+// applying runs an apply. It keeps a journal while it runs, so that what was made
+// but not written down can be found.
+func (f *folder) applying(ctx context.Context, what string, opts ...tfexec.ApplyOption) error {
+	defer f.keepPrivate()
 	journal, err := openJournal(filepath.Join(f.dir, journalFile))
 	if err != nil {
 		return err
@@ -254,7 +259,6 @@ func (f *folder) apply(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		opts := []tfexec.ApplyOption{tfexec.DirOrPlan(planFile)}
 		if varFile != "" {
 			opts = append(opts, tfexec.VarFile(varFile))
 		}
@@ -265,7 +269,15 @@ func (f *folder) apply(ctx context.Context) error {
 	// that the state does not: a request that was broken off has perhaps been
 	// carried out.
 	err = errors.Join(err, journal.end(err == nil, ended(err)))
-	return f.explain(ctx, "apply", err, said)
+	return f.explain(ctx, what, err, said)
+}
+
+// keepPrivate takes from others the right to read what Terraform has written for
+// all to read. The folder keeps them out already.
+func (f *folder) keepPrivate() {
+	for _, name := range []string{planFile, "terraform.tfstate", "terraform.tfstate.backup"} {
+		_ = os.Chmod(filepath.Join(f.dir, name), 0o600) // it may not be there
+	}
 }
 
 // ended reports whether a command with this error has come to its own end.
@@ -330,7 +342,7 @@ func (f *folder) state(ctx context.Context) (standing, error) {
 			} `json:"instances"`
 		} `json:"resources"`
 	}
-	const op = "deploy: read the state"
+	op := string(f.cloud) + ": read the state"
 	if err := json.Unmarshal([]byte(text), &raw); err != nil {
 		return st, &hotreader.Error{Op: op, Code: hotreader.CodeCorrupt, Err: err}
 	}
@@ -464,7 +476,7 @@ func (f *folder) explain(ctx context.Context, what string, err error, said *diag
 	if err == nil {
 		return nil
 	}
-	op := "deploy: " + string(f.cloud) + ": " + what
+	op := string(f.cloud) + ": " + what
 	if ctx.Err() != nil {
 		return &hotreader.Error{Op: op, Code: hotreader.CodeOf(ctx.Err()),
 			Err: errors.New("stopped; what was made so far is in the state, and the next deploy goes on from there")}
@@ -485,11 +497,36 @@ func (f *folder) explain(ctx context.Context, what string, err error, said *diag
 	if len(lines) == 0 {
 		lines = []string{plainTerraform(text)}
 	}
+	if remedy := signIn(f.cloud, strings.Join(lines, "\n")); remedy != "" {
+		return configError(string(f.cloud), "%s", remedy)
+	}
 	next := "; correct it and run the same command again: it goes on from what stands"
 	if !ended(err) {
 		next = "; Terraform was killed; run the same command again: it takes in what was made but not written down"
 	}
 	return &hotreader.Error{Op: op, Code: hotreader.CodeStore, Err: errors.New(f.scrub(strings.Join(lines, "; ") + next))}
+}
+
+// notSignedIn is what each provider says when it finds no credentials, or none
+// that are still valid, and what to do then.
+var notSignedIn = map[config.Cloud]struct {
+	says   *regexp.Regexp
+	remedy string
+}{
+	config.AWS: {regexp.MustCompile(`No valid credential sources found|failed to refresh cached credentials|ExpiredToken|InvalidClientTokenId|The SSO session has expired`),
+		"no valid AWS credentials; name a profile with AWS_PROFILE (and sign in with `aws sso login` if it is of that kind), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and run the same command again. `aws sts get-caller-identity` shows who you are"},
+	config.Azure: {regexp.MustCompile(`could not configure AzureCli Authorizer|unable to build authorizer|[Pp]lease run 'az login'|AADSTS70043|AADSTS700082`),
+		"not signed in to Azure; run `az login`, or set what Terraform's azurerm provider takes from the environment, and run the same command again. `az account show` shows who you are"},
+	config.GCP: {regexp.MustCompile(`could not find default credentials|invalid_grant|invalid_rapt`),
+		"not signed in to Google Cloud; run `gcloud auth application-default login`, or name a key file with GOOGLE_APPLICATION_CREDENTIALS, and run the same command again"},
+}
+
+// signIn says how to sign in, if that is what text is about; else "".
+func signIn(cloud config.Cloud, text string) string {
+	if n, ok := notSignedIn[cloud]; ok && n.says.MatchString(text) {
+		return n.remedy
+	}
+	return ""
 }
 
 func detail(said *diagnostics) string {
@@ -583,20 +620,26 @@ func plainTerraform(text string) string {
 type journal struct {
 	name  string
 	file  *os.File
-	begun map[string]bool // by this run, and not done; true = it failed
+	begun map[string]bool // and not done, by this run or an earlier one; true = it failed
 }
 
 func openJournal(name string) (*journal, error) {
+	open, err := readJournal(name)
+	if err != nil {
+		return nil, err
+	}
 	// Appended to: what an earlier run has left open is still open.
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &journal{name, file, map[string]bool{}}, nil
+	return &journal{name, file, open}, nil
 }
 
 func (j *journal) add(address string) {
-	j.begun[address] = false
+	if !j.begun[address] {
+		j.begun[address] = false
+	}
 	_, _ = io.WriteString(j.file, address+"\n")
 }
 
@@ -647,14 +690,19 @@ func (f *folder) settled() error {
 // begun returns the resources that a killed run has begun with; true = the cloud
 // has refused to make it, in this run or in an earlier one.
 func (f *folder) begun() (map[string]bool, error) {
-	text, err := os.ReadFile(filepath.Join(f.dir, journalFile))
+	return readJournal(filepath.Join(f.dir, journalFile))
+}
+
+// readJournal returns what a journal holds, nothing if there is none.
+func readJournal(name string) (map[string]bool, error) {
+	all := map[string]bool{}
+	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return all, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
 		if address, refused := strings.CutPrefix(strings.TrimSpace(line), failed); address != "" {
 			all[address] = all[address] || refused

@@ -112,6 +112,11 @@ func TestShortNames(t *testing.T) {
 }
 
 func TestFindTerraform(t *testing.T) {
+	t.Setenv("TF_WORKSPACE", "blue")
+	if _, err := FindTerraform(t.Context(), ""); !errors.Is(err, hotreader.CodeConfig) || !strings.HasPrefix(err.Error(), "environment: TF_WORKSPACE would change") {
+		t.Errorf("%v", err)
+	}
+	t.Setenv("TF_WORKSPACE", "")
 	t.Setenv("PATH", t.TempDir())
 	_, err := FindTerraform(t.Context(), "")
 	if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "neither terraform nor tofu is on PATH; install") {
@@ -327,6 +332,30 @@ func TestPitfall18RenderedFolderHoldsNoToken(t *testing.T) {
 			if err != nil || files < 5 {
 				t.Errorf("%s to %s: %d files, %v", l4, l3, files, err)
 			}
+		}
+	}
+}
+
+func TestMissingCredentialsAreToldInOurWords(t *testing.T) {
+	for _, c := range []struct {
+		cloud config.Cloud
+		says  string
+		want  string
+	}{
+		{config.AWS, "No valid credential sources found: Please see https://registry.terraform.io/providers/hashicorp/aws", "AWS_PROFILE"},
+		{config.AWS, "operation error STS: GetCallerIdentity, api error InvalidClientTokenId: The security token included in the request is invalid.", "aws sts get-caller-identity"},
+		{config.Azure, "unable to build authorizer for Resource Manager API: could not configure AzureCli Authorizer", "az login"},
+		{config.GCP, "google: could not find default credentials. See https://cloud.google.com/docs/authentication", "gcloud auth application-default login"},
+		{config.AWS, "the bucket exists already", ""},
+	} {
+		said := &diagnostics{}
+		if _, err := fmt.Fprintf(said, "{\"type\":\"diagnostic\",\"diagnostic\":{\"severity\":\"error\",\"summary\":%q}}\n", c.says); err != nil {
+			t.Fatal(err)
+		}
+		err := (&folder{cloud: c.cloud}).explain(t.Context(), "plan", errors.New("exit status 1"), said)
+		told := errors.Is(err, hotreader.CodeConfig) && strings.HasPrefix(err.Error(), string(c.cloud)+": ") && !strings.Contains(err.Error(), c.says)
+		if told != (c.want != "") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.says, err)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func gcpRoot(s Side, in Inputs) (Root, error) {
 	}
 	switch mb := in.Project.Options.MemoryMB; {
 	case mb > 4096:
-		return Root{}, configError("deploy", "a function is to have %d MB of memory; on Google Cloud an instance with one processor has 4096 at most", mb)
+		return Root{}, configError("gcp", "a function is to have %d MB of memory; on Google Cloud an instance with one processor has 4096 at most", mb)
 	case mb != 0:
 		module["memory_mb"] = max(mb, 128)
 	}

@@ -73,7 +73,7 @@ func rendered(s Side, in Inputs) ([]byte, error) {
 	case config.GCP:
 		root, err = gcpRoot(s, in)
 	default:
-		err = configError("deploy", "there is no cloud %q", s.Cloud)
+		err = configError("topology", "there is no cloud %q", s.Cloud)
 	}
 	if err != nil {
 		return nil, err
