@@ -15,6 +15,7 @@ import (
 
 // A twin on AWS reads its history from the embedded store of another cloud.
 func TestTwinReadsBoltInAnotherCloud(t *testing.T) {
+	t.Parallel()
 	for name, s := range telemetry(t) {
 		t.Run(name, func(t *testing.T) {
 			store := "bolt:" + filepath.Join(t.TempDir(), "hot.db")
@@ -82,6 +83,7 @@ func (b *breaker) pass(in net.Conn, upstream string) {
 // that serves is killed in the middle of a long answer: started again, the one
 // answer is exact; not started again, it is a typed error in time.
 func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
 	s := read(t, makeFile(t))
 	store := "bolt:" + filepath.Join(t.TempDir(), "hot.db")
 	importFile(t, nil, store, s.file)

@@ -57,11 +57,7 @@ type api struct {
 
 // buildServers builds the programs of Azure and Google Cloud, once.
 var buildServers = sync.OnceValue(func() error {
-	out, err := exec.Command("go", "build", "-o", programs, "hotreader/cmd/hotreader-azure", "hotreader/cmd/hotreader-cloudrun").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return nil
+	return build("hotreader/cmd/hotreader-azure", "hotreader/cmd/hotreader-cloudrun")
 })
 
 func newWorld(t *testing.T) *world {

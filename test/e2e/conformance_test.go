@@ -49,6 +49,7 @@ func openBolt(t testing.TB) *boltstore.Store {
 }
 
 func TestRemoteBoltConforms(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, storetest.Harness{
 		NoStats: true,
 		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -17,7 +18,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,12 +45,32 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		programs = dir
-		build := exec.Command("go", "build", "-o", dir, "hotreader/cmd/hotreader", "hotreader/cmd/hotreader-lambda")
-		if out, err := build.CombinedOutput(); err != nil {
-			log.Fatalf("build: %v\n%s", err, out)
+		if err := build("hotreader/cmd/hotreader", "hotreader/cmd/hotreader-lambda"); err != nil {
+			log.Fatal(err)
+		}
+		// Most tests wait for other processes, and those for each other: with as many
+		// tests at once as there are processors, these would idle.
+		flag.Parse()
+		chosen := false
+		flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+		if !chosen {
+			if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+				log.Fatal(err)
+			}
 		}
 		return m.Run()
 	}())
+}
+
+// build puts programs into their folder. It compiles as `make dist` does, so that
+// both share what is compiled.
+func build(packages ...string) error {
+	build := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", programs}, packages...)...)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // point is one point of a series: an instant and a number's digits.
