@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -43,9 +44,9 @@ func newClient(t testing.TB, address, token string) *client {
 type outcome struct {
 	kind   string
 	status int // 0 = no answer began
-	exact  bool
 	took   time.Duration
 	wrong  string // what must not be; "" = all is well
+	late   bool   // the time for a query was up: an error, or a page of the answer
 }
 
 // shed reports whether the request was refused as it may be.
@@ -73,9 +74,13 @@ func (c *client) ask(ctx context.Context, s *server, q *query, trace string) (o 
 	case o.status != http.StatusOK:
 		o.wrong = fmt.Sprintf("%d %.200s", o.status, body.Bytes())
 	default:
-		if o.exact = q.is(body.Bytes()) == nil; !o.exact {
-			o.wrong = q.kind + " with other rows than are stored"
+		if err := q.is(body.Bytes()); err != nil {
+			o.wrong = err.Error()
+			o.late = errors.Is(err, errMore) && o.took > timeBudget
 		}
+	}
+	if o.status == http.StatusGatewayTimeout && o.took > timeBudget {
+		o.late = true
 	}
 	return o
 }
@@ -122,8 +127,11 @@ func (q *query) is(body []byte) error {
 		}
 	}
 	got, err := q.read(body)
-	if err != nil {
+	if err != nil && !errors.Is(err, errMore) {
 		return err
+	}
+	if n := len(got); err != nil || n < len(q.want) && slices.Equal(got, q.want[:n]) {
+		return errMore
 	}
 	if !slices.Equal(got, q.want) {
 		return fmt.Errorf("%d rows came, %d are stored, and they differ", len(got), len(q.want))
@@ -148,10 +156,10 @@ func (c *client) whole(t testing.TB, s *server, q *query) []byte {
 
 // tally counts outcomes.
 type tally struct {
-	mu                             sync.Mutex
-	asked, served, throttled, busy int
-	wrong                          map[string]int
-	took                           []time.Duration // of those that were served
+	mu                                   sync.Mutex
+	asked, served, throttled, busy, late int
+	wrong                                map[string]int
+	took                                 []time.Duration // of those that were served
 }
 
 func (y *tally) add(o outcome) {
@@ -159,6 +167,8 @@ func (y *tally) add(o outcome) {
 	defer y.mu.Unlock()
 	y.asked++
 	switch {
+	case o.late:
+		y.late++
 	case o.wrong != "":
 		if y.wrong == nil {
 			y.wrong = map[string]int{}
@@ -206,6 +216,9 @@ func (y *tally) at(part float64) time.Duration {
 // check fails the test for everything that must not be.
 func (y *tally) check(t testing.TB, who string) {
 	t.Helper()
+	if y.late > 2+y.asked/100 {
+		t.Errorf("%s: for %d of %d the time was up", who, y.late, y.asked)
+	}
 	for _, what := range slices.Sorted(maps.Keys(y.wrong)) {
 		t.Errorf("%s: %d times: %s", who, y.wrong[what], what)
 	}
@@ -237,6 +250,29 @@ type stream struct {
 	held   atomic.Int64 // requests that were not sent, for so many were under way
 	flying atomic.Int64
 	stop   func() // and wait for the last answer
+}
+
+// polite asks one request after the other, with a pause between them, until it
+// is stopped.
+func polite(ctx context.Context, s *server, c *client, queries []*query, r *rand.Rand, each func(trace string, o outcome)) *stream {
+	y := new(stream)
+	ctx, cancel := context.WithCancel(ctx)
+	own := rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
+	name := strconv.FormatUint(r.Uint64(), 36)
+	var group sync.WaitGroup
+	group.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			trace := name + "-" + strconv.Itoa(n)
+			o := c.ask(context.WithoutCancel(ctx), s, queries[own.IntN(len(queries))], trace)
+			y.add(o)
+			if each != nil {
+				each(trace, o)
+			}
+			pause(ctx, time.Duration(50+own.IntN(100))*time.Millisecond)
+		}
+	})
+	y.stop = func() { cancel(); group.Wait() }
+	return y
 }
 
 // mostFlying is more than the server lets run and wait together.

@@ -26,6 +26,7 @@ const (
 	devices = 6
 	few     = 4_000
 	many    = 70_000
+	scanned = 15_000 // of them, by a query with a filter
 	large   = "large"
 )
 
@@ -120,17 +121,18 @@ func history(device string, from, to int) []row {
 	return all
 }
 
-func envelope(kind, device, more string) string {
+// envelope asks for the first rows of a device.
+func envelope(kind, device string, rows int, more string) string {
 	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z",` +
-		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z",` +
+		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"` + at(rows-1).Format(time.RFC3339Nano) + `",` +
 		`"selected_properties":["` + strings.Join(properties, `","`) + `"]` + more + `}}`
 }
 
 func selected() string { return "property=" + strings.Join(properties, "&property=") }
 
 // rowStream asks for a device's rows as another cloud does.
-func rowStream(device, more string, want []row) *query {
-	body := envelope("query", device, more)
+func rowStream(device string, rows int, more string, want []row) *query {
+	body := envelope("query", device, rows, more)
 	return &query{kind: "rows", method: "POST", path: "/read", body: body, accept: wire.MediaType, want: want,
 		read: func(b []byte) ([]row, error) {
 			e, err := wire.ParseEnvelope([]byte(body))
@@ -148,9 +150,11 @@ func rowStream(device, more string, want []row) *query {
 				r, err := d.Read()
 				if errors.Is(err, io.EOF) {
 					if d.More() {
-						return nil, errors.New("it says that there is more")
+						err = errMore
+					} else {
+						err = nil
 					}
-					return all, nil
+					return all, err
 				} else if err != nil {
 					return nil, err
 				}
@@ -162,6 +166,9 @@ func rowStream(device, more string, want []row) *query {
 			}
 		}}
 }
+
+// errMore says that an answer is the beginning of what was asked for, and knows.
+var errMore = errors.New("it says that there is more")
 
 func csvPage(device string, from, to int) *query {
 	return &query{kind: "CSV", method: "GET", accept: "text/csv", want: history(device, from, to), read: readCSV,
@@ -250,17 +257,17 @@ func mix(t testing.TB, s *server, c *client) []*query {
 	for i := range devices {
 		name := device(i)
 		last := history(name, few-1, few)
-		all = append(all, rowStream(name, "", history(name, 0, few)), rowStream(name, "", history(name, 0, few)),
+		all = append(all, rowStream(name, few, "", history(name, 0, few)), rowStream(name, few, "", history(name, 0, few)),
 			csvPage(name, 100*i, 100*i+1000), csvPage(name, few-1000, few),
 			&query{kind: "last entry", method: "GET", path: "/v1/devices/" + name + "/latest?" + selected(), want: last, read: readJSON},
 			&query{kind: "last entry", method: "GET", path: "/v1/devices/" + large + "/latest?" + selected(), want: history(large, many-1, many), read: readJSON},
-			&query{kind: "last entry", method: "POST", path: "/read", want: last, read: readLastEntry(last[0].at), body: envelope("query_last_entry", name, "")},
+			&query{kind: "last entry", method: "POST", path: "/read", want: last, read: readLastEntry(last[0].at), body: envelope("query_last_entry", name, few, "")},
 		)
 		// Few of many rows: much work for the server, little for us.
 		for k := range 3 {
 			from, to := 1000*(i+1), 1000*(i+1)+50*(k+1)
 			filter := fmt.Sprintf(`,"filters":[{"property_name":"count","operator":">=","value":%d},{"property_name":"count","operator":"<","value":%d}]`, from, to)
-			all = append(all, rowStream(large, filter, history(large, from, to)), rowStream(large, filter, history(large, from, to)))
+			all = append(all, rowStream(large, scanned, filter, history(large, from, to)), rowStream(large, scanned, filter, history(large, from, to)))
 		}
 		// The pages of a series: each needs the token that the one before gave.
 		path := fmt.Sprintf("/v1/devices/%s/history?%s&limit=%d", name, selected(), limit)

@@ -43,20 +43,19 @@ func TestLoad(t *testing.T) {
 		t.Fatalf("warm-up: %d of %d were served", full.served, full.asked)
 	}
 	say(t, "capacity %.0f/s; %d at once: median %s, 99 %% within %s", capacity, places-places/4, ms(full.at(0.5)), ms(full.at(0.99)))
-	few := max(capacity/20, 5)
-	ease := open(t.Context(), s, modest, few, queries, r, nil)
+	ease := polite(t.Context(), s, modest, queries, r, nil)
 	pause(t.Context(), alone)
 	ease.stop()
 	ease.check(t, "the modest client, alone")
-	say(t, "the modest client, %.0f/s, alone: median %s, 99 %% within %s", few, ms(ease.at(0.5)), ms(ease.at(0.99)))
+	say(t, "the modest client, one request after the other, alone: median %s, 99 %% within %s", ms(ease.at(0.5)), ms(ease.at(0.99)))
 
 	// More than it can do.
 	ctx, cease := context.WithCancel(t.Context())
 	defer cease()
 	enemies := attack(ctx, s)
 	crowd := open(ctx, s, greedy, 2*capacity, queries, r, nil)
-	calm := open(ctx, s, modest, few, queries, r, nil)
-	near := open(ctx, s, neighbour, few, queries, r, nil)
+	calm := polite(ctx, s, modest, queries, r, nil)
+	near := polite(ctx, s, neighbour, queries, r, nil)
 	began := time.Now()
 	var memory []int64
 	told := began
@@ -103,8 +102,8 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	// Who is let in has waited queueWait at the most, and then its answer is made
-	// among places of them.
-	if most := queueWait + 4*full.at(0.99); crowd.at(0.99) > most {
+	// among places of them: as at first, or as the modest one's are meanwhile.
+	if most := queueWait + max(4*full.at(0.99), 2*calm.at(0.99)); crowd.at(0.99) > most {
 		t.Errorf("99 %% of what was admitted took up to %s; at most %s are meant", crowd.at(0.99), most)
 	}
 	// Memory: flat, and what so many answers take: the garbage of as much again
@@ -180,7 +179,7 @@ func TestStopUnderLoad(t *testing.T) {
 		got[trace] = ended{o, time.Now()}
 	}
 	crowd := open(t.Context(), s, greedy, 3*capacity, queries, r, each)
-	calm := open(t.Context(), s, modest, max(capacity/20, 5), queries, r, each)
+	calm := polite(t.Context(), s, modest, queries, r, each)
 	for began := time.Now(); time.Since(began) < time.Minute; pause(t.Context(), 100*time.Millisecond) {
 		if _, served, _ := calm.counts(); crowd.refused(http.StatusTooManyRequests) > 0 && served > 3 && time.Since(began) > warm {
 			break
@@ -205,7 +204,7 @@ func TestStopUnderLoad(t *testing.T) {
 			if late++; o.at.Before(stopped) {
 				t.Errorf("%s before the end: %s", trace, o.wrong)
 			}
-		case o.wrong != "":
+		case o.wrong != "" && !o.late:
 			t.Errorf("%s: an answer, %d, did not end well: %s", trace, o.status, o.wrong)
 		case o.shed():
 			refused++
@@ -226,7 +225,7 @@ func TestStopUnderLoad(t *testing.T) {
 			continue
 		}
 		lines++
-		if o, ok := got[line.Trace]; !ok || o.status != line.Status || o.wrong != "" {
+		if o, ok := got[line.Trace]; !ok || o.status != line.Status || o.wrong != "" && !o.late {
 			t.Errorf("it answered %s with %d (%s); what came is %d (%s)", line.Trace, line.Status, line.Error, o.status, o.wrong)
 		}
 	}

@@ -27,6 +27,9 @@ const (
 	places    = 32
 	queueWait = 5 * time.Second
 	answerMB  = 8
+
+	// A query has 28 s, its wait included; a machine so busy may need them.
+	timeBudget = 20 * time.Second
 )
 
 var (
