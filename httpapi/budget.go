@@ -29,8 +29,8 @@ type running struct {
 	cancel context.CancelFunc
 }
 
-// mostLooks is how often the clock is looked at: a look takes as long as ten at a
-// context with a timer, and that as long as twenty looks.
+// mostLooks is how often the clock is looked at. Many looks would take longer than
+// to make a timer, for a context that has one need not look.
 const mostLooks = 16
 
 // begin makes b a context that ends d from now, or with parent, or when cancel is

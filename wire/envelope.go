@@ -216,10 +216,10 @@ func appendValue(dst []byte, v hotreader.Value) []byte {
 // CodeInvalid (CodeTooLarge if body is longer than MaxEnvelope). The Envelope
 // holds a copy of body, so body may be used again.
 //
-// encoding/json is not used: a decoder for each object, the keys seen in maps and
-// a string for each value took three times as long as all else that a last entry
-// needs. So the body becomes one string, which is looked at once for whether it
-// is JSON, and then walked; names and texts are parts of it.
+// encoding/json is not used, for most of a last entry's time would go into it: a
+// decoder for each object, the keys seen in maps, a string for each value. So the
+// body becomes one string, which is looked at once for whether it is JSON, and then
+// walked; names and texts are parts of it.
 func ParseEnvelope(body []byte) (*Envelope, error) {
 	if len(body) > MaxEnvelope {
 		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeTooLarge,

@@ -5,8 +5,7 @@ package wire
 const maxDepth = 64
 
 // validJSON reports whether text, which is valid UTF-8, is one JSON value, as
-// encoding/json's Valid does in three times as long; nested at most maxDepth
-// deep.
+// encoding/json's Valid does, nested at most maxDepth deep.
 func validJSON(text string) bool {
 	i := valueCheck(text, blanks(text, 0), maxDepth)
 	return i >= 0 && blanks(text, i) == len(text)
