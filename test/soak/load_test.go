@@ -125,6 +125,9 @@ func TestLoad(t *testing.T) {
 		t.Errorf("%d files are open, %d were before", left, idle)
 	}
 	fresh := serve(t, store, "--rate", "0")
+	greedy.whole(t, fresh, queries[0]) // then it has come as far as to serve
+	greedy.http.CloseIdleConnections()
+	settled(t, fresh)
 	before, _ := fresh.goroutines(t)
 	after, stacks := s.goroutines(t)
 	if after > before || before == 0 {
