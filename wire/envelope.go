@@ -589,7 +589,7 @@ func (x *reading) types(p *Payload, raw string) {
 			if p.Properties[i] != name {
 				continue
 			}
-			word := ""
+			var word string
 			if isText(value) {
 				word = unquote(value)
 			} else {
