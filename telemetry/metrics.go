@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -239,10 +240,7 @@ func (m *metrics) samples() []Sample {
 		one.Counts = slices.Clone(s.Counts)
 		keys, all[k] = append(keys, k), one
 	}
-	gauges := make(map[id]func() float64, len(m.gauges))
-	for i, f := range m.gauges {
-		gauges[i] = f
-	}
+	gauges := maps.Clone(m.gauges)
 	m.mu.Unlock()
 	for i, f := range gauges { // which may wait for locks of others
 		if v := f(); v == v { // else it is not known

@@ -96,7 +96,7 @@ func TestXRay(t *testing.T) {
 	for header, want := range map[string]string{
 		"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1":          "5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 01",
 		"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=": "5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 00",
-		" Sampled=1; Parent=53995c3f42cd8ad8; Root=1-5759e988-bd862e3fe1be46a994272793":       "5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 01",
+		" Sampled=1; Parent=53995c3f42cd8ad8; Root=1-5759e988-bd862e3fe1be46a994272793":       "5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 01", //nolint:gocritic // the blanks are the case
 		"": "", "Root=1-5759e988-bd862e3fe1be46a994272793": "", "Root=2-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8": "",
 		"Root=1-5759e988-bd862e3fe1be46a99427279;Parent=53995c3f42cd8ad8": "", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=xx": "",
 		"Root=1-00000000-000000000000000000000000;Parent=53995c3f42cd8ad8;Sampled=1": "",

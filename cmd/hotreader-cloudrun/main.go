@@ -94,7 +94,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 		}
 		server := httpapi.Server(page.Handler(seen))
 		go func() { _ = server.Serve(metrics) }() // it ends when it is closed
-		defer server.Close()
+		defer func() { _ = server.Close() }()
 	}
 	return httphost.Serve(ctx, cloudrun.Server(api), l, httphost.Platform())
 }

@@ -136,7 +136,7 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 	if err := t.end(); err != nil {
 		return err
 	}
-	a.note("US dollars for a million queries, and a month without any; list prices of %s. hotreader cost --help tells more.", cost.Date)
+	a.note("US dollars for a million queries, and a month besides; list prices of %s. hotreader cost --help tells more.", cost.Date)
 	return nil
 }
 
@@ -182,7 +182,7 @@ func (a *app) printBills(r costJSON, queries []cost.Query) error {
 	if r.Month > 0 {
 		month = dollars(r.Month)
 	}
-	a.note("US dollars for a million queries of a twin on %s, hot storage on %s; %s a month without any; list prices of %s.", r.Twin, r.Hot, month, cost.Date)
+	a.note("US dollars for a million queries of a twin on %s, hot storage on %s; %s a month besides; list prices of %s.", r.Twin, r.Hot, month, cost.Date)
 	return nil
 }
 

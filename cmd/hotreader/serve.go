@@ -196,7 +196,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		}
 		server := httpapi.Server(page.Handler(seen))
 		go func() { _ = server.Serve(metrics) }() // it ends when it is closed
-		defer server.Close()
+		defer func() { _ = server.Close() }()
 		a.note("metrics on http://%s%s", metrics.Addr(), page.Path)
 	}
 	if secure != nil {

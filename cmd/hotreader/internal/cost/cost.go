@@ -292,14 +292,21 @@ func (b *bill) merge() {
 	b.Items = all
 }
 
-// Month returns what a route costs a month even if nobody asks: the secrets.
+// Month returns what a route costs a month besides: the token's secrets, and on
+// AWS the functions' metrics, which count if each hour has a query.
 func (f Figures) Month(r Route) float64 {
 	secrets := map[string]string{AWS: "aws_secret_month", Azure: "azure_secret_month", GCP: "gcp_secret_month"}
+	usd, functions := 0.0, 0
+	if r.Twin == AWS { // history and last entry
+		functions += 2
+	}
 	if r.Twin != r.Hot {
-		return f[secrets[r.Twin]].Value + f[secrets[r.Hot]].Value
+		usd = f[secrets[r.Twin]].Value + f[secrets[r.Hot]].Value
+		if r.Hot == AWS { // the API
+			functions++
+		}
+	} else if r.Twin != AWS { // there without API and token
+		usd = f[secrets[r.Twin]].Value
 	}
-	if r.Twin == AWS { // no API, no token
-		return 0
-	}
-	return f[secrets[r.Twin]].Value
+	return usd + float64(functions)*f["aws_metrics"].Value*f["cloudwatch_metric_month"].Value
 }
