@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,14 @@ const startTime = 30 * time.Second
 func start(ctx context.Context, path, port string, env []string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
+	if port != "" {
+		for {
+			ready, err := serves(ctx, path, port, env)
+			if err == nil || !strings.Contains(err.Error(), "address already in use") {
+				return ready, err
+			}
+		}
+	}
 	var listen net.ListenConfig
 	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,17 +41,26 @@ func start(ctx context.Context, path, port string, env []string) (time.Duration,
 	}
 	defer l.Close()
 	address := l.Addr().(*net.TCPAddr)
-	if port != "" {
-		l.Close() // the port is free now: the platforms, too, choose it for the program
-		return launch(ctx, path, append([]string{port + "=" + strconv.Itoa(address.Port)}, env...), func(ctx context.Context) (time.Time, error) {
-			return answers(ctx, address.String())
-		})
-	}
 	return launch(ctx, path, append([]string{
 		"AWS_LAMBDA_RUNTIME_API=" + address.String(), "_HANDLER=hot-reader",
 		"AWS_LAMBDA_FUNCTION_NAME=hot-reader", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
 	}, env...), func(ctx context.Context) (time.Time, error) { return polled(ctx, l) })
+}
+
+// serves is start for a program that serves on a port that was free. It fails where
+// somebody else was faster to take it.
+func serves(ctx context.Context, path, port string, env []string) (time.Duration, error) {
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	l.Close() // the platforms, too, choose the port for the program
+	address := l.Addr().(*net.TCPAddr)
+	return launch(ctx, path, append([]string{port + "=" + strconv.Itoa(address.Port)}, env...), func(ctx context.Context) (time.Time, error) {
+		return answers(ctx, address.String())
+	})
 }
 
 // launch runs the program until ready returns or the program ends.
