@@ -14,36 +14,41 @@ type pusher struct {
 	to       *sender
 	who      otlpResource
 	interval time.Duration
-	stop     chan struct{}
+	stop     context.CancelFunc // of run, also while it sends
 	stopped  chan struct{}
 
-	mu   sync.Mutex
+	mu   sync.Mutex // held while somebody sends
 	last time.Time
 }
 
 func newPusher(m *metrics, to *sender, who otlpResource, interval time.Duration) *pusher {
-	p := &pusher{m: m, to: to, who: who, interval: interval, stop: make(chan struct{}), stopped: make(chan struct{}), last: time.Now()}
-	go p.run()
+	ctx, stop := context.WithCancel(context.Background())
+	p := &pusher{m: m, to: to, who: who, interval: interval, stop: stop, stopped: make(chan struct{}), last: time.Now()}
+	go p.run(ctx)
 	return p
 }
 
-func (p *pusher) run() {
+func (p *pusher) run(ctx context.Context) {
 	defer close(p.stopped)
 	tick := time.NewTicker(p.interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			p.due(context.Background())
-		case <-p.stop:
+			p.due(ctx)
+		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// due sends, unless that was done less than half an interval ago.
+// due sends, unless that was done less than half an interval ago, or somebody is
+// about it: a query must not wait for what a collector that hangs makes others
+// wait for.
 func (p *pusher) due(ctx context.Context) {
-	p.mu.Lock()
+	if !p.mu.TryLock() {
+		return
+	}
 	defer p.mu.Unlock()
 	if time.Since(p.last) >= p.interval/2 {
 		p.send(ctx)
@@ -58,7 +63,7 @@ func (p *pusher) send(ctx context.Context) {
 
 // close sends what is left to tell.
 func (p *pusher) close(ctx context.Context) {
-	close(p.stop)
+	p.stop()
 	<-p.stopped
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hotreader"
@@ -125,7 +126,7 @@ func TestStrangersLeaveNoSpans(t *testing.T) {
 		code := strings.TrimPrefix(r.URL.Path, "/")
 		logger.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("route", "-"), slog.String("code", code), slog.String("token", ""))
 	}))
-	for _, path := range []string{"/unauthenticated", "/invalid", "/healthz"} {
+	for _, path := range []string{"/unauthenticated", "/invalid", "/healthz", "/openapi.json"} {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
 	}
 	if err := seen.Close(t.Context()); err != nil {
@@ -141,9 +142,64 @@ func TestStrangersLeaveNoSpans(t *testing.T) {
 			counted += int(s.Value)
 		}
 	}
-	if counted != 3 {
+	if counted != 4 {
 		t.Errorf("%d are counted", counted)
 	}
+}
+
+// TestOwnTokenRefusedIsSeen: an invocation that fails because the other cloud
+// refused the function's token has its span.
+func TestOwnTokenRefusedIsSeen(t *testing.T) {
+	url, last := receiver(t)
+	seen, err := New(Options{Getenv: env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url), Program: "p", Function: "f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger := slog.New(seen.Log(slog.DiscardHandler))
+	i := seen.Invoker("hot-reader", invoke(func(ctx context.Context, _ []byte) ([]byte, error) {
+		logger.LogAttrs(ctx, slog.LevelInfo, "query", slog.String("function", "hot-reader"), slog.String("code", string(hotreader.CodeUnauthenticated)))
+		return nil, nil
+	}))
+	if _, err := i.Invoke(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, body := last(); !strings.Contains(string(body), "unauthenticated") {
+		t.Errorf("the collector has %q", body)
+	}
+	if err := seen.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// hangs is the way to a collector that takes a connection and says nothing.
+type hangs struct{}
+
+func (hangs) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// TestCollectorHangs: while metrics are on their way to it, neither a query nor
+// the end of the program waits until they are given up.
+func TestCollectorHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to := newSender(&target{url: "http://collector", header: http.Header{}, timeout: time.Hour}, "metrics", nil)
+		to.client.Transport = hangs{}
+		m := newMetrics("")
+		seen := &Telemetry{metrics: m, push: newPusher(m, to, otlpResource{}, time.Minute)}
+		time.Sleep(2 * time.Minute)
+		if seen.push.mu.TryLock() {
+			t.Fatal("nothing is on its way")
+		}
+		began := time.Now()
+		i := seen.Invoker("", invoke(func(context.Context, []byte) ([]byte, error) { return nil, nil }))
+		if _, err := i.Invoke(t.Context(), nil); err != nil || time.Since(began) > 0 {
+			t.Errorf("%v, after %s", err, time.Since(began))
+		}
+		if err := seen.Close(t.Context()); err != nil || time.Since(began) > flushTime {
+			t.Errorf("the end: %v, after %s", err, time.Since(began))
+		}
+	})
 }
 
 // TestCollectorAway: it costs spans, not queries, and the log says so once.

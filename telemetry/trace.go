@@ -43,19 +43,27 @@ func failed(span trace.Span, code hotreader.Code) {
 }
 
 // known keeps spans of strangers away from the collector: whoever has no token
-// must not be able to fill it.
+// must not be able to fill it. An invocation is no stranger's: what was refused
+// there is the function's own token.
 type known struct{ sdk.SpanProcessor }
 
 func (k known) OnEnd(s sdk.ReadOnlySpan) {
 	if s.SpanKind() == trace.SpanKindServer {
+		request, refused := false, false
 		for _, a := range s.Attributes() {
-			if a.Key == keyError && a.Value.AsString() == string(hotreader.CodeUnauthenticated) {
-				return
-			}
+			request = request || a.Key == keyMethod
+			refused = refused || a.Key == keyError && a.Value.AsString() == string(hotreader.CodeUnauthenticated)
+		}
+		if request && refused {
+			return
 		}
 	}
 	k.SpanProcessor.OnEnd(s)
 }
+
+// open reports whether a path of the API answers everybody, and without a line of
+// the log.
+func open(path string) bool { return path == "/healthz" || path == "/openapi.json" }
 
 // Handler returns an API's handler with a span around each request, which
 // belongs to the caller's if the caller says so in a traceparent.
@@ -83,7 +91,7 @@ func (t *Telemetry) traced(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" {
+		if open(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}
