@@ -10,8 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hotreader"
 	"hotreader/cmd/hotreader/internal/cost"
 )
+
+// mostRows of a history are reckoned page by page in well under a second.
+const mostRows = 100_000_000
 
 func (a *app) cost() *cobra.Command {
 	var (
@@ -50,8 +54,8 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 			}
 			queries := cost.Mix()
 			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") {
-				if rows < 1 || properties < 1 {
-					return usagef("--rows and --properties must be 1 or more")
+				if rows < 1 || rows > mostRows || properties < 1 || properties > hotreader.MaxProperties {
+					return usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
 				}
 				queries = []cost.Query{
 					{Name: "last entry", Properties: properties, Last: true},
