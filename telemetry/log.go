@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -138,7 +139,7 @@ func (t *Telemetry) seen(ctx context.Context, l *line) {
 		return
 	}
 	attrs := []attribute.KeyValue{
-		keyDevice.String(l.device),
+		keyDevice.String(strings.Clone(l.device)),
 		keyRows.Int64(l.rows),
 		attribute.Int64("hotreader.points", l.points),
 		attribute.Int64("hotreader.skipped", l.skipped),

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"iter"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +36,7 @@ type reads struct {
 // Read implements hotreader.Reader.
 func (r *reads) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		ctx, span := r.t.tracer.Start(ctx, r.name, trace.WithAttributes(keyDevice.String(q.Device), keyLast.Bool(q.Last)))
+		ctx, span := r.t.tracer.Start(ctx, r.name, trace.WithAttributes(keyDevice.String(strings.Clone(q.Device)), keyLast.Bool(q.Last)))
 		rows := 0
 		if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok && a.passed.CompareAndSwap(false, true) {
 			r.t.metrics.observe(readWait, time.Since(a.at).Seconds())

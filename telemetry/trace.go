@@ -99,7 +99,8 @@ func (t *Telemetry) traced(next http.Handler) http.Handler {
 		if !trace.SpanContextFromContext(ctx).IsValid() {
 			ctx = t.invocation(ctx)
 		}
-		ctx, span := t.tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(keyMethod.String(r.Method)))
+		method := strings.Clone(r.Method) // as all that a span keeps: the request would be kept with it
+		ctx, span := t.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(keyMethod.String(method)))
 		defer span.End()
 		// The API and its log have the request's trace from there.
 		r = r.Clone(ctx)
