@@ -174,7 +174,7 @@ type call struct {
 	token  string // which one came: current, previous; "" = none that is right
 	who    caller
 	read   bool // the body was, to its end
-	rows   int  // that the Reader gave
+	rows   int  // of the answer
 	points int
 	stats  hotreader.Stats
 }

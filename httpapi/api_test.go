@@ -277,7 +277,7 @@ func TestRefusals(t *testing.T) {
 		{name: "a property twice", request: get(history + "&property=temperature"), status: 400, code: "invalid", want: "selected twice"},
 		{name: "101 properties", request: get("/v1/devices/pump/history?property=a" + strings.Repeat("&property=b", 100)), status: 400, code: "invalid", want: "101 properties"},
 		{name: "a property that cannot be told from the time", request: get("/v1/devices/pump/history?property=time"), status: 400, code: "invalid", want: `"time"`},
-		{name: "a mistyped parameter", request: get(history + "&strt=2026-01-01"), status: 400, code: "invalid", want: `"strt" is unknown; there are property, start`},
+		{name: "a mistyped parameter", request: get(history + "&strt=2026-01-01"), status: 400, code: "invalid", want: `"strt" is unknown; known are: property, start`},
 		{name: "a parameter twice", request: get(history + "&limit=1&limit=2"), status: 400, code: "invalid", want: `"limit" is given 2 times`},
 		{name: "a query string that is none", request: get(history + "&start=%zz"), status: 400, code: "invalid", want: "query string"},
 		{name: "a semicolon", request: get(history + ";limit=1"), status: 400, code: "invalid", want: "query string"},

@@ -23,6 +23,7 @@ const (
 // knows. A name that is not known may be a mistyped one, and must not silently
 // ask for something else.
 func (c *call) parameters() (url.Values, error) {
+	c.device = c.id() // for the log, whatever is wrong with the rest
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
 		return nil, invalid("the query string cannot be read: %.200s", err.Error())
@@ -30,7 +31,7 @@ func (c *call) parameters() (url.Values, error) {
 	known := c.route.parameters
 	for name, given := range values {
 		if !slices.Contains(known, name) {
-			return nil, invalid("the parameter %.40q is unknown; there are %s", name, strings.Join(known, ", "))
+			return nil, invalid("the parameter %.40q is unknown; known are: %s", name, strings.Join(known, ", "))
 		}
 		if len(given) > 1 && name != "property" {
 			return nil, invalid("the parameter %q is given %d times", name, len(given))
@@ -108,7 +109,7 @@ func (a *api) history(c *call) error {
 		if !none {
 			rows = c.count(a.o.Reader).Read(c.ctx, q)
 		}
-		dst, end, err := a.page(c.ctx, e, dst, q, limit, rows)
+		dst, end, err := a.page(c, e, dst, q, limit, rows)
 		if err != nil {
 			return dst, err
 		}
@@ -127,7 +128,8 @@ const tailRoom = 512
 
 // page appends rows until they end, or limit, the byte budget or the time budget
 // is reached; then it returns where that was.
-func (a *api) page(ctx context.Context, e *plain.Encoder, dst []byte, q hotreader.Query, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
+func (a *api) page(c *call, e *plain.Encoder, dst []byte, q hotreader.Query, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
+	ctx := c.ctx
 	dst = e.AppendHead(dst)
 	end := position{types: make([]hotreader.Type, len(q.Properties))}
 	copy(end.types, q.Types)
@@ -140,6 +142,7 @@ func (a *api) page(ctx context.Context, e *plain.Encoder, dst []byte, q hotreade
 			return dst, nil, err
 		}
 		if limit > 0 && n == limit {
+			c.counted(row, -1)
 			return dst, &end, nil
 		}
 		before := len(dst)
@@ -149,6 +152,7 @@ func (a *api) page(ctx context.Context, e *plain.Encoder, dst []byte, q hotreade
 				return dst, nil, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
 					Err: errLargeRow}
 			}
+			c.counted(row, -1)
 			return dst[:before], &end, nil
 		}
 		end.saw(row)
@@ -260,7 +264,9 @@ func (c *call) id() string {
 
 // subject reads what both GET routes must name: the device and its properties.
 func (c *call) subject(properties []string) (hotreader.Query, error) {
-	c.device = c.id()
+	if c.device == "" {
+		c.device = c.id()
+	}
 	q := hotreader.Query{Device: c.device, Properties: properties}
 	if len(q.Properties) == 0 {
 		return q, invalid("the parameter property is missing; give it once for each property")

@@ -255,14 +255,19 @@ func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 				yield(hotreader.Row{}, timely(ctx, err))
 				return false
 			}
-			r.c.rows++
-			for _, v := range row.Values {
-				if !v.IsNull() {
-					r.c.points++
-				}
-			}
+			r.c.counted(row, 1)
 			return yield(row, nil)
 		})
+	}
+}
+
+// counted adds row to what is told of the answer, or with -1 takes it back.
+func (c *call) counted(row hotreader.Row, n int) {
+	c.rows += n
+	for _, v := range row.Values {
+		if !v.IsNull() {
+			c.points += n
+		}
 	}
 }
 

@@ -208,9 +208,10 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 	ask(t, s, "GET", history, "", httpapi.TokenHeader, "wrong-token-of-more-than-32-bytes-0001")
 	ask(t, s, "GET", history+"&limit=0", "")
 	stream(t, s, envelope(pumpAll))
+	ask(t, s, "GET", history+"&limit=2", "") // of three rows that are read, two are told
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	if len(lines) != 5 {
-		t.Fatalf("%d lines for 5 requests:\n%s", len(lines), log)
+	if len(lines) != 6 {
+		t.Fatalf("%d lines for 6 requests:\n%s", len(lines), log)
 	}
 	for _, hidden := range []string{"73.9", "12345678901234567890", current, "wrong-token"} {
 		if strings.Contains(log.String(), hidden) {
@@ -223,6 +224,7 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 		`"route":"-","status":401,`,
 		`"code":"invalid"`,
 		`"route":"POST /read","status":200,"trace_id":"t-1","device":"pump","rows":4,"points":4,`,
+		`"rows":2,"points":2,"looked":3,`,
 	} {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("line %d lacks %s:\n%s", i+1, want, lines[i])

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"hotreader"
 	"hotreader/internal/nearest"
 )
 
@@ -81,6 +82,8 @@ func (f Figures) With(file []byte) (Figures, error) {
 			wrong = append(wrong, fmt.Errorf("%s: %w", name, err))
 		case value < 0:
 			wrong = append(wrong, fmt.Errorf("%s: %v is less than nothing", name, value))
+		case value > most(name):
+			wrong = append(wrong, fmt.Errorf("%s: %v is more than %v, the most there is", name, value, most(name)))
 		case value == 0 && divisors[name]:
 			wrong = append(wrong, fmt.Errorf("%s: must be more than 0", name))
 		case value != figure.Value:
@@ -93,6 +96,17 @@ func (f Figures) With(file []byte) (Figures, error) {
 
 // divisors cannot be nothing.
 var divisors = map[string]bool{"item_bytes": true, "point_json_bytes": true, "aws_memory_mb": true, "last_rows": true}
+
+// most is the largest value that a figure may have.
+func most(name string) float64 {
+	switch name {
+	case "traced": // a share
+		return 1
+	case "last_rows":
+		return hotreader.LookBack
+	}
+	return 1e6
+}
 
 func number(raw json.RawMessage) (float64, error) {
 	var value float64
