@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -42,6 +43,11 @@ const (
 	firstBytes = 1 << 10   // copied at first, if few rows are wanted
 	mostBytes  = 128 << 10 // copied in one transaction; a single block may be larger
 	keepBytes  = 1 << 20   // a larger buffer is not kept for the next read
+
+	// A read never waits for anything, so Go would let it have a processor for
+	// 10 ms at a time. With some dozens of them, each request that comes then
+	// waits for a quarter of a second to be as much as looked at.
+	longestTurn = time.Millisecond
 )
 
 // Options say how a store is opened. The zero value is right for most.
@@ -239,6 +245,7 @@ func (s *Store) read(ctx context.Context, q *hotreader.Query, sieve *hotreader.S
 	stats := hotreader.StatsOf(ctx)
 	descending := q.Last || q.Order == hotreader.Descending
 
+	turn := time.Now()
 	// rest is what has not been copied yet.
 	rest := window{from: q.Start, to: q.End, open: true}
 	budget := mostBytes
@@ -258,6 +265,10 @@ func (s *Store) read(ctx context.Context, q *hotreader.Query, sieve *hotreader.S
 		for i := range sc.blocks {
 			if err := ctx.Err(); err != nil {
 				return err
+			}
+			if now := time.Now(); now.Sub(turn) > longestTurn {
+				runtime.Gosched()
+				turn = now
 			}
 			p := sc.blocks[i]
 			more, err := sc.block(q, sieve, sc.buf[p.at:p.end], descending, yield)

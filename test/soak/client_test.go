@@ -32,11 +32,9 @@ type client struct {
 	token string
 }
 
-func newClient(t testing.TB, address, token string) *client {
-	t.Helper()
+func newClient(address, token string) *client {
 	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	tr := &http.Transport{DialContext: d.DialContext, MaxIdleConnsPerHost: 1000, DisableCompression: true}
-	t.Cleanup(tr.CloseIdleConnections)
 	return &client{http: &http.Client{Transport: tr, Timeout: 2 * time.Minute}, token: token}
 }
 
@@ -140,18 +138,19 @@ func (q *query) is(body []byte) error {
 }
 
 // whole has q answered, keeps what the right answer is, and returns its body.
-func (c *client) whole(t testing.TB, s *server, q *query) []byte {
-	t.Helper()
+func (c *client) whole(ctx context.Context, s *server, q *query) ([]byte, error) {
 	var body bytes.Buffer
-	resp, err := c.send(t.Context(), s, q, "", &body)
-	if err == nil && resp.StatusCode == http.StatusOK {
-		err = q.is(body.Bytes())
+	resp, err := c.send(ctx, s, q, "", &body)
+	if err == nil {
+		if err = q.is(body.Bytes()); resp.StatusCode != http.StatusOK {
+			err = errors.New(resp.Status)
+		}
 	}
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %v\n%.300s", q.method, q.path, err, body.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w\n%.300s", q.method, q.path, err, body.Bytes())
 	}
 	q.sum = sha256.Sum256(body.Bytes())
-	return body.Bytes()
+	return body.Bytes(), nil
 }
 
 // tally counts outcomes.

@@ -4,6 +4,7 @@ package soak
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -250,8 +251,7 @@ func readLastEntry(at int64) func(b []byte) ([]row, error) {
 
 // mix returns the requests of the load, each as often as it shall come, and has
 // each answer of s looked at in full.
-func mix(t testing.TB, s *server, c *client) []*query {
-	t.Helper()
+func mix(ctx context.Context, s *server, c *client) ([]*query, error) {
 	const limit = 500
 	var all []*query
 	for i := range devices {
@@ -274,9 +274,13 @@ func mix(t testing.TB, s *server, c *client) []*query {
 		token := ""
 		for from := 0; from < few; from += limit {
 			q := &query{kind: "JSON page", method: "GET", path: path + token, want: history(name, from, from+limit), read: readJSON}
-			p, err := readPage(c.whole(t, s, q))
+			body, err := c.whole(ctx, s, q)
+			if err != nil {
+				return nil, err
+			}
+			p, err := readPage(body)
 			if err != nil || (p.Next == "") != (from+limit == few) {
-				t.Fatalf("the page at %d, %q: %v", from, p.Next, err)
+				return nil, fmt.Errorf("the page at %d, %q: %w", from, p.Next, err)
 			}
 			token = "&next_token=" + p.Next
 			if zipped := *q; from%(4*limit) == 0 {
@@ -286,7 +290,9 @@ func mix(t testing.TB, s *server, c *client) []*query {
 		}
 	}
 	for _, q := range all {
-		c.whole(t, s, q)
+		if _, err := c.whole(ctx, s, q); err != nil {
+			return nil, err
+		}
 	}
-	return all
+	return all, nil
 }

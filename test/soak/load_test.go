@@ -28,12 +28,15 @@ func TestLoad(t *testing.T) {
 	r := dice(t)
 	store := machine(t)
 	s := serve(t, store, "--rate", "0", "--log-level", "warn")
-	greedy := newClient(t, "127.0.0.1", serving.Token)
-	modest := newClient(t, "127.0.0.2", serving.Rotated)
-	neighbour := newClient(t, "127.0.0.3", serving.Token)
-	queries := mix(t, s, greedy)
+	greedy := newClient("127.0.0.1", serving.Token)
+	queries, err := mix(t.Context(), s, greedy)
+	if err != nil {
+		t.Fatal(err)
+	}
 	greedy.http.CloseIdleConnections()
 	idle := settled(t, s)
+	modest := func() *apart { return politely(t, s, "127.0.0.2", serving.Rotated, r) }
+	ease, calm, near := modest(), modest(), politely(t, s, "127.0.0.3", serving.Token, r)
 
 	// What it can do.
 	full := closed(t.Context(), s, greedy, places-places/4, warm, queries, r)
@@ -43,9 +46,9 @@ func TestLoad(t *testing.T) {
 		t.Fatalf("warm-up: %d of %d were served", full.served, full.asked)
 	}
 	say(t, "capacity %.0f/s; %d at once: median %s, 99 %% within %s", capacity, places-places/4, ms(full.at(0.5)), ms(full.at(0.99)))
-	ease := polite(t.Context(), s, modest, queries, r, nil)
+	ease.begin(t)
 	pause(t.Context(), alone)
-	ease.stop()
+	ease.end(t)
 	ease.check(t, "the modest client, alone")
 	say(t, "the modest client, one request after the other, alone: median %s, 99 %% within %s", ms(ease.at(0.5)), ms(ease.at(0.99)))
 
@@ -54,8 +57,8 @@ func TestLoad(t *testing.T) {
 	defer cease()
 	enemies := attack(ctx, s)
 	crowd := open(ctx, s, greedy, 2*capacity, queries, r, nil)
-	calm := polite(ctx, s, modest, queries, r, nil)
-	near := polite(ctx, s, neighbour, queries, r, nil)
+	calm.begin(t)
+	near.begin(t)
 	began := time.Now()
 	var memory []int64
 	told := began
@@ -79,8 +82,8 @@ func TestLoad(t *testing.T) {
 	}
 	took := time.Since(began).Seconds()
 	crowd.stop()
-	calm.stop()
-	near.stop()
+	calm.end(t)
+	near.end(t)
 	cease()
 	enemies.check(t)
 
@@ -93,11 +96,11 @@ func TestLoad(t *testing.T) {
 	}
 	// Fairness: whoever asks little gets it all, as if the greedy one were one of
 	// a few, and not a crowd: without a wait in the queue, where its requests are.
-	for who, y := range map[string]*stream{"the modest client": calm, "the neighbour": near} {
+	for who, y := range map[string]*apart{"the modest client": calm, "the neighbour": near} {
 		if y.share() < 0.98 {
 			t.Errorf("%s: %d of %d were served", who, y.served, y.asked)
 		}
-		if like := 3*full.at(0.5) + ease.at(0.5); y.at(0.5) > max(like, crowd.at(0.5)/2) {
+		if like := 3*full.at(0.5) + ease.at(0.5); y.at(0.5) > max(like, crowd.at(0.5)/4) {
 			t.Errorf("%s: median %s; the greedy one's %s, alone %s, and %s with %d at once", who, y.at(0.5), crowd.at(0.5), ease.at(0.5), full.at(0.5), places-places/4)
 		}
 	}
@@ -117,15 +120,15 @@ func TestLoad(t *testing.T) {
 		t.Errorf("memory: up to %d MB, at most %d MB are meant", most(memory)>>20, bound>>20)
 	}
 	// And when they have gone, it is as before.
-	for _, c := range []*client{greedy, modest, neighbour} {
-		c.http.CloseIdleConnections()
-	}
+	greedy.http.CloseIdleConnections()
 	left := settled(t, s)
 	if left > idle {
 		t.Errorf("%d files are open, %d were before", left, idle)
 	}
 	fresh := serve(t, store, "--rate", "0")
-	greedy.whole(t, fresh, queries[0]) // then it has come as far as to serve
+	if _, err := greedy.whole(t.Context(), fresh, queries[0]); err != nil { // then it has come as far as to serve
+		t.Fatal(err)
+	}
 	greedy.http.CloseIdleConnections()
 	settled(t, fresh)
 	before, _ := fresh.goroutines(t)
@@ -150,13 +153,16 @@ func TestLoad(t *testing.T) {
 func TestStopUnderLoad(t *testing.T) {
 	r := dice(t)
 	store := machine(t)
-	greedy, modest := newClient(t, "127.0.0.1", serving.Token), newClient(t, "127.0.0.2", serving.Rotated)
+	greedy, modest := newClient("127.0.0.1", serving.Token), newClient("127.0.0.2", serving.Rotated)
 	warm := time.Second
 	if long() {
 		warm = 5 * time.Second
 	}
 	first := serve(t, store, "--rate", "0", "--log-level", "warn")
-	queries := mix(t, first, greedy)
+	queries, err := mix(t.Context(), first, greedy)
+	if err != nil {
+		t.Fatal(err)
+	}
 	full := closed(t.Context(), first, greedy, places-places/4, warm, queries, r)
 	full.check(t, "warm-up")
 	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -41,6 +41,12 @@ var (
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if what := os.Getenv(askEnv); what != "" {
+			if err := ask(what); err != nil {
+				log.Fatal(err)
+			}
+			return 0
+		}
 		seed = rand.Uint64() >> 1
 		if text := os.Getenv("SEED"); text != "" {
 			n, err := strconv.ParseUint(text, 10, 64)
