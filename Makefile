@@ -22,7 +22,7 @@ build: ## bin/hotreader
 	$(GO) build -trimpath -ldflags='-s -w' -o bin/hotreader ./cmd/hotreader
 
 # Without symbols for a debugger, for sixty programs are linked; and without vet,
-# which `make vet` has run over the same.
+# which is among the linters.
 .PHONY: test
 test: engines ## all tests, with the race detector, on real engines (fetched if missing)
 	$(ENGINES) $(GO) test -race -tags engines -vet=off -ldflags='-s -w' -timeout 25m $(LONGEST) ./...
@@ -36,17 +36,12 @@ engines: ## fetch what the tests run against, or say what to install
 	@scripts/engines.sh
 
 .PHONY: check
-check: fmt vet lint race vuln ## formatting, vet, linters, race detector, fuzz seeds, known vulnerabilities
+check: fmt lint race vuln ## formatting, vet and other linters, race detector, fuzz seeds, known vulnerabilities
 
 .PHONY: fmt
 fmt:
 	@files="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; \
 	if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):" $$files >&2; exit 1; fi
-
-.PHONY: vet
-vet:
-	$(GO) vet ./...
-	$(GO) vet -tags engines ./...
 
 # The linters are a module of their own, so that they add nothing to go.mod.
 bin/golangci-lint: tools/go.mod tools/go.sum

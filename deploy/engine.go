@@ -388,11 +388,10 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 			return err
 		}
 	}
-	taken, err := w.adopt(ctx, f)
-	if err != nil {
-		return err
+	taken, plan, err := w.adopt(ctx, f)
+	if err == nil && plan == nil {
+		plan, err = f.plan(ctx, nil)
 	}
-	plan, err := f.plan(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -698,7 +697,7 @@ func (w *work) mayDestroy(ctx context.Context, s Side, deleteData bool) (bool, e
 		if f, _, err = w.render(ctx, s, true); err != nil {
 			return false, err
 		}
-		taken, err := w.adopt(ctx, f)
+		taken, _, err := w.adopt(ctx, f)
 		if err != nil {
 			return false, err
 		}

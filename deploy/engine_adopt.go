@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -21,28 +20,29 @@ import (
 // on the cloud and could not write down, for a second creation would fail, or make
 // a second one. Only what that run has begun, as its journal says, is looked for,
 // and only what carries this twin's tag is taken; what is not found is left to be
-// created. It reports the addresses that are taken in.
+// created. It reports the addresses that are taken in, and that plan, which is
+// saved; nil if no run has left anything to look for.
 //
 // Import blocks do it, not the command import, which cannot evaluate a module of
 // which a part stands.
-func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error) {
+func (w *work) adopt(ctx context.Context, f *folder) (taken []string, plan *tfjson.Plan, err error) {
 	begun, err := f.begun()
 	if err != nil || len(begun) == 0 {
-		return nil, err
+		return nil, nil, err
 	}
 	st, err := f.state(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, r := range st.resources {
 		if _, ours := begun[r.address]; ours && r.tainted {
 			tf, err := f.terraform()
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if r.rereads() {
 				if err := tf.StateRm(ctx, r.address); err != nil {
-					return nil, f.explain(ctx, "forget "+r.address, err, nil)
+					return nil, nil, f.explain(ctx, "forget "+r.address, err, nil)
 				}
 				delete(begun, r.address)
 				continue
@@ -50,7 +50,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 			// Its creation was broken off, and perhaps carried out. To make it anew,
 			// as Terraform means to, its name would have to be free.
 			if err := tf.Untaint(ctx, r.address); err != nil {
-				return nil, f.explain(ctx, "keep "+r.address, err, nil)
+				return nil, nil, f.explain(ctx, "keep "+r.address, err, nil)
 			}
 		}
 		delete(begun, r.address)
@@ -61,9 +61,9 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 	// What lies within another resource can be named only when that one is known,
 	// so there are rounds.
 	for len(begun) > 0 {
-		plan, absent, err := f.planImports(ctx, imports)
-		if err != nil {
-			return nil, err
+		var absent []string
+		if plan, absent, err = f.planImports(ctx, imports); err != nil {
+			return nil, nil, err
 		}
 		if len(absent) > 0 {
 			for _, address := range absent {
@@ -80,7 +80,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 			}
 			if r.Change.Importing != nil {
 				if err := w.own(f, r, refused); err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 				continue
 			}
@@ -90,7 +90,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 			values, _ := r.Change.After.(map[string]any)
 			id, err := find.named(ctx, r.Type, func(name string) string { s, _ := values[name].(string); return s })
 			if err != nil {
-				return nil, &hotreader.Error{Op: string(f.cloud) + ": look for what a stopped run has left", Code: hotreader.CodeUnavailable,
+				return nil, nil, &hotreader.Error{Op: string(f.cloud) + ": look for what a stopped run has left", Code: hotreader.CodeUnavailable,
 					Err: fmt.Errorf("%s %s: %w", noun(r.Type), resourceName(r), err)}
 			}
 			if id != "" {
@@ -101,8 +101,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, err error)
 			break
 		}
 	}
-	_ = os.Remove(filepath.Join(f.dir, planFile))
-	return slices.Sorted(maps.Keys(imports)), nil
+	return slices.Sorted(maps.Keys(imports)), plan, nil
 }
 
 // planImports writes the import blocks beside the root module and plans with

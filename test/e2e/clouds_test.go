@@ -65,11 +65,7 @@ func newWorld(t *testing.T) *world {
 	if err := buildServers(); err != nil {
 		t.Fatal(err)
 	}
-	all := telemetry(t)
-	truth, ok := all["real"]
-	if !ok {
-		truth = all["made"]
-	}
+	truth := telemetry(t)
 	w := &world{truth: truth, hot: storages(t), api: map[string]*api{}}
 	t.Run("import", func(t *testing.T) {
 		for _, name := range clouds {

@@ -18,29 +18,26 @@ func TestTwinReadsDynamoDB(t *testing.T) {
 	t.Parallel()
 	endpoint := engine.DynamoDB(t)
 	env := []string{"AWS_ACCESS_KEY_ID=" + engine.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + engine.SecretAccessKey}
-	for name, s := range telemetry(t) {
-		t.Run(name, func(t *testing.T) {
-			table := "machine-hot-iot-data-" + name
-			if err := awsdynamodb.CreateTable(t.Context(), engine.DynamoDBClient(t), awsdynamodb.Options{Table: table}); err != nil {
-				t.Fatal(err)
-			}
-			store := "dynamodb://" + table + "?region=" + engine.Region + "&endpoint=" + endpoint
-			importFile(t, env, store, s.file)
-			t.Run("local", func(t *testing.T) {
-				checkTwin(t, newTwin(t, map[string]string{
-					"DIGITAL_TWIN_INFO":         `{"config":{"digital_twin_name":"machine"},"config_providers":{"layer_3_hot_provider":"aws","layer_4_provider":"aws"}}`,
-					"DYNAMODB_TABLE_NAME":       table,
-					"AWS_ENDPOINT_URL_DYNAMODB": endpoint,
-					"AWS_ACCESS_KEY_ID":         engine.AccessKeyID,
-					"AWS_SECRET_ACCESS_KEY":     engine.SecretAccessKey,
-				}), s)
-			})
-			t.Run("remote", func(t *testing.T) {
-				api := serve(t, env, store, "127.0.0.1:0")
-				checkTwin(t, newTwin(t, remoteEnv(api.URL)), s)
-			})
-		})
+	s := telemetry(t)
+	table := "machine-hot-iot-data"
+	if err := awsdynamodb.CreateTable(t.Context(), engine.DynamoDBClient(t), awsdynamodb.Options{Table: table}); err != nil {
+		t.Fatal(err)
 	}
+	store := "dynamodb://" + table + "?region=" + engine.Region + "&endpoint=" + endpoint
+	importFile(t, env, store, s.file)
+	t.Run("local", func(t *testing.T) {
+		checkTwin(t, newTwin(t, map[string]string{
+			"DIGITAL_TWIN_INFO":         `{"config":{"digital_twin_name":"machine"},"config_providers":{"layer_3_hot_provider":"aws","layer_4_provider":"aws"}}`,
+			"DYNAMODB_TABLE_NAME":       table,
+			"AWS_ENDPOINT_URL_DYNAMODB": endpoint,
+			"AWS_ACCESS_KEY_ID":         engine.AccessKeyID,
+			"AWS_SECRET_ACCESS_KEY":     engine.SecretAccessKey,
+		}), s)
+	})
+	t.Run("remote", func(t *testing.T) {
+		api := serve(t, env, store, "127.0.0.1:0")
+		checkTwin(t, newTwin(t, remoteEnv(api.URL)), s)
+	})
 }
 
 func TestRetriedRoutedRemoteDynamoDBConforms(t *testing.T) {

@@ -88,21 +88,20 @@ type series struct {
 // realFile is real telemetry, where a copy of it stands beside the project.
 const realFile = "../../../shared/data/machine_temperature.csv"
 
-// telemetry returns the series to test with: one made here, of the shape of the
-// real one, and the real one too where it is at hand.
-func telemetry(t *testing.T) map[string]series {
+// telemetry returns the series to test with: the real one where it is at hand,
+// else one of its shape.
+func telemetry(t *testing.T) series {
 	t.Helper()
-	all := map[string]series{"made": read(t, makeFile(t))}
-	if _, err := os.Stat(realFile); err == nil {
-		s := read(t, realFile)
-		first, last := s.points[0], s.points[len(s.points)-1]
-		if n := len(s.points); n != 22683 || first.at.Format(time.RFC3339) != "2013-12-02T21:15:00Z" ||
-			last.at.Format(time.RFC3339) != "2014-02-19T15:25:00Z" || last.value != "96.90386085" {
-			t.Fatalf("the real file has %d instants, %v to %v", n, first, last)
-		}
-		all["real"] = s
+	if _, err := os.Stat(realFile); err != nil {
+		return read(t, makeFile(t))
 	}
-	return all
+	s := read(t, realFile)
+	first, last := s.points[0], s.points[len(s.points)-1]
+	if n := len(s.points); n != 22683 || first.at.Format(time.RFC3339) != "2013-12-02T21:15:00Z" ||
+		last.at.Format(time.RFC3339) != "2014-02-19T15:25:00Z" || last.value != "96.90386085" {
+		t.Fatalf("the real file has %d instants, %v to %v", n, first, last)
+	}
+	return s
 }
 
 // makeFile writes 22,695 lines, one each five minutes, of which twelve stand a
