@@ -206,6 +206,7 @@ func (l *loader) options(p *Project) {
 			}
 		}},
 		field{"log_level", word(&o.LogLevel, "log level", "debug", "info", "warn", "error")},
+		field{"otel", func(where string, raw json.RawMessage) { o.OTel = l.otel(where, raw) }},
 		field{"backend", func(where string, raw json.RawMessage) { o.Backend = l.backends(where, raw) }},
 	)
 	device, instant := "device_id", "timestamp"
@@ -218,6 +219,38 @@ func (l *loader) options(p *Project) {
 	if device == instant {
 		l.add(fileOptions+": time_key", "is %.40q, which is the device's key; want two attributes", instant)
 	}
+}
+
+// mostOTelBytes leaves room for all else in the 4 KB that Lambda has for variables.
+const mostOTelBytes = 1536
+
+// otel reads OpenTelemetry's variables, of which telemetry knows what they mean.
+func (l *loader) otel(where string, raw json.RawMessage) map[string]string {
+	o, _ := l.object(where, raw)
+	name := regexp.MustCompile(`^OTEL_[A-Z0-9_]{1,120}$`)
+	all, size := map[string]string{}, 0
+	for _, m := range o {
+		where := below(where, m.name)
+		switch k := kind(m.value); {
+		case !name.MatchString(m.name):
+			l.add(where, "is none of OpenTelemetry's variables; want names as OTEL_EXPORTER_OTLP_ENDPOINT")
+		case strings.HasSuffix(m.name, "_HEADERS"):
+			l.add(where, "may hold a key, which has no place in the project folder, in Terraform's state or in a function's settings; let a collector of your own add it")
+		case k == "a text":
+			if text, ok := l.text(where, m.value); ok {
+				all[m.name] = text
+			}
+		case k == "a number", k == "true or false":
+			all[m.name] = string(m.value)
+		case k != "null":
+			l.add(where, "is %s; want a text, a number, true or false", k)
+		}
+		size += len(m.name) + len(all[m.name])
+	}
+	if size > mostOTelBytes {
+		l.add(where, "has %d bytes; want at most %d, for Lambda has 4 KB for all variables of a function", size, mostOTelBytes)
+	}
+	return all
 }
 
 // retentions are the days that CloudWatch Logs can keep events (API reference,

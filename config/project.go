@@ -61,6 +61,9 @@ type Options struct {
 	LogDays    int     // how long logs are kept; 0 = the module's default
 	LogLevel   string  // debug, info, warn or error; "" = info
 
+	// OTel are OpenTelemetry's variables that each function gets; nil = none.
+	OTel map[string]string
+
 	Backend map[Cloud]Backend // where Terraform keeps a cloud's state; none = in the work folder
 }
 

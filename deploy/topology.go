@@ -5,12 +5,15 @@
 package deploy
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/names"
+	"hotreader/telemetry"
 )
 
 // Topology is what a project needs, and where.
@@ -78,11 +81,28 @@ func NewTopology(p *config.Project) (Topology, error) {
 		t.Sides = []Side{newSide(p, p.L3, true, false), newSide(p, p.L4, false, true)}
 	}
 	for _, s := range t.Sides {
+		if err := checkOTel(p, s.Cloud); err != nil {
+			return Topology{}, err
+		}
 		if s.Token {
 			t.Connection = config.ConnectionID(p.L4, p.L3)
 		}
 	}
 	return t, nil
+}
+
+// checkOTel returns what the functions on cloud would say of OpenTelemetry's
+// variables when they start.
+func checkOTel(p *config.Project, cloud config.Cloud) error {
+	o := telemetry.Options{Getenv: func(name string) string { return p.Options.OTel[name] }, Unasked: cloud == config.Azure}
+	if cloud == config.AWS {
+		o.Function = p.Twin
+	}
+	err := telemetry.Check(o)
+	if e, ok := errors.AsType[*hotreader.Error](err); ok {
+		return &hotreader.Error{Op: fmt.Sprintf("config_hot_reader.json: otel, as the functions on %s read it", cloud), Code: e.Code, Err: e.Err}
+	}
+	return err
 }
 
 // newSide returns what cloud gets, which holds hot storage (l3), the twin (l4)
@@ -134,6 +154,7 @@ func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
 // no use for is not set, nor one whose default is meant.
 func variables(p *config.Project, store, served bool) map[string]string {
 	o, env := &p.Options, map[string]string{"DIGITAL_TWIN_INFO": p.TwinInfo()}
+	maps.Copy(env, o.OTel)
 	set := func(name, value string) {
 		if value != "" {
 			env[name] = value

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,7 +179,8 @@ func completed(p *config.Project, s Side, f Function) map[string]string {
 // Each function starts with its environment, with the widest and the least twin
 // and all options, and does what the topology says.
 func TestTopologyEnvironmentIsAccepted(t *testing.T) {
-	all := config.Options{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug"}
+	all := config.Options{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug",
+		OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_SERVICE_NAME": "factory"}}
 	for _, twin := range []string{"a", "Abcdefghij_klmnopqrs-"} {
 		for _, options := range []config.Options{{}, all} {
 			combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
@@ -200,6 +202,9 @@ func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 						}
 						if got.Twin != twin || got.L3 != l3 || got.L4 != l4 || got.Remote != f.Remote || (got.TokenSecret != "") != s.Token {
 							t.Errorf("%s on %s reads %+v", f.Role, s.Cloud, got)
+						}
+						if f.Env["OTEL_SERVICE_NAME"] != p.Options.OTel["OTEL_SERVICE_NAME"] {
+							t.Errorf("%s on %s is called %q", f.Role, s.Cloud, f.Env["OTEL_SERVICE_NAME"])
 						}
 						if f.Store && (got.Items.DeviceKey != p.Options.DeviceKey || got.Items.TimeKey != p.Options.TimeKey || got.Items.TimeFormat != p.Options.TimeFormat) {
 							t.Errorf("%s on %s reads items %+v", f.Role, s.Cloud, got.Items)
@@ -299,6 +304,25 @@ func TestPitfall17EnvironmentDoesNotGrow(t *testing.T) {
 	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
 		if one, many := size(1, l3, l4), size(500, l3, l4); one != many || many > 2048 {
 			t.Errorf("%d bytes with one device, %d with 500", one, many)
+		}
+	})
+}
+
+// What a function would refuse when it starts is refused before anything is made.
+func TestTopologyChecksOpenTelemetry(t *testing.T) {
+	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
+		for name, clouds := range map[string][]config.Cloud{"grpc": threeClouds, "prometheus": {config.AWS, config.Azure}} {
+			p := topologyProject(l3, l4)
+			variable := map[string]string{"grpc": "OTEL_EXPORTER_OTLP_PROTOCOL", "prometheus": "OTEL_METRICS_EXPORTER"}[name]
+			p.Options.OTel = map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", variable: name}
+			_, err := NewTopology(p)
+			if slices.Contains(clouds, l3) || slices.Contains(clouds, l4) {
+				if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), variable+": ") || !strings.Contains(err.Error(), "config_hot_reader.json: otel") {
+					t.Errorf("%s=%s: %v", variable, name, err)
+				}
+			} else if err != nil {
+				t.Errorf("%s=%s: %v", variable, name, err)
+			}
 		}
 	})
 }

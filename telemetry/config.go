@@ -58,9 +58,15 @@ func (e *environment) bad(name, format string, args ...any) {
 	e.problems = append(e.problems, fmt.Errorf(name+": "+format, args...))
 }
 
-// readConfig reads the variables. lambda says that CloudWatch reads the log.
-func readConfig(getenv func(string) string, lambda bool) (*settings, error) {
-	e := &environment{get: getenv}
+// Check returns the error that New would.
+func Check(o Options) error {
+	_, err := readConfig(&o)
+	return err
+}
+
+func readConfig(o *Options) (*settings, error) {
+	e := &environment{get: o.Getenv}
+	lambda := o.Function != ""
 	c := &settings{sampler: sdk.ParentBased(sdk.AlwaysSample()), interval: defaultInterval}
 	if strings.EqualFold(e.text("OTEL_SDK_DISABLED"), "true") {
 		c.disabled = true
@@ -92,6 +98,10 @@ func readConfig(getenv func(string) string, lambda bool) (*settings, error) {
 	case "prometheus":
 		if lambda {
 			e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which cannot ask a function of AWS Lambda; leave it out, and CloudWatch takes the metrics from the log")
+			break
+		}
+		if o.Unasked {
+			e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which nothing can ask beside an Azure function; want otlp or none")
 			break
 		}
 		c.page = net.JoinHostPort(cmp.Or(e.text("OTEL_EXPORTER_PROMETHEUS_HOST"), "localhost"), cmp.Or(e.text("OTEL_EXPORTER_PROMETHEUS_PORT"), defaultPage))

@@ -87,10 +87,10 @@ func base64IDs(t *testing.T, document []byte) []byte {
 func TestSpansAreAsTheUsualExporterHasThem(t *testing.T) {
 	oursURL, ours := receiver(t)
 	usualURL, theirs := receiver(t)
-	c, err := readConfig(func(name string) string {
+	c, err := readConfig(&Options{Getenv: func(name string) string {
 		return map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": oursURL + "/base/", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%2Cb",
 			"OTEL_SERVICE_NAME": "twin", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test, a=b%20c"}[name]
-	}, false)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	// Page counts for a page of metrics, whatever the environment says.
 	Page bool
 
+	// Unasked says that it is on Azure Functions, where a page has no readers.
+	Unasked bool
+
 	// Function is the function's name on AWS Lambda, whose log CloudWatch reads
 	// metrics from; "" = elsewhere.
 	Function string
@@ -61,7 +64,7 @@ const scopeName = "hotreader"
 // anything. An error is of CodeConfig, has a line for each problem, and repeats
 // no header, for those hold keys.
 func New(o Options) (*Telemetry, error) {
-	c, err := readConfig(o.Getenv, o.Function != "")
+	c, err := readConfig(&o)
 	if err != nil {
 		return nil, err
 	}

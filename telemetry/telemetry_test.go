@@ -88,6 +88,9 @@ func TestVariables(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "2 to be changed") {
 		t.Errorf("%v", err)
 	}
+	if err := Check(Options{Getenv: env("OTEL_METRICS_EXPORTER", "prometheus"), Unasked: true}); err == nil {
+		t.Error("on Azure Functions a page is taken, which nothing can ask")
+	}
 	if _, err := New(Options{Getenv: env("OTEL_METRICS_EXPORTER", "prometheus"), Function: "f"}); err == nil {
 		t.Error("a page on Lambda")
 	}

@@ -11,7 +11,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,15 +49,11 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		return err
 	}
 	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
-	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: httphost.Version(), Logger: slog.New(lines)})
+	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: httphost.Version(), Unasked: true, Logger: slog.New(lines)})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
-	if seen.Page() != "" {
-		return &hotreader.Error{Op: "environment of OpenTelemetry", Code: hotreader.CodeConfig,
-			Err: errors.New("OTEL_METRICS_EXPORTER: is prometheus, which nothing can ask beside an Azure function; want otlp or none")}
-	}
 	logger := slog.New(seen.Log(lines))
 	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, error) { return fetch(ctx, getenv, f.TokenSecret) })
 	if err != nil {
