@@ -167,7 +167,7 @@ func (a *app) demoListeners(ctx context.Context, d *demonstrating) (all [3]net.L
 			if port > 0 {
 				p += i
 			}
-			if all[i], err = listen(ctx, net.JoinHostPort(host, strconv.Itoa(p))); err != nil {
+			if all[i], err = listen(ctx, "--listen", net.JoinHostPort(host, strconv.Itoa(p))); err != nil {
 				for _, l := range all[:i] {
 					l.Close()
 				}

@@ -109,7 +109,7 @@ func hint(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "check who may read and write it"
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program listens there: choose another address with --listen, or port 0 for any free one"
+		return "another program listens there: choose another address, or port 0 for any free one"
 	}
 	return ""
 }

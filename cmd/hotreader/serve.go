@@ -180,20 +180,22 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		}
 		scheme, secure = "https", &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 	}
-	listener, err := listen(ctx, s.listen)
+	listener, err := listen(ctx, "--listen", s.listen)
 	if err != nil {
 		return err
 	}
-	a.note("listening on %s://%s", scheme, listener.Addr())
+	var metrics net.Listener
 	if s.metrics != "" {
 		if strings.HasPrefix(s.metrics, ":") {
 			s.metrics = "127.0.0.1" + s.metrics
 		}
-		metrics, err := listen(ctx, s.metrics)
-		if err != nil {
+		if metrics, err = listen(ctx, "--metrics", s.metrics); err != nil {
 			_ = listener.Close()
 			return err
 		}
+	}
+	a.note("listening on %s://%s", scheme, listener.Addr())
+	if metrics != nil {
 		server := httpapi.Server(page.Handler(seen))
 		go func() { _ = server.Serve(metrics) }() // it ends when it is closed
 		defer func() { _ = server.Close() }()
@@ -242,11 +244,12 @@ func loopback(address string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-func listen(ctx context.Context, address string) (net.Listener, error) {
+// listen listens on the address that a flag gave.
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	var l net.ListenConfig
 	listener, err := l.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, &hotreader.Error{Op: "listen", Code: hotreader.CodeConfig, Err: err}
+		return nil, &hotreader.Error{Op: flag, Code: hotreader.CodeConfig, Err: err}
 	}
 	return listener, nil
 }
