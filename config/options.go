@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -206,6 +207,7 @@ func (l *loader) options(p *Project) {
 			}
 		}},
 		field{"log_level", word(&o.LogLevel, "log level", "debug", "info", "warn", "error")},
+		field{"devices", func(where string, raw json.RawMessage) { o.Readable = l.readable(where, raw, p.Devices) }},
 		field{"otel", func(where string, raw json.RawMessage) { o.OTel = l.otel(where, raw) }},
 		field{"backend", func(where string, raw json.RawMessage) { o.Backend = l.backends(where, raw) }},
 	)
@@ -221,8 +223,54 @@ func (l *loader) options(p *Project) {
 	}
 }
 
-// mostOTelBytes leaves room for all else in the 4 KB that Lambda has for variables.
-const mostOTelBytes = 1536
+// These leave room for all else in the 4 KB that Lambda has for the variables of a
+// function.
+const (
+	mostReadableBytes = 1 << 10
+	mostOTelBytes     = 1 << 10
+)
+
+// readable reads which devices may be read: HOTREADER_DEVICES as a list. Those of
+// the twin must be among them.
+func (l *loader) readable(where string, raw json.RawMessage, twin []Device) Devices {
+	items, ok := l.list(where, raw)
+	if !ok {
+		return nil
+	}
+	if len(items) == 0 {
+		l.add(where, "is empty, which would be all devices; want ids, or beginnings of ids as pump-*, or leave it out")
+		return nil
+	}
+	var all Devices
+	bytes := 0
+	for i, item := range items {
+		where := fmt.Sprintf("%s[%d]", where, i)
+		text, ok := l.text(where, item)
+		if !ok {
+			continue
+		}
+		one, err := ParseDevices(cmp.Or(text, " "))
+		switch {
+		case len(one) > 1:
+			l.add(where, "%.40q has a comma; name such a device by its beginning, as pump-*", text)
+		case err != nil:
+			l.add(where, "%.40q does not fit; want an id, or a beginning of ids as pump-*", text)
+		default:
+			all = append(all, one...)
+			bytes += len(one[0]) + 1
+		}
+	}
+	if bytes > mostReadableBytes {
+		l.add(where, "has %d bytes; want at most %d, for Lambda has 4 KB for all variables of a function; name devices by their beginnings, as pump-*", bytes, mostReadableBytes)
+	}
+	for _, d := range twin {
+		if len(all) == len(items) && !all.Has(d.ID) {
+			l.add(where, "leaves out %.60q of %s, which the twin then could not read", d.ID, fileDevices)
+			break // there may be hundreds
+		}
+	}
+	return all
+}
 
 // otel reads OpenTelemetry's variables, of which telemetry knows what they mean.
 func (l *loader) otel(where string, raw json.RawMessage) map[string]string {

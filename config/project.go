@@ -61,6 +61,8 @@ type Options struct {
 	LogDays    int     // how long logs are kept; 0 = the module's default
 	LogLevel   string  // debug, info, warn or error; "" = info
 
+	Readable Devices // that may be read; none = all
+
 	// OTel are OpenTelemetry's variables that each function gets; nil = none.
 	OTel map[string]string
 

@@ -60,6 +60,7 @@ func TestLoadProject(t *testing.T) {
 		"azure":{"subscription":"11111111-2222-3333-4444-55555555AAAA","location":"West Europe","resource_group":"rg","cosmos_account":"acc","database":"db","container":"c"},
 		"gcp":{"project":"my-project","region":"europe-west3","database":"(default)","collection":"plants/berlin/telemetry"},
 		"device_key":"dev","time_key":"ts","time_format":"Native","rate":0.5,"burst":10,"memory_mb":512,"log_days":14,"log_level":"WARN",
+		"devices":["pump-1"," pump *"],
 		"otel":{"OTEL_EXPORTER_OTLP_ENDPOINT":"https://otel.example.com","OTEL_TRACES_SAMPLER_ARG":0.5,"OTEL_SDK_DISABLED":false,"OTEL_SERVICE_NAME":null},
 		"backend":{"aws":{"type":"s3","config":{"bucket":"b","key":"k","use_lockfile":true}},"gcp":{"type":"local"}}}`
 	dir := folder(t, files)
@@ -80,7 +81,8 @@ func TestLoadProject(t *testing.T) {
 			Azure:     AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c"},
 			GCP:       GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry"},
 			DeviceKey: "dev", TimeKey: "ts", TimeFormat: "native", Rate: 0.5, Burst: 10, MemoryMB: 512, LogDays: 14, LogLevel: "warn",
-			OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_SDK_DISABLED": "false"},
+			Readable: Devices{"pump-1", "pump *"},
+			OTel:     map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_SDK_DISABLED": "false"},
 			Backend: map[Cloud]Backend{
 				AWS: {"s3", map[string]json.RawMessage{"bucket": json.RawMessage(`"b"`), "key": json.RawMessage(`"k"`), "use_lockfile": json.RawMessage("true")}},
 				GCP: {"local", map[string]json.RawMessage{}},
@@ -216,9 +218,15 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"keys", o, `{"device_key":"","time_key":"a\u0000"}`, []string{"config_hot_reader.json: device_key: has 0 bytes;", `config_hot_reader.json: time_key: "a\x00" has a control character`}},
 		{"keys alike", o, `{"device_key":"timestamp"}`, []string{`config_hot_reader.json: time_key: is "timestamp", which is the device's key`}},
 		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: "a/b" is the path of a document`}},
-		{"OpenTelemetry", o, `{"otel":{"HOTREADER_RATE":"1","OTEL_EXPORTER_OTLP_TRACES_HEADERS":"k=AKIAIOSFODNN7EXAMPLE","OTEL_SERVICE_NAME":["a"],"OTEL_RESOURCE_ATTRIBUTES":"` + strings.Repeat("a", 1536) + `"}}`, []string{
+		{"OpenTelemetry", o, `{"otel":{"HOTREADER_RATE":"1","OTEL_EXPORTER_OTLP_TRACES_HEADERS":"k=AKIAIOSFODNN7EXAMPLE","OTEL_SERVICE_NAME":["a"],"OTEL_RESOURCE_ATTRIBUTES":"` + strings.Repeat("a", 1024) + `"}}`, []string{
 			"config_hot_reader.json: otel.HOTREADER_RATE: is none of OpenTelemetry's variables;", "config_hot_reader.json: otel.OTEL_EXPORTER_OTLP_TRACES_HEADERS: may hold a key,",
 			"config_hot_reader.json: otel.OTEL_SERVICE_NAME: is a list;", "config_hot_reader.json: otel: has 1"}},
+		{"readable devices", o, `{"devices":["a,b","p*mp","",7]}`, []string{
+			`config_hot_reader.json: devices[0]: "a,b" has a comma;`, `config_hot_reader.json: devices[1]: "p*mp" does not fit;`,
+			`config_hot_reader.json: devices[2]: "" does not fit;`, `config_hot_reader.json: devices[3]: is a number`}},
+		{"readable devices, none", o, `{"devices":[]}`, []string{"config_hot_reader.json: devices: is empty, which would be all devices;"}},
+		{"readable devices, many", o, `{"devices":["pump*","` + strings.Repeat("a", 1100) + `"]}`, []string{"config_hot_reader.json: devices: has 1107 bytes; want at most 1024"}},
+		{"readable devices without the twin's", o, `{"devices":["valve*"]}`, []string{`config_hot_reader.json: devices: leaves out "pump-1" of config_iot_devices.json`}},
 		{"OpenTelemetry, no object", o, `{"otel":"https://otel.example.com"}`, []string{"config_hot_reader.json: otel: is a text; want an object"}},
 		{"backend", o, `{"backend":{"aws":{"type":"S3","config":{"access_key":"AKIAIOSFODNN7EXAMPLE","bucket":"${var.b}","more":[]}},"azur":{},"gcp":{}}}`, []string{
 			`config_hot_reader.json: backend.aws.type: "S3" is no backend that is known here; did you mean "s3"?`,

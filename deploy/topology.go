@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 
 	"hotreader"
 	"hotreader/config"
@@ -171,6 +172,7 @@ func variables(p *config.Project, store, served bool) map[string]string {
 	if served && o.Burst > 0 {
 		set("HOTREADER_BURST", strconv.Itoa(o.Burst))
 	}
+	set("HOTREADER_DEVICES", strings.Join(o.Readable, ","))
 	set("HOTREADER_LOG_LEVEL", o.LogLevel)
 	return env
 }

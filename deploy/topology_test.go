@@ -179,7 +179,7 @@ func completed(p *config.Project, s Side, f Function) map[string]string {
 // Each function starts with its environment, with the widest and the least twin
 // and all options, and does what the topology says.
 func TestTopologyEnvironmentIsAccepted(t *testing.T) {
-	all := config.Options{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug",
+	all := config.Options{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug", Readable: config.Devices{"pump-*", "valve-7"},
 		OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_SERVICE_NAME": "factory"}}
 	for _, twin := range []string{"a", "Abcdefghij_klmnopqrs-"} {
 		for _, options := range []config.Options{{}, all} {
@@ -202,6 +202,9 @@ func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 						}
 						if got.Twin != twin || got.L3 != l3 || got.L4 != l4 || got.Remote != f.Remote || (got.TokenSecret != "") != s.Token {
 							t.Errorf("%s on %s reads %+v", f.Role, s.Cloud, got)
+						}
+						if !slices.Equal(got.Devices, p.Options.Readable) {
+							t.Errorf("%s on %s lets devices %q be read", f.Role, s.Cloud, got.Devices)
 						}
 						if f.Env["OTEL_SERVICE_NAME"] != p.Options.OTel["OTEL_SERVICE_NAME"] {
 							t.Errorf("%s on %s is called %q", f.Role, s.Cloud, f.Env["OTEL_SERVICE_NAME"])
@@ -292,7 +295,7 @@ func TestPitfall17EnvironmentDoesNotGrow(t *testing.T) {
 		}
 		for _, s := range topology.Sides {
 			for _, f := range s.Functions {
-				n := 0
+				n := 0 // without what has bounds of its own: devices and OpenTelemetry's
 				for name, value := range completed(p, s, f) {
 					n += len(name) + len(value)
 				}

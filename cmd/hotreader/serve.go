@@ -107,6 +107,8 @@ SIGTERM and ^C end it when the requests under way are answered; the exit code is
 		switch {
 		case s.metrics != "" && !isAddress(s.metrics):
 			return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
+		case cmd.Flags().Changed("devices") && s.devices == "":
+			return usagef("serve: --devices is empty, which would be all devices; name some, or leave it out")
 		case s.store == "":
 			return usagef("serve: which store? Give --store URL")
 		case (s.cert == "") != (s.key == ""):
