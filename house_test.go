@@ -45,7 +45,7 @@ var rooms = map[string][]string{
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "secret"},
 	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire"},
 	"function/httphost":       {"", "httpapi", "config", "remote", "route", "secret", "telemetry"},
-	"deploy":                  {"", "codec/twinmaker", "config", "deploy/names", "deploy/terraform"},
+	"deploy":                  {"", "codec/twinmaker", "config", "deploy/names", "deploy/terraform", "telemetry"},
 	"deploy/names":            {"", "config"},
 	"deploy/terraform":        {},
 	"deploy/doctor":           {"", "codec/twinmaker", "config", "deploy", "deploy/names", "wire", "remote", "secret"},

@@ -251,18 +251,17 @@ func (a *api) guarded(c *call) (err error) {
 }
 
 func (a *api) serve(c *call) error {
+	c.who.address = network(a.o.Address(c.r))
 	c.trace = a.closed
 	slot, err := a.authenticate(c.r)
 	if err != nil {
 		return err
 	}
+	c.who.token = slot
 	c.token = [...]string{"current", "previous"}[slot]
 	c.trace = traceOf(c.r.Header)
 	if err := a.admit(slot); err != nil {
 		return err
-	}
-	if a.limit != nil {
-		c.who = caller{slot, network(a.o.Address(c.r))}
 	}
 	if c.route, err = a.find(c.r); err != nil {
 		return err
@@ -455,8 +454,11 @@ func (a *api) log(c *call, began time.Time, err error) {
 		slog.Int64("bytes", c.w.bytes),
 		slog.Duration("duration", time.Since(began)),
 		slog.String("token", c.token),
+		slog.String("caller", c.who.name()),
+		slog.String("outcome", "ok"),
 	}
 	if err != nil {
+		attrs[len(attrs)-1] = slog.String("outcome", string(code))
 		attrs = append(attrs, slog.String("code", string(code)), slog.String("error", err.Error()))
 	}
 	a.o.Logger.LogAttrs(ctx, level, "request", attrs...)

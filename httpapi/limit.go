@@ -47,6 +47,14 @@ type caller struct {
 	address netip.Addr
 }
 
+// name is the address as logs have it, "" if it is not known.
+func (c caller) name() string {
+	if !c.address.IsValid() {
+		return ""
+	}
+	return c.address.String()
+}
+
 // load is what a token, or a caller, has of a limit.
 type load struct{ held, waits int }
 

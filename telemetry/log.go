@@ -197,7 +197,6 @@ var (
 func (t *Telemetry) embedded(ctx context.Context, l *line, at time.Time) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("function_name", t.function),
-		slog.String("outcome", l.outcome()),
 		slog.Int("queries", 1),
 	}
 	directives := []json.RawMessage{outcomes}

@@ -321,10 +321,10 @@ func TestLinesAreEmbeddedMetrics(t *testing.T) {
 	}
 	device := slog.String("device", "pump-7")
 	for _, c := range []struct{ got, want map[string]string }{
-		{line(device, slog.Int64("skipped", 3), slog.Duration("duration", time.Second)), map[string]string{
+		{line(device, slog.Int64("skipped", 3), slog.Duration("duration", time.Second), slog.String("outcome", "ok")), map[string]string{
 			"queries function_name=factory-hot-reader outcome=ok": "1", "skipped function_name=factory-hot-reader": "3", "retries function_name=factory-hot-reader": "2",
 			"breaker_open function_name=factory-hot-reader": "1", "token_age_s function_name=factory-hot-reader": "5400"}},
-		{line(slog.String("code", "invalid"), slog.String("error", "x")), map[string]string{"queries function_name=factory-hot-reader outcome=invalid": "1"}},
+		{line(slog.String("outcome", "invalid"), slog.String("code", "invalid"), slog.String("error", "x")), map[string]string{"queries function_name=factory-hot-reader outcome=invalid": "1"}},
 	} {
 		if fmt.Sprint(c.got) != fmt.Sprint(c.want) {
 			t.Errorf("got  %v\nwant %v", c.got, c.want)

@@ -144,9 +144,9 @@ func level(err error) slog.Level {
 // outcome appends how a query ended.
 func outcome(attrs []slog.Attr, err error) []slog.Attr {
 	if err == nil {
-		return attrs
+		return append(attrs, slog.String("outcome", "ok"))
 	}
-	attrs = append(attrs, slog.String("code", string(hotreader.CodeOf(err))), slog.String("error", err.Error()))
+	attrs = append(attrs, slog.String("outcome", string(hotreader.CodeOf(err))), slog.String("code", string(hotreader.CodeOf(err))), slog.String("error", err.Error()))
 	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.RetryAfter > 0 {
 		attrs = append(attrs, slog.Duration("retry_after", e.RetryAfter))
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -171,10 +172,11 @@ func (e *proxyEvent) request(ctx context.Context, id string) (*http.Request, err
 	}
 	r.Host = r.Header.Get("Host")
 	r.Header.Del("Host")
-	r.RemoteAddr = e.Context.Identity.SourceIP + ":0"
+	source := e.Context.Identity.SourceIP
 	if e.Context.HTTP != nil {
-		r.RemoteAddr = e.Context.HTTP.SourceIP + ":0"
+		source = e.Context.HTTP.SourceIP
 	}
+	r.RemoteAddr = net.JoinHostPort(source, "0")
 	if id != "" && r.Header.Get("Traceparent") == "" && r.Header.Get("X-Request-Id") == "" {
 		r.Header.Set("X-Request-Id", id) // so that the gateway's log and ours agree
 	}
