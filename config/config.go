@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -320,12 +319,18 @@ func (e *env) items(f *Function, formats ...string) {
 	f.Items.TimeFormat = e.word("HOTREADER_TIME_FORMAT", "time format", formats...)
 }
 
+// LeastRate is the lowest rate that makes sense: a request in seventeen minutes.
+const LeastRate = 0.001
+
+// IsRate reports whether an API can be held to so many requests a second.
+func IsRate(rate float64) bool { return rate >= LeastRate && rate <= 1e9 }
+
 // limits reads rates, the devices that may be read, and the log level.
 func (e *env) limits(f *Function) {
 	if text := strings.TrimSpace(e.get("HOTREADER_RATE")); text != "" {
 		rate, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(rate > 0) || math.IsInf(rate, 0) {
-			e.bad("HOTREADER_RATE", "%.40q is not a number above 0; want requests a second, as 50 or 0.5", text)
+		if err != nil || !IsRate(rate) {
+			e.bad("HOTREADER_RATE", "%.40q does not fit; want requests a second, as 50 or 0.5, at least %g", text, LeastRate)
 		} else {
 			f.Rate = rate
 		}

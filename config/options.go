@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -193,8 +192,8 @@ func (l *loader) options(p *Project) {
 		field{"time_format", word(&o.TimeFormat, "time format", formats...)},
 		field{"rate", func(where string, raw json.RawMessage) {
 			rate, ok := hotreader.NumberValue(raw).Float64()
-			if kind(raw) != "a number" || !ok || !(rate > 0) || math.IsInf(rate, 0) {
-				l.add(where, "is %s; want requests a second, a number above 0 as 50 or 0.5", short(raw))
+			if kind(raw) != "a number" || !ok || !IsRate(rate) {
+				l.add(where, "is %s; want requests a second, as 50 or 0.5, at least %g", short(raw), LeastRate)
 				return
 			}
 			o.Rate = rate

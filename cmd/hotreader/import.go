@@ -31,7 +31,8 @@ type imported struct {
 	Shared  int64      `json:"shared_instants"`
 	First   *time.Time `json:"first,omitempty"`
 	Last    *time.Time `json:"last,omitempty"`
-	Columns []*column  `json:"columns"` // in the order in which they first have a value
+	LeftOut int64      `json:"left_out"` // cells of CSV that say null, NaN or infinite
+	Columns []*column  `json:"columns"`  // in the order in which they first have a value
 	Seconds float64    `json:"seconds"`
 }
 
@@ -216,6 +217,7 @@ func (a *app) runImport(ctx context.Context, storeURL, device, name, format stri
 		return result, err
 	}
 	result.Columns = kinds.all
+	result.LeftOut = decoder.LeftOut()
 	result.Lines = int64(len(instants))
 	if !slices.IsSorted(instants) {
 		slices.Sort(instants)
@@ -286,6 +288,7 @@ func (a *app) sayImported(r imported) {
 	w := a.stdout
 	if r.Lines == 0 {
 		fmt.Fprintf(w, "%s: the file has no rows\n", printable(r.Device))
+		a.sayLeftOut(r)
 		return
 	}
 	fmt.Fprintf(w, "%s: %s from %s to %s\n", printable(r.Device), plural(r.Rows, "row", "rows"),
@@ -300,9 +303,17 @@ func (a *app) sayImported(r imported) {
 		}
 		a.note("%s: %s", printable(c.Name), c.kinds())
 	}
+	a.sayLeftOut(r)
 	a.sayWarnings(r)
 	if terminalWidth(a.stderr) > 0 {
 		a.note("%s", a.talk.dim(fmt.Sprintf("%s in %s", plural(r.Lines, "line", "lines"), took(time.Duration(r.Seconds*1e9)))))
+	}
+}
+
+// sayLeftOut tells of cells that are not stored.
+func (a *app) sayLeftOut(r imported) {
+	if r.LeftOut > 0 {
+		a.note("%s left out: null, NaN or infinite", plural(r.LeftOut, "cell is", "cells are"))
 	}
 }
 

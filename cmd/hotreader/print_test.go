@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -286,5 +287,22 @@ func TestInterruptedImport(t *testing.T) {
 	}
 	if out.Len() > 0 || talk.String() != "hotreader: interrupted\n" {
 		t.Errorf("it said %q and %q", out.String(), talk.String())
+	}
+}
+
+// Whatever is written at once, characters stay whole.
+func TestVisible(t *testing.T) {
+	const in, want = "a\x1b[2J\té€😀\xff\u202e\r\n", "a<1b>[2J\té€😀<ff><202e><0d>\n"
+	for size := 1; size <= len(in); size++ {
+		var b bytes.Buffer
+		v := &visible{w: &b}
+		for part := range slices.Chunk([]byte(in), size) {
+			if n, err := v.Write(part); n != len(part) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if b.String() != want {
+			t.Errorf("by %d: %q, want %q", size, b.String(), want)
+		}
 	}
 }

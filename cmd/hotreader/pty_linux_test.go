@@ -82,6 +82,15 @@ func TestTerminal(t *testing.T) {
 		t.Errorf("the chart: %q", chart)
 	}
 
+	escape := filepath.Join(t.TempDir(), "escape.csv")
+	if err := os.WriteFile(escape, []byte("timestamp,v\n2026-01-01,a\x1b[31mb\u202eé\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "import", "--store", store, "--device", "e", escape)
+	if got := do(0, "query", "--store", store, "--device", "e", "--property", "v", "--format", "csv"); !strings.HasPrefix(got, "time,v\n2026-01-01T00:00:00.000Z,\"a<1b>[31mb<202e>é\"\n") {
+		t.Errorf("CSV on a terminal: %q", got)
+	}
+
 	for _, calm := range [][2]string{{"NO_COLOR", "1"}, {"TERM", "dumb"}} {
 		t.Run(calm[0], func(t *testing.T) {
 			t.Setenv(calm[0], calm[1])

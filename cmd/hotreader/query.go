@@ -378,7 +378,11 @@ func (k *asking) plain(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) 
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(k.app.stdout, 1<<16)
+	out := k.app.stdout
+	if terminalWidth(out) > 0 {
+		out = &visible{w: out}
+	}
+	w := bufio.NewWriterSize(out, 1<<16)
 	if _, err := e.Write(w, rows); err != nil {
 		_ = w.Flush() // the rows before the failure are right, and the failure is what counts
 		return err

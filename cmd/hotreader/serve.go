@@ -6,14 +6,19 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"os/signal"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"hotreader"
 	"hotreader/config"
@@ -68,8 +73,12 @@ The first line on standard error is the address, as in
 and each request is a line after it, in JSON unless it is a terminal.
 
 ` + tokenText + `
-While it is rotated, give two: current,previous. Without a token nothing is
-served. Make one with: openssl rand -hex 32
+While it is rotated, give two: current,previous. The file is read again when a
+token is refused, at most each five minutes. Without a token nothing is served.
+Make one with: openssl rand -hex 32
+
+HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES and HOTREADER_LOG_LEVEL stand
+for the flags that are not given.
 
 Plain http is for this machine only. On any other address give --tls-cert and
 --tls-key, or say with --insecure that a proxy in front does the encryption.
@@ -104,19 +113,24 @@ SIGTERM and ^C end it when the requests under way are answered; the exit code is
 	f.SortFlags = false
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
+			return err
+		}
 		switch {
 		case s.metrics != "" && !isAddress(s.metrics):
 			return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
-		case cmd.Flags().Changed("devices") && s.devices == "":
-			return usagef("serve: --devices is empty, which would be all devices; name some, or leave it out")
+		case f.Changed("devices") && s.devices == "":
+			return usagef("serve: --devices (or HOTREADER_DEVICES) is empty, which would be all devices; name some, or leave it out")
 		case s.store == "":
 			return usagef("serve: which store? Give --store URL")
 		case (s.cert == "") != (s.key == ""):
 			return usagef("serve: --tls-cert and --tls-key go together; one is missing")
 		case !isAddress(s.listen):
 			return usagef("serve: --listen %s is no address; give host:port, :port or host:0", s.listen)
-		case s.rate < 0 || s.burst < 0:
-			return usagef("serve: --rate and --burst cannot be negative; 0 is no limit")
+		case s.rate != 0 && !config.IsRate(s.rate):
+			return usagef("serve: --rate %g does not fit; want requests a second, at least %g, or 0 for any number", s.rate, config.LeastRate)
+		case s.burst < 0:
+			return usagef("serve: --burst cannot be negative; 0 is twice the rate")
 		}
 		var level slog.Level
 		if err := level.UnmarshalText([]byte(s.level)); err != nil {
@@ -131,7 +145,23 @@ SIGTERM and ^C end it when the requests under way are answered; the exit code is
 	return cmd
 }
 
+// fromEnvironment gives the flags that are not there what the functions' variables
+// of the same meaning say.
+func fromEnvironment(f *pflag.FlagSet, names map[string]string) error {
+	for _, flag := range slices.Sorted(maps.Keys(names)) {
+		text, ok := os.LookupEnv(names[flag])
+		if !ok || f.Changed(flag) || text == "" && flag != "devices" { // which must not become all
+			continue
+		}
+		if err := f.Set(flag, text); err != nil {
+			return usagef("serve: %s: %v", names[flag], err)
+		}
+	}
+	return nil
+}
+
 func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error {
+	signal.Ignore(syscall.SIGPIPE) // whoever read the log may have gone; the callers have not
 	if s.cert == "" && !s.insecure && !loopback(s.listen) {
 		return usagef("serve: --listen %s is plain http that other machines can reach, and read the token from; "+
 			"give --tls-cert and --tls-key, or --insecure if a proxy in front encrypts", s.listen)
@@ -140,7 +170,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	if err != nil {
 		return usagef("serve: --devices: %v", err)
 	}
-	token, err := tokenFrom(s.tokenFile)
+	token, err := servedToken(ctx, s.tokenFile)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -27,16 +28,42 @@ machine can read.`
 func tokenFrom(file string) (*secret.Token, error) {
 	text := os.Getenv(tokenVariable)
 	if file != "" {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			return nil, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
+		var err error
+		if text, err = tokenIn(file); err != nil {
+			return nil, err
 		}
-		text = strings.TrimSpace(string(raw))
 	} else if strings.TrimSpace(text) == "" {
 		return nil, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig,
 			Err: errors.New("there is none; set " + tokenVariable + ", or name a file that holds it with --token-file")}
 	}
 	return secret.Static(text)
+}
+
+// tokenIn reads a file with a token.
+func tokenIn(file string) (string, error) {
+	const most = 64 << 10
+	f, err := os.Open(file)
+	if err != nil {
+		return "", &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && len(raw) > most {
+		err = fmt.Errorf("%s has more than %d bytes, so it is no file with a token", file, most)
+	}
+	if err != nil {
+		return "", &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
+	}
+	return strings.TrimSpace(string(raw)), nil
+}
+
+// servedToken is tokenFrom for who checks it: a file is read again when a token was
+// refused.
+func servedToken(ctx context.Context, file string) (*secret.Token, error) {
+	if file == "" {
+		return tokenFrom("")
+	}
+	return secret.Fetched(ctx, func(context.Context) (string, error) { return tokenIn(file) })
 }
 
 // source is where a query goes: a store or a Hot Reader API.

@@ -87,6 +87,35 @@ func printable(text string) string {
 	return b.String()
 }
 
+// visible is printable for a stream, but for its line ends and tabs.
+type visible struct {
+	w    io.Writer
+	rest []byte // the beginning of a character
+	out  []byte
+}
+
+func (v *visible) Write(p []byte) (int, error) {
+	b := append(v.rest, p...)
+	v.out = v.out[:0]
+	for len(b) > 0 && (utf8.FullRune(b) || len(b) >= utf8.UTFMax) {
+		r, size := utf8.DecodeRune(b)
+		switch {
+		case r == '\n' || r == '\t' || unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
+			v.out = append(v.out, b[:size]...)
+		case size == 1:
+			v.out = fmt.Appendf(v.out, "<%02x>", b[0])
+		default:
+			v.out = fmt.Appendf(v.out, "<%02x>", r)
+		}
+		b = b[size:]
+	}
+	v.rest = append(v.rest[:0], b...)
+	if _, err := v.w.Write(v.out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
 // progress is a line on a terminal that changes as work goes on, and nothing
 // elsewhere.
 type progress struct {

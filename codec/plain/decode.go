@@ -12,8 +12,10 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"hotreader"
@@ -42,11 +44,13 @@ type Options struct {
 // is a number; true and false, in any letter case, are booleans; an empty cell,
 // null, NaN and the infinities are absent; all else is text, without the
 // apostrophe that guards a formula. Times are in the Options' format. A line
-// without any value is passed over.
+// without any value is passed over. LeftOut counts the cells that say null, NaN or
+// infinite.
 type Decoder struct {
 	next  func(*Decoder) error // adds one line to the batch; io.EOF at the end
 	o     Options
 	lines atomic.Int64
+	left  int64
 
 	records []hotreader.Record
 	fields  []hotreader.Field // of all records of the batch
@@ -80,6 +84,10 @@ func NewJSONL(r io.Reader, o Options) *Decoder {
 // Lines returns how many lines of the file have been read, for a progress
 // display; it may be called while Batches runs.
 func (d *Decoder) Lines() int64 { return d.lines.Load() }
+
+// LeftOut returns how many cells of CSV said null, NaN or infinite, in all that
+// was read. Empty cells, and a null of JSON, say nothing and are not counted.
+func (d *Decoder) LeftOut() int64 { return d.left }
 
 // Batches yields the file's records in batches. A batch is valid until the
 // next. The first line that cannot be read ends the sequence with an error of
@@ -248,6 +256,9 @@ func (s *csvSource) header(d *Decoder) error {
 	}
 	columns := make([]string, len(cells))
 	for i, cell := range cells {
+		if strings.Contains(cell, "\r") {
+			return fail(line, "its lines end with CR alone, or a column's name holds one; make them LF, as with: tr '\\r' '\\n'")
+		}
 		columns[i] = strings.Clone(strings.TrimSpace(unguard(cell)))
 	}
 	if d.o.Time == "" && slices.Contains(columns, "timestamp") && slices.Contains(columns, TimeName) {
@@ -299,7 +310,11 @@ func (o *Options) timeName(names []string) string {
 // cell returns the value of a CSV cell.
 func (d *Decoder) cell(text string) hotreader.Value {
 	bare := strings.TrimSpace(text)
-	if bare == "" || absent(bare) {
+	switch {
+	case bare == "":
+		return hotreader.Value{}
+	case absent(bare):
+		d.left++
 		return hotreader.Value{}
 	}
 	switch {
@@ -357,6 +372,9 @@ func (s *jsonSource) next(d *Decoder) error {
 	}
 	if !utf8.Valid(text) {
 		return fail(s.line, "it is not UTF-8 text")
+	}
+	if half := halfPair(text); half != nil {
+		return fail(s.line, "%s is half of a surrogate pair, which no text can hold", half)
 	}
 	if !s.begun {
 		s.begun = true
@@ -451,6 +469,34 @@ func (s *jsonSource) object(d *Decoder, text []byte) error {
 		}
 	}
 	return fail(s.line, "the time is null or a boolean")
+}
+
+// halfPair returns the first \uXXXX in text that is half of a surrogate pair, for
+// which a decoder would put another character.
+func halfPair(text []byte) []byte {
+	unit := func(i int) (u uint64, ok bool) {
+		if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
+			return 0, false
+		}
+		u, err := strconv.ParseUint(string(text[i+2:i+6]), 16, 16)
+		return u, err == nil
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		u, ok := unit(i)
+		switch {
+		case !ok:
+			i++ // what is escaped begins no escape
+		case utf16.IsSurrogate(rune(u)):
+			if low, _ := unit(i + 6); utf16.DecodeRune(rune(u), rune(low)) == utf8.RuneError {
+				return text[i : i+6]
+			}
+			i += 11
+		}
+	}
+	return nil
 }
 
 // keys returns the keys of an object that has been found whole.

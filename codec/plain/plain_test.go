@@ -285,6 +285,7 @@ func TestImport(t *testing.T) {
 
 		{name: "objects", jsonl: true, in: `{"timestamp":"` + t1 + `","a":73.90,"b":true,"c":"x","d":null,"e":12345678901234567890123}` + "\n", want: t1 + ` a=73.90 b=true c="x" e=12345678901234567890123` + "\n"},
 		{name: "text stays text", jsonl: true, in: `{"a":"5","timestamp":"` + t1 + `"}`, want: t1 + ` a="5"` + "\n"},
+		{name: "surrogate pairs", jsonl: true, in: `{"timestamp":"` + t1 + `","a":"\ud83d\ude00 \\ud83d"}`, want: t1 + ` a="😀 \\ud83d"` + "\n"},
 		{name: "blank lines, CRLF, BOM", jsonl: true, in: "\xef\xbb\xbf" + `{"time":"` + t1 + `","a":1}` + "\r\n\r\n" + `{"a":2,"time":"` + t2 + `"}`, want: t1 + " a=1\n" + t2 + " a=2\n"},
 		{name: "leave a nested value out", jsonl: true, in: `{"timestamp":"` + t1 + `","meta":{"x":[1,{}]},"a":1}`, o: plain.Options{Rename: map[string]string{"meta": ""}}, want: t1 + " a=1\n"},
 		{name: "rename a key", jsonl: true, in: `{"timestamp":"` + t1 + `","value":1}`, o: plain.Options{Rename: map[string]string{"value": "temperature"}}, want: t1 + " temperature=1\n"},
@@ -335,6 +336,9 @@ func TestImportRefuses(t *testing.T) {
 		{name: "not UTF-8", in: "timestamp,a\n" + t1 + ",\xff\n", want: "line 2: column 2 (\"a\") is not UTF-8"},
 		{name: "endless cell", in: "timestamp,a\n" + t1 + ",\"" + strings.Repeat("x", 3<<20), want: "is a quote left open?"},
 
+		{name: "CR alone", in: "timestamp,a\r" + t1 + ",1\r", want: "line 1: its lines end with CR alone"},
+		{name: "half a surrogate pair", jsonl: true, in: `{"timestamp":"` + t1 + `","a":"\\ud83d \ud83d x"}`, want: `line 1: \ud83d is half of a surrogate pair`},
+		{name: "the other half", jsonl: true, in: `{"timestamp":"` + t1 + `","\uDE00":1}`, want: `line 1: \uDE00 is half of a surrogate pair`},
 		{name: "not an object", jsonl: true, in: "7", want: "line 1: it is not a JSON object"},
 		{name: "an array", jsonl: true, in: "\n[\n{}]", want: "line 2: it begins a JSON document; want one object a line, as jq -c '.[]' makes"},
 		{name: "an object of several lines", jsonl: true, in: "{\n \"timestamp\": 1}", want: "line 1: it begins a JSON document of several lines"},

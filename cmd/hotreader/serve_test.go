@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const oldToken, newToken = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+
+// A token file that has changed is read when a token is refused.
+func TestServedTokenIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "token")
+		write := func(text string) {
+			if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(oldToken)
+		token, err := servedToken(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(newToken + "," + oldToken)
+		time.Sleep(6 * time.Minute)
+		if changed, err := token.Refresh(t.Context()); !changed || err != nil {
+			t.Fatal(changed, err)
+		}
+		for i, text := range []string{newToken, oldToken} {
+			if slot, ok := token.Match(text); !ok || slot != i {
+				t.Errorf("token %d is in slot %d, %t", i, slot, ok)
+			}
+		}
+	})
+}
+
+// Whoever reads the log may end before the server does.
+func TestServeOutlivesItsLogsReader(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, theirs, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Args = []string{"hotreader", "serve", "--store", "mem:", "--listen", "127.0.0.1:0"}
+	cmd.Env = append(os.Environ(), tokenVariable+"="+oldToken)
+	cmd.Stderr = theirs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	theirs.Close()
+	line, err := bufio.NewReader(log).ReadString('\n')
+	_, url, ok := strings.Cut(strings.TrimSpace(line), "listening on ")
+	if !ok {
+		t.Fatal(line, err)
+	}
+	log.Close()
+	for range 3 { // each writes a line of the log
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/devices/d/latest?property=p", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	}
+}
