@@ -417,13 +417,13 @@ func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, statu
 	return a, resp.StatusCode, nil
 }
 
-// check lets a 2xx answer of a known type pass.
+// check lets an answer of a known type pass whose status says that it is whole.
 func (x *exchange) check(resp *http.Response, a *answer) error {
 	status := resp.StatusCode
 	a.media, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case status >= 200 && status <= 299:
-		if a.media == wire.MediaType || a.media == "application/json" {
+		if status == http.StatusOK && (a.media == wire.MediaType || a.media == "application/json") {
 			return nil
 		}
 		return x.strange(a, fmt.Sprintf("status %d", status))

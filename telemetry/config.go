@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +56,10 @@ type environment struct {
 func (e *environment) text(name string) string { return strings.TrimSpace(e.get(name)) }
 
 func (e *environment) bad(name, format string, args ...any) {
-	e.problems = append(e.problems, fmt.Errorf(name+": "+format, args...))
+	err := fmt.Errorf(name+": "+format, args...)
+	if !slices.ContainsFunc(e.problems, func(p error) bool { return p.Error() == err.Error() }) { // both signals read it
+		e.problems = append(e.problems, err)
+	}
 }
 
 // Check returns the error that New would.

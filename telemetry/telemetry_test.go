@@ -88,6 +88,9 @@ func TestVariables(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "2 to be changed") {
 		t.Errorf("%v", err)
 	}
+	if err := Check(Options{Getenv: env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://x", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")}); err == nil || strings.Count(err.Error(), "grpc") != 1 {
+		t.Errorf("what both signals read is told of twice: %v", err)
+	}
 	if err := Check(Options{Getenv: env("OTEL_METRICS_EXPORTER", "prometheus"), Unasked: true}); err == nil {
 		t.Error("on Azure Functions a page is taken, which nothing can ask")
 	}

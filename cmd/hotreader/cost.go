@@ -43,7 +43,7 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 			if prices != "" {
 				file, err := os.ReadFile(prices) // #nosec G304 -- the caller's own file
 				if err != nil {
-					return err
+					return &hotreader.Error{Op: "cost --prices", Code: hotreader.CodeNotFound, Err: err}
 				}
 				if figures, err = figures.With(file); err != nil {
 					return usagef("--prices %s: %v", prices, err)

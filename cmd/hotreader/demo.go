@@ -289,7 +289,7 @@ func (a *app) sayServing(clouds *demo.Clouds) {
 	fmt.Fprintf(w, "  %s query --remote %s --device %s --property temperature --filter 'temperature>90'\n", me, first.URL, demo.Device)
 	fmt.Fprintf(w, "  %s latest --remote %s --device %s --property temperature,speed,running,state\n", me, first.URL, demo.Device)
 	fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/history?property=temperature&property=state&order=DESCENDING&limit=5'\n", tokenVariable, first.URL, demo.Device)
-	fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" -H 'Accept: text/csv' '%s/v1/devices/%s/history?property=temperature'\n\n", tokenVariable, first.URL, demo.Device)
+	fmt.Fprintf(w, "  curl -i -H \"X-Inter-Cloud-Token: $%s\" -H 'Accept: text/csv' '%s/v1/devices/%s/history?property=temperature'\n\n", tokenVariable, first.URL, demo.Device)
 }
 
 // invocation is how this program was called, for a person to type again.

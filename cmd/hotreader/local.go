@@ -36,8 +36,9 @@ func (a *app) alsoLocal(cmd *cobra.Command) *cobra.Command {
 With --target local the project is deployed to this machine: the same functions
 as processes on loopback, hot storage as its cloud's emulator, and what the
 clouds put in between played by stand-ins. It needs no account and no Terraform.
-It runs until ^C, or with --once until the doctor has spoken, and leaves nothing
-behind; data is in memory only.`
+It runs until ^C, or with --once until the doctor has spoken, and data is in
+memory only. What is left in .hotreader/local are the functions' programs, for
+the next time, and the last events.`
 	}
 	words(cmd, "target", targets...)
 	onCloud := cmd.RunE

@@ -59,8 +59,9 @@ func OpenSeen(ctx context.Context, storeURL string, wrap func(http.RoundTripper)
 	return open(ctx, storeURL, true, wrap)
 }
 
-func open(ctx context.Context, storeURL string, readOnly bool, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
-	scheme, rest, ok := strings.Cut(storeURL, ":")
+func open(ctx context.Context, full string, readOnly bool, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
+	storeURL := shown(full)
+	scheme, rest, ok := strings.Cut(full, ":")
 	if !ok {
 		if slices.Contains(schemes, storeURL) {
 			return nil, bad("store URL %q lacks the colon; write it %s", storeURL, form(storeURL))
@@ -220,6 +221,22 @@ func timeFormat(storeURL string, parameters url.Values, formats ...string) error
 		return bad("store URL %q: time_format is one of %s", storeURL, strings.Join(formats, ", "))
 	}
 	return nil
+}
+
+// shown is a store URL as errors have it: without what a key may have been put
+// into, though there is no place for one.
+func shown(storeURL string) string {
+	storeURL, _, asked := strings.Cut(storeURL, "?")
+	if scheme, rest, ok := strings.Cut(storeURL, "://"); ok {
+		host, path, _ := strings.Cut(rest, "/")
+		if at := strings.LastIndexByte(host, '@'); at >= 0 {
+			storeURL = scheme + "://…@" + host[at+1:] + "/" + path
+		}
+	}
+	if asked {
+		storeURL += "?…"
+	}
+	return storeURL
 }
 
 // only refuses parameters that are not among names, and empty or double ones.

@@ -17,6 +17,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"mem", "write it mem:"},
 		{"bolt", "write it bolt:FILE"},
 		{"mem:x", "no name"},
+		{"cosmos://user:SECRET@h/d/c?key=SECRET", `store URL "cosmos://…@h/d/c?…": parameter "key" is unknown`},
 		{"mem:?size=1", `parameter "size" is unknown; this store takes none`},
 		{"bolt:", "names no file"},
 		{"bolt:a.db?mode=ro", `parameter "mode" is unknown`},

@@ -122,6 +122,7 @@ func table(trap string) []row {
 		again("nothing called rows", hotreader.CodeUnavailable, ok(wire.MediaType, "")),
 		final("JSON called rows", hotreader.CodeProtocol, ok(wire.MediaType, `{"propertyValues":[]}`)),
 		final("JSON of another shape", hotreader.CodeProtocol, ok("application/json", `{"items":[]}`)),
+		final("a part, with status 206", hotreader.CodeProtocol, says("HTTP/1.1 206 Partial Content\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n"+`{"propertyValues":[]}`)),
 		final("an error with status 200", hotreader.CodeProtocol, ok("application/json", `{"errorMessage":"boom","errorType":"X"}`)),
 		final("null", hotreader.CodeProtocol, ok("application/json", "null")),
 		final("a list", hotreader.CodeProtocol, ok("application/json", "[]")),
