@@ -95,7 +95,8 @@ type visible struct {
 }
 
 func (v *visible) Write(p []byte) (int, error) {
-	b := append(v.rest, p...)
+	v.rest = append(v.rest, p...)
+	b := v.rest
 	v.out = v.out[:0]
 	for len(b) > 0 && (utf8.FullRune(b) || len(b) >= utf8.UTFMax) {
 		r, size := utf8.DecodeRune(b)

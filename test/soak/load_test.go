@@ -138,7 +138,7 @@ func TestLoad(t *testing.T) {
 	}
 
 	table(t, [][]string{
-		{"", "asked", "served", "429", "503", "median", "99 %"},
+		{"", "asked", "served", "429", "503", "28 s up", "median", "99 %"},
 		line("warm-up, closed", full), line("modest, alone", &ease.tally),
 		line("greedy", &crowd.tally), line("modest, other token", &calm.tally), line("modest, same token", &near.tally),
 	})
@@ -267,7 +267,7 @@ func most(all []int64) (m int64) {
 func ms(d time.Duration) string { return d.Round(time.Millisecond / 10).String() }
 
 func line(who string, y *tally) []string {
-	return []string{who, fmt.Sprint(y.asked), fmt.Sprintf("%d (%.1f %%)", y.served, 100*y.share()), fmt.Sprint(y.throttled), fmt.Sprint(y.busy), ms(y.at(0.5)), ms(y.at(0.99))}
+	return []string{who, fmt.Sprint(y.asked), fmt.Sprintf("%d (%.1f %%)", y.served, 100*y.share()), fmt.Sprint(y.throttled), fmt.Sprint(y.busy), fmt.Sprint(y.late), ms(y.at(0.5)), ms(y.at(0.99))}
 }
 
 // table tells of rows in columns.
