@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -300,7 +301,7 @@ func (c *call) query(values url.Values) (q hotreader.Query, err error) {
 	if text, ok := single(values, "limit"); ok {
 		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil || n == 0 {
-			return q, invalid("limit is %.40q; want a whole number of at least 1", text)
+			return q, invalid("limit is %.40q; want a whole number from 1 to %d", text, math.MaxInt32)
 		}
 		q.Limit = int(n)
 	}

@@ -597,7 +597,7 @@ func (x *reading) types(p *Payload, raw string) {
 			}
 			t, ok := hotreader.ParseType(word)
 			if !ok {
-				x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN or STRING", name, word)
+				x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN, STRING, NUMBER or TEXT", name, word)
 			}
 			types[i] = t
 			p.Types = types

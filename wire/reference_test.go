@@ -258,7 +258,7 @@ func (x *reference) types(p *Payload, raw json.RawMessage) {
 			word := x.text(fmt.Sprintf("property_types[%.60q]", name), value)
 			t, ok := hotreader.ParseType(word)
 			if !ok {
-				x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN or STRING", name, word)
+				x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN, STRING, NUMBER or TEXT", name, word)
 			}
 			types[i] = t
 			p.Types = types
