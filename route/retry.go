@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"hotreader"
+	"hotreader/internal/retries"
 )
 
 // RetryOptions set up a Retry. The zero value is the contract's.
 type RetryOptions struct {
-	Retries int           // of one Read at the most; 0 = 3
-	Base    time.Duration // the wait before the first retry is up to this, then up to twice as long each time; 0 = 500 ms
-	MaxWait time.Duration // a peer that asks for more patience than this is given up; 0 = 30 s
-	Budget  *Budget       // shared by all Reads, and by several Retries if they are given the same; nil = one of its own
+	Retries int             // of one Read at the most; 0 = 3
+	Base    time.Duration   // the wait before the first retry is up to this, then up to twice as long each time; 0 = 500 ms
+	MaxWait time.Duration   // a peer that asks for more patience than this is given up; 0 = 30 s
+	Budget  *retries.Budget // shared by all Reads, and by several Retries if they are given the same; nil = one of its own
 }
 
 // Retry is a Reader that takes up a read where it broke off: behind the last
@@ -53,7 +53,7 @@ func NewRetry(r hotreader.Reader, o RetryOptions) *Retry {
 		o.MaxWait = 30 * time.Second
 	}
 	if o.Budget == nil {
-		o.Budget = new(Budget)
+		o.Budget = new(retries.Budget)
 	}
 	return &Retry{r, o}
 }
@@ -65,7 +65,7 @@ func (r *Retry) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 			yield(hotreader.Row{}, err)
 			return
 		}
-		r.o.Budget.deposit()
+		r.o.Budget.Deposit()
 		run := &run{ctx: ctx, query: q}
 		for rest, more := q, true; more; rest, more = run.rest() {
 			err := run.attempt(r.reader, rest, yield)
@@ -211,7 +211,7 @@ func (r *Retry) pause(s *run, err error) error {
 		return giveUp(err, "given up after %d attempts: the next could begin in %s, behind the deadline", s.attempts, wait.Round(time.Millisecond))
 	case after > r.o.MaxWait:
 		return giveUp(err, "given up after %d attempts: asked to wait %s, at most %s are waited", s.attempts, after, r.o.MaxWait)
-	case !r.o.Budget.withdraw():
+	case !r.o.Budget.Withdraw():
 		return giveUp(err, "given up after %d attempts: too many reads are being retried, the budget for retries is used up", s.attempts)
 	}
 	timer := time.NewTimer(wait)
@@ -254,44 +254,4 @@ func giveUp(err error, format string, args ...any) error {
 		cause = e.Code
 	}
 	return &hotreader.Error{Op: e.Op, Code: e.Code, Err: fmt.Errorf("%w (%s)", cause, why), RetryAfter: e.RetryAfter}
-}
-
-// The budget's figures: retries are at most a fifth of the reads, plus one a
-// second, plus a reserve so that a function with one query a minute can still
-// retry it three times.
-const (
-	budgetShare   = 0.2
-	budgetASecond = 1.0
-	budgetMost    = 20.0
-)
-
-// Budget bounds the retries of all who share it, so that a sick peer is not
-// asked four times as often as a healthy one: each read adds a fifth of a retry
-// and each second adds one, up to twenty, which is also what it starts with.
-// The zero value is ready; it is safe for concurrent use.
-type Budget struct {
-	mu    sync.Mutex
-	spent float64   // below budgetMost
-	since time.Time // the seconds before this are accounted for
-}
-
-func (b *Budget) deposit() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.spent = max(b.spent-budgetShare, 0)
-}
-
-func (b *Budget) withdraw() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	if !b.since.IsZero() {
-		b.spent = max(b.spent-now.Sub(b.since).Seconds()*budgetASecond, 0)
-	}
-	b.since = now
-	if b.spent+1 > budgetMost {
-		return false
-	}
-	b.spent++
-	return true
 }

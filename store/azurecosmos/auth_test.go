@@ -108,7 +108,9 @@ func TestTokensOfAnIdentity(t *testing.T) {
 		if sentWith() != "type=aad&ver=1.0&sig=token-2" {
 			t.Errorf("sent %s", sentWith())
 		}
-		// A token that is refused is replaced once.
+		// A token that is refused is replaced once, whatever is left for retries.
+		for s.client.retries.Withdraw() {
+		}
 		f.serve = nil
 		f.answers = []answer{refuse(401, "Unauthorized", "revoked"), pageOf("", n("2024-01-01T00:00:00Z", "1"))}
 		wantRows(t, s, qN, "00:00:00 1")

@@ -15,16 +15,18 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"hotreader"
+	"hotreader/internal/retries"
 )
 
 // Client speaks to one Cosmos DB account through its REST API: it signs,
-// honours throttling, tries again what may heal, and leaves an answer's bytes to
-// the Store. It is safe for concurrent use; one serves a whole program.
+// honours throttling, tries again what may heal, as far as the budget of all its
+// callers goes, and leaves an answer's bytes to the Store. It is safe for concurrent use; one serves a whole program.
 type Client struct {
 	endpoint    string // as https://account.documents.azure.com:443
 	host        string // of endpoint, for messages
 	credentials credentials
 	http        *http.Client
+	retries     retries.Budget // of all who read
 }
 
 // ClientOptions say where the account is and who asks. The zero value leaves

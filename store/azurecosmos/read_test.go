@@ -577,6 +577,27 @@ func TestPitfall24ThrottlingIsHonoured(t *testing.T) {
 	})
 }
 
+// Who is alone reads to the end of a container that throttles each page, with
+// many times the retries that a crowd has: those that work are given back.
+func TestThrottlingOfEachPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		const pages, refusals = 50, 5
+		for i := range pages {
+			token := ""
+			if i < pages-1 {
+				token = strconv.Itoa(i)
+			}
+			f.answers = append(f.answers, slices.Repeat([]answer{refuse(429, "TooManyRequests", "Request rate is large")}, refusals)...)
+			f.answers = append(f.answers, pageOf(token, n(fmt.Sprintf("2024-01-01T00:00:%02dZ", i), "1")))
+		}
+		if got, err := rows(t, f.store(Options{}), qN); err != nil || len(got) != pages {
+			t.Errorf("%d rows, %v", len(got), err)
+		}
+		f.done()
+	})
+}
+
 // An error in the middle comes behind the rows before it.
 func TestErrorComesLast(t *testing.T) {
 	f := newFake(t, pageOf("k", n("2024-01-01T00:00:00Z", "1"), n("2024-01-01T00:00:01Z", "2")), answer{body: `{"Documents":`})

@@ -105,18 +105,28 @@ func (e *bodyError) Unwrap() error { return e.err }
 
 // do sends r until it is answered or there is no more sense or time in trying,
 // and keeps the answer's body in p.
+//
+// For what is sent again all readers share a budget, or a thousand of them would
+// send ten thousand requests to a container that throttles. Who is alone does
+// not come to its end, for the retries of a request that is answered at last are
+// given back. Free of it are a writer, who sends a few requests at a time
+// whatever comes of them, and whoever's token was refused: that is tried again
+// once, with another token.
 func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, error) {
 	var (
 		waited         time.Duration
 		failed, turned int // tries that failed, and that were turned away for lack of capacity
+		drawn          int // retries, on the budget
 	)
+	c.retries.Deposit()
 	for {
 		header, used, err := c.try(ctx, r, p)
 		if err == nil {
+			c.retries.Return(drawn)
 			return header, nil
 		}
 		var again bool
-		tries := &failed
+		tries, free := &failed, r.patient
 		switch refused, ok := errors.AsType[*refusal](err); {
 		case !ok:
 			again = failed+1 < maxTries && mayHeal(err)
@@ -124,7 +134,7 @@ func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, erro
 			tries = &turned
 			again = r.patient || turned+1 < maxThrottled
 		case refused.status == http.StatusUnauthorized:
-			again = failed == 0 && c.credentials.refused(used)
+			again, free = failed == 0 && c.credentials.refused(used), true
 		default:
 			again = failed+1 < maxTries && (refused.status >= 500 || refused.status == http.StatusRequestTimeout || refused.status == http.StatusGone)
 		}
@@ -135,6 +145,12 @@ func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, erro
 		}
 		if end, ok := ctx.Deadline(); ok && time.Until(end) <= pause {
 			return nil, err // it would be over by then; so the caller learns why
+		}
+		if !free {
+			if !c.retries.Withdraw() {
+				return nil, err
+			}
+			drawn++
 		}
 		waited += pause
 		timer := time.NewTimer(pause)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"hotreader"
+	"hotreader/internal/retries"
 )
 
 // Endpoint is where Google serves Firestore.
@@ -57,6 +58,7 @@ type Client struct {
 	endpoint     string
 	tokens       *tokens // nil: an emulator
 	quotaProject string
+	retries      retries.Budget // of all who read
 }
 
 // NewClient returns a client. It finds the credentials, and makes no request to

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/retries"
 	"hotreader/store/internal/timekey"
 )
 
@@ -44,10 +45,14 @@ const lastPause = 5 * time.Second
 //
 // A query for few rows, such as the last entry, asks for few documents, so that
 // it costs a small read however long the device's history is. Rows of one second
-// are held until the second is over, and no others. An answer that breaks off is
-// asked for again from behind the last document that came. Of several documents
-// of one instant the one with the greatest time text stands, of equal ones the
-// one with the greatest id.
+// are held until the second is over, and no others. Of several documents of one
+// instant the one with the greatest time text stands, of equal ones the one with
+// the greatest id.
+//
+// An answer that breaks off is asked for again from behind the last document
+// that came. For that all readers share a budget, or a thousand of them would
+// ask a Firestore that has too much to do four thousand times. Who is alone has
+// no need of it, for a retry that brings the rest of a page is given back.
 //
 // Documents without the device's or the time's field, and those whose time is of
 // another type than Options.TimeFormat says, are not in the index that is read
@@ -162,15 +167,21 @@ func (r *reading) read(ctx context.Context) error {
 	s := r.store
 	stats := hotreader.StatsOf(ctx)
 	tries, left := 0, 0 // left: of a page that broke off
+	drawn := 0          // retries of the page, on the budget
 	for {
 		if left == 0 {
 			left = r.pageLimit()
+			s.client.retries.Deposit()
 		}
 		before := r.documents
 		more, size, err := r.page(ctx, left)
 		stats.Reads.Add(1)
 		stats.Bytes.Add(size)
 		came := r.documents - before
+		if err == nil {
+			s.client.retries.Return(drawn)
+			drawn = 0
+		}
 		if !more {
 			return nil
 		}
@@ -184,9 +195,10 @@ func (r *reading) read(ctx context.Context) error {
 			if tries++; tries >= maxTries || ctx.Err() != nil || !again(err) {
 				return s.fail(ctx, querying, err)
 			}
-			if err := s.pause(ctx, tries, err); err != nil {
+			if err := s.pause(ctx, tries, err, &s.client.retries); err != nil {
 				return s.fail(ctx, querying, err)
 			}
+			drawn++
 		} else {
 			tries = 0
 		}
@@ -207,8 +219,9 @@ func (r *reading) read(ctx context.Context) error {
 }
 
 // pause waits before a failed request is tried again, as long as the server
-// asks for or, if it does not, the longer the more tries there were.
-func (s *Store) pause(ctx context.Context, tries int, err error) error {
+// asks for or, if it does not, the longer the more tries there were. It draws on
+// budget, where there is one, and returns err if that is used up.
+func (s *Store) pause(ctx context.Context, tries int, err error, budget *retries.Budget) error {
 	long := min(s.firstPause<<min(tries-1, 10), lastPause)
 	long = long/2 + rand.N(long/2)
 	if st, ok := errors.AsType[*status](err); ok {
@@ -216,6 +229,9 @@ func (s *Store) pause(ctx context.Context, tries int, err error) error {
 	}
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < long {
 		return err // what is wrong says more than that the time is up
+	}
+	if budget != nil && !budget.Withdraw() {
+		return err
 	}
 	wait := time.NewTimer(long)
 	defer wait.Stop()

@@ -519,6 +519,37 @@ func TestPitfall24ThrottlingIsTriedAgain(t *testing.T) {
 	f.done()
 }
 
+// Who is alone gets through to a Firestore that throttles each query, with many
+// times the retries that a crowd has: those that work are given back.
+func TestThrottlingOfEachQuery(t *testing.T) {
+	slow := answer{fail: grpcstatus.Error(codes.ResourceExhausted, "slow down")}
+	f := newFake(t)
+	s := f.store(Options{})
+	for range 50 {
+		f.answers = []answer{slow, slow, slow, docs(n(second(0), 1))}
+		wantRows(t, s, qN, "00:00:00 1")
+	}
+	f.done()
+}
+
+// A line that breaks behind each document is not followed for ever: retries that
+// bring less than the rest of a page are spent.
+func TestBreakingBehindEachDocument(t *testing.T) {
+	f := newFake(t)
+	came := 0
+	f.serve = func(*pb.RunQueryRequest) answer {
+		if came++; came == 100 {
+			return docs()
+		}
+		return answer{documents: []*pb.Document{n(second(came), came)}, fail: grpcstatus.Error(codes.Unavailable, "moving")}
+	}
+	began := time.Now()
+	got, err := rows(t, f.store(Options{}), qN)
+	if most := 22 + int(time.Since(began).Seconds()); came < maxTries || came > most || len(got) != came-1 || hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+		t.Errorf("%d queries, at most %d are meant to be; %d rows, %v", came, most, len(got), err)
+	}
+}
+
 // An error in the middle comes behind the rows before it, and is never a short
 // success.
 func TestPitfall02ErrorsAreErrors(t *testing.T) {

@@ -111,7 +111,9 @@ func (s *Store) commit(ctx context.Context, request []byte) error {
 				return s.fail(ctx, writing, err)
 			}
 		}
-		if err := s.pause(ctx, tries, err); err != nil {
+		// A writer sends a few commits at a time whatever comes of them, and needs
+		// no budget.
+		if err := s.pause(ctx, tries, err, nil); err != nil {
 			return s.fail(ctx, writing, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,16 +105,17 @@ func TestWriteInCommitsEachInstantOnce(t *testing.T) {
 	}
 }
 
-// What is put off is sent again, whole, until it is taken.
+// What is put off is sent again, whole, until it is taken, however often: who
+// writes has no budget for it.
 func TestCommitsAreSentAgain(t *testing.T) {
 	later := []error{grpcstatus.Error(codes.ResourceExhausted, ""), grpcstatus.Error(codes.Aborted, ""), grpcstatus.Error(codes.Unavailable, ""), grpcstatus.Error(codes.Internal, "")}
 	f := newFake(t)
-	f.refuse = append(append(append(later, later[:3]...), later[:3]...), later[:3]...)
+	f.refuse = slices.Concat(later, slices.Repeat(later[:3], 20))
 	if err := f.store(Options{}).Write(t.Context(), "d", []hotreader.Record{record(noon)}); err != nil {
 		t.Fatal(err)
 	}
-	if len(f.commits) != 14 {
-		t.Errorf("%d commits, want 14", len(f.commits))
+	if len(f.commits) != 65 {
+		t.Errorf("%d commits, want 65", len(f.commits))
 	}
 	// Until the caller's time is up.
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -11,6 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"hotreader"
 	"hotreader/remote"
@@ -48,42 +52,142 @@ func TestCrowd(t *testing.T) {
 			r := far(t, "http://"+addr, func(s *setup) { // so that its connections do not become the test
 				s.remote.Client.Transport.(*http.Transport).MaxConnsPerHost = 32
 			})
-			crowd := func(n int) (failed, told int64) {
-				var failures, budgets atomic.Int64
-				var group sync.WaitGroup
-				for range n {
-					group.Go(func() {
-						rows, err := collect(limited(t), t, r, newest())
-						if err == nil && len(rows) == 0 {
-							t.Error("nothing came, and no error")
-						}
-						if err != nil {
-							failures.Add(1)
-							if !hotreader.CodeOf(err).Temporary() {
-								t.Error(err)
-							}
-							if strings.Contains(err.Error(), "budget") {
-								budgets.Add(1)
-							}
-						}
-					})
-				}
-				group.Wait()
-				return failures.Load(), budgets.Load()
-			}
 			began := time.Now()
-			failed, told := crowd(callers)
+			failures := crowd(t, r, callers)
 			if n, most := requests.Load(), callers+budget(callers, time.Since(began)); n > most || n <= callers {
 				t.Errorf("%d requests, at most %d are meant to be", n, most)
 			}
-			if failed != callers || told == 0 {
-				t.Errorf("%d of %d failed, %d for the budget", failed, callers, told)
+			told := 0
+			for _, err := range failures {
+				if !hotreader.CodeOf(err).Temporary() {
+					t.Error(err)
+				}
+				if strings.Contains(err.Error(), "budget") {
+					told++
+				}
+			}
+			if len(failures) != callers || told == 0 {
+				t.Errorf("%d of %d failed, %d for the budget", len(failures), callers, told)
 			}
 			well.Store(true)
-			if failed, _ := crowd(50); failed > 0 {
-				t.Errorf("%d failed when it was well again", failed)
+			if failures := crowd(t, r, 50); len(failures) > 0 {
+				t.Errorf("%d failed when it was well again: %v", len(failures), failures[0])
 			}
 		})
+	}
+}
+
+// crowd lets n callers ask r at once; how those failed who did.
+func crowd(t *testing.T, r hotreader.Reader, n int) (failures []error) {
+	t.Helper()
+	failed := make(chan error, n)
+	var group sync.WaitGroup
+	for range n {
+		group.Go(func() {
+			switch rows, err := collect(limited(t), t, r, newest()); {
+			case err != nil:
+				failed <- err
+			case len(rows) == 0:
+				t.Error("nothing came, and no error")
+			}
+		})
+	}
+	group.Wait()
+	close(failed)
+	for err := range failed {
+		failures = append(failures, err)
+	}
+	return failures
+}
+
+// A thousand callers at once, of hot storage on the function's own cloud that
+// fails: it, too, is asked a thousand times and what a budget adds. (Cosmos DB's
+// and Firestore's is ours; DynamoDB's is its SDK's, and smaller.) For one who
+// comes alone it is asked as often as each client does. All are told the same,
+// and when it is well again, all are served.
+func TestLocalCrowd(t *testing.T) {
+	t.Parallel()
+	const callers = 1000
+	for store, outcomes := range map[string]map[string]struct {
+		code  hotreader.Code
+		alone int64 // requests of one who comes alone
+		well  http.HandlerFunc
+		sick  http.HandlerFunc
+		grpc  codes.Code // of Firestore, instead
+	}{
+		"DynamoDB": {
+			"overloaded": {code: hotreader.CodeUnavailable, alone: 3, well: dynamo, sick: refuses(503, "text/plain", "")},
+			"throttling": {code: hotreader.CodeThrottled, alone: 3, well: dynamo,
+				sick: refuses(400, "application/x-amz-json-1.0", `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"m"}`)},
+		},
+		"Cosmos DB": {
+			"overloaded": {code: hotreader.CodeUnavailable, alone: 4, well: cosmos, sick: refuses(503, "application/json", `{"code":"X","message":"m"}`)},
+			"throttling": {code: hotreader.CodeThrottled, alone: 10, well: cosmos, sick: refuses(429, "application/json", `{"code":"X","message":"m"}`)},
+		},
+		"Firestore": {
+			"overloaded": {code: hotreader.CodeUnavailable, alone: 4, grpc: codes.Unavailable},
+			"throttling": {code: hotreader.CodeThrottled, alone: 4, grpc: codes.ResourceExhausted},
+		},
+	} {
+		for name, o := range outcomes {
+			t.Run(store+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				var well atomic.Bool
+				var requests atomic.Int64
+				var addr string
+				if store == "Firestore" {
+					addr = newFirestore(t, &firestore{fails: func(_ context.Context, _, document int) error {
+						if document == 0 {
+							requests.Add(1)
+						}
+						if well.Load() {
+							return nil
+						}
+						return grpcstatus.Error(o.grpc, "m")
+					}})
+				} else {
+					addr = newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						requests.Add(1)
+						if well.Load() {
+							o.well(w, r)
+						} else {
+							o.sick(w, r)
+						}
+					}), nil)
+				}
+				r := hots[store](t, "http://"+addr)
+				if failures := crowd(t, r, 1); len(failures) != 1 || hotreader.CodeOf(failures[0]) != o.code || requests.Load() != o.alone {
+					t.Errorf("alone: %v after %d requests, want %v after %d", failures, requests.Load(), o.code, o.alone)
+				}
+				requests.Store(0)
+				began := time.Now()
+				failures := crowd(t, r, callers)
+				if n, most := requests.Load(), callers+budget(callers, time.Since(began)); n > most || n <= callers {
+					t.Errorf("%d requests, at most %d are meant to be", n, most)
+				}
+				if len(failures) != callers {
+					t.Errorf("%d of %d failed", len(failures), callers)
+				}
+				for _, err := range failures {
+					if hotreader.CodeOf(err) != o.code {
+						t.Fatalf("error %v, want %v", err, o.code)
+					}
+				}
+				well.Store(true)
+				if failures := crowd(t, r, 50); len(failures) > 0 {
+					t.Errorf("%d failed when it was well again: %v", len(failures), failures[0])
+				}
+			})
+		}
+	}
+}
+
+// refuses answers everything in the same way.
+func refuses(status int, kind, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, text)
 	}
 }
 
