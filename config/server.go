@@ -56,7 +56,8 @@ func AzureFunctions(getenv func(string) string) (*Function, error) {
 //	FIRESTORE_COLLECTION       the collection, unless hot storage is remote
 //	FIRESTORE_DATABASE         its database; (default) if not set
 //	FIRESTORE_EMULATOR_HOST, SECRET_MANAGER_EMULATOR_HOST
-//	                           host:port of emulators to ask instead, in plain text
+//	                           host:port of emulators on this machine to ask
+//	                           instead, in plain text
 //	HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY, HOTREADER_TIME_FORMAT (also native),
 //	HOTREADER_RATE, HOTREADER_BURST, HOTREADER_LOG_LEVEL
 //	HOTREADER_DEVICES          the devices that may be read, as pump-7,valve-*; all
@@ -204,8 +205,8 @@ func (e *env) firestore(f *Function) {
 	e.emulator("FIRESTORE_EMULATOR_HOST")
 }
 
-// emulator checks the address of an emulator. Where a token comes from there in
-// plain text, that must not leave this machine.
+// emulator checks the address of an emulator. What comes from there in plain
+// text, rows or a token, must not leave this machine.
 func (e *env) emulator(name string) {
 	host := e.get(name)
 	if host == "" {
@@ -215,8 +216,8 @@ func (e *env) emulator(name string) {
 	switch {
 	case err != nil || h == "" || port == "" || strings.ContainsAny(host, "/@ "):
 		e.bad(name, "%.80q is no address; want host:port, as 127.0.0.1:8080", host)
-	case strings.HasPrefix(name, "SECRET_") && !loopback(h):
-		e.bad(name, "%.80q is not on this machine; the token would come in plain text", host)
+	case !loopback(h):
+		e.bad(name, "%.80q is not on this machine; all would come in plain text", host)
 	}
 }
 

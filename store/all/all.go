@@ -34,6 +34,7 @@ import (
 	"hotreader/store/azurecosmos"
 	"hotreader/store/boltstore"
 	"hotreader/store/gcpfirestore"
+	"hotreader/store/internal/endpoint"
 	"hotreader/store/memstore"
 )
 
@@ -177,8 +178,7 @@ func loopback(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return endpoint.Loopback(host)
 }
 
 func openFirestore(ctx context.Context, storeURL, rest string, parameters url.Values, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {

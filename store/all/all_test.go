@@ -48,6 +48,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"firestore://p/d/c?single=true", `"single" is unknown`},
 		{"firestore://p/d/c?time_format=julian", "time_format is one of iso8601, epoch_ms, epoch_s, native"},
 		{"firestore://p/d/c?endpoint=nowhere", "no address of Firestore"},
+		{"firestore://p/d/c?endpoint=http://192.0.2.7:80", "http is for an emulator on this machine"},
+		{"dynamodb://t?region=eu-central-1&endpoint=http://192.0.2.7:8000", "http is for an emulator on this machine"},
 	} {
 		s, err := Open(t.Context(), c.url)
 		if err == nil {

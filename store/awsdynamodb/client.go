@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -19,13 +20,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
+	"hotreader/store/internal/endpoint"
 )
 
 // ClientOptions say where DynamoDB is. The zero value leaves all of it to the
 // environment.
 type ClientOptions struct {
 	Region   string // "" = AWS_REGION, or the profile's
-	Endpoint string // "" = AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL, or AWS's own
+	Endpoint string // "" = AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL, or AWS's own. https, or http to this machine, for an emulator
 }
 
 // NewClient returns a client with the credentials, the region and the endpoint
@@ -44,13 +46,13 @@ func NewClient(ctx context.Context, o ClientOptions) (*dynamodb.Client, error) {
 	if cfg.Region == "" {
 		return nil, errNoRegion()
 	}
-	return dynamodb.NewFromConfig(cfg, func(d *dynamodb.Options) {
+	return checked(dynamodb.NewFromConfig(cfg, func(d *dynamodb.Options) {
 		if o.Endpoint != "" {
 			d.BaseEndpoint = &o.Endpoint
 		}
 		d.Retryer = newRetryer(d.RetryMaxAttempts)
 		d.HTTPClient = inOnePiece{d.HTTPClient}
-	}), nil
+	}))
 }
 
 // NewFunctionClient returns a client with what Lambda puts into a function's
@@ -69,10 +71,31 @@ func NewFunctionClient(o ClientOptions) (*dynamodb.Client, error) {
 		Retryer:     newRetryer(0),
 		Credentials: aws.CredentialsProviderFunc(environmentCredentials),
 	}
-	if endpoint := cmp.Or(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), os.Getenv("AWS_ENDPOINT_URL")); endpoint != "" {
-		options.BaseEndpoint = &endpoint
+	if address := cmp.Or(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), os.Getenv("AWS_ENDPOINT_URL")); address != "" {
+		options.BaseEndpoint = &address
 	}
-	return dynamodb.New(options), nil
+	return checked(dynamodb.New(options))
+}
+
+// checked returns client, unless it would send rows in plain text to another
+// machine. It looks at the endpoint that the SDK has found, for that may also
+// stand in a profile.
+func checked(client *dynamodb.Client) (*dynamodb.Client, error) {
+	text := aws.ToString(client.Options().BaseEndpoint)
+	if text == "" { // AWS's own
+		return client, nil
+	}
+	const where = "check AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL, the profile's endpoint_url and the endpoint in the store's URL"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "":
+		return nil, configError("the endpoint %q is not a URL, as https://HOST; %s", text, where)
+	case u.Scheme == "http" && !endpoint.Loopback(u.Hostname()):
+		return nil, configError("the endpoint %q is not https; http is for an emulator on this machine; %s", u.Redacted(), where)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, configError("the endpoint %q is not https; %s", u.Redacted(), where)
+	}
+	return client, nil
 }
 
 func environmentCredentials(context.Context) (aws.Credentials, error) {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -67,6 +68,54 @@ func TestClientsFollowTheEnvironment(t *testing.T) {
 		}
 		if _, err := rows(t, New(client, Options{Table: "t"}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
 			t.Errorf("%s: without credentials: %v", name, err)
+		}
+	}
+}
+
+// Rows go in plain text to this machine alone, wherever the endpoint is said.
+func TestPlainTextStaysHere(t *testing.T) {
+	const profile = "[default]\nendpoint_url = "
+	for endpoint, says := range map[string]string{
+		"http://127.0.0.1:8000":                  "",
+		"http://localhost:8000":                  "",
+		"http://[::1]:8000/":                     "",
+		"https://192.0.2.7:8000":                 "",
+		"https://dynamodb.eu-west-1.example.com": "",
+		"http://192.0.2.7:8000":                  "http is for an emulator on this machine; check AWS_ENDPOINT_URL_DYNAMODB",
+		"http://[2001:db8::7]:8000":              "http is for an emulator",
+		"http://0.0.0.0:8000":                    "http is for an emulator",
+		"http://dynamodb:8000":                   "http is for an emulator",
+		"http://localhost.example.com":           "http is for an emulator",
+		"http://user:secret@192.0.2.7":           "http is for an emulator",
+		"ftp://127.0.0.1":                        "is not https",
+		"192.0.2.7:8000":                         "is not a URL",
+		"localhost:8000":                         "is not a URL",
+	} {
+		for _, c := range []struct{ given, service, general, file string }{{given: endpoint}, {service: endpoint}, {general: endpoint}, {file: endpoint}} {
+			file := filepath.Join(t.TempDir(), "config")
+			if err := os.WriteFile(file, []byte(profile+c.file+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for name, value := range map[string]string{"AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": file, "AWS_SHARED_CREDENTIALS_FILE": file, "AWS_PROFILE": ""} {
+				t.Setenv(name, value)
+			}
+			for name, value := range map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": c.service, "AWS_ENDPOINT_URL": c.general} {
+				t.Setenv(name, value) // so that it is set back behind the test
+				if value == "" {
+					os.Unsetenv(name)
+				}
+			}
+			check := func(client string, err error) {
+				if (err == nil) != (says == "") || err != nil && (hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret")) {
+					t.Errorf("%s, %+v: %v, want %q", client, c, err, says)
+				}
+			}
+			_, err := NewClient(t.Context(), ClientOptions{Endpoint: c.given})
+			check("NewClient", err)
+			if c.file == "" { // a function reads no files
+				_, err = NewFunctionClient(ClientOptions{Endpoint: c.given})
+				check("NewFunctionClient", err)
+			}
 		}
 	}
 }

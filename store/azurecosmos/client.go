@@ -16,6 +16,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/retries"
+	"hotreader/store/internal/endpoint"
 )
 
 // Client speaks to one Cosmos DB account through its REST API: it signs,
@@ -126,17 +127,12 @@ func parseEndpoint(text string) (*url.URL, error) {
 		return nil, configError("the endpoint carries user information; the key belongs into COSMOS_DB_KEY")
 	case u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return nil, configError("the endpoint %q is not that of an account; write it https://ACCOUNT.documents.azure.com", text)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !endpoint.Loopback(u.Hostname()):
 		return nil, configError("the endpoint %q is not https; http is for an emulator on this machine", text)
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, configError("the endpoint %q is not https", text)
 	}
 	return u, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // newTransport returns a transport for requests that take milliseconds: it finds

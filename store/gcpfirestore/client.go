@@ -18,6 +18,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/retries"
+	"hotreader/store/internal/endpoint"
 )
 
 // Endpoint is where Google serves Firestore.
@@ -32,8 +33,8 @@ const scope = "https://www.googleapis.com/auth/datastore"
 type ClientOptions struct {
 	// Endpoint is a URL without a path. "" = the emulator that
 	// FIRESTORE_EMULATOR_HOST names (host:port), else Endpoint. One that begins
-	// with http:// is an emulator: it is spoken to in plain text and without
-	// credentials.
+	// with http:// is an emulator on this machine: it is spoken to in plain text
+	// and without credentials.
 	Endpoint string
 
 	// Tokens are access tokens for Google's API. nil = Application Default
@@ -64,16 +65,19 @@ type Client struct {
 // NewClient returns a client. It finds the credentials, and makes no request to
 // Firestore. An error is of CodeConfig.
 func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
-	endpoint := o.Endpoint
-	if host := os.Getenv("FIRESTORE_EMULATOR_HOST"); endpoint == "" && host != "" {
-		endpoint = "http://" + strings.TrimPrefix(strings.TrimPrefix(host, "http://"), "https://")
+	address := o.Endpoint
+	if host := os.Getenv("FIRESTORE_EMULATOR_HOST"); address == "" && host != "" {
+		address = "http://" + strings.TrimPrefix(strings.TrimPrefix(host, "http://"), "https://")
 	}
-	endpoint = strings.TrimSuffix(cmp.Or(endpoint, Endpoint), "/")
-	u, err := url.Parse(endpoint)
+	address = strings.TrimSuffix(cmp.Or(address, Endpoint), "/")
+	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-		return nil, configError("%q is no address of Firestore; FIRESTORE_EMULATOR_HOST is written host:port", endpoint)
+		return nil, configError("%q is no address of Firestore; FIRESTORE_EMULATOR_HOST is written host:port", address)
 	}
-	c := &Client{endpoint: endpoint, transport: newTransport(u.Scheme == "http")}
+	if u.Scheme == "http" && !endpoint.Loopback(u.Hostname()) {
+		return nil, configError("the endpoint %q is not https; http is for an emulator on this machine; check FIRESTORE_EMULATOR_HOST and the endpoint in the store's URL", address)
+	}
+	c := &Client{endpoint: address, transport: newTransport(u.Scheme == "http")}
 	c.wrapped = c.transport
 	if o.Wrap != nil {
 		c.wrapped = o.Wrap(c.transport)

@@ -22,7 +22,7 @@ func TestEndpoints(t *testing.T) {
 	for _, c := range []struct{ given, env, want string }{
 		{"", "127.0.0.1:8080", "http://127.0.0.1:8080"},
 		{"", "http://127.0.0.1:8080", "http://127.0.0.1:8080"},
-		{"http://other:1/", "127.0.0.1:8080", "http://other:1"},
+		{"http://localhost:1/", "127.0.0.1:8080", "http://localhost:1"},
 		{"ftp://x", "", ""},
 		{"https://", "", ""},
 		{"https://a:b@c", "", ""},
@@ -45,6 +45,26 @@ func TestEndpoints(t *testing.T) {
 	c, err := NewClient(t.Context(), ClientOptions{Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "a"})})
 	if err != nil || c.endpoint != Endpoint || c.tokens == nil {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// Rows go in plain text to this machine alone.
+func TestPlainTextStaysHere(t *testing.T) {
+	for host, here := range map[string]bool{
+		"127.0.0.1:8080": true, "localhost:8080": true, "[::1]:8080": true,
+		"192.0.2.7:80": false, "[2001:db8::7]:80": false, "0.0.0.0:80": false, "firestore:8080": false, "localhost.example.com:80": false,
+	} {
+		for _, c := range []struct{ given, env string }{{"http://" + host, ""}, {"", host}, {"", "http://" + host}, {"", "https://" + host}} {
+			t.Setenv("FIRESTORE_EMULATOR_HOST", c.env)
+			_, err := NewClient(t.Context(), ClientOptions{Endpoint: c.given, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "a"})})
+			if here && err != nil || !here && (hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "http is for an emulator on this machine; check FIRESTORE_EMULATOR_HOST")) {
+				t.Errorf("%+v: %v", c, err)
+			}
+		}
+	}
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "")
+	if _, err := NewClient(t.Context(), ClientOptions{Endpoint: "https://192.0.2.7", Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "a"})}); err != nil {
+		t.Errorf("https: %v", err)
 	}
 }
 
