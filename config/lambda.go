@@ -2,7 +2,10 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
+
+	"hotreader/internal/endpoint"
 )
 
 // Lambda reads the environment of a function on AWS Lambda:
@@ -46,10 +49,29 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	if strings.TrimSpace(getenv("AWS_REGION")) == "" {
 		e.bad("AWS_REGION", "is not set; Lambda sets it, elsewhere it must be given, as eu-central-1")
 	}
+	for _, service := range []string{"", "_DYNAMODB", "_SECRETS_MANAGER", "_IOTTWINMAKER"} {
+		e.awsEndpoint("AWS_ENDPOINT_URL" + service)
+	}
 	if err := e.err("environment of the Lambda function"); err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+// awsEndpoint checks the address of a service that is not where AWS has it. What
+// comes from there in plain text, rows or a token, must not leave this machine.
+func (e *env) awsEndpoint(name string) {
+	text := strings.TrimSpace(e.get(name))
+	if text == "" {
+		return
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		e.bad(name, "is no URL of a service; want https://HOST")
+	case u.Scheme == "http" && !endpoint.Loopback(u.Hostname()):
+		e.bad(name, "is http to another machine; all would come in plain text; want https://%s", u.Host)
+	}
 }
 
 // checkTable keeps DynamoDB's rule for names: 3 to 255 of a-z A-Z 0-9 _ - .

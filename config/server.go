@@ -4,11 +4,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"hotreader/internal/endpoint"
 )
 
 // AzureFunctions reads the environment of a function app on Azure Functions:
@@ -173,7 +174,7 @@ func checkEndpoint(text string, withKey bool) string {
 		return ""
 	case u.Scheme != "http":
 		return fmt.Sprintf("has the scheme %.20q", u.Scheme) + want
-	case !loopback(u.Hostname()):
+	case !endpoint.Loopback(u.Hostname()):
 		return "is http" + want + " (http is for an emulator on this machine only)"
 	case !withKey:
 		return "is http, where no identity's token is sent; set COSMOS_DB_KEY to the emulator's key"
@@ -216,7 +217,7 @@ func (e *env) emulator(name string) {
 	switch {
 	case err != nil || h == "" || port == "" || strings.ContainsAny(host, "/@ "):
 		e.bad(name, "%.80q is no address; want host:port, as 127.0.0.1:8080", host)
-	case !loopback(h):
+	case !endpoint.Loopback(h):
 		e.bad(name, "%.80q is not on this machine; all would come in plain text", host)
 	}
 }
@@ -264,7 +265,7 @@ func checkSecretURI(text string) string {
 			return "is not the URI of a secret" + want
 		}
 	}
-	if loopback(u.Hostname()) && (u.Scheme == "http" || u.Scheme == "https") {
+	if endpoint.Loopback(u.Hostname()) && (u.Scheme == "http" || u.Scheme == "https") {
 		return "" // an emulator on this machine
 	}
 	if u.Scheme == "https" {
@@ -296,9 +297,4 @@ func isLabel(s, others string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune(others, c)
 	})
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }

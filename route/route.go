@@ -14,11 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/netip"
 	"net/url"
 	"strings"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 )
 
 // Route says where hot storage is, seen from the one who reads.
@@ -92,20 +92,12 @@ func CheckURL(text string) string {
 		return "has no host; want https://host/path"
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "has a query or a fragment; take the part from ? or # on out"
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && endpoint.Loopback(u.Hostname()):
 		return ""
 	case u.Scheme == "http":
 		return fmt.Sprintf("is http, which would send the token in the clear to %.100q; want https (http is for a loopback address only)", u.Hostname())
 	}
 	return fmt.Sprintf("has the scheme %.20q; want https", u.Scheme)
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
 }
 
 // Router is the Reader of one Route.

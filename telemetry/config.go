@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 )
 
 // target is where something is sent.
@@ -169,7 +169,7 @@ func (e *environment) target(signal, path string) *target {
 			}
 			t.header.Add(key, value)
 		}
-		if u.Scheme == "http" && !loopback(u.Hostname()) {
+		if u.Scheme == "http" && !endpoint.Loopback(u.Hostname()) {
 			e.bad(name, "would be sent in the clear to %.100q; give it an https endpoint", u.Hostname())
 		}
 	}
@@ -256,9 +256,4 @@ func isHeader(key, value string) bool {
 	return key != "" && !strings.ContainsFunc(key, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("-_.!#$%&'*+^`|~", r)
 	}) && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }

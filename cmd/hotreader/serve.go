@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
@@ -23,6 +22,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/httpapi"
+	"hotreader/internal/endpoint"
 	"hotreader/internal/nearest"
 	"hotreader/route"
 	"hotreader/store/all"
@@ -269,11 +269,7 @@ func loopback(address string) bool {
 	if err != nil {
 		return false
 	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	return endpoint.Loopback(host)
 }
 
 // listen listens on the address that a flag gave.

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 )
 
 // maxImage bounds an image, which is held in memory while it is pushed, in bytes.
@@ -62,7 +63,7 @@ func Image(ctx context.Context, file, ref string, token Token, transport http.Ro
 		return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf("%s: %w", file, err)}
 	}
 	scheme := "https://"
-	if host, _, _ := strings.Cut(to.host, ":"); loopback(host) {
+	if host, _, _ := strings.Cut(to.host, ":"); endpoint.Loopback(host) {
 		scheme = "http://"
 	}
 	c, err := newClient(op, scheme+to.host, token, transport, func(host string) bool { return strings.HasSuffix(host, "-docker.pkg.dev") })

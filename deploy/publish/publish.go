@@ -13,12 +13,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 )
 
 // Token returns an access token of whoever runs this, for the Authorization
@@ -49,7 +49,7 @@ func newClient(op, base string, token Token, transport http.RoundTripper, allowe
 		wrong = "is no URL"
 	case u.User != nil:
 		wrong = "carries user info"
-	case loopback(u.Hostname()) && (u.Scheme == "http" || u.Scheme == "https"):
+	case endpoint.Loopback(u.Hostname()) && (u.Scheme == "http" || u.Scheme == "https"):
 	case u.Scheme != "https":
 		wrong = "is not https"
 	case !allowed(strings.ToLower(u.Hostname())):
@@ -166,11 +166,6 @@ func wrap(op string, err error) error {
 
 func fail(op string, code hotreader.Code, format string, args ...any) error {
 	return &hotreader.Error{Op: op, Code: code, Err: fmt.Errorf(format, args...)}
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
 // passing reports whether a status may be another one soon.

@@ -29,12 +29,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 	"hotreader/internal/nearest"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 	"hotreader/store/boltstore"
 	"hotreader/store/gcpfirestore"
-	"hotreader/store/internal/endpoint"
 	"hotreader/store/memstore"
 )
 

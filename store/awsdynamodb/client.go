@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
-	"hotreader/store/internal/endpoint"
+	"hotreader/internal/endpoint"
 )
 
 // ClientOptions say where DynamoDB is. The zero value leaves all of it to the

@@ -15,8 +15,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 	"hotreader/internal/retries"
-	"hotreader/store/internal/endpoint"
 )
 
 // Client speaks to one Cosmos DB account through its REST API: it signs,

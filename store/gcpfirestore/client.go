@@ -17,8 +17,8 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 	"hotreader/internal/retries"
-	"hotreader/store/internal/endpoint"
 )
 
 // Endpoint is where Google serves Firestore.

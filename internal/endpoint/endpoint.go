@@ -1,4 +1,4 @@
-// Package endpoint says where a store may be spoken to in plain text.
+// Package endpoint says where may be spoken in plain text.
 package endpoint
 
 import (
