@@ -50,6 +50,8 @@ type Breaker struct {
 	probe  bool // one is under way
 	passed int  // probes
 
+	openings int
+
 	// While closed: the failures since a read last worked.
 	worked      int // counts the reads that worked
 	failed      int
@@ -109,11 +111,20 @@ func (b *Breaker) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 	}
 }
 
-// Open reports whether reads are refused just now.
+// Open reports whether a read would be refused just now: the peer is left alone,
+// or a probe is under way.
 func (b *Breaker) Open() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state == open && time.Now().Before(b.until)
+	return b.state == open && time.Now().Before(b.until) || b.probe
+}
+
+// Openings returns how often it opened that was closed. A probe that fails goes
+// on with the same opening.
+func (b *Breaker) Openings() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.openings
 }
 
 // verdict is what a read says about its peer.
@@ -187,6 +198,7 @@ func (b *Breaker) leave(p permit, v verdict) {
 		b.failed++
 		b.last = now
 		if b.failed >= b.o.Calls && now.Sub(b.first) >= b.o.Window {
+			b.openings++
 			b.turn(open)
 		}
 	}

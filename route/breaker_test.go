@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,6 +158,67 @@ func TestBreakerProbesOneByOne(t *testing.T) {
 	})
 }
 
+// From an outage to its end: one probe at a time, until the second that works.
+// Open says beforehand what a read would meet, and a probe that fails is no new
+// opening.
+func TestBreakerClosesWithTheSecondProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peer := &held{err: failure(hotreader.CodeUnavailable)}
+		b := NewBreaker(peer.reader(), BreakerOptions{})
+		refuses := func(when string, want bool) {
+			t.Helper()
+			if b.Open() != want {
+				t.Errorf("%s: open %v", when, !want)
+			}
+			if want {
+				if _, err := collect(t.Context(), b, query()); err == nil || !strings.Contains(err.Error(), "left alone") {
+					t.Errorf("%s: %v", when, err)
+				}
+			}
+		}
+		refuses("well", false)
+		outage(t, b)
+		refuses("just opened", true)
+		time.Sleep(15 * time.Second)
+		for _, c := range []struct {
+			name    string
+			ends    error
+			through int64
+		}{
+			{"a probe that says nothing", failure(hotreader.CodeCanceled), 1},
+			{"a probe that fails", peer.err, 1},
+			{"the first that works", nil, 1},
+			{"another that fails", peer.err, 1},
+			{"the first that works again", nil, 1},
+			{"the second", nil, 1},
+			{"closed", nil, 3},
+		} {
+			refuses("before "+c.name, false)
+			before := peer.calls.Load()
+			end := peer.begin(t, b, 3)
+			through := peer.calls.Load() - before
+			if through != c.through {
+				t.Errorf("%s: %d of 3 were let through, want %d", c.name, through, c.through)
+			}
+			refuses("beside "+c.name, through == 1)
+			for range through {
+				end(c.ends)
+			}
+			if c.ends == peer.err {
+				refuses("after "+c.name, true)
+				time.Sleep(15 * time.Second)
+			}
+		}
+		refuses("at the end", false)
+		if n := b.Openings(); n != 1 {
+			t.Errorf("it opened %d times", n)
+		}
+		if outage(t, b); b.Openings() != 2 {
+			t.Errorf("it opened %d times, want twice", b.Openings())
+		}
+	})
+}
+
 func TestBreakerCountsOnlyThePeersFailures(t *testing.T) {
 	opens := map[hotreader.Code]bool{
 		hotreader.CodeUnavailable: true, hotreader.CodeOverloaded: true, hotreader.CodeStore: true,
@@ -234,12 +296,14 @@ func TestBreakerStreak(t *testing.T) {
 // held is a peer that answers at once or, if ends is set, when and what it is
 // told there.
 type held struct {
-	err  error
-	ends chan error
+	err   error
+	ends  chan error
+	calls atomic.Int64
 }
 
 func (h *held) reader() hotreader.Reader {
 	return readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+		h.calls.Add(1)
 		err := h.err
 		if h.ends != nil {
 			err = <-h.ends

@@ -176,7 +176,8 @@ func two(labels []string) (a, b string) {
 	return a, b
 }
 
-// gauge has value asked whenever the metrics are looked at.
+// gauge has value asked whenever the metrics are looked at. It is for a counter,
+// too, that somebody else keeps.
 func (m *metrics) gauge(i id, value func() float64) {
 	if m == nil {
 		return
@@ -245,7 +246,10 @@ func (m *metrics) samples() []Sample {
 	for i, f := range gauges { // which may wait for locks of others
 		if v := f(); v == v { // else it is not known
 			k := series{id: i}
-			keys, all[k] = append(keys, k), Sample{Desc: &m.descs[i], Value: v}
+			if _, there := all[k]; !there {
+				keys = append(keys, k)
+			}
+			all[k] = Sample{Desc: &m.descs[i], Value: v}
 		}
 	}
 	slices.SortFunc(keys, func(x, y series) int {

@@ -107,26 +107,18 @@ type arrivalKey struct{}
 type Breaker interface {
 	hotreader.Reader
 	Open() bool
+	Openings() int
 }
 
-// Breaker returns b, and sees when it opens.
+// Breaker returns b, and tells of it.
 func (t *Telemetry) Breaker(b Breaker) hotreader.Reader {
 	if t == nil {
 		return b
 	}
 	t.open = b.Open
-	var was atomic.Bool
 	t.metrics.gauge(breakerOpen, func() float64 { return flag(b.Open()) })
-	return around{next: b, begin: func(ctx context.Context) (context.Context, func()) {
-		return ctx, func() {
-			switch open := b.Open(); {
-			case !open:
-				was.Store(false)
-			case was.CompareAndSwap(false, true):
-				t.metrics.add(breakerOpenings, 1)
-			}
-		}
-	}}
+	t.metrics.gauge(breakerOpenings, func() float64 { return float64(b.Openings()) })
+	return b
 }
 
 func flag(on bool) float64 {

@@ -296,7 +296,8 @@ func embeddedMetrics(t *testing.T, line []byte) map[string]string {
 
 type brokenPeer struct{ hotreader.Reader }
 
-func (brokenPeer) Open() bool { return true }
+func (brokenPeer) Open() bool    { return true }
+func (brokenPeer) Openings() int { return 1 }
 
 // TestLinesAreEmbeddedMetrics: on Lambda a query's line is one that CloudWatch
 // makes metrics of; other lines are not.
