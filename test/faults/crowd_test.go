@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"math"
@@ -41,20 +42,30 @@ func TestCrowd(t *testing.T) {
 			t.Parallel()
 			var well atomic.Bool
 			var requests atomic.Int64
+			// It answers nobody before all have begun: their shares of the budget come
+			// when nothing has been spent, so that only the rest of it is left.
+			begun := make(chan struct{})
+			begin := sync.OnceFunc(func() { close(begun) })
+			defer begin()
 			addr := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				requests.Add(1)
 				if well.Load() {
 					api.ServeHTTP(w, r)
 					return
 				}
+				<-begun
 				w.WriteHeader(code)
 			}), nil)
 			r := far(t, "http://"+addr, func(s *setup) { // so that its connections do not become the test
 				s.remote.Client.Transport.(*http.Transport).MaxConnsPerHost = 32
 			})
 			began := time.Now()
-			failures := crowd(t, r, callers)
-			if n, most := requests.Load(), callers+budget(callers, time.Since(began)); n > most || n <= callers {
+			stats := new(hotreader.Stats)
+			failures := crowd(hotreader.WithStats(limited(t), stats), t, r, callers, func() {
+				waitFor(t, "all have begun", func() bool { return stats.Attempts.Load() >= callers })
+				begin()
+			})
+			if n, most := requests.Load(), callers+budget(0, time.Since(began)); n > most || n <= callers {
 				t.Errorf("%d requests, at most %d are meant to be", n, most)
 			}
 			told := 0
@@ -70,27 +81,31 @@ func TestCrowd(t *testing.T) {
 				t.Errorf("%d of %d failed, %d for the budget", len(failures), callers, told)
 			}
 			well.Store(true)
-			if failures := crowd(t, r, 50); len(failures) > 0 {
+			if failures := crowd(limited(t), t, r, 50, nil); len(failures) > 0 {
 				t.Errorf("%d failed when it was well again: %v", len(failures), failures[0])
 			}
 		})
 	}
 }
 
-// crowd lets n callers ask r at once; how those failed who did.
-func crowd(t *testing.T, r hotreader.Reader, n int) (failures []error) {
+// crowd lets n callers ask r at once, and meanwhile does what is to be done then;
+// how those failed who did.
+func crowd(ctx context.Context, t *testing.T, r hotreader.Reader, n int, meanwhile func()) (failures []error) {
 	t.Helper()
 	failed := make(chan error, n)
 	var group sync.WaitGroup
 	for range n {
 		group.Go(func() {
-			switch rows, err := collect(limited(t), t, r, newest()); {
+			switch rows, err := collect(ctx, t, r, newest()); {
 			case err != nil:
 				failed <- err
 			case len(rows) == 0:
 				t.Error("nothing came, and no error")
 			}
 		})
+	}
+	if meanwhile != nil {
+		meanwhile()
 	}
 	group.Wait()
 	close(failed)
@@ -156,12 +171,12 @@ func TestLocalCrowd(t *testing.T) {
 					}), nil)
 				}
 				r := hots[store](t, "http://"+addr)
-				if failures := crowd(t, r, 1); len(failures) != 1 || hotreader.CodeOf(failures[0]) != o.code || requests.Load() != o.alone {
+				if failures := crowd(limited(t), t, r, 1, nil); len(failures) != 1 || hotreader.CodeOf(failures[0]) != o.code || requests.Load() != o.alone {
 					t.Errorf("alone: %v after %d requests, want %v after %d", failures, requests.Load(), o.code, o.alone)
 				}
 				requests.Store(0)
 				began := time.Now()
-				failures := crowd(t, r, callers)
+				failures := crowd(limited(t), t, r, callers, nil)
 				if n, most := requests.Load(), callers+budget(callers, time.Since(began)); n > most || n <= callers {
 					t.Errorf("%d requests, at most %d are meant to be", n, most)
 				}
@@ -174,7 +189,7 @@ func TestLocalCrowd(t *testing.T) {
 					}
 				}
 				well.Store(true)
-				if failures := crowd(t, r, 50); len(failures) > 0 {
+				if failures := crowd(limited(t), t, r, 50, nil); len(failures) > 0 {
 					t.Errorf("%d failed when it was well again: %v", len(failures), failures[0])
 				}
 			})
@@ -214,9 +229,10 @@ func TestCrowdAtAClosedDoor(t *testing.T) {
 	}
 }
 
-// An outage as a crowd sees it: the breaker opens, the peer is left alone but
-// for single probes, and closes when it is well again. (The contract's minute
-// and the rest of its figures: TestOutage.)
+// An outage as a crowd sees it: the breaker opens, lets single probes through,
+// and closes with the second that works. The peer answers none of those that ask
+// it before the others were told, so that these are beside a probe for certain.
+// (The contract's minute and the rest of its figures: TestOutage.)
 func TestBreakerOverSockets(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
@@ -224,21 +240,27 @@ func TestBreakerOverSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var well atomic.Bool
-	var atOnce, most atomic.Int64
-	var isOpen atomic.Bool
-	g := newGate(t, apiOf(t, store), nil, func(int) fault {
-		if well.Load() {
-			return nil
-		}
-		return func(x *exchange) {
-			if n := atOnce.Add(1); isOpen.Load() {
-				most.Store(max(most.Load(), n))
-			}
+	type mood struct {
+		well   bool
+		answer chan struct{} // closed when it is to answer
+	}
+	at := func(well bool) (*mood, func()) {
+		m := &mood{well, make(chan struct{})}
+		return m, sync.OnceFunc(func() { close(m.answer) })
+	}
+	down, answer := at(false)
+	answer()
+	var peer atomic.Pointer[mood]
+	peer.Store(down)
+	g := newGate(t, apiOf(t, store), nil, always(func(x *exchange) {
+		m := peer.Load()
+		<-m.answer
+		if m.well {
+			late(0)(x)
+		} else {
 			status(503)(x)
-			atOnce.Add(-1)
 		}
-	})
+	}))
 	client := newClient()
 	t.Cleanup(client.CloseIdleConnections)
 	far, err := remote.New(remote.Options{URL: g.url, Token: tokenOf(t), Client: client})
@@ -258,65 +280,89 @@ func TestBreakerOverSockets(t *testing.T) {
 			t.Fatal("it does not open")
 		}
 	}
-	isOpen.Store(true)
-	before := g.requests.Load()
-	var group sync.WaitGroup
-	var left atomic.Int64
-	began := time.Now()
-	for range 200 {
-		group.Go(func() {
-			if err := read(); err != nil && strings.Contains(err.Error(), "left alone") {
-				left.Add(1)
-			}
-		})
-	}
-	group.Wait()
-	probes := int64(time.Since(began)/time.Second) + 1
-	if n := g.requests.Load() - before; n > probes || left.Load() < 200-probes || most.Load() > 1 {
-		t.Errorf("the open breaker let %d requests through, %d at once; %d of 200 were told", n, most.Load(), left.Load())
-	}
-	well.Store(true)
-	for end := time.Now().Add(within); read() != nil || breaker.Open(); {
-		if time.Now().After(end) {
-			t.Fatal("it does not close")
+	const callers = 200
+	for _, c := range []struct {
+		name    string
+		well    bool
+		through int64
+	}{
+		{"a probe that fails", false, 1},
+		{"the first that works", true, 1},
+		{"the second", true, 1},
+		{"closed", true, callers},
+	} {
+		waitFor(t, "it may be tried", func() bool { return !breaker.Open() })
+		m, answer := at(c.well)
+		defer answer()
+		peer.Store(m)
+		before := g.requests.Load()
+		var told, worked atomic.Int64
+		var group sync.WaitGroup
+		for range callers {
+			group.Go(func() {
+				switch err := read(); {
+				case err == nil:
+					worked.Add(1)
+				case strings.Contains(err.Error(), "left alone"):
+					told.Add(1)
+				case c.well || hotreader.CodeOf(err) != hotreader.CodeOverloaded:
+					t.Errorf("%s: %v", c.name, err)
+				}
+			})
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	for range 2 { // the second probe, and one more
-		if err := read(); err != nil {
-			t.Error(err)
+		through := func() int64 { return g.requests.Load() - before }
+		waitFor(t, "all have asked, or were told", func() bool { return through()+told.Load() >= callers })
+		if n := through(); n != c.through {
+			t.Errorf("%s: %d requests of %d came through at once, want %d; %d were told", c.name, n, callers, c.through, told.Load())
+		}
+		answer()
+		group.Wait()
+		if c.well && worked.Load() != c.through {
+			t.Errorf("%s: %d worked, want %d", c.name, worked.Load(), c.through)
 		}
 	}
 }
 
 // Whoever leaves, in whatever state the read is, leaves nothing behind: no
-// goroutine, no connection, here or at the peer. It counts goroutines, so that
-// no other test may run.
+// goroutine, no connection, here or at the peer. Nor does a read that ends by
+// itself, though its caller's context lives on and the answer has not ended. It
+// counts goroutines, so that no other test may run.
 func TestLeaving(t *testing.T) {
 	store := filled(t)
 	api := apiOf(t, store)
 	const callers = 20
+	endless := func(head string) fault {
+		return func(x *exchange) {
+			says("HTTP/1.1 " + head + "\r\nContent-Length: 999999\r\n\r\n" + strings.Repeat(".", 100<<10))(x)
+			x.untilLeft()
+		}
+	}
 	for name, c := range map[string]struct {
 		fault fault
-		rows  int // that come before it
+		after int            // so many rows its caller leaves by itself; 0 = it is cancelled
+		code  hotreader.Code // with which it ends before that; "" = it does not
 	}{
-		"before the head":         {stalls(start), 0},
-		"within the head":         {stalls(withinHead), 0},
-		"behind the head":         {stalls(behindHead), 0},
-		"in the middle":           {stalls(middle), 64},
-		"bytes one by one":        {drips(1<<20, 10*time.Millisecond), 0},
-		"while it waits, 429":     {status(429, "Retry-After: 20"), 0},
-		"while it waits, 503":     {status(503, "Retry-After: 20"), 0},
-		"while it waits for more": {func(x *exchange) { status(500, "Retry-After: 20")(x); x.end(reset) }, 0},
+		"before the head":         {stalls(start), 0, ""},
+		"within the head":         {stalls(withinHead), 0, ""},
+		"behind the head":         {stalls(behindHead), 0, ""},
+		"in the middle":           {stalls(middle), 0, ""},
+		"bytes one by one":        {drips(1<<20, 10*time.Millisecond), 0, ""},
+		"while it waits, 429":     {status(429, "Retry-After: 20"), 0, ""},
+		"while it waits, 503":     {status(503, "Retry-After: 20"), 0, ""},
+		"while it waits for more": {func(x *exchange) { status(500, "Retry-After: 20")(x); x.end(reset) }, 0, ""},
 		"with a problem half sent": {func(x *exchange) {
 			says("HTTP/1.1 502 x\r\nContent-Type: application/problem+json\r\nContent-Length: 999\r\n\r\n{")(x)
 			x.untilLeft()
-		}, 0},
+		}, 0, ""},
 		"with JSON half sent": {func(x *exchange) {
 			says("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{")(x)
 			x.untilLeft()
-		}, 0},
-		"nothing wrong, in a row": {nil, 1},
+		}, 0, ""},
+		"nothing wrong, in a row": {nil, 1, ""},
+		"before the last byte":    {stalls(lastByte), 1, ""},
+		"refused":                 {endless("403 x"), 0, hotreader.CodeForbidden},
+		"sent elsewhere":          {endless("302 x\r\nLocation: /else"), 0, hotreader.CodeConfig},
+		"no rows":                 {endless("200 x\r\nContent-Type: text/html"), 0, hotreader.CodeProtocol},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate(t, api, nil, always(c.fault))
@@ -335,7 +381,9 @@ func TestLeaving(t *testing.T) {
 				}
 			})
 			before := runtime.NumGoroutine()
-			ctx, cancel := context.WithCancel(limited(t))
+			// Its end is later than that of all that is waited for here.
+			ctx, cancel := context.WithTimeout(t.Context(), 10*within)
+			defer cancel()
 			var group sync.WaitGroup
 			var came atomic.Int64
 			for range callers {
@@ -343,20 +391,22 @@ func TestLeaving(t *testing.T) {
 					n := 0
 					for _, err := range r.Read(ctx, history()) {
 						if err != nil {
-							if hotreader.CodeOf(err) != hotreader.CodeCanceled {
+							if hotreader.CodeOf(err) != cmp.Or(c.code, hotreader.CodeCanceled) {
 								t.Error(err)
 							}
 							break
 						}
-						if n++; c.fault == nil {
-							break // leaves by itself
+						if n++; n == c.after {
+							break
 						}
 					}
 					came.Add(int64(n))
 				})
 			}
 			waitFor(t, "all have asked", func() bool { return g.requests.Load() >= callers })
-			cancel()
+			if c.after == 0 && c.code == "" {
+				cancel()
+			}
 			group.Wait()
 			if came.Load() > callers*64 {
 				t.Errorf("%d rows came", came.Load())
