@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -338,6 +339,37 @@ func TestSlowBody(t *testing.T) {
 	if text := string(b); !strings.Contains(text, "the body did not come within 50ms") || strings.Contains(text, "store") {
 		t.Errorf("what is wrong is the body, not the store: %s", text)
 	}
+	synctest.Test(t, func(t *testing.T) { // how long it is where nothing is set
+		h, err := httpapi.New(httpapi.Options{Reader: store(t), Token: static(t, current)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, began := &standing{ResponseRecorder: httptest.NewRecorder()}, time.Now()
+		r := httptest.NewRequest(http.MethodPost, "/read", s)
+		r.ContentLength = 1000
+		r.Header.Set(httpapi.TokenHeader, current)
+		h.ServeHTTP(s, r)
+		problem(t, answer{s.Code, s.Header(), s.Body.String()}, 408, hotreader.CodeUnavailable)
+		if d := time.Since(began); d != 10*time.Second {
+			t.Errorf("the body had %s", d)
+		}
+	})
+}
+
+// standing is a connection on which the rest of a body does not come.
+type standing struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (s *standing) SetReadDeadline(at time.Time) error {
+	s.deadline = at
+	return nil
+}
+
+func (s *standing) Read([]byte) (int, error) {
+	time.Sleep(time.Until(s.deadline))
+	return 0, os.ErrDeadlineExceeded
 }
 
 // TestRefusalDoesNotWaitForTheBody: who is refused unread is told so although

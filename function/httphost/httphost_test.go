@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hotreader"
@@ -225,4 +229,68 @@ func TestStoreRefusesTheHost(t *testing.T) {
 	if err := end(); err != nil {
 		t.Error(err)
 	}
+}
+
+// held is a Reader that answers when it is told to.
+type held struct {
+	reads  atomic.Int64
+	answer chan struct{}
+}
+
+func (h *held) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		h.reads.Add(1)
+		<-h.answer
+		yield(hotreader.Row{Time: serving.At(0), Values: []hotreader.Value{hotreader.BoolValue(true)}}, nil)
+	}
+}
+
+// Of many callers 16 are answered at once, for there is memory for so many, and
+// 256 wait for 5 s; the others are told at once when to come back.
+func TestAnswersAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		token, err := secret.Static(serving.Token + "," + serving.Rotated)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &held{answer: make(chan struct{})}
+		api, err := httphost.New(httphost.Options{Function: &config.Function{Role: config.API}, Token: token,
+			Local: func() (hotreader.Reader, error) { return r, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var served, told atomic.Int64
+		hold := func(when string, wantServed, wantTold int64) {
+			t.Helper()
+			synctest.Wait()
+			if r.reads.Load() != 16 || served.Load() != wantServed || told.Load() != wantTold {
+				t.Errorf("%s: %d reads, want 16; %d are served, want %d; %d told, want %d", when, r.reads.Load(), served.Load(), wantServed, told.Load(), wantTold)
+			}
+		}
+		for i := range 16 + 256 + 8 {
+			go func() {
+				req := httptest.NewRequest(http.MethodGet, "/v1/devices/d/latest?property=on", nil)
+				// No token and no address may have all places.
+				req.Header.Set(httpapi.TokenHeader, []string{serving.Token, serving.Rotated}[i%2])
+				req.Header.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i%100))
+				w := httptest.NewRecorder()
+				api.ServeHTTP(w, req)
+				switch {
+				case w.Code == http.StatusOK:
+					served.Add(1)
+				case w.Code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") != "":
+					told.Add(1)
+				default:
+					t.Errorf("%d %s", w.Code, w.Body)
+				}
+			}()
+		}
+		hold("at once", 0, 8)
+		time.Sleep(5*time.Second - 1)
+		hold("before their time is up", 0, 8)
+		time.Sleep(1)
+		hold("when it is", 0, 8+256)
+		close(r.answer)
+		hold("at the end", 16, 8+256)
+	})
 }
