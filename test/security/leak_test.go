@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/httpapi"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -156,6 +158,31 @@ func exercise(t testing.TB, p *program, good string) {
 	}
 }
 
+// echo is a peer that fails and tells whoever logs that what it was sent: of a
+// last entry in a problem, of a history in a page where rows should be.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // one that broke off asks for nothing
+	sent := r.Header.Get(httpapi.TokenHeader)
+	if !strings.Contains(string(body), "query_last_entry") {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "You sent "+sent)
+		return
+	}
+	w.Header().Set("Content-Type", wire.ProblemType)
+	w.WriteHeader(http.StatusBadGateway)
+	_, _ = w.Write(must(json.Marshal(map[string]any{"title": "Not with " + sent, "status": http.StatusBadGateway, "detail": "nor with " + sent, "code": "unavailable"})))
+}
+
+// echoed fails if what echo says is not in a log: there was nothing to hide then.
+func echoed(t testing.TB, log string, what ...string) {
+	t.Helper()
+	for _, s := range what {
+		if !strings.Contains(log, s) {
+			t.Errorf("there is nothing to search: no %q", s)
+		}
+	}
+}
+
 // TestTokenIsNeverWritten runs every program that serves, at the level debug,
 // through good and bad requests, failing stores, a rotation and a crash, and
 // searches all that it wrote, answered or left in files.
@@ -166,11 +193,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 	}
 	peer, refusing := newPeer(t, token), newPeer(t, rotated)
 	ill := newPeer(t, token)
-	ill.Set(func(w http.ResponseWriter, r *http.Request) { // it shows whoever logs it what it was told
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(http.StatusBadGateway)
-		_ = r.Header.Write(w)
-	})
+	ill.Set(echo)
 	closed := "http://127.0.0.1:" + strconv.Itoa(freePort(t))
 	twin := func(l4, url, token string) map[string]string {
 		return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", l4), "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": token, "HOTREADER_LOG_LEVEL": "debug"}
@@ -232,6 +255,9 @@ func TestTokenIsNeverWritten(t *testing.T) {
 			if !strings.Contains(said, "goroutine ") || !strings.Contains(said, `"status":401`) {
 				t.Errorf("there is nothing to search: %.2000s", said)
 			}
+			if strings.HasSuffix(c.name, "peer fails") {
+				echoed(t, said, "You sent ", "Not with ")
+			}
 			quiet(t, "its log", said)
 			written(t, c.name, p.home)
 		})
@@ -242,7 +268,8 @@ func TestTokenIsNeverWritten(t *testing.T) {
 func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 	var sick atomic.Bool
 	table := dynamo(t, sick.Load)
-	peer, refusing := newPeer(t, token), newPeer(t, rotated)
+	peer, refusing, ill := newPeer(t, token), newPeer(t, rotated), newPeer(t, token)
+	ill.Set(echo)
 	remote := func(url string) map[string]string {
 		return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": token, "HOTREADER_LOG_LEVEL": "debug"}
 	}
@@ -261,6 +288,8 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 		{"history", "hot-reader", remote(peer.URL), [][]byte{event("pump", allTime), event("pump", ""), []byte("{"), event("pump", allTime+`,"nextToken":"`+hex.EncodeToString([]byte("x"))+`"`)}},
 		{"history, refused", "hot-reader", remote(refusing.URL), [][]byte{event("pump", allTime)}},
 		{"last entry", "hot-reader-last-entry", remote(peer.URL), [][]byte{event("pump", ""), []byte("[]")}},
+		{"history, peer fails", "hot-reader", remote(ill.URL), [][]byte{event("pump", allTime)}},
+		{"last entry, peer fails", "hot-reader-last-entry", remote(ill.URL), [][]byte{event("pump", "")}},
 		{"API", "hot-reader-api", local, [][]byte{gateway(token), gateway(rotated), gateway(wrong), gateway(""), []byte("{}")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -287,7 +316,7 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 				send(gateway(token))
 				sick.Store(false)
 			}
-			if good == 0 && c.name != "history, refused" {
+			if _, fails, _ := strings.Cut(c.name, ", "); good == 0 && fails == "" {
 				t.Error("no event was answered")
 			}
 			collected.searched(t, c.name, `"spanId"`)
@@ -305,6 +334,12 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 			}
 			if said := f.Log(); !strings.Contains(said, "goroutine ") || !strings.Contains(said, `"msg"`) {
 				t.Errorf("there is nothing to search: %s", said)
+			}
+			switch c.name {
+			case "history, peer fails":
+				echoed(t, f.Log(), "You sent ")
+			case "last entry, peer fails":
+				echoed(t, f.Log(), "Not with ")
 			}
 			quiet(t, "its log", f.Log())
 		})
