@@ -432,7 +432,7 @@ func (x *exchange) check(resp *http.Response, a *answer) error {
 			status, x.clean(resp.Header.Get("Location"))))
 	}
 	body, _ := io.ReadAll(io.LimitReader(a, maxProblem)) // a cut problem is still a status
-	p := wire.ParseProblem(status, resp.Header, body)
+	p := wire.ParseProblem(status, resp.Header, []byte(x.hideIn(string(body)))) // before it is clipped, within the token perhaps
 	e := p.Err(x.r.op)
 	e.Err = x.hide(e.Err)
 	// What stands between may set the status, so that it decides whether to try

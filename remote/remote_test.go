@@ -192,6 +192,7 @@ func TestStatuses(t *testing.T) {
 		also       hotreader.Code
 	}{
 		{400, wire.ProblemType, problem("invalid"), hotreader.CodeInvalid, false, "D with [token] inside", ""},
+		{400, wire.ProblemType, `{"detail":"` + strings.Repeat("x", 980) + token + `","code":"invalid"}`, hotreader.CodeInvalid, false, "xx", ""},
 		{401, wire.ProblemType, problem("unauthenticated"), hotreader.CodeUnauthenticated, false, "trace id tr", ""},
 		{403, "text/html", "<html>", hotreader.CodeForbidden, false, "status 403, forbidden: Forbidden", ""},
 		{404, "", "", hotreader.CodeNotFound, false, "status 404", ""},
@@ -229,6 +230,9 @@ func TestStatuses(t *testing.T) {
 				t.Errorf("%d rows, %d attempts", len(got), attempts.Load())
 			}
 			wantError(t, err, c.code, c.words)
+			if strings.Contains(err.Error(), token[:8]) {
+				t.Errorf("a part of the token is in %v", err)
+			}
 			if hotreader.CodeOf(err).Temporary() != c.temporary {
 				t.Errorf("%v: temporary %v", err, !c.temporary)
 			}

@@ -373,7 +373,7 @@ func TestLocalTimeIsUp(t *testing.T) {
 			var well atomic.Bool
 			url, _ := silent(t, store, false, func() bool { return !well.Load() })
 			f := functions(at(t, url))["history"]
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 			defer cancel()
 			body, err := f.Invoke(ctx, nearEvent())
 			if err != nil {
