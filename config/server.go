@@ -216,6 +216,9 @@ func (e *env) emulator(name string) {
 	h, port, err := net.SplitHostPort(host)
 	switch {
 	case err != nil || h == "" || port == "" || strings.ContainsAny(host, "/@ "):
+		if at := strings.LastIndexByte(host, '@'); at >= 0 { // it may be behind a key
+			host = "…" + host[at:]
+		}
 		e.bad(name, "%.80q is no address; want host:port, as 127.0.0.1:8080", host)
 	case !endpoint.Loopback(h):
 		e.bad(name, "%.80q is not on this machine; all would come in plain text", host)

@@ -177,6 +177,7 @@ func TestCloudRunRefuses(t *testing.T) {
 		{"database", "FIRESTORE_DATABASE", "(Default)", "is no database's id"},
 		{"emulator", "FIRESTORE_EMULATOR_HOST", "http://localhost:8080", "want host:port"},
 		{"emulator without a port", "FIRESTORE_EMULATOR_HOST", "localhost", "want host:port"},
+		{"emulator behind a key", "FIRESTORE_EMULATOR_HOST", "user:hunter2@h:1", `"…@h:1" is no address`},
 		{"emulator elsewhere", "FIRESTORE_EMULATOR_HOST", "192.0.2.7:80", "not on this machine"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

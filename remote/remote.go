@@ -431,7 +431,7 @@ func (x *exchange) check(resp *http.Response, a *answer) error {
 		return x.fail(hotreader.CodeConfig, fmt.Errorf("status %d redirects to %q, which is not followed with the token; set the URL to where the API is",
 			status, x.clean(resp.Header.Get("Location"))))
 	}
-	body, _ := io.ReadAll(io.LimitReader(a, maxProblem)) // a cut problem is still a status
+	body, _ := io.ReadAll(io.LimitReader(a, maxProblem))                        // a cut problem is still a status
 	p := wire.ParseProblem(status, resp.Header, []byte(x.hideIn(string(body)))) // before it is clipped, within the token perhaps
 	e := p.Err(x.r.op)
 	e.Err = x.hide(e.Err)

@@ -21,7 +21,8 @@ import (
 
 // Client speaks to one Cosmos DB account through its REST API: it signs,
 // honours throttling, tries again what may heal, as far as the budget of all its
-// callers goes, and leaves an answer's bytes to the Store. It is safe for concurrent use; one serves a whole program.
+// callers goes, and leaves an answer's bytes to the Store. It is safe for
+// concurrent use; one serves a whole program.
 type Client struct {
 	endpoint    string // as https://account.documents.azure.com:443
 	host        string // of endpoint, for messages

@@ -72,6 +72,9 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	address = strings.TrimSuffix(cmp.Or(address, Endpoint), "/")
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+		if at := strings.LastIndexByte(address, '@'); at >= 0 { // it may be behind a key
+			address = "…" + address[at:]
+		}
 		return nil, configError("%q is no address of Firestore; FIRESTORE_EMULATOR_HOST is written host:port", address)
 	}
 	if u.Scheme == "http" && !endpoint.Loopback(u.Hostname()) {
