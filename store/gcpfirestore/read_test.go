@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -780,7 +781,7 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 		}
 		c := plainServer(t, func(w http.ResponseWriter, r *http.Request) { grpcAnswer(w, body, "0") })
 		s := storeOf(c, Options{})
-		return testing.AllocsPerRun(5, func() {
+		read := func() {
 			count := 0
 			for _, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a", "b", "c", "d"}}) {
 				if err != nil {
@@ -791,7 +792,12 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 			if count != documents {
 				t.Fatalf("%d rows", count)
 			}
-		})
+		}
+		least := math.Inf(1) // what else goes on in the process is counted, too
+		for range 6 {
+			least = min(least, testing.AllocsPerRun(1, read))
+		}
+		return least
 	}
 	few, many := measure(100), measure(maxPage-1)
 	if perRow := (many - few) / (maxPage - 101); perRow > 0.25 {

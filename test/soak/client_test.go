@@ -215,7 +215,11 @@ func (y *tally) at(part float64) time.Duration {
 // check fails the test for everything that must not be.
 func (y *tally) check(t testing.TB, who string) {
 	t.Helper()
-	if y.late > 2+y.asked/100 {
+	most := 2 + y.asked/100 // among other tests, on a machine that has much to do
+	if long() {
+		most = 0
+	}
+	if y.late > most {
 		t.Errorf("%s: for %d of %d the time was up", who, y.late, y.asked)
 	}
 	for _, what := range slices.Sorted(maps.Keys(y.wrong)) {
