@@ -471,7 +471,7 @@ func (s *jsonSource) object(d *Decoder, text []byte) error {
 	return fail(s.line, "the time is null or a boolean")
 }
 
-// halfPair returns the first \uXXXX in text that is half of a surrogate pair, for
+// halfPair returns the first \u escape in text that is half of a surrogate pair, for
 // which a decoder would put another character.
 func halfPair(text []byte) []byte {
 	unit := func(i int) (u uint64, ok bool) {
