@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
-	"hotreader/store/internal/jsonscan"
+	"hotreader/internal/jsontext"
 )
 
 // A decoder reads the JSON of one Query answer, item by item, into values that
@@ -21,7 +21,7 @@ import (
 // It is stricter than the SDK's decoding where that would pass over damage: a
 // page must name Items and Count, each once, and they must agree.
 type decoder struct {
-	jsonscan.Scanner
+	jsontext.Scanner
 	names  []string // attributes to find: the query's columns, then the time key if it is none of them
 	heads  []string // how an attribute begins where nothing in it is escaped: "name":{"
 	values int      // of an item: the columns
@@ -204,9 +204,9 @@ func (d *decoder) alike(values []hotreader.Value) (at []byte, err error) {
 		if text < len(data) && string(data[i:i+len(head)]) == head {
 			switch kind = binary.LittleEndian.Uint32(data[text-4 : text]); kind {
 			case openNumber:
-				end = jsonscan.PlainNumber(data, text)
+				end = jsontext.NumberEnd(data, text)
 			case openString:
-				end = jsonscan.PlainString(data, text)
+				end = jsontext.PlainString(data, text)
 			}
 		}
 		if end > 0 && end+1 < len(data) && data[end] == '"' && data[end+1] == '}' {
@@ -239,7 +239,7 @@ func (d *decoder) alike(values []hotreader.Value) (at []byte, err error) {
 		}
 		for {
 			if i >= len(data) {
-				return nil, jsonscan.ErrCut
+				return nil, jsontext.ErrCut
 			}
 			c := data[i]
 			i++
@@ -250,7 +250,7 @@ func (d *decoder) alike(values []hotreader.Value) (at []byte, err error) {
 				d.Pos = i
 				return at, nil
 			}
-			if !jsonscan.Blank(c) {
+			if !jsontext.Blank(c) {
 				d.Pos = i - 1
 				return nil, d.Wrong("',' or '}' behind an attribute")
 			}

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 
 	"hotreader"
-	"hotreader/store/internal/jsonscan"
+	"hotreader/internal/jsontext"
 )
 
 // A pattern is all that an item has but its values. An item that is, byte for
@@ -27,7 +27,7 @@ type field struct {
 	kind   byte   // N, S or B, as in BOOL
 	when   bool   // the value is the time key, and of its kind
 	column int32  // -1 = none
-	shape  jsonscan.Shape
+	shape  jsontext.Shape
 }
 
 // maxPause bounds how many items of other patterns may come before the next is
@@ -77,7 +77,7 @@ func (p *pattern) read(data []byte, i int, values []hotreader.Value) (at []byte,
 		case 'S':
 			if f.when && p.time.again(data, text) {
 				next = text + p.time.length
-			} else if next = jsonscan.PlainString(data, text); next == 0 {
+			} else if next = jsontext.PlainString(data, text); next == 0 {
 				return nil, i, false
 			} else if f.when {
 				p.time.keep(data, text, next)
@@ -134,7 +134,7 @@ func (t *timeText) again(data []byte, from int) bool {
 	}
 	text := data[from : from+t.length+1]
 	return binary.LittleEndian.Uint64(text) == t.front[0] && binary.LittleEndian.Uint64(text[8:]) == t.front[1] &&
-		jsonscan.Plain(binary.LittleEndian.Uint64(text[t.length-8:])) && text[t.length] == '"'
+		jsontext.Plain(binary.LittleEndian.Uint64(text[t.length-8:])) && text[t.length] == '"'
 }
 
 // learn makes the item from d.Data[from] to Pos, which has been read, the
@@ -166,10 +166,10 @@ func (d *decoder) learned(item []byte) bool {
 		switch rest := item[kind:]; {
 		case bytes.HasPrefix(rest, []byte(`":{"N":"`)):
 			text = kind + len(`":{"N":"`)
-			f.kind, end = 'N', jsonscan.PlainNumber(item, text)
+			f.kind, end = 'N', jsontext.NumberEnd(item, text)
 		case bytes.HasPrefix(rest, []byte(`":{"S":"`)):
 			text = kind + len(`":{"S":"`)
-			f.kind, end = 'S', jsonscan.PlainString(item, text)
+			f.kind, end = 'S', jsontext.PlainString(item, text)
 		case bytes.HasPrefix(rest, []byte(`":{"BOOL":`)):
 			text = kind + len(`":{"BOOL":`)
 			f.kind = 'B'

@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"hotreader"
-	"hotreader/store/internal/jsonscan"
+	"hotreader/internal/jsontext"
 )
 
 // A decoder reads the JSON of one page of a query, item by item, into values
@@ -16,7 +16,7 @@ import (
 // time, p0, p1, … for the columns. A page must name Documents and _count, each
 // once, and they must agree.
 type decoder struct {
-	jsonscan.Scanner
+	jsontext.Scanner
 	heads []string // how a member begins where Cosmos DB spells it as it does: "p0":
 	when  int      // index of the time in heads, behind the columns
 	kind  hotreader.Kind
@@ -164,11 +164,11 @@ func (d *decoder) object(values []hotreader.Value) (at []byte, err error) {
 		var v hotreader.Value
 		if from < len(data) && string(data[i:from]) == head {
 			if data[from] == '"' {
-				if end = jsonscan.PlainString(data, from+1); end > 0 {
+				if end = jsontext.PlainString(data, from+1); end > 0 {
 					v = hotreader.StringValue(data[from+1 : end : end])
 					end++
 				}
-			} else if end = jsonscan.PlainNumber(data, from); end > 0 {
+			} else if end = jsontext.NumberEnd(data, from); end > 0 {
 				v = hotreader.NumberValue(data[from:end:end])
 			}
 		}
@@ -228,7 +228,7 @@ func (d *decoder) member(values []hotreader.Value) (found int, at []byte, err er
 	usable := true
 	d.Space()
 	if d.Pos >= len(d.Data) {
-		return 0, nil, jsonscan.ErrCut
+		return 0, nil, jsontext.ErrCut
 	}
 	switch c := d.Data[d.Pos]; {
 	case c == '"':
