@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"hotreader"
+	"hotreader/internal/component"
 )
 
 // Project is a project folder, checked.
@@ -330,8 +331,8 @@ func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device
 	}
 	if twin == AWS {
 		for _, p := range d.Properties {
-			if there, ok := names[p.Name+latest]; ok && p.Name != "" {
-				l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+latest, p.Name)
+			if there, ok := names[p.Name+component.LatestSuffix]; ok && p.Name != "" {
+				l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+component.LatestSuffix, p.Name)
 			}
 		}
 	}
@@ -341,12 +342,6 @@ func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device
 // dynamicReference begins what CloudFormation, which makes TwinMaker's component
 // types, replaces by a value from elsewhere.
 const dynamicReference = "{{resolve:"
-
-// What a component type in TwinMaker has besides a device's properties.
-const (
-	externalID = "deviceId" // the property whose value is the device
-	latest     = "_latest"  // ends the name of a property's last entry
-)
 
 // property reads a property or a constant: its name, its type, and the value
 // under key as JSON of that type, nil if there is none.
@@ -409,10 +404,10 @@ func checkProperty(name string, twin Cloud) string {
 		return fmt.Sprintf("%.60q has a control character", name)
 	case twin != AWS:
 		return ""
-	case name == externalID:
+	case name == component.ExternalID:
 		return fmt.Sprintf("%q is the name under which the twin keeps the device's id; take another", name)
-	case len(name)+len(latest) > 256:
-		return fmt.Sprintf("%.40q has %d bytes; at most %d are allowed, for %s is put to it in TwinMaker", name, len(name), 256-len(latest), latest)
+	case len(name)+len(component.LatestSuffix) > 256:
+		return fmt.Sprintf("%.40q has %d bytes; at most %d are allowed, for %s is put to it in TwinMaker", name, len(name), 256-len(component.LatestSuffix), component.LatestSuffix)
 	}
 	for _, c := range name {
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {

@@ -119,7 +119,7 @@ func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(httpapi.TokenHeader, current)
+	req.Header.Set(wire.TokenHeader, current)
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -194,7 +194,7 @@ func TestAnswers(t *testing.T) {
 		{name: "latest as CSV", path: "/v1/devices/pump/latest?property=on", headers: []string{"Accept", "text/csv"}, contentType: "text/csv; charset=utf-8; header=present",
 			want: "time,on\n2026-01-01T00:00:02.000Z,false\n"},
 		{name: "latest of an unknown device", path: "/v1/devices/nobody/latest?property=on", contentType: "application/json", want: `{"items":[]}` + "\n"},
-		{name: "health", path: "/healthz", headers: []string{httpapi.TokenHeader, ""}, contentType: "application/json", want: `{"status":"ok"}` + "\n"},
+		{name: "health", path: "/healthz", headers: []string{wire.TokenHeader, ""}, contentType: "application/json", want: `{"status":"ok"}` + "\n"},
 
 		{name: "TwinMaker's JSON", method: "POST", path: "/read", body: envelope(`{"iot_device_id":"pump",` + all + `,"selected_properties":["temperature"],"property_types":{"temperature":"DOUBLE"},"max_results":2,"order":"DESCENDING","entity_id":"e","component_name":"c","filters":[{"property_name":"temperature","operator":"<","value":100}]}`),
 			contentType: "application/json",
@@ -358,7 +358,7 @@ func TestBodyOfUnknownLengthIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(httpapi.TokenHeader, current)
+	req.Header.Set(wire.TokenHeader, current)
 	problem(t, do(t, req), 413, hotreader.CodeTooLarge)
 }
 
@@ -376,7 +376,7 @@ func TestHeadAndOptions(t *testing.T) {
 		safe(t, got)
 	}
 	// A browser's preflight carries no token.
-	problem(t, ask(t, s, "OPTIONS", "/read", "", httpapi.TokenHeader, ""), 401, hotreader.CodeUnauthenticated)
+	problem(t, ask(t, s, "OPTIONS", "/read", "", wire.TokenHeader, ""), 401, hotreader.CodeUnauthenticated)
 }
 
 func TestGzip(t *testing.T) {
@@ -489,7 +489,7 @@ func TestConcurrentCallers(t *testing.T) {
 						t.Errorf("%d rows", len(rows))
 					}
 				case 4:
-					problem(t, ask(t, s, "GET", history, "", httpapi.TokenHeader, "wrong"), 401, hotreader.CodeUnauthenticated)
+					problem(t, ask(t, s, "GET", history, "", wire.TokenHeader, "wrong"), 401, hotreader.CodeUnauthenticated)
 				}
 			}
 		})
