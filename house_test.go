@@ -203,6 +203,19 @@ func TestHouseImportsPointOneWay(t *testing.T) {
 	}
 }
 
+func TestHouseRoomsExist(t *testing.T) {
+	all := sources(t)
+	for name := range rooms {
+		found := false
+		for folder := range all {
+			found = found || folder == name || strings.HasPrefix(folder, name+"/")
+		}
+		if !found {
+			t.Errorf("house_test.go has a room for %q, which does not exist", name)
+		}
+	}
+}
+
 // TestHouseOneRoomKnowsOpenTelemetry: the rest is looked at from outside.
 func TestHouseOneRoomKnowsOpenTelemetry(t *testing.T) {
 	re, found := regexp.MustCompile(`^(go\.opentelemetry\.io|github\.com/prometheus)/`), false
@@ -353,21 +366,76 @@ func TestHousePitfallsHaveTests(t *testing.T) {
 			if folder == "" {
 				folder = "."
 			}
-			files, err := filepath.Glob(filepath.Join(filepath.FromSlash(folder), "*.go"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			found := false
-			for _, file := range files {
-				text, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				found = found || regexp.MustCompile(`(?m)^func `+name+`\(`).Match(text)
-			}
-			if !found {
+			if !regexp.MustCompile(`(?m)^func ` + name + `\(`).MatchString(folderText(t, folder)) {
 				t.Errorf("pitfall %s names %s in %s, which does not exist", row[1], name, folder)
 			}
 		}
 	}
+}
+
+var (
+	docName = regexp.MustCompile("`([a-z]+)\\.([A-Z]\\w*)")      // `package.Name
+	docLink = regexp.MustCompile(`\]\((\.{0,2}[^)#:]+)[^):]*\)`) // [text](file)
+)
+
+// TestHouseDocsNameWhatExists: a page that names something of a package of ours,
+// or links to a file, is right about it.
+func TestHouseDocsNameWhatExists(t *testing.T) {
+	texts := map[string]string{module: folderText(t, ".")}
+	for folder := range sources(t) {
+		if folder != "" {
+			texts[path.Base(folder)] += folderText(t, folder)
+		}
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions, err := filepath.Glob("docs/adr/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, links := 0, 0
+	for _, page := range slices.Concat(pages, decisions, []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"}) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range docName.FindAllStringSubmatch(string(text), -1) {
+			code, ok := texts[m[1]]
+			if !ok {
+				continue // not a package of ours
+			}
+			if names++; !regexp.MustCompile(`(?m)^(func (\(.*\) )?|type |var |const |\t)` + m[2] + `\b`).MatchString(code) {
+				t.Errorf("%s names %s.%s, which does not exist", page, m[1], m[2])
+			}
+		}
+		for _, m := range docLink.FindAllStringSubmatch(string(text), -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", page, m[1], err)
+			}
+		}
+	}
+	if names == 0 || links == 0 {
+		t.Errorf("%d names and %d links found: this test looks at the wrong thing", names, links)
+	}
+}
+
+// folderText returns all Go text of a folder.
+func folderText(t *testing.T, folder string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.FromSlash(folder), "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
 }
