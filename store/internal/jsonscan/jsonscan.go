@@ -4,11 +4,9 @@
 package jsonscan
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -339,32 +337,18 @@ func PlainNumber(data []byte, i int) int {
 	if i < len(data) && data[i] == '-' {
 		i++
 	}
-	if len(data)-i < 8 {
-		return plainNumber(data, i)
+	first := i
+	for i < len(data) && data[i]-'0' <= 9 {
+		i++
 	}
-	odd := notDigits(binary.LittleEndian.Uint64(data[i:]))
-	whole := bits.TrailingZeros64(odd) / 8 // 8 where all are digits
-	if whole == 0 || whole == 8 || whole > 1 && data[i] == '0' {
-		return plainNumber(data, i)
-	}
-	if i += whole; data[i] != '.' {
-		return i
-	}
-	if odd &= odd - 1; odd != 0 { // the next that is no digit ends it
-		if end := i - whole + bits.TrailingZeros64(odd)/8; end > i+1 {
-			return end
-		}
+	if i == first || data[first] == '0' && i > first+1 {
 		return 0
 	}
-	point := i + 1
-	for i += 8 - whole; len(data)-i >= 8; i += 8 {
-		if odd = notDigits(binary.LittleEndian.Uint64(data[i:])); odd != 0 {
-			if i += bits.TrailingZeros64(odd) / 8; i > point {
-				return i
-			}
-			return 0
-		}
+	if i == len(data) || data[i] != '.' {
+		return i
 	}
+	i++
+	point := i
 	for i < len(data) && data[i]-'0' <= 9 {
 		i++
 	}
@@ -374,100 +358,10 @@ func PlainNumber(data []byte, i int) int {
 	return i
 }
 
-// plainNumber is PlainNumber behind the sign, byte by byte.
-func plainNumber(data []byte, i int) int {
-	first := i
-	for i < len(data) && data[i]-'0' <= 9 {
-		i++
-	}
-	if i == first || data[first] == '0' && i > first+1 {
-		return 0
-	}
-	if i < len(data) && data[i] == '.' {
-		i++
-		point := i
-		for i < len(data) && data[i]-'0' <= 9 {
-			i++
-		}
-		if i == point {
-			return 0
-		}
-	}
-	return i
-}
-
-// A Shape is how a number is spelled: where its sign, its point and its digits
-// are. The numbers of one column mostly have the same, and then one look shows
-// that the next is a number too. The zero value is that of no number.
-type Shape struct {
-	exact, at uint64 // the sign and the point, and where they are
-	digits    uint64 // the highest bit of each digit
-	length    int    // 0 = the shape is not known
-	first     int    // eight times the index of a digit that must not be 0; -1 = it may
-	last      int    // length of the number before
-}
-
-// Number is PlainNumber for a number that most likely is spelled as the one
-// before. It does not see whether digits follow.
-func (s *Shape) Number(data []byte, i int) int {
-	if s.length > 0 && len(data)-i >= 8 {
-		eight := binary.LittleEndian.Uint64(data[i:])
-		if (eight^s.exact)&s.at == 0 && notDigits(eight)&s.digits == 0 && (s.first < 0 || byte(eight>>(s.first&63)) != '0') {
-			return i + s.length
-		}
-	}
-	return s.learn(data, i)
-}
-
-func (s *Shape) learn(data []byte, i int) int {
-	end := PlainNumber(data, i)
-	length := end - i
-	if again := length == s.last; end == 0 || length > 8 || !again {
-		s.length, s.last = 0, length // whose lengths change is not worth learning
-		return end
-	}
-	*s = Shape{length: length, first: -1, last: length}
-	whole, before := 0, true
-	for k, c := range data[i:end] {
-		if c-'0' <= 9 {
-			s.digits |= 0x80 << (8 * k)
-			if before {
-				whole++
-			}
-			continue
-		}
-		s.exact |= uint64(c) << (8 * k)
-		s.at |= 0xff << (8 * k)
-		before = before && c == '-'
-	}
-	if whole > 1 {
-		s.first = 0
-		if data[i] == '-' {
-			s.first = 8
-		}
-	}
-	return end
-}
-
-// notDigits marks those of eight bytes that are not digits by their highest bit.
-func notDigits(eight uint64) uint64 {
-	const each, high = 0x0101010101010101, 0x8080808080808080
-	eight ^= each * '0' // digits become 0 to 9, and nothing else does
-	return (eight&^high + each*(0x80-10) | eight) & high
-}
-
 // PlainString returns the index of the closing quote of a string that begins at
 // data[i], behind its opening quote, and is printable ASCII without escapes, 0
 // if it is not.
 func PlainString(data []byte, i int) int {
-	for ; len(data)-i >= 8; i += 8 {
-		if odd := notPlain(binary.LittleEndian.Uint64(data[i:])); odd != 0 {
-			if i += bits.TrailingZeros64(odd) / 8; data[i] == '"' {
-				return i
-			}
-			return 0
-		}
-	}
 	for ; i < len(data); i++ {
 		switch c := data[i]; {
 		case c == '"':
@@ -477,19 +371,4 @@ func PlainString(data []byte, i int) int {
 		}
 	}
 	return 0
-}
-
-// Plain reports whether none of eight bytes is a quote, a backslash, a control
-// character, or beyond ASCII.
-func Plain(eight uint64) bool { return notPlain(eight) == 0 }
-
-// notPlain marks the first of eight bytes, the lowest first, that is a quote or
-// not plain, by its highest bit; bytes behind it may be marked too. 0 = none.
-//
-// A byte less than n shows in its highest bit once n is subtracted, if that was
-// not set before; a borrow reaches only bytes behind.
-func notPlain(eight uint64) uint64 {
-	const each, high = 0x0101010101010101, 0x8080808080808080
-	quote, backslash := eight^each*'"', eight^each*'\\'
-	return (eight-each*' ')&^eight&high | (quote-each)&^quote&high | (backslash-each)&^backslash&high | eight&high
 }

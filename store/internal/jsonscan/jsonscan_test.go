@@ -3,7 +3,6 @@ package jsonscan
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -126,61 +125,6 @@ func TestPlain(t *testing.T) {
 			t.Errorf("PlainString(%q) = %d, want %d", c.text, got, c.quoted)
 		}
 	}
-}
-
-// PlainString takes eight bytes at a time; it must find what a look at each finds.
-func FuzzPlainString(f *testing.F) {
-	for _, text := range []string{`2024-02-01T00:00:00.000Z"}`, "seven77\"eight888", "eight888\"", `1234567\"`, "a\x1fbcdefg\"", "\x00\"", "ab \"cdefghijk\"", "12345678\x7f\x80\"", "\x80\"\\ !#[]^", ""} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for from := range min(len(data)+1, 20) {
-			want := from
-			for want < len(data) && data[want] >= ' ' && data[want] < 0x80 && data[want] != '"' && data[want] != '\\' {
-				want++
-			}
-			if want == len(data) || data[want] != '"' {
-				want = 0
-			}
-			if got := PlainString(data, from); got != want {
-				t.Fatalf("PlainString(%q, %d) = %d, want %d", data, from, got, want)
-			}
-		}
-	})
-}
-
-// PlainNumber and Shape take eight bytes at a time; they must find what a look at
-// each finds, Shape behind any number before.
-func FuzzPlainNumber(f *testing.F) {
-	for _, text := range []string{"20.00\"", "1000.123\"}", "0.05", "-12.5,", "-0", "00.1", "12345678", "1234567.", "1234567.8\"", "123456789.0123456789\"", "-01.5\"", "1.e5", "1e5", ".5", "-", ""} {
-		for _, before := range []string{"20.00\"", "-1.5\"", "1000.123\"", "12\""} {
-			f.Add([]byte(before), []byte(text))
-		}
-	}
-	number := regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?`)
-	f.Fuzz(func(t *testing.T, before, data []byte) {
-		want := func(data []byte) int {
-			n := len(number.Find(data))
-			if n > 0 && n < len(data) && bytes.IndexByte(data[:n], '.') < 0 && (data[n] == '.' || data[n]-'0' <= 9) {
-				return 0 // a point without digits, or digits behind a zero
-			}
-			return n
-		}
-		var s Shape
-		for range 3 {
-			if got := s.Number(before, 0); got != want(before) && want(before) > 0 {
-				t.Fatalf("%q behind itself: %d, want %d", before, got, want(before))
-			}
-		}
-		if got := PlainNumber(data, 0); got != want(data) {
-			t.Fatalf("PlainNumber(%q) = %d, want %d", data, got, want(data))
-		}
-		// A shape may end in front of more digits, or of a point, for it does not look.
-		got := s.Number(data, 0)
-		if full := want(data); got != full && !(got > 0 && got < len(data) && (data[got] == '.' || data[got]-'0' <= 9) && want(data[:got]) == got) {
-			t.Fatalf("%q behind %q: %d, want %d", data, before, got, full)
-		}
-	})
 }
 
 func TestCounts(t *testing.T) {
