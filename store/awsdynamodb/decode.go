@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -24,6 +26,9 @@ type decoder struct {
 	values int      // of an item: the columns
 	when   int      // index of the time key in names
 	kind   byte     // that the time key must have: S or N
+	heads  []string // how an attribute begins where nothing in it is escaped: "name":{"
+	next   []int    // next[i] is what followed names[i] last time
+	last   int      // index in names of the attribute found last
 
 	skipped int // values of columns that no Value can hold
 
@@ -49,6 +54,15 @@ func (d *decoder) layout(columns []string, timeKey string, kind byte) {
 		d.when = len(columns)
 		d.names = append(d.names, timeKey)
 	}
+	d.heads = d.heads[:0]
+	for _, name := range d.names {
+		head := `"` + name + `":{"`
+		if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
+			head = "\x00" // such a name is always escaped; nothing in JSON begins with this
+		}
+		d.heads = append(d.heads, head)
+	}
+	d.next, d.last = append(d.next[:0], make([]int, len(d.names))...), 0
 }
 
 // open begins a page. Next is to be called until it says that there are no more
@@ -180,25 +194,22 @@ func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
 // attribute decodes one attribute. found is its index in names, -1 if it is none
 // of them. at is its text if it is a usable time key.
 func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err error) {
-	name, v, usable := d.plain()
+	found, v, usable := d.plain()
 	if !usable {
-		if name, err = d.Name(); err != nil {
+		name, err := d.Name()
+		if err != nil {
 			return 0, nil, err
 		}
-	}
-	found = -1
-	for i := range d.names {
-		if d.names[i] == string(name) {
-			found = i
-			break
-		}
-	}
-	if !usable {
+		found = slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
 		if v, usable, err = d.value(); err != nil {
 			return 0, nil, err
 		}
 	}
-	if found >= 0 && found < d.values {
+	if found < 0 {
+		return found, nil, nil
+	}
+	d.next[d.last], d.last = found, found
+	if found < d.values {
 		values[found] = v
 		if !usable {
 			d.skipped++
@@ -210,35 +221,34 @@ func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err
 	return found, at, nil
 }
 
-// plain decodes an attribute that is spelled as most are: without blanks and
-// escapes, a number without an exponent or a text of printable ASCII, as in
-// "name":{"N":"1.5"}. If it is not, ok is false and d stands where it stood.
-func (d *decoder) plain() (name []byte, v hotreader.Value, ok bool) {
-	data, from := d.Data, d.Pos+1
-	if from > len(data) || data[d.Pos] != '"' {
-		return nil, v, false
-	}
-	to := jsonscan.PlainString(data, from)
-	text := to + len(`":{"N":"`)
-	if to == 0 || text > len(data) {
-		return nil, v, false
+// plain decodes an attribute that is as most are: the one that followed the last
+// attribute in the item before, spelled without blanks and escapes, a number
+// without an exponent or a text of printable ASCII, as in "name":{"N":"1.5"}. If
+// it is not, ok is false and d stands where it stood.
+func (d *decoder) plain() (found int, v hotreader.Value, ok bool) {
+	found = d.next[d.last]
+	head := d.heads[found]
+	kind := d.Pos + len(head)
+	text := kind + len(`N":"`)
+	if text > len(d.Data) || string(d.Data[d.Pos:kind]) != head {
+		return found, v, false
 	}
 	end := 0
-	switch string(data[to:text]) {
-	case `":{"N":"`:
-		if end = jsonscan.PlainNumber(data, text); end > 0 {
-			v = hotreader.NumberValue(data[text:end:end])
+	switch string(d.Data[kind:text]) {
+	case `N":"`:
+		if end = jsonscan.PlainNumber(d.Data, text); end > 0 {
+			v = hotreader.NumberValue(d.Data[text:end:end])
 		}
-	case `":{"S":"`:
-		if end = jsonscan.PlainString(data, text); end > 0 {
-			v = hotreader.StringValue(data[text:end:end])
+	case `S":"`:
+		if end = jsonscan.PlainString(d.Data, text); end > 0 {
+			v = hotreader.StringValue(d.Data[text:end:end])
 		}
 	}
-	if end == 0 || end+1 >= len(data) || data[end] != '"' || data[end+1] != '}' {
-		return nil, hotreader.Value{}, false
+	if end == 0 || end+1 >= len(d.Data) || d.Data[end] != '"' || d.Data[end+1] != '}' {
+		return found, v, false
 	}
 	d.Pos = end + len(`"}`)
-	return data[from:to], v, true
+	return found, v, true
 }
 
 // value decodes an attribute's value in any spelling. usable is false for one
@@ -329,6 +339,7 @@ func (d *decoder) key() (map[string]types.AttributeValue, error) {
 // release drops what d refers to of a page and a query.
 func (d *decoder) release() {
 	clear(d.names[:cap(d.names)])
+	clear(d.heads[:cap(d.heads)])
 	d.lastKey, d.skipped = nil, 0
 	d.Release(maxPooled)
 }
