@@ -2,8 +2,6 @@ package twinmaker
 
 import (
 	"context"
-	"encoding/binary"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,23 +17,9 @@ type page struct {
 	size    int // bytes in the columns
 	skipped int // values left out
 	clock   clock
+	head    []byte // what each point of a row begins with
 	convert []byte
-	head    head
 }
-
-// A head is all that a point has before its value. That of a row is most often
-// that of the row before but for a few digits.
-type head struct {
-	text    [headRoom]byte
-	n       int
-	timeLen int            // down to the value's key; 0 = nothing is known
-	typ     hotreader.Type // of the value's key
-	minute  int64          // when the time's began, in seconds since 1970
-	millis  bool           // the time has three decimals
-}
-
-// headRoom is more than a point has before its value.
-const headRoom = 80
 
 // column is the series of one property. A point is
 //
@@ -82,7 +66,7 @@ func newPage(q *hotreader.Query) *page {
 		c.setType(declared(q, i))
 	}
 	p.size, p.skipped = 0, 0
-	p.clock, p.head.timeLen = clock{}, 0
+	p.clock = clock{}
 	return p
 }
 
@@ -142,72 +126,33 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 
 // add appends a row's points and returns how many there are.
 func (p *page) add(t time.Time, values []hotreader.Value) int {
-	p.setTime(t)
-	h := &p.head
-	n, size := 0, p.size
+	p.head = p.appendHead(p.head[:0], t)
+	n := 0
 	columns := p.columns[:len(values)]
-	for i := range values {
-		v, c := &values[i], &columns[i]
+	for i, v := range values {
+		c := &columns[i]
 		c.markLen, c.markTyp = len(c.buf), c.typ
-		kind := v.Kind()
-		if kind == hotreader.Null {
+		if v.IsNull() {
 			continue
 		}
-		if kind != c.kind {
-			fitting, ok := p.fit(c, *v)
-			if !ok {
+		if v.Kind() != c.kind {
+			var ok bool
+			if v, ok = p.fit(c, v); !ok {
 				p.skipped++
 				continue
 			}
-			v, kind = &fitting, fitting.Kind()
 		}
-		if c.typ != h.typ { // most often the column before has the same
-			h.typ = c.typ
-			h.n = h.timeLen + copy(h.text[h.timeLen:], c.key)
-		}
-		if kind == hotreader.Number {
-			c.addNumber(h, v.Text())
-		} else {
-			c.buf = append(appendValue(append(c.buf, h.text[:h.n]...), *v), "}},"...)
-		}
-		size += len(c.buf) - c.markLen
+		c.add(p.head, v)
+		p.size += len(c.buf) - c.markLen
 		n++
 	}
-	p.size = size
 	return n
 }
 
-// addNumber appends the head, the digits, and what ends a point. It copies more
-// of the head than is wanted, for a copy of a size that is known when compiling
-// takes a fraction of the time of another.
-func (c *column) addNumber(h *head, digits []byte) {
-	const end = '}' | '}'<<8 | ','<<16
-	at, n := len(c.buf), h.n
-	to := at + n + len(digits)
-	if cap(c.buf) < to+headRoom {
-		c.buf = slices.Grow(c.buf, n+len(digits)+headRoom)
-	}
-	b := c.buf[at : to+headRoom]
-	*(*[headRoom]byte)(b) = h.text
-	copy(b[n:], digits)
-	binary.LittleEndian.PutUint32(b[n+len(digits):], end)
-	c.buf = c.buf[:to+3]
-}
-
-// setTime makes t the time of the head.
-func (p *page) setTime(t time.Time) {
-	const second = len(`{"time":"2006-01-02T15:04:`)
-	h := &p.head
-	nanos := uint(t.Nanosecond())
-	millis := nanos / 1_000_000
-	exact := nanos == millis*1_000_000
-	if s := uint(t.Unix() - h.minute); h.timeLen > 0 && h.millis && exact && s < 60 {
-		h.text[second], h.text[second+1] = twoDigits(s), oneDigit(s)
-		appendThree(h.text[second+len("05."):second+len("05.")], millis)
-		return
-	}
-	h.timeLen = len(p.appendHead(h.text[:0], t))
-	h.typ, h.minute, h.millis = hotreader.Untyped, p.clock.minute, exact
+// add appends a point.
+func (c *column) add(head []byte, v hotreader.Value) {
+	c.buf = append(append(c.buf, head...), c.key...)
+	c.buf = append(appendValue(c.buf, v), "}},"...)
 }
 
 // appendHead appends what a point has before its value's key.

@@ -2,9 +2,9 @@ package awsdynamodb
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -23,12 +23,12 @@ import (
 type decoder struct {
 	jsontext.Scanner
 	names  []string // attributes to find: the query's columns, then the time key if it is none of them
-	heads  []string // how an attribute begins where nothing in it is escaped: "name":{"
 	values int      // of an item: the columns
 	when   int      // index of the time key in names
 	kind   byte     // that the time key must have: S or N
-	next   []int32  // next[i] is what followed names[i] last time; the last entry: what came first
-	like   pattern  // of an item before
+	heads  []string // how an attribute begins where nothing in it is escaped: "name":{"
+	next   []int    // next[i] is what followed names[i] last time
+	last   int      // index in names of the attribute found last
 
 	skipped int // values of columns that no Value can hold
 
@@ -54,17 +54,15 @@ func (d *decoder) layout(columns []string, timeKey string, kind byte) {
 		d.when = len(columns)
 		d.names = append(d.names, timeKey)
 	}
-	d.heads, d.next = d.heads[:0], d.next[:0]
-	for i, name := range d.names {
+	d.heads = d.heads[:0]
+	for _, name := range d.names {
 		head := `"` + name + `":{"`
 		if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
 			head = "\x00" // such a name is always escaped; nothing in JSON begins with this
 		}
 		d.heads = append(d.heads, head)
-		d.next = append(d.next, int32((i+1)%len(d.names)))
 	}
-	d.next = append(d.next, 0)
-	d.like.forget()
+	d.next, d.last = append(d.next[:0], make([]int, len(d.names))...), 0
 }
 
 // open begins a page. Next is to be called until it says that there are no more
@@ -168,26 +166,7 @@ func (d *decoder) close() error {
 }
 
 // attributes decodes one item.
-//
-// Items of a page are alike. Where all but the values is, byte for byte, as in an
-// item before, only the values are looked at (pattern). Where it is not, the
-// attribute that followed the last one in the item before most likely follows
-// here too, spelled as DynamoDB spells it, without blanks (alike). What is not so
-// goes the long way (attribute).
 func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
-	at, end, done := d.like.read(d.Data, d.Pos, values)
-	if d.Pos = end; done {
-		return at, nil
-	}
-	from := d.Pos
-	if at, err = d.alike(values); err == nil && d.like.wanted() {
-		d.learn(from)
-	}
-	return at, err
-}
-
-// alike decodes one item, attribute by attribute.
-func (d *decoder) alike(values []hotreader.Value) (at []byte, err error) {
 	clear(values)
 	if err := d.Token('{'); err != nil {
 		return nil, err
@@ -195,137 +174,42 @@ func (d *decoder) alike(values []hotreader.Value) (at []byte, err error) {
 	if d.Is('}') {
 		return nil, nil
 	}
-	data, heads, next, i := d.Data, d.heads, d.next, d.Pos
-	last := len(next) - 1
 	for {
-		guess := int(next[last])
-		head := heads[guess]
-		text, end, kind := i+len(head)+4, 0, uint32(0)
-		if text < len(data) && string(data[i:i+len(head)]) == head {
-			switch kind = binary.LittleEndian.Uint32(data[text-4 : text]); kind {
-			case openNumber:
-				end = jsontext.NumberEnd(data, text)
-			case openString:
-				end = jsontext.PlainString(data, text)
-			}
+		found, text, err := d.attribute(values)
+		if err != nil {
+			return nil, err
 		}
-		if end > 0 && end+1 < len(data) && data[end] == '"' && data[end+1] == '}' {
-			value := hotreader.NumberValue(data[text:end:end])
-			if kind == openString {
-				value = hotreader.StringValue(data[text:end:end])
-			}
-			if guess < len(values) {
-				values[guess] = value
-			}
-			if guess == d.when {
-				if at = nil; byte(kind) == d.kind {
-					at = data[text:end:end]
-				}
-			}
-			i, last = end+2, guess
-		} else {
-			d.Pos = i
-			found, text, err := d.attribute(values)
-			if err != nil {
-				return nil, err
-			}
-			if found >= 0 {
-				next[last], last = int32(found), found
-				if found == d.when {
-					at = text
-				}
-			}
-			i = d.Pos
+		if found == d.when {
+			at = text
 		}
-		for {
-			if i >= len(data) {
-				return nil, jsontext.ErrCut
-			}
-			c := data[i]
-			i++
-			if c == ',' {
-				break
-			}
-			if c == '}' {
-				d.Pos = i
-				return at, nil
-			}
-			if !jsontext.Blank(c) {
-				d.Pos = i - 1
-				return nil, d.Wrong("',' or '}' behind an attribute")
-			}
+		if d.Is('}') {
+			return at, nil
+		}
+		if !d.Is(',') {
+			return nil, d.Wrong("',' or '}' behind an attribute")
 		}
 	}
 }
 
-// The four bytes between an attribute's name and its text, as DynamoDB spells
-// them. The first, which is the lowest byte, is the kind.
-const (
-	openNumber = 'N' | '"'<<8 | ':'<<16 | '"'<<24
-	openString = 'S' | '"'<<8 | ':'<<16 | '"'<<24
-)
-
-// attribute decodes one attribute of any spelling. found is its index in names,
-// -1 if it is none of them. at is its text if it is a usable time key.
+// attribute decodes one attribute. found is its index in names, -1 if it is none
+// of them. at is its text if it is a usable time key.
 func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err error) {
-	name, err := d.Name()
-	if err != nil {
-		return 0, nil, err
-	}
-	found = -1
-	for i := range d.names {
-		if d.names[i] == string(name) {
-			found = i
-			break
-		}
-	}
-	if err := d.Token('{'); err != nil {
-		return 0, nil, err
-	}
-	kind, err := d.Name()
-	if err != nil {
-		return 0, nil, err
-	}
-	var v hotreader.Value
-	usable := true
-	switch string(kind) {
-	case "S":
-		text, err := d.Text()
+	found, v, usable := d.plain()
+	if !usable {
+		name, err := d.Name()
 		if err != nil {
 			return 0, nil, err
 		}
-		if usable = !d.Broken(); usable {
-			v = hotreader.StringValue(text)
-		}
-	case "N":
-		text, err := d.Text()
-		if err != nil {
-			return 0, nil, err
-		}
-		if usable = hotreader.IsNumber(text); usable {
-			v = hotreader.NumberValue(text)
-		}
-	case "BOOL":
-		b, err := d.Boolean()
-		if err != nil {
-			return 0, nil, err
-		}
-		v = hotreader.BoolValue(b)
-	case "NULL": // a point all the same, and left out
-		usable = false
-		if _, err := d.Boolean(); err != nil {
-			return 0, nil, err
-		}
-	default: // B, M, L and the sets, and what may come one day
-		usable = false
-		if err := d.Skip(); err != nil {
+		found = slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
+		if v, usable, err = d.value(); err != nil {
 			return 0, nil, err
 		}
 	}
-	if err := d.Token('}'); err != nil {
-		return 0, nil, err
+	if found < 0 {
+		return found, nil, nil
 	}
-	if found >= 0 && found < d.values {
+	d.next[d.last], d.last = found, found
+	if found < d.values {
 		values[found] = v
 		if !usable {
 			d.skipped++
@@ -335,6 +219,72 @@ func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err
 		at = v.Text()
 	}
 	return found, at, nil
+}
+
+// plain decodes an attribute that is as most are: the one that followed the last
+// attribute in the item before, spelled without blanks and escapes, a number
+// without an exponent or a text of printable ASCII, as in "name":{"N":"1.5"}. If
+// it is not, ok is false and d stands where it stood.
+func (d *decoder) plain() (found int, v hotreader.Value, ok bool) {
+	found = d.next[d.last]
+	head := d.heads[found]
+	kind := d.Pos + len(head)
+	text := kind + len(`N":"`)
+	if text > len(d.Data) || string(d.Data[d.Pos:kind]) != head {
+		return found, v, false
+	}
+	end := 0
+	switch string(d.Data[kind:text]) {
+	case `N":"`:
+		if end = jsontext.NumberEnd(d.Data, text); end > 0 {
+			v = hotreader.NumberValue(d.Data[text:end:end])
+		}
+	case `S":"`:
+		if end = jsontext.PlainString(d.Data, text); end > 0 {
+			v = hotreader.StringValue(d.Data[text:end:end])
+		}
+	}
+	if end == 0 || end+1 >= len(d.Data) || d.Data[end] != '"' || d.Data[end+1] != '}' {
+		return found, v, false
+	}
+	d.Pos = end + len(`"}`)
+	return found, v, true
+}
+
+// value decodes an attribute's value in any spelling. usable is false for one
+// that no Value can hold, which is null then.
+func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
+	if err := d.Token('{'); err != nil {
+		return v, false, err
+	}
+	kind, err := d.Name()
+	if err != nil {
+		return v, false, err
+	}
+	switch string(kind) {
+	case "S":
+		var text []byte
+		if text, err = d.Text(); err == nil && !d.Broken() {
+			v, usable = hotreader.StringValue(text), true
+		}
+	case "N":
+		var text []byte
+		if text, err = d.Text(); err == nil && hotreader.IsNumber(text) {
+			v, usable = hotreader.NumberValue(text), true
+		}
+	case "BOOL":
+		var b bool
+		b, err = d.Boolean()
+		v, usable = hotreader.BoolValue(b), true
+	case "NULL": // a point all the same, and left out
+		_, err = d.Boolean()
+	default: // B, M, L and the sets, and what may come one day
+		err = d.Skip()
+	}
+	if err != nil {
+		return v, false, err
+	}
+	return v, usable, d.Token('}')
 }
 
 // key decodes LastEvaluatedKey. It owns its memory, for it outlives the page.

@@ -38,13 +38,8 @@ var testColumns = []string{"a", "temperature", `q"\é`, "flag"}
 
 // decode decodes a whole page with our decoder.
 func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error) {
-	d.layout(testColumns, timeKey, kind)
-	return decodeItems(d, body)
-}
-
-// decodeItems is decode with a decoder that has been laid out.
-func decodeItems(d *decoder, body []byte) (decoded, error) {
 	var out decoded
+	d.layout(testColumns, timeKey, kind)
 	d.skipped = 0
 	if err := d.open(body); err != nil {
 		return out, err
@@ -186,19 +181,9 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(bigPage(20)))
 	f.Add([]byte(`{"Count":1,"Items":[{"":{"N":"0"},"a":{"":""}}]}`))
-	for _, items := range [][]string{
-		{`{"temperature":{"N":"20.01"},"timestamp":{"S":"2024-02-01T00:00:00.000Z"},"flag":{"BOOL":true}}`, `{"temperature":{"N":"20.02"},"timestamp":{"S":"2024-02-01T00:00:01.000Z"},"flag":{"BOOL":false}}`,
-			`{"temperature":{"N":"00.02"},"timestamp":{"S":"2024-02-01T00:00:0\u0032.000Z"},"flag":{"BOOL":1}}`},
-		{`{"a":{"N":"1"},"a":{"N":"2"}}`, `{"a":{"N":"3"},"a":{"N":"4"}}`, `{"a":{"N":"35"},"a":{"N":"4e"}}`},
-		{`{"a":{"S":"x"},"unknown":{"N":"-0.5"}}`, `{"a":{"S":"y"},"unknown":{"N":"-0.25"}}`, `{"a":{"S":"y"},"unknown":{"N":"-0.25"},"temperature":{"N":"1"}}`, `{"a":{"S":"z"},"unknown":{"N":"-0.25"} }`},
-	} {
-		f.Add([]byte(fmt.Sprintf(`{"Count":%d,"Items":[%s]}`, len(items), strings.Join(items, ","))))
-		f.Add([]byte(fmt.Sprintf(`{"Count":%d,"Items":[%s]}`, 2*len(items)-1, strings.Join(append(slices.Clone(items[:len(items)-1]), items...), ","))))
-	}
 	reference := sdk()
 	var d decoder
 	f.Fuzz(func(t *testing.T, body []byte) {
-		sameWithoutPattern(t, &d, body)
 		got, err := decode(&d, body, "timestamp", 'S')
 		if err != nil {
 			return
@@ -450,8 +435,7 @@ func TestDamagedPagesAreErrors(t *testing.T) {
 	}
 }
 
-// The guess at what comes next must not see an attribute where there is text
-// that only looks like one.
+// Text that only looks like an attribute is none.
 func TestHostileNames(t *testing.T) {
 	columns := []string{`x":{"N":"1"},"y`, "y", `a\`, "b\x01", "ключ", "a"}
 	body := `{"Count":3,"Items":[` +
