@@ -18,7 +18,7 @@ const (
 func KindOf(value []byte) Kind {
 	for _, c := range value {
 		switch {
-		case Blank(c):
+		case blank(c):
 			continue
 		case c == '{':
 			return Object

@@ -54,12 +54,12 @@ func (s *Scanner) Wrong(want string) error {
 	return fmt.Errorf("at byte %d: want %s, got %q", s.Pos, want, s.Data[s.Pos])
 }
 
-// Blank reports whether c is one of JSON's blanks.
-func Blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+// blank reports whether c is one of JSON's blanks.
+func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
 // Space passes over blanks.
 func (s *Scanner) Space() {
-	for s.Pos < len(s.Data) && Blank(s.Data[s.Pos]) {
+	for s.Pos < len(s.Data) && blank(s.Data[s.Pos]) {
 		s.Pos++
 	}
 }

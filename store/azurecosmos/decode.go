@@ -3,6 +3,7 @@ package azurecosmos
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"hotreader"
@@ -17,10 +18,9 @@ import (
 // once, and they must agree.
 type decoder struct {
 	jsontext.Scanner
-	heads []string // how a member begins where Cosmos DB spells it as it does: "p0":
-	when  int      // index of the time in heads, behind the columns
+	heads []string // how a member begins where Cosmos DB spells it as it does: "p0": of each column, then "t":
 	kind  hotreader.Kind
-	next  []int32 // next[i] is what followed heads[i] last time; the last entry: what came first
+	next  []int // next[i] is what followed heads[i] last time; the last entry: what came first
 
 	skipped int // values of columns that no Value can hold
 
@@ -34,7 +34,7 @@ type decoder struct {
 // layout makes d ready for items of so many columns, whose time is of the given
 // kind.
 func (d *decoder) layout(columns int, kind hotreader.Kind) {
-	d.when, d.kind, d.skipped = columns, kind, 0
+	d.kind, d.skipped = kind, 0
 	if len(d.heads) != columns+1 {
 		d.heads = d.heads[:0]
 		for i := range columns {
@@ -45,9 +45,9 @@ func (d *decoder) layout(columns int, kind hotreader.Kind) {
 	// The query names the time first, then the columns.
 	d.next = d.next[:0]
 	for i := range columns {
-		d.next = append(d.next, int32((i+1)%columns))
+		d.next = append(d.next, (i+1)%columns)
 	}
-	d.next = append(d.next, 0, int32(columns))
+	d.next = append(d.next, 0, columns)
 }
 
 // open begins a page. item is to be called until it says that there are no more
@@ -152,50 +152,30 @@ func (d *decoder) object(values []hotreader.Value) (at []byte, err error) {
 	if d.Is('}') {
 		return nil, nil
 	}
-	// Items of a page are alike: the member that followed the last one in the
-	// item before most likely follows here, spelled without blanks and escapes.
-	// What is not so goes the long way.
-	data, heads, next, i := d.Data, d.heads, d.next, d.Pos
-	last := len(next) - 1
+	last := len(d.next) - 1
 	for {
-		guess := int(next[last])
-		head := heads[guess]
-		from, end := i+len(head), 0
-		var v hotreader.Value
-		if from < len(data) && string(data[i:from]) == head {
-			if data[from] == '"' {
-				if end = jsontext.PlainString(data, from+1); end > 0 {
-					v = hotreader.StringValue(data[from+1 : end : end])
-					end++
-				}
-			} else if end = jsontext.NumberEnd(data, from); end > 0 {
-				v = hotreader.NumberValue(data[from:end:end])
-			}
-		}
-		if end > 0 && end < len(data) && (data[end] == ',' || data[end] == '}') {
-			if guess < len(values) {
-				values[guess] = v
-			} else if at = nil; v.Kind() == d.kind {
-				at = v.Text()
-			}
-			last = guess
-			i = end + 1
-			if data[end] == ',' {
-				continue
-			}
-			d.Pos = i
-			return at, nil
-		}
-		d.Pos = i
-		found, text, err := d.member(values)
+		found, err := d.name(d.next[last])
 		if err != nil {
 			return nil, err
 		}
-		if found >= 0 {
-			next[last], last = int32(found), found
-			if found == d.when {
-				at = text
+		if found < 0 {
+			err = d.Skip()
+		} else {
+			d.next[last], last = found, found
+			var v hotreader.Value
+			var usable bool
+			v, usable, err = d.value()
+			if found < len(values) {
+				values[found] = v
+				if !usable {
+					d.skipped++
+				}
+			} else if at = nil; v.Kind() == d.kind {
+				at = v.Text()
 			}
+		}
+		if err != nil {
+			return nil, err
 		}
 		if d.Is('}') {
 			return at, nil
@@ -203,68 +183,42 @@ func (d *decoder) object(values []hotreader.Value) (at []byte, err error) {
 		if err := d.Token(','); err != nil {
 			return nil, err
 		}
-		i = d.Pos
 	}
 }
 
-// member decodes one member of any spelling. found is its index in heads, -1 if
-// it is none of them. at is its text if it is a usable time.
-func (d *decoder) member(values []hotreader.Value) (found int, at []byte, err error) {
+// name reads a member's name and returns its index in heads, -1 if it is none of
+// them. Items of a page are alike, so it most likely is guess, spelled without
+// blanks and escapes.
+func (d *decoder) name(guess int) (found int, err error) {
+	if head := d.heads[guess]; len(d.Data)-d.Pos > len(head) && string(d.Data[d.Pos:d.Pos+len(head)]) == head {
+		d.Pos += len(head)
+		return guess, nil
+	}
 	name, err := d.Name()
 	if err != nil {
-		return 0, nil, err
+		return -1, err
 	}
-	found = -1
-	for i, head := range d.heads {
-		if head[1:len(head)-2] == string(name) {
-			found = i
-			break
-		}
-	}
-	if found < 0 {
-		return found, nil, d.Skip()
-	}
-	var v hotreader.Value
-	usable := true
+	return slices.IndexFunc(d.heads, func(head string) bool { return head[1:len(head)-2] == string(name) }), nil
+}
+
+// value decodes a member's value. usable is false for one that no Value can hold.
+func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
 	d.Space()
-	if d.Pos >= len(d.Data) {
-		return 0, nil, jsontext.ErrCut
-	}
-	switch c := d.Data[d.Pos]; {
-	case c == '"':
+	switch jsontext.KindOf(d.Data[d.Pos:]) {
+	case jsontext.String:
 		text, err := d.Text()
-		if err != nil {
-			return 0, nil, err
+		if d.Broken() {
+			return v, false, err
 		}
-		if usable = !d.Broken(); usable {
-			v = hotreader.StringValue(text)
-		}
-	case c == '-' || c-'0' <= 9:
-		digits, err := d.Number()
-		if err != nil {
-			return 0, nil, err
-		}
-		v = hotreader.NumberValue(digits)
-	case c == 't' || c == 'f':
+		return hotreader.StringValue(text), true, err
+	case jsontext.Boolean:
 		b, err := d.Boolean()
-		if err != nil {
-			return 0, nil, err
-		}
-		v = hotreader.BoolValue(b)
-	case c == 'n' && d.Null():
-	default: // an object, an array, or damage
-		usable = false
-		if err := d.Skip(); err != nil {
-			return 0, nil, err
-		}
+		return hotreader.BoolValue(b), true, err
+	case jsontext.Number:
+		digits, err := d.Number()
+		return hotreader.NumberValue(digits), true, err
+	case jsontext.Null:
+		return v, true, d.Skip()
 	}
-	if found < len(values) {
-		values[found] = v
-		if !usable {
-			d.skipped++
-		}
-	} else if v.Kind() == d.kind {
-		at = v.Text()
-	}
-	return found, at, nil
+	return v, false, d.Skip() // an object or an array
 }
