@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/route"
 	"hotreader/secret"
 )
@@ -237,7 +238,7 @@ func parseConnections(dir string, text []byte) (file, error) {
 			for _, m := range c.entries {
 				p.connection(&c, m)
 			}
-		} else if kind(doc) == "an object" {
+		} else if jsontext.KindOf(doc) == jsontext.Object {
 			p.missing(fileConnections, c.doc, "connections", []string{"connections"}, `want {"connections":{…}}`)
 		}
 	}
@@ -252,7 +253,7 @@ func parseConnections(dir string, text []byte) (file, error) {
 func (p *problems) connection(c *file, m member) {
 	where := below(fileConnections+": connections", m.name)
 	o, ok := p.object(where, m.value)
-	if !ok && o == nil && kind(m.value) != "an object" {
+	if !ok && o == nil && jsontext.KindOf(m.value) != jsontext.Object {
 		return
 	}
 	l3, ok := isPathID(m.name)

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/internal/nearest"
 )
 
@@ -100,7 +101,7 @@ func (l *loader) options(p *Project) {
 	}
 	flag := func(to *bool) func(string, json.RawMessage) {
 		return func(where string, raw json.RawMessage) {
-			if kind(raw) != "true or false" {
+			if jsontext.KindOf(raw) != jsontext.Boolean {
 				l.add(where, "is %s; want true or false", short(raw))
 				return
 			}
@@ -192,7 +193,7 @@ func (l *loader) options(p *Project) {
 		field{"time_format", word(&o.TimeFormat, "time format", formats...)},
 		field{"rate", func(where string, raw json.RawMessage) {
 			rate, ok := hotreader.NumberValue(raw).Float64()
-			if kind(raw) != "a number" || !ok || !IsRate(rate) {
+			if jsontext.KindOf(raw) != jsontext.Number || !ok || !IsRate(rate) {
 				l.add(where, "is %s; want requests a second, as 50 or 0.5, at least %g", short(raw), LeastRate)
 				return
 			}
@@ -278,18 +279,18 @@ func (l *loader) otel(where string, raw json.RawMessage) map[string]string {
 	all, size := map[string]string{}, 0
 	for _, m := range o {
 		where := below(where, m.name)
-		switch k := kind(m.value); {
+		switch k := jsontext.KindOf(m.value); {
 		case !name.MatchString(m.name):
 			l.add(where, "is none of OpenTelemetry's variables; want names as OTEL_EXPORTER_OTLP_ENDPOINT")
 		case strings.HasSuffix(m.name, "_HEADERS"):
 			l.add(where, "may hold a key, which has no place in the project folder, in Terraform's state or in a function's settings; let a collector of your own add it")
-		case k == "a text":
+		case k == jsontext.String:
 			if text, ok := l.text(where, m.value); ok {
 				all[m.name] = text
 			}
-		case k == "a number", k == "true or false":
+		case k == jsontext.Number, k == jsontext.Boolean:
 			all[m.name] = string(m.value)
-		case k != "null":
+		case k != jsontext.Null:
 			l.add(where, "is %s; want a text, a number, true or false", k)
 		}
 		size += len(m.name) + len(all[m.name])
@@ -337,19 +338,19 @@ func (l *loader) backends(where string, raw json.RawMessage) map[Cloud]Backend {
 				field{"config", func(where string, raw json.RawMessage) {
 					o, _ := l.object(where, raw)
 					for _, m := range o {
-						switch k := kind(m.value); {
+						switch k := jsontext.KindOf(m.value); {
 						case slices.Contains(secretArguments, m.name):
 							l.add(below(where, m.name), "is a credential; take it out, the backend finds those of your profile, login or environment itself")
 						case strings.Contains(string(m.value), "${") || strings.Contains(string(m.value), "%{"):
 							l.add(below(where, m.name), "has a ${…}, which a backend cannot take; write the value itself")
-						case k == "a text", k == "a number", k == "true or false":
+						case k == jsontext.String, k == jsontext.Number, k == jsontext.Boolean:
 							b.Config[m.name] = m.value
-						case k != "null":
+						case k != jsontext.Null:
 							l.add(below(where, m.name), "is %s; want a text, a number, true or false", k)
 						}
 					}
 				}})
-			if !typeSeen && kind(raw) == "an object" {
+			if !typeSeen && jsontext.KindOf(raw) == jsontext.Object {
 				l.add(where+".type", "is missing; want one of %s", strings.Join(types, ", "))
 			}
 			all[cloud] = b

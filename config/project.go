@@ -13,6 +13,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/component"
+	"hotreader/internal/jsontext"
 )
 
 // Project is a project folder, checked.
@@ -182,7 +183,7 @@ func (l *loader) config(p *Project) {
 		return
 	}
 	o, _ := l.object(fileConfig, doc)
-	if o == nil && kind(doc) != "an object" {
+	if o == nil && jsontext.KindOf(doc) != jsontext.Object {
 		return
 	}
 	known := []string{"digital_twin_name", "hot_storage_size_in_days", "cold_storage_size_in_days", "mode"}
@@ -213,7 +214,7 @@ func (l *loader) typos(where string, o object, optional, known []string) {
 }
 
 // given reports whether a value is there and not null.
-func given(raw json.RawMessage) bool { return raw != nil && kind(raw) != "null" }
+func given(raw json.RawMessage) bool { return raw != nil && jsontext.KindOf(raw) != jsontext.Null }
 
 func (l *loader) providers(p *Project) {
 	doc, ok := l.open(fileProviders, `{"layer_3_hot_provider":…,"layer_4_provider":…}`)
@@ -221,7 +222,7 @@ func (l *loader) providers(p *Project) {
 		return
 	}
 	o, _ := l.object(fileProviders, doc)
-	if o == nil && kind(doc) != "an object" {
+	if o == nil && jsontext.KindOf(doc) != jsontext.Object {
 		return
 	}
 	needed := []string{"layer_3_hot_provider", "layer_4_provider"}
@@ -284,7 +285,7 @@ func (l *loader) devices(p *Project) {
 
 func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device) {
 	o, _ := l.object(where, raw)
-	if o == nil && kind(raw) != "an object" {
+	if o == nil && jsontext.KindOf(raw) != jsontext.Object {
 		return d
 	}
 	known := []string{"id", "properties", "constProperties"}
@@ -347,7 +348,7 @@ const dynamicReference = "{{resolve:"
 // under key as JSON of that type, nil if there is none.
 func (l *loader) property(where string, raw json.RawMessage, key string, wanted bool, names map[string]string, twin Cloud) (name, dataType string, value json.RawMessage) {
 	o, _ := l.object(where, raw)
-	if o == nil && kind(raw) != "an object" {
+	if o == nil && jsontext.KindOf(raw) != jsontext.Object {
 		return "", "", nil
 	}
 	known := []string{"name", "dataType", key}
@@ -430,16 +431,16 @@ var wants = map[string]string{
 // rows do, so that "1.5" is a DOUBLE and 2.0 an INTEGER.
 func typed(dataType string, raw json.RawMessage) (json.RawMessage, bool) {
 	var v hotreader.Value
-	switch kind(raw) {
-	case "a text":
+	switch jsontext.KindOf(raw) {
+	case jsontext.String:
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
 			return nil, false
 		}
 		v = hotreader.StringValue([]byte(s))
-	case "a number":
+	case jsontext.Number:
 		v = hotreader.NumberValue(bytes.TrimSpace(raw))
-	case "true or false":
+	case jsontext.Boolean:
 		v = hotreader.BoolValue(bytes.TrimSpace(raw)[0] == 't')
 	}
 	t, _ := hotreader.ParseType(dataType)

@@ -299,7 +299,7 @@ func TestRefusals(t *testing.T) {
 
 		{name: "no body", request: raw(" "), status: 400, code: "invalid", want: "empty"},
 		{name: "null", request: raw("null"), status: 400, code: "invalid", want: "null"},
-		{name: "a list", request: raw("[]"), status: 400, code: "invalid", want: "list"},
+		{name: "an array", request: raw("[]"), status: 400, code: "invalid", want: "array"},
 		{name: "broken JSON", request: raw(`{"payload":`), status: 400, code: "invalid", want: "JSON"},
 		{name: "deep JSON", request: raw(strings.Repeat("[", 30000)), status: 400, code: "invalid", want: "JSON"},
 		{name: "two documents", request: raw(envelope(pumpAll) + "{}"), status: 400, code: "invalid", want: "JSON"},

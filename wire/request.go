@@ -186,8 +186,8 @@ func (x *reading) object(what string, raw []byte, visit func(key string, value [
 // list returns the entries of the JSON list in raw, nil if it is none of at most
 // that many.
 func (x *reading) list(key string, raw []byte, most int) [][]byte {
-	if kind := jsontext.KindOf(raw); kind != jsontext.List {
-		x.bad("%s is %s; want a list", key, kind)
+	if kind := jsontext.KindOf(raw); kind != jsontext.Array {
+		x.bad("%s is %s; want an array", key, kind)
 		return nil
 	}
 	list := slices.AppendSeq([][]byte{}, jsontext.Elements(raw))

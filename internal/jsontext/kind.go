@@ -10,7 +10,7 @@ const (
 	Boolean Kind = "a boolean"
 	Number  Kind = "a number"
 	String  Kind = "a string"
-	List    Kind = "a list"
+	Array   Kind = "an array"
 	Object  Kind = "an object"
 )
 
@@ -23,7 +23,7 @@ func KindOf(value []byte) Kind {
 		case c == '{':
 			return Object
 		case c == '[':
-			return List
+			return Array
 		case c == '"':
 			return String
 		case c == 't', c == 'f':

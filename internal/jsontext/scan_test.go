@@ -60,7 +60,7 @@ func FuzzScanner(f *testing.F) {
 			if err := json.Unmarshal(data, &want); err != nil || !reflect.DeepEqual(got, want) {
 				t.Fatalf("the members are %q, want %q (%v)", got, want, err)
 			}
-		case List:
+		case Array:
 			var want []json.RawMessage
 			got := []json.RawMessage{}
 			for element := range Elements(raw) {
@@ -142,7 +142,7 @@ func TestCounts(t *testing.T) {
 
 func TestKinds(t *testing.T) {
 	for text, want := range map[string]Kind{
-		"": Missing, " \n": Missing, "null": Null, "true": Boolean, "false": Boolean, "0": Number, "-1": Number, `"a"`: String, " [1]": List, "\t{}": Object,
+		"": Missing, " \n": Missing, "null": Null, "true": Boolean, "false": Boolean, "0": Number, "-1": Number, `"a"`: String, " [1]": Array, "\t{}": Object,
 	} {
 		if got := KindOf([]byte(text)); got != want {
 			t.Errorf("%q is %s, want %s", text, got, want)
