@@ -257,7 +257,7 @@ func (x *reading) names(key string, raw []byte) []string {
 	}
 	names := make([]string, 0, len(list))
 	for i, item := range list {
-		names = append(names, x.text(fmt.Sprintf("%s[%d]", key, i), item))
+		names = append(names, x.text(key+"["+strconv.Itoa(i)+"]", item))
 	}
 	return names
 }
