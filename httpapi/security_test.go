@@ -289,11 +289,6 @@ func TestPitfall05OneDialect(t *testing.T) {
 			t.Errorf("%q: %d %s", cloud, got.status, got.body)
 		}
 	}
-	for _, key := range []string{`"propertyValues"`, `"entityPropertyReference"`, `"doubleValue"`, `"time":"2026-01-01T00:00:00.000Z"`} {
-		if !strings.Contains(want, key) {
-			t.Errorf("%s is missing in %s", key, want)
-		}
-	}
 }
 
 func TestSlowBody(t *testing.T) {
