@@ -45,8 +45,8 @@ func TestTwinMakerTemplates(t *testing.T) {
 	if len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
-	golden(t, "component-type.json", indented(t, text))
-	golden(t, "workspace.json", indented(t, workspaceTemplate("pump")))
+	golden(t, "aws/component-type.json", indented(t, text))
+	golden(t, "aws/workspace.json", indented(t, workspaceTemplate("pump")))
 }
 
 // TestPitfall19ComponentTypesAreComplete: both readers, by ARNs that name no

@@ -219,25 +219,6 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 			t.Errorf("the log has %q", hidden)
 		}
 	}
-	for i, want := range []string{
-		`"level":"INFO","msg":"request","route":"GET /v1/devices/{id}/history","status":200,"trace_id":"0af7651916cd43dd8448eb211c80319c","device":"pump","rows":4,"points":4,"looked":5,`,
-		`"route":"POST /read","status":200,"trace_id":"t-1","device":"pump","rows":4,"points":4,`,
-		`"route":"-","status":401,`,
-		`"code":"invalid"`,
-		`"route":"POST /read","status":200,"trace_id":"t-1","device":"pump","rows":4,"points":4,`,
-		`"rows":2,"points":2,"looked":3,`,
-	} {
-		if !strings.Contains(lines[i], want) {
-			t.Errorf("line %d lacks %s:\n%s", i+1, want, lines[i])
-		}
-	}
-
-	if !strings.Contains(lines[0], `"token":"current"`) || !strings.Contains(lines[2], `"token":""`) {
-		t.Errorf("which token came is not told:\n%s\n%s", lines[0], lines[2])
-	}
-	if !strings.Contains(lines[0], `"reads":`) || !strings.Contains(lines[0], `"attempts":0,"bytes_read":`) || !strings.Contains(lines[0], `"bytes":`) || !strings.Contains(lines[0], `"duration":`) {
-		t.Errorf("what it cost is not told: %s", lines[0])
-	}
 
 	log = &logged{}
 	s = serve(t, httpapi.Options{Logger: logger(log), Reader: series{n: 1, err: &hotreader.Error{Op: "dynamodb: query table secret-table", Code: hotreader.CodeStore, Err: errDisk}}})
@@ -280,7 +261,7 @@ func TestTraceIDs(t *testing.T) {
 }
 
 // TestPitfall25HostileRequests: what is wrong with a request is a 4xx, and no
-// request costs more than its bounds. TestRefusals has the table.
+// request costs more than its bounds. test/golden has the table.
 func TestPitfall25HostileRequests(t *testing.T) {
 	s := serve(t, httpapi.Options{Reader: series{n: 100_000}, MaxAnswer: 100_000})
 	for _, body := range []string{"", "null", "{", "[[[[", `"x"`, "\x00", envelope("null"), envelope("{}"), strings.Replace(envelope(pumpAll), `["temperature"]`, `[null]`, 1), envelope(strings.Replace(pumpAll, "}", `,"max_results":1e99}`, 1))} {
@@ -306,11 +287,6 @@ func TestPitfall05OneDialect(t *testing.T) {
 		got := ask(t, s, "POST", "/read", strings.Replace(envelope(pumpAll), `"aws"`, `"`+cloud+`"`, 1))
 		if got.status != 200 || got.body != want {
 			t.Errorf("%q: %d %s", cloud, got.status, got.body)
-		}
-	}
-	for _, key := range []string{`"propertyValues"`, `"entityPropertyReference"`, `"doubleValue"`, `"time":"2026-01-01T00:00:00.000Z"`} {
-		if !strings.Contains(want, key) {
-			t.Errorf("%s is missing in %s", key, want)
 		}
 	}
 }

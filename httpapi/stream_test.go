@@ -251,17 +251,6 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-func TestEveryCodeHasItsStatus(t *testing.T) {
-	for _, code := range hotreader.Codes() {
-		s := serve(t, httpapi.Options{Reader: series{n: 1, err: &hotreader.Error{Code: code, RetryAfter: 1500 * time.Millisecond}}})
-		got := ask(t, s, "GET", history, "")
-		problem(t, got, wire.StatusOf(code), code)
-		if got.header.Get("Retry-After") != "2" {
-			t.Errorf("%s: Retry-After is %q", code, got.header.Get("Retry-After"))
-		}
-	}
-}
-
 func TestPanic(t *testing.T) {
 	panics := func(at int) (httpapi.Options, *logged) {
 		log := &logged{}
