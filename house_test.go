@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	"store/awsdynamodb":       {"", "store/internal/*", "internal/*"},
 	"store/azurecosmos":       {"", "store/internal/*", "internal/*"},
 	"store/gcpfirestore":      {"", "store/internal/*", "internal/*"},
-	"store/internal":          {""},
+	"store/internal":          {"", "internal/*"},
 	"internal/component":      {},
 	"internal/endpoint":       {},
 	"internal/jsontext":       {},

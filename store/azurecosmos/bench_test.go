@@ -155,7 +155,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := d.open(body); err != nil {
+		if err := d.Open(body); err != nil {
 			b.Fatal(err)
 		}
 		for {

@@ -29,7 +29,7 @@ const testColumns = 4
 func decode(d *decoder, body []byte, kind hotreader.Kind) (decoded, error) {
 	var out decoded
 	d.layout(testColumns, kind)
-	if err := d.open(body); err != nil {
+	if err := d.Open(body); err != nil {
 		return out, err
 	}
 	values := make([]hotreader.Value, testColumns)
@@ -366,7 +366,7 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 		d.layout(testColumns, hotreader.String)
 		page := []byte(body)
 		if allocations := testing.AllocsPerRun(10, func() {
-			if err := d.open(page); err != nil {
+			if err := d.Open(page); err != nil {
 				t.Fatal(err)
 			}
 			for {
