@@ -3,6 +3,7 @@ package azurecosmos
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"hotreader"
@@ -17,10 +18,8 @@ import (
 // once, and they must agree.
 type decoder struct {
 	jsonscan.Scanner
-	heads []string // how a member begins where Cosmos DB spells it as it does: "p0":
-	when  int      // index of the time in heads, behind the columns
-	kind  hotreader.Kind
-	next  []int32 // next[i] is what followed heads[i] last time; the last entry: what came first
+	names []string       // of members: the columns', then the time's
+	kind  hotreader.Kind // of the time
 
 	skipped int // values of columns that no Value can hold
 
@@ -34,20 +33,14 @@ type decoder struct {
 // layout makes d ready for items of so many columns, whose time is of the given
 // kind.
 func (d *decoder) layout(columns int, kind hotreader.Kind) {
-	d.when, d.kind, d.skipped = columns, kind, 0
-	if len(d.heads) != columns+1 {
-		d.heads = d.heads[:0]
+	d.kind, d.skipped = kind, 0
+	if len(d.names) != columns+1 {
+		d.names = d.names[:0]
 		for i := range columns {
-			d.heads = append(d.heads, `"p`+strconv.Itoa(i)+`":`)
+			d.names = append(d.names, "p"+strconv.Itoa(i))
 		}
-		d.heads = append(d.heads, `"t":`)
+		d.names = append(d.names, "t")
 	}
-	// The query names the time first, then the columns.
-	d.next = d.next[:0]
-	for i := range columns {
-		d.next = append(d.next, int32((i+1)%columns))
-	}
-	d.next = append(d.next, 0, int32(columns))
 }
 
 // open begins a page. item is to be called until it says that there are no more
@@ -152,49 +145,25 @@ func (d *decoder) object(values []hotreader.Value) (at []byte, err error) {
 	if d.Is('}') {
 		return nil, nil
 	}
-	// Items of a page are alike: the member that followed the last one in the
-	// item before most likely follows here, spelled without blanks and escapes.
-	// What is not so goes the long way.
-	data, heads, next, i := d.Data, d.heads, d.next, d.Pos
-	last := len(next) - 1
 	for {
-		guess := int(next[last])
-		head := heads[guess]
-		from, end := i+len(head), 0
-		var v hotreader.Value
-		if from < len(data) && string(data[i:from]) == head {
-			if data[from] == '"' {
-				if end = jsonscan.PlainString(data, from+1); end > 0 {
-					v = hotreader.StringValue(data[from+1 : end : end])
-					end++
-				}
-			} else if end = jsonscan.PlainNumber(data, from); end > 0 {
-				v = hotreader.NumberValue(data[from:end:end])
-			}
-		}
-		if end > 0 && end < len(data) && (data[end] == ',' || data[end] == '}') {
-			if guess < len(values) {
-				values[guess] = v
-			} else if at = nil; v.Kind() == d.kind {
-				at = v.Text()
-			}
-			last = guess
-			i = end + 1
-			if data[end] == ',' {
-				continue
-			}
-			d.Pos = i
-			return at, nil
-		}
-		d.Pos = i
-		found, text, err := d.member(values)
+		name, err := d.Name()
 		if err != nil {
 			return nil, err
 		}
-		if found >= 0 {
-			next[last], last = int32(found), found
-			if found == d.when {
-				at = text
+		found := slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
+		v, usable, err := d.value()
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case found >= 0 && found < len(values):
+			values[found] = v
+			if !usable {
+				d.skipped++
+			}
+		case found >= 0: // the time
+			if at = nil; v.Kind() == d.kind {
+				at = v.Text()
 			}
 		}
 		if d.Is('}') {
@@ -203,68 +172,36 @@ func (d *decoder) object(values []hotreader.Value) (at []byte, err error) {
 		if err := d.Token(','); err != nil {
 			return nil, err
 		}
-		i = d.Pos
 	}
 }
 
-// member decodes one member of any spelling. found is its index in heads, -1 if
-// it is none of them. at is its text if it is a usable time.
-func (d *decoder) member(values []hotreader.Value) (found int, at []byte, err error) {
-	name, err := d.Name()
-	if err != nil {
-		return 0, nil, err
-	}
-	found = -1
-	for i, head := range d.heads {
-		if head[1:len(head)-2] == string(name) {
-			found = i
-			break
-		}
-	}
-	if found < 0 {
-		return found, nil, d.Skip()
-	}
-	var v hotreader.Value
-	usable := true
+// value decodes a member's value. usable is false for one that no Value can hold,
+// which is null then.
+func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
 	d.Space()
 	if d.Pos >= len(d.Data) {
-		return 0, nil, jsonscan.ErrCut
+		return v, false, jsonscan.ErrCut
 	}
 	switch c := d.Data[d.Pos]; {
 	case c == '"':
-		text, err := d.Text()
-		if err != nil {
-			return 0, nil, err
-		}
-		if usable = !d.Broken(); usable {
-			v = hotreader.StringValue(text)
+		var text []byte
+		if text, err = d.Text(); err == nil && !d.Broken() {
+			return hotreader.StringValue(text), true, nil
 		}
 	case c == '-' || c-'0' <= 9:
-		digits, err := d.Number()
-		if err != nil {
-			return 0, nil, err
+		var digits []byte
+		if digits, err = d.Number(); err == nil {
+			return hotreader.NumberValue(digits), true, nil
 		}
-		v = hotreader.NumberValue(digits)
 	case c == 't' || c == 'f':
-		b, err := d.Boolean()
-		if err != nil {
-			return 0, nil, err
+		var b bool
+		if b, err = d.Boolean(); err == nil {
+			return hotreader.BoolValue(b), true, nil
 		}
-		v = hotreader.BoolValue(b)
 	case c == 'n' && d.Null():
+		return v, true, nil
 	default: // an object, an array, or damage
-		usable = false
-		if err := d.Skip(); err != nil {
-			return 0, nil, err
-		}
+		err = d.Skip()
 	}
-	if found < len(values) {
-		values[found] = v
-		if !usable {
-			d.skipped++
-		}
-	} else if v.Kind() == d.kind {
-		at = v.Text()
-	}
-	return found, at, nil
+	return v, false, err
 }
