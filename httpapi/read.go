@@ -194,9 +194,6 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 // broke ends a row stream that failed. While nothing has been sent, err becomes
 // a problem; afterwards enc, if it still can, sends it.
 func (c *call) broke(enc *wire.Encoder, err error) error {
-	if enc != nil {
-		_ = enc.Wait() // Fail says so, too
-	}
 	if !c.w.began() {
 		c.w.Header().Del("Content-Type")
 		return err
