@@ -311,15 +311,18 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 // type is declared; such a property is read again with the type it turned out
 // to have.
 func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query) error {
+	columns := make([]int, len(q.Properties)) // of each property that is asked for
+	for i := range columns {
+		columns[i] = i
+	}
 	all := q.Properties
-	l := lastRead{page: page}
 	for {
-		r.Reader.Read(ctx, q)(l.row)
-		if l.err != nil || len(l.again) == 0 {
-			return l.err
+		again, err := r.readUsable(ctx, page, q, columns)
+		if err != nil || len(again) == 0 {
+			return err
 		}
-		names, types := make([]string, len(l.again)), make([]hotreader.Type, len(l.again))
-		for i, column := range l.again {
+		names, types := make([]string, len(again)), make([]hotreader.Type, len(again))
+		for i, column := range again {
 			c := &page.columns[column]
 			if c.typ == hotreader.AnyNumber {
 				c.setType(hotreader.Double)
@@ -328,40 +331,30 @@ func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query)
 			}
 			names[i], types[i] = all[column], c.typ
 		}
-		q.Properties, q.Types = names, types
-		l.at, l.again = l.again, nil
+		q.Properties, q.Types, columns = names, types, again
 	}
 }
 
-// lastRead takes the rows of a last entry. It is what the body of a loop would be,
-// of which each variable is allocated on its own.
-type lastRead struct {
-	page  *page
-	at    []int // column of each property that was asked for; nil = the one of its number
-	again []int // columns to be read again
-	err   error
-}
-
-func (l *lastRead) row(row hotreader.Row, err error) bool {
-	if err != nil {
-		l.err = readError(err)
-		return false
-	}
-	for i, v := range row.Values {
-		if l.at != nil {
-			i = l.at[i]
+// readUsable puts the values of q's properties that TwinMaker can take into their
+// columns, and returns the columns to be read again.
+func (r *Responder) readUsable(ctx context.Context, page *page, q hotreader.Query, columns []int) (again []int, err error) {
+	for row, err := range r.Reader.Read(ctx, q) {
+		if err != nil {
+			return nil, readError(err)
 		}
-		c := &l.page.columns[i]
-		if v.IsNull() || len(c.buf) > 0 {
-			continue
-		}
-		if v, ok := l.page.fit(c, v); ok {
-			c.buf = appendValue(c.buf, v)
-		} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
-			l.again = append(l.again, i)
-		} else {
-			l.page.skipped++
+		for i, v := range row.Values {
+			c := &page.columns[columns[i]]
+			if v.IsNull() || len(c.buf) > 0 {
+				continue
+			}
+			if v, ok := page.fit(c, v); ok {
+				c.buf = appendValue(c.buf, v)
+			} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
+				again = append(again, columns[i])
+			} else {
+				page.skipped++
+			}
 		}
 	}
-	return true
+	return again, nil
 }
