@@ -74,16 +74,8 @@ func Secret(identity azcore.TokenCredential, client policy.Transporter, uri stri
 			}
 			return "", made, fail(hotreader.CodeUnavailable, err)
 		}
-		switch {
-		case resp.StatusCode == http.StatusOK:
-		case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-			return "", made, fail(hotreader.CodeForbidden, fmt.Errorf("the identity lacks the role Key Vault Secrets User on it, or the vault's network refuses it: %w", runtime.NewResponseError(resp)))
-		case resp.StatusCode == http.StatusNotFound:
-			return "", made, fail(hotreader.CodeNotFound, fmt.Errorf("there is no such secret: %w", runtime.NewResponseError(resp)))
-		case resp.StatusCode == http.StatusTooManyRequests:
-			return "", made, fail(hotreader.CodeThrottled, runtime.NewResponseError(resp))
-		default:
-			return "", made, fail(hotreader.CodeUnavailable, runtime.NewResponseError(resp))
+		if resp.StatusCode != http.StatusOK {
+			return "", made, fail(refusal(resp))
 		}
 		var answer struct {
 			Value      string `json:"value"`
@@ -99,4 +91,18 @@ func Secret(identity azcore.TokenCredential, client policy.Transporter, uri stri
 		}
 		return answer.Value, made, nil
 	}
+}
+
+// refusal says why Key Vault did not answer with a secret.
+func refusal(resp *http.Response) (hotreader.Code, error) {
+	err := runtime.NewResponseError(resp)
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return hotreader.CodeForbidden, fmt.Errorf("the identity lacks the role Key Vault Secrets User on it, or the vault's network refuses it: %w", err)
+	case http.StatusNotFound:
+		return hotreader.CodeNotFound, fmt.Errorf("there is no such secret: %w", err)
+	case http.StatusTooManyRequests:
+		return hotreader.CodeThrottled, err
+	}
+	return hotreader.CodeUnavailable, err
 }

@@ -264,9 +264,7 @@ func (d *decoder) value(m []byte) (v hotreader.Value, usable bool, err error) {
 			if end == 0 {
 				return v, false, errMalformed
 			}
-			from := len(d.arena)
-			d.arena = strconv.AppendInt(d.arena, int64(n), 10)
-			v, usable = hotreader.NumberValue(d.arena[from:len(d.arena):len(d.arena)]), true
+			v, usable = d.integer(int64(n)), true
 			d.stamp, i = nil, end
 		case tagBool, tagNull:
 			n, end := uvarint(m, at)
@@ -298,6 +296,12 @@ func (d *decoder) value(m []byte) (v hotreader.Value, usable bool, err error) {
 		}
 	}
 	return v, usable, nil
+}
+
+func (d *decoder) integer(n int64) hotreader.Value {
+	from := len(d.arena)
+	d.arena = strconv.AppendInt(d.arena, n, 10)
+	return hotreader.NumberValue(d.arena[from:len(d.arena):len(d.arena)])
 }
 
 // double writes the shortest digits that read back as f, in the way of
