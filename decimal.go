@@ -2,7 +2,6 @@ package hotreader
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math"
 	"strconv"
 )
@@ -150,25 +149,9 @@ func sign(neg bool) int {
 // fitsDouble reports whether a number stays a number as float64: not infinite,
 // and not zero unless it is zero. Its digits are passed on untouched, so their
 // count does not matter.
-func fitsDouble(text []byte) bool { return surelyDouble(text) || isDouble(text) }
-
-// surelyDouble reports whether a number is so short, and so plain, that it must
-// fit. Fewer than 200 characters can reach neither end without an exponent of
-// three digits, which begins in front of the last three characters. Of what a
-// number consists of, only an e has the bit that is looked for.
-func surelyDouble(text []byte) bool {
-	const letter = 0x4040404040404040
-	switch n := len(text); {
-	case n < 5:
-		return true
-	case n < 8:
-		return uint64(binary.LittleEndian.Uint32(text))&(letter&0xffffffff) == 0
-	case n < 12:
-		return binary.LittleEndian.Uint64(text)&letter == 0
-	case n < 200:
-		return !hasExponent(text[:n-3])
-	}
-	return false
+func fitsDouble(text []byte) bool {
+	// Fewer than 200 digits can reach neither end without an exponent.
+	return len(text) < 200 && !hasExponent(text) || isDouble(text)
 }
 
 func isDouble(text []byte) bool {

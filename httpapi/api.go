@@ -157,13 +157,9 @@ func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // call is one request.
 type call struct {
-	answer response
-	budget budget // of the read
-
-	w      *response // answer
+	w      *response
 	r      *http.Request
-	ctx    context.Context // r's, then the budget
-	until  time.Time       // the deadline of the answer, as the server has set it; zero = that is not known
+	ctx    context.Context // r's, then with the query's deadline
 	route  *route
 	trace  string // "" = still to be made
 	device string
@@ -195,15 +191,10 @@ func invalid(format string, args ...any) error {
 // ServeHTTP implements http.Handler.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	c := &call{answer: response{ResponseWriter: w}, r: r, ctx: r.Context()}
-	c.w = &c.answer
-	h := w.Header()
-	h["Cache-Control"] = noStore
-	h["X-Content-Type-Options"] = noSniff
-	// The connection may still have the deadline of its last answer.
-	if c.until = until(r, began); c.until.IsZero() {
-		c.sendWithin(a.o.MaxTime + sendTime)
-	}
+	c := &call{w: &response{ResponseWriter: w}, r: r, ctx: r.Context()}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	c.sendWithin(a.o.MaxTime + sendTime) // the connection may still have the deadline of its last answer
 	switch r.URL.Path {
 	case healthPath:
 		c.open([]byte(`{"status":"ok"}` + "\n"))
@@ -226,14 +217,6 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 }
-
-// What headers of every answer say. A header keeps the slice that it is given.
-var (
-	noStore      = []string{"no-store"}
-	noSniff      = []string{"nosniff"}
-	varyAll      = []string{"Accept, Accept-Encoding"}
-	jsonTypeOnly = []string{jsonType}
-)
 
 // guarded serves c and turns a panic into an error.
 func (a *api) guarded(c *call) (err error) {
@@ -262,9 +245,10 @@ func (a *api) serve(c *call) error {
 	if c.route, err = a.find(c.r); err != nil {
 		return err
 	}
-	c.budget.begin(hotreader.WithStats(c.ctx, &c.stats), a.budget(c.ctx), c)
-	defer c.budget.cancel()
-	c.ctx = &c.budget
+	ctx := context.WithValue(hotreader.WithStats(c.ctx, &c.stats), traceKey{}, c)
+	ctx, cancel := context.WithTimeout(ctx, a.budget(ctx))
+	defer cancel()
+	c.ctx = ctx
 	return c.route.serve(a, c)
 }
 
@@ -311,9 +295,6 @@ func (a *api) admit(slot int) error {
 
 // find returns the route of a request.
 func (a *api) find(r *http.Request) (*route, error) {
-	if r.Method == http.MethodPost && r.URL.Path == readPath && r.URL.RawPath == "" { // as the others, but soon
-		return &routes[0], nil
-	}
 	escaped := r.URL.EscapedPath()
 	if escaped == "" || path.Clean(escaped) != escaped { // the mux would redirect
 		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
@@ -401,7 +382,7 @@ func (c *call) problem(err error) {
 		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+wire.TokenHeader+`"`)
 	}
 	c.hurry()
-	c.sendSoon()
+	c.sendWithin(sendTime)
 	p.Write(c.w)
 }
 

@@ -41,24 +41,6 @@ func (c *call) parameters() (url.Values, error) {
 	return values, nil
 }
 
-// onlyProperties returns the properties of a query string that has nothing else,
-// and nothing that is written in another way than it is meant.
-func onlyProperties(query string) ([]string, bool) {
-	const name = "property="
-	if strings.ContainsAny(query, "%+;") {
-		return nil, false
-	}
-	names := make([]string, 0, strings.Count(query, "&")+1)
-	for part := range strings.SplitSeq(query, "&") {
-		value, ok := strings.CutPrefix(part, name)
-		if !ok {
-			return nil, false
-		}
-		names = append(names, value)
-	}
-	return names, true
-}
-
 // encoder returns the encoder of the format that the caller accepts, and its
 // media type.
 func (c *call) encoder(properties []string) (*plain.Encoder, string, error) {
@@ -189,15 +171,11 @@ func outOfTime(ctx context.Context, err error) bool {
 
 // latest answers GET /v1/devices/{id}/latest.
 func (a *api) latest(c *call) error {
-	names, ok := onlyProperties(c.r.URL.RawQuery)
-	if !ok {
-		values, err := c.parameters()
-		if err != nil {
-			return err
-		}
-		names = values["property"]
+	values, err := c.parameters()
+	if err != nil {
+		return err
 	}
-	q, err := c.subject(names)
+	q, err := c.subject(values["property"])
 	if err != nil {
 		return err
 	}
@@ -215,36 +193,20 @@ func (a *api) latest(c *call) error {
 	}
 	defer place.leave()
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
-		l := &lastRows{e: e, dst: e.AppendHead(dst), most: a.o.MaxAnswer - tailRoom, first: true}
-		c.count(a.o.Reader).Read(c.ctx, q)(l.row)
-		if l.err != nil {
-			return l.dst, l.err
+		dst = e.AppendHead(dst)
+		first := true
+		for row, err := range c.count(a.o.Reader).Read(c.ctx, q) {
+			if err != nil {
+				return dst, err
+			}
+			if dst = e.AppendRow(dst, row, first); len(dst) > a.o.MaxAnswer-tailRoom {
+				return dst, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
+					Err: errors.New("the newest values are larger than an answer may be; ask for fewer properties")}
+			}
+			first = false
 		}
-		return e.AppendTail(l.dst, ""), nil
+		return e.AppendTail(dst, ""), nil
 	})
-}
-
-// lastRows appends rows to an answer. It is what the body of a loop would be, of
-// which each variable is allocated on its own.
-type lastRows struct {
-	e     *plain.Encoder
-	dst   []byte
-	most  int // bytes
-	first bool
-	err   error
-}
-
-func (l *lastRows) row(row hotreader.Row, err error) bool {
-	if l.err = err; err != nil {
-		return false
-	}
-	if l.dst = l.e.AppendRow(l.dst, row, l.first); len(l.dst) > l.most {
-		l.err = &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
-			Err: errors.New("the newest values are larger than an answer may be; ask for fewer properties")}
-		return false
-	}
-	l.first = false
-	return true
 }
 
 // id returns the device of the request's path.
@@ -265,9 +227,6 @@ func (c *call) id() string {
 
 // subject reads what both GET routes must name: the device and its properties.
 func (c *call) subject(properties []string) (hotreader.Query, error) {
-	if c.device == "" {
-		c.device = c.id()
-	}
 	q := hotreader.Query{Device: c.device, Properties: properties}
 	if len(q.Properties) == 0 {
 		return q, invalid("the parameter property is missing; give it once for each property")

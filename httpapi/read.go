@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,13 +21,11 @@ const tokenPurpose = "hotreader twinmaker page"
 
 // read answers POST /read.
 func (a *api) read(c *call) error {
-	buf := buffers.Get().(*[]byte)
-	body, err := a.body(c, (*buf)[:0])
-	var e *wire.Envelope
-	if err == nil {
-		e, err = wire.ParseEnvelope(body)
+	body, err := a.body(c)
+	if err != nil {
+		return err
 	}
-	keep(buf, body)
+	e, err := wire.ParseEnvelope(body)
 	if err != nil {
 		return err
 	}
@@ -76,8 +72,8 @@ func (a *api) read(c *call) error {
 	})
 }
 
-// body appends the request's body to dst, within its bounds of type, size and time.
-func (a *api) body(c *call, dst []byte) ([]byte, error) {
+// body returns the request's body, within its bounds of type, size and time.
+func (a *api) body(c *call) ([]byte, error) {
 	h := c.r.Header
 	if text := h.Get("Content-Type"); text != "" && text != jsonType { // without one, it is what it must be
 		media, _, err := mime.ParseMediaType(text)
@@ -98,7 +94,7 @@ func (a *api) body(c *call, dst []byte) ([]byte, error) {
 		// Once the body is read, the server lifts the deadline itself.
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(a.o.BodyTime)) // hosts that are no server have none
 	}
-	body, err := c.whole(a.o.MaxBody, dst)
+	body, err := io.ReadAll(http.MaxBytesReader(c.w.ResponseWriter, c.r.Body, a.o.MaxBody))
 	if err == nil {
 		c.read = true
 		return body, nil
@@ -111,31 +107,6 @@ func (a *api) body(c *call, dst []byte) ([]byte, error) {
 		return nil, refuse(http.StatusRequestTimeout, hotreader.CodeUnavailable, "the body did not come within %s", a.o.BodyTime)
 	}
 	return nil, invalid("the body broke off: %w", err)
-}
-
-// whole appends the body to dst, if it has at most that many bytes. The error is
-// *http.MaxBytesError if it has more.
-func (c *call) whole(most int64, dst []byte) ([]byte, error) {
-	from := c.r.Body
-	if c.r.ContentLength < 0 { // else the server gives no more than that
-		from = http.MaxBytesReader(c.w.ResponseWriter, from, most)
-	}
-	dst = slices.Grow(dst, int(min(max(c.r.ContentLength, 0), 4<<10))+bytes.MinRead)
-	for {
-		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, bytes.MinRead)
-		}
-		n, err := from.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
-		switch {
-		case int64(len(dst)) > most:
-			return dst, &http.MaxBytesError{Limit: most}
-		case err == io.EOF:
-			return dst, nil
-		case err != nil:
-			return dst, err
-		}
-	}
 }
 
 // rows answers with the row stream. Before its first frame a failure is a
@@ -189,9 +160,6 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 // broke ends a row stream that failed. While nothing has been sent, err becomes
 // a problem; afterwards enc, if it still can, sends it.
 func (c *call) broke(enc *wire.Encoder, err error) error {
-	if enc != nil {
-		_ = enc.Wait() // Fail says so, too
-	}
 	if !c.w.began() {
 		c.w.Header().Del("Content-Type")
 		return err
@@ -243,16 +211,17 @@ type counter struct {
 }
 
 func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	rows := r.Reader.Read(ctx, q) // does nothing yet
 	return func(yield func(hotreader.Row, error) bool) {
-		rows(func(row hotreader.Row, err error) bool {
+		for row, err := range r.Reader.Read(ctx, q) {
 			if err != nil {
 				yield(hotreader.Row{}, timely(ctx, err))
-				return false
+				return
 			}
 			r.c.counted(row, 1)
-			return yield(row, nil)
-		})
+			if !yield(row, nil) {
+				return
+			}
+		}
 	}
 }
 

@@ -79,9 +79,9 @@ func TestRotatedTokenIsFetchedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const fresh = "fresh-token-of-at-least-32-bytes-000003"
 		stored, fetches := current, 0
-		token, err := secret.Fetched(t.Context(), func(ctx context.Context) (string, error) {
+		token, err := secret.Fetched(t.Context(), func(ctx context.Context) (string, time.Time, error) {
 			fetches++
-			return stored, ctx.Err()
+			return stored, time.Time{}, ctx.Err()
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -50,17 +50,9 @@ var zips = sync.Pool{New: func() any {
 func (c *call) send(contentType string, body []byte) error {
 	const worth = 1 << 10
 	h := c.w.Header()
-	if contentType == jsonType {
-		h["Content-Type"] = jsonTypeOnly
-	} else {
-		h.Set("Content-Type", contentType)
-	}
-	if h["Vary"] == nil {
-		h["Vary"] = varyAll
-	} else {
-		h.Add("Vary", varyAll[0])
-	}
-	c.sendSoon()
+	h.Set("Content-Type", contentType)
+	h.Add("Vary", "Accept, Accept-Encoding")
+	c.sendWithin(sendTime)
 	if len(body) < worth || quality(c.r.Header["Accept-Encoding"], "gzip", "*") <= 0 {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		_, err := c.w.Write(body)
@@ -96,24 +88,6 @@ const sendTime = 30 * time.Second
 // server of net/http have none.
 func (c *call) sendWithin(d time.Duration) {
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(d))
-}
-
-// sendSoon is sendWithin(sendTime), unless the server has set that just now.
-func (c *call) sendSoon() {
-	if left := time.Until(c.until); left <= sendTime-time.Second || left > sendTime {
-		c.sendWithin(sendTime)
-	}
-}
-
-// until returns the deadline of the answer to r, which came at began, if it is
-// known: where there is a deadline for each request, which does not end the request
-// before anything is written.
-func until(r *http.Request, began time.Time) time.Time {
-	s, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok || s.WriteTimeout <= 0 || r.ProtoMajor != 1 || r.TLS != nil {
-		return time.Time{}
-	}
-	return began.Add(s.WriteTimeout)
 }
 
 // quality returns the weight that an Accept or Accept-Encoding header gives to

@@ -7,9 +7,7 @@ import (
 
 // Server returns an http.Server for h in which no client, however slow or
 // large, holds a connection for ever. The handler of New sets the deadlines of
-// bodies and answers itself, but an answer's only where it comes so late that the
-// one from here would end it early; else the timeouts here are for what it does not
-// see.
+// bodies and answers itself; the timeouts here are for what it does not see.
 func Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,

@@ -340,11 +340,11 @@ func TestRefusedTokenIsFetchedAnew(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				serve := rows(t, filled(t, 2), 0)
 				attempts, fetched := 0, 0
-				tok, err := secret.Fetched(t.Context(), func(context.Context) (string, error) {
+				tok, err := secret.Fetched(t.Context(), func(context.Context) (string, time.Time, error) {
 					if fetched++; fetched == 1 {
-						return token, nil
+						return token, time.Time{}, nil
 					}
-					return c.second, c.fails
+					return c.second, time.Time{}, c.fails
 				})
 				if err != nil {
 					t.Fatal(err)

@@ -29,21 +29,24 @@ const refetch = 5 * time.Minute
 // being rotated, the previous one. Make it with Static or Fetched; the zero
 // Token matches nothing. It is safe for concurrent use.
 type Token struct {
-	fetch func(context.Context) (string, error) // nil: static
+	fetch Fetch // nil: static
 
 	// Behind a pointer, for readers must not wait for a fetch, and so that a
 	// Token which is printed by value shows an address.
-	tokens  atomic.Pointer[active]
-	made    atomic.Pointer[time.Time]
+	active  atomic.Pointer[active]
 	turn    chan struct{} // holds one element while nobody fetches
 	fetched time.Time     // of the last fetch, failed ones too; guarded by turn
 }
 
-// active are the tokens that stand, the current one first, and what Match compares.
+// active are the tokens that stand, the current one first.
 type active struct {
-	texts []string
-	sums  [][sha256.Size]byte
+	tokens []string
+	made   time.Time // zero = that is not known
 }
+
+// Fetch reads a token: "current" or "current,previous", and when it was made, as
+// far as that is known; for two tokens, when the second came.
+type Fetch func(context.Context) (text string, made time.Time, err error)
 
 // Static returns the token of text: "current", or "current,previous".
 func Static(text string) (*Token, error) {
@@ -52,13 +55,13 @@ func Static(text string) (*Token, error) {
 		return nil, err
 	}
 	t := new(Token)
-	t.tokens.Store(tokens)
+	t.active.Store(&active{tokens: tokens})
 	return t, nil
 }
 
 // Fetched returns a token that fetch reads, now and, when one was refused, at
-// most each five minutes again. fetch returns "current" or "current,previous".
-func Fetched(ctx context.Context, fetch func(context.Context) (string, error)) (*Token, error) {
+// most each five minutes again.
+func Fetched(ctx context.Context, fetch Fetch) (*Token, error) {
 	t := &Token{fetch: fetch, turn: make(chan struct{}, 1)}
 	t.turn <- struct{}{}
 	if _, err := t.Refresh(ctx); err != nil {
@@ -67,7 +70,7 @@ func Fetched(ctx context.Context, fetch func(context.Context) (string, error)) (
 	return t, nil
 }
 
-func parse(text string) (*active, error) {
+func parse(text string) ([]string, error) {
 	bad := func(format string, args ...any) error {
 		return &hotreader.Error{Op: "inter-cloud token", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
 	}
@@ -98,11 +101,7 @@ func parse(text string) (*active, error) {
 	if len(tokens) == 2 && tokens[0] == tokens[1] {
 		return nil, bad("the current and the previous token are the same; leave the previous one out")
 	}
-	a := &active{texts: tokens}
-	for _, token := range tokens {
-		a.sums = append(a.sums, sha256.Sum256([]byte(token)))
-	}
-	return a, nil
+	return tokens, nil
 }
 
 // Current returns the token to send.
@@ -114,8 +113,8 @@ func (t *Token) Current() string {
 }
 
 func (t *Token) all() []string {
-	if a := t.tokens.Load(); a != nil {
-		return a.texts
+	if a := t.active.Load(); a != nil {
+		return a.tokens
 	}
 	return nil
 }
@@ -123,14 +122,12 @@ func (t *Token) all() []string {
 // Match compares a presented token, of any bytes and length, with the active
 // ones in constant time. slot is 0 for the current one and 1 for the previous.
 func (t *Token) Match(presented string) (slot int, ok bool) {
-	var room [2 * MinBytes]byte // what is longer is allocated
-	got := sha256.Sum256(append(room[:0], presented...))
+	got := sha256.Sum256([]byte(presented))
 	slot = -1
-	if a := t.tokens.Load(); a != nil {
-		for i := range a.sums {
-			if subtle.ConstantTimeCompare(got[:], a.sums[i][:]) == 1 {
-				slot = i
-			}
+	for i, token := range t.all() {
+		want := sha256.Sum256([]byte(token)) // of one length, whatever the texts'
+		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
+			slot = i
 		}
 	}
 	return slot, slot >= 0
@@ -147,7 +144,7 @@ func (t *Token) Refresh(ctx context.Context) (changed bool, err error) {
 		return false, nil
 	}
 	const op = "inter-cloud token: fetch"
-	old := t.tokens.Load()
+	old := t.all()
 	select {
 	case <-t.turn:
 	case <-ctx.Done():
@@ -155,8 +152,7 @@ func (t *Token) Refresh(ctx context.Context) (changed bool, err error) {
 	}
 	defer func() { t.turn <- struct{}{} }()
 	if t.fetched.IsZero() || time.Since(t.fetched) >= refetch {
-		made := new(time.Time)
-		text, err := t.fetch(context.WithValue(ctx, madeKey{}, made))
+		text, made, err := t.fetch(ctx)
 		if err == nil || ctx.Err() == nil { // one hasty caller must not use up the fetch of all
 			t.fetched = time.Now()
 		}
@@ -174,36 +170,19 @@ func (t *Token) Refresh(ctx context.Context) (changed bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if old == nil || !slices.Equal(old.texts, tokens.texts) {
-			t.tokens.Store(tokens)
-		}
-		t.made.Store(made)
+		t.active.Store(&active{tokens, made})
 	}
-	return t.tokens.Load() != old, nil
+	return !slices.Equal(t.all(), old), nil
 }
 
-type madeKey struct{}
-
-// WasMade is for a fetch to tell when that which it brings was made, if the secret
-// store says so.
-func WasMade(ctx context.Context, at time.Time) {
-	if made, ok := ctx.Value(madeKey{}).(*time.Time); ok {
-		*made = at
-	}
-}
-
-// Made returns when the token was made, as far as the secret store tells; the zero
-// time if that is not known. For tokens of which two are active it is when the
-// second came.
+// Made returns when the token was made; the zero time if that is not known. For
+// tokens of which two are active it is when the second came.
 func (t *Token) Made() time.Time {
-	if at := t.made.Load(); at != nil {
-		return *at
+	if a := t.active.Load(); a != nil {
+		return a.made
 	}
 	return time.Time{}
 }
-
-// MadeAt tells when a static token was made.
-func (t *Token) MadeAt(at time.Time) { t.made.Store(&at) }
 
 // Keys derives a key for purpose from each active token, the current one's
 // first. Sign with the first and accept all, so that what was signed outlives a

@@ -94,9 +94,9 @@ func TestFetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		value, fetches := current, 0
 		var fail error
-		token, err := Fetched(t.Context(), func(context.Context) (string, error) {
+		token, err := Fetched(t.Context(), func(context.Context) (string, time.Time, error) {
 			fetches++
-			return value, fail
+			return value, time.Time{}, fail
 		})
 		if err != nil || fetches != 1 || token.Current() != current {
 			t.Fatalf("%v, %d fetches", err, fetches)
@@ -165,7 +165,7 @@ func TestFetchedFailsAtStart(t *testing.T) {
 		{"", own, hotreader.CodeUnavailable},
 		{"short", nil, hotreader.CodeConfig},
 	} {
-		token, err := Fetched(t.Context(), func(context.Context) (string, error) { return c.value, c.err })
+		token, err := Fetched(t.Context(), func(context.Context) (string, time.Time, error) { return c.value, time.Time{}, c.err })
 		if token != nil || hotreader.CodeOf(err) != c.code {
 			t.Errorf("%v, %v; want %s", token, err, c.code)
 		}
@@ -177,9 +177,9 @@ func TestFetchedFailsAtStart(t *testing.T) {
 func TestRefreshOfHastyCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		value := current
-		token, err := Fetched(t.Context(), func(ctx context.Context) (string, error) {
+		token, err := Fetched(t.Context(), func(ctx context.Context) (string, time.Time, error) {
 			time.Sleep(time.Second)
-			return value, ctx.Err()
+			return value, time.Time{}, ctx.Err()
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -202,12 +202,12 @@ func TestRefreshOfHastyCaller(t *testing.T) {
 func TestRefreshIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fetches := 0
-		token, err := Fetched(t.Context(), func(ctx context.Context) (string, error) {
+		token, err := Fetched(t.Context(), func(ctx context.Context) (string, time.Time, error) {
 			if fetches++; fetches > 1 {
 				time.Sleep(10 * time.Second)
-				return next, nil
+				return next, time.Time{}, nil
 			}
-			return current, nil
+			return current, time.Time{}, nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -243,17 +243,11 @@ func TestMade(t *testing.T) {
 	if made := static(t, strings.Repeat("a", MinBytes)).Made(); !made.IsZero() {
 		t.Errorf("a static token was made %s", made)
 	}
-	WasMade(t.Context(), at) // nobody asks
-	fetched, err := Fetched(t.Context(), func(ctx context.Context) (string, error) {
-		WasMade(ctx, at)
-		return strings.Repeat("a", MinBytes), nil
+	fetched, err := Fetched(t.Context(), func(context.Context) (string, time.Time, error) {
+		return strings.Repeat("a", MinBytes), at, nil
 	})
 	if err != nil || !fetched.Made().Equal(at) {
 		t.Errorf("%s, %v", fetched.Made(), err)
-	}
-	fetched.MadeAt(at.Add(time.Hour))
-	if !fetched.Made().Equal(at.Add(time.Hour)) {
-		t.Error(fetched.Made())
 	}
 }
 

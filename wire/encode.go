@@ -14,19 +14,22 @@ import (
 )
 
 // Encoder writes rows as a stream. Each frame is one Write, so that a writer
-// that flushes after each has the rows on the way. A large frame is packed and
-// written beside the rows of the next one: by another goroutine, one at a time,
-// which is done when the next frame is full, and before Wait, Flush, End, Fail
-// and Close return. An Encoder is not safe for concurrent use.
+// that flushes after each has the rows on the way. An Encoder is not safe for
+// concurrent use.
 type Encoder struct {
-	w    io.Writer
-	s    *encoding     // nil after Close
-	done chan struct{} // the frame under way is; nil = there was none yet
+	w io.Writer
+	s *encoding // nil after Close
 }
 
 // encoding is what an Encoder keeps for the next one.
 type encoding struct {
-	batch      // the rows of the frame that is being filled
+	// The rows of the frame that is being filled.
+	cols    []column
+	seconds []int64 // of each row's time, since 1970
+	nanos   []int64
+	text    int // bytes
+	bound   int // bytes that they take on the wire, at the most
+
 	descending bool
 	limit      int // rows of this frame
 	most       int // rows of any frame
@@ -37,28 +40,14 @@ type encoding struct {
 	lastNanos  int64
 	err        error
 
-	// What packs and writes a frame, in turn of this goroutine and another one.
-	p      *packer
-	ints   intWriter
-	gaps   []int64
-	out    []byte
-	frame  []byte
-	began  bool
-	crc    uint32
-	under  batch // the frame that the other one is at
-	busy   bool  // there is one
-	wrote  int   // bytes
-	failed error // of it
-	fault  any   // it panicked
-}
-
-// batch is the rows of one frame.
-type batch struct {
-	cols    []column
-	seconds []int64 // of each row's time, since 1970
-	nanos   []int64
-	text    int // bytes
-	bound   int // bytes that they take on the wire, at the most
+	// What packs and writes a frame.
+	p     *packer
+	ints  intWriter
+	gaps  []int64
+	out   []byte
+	frame []byte
+	began bool
+	crc   uint32
 }
 
 // column collects one property's values for one frame.
@@ -79,8 +68,10 @@ var encodings = sync.Pool{New: func() any { return new(encoding) }}
 func NewEncoder(w io.Writer, q hotreader.Query) *Encoder {
 	s := encodings.Get().(*encoding)
 	n := len(q.Properties)
-	s.batch.widen(n)
-	s.under.widen(n)
+	if cap(s.cols) < n {
+		s.cols = append(s.cols[:cap(s.cols)], make([]column, n-cap(s.cols))...)
+	}
+	s.cols = s.cols[:n]
 	s.p = packers.Get().(*packer)
 	s.descending = q.Order == hotreader.Descending || q.Last
 	s.began, s.crc, s.sent, s.total, s.skipped, s.err = false, 0, 0, 0, 0, nil
@@ -93,17 +84,10 @@ func NewEncoder(w io.Writer, q hotreader.Query) *Encoder {
 	return &Encoder{w: w, s: s}
 }
 
-func (b *batch) widen(n int) {
-	if cap(b.cols) < n {
-		b.cols = append(b.cols[:cap(b.cols)], make([]column, n-cap(b.cols))...)
-	}
-	b.cols = b.cols[:n]
-}
-
-func (b *batch) reset() {
-	b.seconds, b.nanos, b.text, b.bound = b.seconds[:0], b.nanos[:0], 0, 0
-	for i := range b.cols {
-		c := &b.cols[i]
+func (s *encoding) reset() {
+	s.seconds, s.nanos, s.text, s.bound = s.seconds[:0], s.nanos[:0], 0, 0
+	for i := range s.cols {
+		c := &s.cols[i]
 		c.kinds, c.text, c.lengths, c.bools, c.nbools = c.kinds[:0], c.text[:0], c.lengths[:0], c.bools[:0], 0
 		c.nums.reset()
 	}
@@ -123,7 +107,7 @@ func (e *Encoder) Row(row hotreader.Row) error {
 	}
 	n := len(s.seconds)
 	if n > 0 && (n >= s.limit || s.text >= softFrameText || farApart(s.seconds[0], row.Time.Unix())) {
-		if err := e.turn(); err != nil {
+		if err := e.Flush(); err != nil {
 			return err
 		}
 		s.limit = min(s.limit*4, s.most)
@@ -220,71 +204,22 @@ func Bound(row hotreader.Row) int {
 }
 
 // Bound returns more bytes than the stream would have if it ended now, but for
-// its header, its end and some for each frame. It does not depend on how fast
-// anything is.
-func (e *Encoder) Bound() int {
-	n := e.s.sent + e.s.bound
-	if e.s.busy {
-		n += e.s.under.bound
-	}
-	return n
-}
-
-// besides is how many rows a frame has that is worth another goroutine.
-const besides = 1024
-
-// turn sends the rows that wait, and makes room for others.
-func (e *Encoder) turn() error {
-	s := e.s
-	if len(s.seconds) < besides {
-		return e.Flush()
-	}
-	if err := e.Wait(); err != nil {
-		return err
-	}
-	s.batch, s.under = s.under, s.batch
-	s.batch.reset()
-	s.busy = true
-	if e.done == nil {
-		e.done = make(chan struct{}, 1)
-	}
-	go s.send(e.w, e.done)
-	return nil
-}
-
-// send sends the rows of s.under.
-func (s *encoding) send(w io.Writer, done chan<- struct{}) {
-	defer func() {
-		s.fault = recover()
-		done <- struct{}{}
-	}()
-	s.wrote, s.failed = s.rows(w, &s.under)
-}
-
-// Wait waits until all full frames are written.
-func (e *Encoder) Wait() error {
-	s := e.s
-	if s.busy {
-		<-e.done
-		s.busy = false
-		if s.fault != nil {
-			panic(s.fault)
-		}
-		s.sent += s.wrote
-		s.err = s.failed
-	}
-	return s.err
-}
+// its header, its end and some for each frame.
+func (e *Encoder) Bound() int { return e.s.sent + e.s.bound }
 
 // Flush writes the rows that wait for a full frame, if any.
 func (e *Encoder) Flush() error {
 	s := e.s
-	if e.Wait() != nil || len(s.seconds) == 0 {
+	if s.err != nil || len(s.seconds) == 0 {
 		return s.err
 	}
-	n, err := s.rows(e.w, &s.batch)
-	s.sent += n
-	s.err = err
+	rows := len(s.seconds)
+	s.frame = binary.AppendUvarint(s.frame[:0], uint64(rows))
+	s.frame = s.times(s.frame)
+	for i := range s.cols {
+		s.frame = s.column(s.frame, &s.cols[i], rows)
+	}
+	s.write(e.w, frameRows)
 	s.reset()
 	return s.err
 }
@@ -307,7 +242,7 @@ func (e *Encoder) End(more bool) error {
 	if s.skipped > 0 {
 		s.frame = binary.AppendUvarint(s.frame, uint64(s.skipped))
 	}
-	_, s.err = s.write(e.w, frameEnd)
+	s.write(e.w, frameEnd)
 	return s.finish()
 }
 
@@ -330,7 +265,7 @@ func (e *Encoder) Fail(err error) error {
 	s.frame = appendBytes(s.frame[:0], []byte(p.Code))
 	s.frame = binary.AppendUvarint(s.frame, uint64(max(p.RetryAfter, 0)/time.Millisecond))
 	s.frame = appendBytes(s.frame, []byte(text))
-	_, s.err = s.write(e.w, frameError)
+	s.write(e.w, frameError)
 	return s.finish()
 }
 
@@ -350,24 +285,17 @@ func (e *Encoder) Close() {
 		return
 	}
 	e.s = nil
-	if s.busy {
-		<-e.done
-		s.busy = false
-		if s.fault != nil {
-			return // nobody knows what state it is in
-		}
-	}
 	packers.Put(s.p)
 	s.p = nil
 	const keep = 16 << 20
-	if s.batch.size()+s.under.size()+cap(s.out)+cap(s.frame)+8*cap(s.gaps) <= keep {
+	if s.size()+cap(s.out)+cap(s.frame)+8*cap(s.gaps) <= keep {
 		encodings.Put(s)
 	}
 }
 
-func (b *batch) size() int {
-	n := 8 * (cap(b.seconds) + cap(b.nanos))
-	for _, c := range b.cols[:cap(b.cols)] {
+func (s *encoding) size() int {
+	n := 8 * (cap(s.seconds) + cap(s.nanos))
+	for _, c := range s.cols[:cap(s.cols)] {
 		n += cap(c.kinds) + cap(c.text) + 8*cap(c.lengths) + 16*cap(c.nums.all) + cap(c.nums.text) + 8*cap(c.nums.m) + cap(c.nums.buf)
 	}
 	return n
@@ -375,7 +303,7 @@ func (b *batch) size() int {
 
 // write sends s.frame as a frame of that type, behind the header if it is the
 // first.
-func (s *encoding) write(w io.Writer, kind byte) (n int, err error) {
+func (s *encoding) write(w io.Writer, kind byte) {
 	out := s.out[:0]
 	if !s.began {
 		s.began = true
@@ -392,39 +320,28 @@ func (s *encoding) write(w io.Writer, kind byte) (n int, err error) {
 	s.crc = crc32.Update(s.crc, castagnoli, out[at:])
 	out = binary.LittleEndian.AppendUint32(out, s.crc)
 	s.out = out
-	if _, err = w.Write(out); err != nil {
+	s.sent += len(out)
+	if _, err := w.Write(out); err != nil {
 		code := hotreader.CodeOf(err)
 		if code == hotreader.CodeInternal { // not an error of ours: the connection's
 			code = hotreader.CodeUnavailable
 		}
-		err = &hotreader.Error{Op: "wire: send", Code: code, Err: err}
+		s.err = &hotreader.Error{Op: "wire: send", Code: code, Err: err}
 	}
-	return len(out), err
-}
-
-// rows sends a frame of rows.
-func (s *encoding) rows(w io.Writer, b *batch) (n int, err error) {
-	rows := len(b.seconds)
-	s.frame = binary.AppendUvarint(s.frame[:0], uint64(rows))
-	s.frame = s.times(s.frame, b)
-	for i := range b.cols {
-		s.frame = s.column(s.frame, &b.cols[i], rows)
-	}
-	return s.write(w, frameRows)
 }
 
 // times appends the first row's time, and the gaps between rows as multiples of
 // a unit that they share.
-func (s *encoding) times(dst []byte, b *batch) []byte {
-	dst = binary.AppendVarint(dst, b.seconds[0])
-	dst = binary.AppendUvarint(dst, uint64(b.nanos[0]))
-	if len(b.seconds) == 1 {
+func (s *encoding) times(dst []byte) []byte {
+	dst = binary.AppendVarint(dst, s.seconds[0])
+	dst = binary.AppendUvarint(dst, uint64(s.nanos[0]))
+	if len(s.seconds) == 1 {
 		return dst
 	}
 	s.gaps = s.gaps[:0]
 	unit, before := int64(0), int64(0)
-	for i := 1; i < len(b.seconds); i++ {
-		gap := (b.seconds[i]-b.seconds[i-1])*1_000_000_000 + b.nanos[i] - b.nanos[i-1]
+	for i := 1; i < len(s.seconds); i++ {
+		gap := (s.seconds[i]-s.seconds[i-1])*1_000_000_000 + s.nanos[i] - s.nanos[i-1]
 		if s.descending {
 			gap = -gap
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
-	"slices"
 	"strconv"
 
 	"hotreader"
@@ -23,73 +22,9 @@ type digits struct {
 	trailing bool // the last decimal is 0
 }
 
-// Eight bytes at once: a word holds a text of up to eight characters, the last
-// in its highest byte, each less '0'.
-const (
-	ones  = 0x0101010101010101
-	highs = 0x80 * ones
-	point = '.' ^ '0'
-)
-
-// wordOf returns the word of s, of 1 to 8 bytes.
-func wordOf(s []byte) uint64 {
-	var w uint64
-	switch n := len(s); {
-	case n == 8:
-		w = binary.LittleEndian.Uint64(s)
-	case n >= 4: // two halves that overlap
-		w = uint64(binary.LittleEndian.Uint32(s[n-4:]))<<32 | uint64(binary.LittleEndian.Uint32(s))<<(8*(8-uint(n)))
-	case n == 3:
-		w = uint64(s[2])<<56 | uint64(s[1])<<48 | uint64(s[0])<<40
-	case n == 2:
-		w = uint64(s[1])<<56 | uint64(s[0])<<48
-	default:
-		w = uint64(s[0]) << 56
-	}
-	return w ^ '0'*ones<<(8*(8-uint(len(s))))
-}
-
-// parseShort is parseDigits for 1 to 8 characters without a sign. It may return
-// false where parseDigits does not.
-func parseShort(s []byte) (d digits, ok bool) {
-	if s[0] == '0' && len(s) > 1 && s[1] != '.' {
-		return d, false
-	}
-	w := wordOf(s)
-	x := w ^ point*ones
-	if at := (x - ones) &^ x & highs; at != 0 { // its lowest bit belongs to the first point
-		i := uint(bits.TrailingZeros64(at)) / 8
-		if i == 7 || i == 8-uint(len(s)) {
-			return d, false
-		}
-		d.decimals = uint8(7 - i)
-		d.trailing = w>>56 == 0
-		behind := w &^ (1<<(8*i+8) - 1)
-		w = behind | w&(1<<(8*i)-1)<<8
-	}
-	if (w+0x76*ones|w)&highs != 0 { // a byte above 9
-		return digits{}, false
-	}
-	// Pairs of digits, then fours, then all eight.
-	w = w*10 + w>>8
-	const fours = 0x000000FF000000FF
-	d.m = int64(uint32((w&fours*(100+1_000_000<<32) + w>>16&fours*(1+10_000<<32)) >> 32))
-	return d, true
-}
-
 // parseDigits takes apart a plain number of up to 18 digits whose text follows
 // from its value and the count of its decimals: no exponent, no -0.
 func parseDigits(text []byte) (d digits, ok bool) {
-	if n := len(text); n > 0 && n <= 8 {
-		if d, ok = parseShort(text); ok {
-			return d, true
-		}
-	}
-	return parseLong(text)
-}
-
-// parseLong is parseDigits character by character.
-func parseLong(text []byte) (d digits, ok bool) {
 	s := text
 	neg := len(s) > 0 && s[0] == '-'
 	if neg {
@@ -130,18 +65,6 @@ func parseLong(text []byte) (d digits, ok bool) {
 // maxDigits is the most that appendDigits appends: a sign, 19 digits, a point.
 const maxDigits = 21
 
-// pairs are the numbers of two digits.
-const pairs = "00010203040506070809" +
-	"10111213141516171819" +
-	"20212223242526272829" +
-	"30313233343536373839" +
-	"40414243444546474849" +
-	"50515253545556575859" +
-	"60616263646566676869" +
-	"70717273747576777879" +
-	"80818283848586878889" +
-	"90919293949596979899"
-
 // appendDigits appends m × 10^-scale with as few decimals as say it all, but at
 // least least.
 func appendDigits(dst []byte, m int64, scale, least int) []byte {
@@ -154,48 +77,18 @@ func appendDigits(dst []byte, m int64, scale, least int) []byte {
 		u /= 10
 		scale--
 	}
-	n := max(digitsOf(u), scale+1)
-	if scale > 0 {
-		n++
-	}
-	from := len(dst)
-	dst = slices.Grow(dst, maxDigits)[:from+n]
-	text := dst[from:]
-	i := n
-	for ; scale > 1; scale -= 2 {
-		i -= 2
-		k := u % 100 * 2
-		u /= 100
-		text[i], text[i+1] = pairs[k], pairs[k+1]
-	}
-	if scale > 0 {
+	var text [maxDigits]byte
+	i := len(text)
+	for n := 0; n <= scale || u > 0; n++ {
+		if n > 0 && n == scale {
+			i--
+			text[i] = '.'
+		}
 		i--
 		text[i] = byte('0' + u%10)
 		u /= 10
 	}
-	if i < n {
-		i--
-		text[i] = '.'
-	}
-	for i >= 2 {
-		i -= 2
-		k := u % 100 * 2
-		u /= 100
-		text[i], text[i+1] = pairs[k], pairs[k+1]
-	}
-	if i > 0 {
-		text[0] = byte('0' + u)
-	}
-	return dst
-}
-
-// digitsOf returns how many digits u has, up to 10^19.
-func digitsOf(u uint64) int {
-	n := bits.Len64(u|1) * 1233 >> 12 // times the logarithm of 2
-	if n <= maxScale && u >= uint64(pow10[n]) {
-		n++
-	}
-	return max(n, 1)
+	return append(dst, text[i:]...)
 }
 
 // maxSteps is how many steps of float64 a correction may take.

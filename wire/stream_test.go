@@ -16,10 +16,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/iotest"
-	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -276,9 +274,7 @@ func TestBytesPerPoint(t *testing.T) {
 	}
 }
 
-func TestFirstRowsAreNotHeldBack(t *testing.T) { synctest.Test(t, testFirstRowsAreNotHeldBack) }
-
-func testFirstRowsAreNotHeldBack(t *testing.T) {
+func TestFirstRowsAreNotHeldBack(t *testing.T) {
 	var sizes []int
 	w := writerFunc(func(p []byte) (int, error) { sizes = append(sizes, len(p)); return len(p), nil })
 	e := NewEncoder(w, query(3, hotreader.Ascending))
@@ -288,7 +284,6 @@ func testFirstRowsAreNotHeldBack(t *testing.T) {
 		if err := e.Row(row); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait() // for nothing but what is done without another call
 		at[i+1] = len(sizes)
 	}
 	if err := e.End(false); err != nil {
@@ -339,79 +334,31 @@ func TestNoAllocationPerRow(t *testing.T) {
 	}
 }
 
-// What goes wrong beside the rows of the next frame is told with the next one,
-// and nothing is left behind.
-func TestFramesBesideRowsFail(t *testing.T) {
+// A frame that cannot be written is told with the row that follows it, and by all
+// that is called from then on.
+func TestFramesThatCannotBeWritten(t *testing.T) {
 	boom := errors.New("boom")
-	for _, c := range []struct {
-		name string
-		w    writerFunc
-	}{
-		{"error", func([]byte) (int, error) { return 0, boom }},
-		{"panic", func([]byte) (int, error) { panic(boom) }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				frames := 0
-				e := NewEncoder(writerFunc(func(p []byte) (int, error) {
-					if frames++; frames == 4 {
-						return c.w(p)
-					}
-					return len(p), nil
-				}), query(3, hotreader.Ascending))
-				defer e.Close()
-				failed := 0
-				func() {
-					defer func() {
-						if p := recover(); p != nil && (c.name != "panic" || p != boom) {
-							t.Errorf("panic: %v", p)
-						}
-					}()
-					for i, row := range walks(12000) {
-						if err := e.Row(row); err != nil {
-							if failed = i; !errors.Is(err, boom) {
-								t.Errorf("error %v", err)
-							}
-							break
-						}
-						failed = i + 1
-					}
-				}()
-				if want := 64 + 256 + 1024 + 2*4096; failed != want {
-					t.Errorf("it is told behind %d rows, want %d", failed, want)
-				}
-				if frames != 4 {
-					t.Errorf("%d frames", frames)
-				}
-			})
-		})
+	frames, rows := 0, 0
+	e := NewEncoder(writerFunc(func(p []byte) (int, error) {
+		if frames++; frames == 4 {
+			return 0, boom
+		}
+		return len(p), nil
+	}), query(3, hotreader.Ascending))
+	defer e.Close()
+	var err error
+	for _, row := range walks(12000) {
+		if err = e.Row(row); err != nil {
+			break
+		}
+		rows++
 	}
-}
-
-// A stream that is left alone takes its frame under way with it.
-func TestCloseWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var written atomic.Bool
-		e := NewEncoder(writerFunc(func(p []byte) (int, error) {
-			if len(p) > 1000 {
-				time.Sleep(time.Second)
-				written.Store(true)
-			}
-			return len(p), nil
-		}), query(3, hotreader.Ascending))
-		for _, row := range walks(64 + 256 + 1024 + 1) {
-			if err := e.Row(row); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if written.Load() {
-			t.Error("rows wait for a frame to be written")
-		}
-		e.Close()
-		if !written.Load() {
-			t.Error("it is closed while a frame is written")
-		}
-	})
+	if !errors.Is(err, boom) || rows != 64+256+1024+4096 {
+		t.Errorf("%v behind %d rows", err, rows)
+	}
+	if !errors.Is(e.Flush(), boom) || !errors.Is(e.End(false), boom) || !errors.Is(e.Fail(errors.New("other")), boom) || frames != 4 {
+		t.Errorf("it goes on behind a failure: %d frames", frames)
+	}
 }
 
 // example is one small stream with something of everything.

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"hotreader"
 	"hotreader/config"
@@ -55,7 +56,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	logger := slog.New(seen.Log(lines))
-	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, error) { return fetch(ctx, getenv, f.TokenSecret) })
+	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, time.Time, error) { return fetch(ctx, getenv, f.TokenSecret) })
 	if err != nil {
 		return err
 	}
@@ -75,10 +76,10 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 }
 
 // fetch reads the token from Key Vault.
-func fetch(ctx context.Context, getenv func(string) string, uri string) (string, error) {
+func fetch(ctx context.Context, getenv func(string) string, uri string) (string, time.Time, error) {
 	identity, err := azurefunctions.Identity(getenv)
 	if err != nil {
-		return "", err
+		return "", time.Time{}, err
 	}
 	return azurefunctions.Secret(identity, nil, uri)(ctx)
 }

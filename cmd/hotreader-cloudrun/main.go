@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"syscall"
+	"time"
 
 	"hotreader"
 	"hotreader/config"
@@ -63,7 +64,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	logger = slog.New(seen.Log(plain.Handler()))
-	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, error) {
+	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, time.Time, error) {
 		var o cloudrun.SecretOptions
 		if host := getenv("SECRET_MANAGER_EMULATOR_HOST"); host != "" {
 			o.Endpoint = "http://" + host

@@ -184,7 +184,6 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	var wrap func(http.RoundTripper) http.RoundTripper
 	if seen != nil {
 		wrap = seen.Store
-		token.MadeAt(tokenMade(s.tokenFile))
 		seen.Made(token.Made)
 	}
 	store, err := all.OpenSeen(ctx, s.store, wrap)
@@ -237,15 +236,6 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		listener = tls.NewListener(listener, secure)
 	}
 	return serveUntil(ctx, httpapi.Server(seen.Handler(handler)), listener)
-}
-
-// tokenMade returns when the token was put into its file; the zero time without
-// one, for then it is not known.
-func tokenMade(file string) time.Time {
-	if info, err := os.Stat(file); err == nil {
-		return info.ModTime()
-	}
-	return time.Time{}
 }
 
 // logger writes requests to standard error: as JSON, or on a terminal as text.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,7 @@ func tokenFrom(file string) (*secret.Token, error) {
 	text := os.Getenv(tokenVariable)
 	if file != "" {
 		var err error
-		if text, err = tokenIn(file); err != nil {
+		if text, _, err = tokenIn(file); err != nil {
 			return nil, err
 		}
 	} else if strings.TrimSpace(text) == "" {
@@ -39,22 +40,28 @@ func tokenFrom(file string) (*secret.Token, error) {
 	return secret.Static(text)
 }
 
-// tokenIn reads a file with a token.
-func tokenIn(file string) (string, error) {
+// tokenIn reads a file with a token, and when the token was put into it.
+func tokenIn(file string) (text string, made time.Time, err error) {
 	const most = 64 << 10
+	fail := func(err error) (string, time.Time, error) {
+		return "", time.Time{}, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
+	}
 	f, err := os.Open(file)
 	if err != nil {
-		return "", &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
+		return fail(err)
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && len(raw) > most {
-		err = fmt.Errorf("%s has more than %d bytes, so it is no file with a token", file, most)
-	}
 	if err != nil {
-		return "", &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
+		return fail(err)
 	}
-	return strings.TrimSpace(string(raw)), nil
+	if len(raw) > most {
+		return fail(fmt.Errorf("%s has more than %d bytes, so it is no file with a token", file, most))
+	}
+	if info, err := f.Stat(); err == nil {
+		made = info.ModTime()
+	}
+	return strings.TrimSpace(string(raw)), made, nil
 }
 
 // servedToken is tokenFrom for who checks it: a file is read again when a token was
@@ -63,7 +70,7 @@ func servedToken(ctx context.Context, file string) (*secret.Token, error) {
 	if file == "" {
 		return tokenFrom("")
 	}
-	return secret.Fetched(ctx, func(context.Context) (string, error) { return tokenIn(file) })
+	return secret.Fetched(ctx, func(context.Context) (string, time.Time, error) { return tokenIn(file) })
 }
 
 // source is where a query goes: a store or a Hot Reader API.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"hotreader"
@@ -178,63 +179,76 @@ func (r *Responder) readRows(ctx, caller context.Context, page *page, req *Reque
 			page.columns[i].setType(from.types[i])
 		}
 	}
-	want := 0
+	f := filling{page: page, budget: budget, most: r.maxBytes()}
 	if req.MaxResults > 0 {
-		want = max(1, req.MaxResults/len(q.Properties))
-		q.Limit = want + 1 // one more, to know whether there is more
+		f.want = max(1, req.MaxResults/len(q.Properties))
+		q.Limit = f.want + 1 // one more, to know whether there is more
 	}
-	var (
-		rows int
-		last time.Time // of the last row that is in the page, or has no point
-		more bool
-	)
 	for {
-		got := 0
-		for row, err := range r.Reader.Read(ctx, q) {
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				if rows == 0 || ctx.Err() == nil || caller.Err() != nil {
-					return nil, readError(err)
-				}
-				more = true // the time budget is used up
-				break
-			}
-			got++
-			n := page.add(row.Time, row.Values)
-			if n == 0 {
-				last = row.Time
-				continue
-			}
-			if rows > 0 && (rows == want || page.size > budget) {
-				page.takeBack()
-				more = true
-				break
-			}
-			if page.size > budget {
-				return nil, tooLarge(page.size-budget+r.maxBytes(), r.maxBytes())
-			}
-			last = row.Time
-			rows++
+		got, err := f.add(ctx, caller, r.Reader.Read(ctx, q))
+		if err != nil {
+			return nil, err
 		}
-		if more || q.Limit == 0 || got < q.Limit {
+		if f.more || q.Limit == 0 || got < q.Limit {
 			break
 		}
 		// The limit was used up by rows without a point: read on.
 		var ok bool
-		if q, ok = q.Behind(last); !ok {
+		if q, ok = q.Behind(f.last); !ok {
 			break
 		}
 		q.Types = page.types()
 	}
-	if !more {
+	if !f.more {
 		return nil, nil
 	}
-	if _, ok := q.Behind(last); !ok {
+	if _, ok := q.Behind(f.last); !ok {
 		return nil, nil
 	}
-	return &position{kind: rowsPosition, last: last, types: page.types()}, nil
+	return &position{kind: rowsPosition, last: f.last, types: page.types()}, nil
+}
+
+// A filling is a page that rows are added to.
+type filling struct {
+	page   *page
+	want   int // rows; 0 = any number
+	budget int // bytes of points
+	most   int // bytes of an answer
+
+	rows int       // with a point
+	last time.Time // of the last row that is in the page, or has no point
+	more bool      // the page is full, or its time is up
+}
+
+// add adds rows until they end or the page does, and returns how many came.
+func (f *filling) add(ctx, caller context.Context, rows iter.Seq2[hotreader.Row, error]) (got int, err error) {
+	for row, err := range rows {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			if f.rows == 0 || ctx.Err() == nil || caller.Err() != nil {
+				return got, readError(err)
+			}
+			f.more = true // the time budget is used up
+			return got, nil
+		}
+		got++
+		if n := f.page.add(row.Time, row.Values); n > 0 {
+			over := f.page.size - f.budget
+			if f.rows > 0 && (f.rows == f.want || over > 0) {
+				f.page.takeBack()
+				f.more = true
+				return got, nil
+			}
+			if over > 0 {
+				return got, tooLarge(over+f.most, f.most)
+			}
+			f.rows++
+		}
+		f.last = row.Time
+	}
+	return got, nil
 }
 
 // types returns the columns' types as far as they are known.
@@ -312,15 +326,18 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 // type is declared; such a property is read again with the type it turned out
 // to have.
 func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query) error {
+	columns := make([]int, len(q.Properties)) // of each property that is asked for
+	for i := range columns {
+		columns[i] = i
+	}
 	all := q.Properties
-	l := lastRead{page: page}
 	for {
-		r.Reader.Read(ctx, q)(l.row)
-		if l.err != nil || len(l.again) == 0 {
-			return l.err
+		again, err := r.readUsable(ctx, page, q, columns)
+		if err != nil || len(again) == 0 {
+			return err
 		}
-		names, types := make([]string, len(l.again)), make([]hotreader.Type, len(l.again))
-		for i, column := range l.again {
+		names, types := make([]string, len(again)), make([]hotreader.Type, len(again))
+		for i, column := range again {
 			c := &page.columns[column]
 			if c.typ == hotreader.AnyNumber {
 				c.setType(hotreader.Double)
@@ -329,40 +346,30 @@ func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query)
 			}
 			names[i], types[i] = all[column], c.typ
 		}
-		q.Properties, q.Types = names, types
-		l.at, l.again = l.again, nil
+		q.Properties, q.Types, columns = names, types, again
 	}
 }
 
-// lastRead takes the rows of a last entry. It is what the body of a loop would be,
-// of which each variable is allocated on its own.
-type lastRead struct {
-	page  *page
-	at    []int // column of each property that was asked for; nil = the one of its number
-	again []int // columns to be read again
-	err   error
-}
-
-func (l *lastRead) row(row hotreader.Row, err error) bool {
-	if err != nil {
-		l.err = readError(err)
-		return false
-	}
-	for i, v := range row.Values {
-		if l.at != nil {
-			i = l.at[i]
+// readUsable puts the values of q's properties that TwinMaker can take into their
+// columns, and returns the columns to be read again.
+func (r *Responder) readUsable(ctx context.Context, page *page, q hotreader.Query, columns []int) (again []int, err error) {
+	for row, err := range r.Reader.Read(ctx, q) {
+		if err != nil {
+			return nil, readError(err)
 		}
-		c := &l.page.columns[i]
-		if v.IsNull() || len(c.buf) > 0 {
-			continue
-		}
-		if v, ok := l.page.fit(c, v); ok {
-			c.buf = appendValue(c.buf, v)
-		} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
-			l.again = append(l.again, i)
-		} else {
-			l.page.skipped++
+		for i, v := range row.Values {
+			c := &page.columns[columns[i]]
+			if v.IsNull() || len(c.buf) > 0 {
+				continue
+			}
+			if v, ok := page.fit(c, v); ok {
+				c.buf = appendValue(c.buf, v)
+			} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
+				again = append(again, columns[i])
+			} else {
+				page.skipped++
+			}
 		}
 	}
-	return true
+	return again, nil
 }

@@ -3,7 +3,6 @@ package twinmaker
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"hotreader"
@@ -42,19 +41,12 @@ type column struct {
 // maxPooled is the size above which a buffer is left to the garbage collector.
 const maxPooled = 8 << 20
 
-// pages keeps pages between answers; lastPage the last one, whatever is collected,
-// and on whatever processor the next answer is made.
-var (
-	pages    = sync.Pool{New: func() any { return new(page) }}
-	lastPage atomic.Pointer[page]
-)
+// pages keeps pages between answers.
+var pages = sync.Pool{New: func() any { return new(page) }}
 
 // newPage returns a page with a column for each property of q.
 func newPage(q *hotreader.Query) *page {
-	p := lastPage.Swap(nil)
-	if p == nil {
-		p = pages.Get().(*page)
-	}
+	p := pages.Get().(*page)
 	n := len(q.Properties)
 	if cap(p.columns) < n {
 		p.columns = append(p.columns[:cap(p.columns)], make([]column, n-cap(p.columns))...)
@@ -79,7 +71,7 @@ func (p *page) release(ctx context.Context) {
 	for i := range p.columns[:cap(p.columns)] {
 		size += cap(p.columns[:cap(p.columns)][i].buf)
 	}
-	if size <= maxPooled && !lastPage.CompareAndSwap(nil, p) {
+	if size <= maxPooled {
 		pages.Put(p)
 	}
 }

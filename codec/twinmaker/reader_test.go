@@ -131,3 +131,16 @@ var entity = Reference{EntityID: "e", ComponentName: "c"}
 func ask(properties ...string) Request {
 	return Request{Query: hotreader.Query{Device: "d", Properties: properties}, Ref: entity}
 }
+
+// pageReader yields rows as they are, as cheaply as a Reader can.
+type pageReader struct{ rows []hotreader.Row }
+
+func (r *pageReader) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for i := range r.rows {
+			if !yield(r.rows[i], nil) {
+				return
+			}
+		}
+	}
+}

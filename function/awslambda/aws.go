@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iottwinmaker"
@@ -123,7 +124,7 @@ func deviceOf(c types.ComponentResponse, twin string) string {
 
 // Secret returns a fetch, for secret.Fetched, of the current value of a secret of
 // AWS Secrets Manager. The role needs secretsmanager:GetSecretValue on it.
-func Secret(getenv func(string) string, arn string) func(context.Context) (string, error) {
+func Secret(getenv func(string) string, arn string) secret.Fetch {
 	region := getenv("AWS_REGION")
 	if parts := strings.Split(arn, ":"); len(parts) > 3 && parts[3] != "" {
 		region = parts[3]
@@ -133,16 +134,15 @@ func Secret(getenv func(string) string, arn string) func(context.Context) (strin
 		Credentials:  credentials(getenv),
 		BaseEndpoint: endpoint(getenv, "SECRETS_MANAGER"),
 	})
-	return func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (string, time.Time, error) {
 		out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 		if err != nil {
-			return "", awsError("secrets manager: get secret value", err, "secretsmanager:GetSecretValue on "+arn)
+			return "", time.Time{}, awsError("secrets manager: get secret value", err, "secretsmanager:GetSecretValue on "+arn)
 		}
 		if out.SecretString == nil {
-			return "", &hotreader.Error{Op: "secrets manager: get secret value", Code: hotreader.CodeConfig,
+			return "", time.Time{}, &hotreader.Error{Op: "secrets manager: get secret value", Code: hotreader.CodeConfig,
 				Err: errors.New("the secret is binary; want the token as text")}
 		}
-		secret.WasMade(ctx, aws.ToTime(out.CreatedDate)) // of this version
-		return *out.SecretString, nil
+		return *out.SecretString, aws.ToTime(out.CreatedDate), nil // of this version
 	}
 }

@@ -154,7 +154,7 @@ func TestSecret(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:twin/token-AbCdEf"
 	text, _ := json.Marshal(map[string]string{"ARN": arn, "Name": "twin/token", "SecretString": token})
 	getenv, last := service(t, 200, string(text))
-	got, err := Secret(getenv, arn)(t.Context())
+	got, _, err := Secret(getenv, arn)(t.Context())
 	if err != nil || got != token {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -165,11 +165,11 @@ func TestSecret(t *testing.T) {
 	}
 
 	getenv, _ = service(t, 200, `{"SecretBinary":"AAAA"}`)
-	if _, err := Secret(getenv, arn)(t.Context()); hotreader.CodeOf(err) != hotreader.CodeConfig {
+	if _, _, err := Secret(getenv, arn)(t.Context()); hotreader.CodeOf(err) != hotreader.CodeConfig {
 		t.Errorf("got %v", err)
 	}
 	getenv, _ = service(t, 400, `{"__type":"AccessDeniedException","message":"no"}`)
-	if _, err := Secret(getenv, arn)(t.Context()); hotreader.CodeOf(err) != hotreader.CodeForbidden || !strings.Contains(err.Error(), "secretsmanager:GetSecretValue") {
+	if _, _, err := Secret(getenv, arn)(t.Context()); hotreader.CodeOf(err) != hotreader.CodeForbidden || !strings.Contains(err.Error(), "secretsmanager:GetSecretValue") {
 		t.Errorf("got %v", err)
 	}
 	noKeys := func(name string) string {
@@ -178,7 +178,7 @@ func TestSecret(t *testing.T) {
 		}
 		return ""
 	}
-	if _, err := Secret(noKeys, arn)(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
+	if _, _, err := Secret(noKeys, arn)(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
 		t.Errorf("got %v", err)
 	}
 }

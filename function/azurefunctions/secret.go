@@ -39,7 +39,7 @@ func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
 // its URI; without a version in it, of the newest. The identity needs the role
 // Key Vault Secrets User on it. client sends the requests; nil = one of the
 // SDK's.
-func Secret(identity azcore.TokenCredential, client policy.Transporter, uri string) func(context.Context) (string, error) {
+func Secret(identity azcore.TokenCredential, client policy.Transporter, uri string) secret.Fetch {
 	const op = "key vault: get secret"
 	audience, plain := "https://vault.azure.net", false
 	if u, err := url.Parse(uri); err == nil {
@@ -54,7 +54,7 @@ func Secret(identity azcore.TokenCredential, client policy.Transporter, uri stri
 		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
 		Telemetry: policy.TelemetryOptions{Disabled: true},
 	})
-	return func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (text string, made time.Time, err error) {
 		fail := func(code hotreader.Code, err error) error {
 			if c := hotreader.CodeOf(ctx.Err()); c != "" {
 				code = c
@@ -63,27 +63,19 @@ func Secret(identity azcore.TokenCredential, client policy.Transporter, uri stri
 		}
 		req, err := runtime.NewRequest(ctx, http.MethodGet, uri)
 		if err != nil {
-			return "", fail(hotreader.CodeConfig, errors.New("the secret's URI cannot be read"))
+			return "", made, fail(hotreader.CodeConfig, errors.New("the secret's URI cannot be read"))
 		}
 		req.Raw().URL.RawQuery = "api-version=" + vaultVersion
 		req.Raw().Header.Set("Accept", "application/json")
 		resp, err := pipeline.Do(req)
 		if err != nil {
 			if _, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
-				return "", fail(hotreader.CodeForbidden, fmt.Errorf("no token was given to the managed identity; give the function one: %w", err))
+				return "", made, fail(hotreader.CodeForbidden, fmt.Errorf("no token was given to the managed identity; give the function one: %w", err))
 			}
-			return "", fail(hotreader.CodeUnavailable, err)
+			return "", made, fail(hotreader.CodeUnavailable, err)
 		}
-		switch {
-		case resp.StatusCode == http.StatusOK:
-		case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-			return "", fail(hotreader.CodeForbidden, fmt.Errorf("the identity lacks the role Key Vault Secrets User on it, or the vault's network refuses it: %w", runtime.NewResponseError(resp)))
-		case resp.StatusCode == http.StatusNotFound:
-			return "", fail(hotreader.CodeNotFound, fmt.Errorf("there is no such secret: %w", runtime.NewResponseError(resp)))
-		case resp.StatusCode == http.StatusTooManyRequests:
-			return "", fail(hotreader.CodeThrottled, runtime.NewResponseError(resp))
-		default:
-			return "", fail(hotreader.CodeUnavailable, runtime.NewResponseError(resp))
+		if resp.StatusCode != http.StatusOK {
+			return "", made, fail(refusal(resp))
 		}
 		var answer struct {
 			Value      string `json:"value"`
@@ -92,11 +84,25 @@ func Secret(identity azcore.TokenCredential, client policy.Transporter, uri stri
 			} `json:"attributes"`
 		}
 		if err := runtime.UnmarshalAsJSON(resp, &answer); err != nil {
-			return "", fail(hotreader.CodeProtocol, errors.New("the answer is not Key Vault's"))
+			return "", made, fail(hotreader.CodeProtocol, errors.New("the answer is not Key Vault's"))
 		}
-		if made := answer.Attributes.Created; made > 0 {
-			secret.WasMade(ctx, time.Unix(made, 0))
+		if created := answer.Attributes.Created; created > 0 {
+			made = time.Unix(created, 0)
 		}
-		return answer.Value, nil
+		return answer.Value, made, nil
 	}
+}
+
+// refusal says why Key Vault did not answer with a secret.
+func refusal(resp *http.Response) (hotreader.Code, error) {
+	err := runtime.NewResponseError(resp)
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return hotreader.CodeForbidden, fmt.Errorf("the identity lacks the role Key Vault Secrets User on it, or the vault's network refuses it: %w", err)
+	case http.StatusNotFound:
+		return hotreader.CodeNotFound, fmt.Errorf("there is no such secret: %w", err)
+	case http.StatusTooManyRequests:
+		return hotreader.CodeThrottled, err
+	}
+	return hotreader.CodeUnavailable, err
 }

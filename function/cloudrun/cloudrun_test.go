@@ -148,7 +148,7 @@ func TestSecret(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &manager{answers: c.answers}
 				o := SecretOptions{Client: &http.Client{Transport: m}, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "google"})}
-				got, err := Secret("projects/p/secrets/s/versions/latest", o)(t.Context())
+				got, _, err := Secret("projects/p/secrets/s/versions/latest", o)(t.Context())
 				if got != c.want || hotreader.CodeOf(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) || len(m.got) != c.asked {
 					t.Errorf("%q, %v (%s) after %d requests", got, err, hotreader.CodeOf(err), len(m.got))
 				}
@@ -163,14 +163,14 @@ func TestSecret(t *testing.T) {
 	}
 	m := &manager{answers: []string{payload("a,b\n", sum)}}
 	o := SecretOptions{Client: &http.Client{Transport: m}, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "google"})}
-	if _, err := Secret("projects/p/locations/europe-west3/secrets/s/versions/7", o)(t.Context()); err != nil || m.got[0].URL.Host != "secretmanager.europe-west3.rep.googleapis.com" {
+	if _, _, err := Secret("projects/p/locations/europe-west3/secrets/s/versions/7", o)(t.Context()); err != nil || m.got[0].URL.Host != "secretmanager.europe-west3.rep.googleapis.com" {
 		t.Errorf("%v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		o.Client = &http.Client{Transport: &manager{answers: []string{"503"}}}
-		if _, err := Secret("projects/p/secrets/s/versions/1", o)(ctx); err == nil {
+		if _, _, err := Secret("projects/p/secrets/s/versions/1", o)(ctx); err == nil {
 			t.Error("no error")
 		}
 	})

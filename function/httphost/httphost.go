@@ -142,7 +142,7 @@ func (b behind) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 }
 
 // Token returns the token of f: its own, or the one that fetch brings.
-func Token(ctx context.Context, f *config.Function, fetch func(context.Context) (string, error)) (*secret.Token, error) {
+func Token(ctx context.Context, f *config.Function, fetch secret.Fetch) (*secret.Token, error) {
 	if f.TokenSecret == "" {
 		return f.Token, nil
 	}

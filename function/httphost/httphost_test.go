@@ -191,17 +191,17 @@ func TestToken(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	named := &config.Function{TokenSecret: "x"}
-	got, err = httphost.Token(t.Context(), named, func(ctx context.Context) (string, error) {
+	got, err = httphost.Token(t.Context(), named, func(ctx context.Context) (string, time.Time, error) {
 		if _, ok := ctx.Deadline(); !ok {
 			t.Error("the start may take for ever")
 		}
-		return serving.Rotated, nil
+		return serving.Rotated, time.Time{}, nil
 	})
 	if err != nil || got.Current() != serving.Rotated {
 		t.Errorf("%v, %v", got, err)
 	}
-	_, err = httphost.Token(t.Context(), named, func(context.Context) (string, error) {
-		return "", &hotreader.Error{Code: hotreader.CodeForbidden}
+	_, err = httphost.Token(t.Context(), named, func(context.Context) (string, time.Time, error) {
+		return "", time.Time{}, &hotreader.Error{Code: hotreader.CodeForbidden}
 	})
 	if !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "INTER_CLOUD_TOKEN_SECRET: ") {
 		t.Errorf("%v", err)

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go/middleware"
@@ -26,12 +25,8 @@ const maxPage = 32 << 20
 // maxPooled bounds what a page's buffer may keep between reads.
 const maxPooled = 4 << 20
 
-// pages keeps the buffers of pages between reads, of all stores; lastPage the last
-// one, whatever is collected, and on whatever processor the next read runs.
-var (
-	pages    = sync.Pool{New: func() any { return new(page) }}
-	lastPage atomic.Pointer[page]
-)
+// pages keeps the buffers of pages between reads, of all stores.
+var pages = sync.Pool{New: func() any { return new(page) }}
 
 // A page is the body of one Query answer.
 type page struct {
@@ -40,15 +35,10 @@ type page struct {
 	sum  bool // keep compares the checksum, not the SDK
 }
 
-func newPage() *page {
-	if p := lastPage.Swap(nil); p != nil {
-		return p
-	}
-	return pages.Get().(*page)
-}
+func newPage() *page { return pages.Get().(*page) }
 
 func (p *page) release() {
-	if cap(p.body) <= maxPooled && !lastPage.CompareAndSwap(nil, p) {
+	if cap(p.body) <= maxPooled {
 		pages.Put(p)
 	}
 }

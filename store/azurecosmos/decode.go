@@ -16,9 +16,8 @@ import (
 // time, p0, p1, … for the columns.
 type decoder struct {
 	jsonpage.Page
-	heads []string // how a member begins where Cosmos DB spells it as it does: "p0": of each column, then "t":
-	kind  hotreader.Kind
-	next  []int // next[i] is what followed heads[i] last time; the last entry: what came first
+	names []string       // of members: the columns', then the time's
+	kind  hotreader.Kind // of the time
 
 	skipped int // values of columns that no Value can hold
 }
@@ -28,19 +27,13 @@ type decoder struct {
 func (d *decoder) layout(columns int, kind hotreader.Kind) {
 	d.Items, d.Count = "Documents", "_count"
 	d.kind, d.skipped = kind, 0
-	if len(d.heads) != columns+1 {
-		d.heads = d.heads[:0]
+	if len(d.names) != columns+1 {
+		d.names = d.names[:0]
 		for i := range columns {
-			d.heads = append(d.heads, `"p`+strconv.Itoa(i)+`":`)
+			d.names = append(d.names, "p"+strconv.Itoa(i))
 		}
-		d.heads = append(d.heads, `"t":`)
+		d.names = append(d.names, "t")
 	}
-	// The query names the time first, then the columns.
-	d.next = d.next[:0]
-	for i := range columns {
-		d.next = append(d.next, (i+1)%columns)
-	}
-	d.next = append(d.next, 0, columns)
 }
 
 // item decodes the next item of the page that Open began into values, one a
@@ -64,30 +57,26 @@ func (d *decoder) object(values []hotreader.Value) (at []byte, err error) {
 	if d.Is('}') {
 		return nil, nil
 	}
-	last := len(d.next) - 1
 	for {
-		found, err := d.name(d.next[last])
+		name, err := d.Name()
 		if err != nil {
 			return nil, err
 		}
-		if found < 0 {
-			err = d.Skip()
-		} else {
-			d.next[last], last = found, found
-			var v hotreader.Value
-			var usable bool
-			v, usable, err = d.value()
-			if found < len(values) {
-				values[found] = v
-				if !usable {
-					d.skipped++
-				}
-			} else if at = nil; v.Kind() == d.kind {
+		found := slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
+		v, usable, err := d.value()
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case found == len(values):
+			if at = nil; v.Kind() == d.kind {
 				at = v.Text()
 			}
-		}
-		if err != nil {
-			return nil, err
+		case found >= 0:
+			values[found] = v
+			if !usable {
+				d.skipped++
+			}
 		}
 		if d.Is('}') {
 			return at, nil
@@ -96,21 +85,6 @@ func (d *decoder) object(values []hotreader.Value) (at []byte, err error) {
 			return nil, err
 		}
 	}
-}
-
-// name reads a member's name and returns its index in heads, -1 if it is none of
-// them. Items of a page are alike, so it most likely is guess, spelled without
-// blanks and escapes.
-func (d *decoder) name(guess int) (found int, err error) {
-	if head := d.heads[guess]; len(d.Data)-d.Pos > len(head) && string(d.Data[d.Pos:d.Pos+len(head)]) == head {
-		d.Pos += len(head)
-		return guess, nil
-	}
-	name, err := d.Name()
-	if err != nil {
-		return -1, err
-	}
-	return slices.IndexFunc(d.heads, func(head string) bool { return head[1:len(head)-2] == string(name) }), nil
 }
 
 // value decodes a member's value. usable is false for one that no Value can hold.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -24,7 +25,6 @@ type decoder struct {
 	values int      // of a row: the columns
 	when   int      // index of the time's field in names
 	format string
-	next   []int32 // next[i] is what followed names[i] last time; the last entry: what came first
 
 	arena []byte // digits
 	stamp []byte // of the Value decoded last, if it is a timestamp
@@ -53,11 +53,6 @@ func (d *decoder) layout(columns []string, timeKey, format string) {
 		d.when = len(columns)
 		d.names = append(d.names, timeKey)
 	}
-	d.next = d.next[:0]
-	for i := range d.names {
-		d.next = append(d.next, int32((i+1)%len(d.names)))
-	}
-	d.next = append(d.next, 0)
 	d.arena = d.arena[:0]
 }
 
@@ -164,7 +159,6 @@ func (d *decoder) message(m []byte, values []hotreader.Value) error {
 func (d *decoder) fields(m []byte, values []hotreader.Value) error {
 	clear(values)
 	d.name, d.time, d.text, d.timely = nil, nil, nil, false
-	last := len(d.next) - 1
 	for i := 0; i < len(m); {
 		tag, at := uvarint(m, i)
 		if at == 0 {
@@ -189,23 +183,10 @@ func (d *decoder) fields(m []byte, values []hotreader.Value) error {
 		if err != nil {
 			return err
 		}
-		// Documents of an answer are alike: what followed the last field in the
-		// one before most likely follows here.
-		found := int(d.next[last])
-		if string(key) != d.names[found] {
-			found = -1
-			for k, name := range d.names {
-				if name == string(key) {
-					found = k
-					break
-				}
-			}
-			if found < 0 {
-				continue
-			}
-			d.next[last] = int32(found)
+		found := slices.IndexFunc(d.names, func(name string) bool { return name == string(key) })
+		if found < 0 {
+			continue
 		}
-		last = found
 		v, usable, err := d.value(value)
 		if err != nil {
 			return err
@@ -283,9 +264,7 @@ func (d *decoder) value(m []byte) (v hotreader.Value, usable bool, err error) {
 			if end == 0 {
 				return v, false, errMalformed
 			}
-			from := len(d.arena)
-			d.arena = strconv.AppendInt(d.arena, int64(n), 10)
-			v, usable = hotreader.NumberValue(d.arena[from:len(d.arena):len(d.arena)]), true
+			v, usable = d.integer(int64(n)), true
 			d.stamp, i = nil, end
 		case tagBool, tagNull:
 			n, end := uvarint(m, at)
@@ -317,6 +296,12 @@ func (d *decoder) value(m []byte) (v hotreader.Value, usable bool, err error) {
 		}
 	}
 	return v, usable, nil
+}
+
+func (d *decoder) integer(n int64) hotreader.Value {
+	from := len(d.arena)
+	d.arena = strconv.AppendInt(d.arena, n, 10)
+	return hotreader.NumberValue(d.arena[from:len(d.arena):len(d.arena)])
 }
 
 // double writes the shortest digits that read back as f, in the way of
