@@ -19,8 +19,8 @@ import (
 // a store keeps are DynamoDB's: 32 levels, each two levels of JSON.
 const maxDepth = 128
 
-// ErrCut is the error where Data ends too early.
-var ErrCut = errors.New("it ends too early")
+// errCut is the error where Data ends too early.
+var errCut = errors.New("it ends too early")
 
 // Scanner is a place in JSON text. The methods pass over blanks, read what
 // follows, and step behind it. After an error nothing more may be read. Set the
@@ -49,7 +49,7 @@ func (s *Scanner) Release(maxKept int) {
 // Wrong returns the error that says where s stands and that it is not at want.
 func (s *Scanner) Wrong(want string) error {
 	if s.Pos >= len(s.Data) {
-		return ErrCut
+		return errCut
 	}
 	return fmt.Errorf("at byte %d: want %s, got %q", s.Pos, want, s.Data[s.Pos])
 }
@@ -137,7 +137,7 @@ func (s *Scanner) Text() ([]byte, error) {
 			s.arena = append(s.arena, c)
 		}
 	}
-	return nil, ErrCut
+	return nil, errCut
 }
 
 // Broken reports whether Text, called last, met an escape that is half a
@@ -147,7 +147,7 @@ func (s *Scanner) Broken() bool { return s.broken }
 // escape reads what follows a backslash and keeps what it stands for.
 func (s *Scanner) escape() error {
 	if s.Pos >= len(s.Data) {
-		return ErrCut
+		return errCut
 	}
 	if at := strings.IndexByte(`"\/bfnrt`, s.Data[s.Pos]); at >= 0 {
 		s.arena = append(s.arena, "\"\\/\b\f\n\r\t"[at])
@@ -184,7 +184,7 @@ func (s *Scanner) unit() (rune, error) {
 		return 0, s.Wrong("an escape")
 	}
 	if len(s.Data)-s.Pos < length {
-		return 0, ErrCut
+		return 0, errCut
 	}
 	n, err := strconv.ParseUint(string(s.Data[s.Pos+1:s.Pos+length]), 16, 16)
 	if err != nil {
@@ -204,12 +204,6 @@ func (s *Scanner) Boolean() (bool, error) {
 		return false, nil
 	}
 	return false, s.Wrong("true or false")
-}
-
-// Null reports whether null stands next, and steps behind it if so.
-func (s *Scanner) Null() bool {
-	s.Space()
-	return s.word("null")
 }
 
 func (s *Scanner) word(w string) bool {
@@ -256,7 +250,7 @@ func (s *Scanner) skip(depth int) error {
 	}
 	s.Space()
 	if s.Pos >= len(s.Data) {
-		return ErrCut
+		return errCut
 	}
 	c := s.Data[s.Pos]
 	switch c {
