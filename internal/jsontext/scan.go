@@ -377,13 +377,19 @@ func digitsEnd(data []byte, i int) int {
 // data[i], behind its opening quote, and is printable ASCII without escapes, 0
 // if it is not.
 func PlainString(data []byte, i int) int {
-	for ; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '"':
-			return i
-		case c == '\\' || c < ' ' || c >= utf8.RuneSelf:
-			return 0
-		}
+	for i < len(data) && plain[data[i]] {
+		i++
+	}
+	if i < len(data) && data[i] == '"' {
+		return i
 	}
 	return 0
 }
+
+// plain says which bytes of a string are themselves: printable ASCII.
+var plain = func() (is [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		is[c] = c != '"' && c != '\\'
+	}
+	return is
+}()
