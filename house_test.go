@@ -46,7 +46,7 @@ var rooms = map[string][]string{
 	"httpapi":                 {"", "wire", "codec/*", "secret", "internal/*"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "secret", "internal/*"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "secret"},
-	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire"},
+	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "secret"},
 	"function/httphost":       {"", "httpapi", "config", "remote", "route", "secret", "telemetry"},
 	"deploy":                  {"", "codec/twinmaker", "config", "deploy/names", "deploy/terraform", "internal/*", "telemetry"},
 	"deploy/names":            {"", "config"},
