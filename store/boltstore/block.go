@@ -101,25 +101,34 @@ func (r *reader) uvarint() (uint64, bool) {
 
 // value reads the next value, of which it does not check the text. It refers to
 // the data.
-func (r *reader) value() (kind hotreader.Kind, text []byte, ok bool) {
+func (r *reader) value() (v hotreader.Value, ok bool) {
 	head, ok := r.uvarint()
 	n := head >> 2
-	kind = hotreader.Kind(head & 3)
-	switch {
-	case !ok || kind == hotreader.Null:
-		return kind, nil, false
-	case kind == hotreader.Bool:
-		return kind, trueText[:min(n, 1)], n <= 1
-	case n > uint64(len(r.data)-r.at):
-		return kind, nil, false
+	kind := hotreader.Kind(head & 3)
+	if kind == hotreader.Bool {
+		return hotreader.BoolValue(n == 1), ok && n <= 1
 	}
-	text = r.data[r.at : r.at+int(n) : r.at+int(n)]
+	if !ok || n > uint64(len(r.data)-r.at) {
+		return v, false
+	}
+	text := r.data[r.at : r.at+int(n) : r.at+int(n)]
 	r.at += int(n)
-	return kind, text, true
+	if kind == hotreader.Number {
+		return hotreader.NumberValue(text), true
+	}
+	return hotreader.StringValue(text), kind == hotreader.String
 }
 
-// trueText is what a reader returns for true; false has none.
-var trueText = []byte{1}
+// valid reports whether Write would have taken v.
+func valid(v hotreader.Value) bool {
+	switch v.Kind() {
+	case hotreader.Number:
+		return hotreader.IsNumber(v.Text())
+	case hotreader.String:
+		return utf8.Valid(v.Text())
+	}
+	return true
+}
 
 // values sets those of the row's values that are wanted, table says in which
 // place (by property id, -1 = not), and all others to null. Nothing that Write
@@ -128,23 +137,15 @@ func (e *entry) values(table []int, dst []hotreader.Value) error {
 	clear(dst)
 	r := reader{data: e.body}
 	for _, id := range e.ids {
-		kind, text, ok := r.value()
+		v, ok := r.value()
 		if !ok || id >= uint64(len(table)) {
 			return errForm
 		}
-		place := table[id]
-		if place < 0 {
-			continue
-		}
-		switch {
-		case kind == hotreader.Bool:
-			dst[place] = hotreader.BoolValue(len(text) > 0)
-		case kind == hotreader.Number && hotreader.IsNumber(text):
-			dst[place] = hotreader.NumberValue(text)
-		case kind == hotreader.String && utf8.Valid(text):
-			dst[place] = hotreader.StringValue(text)
-		default:
-			return errForm
+		if place := table[id]; place >= 0 {
+			if !valid(v) {
+				return errForm
+			}
+			dst[place] = v
 		}
 	}
 	return nil
@@ -182,7 +183,7 @@ func (d *decoder) decode(block []byte) ([]entry, error) {
 		}
 		from := r.at
 		for range e.ids {
-			if _, _, ok := r.value(); !ok {
+			if _, ok := r.value(); !ok {
 				return nil, errForm
 			}
 		}

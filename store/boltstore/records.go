@@ -173,7 +173,7 @@ type ref struct {
 
 const refBytes = timeBytes + 4 + 4
 
-func appendRef(dst []byte, r ref) []byte {
+func appendRef(dst refs, r ref) refs {
 	dst = appendTime(dst, r.time)
 	dst = binary.BigEndian.AppendUint32(dst, r.number)
 	return binary.BigEndian.AppendUint32(dst, r.sum)
@@ -194,14 +194,6 @@ func (l refs) len() int { return len(l) / refBytes }
 func (l refs) at(i int) ref {
 	b := l[i*refBytes:]
 	return ref{timeOf(b), binary.BigEndian.Uint32(b[timeBytes:]), binary.BigEndian.Uint32(b[timeBytes+4:])}
-}
-
-func (l refs) list() []ref {
-	all := make([]ref, l.len())
-	for i := range all {
-		all[i] = l.at(i)
-	}
-	return all
 }
 
 // floor returns the number of the last entry not behind t, -1 if all are.
@@ -278,35 +270,30 @@ func (c content) blocksOf(d *device, w *window) iter.Seq2[ref, error] {
 }
 
 // properties yields the names of the device's properties, whose ids are 0, 1, 2
-// and so on. They are stored one after the other: length, as uvarint, and name.
+// and so on.
 func (c content) properties(d *device) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		names, err := c.record(d.id, keyOf(nameKind, d.number, 0), d.names)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		namesIn(names)(yield)
-	}
+	return namesIn(c.record(d.id, keyOf(nameKind, d.number, 0), d.names))
 }
 
-// namesIn yields what properties does, of a record.
-func namesIn(record []byte) iter.Seq2[[]byte, error] {
+// namesIn yields the names in a record: of each its length, as uvarint, then the
+// name.
+func namesIn(record []byte, err error) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		for n := 0; len(record) > 0; n++ {
+		for n := 0; err == nil && len(record) > 0; n++ {
 			length, used := binary.Uvarint(record)
-			if n == maxNames || used <= 0 || length == 0 || length > hotreader.MaxNameBytes || length > uint64(len(record)-used) {
-				yield(nil, errForm)
-				return
+			if n == maxNames || used <= 0 || length == 0 || length > min(hotreader.MaxNameBytes, uint64(len(record)-used)) {
+				err = errForm
+				break
 			}
 			name := record[used : used+int(length)]
 			if record = record[used+int(length):]; !utf8.Valid(name) {
-				yield(nil, errForm)
+				err = errForm
+			} else if !yield(name, nil) {
 				return
 			}
-			if !yield(name, nil) {
-				return
-			}
+		}
+		if err != nil {
+			yield(nil, err)
 		}
 	}
 }

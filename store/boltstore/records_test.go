@@ -149,7 +149,7 @@ func recordsOf(t *testing.T, path string) (all []record) {
 // change puts a value into the file as bbolt does; nil = it takes the key away.
 func change(t *testing.T, path string, key, value []byte) {
 	t.Helper()
-	db, err := bolt.Open(path, 0, nil)
+	db, err := bolt.Open(path, 0, &bolt.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,13 +209,13 @@ func TestCraftedValues(t *testing.T) {
 
 // FuzzRecords gives any bytes as records, as if their checks fitted.
 func FuzzRecords(f *testing.F) {
-	f.Add([]byte("\x00\x00\x00\x01\x01\x02\x03\x04\x00\x01d"), []byte("\x01a\x02bc"), appendRef(appendRef(nil, ref{base, 1, 2}), ref{base.Add(1), 3, 4}))
+	f.Add([]byte("\x00\x00\x00\x01\x01\x02\x03\x04\x00\x01d"), []byte("\x01a\x02bc"), []byte(appendRef(appendRef(nil, ref{base, 1, 2}), ref{base.Add(1), 3, 4})))
 	f.Add([]byte{}, []byte{0x80}, []byte{1})
 	f.Fuzz(func(t *testing.T, shard, names, list []byte) {
 		if at, err := deviceAt(shard, "d"); err == nil && at >= 0 && shard[at+deviceHead] != 'd' {
 			t.Fatalf("device d is said to be at %d", at)
 		}
-		for name, err := range namesIn(names) {
+		for name, err := range namesIn(names, nil) {
 			if err == nil && (len(name) == 0 || len(name) > hotreader.MaxNameBytes || !utf8.Valid(name)) {
 				t.Fatalf("the name %q", name)
 			}

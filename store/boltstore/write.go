@@ -61,9 +61,9 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 type writer struct {
 	content
 	device  device
-	indexes []ref
-	current int   // of indexes, -1 = none yet
-	blocks  []ref // of the current index, once it is loaded
+	indexes refs
+	current int  // of indexes, -1 = none yet
+	blocks  refs // of the current index, once it is loaded
 	changed bool
 	ids     map[string]uint64 // of the properties
 	names   []byte            // record of them
@@ -104,7 +104,7 @@ func writeTo(tx *bolt.Tx, id string, rows []*hotreader.Record) error {
 	for _, u := range []uint32{d.names, d.next, d.block} {
 		head = binary.BigEndian.AppendUint32(head, u)
 	}
-	sum, err := w.put(keyOf(headKind, d.number, 0), appendRefs(head, w.indexes))
+	sum, err := w.put(keyOf(headKind, d.number, 0), append(head, w.indexes...))
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (w *writer) load(id string) (err error) {
 		binary.BigEndian.PutUint32(w.root[12:], d.number+1)
 		return nil
 	}
-	w.indexes = d.indexes.list()
+	w.indexes = slices.Clone(d.indexes)
 	for name, err := range w.properties(d) {
 		if err != nil {
 			return err
@@ -173,11 +173,14 @@ func (w *writer) merge(later []entry) error {
 		}
 		// The block whose range the next row falls into; rows before the first
 		// block join it.
-		at := max(floorRef(w.blocks, later[0].time), 0)
+		at := max(w.blocks.floor(later[0].time), 0)
 		n := len(later)
 		next, last := w.following(at)
 		if !last {
 			n, _ = slices.BinarySearchFunc(later, next, func(e entry, t time.Time) int { return e.time.Compare(t) })
+		}
+		if n == 0 {
+			return damagedDevice(w.device.id, errOrder)
 		}
 		if err := w.rewrite(at, later[:n:n], last); err != nil {
 			return err
@@ -190,10 +193,10 @@ func (w *writer) merge(later []entry) error {
 // following returns when the block after block at begins. last = there is none.
 func (w *writer) following(at int) (next time.Time, last bool) {
 	switch {
-	case at+1 < len(w.blocks):
-		return w.blocks[at+1].time, false
-	case w.current+1 < len(w.indexes):
-		return w.indexes[w.current+1].time, false
+	case at+1 < w.blocks.len():
+		return w.blocks.at(at + 1).time, false
+	case w.current+1 < w.indexes.len():
+		return w.indexes.at(w.current + 1).time, false
 	}
 	return next, true
 }
@@ -202,8 +205,10 @@ func (w *writer) following(at int) (next time.Time, last bool) {
 func (w *writer) rewrite(at int, later []entry, last bool) error {
 	d := &w.device
 	var older []entry
-	old := w.blocks[at:min(at+1, len(w.blocks))]
-	for _, r := range old {
+	number := d.block // of the block that is made next
+	end := at
+	if at < w.blocks.len() {
+		r := w.blocks.at(at)
 		block, err := w.block(d, r)
 		if err == nil {
 			older, err = new(decoder).decode(block)
@@ -211,24 +216,23 @@ func (w *writer) rewrite(at int, later []entry, last bool) error {
 		if err != nil {
 			return damagedBlock(d.id, r.time, err)
 		}
+		number, end = r.number, at+1
 	}
 	// Where nothing follows the series grows: its blocks are filled up.
 	packed := last && (len(older) == 0 || older[len(older)-1].time.Before(later[0].time))
-	var made []ref
+	var made refs
 	for first, block := range encode(merge(older, later), packed) {
-		r := ref{time: first, number: d.block}
-		if len(made) < len(old) {
-			r.number = old[0].number
-		} else {
-			d.block++
-		}
-		var err error
-		if r.sum, err = w.put(keyOf(blockKind, d.number, r.number), block); err != nil {
+		sum, err := w.put(keyOf(blockKind, d.number, number), block)
+		if err != nil {
 			return err
 		}
-		made = append(made, r)
+		made = appendRef(made, ref{first, number, sum})
+		if number == d.block {
+			d.block++
+		}
+		number = d.block
 	}
-	w.blocks = slices.Replace(w.blocks, at, at+len(old), made...)
+	w.blocks = slices.Replace(w.blocks, at*refBytes, end*refBytes, made...)
 	w.changed = true
 	return nil
 }
@@ -236,20 +240,20 @@ func (w *writer) rewrite(at int, later []entry, last bool) error {
 // seek makes the index current into which t falls. Times come in order.
 func (w *writer) seek(t time.Time) error {
 	if len(w.indexes) == 0 {
-		w.indexes = []ref{{time: t, number: w.device.next}}
+		w.indexes = appendRef(nil, ref{time: t, number: w.device.next})
 		w.device.next++
 		w.current = 0
 		return nil
 	}
-	if w.current >= 0 && (w.current+1 == len(w.indexes) || t.Before(w.indexes[w.current+1].time)) {
+	if w.current >= 0 && (w.current+1 == w.indexes.len() || t.Before(w.indexes.at(w.current+1).time)) {
 		return nil
 	}
 	if err := w.flush(); err != nil {
 		return err
 	}
-	w.current = max(floorRef(w.indexes, t), 0)
-	list, err := w.index(&w.device, w.indexes[w.current])
-	w.blocks = list.list()
+	w.current = max(w.indexes.floor(t), 0)
+	list, err := w.index(&w.device, w.indexes.at(w.current))
+	w.blocks = slices.Clone(list)
 	return err
 }
 
@@ -261,42 +265,25 @@ func (w *writer) flush() error {
 	w.changed = false
 	d := &w.device
 	share := indexRefs
-	if n := len(w.blocks); w.current+1 < len(w.indexes) { // else the series grows; fill them up
+	if n := w.blocks.len(); w.current+1 < w.indexes.len() { // else the series grows; fill them up
 		pieces := (n + indexRefs - 1) / indexRefs
 		share = (n + pieces - 1) / pieces
 	}
-	var made []ref
-	for part := range slices.Chunk(w.blocks, share) {
-		r := ref{time: part[0].time, number: w.indexes[w.current].number}
-		if len(made) > 0 {
-			r.number = d.next
-			d.next++
-		}
-		var err error
-		if r.sum, err = w.put(keyOf(indexKind, d.number, r.number), appendRefs(nil, part)); err != nil {
+	number := w.indexes.at(w.current).number
+	var made refs
+	for part := range slices.Chunk(w.blocks, share*refBytes) {
+		sum, err := w.put(keyOf(indexKind, d.number, number), part)
+		if err != nil {
 			return err
 		}
-		made = append(made, r)
+		made = appendRef(made, ref{part.at(0).time, number, sum})
+		if number == d.next {
+			d.next++
+		}
+		number = d.next
 	}
-	w.indexes = slices.Replace(w.indexes, w.current, w.current+1, made...)
+	w.indexes = slices.Replace(w.indexes, w.current*refBytes, (w.current+1)*refBytes, made...)
 	return nil
-}
-
-func appendRefs(dst []byte, list []ref) []byte {
-	dst = slices.Grow(dst, len(list)*refBytes)
-	for _, r := range list {
-		dst = appendRef(dst, r)
-	}
-	return dst
-}
-
-// floorRef returns the number of the last entry not behind t, -1 if all are.
-func floorRef(list []ref, t time.Time) int {
-	n, found := slices.BinarySearchFunc(list, t, func(r ref, t time.Time) int { return r.time.Compare(t) })
-	if found {
-		return n
-	}
-	return n - 1
 }
 
 // entries encodes rows, giving ids to properties that the device did not have
