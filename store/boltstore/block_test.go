@@ -112,29 +112,6 @@ func TestTimesSortAsBytes(t *testing.T) {
 	}
 }
 
-func TestBlocksAreFilled(t *testing.T) {
-	for _, packed := range []bool{true, false} {
-		rows := rowsOf(10_000, 5*time.Minute)
-		blocks := blocksOf(rows, packed)
-		total := 0
-		for i, b := range blocks {
-			if len(b) > blockBytes {
-				t.Errorf("packed %t: block %d has %d bytes, at most %d are allowed", packed, i, len(b), blockBytes)
-			}
-			if least := blockBytes * 9 / 10; len(b) < least && !(packed && i == len(blocks)-1) {
-				t.Errorf("packed %t: block %d of %d has only %d bytes, want %d", packed, i, len(blocks), len(b), least)
-			}
-			total += len(b)
-		}
-		if perRow := float64(total) / float64(len(rows)); perRow > 18 { // 11 digits, a boolean, and what goes with them
-			t.Errorf("packed %t: a row takes %.1f bytes", packed, perRow)
-		}
-		if !sameEntries(entriesOf(t, blocks), rows) {
-			t.Errorf("packed %t: the blocks do not read back as they were", packed)
-		}
-	}
-}
-
 func TestBlocksOfUnevenRows(t *testing.T) {
 	long := appendValue(nil, hotreader.StringValue(bytes.Repeat([]byte("x"), 3*blockBytes)))
 	var many []uint64
@@ -154,24 +131,15 @@ func TestBlocksOfUnevenRows(t *testing.T) {
 		"from the year 0": {{time.Unix(firstSecond, 0).UTC(), nil, nil}, {base, nil, nil}, {time.Unix(lastSecond, 999_999_999).UTC(), nil, nil}},
 	} {
 		for _, packed := range []bool{true, false} {
-			if !sameEntries(entriesOf(t, blocksOf(rows, packed)), rows) {
+			blocks := blocksOf(rows, packed)
+			if !sameEntries(entriesOf(t, blocks), rows) {
 				t.Errorf("%s, packed %t: the blocks do not read back as they were", name, packed)
 			}
-		}
-	}
-}
-
-func TestMerge(t *testing.T) {
-	e := func(n int, body string) entry { return entry{base.Add(time.Duration(n)), nil, []byte(body)} }
-	for _, c := range []struct{ older, later, want []entry }{
-		{nil, []entry{e(1, "b")}, []entry{e(1, "b")}},
-		{[]entry{e(1, "a")}, []entry{e(1, "b")}, []entry{e(1, "b")}},
-		{[]entry{e(1, "a"), e(3, "a")}, []entry{e(2, "b"), e(3, "b"), e(4, "b")}, []entry{e(1, "a"), e(2, "b"), e(3, "b"), e(4, "b")}},
-		{[]entry{e(5, "a")}, []entry{e(1, "b"), e(2, "b")}, []entry{e(1, "b"), e(2, "b"), e(5, "a")}},
-		{[]entry{e(1, "a")}, []entry{e(5, "b")}, []entry{e(1, "a"), e(5, "b")}},
-	} {
-		if got := merge(c.older, c.later); !sameEntries(got, c.want) {
-			t.Errorf("merge(%v, %v) = %v, want %v", c.older, c.later, got, c.want)
+			for _, b := range blocks {
+				if len(b) > blockBytes && len(entriesOf(t, [][]byte{b})) > 1 {
+					t.Errorf("%s, packed %t: a block has %d bytes", name, packed, len(b))
+				}
+			}
 		}
 	}
 }

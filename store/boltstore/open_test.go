@@ -348,49 +348,6 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// TestDamagedBlock: the device whose block is damaged cannot be read past it,
-// the error says so, and the others can.
-func TestDamagedBlock(t *testing.T) {
-	path := fileOf(t, 5000)
-	s, err := boltstore.Open(path, boltstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, s, "other", ramp(0, 10))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	content := read(t, path)
-	i := bytes.Index(content, []byte("the text of row 002500"))
-	if i < 0 {
-		t.Fatal("the row's text is not in the file")
-	}
-	content[i+20] = '7' // 002570: a row as good as any, but for the checksum
-	damaged := put(t, filepath.Join(t.TempDir(), "damaged.bolt"), content)
-	s = open(t, damaged, boltstore.Options{})
-	for _, q := range []hotreader.Query{
-		{Device: "d", Properties: []string{"n"}},
-		{Device: "d", Properties: []string{"n"}, Order: hotreader.Descending},
-		{Device: "d", Properties: []string{"text"}, Last: true, End: base.Add(2500 * time.Second)},
-	} {
-		var err error
-		rows := 0
-		for _, err = range s.Read(t.Context(), q) {
-			rows++
-		}
-		if hotreader.CodeOf(err) != hotreader.CodeCorrupt || !strings.Contains(err.Error(), damaged) || !strings.Contains(err.Error(), `"d"`) || !strings.Contains(err.Error(), "restore") {
-			t.Errorf("%v last %t: after %d rows %v; want a %s that names file and device and says what to do", q.Order, q.Last, rows, err, hotreader.CodeCorrupt)
-		}
-	}
-	if err := s.Write(t.Context(), "d", ramp(2500, 1)); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
-		t.Errorf("writing into the block: %v, want %s", err, hotreader.CodeCorrupt)
-	}
-	if n, err := count(t, s, "other"); n != 10 || err != nil {
-		t.Errorf("the other device: %d rows, %v", n, err)
-	}
-	write(t, s, "d", ramp(5000, 1)) // behind the damage all is well
-}
-
 // TestForeignPages: where bbolt finds another page than it expects it panics,
 // which is an error of the store, and only of what needs that page.
 func TestForeignPages(t *testing.T) {

@@ -67,6 +67,7 @@ type writer struct {
 	changed bool
 	ids     map[string]uint64 // of the properties
 	names   []byte            // record of them
+	known   int               // bytes of that record that are stored
 }
 
 // put stores a record of the device, and returns its check.
@@ -76,17 +77,10 @@ func (w *writer) put(k key, value []byte) (uint32, error) {
 
 // writeTo stores rows of one device, strictly ordered by time.
 func writeTo(tx *bolt.Tx, id string, rows []*hotreader.Record) error {
-	c, err := contentOf(tx)
+	w, err := newWriter(tx, id)
 	if err != nil {
 		return err
 	}
-	c.bucket.FillPercent = 1 // series grow at their end
-	c.root = slices.Clone(c.root)
-	w := writer{content: c, current: -1, ids: make(map[string]uint64)}
-	if err := w.load(id); err != nil {
-		return damagedDevice(id, err)
-	}
-	known := len(w.ids)
 	later, err := w.entries(rows)
 	if err != nil {
 		return err
@@ -94,8 +88,27 @@ func writeTo(tx *bolt.Tx, id string, rows []*hotreader.Record) error {
 	if err := w.merge(later); err != nil {
 		return err
 	}
+	return w.save(tx)
+}
+
+func newWriter(tx *bolt.Tx, id string) (*writer, error) {
+	c, err := contentOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	c.bucket.FillPercent = 1 // series grow at their end
+	c.root = slices.Clone(c.root)
+	w := &writer{content: c, current: -1, ids: make(map[string]uint64)}
+	if err := w.load(id); err != nil {
+		return nil, damagedDevice(id, err)
+	}
+	return w, nil
+}
+
+// save stores what leads to the device's indexes.
+func (w *writer) save(tx *bolt.Tx) (err error) {
 	d := &w.device
-	if len(w.ids) > known || d.indexes == nil {
+	if len(w.names) > w.known || d.indexes == nil {
 		if d.names, err = w.put(keyOf(nameKind, d.number, 0), w.names); err != nil {
 			return err
 		}
@@ -135,6 +148,7 @@ func (w *writer) load(id string) (err error) {
 			return err
 		}
 	}
+	w.known = len(w.names)
 	return nil
 }
 

@@ -92,6 +92,9 @@ func TestBlocksStayFull(t *testing.T) {
 				if k[0] != blockKind {
 					return nil
 				}
+				if len(v) > blockBytes {
+					t.Errorf("%s: a block has %d bytes, at most %d are allowed", c.name, len(v), blockBytes)
+				}
 				entries, err := d.decode(v)
 				blocks++
 				bytes += len(v)
