@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -149,7 +150,8 @@ func TestMalformedBlocks(t *testing.T) {
 	head := func(unit byte, first time.Time, rest ...byte) []byte {
 		return append(appendTime([]byte{unit}, first), rest...)
 	}
-	wide := make([]byte, mostShared)
+	long := binary.AppendUvarint([]byte{2, 0, 2, 0}, mostShared<<2|uint64(hotreader.String))
+	long = append(append(long, make([]byte, mostShared)...), 1, 1)
 	for what, block := range map[string][]byte{
 		"nothing":                        nil,
 		"no rows":                        head(0, base, 0),
@@ -169,7 +171,7 @@ func TestMalformedBlocks(t *testing.T) {
 		"a boolean of 2":                 head(0, base, 1, 0, 2, 0, 2<<2|1),
 		"a text longer than the block":   head(0, base, 1, 0, 2, 0, 9<<2|3, 'x'),
 		"bytes after the last row":       head(0, base, 1, 0, 1, 0),
-		"a block too large for its rows": head(0, base, append([]byte{2, 0, 1, 1, 0}, wide...)...),
+		"a block too large for its rows": head(0, base, long...),
 	} {
 		if rows, err := new(decoder).decode(block); err != errForm {
 			t.Errorf("%s: %d rows, %v", what, len(rows), err)

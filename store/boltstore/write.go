@@ -193,9 +193,6 @@ func (w *writer) merge(later []entry) error {
 		if !last {
 			n, _ = slices.BinarySearchFunc(later, next, func(e entry, t time.Time) int { return e.time.Compare(t) })
 		}
-		if n == 0 {
-			return damagedDevice(w.device.id, errOrder)
-		}
 		if err := w.rewrite(at, later[:n:n], last); err != nil {
 			return err
 		}
