@@ -13,6 +13,8 @@ import (
 	"hotreader/store/boltstore"
 )
 
+func init() { roles["scan"] = scanAll }
+
 // scanAll reads all rows of a file, forwards and backwards, and prints how many
 // came and what the process took of memory at the most, in KB, without the pages
 // of files, which the system takes back when it needs them.
