@@ -64,38 +64,39 @@ var _ hotreader.Store = (*Store)(nil)
 //	CodeCorrupt      damaged or cut short
 func Open(path string, o Options) (*Store, error) {
 	s := &Store{path: path}
-	err := guard(func() error {
-		missing, err := missing(path, o.ReadOnly)
-		if err != nil {
-			return err
+	if err := guard(func() error { return s.open(o.ReadOnly) }); err != nil {
+		if s.db != nil {
+			_ = s.db.Close() // err says more
 		}
-		if !missing {
-			// bbolt may change a file that it opens to write, so what it is comes first.
-			if s.db, err = openFile(path, true); err != nil {
-				return err
-			}
-			if err := s.examine(o.ReadOnly); err != nil || o.ReadOnly {
-				return err
-			}
-			if err := s.db.Close(); err != nil {
-				return err
-			}
-		}
-		if s.db, err = openFile(path, false); err != nil {
-			return err
-		}
-		if err := s.db.Update(format); err != nil || !missing {
-			return err
-		}
-		return syncDir(filepath.Dir(path))
-	})
-	if err == nil {
-		return s, nil
+		return nil, s.wrap("open", err)
 	}
-	if s.db != nil {
-		_ = s.db.Close() // err says more
+	return s, nil
+}
+
+func (s *Store) open(readOnly bool) error {
+	empty, err := missing(s.path, readOnly)
+	if err != nil {
+		return err
 	}
-	return nil, s.wrap("open", err)
+	if !empty {
+		// bbolt may change a file that it opens to write, so what it is comes first.
+		if s.db, err = openFile(s.path, true); err != nil {
+			return err
+		}
+		if empty, err = s.examine(readOnly); err != nil || readOnly {
+			return err
+		}
+		if err := s.db.Close(); err != nil {
+			return err
+		}
+	}
+	if s.db, err = openFile(s.path, false); err != nil || !empty {
+		return err
+	}
+	if err := s.db.Update(format); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.path))
 }
 
 func openFile(path string, readOnly bool) (*bolt.DB, error) {
@@ -135,31 +136,38 @@ func missing(path string, readOnly bool) (bool, error) {
 }
 
 // examine refuses a file that is cut short, where bbolt would end the process,
-// and what is not a store of this format.
-func (s *Store) examine(readOnly bool) error {
+// and what is not a store of this format. It reports whether there is nothing in
+// the file yet.
+func (s *Store) examine(readOnly bool) (empty bool, err error) {
 	info, err := os.Stat(s.path)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return s.db.View(func(tx *bolt.Tx) error {
+	err = s.db.View(func(tx *bolt.Tx) error {
 		if info.Size() < tx.Size() {
 			return refuse(hotreader.CodeCorrupt, "it is cut short: %d bytes are left of %d; restore a copy of it, or delete it and import its data again",
 				info.Size(), tx.Size())
 		}
-		switch b := tx.Bucket(bucketName); {
-		case b == nil && tx.ID() > 1:
-			return errForeign
-		case b == nil && readOnly:
-			return errEmpty
-		case b == nil:
-			return nil // its maker was killed between bbolt's first transaction and ours
-		case string(b.Get(formatKey)) != string(formatValue):
+		b := tx.Bucket(bucketName)
+		if b == nil {
+			// Its maker was killed between bbolt's first transaction and ours.
+			empty = tx.ID() <= 1
+			switch {
+			case !empty:
+				return errForeign
+			case readOnly:
+				return errEmpty
+			}
+			return nil
+		}
+		if version := b.Get(formatKey); string(version) != string(formatValue) {
 			return refuse(hotreader.CodeConfig, "its format is %.20q, this program knows only %q; import its data into a new file, or use the version of this program that wrote it",
-				b.Get(formatKey), formatValue)
+				version, formatValue)
 		}
 		_, err := contentOf(tx)
 		return err
 	})
+	return empty, err
 }
 
 // format makes a store of a file that holds nothing.
