@@ -88,11 +88,10 @@ func CheckFolder(dir string) error {
 		case !e.Type().IsRegular():
 			return bad("is neither a file nor a folder; remove it")
 		}
-		info, err := e.Info()
-		if err == nil && linked(info) {
+		if info, err := e.Info(); err == nil && linked(info) { // else it is gone
 			return bad("is a file with a second name elsewhere, which would be written, too; put a copy in its place")
 		}
-		return err
+		return nil
 	})
 }
 
