@@ -95,7 +95,8 @@ func CheckFolder(dir string) error {
 	})
 }
 
-// Within reports whether path, links followed, is dir or lies in it.
+// Within reports whether path is dir or lies in it, by its name or by what that
+// leads to.
 func Within(dir, path string) bool {
 	real := func(name string) string {
 		name, _ = filepath.Abs(name) // as given, if that fails
@@ -104,6 +105,12 @@ func Within(dir, path string) bool {
 		}
 		return name
 	}
-	rel, err := filepath.Rel(real(dir), real(path))
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+	dir = real(dir)
+	for _, path := range []string{real(path), filepath.Join(real(filepath.Dir(path)), filepath.Base(path))} {
+		rel, err := filepath.Rel(dir, path)
+		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return true
+		}
+	}
+	return false
 }

@@ -17,7 +17,7 @@ import (
 
 // Dir is where the local target of a project folder keeps what it needs: the
 // unpacked programs, its state and a connection file of its own.
-func Dir(project string) string { return filepath.Join(project, ".hotreader", "local") }
+func Dir(project string) string { return filepath.Join(project, config.WorkFolder, "local") }
 
 const (
 	stateFile = "state.json"
@@ -63,6 +63,9 @@ func (p Run) Alive() bool { return alive(p.PID) }
 // Read returns the state of a project's local target, and whether the process
 // that serves it is there. Without one there is an error that is fs.ErrNotExist.
 func Read(project string) (s *State, serving bool, err error) {
+	if err := config.CheckFolder(filepath.Dir(Dir(project))); err != nil {
+		return nil, false, err
+	}
 	name := filepath.Join(Dir(project), stateFile)
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -109,6 +112,9 @@ func Destroy(ctx context.Context, project string) (bool, error) {
 		return false, err
 	}
 	if serving {
+		if s.PID <= 1 { // to a system that is everybody, or all of a group
+			return true, configError("the state file names process %d as the one that serves it; end that with ^C", s.PID)
+		}
 		if err := terminate(s.PID); err != nil {
 			return true, configError("process %d, which serves it, cannot be ended: %w", s.PID, err)
 		}
