@@ -213,6 +213,57 @@ func deployTwin(t *testing.T, artifacts string) {
 	}
 }
 
+// TestDeployFromAStranger: with the real Terraform and AWS provider, what a stranger
+// has put beside the state and into a backend runs nothing. The same root module
+// beside the same file, given to Terraform itself, does.
+func TestDeployFromAStranger(t *testing.T) {
+	t.Parallel()
+	artifacts := t.TempDir()
+	if err := os.WriteFile(filepath.Join(artifacts, "hotreader-lambda-arm64.zip"), []byte("zip"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newTrial(t, "weir", "aws", "azure", artifacts)
+	ran := filepath.Join(t.TempDir(), "ran")
+	p.write("evil", "[profile evil]\ncredential_process = /bin/sh -c 'touch "+ran+"'\n")
+	override := `{"provider":{"aws":{"profile":"evil","shared_config_files":["` + p.file("evil") + `"]}}}`
+	if err := os.MkdirAll(p.file(".hotreader/aws"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.write(".hotreader/aws/x_override.tf.json", override)
+	p.run(0, "plan", "--only", "aws")
+	p.run(0, "status", "--only", "aws")
+	if _, err := os.Stat(ran); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("a program of the stranger's has run: %v", err)
+	}
+	p.run(0, "render", "--only", "aws", "--out", p.file("rendered"))
+	p.write("rendered/aws/x_override.tf.json", override)
+	terraform, _ := engine.Terraform(t)
+	for _, args := range [][]string{{"init", "-input=false"}, {"plan", "-input=false", "-var=token=" + token}} {
+		c := exec.Command(terraform, args...)
+		c.Dir, c.Env = p.file("rendered/aws"), p.env
+		_ = c.Run() // the credentials that the program gives are none
+	}
+	if _, err := os.Stat(ran); err != nil {
+		t.Errorf("Terraform itself does not run it, so that this proves nothing: %v", err)
+	}
+
+	// A bucket of the stranger's, with a state that names a provider.
+	askMoto(t, "s3", http.MethodPut, "/weir-evil", "", "")
+	askMoto(t, "s3", http.MethodPut, "/weir-evil/state", "", `{"version":4,"terraform_version":"1.11.0","serial":1,"lineage":"x","outputs":{},"resources":[{"mode":"managed","type":"evil_thing","name":"e","provider":"provider[\"registry.terraform.io/evil/evil\"]","instances":[{"schema_version":0,"attributes":{}}]}]}`)
+	p.write("config_hot_reader.json", `{"aws":{"region":"`+engine.Region+`"},"backend":{"aws":{"type":"s3","config":{"bucket":"weir-evil","key":"state","region":"`+engine.Region+`"}}}}`)
+	if err := os.RemoveAll(p.watch.own); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"plan", "status"} {
+		if _, said := p.run(3, command, "--only", "aws"); !strings.Contains(said, "registry.terraform.io/evil/evil") || !strings.Contains(said, "hotreader has not made") {
+			t.Errorf("%s: %s", command, said)
+		}
+	}
+	if found, _ := filepath.Glob(filepath.Join(p.watch.own, "*/aws/.terraform/providers/*/*")); len(found) > 0 {
+		t.Errorf("installed: %q", found)
+	}
+}
+
 // trial is a project folder, and how the program is run in it.
 type trial struct {
 	t         *testing.T
@@ -484,7 +535,7 @@ func (p *trial) findNoToken(t *testing.T) {
 		if err != nil || !e.Type().IsRegular() || name == p.file("config_inter_cloud.json") {
 			return err
 		}
-		if i, err := e.Info(); err != nil || i.Mode().Perm()&0o077 != 0 {
+		if i, err := e.Info(); err != nil || i.Mode().Perm()&0o077 != 0 && e.Name() != ".terraform.lock.hcl" { // which Terraform opens itself, and names providers alone
 			t.Errorf("%s has mode %v: %v", name, i.Mode(), err)
 		}
 		text, err := os.ReadFile(name)
