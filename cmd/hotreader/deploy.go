@@ -44,7 +44,7 @@ func (d *deployment) flags(cmd *cobra.Command, apply, terraform bool) {
 	f := cmd.Flags()
 	f.StringVar(&d.project, "project", ".", "the project `folder`")
 	f.StringVar(&d.only, "only", "", "this `cloud`'s side alone: aws, azure or gcp")
-	f.StringVar(&d.artifacts, "artifacts", "", "the `folder` with the functions' packages (default: dist beside this program, or ./dist)")
+	f.StringVar(&d.artifacts, "artifacts", "", "the `folder` with the functions' packages (default: dist beside this program, or ./dist, but none in the project folder)")
 	if terraform {
 		f.StringVar(&d.terraform, "terraform", "", "the `program` to run (default: terraform or tofu on PATH)")
 		f.BoolVar(&d.install, "install-terraform", false, "download Terraform from HashiCorp, check its signature and use it")

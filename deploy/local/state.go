@@ -75,6 +75,9 @@ func Read(project string) (s *State, serving bool, err error) {
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, false, configError("%s cannot be read: %w; end what runs and deploy again", name, err)
 	}
+	if s.PID < 1 { // told to end, that would be a whole group of processes, or all
+		return nil, false, configError("%s names process %d as the one that serves; remove it, and end what runs with ^C", name, s.PID)
+	}
 	release, err := takeLock(Dir(project))
 	if err == nil {
 		release()
@@ -112,9 +115,6 @@ func Destroy(ctx context.Context, project string) (bool, error) {
 		return false, err
 	}
 	if serving {
-		if s.PID <= 1 { // to a system that is everybody, or all of a group
-			return true, configError("the state file names process %d as the one that serves it; end that with ^C", s.PID)
-		}
 		if err := terminate(s.PID); err != nil {
 			return true, configError("process %d, which serves it, cannot be ended: %w", s.PID, err)
 		}

@@ -248,7 +248,7 @@ func TestDeployFromAStranger(t *testing.T) {
 	}
 
 	// A bucket of the stranger's, with a state that names a provider.
-	askMoto(t, "s3", http.MethodPut, "/weir-evil", "", "")
+	askMoto(t, "s3", http.MethodPut, "/weir-evil", "", "<CreateBucketConfiguration><LocationConstraint>"+engine.Region+"</LocationConstraint></CreateBucketConfiguration>")
 	askMoto(t, "s3", http.MethodPut, "/weir-evil/state", "", `{"version":4,"terraform_version":"1.11.0","serial":1,"lineage":"x","outputs":{},"resources":[{"mode":"managed","type":"evil_thing","name":"e","provider":"provider[\"registry.terraform.io/evil/evil\"]","instances":[{"schema_version":0,"attributes":{}}]}]}`)
 	p.write("config_hot_reader.json", `{"aws":{"region":"`+engine.Region+`"},"backend":{"aws":{"type":"s3","config":{"bucket":"weir-evil","key":"state","region":"`+engine.Region+`"}}}}`)
 	if err := os.RemoveAll(p.watch.own); err != nil {
@@ -262,6 +262,8 @@ func TestDeployFromAStranger(t *testing.T) {
 	if found, _ := filepath.Glob(filepath.Join(p.watch.own, "*/aws/.terraform/providers/*/*")); len(found) > 0 {
 		t.Errorf("installed: %q", found)
 	}
+	askMoto(t, "s3", http.MethodDelete, "/weir-evil/state", "", "")
+	p.run(0, "plan", "--only", "aws") // what is a state of ours, or none, goes
 }
 
 // trial is a project folder, and how the program is run in it.
