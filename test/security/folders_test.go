@@ -28,6 +28,8 @@ const secretElsewhere = "SECRET-ELSEWHERE"
 type hostileFolder struct {
 	t                         *testing.T
 	dir, elsewhere, home, bin string
+	planted                   []string
+	clash                     bool   // something was planted there before
 	log                       string // what the played Terraform has seen, a line for each file beside it
 }
 
@@ -65,6 +67,7 @@ func newHostileFolder(t *testing.T) *hostileFolder {
 	h.plant("config_providers.json", `{"layer_3_hot_provider":"aws","layer_4_provider":"gcp"}`)
 	h.plant("config_iot_devices.json", `[{"id":"pump-7","properties":[{"name":"temperature","dataType":"DOUBLE"}]}]`)
 	h.plant("config_hot_reader.json", `{"aws":{"region":"eu-central-1"}}`)
+	h.planted = nil
 	return h
 }
 
@@ -84,34 +87,61 @@ func (h *hostileFolder) write(dir, name, text string, mode fs.FileMode) {
 	h.must(os.Chmod(name, mode))
 }
 
-func (h *hostileFolder) plant(name, text string) { h.t.Helper(); h.write(h.dir, name, text, 0o600) }
+// free reports whether nothing was planted under name, nor above or below it, and
+// marks it.
+func (h *hostileFolder) free(name string) bool {
+	for _, other := range h.planted {
+		if strings.HasPrefix(other+"/", name+"/") || strings.HasPrefix(name+"/", other+"/") {
+			h.clash = true
+			return false
+		}
+	}
+	h.planted = append(h.planted, name)
+	return true
+}
+
+func (h *hostileFolder) plant(name, text string) {
+	h.t.Helper()
+	if h.free(name) {
+		h.write(h.dir, name, text, 0o600)
+	}
+}
 
 // program plants one that leaves a trace when it is run.
 func (h *hostileFolder) program(name string) {
 	h.t.Helper()
+	if !h.free(name) {
+		return
+	}
 	h.write(h.dir, name, "#!/bin/sh\ntouch '"+filepath.Join(h.elsewhere, "ran")+"'\n", 0o755)
 }
 
-// in makes way for something else under name.
-func (h *hostileFolder) in(name string) string {
+// put makes something else than a file under name.
+func (h *hostileFolder) put(name string, make func(path string) error) {
 	h.t.Helper()
+	if !h.free(name) {
+		return
+	}
 	name = filepath.Join(h.dir, name)
 	h.must(os.RemoveAll(name))
 	h.must(os.MkdirAll(filepath.Dir(name), 0o755))
-	return name
+	h.must(make(name))
 }
 
 func (h *hostileFolder) link(name, to string) {
 	h.t.Helper()
-	h.must(os.Symlink(filepath.Join(h.elsewhere, to), h.in(name)))
+	h.put(name, func(path string) error { return os.Symlink(filepath.Join(h.elsewhere, to), path) })
 }
 
 func (h *hostileFolder) name(name, of string) {
 	h.t.Helper()
-	h.must(os.Link(filepath.Join(h.elsewhere, of), h.in(name)))
+	h.put(name, func(path string) error { return os.Link(filepath.Join(h.elsewhere, of), path) })
 }
 
-func (h *hostileFolder) pipe(name string) { h.t.Helper(); h.must(syscall.Mkfifo(h.in(name), 0o600)) }
+func (h *hostileFolder) pipe(name string) {
+	h.t.Helper()
+	h.put(name, func(path string) error { return syscall.Mkfifo(path, 0o600) })
+}
 
 // state plants a state with one resource.
 func (h *hostileFolder) state(module, kind, name, provider string) {
@@ -206,7 +236,9 @@ var plants = []struct {
 	{"the lock is a link", "lock: is a symbolic link", func(h *hostileFolder) { h.link(".hotreader/lock", "precious") }},
 	{"the lock is a second name", "second name", func(h *hostileFolder) { h.name(".hotreader/lock", "precious") }},
 	{"the lock is a pipe", "neither a file nor a folder", func(h *hostileFolder) { h.pipe(".hotreader/lock") }},
-	{"the lock is a folder", "lock", func(h *hostileFolder) { h.must(os.Mkdir(h.in(".hotreader/lock"), 0o700)) }},
+	{"the lock is a folder", "lock", func(h *hostileFolder) {
+		h.put(".hotreader/lock", func(path string) error { return os.Mkdir(path, 0o700) })
+	}},
 	{"the journal is a link", "journal: is a symbolic link", func(h *hostileFolder) { h.link(".hotreader/aws/journal", "precious") }},
 	{"the ignore file leads to nothing", "is a symbolic link", func(h *hostileFolder) { h.link(".hotreader/.gitignore", "made") }},
 	{"a token's file is a link", "is a symbolic link", func(h *hostileFolder) { h.link(".hotreader/token-1.json", "precious") }},
@@ -372,19 +404,12 @@ func TestHostileFolders(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
 			h := newHostileFolder(t)
 			var names, refused []string
-			taken := map[string]bool{}
 			for range 2 + random.IntN(4) {
 				p := plants[random.IntN(len(plants))]
-				if p.refused != "" && taken["refused"] && random.IntN(2) == 0 || taken[p.name] {
-					continue
-				}
-				taken[p.name] = true
-				if info, err := os.Lstat(filepath.Join(h.dir, ".hotreader")); err == nil && info.Mode()&fs.ModeSymlink != 0 || isLink(filepath.Join(h.dir, ".hotreader/aws")) || isLink(filepath.Join(h.dir, ".hotreader/local")) {
-					break // what is planted next would be planted elsewhere
-				}
+				h.clash = false
 				p.put(h)
 				names = append(names, p.name)
-				if p.refused != "" {
+				if p.refused != "" && !h.clash {
 					refused = append(refused, p.refused)
 				}
 			}
@@ -394,11 +419,6 @@ func TestHostileFolders(t *testing.T) {
 			}
 		})
 	}
-}
-
-func isLink(name string) bool {
-	info, err := os.Lstat(name)
-	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 // TestProjectFolderHasNoPrograms: packages and emulators are run, or sent to a
