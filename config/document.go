@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,28 +39,9 @@ func (p *problems) err(op string) error {
 // read returns what the file dir/name holds, nil and no problem if it is not
 // there.
 func (p *problems) read(dir, name string) []byte {
-	path := filepath.Join(dir, name)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	text, _, err := readFile(filepath.Join(dir, name))
 	if err != nil {
-		p.add(name, "cannot be opened: %w", err)
-		return nil
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		p.add(name, "is not a file")
-		return nil
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		p.add(name, "cannot be read: %w", err)
-		return nil
-	case len(text) > maxFile:
-		p.add(name, "is larger than %d MB", maxFile>>20)
-		return nil
+		p.add(name, "%w", err)
 	}
 	return text
 }

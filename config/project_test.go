@@ -228,12 +228,15 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"readable devices, many", o, `{"devices":["pump*","` + strings.Repeat("a", 1100) + `"]}`, []string{"config_hot_reader.json: devices: has 1107 bytes; want at most 1024"}},
 		{"readable devices without the twin's", o, `{"devices":["valve*"]}`, []string{`config_hot_reader.json: devices: leaves out "pump-1" of config_iot_devices.json`}},
 		{"OpenTelemetry, no object", o, `{"otel":"https://otel.example.com"}`, []string{"config_hot_reader.json: otel: is a string; want an object"}},
-		{"backend", o, `{"backend":{"aws":{"type":"S3","config":{"access_key":"AKIAIOSFODNN7EXAMPLE","bucket":"${var.b}","more":[]}},"azur":{},"gcp":{}}}`, []string{
+		{"backend", o, `{"backend":{"aws":{"type":"S3"},"azur":{},"gcp":{}}}`, []string{
 			`config_hot_reader.json: backend.aws.type: "S3" is no backend that is known here; did you mean "s3"?`,
-			"config_hot_reader.json: backend.aws.config.access_key: is a credential;",
-			"config_hot_reader.json: backend.aws.config.bucket: has a ${…}", "config_hot_reader.json: backend.aws.config.more: is an array",
 			"config_hot_reader.json: backend.azur: is unknown; did you mean azure?",
 			"config_hot_reader.json: backend.gcp.type: is missing"}},
+		{"backend's arguments", o, `{"backend":{"aws":{"config":{"access_key":"AKIAIOSFODNN7EXAMPLE","bucket":"${var.b}","key":"a/../b","encrypt":"yes","region":["x"]},"type":"s3"},"gcp":{"type":"local","config":{"path":"/x"}}}}`, []string{
+			"config_hot_reader.json: backend.aws.config.access_key: is not taken from a project folder, where it could name a credential, a file or another server; want bucket, dynamodb_table, encrypt, key,",
+			`config_hot_reader.json: backend.aws.config.bucket: is "${var.b}"; want letters, digits`, "config_hot_reader.json: backend.aws.config.key: is ",
+			`config_hot_reader.json: backend.aws.config.encrypt: is "yes"; want true or false`, "config_hot_reader.json: backend.aws.config.region: is an array; want letters",
+			"config_hot_reader.json: backend.gcp.config.path: is not taken from a project folder; a backend of the type local has no arguments"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			files := goodProject()
@@ -293,6 +296,37 @@ func TestLoadProjectFolder(t *testing.T) {
 	}
 	if _, err := LoadProject(dir); err == nil || lines(t, err)[0] != "config.json: is not a file" {
 		t.Errorf("%v", err)
+	}
+}
+
+// A backend takes nothing from a project folder that can name a program, a file, a
+// credential or another server, nor does a name lead to another host.
+func TestBackendArguments(t *testing.T) {
+	refused := func(backend, name, value string) {
+		t.Helper()
+		files := goodProject()
+		files[fileOptions] = fmt.Sprintf(`{"backend":{"aws":{"type":%q,"config":{%q:%s}}}}`, backend, name, value)
+		_, err := LoadProject(folder(t, files))
+		if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "config_hot_reader.json: backend.aws.config."+name+": is ") {
+			t.Errorf("%s: %s = %s: %v", backend, name, value, err)
+		}
+	}
+	for _, backend := range []string{"s3", "azurerm", "gcs", "local"} {
+		for _, name := range strings.Fields(`access_key secret_key token profile shared_credentials_file shared_credentials_files shared_config_files
+			endpoint endpoints iam_endpoint sts_endpoint dynamodb_endpoint custom_ca_bundle http_proxy https_proxy assume_role role_arn web_identity_token_file
+			ec2_metadata_service_endpoint skip_region_validation acl sse_customer_key
+			msi_endpoint metadata_host environment sas_token client_secret client_secret_file_path client_id_file_path client_certificate client_certificate_path
+			client_certificate_password oidc_token oidc_token_file_path oidc_request_url oidc_request_token
+			credentials access_token encryption_key impersonate_service_account storage_custom_endpoint path workspace_dir`) {
+			refused(backend, name, `"x"`)
+		}
+	}
+	for backend, arguments := range backendArguments {
+		for name := range arguments {
+			for _, value := range []string{`"evil.example/#"`, `"a@evil.example"`, `"../x"`, `"/etc/x"`, `"-x"`, `"${file(\"/etc/passwd\")}"`, `"%{if true}"`, `{"a":"b"}`, `["x"]`, `7`, `""`, `"x\ny"`} {
+				refused(backend, name, value)
+			}
+		}
 	}
 }
 
