@@ -55,11 +55,18 @@ var rooms = map[string][]string{
 	"deploy/local":            {"", "config", "deploy", "deploy/*", "store/awsdynamodb", "store/azurecosmos", "store/gcpfirestore"},
 	"cmd/hotreader":           {"*"},
 	"cmd/hotreader/internal":  {"*"},
-	"cmd/hotreader-azure":     {"*"},
-	"cmd/hotreader-cloudrun":  {"*"},
-	"cmd/hotreader-lambda":    {"*"},
-	"test":                    {"*"},
-	"scripts":                 {},
+
+	"cmd/hotreader/internal/chart":    {"", "cmd/hotreader/internal/terminal"},
+	"cmd/hotreader/internal/cost":     {"", "internal/nearest"},
+	"cmd/hotreader/internal/importer": {"", "cmd/hotreader/internal/terminal", "codec/plain"},
+	"cmd/hotreader/internal/machine":  {""},
+	"cmd/hotreader/internal/terminal": {},
+
+	"cmd/hotreader-azure":    {"*"},
+	"cmd/hotreader-cloudrun": {"*"},
+	"cmd/hotreader-lambda":   {"*"},
+	"test":                   {"*"},
+	"scripts":                {},
 }
 
 // storeAll is for the command alone: it links every cloud.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -12,17 +11,21 @@ import (
 
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/cost"
+	"hotreader/cmd/hotreader/internal/terminal"
 )
 
 // mostRows of a history are reckoned page by page in well under a second.
 const mostRows = 100_000_000
 
+// costing is what cost is told.
+type costing struct {
+	prices, twin, hot string
+	rows, properties  int
+	asJSON, list      bool
+}
+
 func (a *app) cost() *cobra.Command {
-	var (
-		prices, twin, hot string
-		rows, properties  int
-		asJSON, list      bool
-	)
+	k := costing{}
 	cmd := &cobra.Command{
 		Use:   "cost",
 		Short: "Say what a million queries cost, on each route",
@@ -39,45 +42,55 @@ out, and so are what is stored and written, and TwinMaker itself.`,
   hotreader cost --list --json > prices.json; hotreader cost --prices prices.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			figures := cost.Listed()
-			if prices != "" {
-				file, err := os.ReadFile(prices) // #nosec G304 -- the caller's own file
-				if err != nil {
-					return &hotreader.Error{Op: "cost --prices", Code: hotreader.CodeNotFound, Err: err}
-				}
-				if figures, err = figures.With(file); err != nil {
-					return usagef("--prices %s: %v", prices, err)
-				}
-			}
-			if list {
-				return a.printFigures(figures, asJSON)
-			}
-			queries := cost.Mix()
-			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") {
-				if rows < 1 || rows > mostRows || properties < 1 || properties > hotreader.MaxProperties {
-					return usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
-				}
-				queries = []cost.Query{
-					{Name: "last entry", Properties: properties, Last: true},
-					{Name: plural(rows, "row", "rows"), Rows: rows, Properties: properties},
-				}
-			}
-			routes, err := chosenRoutes(twin, hot)
+			figures, err := k.figures()
 			if err != nil {
 				return err
 			}
-			return a.printCost(figures, routes, queries, asJSON)
+			if k.list {
+				return a.printFigures(figures, k.asJSON)
+			}
+			queries := cost.Mix()
+			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") {
+				if k.rows < 1 || k.rows > mostRows || k.properties < 1 || k.properties > hotreader.MaxProperties {
+					return usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
+				}
+				queries = []cost.Query{
+					{Name: "last entry", Properties: k.properties, Last: true},
+					{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties},
+				}
+			}
+			routes, err := chosenRoutes(k.twin, k.hot)
+			if err != nil {
+				return err
+			}
+			return a.printCost(figures, routes, queries, k.asJSON)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&twin, "twin", "", "only twins on this `cloud`: aws, azure or gcp")
-	f.StringVar(&hot, "hot", "", "only hot storage on this `cloud`")
-	f.IntVar(&rows, "rows", 3600, "rows of the history, instead of 3,600 and 100,000")
-	f.IntVar(&properties, "properties", 4, "properties of each row")
-	f.StringVar(&prices, "prices", "", "a JSON `file` with figures of your own")
-	f.BoolVar(&list, "list", false, "print the figures instead")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.StringVar(&k.twin, "twin", "", "only twins on this `cloud`: aws, azure or gcp")
+	f.StringVar(&k.hot, "hot", "", "only hot storage on this `cloud`")
+	f.IntVar(&k.rows, "rows", 3600, "rows of the history, instead of 3,600 and 100,000")
+	f.IntVar(&k.properties, "properties", 4, "properties of each row")
+	f.StringVar(&k.prices, "prices", "", "a JSON `file` with figures of your own")
+	f.BoolVar(&k.list, "list", false, "print the figures instead")
+	f.BoolVar(&k.asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// figures returns those that the program brings, and the caller's own.
+func (k *costing) figures() (cost.Figures, error) {
+	figures := cost.Listed()
+	if k.prices == "" {
+		return figures, nil
+	}
+	file, err := os.ReadFile(k.prices) // #nosec G304 -- the caller's own file
+	if err != nil {
+		return nil, &hotreader.Error{Op: "cost --prices", Code: hotreader.CodeNotFound, Err: err}
+	}
+	if figures, err = figures.With(file); err != nil {
+		return nil, usagef("--prices %s: %v", k.prices, err)
+	}
+	return figures, nil
 }
 
 func chosenRoutes(twin, hot string) ([]cost.Route, error) {
@@ -111,75 +124,69 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 			all[i].Bills = append(all[i].Bills, figures.Of(r, q))
 		}
 	}
-	if asJSON {
-		out := json.NewEncoder(a.stdout)
-		out.SetIndent("", " ")
-		return out.Encode(struct {
+	switch {
+	case asJSON:
+		return a.printIndented(struct {
 			Prices string     `json:"prices_of"`
 			Routes []costJSON `json:"routes"`
-		}{cost.Date, all})
-	}
-	if len(routes) == 1 {
+		}{cost.Date, all}, " ")
+	case len(all) == 1:
 		return a.printBills(all[0], queries)
 	}
-	head := []string{"TWIN (L4)", "HOT STORAGE (L3)", "WAY"}
-	for _, q := range queries {
-		head = append(head, strings.ToUpper(q.Name))
-	}
-	t := newTable(a.stdout, a.data, append(head, "A MONTH")...)
-	for i := 3; i < len(t.right); i++ {
-		t.right[i] = true
-	}
+	t := a.costTable(queries, []string{"TWIN (L4)", "HOT STORAGE (L3)", "WAY"}, "A MONTH")
 	for _, r := range all {
-		cells := []cell{{text: r.Twin}, {text: r.Hot}, {text: r.Way}}
+		texts := []string{r.Twin, r.Hot, r.Way}
 		for _, b := range r.Bills {
-			cells = append(cells, cell{text: dollars(b.USD)})
+			texts = append(texts, dollars(b.USD))
 		}
-		t.row(append(cells, cell{text: dollars(r.Month)})...)
+		t.Texts(append(texts, dollars(r.Month))...)
 	}
-	if err := t.end(); err != nil {
+	if err := t.End(); err != nil {
 		return err
 	}
 	a.note("US dollars for a million queries, and a month besides; list prices of %s. hotreader cost --help tells more.", cost.Date)
 	return nil
 }
 
+// costTable returns a table that has a column of amounts for each query.
+func (a *app) costTable(queries []cost.Query, head []string, more ...string) *terminal.Table {
+	texts := len(head)
+	for _, q := range queries {
+		head = append(head, strings.ToUpper(q.Name))
+	}
+	head = append(head, more...)
+	t := terminal.NewTable(a.stdout, a.data, head...)
+	for i := texts; i < len(head); i++ {
+		t.Right(i)
+	}
+	return t
+}
+
 // printBills prints the items of one route, side by side for each query.
 func (a *app) printBills(r costJSON, queries []cost.Query) error {
 	type key struct{ what, cloud, unit string }
 	var keys []key
-	usd := map[key][]float64{}
+	usd := map[key][]string{}
 	for i := len(r.Bills) - 1; i >= 0; i-- { // in the order of the largest query's
 		for _, item := range r.Bills[i].Items {
 			k := key{item.What, item.Cloud, item.Unit}
 			if usd[k] == nil {
 				keys = append(keys, k)
-				usd[k] = make([]float64, len(queries))
+				usd[k] = slices.Repeat([]string{dollars(0)}, len(queries))
 			}
-			usd[k][i] = item.USD
+			usd[k][i] = dollars(item.USD)
 		}
 	}
-	head := []string{"ITEM", "CLOUD", "UNIT"}
-	for _, q := range queries {
-		head = append(head, strings.ToUpper(q.Name))
-	}
-	t := newTable(a.stdout, a.data, head...)
-	for i := 3; i < len(t.right); i++ {
-		t.right[i] = true
-	}
+	t := a.costTable(queries, []string{"ITEM", "CLOUD", "UNIT"})
 	for _, k := range keys {
-		cells := []cell{{text: k.what}, {text: k.cloud}, {text: k.unit}}
-		for _, v := range usd[k] {
-			cells = append(cells, cell{text: dollars(v)})
-		}
-		t.row(cells...)
+		t.Texts(append([]string{k.what, k.cloud, k.unit}, usd[k]...)...)
 	}
-	total := []cell{{text: "total"}, {}, {text: "USD"}}
+	total := []string{"total", "", "USD"}
 	for _, b := range r.Bills {
-		total = append(total, cell{text: dollars(b.USD)})
+		total = append(total, dollars(b.USD))
 	}
-	t.row(total...)
-	if err := t.end(); err != nil {
+	t.Texts(total...)
+	if err := t.End(); err != nil {
 		return err
 	}
 	month := "nothing"
@@ -193,18 +200,15 @@ func (a *app) printBills(r costJSON, queries []cost.Query) error {
 // printFigures prints the figures: a table to read, or the file to change.
 func (a *app) printFigures(figures cost.Figures, asJSON bool) error {
 	if asJSON {
-		out := json.NewEncoder(a.stdout)
-		out.SetEscapeHTML(false)
-		out.SetIndent("", " ")
-		return out.Encode(figures)
+		return a.printIndented(figures, " ")
 	}
-	t := newTable(a.stdout, a.data, "FIGURE", "VALUE", "UNIT", "FROM", "SOURCE")
-	t.right[1] = true
+	t := terminal.NewTable(a.stdout, a.data, "FIGURE", "VALUE", "UNIT", "FROM", "SOURCE")
+	t.Right(1)
 	for _, name := range figures.Names() {
 		f := figures[name]
-		t.row(cell{text: name}, cell{text: strconv.FormatFloat(f.Value, 'f', -1, 64)}, cell{text: f.Unit}, cell{text: f.From}, cell{text: f.Source})
+		t.Texts(name, strconv.FormatFloat(f.Value, 'f', -1, 64), f.Unit, f.From, f.Source)
 	}
-	return t.end()
+	return t.End()
 }
 
 // dollars writes an amount with three digits that matter; "–" for none.
@@ -223,5 +227,5 @@ func dollars(usd float64) string {
 	for usd/round >= 999.5 {
 		round *= 10
 	}
-	return count(int64(usd/round+0.5) * int64(round))
+	return terminal.Count(int64(usd/round+0.5) * int64(round))
 }

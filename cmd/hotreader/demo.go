@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/chart"
 	"hotreader/cmd/hotreader/internal/demo"
 	"hotreader/cmd/hotreader/internal/machine"
+	"hotreader/cmd/hotreader/internal/terminal"
 )
 
 // demoAnswer is the shape of demo --json.
@@ -40,6 +41,7 @@ type demoRoute struct {
 	Millis float64 `json:"ms"`
 	OK     bool    `json:"ok"`
 	Wrong  string  `json:"wrong,omitempty"` // the first difference, or the error
+	took   time.Duration
 }
 
 type demoCloud struct {
@@ -103,22 +105,22 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 	if err != nil {
 		return err
 	}
-	line := newProgress(a.stderr)
+	line := terminal.NewProgress(a.stderr)
 	if !d.asJSON {
-		a.note("%s", a.talk.bold("Three clouds on this machine, each with a store, an API and a token of its own."))
-		a.note("%s\n", a.talk.dim(fmt.Sprintf("A pump reports to each: %s rows, four hours up to now (--seed %d).", count(demo.Rows), d.seed)))
+		a.note("%s", a.talk.Bold("Three clouds on this machine, each with a store, an API and a token of its own."))
+		a.note("%s\n", a.talk.Dim(fmt.Sprintf("A pump reports to each: %s rows, four hours up to now (--seed %d).", terminal.Count(demo.Rows), d.seed)))
 	}
 	clouds, err := demo.Start(ctx, demo.Options{
 		Seed: d.seed, Now: a.now().UTC(), Corrupt: d.corrupt, Listeners: listeners,
-		Wrote: func(done, total int) { line.show("writing %s of %s rows", count(done), count(total)) },
+		Wrote: func(done, total int) { line.Show("writing %s of %s rows", terminal.Count(done), terminal.Count(total)) },
 	})
-	line.clear()
+	line.Clear()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, clouds.Close()) }()
 
-	if !d.asJSON && terminalWidth(a.stderr) > 0 {
+	if !d.asJSON && terminal.Is(a.stderr) {
 		a.demoChart(clouds.All[0])
 	}
 	answer, err := a.demoRoutes(ctx, d, clouds, line)
@@ -131,15 +133,15 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 				answer.Clouds = append(answer.Clouds, demoCloud{c.Name, c.URL, c.Token})
 			}
 		}
-		if err := json.NewEncoder(a.stdout).Encode(answer); err != nil {
-			return writeEnd(err)
-		}
+		err = a.printJSON(answer)
+	} else {
+		err = a.printRoutes(answer)
 	}
-	if err := answer.verdict(); err != nil {
+	if err != nil {
 		return err
 	}
-	if d.once {
-		return nil
+	if err := answer.verdict(); err != nil || d.once {
+		return err
 	}
 	if !d.asJSON {
 		a.sayServing(clouds)
@@ -178,7 +180,7 @@ func (a *app) demoListeners(ctx context.Context, d *demonstrating) (all [3]net.L
 	}
 	err = open()
 	if err != nil && !d.addressGiven && port > 0 {
-		a.note("%s", a.talk.dim(fmt.Sprintf("Port %d or one of the next two is taken; using free ones instead.", port)))
+		a.note("%s", a.talk.Dim(fmt.Sprintf("Port %d or one of the next two is taken; using free ones instead.", port)))
 		port = 0
 		err = open()
 	}
@@ -188,7 +190,7 @@ func (a *app) demoListeners(ctx context.Context, d *demonstrating) (all [3]net.L
 // demoChart shows what the first cloud's pump did.
 func (a *app) demoChart(c *demo.Cloud) {
 	properties := []string{"temperature", "state"}
-	drawing := newChart(a.stderr, a.talk, terminalWidth(a.stderr), 8, properties)
+	drawing := chart.New(a.stderr, a.talk, terminal.Width(a.stderr), 8, properties)
 	values := make([]hotreader.Value, len(properties))
 	for _, r := range c.Truth() {
 		for i, p := range properties {
@@ -199,23 +201,19 @@ func (a *app) demoChart(c *demo.Cloud) {
 				}
 			}
 		}
-		drawing.add(hotreader.Row{Time: r.Time, Values: values})
+		drawing.Add(hotreader.Row{Time: r.Time, Values: values})
 	}
-	_ = drawing.end() // talk only
+	_ = drawing.End() // talk only
 	a.note("")
 }
 
-// demoRoutes checks all nine routes and prints the table.
-func (a *app) demoRoutes(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *progress) (*demoAnswer, error) {
+// demoRoutes checks all nine routes.
+func (a *app) demoRoutes(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *terminal.Progress) (*demoAnswer, error) {
+	defer line.Clear()
 	answer := &demoAnswer{OK: true, Seed: d.seed, Device: demo.Device, Rows: demo.Rows}
-	t := newTable(a.stdout, a.data, "TWIN (L4)", "HOT STORAGE (L3)", "WAY", "POINTS", "PAGES", "WIRE", "TIME", "VERDICT")
-	for _, i := range []int{3, 4, 5, 6} {
-		t.right[i] = true
-	}
-	points := 0
 	for l4 := range demo.Names {
 		for l3 := range demo.Names {
-			line.show("asking %s from %s", demo.Names[l3], demo.Names[l4])
+			line.Show("asking %s from %s", demo.Names[l3], demo.Names[l4])
 			r, err := clouds.Check(ctx, l4, l3)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -223,40 +221,51 @@ func (a *app) demoRoutes(ctx context.Context, d *demonstrating, clouds *demo.Clo
 			if err != nil {
 				r.Wrong = oneLine(err.Error())
 			}
-			way, wire := "local", cell{"–", a.data.dim}
+			way := "local"
 			if r.Remote {
-				way, wire = "remote", cell{text: size(r.Bytes)}
+				way = "remote"
 			}
-			verdict := cell{"right", a.data.good}
-			if r.Wrong != "" {
-				answer.OK = false
-				verdict = cell{"WRONG", a.data.bad}
-			}
-			points += r.Points
+			answer.OK = answer.OK && r.Wrong == ""
 			answer.Routes = append(answer.Routes, demoRoute{
 				L4: r.L4, L3: r.L3, Way: way, Points: r.Points, Pages: r.Pages, Bytes: r.Bytes,
-				Millis: float64(r.Time.Microseconds()) / 1000, OK: r.Wrong == "", Wrong: r.Wrong,
+				Millis: float64(r.Time.Microseconds()) / 1000, OK: r.Wrong == "", Wrong: r.Wrong, took: r.Time,
 			})
-			t.row(cell{text: r.L4}, cell{text: r.L3}, cell{way, a.data.dim}, cell{text: count(r.Points)}, cell{text: count(r.Pages)}, wire, cell{text: took(r.Time)}, verdict)
-		}
-	}
-	line.clear()
-	if d.asJSON {
-		return answer, nil
-	}
-	if err := t.end(); err != nil {
-		return nil, writeEnd(err)
-	}
-	fmt.Fprintln(a.stdout)
-	if answer.OK {
-		fmt.Fprintf(a.stdout, "%s %s points are what was written.\n", a.data.good("All nine routes are right:"), count(points))
-	}
-	for _, r := range answer.Routes {
-		if !r.OK {
-			fmt.Fprintf(a.stdout, "%s %s\n", a.data.bad(fmt.Sprintf("%s reading %s:", r.L4, r.L3)), r.Wrong)
 		}
 	}
 	return answer, nil
+}
+
+// printRoutes prints the table of what was found.
+func (a *app) printRoutes(answer *demoAnswer) error {
+	t := terminal.NewTable(a.stdout, a.data, "TWIN (L4)", "HOT STORAGE (L3)", "WAY", "POINTS", "PAGES", "WIRE", "TIME", "VERDICT")
+	t.Right(3, 4, 5, 6)
+	points := 0
+	for _, r := range answer.Routes {
+		points += r.Points
+		wire := terminal.Cell{Text: "–", Look: a.data.Dim}
+		if r.Way == "remote" {
+			wire = terminal.Cell{Text: terminal.Size(r.Bytes)}
+		}
+		verdict := terminal.Cell{Text: "right", Look: a.data.Good}
+		if !r.OK {
+			verdict = terminal.Cell{Text: "WRONG", Look: a.data.Bad}
+		}
+		t.Row(terminal.Cell{Text: r.L4}, terminal.Cell{Text: r.L3}, terminal.Cell{Text: r.Way, Look: a.data.Dim},
+			terminal.Cell{Text: terminal.Count(r.Points)}, terminal.Cell{Text: terminal.Count(r.Pages)}, wire, terminal.Cell{Text: terminal.Took(r.took)}, verdict)
+	}
+	if err := t.End(); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	if answer.OK {
+		fmt.Fprintf(a.stdout, "%s %s points are what was written.\n", a.data.Good("All nine routes are right:"), terminal.Count(points))
+	}
+	for _, r := range answer.Routes {
+		if !r.OK {
+			fmt.Fprintf(a.stdout, "%s %s\n", a.data.Bad(fmt.Sprintf("%s reading %s:", r.L4, r.L3)), r.Wrong)
+		}
+	}
+	return nil
 }
 
 // verdict is an error if a route is wrong.
@@ -277,13 +286,13 @@ func (r *demoAnswer) verdict() error {
 func (a *app) sayServing(clouds *demo.Clouds) {
 	w := a.stdout
 	first := clouds.All[0]
-	fmt.Fprintf(w, "\n%s\n", a.data.bold("The clouds go on, and the pumps report every second, until ^C."))
+	fmt.Fprintf(w, "\n%s\n", a.data.Bold("The clouds go on, and the pumps report every second, until ^C."))
 	fmt.Fprintln(w)
 	for _, c := range clouds.All {
-		fmt.Fprintf(w, "  %-6s %s  %s\n", c.Name, c.URL, a.data.dim("token "+c.Token))
+		fmt.Fprintf(w, "  %-6s %s  %s\n", c.Name, c.URL, a.data.Dim("token "+c.Token))
 	}
 	me := invocation()
-	fmt.Fprintf(w, "\n%s\n\n", a.data.bold("In another terminal:"))
+	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("In another terminal:"))
 	fmt.Fprintf(w, "  export %s=%s\n", tokenVariable, first.Token)
 	fmt.Fprintf(w, "  %s query --remote %s --device %s --property temperature,vibration,state --start -4h --format chart\n", me, first.URL, demo.Device)
 	fmt.Fprintf(w, "  %s query --remote %s --device %s --property temperature --filter 'temperature>90'\n", me, first.URL, demo.Device)
@@ -305,14 +314,14 @@ func invocation() string {
 }
 
 // live lets the pumps report each second until ctx ends.
-func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *progress) error {
+func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *terminal.Progress) error {
 	clouds.Live(a.now().Truncate(time.Second))
 	ticks := time.NewTicker(time.Second)
 	defer ticks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			line.clear()
+			line.Clear()
 			if !d.asJSON {
 				a.note("Stopped; the stores are removed.")
 			}
@@ -324,7 +333,7 @@ func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, l
 			return err
 		}
 		if !d.asJSON {
-			line.put(liveLine(r))
+			line.Put(liveLine(r))
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
-	"hotreader/internal/nearest"
 )
 
 // errUnwell ends a command whose examination found a broken hop and has said so.
@@ -86,23 +85,6 @@ Exit code 0: every hop is well. 1: one is not.`,
 		return a.doctorCloud(cmd.Context(), p, &d, deployed)
 	}
 	return cmd
-}
-
-// targets are the words of --target.
-var targets = []string{"cloud", "local"}
-
-// isLocal reads --target.
-func isLocal(command, target string) (bool, error) {
-	switch target {
-	case "cloud":
-		return false, nil
-	case "local":
-		return true, nil
-	}
-	if meant := nearest.Word(target, targets); meant != "" {
-		return false, usagef("%s: --target %s is unknown; did you mean %s?", command, target, meant)
-	}
-	return false, usagef("%s: --target %s is unknown; there are cloud and local", command, target)
 }
 
 // doctorCloud examines what is deployed on the clouds. deployed is what their
@@ -252,10 +234,7 @@ func deviceOf(p *config.Project, id string) (config.Device, error) {
 		return config.Device{}, &hotreader.Error{Op: "doctor", Code: hotreader.CodeConfig,
 			Err: errors.New("config_iot_devices.json names no device with properties, so there is nothing to ask for; add one")}
 	}
-	if meant := nearest.Word(id, ids); meant != "" {
-		return config.Device{}, usagef("doctor: --device %s is not configured; did you mean %s?", id, meant)
-	}
-	return config.Device{}, usagef("doctor: --device %s is not configured; there are %s", id, strings.Join(ids, ", "))
+	return config.Device{}, usagef("doctor: --device %s is not configured; %s", id, meantOr(id, ids))
 }
 
 // examine runs the doctor and prints what it found.
@@ -264,20 +243,19 @@ func (a *app) examine(ctx context.Context, in doctor.Input, asJSON bool) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	var err error
 	if asJSON {
-		if err := json.NewEncoder(a.stdout).Encode(report); err != nil {
-			return writeEnd(err)
-		}
-	} else if err := a.printReport(&report); err != nil {
-		return err
+		err = a.printJSON(report)
+	} else {
+		err = a.printReport(&report)
 	}
-	return unwell(&report)
+	return cmp.Or(err, unwell(&report))
 }
 
 func (a *app) diagnose(ctx context.Context, in doctor.Input) doctor.Report {
-	line := newProgress(a.stderr)
-	in.Asking = func(hop string) { line.show("asking %s", hop) }
-	defer line.clear()
+	line := terminal.NewProgress(a.stderr)
+	in.Asking = func(hop string) { line.Show("asking %s", hop) }
+	defer line.Clear()
 	return doctor.Run(ctx, in)
 }
 
@@ -287,72 +265,4 @@ func unwell(r *doctor.Report) error {
 		return nil
 	}
 	return fmt.Errorf("doctor: broken: %s: %w", cmp.Or(strings.Join(r.Broken, ", "), "see above"), errUnwell)
-}
-
-// printReport prints a report: a table on a terminal, else a line for each
-// check.
-func (a *app) printReport(r *doctor.Report) error {
-	looks := map[doctor.Verdict]func(string) string{doctor.OK: a.data.good, doctor.Warning: a.data.line, doctor.Failed: a.data.bad, doctor.Skipped: a.data.dim}
-	if width := terminalWidth(a.stdout); width > 0 {
-		t := newTable(a.stdout, a.data, "HOP", "CHECK", "VERDICT", "TIME", "")
-		t.right[3] = true
-		before := ""
-		for _, c := range r.Checks {
-			at, says := c.Hop(), ""
-			if at == before {
-				at = ""
-			}
-			before = c.Hop()
-			if c.Verdict == doctor.OK || c.Verdict == doctor.Skipped { // what is wrong stands below, in full
-				says = printable(c.Says)
-			}
-			t.row(cell{text: at}, cell{text: c.Name}, cell{string(c.Verdict), looks[c.Verdict]}, cell{checkTime(c), a.data.dim}, cell{says, a.data.dim})
-		}
-		if err := t.end(); err != nil {
-			return writeEnd(err)
-		}
-		for _, c := range r.Checks {
-			if c.Verdict != doctor.Warning && c.Verdict != doctor.Failed {
-				continue
-			}
-			fmt.Fprintf(a.stdout, "\n%s %s: %s\n", looks[c.Verdict](c.Hop()+", "+c.Name+":"), c.Verdict, printable(c.Says))
-			if c.Behind != "" {
-				fmt.Fprintf(a.stdout, "  because of: %s\n", c.Behind)
-			}
-			if c.Remedy != "" {
-				fmt.Fprintf(a.stdout, "  to do: %s\n", printable(c.Remedy))
-			}
-		}
-		fmt.Fprintln(a.stdout)
-		if r.OK {
-			fmt.Fprintf(a.stdout, "%s from %s to %s.\n", a.data.good("Every hop is well,"), r.L4, r.L3)
-		}
-		return nil
-	}
-	for _, c := range r.Checks {
-		text := fmt.Sprintf("%-7s %s: %s", c.Verdict, c.Hop(), c.Name)
-		if at := checkTime(c); at != "" {
-			text += " (" + at + ")"
-		}
-		if c.Says != "" {
-			text += ": " + printable(c.Says)
-		}
-		if c.Behind != "" {
-			text += "; because of: " + c.Behind
-		}
-		if c.Remedy != "" {
-			text += "; to do: " + printable(c.Remedy)
-		}
-		if _, err := fmt.Fprintln(a.stdout, text); err != nil {
-			return writeEnd(err)
-		}
-	}
-	return nil
-}
-
-func checkTime(c doctor.Check) string {
-	if c.Took == 0 {
-		return ""
-	}
-	return took(c.Took)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/internal/nearest"
 )
 
@@ -70,7 +72,7 @@ func exitCode(err error) int {
 // report prints err, in one line unless it is many, and returns its exit code.
 func (a *app) report(err error) int {
 	if err != nil && !errors.Is(err, syscall.EPIPE) {
-		fmt.Fprintf(a.stderr, "%s %s\n", a.talk.bad("hotreader:"), inLines(message(err)))
+		fmt.Fprintf(a.stderr, "%s %s\n", a.talk.Bad("hotreader:"), inLines(message(err)))
 	}
 	return exitCode(err)
 }
@@ -132,7 +134,7 @@ func inLines(text string) string {
 func oneLine(text string) string {
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 	for i := range lines {
-		lines[i] = printable(strings.TrimSpace(lines[i]))
+		lines[i] = terminal.Printable(strings.TrimSpace(lines[i]))
 	}
 	return strings.Join(lines, "; ")
 }
@@ -158,8 +160,8 @@ func flagError(cmd *cobra.Command, err error) error {
 				names = append(names, f.Name)
 			}
 		})
-		if meant := nearest.Word(name, names); meant != "" {
-			return usagef("%sunknown flag --%s; did you mean --%s?", at, name, meant)
+		if near := nearest.Word(name, names); near != "" {
+			see = "did you mean --" + near + "?"
 		}
 		return usagef("%sunknown flag --%s; %s", at, name, see)
 	}
@@ -185,6 +187,25 @@ func plainCause(err error) string {
 		return "want a whole number"
 	}
 	return err.Error()
+}
+
+// meant asks whether word is a mistyped one of words, and returns "" if none comes
+// close.
+func meant(word string, words []string) string {
+	if near := nearest.Word(word, words); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return ""
+}
+
+// meantOr is meant, or else lists the words.
+func meantOr(word string, words []string) string {
+	return cmp.Or(meant(word, words), "there are "+strings.Join(words, ", "))
+}
+
+// meantAndAll lists the words in any case.
+func meantAndAll(word string, words []string) string {
+	return strings.TrimPrefix(meant(word, words)+" there are "+strings.Join(words, ", "), " ")
 }
 
 // unknownCommand is the error of a word that names no command of parent.

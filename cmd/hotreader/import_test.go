@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/store/all"
 )
 
@@ -53,45 +54,8 @@ func TestInterruptedImportCountsExactly(t *testing.T) {
 		}
 		stored++
 	}
-	if want := fmt.Sprintf("%s lines before that are stored; go on with --skip %d,", count(stored), stored); stored == 0 || !strings.HasPrefix(talk.String(), want) {
+	if want := fmt.Sprintf("%s lines before that are stored; go on with --skip %d,", terminal.Count(stored), stored); stored == 0 || !strings.HasPrefix(talk.String(), want) {
 		t.Errorf("%d rows are stored; it said %q", stored, talk.String())
-	}
-}
-
-// cancelled is a store that ^C hits while it writes.
-type cancelled struct {
-	hotreader.Store
-	cancel context.CancelFunc
-}
-
-func (c *cancelled) Write(ctx context.Context, _ string, _ []hotreader.Record) error {
-	c.cancel()
-	return ctx.Err()
-}
-
-func TestWriteUnderWayIsAcknowledged(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	into := &target{store: &cancelled{cancel: cancel}}
-	if err := into.write(ctx, "d", nil); err != nil {
-		t.Errorf("the write that ^C hit: %v", err)
-	}
-	if err := into.write(ctx, "d", nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("the next one: %v", err)
-	}
-}
-
-func TestCommaNumber(t *testing.T) {
-	for text, want := range map[string]bool{
-		"20,5": true, "-20,5": true, "+0,75": true, "1.234,50": true, "1,234.5": true, "7,0": true,
-		"": false, ",": false, ",5": false, "5,": false, "20.5": false, "1,2,3": false, "a,b": false, "4,5 °C": false, "12:00,5": false,
-		"1," + strings.Repeat("0", 40): false,
-	} {
-		if got := commaNumber([]byte(text)); got != want {
-			t.Errorf("commaNumber(%q) = %v", text, got)
-		}
-	}
-	if !commaNumber([]byte(" 20,5 ")) {
-		t.Error("blanks around a number make no difference")
 	}
 }
 
@@ -99,7 +63,7 @@ func TestCommaNumber(t *testing.T) {
 func TestManyColumns(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys.jsonl")
 	var text strings.Builder
-	for i := range countedColumns + 500 {
+	for i := range 1500 {
 		fmt.Fprintf(&text, `{"timestamp":"%s","k%d":"1,5"}`+"\n", midnight.Add(time.Duration(i)*time.Second).Format(time.RFC3339), i)
 	}
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
@@ -149,23 +113,5 @@ func TestBuildWithoutVersionControl(t *testing.T) {
 	b := buildOf(&debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "false"}}})
 	if b.Commit != "abc" || b.Modified == nil || *b.Modified {
 		t.Errorf("%+v", b)
-	}
-}
-
-// A number that no double holds does not make a drawing of numbers one of words.
-func TestChartBeyondDoubles(t *testing.T) {
-	for _, at := range []int{0, 5, 9} {
-		text := draw(t, 60, 4, []string{"v"}, func(add func(time.Time, ...hotreader.Value)) {
-			for i := range 10 {
-				v := hotreader.Int64Value(int64(i))
-				if i == at {
-					v = hotreader.NumberValue([]byte("1e400"))
-				}
-				add(midnight.Add(time.Duration(i)*time.Second), v)
-			}
-		})
-		if !strings.ContainsFunc(text, braille) || strings.Contains(text, "e+") || strings.Contains(text, "█") {
-			t.Errorf("1e400 at %d:\n%s", at, text)
-		}
 	}
 }

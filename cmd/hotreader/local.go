@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,24 +13,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
 )
 
-// alsoLocal gives a command of the deployer the flag --target, and with it the
-// second place where a project can be deployed: this machine.
-func (a *app) alsoLocal(cmd *cobra.Command) *cobra.Command {
-	target, o := "cloud", localDeploying{}
-	f := cmd.Flags()
-	f.StringVar(&target, "target", target, "where: cloud, or local, on this machine, with emulators")
-	if cmd.Name() == "deploy" {
-		f.StringVar(&o.engines, "engines", "", "local: the `folder` with the emulators (default: .engines, as make engines fills it)")
-		f.StringVar(&o.device, "device", "", "local: `id` of the device that the doctor asks about (default: the first)")
-		f.BoolVar(&o.once, "once", false, "local: end after the doctor, with its exit code")
-		cmd.Example += "\n  hotreader deploy --project twin --target local"
-		cmd.Long += `
+// localText is the help of deploy --target local.
+const localText = `
 
 With --target local the project is deployed to this machine: the same functions
 as processes on loopback, hot storage as its cloud's emulator, and what the
@@ -39,59 +29,19 @@ clouds put in between played by stand-ins. It needs no account and no Terraform.
 It runs until ^C, or with --once until the doctor has spoken, and data is in
 memory only. What is left in .hotreader/local are the functions' programs, for
 the next time, and the last events.`
-	}
-	words(cmd, "target", targets...)
-	onCloud := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		local, err := isLocal(cmd.Name(), target)
-		if err != nil {
-			return err
-		}
-		if !local {
-			for _, name := range []string{"engines", "device", "once"} {
-				if cmd.Flags().Changed(name) {
-					return usagef("%s: --%s is for --target local only", cmd.Name(), name)
-				}
-			}
-			return onCloud(cmd, args)
-		}
-		for _, name := range []string{"only", "terraform", "install-terraform", "delete-data", "no-check"} {
-			if cmd.Flags().Changed(name) {
-				return usagef("%s: --%s is not for --target local", cmd.Name(), name)
-			}
-		}
-		text := func(name string) string {
-			if flag := cmd.Flags().Lookup(name); flag != nil {
-				return flag.Value.String()
-			}
-			return ""
-		}
-		p, err := config.LoadProject(text("project"))
-		if err != nil {
-			return err
-		}
-		o.asJSON = text("json") == "true"
-		switch cmd.Name() {
-		case "status":
-			return a.statusLocal(p, o.asJSON)
-		case "destroy":
-			return a.destroyLocal(cmd.Context(), p)
-		}
-		if o.artifacts, err = artifactsFolder(text("artifacts"), p.Dir); err != nil {
-			return err
-		}
-		return a.deployLocal(cmd.Context(), p, o)
-	}
-	return cmd
+
+// localDeploying is what deploy --target local is told beside the rest.
+type localDeploying struct {
+	engines string // the folder of make engines; "" = .engines, here or beside the program's folder
+	device  string // whom the doctor asks about; "" = the first
+	once    bool   // end after the doctor
 }
 
-// localDeploying is what deploy --target local is told beside the project.
-type localDeploying struct {
-	engines   string // the folder of make engines; "" = .engines, here or beside the program's folder
-	artifacts string // the folder of make dist
-	device    string // whom the doctor asks about; "" = the first
-	once      bool   // end after the doctor
-	asJSON    bool
+func (o *localDeploying) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.engines, "engines", "", "local: the `folder` with the emulators (default: .engines, as make engines fills it)")
+	f.StringVar(&o.device, "device", "", "local: `id` of the device that the doctor asks about (default: the first)")
+	f.BoolVar(&o.once, "once", false, "local: end after the doctor, with its exit code")
 }
 
 // localAnswer is the shape of deploy --target local --json, one line.
@@ -102,32 +52,14 @@ type localAnswer struct {
 
 // deployLocal starts a project on this machine, examines it, and serves until
 // ctx ends.
-func (a *app) deployLocal(ctx context.Context, p *config.Project, o localDeploying) error {
-	topology, err := deploy.NewTopology(p)
-	if err != nil {
-		return err
-	}
-	if _, err := deviceOf(p, o.device); err != nil { // before anything is started
-		return err
-	}
-	engines, err := enginesFolder(o.engines, p.Dir)
-	if err != nil {
-		return err
-	}
-	line := newProgress(a.stderr)
-	target, err := local.Start(ctx, local.Options{
-		Project: p, Topology: topology,
-		Engines:   engines,
-		Artifacts: o.artifacts,
-		Began:     func(what string) { line.put(what) },
-	})
-	line.clear()
+func (a *app) deployLocal(ctx context.Context, d *deployment, o *localDeploying) error {
+	p, target, err := a.startLocal(ctx, d, o)
 	if err != nil {
 		return err
 	}
 	defer target.Close()
 	state := target.State()
-	if !o.asJSON {
+	if !d.json {
 		if err := a.printRuns(&state); err != nil {
 			return err
 		}
@@ -141,24 +73,52 @@ func (a *app) deployLocal(ctx context.Context, p *config.Project, o localDeployi
 	if ctx.Err() != nil {
 		return nil // told to end: run says so
 	}
-	if o.asJSON {
-		err = json.NewEncoder(a.stdout).Encode(localAnswer{state, report})
+	if d.json {
+		err = a.printJSON(localAnswer{state, report})
 	} else {
 		err = a.printReport(&report)
 	}
 	if err != nil {
-		return writeEnd(err)
+		return err
 	}
 	if o.once {
 		return unwell(&report)
 	}
-	if !o.asJSON {
+	if !d.json {
 		a.sayLocal(p, target, in.Device)
 	}
 	err = a.serveLocal(ctx, target)
 	target.Close()
 	a.note("%s is stopped; nothing of it runs on this machine any more, and its data is gone", p.Twin)
 	return err
+}
+
+func (a *app) startLocal(ctx context.Context, d *deployment, o *localDeploying) (*config.Project, *local.Target, error) {
+	p, err := config.LoadProject(d.project)
+	if err != nil {
+		return nil, nil, err
+	}
+	artifacts, err := artifactsFolder(d.artifacts, p.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	topology, err := deploy.NewTopology(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := deviceOf(p, o.device); err != nil { // before anything is started
+		return nil, nil, err
+	}
+	engines, err := enginesFolder(o.engines, p.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	line := terminal.NewProgress(a.stderr)
+	defer line.Clear()
+	target, err := local.Start(ctx, local.Options{
+		Project: p, Topology: topology, Engines: engines, Artifacts: artifacts, Began: line.Put,
+	})
+	return p, target, err
 }
 
 // serveLocal waits for the end, and tells of each program that does not.
@@ -168,11 +128,11 @@ func (a *app) serveLocal(ctx context.Context, target *local.Target) error {
 		select {
 		case err := <-target.Failures():
 			broken++
-			a.note("%s %s", a.talk.bad("hotreader:"), err)
+			a.note("%s %s", a.talk.Bad("hotreader:"), err)
 			a.note("the others go on; `hotreader doctor --target local` tells what that breaks")
 		case <-ctx.Done():
 			if broken > 0 {
-				return fmt.Errorf("deploy: %s ended meanwhile", plural(broken, "program", "programs"))
+				return fmt.Errorf("deploy: %s ended meanwhile", terminal.Plural(broken, "program", "programs"))
 			}
 			return nil
 		}
@@ -202,19 +162,19 @@ func isFolder(name string) bool {
 }
 
 func (a *app) printRuns(s *local.State) error {
-	t := newTable(a.stdout, a.data, "CLOUD", "WHAT", "PID", "WHERE")
-	t.right[2] = true
+	t := terminal.NewTable(a.stdout, a.data, "CLOUD", "WHAT", "PID", "WHERE")
+	t.Right(2)
 	for _, p := range s.Runs {
-		t.row(cell{text: string(p.Cloud)}, cell{text: p.Name}, cell{strconv.Itoa(p.PID), a.data.dim}, cell{text: p.Address})
+		t.Row(terminal.Cell{Text: string(p.Cloud)}, terminal.Cell{Text: p.Name}, terminal.Cell{Text: strconv.Itoa(p.PID), Look: a.data.Dim}, terminal.Cell{Text: p.Address})
 	}
-	return writeEnd(t.end())
+	return t.End()
 }
 
 // sayLocal tells what to type.
 func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device) {
 	w, me, s := a.stdout, invocation(), target.State()
 	shell := strings.Join(append(target.Shell(), ""), " ")
-	fmt.Fprintf(w, "\n%s\n\n", a.data.bold("It runs until ^C; data is in memory only. In another terminal:"))
+	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("It runs until ^C; data is in memory only. In another terminal:"))
 	fmt.Fprintf(w, "  # fill it: %s\n", s.Store.Is)
 	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s examples/pump.csv\n", shell, me, s.Store.URL, d.ID, d.Properties[0])
 	if at := s.Sides[string(p.L3)].URL; at != "" {
@@ -241,7 +201,11 @@ type localStatus struct {
 }
 
 // statusLocal tells what runs on this machine.
-func (a *app) statusLocal(p *config.Project, asJSON bool) error {
+func (a *app) statusLocal(d *deployment) error {
+	p, err := config.LoadProject(d.project)
+	if err != nil {
+		return err
+	}
 	state, serving, err := local.Read(p.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -249,8 +213,8 @@ func (a *app) statusLocal(p *config.Project, asJSON bool) error {
 	if !serving {
 		state = nil
 	}
-	if asJSON {
-		return writeEnd(json.NewEncoder(a.stdout).Encode(localStatus{serving, state}))
+	if d.json {
+		return a.printJSON(localStatus{serving, state})
 	}
 	if !serving {
 		return notServing("status", p)
@@ -272,7 +236,11 @@ func (a *app) statusLocal(p *config.Project, asJSON bool) error {
 
 // destroyLocal ends what runs on this machine. What it holds is in memory, and
 // gone with it.
-func (a *app) destroyLocal(ctx context.Context, p *config.Project) error {
+func (a *app) destroyLocal(ctx context.Context, d *deployment) error {
+	p, err := config.LoadProject(d.project)
+	if err != nil {
+		return err
+	}
 	there, err := local.Destroy(ctx, p.Dir)
 	if err != nil {
 		return err

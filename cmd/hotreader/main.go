@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"hotreader/cmd/hotreader/internal/terminal"
 )
 
 func main() { os.Exit(start()) }
@@ -44,13 +46,13 @@ func interruptible() (context.Context, func()) {
 
 // run is the program: it returns the exit code that the documents promise.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	out := &watched{w: stdout}
+	out := &terminal.Output{W: stdout}
 	a := newApp(stdin, out, stderr)
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
-		err = writeEnd(out.err)
+		err = out.Err
 	}
 	if by, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
 		return a.stopped(by, err)

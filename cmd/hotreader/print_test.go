@@ -7,134 +7,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"hotreader"
 )
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; got:\n%s\nwant:\n%s", file, got, want)
-	}
-}
-
 var midnight = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
-
-func draw(t *testing.T, width, height int, properties []string, rows func(add func(at time.Time, values ...hotreader.Value))) string {
-	t.Helper()
-	var b bytes.Buffer
-	c := newChart(&b, false, width, height, properties)
-	rows(func(at time.Time, values ...hotreader.Value) { c.add(hotreader.Row{Time: at, Values: values}) })
-	if err := c.end(); err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(b.String()) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > max(width, 29) {
-			t.Errorf("a line is %d columns wide, the terminal %d: %s", n, width, line)
-		}
-	}
-	return b.String()
-}
-
-func wave(add func(at time.Time, values ...hotreader.Value), backwards bool) {
-	for i := range 720 {
-		if backwards {
-			i = 719 - i
-		}
-		state := "idle"
-		if i > 200 && i < 500 {
-			state = "running"
-		}
-		add(midnight.Add(time.Duration(i)*time.Minute),
-			hotreader.Float64Value(20*math.Sin(float64(i)/60)), hotreader.StringValue([]byte(state)), hotreader.BoolValue(i > 350))
-	}
-}
-
-func TestChart(t *testing.T) {
-	properties := []string{"temperature", "state", "running"}
-	forwards := draw(t, 80, 8, properties, func(add func(time.Time, ...hotreader.Value)) { wave(add, false) })
-	golden(t, "chart.golden", forwards)
-	backwards := draw(t, 80, 8, properties, func(add func(time.Time, ...hotreader.Value)) { wave(add, true) })
-	golden(t, "chart-backwards.golden", backwards) // the same, but for a dot here and there
-}
-
-// A single high point among a million is seen, however many share its column.
-func TestChartKeepsSpikes(t *testing.T) {
-	const rows = 1_000_000
-	for _, at := range []int{0, 1, 333_333, rows - 2, rows - 1} {
-		text := draw(t, 60, 6, []string{"v"}, func(add func(time.Time, ...hotreader.Value)) {
-			low, high := hotreader.Int64Value(1), hotreader.Int64Value(1000)
-			for i := range rows {
-				v := low
-				if i == at {
-					v = high
-				}
-				add(midnight.Add(time.Duration(i)*time.Second), v)
-			}
-		})
-		lines := strings.Split(text, "\n")
-		if !strings.Contains(lines[0], "max 1000") || !strings.ContainsFunc(lines[1], braille) {
-			t.Errorf("a spike at row %d is not in the top line:\n%s", at, text)
-		}
-	}
-}
-
-func braille(r rune) bool { return r > 0x2800 && r <= 0x28ff }
-
-func TestChartOfLittle(t *testing.T) {
-	one := draw(t, 60, 4, []string{"v", "nothing"}, func(add func(time.Time, ...hotreader.Value)) {
-		add(midnight, hotreader.Int64Value(7), hotreader.Value{})
-	})
-	if !strings.Contains(one, "min 7  max 7  last 7  2026-03-02 UTC") || strings.Contains(one, "nothing") {
-		t.Errorf("one point:\n%s", one)
-	}
-	if none := draw(t, 60, 4, []string{"v"}, func(func(time.Time, ...hotreader.Value)) {}); none != "" {
-		t.Errorf("no point:\n%s", none)
-	}
-	narrow := draw(t, 1, 1, []string{"v"}, func(add func(time.Time, ...hotreader.Value)) { // must not panic
-		add(midnight, hotreader.Float64Value(1e300))
-		add(midnight.AddDate(4000, 0, 0), hotreader.Float64Value(-1e300))
-	})
-	if !strings.Contains(narrow, "min -1e+300") {
-		t.Errorf("narrow:\n%s", narrow)
-	}
-}
-
-func TestTable(t *testing.T) {
-	var b bytes.Buffer
-	tab := newTable(&b, false, "NAME", "N", "REST")
-	tab.right[1] = true
-	tab.row(cell{text: "é"}, cell{text: "12"}, cell{text: "x"})
-	tab.row(cell{text: "longer"}, cell{text: "3"}, cell{})
-	for range 2 * tableSample {
-		tab.row(cell{text: "more than the head knew"}, cell{text: "4"}, cell{text: "y"})
-	}
-	if err := tab.end(); err != nil {
-		t.Fatal(err)
-	}
-	want := "NAME                      N  REST\né                        12  x\nlonger                    3\nmore than the head knew   4  y\n"
-	if got := b.String(); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 3+2*tableSample {
-		t.Errorf("got:\n%.300s\nwant:\n%s", got, want)
-	}
-}
 
 func TestParseInstant(t *testing.T) {
 	now := time.Date(2026, 3, 2, 12, 0, 0, 5, time.UTC)
@@ -236,14 +117,6 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
-func TestCount(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -999: "-999"} {
-		if got := count(n); got != want {
-			t.Errorf("count(%d) = %s, want %s", n, got, want)
-		}
-	}
-}
-
 func TestLoopback(t *testing.T) {
 	for address, want := range map[string]bool{
 		"127.0.0.1:8080": true, "127.9.9.9:0": true, "[::1]:1": true, "localhost:1": true,
@@ -287,22 +160,5 @@ func TestInterruptedImport(t *testing.T) {
 	}
 	if out.Len() > 0 || talk.String() != "hotreader: interrupted\n" {
 		t.Errorf("it said %q and %q", out.String(), talk.String())
-	}
-}
-
-// Whatever is written at once, characters stay whole.
-func TestVisible(t *testing.T) {
-	const in, want = "a\x1b[2J\té€😀\xff\u202e\r\n", "a<1b>[2J\té€😀<ff><202e><0d>\n"
-	for size := 1; size <= len(in); size++ {
-		var b bytes.Buffer
-		v := &visible{w: &b}
-		for part := range slices.Chunk([]byte(in), size) {
-			if n, err := v.Write(part); n != len(part) || err != nil {
-				t.Fatal(n, err)
-			}
-		}
-		if b.String() != want {
-			t.Errorf("by %d: %q, want %q", size, b.String(), want)
-		}
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal returns a terminal of so many columns, and a function that closes it
+// openTerminal returns a terminal of so many columns, and a function that closes it
 // and returns all that was written to it.
-func terminal(t *testing.T, columns uint16) (tty *os.File, written func() string) {
+func openTerminal(t *testing.T, columns uint16) (tty *os.File, written func() string) {
 	t.Helper()
 	control, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -56,7 +56,7 @@ func TestTerminal(t *testing.T) {
 	}
 	do := func(wantCode int, args ...string) string {
 		t.Helper()
-		tty, written := terminal(t, 70)
+		tty, written := openTerminal(t, 70)
 		if code := run(t.Context(), args, nil, tty, tty); code != wantCode {
 			t.Errorf("%q: exit code %d", args, code)
 		}

@@ -1,29 +1,43 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"hotreader/cmd/hotreader/internal/terminal"
 )
 
 // app is one run of the program.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	data, talk     paint // of stdout and stderr
+	data, talk     terminal.Paint // of stdout and stderr
 	now            func() time.Time
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, data: newPaint(stdout), talk: newPaint(stderr), now: time.Now}
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, data: terminal.NewPaint(stdout), talk: terminal.NewPaint(stderr), now: time.Now}
 }
 
 // note prints a line of talk.
 func (a *app) note(format string, args ...any) {
 	fmt.Fprintf(a.stderr, format+"\n", args...)
+}
+
+// printJSON prints a document in one line.
+func (a *app) printJSON(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
+
+// printIndented prints a document for people, too.
+func (a *app) printIndented(v any, indent string) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	return enc.Encode(v)
 }
 
 const storeURLs = `Store URLs:
@@ -63,7 +77,7 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(a.help())
 	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(),
-		a.planner(), a.alsoLocal(a.deployer()), a.alsoLocal(a.statusCommand()), a.doctor(), a.alsoLocal(a.destroyer()),
+		a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
 		a.renderer(), a.token(), a.cost(), a.version())
 	root.AddCommand(a.hiddenCommands()...)
 	root.InitDefaultCompletionCmd()
@@ -111,3 +125,10 @@ Flags:
 {{end}}{{if .HasAvailableSubCommands}}
 {{.CommandPath}} COMMAND --help tells more of a command.
 {{end}}`
+
+// words offers a flag's words to the shell.
+func words(cmd *cobra.Command, flag string, words ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag's name is wrong: every test would find it
+	}
+}

@@ -20,10 +20,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/httpapi"
 	"hotreader/internal/endpoint"
-	"hotreader/internal/nearest"
 	"hotreader/route"
 	"hotreader/store/all"
 	"hotreader/telemetry"
@@ -134,11 +134,7 @@ SIGTERM and ^C end it when the requests under way are answered; the exit code is
 		}
 		var level slog.Level
 		if err := level.UnmarshalText([]byte(s.level)); err != nil {
-			did := "there are " + strings.Join(levels, ", ")
-			if meant := nearest.Word(s.level, levels); meant != "" {
-				did = "did you mean " + meant + "?"
-			}
-			return usagef("serve: --log-level %s is unknown; %s", s.level, did)
+			return usagef("serve: --log-level %s is unknown; %s", s.level, meantOr(s.level, levels))
 		}
 		return a.runServe(cmd.Context(), &s, level)
 	}
@@ -241,7 +237,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 // logger writes requests to standard error: as JSON, or on a terminal as text.
 func (a *app) logger(level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
-	if terminalWidth(a.stderr) > 0 {
+	if terminal.Is(a.stderr) {
 		return slog.New(slog.NewTextHandler(a.stderr, o))
 	}
 	return slog.New(slog.NewJSONHandler(a.stderr, o))

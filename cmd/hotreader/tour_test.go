@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode"
 )
 
 // The README's tour, typed line by line, with another port.
@@ -58,7 +59,7 @@ func TestTour(t *testing.T) {
 	if !strings.HasPrefix(answers["import"], "pump-7: 1,423 rows ") {
 		t.Errorf("import: %s", answers["import"])
 	}
-	if !strings.ContainsFunc(answers["query"], braille) {
+	if !strings.ContainsFunc(answers["query"], func(r rune) bool { return unicode.Is(unicode.Braille, r) }) {
 		t.Errorf("no chart is drawn: %s", answers["query"])
 	}
 	if !strings.Contains(answers["latest"], `"temperature":`) {

@@ -50,7 +50,7 @@ func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotre
 			pages++
 		}
 		if next == "" || q.Limit > 0 {
-			return pages, writeEnd(w.Flush())
+			return pages, w.Flush()
 		}
 		req.NextToken = next
 	}

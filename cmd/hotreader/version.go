@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -60,7 +59,7 @@ is "" and modified null if the build had no version control to ask.`,
 		RunE: func(*cobra.Command, []string) error {
 			b := thisBuild()
 			if asJSON {
-				return json.NewEncoder(a.stdout).Encode(b)
+				return a.printJSON(b)
 			}
 			fmt.Fprintf(a.stdout, "hotreader %s\n", b.Version)
 			if b.Commit != "" {

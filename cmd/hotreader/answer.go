@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/cmd/hotreader/internal/chart"
+	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/codec/plain"
+)
+
+// plainFormats are the formats that package plain writes.
+var plainFormats = map[string]plain.Format{"json": plain.JSON, "jsonl": plain.JSONL, "csv": plain.CSV}
+
+// answer reads q and writes it in the format that was asked for.
+func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
+	if err := q.Check(); err != nil {
+		return err
+	}
+	if f, ok := plainFormats[k.format]; ok {
+		// Refuse what cannot be written before anything is read.
+		if _, err := plain.NewEncoder(f, q.Properties); err != nil {
+			return err
+		}
+	}
+	reader, closer, err := k.source.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	stats := &hotreader.Stats{}
+	ctx = hotreader.WithStats(ctx, stats)
+	began := time.Now()
+	n, err := k.write(ctx, reader, q)
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if n == 0 {
+		k.app.note("no rows: device %q has no value of %s%s%s", terminal.Printable(q.Device), terminal.Printable(strings.Join(q.Properties, ", ")),
+			within(q), elsewhere(hotreader.WithStats(ctx, new(hotreader.Stats)), reader, q))
+	}
+	k.sum(n, stats, took)
+	return nil
+}
+
+// write writes the answer, and returns how many rows it has, or pages.
+func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader.Query) (n int, err error) {
+	line := terminal.NewProgress(k.app.stderr)
+	defer line.Clear()
+	if terminal.Is(k.app.stdout) && k.format != "chart" {
+		line = &terminal.Progress{} // the rows themselves show how it goes
+	}
+	rows := func(yield func(hotreader.Row, error) bool) {
+		for row, err := range reader.Read(ctx, q) {
+			if err == nil {
+				if n++; n&1023 == 0 {
+					line.Show("%s rows", terminal.Count(n))
+				}
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+	switch {
+	case k.format == "twinmaker":
+		return k.twinmaker(ctx, reader, q)
+	case k.format == "chart":
+		err = k.chart(q, rows)
+	case k.format == "table" && q.Last:
+		err = k.lastTable(q, rows)
+	case k.format == "table":
+		err = k.table(q, rows)
+	default:
+		err = k.plain(q, rows)
+	}
+	return n, err
+}
+
+// sum says on standard error what the answer cost, and whatever a reader of the
+// data alone would miss.
+func (k *asking) sum(n int, stats *hotreader.Stats, took time.Duration) {
+	a := k.app
+	if skipped := stats.Skipped.Load(); skipped > 0 {
+		why := "unreadable, or not of the property's type, which is that of its first value unless --type says"
+		if k.format == "twinmaker" {
+			why += "; or nothing that TwinMaker takes: numbers beyond a double, texts that are empty or over 256 characters"
+		}
+		a.note("%s left out: %s", terminal.Plural(skipped, "value", "values"), why)
+	}
+	if n > 0 && terminal.Is(a.stderr) {
+		unit := terminal.Plural(n, "row", "rows")
+		if k.format == "twinmaker" {
+			unit = terminal.Plural(n, "page", "pages")
+		}
+		wire := ""
+		if k.source.remote != "" {
+			wire = ", " + terminal.Size(stats.Bytes.Load()) + " over the wire"
+		}
+		a.note("%s", a.talk.Dim(fmt.Sprintf("%s in %s%s", unit, terminal.Took(took), wire)))
+	}
+}
+
+// within says what q's rows had to be besides the device's.
+func within(q hotreader.Query) string {
+	text := ""
+	switch {
+	case q.Last:
+		text = " among the newest"
+	case !q.Start.IsZero() || !q.End.IsZero():
+		text = " in that range"
+	}
+	if len(q.Filters) > 0 {
+		text += " that passes the filter"
+	}
+	return text
+}
+
+// elsewhere says of a query without rows where there are some, by a look at the
+// device's newest.
+func elsewhere(ctx context.Context, reader hotreader.Reader, q hotreader.Query) string {
+	if !q.Last || len(q.Filters) > 0 {
+		last := hotreader.Query{Device: q.Device, Properties: q.Properties, Last: true}
+		for row, err := range reader.Read(ctx, last) {
+			if err != nil {
+				return "" // the answer stands without
+			}
+			if row.Time.IsZero() { // as from a foreign peer
+				break
+			}
+			return "; its newest is of " + string(hotreader.AppendTime(nil, row.Time))
+		}
+	}
+	return "; are the device's id and the property's name right?"
+}
+
+func (k *asking) plain(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {
+	e, err := plain.NewEncoder(plainFormats[k.format], q.Properties)
+	if err != nil {
+		return err
+	}
+	out := k.app.stdout
+	if terminal.Is(out) {
+		out = &terminal.Visible{W: out}
+	}
+	w := bufio.NewWriterSize(out, 1<<16)
+	if _, err := e.Write(w, rows); err != nil {
+		_ = w.Flush() // the rows before the failure are right, and the failure is what counts
+		return err
+	}
+	return w.Flush()
+}
+
+// table writes rows in columns.
+func (k *asking) table(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {
+	a := k.app
+	head := append([]string{"TIME (UTC)"}, q.Properties...)
+	for i := range head {
+		head[i] = terminal.Printable(head[i])
+	}
+	t := terminal.NewTable(a.stdout, a.data, head...)
+	cells := make([]terminal.Cell, len(head))
+	var text []byte
+	n := 0
+	for row, err := range rows {
+		if err != nil {
+			_ = t.End()
+			return err
+		}
+		n++
+		text = appendPlainTime(text[:0], row.Time)
+		cells[0] = terminal.Cell{Text: string(text), Look: a.data.Dim}
+		for i, v := range row.Values {
+			cells[i+1] = terminal.Cell{Text: show(v)}
+			if v.Kind() == hotreader.Number {
+				t.Right(i + 1)
+			}
+		}
+		t.Row(cells...)
+	}
+	if n == 0 {
+		return nil
+	}
+	return t.End()
+}
+
+// lastTable writes properties, each with its newest value.
+func (k *asking) lastTable(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {
+	a := k.app
+	found := make([][]terminal.Cell, len(q.Properties))
+	for i, p := range q.Properties {
+		found[i] = []terminal.Cell{{Text: terminal.Printable(p)}, {Text: "–", Look: a.data.Dim}}
+	}
+	n := 0
+	for row, err := range rows {
+		if err != nil {
+			return err
+		}
+		n++
+		for i, v := range row.Values {
+			if !v.IsNull() {
+				found[i] = append(found[i][:1], terminal.Cell{Text: show(v)},
+					terminal.Cell{Text: string(appendPlainTime(nil, row.Time)), Look: a.data.Dim}, terminal.Cell{Text: ago(a.now().Sub(row.Time)), Look: a.data.Dim})
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	t := terminal.NewTable(a.stdout, a.data, "PROPERTY", "VALUE", "TIME (UTC)", "AGE")
+	for _, cells := range found {
+		t.Row(cells...)
+	}
+	return t.End()
+}
+
+func (k *asking) chart(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {
+	height := 10
+	if len(q.Properties) > 3 {
+		height = 6
+	}
+	c := chart.New(k.app.stdout, k.app.data, terminal.Width(k.app.stdout), height, q.Properties)
+	for row, err := range rows {
+		if err != nil {
+			return err
+		}
+		c.Add(row)
+	}
+	if err := c.End(); err != nil {
+		return err
+	}
+	for i, name := range q.Properties {
+		if n := c.Beyond(i); n > 0 {
+			k.app.note("%s: %s not drawn, beyond what a double holds", terminal.Printable(name), terminal.Plural(n, "number is", "numbers are"))
+		}
+	}
+	return nil
+}

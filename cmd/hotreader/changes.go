@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/deploy"
+)
+
+// verb is how an action is told: while it goes on, when it is done, and before a
+// resource, as in a diff.
+type verb struct{ doing, done, mark string }
+
+var verbs = map[deploy.Action]verb{
+	deploy.Create:  {"creating", "created", "+"},
+	deploy.Change:  {"changing", "changed", "~"},
+	deploy.Replace: {"replacing", "replaced", "±"},
+	deploy.Destroy: {"destroying", "destroyed", "-"},
+}
+
+func verbOf(a deploy.Action) verb {
+	if v, ok := verbs[a]; ok {
+		return v
+	}
+	return verb{"preparing", "done", ""}
+}
+
+// reporter prints what an engine does: a line for all that is done, and on a
+// terminal a line that changes for what goes on.
+func (a *app) reporter() func(deploy.Event) {
+	line := terminal.NewProgress(a.stderr)
+	return func(e deploy.Event) {
+		what := strings.TrimSpace(e.What + " " + terminal.Printable(e.Name))
+		switch e.Kind {
+		case deploy.Note:
+			line.Clear()
+			a.note("%s: %s", e.Cloud, terminal.Printable(e.Text))
+		case deploy.Began, deploy.Goes:
+			verb := "…"
+			if e.Elapsed > 0 {
+				verb = fmt.Sprintf("… %.0f s", e.Elapsed.Seconds())
+			}
+			line.Show("%s: %s %s%s", e.Cloud, verbOf(e.Action).doing, what, verb)
+		case deploy.Done:
+			line.Clear()
+			long := ""
+			if e.Elapsed >= 2*time.Second {
+				long = " after " + e.Elapsed.String()
+			}
+			a.note("%s: %s %s%s", e.Cloud, a.talk.Good(verbOf(e.Action).done), what, long)
+		case deploy.Failed:
+			line.Clear()
+			a.note("%s: %s %s", e.Cloud, a.talk.Bad("failed: "+string(e.Action)), what)
+		}
+	}
+}
+
+// printSide prints what becomes of one cloud.
+func (a *app) printSide(w io.Writer, p terminal.Paint, s deploy.SidePlan) {
+	fmt.Fprintf(w, "%s: %s\n", p.Bold(string(s.Cloud)), s.Summary())
+	a.printChanges(w, p, s.Changes)
+	if len(s.Drift) > 0 {
+		fmt.Fprintf(w, "  not as it was deployed (changed by hand?), and set right again:\n")
+		a.printChanges(w, p, s.Drift)
+	}
+	for _, text := range s.Public {
+		fmt.Fprintf(w, "  public: %s\n", terminal.Printable(text))
+	}
+	for _, text := range s.Notes {
+		fmt.Fprintf(w, "  note: %s\n", terminal.Printable(text))
+	}
+}
+
+// Of a list of more than manyChanges, those that are alike but for their names are
+// put together where there are more than alikeChanges of them.
+const manyChanges, alikeChanges = 60, 10
+
+// printChanges prints a line for each change, or, of a long list, for those that
+// are alike: a project of hundreds of devices is still read through.
+func (a *app) printChanges(w io.Writer, p terminal.Paint, all []deploy.ResourceChange) {
+	if len(all) <= manyChanges {
+		for _, c := range all {
+			a.printChange(w, p, c)
+		}
+		return
+	}
+	kind := func(c deploy.ResourceChange) string {
+		return string(c.Action) + "\x00" + c.What + "\x00" + strings.Join(c.Fields, "\x00")
+	}
+	alike := map[string][]string{}
+	for _, c := range all {
+		alike[kind(c)] = append(alike[kind(c)], c.Name)
+	}
+	for _, c := range all {
+		k := kind(c)
+		names, there := alike[k]
+		switch {
+		case len(names) > alikeChanges:
+			c.What = fmt.Sprintf("%d × %s", len(names), c.What)
+			c.Name = fmt.Sprintf("%s, %s, … %s", names[0], names[1], names[len(names)-1])
+			a.printChange(w, p, c)
+			delete(alike, k)
+		case there:
+			a.printChange(w, p, c)
+		}
+	}
+}
+
+func (a *app) printChange(w io.Writer, p terminal.Paint, c deploy.ResourceChange) {
+	look := p.Good
+	if c.Action == deploy.Destroy || c.Action == deploy.Replace {
+		look = p.Bad
+	}
+	text := "  " + look(verbOf(c.Action).mark) + " " + c.What + " " + terminal.Printable(c.Name)
+	if len(c.Fields) > 0 {
+		text += ": " + terminal.Printable(strings.Join(c.Fields, ", "))
+	}
+	fmt.Fprintln(w, text)
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/deploy"
+)
+
+func (a *app) destroyer() *cobra.Command {
+	d := &deployment{app: a}
+	confirm, deleteData := "", false
+	cmd := &cobra.Command{
+		Use:   "destroy --project DIR",
+		Short: "Remove all that deploy has created",
+		Long: `Remove all that deploy has created, the twin's side first, and the connection's
+entry. Each side's resources are listed, and the twin's name is asked for; or say
+--yes and --confirm with it.
+
+Hot storage that deploy has created and that holds data is not removed, nor is
+anything else then, unless --delete-data says so.`,
+		Example: "  hotreader destroy --project twin\n  hotreader destroy --project twin --yes --confirm factory --delete-data",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			local, err := d.isLocal(cmd)
+			if err != nil {
+				return err
+			}
+			if local {
+				return a.destroyLocal(cmd.Context(), d)
+			}
+			if d.yes && confirm == "" {
+				return usagef("destroy: --yes needs --confirm with the twin's name")
+			}
+			if confirm == "" && !terminal.Is(a.stdin) {
+				return usagef("destroy: nobody can be asked, for standard input is no terminal; say --yes and --confirm with the twin's name")
+			}
+			e, err := d.engine(cmd)
+			if err != nil {
+				return err
+			}
+			if confirm != "" && confirm != e.Project.Twin {
+				return usagef("destroy: --confirm %s is not the twin's name, which is %s; nothing was removed", confirm, e.Project.Twin)
+			}
+			e.HoldsData = a.holdsData(e)
+			e.Approve = func(ctx context.Context, s deploy.SidePlan) (bool, error) {
+				a.printSide(a.stderr, a.talk, s)
+				if d.yes {
+					return true, nil
+				}
+				answer, err := a.ask(ctx, "This cannot be undone. The twin's name, to destroy this on "+string(s.Cloud)+": ")
+				return answer == e.Project.Twin, err
+			}
+			removed, err := e.Destroy(cmd.Context(), deleteData)
+			if err != nil {
+				return err
+			}
+			text := a.talk.Good("destroyed")
+			if !removed {
+				text = "nothing of " + e.Project.Twin + " stands that was deployed from here; nothing was removed"
+			}
+			return d.end(cmd.Context(), e, text)
+		},
+	}
+	d.applyFlags(cmd)
+	d.targetFlag(cmd)
+	cmd.Flags().StringVar(&confirm, "confirm", "", "the twin's `name`, with --yes")
+	cmd.Flags().BoolVar(&deleteData, "delete-data", false, "remove hot storage even if it holds data")
+	return cmd
+}

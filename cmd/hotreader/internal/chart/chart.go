@@ -1,0 +1,192 @@
+// Package chart draws series of numbers, texts and booleans with characters.
+package chart
+
+import (
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
+)
+
+// Chart draws series of rows that come one by one, in either order, in memory
+// that does not grow with them. It keeps the least and the greatest value of
+// each slice of time, so a spike of a single point is never averaged away.
+type Chart struct {
+	w          io.Writer
+	paint      terminal.Paint
+	width      int // columns of the terminal
+	height     int // lines of a curve
+	properties []string
+	bins       []bin // of slices of time, the oldest first
+	origin     int64 // microseconds since 1970 where bins begin
+	span       int64 // microseconds of a bin; 0 before the first row
+	first      time.Time
+	last       time.Time
+	rows       int
+	all        []series
+}
+
+// A bin is what each property did in one slice of time.
+type bin []slot
+
+type slot struct {
+	n        int
+	min, max float64
+	in, out  float64 // first and last value by time
+	inAt     int64
+	outAt    int64
+	word     string // a text or boolean: the last one of the slice
+	words    uint16 // which of the series' words were there, by bit
+}
+
+// series is what is known of one property as a whole.
+type series struct {
+	n        int
+	words    []string // the different texts, at most mostWords
+	numeric  bool
+	beyond   int // numbers that no double can hold, and no drawing show
+	min, max float64
+	last     string
+	lastAt   int64
+}
+
+const mostWords = 12
+
+// New returns an empty chart for a terminal of so many columns, 0 = 80, with
+// curves of so many lines.
+func New(w io.Writer, p terminal.Paint, width, height int, properties []string) *Chart {
+	if width <= 0 {
+		width = 80
+	}
+	width = max(width, labelWidth+3+16)
+	c := &Chart{w: w, paint: p, width: width, height: max(height, 3), properties: properties, all: make([]series, len(properties))}
+	c.bins = make([]bin, max(64, 8*width))
+	return c
+}
+
+// Add takes a row; it keeps no reference to its values.
+func (c *Chart) Add(row hotreader.Row) {
+	at := row.Time.UnixMicro()
+	if c.rows == 0 {
+		c.first, c.last = row.Time, row.Time
+		c.span, c.origin = 1, at
+	}
+	if row.Time.Before(c.first) {
+		c.first = row.Time
+	}
+	if row.Time.After(c.last) {
+		c.last = row.Time
+	}
+	c.rows++
+	i := c.slice(at)
+	if c.bins[i] == nil {
+		c.bins[i] = make(bin, len(c.properties))
+	}
+	for p := range c.properties {
+		c.put(&c.bins[i][p], &c.all[p], at, row.Values[p])
+	}
+}
+
+func (c *Chart) put(s *slot, all *series, at int64, v hotreader.Value) {
+	if v.IsNull() {
+		return
+	}
+	f, number := v.Float64()
+	if !number && v.Kind() == hotreader.Number {
+		all.beyond++
+		return
+	}
+	word, bit := "", uint16(0)
+	if !number {
+		if word = string(v.Text()); v.Kind() == hotreader.Bool {
+			word = strconv.FormatBool(v.Bool())
+		}
+		bit = all.bit(word)
+	}
+	if all.n == 0 {
+		all.numeric, all.min, all.max = number, f, f
+	}
+	all.min, all.max = math.Min(all.min, f), math.Max(all.max, f)
+	if all.n == 0 || at >= all.lastAt {
+		all.lastAt, all.last = at, word
+		if number {
+			all.last = string(v.Text())
+		}
+	}
+	all.n++
+	s.join(slot{1, f, f, f, f, at, at, word, bit})
+}
+
+// bit returns that of a word, and 0 for one too many.
+func (s *series) bit(word string) uint16 {
+	i := slices.Index(s.words, word)
+	if i < 0 && len(s.words) < mostWords {
+		i = len(s.words)
+		s.words = append(s.words, word)
+	}
+	if i < 0 {
+		return 0
+	}
+	return 1 << i
+}
+
+// join adds what another slice of time holds.
+func (s *slot) join(o slot) {
+	switch {
+	case o.n == 0:
+		return
+	case s.n == 0:
+		*s = o
+		return
+	}
+	s.n += o.n
+	s.words |= o.words
+	s.min, s.max = math.Min(s.min, o.min), math.Max(s.max, o.max)
+	if o.inAt < s.inAt {
+		s.in, s.inAt = o.in, o.inAt
+	}
+	if o.outAt >= s.outAt {
+		s.out, s.outAt, s.word = o.out, o.outAt, o.word
+	}
+}
+
+// slice returns the bin of an instant, and makes all of them twice as wide as
+// often as it takes to have one.
+func (c *Chart) slice(at int64) int {
+	for n := int64(len(c.bins)); ; c.span *= 2 {
+		if i := (at - c.origin) / c.span; at >= c.origin && i < n {
+			return int(i)
+		}
+		first := int64(0)
+		if at < c.origin { // towards the past: the old bins become the upper half
+			c.origin -= c.span * n
+			first = n
+		}
+		wider := make([]bin, n)
+		for i, b := range c.bins {
+			joinBin(&wider[(first+int64(i))/2], b)
+		}
+		c.bins = wider
+	}
+}
+
+func joinBin(into *bin, b bin) {
+	if b == nil {
+		return
+	}
+	if *into == nil {
+		*into = b
+		return
+	}
+	for i := range b {
+		(*into)[i].join(b[i])
+	}
+}
+
+// Beyond returns how many numbers of the property at index p no double can hold:
+// they are not drawn.
+func (c *Chart) Beyond(p int) int { return c.all[p].beyond }

@@ -1,0 +1,199 @@
+// Package importer writes the rows of a file into a store, and counts what it
+// found. What it holds does not grow with the file.
+package importer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/codec/plain"
+)
+
+// Options say what is imported.
+type Options struct {
+	File   string    // its name; - = In
+	In     io.Reader // standard input
+	Format string    // csv or jsonl; "" = as the name says, or else the first byte
+	Decode plain.Options
+	Skip   int64 // leave out so many lines with values
+
+	Store  string // its URL
+	Open   func(ctx context.Context, url string) (hotreader.Store, error)
+	Device string
+
+	// Progress is called now and then with the lines that are stored, and what
+	// share of the file was read, in percent; -1 = not known.
+	Progress func(lines, percent int64)
+}
+
+// Result is what was imported, and the shape of import --json. After an error it
+// counts what is stored.
+type Result struct {
+	Device  string     `json:"device"`
+	Lines   int64      `json:"lines"`                 // with values
+	Rows    int64      `json:"rows"`                  // different instants
+	Unsure  int64      `json:"unsure_rows,omitempty"` // of Rows: those so far out of order that an earlier line may have their instant
+	Shared  int64      `json:"shared_instants"`
+	First   *time.Time `json:"first,omitempty"`
+	Last    *time.Time `json:"last,omitempty"`
+	LeftOut int64      `json:"left_out"` // cells of CSV that say null, NaN or infinite
+	Columns []*Column  `json:"columns"`  // in the order in which they first have a value
+	Seconds float64    `json:"seconds"`
+}
+
+// Run imports. An error names the file and the line, and the flag that helps.
+func Run(ctx context.Context, o Options) (Result, error) {
+	result := Result{Device: o.Device, Columns: []*Column{}}
+	in, err := o.input(ctx)
+	if err != nil {
+		return result, err
+	}
+	defer in.close()
+	decoder, err := o.decoder(in)
+	if err != nil {
+		return result, err
+	}
+	began := time.Now()
+	into := &target{url: o.Store, opener: o.Open}
+	defer into.close()
+	found := tally{result: &result, columns: map[string]*Column{}, instants: newInstants(remembered)}
+	skipped := int64(0)
+	for batch, err := range decoder.Batches() {
+		n := min(o.Skip-skipped, int64(len(batch)))
+		skipped, batch = skipped+n, batch[n:]
+		if err == nil && len(batch) > 0 {
+			err = into.write(ctx, o.Device, batch)
+		}
+		if err != nil {
+			return result, inFile(err, in.name)
+		}
+		found.add(batch)
+		if o.Progress != nil {
+			o.Progress(result.Lines, in.percent())
+		}
+	}
+	if skipped < o.Skip {
+		return result, inFile(invalid("--skip %d leaves out more lines than the %d with values that there are", o.Skip, skipped), in.name)
+	}
+	if err := into.open(ctx); err != nil { // a wrong URL is told of even if there are no rows
+		return result, err
+	}
+	result.LeftOut = decoder.LeftOut()
+	result.Seconds = time.Since(began).Seconds()
+	return result, nil
+}
+
+func invalid(format string, args ...any) error {
+	return &hotreader.Error{Op: "import", Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
+}
+
+// input is the file that is read.
+type input struct {
+	*bufio.Reader
+	name string // for messages
+	file *os.File
+	size int64 // 0 = not known
+}
+
+func (o *Options) input(ctx context.Context) (*input, error) {
+	in := &input{name: "standard input"}
+	if o.File == "-" {
+		in.Reader = bufio.NewReaderSize(&interruptible{ctx: ctx, r: o.In}, 1<<16)
+	} else {
+		file, err := os.Open(o.File)
+		if err != nil {
+			return nil, &hotreader.Error{Op: "import", Code: hotreader.CodeNotFound, Err: err}
+		}
+		in.name, in.file, in.Reader = o.File, file, bufio.NewReaderSize(file, 1<<16)
+		info, err := file.Stat()
+		if err == nil && info.IsDir() {
+			in.close()
+			return nil, &hotreader.Error{Op: "import", Code: hotreader.CodeNotFound, Err: fmt.Errorf("%s is a directory; give a file", o.File)}
+		}
+		if err == nil {
+			in.size = info.Size()
+		}
+	}
+	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) { // RFC 1952
+		in.close()
+		return nil, invalid("%s is compressed; try: zcat %s | hotreader import … -", in.name, shellWord(o.File))
+	}
+	return in, nil
+}
+
+func (i *input) close() {
+	if i.file != nil {
+		_ = i.file.Close() // it was only read
+	}
+}
+
+func (i *input) percent() int64 {
+	if i.size == 0 {
+		return -1
+	}
+	at, err := i.file.Seek(0, io.SeekCurrent)
+	if err != nil { // a pipe has a name, too
+		return -1
+	}
+	return 100 * at / i.size
+}
+
+func (o *Options) decoder(in *input) (*plain.Decoder, error) {
+	switch {
+	case o.Format != "jsonl" && (o.Format != "" || !isJSONL(o.File, in.Reader)):
+		return plain.NewCSV(in, o.Decode), nil
+	case o.Decode.Comma != ',':
+		return nil, invalid("--delimiter is for CSV, but %s is of JSON lines; if not, give --format csv", in.name)
+	}
+	return plain.NewJSONL(in, o.Decode), nil
+}
+
+// isJSONL tells by the name, or else by the first byte that is no blank.
+func isJSONL(name string, r *bufio.Reader) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".csv":
+		return false
+	case ".jsonl", ".ndjson":
+		return true
+	}
+	head, _ := r.Peek(512) // an error comes again when the file is read
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
+	return len(head) > 0 && (head[0] == '{' || head[0] == '[')
+}
+
+// interruptible is a Reader whose reads end with ctx, as those of a pipe
+// or a terminal do not by themselves.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+	buf []byte // of the read that ctx may have left behind
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if len(i.buf) < len(p) {
+		i.buf = make([]byte, len(p))
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := i.r.Read(i.buf[:len(p)])
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return copy(p, i.buf[:r.n]), r.err
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err() // p is not touched any more
+	}
+}
