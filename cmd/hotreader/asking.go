@@ -1,9 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -74,54 +71,4 @@ func (k *asking) query(cmd *cobra.Command) (q hotreader.Query, err error) {
 		q.Filters = append(q.Filters, f)
 	}
 	return q, nil
-}
-
-const typeWords = "double, integer, long, boolean, string, text, number"
-
-// declare adds a type, as name=type, to the query.
-func declare(q *hotreader.Query, text string) error {
-	i := strings.LastIndexByte(text, '=')
-	if i < 0 {
-		return fmt.Errorf("%q: write it name=type; the types are %s", text, typeWords)
-	}
-	name, word := text[:i], text[i+1:]
-	t, ok := hotreader.ParseType(word)
-	if !ok || t == hotreader.Untyped {
-		return fmt.Errorf("%q: type %q is unknown; %s", text, word, meantAndAll(strings.ToLower(word), strings.Split(typeWords, ", ")))
-	}
-	at := slices.Index(q.Properties, name)
-	if at < 0 {
-		return fmt.Errorf("%q: no --property is named %q", text, name)
-	}
-	if q.Types == nil {
-		q.Types = make([]hotreader.Type, len(q.Properties))
-	}
-	if q.Types[at] != hotreader.Untyped {
-		return fmt.Errorf("%q: property %q has a type already", text, name)
-	}
-	q.Types[at] = t
-	return nil
-}
-
-// nameList is a flag that holds names, separated by commas. A name in double
-// quotes may have commas, too; any other is taken as it is.
-type nameList []string
-
-func (l *nameList) String() string { return strings.Join(*l, ",") }
-
-// Type returns what help calls a value.
-func (l *nameList) Type() string { return "name" }
-
-// Set adds names.
-func (l *nameList) Set(text string) error {
-	r := csv.NewReader(strings.NewReader(text))
-	r.LazyQuotes = true
-	all, err := r.ReadAll()
-	if err != nil || len(all) > 1 {
-		return errors.New("these are no names separated by commas; put one with a comma or a line break into double quotes")
-	}
-	for _, names := range all {
-		*l = append(*l, names...)
-	}
-	return nil
 }

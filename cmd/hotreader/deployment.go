@@ -1,15 +1,20 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
 )
@@ -162,4 +167,43 @@ func ours(folder, flag, project string) (string, error) {
 			Err: fmt.Errorf("lies in the project folder, from which no program is taken; if it is yours, name it with %s", flag)}
 	}
 	return filepath.Abs(folder)
+}
+
+// mayAsk refuses a run that would have to ask and cannot.
+func (a *app) mayAsk(cmd *cobra.Command, yes bool) error {
+	if yes || terminal.Is(a.stdin) {
+		return nil
+	}
+	return usagef("%s: nobody can be asked, for standard input is no terminal; say --yes to go on without", cmd.Name())
+}
+
+// approve shows a plan and asks, unless yes.
+func (a *app) approve(yes bool, question string) func(context.Context, deploy.SidePlan) (bool, error) {
+	return func(ctx context.Context, s deploy.SidePlan) (bool, error) {
+		a.printSide(a.stderr, a.talk, s)
+		if yes {
+			return true, nil
+		}
+		answer, err := a.ask(ctx, question+" on "+string(s.Cloud)+"? [y/N] ")
+		switch strings.ToLower(answer) {
+		case "y", "yes":
+			return err == nil, err
+		}
+		return false, err
+	}
+}
+
+// ask puts a question and returns the line that is answered, without blanks
+// around it.
+func (a *app) ask(ctx context.Context, question string) (string, error) {
+	fmt.Fprint(a.stderr, question)
+	text, err := bufio.NewReader(&terminal.Input{Context: ctx, R: a.stdin}).ReadString('\n')
+	if ctx.Err() != nil {
+		fmt.Fprintln(a.stderr)
+		return "", ctx.Err()
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return strings.TrimSpace(text), err
 }

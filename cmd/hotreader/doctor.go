@@ -90,20 +90,14 @@ Exit code 0: every hop is well. 1: one is not.`,
 // doctorCloud examines what is deployed on the clouds. deployed is what their
 // deployments say; without it, names and the connection file have to do.
 func (a *app) doctorCloud(ctx context.Context, p *config.Project, d *examining, deployed map[config.Cloud]doctor.Deployed) error {
-	all, err := config.OpenConnections(p.Dir)
-	if err != nil {
-		return err
-	}
-	for _, c := range []config.Cloud{p.L3, p.L4} {
-		if side := deployed[c]; c == config.AWS && side.Region == "" && p.Options.AWS.Region != "" {
-			if deployed == nil {
-				deployed = map[config.Cloud]doctor.Deployed{}
-			}
-			side.Region = p.Options.AWS.Region
-			deployed[c] = side
+	if side := deployed[config.AWS]; side.Region == "" && p.Options.AWS.Region != "" && (p.L3 == config.AWS || p.L4 == config.AWS) {
+		side.Region = p.Options.AWS.Region
+		if deployed == nil {
+			deployed = map[config.Cloud]doctor.Deployed{}
 		}
+		deployed[config.AWS] = side
 	}
-	in, err := examination(p, all, d)
+	in, err := examination(p, p.Dir, d)
 	if err != nil {
 		return err
 	}
@@ -143,11 +137,7 @@ func (a *app) checkLink(e *deploy.Engine) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		all, err := config.OpenConnections(e.Project.Dir)
-		if err != nil {
-			return err
-		}
-		in, err := examination(e.Project, all, &examining{})
+		in, err := examination(e.Project, e.Project.Dir, &examining{})
 		if err != nil {
 			return err
 		}
@@ -193,25 +183,27 @@ func notServing(command string, p *config.Project) error {
 }
 
 func examinationLocal(p *config.Project, state *local.State, d *examining) (doctor.Input, error) {
-	all, err := config.OpenConnections(local.Dir(p.Dir))
-	if err != nil {
-		return doctor.Input{}, err
-	}
-	in, err := examination(p, all, d)
+	in, err := examination(p, local.Dir(p.Dir), d)
 	in.Deployed, in.Target = state.Deployed(), " --target local"
 	return in, err
 }
 
-func examination(p *config.Project, all *config.Connections, d *examining) (doctor.Input, error) {
+// examination is what the doctor needs to know; the folder is that of the
+// connection file.
+func examination(p *config.Project, folder string, d *examining) (in doctor.Input, err error) {
+	all, err := config.OpenConnections(folder)
+	if err != nil {
+		return in, err
+	}
 	topology, err := deploy.NewTopology(p)
 	if err != nil {
-		return doctor.Input{}, err
+		return in, err
 	}
 	device, err := deviceOf(p, d.device)
 	if err != nil {
-		return doctor.Input{}, err
+		return in, err
 	}
-	in := doctor.Input{Topology: topology, Device: doctor.DeviceOf(device), Project: p.Dir, Timeout: d.timeout}
+	in = doctor.Input{Topology: topology, Device: doctor.DeviceOf(device), Project: p.Dir, Timeout: d.timeout}
 	if topology.Connection != "" {
 		in.Link = doctor.LinkOf(all, topology.Connection)
 	}
@@ -265,4 +257,71 @@ func unwell(r *doctor.Report) error {
 		return nil
 	}
 	return fmt.Errorf("doctor: broken: %s: %w", cmp.Or(strings.Join(r.Broken, ", "), "see above"), errUnwell)
+}
+
+// printReport prints a report: a table on a terminal, else a line for each
+// check.
+func (a *app) printReport(r *doctor.Report) error {
+	if terminal.Is(a.stdout) {
+		return a.printReportTable(r)
+	}
+	for _, c := range r.Checks {
+		text := fmt.Sprintf("%-7s %s: %s", c.Verdict, c.Hop(), c.Name)
+		if at := checkTime(c); at != "" {
+			text += " (" + at + ")"
+		}
+		for _, more := range []struct{ before, text string }{
+			{": ", terminal.Printable(c.Says)}, {"; because of: ", c.Behind}, {"; to do: ", terminal.Printable(c.Remedy)},
+		} {
+			if more.text != "" {
+				text += more.before + more.text
+			}
+		}
+		if _, err := fmt.Fprintln(a.stdout, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) printReportTable(r *doctor.Report) error {
+	looks := map[doctor.Verdict]func(string) string{doctor.OK: a.data.Good, doctor.Warning: a.data.Line, doctor.Failed: a.data.Bad, doctor.Skipped: a.data.Dim}
+	t := terminal.NewTable(a.stdout, a.data, "HOP", "CHECK", "VERDICT", "TIME", "")
+	t.Right(3)
+	var wrong strings.Builder
+	before := ""
+	for _, c := range r.Checks {
+		at, says := c.Hop(), terminal.Printable(c.Says)
+		if at == before {
+			at = ""
+		}
+		before = c.Hop()
+		if c.Verdict == doctor.Warning || c.Verdict == doctor.Failed { // it stands below, in full
+			fmt.Fprintf(&wrong, "\n%s %s: %s\n", looks[c.Verdict](c.Hop()+", "+c.Name+":"), c.Verdict, says)
+			if c.Behind != "" {
+				fmt.Fprintf(&wrong, "  because of: %s\n", c.Behind)
+			}
+			if c.Remedy != "" {
+				fmt.Fprintf(&wrong, "  to do: %s\n", terminal.Printable(c.Remedy))
+			}
+			says = ""
+		}
+		t.Row(terminal.Cell{Text: at}, terminal.Cell{Text: c.Name}, terminal.Cell{Text: string(c.Verdict), Look: looks[c.Verdict]},
+			terminal.Cell{Text: checkTime(c), Look: a.data.Dim}, terminal.Cell{Text: says, Look: a.data.Dim})
+	}
+	if err := t.End(); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, wrong.String())
+	if r.OK {
+		fmt.Fprintf(a.stdout, "%s from %s to %s.\n", a.data.Good("Every hop is well,"), r.L4, r.L3)
+	}
+	return nil
+}
+
+func checkTime(c doctor.Check) string {
+	if c.Took == 0 {
+		return ""
+	}
+	return terminal.Took(c.Took)
 }

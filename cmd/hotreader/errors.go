@@ -56,14 +56,12 @@ func exitCode(err error) int {
 	if errors.Is(err, fs.ErrPermission) {
 		return exitConfig
 	}
-	switch code := hotreader.CodeOf(err); {
-	case code == hotreader.CodeInvalid:
+	switch code := hotreader.CodeOf(err); code {
+	case hotreader.CodeInvalid:
 		return exitUsage
-	case code == hotreader.CodeConfig, code == hotreader.CodeNotFound, code == hotreader.CodeUnauthenticated, code == hotreader.CodeForbidden:
+	case hotreader.CodeConfig, hotreader.CodeNotFound, hotreader.CodeUnauthenticated, hotreader.CodeForbidden:
 		return exitConfig
-	case code == hotreader.CodeCorrupt, code == hotreader.CodeStore:
-		return exitFailed
-	case code.Temporary(), code == hotreader.CodeDeadline:
+	case hotreader.CodeThrottled, hotreader.CodeOverloaded, hotreader.CodeUnavailable, hotreader.CodeDeadline:
 		return exitTemporary
 	}
 	return exitFailed

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -17,75 +18,77 @@ import (
 // them, the rest in the environment; they are not for people, and not in the help.
 
 // hiddenCommands returns them.
-func (a *app) hiddenCommands() []*cobra.Command {
-	group := func(name, short string, sub *cobra.Command) *cobra.Command {
-		cmd := &cobra.Command{Use: name, Short: short, Hidden: true, Args: commandsOnly,
-			RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-		sub.Args = func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("%s takes one argument, not %d", cmd.CommandPath(), len(args))
-			}
-			return nil
+func (a *app) hiddenCommands() (all []*cobra.Command) {
+	for _, c := range []struct {
+		name, short string
+		use, does   string
+		run         func(ctx context.Context, argument string) error
+	}{
+		{"image", "Images of the functions on Google Cloud",
+			"push FILE.tar", "Push the image in an OCI layout to Artifact Registry, as HOTREADER_IMAGE says", a.pushImage},
+		{"app", "The function app on Azure",
+			"push FILE.zip", "Publish a package to the function app at HOTREADER_PUBLISH_URL", a.pushApp},
+		{"vault", "The key vault on Azure",
+			"wait URL", "Wait until the secrets of a key vault may be written", a.waitVault},
+		{"store", "Hot storage",
+			"keep NAME", "Fail unless HOTREADER_KEEP_STORE is false: hot storage is about to be destroyed", keepStore},
+	} {
+		group := commandGroup(c.name, c.short)
+		group.Hidden = true
+		group.AddCommand(&cobra.Command{
+			Use: c.use, Short: c.does,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if len(args) != 1 {
+					return usagef("%s takes one argument, not %d", cmd.CommandPath(), len(args))
+				}
+				return c.run(cmd.Context(), args[0])
+			},
+		})
+		all = append(all, group)
+	}
+	return all
+}
+
+func (a *app) pushImage(ctx context.Context, file string) error {
+	ref, err := variable("HOTREADER_IMAGE")
+	if err != nil {
+		return err
+	}
+	var token publish.Token
+	if host, _, _ := strings.Cut(ref, "/"); strings.HasSuffix(host, ".pkg.dev") {
+		if token, err = publish.GoogleToken(ctx, os.Getenv); err != nil {
+			return err
 		}
-		cmd.AddCommand(sub)
-		return cmd
 	}
-	return []*cobra.Command{
-		group("image", "Images of the functions on Google Cloud", &cobra.Command{
-			Use:   "push FILE.tar",
-			Short: "Push the image in an OCI layout to Artifact Registry, as HOTREADER_IMAGE says",
-			RunE: func(cmd *cobra.Command, args []string) error {
-				ref, err := variable("HOTREADER_IMAGE")
-				if err != nil {
-					return err
-				}
-				var token publish.Token
-				if host, _, _ := strings.Cut(ref, "/"); strings.HasSuffix(host, ".pkg.dev") {
-					if token, err = publish.GoogleToken(cmd.Context(), os.Getenv); err != nil {
-						return err
-					}
-				}
-				return publish.Image(cmd.Context(), args[0], ref, token, http.DefaultTransport, a.talkTo)
-			},
-		}),
-		group("app", "The function app on Azure", &cobra.Command{
-			Use:   "push FILE.zip",
-			Short: "Publish a package to the function app at HOTREADER_PUBLISH_URL",
-			RunE: func(cmd *cobra.Command, args []string) error {
-				base, err := variable("HOTREADER_PUBLISH_URL")
-				if err != nil {
-					return err
-				}
-				token, err := publish.AzureToken(os.Getenv, publish.AzureManagement)
-				if err != nil {
-					return err
-				}
-				return publish.App(cmd.Context(), args[0], base, token, http.DefaultTransport, a.talkTo)
-			},
-		}),
-		group("vault", "The key vault on Azure", &cobra.Command{
-			Use:   "wait URL",
-			Short: "Wait until the secrets of a key vault may be written",
-			RunE: func(cmd *cobra.Command, args []string) error {
-				token, err := publish.AzureToken(os.Getenv, publish.AzureVault)
-				if err != nil {
-					return err
-				}
-				return publish.Vault(cmd.Context(), args[0], token, http.DefaultTransport, a.talkTo)
-			},
-		}),
-		group("store", "Hot storage", &cobra.Command{
-			Use:   "keep NAME",
-			Short: "Fail unless HOTREADER_KEEP_STORE is false: hot storage is about to be destroyed",
-			RunE: func(_ *cobra.Command, args []string) error {
-				if os.Getenv("HOTREADER_KEEP_STORE") == "false" {
-					return nil
-				}
-				return &hotreader.Error{Op: "destroy " + args[0], Code: hotreader.CodeConfig,
-					Err: errors.New("it may hold data and is kept; to remove it too, apply the module with keep_store = false first")}
-			},
-		}),
+	return publish.Image(ctx, file, ref, token, http.DefaultTransport, a.talkTo)
+}
+
+func (a *app) pushApp(ctx context.Context, file string) error {
+	base, err := variable("HOTREADER_PUBLISH_URL")
+	if err != nil {
+		return err
 	}
+	token, err := publish.AzureToken(os.Getenv, publish.AzureManagement)
+	if err != nil {
+		return err
+	}
+	return publish.App(ctx, file, base, token, http.DefaultTransport, a.talkTo)
+}
+
+func (a *app) waitVault(ctx context.Context, url string) error {
+	token, err := publish.AzureToken(os.Getenv, publish.AzureVault)
+	if err != nil {
+		return err
+	}
+	return publish.Vault(ctx, url, token, http.DefaultTransport, a.talkTo)
+}
+
+func keepStore(_ context.Context, name string) error {
+	if os.Getenv("HOTREADER_KEEP_STORE") == "false" {
+		return nil
+	}
+	return &hotreader.Error{Op: "destroy " + name, Code: hotreader.CodeConfig,
+		Err: errors.New("it may hold data and is kept; to remove it too, apply the module with keep_store = false first")}
 }
 
 // variable returns a variable of the environment, which the module sets.

@@ -66,7 +66,7 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          commandsOnly,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:          helpOf,
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -83,12 +83,19 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
-			c.Args, c.RunE = commandsOnly, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			c.Args, c.RunE = commandsOnly, helpOf
 			c.Example = "  source <(hotreader completion bash)\n  hotreader completion fish | source"
 		}
 	}
 	return root
 }
+
+// commandGroup returns a command that has others below it, and does nothing itself.
+func commandGroup(name, short string) *cobra.Command {
+	return &cobra.Command{Use: name, Short: short, Args: commandsOnly, RunE: helpOf}
+}
+
+func helpOf(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // help is cobra's, but a topic that there isn't is a mistake.
 func (a *app) help() *cobra.Command {
@@ -125,10 +132,3 @@ Flags:
 {{end}}{{if .HasAvailableSubCommands}}
 {{.CommandPath}} COMMAND --help tells more of a command.
 {{end}}`
-
-// words offers a flag's words to the shell.
-func words(cmd *cobra.Command, flag string, words ...string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag's name is wrong: every test would find it
-	}
-}

@@ -7,12 +7,7 @@ import (
 )
 
 func (a *app) token() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "token",
-		Short: "Care for the inter-cloud token",
-		Args:  commandsOnly,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := commandGroup("token", "Care for the inter-cloud token")
 	cmd.AddCommand(a.rotator())
 	return cmd
 }

@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -167,9 +168,7 @@ func (b *bill) history(rows float64) {
 	for n := range b.Answers {
 		rest := rows - float64(n)*full
 		switch {
-		case b.Twin != b.Hot:
-			b.Read += rest
-		case n == b.Answers-1:
+		case b.Twin != b.Hot, n == b.Answers-1:
 			b.Read += rest
 		case b.Twin == AWS: // which is told how much an answer holds
 			b.Read += min(rest, full+b.pageRows())
@@ -233,40 +232,33 @@ func (b *bill) function(cloud, what string, requests, waitMS, rows float64) {
 	case AWS:
 		b.add("Lambda "+what, AWS, requests, "requests", b.v("lambda_request_million")/million)
 		b.add("Lambda "+what, AWS, requests*math.Ceil(ms)/1000*b.v("aws_memory_mb")/1024, "GB-seconds", b.v("lambda_gb_second"))
-		b.log(AWS, requests*b.v("aws_log_bytes"))
 	case Azure:
 		b.add("Functions "+what, Azure, requests, "executions", b.v("functions_execution_million")/million)
 		b.add("Functions "+what, Azure, requests*math.Max(steps, b.v("functions_minimum_ms"))/1000*b.v("azure_memory_mb")/1024, "GB-seconds", b.v("functions_gb_second"))
-		b.log(Azure, requests*b.v("azure_log_bytes"))
 	case GCP:
 		b.add("Cloud Run "+what, GCP, requests, "requests", b.v("cloudrun_request_million")/million)
 		b.add("Cloud Run "+what, GCP, requests*steps/1000, "seconds", b.v("cloudrun_cpu_second")+b.v("gcp_memory_mb")/1024*b.v("cloudrun_gib_second"))
-		b.log(GCP, requests*b.v("gcp_log_bytes"))
 	}
+	b.log(cloud, requests*b.v(cloud+"_log_bytes"))
 }
 
 // log adds the logs that a query leaves.
 func (b *bill) log(cloud string, bytes float64) {
-	switch cloud {
-	case AWS:
-		b.add("logs", AWS, bytes/1e9, "GB", b.v("cloudwatch_gb"))
-	case Azure:
-		b.add("logs", Azure, bytes/1e9, "GB", b.v("azure_log_gb"))
-	case GCP:
-		b.add("logs", GCP, bytes/(1<<30), "GiB", b.v("gcp_log_gb"))
-	}
+	prices := map[string]string{AWS: "cloudwatch_gb", Azure: "azure_log_gb", GCP: "gcp_log_gb"}
+	b.bytes("logs", cloud, bytes, prices[cloud])
 }
 
 // egress adds what leaves a cloud.
 func (b *bill) egress(cloud string, bytes float64) {
-	switch cloud {
-	case AWS:
-		b.add("bytes out", AWS, bytes/1e9, "GB", b.v("aws_egress_gb"))
-	case Azure:
-		b.add("bytes out", Azure, bytes/1e9, "GB", b.v("azure_egress_gb"))
-	case GCP:
-		b.add("bytes out", GCP, bytes/(1<<30), "GiB", b.v("gcp_egress_gb"))
+	b.bytes("bytes out", cloud, bytes, cloud+"_egress_gb")
+}
+
+func (b *bill) bytes(what, cloud string, bytes float64, price string) {
+	if cloud == GCP {
+		b.add(what, cloud, bytes/(1<<30), "GiB", b.v(price))
+		return
 	}
+	b.add(what, cloud, bytes/1e9, "GB", b.v(price))
 }
 
 // merge puts lines of the same together, the dearest first.
@@ -280,33 +272,24 @@ func (b *bill) merge() {
 		}
 		all = append(all, i)
 	}
-	slices.SortStableFunc(all, func(x, y Item) int {
-		switch {
-		case x.USD > y.USD:
-			return -1
-		case x.USD < y.USD:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(x, y Item) int { return cmp.Compare(y.USD, x.USD) })
 	b.Items = all
 }
 
 // Month returns what a route costs a month besides: the token's secrets, and on
 // AWS the functions' metrics, which count if each hour has a query.
 func (f Figures) Month(r Route) float64 {
-	secrets := map[string]string{AWS: "aws_secret_month", Azure: "azure_secret_month", GCP: "gcp_secret_month"}
 	usd, functions := 0.0, 0
 	if r.Twin == AWS { // history and last entry
 		functions += 2
 	}
 	if r.Twin != r.Hot {
-		usd = f[secrets[r.Twin]].Value + f[secrets[r.Hot]].Value
+		usd = f[r.Twin+"_secret_month"].Value + f[r.Hot+"_secret_month"].Value
 		if r.Hot == AWS { // the API
 			functions++
 		}
 	} else if r.Twin != AWS { // there without API and token
-		usd = f[secrets[r.Twin]].Value
+		usd = f[r.Twin+"_secret_month"].Value
 	}
 	return usd + float64(functions)*f["aws_metrics"].Value*f["cloudwatch_metric_month"].Value
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"hotreader"
@@ -142,25 +143,21 @@ func names() []string {
 	return all
 }
 
-func (k *check) ascending() error {
-	return k.whole("ascending", map[string]any{"orderByTime": "ASCENDING", "maxResults": maxResults}, false)
-}
+func (k *check) ascending() error { return k.whole("ascending") }
 
-func (k *check) descending() error {
-	return k.whole("descending", map[string]any{"orderByTime": "DESCENDING", "maxResults": maxResults}, true)
-}
+func (k *check) descending() error { return k.whole("descending") }
 
-func (k *check) whole(what string, more map[string]any, backwards bool) error {
-	got, err := k.history(names(), more)
+func (k *check) whole(order string) error {
+	got, err := k.history(names(), object{"orderByTime": strings.ToUpper(order), "maxResults": maxResults})
 	if err != nil {
 		return err
 	}
 	for _, name := range names() {
 		want := k.series(name, nil)
-		if backwards {
+		if order == "descending" {
 			slices.Reverse(want)
 		}
-		k.compare(what, name, got[name], want, exactly)
+		k.compare(order, name, got[name], want, hotreader.Same)
 	}
 	return nil
 }
@@ -168,11 +165,11 @@ func (k *check) whole(what string, more map[string]any, backwards bool) error {
 // filtered asks for the hot hours of the running machine.
 func (k *check) filtered() error {
 	const limit = "78.5"
-	got, err := k.history([]string{"temperature", "speed"}, map[string]any{
+	got, err := k.history([]string{"temperature", "speed"}, object{
 		"maxResults": 500,
-		"propertyFilters": []map[string]any{
-			{"propertyName": "temperature", "operator": ">=", "value": map[string]any{"doubleValue": json.Number(limit)}},
-			{"propertyName": "running", "operator": "=", "value": map[string]any{"booleanValue": true}},
+		"propertyFilters": []object{
+			{"propertyName": "temperature", "operator": ">=", "value": object{"doubleValue": json.Number(limit)}},
+			{"propertyName": "running", "operator": "=", "value": object{"booleanValue": true}},
 		},
 	})
 	if err != nil {
@@ -183,7 +180,7 @@ func (k *check) filtered() error {
 		return !t.IsNull() && hotreader.CompareNumbers(t.Text(), []byte(limit)) >= 0 && field(r, "running").Bool()
 	}
 	for _, name := range []string{"temperature", "speed"} {
-		k.compare("filtered", name, got[name], k.series(name, keep), exactly)
+		k.compare("filtered", name, got[name], k.series(name, keep), hotreader.Same)
 	}
 	return nil
 }
@@ -191,42 +188,43 @@ func (k *check) filtered() error {
 // interpolated asks for a value each 20 seconds.
 func (k *check) interpolated() error {
 	const every = 20 * time.Second
-	got, err := k.history([]string{"temperature", "vibration"}, map[string]any{
+	got, err := k.history([]string{"temperature", "vibration"}, object{
 		"maxResults":    1000,
-		"interpolation": map[string]any{"interpolationType": "LINEAR", "intervalInSeconds": int(every / time.Second)},
+		"interpolation": object{"interpolationType": "LINEAR", "intervalInSeconds": int(every / time.Second)},
 	})
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{"temperature", "vibration"} {
-		known := k.series(name, nil)
-		var want []point
-		i := 0
-		for at := k.start(); !at.After(k.end()); at = at.Add(every) {
-			for i+1 < len(known) && !known[i+1].time.After(at) {
-				i++
-			}
-			a := known[i]
-			switch {
-			case a.time.Equal(at):
-				want = append(want, point{at, a.value})
-			case a.time.Before(at) && i+1 < len(known):
-				b := known[i+1]
-				x, _ := a.value.Float64()
-				y, _ := b.value.Float64()
-				share := float64(at.Sub(a.time)) / float64(b.time.Sub(a.time))
-				want = append(want, point{at, hotreader.Float64Value(x + (y-x)*share)})
-			}
-		}
-		k.compare("interpolated", name, got[name], want, nearly)
+		k.compare("interpolated", name, got[name], k.between(k.series(name, nil), every), nearly)
 	}
 	return nil
 }
 
+// between returns the values on the lines between known points.
+func (k *check) between(known []point, every time.Duration) (all []point) {
+	i := 0
+	for at := k.start(); !at.After(k.end()); at = at.Add(every) {
+		for i+1 < len(known) && !known[i+1].time.After(at) {
+			i++
+		}
+		a := known[i]
+		switch {
+		case a.time.Equal(at):
+			all = append(all, point{at, a.value})
+		case a.time.Before(at) && i+1 < len(known):
+			b := known[i+1]
+			x, _ := a.value.Float64()
+			y, _ := b.value.Float64()
+			share := float64(at.Sub(a.time)) / float64(b.time.Sub(a.time))
+			all = append(all, point{at, hotreader.Float64Value(x + (y-x)*share)})
+		}
+	}
+	return all
+}
+
 func (k *check) start() time.Time { return k.truth[0].Time.Truncate(time.Second) }
 func (k *check) end() time.Time   { return k.truth[len(k.truth)-1].Time }
-
-func exactly(a, b hotreader.Value) bool { return hotreader.Same(a, b) }
 
 // nearly allows for another order of computing: these values are not stored.
 func nearly(a, b hotreader.Value) bool {
@@ -267,98 +265,112 @@ func (k *check) compare(what, property string, got, want []point, same func(a, b
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999999Z") }
 
+// entityID and componentName are those of the event.
+const entityID, componentName = "4f1c3e0a-pump", "telemetry"
+
+type object = map[string]any
+
 // event returns an event as TwinMaker sends it, with the fields that are
 // double, deprecated or unknown.
-func (k *check) event(selected []string, more map[string]any) ([]byte, error) {
-	definitions := map[string]any{
-		component.ExternalID: map[string]any{
-			"definition": map[string]any{"dataType": map[string]any{"type": "STRING"}, "isExternalId": true, "isStoredExternally": false},
-			"value":      map[string]any{"stringValue": Device},
-		},
-	}
+func (k *check) event(selected []string, more object) ([]byte, error) {
+	definitions := object{component.ExternalID: object{
+		"definition": object{"dataType": object{"type": "STRING"}, "isExternalId": true, "isStoredExternally": false},
+		"value":      object{"stringValue": Device},
+	}}
 	for _, p := range machine.Properties() {
-		definitions[p.Name] = map[string]any{"definition": map[string]any{
-			"dataType": map[string]any{"type": p.Type.String(), "unitOfMeasure": p.Unit}, "isTimeSeries": true, "isStoredExternally": true,
+		definitions[p.Name] = object{"definition": object{
+			"dataType": object{"type": p.Type.String(), "unitOfMeasure": p.Unit}, "isTimeSeries": true, "isStoredExternally": true,
 		}}
 	}
-	e := map[string]any{
-		"workspaceId":        "demo-twinmaker",
-		"entityId":           "4f1c3e0a-pump",
-		"componentName":      "telemetry",
-		"componentTypeId":    "demo-" + Device,
-		"selectedProperties": selected,
-		"properties":         definitions,
-		"startTime":          stamp(k.start()),
-		"endTime":            stamp(k.end()),
-		"startDateTime":      k.start().Unix(),
-		"endDateTime":        k.end().Unix(),
-		"requestId":          "2c9d1b56-0d0e-4b7e-9b36-0f6d8b8d4f11",
+	e := object{
+		"workspaceId": "demo-twinmaker", "entityId": entityID, "componentName": componentName, "componentTypeId": "demo-" + Device,
+		"selectedProperties": selected, "properties": definitions,
+		"startTime": stamp(k.start()), "endTime": stamp(k.end()), "startDateTime": k.start().Unix(), "endDateTime": k.end().Unix(),
+		"requestId": "2c9d1b56-0d0e-4b7e-9b36-0f6d8b8d4f11",
 	}
 	maps.Copy(e, more)
 	return json.Marshal(e)
 }
 
+// ask lets the function answer an event, and reads the answer.
+func (k *check) ask(event []byte, decode func(context.Context, []byte) (twinmaker.Request, error), answer func(context.Context, []byte, twinmaker.Request) ([]byte, error), into any) error {
+	began := time.Now()
+	req, err := decode(k.ctx, event)
+	if err != nil {
+		return err
+	}
+	body, err := answer(k.ctx, nil, req)
+	k.result.Time += time.Since(began)
+	if err != nil {
+		return err
+	}
+	k.result.Pages++
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("the answer is not what TwinMaker reads: %w", err)
+	}
+	return nil
+}
+
+// page is an answer to a history.
+type page struct {
+	PropertyValues []struct {
+		Reference struct {
+			EntityID      string `json:"entityId"`
+			ComponentName string `json:"componentName"`
+			PropertyName  string `json:"propertyName"`
+		} `json:"entityPropertyReference"`
+		Values []struct {
+			Time  time.Time                  `json:"time"`
+			Value map[string]json.RawMessage `json:"value"`
+		} `json:"values"`
+	} `json:"propertyValues"`
+	NextToken *string `json:"nextToken"`
+}
+
+// points adds the points of a page to those that came, and returns how many.
+func (p *page) points(got map[string][]point) (n int, err error) {
+	for _, series := range p.PropertyValues {
+		ref := series.Reference
+		if ref.EntityID != entityID || ref.ComponentName != componentName {
+			return n, fmt.Errorf("the answer speaks of %q, %q", ref.EntityID, ref.ComponentName)
+		}
+		for _, v := range series.Values {
+			value, err := typed(ref.PropertyName, v.Value)
+			if err != nil {
+				return n, err
+			}
+			got[ref.PropertyName] = append(got[ref.PropertyName], point{v.Time, value})
+			n++
+		}
+	}
+	return n, nil
+}
+
 // history asks for a series, page after page.
-func (k *check) history(selected []string, more map[string]any) (map[string][]point, error) {
+func (k *check) history(selected []string, more object) (map[string][]point, error) {
 	got := map[string][]point{}
 	limit, _ := more["maxResults"].(int)
-	ask := maps.Clone(more)
-	for {
-		event, err := k.event(selected, ask)
+	for more = maps.Clone(more); ; {
+		event, err := k.event(selected, more)
 		if err != nil {
 			return nil, err
 		}
-		began := time.Now()
-		req, err := k.function.devices.DecodeHistory(k.ctx, event)
-		if err != nil {
+		var answer page
+		if err := k.ask(event, k.function.devices.DecodeHistory, k.function.answers.AppendHistory, &answer); err != nil {
 			return nil, err
 		}
-		body, err := k.function.answers.AppendHistory(k.ctx, nil, req)
-		k.result.Time += time.Since(began)
-		if err != nil {
-			return nil, err
-		}
-		k.result.Pages++
-		var page struct {
-			PropertyValues []struct {
-				Reference struct {
-					EntityID      string `json:"entityId"`
-					ComponentName string `json:"componentName"`
-					PropertyName  string `json:"propertyName"`
-				} `json:"entityPropertyReference"`
-				Values []struct {
-					Time  time.Time                  `json:"time"`
-					Value map[string]json.RawMessage `json:"value"`
-				} `json:"values"`
-			} `json:"propertyValues"`
-			NextToken *string `json:"nextToken"`
-		}
-		if err := json.Unmarshal(body, &page); err != nil {
-			return nil, fmt.Errorf("the answer is not what TwinMaker reads: %w", err)
-		}
-		n := 0
-		for _, p := range page.PropertyValues {
-			if p.Reference.EntityID != "4f1c3e0a-pump" || p.Reference.ComponentName != "telemetry" {
-				return nil, fmt.Errorf("the answer speaks of %q, %q", p.Reference.EntityID, p.Reference.ComponentName)
-			}
-			for _, v := range p.Values {
-				value, err := typed(p.Reference.PropertyName, v.Value)
-				if err != nil {
-					return nil, err
-				}
-				got[p.Reference.PropertyName] = append(got[p.Reference.PropertyName], point{v.Time, value})
-				n++
-			}
-		}
+		n, err := answer.points(got)
 		switch {
+		case err != nil:
+			return nil, err
 		case n > limit:
 			return nil, fmt.Errorf("a page of at most %d points has %d", limit, n)
-		case page.NextToken == nil:
+		case answer.NextToken == nil:
 			return got, nil
-		case *page.NextToken == "" || n == 0:
-			return nil, fmt.Errorf("a page of %d points carries the nextToken %q", n, *page.NextToken)
+		case *answer.NextToken == "" || n == 0:
+			return nil, fmt.Errorf("a page of %d points carries the nextToken %q", n, *answer.NextToken)
 		}
-		ask["nextToken"] = *page.NextToken
+		more["nextToken"] = *answer.NextToken
 	}
 }
 
@@ -368,24 +380,13 @@ func (k *check) lastEntry() error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	req, err := k.function.devices.DecodeLastEntry(k.ctx, event)
-	if err != nil {
-		return err
-	}
-	body, err := k.function.answers.AppendLastEntry(k.ctx, nil, req)
-	k.result.Time += time.Since(began)
-	if err != nil {
-		return err
-	}
-	k.result.Pages++
 	var answer struct {
 		PropertyValues map[string]struct {
 			Value map[string]json.RawMessage `json:"propertyValue"`
 		} `json:"propertyValues"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return fmt.Errorf("the answer is not what TwinMaker reads: %w", err)
+	if err := k.ask(event, k.function.devices.DecodeLastEntry, k.function.answers.AppendLastEntry, &answer); err != nil {
+		return err
 	}
 	for _, name := range names() {
 		all := k.series(name, nil)
@@ -398,7 +399,7 @@ func (k *check) lastEntry() error {
 			}
 			got = []point{{newest.time, v}} // this answer carries no times
 		}
-		k.compare("last entry", name, got, []point{newest}, exactly)
+		k.compare("last entry", name, got, []point{newest}, hotreader.Same)
 	}
 	return nil
 }
@@ -408,25 +409,24 @@ func (k *check) lastEntry() error {
 func typed(property string, value map[string]json.RawMessage) (hotreader.Value, error) {
 	keys := map[hotreader.Type]string{hotreader.Double: "doubleValue", hotreader.Integer: "integerValue",
 		hotreader.Boolean: "booleanValue", hotreader.ShortString: "stringValue"}
-	for _, p := range machine.Properties() {
-		if p.Name != property {
-			continue
-		}
-		raw, ok := value[keys[p.Type]]
-		if !ok || len(value) != 1 {
-			return hotreader.Value{}, fmt.Errorf("%s, a %v, comes as %s", property, p.Type, value)
-		}
-		switch {
-		case hotreader.IsNumber(raw):
-			return hotreader.NumberValue(raw), nil
-		case string(raw) == "true" || string(raw) == "false":
-			return hotreader.BoolValue(string(raw) == "true"), nil
-		}
-		text, err := strconv.Unquote(string(raw))
-		if err != nil {
-			return hotreader.Value{}, fmt.Errorf("%s comes as %s", property, raw)
-		}
-		return hotreader.StringValue([]byte(text)), nil
+	all := machine.Properties()
+	i := slices.IndexFunc(all, func(p machine.Property) bool { return p.Name == property })
+	if i < 0 {
+		return hotreader.Value{}, fmt.Errorf("the property %q was not asked for", property)
 	}
-	return hotreader.Value{}, fmt.Errorf("the property %q was not asked for", property)
+	raw, ok := value[keys[all[i].Type]]
+	if !ok || len(value) != 1 {
+		return hotreader.Value{}, fmt.Errorf("%s, a %v, comes as %s", property, all[i].Type, value)
+	}
+	switch {
+	case hotreader.IsNumber(raw):
+		return hotreader.NumberValue(raw), nil
+	case string(raw) == "true" || string(raw) == "false":
+		return hotreader.BoolValue(string(raw) == "true"), nil
+	}
+	text, err := strconv.Unquote(string(raw))
+	if err != nil {
+		return hotreader.Value{}, fmt.Errorf("%s comes as %s", property, raw)
+	}
+	return hotreader.StringValue([]byte(text)), nil
 }

@@ -122,7 +122,7 @@ func TestCompare(t *testing.T) {
 		{nil, nil, "w p: nothing was there to compare"},
 	} {
 		k := check{result: &Result{}}
-		k.compare("w", "p", c.got, c.want, exactly)
+		k.compare("w", "p", c.got, c.want, hotreader.Same)
 		if k.result.Wrong != c.wrong {
 			t.Errorf("got %q, want %q", k.result.Wrong, c.wrong)
 		}

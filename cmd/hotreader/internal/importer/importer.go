@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/plain"
 )
 
@@ -106,7 +108,7 @@ type input struct {
 func (o *Options) input(ctx context.Context) (*input, error) {
 	in := &input{name: "standard input"}
 	if o.File == "-" {
-		in.Reader = bufio.NewReaderSize(&interruptible{ctx: ctx, r: o.In}, 1<<16)
+		in.Reader = bufio.NewReaderSize(&terminal.Input{Context: ctx, R: o.In}, 1<<16)
 	} else {
 		file, err := os.Open(o.File)
 		if err != nil {
@@ -169,31 +171,54 @@ func isJSONL(name string, r *bufio.Reader) bool {
 	return len(head) > 0 && (head[0] == '{' || head[0] == '[')
 }
 
-// interruptible is a Reader whose reads end with ctx, as those of a pipe
-// or a terminal do not by themselves.
-type interruptible struct {
-	ctx context.Context
-	r   io.Reader
-	buf []byte // of the read that ctx may have left behind
+// TimeFormats are the words of package plain's formats of times, by number.
+var TimeFormats = []string{plain.ISO8601: "iso8601", plain.EpochSecs: "epoch_s", plain.EpochMillis: "epoch_ms"}
+
+// remedy says which flag would avoid err, or "".
+func remedy(err error) string {
+	o, ok := errors.AsType[*plain.OptionsError](err)
+	switch {
+	case !ok:
+		return ""
+	case o.Comma == '\t':
+		return `; give --delimiter '\t'`
+	case o.Comma != 0:
+		return "; give --delimiter '" + string(o.Comma) + "'"
+	case o.TimeFormat != plain.ISO8601:
+		return "; if it counts since 1970, give --time-format " + TimeFormats[o.TimeFormat]
+	case len(o.Time) == 0:
+		return "; name the one that does with --time"
+	}
+	flags := make([]string, len(o.Time))
+	for i, name := range o.Time {
+		flags[i] = "--time " + shellWord(name)
+	}
+	return "; give " + strings.Join(flags, " or ")
 }
 
-func (i *interruptible) Read(p []byte) (int, error) {
-	if len(i.buf) < len(p) {
-		i.buf = make([]byte, len(p))
+// shellWord quotes text for a shell if need be.
+func shellWord(text string) string {
+	plainly := func(r rune) bool {
+		return r > '~' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@+", r)
 	}
-	type result struct {
-		n   int
-		err error
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plainly(r) }) < 0 {
+		return text
 	}
-	done := make(chan result, 1)
-	go func() {
-		n, err := i.r.Read(i.buf[:len(p)])
-		done <- result{n, err}
-	}()
-	select {
-	case r := <-done:
-		return copy(p, i.buf[:r.n]), r.err
-	case <-i.ctx.Done():
-		return 0, i.ctx.Err() // p is not touched any more
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// inFile makes file:line of a decoder's "line n", and adds the remedy.
+func inFile(err error, name string) error {
+	e, ok := errors.AsType[*hotreader.Error](err)
+	if !ok || e.Op != "import" || e.Err == nil {
+		return err
 	}
+	copied := *e
+	text := e.Err.Error() + remedy(e.Err)
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		copied.Err = fmt.Errorf("%s:%s", name, rest)
+	} else {
+		copied.Err = fmt.Errorf("%s: %s", name, text)
+	}
+	return &copied
 }

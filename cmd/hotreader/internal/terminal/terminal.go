@@ -3,10 +3,12 @@
 package terminal
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -51,6 +53,35 @@ func (o *Output) Write(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// Input is a Reader whose reads end with a context, as those of a pipe
+// or a terminal do not by themselves.
+type Input struct {
+	Context context.Context
+	R       io.Reader
+	buf     []byte // of the read that Context may have left behind
+}
+
+func (i *Input) Read(p []byte) (int, error) {
+	if len(i.buf) < len(p) {
+		i.buf = make([]byte, len(p))
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := i.R.Read(i.buf[:len(p)])
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return copy(p, i.buf[:r.n]), r.err
+	case <-i.Context.Done():
+		return 0, i.Context.Err() // p is not touched any more
+	}
 }
 
 // Paint colours text, or does not.
@@ -126,4 +157,90 @@ func (v *Visible) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// Count writes n with its thousands apart.
+func Count[N int | int64](n N) string {
+	digits := fmt.Sprint(n)
+	var b strings.Builder
+	for i, c := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// Plural writes a count and its noun.
+func Plural[N int | int64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Count(n) + " " + many
+}
+
+// Size writes a number of bytes as people do.
+func Size(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+}
+
+// Took writes a duration with the digits that matter.
+func Took(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// Progress is a line on a terminal that changes as work goes on, and nothing
+// elsewhere. The zero value shows nothing.
+type Progress struct {
+	w     io.Writer
+	width int // 0 = off
+	shown bool
+	next  time.Time
+}
+
+// NewProgress returns the line of w.
+func NewProgress(w io.Writer) *Progress { return &Progress{w: w, width: Width(w)} }
+
+// Show puts a text in the line, at most ten times a second.
+func (p *Progress) Show(format string, args ...any) {
+	if p.width == 0 {
+		return
+	}
+	if now := time.Now(); now.After(p.next) {
+		p.next = now.Add(100 * time.Millisecond)
+		p.Put(fmt.Sprintf(format, args...))
+	}
+}
+
+// Put puts a text in the line.
+func (p *Progress) Put(text string) {
+	if p.width == 0 {
+		return
+	}
+	if utf8.RuneCountInString(text) >= p.width {
+		text = string([]rune(text)[:p.width-1])
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K%s", text)
+	p.shown = true
+}
+
+// Clear removes the line, so that other text may follow.
+func (p *Progress) Clear() {
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.shown = false
+	}
 }
