@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,31 +24,12 @@ import (
 
 // demoAnswer is the shape of demo --json.
 type demoAnswer struct {
-	OK     bool        `json:"ok"`
-	Seed   uint64      `json:"seed"`
-	Device string      `json:"device"`
-	Rows   int         `json:"rows"` // in each cloud
-	Routes []demoRoute `json:"routes"`
-	Clouds []demoCloud `json:"clouds,omitempty"` // absent with --once
-}
-
-type demoRoute struct {
-	L4     string  `json:"l4"`
-	L3     string  `json:"l3"`
-	Way    string  `json:"way"` // local, remote
-	Points int     `json:"points"`
-	Pages  int     `json:"pages"`
-	Bytes  int64   `json:"wire_bytes"` // 0 if local
-	Millis float64 `json:"ms"`
-	OK     bool    `json:"ok"`
-	Wrong  string  `json:"wrong,omitempty"` // the first difference, or the error
-	took   time.Duration
-}
-
-type demoCloud struct {
-	Name  string `json:"name"`
-	URL   string `json:"url"`
-	Token string `json:"token"`
+	OK     bool          `json:"ok"`
+	Seed   uint64        `json:"seed"`
+	Device string        `json:"device"`
+	Rows   int           `json:"rows"` // in each cloud
+	Routes []demo.Result `json:"routes"`
+	Clouds []*demo.Cloud `json:"clouds,omitempty"` // absent with --once
 }
 
 type demonstrating struct {
@@ -129,9 +111,7 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 	}
 	if d.asJSON {
 		if !d.once && answer.OK {
-			for _, c := range clouds.All {
-				answer.Clouds = append(answer.Clouds, demoCloud{c.Name, c.URL, c.Token})
-			}
+			answer.Clouds = clouds.All[:]
 		}
 		err = a.printJSON(answer)
 	} else {
@@ -163,42 +143,39 @@ func (a *app) demoListeners(ctx context.Context, d *demonstrating) (all [3]net.L
 	if d.once && !d.addressGiven {
 		port = 0
 	}
-	open := func() error {
-		for i := range all {
-			p := port
-			if port > 0 {
-				p += i
-			}
-			if all[i], err = listen(ctx, "--listen", net.JoinHostPort(host, strconv.Itoa(p))); err != nil {
-				for _, l := range all[:i] {
-					l.Close()
-				}
-				return err
-			}
-		}
-		return nil
-	}
-	err = open()
+	all, err = listenInRow(ctx, host, port)
 	if err != nil && !d.addressGiven && port > 0 {
 		a.note("%s", a.talk.Dim(fmt.Sprintf("Port %d or one of the next two is taken; using free ones instead.", port)))
-		port = 0
-		err = open()
+		return listenInRow(ctx, host, 0)
 	}
 	return all, err
+}
+
+// listenInRow takes a port and the next two; of port 0 any three.
+func listenInRow(ctx context.Context, host string, port int) (all [3]net.Listener, err error) {
+	for i := range all {
+		if all[i], err = listen(ctx, "--listen", net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
+			for _, l := range all[:i] {
+				l.Close()
+			}
+			return all, err
+		}
+		if port > 0 {
+			port++
+		}
+	}
+	return all, nil
 }
 
 // demoChart shows what the first cloud's pump did.
 func (a *app) demoChart(c *demo.Cloud) {
 	properties := []string{"temperature", "state"}
 	drawing := chart.New(a.stderr, a.talk, terminal.Width(a.stderr), 8, properties)
-	values := make([]hotreader.Value, len(properties))
 	for _, r := range c.Truth() {
-		for i, p := range properties {
-			values[i] = hotreader.Value{}
-			for _, f := range r.Fields {
-				if f.Name == p {
-					values[i] = f.Value
-				}
+		values := make([]hotreader.Value, len(properties))
+		for _, f := range r.Fields {
+			if i := slices.Index(properties, f.Name); i >= 0 {
+				values[i] = f.Value
 			}
 		}
 		drawing.Add(hotreader.Row{Time: r.Time, Values: values})
@@ -221,15 +198,8 @@ func (a *app) demoRoutes(ctx context.Context, d *demonstrating, clouds *demo.Clo
 			if err != nil {
 				r.Wrong = oneLine(err.Error())
 			}
-			way := "local"
-			if r.Remote {
-				way = "remote"
-			}
-			answer.OK = answer.OK && r.Wrong == ""
-			answer.Routes = append(answer.Routes, demoRoute{
-				L4: r.L4, L3: r.L3, Way: way, Points: r.Points, Pages: r.Pages, Bytes: r.Bytes,
-				Millis: float64(r.Time.Microseconds()) / 1000, OK: r.Wrong == "", Wrong: r.Wrong, took: r.Time,
-			})
+			answer.OK = answer.OK && r.OK
+			answer.Routes = append(answer.Routes, r)
 		}
 	}
 	return answer, nil
@@ -251,7 +221,7 @@ func (a *app) printRoutes(answer *demoAnswer) error {
 			verdict = terminal.Cell{Text: "WRONG", Look: a.data.Bad}
 		}
 		t.Row(terminal.Cell{Text: r.L4}, terminal.Cell{Text: r.L3}, terminal.Cell{Text: r.Way, Look: a.data.Dim},
-			terminal.Cell{Text: terminal.Count(r.Points)}, terminal.Cell{Text: terminal.Count(r.Pages)}, wire, terminal.Cell{Text: terminal.Took(r.took)}, verdict)
+			terminal.Cell{Text: terminal.Count(r.Points)}, terminal.Cell{Text: terminal.Count(r.Pages)}, wire, terminal.Cell{Text: terminal.Took(r.Took)}, verdict)
 	}
 	if err := t.End(); err != nil {
 		return err
@@ -276,29 +246,33 @@ func (r *demoAnswer) verdict() error {
 			wrong++
 		}
 	}
-	if wrong == 0 {
-		return nil
+	if wrong > 0 {
+		return fmt.Errorf("demo: %d of %d routes are wrong: %w", wrong, len(r.Routes), errDiffers)
 	}
-	return fmt.Errorf("demo: %d of %d routes are wrong: %w", wrong, len(r.Routes), errDiffers)
+	return nil
 }
 
 // sayServing tells where the clouds are and what to type.
 func (a *app) sayServing(clouds *demo.Clouds) {
-	w := a.stdout
-	first := clouds.All[0]
-	fmt.Fprintf(w, "\n%s\n", a.data.Bold("The clouds go on, and the pumps report every second, until ^C."))
-	fmt.Fprintln(w)
+	w, at := a.stdout, clouds.All[0].URL
+	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("The clouds go on, and the pumps report every second, until ^C."))
 	for _, c := range clouds.All {
 		fmt.Fprintf(w, "  %-6s %s  %s\n", c.Name, c.URL, a.data.Dim("token "+c.Token))
 	}
-	me := invocation()
-	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("In another terminal:"))
-	fmt.Fprintf(w, "  export %s=%s\n", tokenVariable, first.Token)
-	fmt.Fprintf(w, "  %s query --remote %s --device %s --property temperature,vibration,state --start -4h --format chart\n", me, first.URL, demo.Device)
-	fmt.Fprintf(w, "  %s query --remote %s --device %s --property temperature --filter 'temperature>90'\n", me, first.URL, demo.Device)
-	fmt.Fprintf(w, "  %s latest --remote %s --device %s --property temperature,speed,running,state\n", me, first.URL, demo.Device)
-	fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/history?property=temperature&property=state&order=DESCENDING&limit=5'\n", tokenVariable, first.URL, demo.Device)
-	fmt.Fprintf(w, "  curl -i -H \"X-Inter-Cloud-Token: $%s\" -H 'Accept: text/csv' '%s/v1/devices/%s/history?property=temperature'\n\n", tokenVariable, first.URL, demo.Device)
+	fmt.Fprintf(w, "\n%s\n\n  export %s=%s\n", a.data.Bold("In another terminal:"), tokenVariable, clouds.All[0].Token)
+	for _, ask := range []string{
+		"query --remote %s --device %s --property temperature,vibration,state --start -4h --format chart",
+		"query --remote %s --device %s --property temperature --filter 'temperature>90'",
+		"latest --remote %s --device %s --property temperature,speed,running,state",
+	} {
+		fmt.Fprintf(w, "  %s %s\n", invocation(), fmt.Sprintf(ask, at, demo.Device))
+	}
+	for _, get := range []string{
+		"curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/history?property=temperature&property=state&order=DESCENDING&limit=5'",
+		"curl -i -H \"X-Inter-Cloud-Token: $%s\" -H 'Accept: text/csv' '%s/v1/devices/%s/history?property=temperature'\n",
+	} {
+		fmt.Fprintf(w, "  "+get+"\n", tokenVariable, at, demo.Device)
+	}
 }
 
 // invocation is how this program was called, for a person to type again.
@@ -339,14 +313,12 @@ func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, l
 }
 
 func liveLine(r hotreader.Record) string {
-	parts := []string{"  " + r.Time.UTC().Format(time.TimeOnly) + " UTC"}
+	text := "  " + r.Time.UTC().Format(time.TimeOnly) + " UTC"
 	for _, p := range machine.Properties() {
-		for _, f := range r.Fields {
-			if f.Name != p.Name || p.Name == "running" {
-				continue
-			}
-			parts = append(parts, strings.TrimSpace(show(f.Value)+" "+p.Unit))
+		i := slices.IndexFunc(r.Fields, func(f hotreader.Field) bool { return f.Name == p.Name })
+		if i >= 0 && p.Name != "running" {
+			text += "   " + strings.TrimSpace(show(r.Fields[i].Value)+" "+p.Unit)
 		}
 	}
-	return strings.Join(parts, "   ")
+	return text
 }

@@ -9,18 +9,20 @@ import (
 	"hotreader/deploy"
 )
 
-func (a *app) destroyer() *cobra.Command {
-	d := &deployment{app: a}
-	confirm, deleteData := "", false
-	cmd := &cobra.Command{
-		Use:   "destroy --project DIR",
-		Short: "Remove all that deploy has created",
-		Long: `Remove all that deploy has created, the twin's side first, and the connection's
+const destroyText = `Remove all that deploy has created, the twin's side first, and the connection's
 entry. Each side's resources are listed, and the twin's name is asked for; or say
 --yes and --confirm with it.
 
 Hot storage that deploy has created and that holds data is not removed, nor is
-anything else then, unless --delete-data says so.`,
+anything else then, unless --delete-data says so.`
+
+func (a *app) destroyer() *cobra.Command {
+	d := &deployment{app: a}
+	confirm, deleteData := "", false
+	cmd := &cobra.Command{
+		Use:     "destroy --project DIR",
+		Short:   "Remove all that deploy has created",
+		Long:    destroyText,
 		Example: "  hotreader destroy --project twin\n  hotreader destroy --project twin --yes --confirm factory --delete-data",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

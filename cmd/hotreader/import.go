@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,12 +25,7 @@ type importing struct {
 	asJSON                bool
 }
 
-func (a *app) importer() *cobra.Command {
-	k := importing{Options: importer.Options{In: a.stdin, Open: all.Open}}
-	cmd := &cobra.Command{
-		Use:   "import --store URL --device ID FILE",
-		Short: "Write the rows of a file into a store",
-		Long: `Write the rows of a CSV file or of JSON lines into a store. FILE - is standard
+const importText = `Write the rows of a CSV file or of JSON lines into a store. FILE - is standard
 input. A file that ends in .csv, .jsonl or .ndjson is what it says; any other is
 looked into.
 
@@ -46,7 +42,14 @@ last line stands, as it does over what the store already has. So an import that
 broke off may simply be repeated. Where writing costs money or time, go on where
 it stopped: it says how many lines are stored, and --skip leaves out as many.
 
-` + storeURLs,
+` + storeURLs
+
+func (a *app) importer() *cobra.Command {
+	k := importing{Options: importer.Options{In: a.stdin, Open: all.Open}}
+	cmd := &cobra.Command{
+		Use:   "import --store URL --device ID FILE",
+		Short: "Write the rows of a file into a store",
+		Long:  importText,
 		Example: `  hotreader import --store bolt:pump.db --device pump-7 pump.csv
   hotreader import --store bolt:pump.db --device pump-7 --time ts --rename value=temperature --rename note= log.jsonl
   zcat old.csv.gz | hotreader import --store 'dynamodb://twin-hot-iot-data?region=eu-central-1' --device pump-7 -`,
@@ -64,29 +67,7 @@ it stopped: it says how many lines are stored, and --skip leaves out as many.
 			if err := k.check(); err != nil {
 				return err
 			}
-			line := terminal.NewProgress(a.stderr)
-			k.Progress = func(lines, percent int64) {
-				if percent < 0 {
-					line.Show("%s lines", terminal.Count(lines))
-				} else {
-					line.Show("%3d %%  %s lines", percent, terminal.Count(lines))
-				}
-			}
-			result, err := importer.Run(cmd.Context(), k.Options)
-			line.Clear()
-			if err != nil {
-				if result.Lines > 0 {
-					stored := k.Skip + result.Lines
-					a.note("%s before that are stored; go on with --skip %d, or repeat the import as a whole", terminal.Plural(stored, "line", "lines"), stored)
-				}
-				return err
-			}
-			if k.asJSON {
-				a.sayWarnings(&result)
-				return a.printJSON(result)
-			}
-			a.sayImported(&result)
-			return nil
+			return a.runImport(cmd.Context(), &k)
 		},
 	}
 	f := cmd.Flags()
@@ -103,6 +84,32 @@ it stopped: it says how many lines are stored, and --skip leaves out as many.
 	words(cmd, "format", "csv", "jsonl")
 	words(cmd, "time-format", importer.TimeFormats...)
 	return cmd
+}
+
+func (a *app) runImport(ctx context.Context, k *importing) error {
+	line := terminal.NewProgress(a.stderr)
+	k.Progress = func(lines, percent int64) {
+		if percent < 0 {
+			line.Show("%s lines", terminal.Count(lines))
+		} else {
+			line.Show("%3d %%  %s lines", percent, terminal.Count(lines))
+		}
+	}
+	result, err := importer.Run(ctx, k.Options)
+	line.Clear()
+	if err != nil {
+		if result.Lines > 0 {
+			stored := k.Skip + result.Lines
+			a.note("%s before that are stored; go on with --skip %d, or repeat the import as a whole", terminal.Plural(stored, "line", "lines"), stored)
+		}
+		return err
+	}
+	if k.asJSON {
+		a.sayWarnings(&result)
+		return a.printJSON(result)
+	}
+	a.sayImported(&result)
+	return nil
 }
 
 func (k *importing) check() (err error) {

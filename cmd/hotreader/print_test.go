@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -137,28 +136,5 @@ func TestInterruptedEndsWith130(t *testing.T) {
 	}
 	if out.Len() > 0 {
 		t.Errorf("an interrupted demo printed %s", out.String())
-	}
-}
-
-// ^C ends an import that waits for a line that does not come.
-func TestInterruptedImport(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	in, feed := io.Pipe()
-	defer feed.Close()
-	go func() {
-		// The pipe takes the second write when the first has been read.
-		for _, text := range []string{"timestamp,v\n2026-01-01,1\n", "2026-01-02,"} {
-			if _, err := feed.Write([]byte(text)); err != nil {
-				return
-			}
-		}
-		cancel(interrupted{os.Interrupt})
-	}()
-	var out, talk bytes.Buffer
-	if code := run(ctx, []string{"import", "--store", "mem:", "--device", "d", "--format", "csv", "-"}, in, &out, &talk); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d", code, exitInterrupted)
-	}
-	if out.Len() > 0 || talk.String() != "hotreader: interrupted\n" {
-		t.Errorf("it said %q and %q", out.String(), talk.String())
 	}
 }

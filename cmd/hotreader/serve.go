@@ -56,13 +56,7 @@ type serving struct {
 	metrics                  string
 }
 
-func (a *app) serve() *cobra.Command {
-	s := serving{}
-	levels := []string{"debug", "info", "warn", "error"}
-	cmd := &cobra.Command{
-		Use:   "serve --store URL",
-		Short: "Serve a store as a Hot Reader API",
-		Long: `Serve a store as a Hot Reader API, for other clouds, dashboards and people: POST
+const serveText = `Serve a store as a Hot Reader API, for other clouds, dashboards and people: POST
 /read, GET /v1/devices/{id}/history and GET /v1/devices/{id}/latest, described in
 /openapi.json. /healthz tells without a token whether the server is up.
 
@@ -91,7 +85,15 @@ them: OTEL_EXPORTER_OTLP_ENDPOINT names it.
 SIGTERM and ^C end it when the requests under way are answered; the exit code is
 0 after SIGTERM, 130 after ^C.
 
-` + storeURLs,
+` + storeURLs
+
+func (a *app) serve() *cobra.Command {
+	s := serving{}
+	levels := []string{"debug", "info", "warn", "error"}
+	cmd := &cobra.Command{
+		Use:   "serve --store URL",
+		Short: "Serve a store as a Hot Reader API",
+		Long:  serveText,
 		Example: `  export INTER_CLOUD_TOKEN=$(openssl rand -hex 32)
   hotreader serve --store bolt:pump.db
   hotreader serve --store bolt:pump.db --listen :8443 --tls-cert cert.pem --tls-key key.pem

@@ -20,15 +20,18 @@ import (
 	"hotreader/route"
 )
 
-// Result is what the check of one route found.
+// Result is what the check of one route found, and a route of demo --json.
 type Result struct {
-	L4, L3 string
-	Remote bool
-	Points int // compared
-	Pages  int // answers that were asked for
-	Bytes  int64
-	Time   time.Duration // spent in reading, without the comparing
-	Wrong  string        // the first difference; "" = all is right
+	L4     string        `json:"l4"`
+	L3     string        `json:"l3"`
+	Way    string        `json:"way"`        // local, remote
+	Points int           `json:"points"`     // compared
+	Pages  int           `json:"pages"`      // answers that were asked for
+	Bytes  int64         `json:"wire_bytes"` // 0 if local
+	Millis float64       `json:"ms"`
+	OK     bool          `json:"ok"`
+	Wrong  string        `json:"wrong,omitempty"` // the first difference
+	Took   time.Duration `json:"-"`               // in reading, without the comparing
 }
 
 // maxResults is what each history page is asked for: three pages and a rest.
@@ -37,27 +40,24 @@ const maxResults = 4000
 // Check reads through the route from the twin's cloud l4 to the hot storage of
 // l3, in every way that TwinMaker can ask, and compares each point with what
 // was written. The error is one of the route; a difference is in the Result.
-func (c *Clouds) Check(ctx context.Context, l4, l3 int) (Result, error) {
-	r := Result{L4: Names[l4], L3: Names[l3]}
+func (c *Clouds) Check(ctx context.Context, l4, l3 int) (r Result, err error) {
+	r = Result{L4: Names[l4], L3: Names[l3], Way: "local"}
 	f, err := newFunction(c, l4, l3)
 	if err != nil {
 		return r, err
 	}
-	r.Remote = f.remote
 	stats := &hotreader.Stats{}
 	k := check{ctx: hotreader.WithStats(ctx, stats), result: &r, function: f, truth: c.All[l3].truth}
 	for _, way := range []func() error{k.ascending, k.descending, k.filtered, k.interpolated, k.lastEntry} {
-		if err := way(); err != nil {
-			return r, err
-		}
-		if r.Wrong != "" {
+		if err = way(); err != nil || r.Wrong != "" {
 			break
 		}
 	}
 	if f.remote {
-		r.Bytes = stats.Bytes.Load()
+		r.Way, r.Bytes = "remote", stats.Bytes.Load()
 	}
-	return r, nil
+	r.OK, r.Millis = err == nil && r.Wrong == "", float64(r.Took.Microseconds())/1000
+	return r, err
 }
 
 // function is a cloud's reader function, as its main puts it together.
@@ -300,7 +300,7 @@ func (k *check) ask(event []byte, decode func(context.Context, []byte) (twinmake
 		return err
 	}
 	body, err := answer(k.ctx, nil, req)
-	k.result.Time += time.Since(began)
+	k.result.Took += time.Since(began)
 	if err != nil {
 		return err
 	}

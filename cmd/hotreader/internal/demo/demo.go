@@ -47,11 +47,11 @@ type Options struct {
 	Wrote func(done, total int)
 }
 
-// Cloud is one simulated cloud.
+// Cloud is one simulated cloud, and one of demo --json.
 type Cloud struct {
-	Name  string
-	URL   string // of its Hot Reader API
-	Token string
+	Name  string `json:"name"`
+	URL   string `json:"url"` // of its Hot Reader API
+	Token string `json:"token"`
 
 	store   *boltstore.Store
 	machine *machine.Machine

@@ -97,7 +97,7 @@ func TestCheckFindsDifferences(t *testing.T) {
 		}
 	}
 	cloud.truth = written
-	if r, err := clouds.Check(t.Context(), 1, 2); err != nil || r.Wrong != "" || !r.Remote || r.Bytes == 0 {
+	if r, err := clouds.Check(t.Context(), 1, 2); err != nil || r.Wrong != "" || r.Way != "remote" || r.Bytes == 0 {
 		t.Errorf("unchanged: %+v, %v", r, err)
 	}
 }
