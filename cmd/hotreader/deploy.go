@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 )
 
@@ -22,14 +24,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 ` + deployText + localText,
 		Example: "  hotreader deploy --project twin\n  hotreader deploy --project twin --only aws --yes\n  hotreader deploy --project twin --target local",
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			local, err := d.isLocal(cmd)
-			if err != nil {
-				return err
-			}
-			if local {
-				return a.deployLocal(cmd.Context(), d, &here)
-			}
+		RunE: d.either(func(ctx context.Context) error { return a.deployLocal(ctx, d, &here) }, func(cmd *cobra.Command) error {
 			if err := a.mayAsk(cmd, d.yes); err != nil {
 				return err
 			}
@@ -45,7 +40,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 				return err
 			}
 			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status tells what stands")
-		},
+		}),
 	}
 	d.applyFlags(cmd)
 	d.targetFlag(cmd)

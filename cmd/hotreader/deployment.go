@@ -89,6 +89,20 @@ func (d *deployment) isLocal(cmd *cobra.Command) (bool, error) {
 	return local, nil
 }
 
+// either runs here for --target local, else there.
+func (d *deployment) either(here func(context.Context) error, there func(*cobra.Command) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		local, err := d.isLocal(cmd)
+		switch {
+		case err != nil:
+			return err
+		case local:
+			return here(cmd.Context())
+		}
+		return there(cmd)
+	}
+}
+
 func isLocal(command, target string) (bool, error) {
 	if target == "cloud" || target == "local" {
 		return target == "local", nil

@@ -25,14 +25,7 @@ func (a *app) destroyer() *cobra.Command {
 		Long:    destroyText,
 		Example: "  hotreader destroy --project twin\n  hotreader destroy --project twin --yes --confirm factory --delete-data",
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			local, err := d.isLocal(cmd)
-			if err != nil {
-				return err
-			}
-			if local {
-				return a.destroyLocal(cmd.Context(), d)
-			}
+		RunE: d.either(func(ctx context.Context) error { return a.destroyLocal(ctx, d) }, func(cmd *cobra.Command) error {
 			if d.yes && confirm == "" {
 				return usagef("destroy: --yes needs --confirm with the twin's name")
 			}
@@ -64,7 +57,7 @@ func (a *app) destroyer() *cobra.Command {
 				text = "nothing of " + e.Project.Twin + " stands that was deployed from here; nothing was removed"
 			}
 			return d.end(cmd.Context(), e, text)
-		},
+		}),
 	}
 	d.applyFlags(cmd)
 	d.targetFlag(cmd)

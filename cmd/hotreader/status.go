@@ -22,20 +22,13 @@ hand since the last deploy, and what the project says but was not deployed yet.
 Nothing is changed.`,
 		Example: "  hotreader status --project twin\n  hotreader status --project twin --json",
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			local, err := d.isLocal(cmd)
-			if err != nil {
-				return err
-			}
-			if local {
-				return a.statusLocal(d)
-			}
+		RunE: d.either(func(context.Context) error { return a.statusLocal(d) }, func(cmd *cobra.Command) error {
 			e, err := d.engine(cmd)
 			if err != nil {
 				return err
 			}
 			return a.printStatus(cmd.Context(), e, d.json)
-		},
+		}),
 	}
 	d.terraformFlags(cmd)
 	d.targetFlag(cmd)
