@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +22,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 ` + deployText + localText,
 		Example: "  hotreader deploy --project twin\n  hotreader deploy --project twin --only aws --yes\n  hotreader deploy --project twin --target local",
 		Args:    noArgs,
-		RunE: d.either(func(ctx context.Context) error { return a.deployLocal(ctx, d, &here) }, func(cmd *cobra.Command) error {
+		RunE: d.either(here.deploy, func(cmd *cobra.Command) error {
 			if err := a.mayAsk(cmd, d.yes); err != nil {
 				return err
 			}

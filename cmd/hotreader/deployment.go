@@ -90,14 +90,14 @@ func (d *deployment) isLocal(cmd *cobra.Command) (bool, error) {
 }
 
 // either runs here for --target local, else there.
-func (d *deployment) either(here func(context.Context) error, there func(*cobra.Command) error) func(*cobra.Command, []string) error {
+func (d *deployment) either(here func(context.Context, *deployment) error, there func(*cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		local, err := d.isLocal(cmd)
 		switch {
 		case err != nil:
 			return err
 		case local:
-			return here(cmd.Context())
+			return here(cmd.Context(), d)
 		}
 		return there(cmd)
 	}

@@ -25,7 +25,7 @@ func (a *app) destroyer() *cobra.Command {
 		Long:    destroyText,
 		Example: "  hotreader destroy --project twin\n  hotreader destroy --project twin --yes --confirm factory --delete-data",
 		Args:    noArgs,
-		RunE: d.either(func(ctx context.Context) error { return a.destroyLocal(ctx, d) }, func(cmd *cobra.Command) error {
+		RunE: d.either(a.destroyLocal, func(cmd *cobra.Command) error {
 			if d.yes && confirm == "" {
 				return usagef("destroy: --yes needs --confirm with the twin's name")
 			}

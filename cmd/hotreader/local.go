@@ -50,10 +50,11 @@ type localAnswer struct {
 	Doctor doctor.Report `json:"doctor"`
 }
 
-// deployLocal starts a project on this machine, examines it, and serves until
+// deploy starts a project on this machine, examines it, and serves until
 // ctx ends.
-func (a *app) deployLocal(ctx context.Context, d *deployment, o *localDeploying) error {
-	p, target, err := a.startLocal(ctx, d, o)
+func (o *localDeploying) deploy(ctx context.Context, d *deployment) error {
+	a := d.app
+	p, target, err := o.start(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (a *app) deployLocal(ctx context.Context, d *deployment, o *localDeploying)
 	return err
 }
 
-func (a *app) startLocal(ctx context.Context, d *deployment, o *localDeploying) (*config.Project, *local.Target, error) {
+func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Project, *local.Target, error) {
 	p, err := config.LoadProject(d.project)
 	if err != nil {
 		return nil, nil, err
@@ -113,7 +114,7 @@ func (a *app) startLocal(ctx context.Context, d *deployment, o *localDeploying) 
 	if err != nil {
 		return nil, nil, err
 	}
-	line := terminal.NewProgress(a.stderr)
+	line := terminal.NewProgress(d.app.stderr)
 	defer line.Clear()
 	target, err := local.Start(ctx, local.Options{
 		Project: p, Topology: topology, Engines: engines, Artifacts: artifacts, Began: line.Put,
@@ -201,7 +202,7 @@ type localStatus struct {
 }
 
 // statusLocal tells what runs on this machine.
-func (a *app) statusLocal(d *deployment) error {
+func (a *app) statusLocal(_ context.Context, d *deployment) error {
 	p, err := config.LoadProject(d.project)
 	if err != nil {
 		return err

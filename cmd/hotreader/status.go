@@ -22,7 +22,7 @@ hand since the last deploy, and what the project says but was not deployed yet.
 Nothing is changed.`,
 		Example: "  hotreader status --project twin\n  hotreader status --project twin --json",
 		Args:    noArgs,
-		RunE: d.either(func(context.Context) error { return a.statusLocal(d) }, func(cmd *cobra.Command) error {
+		RunE: d.either(a.statusLocal, func(cmd *cobra.Command) error {
 			e, err := d.engine(cmd)
 			if err != nil {
 				return err
