@@ -59,13 +59,10 @@ func (a *app) reporter() func(deploy.Event) {
 }
 
 // printSide prints what becomes of one cloud.
-func (a *app) printSide(w io.Writer, p terminal.Paint, s deploy.SidePlan) {
+func printSide(w io.Writer, p terminal.Paint, s deploy.SidePlan) {
 	fmt.Fprintf(w, "%s: %s\n", p.Bold(string(s.Cloud)), s.Summary())
-	a.printChanges(w, p, s.Changes)
-	if len(s.Drift) > 0 {
-		fmt.Fprintf(w, "  not as it was deployed (changed by hand?), and set right again:\n")
-		a.printChanges(w, p, s.Drift)
-	}
+	printChanges(w, p, "", s.Changes)
+	printChanges(w, p, "not as it was deployed (changed by hand?), and set right again", s.Drift)
 	for _, text := range s.Public {
 		fmt.Fprintf(w, "  public: %s\n", terminal.Printable(text))
 	}
@@ -78,14 +75,12 @@ func (a *app) printSide(w io.Writer, p terminal.Paint, s deploy.SidePlan) {
 // put together where there are more than alikeChanges of them.
 const manyChanges, alikeChanges = 60, 10
 
-// printChanges prints a line for each change, or, of a long list, for those that
-// are alike: a project of hundreds of devices is still read through.
-func (a *app) printChanges(w io.Writer, p terminal.Paint, all []deploy.ResourceChange) {
-	if len(all) <= manyChanges {
-		for _, c := range all {
-			a.printChange(w, p, c)
-		}
-		return
+// printChanges prints a heading, if there is anything below it, and a line for each
+// change, or, of a long list, for those that are alike: a project of hundreds of
+// devices is still read through.
+func printChanges(w io.Writer, p terminal.Paint, heading string, all []deploy.ResourceChange) {
+	if len(all) > 0 && heading != "" {
+		fmt.Fprintf(w, "  %s:\n", heading)
 	}
 	kind := func(c deploy.ResourceChange) string {
 		return string(c.Action) + "\x00" + c.What + "\x00" + strings.Join(c.Fields, "\x00")
@@ -97,19 +92,18 @@ func (a *app) printChanges(w io.Writer, p terminal.Paint, all []deploy.ResourceC
 	for _, c := range all {
 		k := kind(c)
 		names, there := alike[k]
-		switch {
-		case len(names) > alikeChanges:
+		if len(all) > manyChanges && len(names) > alikeChanges {
 			c.What = fmt.Sprintf("%d × %s", len(names), c.What)
 			c.Name = fmt.Sprintf("%s, %s, … %s", names[0], names[1], names[len(names)-1])
-			a.printChange(w, p, c)
 			delete(alike, k)
-		case there:
-			a.printChange(w, p, c)
+		}
+		if there {
+			printChange(w, p, c)
 		}
 	}
 }
 
-func (a *app) printChange(w io.Writer, p terminal.Paint, c deploy.ResourceChange) {
+func printChange(w io.Writer, p terminal.Paint, c deploy.ResourceChange) {
 	look := p.Good
 	if c.Action == deploy.Destroy || c.Action == deploy.Replace {
 		look = p.Bad

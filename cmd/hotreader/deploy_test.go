@@ -19,7 +19,7 @@ func TestLongPlansAreSummarised(t *testing.T) {
 		deploy.ResourceChange{Action: deploy.Change, What: "function", Name: "mill-hot-reader", Fields: []string{"memory_size"}})
 	var b strings.Builder
 	a := newApp(strings.NewReader(""), &b, &b)
-	a.printSide(&b, a.data, s)
+	printSide(&b, a.data, s)
 	want := `aws: 300 to create, 1 to change, 1 to destroy
   + 300 × TwinMaker stack mill-device-0, mill-device-1, … mill-device-299
   - TwinMaker stack mill-device-old
@@ -30,7 +30,7 @@ func TestLongPlansAreSummarised(t *testing.T) {
 	}
 	s.Changes = s.Changes[:manyChanges]
 	b.Reset()
-	a.printSide(&b, a.data, s)
+	printSide(&b, a.data, s)
 	if n := strings.Count(b.String(), "mill-device-"); n != manyChanges {
 		t.Errorf("of %d changes %d are shown", manyChanges, n)
 	}

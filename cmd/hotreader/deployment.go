@@ -194,7 +194,7 @@ func (a *app) mayAsk(cmd *cobra.Command, yes bool) error {
 // approve shows a plan and asks, unless yes.
 func (a *app) approve(yes bool, question string) func(context.Context, deploy.SidePlan) (bool, error) {
 	return func(ctx context.Context, s deploy.SidePlan) (bool, error) {
-		a.printSide(a.stderr, a.talk, s)
+		printSide(a.stderr, a.talk, s)
 		if yes {
 			return true, nil
 		}

@@ -41,7 +41,7 @@ func (a *app) destroyer() *cobra.Command {
 			}
 			e.HoldsData = a.holdsData(e)
 			e.Approve = func(ctx context.Context, s deploy.SidePlan) (bool, error) {
-				a.printSide(a.stderr, a.talk, s)
+				printSide(a.stderr, a.talk, s)
 				if d.yes {
 					return true, nil
 				}

@@ -36,7 +36,7 @@ With --exit-code the exit code tells whether there is anything to do: 0 nothing,
 			switch {
 			case !d.json:
 				for _, s := range plan.Sides { // also of a plan that failed on the way
-					a.printSide(a.stdout, a.data, s)
+					printSide(a.stdout, a.data, s)
 				}
 			case err == nil: // half a document is none
 				err = a.printIndented(struct {

@@ -67,14 +67,8 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 		if s.Interrupted {
 			fmt.Fprintf(a.stdout, "  a run was killed here; deploy goes on from there, destroy removes all of it\n")
 		}
-		if len(s.Drift) > 0 {
-			fmt.Fprintf(a.stdout, "  not as it was deployed (changed by hand?); deploy would set it right:\n")
-			a.printChanges(a.stdout, a.data, s.Drift)
-		}
-		if len(s.Pending) > 0 {
-			fmt.Fprintf(a.stdout, "  to be deployed:\n")
-			a.printChanges(a.stdout, a.data, s.Pending)
-		}
+		printChanges(a.stdout, a.data, "not as it was deployed (changed by hand?); deploy would set it right", s.Drift)
+		printChanges(a.stdout, a.data, "to be deployed", s.Pending)
 	}
 	if t := st.Token; t != nil {
 		fmt.Fprintf(a.stdout, "token of %s: %s\n", t.Connection, a.tokenAge(t))
