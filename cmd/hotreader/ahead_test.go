@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
-	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -40,21 +37,5 @@ func TestStoreIsReadAhead(t *testing.T) {
 	}
 	query("--store", store)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	talk, w := io.Pipe()
-	done := make(chan int, 1)
-	go func() {
-		done <- run(ctx, []string{"serve", "--store", store, "--listen", "127.0.0.1:0", "--log-level", "error"}, nil, io.Discard, w)
-	}()
-	lines := bufio.NewReader(talk)
-	line, err := lines.ReadString('\n')
-	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
-	if err != nil || !ok {
-		t.Fatalf("%q, %v", line, err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, lines) }() // what it says when it ends
-	query("--remote", url)
-	cancel()
-	<-done
-	_ = w.Close()
+	query("--remote", serveURL(t, "serve", "--store", store, "--listen", "127.0.0.1:0", "--log-level", "error"))
 }

@@ -42,7 +42,7 @@ func TestTour(t *testing.T) {
 			if !strings.HasSuffix(line, " --listen "+address+" &\n") {
 				t.Fatalf("the tour serves elsewhere: %s", line)
 			}
-			url = serveTour(t, strings.Fields(strings.Replace(strings.TrimSuffix(line, "&\n"), address, "127.0.0.1:0", 1))[1:])
+			url = serveURL(t, strings.Fields(strings.Replace(strings.TrimSuffix(line, "&\n"), address, "127.0.0.1:0", 1))[1:]...)
 			continue
 		}
 		var out, talk bytes.Buffer
@@ -70,8 +70,8 @@ func TestTour(t *testing.T) {
 	}
 }
 
-// serveTour runs hotreader serve until the test ends, and returns its URL.
-func serveTour(t *testing.T, args []string) string {
+// serveURL runs hotreader serve until the test ends, and returns its URL.
+func serveURL(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context())) // which ends before the cleanup
 	talk, said := io.Pipe()
