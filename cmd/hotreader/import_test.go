@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/importer"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/store/all"
 )
@@ -129,5 +130,17 @@ func TestBuildWithoutVersionControl(t *testing.T) {
 	b := buildOf(&debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "false"}}})
 	if b.Commit != "abc" || b.Modified == nil || *b.Modified {
 		t.Errorf("%+v", b)
+	}
+}
+
+// Where it is not known whether lines share an instant, nothing else is said.
+func TestUnsureRowsAreTold(t *testing.T) {
+	var out, talk bytes.Buffer
+	newApp(nil, &out, &talk).sayImported(&importer.Result{Device: "d", Lines: 3, Rows: 3, Unsure: 1, First: &midnight, Last: &midnight})
+	if want := "d: at most 3 rows from 2026-03-02T00:00:00.000Z to 2026-03-02T00:00:00.000Z\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+	if want := "warning: 1 line is far out of order: if an earlier line has the same instant, it was replaced\n"; talk.String() != want {
+		t.Errorf("got %q, want %q", talk.String(), want)
 	}
 }
