@@ -133,7 +133,7 @@ func TestBuildWithoutVersionControl(t *testing.T) {
 	}
 }
 
-// Where it is not known whether lines share an instant, nothing else is said.
+// An import says where it does not know whether lines share an instant.
 func TestUnsureRowsAreTold(t *testing.T) {
 	var out, talk bytes.Buffer
 	newApp(nil, &out, &talk).sayImported(&importer.Result{Device: "d", Lines: 3, Rows: 3, Unsure: 1, First: &midnight, Last: &midnight})

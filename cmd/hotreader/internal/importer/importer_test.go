@@ -47,8 +47,8 @@ func TestCommaNumber(t *testing.T) {
 	}
 }
 
-// What is held does not grow with the file, and whoever is in order, or short, is
-// counted exactly; the rest is at least not told as if it were.
+// The memory does not grow with the file. A file in order of time, or a short one,
+// is counted exactly; of any other the unsure lines are counted apart.
 func TestInstants(t *testing.T) {
 	const remembered = 1000
 	const many = 4 * remembered
