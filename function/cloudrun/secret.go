@@ -18,7 +18,6 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"hotreader"
-	"hotreader/secret"
 	"hotreader/wire"
 )
 
@@ -38,7 +37,7 @@ const (
 // Secret returns a fetch, for secret.Fetched, of the version of a secret in
 // Google Secret Manager: projects/P/secrets/S/versions/V, or below a location.
 // The service account needs the role Secret Manager Secret Accessor on it.
-func Secret(name string, o SecretOptions) secret.Fetch {
+func Secret(name string, o SecretOptions) func(context.Context) (string, time.Time, error) {
 	if o.Client == nil {
 		o.Client = &http.Client{
 			Transport: &http.Transport{
