@@ -25,32 +25,33 @@ var rooms = map[string][]string{
 	"store/storetest":         {""},
 	"store/memstore":          {""},
 	"store/boltstore":         {""},
-	"store/awsdynamodb":       {"", "store/internal/*", "internal/endpoint"},
+	"store/awsdynamodb":       {"", "store/internal/*", "internal/*"},
 	"store/azurecosmos":       {"", "store/internal/*", "internal/*"},
 	"store/gcpfirestore":      {"", "store/internal/*", "internal/*"},
-	"store/internal":          {""},
+	"store/internal":          {"", "internal/*"},
+	"internal/component":      {},
 	"internal/endpoint":       {},
+	"internal/jsontext":       {},
 	"internal/nearest":        {},
 	"internal/retries":        {},
 	"store/all":               {"", "store/*", "internal/*"},
-	"wire":                    {""},
-	"codec/plain":             {""},
-	"codec/twinmaker":         {""},
-	"codec/pagetoken":         {""},
+	"wire":                    {"", "internal/*"},
+	"codec/plain":             {"", "internal/*"},
+	"codec/twinmaker":         {"", "internal/*"},
 	"remote":                  {"", "wire", "route", "secret", "codec/twinmaker"},
 	"route":                   {"", "internal/*"},
 	"config":                  {"", "route", "secret", "internal/*"},
 	"telemetry":               {"", "internal/endpoint"},
 	"telemetry/page":          {"telemetry"},
-	"httpapi":                 {"", "wire", "codec/*", "secret"},
-	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "secret"},
+	"httpapi":                 {"", "wire", "codec/*", "secret", "internal/*"},
+	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "secret", "internal/*"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "secret"},
-	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire"},
+	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "secret"},
 	"function/httphost":       {"", "httpapi", "config", "remote", "route", "secret", "telemetry"},
-	"deploy":                  {"", "codec/twinmaker", "config", "deploy/names", "deploy/terraform", "internal/endpoint", "telemetry"},
+	"deploy":                  {"", "codec/twinmaker", "config", "deploy/names", "deploy/terraform", "internal/*", "telemetry"},
 	"deploy/names":            {"", "config"},
 	"deploy/terraform":        {},
-	"deploy/doctor":           {"", "codec/twinmaker", "config", "deploy", "deploy/names", "wire", "remote", "secret"},
+	"deploy/doctor":           {"", "codec/twinmaker", "config", "deploy", "deploy/names", "wire", "remote", "secret", "internal/*"},
 	"deploy/local":            {"", "config", "deploy", "deploy/*", "store/awsdynamodb", "store/azurecosmos", "store/gcpfirestore"},
 	"cmd/hotreader":           {"*"},
 	"cmd/hotreader/internal":  {"*"},
@@ -198,6 +199,19 @@ func TestHouseImportsPointOneWay(t *testing.T) {
 			case !allowed(rooms[name], to):
 				t.Errorf("%s imports %s, which points the wrong way", files[0], p)
 			}
+		}
+	}
+}
+
+func TestHouseRoomsExist(t *testing.T) {
+	all := sources(t)
+	for name := range rooms {
+		found := false
+		for folder := range all {
+			found = found || folder == name || strings.HasPrefix(folder, name+"/")
+		}
+		if !found {
+			t.Errorf("house_test.go has a room for %q, which does not exist", name)
 		}
 	}
 }
@@ -352,21 +366,76 @@ func TestHousePitfallsHaveTests(t *testing.T) {
 			if folder == "" {
 				folder = "."
 			}
-			files, err := filepath.Glob(filepath.Join(filepath.FromSlash(folder), "*.go"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			found := false
-			for _, file := range files {
-				text, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				found = found || regexp.MustCompile(`(?m)^func `+name+`\(`).Match(text)
-			}
-			if !found {
+			if !regexp.MustCompile(`(?m)^func ` + name + `\(`).MatchString(folderText(t, folder)) {
 				t.Errorf("pitfall %s names %s in %s, which does not exist", row[1], name, folder)
 			}
 		}
 	}
+}
+
+var (
+	docName = regexp.MustCompile("`([a-z]+)\\.([A-Z]\\w*)")      // `package.Name
+	docLink = regexp.MustCompile(`\]\((\.{0,2}[^)#:]+)[^):]*\)`) // [text](file)
+)
+
+// TestHouseDocsNameWhatExists: a page that names something of a package of ours,
+// or links to a file, is right about it.
+func TestHouseDocsNameWhatExists(t *testing.T) {
+	texts := map[string]string{module: folderText(t, ".")}
+	for folder := range sources(t) {
+		if folder != "" {
+			texts[path.Base(folder)] += folderText(t, folder)
+		}
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions, err := filepath.Glob("docs/adr/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, links := 0, 0
+	for _, page := range slices.Concat(pages, decisions, []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"}) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range docName.FindAllStringSubmatch(string(text), -1) {
+			code, ok := texts[m[1]]
+			if !ok {
+				continue // not a package of ours
+			}
+			if names++; !regexp.MustCompile(`(?m)^(func (\(.*\) )?|type |var |const |\t)` + m[2] + `\b`).MatchString(code) {
+				t.Errorf("%s names %s.%s, which does not exist", page, m[1], m[2])
+			}
+		}
+		for _, m := range docLink.FindAllStringSubmatch(string(text), -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", page, m[1], err)
+			}
+		}
+	}
+	if names == 0 || links == 0 {
+		t.Errorf("%d names and %d links found: this test looks at the wrong thing", names, links)
+	}
+}
+
+// folderText returns all Go text of a folder.
+func folderText(t *testing.T, folder string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.FromSlash(folder), "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
 }

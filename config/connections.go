@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/route"
 	"hotreader/secret"
 )
@@ -151,61 +151,15 @@ func OpenConnections(dir string) (*Connections, error) {
 
 // readConnections returns what the file holds, nil if there is none.
 func readConnections(dir string) ([]byte, error) {
-	for try := 0; ; try++ {
-		text, replaced, err := readOnce(dir)
-		if !replaced || try == 10 {
-			return text, err
-		}
-	}
-}
-
-// readOnce is readConnections. replaced says that another file was put there
-// while it looked at the first.
-func readOnce(dir string) (text []byte, replaced bool, err error) {
 	path := filepath.Join(dir, fileConnections)
-	bad := func(format string, args ...any) ([]byte, bool, error) {
-		return nil, false, &hotreader.Error{Op: path, Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+	text, info, err := readFile(path)
+	if err == nil && info != nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		err = fmt.Errorf("has the mode %04o, but it holds a token and is for its owner alone; run: chmod 600 %s, and change the token with: hotreader token rotate, if others may have read it", info.Mode().Perm(), path)
 	}
-	// The file is replaced by renaming, which would put a file where the link is
-	// and leave the token behind where it points to.
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
-	switch {
-	case err != nil:
-		return bad("cannot be read: %w", err)
-	case info.Mode()&fs.ModeSymlink != 0:
-		return bad("is a symbolic link, which is not followed, for it holds a token; put the file itself there")
-	case !info.Mode().IsRegular():
-		return bad("is not a file")
-	case info.Size() > maxFile:
-		return bad("is larger than %d MB", maxFile>>20)
-	}
-	f, err := os.Open(path)
 	if err != nil {
-		return bad("cannot be read: %w", err)
+		return nil, &hotreader.Error{Op: path, Code: hotreader.CodeConfig, Err: err}
 	}
-	defer f.Close()
-	// Of the file that was opened, which another may have put there meanwhile.
-	opened, err := f.Stat()
-	switch {
-	case err != nil:
-		return bad("cannot be read: %w", err)
-	case !os.SameFile(info, opened):
-		_, _, err := bad("was replaced again and again while it was read; try again")
-		return nil, true, err
-	case runtime.GOOS != "windows" && opened.Mode().Perm()&0o077 != 0:
-		return bad("has the mode %04o, but it holds a token and is for its owner alone; run: chmod 600 %s, and change the token with: hotreader token rotate, if others may have read it", opened.Mode().Perm(), path)
-	}
-	text, err = io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil || len(text) > maxFile {
-		return bad("cannot be read: %w", cmp.Or(err, errors.New("it grows")))
-	}
-	if text == nil {
-		text = []byte{}
-	}
-	return text, false, nil
+	return text, nil
 }
 
 // isPathID reports whether id is that of a read path's connection, and the cloud
@@ -237,7 +191,7 @@ func parseConnections(dir string, text []byte) (file, error) {
 			for _, m := range c.entries {
 				p.connection(&c, m)
 			}
-		} else if kind(doc) == "an object" {
+		} else if jsontext.KindOf(doc) == jsontext.Object {
 			p.missing(fileConnections, c.doc, "connections", []string{"connections"}, `want {"connections":{…}}`)
 		}
 	}
@@ -252,7 +206,7 @@ func parseConnections(dir string, text []byte) (file, error) {
 func (p *problems) connection(c *file, m member) {
 	where := below(fileConnections+": connections", m.name)
 	o, ok := p.object(where, m.value)
-	if !ok && o == nil && kind(m.value) != "an object" {
+	if !ok && o == nil && jsontext.KindOf(m.value) != jsontext.Object {
 		return
 	}
 	l3, ok := isPathID(m.name)

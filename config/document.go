@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/internal/nearest"
 )
 
@@ -40,28 +39,9 @@ func (p *problems) err(op string) error {
 // read returns what the file dir/name holds, nil and no problem if it is not
 // there.
 func (p *problems) read(dir, name string) []byte {
-	path := filepath.Join(dir, name)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	text, _, err := readFile(filepath.Join(dir, name))
 	if err != nil {
-		p.add(name, "cannot be opened: %w", err)
-		return nil
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		p.add(name, "is not a file")
-		return nil
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		p.add(name, "cannot be read: %w", err)
-		return nil
-	case len(text) > maxFile:
-		p.add(name, "is larger than %d MB", maxFile>>20)
-		return nil
+		p.add(name, "%w", err)
 	}
 	return text
 }
@@ -141,8 +121,8 @@ func position(text []byte, at int) string {
 
 // object takes a JSON object apart.
 func (p *problems) object(where string, text json.RawMessage) (object, bool) {
-	if kind(text) != "an object" {
-		p.add(where, "is %s; want an object {…}", kind(text))
+	if jsontext.KindOf(text) != jsontext.Object {
+		p.add(where, "is %s; want an object {…}", jsontext.KindOf(text))
 		return nil, false
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -170,8 +150,8 @@ func (p *problems) object(where string, text json.RawMessage) (object, bool) {
 
 // list takes a JSON array apart.
 func (p *problems) list(where string, text json.RawMessage) ([]json.RawMessage, bool) {
-	if kind(text) != "a list" {
-		p.add(where, "is %s; want a list […]", kind(text))
+	if jsontext.KindOf(text) != jsontext.Array {
+		p.add(where, "is %s; want an array […]", jsontext.KindOf(text))
 		return nil, false
 	}
 	var items []json.RawMessage
@@ -184,8 +164,8 @@ func (p *problems) list(where string, text json.RawMessage) ([]json.RawMessage, 
 
 // text reads a JSON string.
 func (p *problems) text(where string, raw json.RawMessage) (string, bool) {
-	if kind(raw) != "a text" {
-		p.add(where, `is %s; want a text in quotes`, kind(raw))
+	if jsontext.KindOf(raw) != jsontext.String {
+		p.add(where, `is %s; want a text in quotes`, jsontext.KindOf(raw))
 		return "", false
 	}
 	var s string
@@ -199,7 +179,7 @@ func (p *problems) text(where string, raw json.RawMessage) (string, bool) {
 // whole reads a whole number of 32 bits, from least on.
 func (p *problems) whole(where string, raw json.RawMessage, least, most int) int {
 	digits, _, ok := hotreader.Integer.Convert(hotreader.NumberValue(raw), nil)
-	if ok = ok && kind(raw) == "a number"; ok {
+	if ok = ok && jsontext.KindOf(raw) == jsontext.Number; ok {
 		var n int
 		if json.Unmarshal(digits.Text(), &n) == nil && n >= least && n <= most {
 			return n
@@ -209,30 +189,11 @@ func (p *problems) whole(where string, raw json.RawMessage, least, most int) int
 	return 0
 }
 
-// kind says what a JSON value is.
-func kind(raw json.RawMessage) string {
-	switch raw = bytes.TrimLeft(raw, " \t\r\n"); {
-	case len(raw) == 0:
-		return "missing"
-	case raw[0] == '{':
-		return "an object"
-	case raw[0] == '[':
-		return "a list"
-	case raw[0] == '"':
-		return "a text"
-	case raw[0] == 'n':
-		return "null"
-	case raw[0] == 't', raw[0] == 'f':
-		return "true or false"
-	}
-	return "a number"
-}
-
 // short returns a value for a message.
 func short(raw json.RawMessage) string {
-	switch k := kind(raw); k {
-	case "an object", "a list", "missing":
-		return k
+	switch k := jsontext.KindOf(raw); k {
+	case jsontext.Object, jsontext.Array, jsontext.Missing:
+		return string(k)
 	}
 	const most = 40
 	if utf8.RuneCount(raw) <= most {

@@ -22,3 +22,9 @@ func unlock(folder *os.File) { _ = syscall.Flock(int(folder.Fd()), syscall.LOCK_
 
 // syncFolder makes a renaming last.
 func syncFolder(folder *os.File) error { return folder.Sync() }
+
+// linked reports whether a file has more names than one.
+func linked(info os.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && s.Nlink > 1
+}

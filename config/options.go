@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/internal/nearest"
 )
 
@@ -100,7 +102,7 @@ func (l *loader) options(p *Project) {
 	}
 	flag := func(to *bool) func(string, json.RawMessage) {
 		return func(where string, raw json.RawMessage) {
-			if kind(raw) != "true or false" {
+			if jsontext.KindOf(raw) != jsontext.Boolean {
 				l.add(where, "is %s; want true or false", short(raw))
 				return
 			}
@@ -192,7 +194,7 @@ func (l *loader) options(p *Project) {
 		field{"time_format", word(&o.TimeFormat, "time format", formats...)},
 		field{"rate", func(where string, raw json.RawMessage) {
 			rate, ok := hotreader.NumberValue(raw).Float64()
-			if kind(raw) != "a number" || !ok || !IsRate(rate) {
+			if jsontext.KindOf(raw) != jsontext.Number || !ok || !IsRate(rate) {
 				l.add(where, "is %s; want requests a second, as 50 or 0.5, at least %g", short(raw), LeastRate)
 				return
 			}
@@ -278,18 +280,18 @@ func (l *loader) otel(where string, raw json.RawMessage) map[string]string {
 	all, size := map[string]string{}, 0
 	for _, m := range o {
 		where := below(where, m.name)
-		switch k := kind(m.value); {
+		switch k := jsontext.KindOf(m.value); {
 		case !name.MatchString(m.name):
 			l.add(where, "is none of OpenTelemetry's variables; want names as OTEL_EXPORTER_OTLP_ENDPOINT")
 		case strings.HasSuffix(m.name, "_HEADERS"):
 			l.add(where, "may hold a key, which has no place in the project folder, in Terraform's state or in a function's settings; let a collector of your own add it")
-		case k == "a text":
+		case k == jsontext.String:
 			if text, ok := l.text(where, m.value); ok {
 				all[m.name] = text
 			}
-		case k == "a number", k == "true or false":
+		case k == jsontext.Number, k == jsontext.Boolean:
 			all[m.name] = string(m.value)
-		case k != "null":
+		case k != jsontext.Null:
 			l.add(where, "is %s; want a text, a number, true or false", k)
 		}
 		size += len(m.name) + len(all[m.name])
@@ -312,11 +314,47 @@ func (l *loader) retention(where string, days int) {
 	}
 }
 
-// secretArguments are arguments of backends that hold a credential, which has no
-// place in the project folder.
-var secretArguments = []string{"access_key", "secret_key", "token", "sas_token", "client_secret",
-	"client_certificate", "client_certificate_password", "credentials", "access_token", "encryption_key",
-	"oidc_token", "oidc_request_token", "sse_customer_key", "external_id"}
+// What an argument of a backend may be. A name can become a part of a host's name,
+// and so must not hold what ends one: the credentials would go to another host.
+var (
+	backendName = regexp.MustCompile(`^"[A-Za-z0-9][A-Za-z0-9._()-]{0,254}"$`)
+	backendPath = regexp.MustCompile(`^"[A-Za-z0-9][A-Za-z0-9._/:() -]{0,999}"$`)
+	backendFlag = regexp.MustCompile(`^(true|false)$`)
+)
+
+// backendArguments are those that a project folder, which may come from a stranger,
+// can set: they say where the state lies, at the cloud's own address. All others
+// come from the environment of who runs it: they can name a program, a file, a
+// credential, or a server that a credential would be sent to.
+var backendArguments = map[string]map[string]*regexp.Regexp{
+	"s3": {"bucket": backendName, "key": backendPath, "region": backendName, "dynamodb_table": backendName, "kms_key_id": backendPath,
+		"encrypt": backendFlag, "use_lockfile": backendFlag, "use_dualstack_endpoint": backendFlag, "use_fips_endpoint": backendFlag},
+	"azurerm": {"resource_group_name": backendName, "storage_account_name": backendName, "container_name": backendName, "key": backendPath,
+		"subscription_id": backendName, "tenant_id": backendName, "client_id": backendName,
+		"snapshot": backendFlag, "use_azuread_auth": backendFlag, "use_cli": backendFlag, "use_msi": backendFlag, "use_oidc": backendFlag},
+	"gcs":   {"bucket": backendName, "prefix": backendPath, "kms_encryption_key": backendPath},
+	"local": {},
+}
+
+// backendArgument checks an argument of a backend.
+func (l *loader) backendArgument(where, backend string, m member) bool {
+	allowed := backendArguments[backend]
+	shape, known := allowed[m.name]
+	switch {
+	case !known && len(allowed) == 0:
+		l.add(where, "is not taken from a project folder; a backend of the type local has no arguments here, its state lies in %s", WorkFolder)
+	case !known:
+		l.add(where, "is not taken from a project folder, where it could name a credential, a file or another server; want %s, and the rest in your environment",
+			strings.Join(slices.Sorted(maps.Keys(allowed)), ", "))
+	case jsontext.KindOf(m.value) == jsontext.Null:
+	case !shape.Match(m.value) || strings.Contains(string(m.value), ".."):
+		want := map[*regexp.Regexp]string{backendFlag: "true or false", backendPath: "letters, digits and . _ / : ( ) - in quotes", backendName: "letters, digits and . _ ( ) - in quotes"}
+		l.add(where, "is %s; want %s", short(m.value), want[shape])
+	default:
+		return true
+	}
+	return false
+}
 
 func (l *loader) backends(where string, raw json.RawMessage) map[Cloud]Backend {
 	all := map[Cloud]Backend{}
@@ -325,31 +363,24 @@ func (l *loader) backends(where string, raw json.RawMessage) map[Cloud]Backend {
 			b := Backend{Config: map[string]json.RawMessage{}}
 			types := []string{"s3", "azurerm", "gcs", "local"}
 			typeSeen := false
+			var arguments object
 			l.fields(where, raw,
 				field{"type", func(where string, raw json.RawMessage) {
 					typeSeen = true
 					text, ok := l.text(where, raw)
 					if ok && !slices.Contains(types, text) {
 						l.add(where, "%w", notOneOf(text, "backend that is known here", types...))
+						return
 					}
 					b.Type = text
 				}},
-				field{"config", func(where string, raw json.RawMessage) {
-					o, _ := l.object(where, raw)
-					for _, m := range o {
-						switch k := kind(m.value); {
-						case slices.Contains(secretArguments, m.name):
-							l.add(below(where, m.name), "is a credential; take it out, the backend finds those of your profile, login or environment itself")
-						case strings.Contains(string(m.value), "${") || strings.Contains(string(m.value), "%{"):
-							l.add(below(where, m.name), "has a ${…}, which a backend cannot take; write the value itself")
-						case k == "a text", k == "a number", k == "true or false":
-							b.Config[m.name] = m.value
-						case k != "null":
-							l.add(below(where, m.name), "is %s; want a text, a number, true or false", k)
-						}
-					}
-				}})
-			if !typeSeen && kind(raw) == "an object" {
+				field{"config", func(where string, raw json.RawMessage) { arguments, _ = l.object(where, raw) }})
+			for _, m := range arguments {
+				if where := below(where+".config", m.name); b.Type == "" || l.backendArgument(where, b.Type, m) {
+					b.Config[m.name] = m.value
+				}
+			}
+			if !typeSeen && jsontext.KindOf(raw) == jsontext.Object {
 				l.add(where+".type", "is missing; want one of %s", strings.Join(types, ", "))
 			}
 			all[cloud] = b

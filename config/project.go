@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"hotreader"
+	"hotreader/internal/component"
+	"hotreader/internal/jsontext"
 )
 
 // Project is a project folder, checked.
@@ -181,7 +183,7 @@ func (l *loader) config(p *Project) {
 		return
 	}
 	o, _ := l.object(fileConfig, doc)
-	if o == nil && kind(doc) != "an object" {
+	if o == nil && jsontext.KindOf(doc) != jsontext.Object {
 		return
 	}
 	known := []string{"digital_twin_name", "hot_storage_size_in_days", "cold_storage_size_in_days", "mode"}
@@ -212,7 +214,7 @@ func (l *loader) typos(where string, o object, optional, known []string) {
 }
 
 // given reports whether a value is there and not null.
-func given(raw json.RawMessage) bool { return raw != nil && kind(raw) != "null" }
+func given(raw json.RawMessage) bool { return raw != nil && jsontext.KindOf(raw) != jsontext.Null }
 
 func (l *loader) providers(p *Project) {
 	doc, ok := l.open(fileProviders, `{"layer_3_hot_provider":…,"layer_4_provider":…}`)
@@ -220,7 +222,7 @@ func (l *loader) providers(p *Project) {
 		return
 	}
 	o, _ := l.object(fileProviders, doc)
-	if o == nil && kind(doc) != "an object" {
+	if o == nil && jsontext.KindOf(doc) != jsontext.Object {
 		return
 	}
 	needed := []string{"layer_3_hot_provider", "layer_4_provider"}
@@ -283,7 +285,7 @@ func (l *loader) devices(p *Project) {
 
 func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device) {
 	o, _ := l.object(where, raw)
-	if o == nil && kind(raw) != "an object" {
+	if o == nil && jsontext.KindOf(raw) != jsontext.Object {
 		return d
 	}
 	known := []string{"id", "properties", "constProperties"}
@@ -330,8 +332,8 @@ func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device
 	}
 	if twin == AWS {
 		for _, p := range d.Properties {
-			if there, ok := names[p.Name+latest]; ok && p.Name != "" {
-				l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+latest, p.Name)
+			if there, ok := names[p.Name+component.LatestSuffix]; ok && p.Name != "" {
+				l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+component.LatestSuffix, p.Name)
 			}
 		}
 	}
@@ -342,17 +344,11 @@ func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device
 // types, replaces by a value from elsewhere.
 const dynamicReference = "{{resolve:"
 
-// What a component type in TwinMaker has besides a device's properties.
-const (
-	externalID = "deviceId" // the property whose value is the device
-	latest     = "_latest"  // ends the name of a property's last entry
-)
-
 // property reads a property or a constant: its name, its type, and the value
 // under key as JSON of that type, nil if there is none.
 func (l *loader) property(where string, raw json.RawMessage, key string, wanted bool, names map[string]string, twin Cloud) (name, dataType string, value json.RawMessage) {
 	o, _ := l.object(where, raw)
-	if o == nil && kind(raw) != "an object" {
+	if o == nil && jsontext.KindOf(raw) != jsontext.Object {
 		return "", "", nil
 	}
 	known := []string{"name", "dataType", key}
@@ -409,10 +405,10 @@ func checkProperty(name string, twin Cloud) string {
 		return fmt.Sprintf("%.60q has a control character", name)
 	case twin != AWS:
 		return ""
-	case name == externalID:
+	case name == component.ExternalID:
 		return fmt.Sprintf("%q is the name under which the twin keeps the device's id; take another", name)
-	case len(name)+len(latest) > 256:
-		return fmt.Sprintf("%.40q has %d bytes; at most %d are allowed, for %s is put to it in TwinMaker", name, len(name), 256-len(latest), latest)
+	case len(name)+len(component.LatestSuffix) > 256:
+		return fmt.Sprintf("%.40q has %d bytes; at most %d are allowed, for %s is put to it in TwinMaker", name, len(name), 256-len(component.LatestSuffix), component.LatestSuffix)
 	}
 	for _, c := range name {
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
@@ -435,16 +431,16 @@ var wants = map[string]string{
 // rows do, so that "1.5" is a DOUBLE and 2.0 an INTEGER.
 func typed(dataType string, raw json.RawMessage) (json.RawMessage, bool) {
 	var v hotreader.Value
-	switch kind(raw) {
-	case "a text":
+	switch jsontext.KindOf(raw) {
+	case jsontext.String:
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
 			return nil, false
 		}
 		v = hotreader.StringValue([]byte(s))
-	case "a number":
+	case jsontext.Number:
 		v = hotreader.NumberValue(bytes.TrimSpace(raw))
-	case "true or false":
+	case jsontext.Boolean:
 		v = hotreader.BoolValue(bytes.TrimSpace(raw)[0] == 't')
 	}
 	t, _ := hotreader.ParseType(dataType)

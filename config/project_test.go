@@ -127,7 +127,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"two documents", c, `{"digital_twin_name":"a"}{}`, []string{"config.json: has more text behind its end, at line 1, column 26"}},
 		{"no UTF-8", c, "{\"a\":\"\xff\"}", []string{"config.json: is not valid UTF-8 at line 1, column 7"}},
 		{"UTF-16", c, "\xff\xfe{\x00}\x00", []string{"config.json: is UTF-16; save it as UTF-8"}},
-		{"no object", c, `[]`, []string{"config.json: is a list; want an object {…}"}},
+		{"no object", c, `[]`, []string{"config.json: is an array; want an object {…}"}},
 		{"null", c, `null`, []string{"config.json: is null; want an object {…}"}},
 		{"empty object", c, `{}`, []string{"config.json: digital_twin_name: is missing; want a letter"}},
 		{"twice", c, `{"digital_twin_name":"a","digital_twin_name":"b"}`, []string{"config.json: digital_twin_name: stands there twice"}},
@@ -155,8 +155,8 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"provider not needed", pr, `{"layer_3_hot_provider":"aws","layer_4_provider":"aws","layer_2_provider":"asw"}`, []string{
 			`config_providers.json: layer_2_provider: "asw" is no cloud; did you mean "aws"?`}},
 
-		{"no list", d, `{"id":"a"}`, []string{"config_iot_devices.json: is an object; want a list […]"}},
-		{"no device", d, `["a"]`, []string{"config_iot_devices.json: [0]: is a text; want an object {…}"}},
+		{"no list", d, `{"id":"a"}`, []string{"config_iot_devices.json: is an object; want an array […]"}},
+		{"no device", d, `["a"]`, []string{"config_iot_devices.json: [0]: is a string; want an object {…}"}},
 		{"empty device", d, `[{}]`, []string{"config_iot_devices.json: [0].id: is missing", "config_iot_devices.json: [0].properties: is missing"}},
 		{"id", d, `[{"id":"","properties":[]},{"id":7,"properties":[]},{"id":"a\nb","properties":[]},{"id":" a","properties":[]}]`, []string{
 			"config_iot_devices.json: [0].id: is empty", "config_iot_devices.json: [1].id: is a number", "config_iot_devices.json: [2].id: \"a\\nb\" has a control character", `config_iot_devices.json: [3].id: " a" has a blank`}},
@@ -220,20 +220,23 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: "a/b" is the path of a document`}},
 		{"OpenTelemetry", o, `{"otel":{"HOTREADER_RATE":"1","OTEL_EXPORTER_OTLP_TRACES_HEADERS":"k=AKIAIOSFODNN7EXAMPLE","OTEL_SERVICE_NAME":["a"],"OTEL_RESOURCE_ATTRIBUTES":"` + strings.Repeat("a", 1024) + `"}}`, []string{
 			"config_hot_reader.json: otel.HOTREADER_RATE: is none of OpenTelemetry's variables;", "config_hot_reader.json: otel.OTEL_EXPORTER_OTLP_TRACES_HEADERS: may hold a key,",
-			"config_hot_reader.json: otel.OTEL_SERVICE_NAME: is a list;", "config_hot_reader.json: otel: has 1"}},
+			"config_hot_reader.json: otel.OTEL_SERVICE_NAME: is an array;", "config_hot_reader.json: otel: has 1"}},
 		{"readable devices", o, `{"devices":["a,b","p*mp","",7]}`, []string{
 			`config_hot_reader.json: devices[0]: "a,b" has a comma;`, `config_hot_reader.json: devices[1]: "p*mp" does not fit;`,
 			`config_hot_reader.json: devices[2]: "" does not fit;`, `config_hot_reader.json: devices[3]: is a number`}},
 		{"readable devices, none", o, `{"devices":[]}`, []string{"config_hot_reader.json: devices: is empty, which would be all devices;"}},
 		{"readable devices, many", o, `{"devices":["pump*","` + strings.Repeat("a", 1100) + `"]}`, []string{"config_hot_reader.json: devices: has 1107 bytes; want at most 1024"}},
 		{"readable devices without the twin's", o, `{"devices":["valve*"]}`, []string{`config_hot_reader.json: devices: leaves out "pump-1" of config_iot_devices.json`}},
-		{"OpenTelemetry, no object", o, `{"otel":"https://otel.example.com"}`, []string{"config_hot_reader.json: otel: is a text; want an object"}},
-		{"backend", o, `{"backend":{"aws":{"type":"S3","config":{"access_key":"AKIAIOSFODNN7EXAMPLE","bucket":"${var.b}","more":[]}},"azur":{},"gcp":{}}}`, []string{
+		{"OpenTelemetry, no object", o, `{"otel":"https://otel.example.com"}`, []string{"config_hot_reader.json: otel: is a string; want an object"}},
+		{"backend", o, `{"backend":{"aws":{"type":"S3"},"azur":{},"gcp":{}}}`, []string{
 			`config_hot_reader.json: backend.aws.type: "S3" is no backend that is known here; did you mean "s3"?`,
-			"config_hot_reader.json: backend.aws.config.access_key: is a credential;",
-			"config_hot_reader.json: backend.aws.config.bucket: has a ${…}", "config_hot_reader.json: backend.aws.config.more: is a list",
 			"config_hot_reader.json: backend.azur: is unknown; did you mean azure?",
 			"config_hot_reader.json: backend.gcp.type: is missing"}},
+		{"backend's arguments", o, `{"backend":{"aws":{"config":{"access_key":"AKIAIOSFODNN7EXAMPLE","bucket":"${var.b}","key":"a/../b","encrypt":"yes","region":["x"]},"type":"s3"},"gcp":{"type":"local","config":{"path":"/x"}}}}`, []string{
+			"config_hot_reader.json: backend.aws.config.access_key: is not taken from a project folder, where it could name a credential, a file or another server; want bucket, dynamodb_table, encrypt, key,",
+			`config_hot_reader.json: backend.aws.config.bucket: is "${var.b}"; want letters, digits`, "config_hot_reader.json: backend.aws.config.key: is ",
+			`config_hot_reader.json: backend.aws.config.encrypt: is "yes"; want true or false`, "config_hot_reader.json: backend.aws.config.region: is an array; want letters",
+			"config_hot_reader.json: backend.gcp.config.path: is not taken from a project folder; a backend of the type local has no arguments"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			files := goodProject()
@@ -293,6 +296,37 @@ func TestLoadProjectFolder(t *testing.T) {
 	}
 	if _, err := LoadProject(dir); err == nil || lines(t, err)[0] != "config.json: is not a file" {
 		t.Errorf("%v", err)
+	}
+}
+
+// A backend takes nothing from a project folder that can name a program, a file, a
+// credential or another server, nor does a name lead to another host.
+func TestBackendArguments(t *testing.T) {
+	refused := func(backend, name, value string) {
+		t.Helper()
+		files := goodProject()
+		files[fileOptions] = fmt.Sprintf(`{"backend":{"aws":{"type":%q,"config":{%q:%s}}}}`, backend, name, value)
+		_, err := LoadProject(folder(t, files))
+		if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "config_hot_reader.json: backend.aws.config."+name+": is ") {
+			t.Errorf("%s: %s = %s: %v", backend, name, value, err)
+		}
+	}
+	for _, backend := range []string{"s3", "azurerm", "gcs", "local"} {
+		for _, name := range strings.Fields(`access_key secret_key token profile shared_credentials_file shared_credentials_files shared_config_files
+			endpoint endpoints iam_endpoint sts_endpoint dynamodb_endpoint custom_ca_bundle http_proxy https_proxy assume_role role_arn web_identity_token_file
+			ec2_metadata_service_endpoint skip_region_validation acl sse_customer_key
+			msi_endpoint metadata_host environment sas_token client_secret client_secret_file_path client_id_file_path client_certificate client_certificate_path
+			client_certificate_password oidc_token oidc_token_file_path oidc_request_url oidc_request_token
+			credentials access_token encryption_key impersonate_service_account storage_custom_endpoint path workspace_dir`) {
+			refused(backend, name, `"x"`)
+		}
+	}
+	for backend, arguments := range backendArguments {
+		for name := range arguments {
+			for _, value := range []string{`"evil.example/#"`, `"a@evil.example"`, `"../x"`, `"/etc/x"`, `"-x"`, `"${file(\"/etc/passwd\")}"`, `"%{if true}"`, `{"a":"b"}`, `["x"]`, `7`, `""`, `"x\ny"`} {
+				refused(backend, name, value)
+			}
+		}
 	}
 }
 

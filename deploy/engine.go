@@ -20,13 +20,16 @@ import (
 // Engine carries a topology out with Terraform or OpenTofu. One run at a time
 // works in a project folder; a second one is refused.
 //
-// What is applied is kept where each cloud's backend says, in the work folder
-// PROJECT/.hotreader/CLOUD by default. A run that was stopped, or killed, at any
+// What is applied is kept where each cloud's backend says, in PROJECT/.hotreader/CLOUD
+// by default. Terraform itself works in a folder of the user's own, for a project
+// folder may come from a stranger, and Terraform takes whatever lies beside a root
+// module for a part of it, programs too. A run that was stopped, or killed, at any
 // moment is taken up by the next one.
 type Engine struct {
 	Project   *config.Project
 	Artifacts string       // the folder with the functions' packages, as `make dist` makes it
 	Terraform string       // the program, see FindTerraform
+	Work      string       // where Terraform works, for this project alone; "" = in the user's cache folder
 	Only      config.Cloud // "" = all clouds of the project
 	Environ   []string     // nil = os.Environ()
 
@@ -124,27 +127,73 @@ type work struct {
 	command string // that the user has given, for messages
 	top     Topology
 	dir     string // .hotreader
+	place   string // Engine.Work, absolute
 	sides   []Side // of top, those that are meant
 	conns   *config.Connections
 	conn    config.Connection // zero if the topology has none, or nothing is known yet
 	environ []string
 }
 
-// begin locks the project for command and reads what is known.
-func (e *Engine) begin(command string) (w *work, end func(), err error) {
+// open reads what is known of the project.
+func (e *Engine) open(command string) (*work, error) {
 	top, err := NewTopology(e.Project)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	// Absolute, for Terraform works in another folder.
-	dir, err := filepath.Abs(filepath.Join(e.Project.Dir, ".hotreader"))
-	if err != nil {
-		return nil, nil, err
-	}
-	w = &work{Engine: e, command: command, top: top, dir: dir, environ: e.Environ}
+	w := &work{Engine: e, command: command, top: top, environ: e.Environ}
 	if w.environ == nil {
 		w.environ = os.Environ()
 	}
+	if w.conns, err = config.OpenConnections(e.Project.Dir); err != nil {
+		return nil, err
+	}
+	if top.Connection != "" {
+		w.conn, _ = w.conns.Get(top.Connection)
+	}
+	return w, nil
+}
+
+// places finds the folders that a run works in.
+func (w *work) places() (err error) {
+	// Absolute, for Terraform works in another folder.
+	if w.dir, err = filepath.Abs(filepath.Join(w.Project.Dir, config.WorkFolder)); err != nil {
+		return err
+	}
+	if err := config.CheckFolder(w.dir); err != nil {
+		return err
+	}
+	if w.place, err = w.workPlace(); err != nil {
+		return err
+	}
+	if config.Within(w.Project.Dir, w.place) {
+		return configError("work folder", "%s, where Terraform is to work, lies in the project folder; set XDG_CACHE_HOME, or HOME, to a folder elsewhere", w.place)
+	}
+	ownAlone()
+	return os.MkdirAll(w.place, 0o700)
+}
+
+// workPlace is a folder that nothing but runs for this project write into.
+func (w *work) workPlace() (string, error) {
+	if w.Work != "" {
+		return filepath.Abs(w.Work)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", configError("work folder", "%w; Terraform works in the user's cache folder", err)
+	}
+	project, err := filepath.EvalSymlinks(filepath.Dir(w.dir))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(cache, "hotreader", "work", w.top.Twin+"-"+digest([]byte(project))[:16]), nil
+}
+
+// begin locks the project for command and reads what is known.
+func (e *Engine) begin(command string) (w *work, end func(), err error) {
+	if w, err = e.open(command); err != nil {
+		return nil, nil, err
+	}
+	top := w.top
 	for _, s := range top.Sides {
 		if e.Only == "" || e.Only == s.Cloud {
 			w.sides = append(w.sides, s)
@@ -154,11 +203,8 @@ func (e *Engine) begin(command string) (w *work, end func(), err error) {
 		return nil, nil, &hotreader.Error{Op: command, Code: hotreader.CodeInvalid,
 			Err: fmt.Errorf("nothing of this project is on %s: hot storage is on %s and the twin on %s", e.Only, top.L3, top.L4)}
 	}
-	if w.conns, err = config.OpenConnections(e.Project.Dir); err != nil {
+	if err := w.places(); err != nil {
 		return nil, nil, err
-	}
-	if top.Connection != "" {
-		w.conn, _ = w.conns.Get(top.Connection)
 	}
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		return nil, nil, err
@@ -224,7 +270,7 @@ func (w *work) folder(s Side) (*folder, error) {
 	if self, err := os.Executable(); err == nil {
 		env["PATH"] = filepath.Dir(self) + string(os.PathListSeparator) + env["PATH"]
 	}
-	f := &folder{cloud: s.Cloud, dir: filepath.Join(w.dir, string(s.Cloud)), binary: w.Terraform, env: env, report: w.Report}
+	f := &folder{cloud: s.Cloud, dir: filepath.Join(w.place, string(s.Cloud)), home: filepath.Join(w.dir, string(s.Cloud)), binary: w.Terraform, env: env, report: w.Report}
 	for _, n := range notes {
 		f.say(Event{Kind: Note, Text: n})
 	}
@@ -262,7 +308,15 @@ func (w *work) render(ctx context.Context, s Side, keepStore bool) (f *folder, p
 		return nil, false, err
 	}
 	in, pending := w.inputs(s)
-	in.DropStore = !keepStore
+	in.DropStore, in.State = !keepStore, filepath.Join(f.home, stateFile)
+	if w.elsewhere(s.Cloud) {
+		in.State = ""
+		if i, err := os.Stat(filepath.Join(f.home, stateFile)); err == nil && i.Size() > 0 {
+			return nil, false, configError(string(s.Cloud), "config_hot_reader.json has a backend, but a state lies in %s; bring it into the backend with `terraform state push`, or take the backend out, and move the file away", f.home)
+		}
+	} else if err := os.MkdirAll(f.home, 0o700); err != nil {
+		return nil, false, err
+	}
 	if err := renderTo(f.dir, s, in, w.Artifacts); err != nil {
 		return nil, false, err
 	}
@@ -517,7 +571,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 func (w *work) sideStatus(ctx context.Context, s Side, f *folder, drift bool) (SideStatus, error) {
 	st := SideStatus{Cloud: s.Cloud, Drift: []ResourceChange{}, Pending: []ResourceChange{}}
 	if _, err := os.Stat(filepath.Join(f.dir, "main.tf.json")); errors.Is(err, fs.ErrNotExist) {
-		if b := w.Project.Options.Backend[s.Cloud]; b.Type == "" || b.Type == "local" && len(b.Config) == 0 {
+		if !w.elsewhere(s.Cloud) && !w.mayStand(f) {
 			return st, nil
 		}
 		if f, _, err = w.render(ctx, s, true); err != nil {
@@ -626,8 +680,10 @@ func (e *Engine) Destroy(ctx context.Context, deleteData bool) (removed bool, er
 		}
 	}
 	for _, s := range sides {
-		if err := os.RemoveAll(filepath.Join(w.dir, string(s.Cloud))); err != nil {
-			return false, err
+		for _, dir := range []string{w.dir, w.place} {
+			if err := os.RemoveAll(filepath.Join(dir, string(s.Cloud))); err != nil {
+				return false, err
+			}
 		}
 		if s.L3 && w.top.Connection != "" {
 			if _, ok := w.conns.Get(w.top.Connection); ok {
@@ -669,17 +725,22 @@ func (w *work) unneeded(ctx context.Context) error {
 // plan leaves a root module behind, too; a local state is there only if something
 // was applied. To look further needs the cloud's provider, and its credentials.
 func (w *work) mayStand(f *folder) bool {
-	for _, name := range []string{"terraform.tfstate", journalFile} {
-		if _, err := os.Stat(filepath.Join(f.dir, name)); err == nil {
+	for _, name := range []string{stateFile, journalFile} {
+		if _, err := os.Stat(filepath.Join(f.home, name)); err == nil {
 			return true
 		}
 	}
-	kind := w.Project.Options.Backend[f.cloud].Type
-	if kind == "" {
+	if !w.elsewhere(f.cloud) {
 		return false
 	}
 	_, err := os.Stat(filepath.Join(f.dir, "main.tf.json"))
 	return err == nil
+}
+
+// elsewhere reports whether a cloud's state is kept in a backend.
+func (w *work) elsewhere(cloud config.Cloud) bool {
+	kind := w.Project.Options.Backend[cloud].Type
+	return kind != "" && kind != "local"
 }
 
 // mayDestroy reports whether anything of side s stands, and an error if it must
@@ -767,17 +828,14 @@ func (w *work) destroySide(ctx context.Context, s Side) error {
 // accepts. It holds no token: Terraform asks for it, as for a URL that is not
 // known yet.
 func (e *Engine) Render(dir string) ([]string, error) {
-	top, err := NewTopology(e.Project)
+	w, err := e.open("render")
 	if err != nil {
 		return nil, err
 	}
-	w := &work{Engine: e, top: top}
-	if w.conns, err = config.OpenConnections(e.Project.Dir); err != nil {
+	if err := config.CheckFolder(dir); err != nil {
 		return nil, err
 	}
-	if top.Connection != "" {
-		w.conn, _ = w.conns.Get(top.Connection)
-	}
+	top := w.top
 	var made []string
 	for _, s := range top.Sides {
 		if e.Only != "" && e.Only != s.Cloud {

@@ -109,7 +109,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, plan *tfjs
 func (f *folder) planImports(ctx context.Context, imports map[string]string) (plan *tfjson.Plan, absent []string, err error) {
 	blocks := []any{}
 	for _, address := range slices.Sorted(maps.Keys(imports)) {
-		blocks = append(blocks, map[string]any{"to": address, "id": imports[address]})
+		blocks = append(blocks, map[string]any{"to": address, "id": literal(imports[address])})
 	}
 	text, err := json.MarshalIndent(map[string]any{"import": blocks}, "", "  ")
 	if err != nil {

@@ -30,8 +30,8 @@ func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
 		{"a role without", role, "aws_iam_role", true, none, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := &folder{dir: t.TempDir(), cloud: config.AWS}
-			j, err := openJournal(filepath.Join(f.dir, journalFile))
+			f := &folder{home: t.TempDir(), cloud: config.AWS}
+			j, err := openJournal(filepath.Join(f.home, journalFile))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,8 +62,8 @@ func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
 // What a killed run has left in doubt stays so when the next apply fails before it
 // has begun with anything, and is settled by one that goes well.
 func TestDoubtOutlivesAnApplyThatFails(t *testing.T) {
-	f := &folder{dir: t.TempDir(), cloud: config.AWS}
-	name := filepath.Join(f.dir, journalFile)
+	f := &folder{home: t.TempDir(), cloud: config.AWS}
+	name := filepath.Join(f.home, journalFile)
 	killed, err := openJournal(name)
 	if err != nil {
 		t.Fatal(err)

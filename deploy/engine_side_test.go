@@ -32,7 +32,7 @@ func stood(t *testing.T, state string) (*Engine, string) {
 	p := &config.Project{Dir: dir, Twin: "hall", L3: config.AWS, L4: config.GCP,
 		Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
 		Options: config.Options{GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
-	return &Engine{Project: p, Artifacts: bin, Terraform: program, Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1}, filepath.Join(dir, ".hotreader")
+	return &Engine{Project: p, Artifacts: bin, Terraform: program, Work: filepath.Join(t.TempDir(), "work"), Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1}, filepath.Join(dir, ".hotreader")
 }
 
 func touch(t *testing.T, elements ...string) {
@@ -41,12 +41,12 @@ func touch(t *testing.T, elements ...string) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(name, []byte("{}"), 0o600); err != nil {
+	if err := os.WriteFile(name, []byte(`{"version":4}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-const secretStands = `{"module":"module.hotreader","mode":"managed","type":"aws_secretsmanager_secret_version","name":"token","instances":[{"index_key":0,"attributes":{}}]}`
+const secretStands = `{"module":"module.hotreader","mode":"managed","type":"aws_secretsmanager_secret_version","name":"token","provider":"provider[\"terraform.io/builtin/terraform\"]","instances":[{"index_key":0,"attributes":{}}]}`
 
 // A token that is in use is not replaced because the connection file is lost.
 func TestLostConnectionFileIsNoNewToken(t *testing.T) {
@@ -64,7 +64,7 @@ func TestLostConnectionFileIsNoNewToken(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(e.Project.Dir, "config_inter_cloud.json")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a connection file was written: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(work, "aws", "applied")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(e.Work, "aws", "applied")); !errors.Is(err, os.ErrNotExist) {
 		t.Error("it was applied")
 	}
 }
@@ -73,7 +73,7 @@ func TestLostConnectionFileIsNoNewToken(t *testing.T) {
 func TestFirstDeployMakesAToken(t *testing.T) {
 	e, _ := stood(t, "")
 	e.Only = config.AWS
-	if err := os.WriteFile(filepath.Join(e.Project.Dir, "dies"), []byte("0"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(e.Work), "dies"), []byte("0"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Deploy(t.Context()); err != nil {
@@ -85,8 +85,8 @@ func TestFirstDeployMakesAToken(t *testing.T) {
 func TestPlannedSideDoesNotStand(t *testing.T) {
 	e, work := stood(t, secretStands)
 	e.Only = config.AWS
-	touch(t, work, "gcp", "main.tf.json")
-	touch(t, work, "gcp", "module", "versions.tf")
+	touch(t, e.Work, "gcp", "main.tf.json")
+	touch(t, e.Work, "gcp", "module", "versions.tf")
 	w, end, err := e.begin("destroy")
 	if err != nil {
 		t.Fatal(err)

@@ -30,10 +30,12 @@ import (
 // is found again by adopt.
 const stopTime = 10 * time.Minute
 
-// folder is one cloud's work folder, .hotreader/CLOUD, and Terraform in it.
+// folder is one cloud's work folder, and Terraform in it. All that lies there has
+// been put there by us, or by Terraform.
 type folder struct {
 	cloud  config.Cloud
 	dir    string
+	home   string            // .hotreader/CLOUD, with the journal and, without a backend, the state
 	binary string            // of Terraform or OpenTofu
 	env    map[string]string // of Terraform
 	secret string            // the token's text, "current" or "current,previous"; "" = the side has none
@@ -43,6 +45,7 @@ type folder struct {
 }
 
 const (
+	stateFile   = "terraform.tfstate"
 	planFile    = "plan"         // the saved plan
 	journalFile = "journal"      // what an apply that is under way has begun
 	initFile    = "initialised"  // what init was done for
@@ -109,7 +112,7 @@ func (f *folder) withToken(do func(varFile string) error) error {
 	if f.secret == "" {
 		return do("")
 	}
-	file, err := os.CreateTemp(filepath.Dir(f.dir), tokenFiles) // mode 0600
+	file, err := os.CreateTemp(filepath.Dir(f.home), tokenFiles) // mode 0600
 	if err != nil {
 		return err
 	}
@@ -139,9 +142,13 @@ func sweep(dir string) error {
 }
 
 // init installs the providers and opens the backend, unless that was done for
-// the same root and module.
+// the same root and module. Terraform would install and run whatever program a
+// state names, so the state is looked at before.
 func (f *folder) init(ctx context.Context) error {
-	want, err := f.initStamp()
+	if err := f.checkState(); err != nil {
+		return err
+	}
+	want, backend, err := f.initStamp()
 	if err != nil {
 		return err
 	}
@@ -151,28 +158,37 @@ func (f *folder) init(ctx context.Context) error {
 			return nil
 		}
 	}
+	f.say(Event{Kind: Began, What: "providers", Name: "terraform init"})
+	if err := f.checkBackend(ctx, backend); err != nil {
+		return err
+	}
 	tf, err := f.terraform()
 	if err != nil {
 		return err
 	}
-	f.say(Event{Kind: Began, What: "providers", Name: "terraform init"})
 	if err := tf.Init(ctx); err != nil {
 		return f.explain(ctx, "terraform init", err, nil)
 	}
 	return os.WriteFile(stamp, []byte(want), 0o600)
 }
 
-// initStamp says what init depends on.
-func (f *folder) initStamp() (string, error) {
+// initStamp says what init depends on, and which backend it opens.
+func (f *folder) initStamp() (stamp string, backend map[string]json.RawMessage, err error) {
 	text, err := os.ReadFile(filepath.Join(f.dir, "main.tf.json"))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	var root struct {
 		Terraform json.RawMessage `json:"terraform"`
 	}
 	if err := json.Unmarshal(text, &root); err != nil {
-		return "", err
+		return "", nil, err
+	}
+	var opens struct {
+		Terraform struct{ Backend map[string]json.RawMessage }
+	}
+	if err := json.Unmarshal(text, &opens); err != nil {
+		return "", nil, err
 	}
 	var all bytes.Buffer
 	all.Write(root.Terraform)
@@ -187,14 +203,13 @@ func (f *folder) initStamp() (string, error) {
 		}
 		return err
 	})
-	return digest(all.Bytes()) + "\n", err
+	return digest(all.Bytes()) + "\n", opens.Terraform.Backend, err
 }
 
 // plan makes the saved plan and returns what it says, an empty one if there is
 // nothing to do. The token is not in it. failed, if not nil, is told what is wrong.
 func (f *folder) plan(ctx context.Context, failed func(*diagnostics)) (*tfjson.Plan, error) {
 	changed := false
-	defer f.keepPrivate()
 	err := f.withToken(func(varFile string) error {
 		tf, err := f.terraform()
 		if err != nil {
@@ -248,8 +263,7 @@ func (f *folder) bring(ctx context.Context, addresses []string) error {
 // applying runs an apply. It keeps a journal while it runs, so that what was made
 // but not written down can be found.
 func (f *folder) applying(ctx context.Context, what string, opts ...tfexec.ApplyOption) error {
-	defer f.keepPrivate()
-	journal, err := openJournal(filepath.Join(f.dir, journalFile))
+	journal, err := openJournal(filepath.Join(f.home, journalFile))
 	if err != nil {
 		return err
 	}
@@ -264,19 +278,27 @@ func (f *folder) applying(ctx context.Context, what string, opts ...tfexec.Apply
 		}
 		return tf.ApplyJSON(ctx, said, opts...)
 	})
-	_ = os.Remove(filepath.Join(f.dir, planFile)) // used up, whatever came of it
+	for _, name := range []string{planFile, importFile} { // used up, whatever came of it
+		_ = os.Remove(filepath.Join(f.dir, name))
+	}
 	// Of what has begun and not come to a good end, the cloud may hold something
 	// that the state does not: a request that was broken off has perhaps been
 	// carried out.
 	err = errors.Join(err, journal.end(err == nil, ended(err)))
+	if err == nil {
+		f.dropBackups()
+	}
 	return f.explain(ctx, what, err, said)
 }
 
-// keepPrivate takes from others the right to read what Terraform has written for
-// all to read. The folder keeps them out already.
-func (f *folder) keepPrivate() {
-	for _, name := range []string{planFile, "terraform.tfstate", "terraform.tfstate.backup"} {
-		_ = os.Chmod(filepath.Join(f.dir, name), 0o600) // it may not be there
+// dropBackups removes the states that Terraform has kept each time that adopt
+// changed one: all that was in them stands in the state now.
+func (f *folder) dropBackups() {
+	for _, dir := range []string{f.home, f.dir} {
+		names, _ := filepath.Glob(filepath.Join(dir, stateFile+".*.backup"))
+		for _, name := range names {
+			_ = os.Remove(name)
+		}
 	}
 }
 
@@ -290,91 +312,6 @@ func ended(err error) bool {
 		ExitCode() int
 	}](err)
 	return ok && exit.ExitCode() >= 0
-}
-
-// standing is what a state holds.
-type standing struct {
-	resources []managed
-	outputs   outputs
-}
-
-// outputs are what a module hands out.
-type outputs struct {
-	URL       string                    `json:"url"`
-	Region    string                    `json:"region"`
-	Store     string                    `json:"store"`
-	Functions map[string]FunctionStatus `json:"functions"`
-}
-
-// managed is a resource that stands.
-type managed struct {
-	address, kind, name string         // kind is Terraform's type, name the module's
-	values              map[string]any // its attributes
-	tainted             bool           // its creation was broken off
-}
-
-// state reads the state as it is stored, version 4 of its format. That takes no
-// provider, which would need seconds to start. No state is an empty one.
-func (f *folder) state(ctx context.Context) (standing, error) {
-	var st standing
-	tf, err := f.terraform()
-	if err != nil {
-		return st, err
-	}
-	text, err := tf.StatePull(ctx)
-	if err != nil {
-		return st, f.explain(ctx, "read the state", err, nil)
-	}
-	if strings.TrimSpace(text) == "" {
-		return st, nil
-	}
-	var raw struct {
-		Version int `json:"version"`
-		Outputs map[string]struct {
-			Value json.RawMessage `json:"value"`
-		} `json:"outputs"`
-		Resources []struct {
-			Module, Mode, Type, Name string
-			Instances                []struct {
-				Index      any            `json:"index_key"`
-				Status     string         `json:"status"`
-				Attributes map[string]any `json:"attributes"`
-			} `json:"instances"`
-		} `json:"resources"`
-	}
-	op := string(f.cloud) + ": read the state"
-	if err := json.Unmarshal([]byte(text), &raw); err != nil {
-		return st, &hotreader.Error{Op: op, Code: hotreader.CodeCorrupt, Err: err}
-	}
-	if raw.Version != 4 {
-		return st, configError(op, "its format is version %d, and this program knows version 4", raw.Version)
-	}
-	for name, to := range map[string]any{"url": &st.outputs.URL, "region": &st.outputs.Region, "store": &st.outputs.Store, "functions": &st.outputs.Functions} {
-		if v := raw.Outputs[name].Value; len(v) > 0 && string(v) != "null" {
-			if err := json.Unmarshal(v, to); err != nil {
-				return st, &hotreader.Error{Op: op + ": output " + name, Code: hotreader.CodeInternal, Err: err}
-			}
-		}
-	}
-	for _, r := range raw.Resources {
-		if r.Mode != "managed" {
-			continue
-		}
-		for _, i := range r.Instances {
-			address := r.Type + "." + r.Name
-			if r.Module != "" {
-				address = r.Module + "." + address
-			}
-			switch key := i.Index.(type) {
-			case string:
-				address += fmt.Sprintf("[%q]", key)
-			case float64:
-				address += fmt.Sprintf("[%.0f]", key)
-			}
-			st.resources = append(st.resources, managed{address, r.Type, r.Name, i.Attributes, i.Status == "tainted"})
-		}
-	}
-	return st, nil
 }
 
 func (f *folder) say(e Event) {
@@ -491,7 +428,7 @@ func (f *folder) explain(ctx context.Context, what string, err error, said *diag
 			lines = said.other
 		}
 	}
-	if lock := lockText(text + "\n" + detail(said)); lock != "" {
+	if lock := lockText(text+"\n"+detail(said), f.dir); lock != "" {
 		return &hotreader.Error{Op: op, Code: hotreader.CodeOverloaded, Err: errors.New(f.scrub(lock))}
 	}
 	if len(lines) == 0 {
@@ -571,7 +508,7 @@ var (
 
 // lockText explains a state that somebody else has locked, "" if text is about
 // something else. A lock is never broken here: its holder may be alive.
-func lockText(text string) string {
+func lockText(text, dir string) string {
 	if !strings.Contains(text, "Error acquiring the state lock") {
 		return ""
 	}
@@ -598,7 +535,7 @@ func lockText(text string) string {
 	}
 	out := fmt.Sprintf("the state is locked by %s since %s (%s); wait for that run", who, since, strings.ToLower(work))
 	if id := field["ID"]; id != "" {
-		out += "; if it is dead for certain, its lock is removed with `terraform force-unlock " + id + "` in this cloud's folder below .hotreader"
+		out += "; if it is dead for certain, its lock is removed with `terraform force-unlock " + id + "` in " + dir
 	}
 	return out
 }
@@ -661,7 +598,6 @@ func (j *journal) end(well, ended bool) error {
 	err := j.file.Close()
 	switch {
 	case well || ended && len(j.begun) == 0:
-		_ = os.Remove(filepath.Join(filepath.Dir(j.name), importFile)) // they stand in the state now
 		return errors.Join(err, os.Remove(j.name))
 	case ended:
 		var text strings.Builder
@@ -679,18 +615,17 @@ func (j *journal) end(well, ended bool) error {
 // settled ends what an earlier run's journal has left open: all of it is in the
 // state, or not on the cloud.
 func (f *folder) settled() error {
-	for _, name := range []string{journalFile, importFile} {
-		if err := os.Remove(filepath.Join(f.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	err := os.Remove(filepath.Join(f.home, journalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // begun returns the resources that a killed run has begun with; true = the cloud
 // has refused to make it, in this run or in an earlier one.
 func (f *folder) begun() (map[string]bool, error) {
-	return readJournal(filepath.Join(f.dir, journalFile))
+	return readJournal(filepath.Join(f.home, journalFile))
 }
 
 // readJournal returns what a journal holds, nothing if there is none.

@@ -86,11 +86,11 @@ func TestSecondRunIsRefused(t *testing.T) {
 
 func TestLockText(t *testing.T) {
 	const text = "exit status 1\nError: Error acquiring the state lock\n\nError message: resource temporarily unavailable\nLock Info:\n  ID:        1f5e\n  Path:      terraform.tfstate\n  Operation: OperationTypeApply\n  Who:       ann@office\n  Version:   1.11.4\n  Created:   2026-01-02 03:04:05.678901 +0000 UTC\n  Info:      \n"
-	want := "the state is locked by ann@office since 2026-01-02 03:04:05 UTC (apply); wait for that run; if it is dead for certain, its lock is removed with `terraform force-unlock 1f5e` in this cloud's folder below .hotreader"
-	if got := lockText(text); got != want {
+	want := "the state is locked by ann@office since 2026-01-02 03:04:05 UTC (apply); wait for that run; if it is dead for certain, its lock is removed with `terraform force-unlock 1f5e` in /work/aws"
+	if got := lockText(text, "/work/aws"); got != want {
 		t.Errorf("%s", got)
 	}
-	if got := lockText("Error: no such bucket"); got != "" {
+	if got := lockText("Error: no such bucket", ""); got != "" {
 		t.Errorf("%s", got)
 	}
 }
@@ -128,7 +128,7 @@ func TestFindTerraform(t *testing.T) {
 // run's start.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
-	f := &folder{dir: filepath.Join(dir, "aws"), secret: "s3cret"}
+	f := &folder{home: filepath.Join(dir, "aws"), secret: "s3cret"}
 	err := f.withToken(func(name string) error {
 		i, err := os.Stat(name)
 		if err != nil || i.Mode().Perm() != 0o600 {
@@ -192,8 +192,9 @@ func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 			p := &config.Project{Dir: dir, Twin: "hall", L3: config.AWS, L4: config.GCP,
 				Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
 				Options: config.Options{GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
+			work := filepath.Join(t.TempDir(), "work")
 			holds := func(c config.Cloud) []string {
-				text, err := os.ReadFile(filepath.Join(dir, ".hotreader", string(c), "applied"))
+				text, err := os.ReadFile(filepath.Join(work, string(c), "applied"))
 				if errors.Is(err, fs.ErrNotExist) {
 					return nil
 				}
@@ -211,7 +212,7 @@ func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 				}
 			}
 			checks := 0
-			e := &Engine{Project: p, Artifacts: filepath.Dir(program), Terraform: program, Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1,
+			e := &Engine{Project: p, Artifacts: filepath.Dir(program), Terraform: program, Work: work, Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1,
 				Check: func(context.Context) error { checks++; fits("check"); return nil },
 				Report: func(v Event) {
 					if holds(config.GCP) != nil {
@@ -219,7 +220,7 @@ func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 					}
 				}}
 			die := func(n int) {
-				if err := os.WriteFile(filepath.Join(dir, "dies"), fmt.Append(nil, n), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(filepath.Dir(work), "dies"), fmt.Append(nil, n), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -2,11 +2,8 @@ package deploy
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,8 +16,6 @@ import (
 
 	"hotreader/config"
 )
-
-var updateRoots = flag.Bool("update-roots", false, "write the golden files of root modules on Azure and Google Cloud")
 
 // root is a root module of one side of a project.
 type root struct {
@@ -90,25 +85,13 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 }
 
 func TestRoots(t *testing.T) {
-	for _, cloud := range []config.Cloud{config.Azure, config.GCP} {
+	for _, cloud := range []config.Cloud{config.AWS, config.Azure, config.GCP} {
 		of := roots(t, cloud)
 		if len(of) != 5+2 {
 			t.Errorf("%s has %d root modules, want one for each of 5 combinations, and 2", cloud, len(of))
 		}
 		for _, r := range of {
-			name := filepath.Join("testdata", "root", r.name+".json")
-			if *updateRoots {
-				if err := os.WriteFile(name, r.text, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(want) != string(r.text) {
-				t.Errorf("%s differs from its golden file (-update-roots writes it):\n%s", r.name, r.text)
-			}
+			golden(t, "root/"+r.name+".json", r.text)
 		}
 	}
 }

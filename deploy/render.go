@@ -35,6 +35,10 @@ type Inputs struct {
 	// package/hotreader-lambda-arm64.zip.
 	Package string
 
+	// State is the file with the state, absolute; "" = where the backend says or, by
+	// default, in the rendered folder.
+	State string
+
 	// DropStore lets go of what protects the data in hot storage, to destroy it.
 	DropStore bool
 }
@@ -81,6 +85,9 @@ func rendered(s Side, in Inputs) ([]byte, error) {
 	block := map[string]any{"required_version": ">= " + minVersion, "required_providers": root.Providers}
 	if b, ok := in.Project.Options.Backend[s.Cloud]; ok && b.Type != "" {
 		block["backend"] = map[string]any{b.Type: b.Config}
+	}
+	if in.State != "" {
+		block["backend"] = map[string]any{"local": map[string]any{"path": literal(in.State)}}
 	}
 	module := map[string]any{}
 	maps.Copy(module, root.Module)

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -39,8 +37,6 @@ func combinations(t *testing.T, f func(t *testing.T, l3, l4 config.Cloud)) {
 	}
 }
 
-var updateTopology = flag.Bool("update-topology", false, "write the golden files of topologies")
-
 // Each combination is what its file in testdata/topology says.
 func TestTopologyGolden(t *testing.T) {
 	seen := 0
@@ -56,22 +52,7 @@ func TestTopologyGolden(t *testing.T) {
 		if err := e.Encode(topology); err != nil {
 			t.Fatal(err)
 		}
-		file := filepath.Join("testdata", "topology", fmt.Sprintf("%s_l4_to_%s_l3.json", l4, l3))
-		if *updateTopology {
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.String() != string(want) {
-			t.Errorf("%s is not what comes now; if that is meant, run with -update-topology\n%s", file, got.String())
-		}
+		golden(t, fmt.Sprintf("topology/%s_l4_to_%s_l3.json", l4, l3), got.Bytes())
 		seen++
 	})
 	if files, err := filepath.Glob("testdata/topology/*"); err != nil || len(files) != seen {

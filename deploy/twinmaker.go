@@ -9,11 +9,8 @@ import (
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
 	"hotreader/deploy/names"
+	"hotreader/internal/component"
 )
-
-// ExternalID is the property of a component that holds the device's id. With it,
-// the readers ask nobody which device an entity is.
-const ExternalID = "deviceId"
 
 // Limits of TwinMaker and CloudFormation.
 const (
@@ -132,7 +129,7 @@ func componentType(twin string, d config.Device) (text string, wrong []error) {
 			return
 		}
 		if _, ok := properties[name]; ok {
-			wrong = append(wrong, fmt.Errorf("property %q is there twice (beside those that are listed, a component has %q and, for each property, NAME%s); rename it", name, ExternalID, twinmaker.LatestSuffix))
+			wrong = append(wrong, fmt.Errorf("property %q is there twice (beside those that are listed, a component has %q and, for each property, NAME%s); rename it", name, component.ExternalID, component.LatestSuffix))
 			return
 		}
 		more["DataType"] = map[string]string{"Type": dataType}
@@ -142,12 +139,12 @@ func componentType(twin string, d config.Device) (text string, wrong []error) {
 	if problem != nil {
 		wrong = append(wrong, fmt.Errorf("its id %w", problem))
 	}
-	define(ExternalID, "STRING", map[string]any{"IsExternalId": true, "DefaultValue": id})
+	define(component.ExternalID, "STRING", map[string]any{"IsExternalId": true, "DefaultValue": id})
 	for _, p := range d.Properties {
 		define(p.Name, p.Type, map[string]any{"IsStoredExternally": true, "IsTimeSeries": true})
 	}
 	for _, p := range d.Properties {
-		define(p.Name+twinmaker.LatestSuffix, p.Type, map[string]any{
+		define(p.Name+component.LatestSuffix, p.Type, map[string]any{
 			"IsStoredExternally": true,
 			"IsTimeSeries":       false,
 			"Configurations":     map[string]string{twinmaker.StoredAs: p.Name},
@@ -163,7 +160,7 @@ func componentType(twin string, d config.Device) (text string, wrong []error) {
 	function := func(parameter string) any {
 		return map[string]any{
 			"ImplementedBy":      map[string]any{"Lambda": map[string]any{"Arn": ref(parameter)}},
-			"RequiredProperties": []string{ExternalID},
+			"RequiredProperties": []string{component.ExternalID},
 		}
 	}
 	t := newTemplate("TwinMaker component type of a device of the digital twin "+twin, "WorkspaceId", "History", "LastEntry")
@@ -189,7 +186,7 @@ func componentType(twin string, d config.Device) (text string, wrong []error) {
 // checkPropertyName keeps TwinMaker's rule for the names of properties.
 func checkPropertyName(name string) error {
 	if name == "" || len(name) > maxPropertyName {
-		return fmt.Errorf("property %.40q has a name of %d characters; TwinMaker takes 1 to %d (%s included)", name, len(name), maxPropertyName, twinmaker.LatestSuffix)
+		return fmt.Errorf("property %.40q has a name of %d characters; TwinMaker takes 1 to %d (%s included)", name, len(name), maxPropertyName, component.LatestSuffix)
 	}
 	for i, c := range name {
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {

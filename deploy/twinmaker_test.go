@@ -11,6 +11,7 @@ import (
 	"hotreader"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
+	"hotreader/internal/component"
 )
 
 var machine = config.Device{
@@ -44,8 +45,8 @@ func TestTwinMakerTemplates(t *testing.T) {
 	if len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
-	golden(t, "component-type.json", indented(t, text))
-	golden(t, "workspace.json", indented(t, workspaceTemplate("pump")))
+	golden(t, "aws/component-type.json", indented(t, text))
+	golden(t, "aws/workspace.json", indented(t, workspaceTemplate("pump")))
 }
 
 // TestPitfall19ComponentTypesAreComplete: both readers, by ARNs that name no
@@ -78,16 +79,16 @@ func TestPitfall19ComponentTypesAreComplete(t *testing.T) {
 	p := got.Resources["ComponentType"].Properties
 	for function, parameter := range map[string]string{"dataReader": "History", "attributePropertyValueReaderByEntity": "LastEntry"} {
 		f := p.Functions[function]
-		if f.ImplementedBy.Lambda.Arn["Ref"] != parameter || got.Parameters[parameter] == nil || len(f.RequiredProperties) != 1 || f.RequiredProperties[0] != ExternalID {
+		if f.ImplementedBy.Lambda.Arn["Ref"] != parameter || got.Parameters[parameter] == nil || len(f.RequiredProperties) != 1 || f.RequiredProperties[0] != component.ExternalID {
 			t.Errorf("%s is %+v", function, f)
 		}
 	}
-	id := p.PropertyDefinitions[ExternalID]
+	id := p.PropertyDefinitions[component.ExternalID]
 	if !id.IsExternalID || id.DefaultValue.StringValue != machine.ID {
-		t.Errorf("%s is %+v", ExternalID, id)
+		t.Errorf("%s is %+v", component.ExternalID, id)
 	}
 	for _, m := range machine.Properties {
-		series, latest := p.PropertyDefinitions[m.Name], p.PropertyDefinitions[m.Name+twinmaker.LatestSuffix]
+		series, latest := p.PropertyDefinitions[m.Name], p.PropertyDefinitions[m.Name+component.LatestSuffix]
 		if !series.IsTimeSeries || !series.IsStoredExternally || latest.IsTimeSeries || !latest.IsStoredExternally || latest.Configurations[twinmaker.StoredAs] != m.Name {
 			t.Errorf("%s: %+v, %+v", m.Name, series, latest)
 		}

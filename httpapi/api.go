@@ -37,9 +37,6 @@ import (
 	"hotreader/wire"
 )
 
-// TokenHeader carries the inter-cloud token.
-const TokenHeader = "X-Inter-Cloud-Token"
-
 // Options say what the API serves and within which bounds. Reader and Token are
 // needed; all else may be zero.
 type Options struct {
@@ -57,7 +54,7 @@ type Options struct {
 	// nil = by the address that the connection comes from.
 	Address func(*http.Request) netip.Addr
 
-	MaxBody   int64         // bytes of a request's body; 0 = 64 KB
+	MaxBody   int64         // bytes of a request's body; 0 = wire.MaxEnvelope
 	MaxAnswer int           // bytes of an answer before compression; what is more comes with the next page; 0 = 8 MB
 	MaxStream int           // bytes of a row stream, as MaxAnswer; 0 = MaxAnswer; negative = any number
 	MaxTime   time.Duration // of a query; what is more comes with the next page; 0 = 28 s, within API Gateway's 29 s
@@ -71,7 +68,6 @@ type Options struct {
 // What Options mean where they are silent.
 const (
 	defaultRate      = 100
-	defaultMaxBody   = 64 << 10
 	defaultMaxAnswer = 8 << 20
 	defaultMaxTime   = 28 * time.Second
 	defaultBodyTime  = 10 * time.Second
@@ -126,7 +122,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	o.Rate = cmp.Or(o.Rate, defaultRate)
 	o.Burst = cmp.Or(max(o.Burst, 0), int(math.Ceil(2*min(max(o.Rate, 1), 1<<30))))
-	o.MaxBody = cmp.Or(max(o.MaxBody, 0), defaultMaxBody)
+	o.MaxBody = cmp.Or(max(o.MaxBody, 0), wire.MaxEnvelope)
 	o.MaxAnswer = cmp.Or(max(o.MaxAnswer, 0), defaultMaxAnswer)
 	if o.MaxStream = cmp.Or(o.MaxStream, o.MaxAnswer); o.MaxStream < 0 {
 		o.MaxStream = math.MaxInt
@@ -260,7 +256,7 @@ func (a *api) serve(c *call) error {
 // wrong one, end in the same error.
 func (a *api) authenticate(r *http.Request) (slot int, err error) {
 	presented := ""
-	if values := r.Header[TokenHeader]; len(values) == 1 {
+	if values := r.Header[wire.TokenHeader]; len(values) == 1 {
 		presented = values[0]
 	}
 	slot, ok := a.o.Token.Match(presented)
@@ -383,7 +379,7 @@ func (c *call) problem(err error) {
 		h.Set("Connection", "close")
 	}
 	if p.Code == hotreader.CodeUnauthenticated {
-		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+TokenHeader+`"`)
+		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+wire.TokenHeader+`"`)
 	}
 	c.hurry()
 	c.sendWithin(sendTime)

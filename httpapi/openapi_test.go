@@ -11,6 +11,7 @@ import (
 	"hotreader"
 	"hotreader/secret"
 	"hotreader/store/memstore"
+	"hotreader/wire"
 )
 
 type operation struct {
@@ -111,7 +112,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 			}
 		}
 	}
-	if len(d.Security) != 1 || d.Components.SecuritySchemes["interCloudToken"].Name != TokenHeader {
+	if len(d.Security) != 1 || d.Components.SecuritySchemes["interCloudToken"].Name != wire.TokenHeader {
 		t.Errorf("security: %v, %v", d.Security, d.Components.SecuritySchemes)
 	}
 	for _, path := range open {
@@ -122,7 +123,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	for path, operations := range d.Paths {
 		for method := range operations {
 			r := httptest.NewRequestWithContext(t.Context(), strings.ToUpper(method), strings.ReplaceAll(path, "{id}", "d"), nil)
-			r.Header.Set(TokenHeader, "a-token-of-at-least-32-bytes-00000001")
+			r.Header.Set(wire.TokenHeader, "a-token-of-at-least-32-bytes-00000001")
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			if w.Code == http.StatusNotFound || w.Code == http.StatusMethodNotAllowed {

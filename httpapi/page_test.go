@@ -11,6 +11,7 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/store/memstore"
+	"hotreader/wire"
 )
 
 // next returns the path that a Link header names, seen from path.
@@ -146,7 +147,7 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 		t.Errorf("after a rotation: %v", p)
 	}
 	stranger := serve(t, httpapi.Options{Token: static(t, "another-token-of-at-least-32-bytes-0004,"+previous)})
-	problem(t, ask(t, stranger, "GET", path+"&next_token="+token, "", httpapi.TokenHeader, previous), 400, hotreader.CodeInvalid)
+	problem(t, ask(t, stranger, "GET", path+"&next_token="+token, "", wire.TokenHeader, previous), 400, hotreader.CodeInvalid)
 }
 
 // TestSeriesKeepsItsKindOverPages: a property of no declared type has the kind
@@ -172,42 +173,5 @@ func TestSeriesKeepsItsKindOverPages(t *testing.T) {
 	}
 	if fmt.Sprint(paged) != fmt.Sprint(whole.Items) || whole.Items[1]["a"] != 2.0 || whole.Items[2]["a"] != nil {
 		t.Errorf("pages %v\nwhole %v", paged, whole.Items)
-	}
-}
-
-// TestTwinMakerPages: POST /read in JSON follows nextToken as contract 6 says.
-func TestTwinMakerPages(t *testing.T) {
-	const rows = 10
-	s := serve(t, httpapi.Options{Reader: series{n: rows}})
-	token, got := "", 0
-	for {
-		body := envelope(strings.Replace(seriesAll, "}", `,"max_results":3`+token+`}`, 1))
-		a := ask(t, s, "POST", "/read", body)
-		var p struct {
-			PropertyValues []struct {
-				Values []struct{ Value map[string]float64 }
-			}
-			NextToken *string
-		}
-		if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.status != 200 {
-			t.Fatalf("%d %s: %v", a.status, a.body, err)
-		}
-		for _, v := range p.PropertyValues[0].Values {
-			if v.Value["doubleValue"] != float64(got)+0.5 {
-				t.Fatalf("point %d is %v", got, v)
-			}
-			got++
-		}
-		if p.NextToken == nil {
-			break
-		}
-		token = `,"next_token":"` + *p.NextToken + `"`
-		other := strings.Replace(body, `"iot_device_id":"d"`, `"iot_device_id":"e"`, 1)
-		if len(body) == len(other) && strings.Contains(body, "next_token") {
-			problem(t, ask(t, s, "POST", "/read", other), 400, hotreader.CodeInvalid)
-		}
-	}
-	if got != rows {
-		t.Errorf("%d points", got)
 	}
 }

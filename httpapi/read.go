@@ -13,16 +13,11 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
+	"hotreader/internal/component"
 	"hotreader/wire"
 )
 
-const (
-	// externalName is the external id property in answers to callers that name
-	// no entity.
-	externalName = "deviceId"
-
-	tokenPurpose = "hotreader twinmaker page"
-)
+const tokenPurpose = "hotreader twinmaker page"
 
 // read answers POST /read.
 func (a *api) read(c *call) error {
@@ -59,7 +54,7 @@ func (a *api) read(c *call) error {
 		Interpolation: p.Interpolation,
 	}
 	if p.EntityID == "" {
-		req.Ref.ExternalName = externalName
+		req.Ref.ExternalName = component.ExternalID
 	}
 	responder := twinmaker.Responder{
 		Reader:   c.count(a.o.Reader),

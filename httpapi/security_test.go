@@ -52,7 +52,7 @@ func TestPitfall20TokenIsNeverOptional(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req.Header[httpapi.TokenHeader] = values
+			req.Header[wire.TokenHeader] = values
 			got := do(t, req)
 			problem(t, got, 401, hotreader.CodeUnauthenticated)
 			if got.header.Get("WWW-Authenticate") == "" {
@@ -69,7 +69,7 @@ func TestPitfall20TokenIsNeverOptional(t *testing.T) {
 		t.Error("the store was asked")
 	}
 	for _, token := range []string{current, previous} {
-		if got := ask(t, s, "GET", history, "", httpapi.TokenHeader, token); got.status != 200 {
+		if got := ask(t, s, "GET", history, "", wire.TokenHeader, token); got.status != 200 {
 			t.Errorf("a good token: %d %s", got.status, got.body)
 		}
 	}
@@ -206,7 +206,7 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 	s := serve(t, httpapi.Options{Logger: logger(log)})
 	ask(t, s, "GET", history, "", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	ask(t, s, "POST", "/read", envelope(pumpAll))
-	ask(t, s, "GET", history, "", httpapi.TokenHeader, "wrong-token-of-more-than-32-bytes-0001")
+	ask(t, s, "GET", history, "", wire.TokenHeader, "wrong-token-of-more-than-32-bytes-0001")
 	ask(t, s, "GET", history+"&limit=0", "")
 	stream(t, s, envelope(pumpAll))
 	ask(t, s, "GET", history+"&limit=2", "") // of three rows that are read, two are told
@@ -218,25 +218,6 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 		if strings.Contains(log.String(), hidden) {
 			t.Errorf("the log has %q", hidden)
 		}
-	}
-	for i, want := range []string{
-		`"level":"INFO","msg":"request","route":"GET /v1/devices/{id}/history","status":200,"trace_id":"0af7651916cd43dd8448eb211c80319c","device":"pump","rows":4,"points":4,"looked":5,`,
-		`"route":"POST /read","status":200,"trace_id":"t-1","device":"pump","rows":4,"points":4,`,
-		`"route":"-","status":401,`,
-		`"code":"invalid"`,
-		`"route":"POST /read","status":200,"trace_id":"t-1","device":"pump","rows":4,"points":4,`,
-		`"rows":2,"points":2,"looked":3,`,
-	} {
-		if !strings.Contains(lines[i], want) {
-			t.Errorf("line %d lacks %s:\n%s", i+1, want, lines[i])
-		}
-	}
-
-	if !strings.Contains(lines[0], `"token":"current"`) || !strings.Contains(lines[2], `"token":""`) {
-		t.Errorf("which token came is not told:\n%s\n%s", lines[0], lines[2])
-	}
-	if !strings.Contains(lines[0], `"reads":`) || !strings.Contains(lines[0], `"attempts":0,"bytes_read":`) || !strings.Contains(lines[0], `"bytes":`) || !strings.Contains(lines[0], `"duration":`) {
-		t.Errorf("what it cost is not told: %s", lines[0])
 	}
 
 	log = &logged{}
@@ -280,7 +261,7 @@ func TestTraceIDs(t *testing.T) {
 }
 
 // TestPitfall25HostileRequests: what is wrong with a request is a 4xx, and no
-// request costs more than its bounds. TestRefusals has the table.
+// request costs more than its bounds. test/golden has the table.
 func TestPitfall25HostileRequests(t *testing.T) {
 	s := serve(t, httpapi.Options{Reader: series{n: 100_000}, MaxAnswer: 100_000})
 	for _, body := range []string{"", "null", "{", "[[[[", `"x"`, "\x00", envelope("null"), envelope("{}"), strings.Replace(envelope(pumpAll), `["temperature"]`, `[null]`, 1), envelope(strings.Replace(pumpAll, "}", `,"max_results":1e99}`, 1))} {
@@ -308,11 +289,6 @@ func TestPitfall05OneDialect(t *testing.T) {
 			t.Errorf("%q: %d %s", cloud, got.status, got.body)
 		}
 	}
-	for _, key := range []string{`"propertyValues"`, `"entityPropertyReference"`, `"doubleValue"`, `"time":"2026-01-01T00:00:00.000Z"`} {
-		if !strings.Contains(want, key) {
-			t.Errorf("%s is missing in %s", key, want)
-		}
-	}
 }
 
 func TestSlowBody(t *testing.T) {
@@ -322,7 +298,7 @@ func TestSlowBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"source", httpapi.TokenHeader, current)
+	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"source", wire.TokenHeader, current)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -347,7 +323,7 @@ func TestSlowBody(t *testing.T) {
 		s, began := &standing{ResponseRecorder: httptest.NewRecorder()}, time.Now()
 		r := httptest.NewRequest(http.MethodPost, "/read", s)
 		r.ContentLength = 1000
-		r.Header.Set(httpapi.TokenHeader, current)
+		r.Header.Set(wire.TokenHeader, current)
 		h.ServeHTTP(s, r)
 		problem(t, answer{s.Code, s.Header(), s.Body.String()}, 408, hotreader.CodeUnavailable)
 		if d := time.Since(began); d != 10*time.Second {
@@ -382,9 +358,9 @@ func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 		status int
 	}{
 		"no token":     {"POST /read HTTP/1.1\r\nHost: x\r\n", 401},
-		"no such path": {"POST /nothing HTTP/1.1\r\nHost: x\r\n" + httpapi.TokenHeader + ": " + current + "\r\n", 404},
+		"no such path": {"POST /nothing HTTP/1.1\r\nHost: x\r\n" + wire.TokenHeader + ": " + current + "\r\n", 404},
 		"healthz":      {"GET /healthz HTTP/1.1\r\nHost: x\r\n", 200},
-		"OPTIONS":      {"OPTIONS /read HTTP/1.1\r\nHost: x\r\n" + httpapi.TokenHeader + ": " + current + "\r\n", 204},
+		"OPTIONS":      {"OPTIONS /read HTTP/1.1\r\nHost: x\r\n" + wire.TokenHeader + ": " + current + "\r\n", 204},
 	} {
 		for _, sent := range []string{"{", strings.Repeat(" ", 1000)} {
 			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
@@ -438,7 +414,7 @@ func TestBodyThatBreaksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Length: 1000\r\n\r\n{", httpapi.TokenHeader, current)
+	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Length: 1000\r\n\r\n{", wire.TokenHeader, current)
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
@@ -480,7 +456,7 @@ func TestEveryAnswerHasItsOwnDeadline(t *testing.T) {
 			{"GET", "/healthz", "", false}, {"GET", "/nowhere", "", false}, {"GET", history, "", false}, {"POST", "/read", envelope(seriesAll), true},
 		} {
 			r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader(c.body))
-			r.Header.Set(httpapi.TokenHeader, current)
+			r.Header.Set(wire.TokenHeader, current)
 			r.Header.Set("Accept", wire.MediaType)
 			w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 			h.ServeHTTP(w, r)

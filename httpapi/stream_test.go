@@ -27,7 +27,7 @@ func open(t testing.TB, s *httptest.Server, body string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(httpapi.TokenHeader, current)
+	req.Header.Set(wire.TokenHeader, current)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", wire.MediaType+", application/json;q=0.5")
 	resp, err := s.Client().Do(req)
@@ -251,17 +251,6 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-func TestEveryCodeHasItsStatus(t *testing.T) {
-	for _, code := range hotreader.Codes() {
-		s := serve(t, httpapi.Options{Reader: series{n: 1, err: &hotreader.Error{Code: code, RetryAfter: 1500 * time.Millisecond}}})
-		got := ask(t, s, "GET", history, "")
-		problem(t, got, wire.StatusOf(code), code)
-		if got.header.Get("Retry-After") != "2" {
-			t.Errorf("%s: Retry-After is %q", code, got.header.Get("Retry-After"))
-		}
-	}
-}
-
 func TestPanic(t *testing.T) {
 	panics := func(at int) (httpapi.Options, *logged) {
 		log := &logged{}
@@ -309,7 +298,7 @@ func handle(t testing.TB, ctx context.Context, o httpapi.Options, method, path, 
 		t.Fatal(err)
 	}
 	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
-	r.Header.Set(httpapi.TokenHeader, current)
+	r.Header.Set(wire.TokenHeader, current)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
@@ -396,7 +385,7 @@ func TestCallerGoesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(httpapi.TokenHeader, current)
+	req.Header.Set(wire.TokenHeader, current)
 	go func() {
 		<-begun
 		cancel()

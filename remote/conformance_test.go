@@ -28,8 +28,8 @@ func rows(t testing.TB, r hotreader.Reader, cut int) http.HandlerFunc {
 		if cut < 0 {
 			cut = 1 << (served.Add(1) % 11)
 		}
-		if req.Method != http.MethodPost || req.URL.Path != "/api/read" || req.Header.Get(remote.TokenHeader) != token {
-			t.Errorf("%s %s came, token %v", req.Method, req.URL, req.Header.Get(remote.TokenHeader) == token)
+		if req.Method != http.MethodPost || req.URL.Path != "/api/read" || req.Header.Get(wire.TokenHeader) != token {
+			t.Errorf("%s %s came, token %v", req.Method, req.URL, req.Header.Get(wire.TokenHeader) == token)
 		}
 		body, err := io.ReadAll(req.Body)
 		if err != nil {

@@ -29,9 +29,6 @@ import (
 	"hotreader/wire"
 )
 
-// TokenHeader carries the inter-cloud token.
-const TokenHeader = "X-Inter-Cloud-Token"
-
 // DefaultIdle is how long an answer may stand still before it counts as broken
 // off: a little more than the 29 seconds after which API Gateway gives up.
 const DefaultIdle = 30 * time.Second
@@ -389,7 +386,7 @@ func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, statu
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", x.r.o.UserAgent)
-	req.Header.Set(TokenHeader, token)
+	req.Header.Set(wire.TokenHeader, token)
 	x.sent = token
 	// Asking twice changes nothing, so a kept connection that turns out to be
 	// dead, as after a function was frozen, is replaced without a failure. The

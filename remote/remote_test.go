@@ -353,8 +353,8 @@ func TestRefusedTokenIsFetchedAnew(t *testing.T) {
 				client := &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
 					attempts++
 					rec := httptest.NewRecorder()
-					if req.Header.Get(remote.TokenHeader) == renewed {
-						req.Header.Set(remote.TokenHeader, token)
+					if req.Header.Get(wire.TokenHeader) == renewed {
+						req.Header.Set(wire.TokenHeader, token)
 						serve(rec, req)
 					} else {
 						wire.NewProblem(&hotreader.Error{Code: hotreader.CodeUnauthenticated}, "").Write(rec)
@@ -458,7 +458,7 @@ func TestCutAndFlippedAnswers(t *testing.T) {
 	rec := httptest.NewRecorder()
 	e := wire.NewEnvelope(query, "aws", "")
 	req := httptest.NewRequest(http.MethodPost, "/api/read", bytes.NewReader(e.Append(nil)))
-	req.Header.Set(remote.TokenHeader, token)
+	req.Header.Set(wire.TokenHeader, token)
 	rows(t, s, 0)(rec, req)
 	whole := rec.Body.Bytes()
 

@@ -72,7 +72,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	if err != nil {
 		return &hotreader.Error{Op: "listen", Code: hotreader.CodeConfig, Err: err}
 	}
-	return httphost.Serve(ctx, httpapi.Server(azurefunctions.Handler(api, logger)), l, httphost.Platform())
+	return httphost.Serve(ctx, httpapi.Server(azurefunctions.Handler(api)), l, httphost.Platform())
 }
 
 // fetch reads the token from Key Vault.

@@ -6,9 +6,9 @@ import (
 	"io"
 	"log"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
-	neturl "net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,57 +124,20 @@ func TestApp(t *testing.T) {
 	}
 }
 
-// host plays the Functions host: it finds the function of a request by the app's
-// routes and passes the request on, as it came or as a document.
-type host struct {
-	app       *app
-	handler   string // its URL
-	documents bool
-}
-
-// function returns the function whose route fits, and the route's parameter.
-func (h *host) function(path string) (name, id string) {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	for name, route := range h.app.routes {
-		if before, after, ok := strings.Cut(route, "{id}"); ok && len(parts) == 4 &&
-			parts[0]+"/"+parts[1]+"/" == before && "/"+parts[3] == after {
-			return name, parts[2]
-		}
-	}
-	return string(config.API), ""
-}
+// host plays the Functions host, which passes requests on as they came.
+type host struct{ handler string }
 
 func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, id := h.function(r.URL.EscapedPath())
 	body, _ := io.ReadAll(r.Body)
-	url, method := h.handler+r.URL.EscapedPath(), r.Method
+	url := h.handler + r.URL.EscapedPath()
 	if r.URL.RawQuery != "" {
 		url += "?" + r.URL.RawQuery
 	}
-	header := r.Header.Clone()
-	if h.documents {
-		// The host undoes all escapes but that of a slash.
-		shown := strings.ReplaceAll(r.URL.EscapedPath(), "%2F", "%252F")
-		shown, _ = neturl.PathUnescape(shown)
-		id, _ = neturl.PathUnescape(strings.ReplaceAll(id, "%2F", "%252F"))
-		if r.URL.RawQuery != "" {
-			shown += "?" + r.URL.RawQuery
-		}
-		document, err := json.Marshal(map[string]any{"Data": map[string]any{"req": map[string]any{
-			"Url": "https://plant.azurewebsites.net" + shown, "Method": r.Method, "Query": "{}",
-			"Headers": map[string][]string(r.Header), "Params": map[string]string{"id": id}, "Body": string(body),
-		}}, "Metadata": map[string]any{"sys": map[string]string{"MethodName": name}}})
-		if err != nil {
-			panic(err)
-		}
-		url, method, body = h.handler+"/"+name, http.MethodPost, document
-		header = http.Header{"Content-Type": {"application/json"}}
-	}
-	req, err := http.NewRequestWithContext(r.Context(), method, url, strings.NewReader(string(body)))
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, url, strings.NewReader(string(body)))
 	if err != nil {
 		panic(err)
 	}
-	req.Header = header
+	req.Header = r.Header.Clone()
 	req.Header.Set("X-Azure-Functions-InvocationId", "11111111-2222-3333-4444-555555555555")
 	resp, err := (&http.Transport{DisableCompression: true}).RoundTrip(req)
 	if err != nil {
@@ -182,50 +145,17 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer resp.Body.Close()
-	if !h.documents {
-		maps.Copy(w.Header(), resp.Header)
-		w.WriteHeader(resp.StatusCode)
-		_, _ = io.Copy(w, resp.Body)
-		return
-	}
-	var answer struct {
-		Outputs map[string]struct {
-			StatusCode *int
-			Status     *int
-			Headers    map[string]string
-			Body       *string
-		}
-		Logs        []string
-		ReturnValue any
-	}
-	d := json.NewDecoder(resp.Body)
-	d.DisallowUnknownFields()
-	res := answer.Outputs["res"]
-	if err := d.Decode(&answer); err == nil {
-		res = answer.Outputs["res"]
-	}
-	if resp.StatusCode != 200 || res.StatusCode == nil || res.Status == nil || res.Body == nil || res.Headers == nil || answer.Logs == nil {
-		w.WriteHeader(http.StatusInternalServerError) // as the host does where a function fails
-		return
-	}
-	for name, value := range res.Headers {
-		w.Header().Set(name, value)
-	}
-	w.WriteHeader(*res.StatusCode)
-	_, _ = io.WriteString(w, *res.Body)
+	maps.Copy(w.Header(), resp.Header)
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body)
 }
 
 // behind returns p behind a host.
-func behind(t *testing.T, p *serving.Process, documents bool) *serving.Process {
+func behind(t *testing.T, p *serving.Process) *serving.Process {
 	t.Helper()
-	s := httptest.NewServer(&host{readApp(t), p.URL, documents})
+	s := httptest.NewServer(&host{p.URL})
 	t.Cleanup(s.Close)
 	return &serving.Process{URL: s.URL}
-}
-
-func modes(t *testing.T, p *serving.Process, run func(*testing.T, *serving.Process)) {
-	t.Run("forwarded", func(t *testing.T) { run(t, behind(t, p, false)) })
-	t.Run("documents", func(t *testing.T) { run(t, behind(t, p, true)) })
 }
 
 func TestTwinReadsAnotherCloud(t *testing.T) {
@@ -238,75 +168,106 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modes(t, p, func(t *testing.T, front *serving.Process) {
-		r, err := remote.New(remote.Options{URL: front.URL, Token: token, SourceCloud: "gcp"})
+	front := behind(t, p)
+	r, err := remote.New(remote.Options{URL: front.URL, Token: token, SourceCloud: "gcp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := 0
+	for row, err := range r.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := 0
-		for row, err := range r.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !row.Time.Equal(serving.At(i)) || row.Values[0].String() != serving.Digits(i) {
-				t.Fatalf("row %d is %v", i, row)
-			}
-			i++
+		if !row.Time.Equal(serving.At(i)) || row.Values[0].String() != serving.Digits(i) {
+			t.Fatalf("row %d is %v", i, row)
 		}
-		if i != n {
-			t.Errorf("%d rows, want %d", i, n)
+		i++
+	}
+	if i != n {
+		t.Errorf("%d rows, want %d", i, n)
+	}
+	for _, c := range []struct{ path, want string }{
+		{"/v1/devices/d/latest?property=temperature&property=state", `"temperature":` + serving.Digits(n-1) + `,"state":"on"`},
+		{"/v1/devices/d/history?property=temperature&start=2023-11-14T22:13:21%2B00:00&limit=1", `[{"time":"2023-11-14T22:13:21.000Z","temperature":` + serving.Digits(1) + `}]`},
+		{"/v1/devices/halle%203%2Fpumpe%20%C3%A9/latest?property=temperature", serving.Digits(0)},
+		{"/v1/devices/nobody/latest?property=temperature", `{"items":[]}`},
+		{"/healthz", `{"status":"ok"}`},
+		{"/openapi.json", `"openapi"`},
+	} {
+		a := front.Ask(t, "GET", c.path, "", serving.Token)
+		if a.Status != 200 || !strings.Contains(a.Body, c.want) || !strings.HasPrefix(a.Header.Get("Content-Type"), "application/json") {
+			t.Errorf("%s: %d %s", c.path, a.Status, a.Body)
 		}
-		for _, c := range []struct{ path, want string }{
-			{"/v1/devices/d/latest?property=temperature&property=state", `"temperature":` + serving.Digits(n-1) + `,"state":"on"`},
-			{"/v1/devices/d/history?property=temperature&start=2023-11-14T22:13:21%2B00:00&limit=1", `[{"time":"2023-11-14T22:13:21.000Z","temperature":` + serving.Digits(1) + `}]`},
-			{"/v1/devices/halle%203%2Fpumpe%20%C3%A9/latest?property=temperature", serving.Digits(0)},
-			{"/v1/devices/nobody/latest?property=temperature", `{"items":[]}`},
-			{"/healthz", `{"status":"ok"}`},
-			{"/openapi.json", `"openapi"`},
-		} {
-			a := front.Ask(t, "GET", c.path, "", serving.Token)
-			if a.Status != 200 || !strings.Contains(a.Body, c.want) || !strings.HasPrefix(a.Header.Get("Content-Type"), "application/json") {
-				t.Errorf("%s: %d %s", c.path, a.Status, a.Body)
-			}
-		}
-		a := front.Ask(t, "GET", "/v1/devices/d/history?property=state", "", serving.Token, "Accept", "text/csv", "Accept-Encoding", "identity")
-		if a.Status != 200 || strings.Count(a.Body, "\n") != n+1 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") {
-			t.Errorf("%d %.80s", a.Status, a.Body)
-		}
-		if a := front.Ask(t, "HEAD", "/healthz", "", ""); a.Status != 200 || a.Body != "" {
-			t.Errorf("%d %q", a.Status, a.Body)
-		}
-	})
+	}
+	a := front.Ask(t, "GET", "/v1/devices/d/history?property=state", "", serving.Token, "Accept", "text/csv", "Accept-Encoding", "identity")
+	if a.Status != 200 || strings.Count(a.Body, "\n") != n+1 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") {
+		t.Errorf("%d %.80s", a.Status, a.Body)
+	}
+	if a := front.Ask(t, "HEAD", "/healthz", "", ""); a.Status != 200 || a.Body != "" {
+		t.Errorf("%d %q", a.Status, a.Body)
+	}
 }
 
 // What the API refuses comes out of the host as the API said it.
 func TestRefusalsGoThrough(t *testing.T) {
 	peer := serving.NewPeer(t, serving.Token)
 	p := start(t, far(peer)).WaitReady(t)
-	modes(t, p, func(t *testing.T, front *serving.Process) {
+	front := behind(t, p)
+	for _, c := range []struct {
+		method, path, body, token string
+		status                    int
+		code                      hotreader.Code
+		header                    string
+	}{
+		{"GET", "/v1/devices/d/latest?property=a", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
+		{"POST", "/read", "{}", serving.Rotated, 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
+		{"GET", "/", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
+		{"GET", "/nothing/here", "", serving.Token, 404, hotreader.CodeNotFound, ""},
+		{"DELETE", "/v1/devices/d/latest", "", serving.Token, 405, hotreader.CodeInvalid, "Allow"},
+		{"GET", "/v1/devices/d/latest", "", serving.Token, 400, hotreader.CodeInvalid, ""},
+		{"POST", "/read", "{", serving.Token, 400, hotreader.CodeInvalid, ""},
+		{"POST", "/read", strings.Repeat("x", 65<<10), serving.Token, 413, hotreader.CodeTooLarge, ""},
+	} {
+		a := front.Ask(t, c.method, c.path, c.body, c.token, "Content-Type", "application/json")
+		var p struct{ Code, TraceID string }
+		if err := json.Unmarshal([]byte(a.Body), &p); err != nil || a.Status != c.status || p.Code != string(c.code) ||
+			a.Header.Get("Content-Type") != wire.ProblemType || c.header != "" && a.Header.Get(c.header) == "" {
+			t.Errorf("%s %s: %d %v %s", c.method, c.path, a.Status, a.Header, a.Body)
+		}
+	}
+	if peer.Calls.Load() != 0 {
+		t.Error("the peer was asked")
+	}
+}
+
+// What the Functions host would post, were requests not forwarded, comes from a
+// stranger here: it is refused as any other request without a token is, at once and
+// unread, and with one there is nothing at such a path.
+func TestDocumentsAreNoWayIn(t *testing.T) {
+	peer := serving.NewPeer(t, serving.Token)
+	p := start(t, far(peer)).WaitReady(t)
+	for _, role := range []config.Role{config.History, config.LastEntry, config.API} {
+		const inner = `{"Data":{"req":{"Url":"http://x/v1/devices/d/latest?property=temperature","Method":"GET","Headers":{"Authorization":["Bearer ` + serving.Token + `"],"X-Forwarded-For":["192.0.2.1"]}}},"Metadata":{}}`
 		for _, c := range []struct {
-			method, path, body, token string
-			status                    int
-			code                      hotreader.Code
-			header                    string
-		}{
-			{"GET", "/v1/devices/d/latest?property=a", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
-			{"POST", "/read", "{}", serving.Rotated, 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
-			{"GET", "/", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
-			{"GET", "/nothing/here", "", serving.Token, 404, hotreader.CodeNotFound, ""},
-			{"DELETE", "/v1/devices/d/latest", "", serving.Token, 405, hotreader.CodeInvalid, "Allow"},
-			{"GET", "/v1/devices/d/latest", "", serving.Token, 400, hotreader.CodeInvalid, ""},
-			{"POST", "/read", "{", serving.Token, 400, hotreader.CodeInvalid, ""},
-			{"POST", "/read", strings.Repeat("x", 65<<10), serving.Token, 413, hotreader.CodeTooLarge, ""},
-		} {
-			a := front.Ask(t, c.method, c.path, c.body, c.token, "Content-Type", "application/json")
-			var p struct{ Code, TraceID string }
-			if err := json.Unmarshal([]byte(a.Body), &p); err != nil || a.Status != c.status || p.Code != string(c.code) ||
-				a.Header.Get("Content-Type") != wire.ProblemType || c.header != "" && a.Header.Get(c.header) == "" {
-				t.Errorf("%s %s: %d %v %s", c.method, c.path, a.Status, a.Header, a.Body)
+			token string
+			want  int
+		}{{"", 401}, {serving.Rotated, 401}, {serving.Token, 404}} {
+			if a := p.Ask(t, "POST", "/"+string(role), inner, c.token, "Content-Type", "application/json"); a.Status != c.want || strings.Contains(a.Body, "Outputs") {
+				t.Errorf("%s: %d %s", role, a.Status, a.Body)
 			}
 		}
-	})
+		c, err := net.Dial("tcp", strings.TrimPrefix(p.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+		_, err = fmt.Fprintf(c, "POST /%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{", role)
+		answer := make([]byte, 12)
+		if _, rerr := io.ReadFull(c, answer); err != nil || rerr != nil || string(answer) != "HTTP/1.1 401" {
+			t.Errorf("%s, the body on its way: %q %v %v", role, answer, err, rerr)
+		}
+		_ = c.Close()
+	}
 	if peer.Calls.Load() != 0 {
 		t.Error("the peer was asked")
 	}

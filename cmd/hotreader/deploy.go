@@ -44,7 +44,7 @@ func (d *deployment) flags(cmd *cobra.Command, apply, terraform bool) {
 	f := cmd.Flags()
 	f.StringVar(&d.project, "project", ".", "the project `folder`")
 	f.StringVar(&d.only, "only", "", "this `cloud`'s side alone: aws, azure or gcp")
-	f.StringVar(&d.artifacts, "artifacts", "", "the `folder` with the functions' packages (default: dist beside this program, or ./dist)")
+	f.StringVar(&d.artifacts, "artifacts", "", "the `folder` with the functions' packages (default: dist beside this program, or ./dist, but none in the project folder)")
 	if terraform {
 		f.StringVar(&d.terraform, "terraform", "", "the `program` to run (default: terraform or tofu on PATH)")
 		f.BoolVar(&d.install, "install-terraform", false, "download Terraform from HashiCorp, check its signature and use it")
@@ -72,7 +72,7 @@ func (d *deployment) engine(ctx context.Context, a *app, cmd *cobra.Command, ter
 	if e.Project, err = config.LoadProject(d.project); err != nil {
 		return nil, err
 	}
-	if e.Artifacts, err = artifactsFolder(d.artifacts); err != nil {
+	if e.Artifacts, err = artifactsFolder(d.artifacts, d.project); err != nil {
 		return nil, err
 	}
 	if terraform {
@@ -87,7 +87,7 @@ func (d *deployment) engine(ctx context.Context, a *app, cmd *cobra.Command, ter
 
 // artifactsFolder returns the folder with the functions' packages. Where none is
 // found it returns the likeliest, for the error to name.
-func artifactsFolder(named string) (string, error) {
+func artifactsFolder(named, project string) (string, error) {
 	if named != "" {
 		return filepath.Abs(named)
 	}
@@ -101,7 +101,17 @@ func artifactsFolder(named string) (string, error) {
 			}
 		}
 	}
-	return filepath.Abs("dist")
+	return ours("dist", "--artifacts", project)
+}
+
+// ours returns a folder with programs that was found without being named. A project
+// folder may come from a stranger, and what lies in it is not run.
+func ours(folder, flag, project string) (string, error) {
+	if _, err := os.Stat(folder); err == nil && config.Within(project, folder) {
+		return "", &hotreader.Error{Op: folder, Code: hotreader.CodeConfig,
+			Err: fmt.Errorf("lies in the project folder, from which no program is taken; if it is yours, name it with %s", flag)}
+	}
+	return filepath.Abs(folder)
 }
 
 // reporter prints what an engine does: a line for all that is done, and on a

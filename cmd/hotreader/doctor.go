@@ -72,6 +72,9 @@ Exit code 0: every hop is well. 1: one is not.`,
 			return a.doctorLocal(cmd.Context(), p, &d)
 		}
 		e := &deploy.Engine{Project: p}
+		if e.Artifacts, err = artifactsFolder("", p.Dir); err != nil {
+			return err
+		}
 		if e.Terraform, err = deploy.FindTerraform(cmd.Context(), ""); err != nil {
 			a.note("what was deployed is not known, only what the names and the connection file tell: %v", err)
 			return a.doctorCloud(cmd.Context(), p, &d, nil)

@@ -77,7 +77,7 @@ the next time, and the last events.`
 		case "destroy":
 			return a.destroyLocal(cmd.Context(), p)
 		}
-		if o.artifacts, err = artifactsFolder(text("artifacts")); err != nil {
+		if o.artifacts, err = artifactsFolder(text("artifacts"), p.Dir); err != nil {
 			return err
 		}
 		return a.deployLocal(cmd.Context(), p, o)
@@ -110,10 +110,14 @@ func (a *app) deployLocal(ctx context.Context, p *config.Project, o localDeployi
 	if _, err := deviceOf(p, o.device); err != nil { // before anything is started
 		return err
 	}
+	engines, err := enginesFolder(o.engines, p.Dir)
+	if err != nil {
+		return err
+	}
 	line := newProgress(a.stderr)
 	target, err := local.Start(ctx, local.Options{
 		Project: p, Topology: topology,
-		Engines:   enginesFolder(o.engines),
+		Engines:   engines,
 		Artifacts: o.artifacts,
 		Began:     func(what string) { line.put(what) },
 	})
@@ -177,19 +181,19 @@ func (a *app) serveLocal(ctx context.Context, target *local.Target) error {
 
 // enginesFolder returns the folder with the emulators. Where none is found it
 // returns the likeliest, for the error to name.
-func enginesFolder(named string) string {
+func enginesFolder(named, project string) (string, error) {
 	const folder = ".engines"
 	if named != "" {
-		return named
+		return named, nil
 	}
 	if _, err := os.Stat(folder); err != nil {
 		if self, err := os.Executable(); err == nil { // in bin or dist of the source
 			if dir := filepath.Join(filepath.Dir(filepath.Dir(self)), folder); isFolder(dir) {
-				return dir
+				return dir, nil
 			}
 		}
 	}
-	return folder
+	return ours(folder, "--engines", project)
 }
 
 func isFolder(name string) bool {

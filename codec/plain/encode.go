@@ -30,9 +30,9 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 )
 
 // TimeName is the name of a row's time in every format.
@@ -76,7 +76,7 @@ func NewEncoder(format Format, properties []string) (*Encoder, error) {
 	e.keys = make([][]byte, 0, len(properties))
 	for _, p := range properties {
 		from := len(text)
-		text = append(appendJSON(append(text, ','), []byte(p)), ':')
+		text = append(jsontext.AppendString(append(text, ','), p), ':')
 		e.keys = append(e.keys, text[from:len(text):len(text)])
 	}
 	return e, nil
@@ -126,7 +126,7 @@ func (e *Encoder) AppendRow(dst []byte, row hotreader.Row, first bool) []byte {
 		case hotreader.Number:
 			dst = append(append(dst, key...), v.Text()...)
 		case hotreader.String:
-			dst = appendJSON(append(dst, key...), v.Text())
+			dst = jsontext.AppendString(append(dst, key...), v.Text())
 		}
 	}
 	dst = append(dst, '}')
@@ -166,7 +166,7 @@ func (e *Encoder) AppendTail(dst []byte, nextToken string) []byte {
 	}
 	dst = append(dst, ']')
 	if nextToken != "" {
-		dst = appendJSON(append(dst, `,"next_token":`...), []byte(nextToken))
+		dst = jsontext.AppendString(append(dst, `,"next_token":`...), nextToken)
 	}
 	return append(dst, "}\n"...)
 }
@@ -202,50 +202,6 @@ func appendBool(dst []byte, v hotreader.Value) []byte {
 		return append(dst, "true"...)
 	}
 	return append(dst, "false"...)
-}
-
-const hex = "0123456789abcdef"
-
-// appendJSON appends text as a JSON string. Bytes that are not UTF-8, which no
-// Value should hold, become U+FFFD.
-func appendJSON(dst, text []byte) []byte {
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(text); {
-		c := text[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		size := 1
-		if c >= utf8.RuneSelf {
-			var r rune
-			r, size = utf8.DecodeRune(text[i:])
-			if r != utf8.RuneError || size > 1 {
-				i += size
-				continue
-			}
-		}
-		dst = append(dst, text[from:i]...)
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c == '\n':
-			dst = append(dst, `\n`...)
-		case c == '\r':
-			dst = append(dst, `\r`...)
-		case c == '\t':
-			dst = append(dst, `\t`...)
-		case c < ' ':
-			dst = append(dst, `\u00`...)
-			dst = append(dst, hex[c>>4], hex[c&15])
-		default:
-			dst = append(dst, `\ufffd`...)
-		}
-		i += size
-		from = i
-	}
-	return append(append(dst, text[from:]...), '"')
 }
 
 // appendCell appends text as a CSV cell, quoted where it must be and guarded

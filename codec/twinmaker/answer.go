@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 )
 
 // DefaultMaxBytes is the size of an answer where Responder.MaxBytes is zero: a
@@ -131,17 +132,17 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 func (ref *Reference) append(dst []byte, property, device string) []byte {
 	switch {
 	case ref.EntityID != "":
-		dst = appendString(append(dst, `{"entityId":`...), ref.EntityID)
-		dst = appendString(append(dst, `,"componentName":`...), ref.ComponentName)
+		dst = jsontext.AppendString(append(dst, `{"entityId":`...), ref.EntityID)
+		dst = jsontext.AppendString(append(dst, `,"componentName":`...), ref.ComponentName)
 		dst = append(dst, ',')
 	case ref.ExternalName != "":
-		dst = appendString(append(dst, `{"externalIdProperty":{`...), ref.ExternalName)
-		dst = appendString(append(dst, ':'), device)
+		dst = jsontext.AppendString(append(dst, `{"externalIdProperty":{`...), ref.ExternalName)
+		dst = jsontext.AppendString(append(dst, ':'), device)
 		dst = append(dst, "},"...)
 	default:
 		dst = append(dst, '{')
 	}
-	dst = appendString(append(dst, `"propertyName":`...), property)
+	dst = jsontext.AppendString(append(dst, `"propertyName":`...), property)
 	return append(dst, '}')
 }
 
@@ -308,7 +309,7 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 			dst = append(dst, ',')
 		}
 		comma = true
-		dst = append(appendString(dst, name.Property), `:{"propertyReference":`...)
+		dst = append(jsontext.AppendString(dst, name.Property), `:{"propertyReference":`...)
 		dst = req.Ref.append(dst, name.Property, req.Query.Device)
 		dst = append(append(dst, `,"propertyValue":{`...), c.key...)
 		dst = append(append(dst, c.buf...), "}}"...)

@@ -597,27 +597,6 @@ func TestClock(t *testing.T) {
 	})
 }
 
-// TestAppendString agrees with encoding/json on what a string is.
-func TestAppendString(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "bytes")
-		if rapid.Bool().Draw(t, "text") {
-			text = []byte(rapid.String().Draw(t, "string"))
-		}
-		quoted := appendString(nil, text)
-		var got string
-		if err := json.Unmarshal(quoted, &got); err != nil {
-			t.Fatalf("%s: %v", quoted, err)
-		}
-		raw, _ := json.Marshal(string(text))
-		var want string
-		_ = json.Unmarshal(raw, &want)
-		if got != want {
-			t.Fatalf("%q became %q; want %q", text, got, want)
-		}
-	})
-}
-
 // TestNoAllocationPerRow: what an answer allocates does not grow with its rows.
 func TestNoAllocationPerRow(t *testing.T) {
 	for name, interval := range map[string]time.Duration{"rows": 0, "steps": time.Second} {

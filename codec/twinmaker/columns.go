@@ -4,9 +4,9 @@ import (
 	"context"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 )
 
 // page is an answer being put together: the points of each property in a buffer
@@ -175,57 +175,7 @@ func appendValue(b []byte, v hotreader.Value) []byte {
 		}
 		return append(b, "false"...)
 	}
-	return appendString(b, v.Text())
-}
-
-// appendString appends text as a JSON string. Bytes that are not UTF-8 become
-// U+FFFD; U+2028 and U+2029 are escaped, for they end lines in JavaScript.
-func appendString[T string | []byte](b []byte, text T) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(text); {
-		c := text[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
-			bad := r == utf8.RuneError && size == 1
-			if !bad && r != '\u2028' && r != '\u2029' {
-				i += size
-				continue
-			}
-			b = append(b, text[from:i]...)
-			if bad {
-				b = append(b, `\ufffd`...)
-			} else {
-				b = append(b, `\u202`...)
-				b = append(b, hex[r&15])
-			}
-			i += size
-			from = i
-			continue
-		}
-		b = append(b, text[from:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		from = i
-	}
-	b = append(b, text[from:]...)
-	return append(b, '"')
+	return jsontext.AppendString(b, v.Text())
 }
 
 // clock writes times. The date is worked out once a day, the clock down to the

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/component"
 )
 
 // DecodeHistory reads an event of TwinMaker's dataReader connector. Fields that
@@ -239,7 +240,7 @@ func (e *event) readProperties(selected []string) {
 		}
 	}
 	for name, isSeries := range series {
-		base, ok := strings.CutSuffix(name, LatestSuffix)
+		base, ok := strings.CutSuffix(name, component.LatestSuffix)
 		if ok && !isSeries && series[base] && e.stored[name] == "" {
 			e.store(name, e.storedName(base))
 		}
@@ -251,12 +252,6 @@ func (e *event) readProperties(selected []string) {
 // StoredAs is the key in a property's configuration under which its component
 // type says what the store calls it, if that is not the property's own name.
 const StoredAs = "storedAs"
-
-// LatestSuffix marks a property that is no time series as the newest value of
-// the time series that is called the same without it: temperature_latest of
-// temperature. TwinMaker reads time series by their history only, so that a
-// component type has both. A configuration with StoredAs goes before.
-const LatestSuffix = "_latest"
 
 // readStored reads what the store calls a property, if its configuration says
 // so.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 )
 
 // dataValue is TwinMaker's DataValue. Events carry it with null for the kinds
@@ -114,27 +115,20 @@ func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "
 
 // what names a JSON value for a message.
 func what(raw json.RawMessage) string {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
-	if len(raw) == 0 {
-		return "missing"
-	}
-	switch raw[0] {
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case '"':
+	switch kind := jsontext.KindOf(raw); kind {
+	case jsontext.String:
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
-			return "a string"
+			return string(kind)
 		}
 		return "the string " + strconv.Quote(short(s))
-	case 'n':
-		return "null"
-	case 't', 'f':
-		return "the boolean " + short(string(raw))
+	case jsontext.Boolean:
+		return "the boolean " + short(string(bytes.TrimSpace(raw)))
+	case jsontext.Number:
+		return "the number " + short(string(bytes.TrimSpace(raw)))
+	default:
+		return string(kind)
 	}
-	return "the number " + short(string(raw))
 }
 
 // short cuts a text that a message quotes.

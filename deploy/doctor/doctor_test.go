@@ -30,6 +30,7 @@ import (
 	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/store/memstore"
+	"hotreader/wire"
 )
 
 const (
@@ -213,7 +214,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		h, err := httpapi.New(httpapi.Options{Reader: l.store, Token: token(t, right)})
 		inner := must(t, h, err)
 		l.api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.Header.Set(remote.TokenHeader, right)
+			r.Header.Set(wire.TokenHeader, right)
 			inner.ServeHTTP(w, r)
 		})
 	}

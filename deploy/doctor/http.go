@@ -22,7 +22,6 @@ import (
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/remote"
 	"hotreader/wire"
 )
 
@@ -73,7 +72,7 @@ func (e *examination) send(ctx context.Context, base string, a ask, token string
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if token != "" {
-		req.Header.Set(remote.TokenHeader, token)
+		req.Header.Set(wire.TokenHeader, token)
 	}
 	resp, err := e.http.Do(req)
 	r := &reply{took: time.Since(began)}

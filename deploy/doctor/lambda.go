@@ -19,8 +19,8 @@ import (
 	"hotreader"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
-	"hotreader/deploy"
 	"hotreader/deploy/names"
+	"hotreader/internal/component"
 )
 
 // codes are the errorTypes of the functions on AWS.
@@ -92,7 +92,7 @@ func Event(twin string, d Device, role config.Role, rows int, now time.Time) ([]
 		Value      map[string]string `json:"value,omitempty"`
 	}
 	all := map[string]property{
-		deploy.ExternalID: {definition{DataType: dataType{"STRING"}, IsExternalID: true}, map[string]string{"stringValue": d.ID}},
+		component.ExternalID: {definition{DataType: dataType{"STRING"}, IsExternalID: true}, map[string]string{"stringValue": d.ID}},
 	}
 	var selected []string
 	for i, name := range d.Properties {
@@ -100,7 +100,7 @@ func Event(twin string, d Device, role config.Role, rows int, now time.Time) ([]
 		if i < len(d.Types) && d.Types[i] != hotreader.Untyped {
 			word = d.Types[i].String()
 		}
-		latest := name + twinmaker.LatestSuffix
+		latest := name + component.LatestSuffix
 		all[name] = property{Definition: definition{DataType: dataType{word}, IsTimeSeries: true, IsStoredExternally: true}}
 		all[latest] = property{Definition: definition{DataType: dataType{word}, IsStoredExternally: true,
 			Configuration: map[string]string{twinmaker.StoredAs: name}}}

@@ -129,6 +129,9 @@ func (t *Target) check() error {
 
 // folder makes the work folder and takes its lock.
 func (t *Target) folder() error {
+	if err := config.CheckFolder(filepath.Dir(t.dir)); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(t.dir, 0o700); err != nil {
 		return configError("%w", err)
 	}

@@ -471,3 +471,38 @@ func TestStateFile(t *testing.T) {
 		t.Errorf("%v, %v", there, err)
 	}
 }
+
+// What a stranger has put into a project folder is not written through, and a state
+// file that names no process ends none.
+func TestStrangersFolder(t *testing.T) {
+	for name, link := range map[string]string{"the work folder": ".hotreader", "the target's": ".hotreader/local", "its lock": ".hotreader/local/lock"} {
+		dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere")
+		if err := errors.Join(os.Mkdir(elsewhere, 0o755), os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o700), os.Symlink(elsewhere, filepath.Join(dir, link))); err != nil {
+			t.Fatal(err)
+		}
+		target := &Target{dir: Dir(dir), o: Options{Project: &config.Project{Dir: dir}}}
+		if err := target.folder(); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "is a symbolic link") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, _, err := Read(dir); !errors.Is(err, hotreader.CodeConfig) {
+			t.Errorf("%s is read: %v", name, err)
+		}
+		info, err := os.Stat(elsewhere)
+		left, _ := os.ReadDir(elsewhere)
+		if err != nil || info.Mode().Perm() != 0o755 || len(left) > 0 {
+			t.Errorf("%s: elsewhere there is %v, %v", name, left, err)
+		}
+	}
+	for _, pid := range []int{-1, 0} {
+		dir := t.TempDir()
+		if err := os.MkdirAll(Dir(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(Dir(dir), stateFile), fmt.Appendf(nil, `{"pid":%d}`, pid), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Read(dir); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "end what runs with ^C") {
+			t.Errorf("process %d: %v", pid, err)
+		}
+	}
+}

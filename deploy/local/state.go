@@ -17,7 +17,7 @@ import (
 
 // Dir is where the local target of a project folder keeps what it needs: the
 // unpacked programs, its state and a connection file of its own.
-func Dir(project string) string { return filepath.Join(project, ".hotreader", "local") }
+func Dir(project string) string { return filepath.Join(project, config.WorkFolder, "local") }
 
 const (
 	stateFile = "state.json"
@@ -63,6 +63,9 @@ func (p Run) Alive() bool { return alive(p.PID) }
 // Read returns the state of a project's local target, and whether the process
 // that serves it is there. Without one there is an error that is fs.ErrNotExist.
 func Read(project string) (s *State, serving bool, err error) {
+	if err := config.CheckFolder(filepath.Dir(Dir(project))); err != nil {
+		return nil, false, err
+	}
 	name := filepath.Join(Dir(project), stateFile)
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -71,6 +74,9 @@ func Read(project string) (s *State, serving bool, err error) {
 	s = new(State)
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, false, configError("%s cannot be read: %w; end what runs and deploy again", name, err)
+	}
+	if s.PID < 1 { // told to end, that would be a whole group of processes, or all
+		return nil, false, configError("%s names process %d as the one that serves; remove it, and end what runs with ^C", name, s.PID)
 	}
 	release, err := takeLock(Dir(project))
 	if err == nil {

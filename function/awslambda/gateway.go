@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/wire"
 )
 
@@ -306,14 +307,7 @@ func (w *recorder) answer(v2, head bool) []byte {
 	for _, name := range []string{"Connection", "Content-Length", "Transfer-Encoding"} {
 		w.sent.Del(name) // the gateway's own business
 	}
-	text := utf8.Valid(body)
 	size := base64.StdEncoding.EncodedLen(len(body))
-	if text {
-		n := escapedLen(body)
-		if text = n <= max(size, 4<<10); text { // short answers stay readable in test consoles
-			size = n
-		}
-	}
 	dst := make([]byte, 0, size+4<<10)
 	dst = append(dst, `{"statusCode":`...)
 	dst = strconv.AppendInt(dst, int64(w.status), 10)
@@ -330,54 +324,14 @@ func (w *recorder) answer(v2, head bool) []byte {
 		headers, _ := json.Marshal(w.sent)
 		dst = append(append(dst, `multiValueHeaders":`...), headers...)
 	}
-	if text {
-		dst = append(dst, `,"isBase64Encoded":false,"body":"`...)
-		dst = appendEscaped(dst, body)
-	} else {
-		dst = append(dst, `,"isBase64Encoded":true,"body":"`...)
-		dst = base64.StdEncoding.AppendEncode(dst, body)
-	}
-	return append(dst, `"}`...)
-}
-
-// escapedLen is how many bytes appendEscaped appends.
-func escapedLen(text []byte) int {
-	n := len(text)
-	for _, c := range text {
-		switch {
-		case c == '"' || c == '\\' || c == '\n' || c == '\r' || c == '\t':
-			n++
-		case c < ' ':
-			n += 5
+	if utf8.Valid(body) {
+		text := jsontext.AppendString(append(dst, `,"isBase64Encoded":false,"body":`...), body)
+		if len(text)-len(dst) <= max(size, 4<<10) { // short answers stay readable in test consoles
+			return append(text, '}')
 		}
 	}
-	return n
-}
-
-// appendEscaped appends UTF-8 as the inside of a JSON string.
-func appendEscaped(dst, text []byte) []byte {
-	const hex = "0123456789abcdef"
-	from := 0
-	for i, c := range text {
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		dst = append(dst, text[from:i]...)
-		from = i + 1
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	return append(dst, text[from:]...)
+	dst = append(dst, `,"isBase64Encoded":true,"body":"`...)
+	return append(base64.StdEncoding.AppendEncode(dst, body), `"}`...)
 }
 
 // MaxTime is how long the API may work on a request: API Gateway gives up after

@@ -493,19 +493,6 @@ func (r noisy) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.
 	}
 }
 
-func TestEscaped(t *testing.T) {
-	for _, text := range []string{"", "a", "\"\\\b\f\n\r\t\x00\x1f\x7f", "é\u2028漢\U0001F600", "</script>&"} {
-		out := appendEscaped([]byte(`"`), []byte(text))
-		if escapedLen([]byte(text)) != len(out)-1 {
-			t.Errorf("%q: %d bytes, counted %d", text, len(out)-1, escapedLen([]byte(text)))
-		}
-		var back string
-		if err := json.Unmarshal(append(out, '"'), &back); err != nil || back != text {
-			t.Errorf("%q came back as %q, %v", text, back, err)
-		}
-	}
-}
-
 // Whatever comes as an event: an HTTP answer, or a function error of ours.
 func FuzzGateway(f *testing.F) {
 	for _, k := range kinds {

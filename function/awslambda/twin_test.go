@@ -64,15 +64,6 @@ func twin(r hotreader.Reader, log *bytes.Buffer) Twin {
 	return t
 }
 
-func TestHistory(t *testing.T) {
-	got, err := History(twin(filled(t, "d", 2), nil)).Invoke(inLambda(t.Context()), event(allTime))
-	want := `{"propertyValues":[{"entityPropertyReference":{"entityId":"e","componentName":"c","propertyName":"temperature"},` +
-		`"values":[{"time":"2023-11-14T22:13:20.000Z","value":{"doubleValue":0.125}},{"time":"2023-11-14T22:13:21.000Z","value":{"doubleValue":1.125}}]}]}`
-	if err != nil || string(got) != want {
-		t.Errorf("got  %s, %v\nwant %s", got, err, want)
-	}
-}
-
 // With Reuse an answer's memory serves the next, also behind one that failed;
 // without, an answer stays what it is.
 func TestReuse(t *testing.T) {
@@ -105,14 +96,6 @@ func TestReuse(t *testing.T) {
 		if !reuse && (!bytes.Equal(first, want) || !bytes.Equal(second, want)) {
 			t.Error("an answer was written over")
 		}
-	}
-}
-
-func TestLastEntry(t *testing.T) {
-	got, err := LastEntry(twin(filled(t, "d", 2), nil)).Invoke(inLambda(t.Context()), event(""))
-	want := `{"propertyValues":{"temperature":{"propertyReference":{"entityId":"e","componentName":"c","propertyName":"temperature"},"propertyValue":{"doubleValue":1.125}}}}`
-	if err != nil || string(got) != want {
-		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 }
 
@@ -177,17 +160,6 @@ func TestPitfall02FailuresAreFunctionErrors(t *testing.T) {
 	}
 	if len(errorTypes) != len(hotreader.Codes()) {
 		t.Errorf("the table has %d lines for %d codes", len(errorTypes), len(hotreader.Codes()))
-	}
-}
-
-func TestBadEvents(t *testing.T) {
-	for _, event := range []string{"", "null", "[]", "{}", "{", "\xff", `{"selectedProperties":[]}`} {
-		for _, make := range []func(Twin) lambda.Handler{History, LastEntry} {
-			_, err := make(twin(memstore.New(), nil)).Invoke(inLambda(t.Context()), []byte(event))
-			if e := functionError(t, err); e.Type != "HotReader.InvalidQuery" {
-				t.Errorf("%q: %+v", event, e)
-			}
-		}
 	}
 }
 
@@ -258,26 +230,10 @@ func TestPitfall23LogHasNoTelemetry(t *testing.T) {
 	if n := strings.Count(log.String(), "\n"); n != 1 {
 		t.Errorf("%d lines: %s", n, &log)
 	}
-	var line map[string]any
-	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
-		t.Fatal(err)
-	}
-	for key, want := range map[string]any{"level": "INFO", "msg": "query", "function": "hot-reader", "request_id": invocation, "trace_id": strings.ReplaceAll(invocation, "-", ""),
-		"device": "d", "properties": 2.0, "rows": 3.0, "points": 6.0, "first_page": true} {
-		if line[key] != want {
-			t.Errorf("%s is %v, want %v", key, line[key], want)
-		}
-	}
 	for _, value := range []string{"0.125", "telemetry"} {
 		if strings.Contains(log.String(), value) {
 			t.Errorf("%s stands in the log: %s", value, &log)
 		}
-	}
-	log.Reset()
-	cause := &hotreader.Error{Op: "store", Code: hotreader.CodeThrottled, Err: errors.New("too fast"), RetryAfter: time.Second}
-	_, err := History(twin(broken{0, cause}, &log)).Invoke(inLambda(t.Context()), event(allTime))
-	if !strings.Contains(log.String(), `"code":"throttled","error":"store: too fast","retry_after":1000000000`) || !strings.Contains(log.String(), `"level":"ERROR"`) {
-		t.Errorf("%v is logged as %s", err, &log)
 	}
 }
 

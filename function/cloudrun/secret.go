@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"hotreader"
+	"hotreader/secret"
 	"hotreader/wire"
 )
 
@@ -37,7 +38,7 @@ const (
 // Secret returns a fetch, for secret.Fetched, of the version of a secret in
 // Google Secret Manager: projects/P/secrets/S/versions/V, or below a location.
 // The service account needs the role Secret Manager Secret Accessor on it.
-func Secret(name string, o SecretOptions) func(context.Context) (string, time.Time, error) {
+func Secret(name string, o SecretOptions) secret.Fetch {
 	if o.Client == nil {
 		o.Client = &http.Client{
 			Transport: &http.Transport{

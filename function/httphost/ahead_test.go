@@ -8,10 +8,10 @@ import (
 	"testing"
 
 	"hotreader/function/httphost"
-	"hotreader/httpapi"
 	"hotreader/store/awsdynamodb"
 	"hotreader/test/serving"
 	"hotreader/test/slowtable"
+	"hotreader/wire"
 )
 
 // Whatever store of pages the program brings, it is read ahead.
@@ -33,7 +33,7 @@ func TestStoreIsReadAhead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(httpapi.TokenHeader, serving.Token)
+	req.Header.Set(wire.TokenHeader, serving.Token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -84,7 +84,7 @@ func get(t *testing.T, url, accept string) (int, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	req.Header.Set(httpapi.TokenHeader, serving.Token)
+	req.Header.Set(wire.TokenHeader, serving.Token)
 	req.Header.Set("Accept", accept)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
@@ -271,7 +271,7 @@ func TestAnswersAtOnce(t *testing.T) {
 			go func() {
 				req := httptest.NewRequest(http.MethodGet, "/v1/devices/d/latest?property=on", nil)
 				// No token and no address may have all places.
-				req.Header.Set(httpapi.TokenHeader, []string{serving.Token, serving.Rotated}[i%2])
+				req.Header.Set(wire.TokenHeader, []string{serving.Token, serving.Rotated}[i%2])
 				req.Header.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i%100))
 				w := httptest.NewRecorder()
 				api.ServeHTTP(w, req)

@@ -10,7 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
-	"hotreader/store/internal/jsonscan"
+	"hotreader/internal/jsontext"
+	"hotreader/store/internal/jsonpage"
 )
 
 // A decoder reads the JSON of one Query answer, item by item, into values that
@@ -18,10 +19,10 @@ import (
 // escapes, which are rare, are written out into an arena that lives as long as
 // the page.
 //
-// It is stricter than the SDK's decoding where that would pass over damage: a
-// page must name Items and Count, each once, and they must agree.
+// It is stricter than the SDK's decoding where that would pass over damage (see
+// jsonpage.Page).
 type decoder struct {
-	jsonscan.Scanner
+	jsonpage.Page
 	names  []string // attributes to find: the query's columns, then the time key if it is none of them
 	values int      // of an item: the columns
 	when   int      // index of the time key in names
@@ -32,17 +33,13 @@ type decoder struct {
 
 	skipped int // values of columns that no Value can hold
 
-	begun    bool // the page's first member was read
-	inItems  bool
-	hadItems bool
-	items    int
-	count    int // as the page says; -1 = not said
-	lastKey  map[string]types.AttributeValue
+	lastKey map[string]types.AttributeValue
 }
 
 // layout makes d ready for items with the given columns, of a table whose time
 // key has the given name and kind.
 func (d *decoder) layout(columns []string, timeKey string, kind byte) {
+	d.Items, d.Count, d.Other = "Items", "Count", d.other
 	d.names = append(d.names[:0], columns...)
 	d.values, d.when, d.kind = len(columns), -1, kind
 	for i, name := range columns {
@@ -65,104 +62,34 @@ func (d *decoder) layout(columns []string, timeKey string, kind byte) {
 	d.next, d.last = append(d.next[:0], make([]int, len(d.names))...), 0
 }
 
-// open begins a page. Next is to be called until it says that there are no more
-// items; only then lastKey is known and the whole page has been checked.
+// open begins a page. item is to be called until it says that there are no more
+// items; only then the whole page has been checked, and lastKey is known.
 func (d *decoder) open(page []byte) error {
-	d.Reset(page)
-	d.begun, d.inItems, d.hadItems = false, false, false
-	d.items, d.count, d.lastKey = 0, -1, nil
-	return d.Token('{')
+	d.lastKey = nil
+	return d.Open(page)
 }
 
 // item decodes the next item into values, one a column, null where the item
 // does not have it. at is the text of the time key, nil if the item has none of
 // the right kind. more is false, and nothing decoded, behind the last item.
 func (d *decoder) item(values []hotreader.Value) (at []byte, more bool, err error) {
-	switch {
-	case !d.inItems:
-		if more, err = d.members(); !more || err != nil {
-			return nil, false, err
-		}
-	case d.Is(','):
-	case d.Is(']'):
-		d.inItems = false
-		if more, err = d.members(); !more || err != nil {
-			return nil, false, err
-		}
-	default:
-		return nil, false, d.Wrong("',' or ']' behind an item")
+	if more, err = d.Next(); !more || err != nil {
+		return nil, false, err
 	}
-	d.items++
 	at, err = d.attributes(values)
 	return at, err == nil, err
 }
 
-// members reads the page's own members up to the first item, or to the end.
-func (d *decoder) members() (items bool, err error) {
-	for {
-		if d.Is('}') {
-			return false, d.close()
-		}
-		if d.begun {
-			if err := d.Token(','); err != nil {
-				return false, err
-			}
-		}
-		d.begun = true
-		name, err := d.Name()
-		if err != nil {
-			return false, err
-		}
-		switch string(name) {
-		case "Items":
-			if d.hadItems {
-				return false, errors.New("it has Items twice")
-			}
-			d.hadItems = true
-			if err := d.Token('['); err != nil {
-				return false, err
-			}
-			if d.Is(']') {
-				continue
-			}
-			d.inItems = true
-			return true, nil
-		case "Count":
-			if d.count >= 0 {
-				return false, errors.New("it has Count twice")
-			}
-			if d.count, err = d.Whole(); err != nil {
-				return false, err
-			}
-		case "LastEvaluatedKey":
-			if d.lastKey != nil {
-				return false, errors.New("it has LastEvaluatedKey twice")
-			}
-			if d.lastKey, err = d.key(); err != nil {
-				return false, err
-			}
-		default:
-			if err := d.Skip(); err != nil {
-				return false, err
-			}
-		}
+// other reads what a page has besides its items and their count.
+func (d *decoder) other(name string) (read bool, err error) {
+	if name != "LastEvaluatedKey" {
+		return false, nil
 	}
-}
-
-// close checks what stands behind the page and whether it is whole.
-func (d *decoder) close() error {
-	if err := d.End(); err != nil {
-		return err
+	if d.lastKey != nil {
+		return false, errors.New("it has LastEvaluatedKey twice")
 	}
-	switch {
-	case !d.hadItems:
-		return errors.New("it has no Items")
-	case d.count < 0:
-		return errors.New("it has no Count")
-	case d.count != d.items:
-		return fmt.Errorf("it says %d items and has %d", d.count, d.items)
-	}
-	return nil
+	d.lastKey, err = d.key()
+	return true, err
 }
 
 // attributes decodes one item.
@@ -236,11 +163,11 @@ func (d *decoder) plain() (found int, v hotreader.Value, ok bool) {
 	end := 0
 	switch string(d.Data[kind:text]) {
 	case `N":"`:
-		if end = jsonscan.PlainNumber(d.Data, text); end > 0 {
+		if end = jsontext.NumberEnd(d.Data, text); end > 0 {
 			v = hotreader.NumberValue(d.Data[text:end:end])
 		}
 	case `S":"`:
-		if end = jsonscan.PlainString(d.Data, text); end > 0 {
+		if end = jsontext.PlainString(d.Data, text); end > 0 {
 			v = hotreader.StringValue(d.Data[text:end:end])
 		}
 	}

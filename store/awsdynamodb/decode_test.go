@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hotreader"
+	"hotreader/test/jsondraw"
 )
 
 // decoded is a page in a form that compares.
@@ -279,43 +280,7 @@ func TestDecodesEveryPage(t *testing.T) {
 // drawPage spells a page, its members in any order, with blanks and escapes
 // where JSON allows them.
 func drawPage(t *rapid.T) string {
-	// Mostly plain, as DynamoDB spells, for the decoder's fast path has to be
-	// met, and left, in the middle.
-	blanks := []string{"", "", "", "", "", "", "", "", "", " ", "\n\t"}
-	plain := rapid.Bool().Draw(t, "plain")
-	if plain {
-		blanks = []string{""}
-	}
-	blank := rapid.SampledFrom(blanks)
-	quote := func(s string) string {
-		var b strings.Builder
-		b.WriteByte('"')
-		for _, r := range s {
-			switch {
-			case r == '"' || r == '\\':
-				b.WriteString(`\` + string(r))
-			case r < ' ' || !plain && r <= 0xffff && rapid.IntRange(0, 30).Draw(t, "escape") == 23:
-				fmt.Fprintf(&b, `\u%04x`, r)
-			default:
-				b.WriteRune(r)
-			}
-		}
-		b.WriteByte('"')
-		return b.String()
-	}
-	join := func(open string, parts []string, closing string) string {
-		s := open + blank.Draw(t, "blank")
-		for i, p := range parts {
-			if i > 0 {
-				s += "," + blank.Draw(t, "blank")
-			}
-			s += p + blank.Draw(t, "blank")
-		}
-		return s + closing
-	}
-	member := func(name, value string) string {
-		return quote(name) + blank.Draw(t, "blank") + ":" + blank.Draw(t, "blank") + value
-	}
+	spell := jsondraw.New(t)
 	text := rapid.OneOf(rapid.StringMatching(`[ -~]{0,12}`), rapid.StringN(0, 6, -1))
 	number := rapid.OneOf(rapid.StringMatching(`-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?`), rapid.StringMatching(`-?[-+.019eE]{0,4}`))
 	var attribute func(depth int) string
@@ -324,9 +289,9 @@ func drawPage(t *rapid.T) string {
 		var value string
 		switch kind {
 		case "N":
-			value = quote(number.Draw(t, "number"))
+			value = spell.Quote(number.Draw(t, "number"))
 		case "S":
-			value = quote(text.Draw(t, "text"))
+			value = spell.Quote(text.Draw(t, "text"))
 		case "BOOL":
 			value = rapid.SampledFrom([]string{"true", "false"}).Draw(t, "truth")
 		case "NULL":
@@ -334,28 +299,28 @@ func drawPage(t *rapid.T) string {
 		case "B":
 			value = `"AQI="`
 		case "SS":
-			value = join("[", []string{quote(text.Draw(t, "text")), quote("b")}, "]")
+			value = spell.Join("[", []string{spell.Quote(text.Draw(t, "text")), spell.Quote("b")}, "]")
 		case "NS":
-			value = join("[", []string{`"1"`, `"2.5"`}, "]")
+			value = spell.Join("[", []string{`"1"`, `"2.5"`}, "]")
 		case "BS":
-			value = join("[", []string{`"AQI="`}, "]")
+			value = spell.Join("[", []string{`"AQI="`}, "]")
 		case "L", "M":
 			var parts []string
 			if depth < 3 {
 				for i := range rapid.IntRange(0, 3).Draw(t, "children") {
 					part := attribute(depth + 1)
 					if kind == "M" {
-						part = member(fmt.Sprint("m", i), part)
+						part = spell.Member(fmt.Sprint("m", i), part)
 					}
 					parts = append(parts, part)
 				}
 			}
-			value = join("[", parts, "]")
+			value = spell.Join("[", parts, "]")
 			if kind == "M" {
-				value = join("{", parts, "}")
+				value = spell.Join("{", parts, "}")
 			}
 		}
-		return join("{", []string{member(kind, value)}, "}")
+		return spell.Join("{", []string{spell.Member(kind, value)}, "}")
 	}
 	names := append(slices.Clone(testColumns), "timestamp", "device_id", "unknown")
 	items := make([]string, rapid.IntRange(0, 5).Draw(t, "items"))
@@ -371,26 +336,26 @@ func drawPage(t *rapid.T) string {
 		var parts []string
 		for _, name := range order[:rapid.IntRange(0, len(order)).Draw(t, "attributes")] {
 			if name == "timestamp" && rapid.Bool().Draw(t, "text time") {
-				parts = append(parts, member(name, `{"S":"2024-02-03T04:05:06.7Z"}`))
+				parts = append(parts, spell.Member(name, `{"S":"2024-02-03T04:05:06.7Z"}`))
 				continue
 			}
-			parts = append(parts, member(name, attribute(0)))
+			parts = append(parts, spell.Member(name, attribute(0)))
 		}
-		items[i] = join("{", parts, "}")
+		items[i] = spell.Join("{", parts, "}")
 	}
 	members := []string{
-		member("Count", fmt.Sprint(len(items))),
-		member("ScannedCount", fmt.Sprint(len(items))),
-		member("Items", join("[", items, "]")),
+		spell.Member("Count", fmt.Sprint(len(items))),
+		spell.Member("ScannedCount", fmt.Sprint(len(items))),
+		spell.Member("Items", spell.Join("[", items, "]")),
 	}
 	if rapid.Bool().Draw(t, "more") {
-		members = append(members, member("LastEvaluatedKey", join("{", []string{
-			member("device_id", join("{", []string{member("S", quote(text.Draw(t, "text")))}, "}")),
-			member("timestamp", join("{", []string{member("N", quote("17.5"))}, "}")),
-			member("binary", `{"B":"AQI="}`),
+		members = append(members, spell.Member("LastEvaluatedKey", spell.Join("{", []string{
+			spell.Member("device_id", spell.Join("{", []string{spell.Member("S", spell.Quote(text.Draw(t, "text")))}, "}")),
+			spell.Member("timestamp", spell.Join("{", []string{spell.Member("N", spell.Quote("17.5"))}, "}")),
+			spell.Member("binary", `{"B":"AQI="}`),
 		}, "}")))
 	}
-	return blank.Draw(t, "blank") + join("{", rapid.Permutation(members).Draw(t, "members"), "}") + blank.Draw(t, "blank")
+	return spell.Blank() + spell.Join("{", rapid.Permutation(members).Draw(t, "members"), "}") + spell.Blank()
 }
 
 // damagedPages are what no page may be taken for.

@@ -184,7 +184,7 @@ func (r *reading) read(ctx context.Context) error {
 		}
 		r.request.ExclusiveStartKey = next
 		if r.next != nil {
-			if rest, span, ok := r.order.Rest(); ok && !r.next(rest, r.decoder.items, span) {
+			if rest, span, ok := r.order.Rest(); ok && !r.next(rest, r.decoder.Seen(), span) {
 				return nil
 			}
 		}

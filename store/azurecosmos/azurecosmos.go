@@ -40,6 +40,7 @@ import (
 	"sync/atomic"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/store/internal/timekey"
 )
 
@@ -225,4 +226,4 @@ func path(property string) string {
 	return "/" + property
 }
 
-func quotedPath(property string) string { return "/" + string(appendQuoted(nil, property)) }
+func quotedPath(property string) string { return "/" + string(jsontext.AppendString(nil, property)) }

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hotreader"
+	"hotreader/test/jsondraw"
 )
 
 // decoded is a page in a form that compares: an item's time, "" = none, and its
@@ -29,7 +30,7 @@ const testColumns = 4
 func decode(d *decoder, body []byte, kind hotreader.Kind) (decoded, error) {
 	var out decoded
 	d.layout(testColumns, kind)
-	if err := d.open(body); err != nil {
+	if err := d.Open(body); err != nil {
 		return out, err
 	}
 	values := make([]hotreader.Value, testColumns)
@@ -208,43 +209,7 @@ func TestDecodesEveryPage(t *testing.T) {
 // drawPage spells a page, its members in any order, with blanks and escapes
 // where JSON allows them.
 func drawPage(t *rapid.T) string {
-	// Mostly plain, as Cosmos DB spells, for the decoder's fast path has to be
-	// met, and left, in the middle.
-	blanks := []string{"", "", "", "", "", "", "", "", "", " ", "\n\t"}
-	plain := rapid.Bool().Draw(t, "plain")
-	if plain {
-		blanks = []string{""}
-	}
-	blank := rapid.SampledFrom(blanks)
-	quote := func(s string) string {
-		var b strings.Builder
-		b.WriteByte('"')
-		for _, r := range s {
-			switch {
-			case r == '"' || r == '\\':
-				b.WriteString(`\` + string(r))
-			case r < ' ' || !plain && r <= 0xffff && rapid.IntRange(0, 30).Draw(t, "escape") == 23:
-				fmt.Fprintf(&b, `\u%04x`, r)
-			default:
-				b.WriteRune(r)
-			}
-		}
-		b.WriteByte('"')
-		return b.String()
-	}
-	join := func(open string, parts []string, closing string) string {
-		s := open + blank.Draw(t, "blank")
-		for i, p := range parts {
-			if i > 0 {
-				s += "," + blank.Draw(t, "blank")
-			}
-			s += p + blank.Draw(t, "blank")
-		}
-		return s + closing
-	}
-	member := func(name, value string) string {
-		return quote(name) + blank.Draw(t, "blank") + ":" + blank.Draw(t, "blank") + value
-	}
+	spell := jsondraw.New(t)
 	text := rapid.OneOf(rapid.StringMatching(`[ -~]{0,12}`), rapid.StringN(0, 6, -1))
 	number := rapid.StringMatching(`-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?`)
 	var value func(depth int) string
@@ -253,7 +218,7 @@ func drawPage(t *rapid.T) string {
 		case 'n':
 			return number.Draw(t, "number")
 		case 's':
-			return quote(text.Draw(t, "text"))
+			return spell.Quote(text.Draw(t, "text"))
 		case 't':
 			return rapid.SampledFrom([]string{"true", "false"}).Draw(t, "truth")
 		case '0':
@@ -263,13 +228,13 @@ func drawPage(t *rapid.T) string {
 			for range rapid.IntRange(0, 3-depth).Draw(t, "elements") {
 				parts = append(parts, value(depth+1))
 			}
-			return join("[", parts, "]")
+			return spell.Join("[", parts, "]")
 		}
 		var parts []string
 		for i := range rapid.IntRange(0, 3-depth).Draw(t, "members") {
-			parts = append(parts, member(fmt.Sprint("p", i), value(depth+1)))
+			parts = append(parts, spell.Member(fmt.Sprint("p", i), value(depth+1)))
 		}
-		return join("{", parts, "}")
+		return spell.Join("{", parts, "}")
 	}
 	names := []string{"t", "p0", "p1", "p2", "p3", "unknown"}
 	items := make([]string, rapid.IntRange(0, 5).Draw(t, "items"))
@@ -285,19 +250,19 @@ func drawPage(t *rapid.T) string {
 		var parts []string
 		for _, name := range order[:rapid.IntRange(0, len(order)).Draw(t, "some")] {
 			if name == "t" && rapid.Bool().Draw(t, "text time") {
-				parts = append(parts, member(name, `"2024-02-03T04:05:06.7Z"`))
+				parts = append(parts, spell.Member(name, `"2024-02-03T04:05:06.7Z"`))
 				continue
 			}
-			parts = append(parts, member(name, value(0)))
+			parts = append(parts, spell.Member(name, value(0)))
 		}
-		items[i] = join("{", parts, "}")
+		items[i] = spell.Join("{", parts, "}")
 	}
 	members := []string{
-		member("_rid", quote(text.Draw(t, "text"))),
-		member("_count", fmt.Sprint(len(items))),
-		member("Documents", join("[", items, "]")),
+		spell.Member("_rid", spell.Quote(text.Draw(t, "text"))),
+		spell.Member("_count", fmt.Sprint(len(items))),
+		spell.Member("Documents", spell.Join("[", items, "]")),
 	}
-	return blank.Draw(t, "blank") + join("{", rapid.Permutation(members).Draw(t, "members"), "}") + blank.Draw(t, "blank")
+	return spell.Blank() + spell.Join("{", rapid.Permutation(members).Draw(t, "members"), "}") + spell.Blank()
 }
 
 // damagedPages are what no page may be taken for.
@@ -366,7 +331,7 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 		d.layout(testColumns, hotreader.String)
 		page := []byte(body)
 		if allocations := testing.AllocsPerRun(10, func() {
-			if err := d.open(page); err != nil {
+			if err := d.Open(page); err != nil {
 				t.Fatal(err)
 			}
 			for {

@@ -3,78 +3,28 @@ package azurecosmos
 import (
 	"net/http"
 	"strconv"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/store/internal/timekey"
 )
-
-const hexDigits = "0123456789abcdef"
-
-// appendQuoted appends text as a string of JSON, which is also one of Cosmos
-// DB's query language: both have the same escapes.
-func appendQuoted(dst []byte, text string) []byte {
-	dst = append(dst, '"')
-	from := 0
-	for i := range len(text) {
-		c := text[i]
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		dst = append(dst, text[from:i]...)
-		from = i + 1
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-	}
-	return append(append(dst, text[from:]...), '"')
-}
 
 // partitionHeader returns the value of the header that names a partition: JSON,
 // and ASCII, as a header must be.
 func partitionHeader(device string) string {
-	quoted := appendQuoted(make([]byte, 0, len(device)+4), device)
-	out := append(make([]byte, 0, len(quoted)+2), '[')
-	for i := 0; i < len(quoted); {
-		r, size := utf8.DecodeRune(quoted[i:])
-		i += size
-		switch {
-		case r < 0x7f:
-			out = append(out, byte(r))
-		case r <= 0xffff:
-			out = appendUnit(out, r)
-		default:
-			high, low := utf16.EncodeRune(r)
-			out = appendUnit(appendUnit(out, high), low)
-		}
-	}
-	return string(append(out, ']'))
-}
-
-func appendUnit(dst []byte, u rune) []byte {
-	return append(dst, '\\', 'u', hexDigits[u>>12&15], hexDigits[u>>8&15], hexDigits[u>>4&15], hexDigits[u&15])
+	return "[" + string(jsontext.AppendASCII(nil, device)) + "]"
 }
 
 // queryBody returns the body of a query: its text and its parameters. Names of
 // properties are quoted within brackets; whatever they hold, they end where they
-// should.
+// should, for a string of Cosmos DB's query language has JSON's escapes.
 //
 // The device is also a condition, beside the partition in the header: Cosmos DB
 // does not need it, but so the query asks for one device's rows even where that
 // header is not looked at.
 func (s *Store) queryBody(device string, columns []string, low, high string, descending bool) []byte {
 	text := make([]byte, 0, 256)
-	property := func(name string) { text = append(appendQuoted(append(text, "c["...), name), ']') }
+	property := func(name string) { text = append(jsontext.AppendString(append(text, "c["...), name), ']') }
 	text = append(text, "SELECT "...)
 	property(s.timeKey)
 	text = append(text, " AS t"...)
@@ -105,12 +55,12 @@ func (s *Store) queryBody(device string, columns []string, low, high string, des
 	}
 
 	body := make([]byte, 0, len(text)+len(text)/4+len(device)+160)
-	body = appendQuoted(append(body, `{"query":`...), string(text))
-	body = appendQuoted(append(body, `,"parameters":[{"name":"@d","value":`...), device)
+	body = jsontext.AppendString(append(body, `{"query":`...), text)
+	body = jsontext.AppendString(append(body, `,"parameters":[{"name":"@d","value":`...), device)
 	bound := func(name, value string) {
 		body = append(append(append(body, `},{"name":"`...), name...), `","value":`...)
 		if s.format == timekey.ISO8601 {
-			body = appendQuoted(body, value)
+			body = jsontext.AppendString(body, value)
 		} else {
 			body = append(body, value...)
 		}

@@ -159,7 +159,7 @@ func (r *reading) page(ctx context.Context, header http.Header, p *page, number 
 			Err: fmt.Errorf("%s answered with %s, which Cosmos DB does not; check COSMOS_DB_ENDPOINT", r.store.client.host, describe(kind))}
 	}
 	d, o, done := &r.decoder, &r.order, ctx.Done()
-	if err := d.open(p.body); err != nil {
+	if err := d.Open(p.body); err != nil {
 		return false, r.corrupt(number, err)
 	}
 	for {

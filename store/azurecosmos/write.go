@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/store/internal/timekey"
 )
 
@@ -153,11 +154,11 @@ var system = []string{"id", "_rid", "_self", "_etag", "_attachments", "_ts", "_l
 // item makes a record an item, as JSON, and returns it with its time's text.
 func (s *Store) item(device string, r *hotreader.Record) (string, []byte, error) {
 	key := timekey.Append(nil, s.format, r.Time)
-	item := appendQuoted(append(make([]byte, 0, 128+2*len(device)+24*len(r.Fields)), `{"id":`...), itemID(device, string(key)))
-	item = appendQuoted(append(appendQuoted(append(item, ','), s.deviceKey), ':'), device)
-	item = append(appendQuoted(append(item, ','), s.timeKey), ':')
+	item := jsontext.AppendString(append(make([]byte, 0, 128+2*len(device)+24*len(r.Fields)), `{"id":`...), itemID(device, string(key)))
+	item = jsontext.AppendString(append(jsontext.AppendString(append(item, ','), s.deviceKey), ':'), device)
+	item = append(jsontext.AppendString(append(item, ','), s.timeKey), ':')
 	if s.format == timekey.ISO8601 {
-		item = appendQuoted(item, string(key))
+		item = jsontext.AppendString(item, key)
 	} else {
 		if !holds(key) {
 			return "", nil, fmt.Errorf("its time %v is finer than a number of Cosmos DB keeps; use the time format %s", r.Time, timekey.ISO8601)
@@ -178,7 +179,7 @@ func (s *Store) item(device string, r *hotreader.Record) (string, []byte, error)
 		if kind == hotreader.Null {
 			continue
 		}
-		item = append(appendQuoted(append(item, ','), f.Name), ':')
+		item = append(jsontext.AppendString(append(item, ','), f.Name), ':')
 		switch kind {
 		case hotreader.Bool:
 			item = strconv.AppendBool(item, f.Value.Bool())
@@ -189,7 +190,7 @@ func (s *Store) item(device string, r *hotreader.Record) (string, []byte, error)
 				item = append(append(append(item, '"'), text...), '"')
 			}
 		case hotreader.String:
-			item = appendQuoted(item, string(text))
+			item = jsontext.AppendString(item, text)
 		}
 	}
 	if item = append(item, '}'); len(item) > maxItemBytes {

@@ -2,9 +2,10 @@ package boltstore
 
 import (
 	"encoding/binary"
-	"errors"
+	"iter"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"hotreader"
 )
@@ -31,8 +32,13 @@ const (
 
 	// blockBytes bounds a block of more than one row. A bbolt leaf keeps two
 	// blocks; this fills its three pages of 4 KB, its own header and those of
-	// its two elements taken off, to the last few bytes.
-	blockBytes = (3*pageBytes-pageHead)/2 - element - keyBytes - 8
+	// its two elements, of 16 bytes each, taken off, to the last few bytes.
+	blockBytes = (3*pageBytes-16)/2 - 16 - keyBytes - 8
+
+	// A block has no more bytes than that, and if it has more than one row, no
+	// more than mostShared: a shape was not always counted.
+	mostBlock  = maxRecord + mostShared
+	mostShared = blockBytes + 4*maxNames
 
 	// longestGap between the rows of one block, so that deltas in nanoseconds
 	// stay within an int64.
@@ -40,12 +46,6 @@ const (
 )
 
 var units = [...]time.Duration{time.Nanosecond, time.Microsecond, time.Millisecond, time.Second}
-
-// What is wrong with a block.
-var (
-	errForm  = errors.New("its content is malformed")
-	errOrder = errors.New("it overlaps its neighbour")
-)
 
 // The first and last second of what Write takes, years 0 to 9999.
 const (
@@ -73,112 +73,149 @@ func validTime(b []byte) bool {
 	return sec >= firstSecond && sec <= lastSecond && nanos < 1e9
 }
 
-// decoder steps through the rows of a block, forwards: head, then value once for
-// each id of the shape, and again. It must survive any bytes.
-type decoder struct {
-	data []byte // the block
-	at   int    // offset in data of what comes next
-	left int    // rows not yet stepped to
-	unit time.Duration
-
-	begun      bool
-	time       time.Time // of the current row; before the first one, the block's
-	ids        []uint64  // of all shapes in the block so far
-	shape, end int       // the current row has the properties ids[shape:end]
+// entry is a row of a block, or on its way into one.
+type entry struct {
+	time time.Time
+	ids  []uint64 // of its properties
+	body []byte   // their values, as a block holds them
 }
 
-// reset begins a block, keeping the decoder's memory.
-func (d *decoder) reset(value []byte) error {
-	if len(value) <= blockHead || int(value[0]) >= len(units) || !validTime(value[1:]) {
-		return errForm
-	}
-	*d = decoder{data: value, at: blockHead, unit: units[value[0]], time: timeOf(value[1:]), ids: d.ids[:0]}
-	rows, ok := d.uvarint()
-	// A row takes a delta and a shape at the least.
-	if !ok || rows == 0 || rows > uint64(len(value))/2 {
-		return errForm
-	}
-	d.left = int(rows)
-	return nil
+// reader takes a block apart. It must survive any bytes.
+type reader struct {
+	data []byte
+	at   int
 }
 
-func (d *decoder) uvarint() (uint64, bool) {
-	if d.at < len(d.data) && d.data[d.at] < 0x80 {
-		d.at++
-		return uint64(d.data[d.at-1]), true
+func (r *reader) uvarint() (uint64, bool) {
+	if r.at < len(r.data) && r.data[r.at] < 0x80 {
+		r.at++
+		return uint64(r.data[r.at-1]), true
 	}
-	u, n := binary.Uvarint(d.data[d.at:])
+	u, n := binary.Uvarint(r.data[r.at:])
 	if n <= 0 {
 		return 0, false
 	}
-	d.at += n
+	r.at += n
 	return u, true
 }
 
-// head steps to the next row and reads its time and shape. It returns false
-// behind the last row.
-func (d *decoder) head() (bool, error) {
-	if d.left == 0 {
-		if d.at != len(d.data) {
-			return false, errForm
-		}
-		return false, nil
-	}
-	delta, ok := d.uvarint()
-	if !ok || delta > uint64(longestGap/d.unit) || d.begun != (delta > 0) {
-		return false, errForm
-	}
-	n, ok := d.uvarint()
-	if !ok || n == 0 && !d.begun || n > uint64(len(d.data)-d.at)+1 {
-		return false, errForm
-	}
-	if n > 0 {
-		d.shape = len(d.ids)
-		for range n - 1 {
-			id, ok := d.uvarint()
-			if !ok {
-				return false, errForm
-			}
-			d.ids = append(d.ids, id)
-		}
-		d.end = len(d.ids)
-	}
-	d.left--
-	d.begun = true
-	d.time = d.time.Add(time.Duration(delta) * d.unit)
-	return true, nil
-}
-
-// value reads the next value of the current row. It refers to the block.
-func (d *decoder) value() (hotreader.Value, bool) {
-	head, ok := d.uvarint()
+// value reads the next value, of which it does not check the text. It refers to
+// the data.
+func (r *reader) value() (v hotreader.Value, ok bool) {
+	head, ok := r.uvarint()
 	n := head >> 2
-	if !ok {
-		return hotreader.Value{}, false
-	}
 	kind := hotreader.Kind(head & 3)
 	if kind == hotreader.Bool {
-		return hotreader.BoolValue(n == 1), n <= 1
+		return hotreader.BoolValue(n == 1), ok && n <= 1
 	}
-	if n > uint64(len(d.data)-d.at) {
-		return hotreader.Value{}, false
+	if !ok || n > uint64(len(r.data)-r.at) {
+		return v, false
 	}
-	text := d.data[d.at : d.at+int(n) : d.at+int(n)]
-	d.at += int(n)
+	text := r.data[r.at : r.at+int(n) : r.at+int(n)]
+	r.at += int(n)
 	if kind == hotreader.Number {
-		return hotreader.NumberValue(text), n > 0
+		return hotreader.NumberValue(text), true
 	}
 	return hotreader.StringValue(text), kind == hotreader.String
 }
 
-// skip steps over the values of the current row.
-func (d *decoder) skip() error {
-	for range d.end - d.shape {
-		if _, ok := d.value(); !ok {
+// valid reports whether Write would have taken v.
+func valid(v hotreader.Value) bool {
+	switch v.Kind() {
+	case hotreader.Number:
+		return hotreader.IsNumber(v.Text())
+	case hotreader.String:
+		return utf8.Valid(v.Text())
+	}
+	return true
+}
+
+// values sets those of the row's values that are wanted, table says in which
+// place (by property id, -1 = not), and all others to null. Nothing that Write
+// would have refused passes, whatever the checksums say.
+func (e *entry) values(table []int, dst []hotreader.Value) error {
+	clear(dst)
+	r := reader{data: e.body}
+	for _, id := range e.ids {
+		v, ok := r.value()
+		if !ok || id >= uint64(len(table)) {
 			return errForm
+		}
+		if place := table[id]; place >= 0 {
+			if !valid(v) {
+				return errForm
+			}
+			dst[place] = v
 		}
 	}
 	return nil
+}
+
+// decoder is the memory for the rows of one block after the other.
+type decoder struct {
+	rows []entry
+	ids  []uint64 // of all shapes in the block
+}
+
+// decode returns the rows of a block, at least one, strictly ordered by time.
+// They refer to the block, and are valid until the next call.
+func (d *decoder) decode(block []byte) ([]entry, error) {
+	d.rows, d.ids = d.rows[:0], d.ids[:0]
+	if len(block) <= blockHead || len(block) > mostBlock || int(block[0]) >= len(units) || !validTime(block[1:]) {
+		return nil, errForm
+	}
+	unit := units[block[0]]
+	e := entry{time: timeOf(block[1:])}
+	r := reader{data: block, at: blockHead}
+	n, ok := r.uvarint()
+	// A row takes a delta and a shape at the least.
+	if !ok || n == 0 || n > uint64(len(block))/2 || n > 1 && len(block) > mostShared {
+		return nil, errForm
+	}
+	for first := true; n > 0; n-- {
+		delta, ok := r.uvarint()
+		if !ok || delta > uint64(longestGap/unit) || first != (delta == 0) {
+			return nil, errForm
+		}
+		e.time = e.time.Add(time.Duration(delta) * unit)
+		if ok := d.shape(&r, &e, first); !ok || e.time.Unix() > lastSecond {
+			return nil, errForm
+		}
+		from := r.at
+		for range e.ids {
+			if _, ok := r.value(); !ok {
+				return nil, errForm
+			}
+		}
+		e.body = block[from:r.at:r.at]
+		d.rows = append(d.rows, e)
+		first = false
+	}
+	if r.at != len(block) {
+		return nil, errForm
+	}
+	return d.rows, nil
+}
+
+// shape reads the ids of a row, unless they are those of the row before.
+func (d *decoder) shape(r *reader, e *entry, first bool) bool {
+	n, ok := r.uvarint()
+	if n == 0 {
+		return ok && !first
+	}
+	if n > uint64(len(r.data)-r.at)+1 {
+		return false
+	}
+	from := len(d.ids)
+	for range n - 1 {
+		id, ok := r.uvarint()
+		if !ok {
+			return false
+		}
+		d.ids = append(d.ids, id)
+	}
+	e.ids = d.ids[from:len(d.ids):len(d.ids)]
+	return true
 }
 
 // appendValue appends v, which is not null, as a block holds it.
@@ -191,32 +228,6 @@ func appendValue(dst []byte, v hotreader.Value) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(v.Text()))<<2|uint64(v.Kind()))
 	return append(dst, v.Text()...)
-}
-
-// entry is a row on its way into a block.
-type entry struct {
-	time time.Time
-	ids  []uint64
-	body []byte // its values, as a block holds them
-}
-
-// entries appends the rows of a block to dst. They refer to the block.
-func (d *decoder) entries(dst []entry, value []byte) ([]entry, error) {
-	d.ids = nil // the last block's entries still refer to it
-	if err := d.reset(value); err != nil {
-		return dst, err
-	}
-	for {
-		more, err := d.head()
-		if !more {
-			return dst, err
-		}
-		body := d.at
-		if err := d.skip(); err != nil {
-			return dst, err
-		}
-		dst = append(dst, entry{d.time, d.ids[d.shape:d.end:d.end], value[body:d.at]})
-	}
 }
 
 // merge returns the rows of both, each strictly ordered by time; where an
@@ -239,37 +250,56 @@ func merge(older, later []entry) []entry {
 	return append(append(all, older...), later...)
 }
 
-// encode makes blocks of rows, which are strictly ordered by time, and passes
-// them on with the time of their first row. Blocks are filled up one after the other if packed,
-// as it is right at the end of a series, and else come out about equal, so that
-// rows put between or in front do not leave a trail of small blocks behind.
-// No block has more than blockBytes, unless one row has.
-func encode(rows []entry, packed bool, put func(first time.Time, block []byte) error) error {
-	unit := unitOf(rows)
-	sizes := make([]int, len(rows))
-	total := 0
-	for i := range rows {
-		sizes[i] = size(rows, i, unit)
-		total += sizes[i]
-	}
-	full := blockBytes - blockHead - binary.MaxVarintLen32
-	share := full
-	if !packed {
-		pieces := (total + full - 1) / full
-		share = total/max(pieces, 1) + 1
-	}
-	for from := 0; from < len(rows); {
-		to, n := from+1, sizes[from]
-		for to < len(rows) && n < share && n+sizes[to] <= full && rows[to].time.Sub(rows[to-1].time) <= longestGap {
-			n += sizes[to]
-			to++
+// encode makes blocks of rows, which are strictly ordered by time, and yields
+// them with the time of their first row. Blocks are filled up one after the other
+// if packed, as it is right at the end of a series, and else come out about equal,
+// so that rows put between or in front do not leave a trail of small blocks
+// behind. No block has more than blockBytes, unless one row has.
+func encode(rows []entry, packed bool) iter.Seq2[time.Time, []byte] {
+	return func(yield func(time.Time, []byte) bool) {
+		unit := unitOf(rows)
+		full := blockBytes - blockHead - binary.MaxVarintLen32
+		share := full
+		if !packed {
+			share = shareOf(rows, unit, full)
 		}
-		if err := put(rows[from].time, appendBlock(make([]byte, 0, n+blockHead+binary.MaxVarintLen32), rows[from:to], unit)); err != nil {
-			return err
+		var body []byte
+		for len(rows) > 0 {
+			body = appendRow(body[:0], nil, &rows[0], unit)
+			n := 1
+			for ; n < len(rows) && len(body) < share && rows[n].time.Sub(rows[n-1].time) <= longestGap; n++ {
+				more := appendRow(body, &rows[n-1], &rows[n], unit)
+				if len(more) > full {
+					break
+				}
+				body = more
+			}
+			block := appendTime(append(make([]byte, 0, blockHead+binary.MaxVarintLen32+len(body)), byte(unit)), rows[0].time)
+			block = append(binary.AppendUvarint(block, uint64(n)), body...)
+			if !yield(rows[0].time, block) {
+				return
+			}
+			rows = rows[n:]
 		}
-		from = to
 	}
-	return nil
+}
+
+// shareOf returns how many bytes of rows each block gets if as few as possible
+// get equally many.
+func shareOf(rows []entry, unit, full int) int {
+	var row []byte
+	size := func(before, e *entry) int {
+		row = appendRow(row[:0], before, e, unit)
+		return len(row)
+	}
+	first := &rows[0]
+	total := size(nil, first)
+	shape := total - size(first, first) // once in each block
+	for i := 1; i < len(rows); i++ {
+		total += size(&rows[i-1], &rows[i])
+	}
+	pieces := (total + full - 1) / full
+	return total/pieces + shape + 1
 }
 
 // unitOf returns the largest unit in which all distances between rows are
@@ -285,54 +315,20 @@ func unitOf(rows []entry) int {
 	return best
 }
 
-// size returns how many bytes row i takes at the most: it may turn out smaller
-// by its ids, or its delta if it becomes the first of a block.
-func size(rows []entry, i, unit int) int {
-	n := len(rows[i].body) + 1
-	if i > 0 {
-		n += varintLen(uint64(min(rows[i].time.Sub(rows[i-1].time), longestGap) / units[unit]))
+// appendRow appends row, which follows before, nil = it is the first of a block.
+func appendRow(dst []byte, before, row *entry, unit int) []byte {
+	delta := time.Duration(0)
+	if before != nil {
+		delta = row.time.Sub(before.time)
 	}
-	if i == 0 || !slices.Equal(rows[i].ids, rows[i-1].ids) {
-		return n + shapeLen(rows[i].ids)
-	}
-	return n
-}
-
-func shapeLen(ids []uint64) int {
-	n := varintLen(uint64(len(ids)) + 1)
-	for _, id := range ids {
-		n += varintLen(id)
-	}
-	return n
-}
-
-func varintLen(u uint64) int {
-	n := 1
-	for ; u >= 0x80; u >>= 7 {
-		n++
-	}
-	return n
-}
-
-// appendBlock appends the block of rows.
-func appendBlock(dst []byte, rows []entry, unit int) []byte {
-	dst = appendTime(append(dst, byte(unit)), rows[0].time)
-	dst = binary.AppendUvarint(dst, uint64(len(rows)))
-	for i, r := range rows {
-		delta := time.Duration(0)
-		if i > 0 {
-			delta = r.time.Sub(rows[i-1].time)
+	dst = binary.AppendUvarint(dst, uint64(delta/units[unit]))
+	if before != nil && slices.Equal(row.ids, before.ids) {
+		dst = append(dst, 0)
+	} else {
+		dst = binary.AppendUvarint(dst, uint64(len(row.ids))+1)
+		for _, id := range row.ids {
+			dst = binary.AppendUvarint(dst, id)
 		}
-		dst = binary.AppendUvarint(dst, uint64(delta/units[unit]))
-		if i > 0 && slices.Equal(r.ids, rows[i-1].ids) {
-			dst = append(dst, 0)
-		} else {
-			dst = binary.AppendUvarint(dst, uint64(len(r.ids))+1)
-			for _, id := range r.ids {
-				dst = binary.AppendUvarint(dst, id)
-			}
-		}
-		dst = append(dst, r.body...)
 	}
-	return dst
+	return append(dst, row.body...)
 }

@@ -2,9 +2,9 @@ package boltstore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"strconv"
 	"testing"
@@ -26,31 +26,21 @@ func rowsOf(n int, step time.Duration) []entry {
 	return rows
 }
 
-type block struct {
-	first time.Time
-	value []byte
-}
-
-func blocksOf(t testing.TB, rows []entry, packed bool) (blocks []block) {
-	t.Helper()
-	err := encode(rows, packed, func(first time.Time, value []byte) error {
-		blocks = append(blocks, block{first, value})
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+func blocksOf(rows []entry, packed bool) (blocks [][]byte) {
+	for _, block := range encode(rows, packed) {
+		blocks = append(blocks, block)
 	}
 	return blocks
 }
 
-func entriesOf(t testing.TB, blocks []block) (rows []entry) {
+func entriesOf(t testing.TB, blocks [][]byte) (rows []entry) {
 	t.Helper()
-	var d decoder
-	for _, b := range blocks {
-		var err error
-		if rows, err = d.entries(rows, b.value); err != nil {
-			t.Fatalf("block at %v: %v", b.first, err)
+	for i, b := range blocks {
+		more, err := new(decoder).decode(b)
+		if err != nil {
+			t.Fatalf("block %d: %v", i, err)
 		}
+		rows = append(rows, more...)
 	}
 	return rows
 }
@@ -70,7 +60,7 @@ func TestBlockBytes(t *testing.T) {
 		{base.Add(5*time.Minute + time.Millisecond), []uint64{1}, appendValue(nil, hotreader.BoolValue(true))},
 		{base.Add(6 * time.Minute), nil, nil},
 	}
-	blocks := blocksOf(t, rows, true)
+	blocks := blocksOf(rows, true)
 	if len(blocks) != 1 {
 		t.Fatalf("%d blocks, want 1", len(blocks))
 	}
@@ -79,10 +69,7 @@ func TestBlockBytes(t *testing.T) {
 		"e807" + "00" + "06" + "32" + "03" + // 1,000 later, the same two, 2 and an empty text
 		"f99f12" + "0201" + "05" + // 299,001 later, one property 1, true
 		"dfd403" + "01" // 59,999 later, none
-	if !blocks[0].first.Equal(base) {
-		t.Errorf("the block is said to begin at %v", blocks[0].first)
-	}
-	if got := hex.EncodeToString(blocks[0].value); got != value {
+	if got := hex.EncodeToString(blocks[0]); got != value {
 		t.Errorf("the block is\n%s, want\n%s", got, value)
 	}
 	if !sameEntries(entriesOf(t, blocks), rows) {
@@ -126,43 +113,6 @@ func TestTimesSortAsBytes(t *testing.T) {
 	}
 }
 
-// TestChecksum pins what is covered, and how.
-func TestChecksum(t *testing.T) {
-	k := keyOf(blockKind, 1, 258)
-	if got := hex.EncodeToString(k[:]); got != "72"+"00000001"+"00000102" {
-		t.Errorf("the key is %s", got)
-	}
-	if got := checksum("1234", key{'5', '6', '7', '8', '9', 0, 0, 0, 0}, nil); got != crc32.Checksum([]byte("123456789\x00\x00\x00\x00"), castagnoli) {
-		t.Errorf("%#x is no CRC-32C", got)
-	}
-	if got := checksum("123456789", key{}, []byte("value")); got != crc32.Checksum([]byte("123456789"+"\x00\x00\x00\x00\x00\x00\x00\x00\x00"+"value"), castagnoli) {
-		t.Errorf("%#x is no CRC-32C", got)
-	}
-}
-
-func TestBlocksAreFilled(t *testing.T) {
-	for _, packed := range []bool{true, false} {
-		rows := rowsOf(10_000, 5*time.Minute)
-		blocks := blocksOf(t, rows, packed)
-		total := 0
-		for i, b := range blocks {
-			if len(b.value) > blockBytes {
-				t.Errorf("packed %t: block %d has %d bytes, at most %d are allowed", packed, i, len(b.value), blockBytes)
-			}
-			if least := blockBytes * 9 / 10; len(b.value) < least && !(packed && i == len(blocks)-1) {
-				t.Errorf("packed %t: block %d of %d has only %d bytes, want %d", packed, i, len(blocks), len(b.value), least)
-			}
-			total += len(b.value)
-		}
-		if perRow := float64(total) / float64(len(rows)); perRow > 18 { // 11 digits, a boolean, and what goes with them
-			t.Errorf("packed %t: a row takes %.1f bytes", packed, perRow)
-		}
-		if !sameEntries(entriesOf(t, blocks), rows) {
-			t.Errorf("packed %t: the blocks do not read back as they were", packed)
-		}
-	}
-}
-
 func TestBlocksOfUnevenRows(t *testing.T) {
 	long := appendValue(nil, hotreader.StringValue(bytes.Repeat([]byte("x"), 3*blockBytes)))
 	var many []uint64
@@ -182,77 +132,91 @@ func TestBlocksOfUnevenRows(t *testing.T) {
 		"from the year 0": {{time.Unix(firstSecond, 0).UTC(), nil, nil}, {base, nil, nil}, {time.Unix(lastSecond, 999_999_999).UTC(), nil, nil}},
 	} {
 		for _, packed := range []bool{true, false} {
-			if !sameEntries(entriesOf(t, blocksOf(t, rows, packed)), rows) {
+			blocks := blocksOf(rows, packed)
+			if !sameEntries(entriesOf(t, blocks), rows) {
 				t.Errorf("%s, packed %t: the blocks do not read back as they were", name, packed)
+			}
+			for _, b := range blocks {
+				if len(b) > blockBytes && len(entriesOf(t, [][]byte{b})) > 1 {
+					t.Errorf("%s, packed %t: a block has %d bytes", name, packed, len(b))
+				}
 			}
 		}
 	}
 }
 
-func TestMerge(t *testing.T) {
-	e := func(n int, body string) entry { return entry{base.Add(time.Duration(n)), nil, []byte(body)} }
-	for _, c := range []struct{ older, later, want []entry }{
-		{nil, []entry{e(1, "b")}, []entry{e(1, "b")}},
-		{[]entry{e(1, "a")}, []entry{e(1, "b")}, []entry{e(1, "b")}},
-		{[]entry{e(1, "a"), e(3, "a")}, []entry{e(2, "b"), e(3, "b"), e(4, "b")}, []entry{e(1, "a"), e(2, "b"), e(3, "b"), e(4, "b")}},
-		{[]entry{e(5, "a")}, []entry{e(1, "b"), e(2, "b")}, []entry{e(1, "b"), e(2, "b"), e(5, "a")}},
-		{[]entry{e(1, "a")}, []entry{e(5, "b")}, []entry{e(1, "a"), e(5, "b")}},
+// TestMalformedBlocks: whatever the checksum says.
+func TestMalformedBlocks(t *testing.T) {
+	head := func(unit byte, first time.Time, rest ...byte) []byte {
+		return append(appendTime([]byte{unit}, first), rest...)
+	}
+	long := binary.AppendUvarint([]byte{2, 0, 2, 0}, mostShared<<2|uint64(hotreader.String))
+	long = append(append(long, make([]byte, mostShared)...), 1, 1)
+	for what, block := range map[string][]byte{
+		"nothing":                        nil,
+		"no rows":                        head(0, base, 0),
+		"an unknown unit":                head(4, base, 1, 0, 1),
+		"a time before the year 0":       head(0, time.Unix(firstSecond-1, 0), 1, 0, 1),
+		"a time after the year 9999":     head(0, time.Unix(lastSecond+1, 0), 1, 0, 1),
+		"rows that go past 9999":         head(3, time.Unix(lastSecond, 0), 2, 0, 1, 1, 0),
+		"more rows than there is room":   head(0, base, 0xff, 0xff, 0xff, 0x7f, 0, 1),
+		"a number that does not end":     head(0, base, 1, 0xff),
+		"two rows at one instant":        head(0, base, 2, 0, 1, 0, 0),
+		"a first row that is later":      head(0, base, 1, 1, 1),
+		"rows too far apart":             head(3, base, 2, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0),
+		"no shape to repeat":             head(0, base, 1, 0, 0),
+		"more properties than there are": head(0, base, 1, 0, 0xff, 0x7f, 0),
+		"a value missing":                head(0, base, 1, 0, 2, 0),
+		"a value of kind 0":              head(0, base, 1, 0, 2, 0, 0),
+		"a boolean of 2":                 head(0, base, 1, 0, 2, 0, 2<<2|1),
+		"a text longer than the block":   head(0, base, 1, 0, 2, 0, 9<<2|3, 'x'),
+		"bytes after the last row":       head(0, base, 1, 0, 1, 0),
+		"a block too large for its rows": head(0, base, long...),
 	} {
-		if got := merge(c.older, c.later); !sameEntries(got, c.want) {
-			t.Errorf("merge(%v, %v) = %v, want %v", c.older, c.later, got, c.want)
+		if rows, err := new(decoder).decode(block); err != errForm {
+			t.Errorf("%s: %d rows, %v", what, len(rows), err)
 		}
 	}
 }
 
-// FuzzBlock gives the decoder any bytes, as if their checksum fitted. What it accepts must read the same in both directions, and
-// come out the same when it is written and read again.
+// FuzzBlock gives the decoder any bytes, as if their checksum fitted. What it
+// accepts must be in order, come out the same when it is written and read again,
+// and have only values that Write would have taken.
 func FuzzBlock(f *testing.F) {
 	for _, rows := range [][]entry{rowsOf(3, time.Second), rowsOf(40, 1), rowsOf(1, 1), {{base, nil, nil}, {base.Add(longestGap), []uint64{7, 1 << 20}, []byte{3, 2}}}} {
-		b := blocksOf(f, rows, true)[0]
-		f.Add(b.value)
+		f.Add(blocksOf(rows, true)[0])
 	}
 	f.Add(append(appendTime([]byte{0}, base), 1, 0, 1))
 	f.Add(append(appendTime([]byte{3}, base), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0))
 	f.Add(append(appendTime([]byte{0}, base), 2, 0, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01))
-	f.Fuzz(func(t *testing.T, value []byte) {
-		var d decoder
-		rows, err := d.entries(nil, value)
-		if err == nil {
-			for i := 1; i < len(rows); i++ {
-				if !rows[i-1].time.Before(rows[i].time) {
-					t.Fatalf("row %d at %v is not behind %v", i, rows[i].time, rows[i-1].time)
-				}
-			}
-			if again := entriesOf(t, blocksOf(t, rows, true)); !sameEntries(again, rows) {
-				t.Fatalf("%d rows come out as %d others", len(rows), len(again))
+	f.Add(append(appendTime([]byte{0}, base), 1, 0, 2, 0, 2<<2|2, '1', 'e'))
+	f.Add(append(appendTime([]byte{0}, base), 1, 0, 2, 0, 1<<2|3, 0xff))
+	f.Fuzz(func(t *testing.T, block []byte) {
+		rows, err := new(decoder).decode(block)
+		if err != nil {
+			return
+		}
+		for i := 1; i < len(rows); i++ {
+			if !rows[i-1].time.Before(rows[i].time) {
+				t.Fatalf("row %d at %v is not behind %v", i, rows[i].time, rows[i-1].time)
 			}
 		}
-		up, upErr := scanBlock(t, value, false)
-		down, downErr := scanBlock(t, value, true)
-		if (upErr != nil) != (err != nil) || (downErr != nil) != (err != nil) {
-			t.Fatalf("decoding says %v, reading %v, backwards %v", err, upErr, downErr)
+		if again := entriesOf(t, blocksOf(rows, true)); !sameEntries(again, rows) {
+			t.Fatalf("%d rows come out as %d others", len(rows), len(again))
 		}
-		if slices.Reverse(down); err == nil && !slices.Equal(up, down) {
-			t.Fatalf("forwards\n%q, backwards\n%q", up, down)
+		names := []string{"a", "b", "c"}
+		values := make([]hotreader.Value, len(names))
+		for _, r := range rows {
+			if err := r.values([]int{0, 2, -1, 1}, values); err != nil {
+				continue
+			}
+			record := hotreader.Record{Time: r.time}
+			for i, v := range values {
+				record.Fields = append(record.Fields, hotreader.Field{Name: names[i], Value: v})
+			}
+			if err := hotreader.CheckRecords("d", []hotreader.Record{record}); err != nil && !r.time.IsZero() {
+				t.Fatalf("a row that Write refuses: %v", err)
+			}
 		}
 	})
-}
-
-// scanBlock reads a block as Read does, and returns its rows as text. All
-// properties are declared, so that the order does not matter.
-func scanBlock(t *testing.T, value []byte, descending bool) (rows []string, err error) {
-	q := hotreader.Query{Device: "d", Properties: []string{"a", "b", "c"}}
-	for range q.Properties {
-		q.Types = append(q.Types, hotreader.AnyString)
-	}
-	sieve, err := hotreader.NewSieve(t.Context(), q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sc := &scan{table: []int{0, 2, -1, 1}, values: make([]hotreader.Value, len(q.Properties))}
-	_, err = sc.block(&q, sieve, value, descending, func(r hotreader.Row, _ error) bool {
-		rows = append(rows, fmt.Sprint(r.Time.UnixNano(), r.Values))
-		return true
-	})
-	return rows, err
 }

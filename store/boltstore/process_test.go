@@ -24,19 +24,14 @@ import (
 // in the environment.
 const roleVariable = "BOLTSTORE_TEST_ROLE"
 
+var roles = map[string]func(path string) error{"import": importForEver}
+
 func TestMain(m *testing.M) {
-	var err error
-	switch role, path, _ := strings.Cut(os.Getenv(roleVariable), ":"); role {
-	case "":
+	name, path, _ := strings.Cut(os.Getenv(roleVariable), ":")
+	if name == "" {
 		os.Exit(m.Run())
-	case "import":
-		err = importForEver(path)
-	case "scan":
-		err = scanAll(path)
-	default:
-		err = fmt.Errorf("unknown role %q", role)
 	}
-	if err != nil {
+	if err := roles[name](path); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -3,21 +3,21 @@ package boltstore
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"hash/crc32"
+	"iter"
 	"sort"
 	"time"
+	"unicode/utf8"
 
 	bolt "go.etcd.io/bbolt"
+
+	"hotreader"
 )
 
-// bbolt keeps what it is given under a key, but has no checksum: a flipped bit
-// in one of its pages may make records vanish, or bring back old ones. So the
-// records themselves form a tree in which each knows number and CRC-32C of those
-// below it. The root knows the transaction that wrote it, which bbolt's
-// checksummed head must name too:
+// The records form a tree, as in Git, in which each knows number and CRC-32C of
+// those below it:
 //
-//	root       transaction, and of each shard its check
+//	root       the check of each shard
 //	shard      of each of its devices id, number and the head's check
 //	head       the device: check of its names, and a list of its indexes
 //	names      of its properties
@@ -25,9 +25,9 @@ import (
 //	block      rows, see block.go
 //
 // So whatever an answer says, or that there is nothing to say, is proved by the
-// records on the way to it, and cannot be older than the root. Nothing else has
-// to be read for that. A write replaces the records on the way, and takes the
-// checks of all others over as they are.
+// records on the way to it, and nothing else has to be read for that. A write
+// replaces the records on the way, and takes the checks of all others over as
+// they are.
 //
 // All are in one bucket. A key is kind (1 byte), number of the device, or of the
 // shard, and the record's own, 4 bytes each, big endian. All integers in values
@@ -48,13 +48,6 @@ var (
 	formatKey   = []byte("format")
 	formatValue = []byte("2")
 	castagnoli  = crc32.MakeTable(crc32.Castagnoli)
-)
-
-// What is wrong with a file.
-var (
-	errPage  = errors.New("a page of the file is damaged")
-	errLost  = errors.New("it is not where it should be")
-	errCheck = errors.New("its checksum does not match")
 )
 
 type key [keyBytes]byte
@@ -78,13 +71,49 @@ func checksum(device string, k key, value []byte) uint32 {
 	return max(crc32.Update(^sum, castagnoli, value), 1)
 }
 
+// content is what a transaction finds in the file. Its bytes are valid within
+// that, and must not be changed.
+type content struct {
+	bucket *bolt.Bucket
+	cursor *bolt.Cursor // of the bucket; one for all records spares allocations
+	root   []byte
+}
+
+// The root: its own check, the transaction that wrote it (8 bytes, which earlier
+// programs ask for), how many devices there are, and the check of each shard,
+// 0 = it has no device.
+const (
+	shards    = 256
+	rootHead  = 4 + 8 + 4
+	rootBytes = rootHead + shards*4
+)
+
+func contentOf(tx *bolt.Tx) (content, error) {
+	k := keyOf(rootKind, 0, 0)
+	b := tx.Bucket(bucketName)
+	if b == nil {
+		return content{}, errLost
+	}
+	c := content{b, b.Cursor(), b.Get(k[:])}
+	if len(c.root) != rootBytes || binary.BigEndian.Uint32(c.root) != checksum("", k, c.root[4:]) {
+		return content{}, errCheck
+	}
+	return c, nil
+}
+
+// putRoot stores a root.
+func putRoot(tx *bolt.Tx, root []byte) error {
+	k := keyOf(rootKind, 0, 0)
+	binary.BigEndian.PutUint64(root[4:], uint64(tx.ID()))
+	binary.BigEndian.PutUint32(root, checksum("", k, root[4:]))
+	return tx.Bucket(bucketName).Put(k[:], root)
+}
+
 // record returns the record under k, whose check must be sum.
-func (t *tree) record(device string, k key, sum uint32) ([]byte, error) {
-	value, flags, err := t.find(t.home, k[:])
+func (c content) record(device string, k key, sum uint32) ([]byte, error) {
+	found, value := c.cursor.Seek(k[:])
 	switch {
-	case err != nil:
-		return nil, err
-	case value == nil || flags != 0:
+	case string(found) != string(k[:]):
 		return nil, errLost
 	case checksum(device, k, value) != sum:
 		return nil, errCheck
@@ -92,54 +121,16 @@ func (t *tree) record(device string, k key, sum uint32) ([]byte, error) {
 	return value, nil
 }
 
-// The root: its own check, the transaction (8 bytes), how many devices there
-// are, and the check of each shard, 0 = it has no device.
-const (
-	shards    = 256
-	rootHead  = 4 + 8 + 4
-	rootBytes = rootHead + shards*4
-)
-
-// root returns the file's root, which the transaction id must have written.
-func (t *tree) root(id int) ([]byte, error) {
-	k := keyOf(rootKind, 0, 0)
-	if t.home == nil {
-		return nil, errPage
-	}
-	r, flags, err := t.find(t.home, k[:])
-	if err != nil {
-		return nil, err
-	}
-	if len(r) != rootBytes || flags != 0 ||
-		binary.BigEndian.Uint32(r) != checksum("", k, r[4:]) || binary.BigEndian.Uint64(r[4:]) != uint64(id) {
-		return nil, errPage
-	}
-	return r, nil
-}
-
-// putRoot stores a root in tx, which must happen in each transaction.
-func putRoot(tx *bolt.Tx, b *bolt.Bucket, r []byte) error {
-	k := keyOf(rootKind, 0, 0)
-	binary.BigEndian.PutUint64(r[4:], uint64(tx.ID()))
-	binary.BigEndian.PutUint32(r, checksum("", k, r[4:]))
-	return b.Put(k[:], r)
-}
-
 func shardOf(device string) uint32 { return checksum(device, key{}, nil) % shards }
 
 // shard returns the record in which the device is or would be, nil if there is
 // none of that shard.
-func (t *tree) shard(root []byte, number uint32) ([]byte, error) {
-	sum := binary.BigEndian.Uint32(root[rootHead+4*number:])
+func (c content) shard(number uint32) ([]byte, error) {
+	sum := binary.BigEndian.Uint32(c.root[rootHead+4*number:])
 	if sum == 0 {
 		return nil, nil
 	}
-	k := keyOf(shardKind, number, 0)
-	s, err := t.record("", k, sum)
-	if err != nil {
-		return nil, errPage
-	}
-	return s, nil
+	return c.record("", keyOf(shardKind, number, 0), sum)
 }
 
 // A device in its shard: number, check of its head, length of its id (2 bytes),
@@ -150,12 +141,12 @@ const deviceHead = 4 + 4 + 2
 func deviceAt(shard []byte, device string) (int, error) {
 	for at := 0; at < len(shard); {
 		if at+deviceHead > len(shard) {
-			return 0, errPage
+			return 0, errForm
 		}
 		n := int(binary.BigEndian.Uint16(shard[at+8:]))
 		id := at + deviceHead
 		if id+n > len(shard) {
-			return 0, errPage
+			return 0, errForm
 		}
 		if string(shard[id:id+n]) == device {
 			return at, nil
@@ -182,7 +173,7 @@ type ref struct {
 
 const refBytes = timeBytes + 4 + 4
 
-func appendRef(dst []byte, r ref) []byte {
+func appendRef(dst refs, r ref) refs {
 	dst = appendTime(dst, r.time)
 	dst = binary.BigEndian.AppendUint32(dst, r.number)
 	return binary.BigEndian.AppendUint32(dst, r.sum)
@@ -193,7 +184,7 @@ type refs []byte
 
 func refsOf(b []byte) (refs, error) {
 	if len(b) == 0 || len(b)%refBytes != 0 {
-		return nil, errPage
+		return nil, errForm
 	}
 	return refs(b), nil
 }
@@ -222,21 +213,24 @@ type device struct {
 	indexes refs   // nil = the device does not exist
 }
 
-// device returns what is known of a device. shard is where it would be.
-func (t *tree) device(shard []byte, id string) (d device, err error) {
+// device returns what is known of a device.
+func (c content) device(id string) (d device, err error) {
+	shard, err := c.shard(shardOf(id))
+	if err != nil {
+		return d, err
+	}
 	at, err := deviceAt(shard, id)
 	if err != nil || at < 0 {
 		return d, err
 	}
 	d.id = id
 	d.number = binary.BigEndian.Uint32(shard[at:])
-	k := keyOf(headKind, d.number, 0)
-	head, err := t.record(id, k, binary.BigEndian.Uint32(shard[at+4:]))
+	head, err := c.record(id, keyOf(headKind, d.number, 0), binary.BigEndian.Uint32(shard[at+4:]))
 	if err != nil {
 		return d, err
 	}
 	if len(head) < headBytes {
-		return d, errPage
+		return d, errForm
 	}
 	d.names, d.next, d.block = binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:])
 	d.indexes, err = refsOf(head[headBytes:])
@@ -244,9 +238,8 @@ func (t *tree) device(shard []byte, id string) (d device, err error) {
 }
 
 // index returns the list of blocks that r refers to.
-func (t *tree) index(d *device, r ref) (refs, error) {
-	k := keyOf(indexKind, d.number, r.number)
-	value, err := t.record(d.id, k, r.sum)
+func (c content) index(d *device, r ref) (refs, error) {
+	value, err := c.record(d.id, keyOf(indexKind, d.number, r.number), r.sum)
 	if err != nil {
 		return nil, err
 	}
@@ -254,23 +247,53 @@ func (t *tree) index(d *device, r ref) (refs, error) {
 }
 
 // block returns the block that r refers to.
-func (t *tree) block(d *device, r ref) ([]byte, error) {
-	k := keyOf(blockKind, d.number, r.number)
-	return t.record(d.id, k, r.sum)
+func (c content) block(d *device, r ref) ([]byte, error) {
+	return c.record(d.id, keyOf(blockKind, d.number, r.number), r.sum)
 }
 
-// properties returns the names of the device's properties: of each its length,
-// as uvarint, then the name. Their ids are 0, 1, 2 and so on.
-func (t *tree) properties(d *device) ([]byte, error) {
-	k := keyOf(nameKind, d.number, 0)
-	return t.record(d.id, k, d.names)
-}
-
-// nextName splits the first name off.
-func nextName(names []byte) (name, rest []byte, ok bool) {
-	n, used := binary.Uvarint(names)
-	if used <= 0 || n > uint64(len(names)-used) {
-		return nil, nil, false
+// blocksOf yields the blocks that may have rows in w, in its order.
+func (c content) blocksOf(d *device, w *window) iter.Seq2[ref, error] {
+	return func(yield func(ref, error) bool) {
+		for i := range w.of(d.indexes) {
+			list, err := c.index(d, i)
+			if err != nil {
+				yield(ref{}, err)
+				return
+			}
+			for r := range w.of(list) {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
 	}
-	return names[used : used+int(n)], names[used+int(n):], true
+}
+
+// properties yields the names of the device's properties, whose ids are 0, 1, 2
+// and so on.
+func (c content) properties(d *device) iter.Seq2[[]byte, error] {
+	return namesIn(c.record(d.id, keyOf(nameKind, d.number, 0), d.names))
+}
+
+// namesIn yields the names in a record: of each its length, as uvarint, then the
+// name.
+func namesIn(record []byte, err error) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for n := 0; err == nil && len(record) > 0; n++ {
+			length, used := binary.Uvarint(record)
+			if n == maxNames || used <= 0 || length == 0 || length > min(hotreader.MaxNameBytes, uint64(len(record)-used)) {
+				err = errForm
+				break
+			}
+			name := record[used : used+int(length)]
+			if record = record[used+int(length):]; !utf8.Valid(name) {
+				err = errForm
+			} else if !yield(name, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
 }

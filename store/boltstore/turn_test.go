@@ -19,7 +19,7 @@ import (
 // sooner than Go would make them, which is after 10 ms.
 func TestReadTakesTurns(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "rows.bolt"), boltstore.Options{})
-	batch := make([]hotreader.Record, 20_000)
+	batch := make([]hotreader.Record, 200_000) // some milliseconds of reading
 	for i := range batch {
 		batch[i] = hotreader.Record{Time: base.Add(time.Duration(i) * time.Second),
 			Fields: []hotreader.Field{{Name: "n", Value: hotreader.NumberValue([]byte(strconv.Itoa(i)))}}}

@@ -46,117 +46,40 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 		if err := ctx.Err(); err != nil {
 			return s.wrap("write", err)
 		}
-		if err := s.update("write", func(w *writer) error { return w.write(device, part) }); err != nil {
+		err := guard(func() error {
+			return s.db.Update(func(tx *bolt.Tx) error { return writeTo(tx, device, part) })
+		})
+		if err != nil {
 			return s.wrap("write", err)
 		}
 	}
 	return s.wrap("write", ctx.Err())
 }
 
-// update runs f in a transaction that changes the file. If f is nil, nothing is
-// changed but the transaction's number.
-func (s *Store) update(verb string, f func(w *writer) error) error {
-	op := "boltstore: " + verb + " " + s.path
-	least := s.newest.Load()
-	var id int
-	err := s.guard(op, func() error {
-		return s.db.Update(func(tx *bolt.Tx) error {
-			return inside(op, func() error {
-				id = tx.ID()
-				if int64(id) <= least {
-					return errPage // bbolt's newest head is not valid any more
-				}
-				w, err := newWriter(tx)
-				if err == nil && f != nil {
-					err = f(w)
-				}
-				if err == nil {
-					err = w.finish()
-				}
-				return err
-			})
-		})
-	})
-	if err == nil {
-		s.seen(int64(id))
-		s.wrote.Store(f != nil)
-	}
-	return err
-}
-
-// writer is a transaction that changes the file. It reads only what was there
-// before it, for it writes each record once, and knows what it wrote.
+// writer is a transaction that changes the records of a device. It writes each
+// record once, after it has read what was there before.
 type writer struct {
-	tx     *bolt.Tx
-	tree   tree
-	bucket *bolt.Bucket
-	sound  map[uint64]bool // pages known to be
-	root   []byte
-	device device
-
-	indexes []ref
-	current int   // of indexes, -1 = none yet
-	blocks  []ref // of the current index, once it is loaded
+	content
+	device  device
+	indexes refs
+	current int  // of indexes, -1 = none yet
+	blocks  refs // of the current index, once it is loaded
 	changed bool
-	ids     map[string]uint64
-	names   []byte
+	ids     map[string]uint64 // of the properties
+	names   []byte            // record of them
+	known   int               // bytes of that record that are stored
 }
 
-func newWriter(tx *bolt.Tx) (*writer, error) {
-	w := &writer{tx: tx, sound: make(map[uint64]bool), current: -1, ids: make(map[string]uint64)}
-	var err error
-	if w.tree, err = treeOf(tx); err != nil {
-		return nil, err
-	}
-	root, err := w.tree.root(tx.ID() - 1)
-	if err != nil {
-		return nil, err
-	}
-	w.root = slices.Clone(root)
-	k := keyOf(rootKind, 0, 0)
-	if err := w.tree.sound(k[:], w.sound); err != nil {
-		return nil, err
-	}
-	w.bucket = tx.Bucket(bucketName)
-	w.bucket.FillPercent = 1 // series grow at their end
-	return w, nil
-}
-
-// finish must be the last that is done.
-func (w *writer) finish() error { return putRoot(w.tx, w.bucket, w.root) }
-
-// put stores a record, and returns its check.
+// put stores a record of the device, and returns its check.
 func (w *writer) put(k key, value []byte) (uint32, error) {
-	if err := w.tree.sound(k[:], w.sound); err != nil {
-		return 0, err
-	}
 	return checksum(w.device.id, k, value), w.bucket.Put(k[:], value)
 }
 
-// write stores rows of one device, strictly ordered by time.
-func (w *writer) write(id string, rows []*hotreader.Record) error {
-	number := shardOf(id)
-	shard, err := w.tree.shard(w.root, number)
+// writeTo stores rows of one device, strictly ordered by time.
+func writeTo(tx *bolt.Tx, id string, rows []*hotreader.Record) error {
+	w, err := newWriter(tx, id)
 	if err != nil {
 		return err
-	}
-	if w.device, err = w.tree.device(shard, id); err != nil {
-		return damagedDevice(id, err)
-	}
-	d := &w.device
-	for i := range d.indexes.len() {
-		w.indexes = append(w.indexes, d.indexes.at(i))
-	}
-	var names []byte
-	if w.indexes == nil {
-		d.id = id
-		d.number = binary.BigEndian.Uint32(w.root[12:])
-		binary.BigEndian.PutUint32(w.root[12:], d.number+1)
-	} else if names, err = w.tree.properties(d); err != nil {
-		return damagedDevice(id, err)
-	}
-	if err := w.readNames(names); err != nil {
-		return damagedDevice(id, err)
 	}
 	later, err := w.entries(rows)
 	if err != nil {
@@ -165,22 +88,80 @@ func (w *writer) write(id string, rows []*hotreader.Record) error {
 	if err := w.merge(later); err != nil {
 		return err
 	}
+	return w.save(tx)
+}
 
-	if len(w.names) > len(names) || d.indexes == nil {
+func newWriter(tx *bolt.Tx, id string) (*writer, error) {
+	c, err := contentOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	c.bucket.FillPercent = 1 // series grow at their end
+	c.root = slices.Clone(c.root)
+	w := &writer{content: c, current: -1, ids: make(map[string]uint64)}
+	if err := w.load(id); err != nil {
+		return nil, damagedDevice(id, err)
+	}
+	return w, nil
+}
+
+// save stores what leads to the device's indexes.
+func (w *writer) save(tx *bolt.Tx) (err error) {
+	d := &w.device
+	if len(w.names) > w.known || d.indexes == nil {
 		if d.names, err = w.put(keyOf(nameKind, d.number, 0), w.names); err != nil {
 			return err
 		}
 	}
-	head := make([]byte, 0, headBytes+len(w.indexes)*refBytes)
+	var head []byte
 	for _, u := range []uint32{d.names, d.next, d.block} {
 		head = binary.BigEndian.AppendUint32(head, u)
 	}
-	sum, err := w.put(keyOf(headKind, d.number, 0), appendRefs(head, w.indexes))
+	sum, err := w.put(keyOf(headKind, d.number, 0), append(head, w.indexes...))
 	if err != nil {
 		return err
 	}
+	if err := w.list(sum); err != nil {
+		return err
+	}
+	return putRoot(tx, w.root)
+}
 
-	at, err := deviceAt(shard, id)
+// load reads what there is of the device, or begins a new one.
+func (w *writer) load(id string) (err error) {
+	if w.device, err = w.content.device(id); err != nil {
+		return err
+	}
+	d := &w.device
+	if d.indexes == nil {
+		d.id = id
+		d.number = binary.BigEndian.Uint32(w.root[12:])
+		binary.BigEndian.PutUint32(w.root[12:], d.number+1)
+		return nil
+	}
+	w.indexes = slices.Clone(d.indexes)
+	for name, err := range w.properties(d) {
+		if err != nil {
+			return err
+		}
+		if _, err := w.idOf(string(name)); err != nil {
+			return err
+		}
+	}
+	w.known = len(w.names)
+	return nil
+}
+
+// list enters the check of the device's head in its shard, and the shard's in the
+// root.
+func (w *writer) list(sum uint32) error {
+	d := &w.device
+	number := shardOf(d.id)
+	shard, err := w.shard(number)
+	if err != nil {
+		return err
+	}
+	at, err := deviceAt(shard, d.id)
 	if err != nil {
 		return err
 	}
@@ -189,101 +170,102 @@ func (w *writer) write(id string, rows []*hotreader.Record) error {
 		at = len(shard)
 		shard = binary.BigEndian.AppendUint32(shard, d.number)
 		shard = binary.BigEndian.AppendUint32(shard, 0)
-		shard = binary.BigEndian.AppendUint16(shard, uint16(len(id)))
-		shard = append(shard, id...)
+		shard = binary.BigEndian.AppendUint16(shard, uint16(len(d.id)))
+		shard = append(shard, d.id...)
 	}
 	binary.BigEndian.PutUint32(shard[at+4:], sum)
-	w.device = device{} // whose shard is not its own
-	if sum, err = w.put(keyOf(shardKind, number, 0), shard); err != nil {
-		return err
-	}
-	binary.BigEndian.PutUint32(w.root[rootHead+4*number:], sum)
-	return nil
+	k := keyOf(shardKind, number, 0)
+	binary.BigEndian.PutUint32(w.root[rootHead+4*number:], checksum("", k, shard))
+	return w.bucket.Put(k[:], shard)
 }
 
 // merge puts rows into the blocks of the device.
 func (w *writer) merge(later []entry) error {
-	d := &w.device
-	var dec decoder
 	for len(later) > 0 {
-		if err := w.load(later[0].time); err != nil {
-			return damagedDevice(d.id, err)
+		if err := w.seek(later[0].time); err != nil {
+			return damagedDevice(w.device.id, err)
 		}
 		// The block whose range the next row falls into; rows before the first
 		// block join it.
-		at := max(floorRef(w.blocks, later[0].time), 0)
-		var older []entry
+		at := max(w.blocks.floor(later[0].time), 0)
 		n := len(later)
-		end := true // nothing follows: a series grows, fill its blocks up
-		old := w.blocks[at:min(at+1, len(w.blocks))]
-		if len(old) > 0 {
-			block, err := w.tree.block(d, old[0])
-			if err == nil {
-				older, err = dec.entries(nil, block)
-			}
-			if err != nil {
-				return damagedBlock(d.id, old[0].time, err)
-			}
-			end = older[len(older)-1].time.Before(later[0].time)
-			var next *ref
-			if at+1 < len(w.blocks) {
-				next = &w.blocks[at+1]
-			} else if w.current+1 < len(w.indexes) {
-				next = &w.indexes[w.current+1]
-			}
-			if next != nil {
-				end = false
-				n, _ = slices.BinarySearchFunc(later, next.time, func(e entry, t time.Time) int { return e.time.Compare(t) })
-			}
+		next, last := w.following(at)
+		if !last {
+			n, _ = slices.BinarySearchFunc(later, next, func(e entry, t time.Time) int { return e.time.Compare(t) })
 		}
-		all := merge(older, later[:n:n])
+		if err := w.rewrite(at, later[:n:n], last); err != nil {
+			return err
+		}
 		later = later[n:]
-		var made []ref
-		err := encode(all, end, func(first time.Time, block []byte) (err error) {
-			r := ref{time: first}
-			if len(made) < len(old) {
-				r.number = old[len(made)].number
-			} else {
-				r.number = d.block
-				d.block++
-			}
-			r.sum, err = w.put(keyOf(blockKind, d.number, r.number), block)
-			made = append(made, r)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		w.blocks = slices.Replace(w.blocks, at, at+len(old), made...)
-		w.changed = true
 	}
 	return w.flush()
 }
 
-// load makes the index current into which t falls. Times come in order.
-func (w *writer) load(t time.Time) error {
+// following returns when the block after block at begins. last = there is none.
+func (w *writer) following(at int) (next time.Time, last bool) {
+	switch {
+	case at+1 < w.blocks.len():
+		return w.blocks.at(at + 1).time, false
+	case w.current+1 < w.indexes.len():
+		return w.indexes.at(w.current + 1).time, false
+	}
+	return next, true
+}
+
+// rewrite replaces block at, if there is one, by blocks of its rows and later ones.
+func (w *writer) rewrite(at int, later []entry, last bool) error {
+	d := &w.device
+	var older []entry
+	number := d.block // of the block that is made next
+	end := at
+	if at < w.blocks.len() {
+		r := w.blocks.at(at)
+		block, err := w.block(d, r)
+		if err == nil {
+			older, err = new(decoder).decode(block)
+		}
+		if err != nil {
+			return damagedBlock(d.id, r.time, err)
+		}
+		number, end = r.number, at+1
+	}
+	// Where nothing follows the series grows: its blocks are filled up.
+	packed := last && (len(older) == 0 || older[len(older)-1].time.Before(later[0].time))
+	var made refs
+	for first, block := range encode(merge(older, later), packed) {
+		sum, err := w.put(keyOf(blockKind, d.number, number), block)
+		if err != nil {
+			return err
+		}
+		made = appendRef(made, ref{first, number, sum})
+		if number == d.block {
+			d.block++
+		}
+		number = d.block
+	}
+	w.blocks = slices.Replace(w.blocks, at*refBytes, end*refBytes, made...)
+	w.changed = true
+	return nil
+}
+
+// seek makes the index current into which t falls. Times come in order.
+func (w *writer) seek(t time.Time) error {
 	if len(w.indexes) == 0 {
-		w.indexes = []ref{{time: t, number: w.device.next}}
+		w.indexes = appendRef(nil, ref{time: t, number: w.device.next})
 		w.device.next++
-		w.current, w.blocks = 0, nil
+		w.current = 0
 		return nil
 	}
-	if w.current >= 0 && (w.current+1 == len(w.indexes) || t.Before(w.indexes[w.current+1].time)) {
+	if w.current >= 0 && (w.current+1 == w.indexes.len() || t.Before(w.indexes.at(w.current+1).time)) {
 		return nil
 	}
 	if err := w.flush(); err != nil {
 		return err
 	}
-	w.current = max(floorRef(w.indexes, t), 0)
-	list, err := w.tree.index(&w.device, w.indexes[w.current])
-	if err != nil {
-		return err
-	}
-	w.blocks = w.blocks[:0]
-	for i := range list.len() {
-		w.blocks = append(w.blocks, list.at(i))
-	}
-	return nil
+	w.current = max(w.indexes.floor(t), 0)
+	list, err := w.index(&w.device, w.indexes.at(w.current))
+	w.blocks = slices.Clone(list)
+	return err
 }
 
 // flush stores the current index, as several if it has become too long.
@@ -294,42 +276,25 @@ func (w *writer) flush() error {
 	w.changed = false
 	d := &w.device
 	share := indexRefs
-	if n := len(w.blocks); w.current+1 < len(w.indexes) { // else the series grows; fill them up
+	if n := w.blocks.len(); w.current+1 < w.indexes.len() { // else the series grows; fill them up
 		pieces := (n + indexRefs - 1) / indexRefs
 		share = (n + pieces - 1) / pieces
 	}
-	var made []ref
-	for part := range slices.Chunk(w.blocks, share) {
-		r := ref{time: part[0].time, number: w.indexes[w.current].number}
-		if len(made) > 0 {
-			r.number = d.next
-			d.next++
-		}
-		var err error
-		if r.sum, err = w.put(keyOf(indexKind, d.number, r.number), appendRefs(nil, part)); err != nil {
+	number := w.indexes.at(w.current).number
+	var made refs
+	for part := range slices.Chunk(w.blocks, share*refBytes) {
+		sum, err := w.put(keyOf(indexKind, d.number, number), part)
+		if err != nil {
 			return err
 		}
-		made = append(made, r)
+		made = appendRef(made, ref{part.at(0).time, number, sum})
+		if number == d.next {
+			d.next++
+		}
+		number = d.next
 	}
-	w.indexes = slices.Replace(w.indexes, w.current, w.current+1, made...)
+	w.indexes = slices.Replace(w.indexes, w.current*refBytes, (w.current+1)*refBytes, made...)
 	return nil
-}
-
-func appendRefs(dst []byte, list []ref) []byte {
-	dst = slices.Grow(dst, len(list)*refBytes)
-	for _, r := range list {
-		dst = appendRef(dst, r)
-	}
-	return dst
-}
-
-// floorRef returns the number of the last entry not behind t, -1 if all are.
-func floorRef(list []ref, t time.Time) int {
-	n, found := slices.BinarySearchFunc(list, t, func(r ref, t time.Time) int { return r.time.Compare(t) })
-	if found {
-		return n
-	}
-	return n - 1
 }
 
 // entries encodes rows, giving ids to properties that the device did not have
@@ -354,7 +319,7 @@ func (w *writer) entries(rows []*hotreader.Record) ([]entry, error) {
 			if f.Value.IsNull() {
 				continue
 			}
-			id, err := w.claimID(f.Name)
+			id, err := w.idOf(f.Name)
 			if err != nil {
 				return nil, err
 			}
@@ -369,22 +334,9 @@ func (w *writer) entries(rows []*hotreader.Record) ([]entry, error) {
 	return entries, nil
 }
 
-func (w *writer) readNames(names []byte) error {
-	w.names = slices.Clone(names)
-	for rest := w.names; len(rest) > 0; {
-		name, more, ok := nextName(rest)
-		if !ok {
-			return errForm
-		}
-		w.ids[string(name)] = uint64(len(w.ids))
-		rest = more
-	}
-	return nil
-}
-
-// claimID returns the id of a property of the device, which it gets at its first
+// idOf returns the id of a property of the device, which it gets at its first
 // value: 0, 1, 2 and so on.
-func (w *writer) claimID(name string) (uint64, error) {
+func (w *writer) idOf(name string) (uint64, error) {
 	if id, ok := w.ids[name]; ok {
 		return id, nil
 	}

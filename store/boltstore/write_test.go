@@ -20,16 +20,32 @@ import (
 
 func openTemp(t testing.TB) *Store {
 	t.Helper()
-	s, err := Open(filepath.Join(t.TempDir(), "rows.bolt"), Options{})
+	s := openAt(t, filepath.Join(t.TempDir(), "rows.bolt"))
+	t.Cleanup(func() { closeStore(t, s) })
+	return s
+}
+
+func openAt(t testing.TB, path string) *Store {
+	t.Helper()
+	s, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return s
+}
+
+func closeStore(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func mustWrite(t testing.TB, s *Store, device string, records []hotreader.Record) {
+	t.Helper()
+	if err := s.Write(t.Context(), device, records); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // readings returns rows a minute apart, of about 30 bytes each.
@@ -67,9 +83,7 @@ func TestBlocksStayFull(t *testing.T) {
 	} {
 		s := openTemp(t)
 		for batch := range slices.Chunk(c.records, c.batch) {
-			if err := s.Write(t.Context(), "d", batch); err != nil {
-				t.Fatal(err)
-			}
+			mustWrite(t, s, "d", batch)
 		}
 		var d decoder
 		blocks, bytes, rows := 0, 0, 0
@@ -78,7 +92,10 @@ func TestBlocksStayFull(t *testing.T) {
 				if k[0] != blockKind {
 					return nil
 				}
-				entries, err := d.entries(nil, v)
+				if len(v) > blockBytes {
+					t.Errorf("%s: a block has %d bytes, at most %d are allowed", c.name, len(v), blockBytes)
+				}
+				entries, err := d.decode(v)
 				blocks++
 				bytes += len(v)
 				rows += len(entries)
@@ -161,9 +178,7 @@ func TestReadWhileBlocksChange(t *testing.T) {
 	s := openTemp(t)
 	const n = 20_000
 	stored := readings(n)
-	if err := s.Write(t.Context(), "d", stored); err != nil {
-		t.Fatal(err)
-	}
+	mustWrite(t, s, "d", stored)
 	var names []string // a few, so that some come late
 	for i := range 40 {
 		names = append(names, strconv.Itoa(i))
@@ -239,9 +254,7 @@ func TestWriteInParts(t *testing.T) {
 	}
 	// The last of all stands, though its instant belongs to the first part.
 	records = append(records, hotreader.Record{Time: base, Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(-1)}}})
-	if err := s.Write(t.Context(), "d", records); err != nil {
-		t.Fatal(err)
-	}
+	mustWrite(t, s, "d", records)
 	n := 0
 	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
 		if err != nil {
@@ -286,9 +299,7 @@ func TestWriteRefuses(t *testing.T) {
 	}
 	// As large as it may be, it fits, and comes back.
 	text := strings.Repeat("x", maxRecord-20)
-	if err := s.Write(t.Context(), "d", one(hotreader.StringValue([]byte(text)))); err != nil {
-		t.Fatal(err)
-	}
+	mustWrite(t, s, "d", one(hotreader.StringValue([]byte(text))))
 	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
 		if err != nil || string(row.Values[0].Text()) != text {
 			t.Errorf("%d bytes came back, %v", len(row.Values[0].Text()), err)
@@ -307,9 +318,7 @@ func TestTooManyProperties(t *testing.T) {
 		return []hotreader.Record{r}
 	}
 	for from := 0; from < maxNames; from += 1024 {
-		if err := s.Write(t.Context(), "d", record(from, from+1024)); err != nil {
-			t.Fatal(err)
-		}
+		mustWrite(t, s, "d", record(from, from+1024))
 	}
 	if err := s.Write(t.Context(), "d", record(maxNames, maxNames+1)); hotreader.CodeOf(err) != hotreader.CodeTooLarge {
 		t.Errorf("one property more: the error is %v, want one of %s", err, hotreader.CodeTooLarge)
@@ -324,9 +333,7 @@ func TestTooManyProperties(t *testing.T) {
 func TestReadDoesNotAllocateByRow(t *testing.T) {
 	s := openTemp(t)
 	const n = 50_000
-	if err := s.Write(t.Context(), "d", readings(n)); err != nil {
-		t.Fatal(err)
-	}
+	mustWrite(t, s, "d", readings(n))
 	types := []hotreader.Type{hotreader.Double, hotreader.ShortString}
 	for _, q := range []hotreader.Query{
 		{Types: types},

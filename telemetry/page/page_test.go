@@ -18,6 +18,7 @@ import (
 	"hotreader/secret"
 	"hotreader/store/memstore"
 	"hotreader/telemetry"
+	"hotreader/wire"
 )
 
 const token = "0123456789abcdef0123456789abcdef"
@@ -73,7 +74,7 @@ func TestFailingPeer(t *testing.T) {
 	ours, shown := seen.Handler(h), Handler(seen)
 	query := func() int {
 		r := httptest.NewRequest(http.MethodGet, "/v1/devices/d/latest?property=p", nil)
-		r.Header.Set(httpapi.TokenHeader, token)
+		r.Header.Set(wire.TokenHeader, token)
 		w := httptest.NewRecorder()
 		ours.ServeHTTP(w, r)
 		return w.Code

@@ -19,7 +19,6 @@ import (
 
 	"hotreader"
 	"hotreader/function/awslambda"
-	"hotreader/httpapi"
 	"hotreader/test/runtimeapi"
 	"hotreader/wire"
 )
@@ -363,7 +362,7 @@ func (e *dashboard) do(ctx context.Context, method, path, body string) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set(httpapi.TokenHeader, token)
+	r.Header.Set(wire.TokenHeader, token)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}

@@ -213,10 +213,64 @@ func deployTwin(t *testing.T, artifacts string) {
 	}
 }
 
+// TestDeployFromAStranger: with the real Terraform and AWS provider, what a stranger
+// has put beside the state and into a backend runs nothing. The same root module
+// beside the same file, given to Terraform itself, does.
+func TestDeployFromAStranger(t *testing.T) {
+	t.Parallel()
+	artifacts := t.TempDir()
+	if err := os.WriteFile(filepath.Join(artifacts, "hotreader-lambda-arm64.zip"), []byte("zip"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newTrial(t, "weir", "aws", "azure", artifacts)
+	ran := filepath.Join(t.TempDir(), "ran")
+	p.write("evil", "[profile evil]\ncredential_process = /bin/sh -c 'touch "+ran+"'\n")
+	override := `{"provider":{"aws":{"profile":"evil","shared_config_files":["` + p.file("evil") + `"]}}}`
+	if err := os.MkdirAll(p.file(".hotreader/aws"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.write(".hotreader/aws/x_override.tf.json", override)
+	p.run(0, "plan", "--only", "aws")
+	p.run(0, "status", "--only", "aws")
+	if _, err := os.Stat(ran); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("a program of the stranger's has run: %v", err)
+	}
+	p.run(0, "render", "--only", "aws", "--out", p.file("rendered"))
+	p.write("rendered/aws/x_override.tf.json", override)
+	terraform, _ := engine.Terraform(t)
+	for _, args := range [][]string{{"init", "-input=false"}, {"plan", "-input=false", "-var=token=" + token}} {
+		c := exec.Command(terraform, args...)
+		c.Dir, c.Env = p.file("rendered/aws"), p.env
+		_ = c.Run() // the credentials that the program gives are none
+	}
+	if _, err := os.Stat(ran); err != nil {
+		t.Errorf("Terraform itself does not run it, so that this proves nothing: %v", err)
+	}
+
+	// A bucket of the stranger's, with a state that names a provider.
+	askMoto(t, "s3", http.MethodPut, "/weir-evil", "", "<CreateBucketConfiguration><LocationConstraint>"+engine.Region+"</LocationConstraint></CreateBucketConfiguration>")
+	askMoto(t, "s3", http.MethodPut, "/weir-evil/state", "", `{"version":4,"terraform_version":"1.11.0","serial":1,"lineage":"x","outputs":{},"resources":[{"mode":"managed","type":"evil_thing","name":"e","provider":"provider[\"registry.terraform.io/evil/evil\"]","instances":[{"schema_version":0,"attributes":{}}]}]}`)
+	p.write("config_hot_reader.json", `{"aws":{"region":"`+engine.Region+`"},"backend":{"aws":{"type":"s3","config":{"bucket":"weir-evil","key":"state","region":"`+engine.Region+`"}}}}`)
+	if err := os.RemoveAll(p.watch.own); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"plan", "status"} {
+		if _, said := p.run(3, command, "--only", "aws"); !strings.Contains(said, "registry.terraform.io/evil/evil") || !strings.Contains(said, "hotreader has not made") {
+			t.Errorf("%s: %s", command, said)
+		}
+	}
+	if found, _ := filepath.Glob(filepath.Join(p.watch.own, "*/aws/.terraform/providers/*/*")); len(found) > 0 {
+		t.Errorf("installed: %q", found)
+	}
+	askMoto(t, "s3", http.MethodDelete, "/weir-evil/state", "", "")
+	p.run(0, "plan", "--only", "aws") // what is a state of ours, or none, goes
+}
+
 // trial is a project folder, and how the program is run in it.
 type trial struct {
 	t         *testing.T
 	dir, twin string
+	home      string
 	artifacts string
 	env       []string
 	watch     *watch
@@ -226,13 +280,13 @@ type trial struct {
 func newTrial(t *testing.T, twin, l3, l4, artifacts string) *trial {
 	t.Helper()
 	program, env := engine.Terraform(t)
-	p := &trial{t: t, dir: t.TempDir(), twin: twin, artifacts: artifacts}
-	p.env = slices.Concat([]string{"PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "INTER_CLOUD_TOKEN=" + token, "TF_LOG=TRACE"}, env, engine.MotoEnv(t))
+	p := &trial{t: t, dir: t.TempDir(), home: t.TempDir(), twin: twin, artifacts: artifacts}
+	p.env = slices.Concat([]string{"PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + p.home, "TMPDIR=" + t.TempDir(), "INTER_CLOUD_TOKEN=" + token, "TF_LOG=TRACE"}, env, engine.MotoEnv(t))
 	p.write("config.json", `{"digital_twin_name":"`+twin+`","hot_storage_size_in_days":30}`)
 	p.write("config_providers.json", `{"layer_3_hot_provider":"`+l3+`","layer_4_provider":"`+l4+`"}`)
 	p.write("config_iot_devices.json", `[{"id":"pump-7","properties":[{"name":"temperature","dataType":"DOUBLE"}]}]`)
 	p.write("config_hot_reader.json", `{"aws":{"region":"`+engine.Region+`"}}`)
-	p.watch = watchProcesses(t, p.dir)
+	p.watch = watchProcesses(t, p.dir, p.home)
 	return p
 }
 
@@ -468,9 +522,6 @@ func (p *trial) secret() string {
 	return got.SecretString
 }
 
-// holds are the names of the files that tell of the deployment.
-var holds = regexp.MustCompile(`^(terraform\.tfstate.*|plan|journal|token-.*|lock)$`)
-
 // findNoToken looks for every token that there was: in all files below the
 // project but for the connections, in every plan that was saved, in what was
 // said, and in the arguments and environments of Terraform and its providers.
@@ -479,18 +530,21 @@ func (p *trial) findNoToken(t *testing.T) {
 	p.connections()
 	places := p.watch.seen()
 	places["what the program said"] = p.said.String()
-	err := filepath.WalkDir(p.dir, func(name string, e fs.DirEntry, err error) error {
+	look := func(name string, e fs.DirEntry, err error) error {
+		if err == nil && e.Name() == "providers" {
+			return fs.SkipDir
+		}
 		if err != nil || !e.Type().IsRegular() || name == p.file("config_inter_cloud.json") {
 			return err
 		}
-		if i, err := e.Info(); err != nil || i.Mode().Perm()&0o077 != 0 && holds.MatchString(e.Name()) {
+		if i, err := e.Info(); err != nil || i.Mode().Perm()&0o077 != 0 && e.Name() != ".terraform.lock.hcl" { // which Terraform opens itself, and names providers alone
 			t.Errorf("%s has mode %v: %v", name, i.Mode(), err)
 		}
 		text, err := os.ReadFile(name)
 		places[name] = string(text)
 		return err
-	})
-	if err != nil {
+	}
+	if err := errors.Join(filepath.WalkDir(p.dir, look), filepath.WalkDir(p.watch.own, look)); err != nil {
 		t.Fatal(err)
 	}
 	secrets := p.watch.secrets()
@@ -535,14 +589,15 @@ func unzipped(text string) string {
 type watch struct {
 	t   *testing.T
 	dir string
+	own string // Terraform's folders are below
 
 	mu     sync.Mutex
 	places map[string]string
 	tokens map[string]bool
 }
 
-func watchProcesses(t *testing.T, dir string) *watch {
-	w := &watch{t: t, dir: dir, places: map[string]string{}, tokens: map[string]bool{}}
+func watchProcesses(t *testing.T, dir, home string) *watch {
+	w := &watch{t: t, dir: dir, own: filepath.Join(home, ".cache", "hotreader", "work"), places: map[string]string{}, tokens: map[string]bool{}}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(stop); <-stopped })
 	go func() {
@@ -567,8 +622,11 @@ func (w *watch) look() {
 			}
 		}
 	}
-	if text, err := os.ReadFile(filepath.Join(w.dir, ".hotreader/aws/plan")); err == nil {
-		w.put(fmt.Sprintf("a saved plan of %d bytes", len(text)), string(text))
+	plans, _ := filepath.Glob(filepath.Join(w.own, "*/aws/plan"))
+	for _, name := range plans {
+		if text, err := os.ReadFile(name); err == nil {
+			w.put(fmt.Sprintf("a saved plan of %d bytes", len(text)), string(text))
+		}
 	}
 	files, _ := filepath.Glob(filepath.Join(w.dir, ".hotreader/token-*"))
 	for _, f := range files {
@@ -602,7 +660,7 @@ func (w *watch) secrets(more ...string) []string {
 	return slices.Collect(maps.Keys(w.tokens))
 }
 
-// terraforms returns the processes that work in the project's work folder.
+// terraforms returns the processes that work in Terraform's folders.
 func (w *watch) terraforms() (pids []int) {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -610,7 +668,7 @@ func (w *watch) terraforms() (pids []int) {
 		if err != nil {
 			continue
 		}
-		if dir, err := os.Readlink("/proc/" + e.Name() + "/cwd"); err == nil && strings.HasPrefix(dir, filepath.Join(w.dir, ".hotreader")+"/") {
+		if dir, err := os.Readlink("/proc/" + e.Name() + "/cwd"); err == nil && strings.HasPrefix(dir, w.own+"/") {
 			pids = append(pids, pid)
 		}
 	}

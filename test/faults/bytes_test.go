@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"hotreader"
-	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/store/memstore"
 	"hotreader/wire"
@@ -33,7 +32,7 @@ func sampled(n, many int, named ...int) []int {
 func answerTo(t testing.TB, api http.Handler, q hotreader.Query) []byte {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, "/read", bytes.NewReader(wire.NewEnvelope(q, "aws", "").Append(nil)))
-	req.Header.Set(remote.TokenHeader, token)
+	req.Header.Set(wire.TokenHeader, token)
 	req.Header.Set("Accept", wire.MediaType)
 	rec := httptest.NewRecorder()
 	api.ServeHTTP(rec, req)

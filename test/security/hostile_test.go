@@ -27,7 +27,6 @@ import (
 	"testing"
 	"time"
 
-	"hotreader/httpapi"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -281,7 +280,7 @@ func TestTLSOfServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "GET /v1/devices/pump/latest?property=temperature HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n", httpapi.TokenHeader, token)
+	fmt.Fprintf(c, "GET /v1/devices/pump/latest?property=temperature HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n", wire.TokenHeader, token)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,6 @@ import (
 	"testing"
 	"time"
 
-	"hotreader/httpapi"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -162,7 +161,7 @@ func exercise(t testing.TB, p *program, good string) {
 // last entry in a problem, of a history in a page where rows should be.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body) // one that broke off asks for nothing
-	sent := r.Header.Get(httpapi.TokenHeader)
+	sent := r.Header.Get(wire.TokenHeader)
 	if !strings.Contains(string(body), "query_last_entry") {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "You sent "+sent)

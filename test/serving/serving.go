@@ -26,6 +26,7 @@ import (
 	"hotreader/secret"
 	"hotreader/store/memstore"
 	"hotreader/test/transcript"
+	"hotreader/wire"
 )
 
 // The tokens of the tests.
@@ -160,7 +161,7 @@ func (p *Process) Ask(t testing.TB, method, path, body, token string, headers ..
 		t.Fatal(err)
 	}
 	if token != "" {
-		req.Header.Set(httpapi.TokenHeader, token)
+		req.Header.Set(wire.TokenHeader, token)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])

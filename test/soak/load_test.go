@@ -65,7 +65,7 @@ func TestLoad(t *testing.T) {
 	asked, shed, held := 0, 0, int64(0)
 	for time.Since(began) < load {
 		pause(t.Context(), 500*time.Millisecond)
-		memory = append(memory, s.resident(t))
+		memory = append(memory, s.memory(t))
 		// The machine may be faster by now than it was at first: ask more, until
 		// it is too much.
 		a, v, d := crowd.counts()

@@ -168,22 +168,27 @@ func (s *server) wait(t testing.TB) int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// resident returns how many bytes of memory the process has.
-func (s *server) resident(t testing.TB) int64 {
+// memory returns how many bytes of memory the process has, without the pages of
+// files, which the system takes back when it needs them.
+func (s *server) memory(t testing.TB) int64 {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
+	if len(fields) < 3 {
 		t.Fatalf("the process is gone: %s", s.log.kept())
 	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	resident, err := strconv.ParseInt(fields[1], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pages * int64(os.Getpagesize())
+	shared, err := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (resident - shared) * int64(os.Getpagesize())
 }
 
 // files returns how many files and connections the process has open.

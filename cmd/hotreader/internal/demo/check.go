@@ -14,6 +14,7 @@ import (
 	"hotreader/cmd/hotreader/internal/machine"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
+	"hotreader/internal/component"
 	"hotreader/remote"
 	"hotreader/route"
 )
@@ -270,7 +271,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.9999
 // double, deprecated or unknown.
 func (k *check) event(selected []string, more map[string]any) ([]byte, error) {
 	definitions := map[string]any{
-		"deviceId": map[string]any{
+		component.ExternalID: map[string]any{
 			"definition": map[string]any{"dataType": map[string]any{"type": "STRING"}, "isExternalId": true, "isStoredExternally": false},
 			"value":      map[string]any{"stringValue": Device},
 		},

@@ -2,27 +2,41 @@ package wire
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 )
 
-// referenceEnvelope is ParseEnvelope by means of encoding/json.
-func referenceEnvelope(body []byte) (*Envelope, error) {
+// Bounds of an Envelope's texts, in bytes.
+const (
+	maxTraceID   = 128
+	maxSource    = 64
+	maxNextToken = 17880
+)
+
+// ParseEnvelope reads the body of POST /read. Keys it does not know are passed
+// over; of those it knows it reports all that is wrong, in one error of
+// CodeInvalid (CodeTooLarge if body is longer than MaxEnvelope). The Envelope
+// holds a copy of body, so body may be used again.
+//
+// encoding/json is not used, for it takes the last of two members with one name,
+// and members whose names differ in case.
+func ParseEnvelope(body []byte) (*Envelope, error) {
 	if len(body) > MaxEnvelope {
 		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeTooLarge,
 			Err: fmt.Errorf("the body has %d bytes, at most %d are allowed", len(body), MaxEnvelope)}
 	}
 	e := &Envelope{}
-	x := &reference{}
-	x.envelope(e, body)
+	x := reading{}
+	x.envelope(e, bytes.Clone(bytes.TrimSpace(body)))
 	if len(x.wrong) > 0 {
 		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeInvalid, Err: errors.New(strings.Join(x.wrong, "; "))}
 	}
@@ -32,30 +46,24 @@ func referenceEnvelope(body []byte) (*Envelope, error) {
 	return e, nil
 }
 
-type reference struct{ wrong []string }
+// reading collects what is wrong with an envelope. Its methods get parts of JSON
+// that is known to be valid, without blanks around them.
+type reading struct{ wrong []string }
 
-func (x *reference) bad(format string, args ...any) {
+func (x *reading) bad(format string, args ...any) {
 	const most = 20
 	if len(x.wrong) < most {
 		x.wrong = append(x.wrong, fmt.Sprintf(format, args...))
 	}
 }
 
-func (x *reference) envelope(e *Envelope, body []byte) {
-	body = bytes.TrimSpace(body)
-	switch {
-	case len(body) == 0:
-		x.bad("the body is empty; want a JSON object")
-		return
-	case !utf8.Valid(body):
-		x.bad("the body is not valid UTF-8")
-		return
-	case !json.Valid(body):
-		x.bad("the body is not JSON: %v", json.Unmarshal(body, new(any)))
+func (x *reading) envelope(e *Envelope, body []byte) {
+	if wrong := checkBody(body); wrong != "" {
+		x.bad("the body %s", wrong)
 		return
 	}
-	var payload json.RawMessage
-	has := x.object("the body", body, func(key string, value json.RawMessage) {
+	var payload []byte
+	has, ok := x.object("the body", body, func(key string, value []byte) {
 		switch key {
 		case "source_cloud":
 			e.SourceCloud = x.word(key, value, maxSource)
@@ -76,7 +84,7 @@ func (x *reference) envelope(e *Envelope, body []byte) {
 			payload = value
 		}
 	})
-	if has == nil {
+	if !ok {
 		return
 	}
 	for _, key := range []string{"target_layer", "message_type", "payload"} {
@@ -89,9 +97,28 @@ func (x *reference) envelope(e *Envelope, body []byte) {
 	}
 }
 
-func (x *reference) payload(p *Payload, raw json.RawMessage, last bool) {
-	var types json.RawMessage
-	has := x.object("payload", raw, func(key string, value json.RawMessage) {
+// checkBody says what is wrong with body as JSON, or "".
+func checkBody(body []byte) string {
+	if len(body) == 0 {
+		return "is empty; want a JSON object"
+	}
+	if !utf8.Valid(body) {
+		return "is not valid UTF-8"
+	}
+	s := jsontext.Scanner{Data: body}
+	err := s.Skip()
+	if err == nil {
+		err = s.End()
+	}
+	if err != nil {
+		return "is not JSON: " + err.Error()
+	}
+	return ""
+}
+
+func (x *reading) payload(p *Payload, raw []byte, last bool) {
+	var types []byte
+	has, ok := x.object("payload", raw, func(key string, value []byte) {
 		switch key {
 		case "iot_device_id":
 			p.Device = x.text(key, value)
@@ -121,15 +148,11 @@ func (x *reference) payload(p *Payload, raw json.RawMessage, last bool) {
 			p.ComponentName = x.text(key, value)
 		}
 	})
-	if has == nil {
+	if !ok {
 		return
 	}
-	need := []string{"iot_device_id", "start_time", "end_time", "selected_properties"}
-	if last {
-		need = []string{"iot_device_id", "selected_properties"}
-	}
-	for _, key := range need {
-		if !has[key] {
+	for _, key := range []string{"iot_device_id", "start_time", "end_time", "selected_properties"} {
+		if bound := key == "start_time" || key == "end_time"; !has[key] && !(last && bound) {
 			x.bad("%s is missing in the payload", key)
 		}
 	}
@@ -141,20 +164,15 @@ func (x *reference) payload(p *Payload, raw json.RawMessage, last bool) {
 	}
 }
 
-// object is what the real one is, by a decoder.
-func (x *reference) object(what string, raw json.RawMessage, visit func(key string, value json.RawMessage)) map[string]bool {
-	if raw[0] != '{' {
-		x.bad("%s is %s; want an object", what, jsonKind(string(raw)))
-		return nil
+// object calls visit with each member of the JSON object in raw. It returns the
+// names that were there, and whether raw is an object.
+func (x *reading) object(what string, raw []byte, visit func(key string, value []byte)) (has map[string]bool, ok bool) {
+	if kind := jsontext.KindOf(raw); kind != jsontext.Object {
+		x.bad("%s is %s; want an object", what, kind)
+		return nil, false
 	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.Token()
-	has := make(map[string]bool)
-	for d.More() {
-		name, _ := d.Token()
-		var value json.RawMessage
-		d.Decode(&value)
-		key := name.(string)
+	has = make(map[string]bool)
+	for key, value := range jsontext.Members(raw) {
 		if has[key] {
 			x.bad("%.60q stands twice in %s", key, what)
 			continue
@@ -162,15 +180,17 @@ func (x *reference) object(what string, raw json.RawMessage, visit func(key stri
 		has[key] = true
 		visit(key, value)
 	}
-	return has
+	return has, true
 }
 
-func (x *reference) list(key string, raw json.RawMessage, most int) (list []json.RawMessage) {
-	if raw[0] != '[' {
-		x.bad("%s is %s; want a list", key, jsonKind(string(raw)))
+// list returns the entries of the JSON list in raw, nil if it is none of at most
+// that many.
+func (x *reading) list(key string, raw []byte, most int) [][]byte {
+	if kind := jsontext.KindOf(raw); kind != jsontext.Array {
+		x.bad("%s is %s; want an array", key, kind)
 		return nil
 	}
-	json.Unmarshal(raw, &list)
+	list := slices.AppendSeq([][]byte{}, jsontext.Elements(raw))
 	if len(list) > most {
 		x.bad("%s has %d entries, at most %d are allowed", key, len(list), most)
 		return nil
@@ -178,18 +198,12 @@ func (x *reference) list(key string, raw json.RawMessage, most int) (list []json
 	return list
 }
 
-// unquote reads a JSON string.
-func unquoteReference(raw []byte) (s string) {
-	json.Unmarshal(raw, &s)
-	return s
-}
-
-func (x *reference) text(key string, raw json.RawMessage) string {
-	if raw[0] != '"' {
-		x.bad("%s is %s; want a string", key, jsonKind(string(raw)))
+func (x *reading) text(key string, raw []byte) string {
+	if kind := jsontext.KindOf(raw); kind != jsontext.String {
+		x.bad("%s is %s; want a string", key, kind)
 		return ""
 	}
-	s := unquoteReference(raw)
+	s := jsontext.Unquote(raw)
 	if s == "" && key != "next_token" && key != "source_cloud" && key != "timestamp" && key != "trace_id" {
 		x.bad("%s is empty", key)
 	}
@@ -197,7 +211,7 @@ func (x *reference) text(key string, raw json.RawMessage) string {
 }
 
 // word reads a string that goes into logs and headers.
-func (x *reference) word(key string, raw json.RawMessage, most int) string {
+func (x *reading) word(key string, raw []byte, most int) string {
 	s := x.text(key, raw)
 	if len(s) > most {
 		x.bad("%s has %d bytes, at most %d are allowed", key, len(s), most)
@@ -212,7 +226,7 @@ func (x *reference) word(key string, raw json.RawMessage, most int) string {
 	return s
 }
 
-func (x *reference) time(key string, raw json.RawMessage) time.Time {
+func (x *reading) time(key string, raw []byte) time.Time {
 	s := x.text(key, raw)
 	if s == "" {
 		return time.Time{}
@@ -224,7 +238,7 @@ func (x *reference) time(key string, raw json.RawMessage) time.Time {
 	return t
 }
 
-func (x *reference) end(key string, raw json.RawMessage) time.Time {
+func (x *reading) end(key string, raw []byte) time.Time {
 	n := len(x.wrong)
 	t := x.time(key, raw)
 	switch {
@@ -236,37 +250,36 @@ func (x *reference) end(key string, raw json.RawMessage) time.Time {
 	return t
 }
 
-func (x *reference) names(key string, raw json.RawMessage) []string {
+func (x *reading) names(key string, raw []byte) []string {
 	list := x.list(key, raw, hotreader.MaxProperties)
-	names := make([]string, 0, len(list))
-	for i, item := range list {
-		names = append(names, x.text(fmt.Sprintf("%s[%d]", key, i), item))
-	}
 	if list != nil && len(list) == 0 {
 		x.bad("%s is empty; name at least one property", key)
+	}
+	names := make([]string, 0, len(list))
+	for i, item := range list {
+		names = append(names, x.text(key+"["+strconv.Itoa(i)+"]", item))
 	}
 	return names
 }
 
-func (x *reference) types(p *Payload, raw json.RawMessage) {
+func (x *reading) types(p *Payload, raw []byte) {
 	types := make([]hotreader.Type, len(p.Properties))
-	x.object("property_types", raw, func(name string, value json.RawMessage) {
-		for i, property := range p.Properties {
-			if property != name {
-				continue
-			}
-			word := x.text(fmt.Sprintf("property_types[%.60q]", name), value)
-			t, ok := hotreader.ParseType(word)
-			if !ok {
-				x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN, STRING, NUMBER or TEXT", name, word)
-			}
-			types[i] = t
-			p.Types = types
+	x.object("property_types", raw, func(name string, value []byte) {
+		i := slices.Index(p.Properties, name)
+		if i < 0 {
+			return
 		}
+		word := x.text(fmt.Sprintf("property_types[%.60q]", name), value)
+		t, ok := hotreader.ParseType(word)
+		if !ok {
+			x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN, STRING, NUMBER or TEXT", name, word)
+		}
+		types[i] = t
+		p.Types = types
 	})
 }
 
-func (x *reference) order(key string, raw json.RawMessage) hotreader.Order {
+func (x *reading) order(key string, raw []byte) hotreader.Order {
 	s := x.text(key, raw)
 	switch {
 	case strings.EqualFold(s, hotreader.Descending.String()):
@@ -278,9 +291,9 @@ func (x *reference) order(key string, raw json.RawMessage) hotreader.Order {
 }
 
 // count reads a whole number of at least 1.
-func (x *reference) count(key string, raw json.RawMessage) int {
-	if !hotreader.IsNumber(raw) {
-		x.bad("%s is %s; want a whole number", key, jsonKind(string(raw)))
+func (x *reading) count(key string, raw []byte) int {
+	if kind := jsontext.KindOf(raw); kind != jsontext.Number {
+		x.bad("%s is %s; want a whole number", key, kind)
 		return 0
 	}
 	v, _, ok := hotreader.Integer.Convert(hotreader.NumberValue(raw), nil)
@@ -296,12 +309,12 @@ func (x *reference) count(key string, raw json.RawMessage) int {
 	return n
 }
 
-func (x *reference) filters(key string, raw json.RawMessage) []hotreader.Filter {
+func (x *reading) filters(key string, raw []byte) []hotreader.Filter {
 	var filters []hotreader.Filter
 	for i, item := range x.list(key, raw, hotreader.MaxFilters) {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		var f hotreader.Filter
-		has := x.object(at, item, func(key string, value json.RawMessage) {
+		has, ok := x.object(at, item, func(key string, value []byte) {
 			switch key {
 			case "property_name", "propertyName":
 				f.Property = x.text(at+"."+key, value)
@@ -315,7 +328,7 @@ func (x *reference) filters(key string, raw json.RawMessage) []hotreader.Filter 
 				f.Value = x.value(at+"."+key, value)
 			}
 		})
-		if has == nil {
+		if !ok {
 			continue
 		}
 		if has["property_name"] == has["propertyName"] {
@@ -332,53 +345,53 @@ func (x *reference) filters(key string, raw json.RawMessage) []hotreader.Filter 
 }
 
 // value reads a bare JSON value, or TwinMaker's object of one.
-func (x *reference) value(key string, raw json.RawMessage) hotreader.Value {
-	switch raw[0] {
-	case '"':
-		return hotreader.StringValue([]byte(unquoteReference(raw)))
-	case 't':
-		return hotreader.BoolValue(true)
-	case 'f':
-		return hotreader.BoolValue(false)
-	case '{':
+func (x *reading) value(key string, raw []byte) hotreader.Value {
+	kind := jsontext.KindOf(raw)
+	switch kind {
+	case jsontext.String:
+		return hotreader.StringValue([]byte(jsontext.Unquote(raw)))
+	case jsontext.Boolean:
+		return hotreader.BoolValue(raw[0] == 't')
+	case jsontext.Number:
+		return hotreader.NumberValue(raw)
+	case jsontext.Object:
 		return x.typedValue(key, raw)
 	}
-	if hotreader.IsNumber(raw) {
-		return hotreader.NumberValue(raw)
-	}
-	x.bad("%s is %s; want a number, a string or a boolean", key, jsonKind(string(raw)))
+	x.bad("%s is %s; want a number, a string or a boolean", key, kind)
 	return hotreader.Value{}
 }
 
-func (x *reference) typedValue(key string, raw json.RawMessage) hotreader.Value {
-	want := map[string]hotreader.Kind{"doubleValue": hotreader.Number, "integerValue": hotreader.Number,
-		"longValue": hotreader.Number, "booleanValue": hotreader.Bool, "stringValue": hotreader.String}
+// typedKinds are the members of TwinMaker's object of a value.
+var typedKinds = map[string]hotreader.Kind{"doubleValue": hotreader.Number, "integerValue": hotreader.Number,
+	"longValue": hotreader.Number, "booleanValue": hotreader.Bool, "stringValue": hotreader.String}
+
+func (x *reading) typedValue(key string, raw []byte) hotreader.Value {
 	var v hotreader.Value
 	n := 0
-	has := x.object(key, raw, func(name string, value json.RawMessage) {
-		kind, ok := want[name]
-		switch {
-		case !ok || value[0] == 'n':
-		case value[0] == '{':
+	x.object(key, raw, func(name string, value []byte) {
+		want, known := typedKinds[name]
+		switch kind := jsontext.KindOf(value); {
+		case !known || kind == jsontext.Null:
+		case kind == jsontext.Object:
 			x.bad("%s.%s is an object; want a value", key, name)
 		default:
 			n++
-			if v = x.value(key+"."+name, value); v.Kind() != kind {
-				x.bad("%s.%s is %s; want a %s", key, name, jsonKind(string(value)), kind)
+			if v = x.value(key+"."+name, value); v.Kind() != want {
+				x.bad("%s.%s is %s; want a %s", key, name, kind, want)
 			}
 		}
 	})
-	if has != nil && n != 1 {
+	if n != 1 {
 		x.bad("%s has %d values; want one of doubleValue, integerValue, longValue, booleanValue, stringValue", key, n)
 	}
 	return v
 }
 
 // interpolation reads the step, in either spelling of its keys.
-func (x *reference) interpolation(key string, raw json.RawMessage) time.Duration {
+func (x *reading) interpolation(key string, raw []byte) time.Duration {
 	var step int
 	kind := "LINEAR"
-	has := x.object(key, raw, func(name string, value json.RawMessage) {
+	has, ok := x.object(key, raw, func(name string, value []byte) {
 		switch name {
 		case "interpolation_type", "interpolationType":
 			kind = x.text(key+"."+name, value)
@@ -386,7 +399,7 @@ func (x *reference) interpolation(key string, raw json.RawMessage) time.Duration
 			step = x.count(key+"."+name, value)
 		}
 	})
-	if has == nil {
+	if !ok {
 		return 0
 	}
 	if kind != "LINEAR" && kind != "" {

@@ -1,8 +1,9 @@
-package jsonscan
+package jsontext
 
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -17,49 +18,61 @@ var values = []string{
 	strings.Repeat("[", 130) + strings.Repeat("]", 130), strings.Repeat("[", 100) + strings.Repeat("]", 100),
 }
 
-// FuzzSkip: what is passed over is JSON, and all JSON in valid UTF-8 is passed
-// over unless it is nested too deep.
-func FuzzSkip(f *testing.F) {
+// FuzzScanner: the scanner finds in any bytes what encoding/json finds, but that
+// it refuses broken UTF-8 and what is nested too deep.
+func FuzzScanner(f *testing.F) {
 	for _, v := range values {
 		f.Add([]byte(v))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var s Scanner
 		s.Reset(data)
-		err := s.Skip()
+		raw, err := s.Raw()
 		if err == nil {
 			err = s.End()
 		}
 		valid := json.Valid(data)
-		if err == nil && !valid {
+		if err != nil {
+			deep := bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > maxDepth
+			if valid && utf8.Valid(data) && !deep {
+				t.Fatalf("it was refused: %v", err)
+			}
+			return
+		}
+		if !valid {
 			t.Fatal("it was taken for JSON")
 		}
-		deep := bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > maxDepth
-		if err != nil && valid && utf8.Valid(data) && !deep {
-			t.Fatalf("it was refused: %v", err)
+		if trimmed := bytes.Trim(data, " \t\r\n"); !bytes.Equal(raw, trimmed) {
+			t.Fatalf("it is %q, want %q", raw, trimmed)
 		}
-	})
-}
-
-// FuzzText: a string is read as encoding/json reads it.
-func FuzzText(f *testing.F) {
-	for _, v := range values {
-		f.Add([]byte(v))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var s Scanner
-		s.Reset(data)
-		got, err := s.Text()
-		if err == nil {
-			err = s.End()
-		}
-		var want *string // nil: null, which is no string
-		reference := json.Unmarshal(data, &want)
-		switch {
-		case err == nil && (reference != nil || want == nil || string(got) != *want):
-			t.Fatalf("got %q, want %v (%v)", got, want, reference)
-		case err != nil && reference == nil && want != nil && utf8.Valid(data):
-			t.Fatalf("it was refused: %v", err)
+		switch KindOf(data) {
+		case String:
+			var want string
+			if err := json.Unmarshal(data, &want); err != nil || Unquote(raw) != want {
+				t.Fatalf("the text is %q, want %q (%v)", Unquote(raw), want, err)
+			}
+		case Object:
+			var want map[string]json.RawMessage
+			got := map[string]json.RawMessage{}
+			for name, value := range Members(raw) {
+				got[name] = value
+			}
+			if err := json.Unmarshal(data, &want); err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("the members are %q, want %q (%v)", got, want, err)
+			}
+		case Array:
+			var want []json.RawMessage
+			got := []json.RawMessage{}
+			for element := range Elements(raw) {
+				got = append(got, element)
+			}
+			if err := json.Unmarshal(data, &want); err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("the elements are %q, want %q (%v)", got, want, err)
+			}
+		case Number:
+			if NumberEnd(raw, 0) != len(raw) {
+				t.Fatalf("the number ends at byte %d", NumberEnd(raw, 0))
+			}
 		}
 	})
 }
@@ -110,23 +123,6 @@ func TestNamesAndTextsDoNotDisturbEachOther(t *testing.T) {
 	}
 }
 
-func TestPlain(t *testing.T) {
-	for _, c := range []struct {
-		text           string
-		number, quoted int
-	}{
-		{"1,", 1, 0}, {"-12.50}", 6, 0}, {"1", 1, 0}, {"0", 1, 0}, {"01", 0, 0}, {"-", 0, 0}, {"", 0, 0}, {"1.", 0, 0}, {"1.e", 0, 0}, {"1e5", 1, 0}, {"x\"", 0, 1},
-		{`"`, 0, 0}, {`ab"c`, 0, 2}, {`a\"b"`, 0, 0}, {"é\"", 0, 0}, {"a\n\"", 0, 0}, {"ab", 0, 0},
-	} {
-		if got := PlainNumber([]byte(c.text), 0); got != c.number {
-			t.Errorf("PlainNumber(%q) = %d, want %d", c.text, got, c.number)
-		}
-		if got := PlainString([]byte(c.text), 0); got != c.quoted {
-			t.Errorf("PlainString(%q) = %d, want %d", c.text, got, c.quoted)
-		}
-	}
-}
-
 func TestCounts(t *testing.T) {
 	for _, c := range []struct {
 		text string
@@ -140,6 +136,16 @@ func TestCounts(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("Whole(%q) = %d, want %d", c.text, got, c.want)
+		}
+	}
+}
+
+func TestKinds(t *testing.T) {
+	for text, want := range map[string]Kind{
+		"": Missing, " \n": Missing, "null": Null, "true": Boolean, "false": Boolean, "0": Number, "-1": Number, `"a"`: String, " [1]": Array, "\t{}": Object,
+	} {
+		if got := KindOf([]byte(text)); got != want {
+			t.Errorf("%q is %s, want %s", text, got, want)
 		}
 	}
 }

@@ -1,0 +1,194 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/hashicorp/terraform-exec/tfexec"
+
+	"hotreader"
+	"hotreader/config"
+)
+
+// standing is what a state holds.
+type standing struct {
+	resources []managed
+	outputs   outputs
+}
+
+// outputs are what a module hands out.
+type outputs struct {
+	URL       string                    `json:"url"`
+	Region    string                    `json:"region"`
+	Store     string                    `json:"store"`
+	Functions map[string]FunctionStatus `json:"functions"`
+}
+
+// managed is a resource that stands.
+type managed struct {
+	address, kind, name string         // kind is Terraform's type, name the module's
+	values              map[string]any // its attributes
+	tainted             bool           // its creation was broken off
+}
+
+// state reads the state as it is stored, version 4 of its format. That takes no
+// provider, which would need seconds to start. No state is an empty one.
+func (f *folder) state(ctx context.Context) (standing, error) {
+	var st standing
+	tf, err := f.terraform()
+	if err != nil {
+		return st, err
+	}
+	text, err := tf.StatePull(ctx)
+	if err != nil {
+		return st, f.explain(ctx, "read the state", err, nil)
+	}
+	return f.parse([]byte(text))
+}
+
+// providers are those that the clouds' modules need, beside the one that is built
+// into Terraform.
+var providers = map[config.Cloud]string{config.AWS: "aws", config.Azure: "azurerm", config.GCP: "google"}
+
+var (
+	providerAddress = regexp.MustCompile(`^provider\["(?:registry\.terraform\.io|registry\.opentofu\.org)/hashicorp/([a-z]+)"\]$`)
+	identifier      = regexp.MustCompile(`^[a-z_][a-z0-9_-]*$`)
+)
+
+const builtIn = `provider["terraform.io/builtin/terraform"]`
+
+// stored is a resource as a state has it.
+type stored struct {
+	Module, Mode, Type, Name, Provider string
+	Instances                          []struct {
+		Index      any            `json:"index_key"`
+		Status     string         `json:"status"`
+		Attributes map[string]any `json:"attributes"`
+	} `json:"instances"`
+}
+
+// foreign says what of r cannot come from the cloud's module; "" = nothing. The
+// names become arguments of Terraform, and the provider is a program that it runs.
+func (r stored) foreign(cloud config.Cloud) string {
+	provider := providerAddress.FindStringSubmatch(r.Provider)
+	switch {
+	case r.Module != "module.hotreader" && r.Module != "":
+		return fmt.Sprintf("module %q", r.Module)
+	case !identifier.MatchString(r.Type), !identifier.MatchString(r.Name):
+		return fmt.Sprintf("resource %q", r.Type+"."+r.Name)
+	case r.Provider != builtIn && (provider == nil || provider[1] != providers[cloud]):
+		return fmt.Sprintf("provider %q", r.Provider)
+	}
+	return ""
+}
+
+// parse takes a state apart. One that names what the cloud's module does not have
+// was not made here, and is refused.
+func (f *folder) parse(text []byte) (st standing, err error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return st, nil
+	}
+	var raw struct {
+		Version int `json:"version"`
+		Outputs map[string]struct {
+			Value json.RawMessage `json:"value"`
+		} `json:"outputs"`
+		Resources []stored        `json:"resources"`
+		Encrypted json.RawMessage `json:"encrypted_data"` // OpenTofu's, with a key of the user's
+	}
+	op := string(f.cloud) + ": read the state"
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return st, &hotreader.Error{Op: op, Code: hotreader.CodeCorrupt, Err: err}
+	}
+	if raw.Encrypted != nil && len(raw.Resources) == 0 {
+		return st, nil
+	}
+	if raw.Version != 4 {
+		return st, configError(op, "its format is version %d, and this program knows version 4", raw.Version)
+	}
+	for name, to := range map[string]any{"url": &st.outputs.URL, "region": &st.outputs.Region, "store": &st.outputs.Store, "functions": &st.outputs.Functions} {
+		if v := raw.Outputs[name].Value; len(v) > 0 && string(v) != "null" {
+			if err := json.Unmarshal(v, to); err != nil {
+				return st, &hotreader.Error{Op: op + ": output " + name, Code: hotreader.CodeInternal, Err: err}
+			}
+		}
+	}
+	for _, r := range raw.Resources {
+		if what := r.foreign(f.cloud); what != "" {
+			return st, configError(op, "it names the %.200s, which hotreader has not made there; put the twin's own state in its place (%s, or where config_hot_reader.json says)", what, filepath.Join(f.home, stateFile))
+		}
+		if r.Mode != "managed" {
+			continue
+		}
+		for _, i := range r.Instances {
+			address := r.Type + "." + r.Name
+			if r.Module != "" {
+				address = r.Module + "." + address
+			}
+			switch key := i.Index.(type) {
+			case string:
+				address += fmt.Sprintf("[%q]", key)
+			case float64:
+				address += fmt.Sprintf("[%.0f]", key)
+			}
+			st.resources = append(st.resources, managed{address, r.Type, r.Name, i.Attributes, i.Status == "tainted"})
+		}
+	}
+	return st, nil
+}
+
+// checkState refuses a state that was not made here, before Terraform sees it.
+func (f *folder) checkState() error {
+	text, err := os.ReadFile(filepath.Join(f.home, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		_, err = f.parse(text)
+	}
+	return err
+}
+
+// checkBackend is checkState for a state that is kept in a backend, which is opened
+// in a folder of its own, with no providers to install.
+func (f *folder) checkBackend(ctx context.Context, backend map[string]json.RawMessage) error {
+	if _, local := backend["local"]; local || len(backend) == 0 {
+		return nil
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(f.dir), "backend-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	text, err := json.Marshal(map[string]any{"terraform": map[string]any{"backend": backend}})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "main.tf.json"), text, 0o600)
+	}
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "none"), 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	only := *f
+	only.dir = dir
+	tf, err := only.terraform()
+	if err != nil {
+		return err
+	}
+	// It finds none of the providers that the state names, which is as it should be;
+	// whether the backend was opened is seen when the state is read.
+	opened := tf.Init(ctx, tfexec.PluginDir("none"))
+	if _, err := os.Stat(filepath.Join(dir, ".terraform", stateFile)); opened != nil && err != nil {
+		return f.explain(ctx, "terraform init", opened, nil)
+	}
+	_, err = only.state(ctx)
+	return err
+}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package deploy
+
+// The folders keep others out.
+func ownAlone() {}

@@ -1,0 +1,14 @@
+// Package component holds the names that a component of the twin has besides its
+// device's properties. The configuration keeps them free, the deployment defines
+// them, and TwinMaker's codec reads and writes them.
+package component
+
+// ExternalID is the property that holds the device's id. With it, the readers
+// need not ask which device an entity is.
+const ExternalID = "deviceId"
+
+// LatestSuffix marks a property that is no time series as the latest value of
+// the time series of the same name without it: temperature_latest of temperature.
+// TwinMaker reads time series by their history only, so a component type has
+// both. A property's configuration (twinmaker.StoredAs) goes before.
+const LatestSuffix = "_latest"
