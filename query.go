@@ -45,7 +45,7 @@ func (o Order) String() string {
 type Query struct {
 	Device     string
 	Properties []string  // in answer order, at least one, each once
-	Types      []Type    // of Properties, one by one; nil or Untyped: inferred, see Sieve
+	Types      []Type    // of Properties, one by one; nil or Untyped: the kind of the first value, see NewReader
 	Start, End time.Time // [Start, End], both inclusive, as instants; zero = open
 	Order      Order     // zero = Ascending
 	Limit      int       // rows; 0 = none
@@ -118,12 +118,33 @@ func checkName(name string) string {
 	return ""
 }
 
+// Columns returns what a Source must fetch to answer q: its properties in order,
+// then those that only filters name. Not to be changed.
+func (q *Query) Columns() []string {
+	n := len(q.Properties)
+	columns := q.Properties[:n:n]
+	for _, f := range q.Filters {
+		if !slices.Contains(columns, f.Property) {
+			columns = append(columns, f.Property)
+		}
+	}
+	return columns
+}
+
+// Backward reports whether rows are to come newest first.
+func (q *Query) Backward() bool { return q.Last || q.Order == Descending }
+
+// Contains reports whether t is in q's range.
+func (q *Query) Contains(t time.Time) bool {
+	return (q.Start.IsZero() || !t.Before(q.Start)) && (q.End.IsZero() || !t.After(q.End))
+}
+
 // Behind returns q narrowed to the rows that come after the instant t in q's
 // order, and whether there can be any. A device has one row an instant, so a
 // read that broke off after a row at t is resumed by reading Behind(t).
 func (q Query) Behind(t time.Time) (Query, bool) {
 	step, bound := time.Duration(1), &q.Start
-	if q.Order == Descending || q.Last {
+	if q.Backward() {
 		step, bound = -1, &q.End
 	}
 	if *bound = t.Add(step); bound.IsZero() { // which would open the range again; no row is there
@@ -135,7 +156,12 @@ func (q Query) Behind(t time.Time) (Query, bool) {
 // Row is what one device reported at one instant.
 type Row struct {
 	Time   time.Time // UTC; zero only where a foreign peer's last entry carries none
-	Values []Value   // Values[i] belongs to Query.Properties[i]; null where the row has none
+	Values []Value   // null where the row has none; which properties they belong to, Reader and Source say
+
+	// Types are those of the selected Values in a Reader's rows, as far as they
+	// are known by now: as declared, or of the kind of the first value. Raw rows
+	// have none. Not to be changed, nor kept without a copy.
+	Types []Type
 }
 
 // Clone returns a copy of r that owns its memory.
@@ -144,34 +170,54 @@ func (r Row) Clone() Row {
 	for i, v := range r.Values {
 		values[i] = v.Clone()
 	}
-	return Row{r.Time, values}
+	return Row{Time: r.Time, Values: values, Types: slices.Clone(r.Types)}
 }
 
-// A Reader answers queries. Stores, remote clouds, routers, retries and limits
-// all are Readers.
-type Reader interface {
-	// Read returns the rows that q asks for.
+// A Source brings what is stored: the rows of one device, raw. Stores and remote
+// clouds are Sources; a route, a retry and reading ahead are Sources around
+// Sources. NewReader gives their rows their meaning.
+type Source interface {
+	// Scan returns the rows of q.Device in [q.Start, q.End] that hold one of
+	// q.Columns. Row.Values belong to q.Columns, one by one, each value in the
+	// kind that is stored.
 	//
 	// It is lazy: nothing happens before the sequence is ranged over, and each
-	// range is a read of its own. Rows come strictly ordered by time, no
-	// instant twice; where a store holds several items of one instant, the
-	// last write stands. Every value fits its property's type (see Sieve); a
-	// row in which no property has a value does not come. All rows come: only
-	// q.Limit, q.Last, an error, or the caller's stopping end the sequence
-	// early.
+	// range is a read of its own. Rows come strictly ordered by time, newest
+	// first if q.Backward, no instant twice; where a store holds several items
+	// of one instant, the last write stands. All rows come: only an error or the
+	// caller's stopping end the sequence early. What could not be read is counted
+	// in the context's Stats.
 	//
-	// A Row and its Values are valid until the next row; use Row.Clone to keep
-	// one. An error is the last thing yielded and is an *Error, one of
-	// CodeInvalid before any other work if q.Check fails. A device that is not
+	// q.Types, Filters, Limit and Last are hints of what will become of the rows.
+	// A Source may size its requests by them, and leave out rows that they
+	// exclude for sure, but need not. Rows without any of the columns may come,
+	// too. q has passed Query.Check.
+	//
+	// A Row and its Values are valid until the next row; Values may be changed.
+	// An error is the last thing yielded and is an *Error. A device that is not
 	// known, or has no rows in range, yields nothing and is not an error.
 	//
-	// Stopping early, and cancelling ctx, release everything. A Reader is safe
+	// Stopping early, and cancelling ctx, release everything. A Source is safe
 	// for concurrent use.
+	Scan(ctx context.Context, q Query) iter.Seq2[Row, error]
+}
+
+// A Reader answers queries: it is what edges ask. NewReader makes one.
+type Reader interface {
+	// Read returns the rows that q asks for. Row.Values belong to q.Properties,
+	// one by one, and each fits its property's type; a row in which no property
+	// has a value does not come. All rows come: only q.Limit, q.Last, an error, or
+	// the caller's stopping end the sequence early. An error of CodeInvalid comes
+	// before any other work if q.Check fails.
+	//
+	// For the rest it is as Source.Scan: lazy, in order, no instant twice, rows
+	// valid until the next (use Row.Clone to keep one), the error last, safe for
+	// concurrent use.
 	Read(ctx context.Context, q Query) iter.Seq2[Row, error]
 }
 
-// Fail returns the sequence that yields err alone, for a Reader that cannot
-// begin.
+// Fail returns the sequence that yields err alone, for a Source or Reader that
+// cannot begin.
 func Fail(err error) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) { yield(Row{}, err) }
 }
@@ -229,7 +275,7 @@ type Writer interface {
 
 // Store is hot storage that can be read, filled and closed.
 type Store interface {
-	Reader
+	Source
 	Writer
 	io.Closer
 }

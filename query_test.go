@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func day(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
@@ -81,17 +85,13 @@ func TestBehindNarrowsToWhatComesAfter(t *testing.T) {
 	}
 }
 
-func TestSieve(t *testing.T) {
-	type row struct {
-		day    int
-		values []Value
-	}
-	rows := []row{
-		{1, []Value{num("1"), {}}},
-		{2, []Value{{}, {}}}, // has none of the properties
-		{3, []Value{str("x"), num("7.0")}},
-		{4, []Value{str("2"), BoolValue(true)}},
-		{5, []Value{num("3"), num("8")}},
+func TestMeaning(t *testing.T) {
+	rows := []Row{
+		{Time: day(1), Values: []Value{num("1"), {}}},
+		{Time: day(2), Values: []Value{{}, {}}}, // has none of the properties
+		{Time: day(3), Values: []Value{str("x"), num("7.0")}},
+		{Time: day(4), Values: []Value{str("2"), BoolValue(true)}},
+		{Time: day(5), Values: []Value{num("3"), num("8")}},
 	}
 	both := []string{"a", "b"}
 	for name, c := range map[string]struct {
@@ -100,6 +100,7 @@ func TestSieve(t *testing.T) {
 		skipped int64
 	}{
 		"untyped takes the first kind": {Query{Properties: both}, "1: 1 null; 3: null 7.0; 4: 2 null; 5: 3 8", 2},
+		"as stored":                    {Query{Properties: both, Types: []Type{AsStored, AsStored}}, `1: 1 null; 3: "x" 7.0; 4: "2" true; 5: 3 8`, 0},
 		"declared":                     {Query{Properties: both, Types: []Type{ShortString, Integer}}, `1: "1" null; 3: "x" 7; 4: "2" null; 5: "3" 8`, 1},
 		"range is inclusive":           {Query{Properties: both, Start: day(3), End: day(4)}, `3: "x" 7.0; 4: "2" null`, 1},
 		"limit":                        {Query{Properties: both, Limit: 2}, "1: 1 null; 3: null 7.0", 1},
@@ -110,87 +111,122 @@ func TestSieve(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.q.Device = "m"
 			stats := new(Stats)
-			s, err := NewSieve(WithStats(t.Context(), stats), c.q)
-			if err != nil {
-				t.Fatal(err)
-			}
 			var got []string
-			for i := range rows {
-				r := rows[i]
-				if c.q.Last {
-					r = rows[len(rows)-1-i]
+			for r, err := range NewReader(stored(rows)).Read(WithStats(t.Context(), stats), c.q) {
+				if err != nil {
+					t.Fatal(err)
 				}
-				var values []Value
-				for _, column := range s.Columns() {
-					values = append(values, r.values[column[0]-'a'])
+				text := fmt.Sprintf("%d:", r.Time.Day())
+				for _, v := range r.Values {
+					text += " " + v.String()
 				}
-				if s.Keep(day(r.day), values) {
-					text := fmt.Sprintf("%d:", r.day)
-					for _, v := range values[:len(c.q.Properties)] {
-						text += " " + v.String()
-					}
-					got = append(got, text)
-				}
-				if s.Done() {
-					break
-				}
+				got = append(got, text)
 			}
-			s.Close()
 			if text := strings.Join(got, "; "); text != c.want {
 				t.Errorf("got  %s\nwant %s", text, c.want)
 			}
-			if n := stats.Skipped.Load(); n != c.skipped {
+			if n := stats.Skipped(); n != c.skipped {
 				t.Errorf("%d skipped, want %d", n, c.skipped)
 			}
 		})
 	}
 }
 
-func TestSieveRestIsWhatWasNotKept(t *testing.T) {
-	s, err := NewSieve(t.Context(), Query{Device: "m", Properties: []string{"a", "b"}, Start: day(1), End: day(9), Limit: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if rest, ok := s.Rest(); !ok || !rest.Start.Equal(day(1)) || rest.Limit != 3 {
-		t.Errorf("before the first row: %v, %v", rest, ok)
-	}
-	s.Keep(day(2), []Value{str("x"), {}})
-	rest, ok := s.Rest()
-	if !ok || !rest.Start.Equal(day(2).Add(1)) || rest.Limit != 2 || rest.Types[0] != AnyString || rest.Types[1] != Untyped {
-		t.Errorf("behind a row: %+v, %v", rest, ok)
-	}
-	s.Keep(day(3), []Value{str("x"), {}})
-	s.Keep(day(4), []Value{str("x"), {}})
-	if _, ok := s.Rest(); ok || !s.Done() {
-		t.Error("the limit is reached, nothing is left")
+// stored is a Source of rows of the properties a and b, ascending.
+type stored []Row
+
+func (s stored) Scan(_ context.Context, q Query) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for i := range s {
+			r := s[i]
+			if q.Backward() {
+				r = s[len(s)-1-i]
+			}
+			var values []Value
+			for _, column := range q.Columns() {
+				values = append(values, r.Values[column[0]-'a'])
+			}
+			if !yield(Row{Time: r.Time, Values: values}, nil) {
+				return
+			}
+		}
 	}
 }
 
 func TestLastLooksBackOnlySoFar(t *testing.T) {
-	s, err := NewSieve(t.Context(), Query{Device: "m", Properties: []string{"a", "never"}, Last: true})
-	if err != nil {
-		t.Fatal(err)
+	rows := make(stored, LookBack+1)
+	for i := range rows {
+		rows[i] = Row{Time: day(1).Add(time.Duration(i)), Values: []Value{num("1"), {}}}
 	}
+	rows[0].Values = []Value{num("1"), num("2")}
+	stats := new(Stats)
 	n := 0
-	for ; !s.Done(); n++ {
-		s.Keep(day(1).Add(-time.Duration(n)), []Value{num("1"), {}})
+	for range NewReader(rows).Read(WithStats(t.Context(), stats), Query{Device: "m", Properties: []string{"a", "b"}, Last: true}) {
+		n++
 	}
-	if n != LookBack {
-		t.Errorf("looked at %d rows, want %d", n, LookBack)
+	if looked := stats.Looked.Load(); looked != LookBack || n != 1 {
+		t.Errorf("looked at %d rows for %d, want %d for 1", looked, n, LookBack)
 	}
 }
 
-func TestSieveDoesNotAllocate(t *testing.T) {
-	s, err := NewSieve(t.Context(), Query{Device: "m", Properties: []string{"a", "b"}, Types: []Type{Integer, Double},
+// What a Source has done of the meaning by itself, as the API of another cloud
+// does, changes nothing.
+func TestMeaningIsIdempotent(t *testing.T) {
+	values := []Value{{}, num("1"), num("2.0"), num("1e1"), str("1"), str("x"), str(""), BoolValue(true)}
+	rapid.Check(t, func(t *rapid.T) {
+		var rows stored
+		for i := range rapid.IntRange(0, 12).Draw(t, "rows") {
+			rows = append(rows, Row{Time: day(1 + i), Values: []Value{rapid.SampledFrom(values).Draw(t, "a"), rapid.SampledFrom(values).Draw(t, "b")}})
+		}
+		q := Query{Device: "m", Properties: []string{"a", "b"}[:rapid.IntRange(1, 2).Draw(t, "properties")],
+			Order: Order(rapid.IntRange(0, 1).Draw(t, "order")), Limit: rapid.IntRange(0, 5).Draw(t, "limit")}
+		for range q.Properties {
+			q.Types = append(q.Types, rapid.SampledFrom([]Type{Double, Integer, ShortString, Boolean, AsStored}).Draw(t, "type"))
+		}
+		if q.Last = rapid.Bool().Draw(t, "last"); !q.Last && rapid.Bool().Draw(t, "filtered") {
+			q.Filters = []Filter{{rapid.SampledFrom([]string{"a", "b"}).Draw(t, "of"), Op(rapid.IntRange(0, 1).Draw(t, "op")), rapid.SampledFrom(values[1:]).Draw(t, "with")}}
+		}
+		raw := q
+		if !q.Last { // as package remote asks
+			raw.Types = slices.Repeat([]Type{AsStored}, len(q.Types))
+			if raw.Limit > 0 {
+				raw.Limit = 0
+			}
+		}
+		read := func(src Source) (lines []string) {
+			for r, err := range NewReader(src).Read(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				lines = append(lines, fmt.Sprint(r.Time.Day(), r.Values))
+			}
+			return lines
+		}
+		once, twice := read(rows), read(asked{Meaning(rows), raw})
+		if !slices.Equal(once, twice) {
+			t.Fatalf("%+v: once %q, twice %q", q, once, twice)
+		}
+	})
+}
+
+// asked is a Source that is asked for q, whatever it is asked for.
+type asked struct {
+	Source
+	q Query
+}
+
+func (a asked) Scan(ctx context.Context, _ Query) iter.Seq2[Row, error] {
+	return a.Source.Scan(ctx, a.q)
+}
+
+func TestMeaningDoesNotAllocate(t *testing.T) {
+	m := newMeaning(t.Context(), &Query{Device: "m", Properties: []string{"a", "b"}, Types: []Type{Integer, Double},
 		Filters: []Filter{{"c", GreaterEqual, num("0")}}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	a, b, c := num("2e1"), num("1.5"), num("3")
 	values := make([]Value, 3)
 	if n := testing.AllocsPerRun(1000, func() {
 		values[0], values[1], values[2] = a, b, c
-		s.Keep(day(1), values)
+		m.keep(Row{Time: day(1), Values: values})
 	}); n != 0 {
 		t.Errorf("%v allocations a row", n)
 	}

@@ -125,8 +125,8 @@ func Same(a, b Value) bool {
 // Type is what a property's values are declared to be.
 type Type uint8
 
-// The types. The first three say only the kind; they are what Untyped becomes
-// when the first value of a property is seen.
+// The types. AnyNumber, AnyString and Boolean say only the kind; they are what
+// Untyped becomes when the first value of a property is seen.
 const (
 	Untyped     Type = iota // take the kind of the first value
 	AnyNumber               // any decimal
@@ -136,17 +136,18 @@ const (
 	Integer                 // a whole number of 32 bits
 	Long                    // a whole number of 64 bits
 	ShortString             // text of 1 to 256 characters, TwinMaker's STRING
+	AsStored                // each value in the kind that is stored
 )
 
-var typeNames = [...]string{"", "NUMBER", "TEXT", "BOOLEAN", "DOUBLE", "INTEGER", "LONG", "STRING"}
+var typeNames = [...]string{"", "NUMBER", "TEXT", "BOOLEAN", "DOUBLE", "INTEGER", "LONG", "STRING", "STORED"}
 
-// String returns the contract's word for t, "" for Untyped. NUMBER and TEXT are
-// words of ours.
-func (t Type) String() string { return typeNames[t&7] }
+// String returns the contract's word for t, "" for Untyped. NUMBER, TEXT and
+// STORED are words of ours.
+func (t Type) String() string { return typeNames[t%Type(len(typeNames))] }
 
 // ParseType returns the type of the contract's word, in any letter case.
 func ParseType(word string) (Type, bool) {
-	for i, name := range typeNames {
+	for i, name := range typeNames[:AsStored] {
 		if strings.EqualFold(name, word) {
 			return Type(i), true
 		}
@@ -169,7 +170,7 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 		return Value{}, buf, false
 	}
 	switch t {
-	case Untyped:
+	case Untyped, AsStored:
 		return v, buf, true
 	case AnyString:
 		if v.kind == Number {

@@ -51,29 +51,27 @@ func (d Devices) Has(device string) bool {
 	return len(d) == 0
 }
 
-// Guard returns r for the devices of d. A query for another one is refused by
-// its name alone, with CodeForbidden and before r is asked, so that nobody
+// Guard returns src for the devices of d. A query for another one is refused by
+// its name alone, with CodeForbidden and before src is asked, so that nobody
 // learns from it which devices there are. Guard what an API or a twin is given,
 // and all of its routes are.
-func (d Devices) Guard(r hotreader.Reader) hotreader.Reader {
+func (d Devices) Guard(src hotreader.Source) hotreader.Source {
 	if len(d) == 0 {
-		return r
+		return src
 	}
-	return guard{r, d}
+	return guard{src, d}
 }
 
 type guard struct {
-	hotreader.Reader
+	hotreader.Source
 	devices Devices
 }
 
-func (g guard) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (g guard) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	if g.devices.Has(q.Device) {
-		return g.Reader.Read(ctx, q)
+		return g.Source.Scan(ctx, q)
 	}
-	return func(yield func(hotreader.Row, error) bool) {
-		yield(hotreader.Row{}, &hotreader.Error{Op: "devices", Code: hotreader.CodeForbidden, Err: errOutside})
-	}
+	return hotreader.Fail(&hotreader.Error{Op: "devices", Code: hotreader.CodeForbidden, Err: errOutside})
 }
 
 var errOutside = errors.New("the device is outside of those that may be read here; the operator names them in HOTREADER_DEVICES, or with --devices")

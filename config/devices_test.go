@@ -58,21 +58,21 @@ func TestDevices(t *testing.T) {
 
 type asked []string
 
-func (a *asked) Read(_ context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (a *asked) Scan(_ context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	*a = append(*a, q.Device)
 	return func(func(hotreader.Row, error) bool) {}
 }
 
 func TestGuard(t *testing.T) {
 	a := new(asked)
-	if all := (Devices{}).Guard(a); all != hotreader.Reader(a) {
+	if all := (Devices{}).Guard(a); all != hotreader.Source(a) {
 		t.Error("no list is a list")
 	}
 	r := Devices{"pump-*"}.Guard(a)
 	for _, id := range []string{"valve", "", "pump", "pump-1"} {
 		var got error
 		n := 0
-		for _, err := range r.Read(t.Context(), hotreader.Query{Device: id}) {
+		for _, err := range r.Scan(t.Context(), hotreader.Query{Device: id}) {
 			got = err
 			n++
 		}

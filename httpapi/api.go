@@ -1,4 +1,4 @@
-// Package httpapi is the Hot Reader API: HTTP over one hotreader.Reader.
+// Package httpapi is the Hot Reader API: HTTP over one hotreader.Source.
 //
 // Other clouds ask with POST /read and get rows in package wire's stream, or
 // TwinMaker's JSON if they know no better. Dashboards, notebooks and people ask
@@ -37,10 +37,10 @@ import (
 	"hotreader/wire"
 )
 
-// Options say what the API serves and within which bounds. Reader and Token are
+// Options say what the API serves and within which bounds. Source and Token are
 // needed; all else may be zero.
 type Options struct {
-	Reader hotreader.Reader
+	Source hotreader.Source
 	Token  *secret.Token
 
 	Rate  float64 // requests a second of each token, current and previous; 0 = 100; negative = any number
@@ -75,11 +75,11 @@ const (
 
 type api struct {
 	o      Options
+	reader hotreader.Reader
 	mux    *http.ServeMux
 	slots  []*rate.Limiter // of the current token and the previous one; nil = no limit
 	limit  *limit          // nil = none
 	docs   []byte
-	closed string // trace id of every request that is refused for its token
 }
 
 // route is one line of the API. The parameters are those of the query string;
@@ -111,8 +111,8 @@ var openapi []byte
 // New returns the API's handler. An error is of CodeConfig.
 func New(o Options) (http.Handler, error) {
 	var missing []error
-	if o.Reader == nil {
-		missing = append(missing, errors.New("no Reader is given"))
+	if o.Source == nil {
+		missing = append(missing, errors.New("no Source is given"))
 	}
 	if o.Token == nil {
 		missing = append(missing, errors.New("no token is given; a server without a token does not start"))
@@ -139,7 +139,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Address == nil {
 		o.Address = connection
 	}
-	a := &api{o: o, mux: http.NewServeMux(), closed: newTraceID(), limit: newLimit(o.Answers, o.Queue, o.Wait),
+	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
 		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1)}
 	if o.Rate > 0 {
 		for range 2 {
@@ -161,7 +161,7 @@ type call struct {
 	r      *http.Request
 	ctx    context.Context // r's, then with the query's deadline
 	route  *route
-	trace  string // "" = still to be made
+	trace  string // the caller's, or a new one
 	device string
 	token  string // which one came: current, previous; "" = none that is right
 	who    caller
@@ -191,7 +191,7 @@ func invalid(format string, args ...any) error {
 // ServeHTTP implements http.Handler.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	c := &call{w: &response{ResponseWriter: w}, r: r, ctx: r.Context()}
+	c := &call{w: &response{ResponseWriter: w}, r: r, ctx: r.Context(), trace: newTraceID()}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	c.sendWithin(a.o.MaxTime + sendTime) // the connection may still have the deadline of its last answer
@@ -204,9 +204,6 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := a.guarded(c)
-	if c.trace == "" {
-		c.trace = newTraceID()
-	}
 	if err != nil && !c.w.began() {
 		c.problem(err)
 	}
@@ -231,14 +228,13 @@ func (a *api) guarded(c *call) (err error) {
 
 func (a *api) serve(c *call) error {
 	c.who.address = network(a.o.Address(c.r))
-	c.trace = a.closed
 	slot, err := a.authenticate(c.r)
 	if err != nil {
 		return err
 	}
 	c.who.token = slot
 	c.token = [...]string{"current", "previous"}[slot]
-	c.trace = traceOf(c.r.Header)
+	c.trace = cmp.Or(traceOf(c.r.Header), c.trace)
 	if err := a.admit(slot); err != nil {
 		return err
 	}
@@ -345,7 +341,6 @@ func (c *call) open(document []byte) {
 		c.w.Header().Set("Allow", allow(http.MethodGet))
 		c.w.WriteHeader(http.StatusNoContent)
 	default:
-		c.trace = newTraceID()
 		e := refuse(http.StatusMethodNotAllowed, hotreader.CodeInvalid, "%.20q is not served here; use GET", c.r.Method)
 		e.allow = allow(http.MethodGet)
 		c.problem(e)
@@ -424,7 +419,7 @@ func (a *api) log(c *call, began time.Time, err error) {
 		slog.Int("rows", c.rows),
 		slog.Int("points", c.points),
 		slog.Int64("looked", c.stats.Looked.Load()),
-		slog.Int64("skipped", c.stats.Skipped.Load()),
+		slog.Int64("skipped", c.stats.Skipped()),
 		slog.Int64("reads", c.stats.Reads.Load()),
 		slog.Int64("attempts", c.stats.Attempts.Load()),
 		slog.Int64("bytes_read", c.stats.Bytes.Load()),

@@ -21,10 +21,10 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Harness{
 				NoStats: true,
-				New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+				New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 					m := memstore.New()
 					o := o
-					o.Reader = m
+					o.Source = m
 					s := serve(t, o)
 					r, err := remote.New(remote.Options{URL: s.URL, Token: static(t, current), SourceCloud: "aws"})
 					if err != nil {

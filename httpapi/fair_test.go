@@ -24,7 +24,7 @@ func TestSlowTakersHoldPlaces(t *testing.T) {
 	var reads atomic.Int32
 	s := serve(t, httpapi.Options{
 		Answers: answers, Queue: 100, Wait: time.Minute,
-		Reader: series{n: 120_000, during: func(_ context.Context, i int) {
+		Source: series{n: 120_000, during: func(_ context.Context, i int) {
 			if i == 0 {
 				reads.Add(1)
 			}
@@ -64,7 +64,7 @@ func TestSlowTakersHoldPlaces(t *testing.T) {
 // A refusal that takes its time, here because the log does, is one request's
 // affair: the next one on the same connection is answered as the first was.
 func TestRefusalLeavesTheConnectionSound(t *testing.T) {
-	s := serve(t, httpapi.Options{Logger: logger(&slow{}), Reader: series{n: 1, during: func(ctx context.Context, _ int) {
+	s := serve(t, httpapi.Options{Logger: logger(&slow{}), Source: series{n: 1, during: func(ctx context.Context, _ int) {
 		if err := ctx.Err(); err != nil {
 			t.Errorf("the next request is broken off: %v", err)
 		}
@@ -102,7 +102,7 @@ func (s *slow) Write(b []byte) (int, error) {
 // place is answered.
 func TestTooManyAreTold(t *testing.T) {
 	begun, done := make(chan struct{}), make(chan struct{})
-	s := serve(t, httpapi.Options{Answers: 1, Queue: 1, Wait: time.Millisecond, Reader: series{n: 1, during: func(context.Context, int) {
+	s := serve(t, httpapi.Options{Answers: 1, Queue: 1, Wait: time.Millisecond, Source: series{n: 1, during: func(context.Context, int) {
 		close(begun)
 		<-done
 	}}})

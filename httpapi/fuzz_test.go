@@ -34,7 +34,7 @@ func FuzzHandler(f *testing.F) {
 	f.Add("POST", "/read", "", envelope(strings.Replace(pumpAll, "}", `,"filters":[{"property_name":"on","operator":"=","value":true}],"interpolation":{"interval_in_seconds":1},"max_results":3}`, 1)))
 	f.Add("HEAD", "/openapi.json", "*/*", "x")
 	f.Add("OPTIONS", "/healthz", "", "")
-	h, err := httpapi.New(httpapi.Options{Reader: store(f), Token: static(f, current), Rate: -1})
+	h, err := httpapi.New(httpapi.Options{Source: store(f), Token: static(f, current), Rate: -1})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func (a *api) history(c *call) error {
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
 		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
 		if !none {
-			rows = c.count(a.o.Reader).Read(c.ctx, q)
+			rows = c.count(a.reader).Read(c.ctx, q)
 		}
 		dst, end, err := a.page(c, e, dst, q, limit, rows)
 		if err != nil {
@@ -114,8 +114,7 @@ const tailRoom = 512
 func (a *api) page(c *call, e *plain.Encoder, dst []byte, q hotreader.Query, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
 	ctx := c.ctx
 	dst = e.AppendHead(dst)
-	end := position{types: make([]hotreader.Type, len(q.Properties))}
-	copy(end.types, q.Types)
+	var end position // of no use until a row has come, and there is no page without one
 	n := 0
 	for row, err := range rows {
 		if err != nil {
@@ -125,7 +124,7 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, q hotreader.Query, lim
 			return dst, nil, err
 		}
 		if limit > 0 && n == limit {
-			c.counted(row, -1)
+			c.counted(row.Values, -1)
 			return dst, &end, nil
 		}
 		before := len(dst)
@@ -135,7 +134,7 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, q hotreader.Query, lim
 				return dst, nil, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
 					Err: errLargeRow}
 			}
-			c.counted(row, -1)
+			c.counted(row.Values, -1)
 			return dst[:before], &end, nil
 		}
 		end.saw(row)
@@ -156,11 +155,7 @@ const lookAtClock = 256
 // saw moves the position behind row.
 func (p *position) saw(row hotreader.Row) {
 	p.behind = row.Time
-	for i, v := range row.Values {
-		if p.types[i] == hotreader.Untyped {
-			p.types[i] = v.Kind().Type()
-		}
-	}
+	p.types = append(p.types[:0], row.Types...)
 }
 
 // outOfTime reports whether err came because the time budget is used up, and not
@@ -195,7 +190,7 @@ func (a *api) latest(c *call) error {
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
 		dst = e.AppendHead(dst)
 		first := true
-		for row, err := range c.count(a.o.Reader).Read(c.ctx, q) {
+		for row, err := range c.count(a.reader).Read(c.ctx, q) {
 			if err != nil {
 				return dst, err
 			}

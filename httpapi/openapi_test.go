@@ -46,7 +46,7 @@ func describe(t *testing.T) (document, http.Handler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(Options{Reader: memstore.New(), Token: token, Version: `1.2.3-"x"`})
+	h, err := New(Options{Source: memstore.New(), Token: token, Version: `1.2.3-"x"`})
 	if err != nil {
 		t.Fatal(err)
 	}

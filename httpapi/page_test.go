@@ -54,7 +54,7 @@ func getPage(t testing.TB, s *httptest.Server, path string) (page, answer) {
 // no page is empty.
 func TestPages(t *testing.T) {
 	const rows = 13
-	s := serve(t, httpapi.Options{Reader: series{n: rows}})
+	s := serve(t, httpapi.Options{Source: series{n: rows}})
 	for _, order := range []string{"asc", "desc"} {
 		for limit := 1; limit <= rows+1; limit++ {
 			path := fmt.Sprintf("/v1/devices/d/history?property=a&order=%s&limit=%d", order, limit)
@@ -161,7 +161,7 @@ func TestSeriesKeepsItsKindOverPages(t *testing.T) {
 	if err := m.Write(t.Context(), "d", records); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, httpapi.Options{Reader: m})
+	s := serve(t, httpapi.Options{Source: m})
 	whole, _ := getPage(t, s, "/v1/devices/d/history?property=a&property=n")
 	var paged []map[string]any
 	for path := "/v1/devices/d/history?property=a&property=n&limit=1"; path != ""; {

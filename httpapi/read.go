@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ func (a *api) read(c *call) error {
 		req.Ref.ExternalName = component.ExternalID
 	}
 	responder := twinmaker.Responder{
-		Reader:   c.count(a.o.Reader),
+		Reader:   c.count(a.reader),
 		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
 		MaxBytes: a.o.MaxAnswer,
 	}
@@ -129,7 +130,10 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	defer enc.Close()
 	ctx := c.ctx
 	n, more := 0, false // rows
-	for row, rerr := range c.count(a.o.Reader).Read(ctx, q) {
+	if !q.Last {        // only of a last entry it matters here what is usable
+		q.Types = slices.Repeat([]hotreader.Type{hotreader.AsStored}, len(q.Properties))
+	}
+	for row, rerr := range c.counting(ctx, len(q.Properties), hotreader.Meaning(a.o.Source).Scan(ctx, q)) {
 		if rerr == nil && n > 0 && n%lookAtClock == 0 {
 			rerr = ctx.Err()
 		}
@@ -150,7 +154,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 		}
 		n++
 	}
-	enc.Skipped(c.stats.Skipped.Load())
+	enc.LeftOut(c.stats.LeftOut())
 	if err := enc.End(more); err != nil {
 		return c.broke(nil, err)
 	}
@@ -197,13 +201,7 @@ func (f *frames) Write(frame []byte) (int, error) {
 }
 
 // count returns r, counted for this request's log, and with its errors timely.
-// Whoever reads may ask for the request's trace id from then on.
-func (c *call) count(r hotreader.Reader) hotreader.Reader {
-	if c.trace == "" {
-		c.trace = newTraceID()
-	}
-	return counter{r, c}
-}
+func (c *call) count(r hotreader.Reader) hotreader.Reader { return counter{r, c} }
 
 type counter struct {
 	hotreader.Reader
@@ -211,13 +209,19 @@ type counter struct {
 }
 
 func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return r.c.counting(ctx, len(q.Properties), r.Reader.Read(ctx, q))
+}
+
+// counting returns rows, of which the first so many values are selected, counted
+// for this request's log, and with their errors timely.
+func (c *call) counting(ctx context.Context, selected int, rows iter.Seq2[hotreader.Row, error]) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		for row, err := range r.Reader.Read(ctx, q) {
+		for row, err := range rows {
 			if err != nil {
 				yield(hotreader.Row{}, timely(ctx, err))
 				return
 			}
-			r.c.counted(row, 1)
+			c.counted(row.Values[:selected], 1)
 			if !yield(row, nil) {
 				return
 			}
@@ -225,10 +229,10 @@ func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 	}
 }
 
-// counted adds row to what is told of the answer, or with -1 takes it back.
-func (c *call) counted(row hotreader.Row, n int) {
+// counted adds a row to what is told of the answer, or with -1 takes it back.
+func (c *call) counted(values []hotreader.Value, n int) {
 	c.rows += n
-	for _, v := range row.Values {
+	for _, v := range values {
 		if !v.IsNull() {
 			c.points += n
 		}

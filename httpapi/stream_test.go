@@ -81,8 +81,8 @@ func TestRowStream(t *testing.T) {
 	for _, c := range []struct{ name, body, want string }{
 		{"ascending", envelope(pumpAll), "2026-01-01T00:00:00.000Z [73.90] 2026-01-01T00:00:01.000Z [74] 2026-01-01T00:00:01.000001Z [1E+2] 2026-01-01T00:00:03.000Z [12345678901234567890.123456789]"},
 		{"descending, limited, typed", envelope(`{"iot_device_id":"pump",` + all + `,"selected_properties":["temperature","on"],"property_types":{"temperature":"INTEGER"},"order":"DESCENDING","max_results":5}`),
-			"2026-01-01T00:00:02.000Z [null false] 2026-01-01T00:00:01.000001Z [100 null]"},
-		{"filtered", envelope(strings.Replace(pumpAll, "}", `,"filters":[{"propertyName":"state","operator":"=","value":{"stringValue":"=warm, up"}}]}`, 1)), "2026-01-01T00:00:01.000Z [74]"},
+			"2026-01-01T00:00:03.000Z [12345678901234567890.123456789 null] 2026-01-01T00:00:02.000Z [null false]"},
+		{"filtered", envelope(strings.Replace(pumpAll, "}", `,"filters":[{"propertyName":"state","operator":"=","value":{"stringValue":"=warm, up"}}]}`, 1)), `2026-01-01T00:00:01.000Z [74 "=warm, up"]`},
 		{"nothing", envelope(strings.Replace(pumpAll, "pump", "nobody", 1)), ""},
 		{"last entry", lastEntry(`{"iot_device_id":"pump","selected_properties":["temperature","on"]}`), "2026-01-01T00:00:03.000Z [12345678901234567890.123456789 null] 2026-01-01T00:00:02.000Z [null false]"},
 	} {
@@ -109,7 +109,7 @@ func TestOldPeerAnswersJSONOnly(t *testing.T) {
 // said and can be had.
 func TestByteBudget(t *testing.T) {
 	const rows, most = 3000, 20_000
-	s := serve(t, httpapi.Options{Reader: series{n: rows}, MaxAnswer: most})
+	s := serve(t, httpapi.Options{Source: series{n: rows}, MaxAnswer: most})
 
 	got, pages := 0, 0
 	for from, more := "2026-01-01T00:00:00Z", true; more; pages++ {
@@ -160,7 +160,7 @@ func TestByteBudget(t *testing.T) {
 		t.Errorf("%d rows on %d pages", got, pages)
 	}
 
-	small := serve(t, httpapi.Options{Reader: series{n: rows}, MaxAnswer: 100})
+	small := serve(t, httpapi.Options{Source: series{n: rows}, MaxAnswer: 100})
 	problem(t, ask(t, small, "GET", path, "", "Accept", "text/csv"), 413, hotreader.CodeTooLarge)
 	problem(t, ask(t, small, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType), 413, hotreader.CodeTooLarge)
 	// The first value of a last entry fits, the second does not: there is no
@@ -172,7 +172,7 @@ func TestByteBudget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tight := serve(t, httpapi.Options{Reader: half, MaxAnswer: 2500})
+	tight := serve(t, httpapi.Options{Source: half, MaxAnswer: 2500})
 	problem(t, ask(t, tight, "POST", "/read", lastEntry(`{"iot_device_id":"pump","selected_properties":["a","b"]}`), "Accept", wire.MediaType), 413, hotreader.CodeTooLarge)
 }
 
@@ -180,7 +180,7 @@ func TestByteBudget(t *testing.T) {
 func TestLongStreamTakesLittleMemory(t *testing.T) {
 	const rows = 300_000
 	var least, most uint64
-	s := serve(t, httpapi.Options{Reader: series{n: rows, during: func(_ context.Context, i int) {
+	s := serve(t, httpapi.Options{Source: series{n: rows, during: func(_ context.Context, i int) {
 		if i%30_000 == 10_000 {
 			var m runtime.MemStats
 			runtime.GC()
@@ -226,7 +226,7 @@ var errDisk = errors.New("disk sda1 on host db-7 is broken")
 
 func TestStoreFails(t *testing.T) {
 	failing := func(after int) httpapi.Options {
-		return httpapi.Options{Reader: series{n: 100_000, fail: after, err: &hotreader.Error{Op: "store", Code: hotreader.CodeStore, Err: errDisk}}}
+		return httpapi.Options{Source: series{n: 100_000, fail: after, err: &hotreader.Error{Op: "store", Code: hotreader.CodeStore, Err: errDisk}}}
 	}
 	for _, after := range []int{0, 10} {
 		s := serve(t, failing(after))
@@ -254,7 +254,7 @@ func TestStoreFails(t *testing.T) {
 func TestPanic(t *testing.T) {
 	panics := func(at int) (httpapi.Options, *logged) {
 		log := &logged{}
-		return httpapi.Options{Logger: logger(log), Reader: series{n: 100_000, during: func(_ context.Context, i int) {
+		return httpapi.Options{Logger: logger(log), Source: series{n: 100_000, during: func(_ context.Context, i int) {
 			if i == at {
 				panic("secret detail")
 			}
@@ -269,7 +269,7 @@ func TestPanic(t *testing.T) {
 			t.Errorf("the caller learns of the inside: %s", got.body)
 		}
 	}
-	if !strings.Contains(log.String(), "secret detail") || !strings.Contains(log.String(), "series.Read") {
+	if !strings.Contains(log.String(), "secret detail") || !strings.Contains(log.String(), "series.Scan") {
 		t.Errorf("the log lacks the cause: %s", log)
 	}
 
@@ -318,7 +318,7 @@ func TestTimeBudget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := httpapi.Options{Reader: reader}
+				o := httpapi.Options{Source: reader}
 				began := time.Now()
 				problem(t, handle(t, t.Context(), o, "GET", seriesHistory, ""), 504, hotreader.CodeDeadline)
 				if took := time.Since(began); took > 29*time.Second {
@@ -337,7 +337,7 @@ func TestTimeBudget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := httpapi.Options{Reader: reader}
+				o := httpapi.Options{Source: reader}
 				got := handle(t, t.Context(), o, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType)
 				rows, more, err := decode(t, strings.NewReader(got.body), envelope(seriesAll))
 				if err != nil || !more || len(rows) < 1000 || len(rows) > 1000+256 {
@@ -363,7 +363,7 @@ func TestPitfall24AnswerBeforeTheHostsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		got := handle(t, ctx, httpapi.Options{Reader: series{n: 10, during: blocks(0), err: &hotreader.Error{Code: hotreader.CodeDeadline}}}, "GET", history, "")
+		got := handle(t, ctx, httpapi.Options{Source: series{n: 10, during: blocks(0), err: &hotreader.Error{Code: hotreader.CodeDeadline}}}, "GET", history, "")
 		problem(t, got, 504, hotreader.CodeDeadline)
 		if ctx.Err() != nil {
 			t.Error("no time was left to send the answer")
@@ -373,7 +373,7 @@ func TestPitfall24AnswerBeforeTheHostsDeadline(t *testing.T) {
 
 func TestCallerGoesAway(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
-	s := serve(t, httpapi.Options{Reader: series{n: 10, during: func(ctx context.Context, i int) {
+	s := serve(t, httpapi.Options{Source: series{n: 10, during: func(ctx context.Context, i int) {
 		if i == 5 {
 			close(begun)
 			<-ctx.Done()
@@ -405,7 +405,7 @@ func TestStreamBudget(t *testing.T) {
 		stream int
 		whole  bool
 	}{{0, false}, {most, false}, {64 << 20, true}, {-1, true}} {
-		s := serve(t, httpapi.Options{Reader: series{n: rows}, MaxAnswer: most, MaxStream: c.stream})
+		s := serve(t, httpapi.Options{Source: series{n: rows}, MaxAnswer: most, MaxStream: c.stream})
 		got, more := stream(t, s, envelope(seriesAll))
 		if whole := len(got) == rows && !more; whole != c.whole || more == c.whole {
 			t.Errorf("MaxStream %d: %d rows, more %v", c.stream, len(got), more)
@@ -420,7 +420,7 @@ func TestStreamBudget(t *testing.T) {
 func TestReadersKnowTheTrace(t *testing.T) {
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	var seen string
-	s := serve(t, httpapi.Options{Reader: series{n: 1, during: func(ctx context.Context, _ int) { seen = httpapi.TraceID(ctx) }}})
+	s := serve(t, httpapi.Options{Source: series{n: 1, during: func(ctx context.Context, _ int) { seen = httpapi.TraceID(ctx) }}})
 	const w3c = "00-" + trace + "-b7ad6b7169203331-01"
 	ask(t, s, "GET", history, "", "Traceparent", w3c)
 	if seen != trace {

@@ -15,52 +15,45 @@ import (
 )
 
 // A peer that knows only JSON answers in TwinMaker's shape, in pages, and may
-// not know of order, limit and filters. So all of that is done here once more,
-// over what it sends: nothing is taken on trust but that a page without a
-// nextToken is the last one. What the format cannot say is not there: the time
-// of a last entry, text beyond 256 characters, a column of several kinds.
+// not know of order, limit and filters. So nothing is taken on trust but that a
+// page without a nextToken is the last one; the meaning on top sees to the rest.
+// What the format cannot say is not there: the time of a last entry, text beyond
+// 256 characters, a column of several kinds.
 
 const (
 	maxPage = 32 << 20 // bytes of one JSON answer: the largest that any cloud's functions send
 	maxHeld = 64 << 20 // bytes of pages that must be put in order first
 )
 
-// old yields what q asks for from a peer of JSON, whose first answer is a.
+// old yields the rows of q from a peer of JSON, whose first answer is a.
 func (x *exchange) old(q hotreader.Query, a *answer) error {
-	sieve, err := hotreader.NewSieve(x.ctx, q)
-	if err != nil {
-		return err
-	}
-	defer sieve.Close()
-	if q.Last && q.Start.IsZero() && q.End.IsZero() && len(q.Filters) == 0 {
-		return x.oldLast(q, sieve, a)
+	if q.Last && q.Start.IsZero() && q.End.IsZero() {
+		return x.oldLast(q, a)
 	}
 	p := &pages{x: x, ask: q}
-	p.ask.Properties = slices.Clone(sieve.Columns())
+	if q.Last {
+		// Such an answer tells no times, so that nobody could see to the range. Look
+		// back over the series instead.
+		p.ask.Last, p.ask.Order, p.ask.Limit = false, hotreader.Descending, hotreader.LookBack
+	}
+	p.ask.Properties = slices.Clone(q.Columns())
 	if q.Types != nil { // of columns for filters alone no type is known
 		p.ask.Types = append(slices.Clone(q.Types), make([]hotreader.Type, len(p.ask.Properties)-len(q.Properties))...)
 	}
 	if len(q.Filters) > 0 {
 		p.ask.Limit = 0 // a peer that limits before it filters would send too little
 	}
-	if q.Last {
-		// Such an answer tells no times, so that neither range nor filters
-		// could be seen to. Look back over the series instead.
-		p.ask.Last, p.ask.Order, p.ask.Limit = false, hotreader.Descending, hotreader.LookBack
-	}
 	if !q.Last && len(p.ask.Properties) == len(q.Properties) {
 		p.first = a
 	}
 	var gone error
-	err = p.each(func(row hotreader.Row) bool {
+	err := p.each(func(row hotreader.Row) bool {
 		if err := x.ctx.Err(); err != nil {
 			gone = x.fail(hotreader.CodeOf(err), err)
 			return false
 		}
-		if sieve.Keep(row.Time, row.Values) && !x.yield(hotreader.Row{Time: row.Time, Values: row.Values[:len(q.Properties)]}, nil) {
-			x.stopped = true
-		}
-		return !x.stopped && !sieve.Done()
+		x.stopped = q.Contains(row.Time) && !x.yield(row, nil)
+		return !x.stopped
 	})
 	if gone != nil {
 		return gone
@@ -68,7 +61,7 @@ func (x *exchange) old(q hotreader.Query, a *answer) error {
 	return err
 }
 
-func (x *exchange) oldLast(q hotreader.Query, sieve *hotreader.Sieve, a *answer) error {
+func (x *exchange) oldLast(q hotreader.Query, a *answer) error {
 	body, err := x.page(a)
 	if err != nil {
 		return err
@@ -78,7 +71,7 @@ func (x *exchange) oldLast(q hotreader.Query, sieve *hotreader.Sieve, a *answer)
 		return x.parsed(err)
 	}
 	for _, row := range rows {
-		if sieve.Keep(row.Time, row.Values) && !x.yield(row, nil) {
+		if !x.yield(row, nil) {
 			x.stopped = true
 			return nil
 		}

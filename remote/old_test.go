@@ -150,7 +150,7 @@ func TestOldPeer(t *testing.T) {
 func TestOldPeerPagesByColumn(t *testing.T) {
 	q := hotreader.Query{Device: "d", Properties: []string{"t", "odd"}, Order: hotreader.Descending}
 	n := 0
-	for row, err := range reader(t, &peer{rows: 10, page: 5, byColumn: true}).Read(t.Context(), q) {
+	for row, err := range hotreader.NewReader(reader(t, &peer{rows: 10, page: 5, byColumn: true})).Read(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestOldPeerLastEntry(t *testing.T) {
 	old := &peer{last: `{"propertyValues":{"t":{"propertyReference":{"propertyName":"t"},"propertyValue":{"doubleValue":1.50}},
 		"odd":{"propertyReference":{"propertyName":"odd"},"propertyValue":{"booleanValue":true}},"more":{"propertyValue":{"doubleValue":2}}}}`}
 	n := 0
-	for row, err := range reader(t, old).Read(t.Context(), q) {
+	for row, err := range hotreader.NewReader(reader(t, old)).Read(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,14 +268,14 @@ func TestPitfall25AnswerWithoutEnd(t *testing.T) {
 	wantError(t, err, hotreader.CodeTooLarge, "33554432 bytes")
 }
 
-var _ hotreader.Reader = (*remote.Reader)(nil)
+var _ hotreader.Source = (*remote.Source)(nil)
 
 func TestOldPeerLeaving(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var err error
 	n := 0
-	for _, rerr := range reader(t, &peer{rows: 100}).Read(ctx, query) {
+	for _, rerr := range hotreader.NewReader(reader(t, &peer{rows: 100})).Read(ctx, query) {
 		if n++; n == 10 {
 			cancel()
 		}
@@ -286,7 +286,7 @@ func TestOldPeerLeaving(t *testing.T) {
 	}
 	wantError(t, err, hotreader.CodeCanceled)
 	old := &peer{rows: 100, page: 10}
-	for _, err := range reader(t, old).Read(t.Context(), query) {
+	for _, err := range hotreader.NewReader(reader(t, old)).Read(t.Context(), query) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-// Package remote reads from another cloud: a [Reader] over the HTTP API that
+// Package remote reads from another cloud: a [Source] over the HTTP API that
 // package httpapi serves there.
 //
 // It speaks the row stream of package wire and, with a peer that knows only
@@ -55,15 +55,15 @@ type Options struct {
 	TraceID func(context.Context) string
 }
 
-// Reader is a hotreader.Reader in another cloud.
-type Reader struct {
+// Source is a hotreader.Source in another cloud.
+type Source struct {
 	o    Options
 	url  string
 	op   string
 	http http.Client
 }
 
-var _ hotreader.Reader = (*Reader)(nil)
+var _ hotreader.Source = (*Source)(nil)
 
 // NewClient returns a client made for many reads from one API: TLS 1.2 or
 // newer, HTTP/2, connections kept, each step of the way to the first byte
@@ -85,9 +85,9 @@ func NewClient() *http.Client {
 	}}
 }
 
-// New checks o and returns a Reader. Errors are of CodeConfig. It does not
+// New checks o and returns a Source. Errors are of CodeConfig. It does not
 // connect.
-func New(o Options) (*Reader, error) {
+func New(o Options) (*Source, error) {
 	u, err := readURL(o.URL)
 	if err != nil {
 		return nil, &hotreader.Error{Op: "remote reader URL", Code: hotreader.CodeConfig, Err: err}
@@ -104,7 +104,7 @@ func New(o Options) (*Reader, error) {
 	if o.Idle <= 0 {
 		o.Idle = DefaultIdle
 	}
-	r := &Reader{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client}
+	r := &Source{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client}
 	r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return r, nil
 }
@@ -126,7 +126,9 @@ func readURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Read implements hotreader.Reader. Beside the errors of the peer, which keep
+// Scan implements hotreader.Source. Values of a row stream come as they are
+// stored, but for those of last entries, which the peer has to fit to their types
+// to know which are usable; and so do all of a JSON peer. Beside the errors of the peer, which keep
 // their code:
 //
 //   - CodeUnavailable: not reached, reset, broken off, stalled; 408, 5xx.
@@ -140,7 +142,7 @@ func readURL(text string) (*url.URL, error) {
 // A peer's failure that its code calls permanent (internal, deadline, protocol,
 // config) may heal as seen from here: it comes as CodeUnavailable, and wraps
 // the peer's code.
-func (r *Reader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (r *Source) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		x := &exchange{r: r, ctx: ctx, stats: hotreader.StatsOf(ctx), yield: yield}
 		if err := x.read(q); err != nil && !x.stopped {
@@ -149,9 +151,9 @@ func (r *Reader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 	}
 }
 
-// exchange is one Read.
+// exchange is one Scan.
 type exchange struct {
-	r       *Reader
+	r       *Source
 	ctx     context.Context
 	stats   *hotreader.Stats
 	yield   func(hotreader.Row, error) bool
@@ -163,10 +165,12 @@ type exchange struct {
 }
 
 func (x *exchange) read(q hotreader.Query) error {
-	if err := q.Check(); err != nil {
-		return err
-	}
 	x.traceID = x.r.traceID(x.ctx)
+	if q.Last && len(q.Filters) > 0 {
+		// Such an answer would not show what a value in it was filtered by. So look
+		// back over the series instead.
+		q.Last, q.Order, q.Limit = false, hotreader.Descending, hotreader.LookBack
+	}
 	for {
 		rest, more, err := x.once(q)
 		if err != nil || !more || x.stopped {
@@ -176,7 +180,7 @@ func (x *exchange) read(q hotreader.Query) error {
 	}
 }
 
-func (r *Reader) traceID(ctx context.Context) string {
+func (r *Source) traceID(ctx context.Context) string {
 	if r.o.TraceID != nil {
 		if id := r.o.TraceID(ctx); id != "" {
 			return id
@@ -194,7 +198,7 @@ func randomHex(n int) string {
 // once asks for q and yields what comes. more tells that rest is to be asked
 // for.
 func (x *exchange) once(q hotreader.Query) (rest hotreader.Query, more bool, err error) {
-	a, err := x.post(wire.NewEnvelope(q, x.r.o.SourceCloud, x.traceID), wire.MediaType+", application/json;q=0.5")
+	a, err := x.post(wire.NewEnvelope(q, x.r.o.SourceCloud, x.traceID), wire.Accepted+", application/json;q=0.5")
 	if err != nil {
 		return q, false, err
 	}
@@ -205,19 +209,13 @@ func (x *exchange) once(q hotreader.Query) (rest hotreader.Query, more bool, err
 	return q, false, x.old(q, a)
 }
 
-// rows yields a row stream. The peer has filtered; range, types and limit are
-// seen to once more.
+// rows yields a row stream.
 func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, more bool, err error) {
-	unfiltered := q
-	unfiltered.Filters = nil
-	sieve, err := hotreader.NewSieve(x.ctx, unfiltered)
-	if err != nil {
-		return q, false, err
-	}
-	defer sieve.Close()
 	d := wire.NewDecoder(a, q)
 	defer d.Close()
-	kept := 0
+	var last time.Time
+	var whole []hotreader.Row // of latest values, taken from one answer
+	came := 0
 	for {
 		row, err := d.Read()
 		if errors.Is(err, io.EOF) {
@@ -229,27 +227,37 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 		if err := x.ctx.Err(); err != nil {
 			return q, false, x.fail(hotreader.CodeOf(err), err)
 		}
-		if sieve.Done() {
-			return q, false, nil // the limit is reached; the peer has sent more than was asked for
+		if !q.Contains(row.Time) {
+			return q, false, x.fail(hotreader.CodeProtocol, fmt.Errorf("a row of %s came, which is outside of the range that was asked for", row.Time.Format(time.RFC3339Nano)))
 		}
-		if !sieve.Keep(row.Time, row.Values) {
-			continue
-		}
-		kept++
-		if !x.yield(row, nil) {
-			x.stopped = true
+		came++
+		last = row.Time
+		if q.Last {
+			whole = append(whole, row.Clone())
+		} else if x.stopped = !x.yield(row, nil); x.stopped {
+			if came == q.Limit {
+				_, _ = d.Read() // the end mark, or else the connection is of no more use
+			}
 			return q, false, nil
 		}
 	}
-	x.stats.Skipped.Add(d.Skipped())
-	if !d.More() {
+	for _, l := range d.LeftOut() {
+		x.stats.LeaveOut(l.Property, l.Reason, l.Count)
+	}
+	switch {
+	case d.More() && (q.Last || came == 0):
+		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer says there is more, but sent nothing to go on from"))
+	case q.Last:
+		for _, row := range whole {
+			if x.stopped = !x.yield(row, nil); x.stopped {
+				break
+			}
+		}
+		return q, false, nil
+	case !d.More() && (q.Limit == 0 || came < q.Limit):
 		return q, false, nil
 	}
-	if q.Last || kept == 0 {
-		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer says there is more, but sent nothing to go on from"))
-	}
-	rest, more = sieve.Rest()
-	rest.Filters = q.Filters
+	rest, more = q.Behind(last)
 	return rest, more, nil
 }
 

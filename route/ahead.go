@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,17 +11,16 @@ import (
 	"hotreader"
 )
 
-// Paged is a Reader over a store that answers page by page.
+// Paged is a Source over a store that answers page by page.
 type Paged interface {
-	hotreader.Reader
+	hotreader.Source
 
-	// ReadPages is Read, but calls next behind each of the store's pages that
-	// is not the last: rest asks for all that has not been yielded yet, with
-	// the types inferred so far; items is how many stored rows the page had,
-	// and span how much time they cover. Where next returns false, the sequence
-	// ends, without an error. A page behind which rest cannot be told has no
-	// such call.
-	ReadPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error]
+	// ScanPages is Scan, but calls next behind each of the store's pages that
+	// is not the last: rest asks for all that has not been yielded yet; items is
+	// how many stored rows the page had, and span how much time they cover. Where
+	// next returns false, the sequence ends, without an error. A page behind which
+	// rest cannot be told has no such call.
+	ScanPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error]
 }
 
 // AheadOptions set up reading ahead.
@@ -35,7 +33,7 @@ type AheadOptions struct {
 	Values int
 }
 
-// Ahead returns a Reader of r's rows that waits less for a store that answers
+// Ahead returns a Source of src's rows that waits less for a store that answers
 // page by page. A store without pages is returned as it is.
 //
 // The first page is read as ever. If there is more, and neither a limit nor a
@@ -49,11 +47,11 @@ type AheadOptions struct {
 // gap one part takes all that follows, for to the store a gap is nothing. A
 // store that throttles is asked page by page from then on, as without Ahead.
 //
-// Errors, types and order are those of r. No goroutine outlives the read.
-func Ahead(r hotreader.Reader, o AheadOptions) hotreader.Reader {
-	store, ok := r.(Paged)
+// Errors and order are those of src. No goroutine outlives the read.
+func Ahead(src hotreader.Source, o AheadOptions) hotreader.Source {
+	store, ok := src.(Paged)
 	if !ok {
-		return r
+		return src
 	}
 	if o.Parts <= 0 {
 		o.Parts = 8
@@ -88,10 +86,10 @@ const (
 	chunkText  = 1 << 17 // bytes; a row more where it is large
 )
 
-// Read implements hotreader.Reader.
-func (a *ahead) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+// Scan implements hotreader.Source.
+func (a *ahead) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	if q.Last || q.Limit != 0 {
-		return a.store.Read(ctx, q)
+		return a.store.Scan(ctx, q)
 	}
 	return func(yield func(hotreader.Row, error) bool) {
 		var r *overlap
@@ -106,7 +104,7 @@ func (a *ahead) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 			r = a.begin(ctx, &q, rest, items, span, pages, values)
 			return r == nil
 		}
-		for row, err := range a.store.ReadPages(ctx, q, next) {
+		for row, err := range a.store.ScanPages(ctx, q, next) {
 			if a.o.Values > 0 && err == nil {
 				values += count(row.Values)
 			}
@@ -139,19 +137,16 @@ type overlap struct {
 	group  sync.WaitGroup
 
 	// Of the goroutine that yields.
-	row     []hotreader.Value
-	rows    int64
-	last    time.Time // of the row yielded last
-	skipped int64
+	row  []hotreader.Value
+	last time.Time // of the row yielded last; zero = none
 
 	mu      sync.Mutex
 	stopped bool
-	calm    bool  // the store throttles
-	first   *part // that is being yielded; the others follow in order
-	running int   // parts being read
-	active  int   // parts begun and not yet yielded
-	done    int   // parts yielded
-	types   []hotreader.Type
+	calm    bool          // the store throttles
+	first   *part         // that is being yielded; the others follow in order
+	running int           // parts being read
+	active  int           // parts begun and not yet yielded
+	done    int           // parts yielded
 	items   int           // of a full page
 	length  time.Duration // that about so many cover
 	values  int           // yielded, if o.Values is set
@@ -170,9 +165,9 @@ type part struct {
 	far      bool          // all that the first page left, or its end
 
 	begun  bool
-	ahead  bool             // of the one that was being yielded
-	types  []hotreader.Type // that it was begun with
-	open   int              // properties without a type among them
+	ahead  bool // of the one that was being yielded
+	rows   int  // read
+	passed int  // of them, yielded
 	ctx    context.Context
 	cancel context.CancelFunc
 	chunks chan *chunk
@@ -187,8 +182,7 @@ type part struct {
 // begin returns the reading of rest, or nil if it is not worth being cut.
 func (a *ahead) begin(ctx context.Context, q *hotreader.Query, rest hotreader.Query, items int, span time.Duration, pages, values int) *overlap {
 	r := &overlap{ahead: a, query: *q, down: q.Order == hotreader.Descending,
-		types: make([]hotreader.Type, len(q.Properties)), values: values, page: max(values/pages, 1)}
-	copy(r.types, rest.Types)
+		values: values, page: max(values/pages, 1)}
 	r.measure(items, span)
 	p := r.stretch(rest)
 	p.far = true
@@ -196,7 +190,7 @@ func (a *ahead) begin(ctx context.Context, q *hotreader.Query, rest hotreader.Qu
 		return nil
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.row = make([]hotreader.Value, len(q.Properties))
+	r.row = make([]hotreader.Value, len(q.Columns()))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	left := r.remains(p) // before it is cut
@@ -218,8 +212,9 @@ const wide = 32
 func (r *overlap) probe(q hotreader.Query) {
 	defer func() { _ = recover() }() // the parts will meet it, too
 	q.Last, q.Filters = true, nil
-	for row, err := range r.store.Read(hotreader.WithStats(r.ctx, &r.probed), q) {
+	for row, err := range r.store.Scan(hotreader.WithStats(r.ctx, &r.probed), q) {
 		if err == nil {
+			r.probed.Looked.Add(1)
 			r.mu.Lock()
 			r.newest = row.Time
 			r.mu.Unlock()
@@ -239,7 +234,7 @@ func (r *overlap) stretch(q hotreader.Query) *part {
 // narrowed returns the query for p.
 func (r *overlap) narrowed(p *part) hotreader.Query {
 	q := r.query
-	q.Start, q.End, q.Types = p.from, p.to, slices.Clone(p.types)
+	q.Start, q.End = p.from, p.to
 	if r.down {
 		q.Start, q.End = p.to, p.from
 	}
@@ -332,14 +327,8 @@ func (r *overlap) cut(p *part) {
 
 // start reads p in a goroutine. r.mu is held.
 func (r *overlap) start(p *part) {
-	p.begun, p.read, p.err, p.fault, p.open = true, false, nil, nil, 0
+	p.begun, p.read, p.err, p.fault, p.rows, p.passed = true, false, nil, nil, 0, 0
 	p.stats = new(hotreader.Stats)
-	p.types = slices.Clone(r.types)
-	for _, t := range p.types {
-		if t == hotreader.Untyped {
-			p.open++
-		}
-	}
 	p.chunks = make(chan *chunk, queue)
 	p.ctx, p.cancel = context.WithCancel(r.ctx)
 	r.active++
@@ -377,11 +366,12 @@ func (r *overlap) read(p *part) {
 		sent = send()
 		return sent && !r.overflow(p, rest, items, span)
 	}
-	for row, err := range r.store.ReadPages(hotreader.WithStats(p.ctx, p.stats), r.narrowed(p), next) {
+	for row, err := range r.store.ScanPages(hotreader.WithStats(p.ctx, p.stats), r.narrowed(p), next) {
 		if err != nil {
 			p.err = err
 			break
 		}
+		p.rows++
 		c.add(row)
 		if c.full() {
 			if sent = send(); !sent {
@@ -427,9 +417,8 @@ func (r *overlap) learn(p *part) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	found := int(p.stats.Looked.Load())
-	if found >= r.items/8 && found > 0 {
-		r.length = whole(float64(p.length) * 15 / 16 * float64(r.items) / float64(found))
+	if p.rows >= r.items/8 && p.rows > 0 {
+		r.length = whole(float64(p.length) * 15 / 16 * float64(r.items) / float64(p.rows))
 		return
 	}
 	for p = p.next; p != nil; p = p.next {
@@ -457,7 +446,8 @@ func (r *overlap) pass(yield func(hotreader.Row, error) bool) {
 		if !more {
 			return
 		}
-		r.settle(p)
+		p.cancel()
+		hotreader.StatsOf(r.ctx).Add(p.stats)
 		r.mu.Lock()
 		r.first = p.next
 		r.end(p)
@@ -479,15 +469,11 @@ func (r *overlap) part(p *part, yield func(hotreader.Row, error) bool) (more boo
 			default:
 			}
 			c.row(i, r.row)
-			if p.open > 0 && !r.infer(p, r.row) {
-				c.release()
-				return r.again(p, yield)
-			}
 			if r.o.Values > 0 {
 				values += count(r.row)
 			}
-			r.rows++
 			r.last = t
+			p.passed++
 			if !yield(hotreader.Row{Time: t, Values: r.row}, nil) {
 				c.release()
 				return false, nil
@@ -512,36 +498,6 @@ func (r *overlap) part(p *part, yield func(hotreader.Row, error) bool) (more boo
 func (r *overlap) over() error {
 	err := r.ctx.Err()
 	return &hotreader.Error{Op: "read ahead", Code: hotreader.CodeOf(err), Err: err}
-}
-
-// infer settles the types that p was begun without, as hotreader.Sieve does. It
-// returns false if p took a property for something else than it is.
-func (r *overlap) infer(p *part, values []hotreader.Value) bool {
-	for i, v := range values {
-		if p.types[i] != hotreader.Untyped || v.IsNull() {
-			continue
-		}
-		t := v.Kind().Type()
-		r.mu.Lock()
-		if r.types[i] == hotreader.Untyped {
-			r.types[i] = t
-		}
-		same := r.types[i] == t
-		r.mu.Unlock()
-		if !same {
-			return false
-		}
-		p.types[i] = t
-		p.open--
-	}
-	return true
-}
-
-// again reads p, whose values were taken for another type, anew.
-func (r *overlap) again(p *part, yield func(hotreader.Row, error) bool) (bool, error) {
-	p.abandon()
-	p.stats.Skipped.Store(0)
-	return r.rest(p, r.narrowed(p), yield)
 }
 
 // plainly reads what a throttled part left, page by page, and asks for no more
@@ -571,7 +527,7 @@ func (r *overlap) quiet(p *part) {
 	r.mu.Unlock()
 	for _, n := range under {
 		n.abandon()
-		r.cost(n.stats)
+		r.cost(n.stats, n.rows)
 		r.mu.Lock()
 		r.end(n)
 		n.begun = false
@@ -581,31 +537,18 @@ func (r *overlap) quiet(p *part) {
 
 // rest yields what q asks for, but for rows that were yielded before.
 func (r *overlap) rest(p *part, q hotreader.Query, yield func(hotreader.Row, error) bool) (bool, error) {
-	r.mu.Lock()
-	types := slices.Clone(r.types)
-	r.mu.Unlock()
-	q.Types = slices.Clone(types)
-	for row, err := range r.store.Read(hotreader.WithStats(r.ctx, p.stats), q) {
+	for row, err := range r.store.Scan(hotreader.WithStats(r.ctx, p.stats), q) {
 		if err != nil {
 			return false, err
 		}
-		if r.rows > 0 && (r.down && !row.Time.Before(r.last) || !r.down && !row.Time.After(r.last)) {
+		if !r.last.IsZero() && (r.down && !row.Time.Before(r.last) || !r.down && !row.Time.After(r.last)) {
 			continue
 		}
-		for i, v := range row.Values {
-			if types[i] == hotreader.Untyped {
-				types[i] = v.Kind().Type()
-			}
-		}
-		r.rows++
 		r.last = row.Time
 		if !yield(row, nil) {
 			return false, nil
 		}
 	}
-	r.mu.Lock()
-	r.types = types
-	r.mu.Unlock()
 	return true, nil
 }
 
@@ -615,21 +558,6 @@ func (p *part) abandon() {
 	for c := range p.chunks {
 		c.release()
 	}
-}
-
-// settle counts what p cost and left out.
-func (r *overlap) settle(p *part) {
-	p.cancel()
-	r.cost(p.stats)
-	r.skipped += p.stats.Skipped.Load()
-}
-
-func (r *overlap) cost(s *hotreader.Stats) {
-	stats := hotreader.StatsOf(r.ctx)
-	stats.Reads.Add(s.Reads.Load())
-	stats.Bytes.Add(s.Bytes.Load())
-	stats.Looked.Add(s.Looked.Load())
-	stats.Attempts.Add(s.Attempts.Load())
 }
 
 // end makes room for another part. r.mu is held.
@@ -653,18 +581,27 @@ func (r *overlap) stop() {
 	}
 	r.group.Wait()
 	for p := r.first; p != nil; p = p.next {
-		if p.begun {
-			r.cost(p.stats)
-			r.end(p)
+		if !p.begun {
+			continue
 		}
+		if p == r.first { // the rows that were yielded are among it
+			for _, l := range p.stats.LeftOut() {
+				hotreader.StatsOf(r.ctx).LeaveOut(l.Property, l.Reason, l.Count)
+			}
+		}
+		r.cost(p.stats, p.rows-p.passed)
+		r.end(p)
 	}
-	r.cost(&r.probed)
-	if r.first != nil && r.first.begun {
-		r.skipped += r.first.stats.Skipped.Load()
-	}
+	r.cost(&r.probed, int(r.probed.Looked.Load()))
+}
+
+// cost counts reads of which so many rows were for nobody.
+func (r *overlap) cost(s *hotreader.Stats, rows int) {
 	stats := hotreader.StatsOf(r.ctx)
-	stats.Rows.Add(r.rows)
-	stats.Skipped.Add(r.skipped)
+	stats.Looked.Add(int64(rows))
+	stats.Reads.Add(s.Reads.Load())
+	stats.Bytes.Add(s.Bytes.Load())
+	stats.Attempts.Add(s.Attempts.Load())
 }
 
 // A chunk is some rows of a part, values one after the other.
@@ -675,7 +612,7 @@ type chunk struct {
 	text  []byte
 }
 
-// chunks keeps chunks between reads, of all Readers.
+// chunks keeps chunks between reads, of all Sources.
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
 func newChunk() *chunk { return chunks.Get().(*chunk) }

@@ -41,11 +41,11 @@ type shelf struct {
 
 var shelved = []string{"a", "b", "c"}
 
-func (s *shelf) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return s.ReadPages(ctx, q, func(hotreader.Query, int, time.Duration) bool { return true })
+func (s *shelf) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return s.ScanPages(ctx, q, func(hotreader.Query, int, time.Duration) bool { return true })
 }
 
-func (s *shelf) ReadPages(ctx context.Context, q hotreader.Query, next func(hotreader.Query, int, time.Duration) bool) iter.Seq2[hotreader.Row, error] {
+func (s *shelf) ScanPages(ctx context.Context, q hotreader.Query, next func(hotreader.Query, int, time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		n := s.running.Add(1)
 		defer s.running.Add(-1)
@@ -53,12 +53,6 @@ func (s *shelf) ReadPages(ctx context.Context, q hotreader.Query, next func(hotr
 		s.queries = append(s.queries, q)
 		s.most = max(s.most, n)
 		s.mu.Unlock()
-		sieve, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		defer sieve.Close()
 		from, to := 0, len(s.rows)
 		if !q.Start.IsZero() {
 			from = sort.Search(len(s.rows), func(i int) bool { return !s.rows[i].Time.Before(q.Start) })
@@ -66,8 +60,8 @@ func (s *shelf) ReadPages(ctx context.Context, q hotreader.Query, next func(hotr
 		if !q.End.IsZero() {
 			to = sort.Search(len(s.rows), func(i int) bool { return s.rows[i].Time.After(q.End) })
 		}
-		down := q.Last || q.Order == hotreader.Descending
-		columns := sieve.Columns()
+		down := q.Backward()
+		columns := q.Columns()
 		values := make([]hotreader.Value, len(columns))
 		var first time.Time
 		for i := 0; ; i++ {
@@ -99,7 +93,6 @@ func (s *shelf) ReadPages(ctx context.Context, q hotreader.Query, next func(hotr
 				at = to - 1 - i
 			}
 			row := s.rows[at]
-			s.looked.Add(1)
 			for k, name := range columns {
 				values[k] = hotreader.Value{}
 				if at := slices.Index(shelved, name); at >= 0 {
@@ -109,19 +102,13 @@ func (s *shelf) ReadPages(ctx context.Context, q hotreader.Query, next func(hotr
 			if i%s.page == 0 {
 				first = row.Time
 			}
-			if sieve.Keep(row.Time, values) && !yield(hotreader.Row{Time: row.Time, Values: values[:len(q.Properties)]}, nil) || sieve.Done() {
+			s.looked.Add(1)
+			if !yield(hotreader.Row{Time: row.Time, Values: values}, nil) {
 				return
 			}
 			clear(values) // nobody may hold on to them
 			if i%s.page == s.page-1 {
-				rest, ok := sieve.Rest()
-				if !ok {
-					continue
-				}
-				types := rest.Types
-				rest, ok = q.Behind(row.Time)
-				rest.Types = types
-				if ok && !next(rest, s.page, row.Time.Sub(first).Abs()) {
+				if rest, ok := q.Behind(row.Time); ok && !next(rest, s.page, row.Time.Sub(first).Abs()) {
 					return
 				}
 			}
@@ -141,23 +128,21 @@ func even(n int) []hotreader.Row {
 
 func all() hotreader.Query { return hotreader.Query{Device: "d", Properties: shelved} }
 
-// paged gives any Reader pages.
+// paged gives any Source pages.
 type paged struct {
-	hotreader.Reader
+	hotreader.Source
 	items int
 }
 
-func (p paged) ReadPages(ctx context.Context, q hotreader.Query, next func(hotreader.Query, int, time.Duration) bool) iter.Seq2[hotreader.Row, error] {
+func (p paged) ScanPages(ctx context.Context, q hotreader.Query, next func(hotreader.Query, int, time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		s := &run{ctx: ctx, query: q}
-		s.untyped()
 		var first time.Time
-		for row, err := range p.Read(ctx, q) {
+		for row, err := range p.Scan(ctx, q) {
 			if err == nil {
 				if s.rows%p.items == 0 {
 					first = row.Time
 				}
-				s.infer(row.Values)
 				s.rows++
 				s.last = row.Time
 			}
@@ -176,7 +161,7 @@ func (p paged) ReadPages(ctx context.Context, q hotreader.Query, next func(hotre
 func TestAheadConformance(t *testing.T) {
 	for _, c := range []struct{ items, parts int }{{7, 4}, {300, 8}} {
 		t.Run(fmt.Sprintf("pages of %d", c.items), func(t *testing.T) {
-			storetest.Run(t, storetest.Harness{New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+			storetest.Run(t, storetest.Harness{New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				store := memstore.New()
 				return Ahead(paged{store, c.items}, AheadOptions{Parts: c.parts}), store
 			}})
@@ -186,7 +171,7 @@ func TestAheadConformance(t *testing.T) {
 
 func TestAheadLeavesOthersAlone(t *testing.T) {
 	store := memstore.New()
-	if got := Ahead(store, AheadOptions{}); got != hotreader.Reader(store) {
+	if got := Ahead(store, AheadOptions{}); got != hotreader.Source(store) {
 		t.Errorf("a store without pages became a %T", got)
 	}
 }
@@ -248,13 +233,13 @@ func TestAheadSmallQueries(t *testing.T) {
 		stop int
 	}{{"limit", limited, -1}, {"last entry", last, -1}, {"within a page", small, -1}, {"stopped in the first page", wide, 499}} {
 		var cost [2]int64
-		for i, wrap := range []func(s *shelf) hotreader.Reader{
-			func(s *shelf) hotreader.Reader { return s },
-			func(s *shelf) hotreader.Reader { return Ahead(s, AheadOptions{}) },
+		for i, wrap := range []func(s *shelf) hotreader.Source{
+			func(s *shelf) hotreader.Source { return s },
+			func(s *shelf) hotreader.Source { return Ahead(s, AheadOptions{}) },
 		} {
 			s := &shelf{rows: even(10_000), page: 500}
 			n := 0
-			for _, err := range wrap(s).Read(t.Context(), c.q) {
+			for _, err := range hotreader.NewReader(wrap(s)).Read(t.Context(), c.q) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -274,7 +259,7 @@ func TestAheadSmallQueries(t *testing.T) {
 func TestAheadValues(t *testing.T) {
 	s := &shelf{rows: even(50_000), page: 500}
 	n := 0
-	for _, err := range Ahead(s, AheadOptions{Values: 6000}).Read(t.Context(), all()) {
+	for _, err := range hotreader.NewReader(Ahead(s, AheadOptions{Values: 6000})).Read(t.Context(), all()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +279,7 @@ func TestAheadStops(t *testing.T) {
 		s := &shelf{rows: even(1000), page: 10, wait: time.Microsecond}
 		stats := new(hotreader.Stats)
 		n := 0
-		for _, err := range Ahead(s, AheadOptions{}).Read(hotreader.WithStats(t.Context(), stats), all()) {
+		for _, err := range hotreader.NewReader(Ahead(s, AheadOptions{})).Read(hotreader.WithStats(t.Context(), stats), all()) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -336,7 +321,7 @@ func TestAheadIsBounded(t *testing.T) {
 		}
 		s := &shelf{rows: stored, page: 10}
 		n := 0
-		for _, err := range Ahead(s, AheadOptions{}).Read(t.Context(), all()) {
+		for _, err := range hotreader.NewReader(Ahead(s, AheadOptions{})).Read(t.Context(), all()) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -367,7 +352,7 @@ func TestAheadContext(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		n := 0
-		for _, err := range r.Read(ctx, all()) {
+		for _, err := range hotreader.NewReader(r).Read(ctx, all()) {
 			if n++; n == 250 {
 				stop()
 			}
@@ -493,7 +478,7 @@ func TestAheadAnswersAsTheStore(t *testing.T) {
 		if n := stats[1].Rows.Load(); n != int64(len(got)) {
 			t.Fatalf("%d rows counted of %d", n, len(got))
 		}
-		if a, b := stats[1].Skipped.Load(), stats[0].Skipped.Load(); code == "" && a != b {
+		if a, b := stats[1].Skipped(), stats[0].Skipped(); code == "" && a != b {
 			t.Fatalf("%d values counted as skipped, want %d", a, b)
 		}
 	})
@@ -506,7 +491,7 @@ func TestAheadAllocatesNothingForARow(t *testing.T) {
 	r := Ahead(s, AheadOptions{})
 	read := func() {
 		n := 0
-		for range r.Read(t.Context(), all()) {
+		for range hotreader.NewReader(r).Read(t.Context(), all()) {
 			n++
 		}
 		if n != len(s.rows) {

@@ -9,33 +9,34 @@ import (
 	"hotreader"
 )
 
-// BehindAPI returns the Reader of a store that an API's callers are served from.
-// That the store refuses the API's own identity is not their doing, and must not
-// look so: to them it is a failure of the store. The cause, which names the
-// permission, stays in the error for the log.
-func BehindAPI(store hotreader.Reader) hotreader.Reader { return behindAPI{store} }
+// BehindAPI returns src for an API whose callers are served from it. That a store,
+// or the API of another cloud, refuses this API's own identity is not their doing,
+// and must not look so: to them it is a failure of what lies behind. The cause,
+// which names the permission or the token, stays in the error for the log.
+func BehindAPI(src hotreader.Source) hotreader.Source { return behindAPI{src} }
 
-type behindAPI struct{ hotreader.Reader }
+type behindAPI struct{ hotreader.Source }
 
-func (b behindAPI) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (b behindAPI) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		for row, err := range b.Reader.Read(ctx, q) {
-			if err != nil && hotreader.CodeOf(err) == hotreader.CodeForbidden {
-				err = ownRefusal(err)
+		b.Source.Scan(ctx, q)(func(row hotreader.Row, err error) bool {
+			switch hotreader.CodeOf(err) {
+			case hotreader.CodeForbidden:
+				err = refused(err, hotreader.CodeStore, "store", "the store refuses the identity of this API itself")
+			case hotreader.CodeUnauthenticated:
+				err = refused(err, hotreader.CodeConfig, "remote API", "it refuses the token that is right here; give both sides the same")
 			}
-			if !yield(row, err) {
-				return
-			}
-		}
+			return yield(row, err)
+		})
 	}
 }
 
-// ownRefusal returns err, of CodeForbidden, as one of CodeStore. No Error is in
-// its chain, so that errors.Is finds no other code.
-func ownRefusal(err error) error {
-	const text = "the store refuses the identity of this API itself"
+// refused returns err under another code. No Error is in its chain, so that
+// errors.Is finds no other.
+func refused(err error, code hotreader.Code, op, text string) error {
+	cause := errors.New(text)
 	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.Err != nil {
-		return &hotreader.Error{Op: e.Op, Code: hotreader.CodeStore, Err: fmt.Errorf("%s: %w", text, e.Err)}
+		op, cause = e.Op, fmt.Errorf("%s: %w", text, e.Err)
 	}
-	return &hotreader.Error{Op: "store", Code: hotreader.CodeStore, Err: errors.New(text)}
+	return &hotreader.Error{Op: op, Code: code, Err: cause}
 }

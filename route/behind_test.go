@@ -16,7 +16,7 @@ type failsAfter struct {
 	err  error
 }
 
-func (f failsAfter) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (f failsAfter) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		for i := range f.rows {
 			if !yield(hotreader.Row{Time: time.Unix(int64(i), 0)}, nil) {
@@ -46,7 +46,7 @@ func TestBehindAPI(t *testing.T) {
 		{context.Canceled, hotreader.CodeCanceled, true},
 	} {
 		rows, got := 0, error(nil)
-		for _, err := range BehindAPI(failsAfter{2, c.err}).Read(t.Context(), hotreader.Query{}) {
+		for _, err := range BehindAPI(failsAfter{2, c.err}).Scan(t.Context(), hotreader.Query{}) {
 			if got = err; err == nil {
 				rows++
 			}
@@ -58,7 +58,7 @@ func TestBehindAPI(t *testing.T) {
 			t.Errorf("%v does not tell the log what %v told", got, c.err)
 		}
 	}
-	for range BehindAPI(failsAfter{2, lacks}).Read(t.Context(), hotreader.Query{}) {
+	for range BehindAPI(failsAfter{2, lacks}).Scan(t.Context(), hotreader.Query{}) {
 		break
 	}
 }

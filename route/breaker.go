@@ -18,7 +18,7 @@ type BreakerOptions struct {
 	Probes int           // reads that must succeed, one after the other, to close it; 0 = 2
 }
 
-// Breaker is a Reader that leaves a sick peer alone. When the peer has failed
+// Breaker is a Source that leaves a sick peer alone. When the peer has failed
 // for a minute, five reads or more and none that worked in between, it opens:
 // reads fail at once with CodeUnavailable and the time to come back. After 15
 // seconds it lets one read at a time through; two successes close it, a failure
@@ -40,7 +40,7 @@ type BreakerOptions struct {
 // a probe only as a success or a failure, and counts results of reads begun
 // before it changed state.
 type Breaker struct {
-	reader hotreader.Reader
+	source hotreader.Source
 	o      BreakerOptions
 
 	mu     sync.Mutex
@@ -69,8 +69,8 @@ const (
 // permit tells when a read began.
 type permit struct{ era, worked int }
 
-// NewBreaker returns a Breaker around r.
-func NewBreaker(r hotreader.Reader, o BreakerOptions) *Breaker {
+// NewBreaker returns a Breaker around src.
+func NewBreaker(src hotreader.Source, o BreakerOptions) *Breaker {
 	if o.Window == 0 {
 		o.Window = time.Minute
 	}
@@ -83,11 +83,11 @@ func NewBreaker(r hotreader.Reader, o BreakerOptions) *Breaker {
 	if o.Probes == 0 {
 		o.Probes = 2
 	}
-	return &Breaker{reader: r, o: o}
+	return &Breaker{source: src, o: o}
 }
 
-// Read implements hotreader.Reader.
-func (b *Breaker) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+// Scan implements hotreader.Source.
+func (b *Breaker) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		p, err := b.enter()
 		if err != nil {
@@ -99,7 +99,7 @@ func (b *Breaker) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 		result := well
 		defer func() { b.leave(p, result) }()
 		began := false
-		for row, err := range b.reader.Read(ctx, q) {
+		for row, err := range b.source.Scan(ctx, q) {
 			if err != nil {
 				result = judge(err, began)
 			}

@@ -18,7 +18,7 @@ type moody struct {
 	calls int
 }
 
-func (m *moody) reader() hotreader.Reader {
+func (m *moody) reader() hotreader.Source {
 	return readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
 		m.calls++
 		if m.err != nil {
@@ -34,7 +34,7 @@ func (m *moody) reader() hotreader.Reader {
 }
 
 // outage is a minute in which reads fail, every 15 seconds one: five.
-func outage(t *testing.T, r hotreader.Reader) {
+func outage(t *testing.T, r hotreader.Source) {
 	for i := range 5 {
 		if i > 0 {
 			time.Sleep(15 * time.Second)
@@ -140,7 +140,7 @@ func TestBreakerProbesOneByOne(t *testing.T) {
 		outage(t, b)
 		time.Sleep(15 * time.Second)
 		peer.err = nil
-		for range b.Read(t.Context(), query()) {
+		for range hotreader.NewReader(b).Read(t.Context(), query()) {
 			if _, err := collect(t.Context(), b, query()); hotreader.CodeOf(err) != hotreader.CodeUnavailable {
 				t.Errorf("a second probe beside the first: %v", err)
 			}
@@ -301,7 +301,7 @@ type held struct {
 	calls atomic.Int64
 }
 
-func (h *held) reader() hotreader.Reader {
+func (h *held) reader() hotreader.Source {
 	return readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
 		h.calls.Add(1)
 		err := h.err
@@ -315,7 +315,7 @@ func (h *held) reader() hotreader.Reader {
 }
 
 // begin leaves n reads under way; the function that it returns ends one of them.
-func (h *held) begin(t *testing.T, r hotreader.Reader, n int) (end func(error)) {
+func (h *held) begin(t *testing.T, r hotreader.Source, n int) (end func(error)) {
 	ends := make(chan error)
 	h.ends = ends
 	for range n {

@@ -9,30 +9,30 @@ import (
 	"hotreader/store/storetest"
 )
 
-// Each wrapper keeps every promise of the Reader it is around.
+// Each wrapper keeps every promise of the Source it is around.
 func TestConformance(t *testing.T) {
-	for name, wrap := range map[string]func(hotreader.Reader) hotreader.Reader{
-		"router": func(r hotreader.Reader) hotreader.Reader {
+	for name, wrap := range map[string]func(hotreader.Source) hotreader.Source{
+		"router": func(r hotreader.Source) hotreader.Source {
 			router, err := NewRouter(Route{URL: "https://a", L3: "gcp", L4: "aws"}, nil, r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return router
 		},
-		"retry":   func(r hotreader.Reader) hotreader.Reader { return NewRetry(r, RetryOptions{}) },
-		"breaker": func(r hotreader.Reader) hotreader.Reader { return NewBreaker(r, BreakerOptions{}) },
+		"retry":   func(r hotreader.Source) hotreader.Source { return NewRetry(r, RetryOptions{}) },
+		"breaker": func(r hotreader.Source) hotreader.Source { return NewBreaker(r, BreakerOptions{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, storetest.Harness{New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+			storetest.Run(t, storetest.Harness{New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				store := memstore.New()
 				return wrap(store), store
 			}})
 		})
 	}
-	// And a retry does so around a Reader that breaks, behind one row more each
+	// And a retry does so around a Source that breaks, behind one row more each
 	// time.
 	t.Run("retry of breaks", func(t *testing.T) {
-		storetest.Run(t, storetest.Harness{NoStats: true, New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+		storetest.Run(t, storetest.Harness{NoStats: true, New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 			store := memstore.New()
 			breaks := make(chan int, 15) // fewer than the budget has
 			for i := range cap(breaks) {
@@ -44,7 +44,7 @@ func TestConformance(t *testing.T) {
 				case left = <-breaks:
 				default:
 				}
-				for row, err := range store.Read(ctx, q) {
+				for row, err := range store.Scan(ctx, q) {
 					if left == 0 && err == nil {
 						yield(hotreader.Row{}, failure(hotreader.CodeUnavailable))
 						return

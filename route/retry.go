@@ -20,11 +20,8 @@ type RetryOptions struct {
 	Budget  *retries.Budget // shared by all Reads, and by several Retries if they are given the same; nil = one of its own
 }
 
-// Retry is a Reader that takes up a read where it broke off: behind the last
-// whole row, with what is left of the limit and with the types that the first
-// rows settled, so that no row comes twice and none is lost. A last-entry
-// answer, which is at most one value per property, is taken whole from one
-// attempt instead.
+// Retry is a Source that takes up a read where it broke off: behind the last
+// whole row, so that no row comes twice and none is lost.
 //
 // It retries only what may heal (Code.Temporary, and the peer's own deadline
 // while the caller's still runs), waits with full jitter, honours RetryAfter,
@@ -37,12 +34,12 @@ type RetryOptions struct {
 // its budget counts retries in flight, which a peer that fails fast never
 // fills, so a thousand callers would all be let through.
 type Retry struct {
-	reader hotreader.Reader
+	source hotreader.Source
 	o      RetryOptions
 }
 
-// NewRetry returns a Retry around r.
-func NewRetry(r hotreader.Reader, o RetryOptions) *Retry {
+// NewRetry returns a Retry around src.
+func NewRetry(src hotreader.Source, o RetryOptions) *Retry {
 	if o.Retries == 0 {
 		o.Retries = 3
 	}
@@ -55,20 +52,16 @@ func NewRetry(r hotreader.Reader, o RetryOptions) *Retry {
 	if o.Budget == nil {
 		o.Budget = new(retries.Budget)
 	}
-	return &Retry{r, o}
+	return &Retry{src, o}
 }
 
-// Read implements hotreader.Reader.
-func (r *Retry) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+// Scan implements hotreader.Source.
+func (r *Retry) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		if err := q.Check(); err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
 		r.o.Budget.Deposit()
 		run := &run{ctx: ctx, query: q}
 		for rest, more := q, true; more; rest, more = run.rest() {
-			err := run.attempt(r.reader, rest, yield)
+			err := run.attempt(r.source, rest, yield)
 			if err == nil {
 				return
 			}
@@ -83,47 +76,27 @@ func (r *Retry) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 	}
 }
 
-// run is the state of one Read over its attempts.
+// run is the state of one scan over its attempts.
 type run struct {
 	ctx      context.Context
 	query    hotreader.Query
-	types    []hotreader.Type // inferred so far; nil until there is something to infer
 	attempts int
 	rows     int
 	last     time.Time // of the row yielded last
 	failure  error     // of the attempt before, for the deadline's message
 }
 
-// attempt yields what q answers. It returns nil if the answer is complete or
-// the caller has had enough.
-func (s *run) attempt(r hotreader.Reader, q hotreader.Query, yield func(hotreader.Row, error) bool) error {
+// attempt yields the rows of q. It returns nil if they are all there are or the
+// caller has had enough.
+func (s *run) attempt(src hotreader.Source, q hotreader.Query, yield func(hotreader.Row, error) bool) error {
 	s.attempts++
-	if q.Last {
-		var rows []hotreader.Row
-		for row, err := range r.Read(s.ctx, q) {
-			if err != nil {
-				return err
-			}
-			rows = append(rows, row.Clone())
-		}
-		for _, row := range rows {
-			if !yield(row, nil) {
-				break
-			}
-		}
-		return nil
-	}
-	untyped := s.untyped()
-	for row, err := range r.Read(s.ctx, q) {
+	for row, err := range src.Scan(s.ctx, q) {
 		if err != nil {
 			return err
 		}
-		if s.rows > 0 && !s.behind(row.Time) {
+		if s.rows > 0 && !s.behind(row.Time) && !row.Time.IsZero() { // an old peer's last entries have no times, and come whole
 			return &hotreader.Error{Op: "retry", Code: hotreader.CodeProtocol,
 				Err: fmt.Errorf("after the row of %s came one of %s, which is not behind it", s.last.Format(time.RFC3339Nano), row.Time.Format(time.RFC3339Nano))}
-		}
-		if untyped > 0 {
-			untyped -= s.infer(row.Values)
 		}
 		s.rows++
 		s.last = row.Time
@@ -135,38 +108,10 @@ func (s *run) attempt(r hotreader.Reader, q hotreader.Query, yield func(hotreade
 }
 
 func (s *run) behind(t time.Time) bool {
-	if s.query.Order == hotreader.Descending {
+	if s.query.Backward() {
 		return t.Before(s.last)
 	}
 	return t.After(s.last)
-}
-
-// untyped counts the properties whose type is still open.
-func (s *run) untyped() (n int) {
-	if s.types == nil {
-		s.types = make([]hotreader.Type, len(s.query.Properties))
-		copy(s.types, s.query.Types)
-	}
-	for _, t := range s.types {
-		if t == hotreader.Untyped {
-			n++
-		}
-	}
-	return n
-}
-
-// infer settles types from a row's values as hotreader.Sieve does, and returns
-// how many. (A Sieve itself would also convert each value again.)
-func (s *run) infer(values []hotreader.Value) (n int) {
-	for i := range min(len(values), len(s.types)) {
-		if s.types[i] != hotreader.Untyped {
-			continue
-		}
-		if s.types[i] = values[i].Kind().Type(); s.types[i] != hotreader.Untyped {
-			n++
-		}
-	}
-	return n
 }
 
 // rest returns the query for what has not come yet, and whether there can be
@@ -177,11 +122,8 @@ func (s *run) rest() (hotreader.Query, bool) {
 		return q, true
 	}
 	if q.Limit > 0 {
-		if q.Limit -= s.rows; q.Limit <= 0 {
-			return q, false
-		}
+		q.Limit = max(q.Limit-s.rows, 1)
 	}
-	q.Types = append([]hotreader.Type(nil), s.types...)
 	return q.Behind(s.last)
 }
 

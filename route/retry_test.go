@@ -118,9 +118,8 @@ func TestRetryAnyPatternOfBreaks(t *testing.T) {
 	})
 }
 
-// Types that the first rows settled hold behind a break, else the series would
-// change its kind there.
-func TestRetryKeepsInferredTypes(t *testing.T) {
+// A series keeps its kind behind a break.
+func TestSeriesKeepsItsKindBehindABreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stored := series(4)
 		stored[2].Values[0] = hotreader.StringValue([]byte("2"))  // numeric text: the number 2
@@ -138,7 +137,7 @@ func TestRetryKeepsInferredTypes(t *testing.T) {
 		if err := same(got, series(3)); err != nil {
 			t.Error(err)
 		}
-		if q := peer.queries[1]; q.Types[0] != hotreader.AnyNumber || !q.Start.Equal(at(1).Add(1)) {
+		if q := peer.queries[1]; !q.Start.Equal(at(1).Add(1)) {
 			t.Errorf("resumed with %+v", q)
 		}
 	})
@@ -333,7 +332,7 @@ func TestRetryStoppedByCaller(t *testing.T) {
 		q := query()
 		q.Last = last
 		n := 0
-		for range NewRetry(&rows{rows: series(5)}, RetryOptions{}).Read(t.Context(), q) {
+		for range hotreader.NewReader(NewRetry(&rows{rows: series(5)}, RetryOptions{})).Read(t.Context(), q) {
 			if n++; n == 1 {
 				break
 			}
@@ -370,7 +369,7 @@ func TestRetryRefusesRowsAgain(t *testing.T) {
 // readerFunc is a Reader of one function.
 type readerFunc func(context.Context, hotreader.Query, func(hotreader.Row, error) bool)
 
-func (f readerFunc) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (f readerFunc) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) { f(ctx, q, yield) }
 }
 
@@ -415,7 +414,7 @@ func TestRetryDoesNotAllocateByRow(t *testing.T) {
 		retry := NewRetry(peer, RetryOptions{})
 		return testing.AllocsPerRun(10, func() {
 			peer.queries = peer.queries[:0]
-			for _, err := range retry.Read(t.Context(), query()) {
+			for _, err := range hotreader.NewReader(retry).Read(t.Context(), query()) {
 				if err != nil {
 					t.Fatal(err)
 				}

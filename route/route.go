@@ -1,7 +1,7 @@
 // Package route decides where a query goes and what happens when the way there
-// is bad: Router sends it to the local or the remote Reader, Retry resumes it,
+// is bad: Router sends it to the local or the remote Source, Retry resumes it,
 // Breaker spares a sick peer, Ahead reads a store's pages side by side. Each is a
-// Reader around Readers. The usual order, outermost first, is
+// Source around Sources, and passes on raw rows. The usual order, outermost first, is
 //
 //	Router(local, Retry(Breaker(remote)))
 //
@@ -100,15 +100,15 @@ func CheckURL(text string) string {
 	return fmt.Sprintf("has the scheme %.20q; want https", u.Scheme)
 }
 
-// Router is the Reader of one Route.
+// Router is the Source of one Route.
 type Router struct {
-	to     hotreader.Reader
+	to     hotreader.Source
 	remote bool
 }
 
 // NewRouter decides, once, whether queries go to local or to remote. The one
 // that is not chosen may be nil.
-func NewRouter(r Route, local, remote hotreader.Reader) (*Router, error) {
+func NewRouter(r Route, local, remote hotreader.Source) (*Router, error) {
 	far, err := r.Remote()
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func NewRouter(r Route, local, remote hotreader.Reader) (*Router, error) {
 	}
 	if to == nil {
 		return nil, &hotreader.Error{Op: "route", Code: hotreader.CodeInternal,
-			Err: fmt.Errorf("the route is %s, but there is no %s reader", what, what)}
+			Err: fmt.Errorf("the route is %s, but there is no %s source", what, what)}
 	}
 	return &Router{to, far}, nil
 }
@@ -127,7 +127,7 @@ func NewRouter(r Route, local, remote hotreader.Reader) (*Router, error) {
 // Remote reports where the queries go.
 func (r *Router) Remote() bool { return r.remote }
 
-// Read implements hotreader.Reader.
-func (r *Router) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return r.to.Read(ctx, q)
+// Scan implements hotreader.Source.
+func (r *Router) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return r.to.Scan(ctx, q)
 }

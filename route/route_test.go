@@ -23,18 +23,12 @@ type rows struct {
 	queries []hotreader.Query // one for each attempt
 }
 
-func (r *rows) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (r *rows) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		attempt := len(r.queries)
 		r.queries = append(r.queries, q)
-		s, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		defer s.Close()
-		values := make([]hotreader.Value, len(s.Columns()))
-		down := q.Last || q.Order == hotreader.Descending
+		values := make([]hotreader.Value, len(q.Columns()))
+		down := q.Backward()
 		for i := 0; i <= len(r.rows); i++ {
 			if err := ctx.Err(); err != nil {
 				yield(hotreader.Row{}, &hotreader.Error{Op: "peer", Code: hotreader.CodeOf(err), Err: err})
@@ -55,10 +49,7 @@ func (r *rows) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.
 			}
 			clear(values)
 			copy(values, row.Values)
-			if s.Keep(row.Time, values) && !yield(hotreader.Row{Time: row.Time, Values: values[:len(q.Properties)]}, nil) {
-				return
-			}
-			if s.Done() {
+			if q.Contains(row.Time) && !yield(hotreader.Row{Time: row.Time, Values: values}, nil) {
 				return
 			}
 		}
@@ -80,8 +71,8 @@ func query() hotreader.Query {
 	return hotreader.Query{Device: "d", Properties: []string{"p"}}
 }
 
-func collect(ctx context.Context, r hotreader.Reader, q hotreader.Query) (rows []hotreader.Row, err error) {
-	for row, err := range r.Read(ctx, q) {
+func collect(ctx context.Context, r hotreader.Source, q hotreader.Query) (rows []hotreader.Row, err error) {
+	for row, err := range hotreader.NewReader(r).Read(ctx, q) {
 		if err != nil {
 			return rows, err
 		}

@@ -19,12 +19,12 @@ import (
 // The clouds' stores answer page by page; the embedded one has no pages to wait
 // for.
 func TestStoresAreReadAhead(t *testing.T) {
-	for _, s := range []hotreader.Reader{(*awsdynamodb.Store)(nil), (*azurecosmos.Store)(nil), (*gcpfirestore.Store)(nil)} {
+	for _, s := range []hotreader.Source{(*awsdynamodb.Store)(nil), (*azurecosmos.Store)(nil), (*gcpfirestore.Store)(nil)} {
 		if _, ok := s.(route.Paged); !ok {
 			t.Errorf("%T is not read ahead", s)
 		}
 	}
-	if _, ok := hotreader.Reader((*boltstore.Store)(nil)).(route.Paged); ok {
+	if _, ok := hotreader.Source((*boltstore.Store)(nil)).(route.Paged); ok {
 		t.Error("bolt is read ahead")
 	}
 	t.Setenv("GOOGLE_CLOUD_PROJECT", "p")
@@ -61,7 +61,7 @@ func TestDynamoDBIsReadAhead(t *testing.T) {
 		stats := new(hotreader.Stats)
 		n := 0
 		q := hotreader.Query{Device: "d", Properties: []string{"temperature"}, Order: order, Start: slowtable.Begin, End: slowtable.Begin.Add(rows * 1e9)}
-		for row, err := range route.Ahead(store, route.AheadOptions{}).Read(hotreader.WithStats(t.Context(), stats), q) {
+		for row, err := range hotreader.NewReader(route.Ahead(store, route.AheadOptions{})).Read(hotreader.WithStats(t.Context(), stats), q) {
 			if err != nil {
 				t.Fatal(err)
 			}

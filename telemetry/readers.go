@@ -17,24 +17,24 @@ type scope struct{ retries atomic.Int64 }
 
 type scopeKey struct{}
 
-// Reads returns r with a span, called name, around each read. It also sees how
+// Reads returns src with a span, called name, around each read. It also sees how
 // old last entries are, and how many reads run.
-func (t *Telemetry) Reads(name string, r hotreader.Reader) hotreader.Reader {
+func (t *Telemetry) Reads(name string, src hotreader.Source) hotreader.Source {
 	if t == nil {
-		return r
+		return src
 	}
 	t.metrics.gauge(readsRunning, func() float64 { return float64(t.running.Load()) })
-	return &reads{t, name, r}
+	return &reads{t, name, src}
 }
 
 type reads struct {
 	t    *Telemetry
 	name string
-	next hotreader.Reader
+	next hotreader.Source
 }
 
-// Read implements hotreader.Reader.
-func (r *reads) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+// Scan implements hotreader.Source.
+func (r *reads) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		ctx, span := r.t.tracer.Start(ctx, r.name, trace.WithAttributes(keyDevice.String(strings.Clone(q.Device)), keyLast.Bool(q.Last)))
 		rows := 0
@@ -47,7 +47,7 @@ func (r *reads) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 			span.SetAttributes(keyRows.Int(rows))
 			span.End()
 		}()
-		for row, err := range r.next.Read(ctx, q) {
+		for row, err := range r.next.Scan(ctx, q) {
 			switch {
 			case err != nil:
 				failed(span, hotreader.CodeOf(err))
@@ -68,13 +68,13 @@ type attempt struct{ n int }
 
 type attemptKey struct{}
 
-// Retried returns retry(r), and counts the attempts that it makes at r.
-func (t *Telemetry) Retried(r hotreader.Reader, retry func(hotreader.Reader) hotreader.Reader) hotreader.Reader {
+// Retried returns retry(src), and counts the attempts that it makes at src.
+func (t *Telemetry) Retried(src hotreader.Source, retry func(hotreader.Source) hotreader.Source) hotreader.Source {
 	if t == nil {
-		return retry(r)
+		return retry(src)
 	}
 	return around{
-		next: retry(around{next: r, begin: func(ctx context.Context) (context.Context, func()) {
+		next: retry(around{next: src, begin: func(ctx context.Context) (context.Context, func()) {
 			a, ok := ctx.Value(attemptKey{}).(*attempt)
 			if !ok {
 				return ctx, nil
@@ -103,15 +103,15 @@ type arrival struct {
 
 type arrivalKey struct{}
 
-// Breaker is a Reader that at times refuses reads, as route.Breaker does.
+// Breaker is a Source that at times refuses reads, as route.Breaker does.
 type Breaker interface {
-	hotreader.Reader
+	hotreader.Source
 	Open() bool
 	Openings() int
 }
 
 // Breaker returns b, and tells of it.
-func (t *Telemetry) Breaker(b Breaker) hotreader.Reader {
+func (t *Telemetry) Breaker(b Breaker) hotreader.Source {
 	if t == nil {
 		return b
 	}
@@ -128,19 +128,19 @@ func flag(on bool) float64 {
 	return 0
 }
 
-// around does something before and after each read of a Reader.
+// around does something before and after each read of a Source.
 type around struct {
-	next  hotreader.Reader
+	next  hotreader.Source
 	begin func(context.Context) (context.Context, func()) // nil func = nothing to do after
 }
 
-// Read implements hotreader.Reader.
-func (a around) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+// Scan implements hotreader.Source.
+func (a around) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		ctx, end := a.begin(ctx)
 		if end != nil {
 			defer end()
 		}
-		a.next.Read(ctx, q)(yield)
+		a.next.Scan(ctx, q)(yield)
 	}
 }

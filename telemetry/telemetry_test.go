@@ -42,7 +42,7 @@ func TestNothingAskedIsNothingDone(t *testing.T) {
 			t.Fatalf("%s: %v, %v", name, seen, err)
 		}
 		store, mux, logs := memstore.New(), http.NewServeMux(), slog.DiscardHandler
-		if seen.Reads("x", store) != hotreader.Reader(store) || seen.Handler(mux) != http.Handler(mux) || seen.Log(logs) != logs ||
+		if seen.Reads("x", store) != hotreader.Source(store) || seen.Handler(mux) != http.Handler(mux) || seen.Log(logs) != logs ||
 			seen.Peer(http.DefaultTransport) != http.DefaultTransport || seen.Store(http.DefaultTransport) != http.DefaultTransport {
 			t.Errorf("%s: something is wrapped", name)
 		}
@@ -294,7 +294,7 @@ func embeddedMetrics(t *testing.T, line []byte) map[string]string {
 	return all
 }
 
-type brokenPeer struct{ hotreader.Reader }
+type brokenPeer struct{ hotreader.Source }
 
 func (brokenPeer) Open() bool    { return true }
 func (brokenPeer) Openings() int { return 1 }
@@ -361,17 +361,19 @@ func TestSpansEndHoweverAReadEnds(t *testing.T) {
 	}
 	r := seen.Reads("read", store)
 	q := hotreader.Query{Device: "d", Properties: []string{"p"}}
-	for range r.Read(t.Context(), q) {
+	for range r.Scan(t.Context(), q) {
 		break
 	}
-	for _, err := range r.Read(t.Context(), hotreader.Query{}) {
-		if !errors.Is(err, hotreader.CodeInvalid) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range r.Scan(ctx, q) {
+		if !errors.Is(err, hotreader.CodeCanceled) {
 			t.Error(err)
 		}
 	}
 	func() {
 		defer func() { _ = recover() }()
-		for range r.Read(t.Context(), q) {
+		for range r.Scan(t.Context(), q) {
 			panic("the caller's")
 		}
 	}()

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -31,8 +32,9 @@ type decoding struct {
 	crc        uint32
 	rows, next int // of this frame
 	total      uint64
-	skipped    int64 // the end mark says
-	started    bool  // a row came
+	columns    []string
+	leftOut    []hotreader.LeftOut // the end mark says
+	started    bool                // a row came
 	last       time.Time
 	more       bool
 	failed     bool
@@ -68,10 +70,12 @@ func NewDecoder(r io.Reader, q hotreader.Query) *Decoder {
 	s := decodings.Get().(*decoding)
 	s.r.Reset(r)
 	s.c.p = packers.Get().(*packer)
-	n := len(q.Properties)
-	s.n, s.descending = n, q.Order == hotreader.Descending || q.Last
+	s.columns = q.Columns()
+	n := len(s.columns)
+	s.n, s.descending = n, q.Backward()
 	s.began, s.started, s.more, s.failed, s.err = false, false, false, false, nil
-	s.rows, s.next, s.total, s.skipped, s.crc = 0, 0, 0, 0, 0
+	s.rows, s.next, s.total, s.crc = 0, 0, 0, 0
+	s.leftOut = nil
 	if cap(s.cols) < n {
 		s.cols = append(s.cols[:cap(s.cols)], make([]cells, n-cap(s.cols))...)
 	}
@@ -123,9 +127,8 @@ func (d *Decoder) Read() (hotreader.Row, error) {
 // so that the rest is to be asked for behind the last row.
 func (d *Decoder) More() bool { return d.s.more }
 
-// Skipped returns, behind io.EOF, how many values or items the peer left out,
-// for they were unreadable or not of their type.
-func (d *Decoder) Skipped() int64 { return d.s.skipped }
+// LeftOut returns, behind io.EOF, what the peer left out.
+func (d *Decoder) LeftOut() []hotreader.LeftOut { return d.s.leftOut }
 
 // Failed reports whether the error of Read is one that the peer sent.
 func (d *Decoder) Failed() bool { return d.s.failed }
@@ -276,14 +279,10 @@ func (s *decoding) readEnd() {
 	c := &s.c
 	total := c.uvarint()
 	flags := c.byte()
-	skipped := uint64(0)
-	if c.bad == "" && len(c.b) > 0 {
-		skipped = c.uvarint()
-	}
+	s.readLeftOut()
 	if c.bad != "" {
 		return
 	}
-	s.skipped = int64(min(skipped, 1<<40)) // it only counts
 	if total != s.total {
 		s.fail(hotreader.CodeCorrupt, "%d rows came; the end mark says %d", s.total, total)
 		return
@@ -298,6 +297,25 @@ func (s *decoding) readEnd() {
 		return
 	}
 	s.err = io.EOF
+}
+
+func (s *decoding) readLeftOut() {
+	c := &s.c
+	for range c.size("the count of what was left out", maxLeftOut) {
+		column := c.size("a column", s.n)
+		l := hotreader.LeftOut{Reason: hotreader.Reason(c.take(c.size("a reason's length", 32)))}
+		l.Count = int64(c.size("a count", 1<<40))
+		if strings.Trim(string(l.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" { // it goes into logs
+			c.fail("a reason is no word")
+		}
+		if c.bad != "" {
+			return
+		}
+		if column > 0 {
+			l.Property = s.columns[column-1]
+		}
+		s.leftOut = append(s.leftOut, l)
+	}
 }
 
 func (s *decoding) readError() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -35,8 +36,9 @@ type encoding struct {
 	most       int // rows of any frame
 	sent       int // bytes
 	total      uint64
-	skipped    int64 // values left out, for the end mark
-	last       int64 // second of the last row
+	columns    []string
+	leftOut    []hotreader.LeftOut // for the end mark
+	last       int64               // second of the last row
 	lastNanos  int64
 	err        error
 
@@ -67,18 +69,20 @@ var encodings = sync.Pool{New: func() any { return new(encoding) }}
 // called.
 func NewEncoder(w io.Writer, q hotreader.Query) *Encoder {
 	s := encodings.Get().(*encoding)
-	n := len(q.Properties)
+	columns := q.Columns()
+	n := len(columns)
 	if cap(s.cols) < n {
 		s.cols = append(s.cols[:cap(s.cols)], make([]column, n-cap(s.cols))...)
 	}
 	s.cols = s.cols[:n]
 	s.p = packers.Get().(*packer)
-	s.descending = q.Order == hotreader.Descending || q.Last
-	s.began, s.crc, s.sent, s.total, s.skipped, s.err = false, 0, 0, 0, 0, nil
+	s.descending = q.Backward()
+	s.began, s.crc, s.sent, s.total, s.err = false, 0, 0, 0, nil
+	s.columns, s.leftOut = columns, nil
 	s.limit = firstRows
 	s.most = min(MaxFrameRows, max(maxFrameCells/max(n, 1), 1))
 	s.reset()
-	if n < 1 || n > hotreader.MaxProperties {
+	if n < 1 || n > hotreader.MaxProperties+hotreader.MaxFilters {
 		s.err = &hotreader.Error{Op: "wire: encode", Code: hotreader.CodeInternal, Err: fmt.Errorf("%d columns", n)}
 	}
 	return &Encoder{w: w, s: s}
@@ -239,16 +243,25 @@ func (e *Encoder) End(more bool) error {
 		flags |= flagMore
 	}
 	s.frame = append(binary.AppendUvarint(s.frame[:0], s.total), flags)
-	if s.skipped > 0 {
-		s.frame = binary.AppendUvarint(s.frame, uint64(s.skipped))
-	}
+	s.frame = s.appendLeftOut(s.frame)
 	s.write(e.w, frameEnd)
 	return s.finish()
 }
 
-// Skipped tells the end mark that n values or items were left out of the answer,
-// so that the caller can count them.
-func (e *Encoder) Skipped(n int64) { e.s.skipped = n }
+// LeftOut tells the end mark what was left out of the answer.
+func (e *Encoder) LeftOut(all []hotreader.LeftOut) { e.s.leftOut = all }
+
+// appendLeftOut appends how many values of each column were left out, and why.
+func (s *encoding) appendLeftOut(dst []byte) []byte {
+	all := s.leftOut[:min(len(s.leftOut), maxLeftOut)]
+	dst = binary.AppendUvarint(dst, uint64(len(all)))
+	for _, l := range all {
+		dst = binary.AppendUvarint(dst, uint64(slices.Index(s.columns, l.Property)+1))
+		dst = appendBytes(dst, []byte(l.Reason))
+		dst = binary.AppendUvarint(dst, uint64(l.Count))
+	}
+	return dst
+}
 
 // Fail writes the rows that wait, and err as their end: its code, retry-after,
 // and, where the cause is the caller's, its words.

@@ -167,7 +167,7 @@ func (e *Envelope) Append(dst []byte) []byte {
 func (p *Payload) appendTypes(dst []byte) []byte {
 	comma := false
 	for i, t := range p.Types {
-		if t == hotreader.Untyped || i >= len(p.Properties) {
+		if t == hotreader.Untyped || t == hotreader.AsStored || i >= len(p.Properties) {
 			continue
 		}
 		if comma {

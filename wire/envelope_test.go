@@ -255,11 +255,11 @@ func TestAcceptsRows(t *testing.T) {
 		"*/*":                    false,
 		"application/json":       false,
 		MediaType:                true,
-		MediaType + ";version=1": true,
-		MediaType + ";version=2": false,
+		MediaType + ";version=1": false,
+		MediaType + ";version=2": true,
 		MediaType + ";q=0":       false,
 		MediaType + ";q=x":       false,
-		"application/json;q=0.5, " + MediaType + "; version=2, Application/VND.hotreader.rows;q=0.1": true,
+		"application/json;q=0.5, " + MediaType + "; version=1, Application/VND.hotreader.rows;q=0.1": true,
 		",,;;": false,
 	} {
 		if AcceptsRows(accept) != want {

@@ -12,17 +12,22 @@ import (
 )
 
 // MediaType names the row stream. Its parameter "version" says which; absent is
-// 1.
+// Version.
 const MediaType = "application/vnd.hotreader.rows"
 
-// Version is the only version of the stream there is.
-const Version = 1
+// Version is the only version of the stream that is spoken. (Version 1 was never
+// released.)
+const Version = 2
+
+// Accepted is what asks for the row stream, in an Accept header.
+const Accepted = MediaType + ";version=2"
 
 // The stream's bounds. A decoder refuses what goes beyond them before it
 // allocates for it.
 const (
 	MaxRowBytes   = 2 << 20 // text of one row: the largest item of any store
 	MaxFrameRows  = 4096
+	maxLeftOut    = 1024    // entries of what was left out
 	maxFrameCells = 1 << 16 // rows × columns of one frame
 	maxFrameText  = 4 << 20 // decoded text of one frame
 	maxFrameBytes = 8 << 20 // one frame on the wire

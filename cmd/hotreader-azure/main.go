@@ -23,6 +23,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/function"
 	"hotreader/function/azurefunctions"
 	"hotreader/function/httphost"
 	"hotreader/httpapi"
@@ -50,7 +51,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		return err
 	}
 	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
-	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: httphost.Version(), Unasked: true, Logger: slog.New(lines)})
+	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: function.Version(), Unasked: true, Logger: slog.New(lines)})
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		return err
 	}
 	api, err := httphost.New(httphost.Options{
-		Function: f, Token: token, Local: func() (hotreader.Reader, error) { return local(f, seen) },
+		Function: f, Token: token, Local: func() (hotreader.Source, error) { return local(f, seen) },
 		Program: name, Logger: logger, Telemetry: seen,
 	})
 	if err != nil {
@@ -85,7 +86,7 @@ func fetch(ctx context.Context, getenv func(string) string, uri string) (string,
 }
 
 // local opens the store on this cloud.
-func local(f *config.Function, seen *telemetry.Telemetry) (hotreader.Reader, error) {
+func local(f *config.Function, seen *telemetry.Telemetry) (hotreader.Source, error) {
 	client, err := azurecosmos.NewFunctionClient(azurecosmos.ClientOptions{Endpoint: f.Cosmos.Endpoint, Wrap: seen.Store})
 	if err != nil {
 		return nil, err

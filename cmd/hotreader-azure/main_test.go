@@ -174,7 +174,7 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := 0
-	for row, err := range r.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
+	for row, err := range hotreader.NewReader(r).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/function"
 	"hotreader/function/cloudrun"
 	"hotreader/function/httphost"
 	"hotreader/httpapi"
@@ -58,7 +59,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 			logger.Error(err.Error())
 		}
 	}()
-	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: httphost.Version(), Logger: plain})
+	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: function.Version(), Logger: plain})
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 		return err
 	}
 	api, err := httphost.New(httphost.Options{
-		Function: f, Token: token, Local: func() (hotreader.Reader, error) { return local(ctx, f, seen) },
+		Function: f, Token: token, Local: func() (hotreader.Source, error) { return local(ctx, f, seen) },
 		MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
 		Program:   name, Logger: logger, Telemetry: seen,
 	})
@@ -101,7 +102,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 }
 
 // local opens the store on this cloud.
-func local(ctx context.Context, f *config.Function, seen *telemetry.Telemetry) (hotreader.Reader, error) {
+func local(ctx context.Context, f *config.Function, seen *telemetry.Telemetry) (hotreader.Source, error) {
 	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{Wrap: seen.Store})
 	if err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ func start(t testing.TB, env map[string]string) *serving.Process {
 }
 
 // reader returns a Reader of the program, over HTTP/2 without TLS if h2.
-func reader(t *testing.T, p *serving.Process, h2 bool, count *atomic.Int64) hotreader.Reader {
+func reader(t *testing.T, p *serving.Process, h2 bool, count *atomic.Int64) hotreader.Source {
 	t.Helper()
 	token, err := secret.Static(serving.Token)
 	if err != nil {
@@ -94,7 +94,7 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 	p := start(t, far(peer)).WaitReady(t)
 	for _, h2 := range []bool{false, true} {
 		i := 0
-		for row, err := range reader(t, p, h2, new(atomic.Int64)).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
+		for row, err := range hotreader.NewReader(reader(t, p, h2, new(atomic.Int64))).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +148,7 @@ func TestStreamBeyond32MB(t *testing.T) {
 	p := start(t, far(peer)).WaitReady(t)
 	requests := new(atomic.Int64)
 	i := 0
-	for row, err := range reader(t, p, true, requests).Read(t.Context(), hotreader.Query{Device: "d", Properties: names}) {
+	for row, err := range hotreader.NewReader(reader(t, p, true, requests)).Read(t.Context(), hotreader.Query{Device: "d", Properties: names}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +305,7 @@ func TestDrain(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			n := 0
-			for _, err := range reader(t, p, h2, new(atomic.Int64)).Read(context.Background(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
+			for _, err := range hotreader.NewReader(reader(t, p, h2, new(atomic.Int64))).Read(context.Background(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
 				if err != nil {
 					done <- err
 					return

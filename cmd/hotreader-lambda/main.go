@@ -28,9 +28,9 @@ import (
 	"hotreader"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
+	"hotreader/function"
 	"hotreader/function/awslambda"
 	"hotreader/httpapi"
-	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/store/awsdynamodb"
@@ -90,7 +90,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	}
 	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
 	seen, err := telemetry.New(telemetry.Options{
-		Getenv: getenv, Program: string(f.Role), Version: version(), Logger: slog.New(lines),
+		Getenv: getenv, Program: string(f.Role), Version: function.Version(), Logger: slog.New(lines),
 		Function: cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), string(f.Role)),
 	})
 	if err != nil {
@@ -114,22 +114,26 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 			return nil, err
 		}
 		api, err := httpapi.New(httpapi.Options{
-			Reader: f.Devices.Guard(route.BehindAPI(seen.Reads("read store", route.Ahead(store, route.AheadOptions{})))), Token: token, Rate: f.Rate, Burst: f.Burst,
+			Source: f.Devices.Guard(route.BehindAPI(function.Parts{Telemetry: seen}.Store(store))), Token: token, Rate: f.Rate, Burst: f.Burst,
 			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
-			Logger: logger, Version: version(),
+			Logger: logger, Version: function.Version(),
 		})
 		if err != nil {
 			return nil, err
 		}
 		return seen.Invoker("", awslambda.API(seen.Handler(api), logger)), nil
 	}
-	reader, err := router(f, token, seen)
+	src, err := function.Parts{
+		Local: func() (hotreader.Source, error) { return local(f, seen) }, Values: answerValues,
+		Token: token, Program: "hotreader-lambda", Telemetry: seen,
+		TraceID: func(ctx context.Context) string { return cmp.Or(seen.TraceID(ctx), awslambda.TraceID(ctx)) },
+	}.Source(f)
 	if err != nil {
 		return nil, err
 	}
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: f.Twin, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv, f.Twin))},
-		Responder: twinmaker.Responder{Reader: f.Devices.Guard(reader)},
+		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src))},
 		Logger:    logger, TraceID: seen.TraceID,
 		Reuse: lambdacontext.MaxConcurrency() == 1,
 	}
@@ -146,30 +150,6 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 // more. What is read ahead beyond that would be read, and paid for, in vain.
 const answerValues = twinmaker.DefaultMaxBytes / 60
 
-// router returns the Reader of a twin's queries.
-func router(f *config.Function, token *secret.Token, seen *telemetry.Telemetry) (hotreader.Reader, error) {
-	if !f.Remote {
-		store, err := local(f, seen)
-		if err != nil {
-			return nil, err
-		}
-		return route.NewRouter(f.Route(), seen.Reads("read store", route.Ahead(store, route.AheadOptions{Values: answerValues})), nil)
-	}
-	client := remote.NewClient()
-	client.Transport = seen.Peer(client.Transport)
-	far, err := remote.New(remote.Options{
-		URL: f.RemoteURL, Token: token, SourceCloud: string(f.L4), UserAgent: "hotreader-lambda/" + version(), Client: client,
-		TraceID: func(ctx context.Context) string { return cmp.Or(seen.TraceID(ctx), awslambda.TraceID(ctx)) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	tried := seen.Retried(seen.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(r hotreader.Reader) hotreader.Reader {
-		return route.NewRetry(r, route.RetryOptions{})
-	})
-	return route.NewRouter(f.Route(), nil, seen.Reads("read remote", tried))
-}
-
 // local returns the store on this cloud.
 func local(f *config.Function, seen *telemetry.Telemetry) (*awsdynamodb.Store, error) {
 	client, err := awsdynamodb.NewFunctionClient(awsdynamodb.ClientOptions{})
@@ -180,13 +160,6 @@ func local(f *config.Function, seen *telemetry.Telemetry) (*awsdynamodb.Store, e
 	return awsdynamodb.New(client, awsdynamodb.Options{
 		Table: f.Table, DeviceKey: f.Items.DeviceKey, TimeKey: f.Items.TimeKey, TimeFormat: f.Items.TimeFormat,
 	}), nil
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
 }
 
 // fail tells Lambda, and whoever reads the log, why there is no function.

@@ -73,7 +73,7 @@ func newPeer(t *testing.T, jsonOnly bool) *peer {
 	if p.token, err = secret.Static(token); err != nil {
 		t.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Reader: p.store, Token: p.token, NoRows: jsonOnly})
+	api, err := httpapi.New(httpapi.Options{Source: p.store, Token: p.token, NoRows: jsonOnly})
 	if err != nil {
 		t.Fatal(err)
 	}

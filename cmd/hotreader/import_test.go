@@ -67,7 +67,7 @@ func countRows(t *testing.T, url string) (n int) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	for _, err := range store.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
+	for _, err := range hotreader.NewReader(store).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
+	"hotreader/function"
 	"hotreader/httpapi"
 	"hotreader/internal/endpoint"
 	"hotreader/route"
@@ -194,7 +195,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		rate = -1
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Reader: devices.Guard(route.BehindAPI(seen.Reads("read store", route.Ahead(store, route.AheadOptions{})))), Token: token, Rate: rate, Burst: s.burst,
+		Source: devices.Guard(route.BehindAPI(function.Parts{Telemetry: seen}.Store(store))), Token: token, Rate: rate, Burst: s.burst,
 		Answers: answers, Queue: queue, Wait: wait,
 		Logger: slog.New(seen.Log(logs.Handler())), Version: thisBuild().Version,
 	})

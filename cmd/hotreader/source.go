@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/function"
 	"hotreader/remote"
-	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/store/all"
 )
@@ -103,15 +103,15 @@ func (s *source) open(ctx context.Context) (hotreader.Reader, io.Closer, error) 
 		if err != nil {
 			return nil, nil, err
 		}
-		return route.Ahead(store, route.AheadOptions{}), store, nil
+		return hotreader.NewReader(function.Parts{}.Store(store)), store, nil
 	}
 	token, err := tokenFrom(s.tokenFile)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := remote.New(remote.Options{URL: s.remote, Token: token})
+	src, err := function.Parts{Token: token}.Remote(remote.Options{URL: s.remote})
 	if err != nil {
 		return nil, nil, err
 	}
-	return route.NewRetry(r, route.RetryOptions{}), io.NopCloser(nil), nil
+	return hotreader.NewReader(src), io.NopCloser(nil), nil
 }

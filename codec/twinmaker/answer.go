@@ -234,7 +234,7 @@ func (f *filling) add(ctx, caller context.Context, rows iter.Seq2[hotreader.Row,
 			return got, nil
 		}
 		got++
-		if n := f.page.add(row.Time, row.Values); n > 0 {
+		if n := f.page.add(row); n > 0 {
 			over := f.page.size - f.budget
 			if f.rows > 0 && (f.rows == f.want || over > 0) {
 				f.page.takeBack()
@@ -359,6 +359,7 @@ func (r *Responder) readUsable(ctx context.Context, page *page, q hotreader.Quer
 		}
 		for i, v := range row.Values {
 			c := &page.columns[columns[i]]
+			c.learn(row.Types[i])
 			if v.IsNull() || len(c.buf) > 0 {
 				continue
 			}
@@ -367,7 +368,7 @@ func (r *Responder) readUsable(ctx context.Context, page *page, q hotreader.Quer
 			} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
 				again = append(again, columns[i])
 			} else {
-				page.skipped++
+				c.left++
 			}
 		}
 	}

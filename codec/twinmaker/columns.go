@@ -14,7 +14,7 @@ import (
 type page struct {
 	columns []column
 	size    int // bytes in the columns
-	skipped int // values left out
+	names   []string
 	clock   clock
 	head    []byte // what each point of a row begins with
 	convert []byte
@@ -28,6 +28,7 @@ type column struct {
 	typ  hotreader.Type // Untyped until the first value
 	kind hotreader.Kind // of values that need no look
 	key  string
+	left int64 // values left out
 
 	// Before the row being added, to take it back.
 	markLen int
@@ -54,19 +55,21 @@ func newPage(q *hotreader.Query) *page {
 	p.columns = p.columns[:n]
 	for i := range p.columns {
 		c := &p.columns[i]
-		c.buf, c.ends = c.buf[:0], c.ends[:0]
+		c.buf, c.ends, c.left = c.buf[:0], c.ends[:0], 0
 		c.setType(declared(q, i))
 	}
-	p.size, p.skipped = 0, 0
+	p.size, p.names = 0, q.Properties
 	p.clock = clock{}
 	return p
 }
 
 // release gives the page's memory back.
 func (p *page) release(ctx context.Context) {
-	if p.skipped > 0 {
-		hotreader.StatsOf(ctx).Skipped.Add(int64(p.skipped))
+	stats := hotreader.StatsOf(ctx)
+	for i, name := range p.names {
+		stats.LeaveOut(name, hotreader.WrongType, p.columns[i].left)
 	}
+	p.names = nil
 	size := 0
 	for i := range p.columns[:cap(p.columns)] {
 		size += cap(p.columns[:cap(p.columns)][i].buf)
@@ -98,12 +101,15 @@ func (c *column) setType(t hotreader.Type) {
 	}
 }
 
-// fit returns v as TwinMaker can take it, and whether it can. The first value of
-// a column without a type decides its type.
-func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
-	if c.typ == hotreader.Untyped {
-		c.setType(v.Kind().Type())
+// learn takes over the types that a row's properties have turned out to have.
+func (c *column) learn(t hotreader.Type) {
+	if c.typ == hotreader.Untyped && t != hotreader.Untyped {
+		c.setType(t)
 	}
+}
+
+// fit returns v as TwinMaker can take it, and whether it can.
+func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 	t := c.typ
 	switch t {
 	case hotreader.AnyNumber:
@@ -117,20 +123,21 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 }
 
 // add appends a row's points and returns how many there are.
-func (p *page) add(t time.Time, values []hotreader.Value) int {
-	p.head = p.appendHead(p.head[:0], t)
+func (p *page) add(row hotreader.Row) int {
+	p.head = p.appendHead(p.head[:0], row.Time)
 	n := 0
-	columns := p.columns[:len(values)]
-	for i, v := range values {
+	columns := p.columns[:len(row.Values)]
+	for i, v := range row.Values {
 		c := &columns[i]
 		c.markLen, c.markTyp = len(c.buf), c.typ
+		c.learn(row.Types[i])
 		if v.IsNull() {
 			continue
 		}
 		if v.Kind() != c.kind {
 			var ok bool
 			if v, ok = p.fit(c, v); !ok {
-				p.skipped++
+				c.left++
 				continue
 			}
 		}

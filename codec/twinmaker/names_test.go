@@ -97,7 +97,7 @@ func TestAnswersHaveTheNamesAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Responder{Reader: store}
+	r := Responder{Reader: hotreader.NewReader(store)}
 
 	event := anEvent("startTime", "", "endTime", "", "properties", definitions,
 		"selectedProperties", `["temperature_latest","temperature","speed_latest"]`)

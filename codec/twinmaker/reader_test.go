@@ -25,20 +25,29 @@ type rowsReader struct {
 func (r *rowsReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	r.queries = append(r.queries, q)
 	return func(yield func(hotreader.Row, error) bool) {
-		s, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
+		for row, err := range hotreader.NewReader(rowsSource{r}).Read(ctx, q) {
+			if err == nil {
+				r.yielded++
+			}
+			if !yield(row, err) {
+				return
+			}
 		}
-		defer s.Close()
-		at := make([]int, len(s.Columns()))
-		for i, name := range s.Columns() {
+	}
+}
+
+type rowsSource struct{ *rowsReader }
+
+func (r rowsSource) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		at := make([]int, len(q.Columns()))
+		for i, name := range q.Columns() {
 			at[i] = slices.Index(r.names, name)
 		}
 		values := make([]hotreader.Value, len(at))
 		for i := range r.rows {
 			row := r.rows[i]
-			if q.Order == hotreader.Descending || q.Last {
+			if q.Backward() {
 				row = r.rows[len(r.rows)-1-i]
 			}
 			if r.before != nil {
@@ -53,13 +62,7 @@ func (r *rowsReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotr
 					values[i] = row.Values[column]
 				}
 			}
-			if s.Keep(row.Time, values) {
-				r.yielded++
-				if !yield(hotreader.Row{Time: row.Time, Values: values[:len(q.Properties)]}, nil) {
-					return
-				}
-			}
-			if s.Done() {
+			if !yield(hotreader.Row{Time: row.Time, Values: values}, nil) {
 				return
 			}
 		}
@@ -135,10 +138,12 @@ func ask(properties ...string) Request {
 // pageReader yields rows as they are, as cheaply as a Reader can.
 type pageReader struct{ rows []hotreader.Row }
 
-func (r *pageReader) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (r *pageReader) Read(_ context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	types := slices.Repeat([]hotreader.Type{hotreader.AnyNumber}, len(q.Properties))
+	copy(types, q.Types)
 	return func(yield func(hotreader.Row, error) bool) {
 		for i := range r.rows {
-			if !yield(r.rows[i], nil) {
+			if !yield(hotreader.Row{Time: r.rows[i].Time, Values: r.rows[i].Values, Types: types}, nil) {
 				return
 			}
 		}

@@ -44,7 +44,7 @@ var today = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 type link struct {
 	l3, l4 config.Cloud
 
-	store    hotreader.Reader // hot storage
+	store    hotreader.Source // hot storage
 	apiToken string           // of the API's secret
 	api      http.Handler     // instead of the API; nil = it
 	apiURL   string           // where the API is; "" = its server
@@ -58,7 +58,7 @@ type link struct {
 // failing is a store that fails.
 type failing struct{ code hotreader.Code }
 
-func (f failing) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (f failing) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		yield(hotreader.Row{}, &hotreader.Error{Op: "store", Code: f.code})
 	}
@@ -113,7 +113,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	apiURL := l.apiURL
 	if l.l3 != l.l4 && apiURL == "" {
 		if l.api == nil {
-			h, err := httpapi.New(httpapi.Options{Reader: l.store, Token: token(t, l.apiToken)})
+			h, err := httpapi.New(httpapi.Options{Source: l.store, Token: token(t, l.apiToken)})
 			l.api = must(t, h, err)
 		}
 		apiURL = server(t, l.api)
@@ -135,7 +135,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 		if l.reader == nil {
 			f := &config.Function{Role: config.API, L3: l.l3, L4: l.l4, Remote: l.l3 != l.l4, RemoteURL: readerURL}
 			h, err := httphost.New(httphost.Options{Function: f, Token: token(t, l.readerToken), Program: "test",
-				Local: func() (hotreader.Reader, error) { return l.store, nil }})
+				Local: func() (hotreader.Source, error) { return l.store, nil }})
 			l.reader = must(t, h, err)
 		}
 		d.URL = server(t, l.reader)
@@ -163,7 +163,7 @@ func (l *link) lambda(t *testing.T, url string) http.Handler {
 		}
 		reader = far
 	}
-	twin := awslambda.Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: reader}}
+	twin := awslambda.Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: hotreader.NewReader(reader)}}
 	functions := map[string]lambda.Handler{
 		"factory-hot-reader": awslambda.History(twin), "factory-hot-reader-last-entry": awslambda.LastEntry(twin)}
 	maps.Copy(functions, l.functions)
@@ -211,7 +211,7 @@ var nginx = page(200, "text/html", "<!DOCTYPE html><html><head><title>Welcome to
 func TestDoctorNamesTheBrokenHop(t *testing.T) {
 	const aws, azure, gcp = config.AWS, config.Azure, config.GCP
 	open := func(l *link, t *testing.T) { // the token is not looked at
-		h, err := httpapi.New(httpapi.Options{Reader: l.store, Token: token(t, right)})
+		h, err := httpapi.New(httpapi.Options{Source: l.store, Token: token(t, right)})
 		inner := must(t, h, err)
 		l.api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r.Header.Set(wire.TokenHeader, right)
@@ -219,7 +219,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		})
 	}
 	anotherAPI := func(l *link, t *testing.T) { // with the same token, and other hot storage
-		h, err := httpapi.New(httpapi.Options{Reader: memstore.New(), Token: token(t, right)})
+		h, err := httpapi.New(httpapi.Options{Source: memstore.New(), Token: token(t, right)})
 		l.readerURL = server(t, must(t, h, err))
 	}
 	down := func(l *link, _ *testing.T) { l.apiURL = closed() }

@@ -16,7 +16,7 @@ import (
 	"hotreader/secret"
 )
 
-func newRemote(t testing.TB, url string) *remote.Reader {
+func newRemote(t testing.TB, url string) *remote.Source {
 	t.Helper()
 	tok, err := secret.Static(token)
 	if err != nil {
@@ -128,7 +128,7 @@ func TestPitfall26EntityIsLookedUpOnce(t *testing.T) {
 		calls++
 		return "d", nil
 	})}
-	tw := Twin{Devices: d, Responder: twinmaker.Responder{Reader: filled(t, "d", 1)}}
+	tw := Twin{Devices: d, Responder: twinmaker.Responder{Reader: hotreader.NewReader(filled(t, "d", 1))}}
 	named := event(allTime)
 	unnamed := []byte(strings.Replace(string(named), "factory-d", "com.example.machine", 1))
 	for range 3 {

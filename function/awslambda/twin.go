@@ -126,7 +126,7 @@ func (c *connector) log(ctx context.Context, id string, q *query, size int, err 
 		slog.Int("rows", q.rows),
 		slog.Int("points", q.points),
 		slog.Int64("looked", q.stats.Looked.Load()),
-		slog.Int64("skipped", q.stats.Skipped.Load()),
+		slog.Int64("skipped", q.stats.Skipped()),
 		slog.Int64("reads", q.stats.Reads.Load()),
 		slog.Int64("attempts", q.stats.Attempts.Load()),
 		slog.Int64("bytes_read", q.stats.Bytes.Load()),

@@ -56,8 +56,8 @@ func inLambda(ctx context.Context) context.Context {
 	return lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: invocation})
 }
 
-func twin(r hotreader.Reader, log *bytes.Buffer) Twin {
-	t := Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: r}}
+func twin(r hotreader.Source, log *bytes.Buffer) Twin {
+	t := Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: hotreader.NewReader(r)}}
 	if log != nil {
 		t.Logger = slog.New(slog.NewJSONHandler(log, nil))
 	}
@@ -105,7 +105,7 @@ type broken struct {
 	err error
 }
 
-func (b broken) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (b broken) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		for i := range b.n {
 			if !yield(hotreader.Row{Time: at(i), Values: []hotreader.Value{hotreader.Int64Value(int64(i))}}, nil) {
@@ -215,7 +215,7 @@ func TestPitfall24LookupHasAReserve(t *testing.T) {
 
 type readerFunc func(context.Context, func(hotreader.Row, error) bool)
 
-func (f readerFunc) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (f readerFunc) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) { f(ctx, yield) }
 }
 

@@ -1,25 +1,23 @@
 // Package httphost is what the programs that serve HTTP themselves have in
 // common, on Azure Functions and on Cloud Run: the Hot Reader API over whichever
-// Reader the environment asks for, and a server that ends well.
+// Source the environment asks for, and a server that ends well.
 package httphost
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/function"
 	"hotreader/httpapi"
-	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/telemetry"
@@ -36,7 +34,7 @@ type Options struct {
 
 	// Local opens hot storage on this cloud. It is not called where that is
 	// remote.
-	Local func() (hotreader.Reader, error)
+	Local func() (hotreader.Source, error)
 
 	MaxStream int // as httpapi.Options have it
 
@@ -44,14 +42,6 @@ type Options struct {
 	Logger  *slog.Logger // nil = none
 
 	Telemetry *telemetry.Telemetry // nil = none
-}
-
-// Version returns the version of the program's module, or "dev".
-func Version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
 }
 
 // What is answered at once is bounded, and with that the memory of answers that
@@ -82,63 +72,23 @@ func address(r *http.Request) netip.Addr {
 
 // New returns the API.
 func New(o Options) (http.Handler, error) {
-	reader, err := o.reader()
+	f := o.Function
+	src, err := function.Parts{
+		Local: o.Local, Token: o.Token, Program: o.Program, TraceID: httpapi.TraceID, Telemetry: o.Telemetry,
+	}.Source(f)
 	if err != nil {
 		return nil, err
 	}
 	o.Telemetry.Made(o.Token.Made)
 	api, err := httpapi.New(httpapi.Options{
-		Reader: o.Function.Devices.Guard(reader), Token: o.Token, Rate: o.Function.Rate, Burst: o.Function.Burst,
+		Source: f.Devices.Guard(route.BehindAPI(src)), Token: o.Token, Rate: f.Rate, Burst: f.Burst,
 		Answers: answers, Queue: queue, Wait: wait, Address: address,
-		MaxStream: o.MaxStream, Logger: o.Logger, Version: Version(),
+		MaxStream: o.MaxStream, Logger: o.Logger, Version: function.Version(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return o.Telemetry.Handler(api), nil
-}
-
-func (o *Options) reader() (hotreader.Reader, error) {
-	f := o.Function
-	if !f.Remote {
-		store, err := o.Local()
-		if err != nil {
-			return nil, err
-		}
-		return route.BehindAPI(o.Telemetry.Reads("read store", route.Ahead(store, route.AheadOptions{}))), nil
-	}
-	client := remote.NewClient()
-	client.Transport = o.Telemetry.Peer(client.Transport)
-	far, err := remote.New(remote.Options{
-		URL: f.RemoteURL, Token: o.Token, SourceCloud: string(f.L4),
-		UserAgent: o.Program + "/" + Version(), TraceID: httpapi.TraceID, Client: client,
-	})
-	if err != nil {
-		return nil, err
-	}
-	tried := o.Telemetry.Retried(o.Telemetry.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(r hotreader.Reader) hotreader.Reader {
-		return route.NewRetry(r, route.RetryOptions{})
-	})
-	return route.NewRouter(f.Route(), nil, behind{o.Telemetry.Reads("read remote", tried)})
-}
-
-// behind is the Reader of a remote API, behind an API of ours whose callers have
-// shown the right token. That the remote one refuses it is not their doing, and
-// must not look so.
-type behind struct{ hotreader.Reader }
-
-func (b behind) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return func(yield func(hotreader.Row, error) bool) {
-		for row, err := range b.Reader.Read(ctx, q) {
-			if hotreader.CodeOf(err) == hotreader.CodeUnauthenticated {
-				err = &hotreader.Error{Op: "remote API", Code: hotreader.CodeConfig,
-					Err: fmt.Errorf("it refuses the token that is right here; give both sides the same: %w", err)}
-			}
-			if !yield(row, err) {
-				return
-			}
-		}
-	}
 }
 
 // Token returns the token of f: its own, or the one that fetch brings.

@@ -33,7 +33,7 @@ type endless struct {
 	deaf    bool          // also that does not end it
 }
 
-func (e endless) Read(ctx context.Context, _ hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (e endless) Scan(ctx context.Context, _ hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		for i := range e.rows {
 			if !yield(hotreader.Row{Time: serving.At(i), Values: []hotreader.Value{hotreader.BoolValue(true)}}, nil) {
@@ -51,14 +51,14 @@ func (e endless) Read(ctx context.Context, _ hotreader.Query) iter.Seq2[hotreade
 
 // serve serves r until the returned function is called, which returns Serve's
 // error.
-func serve(t *testing.T, r hotreader.Reader, d httphost.Drain) (url string, end func() error) {
+func serve(t *testing.T, r hotreader.Source, d httphost.Drain) (url string, end func() error) {
 	t.Helper()
 	token, err := secret.Static(serving.Token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	api, err := httphost.New(httphost.Options{Function: &config.Function{Role: config.API}, Token: token,
-		Local: func() (hotreader.Reader, error) { return r, nil }})
+		Local: func() (hotreader.Source, error) { return r, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestToken(t *testing.T) {
 // refusing is a store that does not let the host's own identity read.
 type refusing struct{}
 
-func (refusing) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (refusing) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		yield(hotreader.Row{}, &hotreader.Error{Op: "store", Code: hotreader.CodeForbidden, Err: errors.New("the role lacks cosmos:read")})
 	}
@@ -237,7 +237,7 @@ type held struct {
 	answer chan struct{}
 }
 
-func (h *held) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (h *held) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		h.reads.Add(1)
 		<-h.answer
@@ -255,7 +255,7 @@ func TestAnswersAtOnce(t *testing.T) {
 		}
 		r := &held{answer: make(chan struct{})}
 		api, err := httphost.New(httphost.Options{Function: &config.Function{Role: config.API}, Token: token,
-			Local: func() (hotreader.Reader, error) { return r, nil }})
+			Local: func() (hotreader.Source, error) { return r, nil }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,10 +91,10 @@ func TestOpenWritesAndReads(t *testing.T) {
 	}
 }
 
-func expectOne(t *testing.T, s hotreader.Reader, at time.Time) {
+func expectOne(t *testing.T, s hotreader.Source, at time.Time) {
 	t.Helper()
 	n := 0
-	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"p"}}) {
+	for row, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"p"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}

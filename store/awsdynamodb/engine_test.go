@@ -26,7 +26,7 @@ func harness(format string) storetest.Harness {
 	var table string
 	h := storetest.Harness{
 		RewritesNumbers: true,
-		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			client = engine.DynamoDBClient(t)
 			table = "conformance-" + format + "-" + strconv.FormatInt(tables.Add(1), 10)
 			o := awsdynamodb.Options{Table: table, TimeFormat: format}
@@ -81,7 +81,7 @@ func TestEngineRefusals(t *testing.T) {
 	o := awsdynamodb.Options{Table: "refusals"}
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}, Start: time.Unix(0, 0)}
 	read := func(o awsdynamodb.Options) hotreader.Code {
-		for _, err := range awsdynamodb.New(client, o).Read(t.Context(), q) {
+		for _, err := range hotreader.NewReader(awsdynamodb.New(client, o)).Read(t.Context(), q) {
 			return hotreader.CodeOf(err)
 		}
 		return ""
@@ -110,7 +110,7 @@ func TestEngineRefusals(t *testing.T) {
 		}
 	}
 	foreign := dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.BaseEndpoint = aws.String("http://127.0.0.1:1") })
-	for _, err := range awsdynamodb.New(foreign, o).Read(t.Context(), q) {
+	for _, err := range hotreader.NewReader(awsdynamodb.New(foreign, o)).Read(t.Context(), q) {
 		if hotreader.CodeOf(err) != hotreader.CodeUnavailable {
 			t.Errorf("nobody there: %v", err)
 		}
@@ -139,7 +139,7 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
 		var stats hotreader.Stats
 		i := 0
-		for row, err := range s.Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Order: order}) {
+		for row, err := range hotreader.NewReader(s).Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Order: order}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +158,7 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 		}
 	}
 	var stats hotreader.Stats
-	for _, err := range s.Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}) {
+	for _, err := range hotreader.NewReader(s).Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -133,7 +133,7 @@ func TestWrongOptions(t *testing.T) {
 func TestTimeIsUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	for _, err := range newFake(t).store(Options{}).Read(ctx, qN) {
+	for _, err := range hotreader.NewReader(newFake(t).store(Options{})).Read(ctx, qN) {
 		if hotreader.CodeOf(err) != hotreader.CodeDeadline || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}

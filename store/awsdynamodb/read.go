@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -22,30 +23,18 @@ import (
 // hundred bytes or so cost nothing up to 4 KB.
 const slack = 7
 
-// growth is by how much a page whose size was guessed grows to the next.
-const growth = 8
-
-// Read answers q from the table, page by page.
+// Scan brings the table's rows, page by page.
 //
 // A query for few rows, such as the last entry, asks for few items, so that it
 // costs a small read however long the device's history is. Rows of one second
 // are held until the second is over, and no others.
-func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return s.ReadPages(ctx, q, nil)
+func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return s.ScanPages(ctx, q, nil)
 }
 
-// ReadPages is Read, but calls next behind each page that is not the last, with
-// the query for all that has not been yielded yet, with the types inferred so
-// far, how many items the page had, and how much time they cover. Where next
-// returns false the sequence ends, without an error.
-func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
+// ScanPages implements route.Paged.
+func (s *Store) ScanPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		sieve, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		defer sieve.Close()
 		if err := s.check(); err != nil {
 			yield(hotreader.Row{}, err)
 			return
@@ -56,7 +45,7 @@ func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest
 		}
 		defer s.readings.Put(r)
 		defer r.release()
-		if !r.begin(s, sieve, &q, yield) {
+		if !r.begin(ctx, s, &q, yield) {
 			return
 		}
 		r.next = next
@@ -69,29 +58,26 @@ func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest
 // A reading is one read of a table: the request, the decoder, and the rows of
 // the second that is being put together.
 type reading struct {
-	store     *Store
-	sieve     *hotreader.Sieve
-	request   dynamodb.QueryInput
-	limit     int // of the page before; 0 = none
-	limitRows int // Query.Limit
-	last      bool
-	decoder   decoder
-	order     timekey.Order
+	store   *Store
+	request dynamodb.QueryInput
+	size    paging.Size
+	decoder decoder
+	order   timekey.Order
 
 	next func(rest hotreader.Query, items int, span time.Duration) bool // may be nil
 }
 
 // begin prepares the request. It returns false if no row can be in range.
-func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yield func(hotreader.Row, error) bool) bool {
+func (r *reading) begin(ctx context.Context, s *Store, q *hotreader.Query, yield func(hotreader.Row, error) bool) bool {
 	low, high, ok := timekey.Bounds(s.format, q.Start, q.End)
 	if !ok {
 		return false
 	}
-	columns := sieve.Columns()
-	r.store, r.sieve = s, sieve
-	r.limit, r.limitRows, r.last = 0, q.Limit, q.Last
+	columns := q.Columns()
+	r.store = s
+	r.size = paging.Size{Query: q, Slack: slack, Most: 1 << 15}
 	r.decoder.layout(columns, s.timeKey, s.keyKind()[0])
-	r.order.Begin(s.format, q, sieve, yield)
+	r.order.Begin(ctx, s.format, q, len(columns), yield)
 
 	key := func(text string) types.AttributeValue {
 		if s.format == ISO8601 {
@@ -130,7 +116,7 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yi
 		}
 		projection = append(append(projection, ','), placeholder...)
 	}
-	projected, forward := string(projection), !q.Last && q.Order == hotreader.Ascending
+	projected, forward := string(projection), !q.Backward()
 	r.request = dynamodb.QueryInput{
 		TableName:                 &s.table,
 		KeyConditionExpression:    &condition,
@@ -147,7 +133,7 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yi
 
 // release drops what the reading refers to, so that the pool does not keep it.
 func (r *reading) release() {
-	r.store, r.sieve, r.request, r.next = nil, nil, dynamodb.QueryInput{}, nil
+	r.store, r.size, r.request, r.next = nil, paging.Size{}, dynamodb.QueryInput{}, nil
 	r.decoder.release()
 	r.order.Release(maxPooled)
 }
@@ -156,7 +142,10 @@ func (r *reading) release() {
 func (r *reading) read(ctx context.Context) error {
 	stats := hotreader.StatsOf(ctx)
 	for number := 1; ; number++ {
-		r.request.Limit = r.pageLimit()
+		r.request.Limit = nil
+		if n := int32(r.size.Next(r.order.Passed())); n > 0 {
+			r.request.Limit = &n
+		}
 		p := newPage()
 		err := p.fetch(ctx, r.store.client, &r.request)
 		stats.Reads.Add(1)
@@ -206,10 +195,8 @@ func (r *reading) page(ctx context.Context, p *page, number int) (bool, error) {
 		if !more {
 			break
 		}
-		if d.skipped > 0 {
-			r.sieve.Skip(d.skipped)
-			d.skipped = 0
-		}
+		o.Unreadable(d.skipped)
+		d.skipped = 0
 		if ctx.Err() != nil {
 			return false, r.store.fail(ctx, querying, ctx.Err(), true)
 		}
@@ -224,26 +211,4 @@ func (r *reading) page(ctx context.Context, p *page, number int) (bool, error) {
 func (r *reading) corrupt(number int, err error) error {
 	return &hotreader.Error{Op: "dynamodb: query table " + r.store.table, Code: hotreader.CodeCorrupt,
 		Err: fmt.Errorf("page %d of the answer is malformed: %w", number, err)}
-}
-
-// pageLimit returns how many items the next page is to hold; nil = as many as
-// DynamoDB puts into one.
-func (r *reading) pageLimit() *int32 {
-	want := r.sieve.Want()
-	n := 0
-	switch {
-	case r.last: // most likely the newest rows have it all
-		n = min(max(r.limit*growth, slack+1), want+slack)
-	case want > 0:
-		n = max(want+slack, r.limit*2)
-	case r.limitRows > 0: // filters: nobody knows
-		n = max(r.limit*growth, r.limitRows+slack, 64)
-	}
-	r.limit = n
-	if n == 0 || n > 1<<15 { // a page never holds that many
-		r.limit = min(n, 1<<15)
-		return nil
-	}
-	limit := int32(n)
-	return &limit
 }

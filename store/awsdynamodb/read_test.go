@@ -208,7 +208,7 @@ func TestUnreadableItemsAreCountedAndPassedOver(t *testing.T) {
 		n("2024-01-01T00:00:07Z", "8")))
 	var stats hotreader.Stats
 	var got []string
-	for row, err := range f.store(Options{}).Read(hotreader.WithStats(t.Context(), &stats), qN) {
+	for row, err := range hotreader.NewReader(f.store(Options{})).Read(hotreader.WithStats(t.Context(), &stats), qN) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +217,7 @@ func TestUnreadableItemsAreCountedAndPassedOver(t *testing.T) {
 	if want := []string{"1", "8"}; !slices.Equal(got, want) {
 		t.Errorf("values %v, want %v", got, want)
 	}
-	if s := stats.Skipped.Load(); s != 6 {
+	if s := stats.Skipped(); s != 6 {
 		t.Errorf("%d skipped, want 6", s)
 	}
 	if r, l, reads, b := stats.Rows.Load(), stats.Looked.Load(), stats.Reads.Load(), stats.Bytes.Load(); r != 2 || l != 4 || reads != 1 || b < 100 {
@@ -370,7 +370,7 @@ func TestNothingCanBeInRange(t *testing.T) {
 // Stopping frees the page at once and asks for no other.
 func TestStoppingEarly(t *testing.T) {
 	f := newFake(t, pageOf("more", n("2024-01-01T00:00:00Z", "1"), n("2024-01-01T00:00:01Z", "2"), n("2024-01-01T00:00:02Z", "3")))
-	for range f.store(Options{}).Read(t.Context(), qN) {
+	for range hotreader.NewReader(f.store(Options{})).Read(t.Context(), qN) {
 		break
 	}
 	f.done()
@@ -458,7 +458,7 @@ func TestCancelledBetweenRows(t *testing.T) {
 	defer cancel()
 	f := newFake(t, pageOf("k", n("2024-01-01T00:00:00Z", "1"), n("2024-01-01T00:00:01Z", "2"), n("2024-01-01T00:00:02Z", "3")))
 	count := 0
-	for _, err := range f.store(Options{}).Read(ctx, qN) {
+	for _, err := range hotreader.NewReader(f.store(Options{})).Read(ctx, qN) {
 		if err != nil {
 			if hotreader.CodeOf(err) != hotreader.CodeCanceled || !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
@@ -491,7 +491,7 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 		s := f.store(Options{})
 		return testing.AllocsPerRun(3, func() {
 			count := 0
-			for _, err := range s.Read(t.Context(), q) {
+			for _, err := range hotreader.NewReader(s).Read(t.Context(), q) {
 				if err != nil {
 					t.Fatal(err)
 				}

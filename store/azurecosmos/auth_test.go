@@ -134,7 +134,7 @@ func TestNoToken(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, err := range s.Read(ctx, qN) {
+	for _, err := range hotreader.NewReader(s).Read(ctx, qN) {
 		if hotreader.CodeOf(err) != hotreader.CodeCanceled {
 			t.Errorf("error %v", err)
 		}

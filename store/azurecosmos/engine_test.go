@@ -97,7 +97,7 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		RewritesNumbers:   true,
 		WideNumbersAsText: true,
-		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			last = options(azurecosmos.ISO8601)
 			last.PageItems = 5000 // the emulator itself never ends a page
 			s := open(t, last)
@@ -110,10 +110,10 @@ func TestConformance(t *testing.T) {
 }
 
 // values reads n of each row.
-func values(t *testing.T, r hotreader.Reader, q hotreader.Query) (got []int) {
+func values(t *testing.T, r hotreader.Source, q hotreader.Query) (got []int) {
 	t.Helper()
 	q.Device, q.Properties = "d", []string{"n"}
-	for row, err := range r.Read(t.Context(), q) {
+	for row, err := range hotreader.NewReader(r).Read(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 	}
 	var stats hotreader.Stats
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}
-	for _, err := range s.Read(hotreader.WithStats(t.Context(), &stats), q) {
+	for _, err := range hotreader.NewReader(s).Read(hotreader.WithStats(t.Context(), &stats), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func TestTimesAsNumbers(t *testing.T) {
 func TestEngineRefusals(t *testing.T) {
 	o := options(azurecosmos.ISO8601)
 	code := func(o azurecosmos.Options) hotreader.Code {
-		for _, err := range azurecosmos.New(client(t), o).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
+		for _, err := range hotreader.NewReader(azurecosmos.New(client(t), o)).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
 			return hotreader.CodeOf(err)
 		}
 		return ""

@@ -123,7 +123,7 @@ func TestDeadlineAndCancel(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			return answer{fail: errors.New("net/http: request canceled")}
 		}
-		for _, err := range f.store(Options{}).Read(ctx, qN) {
+		for _, err := range hotreader.NewReader(f.store(Options{})).Read(ctx, qN) {
 			if hotreader.CodeOf(err) != hotreader.CodeDeadline || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("error %v", err)
 			}
@@ -135,7 +135,7 @@ func TestDeadlineAndCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	f := newFake(t)
-	for _, err := range f.store(Options{}).Read(ctx, qN) {
+	for _, err := range hotreader.NewReader(f.store(Options{})).Read(ctx, qN) {
 		if hotreader.CodeOf(err) != hotreader.CodeCanceled {
 			t.Errorf("error %v", err)
 		}

@@ -153,10 +153,10 @@ func partitioned(path string) answer {
 }
 
 // rows reads q and writes its rows as lines, "time value value".
-func rows(t testing.TB, r hotreader.Reader, q hotreader.Query) ([]string, error) {
+func rows(t testing.TB, r hotreader.Source, q hotreader.Query) ([]string, error) {
 	t.Helper()
 	var lines []string
-	for row, err := range r.Read(t.Context(), q) {
+	for row, err := range hotreader.NewReader(r).Read(t.Context(), q) {
 		if err != nil {
 			return lines, err
 		}
@@ -169,7 +169,7 @@ func rows(t testing.TB, r hotreader.Reader, q hotreader.Query) ([]string, error)
 	return lines, nil
 }
 
-func wantRows(t testing.TB, r hotreader.Reader, q hotreader.Query, want ...string) {
+func wantRows(t testing.TB, r hotreader.Source, q hotreader.Query, want ...string) {
 	t.Helper()
 	got, err := rows(t, r, q)
 	if err != nil {

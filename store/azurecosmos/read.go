@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -18,34 +19,22 @@ import (
 // passed on when the next one shows that its second is over.
 const slack = 7
 
-// growth is by how much a page whose size was guessed grows to the next.
-const growth = 8
-
 // maxStill is how many empty pages in a row may say that the answer goes on
 // where it stood.
 const maxStill = 16
 
-// Read answers q from the container, page by page.
+// Scan brings the container's rows, page by page.
 //
 // A query for few rows, such as the last entry, asks for few items, so that it
 // costs a small read however long the device's history is. Rows of one second
 // are held until the second is over, and no others.
-func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return s.ReadPages(ctx, q, nil)
+func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return s.ScanPages(ctx, q, nil)
 }
 
-// ReadPages is Read, but calls next behind each page that is not the last, with
-// the query for all that has not been yielded yet, with the types inferred so
-// far, how many items the page had, and how much time they cover. Where next
-// returns false the sequence ends, without an error.
-func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
+// ScanPages implements route.Paged.
+func (s *Store) ScanPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		sieve, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		defer sieve.Close()
 		if err := s.check(); err != nil {
 			yield(hotreader.Row{}, err)
 			return
@@ -60,17 +49,18 @@ func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest
 		}
 		defer s.readings.Put(r)
 		defer r.release()
-		r.store, r.sieve = s, sieve
-		r.last, r.limitRows, r.limit, r.items = q.Last, q.Limit, 0, 0
-		r.decoder.layout(len(sieve.Columns()), s.keyKind())
-		r.order.Begin(s.format, &q, sieve, yield)
+		columns := q.Columns()
+		r.store, r.items = s, 0
+		r.size = paging.Size{Query: &q, Slack: slack, Most: 1 << 20}
+		r.decoder.layout(len(columns), s.keyKind())
+		r.order.Begin(ctx, s.format, &q, len(columns), yield)
 		r.request = request{
 			verb:   http.MethodPost,
 			path:   s.docs,
 			kind:   "docs",
 			link:   s.link,
 			header: queryHeader(q.Device),
-			body:   s.queryBody(q.Device, sieve.Columns(), low, high, q.Last || q.Order == hotreader.Descending),
+			body:   s.queryBody(q.Device, columns, low, high, q.Backward()),
 		}
 		r.next = next
 		if err := r.read(ctx); err != nil {
@@ -82,22 +72,19 @@ func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest
 // A reading is one read of a container: the request, the decoder, and the rows
 // of the second that is being put together.
 type reading struct {
-	store     *Store
-	sieve     *hotreader.Sieve
-	request   request
-	last      bool
-	limitRows int // Query.Limit
-	limit     int // of the page before; 0 = none
-	items     int // that came
-	decoder   decoder
-	order     timekey.Order
+	store   *Store
+	request request
+	size    paging.Size
+	items   int // that came
+	decoder decoder
+	order   timekey.Order
 
 	next func(rest hotreader.Query, items int, span time.Duration) bool // may be nil
 }
 
 // release drops what the reading refers to, so that the pool does not keep it.
 func (r *reading) release() {
-	r.store, r.sieve, r.request, r.next = nil, nil, request{}, nil
+	r.store, r.size, r.request, r.next = nil, paging.Size{}, request{}, nil
 	r.decoder.Release(maxPooled)
 	r.order.Release(maxPooled)
 }
@@ -171,10 +158,8 @@ func (r *reading) page(ctx context.Context, header http.Header, p *page, number 
 			break
 		}
 		r.items++
-		if d.skipped > 0 {
-			r.sieve.Skip(d.skipped)
-			d.skipped = 0
-		}
+		o.Unreadable(d.skipped)
+		d.skipped = 0
 		select {
 		case <-done:
 			return false, r.store.fail(ctx, querying, ctx.Err())
@@ -219,21 +204,11 @@ func (r *reading) expectRightPartition(ctx context.Context) error {
 // pageItems returns how many items the next page is to hold at the most; -1 =
 // as many as Cosmos DB puts into one.
 func (r *reading) pageItems() int {
-	want := r.sieve.Want()
-	n := 0
-	switch {
-	case r.last: // most likely the newest rows have it all
-		n = min(max(r.limit*growth, slack+1), want+slack)
-	case want > 0:
-		n = max(want+slack, r.limit*2)
-	case r.limitRows > 0: // filters: nobody knows
-		n = max(r.limit*growth, r.limitRows+slack, 64)
-	}
-	r.limit = min(n, 1<<20)
+	n := r.size.Next(r.order.Passed())
 	if most := r.store.pageItems; most > 0 && (n == 0 || n > most) {
 		n = most
 	}
-	if n == 0 || n > 1<<20 {
+	if n == 0 {
 		return -1
 	}
 	return n

@@ -27,12 +27,12 @@ func harness() storetest.Harness {
 	var path string // of the store that New returned last
 	var store *boltstore.Store
 	return storetest.Harness{
-		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			path = filepath.Join(t.TempDir(), "rows.bolt")
 			store = open(t, path, boltstore.Options{})
 			return store, store
 		},
-		Reopen: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+		Reopen: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			if err := store.Close(); err != nil {
 				t.Fatal(err)
 			}

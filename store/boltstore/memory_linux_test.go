@@ -25,7 +25,7 @@ func scanAll(path string) error {
 	}
 	rows, peak := 0, 0
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
-		for _, err := range s.Read(context.Background(), hotreader.Query{Device: "d", Properties: wide, Order: order}) {
+		for _, err := range hotreader.NewReader(s).Read(context.Background(), hotreader.Query{Device: "d", Properties: wide, Order: order}) {
 			if err != nil {
 				return err
 			}

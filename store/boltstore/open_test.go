@@ -48,9 +48,9 @@ func write(t testing.TB, s *boltstore.Store, device string, records []hotreader.
 
 // count reads a device and returns how many rows came. They must be those of
 // ramp, without a gap, from row 0 on.
-func count(t testing.TB, s hotreader.Reader, device string) (rows int, err error) {
+func count(t testing.TB, s hotreader.Source, device string) (rows int, err error) {
 	t.Helper()
-	for row, err := range s.Read(t.Context(), hotreader.Query{Device: device, Properties: []string{"n", "text"}}) {
+	for row, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: device, Properties: []string{"n", "text"}}) {
 		if err != nil {
 			return rows, err
 		}
@@ -232,7 +232,7 @@ func TestReadsEarlierFiles(t *testing.T) {
 	}
 	// Rows of 300 properties, in blocks that are larger than they are made now.
 	n := 0
-	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "wide", Properties: []string{"p000", "p299"}}) {
+	for row, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "wide", Properties: []string{"p000", "p299"}}) {
 		if err != nil || string(row.Values[0].Text()) != "0" || string(row.Values[1].Text()) != "299" {
 			t.Fatalf("row %d: %v, %v", n, row.Values, err)
 		}
@@ -242,7 +242,7 @@ func TestReadsEarlierFiles(t *testing.T) {
 		t.Errorf("%d wide rows, want 30", n)
 	}
 	var far []string
-	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "far", Properties: []string{"on", "é"}, Types: []hotreader.Type{hotreader.Boolean, hotreader.AnyString}}) {
+	for row, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "far", Properties: []string{"on", "é"}, Types: []hotreader.Type{hotreader.Boolean, hotreader.AnyString}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,7 +327,7 @@ func TestClosed(t *testing.T) {
 	// A read under way does not keep the store from being closed, and says that
 	// it is not complete.
 	rows := 0
-	for _, err = range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
+	for _, err = range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
 		if rows++; rows == 1 {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)

@@ -86,7 +86,7 @@ func importForEver(path string) error {
 	}
 	ctx := context.Background()
 	rows := 0
-	for _, err := range s.Read(ctx, hotreader.Query{Device: "d", Properties: []string{"n"}}) {
+	for _, err := range hotreader.NewReader(s).Read(ctx, hotreader.Query{Device: "d", Properties: []string{"n"}}) {
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func TestKilledWhileImporting(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		seen := make(map[int]bool)
-		for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n", "text"}}) {
+		for row, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n", "text"}}) {
 			if err != nil {
 				t.Fatalf("round %d: %v", round, err)
 			}

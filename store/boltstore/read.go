@@ -78,15 +78,9 @@ func (w *window) of(list refs) iter.Seq[ref] {
 	}
 }
 
-// Read answers q.
-func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+// Scan brings the rows of the device.
+func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		sieve, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		defer sieve.Close()
 		sc, _ := s.scans.Get().(*scan)
 		if sc == nil {
 			sc = new(scan)
@@ -96,18 +90,14 @@ func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 				s.scans.Put(sc)
 			}
 		}()
-		keep := func(t time.Time, values []hotreader.Value) bool {
-			if sieve.Keep(t, values) && !yield(hotreader.Row{Time: t, Values: values[:len(q.Properties)]}, nil) {
-				return false
-			}
-			return !sieve.Done()
-		}
-		w := window{from: q.Start, to: q.End, descending: q.Last || q.Order == hotreader.Descending, more: true}
-		sc.begin(q.Device, sieve.Columns(), w)
-		if sieve.Want() > 0 {
+		sc.begin(q.Device, q.Columns(), window{from: q.Start, to: q.End, descending: q.Backward(), more: true})
+		if q.Last || q.Limit > 0 {
 			sc.budget = firstBytes
 		}
-		if err := s.read(ctx, sc, keep); err != nil {
+		pass := func(t time.Time, values []hotreader.Value) bool {
+			return yield(hotreader.Row{Time: t, Values: values}, nil)
+		}
+		if err := s.read(ctx, sc, pass); err != nil {
 			yield(hotreader.Row{}, s.wrap("read", err))
 		}
 	}

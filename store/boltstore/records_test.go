@@ -37,7 +37,7 @@ func readAll(t *testing.T, s *Store, device string) (string, error) {
 		{}, {Order: hotreader.Descending}, {Last: true}, {Start: base.Add(40 * time.Minute), End: base.Add(47 * time.Minute)},
 	} {
 		q.Device, q.Properties = device, []string{"temperature", "state", "note"}
-		for row, err := range s.Read(t.Context(), q) {
+		for row, err := range hotreader.NewReader(s).Read(t.Context(), q) {
 			if err != nil {
 				return "", err
 			}
@@ -205,7 +205,7 @@ func TestCraftedValues(t *testing.T) {
 		}
 		for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
 			var err error
-			for row, e := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}, Order: order}) {
+			for row, e := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}, Order: order}) {
 				if err = e; err == nil && !row.Time.Equal(good.Time) {
 					t.Errorf("%s, %v: a row at %v with %q comes", what, order, row.Time, row.Values[0].Text())
 				}
@@ -242,7 +242,7 @@ func TestCraftedLists(t *testing.T) {
 		}
 		for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
 			rows, last := 0, error(nil)
-			for _, last = range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"state"}, Order: order}) {
+			for _, last = range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"state"}, Order: order}) {
 				rows++
 			}
 			if hotreader.CodeOf(last) != hotreader.CodeCorrupt {

@@ -40,7 +40,7 @@ func TestReadTakesTurns(t *testing.T) {
 	began, used := turns.Load(), processor(t)
 	rows := 0
 	for processor(t)-used < 300*time.Millisecond {
-		for _, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
+		for _, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -153,7 +153,7 @@ func TestWriteAcrossBlocks(t *testing.T) {
 				slices.Reverse(want)
 			}
 			n := 0
-			for row, err := range s.Read(t.Context(), q) {
+			for row, err := range hotreader.NewReader(s).Read(t.Context(), q) {
 				if err != nil {
 					rt.Fatal(err)
 				}
@@ -215,7 +215,7 @@ func TestReadWhileBlocksChange(t *testing.T) {
 				}
 				q := hotreader.Query{Device: "d", Properties: []string{"temperature"}, Order: hotreader.Order(g % 2)}
 				i := 0
-				for row, err := range s.Read(t.Context(), q) {
+				for row, err := range hotreader.NewReader(s).Read(t.Context(), q) {
 					if err != nil {
 						t.Error(err)
 						return
@@ -235,7 +235,7 @@ func TestReadWhileBlocksChange(t *testing.T) {
 				if i != n {
 					t.Errorf("%v: %d rows came, want %d", q.Order, i, n)
 				}
-				for _, err := range s.Read(t.Context(), hotreader.Query{Device: "none", Properties: []string{"v"}}) {
+				for _, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "none", Properties: []string{"v"}}) {
 					t.Errorf("a device that is not there: %v", err)
 				}
 			}
@@ -256,7 +256,7 @@ func TestWriteInParts(t *testing.T) {
 	records = append(records, hotreader.Record{Time: base, Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(-1)}}})
 	mustWrite(t, s, "d", records)
 	n := 0
-	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
+	for row, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,13 +294,13 @@ func TestWriteRefuses(t *testing.T) {
 			t.Errorf("%s: the error is %v, want one of %s that names the file", c.what, err, c.code)
 		}
 	}
-	for range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
+	for range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
 		t.Error("something was stored nevertheless")
 	}
 	// As large as it may be, it fits, and comes back.
 	text := strings.Repeat("x", maxRecord-20)
 	mustWrite(t, s, "d", one(hotreader.StringValue([]byte(text))))
-	for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
+	for row, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
 		if err != nil || string(row.Values[0].Text()) != text {
 			t.Errorf("%d bytes came back, %v", len(row.Values[0].Text()), err)
 		}
@@ -343,7 +343,7 @@ func TestReadDoesNotAllocateByRow(t *testing.T) {
 		q.Device, q.Properties = "d", []string{"temperature", "state"}
 		allocations := testing.AllocsPerRun(3, func() {
 			rows := 0
-			for _, err := range s.Read(t.Context(), q) {
+			for _, err := range hotreader.NewReader(s).Read(t.Context(), q) {
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -61,7 +61,7 @@ func harness() storetest.Harness {
 		EmptyIsMissing:    true,
 		RefusesDevice:     func(d string) bool { return len(d) > 1500 },
 		RefusesName:       func(p string) bool { return p == "__proto__" },
-		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			collection = newCollection("conformance")
 			s := ours(t, gcpfirestore.Options{Collection: collection})
 			return s, s
@@ -132,7 +132,7 @@ func TestEngineTimeFormats(t *testing.T) {
 			if q.Order == hotreader.Descending {
 				slices.Reverse(want)
 			}
-			for row, err := range s.Read(t.Context(), q) {
+			for row, err := range hotreader.NewReader(s).Read(t.Context(), q) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -159,7 +159,7 @@ func TestEngineTimeFormats(t *testing.T) {
 		if err := s.Write(t.Context(), "d", []hotreader.Record{{Time: at, Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(77)}}}}); err != nil {
 			t.Fatal(err)
 		}
-		for row, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}, Start: at, End: at}) {
+		for row, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"n"}, Start: at, End: at}) {
 			if err != nil || row.Values[0].String() != "77" {
 				t.Errorf("%s: %v, %v", c.format, row, err)
 			}
@@ -200,7 +200,7 @@ func TestEngineRefusals(t *testing.T) {
 	collection := newCollection("refusals")
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}, Start: time.Unix(0, 0)}
 	read := func(o gcpfirestore.Options) error {
-		for _, err := range ours(t, o).Read(t.Context(), q) {
+		for _, err := range hotreader.NewReader(ours(t, o)).Read(t.Context(), q) {
 			return err
 		}
 		return nil
@@ -243,7 +243,7 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
 		var stats hotreader.Stats
 		i := 0
-		for row, err := range s.Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Order: order}) {
+		for row, err := range hotreader.NewReader(s).Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Order: order}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -265,7 +265,7 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 	// those are on their way when the second is over is the network's affair.
 	const asked = 4 + 32
 	var stats hotreader.Stats
-	for _, err := range s.Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}) {
+	for _, err := range hotreader.NewReader(s).Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -231,14 +231,14 @@ func n(when any, v any) *pb.Document { return doc(when, "n", v) }
 func docs(d ...*pb.Document) answer { return answer{documents: d} }
 
 // rows reads q and writes its rows as lines, "time value value".
-func rows(t testing.TB, r hotreader.Reader, q hotreader.Query) ([]string, error) {
+func rows(t testing.TB, r hotreader.Source, q hotreader.Query) ([]string, error) {
 	t.Helper()
 	return rowsIn(t.Context(), r, q)
 }
 
-func rowsIn(ctx context.Context, r hotreader.Reader, q hotreader.Query) ([]string, error) {
+func rowsIn(ctx context.Context, r hotreader.Source, q hotreader.Query) ([]string, error) {
 	var lines []string
-	for row, err := range r.Read(ctx, q) {
+	for row, err := range hotreader.NewReader(r).Read(ctx, q) {
 		if err != nil {
 			return lines, err
 		}
@@ -251,7 +251,7 @@ func rowsIn(ctx context.Context, r hotreader.Reader, q hotreader.Query) ([]strin
 	return lines, nil
 }
 
-func wantRows(t testing.TB, r hotreader.Reader, q hotreader.Query, want ...string) {
+func wantRows(t testing.TB, r hotreader.Source, q hotreader.Query, want ...string) {
 	t.Helper()
 	got, err := rows(t, r, q)
 	if err != nil {

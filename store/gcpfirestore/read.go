@@ -13,6 +13,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/retries"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -21,9 +22,6 @@ const (
 	// only be passed on when the next one shows that its second is over. Each
 	// document read has its price.
 	slack = 3
-
-	// growth is by how much a page whose size was guessed grows to the next.
-	growth = 8
 
 	// maxPage bounds the documents of one request, and with that how long it
 	// lives and what has been read for nothing when the caller stops.
@@ -41,7 +39,7 @@ const (
 // each and of which a random part is waited.
 const lastPause = 5 * time.Second
 
-// Read answers q from the collection, page by page.
+// Scan brings the collection's rows, page by page.
 //
 // A query for few rows, such as the last entry, asks for few documents, so that
 // it costs a small read however long the device's history is. Rows of one second
@@ -59,22 +57,13 @@ const lastPause = 5 * time.Second
 // and so are not seen. If nothing at all comes, a few documents of the
 // collection are looked at: where there are none, the error is of CodeNotFound,
 // and where none is laid out as configured, of CodeConfig.
-func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return s.ReadPages(ctx, q, nil)
+func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return s.ScanPages(ctx, q, nil)
 }
 
-// ReadPages is Read, but calls next behind each page that is not the last, with
-// the query for all that has not been yielded yet, with the types inferred so
-// far, how many documents the page had, and how much time they cover. Where next
-// returns false the sequence ends, without an error.
-func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
+// ScanPages implements route.Paged.
+func (s *Store) ScanPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		sieve, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		defer sieve.Close()
 		if err := s.check(); err != nil {
 			yield(hotreader.Row{}, err)
 			return
@@ -89,7 +78,7 @@ func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest
 		}
 		defer s.readings.Put(r)
 		defer r.release()
-		if !r.begin(s, sieve, &q, yield) {
+		if !r.begin(ctx, s, &q, yield) {
 			return
 		}
 		r.next = next
@@ -102,13 +91,9 @@ func (s *Store) ReadPages(ctx context.Context, q hotreader.Query, next func(rest
 // A reading is one read of a collection.
 type reading struct {
 	store     *Store
-	sieve     *hotreader.Sieve
 	query     query
-	limit     int // of the page before; 0 = none
-	wanted    int // Query.Limit
-	rows      int // that were passed on
-	last      bool
-	filtered  bool
+	size      paging.Size
+	limit     int // of the page
 	decoder   decoder
 	order     timekey.Order
 	request   []byte
@@ -122,15 +107,15 @@ type reading struct {
 }
 
 // begin prepares the reading. It returns false if no row can be in range.
-func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yield func(hotreader.Row, error) bool) bool {
+func (r *reading) begin(ctx context.Context, s *Store, q *hotreader.Query, yield func(hotreader.Row, error) bool) bool {
 	low, high, ok := bounds(s.format, q.Start, q.End)
 	if !ok {
 		return false
 	}
-	columns := sieve.Columns()
-	r.store, r.sieve = s, sieve
-	r.limit, r.wanted, r.last, r.filtered = 0, q.Limit, q.Last, len(q.Filters) > 0
-	r.rows, r.documents, r.cursor = 0, 0, nil
+	columns := q.Columns()
+	r.store = s
+	r.size = paging.Size{Query: q, Slack: slack, Most: maxPage}
+	r.documents, r.cursor = 0, nil
 	r.query.fields = append(r.query.fields[:0], fieldPath(s.timeKey))
 	for _, name := range columns {
 		if name != s.timeKey && !reserved(name) { // no document has a field of such a name
@@ -138,19 +123,16 @@ func (r *reading) begin(s *Store, sieve *hotreader.Sieve, q *hotreader.Query, yi
 		}
 	}
 	r.query.device, r.query.low, r.query.high = q.Device, low, high
-	r.query.descending = q.Last || q.Order == hotreader.Descending
+	r.query.descending = q.Backward()
 	r.decoder.layout(columns, s.timeKey, s.format)
-	r.order.Begin(s.format, q, sieve, func(row hotreader.Row, err error) bool {
-		r.rows++
-		return yield(row, err)
-	})
+	r.order.Begin(ctx, s.format, q, len(columns), yield)
 	return true
 }
 
 // release drops what the reading refers to, so that the pool does not keep it.
 func (r *reading) release() {
 	clear(r.query.fields)
-	r.store, r.sieve, r.next, r.query = nil, nil, nil, query{fields: r.query.fields[:0]}
+	r.store, r.size, r.next, r.query = nil, paging.Size{}, nil, query{fields: r.query.fields[:0]}
 	r.when, r.name, r.cursor = nil, nil, nil
 	r.decoder.release()
 	r.order.Release(maxPooled)
@@ -170,7 +152,10 @@ func (r *reading) read(ctx context.Context) error {
 	drawn := 0          // retries of the page, on the budget
 	for {
 		if left == 0 {
-			left = r.pageLimit()
+			if r.limit = r.size.Next(r.order.Passed()); r.limit == 0 {
+				r.limit = maxPage
+			}
+			left = r.limit
 			s.client.retries.Deposit()
 		}
 		before := r.documents
@@ -300,11 +285,9 @@ func (r *reading) page(ctx context.Context, limit int) (more bool, size int64, e
 // row passes the document on that was decoded last.
 func (r *reading) row() bool {
 	d := &r.decoder
-	if d.skipped > 0 {
-		r.sieve.Skip(d.skipped)
-	}
+	r.order.Unreadable(d.skipped)
 	if !d.timely {
-		r.sieve.Skip(1)
+		r.order.Unreadable(1)
 		return true
 	}
 	if !r.store.known.Load() {
@@ -321,28 +304,6 @@ func (r *reading) keep() {
 		r.cursor = appendCursor(r.cursor[:0], r.when, r.name)
 		r.when, r.name = nil, nil
 	}
-}
-
-// pageLimit returns how many documents the next page is to hold.
-func (r *reading) pageLimit() int {
-	n := maxPage
-	switch {
-	case r.last: // most likely the newest rows have it all
-		n = min(max(r.limit*growth, slack+1), r.sieve.Want()+slack)
-	case r.wanted > 0:
-		need := min(max(r.wanted-r.rows, 1), maxPage)
-		n = need + slack
-		switch {
-		case r.limit == 0 && r.filtered: // nobody knows
-			n = max(n, 64)
-		case r.limit > 0 && r.rows == 0:
-			n = max(n, r.limit*growth)
-		case r.limit > 0: // as many as there were for a row so far, and a quarter more
-			n = max(n, min(need*r.documents/r.rows*5/4+slack, r.limit*growth))
-		}
-	}
-	r.limit = min(n, maxPage)
-	return r.limit
 }
 
 // sampleSize is how many documents explainNothing looks at.

@@ -209,7 +209,7 @@ func TestUnreadableDocumentsAreCountedAndPassedOver(t *testing.T) {
 	if want := []string{"00:00:00 1", "00:00:07 8"}; !slices.Equal(got, want) {
 		t.Errorf("rows %v, want %v", got, want)
 	}
-	if s := stats.Skipped.Load(); s != 13 {
+	if s := stats.Skipped(); s != 13 {
 		t.Errorf("%d skipped, want 13", s)
 	}
 	if r, reads, b := stats.Rows.Load(), stats.Reads.Load(), stats.Bytes.Load(); r != 2 || reads != 1 || b < 1000 {
@@ -437,7 +437,7 @@ func TestStoppingEarly(t *testing.T) {
 		many = append(many, n(second(i), strings.Repeat("x", 1000)))
 	}
 	f.answers = []answer{docs(many...)}
-	for range f.store(Options{}).Read(t.Context(), qN) {
+	for range hotreader.NewReader(f.store(Options{})).Read(t.Context(), qN) {
 		break
 	}
 	if err := <-f.ended; !errors.Is(err, context.Canceled) {
@@ -458,7 +458,7 @@ func TestCancelledBetweenRows(t *testing.T) {
 	f.answers = []answer{docs(many...)}
 	count := 0
 	var failure error
-	for _, err := range f.store(Options{}).Read(ctx, qN) {
+	for _, err := range hotreader.NewReader(f.store(Options{})).Read(ctx, qN) {
 		if failure = err; err == nil {
 			count++
 			cancel()
@@ -783,7 +783,7 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 		s := storeOf(c, Options{})
 		read := func() {
 			count := 0
-			for _, err := range s.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a", "b", "c", "d"}}) {
+			for _, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a", "b", "c", "d"}}) {
 				if err != nil {
 					t.Fatal(err)
 				}

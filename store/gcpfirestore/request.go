@@ -190,7 +190,7 @@ func appendCursor(b, when, name []byte) []byte {
 
 // bounds returns the Values that enclose [start, end]. They are as close as the
 // format allows and never too close; what they take in beside the range is for
-// the Sieve to leave out. There always is a low one: a comparison finds values
+// Order to leave out. There always is a low one: a comparison finds values
 // of its own type only, so it keeps away what is not of the collection's format
 // and costs no reads then. ok is false if nothing can be in the range.
 func bounds(format string, start, end time.Time) (low, high []byte, ok bool) {

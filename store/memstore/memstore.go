@@ -26,17 +26,10 @@ func New() *Store { return &Store{devices: make(map[string][]hotreader.Record)} 
 // Close does nothing; the Store may be used on.
 func (s *Store) Close() error { return nil }
 
-// Read answers q from the rows that the device has when the range begins; what
-// is written later does not show in it.
-func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+// Scan brings the rows that the device has when the range begins; what is written
+// later does not show in it.
+func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		sieve, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		defer sieve.Close()
-
 		s.mu.RLock()
 		records := s.devices[q.Device]
 		s.mu.RUnlock()
@@ -49,25 +42,20 @@ func (s *Store) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		if !q.End.IsZero() {
 			to = search(records, q.End.Add(1))
 		}
-		columns := sieve.Columns()
+		columns := q.Columns()
 		values := make([]hotreader.Value, len(columns))
 		for n := range max(to-from, 0) {
-			if err := ctx.Err(); err != nil {
-				yield(hotreader.Row{}, &hotreader.Error{Op: "memstore: read", Code: hotreader.CodeOf(err), Err: err})
-				return
+			if ctx.Err() != nil {
+				break
 			}
 			record := &records[from+n]
-			if q.Last || q.Order == hotreader.Descending {
+			if q.Backward() {
 				record = &records[to-1-n]
 			}
 			for i, name := range columns {
 				values[i] = field(record, name)
 			}
-			if sieve.Keep(record.Time, values) &&
-				!yield(hotreader.Row{Time: record.Time, Values: values[:len(q.Properties)]}, nil) {
-				return
-			}
-			if sieve.Done() {
+			if !yield(hotreader.Row{Time: record.Time, Values: values}, nil) {
 				return
 			}
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 func harness() storetest.Harness {
-	return storetest.Harness{New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+	return storetest.Harness{New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 		s := memstore.New()
 		return s, s
 	}}

@@ -53,7 +53,7 @@ func Bench(b *testing.B, h Harness) {
 			rows := 0
 			for b.Loop() {
 				rows = 0
-				for row, err := range r.Read(b.Context(), c.q) {
+				for row, err := range hotreader.NewReader(r).Read(b.Context(), c.q) {
 					if err != nil {
 						b.Fatal(err)
 					}

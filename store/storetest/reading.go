@@ -12,7 +12,7 @@ import (
 )
 
 func rangeInclusive(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	write(t, w, "d", ramp(5, time.Second)...)
 	s := func(n int) hotreader.Row { return row(at(time.Duration(n)*time.Second), num(strconv.Itoa(n))) }
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
@@ -39,7 +39,7 @@ func rangeInclusive(t testing.TB, h Harness) {
 }
 
 func rangeZones(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	berlin, nepal := time.FixedZone("", 3600), time.FixedZone("", 5*3600+45*60)
 	write(t, w, "d",
 		record(base.In(nepal), field("n", num("0"))),
@@ -53,7 +53,7 @@ func rangeZones(t testing.TB, h Harness) {
 }
 
 func rangeEmpty(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	q := hotreader.Query{Device: "nobody", Properties: []string{"n"}}
 	h.expectEmpty(t, r, q)
 	write(t, w, "d", ramp(3, time.Minute)...)
@@ -82,7 +82,7 @@ func rangeEmpty(t testing.TB, h Harness) {
 }
 
 func rangeNanoseconds(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	// Widths differ as they would in text: 0, 1, 3, 6 and 9 decimals.
 	offsets := []time.Duration{0, 1, 2, 10, 999, 1000, 1001, time.Millisecond - 1, time.Millisecond,
 		100 * time.Millisecond, 123456 * time.Microsecond, 500 * time.Millisecond, time.Second - 1, time.Second}
@@ -110,7 +110,7 @@ func rangeNanoseconds(t testing.TB, h Harness) {
 }
 
 func rangeAges(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	times := []time.Time{
 		time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC),
 		time.Date(1899, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
@@ -135,7 +135,7 @@ func rangeAges(t testing.TB, h Harness) {
 }
 
 func orderReverse(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	records := ramp(700, 7*time.Second)
 	write(t, w, "d", records...)
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
@@ -149,7 +149,7 @@ func orderReverse(t testing.TB, h Harness) {
 }
 
 func limits(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	records := ramp(30, time.Second)
 	write(t, w, "d", records...)
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
@@ -170,7 +170,7 @@ func limits(t testing.TB, h Harness) {
 }
 
 func resumeEverywhere(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	records := ramp(40, 1) // neighbours one nanosecond apart
 	write(t, w, "d", records...)
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
@@ -200,7 +200,7 @@ func resumeEverywhere(t testing.TB, h Harness) {
 }
 
 func rowsSelected(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	write(t, w, "d",
 		record(at(0), field("a", num("1"))),
 		record(at(1*time.Second), field("b", num("2"))),
@@ -219,7 +219,7 @@ func rowsSelected(t testing.TB, h Harness) {
 }
 
 func rowsColumns(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	write(t, w, "d",
 		record(at(0), field("a", num("1")), field("b", num("2")), field("c", num("3"))),
 		record(at(time.Second), field("c", num("6")), field("a", num("4"))))
@@ -232,7 +232,7 @@ func rowsColumns(t testing.TB, h Harness) {
 // that reads ahead into the same memory is caught by what it yields, and one
 // whose rows cannot be kept by Clone, by what was kept.
 func rowsValid(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	var records []hotreader.Record
 	for i := range 600 {
 		// Texts of one length, so that a clobbered one is still well formed.
@@ -262,7 +262,7 @@ func rowsValid(t testing.TB, h Harness) {
 }
 
 func devicesApart(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	// Each is a prefix, a neighbour or a different spelling of another.
 	devices := []string{"d", "d1", "d10", "d1 ", "D1", "d1\x00", "d1_2024", "é", "e\u0301"}
 	for i, d := range devices {
@@ -278,7 +278,7 @@ func devicesApart(t testing.TB, h Harness) {
 }
 
 func devicesHostile(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	devices := []string{
 		"a/b", "a?b=c&d", "a#b", "é", "日本語", "100%", "%2F", "a%00b", "..", ".", "/", "//", "../../etc/passwd",
 		`'; DROP TABLE d; --`, `"quoted"`, "back\\slash", "a b", " ", "tab\t", "new\nline", "+", ":", ";", "{}", "$ne",
@@ -315,7 +315,7 @@ var hostileNames = []string{
 }
 
 func namesHostile(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	var fields []hotreader.Field
 	want := row(base)
 	for i, n := range hostileNames {
@@ -344,7 +344,7 @@ func namesHostile(t testing.TB, h Harness) {
 }
 
 func namesMany(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	var names []string
 	var fields []hotreader.Field
 	var filters []hotreader.Filter

@@ -1,6 +1,7 @@
-// Package storetest is the conformance suite of [hotreader.Reader] and
-// [hotreader.Writer]: whatever answers queries, a store, a remote cloud, a
-// retry or a router, passes all of it.
+// Package storetest is the conformance suite of [hotreader.Source] and
+// [hotreader.Writer]: whatever brings rows, a store, a remote cloud, a retry or a
+// router, passes all of it. Most of it looks at rows through hotreader.NewReader,
+// as those do who ask.
 //
 // A driver's test is one line, Run(t, Harness{…}). What a driver cannot do is
 // declared in its Harness, negatively and one gap at a time, so that a new
@@ -23,10 +24,10 @@ import (
 
 // Harness says how a driver is brought up, and what it cannot do.
 type Harness struct {
-	// New returns a Reader and the Writer of the store behind it, which must be
+	// New returns a Source and the Writer of the store behind it, which must be
 	// empty. Whatever they hold is released by t.Cleanup. It is called for each
 	// check anew; checks do not run side by side.
-	New func(t testing.TB) (hotreader.Reader, hotreader.Writer)
+	New func(t testing.TB) (hotreader.Source, hotreader.Writer)
 
 	// PutRaw stores an item whose time is the given text, as another program
 	// would, in the store that New returned last. Two texts of one instant are
@@ -36,7 +37,7 @@ type Harness struct {
 	// Reopen closes what New or Reopen returned last and opens the same store
 	// again, as a program does that was started anew. nil = the rows are not kept
 	// by the driver but by a service, or not at all (memory).
-	Reopen func(t testing.TB) (hotreader.Reader, hotreader.Writer)
+	Reopen func(t testing.TB) (hotreader.Source, hotreader.Writer)
 
 	// RewritesNumbers: the store keeps a number's value but not its spelling
 	// (DynamoDB makes 1.50 and 15e-1 both 1.5).
@@ -59,9 +60,23 @@ type Harness struct {
 	// error of CodeNotFound (Firestore has no empty collections).
 	EmptyIsMissing bool
 
+	// OneKind: a series has values of one kind (TwinMaker's JSON).
+	OneKind bool
+
 	// NoStats: rows and skipped items are counted on the other side of a wire,
 	// so the caller's hotreader.Stats do not hold them.
 	NoStats bool
+
+	reader func(hotreader.Source) hotreader.Reader // nil = hotreader.NewReader
+}
+
+// open returns the Reader of a new Source, and its Writer.
+func (h Harness) open(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+	src, w := h.New(t)
+	if h.reader != nil {
+		return h.reader(src), w
+	}
+	return hotreader.NewReader(src), w
 }
 
 // check is one promise of the contract. run reports breaches to t like a test.
@@ -81,6 +96,8 @@ func Run(t *testing.T, h Harness) {
 // them, rather than passed.
 func (h Harness) checks() []check {
 	all := []check{
+		{"scan/raw rows, whole and in order", scanRaw},
+		{"scan/lazy, again and with one error", scanEnds},
 		{"range/both ends belong to it", rangeInclusive},
 		{"range/instants whatever the zone", rangeZones},
 		{"range/open, empty and outside", rangeEmpty},

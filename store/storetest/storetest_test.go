@@ -83,16 +83,16 @@ func findings(t *testing.T, c check, h Harness) []string {
 	return r.failures
 }
 
-// broken is a Reader and Writer over an honest store.
+// broken is a Source and Writer over an honest store.
 type broken struct {
 	store *memstore.Store
-	read  func(r hotreader.Reader, ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error]
+	read  func(r hotreader.Source, ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error]
 	write func(w hotreader.Writer, ctx context.Context, device string, records []hotreader.Record) error
 }
 
-func (b *broken) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (b *broken) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	if b.read == nil {
-		return b.store.Read(ctx, q)
+		return b.store.Scan(ctx, q)
 	}
 	return b.read(b.store, ctx, q)
 }
@@ -104,29 +104,39 @@ func (b *broken) Write(ctx context.Context, device string, records []hotreader.R
 	return b.write(b.store, ctx, device, records)
 }
 
+// A bug of the meaning is planted above it: in a Reader, as which broken's Scan
+// stands in, and which is made of Readers.
 type (
-	readFunc  = func(r hotreader.Reader, ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error]
+	asReader struct{ hotreader.Source }
+	asSource struct{ hotreader.Reader }
+)
+
+func (r asReader) Read(ctx context.Context, q hotreader.Query) rows { return r.Scan(ctx, q) }
+func (s asSource) Scan(ctx context.Context, q hotreader.Query) rows { return s.Read(ctx, q) }
+
+type (
+	readFunc  = func(r hotreader.Source, ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error]
 	writeFunc = func(w hotreader.Writer, ctx context.Context, device string, records []hotreader.Record) error
 	rows      = iter.Seq2[hotreader.Row, error]
 )
 
 // asked changes the query.
 func asked(change func(q *hotreader.Query)) readFunc {
-	return func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+	return func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 		if q.Check() == nil {
 			change(&q)
 		}
-		return r.Read(ctx, q)
+		return r.Scan(ctx, q)
 	}
 }
 
 // each passes every row on through f, which may change it (it is a copy), drop
 // it (false), and knows its number.
 func each(f func(q hotreader.Query, n int, row *hotreader.Row) bool) readFunc {
-	return func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+	return func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 		return func(yield func(hotreader.Row, error) bool) {
 			n := 0
-			for row, err := range r.Read(ctx, q) {
+			for row, err := range r.Scan(ctx, q) {
 				if err == nil {
 					row = row.Clone()
 					if n++; !f(q, n-1, &row) {
@@ -143,11 +153,11 @@ func each(f func(q hotreader.Query, n int, row *hotreader.Row) bool) readFunc {
 
 // all passes all rows and the error on through f.
 func all(f func(q hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error)) readFunc {
-	return func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+	return func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 		return func(yield func(hotreader.Row, error) bool) {
 			var kept []hotreader.Row
 			var failed error
-			for row, err := range r.Read(ctx, q) {
+			for row, err := range r.Scan(ctx, q) {
 				if failed = err; err == nil {
 					kept = append(kept, row.Clone())
 				}
@@ -183,9 +193,9 @@ func records(change func(records []hotreader.Record) []hotreader.Record) writeFu
 // lookBack answers last-entry queries from the n newest rows, all of which have
 // the property "n".
 func lookBack(n int) readFunc {
-	return func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+	return func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 		if !q.Last || q.Check() != nil {
-			return r.Read(ctx, q)
+			return r.Scan(ctx, q)
 		}
 		return func(yield func(hotreader.Row, error) bool) {
 			wide := q
@@ -195,7 +205,7 @@ func lookBack(n int) readFunc {
 				wide.Properties = q.Properties
 			}
 			seen := make([]bool, len(q.Properties))
-			for row, err := range r.Read(ctx, wide) {
+			for row, err := range r.Scan(ctx, wide) {
 				if err != nil {
 					yield(row, err)
 					return
@@ -229,9 +239,11 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 		found []string // the checks that must find it
 		read  readFunc
 		write writeFunc
+
+		meaning bool // it is above the meaning, which a Source cannot get wrong
 	}{
 		{bug: "answers nothing, with success", found: namesOf(checks), // and no check may pass
-			read: func(hotreader.Reader, context.Context, hotreader.Query) rows {
+			read: func(hotreader.Source, context.Context, hotreader.Query) rows {
 				return func(func(hotreader.Row, error) bool) {}
 			}},
 		{bug: "drops the last row", found: []string{"order/ascending and its exact reverse", "range/both ends belong to it", "long/every page is followed", "random/as the oracle answers"},
@@ -251,6 +263,18 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 				}
 				return rows, err
 			})},
+		{bug: "takes a hint for an order", found: []string{"scan/raw rows, whole and in order"},
+			read: all(func(q hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
+				if q.Limit > 0 && len(rows) > q.Limit {
+					rows = rows[:q.Limit]
+				}
+				return rows, err
+			})},
+		{bug: "makes a series of one kind", found: []string{"scan/raw rows, whole and in order"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
+				q.Types = nil
+				return hotreader.Meaning(r).Scan(ctx, q)
+			}},
 		{bug: "excludes the start", found: []string{"range/both ends belong to it", "range/nanoseconds", "random/as the oracle answers"},
 			read: asked(func(q *hotreader.Query) {
 				if !q.Start.IsZero() && (q.End.IsZero() || q.Start.Before(q.End)) {
@@ -263,7 +287,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 					q.End = q.End.Add(-1)
 				}
 			})},
-		{bug: "compares times to the second", found: []string{"range/both ends belong to it", "range/nanoseconds"},
+		{bug: "compares times to the second", found: []string{"scan/raw rows, whole and in order"},
 			read: asked(func(q *hotreader.Query) {
 				q.Start = q.Start.Truncate(time.Second)
 				if !q.End.IsZero() {
@@ -313,7 +337,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 			read: all(func(_ hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
 				return rows[:min(len(rows), 6643)], err
 			})},
-		{bug: "stops at a page that has nothing", found: []string{"long/sparse pages"},
+		{meaning: true, bug: "stops at a page that has nothing", found: []string{"long/sparse pages"},
 			read: all(func(q hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
 				for i := 1; i < len(rows); i++ {
 					if rows[i].Time.Sub(rows[i-1].Time).Abs() > 4000*5*time.Minute {
@@ -322,40 +346,40 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 				}
 				return rows, err
 			})},
-		{bug: "ignores the limit", found: []string{"limit", "random/as the oracle answers"},
+		{meaning: true, bug: "ignores the limit", found: []string{"limit", "random/as the oracle answers"},
 			read: asked(func(q *hotreader.Query) { q.Limit = 0 })},
-		{bug: "gives one row more than the limit", found: []string{"limit"},
+		{meaning: true, bug: "gives one row more than the limit", found: []string{"limit"},
 			read: asked(func(q *hotreader.Query) {
 				if q.Limit > 0 {
 					q.Limit++
 				}
 			})},
-		{bug: "limits stored rows, then filters", found: []string{"limit", "filters/with limit and order"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+		{meaning: true, bug: "limits stored rows, then filters", found: []string{"limit", "filters/with limit and order"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				if q.Check() != nil || q.Limit == 0 || q.Last {
-					return r.Read(ctx, q)
+					return r.Scan(ctx, q)
 				}
 				wide := q
 				wide.Filters, wide.Properties, wide.Types = nil, []string{"n", "other"}, nil
 				var last time.Time
-				for row := range r.Read(ctx, wide) {
+				for row := range r.Scan(ctx, wide) {
 					last = row.Time
 				}
 				if last.IsZero() {
-					return r.Read(ctx, q)
+					return r.Scan(ctx, q)
 				}
 				if q.Order == hotreader.Ascending {
 					q.End = last
 				} else {
 					q.Start = last
 				}
-				return r.Read(ctx, q)
+				return r.Scan(ctx, q)
 			}},
-		{bug: "yields empty rows", found: []string{"rows/only those with a selected property"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+		{meaning: true, bug: "yields empty rows", found: []string{"rows/only those with a selected property"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
 					some := false
-					for row, err := range r.Read(ctx, q) {
+					for row, err := range r.Scan(ctx, q) {
 						some = true
 						if !yield(row, err) {
 							return
@@ -368,17 +392,17 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 			}},
 		{bug: "swaps columns", found: []string{"rows/values in the order selected", "names/a hundred properties"},
 			read: each(func(_ hotreader.Query, _ int, row *hotreader.Row) bool { slices.Reverse(row.Values); return true })},
-		{bug: "gives the filters' columns too", found: []string{"filters/on what is not selected"},
+		{meaning: true, bug: "gives the filters' columns too", found: []string{"filters/on what is not selected"},
 			read: each(func(q hotreader.Query, _ int, row *hotreader.Row) bool {
 				row.Values = append(row.Values, make([]hotreader.Value, len(q.Filters))...)
 				return true
 			})},
 		{bug: "reads ahead into the same memory", found: []string{"rows/valid until the next"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
 					buf := make([]hotreader.Value, len(q.Properties))
 					var held *hotreader.Row
-					for row, err := range r.Read(ctx, q) {
+					for row, err := range r.Scan(ctx, q) {
 						if err != nil {
 							yield(hotreader.Row{}, err)
 							return
@@ -442,20 +466,20 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 				}
 				return v
 			})},
-		{bug: "ignores types", found: []string{"types/declared", "random/as the oracle answers"},
+		{meaning: true, bug: "ignores types", found: []string{"types/declared", "random/as the oracle answers"},
 			read: asked(func(q *hotreader.Query) { q.Types = nil })},
-		{bug: "infers anew at each row", found: []string{"types/inferred"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+		{meaning: true, bug: "infers anew at each row", found: []string{"types/inferred"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
 					if q.Last || q.Types != nil || q.Limit > 0 || q.Check() != nil {
-						r.Read(ctx, q)(yield)
+						r.Scan(ctx, q)(yield)
 						return
 					}
 					for more := true; more; {
 						one := q
 						one.Limit = 1
 						more = false
-						for row, err := range r.Read(ctx, one) {
+						for row, err := range r.Scan(ctx, one) {
 							if !yield(row, err) || err != nil {
 								return
 							}
@@ -464,9 +488,9 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 					}
 				}
 			}},
-		{bug: "ignores filters", found: []string{"filters/every operator", "filters/on what is not selected", "filters/with limit and order", "random/as the oracle answers"},
+		{meaning: true, bug: "ignores filters", found: []string{"filters/every operator", "filters/on what is not selected", "filters/with limit and order", "random/as the oracle answers"},
 			read: asked(func(q *hotreader.Query) { q.Filters = nil })},
-		{bug: "takes < for <=", found: []string{"filters/every operator"},
+		{meaning: true, bug: "takes < for <=", found: []string{"filters/every operator"},
 			read: asked(func(q *hotreader.Query) {
 				q.Filters = slices.Clone(q.Filters)
 				for i, f := range q.Filters {
@@ -486,7 +510,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 			read: lookBack(1 << 40)},
 		{bug: "last entry: looks back one row less", found: []string{"last/looks back so far and no further"},
 			read: lookBack(hotreader.LookBack - 1)},
-		{bug: "last entry: ignores the range", found: []string{"last/range, types and filters"},
+		{meaning: true, bug: "last entry: ignores the range", found: []string{"last/range, types and filters"},
 			read: asked(func(q *hotreader.Query) {
 				if q.Last {
 					q.Start, q.End = time.Time{}, time.Time{}
@@ -506,7 +530,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 				records = slices.Clone(records)
 				for i, rec := range records {
 					q := hotreader.Query{Device: device, Properties: []string{"a", "b", "c"}, Start: rec.Time, End: rec.Time}
-					for row := range w.(hotreader.Reader).Read(ctx, q) {
+					for row := range w.(hotreader.Source).Scan(ctx, q) {
 						for k, v := range row.Values {
 							if !v.IsNull() && !slices.ContainsFunc(rec.Fields, func(f hotreader.Field) bool { return f.Name == q.Properties[k] }) {
 								records[i].Fields = append(slices.Clone(records[i].Fields), field(q.Properties[k], v.Clone()))
@@ -530,12 +554,12 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 				_ = w.Write(ctx, device, records)
 				return nil
 			}},
-		{bug: "swallows errors", found: []string{"query/what is wrong is said first", "life/cancelled", "life/past its deadline"},
+		{bug: "swallows errors", found: []string{"scan/lazy, again and with one error", "life/cancelled", "life/past its deadline"},
 			read: all(func(_ hotreader.Query, rows []hotreader.Row, _ error) ([]hotreader.Row, error) { return rows, nil })},
 		{bug: "ends short when it is cancelled", found: []string{"life/cancelled"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
-					for row, err := range r.Read(ctx, q) {
+					for row, err := range r.Scan(ctx, q) {
 						if hotreader.CodeOf(err) == hotreader.CodeCanceled || !yield(row, err) {
 							return
 						}
@@ -543,33 +567,33 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 				}
 			}},
 		{bug: "does not mind the context", found: []string{"life/cancelled", "life/past its deadline"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
-				return r.Read(context.WithoutCancel(ctx), q)
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
+				return r.Scan(context.WithoutCancel(ctx), q)
 			}},
-		{bug: "yields bare errors", found: []string{"query/what is wrong is said first", "life/cancelled"},
+		{bug: "yields bare errors", found: []string{"scan/lazy, again and with one error", "life/cancelled"},
 			read: all(func(_ hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
 				if err != nil {
 					err = errors.New("something is wrong")
 				}
 				return rows, err
 			})},
-		{bug: "goes on after an error", found: []string{"life/cancelled", "life/past its deadline"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+		{bug: "goes on after an error", found: []string{"scan/lazy, again and with one error"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
-					for row, err := range r.Read(ctx, q) {
+					for row, err := range r.Scan(ctx, q) {
 						if !yield(row, err) {
 							return
 						}
 						if err != nil {
-							r.Read(context.WithoutCancel(ctx), q)(yield)
+							r.Scan(context.WithoutCancel(ctx), q)(yield)
 						}
 					}
 				}
 			}},
-		{bug: "gives a row with the error", found: []string{"life/past its deadline"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+		{bug: "gives a row with the error", found: []string{"scan/lazy, again and with one error"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
-					for row, err := range r.Read(ctx, q) {
+					for row, err := range r.Scan(ctx, q) {
 						if err != nil {
 							row.Time = base
 						}
@@ -579,17 +603,17 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 					}
 				}
 			}},
-		{bug: "works before it checks", found: []string{"query/what is wrong is said first"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+		{meaning: true, bug: "works before it checks", found: []string{"query/what is wrong is said first"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
 					hotreader.StatsOf(ctx).Attempts.Add(1)
-					r.Read(ctx, q)(yield)
+					r.Scan(ctx, q)(yield)
 				}
 			}},
-		{bug: "reads before it is ranged over", found: []string{"life/lazy, and each range a read of its own"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+		{bug: "reads before it is ranged over", found: []string{"scan/lazy, again and with one error"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				var kept []hotreader.Row
-				for row, err := range r.Read(ctx, q) {
+				for row, err := range r.Scan(ctx, q) {
 					if err != nil {
 						return hotreader.Fail(err)
 					}
@@ -603,34 +627,34 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 					}
 				}
 			}},
-		{bug: "can be ranged over only once", found: []string{"life/lazy, and each range a read of its own"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+		{bug: "can be ranged over only once", found: []string{"scan/lazy, again and with one error"},
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				used := false
 				return func(yield func(hotreader.Row, error) bool) {
 					if !used {
 						used = true
-						r.Read(ctx, q)(yield)
+						r.Scan(ctx, q)(yield)
 					}
 				}
 			}},
 		{bug: "goes on when it is stopped", found: []string{"life/stopping early"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
-					for row, err := range r.Read(ctx, q) {
+					for row, err := range r.Scan(ctx, q) {
 						yield(row, err)
 					}
 				}
 			}},
 		{bug: "leaves a goroutine behind", found: []string{"life/stopping early"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
 				return func(yield func(hotreader.Row, error) bool) {
 					go func() { <-release }()
-					r.Read(ctx, q)(yield)
+					r.Scan(ctx, q)(yield)
 				}
 			}},
 		{bug: "does not count", found: []string{"stats/what was looked at"},
-			read: func(r hotreader.Reader, ctx context.Context, q hotreader.Query) rows {
-				return r.Read(hotreader.WithStats(ctx, new(hotreader.Stats)), q)
+			read: func(r hotreader.Source, ctx context.Context, q hotreader.Query) rows {
+				return r.Scan(hotreader.WithStats(ctx, new(hotreader.Stats)), q)
 			}},
 	}
 	for _, b := range bugs {
@@ -639,10 +663,18 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 			if i < 0 {
 				t.Fatalf("there is no check %q", name)
 			}
-			h := Harness{New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+			h := Harness{New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				s := &broken{store: memstore.New(), read: b.read, write: b.write}
 				return s, s
 			}}
+			if b.meaning {
+				h.reader = func(src hotreader.Source) hotreader.Reader {
+					store := src.(*broken).store
+					return asReader{&broken{read: func(_ hotreader.Source, ctx context.Context, q hotreader.Query) rows {
+						return b.read(asSource{hotreader.NewReader(store)}, ctx, q)
+					}}}
+				}
+			}
 			if len(findings(t, checks[i], h)) == 0 {
 				t.Errorf("a store that %q passes the check %q", b.bug, name)
 			}
@@ -678,7 +710,7 @@ func (s *textStore) Write(_ context.Context, device string, records []hotreader.
 	return nil
 }
 
-func (s *textStore) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (s *textStore) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		var texts []string
 		for text := range s.items[q.Device] {
@@ -693,7 +725,7 @@ func (s *textStore) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotre
 		for _, text := range texts {
 			at, ok := hotreader.ParseStoredTime([]byte(text))
 			if !ok && s.bug != "does not count what it cannot read" {
-				hotreader.StatsOf(ctx).Skipped.Add(1)
+				hotreader.StatsOf(ctx).LeaveOut("", hotreader.Unreadable, 1)
 			}
 			if !ok && s.bug == "fails for what it cannot read" {
 				yield(hotreader.Row{}, &hotreader.Error{Op: "read", Code: hotreader.CodeCorrupt})
@@ -721,25 +753,19 @@ func (s *textStore) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotre
 			}
 			items = kept
 		}
-		if q.Last || q.Order == hotreader.Descending {
+		if q.Backward() {
 			slices.Reverse(items)
 		}
-		sieve, err := hotreader.NewSieve(ctx, q)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		defer sieve.Close()
 		for _, it := range items {
-			values := make([]hotreader.Value, len(sieve.Columns()))
-			for i, c := range sieve.Columns() {
+			values := make([]hotreader.Value, len(q.Columns()))
+			for i, c := range q.Columns() {
 				for _, f := range s.items[q.Device][it.text] {
 					if f.Name == c {
 						values[i] = f.Value
 					}
 				}
 			}
-			if sieve.Keep(it.at, values) && !yield(hotreader.Row{Time: it.at, Values: values[:len(q.Properties)]}, nil) || sieve.Done() {
+			if !yield(hotreader.Row{Time: it.at, Values: values}, nil) {
 				return
 			}
 		}
@@ -750,7 +776,7 @@ func TestTheSuiteFindsBugsWithTimesAsText(t *testing.T) {
 	harness := func(bug string) Harness {
 		var s *textStore
 		return Harness{
-			New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+			New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				s = &textStore{items: make(map[string]map[string][]hotreader.Field), bug: bug}
 				return s, s
 			},
@@ -801,11 +827,11 @@ func TestTheSuiteFindsForgetfulStores(t *testing.T) {
 	} {
 		var s *broken
 		h := Harness{
-			New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+			New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				s = &broken{store: memstore.New()}
 				return s, s
 			},
-			Reopen: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+			Reopen: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				s = &broken{store: reopened(s.store)}
 				return s, s
 			},
@@ -831,7 +857,7 @@ func copied(t testing.TB, from *memstore.Store, keep func(device string, left in
 	to := memstore.New()
 	properties := []string{"n", "s", "o"}
 	for _, device := range []string{"a", "b"} {
-		rows := read(t, from, hotreader.Query{Device: device, Properties: properties})
+		rows := read(t, hotreader.NewReader(from), hotreader.Query{Device: device, Properties: properties})
 		for i, r := range rows {
 			if !keep(device, len(rows)-1-i) {
 				continue
@@ -851,7 +877,7 @@ func copied(t testing.TB, from *memstore.Store, keep func(device string, left in
 // TestTheSuitePassesTheHonest: what the bugs are wrapped around passes, so that
 // it is the bugs that are found.
 func TestTheSuitePassesTheHonest(t *testing.T) {
-	h := Harness{New: func(testing.TB) (hotreader.Reader, hotreader.Writer) {
+	h := Harness{New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 		s := &broken{store: memstore.New()}
 		return s, s
 	}}

@@ -53,7 +53,7 @@ func putMixed(t testing.TB, h Harness, device string) []hotreader.Row {
 }
 
 func textOrder(t testing.TB, h Harness) {
-	r, _ := h.New(t)
+	r, _ := h.open(t)
 	want := putMixed(t, h, "d")
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
 	h.expect(t, r, q, want...)
@@ -94,7 +94,7 @@ func textOrder(t testing.TB, h Harness) {
 // textOneInstant: of several texts of one instant the greatest in byte order
 // stands, which is the shortest with Z: what time.RFC3339Nano writes.
 func textOneInstant(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	for _, texts := range [][]string{ // ascending in byte order
 		{"2024-02-28T23:59:00", "2024-02-28T23:59:00+00:00", "2024-02-28T23:59:00.000+00:00", "2024-02-28T23:59:00.000000Z", "2024-02-28T23:59:00.000Z", "2024-02-28T23:59:00Z"},
 		{"2024-02-28T23:59:00.5", "2024-02-28T23:59:00.5+00:00", "2024-02-28T23:59:00.500000Z", "2024-02-28T23:59:00.500Z", "2024-02-28T23:59:00.5Z"},
@@ -142,7 +142,7 @@ func textOneInstant(t testing.TB, h Harness) {
 
 // textBounds is pitfall 3: …00Z as text excluded …00.000Z.
 func textBounds(t testing.TB, h Harness) {
-	r, _ := h.New(t)
+	r, _ := h.open(t)
 	all := putMixed(t, h, "d")
 	for i := range all {
 		for k := i; k < len(all); k++ {
@@ -163,7 +163,7 @@ func textBounds(t testing.TB, h Harness) {
 }
 
 func textUnreadable(t testing.TB, h Harness) {
-	r, _ := h.New(t)
+	r, _ := h.open(t)
 	bad := []string{"2024-02-28", "2024-02-28T23:59", "2024-02-30T00:00:00Z", "2024-02-28T23:59:00+01:00", "2024-02-28T25:00:00Z",
 		"2024-02-28 23:59:00Z", "yesterday", "1709164740", "2024-02-28T23:59:00Zulu"}
 	for i, text := range bad {
@@ -185,7 +185,7 @@ func textUnreadable(t testing.TB, h Harness) {
 		if msg := h.differ(rows, want); msg != "" {
 			t.Errorf("%s: %s", describe(q), msg)
 		}
-		if n := stats.Skipped.Load(); !h.NoStats && n != int64(len(bad)) {
+		if n := stats.Skipped(); !h.NoStats && n != int64(len(bad)) {
 			t.Errorf("%s: %d items are counted as skipped, want %d", describe(q), n, len(bad))
 		}
 	}

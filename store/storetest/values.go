@@ -20,7 +20,7 @@ var hardNumbers = []string{
 }
 
 func valuesNumbers(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	var records []hotreader.Record
 	var want []hotreader.Row
 	for i, d := range hardNumbers {
@@ -52,7 +52,7 @@ var hardStrings = []string{
 }
 
 func valuesStrings(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	var want []hotreader.Row
 	for i, s := range hardStrings {
 		tm := at(time.Duration(i) * time.Second)
@@ -67,14 +67,14 @@ func valuesStrings(t testing.TB, h Harness) {
 }
 
 func valuesKinds(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	write(t, w, "d", record(base, field("t", boolean(true)), field("f", boolean(false)), field("n", num("1")), field("s", str("1")), field("z", num("0"))))
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"t", "f", "n", "s", "z"}},
 		row(base, boolean(true), boolean(false), num("1"), str("1"), num("0")))
 }
 
 func typesDeclared(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	stored := []hotreader.Value{
 		num("1"), num("1.0"), num("2.5"), num("1e3"), num("2147483647"), num("2147483648"), num("-2147483648"), num("-2147483649"),
 		num("9223372036854775807"), num("9223372036854775808"), num("12345678901234567890123456789012345678"),
@@ -126,7 +126,7 @@ func onlyText(records []hotreader.Record, rows []hotreader.Row) []hotreader.Row 
 }
 
 func typesInferred(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	s := func(n int) time.Time { return at(time.Duration(n) * time.Second) }
 	write(t, w, "d",
 		record(s(0), field("p", num("1")), field("q", str("a")), field("r", boolean(true))),
@@ -151,7 +151,7 @@ func typesInferred(t testing.TB, h Harness) {
 var ops = []hotreader.Op{hotreader.Equal, hotreader.NotEqual, hotreader.Less, hotreader.LessEqual, hotreader.Greater, hotreader.GreaterEqual}
 
 func filtersOperators(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	stored := []hotreader.Value{
 		num("-1"), num("0"), num("9"), num("10"), num("10.0"), num("10.5"), num("1e1"), num("100"),
 		num("12345678901234567890123456789012345678"), num("12345678901234567890123456789012345677"),
@@ -184,7 +184,7 @@ func filtersOperators(t testing.TB, h Harness) {
 }
 
 func filtersUnselected(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	write(t, w, "d",
 		record(at(0), field("temperature", num("20")), field("state", str("run"))),
 		record(at(time.Second), field("temperature", num("21")), field("state", str("stop"))),
@@ -199,7 +199,7 @@ func filtersUnselected(t testing.TB, h Harness) {
 }
 
 func filtersLimit(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	records := ramp(400, time.Second)
 	write(t, w, "d", records...)
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
@@ -212,7 +212,7 @@ func filtersLimit(t testing.TB, h Harness) {
 }
 
 func lastNewest(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	write(t, w, "d",
 		record(at(0), field("a", num("1")), field("b", num("1")), field("c", num("1"))),
 		record(at(time.Second), field("a", num("2")), field("b", str("x")), field("c", num("2"))),
@@ -235,7 +235,7 @@ func lastNewest(t testing.TB, h Harness) {
 }
 
 func lastOlder(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	// Each property was seen last in another row, nulls in between.
 	names := []string{"a", "b", "c", "d"}
 	var records []hotreader.Record
@@ -258,7 +258,7 @@ func lastOlder(t testing.TB, h Harness) {
 }
 
 func lastLookBack(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	records := ramp(hotreader.LookBack+20, time.Second)
 	set := func(back int, name string) { // in the row that is back-th from the newest
 		rec := &records[len(records)-back]
@@ -278,7 +278,7 @@ func lastLookBack(t testing.TB, h Harness) {
 }
 
 func lastNarrowed(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	s := func(n int) time.Time { return at(time.Duration(n) * time.Second) }
 	write(t, w, "d",
 		record(s(0), field("p", num("1")), field("q", num("5")), field("state", str("run"))),

@@ -12,7 +12,7 @@ import (
 )
 
 func writeLastWins(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
 	// Within one call, in different zones, and with others between.
 	write(t, w, "d", record(base, field("n", num("1"))), record(at(time.Second), field("n", num("9"))),
@@ -39,7 +39,7 @@ func writeLastWins(t testing.TB, h Harness) {
 }
 
 func writeReplaces(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	write(t, w, "d", record(base, field("a", num("1")), field("b", num("1"))), record(at(1), field("a", num("7"))))
 	write(t, w, "d", record(base, field("b", str("new")), field("c", boolean(true))))
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"a", "b", "c"}},
@@ -50,7 +50,7 @@ func writeReplaces(t testing.TB, h Harness) {
 }
 
 func writeOrder(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	const n = 2000
 	// 7 has no factor in common with 2000: every index once, far from sorted.
 	var stored []hotreader.Record
@@ -81,7 +81,7 @@ func writeOrder(t testing.TB, h Harness) {
 }
 
 func writeNothing(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	write(t, w, "d")
 	h.expectEmpty(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}})
 	write(t, w, "d", record(base, field("n", num("1"))))
@@ -91,7 +91,7 @@ func writeNothing(t testing.TB, h Harness) {
 
 // writeRefuses: what no query could ask for is refused and not half stored.
 func writeRefuses(t testing.TB, h Harness) {
-	r, w := h.New(t)
+	r, w := h.open(t)
 	good := record(base, field("n", num("1")))
 	for _, c := range []struct {
 		what, device string

@@ -44,7 +44,7 @@ func page(t *testing.T, h http.Handler) map[string]string {
 // cloud are put together.
 func TestFailingPeer(t *testing.T) {
 	well := false
-	api, err := httpapi.New(httpapi.Options{Reader: memstore.New(), Token: static(t)})
+	api, err := httpapi.New(httpapi.Options{Source: memstore.New(), Token: static(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,10 +64,10 @@ func TestFailingPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tried := seen.Retried(seen.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(r hotreader.Reader) hotreader.Reader {
+	tried := seen.Retried(seen.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(r hotreader.Source) hotreader.Source {
 		return route.NewRetry(r, route.RetryOptions{Retries: 2, Base: time.Nanosecond})
 	})
-	h, err := httpapi.New(httpapi.Options{Reader: seen.Reads("read remote", tried), Token: static(t), Logger: slog.New(seen.Log(slog.DiscardHandler))})
+	h, err := httpapi.New(httpapi.Options{Source: seen.Reads("read remote", tried), Token: static(t), Logger: slog.New(seen.Log(slog.DiscardHandler))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func hold(t *testing.T, h http.Handler, when string, want map[string]string) {
 // peer fails, unless it is well.
 type peer struct{ well bool }
 
-func (p *peer) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (p *peer) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	if p.well {
 		return func(func(hotreader.Row, error) bool) {}
 	}
@@ -124,7 +124,7 @@ func TestBreakerOpens(t *testing.T) {
 		r := seen.Breaker(route.NewBreaker(far, route.BreakerOptions{}))
 		read := func(times int) {
 			for range times {
-				for range r.Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"p"}}) {
+				for range hotreader.NewReader(r).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"p"}}) {
 				}
 				time.Sleep(10 * time.Second)
 			}

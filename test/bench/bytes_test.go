@@ -55,7 +55,7 @@ func BenchmarkBytes(b *testing.B) {
 			}
 			req := request
 			req.Query.Properties, req.Query.Types = properties[:c.columns], doubles[:c.columns]
-			responder := twinmaker.Responder{Reader: store, MaxBytes: 1 << 30}
+			responder := twinmaker.Responder{Reader: hotreader.NewReader(store), MaxBytes: 1 << 30}
 			answer, err := responder.AppendHistory(b.Context(), nil, req)
 			if err != nil {
 				b.Fatal(err)
@@ -66,7 +66,7 @@ func BenchmarkBytes(b *testing.B) {
 				stream.Reset()
 				points = 0
 				e := wire.NewEncoder(&stream, req.Query)
-				for row, err := range store.Read(b.Context(), req.Query) {
+				for row, err := range hotreader.NewReader(store).Read(b.Context(), req.Query) {
 					if err == nil {
 						err = e.Row(row)
 					}

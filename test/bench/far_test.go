@@ -65,7 +65,7 @@ func BenchmarkFarCloud(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Reader: store, Token: t, Rate: -1})
+	api, err := httpapi.New(httpapi.Options{Source: store, Token: t, Rate: -1})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func BenchmarkFarCloud(b *testing.B) {
 			roots := x509.NewCertPool()
 			roots.AddCert(server.Certificate())
 			url := "https://" + farLink(b, server.Listener.Addr().String())
-			connect := func() (*http.Client, *remote.Reader) {
+			connect := func() (*http.Client, *remote.Source) {
 				client := remote.NewClient()
 				transport := client.Transport.(*http.Transport)
 				transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
@@ -101,10 +101,10 @@ func BenchmarkFarCloud(b *testing.B) {
 				}
 				return client, r
 			}
-			read := func(r hotreader.Reader, q hotreader.Query, rows int) (took, first float64, bytes int64) {
+			read := func(r hotreader.Source, q hotreader.Query, rows int) (took, first float64, bytes int64) {
 				var stats hotreader.Stats
 				from, n := time.Now(), 0
-				for _, err := range r.Read(hotreader.WithStats(b.Context(), &stats), q) {
+				for _, err := range hotreader.NewReader(r).Read(hotreader.WithStats(b.Context(), &stats), q) {
 					if err != nil {
 						b.Fatal(err)
 					}

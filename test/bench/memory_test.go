@@ -106,7 +106,7 @@ func serveStore() error {
 	if err != nil {
 		return err
 	}
-	api, err := httpapi.New(httpapi.Options{Reader: store, Token: t, MaxStream: -1, MaxTime: time.Hour})
+	api, err := httpapi.New(httpapi.Options{Source: store, Token: t, MaxStream: -1, MaxTime: time.Hour})
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func readRemote() error {
 		return err
 	}
 	n := 0
-	for _, err := range r.Read(context.Background(), hotreader.Query{Device: "d", Properties: properties[:3]}) {
+	for _, err := range hotreader.NewReader(r).Read(context.Background(), hotreader.Query{Device: "d", Properties: properties[:3]}) {
 		if err != nil {
 			return err
 		}

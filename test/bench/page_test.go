@@ -139,8 +139,8 @@ func expect(answer []byte) error {
 }
 
 // ours answers the request from r.
-func ours(b *testing.B, r hotreader.Reader) way {
-	responder := twinmaker.Responder{Reader: r}
+func ours(b *testing.B, r hotreader.Source) way {
+	responder := twinmaker.Responder{Reader: hotreader.NewReader(r)}
 	var answer []byte
 	return way{"ours", func() (err error) {
 		if answer, err = responder.AppendHistory(b.Context(), answer[:0], request); err != nil {
@@ -151,9 +151,9 @@ func ours(b *testing.B, r hotreader.Reader) way {
 }
 
 // same checks that ours is what the limit makes of the same rows, to the byte.
-func same(b *testing.B, r hotreader.Reader) {
+func same(b *testing.B, r hotreader.Source) {
 	b.Helper()
-	responder := twinmaker.Responder{Reader: r}
+	responder := twinmaker.Responder{Reader: hotreader.NewReader(r)}
 	got, err := responder.AppendHistory(b.Context(), nil, request)
 	if err != nil {
 		b.Fatal(err)
@@ -289,7 +289,7 @@ func BenchmarkBolt(b *testing.B) {
 // BenchmarkWire: the same rows into a stream between clouds and out of it again.
 func BenchmarkWire(b *testing.B) {
 	var rows []hotreader.Row
-	for row, err := range pageStore(b).Read(context.Background(), request.Query) {
+	for row, err := range hotreader.NewReader(pageStore(b)).Read(context.Background(), request.Query) {
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -145,12 +145,12 @@ func BenchmarkPaging(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			var took, pages [2][]float64
 			for b.Loop() {
-				for i, r := range []hotreader.Reader{route.Ahead(store, route.AheadOptions{}), store} {
+				for i, r := range []hotreader.Source{route.Ahead(store, route.AheadOptions{}), store} {
 					table.pages.Store(0)
 					began := time.Now()
 					encoder := wire.NewEncoder(io.Discard, c.q)
 					rows := 0
-					for row, err := range r.Read(b.Context(), c.q) {
+					for row, err := range hotreader.NewReader(r).Read(b.Context(), c.q) {
 						if err == nil {
 							err = encoder.Row(row)
 						}
@@ -214,10 +214,10 @@ func BenchmarkRemote(b *testing.B) {
 	}
 	for _, c := range []struct {
 		name  string
-		store hotreader.Reader
+		store hotreader.Source
 	}{{"bolt", embedded}, {"slow pages", route.Ahead(newSlowTable().store(), route.AheadOptions{})}} {
 		b.Run(c.name, func(b *testing.B) {
-			api, err := httpapi.New(httpapi.Options{Reader: c.store, Token: token, Rate: -1})
+			api, err := httpapi.New(httpapi.Options{Source: c.store, Token: token, Rate: -1})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -233,10 +233,10 @@ func BenchmarkRemote(b *testing.B) {
 			twin := request
 			twin.Query = q
 			for b.Loop() {
-				for i, r := range []hotreader.Reader{far, c.store} {
+				for i, r := range []hotreader.Source{far, c.store} {
 					began := time.Now()
 					n := 0
-					for _, err := range r.Read(b.Context(), q) {
+					for _, err := range hotreader.NewReader(r).Read(b.Context(), q) {
 						if err != nil {
 							b.Fatal(err)
 						}
@@ -248,7 +248,7 @@ func BenchmarkRemote(b *testing.B) {
 					took[i] = append(took[i], float64(time.Since(began).Microseconds())/1000)
 
 					began = time.Now()
-					responder := twinmaker.Responder{Reader: r, MaxBytes: 1 << 30}
+					responder := twinmaker.Responder{Reader: hotreader.NewReader(r), MaxBytes: 1 << 30}
 					if answers[i], err = responder.AppendHistory(b.Context(), answers[i][:0], twin); err != nil {
 						b.Fatal(err)
 					}

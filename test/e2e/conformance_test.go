@@ -19,13 +19,13 @@ import (
 
 // through puts the whole way to another cloud before store: the API on a real
 // socket, and a remote Reader that asks it. jsonOnly makes the API an old peer.
-func through(t testing.TB, store hotreader.Reader, jsonOnly bool) hotreader.Reader {
+func through(t testing.TB, store hotreader.Source, jsonOnly bool) hotreader.Source {
 	t.Helper()
 	token, err := secret.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Reader: store, Token: token, Rate: -1, NoRows: jsonOnly, Logger: slog.New(slog.NewJSONHandler(io.Discard, nil))})
+	api, err := httpapi.New(httpapi.Options{Source: store, Token: token, Rate: -1, NoRows: jsonOnly, Logger: slog.New(slog.NewJSONHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestRemoteBoltConforms(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Harness{
 		NoStats: true,
-		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			store := openBolt(t)
 			return through(t, store, false), store
 		},
@@ -61,7 +61,7 @@ func TestRemoteBoltConforms(t *testing.T) {
 
 // routed is what a twin's function reads through when its hot storage is in
 // another cloud.
-func routed(t testing.TB, far hotreader.Reader) hotreader.Reader {
+func routed(t testing.TB, far hotreader.Source) hotreader.Source {
 	t.Helper()
 	router, err := route.NewRouter(route.Route{URL: "http://127.0.0.1", L3: "aws", L4: "azure"}, nil, far)
 	if err != nil {
@@ -82,14 +82,14 @@ func TestRemoteCountsWhatIsLeftOut(t *testing.T) {
 	}
 	stats := new(hotreader.Stats)
 	rows := 0
-	for _, err := range through(t, store, false).Read(hotreader.WithStats(t.Context(), stats), hotreader.Query{Device: device,
+	for _, err := range hotreader.NewReader(through(t, store, false)).Read(hotreader.WithStats(t.Context(), stats), hotreader.Query{Device: device,
 		Properties: []string{"a"}, Types: []hotreader.Type{hotreader.Double}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		rows++
 	}
-	if rows != 2 || stats.Skipped.Load() != 1 {
-		t.Errorf("%d rows, %d values left out; want 2 and 1", rows, stats.Skipped.Load())
+	if rows != 2 || stats.Skipped() != 1 {
+		t.Errorf("%d rows, %d values left out; want 2 and 1", rows, stats.Skipped())
 	}
 }

@@ -47,7 +47,7 @@ func TestRetriedRoutedRemoteDynamoDBConforms(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		NoStats:         true,
 		RewritesNumbers: true,
-		New: func(t testing.TB) (hotreader.Reader, hotreader.Writer) {
+		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			tables++
 			o := awsdynamodb.Options{Table: fmt.Sprint("conforms-", tables)}
 			if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {

@@ -57,7 +57,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // world is the real client, reader and server, with the contract's figures, in a
 // bubble whose clock stands still while they work.
 type world struct {
-	reader   hotreader.Reader
+	reader   hotreader.Source
 	ill      http.HandlerFunc // nil = well
 	requests int
 	mu       sync.Mutex

@@ -91,7 +91,7 @@ func TestCrowd(t *testing.T) {
 
 // crowd lets n callers ask r at once, and meanwhile does what is to be done then;
 // how those failed who did.
-func crowd(ctx context.Context, t *testing.T, r hotreader.Reader, n int, meanwhile func()) (failures []error) {
+func crowd(ctx context.Context, t *testing.T, r hotreader.Source, n int, meanwhile func()) (failures []error) {
 	t.Helper()
 	failed := make(chan error, n)
 	var group sync.WaitGroup
@@ -392,7 +392,7 @@ func TestLeaving(t *testing.T) {
 			for range callers {
 				group.Go(func() {
 					n := 0
-					for _, err := range r.Read(ctx, history()) {
+					for _, err := range hotreader.NewReader(r).Read(ctx, history()) {
 						if err != nil {
 							if hotreader.CodeOf(err) != cmp.Or(c.code, hotreader.CodeCanceled) {
 								t.Error(err)

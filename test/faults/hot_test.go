@@ -30,7 +30,7 @@ import (
 
 // near returns the reader of a function whose hot storage is on its own cloud,
 // as the functions wire it.
-func near(t testing.TB, store hotreader.Reader) hotreader.Reader {
+func near(t testing.TB, store hotreader.Source) hotreader.Source {
 	t.Helper()
 	r, err := route.NewRouter(route.Route{L3: "aws", L4: "aws"}, route.Ahead(store, route.AheadOptions{}), nil)
 	if err != nil {
@@ -243,7 +243,7 @@ func newFirestore(t testing.TB, f *firestore) (addr string) {
 }
 
 // The readers of hot storage at a URL, by the real clients.
-func dynamoAt(t testing.TB, url string) hotreader.Reader {
+func dynamoAt(t testing.TB, url string) hotreader.Source {
 	t.Helper()
 	c, err := awsdynamodb.NewFunctionClient(awsdynamodb.ClientOptions{Endpoint: url})
 	if err != nil {
@@ -252,7 +252,7 @@ func dynamoAt(t testing.TB, url string) hotreader.Reader {
 	return near(t, awsdynamodb.New(c, awsdynamodb.Options{Table: "t"}))
 }
 
-func cosmosAt(t testing.TB, url string) hotreader.Reader {
+func cosmosAt(t testing.TB, url string) hotreader.Source {
 	t.Helper()
 	c, err := azurecosmos.NewFunctionClient(azurecosmos.ClientOptions{Endpoint: url, Key: "c2VjcmV0"})
 	if err != nil {
@@ -266,7 +266,7 @@ type signedIn struct{}
 
 func (signedIn) Token() (*oauth2.Token, error) { return &oauth2.Token{AccessToken: "a"}, nil }
 
-func firestoreAt(t testing.TB, url string) hotreader.Reader {
+func firestoreAt(t testing.TB, url string) hotreader.Source {
 	t.Helper()
 	c, err := gcpfirestore.NewClient(t.Context(), gcpfirestore.ClientOptions{Endpoint: url, Tokens: signedIn{}})
 	if err != nil {

@@ -135,7 +135,7 @@ func TestLocalFaults(t *testing.T) {
 	for i, s := range []struct {
 		name string
 		api  http.HandlerFunc
-		at   func(testing.TB, string) hotreader.Reader
+		at   func(testing.TB, string) hotreader.Source
 	}{{"DynamoDB", dynamo, dynamoAt}, {"Cosmos DB", cosmos, cosmosAt}} {
 		for _, r := range localTable(trap.url) {
 			if r.code[i] == "" && r.asked[1-i] != 0 {
@@ -284,7 +284,7 @@ func TestLocalFirestoreLine(t *testing.T) {
 }
 
 // hots are the three stores, each at the address of what stands before it.
-var hots = map[string]func(testing.TB, string) hotreader.Reader{"DynamoDB": dynamoAt, "Cosmos DB": cosmosAt, "Firestore": firestoreAt}
+var hots = map[string]func(testing.TB, string) hotreader.Source{"DynamoDB": dynamoAt, "Cosmos DB": cosmosAt, "Firestore": firestoreAt}
 
 // Nobody listens; and who listens is not to be trusted. The credentials are
 // sent to nobody.

@@ -103,9 +103,9 @@ func tokenOf(t testing.TB) *secret.Token {
 }
 
 // apiOf returns the real API over r.
-func apiOf(t testing.TB, r hotreader.Reader, options ...func(*httpapi.Options)) http.Handler {
+func apiOf(t testing.TB, r hotreader.Source, options ...func(*httpapi.Options)) http.Handler {
 	t.Helper()
-	o := httpapi.Options{Reader: r, Token: tokenOf(t), Rate: -1}
+	o := httpapi.Options{Source: r, Token: tokenOf(t), Rate: -1}
 	for _, set := range options {
 		set(&o)
 	}
@@ -129,7 +129,7 @@ func idle(d time.Duration) func(*setup) { return func(s *setup) { s.remote.Idle 
 
 // far returns the reader of a remote API as the functions wire it, but for short
 // waits.
-func far(t testing.TB, url string, options ...func(*setup)) hotreader.Reader {
+func far(t testing.TB, url string, options ...func(*setup)) hotreader.Source {
 	t.Helper()
 	client := newClient()
 	s := &setup{remote: remote.Options{URL: url, Token: tokenOf(t), Client: client, SourceCloud: "aws"},
@@ -161,9 +161,9 @@ func newClient() *http.Client {
 }
 
 // collect reads all there is, and looks for what no read may do.
-func collect(ctx context.Context, t testing.TB, r hotreader.Reader, q hotreader.Query) (rows []hotreader.Row, err error) {
+func collect(ctx context.Context, t testing.TB, r hotreader.Source, q hotreader.Query) (rows []hotreader.Row, err error) {
 	t.Helper()
-	for row, rerr := range r.Read(ctx, q) {
+	for row, rerr := range hotreader.NewReader(r).Read(ctx, q) {
 		if err != nil {
 			t.Errorf("behind the error %v came %v, %v", err, row, rerr)
 		}
@@ -206,8 +206,8 @@ func difference(got, want []hotreader.Row, all bool) string {
 }
 
 // functions are the two that TwinMaker calls, over r.
-func functions(r hotreader.Reader) map[string]lambda.Handler {
-	t := awslambda.Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: r}}
+func functions(r hotreader.Source) map[string]lambda.Handler {
+	t := awslambda.Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: hotreader.NewReader(r)}}
 	return map[string]lambda.Handler{"history": awslambda.History(t), "last entry": awslambda.LastEntry(t)}
 }
 
@@ -222,7 +222,7 @@ func event() []byte {
 
 // truths are the functions' answers when the store is their own: what must come
 // to the byte from afar too.
-func truths(t testing.TB, r hotreader.Reader) map[string][]byte {
+func truths(t testing.TB, r hotreader.Source) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
 	for name, f := range functions(r) {

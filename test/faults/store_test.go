@@ -39,16 +39,16 @@ func newServer(t testing.TB, api http.Handler, config *tls.Config) (addr string)
 // pages is a store that is asked page by page. Before each, counted from 1 over
 // all reads, before may take its time or fail it.
 type pages struct {
-	hotreader.Reader
+	hotreader.Source
 	size   int
 	before func(ctx context.Context, read, page int) error
 	reads  atomic.Int64
 }
 
-func (p *pages) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (p *pages) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		read, n := int(p.reads.Add(1)), 0
-		for row, err := range p.Reader.Read(ctx, q) {
+		for row, err := range p.Source.Scan(ctx, q) {
 			if err == nil && n%p.size == 0 {
 				err = p.before(ctx, read, n/p.size+1)
 			}
@@ -93,7 +93,7 @@ func TestStoreFaults(t *testing.T) {
 					final := code == hotreader.CodeNotFound
 					for _, times := range []int{1, 1 << 30} {
 						failing := 0
-						p := &pages{Reader: store, size: size, before: func(_ context.Context, read, n int) error {
+						p := &pages{Source: store, size: size, before: func(_ context.Context, read, n int) error {
 							if n == page && failing < times {
 								failing++
 								return fails(code)
@@ -139,7 +139,7 @@ func TestStoreFaultsOfLastEntry(t *testing.T) {
 			t.Run(string(code)+"/"+peer, func(t *testing.T) {
 				t.Parallel()
 				for _, times := range []int64{1, 1 << 30} {
-					p := &pages{Reader: store, size: 1 << 30, before: func(ctx context.Context, read, _ int) error {
+					p := &pages{Source: store, size: 1 << 30, before: func(ctx context.Context, read, _ int) error {
 						switch {
 						case int64(read) > times:
 							return nil
@@ -194,7 +194,7 @@ func TestStoreSlowOnPageSeven(t *testing.T) {
 	}
 	const size = 55
 	slow := func(d time.Duration, reads int) *pages {
-		return &pages{Reader: store, size: size, before: func(ctx context.Context, read, page int) error {
+		return &pages{Source: store, size: size, before: func(ctx context.Context, read, page int) error {
 			if page == 7 && read <= reads {
 				return takes(ctx, d)
 			}
@@ -214,7 +214,7 @@ func TestStoreSlowOnPageSeven(t *testing.T) {
 		for peer, api := range map[string]func(*httpapi.Options){"rows": func(*httpapi.Options) {}, "JSON": jsonOnly} {
 			t.Run(c.name+"/"+peer, func(t *testing.T) {
 				t.Parallel()
-				p := &pages{Reader: c.store.Reader, size: size, before: c.store.before}
+				p := &pages{Source: c.store.Source, size: size, before: c.store.before}
 				addr := newServer(t, apiOf(t, p, api, func(o *httpapi.Options) { o.MaxTime = c.time }), nil)
 				stats := new(hotreader.Stats)
 				got, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, "http://"+addr), history())

@@ -93,7 +93,7 @@ func exchanges(t *testing.T, archive string, log *bytes.Buffer, ask func(title, 
 }
 
 // stored is a store with two devices, seen by telemetry.
-func stored(t *testing.T, seen *telemetry.Telemetry) hotreader.Reader {
+func stored(t *testing.T, seen *telemetry.Telemetry) hotreader.Source {
 	t.Helper()
 	store := memstore.New()
 	for _, r := range []struct {
@@ -123,7 +123,7 @@ func stored(t *testing.T, seen *telemetry.Telemetry) hotreader.Reader {
 			}
 		}
 	}
-	once := func(r hotreader.Reader) hotreader.Reader { return r }
+	once := func(r hotreader.Source) hotreader.Source { return r }
 	return seen.Reads("read store", seen.Retried(seen.Breaker(route.NewBreaker(faulty{store}, route.BreakerOptions{})), once))
 }
 
@@ -144,9 +144,9 @@ func value(t *testing.T, text json.RawMessage) hotreader.Value {
 
 // faulty is a Reader that fails for the device fails-CODE, breaks off behind the
 // first row of pump for breaks-CODE, and panics for panics.
-type faulty struct{ hotreader.Reader }
+type faulty struct{ hotreader.Source }
 
-func (f faulty) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (f faulty) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	how, code, _ := strings.Cut(q.Device, "-")
 	failure := &hotreader.Error{Op: "store: query table hidden", Code: hotreader.Code(code), Err: errors.New("the cause, hidden")}
 	if failure.Code == hotreader.CodeThrottled || failure.Code == hotreader.CodeOverloaded {
@@ -160,14 +160,14 @@ func (f faulty) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 	case "breaks":
 		return func(yield func(hotreader.Row, error) bool) {
 			q.Device = "pump"
-			for row := range f.Reader.Read(ctx, q) {
+			for row := range f.Source.Scan(ctx, q) {
 				yield(row, nil)
 				break
 			}
 			yield(hotreader.Row{}, failure)
 		}
 	}
-	return f.Reader.Read(ctx, q)
+	return f.Source.Scan(ctx, q)
 }
 
 // seeing returns telemetry and a log that it sees.
@@ -189,7 +189,7 @@ func newAPI(t *testing.T, seen *telemetry.Telemetry, logger *slog.Logger) http.H
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Reader: stored(t, seen), Token: tokens, Rate: -1, Logger: logger, Version: "1.2.3"})
+	api, err := httpapi.New(httpapi.Options{Source: stored(t, seen), Token: tokens, Rate: -1, Logger: logger, Version: "1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func functions(t *testing.T, seen *telemetry.Telemetry, logger *slog.Logger) fun
 	t.Helper()
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: "factory"},
-		Responder: twinmaker.Responder{Reader: stored(t, seen)},
+		Responder: twinmaker.Responder{Reader: hotreader.NewReader(stored(t, seen))},
 		Logger:    logger,
 	}
 	all := map[string]telemetry.Invoker{

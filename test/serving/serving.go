@@ -198,7 +198,7 @@ func NewPeer(t testing.TB, token string) *Peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Reader: p.Store, Token: tok})
+	api, err := httpapi.New(httpapi.Options{Source: p.Store, Token: tok})
 	if err != nil {
 		t.Fatal(err)
 	}

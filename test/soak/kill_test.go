@@ -133,7 +133,7 @@ func read(t testing.TB, path string, device int) (all []row) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for r, err := range s.Read(t.Context(), hotreader.Query{Device: strconv.Itoa(device), Properties: properties}) {
+	for r, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: strconv.Itoa(device), Properties: properties}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package timekey
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -8,8 +9,8 @@ import (
 	"hotreader"
 )
 
-// Order passes the rows of one read on to a Sieve, and from there to the caller,
-// strictly by time and each instant once. It holds the rows of one second until
+// Order passes the rows of one read on to the caller, strictly by time and each
+// instant once. It holds the rows of one second until
 // the second is over, and no others: the texts of times within a second have
 // mixed widths, so there a store's order is not that of time. Where a second has
 // more than can be held it yields an error of CodeTooLarge. Of several rows of
@@ -19,10 +20,15 @@ import (
 // Its zero value is ready for Begin; it may serve one read after another.
 type Order struct {
 	parser     parser
-	sieve      *hotreader.Sieve
+	query      hotreader.Query
+	stats      *hotreader.Stats
 	yield      func(hotreader.Row, error) bool
-	properties int
 	descending bool
+
+	passed     int       // rows
+	useful     int       // of those, with a value of a selected property
+	last       time.Time // of the row passed last
+	unreadable int64     // items
 
 	width  int // values of a row
 	first  int // where the rows begin in values
@@ -37,16 +43,23 @@ type Order struct {
 	arena  []byte
 }
 
-// Begin prepares o for the rows of q that sieve is for, read from a store whose
-// keys have the given format.
-func (o *Order) Begin(format string, q *hotreader.Query, sieve *hotreader.Sieve, yield func(hotreader.Row, error) bool) {
+// Begin prepares o for the rows of q, which are of so many columns, read from a
+// store whose keys have the given format.
+func (o *Order) Begin(ctx context.Context, format string, q *hotreader.Query, columns int, yield func(hotreader.Row, error) bool) {
 	o.parser = parser{format: format}
-	o.sieve, o.yield = sieve, yield
-	o.properties = len(q.Properties)
-	o.descending = q.Last || q.Order == hotreader.Descending
-	o.width, o.first, o.n, o.kept = len(sieve.Columns()), 0, 0, 0
+	o.query, o.stats, o.yield = *q, hotreader.StatsOf(ctx), yield
+	o.descending = q.Backward()
+	o.width, o.first, o.n, o.kept = columns, 0, 0, 0
+	o.passed, o.useful, o.unreadable = 0, 0, 0
 	o.page = time.Time{}
 }
+
+// Passed returns how many rows have been passed on, and how many of them have a
+// value of a selected property.
+func (o *Order) Passed() (useful, all int) { return o.useful, o.passed }
+
+// Unreadable counts n items that the store could make nothing of.
+func (o *Order) Unreadable(n int) { o.unreadable += int64(n) }
 
 // maxGroup bounds the values for which an Order keeps memory between reads.
 const maxGroup = 1 << 15
@@ -60,17 +73,18 @@ const (
 
 // Release drops what o refers to, and memory of more than maxKept bytes.
 func (o *Order) Release(maxKept int) {
+	o.stats.LeaveOut("", hotreader.Unreadable, o.unreadable)
 	if cap(o.values) > maxGroup || cap(o.arena) > maxKept {
 		*o = Order{}
 		return
 	}
-	o.sieve, o.yield = nil, nil
+	o.query, o.stats, o.yield = hotreader.Query{}, nil, nil
 	clear(o.keys[:cap(o.keys)])
 	clear(o.values[:cap(o.values)])
 }
 
-// Slot returns the values of the next row, one for each of the Sieve's columns,
-// to be decoded into before Add.
+// Slot returns the values of the next row, one for each column, to be
+// decoded into before Add.
 func (o *Order) Slot() []hotreader.Value {
 	from := (o.first + o.n) * o.width
 	to := from + o.width
@@ -90,7 +104,7 @@ func (o *Order) Add(key []byte) bool {
 			return o.AddAt(t, key)
 		}
 	}
-	o.sieve.Skip(1)
+	o.unreadable++
 	return true
 }
 
@@ -154,8 +168,11 @@ func (o *Order) Rest() (rest hotreader.Query, span time.Duration, ok bool) {
 	}
 	span = o.times[o.n-1].Sub(o.page).Abs()
 	o.page = time.Time{}
-	if rest, ok = o.sieve.Rest(); !ok {
-		return rest, 0, false
+	rest = o.query
+	if o.passed > 0 {
+		if rest, ok = rest.Behind(o.last); !ok {
+			return rest, 0, false
+		}
 	}
 	begins := time.Unix(o.second, 0).UTC()
 	if ends := begins.Add(time.Second - 1); o.descending {
@@ -209,11 +226,20 @@ func (o *Order) row(i int) []hotreader.Value {
 }
 
 func (o *Order) emit(i int) bool {
-	row := o.row(i)
-	if o.sieve.Keep(o.times[i], row) && !o.yield(hotreader.Row{Time: o.times[i], Values: row[:o.properties:o.properties]}, nil) {
-		return false
+	t := o.times[i]
+	if !o.query.Contains(t) {
+		return true // the store compares texts, and is asked for whole seconds
 	}
-	return !o.sieve.Done()
+	row := o.row(i)
+	o.passed++
+	o.last = t
+	for k := range o.query.Properties {
+		if !row[k].IsNull() {
+			o.useful++
+			break
+		}
+	}
+	return o.yield(hotreader.Row{Time: t, Values: row}, nil)
 }
 
 // sort sets order to the indices of the rows to pass on.

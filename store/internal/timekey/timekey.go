@@ -35,7 +35,7 @@ var earliest, latest = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(maxSe
 
 // Bounds returns the keys that enclose [start, end], "" where it is open. They
 // are as close as the format allows and never too close; what they take in
-// beside the range is for the Sieve to leave out. ok is false if nothing can be
+// beside the range is for Order to leave out. ok is false if nothing can be
 // in the range.
 func Bounds(format string, start, end time.Time) (low, high string, ok bool) {
 	if !end.IsZero() && end.Before(earliest) || !start.IsZero() && start.After(latest) {

@@ -15,9 +15,8 @@ import (
 	"hotreader/cmd/hotreader/internal/machine"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
+	"hotreader/function"
 	"hotreader/internal/component"
-	"hotreader/remote"
-	"hotreader/route"
 )
 
 // Result is what the check of one route found, and a route of demo --json.
@@ -42,7 +41,7 @@ const maxResults = 4000
 // was written. The error is one of the route; a difference is in the Result.
 func (c *Clouds) Check(ctx context.Context, l4, l3 int) (r Result, err error) {
 	r = Result{L4: Names[l4], L3: Names[l3], Way: "local"}
-	f, err := newFunction(c, l4, l3)
+	f, err := newReader(c, l4, l3)
 	if err != nil {
 		return r, err
 	}
@@ -60,14 +59,14 @@ func (c *Clouds) Check(ctx context.Context, l4, l3 int) (r Result, err error) {
 	return r, err
 }
 
-// function is a cloud's reader function, as its main puts it together.
-type function struct {
+// reader is a cloud's reader function, as its main puts it together.
+type reader struct {
 	devices twinmaker.Devices
 	answers twinmaker.Responder
 	remote  bool
 }
 
-func newFunction(c *Clouds, l4, l3 int) (*function, error) {
+func newReader(c *Clouds, l4, l3 int) (*reader, error) {
 	environment := map[string]string{
 		"_HANDLER":   string(config.History),
 		"AWS_REGION": "eu-central-1",
@@ -84,25 +83,25 @@ func newFunction(c *Clouds, l4, l3 int) (*function, error) {
 	if err != nil {
 		return nil, err
 	}
-	var far hotreader.Reader
-	f := &function{devices: twinmaker.Devices{Twin: set.Twin}, remote: set.Remote}
+	src, err := function.Parts{
+		Local: func() (hotreader.Source, error) { return c.All[l4].store, nil }, Token: set.Token,
+	}.Source(set)
+	if err != nil {
+		return nil, err
+	}
+	f := &reader{devices: twinmaker.Devices{Twin: set.Twin}, remote: set.Remote}
+	f.answers.Reader = hotreader.NewReader(src)
 	if set.Remote {
-		there, err := remote.New(remote.Options{URL: set.RemoteURL, Token: set.Token, SourceCloud: string(set.L4)})
-		if err != nil {
-			return nil, err
-		}
-		far = route.NewRetry(route.NewBreaker(there, route.BreakerOptions{}), route.RetryOptions{})
 		f.answers.Keys = func() [][]byte { return set.Token.Keys("twinmaker nextToken") }
 	}
-	f.answers.Reader, err = route.NewRouter(set.Route(), c.All[l4].store, far)
-	return f, err
+	return f, nil
 }
 
 // check is the check of one route under way.
 type check struct {
 	ctx      context.Context
 	result   *Result
-	function *function
+	function *reader
 	truth    []hotreader.Record
 }
 

@@ -144,7 +144,7 @@ func (c *Cloud) serve(l net.Listener) error {
 	if err != nil {
 		return err
 	}
-	handler, err := httpapi.New(httpapi.Options{Reader: c.store, Token: token, Rate: -1, Version: "demo"})
+	handler, err := httpapi.New(httpapi.Options{Source: c.store, Token: token, Rate: -1, Version: "demo"})
 	if err != nil {
 		return err
 	}

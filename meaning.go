@@ -1,0 +1,171 @@
+package hotreader
+
+import (
+	"context"
+	"iter"
+	"slices"
+)
+
+// NewReader returns the Reader of what src holds: Meaning, of the selected
+// properties.
+func NewReader(src Source) Reader { return reader{Meaning(src)} }
+
+type reader struct{ src Source }
+
+func (r reader) Read(ctx context.Context, q Query) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		if err := q.Check(); err != nil {
+			yield(Row{}, err)
+			return
+		}
+		r.src.Scan(ctx, q)(func(row Row, err error) bool {
+			if err == nil {
+				row.Values = row.Values[:len(q.Properties)]
+			}
+			return yield(row, err)
+		})
+	}
+}
+
+// Meaning returns a Source of those of src's rows that a query asks for, in all of
+// its columns. Here, and nowhere below, raw rows get their meaning: range,
+// filters, types, limit, last entry.
+//
+// Types work so: a value that its declared type cannot hold without loss becomes
+// null and is counted as left out. A property of no declared type takes the kind
+// of its first value, so that a series never mixes kinds; AsStored leaves each
+// value as it is.
+//
+// What a Source has done of it by itself changes nothing. So the API of another
+// cloud, whose answer must end by itself, applies filters, limit and last entry,
+// and the one who asked does so again.
+func Meaning(src Source) Source { return meant{src} }
+
+type meant struct{ src Source }
+
+func (s meant) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		m := newMeaning(ctx, &q)
+		defer m.close()
+		for row, err := range s.src.Scan(ctx, q) {
+			if err != nil {
+				yield(Row{}, err)
+				return
+			}
+			if m.keep(row) && !yield(Row{Time: row.Time, Values: row.Values, Types: m.types}, nil) || m.done() {
+				return
+			}
+		}
+	}
+}
+
+// meaning decides which rows of one read belong to the answer.
+type meaning struct {
+	query   *Query
+	types   []Type // of query.Properties
+	filters []int  // column of each filter
+	seen    []bool // Last: the property has its value
+	unseen  int
+	rows    int     // kept
+	looked  int     // rows seen
+	left    []int64 // values left out of each property
+	buf     []byte
+	stats   *Stats
+}
+
+func newMeaning(ctx context.Context, q *Query) *meaning {
+	n := len(q.Properties)
+	m := &meaning{query: q, types: make([]Type, n), stats: StatsOf(ctx)}
+	copy(m.types, q.Types)
+	if len(q.Filters) > 0 {
+		columns := q.Columns()
+		for _, f := range q.Filters {
+			m.filters = append(m.filters, slices.Index(columns, f.Property))
+		}
+	}
+	if q.Last {
+		m.seen, m.unseen = make([]bool, n), n
+	}
+	return m
+}
+
+// keep reports whether row belongs to the answer. Its values become what their
+// types say.
+func (m *meaning) keep(row Row) bool {
+	m.looked++
+	known := !row.Time.IsZero() // else it is a foreign peer's last entry, which tells no time
+	if known && !m.query.Contains(row.Time) || !m.passes(row.Values) {
+		return false
+	}
+	useful := false
+	m.buf = m.buf[:0]
+	for i, t := range m.types {
+		v := &row.Values[i]
+		if v.kind == Null {
+			continue
+		}
+		if m.seen != nil && m.seen[i] {
+			*v = Value{}
+			continue
+		}
+		if t == Untyped {
+			t = v.kind.Type()
+			m.types[i] = t
+		}
+		if v.kind == Number && (t == AnyNumber || t == Double && fitsDouble(v.text)) { // most values, as they are
+			useful = true
+			continue
+		}
+		var ok bool
+		if *v, m.buf, ok = t.Convert(*v, m.buf); !ok {
+			*v = Value{}
+			m.leaveOut(i)
+			continue
+		}
+		useful = true
+	}
+	if !useful {
+		return false
+	}
+	m.rows++
+	for i := range m.seen {
+		if !m.seen[i] && row.Values[i].kind != Null {
+			m.seen[i] = true
+			m.unseen--
+		}
+	}
+	return true
+}
+
+func (m *meaning) passes(values []Value) bool {
+	for i, column := range m.filters {
+		if !m.query.Filters[i].Match(values[column]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *meaning) leaveOut(column int) {
+	if m.left == nil {
+		m.left = make([]int64, len(m.types))
+	}
+	m.left[column]++
+}
+
+// done reports whether the answer is complete whatever may still come.
+func (m *meaning) done() bool {
+	if m.seen != nil {
+		return m.unseen == 0 || m.looked >= LookBack
+	}
+	return m.query.Limit > 0 && m.rows >= m.query.Limit
+}
+
+// close adds the counts to the context's Stats.
+func (m *meaning) close() {
+	m.stats.Looked.Add(int64(m.looked))
+	m.stats.Rows.Add(int64(m.rows))
+	for i, n := range m.left {
+		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
+	}
+}
