@@ -79,7 +79,6 @@ soak: ## more load than can be answered, hostile clients, a stop in the middle, 
 
 .PHONY: bench
 bench: engines ## sizes, starts and benchmarks, with the baselines to compare with in the same run
-	@GO="$(GO)" $(GO) run ./scripts/programs
 	$(ENGINES) $(GO) test -tags engines -run '^$$' -bench . -benchmem ./...
 
 .PHONY: dist
