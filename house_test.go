@@ -41,15 +41,15 @@ var rooms = map[string][]string{
 	"remote":                  {"", "wire", "route", "secret", "codec/twinmaker"},
 	"route":                   {"", "internal/*"},
 	"config":                  {"", "route", "secret", "internal/*"},
-	"telemetry":               {"", "internal/endpoint"},
-	"telemetry/page":          {"telemetry"},
+	"observe":                 {"", "internal/endpoint"},
+	"observe/page":            {"observe"},
 	"httpapi":                 {"", "wire", "codec/*", "secret", "internal/*"},
-	"function":                {"", "config", "remote", "route", "secret", "telemetry"},
+	"function":                {"", "config", "remote", "route", "secret", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "secret", "internal/*"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "secret"},
 	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "secret"},
-	"function/httphost":       {"", "function", "httpapi", "config", "route", "secret", "telemetry"},
-	"deploy":                  {"", "codec/twinmaker", "config", "deploy/names", "deploy/terraform", "internal/*", "telemetry"},
+	"function/httphost":       {"", "function", "httpapi", "config", "route", "secret", "observe"},
+	"deploy":                  {"", "codec/twinmaker", "config", "deploy/names", "deploy/terraform", "internal/*", "observe"},
 	"deploy/names":            {"", "config"},
 	"deploy/terraform":        {},
 	"deploy/doctor":           {"", "codec/twinmaker", "config", "deploy", "deploy/names", "wire", "remote", "secret", "internal/*"},
@@ -232,8 +232,8 @@ func TestHouseOneRoomKnowsOpenTelemetry(t *testing.T) {
 			if !re.MatchString(p) {
 				continue
 			}
-			if found = true; folder != "telemetry" && !strings.HasPrefix(folder, "telemetry/") && !testHelpers.MatchString(folder) {
-				t.Errorf("%s imports %s: only telemetry may", files[0], p)
+			if found = true; folder != "observe" && !strings.HasPrefix(folder, "observe/") && !testHelpers.MatchString(folder) {
+				t.Errorf("%s imports %s: only observe may", files[0], p)
 			}
 		}
 	}

@@ -273,7 +273,7 @@ func (l *loader) readable(where string, raw json.RawMessage, twin []Device) Devi
 	return all
 }
 
-// otel reads OpenTelemetry's variables, of which telemetry knows what they mean.
+// otel reads OpenTelemetry's variables, of which observe knows what they mean.
 func (l *loader) otel(where string, raw json.RawMessage) map[string]string {
 	o, _ := l.object(where, raw)
 	name := regexp.MustCompile(`^OTEL_[A-Z0-9_]{1,120}$`)

@@ -14,7 +14,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/names"
-	"hotreader/telemetry"
+	"hotreader/observe"
 )
 
 // Topology is what a project needs, and where.
@@ -95,11 +95,11 @@ func NewTopology(p *config.Project) (Topology, error) {
 // checkOTel returns what the functions on cloud would say of OpenTelemetry's
 // variables when they start.
 func checkOTel(p *config.Project, cloud config.Cloud) error {
-	o := telemetry.Options{Getenv: func(name string) string { return p.Options.OTel[name] }, Unasked: cloud == config.Azure}
+	o := observe.Options{Getenv: func(name string) string { return p.Options.OTel[name] }, Unasked: cloud == config.Azure}
 	if cloud == config.AWS {
 		o.Function = p.Twin
 	}
-	err := telemetry.Check(o)
+	err := observe.Check(o)
 	if e, ok := errors.AsType[*hotreader.Error](err); ok {
 		return &hotreader.Error{Op: fmt.Sprintf("config_hot_reader.json: otel, as the functions on %s read it", cloud), Code: e.Code, Err: e.Err}
 	}

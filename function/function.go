@@ -8,10 +8,10 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/observe"
 	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/secret"
-	"hotreader/telemetry"
 )
 
 // Version returns the version of the program's module, or "dev".
@@ -36,7 +36,7 @@ type Parts struct {
 	// known.
 	Values int
 
-	Telemetry *telemetry.Telemetry // nil = none
+	Observer *observe.Observer // nil = none
 }
 
 // Source returns what f's queries are read from: the store on this cloud, or the
@@ -58,7 +58,7 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 
 // Store returns a store's Source with its pages read side by side, and seen.
 func (p Parts) Store(store hotreader.Source) hotreader.Source {
-	return p.Telemetry.Reads("read store", route.Ahead(store, route.AheadOptions{Values: p.Values}))
+	return p.Observer.Reads("read store", route.Ahead(store, route.AheadOptions{Values: p.Values}))
 }
 
 // Remote returns the Source of the API that o names, retried, left alone while it
@@ -69,13 +69,13 @@ func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
 		o.UserAgent = p.Program + "/" + Version()
 	}
 	o.Client = remote.NewClient()
-	o.Client.Transport = p.Telemetry.Peer(o.Client.Transport)
+	o.Client.Transport = p.Observer.Peer(o.Client.Transport)
 	far, err := remote.New(o)
 	if err != nil {
 		return nil, err
 	}
-	tried := p.Telemetry.Retried(p.Telemetry.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(src hotreader.Source) hotreader.Source {
+	tried := p.Observer.Retried(p.Observer.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(src hotreader.Source) hotreader.Source {
 		return route.NewRetry(src, route.RetryOptions{})
 	})
-	return p.Telemetry.Reads("read remote", tried), nil
+	return p.Observer.Reads("read remote", tried), nil
 }

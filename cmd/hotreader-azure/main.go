@@ -27,8 +27,8 @@ import (
 	"hotreader/function/azurefunctions"
 	"hotreader/function/httphost"
 	"hotreader/httpapi"
+	"hotreader/observe"
 	"hotreader/store/azurecosmos"
-	"hotreader/telemetry"
 )
 
 func main() {
@@ -51,7 +51,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		return err
 	}
 	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
-	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: function.Version(), Unasked: true, Logger: slog.New(lines)})
+	seen, err := observe.New(observe.Options{Getenv: getenv, Program: name, Version: function.Version(), Unasked: true, Logger: slog.New(lines)})
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	}
 	api, err := httphost.New(httphost.Options{
 		Function: f, Token: token, Local: func() (hotreader.Source, error) { return local(f, seen) },
-		Program: name, Logger: logger, Telemetry: seen,
+		Program: name, Logger: logger, Observer: seen,
 	})
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func fetch(ctx context.Context, getenv func(string) string, uri string) (string,
 }
 
 // local opens the store on this cloud.
-func local(f *config.Function, seen *telemetry.Telemetry) (hotreader.Source, error) {
+func local(f *config.Function, seen *observe.Observer) (hotreader.Source, error) {
 	client, err := azurecosmos.NewFunctionClient(azurecosmos.ClientOptions{Endpoint: f.Cosmos.Endpoint, Wrap: seen.Store})
 	if err != nil {
 		return nil, err

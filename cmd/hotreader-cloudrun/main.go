@@ -26,9 +26,9 @@ import (
 	"hotreader/function/cloudrun"
 	"hotreader/function/httphost"
 	"hotreader/httpapi"
+	"hotreader/observe"
+	"hotreader/observe/page"
 	"hotreader/store/gcpfirestore"
-	"hotreader/telemetry"
-	"hotreader/telemetry/page"
 )
 
 func main() {
@@ -59,7 +59,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 			logger.Error(err.Error())
 		}
 	}()
-	seen, err := telemetry.New(telemetry.Options{Getenv: getenv, Program: name, Version: function.Version(), Logger: plain})
+	seen, err := observe.New(observe.Options{Getenv: getenv, Program: name, Version: function.Version(), Logger: plain})
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 	api, err := httphost.New(httphost.Options{
 		Function: f, Token: token, Local: func() (hotreader.Source, error) { return local(ctx, f, seen) },
 		MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
-		Program:   name, Logger: logger, Telemetry: seen,
+		Program:   name, Logger: logger, Observer: seen,
 	})
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 }
 
 // local opens the store on this cloud.
-func local(ctx context.Context, f *config.Function, seen *telemetry.Telemetry) (hotreader.Source, error) {
+func local(ctx context.Context, f *config.Function, seen *observe.Observer) (hotreader.Source, error) {
 	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{Wrap: seen.Store})
 	if err != nil {
 		return nil, err

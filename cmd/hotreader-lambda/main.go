@@ -31,10 +31,10 @@ import (
 	"hotreader/function"
 	"hotreader/function/awslambda"
 	"hotreader/httpapi"
+	"hotreader/observe"
 	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/store/awsdynamodb"
-	"hotreader/telemetry"
 )
 
 func main() {
@@ -89,7 +89,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		return nil, err
 	}
 	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
-	seen, err := telemetry.New(telemetry.Options{
+	seen, err := observe.New(observe.Options{
 		Getenv: getenv, Program: string(f.Role), Version: function.Version(), Logger: slog.New(lines),
 		Function: cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), string(f.Role)),
 	})
@@ -114,7 +114,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 			return nil, err
 		}
 		api, err := httpapi.New(httpapi.Options{
-			Source: f.Devices.Guard(route.BehindAPI(function.Parts{Telemetry: seen}.Store(store))), Token: token, Rate: f.Rate, Burst: f.Burst,
+			Source: f.Devices.Guard(route.BehindAPI(function.Parts{Observer: seen}.Store(store))), Token: token, Rate: f.Rate, Burst: f.Burst,
 			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
 			Logger: logger, Version: function.Version(),
 		})
@@ -125,7 +125,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	}
 	src, err := function.Parts{
 		Local: func() (hotreader.Source, error) { return local(f, seen) }, Values: answerValues,
-		Token: token, Program: "hotreader-lambda", Telemetry: seen,
+		Token: token, Program: "hotreader-lambda", Observer: seen,
 		TraceID: func(ctx context.Context) string { return cmp.Or(seen.TraceID(ctx), awslambda.TraceID(ctx)) },
 	}.Source(f)
 	if err != nil {
@@ -151,7 +151,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 const answerValues = twinmaker.DefaultMaxBytes / 60
 
 // local returns the store on this cloud.
-func local(f *config.Function, seen *telemetry.Telemetry) (*awsdynamodb.Store, error) {
+func local(f *config.Function, seen *observe.Observer) (*awsdynamodb.Store, error) {
 	client, err := awsdynamodb.NewFunctionClient(awsdynamodb.ClientOptions{})
 	if err != nil {
 		return nil, err

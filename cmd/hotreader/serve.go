@@ -25,10 +25,10 @@ import (
 	"hotreader/function"
 	"hotreader/httpapi"
 	"hotreader/internal/endpoint"
+	"hotreader/observe"
+	"hotreader/observe/page"
 	"hotreader/route"
 	"hotreader/store/all"
-	"hotreader/telemetry"
-	"hotreader/telemetry/page"
 )
 
 const defaultListen = "127.0.0.1:8080"
@@ -174,7 +174,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return err
 	}
 	logs := a.logger(level)
-	seen, err := telemetry.New(telemetry.Options{Getenv: os.Getenv, Program: "hotreader-serve", Version: thisBuild().Version, Logger: logs, Page: s.metrics != ""})
+	seen, err := observe.New(observe.Options{Getenv: os.Getenv, Program: "hotreader-serve", Version: thisBuild().Version, Logger: logs, Page: s.metrics != ""})
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		rate = -1
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Source: devices.Guard(route.BehindAPI(function.Parts{Telemetry: seen}.Store(store))), Token: token, Rate: rate, Burst: s.burst,
+		Source: devices.Guard(route.BehindAPI(function.Parts{Observer: seen}.Store(store))), Token: token, Rate: rate, Burst: s.burst,
 		Answers: answers, Queue: queue, Wait: wait,
 		Logger: slog.New(seen.Log(logs.Handler())), Version: thisBuild().Version,
 	})

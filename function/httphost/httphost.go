@@ -18,9 +18,9 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/httpapi"
+	"hotreader/observe"
 	"hotreader/route"
 	"hotreader/secret"
-	"hotreader/telemetry"
 )
 
 // StartTime is how long the start of a program may wait for others, as for the
@@ -41,7 +41,7 @@ type Options struct {
 	Program string       // its name, which the remote API is told
 	Logger  *slog.Logger // nil = none
 
-	Telemetry *telemetry.Telemetry // nil = none
+	Observer *observe.Observer // nil = none
 }
 
 // What is answered at once is bounded, and with that the memory of answers that
@@ -74,12 +74,12 @@ func address(r *http.Request) netip.Addr {
 func New(o Options) (http.Handler, error) {
 	f := o.Function
 	src, err := function.Parts{
-		Local: o.Local, Token: o.Token, Program: o.Program, TraceID: httpapi.TraceID, Telemetry: o.Telemetry,
+		Local: o.Local, Token: o.Token, Program: o.Program, TraceID: httpapi.TraceID, Observer: o.Observer,
 	}.Source(f)
 	if err != nil {
 		return nil, err
 	}
-	o.Telemetry.Made(o.Token.Made)
+	o.Observer.Made(o.Token.Made)
 	api, err := httpapi.New(httpapi.Options{
 		Source: f.Devices.Guard(route.BehindAPI(src)), Token: o.Token, Rate: f.Rate, Burst: f.Burst,
 		Answers: answers, Queue: queue, Wait: wait, Address: address,
@@ -88,7 +88,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.Telemetry.Handler(api), nil
+	return o.Observer.Handler(api), nil
 }
 
 // Token returns the token of f: its own, or the one that fetch brings.

@@ -32,11 +32,11 @@ import (
 	"hotreader/codec/twinmaker"
 	"hotreader/function/awslambda"
 	"hotreader/httpapi"
+	"hotreader/observe"
+	"hotreader/observe/page"
 	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/store/memstore"
-	"hotreader/telemetry"
-	"hotreader/telemetry/page"
 	"hotreader/wire"
 )
 
@@ -92,8 +92,8 @@ func exchanges(t *testing.T, archive string, log *bytes.Buffer, ask func(title, 
 	}
 }
 
-// stored is a store with two devices, seen by telemetry.
-func stored(t *testing.T, seen *telemetry.Telemetry) hotreader.Source {
+// stored is a store with two devices, that is observed.
+func stored(t *testing.T, seen *observe.Observer) hotreader.Source {
 	t.Helper()
 	store := memstore.New()
 	for _, r := range []struct {
@@ -170,11 +170,11 @@ func (f faulty) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 	return f.Source.Scan(ctx, q)
 }
 
-// seeing returns telemetry and a log that it sees.
-func seeing(t *testing.T, o telemetry.Options) (*telemetry.Telemetry, *slog.Logger, *bytes.Buffer) {
+// seeing returns an observer and a log.
+func seeing(t *testing.T, o observe.Options) (*observe.Observer, *slog.Logger, *bytes.Buffer) {
 	t.Helper()
 	o.Getenv, o.Program, o.Version = func(string) string { return "" }, "golden", "1.2.3"
-	seen, err := telemetry.New(o)
+	seen, err := observe.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func seeing(t *testing.T, o telemetry.Options) (*telemetry.Telemetry, *slog.Logg
 	return seen, slog.New(seen.Log(slog.NewJSONHandler(log, nil))), log
 }
 
-func newAPI(t *testing.T, seen *telemetry.Telemetry, logger *slog.Logger) http.Handler {
+func newAPI(t *testing.T, seen *observe.Observer, logger *slog.Logger) http.Handler {
 	t.Helper()
 	tokens, err := secret.Static(token + ",previous-" + token)
 	if err != nil {
@@ -200,7 +200,7 @@ func newAPI(t *testing.T, seen *telemetry.Telemetry, logger *slog.Logger) http.H
 // body. "query PAYLOAD" and "last PAYLOAD" are bodies of POST /read in short. The
 // token is the right one unless the request has one.
 func TestAPI(t *testing.T) {
-	seen, logger, log := seeing(t, telemetry.Options{Page: true})
+	seen, logger, log := seeing(t, observe.Options{Page: true})
 	mux := http.NewServeMux()
 	mux.Handle("/", newAPI(t, seen, logger))
 	mux.Handle(page.Path, page.Handler(seen))
@@ -253,7 +253,7 @@ func answer(h http.Handler, r *http.Request) (text string) {
 // TestFunctions: a section is an event, and its title says which function is
 // invoked with it.
 func TestFunctions(t *testing.T) {
-	seen, logger, log := seeing(t, telemetry.Options{Function: "factory-hot-reader"})
+	seen, logger, log := seeing(t, observe.Options{Function: "factory-hot-reader"})
 	exchanges(t, "functions.txtar", log, functions(t, seen, logger))
 }
 
@@ -262,14 +262,14 @@ func TestRefusals(t *testing.T) {
 	exchanges(t, "refusals.txtar", new(bytes.Buffer), functions(t, nil, nil))
 }
 
-func functions(t *testing.T, seen *telemetry.Telemetry, logger *slog.Logger) func(title, text string) string {
+func functions(t *testing.T, seen *observe.Observer, logger *slog.Logger) func(title, text string) string {
 	t.Helper()
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: "factory"},
 		Responder: twinmaker.Responder{Reader: hotreader.NewReader(stored(t, seen))},
 		Logger:    logger,
 	}
-	all := map[string]telemetry.Invoker{
+	all := map[string]observe.Invoker{
 		"history":    seen.Invoker("hot-reader", awslambda.History(twin)),
 		"last entry": seen.Invoker("hot-reader-last-entry", awslambda.LastEntry(twin)),
 		"gateway":    seen.Invoker("", awslambda.API(newAPI(t, seen, logger), logger)),

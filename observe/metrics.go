@@ -1,4 +1,4 @@
-package telemetry
+package observe
 
 import (
 	"maps"
@@ -20,7 +20,7 @@ const (
 )
 
 // Desc describes a metric. Labels have few values each: never a device, a token
-// or a value of telemetry.
+// or a value of observe.
 type Desc struct {
 	Name, Help string
 	Unit       string // of UCUM, as OpenTelemetry has it
@@ -222,7 +222,7 @@ func (m *metrics) query(l *line) {
 
 // Metrics returns the metrics as they are now, in the order of Descs; nil where
 // none are counted.
-func (t *Telemetry) Metrics() []Sample {
+func (t *Observer) Metrics() []Sample {
 	if t == nil {
 		return nil
 	}

@@ -13,11 +13,11 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
+	"hotreader/observe"
 	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/secret"
 	"hotreader/store/memstore"
-	"hotreader/telemetry"
 	"hotreader/wire"
 )
 
@@ -56,7 +56,7 @@ func TestFailingPeer(t *testing.T) {
 		api.ServeHTTP(w, r)
 	}))
 	defer peer.Close()
-	seen, err := telemetry.New(telemetry.Options{Getenv: func(string) string { return "" }, Program: "p", Version: "1.2.3", Page: true})
+	seen, err := observe.New(observe.Options{Getenv: func(string) string { return "" }, Program: "p", Version: "1.2.3", Page: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func (p *peer) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, e
 // TestBreakerOpens: by the contract's minute of failure, twice.
 func TestBreakerOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seen, err := telemetry.New(telemetry.Options{Getenv: func(string) string { return "" }, Program: "p", Page: true})
+		seen, err := observe.New(observe.Options{Getenv: func(string) string { return "" }, Program: "p", Page: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package telemetry_test
+package observe_test
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"hotreader"
-	"hotreader/telemetry"
+	"hotreader/observe"
 )
 
 func document(t *testing.T, name string) string {
@@ -27,10 +27,10 @@ func document(t *testing.T, name string) string {
 // their names, the labels they are asked by, and the codes.
 func expression(t *testing.T, where, expr string) (used []string) {
 	t.Helper()
-	known := map[string]telemetry.Desc{}
-	for _, d := range telemetry.Descs() {
+	known := map[string]observe.Desc{}
+	for _, d := range observe.Descs() {
 		known[d.Name] = d
-		if d.Kind == telemetry.Histogram {
+		if d.Kind == observe.Histogram {
 			for _, s := range []string{"_bucket", "_sum", "_count"} {
 				known[d.Name+s] = d
 			}
@@ -38,7 +38,7 @@ func expression(t *testing.T, where, expr string) (used []string) {
 	}
 	for _, m := range regexp.MustCompile(`(hotreader_\w+)(\{[^}]*\})?`).FindAllStringSubmatch(expr, -1) {
 		d, ok := known[m[1]]
-		if !ok || m[1] == d.Name && d.Kind == telemetry.Histogram {
+		if !ok || m[1] == d.Name && d.Kind == observe.Histogram {
 			t.Errorf("%s: there is no metric %s", where, m[1])
 			continue
 		}
@@ -61,8 +61,8 @@ func expression(t *testing.T, where, expr string) (used []string) {
 			label = strings.TrimSpace(label)
 			ok := slices.Contains([]string{"le", "job", "instance"}, label)
 			for _, name := range used {
-				i := slices.IndexFunc(telemetry.Descs(), func(d telemetry.Desc) bool { return d.Name == name })
-				ok = ok || slices.Contains(telemetry.Descs()[i].Labels, label)
+				i := slices.IndexFunc(observe.Descs(), func(d observe.Desc) bool { return d.Name == name })
+				ok = ok || slices.Contains(observe.Descs()[i].Labels, label)
 			}
 			if !ok {
 				t.Errorf("%s: nothing of %s has the label %s", where, expr, label)
@@ -128,7 +128,7 @@ func TestDashboard(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range telemetry.Descs() {
+	for _, m := range observe.Descs() {
 		if !shown[m.Name] {
 			t.Errorf("no panel shows %s", m.Name)
 		}
@@ -181,9 +181,9 @@ func TestMetricsAreTold(t *testing.T) {
 			told[name] = [2]string{types[min(i, len(types)-1)], strings.ReplaceAll(strings.TrimSpace(m[3]), "`", "")}
 		}
 	}
-	kinds := map[telemetry.Kind]string{telemetry.Counter: "counter", telemetry.Gauge: "gauge", telemetry.Histogram: "histogram"}
+	kinds := map[observe.Kind]string{observe.Counter: "counter", observe.Gauge: "gauge", observe.Histogram: "histogram"}
 	all := map[string]bool{}
-	for _, d := range telemetry.Descs() {
+	for _, d := range observe.Descs() {
 		all[d.Name] = true
 		if want := [2]string{kinds[d.Kind], strings.Join(d.Labels, ", ")}; told[d.Name] != want {
 			t.Errorf("%s is told as %q, it is %q", d.Name, told[d.Name], want)

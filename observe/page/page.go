@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"hotreader/telemetry"
+	"hotreader/observe"
 )
 
 // Path is where the page is.
@@ -17,7 +17,7 @@ const Path = "/metrics"
 
 // Handler returns the page of t's metrics. It has no other path, and nothing on it
 // is secret.
-func Handler(t *telemetry.Telemetry) http.Handler {
+func Handler(t *observe.Observer) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{t})
 	mux := http.NewServeMux()
@@ -26,7 +26,7 @@ func Handler(t *telemetry.Telemetry) http.Handler {
 }
 
 // collector shows samples as they are.
-type collector struct{ t *telemetry.Telemetry }
+type collector struct{ t *observe.Observer }
 
 // Describe implements prometheus.Collector. It names nothing: which series there
 // are is known when they are collected.
@@ -39,14 +39,14 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		var m prometheus.Metric
 		var err error
 		switch s.Desc.Kind {
-		case telemetry.Histogram:
+		case observe.Histogram:
 			buckets, below := make(map[float64]uint64, len(s.Desc.Bounds)), uint64(0)
 			for i, bound := range s.Desc.Bounds {
 				below += s.Counts[i]
 				buckets[bound] = below
 			}
 			m, err = prometheus.NewConstHistogram(desc, s.Count, s.Value, buckets, s.Labels...)
-		case telemetry.Gauge:
+		case observe.Gauge:
 			m, err = prometheus.NewConstMetric(desc, prometheus.GaugeValue, s.Value, s.Labels...)
 		default:
 			m, err = prometheus.NewConstMetric(desc, prometheus.CounterValue, s.Value, s.Labels...)

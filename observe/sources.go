@@ -1,4 +1,4 @@
-package telemetry
+package observe
 
 import (
 	"context"
@@ -19,7 +19,7 @@ type scopeKey struct{}
 
 // Reads returns src with a span, called name, around each read. It also sees how
 // old last entries are, and how many reads run.
-func (t *Telemetry) Reads(name string, src hotreader.Source) hotreader.Source {
+func (t *Observer) Reads(name string, src hotreader.Source) hotreader.Source {
 	if t == nil {
 		return src
 	}
@@ -28,7 +28,7 @@ func (t *Telemetry) Reads(name string, src hotreader.Source) hotreader.Source {
 }
 
 type reads struct {
-	t    *Telemetry
+	t    *Observer
 	name string
 	next hotreader.Source
 }
@@ -69,7 +69,7 @@ type attempt struct{ n int }
 type attemptKey struct{}
 
 // Retried returns retry(src), and counts the attempts that it makes at src.
-func (t *Telemetry) Retried(src hotreader.Source, retry func(hotreader.Source) hotreader.Source) hotreader.Source {
+func (t *Observer) Retried(src hotreader.Source, retry func(hotreader.Source) hotreader.Source) hotreader.Source {
 	if t == nil {
 		return retry(src)
 	}
@@ -111,7 +111,7 @@ type Breaker interface {
 }
 
 // Breaker returns b, and tells of it.
-func (t *Telemetry) Breaker(b Breaker) hotreader.Source {
+func (t *Observer) Breaker(b Breaker) hotreader.Source {
 	if t == nil {
 		return b
 	}

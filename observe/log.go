@@ -1,4 +1,4 @@
-package telemetry
+package observe
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 // tells the span of the request how it went, and on AWS Lambda gets what
 // CloudWatch makes metrics of. Lines of a level that h does not write are seen,
 // too, but not written.
-func (t *Telemetry) Log(h slog.Handler) slog.Handler {
+func (t *Observer) Log(h slog.Handler) slog.Handler {
 	if t == nil {
 		return h
 	}
@@ -27,7 +27,7 @@ func (t *Telemetry) Log(h slog.Handler) slog.Handler {
 
 type lines struct {
 	slog.Handler
-	t *Telemetry
+	t *Observer
 }
 
 // Enabled implements slog.Handler.
@@ -132,7 +132,7 @@ func read(r slog.Record) (*line, bool) {
 }
 
 // seen counts a line and tells its span.
-func (t *Telemetry) seen(ctx context.Context, l *line) {
+func (t *Observer) seen(ctx context.Context, l *line) {
 	t.metrics.query(l)
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
@@ -162,7 +162,7 @@ func (t *Telemetry) seen(ctx context.Context, l *line) {
 
 // Made says when the inter-cloud token was made, which is the zero time as long
 // as that is not known.
-func (t *Telemetry) Made(at func() time.Time) {
+func (t *Observer) Made(at func() time.Time) {
 	if t == nil {
 		return
 	}
@@ -171,7 +171,7 @@ func (t *Telemetry) Made(at func() time.Time) {
 }
 
 // age is the token's, in seconds; NaN if it is not known.
-func (t *Telemetry) age() float64 {
+func (t *Observer) age() float64 {
 	if t.made == nil {
 		return math.NaN()
 	}
@@ -194,7 +194,7 @@ var (
 )
 
 // embedded returns what makes l a line in CloudWatch's embedded metric format.
-func (t *Telemetry) embedded(ctx context.Context, l *line, at time.Time) []slog.Attr {
+func (t *Observer) embedded(ctx context.Context, l *line, at time.Time) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("function_name", t.function),
 		slog.Int("queries", 1),

@@ -1,4 +1,4 @@
-package telemetry
+package observe
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ func env(pairs ...string) func(string) string {
 	return func(name string) string { return m[name] }
 }
 
-// TestNothingAskedIsNothingDone: without variables there is no Telemetry, and what
+// TestNothingAskedIsNothingDone: without variables there is no Observer, and what
 // it wraps is what it was given.
 func TestNothingAskedIsNothingDone(t *testing.T) {
 	for name, getenv := range map[string]func(string) string{
@@ -192,7 +192,7 @@ func TestCollectorHangs(t *testing.T) {
 		to := newSender(&target{url: "http://collector", header: http.Header{}, timeout: time.Hour}, "metrics", nil)
 		to.client.Transport = hangs{}
 		m := newMetrics("")
-		seen := &Telemetry{metrics: m, push: newPusher(m, to, otlpResource{}, time.Minute)}
+		seen := &Observer{metrics: m, push: newPusher(m, to, otlpResource{}, time.Minute)}
 		time.Sleep(2 * time.Minute)
 		if seen.push.mu.TryLock() {
 			t.Fatal("nothing is on its way")

@@ -1,13 +1,13 @@
-// Package telemetry makes the programs seen: traces over OTLP, and metrics. It is
+// Package observe makes the programs seen: traces over OTLP, and metrics. It is
 // the only package that knows OpenTelemetry.
 //
 // It looks from outside: it wraps Readers, HTTP handlers, transports and the
 // log's handler, and nothing of a row's way knows of it. What it counts comes
 // from the log's line of a query, so that dashboards and log cannot differ.
 //
-// A nil *Telemetry, which New returns where nothing is asked for, wraps nothing:
+// A nil *Observer, which New returns where nothing is asked for, wraps nothing:
 // every method returns what it was given.
-package telemetry
+package observe
 
 import (
 	"context"
@@ -40,8 +40,8 @@ type Options struct {
 	Function string
 }
 
-// Telemetry is what a program is seen by. Nil sees nothing.
-type Telemetry struct {
+// Observer is what a program is seen by. Nil sees nothing.
+type Observer struct {
 	function string              // "" = no metrics in the log
 	provider *sdk.TracerProvider // nil = no traces
 	tracer   trace.Tracer
@@ -63,15 +63,15 @@ const scopeName = "hotreader"
 // New reads the OTEL_* variables. It returns nil where neither they nor o ask for
 // anything. An error is of CodeConfig, has a line for each problem, and repeats
 // no header, for those hold keys.
-func New(o Options) (*Telemetry, error) {
+func New(o Options) (*Observer, error) {
 	c, err := readConfig(&o)
 	if err != nil {
 		return nil, err
 	}
 	if c.disabled && !o.Page || !o.Page && c.traces == nil && c.metrics == nil && !c.emf && c.page == "" {
-		return nil, nil //nolint:nilnil // nil is the Telemetry that sees nothing
+		return nil, nil //nolint:nilnil // nil is the Observer that sees nothing
 	}
-	t := &Telemetry{getenv: o.Getenv, page: c.page, tracer: noop.NewTracerProvider().Tracer(scopeName)}
+	t := &Observer{getenv: o.Getenv, page: c.page, tracer: noop.NewTracerProvider().Tracer(scopeName)}
 	if c.emf {
 		t.function = o.Function
 	}
@@ -100,7 +100,7 @@ func New(o Options) (*Telemetry, error) {
 
 // Page returns the address that the environment wants a page of metrics on; "" =
 // none.
-func (t *Telemetry) Page() string {
+func (t *Observer) Page() string {
 	if t == nil {
 		return ""
 	}
@@ -109,7 +109,7 @@ func (t *Telemetry) Page() string {
 
 // TraceID returns the trace that ctx belongs to, as 32 hexadecimal digits; "" if
 // there is none.
-func (t *Telemetry) TraceID(ctx context.Context) string {
+func (t *Observer) TraceID(ctx context.Context) string {
 	if t == nil || t.provider == nil {
 		return ""
 	}
@@ -124,7 +124,7 @@ func (t *Telemetry) TraceID(ctx context.Context) string {
 const flushTime = time.Second
 
 // Close delivers what has not been delivered yet.
-func (t *Telemetry) Close(ctx context.Context) error {
+func (t *Observer) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (t *Telemetry) Close(ctx context.Context) error {
 	}
 	if t.provider != nil {
 		if err := t.provider.Shutdown(ctx); err != nil {
-			return fmt.Errorf("telemetry: %w", err)
+			return fmt.Errorf("observe: %w", err)
 		}
 	}
 	return nil
@@ -143,7 +143,7 @@ func (t *Telemetry) Close(ctx context.Context) error {
 
 // flush delivers what was seen of a query, while the caller still waits: a
 // function is frozen with its answer.
-func (t *Telemetry) flush(ctx context.Context) {
+func (t *Observer) flush(ctx context.Context) {
 	if t.provider == nil && t.push == nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package telemetry
+package observe
 
 import (
 	"context"
@@ -32,7 +32,7 @@ const (
 // propagator writes and reads W3C's traceparent and tracestate.
 var propagator = propagation.TraceContext{}
 
-func (t *Telemetry) tracing() bool { return t != nil && t.provider != nil }
+func (t *Observer) tracing() bool { return t != nil && t.provider != nil }
 
 // failed marks a span with how it ended. An error's text stays in the log.
 func failed(span trace.Span, code hotreader.Code) {
@@ -67,7 +67,7 @@ func open(path string) bool { return path == "/healthz" || path == "/openapi.jso
 
 // Handler returns an API's handler with a span around each request, which
 // belongs to the caller's if the caller says so in a traceparent.
-func (t *Telemetry) Handler(next http.Handler) http.Handler {
+func (t *Observer) Handler(next http.Handler) http.Handler {
 	if t == nil || t.provider == nil && t.metrics == nil {
 		return next
 	}
@@ -75,7 +75,7 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	return t.counted(t.traced(next))
 }
 
-func (t *Telemetry) counted(next http.Handler) http.Handler {
+func (t *Observer) counted(next http.Handler) http.Handler {
 	if t.metrics == nil {
 		return next
 	}
@@ -86,7 +86,7 @@ func (t *Telemetry) counted(next http.Handler) http.Handler {
 	})
 }
 
-func (t *Telemetry) traced(next http.Handler) http.Handler {
+func (t *Observer) traced(next http.Handler) http.Handler {
 	if t.provider == nil {
 		return next
 	}
@@ -118,7 +118,7 @@ type Invoker interface {
 // all of which is delivered before the answer. With a name, there is a span of it
 // around each, which belongs to AWS X-Ray's trace if there is one; without, it is
 // for the Handler behind next to make one.
-func (t *Telemetry) Invoker(name string, next Invoker) Invoker {
+func (t *Observer) Invoker(name string, next Invoker) Invoker {
 	if t == nil {
 		return next
 	}
@@ -126,7 +126,7 @@ func (t *Telemetry) Invoker(name string, next Invoker) Invoker {
 }
 
 type invoker struct {
-	t    *Telemetry
+	t    *Observer
 	name string
 	next Invoker
 }
@@ -145,7 +145,7 @@ func (i *invoker) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 
 // invocation returns ctx within the trace of AWS X-Ray that the invocation
 // belongs to, if it does.
-func (t *Telemetry) invocation(ctx context.Context) context.Context {
+func (t *Observer) invocation(ctx context.Context) context.Context {
 	header, _ := ctx.Value("x-amzn-trace-id").(string) // aws-lambda-go's key
 	if header == "" && t.function != "" {
 		header = t.getenv("_X_AMZN_TRACE_ID")
@@ -192,7 +192,7 @@ func decode(dst []byte, text string) bool {
 
 // Peer returns the transport of a remote API with a span around each request,
 // which it sends along as the traceparent.
-func (t *Telemetry) Peer(next http.RoundTripper) http.RoundTripper {
+func (t *Observer) Peer(next http.RoundTripper) http.RoundTripper {
 	if !t.tracing() {
 		return next
 	}
@@ -201,7 +201,7 @@ func (t *Telemetry) Peer(next http.RoundTripper) http.RoundTripper {
 
 // Store returns the transport of a store's client with a span around each
 // request.
-func (t *Telemetry) Store(next http.RoundTripper) http.RoundTripper {
+func (t *Observer) Store(next http.RoundTripper) http.RoundTripper {
 	if !t.tracing() {
 		return next
 	}
@@ -214,7 +214,7 @@ type Doer interface {
 }
 
 // StoreClient is Store for the clients of AWS.
-func (t *Telemetry) StoreClient(next Doer) Doer {
+func (t *Observer) StoreClient(next Doer) Doer {
 	if !t.tracing() {
 		return next
 	}
@@ -223,7 +223,7 @@ func (t *Telemetry) StoreClient(next Doer) Doer {
 
 // requests makes a span of each request.
 type requests struct {
-	t    *Telemetry
+	t    *Observer
 	send func(*http.Request) (*http.Response, error)
 	peer bool // else a store
 }
