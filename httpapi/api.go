@@ -33,6 +33,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"hotreader"
+	"hotreader/observe/seen"
 	"hotreader/secret"
 	"hotreader/wire"
 )
@@ -60,9 +61,10 @@ type Options struct {
 	MaxTime   time.Duration // of a query; what is more comes with the next page; 0 = 28 s, within API Gateway's 29 s
 	BodyTime  time.Duration // in which a request's body must have come; 0 = 10 s
 
-	Logger  *slog.Logger // one line a request; nil = none
-	Version string       // shown in openapi.json; "" = "dev"
-	NoRows  bool         // answer POST /read in JSON only, as an old peer does
+	Logger   *slog.Logger  // one line a request; nil = none
+	Observer seen.Observer // sees each request; nil = nobody
+	Version  string        // shown in openapi.json; "" = "dev"
+	NoRows   bool          // answer POST /read in JSON only, as an old peer does
 }
 
 // What Options mean where they are silent.
@@ -207,7 +209,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil && !c.w.began() {
 		c.problem(err)
 	}
-	a.log(c, began, err)
+	a.tell(c, began, err)
 	if c.w.broken {
 		// The answer has begun and cannot be ended as it should. The caller
 		// must not take it for a whole one.
@@ -394,8 +396,8 @@ func (c *call) hurry() {
 // unreadTime is how long a refusal waits for the body that it refuses.
 const unreadTime = time.Second
 
-// log writes the request's line.
-func (a *api) log(c *call, began time.Time, err error) {
+// tell tells of the request, and writes its line of the log.
+func (a *api) tell(c *call, began time.Time, err error) {
 	if r, ok := errors.AsType[*refusal](err); ok && r.error == nil {
 		err = nil
 	}
@@ -403,37 +405,17 @@ func (a *api) log(c *call, began time.Time, err error) {
 	if err != nil && wire.StatusOf(code) >= 500 && code != hotreader.CodeCanceled {
 		level = slog.LevelError
 	}
-	ctx := c.ctx
-	if !a.o.Logger.Enabled(ctx, level) {
-		return
-	}
 	name := "-"
 	if c.route != nil {
 		name = c.route.method + " " + c.route.pattern
 	}
-	attrs := []slog.Attr{
-		slog.String("route", name),
-		slog.Int("status", c.w.status),
-		slog.String("trace_id", c.trace),
-		slog.String("device", c.device[:min(len(c.device), hotreader.MaxDeviceBytes)]),
-		slog.Int("rows", c.rows),
-		slog.Int("points", c.points),
-		slog.Int64("looked", c.stats.Looked.Load()),
-		slog.Int64("skipped", c.stats.Skipped()),
-		slog.Int64("reads", c.stats.Reads.Load()),
-		slog.Int64("attempts", c.stats.Attempts.Load()),
-		slog.Int64("bytes_read", c.stats.Bytes.Load()),
-		slog.Int64("bytes", c.w.bytes),
-		slog.Duration("duration", time.Since(began)),
-		slog.String("token", c.token),
-		slog.String("caller", c.who.name()),
-		slog.String("outcome", "ok"),
+	q := &seen.Query{
+		Level: level, Route: name, Status: c.w.status, TraceID: c.trace,
+		Device: c.device[:min(len(c.device), hotreader.MaxDeviceBytes)],
+		Token:  c.token, Caller: c.who.name(),
+		Rows: c.rows, Points: c.points, Stats: &c.stats, Bytes: c.w.bytes, Duration: time.Since(began), Err: err,
 	}
-	if err != nil {
-		attrs[len(attrs)-1] = slog.String("outcome", string(code))
-		attrs = append(attrs, slog.String("code", string(code)), slog.String("error", err.Error()))
-	}
-	a.o.Logger.LogAttrs(ctx, level, "request", attrs...)
+	q.Tell(c.ctx, a.o.Logger, a.o.Observer)
 }
 
 // response counts what is sent.

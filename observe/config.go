@@ -18,8 +18,15 @@ import (
 	"hotreader/internal/endpoint"
 )
 
-// target is where something is sent.
+// The signals, as OpenTelemetry's variables and addresses call them.
+const (
+	traces   = "traces"
+	measures = "metrics"
+)
+
+// target is where a signal is sent.
 type target struct {
+	signal  string
 	url     string
 	host    string // of url, for the log: a path may hold a key
 	header  http.Header
@@ -70,49 +77,25 @@ func Check(o Options) error {
 
 func readConfig(o *Options) (*settings, error) {
 	e := &environment{get: o.Getenv}
-	lambda := o.Function != ""
 	c := &settings{sampler: sdk.ParentBased(sdk.AlwaysSample()), interval: defaultInterval}
 	if strings.EqualFold(e.text("OTEL_SDK_DISABLED"), "true") {
 		c.disabled = true
 		return c, nil
 	}
-	set := func(name string) bool { return e.text(name) != "" }
-	everywhere := set("OTEL_EXPORTER_OTLP_ENDPOINT")
-
-	switch word := strings.ToLower(e.text("OTEL_TRACES_EXPORTER")); word {
-	case "none":
-	case "":
-		if everywhere || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-			c.traces = e.target("TRACES", "/v1/traces")
-		}
-	case "otlp":
-		c.traces = e.target("TRACES", "/v1/traces")
-	default:
+	switch word := strings.ToLower(e.text("OTEL_TRACES_EXPORTER")); {
+	case word == "otlp", word == "" && e.hasTarget(traces):
+		c.traces = e.target(traces)
+	case word != "" && word != "none":
 		e.bad("OTEL_TRACES_EXPORTER", "%.40q is not known here; want otlp or none", word)
 	}
-	switch word := strings.ToLower(e.text("OTEL_METRICS_EXPORTER")); word {
-	case "none":
-	case "":
-		c.emf = lambda // which needs nobody to send them to
-		if !lambda && (everywhere || set("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")) {
-			c.metrics = e.target("METRICS", "/v1/metrics")
-		}
-	case "otlp":
-		c.metrics = e.target("METRICS", "/v1/metrics")
-	case "prometheus":
-		if lambda {
-			e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which cannot ask a function of AWS Lambda; leave it out, and CloudWatch takes the metrics from the log")
-			break
-		}
-		if o.Unasked {
-			e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which nothing can ask beside an Azure function; want otlp or none")
-			break
-		}
-		c.page = net.JoinHostPort(cmp.Or(e.text("OTEL_EXPORTER_PROMETHEUS_HOST"), "localhost"), cmp.Or(e.text("OTEL_EXPORTER_PROMETHEUS_PORT"), defaultPage))
-		if _, port, _ := net.SplitHostPort(c.page); !isPort(port) {
-			e.bad("OTEL_EXPORTER_PROMETHEUS_PORT", "%.40q is no port; want 1 to 65535", port)
-		}
-	default:
+	switch word := strings.ToLower(e.text("OTEL_METRICS_EXPORTER")); {
+	case word == "" && o.Function != "":
+		c.emf = true // which needs nobody to send them to
+	case word == "otlp", word == "" && e.hasTarget(measures):
+		c.metrics = e.target(measures)
+	case word == "prometheus":
+		c.page = e.page(o)
+	case word != "" && word != "none":
 		e.bad("OTEL_METRICS_EXPORTER", "%.40q is not known here; want otlp, prometheus or none", word)
 	}
 	if c.traces != nil {
@@ -129,19 +112,40 @@ func readConfig(o *Options) (*settings, error) {
 	return c, nil
 }
 
-// target reads where signal, TRACES or METRICS, goes. Its own variables go before
-// those for all signals.
-func (e *environment) target(signal, path string) *target {
-	first := func(what string) (name, text string) {
-		if name = "OTEL_EXPORTER_OTLP_" + signal + "_" + what; e.text(name) != "" {
-			return name, e.text(name)
-		}
-		name = "OTEL_EXPORTER_OTLP_" + what
-		return name, e.text(name)
+// page reads where the page of metrics is.
+func (e *environment) page(o *Options) string {
+	if o.Function != "" {
+		e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which cannot ask a function of AWS Lambda; leave it out, and CloudWatch takes the metrics from the log")
+		return ""
 	}
-	t := &target{header: http.Header{}}
-	name, text := first("ENDPOINT")
-	base := name == "OTEL_EXPORTER_OTLP_ENDPOINT"
+	if o.Unasked {
+		e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which nothing can ask beside an Azure function; want otlp or none")
+		return ""
+	}
+	port := cmp.Or(e.text("OTEL_EXPORTER_PROMETHEUS_PORT"), defaultPage)
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		e.bad("OTEL_EXPORTER_PROMETHEUS_PORT", "%.40q is no port; want 1 to 65535", port)
+	}
+	return net.JoinHostPort(cmp.Or(e.text("OTEL_EXPORTER_PROMETHEUS_HOST"), "localhost"), port)
+}
+
+// own returns a variable of a signal, or where it is not set that for all signals.
+func (e *environment) own(signal, what string) (name, text string) {
+	if name = "OTEL_EXPORTER_OTLP_" + strings.ToUpper(signal) + "_" + what; e.text(name) == "" {
+		name = "OTEL_EXPORTER_OTLP_" + what
+	}
+	return name, e.text(name)
+}
+
+func (e *environment) hasTarget(signal string) bool {
+	_, text := e.own(signal, "ENDPOINT")
+	return text != ""
+}
+
+// target reads where a signal goes.
+func (e *environment) target(signal string) *target {
+	t := &target{signal: signal, header: http.Header{}}
+	name, text := e.own(signal, "ENDPOINT")
 	u, err := url.Parse(cmp.Or(text, defaultEndpoint))
 	switch {
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
@@ -150,36 +154,46 @@ func (e *environment) target(signal, path string) *target {
 	case u.User != nil:
 		e.bad(name, "carries user info; a key goes into OTEL_EXPORTER_OTLP_HEADERS")
 		return nil
-	case base:
-		u.Path = strings.TrimRight(u.Path, "/") + path
+	case name == "OTEL_EXPORTER_OTLP_ENDPOINT": // the base of all signals
+		u.Path = strings.TrimRight(u.Path, "/") + "/v1/" + signal
 	}
 	t.url, t.host = u.String(), u.Host
 
-	if name, text := first("PROTOCOL"); text != "" && text != "http/json" && text != "http/protobuf" {
+	if name, text = e.own(signal, "PROTOCOL"); text != "" && text != "http/json" && text != "http/protobuf" {
 		e.bad(name, "%.40q is not spoken here; want http/json (http/protobuf is taken for it: the same receivers take both)", text)
 	}
-	if name, text = first("HEADERS"); text != "" {
-		for part := range strings.SplitSeq(text, ",") {
-			key, value, ok := strings.Cut(part, "=")
-			key = strings.TrimSpace(key)
-			value, err := url.PathUnescape(strings.TrimSpace(value))
-			if !ok || err != nil || !isHeader(key, value) {
-				e.bad(name, "cannot be read; want name=value,name=value, with %%2C for a comma in a value")
-				break
-			}
-			t.header.Add(key, value)
-		}
-		if u.Scheme == "http" && !endpoint.Loopback(u.Hostname()) {
-			e.bad(name, "would be sent in the clear to %.100q; give it an https endpoint", u.Hostname())
-		}
+	name, text = e.own(signal, "HEADERS")
+	for _, h := range e.pairs(name, isHeader) {
+		t.header.Add(h[0], h[1])
 	}
-	name, text = first("COMPRESSION")
+	if text != "" && u.Scheme == "http" && !endpoint.Loopback(u.Hostname()) {
+		e.bad(name, "would be sent in the clear to %.100q; give it an https endpoint", u.Hostname())
+	}
+	name, text = e.own(signal, "COMPRESSION")
 	if t.zip = text == "gzip"; !t.zip && text != "" && text != "none" {
 		e.bad(name, "%.40q is not known here; want gzip or none", text)
 	}
-	name, _ = first("TIMEOUT")
+	name, _ = e.own(signal, "TIMEOUT")
 	t.timeout = e.millis(name, defaultTimeout)
 	return t
+}
+
+// pairs reads a variable of name=value,name=value, where fits takes each.
+func (e *environment) pairs(name string, fits func(key, value string) bool) (all [][2]string) {
+	if e.text(name) == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(e.text(name), ",") {
+		key, value, ok := strings.Cut(part, "=")
+		key = strings.TrimSpace(key)
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if !ok || err != nil || !fits(key, value) {
+			e.bad(name, "cannot be read; want name=value,name=value, with %%2C for a comma in a value")
+			return nil
+		}
+		all = append(all, [2]string{key, value})
+	}
+	return all
 }
 
 func (e *environment) millis(name string, fallback time.Duration) time.Duration {
@@ -225,30 +239,14 @@ func (e *environment) sampler(c *settings) {
 
 // resource reads what the program is called.
 func (e *environment) resource(c *settings) {
-	const name = "OTEL_RESOURCE_ATTRIBUTES"
 	c.service = e.text("OTEL_SERVICE_NAME")
-	text := e.text(name)
-	if text == "" {
-		return
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		key, value, ok := strings.Cut(part, "=")
-		value, err := url.PathUnescape(strings.TrimSpace(value))
-		if key = strings.TrimSpace(key); !ok || err != nil || key == "" {
-			e.bad(name, "cannot be read; want name=value,name=value, with %%2C for a comma in a value")
-			return
-		}
-		if key == "service.name" {
-			c.service = cmp.Or(c.service, value)
+	for _, a := range e.pairs("OTEL_RESOURCE_ATTRIBUTES", func(key, _ string) bool { return key != "" }) {
+		if a[0] == "service.name" {
+			c.service = cmp.Or(c.service, a[1])
 			continue
 		}
-		c.attributes = append(c.attributes, [2]string{key, value})
+		c.attributes = append(c.attributes, a)
 	}
-}
-
-func isPort(text string) bool {
-	n, err := strconv.ParseUint(text, 10, 16)
-	return err == nil && n > 0
 }
 
 // isHeader reports whether key and value can stand in a request.

@@ -1,12 +1,15 @@
 package observe
 
 import (
+	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"hotreader"
+	"hotreader/observe/seen"
 )
 
 // Kind is how a metric behaves.
@@ -142,38 +145,26 @@ func (m *metrics) at(i id, a, b string) *Sample {
 	return s
 }
 
-func (m *metrics) add(i id, n float64, labels ...string) {
+func (m *metrics) add(i id, n float64, a, b string) {
 	if m == nil {
 		return
 	}
-	a, b := two(labels)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.at(i, a, b).Value += n
 }
 
-func (m *metrics) observe(i id, v float64, labels ...string) {
+func (m *metrics) observe(i id, v float64, label string) {
 	if m == nil {
 		return
 	}
-	a, b := two(labels)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.at(i, a, b)
+	s := m.at(i, label, "")
 	s.Value += v
 	s.Count++
 	at, _ := slices.BinarySearch(s.Desc.Bounds, v) // bounds belong to the bucket below
 	s.Counts[at]++
-}
-
-func two(labels []string) (a, b string) {
-	if len(labels) > 0 {
-		a = labels[0]
-	}
-	if len(labels) > 1 {
-		b = labels[1]
-	}
-	return a, b
 }
 
 // gauge has value asked whenever the metrics are looked at. It is for a counter,
@@ -187,36 +178,32 @@ func (m *metrics) gauge(i id, value func() float64) {
 	m.gauges[i] = value
 }
 
-// query counts a line of the log.
-func (m *metrics) query(l *line) {
+// query counts a query.
+func (m *metrics) query(q *seen.Query) {
 	if m == nil {
 		return
 	}
-	route := l.route
-	m.add(queries, 1, route, l.outcome())
-	m.observe(queryDuration, l.duration.Seconds(), route)
-	for _, c := range []struct {
-		id id
-		n  int64
-	}{
-		{rowsRead, l.rows}, {points, l.points}, {skippedPoints, l.skipped}, {lookedRows, l.looked},
-		{storeReads, l.reads}, {bytesRead, l.bytesRead}, {bytesSent, l.bytes},
-	} {
-		m.add(c.id, float64(c.n), route)
+	route, stats := cmp.Or(q.Route, q.Function, "-"), costs(q)
+	m.add(queries, 1, route, q.Outcome())
+	m.observe(queryDuration, q.Duration.Seconds(), route)
+	m.add(rowsRead, float64(q.Rows), route, "")
+	m.add(points, float64(q.Points), route, "")
+	m.add(skippedPoints, float64(stats.Skipped()), route, "")
+	m.add(lookedRows, float64(stats.Looked.Load()), route, "")
+	m.add(storeReads, float64(stats.Reads.Load()), route, "")
+	m.add(bytesRead, float64(stats.Bytes.Load()), route, "")
+	m.add(bytesSent, float64(q.Bytes), route, "")
+	if q.Route == "" {
+		return // TwinMaker shows a function no token
 	}
-	if l.hasToken {
-		token := l.token
-		if token == "" {
-			token = "none"
+	token := cmp.Or(q.Token, "none")
+	m.add(tokenUses, 1, token, "")
+	if q.Code() == hotreader.CodeThrottled {
+		by := "store"
+		if q.Device == "" { // it was refused before it was looked at
+			by = "rate"
 		}
-		m.add(tokenUses, 1, token)
-		if l.code == string(hotreader.CodeThrottled) {
-			by := "store"
-			if l.device == "" { // it was refused before it was looked at
-				by = "rate"
-			}
-			m.add(throttled, 1, by, token)
-		}
+		m.add(throttled, 1, by, token)
 	}
 }
 
@@ -234,43 +221,24 @@ func (m *metrics) samples() []Sample {
 		return nil
 	}
 	m.mu.Lock()
-	keys := make([]series, 0, len(m.series))
 	all := make(map[series]Sample, len(m.series))
 	for k, s := range m.series {
 		one := *s
 		one.Counts = slices.Clone(s.Counts)
-		keys, all[k] = append(keys, k), one
+		all[k] = one
 	}
 	gauges := maps.Clone(m.gauges)
 	m.mu.Unlock()
 	for i, f := range gauges { // which may wait for locks of others
-		if v := f(); v == v { // else it is not known
-			k := series{id: i}
-			if _, there := all[k]; !there {
-				keys = append(keys, k)
-			}
-			all[k] = Sample{Desc: &m.descs[i], Value: v}
+		if v := f(); !math.IsNaN(v) { // else it is not known
+			all[series{id: i}] = Sample{Desc: &m.descs[i], Value: v}
 		}
 	}
-	slices.SortFunc(keys, func(x, y series) int {
-		switch {
-		case x.id != y.id:
-			return int(x.id) - int(y.id)
-		case x.a != y.a:
-			return compare(x.a, y.a)
-		}
-		return compare(x.b, y.b)
-	})
-	samples := make([]Sample, len(keys))
-	for i, k := range keys {
-		samples[i] = all[k]
+	var samples []Sample
+	for _, k := range slices.SortedFunc(maps.Keys(all), func(x, y series) int {
+		return cmp.Or(cmp.Compare(x.id, y.id), cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b))
+	}) {
+		samples = append(samples, all[k])
 	}
 	return samples
-}
-
-func compare(a, b string) int {
-	if a < b {
-		return -1
-	}
-	return 1
 }

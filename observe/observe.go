@@ -1,9 +1,10 @@
 // Package observe makes the programs seen: traces over OTLP, and metrics. It is
 // the only package that knows OpenTelemetry.
 //
-// It looks from outside: it wraps Readers, HTTP handlers, transports and the
-// log's handler, and nothing of a row's way knows of it. What it counts comes
-// from the log's line of a query, so that dashboards and log cannot differ.
+// It looks from outside: it wraps Sources, HTTP handlers and transports, and
+// nothing of a row's way knows of it. What a query was like it is told by one
+// seen.Query, of which its line of the log is made, too, so that dashboards and
+// log cannot differ.
 //
 // A nil *Observer, which New returns where nothing is asked for, wraps nothing:
 // every method returns what it was given.
@@ -85,7 +86,7 @@ func New(o Options) (*Observer, error) {
 		}))
 		t.provider = sdk.NewTracerProvider(
 			sdk.WithSampler(c.sampler),
-			sdk.WithSpanProcessor(known{sdk.NewBatchSpanProcessor(&spans{newSender(c.traces, "traces", o.Logger), who})}),
+			sdk.WithSpanProcessor(known{sdk.NewBatchSpanProcessor(spans{newSender(c.traces, who, o.Logger)})}),
 		)
 		t.tracer = t.provider.Tracer(scopeName)
 	}
@@ -93,7 +94,7 @@ func New(o Options) (*Observer, error) {
 		t.metrics = newMetrics(o.Version)
 	}
 	if c.metrics != nil {
-		t.push = newPusher(t.metrics, newSender(c.metrics, "metrics", o.Logger), who, c.interval)
+		t.push = newPusher(t.metrics, newSender(c.metrics, who, o.Logger), c.interval)
 	}
 	return t, nil
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"hotreader"
+	event "hotreader/observe/seen"
 	"hotreader/store/memstore"
 )
 
@@ -41,8 +44,8 @@ func TestNothingAskedIsNothingDone(t *testing.T) {
 		if err != nil || seen != nil {
 			t.Fatalf("%s: %v, %v", name, seen, err)
 		}
-		store, mux, logs := memstore.New(), http.NewServeMux(), slog.DiscardHandler
-		if seen.Reads("x", store) != hotreader.Source(store) || seen.Handler(mux) != http.Handler(mux) || seen.Log(logs) != logs ||
+		store, mux := memstore.New(), http.NewServeMux()
+		if seen.Reads("x", store) != hotreader.Source(store) || seen.Handler(mux) != http.Handler(mux) || seen.Query(t.Context(), &event.Query{}) != nil ||
 			seen.Peer(http.DefaultTransport) != http.DefaultTransport || seen.Store(http.DefaultTransport) != http.DefaultTransport {
 			t.Errorf("%s: something is wrapped", name)
 		}
@@ -99,51 +102,88 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// TestXRay: an invocation belongs to the trace that its header names, if it names
+// one.
 func TestXRay(t *testing.T) {
-	for header, want := range map[string]string{
-		"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1":          "5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 01",
-		"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=": "5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 00",
-		" Sampled=1; Parent=53995c3f42cd8ad8; Root=1-5759e988-bd862e3fe1be46a994272793":       "5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 01", //nolint:gocritic // the blanks are the case
-		"": "", "Root=1-5759e988-bd862e3fe1be46a994272793": "", "Root=2-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8": "",
-		"Root=1-5759e988-bd862e3fe1be46a99427279;Parent=53995c3f42cd8ad8": "", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=xx": "",
-		"Root=1-00000000-000000000000000000000000;Parent=53995c3f42cd8ad8;Sampled=1": "",
+	const header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+	for header, own := range map[string]bool{
+		header: true, header + ";Lineage=": true, " Sampled=1; Parent=53995c3f42cd8ad8; Root=1-5759e988-bd862e3fe1be46a994272793": true,
+		"": false, header[:40]: false, strings.Replace(header, "1-", "2-", 1): false, strings.Replace(header, "72793;", "7279;", 1): false,
+		strings.Replace(header, "53995c3f42cd8ad8", "xx", 1): false, strings.Replace(header, "5759e988-bd862e3fe1be46a994272793", "00000000-000000000000000000000000", 1): false,
 	} {
-		s, ok := parseXRay(header)
-		got := ""
-		if ok {
-			got = fmt.Sprint(s.TraceID(), " ", s.SpanID(), " ", s.TraceFlags())
-		}
-		if got != want {
-			t.Errorf("%q: %q, want %q", header, got, want)
-		}
+		s := watch(t, Options{Function: "f"}, "OTEL_TRACES_EXPORTER", "otlp", "_X_AMZN_TRACE_ID", header)
+		s.invoke("hot-reader", func(ctx context.Context) {
+			if id := s.TraceID(ctx); len(id) != 32 || (id == "5759e988bd862e3fe1be46a994272793") != own {
+				t.Errorf("%q: the trace is %s", header, id)
+			}
+		})
 	}
 }
 
-// TestStrangersLeaveNoSpans: a request without the right token is counted, and not
-// told to the collector.
-func TestStrangersLeaveNoSpans(t *testing.T) {
+// watched is an Observer with its log, and a collector.
+type watched struct {
+	*Observer
+	t    *testing.T
+	log  *bytes.Buffer
+	said func() (*http.Request, []byte)
+}
+
+func watch(t *testing.T, o Options, pairs ...string) *watched {
+	t.Helper()
 	url, last := receiver(t)
-	seen, err := New(Options{Getenv: env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url), Program: "p", Page: true})
+	o.Getenv, o.Program = env(append(pairs, "OTEL_EXPORTER_OTLP_ENDPOINT", url)...), "p"
+	seen, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	logger := slog.New(seen.Log(slog.DiscardHandler))
-	h := seen.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		code := strings.TrimPrefix(r.URL.Path, "/")
-		logger.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("route", "-"), slog.String("code", code), slog.String("token", ""))
+	return &watched{seen, t, new(bytes.Buffer), last}
+}
+
+// tell tells of q, whose line is in the log then.
+func (w *watched) tell(ctx context.Context, q event.Query) {
+	w.log.Reset()
+	q.Tell(ctx, slog.New(slog.NewJSONHandler(w.log, nil)), w)
+}
+
+func (w *watched) invoke(name string, do func(context.Context)) {
+	w.t.Helper()
+	i := w.Invoker(name, invoke(func(ctx context.Context, _ []byte) ([]byte, error) {
+		do(ctx)
+		return []byte("answer"), nil
+	}))
+	if answer, err := i.Invoke(w.t.Context(), nil); string(answer) != "answer" || err != nil {
+		w.t.Errorf("%s, %v", answer, err)
+	}
+}
+
+// end returns what the collector got last.
+func (w *watched) end() string {
+	w.t.Helper()
+	if err := w.Close(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	_, body := w.said()
+	return string(body)
+}
+
+func failure(code hotreader.Code) error { return &hotreader.Error{Code: code} }
+
+// TestStrangersLeaveNoSpans: a request without the right token is counted, and not
+// told to the collector. An invocation that fails because the other cloud refused
+// the function's own token is.
+func TestStrangersLeaveNoSpans(t *testing.T) {
+	s := watch(t, Options{Page: true}, "OTEL_METRICS_EXPORTER", "none")
+	h := s.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s.tell(r.Context(), event.Query{Route: "-", Stats: new(hotreader.Stats), Err: failure(hotreader.Code(strings.TrimPrefix(r.URL.Path, "/")))})
 	}))
 	for _, path := range []string{"/unauthenticated", "/invalid", "/healthz", "/openapi.json"} {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
 	}
-	if err := seen.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	_, body := last()
-	if strings.Contains(string(body), "unauthenticated") || strings.Count(string(body), `"spanId"`) != 1 || !strings.Contains(string(body), "invalid") {
-		t.Errorf("%s", body)
+	if body := s.end(); strings.Contains(body, "unauthenticated") || strings.Count(body, `"spanId"`) != 1 || !strings.Contains(body, "invalid") {
+		t.Error(body)
 	}
 	counted := 0
-	for _, s := range seen.Metrics() {
+	for _, s := range s.Metrics() {
 		if s.Desc.Name == "hotreader_queries_total" {
 			counted += int(s.Value)
 		}
@@ -151,29 +191,26 @@ func TestStrangersLeaveNoSpans(t *testing.T) {
 	if counted != 4 {
 		t.Errorf("%d are counted", counted)
 	}
-}
-
-// TestOwnTokenRefusedIsSeen: an invocation that fails because the other cloud
-// refused the function's token has its span.
-func TestOwnTokenRefusedIsSeen(t *testing.T) {
-	url, last := receiver(t)
-	seen, err := New(Options{Getenv: env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url), Program: "p", Function: "f"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	logger := slog.New(seen.Log(slog.DiscardHandler))
-	i := seen.Invoker("hot-reader", invoke(func(ctx context.Context, _ []byte) ([]byte, error) {
-		logger.LogAttrs(ctx, slog.LevelInfo, "query", slog.String("function", "hot-reader"), slog.String("code", string(hotreader.CodeUnauthenticated)))
-		return nil, nil
-	}))
-	if _, err := i.Invoke(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, body := last(); !strings.Contains(string(body), "unauthenticated") {
+	own := watch(t, Options{Function: "f"})
+	own.invoke("hot-reader", func(ctx context.Context) {
+		own.tell(ctx, event.Query{Function: "hot-reader", Stats: new(hotreader.Stats), Err: failure(hotreader.CodeUnauthenticated)})
+	})
+	if _, body := own.said(); !strings.Contains(string(body), "unauthenticated") {
 		t.Errorf("the collector has %q", body)
 	}
-	if err := seen.Close(t.Context()); err != nil {
-		t.Error(err)
+}
+
+// TestCollectorAway: it costs spans, not queries, and the log says so once.
+func TestCollectorAway(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer s.Close()
+	var log bytes.Buffer
+	w := watch(t, Options{Function: "f", Logger: slog.New(slog.NewJSONHandler(&log, nil))}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", s.URL+"/k3y")
+	for range 3 {
+		w.invoke("hot-reader", func(context.Context) {})
+	}
+	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "status 503") || strings.Contains(log.String(), "k3y") {
+		t.Errorf("the log says %s", log.String())
 	}
 }
 
@@ -189,10 +226,10 @@ func (hangs) RoundTrip(r *http.Request) (*http.Response, error) {
 // the end of the program waits until they are given up.
 func TestCollectorHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		to := newSender(&target{url: "http://collector", header: http.Header{}, timeout: time.Hour}, "metrics", nil)
+		to := newSender(&target{url: "http://collector", header: http.Header{}, timeout: time.Hour}, nil, nil)
 		to.client.Transport = hangs{}
 		m := newMetrics("")
-		seen := &Observer{metrics: m, push: newPusher(m, to, otlpResource{}, time.Minute)}
+		seen := &Observer{metrics: m, push: newPusher(m, to, time.Minute)}
 		time.Sleep(2 * time.Minute)
 		if seen.push.mu.TryLock() {
 			t.Fatal("nothing is on its way")
@@ -206,31 +243,6 @@ func TestCollectorHangs(t *testing.T) {
 			t.Errorf("the end: %v, after %s", err, time.Since(began))
 		}
 	})
-}
-
-// TestCollectorAway: it costs spans, not queries, and the log says so once.
-func TestCollectorAway(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
-	defer s.Close()
-	var log bytes.Buffer
-	seen, err := New(Options{Getenv: env("OTEL_EXPORTER_OTLP_ENDPOINT", s.URL+"/k3y", "OTEL_METRICS_EXPORTER", "none"), Program: "p", Function: "f", Logger: slog.New(slog.NewJSONHandler(&log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := seen.Invoker("hot-reader", invoke(func(ctx context.Context, _ []byte) ([]byte, error) {
-		if seen.TraceID(ctx) == "" {
-			t.Error("it has no trace")
-		}
-		return []byte("answer"), nil
-	}))
-	for range 3 {
-		if answer, err := i.Invoke(t.Context(), nil); string(answer) != "answer" || err != nil {
-			t.Errorf("%s, %v", answer, err)
-		}
-	}
-	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "status 503") || strings.Contains(log.String(), "k3y") {
-		t.Errorf("the log says %s", log.String())
-	}
 }
 
 type invoke func(context.Context, []byte) ([]byte, error)
@@ -294,65 +306,78 @@ func embeddedMetrics(t *testing.T, line []byte) map[string]string {
 	return all
 }
 
-type brokenPeer struct{ hotreader.Source }
-
-func (brokenPeer) Open() bool    { return true }
-func (brokenPeer) Openings() int { return 1 }
-
 // TestLinesAreEmbeddedMetrics: on Lambda a query's line is one that CloudWatch
-// makes metrics of; other lines are not.
+// makes metrics of; a tried peer has retries and a breaker.
 func TestLinesAreEmbeddedMetrics(t *testing.T) {
-	var log bytes.Buffer
-	seen, err := New(Options{Getenv: env(), Program: "hot-reader", Version: "1", Function: "factory-hot-reader"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = seen.Breaker(brokenPeer{memstore.New()})
-	seen.Made(func() time.Time { return time.Now().Add(-90 * time.Minute) })
-	logger := slog.New(seen.Log(slog.NewJSONHandler(&log, nil)))
-	line := func(attrs ...slog.Attr) map[string]string {
-		t.Helper()
-		log.Reset()
-		i := seen.Invoker("", invoke(func(ctx context.Context, _ []byte) ([]byte, error) {
-			ctx.Value(scopeKey{}).(*scope).retries.Add(2)
-			logger.LogAttrs(ctx, slog.LevelInfo, "query", attrs...)
-			return nil, nil
-		}))
-		if _, err := i.Invoke(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
-		return embeddedMetrics(t, log.Bytes())
-	}
-	device := slog.String("device", "pump-7")
-	for _, c := range []struct{ got, want map[string]string }{
-		{line(device, slog.Int64("skipped", 3), slog.Duration("duration", time.Second), slog.String("outcome", "ok")), map[string]string{
-			"queries function_name=factory-hot-reader outcome=ok": "1", "skipped function_name=factory-hot-reader": "3", "retries function_name=factory-hot-reader": "2",
-			"breaker_open function_name=factory-hot-reader": "1", "token_age_s function_name=factory-hot-reader": "5400"}},
-		{line(slog.String("outcome", "invalid"), slog.String("code", "invalid"), slog.String("error", "x")), map[string]string{"queries function_name=factory-hot-reader outcome=invalid": "1"}},
+	const f = " function_name=factory-hot-reader"
+	s := watch(t, Options{Function: "factory-hot-reader"}, "OTEL_TRACES_EXPORTER", "none")
+	s.Made(func() time.Time { return time.Now().Add(-90 * time.Minute) })
+	far := s.Retried(s.Breaker(&tried{}), func(r hotreader.Source) hotreader.Source { return thrice{r} })
+	stats := new(hotreader.Stats)
+	stats.LeaveOut("p", hotreader.WrongType, 3)
+	for _, c := range []struct {
+		q    event.Query
+		want map[string]string
+	}{
+		{event.Query{Function: "hot-reader", Device: "pump-7", Stats: stats, Duration: time.Second}, map[string]string{
+			"queries" + f + " outcome=ok": "1", "skipped" + f: "3", "retries" + f: "2", "breaker_open" + f: "1", "token_age_s" + f: "5400"}},
+		{event.Query{Err: failure(hotreader.CodeInvalid)}, map[string]string{"queries" + f + " outcome=invalid": "1"}},
 	} {
-		if fmt.Sprint(c.got) != fmt.Sprint(c.want) {
-			t.Errorf("got  %v\nwant %v", c.got, c.want)
+		s.invoke("", func(ctx context.Context) {
+			for range far.Scan(ctx, hotreader.Query{}) {
+			}
+			s.tell(ctx, c.q)
+		})
+		if got := embeddedMetrics(t, s.log.Bytes()); !maps.Equal(got, c.want) {
+			t.Errorf("got  %v\nwant %v", got, c.want)
 		}
 	}
-	log.Reset()
-	logger.Info("the token could not be fetched again")
-	if strings.Contains(log.String(), "_aws") {
-		t.Errorf("%s", log.String())
+}
+
+// tried is a peer whose breaker is open; thrice tries a Source three times.
+type (
+	tried  struct{ hotreader.Source }
+	thrice struct{ hotreader.Source }
+)
+
+func (*tried) Open() bool    { return true }
+func (*tried) Openings() int { return 1 }
+func (*tried) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return hotreader.Fail(failure(hotreader.CodeUnavailable))
+}
+
+func (s thrice) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for range 3 {
+			for range s.Source.Scan(ctx, q) {
+			}
+		}
 	}
-	off, err := New(Options{Getenv: env("OTEL_METRICS_EXPORTER", "none"), Function: "f"})
-	if off != nil || err != nil {
-		t.Errorf("%v, %v", off, err)
+}
+
+// TestRemote: what is counted of a peer.
+func TestRemote(t *testing.T) {
+	s := watch(t, Options{Page: true})
+	far := s.Retried(s.Breaker(&tried{}), func(r hotreader.Source) hotreader.Source { return thrice{r} })
+	for range 2 {
+		for range far.Scan(t.Context(), hotreader.Query{}) {
+		}
+	}
+	got := map[string]float64{}
+	for _, sample := range s.Metrics() {
+		got[sample.Desc.Name] = sample.Value
+	}
+	for name, want := range map[string]float64{"hotreader_remote_attempts_total": 6, "hotreader_remote_retries_total": 4, "hotreader_breaker_open": 1, "hotreader_breaker_openings_total": 1} {
+		if got[name] != want {
+			t.Errorf("%s is %g, want %g", name, got[name], want)
+		}
 	}
 }
 
 // TestSpansEndHoweverAReadEnds: by rows, an error, a caller that has enough, and
 // one that panics.
 func TestSpansEndHoweverAReadEnds(t *testing.T) {
-	url, last := receiver(t)
-	seen, err := New(Options{Getenv: env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url), Program: "p"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	seen := watch(t, Options{}, "OTEL_METRICS_EXPORTER", "none")
 	store := memstore.New()
 	for i := range 3 {
 		if err := store.Write(t.Context(), "d", []hotreader.Record{{Time: time.Unix(int64(i+1), 0), Fields: []hotreader.Field{{Name: "p", Value: hotreader.StringValue([]byte("v"))}}}}); err != nil {
@@ -377,11 +402,8 @@ func TestSpansEndHoweverAReadEnds(t *testing.T) {
 			panic("the caller's")
 		}
 	}()
-	if err := seen.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, body := last(); strings.Count(string(body), `"spanId"`) != 3 || strings.Count(string(body), `"error.type"`) != 1 {
-		t.Errorf("%s", body)
+	if body := seen.end(); strings.Count(body, `"spanId"`) != 3 || strings.Count(body, `"error.type"`) != 1 {
+		t.Error(body)
 	}
 	if n := seen.running.Load(); n != 0 {
 		t.Errorf("%d reads run", n)

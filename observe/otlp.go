@@ -2,6 +2,7 @@ package observe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +12,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,97 +24,40 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// OTLP in its JSON form, as opentelemetry-proto has it: names in lower camel case,
-// ids in hexadecimal, 64-bit integers as text, enumerations as numbers.
-// (OpenTelemetry's own exporters write protobuf, which alone would double the
-// functions' programs.)
+// object is one of OTLP's messages in its JSON form, as opentelemetry-proto has
+// it: names in lower camel case, ids in hexadecimal, 64-bit integers as text,
+// enumerations as numbers. (OpenTelemetry's own exporters write protobuf, which
+// alone would double the functions' programs.)
+type object = map[string]any
 
-type keyValue struct {
-	Key   string   `json:"key"`
-	Value anyValue `json:"value"`
-}
+func keyValue(key string, value object) object { return object{"key": key, "value": value} }
 
-type anyValue struct {
-	String *string  `json:"stringValue,omitempty"`
-	Bool   *bool    `json:"boolValue,omitempty"`
-	Int    *string  `json:"intValue,omitempty"`
-	Double *float64 `json:"doubleValue,omitempty"`
-}
-
-func text(s string) anyValue { return anyValue{String: &s} }
+func text(s string) object { return object{"stringValue": s} }
 
 // valueOf returns v, which of the kinds that are used here has one form each, and
 // of any other its text.
-func valueOf(v attribute.Value) anyValue {
+func valueOf(v attribute.Value) object {
 	switch v.Type() {
 	case attribute.BOOL:
-		b := v.AsBool()
-		return anyValue{Bool: &b}
+		return object{"boolValue": v.AsBool()}
 	case attribute.INT64:
-		n := strconv.FormatInt(v.AsInt64(), 10)
-		return anyValue{Int: &n}
+		return object{"intValue": strconv.FormatInt(v.AsInt64(), 10)}
 	case attribute.FLOAT64:
-		f := v.AsFloat64()
-		return anyValue{Double: &f}
+		return object{"doubleValue": v.AsFloat64()}
 	}
 	return text(v.String())
 }
 
-type otlpResource struct {
-	Attributes []keyValue `json:"attributes"`
-}
-
 // resource returns who speaks.
-func resource(c *settings, o *Options) otlpResource {
-	name := c.service
-	if name == "" {
-		name = o.Program
-	}
-	r := otlpResource{[]keyValue{{"service.name", text(name)}, {"service.version", text(o.Version)}}}
+func resource(c *settings, o *Options) []object {
+	who := []object{keyValue("service.name", text(cmp.Or(c.service, o.Program))), keyValue("service.version", text(o.Version))}
 	if o.Function != "" {
-		r.Attributes = append(r.Attributes, keyValue{"faas.name", text(o.Function)})
+		who = append(who, keyValue("faas.name", text(o.Function)))
 	}
 	for _, a := range c.attributes {
-		r.Attributes = append(r.Attributes, keyValue{a[0], text(a[1])})
+		who = append(who, keyValue(a[0], text(a[1])))
 	}
-	return r
-}
-
-type otlpScope struct {
-	Name string `json:"name"`
-}
-
-type traceData struct {
-	ResourceSpans []resourceSpans `json:"resourceSpans"`
-}
-
-type resourceSpans struct {
-	Resource   otlpResource `json:"resource"`
-	ScopeSpans []scopeSpans `json:"scopeSpans"`
-}
-
-type scopeSpans struct {
-	Scope otlpScope  `json:"scope"`
-	Spans []otlpSpan `json:"spans"`
-}
-
-type otlpSpan struct {
-	TraceID    string     `json:"traceId"`
-	SpanID     string     `json:"spanId"`
-	TraceState string     `json:"traceState,omitempty"`
-	ParentID   string     `json:"parentSpanId,omitempty"`
-	Flags      uint32     `json:"flags"`
-	Name       string     `json:"name"`
-	Kind       int        `json:"kind"`
-	Start      string     `json:"startTimeUnixNano"`
-	End        string     `json:"endTimeUnixNano"`
-	Attributes []keyValue `json:"attributes,omitempty"`
-	Status     otlpStatus `json:"status"`
-}
-
-type otlpStatus struct {
-	Message string `json:"message,omitempty"`
-	Code    int    `json:"code,omitempty"`
+	return who
 }
 
 func nanos(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
@@ -123,69 +69,120 @@ const (
 	flagIsRemote    = 0x200
 )
 
-func spanOf(s sdk.ReadOnlySpan) otlpSpan {
+func spanOf(s sdk.ReadOnlySpan) object {
 	c, parent := s.SpanContext(), s.Parent()
-	o := otlpSpan{
-		TraceID: c.TraceID().String(), SpanID: c.SpanID().String(), TraceState: c.TraceState().String(),
-		Flags: uint32(c.TraceFlags()) | flagKnowsRemote, Name: s.Name(),
-		Kind:  int(s.SpanKind()), // of one order with OTLP's
-		Start: nanos(s.StartTime()), End: nanos(s.EndTime()),
+	flags := uint32(c.TraceFlags()) | flagKnowsRemote
+	if parent.IsRemote() {
+		flags |= flagIsRemote
+	}
+	attributes := []object{}
+	for _, a := range s.Attributes() {
+		attributes = append(attributes, keyValue(string(a.Key), valueOf(a.Value)))
+	}
+	status := object{}
+	switch s.Status().Code {
+	case codes.Error:
+		status = object{"message": s.Status().Description, "code": 2}
+	case codes.Ok:
+		status = object{"code": 1}
+	}
+	o := object{
+		"traceId": c.TraceID().String(), "spanId": c.SpanID().String(), "traceState": c.TraceState().String(), "flags": flags,
+		"name": s.Name(), "kind": int(s.SpanKind()), // of one order with OTLP's
+		"startTimeUnixNano": nanos(s.StartTime()), "endTimeUnixNano": nanos(s.EndTime()), "attributes": attributes, "status": status,
 	}
 	if parent.HasSpanID() {
-		o.ParentID = parent.SpanID().String()
-	}
-	if parent.IsRemote() {
-		o.Flags |= flagIsRemote
-	}
-	for _, a := range s.Attributes() {
-		o.Attributes = append(o.Attributes, keyValue{string(a.Key), valueOf(a.Value)})
-	}
-	switch status := s.Status(); status.Code {
-	case codes.Error:
-		o.Status = otlpStatus{status.Description, 2}
-	case codes.Ok:
-		o.Status = otlpStatus{"", 1}
+		o["parentSpanId"] = parent.SpanID().String()
 	}
 	return o
 }
 
-// spans is the exporter of spans.
-type spans struct {
-	to  *sender
-	who otlpResource
+// cumulative is the temporality of all that is counted here.
+const cumulative = 2
+
+// metricsOf returns samples, which are in order, metric by metric. The names are
+// those of the page, so that one dashboard fits both.
+func metricsOf(samples []Sample, began, now time.Time) (all []object) {
+	for len(samples) > 0 {
+		d := samples[0].Desc
+		n := slices.IndexFunc(samples, func(s Sample) bool { return s.Desc != d })
+		if n < 0 {
+			n = len(samples)
+		}
+		var points []object
+		for i := range samples[:n] {
+			points = append(points, pointOf(&samples[i], began, now))
+		}
+		m := object{"name": d.Name, "description": d.Help, "unit": d.Unit}
+		switch d.Kind {
+		case Counter:
+			m["sum"] = object{"dataPoints": points, "aggregationTemporality": cumulative, "isMonotonic": true}
+		case Gauge:
+			m["gauge"] = object{"dataPoints": points}
+		case Histogram:
+			m["histogram"] = object{"dataPoints": points, "aggregationTemporality": cumulative}
+		}
+		all, samples = append(all, m), samples[n:]
+	}
+	return all
 }
+
+func pointOf(s *Sample, began, now time.Time) object {
+	labels := []object{}
+	for i, name := range s.Desc.Labels {
+		labels = append(labels, keyValue(name, text(s.Labels[i])))
+	}
+	o := object{"attributes": labels, "timeUnixNano": nanos(now)}
+	if s.Desc.Kind != Gauge {
+		o["startTimeUnixNano"] = nanos(began)
+	}
+	if s.Desc.Kind != Histogram {
+		o["asDouble"] = s.Value
+		return o
+	}
+	counts := make([]string, len(s.Counts))
+	for i, n := range s.Counts {
+		counts[i] = strconv.FormatUint(n, 10)
+	}
+	o["count"], o["sum"] = strconv.FormatUint(s.Count, 10), s.Value
+	o["bucketCounts"], o["explicitBounds"] = counts, s.Desc.Bounds
+	return o
+}
+
+// spans is the exporter of spans.
+type spans struct{ to *sender }
 
 // ExportSpans implements sdk.SpanExporter. It fails never: what cannot be
 // delivered is lost, which the sender tells.
-func (e *spans) ExportSpans(ctx context.Context, list []sdk.ReadOnlySpan) error {
-	all := make([]otlpSpan, len(list))
+func (e spans) ExportSpans(ctx context.Context, list []sdk.ReadOnlySpan) error {
+	all := make([]object, len(list))
 	for i, s := range list {
 		all[i] = spanOf(s)
 	}
-	e.to.send(ctx, traceData{[]resourceSpans{{e.who, []scopeSpans{{otlpScope{scopeName}, all}}}}})
+	e.to.send(ctx, all)
 	return nil
 }
 
 // Shutdown implements sdk.SpanExporter.
-func (e *spans) Shutdown(context.Context) error {
+func (e spans) Shutdown(context.Context) error {
 	e.to.client.CloseIdleConnections()
 	return nil
 }
 
-// sender posts documents to a collector. It tries once: a collector that is away
-// must not hold up queries.
+// sender posts spans or metrics to a collector. It tries once: a collector that is
+// away must not hold up queries.
 type sender struct {
 	to     *target
+	who    []object
 	client *http.Client
-	what   string
 	logger *slog.Logger
 
 	mu   sync.Mutex
 	told time.Time
 }
 
-func newSender(to *target, what string, logger *slog.Logger) *sender {
-	return &sender{to: to, what: what, logger: logger, client: &http.Client{
+func newSender(to *target, who []object, logger *slog.Logger) *sender {
+	return &sender{to: to, who: who, logger: logger, client: &http.Client{
 		Timeout: to.timeout,
 		Transport: &http.Transport{
 			Proxy:       http.ProxyFromEnvironment,
@@ -197,14 +194,27 @@ func newSender(to *target, what string, logger *slog.Logger) *sender {
 	}}
 }
 
-func (s *sender) send(ctx context.Context, document any) {
-	if err := s.post(ctx, document); err != nil {
-		s.tell(ctx, err)
+// send delivers list, or tells the log, at most once a minute, that it cannot.
+func (s *sender) send(ctx context.Context, list []object) {
+	err := s.post(ctx, list)
+	if err == nil || s.logger == nil {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.told.IsZero() && time.Since(s.told) < time.Minute {
+		return
+	}
+	s.told = time.Now()
+	s.logger.LogAttrs(ctx, slog.LevelWarn, s.to.signal+" cannot be delivered, some are lost", slog.String("collector", s.to.host), slog.String("error", err.Error()))
 }
 
-func (s *sender) post(ctx context.Context, document any) error {
-	body, err := json.Marshal(document)
+func (s *sender) post(ctx context.Context, list []object) error {
+	kind := map[string]string{traces: "Spans", measures: "Metrics"}[s.to.signal]
+	body, err := json.Marshal(object{"resource" + kind: []object{{
+		"resource":     object{"attributes": s.who},
+		"scope" + kind: []object{{"scope": object{"name": scopeName}, strings.ToLower(kind): list}},
+	}}})
 	if err != nil {
 		return err
 	}
@@ -237,18 +247,4 @@ func (s *sender) post(ctx context.Context, document any) error {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return nil
-}
-
-// tell logs a failure, at most one a minute.
-func (s *sender) tell(ctx context.Context, err error) {
-	if s.logger == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.told.IsZero() && time.Since(s.told) < time.Minute {
-		return
-	}
-	s.told = time.Now()
-	s.logger.LogAttrs(ctx, slog.LevelWarn, s.what+" cannot be delivered, some are lost", slog.String("collector", s.to.host), slog.String("error", err.Error()))
 }

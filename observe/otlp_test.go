@@ -24,6 +24,9 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"hotreader"
+	event "hotreader/observe/seen"
 )
 
 // receiver returns an endpoint and what was posted to it last.
@@ -98,7 +101,7 @@ func TestSpansAreAsTheUsualExporterHasThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := &spans{newSender(c.traces, "traces", nil), resource(c, &Options{Program: "p", Version: "1.2.3"})}
+	mine := spans{newSender(c.traces, resource(c, &Options{Program: "p", Version: "1.2.3"}), nil)}
 	list := &keep{}
 	provider := sdk.NewTracerProvider(sdk.WithSyncer(list), sdk.WithSampler(sdk.AlwaysSample()), sdk.WithResource(usual.NewSchemaless(
 		attribute.String("service.name", "twin"), attribute.String("service.version", "1.2.3"), attribute.String("deployment.environment.name", "test"), attribute.String("a", "b c"))))
@@ -172,7 +175,7 @@ func TestMetricsAreOTLP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen.metrics.query(&line{route: "GET /x", code: "throttled", token: "current", hasToken: true, points: 3, duration: 20 * time.Millisecond})
+	seen.Query(t.Context(), &event.Query{Route: "GET /x", Err: failure(hotreader.CodeThrottled), Token: "current", Points: 3, Duration: 20 * time.Millisecond})
 	seen.metrics.gauge(breakerOpen, func() float64 { return 1 })
 	want := seen.Metrics()
 	if err := seen.Close(t.Context()); err != nil {

@@ -39,7 +39,7 @@ func (r *reads) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		ctx, span := r.t.tracer.Start(ctx, r.name, trace.WithAttributes(keyDevice.String(strings.Clone(q.Device)), keyLast.Bool(q.Last)))
 		rows := 0
 		if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok && a.passed.CompareAndSwap(false, true) {
-			r.t.metrics.observe(readWait, time.Since(a.at).Seconds())
+			r.t.metrics.observe(readWait, time.Since(a.at).Seconds(), "")
 		}
 		r.t.running.Add(1)
 		defer func() {
@@ -53,7 +53,7 @@ func (r *reads) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 				failed(span, hotreader.CodeOf(err))
 			default:
 				if rows++; rows == 1 && q.Last && !row.Time.IsZero() {
-					r.t.metrics.observe(lastEntryAge, max(time.Since(row.Time), 0).Seconds())
+					r.t.metrics.observe(lastEntryAge, max(time.Since(row.Time), 0).Seconds(), "")
 				}
 			}
 			if !yield(row, err) {
@@ -73,26 +73,38 @@ func (t *Observer) Retried(src hotreader.Source, retry func(hotreader.Source) ho
 	if t == nil {
 		return retry(src)
 	}
-	return around{
-		next: retry(around{next: src, begin: func(ctx context.Context) (context.Context, func()) {
-			a, ok := ctx.Value(attemptKey{}).(*attempt)
-			if !ok {
-				return ctx, nil
-			}
-			a.n++
-			t.metrics.add(attempts, 1)
-			if a.n > 1 {
-				t.metrics.add(retries, 1)
-				if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
-					s.retries.Add(1)
-				}
-			}
-			return ctx, nil
-		}}),
-		begin: func(ctx context.Context) (context.Context, func()) {
-			return context.WithValue(ctx, attemptKey{}, new(attempt)), nil
-		},
+	counted := within{src, func(ctx context.Context) context.Context {
+		if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+			t.attempted(ctx, a)
+		}
+		return ctx
+	}}
+	return within{retry(counted), func(ctx context.Context) context.Context {
+		return context.WithValue(ctx, attemptKey{}, new(attempt))
+	}}
+}
+
+func (t *Observer) attempted(ctx context.Context, a *attempt) {
+	a.n++
+	t.metrics.add(attempts, 1, "", "")
+	if a.n == 1 {
+		return
 	}
+	t.metrics.add(retries, 1, "", "")
+	if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
+		s.retries.Add(1)
+	}
+}
+
+// within reads a Source in another context.
+type within struct {
+	next  hotreader.Source
+	enter func(context.Context) context.Context
+}
+
+// Scan implements hotreader.Source.
+func (w within) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) { w.next.Scan(w.enter(ctx), q)(yield) }
 }
 
 // arrival is a request that has not begun to read.
@@ -126,21 +138,4 @@ func flag(on bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-// around does something before and after each read of a Source.
-type around struct {
-	next  hotreader.Source
-	begin func(context.Context) (context.Context, func()) // nil func = nothing to do after
-}
-
-// Scan implements hotreader.Source.
-func (a around) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return func(yield func(hotreader.Row, error) bool) {
-		ctx, end := a.begin(ctx)
-		if end != nil {
-			defer end()
-		}
-		a.next.Scan(ctx, q)(yield)
-	}
 }

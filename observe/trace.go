@@ -72,26 +72,11 @@ func (t *Observer) Handler(next http.Handler) http.Handler {
 		return next
 	}
 	t.metrics.gauge(requestsRunning, func() float64 { return float64(t.requests.Load()) })
-	return t.counted(t.traced(next))
-}
-
-func (t *Observer) counted(next http.Handler) http.Handler {
-	if t.metrics == nil {
-		return next
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t.requests.Add(1)
 		defer t.requests.Add(-1)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), arrivalKey{}, &arrival{at: time.Now()})))
-	})
-}
-
-func (t *Observer) traced(next http.Handler) http.Handler {
-	if t.provider == nil {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if open(r.URL.Path) {
+		r = r.WithContext(context.WithValue(r.Context(), arrivalKey{}, &arrival{at: time.Now()}))
+		if t.provider == nil || open(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}

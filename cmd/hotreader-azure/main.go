@@ -50,13 +50,12 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
-	seen, err := observe.New(observe.Options{Getenv: getenv, Program: name, Version: function.Version(), Unasked: true, Logger: slog.New(lines)})
+	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel}))
+	seen, err := observe.New(observe.Options{Getenv: getenv, Program: name, Version: function.Version(), Unasked: true, Logger: logger})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
-	logger := slog.New(seen.Log(lines))
 	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, time.Time, error) { return fetch(ctx, getenv, f.TokenSecret) })
 	if err != nil {
 		return err

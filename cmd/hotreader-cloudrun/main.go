@@ -11,7 +11,6 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -52,19 +51,17 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err
 		cloudrun.NewLogger(stderr, 0, "").Error(err.Error())
 		return err
 	}
-	plain := cloudrun.NewLogger(stderr, f.LogLevel, f.Project)
-	logger := plain
+	logger := cloudrun.NewLogger(stderr, f.LogLevel, f.Project)
 	defer func() {
 		if err != nil {
 			logger.Error(err.Error())
 		}
 	}()
-	seen, err := observe.New(observe.Options{Getenv: getenv, Program: name, Version: function.Version(), Logger: plain})
+	seen, err := observe.New(observe.Options{Getenv: getenv, Program: name, Version: function.Version(), Logger: logger})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
-	logger = slog.New(seen.Log(plain.Handler()))
 	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, time.Time, error) {
 		var o cloudrun.SecretOptions
 		if host := getenv("SECRET_MANAGER_EMULATOR_HOST"); host != "" {

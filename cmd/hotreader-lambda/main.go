@@ -88,15 +88,14 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})
+	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel}))
 	seen, err := observe.New(observe.Options{
-		Getenv: getenv, Program: string(f.Role), Version: function.Version(), Logger: slog.New(lines),
+		Getenv: getenv, Program: string(f.Role), Version: function.Version(), Logger: logger,
 		Function: cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), string(f.Role)),
 	})
 	if err != nil {
 		return nil, err
 	}
-	logger := slog.New(seen.Log(lines))
 	token := f.Token
 	if f.TokenSecret != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), startTime)
@@ -116,12 +115,12 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		api, err := httpapi.New(httpapi.Options{
 			Source: f.Devices.Guard(route.BehindAPI(function.Parts{Observer: seen}.Store(store))), Token: token, Rate: f.Rate, Burst: f.Burst,
 			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
-			Logger: logger, Version: function.Version(),
+			Logger: logger, Observer: seen, Version: function.Version(),
 		})
 		if err != nil {
 			return nil, err
 		}
-		return seen.Invoker("", awslambda.API(seen.Handler(api), logger)), nil
+		return seen.Invoker("", awslambda.API(seen.Handler(api), logger, seen)), nil
 	}
 	src, err := function.Parts{
 		Local: func() (hotreader.Source, error) { return local(f, seen) }, Values: answerValues,
@@ -134,7 +133,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: f.Twin, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv, f.Twin))},
 		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src))},
-		Logger:    logger, TraceID: seen.TraceID,
+		Logger:    logger, Observer: seen, TraceID: seen.TraceID,
 		Reuse: lambdacontext.MaxConcurrency() == 1,
 	}
 	if token != nil {

@@ -197,7 +197,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	handler, err := httpapi.New(httpapi.Options{
 		Source: devices.Guard(route.BehindAPI(function.Parts{Observer: seen}.Store(store))), Token: token, Rate: rate, Burst: s.burst,
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: slog.New(seen.Log(logs.Handler())), Version: thisBuild().Version,
+		Logger: logs, Observer: seen, Version: thisBuild().Version,
 	})
 	if err != nil {
 		return err

@@ -10,7 +10,6 @@ package awslambda
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -139,16 +138,4 @@ func level(err error) slog.Level {
 		return slog.LevelWarn
 	}
 	return slog.LevelError
-}
-
-// outcome appends how a query ended.
-func outcome(attrs []slog.Attr, err error) []slog.Attr {
-	if err == nil {
-		return append(attrs, slog.String("outcome", "ok"))
-	}
-	attrs = append(attrs, slog.String("outcome", string(hotreader.CodeOf(err))), slog.String("code", string(hotreader.CodeOf(err))), slog.String("error", err.Error()))
-	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.RetryAfter > 0 {
-		attrs = append(attrs, slog.Duration("retry_after", e.RetryAfter))
-	}
-	return attrs
 }

@@ -22,6 +22,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/jsontext"
+	"hotreader/observe/seen"
 	"hotreader/wire"
 )
 
@@ -41,16 +42,19 @@ const answerRoom = 32 << 10
 //
 // Binary answers, and text that is shorter so, are given in base64: the REST API
 // must list */* among its binary media types, or its clients get base64.
-func API(h http.Handler, logger *slog.Logger) lambda.Handler {
+// What h does not get, or cannot answer, observer and logger are told of; nil =
+// nobody.
+func API(h http.Handler, logger *slog.Logger, observer seen.Observer) lambda.Handler {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &gateway{h, logger}
+	return &gateway{h, logger, observer}
 }
 
 type gateway struct {
-	handler http.Handler
-	logger  *slog.Logger
+	handler  http.Handler
+	logger   *slog.Logger
+	observer seen.Observer
 }
 
 // proxyEvent is a request as API Gateway passes it on. REST APIs send no version,
@@ -94,7 +98,7 @@ func (g *gateway) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	}
 	if err != nil {
 		err = &hotreader.Error{Op: "function", Code: hotreader.CodeInvalid, Err: fmt.Errorf("the event is no request of API Gateway: %w", err)}
-		g.logger.LogAttrs(ctx, level(err), "request", outcome([]slog.Attr{slog.String("request_id", id)}, err)...)
+		g.failed(ctx, id, err)
 		return nil, failure(err, id)
 	}
 	if e.Context.RequestID != "" {
@@ -104,11 +108,17 @@ func (g *gateway) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	defer cancel()
 	w := newRecorder()
 	if err := g.serve(limited, w, e, id); err != nil {
-		g.logger.LogAttrs(ctx, level(err), "request", outcome([]slog.Attr{slog.String("request_id", id)}, err)...)
+		g.failed(ctx, id, err)
 		w = newRecorder()
 		wire.NewProblem(err, id).Write(w)
 	}
 	return w.answer(e.Version == "2.0", e.method() == http.MethodHead), nil
+}
+
+// failed tells of a request that has no answer of the handler's.
+func (g *gateway) failed(ctx context.Context, id string, err error) {
+	q := &seen.Query{Level: level(err), RequestID: id, Err: err}
+	q.Tell(ctx, g.logger, g.observer)
 }
 
 // serve has the request answered into w. Where it fails, what is in w is no

@@ -160,7 +160,7 @@ var hostile = []string{"d", "a b", "a/b", "a?b", "a#b", "é", "50%", "a%41b", "a
 
 func TestGatewayPaths(t *testing.T) {
 	var got *http.Request
-	h := API(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r }), nil)
+	h := API(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r }), nil, nil)
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
 			for _, target := range []string{"/read", "/healthz", "/openapi.json", "/", "/unknown/path"} {
@@ -193,7 +193,7 @@ func TestGatewayPaths(t *testing.T) {
 // Custom domains put their mapping's base path before the path.
 func TestGatewayBasePath(t *testing.T) {
 	var got string
-	h := API(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.URL.EscapedPath() }), nil)
+	h := API(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.URL.EscapedPath() }), nil, nil)
 	for _, c := range []struct{ event, want string }{
 		{`{"resource":"/{proxy+}","path":"/twin/read","pathParameters":{"proxy":"read"}}`, "/read"},
 		{`{"resource":"/{proxy+}","path":"/twin/v1/devices/a%2Fb/history","pathParameters":{"proxy":"v1/devices/a%2Fb/history"}}`, "/v1/devices/a%2Fb/history"},
@@ -221,7 +221,7 @@ func TestGatewayRequest(t *testing.T) {
 			h := API(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				got = r
 				body, _ = io.ReadAll(r.Body)
-			}), nil)
+			}), nil, nil)
 			header := http.Header{"X-Inter-Cloud-Token": {token}, "Accept": {"application/json", "text/csv"}, "Host": {"api.example.com"}}
 			for _, c := range []struct {
 				body   string
@@ -283,7 +283,7 @@ func TestGatewayAnswers(t *testing.T) {
 					w.Header().Add("Vary", "B")
 					w.Header().Set("Content-Length", "7")
 					c.handler(w, r)
-				}), nil)
+				}), nil, nil)
 				a := invoke(t, h, k, c.method, "/x", "", nil)
 				if a.status != c.status || string(a.body) != c.body || a.binary != c.binary {
 					t.Errorf("%d %.60q, binary %v", a.status, a.body, a.binary)
@@ -328,7 +328,7 @@ func TestGatewayFailures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var log bytes.Buffer
-			a := invoke(t, API(c.handler, slog.New(slog.NewJSONHandler(&log, nil))), kinds[0], "GET", "/x", "", nil)
+			a := invoke(t, API(c.handler, slog.New(slog.NewJSONHandler(&log, nil)), nil), kinds[0], "GET", "/x", "", nil)
 			var p struct {
 				Code    string
 				TraceID string `json:"trace_id"`
@@ -343,13 +343,13 @@ func TestGatewayFailures(t *testing.T) {
 		})
 	}
 	t.Run("body is no base64", func(t *testing.T) {
-		raw, err := API(http.NotFoundHandler(), nil).Invoke(t.Context(), []byte(`{"httpMethod":"POST","path":"/read","body":"*","isBase64Encoded":true}`))
+		raw, err := API(http.NotFoundHandler(), nil, nil).Invoke(t.Context(), []byte(`{"httpMethod":"POST","path":"/read","body":"*","isBase64Encoded":true}`))
 		if err != nil || parseAnswer(t, kinds[0], raw).status != 400 {
 			t.Errorf("%s, %v", raw, err)
 		}
 	})
 	for _, event := range []string{"", "null", "{}", "[]", `{"path":"/read"}`, `{"httpMethod":5}`} {
-		_, err := API(http.NotFoundHandler(), nil).Invoke(inLambda(t.Context()), []byte(event))
+		_, err := API(http.NotFoundHandler(), nil, nil).Invoke(inLambda(t.Context()), []byte(event))
 		if e := functionError(t, err); e.Type != "HotReader.InvalidQuery" {
 			t.Errorf("%q: %+v", event, e)
 		}
@@ -366,7 +366,7 @@ func realAPI(t testing.TB, r hotreader.Source) lambda.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return API(api, nil)
+	return API(api, nil, nil)
 }
 
 func TestGatewayServesHostileDevices(t *testing.T) {
@@ -499,7 +499,7 @@ func FuzzGateway(f *testing.F) {
 		if err := r.Write(io.Discard); err == nil {
 			io.WriteString(w, r.URL.Path)
 		}
-	}), nil)
+	}), nil, nil)
 	f.Fuzz(func(t *testing.T, event []byte) {
 		raw, err := h.Invoke(t.Context(), event)
 		if err != nil {

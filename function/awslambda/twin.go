@@ -13,13 +13,15 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
+	"hotreader/observe/seen"
 )
 
 // Twin says from what TwinMaker's queries are answered.
 type Twin struct {
 	Devices   twinmaker.Devices
 	Responder twinmaker.Responder
-	Logger    *slog.Logger // one line a query; nil = none
+	Logger    *slog.Logger  // one line a query; nil = none
+	Observer  seen.Observer // sees each query; nil = nobody
 
 	// TraceID returns the trace of an invocation; nil, and "" = the request's id
 	// without its hyphens.
@@ -51,6 +53,7 @@ type connector struct {
 	name      string
 	responder twinmaker.Responder
 	logger    *slog.Logger
+	observer  seen.Observer
 	trace     func(context.Context) string
 	decode    func(context.Context, []byte) (twinmaker.Request, error)
 	answer    func(*twinmaker.Responder, context.Context, []byte, twinmaker.Request) ([]byte, error)
@@ -68,7 +71,7 @@ func newConnector(name string, t Twin, decode func(context.Context, []byte) (twi
 	if t.TraceID != nil {
 		trace = func(ctx context.Context) string { return cmp.Or(t.TraceID(ctx), TraceID(ctx)) }
 	}
-	return &connector{name: name, responder: t.Responder, logger: t.Logger, trace: trace, decode: decode, answer: answer, reuse: t.Reuse}
+	return &connector{name: name, responder: t.Responder, logger: t.Logger, observer: t.Observer, trace: trace, decode: decode, answer: answer, reuse: t.Reuse}
 }
 
 // Invoke implements lambda.Handler.
@@ -78,7 +81,7 @@ func (c *connector) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	limited, cancel := withReserve(hotreader.WithStats(ctx, &q.stats))
 	defer cancel()
 	body, err := rescued(func() ([]byte, error) { return c.serve(limited, event, q) })
-	c.log(ctx, id, q, len(body), err)
+	c.tell(ctx, id, q, len(body), err)
 	if err != nil {
 		return nil, failure(err, id)
 	}
@@ -110,29 +113,15 @@ func (c *connector) serve(ctx context.Context, event []byte, q *query) ([]byte, 
 	return body, nil
 }
 
-// log writes the query's line. It holds no value of a property and no token.
-func (c *connector) log(ctx context.Context, id string, q *query, size int, err error) {
-	if !c.logger.Enabled(ctx, level(err)) {
-		return
-	}
+// tell tells of the query, and writes its line of the log.
+func (c *connector) tell(ctx context.Context, id string, q *query, size int, err error) {
 	r := &q.request
-	c.logger.LogAttrs(ctx, level(err), "query", outcome([]slog.Attr{
-		slog.String("function", c.name),
-		slog.String("request_id", id),
-		slog.String("trace_id", c.trace(ctx)), // as the API in the other cloud is told
-		slog.String("device", r.Query.Device),
-		slog.Int("properties", len(r.Query.Properties)),
-		slog.Bool("first_page", r.NextToken == ""),
-		slog.Int("rows", q.rows),
-		slog.Int("points", q.points),
-		slog.Int64("looked", q.stats.Looked.Load()),
-		slog.Int64("skipped", q.stats.Skipped()),
-		slog.Int64("reads", q.stats.Reads.Load()),
-		slog.Int64("attempts", q.stats.Attempts.Load()),
-		slog.Int64("bytes_read", q.stats.Bytes.Load()),
-		slog.Int("bytes", size),
-		slog.Duration("duration", time.Since(q.began)),
-	}, err)...)
+	e := &seen.Query{
+		Level: level(err), Function: c.name, RequestID: id, TraceID: c.trace(ctx), // as the API in the other cloud is told
+		Device: r.Query.Device, Properties: len(r.Query.Properties), FirstPage: r.NextToken == "",
+		Rows: q.rows, Points: q.points, Stats: &q.stats, Bytes: int64(size), Duration: time.Since(q.began), Err: err,
+	}
+	e.Tell(ctx, c.logger, c.observer)
 }
 
 // query is what is known of one query when it is logged.

@@ -83,7 +83,7 @@ func New(o Options) (http.Handler, error) {
 	api, err := httpapi.New(httpapi.Options{
 		Source: f.Devices.Guard(route.BehindAPI(src)), Token: o.Token, Rate: f.Rate, Burst: f.Burst,
 		Answers: answers, Queue: queue, Wait: wait, Address: address,
-		MaxStream: o.MaxStream, Logger: o.Logger, Version: function.Version(),
+		MaxStream: o.MaxStream, Logger: o.Logger, Observer: o.Observer, Version: function.Version(),
 	})
 	if err != nil {
 		return nil, err

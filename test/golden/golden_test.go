@@ -180,7 +180,7 @@ func seeing(t *testing.T, o observe.Options) (*observe.Observer, *slog.Logger, *
 	}
 	seen.Made(func() time.Time { return time.Unix(1<<40, 0) }) // still to come: its age is 0
 	log := new(bytes.Buffer)
-	return seen, slog.New(seen.Log(slog.NewJSONHandler(log, nil))), log
+	return seen, slog.New(slog.NewJSONHandler(log, nil)), log
 }
 
 func newAPI(t *testing.T, seen *observe.Observer, logger *slog.Logger) http.Handler {
@@ -189,7 +189,7 @@ func newAPI(t *testing.T, seen *observe.Observer, logger *slog.Logger) http.Hand
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Source: stored(t, seen), Token: tokens, Rate: -1, Logger: logger, Version: "1.2.3"})
+	api, err := httpapi.New(httpapi.Options{Source: stored(t, seen), Token: tokens, Rate: -1, Logger: logger, Observer: seen, Version: "1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,11 +268,12 @@ func functions(t *testing.T, seen *observe.Observer, logger *slog.Logger) func(t
 		Devices:   twinmaker.Devices{Twin: "factory"},
 		Responder: twinmaker.Responder{Reader: hotreader.NewReader(stored(t, seen))},
 		Logger:    logger,
+		Observer:  seen,
 	}
 	all := map[string]observe.Invoker{
 		"history":    seen.Invoker("hot-reader", awslambda.History(twin)),
 		"last entry": seen.Invoker("hot-reader-last-entry", awslambda.LastEntry(twin)),
-		"gateway":    seen.Invoker("", awslambda.API(newAPI(t, seen, logger), logger)),
+		"gateway":    seen.Invoker("", awslambda.API(newAPI(t, seen, logger), logger, seen)),
 	}
 	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "8476a536-e9f4-11e8-9739-2dfe598c3fcd"})
 	return func(title, text string) string {
