@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -47,12 +48,16 @@ func (r *reads) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 			span.SetAttributes(keyRows.Int(rows))
 			span.End()
 		}()
+		aged := !q.Last
 		for row, err := range r.next.Scan(ctx, q) {
-			switch {
-			case err != nil:
+			if err != nil {
 				failed(span, hotreader.CodeOf(err))
-			default:
-				if rows++; rows == 1 && q.Last && !row.Time.IsZero() {
+			} else {
+				rows++
+			}
+			if !aged && slices.ContainsFunc(row.Values[:min(len(row.Values), len(q.Properties))], func(v hotreader.Value) bool { return !v.IsNull() }) {
+				aged = true
+				if !row.Time.IsZero() {
 					r.t.metrics.observe(lastEntryAge, max(time.Since(row.Time), 0).Seconds(), "")
 				}
 			}
