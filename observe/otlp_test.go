@@ -1,16 +1,16 @@
 package observe
 
 import (
-	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,9 +19,11 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	usual "go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	metricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -46,43 +48,19 @@ func receiver(t *testing.T) (url string, last func() (*http.Request, []byte)) {
 	return s.URL, func() (*http.Request, []byte) { return request, body }
 }
 
-// base64IDs rewrites ids, which OTLP has in hexadecimal, as protobuf's own JSON
-// has bytes.
-func base64IDs(t *testing.T, document []byte) []byte {
-	t.Helper()
-	var tree any
-	d := json.NewDecoder(bytes.NewReader(document))
-	d.UseNumber()
-	if err := d.Decode(&tree); err != nil {
-		t.Fatal(err)
-	}
-	var walk func(any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			for key, value := range v {
-				if text, ok := value.(string); ok && (key == "traceId" || key == "spanId" || key == "parentSpanId") {
-					raw, err := hex.DecodeString(text)
-					if err != nil || text != strings.ToLower(text) {
-						t.Errorf("%s is %q", key, text)
-					}
-					v[key] = base64.StdEncoding.EncodeToString(raw)
-					continue
-				}
-				walk(value)
-			}
-		case []any:
-			for _, value := range v {
-				walk(value)
-			}
+// ids are those of a document: OTLP has them in hexadecimal, protobuf's own JSON
+// as any bytes.
+var ids = regexp.MustCompile(`("(?:traceId|spanId|parentSpanId)":")([^"]*)`)
+
+func base64IDs(document []byte) []byte {
+	return ids.ReplaceAllFunc(document, func(b []byte) []byte {
+		m := ids.FindSubmatch(b)
+		raw, err := hex.DecodeString(string(m[2]))
+		if err != nil || string(m[2]) != hex.EncodeToString(raw) {
+			return b // which is no base64 of so many bytes, and found to be another
 		}
-	}
-	walk(tree)
-	out, err := json.Marshal(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+		return base64.StdEncoding.AppendEncode(m[1], raw)
+	})
 }
 
 // TestSpansAreAsTheUsualExporterHasThem: the same spans through OpenTelemetry's own
@@ -90,10 +68,9 @@ func base64IDs(t *testing.T, document []byte) []byte {
 func TestSpansAreAsTheUsualExporterHasThem(t *testing.T) {
 	oursURL, ours := receiver(t)
 	usualURL, theirs := receiver(t)
-	c, err := readConfig(&Options{Getenv: func(name string) string {
-		return map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": oursURL + "/base/", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%2Cb",
-			"OTEL_SERVICE_NAME": "twin", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test, a=b%20c"}[name]
-	}})
+	o := &Options{Program: "p", Version: "1.2.3", Getenv: env("OTEL_EXPORTER_OTLP_ENDPOINT", oursURL+"/base/", "OTEL_EXPORTER_OTLP_COMPRESSION", "gzip",
+		"OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%2Cb", "OTEL_SERVICE_NAME", "twin", "OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test, a=b%20c")}
+	c, err := readConfig(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,11 +78,9 @@ func TestSpansAreAsTheUsualExporterHasThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := spans{newSender(c.traces, resource(c, &Options{Program: "p", Version: "1.2.3"}), nil)}
-	list := &keep{}
-	provider := sdk.NewTracerProvider(sdk.WithSyncer(list), sdk.WithSampler(sdk.AlwaysSample()), sdk.WithResource(usual.NewSchemaless(
-		attribute.String("service.name", "twin"), attribute.String("service.version", "1.2.3"), attribute.String("deployment.environment.name", "test"), attribute.String("a", "b c"))))
-	tracer := provider.Tracer(scopeName)
+	list := tracetest.NewInMemoryExporter()
+	tracer := sdk.NewTracerProvider(sdk.WithSyncer(list), sdk.WithSampler(sdk.AlwaysSample()), sdk.WithResource(usual.NewSchemaless(
+		attribute.String("service.name", "twin"), attribute.String("service.version", "1.2.3"), attribute.String("deployment.environment.name", "test"), attribute.String("a", "b c")))).Tracer(scopeName)
 	state, err := trace.ParseTraceState("vendor=1")
 	if err != nil {
 		t.Fatal(err)
@@ -120,93 +95,70 @@ func TestSpansAreAsTheUsualExporterHasThem(t *testing.T) {
 	server.End()
 	_, root := tracer.Start(context.Background(), "alone")
 	root.End()
-	if err := stock.ExportSpans(t.Context(), list.spans); err != nil {
-		t.Fatal(err)
-	}
-	if err := mine.ExportSpans(t.Context(), list.spans); err != nil {
-		t.Fatal(err)
+	for _, e := range []sdk.SpanExporter{stock, spans{newSender(c.traces, resource(c, o), nil)}} {
+		if err := e.ExportSpans(t.Context(), list.GetSpans().Snapshots()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var got, want tracepb.ExportTraceServiceRequest
 	r, document := ours()
 	if r.URL.Path != "/base/v1/traces" || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Api-Key") != "a,b" {
 		t.Errorf("%s, %v", r.URL.Path, r.Header)
 	}
-	if err := protojson.Unmarshal(base64IDs(t, document), &got); err != nil {
+	if err := protojson.Unmarshal(base64IDs(document), &got); err != nil {
 		t.Fatalf("%v\n%s", err, document)
 	}
 	_, raw := theirs()
 	if err := proto.Unmarshal(raw, &want); err != nil {
 		t.Fatal(err)
 	}
-	// Attributes of a resource have no order.
-	for _, m := range []*tracepb.ExportTraceServiceRequest{&got, &want} {
-		attrs := m.ResourceSpans[0].Resource.Attributes
-		for i := range attrs {
-			for k := i; k > 0 && attrs[k].Key < attrs[k-1].Key; k-- {
-				attrs[k], attrs[k-1] = attrs[k-1], attrs[k]
-			}
-		}
+	for _, m := range []*tracepb.ExportTraceServiceRequest{&got, &want} { // attributes of a resource have no order
+		slices.SortFunc(m.ResourceSpans[0].Resource.Attributes, func(a, b *common.KeyValue) int { return cmp.Compare(a.Key, b.Key) })
 	}
-	if !proto.Equal(&got, &want) {
+	if !proto.Equal(&got, &want) || len(got.ResourceSpans[0].ScopeSpans[0].Spans) != 3 {
 		t.Errorf("ours\n%s\nthe usual\n%s", protojson.Format(&got), protojson.Format(&want))
 	}
-	if n := len(got.ResourceSpans[0].ScopeSpans[0].Spans); n != 3 {
-		t.Errorf("%d spans", n)
-	}
 }
-
-// keep collects spans that have ended.
-type keep struct{ spans []sdk.ReadOnlySpan }
-
-func (k *keep) ExportSpans(_ context.Context, s []sdk.ReadOnlySpan) error {
-	k.spans = append(k.spans, s...)
-	return nil
-}
-
-func (*keep) Shutdown(context.Context) error { return nil }
 
 // TestMetricsAreOTLP: what a collector gets is a message of the protocol, with all
 // that the page has.
 func TestMetricsAreOTLP(t *testing.T) {
-	url, last := receiver(t)
-	seen, err := New(Options{Getenv: func(name string) string {
-		return map[string]string{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": url + "/x"}[name]
-	}, Program: "p", Version: "1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen.Query(t.Context(), &event.Query{Route: "GET /x", Err: failure(hotreader.CodeThrottled), Token: "current", Points: 3, Duration: 20 * time.Millisecond})
-	seen.metrics.gauge(breakerOpen, func() float64 { return 1 })
-	want := seen.Metrics()
-	if err := seen.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r, document := last()
-	if r.URL.Path != "/x" {
-		t.Errorf("path %s", r.URL.Path)
-	}
+	s := watch(t, Options{}, "OTEL_TRACES_EXPORTER", "none")
+	s.tell(t.Context(), event.Query{Route: "GET /x", Err: failure(hotreader.CodeThrottled), Token: "current", Points: 3, Duration: 20 * time.Millisecond})
+	_ = s.Breaker(&tried{})
+	want := s.Metrics()
+	document := s.end()
 	var got metricspb.ExportMetricsServiceRequest
-	if err := protojson.Unmarshal(document, &got); err != nil {
+	if err := protojson.Unmarshal([]byte(document), &got); err != nil {
 		t.Fatalf("%v\n%s", err, document)
 	}
 	n := 0
-	for _, m := range got.ResourceMetrics[0].ScopeMetrics[0].Metrics {
-		for range m.GetSum().GetDataPoints() {
-			if want[n].Desc.Name != m.Name || m.GetSum().GetDataPoints()[0].StartTimeUnixNano == 0 || !m.GetSum().IsMonotonic {
-				t.Errorf("%v for %v", m, want[n])
-			}
-			n++
+	next := func(name string, labels []*common.KeyValue) Sample {
+		t.Helper()
+		w := want[min(n, len(want)-1)]
+		n++
+		if n > len(want) || name != w.Desc.Name || len(labels) != len(w.Desc.Labels) {
+			t.Fatalf("series %d is %s %v, want %v", n, name, labels, w)
 		}
-		n += len(m.GetGauge().GetDataPoints())
+		for i, l := range labels {
+			if l.Key != w.Desc.Labels[i] || l.Value.GetStringValue() != w.Labels[i] {
+				t.Errorf("%s has the labels %v, want %v", name, labels, w)
+			}
+		}
+		return w
+	}
+	for _, m := range got.ResourceMetrics[0].ScopeMetrics[0].Metrics {
+		for _, p := range append(m.GetSum().GetDataPoints(), m.GetGauge().GetDataPoints()...) {
+			w := next(m.Name, p.Attributes)
+			if counter := w.Desc.Kind == Counter; p.GetAsDouble() != w.Value || m.GetSum().GetIsMonotonic() != counter || p.StartTimeUnixNano > 0 != counter {
+				t.Errorf("%v for %v", m, w)
+			}
+		}
 		for _, p := range m.GetHistogram().GetDataPoints() {
-			sum := uint64(0)
-			for _, c := range p.BucketCounts {
-				sum += c
+			w := next(m.Name, p.Attributes)
+			if p.Count != w.Count || !slices.Equal(p.BucketCounts, w.Counts) || p.GetSum() != w.Value || !slices.Equal(p.ExplicitBounds, w.Desc.Bounds) {
+				t.Errorf("%v for %v", p, w)
 			}
-			if p.Count != want[n].Count || sum != p.Count || p.GetSum() != want[n].Value || len(p.BucketCounts) != len(p.ExplicitBounds)+1 {
-				t.Errorf("%v for %v", p, want[n])
-			}
-			n++
 		}
 	}
 	if n != len(want) || n < 20 {
