@@ -156,11 +156,11 @@ func (w *watched) end() string {
 
 func failure(code hotreader.Code) error { return &hotreader.Error{Code: code} }
 
-// TestStrangersLeaveNoSpans: a request without the right token is counted, and not
-// told to the collector. An invocation that fails because the other cloud refused
+// TestStrangersLeaveNoSpans: a request without the right token is not told to the
+// collector. An invocation that fails because the other cloud refused
 // the function's own token is.
 func TestStrangersLeaveNoSpans(t *testing.T) {
-	s := watch(t, Options{Page: true}, "OTEL_METRICS_EXPORTER", "none")
+	s := watch(t, Options{}, "OTEL_METRICS_EXPORTER", "none")
 	h := s.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		s.tell(r.Context(), event.Query{Route: "-", Stats: new(hotreader.Stats), Err: failure(hotreader.Code(strings.TrimPrefix(r.URL.Path, "/")))})
 	}))
@@ -169,15 +169,6 @@ func TestStrangersLeaveNoSpans(t *testing.T) {
 	}
 	if body := s.end(); strings.Contains(body, "unauthenticated") || strings.Count(body, `"spanId"`) != 1 || !strings.Contains(body, "invalid") {
 		t.Error(body)
-	}
-	counted := 0
-	for _, s := range s.Metrics() {
-		if s.Desc.Name == "hotreader_queries_total" {
-			counted += int(s.Value)
-		}
-	}
-	if counted != 4 {
-		t.Errorf("%d are counted", counted)
 	}
 	own := watch(t, Options{Function: "f"})
 	own.invoke("hot-reader", func(ctx context.Context) {
@@ -345,10 +336,9 @@ func (*tried) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, er
 }
 
 func (s thrice) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return func(yield func(hotreader.Row, error) bool) {
+	return func(func(hotreader.Row, error) bool) {
 		for range 3 {
-			for range s.Source.Scan(ctx, q) {
-			}
+			s.Source.Scan(ctx, q)(func(hotreader.Row, error) bool { return true })
 		}
 	}
 }
@@ -358,10 +348,8 @@ func (s thrice) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 func TestSpansEndHoweverAReadEnds(t *testing.T) {
 	seen := watch(t, Options{}, "OTEL_METRICS_EXPORTER", "none")
 	store := memstore.New()
-	for i := range 3 {
-		if err := store.Write(t.Context(), "d", []hotreader.Record{{Time: time.Unix(int64(i+1), 0), Fields: []hotreader.Field{{Name: "p", Value: hotreader.StringValue([]byte("v"))}}}}); err != nil {
-			t.Fatal(err)
-		}
+	if err := store.Write(t.Context(), "d", []hotreader.Record{{Time: time.Unix(1, 0), Fields: []hotreader.Field{{Name: "p", Value: hotreader.BoolValue(true)}}}}); err != nil {
+		t.Fatal(err)
 	}
 	r := seen.Reads("read", store)
 	q := hotreader.Query{Device: "d", Properties: []string{"p"}}
