@@ -383,12 +383,13 @@ func TestHousePitfallsHaveTests(t *testing.T) {
 }
 
 var (
-	docName = regexp.MustCompile("`([a-z]+)\\.([A-Z]\\w*)")      // `package.Name
-	docLink = regexp.MustCompile(`\]\((\.{0,2}[^)#:]+)[^):]*\)`) // [text](file)
+	docName = regexp.MustCompile("`([a-z]+)\\.([A-Z]\\w*)")                    // `package.Name
+	docLink = regexp.MustCompile(`\]\((\.{0,2}[^)#:]+)[^):]*\)`)               // [text](file)
+	docFunc = regexp.MustCompile("\\]\\(([^)]+\\.go)\\) ((?:`\\w+`(?:, )?)+)") // [text](file.go) `function`, `function`
 )
 
 // TestHouseDocsNameWhatExists: a page that names something of a package of ours,
-// or links to a file, is right about it.
+// links to a file, or names a function beside it, is right about it.
 func TestHouseDocsNameWhatExists(t *testing.T) {
 	texts := map[string]string{module: folderText(t, ".")}
 	for folder := range sources(t) {
@@ -423,6 +424,14 @@ func TestHouseDocsNameWhatExists(t *testing.T) {
 			links++
 			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
 				t.Errorf("%s links to %s: %v", page, m[1], err)
+			}
+		}
+		for _, m := range docFunc.FindAllStringSubmatch(string(text), -1) {
+			code, _ := os.ReadFile(filepath.Join(filepath.Dir(page), m[1])) // that it is there is checked above
+			for name := range strings.FieldsFuncSeq(m[2], func(r rune) bool { return strings.ContainsRune("`, ", r) }) {
+				if !regexp.MustCompile(`(?m)^func (\(.*\) )?` + name + `\(`).Match(code) {
+					t.Errorf("%s says that %s is in %s", page, name, m[1])
+				}
 			}
 		}
 	}
