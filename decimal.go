@@ -113,13 +113,13 @@ func CompareNumbers(a, b []byte) int {
 	case x.zero() && y.zero():
 		return 0
 	case x.zero():
-		return sign(y.neg)
+		return zeroAgainst(y.neg)
 	case y.zero():
-		return -sign(x.neg)
+		return -zeroAgainst(x.neg)
 	case x.neg != y.neg:
-		return -sign(x.neg)
+		return -zeroAgainst(x.neg)
 	}
-	larger := -sign(x.neg) // the answer if |x| > |y|
+	larger := -zeroAgainst(x.neg) // the answer if |x| > |y|
 	if x.exp != y.exp {
 		if x.exp > y.exp {
 			return larger
@@ -137,9 +137,8 @@ func CompareNumbers(a, b []byte) int {
 	return 0
 }
 
-// sign is +1 for a negative number and -1 for a positive one: how the number
-// zero compares to it.
-func sign(neg bool) int {
+// zeroAgainst returns how zero compares to a negative, or positive, number.
+func zeroAgainst(neg bool) int {
 	if neg {
 		return 1
 	}

@@ -1,9 +1,10 @@
 // Package hotreader is the vocabulary of a digital twin's read path: what is
-// asked ([Query]), what is answered ([Row], [Value]), who answers ([Reader]),
-// and how it fails ([Error]).
+// asked ([Query]), what is answered ([Row], [Value]), who brings it ([Source]),
+// who answers ([Reader]), and how it fails ([Error]).
 //
-// A store, a remote cloud, a router, a retry and a limit are all Readers, so
-// one conformance suite (package store/storetest) proves each of them and
-// behaviour is added by wrapping. The package imports nothing but the standard
-// library; every other package of the module may import it.
+// A store and a remote cloud are Sources of raw rows; a router, a retry and a
+// breaker are Sources around Sources. [Meaning] stands once, on top: it turns raw
+// rows into the answer to a query. One conformance suite (package
+// store/storetest) checks all of them. The package imports the standard library
+// only; every other package of the module may import it.
 package hotreader

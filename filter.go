@@ -20,7 +20,7 @@ const (
 
 var opNames = [...]string{"=", "!=", "<", "<=", ">", ">="}
 
-// String returns the operator as the contract writes it.
+// String returns the operator as queries write it.
 func (o Op) String() string {
 	if int(o) < len(opNames) {
 		return opNames[o]

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// NewReader returns the Reader of what src holds: Meaning, of the selected
-// properties.
+// NewReader returns the Reader of what src holds: the rows of Meaning, without the
+// columns that only filters name.
 func NewReader(src Source) Reader { return reader{Meaning(src)} }
 
 type reader struct{ src Source }
@@ -27,23 +27,22 @@ func (r reader) Read(ctx context.Context, q Query) iter.Seq2[Row, error] {
 	}
 }
 
-// Meaning returns a Source of those of src's rows that a query asks for, in all of
-// its columns. Here, and nowhere below, raw rows get their meaning: range,
-// filters, types, limit, last entry.
+// Meaning returns a Source of the rows that a query asks for, in all of its
+// columns. Here, and nowhere below, a query's range, filters, types, limit and Last
+// are applied to src's raw rows.
 //
 // Types work so: a value that its declared type cannot hold without loss becomes
 // null and is counted as left out. A property of no declared type takes the kind
 // of its first value, so that a series never mixes kinds; AsStored leaves each
 // value as it is.
 //
-// What a Source has done of it by itself changes nothing. So the API of another
-// cloud, whose answer must end by itself, applies filters, limit and last entry,
-// and the one who asked does so again.
-func Meaning(src Source) Source { return meant{src} }
+// Applying it twice changes nothing. So the API of another cloud, whose answer must
+// end by itself, applies it, and its caller applies it again.
+func Meaning(src Source) Source { return withMeaning{src} }
 
-type meant struct{ src Source }
+type withMeaning struct{ src Source }
 
-func (s meant) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
+func (s withMeaning) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		m := newMeaning(ctx, &q)
 		defer m.close()
@@ -62,14 +61,14 @@ func (s meant) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 // meaning decides which rows of one read belong to the answer.
 type meaning struct {
 	query   *Query
-	types   []Type // of query.Properties
-	filters []int  // column of each filter
-	seen    []bool // Last: the property has its value
-	unseen  int
-	rows    int     // kept
-	looked  int     // rows seen
-	left    []int64 // values left out of each property
-	buf     []byte
+	types   []Type  // of query.Properties
+	filters []int   // column of each filter
+	seen    []bool  // Last: the property has its value
+	unseen  int     // Last: properties without their value
+	looked  int     // raw rows that came
+	rows    int     // of them, kept
+	leftOut []int64 // values of each property
+	buf     []byte  // for Type.Convert
 	stats   *Stats
 }
 
@@ -146,11 +145,12 @@ func (m *meaning) passes(values []Value) bool {
 	return true
 }
 
+// leaveOut counts a value that its property's type cannot hold.
 func (m *meaning) leaveOut(column int) {
-	if m.left == nil {
-		m.left = make([]int64, len(m.types))
+	if m.leftOut == nil {
+		m.leftOut = make([]int64, len(m.types))
 	}
-	m.left[column]++
+	m.leftOut[column]++
 }
 
 // done reports whether the answer is complete whatever may still come.
@@ -165,7 +165,7 @@ func (m *meaning) done() bool {
 func (m *meaning) close() {
 	m.stats.Looked.Add(int64(m.looked))
 	m.stats.Rows.Add(int64(m.rows))
-	for i, n := range m.left {
+	for i, n := range m.leftOut {
 		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
 	}
 }

@@ -33,7 +33,7 @@ const (
 	Descending
 )
 
-// String returns the contract's word, "ASCENDING" or "DESCENDING".
+// String returns "ASCENDING" or "DESCENDING", as TwinMaker and the wire write it.
 func (o Order) String() string {
 	if o == Descending {
 		return "DESCENDING"
@@ -45,7 +45,7 @@ func (o Order) String() string {
 type Query struct {
 	Device     string
 	Properties []string  // in answer order, at least one, each once
-	Types      []Type    // of Properties, one by one; nil or Untyped: the kind of the first value, see NewReader
+	Types      []Type    // of Properties, one by one; nil or Untyped: the kind of the first value, see Meaning
 	Start, End time.Time // [Start, End], both inclusive, as instants; zero = open
 	Order      Order     // zero = Ascending
 	Limit      int       // rows; 0 = none
@@ -156,11 +156,11 @@ func (q Query) Behind(t time.Time) (Query, bool) {
 // Row is what one device reported at one instant.
 type Row struct {
 	Time   time.Time // UTC; zero only where a foreign peer's last entry carries none
-	Values []Value   // null where the row has none; which properties they belong to, Reader and Source say
+	Values []Value   // of q.Properties from a Reader, of q.Columns from a Source; null where the row has none
 
-	// Types are those of the selected Values in a Reader's rows, as far as they
-	// are known by now: as declared, or of the kind of the first value. Raw rows
-	// have none. Not to be changed, nor kept without a copy.
+	// Types are the types of q.Properties as far as they are known by now: as
+	// declared, or the kind of the first value. Meaning sets them; raw rows have
+	// none. Do not change them, nor keep them without a copy.
 	Types []Type
 }
 
@@ -173,9 +173,9 @@ func (r Row) Clone() Row {
 	return Row{Time: r.Time, Values: values, Types: slices.Clone(r.Types)}
 }
 
-// A Source brings what is stored: the rows of one device, raw. Stores and remote
-// clouds are Sources; a route, a retry and reading ahead are Sources around
-// Sources. NewReader gives their rows their meaning.
+// A Source brings what is stored: the raw rows of one device. Stores and remote
+// clouds are Sources; a router, a retry and reading ahead are Sources around
+// Sources. What a query makes of the rows, Meaning does on top.
 type Source interface {
 	// Scan returns the rows of q.Device in [q.Start, q.End] that hold one of
 	// q.Columns. Row.Values belong to q.Columns, one by one, each value in the
@@ -188,10 +188,10 @@ type Source interface {
 	// caller's stopping end the sequence early. What could not be read is counted
 	// in the context's Stats.
 	//
-	// q.Types, Filters, Limit and Last are hints of what will become of the rows.
-	// A Source may size its requests by them, and leave out rows that they
-	// exclude for sure, but need not. Rows without any of the columns may come,
-	// too. q has passed Query.Check.
+	// q.Types, Filters, Limit and Last are hints: they say what will become of the
+	// rows. A Source may size its requests by them, and leave out rows that they
+	// exclude for sure; it need not. It may also bring rows without any of the
+	// columns. q has passed Query.Check.
 	//
 	// A Row and its Values are valid until the next row; Values may be changed.
 	// An error is the last thing yielded and is an *Error. A device that is not
@@ -210,9 +210,9 @@ type Reader interface {
 	// the caller's stopping end the sequence early. An error of CodeInvalid comes
 	// before any other work if q.Check fails.
 	//
-	// For the rest it is as Source.Scan: lazy, in order, no instant twice, rows
-	// valid until the next (use Row.Clone to keep one), the error last, safe for
-	// concurrent use.
+	// All else is as in Source.Scan: lazy, in order, no instant twice, a row valid
+	// until the next (Row.Clone keeps one), the error last, safe for concurrent
+	// use.
 	Read(ctx context.Context, q Query) iter.Seq2[Row, error]
 }
 
@@ -234,9 +234,9 @@ type Field struct {
 	Value Value
 }
 
-// CheckRecords refuses what no store takes: what could be written but never be
-// asked for, or would be read as something else. What a store cannot hold beside
-// that, it refuses itself. The error is the cause for an *Error of CodeInvalid.
+// CheckRecords rejects what no store takes: what no query could ask for, or what
+// would be read as something else. A store rejects by itself what only it cannot
+// hold. The error is not an *Error: the caller wraps it in one of CodeInvalid.
 func CheckRecords(device string, records []Record) error {
 	if device == "" || len(device) > MaxDeviceBytes || !utf8.ValidString(device) {
 		return fmt.Errorf("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, MaxDeviceBytes)

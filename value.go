@@ -141,11 +141,12 @@ const (
 
 var typeNames = [...]string{"", "NUMBER", "TEXT", "BOOLEAN", "DOUBLE", "INTEGER", "LONG", "STRING", "STORED"}
 
-// String returns the contract's word for t, "" for Untyped. NUMBER, TEXT and
-// STORED are words of ours.
+// String returns the word for t, "" for Untyped: TwinMaker's, but for NUMBER, TEXT
+// and STORED, which are ours.
 func (t Type) String() string { return typeNames[t%Type(len(typeNames))] }
 
-// ParseType returns the type of the contract's word, in any letter case.
+// ParseType returns the type that String writes as word, in any letter case. STORED
+// is not among them: it never crosses the wire.
 func ParseType(word string) (Type, bool) {
 	for i, name := range typeNames[:AsStored] {
 		if strings.EqualFold(name, word) {

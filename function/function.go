@@ -1,5 +1,5 @@
-// Package function puts the read path together, once, for the functions' programs
-// and for the command: the Source that a checked environment asks for.
+// Package function assembles the read path once, for the functions' programs and
+// for the command: the Source that a checked environment asks for.
 package function
 
 import (
@@ -22,18 +22,18 @@ func Version() string {
 	return "dev"
 }
 
-// Parts are what a read path is put together from. The zero value of what is not
-// needed on the route is right.
+// Parts are what a read path is assembled from. What a path does not need may be
+// zero.
 type Parts struct {
-	// Local opens hot storage on this cloud. It is not called where that is remote.
+	// Local opens hot storage on this cloud. It is not called if that is remote.
 	Local func() (hotreader.Source, error)
 
-	Token   *secret.Token                // that a remote API is shown
-	Program string                       // which that API is told
+	Token   *secret.Token                // sent to a remote API
+	Program string                       // its name, for the User-Agent
 	TraceID func(context.Context) string // as remote.Options have it
 
-	// Values is how many values a caller takes of one read at the most; 0 = not
-	// known.
+	// Values bounds how many values the caller takes of one read: no more are read
+	// ahead. 0 = unknown.
 	Values int
 
 	Observer *observe.Observer // nil = none
@@ -53,16 +53,16 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return route.NewRouter(f.Route(), nil, far)
+	return route.NewRouter(f.Route(), nil, far) // an error if the route were local after all
 }
 
-// Store returns a store's Source with its pages read side by side, and seen.
+// Store returns a store's Source with its pages read side by side, within a span.
 func (p Parts) Store(store hotreader.Source) hotreader.Source {
 	return p.Observer.Reads("read store", route.Ahead(store, route.AheadOptions{Values: p.Values}))
 }
 
-// Remote returns the Source of the API that o names, retried, left alone while it
-// is sick, and seen.
+// Remote returns the Source of the API that o names, with retries and a breaker,
+// within a span.
 func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
 	o.Token, o.TraceID = p.Token, p.TraceID
 	if p.Program != "" {

@@ -35,10 +35,12 @@ const (
 	// its two elements, of 16 bytes each, taken off, to the last few bytes.
 	blockBytes = (3*pageBytes-16)/2 - 16 - keyBytes - 8
 
-	// A block has no more bytes than that, and if it has more than one row, no
-	// more than mostShared: a shape was not always counted.
-	mostBlock  = maxRecord + mostShared
+	// What decode takes is more than encode makes. Earlier versions did not count
+	// the shape when they filled a block, so a block of several rows may have one
+	// shape more than blockBytes: up to 4 bytes for each id. A block of one row
+	// has all of its record besides.
 	mostShared = blockBytes + 4*maxNames
+	mostBlock  = maxRecord + mostShared
 
 	// longestGap between the rows of one block, so that deltas in nanoseconds
 	// stay within an int64.
@@ -130,9 +132,9 @@ func valid(v hotreader.Value) bool {
 	return true
 }
 
-// values sets those of the row's values that are wanted, table says in which
-// place (by property id, -1 = not), and all others to null. Nothing that Write
-// would have refused passes, whatever the checksums say.
+// values sets dst to the row's values of the columns wanted, null where it has
+// none. table says which column a property id belongs to, -1 = none. A value that
+// Write would have rejected is an error, whatever the checksums say.
 func (e *entry) values(table []int, dst []hotreader.Value) error {
 	clear(dst)
 	r := reader{data: e.body}
@@ -141,11 +143,11 @@ func (e *entry) values(table []int, dst []hotreader.Value) error {
 		if !ok || id >= uint64(len(table)) {
 			return errForm
 		}
-		if place := table[id]; place >= 0 {
+		if column := table[id]; column >= 0 {
 			if !valid(v) {
 				return errForm
 			}
-			dst[place] = v
+			dst[column] = v
 		}
 	}
 	return nil
@@ -230,7 +232,7 @@ func appendValue(dst []byte, v hotreader.Value) []byte {
 	return append(dst, v.Text()...)
 }
 
-// merge returns the rows of both, each strictly ordered by time; where an
+// merge returns the rows of both lists, which are strictly ordered by time. If an
 // instant is in both, later's row stands.
 func merge(older, later []entry) []entry {
 	if n := len(older); n == 0 || older[n-1].time.Before(later[0].time) {
@@ -251,10 +253,10 @@ func merge(older, later []entry) []entry {
 }
 
 // encode makes blocks of rows, which are strictly ordered by time, and yields
-// them with the time of their first row. Blocks are filled up one after the other
-// if packed, as it is right at the end of a series, and else come out about equal,
-// so that rows put between or in front do not leave a trail of small blocks
-// behind. No block has more than blockBytes, unless one row has.
+// them with the time of their first row. If packed, each block is filled up before
+// the next begins: right at the end of a series, which grows. If not, all get about
+// equally many bytes, so that rows put in between or in front do not leave a trail
+// of small blocks. No block has more than blockBytes, unless a single row has.
 func encode(rows []entry, packed bool) iter.Seq2[time.Time, []byte] {
 	return func(yield func(time.Time, []byte) bool) {
 		unit := unitOf(rows)

@@ -53,9 +53,9 @@ type Store struct {
 
 var _ hotreader.Store = (*Store)(nil)
 
-// Open opens the store in the file at path, and makes it if there is none
-// (unless o says ReadOnly). Anything that is not a store of ours, or is one no
-// longer, is refused and left as it is:
+// Open opens the store in the file at path, and creates it if there is none
+// (unless o says ReadOnly). It rejects a file that is not a store, or is damaged,
+// and leaves it as it is:
 //
 //	CodeNotFound     the file (ReadOnly) or its directory does not exist
 //	CodeForbidden    no permission
@@ -109,8 +109,8 @@ func openFile(path string, readOnly bool) (*bolt.DB, error) {
 	})
 }
 
-// missing reports whether there is nothing at path yet, or refuses what bbolt
-// should not be given.
+// missing reports whether there is nothing at path yet, or rejects what bbolt
+// should not open.
 func missing(path string, readOnly bool) (bool, error) {
 	if path == "" {
 		return false, refuse(hotreader.CodeConfig, "no file is named")
@@ -200,9 +200,9 @@ func syncDir(dir string) error {
 // and so do later ones.
 func (s *Store) Close() error { return s.wrap("close", s.db.Close()) }
 
-// guard runs f, in which bbolt panics with a text where a page is not the one
-// that it expects. That is damage of the file; any other panic is a defect and
-// goes on.
+// guard runs f. bbolt panics with a text when a page is not the one that it
+// expects: guard returns that as damage of the file. Any other panic is a defect
+// and goes on.
 func guard(f func() error) (err error) {
 	defer func() {
 		switch p := recover().(type) {

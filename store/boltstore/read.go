@@ -17,9 +17,9 @@ const (
 	mostBytes  = 128 << 10 // copied in one transaction; a single block may be larger
 	keepBytes  = 1 << 20   // a larger buffer is not kept for the next read
 
-	// A read never waits for anything, so Go would let it have a processor for
-	// 10 ms at a time. With some dozens of them, each request that comes then
-	// waits for a quarter of a second to be as much as looked at.
+	// A read never waits for anything, so Go would leave it a processor for 10 ms
+	// at a time. With some dozens of reads, a new request would wait a quarter of
+	// a second before it begins.
 	longestTurn = time.Millisecond
 )
 
@@ -34,9 +34,9 @@ type scan struct {
 	pieces  []piece           // of buf
 	decoder decoder           // of the current block
 	table   []int             // column of each property id, -1 = not wanted
-	names   uint32            // check of the names that table is for, 0 = of none
+	names   uint32            // check of the names that table was made of, 0 = not made
 	values  []hotreader.Value // of the columns
-	edge    time.Time         // the instant that the last block ended with, zero = there was none
+	edge    time.Time         // the instant that the block before ended with, zero = there was none
 }
 
 // piece is a block, buf[from:to].
@@ -57,8 +57,9 @@ type window struct {
 func (w *window) before(t time.Time) bool { return !w.from.IsZero() && t.Before(w.from) }
 func (w *window) after(t time.Time) bool  { return !w.to.IsZero() && t.After(w.to) }
 
-// of yields those entries of a list that may have something in the window.
-func (w *window) of(list refs) iter.Seq[ref] {
+// overlapping yields those entries of a list that may have something in the window,
+// in its order. An entry reaches to where the next begins.
+func (w *window) overlapping(list refs) iter.Seq[ref] {
 	return func(yield func(ref) bool) {
 		if !w.descending {
 			i := 0
@@ -94,10 +95,7 @@ func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		if q.Last || q.Limit > 0 {
 			sc.budget = firstBytes
 		}
-		pass := func(t time.Time, values []hotreader.Value) bool {
-			return yield(hotreader.Row{Time: t, Values: values}, nil)
-		}
-		if err := s.read(ctx, sc, pass); err != nil {
+		if err := s.read(ctx, sc, yield); err != nil {
 			yield(hotreader.Row{}, s.wrap("read", err))
 		}
 	}
@@ -110,8 +108,8 @@ func (sc *scan) begin(device string, columns []string, w window) {
 	sc.values = slices.Grow(sc.values[:0], len(columns))[:len(columns)]
 }
 
-// read passes the rows that sc wants on until keep returns false.
-func (s *Store) read(ctx context.Context, sc *scan, keep func(time.Time, []hotreader.Value) bool) error {
+// read yields the rows that sc wants. It returns an error instead of yielding it.
+func (s *Store) read(ctx context.Context, sc *scan, yield func(hotreader.Row, error) bool) error {
 	stats := hotreader.StatsOf(ctx)
 	turn := time.Now()
 	for sc.rest.more {
@@ -132,7 +130,7 @@ func (s *Store) read(ctx context.Context, sc *scan, keep func(time.Time, []hotre
 				runtime.Gosched()
 				turn = now
 			}
-			more, err := sc.pass(sc.buf[p.from:p.to], keep)
+			more, err := sc.yieldBlock(sc.buf[p.from:p.to], yield)
 			if err != nil {
 				return damagedBlock(sc.device, p.time, err)
 			}
@@ -208,9 +206,9 @@ func (sc *scan) resolve(c content, d *device) error {
 	return nil
 }
 
-// pass passes on the rows of a block that are in the window, and returns whether
+// yieldBlock yields the rows of a block that are in the window, and returns whether
 // the read goes on.
-func (sc *scan) pass(block []byte, keep func(time.Time, []hotreader.Value) bool) (bool, error) {
+func (sc *scan) yieldBlock(block []byte, yield func(hotreader.Row, error) bool) (more bool, err error) {
 	rows, err := sc.decoder.decode(block)
 	if err != nil {
 		return false, err
@@ -238,7 +236,7 @@ func (sc *scan) pass(block []byte, keep func(time.Time, []hotreader.Value) bool)
 		if err := r.values(sc.table, sc.values); err != nil {
 			return false, err
 		}
-		if !keep(r.time, sc.values) {
+		if !yield(hotreader.Row{Time: r.time, Values: sc.values}, nil) {
 			return false, nil
 		}
 	}

@@ -14,12 +14,12 @@ import (
 	"hotreader"
 )
 
-// The records form a tree, as in Git, in which each knows number and CRC-32C of
-// those below it:
+// The records form a tree, as in Git, in which each knows number and checksum
+// (CRC-32C, called check here) of those below it:
 //
 //	root       the check of each shard
-//	shard      of each of its devices id, number and the head's check
-//	head       the device: check of its names, and a list of its indexes
+//	shard      the devices whose ids hash to it: of each id, number and its head's check
+//	head       a device: the check of its names, and a list of its indexes
 //	names      of its properties
 //	index      a list of up to indexRefs blocks
 //	block      rows, see block.go
@@ -83,9 +83,10 @@ type content struct {
 // programs ask for), how many devices there are, and the check of each shard,
 // 0 = it has no device.
 const (
-	shards    = 256
-	rootHead  = 4 + 8 + 4
-	rootBytes = rootHead + shards*4
+	shards      = 256
+	rootDevices = 4 + 8 // where the count of devices is
+	rootHead    = rootDevices + 4
+	rootBytes   = rootHead + shards*4
 )
 
 func contentOf(tx *bolt.Tx) (content, error) {
@@ -196,7 +197,7 @@ func (l refs) at(i int) ref {
 	return ref{timeOf(b), binary.BigEndian.Uint32(b[timeBytes:]), binary.BigEndian.Uint32(b[timeBytes+4:])}
 }
 
-// floor returns the number of the last entry not behind t, -1 if all are.
+// floor returns the place of the last entry that is not after t, -1 if all are.
 func (l refs) floor(t time.Time) int {
 	var buf [timeBytes]byte
 	want := appendTime(buf[:0], t)
@@ -205,12 +206,12 @@ func (l refs) floor(t time.Time) int {
 
 // device is the head of a device, and what belongs to it.
 type device struct {
-	id      string
-	number  uint32
-	names   uint32 // check of
-	next    uint32 // number of the next index
-	block   uint32 // number of the next block
-	indexes refs   // nil = the device does not exist
+	id        string
+	number    uint32
+	names     uint32 // their check
+	nextIndex uint32 // the number that it gets
+	nextBlock uint32 // the number that it gets
+	indexes   refs   // nil = the device does not exist
 }
 
 // device returns what is known of a device.
@@ -232,7 +233,7 @@ func (c content) device(id string) (d device, err error) {
 	if len(head) < headBytes {
 		return d, errForm
 	}
-	d.names, d.next, d.block = binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:])
+	d.names, d.nextIndex, d.nextBlock = binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:])
 	d.indexes, err = refsOf(head[headBytes:])
 	return d, err
 }
@@ -254,13 +255,13 @@ func (c content) block(d *device, r ref) ([]byte, error) {
 // blocksOf yields the blocks that may have rows in w, in its order.
 func (c content) blocksOf(d *device, w *window) iter.Seq2[ref, error] {
 	return func(yield func(ref, error) bool) {
-		for i := range w.of(d.indexes) {
+		for i := range w.overlapping(d.indexes) {
 			list, err := c.index(d, i)
 			if err != nil {
 				yield(ref{}, err)
 				return
 			}
-			for r := range w.of(list) {
+			for r := range w.overlapping(list) {
 				if !yield(r, nil) {
 					return
 				}

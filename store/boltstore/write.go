@@ -67,7 +67,7 @@ type writer struct {
 	changed bool
 	ids     map[string]uint64 // of the properties
 	names   []byte            // record of them
-	known   int               // bytes of that record that are stored
+	known   int               // bytes of names that are stored already
 }
 
 // put stores a record of the device, and returns its check.
@@ -114,14 +114,14 @@ func (w *writer) save(tx *bolt.Tx) (err error) {
 		}
 	}
 	var head []byte
-	for _, u := range []uint32{d.names, d.next, d.block} {
+	for _, u := range []uint32{d.names, d.nextIndex, d.nextBlock} {
 		head = binary.BigEndian.AppendUint32(head, u)
 	}
 	sum, err := w.put(keyOf(headKind, d.number, 0), append(head, w.indexes...))
 	if err != nil {
 		return err
 	}
-	if err := w.list(sum); err != nil {
+	if err := w.enter(sum); err != nil {
 		return err
 	}
 	return putRoot(tx, w.root)
@@ -135,8 +135,8 @@ func (w *writer) load(id string) (err error) {
 	d := &w.device
 	if d.indexes == nil {
 		d.id = id
-		d.number = binary.BigEndian.Uint32(w.root[12:])
-		binary.BigEndian.PutUint32(w.root[12:], d.number+1)
+		d.number = binary.BigEndian.Uint32(w.root[rootDevices:])
+		binary.BigEndian.PutUint32(w.root[rootDevices:], d.number+1)
 		return nil
 	}
 	w.indexes = slices.Clone(d.indexes)
@@ -152,9 +152,9 @@ func (w *writer) load(id string) (err error) {
 	return nil
 }
 
-// list enters the check of the device's head in its shard, and the shard's in the
-// root.
-func (w *writer) list(sum uint32) error {
+// enter writes the check of the device's head into its shard, and the shard's into
+// the root.
+func (w *writer) enter(sum uint32) error {
 	d := &w.device
 	number := shardOf(d.id)
 	shard, err := w.shard(number)
@@ -201,7 +201,8 @@ func (w *writer) merge(later []entry) error {
 	return w.flush()
 }
 
-// following returns when the block after block at begins. last = there is none.
+// following returns when the block after block number at begins; last: there is
+// none.
 func (w *writer) following(at int) (next time.Time, last bool) {
 	switch {
 	case at+1 < w.blocks.len():
@@ -216,7 +217,7 @@ func (w *writer) following(at int) (next time.Time, last bool) {
 func (w *writer) rewrite(at int, later []entry, last bool) error {
 	d := &w.device
 	var older []entry
-	number := d.block // of the block that is made next
+	number := d.nextBlock // of the first block made, unless it replaces one
 	end := at
 	if at < w.blocks.len() {
 		r := w.blocks.at(at)
@@ -229,7 +230,7 @@ func (w *writer) rewrite(at int, later []entry, last bool) error {
 		}
 		number, end = r.number, at+1
 	}
-	// Where nothing follows the series grows: its blocks are filled up.
+	// If nothing follows, the series grows at its end: fill its blocks up.
 	packed := last && (len(older) == 0 || older[len(older)-1].time.Before(later[0].time))
 	var made refs
 	for first, block := range encode(merge(older, later), packed) {
@@ -238,21 +239,22 @@ func (w *writer) rewrite(at int, later []entry, last bool) error {
 			return err
 		}
 		made = appendRef(made, ref{first, number, sum})
-		if number == d.block {
-			d.block++
+		if number == d.nextBlock {
+			d.nextBlock++
 		}
-		number = d.block
+		number = d.nextBlock
 	}
 	w.blocks = slices.Replace(w.blocks, at*refBytes, end*refBytes, made...)
 	w.changed = true
 	return nil
 }
 
-// seek makes the index current into which t falls. Times come in order.
+// seek makes that index the current one into which t falls. Calls come in the order
+// of t.
 func (w *writer) seek(t time.Time) error {
 	if len(w.indexes) == 0 {
-		w.indexes = appendRef(nil, ref{time: t, number: w.device.next})
-		w.device.next++
+		w.indexes = appendRef(nil, ref{time: t, number: w.device.nextIndex})
+		w.device.nextIndex++
 		w.current = 0
 		return nil
 	}
@@ -276,7 +278,7 @@ func (w *writer) flush() error {
 	w.changed = false
 	d := &w.device
 	share := indexRefs
-	if n := w.blocks.len(); w.current+1 < w.indexes.len() { // else the series grows; fill them up
+	if n := w.blocks.len(); w.current+1 < w.indexes.len() { // if not, the series grows at its end: fill them up
 		pieces := (n + indexRefs - 1) / indexRefs
 		share = (n + pieces - 1) / pieces
 	}
@@ -288,10 +290,10 @@ func (w *writer) flush() error {
 			return err
 		}
 		made = appendRef(made, ref{part.at(0).time, number, sum})
-		if number == d.next {
-			d.next++
+		if number == d.nextIndex {
+			d.nextIndex++
 		}
-		number = d.next
+		number = d.nextIndex
 	}
 	w.indexes = slices.Replace(w.indexes, w.current*refBytes, (w.current+1)*refBytes, made...)
 	return nil

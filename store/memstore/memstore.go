@@ -1,5 +1,5 @@
-// Package memstore keeps rows in memory. It is the reference: so simple that
-// it is plainly right, and what the other stores are compared with.
+// Package memstore keeps rows in memory. It is the reference that the other stores
+// are compared with, and so simple that it is plainly right.
 package memstore
 
 import (
@@ -26,8 +26,8 @@ func New() *Store { return &Store{devices: make(map[string][]hotreader.Record)} 
 // Close does nothing; the Store may be used on.
 func (s *Store) Close() error { return nil }
 
-// Scan brings the rows that the device has when the range begins; what is written
-// later does not show in it.
+// Scan brings the rows that the device has when the sequence is ranged over. What
+// is written later does not show in it.
 func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		s.mu.RLock()
@@ -44,7 +44,7 @@ func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		}
 		columns := q.Columns()
 		values := make([]hotreader.Value, len(columns))
-		for n := range max(to-from, 0) {
+		for n := range max(to-from, 0) { // a range without rows may end before it begins
 			if ctx.Err() != nil {
 				break
 			}

@@ -17,7 +17,7 @@ const benchRows = 20_000
 // Bench measures the driver of h: rows a second, allocations a row, and what the
 // smallest questions cost.
 func Bench(b *testing.B, h Harness) {
-	r, w := h.New(b)
+	src, w := h.New(b)
 	var records []hotreader.Record
 	for i := range benchRows {
 		records = append(records, record(at(time.Duration(i)*5*time.Minute),
@@ -53,7 +53,7 @@ func Bench(b *testing.B, h Harness) {
 			rows := 0
 			for b.Loop() {
 				rows = 0
-				for row, err := range hotreader.NewReader(r).Read(b.Context(), c.q) {
+				for row, err := range hotreader.NewReader(src).Read(b.Context(), c.q) {
 					if err != nil {
 						b.Fatal(err)
 					}

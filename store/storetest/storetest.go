@@ -1,7 +1,7 @@
 // Package storetest is the conformance suite of [hotreader.Source] and
-// [hotreader.Writer]: whatever brings rows, a store, a remote cloud, a retry or a
-// router, passes all of it. Most of it looks at rows through hotreader.NewReader,
-// as those do who ask.
+// [hotreader.Writer]: every store, remote cloud, retry and router passes all of it.
+// Most checks look at rows through hotreader.NewReader, as edges do; those named
+// scan/… look at the raw rows.
 //
 // A driver's test is one line, Run(t, Harness{…}). What a driver cannot do is
 // declared in its Harness, negatively and one gap at a time, so that a new
@@ -56,8 +56,8 @@ type Harness struct {
 	// write one is an error of CodeInvalid, and no row has it.
 	RefusesName func(property string) bool
 
-	// EmptyIsMissing: a store without any row does not exist, and to ask it is an
-	// error of CodeNotFound (Firestore has no empty collections).
+	// EmptyIsMissing: a store without any row does not exist, and a query to it is
+	// an error of CodeNotFound (Firestore has no empty collections).
 	EmptyIsMissing bool
 
 	// OneKind: a series has values of one kind (TwinMaker's JSON).
@@ -92,8 +92,8 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// checks lists all that hold for the driver: what it cannot do is not among
-// them, rather than passed.
+// checks lists the checks that hold for the driver. What it cannot do is not
+// checked at all, so nothing is reported as passed that was not tried.
 func (h Harness) checks() []check {
 	all := []check{
 		{"scan/raw rows, whole and in order", scanRaw},

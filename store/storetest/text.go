@@ -11,7 +11,7 @@ import (
 )
 
 // Stores that keep times as text hold several spellings of them, whose order as
-// text is not their order in time within a second (contract 3). Everything here
+// text is not their order in time within a second (pitfall 3). Everything here
 // is put by PutRaw, in UTC, as other programs write it.
 
 // mixed are instants of one second, in true order, with what text order makes
