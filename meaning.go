@@ -8,7 +8,7 @@ import (
 
 // NewReader returns the Reader of what src holds: the rows of Meaning, without the
 // columns that only filters name.
-func NewReader(src Source) Reader { return reader{Meaning(src)} }
+func NewReader(src Source) Reader { return reader{src} }
 
 type reader struct{ src Source }
 
@@ -18,7 +18,7 @@ func (r reader) Read(ctx context.Context, q Query) iter.Seq2[Row, error] {
 			yield(Row{}, err)
 			return
 		}
-		r.src.Scan(ctx, q)(func(row Row, err error) bool {
+		newMeaning(ctx, &q).apply(r.src.Scan(ctx, q), func(row Row, err error) bool {
 			if err == nil {
 				row.Values = row.Values[:len(q.Properties)]
 			}
@@ -45,16 +45,10 @@ type withMeaning struct{ src Source }
 func (s withMeaning) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		m := newMeaning(ctx, &q)
-		defer m.close()
-		for row, err := range s.src.Scan(ctx, q) {
-			if err != nil {
-				yield(Row{}, err)
-				return
-			}
-			if m.keep(row) && !yield(Row{Time: row.Time, Values: row.Values, Types: m.types}, nil) || m.done() {
-				return
-			}
+		if q.Last {
+			m.kept = m.filters
 		}
+		m.apply(s.src.Scan(ctx, q), yield)
 	}
 }
 
@@ -63,6 +57,7 @@ type meaning struct {
 	query   *Query
 	types   []Type  // of query.Properties
 	filters []int   // column of each filter
+	kept    []int   // columns whose values go on as they are, for the caller who filters again
 	seen    []bool  // Last: the property has its value
 	unseen  int     // Last: properties without their value
 	looked  int     // raw rows that came
@@ -88,6 +83,20 @@ func newMeaning(ctx context.Context, q *Query) *meaning {
 	return m
 }
 
+// apply passes on what belongs to the answer.
+func (m *meaning) apply(rows iter.Seq2[Row, error], yield func(Row, error) bool) {
+	defer m.close()
+	for row, err := range rows {
+		if err != nil {
+			yield(Row{}, err)
+			return
+		}
+		if m.keep(row) && !yield(Row{Time: row.Time, Values: row.Values, Types: m.types}, nil) || m.done() {
+			return
+		}
+	}
+}
+
 // keep reports whether row belongs to the answer. Its values become what their
 // types say.
 func (m *meaning) keep(row Row) bool {
@@ -103,8 +112,11 @@ func (m *meaning) keep(row Row) bool {
 		if v.kind == Null {
 			continue
 		}
+		asIs := slices.Contains(m.kept, i)
 		if m.seen != nil && m.seen[i] {
-			*v = Value{}
+			if !asIs {
+				*v = Value{}
+			}
 			continue
 		}
 		if t == Untyped {
@@ -113,27 +125,35 @@ func (m *meaning) keep(row Row) bool {
 		}
 		if v.kind == Number && (t == AnyNumber || t == Double && fitsDouble(v.text)) { // most values, as they are
 			useful = true
+			m.see(i)
 			continue
 		}
-		var ok bool
-		if *v, m.buf, ok = t.Convert(*v, m.buf); !ok {
+		fitting, buf, ok := t.Convert(*v, m.buf)
+		m.buf = buf
+		if useful = useful || ok; ok {
+			m.see(i)
+		}
+		switch {
+		case asIs:
+		case ok:
+			*v = fitting
+		default:
 			*v = Value{}
 			m.leaveOut(i)
-			continue
-		}
-		useful = true
-	}
-	if !useful {
-		return false
-	}
-	m.rows++
-	for i := range m.seen {
-		if !m.seen[i] && row.Values[i].kind != Null {
-			m.seen[i] = true
-			m.unseen--
 		}
 	}
-	return true
+	if useful {
+		m.rows++
+	}
+	return useful
+}
+
+// see notes that a property has a usable value.
+func (m *meaning) see(property int) {
+	if m.seen != nil {
+		m.seen[property] = true
+		m.unseen--
+	}
 }
 
 func (m *meaning) passes(values []Value) bool {

@@ -183,7 +183,8 @@ func TestMeaningIsIdempotent(t *testing.T) {
 		for range q.Properties {
 			q.Types = append(q.Types, rapid.SampledFrom([]Type{Double, Integer, ShortString, Boolean, AsStored}).Draw(t, "type"))
 		}
-		if q.Last = rapid.Bool().Draw(t, "last"); !q.Last && rapid.Bool().Draw(t, "filtered") {
+		q.Last = rapid.Bool().Draw(t, "last")
+		if rapid.Bool().Draw(t, "filtered") {
 			q.Filters = []Filter{{rapid.SampledFrom([]string{"a", "b"}).Draw(t, "of"), Op(rapid.IntRange(0, 1).Draw(t, "op")), rapid.SampledFrom(values[1:]).Draw(t, "with")}}
 		}
 		raw := q

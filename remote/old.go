@@ -27,13 +27,13 @@ const (
 
 // old yields the rows of q from a peer of JSON, whose first answer is a.
 func (x *exchange) old(q hotreader.Query, a *answer) error {
-	if q.Last && q.Start.IsZero() && q.End.IsZero() {
+	if q.Last && q.Start.IsZero() && q.End.IsZero() && len(q.Filters) == 0 {
 		return x.oldLast(q, a)
 	}
 	p := &pages{x: x, ask: q}
 	if q.Last {
-		// Such an answer tells no times, so that nobody could see to the range. Look
-		// back over the series instead.
+		// Such an answer tells no times, so that nobody could see to range and
+		// filters. Look back over the series instead.
 		p.ask.Last, p.ask.Order, p.ask.Limit = false, hotreader.Descending, hotreader.LookBack
 	}
 	p.ask.Properties = slices.Clone(q.Columns())

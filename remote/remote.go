@@ -166,11 +166,6 @@ type exchange struct {
 
 func (x *exchange) read(q hotreader.Query) error {
 	x.traceID = x.r.traceID(x.ctx)
-	if q.Last && len(q.Filters) > 0 {
-		// Such an answer would not show what a value in it was filtered by. So look
-		// back over the series instead.
-		q.Last, q.Order, q.Limit = false, hotreader.Descending, hotreader.LookBack
-	}
 	for {
 		rest, more, err := x.once(q)
 		if err != nil || !more || x.stopped {

@@ -272,6 +272,9 @@ func lastLookBack(t testing.TB, h Harness) {
 	h.expect(t, r, q, row(newest.Time, newest.Fields[0].Value, null, null), row(edge.Time, null, num("7"), null))
 	q.Properties = []string{"beyond"}
 	h.expect(t, r, q)
+	// It counts stored rows, whether a filter keeps them or not.
+	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"beyond"}, Last: true,
+		Filters: []hotreader.Filter{{Property: "beyond", Op: hotreader.Equal, Value: num("7")}}})
 	// It counts from the end of the range that is asked for.
 	q.End = records[len(records)-2].Time
 	h.expect(t, r, q, row(records[len(records)-hotreader.LookBack-1].Time, num("7")))
