@@ -54,7 +54,8 @@ var rooms = map[string][]string{
 	"deploy/names":            {"", "config"},
 	"deploy/terraform":        {},
 	"deploy/doctor":           {"", "codec/twinmaker", "config", "deploy", "deploy/names", "wire", "remote", "secret", "internal/*"},
-	"deploy/local":            {"", "config", "deploy", "deploy/*", "store/awsdynamodb", "store/azurecosmos", "store/gcpfirestore"},
+	"deploy/local":            {"", "config", "deploy", "deploy/*", "dev/played", "store/awsdynamodb", "store/azurecosmos", "store/gcpfirestore"},
+	"dev/played":              {},
 	"cmd/hotreader":           {"*"},
 	"cmd/hotreader/internal":  {"*"},
 

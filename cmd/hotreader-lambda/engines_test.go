@@ -3,20 +3,15 @@
 package main
 
 import (
-	"encoding/base64"
-	"encoding/json"
-	"io"
-	"maps"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/dev/played"
 	"hotreader/store/awsdynamodb"
 	"hotreader/test/engine"
-	"hotreader/test/runtimeapi"
 )
 
 // table returns a new table of DynamoDB Local, and the environment in which a
@@ -84,7 +79,7 @@ func TestTwinReadsTheAPIFunction(t *testing.T) {
 	store, env := table(t, "factory-far")
 	write(t, store, rowsWritten)
 	api := start(t, "hot-reader-api", with(env, "INTER_CLOUD_TOKEN", rotated+","+token))
-	gateway := httptest.NewServer(gateway(t, api))
+	gateway := httptest.NewServer(played.APIGateway(api.Function))
 	defer gateway.Close()
 	f := start(t, "hot-reader", remoteEnv(gateway.URL+"/prod"))
 	a, err := invoke(t, f, event("machine/1", allTime))
@@ -110,40 +105,4 @@ func checkStored(t *testing.T, a answer, n int) {
 			t.Fatalf("value %d is %+v, %v; want %s", i, v, err, stored(i))
 		}
 	}
-}
-
-// gateway plays API Gateway's REST API with the stage prod before a function.
-func gateway(t *testing.T, f *runtimeapi.Function) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		path := strings.TrimPrefix(r.URL.EscapedPath(), "/prod")
-		event, err := json.Marshal(map[string]any{"resource": "/{proxy+}", "path": path, "httpMethod": r.Method,
-			"multiValueHeaders": r.Header, "multiValueQueryStringParameters": r.URL.Query(), "pathParameters": map[string]string{"proxy": path[1:]},
-			"body": base64.StdEncoding.EncodeToString(body), "isBase64Encoded": true, "requestContext": map[string]any{"stage": "prod", "requestId": "r-1"}})
-		if err != nil {
-			t.Error(err)
-		}
-		raw, err := f.Invoke(r.Context(), event, 29*time.Second)
-		var a struct {
-			StatusCode        int
-			MultiValueHeaders http.Header
-			Body              string
-			IsBase64Encoded   bool
-		}
-		if err == nil {
-			err = json.Unmarshal(raw, &a)
-		}
-		answer := []byte(a.Body)
-		if err == nil && a.IsBase64Encoded {
-			answer, err = base64.StdEncoding.DecodeString(a.Body)
-		}
-		if err != nil {
-			t.Errorf("%v: %.300s", err, raw)
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		maps.Copy(w.Header(), a.MultiValueHeaders)
-		w.WriteHeader(a.StatusCode)
-		_, _ = w.Write(answer)
-	})
 }

@@ -16,6 +16,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy"
 	"hotreader/deploy/doctor"
+	"hotreader/dev/played"
 )
 
 // Options say what is deployed.
@@ -249,40 +251,36 @@ func pairs(envs ...map[string]string) []string {
 // startFunctions starts the functions on AWS, with Lambda and, before an API, API
 // Gateway.
 func (t *Target) startFunctions(ctx context.Context, s deploy.Side, program string) (Served, error) {
-	host := &lambdaHost{functions: map[string]*function{}}
+	host := played.Lambda{}
 	served := Served{Region: t.region(), Functions: map[config.Role]string{}}
 	for _, f := range s.Functions {
 		t.o.Began("starting " + f.Name + " on aws")
-		fn := newFunction(f.Name, t.region())
-		runtimeAPI, err := t.serve(ctx, fn.runtimeAPI())
+		fn := played.NewFunction(f.Name, t.region())
+		runtimeAPI, err := t.serve(ctx, fn.RuntimeAPI())
 		if err != nil {
 			return served, err
 		}
-		aws := map[string]string{ // as Lambda gives them
-			"_HANDLER": string(f.Role), "AWS_LAMBDA_RUNTIME_API": runtimeAPI, "AWS_LAMBDA_FUNCTION_NAME": f.Name,
-			"AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-			"AWS_REGION": t.region(), "AWS_DEFAULT_REGION": t.region(), "TZ": ":UTC",
-			"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-		}
-		if fn.child, err = run(f.Name+" on aws", t.dir, pairs(aws, t.env(s, f), t.o.Env[f.Role]), program); err != nil {
+		c, err := run(f.Name+" on aws", t.dir, pairs(fn.Env(string(f.Role), runtimeAPI), t.env(s, f), t.o.Env[f.Role]), program)
+		if err != nil {
 			return served, err
 		}
-		p := Run{Name: f.Name, Cloud: s.Cloud, PID: fn.child.pid()}
-		if err := await(ctx, fn.child, startTime, fn.started); err != nil {
-			fn.child.stop()
+		go func() {
+			<-c.exited
+			fn.Exit(c.err)
+		}()
+		p := Run{Name: f.Name, Cloud: s.Cloud, PID: c.pid()}
+		err = await(ctx, c, startTime, func(context.Context) error { return polled(fn) })
+		if err == nil && f.Role == config.API {
+			p.Address, err = t.serve(ctx, played.APIGateway(fn))
+			p.Address = "http://" + p.Address + "/" + played.Stage
+			served.URL = p.Address
+		}
+		if err != nil {
+			c.stop()
 			return served, err
 		}
-		if f.Role == config.API {
-			at, err := t.serve(ctx, apiGateway(fn))
-			if err != nil {
-				fn.child.stop()
-				return served, err
-			}
-			served.URL = "http://" + at + "/" + stage
-			p.Address = served.URL
-		}
-		host.functions[f.Name], served.Functions[f.Role] = fn, f.Name
-		t.adopt(fn.child, p)
+		host[f.Name], served.Functions[f.Role] = fn, f.Name
+		t.adopt(c, p)
 	}
 	at, err := t.serve(ctx, host)
 	if err != nil {
@@ -291,10 +289,20 @@ func (t *Target) startFunctions(ctx context.Context, s deploy.Side, program stri
 	served.LambdaURL = "http://" + at
 	for i := range t.state.Runs {
 		if p := &t.state.Runs[i]; p.Cloud == config.AWS && p.Address == "" {
-			p.Address = served.LambdaURL + "/2015-03-31/functions/" + p.Name + "/invocations"
+			p.Address = served.LambdaURL + played.InvokePath(p.Name)
 		}
 	}
 	return served, nil
+}
+
+// polled says whether a function has asked for its first event.
+func polled(f *played.Function) error {
+	select {
+	case <-f.Polled():
+		return nil
+	default:
+		return errors.New("it has not asked for an event yet")
+	}
 }
 
 // startServer starts the program of Azure or Google Cloud, which serves all
@@ -329,7 +337,7 @@ func (t *Target) startServer(ctx context.Context, s deploy.Side, program string)
 			continue
 		}
 		if s.Cloud == config.Azure {
-			address, err := t.serve(ctx, functionsHost(port))
+			address, err := t.serve(ctx, played.FunctionsHost(&url.URL{Scheme: "http", Host: "127.0.0.1:" + port}))
 			if err != nil {
 				c.stop()
 				return "", err

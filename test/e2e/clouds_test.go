@@ -3,15 +3,11 @@
 package e2e
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -21,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/dev/played"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 	"hotreader/test/engine"
@@ -130,7 +127,7 @@ func (w *world) serve(t *testing.T, name string) *api {
 	if err := f.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &api{listen(t, apiGateway(f)) + "/prod", func() { f.Kill(t) }}
+	return &api{listen(t, played.APIGateway(f.Function)) + "/" + played.Stage, func() { f.Kill(t) }}
 }
 
 // at returns the host of the API's URL, and its path.
@@ -227,7 +224,11 @@ func startServer(t *testing.T, cloud string, env map[string]string) (string, *se
 	})
 	p.WaitReady(t)
 	if cloud == "azure" {
-		return listen(t, functionsHost(t, p.URL)), p
+		to, err := url.Parse(p.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return listen(t, played.FunctionsHost(to)), p
 	}
 	return p.URL, p
 }
@@ -243,75 +244,6 @@ func listen(t *testing.T, h http.Handler) string {
 		s.Close()
 	})
 	return s.URL
-}
-
-// functionsHost plays the Azure Functions host where the app says
-// enableForwardingHttpRequest: requests go to the custom handler as they came,
-// with headers of the host's own.
-func functionsHost(t *testing.T, handler string) http.Handler {
-	t.Helper()
-	to, err := url.Parse(handler)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(to)
-			r.SetXForwarded()
-			r.Out.Header.Set("X-Azure-Functions-InvocationId", "5c0d6c1e-0b1c-4a9a-8d4d-1f2e3a4b5c6d")
-			r.Out.Header.Set("User-Agent", "Azure-Functions-Host/4.1037.0.0")
-		},
-		FlushInterval: -1,
-		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}
-}
-
-// apiGateway plays API Gateway's REST API, with the stage prod, before a
-// function.
-func apiGateway(f *runtimeapi.Function) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fail := func(status int, err error) { // in API Gateway's words
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(status)
-			_ = json.NewEncoder(w).Encode(map[string]string{"message": err.Error()}) // the caller may be gone
-		}
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			fail(http.StatusBadRequest, err)
-			return
-		}
-		path := strings.TrimPrefix(r.URL.EscapedPath(), "/prod")
-		event, err := json.Marshal(map[string]any{"resource": "/{proxy+}", "path": path, "httpMethod": r.Method,
-			"multiValueHeaders": r.Header, "multiValueQueryStringParameters": r.URL.Query(), "pathParameters": map[string]string{"proxy": strings.TrimPrefix(path, "/")},
-			"body": base64.StdEncoding.EncodeToString(body), "isBase64Encoded": true, "requestContext": map[string]any{"stage": "prod", "requestId": "r-1"}})
-		if err != nil {
-			fail(http.StatusInternalServerError, err)
-			return
-		}
-		raw, err := f.Invoke(r.Context(), event, 29*time.Second)
-		if err != nil {
-			fail(http.StatusGatewayTimeout, err)
-			return
-		}
-		var a struct {
-			StatusCode        int
-			MultiValueHeaders http.Header
-			Body              string
-			IsBase64Encoded   bool
-		}
-		err = json.Unmarshal(raw, &a)
-		answer := []byte(a.Body)
-		if err == nil && a.IsBase64Encoded {
-			answer, err = base64.StdEncoding.DecodeString(a.Body)
-		}
-		if err != nil {
-			fail(http.StatusBadGateway, err)
-			return
-		}
-		maps.Copy(w.Header(), a.MultiValueHeaders)
-		w.WriteHeader(a.StatusCode)
-		_, _ = w.Write(answer) // the caller may be gone
-	})
 }
 
 // line is a wire between a twin's program and where its rows are.

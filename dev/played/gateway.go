@@ -1,4 +1,4 @@
-package local
+package played
 
 import (
 	"context"
@@ -20,17 +20,17 @@ const (
 	maxGatewayBody = 10 << 20 // bytes of a request, and of an answer
 )
 
-// stage is the API's, and the first part of its paths.
-const stage = "prod"
+// Stage is the API's, and the first part of its paths.
+const Stage = "prod"
 
-// apiGateway plays API Gateway before a function: a REST API with the routes of
+// APIGateway plays API Gateway before a function: a REST API with the routes of
 // the deployed one, Lambda proxy integration, and */* as binary media type. What
 // it answers itself is in the same words as there.
-func apiGateway(f *function) http.Handler {
+func APIGateway(f *Function) http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range []string{"POST /read", "GET /healthz", "GET /openapi.json", "GET /v1/devices/{id}/history", "GET /v1/devices/{id}/latest"} {
 		method, path, _ := strings.Cut(route, " ")
-		mux.HandleFunc(method+" /"+stage+path, func(w http.ResponseWriter, r *http.Request) { proxy(w, r, f, path) })
+		mux.HandleFunc(method+" /"+Stage+path, func(w http.ResponseWriter, r *http.Request) { proxy(w, r, f, path) })
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "not_found", "There is no such route.", newID())
@@ -68,7 +68,7 @@ type proxyEvent struct {
 	RequestContext  map[string]any      `json:"requestContext"`
 }
 
-func proxy(w http.ResponseWriter, r *http.Request, f *function, resource string) {
+func proxy(w http.ResponseWriter, r *http.Request, f *Function, resource string) {
 	id := newID()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxGatewayBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
@@ -78,10 +78,10 @@ func proxy(w http.ResponseWriter, r *http.Request, f *function, resource string)
 	if err != nil {
 		return // the caller is gone
 	}
-	path := strings.TrimPrefix(r.URL.EscapedPath(), "/"+stage)
+	path := strings.TrimPrefix(r.URL.EscapedPath(), "/"+Stage)
 	e := proxyEvent{Resource: resource, Path: path, Method: r.Method, MultiHeaders: r.Header.Clone(), MultiQuery: r.URL.Query(),
 		Headers: map[string]string{}, Query: map[string]string{}, IsBase64Encoded: true,
-		RequestContext: map[string]any{"stage": stage, "requestId": id, "resourcePath": resource, "httpMethod": r.Method,
+		RequestContext: map[string]any{"stage": Stage, "requestId": id, "resourcePath": resource, "httpMethod": r.Method,
 			"path": r.URL.EscapedPath(), "identity": map[string]any{"sourceIp": "127.0.0.1", "userAgent": r.UserAgent()}}}
 	e.MultiHeaders["Host"] = []string{r.Host}
 	for name, values := range e.MultiHeaders {
@@ -106,12 +106,12 @@ func proxy(w http.ResponseWriter, r *http.Request, f *function, resource string)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), gatewayTimeout)
 	defer cancel()
-	o, _, err := f.invoke(ctx, event)
+	a, err := f.Invoke(ctx, event)
 	switch {
 	case r.Context().Err() != nil: // the caller is gone
 	case err != nil:
 		refuse(w, http.StatusGatewayTimeout, "deadline", "The function behind the API gave no answer in time.", id)
-	case o.failed || !relay(w, o.payload):
+	case a.Failed || !relay(w, a.Payload):
 		refuse(w, http.StatusBadGateway, "unavailable", "The function behind the API failed.", id)
 	}
 }
@@ -149,14 +149,13 @@ func relay(w http.ResponseWriter, payload []byte) bool {
 	return true
 }
 
-// functionsHost plays the Azure Functions host where the app says
+// FunctionsHost plays the Azure Functions host where the app says
 // enableForwardingHttpRequest: requests go to the custom handler as they came,
 // with headers of the host's own.
-func functionsHost(port string) http.Handler {
-	to := &url.URL{Scheme: "http", Host: "127.0.0.1:" + port}
+func FunctionsHost(program *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(to)
+			r.SetURL(program)
 			r.SetXForwarded()
 			r.Out.Header.Set("X-Azure-Functions-InvocationId", newID())
 			// App Service's front end passes on the path as it came, for the host
