@@ -30,78 +30,100 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, plan *tfjs
 	if err != nil || len(begun) == 0 {
 		return nil, nil, err
 	}
-	st, err := f.state(ctx)
-	if err != nil {
+	if err := f.sift(ctx, begun); err != nil {
 		return nil, nil, err
 	}
-	for _, r := range st.resources {
-		if _, ours := begun[r.address]; ours && r.tainted {
-			tf, err := f.terraform()
-			if err != nil {
-				return nil, nil, err
-			}
-			if r.rereads() {
-				if err := tf.StateRm(ctx, r.address); err != nil {
-					return nil, nil, f.explain(ctx, "forget "+r.address, err, nil)
-				}
-				delete(begun, r.address)
-				continue
-			}
-			// Its creation was broken off, and perhaps carried out. To make it anew,
-			// as Terraform means to, its name would have to be free.
-			if err := tf.Untaint(ctx, r.address); err != nil {
-				return nil, nil, f.explain(ctx, "keep "+r.address, err, nil)
-			}
-		}
-		delete(begun, r.address)
-	}
-	find := finder{cloud: f.cloud, region: w.Project.Options.AWS.Region}
-	imports := map[string]string{} // address -> id
-	gone := map[string]bool{}      // what was looked for and is not there
+	s := search{work: w, folder: f, begun: begun, find: finder{cloud: f.cloud, region: w.Project.Options.AWS.Region},
+		imports: map[string]string{}, gone: map[string]bool{}}
 	// What lies within another resource can be named only when that one is known,
 	// so there are rounds.
-	for len(begun) > 0 {
+	for more := len(begun) > 0; more; {
 		var absent []string
-		if plan, absent, err = f.planImports(ctx, imports); err != nil {
+		if plan, absent, err = f.planImports(ctx, s.imports); err != nil {
 			return nil, nil, err
 		}
+		for _, address := range absent {
+			s.gone[address] = true
+			delete(s.imports, address)
+		}
 		if len(absent) > 0 {
-			for _, address := range absent {
-				gone[address] = true
-				delete(imports, address)
+			continue
+		}
+		if more, err = s.round(ctx, plan); err != nil {
+			return nil, nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(s.imports)), plan, nil
+}
+
+// sift takes from begun what stands in the state. What is broken off there is
+// kept, or forgotten if it must not be read again.
+func (f *folder) sift(ctx context.Context, begun map[string]bool) error {
+	st, err := f.state(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range st.resources {
+		_, ours := begun[r.address]
+		delete(begun, r.address)
+		if !ours || !r.tainted {
+			continue
+		}
+		tf, err := f.terraform()
+		if err != nil {
+			return err
+		}
+		if r.rereads() {
+			err = f.explain(ctx, "forget "+r.address, tf.StateRm(ctx, r.address), nil)
+		} else {
+			// Its creation was broken off, and perhaps carried out. To make it anew,
+			// as Terraform means to, its name would have to be free.
+			err = f.explain(ctx, "keep "+r.address, tf.Untaint(ctx, r.address), nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// search looks on a cloud for what a stopped run has begun.
+type search struct {
+	work    *work
+	folder  *folder
+	begun   map[string]bool
+	find    finder
+	imports map[string]string // address -> id
+	gone    map[string]bool   // what was looked for and is not there
+}
+
+// round looks for what plan would create, and reports whether it has found more.
+func (s *search) round(ctx context.Context, plan *tfjson.Plan) (more bool, err error) {
+	for _, r := range plan.ResourceChanges {
+		refused, ours := s.begun[r.Address]
+		if !ours || r.Change == nil {
+			continue
+		}
+		if r.Change.Importing != nil {
+			if err := s.work.own(s.folder, r, refused); err != nil {
+				return false, err
 			}
 			continue
 		}
-		more := false
-		for _, r := range plan.ResourceChanges {
-			refused, ours := begun[r.Address]
-			if !ours || r.Change == nil {
-				continue
-			}
-			if r.Change.Importing != nil {
-				if err := w.own(f, r, refused); err != nil {
-					return nil, nil, err
-				}
-				continue
-			}
-			if gone[r.Address] || imports[r.Address] != "" || !r.Change.Actions.Create() {
-				continue
-			}
-			values, _ := r.Change.After.(map[string]any)
-			id, err := find.named(ctx, r.Type, func(name string) string { s, _ := values[name].(string); return s })
-			if err != nil {
-				return nil, nil, &hotreader.Error{Op: string(f.cloud) + ": look for what a stopped run has left", Code: hotreader.CodeUnavailable,
-					Err: fmt.Errorf("%s %s: %w", noun(r.Type), resourceName(r), err)}
-			}
-			if id != "" {
-				imports[r.Address], more = id, true
-			}
+		if s.gone[r.Address] || s.imports[r.Address] != "" || !r.Change.Actions.Create() {
+			continue
 		}
-		if !more {
-			break
+		values, _ := r.Change.After.(map[string]any)
+		id, err := s.find.named(ctx, r.Type, func(name string) string { text, _ := values[name].(string); return text })
+		if err != nil {
+			return false, &hotreader.Error{Op: string(s.folder.cloud) + ": look for what a stopped run has left", Code: hotreader.CodeUnavailable,
+				Err: fmt.Errorf("%s %s: %w", noun(r.Type), resourceName(r), err)}
+		}
+		if id != "" {
+			s.imports[r.Address], more = id, true
 		}
 	}
-	return slices.Sorted(maps.Keys(imports)), plan, nil
+	return more, nil
 }
 
 // planImports writes the import blocks beside the root module and plans with

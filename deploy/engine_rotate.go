@@ -67,7 +67,7 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 		if len(w.top.Sides) > 1 {
 			flags += "--only " + string(w.top.L3) + " "
 		}
-		w.say(Event{Kind: Note, Cloud: w.top.L3, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: hotreader token rotate " + flags + id})
+		w.Report(Event{Kind: Note, Cloud: w.top.L3, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: hotreader token rotate " + flags + id})
 		return nil
 	}
 	if err := w.check(ctx); err != nil {
@@ -94,7 +94,7 @@ func (w *work) forget(ctx context.Context, server []Side) error {
 // check proves the link, if there is a way to, and if both of its sides are this
 // run's: half a link proves nothing.
 func (w *work) check(ctx context.Context) error {
-	if w.Check == nil || len(w.sides) != len(w.top.Sides) {
+	if len(w.sides) != len(w.top.Sides) {
 		return nil
 	}
 	return w.Check(ctx)
@@ -110,7 +110,7 @@ func (w *work) drain(ctx context.Context) error {
 	if d < 0 {
 		return nil
 	}
-	w.say(Event{Kind: Note, Cloud: w.top.L4, Text: fmt.Sprintf("waiting %v until the last request with the old token has ended", d)})
+	w.Report(Event{Kind: Note, Cloud: w.top.L4, Text: fmt.Sprintf("waiting %v until the last request with the old token has ended", d)})
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -38,6 +38,38 @@ type managed struct {
 	tainted             bool           // its creation was broken off
 }
 
+// holdsRows reports whether r is hot storage.
+func (r managed) holdsRows() bool {
+	switch r.kind {
+	case "aws_dynamodb_table", "azurerm_cosmosdb_sql_container", "google_firestore_database":
+		return true
+	}
+	return false
+}
+
+// holdsToken reports whether the inter-cloud token is in r.
+func (r managed) holdsToken() bool {
+	switch r.kind {
+	case "aws_secretsmanager_secret_version", "azurerm_key_vault_secret", "google_secret_manager_secret_version":
+		return true
+	}
+	return false
+}
+
+// rereads reports whether the provider would read the token back from the cloud,
+// into plan and state, since the creation of r was broken off before it had noted
+// that the token was given in secret. It is forgotten instead: a second one of it
+// does no harm, it is another version of the secret.
+func (r managed) rereads() bool {
+	return r.kind == "aws_secretsmanager_secret_version" || r.kind == "google_secret_manager_secret_version"
+}
+
+// guarded reports whether the module's argument keep_store protects r, or r
+// stands for that protection.
+func (r managed) guarded() bool {
+	return r.holdsRows() || r.kind == "aws_s3_bucket" || r.kind == "terraform_data" && r.name == "keep"
+}
+
 // state reads the state as it is stored, version 4 of its format. That takes no
 // provider, which would need seconds to start. No state is an empty one.
 func (f *folder) state(ctx context.Context) (standing, error) {

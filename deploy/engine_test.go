@@ -173,6 +173,19 @@ state) echo '{"version":4,"outputs":{"url":{"value":"https://api.example.com"}},
 esac
 `
 
+// watching is an operator that looks at each step.
+type watching struct {
+	Unattended
+	check, report func()
+}
+
+func (w *watching) Report(Event) { w.report() }
+
+func (w *watching) Check(context.Context) error {
+	w.check()
+	return nil
+}
+
 // TestPitfall21TokenRotatesWithoutAFailedRequest: at each moment the reader's
 // token is one that the server takes, and a rotation that is killed at any step
 // is ended by the next run.
@@ -213,12 +226,11 @@ func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 			}
 			checks := 0
 			e := &Engine{Project: p, Artifacts: filepath.Dir(program), Terraform: program, Work: work, Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1,
-				Check: func(context.Context) error { checks++; fits("check"); return nil },
-				Report: func(v Event) {
+				Operator: &watching{check: func() { checks++; fits("check") }, report: func() {
 					if holds(config.GCP) != nil {
 						fits("while it runs")
 					}
-				}}
+				}}}
 			die := func(n int) {
 				if err := os.WriteFile(filepath.Join(filepath.Dir(work), "dies"), fmt.Append(nil, n), 0o600); err != nil {
 					t.Fatal(err)

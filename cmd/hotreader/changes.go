@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/deploy"
@@ -26,36 +25,6 @@ func verbOf(a deploy.Action) verb {
 		return v
 	}
 	return verb{"preparing", "done", ""}
-}
-
-// reporter prints what an engine does: a line for all that is done, and on a
-// terminal a line that changes for what goes on.
-func (a *app) reporter() func(deploy.Event) {
-	line := terminal.NewProgress(a.stderr)
-	return func(e deploy.Event) {
-		what := strings.TrimSpace(e.What + " " + terminal.Printable(e.Name))
-		switch e.Kind {
-		case deploy.Note:
-			line.Clear()
-			a.note("%s: %s", e.Cloud, terminal.Printable(e.Text))
-		case deploy.Began, deploy.Goes:
-			verb := "…"
-			if e.Elapsed > 0 {
-				verb = fmt.Sprintf("… %.0f s", e.Elapsed.Seconds())
-			}
-			line.Show("%s: %s %s%s", e.Cloud, verbOf(e.Action).doing, what, verb)
-		case deploy.Done:
-			line.Clear()
-			long := ""
-			if e.Elapsed >= 2*time.Second {
-				long = " after " + e.Elapsed.String()
-			}
-			a.note("%s: %s %s%s", e.Cloud, a.talk.Good(verbOf(e.Action).done), what, long)
-		case deploy.Failed:
-			line.Clear()
-			a.note("%s: %s %s", e.Cloud, a.talk.Bad("failed: "+string(e.Action)), what)
-		}
-	}
 }
 
 // printSide prints what becomes of one cloud.

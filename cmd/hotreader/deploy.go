@@ -8,8 +8,7 @@ import (
 const noCheckText = "do not prove the link with a query"
 
 func (a *app) deployer() *cobra.Command {
-	d := &deployment{app: a}
-	noCheck, here := false, localDeploying{}
+	d, here := &deployment{app: a, question: "Deploy this"}, localDeploying{}
 	cmd := &cobra.Command{
 		Use:   "deploy --project DIR",
 		Short: "Create what a project needs, and connect it",
@@ -30,10 +29,6 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 			if err != nil {
 				return err
 			}
-			e.Approve = a.approve(d.yes, "Deploy this")
-			if !noCheck {
-				e.Check = a.checkLink(e)
-			}
 			if err := e.Deploy(cmd.Context()); err != nil {
 				return err
 			}
@@ -43,6 +38,6 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 	d.applyFlags(cmd)
 	d.targetFlag(cmd)
 	here.flags(cmd)
-	cmd.Flags().BoolVar(&noCheck, "no-check", false, noCheckText)
+	cmd.Flags().BoolVar(&d.noCheck, "no-check", false, noCheckText)
 	return cmd
 }

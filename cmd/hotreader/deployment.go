@@ -26,6 +26,8 @@ type deployment struct {
 	artifacts, terraform string
 	target               string
 	install, yes, json   bool
+	noCheck              bool
+	question             string // that is put before a cloud is changed; "" = the twin's name is asked for
 }
 
 const deployText = `A project folder holds config.json, config_providers.json and
@@ -112,7 +114,8 @@ func isLocal(command, target string) (bool, error) {
 
 // load returns an engine of what the flags say, without Terraform.
 func (d *deployment) load(cmd *cobra.Command) (*deploy.Engine, error) {
-	e := &deploy.Engine{Report: d.app.reporter()}
+	e := &deploy.Engine{}
+	e.Operator = &operator{app: d.app, engine: e, line: terminal.NewProgress(d.app.stderr), yes: d.yes, question: d.question, noCheck: d.noCheck}
 	var err error
 	if d.only != "" {
 		if e.Only, err = config.ParseCloud(d.only); err != nil {
@@ -189,22 +192,6 @@ func (a *app) mayAsk(cmd *cobra.Command, yes bool) error {
 		return nil
 	}
 	return usagef("%s: nobody can be asked, for standard input is no terminal; say --yes to go on without", cmd.Name())
-}
-
-// approve shows a plan and asks, unless yes.
-func (a *app) approve(yes bool, question string) func(context.Context, deploy.SidePlan) (bool, error) {
-	return func(ctx context.Context, s deploy.SidePlan) (bool, error) {
-		printSide(a.stderr, a.talk, s)
-		if yes {
-			return true, nil
-		}
-		answer, err := a.ask(ctx, question+" on "+string(s.Cloud)+"? [y/N] ")
-		switch strings.ToLower(answer) {
-		case "y", "yes":
-			return err == nil, err
-		}
-		return false, err
-	}
 }
 
 // ask puts a question and returns the line that is answered, without blanks

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"hotreader/cmd/hotreader/internal/terminal"
-	"hotreader/deploy"
 )
 
 const destroyText = `Remove all that deploy has created, the twin's side first, and the connection's
@@ -38,15 +35,6 @@ func (a *app) destroyer() *cobra.Command {
 			}
 			if confirm != "" && confirm != e.Project.Twin {
 				return usagef("destroy: --confirm %s is not the twin's name, which is %s; nothing was removed", confirm, e.Project.Twin)
-			}
-			e.HoldsData = a.holdsData(e)
-			e.Approve = func(ctx context.Context, s deploy.SidePlan) (bool, error) {
-				printSide(a.stderr, a.talk, s)
-				if d.yes {
-					return true, nil
-				}
-				answer, err := a.ask(ctx, "This cannot be undone. The twin's name, to destroy this on "+string(s.Cloud)+": ")
-				return answer == e.Project.Twin, err
 			}
 			removed, err := e.Destroy(cmd.Context(), deleteData)
 			if err != nil {

@@ -125,42 +125,6 @@ func outputsOf(ctx context.Context, e *deploy.Engine) (map[config.Cloud]doctor.D
 	return all, nil
 }
 
-// settling is how long a cloud may take until what was just deployed works:
-// permissions and routes spread slowly.
-const settling = 90 * time.Second
-
-// checkLink proves a link that was just deployed: it examines it, again and
-// again for a while if something is broken, and prints the last report.
-func (a *app) checkLink(e *deploy.Engine) func(context.Context) error {
-	return func(ctx context.Context) error {
-		deployed, err := outputsOf(ctx, e)
-		if err != nil {
-			return err
-		}
-		in, err := examination(e.Project, e.Project.Dir, &examining{})
-		if err != nil {
-			return err
-		}
-		in.Deployed = deployed
-		talk := &app{stdout: a.stderr, stderr: a.stderr, data: a.talk, talk: a.talk, now: a.now}
-		for end := a.now().Add(settling); ; {
-			report := a.diagnose(ctx, in)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if report.OK || a.now().After(end) {
-				return errors.Join(talk.printReport(&report), unwell(&report))
-			}
-			a.note("not well yet (%s); looking again in 10 s", strings.Join(report.Broken, ", "))
-			select {
-			case <-time.After(10 * time.Second):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-}
-
 // doctorLocal examines what is deployed on this machine.
 func (a *app) doctorLocal(ctx context.Context, p *config.Project, d *examining) error {
 	state, serving, err := local.Read(p.Dir)

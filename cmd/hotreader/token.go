@@ -13,8 +13,7 @@ func (a *app) token() *cobra.Command {
 }
 
 func (a *app) rotator() *cobra.Command {
-	d := &deployment{app: a}
-	finish, noCheck := false, false
+	d, finish := &deployment{app: a, question: "Do this"}, false
 	cmd := &cobra.Command{
 		Use:   "rotate --project DIR ID",
 		Short: "Replace a connection's token, without a failed request",
@@ -44,10 +43,6 @@ end with --finish. A run that was stopped is ended by running it again.`,
 			if err := a.mayAsk(cmd, d.yes); err != nil {
 				return err
 			}
-			e.Approve = a.approve(d.yes, "Do this")
-			if !noCheck {
-				e.Check = a.checkLink(e)
-			}
 			if err := e.Rotate(cmd.Context(), args[0], finish); err != nil {
 				return err
 			}
@@ -55,7 +50,7 @@ end with --finish. A run that was stopped is ended by running it again.`,
 		},
 	}
 	d.applyFlags(cmd)
-	cmd.Flags().BoolVar(&noCheck, "no-check", false, noCheckText)
+	cmd.Flags().BoolVar(&d.noCheck, "no-check", false, noCheckText)
 	cmd.Flags().BoolVar(&finish, "finish", false, "let go of the previous token: everybody has the new one")
 	return cmd
 }

@@ -1,0 +1,232 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	tfjson "github.com/hashicorp/terraform-json"
+
+	"hotreader/config"
+)
+
+// Plan says what Deploy would do, and changes nothing. With an error it returns
+// the sides that it had planned before.
+func (e *Engine) Plan(ctx context.Context) (Plan, error) {
+	w, end, err := e.begin("plan")
+	if err != nil {
+		return Plan{}, err
+	}
+	defer end()
+	plan := Plan{Twin: w.top.Twin, Sides: []SidePlan{}}
+	for _, s := range w.sides {
+		p, err := w.planSide(ctx, s)
+		if err != nil {
+			return plan, err
+		}
+		plan.Sides = append(plan.Sides, p)
+	}
+	return plan, nil
+}
+
+func (w *work) planSide(ctx context.Context, s Side) (SidePlan, error) {
+	f, pending, err := w.render(ctx, s, true)
+	if err == nil {
+		err = w.known(ctx, s, f)
+	}
+	if err != nil {
+		return SidePlan{}, err
+	}
+	tf, err := f.plan(ctx, nil)
+	if err != nil {
+		return SidePlan{}, err
+	}
+	f.drop(planFile) // nobody may apply it later
+	var notes []string
+	if pending {
+		notes = append(notes, "the API's URL on "+string(w.top.L3)+" is known once that side is deployed")
+	}
+	p := w.told(ctx, s, tf, s.Token && w.conn.Token.IsZero(), notes)
+	if begun, err := f.begun(); err == nil && len(begun) > 0 {
+		p.Notes = append(p.Notes, "an earlier run was killed; what it made and could not write down is taken in by deploy")
+	}
+	return p, nil
+}
+
+// told is a side's plan, with what else is to be known of it.
+func (w *work) told(ctx context.Context, s Side, plan *tfjson.Plan, newToken bool, notes []string) SidePlan {
+	p := sidePlan(s, plan)
+	p.Notes = append(p.Notes, notes...)
+	if newToken {
+		p.Notes = append(p.Notes, "a new token is made, and kept in config_inter_cloud.json under "+w.top.Connection)
+	}
+	if note := w.accountNote(ctx, s, p); note != "" {
+		p.Notes = append(p.Notes, note)
+	}
+	return p
+}
+
+// Deploy makes what the project needs, hot storage's side first: it plans a
+// side, asks, applies exactly that plan, writes the connection, and goes on to
+// the next one. At the end the link is proven, if Check is set and both sides
+// were meant.
+func (e *Engine) Deploy(ctx context.Context) error {
+	w, end, err := e.begin("deploy")
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := w.deploy(ctx, w.sides); err != nil {
+		return err
+	}
+	if len(w.sides) < len(w.top.Sides) && w.sides[0].L3 {
+		w.Report(Event{Kind: Note, Cloud: w.top.L3, Text: fmt.Sprintf("the API is at %s; next is the twin's side: hotreader deploy --only %s, or, if another team deploys it, hand over the entry %s of config_inter_cloud.json",
+			w.conn.URL, w.top.L4, w.top.Connection)})
+	}
+	return w.check(ctx)
+}
+
+func (w *work) deploy(ctx context.Context, sides []Side) error {
+	if err := w.ready(sides); err != nil {
+		return err
+	}
+	for _, s := range sides {
+		if err := w.deploySide(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ready refuses what cannot be deployed before anything is touched.
+func (w *work) ready(sides []Side) error {
+	for _, s := range sides {
+		if s.L3 {
+			return nil // it comes first, and gives the rest what it needs
+		}
+		if w.conn.URL == "" || w.conn.Token.IsZero() {
+			return configError(w.command, "the twin's side on %s asks the API on %s, whose URL and token are not known; "+
+				"deploy that side first (hotreader deploy --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
+				s.Cloud, w.top.L3, w.top.L3, w.top.Connection)
+		}
+	}
+	return nil
+}
+
+// known refuses to give a new token to what stands with one that the connection
+// file does not have: whoever holds that one would be cut off.
+func (w *work) known(ctx context.Context, s Side, f *folder) error {
+	if kept, _ := w.conns.Get(w.top.Connection); !s.Token || !kept.Token.IsZero() || !w.mayStand(f) {
+		return nil
+	}
+	all, err := f.state(ctx)
+	if err != nil || !slices.ContainsFunc(all.resources, managed.holdsToken) {
+		return err
+	}
+	return configError(string(s.Cloud), "what stands there has a token, but config_inter_cloud.json has no entry %s: bring the file back, "+
+		"or write the entry anew with the token from the secret on %s. A new token would cut off whoever holds that one", w.top.Connection, s.Cloud)
+}
+
+func (w *work) deploySide(ctx context.Context, s Side) error {
+	fresh := s.Token && w.conn.Token.IsZero()
+	if fresh {
+		w.conn.Provider, w.conn.Token, w.conn.RotatedAt = w.top.L3, config.NewToken(), w.now()
+	}
+	f, _, err := w.render(ctx, s, true)
+	if err == nil && fresh {
+		err = w.known(ctx, s, f)
+	}
+	if err != nil {
+		return err
+	}
+	taken, plan, err := w.adopt(ctx, f)
+	if err == nil && plan == nil {
+		plan, err = f.plan(ctx, nil)
+	}
+	if err != nil {
+		return err
+	}
+	var notes []string
+	for _, address := range taken {
+		notes = append(notes, "taken in, for a stopped run has left it: "+address)
+	}
+	what := w.told(ctx, s, plan, fresh, notes)
+	if len(what.Changes) == 0 && len(plan.OutputChanges) == 0 && len(taken) == 0 {
+		if err := f.settled(); err != nil {
+			return err
+		}
+		f.say(Event{Kind: Note, Text: "nothing to do"})
+		f.drop(planFile)
+	} else if err := w.carryOut(ctx, s, f, what); err != nil {
+		return err
+	}
+	if !s.L3 || !s.Token {
+		return nil
+	}
+	all, err := f.state(ctx)
+	if err != nil {
+		return err
+	}
+	w.conn.Provider, w.conn.URL = s.Cloud, all.outputs.URL
+	w.conn.Function = s.Functions[0].Name
+	return w.save()
+}
+
+// carryOut applies the saved plan, once it is approved.
+func (w *work) carryOut(ctx context.Context, s Side, f *folder, what SidePlan) error {
+	if len(what.Changes) > 0 {
+		if err := w.approve(ctx, f, what); err != nil {
+			return err
+		}
+	}
+	// The token is in its file before any cloud has it: whoever stops us from
+	// here on leaves a token that the next run knows.
+	if s.Token {
+		if err := w.save(); err != nil {
+			return err
+		}
+	}
+	return f.apply(ctx)
+}
+
+func (w *work) approve(ctx context.Context, f *folder, what SidePlan) error {
+	f.names = map[string]string{}
+	for _, c := range what.Changes {
+		f.names[c.Address] = c.Name
+	}
+	ok, err := w.Approve(ctx, what)
+	if err == nil && !ok {
+		err = ErrDeclined
+	}
+	if err != nil {
+		f.drop(planFile)
+	}
+	return err
+}
+
+// Render writes, below dir, a folder for each cloud that plain `terraform apply`
+// accepts. It holds no token: Terraform asks for it, as for a URL that is not
+// known yet.
+func (e *Engine) Render(dir string) ([]string, error) {
+	w, err := e.open("render")
+	if err != nil {
+		return nil, err
+	}
+	if err := config.CheckFolder(dir); err != nil {
+		return nil, err
+	}
+	var made []string
+	for _, s := range w.sides {
+		in, pending := w.inputs(s)
+		if pending {
+			in.RemoteURL = "${var." + remoteVariable + "}"
+		}
+		to := filepath.Join(dir, string(s.Cloud))
+		if err := renderTo(to, s, in, e.Artifacts); err != nil {
+			return nil, err
+		}
+		made = append(made, to)
+	}
+	return made, nil
+}

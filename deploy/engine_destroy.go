@@ -1,0 +1,159 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Destroy removes what Deploy has made, the twin's side first, and then the
+// connection. Hot storage that holds data stands in its way, unless deleteData
+// says that it may go.
+func (e *Engine) Destroy(ctx context.Context, deleteData bool) (removed bool, err error) {
+	w, end, err := e.begin("destroy")
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	sides := slices.Clone(w.sides)
+	slices.Reverse(sides)
+	if err := w.unneeded(ctx); err != nil {
+		return false, err
+	}
+	// First look everywhere, then touch: a refusal leaves all as it was.
+	var stand []Side
+	for _, s := range sides {
+		ok, err := w.mayDestroy(ctx, s, deleteData)
+		if err != nil {
+			return false, err
+		}
+		if ok {
+			stand = append(stand, s)
+		}
+	}
+	for _, s := range stand {
+		if err := w.destroySide(ctx, s); err != nil {
+			return false, err
+		}
+	}
+	for _, s := range sides {
+		for _, dir := range []string{w.dir, w.place} {
+			if err := os.RemoveAll(filepath.Join(dir, string(s.Cloud))); err != nil {
+				return false, err
+			}
+		}
+		if s.L3 && w.top.Connection != "" {
+			if _, ok := w.conns.Get(w.top.Connection); ok {
+				w.conns.Remove(w.top.Connection)
+				if err := w.conns.Save(); err != nil {
+					return false, err
+				}
+			}
+		}
+	}
+	return len(stand) > 0, nil
+}
+
+// unneeded refuses to destroy hot storage's side alone while the twin's side,
+// which asks it, stands in this project.
+func (w *work) unneeded(ctx context.Context) error {
+	if len(w.sides) == len(w.top.Sides) || !w.sides[0].L3 {
+		return nil
+	}
+	twin := w.top.Sides[1]
+	f, err := w.folder(twin)
+	if err != nil {
+		return err
+	}
+	if !w.mayStand(f) {
+		return nil
+	}
+	st, err := w.sideStatus(ctx, twin, f, false)
+	if err != nil {
+		return err
+	}
+	if st.Stands {
+		return configError("destroy", "the twin's side on %s stands, and asks this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
+	}
+	return nil
+}
+
+// mayDestroy reports whether anything of side s stands, and an error if it must
+// stay.
+func (w *work) mayDestroy(ctx context.Context, s Side, deleteData bool) (bool, error) {
+	f, err := w.folder(s)
+	if err != nil {
+		return false, err
+	}
+	begun, err := f.begun()
+	if err != nil {
+		return false, err
+	}
+	if len(begun) > 0 {
+		if f, _, err = w.render(ctx, s, true); err != nil {
+			return false, err
+		}
+		taken, _, err := w.adopt(ctx, f)
+		if err != nil {
+			return false, err
+		}
+		if len(taken) > 0 {
+			// Into the state, with what they need, to be destroyed from there.
+			if err := f.bring(ctx, taken); err != nil {
+				return false, err
+			}
+		}
+		if err := f.settled(); err != nil {
+			return false, err
+		}
+	}
+	st, err := w.sideStatus(ctx, s, f, false)
+	if err != nil || !st.Stands {
+		return false, err
+	}
+	if !st.MakesStore || deleteData {
+		return true, nil
+	}
+	holds, err := w.HoldsData(ctx, st)
+	doubt := "holds data"
+	if err != nil {
+		holds, doubt = true, fmt.Sprintf("may hold data (it could not be looked at: %v)", err)
+	}
+	if holds {
+		return false, configError("destroy", "hot storage %s on %s %s; nothing was removed. Save what you need, then say --delete-data", st.Store, s.Cloud, doubt)
+	}
+	return true, nil
+}
+
+func (w *work) destroySide(ctx context.Context, s Side) error {
+	f, _, err := w.render(ctx, s, false)
+	if err != nil {
+		return err
+	}
+	all, err := f.state(ctx)
+	if err != nil {
+		return err
+	}
+	what := SidePlan{Cloud: s.Cloud, Changes: []ResourceChange{}, Drift: []ResourceChange{}, Public: []string{}, Notes: []string{}}
+	var guards []string
+	for _, r := range all.resources {
+		what.Changes = append(what.Changes, ResourceChange{Action: Destroy, What: noun(r.kind), Name: nameOf(r.kind, r.address, r.values), Address: r.address})
+		if r.guarded() {
+			guards = append(guards, r.address)
+		}
+	}
+	what.sort()
+	if err := w.approve(ctx, f, what); err != nil {
+		return err
+	}
+	// What guards the data is taken away only now that its end is decided. It is
+	// a change like any other, so it is made before the rest is destroyed.
+	if len(guards) > 0 {
+		if err := f.bring(ctx, guards); err != nil {
+			return err
+		}
+	}
+	return f.destroy(ctx)
+}

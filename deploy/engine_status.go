@@ -1,0 +1,155 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"hotreader/config"
+)
+
+// FunctionStatus is a function as its module tells of it.
+type FunctionStatus struct {
+	Name string `json:"name"`
+	ID   string `json:"id"` // ARN, resource id or service name
+	URL  string `json:"url"`
+}
+
+// SideStatus is what stands on one cloud.
+type SideStatus struct {
+	Cloud       config.Cloud              `json:"cloud"`
+	Stands      bool                      `json:"stands"`    // anything at all
+	Resources   int                       `json:"resources"` // how many
+	URL         string                    `json:"url"`       // "" = nothing is public
+	Region      string                    `json:"region"`
+	Store       string                    `json:"store"`       // hot storage here; "" = none
+	Functions   map[string]FunctionStatus `json:"functions"`   // by role; nil = none
+	MakesStore  bool                      `json:"makes_store"` // hot storage was made by us, and would be destroyed
+	Drift       []ResourceChange          `json:"drift"`       // never nil; changed by hand
+	Pending     []ResourceChange          `json:"pending"`     // never nil; what the project says, and is not applied
+	Interrupted bool                      `json:"interrupted"` // a run was killed here; deploy or destroy takes it up
+}
+
+// TokenStatus is what is known of a connection's token.
+type TokenStatus struct {
+	Connection string    `json:"connection"`
+	Set        bool      `json:"set"`
+	Rotating   bool      `json:"rotating"` // the previous one is still accepted
+	RotatedAt  time.Time `json:"rotated_at,omitzero"`
+}
+
+// Status is what stands of a project.
+type Status struct {
+	Twin  string       `json:"twin"`
+	Sides []SideStatus `json:"clouds"`
+	Token *TokenStatus `json:"token"` // nil = the project needs none
+}
+
+// Status says what stands, and what was changed by hand. It changes nothing.
+func (e *Engine) Status(ctx context.Context) (Status, error) {
+	w, end, err := e.begin("status")
+	if err != nil {
+		return Status{}, err
+	}
+	defer end()
+	st := Status{Twin: w.top.Twin, Sides: []SideStatus{}}
+	for _, s := range w.sides {
+		f, err := w.folder(s)
+		if err != nil {
+			return Status{}, err
+		}
+		one, err := w.sideStatus(ctx, s, f, true)
+		if err != nil {
+			return Status{}, err
+		}
+		st.Sides = append(st.Sides, one)
+	}
+	if w.top.Connection != "" {
+		st.Token = &TokenStatus{Connection: w.top.Connection, Set: !w.conn.Token.IsZero(), Rotating: !w.conn.PreviousToken.IsZero(), RotatedAt: w.conn.RotatedAt}
+	}
+	return st, nil
+}
+
+// Outputs says what stands on each of the project's clouds, whatever Only says,
+// as the last runs have left it: nothing is compared with the clouds. It takes no
+// lock, so that Check may call it.
+func (e *Engine) Outputs(ctx context.Context) ([]SideStatus, error) {
+	quiet := *e
+	quiet.Operator = nil
+	w, err := quiet.open("status")
+	if err != nil {
+		return nil, err
+	}
+	if err := w.places(); err != nil {
+		return nil, err
+	}
+	var all []SideStatus
+	for _, s := range w.top.Sides {
+		f, err := w.folder(s)
+		if err != nil {
+			return nil, err
+		}
+		one, err := w.sideStatus(ctx, s, f, false)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// sideStatus reads the state, and with drift compares it with the cloud. It
+// looks at the folder as the last run has left it; only where there is none, for
+// the state is kept elsewhere, it makes one.
+func (w *work) sideStatus(ctx context.Context, s Side, f *folder, drift bool) (SideStatus, error) {
+	st := SideStatus{Cloud: s.Cloud, Drift: []ResourceChange{}, Pending: []ResourceChange{}}
+	if _, err := os.Stat(filepath.Join(f.dir, "main.tf.json")); errors.Is(err, fs.ErrNotExist) {
+		if !w.elsewhere(s.Cloud) && !w.mayStand(f) {
+			return st, nil
+		}
+		if f, _, err = w.render(ctx, s, true); err != nil {
+			return st, err
+		}
+	} else if err != nil {
+		return st, err
+	} else if err := f.init(ctx); err != nil {
+		return st, err
+	}
+	begun, err := f.begun()
+	if err != nil {
+		return st, err
+	}
+	st.Interrupted = len(begun) > 0
+	all, err := f.state(ctx)
+	if err != nil {
+		return st, err
+	}
+	st.Resources, st.Stands = len(all.resources), len(all.resources) > 0
+	if !st.Stands {
+		return st, nil
+	}
+	st.MakesStore = slices.ContainsFunc(all.resources, func(r managed) bool { return r.holdsRows() })
+	out := all.outputs
+	st.URL, st.Region, st.Store, st.Functions = out.URL, out.Region, out.Store, out.Functions
+	if !drift {
+		return st, nil
+	}
+	f.drop(importFile) // of a stopped run; found anew by the next deploy
+	plan, err := f.plan(ctx, nil)
+	if err != nil {
+		return st, err
+	}
+	f.drop(planFile)
+	p := sidePlan(s, plan)
+	st.Drift = p.Drift
+	for _, c := range p.Changes {
+		if !slices.ContainsFunc(p.Drift, func(d ResourceChange) bool { return d.Address == c.Address }) {
+			st.Pending = append(st.Pending, c)
+		}
+	}
+	return st, nil
+}
