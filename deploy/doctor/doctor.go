@@ -221,7 +221,21 @@ func Run(ctx context.Context, in Input) Report {
 	return e.report
 }
 
-func (e *examination) add(c Check) { e.report.Checks = append(e.report.Checks, c) }
+// add adds a check, and reports whether it has not failed.
+func (e *examination) add(c Check) bool {
+	e.report.Checks = append(e.report.Checks, c)
+	return c.Verdict != Failed
+}
+
+func (c Check) fails(says, remedy string) Check {
+	c.Verdict, c.Says, c.Remedy = Failed, says, remedy
+	return c
+}
+
+func (c Check) warns(says, remedy string) Check {
+	c.Verdict, c.Says, c.Remedy = Warning, says, remedy
+	return c
+}
 
 // hide takes the tokens out of a text that may repeat what a server said.
 func (e *examination) hide(text string) string {
@@ -255,65 +269,60 @@ const oldToken = 180 * 24 * time.Hour
 // connection examines the connection file, and reports whether it holds a token
 // to go on with.
 func (e *examination) connection() bool {
-	l, id := e.in.Link, e.in.Topology.Connection
-	if l == nil {
-		e.add(Check{Part: Connection, Name: "written", Verdict: Failed,
-			Says: "it has no connection " + id, Remedy: e.deployOnly(e.in.Topology.L3) + " makes it"})
-		return false
-	}
+	l, id, l3 := e.in.Link, e.in.Topology.Connection, e.in.Topology.L3
 	c := Check{Part: Connection, Name: "written", Verdict: OK, Says: id}
 	switch {
-	case l.Provider != e.in.Topology.L3:
-		c.Verdict = Failed
-		c.Says = fmt.Sprintf("%s says that hot storage is on %s, but config_providers.json says %s", id, l.Provider, e.in.Topology.L3)
-		c.Remedy = e.deployOnly(e.in.Topology.L3)
+	case l == nil:
+		return e.add(c.fails("it has no connection "+id, e.deployOnly(l3)+" makes it"))
+	case l.Provider != l3:
+		c = c.fails(fmt.Sprintf("%s says that hot storage is on %s, but config_providers.json says %s", id, l.Provider, l3), e.deployOnly(l3))
 	case l.Token == nil:
-		c.Verdict = Failed
-		c.Says = id + " holds no token that can be used"
-		c.Remedy = e.deployOnly(e.in.Topology.L3)
+		c = c.fails(id+" holds no token that can be used", e.deployOnly(l3))
 	}
 	e.add(c)
-	e.connectionURL(l)
-	e.tokenAge(l)
+	e.add(e.connectionURL(l))
+	e.add(e.tokenAge(l))
 	return l.Token != nil
 }
 
 // connectionURL compares the file's URL with what was deployed.
-func (e *examination) connectionURL(l *Link) {
-	d, known := e.in.Deployed[e.in.Topology.L3]
+func (e *examination) connectionURL(l *Link) Check {
+	l3 := e.in.Topology.L3
+	deployed := e.in.Deployed[l3].URL
 	c := Check{Part: Connection, Name: "URL", Verdict: OK, Says: l.URL}
 	switch {
 	case l.URL == "":
-		c.Verdict, c.Says, c.Remedy = Failed, "it has no URL", e.deployOnly(e.in.Topology.L3)
-	case known && d.URL != "" && base(l.URL) != base(d.URL):
-		c.Verdict = Failed
-		c.Says = fmt.Sprintf("it says %s, but what was deployed is at %s", l.URL, d.URL)
-		c.Remedy = e.deployOnly(e.in.Topology.L3) + ", then the twin's side, which has the URL in its environment"
+		return c.fails("it has no URL", e.deployOnly(l3))
+	case deployed != "" && base(l.URL) != base(deployed):
+		return c.fails(fmt.Sprintf("it says %s, but what was deployed is at %s", l.URL, deployed),
+			e.deployOnly(l3)+", then the twin's side, which has the URL in its environment")
 	}
-	e.add(c)
+	return c
 }
 
-func (e *examination) tokenAge(l *Link) {
+func (e *examination) tokenAge(l *Link) Check {
 	c := Check{Part: Connection, Name: "token's age", Verdict: OK}
 	rotate := "hotreader token rotate " + e.in.Topology.Connection + " --project " + cmp.Or(e.in.Project, ".")
 	if e.in.Target != "" {
 		rotate = e.command("deploy") + " makes a new one"
 	}
-	switch age := e.in.Now().Sub(l.RotatedAt); {
+	age := e.in.Now().Sub(l.RotatedAt)
+	days := fmt.Sprintf("%d days", int(age.Hours()/24))
+	switch {
 	case l.Previous != nil:
-		c.Verdict, c.Says, c.Remedy = Warning, "a rotation has not ended: the previous token is valid, too", e.endRotation(rotate)
+		return c.warns("a rotation has not ended: the previous token is valid, too", e.endRotation(rotate))
 	case l.RotatedAt.IsZero():
 		c.Says = "not said"
 	case age > oldToken:
-		c.Verdict, c.Says, c.Remedy = Warning, fmt.Sprintf("%d days", int(age.Hours()/24)), rotate
+		return c.warns(days, rotate)
 	case age < -5*time.Minute:
-		c.Verdict, c.Says, c.Remedy = Warning, "it was made in the future", "set this machine's clock"
+		return c.warns("it was made in the future", "set this machine's clock")
 	case age < 48*time.Hour:
 		c.Says = age.Round(time.Minute).String()
 	default:
-		c.Says = fmt.Sprintf("%d days", int(age.Hours()/24))
+		c.Says = days
 	}
-	e.add(c)
+	return c
 }
 
 // endRotation says how the rotation ends that rotate has begun. A team that owns
@@ -364,8 +373,7 @@ func (e *examination) empty(c Check) Check {
 		c.Says = "no value"
 		return c
 	}
-	e.warned, c.Verdict = true, Warning
-	c.Says = fmt.Sprintf("it answers, but %s holds nothing of %s", e.store(), e.in.Device.ID)
-	c.Remedy = "right if the device has not reported yet; else look at what writes to it, and at the names of its attributes"
-	return c
+	e.warned = true
+	return c.warns(fmt.Sprintf("it answers, but %s holds nothing of %s", e.store(), e.in.Device.ID),
+		"right if the device has not reported yet; else look at what writes to it, and at the names of its attributes")
 }

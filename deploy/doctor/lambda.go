@@ -47,8 +47,7 @@ func (e *examination) examineFunctions(ctx context.Context) {
 	e.in.Asking(hop(Reader, config.AWS))
 	client, err := e.lambda(ctx)
 	if err != nil {
-		e.add(Check{Part: Reader, Cloud: config.AWS, Name: "reached", Verdict: Failed,
-			Says: err.Error(), Remedy: "give this machine AWS credentials and a region, as for the AWS command line"})
+		e.add(Check{Part: Reader, Cloud: config.AWS, Name: "reached"}.fails(err.Error(), "give this machine AWS credentials and a region, as for the AWS command line"))
 		return
 	}
 	e.invoke(ctx, client, config.LastEntry, "last entry of ")
@@ -128,8 +127,7 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, role co
 	c := Check{Part: Reader, Cloud: config.AWS, Name: what + e.in.Device.ID, Verdict: OK}
 	event, err := Event(e.in.Topology.Twin, e.in.Device, role, 1, e.in.Now())
 	if err != nil {
-		c.Verdict, c.Says = Failed, err.Error()
-		e.add(c)
+		e.add(c.fails(err.Error(), ""))
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.in.Timeout)
@@ -139,9 +137,7 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, role co
 	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &name, Payload: event})
 	c.Took = time.Since(began)
 	if err != nil {
-		c.Verdict = Failed
-		c.Says, c.Remedy = e.uninvoked(err, name)
-		e.add(c)
+		e.add(c.fails(e.uninvoked(err, name)))
 		return
 	}
 	if out.FunctionError != nil {
@@ -155,8 +151,8 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, role co
 	n, ok := values(a.PropertyValues)
 	switch {
 	case err != nil || !ok:
-		c.Verdict, c.Says = Failed, fmt.Sprintf("%s answers something else than TwinMaker's JSON: %q", name, clip(string(out.Payload)))
-		c.Remedy = "another function has the name, or it is of another version: " + e.deployOnly(config.AWS)
+		c = c.fails(fmt.Sprintf("%s answers something else than TwinMaker's JSON: %q", name, clip(string(out.Payload))),
+			"another function has the name, or it is of another version: "+e.deployOnly(config.AWS))
 	case n == 0 && role == config.LastEntry:
 		c = e.nothing(c)
 	case n == 0:
@@ -217,27 +213,16 @@ func (e *examination) functionError(c Check, name string, payload []byte) {
 	code, ours := codes[f.ErrorType]
 	switch {
 	case !ours:
-		c.Verdict, c.Says = Failed, name+" fails with "+said
-		c.Remedy = "the function does not start or was ended: look at its log; " + e.deployOnly(config.AWS)
-		e.add(c)
+		e.add(c.fails(name+" fails with "+said, "the function does not start or was ended: look at its log; "+e.deployOnly(config.AWS)))
 	case strings.Contains(f.ErrorMessage, "environment of the Lambda function") || strings.Contains(f.ErrorMessage, "INTER_CLOUD_TOKEN_SECRET: "):
-		c.Verdict, c.Says = Failed, name+" does not start: "+said
-		c.Remedy = e.deployOnly(config.AWS)
-		e.add(c)
+		e.add(c.fails(name+" does not start: "+said, e.deployOnly(config.AWS)))
 	case e.in.Topology.L3 == config.AWS: // hot storage is its own cloud's
-		door := c
-		door.Name = ""
-		if st := e.failed(door, c.as(Store), code, said, ""); st == refusing || st == ill {
+		door, behind := c, c
+		door.Name, behind.Part = "", Store
+		if st := e.failed(door, behind, failure{code, said, ""}); st == refusing || st == ill {
 			e.report.Checks[len(e.report.Checks)-1].Name = c.Name
 		}
 	default:
-		e.blame(&c, code, said, "")
-		e.add(c)
+		e.add(e.blame(c, failure{code, said, ""}))
 	}
-}
-
-// as returns c as the check of another part.
-func (c Check) as(p Part) Check {
-	c.Part = p
-	return c
 }

@@ -1,0 +1,288 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/wire"
+)
+
+// maxSkew is how far clocks may be apart: AWS refuses signatures beyond it.
+const maxSkew = 5 * time.Minute
+
+// reached asks for the API's description, and reports whether a Hot Reader API
+// answers. /healthz would be shorter, but Cloud Run keeps addresses that end in
+// z for itself: there only the platform's own probes see it.
+func (e *examination) reached(ctx context.Context, part Part, cloud config.Cloud, base string) bool {
+	c := Check{Part: part, Cloud: cloud, Name: "reached", Verdict: OK, Says: base}
+	r, err := e.send(ctx, base, ask{http.MethodGet, "/openapi.json", "application/json", ""}, "")
+	c.Took = r.took
+	var description struct {
+		OpenAPI string
+		Info    struct{ Title string }
+	}
+	switch {
+	case err != nil:
+		c = c.fails(e.unreached(err, cloud))
+		c.Says = base + ": " + c.Says
+	case r.status == http.StatusOK && json.Unmarshal(r.body, &description) == nil && description.OpenAPI != "" && description.Info.Title == "Hot Reader API":
+	case r.problem != nil || r.status >= 500:
+		c = c.fails(base+": it does not work: "+r.describe(), e.foreign(r, cloud))
+	default:
+		c = c.fails(base+": what answers is no Hot Reader API: "+r.describe(), e.foreign(r, cloud))
+	}
+	if at, err := http.ParseTime(r.header.Get("Date")); err == nil && c.Verdict == OK {
+		if skew := e.in.Now().Sub(at); skew.Abs() > maxSkew {
+			c = c.warns(fmt.Sprintf("its clock and this machine's are %s apart", skew.Abs().Round(time.Second)),
+				"set this machine's clock: signatures and tokens depend on it")
+		}
+	}
+	return e.add(c)
+}
+
+// closed checks that nobody gets in without the token, and reports whether what
+// answers is a Hot Reader API.
+func (e *examination) closed(ctx context.Context, part Part, cloud config.Cloud, base string, a ask) bool {
+	c := Check{Part: part, Cloud: cloud, Name: "closed to strangers", Verdict: OK, Says: "401 without a token and with a wrong one"}
+	wrong := make([]byte, 32)
+	_, _ = rand.Read(wrong) // never fails
+	for _, try := range [][2]string{{"without a token", ""}, {"with a wrong token", hex.EncodeToString(wrong)}} {
+		how, token := try[0], try[1]
+		r, err := e.send(ctx, base, a, token)
+		c.Took += r.took
+		switch {
+		case err != nil:
+			return e.add(c.fails(e.unreached(err, cloud)))
+		case r.status == http.StatusUnauthorized && r.problem != nil:
+		case r.ok() && e.speaks(r):
+			return e.add(c.fails("it answers "+how+": everybody can read hot storage", "take it off the network now; then "+e.deployOnly(cloud)))
+		case r.status == http.StatusTooManyRequests:
+			return e.add(c.warns("it is asked too often to tell", "try again in a minute"))
+		default:
+			return e.add(c.fails(fmt.Sprintf("%s it must answer 401, and it is no Hot Reader API that answers: %s", how, r.describe()), e.foreign(r, cloud)))
+		}
+	}
+	return e.add(c)
+}
+
+// foreign is what to do about an answer that is not ours.
+func (e *examination) foreign(r *reply, cloud config.Cloud) string {
+	switch {
+	case cloud == config.AWS && r.status >= 500 && (r.message() != "" || r.problem != nil):
+		return "API Gateway answers, the function behind it fails: look at its log; " + e.deployOnly(cloud)
+	case cloud == config.AWS && r.status == http.StatusForbidden && r.message() != "":
+		return "API Gateway knows no such route, or wants an API key: " + e.deployOnly(cloud)
+	case r.status >= 500:
+		return "the platform answers, the program behind it does not: look at its log; " + e.deployOnly(cloud)
+	}
+	return "the URL leads elsewhere, or something stands in between: " + e.deployOnly(cloud)
+}
+
+// speaks reports whether a 2xx answer is of a kind that ours are.
+func (e *examination) speaks(r *reply) bool {
+	_, err := e.found(r)
+	return err == nil
+}
+
+// found returns how many values an answer holds, in any of the shapes that ours
+// have: rows, the items of the GET routes, or TwinMaker's.
+func (e *examination) found(r *reply) (int, error) {
+	switch r.media {
+	case wire.MediaType:
+		d := wire.NewDecoder(bytes.NewReader(r.body), e.query())
+		defer d.Close()
+		n := 0
+		for {
+			row, err := d.Read()
+			if errors.Is(err, io.EOF) {
+				return n, nil
+			}
+			if err != nil {
+				return n, err
+			}
+			for i := range row.Values {
+				if !row.Values[i].IsNull() {
+					n++
+				}
+			}
+		}
+	case "application/json":
+		var a struct {
+			Items          *[]map[string]json.RawMessage
+			PropertyValues json.RawMessage
+		}
+		if json.Unmarshal(r.body, &a) == nil && a.Items != nil {
+			n := 0
+			for _, item := range *a.Items {
+				n += len(item) - 1 // beside the time
+			}
+			return n, nil
+		}
+		if n, ok := values(a.PropertyValues); ok {
+			return n, nil
+		}
+	}
+	return 0, errors.New("what answers is no Hot Reader API: " + r.describe())
+}
+
+// values counts TwinMaker's values, in either of its two shapes.
+func values(raw json.RawMessage) (n int, ok bool) {
+	var last map[string]json.RawMessage
+	if json.Unmarshal(raw, &last) == nil && last != nil {
+		return len(last), true
+	}
+	var series []struct{ Values []json.RawMessage }
+	if json.Unmarshal(raw, &series) != nil || series == nil {
+		return 0, false
+	}
+	for _, s := range series {
+		n += len(s.Values)
+	}
+	return n, true
+}
+
+// examineAPI examines the API in hot storage's cloud, and hot storage behind it.
+func (e *examination) examineAPI(ctx context.Context, linked bool) {
+	cloud := e.in.Topology.L3
+	e.in.Asking(hop(API, cloud))
+	at := e.url(cloud)
+	if at == "" {
+		e.add(Check{Part: API, Cloud: cloud, Name: "reached", Verdict: Skipped, Says: "nobody knows where it is"})
+		return
+	}
+	a := ask{http.MethodPost, "/read", wire.MediaType + ", application/json;q=0.5",
+		string(wire.NewEnvelope(e.query(), string(e.in.Topology.L4), "").Append(nil))}
+	if !e.reached(ctx, API, cloud, at) || !e.closed(ctx, API, cloud, at, a) {
+		e.api = ill
+		return
+	}
+	if !linked {
+		return
+	}
+	r, err := e.send(ctx, at, a, e.in.Link.Token.Current())
+	e.api = e.answered(API, cloud, r, err)
+	if e.api == refusing {
+		e.refused = len(e.report.Checks) - 1
+	}
+	if e.in.Link.Previous != nil && e.api == sound {
+		c := Check{Part: API, Cloud: cloud, Name: "takes the previous token", Verdict: OK}
+		r, err := e.send(ctx, at, a, e.in.Link.Previous.Current())
+		if c.Took = r.took; err != nil || r.status == http.StatusUnauthorized {
+			c = c.warns("it does not: a reader that still has it is shut out", e.deployOnly(e.in.Topology.L4))
+		}
+		e.add(c)
+	}
+}
+
+// answered adds what an answer to the right token says of the door (an API, or
+// a reader with hot storage on its own cloud), and of hot storage behind it.
+func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err error) standing {
+	door := Check{Part: part, Cloud: cloud, Name: "takes the token", Verdict: OK}
+	behind := Check{Part: Store, Cloud: cloud, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
+	says, remedy := "", ""
+	switch {
+	case err != nil:
+		says, remedy = e.unreached(err, cloud)
+	case r.ok():
+		n, err := e.found(r)
+		if err == nil {
+			e.add(door)
+			if behind.Says = fmt.Sprintf("%d of %d properties", n, len(e.in.Device.Properties)); n == 0 {
+				behind = e.empty(behind)
+			}
+			e.held = n
+			e.add(behind)
+			return sound
+		}
+		says, remedy = err.Error(), e.otherVersion(cloud)
+	case r.problem == nil:
+		says, remedy = r.describe(), e.foreign(r, cloud)
+	default:
+		return e.failed(door, behind, failure{r.problem.Code, r.describe(), r.problem.TraceID})
+	}
+	door.Took = r.took
+	e.add(door.fails(says, remedy))
+	return ill
+}
+
+// failure is what a door has answered with: its code, what it said, and the trace
+// to look for in its log; "" = none.
+type failure struct {
+	code         hotreader.Code
+	said, traced string
+}
+
+// log is where to look.
+func (f failure) log(whose string) string {
+	if f.traced == "" {
+		return "look at " + whose + " log"
+	}
+	return "look at " + whose + " log for " + f.traced
+}
+
+func (e *examination) otherVersion(cloud config.Cloud) string {
+	return "is it of another version? " + e.deployOnly(cloud)
+}
+
+// failed adds the checks of a door whose answer is f.
+func (e *examination) failed(door, behind Check, f failure) standing {
+	cloud, log := door.Cloud, f.log("the function's")
+	switch f.code {
+	case hotreader.CodeUnauthenticated:
+		door.Took = behind.Took
+		e.add(door.fails("it refuses the connection file's token",
+			"its secret holds another one: "+e.deployOnly(cloud)+" (after a rotation, wait five minutes first)"))
+		return refusing
+	case hotreader.CodeConfig, hotreader.CodeInternal, hotreader.CodeInvalid, hotreader.CodeTooLarge, hotreader.CodeCanceled:
+		door.Name, door.Took = "answers", behind.Took
+		if f.code == hotreader.CodeInvalid {
+			log = e.otherVersion(cloud)
+		}
+		e.add(door.fails(f.said, log))
+		return ill
+	}
+	if door.Name != "" {
+		e.add(door)
+	}
+	says, remedy := f.said, log
+	switch f.code {
+	case hotreader.CodeNotFound:
+		if cloud == config.GCP {
+			e.add(e.hollow(behind))
+			return hollow
+		}
+		says = e.store() + " is not there"
+		remedy = "it was removed or is named wrongly: look at config_hot_reader.json, then " + e.deployOnly(cloud)
+	case hotreader.CodeForbidden:
+		says = "the function is not allowed to query " + e.store()
+		remedy = e.deployOnly(cloud) + " gives it the permission back"
+	case hotreader.CodeStore: // an API says it, too, where its own identity is refused
+		remedy = log + "; if it names a permission, " + e.deployOnly(cloud) + " gives it back"
+	case hotreader.CodeThrottled, hotreader.CodeOverloaded:
+		remedy = "try again in a minute; if it stays so, give it more capacity"
+	}
+	e.add(behind.fails(says, remedy))
+	return storeless
+}
+
+// hollow is the warning about a collection without a document: in Firestore it
+// is the same as one that is not there, as a reader sees it.
+func (e *examination) hollow(c Check) Check {
+	if e.warned {
+		c.Verdict, c.Says = OK, "no document"
+		return c
+	}
+	e.warned = true
+	return c.warns(e.store()+" holds no document yet, or there is no such collection",
+		"right if no device has reported yet; else look at the names of the database and the collection in config_hot_reader.json, and at what writes to it")
+}

@@ -1,0 +1,143 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"hotreader"
+)
+
+// examineReader examines the readers on Azure and on Google Cloud, which dashboards
+// ask by HTTP.
+func (e *examination) examineReader(ctx context.Context, linked bool) {
+	t := e.in.Topology
+	e.in.Asking(hop(Reader, t.L4))
+	at := e.url(t.L4)
+	if at == "" {
+		e.add(Check{Part: Reader, Cloud: t.L4, Name: "reached"}.fails("nobody knows where it is: it is not deployed yet", e.deployOnly(t.L4)))
+		return
+	}
+	device := "/v1/devices/" + url.PathEscape(e.in.Device.ID)
+	properties := url.Values{"property": e.in.Device.Properties}
+	latest := ask{http.MethodGet, device + "/latest?" + properties.Encode(), "application/json", ""}
+	if !e.reached(ctx, Reader, t.L4, at) || !e.closed(ctx, Reader, t.L4, at, latest) || !linked {
+		return
+	}
+	token := e.in.Link.Token.Current()
+	if e.api == ill {
+		e.add(Check{Part: Reader, Cloud: t.L4, Name: "last entry of " + e.in.Device.ID, Verdict: Skipped,
+			Says: "what it asks is broken", Behind: hop(API, t.L3)})
+		return
+	}
+	r, err := e.send(ctx, at, latest, token)
+	if t.L3 == t.L4 {
+		if e.answered(Reader, t.L4, r, err) != sound {
+			return
+		}
+	} else if !e.forwarded(r, err) || e.api == hollow {
+		return
+	}
+	properties.Set("order", "DESCENDING")
+	properties.Set("limit", "1")
+	r, err = e.send(ctx, at, ask{http.MethodGet, device + "/history?" + properties.Encode(), "application/json", ""}, token)
+	c := Check{Part: Reader, Cloud: t.L4, Name: "history of " + e.in.Device.ID, Verdict: OK, Took: r.took}
+	if err != nil {
+		c = c.fails(e.unreached(err, t.L4))
+	} else if !e.speaks(r) {
+		c = c.fails(r.describe(), failure{}.log("the function's"))
+	}
+	e.add(c)
+}
+
+// forwarded adds what a reader says that asks another cloud's API, and reports
+// whether it answers.
+func (e *examination) forwarded(r *reply, err error) bool {
+	l4 := e.in.Topology.L4
+	c := Check{Part: Reader, Cloud: l4, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
+	switch {
+	case err != nil:
+		c = c.fails(e.unreached(err, l4))
+	case r.ok():
+		n, err := e.found(r)
+		if err != nil {
+			c = c.fails(err.Error(), e.otherVersion(l4))
+			break
+		}
+		if e.api == refusing { // it takes the file's token at its own door, so the odd one out is the API
+			c.Says = "from an API that refuses the same token here"
+		}
+		if n == 0 {
+			c = e.nothing(c)
+		}
+	case r.problem == nil:
+		c = c.fails(r.describe(), e.foreign(r, l4))
+	case r.problem.Code == hotreader.CodeUnauthenticated:
+		c.Name = "takes the token"
+		c = c.fails("it refuses the connection file's token", "")
+		if e.api == refusing { // two doors, and neither knows it
+			c.Behind = e.blameFile()
+		} else {
+			c.Remedy = "its secret holds another one than the API's: " + e.deployOnly(l4) + " (after a rotation, wait five minutes first)"
+		}
+	default:
+		f := failure{r.problem.Code, r.describe(), r.problem.TraceID}
+		if f.code == hotreader.CodeConfig && e.api == refusing {
+			f.code = hotreader.CodeUnauthenticated // which is what a reader calls it at its own door
+		}
+		c = e.blame(c, f)
+	}
+	return e.add(c)
+}
+
+// nothing says that a reader's last entry is empty, which is wrong if hot
+// storage's is not.
+func (e *examination) nothing(c Check) Check {
+	if e.held == 0 {
+		return e.empty(c)
+	}
+	return c.fails("it answers with nothing, while the API has data: it asks another one",
+		fmt.Sprintf("its REMOTE_READER_URL must be %s: %s", e.url(e.in.Topology.L3), e.deployOnly(e.in.Topology.L4)))
+}
+
+// blameFile makes the connection file responsible for the token that the API
+// refuses.
+func (e *examination) blameFile() string {
+	if c := &e.report.Checks[e.refused]; e.api == refusing {
+		c.Behind = hop(Connection, "")
+		e.add(Check{Part: Connection, Name: "token"}.fails("it is not the one that the deployed functions have",
+			"the file was changed or is an old copy: bring the right one back, or "+e.command("deploy")+" gives both sides this one"))
+	}
+	return hop(Connection, "")
+}
+
+// blame says who is at fault where a reader fails that asks another cloud's API:
+// what was seen of the API from here decides.
+func (e *examination) blame(c Check, f failure) Check {
+	t := e.in.Topology
+	c = c.fails(f.said, "")
+	switch {
+	case e.api == hollow && f.code == hotreader.CodeNotFound:
+		return e.hollow(c)
+	case e.api == ill, e.api == refusing && f.code == hotreader.CodeUnauthenticated:
+		c.Behind = hop(API, t.L3)
+		return c
+	case e.api == storeless:
+		c.Behind = hop(Store, t.L3)
+		return c
+	}
+	log := f.log("its")
+	switch f.code {
+	case hotreader.CodeUnauthenticated:
+		return c.fails("the API refuses the reader's token, and takes the connection file's: the reader's secret holds another one",
+			e.deployOnly(t.L4)+" (after a rotation, wait five minutes first)")
+	case hotreader.CodeConfig:
+		return c.fails("it is set up wrongly: its REMOTE_READER_URL, or a token that the API refuses while it takes the connection file's",
+			e.deployOnly(t.L4)+"; "+log)
+	case hotreader.CodeNotFound, hotreader.CodeUnavailable, hotreader.CodeOverloaded, hotreader.CodeProtocol, hotreader.CodeDeadline:
+		return c.fails("it does not get through to the API, which is well as seen from here: "+f.said,
+			fmt.Sprintf("its REMOTE_READER_URL must be %s, and its network must let it out: %s; %s", e.url(t.L3), e.deployOnly(t.L4), log))
+	}
+	return c.fails(f.said, log)
+}
