@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"strings"
 
@@ -60,7 +59,7 @@ func (a *app) pushImage(ctx context.Context, file string) error {
 			return err
 		}
 	}
-	return publish.Image(ctx, file, ref, token, http.DefaultTransport, a.talkTo)
+	return a.publisher(token).Image(ctx, file, ref)
 }
 
 func (a *app) pushApp(ctx context.Context, file string) error {
@@ -72,7 +71,7 @@ func (a *app) pushApp(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	return publish.App(ctx, file, base, token, http.DefaultTransport, a.talkTo)
+	return a.publisher(token).App(ctx, file, base)
 }
 
 func (a *app) waitVault(ctx context.Context, url string) error {
@@ -80,7 +79,7 @@ func (a *app) waitVault(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	return publish.Vault(ctx, url, token, http.DefaultTransport, a.talkTo)
+	return a.publisher(token).Vault(ctx, url)
 }
 
 func keepStore(_ context.Context, name string) error {
@@ -99,4 +98,6 @@ func variable(name string) (string, error) {
 	return "", usagef("%s is not set; the Terraform module sets it when it runs this command", name)
 }
 
-func (a *app) talkTo(text string) { a.note("%s", text) }
+func (a *app) publisher(token publish.Token) publish.Publisher {
+	return publish.Publisher{Token: token, Note: func(text string) { a.note("%s", text) }}
+}

@@ -164,7 +164,7 @@ func TestUnpack(t *testing.T) {
 		{"a program elsewhere", config.Azure, func(t *testing.T, f string) {
 			files(t, f, map[string]string{"host.json": fmt.Sprintf(host, "../../bin/sh", true, "")})
 		}, "is no file of the app"},
-		{"a damaged image", config.GCP, func(t *testing.T, f string) { image(t, f, "/service", "service", true) }, "missing or damaged"},
+		{"a damaged image", config.GCP, func(t *testing.T, f string) { image(t, f, "/service", "service", true) }, "is damaged"},
 		{"an image of something else", config.GCP, func(t *testing.T, f string) { image(t, f, "/service", "other", false) }, "the image has no service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

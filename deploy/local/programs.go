@@ -5,8 +5,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +17,7 @@ import (
 	"strings"
 
 	"hotreader/config"
+	"hotreader/deploy/publish"
 )
 
 // maxProgram bounds what is unpacked of one file; the programs have some 10 MB.
@@ -131,63 +130,17 @@ func fromApp(name string) (string, []byte, error) {
 
 // fromImage returns the program that an OCI image, packed as a tar, starts.
 func fromImage(name string) (string, []byte, error) {
-	f, err := os.Open(name)
+	img, err := publish.ReadLayout(name)
 	if err != nil {
 		return "", nil, err
 	}
-	defer f.Close()
-	files := map[string][]byte{}
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return "", nil, err
-		}
-		if h.Typeflag == tar.TypeReg {
-			if files[path.Clean(h.Name)], err = readAll(r); err != nil {
-				return "", nil, err
-			}
-		}
-	}
-	blob := func(digest string, into any) ([]byte, error) {
-		text, ok := files["blobs/sha256/"+strings.TrimPrefix(digest, "sha256:")]
-		sum := sha256.Sum256(text)
-		if !ok || digest != "sha256:"+hex.EncodeToString(sum[:]) {
-			return nil, fmt.Errorf("blob %q is missing or damaged", digest)
-		}
-		if into == nil {
-			return text, nil
-		}
-		return text, json.Unmarshal(text, into)
-	}
-	type descriptor struct{ Digest string }
-	var index struct{ Manifests []descriptor }
-	var manifest struct {
-		Config descriptor
-		Layers []descriptor
-	}
-	var image struct{ Config struct{ Entrypoint []string } }
-	if err := json.Unmarshal(files["index.json"], &index); err != nil || len(index.Manifests) != 1 {
-		return "", nil, errors.New("it is no image of one platform")
-	}
-	if _, err := blob(index.Manifests[0].Digest, &manifest); err != nil {
-		return "", nil, err
-	}
-	if _, err := blob(manifest.Config.Digest, &image); err != nil {
-		return "", nil, err
-	}
-	if len(image.Config.Entrypoint) != 1 {
+	var starts struct{ Config struct{ Entrypoint []string } }
+	if err := json.Unmarshal(img.Text(img.Config), &starts); err != nil || len(starts.Config.Entrypoint) != 1 {
 		return "", nil, errors.New("the image starts no one program")
 	}
-	program := strings.TrimPrefix(path.Clean(image.Config.Entrypoint[0]), "/")
-	for _, l := range manifest.Layers {
-		text, err := blob(l.Digest, nil)
-		if err != nil {
-			return "", nil, err
-		}
-		if text, err = fromLayer(text, program); text != nil || err != nil {
+	program := strings.TrimPrefix(path.Clean(starts.Config.Entrypoint[0]), "/")
+	for _, l := range img.Layers {
+		if text, err := fromLayer(img.Text(l), program); text != nil || err != nil {
 			return program, text, err
 		}
 	}

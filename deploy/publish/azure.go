@@ -17,25 +17,25 @@ import (
 // as https://APP.scm.azurewebsites.net, and waits until it is deployed. It is what
 // Azure calls One Deploy, the only way into an app on the Flex Consumption plan:
 // https://learn.microsoft.com/azure/azure-functions/functions-deployment-technologies#one-deploy.
-// note is told when it has to wait; it may be nil, and so may transport.
-func App(ctx context.Context, file, base string, token Token, transport http.RoundTripper, note func(string)) error {
+func (p Publisher) App(ctx context.Context, file, base string) error {
 	const op = "publish the function app"
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: err}
+		return fail(op, hotreader.CodeConfig, "%w", err)
 	}
-	c, err := newClient(op, base, token, transport, func(host string) bool {
+	c, err := p.client(op, base, func(host string) bool {
 		return strings.Contains(host, ".scm.") && strings.HasSuffix(host, ".azurewebsites.net")
 	})
 	if err != nil {
 		return err
 	}
 	var status string // where the deployment's state is
-	err = again(ctx, op, note, func() error {
+	err = p.again(ctx, op, func() error {
 		a, err := c.do(ctx, http.MethodPost, "/api/publish?RemoteBuild=false&Deployer=hotreader", "application/zip", text)
 		if err != nil {
 			return later(err)
 		}
+		says := errors.New("the app's publishing service answers " + a.says())
 		switch {
 		case a.status == http.StatusOK:
 			return nil
@@ -45,51 +45,50 @@ func App(ctx context.Context, file, base string, token Token, transport http.Rou
 		case passing(a.status), a.status == http.StatusConflict, a.status == http.StatusNotFound, a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
 			// Another deployment, an app that starts, or the app's identity, which writes
 			// the package to the storage account by a role that it was just given.
-			return later(errors.New("the app's publishing service answers " + a.says()))
+			return later(says)
 		}
-		return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: errors.New("the app's publishing service answers " + a.says())}
+		return fail(op, hotreader.CodeConfig, "%w", says)
 	})
 	if err != nil || status == "" {
 		return err
 	}
-	return again(ctx, op, note, func() error {
-		a, err := c.do(ctx, http.MethodGet, status, "", nil)
-		if err != nil {
-			return later(err)
-		}
-		if a.status != http.StatusOK && a.status != http.StatusAccepted {
-			return later(errors.New("the deployment's state is " + a.says()))
-		}
-		var d struct {
-			Status   int    `json:"status"`
-			Text     string `json:"status_text"`
-			Message  string `json:"message"`
-			Complete bool   `json:"complete"`
-		}
-		if err := json.Unmarshal(a.body, &d); err != nil {
-			return later(errors.New("the deployment's state is " + a.says()))
-		}
-		const failed, succeeded = 3, 4 // https://github.com/projectkudu/kudu/wiki/REST-API#deployment
-		switch {
-		case d.Status == succeeded:
-			return nil
-		case d.Status == failed || d.Complete:
-			return &hotreader.Error{Op: op, Code: hotreader.CodeStore, Err: fmt.Errorf("the package could not be deployed: %.300s", cmp.Or(d.Text, d.Message, a.says()))}
-		}
-		return later(fmt.Errorf("the deployment is in state %d", d.Status))
-	})
+	return p.again(ctx, op, func() error { return c.deployed(ctx, op, status) })
+}
+
+// deployed looks at a deployment's state.
+func (c *client) deployed(ctx context.Context, op, status string) error {
+	a, err := c.do(ctx, http.MethodGet, status, "", nil)
+	if err != nil {
+		return later(err)
+	}
+	var d struct {
+		Status   int    `json:"status"`
+		Text     string `json:"status_text"`
+		Message  string `json:"message"`
+		Complete bool   `json:"complete"`
+	}
+	if a.status != http.StatusOK && a.status != http.StatusAccepted || json.Unmarshal(a.body, &d) != nil {
+		return later(errors.New("the deployment's state is " + a.says()))
+	}
+	const failed, succeeded = 3, 4 // https://github.com/projectkudu/kudu/wiki/REST-API#deployment
+	switch {
+	case d.Status == succeeded:
+		return nil
+	case d.Status == failed || d.Complete:
+		return fail(op, hotreader.CodeStore, "the package could not be deployed: %.300s", cmp.Or(d.Text, d.Message, a.says()))
+	}
+	return later(fmt.Errorf("the deployment is in state %d", d.Status))
 }
 
 // Vault waits until whoever runs this may use the secrets of the key vault at base,
-// as https://VAULT.vault.azure.net/. note is told when it has to wait; it may be
-// nil, and so may transport.
-func Vault(ctx context.Context, base string, token Token, transport http.RoundTripper, note func(string)) error {
+// as https://VAULT.vault.azure.net/.
+func (p Publisher) Vault(ctx context.Context, base string) error {
 	const op = "wait for the key vault"
-	c, err := newClient(op, base, token, transport, func(host string) bool { return strings.HasSuffix(host, ".vault.azure.net") })
+	c, err := p.client(op, base, func(host string) bool { return strings.HasSuffix(host, ".vault.azure.net") })
 	if err != nil {
 		return err
 	}
-	return again(ctx, op, note, func() error {
+	return p.again(ctx, op, func() error {
 		a, err := c.do(ctx, http.MethodGet, "/secrets?api-version=7.4&maxresults=1", "", nil)
 		switch {
 		case err != nil: // the name of a vault that was just made, too
@@ -99,6 +98,6 @@ func Vault(ctx context.Context, base string, token Token, transport http.RoundTr
 		case a.status == http.StatusForbidden || a.status == http.StatusNotFound || passing(a.status):
 			return later(errors.New("Key Vault answers " + a.says()))
 		}
-		return &hotreader.Error{Op: op, Code: hotreader.CodeForbidden, Err: errors.New("Key Vault answers " + a.says())}
+		return fail(op, hotreader.CodeForbidden, "Key Vault answers %s", a.says())
 	})
 }

@@ -2,7 +2,7 @@
 // Terraform's providers have no resource for it or none that works: the modules run
 // it between the resources that a package needs and those that need the package.
 //
-// Each function tries again for a while, for what was just created, and the rights
+// A Publisher tries again for a while, for what was just created, and the rights
 // on it, take minutes to be in force everywhere.
 package publish
 
@@ -25,6 +25,13 @@ import (
 // header. It may be called often and has to cache it.
 type Token func(ctx context.Context) (string, error)
 
+// Publisher brings packages to a cloud's services.
+type Publisher struct {
+	Token     Token             // nil = none is shown
+	Transport http.RoundTripper // nil = http.DefaultTransport
+	Note      func(string)      // told when it has to wait; nil = nobody is
+}
+
 const (
 	patience  = 10 * time.Minute // for rights to be in force
 	pause     = 5 * time.Second  // between tries
@@ -38,10 +45,10 @@ type client struct {
 	client *http.Client
 }
 
-// newClient returns a client of the service at base. The token is for it alone:
+// client returns a client of the service at base. The token is for it alone:
 // allowed says whether its host is one of the cloud's; this machine's own, for
 // tests and emulators, may speak http.
-func newClient(op, base string, token Token, transport http.RoundTripper, allowed func(host string) bool) (*client, error) {
+func (p Publisher) client(op, base string, allowed func(host string) bool) (*client, error) {
 	u, err := url.Parse(base)
 	wrong := ""
 	switch {
@@ -58,8 +65,8 @@ func newClient(op, base string, token Token, transport http.RoundTripper, allowe
 	if wrong != "" {
 		return nil, fail(op, hotreader.CodeConfig, "%.200q %s", base, wrong)
 	}
-	return &client{u, token, &http.Client{
-		Transport: transport,
+	return &client{u, p.Token, &http.Client{
+		Transport: p.Transport,
 		// A token is not carried to where a service points. An upload's Location is
 		// followed below, on its own host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -131,7 +138,7 @@ func later(err error) error {
 }
 
 // again calls try until it succeeds, fails for good or the time is up.
-func again(ctx context.Context, op string, note func(string), try func() error) error {
+func (p Publisher) again(ctx context.Context, op string, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	said := false
@@ -141,10 +148,13 @@ func again(ctx context.Context, op string, note func(string), try func() error) 
 			return nil
 		}
 		if !errors.Is(err, errLater) {
-			return wrap(op, err)
+			if _, ok := errors.AsType[*hotreader.Error](err); ok {
+				return err
+			}
+			return &hotreader.Error{Op: op, Code: hotreader.CodeUnavailable, Err: err}
 		}
-		if note != nil && !said {
-			note(fmt.Sprintf("%s: waiting, for %v", op, strings.TrimPrefix(err.Error(), errLater.Error()+": ")))
+		if p.Note != nil && !said {
+			p.Note(fmt.Sprintf("%s: waiting, for %v", op, strings.TrimPrefix(err.Error(), errLater.Error()+": ")))
 			said = true
 		}
 		timer := time.NewTimer(pause)
@@ -155,13 +165,6 @@ func again(ctx context.Context, op string, note func(string), try func() error) 
 			return &hotreader.Error{Op: op, Code: hotreader.CodeDeadline, Err: fmt.Errorf("given up: %w", err)}
 		}
 	}
-}
-
-func wrap(op string, err error) error {
-	if _, ok := errors.AsType[*hotreader.Error](err); ok {
-		return err
-	}
-	return &hotreader.Error{Op: op, Code: hotreader.CodeUnavailable, Err: err}
 }
 
 func fail(op string, code hotreader.Code, format string, args ...any) error {

@@ -103,7 +103,7 @@ func TestApp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := &answers{t: t, of: c.answers}
 				began := time.Now()
-				err := App(t.Context(), file, scm, static("secret"), handled{a}, nil)
+				err := Publisher{Token: static("secret"), Transport: handled{a}}.App(t.Context(), file, scm)
 				if code := hotreader.CodeOf(err); code != c.code || err != nil && !strings.Contains(err.Error(), c.says) {
 					t.Errorf("the error is %v (%s), want %s: %s", err, code, c.code, c.says)
 				}
@@ -138,7 +138,7 @@ func TestVault(t *testing.T) {
 				a := &answers{t: t, of: c.answers}
 				began := time.Now()
 				var notes []string
-				err := Vault(t.Context(), "https://plant.vault.azure.net/", static("secret"), handled{a}, func(text string) { notes = append(notes, text) })
+				err := Publisher{static("secret"), handled{a}, func(text string) { notes = append(notes, text) }}.Vault(t.Context(), "https://plant.vault.azure.net/")
 				if code := hotreader.CodeOf(err); code != c.code {
 					t.Errorf("the error is %v (%s), want %s", err, code, c.code)
 				}
@@ -162,7 +162,7 @@ func TestAppEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 		defer cancel()
 		began := time.Now()
-		err := Vault(ctx, "https://plant.vault.azure.net/", static("secret"), handled{&answers{t: t, of: []string{"403 "}}}, nil)
+		err := Publisher{Token: static("secret"), Transport: handled{&answers{t: t, of: []string{"403 "}}}}.Vault(ctx, "https://plant.vault.azure.net/")
 		if hotreader.CodeOf(err) != hotreader.CodeDeadline || time.Since(began) != 12*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
@@ -176,10 +176,11 @@ func TestNoSignIn(t *testing.T) {
 		began := time.Now()
 		want := &hotreader.Error{Op: "sign in", Code: hotreader.CodeUnauthenticated, Err: errors.New("run az login")}
 		none := func(context.Context) (string, error) { return "", want }
+		p := Publisher{Token: none, Transport: handled{http.NotFoundHandler()}}
 		for name, err := range map[string]error{
-			"vault": Vault(t.Context(), "https://plant.vault.azure.net/", none, handled{http.NotFoundHandler()}, nil),
-			"app":   App(t.Context(), file, scm, none, handled{http.NotFoundHandler()}, nil),
-			"image": Image(t.Context(), file, "europe-west1-docker.pkg.dev/p/r/app:1", none, handled{http.NotFoundHandler()}, nil),
+			"vault": p.Vault(t.Context(), "https://plant.vault.azure.net/"),
+			"app":   p.App(t.Context(), file, scm),
+			"image": p.Image(t.Context(), file, "europe-west1-docker.pkg.dev/p/r/app:1"),
 		} {
 			if !errors.Is(err, want) || time.Since(began) != 0 {
 				t.Errorf("%s: after %s: %v", name, time.Since(began), err)
@@ -196,21 +197,21 @@ func TestHosts(t *testing.T) {
 		t.Error("the token is asked for")
 		return "secret", nil
 	}
-	none := handled{http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("a request to %s", r.URL) })}
+	p := Publisher{Token: shown, Transport: handled{http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("a request to %s", r.URL) })}}
 	for _, base := range []string{"", "app", "http://app.scm.azurewebsites.net", "https://app.azurewebsites.net", "https://app.scm.azurewebsites.net.evil.example",
 		"https://u@app.scm.azurewebsites.net", "https://evilazurewebsites.net", "ftp://127.0.0.1"} {
-		if err := App(ctx, file, base, shown, none, nil); hotreader.CodeOf(err) != hotreader.CodeConfig {
+		if err := p.App(ctx, file, base); hotreader.CodeOf(err) != hotreader.CodeConfig {
 			t.Errorf("app %q: %v", base, err)
 		}
 	}
 	for _, base := range []string{"https://vault.azure.net", "https://plant.vault.azure.net.evil.example/", "http://plant.vault.azure.net/"} {
-		if err := Vault(ctx, base, shown, none, nil); hotreader.CodeOf(err) != hotreader.CodeConfig {
+		if err := p.Vault(ctx, base); hotreader.CodeOf(err) != hotreader.CodeConfig {
 			t.Errorf("vault %q: %v", base, err)
 		}
 	}
 	for _, ref := range []string{"", "europe-west1-docker.pkg.dev", "docker.io/library/app:1", "europe-west1-docker.pkg.dev/p/r/app", "pkg.dev/p/r/app:1",
 		"europe-west1-docker.pkg.dev.evil.example/p/r/app:1", "europe-west1-docker.pkg.dev/p/r/app:1;rm", "u@europe-west1-docker.pkg.dev/p/r/app:1"} {
-		if err := Image(ctx, layout, ref, shown, none, nil); hotreader.CodeOf(err) != hotreader.CodeConfig {
+		if err := p.Image(ctx, layout, ref); hotreader.CodeOf(err) != hotreader.CodeConfig {
 			t.Errorf("image %q: %v", ref, err)
 		}
 	}
@@ -275,12 +276,12 @@ func TestImage(t *testing.T) {
 	push := func() {
 		t.Helper()
 		seen = nil
-		if err := Image(t.Context(), file, host+"/plant-1/images/hotreader:sha256-abc", static("secret"), handled{h}, nil); err != nil {
+		if err := (Publisher{Token: static("secret"), Transport: handled{h}}).Image(t.Context(), file, host+"/plant-1/images/hotreader:sha256-abc"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	push()
-	img, err := readImage(file)
+	img, err := ReadLayout(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,11 +294,11 @@ func TestImage(t *testing.T) {
 		}
 		return w.Body.Bytes()
 	}
-	if got := get("/manifests/sha256-abc"); !bytes.Equal(got, img.text[img.manifest.Digest]) {
+	if got := get("/manifests/sha256-abc"); !bytes.Equal(got, img.Text(img.Manifest)) {
 		t.Errorf("the manifest is %s", got)
 	}
-	for _, d := range img.blobs {
-		if got := get("/blobs/" + d.Digest); !bytes.Equal(got, img.text[d.Digest]) || len(got) == 0 {
+	for _, d := range append(img.Layers, img.Config) {
+		if got := get("/blobs/" + d.Digest); !bytes.Equal(got, img.Text(d)) || len(got) == 0 {
 			t.Errorf("blob %s has %d bytes", d.Digest, len(got))
 		}
 	}
@@ -324,7 +325,7 @@ func TestImageErrors(t *testing.T) {
 			file := layoutFile(t, nil)
 			synctest.Test(t, func(t *testing.T) {
 				a := &answers{t: t, of: []string{c.answer}}
-				err := Image(t.Context(), file, ref, static("secret"), handled{a}, nil)
+				err := Publisher{Token: static("secret"), Transport: handled{a}}.Image(t.Context(), file, ref)
 				if hotreader.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("the error is %v, want %s: %s", err, c.code, c.says)
 				}
@@ -352,7 +353,8 @@ func TestImageErrors(t *testing.T) {
 		{"two images", "one image", func(f map[string][]byte) { f["index.json"] = []byte(`{"manifests":[{},{}]}`) }},
 	} {
 		file := layoutFile(t, c.change)
-		if err := Image(t.Context(), file, ref, static("secret"), handled{http.NotFoundHandler()}, nil); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), c.says) {
+		err := Publisher{Token: static("secret"), Transport: handled{http.NotFoundHandler()}}.Image(t.Context(), file, ref)
+		if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
