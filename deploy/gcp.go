@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"strings"
 
 	"hotreader/config"
@@ -58,21 +59,15 @@ func gcpRoot(s Side, in Inputs) (Root, error) {
 // be refused.
 func gcpStore(p *config.Project) map[string]any {
 	o := p.Options
-	or := func(name, otherwise string) string {
-		if name == "" {
-			return otherwise
-		}
-		return name
-	}
-	collection := or(o.GCP.Collection, names.Collection(p.Twin))
+	collection := cmp.Or(o.GCP.Collection, names.Collection(p.Twin))
 	return map[string]any{
-		"database":        or(o.GCP.Database, names.FirestoreDatabase(p.Twin)),
+		"database":        cmp.Or(o.GCP.Database, names.FirestoreDatabase(p.Twin)),
 		"create_database": o.GCP.Database == "",
 		"collection":      collection,
 		"collection_id":   collection[strings.LastIndexByte(collection, '/')+1:],
 		"create_indexes":  o.GCP.Database == "" || o.GCP.Collection == "",
-		"device_key":      fieldPath(or(o.DeviceKey, "device_id")),
-		"time_key":        fieldPath(or(o.TimeKey, "timestamp")),
+		"device_key":      fieldPath(cmp.Or(o.DeviceKey, "device_id")),
+		"time_key":        fieldPath(cmp.Or(o.TimeKey, "timestamp")),
 	}
 }
 

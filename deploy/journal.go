@@ -66,7 +66,7 @@ func (j *journal) end(well, ended bool) error {
 			}
 			text.WriteString(address + "\n")
 		}
-		return errors.Join(err, replaceFile(j.name, []byte(text.String())))
+		return errors.Join(err, ReplaceFile(j.name, strings.NewReader(text.String())))
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -137,7 +138,7 @@ func (f *folder) planImports(ctx context.Context, imports map[string]string) (pl
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := replaceFile(filepath.Join(f.dir, importFile), text); err != nil {
+	if err := ReplaceFile(filepath.Join(f.dir, importFile), bytes.NewReader(text)); err != nil {
 		return nil, nil, err
 	}
 	plan, err = f.plan(ctx, func(d *diagnostics) {

@@ -153,7 +153,7 @@ func renderTo(dir string, s Side, in Inputs, artifacts string) error {
 	if err := copyPackage(filepath.Join(dir, "package"), artifacts, name, in.DropStore); err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(dir, "main.tf.json"), text)
+	return ReplaceFile(filepath.Join(dir, "main.tf.json"), bytes.NewReader(text))
 }
 
 // copyModule makes dir hold the module's files and no others.
@@ -201,33 +201,18 @@ func copyPackage(dir, artifacts, name string, keep bool) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(dir, ".copy-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	if _, err := io.Copy(temp, from); err != nil {
-		temp.Close()
-		return err
-	}
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), filepath.Join(dir, name))
+	return ReplaceFile(filepath.Join(dir, name), from)
 }
 
-// replaceFile writes a file that is there whole or not at all.
-func replaceFile(name string, text []byte) error {
+// ReplaceFile writes a file that is there whole or not at all.
+func ReplaceFile(name string, text io.Reader) error {
 	temp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
-	if _, err := temp.Write(text); err != nil {
-		temp.Close()
-		return err
-	}
-	if err := temp.Close(); err != nil {
+	defer os.Remove(temp.Name()) // is gone where all went well
+	_, err = io.Copy(temp, text)
+	if err = errors.Join(err, temp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(temp.Name(), name)

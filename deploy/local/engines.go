@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +38,7 @@ type engine struct {
 	file    string // that shows that it is there
 	program string // on the PATH
 	wanted  string // what to install for program
-	args    func(port int) []string
+	args    func(port string) []string
 	header  string // that its answers have, and no other program's
 	client  http.RoundTripper
 }
@@ -49,11 +49,11 @@ func engineOf(c config.Cloud) engine {
 		return engine{
 			name: "DynamoDB Local", folder: "dynamodb", file: "DynamoDBLocal.jar",
 			program: "java", wanted: "a Java runtime, version 11 or newer", header: "X-Amzn-Requestid",
-			args: func(port int) []string {
+			args: func(port string) []string {
 				// Shared: whatever access key and region somebody asks with, it is
 				// one database.
 				return []string{"-Xmx512m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar",
-					"-inMemory", "-sharedDb", "-disableTelemetry", "-port", strconv.Itoa(port)}
+					"-inMemory", "-sharedDb", "-disableTelemetry", "-port", port}
 			},
 			client: &http.Transport{},
 		}
@@ -61,7 +61,7 @@ func engineOf(c config.Cloud) engine {
 		return engine{
 			name: "Cosmos DB's emulator", folder: "cosmosdb", file: "node_modules/@vercel/cosmosdb-server/lib/cli.js",
 			program: "node", wanted: "Node.js, version 18 or newer", header: "X-Ms-Activity-Id",
-			args:   func(port int) []string { return []string{"-e", emulator.CosmosDB, "--", strconv.Itoa(port)} },
+			args:   func(port string) []string { return []string{"-e", emulator.CosmosDB, "--", port} },
 			client: &http.Transport{},
 		}
 	}
@@ -70,10 +70,10 @@ func engineOf(c config.Cloud) engine {
 	return engine{
 		name: "Firestore's emulator", folder: "firestore", file: "cloud-firestore-emulator.jar",
 		program: "java", wanted: "a Java runtime, version 11 or newer", header: "Grpc-Status",
-		args: func(port int) []string {
+		args: func(port string) []string {
 			// As the SDK's script does it, which would be one process more to end.
 			return []string{"-Xmx512m", "-Duser.language=en", "-cp", "cloud-firestore-emulator.jar",
-				"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", "--port=" + strconv.Itoa(port)}
+				"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", "--port=" + port}
 		},
 		client: &http.Transport{Protocols: plain},
 	}
@@ -103,27 +103,11 @@ func (t *Target) startEngine(ctx context.Context, c config.Cloud) (address strin
 	if err != nil {
 		return "", err
 	}
-	// A port that was free may be taken by the time the engine binds it.
-	for range 3 {
-		port, ferr := freePort(ctx)
-		if ferr != nil {
-			return "", ferr
-		}
-		child, rerr := run(e.name, dir, nil, program, e.args(port)...)
-		if rerr != nil {
-			return "", rerr
-		}
-		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if err = await(ctx, child, startTime, func(ctx context.Context) error { return e.answers(ctx, address) }); err == nil {
-			t.adopt(child, Run{Name: e.name, Cloud: c, PID: child.pid(), Address: address})
-			return address, nil
-		}
-		child.stop()
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
+	child, address, err := onFreePort(ctx, func(port string) (*child, error) { return run(e.name, dir, nil, program, e.args(port)...) }, e.answers)
+	if err == nil {
+		t.adopt(child, Run{Name: e.name, Cloud: c, PID: child.pid(), Address: address})
 	}
-	return "", err
+	return address, err
 }
 
 // answers asks the engine for anything.
@@ -171,14 +155,30 @@ func await(ctx context.Context, c *child, limit time.Duration, ready func(contex
 	}
 }
 
-func freePort(ctx context.Context) (int, error) {
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// onFreePort starts a program on a port of this machine and returns it, and its
+// address, once it is ready. A port that was free may be taken by the time the
+// program binds it.
+func onFreePort(ctx context.Context, start func(port string) (*child, error), ready func(ctx context.Context, address string) error) (c *child, address string, err error) {
+	for range 3 {
+		var l net.Listener
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+			return nil, "", err
+		}
+		address = l.Addr().String()
+		_ = l.Close() // it was free
+		_, port, _ := net.SplitHostPort(address)
+		if c, err = start(port); err != nil {
+			return nil, "", err
+		}
+		if err = await(ctx, c, startTime, func(ctx context.Context) error { return ready(ctx, address) }); err == nil {
+			return c, address, nil
+		}
+		c.stop()
+		if ctx.Err() != nil {
+			return nil, "", ctx.Err()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return nil, "", err
 }
 
 // hot is hot storage on the emulator: the names that the functions need to find
@@ -194,12 +194,6 @@ type hot struct {
 // database and a collection of Firestore are there with their first document.
 func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 	p, o := t.o.Project, t.o.Project.Options
-	or := func(text, otherwise string) string {
-		if text != "" {
-			return text
-		}
-		return otherwise
-	}
 	var keys strings.Builder
 	for _, k := range []struct{ name, value string }{{"device_key", o.DeviceKey}, {"time_key", o.TimeKey}, {"time_format", o.TimeFormat}} {
 		if k.value != "" {
@@ -209,7 +203,7 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 	switch p.L3 {
 	case config.AWS:
 		h := hot{shell: []string{"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local"}}
-		table, region := or(o.AWS.Table, names.Table(p.Twin)), t.region()
+		table, region := cmp.Or(o.AWS.Table, names.Table(p.Twin)), t.region()
 		client := dynamodb.New(dynamodb.Options{
 			Region: region, BaseEndpoint: aws.String("http://" + address),
 			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -222,7 +216,7 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 		return h, awsdynamodb.CreateTable(ctx, client, awsdynamodb.Options{Table: table, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
 	case config.Azure:
 		h := hot{shell: []string{"COSMOS_DB_KEY=" + cosmosKey}}
-		database, container := or(o.Azure.Database, names.CosmosDatabase(p.Twin)), or(o.Azure.Container, names.Container(p.Twin))
+		database, container := cmp.Or(o.Azure.Database, names.CosmosDatabase(p.Twin)), cmp.Or(o.Azure.Container, names.Container(p.Twin))
 		client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: "http://" + address, Key: cosmosKey})
 		if err != nil {
 			return h, err
@@ -233,7 +227,7 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 			"COSMOS_DB_DATABASE": database, "COSMOS_DB_CONTAINER": container}
 		return h, azurecosmos.CreateContainer(ctx, client, azurecosmos.Options{Database: database, Container: container, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
 	}
-	project, database, collection := t.project(), or(o.GCP.Database, names.FirestoreDatabase(p.Twin)), or(o.GCP.Collection, names.Collection(p.Twin))
+	project, database, collection := t.project(), cmp.Or(o.GCP.Database, names.FirestoreDatabase(p.Twin)), cmp.Or(o.GCP.Collection, names.Collection(p.Twin))
 	return hot{
 		words: "collection " + database + "/" + collection,
 		url:   "firestore://" + project + "/" + database + "/" + collection + "?endpoint=http://" + address + keys.String(),
@@ -243,17 +237,9 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 }
 
 // region is where AWS is here.
-func (t *Target) region() string {
-	if r := t.o.Project.Options.AWS.Region; r != "" {
-		return r
-	}
-	return "eu-central-1"
-}
+func (t *Target) region() string { return cmp.Or(t.o.Project.Options.AWS.Region, "eu-central-1") }
 
 // project is the Google Cloud project here.
 func (t *Target) project() string {
-	if p := t.o.Project.Options.GCP.Project; p != "" {
-		return p
-	}
-	return "hotreader-local"
+	return cmp.Or(t.o.Project.Options.GCP.Project, "hotreader-local")
 }

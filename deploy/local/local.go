@@ -10,6 +10,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -311,50 +311,34 @@ func (t *Target) startServer(ctx context.Context, s deploy.Side, program string)
 	f := s.Functions[0]
 	name := f.Host + " on " + string(s.Cloud)
 	t.o.Began("starting " + name)
-	var failure error
-	for range 3 { // the port may be taken meanwhile
-		number, err := freePort(ctx)
-		if err != nil {
-			return "", err
-		}
-		port := strconv.Itoa(number)
+	c, address, err := onFreePort(ctx, func(port string) (*child, error) {
 		env := map[string]string{"PORT": port, "K_SERVICE": f.Host}
 		if s.Cloud == config.Azure {
 			env = map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": port}
 		} else if !f.Store {
 			env["GOOGLE_CLOUD_PROJECT"] = t.project()
 		}
-		c, err := run(name, t.dir, pairs(env, t.env(s, f), t.o.Env[f.Role]), program)
-		if err != nil {
+		return run(name, t.dir, pairs(env, t.env(s, f), t.o.Env[f.Role]), program)
+	}, healthy)
+	if err != nil {
+		return "", err
+	}
+	if s.Cloud == config.Azure {
+		if address, err = t.serve(ctx, played.FunctionsHost(&url.URL{Scheme: "http", Host: address})); err != nil {
+			c.stop()
 			return "", err
 		}
-		at := "http://127.0.0.1:" + port
-		if failure = await(ctx, c, startTime, func(ctx context.Context) error { return healthy(ctx, at) }); failure != nil {
-			c.stop()
-			if ctx.Err() != nil {
-				return "", ctx.Err()
-			}
-			continue
-		}
-		if s.Cloud == config.Azure {
-			address, err := t.serve(ctx, played.FunctionsHost(&url.URL{Scheme: "http", Host: "127.0.0.1:" + port}))
-			if err != nil {
-				c.stop()
-				return "", err
-			}
-			at = "http://" + address
-		}
-		t.adopt(c, Run{Name: f.Host, Cloud: s.Cloud, PID: c.pid(), Address: at})
-		return at, nil
 	}
-	return "", failure
+	at := "http://" + address
+	t.adopt(c, Run{Name: f.Host, Cloud: s.Cloud, PID: c.pid(), Address: at})
+	return at, nil
 }
 
 // direct asks this machine, whatever proxy the environment names.
 var direct = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-func healthy(ctx context.Context, at string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"/healthz", nil)
+func healthy(ctx context.Context, address string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", nil)
 	if err != nil {
 		return err
 	}
@@ -396,7 +380,7 @@ func (t *Target) writeEvents() error {
 		if err != nil {
 			return err
 		}
-		if err := replace(filepath.Join(t.dir, string(role)+".json"), text); err != nil {
+		if err := deploy.ReplaceFile(filepath.Join(t.dir, string(role)+".json"), bytes.NewReader(text)); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -43,6 +44,18 @@ func TestChildTellsHowItEnded(t *testing.T) {
 	}
 	if _, err := run("the child", t.TempDir(), nil, "/no/such/program"); err == nil || !strings.HasPrefix(err.Error(), "the child: ") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A program that never gets ready is an error, after three ports.
+func TestNoFreePort(t *testing.T) {
+	tries := 0
+	_, _, err := onFreePort(t.Context(), func(string) (*child, error) {
+		tries++
+		return run("the child", t.TempDir(), nil, "/bin/sh", "-c", "exit 4")
+	}, func(context.Context, string) error { return errors.New("not ready") })
+	if tries != 3 || err == nil || !strings.Contains(err.Error(), "exit status 4") {
+		t.Errorf("%d tries: %v", tries, err)
 	}
 }
 
@@ -243,7 +256,7 @@ func TestStateFile(t *testing.T) {
 	if _, _, err := Read(project); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), name) {
 		t.Errorf("%v", err)
 	}
-	if err := replace(name, []byte(`{"twin":"t","pid":1,"sides":{"aws":{"region":"eu-central-1"}},"store":{"cloud":"aws","is":"table t"}}`)); err != nil {
+	if err := os.WriteFile(name, []byte(`{"twin":"t","pid":1,"sides":{"aws":{"region":"eu-central-1"}},"store":{"cloud":"aws","is":"table t"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, serving, err := Read(project)

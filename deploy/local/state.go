@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy"
 	"hotreader/deploy/doctor"
 )
 
@@ -138,21 +142,17 @@ func Destroy(ctx context.Context, project string) (bool, error) {
 
 var errServing = errors.New("another process serves it")
 
-// takeLock takes the right to serve.
+// takeLock takes the right to serve, which ends with this process.
 func takeLock(dir string) (release func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	ok, err := lock(f)
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
 	if err == nil && !ok {
 		err = errServing
 	}
 	if err != nil {
-		f.Close()
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	return func() { _ = lock.Unlock() }, nil
 }
 
 // writeState puts the state file in place.
@@ -161,21 +161,7 @@ func (t *Target) writeState() error {
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(t.dir, stateFile), append(text, '\n'))
-}
-
-// replace writes a file whole, or not at all.
-func replace(name string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // is gone where all went well
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	return deploy.ReplaceFile(filepath.Join(t.dir, stateFile), bytes.NewReader(append(text, '\n')))
 }
 
 func configError(format string, args ...any) error {
