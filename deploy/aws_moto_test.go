@@ -219,7 +219,7 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	const table = "press-rows"
 	makeTable(t, table)
-	before := listing(t)
+	before := engine.MotoNames(t)
 	both := newMotoSide(t, "pump", config.AWS, config.AWS, config.Options{})
 	store := newMotoSide(t, "press", config.AWS, config.Azure, config.Options{
 		AWS: config.AWSOptions{Table: table, APIKey: true, AccountLogRole: true}, Rate: 7, LogDays: 7, MemoryMB: 256,
@@ -259,7 +259,7 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	t.Run("api", func(t *testing.T) { checkAPI(t, store) })
 	t.Run("public", func(t *testing.T) {
 		// Of the three only the store for a twin elsewhere is reachable.
-		if got := listing(t)["REST APIs"]; !slices.Equal(got, []string{"press-hot-reader-api"}) {
+		if got := engine.MotoNames(t)["REST APIs"]; !slices.Equal(got, []string{"press-hot-reader-api"}) {
 			t.Errorf("REST APIs %q", got)
 		}
 		for _, a := range all {
@@ -273,7 +273,7 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	t.Run("permissions", checkPermissions)
 
 	each("destroy", func(t *testing.T, a *motoSide) { a.destroy(t) })
-	if after := listing(t); !maps.EqualFunc(before, after, slices.Equal) {
+	if after := engine.MotoNames(t); !maps.EqualFunc(before, after, slices.Equal) {
 		t.Errorf("before:\n%v\nafter:\n%v", before, after)
 	}
 	for _, a := range all {
@@ -298,7 +298,7 @@ func checkFunctions(t *testing.T, a *motoSide) {
 			}
 			Code struct{ Location string }
 		}
-		ask(t, "lambda", http.MethodGet, "/2015-03-31/functions/"+f.Name, nil, "", &got)
+		engine.MotoGet("lambda", "/2015-03-31/functions/"+f.Name).JSON(t, &got)
 		c := got.Configuration
 		if c.Handler != string(f.Role) || c.Runtime != "provided.al2023" || !slices.Equal(c.Architectures, []string{"arm64"}) ||
 			c.Timeout != 30 || c.TracingConfig.Mode != "Active" || !strings.HasSuffix(c.Role, ":role/"+f.Name) {
@@ -340,7 +340,7 @@ func checkFunctions(t *testing.T, a *motoSide) {
 		var groups struct {
 			LogGroups []struct{ RetentionInDays int }
 		}
-		ask(t, "logs", http.MethodPost, "/", map[string]string{"logGroupNamePrefix": "/aws/lambda/" + f.Name}, "Logs_20140328.DescribeLogGroups", &groups)
+		engine.MotoPost("logs", "Logs_20140328.DescribeLogGroups", `{"logGroupNamePrefix":"/aws/lambda/`+f.Name+`"}`).JSON(t, &groups)
 		if len(groups.LogGroups) == 0 || groups.LogGroups[0].RetentionInDays != cmp.Or(a.project.Options.LogDays, 14) {
 			t.Errorf("%s: log groups %+v", f.Name, groups)
 		}
@@ -412,7 +412,7 @@ func tokenIn(text []byte, token string) bool {
 func checkAPI(t *testing.T, a *motoSide) {
 	id := apiID(t)
 	var api struct{ BinaryMediaTypes []string }
-	ask(t, "apigateway", http.MethodGet, "/restapis/"+id, nil, "", &api)
+	engine.MotoGet("apigateway", "/restapis/"+id).JSON(t, &api)
 	if !slices.Equal(api.BinaryMediaTypes, []string{"*/*"}) {
 		t.Errorf("binary media types %q", api.BinaryMediaTypes)
 	}
@@ -425,7 +425,7 @@ func checkAPI(t *testing.T, a *motoSide) {
 			}
 		}
 	}
-	ask(t, "apigateway", http.MethodGet, "/restapis/"+id+"/resources", nil, "", &resources)
+	engine.MotoGet("apigateway", "/restapis/"+id+"/resources").JSON(t, &resources)
 	var routes []string
 	for _, r := range resources.Item {
 		for method, m := range r.ResourceMethods {
@@ -452,7 +452,7 @@ func checkAPI(t *testing.T, a *motoSide) {
 			DataTraceEnabled     bool
 		}
 	}
-	ask(t, "apigateway", http.MethodGet, "/restapis/"+id+"/stages/prod", nil, "", &stage)
+	engine.MotoGet("apigateway", "/restapis/"+id+"/stages/prod").JSON(t, &stage)
 	m := stage.MethodSettings["*/*"]
 	if !stage.TracingEnabled || m.ThrottlingRateLimit != 7 || m.ThrottlingBurstLimit != 14 || m.DataTraceEnabled {
 		t.Errorf("stage %+v", stage)
@@ -467,7 +467,7 @@ func checkAPI(t *testing.T, a *motoSide) {
 			ResponseTemplates, ResponseParameters map[string]string
 		}
 	}
-	ask(t, "apigateway", http.MethodGet, "/restapis/"+id+"/gatewayresponses", nil, "", &answers)
+	engine.MotoGet("apigateway", "/restapis/"+id+"/gatewayresponses").JSON(t, &answers)
 	if len(answers.Item) != 10 {
 		t.Errorf("%d gateway answers", len(answers.Item))
 	}
@@ -482,7 +482,7 @@ func checkAPI(t *testing.T, a *motoSide) {
 		}
 	}
 	var policy struct{ Policy string }
-	ask(t, "lambda", http.MethodGet, "/2015-03-31/functions/press-hot-reader-api/policy", nil, "", &policy)
+	engine.MotoGet("lambda", "/2015-03-31/functions/press-hot-reader-api/policy").JSON(t, &policy)
 	if !strings.Contains(policy.Policy, id+"/prod/*") || strings.Count(policy.Policy, `"Sid"`) != 1 {
 		t.Errorf("who may invoke the API's function: %s", policy.Policy)
 	}
@@ -491,7 +491,7 @@ func checkAPI(t *testing.T, a *motoSide) {
 func apiID(t *testing.T) string {
 	t.Helper()
 	var apis struct{ Item []struct{ ID string } }
-	ask(t, "apigateway", http.MethodGet, "/restapis", nil, "", &apis)
+	engine.MotoGet("apigateway", "/restapis").JSON(t, &apis)
 	if len(apis.Item) != 1 {
 		t.Fatalf("%d REST APIs", len(apis.Item))
 	}
@@ -500,7 +500,7 @@ func apiID(t *testing.T) string {
 
 // checkStacks looks at what the component types' stacks were given.
 func checkStacks(t *testing.T, a *motoSide) {
-	text := query(t, "cloudformation", "Action=DescribeStacks&Version=2010-05-15")
+	text := engine.MotoPost("cloudformation", "", "Action=DescribeStacks&Version=2010-05-15").Text(t)
 	for _, name := range []string{"hot-reader", "hot-reader-last-entry"} {
 		arn := "<ParameterValue>arn:aws:lambda:" + engine.Region + ":" + engine.MotoAccount + ":function:mill-" + name + "</ParameterValue>"
 		if n := strings.Count(text, arn); n != len(a.project.Devices) {
@@ -608,7 +608,7 @@ type actor struct {
 
 func assume(t *testing.T, role string) actor {
 	t.Helper()
-	text := query(t, "sts", "Action=AssumeRole&Version=2011-06-15&RoleSessionName=test&RoleArn=arn:aws:iam::"+engine.MotoAccount+":role/"+role)
+	text := engine.MotoPost("sts", "", "Action=AssumeRole&Version=2011-06-15&RoleSessionName=test&RoleArn=arn:aws:iam::"+engine.MotoAccount+":role/"+role).Text(t)
 	field := func(name string) string {
 		m := regexp.MustCompile("<" + name + ">([^<]+)<").FindStringSubmatch(text)
 		if m == nil {
@@ -638,79 +638,24 @@ func enforce(t *testing.T, after string) {
 	}
 }
 
-// send makes one request to a service of moto, which needs no signature but its
-// credential scope, and returns the answer.
-func send(t *testing.T, service, method, path, contentType, target, body string) string {
-	t.Helper()
-	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, engine.Moto(t)+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+engine.AccessKeyID+"/20260101/"+engine.Region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=0")
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
-	}
-	if target != "" {
-		r.Header.Set("X-Amz-Target", target)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode/100 != 2 {
-		t.Fatalf("%s %s %s %s: %s %v\n%s", service, method, path, body, resp.Status, err, text)
-	}
-	return string(text)
-}
-
-// query makes a request of the query protocol; the answer is XML.
-func query(t *testing.T, service, body string) string {
-	t.Helper()
-	return send(t, service, http.MethodPost, "/", "application/x-www-form-urlencoded", "", body)
-}
-
-// ask makes a request whose answer is JSON.
-func ask(t *testing.T, service, method, path string, body any, target string, answer any) {
-	t.Helper()
-	text := ""
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = string(b)
-	}
-	got := send(t, service, method, path, "application/x-amz-json-1.1", target, text)
-	if answer == nil {
-		return
-	}
-	if err := json.Unmarshal([]byte(got), answer); err != nil {
-		t.Fatalf("%s %s: %v\n%s", service, path, err, got)
-	}
-}
-
 func makeTable(t *testing.T, name string) {
 	t.Helper()
-	ask(t, "dynamodb", http.MethodPost, "/", map[string]any{
-		"TableName": name, "BillingMode": "PAY_PER_REQUEST",
-		"KeySchema":            []any{map[string]string{"AttributeName": "device_id", "KeyType": "HASH"}, map[string]string{"AttributeName": "timestamp", "KeyType": "RANGE"}},
-		"AttributeDefinitions": []any{map[string]string{"AttributeName": "device_id", "AttributeType": "S"}, map[string]string{"AttributeName": "timestamp", "AttributeType": "S"}},
-	}, "DynamoDB_20120810.CreateTable", nil)
+	engine.MotoPost("dynamodb", "DynamoDB_20120810.CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST",
+		"KeySchema":[{"AttributeName":"device_id","KeyType":"HASH"},{"AttributeName":"timestamp","KeyType":"RANGE"}],
+		"AttributeDefinitions":[{"AttributeName":"device_id","AttributeType":"S"},{"AttributeName":"timestamp","AttributeType":"S"}]}`).Text(t)
 }
 
 func secretARN(t *testing.T, name string) string {
 	t.Helper()
 	var found struct{ ARN string }
-	ask(t, "secretsmanager", http.MethodPost, "/", map[string]string{"SecretId": name}, "secretsmanager.DescribeSecret", &found)
+	engine.MotoPost("secretsmanager", "secretsmanager.DescribeSecret", `{"SecretId":"`+name+`"}`).JSON(t, &found)
 	return found.ARN
 }
 
 func secretValue(t *testing.T, id string) string {
 	t.Helper()
 	var got struct{ SecretString string }
-	ask(t, "secretsmanager", http.MethodPost, "/", map[string]string{"SecretId": id}, "secretsmanager.GetSecretValue", &got)
+	engine.MotoPost("secretsmanager", "secretsmanager.GetSecretValue", `{"SecretId":"`+id+`"}`).JSON(t, &got)
 	return got.SecretString
 }
 
@@ -732,9 +677,9 @@ func list(v any) (l []string) {
 // rolePolicies returns the statements of all policies of a role.
 func rolePolicies(t *testing.T, role string) (all []statement) {
 	t.Helper()
-	for _, name := range tags(query(t, "iam", "Action=ListRolePolicies&Version=2010-05-08&RoleName="+role), "member") {
-		text := query(t, "iam", "Action=GetRolePolicy&Version=2010-05-08&RoleName="+role+"&PolicyName="+name)
-		document := tags(text, "PolicyDocument")
+	for _, name := range engine.MotoPost("iam", "", "Action=ListRolePolicies&Version=2010-05-08&RoleName="+role).Tags(t, "member") {
+		text := engine.MotoPost("iam", "", "Action=GetRolePolicy&Version=2010-05-08&RoleName="+role+"&PolicyName="+name).Text(t)
+		document := engine.Tags(text, "PolicyDocument")
 		if len(document) != 1 {
 			t.Fatalf("policy %s: %s", name, text)
 		}
@@ -744,7 +689,7 @@ func rolePolicies(t *testing.T, role string) (all []statement) {
 		}
 		all = append(all, p.Statement...)
 	}
-	if attached := tags(query(t, "iam", "Action=ListAttachedRolePolicies&Version=2010-05-08&RoleName="+role), "PolicyArn"); len(attached) > 0 {
+	if attached := engine.MotoPost("iam", "", "Action=ListAttachedRolePolicies&Version=2010-05-08&RoleName="+role).Tags(t, "PolicyArn"); len(attached) > 0 {
 		t.Errorf("role %s has policies %q besides its own", role, attached)
 	}
 	return all
@@ -763,62 +708,6 @@ func actions(t *testing.T, role string) (all []string) {
 	return all
 }
 
-// listing returns the names of what stands in moto, service by service.
-func listing(t *testing.T) map[string][]string {
-	t.Helper()
-	all := map[string][]string{
-		"roles":      tags(query(t, "iam", "Action=ListRoles&Version=2010-05-08"), "RoleName"),
-		"policies":   tags(query(t, "iam", "Action=ListPolicies&Scope=Local&Version=2010-05-08"), "PolicyName"),
-		"stacks":     tags(query(t, "cloudformation", "Action=DescribeStacks&Version=2010-05-15"), "StackName"),
-		"buckets":    tags(send(t, "s3", http.MethodGet, "/", "", "", ""), "Name"),
-		"functions":  fields(t, "lambda", http.MethodGet, "/2015-03-31/functions/", "", "FunctionName"),
-		"REST APIs":  fields(t, "apigateway", http.MethodGet, "/restapis", "", "name"),
-		"API keys":   fields(t, "apigateway", http.MethodGet, "/apikeys", "", "name"),
-		"plans":      fields(t, "apigateway", http.MethodGet, "/usageplans", "", "name"),
-		"log groups": fields(t, "logs", http.MethodPost, "/", "Logs_20140328.DescribeLogGroups", "logGroupName"),
-		"secrets":    fields(t, "secretsmanager", http.MethodPost, "/", "secretsmanager.ListSecrets", "Name"),
-		"tables":     fields(t, "dynamodb", http.MethodPost, "/", "DynamoDB_20120810.ListTables", ""),
-	}
-	for _, l := range all {
-		slices.Sort(l)
-	}
-	return all
-}
-
-// fields returns the fields of that name in a JSON answer; with "", the strings
-// in its arrays.
-func fields(t *testing.T, service, method, path, target, field string) (all []string) {
-	t.Helper()
-	var answer any
-	body := any(map[string]any{})
-	if method == http.MethodGet {
-		body = nil
-	}
-	ask(t, service, method, path, body, target, &answer)
-	var walk func(any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			if s, ok := v[field].(string); ok {
-				all = append(all, s)
-				return
-			}
-			for _, v := range v {
-				walk(v)
-			}
-		case []any:
-			for _, v := range v {
-				if s, ok := v.(string); ok && field == "" {
-					all = append(all, s)
-				}
-				walk(v)
-			}
-		}
-	}
-	walk(answer)
-	return all
-}
-
 // unescape undoes the escaping of a policy, which IAM gives as in a URL.
 func unescape(t *testing.T, text string) string {
 	t.Helper()
@@ -827,12 +716,4 @@ func unescape(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return plain
-}
-
-// tags returns the texts of an XML answer's elements of that name.
-func tags(xml, name string) (all []string) {
-	for _, m := range regexp.MustCompile("<"+name+">([^<]*)</"+name+">").FindAllStringSubmatch(xml, -1) {
-		all = append(all, m[1])
-	}
-	return all
 }

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -59,20 +58,6 @@ func TestPitfall22NothingPublicOnOneCloud(t *testing.T) {
 	}
 }
 
-func TestAWSModuleVariables(t *testing.T) {
-	declared, err := os.ReadFile(filepath.Join("terraform", "aws", "variables.tf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range roots(t, config.AWS) {
-		for name := range r.Module["hotreader"] {
-			if name != "source" && !bytes.Contains(declared, []byte("variable \""+name+"\" {")) {
-				t.Errorf("%s: the module has no variable %s", r.name, name)
-			}
-		}
-	}
-}
-
 // TestAWSLiterals: what the user wrote is text, also where Terraform would see a
 // template in it.
 func TestAWSLiterals(t *testing.T) {
@@ -106,33 +91,5 @@ func TestWorkspaceWithoutItsRole(t *testing.T) {
 	twin, err := twinMaker(p)
 	if err != nil || twin["role"] != "keeper" || twin["workspace"] != "hall" || twin["create_workspace"] != false {
 		t.Errorf("%v, %v", twin, err)
-	}
-}
-
-// TestPitfall18AWSTokenIsWriteOnly: of the module's arguments, only the write-only one
-// of the secret may be the token.
-func TestPitfall18AWSTokenIsWriteOnly(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("terraform", "aws", "*.tf"))
-	if err != nil || len(files) < 5 {
-		t.Fatal(files, err)
-	}
-	var uses []string
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			code, _, _ := strings.Cut(line, "#")
-			if strings.Contains(code, "var.token") && !strings.Contains(code, "var.token_version") {
-				uses = append(uses, strings.Join(strings.Fields(code), " "))
-			}
-			if strings.Contains(code, "INTER_CLOUD_TOKEN ") || strings.Contains(code, "secret_string ") {
-				t.Errorf("%s: %s", file, line)
-			}
-		}
-	}
-	if want := []string{"secret_string_wo = var.token"}; !slices.Equal(uses, want) {
-		t.Errorf("the token goes to %q, want %q", uses, want)
 	}
 }

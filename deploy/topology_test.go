@@ -232,28 +232,6 @@ func TestTopologyEnvironmentAloneIsRefused(t *testing.T) {
 	})
 }
 
-// The functions on a host share its environment.
-func TestTopologyHosts(t *testing.T) {
-	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
-		topology, err := NewTopology(topologyProject(l3, l4))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range topology.Sides {
-			hosts := map[string]map[string]string{}
-			for _, f := range s.Functions {
-				if env, ok := hosts[f.Host]; ok && !maps.Equal(env, f.Env) {
-					t.Errorf("%s on %s has another environment than what shares its host", f.Role, s.Cloud)
-				}
-				hosts[f.Host] = f.Env
-			}
-			if want := map[bool]int{true: len(s.Functions), false: 1}[s.Cloud == config.AWS]; len(hosts) != want {
-				t.Errorf("%s has %d hosts for %d functions, want %d", s.Cloud, len(hosts), len(s.Functions), want)
-			}
-		}
-	})
-}
-
 // Five hundred devices make no environment larger; what the deployer sets takes
 // less than half of the 4 KB that Lambda has for all variables, in the worst case.
 func TestPitfall17EnvironmentDoesNotGrow(t *testing.T) {

@@ -96,14 +96,14 @@ func deployHotStorage(t *testing.T, artifacts string) {
 	if out, _ := p.run(0, "plan", "--only", "aws", "--exit-code"); !strings.Contains(out, "no changes") {
 		t.Errorf("plan after deploy: %s", out)
 	}
-	if n := strings.Count(listing(t)["REST APIs"], `"`+api+`"`); n != 1 {
+	if n := len(slices.DeleteFunc(engine.MotoNames(t)["REST APIs"], func(name string) bool { return name != api })); n != 1 {
 		t.Errorf("%d APIs of that name stand", n)
 	}
 
 	p.start(api)
 
 	// Drift.
-	askMoto(t, "lambda", http.MethodPut, "/2015-03-31/functions/"+api+"/configuration", "", `{"MemorySize":256}`)
+	engine.MotoCall{Service: "lambda", Method: http.MethodPut, Path: "/2015-03-31/functions/" + api + "/configuration", Body: `{"MemorySize":256}`}.Text(t)
 	if out, _ := p.run(0, "status", "--only", "aws"); !strings.Contains(out, "changed by hand?") || !strings.Contains(out, "function "+api+": memory_size") || !strings.Contains(out, "0 days old") {
 		t.Errorf("status: %s", out)
 	}
@@ -152,7 +152,7 @@ func deployBoth(t *testing.T, artifacts string) {
 		t.Errorf("plan after deploy: %s", out)
 	}
 	t.Run("TestPitfall13ReadersAreCalled", func(t *testing.T) {
-		stack := askMoto(t, "cloudformation", http.MethodPost, "/", "", "Action=DescribeStacks&Version=2010-05-15")
+		stack := engine.MotoPost("cloudformation", "", "Action=DescribeStacks&Version=2010-05-15").Text(t)
 		for _, name := range []string{"mill-hot-reader", "mill-hot-reader-last-entry"} {
 			if !strings.Contains(stack, "function:"+name+"<") {
 				t.Errorf("no component type is told of %s", name)
@@ -161,12 +161,12 @@ func deployBoth(t *testing.T, artifacts string) {
 	})
 	p.start("mill-hot-reader", "mill-hot-reader-last-entry")
 	for _, service := range []string{"REST APIs", "secrets"} {
-		if text := listing(t)[service]; strings.Contains(text, "mill") {
+		if text := strings.Join(engine.MotoNames(t)[service], " "); strings.Contains(text, "mill") {
 			t.Errorf("%s: %s", service, text)
 		}
 	}
-	askMoto(t, "dynamodb", http.MethodPost, "/", "DynamoDB_20120810.PutItem",
-		`{"TableName":"mill-hot-iot-data","Item":{"device_id":{"S":"pump-7"},"timestamp":{"S":"2026-01-01T00:00:00Z"}}}`)
+	engine.MotoPost("dynamodb", "DynamoDB_20120810.PutItem",
+		`{"TableName":"mill-hot-iot-data","Item":{"device_id":{"S":"pump-7"},"timestamp":{"S":"2026-01-01T00:00:00Z"}}}`).Text(t)
 	if _, said := p.run(3, "destroy", "--yes", "--confirm", "mill"); !strings.Contains(said, "holds data") || !strings.Contains(said, "--delete-data") {
 		t.Errorf("destroy of what holds data: %s", said)
 	}
@@ -201,7 +201,7 @@ func deployTwin(t *testing.T, artifacts string) {
 		t.Error("the secret does not hold the connection's token")
 	}
 	for _, name := range []string{"dam-hot-reader", "dam-hot-reader-last-entry"} {
-		if text := askMoto(t, "lambda", http.MethodGet, "/2015-03-31/functions/"+name, "", ""); !strings.Contains(text, "https://dam.azurewebsites.net/api/read") {
+		if text := engine.MotoGet("lambda", "/2015-03-31/functions/"+name).Text(t); !strings.Contains(text, "https://dam.azurewebsites.net/api/read") {
 			t.Errorf("%s is not told where to ask: %s", name, text)
 		}
 	}
@@ -248,8 +248,8 @@ func TestDeployFromAStranger(t *testing.T) {
 	}
 
 	// A bucket of the stranger's, with a state that names a provider.
-	askMoto(t, "s3", http.MethodPut, "/weir-evil", "", "<CreateBucketConfiguration><LocationConstraint>"+engine.Region+"</LocationConstraint></CreateBucketConfiguration>")
-	askMoto(t, "s3", http.MethodPut, "/weir-evil/state", "", `{"version":4,"terraform_version":"1.11.0","serial":1,"lineage":"x","outputs":{},"resources":[{"mode":"managed","type":"evil_thing","name":"e","provider":"provider[\"registry.terraform.io/evil/evil\"]","instances":[{"schema_version":0,"attributes":{}}]}]}`)
+	engine.MotoCall{Service: "s3", Method: http.MethodPut, Path: "/weir-evil", Body: "<CreateBucketConfiguration><LocationConstraint>" + engine.Region + "</LocationConstraint></CreateBucketConfiguration>"}.Text(t)
+	engine.MotoCall{Service: "s3", Method: http.MethodPut, Path: "/weir-evil/state", Body: `{"version":4,"terraform_version":"1.11.0","serial":1,"lineage":"x","outputs":{},"resources":[{"mode":"managed","type":"evil_thing","name":"e","provider":"provider[\"registry.terraform.io/evil/evil\"]","instances":[{"schema_version":0,"attributes":{}}]}]}`}.Text(t)
 	p.write("config_hot_reader.json", `{"aws":{"region":"`+engine.Region+`"},"backend":{"aws":{"type":"s3","config":{"bucket":"weir-evil","key":"state","region":"`+engine.Region+`"}}}}`)
 	if err := os.RemoveAll(p.watch.own); err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestDeployFromAStranger(t *testing.T) {
 	if found, _ := filepath.Glob(filepath.Join(p.watch.own, "*/aws/.terraform/providers/*/*")); len(found) > 0 {
 		t.Errorf("installed: %q", found)
 	}
-	askMoto(t, "s3", http.MethodDelete, "/weir-evil/state", "", "")
+	engine.MotoCall{Service: "s3", Method: http.MethodDelete, Path: "/weir-evil/state", Body: ""}.Text(t)
 	p.run(0, "plan", "--only", "aws") // what is a state of ours, or none, goes
 }
 
@@ -406,7 +406,7 @@ func (p *trial) start(names ...string) {
 			Handler     string
 			Environment struct{ Variables map[string]string }
 		}
-		if err := json.Unmarshal([]byte(askMoto(p.t, "lambda", http.MethodGet, "/2015-03-31/functions/"+name+"/configuration", "", "")), &c); err != nil {
+		if err := json.Unmarshal([]byte(engine.MotoGet("lambda", "/2015-03-31/functions/"+name+"/configuration").Text(p.t)), &c); err != nil {
 			p.t.Fatal(err)
 		}
 		env := maps.Clone(c.Environment.Variables)
@@ -427,8 +427,8 @@ func (p *trial) destroyed(args ...string) {
 func (p *trial) nothingIsLeft() {
 	p.t.Helper()
 	p.t.Run("TestPitfall16DestroyLeavesNothing", func(t *testing.T) {
-		for service, text := range listing(t) {
-			if left := regexp.MustCompile(`\b`+p.twin+`-[\w-]*`).FindAllString(text, -1); len(left) > 0 {
+		for service, names := range engine.MotoNames(t) {
+			if left := regexp.MustCompile(`\b`+p.twin+`-[\w-]*`).FindAllString(strings.Join(names, " "), -1); len(left) > 0 {
 				t.Errorf("%s: %q are left", service, left)
 			}
 		}
@@ -515,7 +515,7 @@ func (p *trial) connection(id string) connection {
 func (p *trial) secret() string {
 	p.t.Helper()
 	var got struct{ SecretString string }
-	text := askMoto(p.t, "secretsmanager", http.MethodPost, "/", "secretsmanager.GetSecretValue", `{"SecretId":"`+p.twin+`-inter-cloud-token"}`)
+	text := engine.MotoPost("secretsmanager", "secretsmanager.GetSecretValue", `{"SecretId":"`+p.twin+`-inter-cloud-token"}`).Text(p.t)
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		p.t.Fatal(err)
 	}
@@ -673,50 +673,4 @@ func (w *watch) terraforms() (pids []int) {
 		}
 	}
 	return pids
-}
-
-// askMoto makes a request to a service of moto, which wants no signature but its
-// credential scope.
-func askMoto(t *testing.T, service, method, path, target, body string) string {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, engine.Moto(t)+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+engine.AccessKeyID+"/20260101/"+engine.Region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=0")
-	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	if strings.HasPrefix(body, "Action=") {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	if target != "" {
-		r.Header.Set("X-Amz-Target", target)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode/100 != 2 {
-		t.Fatalf("%s %s %s: %s %v\n%s", service, method, path, resp.Status, err, text)
-	}
-	return string(text)
-}
-
-// listing returns what stands in moto, service by service, as it tells it.
-func listing(t *testing.T) map[string]string {
-	t.Helper()
-	return map[string]string{
-		"roles":      askMoto(t, "iam", http.MethodPost, "/", "", "Action=ListRoles&Version=2010-05-08"),
-		"policies":   askMoto(t, "iam", http.MethodPost, "/", "", "Action=ListPolicies&Scope=Local&Version=2010-05-08"),
-		"stacks":     askMoto(t, "cloudformation", http.MethodPost, "/", "", "Action=DescribeStacks&Version=2010-05-15"),
-		"buckets":    askMoto(t, "s3", http.MethodGet, "/", "", ""),
-		"functions":  askMoto(t, "lambda", http.MethodGet, "/2015-03-31/functions/", "", ""),
-		"REST APIs":  askMoto(t, "apigateway", http.MethodGet, "/restapis", "", ""),
-		"API keys":   askMoto(t, "apigateway", http.MethodGet, "/apikeys", "", ""),
-		"plans":      askMoto(t, "apigateway", http.MethodGet, "/usageplans", "", ""),
-		"log groups": askMoto(t, "logs", http.MethodPost, "/", "Logs_20140328.DescribeLogGroups", "{}"),
-		"secrets":    askMoto(t, "secretsmanager", http.MethodPost, "/", "secretsmanager.ListSecrets", "{}"),
-		"tables":     askMoto(t, "dynamodb", http.MethodPost, "/", "DynamoDB_20120810.ListTables", "{}"),
-	}
 }
