@@ -4,22 +4,18 @@ package deploy
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
-	"math"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
+	"github.com/zclconf/go-cty/cty/msgpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -192,168 +188,19 @@ func (s *standIn) call(_ context.Context, method string, request map[protowire.N
 		if err != nil {
 			return nil, err
 		}
-		return s.encode(s.filled("data "+string(request[1]), v))
+		return s.encode("data "+string(request[1]), s.filled("data "+string(request[1]), v))
 	}
 	return nil, status.Errorf(codes.Unimplemented, "%s", method)
 }
 
 func (s *standIn) decode(header string, dynamic []byte) (cty.Value, error) {
-	d := decoder{b: protoFields(dynamic)[1]}
-	v := d.value(s.extract.Schemas[header].object())
-	return v, d.err
+	return msgpack.Unmarshal(protoFields(dynamic)[1], s.extract.Schemas[header].object())
 }
 
 // encode returns a message whose field 1 is a DynamicValue.
-func (s *standIn) encode(v cty.Value) ([]byte, error) {
-	return protoField(nil, 1, protoField(nil, 1, pack(nil, v))), nil
-}
-
-// pack appends v in MessagePack, as Terraform uses it:
-// https://github.com/hashicorp/terraform/blob/main/docs/plugin-protocol/object-wire-format.md.
-func pack(b []byte, v cty.Value) []byte {
-	text := func(b []byte, s string) []byte {
-		return append(binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(len(s))), s...)
-	}
-	switch t := v.Type(); {
-	case !v.IsKnown():
-		return append(b, 0xd4, 0, 0)
-	case v.IsNull():
-		return append(b, 0xc0)
-	case t == cty.String:
-		return text(b, v.AsString())
-	case t == cty.Bool && v.True():
-		return append(b, 0xc3)
-	case t == cty.Bool:
-		return append(b, 0xc2)
-	case t == cty.Number:
-		f, _ := v.AsBigFloat().Float64()
-		return binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(f))
-	case t.IsObjectType() || t.IsMapType():
-		all := v.AsValueMap()
-		b = binary.BigEndian.AppendUint32(append(b, 0xdf), uint32(len(all)))
-		for _, name := range slices.Sorted(maps.Keys(all)) {
-			b = pack(text(b, name), all[name])
-		}
-		return b
-	default:
-		all := v.AsValueSlice()
-		b = binary.BigEndian.AppendUint32(append(b, 0xdd), uint32(len(all)))
-		for _, v := range all {
-			b = pack(b, v)
-		}
-		return b
-	}
-}
-
-// decoder reads what Terraform packs.
-type decoder struct {
-	b   []byte
-	err error
-}
-
-func (d *decoder) take(n int) []byte {
-	if n > len(d.b) {
-		d.err = io.ErrUnexpectedEOF
-		return make([]byte, n)
-	}
-	b := d.b[:n]
-	d.b = d.b[n:]
-	return b
-}
-
-// uint reads a number of n bytes.
-func (d *decoder) uint(n int) uint64 {
-	var u uint64
-	for _, c := range d.take(n) {
-		u = u<<8 | uint64(c)
-	}
-	return u
-}
-
-// size reads the length of a text, list or map, whose first byte is c and which
-// has, if small, the bits of the mask for its length.
-func (d *decoder) size(c byte, mask byte, wide map[byte]int) int {
-	if n, ok := wide[c]; ok {
-		return int(d.uint(n))
-	}
-	return int(c & mask)
-}
-
-func (d *decoder) value(t cty.Type) cty.Value {
-	if d.err != nil {
-		return cty.NullVal(t)
-	}
-	c := d.take(1)[0]
-	text := func(c byte) string {
-		return string(d.take(d.size(c, 0x1f, map[byte]int{0xd9: 1, 0xda: 2, 0xdb: 4, 0xc4: 1, 0xc5: 2, 0xc6: 4})))
-	}
-	switch {
-	case c == 0xc0:
-		return cty.NullVal(t)
-	case c >= 0xd4 && c <= 0xd8: // unknown
-		d.take(1 + 1<<(c-0xd4))
-		return cty.UnknownVal(t)
-	case c >= 0xc7 && c <= 0xc9: // unknown, but for something
-		n := int(d.uint(1 << (c - 0xc7)))
-		d.take(1 + n)
-		return cty.UnknownVal(t)
-	case t == cty.String:
-		return cty.StringVal(text(c))
-	case t == cty.Bool:
-		return cty.BoolVal(c == 0xc3)
-	case t == cty.Number:
-		switch {
-		case c < 0x80:
-			return cty.NumberIntVal(int64(c))
-		case c >= 0xe0:
-			return cty.NumberIntVal(int64(int8(c)))
-		case c == 0xca:
-			return cty.NumberFloatVal(float64(math.Float32frombits(uint32(d.uint(4)))))
-		case c == 0xcb:
-			return cty.NumberFloatVal(math.Float64frombits(d.uint(8)))
-		case c >= 0xcc && c <= 0xcf:
-			return cty.NumberUIntVal(d.uint(1 << (c - 0xcc)))
-		case c >= 0xd0 && c <= 0xd3:
-			n := 1 << (c - 0xd0)
-			return cty.NumberIntVal(int64(d.uint(n)<<(64-8*n)) >> (64 - 8*n))
-		}
-		return cty.MustParseNumberVal(text(c))
-	case t.IsObjectType() || t.IsMapType():
-		all := map[string]cty.Value{}
-		for range d.size(c, 0x0f, map[byte]int{0xde: 2, 0xdf: 4}) {
-			name := text(d.take(1)[0])
-			of := cty.DynamicPseudoType
-			if t.IsMapType() {
-				of = t.ElementType()
-			} else if t.HasAttribute(name) {
-				of = t.AttributeType(name)
-			}
-			all[name] = d.value(of)
-		}
-		switch {
-		case t.IsObjectType():
-			return cty.ObjectVal(all)
-		case len(all) == 0:
-			return cty.MapValEmpty(t.ElementType())
-		}
-		return cty.MapVal(all)
-	case t.IsListType() || t.IsSetType():
-		var all []cty.Value
-		for range d.size(c, 0x0f, map[byte]int{0xdc: 2, 0xdd: 4}) {
-			all = append(all, d.value(t.ElementType()))
-		}
-		switch {
-		case t.IsListType() && len(all) == 0:
-			return cty.ListValEmpty(t.ElementType())
-		case t.IsListType():
-			return cty.ListVal(all)
-		case len(all) == 0:
-			return cty.SetValEmpty(t.ElementType())
-		}
-		return cty.SetVal(all)
-	}
-	d.err = fmt.Errorf("%#v begins with %#x", t, c)
-	return cty.NullVal(t)
+func (s *standIn) encode(header string, v cty.Value) ([]byte, error) {
+	text, err := msgpack.Marshal(v, s.extract.Schemas[header].object())
+	return protoField(nil, 1, protoField(nil, 1, text)), err
 }
 
 // replacing are the arguments with which a resource is made anew.
@@ -383,7 +230,7 @@ func (s *standIn) plan(kind string, prior, proposed []byte) ([]byte, error) {
 			values[name] = cty.UnknownVal(t)
 		}
 	}
-	answer, err := s.encode(cty.ObjectVal(values))
+	answer, err := s.encode(header, cty.ObjectVal(values))
 	if name := replacing[kind]; name != "" && anew && !before.IsNull() {
 		answer = protoField(answer, 2, protoField(nil, 1, protoField(nil, 1, []byte(name))))
 	}
@@ -423,7 +270,7 @@ func (s *standIn) apply(kind string, prior, planned, config []byte) ([]byte, err
 			s.secrets[kind+"."+name] = append(s.secrets[kind+"."+name], v.AsString())
 		}
 	}
-	return s.encode(s.filled(header, after))
+	return s.encode(header, s.filled(header, after))
 }
 
 // filled gives what is unknown, or null in a data source, a value.
