@@ -7,7 +7,7 @@ COUNT   ?= 5
 SOAK    ?= 3m
 SEED    ?=
 VULNDB  ?=
-LONGEST  = ./test/e2e ./deploy ./store/gcpfirestore ./cmd/hotreader ./store/awsdynamodb ./store/azurecosmos
+LONGEST  = ./test/e2e ./deploy/render ./store/gcpfirestore ./cmd/hotreader ./store/awsdynamodb ./store/azurecosmos
 ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_PYTHON="$$(cat .engines/python)"
 
 .PHONY: help

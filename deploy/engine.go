@@ -1,3 +1,7 @@
+// Package deploy turns a project folder into functions, APIs, permissions and
+// secrets on up to three clouds, and away again. Package topology decides what is
+// needed where, package render writes it down for Terraform or OpenTofu, and an
+// Engine has one of them carry it out.
 package deploy
 
 import (
@@ -14,6 +18,8 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/render"
+	"hotreader/deploy/topology"
 )
 
 // Engine carries a topology out with Terraform or OpenTofu. One run at a time
@@ -110,10 +116,10 @@ type work struct {
 	*Engine
 	Operator
 	command string // that the user has given, for messages
-	top     Topology
-	dir     string // .hotreader
-	place   string // Engine.Work, absolute
-	sides   []Side // of top, those that are meant
+	top     topology.Topology
+	dir     string          // .hotreader
+	place   string          // Engine.Work, absolute
+	sides   []topology.Side // of top, those that are meant
 	conns   *config.Connections
 	conn    config.Connection // zero if the topology has none, or nothing is known yet
 	environ []string
@@ -121,7 +127,7 @@ type work struct {
 
 // open reads what is known of the project, for command.
 func (e *Engine) open(command string) (*work, error) {
-	top, err := NewTopology(e.Project)
+	top, err := topology.New(e.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +237,7 @@ func writeOnce(name, text string) error {
 
 // tokenText is what the secret of side s is to hold. A side that only asks needs
 // the current token alone.
-func tokenText(s Side, c config.Connection) string {
+func tokenText(s topology.Side, c config.Connection) string {
 	text := c.Token.Reveal()
 	if s.L3 && text != "" && !c.PreviousToken.IsZero() {
 		text += "," + c.PreviousToken.Reveal()
@@ -247,7 +253,7 @@ func tokenVersion(text string) int {
 }
 
 // folder returns side s's work folder.
-func (w *work) folder(s Side) (*folder, error) {
+func (w *work) folder(s topology.Side) (*folder, error) {
 	secrets := []string{w.conn.Token.Reveal(), w.conn.PreviousToken.Reveal()}
 	env, notes, err := environment(w.environ, secrets...)
 	if err != nil {
@@ -273,8 +279,8 @@ func (w *work) folder(s Side) (*folder, error) {
 
 // inputs are what side s's root module is made of. pending says that the URL of
 // the other side is not known yet.
-func (w *work) inputs(s Side) (in Inputs, pending bool) {
-	in = Inputs{Project: w.Project}
+func (w *work) inputs(s topology.Side) (in render.Inputs, pending bool) {
+	in = render.Inputs{Project: w.Project}
 	if s.Token {
 		in.TokenVersion = 1
 		if text := tokenText(s, w.conn); text != "" {
@@ -290,7 +296,7 @@ func (w *work) inputs(s Side) (in Inputs, pending bool) {
 }
 
 // render brings side s's folder up to date and returns it, ready to be planned.
-func (w *work) render(ctx context.Context, s Side, keepStore bool) (f *folder, pending bool, err error) {
+func (w *work) render(ctx context.Context, s topology.Side, keepStore bool) (f *folder, pending bool, err error) {
 	if f, err = w.folder(s); err != nil {
 		return nil, false, err
 	}
@@ -304,7 +310,7 @@ func (w *work) render(ctx context.Context, s Side, keepStore bool) (f *folder, p
 	} else if err := os.MkdirAll(f.home, 0o700); err != nil {
 		return nil, false, err
 	}
-	if err := renderTo(f.dir, s, in, w.Artifacts); err != nil {
+	if err := render.Folder(f.dir, s, in, w.Artifacts); err != nil {
 		return nil, false, err
 	}
 	// What a stopped run wanted to take in is found anew.
@@ -361,4 +367,8 @@ func (e *Engine) now() time.Time {
 func digest(text []byte) string {
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
+}
+
+func configError(op, format string, args ...any) error {
+	return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
 }

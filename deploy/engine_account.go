@@ -5,12 +5,13 @@ import (
 	"slices"
 
 	"hotreader/config"
+	"hotreader/deploy/topology"
 )
 
 // accountNote says, before AWS does, that an account lacks what a stage's access
 // log needs: the role with which API Gateway writes logs, of which an account has
 // one in a region. "" = nothing to say, also where it cannot be found out.
-func (w *work) accountNote(ctx context.Context, s Side, p SidePlan) string {
+func (w *work) accountNote(ctx context.Context, s topology.Side, p SidePlan) string {
 	stage := slices.ContainsFunc(p.Changes, func(c ResourceChange) bool {
 		return c.Action == Create && noun("aws_api_gateway_stage") == c.What
 	})

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"hotreader/config"
+	"hotreader/deploy/topology"
 )
 
 // An account that cannot have the access log is told of before AWS refuses it.
@@ -43,7 +44,7 @@ func TestAccountWithoutLogRoleIsNoted(t *testing.T) {
 			t.Setenv("AWS_ACCESS_KEY_ID", "a")
 			t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
 			w := &work{Engine: &Engine{Project: &config.Project{Options: config.Options{AWS: config.AWSOptions{AccountLogRole: c.ours}}}}}
-			note := w.accountNote(t.Context(), Side{Cloud: c.cloud}, c.plan)
+			note := w.accountNote(t.Context(), topology.Side{Cloud: c.cloud}, c.plan)
 			if noted := strings.Contains(note, "account_log_role"); noted != c.noted {
 				t.Errorf("the note is %q, want one: %v", note, c.noted)
 			}

@@ -7,13 +7,15 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"hotreader/config"
+	"hotreader/deploy/render"
+	"hotreader/deploy/topology"
 )
 
 // What a killed run has made is taken in; what the cloud refused to make, since
 // it was there, is somebody else's.
 func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
 	const twin, bucket, role = "mill", "module.hotreader.aws_s3_bucket.twin[0]", `module.hotreader.aws_iam_role.function["hot-reader"]`
-	tagged := map[string]any{twinTag: twin}
+	tagged := map[string]any{render.TwinTag: twin}
 	none := map[string]any{}
 	for _, c := range []struct {
 		name, address, kind string
@@ -24,7 +26,7 @@ func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
 		{"a bucket with its tag", bucket, "aws_s3_bucket", true, tagged, true},
 		{"a bucket, killed before its tag", bucket, "aws_s3_bucket", true, none, true},
 		{"a bucket that was there", bucket, "aws_s3_bucket", false, none, false},
-		{"a bucket of another twin", bucket, "aws_s3_bucket", true, map[string]any{twinTag: "other"}, false},
+		{"a bucket of another twin", bucket, "aws_s3_bucket", true, map[string]any{render.TwinTag: "other"}, false},
 		{"a bucket with other tags", bucket, "aws_s3_bucket", true, map[string]any{"team": "x"}, false},
 		{"a role with its tag, though refused", role, "aws_iam_role", false, tagged, true},
 		{"a role without", role, "aws_iam_role", true, none, false},
@@ -50,7 +52,7 @@ func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
 			if !found || refused == c.killed || len(begun) != 1 {
 				t.Fatalf("the journal says %v", begun)
 			}
-			w := &work{top: Topology{Twin: twin}}
+			w := &work{top: topology.Topology{Twin: twin}}
 			r := &tfjson.ResourceChange{Address: c.address, Type: c.kind, Change: &tfjson.Change{Before: map[string]any{"bucket": "b", "name": "n", "tags_all": c.tags}}}
 			if err := w.own(f, r, refused); (err == nil) != c.ours {
 				t.Errorf("taken in: %v, want %v (%v)", err == nil, c.ours, err)

@@ -9,6 +9,8 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"hotreader/config"
+	"hotreader/deploy/render"
+	"hotreader/deploy/topology"
 )
 
 // Plan says what Deploy would do, and changes nothing. With an error it returns
@@ -30,7 +32,7 @@ func (e *Engine) Plan(ctx context.Context) (Plan, error) {
 	return plan, nil
 }
 
-func (w *work) planSide(ctx context.Context, s Side) (SidePlan, error) {
+func (w *work) planSide(ctx context.Context, s topology.Side) (SidePlan, error) {
 	f, pending, err := w.render(ctx, s, true)
 	if err == nil {
 		err = w.known(ctx, s, f)
@@ -55,7 +57,7 @@ func (w *work) planSide(ctx context.Context, s Side) (SidePlan, error) {
 }
 
 // told is a side's plan, with what else is to be known of it.
-func (w *work) told(ctx context.Context, s Side, plan *tfjson.Plan, newToken bool, notes []string) SidePlan {
+func (w *work) told(ctx context.Context, s topology.Side, plan *tfjson.Plan, newToken bool, notes []string) SidePlan {
 	p := sidePlan(s, plan)
 	p.Notes = append(p.Notes, notes...)
 	if newToken {
@@ -87,7 +89,7 @@ func (e *Engine) Deploy(ctx context.Context) error {
 	return w.check(ctx)
 }
 
-func (w *work) deploy(ctx context.Context, sides []Side) error {
+func (w *work) deploy(ctx context.Context, sides []topology.Side) error {
 	if err := w.ready(sides); err != nil {
 		return err
 	}
@@ -100,7 +102,7 @@ func (w *work) deploy(ctx context.Context, sides []Side) error {
 }
 
 // ready refuses what cannot be deployed before anything is touched.
-func (w *work) ready(sides []Side) error {
+func (w *work) ready(sides []topology.Side) error {
 	for _, s := range sides {
 		if s.L3 {
 			return nil // it comes first, and gives the rest what it needs
@@ -116,7 +118,7 @@ func (w *work) ready(sides []Side) error {
 
 // known refuses to give a new token to what stands with one that the connection
 // file does not have: whoever holds that one would be cut off.
-func (w *work) known(ctx context.Context, s Side, f *folder) error {
+func (w *work) known(ctx context.Context, s topology.Side, f *folder) error {
 	if kept, _ := w.conns.Get(w.top.Connection); !s.Token || !kept.Token.IsZero() || !w.mayStand(f) {
 		return nil
 	}
@@ -128,7 +130,7 @@ func (w *work) known(ctx context.Context, s Side, f *folder) error {
 		"or write the entry anew with the token from the secret on %s. A new token would cut off whoever holds that one", w.top.Connection, s.Cloud)
 }
 
-func (w *work) deploySide(ctx context.Context, s Side) error {
+func (w *work) deploySide(ctx context.Context, s topology.Side) error {
 	fresh := s.Token && w.conn.Token.IsZero()
 	if fresh {
 		w.conn.Provider, w.conn.Token, w.conn.RotatedAt = w.top.L3, config.NewToken(), w.now()
@@ -174,7 +176,7 @@ func (w *work) deploySide(ctx context.Context, s Side) error {
 }
 
 // carryOut applies the saved plan, once it is approved.
-func (w *work) carryOut(ctx context.Context, s Side, f *folder, what SidePlan) error {
+func (w *work) carryOut(ctx context.Context, s topology.Side, f *folder, what SidePlan) error {
 	if len(what.Changes) > 0 {
 		if err := w.approve(ctx, f, what); err != nil {
 			return err
@@ -220,10 +222,10 @@ func (e *Engine) Render(dir string) ([]string, error) {
 	for _, s := range w.sides {
 		in, pending := w.inputs(s)
 		if pending {
-			in.RemoteURL = "${var." + remoteVariable + "}"
+			in.RemoteURL = "${var." + render.RemoteVariable + "}"
 		}
 		to := filepath.Join(dir, string(s.Cloud))
-		if err := renderTo(to, s, in, e.Artifacts); err != nil {
+		if err := render.Folder(to, s, in, e.Artifacts); err != nil {
 			return nil, err
 		}
 		made = append(made, to)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"hotreader/deploy/topology"
 )
 
 // Destroy removes what Deploy has made, the twin's side first, and then the
@@ -23,7 +25,7 @@ func (e *Engine) Destroy(ctx context.Context, deleteData bool) (removed bool, er
 		return false, err
 	}
 	// First look everywhere, then touch: a refusal leaves all as it was.
-	var stand []Side
+	var stand []topology.Side
 	for _, s := range sides {
 		ok, err := w.mayDestroy(ctx, s, deleteData)
 		if err != nil {
@@ -82,7 +84,7 @@ func (w *work) unneeded(ctx context.Context) error {
 
 // mayDestroy reports whether anything of side s stands, and an error if it must
 // stay.
-func (w *work) mayDestroy(ctx context.Context, s Side, deleteData bool) (bool, error) {
+func (w *work) mayDestroy(ctx context.Context, s topology.Side, deleteData bool) (bool, error) {
 	f, err := w.folder(s)
 	if err != nil {
 		return false, err
@@ -127,7 +129,7 @@ func (w *work) mayDestroy(ctx context.Context, s Side, deleteData bool) (bool, e
 	return true, nil
 }
 
-func (w *work) destroySide(ctx context.Context, s Side) error {
+func (w *work) destroySide(ctx context.Context, s topology.Side) error {
 	f, _, err := w.render(ctx, s, false)
 	if err != nil {
 		return err

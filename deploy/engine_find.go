@@ -15,9 +15,10 @@ import (
 	"github.com/hashicorp/terraform-exec/tfexec"
 
 	"hotreader"
+	"hotreader/deploy/render"
 )
 
-// FindTerraform returns the path of Terraform or OpenTofu of at least minVersion:
+// FindTerraform returns the path of Terraform or OpenTofu of at least render.MinVersion:
 // the program that name says, or else terraform or tofu of PATH. It installs
 // nothing.
 func FindTerraform(ctx context.Context, name string) (string, error) {
@@ -45,8 +46,8 @@ func FindTerraform(ctx context.Context, name string) (string, error) {
 			return "", &hotreader.Error{Op: op, Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()}
 		case err != nil:
 			old = configError(op, "%s does not say its version: %v", path, err)
-		case v.Core().LessThan(version.Must(version.NewVersion(minVersion))):
-			old = configError(op, "%s is version %s; at least %s is needed, for it keeps the token out of the state. Install it from https://developer.hashicorp.com/terraform/install, or say --install-terraform", path, v, minVersion)
+		case v.Core().LessThan(version.Must(version.NewVersion(render.MinVersion))):
+			old = configError(op, "%s is version %s; at least %s is needed, for it keeps the token out of the state. Install it from https://developer.hashicorp.com/terraform/install, or say --install-terraform", path, v, render.MinVersion)
 		default:
 			return path, nil
 		}
@@ -57,7 +58,7 @@ func FindTerraform(ctx context.Context, name string) (string, error) {
 	if name != "" {
 		return "", configError(op, "%s is not there, or cannot be run", name)
 	}
-	return "", configError(op, "neither terraform nor tofu is on PATH; install Terraform (https://developer.hashicorp.com/terraform/install) or OpenTofu (https://opentofu.org/docs/intro/install), version %s or newer, name one with --terraform, or say --install-terraform", minVersion)
+	return "", configError(op, "neither terraform nor tofu is on PATH; install Terraform (https://developer.hashicorp.com/terraform/install) or OpenTofu (https://opentofu.org/docs/intro/install), version %s or newer, name one with --terraform, or say --install-terraform", render.MinVersion)
 }
 
 func versionOf(ctx context.Context, path string) (*version.Version, error) {
@@ -97,7 +98,7 @@ func InstallTerraform(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: err}
 	}
-	wanted, err := version.NewConstraint(">= " + minVersion + ", < 2.0.0")
+	wanted, err := version.NewConstraint(">= " + render.MinVersion + ", < 2.0.0")
 	if err != nil {
 		return "", err
 	}

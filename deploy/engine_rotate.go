@@ -7,6 +7,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/topology"
 )
 
 // defaultDrain is the longest that a request lives which was sent with the old
@@ -80,7 +81,7 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 }
 
 // forget lets go of the previous token.
-func (w *work) forget(ctx context.Context, server []Side) error {
+func (w *work) forget(ctx context.Context, server []topology.Side) error {
 	w.conn.PreviousToken = config.Secret{}
 	if err := w.save(); err != nil {
 		return err

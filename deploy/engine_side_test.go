@@ -9,6 +9,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/render"
 )
 
 // stood is a project in whose folder Terraform is played: hot storage on AWS, the
@@ -24,7 +25,7 @@ func stood(t *testing.T, state string) (*Engine, string) {
 	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range packages {
+	for _, name := range render.Packages {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("zip"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hotreader/config"
+	"hotreader/deploy/topology"
 )
 
 // FunctionStatus is a function as its module tells of it.
@@ -105,7 +106,7 @@ func (e *Engine) Outputs(ctx context.Context) ([]SideStatus, error) {
 // sideStatus reads the state, and with drift compares it with the cloud. It
 // looks at the folder as the last run has left it; only where there is none, for
 // the state is kept elsewhere, it makes one.
-func (w *work) sideStatus(ctx context.Context, s Side, f *folder, drift bool) (SideStatus, error) {
+func (w *work) sideStatus(ctx context.Context, s topology.Side, f *folder, drift bool) (SideStatus, error) {
 	st := SideStatus{Cloud: s.Cloud, Drift: []ResourceChange{}, Pending: []ResourceChange{}}
 	if _, err := os.Stat(filepath.Join(f.dir, "main.tf.json")); errors.Is(err, fs.ErrNotExist) {
 		if !w.elsewhere(s.Cloud) && !w.mayStand(f) {

@@ -16,6 +16,8 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/render"
+	"hotreader/deploy/topology"
 )
 
 func TestEnvironment(t *testing.T) {
@@ -41,7 +43,7 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestTokenText(t *testing.T) {
-	server, reader := Side{L3: true}, Side{L4: true}
+	server, reader := topology.Side{L3: true}, topology.Side{L4: true}
 	c := config.Connection{Token: config.NewSecret("new"), PreviousToken: config.NewSecret("old")}
 	if got := tokenText(server, c); got != "new,old" {
 		t.Errorf("a server holds %q", got)
@@ -197,7 +199,7 @@ func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 			if err := os.WriteFile(program, []byte(fakeTerraform), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range packages {
+			for _, name := range render.Packages {
 				if err := os.WriteFile(filepath.Join(filepath.Dir(program), name), []byte("zip"), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -295,7 +297,7 @@ func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 // the same bytes.
 func TestPitfall18RenderedFolderHoldsNoToken(t *testing.T) {
 	artifacts := t.TempDir()
-	for _, name := range packages {
+	for _, name := range render.Packages {
 		if err := os.WriteFile(filepath.Join(artifacts, name), []byte("package"), 0o600); err != nil {
 			t.Fatal(err)
 		}

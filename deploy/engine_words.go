@@ -11,6 +11,7 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"hotreader/config"
+	"hotreader/deploy/topology"
 )
 
 // Action is what is done to a resource.
@@ -68,7 +69,7 @@ func (p Plan) Changes() bool {
 }
 
 // sidePlan reads Terraform's plan.
-func sidePlan(s Side, plan *tfjson.Plan) SidePlan {
+func sidePlan(s topology.Side, plan *tfjson.Plan) SidePlan {
 	p := SidePlan{Cloud: s.Cloud, Changes: []ResourceChange{}, Drift: []ResourceChange{}, Public: []string{}, Notes: []string{}}
 	drifted := map[string]bool{}
 	for _, r := range plan.ResourceDrift {

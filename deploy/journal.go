@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"hotreader/deploy/render"
 )
 
 // journal is the list of the resources that an apply has begun with, in a file,
@@ -66,7 +68,7 @@ func (j *journal) end(well, ended bool) error {
 			}
 			text.WriteString(address + "\n")
 		}
-		return errors.Join(err, ReplaceFile(j.name, strings.NewReader(text.String())))
+		return errors.Join(err, render.ReplaceFile(j.name, strings.NewReader(text.String())))
 	}
 	return err
 }

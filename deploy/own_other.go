@@ -2,5 +2,7 @@
 
 package deploy
 
+import ()
+
 // The folders keep others out.
 func ownAlone() {}

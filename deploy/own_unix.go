@@ -2,7 +2,9 @@
 
 package deploy
 
-import "syscall"
+import (
+	"syscall"
+)
 
 // ownAlone has all that this process and Terraform write from now on be for their
 // owner alone. It stays so, for a run that sets back what another has set would

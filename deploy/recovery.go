@@ -15,6 +15,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/render"
 )
 
 // adopt has the next plan take in what a run that was stopped, or killed, has made
@@ -132,13 +133,13 @@ func (s *search) round(ctx context.Context, plan *tfjson.Plan) (more bool, err e
 func (f *folder) planImports(ctx context.Context, imports map[string]string) (plan *tfjson.Plan, absent []string, err error) {
 	blocks := []any{}
 	for _, address := range slices.Sorted(maps.Keys(imports)) {
-		blocks = append(blocks, map[string]any{"to": address, "id": literal(imports[address])})
+		blocks = append(blocks, map[string]any{"to": address, "id": render.Literal(imports[address])})
 	}
 	text, err := json.MarshalIndent(map[string]any{"import": blocks}, "", "  ")
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := ReplaceFile(filepath.Join(f.dir, importFile), bytes.NewReader(text)); err != nil {
+	if err := render.ReplaceFile(filepath.Join(f.dir, importFile), bytes.NewReader(text)); err != nil {
 		return nil, nil, err
 	}
 	plan, err = f.plan(ctx, func(d *diagnostics) {
@@ -163,16 +164,13 @@ func (f *folder) planImports(ctx context.Context, imports map[string]string) (pl
 // importFile holds the import blocks of what is taken in.
 const importFile = "import.tf.json"
 
-// twinTag is the tag that every resource on AWS carries.
-const twinTag = "hotreader:twin"
-
 // own refuses to take in what is not ours: somebody else had made it before,
 // which was why its creation failed, if refused says so.
 func (w *work) own(f *folder, r *tfjson.ResourceChange, refused bool) error {
 	values, _ := r.Change.Before.(map[string]any)
 	tags, tagged := values["tags_all"]
 	all, _ := tags.(map[string]any)
-	if !tagged || f.cloud != config.AWS || all[twinTag] == w.top.Twin {
+	if !tagged || f.cloud != config.AWS || all[render.TwinTag] == w.top.Twin {
 		return nil // or it lies within what carries the tag
 	}
 	// A bucket gets its tags by another request than the one that makes it, and the
@@ -181,7 +179,7 @@ func (w *work) own(f *folder, r *tfjson.ResourceChange, refused bool) error {
 		return nil
 	}
 	return configError(string(f.cloud), "%s %s exists already, and this twin's deployment has not made it (it lacks the tag %s=%s); remove it, or name what exists in config_hot_reader.json",
-		noun(r.Type), nameOf(r.Type, r.Address, values), twinTag, w.top.Twin)
+		noun(r.Type), nameOf(r.Type, r.Address, values), render.TwinTag, w.top.Twin)
 }
 
 // missing is what Terraform or a provider says of what is not there.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Has Terraform (or OpenTofu: TERRAFORM=tofu) validate every root module of
-# deploy/testdata/root, the modules for Azure and Google Cloud in all that they are
+# deploy/render/testdata/root, the modules for Azure and Google Cloud in all that they are
 # rendered for, with the real providers. They come from the registry, or from where
 # the CLI configuration says; where they cannot be had, it says so and exits with 2.
 # 1 = a module is not valid. An argument, azure or gcp, does one cloud alone; with
@@ -24,7 +24,7 @@ export TF_PLUGIN_CACHE_DIR="$temp/providers" TF_IN_AUTOMATION=1
 mkdir "$TF_PLUGIN_CACHE_DIR"
 checked=0 wrong=0 missing=0
 for cloud in ${1:-azure gcp}; do
-	for root in deploy/testdata/root/"$cloud"-*.json; do
+	for root in deploy/render/testdata/root/"$cloud"-*.json; do
 		name=$(basename "$root" .json)
 		dir=$temp/$name
 		mkdir -p "$dir/module" "$dir/package"

@@ -18,6 +18,7 @@ import (
 	"hotreader/deploy"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
+	"hotreader/deploy/topology"
 )
 
 // errUnwell ends a command whose examination found a broken hop and has said so.
@@ -159,7 +160,7 @@ func examination(p *config.Project, folder string, d *examining) (in doctor.Inpu
 	if err != nil {
 		return in, err
 	}
-	topology, err := deploy.NewTopology(p)
+	top, err := topology.New(p)
 	if err != nil {
 		return in, err
 	}
@@ -167,9 +168,9 @@ func examination(p *config.Project, folder string, d *examining) (in doctor.Inpu
 	if err != nil {
 		return in, err
 	}
-	in = doctor.Input{Topology: topology, Device: doctor.DeviceOf(device), Project: p.Dir, Timeout: d.timeout}
-	if topology.Connection != "" {
-		in.Link = doctor.LinkOf(all, topology.Connection)
+	in = doctor.Input{Topology: top, Device: doctor.DeviceOf(device), Project: p.Dir, Timeout: d.timeout}
+	if top.Connection != "" {
+		in.Link = doctor.LinkOf(all, top.Connection)
 	}
 	return in, nil
 }

@@ -15,9 +15,9 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
-	"hotreader/deploy"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
+	"hotreader/deploy/topology"
 )
 
 // localText is the help of deploy --target local.
@@ -103,7 +103,7 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	if err != nil {
 		return nil, nil, err
 	}
-	topology, err := deploy.NewTopology(p)
+	top, err := topology.New(p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +117,7 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	line := terminal.NewProgress(d.app.stderr)
 	defer line.Clear()
 	target, err := local.Start(ctx, local.Options{
-		Project: p, Topology: topology, Engines: engines, Artifacts: artifacts, Began: line.Put,
+		Project: p, Topology: top, Engines: engines, Artifacts: artifacts, Began: line.Put,
 	})
 	return p, target, err
 }

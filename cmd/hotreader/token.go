@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"hotreader/deploy"
+	"hotreader/deploy/topology"
 )
 
 func (a *app) token() *cobra.Command {
@@ -37,7 +37,7 @@ end with --finish. A run that was stopped is ended by running it again.`,
 			if err != nil {
 				return err
 			}
-			if top, err := deploy.NewTopology(e.Project); err == nil && top.Connection != "" && top.Connection != args[0] {
+			if top, err := topology.New(e.Project); err == nil && top.Connection != "" && top.Connection != args[0] {
 				return usagef("token rotate: this project has no connection %q; it has %s", args[0], top.Connection)
 			}
 			if err := a.mayAsk(cmd, d.yes); err != nil {

@@ -15,13 +15,13 @@ import (
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/deploy"
+	"hotreader/deploy/topology"
 	"hotreader/secret"
 )
 
 // Input is what is to be examined.
 type Input struct {
-	Topology deploy.Topology
+	Topology topology.Topology
 	Device   Device
 	Project  string // the project folder, as remedies name it
 

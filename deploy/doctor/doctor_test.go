@@ -21,8 +21,8 @@ import (
 	"hotreader"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
-	"hotreader/deploy"
 	"hotreader/deploy/doctor"
+	"hotreader/deploy/topology"
 	"hotreader/function/awslambda"
 	"hotreader/function/httphost"
 	"hotreader/httpapi"
@@ -105,7 +105,7 @@ func must(t *testing.T, h http.Handler, err error) http.Handler {
 // run builds the link and examines it.
 func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	p := &config.Project{Twin: "factory", L3: l.l3, L4: l.l4}
-	topology, err := deploy.NewTopology(p)
+	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,10 +141,10 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 		d.URL = server(t, l.reader)
 	}
 	deployed[l.l4] = d
-	in := doctor.Input{Topology: topology, Project: "factory", Deployed: deployed, Timeout: 10 * time.Second,
+	in := doctor.Input{Topology: top, Project: "factory", Deployed: deployed, Timeout: 10 * time.Second,
 		Now:    time.Now,
 		Device: doctor.DeviceOf(config.Device{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}, {Name: "running", Type: "BOOLEAN"}}})}
-	if topology.Connection != "" {
+	if top.Connection != "" {
 		in.Link = &doctor.Link{Provider: l.l3, URL: deployed[l.l3].URL, Token: token(t, right), RotatedAt: time.Now().Add(-time.Hour)}
 	}
 	if change != nil {
@@ -426,11 +426,11 @@ func TestDoctorKnowsEveryFailure(t *testing.T) {
 func TestDoctorBrokenOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	topology, err := deploy.NewTopology(&config.Project{Twin: "factory", L3: config.GCP, L4: config.AWS})
+	top, err := topology.New(&config.Project{Twin: "factory", L3: config.GCP, L4: config.AWS})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := doctor.Run(ctx, doctor.Input{Topology: topology, Device: doctor.Device{ID: "d", Properties: []string{"p"}}}); r.OK {
+	if r := doctor.Run(ctx, doctor.Input{Topology: top, Device: doctor.Device{ID: "d", Properties: []string{"p"}}}); r.OK {
 		t.Error("it is well")
 	}
 }

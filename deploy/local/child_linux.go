@@ -1,6 +1,8 @@
 package local
 
-import "syscall"
+import (
+	"syscall"
+)
 
 // leader makes a child the leader of a process group, which the system kills
 // when this process is gone, however that went. (It does so when the thread

@@ -2,6 +2,8 @@
 
 package local
 
-import "syscall"
+import (
+	"syscall"
+)
 
 func leader() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -26,15 +26,16 @@ import (
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/deploy"
 	"hotreader/deploy/doctor"
+	"hotreader/deploy/render"
+	"hotreader/deploy/topology"
 	"hotreader/dev/played"
 )
 
 // Options say what is deployed.
 type Options struct {
 	Project   *config.Project
-	Topology  deploy.Topology
+	Topology  topology.Topology
 	Engines   string // the folder with the emulators, as `make engines` fills it
 	Artifacts string // the folder with the programs, as `make dist` fills it
 
@@ -201,7 +202,7 @@ func (t *Target) serve(ctx context.Context, h http.Handler) (string, error) {
 }
 
 // startSide starts one cloud's functions.
-func (t *Target) startSide(ctx context.Context, s deploy.Side) error {
+func (t *Target) startSide(ctx context.Context, s topology.Side) error {
 	t.o.Began("unpacking the programs of " + string(s.Cloud))
 	program, err := unpack(s.Cloud, t.o.Artifacts, filepath.Join(t.dir, "bin"))
 	if err != nil {
@@ -218,7 +219,7 @@ func (t *Target) startSide(ctx context.Context, s deploy.Side) error {
 }
 
 // env is the environment of a function.
-func (t *Target) env(s deploy.Side, f deploy.Function) map[string]string {
+func (t *Target) env(s topology.Side, f topology.Function) map[string]string {
 	env := maps.Clone(f.Env)
 	if env == nil {
 		env = map[string]string{}
@@ -250,7 +251,7 @@ func pairs(envs ...map[string]string) []string {
 
 // startFunctions starts the functions on AWS, with Lambda and, before an API, API
 // Gateway.
-func (t *Target) startFunctions(ctx context.Context, s deploy.Side, program string) (Served, error) {
+func (t *Target) startFunctions(ctx context.Context, s topology.Side, program string) (Served, error) {
 	host := played.Lambda{}
 	served := Served{Region: t.region(), Functions: map[config.Role]string{}}
 	for _, f := range s.Functions {
@@ -307,7 +308,7 @@ func polled(f *played.Function) error {
 
 // startServer starts the program of Azure or Google Cloud, which serves all
 // roles of a side, and returns where it is asked.
-func (t *Target) startServer(ctx context.Context, s deploy.Side, program string) (string, error) {
+func (t *Target) startServer(ctx context.Context, s topology.Side, program string) (string, error) {
 	f := s.Functions[0]
 	name := f.Host + " on " + string(s.Cloud)
 	t.o.Began("starting " + name)
@@ -380,7 +381,7 @@ func (t *Target) writeEvents() error {
 		if err != nil {
 			return err
 		}
-		if err := deploy.ReplaceFile(filepath.Join(t.dir, string(role)+".json"), bytes.NewReader(text)); err != nil {
+		if err := render.ReplaceFile(filepath.Join(t.dir, string(role)+".json"), bytes.NewReader(text)); err != nil {
 			return err
 		}
 	}

@@ -20,7 +20,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/deploy"
+	"hotreader/deploy/topology"
 )
 
 // What a child wrote last is told when it ends.
@@ -212,11 +212,11 @@ func TestUnpack(t *testing.T) {
 // All that is missing is told before anything is started or written.
 func TestStartTellsAllThatIsMissing(t *testing.T) {
 	p := &config.Project{Dir: t.TempDir(), Twin: "t", L3: config.AWS, L4: config.Azure}
-	topology, err := deploy.NewTopology(p)
+	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Start(t.Context(), Options{Project: p, Topology: topology, Engines: t.TempDir(), Artifacts: t.TempDir()})
+	_, err = Start(t.Context(), Options{Project: p, Topology: top, Engines: t.TempDir(), Artifacts: t.TempDir()})
 	if hotreader.CodeOf(err) != hotreader.CodeConfig || strings.Count(err.Error(), "make ") != 3 {
 		t.Errorf("%v", err)
 	}

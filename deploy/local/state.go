@@ -15,8 +15,8 @@ import (
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/deploy"
 	"hotreader/deploy/doctor"
+	"hotreader/deploy/render"
 )
 
 // Dir is where the local target of a project folder keeps what it needs: the
@@ -161,7 +161,7 @@ func (t *Target) writeState() error {
 	if err != nil {
 		return err
 	}
-	return deploy.ReplaceFile(filepath.Join(t.dir, stateFile), bytes.NewReader(append(text, '\n')))
+	return render.ReplaceFile(filepath.Join(t.dir, stateFile), bytes.NewReader(append(text, '\n')))
 }
 
 func configError(format string, args ...any) error {

@@ -20,9 +20,9 @@ import (
 	"time"
 
 	"hotreader/config"
-	"hotreader/deploy"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
+	"hotreader/deploy/topology"
 	"hotreader/test/transcript"
 )
 
@@ -403,11 +403,11 @@ func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 			t.Parallel()
 			p := &config.Project{Dir: t.TempDir(), Twin: "faulty", L3: config.Azure, L4: c.l4,
 				Devices: []config.Device{{ID: "press-1", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}}}
-			topology, err := deploy.NewTopology(p)
+			top, err := topology.New(p)
 			if err != nil {
 				t.Fatal(err)
 			}
-			target, err := local.Start(t.Context(), local.Options{Project: p, Topology: topology, Engines: engines, Artifacts: delivered(t), Env: c.env})
+			target, err := local.Start(t.Context(), local.Options{Project: p, Topology: top, Engines: engines, Artifacts: delivered(t), Env: c.env})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -417,8 +417,8 @@ func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			state := target.State()
-			in := doctor.Input{Topology: topology, Device: doctor.DeviceOf(p.Devices[0]), Project: p.Dir, Deployed: state.Deployed(),
-				Link: doctor.LinkOf(conns, topology.Connection), Target: " --target local"}
+			in := doctor.Input{Topology: top, Device: doctor.DeviceOf(p.Devices[0]), Project: p.Dir, Deployed: state.Deployed(),
+				Link: doctor.LinkOf(conns, top.Connection), Target: " --target local"}
 			if c.told != nil {
 				c.told(&in)
 			}
@@ -435,11 +435,11 @@ func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 func TestLocalTellsWhyAFunctionDoesNotStart(t *testing.T) {
 	t.Parallel()
 	p := &config.Project{Dir: t.TempDir(), Twin: "faulty", L3: config.Azure, L4: config.AWS}
-	topology, err := deploy.NewTopology(p)
+	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = local.Start(t.Context(), local.Options{Project: p, Topology: topology, Engines: engines, Artifacts: delivered(t),
+	_, err = local.Start(t.Context(), local.Options{Project: p, Topology: top, Engines: engines, Artifacts: delivered(t),
 		Env: map[config.Role]map[string]string{config.History: {"HOTREADER_LOG_LEVEL": "loud"}}})
 	if err == nil || !strings.Contains(err.Error(), "faulty-hot-reader on aws ended") || !strings.Contains(err.Error(), "HOTREADER_LOG_LEVEL") {
 		t.Errorf("%v", err)

@@ -1,11 +1,13 @@
-package deploy
+package topology
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -16,6 +18,22 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/names"
 )
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden holds text against a golden file in testdata.
+func golden(t *testing.T, name string, text []byte) {
+	t.Helper()
+	name = filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(name, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(name); err != nil || !bytes.Equal(want, text) {
+		t.Errorf("%s is not what is made now (-update writes it): %v\n%s", name, err, text)
+	}
+}
 
 var threeClouds = []config.Cloud{config.AWS, config.Azure, config.GCP}
 
@@ -37,11 +55,11 @@ func combinations(t *testing.T, f func(t *testing.T, l3, l4 config.Cloud)) {
 	}
 }
 
-// Each combination is what its file in testdata/topology says.
+// Each combination is what its file in testdata says.
 func TestTopologyGolden(t *testing.T) {
 	seen := 0
 	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
-		topology, err := NewTopology(topologyProject(l3, l4))
+		top, err := New(topologyProject(l3, l4))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,13 +67,13 @@ func TestTopologyGolden(t *testing.T) {
 		e := json.NewEncoder(&got)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
-		if err := e.Encode(topology); err != nil {
+		if err := e.Encode(top); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, fmt.Sprintf("topology/%s_l4_to_%s_l3.json", l4, l3), got.Bytes())
+		golden(t, fmt.Sprintf("%s_l4_to_%s_l3.json", l4, l3), got.Bytes())
 		seen++
 	})
-	if files, err := filepath.Glob("testdata/topology/*"); err != nil || len(files) != seen {
+	if files, err := filepath.Glob("testdata/*"); err != nil || len(files) != seen {
 		t.Errorf("%d golden files for %d combinations", len(files), seen)
 	}
 }
@@ -63,12 +81,12 @@ func TestTopologyGolden(t *testing.T) {
 // What holds for every combination, whatever the golden files say.
 func TestTopologyRules(t *testing.T) {
 	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
-		topology, err := NewTopology(topologyProject(l3, l4))
+		top, err := New(topologyProject(l3, l4))
 		if err != nil {
 			t.Fatal(err)
 		}
 		roles := map[config.Cloud][]config.Role{}
-		for i, s := range topology.Sides {
+		for i, s := range top.Sides {
 			if i == 0 != s.L3 {
 				t.Errorf("side %d is %s: hot storage's comes first", i, s.Cloud)
 			}
@@ -105,8 +123,8 @@ func TestTopologyRules(t *testing.T) {
 		if l3 == config.AWS && l4 == config.AWS {
 			connection = ""
 		}
-		if topology.Connection != connection {
-			t.Errorf("connection %q, want %q", topology.Connection, connection)
+		if top.Connection != connection {
+			t.Errorf("connection %q, want %q", top.Connection, connection)
 		}
 	})
 }
@@ -170,11 +188,11 @@ func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 				if l3 == config.GCP && options.TimeFormat != "" {
 					p.Options.TimeFormat = "native" // which no other cloud's program knows
 				}
-				topology, err := NewTopology(p)
+				top, err := New(p)
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, s := range topology.Sides {
+				for _, s := range top.Sides {
 					for _, f := range s.Functions {
 						got, err := started(s.Cloud, completed(p, s, f))
 						if err != nil {
@@ -208,11 +226,11 @@ func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 func TestTopologyEnvironmentAloneIsRefused(t *testing.T) {
 	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
 		p := topologyProject(l3, l4)
-		topology, err := NewTopology(p)
+		top, err := New(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range topology.Sides {
+		for _, s := range top.Sides {
 			for _, f := range s.Functions {
 				for _, name := range []string{"DYNAMODB_TABLE_NAME", "COSMOS_DB_CONTAINER", "FIRESTORE_COLLECTION", "REMOTE_READER_URL", "INTER_CLOUD_TOKEN_SECRET", "DIGITAL_TWIN_INFO"} {
 					env := completed(p, s, f)
@@ -248,11 +266,11 @@ func TestPitfall17EnvironmentDoesNotGrow(t *testing.T) {
 			}
 			p.Devices = append(p.Devices, d)
 		}
-		topology, err := NewTopology(p)
+		top, err := New(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range topology.Sides {
+		for _, s := range top.Sides {
 			for _, f := range s.Functions {
 				n := 0 // without what has bounds of its own: devices and OpenTelemetry's
 				for name, value := range completed(p, s, f) {
@@ -277,7 +295,7 @@ func TestTopologyChecksOpenTelemetry(t *testing.T) {
 			p := topologyProject(l3, l4)
 			variable := map[string]string{"grpc": "OTEL_EXPORTER_OTLP_PROTOCOL", "prometheus": "OTEL_METRICS_EXPORTER"}[name]
 			p.Options.OTel = map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", variable: name}
-			_, err := NewTopology(p)
+			_, err := New(p)
 			if slices.Contains(clouds, l3) || slices.Contains(clouds, l4) {
 				if !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), variable+": ") || !strings.Contains(err.Error(), "config_hot_reader.json: otel") {
 					t.Errorf("%s=%s: %v", variable, name, err)
@@ -291,7 +309,7 @@ func TestTopologyChecksOpenTelemetry(t *testing.T) {
 
 func TestTopologyRefuses(t *testing.T) {
 	for _, p := range []*config.Project{{}, {Twin: "a", L3: "google", L4: config.AWS}, {Twin: "a", L3: config.AWS}} {
-		if _, err := NewTopology(p); !errors.Is(err, hotreader.CodeConfig) {
+		if _, err := New(p); !errors.Is(err, hotreader.CodeConfig) {
 			t.Errorf("%+v: %v, want an error of CodeConfig", p, err)
 		}
 	}

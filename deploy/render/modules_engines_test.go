@@ -1,6 +1,6 @@
 //go:build engines
 
-package deploy
+package render
 
 import (
 	"bytes"
@@ -56,7 +56,7 @@ func renderModule(t *testing.T, cloud config.Cloud, provider string, r root) *re
 	f.write("bin/hotreader", []byte(script), 0o755)
 	f.env = append(append(os.Environ(), f.env...), reattach, "TF_IN_AUTOMATION=1", "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	f.write("main.tf.json", r.text, 0o600)
-	f.write("package/"+packages[cloud], []byte("package"), 0o600)
+	f.write("package/"+Packages[cloud], []byte("package"), 0o600)
 	names, err := fs.Glob(terraform.Modules, string(cloud)+"/*.tf")
 	if err != nil {
 		t.Fatal(err)
@@ -203,8 +203,8 @@ func TestModulesPlan(t *testing.T) {
 				t.Parallel()
 				f := renderModule(t, m.cloud, m.provider, r)
 				args := []string{"plan", variables1, noColor, noInput, "-out=plan.bin"}
-				if strings.Contains(string(r.text), `"`+remoteVariable+`": {`) {
-					args = append(args, "-var", remoteVariable+"=https://reader.example.com")
+				if strings.Contains(string(r.text), `"`+RemoteVariable+`": {`) {
+					args = append(args, "-var", RemoteVariable+"=https://reader.example.com")
 				}
 				f.must(args...)
 				var plan struct {

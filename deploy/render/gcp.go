@@ -1,4 +1,4 @@
-package deploy
+package render
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 
 	"hotreader/config"
 	"hotreader/deploy/names"
+	"hotreader/deploy/topology"
 )
 
 // gcpProvider is the version of Terraform's Google provider whose schema the
@@ -13,7 +14,7 @@ import (
 const gcpProvider = "~> 7.45"
 
 // gcpRoot returns Google Cloud's part of the root module for side s.
-func gcpRoot(s Side, in Inputs) (Root, error) {
+func gcpRoot(s topology.Side, in Inputs) (Root, error) {
 	o, twin := in.Project.Options.GCP, in.Project.Twin
 	host, functions, env, err := carried(s)
 	if err != nil {
@@ -32,10 +33,10 @@ func gcpRoot(s Side, in Inputs) (Root, error) {
 	}
 	provider := map[string]any{}
 	if o.Project != "" {
-		module["project"], provider["project"] = o.Project, literal(o.Project)
+		module["project"], provider["project"] = o.Project, Literal(o.Project)
 	}
 	if o.Region != "" {
-		module["region"], provider["region"] = o.Region, literal(o.Region)
+		module["region"], provider["region"] = o.Region, Literal(o.Region)
 	}
 	switch mb := in.Project.Options.MemoryMB; {
 	case mb > 4096:

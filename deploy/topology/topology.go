@@ -1,8 +1,5 @@
-// Package deploy turns a project folder into functions, APIs, permissions and
-// secrets on up to three clouds, and away again. What is needed where is decided
-// here, by pure functions (Topology, Render); Terraform or OpenTofu carries it
-// out (Engine).
-package deploy
+// Package topology decides what a project needs, and on which cloud.
+package topology
 
 import (
 	"errors"
@@ -66,9 +63,9 @@ type Function struct {
 	Env map[string]string
 }
 
-// NewTopology decides what p needs and where. It is pure: the same project gives
+// New decides what p needs and where. It is pure: the same project gives
 // the same topology. An error is of CodeConfig.
-func NewTopology(p *config.Project) (Topology, error) {
+func New(p *config.Project) (Topology, error) {
 	for _, c := range []config.Cloud{p.L3, p.L4} {
 		if c != config.AWS && c != config.Azure && c != config.GCP {
 			return Topology{}, &hotreader.Error{Op: "topology", Code: hotreader.CodeConfig,

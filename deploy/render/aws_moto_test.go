@@ -1,6 +1,6 @@
 //go:build engines
 
-package deploy
+package render
 
 import (
 	"archive/zip"
@@ -35,6 +35,7 @@ import (
 	"github.com/hashicorp/terraform-exec/tfexec"
 
 	"hotreader/config"
+	"hotreader/deploy/topology"
 	"hotreader/test/engine"
 	"hotreader/wire"
 )
@@ -42,7 +43,7 @@ import (
 // motoSide is one AWS side, rendered and applied to moto.
 type motoSide struct {
 	project *config.Project
-	side    Side
+	side    topology.Side
 	token   string // "" = none
 	pkg     []byte // the functions' zip
 	dir     string
@@ -64,7 +65,7 @@ func newMotoSide(t *testing.T, twin string, l3, l4 config.Cloud, options config.
 		},
 		{ID: "machine 2 (ü)", Properties: []config.Property{{Name: "count", Type: "LONG"}}},
 	}}
-	top, err := NewTopology(p)
+	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +84,10 @@ func newMotoSide(t *testing.T, twin string, l3, l4 config.Cloud, options config.
 	}
 	a.pkg = zipOf(t, "bootstrap of "+twin)
 	artifacts := t.TempDir()
-	if err := os.WriteFile(filepath.Join(artifacts, packages[config.AWS]), a.pkg, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(artifacts, Packages[config.AWS]), a.pkg, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := renderTo(a.dir, a.side, in, artifacts); err != nil {
+	if err := Folder(a.dir, a.side, in, artifacts); err != nil {
 		t.Fatal(err)
 	}
 	program, env := engine.Terraform(t)

@@ -1,4 +1,4 @@
-package deploy
+package render
 
 import (
 	"encoding/json"
@@ -27,13 +27,13 @@ func twinMaker(p *config.Project) (map[string]any, error) {
 		return nil, err
 	}
 	for stack, template := range components {
-		components[stack] = literal(template)
+		components[stack] = Literal(template)
 	}
 	t := map[string]any{
 		"workspace":        names.Workspace(p.Twin),
 		"create_workspace": true,
 		"workspace_stack":  names.Stack(p.Twin, "twinmaker"),
-		"workspace_body":   literal(workspaceTemplate(p.Twin)),
+		"workspace_body":   Literal(workspaceTemplate(p.Twin)),
 		"bucket":           names.Bucket(p.Twin),
 		"role":             names.WorkspaceRole(p.Twin),
 		"components":       components,
@@ -44,7 +44,7 @@ func twinMaker(p *config.Project) (map[string]any, error) {
 		if role == "" {
 			return nil, configError("config_hot_reader.json", "aws.workspace is %q, but its role is not named; set aws.workspace_role to the ARN of the role that TwinMaker assumes for it, for that role has to be allowed to invoke the functions", o.Workspace)
 		}
-		t["workspace"], t["role"], t["create_workspace"] = literal(o.Workspace), literal(role), false
+		t["workspace"], t["role"], t["create_workspace"] = Literal(o.Workspace), Literal(role), false
 	}
 	return t, nil
 }

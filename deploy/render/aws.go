@@ -1,4 +1,4 @@
-package deploy
+package render
 
 import (
 	"math"
@@ -6,14 +6,18 @@ import (
 
 	"hotreader/config"
 	"hotreader/deploy/names"
+	"hotreader/deploy/topology"
 )
 
 // awsProvider is the version of Terraform's AWS provider: the first with what
 // the module needs, and no other major one.
 const awsProvider = "~> 5.100"
 
+// TwinTag is the tag that every resource on AWS carries.
+const TwinTag = "hotreader:twin"
+
 // awsRoot is the AWS part of a root module.
-func awsRoot(s Side, in Inputs) (Root, error) {
+func awsRoot(s topology.Side, in Inputs) (Root, error) {
 	p := in.Project
 	o := p.Options
 	functions := map[string]any{}
@@ -26,7 +30,7 @@ func awsRoot(s Side, in Inputs) (Root, error) {
 	}
 	module := map[string]any{
 		"twin":             p.Twin,
-		"package":          "${path.root}/" + literal(in.Package),
+		"package":          "${path.root}/" + Literal(in.Package),
 		"functions":        functions,
 		"secret_name":      names.Secret(p.Twin),
 		"api_key":          o.AWS.APIKey,
@@ -47,8 +51,8 @@ func awsRoot(s Side, in Inputs) (Root, error) {
 	}
 	if in.RemoteURL != "" {
 		module["remote_url"] = in.RemoteURL
-		if in.RemoteURL != "${var."+remoteVariable+"}" {
-			module["remote_url"] = literal(in.RemoteURL)
+		if in.RemoteURL != "${var."+RemoteVariable+"}" {
+			module["remote_url"] = Literal(in.RemoteURL)
 		}
 	}
 	if local {
@@ -62,10 +66,10 @@ func awsRoot(s Side, in Inputs) (Root, error) {
 		module["twinmaker"] = twin
 	}
 	provider := map[string]any{
-		"default_tags": []any{map[string]any{"tags": map[string]any{twinTag: p.Twin}}},
+		"default_tags": []any{map[string]any{"tags": map[string]any{TwinTag: p.Twin}}},
 	}
 	if o.AWS.Region != "" {
-		provider["region"] = literal(o.AWS.Region)
+		provider["region"] = Literal(o.AWS.Region)
 	}
 	return Root{
 		Providers: map[string]any{"aws": map[string]any{"source": "hashicorp/aws", "version": awsProvider}},
@@ -82,13 +86,13 @@ func hotTable(p *config.Project) map[string]any {
 		"device_key": "device_id", "time_key": "timestamp", "time_type": "S",
 	}
 	if o.AWS.Table != "" {
-		table["name"], table["create"] = literal(o.AWS.Table), false
+		table["name"], table["create"] = Literal(o.AWS.Table), false
 	}
 	if o.DeviceKey != "" {
-		table["device_key"] = literal(o.DeviceKey)
+		table["device_key"] = Literal(o.DeviceKey)
 	}
 	if o.TimeKey != "" {
-		table["time_key"] = literal(o.TimeKey)
+		table["time_key"] = Literal(o.TimeKey)
 	}
 	if strings.HasPrefix(o.TimeFormat, "epoch") {
 		table["time_type"] = "N"
@@ -96,17 +100,17 @@ func hotTable(p *config.Project) map[string]any {
 	return table
 }
 
-// literal returns text as Terraform's JSON takes it for itself: in there, ${ and
+// Literal returns text as Terraform's JSON takes it for itself: in there, ${ and
 // %{ begin a template.
-func literal(text string) string {
+func Literal(text string) string {
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text)
 }
 
-// literals is literal for a map's values.
+// literals is Literal for a map's values.
 func literals(m map[string]string) map[string]string {
 	l := make(map[string]string, len(m))
 	for k, v := range m {
-		l[k] = literal(v)
+		l[k] = Literal(v)
 	}
 	return l
 }

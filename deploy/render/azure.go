@@ -1,4 +1,4 @@
-package deploy
+package render
 
 import (
 	"maps"
@@ -6,6 +6,7 @@ import (
 
 	"hotreader/config"
 	"hotreader/deploy/names"
+	"hotreader/deploy/topology"
 )
 
 // azureProvider is the version of Terraform's Azure provider whose schema the
@@ -13,7 +14,7 @@ import (
 const azureProvider = "~> 5.2"
 
 // azureRoot returns Azure's part of the root module for side s.
-func azureRoot(s Side, in Inputs) (Root, error) {
+func azureRoot(s topology.Side, in Inputs) (Root, error) {
 	o, twin := in.Project.Options.Azure, in.Project.Twin
 	host, functions, env, err := carried(s)
 	if err != nil {
@@ -73,7 +74,7 @@ func azureRoot(s Side, in Inputs) (Root, error) {
 		"resource_providers_to_register": azureServices(s.L3),
 	}
 	if o.Subscription != "" {
-		provider["subscription_id"] = literal(o.Subscription)
+		provider["subscription_id"] = Literal(o.Subscription)
 	}
 	return Root{
 		Providers: map[string]any{"azurerm": map[string]any{"source": "hashicorp/azurerm", "version": azureProvider}},
@@ -152,7 +153,7 @@ func azureMemory(mb int) (int, error) {
 
 // carried returns the one host that carries all functions of a side, their names
 // by role, and the environment that they share.
-func carried(s Side) (host string, functions map[string]string, env map[string]string, err error) {
+func carried(s topology.Side) (host string, functions map[string]string, env map[string]string, err error) {
 	functions = map[string]string{}
 	for i, f := range s.Functions {
 		switch {
@@ -175,7 +176,7 @@ func literalIn(arguments map[string]any) map[string]any {
 	for name, v := range arguments {
 		switch v := v.(type) {
 		case string:
-			out[name] = literal(v)
+			out[name] = Literal(v)
 		case map[string]string:
 			out[name] = literals(v)
 		case map[string]any:
@@ -191,11 +192,11 @@ func literalIn(arguments map[string]any) map[string]any {
 // the package in the rendered folder and, if that is asked for, the URL.
 func finish(module map[string]any, in Inputs, remote bool) map[string]any {
 	module = literalIn(module)
-	module["package"] = "${path.root}/" + literal(in.Package)
+	module["package"] = "${path.root}/" + Literal(in.Package)
 	if remote {
 		module["remote_url"] = in.RemoteURL
-		if in.RemoteURL != "${var."+remoteVariable+"}" {
-			module["remote_url"] = literal(in.RemoteURL)
+		if in.RemoteURL != "${var."+RemoteVariable+"}" {
+			module["remote_url"] = Literal(in.RemoteURL)
 		}
 	}
 	return module

@@ -1,4 +1,4 @@
-package deploy
+package render
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ import (
 // versions or of the resources in use,
 //
 //	terraform providers schema -json >/tmp/schemas.json   (in an initialised folder that scripts/validate-modules.sh made)
-//	go test ./deploy -run TestSchemaExtracts -provider-schemas /tmp/schemas.json
+//	go test ./deploy/render -run TestSchemaExtracts -provider-schemas /tmp/schemas.json
 //
 // writes the extracts anew, of the providers that are in the file.
 var providerSchemas = flag.String("provider-schemas", "", "write testdata/schemas from this output of terraform providers schema -json")

@@ -1,6 +1,6 @@
 //go:build engines
 
-package deploy
+package render
 
 import (
 	"os"

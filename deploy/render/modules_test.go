@@ -1,4 +1,4 @@
-package deploy
+package render
 
 import (
 	"encoding/json"
@@ -15,12 +15,13 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"hotreader/config"
+	"hotreader/deploy/topology"
 )
 
 // root is a root module of one side of a project.
 type root struct {
 	name string // of its golden file
-	side Side
+	side topology.Side
 	text []byte
 
 	Terraform struct {
@@ -37,15 +38,15 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 	all := []config.Cloud{config.AWS, config.Azure, config.GCP}
 	var of []root
 	add := func(name string, p *config.Project, url string) {
-		topology, err := NewTopology(p)
+		top, err := topology.New(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range topology.Sides {
+		for _, s := range top.Sides {
 			if s.Cloud != cloud {
 				continue
 			}
-			in := Inputs{Project: p, Package: "package/" + packages[cloud]}
+			in := Inputs{Project: p, Package: "package/" + Packages[cloud]}
 			if s.Token {
 				in.TokenVersion = 1
 			}
@@ -80,7 +81,7 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 	if cloud == config.AWS {
 		other = config.GCP
 	}
-	add(string(cloud)+"-options-l4", &config.Project{Twin: "p", L3: other, L4: cloud, Options: set}, "${var."+remoteVariable+"}")
+	add(string(cloud)+"-options-l4", &config.Project{Twin: "p", L3: other, L4: cloud, Options: set}, "${var."+RemoteVariable+"}")
 	return of
 }
 
@@ -297,7 +298,7 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 		if !ok || strings.Contains(string(raw), `"${var.token}"`) {
 			continue
 		}
-		raw = json.RawMessage(strings.Replace(string(raw), "${var."+remoteVariable+"}", "https://reader.example.com/prod", 1))
+		raw = json.RawMessage(strings.Replace(string(raw), "${var."+RemoteVariable+"}", "https://reader.example.com/prod", 1))
 		if of[name], err = ctyjson.Unmarshal(raw, v.of); err != nil {
 			t.Fatalf("%s: %s: %v", r.name, name, err)
 		}

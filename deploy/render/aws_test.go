@@ -1,4 +1,4 @@
-package deploy
+package render
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/topology"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -62,7 +63,7 @@ func TestPitfall22NothingPublicOnOneCloud(t *testing.T) {
 // template in it.
 func TestAWSLiterals(t *testing.T) {
 	p := &config.Project{Twin: "t", L3: config.AWS, L4: config.AWS, Options: config.Options{TimeKey: "${file(\"x\")}", DeviceKey: "%{if}"}}
-	top, err := NewTopology(p)
+	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)
 	}

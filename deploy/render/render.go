@@ -1,4 +1,6 @@
-package deploy
+// Package render writes root modules for Terraform: what a side of a topology
+// needs, as arguments of its cloud's module.
+package render
 
 import (
 	"bytes"
@@ -16,6 +18,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/terraform"
+	"hotreader/deploy/topology"
 )
 
 // Inputs are what a cloud's root module needs beyond its side.
@@ -50,23 +53,23 @@ type Root struct {
 	Module    map[string]any // arguments of module "hotreader", beside source and token
 }
 
-// packages are the files of dist that each cloud's functions are made of.
-var packages = map[config.Cloud]string{
+// Packages are the files of dist that each cloud's functions are made of.
+var Packages = map[config.Cloud]string{
 	config.AWS:   "hotreader-lambda-arm64.zip",
 	config.Azure: "hotreader-azure-amd64.zip",
 	config.GCP:   "hotreader-cloudrun.tar",
 }
 
-// minVersion is that of Terraform and OpenTofu which know write-only arguments
+// MinVersion is that of Terraform and OpenTofu which know write-only arguments
 // and ephemeral variables.
-const minVersion = "1.11.0"
+const MinVersion = "1.11.0"
 
-// remoteVariable is asked for where the other side's URL is not known when the
+// RemoteVariable is asked for where the other side's URL is not known when the
 // folder is rendered.
-const remoteVariable = "remote_url"
+const RemoteVariable = "remote_url"
 
 // rendered is the text of main.tf.json.
-func rendered(s Side, in Inputs) ([]byte, error) {
+func rendered(s topology.Side, in Inputs) ([]byte, error) {
 	var root Root
 	var err error
 	switch s.Cloud {
@@ -82,12 +85,12 @@ func rendered(s Side, in Inputs) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	block := map[string]any{"required_version": ">= " + minVersion, "required_providers": root.Providers}
+	block := map[string]any{"required_version": ">= " + MinVersion, "required_providers": root.Providers}
 	if b, ok := in.Project.Options.Backend[s.Cloud]; ok && b.Type != "" {
 		block["backend"] = map[string]any{b.Type: b.Config}
 	}
 	if in.State != "" {
-		block["backend"] = map[string]any{"local": map[string]any{"path": literal(in.State)}}
+		block["backend"] = map[string]any{"local": map[string]any{"path": Literal(in.State)}}
 	}
 	module := map[string]any{}
 	maps.Copy(module, root.Module)
@@ -102,8 +105,8 @@ func rendered(s Side, in Inputs) ([]byte, error) {
 			"description": "The inter-cloud token of config_inter_cloud.json: the current one or, while it is rotated, current,previous.",
 		}
 	}
-	if in.RemoteURL == "${var."+remoteVariable+"}" {
-		variables[remoteVariable] = map[string]any{
+	if in.RemoteURL == "${var."+RemoteVariable+"}" {
+		variables[RemoteVariable] = map[string]any{
 			"type":        "string",
 			"description": "The URL of the Hot Reader API on the other cloud, as its output url says.",
 		}
@@ -131,10 +134,10 @@ func rendered(s Side, in Inputs) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// renderTo writes side s's folder: main.tf.json, the module and the package. It
+// Folder writes side s's folder: main.tf.json, the module and the package. It
 // replaces these three and leaves whatever else is in dir, such as a state.
-func renderTo(dir string, s Side, in Inputs, artifacts string) error {
-	name := packages[s.Cloud]
+func Folder(dir string, s topology.Side, in Inputs, artifacts string) error {
+	name := Packages[s.Cloud]
 	in.Package = "package/" + name
 	text, err := rendered(s, in)
 	if err != nil {
