@@ -222,7 +222,7 @@ func (e *Engine) Render(dir string) ([]string, error) {
 	for _, s := range w.sides {
 		in, pending := w.inputs(s)
 		if pending {
-			in.RemoteURL = "${var." + render.RemoteVariable + "}"
+			in.RemoteURL = render.AskURL
 		}
 		to := filepath.Join(dir, string(s.Cloud))
 		if err := render.Folder(to, s, in, e.Artifacts); err != nil {

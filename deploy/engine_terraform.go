@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -173,31 +172,21 @@ func (f *folder) initStamp() (stamp string, backend map[string]json.RawMessage, 
 		return "", nil, err
 	}
 	var root struct {
-		Terraform json.RawMessage `json:"terraform"`
+		Terraform struct {
+			Backend   map[string]json.RawMessage `json:"backend"`
+			Providers json.RawMessage            `json:"required_providers"`
+			Version   string                     `json:"required_version"`
+		} `json:"terraform"`
 	}
 	if err := json.Unmarshal(text, &root); err != nil {
 		return "", nil, err
 	}
-	var opens struct {
-		Terraform struct{ Backend map[string]json.RawMessage }
-	}
-	if err := json.Unmarshal(text, &opens); err != nil {
+	module, err := os.ReadFile(filepath.Join(f.dir, "module", "versions.tf"))
+	if err != nil {
 		return "", nil, err
 	}
-	var all bytes.Buffer
-	all.Write(root.Terraform)
-	module := os.DirFS(filepath.Join(f.dir, "module"))
-	err = fs.WalkDir(module, ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(module, name)
-		if bytes.Contains(text, []byte("required_providers")) || bytes.Contains(text, []byte("module \"")) {
-			all.Write(text)
-		}
-		return err
-	})
-	return digest(all.Bytes()) + "\n", opens.Terraform.Backend, err
+	of, err := json.Marshal(root)
+	return digest(append(of, module...)) + "\n", root.Terraform.Backend, err
 }
 
 // plan makes the saved plan and returns what it says, an empty one if there is

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 
@@ -13,20 +14,16 @@ import (
 // module is checked against.
 const azureProvider = "~> 5.2"
 
-// azureRoot returns Azure's part of the root module for side s.
-func azureRoot(s topology.Side, in Inputs) (Root, error) {
-	o, twin := in.Project.Options.Azure, in.Project.Twin
+// azurePart is Azure's part of a root module.
+func azurePart(s topology.Side, p *config.Project) (part, error) {
+	o, twin := p.Options.Azure, p.Twin
 	host, functions, env, err := carried(s)
 	if err != nil {
-		return Root{}, err
-	}
-	group := map[string]any{"name": o.ResourceGroup, "create": false}
-	if o.ResourceGroup == "" {
-		group = map[string]any{"name": names.ResourceGroup(twin), "create": true}
+		return part{}, err
 	}
 	module := map[string]any{
 		"twin":           twin,
-		"resource_group": group,
+		"resource_group": map[string]any{"name": cmp.Or(o.ResourceGroup, names.ResourceGroup(twin)), "create": o.ResourceGroup == ""},
 		"names": map[string]any{
 			"app":      host,
 			"plan":     names.AzurePlan(twin),
@@ -43,23 +40,28 @@ func azureRoot(s topology.Side, in Inputs) (Root, error) {
 	if o.Location != "" {
 		module["location"] = o.Location
 	}
-	if mb := in.Project.Options.MemoryMB; mb != 0 {
+	if mb := p.Options.MemoryMB; mb != 0 {
 		if module["memory_mb"], err = azureMemory(mb); err != nil {
-			return Root{}, err
+			return part{}, err
 		}
 	}
-	switch days := in.Project.Options.LogDays; {
+	switch days := p.Options.LogDays; {
 	case days > 730:
-		return Root{}, configError("azure", "logs are to be kept for %d days; Azure's Log Analytics keeps them for 730 at most", days)
+		return part{}, configError("azure", "logs are to be kept for %d days; Azure's Log Analytics keeps them for 730 at most", days)
 	case days != 0:
 		module["log_days"] = max(days, 30) // as long as it keeps them at least
 	}
 	if s.L3 {
-		if module["store"], err = azureStore(in.Project); err != nil {
-			return Root{}, err
+		if module["store"], err = azureStore(p); err != nil {
+			return part{}, err
 		}
 	}
-	provider := map[string]any{
+	return part{"azurerm", azureProvider, azureSettings(s.L3, o.Subscription), module}, nil
+}
+
+// azureSettings are the provider's.
+func azureSettings(store bool, subscription string) map[string]any {
+	settings := map[string]any{
 		"features": map[string]any{
 			// What a destroy leaves behind in the bin would keep its name from being
 			// used again for days.
@@ -71,16 +73,12 @@ func azureRoot(s topology.Side, in Inputs) (Root, error) {
 			"storage":        map[string]any{"data_plane_available": false},
 		},
 		"storage_use_azuread":            true,
-		"resource_providers_to_register": azureServices(s.L3),
+		"resource_providers_to_register": azureServices(store),
 	}
-	if o.Subscription != "" {
-		provider["subscription_id"] = Literal(o.Subscription)
+	if subscription != "" {
+		settings["subscription_id"] = subscription
 	}
-	return Root{
-		Providers: map[string]any{"azurerm": map[string]any{"source": "hashicorp/azurerm", "version": azureProvider}},
-		Provider:  map[string]any{"azurerm": provider},
-		Module:    finish(module, in, !s.L3),
-	}, nil
+	return settings
 }
 
 // azureServices are the services of Azure that a subscription has to be registered
@@ -107,38 +105,28 @@ func azureStore(p *config.Project) (map[string]any, error) {
 	case o.Container != "" && o.Database == "":
 		return nil, configError("azure", "the existing Cosmos DB container %s is named without its database", o.Container)
 	}
-	key := p.Options.DeviceKey
-	if key == "" {
-		key = "device_id"
-	}
-	store := map[string]any{
-		"account": o.CosmosAccount, "create_account": o.CosmosAccount == "",
-		"database": o.Database, "create_database": o.Database == "",
-		"container": o.Container, "create_container": o.Container == "",
-		"partition_key": cosmosPath(key),
-	}
-	if o.CosmosAccount == "" {
-		store["account"] = names.CosmosAccount(p.Twin, o.Subscription)
-	}
-	if o.Database == "" {
-		store["database"] = names.CosmosDatabase(p.Twin)
-	}
-	if o.Container == "" {
-		store["container"] = names.Container(p.Twin)
-	}
-	return store, nil
+	return map[string]any{
+		"account": cmp.Or(o.CosmosAccount, names.CosmosAccount(p.Twin, o.Subscription)), "create_account": o.CosmosAccount == "",
+		"database": cmp.Or(o.Database, names.CosmosDatabase(p.Twin)), "create_database": o.Database == "",
+		"container": cmp.Or(o.Container, names.Container(p.Twin)), "create_container": o.Container == "",
+		"partition_key": cosmosPath(cmp.Or(p.Options.DeviceKey, "device_id")),
+	}, nil
 }
 
 // cosmosPath returns the path of a top-level property as Cosmos DB writes it:
 // in quotes, unless it is made of letters, digits and _ alone.
 func cosmosPath(key string) string {
-	plain := !strings.ContainsFunc(key, func(c rune) bool {
-		return c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9')
-	})
-	if plain {
+	if plain(key) {
 		return "/" + key
 	}
 	return `/"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+}
+
+// plain reports whether a name is made of letters, digits and _ alone.
+func plain(name string) bool {
+	return !strings.ContainsFunc(name, func(c rune) bool {
+		return c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9')
+	})
 }
 
 // azureMemory returns the memory of an instance that has mb megabytes at least.
@@ -168,36 +156,4 @@ func carried(s topology.Side) (host string, functions map[string]string, env map
 		return "", nil, nil, configError("azure", "the side on %s has no function, or none with a token", s.Cloud)
 	}
 	return host, functions, env, nil
-}
-
-// literalIn returns arguments of which Terraform takes every string literally.
-func literalIn(arguments map[string]any) map[string]any {
-	out := make(map[string]any, len(arguments))
-	for name, v := range arguments {
-		switch v := v.(type) {
-		case string:
-			out[name] = Literal(v)
-		case map[string]string:
-			out[name] = literals(v)
-		case map[string]any:
-			out[name] = literalIn(v)
-		default:
-			out[name] = v
-		}
-	}
-	return out
-}
-
-// finish adds to a module's arguments the two that are no literals: the path of
-// the package in the rendered folder and, if that is asked for, the URL.
-func finish(module map[string]any, in Inputs, remote bool) map[string]any {
-	module = literalIn(module)
-	module["package"] = "${path.root}/" + Literal(in.Package)
-	if remote {
-		module["remote_url"] = in.RemoteURL
-		if in.RemoteURL != "${var."+RemoteVariable+"}" {
-			module["remote_url"] = Literal(in.RemoteURL)
-		}
-	}
-	return module
 }

@@ -13,45 +13,41 @@ import (
 // module is checked against.
 const gcpProvider = "~> 7.45"
 
-// gcpRoot returns Google Cloud's part of the root module for side s.
-func gcpRoot(s topology.Side, in Inputs) (Root, error) {
-	o, twin := in.Project.Options.GCP, in.Project.Twin
+// gcpPart is Google Cloud's part of a root module.
+func gcpPart(s topology.Side, p *config.Project) (part, error) {
+	o := p.Options.GCP
 	host, functions, env, err := carried(s)
 	if err != nil {
-		return Root{}, err
+		return part{}, err
 	}
 	module := map[string]any{
-		"twin": twin,
+		"twin": p.Twin,
 		"names": map[string]any{
 			"service":    host,
-			"account":    names.ServiceAccount(twin),
-			"secret":     names.Secret(twin),
-			"repository": names.ArtifactRepository(twin),
+			"account":    names.ServiceAccount(p.Twin),
+			"secret":     names.Secret(p.Twin),
+			"repository": names.ArtifactRepository(p.Twin),
 		},
 		"functions":   functions,
 		"environment": env,
 	}
-	provider := map[string]any{}
+	settings := map[string]any{}
 	if o.Project != "" {
-		module["project"], provider["project"] = o.Project, Literal(o.Project)
+		module["project"], settings["project"] = o.Project, o.Project
 	}
 	if o.Region != "" {
-		module["region"], provider["region"] = o.Region, Literal(o.Region)
+		module["region"], settings["region"] = o.Region, o.Region
 	}
-	switch mb := in.Project.Options.MemoryMB; {
+	switch mb := p.Options.MemoryMB; {
 	case mb > 4096:
-		return Root{}, configError("gcp", "a function is to have %d MB of memory; on Google Cloud an instance with one processor has 4096 at most", mb)
+		return part{}, configError("gcp", "a function is to have %d MB of memory; on Google Cloud an instance with one processor has 4096 at most", mb)
 	case mb != 0:
 		module["memory_mb"] = max(mb, 128)
 	}
 	if s.L3 {
-		module["store"] = gcpStore(in.Project)
+		module["store"] = gcpStore(p)
 	}
-	return Root{
-		Providers: map[string]any{"google": map[string]any{"source": "hashicorp/google", "version": gcpProvider}},
-		Provider:  map[string]any{"google": provider},
-		Module:    finish(module, in, !s.L3),
-	}, nil
+	return part{"google", gcpProvider, settings, module}, nil
 }
 
 // gcpStore returns which collection hot storage is, and how much of it is to be
@@ -75,10 +71,7 @@ func gcpStore(p *config.Project) map[string]any {
 // fieldPath writes a field's name as a path of one segment, as Firestore's
 // indexes want it.
 func fieldPath(name string) string {
-	simple := !strings.ContainsFunc(name, func(c rune) bool {
-		return c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9')
-	}) && (name[0] < '0' || name[0] > '9')
-	if simple {
+	if plain(name) && (name[0] < '0' || name[0] > '9') {
 		return name
 	}
 	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"

@@ -81,7 +81,7 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 	if cloud == config.AWS {
 		other = config.GCP
 	}
-	add(string(cloud)+"-options-l4", &config.Project{Twin: "p", L3: other, L4: cloud, Options: set}, "${var."+RemoteVariable+"}")
+	add(string(cloud)+"-options-l4", &config.Project{Twin: "p", L3: other, L4: cloud, Options: set}, AskURL)
 	return of
 }
 
@@ -298,7 +298,7 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 		if !ok || strings.Contains(string(raw), `"${var.token}"`) {
 			continue
 		}
-		raw = json.RawMessage(strings.Replace(string(raw), "${var."+RemoteVariable+"}", "https://reader.example.com/prod", 1))
+		raw = json.RawMessage(strings.Replace(string(raw), AskURL, "https://reader.example.com/prod", 1))
 		if of[name], err = ctyjson.Unmarshal(raw, v.of); err != nil {
 			t.Fatalf("%s: %s: %v", r.name, name, err)
 		}

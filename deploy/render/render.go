@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -46,11 +45,13 @@ type Inputs struct {
 	DropStore bool
 }
 
-// Root is one cloud's part of a root module.
-type Root struct {
-	Providers map[string]any // required_providers
-	Provider  map[string]any // the provider blocks' content, by name
-	Module    map[string]any // arguments of module "hotreader", beside source and token
+// part is what is one cloud's in a root module, written as it is meant: that
+// Terraform takes it literally is for rendered to see to.
+type part struct {
+	provider string // of Terraform, by hashicorp
+	version  string
+	settings map[string]any // of the provider
+	module   map[string]any // arguments that no other cloud's module has
 }
 
 // Packages are the files of dist that each cloud's functions are made of.
@@ -65,59 +66,38 @@ var Packages = map[config.Cloud]string{
 const MinVersion = "1.11.0"
 
 // RemoteVariable is asked for where the other side's URL is not known when the
-// folder is rendered.
-const RemoteVariable = "remote_url"
+// folder is rendered, and AskURL refers to it.
+const (
+	RemoteVariable = "remote_url"
+	AskURL         = "${var." + RemoteVariable + "}"
+)
 
 // rendered is the text of main.tf.json.
 func rendered(s topology.Side, in Inputs) ([]byte, error) {
-	var root Root
-	var err error
-	switch s.Cloud {
-	case config.AWS:
-		root, err = awsRoot(s, in)
-	case config.Azure:
-		root, err = azureRoot(s, in)
-	case config.GCP:
-		root, err = gcpRoot(s, in)
-	default:
-		err = configError("topology", "there is no cloud %q", s.Cloud)
+	of := map[config.Cloud]func(topology.Side, *config.Project) (part, error){config.AWS: awsPart, config.Azure: azurePart, config.GCP: gcpPart}[s.Cloud]
+	if of == nil {
+		return nil, configError("topology", "there is no cloud %q", s.Cloud)
 	}
+	p, err := of(s, in.Project)
 	if err != nil {
 		return nil, err
 	}
-	block := map[string]any{"required_version": ">= " + MinVersion, "required_providers": root.Providers}
+	block := map[string]any{"required_version": ">= " + MinVersion,
+		"required_providers": map[string]any{p.provider: map[string]any{"source": "hashicorp/" + p.provider, "version": p.version}}}
 	if b, ok := in.Project.Options.Backend[s.Cloud]; ok && b.Type != "" {
 		block["backend"] = map[string]any{b.Type: b.Config}
 	}
 	if in.State != "" {
 		block["backend"] = map[string]any{"local": map[string]any{"path": Literal(in.State)}}
 	}
-	module := map[string]any{}
-	maps.Copy(module, root.Module)
-	module["source"] = "./module"
-	module["keep_store"] = !in.DropStore
-	variables := map[string]any{}
-	if in.TokenVersion > 0 {
-		module["token"] = "${var.token}"
-		module["token_version"] = in.TokenVersion
-		variables["token"] = map[string]any{
-			"type": "string", "ephemeral": true, "sensitive": true,
-			"description": "The inter-cloud token of config_inter_cloud.json: the current one or, while it is rotated, current,previous.",
-		}
-	}
-	if in.RemoteURL == "${var."+RemoteVariable+"}" {
-		variables[RemoteVariable] = map[string]any{
-			"type":        "string",
-			"description": "The URL of the Hot Reader API on the other cloud, as its output url says.",
-		}
-	}
 	outputs := map[string]any{}
 	for _, name := range []string{"url", "functions", "store", "region"} {
 		outputs[name] = map[string]any{"value": "${module.hotreader." + name + "}"}
 	}
+	module, variables := arguments(p.module, in)
 	doc := map[string]any{
 		"terraform": block,
-		"provider":  root.Provider,
+		"provider":  map[string]any{p.provider: literally(p.settings)},
 		"module":    map[string]any{"hotreader": module},
 		"output":    outputs,
 	}
@@ -132,6 +112,62 @@ func rendered(s topology.Side, in Inputs) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// arguments are all arguments of a module, and the variables that they refer to.
+func arguments(own map[string]any, in Inputs) (module, variables map[string]any) {
+	module, variables = literally(own), map[string]any{}
+	module["source"] = "./module"
+	module["keep_store"] = !in.DropStore
+	module["package"] = "${path.root}/" + Literal(in.Package)
+	switch in.RemoteURL {
+	case "":
+	case AskURL:
+		module["remote_url"] = AskURL
+		variables[RemoteVariable] = map[string]any{
+			"type":        "string",
+			"description": "The URL of the Hot Reader API on the other cloud, as its output url says.",
+		}
+	default:
+		module["remote_url"] = Literal(in.RemoteURL)
+	}
+	if in.TokenVersion > 0 {
+		module["token"] = "${var.token}"
+		module["token_version"] = in.TokenVersion
+		variables["token"] = map[string]any{
+			"type": "string", "ephemeral": true, "sensitive": true,
+			"description": "The inter-cloud token of config_inter_cloud.json: the current one or, while it is rotated, current,previous.",
+		}
+	}
+	return module, variables
+}
+
+// Literal returns text as Terraform's JSON takes it for itself: in there, ${ and
+// %{ begin a template.
+func Literal(text string) string {
+	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text)
+}
+
+// literally returns arguments of which Terraform takes every string literally.
+func literally(arguments map[string]any) map[string]any {
+	out := make(map[string]any, len(arguments))
+	for name, v := range arguments {
+		switch v := v.(type) {
+		case string:
+			out[name] = Literal(v)
+		case map[string]string:
+			texts := map[string]any{}
+			for k, text := range v {
+				texts[k] = Literal(text)
+			}
+			out[name] = texts
+		case map[string]any:
+			out[name] = literally(v)
+		default:
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // Folder writes side s's folder: main.tf.json, the module and the package. It

@@ -26,14 +26,11 @@ func twinMaker(p *config.Project) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for stack, template := range components {
-		components[stack] = Literal(template)
-	}
 	t := map[string]any{
 		"workspace":        names.Workspace(p.Twin),
 		"create_workspace": true,
 		"workspace_stack":  names.Stack(p.Twin, "twinmaker"),
-		"workspace_body":   Literal(workspaceTemplate(p.Twin)),
+		"workspace_body":   workspaceTemplate(p.Twin),
 		"bucket":           names.Bucket(p.Twin),
 		"role":             names.WorkspaceRole(p.Twin),
 		"components":       components,
@@ -44,7 +41,7 @@ func twinMaker(p *config.Project) (map[string]any, error) {
 		if role == "" {
 			return nil, configError("config_hot_reader.json", "aws.workspace is %q, but its role is not named; set aws.workspace_role to the ARN of the role that TwinMaker assumes for it, for that role has to be allowed to invoke the functions", o.Workspace)
 		}
-		t["workspace"], t["role"], t["create_workspace"] = Literal(o.Workspace), Literal(role), false
+		t["workspace"], t["role"], t["create_workspace"] = o.Workspace, role, false
 	}
 	return t, nil
 }
@@ -157,12 +154,6 @@ func componentType(twin string, d config.Device) (text string, wrong []error) {
 		}
 		define(c.Name, c.Type, map[string]any{"DefaultValue": value})
 	}
-	function := func(parameter string) any {
-		return map[string]any{
-			"ImplementedBy":      map[string]any{"Lambda": map[string]any{"Arn": ref(parameter)}},
-			"RequiredProperties": []string{component.ExternalID},
-		}
-	}
 	t := newTemplate("TwinMaker component type of a device of the digital twin "+twin, "WorkspaceId", "History", "LastEntry")
 	t.Resources["ComponentType"] = resource{"AWS::IoTTwinMaker::ComponentType", map[string]any{
 		"WorkspaceId":         ref("WorkspaceId"),
@@ -172,8 +163,8 @@ func componentType(twin string, d config.Device) (text string, wrong []error) {
 		// Both, for a component type with a stored property and no reader of it is
 		// abstract, and no entity can have it.
 		"Functions": map[string]any{
-			"dataReader":                           function("History"),
-			"attributePropertyValueReaderByEntity": function("LastEntry"),
+			"dataReader":                           readBy("History"),
+			"attributePropertyValueReaderByEntity": readBy("LastEntry"),
 		},
 	}}
 	text = t.String()
@@ -181,6 +172,14 @@ func componentType(twin string, d config.Device) (text string, wrong []error) {
 		wrong = append(wrong, fmt.Errorf("its component type makes a template of %d bytes, and CloudFormation takes %d; give it fewer properties", len(text), maxTemplate))
 	}
 	return text, wrong
+}
+
+// readBy is a function of a component type, by the parameter that has its ARN.
+func readBy(parameter string) any {
+	return map[string]any{
+		"ImplementedBy":      map[string]any{"Lambda": map[string]any{"Arn": ref(parameter)}},
+		"RequiredProperties": []string{component.ExternalID},
+	}
 }
 
 // checkPropertyName keeps TwinMaker's rule for the names of properties.
