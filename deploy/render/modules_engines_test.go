@@ -337,7 +337,7 @@ func (f *rendering) lines() []string {
 func TestModulesFormatted(t *testing.T) {
 	program, env := engine.Terraform(t)
 	for _, m := range modules {
-		cmd := exec.CommandContext(t.Context(), program, "fmt", "-check", "-diff", "-recursive", filepath.Join("terraform", string(m.cloud)))
+		cmd := exec.CommandContext(t.Context(), program, "fmt", "-check", "-diff", "-recursive", filepath.Join("..", "terraform", string(m.cloud)))
 		cmd.Env = append(os.Environ(), env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", m.cloud, err, out)

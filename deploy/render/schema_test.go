@@ -30,9 +30,8 @@ import (
 	"hotreader/deploy/terraform"
 )
 
-// What follows does offline what terraform validate does with the providers
-// themselves: it holds the modules against the providers' schemas, of which
-// testdata/schemas has what the modules use. After a change of the providers'
+// testdata/schemas has of the providers' schemas what the modules use: Terraform
+// itself holds the modules against it, see standIn. After a change of the providers'
 // versions or of the resources in use,
 //
 //	terraform providers schema -json >/tmp/schemas.json   (in an initialised folder that scripts/validate-modules.sh made)
@@ -354,57 +353,13 @@ func (m *module) variables() (map[string]variable, error) {
 	return all, nil
 }
 
-// checker holds a module against its provider's schemas.
-type checker struct {
-	schemas  map[string]*schema
-	context  *hcl.EvalContext
-	problems []string
-}
-
 // builtin is terraform_data, which is Terraform's own.
 var builtin = &schema{Attributes: map[string]string{
 	"id": "computed string", "output": "computed any", "input": "optional any", "triggers_replace": "optional any",
 }}
 
-// check returns what terraform validate would say of the module, as far as the
-// schemas show it.
-func check(m *module, e extract) ([]string, error) {
-	c := &checker{schemas: maps.Clone(e.Schemas)}
-	c.schemas["resource terraform_data"] = builtin
-	variables, err := m.variables()
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]cty.Value{}
-	for name, v := range variables {
-		values[name] = cty.UnknownVal(v.of) // whatever the default
-	}
-	c.context = m.scope(c.schemas, cty.ObjectVal(values), nil)
-	for _, kind := range []string{"resource", "data"} {
-		for _, b := range m.blocks(kind) {
-			where := kind + " " + strings.Join(b.Labels, ".")
-			s := c.schemas[kind+" "+b.Labels[0]]
-			if s == nil {
-				c.problem(where, "the provider has no such %s", kind)
-				continue
-			}
-			c.block(where, b.Body, s, c.context, true)
-		}
-	}
-	for _, b := range slices.Concat(m.blocks("output"), m.blocks("locals")) {
-		for name, a := range b.Body.Attributes {
-			if name != "depends_on" && name != "description" {
-				c.value(b.Type+" "+strings.Join(append(slices.Clone(b.Labels), name), "."), a.Expr, cty.DynamicPseudoType, c.context)
-			}
-		}
-	}
-	slices.Sort(c.problems)
-	return c.problems, nil
-}
-
 // scope is what the module's expressions can see. values gives the attributes and
-// blocks of each resource, by TYPE.NAME.ATTRIBUTE; nil = nothing is known of them
-// but their types.
+// blocks of each resource, by TYPE.NAME.ATTRIBUTE.
 func (m *module) scope(schemas map[string]*schema, variables cty.Value, values func(string, cty.Type) cty.Value) *hcl.EvalContext {
 	context := &hcl.EvalContext{Functions: functions, Variables: map[string]cty.Value{
 		"var":  variables,
@@ -417,17 +372,12 @@ func (m *module) scope(schemas map[string]*schema, variables cty.Value, values f
 			if s == nil {
 				continue
 			}
-			v := cty.UnknownVal(s.object())
-			if values != nil {
-				known := map[string]cty.Value{}
-				for name, t := range s.object().AttributeTypes() {
-					known[name] = values(b.Labels[0]+"."+b.Labels[1]+"."+name, t)
-				}
-				v = cty.ObjectVal(known)
+			known := map[string]cty.Value{}
+			for name, t := range s.object().AttributeTypes() {
+				known[name] = values(b.Labels[0]+"."+b.Labels[1]+"."+name, t)
 			}
+			v := cty.ObjectVal(known)
 			switch {
-			case b.Body.Attributes["count"] != nil && values == nil:
-				v = cty.UnknownVal(cty.List(v.Type()))
 			case b.Body.Attributes["count"] != nil:
 				v = cty.TupleVal([]cty.Value{v})
 			case b.Body.Attributes["for_each"] != nil:
@@ -446,9 +396,7 @@ func (m *module) scope(schemas map[string]*schema, variables cty.Value, values f
 	}
 	maps.Copy(context.Variables, objects("resource"))
 	context.Variables["data"] = cty.ObjectVal(objects("data"))
-	if values != nil {
-		m.takeAway(context)
-	}
+	m.takeAway(context)
 	m.locals(context)
 	return context
 }
@@ -489,126 +437,6 @@ func (m *module) takeAway(context *hcl.EvalContext) {
 		all := context.Variables[b.Labels[0]].AsValueMap()
 		all[b.Labels[1]] = cty.EmptyTupleVal
 		context.Variables[b.Labels[0]] = cty.ObjectVal(all)
-	}
-}
-
-func (c *checker) problem(where, format string, args ...any) {
-	c.problems = append(c.problems, where+": "+fmt.Sprintf(format, args...))
-}
-
-var metaArguments = []string{"count", "for_each", "depends_on", "provider"}
-
-// block checks one block; top says that it is a resource itself.
-func (c *checker) block(where string, body *hclsyntax.Body, s *schema, context *hcl.EvalContext, top bool) {
-	if top && body.Attributes["for_each"] != nil {
-		context = context.NewChild()
-		context.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.UnknownVal(cty.String), "value": cty.DynamicVal})}
-	}
-	for name, a := range body.Attributes {
-		if top && slices.Contains(metaArguments, name) {
-			if name != "depends_on" && name != "provider" {
-				c.value(where+"."+name, a.Expr, cty.DynamicPseudoType, context)
-			}
-			continue
-		}
-		flags, t, ok := s.attribute(name)
-		switch {
-		case !ok && s.Blocks[name] != nil:
-			c.problem(where, "%s is a block, not an argument", name)
-			continue
-		case !ok:
-			c.problem(where, "there is no argument %s", name)
-			continue
-		case slices.Equal(flags, []string{"computed"}):
-			c.problem(where, "%s is computed and cannot be set", name)
-		}
-		c.value(where+"."+name, a.Expr, t, context)
-	}
-	for name := range s.Attributes {
-		flags, _, _ := s.attribute(name)
-		if slices.Contains(flags, "required") && body.Attributes[name] == nil {
-			c.problem(where, "the required argument %s is missing", name)
-		}
-	}
-	static, dynamic := map[string]int{}, map[string]bool{}
-	for _, b := range body.Blocks {
-		name, inner, scope := b.Type, b.Body, context
-		if top && (name == "lifecycle" || name == "provisioner" || name == "timeouts") {
-			c.meta(where, b, context)
-			continue
-		}
-		if name == "dynamic" {
-			name = b.Labels[0]
-			dynamic[name] = true
-			c.value(where+".dynamic."+name, b.Body.Attributes["for_each"].Expr, cty.DynamicPseudoType, context)
-			scope = context.NewChild()
-			scope.Variables = map[string]cty.Value{name: cty.ObjectVal(map[string]cty.Value{"key": cty.UnknownVal(cty.String), "value": cty.DynamicVal})}
-			inner = b.Body.Blocks[0].Body
-		} else {
-			static[name]++
-		}
-		n := s.Blocks[name]
-		if n == nil {
-			if _, is := s.Attributes[name]; is {
-				c.problem(where, "%s is an argument, not a block", name)
-			} else {
-				c.problem(where, "there is no block %s", name)
-			}
-			continue
-		}
-		c.block(where+"."+name, inner, &n.schema, scope, false)
-	}
-	for name, n := range s.Blocks {
-		if static[name] < n.Min && !dynamic[name] {
-			c.problem(where, "of block %s %d are wanted at least, there are %d", name, n.Min, static[name])
-		}
-		if n.Max > 0 && static[name] > n.Max {
-			c.problem(where, "of block %s %d are allowed, there are %d", name, n.Max, static[name])
-		}
-	}
-}
-
-// meta checks the blocks that every resource may have.
-func (c *checker) meta(where string, b *hclsyntax.Block, context *hcl.EvalContext) {
-	allowed := map[string][]string{
-		"lifecycle":   {"create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by"},
-		"provisioner": {"interpreter", "command", "environment", "working_dir", "when", "on_failure", "quiet"},
-		"timeouts":    {"create", "read", "update", "delete"},
-	}[b.Type]
-	for name, a := range b.Body.Attributes {
-		if !slices.Contains(allowed, name) {
-			c.problem(where+"."+b.Type, "there is no argument %s", name)
-		}
-		if b.Type != "provisioner" || name == "when" || name == "on_failure" {
-			continue
-		}
-		if b.Body.Attributes["when"] == nil { // else self is seen alone
-			t := cty.DynamicPseudoType
-			switch name {
-			case "interpreter":
-				t = cty.List(cty.String)
-			case "environment":
-				t = cty.Map(cty.String)
-			case "command":
-				t = cty.String
-			}
-			c.value(where+".provisioner."+name, a.Expr, t, context)
-		}
-	}
-}
-
-// value checks that an expression can be worked out and is of type t, as far as
-// that is known.
-func (c *checker) value(where string, expr hclsyntax.Expression, t cty.Type, context *hcl.EvalContext) {
-	v, diags := expr.Value(context)
-	if diags.HasErrors() {
-		for _, d := range diags {
-			c.problem(where, "%s", d.Summary+": "+d.Detail)
-		}
-		return
-	}
-	if _, err := convert.Convert(v, t); err != nil {
-		c.problem(where, "%v", err)
 	}
 }
 
@@ -664,88 +492,4 @@ var functions = map[string]function.Function{
 			}
 		},
 	}),
-}
-
-func TestModulesAgainstSchemas(t *testing.T) {
-	for _, m := range modules {
-		if m.provider == "" {
-			continue
-		}
-		problems, err := check(newModule(t, m.cloud), readExtract(t, m.provider))
-		if err != nil {
-			t.Error(err)
-		}
-		for _, p := range problems {
-			t.Errorf("%s: %s", m.cloud, p)
-		}
-	}
-}
-
-// TestSchemaCheckSeesWhatIsWrong breaks the modules, one piece at a time.
-func TestSchemaCheckSeesWhatIsWrong(t *testing.T) {
-	for _, c := range []struct {
-		name, file, old, new string
-		want                 string
-	}{
-		{"unknown argument", "azure/app.tf", "https_only  ", "https_enforced  ", "there is no argument https_enforced"},
-		{"missing argument", "azure/app.tf", `runtime_name           = "custom"`, "", "the required argument runtime_name is missing"},
-		{"computed argument", "azure/app.tf", `runtime_name           = "custom"`, "runtime_name = \"custom\"\n  kind = \"functionapp\"", "kind is computed and cannot be set"},
-		{"a word for a number", "azure/secret.tf", "soft_delete_retention_days = 7", `soft_delete_retention_days = "a week"`, "a number is required"},
-		{"a list for a string", "azure/app.tf", `sku_name            = "FC1"`, `sku_name            = ["FC1"]`, "string required"},
-		{"a string for a list", "azure/store.tf", "[var.store.partition_key]", "var.store.partition_key", "list of string required"},
-		{"a number for a bool", "azure/app.tf", "shared_access_key_enabled       = false", "shared_access_key_enabled       = 0", "bool required"},
-		{"an object for a string", "azure/app.tf", "service_plan_id     = azurerm_service_plan.app.id", "service_plan_id     = azurerm_service_plan.app", "string required"},
-		{"an attribute that no resource has", "azure/secret.tf", "azurerm_key_vault_secret.token.resource_versionless_id", "azurerm_key_vault_secret.token.arn", `does not have an attribute named "arn"`},
-		{"an attribute in a local value", "azure/app.tf", "app.default_hostname", "app.hostname", `does not have an attribute named "hostname"`},
-		{"a resource that is not there", "azure/app.tf", "azurerm_service_plan.app.id", "azurerm_service_plan.plan.id", `does not have an attribute named "plan"`},
-		{"a resource of another type", "azure/group.tf", `"azurerm_user_assigned_identity"`, `"azurerm_user_identity"`, "the provider has no such resource"},
-		{"misspelt block", "azure/app.tf", "site_config {", "site_configuration {", "there is no block site_configuration"},
-		{"missing block", "azure/store.tf", "  geo_location {\n    location          = var.location\n    failover_priority = 0\n  }\n", "", "of block geo_location 1 are wanted at least, there are 0"},
-		{"block twice", "azure/app.tf", "  identity {", "  identity {\n    type = \"SystemAssigned\"\n  }\n\n  identity {", "of block identity 1 are allowed, there are 2"},
-		{"block as an argument", "azure/store.tf", "  consistency_policy {", "  consistency_policy = {", "consistency_policy is a block, not an argument"},
-		{"argument as a block", "gcp/service.tf", "limits = {", "limits {", "limits is an argument, not a block"},
-		{"unknown argument, deep", "gcp/service.tf", "period_seconds ", "interval_seconds ", "there is no argument interval_seconds"},
-		{"wrong type, deep", "gcp/service.tf", "container_port = 8080", `container_port = "http"`, "a number is required"},
-		{"missing argument in a dynamic block", "gcp/service.tf", "name  = env.key", "", "the required argument name is missing"},
-		{"unknown argument in a dynamic block", "gcp/service.tf", "value = env.value", "text = env.value", "there is no argument text"},
-		{"missing block, deep", "gcp/service.tf", `dynamic "env"`, `dynamic "environment"`, "there is no block environment"},
-		{"misspelt block for each", "gcp/store.tf", "field_path = var.store.time_key", "path = var.store.time_key", "there is no argument path"},
-		{"an unknown function", "gcp/service.tf", "filesha256(", "sha256file(", "Call to unknown function"},
-		{"a variable that is not there", "gcp/secret.tf", "var.token_version", "var.version", `does not have an attribute named "version"`},
-		{"a field that a variable lacks", "gcp/store.tf", "var.store.time_key", "var.store.timekey", `does not have an attribute named "timekey"`},
-		{"a local value that is not there", "gcp/secret.tf", "local.member", "local.members", `does not have an attribute named "members"`},
-		{"unknown argument of a lifecycle", "gcp/secret.tf", "create_before_destroy", "create_first", "there is no argument create_first"},
-		{"unknown argument of a provisioner", "gcp/service.tf", "interpreter =", "shell =", "there is no argument shell"},
-		{"wrong type in a provisioner", "gcp/service.tf", `["hotreader", "image", "push"]`, `"hotreader"`, "list of string required"},
-		{"output", "gcp/outputs.tf", "hotreader.uri\n  depends_on", "hotreader.link\n  depends_on", `does not have an attribute named "link"`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			cloud := config.Cloud(filepath.Dir(c.file))
-			files := map[string]string{}
-			names, _ := fs.Glob(terraform.Modules, string(cloud)+"/*.tf")
-			for _, name := range names {
-				text, err := fs.ReadFile(terraform.Modules, name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				files[name] = string(text)
-			}
-			broken := strings.Replace(files[c.file], c.old, c.new, 1)
-			if broken == files[c.file] {
-				t.Fatalf("%s has no %q", c.file, c.old)
-			}
-			files[c.file] = broken
-			m, err := parseModule(cloud, files)
-			if err != nil {
-				t.Fatal(err)
-			}
-			problems, err := check(m, readExtract(t, map[config.Cloud]string{config.Azure: "azurerm", config.GCP: "google"}[cloud]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(strings.Join(problems, "\n"), c.want) {
-				t.Errorf("the check says %q, want %q", problems, c.want)
-			}
-		})
-	}
 }
