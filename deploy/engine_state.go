@@ -70,8 +70,10 @@ func (r managed) guarded() bool {
 	return r.holdsRows() || r.kind == "aws_s3_bucket" || r.kind == "terraform_data" && r.name == "keep"
 }
 
-// state reads the state as it is stored, version 4 of its format. That takes no
-// provider, which would need seconds to start. No state is an empty one.
+// state reads the state as it is stored, version 4 of its format, so that the text
+// that is checked is the text that is used: `terraform show` would first start the
+// providers that the state names, which takes seconds besides. No state is an empty
+// one.
 func (f *folder) state(ctx context.Context) (standing, error) {
 	var st standing
 	tf, err := f.terraform()
