@@ -9,43 +9,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/deploy/render"
 )
-
-// stood is a project in whose folder Terraform is played: hot storage on AWS, the
-// twin on Google Cloud. What state says is in each cloud's state.
-func stood(t *testing.T, state string) (*Engine, string) {
-	t.Helper()
-	dir, bin := t.TempDir(), t.TempDir()
-	program := filepath.Join(bin, "terraform")
-	script := strings.Replace(fakeTerraform, `"resources":[]`, `"resources":[`+state+`]`, 1)
-	if script == fakeTerraform && state != "" {
-		t.Fatal("the played Terraform has no state to fill")
-	}
-	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range render.Packages {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("zip"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := &config.Project{Dir: dir, Twin: "hall", L3: config.AWS, L4: config.GCP,
-		Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
-		Options: config.Options{GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
-	return &Engine{Project: p, Artifacts: bin, Terraform: program, Work: filepath.Join(t.TempDir(), "work"), Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1}, filepath.Join(dir, ".hotreader")
-}
-
-func touch(t *testing.T, elements ...string) {
-	t.Helper()
-	name := filepath.Join(elements...)
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(`{"version":4}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
 
 const secretStands = `{"module":"module.hotreader","mode":"managed","type":"aws_secretsmanager_secret_version","name":"token","provider":"provider[\"terraform.io/builtin/terraform\"]","instances":[{"index_key":0,"attributes":{}}]}`
 

@@ -175,6 +175,41 @@ state) echo '{"version":4,"outputs":{"url":{"value":"https://api.example.com"}},
 esac
 `
 
+// stood is a project in whose folder Terraform is played: hot storage on AWS, the
+// twin on Google Cloud. What state says is in each cloud's state.
+func stood(t *testing.T, state string) (*Engine, string) {
+	t.Helper()
+	dir, bin := t.TempDir(), t.TempDir()
+	program := filepath.Join(bin, "terraform")
+	script := strings.Replace(fakeTerraform, `"resources":[]`, `"resources":[`+state+`]`, 1)
+	if script == fakeTerraform && state != "" {
+		t.Fatal("the played Terraform has no state to fill")
+	}
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range render.Packages {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("zip"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &config.Project{Dir: dir, Twin: "hall", L3: config.AWS, L4: config.GCP,
+		Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
+		Options: config.Options{GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
+	return &Engine{Project: p, Artifacts: bin, Terraform: program, Work: filepath.Join(t.TempDir(), "work"), Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1}, filepath.Join(dir, ".hotreader")
+}
+
+func touch(t *testing.T, elements ...string) {
+	t.Helper()
+	name := filepath.Join(elements...)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(`{"version":4}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // watching is an operator that looks at each step.
 type watching struct {
 	Unattended
@@ -194,20 +229,8 @@ func (w *watching) Check(context.Context) error {
 func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 	for dies := range 7 {
 		t.Run(fmt.Sprintf("killed before step %d", dies), func(t *testing.T) {
-			dir := t.TempDir()
-			program := filepath.Join(t.TempDir(), "terraform")
-			if err := os.WriteFile(program, []byte(fakeTerraform), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range render.Packages {
-				if err := os.WriteFile(filepath.Join(filepath.Dir(program), name), []byte("zip"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			p := &config.Project{Dir: dir, Twin: "hall", L3: config.AWS, L4: config.GCP,
-				Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
-				Options: config.Options{GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
-			work := filepath.Join(t.TempDir(), "work")
+			e, _ := stood(t, "")
+			dir, work := e.Project.Dir, e.Work
 			holds := func(c config.Cloud) []string {
 				text, err := os.ReadFile(filepath.Join(work, string(c), "applied"))
 				if errors.Is(err, fs.ErrNotExist) {
@@ -227,12 +250,11 @@ func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 				}
 			}
 			checks := 0
-			e := &Engine{Project: p, Artifacts: filepath.Dir(program), Terraform: program, Work: work, Environ: []string{"PATH=" + os.Getenv("PATH")}, Drain: -1,
-				Operator: &watching{check: func() { checks++; fits("check") }, report: func() {
-					if holds(config.GCP) != nil {
-						fits("while it runs")
-					}
-				}}}
+			e.Operator = &watching{check: func() { checks++; fits("check") }, report: func() {
+				if holds(config.GCP) != nil {
+					fits("while it runs")
+				}
+			}}
 			die := func(n int) {
 				if err := os.WriteFile(filepath.Join(filepath.Dir(work), "dies"), fmt.Append(nil, n), 0o600); err != nil {
 					t.Fatal(err)
@@ -296,19 +318,13 @@ func TestPitfall21TokenRotatesWithoutAFailedRequest(t *testing.T) {
 // TestPitfall18RenderedFolderHoldsNoToken also says that the same project gives
 // the same bytes.
 func TestPitfall18RenderedFolderHoldsNoToken(t *testing.T) {
-	artifacts := t.TempDir()
-	for _, name := range render.Packages {
-		if err := os.WriteFile(filepath.Join(artifacts, name), []byte("package"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	every := []config.Cloud{config.AWS, config.Azure, config.GCP}
 	for _, l3 := range every {
 		for _, l4 := range every {
-			dir := t.TempDir()
-			p := &config.Project{Dir: dir, Twin: "hall", L3: l3, L4: l4,
-				Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
-				Options: config.Options{Azure: config.AzureOptions{Subscription: "00000000-0000-0000-0000-000000000000", Location: "westeurope"}, GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}
+			e, _ := stood(t, "")
+			p, dir := e.Project, e.Project.Dir
+			p.L3, p.L4 = l3, l4
+			p.Options.Azure = config.AzureOptions{Subscription: "00000000-0000-0000-0000-000000000000", Location: "westeurope"}
 			secret := config.NewToken()
 			conns, err := config.OpenConnections(dir)
 			if err != nil {
@@ -318,7 +334,6 @@ func TestPitfall18RenderedFolderHoldsNoToken(t *testing.T) {
 			if err := conns.Save(); err != nil {
 				t.Fatal(err)
 			}
-			e := &Engine{Project: p, Artifacts: artifacts}
 			one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
 			for _, to := range []string{one, two} {
 				if _, err := e.Render(to); err != nil {
