@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,114 +14,49 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader/config"
-	"hotreader/deploy/local/emulator"
 	"hotreader/deploy/names"
+	"hotreader/dev/emulators"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 )
 
-// cosmosKey is the key that every emulator of Cosmos DB is documented to have;
-// it protects nothing.
-const cosmosKey = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
-
-// startTime is how long an emulator may take to answer. Java on a busy machine
-// is slow.
+// startTime is how long a program may take to answer. Java on a busy machine is
+// slow.
 const startTime = 90 * time.Second
 
-// engine is a cloud's emulator, as `make engines` brings it.
-type engine struct {
-	name    string // as it is reported
-	folder  string // in the engines folder
-	file    string // that shows that it is there
-	program string // on the PATH
-	wanted  string // what to install for program
-	args    func(port string) []string
-	header  string // that its answers have, and no other program's
-	client  http.RoundTripper
-}
-
-func engineOf(c config.Cloud) engine {
+// emulatorOf is the emulator of a cloud's hot storage.
+func emulatorOf(c config.Cloud) emulators.Emulator {
 	switch c {
 	case config.AWS:
-		return engine{
-			name: "DynamoDB Local", folder: "dynamodb", file: "DynamoDBLocal.jar",
-			program: "java", wanted: "a Java runtime, version 11 or newer", header: "X-Amzn-Requestid",
-			args: func(port string) []string {
-				// Shared: whatever access key and region somebody asks with, it is
-				// one database.
-				return []string{"-Xmx512m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar",
-					"-inMemory", "-sharedDb", "-disableTelemetry", "-port", port}
-			},
-			client: &http.Transport{},
-		}
+		return emulators.DynamoDB()
 	case config.Azure:
-		return engine{
-			name: "Cosmos DB's emulator", folder: "cosmosdb", file: "node_modules/@vercel/cosmosdb-server/lib/cli.js",
-			program: "node", wanted: "Node.js, version 18 or newer", header: "X-Ms-Activity-Id",
-			args:   func(port string) []string { return []string{"-e", emulator.CosmosDB, "--", port} },
-			client: &http.Transport{},
-		}
+		return emulators.CosmosDB()
 	}
-	plain := new(http.Protocols)
-	plain.SetUnencryptedHTTP2(true)
-	return engine{
-		name: "Firestore's emulator", folder: "firestore", file: "cloud-firestore-emulator.jar",
-		program: "java", wanted: "a Java runtime, version 11 or newer", header: "Grpc-Status",
-		args: func(port string) []string {
-			// As the SDK's script does it, which would be one process more to end.
-			return []string{"-Xmx512m", "-Duser.language=en", "-cp", "cloud-firestore-emulator.jar",
-				"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", "--port=" + port}
-		},
-		client: &http.Transport{Protocols: plain},
-	}
+	return emulators.Firestore()
 }
 
-// find returns the engine's folder and the path of what runs it.
-func (e engine) find(engines string) (dir, program string, err error) {
-	dir, err = filepath.Abs(filepath.Join(engines, e.folder))
-	if err != nil {
+// findEmulator returns the folder of a cloud's emulator and what runs it.
+func (t *Target) findEmulator(e emulators.Emulator) (dir, program string, err error) {
+	if dir, err = filepath.Abs(filepath.Join(t.o.Engines, e.Folder)); err != nil {
 		return "", "", err
 	}
-	if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(e.file))); err != nil {
-		return "", "", fmt.Errorf("%s is not in %s; run `make engines`, or name the folder that it fills with --engines", e.name, dir)
-	}
-	program, err = exec.LookPath(e.program)
-	if err != nil {
-		return "", "", fmt.Errorf("%s needs %s, which is not on the PATH; install %s", e.name, e.program, e.wanted)
-	}
-	return dir, program, nil
+	program, err = e.Find(dir, "run `make engines`, or name the folder that it fills with --engines")
+	return dir, program, err
 }
 
 // startEngine starts the emulator of hot storage's cloud, and returns its
 // address, host:port.
 func (t *Target) startEngine(ctx context.Context, c config.Cloud) (address string, err error) {
-	e := engineOf(c)
-	dir, program, err := e.find(t.o.Engines)
+	e := emulatorOf(c)
+	dir, program, err := t.findEmulator(e)
 	if err != nil {
 		return "", err
 	}
-	child, address, err := onFreePort(ctx, func(port string) (*child, error) { return run(e.name, dir, nil, program, e.args(port)...) }, e.answers)
+	child, address, err := onFreePort(ctx, func(port string) (*child, error) { return run(e.Name, dir, nil, program, e.Args(port)...) }, e.Answers)
 	if err == nil {
-		t.adopt(child, Run{Name: e.name, Cloud: c, PID: child.pid(), Address: address})
+		t.adopt(child, Run{Name: e.Name, Cloud: c, PID: child.pid(), Address: address})
 	}
 	return address, err
-}
-
-// answers asks the engine for anything.
-func (e engine) answers(ctx context.Context, address string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := e.client.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	_ = resp.Body.Close() // it is not read
-	if resp.Header.Get(e.header) == "" {
-		return fmt.Errorf("%s answered %s without the header %s: another program listens there", address, resp.Status, e.header)
-	}
-	return nil
 }
 
 // await waits until ready returns nil, the child ends, or the time is up.
@@ -215,15 +147,15 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 		h.env = map[string]string{"DYNAMODB_TABLE_NAME": table, "AWS_ENDPOINT_URL_DYNAMODB": "http://" + address}
 		return h, awsdynamodb.CreateTable(ctx, client, awsdynamodb.Options{Table: table, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
 	case config.Azure:
-		h := hot{shell: []string{"COSMOS_DB_KEY=" + cosmosKey}}
+		h := hot{shell: []string{"COSMOS_DB_KEY=" + emulators.CosmosKey}}
 		database, container := cmp.Or(o.Azure.Database, names.CosmosDatabase(p.Twin)), cmp.Or(o.Azure.Container, names.Container(p.Twin))
-		client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: "http://" + address, Key: cosmosKey})
+		client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: "http://" + address, Key: emulators.CosmosKey})
 		if err != nil {
 			return h, err
 		}
 		h.words = "container " + database + "/" + container
 		h.url = "cosmos://" + address + "/" + database + "/" + container + "?single=true" + keys.String() // it has no transactional batches
-		h.env = map[string]string{"COSMOS_DB_ENDPOINT": "http://" + address, "COSMOS_DB_KEY": cosmosKey,
+		h.env = map[string]string{"COSMOS_DB_ENDPOINT": "http://" + address, "COSMOS_DB_KEY": emulators.CosmosKey,
 			"COSMOS_DB_DATABASE": database, "COSMOS_DB_CONTAINER": container}
 		return h, azurecosmos.CreateContainer(ctx, client, azurecosmos.Options{Database: database, Container: container, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
 	}

@@ -86,7 +86,7 @@ func Start(ctx context.Context, o Options) (_ *Target, err error) {
 			t.Close()
 		}
 	}()
-	o.Began("starting " + engineOf(o.Topology.L3).name)
+	o.Began("starting " + emulatorOf(o.Topology.L3).Name)
 	address, err := t.startEngine(ctx, o.Topology.L3)
 	if err != nil {
 		return nil, failed(err)
@@ -113,7 +113,7 @@ func failed(err error) error {
 
 // check reports everything that is missing, before anything is started.
 func (t *Target) check() error {
-	_, _, err := engineOf(t.o.Topology.L3).find(t.o.Engines)
+	_, _, err := t.findEmulator(emulatorOf(t.o.Topology.L3))
 	problems := []error{err}
 	for _, s := range t.o.Topology.Sides {
 		name, err := artifact(s.Cloud)

@@ -11,22 +11,20 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"hotreader/dev/emulators"
 )
 
-// Region, AccessKeyID and SecretAccessKey are what tests sign with. DynamoDB
-// Local keeps a database for each pair of access key and region, so programs
-// that share tables must use the same.
+// Region, AccessKeyID and SecretAccessKey are what tests sign with.
 const (
 	Region          = "eu-central-1"
 	AccessKeyID     = "hotreadertest"
@@ -39,7 +37,7 @@ const startTime = 90 * time.Second
 
 // The engines run once a process, and a test binary has no other place to keep
 // them: several tests, in any order, share one.
-var dynamoDB = sync.OnceValues(startDynamoDB)
+var dynamoDB = sync.OnceValues(func() (string, error) { return startEmulator(emulators.DynamoDB(), "HOTREADER_DYNAMODB") })
 
 // DynamoDB returns the endpoint URL of AWS's DynamoDB Local.
 func DynamoDB(t testing.TB) string {
@@ -76,29 +74,36 @@ func DynamoDBEnv(t testing.TB) []string {
 	}
 }
 
-func startDynamoDB() (string, error) {
-	dir, err := find("HOTREADER_DYNAMODB", "dynamodb", "DynamoDBLocal.jar")
+// startEmulator starts an emulator and returns its URL.
+func startEmulator(e emulators.Emulator, variable string) (string, error) {
+	dir, err := find(variable, e.Folder, e.File)
 	if err != nil {
 		return "", err
 	}
-	java, err := exec.LookPath("java")
+	program, err := e.Find(dir, "run `make engines`")
 	if err != nil {
-		return "", errors.New("java is not on the PATH; install a Java runtime, version 11 or newer")
+		return "", err
 	}
+	return serve(dir, func(port string) []string { return append([]string{program}, e.Args(port)...) }, e.Answers)
+}
+
+// serve starts a program on a free port and returns its URL once it answers.
+func serve(dir string, command func(port string) []string, answers func(ctx context.Context, address string) error) (string, error) {
 	var failures []error
-	for range 3 { // the port that was free may be taken by the time Java binds it
-		port, err := freePort()
+	for range 3 { // the port that was free may be taken by the time the program binds it
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return "", err
 		}
-		p, err := start(dir, java, "-Xmx768m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar",
-			"-inMemory", "-disableTelemetry", "-port", strconv.Itoa(port))
+		address := l.Addr().String()
+		l.Close()
+		_, port, _ := net.SplitHostPort(address)
+		p, err := start(dir, command(port)...)
 		if err != nil {
 			return "", err
 		}
-		endpoint := "http://127.0.0.1:" + strconv.Itoa(port)
-		if err = p.await(endpoint, "X-Amzn-Requestid"); err == nil {
-			return endpoint, nil
+		if err = p.await(func(ctx context.Context) error { return answers(ctx, address) }); err == nil {
+			return "http://" + address, nil
 		}
 		p.stop()
 		failures = append(failures, err)
@@ -136,15 +141,6 @@ func find(env, name, file string) (string, error) {
 	return dir, nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // watch runs the engine and kills it when standard input ends. The other end of
 // that pipe is held by this process alone, so the system closes it even where
 // nothing of ours can run any more: a panic, a test time-out, kill -9. An
@@ -164,9 +160,9 @@ type process struct {
 	output tail
 }
 
-func start(dir, program string, args ...string) (*process, error) {
+func start(dir string, command ...string) (*process, error) {
 	p := &process{exited: make(chan struct{})}
-	cmd := exec.Command("/bin/sh", append([]string{"-c", watch, "engine", program}, args...)...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", watch, "engine"}, command...)...)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	life, err := cmd.StdinPipe()
@@ -189,27 +185,16 @@ func (p *process) stop() {
 	<-p.exited
 }
 
-// await waits until the engine answers a request with the named header, which
-// shows that it is the engine and not another program on the same port.
-func (p *process) await(endpoint, header string) error {
-	return p.awaitBy(new(http.Transport), endpoint, header)
-}
-
-// awaitBy is await for an engine that does not speak HTTP/1.1.
-func (p *process) awaitBy(transport *http.Transport, endpoint, header string) error {
-	client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	defer client.CloseIdleConnections()
+// await waits until answers returns nil.
+func (p *process) await(answers func(context.Context) error) error {
 	var last error
 	for end := time.Now().Add(startTime); time.Now().Before(end); {
-		resp, err := client.Get(endpoint)
-		if err == nil {
-			resp.Body.Close()
-			if resp.Header.Get(header) != "" {
-				return nil
-			}
-			err = fmt.Errorf("%s answered %s without the header %s", endpoint, resp.Status, header)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		last = answers(ctx)
+		cancel()
+		if last == nil {
+			return nil
 		}
-		last = err
 		select {
 		case <-p.exited:
 			return fmt.Errorf("it ended at once:\n%s", p.output.String())

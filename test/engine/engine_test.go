@@ -1,12 +1,16 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"hotreader/dev/emulators"
 )
 
 func TestMissingEngineSaysWhatToDo(t *testing.T) {
@@ -55,20 +59,18 @@ func TestEngineThatCrashesIsNoticed(t *testing.T) {
 	if got := p.output.String(); !strings.Contains(got, "out of luck") {
 		t.Errorf("its words were lost: %q", got)
 	}
-	// No server ever listens on port 0.
-	if err := p.await("http://127.0.0.1:0", "X"); err == nil || !strings.Contains(err.Error(), "out of luck") {
+	if err := p.await(func(context.Context) error { return errors.New("no answer") }); err == nil || !strings.Contains(err.Error(), "out of luck") {
 		t.Errorf("await = %v, want what the engine wrote", err)
 	}
 }
 
-func TestAwaitIsNotFooledByAnotherProgram(t *testing.T) {
-	exited := make(chan struct{})
-	close(exited)
-	p := &process{exited: exited}
+func TestAnotherProgramIsNotTheEmulator(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
-	if err := p.await(other.URL, "X-Amzn-Requestid"); err == nil {
-		t.Error("a server without the header was taken for the engine")
+	for _, e := range []emulators.Emulator{emulators.DynamoDB(), emulators.CosmosDB(), emulators.Firestore()} {
+		if err := e.Answers(t.Context(), strings.TrimPrefix(other.URL, "http://")); err == nil {
+			t.Errorf("a server without the header was taken for %s", e.Name)
+		}
 	}
 }
 

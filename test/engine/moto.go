@@ -1,15 +1,18 @@
 package engine
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
+
+	"hotreader/dev/emulators"
 )
 
 // MotoAccount is the account that moto gives everybody.
@@ -62,24 +65,10 @@ func startMoto() (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "sitecustomize.py"), motoCustom, 0o600); err != nil {
 		return "", err
 	}
-	var failures []error
-	for range 3 { // the port that was free may be taken by the time moto binds it
-		port, err := freePort()
-		if err != nil {
-			return "", err
-		}
-		p, err := start(dir, "env", "PYTHONPATH="+dir, "PYTHONDONTWRITEBYTECODE=1", program, "-H", "127.0.0.1", "-p", strconv.Itoa(port))
-		if err != nil {
-			return "", err
-		}
-		endpoint := "http://127.0.0.1:" + strconv.Itoa(port)
-		if err = p.await(endpoint+"/moto-api/", "Server"); err == nil {
-			return endpoint, nil
-		}
-		p.stop()
-		failures = append(failures, err)
-	}
-	return "", errors.Join(failures...)
+	answers := emulators.Emulator{Header: "Server", Transport: http.DefaultTransport}.Answers
+	return serve(dir, func(port string) []string {
+		return []string{"env", "PYTHONPATH=" + dir, "PYTHONDONTWRITEBYTECODE=1", program, "-H", "127.0.0.1", "-p", port}
+	}, func(ctx context.Context, address string) error { return answers(ctx, address+"/moto-api/") })
 }
 
 // motoProgram is moto_server: that which HOTREADER_MOTO names, or that on the
