@@ -19,11 +19,8 @@ import (
 	"time"
 )
 
-// Lambda's own limits.
-const (
-	maxEvent        = 6_291_556 // bytes of an event, and of an answer
-	functionTimeout = 30 * time.Second
-)
+// maxEvent is Lambda's limit for an event, and for an answer, in bytes.
+const maxEvent = 6_291_556
 
 // Function is a Lambda function with one instance, whose program fetches its
 // events from RuntimeAPI, one at a time. An instance that ends is not started
@@ -35,6 +32,9 @@ type Function struct {
 
 	// Trace is Lambda's trace header of each event; "" = none.
 	Trace string
+
+	// Timeout is how long it may take to answer an event.
+	Timeout time.Duration
 
 	// NewID gives each event its id.
 	NewID func() string
@@ -85,7 +85,7 @@ func failure(id, kind, format string, args ...any) Answer {
 
 // NewFunction returns a function whose program is still to be started.
 func NewFunction(name, region string) *Function {
-	return &Function{Name: name, Region: region, NewID: newID,
+	return &Function{Name: name, Region: region, Timeout: 30 * time.Second, NewID: newID,
 		events: make(chan *invocation), polled: make(chan struct{}), exited: make(chan struct{}), calls: map[string]*invocation{}}
 }
 
@@ -184,11 +184,11 @@ func (f *Function) Initial() []byte {
 // Invoke hands the function an event and waits for what comes of it. The error
 // is ctx's; every other failure is an Answer, as Lambda has it.
 func (f *Function) Invoke(ctx context.Context, event []byte) (Answer, error) {
-	i := &invocation{id: f.NewID(), event: event, deadline: time.Now().Add(functionTimeout), answer: make(chan Answer, 1)}
+	i := &invocation{id: f.NewID(), event: event, deadline: time.Now().Add(f.Timeout), answer: make(chan Answer, 1)}
 	if at, ok := ctx.Deadline(); ok && at.Before(i.deadline) {
 		i.deadline = at
 	}
-	timer := time.NewTimer(functionTimeout)
+	timer := time.NewTimer(f.Timeout)
 	defer timer.Stop()
 	events := f.events
 	for {
@@ -205,7 +205,7 @@ func (f *Function) Invoke(ctx context.Context, event []byte) (Answer, error) {
 			}
 			return f.gone(i.id), nil
 		case <-timer.C:
-			a := failure(i.id, "Sandbox.Timedout", "RequestId: %s Error: Task timed out after %.2f seconds", i.id, functionTimeout.Seconds())
+			a := failure(i.id, "Sandbox.Timedout", "RequestId: %s Error: Task timed out after %.2f seconds", i.id, f.Timeout.Seconds())
 			a.Platform = true
 			return a, nil
 		case <-ctx.Done():

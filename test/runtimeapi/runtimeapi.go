@@ -41,6 +41,7 @@ func Start(t testing.TB, program, handler string, env map[string]string) *Functi
 	t.Helper()
 	f := &Function{Function: played.NewFunction(handler, "eu-central-1"), exited: make(chan struct{})}
 	f.Trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+	f.Timeout = time.Hour // Invoke says how long
 	var invoked atomic.Int64
 	f.NewID = func() string { return fmt.Sprintf("8476a536-e9f4-11e8-9739-%012d", invoked.Add(1)) }
 	server := httptest.NewServer(f.RuntimeAPI())
