@@ -123,6 +123,7 @@ type work struct {
 	conns   *config.Connections
 	conn    config.Connection // zero if the topology has none, or nothing is known yet
 	environ []string
+	noted   map[config.Cloud]bool // what is to be known of environ was told
 }
 
 // open reads what is known of the project, for command.
@@ -131,7 +132,7 @@ func (e *Engine) open(command string) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &work{Engine: e, Operator: e.Operator, command: command, top: top, environ: e.Environ}
+	w := &work{Engine: e, Operator: e.Operator, command: command, top: top, environ: e.Environ, noted: map[config.Cloud]bool{}}
 	if w.Operator == nil {
 		w.Operator = Unattended{}
 	}
@@ -264,6 +265,10 @@ func (w *work) folder(s topology.Side) (*folder, error) {
 		env["PATH"] = filepath.Dir(self) + string(os.PathListSeparator) + env["PATH"]
 	}
 	f := &folder{cloud: s.Cloud, dir: filepath.Join(w.place, string(s.Cloud)), home: filepath.Join(w.dir, string(s.Cloud)), binary: w.Terraform, env: env, report: w.Report}
+	if w.noted[s.Cloud] {
+		notes = nil
+	}
+	w.noted[s.Cloud] = true
 	for _, n := range notes {
 		f.say(Event{Kind: Note, Text: n})
 	}

@@ -72,7 +72,7 @@ func (w *work) unneeded(ctx context.Context) error {
 	if !w.mayStand(f) {
 		return nil
 	}
-	st, err := w.sideStatus(ctx, twin, f, false)
+	st, _, err := w.sideStatus(ctx, twin)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (w *work) mayDestroy(ctx context.Context, s topology.Side, deleteData bool)
 			return false, err
 		}
 	}
-	st, err := w.sideStatus(ctx, s, f, false)
+	st, _, err := w.sideStatus(ctx, s)
 	if err != nil || !st.Stands {
 		return false, err
 	}

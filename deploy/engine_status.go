@@ -59,11 +59,10 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	defer end()
 	st := Status{Twin: w.top.Twin, Sides: []SideStatus{}}
 	for _, s := range w.sides {
-		f, err := w.folder(s)
-		if err != nil {
-			return Status{}, err
+		one, f, err := w.sideStatus(ctx, s)
+		if err == nil && one.Stands {
+			err = w.compare(ctx, s, f, &one)
 		}
-		one, err := w.sideStatus(ctx, s, f, true)
 		if err != nil {
 			return Status{}, err
 		}
@@ -90,11 +89,7 @@ func (e *Engine) Outputs(ctx context.Context) ([]SideStatus, error) {
 	}
 	var all []SideStatus
 	for _, s := range w.top.Sides {
-		f, err := w.folder(s)
-		if err != nil {
-			return nil, err
-		}
-		one, err := w.sideStatus(ctx, s, f, false)
+		one, _, err := w.sideStatus(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -103,46 +98,47 @@ func (e *Engine) Outputs(ctx context.Context) ([]SideStatus, error) {
 	return all, nil
 }
 
-// sideStatus reads the state, and with drift compares it with the cloud. It
-// looks at the folder as the last run has left it; only where there is none, for
-// the state is kept elsewhere, it makes one.
-func (w *work) sideStatus(ctx context.Context, s topology.Side, f *folder, drift bool) (SideStatus, error) {
-	st := SideStatus{Cloud: s.Cloud, Drift: []ResourceChange{}, Pending: []ResourceChange{}}
-	if _, err := os.Stat(filepath.Join(f.dir, "main.tf.json")); errors.Is(err, fs.ErrNotExist) {
-		if !w.elsewhere(s.Cloud) && !w.mayStand(f) {
-			return st, nil
-		}
-		if f, _, err = w.render(ctx, s, true); err != nil {
-			return st, err
-		}
-	} else if err != nil {
-		return st, err
-	} else if err := f.init(ctx); err != nil {
-		return st, err
+// sideStatus reads the state. It looks at the folder as the last run has left it;
+// only where there is none, for the state is kept elsewhere, it makes one.
+func (w *work) sideStatus(ctx context.Context, s topology.Side) (st SideStatus, f *folder, err error) {
+	st = SideStatus{Cloud: s.Cloud, Drift: []ResourceChange{}, Pending: []ResourceChange{}}
+	if f, err = w.folder(s); err != nil {
+		return st, nil, err
+	}
+	_, err = os.Stat(filepath.Join(f.dir, "main.tf.json"))
+	switch {
+	case err == nil:
+		err = f.init(ctx)
+	case !errors.Is(err, fs.ErrNotExist):
+	case !w.elsewhere(s.Cloud) && !w.mayStand(f):
+		return st, f, nil
+	default:
+		f, _, err = w.render(ctx, s, true)
+	}
+	if err != nil {
+		return st, f, err
 	}
 	begun, err := f.begun()
 	if err != nil {
-		return st, err
+		return st, f, err
 	}
-	st.Interrupted = len(begun) > 0
 	all, err := f.state(ctx)
-	if err != nil {
-		return st, err
+	st.Interrupted, st.Resources, st.Stands = len(begun) > 0, len(all.resources), len(all.resources) > 0
+	if err != nil || !st.Stands {
+		return st, f, err
 	}
-	st.Resources, st.Stands = len(all.resources), len(all.resources) > 0
-	if !st.Stands {
-		return st, nil
-	}
-	st.MakesStore = slices.ContainsFunc(all.resources, func(r managed) bool { return r.holdsRows() })
+	st.MakesStore = slices.ContainsFunc(all.resources, managed.holdsRows)
 	out := all.outputs
 	st.URL, st.Region, st.Store, st.Functions = out.URL, out.Region, out.Store, out.Functions
-	if !drift {
-		return st, nil
-	}
+	return st, f, nil
+}
+
+// compare adds what was changed by hand, and what is not deployed yet.
+func (w *work) compare(ctx context.Context, s topology.Side, f *folder, st *SideStatus) error {
 	f.drop(importFile) // of a stopped run; found anew by the next deploy
 	plan, err := f.plan(ctx, nil)
 	if err != nil {
-		return st, err
+		return err
 	}
 	f.drop(planFile)
 	p := sidePlan(s, plan)
@@ -152,5 +148,5 @@ func (w *work) sideStatus(ctx context.Context, s topology.Side, f *folder, drift
 			st.Pending = append(st.Pending, c)
 		}
 	}
-	return st, nil
+	return nil
 }
