@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -26,7 +27,7 @@ func MotoPost(service, target, body string) MotoCall {
 // Text returns the answer. The test ends if it is not one of success.
 func (c MotoCall) Text(t testing.TB) string {
 	t.Helper()
-	r, err := http.NewRequest(c.Method, Moto(t)+c.Path, strings.NewReader(c.Body))
+	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), c.Method, Moto(t)+c.Path, strings.NewReader(c.Body))
 	if err != nil {
 		t.Fatal(err)
 	}
