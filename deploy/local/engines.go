@@ -60,8 +60,8 @@ func (t *Target) startEngine(ctx context.Context, c config.Cloud) (address strin
 }
 
 // await waits until ready returns nil, the child ends, or the time is up.
-func await(ctx context.Context, c *child, limit time.Duration, ready func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+func await(ctx context.Context, c *child, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	var last error
 	for {
@@ -81,7 +81,7 @@ func await(ctx context.Context, c *child, limit time.Duration, ready func(contex
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			return fmt.Errorf("%s gave no answer within %s: %w; it wrote last:\n%s", c.name, limit, last, c.output.last(12))
+			return fmt.Errorf("%s gave no answer within %s: %w; it wrote last:\n%s", c.name, startTime, last, c.output.last(12))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -102,7 +102,7 @@ func onFreePort(ctx context.Context, start func(port string) (*child, error), re
 		if c, err = start(port); err != nil {
 			return nil, "", err
 		}
-		if err = await(ctx, c, startTime, func(ctx context.Context) error { return ready(ctx, address) }); err == nil {
+		if err = await(ctx, c, func(ctx context.Context) error { return ready(ctx, address) }); err == nil {
 			return c, address, nil
 		}
 		c.stop()

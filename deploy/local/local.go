@@ -270,7 +270,7 @@ func (t *Target) startFunctions(ctx context.Context, s topology.Side, program st
 			fn.Exit(c.err)
 		}()
 		p := Run{Name: f.Name, Cloud: s.Cloud, PID: c.pid()}
-		err = await(ctx, c, startTime, func(context.Context) error { return polled(fn) })
+		err = await(ctx, c, func(context.Context) error { return polled(fn) })
 		if err == nil && f.Role == config.API {
 			p.Address, err = t.serve(ctx, played.APIGateway(fn))
 			p.Address = "http://" + p.Address + "/" + played.Stage
