@@ -90,7 +90,7 @@ func (a *api) history(c *call) error {
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
 		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
 		if !none {
-			rows = c.count(a.reader).Read(c.ctx, q)
+			rows = reading{c, a.reader.Read}.Read(c.ctx, q)
 		}
 		dst, end, err := a.page(c, e, dst, q, limit, rows)
 		if err != nil {
@@ -190,7 +190,7 @@ func (a *api) latest(c *call) error {
 	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
 		dst = e.AppendHead(dst)
 		first := true
-		for row, err := range c.count(a.reader).Read(c.ctx, q) {
+		for row, err := range (reading{c, a.reader.Read}).Read(c.ctx, q) {
 			if err != nil {
 				return dst, err
 			}

@@ -24,8 +24,8 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/wire"
 )
 
@@ -42,8 +42,8 @@ const (
 type Options struct {
 	// URL is the API's base, as https://host/stage, or the whole address of its
 	// read route, as https://host/stage/read. Plain http is for loopback only.
-	URL   string
-	Token *secret.Token
+	URL        string
+	Credential identity.Credential
 
 	Client      *http.Client  // nil = NewClient(); its redirect policy is not used, for none is followed
 	SourceCloud string        // what the caller calls itself: aws, azure, gcp
@@ -92,7 +92,7 @@ func New(o Options) (*Source, error) {
 	if err != nil {
 		return nil, &hotreader.Error{Op: "remote reader URL", Code: hotreader.CodeConfig, Err: err}
 	}
-	if o.Token == nil {
+	if o.Credential == nil {
 		return nil, &hotreader.Error{Op: "remote reader", Code: hotreader.CodeConfig, Err: errors.New("there is no inter-cloud token")}
 	}
 	if o.Client == nil {
@@ -160,8 +160,8 @@ type exchange struct {
 	stopped bool // yield returned false
 
 	traceID   string
-	sent      string // token
-	refreshed bool   // the token was fetched anew
+	sent      *http.Request // the last one
+	refreshed bool          // another proof was looked for
 }
 
 func (x *exchange) read(q hotreader.Query) error {
@@ -286,25 +286,16 @@ func (x *exchange) fail(code hotreader.Code, err error) *hotreader.Error {
 	return &hotreader.Error{Op: x.r.op, Code: code, Err: err}
 }
 
-// hide replaces the token in what a peer says, which may echo it.
+// hide hides the proof that was sent in what a peer says, which may echo it.
 func (x *exchange) hide(err error) error {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
-	if hidden := x.hideIn(text); hidden != text {
+	if hidden := identity.Hide(x.sent, text); hidden != text {
 		return errors.New(hidden)
 	}
 	return err
-}
-
-// hideIn takes the token that was sent out of what a peer says. It may have been
-// replaced since.
-func (x *exchange) hideIn(text string) string {
-	if x.sent != "" {
-		return strings.ReplaceAll(text, x.sent, "[token]")
-	}
-	return text
 }
 
 // leastPatience is the time below which another attempt is not worth a break.
@@ -356,19 +347,18 @@ func (a *answer) close() {
 
 var errIdle = errors.New("nothing came for too long")
 
-// post sends e and returns a 2xx answer of a known type. A refused token is
-// fetched anew, once.
+// post sends e and returns a 2xx answer of a known type. If the proof is refused
+// and there is another, it is sent again, once.
 func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	for {
-		token := x.r.o.Token.Current()
-		a, status, err := x.try(e, accept, token)
+		a, status, err := x.try(e, accept)
 		if err == nil || status != http.StatusUnauthorized || x.refreshed {
 			return a, err
 		}
 		x.refreshed = true
-		_, ferr := x.r.o.Token.Refresh(x.ctx)
+		again, ferr := x.r.o.Credential.Refused(x.ctx, x.sent)
 		switch {
-		case x.r.o.Token.Current() != token: // by this call or by another reader's
+		case again:
 		case ferr != nil && x.ctx.Err() != nil:
 			return nil, ferr
 		case ferr != nil:
@@ -379,7 +369,7 @@ func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	}
 }
 
-func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, status int, err error) {
+func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, err error) {
 	ctx, cancel := context.WithCancelCause(x.ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.r.url, bytes.NewReader(e.Append(nil)))
 	if err != nil {
@@ -389,8 +379,11 @@ func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, statu
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", x.r.o.UserAgent)
-	req.Header.Set(wire.TokenHeader, token)
-	x.sent = token
+	if err := x.r.o.Credential.Apply(req); err != nil {
+		cancel(nil)
+		return nil, 0, x.fail(hotreader.CodeOf(err), err)
+	}
+	x.sent = req
 	// Asking twice changes nothing, so a kept connection that turns out to be
 	// dead, as after a function was frozen, is replaced without a failure. The
 	// empty header tells net/http and is not sent.
@@ -431,8 +424,8 @@ func (x *exchange) check(resp *http.Response, a *answer) error {
 		return x.fail(hotreader.CodeConfig, fmt.Errorf("status %d redirects to %q, which is not followed with the token; set the URL to where the API is",
 			status, x.clean(resp.Header.Get("Location"))))
 	}
-	body, _ := io.ReadAll(io.LimitReader(a, maxProblem))                        // a cut problem is still a status
-	p := wire.ParseProblem(status, resp.Header, []byte(x.hideIn(string(body)))) // before it is clipped, within the token perhaps
+	body, _ := io.ReadAll(io.LimitReader(a, maxProblem))                                     // a cut problem is still a status
+	p := wire.ParseProblem(status, resp.Header, []byte(identity.Hide(x.sent, string(body)))) // before it is clipped, within the token perhaps
 	e := p.Err(x.r.op)
 	e.Err = x.hide(e.Err)
 	// What stands between may set the status, so that it decides whether to try
@@ -468,7 +461,7 @@ func (x *exchange) strange(a *answer, what string) error {
 
 // clean makes what a peer sent fit for an error's text.
 func (x *exchange) clean(s string) string {
-	s = x.hideIn(s)
+	s = identity.Hide(x.sent, s)
 	if len(s) > maxSnippet {
 		s = s[:maxSnippet]
 	}

@@ -27,6 +27,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/identity"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -280,7 +281,7 @@ func TestTLSOfServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "GET /v1/devices/pump/latest?property=temperature HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n", wire.TokenHeader, token)
+	fmt.Fprintf(c, "GET /v1/devices/pump/latest?property=temperature HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n", identity.TokenHeader, token)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)

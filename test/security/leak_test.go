@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/identity"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -161,7 +162,7 @@ func exercise(t testing.TB, p *program, good string) {
 // last entry in a problem, of a history in a page where rows should be.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body) // one that broke off asks for nothing
-	sent := r.Header.Get(wire.TokenHeader)
+	sent := r.Header.Get(identity.TokenHeader)
 	if !strings.Contains(string(body), "query_last_entry") {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "You sent "+sent)

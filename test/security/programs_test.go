@@ -24,9 +24,9 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/test/serving"
 	"hotreader/test/transcript"
-	"hotreader/wire"
 )
 
 // The tokens hold what quoting, escaping and encoding change.
@@ -188,7 +188,7 @@ func try(ctx context.Context, url, method, path, body, token string, headers ...
 		return answer{}, err
 	}
 	if token != "" {
-		req.Header.Set(wire.TokenHeader, token)
+		req.Header.Set(identity.TokenHeader, token)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])

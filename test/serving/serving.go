@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,10 +25,9 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/store/memstore"
 	"hotreader/test/transcript"
-	"hotreader/wire"
 )
 
 // The tokens of the tests.
@@ -35,16 +36,32 @@ const (
 	Rotated = "fedcba9876543210fedcba9876543210"
 )
 
-// Build builds the program of the package in the working directory, as `make
-// dist` builds it, and returns its path. Remove dir when it is not needed.
-func Build(dir string) (string, error) {
-	program := filepath.Join(dir, "program")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
+// Main runs the tests of a package with its program, built as `make dist` builds
+// it, at *program.
+func Main(m *testing.M, program *string) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "hotreader-program-")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		*program = filepath.Join(dir, "program")
+		build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s -w", "-o", *program, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			log.Fatalf("build: %v\n%s", err, out)
+		}
+		return m.Run()
+	}())
+}
+
+// With returns env with these variables, name, value, ….
+func With(env map[string]string, more ...string) map[string]string {
+	env = maps.Clone(env)
+	for i := 0; i < len(more); i += 2 {
+		env[more[i]] = more[i+1]
 	}
-	return program, nil
+	return env
 }
 
 // Process is a running program.
@@ -161,7 +178,7 @@ func (p *Process) Ask(t testing.TB, method, path, body, token string, headers ..
 		t.Fatal(err)
 	}
 	if token != "" {
-		req.Header.Set(wire.TokenHeader, token)
+		req.Header.Set(identity.TokenHeader, token)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -184,6 +201,7 @@ type Peer struct {
 	URL   string
 	Store *memstore.Store
 	Calls atomic.Int64
+	API   http.Handler // the well one
 
 	mu     sync.Mutex
 	ill    http.HandlerFunc
@@ -191,15 +209,18 @@ type Peer struct {
 }
 
 // NewPeer starts a peer that takes token and stores nothing yet.
-func NewPeer(t testing.TB, token string) *Peer {
+func NewPeer(t testing.TB, token string) *Peer { return PeerOf(t, token, httpapi.Options{}) }
+
+// PeerOf starts a peer that serves as o says.
+func PeerOf(t testing.TB, token string, o httpapi.Options) *Peer {
 	t.Helper()
 	p := &Peer{Store: memstore.New()}
-	tok, err := secret.Static(token)
+	tok, err := identity.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Source: p.Store, Token: tok})
-	if err != nil {
+	o.Source, o.Token = p.Store, tok
+	if p.API, err = httpapi.New(o); err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -212,7 +233,7 @@ func NewPeer(t testing.TB, token string) *Peer {
 			ill(w, r)
 			return
 		}
-		api.ServeHTTP(w, r)
+		p.API.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
 	p.URL = s.URL
