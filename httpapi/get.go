@@ -82,12 +82,7 @@ func (a *api) history(c *call) error {
 	if err != nil {
 		return err
 	}
-	place, err := a.limit.enter(c.ctx, c.who)
-	if err != nil {
-		return err
-	}
-	defer place.leave()
-	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
+	return a.answer(c, contentType, func(dst []byte) ([]byte, error) {
 		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
 		if !none {
 			rows = reading{c, a.reader.Read}.Read(c.ctx, q)
@@ -182,12 +177,7 @@ func (a *api) latest(c *call) error {
 	if err != nil {
 		return err
 	}
-	place, err := a.limit.enter(c.ctx, c.who)
-	if err != nil {
-		return err
-	}
-	defer place.leave()
-	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
+	return a.answer(c, contentType, func(dst []byte) ([]byte, error) {
 		dst = e.AppendHead(dst)
 		first := true
 		for row, err := range (reading{c, a.reader.Read}).Read(c.ctx, q) {

@@ -34,11 +34,6 @@ func (a *api) read(c *call) error {
 		c.trace = e.TraceID
 	}
 	c.device = e.Payload.Device
-	place, err := a.limit.enter(c.ctx, c.who) // not before the body is there
-	if err != nil {
-		return err
-	}
-	defer place.leave()
 	if accept := c.r.Header["Accept"]; len(accept) > 0 && !a.o.NoRows && wire.AcceptsRows(strings.Join(accept, ",")) {
 		return a.rows(c, e)
 	}
@@ -65,7 +60,7 @@ func (a *api) read(c *call) error {
 	if q.Last { // the answer is small, and the budget leaves time for it
 		responder.Reserve = -1
 	}
-	return c.buffered(jsonType, func(dst []byte) ([]byte, error) {
+	return a.answer(c, jsonType, func(dst []byte) ([]byte, error) {
 		if q.Last {
 			return responder.AppendLastEntry(c.ctx, dst, req)
 		}
@@ -123,6 +118,11 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	case p.Interpolation > 0:
 		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
 	}
+	place, err := a.limit.enter(c.ctx, c.who)
+	if err != nil {
+		return err
+	}
+	defer place.leave()
 	c.w.Header().Set("Content-Type", wire.MediaType)
 	c.w.Header().Add("Vary", "Accept")
 	out := &frames{c: c, control: http.NewResponseController(c.w)}
