@@ -74,9 +74,7 @@ type Process struct {
 	err    error
 }
 
-// Start runs program with env, and nothing else of this process' environment but
-// PATH and HOME. port is the variable with the port to listen on. It is killed
-// when the test ends, which fails if a token stands in its log.
+// Start runs program as Run does. port is the variable with the port to listen on.
 func Start(t testing.TB, program, port string, env map[string]string) *Process {
 	t.Helper()
 	// A port that is free now: the platforms, too, choose it for the program.
@@ -86,9 +84,19 @@ func Start(t testing.TB, program, port string, env map[string]string) *Process {
 	}
 	address := l.Addr().(*net.TCPAddr)
 	_ = l.Close()
-	p := &Process{URL: "http://" + address.String(), exited: make(chan struct{})}
-	p.cmd = exec.Command(program)
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), port + "=" + strconv.Itoa(address.Port)}
+	p := Run(t, program, With(env, port, strconv.Itoa(address.Port)))
+	p.URL = "http://" + address.String()
+	return p
+}
+
+// Run runs program, in the folder PWD of env, with env and nothing else of this
+// process' environment but PATH and HOME. It is killed when the test ends, which
+// fails if a token stands in its log.
+func Run(t testing.TB, program string, env map[string]string, args ...string) *Process {
+	t.Helper()
+	p := &Process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
+	p.cmd.Dir = env["PWD"]
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	for name, value := range env {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
@@ -131,10 +139,16 @@ func (p *Process) WaitReady(t testing.TB) *Process {
 	}
 }
 
+// PID is the program's process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Terminate sends SIGTERM.
-func (p *Process) Terminate(t testing.TB) {
+func (p *Process) Terminate(t testing.TB) { p.Signal(t, syscall.SIGTERM) }
+
+// Signal sends a signal.
+func (p *Process) Signal(t testing.TB, s os.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -153,7 +167,7 @@ func (p *Process) WaitExit(t testing.TB) int {
 	t.Helper()
 	select {
 	case <-p.exited:
-	case <-time.After(30 * time.Second):
+	case <-time.After(45 * time.Second): // `hotreader serve` lets requests go on for 30 s
 		t.Fatalf("it does not end\n%s", p.Log())
 	}
 	return p.cmd.ProcessState.ExitCode()
