@@ -87,7 +87,7 @@ func (a *api) history(c *call) error {
 		if !none {
 			rows = reading{c, a.reader.Read}.Read(c.ctx, q)
 		}
-		dst, end, err := a.page(c, e, dst, q, limit, rows)
+		dst, end, err := a.page(c, e, dst, limit, rows)
 		if err != nil {
 			return dst, err
 		}
@@ -106,7 +106,7 @@ const tailRoom = 512
 
 // page appends rows until they end, or limit, the byte budget or the time budget
 // is reached; then it returns where that was.
-func (a *api) page(c *call, e *plain.Encoder, dst []byte, q hotreader.Query, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
+func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
 	ctx := c.ctx
 	dst = e.AppendHead(dst)
 	var end position // of no use until a row has come, and there is no page without one

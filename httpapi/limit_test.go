@@ -70,6 +70,14 @@ func (s *queued) leave(n int) {
 	}
 }
 
+// end lets all leave.
+func (s *queued) end() {
+	for len(s.in) > 0 {
+		s.leave(1)
+	}
+	s.all.Wait()
+}
+
 // heard returns what was told since it was last asked.
 func (s *queued) heard() string {
 	s.mu.Lock()
@@ -167,10 +175,7 @@ func TestLimitTakesTurns(t *testing.T) {
 		if got := s.heard(); got != "G2, n1, G3, G4" {
 			t.Errorf("then to %s", got)
 		}
-		for len(s.in) > 0 {
-			s.leave(1)
-		}
-		s.all.Wait()
+		s.end()
 	})
 }
 
@@ -201,10 +206,7 @@ func TestLimitQueueIsShared(t *testing.T) {
 		if got := s.heard(); got != "g1, o0, o1, n0" {
 			t.Errorf("served: %s", got)
 		}
-		for len(s.in) > 0 {
-			s.leave(1)
-		}
-		s.all.Wait()
+		s.end()
 	})
 }
 

@@ -205,23 +205,28 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	if err != nil {
 		return err
 	}
-	var metrics net.Addr
-	if s.metrics != "" {
-		if strings.HasPrefix(s.metrics, ":") {
-			s.metrics = "127.0.0.1" + s.metrics
-		}
-		var end func()
-		if metrics, end, err = httpapi.Beside(ctx, "--metrics", s.metrics, page.Handler(seen)); err != nil {
-			_ = listener.Close()
-			return err
-		}
-		defer end()
+	metrics, end, err := s.page(ctx, seen)
+	if err != nil {
+		_ = listener.Close()
+		return err
 	}
+	defer end()
 	a.note("listening on %s://%s", s.scheme(), listener.Addr())
 	if metrics != nil {
 		a.note("metrics on http://%s%s", metrics, page.Path)
 	}
 	return httpapi.Serve(ctx, httpapi.Server(handler), listener, httpapi.Drain{Reads: drain, Close: drain})
+}
+
+// page shows metrics, if it is to, until end is called.
+func (s *serving) page(ctx context.Context, seen *observe.Observer) (at net.Addr, end func(), err error) {
+	if s.metrics == "" {
+		return nil, func() {}, nil
+	}
+	if strings.HasPrefix(s.metrics, ":") {
+		s.metrics = "127.0.0.1" + s.metrics
+	}
+	return httpapi.Beside(ctx, "--metrics", s.metrics, page.Handler(seen))
 }
 
 func (s *serving) scheme() string {
