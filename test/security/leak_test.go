@@ -194,7 +194,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 	peer, refusing := newPeer(t, token), newPeer(t, rotated)
 	ill := newPeer(t, token)
 	ill.Set(echo)
-	closed := "http://127.0.0.1:" + strconv.Itoa(freePort(t))
+	closed := "http://127.0.0.1:" + strconv.Itoa(serving.FreePort(t))
 	twin := func(l4, url, token string) map[string]string {
 		return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", l4), "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": token, "HOTREADER_LOG_LEVEL": "debug"}
 	}
@@ -355,7 +355,7 @@ func TestTokenIsNeverWrittenAtStart(t *testing.T) {
 		{"--help"}, {"serve", "--help"}, {"query", "--help"}, {"version"}, {"version", "--json"}, {"serve"},
 		{"serve", "--token=" + token}, {"serve", "--store", "bolt:none.db", "--rate", "x"},
 		{"query", "--remote", "https://u:" + url.QueryEscape(token) + "@127.0.0.1", "--device", "d", "--property", "p"},
-		{"latest", "--remote", "http://127.0.0.1:" + strconv.Itoa(freePort(t)), "--device", "d", "--property", "p"},
+		{"latest", "--remote", "http://127.0.0.1:" + strconv.Itoa(serving.FreePort(t)), "--device", "d", "--property", "p"},
 	}
 	environments := map[string]map[string]string{
 		"two tokens, equal":       serving.With(good, "INTER_CLOUD_TOKEN", token+","+token),

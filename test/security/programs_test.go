@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,7 +16,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -69,30 +67,11 @@ type program struct {
 	home string // everything that it may write is here
 }
 
-// given are the ports that freePort has returned.
-var given sync.Map
-
-// freePort is a port that is free now, and nobody else's of these tests.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if _, twice := given.LoadOrStore(port, true); !twice {
-			return port
-		}
-	}
-}
-
 // start starts a program that serves, with env and nothing else, and waits until
 // it listens. port is the variable with its port, or "" for `hotreader serve`.
 func start(t testing.TB, name, port string, env map[string]string, args ...string) *program {
 	t.Helper()
-	n, home := strconv.Itoa(freePort(t)), t.TempDir()
+	n, home := strconv.Itoa(serving.FreePort(t)), t.TempDir()
 	env = serving.With(env, "HOME", home, "TMPDIR", home, "PWD", home)
 	if port == "" {
 		args = append(args, "--listen", "127.0.0.1:"+n)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -77,16 +78,25 @@ type Process struct {
 // Start runs program as Run does. port is the variable with the port to listen on.
 func Start(t testing.TB, program, port string, env map[string]string) *Process {
 	t.Helper()
-	// A port that is free now: the platforms, too, choose it for the program.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().(*net.TCPAddr)
-	_ = l.Close()
-	p := Run(t, program, With(env, port, strconv.Itoa(address.Port)))
-	p.URL = "http://" + address.String()
+	n := strconv.Itoa(FreePort(t)) // the platforms, too, choose it for the program
+	p := Run(t, program, With(env, port, n))
+	p.URL = "http://127.0.0.1:" + n
 	return p
+}
+
+// FreePort returns a port that is free, and below those that the system gives to
+// connections and to listeners of any port, which would take it meanwhile.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 1000 {
+		port := 12_000 + rand.N(20_000)
+		if l, err := net.Listen("tcp", ":"+strconv.Itoa(port)); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // Run runs program, in the folder PWD of env, with env and nothing else of this
