@@ -225,7 +225,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			env := collected.seen(c.env, c.name)
-			page, metrics := "", freePort(t)
+			page, metrics := "", serving.FreePort(t)
 			switch c.program {
 			case "hotreader":
 				c.args = append(slices.Clone(c.args), "--metrics", ":"+strconv.Itoa(metrics))
