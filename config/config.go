@@ -16,9 +16,9 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/internal/nearest"
 	"hotreader/route"
-	"hotreader/secret"
 )
 
 // Cloud is one of the three clouds.
@@ -116,13 +116,13 @@ type Function struct {
 	// Token is the inter-cloud token, and TokenSecret the name of the secret
 	// that holds it. At most one is set; the API and whoever reads remotely has
 	// one.
-	Token       *secret.Token
+	Token       *identity.Token
 	TokenSecret string
 
 	Items    Items
-	Rate     float64 // requests a second and token; 0 = the server's default
-	Burst    int     // 0 = the server's default
-	Devices  Devices // that may be read; empty = all
+	Rate     float64          // requests a second and token; 0 = the server's default
+	Burst    int              // 0 = the server's default
+	Devices  identity.Devices // that may be read; empty = all
 	LogLevel slog.Level
 
 	// Where hot storage is, on the cloud of the function; zero if Remote.
@@ -272,7 +272,7 @@ func (e *env) token(f *Function, checkSecret func(string) string) {
 	case token != "" && name != "":
 		e.bad(static, "is set, and %s too; set exactly one of them", named)
 	case token != "":
-		t, err := secret.Static(token)
+		t, err := identity.Static(token)
 		if err, ok := errors.AsType[*hotreader.Error](err); ok {
 			e.bad(static, "%w", err.Err)
 			return
@@ -344,7 +344,7 @@ func (e *env) limits(f *Function) {
 		}
 	}
 	var err error
-	if f.Devices, err = ParseDevices(e.get("HOTREADER_DEVICES")); err != nil {
+	if f.Devices, err = identity.ParseDevices(e.get("HOTREADER_DEVICES")); err != nil {
 		e.bad("HOTREADER_DEVICES", "%w", err)
 	}
 	switch e.word("HOTREADER_LOG_LEVEL", "log level", "debug", "info", "warn", "error") {

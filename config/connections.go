@@ -19,9 +19,9 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/internal/jsontext"
 	"hotreader/route"
-	"hotreader/secret"
 )
 
 // ConnectionID is the id of the read path from the twin's cloud to that of hot
@@ -279,7 +279,7 @@ func (p *problems) token(where string, raw json.RawMessage) Secret {
 		p.add(where, "has a comma; want one token, the one before it goes into previous_token")
 		return Secret{}
 	}
-	if _, err := secret.Static(text); err != nil {
+	if _, err := identity.Static(text); err != nil {
 		if e, ok := errors.AsType[*hotreader.Error](err); ok {
 			err = e.Err
 		}

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/internal/jsontext"
 	"hotreader/internal/nearest"
 )
@@ -233,7 +234,7 @@ const (
 
 // readable reads which devices may be read: HOTREADER_DEVICES as a list. Those of
 // the twin must be among them.
-func (l *loader) readable(where string, raw json.RawMessage, twin []Device) Devices {
+func (l *loader) readable(where string, raw json.RawMessage, twin []Device) identity.Devices {
 	items, ok := l.list(where, raw)
 	if !ok {
 		return nil
@@ -242,7 +243,7 @@ func (l *loader) readable(where string, raw json.RawMessage, twin []Device) Devi
 		l.add(where, "is empty, which would be all devices; want ids, or beginnings of ids as pump-*, or leave it out")
 		return nil
 	}
-	var all Devices
+	var all identity.Devices
 	bytes := 0
 	for i, item := range items {
 		where := fmt.Sprintf("%s[%d]", where, i)
@@ -250,7 +251,7 @@ func (l *loader) readable(where string, raw json.RawMessage, twin []Device) Devi
 		if !ok {
 			continue
 		}
-		one, err := ParseDevices(cmp.Or(text, " "))
+		one, err := identity.ParseDevices(cmp.Or(text, " "))
 		switch {
 		case len(one) > 1:
 			l.add(where, "%.40q has a comma; name such a device by its beginning, as pump-*", text)

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/internal/component"
 	"hotreader/internal/jsontext"
 )
@@ -63,7 +64,7 @@ type Options struct {
 	LogDays    int     // how long logs are kept; 0 = the module's default
 	LogLevel   string  // debug, info, warn or error; "" = info
 
-	Readable Devices // that may be read; none = all
+	Readable identity.Devices // that may be read; none = all
 
 	// OTel are OpenTelemetry's variables that each function gets; nil = none.
 	OTel map[string]string

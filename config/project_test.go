@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/identity"
 )
 
 // goodProject is a whole project folder, file by file.
@@ -81,7 +82,7 @@ func TestLoadProject(t *testing.T) {
 			Azure:     AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c"},
 			GCP:       GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry"},
 			DeviceKey: "dev", TimeKey: "ts", TimeFormat: "native", Rate: 0.5, Burst: 10, MemoryMB: 512, LogDays: 14, LogLevel: "warn",
-			Readable: Devices{"pump-1", "pump *"},
+			Readable: identity.Devices{"pump-1", "pump *"},
 			OTel:     map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_SDK_DISABLED": "false"},
 			Backend: map[Cloud]Backend{
 				AWS: {"s3", map[string]json.RawMessage{"bucket": json.RawMessage(`"b"`), "key": json.RawMessage(`"k"`), "use_lockfile": json.RawMessage("true")}},

@@ -8,10 +8,10 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/remote"
 	"hotreader/route"
-	"hotreader/secret"
 )
 
 // Version returns the version of the program's module, or "dev".
@@ -28,7 +28,7 @@ type Parts struct {
 	// Local opens hot storage on this cloud. It is not called if that is remote.
 	Local func() (hotreader.Source, error)
 
-	Token   *secret.Token                // sent to a remote API
+	Token   *identity.Token              // sent to a remote API, and asked of an API's callers; nil = none
 	Program string                       // its name, for the User-Agent
 	TraceID func(context.Context) string // as remote.Options have it
 
@@ -42,6 +42,9 @@ type Parts struct {
 // Source returns what f's queries are read from: the store on this cloud, or the
 // API of another one.
 func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
+	if p.Token != nil {
+		p.Observer.Made(p.Token.Made)
+	}
 	if !f.Remote {
 		store, err := p.Local()
 		if err != nil {
@@ -64,7 +67,10 @@ func (p Parts) Store(store hotreader.Source) hotreader.Source {
 // Remote returns the Source of the API that o names, with retries and a breaker,
 // within a span.
 func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
-	o.Token, o.TraceID = p.Token, p.TraceID
+	o.TraceID = p.TraceID
+	if p.Token != nil {
+		o.Credential = p.Token
+	}
 	if p.Program != "" {
 		o.UserAgent = p.Program + "/" + Version()
 	}

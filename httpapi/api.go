@@ -28,21 +28,23 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/observe/seen"
-	"hotreader/secret"
 	"hotreader/wire"
 )
 
 // Options say what the API serves and within which bounds. Source and Token are
 // needed; all else may be zero.
 type Options struct {
-	Source hotreader.Source
-	Token  *secret.Token
+	Source  hotreader.Source
+	Token   *identity.Token  // that callers show, and from which pages are signed
+	Devices identity.Devices // that it may read
 
 	Rate  float64 // requests a second of each token, current and previous; 0 = 100; negative = any number
 	Burst int     // requests at once, above Rate; 0 = twice Rate
@@ -79,9 +81,12 @@ type api struct {
 	o      Options
 	reader hotreader.Reader
 	mux    *http.ServeMux
-	slots  []*rate.Limiter // of the current token and the previous one; nil = no limit
-	limit  *limit          // nil = none
+	who    identity.Verifier
+	limit  *limit // nil = none
 	docs   []byte
+
+	mu    sync.Mutex
+	rates map[string]*rate.Limiter // by the callers' names; guarded by mu
 }
 
 // route is one line of the API. The parameters are those of the query string;
@@ -142,12 +147,8 @@ func New(o Options) (http.Handler, error) {
 		o.Address = connection
 	}
 	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
-		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1)}
-	if o.Rate > 0 {
-		for range 2 {
-			a.slots = append(a.slots, rate.NewLimiter(rate.Limit(o.Rate), o.Burst))
-		}
-	}
+		who:  identity.Shared{Token: o.Token, Devices: o.Devices, Logger: o.Logger},
+		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
 	for i := range routes {
 		a.mux.Handle(routes[i].pattern, &routes[i])
 	}
@@ -165,8 +166,7 @@ type call struct {
 	route  *route
 	trace  string // the caller's, or a new one
 	device string
-	token  string // which one came: current, previous; "" = none that is right
-	who    caller
+	who    identity.Caller
 	read   bool // the body was, to its end
 	rows   int  // of the answer
 	points int
@@ -229,15 +229,13 @@ func (a *api) guarded(c *call) (err error) {
 }
 
 func (a *api) serve(c *call) error {
-	c.who.address = network(a.o.Address(c.r))
-	slot, err := a.authenticate(c.r)
-	if err != nil {
+	who, err := a.who.Verify(c.r)
+	who.Address = network(a.o.Address(c.r))
+	if c.who = who; err != nil {
 		return err
 	}
-	c.who.token = slot
-	c.token = [...]string{"current", "previous"}[slot]
 	c.trace = cmp.Or(traceOf(c.r.Header), c.trace)
-	if err := a.admit(slot); err != nil {
+	if err := a.admit(who.Name); err != nil {
 		return err
 	}
 	if c.route, err = a.find(c.r); err != nil {
@@ -250,39 +248,19 @@ func (a *api) serve(c *call) error {
 	return c.route.serve(a, c)
 }
 
-// authenticate checks the token, and nothing else. All ways to have none, or a
-// wrong one, end in the same error.
-func (a *api) authenticate(r *http.Request) (slot int, err error) {
-	presented := ""
-	if values := r.Header[wire.TokenHeader]; len(values) == 1 {
-		presented = values[0]
-	}
-	slot, ok := a.o.Token.Match(presented)
-	if ok {
-		return slot, nil
-	}
-	// The token may have been rotated. The fetch must not end with this caller,
-	// for then anybody could prevent it by hanging up.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
-	defer cancel()
-	changed, err := a.o.Token.Refresh(ctx)
-	if err != nil {
-		a.o.Logger.LogAttrs(ctx, slog.LevelError, "the token could not be fetched again", slog.String("error", err.Error()))
-	}
-	if changed {
-		if slot, ok = a.o.Token.Match(presented); ok {
-			return slot, nil
-		}
-	}
-	return 0, &hotreader.Error{Op: "request", Code: hotreader.CodeUnauthenticated}
-}
-
-// admit counts a request against its token's rate.
-func (a *api) admit(slot int) error {
-	if slot >= len(a.slots) {
+// admit counts a request against its caller's rate.
+func (a *api) admit(name string) error {
+	if a.o.Rate < 0 {
 		return nil
 	}
-	r := a.slots[slot].Reserve()
+	a.mu.Lock()
+	l := a.rates[name]
+	if l == nil {
+		l = rate.NewLimiter(rate.Limit(a.o.Rate), a.o.Burst)
+		a.rates[name] = l
+	}
+	a.mu.Unlock()
+	r := l.Reserve()
 	if wait := r.Delay(); wait > 0 {
 		r.Cancel()
 		return &hotreader.Error{Op: "request", Code: hotreader.CodeThrottled, RetryAfter: wait,
@@ -376,7 +354,7 @@ func (c *call) problem(err error) {
 		h.Set("Connection", "close")
 	}
 	if p.Code == hotreader.CodeUnauthenticated {
-		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+wire.TokenHeader+`"`)
+		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+identity.TokenHeader+`"`)
 	}
 	c.hurry()
 	c.sendWithin(sendTime)
@@ -412,7 +390,7 @@ func (a *api) tell(c *call, began time.Time, err error) {
 	q := &seen.Query{
 		Level: level, Route: name, Status: c.w.status, TraceID: c.trace,
 		Device: c.device[:min(len(c.device), hotreader.MaxDeviceBytes)],
-		Token:  c.token, Caller: c.who.name(),
+		Token:  c.who.Name, Caller: address(c.who.Address),
 		Rows: c.rows, Points: c.points, Stats: &c.stats, Bytes: c.w.bytes, Duration: time.Since(began), Err: err,
 	}
 	q.Tell(c.ctx, a.o.Logger, a.o.Observer)

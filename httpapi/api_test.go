@@ -18,7 +18,7 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/store/memstore"
 	"hotreader/wire"
 )
@@ -91,9 +91,9 @@ func serve(t testing.TB, o httpapi.Options) *httptest.Server {
 	return s
 }
 
-func static(t testing.TB, text string) *secret.Token {
+func static(t testing.TB, text string) *identity.Token {
 	t.Helper()
-	token, err := secret.Static(text)
+	token, err := identity.Static(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(wire.TokenHeader, current)
+	req.Header.Set(identity.TokenHeader, current)
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -231,7 +231,7 @@ func TestBodyOfUnknownLengthIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(wire.TokenHeader, current)
+	req.Header.Set(identity.TokenHeader, current)
 	problem(t, do(t, req), 413, hotreader.CodeTooLarge)
 }
 
@@ -336,7 +336,7 @@ func TestConcurrentCallers(t *testing.T) {
 						t.Errorf("%d rows", len(rows))
 					}
 				case 4:
-					problem(t, ask(t, s, "GET", history, "", wire.TokenHeader, "wrong"), 401, hotreader.CodeUnauthenticated)
+					problem(t, ask(t, s, "GET", history, "", identity.TokenHeader, "wrong"), 401, hotreader.CodeUnauthenticated)
 				}
 			}
 		})

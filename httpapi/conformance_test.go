@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 					o := o
 					o.Source = m
 					s := serve(t, o)
-					r, err := remote.New(remote.Options{URL: s.URL, Token: static(t, current), SourceCloud: "aws"})
+					r, err := remote.New(remote.Options{URL: s.URL, Credential: static(t, current), SourceCloud: "aws"})
 					if err != nil {
 						t.Fatal(err)
 					}

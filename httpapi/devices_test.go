@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"hotreader"
-	"hotreader/config"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/wire"
 )
 
@@ -16,11 +16,11 @@ import (
 // refuses every other in the same words, whether it exists or not, without a
 // look into the store.
 func TestDevicesOnEveryRoute(t *testing.T) {
-	allowed, err := config.ParseDevices("pump, halle 3/*")
+	allowed, err := identity.ParseDevices("pump, halle 3/*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, httpapi.Options{Source: allowed.Guard(store(t))})
+	s := serve(t, httpapi.Options{Devices: allowed})
 	of := func(device string) string {
 		return `{"iot_device_id":"` + device + `",` + all + `,"selected_properties":["temperature"]}`
 	}
@@ -93,7 +93,7 @@ func untraced(body string) string {
 func TestDeviceOutsideIsNotRead(t *testing.T) {
 	var asked atomic.Int32
 	rows := series{n: 10, during: func(context.Context, int) { asked.Add(1) }}
-	wide, narrow := serve(t, httpapi.Options{Source: rows}), serve(t, httpapi.Options{Source: config.Devices{"pump"}.Guard(rows)})
+	wide, narrow := serve(t, httpapi.Options{Source: rows}), serve(t, httpapi.Options{Source: rows, Devices: identity.Devices{"pump"}})
 	const path = "/v1/devices/valve/history?property=a&limit=2"
 	page := ask(t, wide, "GET", path, "")
 	_, rest, ok := strings.Cut(page.body, `"next_token":"`)

@@ -14,7 +14,7 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
-	"hotreader/wire"
+	"hotreader/identity"
 )
 
 // Whoever asks for large answers and does not take them holds places, so that no
@@ -31,7 +31,7 @@ func TestSlowTakersHoldPlaces(t *testing.T) {
 		}},
 		Address: func(r *http.Request) netip.Addr { return netip.MustParseAddr(r.Header.Get("X-From")) },
 	})
-	const large = "GET /v1/devices/d/history?property=a HTTP/1.1\r\nHost: x\r\n" + wire.TokenHeader + ": " + current + "\r\nX-From: 192.0.2.1\r\n\r\n"
+	const large = "GET /v1/devices/d/history?property=a HTTP/1.1\r\nHost: x\r\n" + identity.TokenHeader + ": " + current + "\r\nX-From: 192.0.2.1\r\n\r\n"
 	for range 3 * answers {
 		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
 		if err != nil {
@@ -50,7 +50,7 @@ func TestSlowTakersHoldPlaces(t *testing.T) {
 	}
 	for _, who := range []struct{ address, token string }{{"192.0.2.2", current}, {"192.0.2.1", previous}, {"192.0.2.3", previous}} {
 		for range 5 {
-			got := ask(t, s, "GET", "/v1/devices/d/latest?property=a", "", "X-From", who.address, wire.TokenHeader, who.token)
+			got := ask(t, s, "GET", "/v1/devices/d/latest?property=a", "", "X-From", who.address, identity.TokenHeader, who.token)
 			if got.status != http.StatusOK {
 				t.Errorf("%v: %d %s", who, got.status, got.body)
 			}
@@ -74,7 +74,7 @@ func TestRefusalLeavesTheConnectionSound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set(wire.TokenHeader, current)
+		req.Header.Set(identity.TokenHeader, current)
 		resp, err := s.Client().Do(req) // which keeps its connection, if it is let
 		if err != nil {
 			t.Fatal(err)

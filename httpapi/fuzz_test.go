@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/wire"
 )
 
@@ -18,7 +19,7 @@ import (
 func direct(t testing.TB, h http.Handler, ctx context.Context, token string) answer { //nolint:revive // t comes first in tests
 	t.Helper()
 	r := httptest.NewRequestWithContext(ctx, "GET", "/v1/devices/d/history?property=a", nil)
-	r.Header.Set(wire.TokenHeader, token)
+	r.Header.Set(identity.TokenHeader, token)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return answer{w.Code, w.Header(), w.Body.String()}
@@ -45,7 +46,7 @@ func FuzzHandler(f *testing.F) {
 		}
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", strings.NewReader(body))
 		r.Method, r.URL, r.RequestURI = method, u, path
-		r.Header.Set(wire.TokenHeader, current)
+		r.Header.Set(identity.TokenHeader, current)
 		r.Header.Set("Accept", accept)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

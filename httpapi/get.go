@@ -82,17 +82,12 @@ func (a *api) history(c *call) error {
 	if err != nil {
 		return err
 	}
-	place, err := a.limit.enter(c.ctx, c.who)
-	if err != nil {
-		return err
-	}
-	defer place.leave()
-	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
+	return a.answer(c, contentType, func(dst []byte) ([]byte, error) {
 		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
 		if !none {
-			rows = c.count(a.reader).Read(c.ctx, q)
+			rows = reading{c, a.reader.Read}.Read(c.ctx, q)
 		}
-		dst, end, err := a.page(c, e, dst, q, limit, rows)
+		dst, end, err := a.page(c, e, dst, limit, rows)
 		if err != nil {
 			return dst, err
 		}
@@ -111,7 +106,7 @@ const tailRoom = 512
 
 // page appends rows until they end, or limit, the byte budget or the time budget
 // is reached; then it returns where that was.
-func (a *api) page(c *call, e *plain.Encoder, dst []byte, q hotreader.Query, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
+func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
 	ctx := c.ctx
 	dst = e.AppendHead(dst)
 	var end position // of no use until a row has come, and there is no page without one
@@ -182,15 +177,10 @@ func (a *api) latest(c *call) error {
 	if err != nil {
 		return err
 	}
-	place, err := a.limit.enter(c.ctx, c.who)
-	if err != nil {
-		return err
-	}
-	defer place.leave()
-	return c.buffered(contentType, func(dst []byte) ([]byte, error) {
+	return a.answer(c, contentType, func(dst []byte) ([]byte, error) {
 		dst = e.AppendHead(dst)
 		first := true
-		for row, err := range c.count(a.reader).Read(c.ctx, q) {
+		for row, err := range (reading{c, a.reader.Read}).Read(c.ctx, q) {
 			if err != nil {
 				return dst, err
 			}

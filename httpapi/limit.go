@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 )
 
 // limit bounds how many answers are under way at once, and with that the memory
@@ -36,23 +37,15 @@ type limit struct {
 
 	mu      sync.Mutex
 	held    int
-	waiting []*place // the oldest first
-	tokens  [2]load
-	callers map[caller]*load
+	waiting []*place         // the oldest first
+	tokens  map[string]*load // by the callers' names, of which there are few
+	callers map[from]*load
 }
 
-// caller is who shares with others.
-type caller struct {
-	token   int // its slot
+// from tells callers apart.
+type from struct {
+	name    string
 	address netip.Addr
-}
-
-// name is the address as logs have it, "" if it is not known.
-func (c caller) name() string {
-	if !c.address.IsValid() {
-		return ""
-	}
-	return c.address.String()
 }
 
 // load is what a token, or a caller, has of a limit.
@@ -61,9 +54,16 @@ type load struct{ held, waits int }
 // place is one request's, and before that its wait for one.
 type place struct {
 	of            *limit
-	who           caller
+	who           from
 	token, caller *load
 	told          chan bool // true: the place is there; false: it will not be
+}
+
+func loadOf[K comparable](loads map[K]*load, of K) *load {
+	if loads[of] == nil {
+		loads[of] = new(load)
+	}
+	return loads[of]
 }
 
 // newLimit returns a limit of so many places, nil for any number.
@@ -77,21 +77,18 @@ func newLimit(places, queue int, wait time.Duration) *limit {
 	if wait <= 0 {
 		wait = time.Second
 	}
-	return &limit{places: places, queue: queue, wait: wait, callers: make(map[caller]*load)}
+	return &limit{places: places, queue: queue, wait: wait, tokens: make(map[string]*load), callers: make(map[from]*load)}
 }
 
-// enter returns a place, for who is to leave it. Without one the error is of
+// enter returns a place, for the caller to leave it. Without one the error is of
 // CodeOverloaded, or says that ctx has ended.
-func (l *limit) enter(ctx context.Context, who caller) (*place, error) {
+func (l *limit) enter(ctx context.Context, caller identity.Caller) (*place, error) {
 	if l == nil {
 		return nil, nil
 	}
 	l.mu.Lock()
-	p := &place{of: l, who: who, token: &l.tokens[who.token], caller: l.callers[who]}
-	if p.caller == nil {
-		p.caller = new(load)
-		l.callers[who] = p.caller
-	}
+	p := &place{of: l, who: from{caller.Name, caller.Address}}
+	p.token, p.caller = loadOf(l.tokens, caller.Name), loadOf(l.callers, p.who)
 	if l.held < l.places && p.may() { // then none that waits may
 		p.hold(1)
 		l.mu.Unlock()
@@ -211,6 +208,14 @@ func (l *limit) last() *place {
 func connection(r *http.Request) netip.Addr {
 	a, _ := netip.ParseAddrPort(r.RemoteAddr) // a host that is no server may have none: its callers are one
 	return a.Addr()
+}
+
+// address is what logs call an address; "" if it is not known.
+func address(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // network is what counts as one address: who has one of IPv6 has 2⁶⁴ of them.

@@ -15,10 +15,23 @@ import (
 	"pgregory.net/rapid"
 
 	"hotreader"
+	"hotreader/identity"
 )
 
-// from is the caller of a token with an address that ends in n.
-func from(token int, n byte) caller { return caller{token, netip.AddrFrom4([4]byte{192, 0, 2, n})} }
+// by is the caller of a token with an address that ends in n.
+func by(token int, n byte) identity.Caller {
+	return identity.Caller{Name: fmt.Sprint(token), Address: netip.AddrFrom4([4]byte{192, 0, 2, n})}
+}
+
+// idle reports whether l holds nothing of anybody.
+func (l *limit) idle() bool {
+	for _, of := range l.tokens {
+		if *of != (load{}) {
+			return false
+		}
+	}
+	return l.held == 0 && len(l.waiting) == 0 && len(l.callers) == 0
+}
 
 // queued starts requests that wait, one after the other, and returns how each
 // ended: "in" as soon as it has a place, which it keeps until left.
@@ -30,7 +43,7 @@ type queued struct {
 	all  sync.WaitGroup
 }
 
-func (s *queued) enter(ctx context.Context, name string, who caller) {
+func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
 	s.all.Go(func() {
 		p, err := s.l.enter(ctx, who)
 		s.mu.Lock()
@@ -57,6 +70,14 @@ func (s *queued) leave(n int) {
 	}
 }
 
+// end lets all leave.
+func (s *queued) end() {
+	for len(s.in) > 0 {
+		s.leave(1)
+	}
+	s.all.Wait()
+}
+
 // heard returns what was told since it was last asked.
 func (s *queued) heard() string {
 	s.mu.Lock()
@@ -76,7 +97,7 @@ func TestLimit(t *testing.T) {
 		for range 20 {
 			group.Go(func() {
 				begin := time.Now()
-				p, err := l.enter(t.Context(), from(0, 1))
+				p, err := l.enter(t.Context(), by(0, 1))
 				if err != nil {
 					e, _ := errors.AsType[*hotreader.Error](err)
 					switch {
@@ -104,7 +125,7 @@ func TestLimit(t *testing.T) {
 		if served.Load() != 6 || refused.Load() != 12 || waited.Load() != 2 || most.Load() != 3 {
 			t.Errorf("%d served, %d refused at once, %d after waiting, %d at once", served.Load(), refused.Load(), waited.Load(), most.Load())
 		}
-		if l.held != 0 || len(l.waiting) != 0 || len(l.callers) != 0 || l.tokens != [2]load{} {
+		if !l.idle() {
 			t.Errorf("afterwards: %+v", l)
 		}
 	})
@@ -112,7 +133,7 @@ func TestLimit(t *testing.T) {
 
 // No limit lets everybody in.
 func TestNoLimit(t *testing.T) {
-	p, err := newLimit(0, 5, time.Second).enter(t.Context(), from(1, 1))
+	p, err := newLimit(0, 5, time.Second).enter(t.Context(), by(1, 1))
 	if err != nil {
 		t.Error(err)
 	}
@@ -125,20 +146,20 @@ func TestLimitTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(4, 100, time.Minute)}
 		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("greedy", i), from(0, 1))
+			s.enter(t.Context(), fmt.Sprint("greedy", i), by(0, 1))
 		}
-		s.enter(t.Context(), "greedy's token", from(0, 2))
+		s.enter(t.Context(), "greedy's token", by(0, 2))
 		if got := s.heard(); got != "greedy0, greedy1, greedy2, greedy's token" {
 			t.Fatal(got)
 		}
 		for i := range 40 {
-			s.enter(t.Context(), fmt.Sprint("G", i), from(0, 1))
+			s.enter(t.Context(), fmt.Sprint("G", i), by(0, 1))
 		}
 		for i := range 2 {
-			s.enter(t.Context(), fmt.Sprint("n", i), from(0, 2)) // the neighbour
+			s.enter(t.Context(), fmt.Sprint("n", i), by(0, 2)) // the neighbour
 		}
 		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("o", i), from(1, 1)) // the other token
+			s.enter(t.Context(), fmt.Sprint("o", i), by(1, 1)) // the other token
 		}
 		if got := s.heard(); got != "" {
 			t.Fatalf("in already: %s", got)
@@ -154,10 +175,7 @@ func TestLimitTakesTurns(t *testing.T) {
 		if got := s.heard(); got != "G2, n1, G3, G4" {
 			t.Errorf("then to %s", got)
 		}
-		for len(s.in) > 0 {
-			s.leave(1)
-		}
-		s.all.Wait()
+		s.end()
 	})
 }
 
@@ -167,19 +185,19 @@ func TestLimitQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 4, time.Minute)}
 		for i := range 6 {
-			s.enter(t.Context(), fmt.Sprint("g", i), from(0, 1))
+			s.enter(t.Context(), fmt.Sprint("g", i), by(0, 1))
 		}
 		if got := s.heard(); got != "g0, g5 overloaded" {
 			t.Errorf("alone: %s", got)
 		}
 		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("o", i), from(1, 1))
+			s.enter(t.Context(), fmt.Sprint("o", i), by(1, 1))
 		}
 		if got := s.heard(); got != "g4 overloaded, g3 overloaded, o2 overloaded" {
 			t.Errorf("the other token: %s", got)
 		}
 		for i := range 2 {
-			s.enter(t.Context(), fmt.Sprint("n", i), from(0, 2))
+			s.enter(t.Context(), fmt.Sprint("n", i), by(0, 2))
 		}
 		if got := s.heard(); got != "g2 overloaded, n1 overloaded" {
 			t.Errorf("a neighbour: %s", got)
@@ -188,10 +206,7 @@ func TestLimitQueueIsShared(t *testing.T) {
 		if got := s.heard(); got != "g1, o0, o1, n0" {
 			t.Errorf("served: %s", got)
 		}
-		for len(s.in) > 0 {
-			s.leave(1)
-		}
-		s.all.Wait()
+		s.end()
 	})
 }
 
@@ -200,13 +215,13 @@ func TestLimitKeepsPlacesForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(32, 256, 5*time.Second)}
 		for range 40 {
-			s.enter(t.Context(), "slow", from(0, 1))
+			s.enter(t.Context(), "slow", by(0, 1))
 		}
 		for range 40 {
-			s.enter(t.Context(), "neighbour", from(0, 2))
+			s.enter(t.Context(), "neighbour", by(0, 2))
 		}
 		for range 40 {
-			s.enter(t.Context(), "other", from(1, 1))
+			s.enter(t.Context(), "other", by(1, 1))
 		}
 		s.all.Wait()
 		counts := map[string]int{}
@@ -225,12 +240,12 @@ func TestLimitKeepsPlacesForOthers(t *testing.T) {
 func TestLimitGivesPlacesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 3, time.Second)}
-		s.enter(t.Context(), "a", from(0, 1))
+		s.enter(t.Context(), "a", by(0, 1))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		s.enter(ctx, "b", from(0, 2))
+		s.enter(ctx, "b", by(0, 2))
 		gone, leave := context.WithCancel(t.Context())
-		s.enter(gone, "c", from(0, 3))
+		s.enter(gone, "c", by(0, 3))
 		leave()
 		synctest.Wait()
 		time.Sleep(100 * time.Millisecond)
@@ -257,7 +272,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+i%4*5)*time.Millisecond)
 					defer cancel()
 					time.Sleep(time.Duration(i/8) * 5 * time.Millisecond)
-					p, err := l.enter(ctx, from(n%2, byte(n)))
+					p, err := l.enter(ctx, by(n%2, byte(n)))
 					if err != nil {
 						return
 					}
@@ -270,7 +285,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 				})
 			}
 			group.Wait()
-			if l.held != 0 || len(l.waiting) != 0 || len(l.callers) != 0 || l.tokens != [2]load{} {
+			if !l.idle() {
 				t.Errorf("afterwards: %+v", l)
 			}
 		})

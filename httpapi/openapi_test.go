@@ -9,9 +9,8 @@ import (
 	"testing"
 
 	"hotreader"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/store/memstore"
-	"hotreader/wire"
 )
 
 type operation struct {
@@ -42,7 +41,7 @@ type document struct {
 
 func describe(t *testing.T) (document, http.Handler) {
 	t.Helper()
-	token, err := secret.Static("a-token-of-at-least-32-bytes-00000001")
+	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +111,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 			}
 		}
 	}
-	if len(d.Security) != 1 || d.Components.SecuritySchemes["interCloudToken"].Name != wire.TokenHeader {
+	if len(d.Security) != 1 || d.Components.SecuritySchemes["interCloudToken"].Name != identity.TokenHeader {
 		t.Errorf("security: %v, %v", d.Security, d.Components.SecuritySchemes)
 	}
 	for _, path := range open {
@@ -123,7 +122,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	for path, operations := range d.Paths {
 		for method := range operations {
 			r := httptest.NewRequestWithContext(t.Context(), strings.ToUpper(method), strings.ReplaceAll(path, "{id}", "d"), nil)
-			r.Header.Set(wire.TokenHeader, "a-token-of-at-least-32-bytes-00000001")
+			r.Header.Set(identity.TokenHeader, "a-token-of-at-least-32-bytes-00000001")
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			if w.Code == http.StatusNotFound || w.Code == http.StatusMethodNotAllowed {

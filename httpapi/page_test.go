@@ -10,8 +10,8 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/store/memstore"
-	"hotreader/wire"
 )
 
 // next returns the path that a Link header names, seen from path.
@@ -147,7 +147,7 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 		t.Errorf("after a rotation: %v", p)
 	}
 	stranger := serve(t, httpapi.Options{Token: static(t, "another-token-of-at-least-32-bytes-0004,"+previous)})
-	problem(t, ask(t, stranger, "GET", path+"&next_token="+token, "", wire.TokenHeader, previous), 400, hotreader.CodeInvalid)
+	problem(t, ask(t, stranger, "GET", path+"&next_token="+token, "", identity.TokenHeader, previous), 400, hotreader.CodeInvalid)
 }
 
 // TestSeriesKeepsItsKindOverPages: a property of no declared type has the kind

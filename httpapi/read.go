@@ -34,11 +34,6 @@ func (a *api) read(c *call) error {
 		c.trace = e.TraceID
 	}
 	c.device = e.Payload.Device
-	place, err := a.limit.enter(c.ctx, c.who) // not before the body is there
-	if err != nil {
-		return err
-	}
-	defer place.leave()
 	if accept := c.r.Header["Accept"]; len(accept) > 0 && !a.o.NoRows && wire.AcceptsRows(strings.Join(accept, ",")) {
 		return a.rows(c, e)
 	}
@@ -58,14 +53,14 @@ func (a *api) read(c *call) error {
 		req.Ref.ExternalName = component.ExternalID
 	}
 	responder := twinmaker.Responder{
-		Reader:   c.count(a.reader),
+		Reader:   reading{c, a.reader.Read},
 		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
 		MaxBytes: a.o.MaxAnswer,
 	}
 	if q.Last { // the answer is small, and the budget leaves time for it
 		responder.Reserve = -1
 	}
-	return c.buffered(jsonType, func(dst []byte) ([]byte, error) {
+	return a.answer(c, jsonType, func(dst []byte) ([]byte, error) {
 		if q.Last {
 			return responder.AppendLastEntry(c.ctx, dst, req)
 		}
@@ -123,6 +118,11 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	case p.Interpolation > 0:
 		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
 	}
+	place, err := a.limit.enter(c.ctx, c.who)
+	if err != nil {
+		return err
+	}
+	defer place.leave()
 	c.w.Header().Set("Content-Type", wire.MediaType)
 	c.w.Header().Add("Vary", "Accept")
 	out := &frames{c: c, control: http.NewResponseController(c.w)}
@@ -133,7 +133,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	if !q.Last {        // only of a last entry it matters here what is usable
 		q.Types = slices.Repeat([]hotreader.Type{hotreader.AsStored}, len(q.Properties))
 	}
-	for row, rerr := range c.counting(ctx, len(q.Properties), hotreader.Meaning(a.o.Source).Scan(ctx, q)) {
+	for row, rerr := range (reading{c, hotreader.Meaning(a.o.Source).Scan}).Read(ctx, q) {
 		if rerr == nil && n > 0 && n%lookAtClock == 0 {
 			rerr = ctx.Err()
 		}
@@ -200,28 +200,25 @@ func (f *frames) Write(frame []byte) (int, error) {
 	return n, err
 }
 
-// count returns r, counted for this request's log, and with its errors timely.
-func (c *call) count(r hotreader.Reader) hotreader.Reader { return counter{r, c} }
-
-type counter struct {
-	hotreader.Reader
-	c *call
+// reading is a Reader for a request: of the devices that its caller may read,
+// counted for its log, and with its errors timely.
+type reading struct {
+	c    *call
+	read func(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error]
 }
 
-func (r counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return r.c.counting(ctx, len(q.Properties), r.Reader.Read(ctx, q))
-}
-
-// counting returns rows, of which the first so many values are selected, counted
-// for this request's log, and with their errors timely.
-func (c *call) counting(ctx context.Context, selected int, rows iter.Seq2[hotreader.Row, error]) iter.Seq2[hotreader.Row, error] {
+// Read implements hotreader.Reader.
+func (r reading) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	if err := r.c.who.Devices.Check(q.Device); err != nil {
+		return hotreader.Fail(err)
+	}
 	return func(yield func(hotreader.Row, error) bool) {
-		for row, err := range rows {
+		for row, err := range r.read(ctx, q) {
 			if err != nil {
 				yield(hotreader.Row{}, timely(ctx, err))
 				return
 			}
-			c.counted(row.Values[:selected], 1)
+			r.c.counted(row.Values[:len(q.Properties)], 1)
 			if !yield(row, nil) {
 				return
 			}

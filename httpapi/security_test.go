@@ -20,7 +20,7 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/wire"
 )
 
@@ -55,7 +55,7 @@ func TestPitfall20TokenIsNeverOptional(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req.Header[wire.TokenHeader] = values
+			req.Header[identity.TokenHeader] = values
 			got := do(t, req)
 			problem(t, got, 401, hotreader.CodeUnauthenticated)
 			if got.header.Get("WWW-Authenticate") == "" {
@@ -73,7 +73,7 @@ func TestPitfall20TokenIsNeverOptional(t *testing.T) {
 		t.Error("the store was asked")
 	}
 	for _, token := range []string{current, previous} {
-		if got := ask(t, s, "GET", history, "", wire.TokenHeader, token); got.status != 200 {
+		if got := ask(t, s, "GET", history, "", identity.TokenHeader, token); got.status != 200 {
 			t.Errorf("a good token: %d %s", got.status, got.body)
 		}
 	}
@@ -83,7 +83,7 @@ func TestRotatedTokenIsFetchedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const fresh = "fresh-token-of-at-least-32-bytes-000003"
 		stored, fetches := current, 0
-		token, err := secret.Fetched(t.Context(), func(ctx context.Context) (string, time.Time, error) {
+		token, err := identity.Fetched(t.Context(), func(ctx context.Context) (string, time.Time, error) {
 			fetches++
 			return stored, time.Time{}, ctx.Err()
 		})
@@ -210,7 +210,7 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 	s := serve(t, httpapi.Options{Logger: logger(log)})
 	ask(t, s, "GET", history, "", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	ask(t, s, "POST", "/read", envelope(pumpAll))
-	ask(t, s, "GET", history, "", wire.TokenHeader, "wrong-token-of-more-than-32-bytes-0001")
+	ask(t, s, "GET", history, "", identity.TokenHeader, "wrong-token-of-more-than-32-bytes-0001")
 	ask(t, s, "GET", history+"&limit=0", "")
 	stream(t, s, envelope(pumpAll))
 	ask(t, s, "GET", history+"&limit=2", "") // of three rows that are read, two are told
@@ -295,14 +295,21 @@ func TestPitfall05OneDialect(t *testing.T) {
 	}
 }
 
-func TestSlowBody(t *testing.T) {
-	s := serve(t, httpapi.Options{BodyTime: 50 * time.Millisecond})
+// unfinished sends a body of which only the beginning comes, and then nothing or,
+// with ends, the connection's end.
+func unfinished(t *testing.T, s *httptest.Server, body string, ends bool) answer {
+	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"source", wire.TokenHeader, current)
+	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n%s", identity.TokenHeader, current, body)
+	if ends {
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -312,11 +319,20 @@ func TestSlowBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	problem(t, answer{resp.StatusCode, resp.Header, string(b)}, 408, hotreader.CodeUnavailable)
-	if !resp.Close {
+	if resp.Close { // which net/http takes out of the header
+		resp.Header.Set("Connection", "close")
+	}
+	return answer{resp.StatusCode, resp.Header, string(b)}
+}
+
+func TestSlowBody(t *testing.T) {
+	s := serve(t, httpapi.Options{BodyTime: 50 * time.Millisecond})
+	got := unfinished(t, s, `{"source`, false)
+	problem(t, got, 408, hotreader.CodeUnavailable)
+	if got.header.Get("Connection") != "close" {
 		t.Error("the connection is kept")
 	}
-	if text := string(b); !strings.Contains(text, "the body did not come within 50ms") || strings.Contains(text, "store") {
+	if text := got.body; !strings.Contains(text, "the body did not come within 50ms") || strings.Contains(text, "store") {
 		t.Errorf("what is wrong is the body, not the store: %s", text)
 	}
 	synctest.Test(t, func(t *testing.T) { // how long it is where nothing is set
@@ -327,7 +343,7 @@ func TestSlowBody(t *testing.T) {
 		s, began := &standing{ResponseRecorder: httptest.NewRecorder()}, time.Now()
 		r := httptest.NewRequest(http.MethodPost, "/read", s)
 		r.ContentLength = 1000
-		r.Header.Set(wire.TokenHeader, current)
+		r.Header.Set(identity.TokenHeader, current)
 		h.ServeHTTP(s, r)
 		problem(t, answer{s.Code, s.Header(), s.Body.String()}, 408, hotreader.CodeUnavailable)
 		if d := time.Since(began); d != 10*time.Second {
@@ -362,9 +378,9 @@ func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 		status int
 	}{
 		"no token":     {"POST /read HTTP/1.1\r\nHost: x\r\n", 401},
-		"no such path": {"POST /nothing HTTP/1.1\r\nHost: x\r\n" + wire.TokenHeader + ": " + current + "\r\n", 404},
+		"no such path": {"POST /nothing HTTP/1.1\r\nHost: x\r\n" + identity.TokenHeader + ": " + current + "\r\n", 404},
 		"healthz":      {"GET /healthz HTTP/1.1\r\nHost: x\r\n", 200},
-		"OPTIONS":      {"OPTIONS /read HTTP/1.1\r\nHost: x\r\n" + wire.TokenHeader + ": " + current + "\r\n", 204},
+		"OPTIONS":      {"OPTIONS /read HTTP/1.1\r\nHost: x\r\n" + identity.TokenHeader + ": " + current + "\r\n", 204},
 	} {
 		for _, sent := range []string{"{", strings.Repeat(" ", 1000)} {
 			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
@@ -413,25 +429,7 @@ func TestQueryOutlivesBodyTime(t *testing.T) {
 
 func TestBodyThatBreaksOff(t *testing.T) {
 	s := serve(t, httpapi.Options{})
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /read HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Length: 1000\r\n\r\n{", wire.TokenHeader, current)
-	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	problem(t, answer{resp.StatusCode, resp.Header, string(b)}, 400, hotreader.CodeInvalid)
+	problem(t, unfinished(t, s, "{", true), 400, hotreader.CodeInvalid)
 }
 
 // deadlines notes the deadlines that a handler sets for its answer.
@@ -460,7 +458,7 @@ func TestEveryAnswerHasItsOwnDeadline(t *testing.T) {
 			{"GET", "/healthz", "", false}, {"GET", "/nowhere", "", false}, {"GET", history, "", false}, {"POST", "/read", envelope(seriesAll), true},
 		} {
 			r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader(c.body))
-			r.Header.Set(wire.TokenHeader, current)
+			r.Header.Set(identity.TokenHeader, current)
 			r.Header.Set("Accept", wire.MediaType)
 			w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 			h.ServeHTTP(w, r)

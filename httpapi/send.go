@@ -20,9 +20,14 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 const keptBuffer = 1 << 20
 
-// buffered calls make with an empty buffer, which make returns with the answer
-// appended, and sends that.
-func (c *call) buffered(contentType string, fill func(dst []byte) ([]byte, error)) error {
+// answer calls fill with an empty buffer, which fill returns with the answer
+// appended, and sends that. The call has a place for it.
+func (a *api) answer(c *call, contentType string, fill func(dst []byte) ([]byte, error)) error {
+	place, err := a.limit.enter(c.ctx, c.who)
+	if err != nil {
+		return err
+	}
+	defer place.leave()
 	buf := buffers.Get().(*[]byte)
 	body, err := fill((*buf)[:0])
 	if err == nil {

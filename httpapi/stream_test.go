@@ -16,6 +16,7 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/store/memstore"
 	"hotreader/wire"
 )
@@ -27,7 +28,7 @@ func open(t testing.TB, s *httptest.Server, body string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(wire.TokenHeader, current)
+	req.Header.Set(identity.TokenHeader, current)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", wire.MediaType+", application/json;q=0.5")
 	resp, err := s.Client().Do(req)
@@ -298,7 +299,7 @@ func handle(t testing.TB, ctx context.Context, o httpapi.Options, method, path, 
 		t.Fatal(err)
 	}
 	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
-	r.Header.Set(wire.TokenHeader, current)
+	r.Header.Set(identity.TokenHeader, current)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
@@ -385,7 +386,7 @@ func TestCallerGoesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(wire.TokenHeader, current)
+	req.Header.Set(identity.TokenHeader, current)
 	go func() {
 		<-begun
 		cancel()

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/remote"
-	"hotreader/secret"
 	"hotreader/wire"
 )
 
@@ -26,8 +26,8 @@ func rows(t testing.TB, r hotreader.Source, cut int) http.HandlerFunc {
 		if cut < 0 {
 			cut = 1 << (served.Add(1) % 11)
 		}
-		if req.Method != http.MethodPost || req.URL.Path != "/api/read" || req.Header.Get(wire.TokenHeader) != token {
-			t.Errorf("%s %s came, token %v", req.Method, req.URL, req.Header.Get(wire.TokenHeader) == token)
+		if req.Method != http.MethodPost || req.URL.Path != "/api/read" || req.Header.Get(identity.TokenHeader) != token {
+			t.Errorf("%s %s came, token %v", req.Method, req.URL, req.Header.Get(identity.TokenHeader) == token)
 		}
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
@@ -73,13 +73,13 @@ func reader(t testing.TB, h http.Handler, change ...func(*remote.Options)) *remo
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	tok, err := secret.Static(token)
+	tok, err := identity.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := remote.NewClient()
 	t.Cleanup(client.CloseIdleConnections)
-	o := remote.Options{URL: server.URL + "/api", Token: tok, Client: client, SourceCloud: "aws"}
+	o := remote.Options{URL: server.URL + "/api", Credential: tok, Client: client, SourceCloud: "aws"}
 	for _, c := range change {
 		c(&o)
 	}

@@ -10,13 +10,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,8 +22,8 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/wire"
 )
 
@@ -42,8 +40,8 @@ const (
 type Options struct {
 	// URL is the API's base, as https://host/stage, or the whole address of its
 	// read route, as https://host/stage/read. Plain http is for loopback only.
-	URL   string
-	Token *secret.Token
+	URL        string
+	Credential identity.Credential
 
 	Client      *http.Client  // nil = NewClient(); its redirect policy is not used, for none is followed
 	SourceCloud string        // what the caller calls itself: aws, azure, gcp
@@ -92,7 +90,7 @@ func New(o Options) (*Source, error) {
 	if err != nil {
 		return nil, &hotreader.Error{Op: "remote reader URL", Code: hotreader.CodeConfig, Err: err}
 	}
-	if o.Token == nil {
+	if o.Credential == nil {
 		return nil, &hotreader.Error{Op: "remote reader", Code: hotreader.CodeConfig, Err: errors.New("there is no inter-cloud token")}
 	}
 	if o.Client == nil {
@@ -160,8 +158,8 @@ type exchange struct {
 	stopped bool // yield returned false
 
 	traceID   string
-	sent      string // token
-	refreshed bool   // the token was fetched anew
+	sent      *http.Request // the last one
+	refreshed bool          // another proof was looked for
 }
 
 func (x *exchange) read(q hotreader.Query) error {
@@ -256,57 +254,6 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 	return rest, more, nil
 }
 
-// broken returns the error of a decoder. If a's connection is the reason, that
-// is the better one to name.
-func (x *exchange) broken(err error, a *answer, peer bool) error {
-	if a.err != nil {
-		return x.transport(a.err, a)
-	}
-	e, ok := errors.AsType[*hotreader.Error](err)
-	if !ok {
-		return x.fail(hotreader.CodeInternal, err)
-	}
-	if peer {
-		return x.healing(&hotreader.Error{Op: x.r.op, Code: e.Code, Err: x.hide(e.Err), RetryAfter: e.RetryAfter})
-	}
-	return &hotreader.Error{Op: x.r.op, Code: e.Code, Err: x.hide(e.Err)}
-}
-
-// healing makes a peer's own failure one that may be tried again.
-func (x *exchange) healing(e *hotreader.Error) *hotreader.Error {
-	switch e.Code {
-	case hotreader.CodeInternal, hotreader.CodeDeadline, hotreader.CodeCanceled, hotreader.CodeProtocol, hotreader.CodeConfig:
-		inner := &hotreader.Error{Code: e.Code, Err: e.Err}
-		return &hotreader.Error{Op: e.Op, Code: hotreader.CodeUnavailable, Err: inner, RetryAfter: e.RetryAfter}
-	}
-	return e
-}
-
-func (x *exchange) fail(code hotreader.Code, err error) *hotreader.Error {
-	return &hotreader.Error{Op: x.r.op, Code: code, Err: err}
-}
-
-// hide replaces the token in what a peer says, which may echo it.
-func (x *exchange) hide(err error) error {
-	if err == nil {
-		return nil
-	}
-	text := err.Error()
-	if hidden := x.hideIn(text); hidden != text {
-		return errors.New(hidden)
-	}
-	return err
-}
-
-// hideIn takes the token that was sent out of what a peer says. It may have been
-// replaced since.
-func (x *exchange) hideIn(text string) string {
-	if x.sent != "" {
-		return strings.ReplaceAll(text, x.sent, "[token]")
-	}
-	return text
-}
-
 // leastPatience is the time below which another attempt is not worth a break.
 const leastPatience = time.Second
 
@@ -356,19 +303,18 @@ func (a *answer) close() {
 
 var errIdle = errors.New("nothing came for too long")
 
-// post sends e and returns a 2xx answer of a known type. A refused token is
-// fetched anew, once.
+// post sends e and returns a 2xx answer of a known type. If the proof is refused
+// and there is another, it is sent again, once.
 func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	for {
-		token := x.r.o.Token.Current()
-		a, status, err := x.try(e, accept, token)
+		a, status, err := x.try(e, accept)
 		if err == nil || status != http.StatusUnauthorized || x.refreshed {
 			return a, err
 		}
 		x.refreshed = true
-		_, ferr := x.r.o.Token.Refresh(x.ctx)
+		again, ferr := x.r.o.Credential.Refused(x.ctx, x.sent)
 		switch {
-		case x.r.o.Token.Current() != token: // by this call or by another reader's
+		case again:
 		case ferr != nil && x.ctx.Err() != nil:
 			return nil, ferr
 		case ferr != nil:
@@ -379,7 +325,7 @@ func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	}
 }
 
-func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, status int, err error) {
+func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, err error) {
 	ctx, cancel := context.WithCancelCause(x.ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.r.url, bytes.NewReader(e.Append(nil)))
 	if err != nil {
@@ -389,8 +335,11 @@ func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, statu
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", x.r.o.UserAgent)
-	req.Header.Set(wire.TokenHeader, token)
-	x.sent = token
+	if err := x.r.o.Credential.Apply(req); err != nil {
+		cancel(nil)
+		return nil, 0, x.fail(hotreader.CodeOf(err), err)
+	}
+	x.sent = req
 	// Asking twice changes nothing, so a kept connection that turns out to be
 	// dead, as after a function was frozen, is replaced without a failure. The
 	// empty header tells net/http and is not sent.
@@ -415,100 +364,4 @@ func (x *exchange) try(e *wire.Envelope, accept, token string) (_ *answer, statu
 		return nil, resp.StatusCode, err
 	}
 	return a, resp.StatusCode, nil
-}
-
-// check lets an answer of a known type pass whose status says that it is whole.
-func (x *exchange) check(resp *http.Response, a *answer) error {
-	status := resp.StatusCode
-	a.media, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	switch {
-	case status >= 200 && status <= 299:
-		if status == http.StatusOK && (a.media == wire.MediaType || a.media == "application/json") {
-			return nil
-		}
-		return x.strange(a, fmt.Sprintf("status %d", status))
-	case status >= 300 && status <= 399:
-		return x.fail(hotreader.CodeConfig, fmt.Errorf("status %d redirects to %q, which is not followed with the token; set the URL to where the API is",
-			status, x.clean(resp.Header.Get("Location"))))
-	}
-	body, _ := io.ReadAll(io.LimitReader(a, maxProblem))                        // a cut problem is still a status
-	p := wire.ParseProblem(status, resp.Header, []byte(x.hideIn(string(body)))) // before it is clipped, within the token perhaps
-	e := p.Err(x.r.op)
-	e.Err = x.hide(e.Err)
-	// What stands between may set the status, so that it decides whether to try
-	// again, and the code whatever else there is to say.
-	heals := wire.MayHeal(status)
-	if heals && !e.Code.Temporary() || !heals && wire.MayHeal(wire.StatusOf(e.Code)) {
-		inner := &hotreader.Error{Code: e.Code, Err: e.Err}
-		code := wire.CodeOfStatus(status)
-		e = &hotreader.Error{Op: e.Op, Code: code, Err: inner, RetryAfter: e.RetryAfter}
-	}
-	return e
-}
-
-// strange is the error of an answer that is neither rows nor JSON.
-func (x *exchange) strange(a *answer, what string) error {
-	first := make([]byte, maxSnippet)
-	n, err := io.ReadFull(a, first)
-	if a.err != nil && n == 0 {
-		return x.transport(a.err, a)
-	}
-	came := fmt.Sprintf("it begins with %q", x.clean(string(first[:n])))
-	if n == 0 && err == io.EOF {
-		came = "it is empty"
-	}
-	kind := x.clean(a.header.Get("Content-Type"))
-	if kind == "" {
-		kind = "of no content type"
-	} else {
-		kind = fmt.Sprintf("of type %q", kind)
-	}
-	return x.fail(hotreader.CodeProtocol, fmt.Errorf("%s, but the answer is %s, and %s; is this the Hot Reader API's URL?", what, kind, came))
-}
-
-// clean makes what a peer sent fit for an error's text.
-func (x *exchange) clean(s string) string {
-	s = x.hideIn(s)
-	if len(s) > maxSnippet {
-		s = s[:maxSnippet]
-	}
-	return strings.ToValidUTF8(s, "?")
-}
-
-// transport classes what went wrong on the way.
-func (x *exchange) transport(err error, a *answer) *hotreader.Error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // the address is in Op already
-	}
-	if cerr := x.ctx.Err(); cerr != nil {
-		return x.fail(hotreader.CodeOf(cerr), cerr)
-	}
-	if errors.Is(context.Cause(a.ctx), errIdle) {
-		return x.fail(hotreader.CodeUnavailable, fmt.Errorf("nothing came for %s", a.limit))
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return x.fail(hotreader.CodeUnavailable, errors.New("the connection broke off"))
-	}
-	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		if dns.IsNotFound {
-			return x.fail(hotreader.CodeConfig, fmt.Errorf("the host has no address (%w); check the URL", err))
-		}
-		return x.fail(hotreader.CodeUnavailable, err)
-	}
-	if certificate(err) {
-		return x.fail(hotreader.CodeConfig, fmt.Errorf("no trust in the peer: %w", err))
-	}
-	return x.fail(hotreader.CodeUnavailable, x.hide(err))
-}
-
-// certificate reports whether err is TLS's refusal, which time does not heal.
-func certificate(err error) bool {
-	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
-	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
-	_, host := errors.AsType[x509.HostnameError](err)
-	_, expired := errors.AsType[x509.CertificateInvalidError](err)
-	_, record := errors.AsType[tls.RecordHeaderError](err)
-	op, ok := errors.AsType[*net.OpError](err)
-	alert := ok && op.Op == "remote error" // what crypto/tls calls the peer's alert
-	return errors.Is(err, http.ErrSchemeMismatch) || verify || unknown || host || expired || record || alert
 }

@@ -25,8 +25,8 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/remote"
-	"hotreader/secret"
 	"hotreader/store/memstore"
 	"hotreader/wire"
 )
@@ -93,7 +93,7 @@ func wantError(t testing.TB, err error, code hotreader.Code, words ...string) {
 }
 
 func TestURL(t *testing.T) {
-	tok, _ := secret.Static(token)
+	tok, _ := identity.Static(token)
 	for _, c := range []struct{ url, want string }{
 		{"https://h.example", "https://h.example/read"},
 		{"https://h.example/", "https://h.example/read"},
@@ -112,7 +112,7 @@ func TestURL(t *testing.T) {
 			asked = r.URL.String()
 			return nil, errors.New("no network here")
 		})}
-		r, err := remote.New(remote.Options{URL: c.url, Token: tok, Client: client})
+		r, err := remote.New(remote.Options{URL: c.url, Credential: tok, Client: client})
 		if c.want == "" {
 			if hotreader.CodeOf(err) != hotreader.CodeConfig {
 				t.Errorf("%q: error %v, want one of config", c.url, err)
@@ -340,7 +340,7 @@ func TestRefusedTokenIsFetchedAnew(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				serve := rows(t, filled(t, 2), 0)
 				attempts, fetched := 0, 0
-				tok, err := secret.Fetched(t.Context(), func(context.Context) (string, time.Time, error) {
+				tok, err := identity.Fetched(t.Context(), func(context.Context) (string, time.Time, error) {
 					if fetched++; fetched == 1 {
 						return token, time.Time{}, nil
 					}
@@ -353,15 +353,15 @@ func TestRefusedTokenIsFetchedAnew(t *testing.T) {
 				client := &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
 					attempts++
 					rec := httptest.NewRecorder()
-					if req.Header.Get(wire.TokenHeader) == renewed {
-						req.Header.Set(wire.TokenHeader, token)
+					if req.Header.Get(identity.TokenHeader) == renewed {
+						req.Header.Set(identity.TokenHeader, token)
 						serve(rec, req)
 					} else {
 						wire.NewProblem(&hotreader.Error{Code: hotreader.CodeUnauthenticated}, "").Write(rec)
 					}
 					return rec.Result(), nil
 				})}
-				r, err := remote.New(remote.Options{URL: "https://h.example/api", Token: tok, Client: client})
+				r, err := remote.New(remote.Options{URL: "https://h.example/api", Credential: tok, Client: client})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -458,7 +458,7 @@ func TestCutAndFlippedAnswers(t *testing.T) {
 	rec := httptest.NewRecorder()
 	e := wire.NewEnvelope(query, "aws", "")
 	req := httptest.NewRequest(http.MethodPost, "/api/read", bytes.NewReader(e.Append(nil)))
-	req.Header.Set(wire.TokenHeader, token)
+	req.Header.Set(identity.TokenHeader, token)
 	rows(t, s, 0)(rec, req)
 	whole := rec.Body.Bytes()
 
@@ -738,11 +738,11 @@ func TestDeadKeptConnectionIsReplaced(t *testing.T) {
 	}
 	s.Start()
 	defer s.Close()
-	token, err := secret.Static("a-token-of-at-least-32-bytes-00000001")
+	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := remote.New(remote.Options{URL: s.URL, Token: token})
+	r, err := remote.New(remote.Options{URL: s.URL, Credential: token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -769,11 +769,11 @@ func TestHangingPeerLeavesTime(t *testing.T) {
 	}))
 	defer s.Close()
 	defer close(release)
-	token, err := secret.Static("a-token-of-at-least-32-bytes-00000001")
+	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := remote.New(remote.Options{URL: s.URL, Token: token})
+	r, err := remote.New(remote.Options{URL: s.URL, Credential: token})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,9 +9,6 @@ import (
 	"hotreader/internal/jsontext"
 )
 
-// TokenHeader carries the token of a request between clouds.
-const TokenHeader = "X-Inter-Cloud-Token"
-
 // MaxEnvelope is how many bytes a request's body may have.
 const MaxEnvelope = 64 << 10
 

@@ -14,10 +14,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
+	"net/http"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -25,8 +24,8 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/function/azurefunctions"
-	"hotreader/function/httphost"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/store/azurecosmos"
 )
@@ -41,8 +40,6 @@ func main() {
 	}
 }
 
-const name = "hotreader-azure"
-
 // run serves until ctx ends. Standard error is where the host looks for a level
 // in each line.
 func run(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
@@ -50,38 +47,24 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel}))
-	seen, err := observe.New(observe.Options{Getenv: getenv, Program: name, Version: function.Version(), Unasked: true, Logger: logger})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
-	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, time.Time, error) { return fetch(ctx, getenv, f.TokenSecret) })
-	if err != nil {
-		return err
-	}
-	api, err := httphost.New(httphost.Options{
-		Function: f, Token: token, Local: func() (hotreader.Source, error) { return local(f, seen) },
-		Program: name, Logger: logger, Observer: seen,
-	})
-	if err != nil {
-		return err
-	}
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(f.Port)))
-	if err != nil {
-		return &hotreader.Error{Op: "listen", Code: hotreader.CodeConfig, Err: err}
-	}
-	return httphost.Serve(ctx, httpapi.Server(azurefunctions.Handler(api)), l, httphost.Platform())
+	return function.Program{
+		Name: "hotreader-azure", Getenv: getenv, Host: "127.0.0.1",
+		Logger: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})),
+		Secret: func(name string) identity.Fetch { return secret(getenv, name) },
+		Local:  func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
+		Serve:  func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
+	}.Run(ctx, f)
 }
 
-// fetch reads the token from Key Vault.
-func fetch(ctx context.Context, getenv func(string) string, uri string) (string, time.Time, error) {
-	identity, err := azurefunctions.Identity(getenv)
-	if err != nil {
-		return "", time.Time{}, err
+// secret reads the token from Key Vault.
+func secret(getenv func(string) string, uri string) identity.Fetch {
+	return func(ctx context.Context) (string, time.Time, error) {
+		who, err := azurefunctions.Identity(getenv)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		return azurefunctions.Secret(who, nil, uri)(ctx)
 	}
-	return azurefunctions.Secret(identity, nil, uri)(ctx)
 }
 
 // local opens the store on this cloud.

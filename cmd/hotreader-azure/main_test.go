@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -12,53 +11,25 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/remote"
-	"hotreader/secret"
 	"hotreader/test/serving"
 	"hotreader/wire"
 )
 
 var program string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "hotreader-azure-")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		if program, err = serving.Build(dir); err != nil {
-			log.Fatal(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { serving.Main(m, &program) }
 
-// far is the environment of a twin on Azure whose hot storage is peer's.
-func far(peer *serving.Peer) map[string]string {
-	return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": serving.Token}
-}
-
-// here is that of hot storage on Azure, which is not reached.
-func here(more ...string) map[string]string {
-	env := map[string]string{"INTER_CLOUD_TOKEN": serving.Token, "COSMOS_DB_ENDPOINT": "http://127.0.0.1:1", "COSMOS_DB_KEY": "a2V5",
-		"COSMOS_DB_DATABASE": "factory", "COSMOS_DB_CONTAINER": "hot", "DIGITAL_TWIN_INFO": serving.Twin("azure", "gcp")}
-	for i := 0; i < len(more); i += 2 {
-		env[more[i]] = more[i+1]
-	}
-	return env
-}
-
-func start(t testing.TB, env map[string]string) *serving.Process {
-	t.Helper()
-	return serving.Start(t, program, "FUNCTIONS_CUSTOMHANDLER_PORT", env)
+func kind() serving.Kind {
+	return serving.Kind{Program: program, Port: "FUNCTIONS_CUSTOMHANDLER_PORT",
+		Far: map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure")},
+		Here: map[string]string{"INTER_CLOUD_TOKEN": serving.Token, "COSMOS_DB_ENDPOINT": "http://127.0.0.1:1", "COSMOS_DB_KEY": "a2V5",
+			"COSMOS_DB_DATABASE": "factory", "COSMOS_DB_CONTAINER": "hot", "DIGITAL_TWIN_INFO": serving.Twin("azure", "gcp")}}
 }
 
 // app is a function app as its files describe it.
@@ -163,28 +134,10 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 	peer := serving.NewPeer(t, serving.Token)
 	peer.Fill(t, "d", n)
 	peer.Fill(t, "halle 3/pumpe é", 1)
-	p := start(t, far(peer)).WaitReady(t)
-	token, err := secret.Static(serving.Token)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := kind().Twin(t, peer)
 	front := behind(t, p)
-	r, err := remote.New(remote.Options{URL: front.URL, Token: token, SourceCloud: "gcp"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := 0
-	for row, err := range hotreader.NewReader(r).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !row.Time.Equal(serving.At(i)) || row.Values[0].String() != serving.Digits(i) {
-			t.Fatalf("row %d is %v", i, row)
-		}
-		i++
-	}
-	if i != n {
-		t.Errorf("%d rows, want %d", i, n)
+	if err := serving.Holds(t.Context(), serving.Source(t, front.URL, nil), n); err != nil {
+		t.Error(err)
 	}
 	for _, c := range []struct{ path, want string }{
 		{"/v1/devices/d/latest?property=temperature&property=state", `"temperature":` + serving.Digits(n-1) + `,"state":"on"`},
@@ -211,7 +164,7 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 // What the API refuses comes out of the host as the API said it.
 func TestRefusalsGoThrough(t *testing.T) {
 	peer := serving.NewPeer(t, serving.Token)
-	p := start(t, far(peer)).WaitReady(t)
+	p := kind().Twin(t, peer)
 	front := behind(t, p)
 	for _, c := range []struct {
 		method, path, body, token string
@@ -245,7 +198,7 @@ func TestRefusalsGoThrough(t *testing.T) {
 // unread, and with one there is nothing at such a path.
 func TestDocumentsAreNoWayIn(t *testing.T) {
 	peer := serving.NewPeer(t, serving.Token)
-	p := start(t, far(peer)).WaitReady(t)
+	p := kind().Twin(t, peer)
 	for _, role := range []config.Role{config.History, config.LastEntry, config.API} {
 		const inner = `{"Data":{"req":{"Url":"http://x/v1/devices/d/latest?property=temperature","Method":"GET","Headers":{"Authorization":["Bearer ` + serving.Token + `"],"X-Forwarded-For":["192.0.2.1"]}}},"Metadata":{}}`
 		for _, c := range []struct {
@@ -273,42 +226,11 @@ func TestDocumentsAreNoWayIn(t *testing.T) {
 	}
 }
 
-// SIGTERM: what is under way is answered, and the program ends well.
-func TestDrain(t *testing.T) {
-	peer := serving.NewPeer(t, serving.Token)
-	peer.Fill(t, "d", 1)
-	asked, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	peer.Set(func(w http.ResponseWriter, _ *http.Request) {
-		once.Do(func() { close(asked) })
-		<-release
-		peer.Set(nil)
-		w.WriteHeader(503)
-	})
-	p := start(t, far(peer)).WaitReady(t)
-	done := make(chan serving.Answer, 1)
-	go func() { done <- p.Ask(t, "GET", "/v1/devices/d/latest?property=temperature", "", serving.Token) }()
-	<-asked
-	p.Terminate(t)
-	for { // until it listens no more
-		resp, err := http.Get(p.URL + "/healthz")
-		if err != nil {
-			break
-		}
-		_ = resp.Body.Close()
-	}
-	close(release)
-	if a := <-done; a.Status != 200 || !strings.Contains(a.Body, serving.Digits(0)) {
-		t.Errorf("%d %s", a.Status, a.Body)
-	}
-	if code := p.WaitExit(t); code != 0 {
-		t.Errorf("exit code %d\n%s", code, p.Log())
-	}
-}
+func TestDrain(t *testing.T) { kind().Drains(t, nil) }
 
 // Only this machine reaches the handler.
 func TestListensOnLoopback(t *testing.T) {
-	p := start(t, here()).WaitReady(t)
+	p := kind().Start(t, kind().Here).WaitReady(t)
 	_, port, _ := strings.Cut(strings.TrimPrefix(p.URL, "http://"), ":")
 	for _, other := range []string{"127.0.0.2", "[::1]"} { // with ":port" they would be reached
 		if resp, err := http.Get("http://" + other + ":" + port + "/healthz"); err == nil {
@@ -318,16 +240,10 @@ func TestListensOnLoopback(t *testing.T) {
 	}
 }
 
-func TestAPIWithoutItsStore(t *testing.T) {
-	p := start(t, here()).WaitReady(t)
-	a := p.Ask(t, "GET", "/v1/devices/d/latest?property=temperature", "", serving.Token)
-	if a.Status != 502 || !strings.Contains(a.Body, `"unavailable"`) || strings.Contains(a.Body, "127.0.0.1") {
-		t.Errorf("%d %s", a.Status, a.Body)
-	}
-}
+func TestAPIWithoutItsStore(t *testing.T) { kind().WithoutItsStore(t) }
 
 func TestMissingEnvironment(t *testing.T) {
-	p := start(t, map[string]string{"HOTREADER_RATE": "fast", "DIGITAL_TWIN_INFO": serving.Twin("azrue", "aws"), "COSMOS_DB_KEY": "hunter2!"})
+	p := kind().Start(t, map[string]string{"HOTREADER_RATE": "fast", "DIGITAL_TWIN_INFO": serving.Twin("azrue", "aws"), "COSMOS_DB_KEY": "hunter2!"})
 	if code := p.WaitExit(t); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
@@ -364,28 +280,7 @@ func vault(t *testing.T, value string) (env []string, fetches *atomic.Int64) {
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
-	return []string{"INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", s.URL + "/secrets/token", "IDENTITY_ENDPOINT", s.URL + "/identity", "IDENTITY_HEADER", "id", "AZURE_CLIENT_ID", "me"}, fetches
+	return []string{"INTER_CLOUD_TOKEN_SECRET", s.URL + "/secrets/token", "IDENTITY_ENDPOINT", s.URL + "/identity", "IDENTITY_HEADER", "id", "AZURE_CLIENT_ID", "me"}, fetches
 }
 
-func TestTokenFromKeyVault(t *testing.T) {
-	env, fetches := vault(t, serving.Token)
-	p := start(t, here(env...)).WaitReady(t)
-	for _, c := range []struct {
-		token string
-		want  int
-	}{{serving.Token, 400}, {serving.Rotated, 401}, {"", 401}} {
-		if a := p.Ask(t, "GET", "/v1/devices/d/latest", "", c.token); a.Status != c.want {
-			t.Errorf("%d %s", a.Status, a.Body)
-		}
-	}
-	if n := fetches.Load(); n != 1 {
-		t.Errorf("%d fetches", n)
-	}
-	for value, want := range map[string]string{"": "Key Vault Secrets User", "short": "at least 32"} {
-		env, _ := vault(t, value)
-		p := start(t, here(env...))
-		if code := p.WaitExit(t); code != 1 || !strings.Contains(p.Log(), "INTER_CLOUD_TOKEN_SECRET") || !strings.Contains(p.Log(), want) {
-			t.Errorf("exit code %d, %s", code, p.Log())
-		}
-	}
-}
+func TestTokenFromKeyVault(t *testing.T) { kind().TakesTokenFrom(t, vault, "Key Vault Secrets User") }

@@ -11,20 +11,16 @@ package main
 import (
 	"context"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strconv"
 	"syscall"
-	"time"
 
 	"hotreader"
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/function/cloudrun"
-	"hotreader/function/httphost"
-	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/store/gcpfirestore"
@@ -42,60 +38,34 @@ func main() {
 	}
 }
 
-const name = "hotreader-cloudrun"
-
 // run serves until ctx ends. How it fails is in the log.
-func run(ctx context.Context, getenv func(string) string, stderr io.Writer) (err error) {
+func run(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
+	logger := cloudrun.NewLogger(stderr, 0, "")
 	f, err := config.CloudRun(getenv)
+	if err == nil {
+		logger = cloudrun.NewLogger(stderr, f.LogLevel, f.Project)
+		err = function.Program{
+			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
+			Secret:    func(name string) identity.Fetch { return secret(getenv, name) },
+			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
+			Serve:     cloudrun.Server,
+			Page:      page.Handler,
+			MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
+		}.Run(ctx, f)
+	}
 	if err != nil {
-		cloudrun.NewLogger(stderr, 0, "").Error(err.Error())
-		return err
+		logger.Error(err.Error())
 	}
-	logger := cloudrun.NewLogger(stderr, f.LogLevel, f.Project)
-	defer func() {
-		if err != nil {
-			logger.Error(err.Error())
-		}
-	}()
-	seen, err := observe.New(observe.Options{Getenv: getenv, Program: name, Version: function.Version(), Logger: logger})
-	if err != nil {
-		return err
+	return err
+}
+
+// secret reads the token from Secret Manager.
+func secret(getenv func(string) string, version string) identity.Fetch {
+	var o cloudrun.SecretOptions
+	if host := getenv("SECRET_MANAGER_EMULATOR_HOST"); host != "" {
+		o.Endpoint = "http://" + host
 	}
-	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
-	token, err := httphost.Token(ctx, f, func(ctx context.Context) (string, time.Time, error) {
-		var o cloudrun.SecretOptions
-		if host := getenv("SECRET_MANAGER_EMULATOR_HOST"); host != "" {
-			o.Endpoint = "http://" + host
-		}
-		return cloudrun.Secret(f.TokenSecret, o)(ctx)
-	})
-	if err != nil {
-		return err
-	}
-	api, err := httphost.New(httphost.Options{
-		Function: f, Token: token, Local: func() (hotreader.Source, error) { return local(ctx, f, seen) },
-		MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
-		Program:   name, Logger: logger, Observer: seen,
-	})
-	if err != nil {
-		return err
-	}
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", ":"+strconv.Itoa(f.Port))
-	if err != nil {
-		return &hotreader.Error{Op: "listen", Code: hotreader.CodeConfig, Err: err}
-	}
-	if address := seen.Page(); address != "" { // for a collector beside the program
-		metrics, err := listen.Listen(ctx, "tcp", address)
-		if err != nil {
-			_ = l.Close()
-			return &hotreader.Error{Op: "listen for OTEL_METRICS_EXPORTER=prometheus", Code: hotreader.CodeConfig, Err: err}
-		}
-		server := httpapi.Server(page.Handler(seen))
-		go func() { _ = server.Serve(metrics) }() // it ends when it is closed
-		defer func() { _ = server.Close() }()
-	}
-	return httphost.Serve(ctx, cloudrun.Server(api), l, httphost.Platform())
+	return cloudrun.Secret(version, o)
 }
 
 // local opens the store on this cloud.

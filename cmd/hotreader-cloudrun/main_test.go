@@ -2,73 +2,42 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"hotreader"
-	"hotreader/remote"
-	"hotreader/secret"
 	"hotreader/test/serving"
 )
 
 var program string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "hotreader-cloudrun-")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		if program, err = serving.Build(dir); err != nil {
-			log.Fatal(err)
-		}
-		return m.Run()
-	}())
+func TestMain(m *testing.M) { serving.Main(m, &program) }
+
+func kind() serving.Kind {
+	return serving.Kind{Program: program, Port: "PORT",
+		Far: map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "GOOGLE_CLOUD_PROJECT": "plant-1", "HOTREADER_LOG_LEVEL": "debug"},
+		Here: map[string]string{"INTER_CLOUD_TOKEN": serving.Token, "GOOGLE_CLOUD_PROJECT": "plant-1", "FIRESTORE_COLLECTION": "hot",
+			"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "DIGITAL_TWIN_INFO": serving.Twin("gcp", "aws")}}
 }
 
-// far is the environment of a twin on Google Cloud whose hot storage is peer's.
-func far(peer *serving.Peer) map[string]string {
-	return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "REMOTE_READER_URL": peer.URL,
-		"INTER_CLOUD_TOKEN": serving.Token, "GOOGLE_CLOUD_PROJECT": "plant-1", "HOTREADER_LOG_LEVEL": "debug"}
-}
-
-func start(t testing.TB, env map[string]string) *serving.Process {
-	t.Helper()
-	return serving.Start(t, program, "PORT", env)
-}
-
-// reader returns a Reader of the program, over HTTP/2 without TLS if h2.
-func reader(t *testing.T, p *serving.Process, h2 bool, count *atomic.Int64) hotreader.Source {
-	t.Helper()
-	token, err := secret.Static(serving.Token)
-	if err != nil {
-		t.Fatal(err)
-	}
+// client speaks HTTP/1.1, or HTTP/2 without TLS if h2, and counts its requests.
+func client(t *testing.T, h2 bool, count *atomic.Int64) *http.Client {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetHTTP1(!h2)
 	transport.Protocols.SetUnencryptedHTTP2(h2)
 	t.Cleanup(transport.CloseIdleConnections)
-	r, err := remote.New(remote.Options{URL: p.URL, Token: token, SourceCloud: "aws", Client: &http.Client{Transport: counting{transport, count, h2, t}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return &http.Client{Transport: counting{transport, count, h2, t}}
 }
 
 type counting struct {
@@ -91,20 +60,10 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 	const n = 3000
 	peer := serving.NewPeer(t, serving.Token)
 	peer.Fill(t, "d", n)
-	p := start(t, far(peer)).WaitReady(t)
+	p := kind().Twin(t, peer)
 	for _, h2 := range []bool{false, true} {
-		i := 0
-		for row, err := range hotreader.NewReader(reader(t, p, h2, new(atomic.Int64))).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !row.Time.Equal(serving.At(i)) || row.Values[0].String() != serving.Digits(i) {
-				t.Fatalf("row %d is %v", i, row)
-			}
-			i++
-		}
-		if i != n {
-			t.Errorf("h2 %v: %d rows, want %d", h2, i, n)
+		if err := serving.Holds(t.Context(), serving.Source(t, p.URL, client(t, h2, new(atomic.Int64))), n); err != nil {
+			t.Errorf("h2 %v: %v", h2, err)
 		}
 	}
 	a := p.Ask(t, "GET", "/v1/devices/d/latest?property=temperature", "", serving.Token)
@@ -145,10 +104,10 @@ func TestStreamBeyond32MB(t *testing.T) {
 	if err := peer.Store.Write(t.Context(), "d", records); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, far(peer)).WaitReady(t)
+	p := kind().Twin(t, peer)
 	requests := new(atomic.Int64)
 	i := 0
-	for row, err := range hotreader.NewReader(reader(t, p, true, requests)).Read(t.Context(), hotreader.Query{Device: "d", Properties: names}) {
+	for row, err := range hotreader.NewReader(serving.Source(t, p.URL, client(t, true, requests))).Read(t.Context(), hotreader.Query{Device: "d", Properties: names}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +143,7 @@ func TestPitfall20TokenOfBothSides(t *testing.T) {
 	peer := serving.NewPeer(t, serving.Rotated)
 	peer.Fill(t, "d", 1)
 	const path = "/v1/devices/d/latest?property=temperature"
-	p := start(t, far(peer)).WaitReady(t)
+	p := kind().Twin(t, peer)
 	for _, wrong := range []string{"", serving.Rotated, "tökén"} {
 		a := p.Ask(t, "GET", path, "", wrong)
 		if a.Status != 401 || a.Header.Get("WWW-Authenticate") == "" || !strings.Contains(a.Body, `"unauthenticated"`) {
@@ -204,9 +163,7 @@ func TestPitfall20TokenOfBothSides(t *testing.T) {
 	}
 
 	// In the middle of a rotation both are taken, and the current one is sent on.
-	env := far(peer)
-	env["INTER_CLOUD_TOKEN"] = serving.Rotated + "," + serving.Token
-	p = start(t, env).WaitReady(t)
+	p = kind().Start(t, serving.With(kind().Far, "REMOTE_READER_URL", peer.URL, "INTER_CLOUD_TOKEN", serving.Rotated+","+serving.Token)).WaitReady(t)
 	for _, right := range []string{serving.Token, serving.Rotated} {
 		if a := p.Ask(t, "GET", path, "", right); a.Status != 200 {
 			t.Errorf("%d %s", a.Status, a.Body)
@@ -217,7 +174,7 @@ func TestPitfall20TokenOfBothSides(t *testing.T) {
 func TestPitfall02OutageIsAnError(t *testing.T) {
 	peer := serving.NewPeer(t, serving.Token)
 	peer.Fill(t, "d", 3)
-	p := start(t, far(peer)).WaitReady(t)
+	p := kind().Twin(t, peer)
 	for _, c := range []struct {
 		name   string
 		ill    http.HandlerFunc
@@ -251,7 +208,7 @@ func TestPitfall02OutageIsAnError(t *testing.T) {
 func TestLogAndTrace(t *testing.T) {
 	peer := serving.NewPeer(t, serving.Token)
 	peer.Fill(t, "d", 1)
-	p := start(t, far(peer)).WaitReady(t)
+	p := kind().Twin(t, peer)
 	const trace, other = "105445aa7843bc8bf206b12000100000", "0af7651916cd43dd8448eb211c80319c"
 	const path = "/v1/devices/d/latest?property=temperature"
 	p.Ask(t, "GET", path, "", serving.Token, "X-Cloud-Trace-Context", trace+"/1;o=1")
@@ -284,91 +241,18 @@ func TestLogAndTrace(t *testing.T) {
 	}
 }
 
-// SIGTERM: no new connection is taken, what is under way is answered, and the
-// program ends well.
 func TestDrain(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
-		peer := serving.NewPeer(t, serving.Token)
-		peer.Fill(t, "d", 3)
-		asked, release := make(chan struct{}), make(chan struct{})
-		var once sync.Once
-		peer.Set(func(w http.ResponseWriter, r *http.Request) {
-			once.Do(func() { close(asked) })
-			select {
-			case <-release:
-			case <-r.Context().Done():
-			}
-			peer.Set(nil)
-			w.WriteHeader(503) // which is retried, also now
-		})
-		p := start(t, far(peer)).WaitReady(t)
-		done := make(chan error, 1)
-		go func() {
-			n := 0
-			for _, err := range hotreader.NewReader(reader(t, p, h2, new(atomic.Int64))).Read(context.Background(), hotreader.Query{Device: "d", Properties: []string{"temperature"}}) {
-				if err != nil {
-					done <- err
-					return
-				}
-				n++
-			}
-			if n != 3 {
-				done <- fmt.Errorf("%d rows", n)
-				return
-			}
-			done <- nil
-		}()
-		<-asked
-		p.Terminate(t)
-		for { // until it listens no more
-			resp, err := http.Get(p.URL + "/healthz")
-			if err != nil {
-				break
-			}
-			_ = resp.Body.Close()
-		}
-		close(release)
-		if err := <-done; err != nil {
-			t.Errorf("h2 %v: %v\n%s", h2, err, p.Log())
-		}
-		if code := p.WaitExit(t); code != 0 {
-			t.Errorf("h2 %v: exit code %d\n%s", h2, code, p.Log())
-		}
+		kind().Drains(t, client(t, h2, new(atomic.Int64)))
 	}
 }
 
-func here(more ...string) map[string]string {
-	env := map[string]string{"INTER_CLOUD_TOKEN": serving.Token, "GOOGLE_CLOUD_PROJECT": "plant-1", "FIRESTORE_COLLECTION": "hot",
-		"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "DIGITAL_TWIN_INFO": serving.Twin("gcp", "aws")}
-	for i := 0; i < len(more); i += 2 {
-		env[more[i]] = more[i+1]
-	}
-	return env
-}
-
-// The API answers what needs no store while the store is away, and says so for
-// the rest, without a word about where the store is.
-func TestAPIWithoutItsStore(t *testing.T) {
-	p := start(t, here()).WaitReady(t)
-	if a := p.Ask(t, "GET", "/healthz", "", ""); a.Status != 200 {
-		t.Errorf("%d %s", a.Status, a.Body)
-	}
-	if a := p.Ask(t, "GET", "/openapi.json", "", ""); a.Status != 200 || !strings.Contains(a.Body, `"openapi"`) {
-		t.Errorf("%d %.100s", a.Status, a.Body)
-	}
-	a := p.Ask(t, "GET", "/v1/devices/d/latest?property=temperature", "", serving.Token)
-	if a.Status != 502 || !strings.Contains(a.Body, `"unavailable"`) || strings.Contains(a.Body, "127.0.0.1") {
-		t.Errorf("%d %s", a.Status, a.Body)
-	}
-	if a := p.Ask(t, "POST", "/read", strings.Repeat("x", 65<<10), serving.Token, "Content-Type", "application/json"); a.Status != 413 {
-		t.Errorf("%d %s", a.Status, a.Body)
-	}
-}
+func TestAPIWithoutItsStore(t *testing.T) { kind().WithoutItsStore(t) }
 
 // fails waits for the program to refuse to start, and returns what it says.
 func fails(t *testing.T, env map[string]string) string {
 	t.Helper()
-	p := start(t, env)
+	p := kind().Start(t, env)
 	if code := p.WaitExit(t); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
@@ -394,7 +278,7 @@ func TestMissingEnvironment(t *testing.T) {
 }
 
 // secrets plays Google Secret Manager.
-func secrets(t *testing.T, value string) (host string, fetches *atomic.Int64) {
+func secrets(t *testing.T, value string) (env []string, fetches *atomic.Int64) {
 	t.Helper()
 	fetches = new(atomic.Int64)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -408,29 +292,9 @@ func secrets(t *testing.T, value string) (host string, fetches *atomic.Int64) {
 			crc32.Checksum([]byte(value), crc32.MakeTable(crc32.Castagnoli)))
 	}))
 	t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "http://"), fetches
+	return []string{"INTER_CLOUD_TOKEN_SECRET", "projects/plant-1/secrets/token/versions/latest", "SECRET_MANAGER_EMULATOR_HOST", strings.TrimPrefix(s.URL, "http://")}, fetches
 }
 
 func TestTokenFromSecretManager(t *testing.T) {
-	const name = "projects/plant-1/secrets/token/versions/latest"
-	host, fetches := secrets(t, serving.Token)
-	p := start(t, here("INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", name, "SECRET_MANAGER_EMULATOR_HOST", host)).WaitReady(t)
-	for _, c := range []struct {
-		token string
-		want  int
-	}{{serving.Token, 400}, {serving.Rotated, 401}, {"", 401}} {
-		if a := p.Ask(t, "GET", "/v1/devices/d/latest", "", c.token); a.Status != c.want {
-			t.Errorf("%d %s", a.Status, a.Body)
-		}
-	}
-	if n := fetches.Load(); n != 1 {
-		t.Errorf("%d fetches", n)
-	}
-	for value, want := range map[string]string{"": "Secret Manager Secret Accessor", "short": "at least 32"} {
-		host, _ := secrets(t, value)
-		said := fails(t, here("INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", name, "SECRET_MANAGER_EMULATOR_HOST", host))
-		if !strings.Contains(said, "INTER_CLOUD_TOKEN_SECRET") || !strings.Contains(said, want) {
-			t.Errorf("%s", said)
-		}
-	}
+	kind().TakesTokenFrom(t, secrets, "Secret Manager Secret Accessor")
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/test/serving"
 	"hotreader/test/slowtable"
 )
 
@@ -18,7 +19,7 @@ func TestTableIsReadAhead(t *testing.T) {
 		table := slowtable.New(rows, page)
 		server := httptest.NewServer(table)
 		defer server.Close()
-		f := start(t, role, map[string]string{"DYNAMODB_TABLE_NAME": "factory-hot", "DIGITAL_TWIN_INFO": info("aws", "aws"), "INTER_CLOUD_TOKEN": token,
+		f := start(t, role, map[string]string{"DYNAMODB_TABLE_NAME": "factory-hot", "DIGITAL_TWIN_INFO": serving.Twin("aws", "aws"), "INTER_CLOUD_TOKEN": token,
 			"AWS_ENDPOINT_URL_DYNAMODB": server.URL, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "SECRET"})
 		var body string
 		if role == "hot-reader" {

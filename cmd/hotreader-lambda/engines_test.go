@@ -12,6 +12,7 @@ import (
 	"hotreader/dev/played"
 	"hotreader/store/awsdynamodb"
 	"hotreader/test/engine"
+	"hotreader/test/serving"
 )
 
 // table returns a new table of DynamoDB Local, and the environment in which a
@@ -35,8 +36,8 @@ func write(t *testing.T, w hotreader.Writer, n int) {
 	t.Helper()
 	records := make([]hotreader.Record, n)
 	for i := range records {
-		records[i] = hotreader.Record{Time: at(i), Fields: []hotreader.Field{
-			{Name: "temperature", Value: hotreader.NumberValue(digits(i))},
+		records[i] = hotreader.Record{Time: serving.At(i), Fields: []hotreader.Field{
+			{Name: "temperature", Value: hotreader.NumberValue([]byte(serving.Digits(i)))},
 			{Name: "note", Value: hotreader.StringValue([]byte(strings.Repeat("x", 900)))},
 		}}
 	}
@@ -51,7 +52,7 @@ const rowsWritten = 2500
 func TestTwinReadsItsOwnTable(t *testing.T) {
 	store, env := table(t, "factory-own")
 	write(t, store, rowsWritten)
-	env["DIGITAL_TWIN_INFO"] = info("aws", "aws")
+	env["DIGITAL_TWIN_INFO"] = serving.Twin("aws", "aws")
 	history, last := start(t, "hot-reader", env), start(t, "hot-reader-last-entry", env)
 	a, err := invoke(t, history, event("machine/1", allTime))
 	if err != nil {
@@ -66,7 +67,7 @@ func TestTwinReadsItsOwnTable(t *testing.T) {
 
 func TestTableThatIsNotThere(t *testing.T) {
 	_, env := table(t, "factory-there")
-	env["DIGITAL_TWIN_INFO"], env["DYNAMODB_TABLE_NAME"] = info("aws", "aws"), "factory-elsewhere"
+	env["DIGITAL_TWIN_INFO"], env["DYNAMODB_TABLE_NAME"] = serving.Twin("aws", "aws"), "factory-elsewhere"
 	_, err := invoke(t, start(t, "hot-reader", env), event("machine/1", allTime))
 	if got := failureType(t, err); got != "HotReader.NotFound" {
 		t.Error(got)
@@ -78,7 +79,7 @@ func TestTableThatIsNotThere(t *testing.T) {
 func TestTwinReadsTheAPIFunction(t *testing.T) {
 	store, env := table(t, "factory-far")
 	write(t, store, rowsWritten)
-	api := start(t, "hot-reader-api", with(env, "INTER_CLOUD_TOKEN", rotated+","+token))
+	api := start(t, "hot-reader-api", serving.With(env, "INTER_CLOUD_TOKEN", rotated+","+token))
 	gateway := httptest.NewServer(played.APIGateway(api.Function))
 	defer gateway.Close()
 	f := start(t, "hot-reader", remoteEnv(gateway.URL+"/prod"))
@@ -91,7 +92,7 @@ func TestTwinReadsTheAPIFunction(t *testing.T) {
 
 // stored is how DynamoDB spells the number of row i: without the zero at its
 // end.
-func stored(i int) string { return strings.TrimRight(string(digits(i)), "0") }
+func stored(i int) string { return strings.TrimRight(serving.Digits(i), "0") }
 
 func checkStored(t *testing.T, a answer, n int) {
 	t.Helper()
@@ -101,7 +102,7 @@ func checkStored(t *testing.T, a answer, n int) {
 	}
 	for i, v := range values {
 		when, err := hotreader.ParseTime([]byte(v.Time))
-		if err != nil || !when.Equal(at(i)) || v.Value.DoubleValue.String() != stored(i) {
+		if err != nil || !when.Equal(serving.At(i)) || v.Value.DoubleValue.String() != stored(i) {
 			t.Fatalf("value %d is %+v, %v; want %s", i, v, err, stored(i))
 		}
 	}

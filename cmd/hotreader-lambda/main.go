@@ -31,9 +31,8 @@ import (
 	"hotreader/function"
 	"hotreader/function/awslambda"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/observe"
-	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/store/awsdynamodb"
 )
 
@@ -72,9 +71,6 @@ func collectSeldom(getenv func(string) string) {
 	}
 }
 
-// startTime is how long the start may take; Lambda allows 10 s.
-const startTime = 8 * time.Second
-
 // tokenPurpose separates the keys of nextTokens from other uses of the token.
 const tokenPurpose = "hotreader twinmaker page"
 
@@ -96,37 +92,24 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	token := f.Token
-	if f.TokenSecret != "" {
-		ctx, cancel := context.WithTimeout(context.Background(), startTime)
-		defer cancel()
-		if token, err = secret.Fetched(ctx, awslambda.Secret(getenv, f.TokenSecret)); err != nil {
-			return nil, fmt.Errorf("INTER_CLOUD_TOKEN_SECRET: %w", err)
-		}
+	token, err := function.Token(context.Background(), f, func(name string) identity.Fetch { return awslambda.Secret(getenv, name) })
+	if err != nil {
+		return nil, err
 	}
-	if token != nil {
-		seen.Made(token.Made)
+	parts := function.Parts{
+		Local: func() (hotreader.Source, error) { return local(f, seen) },
+		Token: token, Program: "hotreader-lambda", Observer: seen,
 	}
 	if f.Role == config.API {
-		store, err := local(f, seen)
+		api, err := parts.API(f, httpapi.Options{MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime, Logger: logger})
 		if err != nil {
 			return nil, err
 		}
-		api, err := httpapi.New(httpapi.Options{
-			Source: f.Devices.Guard(route.BehindAPI(function.Parts{Observer: seen}.Store(store))), Token: token, Rate: f.Rate, Burst: f.Burst,
-			MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime,
-			Logger: logger, Observer: seen, Version: function.Version(),
-		})
-		if err != nil {
-			return nil, err
-		}
-		return seen.Invoker("", awslambda.API(seen.Handler(api), logger, seen)), nil
+		return seen.Invoker("", awslambda.API(api, logger, seen)), nil
 	}
-	src, err := function.Parts{
-		Local: func() (hotreader.Source, error) { return local(f, seen) }, Values: answerValues,
-		Token: token, Program: "hotreader-lambda", Observer: seen,
-		TraceID: func(ctx context.Context) string { return cmp.Or(seen.TraceID(ctx), awslambda.TraceID(ctx)) },
-	}.Source(f)
+	parts.Values = answerValues
+	parts.TraceID = func(ctx context.Context) string { return cmp.Or(seen.TraceID(ctx), awslambda.TraceID(ctx)) }
+	src, err := parts.Source(f)
 	if err != nil {
 		return nil, err
 	}
@@ -139,10 +122,11 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if token != nil {
 		twin.Responder.Keys = func() [][]byte { return token.Keys(tokenPurpose) }
 	}
+	answer := awslambda.History
 	if f.Role == config.LastEntry {
-		return seen.Invoker(string(f.Role), awslambda.LastEntry(twin)), nil
+		answer = awslambda.LastEntry
 	}
-	return seen.Invoker(string(f.Role), awslambda.History(twin)), nil
+	return seen.Invoker(string(f.Role), answer(twin)), nil
 }
 
 // answerValues is more than a twin's answer can hold: a point has 60 bytes and

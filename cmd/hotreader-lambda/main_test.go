@@ -4,133 +4,34 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"log"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"hotreader"
 	"hotreader/httpapi"
-	"hotreader/secret"
-	"hotreader/store/memstore"
 	"hotreader/test/runtimeapi"
+	"hotreader/test/serving"
 )
 
 const (
-	token   = "0123456789abcdef0123456789abcdef"
-	rotated = "fedcba9876543210fedcba9876543210"
+	token   = serving.Token
+	rotated = serving.Rotated
 )
 
 // program is the built bootstrap, as `make dist` builds it.
 var program string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "hotreader-lambda-")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		program = filepath.Join(dir, "bootstrap")
-		build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s -w", "-o", program, ".")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			log.Fatalf("build: %v\n%s", err, out)
-		}
-		return m.Run()
-	}())
-}
-
-func at(second int) time.Time { return time.Unix(1_700_000_000+int64(second), 0).UTC() }
-
-// peer is the Hot Reader API of another cloud. While it is ill, it answers as
-// told.
-type peer struct {
-	url   string
-	calls atomic.Int64
-
-	mu    sync.Mutex
-	store *memstore.Store
-	token *secret.Token
-	ill   func(w http.ResponseWriter, r *http.Request) bool // reports whether it answered
-	trace []string
-}
-
-func newPeer(t *testing.T, jsonOnly bool) *peer {
-	t.Helper()
-	p := &peer{store: memstore.New()}
-	var err error
-	if p.token, err = secret.Static(token); err != nil {
-		t.Fatal(err)
-	}
-	api, err := httpapi.New(httpapi.Options{Source: p.store, Token: p.token, NoRows: jsonOnly})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.calls.Add(1)
-		p.mu.Lock()
-		ill := p.ill
-		p.trace = append(p.trace, r.Header.Get("Traceparent"))
-		p.mu.Unlock()
-		if ill == nil || !ill(w, r) {
-			api.ServeHTTP(w, r)
-		}
-	}))
-	t.Cleanup(server.Close)
-	p.url = server.URL
-	return p
-}
-
-func (p *peer) set(ill func(http.ResponseWriter, *http.Request) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ill = ill
-}
-
-// fill stores n rows of device, whose temperature is spelled so that a float
-// would change it.
-func (p *peer) fill(t *testing.T, device string, n int) {
-	t.Helper()
-	records := make([]hotreader.Record, n)
-	for i := range records {
-		records[i] = hotreader.Record{Time: at(i), Fields: []hotreader.Field{
-			{Name: "temperature", Value: hotreader.NumberValue(digits(i))},
-			{Name: "state", Value: hotreader.StringValue([]byte("on"))},
-		}}
-	}
-	if err := p.store.Write(t.Context(), device, records); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func digits(i int) []byte { return fmt.Appendf(nil, "%d.12345678901234567890", i) }
-
-func info(l3, l4 string) string {
-	return `{"config":{"digital_twin_name":"factory"},"config_providers":{"layer_3_hot_provider":"` + l3 + `","layer_4_provider":"` + l4 + `"}}`
-}
+func TestMain(m *testing.M) { serving.Main(m, &program) }
 
 func remoteEnv(url string) map[string]string {
-	return map[string]string{"DIGITAL_TWIN_INFO": info("azure", "aws"), "REMOTE_READER_URL": url,
+	return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": url,
 		"INTER_CLOUD_TOKEN": token, "HOTREADER_LOG_LEVEL": "debug"}
-}
-
-func with(env map[string]string, pairs ...string) map[string]string {
-	env = maps.Clone(env)
-	for i := 0; i < len(pairs); i += 2 {
-		env[pairs[i]] = pairs[i+1]
-	}
-	return env
 }
 
 // start starts the bootstrap, and checks at the end that it has told nobody the
@@ -190,7 +91,7 @@ func check(t *testing.T, a answer, from, to int) {
 	}
 	for i, v := range values {
 		when, err := hotreader.ParseTime([]byte(v.Time))
-		if err != nil || !when.Equal(at(from+i)) || v.Value.DoubleValue.String() != string(digits(from+i)) {
+		if err != nil || !when.Equal(serving.At(from+i)) || v.Value.DoubleValue.String() != serving.Digits(from+i) {
 			t.Fatalf("value %d is %+v, %v", from+i, v, err)
 		}
 	}
@@ -212,9 +113,9 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 	const n = 5000
 	for name, jsonOnly := range map[string]bool{"rows": false, "an old peer's JSON": true} {
 		t.Run(name, func(t *testing.T) {
-			p := newPeer(t, jsonOnly)
-			p.fill(t, "d", n)
-			f := start(t, "hot-reader", remoteEnv(p.url))
+			p := serving.PeerOf(t, token, httpapi.Options{NoRows: jsonOnly})
+			p.Fill(t, "d", n)
+			f := start(t, "hot-reader", remoteEnv(p.URL))
 			a, err := invoke(t, f, event("d", allTime))
 			if err != nil {
 				t.Fatal(err)
@@ -238,9 +139,9 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 				}
 			}
 
-			last := start(t, "hot-reader-last-entry", remoteEnv(p.url))
+			last := start(t, "hot-reader-last-entry", remoteEnv(p.URL))
 			body, err := last.Invoke(t.Context(), event("d", ""), 20*time.Second)
-			if err != nil || !strings.Contains(string(body), `"propertyValue":{"doubleValue":`+string(digits(n-1))+`}`) {
+			if err != nil || !strings.Contains(string(body), `"propertyValue":{"doubleValue":`+serving.Digits(n-1)+`}`) {
 				t.Errorf("%s, %v", body, err)
 			}
 		})
@@ -249,7 +150,7 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 
 // A device that is not known has no values, and that is no failure.
 func TestUnknownDeviceIsEmpty(t *testing.T) {
-	f := start(t, "hot-reader", remoteEnv(newPeer(t, false).url))
+	f := start(t, "hot-reader", remoteEnv(serving.NewPeer(t, token).URL))
 	a, err := invoke(t, f, event("nobody", allTime))
 	if err != nil {
 		t.Fatal(err)
@@ -260,8 +161,8 @@ func TestUnknownDeviceIsEmpty(t *testing.T) {
 // The three ways in which events name a device end at the same rows, without a
 // call to TwinMaker where the event is enough.
 func TestPitfall09DeviceIsFoundOneWay(t *testing.T) {
-	p := newPeer(t, false)
-	p.fill(t, "machine/1", 3)
+	p := serving.NewPeer(t, token)
+	p.Fill(t, "machine/1", 3)
 	var lookups atomic.Int64
 	twinmaker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		lookups.Add(1)
@@ -273,7 +174,7 @@ func TestPitfall09DeviceIsFoundOneWay(t *testing.T) {
 			"serial":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}}}}}}`)
 	}))
 	defer twinmaker.Close()
-	f := start(t, "hot-reader", with(remoteEnv(p.url), "AWS_ENDPOINT_URL_IOTTWINMAKER", twinmaker.URL))
+	f := start(t, "hot-reader", serving.With(remoteEnv(p.URL), "AWS_ENDPOINT_URL_IOTTWINMAKER", twinmaker.URL))
 	external := `"properties":{"serial":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}},`
 	for _, c := range []struct {
 		name    string
@@ -298,9 +199,9 @@ func TestPitfall09DeviceIsFoundOneWay(t *testing.T) {
 
 // A component-type query has no entity, and a property may lack its metadata.
 func TestPitfall08QueryByComponentType(t *testing.T) {
-	p := newPeer(t, false)
-	p.fill(t, "d", 2)
-	f := start(t, "hot-reader", remoteEnv(p.url))
+	p := serving.NewPeer(t, token)
+	p.Fill(t, "d", 2)
+	f := start(t, "hot-reader", remoteEnv(p.URL))
 	body, err := f.Invoke(t.Context(), []byte(`{"workspaceId":"w","componentTypeId":"com.example.machine","selectedProperties":["state","unheard"],
 		"properties":{"serial":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"d"}}}`+allTime+`}`), 20*time.Second)
 	want := `{"propertyValues":[{"entityPropertyReference":{"externalIdProperty":{"serial":"d"},"propertyName":"state"},` +
@@ -314,9 +215,9 @@ func TestPitfall08QueryByComponentType(t *testing.T) {
 // TwinMaker never retries; the reader does, so that it sees one call and one
 // answer.
 func TestPitfall12RetriesAreTheReaders(t *testing.T) {
-	p := newPeer(t, false)
-	p.fill(t, "d", 2000)
-	f := start(t, "hot-reader", remoteEnv(p.url))
+	p := serving.NewPeer(t, token)
+	p.Fill(t, "d", 2000)
+	f := start(t, "hot-reader", remoteEnv(p.URL))
 	for name, ill := range map[string]func(http.ResponseWriter){
 		"503":   func(w http.ResponseWriter) { w.WriteHeader(503) },
 		"429":   func(w http.ResponseWriter) { w.Header().Set("Retry-After", "1"); w.WriteHeader(429) },
@@ -328,21 +229,21 @@ func TestPitfall12RetriesAreTheReaders(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		},
 	} {
-		p.calls.Store(0)
+		p.Calls.Store(0)
 		var times atomic.Int64
-		p.set(func(w http.ResponseWriter, _ *http.Request) bool {
+		p.Set(func(w http.ResponseWriter, r *http.Request) {
 			if times.Add(1) > 2 {
-				return false
+				p.API.ServeHTTP(w, r)
+				return
 			}
 			ill(w)
-			return true
 		})
 		a, err := invoke(t, f, event("d", allTime))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		check(t, a, 0, 2000)
-		if n := p.calls.Load(); n != 3 {
+		if n := p.Calls.Load(); n != 3 {
 			t.Errorf("%s: %d requests, want 3", name, n)
 		}
 	}
@@ -351,9 +252,9 @@ func TestPitfall12RetriesAreTheReaders(t *testing.T) {
 // What does not heal is a function error, the process lives, and the next query
 // is answered.
 func TestPitfall02OutageIsAnError(t *testing.T) {
-	p := newPeer(t, false)
-	p.fill(t, "d", 10)
-	f := start(t, "hot-reader", remoteEnv(p.url))
+	p := serving.NewPeer(t, token)
+	p.Fill(t, "d", 10)
+	f := start(t, "hot-reader", remoteEnv(p.URL))
 	for _, c := range []struct {
 		name string
 		ill  http.HandlerFunc
@@ -375,17 +276,17 @@ func TestPitfall02OutageIsAnError(t *testing.T) {
 		}, "HotReader.Throttled", 1},
 		{"outage", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, "HotReader.Unavailable", 4},
 	} {
-		p.calls.Store(0)
-		p.set(func(w http.ResponseWriter, r *http.Request) bool { c.ill(w, r); return true })
+		p.Calls.Store(0)
+		p.Set(c.ill)
 		_, err := invoke(t, f, event("d", allTime))
 		if got := failureType(t, err); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
-		if n := p.calls.Load(); n < 1 || n > c.most {
+		if n := p.Calls.Load(); n < 1 || n > c.most {
 			t.Errorf("%s: %d requests, want at most %d", c.name, n, c.most)
 		}
 	}
-	p.set(nil)
+	p.Set(nil)
 	a, err := invoke(t, f, event("d", allTime))
 	if err != nil {
 		t.Fatal(err)
@@ -395,18 +296,17 @@ func TestPitfall02OutageIsAnError(t *testing.T) {
 
 // A peer that hangs is given up before Lambda's own deadline.
 func TestPitfall24HangingPeer(t *testing.T) {
-	p := newPeer(t, false)
+	p := serving.NewPeer(t, token)
 	release := make(chan struct{})
 	defer close(release)
-	p.set(func(_ http.ResponseWriter, r *http.Request) bool {
+	p.Set(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body) // else the server does not see the caller leave
 		select {
 		case <-release:
 		case <-r.Context().Done():
 		}
-		return true
 	})
-	f := start(t, "hot-reader", remoteEnv(p.url))
+	f := start(t, "hot-reader", remoteEnv(p.URL))
 	_, err := f.Invoke(t.Context(), event("d", allTime), 2*time.Second)
 	if got := failureType(t, err); got != "HotReader.Deadline" {
 		t.Error(got)
@@ -414,9 +314,9 @@ func TestPitfall24HangingPeer(t *testing.T) {
 }
 
 func TestBadEventsAreInvalid(t *testing.T) {
-	p := newPeer(t, false)
+	p := serving.NewPeer(t, token)
 	for _, handler := range []string{"hot-reader", "hot-reader-last-entry", "hot-reader-api"} {
-		f := start(t, handler, with(remoteEnv(p.url), "DYNAMODB_TABLE_NAME", "factory-hot-iot-data"))
+		f := start(t, handler, serving.With(remoteEnv(p.URL), "DYNAMODB_TABLE_NAME", "factory-hot-iot-data"))
 		for _, e := range []string{`{}`, `null`, `[]`, `{`, `"x"`, ``} {
 			_, err := f.Invoke(t.Context(), []byte(e), 20*time.Second)
 			if got := failureType(t, err); got != "HotReader.InvalidQuery" {
@@ -424,23 +324,21 @@ func TestBadEventsAreInvalid(t *testing.T) {
 			}
 		}
 	}
-	if p.calls.Load() != 0 {
+	if p.Calls.Load() != 0 {
 		t.Error("the peer was asked")
 	}
 }
 
 // The trace that the peer sees is the invocation's.
 func TestTraceFollowsTheInvocation(t *testing.T) {
-	p := newPeer(t, false)
-	f := start(t, "hot-reader", remoteEnv(p.url))
+	p := serving.NewPeer(t, token)
+	f := start(t, "hot-reader", remoteEnv(p.URL))
 	if _, err := invoke(t, f, event("d", allTime)); err != nil {
 		t.Fatal(err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	const want = "00-8476a536e9f411e89739000000000001-"
-	if len(p.trace) != 1 || !strings.HasPrefix(p.trace[0], want) {
-		t.Errorf("traces %v, want %s…", p.trace, want)
+	if len(p.Traces()) != 1 || !strings.HasPrefix(p.Traces()[0], want) {
+		t.Errorf("traces %v, want %s…", p.Traces(), want)
 	}
 }
 
@@ -465,10 +363,10 @@ func secrets(t *testing.T, value func() string) (url string, fetches *atomic.Int
 const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:factory-token-AbCdEf"
 
 func TestTokenFromSecretsManager(t *testing.T) {
-	p := newPeer(t, false)
-	p.fill(t, "d", 3)
+	p := serving.NewPeer(t, token)
+	p.Fill(t, "d", 3)
 	url, fetches := secrets(t, func() string { return token })
-	env := with(remoteEnv(p.url), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", arn, "AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
+	env := serving.With(remoteEnv(p.URL), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", arn, "AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
 	f := start(t, "hot-reader", env)
 	for range 3 {
 		a, err := invoke(t, f, event("d", allTime))

@@ -20,6 +20,7 @@ import (
 	"hotreader/cmd/hotreader/internal/demo"
 	"hotreader/cmd/hotreader/internal/machine"
 	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/httpapi"
 )
 
 // demoAnswer is the shape of demo --json.
@@ -154,7 +155,7 @@ func (a *app) demoListeners(ctx context.Context, d *demonstrating) (all [3]net.L
 // listenInRow takes a port and the next two; of port 0 any three.
 func listenInRow(ctx context.Context, host string, port int) (all [3]net.Listener, err error) {
 	for i := range all {
-		if all[i], err = listen(ctx, "--listen", net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
+		if all[i], err = httpapi.Listen(ctx, "--listen", net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
 			for _, l := range all[:i] {
 				l.Close()
 			}

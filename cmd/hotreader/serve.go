@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -24,10 +23,10 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/internal/endpoint"
 	"hotreader/observe"
 	"hotreader/observe/page"
-	"hotreader/route"
 	"hotreader/store/all"
 )
 
@@ -165,7 +164,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return usagef("serve: --listen %s is plain http that other machines can reach, and read the token from; "+
 			"give --tls-cert and --tls-key, or --insecure if a proxy in front encrypts", s.listen)
 	}
-	devices, err := config.ParseDevices(s.devices)
+	devices, err := identity.ParseDevices(s.devices)
 	if err != nil {
 		return usagef("serve: --devices: %v", err)
 	}
@@ -183,58 +182,74 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	var wrap func(http.RoundTripper) http.RoundTripper
 	if seen != nil {
 		wrap = seen.Store
-		seen.Made(token.Made)
 	}
 	store, err := all.OpenSeen(ctx, s.store, wrap)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	rate := s.rate
-	if rate == 0 {
-		rate = -1
+	f := &config.Function{Role: config.API, Rate: s.rate, Burst: s.burst, Devices: devices}
+	if f.Rate == 0 {
+		f.Rate = -1
 	}
-	handler, err := httpapi.New(httpapi.Options{
-		Source: devices.Guard(route.BehindAPI(function.Parts{Observer: seen}.Store(store))), Token: token, Rate: rate, Burst: s.burst,
+	handler, err := function.Parts{
+		Local: func() (hotreader.Source, error) { return store, nil }, Token: token, Observer: seen,
+	}.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Observer: seen, Version: thisBuild().Version,
+		Logger: logs, Version: thisBuild().Version,
 	})
 	if err != nil {
 		return err
 	}
-	scheme, secure := "http", (*tls.Config)(nil)
-	if s.cert != "" {
-		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
-		if err != nil {
-			return &hotreader.Error{Op: "serve: certificate", Code: hotreader.CodeConfig, Err: err}
-		}
-		scheme, secure = "https", &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
-	}
-	listener, err := listen(ctx, "--listen", s.listen)
+	listener, err := s.listener(ctx)
 	if err != nil {
 		return err
 	}
-	var metrics net.Listener
-	if s.metrics != "" {
-		if strings.HasPrefix(s.metrics, ":") {
-			s.metrics = "127.0.0.1" + s.metrics
-		}
-		if metrics, err = listen(ctx, "--metrics", s.metrics); err != nil {
-			_ = listener.Close()
-			return err
-		}
+	metrics, end, err := s.page(ctx, seen)
+	if err != nil {
+		_ = listener.Close()
+		return err
 	}
-	a.note("listening on %s://%s", scheme, listener.Addr())
+	defer end()
+	a.note("listening on %s://%s", s.scheme(), listener.Addr())
 	if metrics != nil {
-		server := httpapi.Server(page.Handler(seen))
-		go func() { _ = server.Serve(metrics) }() // it ends when it is closed
-		defer func() { _ = server.Close() }()
-		a.note("metrics on http://%s%s", metrics.Addr(), page.Path)
+		a.note("metrics on http://%s%s", metrics, page.Path)
 	}
-	if secure != nil {
-		listener = tls.NewListener(listener, secure)
+	return httpapi.Serve(ctx, httpapi.Server(handler), listener, httpapi.Drain{Reads: drain, Close: drain})
+}
+
+// page shows metrics, if it is to, until end is called.
+func (s *serving) page(ctx context.Context, seen *observe.Observer) (at net.Addr, end func(), err error) {
+	if s.metrics == "" {
+		return nil, func() {}, nil
 	}
-	return serveUntil(ctx, httpapi.Server(seen.Handler(handler)), listener)
+	if strings.HasPrefix(s.metrics, ":") {
+		s.metrics = "127.0.0.1" + s.metrics
+	}
+	return httpapi.Beside(ctx, "--metrics", s.metrics, page.Handler(seen))
+}
+
+func (s *serving) scheme() string {
+	if s.cert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// listener listens for requests, with TLS if there is a certificate.
+func (s *serving) listener(ctx context.Context) (net.Listener, error) {
+	if s.cert == "" {
+		return httpapi.Listen(ctx, "--listen", s.listen)
+	}
+	pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+	if err != nil {
+		return nil, &hotreader.Error{Op: "serve: certificate", Code: hotreader.CodeConfig, Err: err}
+	}
+	l, err := httpapi.Listen(ctx, "--listen", s.listen)
+	if err != nil {
+		return nil, err
+	}
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
 // logger writes requests to standard error: as JSON, or on a terminal as text.
@@ -259,32 +274,4 @@ func loopback(address string) bool {
 		return false
 	}
 	return endpoint.Loopback(host)
-}
-
-// listen listens on the address that a flag gave.
-func listen(ctx context.Context, flag, address string) (net.Listener, error) {
-	var l net.ListenConfig
-	listener, err := l.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, &hotreader.Error{Op: flag, Code: hotreader.CodeConfig, Err: err}
-	}
-	return listener, nil
-}
-
-// serveUntil serves until ctx ends, then lets the requests under way finish.
-func serveUntil(ctx context.Context, server *http.Server, l net.Listener) error {
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
-	select {
-	case err := <-failed:
-		return &hotreader.Error{Op: "serve", Code: hotreader.CodeInternal, Err: err}
-	case <-ctx.Done():
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-	defer cancel()
-	if err := server.Shutdown(last); err != nil {
-		_ = server.Close() // what is left has had its time
-		return &hotreader.Error{Op: "serve", Code: hotreader.CodeDeadline, Err: errors.New("some requests did not end in time and were broken off")}
-	}
-	return nil
 }

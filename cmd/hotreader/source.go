@@ -13,8 +13,8 @@ import (
 
 	"hotreader"
 	"hotreader/function"
+	"hotreader/identity"
 	"hotreader/remote"
-	"hotreader/secret"
 	"hotreader/store/all"
 )
 
@@ -26,7 +26,7 @@ that --token-file names, never from the command line, which every user of the
 machine can read.`
 
 // tokenFrom reads the token from file, or if that is "" from the environment.
-func tokenFrom(file string) (*secret.Token, error) {
+func tokenFrom(file string) (*identity.Token, error) {
 	text := os.Getenv(tokenVariable)
 	if file != "" {
 		var err error
@@ -37,7 +37,7 @@ func tokenFrom(file string) (*secret.Token, error) {
 		return nil, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig,
 			Err: errors.New("there is none; set " + tokenVariable + ", or name a file that holds it with --token-file")}
 	}
-	return secret.Static(text)
+	return identity.Static(text)
 }
 
 // tokenIn reads a file with a token, and when the token was put into it.
@@ -66,11 +66,11 @@ func tokenIn(file string) (text string, made time.Time, err error) {
 
 // servedToken is tokenFrom for who checks it: a file is read again when a token was
 // refused.
-func servedToken(ctx context.Context, file string) (*secret.Token, error) {
+func servedToken(ctx context.Context, file string) (*identity.Token, error) {
 	if file == "" {
 		return tokenFrom("")
 	}
-	return secret.Fetched(ctx, func(context.Context) (string, time.Time, error) { return tokenIn(file) })
+	return identity.Fetched(ctx, func(context.Context) (string, time.Time, error) { return tokenIn(file) })
 }
 
 // source is where a query goes: a store or a Hot Reader API.

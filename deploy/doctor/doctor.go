@@ -16,7 +16,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/topology"
-	"hotreader/secret"
+	"hotreader/identity"
 )
 
 // Input is what is to be examined.
@@ -65,9 +65,9 @@ func DeviceOf(d config.Device) Device {
 type Link struct {
 	Provider  config.Cloud
 	URL       string
-	Token     *secret.Token // nil: it holds none that can be used
-	Previous  *secret.Token // nil: no rotation is under way
-	RotatedAt time.Time     // zero: not said
+	Token     *identity.Token // nil: it holds none that can be used
+	Previous  *identity.Token // nil: no rotation is under way
+	RotatedAt time.Time       // zero: not said
 }
 
 // LinkOf returns what a connection file says of a connection, nil if it does not
@@ -78,9 +78,9 @@ func LinkOf(all *config.Connections, id string) *Link {
 		return nil
 	}
 	l := &Link{Provider: c.Provider, URL: c.URL, RotatedAt: c.RotatedAt}
-	l.Token, _ = secret.Static(c.Token.Reveal()) // what cannot be used is as good as none
+	l.Token, _ = identity.Static(c.Token.Reveal()) // what cannot be used is as good as none
 	if !c.PreviousToken.IsZero() {
-		l.Previous, _ = secret.Static(c.PreviousToken.Reveal())
+		l.Previous, _ = identity.Static(c.PreviousToken.Reveal())
 	}
 	return l
 }
@@ -242,7 +242,7 @@ func (e *examination) hide(text string) string {
 	if e.in.Link == nil {
 		return text
 	}
-	for _, t := range []*secret.Token{e.in.Link.Token, e.in.Link.Previous} {
+	for _, t := range []*identity.Token{e.in.Link.Token, e.in.Link.Previous} {
 		if t != nil && t.Current() != "" {
 			text = strings.ReplaceAll(text, t.Current(), "[token]")
 		}

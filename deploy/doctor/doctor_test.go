@@ -23,14 +23,13 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/topology"
+	"hotreader/function"
 	"hotreader/function/awslambda"
-	"hotreader/function/httphost"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/store/memstore"
-	"hotreader/wire"
 )
 
 const (
@@ -74,8 +73,8 @@ func filled(t *testing.T) *memstore.Store {
 	return s
 }
 
-func token(t *testing.T, text string) *secret.Token {
-	s, err := secret.Static(text)
+func token(t *testing.T, text string) *identity.Token {
+	s, err := identity.Static(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +133,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	} else {
 		if l.reader == nil {
 			f := &config.Function{Role: config.API, L3: l.l3, L4: l.l4, Remote: l.l3 != l.l4, RemoteURL: readerURL}
-			h, err := httphost.New(httphost.Options{Function: f, Token: token(t, l.readerToken), Program: "test",
-				Local: func() (hotreader.Source, error) { return l.store, nil }})
+			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Token: token(t, l.readerToken), Program: "test"}.API(f, httpapi.Options{})
 			l.reader = must(t, h, err)
 		}
 		d.URL = server(t, l.reader)
@@ -157,7 +155,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 func (l *link) lambda(t *testing.T, url string) http.Handler {
 	reader := l.store
 	if l.l3 != l.l4 {
-		far, err := remote.New(remote.Options{URL: url, Token: token(t, l.readerToken), SourceCloud: "aws"})
+		far, err := remote.New(remote.Options{URL: url, Credential: token(t, l.readerToken), SourceCloud: "aws"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +212,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		h, err := httpapi.New(httpapi.Options{Source: l.store, Token: token(t, right)})
 		inner := must(t, h, err)
 		l.api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.Header.Set(wire.TokenHeader, right)
+			r.Header.Set(identity.TokenHeader, right)
 			inner.ServeHTTP(w, r)
 		})
 	}
@@ -250,10 +248,10 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "another token in the file, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken, l.readerToken = other, other }, broken: []string{"connection file"}, says: "not the one that the deployed functions have"},
 		{name: "old token", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.RotatedAt = time.Now().AddDate(-1, 0, 0) }, says: "token rotate"},
 		{name: "rotation under way", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = right + "," + other }, told: func(in *doctor.Input) {
-			in.Link.Previous, _ = secret.Static(other)
+			in.Link.Previous, _ = identity.Static(other)
 		}, says: "a rotation has not ended"},
 		{name: "rotation under way, by the team of hot storage", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = right + "," + other }, told: func(in *doctor.Input) {
-			in.Link.Previous, _ = secret.Static(other)
+			in.Link.Previous, _ = identity.Static(other)
 			delete(in.Deployed, gcp)
 		}, broken: []string{"reader on gcp"}, says: "--finish --only azure"},
 

@@ -19,6 +19,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/identity"
 	"hotreader/wire"
 )
 
@@ -69,7 +70,7 @@ func (e *examination) send(ctx context.Context, base string, a ask, token string
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if token != "" {
-		req.Header.Set(wire.TokenHeader, token)
+		req.Header.Set(identity.TokenHeader, token)
 	}
 	resp, err := e.http.Do(req)
 	r := &reply{took: time.Since(began)}

@@ -17,6 +17,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/names"
+	"hotreader/identity"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -178,7 +179,7 @@ func completed(p *config.Project, s Side, f Function) map[string]string {
 // Each function starts with its environment, with the widest and the least twin
 // and all options, and does what the topology says.
 func TestTopologyEnvironmentIsAccepted(t *testing.T) {
-	all := config.Options{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug", Readable: config.Devices{"pump-*", "valve-7"},
+	all := config.Options{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug", Readable: identity.Devices{"pump-*", "valve-7"},
 		OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_SERVICE_NAME": "factory"}}
 	for _, twin := range []string{"a", "Abcdefghij_klmnopqrs-"} {
 		for _, options := range []config.Options{{}, all} {

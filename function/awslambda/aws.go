@@ -19,7 +19,7 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
-	"hotreader/secret"
+	"hotreader/identity"
 )
 
 // credentials are those that Lambda puts into the environment from the
@@ -122,9 +122,9 @@ func deviceOf(c types.ComponentResponse, twin string) string {
 	return ""
 }
 
-// Secret returns a fetch, for secret.Fetched, of the current value of a secret of
+// Secret returns a fetch, for identity.Fetched, of the current value of a secret of
 // AWS Secrets Manager. The role needs secretsmanager:GetSecretValue on it.
-func Secret(getenv func(string) string, arn string) secret.Fetch {
+func Secret(getenv func(string) string, arn string) identity.Fetch {
 	region := getenv("AWS_REGION")
 	if parts := strings.Split(arn, ":"); len(parts) > 3 && parts[3] != "" {
 		region = parts[3]

@@ -12,17 +12,17 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
+	"hotreader/identity"
 	"hotreader/remote"
-	"hotreader/secret"
 )
 
 func newRemote(t testing.TB, url string) *remote.Source {
 	t.Helper()
-	tok, err := secret.Static(token)
+	tok, err := identity.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := remote.New(remote.Options{URL: url, Token: tok})
+	r, err := remote.New(remote.Options{URL: url, Credential: tok})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestSecretTellsItsAge(t *testing.T) {
 		`{"SecretString":"` + token + `"}`:                     time.Time{}.Unix(),
 	} {
 		getenv, _ := service(t, 200, answer)
-		fetched, err := secret.Fetched(t.Context(), Secret(getenv, arn))
+		fetched, err := identity.Fetched(t.Context(), Secret(getenv, arn))
 		if err != nil || fetched.Made().Unix() != want {
 			t.Errorf("%s: %v, %v", answer, fetched.Made(), err)
 		}

@@ -24,7 +24,7 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/wire"
 )
 
@@ -358,7 +358,7 @@ func TestGatewayFailures(t *testing.T) {
 
 func realAPI(t testing.TB, r hotreader.Source) lambda.Handler {
 	t.Helper()
-	tok, err := secret.Static(token)
+	tok, err := identity.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"hotreader"
-	"hotreader/secret"
+	"hotreader/identity"
 )
 
 // vaultVersion is the version of Key Vault's REST API.
@@ -35,11 +35,11 @@ func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
 	return c, nil
 }
 
-// Secret returns a fetch, for secret.Fetched, of a secret of Azure Key Vault by
+// Secret returns a fetch, for identity.Fetched, of a secret of Azure Key Vault by
 // its URI; without a version in it, of the newest. The identity needs the role
 // Key Vault Secrets User on it. client sends the requests; nil = one of the
 // SDK's.
-func Secret(identity azcore.TokenCredential, client policy.Transporter, uri string) secret.Fetch {
+func Secret(who azcore.TokenCredential, client policy.Transporter, uri string) identity.Fetch {
 	const op = "key vault: get secret"
 	audience, plain := "https://vault.azure.net", false
 	if u, err := url.Parse(uri); err == nil {
@@ -48,7 +48,7 @@ func Secret(identity azcore.TokenCredential, client policy.Transporter, uri stri
 			audience = "https://vault." + domain
 		}
 	}
-	auth := runtime.NewBearerTokenPolicy(identity, []string{audience + "/.default"}, &policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: plain})
+	auth := runtime.NewBearerTokenPolicy(who, []string{audience + "/.default"}, &policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: plain})
 	pipeline := runtime.NewPipeline("hotreader", "1", runtime.PipelineOptions{PerRetry: []policy.Policy{auth}}, &policy.ClientOptions{
 		Transport: client,
 		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},

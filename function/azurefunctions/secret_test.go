@@ -14,12 +14,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"hotreader"
-	"hotreader/secret"
+	"hotreader/identity"
 )
 
-type identity struct{ scope *string }
+type managed struct{ scope *string }
 
-func (i identity) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+func (i managed) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	*i.scope = strings.Join(o.Scopes, " ")
 	return azcore.AccessToken{Token: "entra", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
@@ -62,7 +62,7 @@ func TestSecret(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var scope string
 				v := &vault{answers: c.answers}
-				got, _, err := Secret(identity{&scope}, v, "https://plant.vault.azure.net/secrets/t")(t.Context())
+				got, _, err := Secret(managed{&scope}, v, "https://plant.vault.azure.net/secrets/t")(t.Context())
 				if got != c.want || hotreader.CodeOf(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) || len(v.got) != c.asked {
 					t.Errorf("%q, %v after %d requests", got, err, len(v.got))
 				}
@@ -77,7 +77,7 @@ func TestSecret(t *testing.T) {
 	}
 	var scope string
 	v := &vault{answers: []string{`200{"value":"a"}`}}
-	if _, _, err := Secret(identity{&scope}, v, "https://plant.vault.azure.cn/secrets/t/v")(t.Context()); err != nil || scope != "https://vault.azure.cn/.default" {
+	if _, _, err := Secret(managed{&scope}, v, "https://plant.vault.azure.cn/secrets/t/v")(t.Context()); err != nil || scope != "https://vault.azure.cn/.default" {
 		t.Errorf("%s, %v", scope, err)
 	}
 }
@@ -90,7 +90,7 @@ func TestSecretTellsItsAge(t *testing.T) {
 		`200{"value":"` + long + `"}`: time.Time{}.Unix(),
 	} {
 		scope := ""
-		fetched, err := secret.Fetched(t.Context(), Secret(identity{&scope}, &vault{answers: []string{answer}}, "https://plant.vault.azure.net/secrets/token"))
+		fetched, err := identity.Fetched(t.Context(), Secret(managed{&scope}, &vault{answers: []string{answer}}, "https://plant.vault.azure.net/secrets/token"))
 		if err != nil || fetched.Made().Unix() != want {
 			t.Errorf("%s: %v, %v", answer, fetched.Made(), err)
 		}
@@ -102,7 +102,7 @@ func TestSecretWithinItsTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		var scope string
-		_, _, err := Secret(identity{&scope}, &vault{answers: []string{"503"}}, "https://plant.vault.azure.net/secrets/t")(ctx)
+		_, _, err := Secret(managed{&scope}, &vault{answers: []string{"503"}}, "https://plant.vault.azure.net/secrets/t")(ctx)
 		if hotreader.CodeOf(err) != hotreader.CodeDeadline {
 			t.Errorf("%v", err)
 		}

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"hotreader"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/wire"
 )
 
@@ -35,10 +35,10 @@ const (
 	maxSecret  = 256 << 10 // bytes of an answer; a secret has up to 64 KiB
 )
 
-// Secret returns a fetch, for secret.Fetched, of the version of a secret in
+// Secret returns a fetch, for identity.Fetched, of the version of a secret in
 // Google Secret Manager: projects/P/secrets/S/versions/V, or below a location.
 // The service account needs the role Secret Manager Secret Accessor on it.
-func Secret(name string, o SecretOptions) secret.Fetch {
+func Secret(name string, o SecretOptions) identity.Fetch {
 	if o.Client == nil {
 		o.Client = &http.Client{
 			Transport: &http.Transport{

@@ -18,8 +18,8 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/remote"
-	"hotreader/secret"
 )
 
 // The far cloud is farAway there and back, over a link of farBytes a second.
@@ -61,7 +61,7 @@ func BenchmarkFarCloud(b *testing.B) {
 	q := hotreader.Query{Device: "d", Properties: properties, Types: doubles, Start: at(0), End: at(longRows - 1)}
 	last := q
 	last.Last = true
-	t, err := secret.Static(token)
+	t, err := identity.Static(token)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func BenchmarkFarCloud(b *testing.B) {
 				client := remote.NewClient()
 				transport := client.Transport.(*http.Transport)
 				transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
-				r, err := remote.New(remote.Options{URL: url, Token: t, Client: client})
+				r, err := remote.New(remote.Options{URL: url, Credential: t, Client: client})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"hotreader/httpapi"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/wire"
 )
 
@@ -61,7 +61,7 @@ func (c *connection) ask() (resp *http.Response, body []byte, err error) {
 // and sets the same headers, so that what goes over the connection is the same. It
 // has net/http's server as it comes, without timeouts, log or limits.
 func BenchmarkLastEntry(b *testing.B) {
-	t, err := secret.Static(token)
+	t, err := identity.Static(token)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func BenchmarkLastEntry(b *testing.B) {
 	q := request.Query
 	q.Last = true
 	envelope := wire.NewEnvelope(q, "aws", "0af7651916cd43dd8448eb211c80319c").Append(nil)
-	head := "Host: a\r\n" + wire.TokenHeader + ": " + token + "\r\n"
+	head := "Host: a\r\n" + identity.TokenHeader + ": " + token + "\r\n"
 	for _, c := range []struct{ name, request string }{
 		{"read", "POST /read HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(envelope)) + "\r\n\r\n" + string(envelope)},
 		{"latest", "GET /v1/devices/d/latest?property=temperature&property=pressure&property=humidity&property=vibration HTTP/1.1\r\n" + head + "\r\n"},

@@ -14,8 +14,8 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/remote"
-	"hotreader/secret"
 	"hotreader/store/boltstore"
 )
 
@@ -102,7 +102,7 @@ func serveStore() error {
 	if err != nil {
 		return err
 	}
-	t, err := secret.Static(token)
+	t, err := identity.Static(token)
 	if err != nil {
 		return err
 	}
@@ -116,11 +116,11 @@ func serveStore() error {
 // readRemote reads all rows, says how many there were, and waits until its
 // memory has been looked at.
 func readRemote() error {
-	t, err := secret.Static(token)
+	t, err := identity.Static(token)
 	if err != nil {
 		return err
 	}
-	r, err := remote.New(remote.Options{URL: os.Getenv(apiURL), Token: t, SourceCloud: "aws"})
+	r, err := remote.New(remote.Options{URL: os.Getenv(apiURL), Credential: t, SourceCloud: "aws"})
 	if err != nil {
 		return err
 	}

@@ -24,9 +24,9 @@ import (
 	"hotreader"
 	"hotreader/codec/twinmaker"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/boltstore"
 	"hotreader/wire"
@@ -208,7 +208,7 @@ func longStore(b *testing.B) hotreader.Store {
 func BenchmarkRemote(b *testing.B) {
 	const rows = longRows
 	embedded := longStore(b)
-	token, err := secret.Static(strings.Repeat("0123456789abcdef", 4))
+	token, err := identity.Static(strings.Repeat("0123456789abcdef", 4))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func BenchmarkRemote(b *testing.B) {
 			}
 			server := httptest.NewServer(api)
 			defer server.Close()
-			far, err := remote.New(remote.Options{URL: server.URL, Token: token})
+			far, err := remote.New(remote.Options{URL: server.URL, Credential: token})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -19,6 +19,7 @@ import (
 
 	"hotreader"
 	"hotreader/function/awslambda"
+	"hotreader/identity"
 	"hotreader/test/runtimeapi"
 	"hotreader/wire"
 )
@@ -362,7 +363,7 @@ func (e *dashboard) do(ctx context.Context, method, path, body string) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set(wire.TokenHeader, token)
+	r.Header.Set(identity.TokenHeader, token)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}

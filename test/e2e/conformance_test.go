@@ -10,9 +10,9 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/store/boltstore"
 	"hotreader/store/storetest"
 )
@@ -21,7 +21,7 @@ import (
 // socket, and a remote Reader that asks it. jsonOnly makes the API an old peer.
 func through(t testing.TB, store hotreader.Source, jsonOnly bool) hotreader.Source {
 	t.Helper()
-	token, err := secret.Static(token)
+	token, err := identity.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func through(t testing.TB, store hotreader.Source, jsonOnly bool) hotreader.Sour
 	}
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
-	r, err := remote.New(remote.Options{URL: server.URL, Token: token, SourceCloud: "aws"})
+	r, err := remote.New(remote.Options{URL: server.URL, Credential: token, SourceCloud: "aws"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/route"
 	"hotreader/store/memstore"
 	"hotreader/wire"
@@ -32,7 +33,7 @@ func sampled(n, many int, named ...int) []int {
 func answerTo(t testing.TB, api http.Handler, q hotreader.Query) []byte {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, "/read", bytes.NewReader(wire.NewEnvelope(q, "aws", "").Append(nil)))
-	req.Header.Set(wire.TokenHeader, token)
+	req.Header.Set(identity.TokenHeader, token)
 	req.Header.Set("Accept", wire.MediaType)
 	rec := httptest.NewRecorder()
 	api.ServeHTTP(rec, req)

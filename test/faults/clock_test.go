@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/store/memstore"
 )
 
@@ -106,11 +106,11 @@ func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 		serving.Go(func() { _ = server.Serve(network) })
 		client := remote.NewClient()
 		client.Transport.(*http.Transport).DialContext = network.dial
-		tok, err := secret.Static(token)
+		tok, err := identity.Static(token)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := remote.New(remote.Options{URL: "http://127.0.0.1", Token: tok, Client: client})
+		r, err := remote.New(remote.Options{URL: "http://127.0.0.1", Credential: tok, Client: client})
 		if err != nil {
 			t.Fatal(err)
 		}

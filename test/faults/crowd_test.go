@@ -266,7 +266,7 @@ func TestBreakerOverSockets(t *testing.T) {
 	}))
 	client := newClient()
 	t.Cleanup(client.CloseIdleConnections)
-	far, err := remote.New(remote.Options{URL: g.url, Token: tokenOf(t), Client: client})
+	far, err := remote.New(remote.Options{URL: g.url, Credential: tokenOf(t), Client: client})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,9 +23,9 @@ import (
 	"hotreader/codec/twinmaker"
 	"hotreader/function/awslambda"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/store/boltstore"
 	"hotreader/store/memstore"
 )
@@ -93,9 +93,9 @@ func filledFile(t testing.TB) *boltstore.Store {
 	return s
 }
 
-func tokenOf(t testing.TB) *secret.Token {
+func tokenOf(t testing.TB) *identity.Token {
 	t.Helper()
-	tok, err := secret.Static(token)
+	tok, err := identity.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func idle(d time.Duration) func(*setup) { return func(s *setup) { s.remote.Idle 
 func far(t testing.TB, url string, options ...func(*setup)) hotreader.Source {
 	t.Helper()
 	client := newClient()
-	s := &setup{remote: remote.Options{URL: url, Token: tokenOf(t), Client: client, SourceCloud: "aws"},
+	s := &setup{remote: remote.Options{URL: url, Credential: tokenOf(t), Client: client, SourceCloud: "aws"},
 		retry: route.RetryOptions{Base: 2 * time.Millisecond}}
 	for _, set := range options {
 		set(s)

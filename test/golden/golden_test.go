@@ -32,12 +32,11 @@ import (
 	"hotreader/codec/twinmaker"
 	"hotreader/function/awslambda"
 	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/route"
-	"hotreader/secret"
 	"hotreader/store/memstore"
-	"hotreader/wire"
 )
 
 var update = flag.Bool("update", false, "write what is answered now into the archives")
@@ -185,7 +184,7 @@ func seeing(t *testing.T, o observe.Options) (*observe.Observer, *slog.Logger, *
 
 func newAPI(t *testing.T, seen *observe.Observer, logger *slog.Logger) http.Handler {
 	t.Helper()
-	tokens, err := secret.Static(token + ",previous-" + token)
+	tokens, err := identity.Static(token + ",previous-" + token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +217,7 @@ func request(text string) *http.Request {
 		body = `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z","trace_id":"t-1","payload":` + payload + `}`
 	}
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
-	r.Header.Set(wire.TokenHeader, token)
+	r.Header.Set(identity.TokenHeader, token)
 	for _, line := range lines[1:] {
 		name, value, _ := strings.Cut(line, ": ")
 		r.Header.Set(name, value)

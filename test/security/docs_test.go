@@ -108,7 +108,7 @@ func TestRunbookFieldsAreLogged(t *testing.T) {
 	peer := newPeer(t, token)
 	api := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--devices", "pump")
 	for _, device := range []string{"pump", "other"} {
-		ask(t, api.url, "GET", "/v1/devices/"+device+"/latest?property=temperature", "", token)
+		ask(t, api.URL, "GET", "/v1/devices/"+device+"/latest?property=temperature", "", token)
 	}
 	api.end(t, syscall.SIGTERM)
 	reader := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
@@ -123,7 +123,7 @@ func TestRunbookFieldsAreLogged(t *testing.T) {
 		})
 	}
 	reader.Kill(t)
-	for i, said := range []string{api.said.String(), reader.Log()} {
+	for i, said := range []string{api.Log(), reader.Log()} {
 		for line := range strings.Lines(said) {
 			var o map[string]any
 			if json.Unmarshal([]byte(line), &o) != nil || o["msg"] == nil {

@@ -27,6 +27,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/identity"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -46,17 +47,17 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 	} {
 		for _, request := range []func(device string) answer{
 			func(d string) answer {
-				return ask(t, p.url, "GET", "/v1/devices/"+d+"/history?property=temperature", "", token, "X-Request-Id", "r")
+				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/history?property=temperature", "", token, "X-Request-Id", "r")
 			},
 			func(d string) answer {
-				return ask(t, p.url, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
+				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
 			},
-			func(d string) answer { return ask(t, p.url, "POST", "/read", envelope("query", d, ""), token) },
+			func(d string) answer { return ask(t, p.URL, "POST", "/read", envelope("query", d, ""), token) },
 			func(d string) answer {
-				return ask(t, p.url, "POST", "/read", envelope("query", d, ""), token, "Accept", wire.MediaType)
+				return ask(t, p.URL, "POST", "/read", envelope("query", d, ""), token, "Accept", wire.MediaType)
 			},
 			func(d string) answer {
-				return ask(t, p.url, "POST", "/read", envelope("query_last_entry", d, ""), token)
+				return ask(t, p.URL, "POST", "/read", envelope("query_last_entry", d, ""), token)
 			},
 		} {
 			if a := request("pump"); a.status != 200 {
@@ -69,7 +70,7 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 		}
 	}
 	for handler, more := range map[string]string{"hot-reader": allTime, "hot-reader-last-entry": ""} {
-		f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), handler, with(twin("aws"), "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws")))
+		f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), handler, serving.With(twin("aws"), "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws")))
 		if body, err := f.Invoke(t.Context(), event("pump", more), 20*time.Second); err != nil || !strings.Contains(string(body), number) {
 			t.Errorf("%s: %s, %v", handler, body, err)
 		}
@@ -109,7 +110,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.to.Load().
 
 func (f *front) turn(t testing.TB, p *program) {
 	t.Helper()
-	u, err := url.Parse(p.url)
+	u, err := url.Parse(p.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	stop()
 	clients.Wait()
 	for old, status := range map[string]int{token: 401, rotated: 200} {
-		if a := ask(t, last.url, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.status != status {
+		if a := ask(t, last.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.status != status {
 			t.Errorf("afterwards: %d, want %d", a.status, status)
 		}
 	}
@@ -192,7 +193,7 @@ func TestFloods(t *testing.T) {
 	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
 	var all []net.Conn
 	for i := range 300 {
-		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +206,7 @@ func TestFloods(t *testing.T) {
 		all = append(all, c)
 	}
 	for range 20 {
-		if a := ask(t, p.url, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.status != 200 {
+		if a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 	}
@@ -223,12 +224,12 @@ func TestFloods(t *testing.T) {
 func TestHeadersAreBounded(t *testing.T) {
 	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
 	for size, status := range map[int]int{32 << 10: 200, 128 << 10: http.StatusRequestHeaderFieldsTooLarge} {
-		a := ask(t, p.url, "GET", "/v1/devices/pump/latest?property=temperature", "", token, "X-Large", strings.Repeat("x", size))
+		a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token, "X-Large", strings.Repeat("x", size))
 		if a.status != status {
 			t.Errorf("%d bytes: %d, want %d", size, a.status, status)
 		}
 	}
-	if a := ask(t, p.url, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.status != 413 {
+	if a := ask(t, p.URL, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.status != 413 {
 		t.Errorf("a body of 65 KB: %d", a.status)
 	}
 }
@@ -264,7 +265,7 @@ func certificate(t testing.TB) (certFile, keyFile string) {
 func TestTLSOfServe(t *testing.T) {
 	cert, key := certificate(t)
 	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--tls-cert", cert, "--tls-key", key)
-	address := strings.TrimPrefix(p.url, "http://")
+	address := strings.TrimPrefix(p.URL, "http://")
 	for version, good := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		d := &tls.Dialer{Config: &tls.Config{MinVersion: version, MaxVersion: version, InsecureSkipVerify: true}}
 		c, err := d.DialContext(t.Context(), "tcp", address)
@@ -280,7 +281,7 @@ func TestTLSOfServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "GET /v1/devices/pump/latest?property=temperature HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n", wire.TokenHeader, token)
+	fmt.Fprintf(c, "GET /v1/devices/pump/latest?property=temperature HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n", identity.TokenHeader, token)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -301,12 +302,12 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 		start(t, "hotreader-cloudrun", "PORT", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
 		start(t, "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
 	} {
-		ask(t, p.url, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
-		ask(t, p.url, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
-		ask(t, p.url, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
-		ask(t, p.url, "POST", "/read", envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
+		ask(t, p.URL, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
+		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
+		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
+		ask(t, p.URL, "POST", "/read", envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
 		p.end(t, syscall.SIGTERM)
-		checkLines(t, p.name, p.said.String(), 4)
+		checkLines(t, p.name, p.Log(), 4)
 	}
 	f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
 	escaped := must(json.Marshal(hostile))

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/identity"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -152,7 +153,7 @@ func exercise(t testing.TB, p *program, good string) {
 		{"GET", "/nowhere", "", good, nil}, {"GET", "/v1/devices/pump/../x", "", good, nil},
 	}
 	for _, r := range requests {
-		a := ask(t, p.url, r.method, r.path, r.body, r.token, r.headers...)
+		a := ask(t, p.URL, r.method, r.path, r.body, r.token, r.headers...)
 		tokenless(t, p.name+": "+r.method+" "+r.path, a)
 	}
 }
@@ -161,7 +162,7 @@ func exercise(t testing.TB, p *program, good string) {
 // last entry in a problem, of a history in a page where rows should be.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body) // one that broke off asks for nothing
-	sent := r.Header.Get(wire.TokenHeader)
+	sent := r.Header.Get(identity.TokenHeader)
 	if !strings.Contains(string(body), "query_last_entry") {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "You sent "+sent)
@@ -193,7 +194,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 	peer, refusing := newPeer(t, token), newPeer(t, rotated)
 	ill := newPeer(t, token)
 	ill.Set(echo)
-	closed := "http://127.0.0.1:" + strconv.Itoa(freePort(t))
+	closed := "http://127.0.0.1:" + strconv.Itoa(serving.FreePort(t))
 	twin := func(l4, url, token string) map[string]string {
 		return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", l4), "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": token, "HOTREADER_LOG_LEVEL": "debug"}
 	}
@@ -224,7 +225,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			env := collected.seen(c.env, c.name)
-			page, metrics := "", freePort(t)
+			page, metrics := "", serving.FreePort(t)
 			switch c.program {
 			case "hotreader":
 				c.args = append(slices.Clone(c.args), "--metrics", ":"+strconv.Itoa(metrics))
@@ -234,7 +235,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 				page = fmt.Sprintf("http://127.0.0.1:%d", metrics)
 			}
 			p := start(t, c.program, c.port, env, c.args...)
-			quiet(t, "its command line", arguments(t, p.cmd.Process.Pid))
+			quiet(t, "its command line", arguments(t, p.PID()))
 			exercise(t, p, c.token)
 			if page != "" {
 				a := ask(t, page, "GET", "/metrics", "", "")
@@ -243,14 +244,14 @@ func TestTokenIsNeverWritten(t *testing.T) {
 				}
 				quiet(t, "its metrics", a.text)
 			}
-			tokenless(t, "the last answer", ask(t, p.url, "GET", "/v1/devices/the-last/latest?property=temperature", "", c.token))
+			tokenless(t, "the last answer", ask(t, p.URL, "GET", "/v1/devices/the-last/latest?property=temperature", "", c.token))
 			sent := []string{`"spanId"`, "the-last"}
 			if c.program != "hotreader-cloudrun" {
 				sent = append(sent, `"hotreader_queries_total"`)
 			}
 			collected.searched(t, c.name, sent...)
 			p.end(t, quit)
-			said := p.said.String()
+			said := p.Log()
 			if !strings.Contains(said, "goroutine ") || !strings.Contains(said, `"status":401`) {
 				t.Errorf("there is nothing to search: %.2000s", said)
 			}
@@ -354,18 +355,18 @@ func TestTokenIsNeverWrittenAtStart(t *testing.T) {
 		{"--help"}, {"serve", "--help"}, {"query", "--help"}, {"version"}, {"version", "--json"}, {"serve"},
 		{"serve", "--token=" + token}, {"serve", "--store", "bolt:none.db", "--rate", "x"},
 		{"query", "--remote", "https://u:" + url.QueryEscape(token) + "@127.0.0.1", "--device", "d", "--property", "p"},
-		{"latest", "--remote", "http://127.0.0.1:" + strconv.Itoa(freePort(t)), "--device", "d", "--property", "p"},
+		{"latest", "--remote", "http://127.0.0.1:" + strconv.Itoa(serving.FreePort(t)), "--device", "d", "--property", "p"},
 	}
 	environments := map[string]map[string]string{
-		"two tokens, equal":       with(good, "INTER_CLOUD_TOKEN", token+","+token),
-		"three":                   with(good, "INTER_CLOUD_TOKEN", token+","+rotated+","+wrong),
-		"too short":               with(good, "INTER_CLOUD_TOKEN", token[:31]),
-		"both":                    with(good, "INTER_CLOUD_TOKEN_SECRET", rotated),
-		"in the secret's place":   with(good, "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", token),
-		"in the URL's user":       with(good, "REMOTE_READER_URL", "https://u:"+url.QueryEscape(token)+"@api.example.com"),
-		"in the URL's query":      with(good, "REMOTE_READER_URL", "https://api.example.com/?token="+url.QueryEscape(token)),
-		"the key in the endpoint": with(good, "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws"), "COSMOS_DB_ENDPOINT", "https://k:"+cosmos+"@plant.documents.azure.com", "COSMOS_DB_KEY", cosmos[1:]),
-		"with a blank":            with(good, "INTER_CLOUD_TOKEN", token+" "+rotated),
+		"two tokens, equal":       serving.With(good, "INTER_CLOUD_TOKEN", token+","+token),
+		"three":                   serving.With(good, "INTER_CLOUD_TOKEN", token+","+rotated+","+wrong),
+		"too short":               serving.With(good, "INTER_CLOUD_TOKEN", token[:31]),
+		"both":                    serving.With(good, "INTER_CLOUD_TOKEN_SECRET", rotated),
+		"in the secret's place":   serving.With(good, "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", token),
+		"in the URL's user":       serving.With(good, "REMOTE_READER_URL", "https://u:"+url.QueryEscape(token)+"@api.example.com"),
+		"in the URL's query":      serving.With(good, "REMOTE_READER_URL", "https://api.example.com/?token="+url.QueryEscape(token)),
+		"the key in the endpoint": serving.With(good, "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws"), "COSMOS_DB_ENDPOINT", "https://k:"+cosmos+"@plant.documents.azure.com", "COSMOS_DB_KEY", cosmos[1:]),
+		"with a blank":            serving.With(good, "INTER_CLOUD_TOKEN", token+" "+rotated),
 	}
 	run := func(t *testing.T, name string, env map[string]string, args ...string) {
 		t.Helper()

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,15 +16,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/test/serving"
-	"hotreader/test/transcript"
-	"hotreader/wire"
 )
 
 // The tokens hold what quoting, escaping and encoding change.
@@ -66,92 +62,33 @@ func TestMain(m *testing.M) {
 
 // program is a running server under test.
 type program struct {
-	name   string
-	url    string
-	home   string // everything that it may write is here
-	cmd    *exec.Cmd
-	said   transcript.Buffer
-	exited chan struct{}
-}
-
-// given are the ports that freePort has returned.
-var given sync.Map
-
-// freePort is a port that is free now, and nobody else's of these tests.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if _, twice := given.LoadOrStore(port, true); !twice {
-			return port
-		}
-	}
+	*serving.Process
+	name string
+	home string // everything that it may write is here
 }
 
 // start starts a program that serves, with env and nothing else, and waits until
 // it listens. port is the variable with its port, or "" for `hotreader serve`.
 func start(t testing.TB, name, port string, env map[string]string, args ...string) *program {
 	t.Helper()
-	n := freePort(t)
-	p := &program{name: name, url: fmt.Sprintf("http://127.0.0.1:%d", n), home: t.TempDir(), exited: make(chan struct{})}
+	n, home := strconv.Itoa(serving.FreePort(t)), t.TempDir()
+	env = serving.With(env, "HOME", home, "TMPDIR", home, "PWD", home)
 	if port == "" {
-		args = append(args, "--listen", fmt.Sprintf("127.0.0.1:%d", n))
+		args = append(args, "--listen", "127.0.0.1:"+n)
+	} else {
+		env[port] = n
 	}
-	p.cmd = exec.Command(filepath.Join(programs, name), args...)
-	p.cmd.Dir = p.home
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.home, "TMPDIR=" + p.home}
-	if port != "" {
-		p.cmd.Env = append(p.cmd.Env, port+"="+strconv.Itoa(n))
-	}
-	for k, v := range env {
-		p.cmd.Env = append(p.cmd.Env, k+"="+v)
-	}
-	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // how it ends is the test's affair
-		close(p.exited)
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
-		<-p.exited
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(p.url, "http://"))
-		if err == nil {
-			_ = c.Close()
-			return p
-		}
-		select {
-		case <-p.exited:
-			t.Fatalf("%s ended:\n%s", name, p.said.String())
-		case <-ctx.Done():
-			t.Fatalf("%s does not listen:\n%s", name, p.said.String())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	p := &program{serving.Run(t, filepath.Join(programs, name), env, args...), name, home}
+	p.URL = "http://127.0.0.1:" + n
+	p.WaitReady(t)
+	return p
 }
 
 // end sends a signal and waits for the program to be gone.
 func (p *program) end(t testing.TB, s os.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-p.exited:
-	case <-time.After(45 * time.Second):
-		t.Fatalf("%s does not end on %v:\n%s", p.name, s, p.said.String())
-	}
+	p.Signal(t, s)
+	p.WaitExit(t)
 }
 
 // arguments is what everybody on the machine sees of a process.
@@ -188,7 +125,7 @@ func try(ctx context.Context, url, method, path, body, token string, headers ...
 		return answer{}, err
 	}
 	if token != "" {
-		req.Header.Set(wire.TokenHeader, token)
+		req.Header.Set(identity.TokenHeader, token)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -269,14 +206,6 @@ func dynamo(t testing.TB, ill func() bool) string {
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
-}
-
-func with(env map[string]string, pairs ...string) map[string]string {
-	env = maps.Clone(env)
-	for i := 0; i < len(pairs); i += 2 {
-		env[pairs[i]] = pairs[i+1]
-	}
-	return env
 }
 
 const quit = syscall.SIGQUIT // Go writes every goroutine's stack

@@ -20,9 +20,9 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/identity"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
-	"hotreader/wire"
 )
 
 // programs is the folder of the built programs.
@@ -237,7 +237,7 @@ func get(t *testing.T, url, token string) (status int, body string) {
 		t.Fatal(err)
 	}
 	if token != "" {
-		req.Header.Set(wire.TokenHeader, token)
+		req.Header.Set(identity.TokenHeader, token)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -7,6 +7,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,10 +26,9 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/store/memstore"
 	"hotreader/test/transcript"
-	"hotreader/wire"
 )
 
 // The tokens of the tests.
@@ -35,16 +37,32 @@ const (
 	Rotated = "fedcba9876543210fedcba9876543210"
 )
 
-// Build builds the program of the package in the working directory, as `make
-// dist` builds it, and returns its path. Remove dir when it is not needed.
-func Build(dir string) (string, error) {
-	program := filepath.Join(dir, "program")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
+// Main runs the tests of a package with its program, built as `make dist` builds
+// it, at *program.
+func Main(m *testing.M, program *string) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "hotreader-program-")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		*program = filepath.Join(dir, "program")
+		build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s -w", "-o", *program, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			log.Fatalf("build: %v\n%s", err, out)
+		}
+		return m.Run()
+	}())
+}
+
+// With returns env with these variables, name, value, ….
+func With(env map[string]string, more ...string) map[string]string {
+	env = maps.Clone(env)
+	for i := 0; i < len(more); i += 2 {
+		env[more[i]] = more[i+1]
 	}
-	return program, nil
+	return env
 }
 
 // Process is a running program.
@@ -57,21 +75,38 @@ type Process struct {
 	err    error
 }
 
-// Start runs program with env, and nothing else of this process' environment but
-// PATH and HOME. port is the variable with the port to listen on. It is killed
-// when the test ends, which fails if a token stands in its log.
+// Start runs program as Run does. port is the variable with the port to listen on.
 func Start(t testing.TB, program, port string, env map[string]string) *Process {
 	t.Helper()
-	// A port that is free now: the platforms, too, choose it for the program.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	n := strconv.Itoa(FreePort(t)) // the platforms, too, choose it for the program
+	p := Run(t, program, With(env, port, n))
+	p.URL = "http://127.0.0.1:" + n
+	return p
+}
+
+// FreePort returns a port that is free, and below those that the system gives to
+// connections and to listeners of any port, which would take it meanwhile.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 1000 {
+		port := 12_000 + rand.N(20_000)
+		if l, err := net.Listen("tcp", ":"+strconv.Itoa(port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	address := l.Addr().(*net.TCPAddr)
-	_ = l.Close()
-	p := &Process{URL: "http://" + address.String(), exited: make(chan struct{})}
-	p.cmd = exec.Command(program)
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), port + "=" + strconv.Itoa(address.Port)}
+	t.Fatal("no port is free")
+	return 0
+}
+
+// Run runs program, in the folder PWD of env, with env and nothing else of this
+// process' environment but PATH and HOME. It is killed when the test ends, which
+// fails if a token stands in its log.
+func Run(t testing.TB, program string, env map[string]string, args ...string) *Process {
+	t.Helper()
+	p := &Process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
+	p.cmd.Dir = env["PWD"]
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	for name, value := range env {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
@@ -114,10 +149,16 @@ func (p *Process) WaitReady(t testing.TB) *Process {
 	}
 }
 
+// PID is the program's process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Terminate sends SIGTERM.
-func (p *Process) Terminate(t testing.TB) {
+func (p *Process) Terminate(t testing.TB) { p.Signal(t, syscall.SIGTERM) }
+
+// Signal sends a signal.
+func (p *Process) Signal(t testing.TB, s os.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -136,7 +177,7 @@ func (p *Process) WaitExit(t testing.TB) int {
 	t.Helper()
 	select {
 	case <-p.exited:
-	case <-time.After(30 * time.Second):
+	case <-time.After(45 * time.Second): // `hotreader serve` lets requests go on for 30 s
 		t.Fatalf("it does not end\n%s", p.Log())
 	}
 	return p.cmd.ProcessState.ExitCode()
@@ -161,7 +202,7 @@ func (p *Process) Ask(t testing.TB, method, path, body, token string, headers ..
 		t.Fatal(err)
 	}
 	if token != "" {
-		req.Header.Set(wire.TokenHeader, token)
+		req.Header.Set(identity.TokenHeader, token)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -184,6 +225,7 @@ type Peer struct {
 	URL   string
 	Store *memstore.Store
 	Calls atomic.Int64
+	API   http.Handler // the well one
 
 	mu     sync.Mutex
 	ill    http.HandlerFunc
@@ -191,15 +233,18 @@ type Peer struct {
 }
 
 // NewPeer starts a peer that takes token and stores nothing yet.
-func NewPeer(t testing.TB, token string) *Peer {
+func NewPeer(t testing.TB, token string) *Peer { return PeerOf(t, token, httpapi.Options{}) }
+
+// PeerOf starts a peer that serves as o says.
+func PeerOf(t testing.TB, token string, o httpapi.Options) *Peer {
 	t.Helper()
 	p := &Peer{Store: memstore.New()}
-	tok, err := secret.Static(token)
+	tok, err := identity.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Source: p.Store, Token: tok})
-	if err != nil {
+	o.Source, o.Token = p.Store, tok
+	if p.API, err = httpapi.New(o); err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -212,7 +257,7 @@ func NewPeer(t testing.TB, token string) *Peer {
 			ill(w, r)
 			return
 		}
-		api.ServeHTTP(w, r)
+		p.API.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
 	p.URL = s.URL

@@ -23,7 +23,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"hotreader/wire"
+	"hotreader/identity"
 )
 
 // client is one that asks from one address of this machine with one token.
@@ -90,7 +90,7 @@ func (c *client) send(ctx context.Context, s *server, q *query, trace string, bo
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set(wire.TokenHeader, c.token)
+	req.Header.Set(identity.TokenHeader, c.token)
 	for name, value := range map[string]string{"X-Request-Id": trace, "Accept": q.accept} {
 		if value != "" {
 			req.Header.Set(name, value)

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/identity"
 	"hotreader/test/serving"
-	"hotreader/wire"
 )
 
 // hostile are those who mean no good. Each does its thing again and again until
@@ -108,7 +108,7 @@ func drip(ctx context.Context, c net.Conn) string {
 	}
 }
 
-const withToken = " HTTP/1.1\r\nHost: x\r\n" + wire.TokenHeader + ": " + serving.Token + "\r\n"
+const withToken = " HTTP/1.1\r\nHost: x\r\n" + identity.TokenHeader + ": " + serving.Token + "\r\n"
 
 // attack starts all of them.
 func attack(ctx context.Context, s *server) *hostile {
@@ -149,7 +149,7 @@ func attack(ctx context.Context, s *server) *hostile {
 	})
 	h.again(ctx, "wrong tokens", 2, func(c *net.TCPConn) string {
 		pause(ctx, 20*time.Millisecond)
-		_, _ = io.WriteString(c, "GET /v1/devices/"+large+"/history?"+selected()+" HTTP/1.1\r\nHost: x\r\n"+wire.TokenHeader+": "+strings.Repeat("w", 32)+"\r\n\r\n")
+		_, _ = io.WriteString(c, "GET /v1/devices/"+large+"/history?"+selected()+" HTTP/1.1\r\nHost: x\r\n"+identity.TokenHeader+": "+strings.Repeat("w", 32)+"\r\n\r\n")
 		return status(c)
 	})
 	return h

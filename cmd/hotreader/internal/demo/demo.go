@@ -19,7 +19,7 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/machine"
 	"hotreader/httpapi"
-	"hotreader/secret"
+	"hotreader/identity"
 	"hotreader/store/boltstore"
 )
 
@@ -140,7 +140,7 @@ func (c *Cloud) fill(ctx context.Context, wrote func(int)) error {
 }
 
 func (c *Cloud) serve(l net.Listener) error {
-	token, err := secret.Static(c.Token)
+	token, err := identity.Static(c.Token)
 	if err != nil {
 		return err
 	}

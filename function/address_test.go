@@ -1,4 +1,4 @@
-package httphost
+package function
 
 import (
 	"net/http"
@@ -22,7 +22,7 @@ func TestAddress(t *testing.T) {
 		{[]string{"192.0.2.1, unknown"}, "invalid IP"},
 		{[]string{""}, "invalid IP"},
 	} {
-		if got := address(&http.Request{Header: http.Header{"X-Forwarded-For": c.header}}); got.String() != c.want {
+		if got := forwarded(&http.Request{Header: http.Header{"X-Forwarded-For": c.header}}); got.String() != c.want {
 			t.Errorf("%q: %s, want %s", c.header, got, c.want)
 		}
 	}

@@ -1,6 +1,4 @@
-// Package secret holds the inter-cloud token: it compares in constant time,
-// fetches the token anew when it was rotated, and never prints it.
-package secret
+package identity
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package config
+package identity
 
 import (
 	"context"
@@ -51,10 +51,17 @@ func (d Devices) Has(device string) bool {
 	return len(d) == 0
 }
 
-// Guard returns src for the devices of d. A query for another one is refused by
-// its name alone, with CodeForbidden and before src is asked, so that nobody
-// learns from it which devices there are. Guard what an API or a twin is given,
-// and all of its routes are.
+// Check refuses a device that may not be read, by its name alone and with
+// CodeForbidden, so that nobody learns from it which devices there are.
+func (d Devices) Check(device string) error {
+	if d.Has(device) {
+		return nil
+	}
+	return &hotreader.Error{Op: "devices", Code: hotreader.CodeForbidden, Err: errOutside}
+}
+
+// Guard returns src for the devices of d. Another one is refused before src is
+// asked.
 func (d Devices) Guard(src hotreader.Source) hotreader.Source {
 	if len(d) == 0 {
 		return src
@@ -68,10 +75,10 @@ type guard struct {
 }
 
 func (g guard) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	if g.devices.Has(q.Device) {
-		return g.Source.Scan(ctx, q)
+	if err := g.devices.Check(q.Device); err != nil {
+		return hotreader.Fail(err)
 	}
-	return hotreader.Fail(&hotreader.Error{Op: "devices", Code: hotreader.CodeForbidden, Err: errOutside})
+	return g.Source.Scan(ctx, q)
 }
 
 var errOutside = errors.New("the device is outside of those that may be read here; the operator names them in HOTREADER_DEVICES, or with --devices")

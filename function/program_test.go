@@ -1,4 +1,4 @@
-package httphost_test
+package function
 
 import (
 	"bufio"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,9 +19,9 @@ import (
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/function/httphost"
 	"hotreader/httpapi"
-	"hotreader/secret"
+	"hotreader/identity"
+	"hotreader/observe"
 	"hotreader/test/serving"
 	"hotreader/wire"
 )
@@ -51,14 +52,14 @@ func (e endless) Scan(ctx context.Context, _ hotreader.Query) iter.Seq2[hotreade
 
 // serve serves r until the returned function is called, which returns Serve's
 // error.
-func serve(t *testing.T, r hotreader.Source, d httphost.Drain) (url string, end func() error) {
+func serve(t *testing.T, r hotreader.Source, d httpapi.Drain) (url string, end func() error) {
 	t.Helper()
-	token, err := secret.Static(serving.Token)
+	token, err := identity.Static(serving.Token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := httphost.New(httphost.Options{Function: &config.Function{Role: config.API}, Token: token,
-		Local: func() (hotreader.Source, error) { return r, nil }})
+	p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
+	api, err := p.api(&config.Function{Role: config.API}, token, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func serve(t *testing.T, r hotreader.Source, d httphost.Drain) (url string, end 
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- httphost.Serve(ctx, httpapi.Server(api), l, d) }()
+	go func() { done <- httpapi.Serve(ctx, httpapi.Server(api), l, d) }()
 	return "http://" + l.Addr().String(), func() error { cancel(); return <-done }
 }
 
@@ -84,7 +85,7 @@ func get(t *testing.T, url, accept string) (int, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	req.Header.Set(wire.TokenHeader, serving.Token)
+	req.Header.Set(identity.TokenHeader, serving.Token)
 	req.Header.Set("Accept", accept)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
@@ -132,7 +133,7 @@ func TestReadsEndWithTheServer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := endless{rows: c.rows, waiting: make(chan struct{})}
-			url, end := serve(t, r, httphost.Drain{Reads: 10 * time.Millisecond, Close: time.Minute})
+			url, end := serve(t, r, httpapi.Drain{Reads: 10 * time.Millisecond, Close: time.Minute})
 			answered := make(chan struct{})
 			go func() {
 				defer close(answered)
@@ -155,7 +156,7 @@ func TestReadsEndWithTheServer(t *testing.T) {
 // What does not end even then is broken off, and that is said.
 func TestServerEndsAnyway(t *testing.T) {
 	r := endless{rows: 1, waiting: make(chan struct{}), deaf: true}
-	url, end := serve(t, r, httphost.Drain{Reads: time.Millisecond, Close: 20 * time.Millisecond})
+	url, end := serve(t, r, httpapi.Drain{Reads: time.Millisecond, Close: 20 * time.Millisecond})
 	broken := make(chan error, 1)
 	go func() {
 		_, _, err := get(t, url+"/v1/devices/d/history?property=on", "application/json")
@@ -176,32 +177,39 @@ func TestServeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = l.Close()
-	if err := httphost.Serve(t.Context(), httpapi.Server(http.NotFoundHandler()), l, httphost.Platform()); hotreader.CodeOf(err) != hotreader.CodeInternal {
+	if err := httpapi.Serve(t.Context(), httpapi.Server(http.NotFoundHandler()), l, drain); hotreader.CodeOf(err) != hotreader.CodeInternal {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestToken(t *testing.T) {
-	own, err := secret.Static(serving.Token)
+	own, err := identity.Static(serving.Token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := httphost.Token(t.Context(), &config.Function{Token: own}, nil)
+	got, err := Token(t.Context(), &config.Function{Token: own}, nil)
 	if err != nil || got != own {
 		t.Errorf("%v, %v", got, err)
 	}
 	named := &config.Function{TokenSecret: "x"}
-	got, err = httphost.Token(t.Context(), named, func(ctx context.Context) (string, time.Time, error) {
-		if _, ok := ctx.Deadline(); !ok {
-			t.Error("the start may take for ever")
+	got, err = Token(t.Context(), named, func(name string) identity.Fetch {
+		return func(ctx context.Context) (string, time.Time, error) {
+			if name != "x" {
+				t.Error(name)
+			}
+			if _, ok := ctx.Deadline(); !ok {
+				t.Error("the start may take for ever")
+			}
+			return serving.Rotated, time.Time{}, nil
 		}
-		return serving.Rotated, time.Time{}, nil
 	})
 	if err != nil || got.Current() != serving.Rotated {
 		t.Errorf("%v, %v", got, err)
 	}
-	_, err = httphost.Token(t.Context(), named, func(context.Context) (string, time.Time, error) {
-		return "", time.Time{}, &hotreader.Error{Code: hotreader.CodeForbidden}
+	_, err = Token(t.Context(), named, func(string) identity.Fetch {
+		return func(context.Context) (string, time.Time, error) {
+			return "", time.Time{}, &hotreader.Error{Code: hotreader.CodeForbidden}
+		}
 	})
 	if !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "INTER_CLOUD_TOKEN_SECRET: ") {
 		t.Errorf("%v", err)
@@ -219,7 +227,7 @@ func (refusing) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, 
 
 // The caller, whose token is right, is not told that it is not allowed.
 func TestStoreRefusesTheHost(t *testing.T) {
-	url, end := serve(t, refusing{}, httphost.Platform())
+	url, end := serve(t, refusing{}, drain)
 	for _, accept := range []string{"application/json", "text/csv", wire.MediaType} {
 		status, body, err := get(t, url+"/v1/devices/d/history?property=p", accept)
 		if err != nil || status != http.StatusBadGateway || !strings.Contains(body, `"code":"store"`) || strings.Contains(body, "cosmos:read") {
@@ -249,13 +257,13 @@ func (h *held) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, e
 // 256 wait for 5 s; the others are told at once when to come back.
 func TestAnswersAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		token, err := secret.Static(serving.Token + "," + serving.Rotated)
+		token, err := identity.Static(serving.Token + "," + serving.Rotated)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := &held{answer: make(chan struct{})}
-		api, err := httphost.New(httphost.Options{Function: &config.Function{Role: config.API}, Token: token,
-			Local: func() (hotreader.Source, error) { return r, nil }})
+		p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
+		api, err := p.api(&config.Function{Role: config.API}, token, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,7 +279,7 @@ func TestAnswersAtOnce(t *testing.T) {
 			go func() {
 				req := httptest.NewRequest(http.MethodGet, "/v1/devices/d/latest?property=on", nil)
 				// No token and no address may have all places.
-				req.Header.Set(wire.TokenHeader, []string{serving.Token, serving.Rotated}[i%2])
+				req.Header.Set(identity.TokenHeader, []string{serving.Token, serving.Rotated}[i%2])
 				req.Header.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i%100))
 				w := httptest.NewRecorder()
 				api.ServeHTTP(w, req)
