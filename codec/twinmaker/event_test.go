@@ -367,6 +367,12 @@ func TestEndAtGosZeroTime(t *testing.T) {
 	}
 }
 
+func filtersOf(text []byte) ([]hotreader.Filter, error) {
+	e := &event{op: "filters"}
+	filters := e.readFilters(text)
+	return filters, invalid(e.op, e.wrong)
+}
+
 func TestParseFilters(t *testing.T) {
 	number := func(s string) hotreader.Value { return hotreader.NumberValue([]byte(s)) }
 	cases := []struct {
@@ -409,7 +415,7 @@ func TestParseFilters(t *testing.T) {
 		{text: `[` + strings.Repeat(`0,`, 50) + `0]`, says: "propertyFilters has 51 filters; want at most 50"},
 	}
 	for _, c := range cases {
-		got, err := parseFilters([]byte(c.text))
+		got, err := filtersOf([]byte(c.text))
 		if c.says != "" {
 			if !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: error %v; want one that says %q", c.text, err, c.says)
@@ -489,7 +495,7 @@ func FuzzParseFilters(f *testing.F) {
 	f.Add([]byte(`[{"propertyName":"a","operator":"=","value":"x"},{"propertyName":"b","operator":"<","value":-0.1e9}]`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		filters, err := parseFilters(text)
+		filters, err := filtersOf(text)
 		if err != nil && !errors.Is(err, hotreader.CodeInvalid) {
 			t.Fatal(err)
 		}
