@@ -583,20 +583,6 @@ func TestOverTheReferenceStore(t *testing.T) {
 	}
 }
 
-// TestClock writes times as hotreader.AppendTime does.
-func TestClock(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var c clock
-		at := time.Unix(rapid.Int64Range(-62_167_219_200, 253_402_300_799-400_000).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanos"))
-		for range 20 {
-			if got, want := string(c.append(nil, at)), string(hotreader.AppendTime(nil, at)); got != want {
-				t.Fatalf("%s; want %s", got, want)
-			}
-			at = at.Add(time.Duration(rapid.SampledFrom([]int64{1, 1000, 1e6, 999_999_999, 1e9, 3_600e9, 20_000e9}).Draw(t, "gap")))
-		}
-	})
-}
-
 // TestNoAllocationPerRow: what an answer allocates does not grow with its rows.
 func TestNoAllocationPerRow(t *testing.T) {
 	for name, interval := range map[string]time.Duration{"rows": 0, "steps": time.Second} {

@@ -265,9 +265,8 @@ func TestCacheLookup(t *testing.T) {
 		for i := range cachedLookups {
 			get(fmt.Sprint(i), "d2", 1)
 		}
-		get("e", "d2", 1) // it was the oldest
-		get("0", "d2", 1) // and then this
-		get("2", "d2", 0)
+		get("e", "d2", 1) // it went when there were too many
+		get(fmt.Sprint(cachedLookups-1), "d2", 0)
 	})
 }
 
