@@ -353,7 +353,7 @@ func TestFramesThatCannotBeWritten(t *testing.T) {
 		}
 		rows++
 	}
-	if !errors.Is(err, boom) || rows != 64+256+1024+4096 {
+	if !errors.Is(err, boom) || hotreader.CodeOf(err) != hotreader.CodeUnavailable || rows != 64+256+1024+4096 {
 		t.Errorf("%v behind %d rows", err, rows)
 	}
 	if !errors.Is(e.Flush(), boom) || !errors.Is(e.End(false), boom) || !errors.Is(e.Fail(errors.New("other")), boom) || frames != 4 {
@@ -686,19 +686,6 @@ func TestEncoderRefusesWhatIsNoRow(t *testing.T) {
 	}
 }
 
-func TestWriterFails(t *testing.T) {
-	q, rows := example()
-	boom := errors.New("boom")
-	e := NewEncoder(writerFunc(func([]byte) (int, error) { return 0, boom }), q)
-	defer e.Close()
-	_ = e.Row(rows[0])
-	for _, err := range []error{e.Flush(), e.Row(rows[1]), e.End(false), e.Fail(boom)} {
-		if !errors.Is(err, boom) || hotreader.CodeOf(err) != hotreader.CodeUnavailable {
-			t.Errorf("error %v", err)
-		}
-	}
-}
-
 // Pooled parts of one stream do not show in the next.
 func TestStreamsSideBySide(t *testing.T) {
 	for i := range 8 {
@@ -861,36 +848,6 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		roundTrip(t, q, rows)
 	})
-}
-
-func BenchmarkEncode(b *testing.B) {
-	rows, q := walks(20000), query(3, hotreader.Ascending)
-	b.ReportAllocs()
-	for b.Loop() {
-		e := NewEncoder(io.Discard, q)
-		for _, row := range rows {
-			_ = e.Row(row)
-		}
-		_ = e.End(false)
-		e.Close()
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
-}
-
-func BenchmarkDecode(b *testing.B) {
-	rows, q := walks(20000), query(3, hotreader.Ascending)
-	stream := encode(b, q, rows, false)
-	b.ReportAllocs()
-	for b.Loop() {
-		d := NewDecoder(bytes.NewReader(stream), q)
-		for {
-			if _, err := d.Read(); err != nil {
-				break
-			}
-		}
-		d.Close()
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
 }
 
 // What was left out on one side is counted on the other.

@@ -222,20 +222,6 @@ func TestPitfall09DeviceID(t *testing.T) {
 	}
 }
 
-// TestDeviceIDWithoutACall: with the external id in the event, TwinMaker is not
-// asked.
-func TestDeviceIDWithoutACall(t *testing.T) {
-	d := Devices{Twin: "factory", Lookup: func(context.Context, string, string, string) (string, error) {
-		t.Error("Lookup was called")
-		return "wrong", nil
-	}}
-	for _, name := range []string{"history.json", "component-type.json"} {
-		if _, err := d.DecodeHistory(t.Context(), file(t, "events", name)); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 func TestCacheLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
