@@ -7,6 +7,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -96,12 +97,8 @@ func New(o Options) (*Source, error) {
 	if o.Client == nil {
 		o.Client = NewClient()
 	}
-	if o.UserAgent == "" {
-		o.UserAgent = "hotreader"
-	}
-	if o.Idle <= 0 {
-		o.Idle = DefaultIdle
-	}
+	o.UserAgent = cmp.Or(o.UserAgent, "hotreader")
+	o.Idle = cmp.Or(max(o.Idle, 0), DefaultIdle)
 	r := &Source{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client}
 	r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return r, nil

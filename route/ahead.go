@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"math"
@@ -54,12 +55,8 @@ func Ahead(src hotreader.Source, o AheadOptions) hotreader.Source {
 	if !ok {
 		return src
 	}
-	if o.Parts <= 0 {
-		o.Parts = 8
-	}
-	if o.Total <= 0 {
-		o.Total = 4 * o.Parts
-	}
+	o.Parts = cmp.Or(max(o.Parts, 0), 8)
+	o.Total = cmp.Or(max(o.Total, 0), 4*o.Parts)
 	return &ahead{store: store, o: o}
 }
 

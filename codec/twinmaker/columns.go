@@ -2,6 +2,7 @@ package twinmaker
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -175,10 +176,7 @@ func appendValue(b []byte, v hotreader.Value) []byte {
 	case hotreader.Number:
 		return append(b, v.Text()...)
 	case hotreader.Bool:
-		if v.Bool() {
-			return append(b, "true"...)
-		}
-		return append(b, "false"...)
+		return strconv.AppendBool(b, v.Bool())
 	}
 	return jsontext.AppendString(b, v.Text())
 }
