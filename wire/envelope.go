@@ -122,13 +122,11 @@ func (e *Envelope) Append(dst []byte) []byte {
 	text(`,"payload":{"iot_device_id":`, p.Device)
 	dst = appendBound(append(dst, `,"start_time":`...), p.Start, time.Time{})
 	dst = appendBound(append(dst, `,"end_time":`...), p.End, lastTime)
-	between := `,"selected_properties":[`
+	dst = append(dst, `,"selected_properties":[`...)
+	between := ""
 	for _, name := range p.Properties {
 		text(between, name)
 		between = ","
-	}
-	if len(p.Properties) == 0 {
-		dst = append(dst, between...)
 	}
 	dst = append(dst, ']')
 	between = `,"property_types":{`
