@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	"internal/endpoint":       {},
 	"internal/jsontext":       {},
 	"internal/nearest":        {},
+	"internal/pagetoken":      {},
 	"internal/retries":        {},
 	"store/all":               {"", "store/*", "internal/*"},
 	"wire":                    {"", "internal/*"},

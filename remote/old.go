@@ -30,7 +30,7 @@ func (x *exchange) old(q hotreader.Query, a *answer) error {
 	if q.Last && q.Start.IsZero() && q.End.IsZero() && len(q.Filters) == 0 {
 		return x.oldLast(q, a)
 	}
-	p := &pages{x: x, ask: q}
+	p := &pages{x: x, query: q, ask: q, tokens: map[string]bool{}}
 	if q.Last {
 		// Such an answer tells no times, so that nobody could see to range and
 		// filters. Look back over the series instead.
@@ -46,19 +46,7 @@ func (x *exchange) old(q hotreader.Query, a *answer) error {
 	if !q.Last && len(p.ask.Properties) == len(q.Properties) {
 		p.first = a
 	}
-	var gone error
-	err := p.each(func(row hotreader.Row) bool {
-		if err := x.ctx.Err(); err != nil {
-			gone = x.fail(hotreader.CodeOf(err), err)
-			return false
-		}
-		x.stopped = q.Contains(row.Time) && !x.yield(row, nil)
-		return !x.stopped
-	})
-	if gone != nil {
-		return gone
-	}
-	return err
+	return p.pass()
 }
 
 func (x *exchange) oldLast(q hotreader.Query, a *answer) error {
@@ -70,13 +58,7 @@ func (x *exchange) oldLast(q hotreader.Query, a *answer) error {
 	if err != nil {
 		return x.parsed(err)
 	}
-	for _, row := range rows {
-		if !x.yield(row, nil) {
-			x.stopped = true
-			return nil
-		}
-	}
-	return nil
+	return x.giveAll(rows)
 }
 
 // parsed names the peer in an error of the codec.
@@ -109,8 +91,9 @@ func (x *exchange) page(a *answer) ([]byte, error) {
 // pages is a series that comes in pages.
 type pages struct {
 	x      *exchange
-	ask    hotreader.Query
-	first  *answer // nil = ask
+	query  hotreader.Query
+	ask    hotreader.Query // what the peer is asked
+	first  *answer         // nil = ask
 	token  string
 	tokens map[string]bool
 	size   int // bytes of the last page
@@ -137,136 +120,105 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.size = len(body)
 	rows, token, err := twinmaker.ParseHistoryAnswer(body, p.ask)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, x.parsed(err)
+	case p.tokens[token]:
+		return nil, x.fail(hotreader.CodeProtocol, errors.New("the peer sent the same nextToken again"))
+	case token != "" && len(rows) == 0:
+		return nil, x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken with an empty page"))
+	case token != "":
+		p.tokens[token] = true
 	}
-	if err := p.turn(body, token, len(rows)); err != nil {
-		return nil, err
-	}
+	p.token, p.size = token, len(body)
 	if p.ask.Order == hotreader.Descending {
 		slices.Reverse(rows)
 	}
 	return rows, nil
 }
 
-// turn takes the page's token, unless it leads nowhere.
-func (p *pages) turn(body []byte, token string, rows int) error {
-	var key struct{ NextToken *string }
-	if json.Unmarshal(body, &key) == nil && key.NextToken != nil && *key.NextToken == "" {
-		return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent an empty nextToken: it must leave it out at the end"))
-	}
-	if p.token = token; token == "" {
-		return nil
-	}
-	if p.tokens == nil {
-		p.tokens = make(map[string]bool)
-	}
-	switch {
-	case p.tokens[token]:
-		return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent the same nextToken again"))
-	case rows == 0:
-		return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken with an empty page"))
-	}
-	p.tokens[token] = true
-	return nil
-}
-
-// each calls yield with the series' rows, in order, no instant twice, until it
-// returns false. One page is held back, for only the next one shows whether the
-// peer pages in the order asked for, and may complete the last row.
-func (p *pages) each(yield func(hotreader.Row) bool) error {
-	held, err := p.next()
-	if err != nil {
-		return err
-	}
-	size := p.size
-	for n := 1; p.token != ""; n++ {
-		if err := p.x.ctx.Err(); err != nil {
-			return p.x.fail(hotreader.CodeOf(err), err)
-		}
+// pass yields the series' rows, in order, no instant twice. One page is held
+// back, for only the next one shows whether the peer pages in the order asked
+// for, and may complete the last row. Where it does not, all pages are.
+func (p *pages) pass() error {
+	var held []hotreader.Row
+	size, sent, mixed := 0, 0, false
+	for n := 1; n == 1 || p.token != ""; n++ {
 		page, err := p.next()
 		if err != nil {
 			return err
 		}
-		switch end := len(held) - 1; {
-		case len(page) == 0:
-		case len(held) == 0:
-			held = page
-		case p.behind(page[0].Time, held[end].Time):
-			if !yieldAll(held, yield) {
-				return nil
-			}
-			held = page
-		case page[0].Time.Equal(held[end].Time):
-			merge(held[end], page[0])
-			page[0] = held[end]
-			if !yieldAll(held[:end], yield) {
-				return nil
-			}
-			held = page
-		case n == 1:
-			return p.collect(append(held, page...), size+p.size, yield)
-		default:
-			return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("page %d goes back behind %s", n+1, held[end].Time.Format(time.RFC3339Nano)))
+		order, whole := 1, len(held)
+		if len(held) > 0 && len(page) > 0 {
+			order = p.compare(page[0], held[whole-1])
 		}
-		size = p.size
-	}
-	yieldAll(held, yield)
-	return nil
-}
-
-// collect reads all pages of a peer that does not page in the order asked for.
-func (p *pages) collect(rows []hotreader.Row, size int, yield func(hotreader.Row) bool) error {
-	rows = p.sort(rows)
-	for p.token != "" {
-		if err := p.x.ctx.Err(); err != nil {
-			return p.x.fail(hotreader.CodeOf(err), err)
+		if order >= 0 && !mixed {
+			if order == 0 {
+				whole--
+			}
+			if err := p.give(held[:whole]); err != nil {
+				return err
+			}
+			held, size, sent = p.sort(append(held[whole:], page...)), p.size, sent+whole
+			continue
 		}
-		page, err := p.next()
-		if err != nil {
-			return err
+		if sent > 0 {
+			return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("page %d goes back behind %s", n, held[whole-1].Time.Format(time.RFC3339Nano)))
 		}
 		if size += p.size; size > maxHeld {
 			return p.x.fail(hotreader.CodeTooLarge, fmt.Errorf(
 				"the peer sends its pages in another order than asked for, and more than %d bytes of them; ask for a shorter range", maxHeld))
 		}
-		before := cells(rows)
-		if rows = p.sort(append(rows, page...)); cells(rows) == before {
+		before := cells(held)
+		if held, mixed = p.sort(append(held, page...)), true; p.token != "" && cells(held) == before {
 			return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken, and behind it nothing new"))
 		}
 	}
-	yieldAll(rows, yield)
+	return p.give(held)
+}
+
+// give yields those rows that are in range.
+func (p *pages) give(rows []hotreader.Row) error {
+	for _, row := range rows {
+		if err := p.x.ctx.Err(); err != nil {
+			return p.x.fail(hotreader.CodeOf(err), err)
+		}
+		if p.query.Contains(row.Time) {
+			if err := p.x.give(row); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
-// sort puts rows in order and makes those of one instant one.
-func (p *pages) sort(rows []hotreader.Row) []hotreader.Row {
-	slices.SortStableFunc(rows, func(a, b hotreader.Row) int {
-		if p.ask.Order == hotreader.Descending {
-			a, b = b, a
-		}
-		return a.Time.Compare(b.Time)
-	})
-	kept := rows[:0]
-	for _, row := range rows {
-		if n := len(kept); n > 0 && kept[n-1].Time.Equal(row.Time) {
-			merge(kept[n-1], row)
-			continue
-		}
-		kept = append(kept, row)
+// compare compares two rows' times in the order asked for.
+func (p *pages) compare(a, b hotreader.Row) int {
+	if p.ask.Order == hotreader.Descending {
+		a, b = b, a
 	}
-	return kept
+	return a.Time.Compare(b.Time)
 }
 
-// merge takes over what later has.
-func merge(row, later hotreader.Row) {
-	for i, v := range later.Values {
-		if !v.IsNull() {
-			row.Values[i] = v
+// sort puts rows in order and makes those of one instant one: it has what the
+// later one has.
+func (p *pages) sort(rows []hotreader.Row) []hotreader.Row {
+	slices.SortStableFunc(rows, p.compare)
+	kept := rows[:0]
+	for _, row := range rows {
+		n := len(kept) - 1
+		if n < 0 || !kept[n].Time.Equal(row.Time) {
+			kept = append(kept, row)
+			continue
+		}
+		for i, v := range row.Values {
+			if !v.IsNull() {
+				kept[n].Values[i] = v
+			}
 		}
 	}
+	return kept
 }
 
 // cells counts the values in rows.
@@ -279,20 +231,4 @@ func cells(rows []hotreader.Row) (n int) {
 		}
 	}
 	return n
-}
-
-func (p *pages) behind(t, last time.Time) bool {
-	if p.ask.Order == hotreader.Descending {
-		return t.Before(last)
-	}
-	return t.After(last)
-}
-
-func yieldAll(rows []hotreader.Row, yield func(hotreader.Row) bool) bool {
-	for _, row := range rows {
-		if !yield(row) {
-			return false
-		}
-	}
-	return true
 }

@@ -7,6 +7,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -96,12 +97,8 @@ func New(o Options) (*Source, error) {
 	if o.Client == nil {
 		o.Client = NewClient()
 	}
-	if o.UserAgent == "" {
-		o.UserAgent = "hotreader"
-	}
-	if o.Idle <= 0 {
-		o.Idle = DefaultIdle
-	}
+	o.UserAgent = cmp.Or(o.UserAgent, "hotreader")
+	o.Idle = cmp.Or(max(o.Idle, 0), DefaultIdle)
 	r := &Source{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client}
 	r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return r, nil
@@ -143,7 +140,7 @@ func readURL(text string) (*url.URL, error) {
 func (r *Source) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		x := &exchange{r: r, ctx: ctx, stats: hotreader.StatsOf(ctx), yield: yield}
-		if err := x.read(q); err != nil && !x.stopped {
+		if err := x.read(q); err != nil && err != errStopped {
 			yield(hotreader.Row{}, err)
 		}
 	}
@@ -151,11 +148,10 @@ func (r *Source) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 
 // exchange is one Scan.
 type exchange struct {
-	r       *Source
-	ctx     context.Context
-	stats   *hotreader.Stats
-	yield   func(hotreader.Row, error) bool
-	stopped bool // yield returned false
+	r     *Source
+	ctx   context.Context
+	stats *hotreader.Stats
+	yield func(hotreader.Row, error) bool
 
 	traceID   string
 	sent      *http.Request // the last one
@@ -164,13 +160,33 @@ type exchange struct {
 
 func (x *exchange) read(q hotreader.Query) error {
 	x.traceID = x.r.traceID(x.ctx)
-	for {
-		rest, more, err := x.once(q)
-		if err != nil || !more || x.stopped {
+	for more := true; more; {
+		var err error
+		if q, more, err = x.once(q); err != nil {
 			return err
 		}
-		q = rest
 	}
+	return nil
+}
+
+// errStopped is how a read ends whose caller has had enough.
+var errStopped = errors.New("stopped")
+
+// give yields a row.
+func (x *exchange) give(row hotreader.Row) error {
+	if !x.yield(row, nil) {
+		return errStopped
+	}
+	return nil
+}
+
+func (x *exchange) giveAll(rows []hotreader.Row) error {
+	for _, row := range rows {
+		if err := x.give(row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Source) traceID(ctx context.Context) string {
@@ -207,7 +223,7 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 	d := wire.NewDecoder(a, q)
 	defer d.Close()
 	var last time.Time
-	var whole []hotreader.Row // of latest values, taken from one answer
+	var whole []hotreader.Row // of last entries, which the caller takes without waiting for the end mark
 	came := 0
 	for {
 		row, err := d.Read()
@@ -227,11 +243,11 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 		last = row.Time
 		if q.Last {
 			whole = append(whole, row.Clone())
-		} else if x.stopped = !x.yield(row, nil); x.stopped {
+		} else if err := x.give(row); err != nil {
 			if came == q.Limit {
 				_, _ = d.Read() // the end mark, or else the connection is of no more use
 			}
-			return q, false, nil
+			return q, false, err
 		}
 	}
 	for _, l := range d.LeftOut() {
@@ -241,12 +257,7 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 	case d.More() && (q.Last || came == 0):
 		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer says there is more, but sent nothing to go on from"))
 	case q.Last:
-		for _, row := range whole {
-			if x.stopped = !x.yield(row, nil); x.stopped {
-				break
-			}
-		}
-		return q, false, nil
+		return q, false, x.giveAll(whole)
 	case !d.More() && (q.Limit == 0 || came < q.Limit):
 		return q, false, nil
 	}

@@ -717,73 +717,45 @@ func expired(t testing.TB) tls.Certificate {
 // frozen, costs no attempt. The server here hangs up on the second request,
 // before a byte of the answer.
 func TestDeadKeptConnectionIsReplaced(t *testing.T) {
-	var connections, requests atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header["Idempotency-Key"] != nil {
+	var requests atomic.Int32
+	serve := rows(t, filled(t, 1), 0)
+	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header["Idempotency-Key"] != nil {
 			t.Error("Idempotency-Key was sent")
 		}
 		if requests.Add(1) == 2 {
 			panic(http.ErrAbortHandler) // the kept connection ends without an answer
 		}
-		w.Header().Set("Content-Type", wire.MediaType)
-		enc := wire.NewEncoder(w, hotreader.Query{Device: "d", Properties: []string{"a"}})
-		defer enc.Close()
-		_ = enc.End(false)
+		serve(w, req)
 	}))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := remote.New(remote.Options{URL: s.URL, Credential: token})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for range 2 {
-		for _, err := range hotreader.NewReader(r).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a"}}) {
-			t.Fatal(err)
+		if got, err := read(t.Context(), t, r, query); err != nil || len(got) != 1 {
+			t.Fatalf("%v, %v", got, err)
 		}
 	}
-	if connections.Load() != 2 || requests.Load() != 3 {
-		t.Errorf("%d connections, %d requests; want 2 and 3: one sent again", connections.Load(), requests.Load())
+	if requests.Load() != 3 {
+		t.Errorf("%d requests; want 3: one sent again", requests.Load())
 	}
 }
 
 // A peer that hangs is left while there is time for another attempt; when there
 // is none, the caller's deadline ends it.
 func TestHangingPeerLeavesTime(t *testing.T) {
-	release := make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadAll(r.Body) // else the server does not see the caller leave
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-	}))
-	defer s.Close()
-	defer close(release)
-	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := remote.New(remote.Options{URL: s.URL, Credential: token})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for left, want := range map[time.Duration]hotreader.Code{6 * time.Second: hotreader.CodeUnavailable, time.Second: hotreader.CodeDeadline} {
-		ctx, cancel := context.WithTimeout(t.Context(), left)
-		for _, err := range hotreader.NewReader(r).Read(ctx, hotreader.Query{Device: "d", Properties: []string{"a"}}) {
-			if hotreader.CodeOf(err) != want || (ctx.Err() == nil) != (want == hotreader.CodeUnavailable) {
+		synctest.Test(t, func(t *testing.T) {
+			tok, _ := identity.Static(token)
+			r, err := remote.New(remote.Options{URL: "https://h.example", Credential: tok, Client: &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			})}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), left)
+			defer cancel()
+			if _, err := read(ctx, t, r, query); hotreader.CodeOf(err) != want || (ctx.Err() == nil) != (want == hotreader.CodeUnavailable) {
 				t.Errorf("with %v left: %v, the context says %v; want %s", left, err, ctx.Err(), want)
 			}
-		}
-		cancel()
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"math"
@@ -40,7 +41,8 @@ type AheadOptions struct {
 // last entry is asked for, the rest of the range is cut by time into parts that
 // hold about a page each, by what the first page shows; several are read side
 // by side into bounded buffers and yielded in order. No row is asked for twice,
-// but for those of one second where two parts meet.
+// but for those of one second where two parts meet, and what was read behind a
+// part that the store throttled.
 //
 // Where data is denser than foreseen a part ends behind its page, and what is
 // left of it is cut anew; where it is sparser, parts become longer; and over a
@@ -53,12 +55,8 @@ func Ahead(src hotreader.Source, o AheadOptions) hotreader.Source {
 	if !ok {
 		return src
 	}
-	if o.Parts <= 0 {
-		o.Parts = 8
-	}
-	if o.Total <= 0 {
-		o.Total = 4 * o.Parts
-	}
+	o.Parts = cmp.Or(max(o.Parts, 0), 8)
+	o.Total = cmp.Or(max(o.Total, 0), 4*o.Parts)
 	return &ahead{store: store, o: o}
 }
 
@@ -77,14 +75,9 @@ func (a *ahead) take() bool {
 	return false
 }
 
-// What a part holds at the most, beside a page of the store: queue chunks and
-// two more, one being filled and one being emptied.
-const (
-	queue      = 4
-	chunkCells = 1 << 13 // values
-	chunkRows  = 1 << 11
-	chunkText  = 1 << 17 // bytes; a row more where it is large
-)
+// queue is how many chunks wait of a part. It holds two more, one being filled and
+// one being emptied, beside a page of the store.
+const queue = 4
 
 // Scan implements hotreader.Source.
 func (a *ahead) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
@@ -92,114 +85,81 @@ func (a *ahead) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		return a.store.Scan(ctx, q)
 	}
 	return func(yield func(hotreader.Row, error) bool) {
-		var r *overlap
-		defer func() {
-			if r != nil {
-				r.stop()
-			}
-		}()
-		pages, values := 0, 0
+		r := &overlap{ahead: a, caller: ctx, query: q, row: make([]hotreader.Value, len(q.Columns()))}
+		r.ctx, r.cancel = context.WithCancel(ctx)
+		defer r.stop()
 		next := func(rest hotreader.Query, items int, span time.Duration) bool {
-			pages++
-			r = a.begin(ctx, &q, rest, items, span, pages, values)
-			return r == nil
+			return !r.begin(rest, items, span)
 		}
 		for row, err := range a.store.ScanPages(ctx, q, next) {
-			if a.o.Values > 0 && err == nil {
-				values += count(row.Values)
-			}
+			r.rows++
 			if !yield(row, err) || err != nil {
 				return
 			}
 		}
-		if r != nil {
-			r.pass(yield)
-		}
+		r.pass(yield)
 	}
 }
 
-func count(values []hotreader.Value) (n int) {
-	for _, v := range values {
-		if !v.IsNull() {
-			n++
-		}
-	}
-	return n
-}
-
-// overlap is the part of a read that is read side by side.
+// overlap is one Scan. What is not under mu is of the goroutine that yields.
 type overlap struct {
 	*ahead
-	ctx    context.Context
+	caller context.Context
+	ctx    context.Context // of all that is read ahead
 	cancel context.CancelFunc
 	query  hotreader.Query
-	down   bool
 	group  sync.WaitGroup
-
-	// Of the goroutine that yields.
-	row  []hotreader.Value
-	last time.Time // of the row yielded last; zero = none
+	row    []hotreader.Value
+	last   time.Time // of the row yielded last of a part; zero = none
 
 	mu      sync.Mutex
 	stopped bool
-	calm    bool          // the store throttles
 	first   *part         // that is being yielded; the others follow in order
 	running int           // parts being read
 	active  int           // parts begun and not yet yielded
 	done    int           // parts yielded
+	rows    int           // yielded; of the part that is being yielded, none
 	items   int           // of a full page
 	length  time.Duration // that about so many cover
-	values  int           // yielded, if o.Values is set
-	page    int           // values of a page
 	newest  time.Time     // row; zero = not known
 	probed  hotreader.Stats
 }
 
-// A part is a stretch of the range, from and to inclusive, in the order of the
-// read; to may be zero, which is open.
+// A part is a stretch of the range: a narrower scan.
 type part struct {
-	from, to time.Time
-	next     *part
-	length   time.Duration // by which it was cut; 0 = it was not
-	whole    bool          // not to be cut: behind a gap
-	far      bool          // all that the first page left, or its end
+	query  hotreader.Query
+	next   *part
+	length time.Duration // by which it was cut; 0 = it was not
+	whole  bool          // not to be cut: behind a gap
 
 	begun  bool
 	ahead  bool // of the one that was being yielded
-	rows   int  // read
-	passed int  // of them, yielded
-	ctx    context.Context
-	cancel context.CancelFunc
 	chunks chan *chunk
-	stats  *hotreader.Stats
-	read   bool // to its end, or to where it failed
+	rows   int // read
+	passed int // of them, yielded
+	stats  hotreader.Stats
 
 	// Set before chunks is closed.
 	err   error
 	fault any // it panicked
 }
 
-// begin returns the reading of rest, or nil if it is not worth being cut.
-func (a *ahead) begin(ctx context.Context, q *hotreader.Query, rest hotreader.Query, items int, span time.Duration, pages, values int) *overlap {
-	r := &overlap{ahead: a, query: *q, down: q.Order == hotreader.Descending,
-		values: values, page: max(values/pages, 1)}
-	r.measure(items, span)
-	p := r.stretch(rest)
-	p.far = true
-	if r.length == 0 || p.from.IsZero() || r.short(p) || r.window() < 2 {
-		return nil
-	}
-	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.row = make([]hotreader.Value, len(q.Columns()))
+// begin reads rest side by side from now on, and reports whether that is worth it.
+func (r *overlap) begin(rest hotreader.Query, items int, span time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	left := r.remains(p) // before it is cut
+	r.measure(items, span)
+	p := &part{query: rest}
+	if r.length == 0 || r.from(p).IsZero() || r.short(p) || r.window() < 2 {
+		return false
+	}
 	r.first = p
+	left := r.remains(p) // before it is cut
 	r.launch()
-	if !r.down && left/wide > r.length {
+	if !r.query.Backward() && left/wide > r.length {
 		r.group.Go(func() { r.probe(rest) })
 	}
-	return r
+	return true
 }
 
 // wide is from how many parts on it is asked where the rows end.
@@ -223,37 +183,24 @@ func (r *overlap) probe(q hotreader.Query) {
 	}
 }
 
-// stretch returns the part that q asks for.
-func (r *overlap) stretch(q hotreader.Query) *part {
-	if r.down {
-		return &part{from: q.End, to: q.Start}
+// from returns the bound of p that comes first in the order of the read.
+func (r *overlap) from(p *part) time.Time {
+	if r.query.Backward() {
+		return p.query.End
 	}
-	return &part{from: q.Start, to: q.End}
-}
-
-// narrowed returns the query for p.
-func (r *overlap) narrowed(p *part) hotreader.Query {
-	q := r.query
-	q.Start, q.End = p.from, p.to
-	if r.down {
-		q.Start, q.End = p.to, p.from
-	}
-	return q
+	return p.query.Start
 }
 
 // remains returns how long p is, as far as there are rows.
 func (r *overlap) remains(p *part) time.Duration {
-	to := p.to
+	from, to := p.query.Start, p.query.End
 	if !r.newest.IsZero() && (to.IsZero() || to.After(r.newest)) {
 		to = r.newest
 	}
-	switch {
-	case to.IsZero():
+	if from.IsZero() || to.IsZero() {
 		return math.MaxInt64
-	case r.down:
-		return p.from.Sub(to)
 	}
-	return to.Sub(p.from)
+	return to.Sub(from)
 }
 
 // short reports whether p holds about a page, and so is not worth being cut.
@@ -277,12 +224,10 @@ func whole(d float64) time.Duration {
 // window returns how many parts may be begun and not yet yielded, the one being
 // yielded included; more the more were wanted. r.mu is held.
 func (r *overlap) window() int {
-	if r.calm {
-		return 1
-	}
 	n := r.o.Parts + min(2*r.done, r.o.Parts)
-	if r.o.Values > r.values { // else more is taken than was foreseen
-		n = min(n, (r.o.Values-r.values+r.page-1)/r.page)
+	if left := r.o.Values - r.rows*len(r.row); left > 0 { // else more is taken than was foreseen
+		page := max(r.items*len(r.row), 1)
+		n = min(n, (left+page-1)/page)
 	}
 	return n
 }
@@ -299,10 +244,14 @@ func (r *overlap) launch() {
 			if p.ahead = p != r.first; p.ahead && (r.running >= r.o.Parts || before >= window || r.active >= 3*r.o.Parts || !r.take()) {
 				return
 			}
-			if !p.whole && !r.calm && !(p.far && before+1 >= window) && !r.short(p) {
+			// At first the last one takes all that is left: if that is more, it ends behind a page.
+			if last := r.done == 0 && before+1 == window && p.next == nil; !p.whole && !last && !r.short(p) {
 				r.cut(p)
 			}
-			r.start(p)
+			p.begun, p.chunks = true, make(chan *chunk, queue)
+			r.active++
+			r.running++
+			r.group.Go(func() { r.read(p) })
 		}
 		before++
 	}
@@ -310,30 +259,29 @@ func (r *overlap) launch() {
 
 // cut shortens p to about a page and puts what is left behind it.
 func (r *overlap) cut(p *part) {
-	rest := &part{to: p.to, next: p.next, far: p.far}
-	var end time.Time
-	if r.down {
-		end = p.from.Add(-r.length).Truncate(time.Second).Add(time.Second)
-		rest.from = end.Add(-1)
+	head, rest := p.query, p.query
+	if r.query.Backward() {
+		head.Start = head.End.Add(-r.length).Truncate(time.Second).Add(time.Second)
+		rest.End = head.Start.Add(-1)
 	} else {
-		rest.from = p.from.Add(r.length).Truncate(time.Second)
-		end = rest.from.Add(-1)
+		rest.Start = rest.Start.Add(r.length).Truncate(time.Second)
+		head.End = rest.Start.Add(-1)
 	}
-	if end.IsZero() || rest.from.IsZero() { // which would be open
-		return
-	}
-	p.to, p.next, p.far, p.length = end, rest, false, r.length
+	r.split(p, head, rest, r.length)
 }
 
-// start reads p in a goroutine. r.mu is held.
-func (r *overlap) start(p *part) {
-	p.begun, p.read, p.err, p.fault, p.rows, p.passed = true, false, nil, nil, 0, 0
-	p.stats = new(hotreader.Stats)
-	p.chunks = make(chan *chunk, queue)
-	p.ctx, p.cancel = context.WithCancel(r.ctx)
-	r.active++
-	r.running++
-	r.group.Go(func() { r.read(p) })
+// split makes p the scan of head, with a part for rest behind it, and reports
+// whether that can be: no bound may be the zero time, which would be open.
+func (r *overlap) split(p *part, head, rest hotreader.Query, length time.Duration) bool {
+	left, to := &part{query: rest, next: p.next}, head.End
+	if r.query.Backward() {
+		to = head.Start
+	}
+	if to.IsZero() || r.from(left).IsZero() {
+		return false
+	}
+	p.query, p.next, p.length = head, left, length
+	return true
 }
 
 // read fills p's chunks.
@@ -341,7 +289,6 @@ func (r *overlap) read(p *part) {
 	defer func() {
 		p.fault = recover() // for the goroutine that yields
 		r.mu.Lock()
-		p.read = true
 		r.running--
 		r.launch()
 		r.mu.Unlock()
@@ -357,35 +304,34 @@ func (r *overlap) read(p *part) {
 		case p.chunks <- c:
 			c = newChunk()
 			return true
-		case <-p.ctx.Done():
+		case <-r.ctx.Done():
+			p.err = over(r.ctx)
 			return false
 		}
 	}
-	sent := true
 	next := func(rest hotreader.Query, items int, span time.Duration) bool {
-		sent = send()
-		return sent && !r.overflow(p, rest, items, span)
+		return send() && !r.overflow(p, rest, items, span)
 	}
-	for row, err := range r.store.ScanPages(hotreader.WithStats(p.ctx, p.stats), r.narrowed(p), next) {
+	for row, err := range r.store.ScanPages(hotreader.WithStats(r.ctx, &p.stats), p.query, next) {
 		if err != nil {
 			p.err = err
 			break
 		}
 		p.rows++
 		c.add(row)
-		if c.full() {
-			if sent = send(); !sent {
-				break
-			}
+		if c.full() && !send() {
+			break
 		}
 	}
-	if !sent || !send() {
-		err := p.ctx.Err()
-		p.err = &hotreader.Error{Op: "read ahead", Code: hotreader.CodeOf(err), Err: err}
-	}
-	if p.err == nil {
+	if p.err == nil && send() {
 		r.learn(p)
 	}
+}
+
+// over is the error of a read whose context has ended.
+func over(ctx context.Context) error {
+	err := ctx.Err()
+	return &hotreader.Error{Op: "read ahead", Code: hotreader.CodeOf(err), Err: err}
 }
 
 // overflow is told that p holds more than a page. It reports whether p is to
@@ -394,29 +340,26 @@ func (r *overlap) overflow(p *part, rest hotreader.Query, items int, span time.D
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.measure(items, span)
-	left := r.stretch(rest)
-	left.next = p.next
-	end := left.from.Add(-1)
-	moved := end.After(p.from)
-	if r.down {
-		end = left.from.Add(1)
-		moved = end.Before(p.from)
+	head := p.query
+	if r.query.Backward() {
+		head.Start = rest.End.Add(1)
+	} else {
+		head.End = rest.Start.Add(-1)
 	}
-	if r.stopped || r.calm || !moved || left.from.IsZero() || end.IsZero() || r.short(left) {
+	if r.stopped || !head.Start.Before(head.End) || r.short(&part{query: rest}) || !r.split(p, head, rest, 0) {
 		return false
 	}
-	p.to, p.next, p.length = end, left, 0
 	r.launch()
 	return true
 }
 
 // learn corrects the length of parts by what p, read to its end, held.
 func (r *overlap) learn(p *part) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if p.length == 0 {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if p.rows >= r.items/8 && p.rows > 0 {
 		r.length = whole(float64(p.length) * 15 / 16 * float64(r.items) / float64(p.rows))
 		return
@@ -431,240 +374,118 @@ func (r *overlap) learn(p *part) {
 
 // pass yields the parts in order.
 func (r *overlap) pass(yield func(hotreader.Row, error) bool) {
-	for {
+	for p := r.first; p != nil; p = r.first {
+		if !r.emit(p, yield) {
+			return
+		}
+		switch code := hotreader.CodeOf(p.err); {
+		case p.fault != nil:
+			panic(p.fault)
+		case code == hotreader.CodeThrottled || code == hotreader.CodeOverloaded:
+			r.plainly(p, yield)
+			return
+		case p.err != nil:
+			yield(hotreader.Row{}, p.err)
+			return
+		}
 		r.mu.Lock()
-		p := r.first
-		r.mu.Unlock()
-		if p == nil {
-			return
-		}
-		more, err := r.part(p, yield)
-		if err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		if !more {
-			return
-		}
-		p.cancel()
-		hotreader.StatsOf(r.ctx).Add(p.stats)
-		r.mu.Lock()
-		r.first = p.next
-		r.end(p)
+		r.drop(p)
 		r.done++
 		r.launch()
 		r.mu.Unlock()
 	}
 }
 
-// part yields the rows of p. more is false if the caller has had enough.
-func (r *overlap) part(p *part, yield func(hotreader.Row, error) bool) (more bool, err error) {
-	done, values := r.ctx.Done(), 0
+// emit yields the rows of p, and reports whether the caller wants what follows.
+func (r *overlap) emit(p *part, yield func(hotreader.Row, error) bool) bool {
+	done := r.ctx.Done()
 	for c := range p.chunks {
 		for i, t := range c.times {
 			select {
 			case <-done:
 				c.release()
-				return false, r.over()
+				yield(hotreader.Row{}, over(r.ctx))
+				return false
 			default:
 			}
 			c.row(i, r.row)
-			if r.o.Values > 0 {
-				values += count(r.row)
-			}
 			r.last = t
 			p.passed++
 			if !yield(hotreader.Row{Time: t, Values: r.row}, nil) {
 				c.release()
-				return false, nil
+				return false
 			}
 		}
 		c.release()
 	}
-	if r.o.Values > 0 {
-		r.mu.Lock()
-		r.values += values
-		r.mu.Unlock()
-	}
-	switch code := hotreader.CodeOf(p.err); {
-	case p.fault != nil:
-		panic(p.fault)
-	case code == hotreader.CodeThrottled || code == hotreader.CodeOverloaded:
-		return r.plainly(p, yield)
-	}
-	return true, p.err
+	return true
 }
 
-func (r *overlap) over() error {
-	err := r.ctx.Err()
-	return &hotreader.Error{Op: "read ahead", Code: hotreader.CodeOf(err), Err: err}
-}
-
-// plainly reads what a throttled part left, page by page, and asks for no more
-// than that from now on.
-func (r *overlap) plainly(p *part, yield func(hotreader.Row, error) bool) (bool, error) {
-	r.quiet(p)
-	q, more := r.narrowed(p), true
-	if !r.last.IsZero() && !r.last.Before(q.Start) && (q.End.IsZero() || !r.last.After(q.End)) {
+// plainly reads what is left behind the rows of p, which was throttled, page by
+// page. What has been read of it ahead is given up.
+func (r *overlap) plainly(p *part, yield func(hotreader.Row, error) bool) {
+	r.stop()
+	q, more := r.query, true
+	if from := r.from(p); r.query.Backward() {
+		q.End = from
+	} else {
+		q.Start = from
+	}
+	if !r.last.IsZero() && q.Contains(r.last) {
 		q, more = q.Behind(r.last)
 	}
-	if !more {
-		return true, nil
+	if more {
+		r.store.Scan(r.caller, q)(yield)
 	}
-	return r.rest(p, q, yield)
 }
 
-// quiet takes back the parts behind p that are still being read.
-func (r *overlap) quiet(p *part) {
+// stop ends all that is under way, waits for it, and counts what it took.
+func (r *overlap) stop() {
 	r.mu.Lock()
-	r.calm = true
-	var under []*part
-	for n := p.next; n != nil; n = n.next {
-		if n.begun && !n.read {
-			under = append(under, n)
-		}
-	}
+	again := r.stopped
+	r.stopped = true
 	r.mu.Unlock()
-	for _, n := range under {
-		n.abandon()
-		r.cost(n.stats, n.rows)
-		r.mu.Lock()
-		r.end(n)
-		n.begun = false
-		r.mu.Unlock()
+	if again {
+		return
 	}
+	r.cancel()
+	r.group.Wait()
+	for p := r.first; p != nil; p = r.first {
+		if p.begun {
+			for c := range p.chunks {
+				c.release()
+			}
+		}
+		r.drop(p)
+	}
+	r.cost(&r.probed)
 }
 
-// rest yields what q asks for, but for rows that were yielded before.
-func (r *overlap) rest(p *part, q hotreader.Query, yield func(hotreader.Row, error) bool) (bool, error) {
-	for row, err := range r.store.Scan(hotreader.WithStats(r.ctx, p.stats), q) {
-		if err != nil {
-			return false, err
-		}
-		if !r.last.IsZero() && (r.down && !row.Time.Before(r.last) || !r.down && !row.Time.After(r.last)) {
-			continue
-		}
-		r.last = row.Time
-		if !yield(row, nil) {
-			return false, nil
-		}
+// drop takes the first part, p, out of the list, and counts what it took. What
+// it left out is the caller's business only where its rows are.
+func (r *overlap) drop(p *part) {
+	r.first = p.next
+	if !p.begun {
+		return
 	}
-	return true, nil
-}
-
-// abandon ends the reading of p.
-func (p *part) abandon() {
-	p.cancel()
-	for c := range p.chunks {
-		c.release()
-	}
-}
-
-// end makes room for another part. r.mu is held.
-func (r *overlap) end(p *part) {
 	r.active--
 	if p.ahead {
 		r.total.Add(-1)
 	}
+	r.rows += p.passed
+	p.stats.Looked.Add(int64(p.rows - p.passed)) // the others are counted above
+	if p.rows > 0 && p.passed == 0 {
+		r.cost(&p.stats)
+	} else {
+		hotreader.StatsOf(r.caller).Add(&p.stats)
+	}
 }
 
-// stop ends all that is under way and waits for it.
-func (r *overlap) stop() {
-	r.mu.Lock()
-	r.stopped = true
-	r.mu.Unlock()
-	r.cancel()
-	for p := r.first; p != nil; p = p.next {
-		if p.begun {
-			p.abandon()
-		}
-	}
-	r.group.Wait()
-	for p := r.first; p != nil; p = p.next {
-		if !p.begun {
-			continue
-		}
-		if p == r.first { // the rows that were yielded are among it
-			for _, l := range p.stats.LeftOut() {
-				hotreader.StatsOf(r.ctx).LeaveOut(l.Property, l.Reason, l.Count)
-			}
-		}
-		r.cost(p.stats, p.rows-p.passed)
-		r.end(p)
-	}
-	r.cost(&r.probed, int(r.probed.Looked.Load()))
-}
-
-// cost counts reads of which so many rows were for nobody.
-func (r *overlap) cost(s *hotreader.Stats, rows int) {
-	stats := hotreader.StatsOf(r.ctx)
-	stats.Looked.Add(int64(rows))
+// cost counts a read whose rows were for nobody.
+func (r *overlap) cost(s *hotreader.Stats) {
+	stats := hotreader.StatsOf(r.caller)
+	stats.Looked.Add(s.Looked.Load())
 	stats.Reads.Add(s.Reads.Load())
 	stats.Bytes.Add(s.Bytes.Load())
 	stats.Attempts.Add(s.Attempts.Load())
-}
-
-// A chunk is some rows of a part, values one after the other.
-type chunk struct {
-	times []time.Time
-	kinds []hotreader.Kind
-	ends  []uint32 // of the values' text
-	text  []byte
-}
-
-// chunks keeps chunks between reads, of all Sources.
-var chunks = sync.Pool{New: func() any { return new(chunk) }}
-
-func newChunk() *chunk { return chunks.Get().(*chunk) }
-
-func (c *chunk) release() {
-	if cap(c.text) > 4*chunkText || cap(c.kinds) > 4*chunkCells {
-		return
-	}
-	c.times, c.kinds, c.ends, c.text = c.times[:0], c.kinds[:0], c.ends[:0], c.text[:0]
-	chunks.Put(c)
-}
-
-func (c *chunk) full() bool {
-	return len(c.times) >= chunkRows || len(c.kinds) >= chunkCells || len(c.text) >= chunkText
-}
-
-func (c *chunk) add(row hotreader.Row) {
-	c.times = append(c.times, row.Time)
-	for _, v := range row.Values {
-		c.kinds = append(c.kinds, v.Kind())
-		switch {
-		case v.Kind() != hotreader.Bool:
-			c.text = append(c.text, v.Text()...)
-		case v.Bool():
-			c.text = append(c.text, '1')
-		default:
-			c.text = append(c.text, '0')
-		}
-		c.ends = append(c.ends, uint32(len(c.text)))
-	}
-}
-
-// row puts the values of row i into values.
-func (c *chunk) row(i int, values []hotreader.Value) {
-	i *= len(values)
-	from := uint32(0)
-	if i > 0 {
-		from = c.ends[i-1]
-	}
-	for k := range values {
-		to := c.ends[i+k]
-		text := c.text[from:to:to]
-		switch c.kinds[i+k] {
-		case hotreader.Number:
-			values[k] = hotreader.NumberValue(text)
-		case hotreader.String:
-			values[k] = hotreader.StringValue(text)
-		case hotreader.Bool:
-			values[k] = hotreader.BoolValue(text[0] == '1')
-		default:
-			values[k] = hotreader.Value{}
-		}
-		from = to
-	}
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -71,18 +72,10 @@ type permit struct{ era, worked int }
 
 // NewBreaker returns a Breaker around src.
 func NewBreaker(src hotreader.Source, o BreakerOptions) *Breaker {
-	if o.Window == 0 {
-		o.Window = time.Minute
-	}
-	if o.Calls == 0 {
-		o.Calls = 5
-	}
-	if o.Open == 0 {
-		o.Open = 15 * time.Second
-	}
-	if o.Probes == 0 {
-		o.Probes = 2
-	}
+	o.Window = cmp.Or(o.Window, time.Minute)
+	o.Calls = cmp.Or(o.Calls, 5)
+	o.Open = cmp.Or(o.Open, 15*time.Second)
+	o.Probes = cmp.Or(o.Probes, 2)
 	return &Breaker{source: src, o: o}
 }
 

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,15 +41,9 @@ type Retry struct {
 
 // NewRetry returns a Retry around src.
 func NewRetry(src hotreader.Source, o RetryOptions) *Retry {
-	if o.Retries == 0 {
-		o.Retries = 3
-	}
-	if o.Base == 0 {
-		o.Base = 500 * time.Millisecond
-	}
-	if o.MaxWait == 0 {
-		o.MaxWait = 30 * time.Second
-	}
+	o.Retries = cmp.Or(o.Retries, 3)
+	o.Base = cmp.Or(o.Base, 500*time.Millisecond)
+	o.MaxWait = cmp.Or(o.MaxWait, 30*time.Second)
 	if o.Budget == nil {
 		o.Budget = new(retries.Budget)
 	}

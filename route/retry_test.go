@@ -30,45 +30,6 @@ func same(a, b []hotreader.Row) error {
 	return nil
 }
 
-// A read that breaks before any row, or behind the last, is taken up again
-// without a row twice or lost, in either order and within a limit.
-func TestRetryResumesAtEveryRow(t *testing.T) {
-	const n = 7
-	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
-		for _, limit := range []int{0, 1, n - 1, n, n + 1} {
-			for breakAt := range n + 1 {
-				t.Run(fmt.Sprintf("%s limit %d break %d", order, limit, breakAt), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) {
-						q := query()
-						q.Order, q.Limit = order, limit
-						q.Start, q.End = at(0), at(n-1)
-						want, err := collect(t.Context(), &rows{rows: series(n)}, q)
-						if err != nil {
-							t.Fatal(err)
-						}
-						peer := &rows{rows: series(n), fail: func(attempt, row int) error {
-							if attempt == 0 && row == breakAt {
-								return failure(hotreader.CodeUnavailable)
-							}
-							return nil
-						}}
-						got, err := collect(t.Context(), NewRetry(peer, RetryOptions{}), q)
-						if err != nil {
-							t.Fatal(err)
-						}
-						if err := same(got, want); err != nil {
-							t.Error(err)
-						}
-						if max := 2; len(peer.queries) > max {
-							t.Errorf("%d attempts, want at most %d", len(peer.queries), max)
-						}
-					})
-				})
-			}
-		}
-	}
-}
-
 // Whatever the pattern of up to three breaks, the series is exact.
 func TestRetryAnyPatternOfBreaks(t *testing.T) {
 	outer := t
@@ -114,31 +75,6 @@ func TestRetryAnyPatternOfBreaks(t *testing.T) {
 		}
 		if err := same(got, want); err != nil {
 			t.Fatal(err)
-		}
-	})
-}
-
-// A series keeps its kind behind a break.
-func TestSeriesKeepsItsKindBehindABreak(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		stored := series(4)
-		stored[2].Values[0] = hotreader.StringValue([]byte("2"))  // numeric text: the number 2
-		stored[3].Values[0] = hotreader.StringValue([]byte("no")) // fits no number: left out
-		peer := &rows{rows: stored, fail: func(attempt, row int) error {
-			if attempt == 0 && row == 2 {
-				return failure(hotreader.CodeUnavailable)
-			}
-			return nil
-		}}
-		got, err := collect(t.Context(), NewRetry(peer, RetryOptions{}), query())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := same(got, series(3)); err != nil {
-			t.Error(err)
-		}
-		if q := peer.queries[1]; !q.Start.Equal(at(1).Add(1)) {
-			t.Errorf("resumed with %+v", q)
 		}
 	})
 }
@@ -325,22 +261,6 @@ func TestRetryDeadline(t *testing.T) {
 			t.Errorf("got %v after %s", err, time.Since(begin))
 		}
 	})
-}
-
-func TestRetryStoppedByCaller(t *testing.T) {
-	for _, last := range []bool{false, true} {
-		q := query()
-		q.Last = last
-		n := 0
-		for range hotreader.NewReader(NewRetry(&rows{rows: series(5)}, RetryOptions{})).Read(t.Context(), q) {
-			if n++; n == 1 {
-				break
-			}
-		}
-		if n != 1 {
-			t.Errorf("%d rows after the caller stopped", n)
-		}
-	}
 }
 
 // A peer that resumes in the wrong place is found out.

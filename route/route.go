@@ -38,14 +38,19 @@ func (r Route) Remote() (bool, error) {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
-	l3, ok3 := cloud(r.L3)
-	if !ok3 {
-		bad("DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider %.40q is no cloud; want aws, azure, google or gcp", r.L3)
+	provider := func(key, name string) (l string, ok bool) {
+		if l, ok = cloud(name); !ok {
+			bad("DIGITAL_TWIN_INFO: config_providers.%s %.40q is no cloud; want aws, azure, google or gcp", key, name)
+		}
+		return l, ok
 	}
-	l4, ok4 := cloud(r.L4)
-	if !ok4 {
-		bad("DIGITAL_TWIN_INFO: config_providers.layer_4_provider %.40q is no cloud; want aws, azure, google or gcp", r.L4)
+	need := func(key, l string, ok bool) {
+		if ok && l == "" {
+			bad("DIGITAL_TWIN_INFO: config_providers.%s is missing while REMOTE_READER_URL is set; want aws, azure, google or gcp, or unset REMOTE_READER_URL", key)
+		}
 	}
+	l3, ok3 := provider("layer_3_hot_provider", r.L3)
+	l4, ok4 := provider("layer_4_provider", r.L4)
 	if r.URL == "" {
 		if ok3 && ok4 && l3 != "" && l4 != "" && l3 != l4 {
 			bad("REMOTE_READER_URL: is not set, but hot storage is on %s and the twin on %s; want the https URL of the Hot Reader API on %s", l3, l4, l3)
@@ -54,12 +59,8 @@ func (r Route) Remote() (bool, error) {
 		if wrong := CheckURL(r.URL); wrong != "" {
 			bad("REMOTE_READER_URL: %s", wrong)
 		}
-		if ok3 && l3 == "" {
-			bad("DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider is missing while REMOTE_READER_URL is set; want aws, azure, google or gcp, or unset REMOTE_READER_URL")
-		}
-		if ok4 && l4 == "" {
-			bad("DIGITAL_TWIN_INFO: config_providers.layer_4_provider is missing while REMOTE_READER_URL is set; want aws, azure, google or gcp, or unset REMOTE_READER_URL")
-		}
+		need("layer_3_hot_provider", l3, ok3)
+		need("layer_4_provider", l4, ok4)
 	}
 	if len(problems) > 0 {
 		return false, &hotreader.Error{Op: "route", Code: hotreader.CodeConfig, Err: errors.Join(problems...)}

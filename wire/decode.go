@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"hotreader"
 )
@@ -45,23 +44,13 @@ type decoding struct {
 	offset []int64 // nanoseconds from base
 	cols   []cells
 	values []hotreader.Value
-	m      []int64
-	starts []int64
-	nums   spans
-	strs   spans
+	m      []int64 // scaled numbers
+	steps  []int64 // of each, to correct it
+	sizes  []int64 // of texts
+	bools  []byte
+	nums   []span
+	strs   []span
 }
-
-// cells is a column of one frame.
-type cells struct {
-	kinds []byte
-	spans []span
-	text  []byte
-}
-
-type span struct{ from, to uint32 }
-
-// spans are the texts of one kind in a column, in order.
-type spans struct{ at []span }
 
 var decodings = sync.Pool{New: func() any { return &decoding{r: bufio.NewReaderSize(nil, 16<<10)} }}
 
@@ -146,7 +135,7 @@ func (d *Decoder) Close() {
 	s.r.Reset(nil)
 	clear(s.values)
 	const keep = 16 << 20
-	size := cap(s.frame) + cap(s.c.raw) + cap(s.c.bits) + 8*(cap(s.gaps)+cap(s.offset)+cap(s.m)+cap(s.starts)+cap(s.nums.at)+cap(s.strs.at))
+	size := cap(s.frame) + cap(s.c.raw) + cap(s.c.bits) + 8*(cap(s.gaps)+cap(s.offset)+cap(s.m)+cap(s.steps)+cap(s.sizes)+cap(s.nums)+cap(s.strs))
 	for _, c := range s.cols[:cap(s.cols)] {
 		size += cap(c.kinds) + 8*cap(c.spans) + cap(c.text)
 	}
@@ -347,8 +336,8 @@ func (s *decoding) readRows() {
 		if c.bad != "" {
 			return
 		}
-		text += s.readColumn(&s.cols[i], n)
-		if text > maxFrameText {
+		s.readColumn(&s.cols[i], n)
+		if text += len(s.cols[i].text); text > maxFrameText {
 			c.fail("it has more than %d bytes of text", maxFrameText)
 		}
 	}
@@ -415,273 +404,5 @@ func (s *decoding) readTimes(n int) {
 	s.last = s.base.Add(time.Duration(s.offset[n-2]))
 	if u := s.last.Unix(); u < firstSecond || u > lastSecond {
 		c.fail("its last time is out of range")
-	}
-}
-
-// readColumn reads n cells and returns how many bytes of text they hold.
-func (s *decoding) readColumn(col *cells, n int) int {
-	c := &s.c
-	col.kinds = slices.Grow(col.kinds[:0], n)[:n]
-	col.spans = slices.Grow(col.spans[:0], n)[:n]
-	col.text = col.text[:0]
-	present := n
-	switch how := c.byte(); how {
-	case presentNone:
-		clear(col.kinds)
-		return 0
-	case presentAll:
-		fill(col.kinds, 1)
-	case presentMap:
-		bits := c.block((n + 7) / 8)
-		if c.bad != "" {
-			return 0
-		}
-		present = 0
-		for i := range col.kinds {
-			col.kinds[i] = bits[i/8] >> (i % 8) & 1
-			present += int(col.kinds[i])
-		}
-		if n%8 != 0 && bits[n/8]>>(n%8) != 0 || present == 0 || present == n {
-			c.fail("a column's map of what is present is wrong")
-			return 0
-		}
-	default:
-		c.fail("a column is present in the unknown way %d", how)
-	}
-	counts := s.readKinds(col, present)
-	s.nums.at, s.strs.at = s.nums.at[:0], s.strs.at[:0]
-	if k := counts[hotreader.Bool]; k > 0 && c.bad == "" {
-		bits := c.block((k + 7) / 8)
-		if c.bad == "" {
-			if k%8 != 0 && bits[k/8]>>(k%8) != 0 {
-				c.fail("bits are left over behind booleans")
-			}
-			col.text = append(col.text, bits...) // the next block takes its place
-		}
-	}
-	nbools := len(col.text)
-	if k := counts[hotreader.Number]; k > 0 && c.bad == "" {
-		s.readNumbers(col, k)
-	}
-	if k := counts[hotreader.String]; k > 0 && c.bad == "" {
-		s.strs.at = s.readTexts(col, s.strs.at, k)
-		if c.bad == "" {
-			for _, at := range s.strs.at {
-				if !utf8.Valid(col.text[at.from:at.to]) {
-					c.fail("a string is not valid UTF-8")
-					break
-				}
-			}
-		}
-	}
-	if c.bad != "" {
-		return 0
-	}
-	if counts[hotreader.Number] == n { // the most frequent kind of column
-		col.spans, s.nums.at = s.nums.at, col.spans
-		return len(col.text)
-	}
-	bools := col.text[:nbools]
-	b, m, t := 0, 0, 0
-	for i, kind := range col.kinds {
-		switch hotreader.Kind(kind) {
-		case hotreader.Bool:
-			col.spans[i].to = uint32(bools[b/8] >> (b % 8) & 1)
-			b++
-		case hotreader.Number:
-			col.spans[i] = s.nums.at[m]
-			m++
-		case hotreader.String:
-			col.spans[i] = s.strs.at[t]
-			t++
-		}
-	}
-	return len(col.text)
-}
-
-// readKinds sets the kinds of those cells that are present, and counts them.
-func (s *decoding) readKinds(col *cells, present int) (counts [4]int) {
-	c := &s.c
-	only := c.byte()
-	if c.bad != "" {
-		return counts
-	}
-	switch {
-	case only >= byte(hotreader.Bool) && only <= byte(hotreader.String):
-		counts[only] = present
-		if present == len(col.kinds) {
-			fill(col.kinds, only)
-			return counts
-		}
-		for i := range col.kinds {
-			col.kinds[i] *= only
-		}
-	case only == kindsMixed:
-		kinds := c.block(present)
-		if c.bad != "" {
-			return counts
-		}
-		k := 0
-		for i := range col.kinds {
-			if col.kinds[i] == 0 {
-				continue
-			}
-			kind := kinds[k]
-			k++
-			if kind < byte(hotreader.Bool) || kind > byte(hotreader.String) {
-				c.fail("a value of unknown kind %d", kind)
-				return counts
-			}
-			col.kinds[i] = kind
-			counts[kind]++
-		}
-	default:
-		c.fail("a column of unknown kind %d", only)
-	}
-	return counts
-}
-
-// readTexts reads n texts into col.text and appends where they are to at.
-func (s *decoding) readTexts(col *cells, at []span, n int) []span {
-	c := &s.c
-	if how := c.byte(); how != 0 {
-		c.fail("texts in the unknown way %d", how)
-	}
-	s.starts = c.ints(s.starts, n)
-	if c.bad != "" {
-		return at
-	}
-	size := int64(0)
-	for _, length := range s.starts {
-		if length < 0 || length > MaxRowBytes {
-			c.fail("a text has %d bytes, at most %d are allowed", length, MaxRowBytes)
-			return at
-		}
-		size += length
-	}
-	from := len(col.text)
-	if int64(from)+size > maxFrameText {
-		c.fail("it has more than %d bytes of text", maxFrameText)
-		return at
-	}
-	col.text = append(col.text, c.block(int(size))...)
-	for _, length := range s.starts {
-		at = append(at, span{uint32(from), uint32(from + int(length))})
-		from += int(length)
-	}
-	return at
-}
-
-func (s *decoding) readNumbers(col *cells, n int) {
-	c := &s.c
-	switch how := c.byte(); how {
-	case numbersText:
-		s.nums.at = s.readTexts(col, s.nums.at, n)
-		s.checkNumbers(col, s.nums.at)
-		return
-	case numbersScaled:
-	default:
-		c.fail("numbers in the unknown way %d", how)
-	}
-	scale, least := int(c.byte()), int(c.byte())
-	if c.bad == "" && (scale > maxScale || least > scale) {
-		c.fail("numbers of %d to %d decimals", least, scale)
-	}
-	s.m = c.ints(s.m, n)
-	corrections := c.size("the count of corrections", n)
-	if c.bad != "" {
-		return
-	}
-	if corrections == 0 {
-		text, from := slices.Grow(col.text, n*maxDigits), len(col.text)
-		at := slices.Grow(s.nums.at[:0], n)[:n]
-		for i, m := range s.m {
-			text = appendDigits(text, m, scale, least)
-			at[i] = span{uint32(from), uint32(len(text))}
-			from = len(text)
-		}
-		col.text, s.nums.at = text, at
-		return
-	}
-	s.readCorrected(col, n, scale, least, corrections)
-}
-
-func (s *decoding) readCorrected(col *cells, n, scale, least, corrections int) {
-	c := &s.c
-	pairs := c.block(c.size("the length of corrections", corrections*(binary.MaxVarintLen16+binary.MaxVarintLen16)))
-	if c.bad != "" {
-		return
-	}
-	from := len(col.text)
-	col.text = append(col.text, pairs...) // the texts, which come behind, unpack over them
-	in := cursor{b: col.text[from:]}
-	// First the scaled ones, with room for where the texts will be.
-	texts := 0
-	next := -1
-	left := corrections
-	advance := func() {
-		if left > 0 {
-			left--
-			next += in.size("a gap", n) + 1
-		} else {
-			next = n
-		}
-	}
-	advance()
-	for i := 0; i < n && in.bad == ""; i++ {
-		from := len(col.text)
-		if i == next {
-			steps := in.varint()
-			switch {
-			case steps == 0:
-				s.nums.at = append(s.nums.at, span{1, 0}) // a text, later
-				texts++
-				advance()
-				continue
-			case steps > maxSteps || steps < -maxSteps || s.m[i] == 0 || s.m[i] > maxExact || s.m[i] < -maxExact:
-				in.fail("a correction is out of range")
-				continue
-			}
-			advance()
-			col.text = appendStepped(col.text, s.m[i], scale, steps)
-		} else {
-			col.text = appendDigits(col.text, s.m[i], scale, least)
-		}
-		s.nums.at = append(s.nums.at, span{uint32(from), uint32(len(col.text))})
-	}
-	if in.bad == "" && (left > 0 || next != n || len(in.b) > 0) {
-		in.fail("corrections are left over")
-	}
-	if in.bad != "" {
-		c.fail("%s", in.bad)
-		return
-	}
-	if texts == 0 {
-		return
-	}
-	s.strs.at = s.readTexts(col, s.strs.at[:0], texts)
-	s.checkNumbers(col, s.strs.at)
-	if c.bad != "" {
-		return
-	}
-	k := 0
-	for i := range s.nums.at {
-		if at := &s.nums.at[i]; at.from > at.to {
-			*at = s.strs.at[k]
-			k++
-		}
-	}
-	s.strs.at = s.strs.at[:0]
-}
-
-func (s *decoding) checkNumbers(col *cells, at []span) {
-	if s.c.bad != "" {
-		return
-	}
-	for _, a := range at {
-		if !hotreader.IsNumber(col.text[a.from:a.to]) {
-			s.c.fail("what should be a number is %.40q", col.text[a.from:a.to])
-			return
-		}
 	}
 }

@@ -108,77 +108,62 @@ func appendBound(dst []byte, t, open time.Time) []byte {
 // Append appends e as JSON.
 func (e *Envelope) Append(dst []byte) []byte {
 	p := &e.Payload
-	dst = jsontext.AppendString(append(dst, `{"source_cloud":`...), e.SourceCloud)
-	dst = jsontext.AppendString(append(dst, `,"target_layer":`...), e.TargetLayer)
-	dst = jsontext.AppendString(append(dst, `,"message_type":`...), e.MessageType)
-	dst = jsontext.AppendString(append(dst, `,"timestamp":`...), e.Timestamp)
-	dst = jsontext.AppendString(append(dst, `,"trace_id":`...), e.TraceID)
-	dst = jsontext.AppendString(append(dst, `,"payload":{"iot_device_id":`...), p.Device)
+	text := func(key, value string) { dst = jsontext.AppendString(append(dst, key...), value) }
+	some := func(key, value string) {
+		if value != "" {
+			text(key, value)
+		}
+	}
+	text(`{"source_cloud":`, e.SourceCloud)
+	text(`,"target_layer":`, e.TargetLayer)
+	text(`,"message_type":`, e.MessageType)
+	text(`,"timestamp":`, e.Timestamp)
+	text(`,"trace_id":`, e.TraceID)
+	text(`,"payload":{"iot_device_id":`, p.Device)
 	dst = appendBound(append(dst, `,"start_time":`...), p.Start, time.Time{})
 	dst = appendBound(append(dst, `,"end_time":`...), p.End, lastTime)
 	dst = append(dst, `,"selected_properties":[`...)
-	for i, name := range p.Properties {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = jsontext.AppendString(dst, name)
+	between := ""
+	for _, name := range p.Properties {
+		text(between, name)
+		between = ","
 	}
 	dst = append(dst, ']')
-	dst = p.appendTypes(dst)
+	between = `,"property_types":{`
+	for i, t := range p.Types {
+		if t != hotreader.Untyped && t != hotreader.AsStored && i < len(p.Properties) {
+			text(between, p.Properties[i])
+			text(":", t.String())
+			between = ","
+		}
+	}
+	if between == "," {
+		dst = append(dst, '}')
+	}
 	if e.MessageType != MessageLastEntry {
-		dst = jsontext.AppendString(append(dst, `,"order":`...), p.Order.String())
+		text(`,"order":`, p.Order.String())
 	}
 	if p.MaxResults > 0 {
 		dst = strconv.AppendInt(append(dst, `,"max_results":`...), int64(p.MaxResults), 10)
 	}
-	if p.NextToken != "" {
-		dst = jsontext.AppendString(append(dst, `,"next_token":`...), p.NextToken)
-	}
-	for i, f := range p.Filters {
-		if i == 0 {
-			dst = append(dst, `,"filters":[`...)
-		} else {
-			dst = append(dst, ',')
-		}
-		dst = jsontext.AppendString(append(dst, `{"property_name":`...), f.Property)
-		dst = jsontext.AppendString(append(dst, `,"operator":`...), f.Op.String())
+	some(`,"next_token":`, p.NextToken)
+	between = `,"filters":[`
+	for _, f := range p.Filters {
+		text(between+`{"property_name":`, f.Property)
+		text(`,"operator":`, f.Op.String())
 		dst = append(appendValue(append(dst, `,"value":`...), f.Value), '}')
-		if i == len(p.Filters)-1 {
-			dst = append(dst, ']')
-		}
+		between = ","
+	}
+	if between == "," {
+		dst = append(dst, ']')
 	}
 	if p.Interpolation > 0 {
 		dst = append(dst, `,"interpolation":{"interpolation_type":"LINEAR","interval_in_seconds":`...)
-		dst = strconv.AppendInt(dst, int64(p.Interpolation/time.Second), 10)
-		dst = append(dst, '}')
+		dst = append(strconv.AppendInt(dst, int64(p.Interpolation/time.Second), 10), '}')
 	}
-	if p.EntityID != "" {
-		dst = jsontext.AppendString(append(dst, `,"entity_id":`...), p.EntityID)
-	}
-	if p.ComponentName != "" {
-		dst = jsontext.AppendString(append(dst, `,"component_name":`...), p.ComponentName)
-	}
+	some(`,"entity_id":`, p.EntityID)
+	some(`,"component_name":`, p.ComponentName)
 	return append(dst, '}', '}')
-}
-
-func (p *Payload) appendTypes(dst []byte) []byte {
-	comma := false
-	for i, t := range p.Types {
-		if t == hotreader.Untyped || t == hotreader.AsStored || i >= len(p.Properties) {
-			continue
-		}
-		if comma {
-			dst = append(dst, ',')
-		} else {
-			dst = append(dst, `,"property_types":{`...)
-		}
-		comma = true
-		dst = jsontext.AppendString(append(jsontext.AppendString(dst, p.Properties[i]), ':'), t.String())
-	}
-	if comma {
-		dst = append(dst, '}')
-	}
-	return dst
 }
 
 func appendValue(dst []byte, v hotreader.Value) []byte {

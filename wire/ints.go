@@ -142,8 +142,7 @@ func shape(v []int64) (order int, start int64) {
 // ints reads n numbers of a sequence into v, which is reused.
 func (c *cursor) ints(v []int64, n int) []int64 {
 	v = v[:0]
-	order := c.byte()
-	start := c.varint()
+	order, start := c.byte(), c.varint()
 	if order > 2 {
 		c.fail("a sequence of unknown order %d", order)
 	}
@@ -155,6 +154,25 @@ func (c *cursor) ints(v []int64, n int) []int64 {
 	if c.bad != "" {
 		return v
 	}
+	c.readBits(tokens)
+	if c.bad != "" {
+		return v
+	}
+	v = slices.Grow(v, n)[:n]
+	out := v
+	if order > 0 {
+		v[0], out = start, v[1:]
+	}
+	c.sum(out[:len(tokens)], tokens, order, start)
+	return v
+}
+
+// word is how many bytes are read at once.
+const word = 8
+
+// readBits reads what remains behind tokens into c.bits, with a few bytes more, so
+// that all reads of it are whole words.
+func (c *cursor) readBits(tokens []byte) {
 	var total uint
 	for _, tok := range tokens {
 		total += uint(tokenBits[tok])
@@ -164,21 +182,13 @@ func (c *cursor) ints(v []int64, n int) []int64 {
 	if c.bad == "" && total%8 != 0 && rest[size-1]>>(total%8) != 0 {
 		c.fail("bits are left over behind a sequence")
 	}
-	if c.bad != "" {
-		return v
-	}
-	// With a few bytes more all reads below are whole words.
-	const word = 8
 	c.bits = slices.Grow(c.bits[:0], size+word+1)[:size+word+1]
 	clear(c.bits[copy(c.bits, rest):])
-	rest = c.bits
-	v = slices.Grow(v, n)[:n]
-	out := v
-	if order > 0 {
-		v[0], out = start, v[1:]
-	}
-	out = out[:len(tokens)]
-	at := uint(0) // the next bit
+}
+
+// sum puts together the differences of a sequence, and adds them up.
+func (c *cursor) sum(out []int64, tokens []byte, order byte, start int64) {
+	rest, at := c.bits, uint(0) // the next bit
 	prev, step := start, int64(0)
 	for i, tok := range tokens {
 		k := uint(tokenBits[tok])
@@ -187,8 +197,7 @@ func (c *cursor) ints(v []int64, n int) []int64 {
 			low |= uint64(rest[at/8+word]) << (64 - at%8)
 		}
 		at += k
-		z := uint64(tokenLead[tok])<<k | low&(1<<k-1)
-		d := unzigzag(z)
+		d := unzigzag(uint64(tokenLead[tok])<<k | low&(1<<k-1))
 		switch order {
 		case 0:
 			out[i] = start + d
@@ -200,5 +209,4 @@ func (c *cursor) ints(v []int64, n int) []int64 {
 		prev += d
 		out[i] = prev
 	}
-	return v
 }

@@ -87,11 +87,7 @@ func (x *reading) envelope(e *Envelope, body []byte) {
 	if !ok {
 		return
 	}
-	for _, key := range []string{"target_layer", "message_type", "payload"} {
-		if !has[key] {
-			x.bad("%s is missing", key)
-		}
-	}
+	x.need(has, "%s is missing", "target_layer", "message_type", "payload")
 	if payload != nil {
 		x.payload(&e.Payload, payload, e.MessageType == MessageLastEntry)
 	}
@@ -151,11 +147,10 @@ func (x *reading) payload(p *Payload, raw []byte, last bool) {
 	if !ok {
 		return
 	}
-	for _, key := range []string{"iot_device_id", "start_time", "end_time", "selected_properties"} {
-		if bound := key == "start_time" || key == "end_time"; !has[key] && !(last && bound) {
-			x.bad("%s is missing in the payload", key)
-		}
+	if last {
+		has["start_time"], has["end_time"] = true, true
 	}
+	x.need(has, "%s is missing in the payload", "iot_device_id", "start_time", "end_time", "selected_properties")
 	if (p.EntityID == "") != (p.ComponentName == "") {
 		x.bad("entity_id and component_name go together; one of them is missing")
 	}
@@ -164,11 +159,28 @@ func (x *reading) payload(p *Payload, raw []byte, last bool) {
 	}
 }
 
+// is reports whether raw is of the kind that it has to be.
+func (x *reading) is(what string, raw []byte, want jsontext.Kind) bool {
+	kind := jsontext.KindOf(raw)
+	if kind != want {
+		x.bad("%s is %s; want %s", what, kind, want)
+	}
+	return kind == want
+}
+
+// need reports those keys that are missing, as format says.
+func (x *reading) need(has map[string]bool, format string, keys ...string) {
+	for _, key := range keys {
+		if !has[key] {
+			x.bad(format, key)
+		}
+	}
+}
+
 // object calls visit with each member of the JSON object in raw. It returns the
 // names that were there, and whether raw is an object.
 func (x *reading) object(what string, raw []byte, visit func(key string, value []byte)) (has map[string]bool, ok bool) {
-	if kind := jsontext.KindOf(raw); kind != jsontext.Object {
-		x.bad("%s is %s; want an object", what, kind)
+	if !x.is(what, raw, jsontext.Object) {
 		return nil, false
 	}
 	has = make(map[string]bool)
@@ -186,8 +198,7 @@ func (x *reading) object(what string, raw []byte, visit func(key string, value [
 // list returns the entries of the JSON list in raw, nil if it is none of at most
 // that many.
 func (x *reading) list(key string, raw []byte, most int) [][]byte {
-	if kind := jsontext.KindOf(raw); kind != jsontext.Array {
-		x.bad("%s is %s; want an array", key, kind)
+	if !x.is(key, raw, jsontext.Array) {
 		return nil
 	}
 	list := slices.AppendSeq([][]byte{}, jsontext.Elements(raw))
@@ -199,8 +210,7 @@ func (x *reading) list(key string, raw []byte, most int) [][]byte {
 }
 
 func (x *reading) text(key string, raw []byte) string {
-	if kind := jsontext.KindOf(raw); kind != jsontext.String {
-		x.bad("%s is %s; want a string", key, kind)
+	if !x.is(key, raw, jsontext.String) {
 		return ""
 	}
 	s := jsontext.Unquote(raw)
@@ -292,19 +302,17 @@ func (x *reading) order(key string, raw []byte) hotreader.Order {
 
 // count reads a whole number of at least 1.
 func (x *reading) count(key string, raw []byte) int {
-	if kind := jsontext.KindOf(raw); kind != jsontext.Number {
-		x.bad("%s is %s; want a whole number", key, kind)
+	if !x.is(key, raw, jsontext.Number) {
 		return 0
 	}
 	v, _, ok := hotreader.Integer.Convert(hotreader.NumberValue(raw), nil)
-	if !ok {
-		x.bad("%s is %.40s; want a whole number from 1 to %d", key, raw, math.MaxInt32)
-		return 0
-	}
 	n, err := strconv.Atoi(string(v.Text()))
-	if err != nil || n < 1 {
+	switch {
+	case !ok:
+		x.bad("%s is %.40s; want a whole number from 1 to %d", key, raw, math.MaxInt32)
+	case err != nil || n < 1:
 		x.bad("%s is %.40s; want at least 1, or leave it out", key, raw)
-		return 0
+		n = 0
 	}
 	return n
 }
@@ -334,11 +342,7 @@ func (x *reading) filters(key string, raw []byte) []hotreader.Filter {
 		if has["property_name"] == has["propertyName"] {
 			x.bad("%s needs property_name, once", at)
 		}
-		for _, key := range []string{"operator", "value"} {
-			if !has[key] {
-				x.bad("%s.%s is missing", at, key)
-			}
-		}
+		x.need(has, at+".%s is missing", "operator", "value")
 		filters = append(filters, f)
 	}
 	return filters

@@ -353,7 +353,7 @@ func TestFramesThatCannotBeWritten(t *testing.T) {
 		}
 		rows++
 	}
-	if !errors.Is(err, boom) || rows != 64+256+1024+4096 {
+	if !errors.Is(err, boom) || hotreader.CodeOf(err) != hotreader.CodeUnavailable || rows != 64+256+1024+4096 {
 		t.Errorf("%v behind %d rows", err, rows)
 	}
 	if !errors.Is(e.Flush(), boom) || !errors.Is(e.End(false), boom) || !errors.Is(e.Fail(errors.New("other")), boom) || frames != 4 {
@@ -603,11 +603,26 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-func TestMore(t *testing.T) {
+// What the end mark tells: whether there is more, and what was left out.
+func TestEndMark(t *testing.T) {
 	q, rows := example()
-	got, more, err := decode(q, bytes.NewReader(encode(t, q, rows, true)))
-	if err != nil || !more || len(got) != len(rows) {
-		t.Errorf("%d rows, more %v, %v", len(got), more, err)
+	for _, want := range [][]hotreader.LeftOut{nil, {{Property: "", Reason: hotreader.Unreadable, Count: 1}},
+		{{Property: "", Reason: hotreader.Unreadable, Count: 300}, {Property: q.Properties[0], Reason: hotreader.WrongType, Count: 7}}} {
+		var buf bytes.Buffer
+		e := NewEncoder(&buf, q)
+		_ = e.Row(rows[0])
+		e.LeftOut(want)
+		if err := e.End(len(want) > 0); err != nil {
+			t.Fatal(err)
+		}
+		e.Close()
+		d := NewDecoder(&buf, q)
+		_, first := d.Read()
+		_, err := d.Read()
+		if got := d.LeftOut(); first != nil || !errors.Is(err, io.EOF) || !slices.Equal(got, want) || d.More() != (len(want) > 0) {
+			t.Errorf("%v left out, more %v (%v, %v), want %v", got, d.More(), first, err, want)
+		}
+		d.Close()
 	}
 	e := NewEncoder(io.Discard, q)
 	defer e.Close()
@@ -683,19 +698,6 @@ func TestEncoderRefusesWhatIsNoRow(t *testing.T) {
 	defer e.Close()
 	if err := e.End(false); hotreader.CodeOf(err) != hotreader.CodeInternal {
 		t.Errorf("no columns: %v", err)
-	}
-}
-
-func TestWriterFails(t *testing.T) {
-	q, rows := example()
-	boom := errors.New("boom")
-	e := NewEncoder(writerFunc(func([]byte) (int, error) { return 0, boom }), q)
-	defer e.Close()
-	_ = e.Row(rows[0])
-	for _, err := range []error{e.Flush(), e.Row(rows[1]), e.End(false), e.Fail(boom)} {
-		if !errors.Is(err, boom) || hotreader.CodeOf(err) != hotreader.CodeUnavailable {
-			t.Errorf("error %v", err)
-		}
 	}
 }
 
@@ -861,63 +863,4 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		roundTrip(t, q, rows)
 	})
-}
-
-func BenchmarkEncode(b *testing.B) {
-	rows, q := walks(20000), query(3, hotreader.Ascending)
-	b.ReportAllocs()
-	for b.Loop() {
-		e := NewEncoder(io.Discard, q)
-		for _, row := range rows {
-			_ = e.Row(row)
-		}
-		_ = e.End(false)
-		e.Close()
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
-}
-
-func BenchmarkDecode(b *testing.B) {
-	rows, q := walks(20000), query(3, hotreader.Ascending)
-	stream := encode(b, q, rows, false)
-	b.ReportAllocs()
-	for b.Loop() {
-		d := NewDecoder(bytes.NewReader(stream), q)
-		for {
-			if _, err := d.Read(); err != nil {
-				break
-			}
-		}
-		d.Close()
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
-}
-
-// What was left out on one side is counted on the other.
-func TestLeftOutIsTold(t *testing.T) {
-	q, rows := example()
-	for _, want := range [][]hotreader.LeftOut{nil, {{Property: "", Reason: hotreader.Unreadable, Count: 1}},
-		{{Property: "", Reason: hotreader.Unreadable, Count: 300}, {Property: q.Properties[0], Reason: hotreader.WrongType, Count: 7}}} {
-		var buf bytes.Buffer
-		e := NewEncoder(&buf, q)
-		for _, row := range rows {
-			if err := e.Row(row); err != nil {
-				t.Fatal(err)
-			}
-		}
-		e.LeftOut(want)
-		if err := e.End(false); err != nil {
-			t.Fatal(err)
-		}
-		e.Close()
-		d := NewDecoder(&buf, q)
-		var err error
-		for err == nil {
-			_, err = d.Read()
-		}
-		if got := d.LeftOut(); !errors.Is(err, io.EOF) || !slices.Equal(got, want) {
-			t.Errorf("%v left out (%v), want %v", got, err, want)
-		}
-		d.Close()
-	}
 }

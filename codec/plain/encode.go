@@ -30,6 +30,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strconv"
 
 	"hotreader"
 	"hotreader/internal/jsontext"
@@ -122,7 +123,7 @@ func (e *Encoder) AppendRow(dst []byte, row hotreader.Row, first bool) []byte {
 		case hotreader.Null:
 			continue
 		case hotreader.Bool:
-			dst = appendBool(append(dst, key...), v)
+			dst = strconv.AppendBool(append(dst, key...), v.Bool())
 		case hotreader.Number:
 			dst = append(append(dst, key...), v.Text()...)
 		case hotreader.String:
@@ -148,7 +149,7 @@ func (e *Encoder) appendLine(dst []byte, row hotreader.Row) []byte {
 		v := row.Values[i]
 		switch v.Kind() {
 		case hotreader.Bool:
-			dst = appendBool(dst, v)
+			dst = strconv.AppendBool(dst, v.Bool())
 		case hotreader.Number:
 			dst = append(dst, v.Text()...)
 		case hotreader.String:
@@ -195,13 +196,6 @@ func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error]) (n in
 	}
 	_, err = w.Write(e.AppendTail(buf, ""))
 	return n, err
-}
-
-func appendBool(dst []byte, v hotreader.Value) []byte {
-	if v.Bool() {
-		return append(dst, "true"...)
-	}
-	return append(dst, "false"...)
 }
 
 // appendCell appends text as a CSV cell, quoted where it must be and guarded

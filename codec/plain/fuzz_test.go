@@ -129,22 +129,3 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkAppendRow(b *testing.B) {
-	names := []string{"temperature", "pressure", "vibration", "state"}
-	row := hotreader.Row{Time: time.Unix(1767225600, 123000000), Values: []hotreader.Value{num("73.96732207"), num("101.3"), num("0.004"), str("running")}}
-	for format, name := range []string{"json", "jsonl", "csv"} {
-		b.Run(name, func(b *testing.B) {
-			e, err := plain.NewEncoder(plain.Format(format), names)
-			if err != nil {
-				b.Fatal(err)
-			}
-			buf := e.AppendRow(nil, row, false)
-			b.SetBytes(int64(len(buf)))
-			b.ReportAllocs()
-			for b.Loop() {
-				buf = e.AppendRow(buf[:0], row, false)
-			}
-		})
-	}
-}

@@ -337,8 +337,8 @@ func TestImportRefuses(t *testing.T) {
 		{name: "endless cell", in: "timestamp,a\n" + t1 + ",\"" + strings.Repeat("x", 3<<20), want: "is a quote left open?"},
 
 		{name: "CR alone", in: "timestamp,a\r" + t1 + ",1\r", want: "line 1: its lines end with CR alone"},
-		{name: "half a surrogate pair", jsonl: true, in: `{"timestamp":"` + t1 + `","a":"\\ud83d \ud83d x"}`, want: `line 1: \ud83d is half of a surrogate pair`},
-		{name: "the other half", jsonl: true, in: `{"timestamp":"` + t1 + `","\uDE00":1}`, want: `line 1: \uDE00 is half of a surrogate pair`},
+		{name: "half a surrogate pair", jsonl: true, in: `{"timestamp":"` + t1 + `","a":"\\ud83d \ud83d x"}`, want: `line 1: "a" has half of a surrogate pair`},
+		{name: "the other half", jsonl: true, in: `{"timestamp":"` + t1 + `","\uDE00":1}`, want: "line 1: \"\ufffd\" has half of a surrogate pair"},
 		{name: "not an object", jsonl: true, in: "7", want: "line 1: it is not a JSON object"},
 		{name: "an array", jsonl: true, in: "\n[\n{}]", want: "line 2: it begins a JSON document; want one object a line, as jq -c '.[]' makes"},
 		{name: "an object of several lines", jsonl: true, in: "{\n \"timestamp\": 1}", want: "line 1: it begins a JSON document of several lines"},

@@ -90,15 +90,14 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 	}
 	page := newPage(&req.Query)
 	defer page.release(ctx)
-	budget := r.maxBytes() - overhead(&req)
 	reading, cancel := r.withReserve(ctx)
 	defer cancel()
-	var next *position
+	f := filling{Responder: r, ctx: reading, caller: ctx, req: &req, page: page, from: from, budget: r.maxBytes() - overhead(&req)}
+	read := f.readRows
 	if req.Interpolation > 0 {
-		next, err = r.readSteps(reading, ctx, page, &req, from, budget)
-	} else {
-		next, err = r.readRows(reading, ctx, page, &req, from, budget)
+		read = f.readSteps
 	}
+	next, err := read()
 	if err != nil {
 		return dst, err
 	}
@@ -164,73 +163,75 @@ func tokenBound(properties int, steps bool) int {
 	return min(raw*4/3, MaxTokenChars)
 }
 
-// readRows fills the page with rows and returns the next page's position, nil
-// if there is none. ctx is for reading; it ends before the caller's.
-func (r *Responder) readRows(ctx, caller context.Context, page *page, req *Request, from *position, budget int) (*position, error) {
-	q := req.Query
-	q.Limit = 0
-	if from != nil {
-		var ok bool
-		if q, ok = q.Behind(from.last); !ok {
-			return nil, nil
-		}
-		q.Types = from.types
-		for i := range page.columns {
-			page.columns[i].setType(from.types[i])
-		}
-	}
-	f := filling{page: page, budget: budget, most: r.maxBytes()}
-	if req.MaxResults > 0 {
-		f.want = max(1, req.MaxResults/len(q.Properties))
-		q.Limit = f.want + 1 // one more, to know whether there is more
-	}
-	for {
-		got, err := f.add(ctx, caller, r.Reader.Read(ctx, q))
-		if err != nil {
-			return nil, err
-		}
-		if f.more || q.Limit == 0 || got < q.Limit {
-			break
-		}
-		// The limit was used up by rows without a point: read on.
-		var ok bool
-		if q, ok = q.Behind(f.last); !ok {
-			break
-		}
-		q.Types = page.types()
-	}
-	if !f.more {
-		return nil, nil
-	}
-	if _, ok := q.Behind(f.last); !ok {
-		return nil, nil
-	}
-	return &position{kind: rowsPosition, last: f.last, types: page.types()}, nil
-}
-
-// A filling is a page that rows are added to.
+// A filling is a page that is being read.
 type filling struct {
+	*Responder
+	ctx    context.Context // for reading; it ends before the caller's
+	caller context.Context
+	req    *Request
 	page   *page
-	want   int // rows; 0 = any number
-	budget int // bytes of points
-	most   int // bytes of an answer
+	from   *position // where the page begins; nil = at the front
+	budget int       // bytes of points
 
+	// Rows.
+	want int       // 0 = any number
 	rows int       // with a point
 	last time.Time // of the last row that is in the page, or has no point
 	more bool      // the page is full, or its time is up
 }
 
+// timeUp reports whether the time budget is used up, but not the caller's time.
+func (f *filling) timeUp() bool { return f.ctx.Err() != nil && f.caller.Err() == nil }
+
+// readRows fills the page with rows and returns the next page's position, nil
+// if there is none.
+func (f *filling) readRows() (*position, error) {
+	q := f.req.Query
+	q.Limit = 0
+	if f.from != nil {
+		var ok bool
+		if q, ok = q.Behind(f.from.last); !ok {
+			return nil, nil
+		}
+		q.Types = f.from.types
+		for i := range f.page.columns {
+			f.page.columns[i].setType(f.from.types[i])
+		}
+	}
+	if f.req.MaxResults > 0 {
+		f.want = max(1, f.req.MaxResults/len(q.Properties))
+		q.Limit = f.want + 1 // one more, to know whether there is more
+	}
+	for {
+		got, err := f.add(f.Reader.Read(f.ctx, q))
+		if err != nil {
+			return nil, err
+		}
+		ended := !f.more && (q.Limit == 0 || got < q.Limit)
+		rest, ok := q.Behind(f.last)
+		switch {
+		case ended || !ok:
+			return nil, nil
+		case f.more:
+			return &position{kind: rowsPosition, last: f.last, types: f.page.types()}, nil
+		}
+		// The limit was used up by rows without a point: read on.
+		q = rest
+		q.Types = f.page.types()
+	}
+}
+
 // add adds rows until they end or the page does, and returns how many came.
-func (f *filling) add(ctx, caller context.Context, rows iter.Seq2[hotreader.Row, error]) (got int, err error) {
+func (f *filling) add(rows iter.Seq2[hotreader.Row, error]) (got int, err error) {
 	for row, err := range rows {
 		if err == nil {
-			err = ctx.Err()
+			err = f.ctx.Err()
 		}
 		if err != nil {
-			if f.rows == 0 || ctx.Err() == nil || caller.Err() != nil {
+			if f.rows == 0 || !f.timeUp() {
 				return got, readError(err)
 			}
-			f.more = true // the time budget is used up
+			f.more = true
 			return got, nil
 		}
 		got++
@@ -242,7 +243,7 @@ func (f *filling) add(ctx, caller context.Context, rows iter.Seq2[hotreader.Row,
 				return got, nil
 			}
 			if over > 0 {
-				return got, tooLarge(over+f.most, f.most)
+				return got, tooLarge(over+f.maxBytes(), f.maxBytes())
 			}
 			f.rows++
 		}

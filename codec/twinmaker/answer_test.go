@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"hotreader"
-	"hotreader/store/memstore"
 
 	"pgregory.net/rapid"
 )
@@ -349,38 +348,6 @@ func TestPageOfRowsWithoutAPoint(t *testing.T) {
 	}
 }
 
-// TestUntypedSeriesKeepItsKind: the first value decides, over all pages.
-func TestUntypedSeriesKeepItsKind(t *testing.T) {
-	long := strings.Repeat("é", 256)
-	r := rowsOf(t, `
-		n    s     b     x
-		2024-03-01T00:00:00Z  -     -     -      1
-		2024-03-01T00:00:01Z  1     "a"   true   -
-		2024-03-01T00:00:02Z  "2"   2     1      1
-		2024-03-01T00:00:03Z  "x"   "`+long+`"   "true" 1
-		2024-03-01T00:00:04Z  true  "`+long+`é"  false  1`)
-	req := ask("n", "s", "b", "x")
-	whole, _ := follow(t, &Responder{Reader: r}, req)
-	const day = "2024-03-01T00:00:0"
-	want := [][]string{
-		{day + "1.000Z 1", day + "2.000Z 2"},
-		{day + `1.000Z "a"`, day + `2.000Z "2"`, day + `3.000Z "` + long + `"`},
-		{day + "1.000Z true", day + "4.000Z false"},
-		{day + "0.000Z 1", day + "2.000Z 1", day + "3.000Z 1", day + "4.000Z 1"},
-	}
-	if show(whole) != show(want) {
-		t.Errorf("got\n%s\nwant\n%s", show(whole), show(want))
-	}
-	req.MaxResults = 4
-	if paged, pages := follow(t, &Responder{Reader: r}, req); show(paged) != show(want) || pages != 5 {
-		t.Errorf("in %d pages:\n%s\nwant\n%s", pages, show(paged), show(want))
-	}
-	a, body := history(t, &Responder{Reader: r}, ask("n", "s", "b"))
-	if a.NextToken != nil || strings.Count(body, "doubleValue") != 2 || strings.Count(body, "stringValue") != 3 || strings.Count(body, "booleanValue") != 2 {
-		t.Error(body)
-	}
-}
-
 // TestPagesPutTogether: over random rows with gaps and kinds, the pages of any
 // size, by count and by bytes, put together are the unpaged answer.
 func TestPagesPutTogether(t *testing.T) {
@@ -540,61 +507,6 @@ func TestRequestsAreChecked(t *testing.T) {
 	if _, err := (&Responder{Reader: seconds(1, "a")}).AppendLastEntry(t.Context(), nil, req); err != nil {
 		t.Error(err)
 	}
-}
-
-// TestFiltersKeepRows: a filter is about rows, not about points.
-func TestFiltersKeepRows(t *testing.T) {
-	req, err := Devices{}.DecodeHistory(t.Context(), anEvent("selectedProperties", `["a"]`, "propertyFilters",
-		`[{"propertyName":"b","operator":">=","value":{"doubleValue":0.1}},{"propertyName":"b","operator":"<","value":0.3}]`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := rowsOf(t, `
-		a b
-		2024-03-01T00:00:00Z 1 0.1
-		2024-03-01T00:00:01Z 2 0.09999999999999999999
-		2024-03-01T00:00:02Z 3 0.2999999999999999999999
-		2024-03-01T00:00:03Z 4 0.30
-		2024-03-01T00:00:04Z 5 -
-		2024-03-01T00:00:05Z 6 "0.2"`)
-	a, _ := history(t, &Responder{Reader: r}, req)
-	if got, _ := a.series(t); show(got) != "0: 2024-03-01T00:00:00.000Z 1, 2024-03-01T00:00:02.000Z 3, 2024-03-01T00:00:05.000Z 6\n" {
-		t.Error(show(got))
-	}
-}
-
-// TestOverTheReferenceStore reads what was written, to the digit.
-func TestOverTheReferenceStore(t *testing.T) {
-	store := memstore.New()
-	rows := seconds(1000, "a", "b")
-	var records []hotreader.Record
-	for _, row := range rows.rows {
-		records = append(records, hotreader.Record{Time: row.Time, Fields: []hotreader.Field{{Name: "a", Value: row.Values[0]}, {Name: "b", Value: row.Values[1]}}})
-	}
-	if err := store.Write(t.Context(), "d", records); err != nil {
-		t.Fatal(err)
-	}
-	req := ask("a", "b")
-	want, _ := follow(t, &Responder{Reader: rows}, req)
-	req.MaxResults = 78
-	got, pages := follow(t, &Responder{Reader: hotreader.NewReader(store)}, req)
-	if show(got) != show(want) || pages != 26 {
-		t.Errorf("%d pages, %d rows", pages, len(got[0]))
-	}
-}
-
-// TestClock writes times as hotreader.AppendTime does.
-func TestClock(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var c clock
-		at := time.Unix(rapid.Int64Range(-62_167_219_200, 253_402_300_799-400_000).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanos"))
-		for range 20 {
-			if got, want := string(c.append(nil, at)), string(hotreader.AppendTime(nil, at)); got != want {
-				t.Fatalf("%s; want %s", got, want)
-			}
-			at = at.Add(time.Duration(rapid.SampledFrom([]int64{1, 1000, 1e6, 999_999_999, 1e9, 3_600e9, 20_000e9}).Draw(t, "gap")))
-		}
-	})
 }
 
 // TestNoAllocationPerRow: what an answer allocates does not grow with its rows.

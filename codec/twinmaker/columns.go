@@ -2,6 +2,7 @@ package twinmaker
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -15,7 +16,6 @@ type page struct {
 	columns []column
 	size    int // bytes in the columns
 	names   []string
-	clock   clock
 	head    []byte // what each point of a row begins with
 	convert []byte
 }
@@ -59,7 +59,6 @@ func newPage(q *hotreader.Query) *page {
 		c.setType(declared(q, i))
 	}
 	p.size, p.names = 0, q.Properties
-	p.clock = clock{}
 	return p
 }
 
@@ -124,7 +123,7 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 
 // add appends a row's points and returns how many there are.
 func (p *page) add(row hotreader.Row) int {
-	p.head = p.appendHead(p.head[:0], row.Time)
+	p.head = appendHead(p.head[:0], row.Time)
 	n := 0
 	columns := p.columns[:len(row.Values)]
 	for i, v := range row.Values {
@@ -155,8 +154,8 @@ func (c *column) add(head []byte, v hotreader.Value) {
 }
 
 // appendHead appends what a point has before its value's key.
-func (p *page) appendHead(b []byte, t time.Time) []byte {
-	return append(p.clock.append(append(b, `{"time":"`...), t), `","value":{`...)
+func appendHead(b []byte, t time.Time) []byte {
+	return append(hotreader.AppendTime(append(b, `{"time":"`...), t), `","value":{`...)
 }
 
 // takeBack removes what the last row added.
@@ -177,66 +176,7 @@ func appendValue(b []byte, v hotreader.Value) []byte {
 	case hotreader.Number:
 		return append(b, v.Text()...)
 	case hotreader.Bool:
-		if v.Bool() {
-			return append(b, "true"...)
-		}
-		return append(b, "false"...)
+		return strconv.AppendBool(b, v.Bool())
 	}
 	return jsontext.AppendString(b, v.Text())
-}
-
-// clock writes times. The date is worked out once a day, the clock down to the
-// minute once a minute, for rows come in order and most share them with the row
-// before.
-type clock struct {
-	day    int64 // since 1970, of text
-	minute int64 // when it began, in seconds since 1970
-	text   [len("2006-01-02T15:04:")]byte
-	set    bool
-}
-
-const daySeconds = 24 * 60 * 60
-
-// append appends t as hotreader.AppendTime does.
-func (c *clock) append(dst []byte, t time.Time) []byte {
-	seconds := t.Unix()
-	s := uint(seconds - c.minute)
-	if s >= 60 || !c.set {
-		day := seconds / daySeconds
-		second := seconds - day*daySeconds
-		if second < 0 {
-			second += daySeconds
-			day--
-		}
-		if day != c.day || !c.set {
-			c.day, c.set = day, true
-			var whole [len("2006-01-02T15:04:05.000000000Z")]byte
-			copy(c.text[:], hotreader.AppendTime(whole[:0], t))
-		}
-		s = uint(second)
-		copy(c.text[len("2006-01-02T"):], []byte{twoDigits(s / 3600), oneDigit(s / 3600), ':', twoDigits(s / 60 % 60), oneDigit(s / 60 % 60)})
-		s %= 60
-		c.minute = seconds - int64(s)
-	}
-	nanos := uint(t.Nanosecond())
-	dst = append(dst, c.text[:]...)
-	if nanos == 0 {
-		return append(dst, twoDigits(s), oneDigit(s), '.', '0', '0', '0', 'Z')
-	}
-	dst = append(dst, twoDigits(s), oneDigit(s), '.')
-	dst = appendThree(dst, nanos/1_000_000)
-	if nanos %= 1_000_000; nanos != 0 {
-		dst = appendThree(dst, nanos/1000)
-		if nanos %= 1000; nanos != 0 {
-			dst = appendThree(dst, nanos)
-		}
-	}
-	return append(dst, 'Z')
-}
-
-func twoDigits(n uint) byte { return byte('0' + n/10) }
-func oneDigit(n uint) byte  { return byte('0' + n%10) }
-
-func appendThree(dst []byte, n uint) []byte {
-	return append(dst, byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10))
 }

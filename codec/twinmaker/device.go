@@ -1,7 +1,6 @@
 package twinmaker
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -73,56 +72,35 @@ const (
 	lookupTTL     = 10 * time.Minute
 )
 
-// CacheLookup returns a Lookup that remembers the last thousand answers for ten
+// CacheLookup returns a Lookup that remembers up to a thousand answers for ten
 // minutes. Errors and empty answers are not remembered. It is safe for
 // concurrent use if lookup is.
 func CacheLookup(lookup Lookup) Lookup {
-	c := &lookupCache{lookup: lookup, entries: map[lookupKey]*list.Element{}}
-	return c.get
-}
-
-type lookupKey struct{ workspace, entity, component string }
-
-type lookupEntry struct {
-	key     lookupKey
-	device  string
-	expires time.Time
-}
-
-type lookupCache struct {
-	lookup  Lookup
-	mu      sync.Mutex
-	entries map[lookupKey]*list.Element
-	recent  list.List // of *lookupEntry, latest used first
-}
-
-func (c *lookupCache) get(ctx context.Context, workspace, entity, component string) (string, error) {
-	key := lookupKey{workspace, entity, component}
-	c.mu.Lock()
-	if at, ok := c.entries[key]; ok {
-		if e := at.Value.(*lookupEntry); time.Now().Before(e.expires) {
-			c.recent.MoveToFront(at)
-			c.mu.Unlock()
-			return e.device, nil
+	type key struct{ workspace, entity, component string }
+	type answer struct {
+		device  string
+		expires time.Time
+	}
+	var mu sync.Mutex
+	answers := map[key]answer{}
+	return func(ctx context.Context, workspace, entity, component string) (string, error) {
+		k := key{workspace, entity, component}
+		mu.Lock()
+		a := answers[k]
+		mu.Unlock()
+		if time.Now().Before(a.expires) {
+			return a.device, nil
 		}
-	}
-	c.mu.Unlock()
-	device, err := c.lookup(ctx, workspace, entity, component)
-	if err != nil || device == "" {
-		return "", err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.drop(c.entries[key])
-	c.entries[key] = c.recent.PushFront(&lookupEntry{key, device, time.Now().Add(lookupTTL)})
-	if c.recent.Len() > cachedLookups {
-		c.drop(c.recent.Back())
-	}
-	return device, nil
-}
-
-func (c *lookupCache) drop(at *list.Element) {
-	if at != nil {
-		delete(c.entries, c.recent.Remove(at).(*lookupEntry).key)
+		device, err := lookup(ctx, workspace, entity, component)
+		if err != nil || device == "" {
+			return "", err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(answers) >= cachedLookups {
+			clear(answers) // all begin anew, as when the program is started
+		}
+		answers[k] = answer{device, time.Now().Add(lookupTTL)}
+		return device, nil
 	}
 }

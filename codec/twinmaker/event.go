@@ -49,9 +49,7 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 	case req.Ref.EntityID == "" && req.Ref.ComponentName != "":
 		e.bad("componentName comes without entityId; want both or neither")
 	}
-	if q.Filters, err = parseFilters(e.fields["propertyFilters"]); err != nil {
-		e.bad("%s", cause(err))
-	}
+	q.Filters = e.readFilters(e.fields["propertyFilters"])
 	for i := range q.Filters {
 		q.Filters[i].Property = e.storedName(q.Filters[i].Property)
 	}
@@ -146,16 +144,21 @@ func tooDeep(body []byte) bool {
 	return false
 }
 
-// text returns a field that must be a string; "" if it is absent or null.
-func (e *event) text(name string) string {
-	raw := e.fields[name]
+// read reads a field into v, and reports whether it is there and what is wanted.
+func (e *event) read(field string, raw json.RawMessage, v any, want string) bool {
 	if isNull(raw) {
-		return ""
+		return false
 	}
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
-		e.bad("%s is %s; want a string", name, what(raw))
+	if json.Unmarshal(raw, v) != nil {
+		e.bad("%s is %s; want %s", field, what(raw), want)
+		return false
 	}
+	return true
+}
+
+// text returns a field that must be a string; "" if it is absent or null.
+func (e *event) text(name string) (s string) {
+	e.read(name, e.fields[name], &s, "a string")
 	return s
 }
 
@@ -183,34 +186,30 @@ func (e *event) selected() []string {
 	return names
 }
 
+// property is what an event tells of a property.
+type property struct {
+	Definition struct {
+		DataType struct {
+			Type json.RawMessage `json:"type"`
+		} `json:"dataType"`
+		IsExternalID  json.RawMessage `json:"isExternalId"`
+		IsTimeSeries  json.RawMessage `json:"isTimeSeries"`
+		DefaultValue  json.RawMessage `json:"defaultValue"`
+		Configuration json.RawMessage `json:"configuration"`
+	} `json:"definition"`
+	Value json.RawMessage `json:"value"`
+}
+
 // readProperties reads the declared types of the selected properties and the
 // external ids. properties may lack any of the selected ones.
 func (e *event) readProperties(selected []string) {
 	e.types = make([]hotreader.Type, len(selected))
-	raw := e.fields["properties"]
-	if isNull(raw) {
-		return
-	}
 	var properties map[string]json.RawMessage
-	if json.Unmarshal(raw, &properties) != nil {
-		e.bad("properties is %s; want an object of property definitions", what(raw))
-		return
-	}
+	e.read("properties", e.fields["properties"], &properties, "an object of property definitions")
 	series := map[string]bool{} // by property
 	for name, raw := range properties {
-		var p struct {
-			Definition struct {
-				DataType struct {
-					Type json.RawMessage `json:"type"`
-				} `json:"dataType"`
-				IsExternalID  json.RawMessage `json:"isExternalId"`
-				IsTimeSeries  json.RawMessage `json:"isTimeSeries"`
-				DefaultValue  json.RawMessage `json:"defaultValue"`
-				Configuration json.RawMessage `json:"configuration"`
-			} `json:"definition"`
-			Value json.RawMessage `json:"value"`
-		}
 		field := "properties." + short(name)
+		var p property
 		if err := json.Unmarshal(raw, &p); err != nil {
 			if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field != "" {
 				e.bad("%s.%s is of type %s; want an object", field, t.Field, t.Value)
@@ -225,19 +224,7 @@ func (e *event) readProperties(selected []string) {
 		if i := slices.Index(selected, name); i >= 0 {
 			e.types[i] = e.dataType(field, def.DataType.Type)
 		}
-		switch flag := def.IsExternalID; {
-		case isNull(flag) || string(flag) == "false":
-		case string(flag) == "true":
-			id := e.externalID(field+".value", p.Value)
-			if id == "" {
-				id = e.externalID(field+".definition.defaultValue", def.DefaultValue)
-			}
-			if id != "" {
-				e.externals = append(e.externals, external{name, id})
-			}
-		default:
-			e.bad("%s.definition.isExternalId is %s; want true or false", field, what(flag))
-		}
+		e.readExternal(field, name, &p)
 	}
 	for name, isSeries := range series {
 		base, ok := strings.CutSuffix(name, component.LatestSuffix)
@@ -245,8 +232,25 @@ func (e *event) readProperties(selected []string) {
 			e.store(name, e.storedName(base))
 		}
 	}
-	slices.SortFunc(e.externals, func(a, b external) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
+	slices.SortFunc(e.externals, func(a, b external) int { return strings.Compare(a.name, b.name) })
 	slices.Sort(e.wrong) // a map was ranged over
+}
+
+// readExternal reads the external id that a property holds, if it is one.
+func (e *event) readExternal(field, name string, p *property) {
+	switch flag := p.Definition.IsExternalID; {
+	case isNull(flag) || string(flag) == "false":
+	case string(flag) == "true":
+		id := e.externalID(field+".value", p.Value)
+		if id == "" {
+			id = e.externalID(field+".definition.defaultValue", p.Definition.DefaultValue)
+		}
+		if id != "" {
+			e.externals = append(e.externals, external{name, id})
+		}
+	default:
+		e.bad("%s.definition.isExternalId is %s; want true or false", field, what(flag))
+	}
 }
 
 // StoredAs is the key in a property's configuration under which its component
@@ -256,16 +260,10 @@ const StoredAs = "storedAs"
 // readStored reads what the store calls a property, if its configuration says
 // so.
 func (e *event) readStored(field, name string, raw json.RawMessage) {
-	if isNull(raw) {
-		return
-	}
 	var configuration map[string]json.RawMessage
-	if json.Unmarshal(raw, &configuration) != nil {
-		e.bad("%s.definition.configuration is %s; want an object", field, what(raw))
-		return
-	}
-	raw, ok := configuration[StoredAs]
-	if !ok || isNull(raw) {
+	e.read(field+".definition.configuration", raw, &configuration, "an object")
+	raw = configuration[StoredAs]
+	if isNull(raw) {
 		return
 	}
 	var stored string
@@ -339,16 +337,9 @@ func (e *event) dataType(field string, raw json.RawMessage) hotreader.Type {
 
 // externalID returns the id that a DataValue holds; "" if there is none.
 func (e *event) externalID(field string, raw json.RawMessage) string {
-	if isNull(raw) {
-		return ""
-	}
 	var d dataValue
-	if json.Unmarshal(raw, &d) != nil {
-		e.bad("%s is %s; want {stringValue}", field, what(raw))
+	if !e.read(field, raw, &d, "{stringValue}") || d.empty() { // TwinMaker writes so, too, that there is none
 		return ""
-	}
-	if d.empty() {
-		return "" // TwinMaker writes so, too, that there is none
 	}
 	v, err := d.value(false)
 	if err != nil {
@@ -383,10 +374,7 @@ func (e *event) readHistory(req *Request) {
 	if n := len(req.NextToken); n > MaxTokenChars {
 		e.bad("nextToken has %d characters; want at most %d", n, MaxTokenChars)
 	}
-	var err error
-	if req.Interpolation, err = parseInterpolation(e.fields["interpolation"]); err != nil {
-		e.bad("%s", cause(err))
-	}
+	req.Interpolation = e.readInterpolation(e.fields["interpolation"])
 }
 
 // time returns the instant of a field in ISO 8601 or, if that is absent, of the
@@ -394,8 +382,7 @@ func (e *event) readHistory(req *Request) {
 func (e *event) time(name, epochName string) time.Time {
 	if raw := e.fields[name]; !isNull(raw) {
 		var text string
-		if json.Unmarshal(raw, &text) != nil {
-			e.bad("%s is %s; want a time in ISO 8601", name, what(raw))
+		if !e.read(name, raw, &text, "a time in ISO 8601") {
 			return time.Time{}
 		}
 		t, err := hotreader.ParseTime([]byte(text))

@@ -222,20 +222,6 @@ func TestPitfall09DeviceID(t *testing.T) {
 	}
 }
 
-// TestDeviceIDWithoutACall: with the external id in the event, TwinMaker is not
-// asked.
-func TestDeviceIDWithoutACall(t *testing.T) {
-	d := Devices{Twin: "factory", Lookup: func(context.Context, string, string, string) (string, error) {
-		t.Error("Lookup was called")
-		return "wrong", nil
-	}}
-	for _, name := range []string{"history.json", "component-type.json"} {
-		if _, err := d.DecodeHistory(t.Context(), file(t, "events", name)); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 func TestCacheLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
@@ -265,9 +251,8 @@ func TestCacheLookup(t *testing.T) {
 		for i := range cachedLookups {
 			get(fmt.Sprint(i), "d2", 1)
 		}
-		get("e", "d2", 1) // it was the oldest
-		get("0", "d2", 1) // and then this
-		get("2", "d2", 0)
+		get("e", "d2", 1) // it went when there were too many
+		get(fmt.Sprint(cachedLookups-1), "d2", 0)
 	})
 }
 
@@ -367,6 +352,12 @@ func TestEndAtGosZeroTime(t *testing.T) {
 	}
 }
 
+func filtersOf(text []byte) ([]hotreader.Filter, error) {
+	e := &event{op: "filters"}
+	filters := e.readFilters(text)
+	return filters, invalid(e.op, e.wrong)
+}
+
 func TestParseFilters(t *testing.T) {
 	number := func(s string) hotreader.Value { return hotreader.NumberValue([]byte(s)) }
 	cases := []struct {
@@ -409,7 +400,7 @@ func TestParseFilters(t *testing.T) {
 		{text: `[` + strings.Repeat(`0,`, 50) + `0]`, says: "propertyFilters has 51 filters; want at most 50"},
 	}
 	for _, c := range cases {
-		got, err := parseFilters([]byte(c.text))
+		got, err := filtersOf([]byte(c.text))
 		if c.says != "" {
 			if !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: error %v; want one that says %q", c.text, err, c.says)
@@ -489,7 +480,7 @@ func FuzzParseFilters(f *testing.F) {
 	f.Add([]byte(`[{"propertyName":"a","operator":"=","value":"x"},{"propertyName":"b","operator":"<","value":-0.1e9}]`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		filters, err := parseFilters(text)
+		filters, err := filtersOf(text)
 		if err != nil && !errors.Is(err, hotreader.CodeInvalid) {
 			t.Fatal(err)
 		}

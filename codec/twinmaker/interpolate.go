@@ -1,12 +1,10 @@
 package twinmaker
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"math"
 	"math/big"
-	"strconv"
 	"time"
 
 	"hotreader"
@@ -186,48 +184,47 @@ type stepper struct {
 const unlimited = math.MaxInt64
 
 // readSteps fills the page with interpolated values and returns the next page's
-// position, nil if there is none. ctx is for reading; it ends before the
-// caller's.
-func (r *Responder) readSteps(ctx, caller context.Context, page *page, req *Request, from *position, budget int) (*position, error) {
-	q := req.Query
+// position, nil if there is none.
+func (f *filling) readSteps() (*position, error) {
+	q := f.req.Query
 	q.Limit = 0
 	s := &stepper{
-		grid:   grid{seconds: q.Start.Unix(), nanos: q.Start.Nanosecond(), interval: int64(req.Interpolation / time.Second), sign: 1},
-		page:   page,
+		grid:   grid{seconds: q.Start.Unix(), nanos: q.Start.Nanosecond(), interval: int64(f.req.Interpolation / time.Second), sign: 1},
+		page:   f.page,
 		tracks: make([]track, len(q.Properties)),
 		pos:    math.MinInt64, first: unlimited, limit: unlimited,
-		budget: budget,
+		budget: f.budget,
 	}
 	if q.Order == hotreader.Descending {
 		s.grid.sign = -1
 	}
-	if req.MaxResults > 0 {
-		s.window = int64(max(1, req.MaxResults/len(q.Properties)))
+	if f.req.MaxResults > 0 {
+		s.window = int64(max(1, f.req.MaxResults/len(q.Properties)))
 	}
-	for i := range page.columns {
+	for i := range f.page.columns {
 		if t := declared(&q, i); t == hotreader.Untyped || t == hotreader.AnyNumber {
-			page.columns[i].setType(hotreader.Double)
+			f.page.columns[i].setType(hotreader.Double)
 		}
 	}
-	q.Types = page.types()
+	q.Types = f.page.types()
 	start := &position{tracks: make([]track, len(q.Properties))}
-	if from != nil {
-		start = from
-		s.pos, s.read = from.step, from.read
-		for i := range from.tracks {
-			s.tracks[i] = from.tracks[i].clone()
+	if f.from != nil {
+		start = f.from
+		s.pos, s.read = start.step, start.read
+		for i := range start.tracks {
+			s.tracks[i] = start.tracks[i].clone()
 		}
 		s.resume()
 	}
-	more, err := s.readRows(ctx, r.Reader, q, start.read)
+	more, err := s.readRows(f.ctx, f.Reader, q, start.read)
 	if err != nil {
-		if caller.Err() != nil || ctx.Err() == nil || !s.cut() {
+		if !f.timeUp() || !s.cut() {
 			return nil, readError(err)
 		}
-		more = true // the time budget is used up
+		more = true
 	}
 	if s.full {
-		return nil, tooLarge(page.size-budget+r.maxBytes(), r.maxBytes())
+		return nil, tooLarge(f.page.size-f.budget+f.maxBytes(), f.maxBytes())
 	}
 	if !more {
 		for i := range s.tracks {
@@ -399,7 +396,7 @@ func (s *stepper) emit(i int, step int64, l *line) {
 	}
 	n := len(c.buf)
 	at := s.grid.time(step)
-	c.buf = append(s.page.appendHead(c.buf, at), c.key...)
+	c.buf = append(appendHead(c.buf, at), c.key...)
 	c.buf = append(l.append(c.buf, at), "}},"...)
 	c.ends = append(c.ends, len(c.buf))
 	s.page.size += len(c.buf) - n
@@ -461,96 +458,4 @@ func (s *stepper) stepBack(t *track, step int64) {
 		t.hasA, t.hasB = t.hasZ, true
 		t.hasZ, t.oldZ = false, true
 	}
-}
-
-// line computes the values between a property's last point and the one that is
-// arriving.
-type line struct {
-	s *stepper
-	i int
-
-	ready       bool
-	early, late *known
-	same        bool
-	from, to    float64
-}
-
-// append appends the value at an instant between the points, or on the later
-// one of them in the order of reading.
-func (l *line) append(b []byte, at time.Time) []byte {
-	t := &l.s.tracks[l.i]
-	if at.Equal(t.b.t) {
-		return append(b, t.b.digits...)
-	}
-	whole := l.s.page.columns[l.i].typ != hotreader.Double
-	if !l.ready {
-		l.ready = true
-		l.early, l.late = &t.a, &t.b
-		if l.s.grid.sign < 0 {
-			l.early, l.late = l.late, l.early
-		}
-		if l.same = bytes.Equal(l.early.digits, l.late.digits); !l.same && !whole {
-			l.from, _ = hotreader.NumberValue(l.early.digits).Float64()
-			l.to, _ = hotreader.NumberValue(l.late.digits).Float64()
-			l.same = l.from == l.to
-		}
-	}
-	switch {
-	case l.same:
-		return append(b, l.early.digits...)
-	case whole:
-		return l.appendWhole(b, at)
-	}
-	f := nanoseconds(l.early.t, at) / nanoseconds(l.early.t, l.late.t)
-	v := l.from + float64((l.to-l.from)*f) // converted, so that no machine fuses the two
-	if math.IsInf(l.to-l.from, 0) {
-		v = float64(l.from*(1-f)) + float64(l.to*f)
-	}
-	return appendFloat(b, min(max(v, min(l.from, l.to)), max(l.from, l.to)))
-}
-
-// nanoseconds returns the time from a to b; of any length, so it is a float.
-func nanoseconds(a, b time.Time) float64 {
-	return float64(b.Unix()-a.Unix())*1e9 + float64(b.Nanosecond()-a.Nanosecond())
-}
-
-// appendWhole rounds (early·den + (late-early)·n) ÷ den, where n and den are the
-// nanoseconds from early to at and to late.
-func (l *line) appendWhole(b []byte, at time.Time) []byte {
-	s := l.s
-	s.early.SetString(string(l.early.digits), 10)
-	s.late.SetString(string(l.late.digits), 10)
-	s.setNanoseconds(&s.n, l.early.t, at)
-	s.setNanoseconds(&s.den, l.early.t, l.late.t)
-	s.late.Sub(&s.late, &s.early)
-	s.late.Mul(&s.late, &s.n)
-	s.early.Mul(&s.early, &s.den)
-	s.early.Add(&s.early, &s.late)
-	negative := s.early.Sign() < 0
-	s.early.Abs(&s.early)
-	s.early.Lsh(&s.early, 1)
-	s.early.Add(&s.early, &s.den)
-	s.den.Lsh(&s.den, 1)
-	s.early.Quo(&s.early, &s.den)
-	if negative {
-		s.early.Neg(&s.early)
-	}
-	return s.early.Append(b, 10)
-}
-
-func (s *stepper) setNanoseconds(n *big.Int, a, b time.Time) {
-	n.SetInt64(b.Unix() - a.Unix())
-	n.Mul(n, s.tmp.SetInt64(1e9))
-	n.Add(n, s.tmp.SetInt64(int64(b.Nanosecond()-a.Nanosecond())))
-}
-
-// appendFloat appends the shortest number that reads back as f.
-func appendFloat(b []byte, f float64) []byte {
-	if f == 0 {
-		return append(b, '0')
-	}
-	if abs := math.Abs(f); abs < 1e-6 || abs >= 1e21 {
-		return strconv.AppendFloat(b, f, 'e', -1, 64)
-	}
-	return strconv.AppendFloat(b, f, 'f', -1, 64)
 }

@@ -28,52 +28,23 @@ func ParseHistoryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row, n
 	if err != nil {
 		return nil, "", err
 	}
-	type point struct {
-		Time      json.RawMessage `json:"time"`
-		Timestamp json.RawMessage `json:"timestamp"`
-		Value     *dataValue      `json:"value"`
-	}
-	var list []struct {
-		Reference struct {
-			PropertyName string `json:"propertyName"`
-		} `json:"entityPropertyReference"`
-		Values []point `json:"values"`
-	}
+	var list []peerSeries
 	if err := json.Unmarshal(values, &list); err != nil {
 		return nil, "", shapeError(err)
 	}
-	type cell struct {
-		time     time.Time
-		property int
-		value    hotreader.Value
-	}
-	var cells []cell
+	var cells []peerCell
 	for _, series := range list {
 		name := series.Reference.PropertyName
 		if name == "" {
 			return nil, "", protocol("a series without entityPropertyReference.propertyName")
 		}
-		at := slices.Index(q.Properties, name)
-		if at < 0 {
-			continue
-		}
-		cells = slices.Grow(cells, len(series.Values))
-		for i, p := range series.Values {
-			t, ok := peerTime(p.Time, p.Timestamp)
-			if !ok {
-				return nil, "", protocol("%s: point %d has %s for its time", short(name), i+1, what(p.Time))
+		if at := slices.Index(q.Properties, name); at >= 0 {
+			if cells, err = series.appendTo(cells, at); err != nil {
+				return nil, "", err
 			}
-			if p.Value == nil {
-				return nil, "", protocol("%s: point %d has no value", short(name), i+1)
-			}
-			v, err := p.Value.value(true)
-			if err != nil {
-				return nil, "", protocol("%s: point %d %v", short(name), i+1, err)
-			}
-			cells = append(cells, cell{t, at, v})
 		}
 	}
-	slices.SortStableFunc(cells, func(a, b cell) int { return a.time.Compare(b.time) })
+	slices.SortStableFunc(cells, func(a, b peerCell) int { return a.time.Compare(b.time) })
 	n := len(q.Properties)
 	var slab []hotreader.Value
 	for _, c := range cells {
@@ -87,6 +58,45 @@ func ParseHistoryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row, n
 		rows[len(rows)-1].Values[c.property] = c.value
 	}
 	return rows, nextToken, nil
+}
+
+// peerSeries is the series of one property in an answer.
+type peerSeries struct {
+	Reference struct {
+		PropertyName string `json:"propertyName"`
+	} `json:"entityPropertyReference"`
+	Values []struct {
+		Time      json.RawMessage `json:"time"`
+		Timestamp json.RawMessage `json:"timestamp"`
+		Value     *dataValue      `json:"value"`
+	} `json:"values"`
+}
+
+// peerCell is a point of one property.
+type peerCell struct {
+	time     time.Time
+	property int
+	value    hotreader.Value
+}
+
+// appendTo appends the series' points, as those of that property.
+func (s *peerSeries) appendTo(cells []peerCell, property int) ([]peerCell, error) {
+	name := short(s.Reference.PropertyName)
+	for i, p := range s.Values {
+		t, ok := peerTime(p.Time, p.Timestamp)
+		if !ok {
+			return nil, protocol("%s: point %d has %s for its time", name, i+1, what(p.Time))
+		}
+		if p.Value == nil {
+			return nil, protocol("%s: point %d has no value", name, i+1)
+		}
+		v, err := p.Value.value(true)
+		if err != nil {
+			return nil, protocol("%s: point %d %v", name, i+1, err)
+		}
+		cells = append(cells, peerCell{t, property, v})
+	}
+	return cells, nil
 }
 
 // ParseLastEntryAnswer reads an older peer's last-entry answer as rows, newest
@@ -165,6 +175,8 @@ func openAnswer(body []byte, open byte) (values json.RawMessage, nextToken strin
 	}
 	if raw := fields["nextToken"]; !isNull(raw) && json.Unmarshal(raw, &nextToken) != nil {
 		return nil, "", protocol("nextToken is %s", what(raw))
+	} else if string(raw) == `""` && open == '[' {
+		return nil, "", protocol("an empty nextToken; it must be left out at the end")
 	}
 	return values, nextToken, nil
 }

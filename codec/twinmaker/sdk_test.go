@@ -120,38 +120,6 @@ func sdkValue(t *testing.T, v *types.DataValue) any {
 	return nil
 }
 
-func TestStepsAndNothingThroughTheSDK(t *testing.T) {
-	for _, reader := range []hotreader.Reader{seconds(10, "a", "b"), &rowsReader{}} {
-		req := ask("a", "b")
-		req.Ref = Reference{ExternalName: "id"}
-		req.Query.Start, req.Interpolation = instant(t, "2024-03-01T00:00:00.500Z"), 2*time.Second
-		client := sdkClient(t, func() []byte {
-			body, err := (&Responder{Reader: reader}).AppendHistory(context.Background(), nil, req)
-			if err != nil {
-				t.Error(err)
-			}
-			return body
-		})
-		out, err := client.GetPropertyValueHistory(t.Context(), &iottwinmaker.GetPropertyValueHistoryInput{WorkspaceId: aws.String("w"), SelectedProperties: req.Query.Properties})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out.NextToken != nil || len(out.PropertyValues) != 2 {
-			t.Errorf("%+v", out)
-		}
-		for _, p := range out.PropertyValues {
-			if p.EntityPropertyReference.ExternalIdProperty["id"] != "d" {
-				t.Errorf("reference %+v", p.EntityPropertyReference)
-			}
-			for i, v := range p.Values {
-				if f := sdkValue(t, v.Value).(float64); f < float64(2*i)+2.4 || f > float64(2*i)+2.7 {
-					t.Errorf("step %d is %v", i, f)
-				}
-			}
-		}
-	}
-}
-
 func TestLastEntryThroughTheSDK(t *testing.T) {
 	req := machineRequest(t)
 	req.Query.Properties = append(req.Query.Properties, "nobody-has-it")

@@ -1,15 +1,14 @@
 package twinmaker
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
 
 	"hotreader"
+	"hotreader/internal/pagetoken"
 )
 
 // A nextToken is
@@ -73,19 +72,12 @@ func appendToken(dst []byte, key, binding []byte, p *position) ([]byte, error) {
 			raw = p.tracks[i].append(raw)
 		}
 	}
-	raw = sign(raw, key, binding, raw)
-	if n := base64.RawURLEncoding.EncodedLen(len(raw)); n > MaxTokenChars {
+	token := pagetoken.Sign(raw, key, append(binding, raw...), sha256.Size)
+	if n := len(token); n > MaxTokenChars {
 		return dst, &hotreader.Error{Op: "twinmaker: nextToken", Code: hotreader.CodeTooLarge,
 			Err: fmt.Errorf("it would have %d characters, at most %d are allowed; select fewer properties", n, MaxTokenChars)}
 	}
-	return base64.RawURLEncoding.AppendEncode(dst, raw), nil
-}
-
-func sign(dst, key, binding, payload []byte) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write(binding)
-	h.Write(payload)
-	return h.Sum(dst)
+	return append(dst, token...), nil
 }
 
 // parseToken verifies the token of a request and returns its position.
@@ -97,20 +89,14 @@ func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) 
 	if len(text) > MaxTokenChars {
 		return fail(fmt.Sprintf("has %d characters, at most %d are allowed", len(text), MaxTokenChars))
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	// The decoder passes over line breaks and spare bits.
-	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != text || len(raw) < 2+sha256.Size {
+	payload, sum, ok := pagetoken.Split(text, sha256.Size)
+	if !ok || len(payload) < 2 {
 		return fail("is not one of ours, or was cut or changed")
 	}
-	if raw[0] != tokenVersion {
-		return fail(fmt.Sprintf("is of version %d, this reader's are of version %d", raw[0], tokenVersion))
+	if payload[0] != tokenVersion {
+		return fail(fmt.Sprintf("is of version %d, this reader's are of version %d", payload[0], tokenVersion))
 	}
-	payload, mac := raw[:len(raw)-sha256.Size], raw[len(raw)-sha256.Size:]
-	ours := false
-	for _, key := range keys {
-		ours = hmac.Equal(sign(nil, key, binding, payload), mac) || ours
-	}
-	if !ours {
+	if !pagetoken.Signed(keys, append(binding, payload...), sum) {
 		return fail("was made for another query, or was changed")
 	}
 	p := position{kind: payload[1]}
@@ -150,10 +136,7 @@ func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) 
 func binding(req *Request) []byte {
 	q := &req.Query
 	b := append([]byte("hotreader nextToken"), 0, tokenVersion)
-	text := func(s string) {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
+	text := func(s string) { b = pagetoken.AppendText(b, s) }
 	text(q.Device)
 	b = binary.AppendUvarint(b, uint64(len(q.Properties)))
 	for i, p := range q.Properties {

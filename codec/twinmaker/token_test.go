@@ -1,6 +1,7 @@
 package twinmaker
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/pagetoken"
 )
 
 var someKey = []byte("0123456789abcdef0123456789abcdef")
@@ -273,8 +275,7 @@ func FuzzToken(f *testing.F) {
 				t.Fatalf("the forged token %q: error %v", token, err)
 			}
 			raw := append([]byte{tokenVersion}, payload...)
-			raw = sign(raw, someKey, binding(&req), raw)
-			req.NextToken = base64.RawURLEncoding.EncodeToString(raw)
+			req.NextToken = pagetoken.Sign(raw, someKey, append(binding(&req), raw...), sha256.Size)
 			body, err := responder.AppendHistory(t.Context(), nil, req)
 			if err == nil && !json.Valid(body) || err != nil && !errors.Is(err, hotreader.CodeInvalid) {
 				t.Fatalf("signed %x: %s, %v", payload, body, err)

@@ -140,65 +140,54 @@ func short(s string) string {
 	return s
 }
 
-// parseFilters reads TwinMaker's propertyFilters,
+// readFilters reads TwinMaker's propertyFilters,
 //
 //	[{"propertyName":"temperature","operator":">","value":{"doubleValue":1.5}}]
 //
 // where value may also be a bare number, string or boolean. Numbers keep their
-// digits. null is no filter. An error is of CodeInvalid and names each filter
-// that is wrong.
-func parseFilters(raw json.RawMessage) (filters []hotreader.Filter, err error) {
-	const op = "filters"
-	raw = bytes.TrimSpace(raw)
-	if isNull(raw) {
-		return nil, nil
-	}
-	var wrong []string
-	bad := func(i int, format string, args ...any) {
-		wrong = append(wrong, fmt.Sprintf("propertyFilters[%d]", i)+fmt.Sprintf(format, args...))
-	}
+// digits. null is no filter.
+func (e *event) readFilters(raw json.RawMessage) (filters []hotreader.Filter) {
 	var list []json.RawMessage
-	if raw[0] != '[' || json.Unmarshal(raw, &list) != nil {
-		return nil, invalid(op, []string{"propertyFilters is " + what(raw) + "; want an array of {propertyName, operator, value}"})
+	if !e.read("propertyFilters", raw, &list, "an array of {propertyName, operator, value}") {
+		return nil
 	}
 	if len(list) > hotreader.MaxFilters {
-		return nil, invalid(op, []string{fmt.Sprintf("propertyFilters has %d filters; want at most %d", len(list), hotreader.MaxFilters)})
+		e.bad("propertyFilters has %d filters; want at most %d", len(list), hotreader.MaxFilters)
+		return nil
 	}
 	for i, raw := range list {
+		field := fmt.Sprintf("propertyFilters[%d]", i)
 		var f struct {
 			PropertyName json.RawMessage `json:"propertyName"`
 			Operator     json.RawMessage `json:"operator"`
 			Value        json.RawMessage `json:"value"`
 		}
 		if raw[0] != '{' || json.Unmarshal(raw, &f) != nil {
-			bad(i, " is %s; want {propertyName, operator, value}", what(raw))
+			e.bad("%s is %s; want {propertyName, operator, value}", field, what(raw))
 			continue
 		}
 		var name, operator string
 		if json.Unmarshal(f.PropertyName, &name) != nil || name == "" {
-			bad(i, ".propertyName is %s; want a property's name", what(f.PropertyName))
+			e.bad("%s.propertyName is %s; want a property's name", field, what(f.PropertyName))
 			continue
 		}
 		if json.Unmarshal(f.Operator, &operator) != nil || operator == "" {
-			bad(i, ".operator is %s; want one of = != <> < <= > >=", what(f.Operator))
+			e.bad("%s.operator is %s; want one of = != <> < <= > >=", field, what(f.Operator))
 			continue
 		}
-		compare, err := hotreader.ParseOp(operator)
+		op, err := hotreader.ParseOp(operator)
 		if err != nil {
-			bad(i, ".operator: %s", cause(err))
+			e.bad("%s.operator: %s", field, cause(err))
 			continue
 		}
 		v, err := filterValue(f.Value)
 		if err != nil {
-			bad(i, ".value %v", err)
+			e.bad("%s.value %v", field, err)
 			continue
 		}
-		filters = append(filters, hotreader.Filter{Property: name, Op: compare, Value: v})
+		filters = append(filters, hotreader.Filter{Property: name, Op: op, Value: v})
 	}
-	if err := invalid(op, wrong); err != nil {
-		return nil, err
-	}
-	return filters, nil
+	return filters
 }
 
 func filterValue(raw json.RawMessage) (hotreader.Value, error) {
@@ -222,35 +211,25 @@ func filterValue(raw json.RawMessage) (hotreader.Value, error) {
 	return readNumber(raw, false)
 }
 
-// parseInterpolation reads TwinMaker's interpolation,
+// readInterpolation reads TwinMaker's interpolation,
 //
 //	{"interpolationType":"LINEAR","intervalInSeconds":60}
 //
-// and returns the distance of its steps; 0 for null, which is none. An error is
-// of CodeInvalid.
-func parseInterpolation(raw json.RawMessage) (time.Duration, error) {
-	raw = bytes.TrimSpace(raw)
-	if isNull(raw) {
-		return 0, nil
-	}
+// and returns the distance of its steps; 0 for null, which is none.
+func (e *event) readInterpolation(raw json.RawMessage) time.Duration {
 	var i struct {
 		Type     json.RawMessage `json:"interpolationType"`
 		Interval json.RawMessage `json:"intervalInSeconds"`
 	}
-	if raw[0] != '{' || json.Unmarshal(raw, &i) != nil {
-		return 0, invalid("interpolation", []string{"interpolation is " + what(raw) + "; want {interpolationType, intervalInSeconds}"})
+	if !e.read("interpolation", raw, &i, "{interpolationType, intervalInSeconds}") {
+		return 0
 	}
-	var wrong []string
-	var kind string
-	if json.Unmarshal(i.Type, &kind) != nil || kind != "LINEAR" {
-		wrong = append(wrong, "interpolation.interpolationType is "+what(i.Type)+"; want LINEAR")
+	if string(i.Type) != `"LINEAR"` {
+		e.bad("interpolation.interpolationType is %s; want LINEAR", what(i.Type))
 	}
 	seconds, err := strconv.ParseInt(string(i.Interval), 10, 64)
 	if err != nil || seconds < 1 || seconds > int64(maxInterval/time.Second) {
-		wrong = append(wrong, fmt.Sprintf("interpolation.intervalInSeconds is %s; want a whole number from 1 to %d", what(i.Interval), maxInterval/time.Second))
+		e.bad("interpolation.intervalInSeconds is %s; want a whole number from 1 to %d", what(i.Interval), maxInterval/time.Second)
 	}
-	if err := invalid("interpolation", wrong); err != nil {
-		return 0, err
-	}
-	return time.Duration(seconds) * time.Second, nil
+	return time.Duration(seconds) * time.Second
 }

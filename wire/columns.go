@@ -1,0 +1,273 @@
+package wire
+
+import (
+	"encoding/binary"
+	"slices"
+	"unicode/utf8"
+
+	"hotreader"
+)
+
+// cells is a column of one frame.
+type cells struct {
+	kinds []byte
+	spans []span // of text; a boolean's ends at 1 if it is true
+	text  []byte
+}
+
+type span struct{ from, to uint32 }
+
+// readColumn reads n cells.
+func (s *decoding) readColumn(col *cells, n int) {
+	c := &s.c
+	col.kinds = slices.Grow(col.kinds[:0], n)[:n]
+	col.spans = slices.Grow(col.spans[:0], n)[:n]
+	col.text = col.text[:0]
+	present := c.readPresent(col.kinds)
+	if present == 0 {
+		return
+	}
+	counts := c.readKinds(col.kinds, present)
+	s.readBools(counts[hotreader.Bool])
+	s.readNumbers(col, counts[hotreader.Number])
+	s.readStrings(col, counts[hotreader.String])
+	if c.bad != "" {
+		return
+	}
+	if counts[hotreader.Number] == n { // the most frequent kind of column
+		col.spans, s.nums = s.nums, col.spans
+		return
+	}
+	b, m, t := 0, 0, 0
+	for i, kind := range col.kinds {
+		switch hotreader.Kind(kind) {
+		case hotreader.Bool:
+			col.spans[i].to = uint32(s.bools[b/8] >> (b % 8) & 1)
+			b++
+		case hotreader.Number:
+			col.spans[i] = s.nums[m]
+			m++
+		case hotreader.String:
+			col.spans[i] = s.strs[t]
+			t++
+		}
+	}
+}
+
+// readPresent sets those of kinds that are present to 1, the others to 0, and
+// counts them.
+func (c *cursor) readPresent(kinds []byte) (present int) {
+	n := len(kinds)
+	switch how := c.byte(); how {
+	case presentNone:
+		clear(kinds)
+	case presentAll:
+		fill(kinds, 1)
+		return n
+	case presentMap:
+		bits := c.bitmap(n)
+		if c.bad != "" {
+			return 0
+		}
+		for i := range kinds {
+			kinds[i] = bits[i/8] >> (i % 8) & 1
+			present += int(kinds[i])
+		}
+		if present == 0 || present == n {
+			c.fail("a column's map of what is present is wrong")
+		}
+	default:
+		c.fail("a column is present in the unknown way %d", how)
+	}
+	return present
+}
+
+// bitmap reads a block of n bits.
+func (c *cursor) bitmap(n int) []byte {
+	bits := c.block((n + 7) / 8)
+	if c.bad == "" && n%8 != 0 && bits[n/8]>>(n%8) != 0 {
+		c.fail("bits are left over")
+	}
+	return bits
+}
+
+// readKinds sets the kinds of those cells that are present, and counts them.
+func (c *cursor) readKinds(kinds []byte, present int) (counts [4]int) {
+	only := c.byte()
+	switch {
+	case c.bad != "":
+	case only >= byte(hotreader.Bool) && only <= byte(hotreader.String):
+		counts[only] = present
+		for i := range kinds {
+			kinds[i] *= only
+		}
+	case only == kindsMixed:
+		mixed := c.block(present)
+		for i := range kinds {
+			if kinds[i] == 0 || c.bad != "" {
+				continue
+			}
+			kind := mixed[0]
+			mixed = mixed[1:]
+			if kind < byte(hotreader.Bool) || kind > byte(hotreader.String) {
+				c.fail("a value of unknown kind %d", kind)
+				break
+			}
+			kinds[i] = kind
+			counts[kind]++
+		}
+	default:
+		c.fail("a column of unknown kind %d", only)
+	}
+	return counts
+}
+
+func (s *decoding) readBools(n int) {
+	if n > 0 && s.c.bad == "" {
+		s.bools = append(s.bools[:0], s.c.bitmap(n)...) // the next block takes its place
+	}
+}
+
+// readStrings reads n strings into col.text and s.strs.
+func (s *decoding) readStrings(col *cells, n int) {
+	s.readTexts(col, n)
+	for _, at := range s.strs {
+		if !utf8.Valid(col.text[at.from:at.to]) {
+			s.c.fail("a string is not valid UTF-8")
+			return
+		}
+	}
+}
+
+// readTexts reads n texts into col.text and s.strs.
+func (s *decoding) readTexts(col *cells, n int) {
+	c := &s.c
+	s.strs = s.strs[:0]
+	if n == 0 || c.bad != "" {
+		return
+	}
+	if how := c.byte(); how != 0 {
+		c.fail("texts in the unknown way %d", how)
+	}
+	s.sizes = c.ints(s.sizes, n)
+	from := int64(len(col.text))
+	to := from
+	for _, size := range s.sizes {
+		if size < 0 || size > MaxRowBytes {
+			c.fail("a text has %d bytes, at most %d are allowed", size, MaxRowBytes)
+			return
+		}
+		to += size
+	}
+	if to > maxFrameText {
+		c.fail("it has more than %d bytes of text", maxFrameText)
+	}
+	if c.bad != "" {
+		return
+	}
+	col.text = append(col.text, c.block(int(to-from))...)
+	if c.bad != "" {
+		return
+	}
+	for _, size := range s.sizes {
+		s.strs = append(s.strs, span{uint32(from), uint32(from + size)})
+		from += size
+	}
+}
+
+// readNumberTexts reads n numbers that are kept as text into col.text and s.strs.
+func (s *decoding) readNumberTexts(col *cells, n int) {
+	s.readTexts(col, n)
+	for _, at := range s.strs {
+		if text := col.text[at.from:at.to]; !hotreader.IsNumber(text) {
+			s.c.fail("what should be a number is %.40q", text)
+			return
+		}
+	}
+}
+
+// readNumbers reads n numbers into col.text and s.nums.
+func (s *decoding) readNumbers(col *cells, n int) {
+	c := &s.c
+	if n == 0 || c.bad != "" {
+		return
+	}
+	switch how := c.byte(); how {
+	case numbersText:
+		s.readNumberTexts(col, n)
+		s.nums, s.strs = s.strs, s.nums
+		return
+	case numbersScaled:
+	default:
+		c.fail("numbers in the unknown way %d", how)
+	}
+	scale, least := int(c.byte()), int(c.byte())
+	if scale > maxScale || least > scale {
+		c.fail("numbers of %d to %d decimals", least, scale)
+	}
+	s.m = c.ints(s.m, n)
+	s.readNumberTexts(col, s.readCorrections(n))
+	if c.bad != "" {
+		return
+	}
+	text := slices.Grow(col.text, n*maxDigits)
+	nums, texts := slices.Grow(s.nums[:0], n)[:n], s.strs
+	for i, m := range s.m {
+		from, step := len(text), int64(0)
+		if len(s.steps) > 0 {
+			step = s.steps[i]
+		}
+		switch step {
+		case 0:
+			text = appendDigits(text, m, scale, least)
+		case stepText:
+			nums[i], texts = texts[0], texts[1:]
+			continue
+		default:
+			text = appendStepped(text, m, scale, step)
+		}
+		nums[i] = span{uint32(from), uint32(len(text))}
+	}
+	col.text, s.nums = text, nums
+}
+
+// stepText stands for the correction of a number that is kept as text.
+const stepText = maxSteps + 1
+
+// readCorrections reads the steps that correct n scaled numbers into s.steps,
+// which is empty if there are none, and counts those that are kept as text.
+func (s *decoding) readCorrections(n int) (texts int) {
+	c := &s.c
+	s.steps = s.steps[:0]
+	count := c.size("the count of corrections", n)
+	if count == 0 {
+		return 0
+	}
+	in := cursor{b: c.block(c.size("the length of corrections", count*2*binary.MaxVarintLen16))}
+	s.steps = slices.Grow(s.steps, n)[:n]
+	clear(s.steps)
+	next := -1
+	for range count {
+		next += in.size("a gap", n) + 1
+		step := in.varint()
+		switch {
+		case in.bad != "":
+		case next >= n:
+			in.fail("corrections are left over")
+		case step == 0:
+			s.steps[next] = stepText
+			texts++
+		case step > maxSteps || step < -maxSteps || s.m[next] == 0 || s.m[next] > maxExact || s.m[next] < -maxExact:
+			in.fail("a correction is out of range")
+		default:
+			s.steps[next] = step
+		}
+	}
+	if len(in.b) > 0 {
+		in.fail("corrections are left over")
+	}
+	if in.bad != "" {
+		c.fail("%s", in.bad)
+	}
+	return texts
+}
