@@ -12,6 +12,7 @@ import (
 	"hotreader"
 	"hotreader/internal/jsontext"
 	"hotreader/store/internal/jsonpage"
+	"hotreader/store/internal/paging"
 )
 
 // A decoder reads the JSON of one Query answer, item by item, into values that
@@ -31,14 +32,16 @@ type decoder struct {
 	next   []int    // next[i] is what followed names[i] last time
 	last   int      // index in names of the attribute found last
 
-	skipped int // values of columns that no Value can hold
+	left []int64 // by column: values that no Value can hold
 
-	lastKey map[string]types.AttributeValue
+	lastKey  map[string]types.AttributeValue
+	lastText string // of lastKey, as it came
 }
 
 // layout makes d ready for items with the given columns, of a table whose time
-// key has the given name and kind.
-func (d *decoder) layout(columns []string, timeKey string, kind byte) {
+// key has the given name and kind. left counts, by column, what no Value can hold.
+func (d *decoder) layout(columns []string, timeKey string, kind byte, left []int64) {
+	d.left = left
 	d.Items, d.Count, d.Other = "Items", "Count", d.other
 	d.names = append(d.names[:0], columns...)
 	d.values, d.when, d.kind = len(columns), -1, kind
@@ -62,17 +65,14 @@ func (d *decoder) layout(columns []string, timeKey string, kind byte) {
 	d.next, d.last = append(d.next[:0], make([]int, len(d.names))...), 0
 }
 
-// open begins a page. item is to be called until it says that there are no more
-// items; only then the whole page has been checked, and lastKey is known.
-func (d *decoder) open(page []byte) error {
+// Open implements paging.Items. Behind the last item lastKey is known.
+func (d *decoder) Open(page []byte) error {
 	d.lastKey = nil
-	return d.Open(page)
+	return d.Page.Open(page)
 }
 
-// item decodes the next item into values, one a column, null where the item
-// does not have it. at is the text of the time key, nil if the item has none of
-// the right kind. more is false, and nothing decoded, behind the last item.
-func (d *decoder) item(values []hotreader.Value) (at []byte, more bool, err error) {
+// Item implements paging.Items.
+func (d *decoder) Item(values []hotreader.Value) (at []byte, more bool, err error) {
 	if more, err = d.Next(); !more || err != nil {
 		return nil, false, err
 	}
@@ -88,7 +88,9 @@ func (d *decoder) other(name string) (read bool, err error) {
 	if d.lastKey != nil {
 		return false, errors.New("it has LastEvaluatedKey twice")
 	}
+	from := d.Pos
 	d.lastKey, err = d.key()
+	d.lastText = string(d.Data[from:d.Pos])
 	return true, err
 }
 
@@ -139,7 +141,7 @@ func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err
 	if found < d.values {
 		values[found] = v
 		if !usable {
-			d.skipped++
+			d.left[found]++
 		}
 	}
 	if found == d.when && (v.Kind() == hotreader.String && d.kind == 'S' || v.Kind() == hotreader.Number && d.kind == 'N') {
@@ -267,6 +269,6 @@ func (d *decoder) key() (map[string]types.AttributeValue, error) {
 func (d *decoder) release() {
 	clear(d.names[:cap(d.names)])
 	clear(d.heads[:cap(d.heads)])
-	d.lastKey, d.skipped = nil, 0
-	d.Release(maxPooled)
+	d.lastKey, d.left = nil, nil
+	d.Release(paging.MaxPooled)
 }

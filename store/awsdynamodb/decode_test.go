@@ -40,14 +40,14 @@ var testColumns = []string{"a", "temperature", `q"\é`, "flag"}
 // decode decodes a whole page with our decoder.
 func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error) {
 	var out decoded
-	d.layout(testColumns, timeKey, kind)
-	d.skipped = 0
-	if err := d.open(body); err != nil {
+	left := make([]int64, len(testColumns))
+	d.layout(testColumns, timeKey, kind, left)
+	if err := d.Open(body); err != nil {
 		return out, err
 	}
 	values := make([]hotreader.Value, len(testColumns))
 	for {
-		at, more, err := d.item(values)
+		at, more, err := d.Item(values)
 		if err != nil {
 			return out, err
 		}
@@ -60,7 +60,10 @@ func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error)
 		}
 		out.items = append(out.items, item)
 	}
-	out.lastKey, out.skipped = d.lastKey, d.skipped
+	out.lastKey = d.lastKey
+	for _, n := range left {
+		out.skipped += int(n)
+	}
 	return out, nil
 }
 
@@ -408,14 +411,14 @@ func TestHostileNames(t *testing.T) {
 		`{"x\":{\"N\":\"1\"},\"y":{"N":"7"},"y":{"S":"\"a\":{\"N\":\"9\"}"},"\u043a\u043b\u044e\u0447":{"N":"8"}},` +
 		`{"x":{"N":"1"},"y":{"N":"2"},"a\\":{"N":"3"},"b\u0001":{"N":"4"},"ключ":{"N":"5"},"a":{"N":"6"}}]}`
 	var d decoder
-	d.layout(columns, "timestamp", 'S')
-	if err := d.open([]byte(body)); err != nil {
+	d.layout(columns, "timestamp", 'S', make([]int64, 9))
+	if err := d.Open([]byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	values := make([]hotreader.Value, len(columns))
 	for {
-		_, more, err := d.item(values)
+		_, more, err := d.Item(values)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -451,13 +454,13 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	body := []byte(strings.ReplaceAll(bigPage(1000), `"humidity":{"N":"`, `"humidity":{"S":"\u00b0`))
 	var d decoder
 	values := make([]hotreader.Value, len(bigColumns))
-	d.layout(bigColumns, "timestamp", 'S')
+	d.layout(bigColumns, "timestamp", 'S', make([]int64, 9))
 	allocations := testing.AllocsPerRun(10, func() {
-		if err := d.open(body); err != nil {
+		if err := d.Open(body); err != nil {
 			t.Fatal(err)
 		}
 		for {
-			_, more, err := d.item(values)
+			_, more, err := d.Item(values)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -36,11 +36,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"hotreader"
 	"hotreader/internal/jsontext"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -80,7 +80,7 @@ type Store struct {
 
 	link, docs string // of the container: for signatures, and its documents' URL path
 	checked    atomic.Bool
-	readings   sync.Pool // of *reading
+	paging.Scanner
 }
 
 var _ hotreader.Store = (*Store)(nil)
@@ -98,6 +98,12 @@ func New(client *Client, o Options) *Store {
 		pageItems: o.PageItems,
 		single:    o.Single,
 	}
+	s.Scanner = paging.Scanner{
+		Format: s.format, Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled,
+		Check: func(*hotreader.Query) error { return s.check() },
+		New:   s.newReading,
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
+	}
 	s.link = "dbs/" + s.database + "/colls/" + s.container
 	s.docs = "/dbs/" + url.PathEscape(s.database) + "/colls/" + url.PathEscape(s.container) + "/docs"
 	return s
@@ -108,22 +114,19 @@ func (s *Store) Close() error { return nil }
 
 // check reports options with which nothing can be done.
 func (s *Store) check() error {
-	var err error
+	err := timekey.CheckLayout(s.deviceKey, s.timeKey, s.format, ISO8601, EpochMillis, EpochSecs)
 	switch {
 	case s.database == "" || s.container == "":
 		err = errors.New("no database or no container is named; set COSMOS_DB_DATABASE and COSMOS_DB_CONTAINER")
 	case strings.ContainsAny(s.database+s.container, `/\?#`):
 		err = fmt.Errorf(`the database %q or the container %q has one of / \ ? # in its name, which Cosmos DB does not allow`, s.database, s.container)
-	case s.deviceKey == s.timeKey:
-		err = fmt.Errorf("%q is named as both the device's and the time's key", s.timeKey)
-	case !timekey.Known(s.format):
-		err = fmt.Errorf("the time format %q is unknown; use %s, %s or %s", s.format, ISO8601, EpochMillis, EpochSecs)
 	case s.pageItems < 0:
 		err = fmt.Errorf("%d items a page is negative", s.pageItems)
-	default:
-		return nil
 	}
-	return &hotreader.Error{Op: "cosmos", Code: hotreader.CodeConfig, Err: err}
+	if err != nil {
+		return &hotreader.Error{Op: "cosmos", Code: hotreader.CodeConfig, Err: err}
+	}
+	return nil
 }
 
 // containerProperties is what Cosmos DB says, and is told, of a container.
@@ -164,8 +167,8 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 	if err != nil {
 		return err
 	}
-	p := newPage()
-	defer p.release()
+	p := paging.NewBody()
+	defer p.Release()
 	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs", kind: "dbs", body: body}, p)
 	if err != nil && statusOf(err) != http.StatusConflict {
 		return s.fail(ctx, creating, err)
@@ -198,14 +201,14 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 // checkPartition asks for the container's partition key and compares it. known
 // is false if it was not told.
 func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
-	p := newPage()
-	defer p.release()
+	p := paging.NewBody()
+	defer p.Release()
 	container, _ := strings.CutSuffix(s.docs, "/docs")
 	if _, err := s.client.do(ctx, &request{verb: http.MethodGet, path: container, kind: "colls", link: s.link}, p); err != nil {
 		return false, err
 	}
 	var properties containerProperties
-	if err := json.Unmarshal(p.body, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
+	if err := json.Unmarshal(p.Bytes, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
 		return false, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
 	}
 	got, want := properties.PartitionKey.Paths, path(s.deviceKey)

@@ -29,13 +29,14 @@ const testColumns = 4
 // decode decodes a whole page with our decoder.
 func decode(d *decoder, body []byte, kind hotreader.Kind) (decoded, error) {
 	var out decoded
-	d.layout(testColumns, kind)
+	left := make([]int64, testColumns)
+	d.layout(kind, left)
 	if err := d.Open(body); err != nil {
 		return out, err
 	}
 	values := make([]hotreader.Value, testColumns)
 	for {
-		at, more, err := d.item(values)
+		at, more, err := d.Item(values)
 		if err != nil {
 			return out, err
 		}
@@ -48,7 +49,9 @@ func decode(d *decoder, body []byte, kind hotreader.Kind) (decoded, error) {
 		}
 		out.items = append(out.items, item)
 	}
-	out.skipped = d.skipped
+	for _, n := range left {
+		out.skipped += int(n)
+	}
 	return out, nil
 }
 
@@ -328,14 +331,14 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	} {
 		var d decoder
 		values := make([]hotreader.Value, testColumns)
-		d.layout(testColumns, hotreader.String)
+		d.layout(hotreader.String, make([]int64, testColumns))
 		page := []byte(body)
 		if allocations := testing.AllocsPerRun(10, func() {
 			if err := d.Open(page); err != nil {
 				t.Fatal(err)
 			}
 			for {
-				_, more, err := d.item(values)
+				_, more, err := d.Item(values)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/store/internal/paging"
 )
 
 // Pitfall 2: whatever goes wrong is an error that says what to do, and never an
@@ -196,7 +197,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestHugeAnswerIsRefused(t *testing.T) {
-	f := newFake(t, answer{body: strings.Repeat(" ", maxPage+1)})
+	f := newFake(t, answer{body: strings.Repeat(" ", paging.MaxBody+1)})
 	if _, err := rows(t, f.store(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeProtocol {
 		t.Errorf("error %v", err)
 	}

@@ -22,7 +22,7 @@ func partitionHeader(device string) string {
 // The device is also a condition, beside the partition in the header: Cosmos DB
 // does not need it, but so the query asks for one device's rows even where that
 // header is not looked at.
-func (s *Store) queryBody(device string, columns []string, low, high string, descending bool) []byte {
+func (s *Store) queryBody(q *hotreader.Query, columns []string, low, high string) []byte {
 	text := make([]byte, 0, 256)
 	property := func(name string) { text = append(jsontext.AppendString(append(text, "c["...), name), ']') }
 	text = append(text, "SELECT "...)
@@ -48,15 +48,15 @@ func (s *Store) queryBody(device string, columns []string, low, high string, des
 	}
 	text = append(text, " ORDER BY "...)
 	property(s.timeKey)
-	if descending {
+	if q.Backward() {
 		text = append(text, " DESC"...)
 	} else {
 		text = append(text, " ASC"...)
 	}
 
-	body := make([]byte, 0, len(text)+len(text)/4+len(device)+160)
+	body := make([]byte, 0, len(text)+len(text)/4+len(q.Device)+160)
 	body = jsontext.AppendString(append(body, `{"query":`...), text)
-	body = jsontext.AppendString(append(body, `,"parameters":[{"name":"@d","value":`...), device)
+	body = jsontext.AppendString(append(body, `,"parameters":[{"name":"@d","value":`...), q.Device)
 	bound := func(name, value string) {
 		body = append(append(append(body, `},{"name":"`...), name...), `","value":`...)
 		if s.format == timekey.ISO8601 {

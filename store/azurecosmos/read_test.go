@@ -320,7 +320,7 @@ func FuzzNames(f *testing.F) {
 			return
 		}
 		var body struct{ Query string }
-		if err := json.Unmarshal(s.queryBody("d", []string{name}, "", "", false), &body); err != nil {
+		if err := json.Unmarshal(s.queryBody(&hotreader.Query{Device: "d"}, []string{name}, "", ""), &body); err != nil {
 			t.Fatal(err)
 		}
 		rest, ok := strings.CutPrefix(body.Query, `SELECT c["timestamp"] AS t,c[`)
