@@ -44,17 +44,8 @@ type decoder struct {
 // column, what no hotreader.Value can hold.
 func (d *decoder) layout(columns []string, timeKey, format string, left []int64) {
 	d.left = left
-	d.names = append(d.names[:0], columns...)
-	d.values, d.when, d.format = len(columns), -1, format
-	for i, name := range columns {
-		if name == timeKey {
-			d.when = i
-		}
-	}
-	if d.when < 0 {
-		d.when = len(columns)
-		d.names = append(d.names, timeKey)
-	}
+	d.names = append(append(d.names[:0], columns...), timeKey)
+	d.values, d.when, d.format = len(columns), slices.Index(d.names, timeKey), format
 	d.arena = d.arena[:0]
 }
 
