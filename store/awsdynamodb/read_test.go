@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -36,32 +35,15 @@ func TestLastKeyIsPassedOnExactly(t *testing.T) {
 // TestRequest compares what is sent with golden files: a change there is a
 // change of what a query costs, or of what a table must be like.
 func TestRequest(t *testing.T) {
-	at := time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
 	hostile := []string{"name", "a.b", "Ключ", "#0", "timestamp", "device_id", "id", `"`}
-	for _, test := range []struct {
-		name string
-		o    Options
-		q    hotreader.Query
-	}{
-		{"whole", Options{}, hotreader.Query{Device: "d", Properties: []string{"temperature"}}},
-		{"range", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Start: at, End: at.Add(time.Hour)}},
-		{"from", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, Order: hotreader.Descending}},
-		{"until", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, End: at}},
-		{"limit", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1000}},
-		{"newest since 1899", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1, Order: hotreader.Descending,
-			Start: time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC), End: at}},
-		{"last", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Last: true}},
-		{"filters", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Filters: []hotreader.Filter{
-			{Property: "b", Op: hotreader.Greater, Value: hotreader.Int64Value(1)}, {Property: "a", Op: hotreader.Less, Value: hotreader.Int64Value(1)}}}},
-		{"names", Options{}, hotreader.Query{Device: "d é", Properties: hostile}},
-		{"epoch_ms", Options{TimeFormat: EpochMillis}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Microsecond)}},
-		{"epoch_s", Options{TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t", Consistent: true},
-			hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Second)}},
-	} {
+	queries := cloud.Requests()
+	queries["names"] = hotreader.Query{Device: "d é", Properties: hostile}
+	options := map[string]Options{"epoch_ms": {TimeFormat: EpochMillis}, "epoch_s": {TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t", Consistent: true}}
+	for name, q := range queries {
 		f := newFake(t, pageOf(""))
-		cloud.WantRows(t, f.store(test.o), test.q)
+		cloud.WantRows(t, f.store(options[name]), q)
 		if target := f.Requests[0].Header.Get("X-Amz-Target"); target != "DynamoDB_20120810.Query" {
-			t.Errorf("%s: target %q", test.name, target)
+			t.Errorf("%s: target %q", name, target)
 		}
 		var sent any
 		if err := json.Unmarshal([]byte(f.Requests[0].Body), &sent); err != nil {
@@ -74,7 +56,7 @@ func TestRequest(t *testing.T) {
 		if err := e.Encode(sent); err != nil {
 			t.Fatal(err)
 		}
-		cloud.Golden(t, *update, "testdata/request "+test.name+".json", b.String())
+		cloud.Golden(t, *update, "testdata/request "+name+".json", b.String())
 	}
 }
 
@@ -113,10 +95,10 @@ func TestChecksumAndCompression(t *testing.T) {
 
 // Ten pages of 5,000 rows allocate no more than ten pages of 50.
 func TestReadingDoesNotAllocate(t *testing.T) {
-	q := hotreader.Query{Device: "d", Properties: bigColumns}
-	measure := func(perPage int) float64 {
-		body := bigPage(perPage)
-		at := strings.Index(body, `"LastEvaluatedKey":{"device_id":{"S":"`) + len(`"LastEvaluatedKey":{"device_id":{"S":"`)
+	cloud.WantAllocations(t, bigColumns, 500, 50_000, func(rows int) hotreader.Source {
+		const mark = `"LastEvaluatedKey":{"device_id":{"S":"`
+		body := bigPage(rows / 10)
+		at := strings.Index(body, mark) + len(mark)
 		last := strings.Replace(body, `,"LastEvaluatedKey":{"device_id":{"S":"d"},"timestamp":{"S":"2024-02-28T00:00:00Z"}}`, "", 1)
 		number := 0
 		f := newFake(t)
@@ -126,22 +108,6 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 			}
 			return cloud.Answer{Body: body[:at] + fmt.Sprint(number) + body[at:]}
 		}
-		s := f.store(Options{})
-		return testing.AllocsPerRun(3, func() {
-			count := 0
-			for _, err := range hotreader.NewReader(s).Read(t.Context(), q) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				count++
-			}
-			if count < 9*perPage {
-				t.Fatalf("%d rows", count)
-			}
-		})
-	}
-	few, many := measure(50), measure(5000)
-	if perRow := (many - few) / (10 * 4950); perRow > 0.01 {
-		t.Errorf("%.3f allocations a row: %v for 500 rows, %v for 50,000", perRow, few, many)
-	}
+		return f.store(Options{})
+	}, 0.01)
 }

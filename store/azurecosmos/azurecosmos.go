@@ -39,7 +39,6 @@ import (
 	"sync/atomic"
 
 	"hotreader"
-	"hotreader/internal/jsontext"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
@@ -129,29 +128,6 @@ func (s *Store) check() error {
 	return nil
 }
 
-// containerProperties is what Cosmos DB says, and is told, of a container.
-type containerProperties struct {
-	ID           string         `json:"id"`
-	PartitionKey partitionKey   `json:"partitionKey"`
-	Indexing     indexingPolicy `json:"indexingPolicy"`
-}
-
-type partitionKey struct {
-	Paths   []string `json:"paths"`
-	Kind    string   `json:"kind"`
-	Version int      `json:"version"`
-}
-
-type indexingPolicy struct {
-	Mode     string      `json:"indexingMode"`
-	Included []indexPath `json:"includedPaths"`
-	Excluded []indexPath `json:"excludedPaths"`
-}
-
-type indexPath struct {
-	Path string `json:"path"`
-}
-
 // CreateContainer creates the database and the container of o, if they are not
 // there. A container that is there already is left alone, if its partition key
 // is that of o. Of an item only the two keys are indexed, which makes writing
@@ -161,31 +137,17 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	body, err := json.Marshal(struct {
-		ID string `json:"id"`
-	}{s.database})
-	if err != nil {
-		return err
-	}
 	p := paging.NewBody()
 	defer p.Release()
-	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs", kind: "dbs", body: body}, p)
+	_, err := client.do(ctx, &request{verb: http.MethodPost, path: "/dbs", kind: "dbs", body: []byte(`{"id":` + quote(s.database) + "}")}, p)
 	if err != nil && statusOf(err) != http.StatusConflict {
 		return s.fail(ctx, creating, err)
 	}
-	properties := containerProperties{
-		ID:           s.container,
-		PartitionKey: partitionKey{Paths: []string{path(s.deviceKey)}, Kind: "Hash", Version: 2}, // of 2, keys may be longer than 100 bytes
-		Indexing: indexingPolicy{
-			Mode:     "consistent",
-			Included: []indexPath{{path(s.deviceKey) + "/?"}, {path(s.timeKey) + "/?"}},
-			Excluded: []indexPath{{"/*"}},
-		},
-	}
-	if body, err = json.Marshal(properties); err != nil {
-		return err
-	}
-	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs/" + url.PathEscape(s.database) + "/colls", kind: "colls", link: "dbs/" + s.database, body: body}, p)
+	// Of version 2, partition keys may be longer than 100 bytes.
+	body := fmt.Sprintf(`{"id":%s,"partitionKey":{"paths":[%s],"kind":"Hash","version":2},"indexingPolicy":{"indexingMode":"consistent",`+
+		`"includedPaths":[{"path":%s},{"path":%s}],"excludedPaths":[{"path":"/*"}]}}`,
+		quote(s.container), quote(path(s.deviceKey)), quote(path(s.deviceKey)+"/?"), quote(path(s.timeKey)+"/?"))
+	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs/" + url.PathEscape(s.database) + "/colls", kind: "colls", link: "dbs/" + s.database, body: []byte(body)}, p)
 	if err == nil {
 		return nil
 	}
@@ -207,7 +169,9 @@ func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
 	if _, err := s.client.do(ctx, &request{verb: http.MethodGet, path: container, kind: "colls", link: s.link}, p); err != nil {
 		return false, err
 	}
-	var properties containerProperties
+	var properties struct {
+		PartitionKey struct{ Paths []string }
+	}
 	if err := json.Unmarshal(p.Bytes, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
 		return false, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
 	}
@@ -229,4 +193,4 @@ func path(property string) string {
 	return "/" + property
 }
 
-func quotedPath(property string) string { return "/" + string(jsontext.AppendString(nil, property)) }
+func quotedPath(property string) string { return "/" + quote(property) }

@@ -71,13 +71,7 @@ func TestPitfall02FailuresAreErrors(t *testing.T) {
 			f := newFake(t)
 			f.Serve = func(cloud.Sent) cloud.Answer { return test.a }
 			_, err := rows(t, f.store(Options{}), qN)
-			e, ok := errors.AsType[*hotreader.Error](err)
-			if !ok || e.Code != test.code || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("%s: %v (%v), want %v that says %q", test.name, err, hotreader.CodeOf(err), test.code, test.says)
-			}
-			if ok && e.Op != "cosmos: query container twin/hot" {
-				t.Errorf("%s: op %q", test.name, e.Op)
-			}
+			cloud.WantError(t, test.name, err, test.code, test.says, "cosmos: query container twin/hot: ")
 			if len(f.Requests) != test.tries {
 				t.Errorf("%s: tried %d times, want %d", test.name, len(f.Requests), test.tries)
 			}
@@ -134,14 +128,6 @@ func TestDeadlineAndCancel(t *testing.T) {
 			t.Errorf("%d requests", len(f.Requests))
 		}
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	f := newFake(t)
-	for _, err := range hotreader.NewReader(f.store(Options{})).Read(ctx, qN) {
-		if hotreader.CodeOf(err) != hotreader.CodeCanceled {
-			t.Errorf("error %v", err)
-		}
-	}
 }
 
 // A real server, a real client: who redirects does not get the signature, and a

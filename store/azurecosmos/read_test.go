@@ -33,33 +33,20 @@ func TestEmptyPagesMayStandStill(t *testing.T) {
 // little of it, Cosmos DB at all. A change there is a change of what a query
 // costs, or of what a container must be like.
 func TestRequest(t *testing.T) {
-	at := time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
 	hostile := []string{"name", "a.b", "Ключ", `x"] FROM c --`, `back\slash`, "new\nline\x01", "timestamp", "device_id", "id", `"`, "@d", "🌡️"}
-	for _, test := range []struct {
-		name string
-		o    Options
-		q    hotreader.Query
-	}{
-		{"whole", Options{}, hotreader.Query{Device: "d", Properties: []string{"temperature"}}},
-		{"range", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Start: at, End: at.Add(time.Hour)}},
-		{"from", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, Order: hotreader.Descending}},
-		{"until", Options{PageItems: 250}, hotreader.Query{Device: "d", Properties: []string{"a"}, End: at}},
-		{"limit", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1000}},
-		{"limit by pages", Options{PageItems: 250}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1000}},
-		{"newest since 1899", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1, Order: hotreader.Descending,
-			Start: time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC), End: at}},
-		{"last", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Last: true}},
-		{"filters", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Filters: []hotreader.Filter{
-			{Property: "b", Op: hotreader.Greater, Value: hotreader.Int64Value(1)}, {Property: "a", Op: hotreader.Less, Value: hotreader.Int64Value(1)}}}},
-		{"names", Options{}, hotreader.Query{Device: "d é\"\\\n🌡\x7f", Properties: hostile}},
-		{"layout", Options{Database: "a b", Container: "é%", DeviceKey: `d"`, TimeKey: "when at"}, hotreader.Query{Device: "d", Properties: []string{"a"}}},
-		{"epoch_ms", Options{TimeFormat: EpochMillis}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Microsecond)}},
-		{"epoch_s", Options{TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"},
-			hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Second)}},
-	} {
+	queries := cloud.Requests()
+	queries["limit by pages"] = queries["limit"]
+	queries["names"] = hotreader.Query{Device: "d é\"\\\n🌡\x7f", Properties: hostile}
+	queries["layout"] = hotreader.Query{Device: "d", Properties: []string{"a"}}
+	options := map[string]Options{
+		"until": {PageItems: 250}, "limit by pages": {PageItems: 250},
+		"layout":   {Database: "a b", Container: "é%", DeviceKey: `d"`, TimeKey: "when at"},
+		"epoch_ms": {TimeFormat: EpochMillis}, "epoch_s": {TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"},
+	}
+	for name, q := range queries {
 		synctest.Test(t, func(t *testing.T) { // so that the date, and the signature, are always the same
 			f := newFake(t, pageOf("", `{}`))
-			cloud.WantRows(t, f.store(test.o), test.q)
+			cloud.WantRows(t, f.store(options[name]), q)
 			r := f.Requests[0]
 			var b bytes.Buffer
 			fmt.Fprintf(&b, "%s %s\n", r.Method, r.URL)
@@ -76,13 +63,13 @@ func TestRequest(t *testing.T) {
 			d := json.NewDecoder(strings.NewReader(r.Body))
 			d.DisallowUnknownFields()
 			if err := d.Decode(&body); err != nil {
-				t.Fatalf("%s: %v: %s", test.name, err, r.Body)
+				t.Fatalf("%s: %v: %s", name, err, r.Body)
 			}
 			fmt.Fprintf(&b, "\n%s\n", body.Query)
 			for _, p := range body.Parameters {
 				fmt.Fprintf(&b, "%s = %s\n", p.Name, p.Value)
 			}
-			cloud.Golden(t, *update, "testdata/request "+test.name+".txt", strings.ReplaceAll(b.String(), "\r\n", "\n"))
+			cloud.Golden(t, *update, "testdata/request "+name+".txt", strings.ReplaceAll(b.String(), "\r\n", "\n"))
 		})
 	}
 }
@@ -298,10 +285,8 @@ func TestThrottlingOfEachPage(t *testing.T) {
 
 // Ten pages of 5,000 rows allocate no more than ten pages of 50.
 func TestReadingDoesNotAllocate(t *testing.T) {
-	q := hotreader.Query{Device: "d", Properties: bigColumns}
-	measure := func(perPage int) float64 {
-		body := bigPage(perPage)
-		number := 0
+	cloud.WantAllocations(t, bigColumns, 500, 50_000, func(rows int) hotreader.Source {
+		body, number := bigPage(rows/10), 0
 		f := newFake(t)
 		f.Serve = func(cloud.Sent) cloud.Answer {
 			if number++; number%10 == 0 {
@@ -309,22 +294,6 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 			}
 			return cloud.Answer{Body: body, Header: map[string]string{"X-Ms-Continuation": fmt.Sprint(number)}}
 		}
-		s := f.store(Options{})
-		return testing.AllocsPerRun(3, func() {
-			count := 0
-			for _, err := range hotreader.NewReader(s).Read(t.Context(), q) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				count++
-			}
-			if count < 9*perPage {
-				t.Fatalf("%d rows", count)
-			}
-		})
-	}
-	few, many := measure(50), measure(5000)
-	if perRow := (many - few) / (10 * 4950); perRow > 0.01 {
-		t.Errorf("%.3f allocations a row: %v for 500 rows, %v for 50,000", perRow, few, many)
-	}
+		return f.store(Options{})
+	}, 0.01)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"hotreader"
 	"hotreader/store/internal/failure"
@@ -54,11 +55,7 @@ func (s *Store) invalid(doing string, err error) error {
 // again reports whether the same request may succeed where err came of it.
 func again(err error) bool {
 	if st, ok := errors.AsType[*status](err); ok {
-		switch st.code {
-		case statusUnavailable, statusResourceExhausted, statusAborted, statusInternal, statusUnknown, statusDeadlineExceeded, statusCancelled:
-			return true
-		}
-		return false
+		return slices.Contains([]string{"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED", "CANCELLED"}, st.code)
 	}
 	if f, ok := errors.AsType[*foreignError](err); ok {
 		return f.code == http.StatusTooManyRequests || f.code >= 500
@@ -77,7 +74,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 			s.project, s.database, s.collectionID, s.deviceKey, s.timeKey),
 	}}
 	if st, ok := errors.AsType[*status](err); ok {
-		f.Names, f.Message, f.RetryAfter, f.Root = []string{st.reason, st.code.String()}, st.message, st.retryAfter, st
+		f.Names, f.Message, f.RetryAfter, f.Root = []string{st.reason, st.code}, st.message, st.retryAfter, st
 	}
 	if t, ok := errors.AsType[*tokenError](err); ok {
 		f.Names, f.Root = []string{"token"}, t.err

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -167,33 +166,18 @@ func TestKeysAsProperties(t *testing.T) {
 func TestRequest(t *testing.T) {
 	at := time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
 	hostile := []string{"name", "a.b", "Ключ", "0", "timestamp", "device_id", "id", "`", "\\", "__name__", "a b"}
-	for _, c := range []struct {
-		name string
-		o    Options
-		q    hotreader.Query
-	}{
-		{"whole", Options{}, hotreader.Query{Device: "d", Properties: []string{"temperature"}}},
-		{"range", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Start: at, End: at.Add(time.Hour)}},
-		{"from", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, Order: hotreader.Descending}},
-		{"until", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, End: at}},
-		{"limit", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1000}},
-		{"newest since 1899", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1, Order: hotreader.Descending,
-			Start: time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC), End: at}},
-		{"last", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Last: true}},
-		{"filters", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Filters: []hotreader.Filter{
-			{Property: "b", Op: hotreader.Greater, Value: hotreader.Int64Value(1)}, {Property: "a", Op: hotreader.Less, Value: hotreader.Int64Value(1)}}}},
-		{"names", Options{}, hotreader.Query{Device: "d é/", Properties: hostile}},
-		{"epoch_ms", Options{TimeFormat: EpochMillis}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Microsecond)}},
-		{"epoch_s", Options{TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"},
-			hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Second)}},
-		{"epoch_s whole", Options{TimeFormat: EpochSecs}, qN},
-		{"native", Options{TimeFormat: Native, Database: "twin-data", Collection: "plants/berlin/telemetry"},
-			hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at.Add(1), End: at.Add(time.Hour)}},
-		{"native whole", Options{TimeFormat: Native}, qN},
-	} {
+	queries := cloud.Requests()
+	queries["names"] = hotreader.Query{Device: "d é/", Properties: hostile}
+	queries["epoch_s whole"], queries["native whole"] = qN, qN
+	queries["native"] = hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at.Add(1), End: at.Add(time.Hour)}
+	options := map[string]Options{
+		"epoch_ms": {TimeFormat: EpochMillis}, "epoch_s": {TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"}, "epoch_s whole": {TimeFormat: EpochSecs},
+		"native": {TimeFormat: Native, Database: "twin-data", Collection: "plants/berlin/telemetry"}, "native whole": {TimeFormat: Native},
+	}
+	for name, q := range queries {
 		f := newFake(t, docs())
-		cloud.WantRows(t, f.store(c.o), c.q)
-		golden(t, "request "+c.name, f.queries[0])
+		cloud.WantRows(t, f.store(options[name]), q)
+		golden(t, "request "+name, f.queries[0])
 	}
 	// Behind a page.
 	f := newFake(t, answer{documents: []*pb.Document{n(second(0), 1), n("2024-01-01T00:00:01.50Z", 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
@@ -553,33 +537,11 @@ func TestOptionsAreChecked(t *testing.T) {
 // sides: about ten small allocations for each frame of up to 16 KB that the
 // server sends, which is some ninety rows. One for each row would be 1.
 func TestReadingDoesNotAllocate(t *testing.T) {
-	measure := func(documents int) float64 {
+	cloud.WantAllocations(t, []string{"a", "b", "c", "d"}, 100, maxPage-1, func(rows int) hotreader.Source {
 		var body []byte
-		for i := range documents {
+		for i := range rows {
 			body = append(body, frame(t, &pb.RunQueryResponse{Document: doc(second(i), "a", float64(i)/8, "b", i, "c", "text", "d", true)})...)
 		}
-		c := plainServer(t, func(w http.ResponseWriter, r *http.Request) { grpcAnswer(w, body, "0") })
-		s := storeOf(c, Options{})
-		read := func() {
-			count := 0
-			for _, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a", "b", "c", "d"}}) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				count++
-			}
-			if count != documents {
-				t.Fatalf("%d rows", count)
-			}
-		}
-		least := math.Inf(1) // what else goes on in the process is counted, too
-		for range 6 {
-			least = min(least, testing.AllocsPerRun(1, read))
-		}
-		return least
-	}
-	few, many := measure(100), measure(maxPage-1)
-	if perRow := (many - few) / (maxPage - 101); perRow > 0.25 {
-		t.Errorf("%.3f allocations a row: %v for 100 rows, %v for %d", perRow, few, many, maxPage-1)
-	}
+		return storeOf(plainServer(t, func(w http.ResponseWriter, r *http.Request) { grpcAnswer(w, body, "0") }), Options{})
+	}, 0.25)
 }

@@ -29,42 +29,14 @@ const (
 // maxMessage bounds one message of an answer: a document has at most 1 MiB.
 const maxMessage = 16 << 20
 
-// statusCode is one of gRPC's codes.
-type statusCode int
-
-// The codes, from google/rpc/code.proto.
-const (
-	statusOK                 statusCode = 0
-	statusCancelled          statusCode = 1
-	statusUnknown            statusCode = 2
-	statusInvalidArgument    statusCode = 3
-	statusDeadlineExceeded   statusCode = 4
-	statusNotFound           statusCode = 5
-	statusPermissionDenied   statusCode = 7
-	statusResourceExhausted  statusCode = 8
-	statusFailedPrecondition statusCode = 9
-	statusAborted            statusCode = 10
-	statusUnimplemented      statusCode = 12
-	statusInternal           statusCode = 13
-	statusUnavailable        statusCode = 14
-	statusUnauthenticated    statusCode = 16
-)
-
+// statusNames are the names of gRPC's codes, from google/rpc/code.proto.
 var statusNames = [...]string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
 	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
 	"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"}
 
-// String returns the code's name.
-func (c statusCode) String() string {
-	if c >= 0 && int(c) < len(statusNames) {
-		return statusNames[c]
-	}
-	return "status " + strconv.Itoa(int(c))
-}
-
 // status is a failure that the server tells.
 type status struct {
-	code       statusCode
+	code       string // its name
 	message    string
 	reason     string        // of a google.rpc.ErrorInfo
 	retryAfter time.Duration // of a google.rpc.RetryInfo
@@ -72,9 +44,9 @@ type status struct {
 
 func (s *status) Error() string {
 	if s.message == "" {
-		return s.code.String()
+		return s.code
 	}
-	return s.code.String() + ": " + s.message
+	return s.code + ": " + s.message
 }
 
 // foreignError is an answer that is not gRPC.
@@ -266,10 +238,13 @@ func readStatus(h http.Header) error {
 	if err != nil {
 		return fmt.Errorf("the status %.20q is no number", h.Get("Grpc-Status"))
 	}
-	if code == int(statusOK) {
+	if code == 0 {
 		return nil
 	}
-	s := &status{code: statusCode(code), message: h.Get("Grpc-Message")}
+	s := &status{code: "status " + strconv.Itoa(code), message: h.Get("Grpc-Message")}
+	if code > 0 && code < len(statusNames) {
+		s.code = statusNames[code]
+	}
 	if m, err := url.PathUnescape(s.message); err == nil {
 		s.message = m
 	}

@@ -70,7 +70,7 @@ func (s *Store) commit(ctx context.Context, request []byte) error {
 			return err
 		}
 		st, said := errors.AsType[*status](err)
-		if !said || st.code != statusResourceExhausted && st.code != statusUnavailable && st.code != statusAborted {
+		if !said || !slices.Contains([]string{"RESOURCE_EXHAUSTED", "UNAVAILABLE", "ABORTED"}, st.code) {
 			if unanswered++; unanswered >= unansweredTries {
 				return err
 			}

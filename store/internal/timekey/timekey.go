@@ -30,19 +30,28 @@ const maxSeconds = 253402300799 // 9999-12-31T23:59:59Z
 
 var earliest, latest = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(maxSeconds, 999_999_999).UTC()
 
+// Clamp opens a bound that no row reaches, for the first that can be has the time
+// first. ok is false if no row can be in the range.
+func Clamp(start, end, first time.Time) (_, _ time.Time, ok bool) {
+	if !end.IsZero() && end.Before(first) || start.After(latest) {
+		return start, end, false
+	}
+	if start.Before(first) {
+		start = time.Time{}
+	}
+	if end.After(latest) {
+		end = time.Time{}
+	}
+	return start, end, true
+}
+
 // Bounds returns the keys that enclose [start, end], "" where it is open. They
 // are as close as the format allows and never too close; what they take in
 // beside the range is for Order to leave out. ok is false if nothing can be
 // in the range.
 func Bounds(format string, start, end time.Time) (low, high string, ok bool) {
-	if !end.IsZero() && end.Before(earliest) || !start.IsZero() && start.After(latest) {
+	if start, end, ok = Clamp(start, end, earliest); !ok {
 		return "", "", false
-	}
-	if start.Before(earliest) {
-		start = time.Time{}
-	}
-	if end.After(latest) {
-		end = time.Time{}
 	}
 	if !start.IsZero() {
 		if format == ISO8601 {

@@ -202,3 +202,53 @@ func Text(name, s string) hotreader.Field {
 func Record(at time.Time, fields ...hotreader.Field) hotreader.Record {
 	return hotreader.Record{Time: at, Fields: fields}
 }
+
+// Requests are the queries whose requests each store has golden files of, by name.
+func Requests() map[string]hotreader.Query {
+	at := time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
+	a := []string{"a"}
+	return map[string]hotreader.Query{
+		"whole": {Device: "d", Properties: []string{"temperature"}},
+		"range": {Device: "d", Properties: []string{"a", "b"}, Start: at, End: at.Add(time.Hour)},
+		"from":  {Device: "d", Properties: a, Start: at, Order: hotreader.Descending},
+		"until": {Device: "d", Properties: a, End: at},
+		"limit": {Device: "d", Properties: a, Limit: 1000},
+		"newest since 1899": {Device: "d", Properties: a, Limit: 1, Order: hotreader.Descending,
+			Start: time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC), End: at},
+		"last": {Device: "d", Properties: []string{"a", "b"}, Last: true},
+		"filters": {Device: "d", Properties: a, Filters: []hotreader.Filter{
+			{Property: "b", Op: hotreader.Greater, Value: hotreader.Int64Value(1)}, {Property: "a", Op: hotreader.Less, Value: hotreader.Int64Value(1)}}},
+		"epoch_ms": {Device: "d", Properties: a, Start: at, End: at.Add(time.Microsecond)},
+		"epoch_s":  {Device: "d", Properties: a, Start: at, End: at.Add(time.Second)},
+	}
+}
+
+// WantAllocations reads all rows of s, once with few rows in all and once with
+// many, and compares how much more was allocated for each row.
+func WantAllocations(t testing.TB, properties []string, few, many int, s func(rows int) hotreader.Source, most float64) {
+	t.Helper()
+	measure := func(rows int) float64 {
+		s := s(rows)
+		read := func() {
+			count := 0
+			for _, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: properties}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				count++
+			}
+			if count < rows*9/10 {
+				t.Fatalf("%d rows of %d", count, rows)
+			}
+		}
+		least := testing.AllocsPerRun(1, read) // what else goes on in the process is counted, too
+		for range 5 {
+			least = min(least, testing.AllocsPerRun(1, read))
+		}
+		return least
+	}
+	a, b := measure(few), measure(many)
+	if each := (b - a) / float64(many-few); each > most {
+		t.Errorf("%.3f allocations a row: %v for %d rows, %v for %d", each, a, few, b, many)
+	}
+}
