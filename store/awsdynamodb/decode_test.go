@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -199,7 +198,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if halfPair(body) || unknownKind(body) {
+		if jsondraw.HalfPair(body) || unknownKind(body) {
 			return
 		}
 		want := translate(out, "timestamp", 'S')
@@ -250,15 +249,6 @@ func (*attribute) UnmarshalJSON(text []byte) error {
 	}
 	return nil
 }
-
-// halfPair reports whether an escape of body may be half a surrogate pair, which
-// the reference reads as U+FFFD and we leave out.
-func halfPair(body []byte) bool { return surrogate.Match(surrogatePair.ReplaceAll(body, nil)) }
-
-var (
-	surrogate     = regexp.MustCompile(`(?i)\\ud[89a-f]`)
-	surrogatePair = regexp.MustCompile(`(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}`)
-)
 
 // Every page that DynamoDB can write, in any spelling of JSON, is taken.
 func TestDecodesEveryPage(t *testing.T) {
@@ -326,26 +316,12 @@ func drawPage(t *rapid.T) string {
 		return spell.Join("{", []string{spell.Member(kind, value)}, "}")
 	}
 	names := append(slices.Clone(testColumns), "timestamp", "device_id", "unknown")
-	items := make([]string, rapid.IntRange(0, 5).Draw(t, "items"))
-	alike := rapid.Bool().Draw(t, "alike")
-	order := names
-	if rapid.Bool().Draw(t, "shuffled") {
-		order = rapid.Permutation(names).Draw(t, "order")
-	}
-	for i := range items {
-		if !alike {
-			order = rapid.Permutation(names).Draw(t, "order")
+	items := spell.Items(names, func(name string) string {
+		if name == "timestamp" && rapid.Bool().Draw(t, "text time") {
+			return `{"S":"2024-02-03T04:05:06.7Z"}`
 		}
-		var parts []string
-		for _, name := range order[:rapid.IntRange(0, len(order)).Draw(t, "attributes")] {
-			if name == "timestamp" && rapid.Bool().Draw(t, "text time") {
-				parts = append(parts, spell.Member(name, `{"S":"2024-02-03T04:05:06.7Z"}`))
-				continue
-			}
-			parts = append(parts, spell.Member(name, attribute(0)))
-		}
-		items[i] = spell.Join("{", parts, "}")
-	}
+		return attribute(0)
+	})
 	members := []string{
 		spell.Member("Count", fmt.Sprint(len(items))),
 		spell.Member("ScannedCount", fmt.Sprint(len(items))),
@@ -363,14 +339,6 @@ func drawPage(t *rapid.T) string {
 
 // damagedPages are what no page may be taken for.
 var damagedPages = []string{
-	``, ` `, `{`, `{}`, `null`, `[]`, `<html>`, `{"Count":1}`, `{"Items":[]}`, `{"Count":0,"Items":null}`,
-	`{"Count":1,"Items":[]}`,
-	`{"Count":0,"Items":[{}]}`,
-	`{"Count":2,"Items":[{}]}`,
-	`{"Count":0,"Items":[],"Items":[]}`,
-	`{"Count":0,"Count":0,"Items":[]}`,
-	`{"Count":00,"Items":[]}`, `{"Count":-1,"Items":[]}`, `{"Count":"0","Items":[]}`, `{"Count":99999999999999999999,"Items":[]}`,
-	`{"Count":0,"Items":[]}x`, `{"Count":0,"Items":[]}{}`, `{"Count":0,"Items":[],}`, `{,"Count":0,"Items":[]}`, `{"Count":0"Items":[]}`,
 	`{"Count":0,"Items":[],"LastEvaluatedKey":{}}`, `{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"BOOL":true}}}`,
 	`{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"B":"?"}}}`, `{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"S":"x"}},"LastEvaluatedKey":{"a":{"S":"x"}}}`,
 	`{"Count":1,"Items":[{"a":{"N":"1"}`, `{"Count":1,"Items":[{"a":{"N":"1"}}`, `{"Count":1,"Items":[{"a":{"N":"1"}}]`, `{"Count":1,"Items":[{"a":{"N":"1`,
@@ -381,8 +349,6 @@ var damagedPages = []string{
 	`{"Count":2,"Items":[{}{}]}`, `{"Count":1,"Items":[{},]}`, `{"Count":1,"Items":[,{}]}`, `{"Count":1,"Items":[null]}`,
 	"{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"line\nbreak\"}}]}", "{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"\xff\"}}]}", "{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"\\n\xff\"}}]}",
 	`{"Count":1,"Items":[{"a":{"S":"\x"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\u12g4"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\ud83d\u00g0"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\u12`,
-	`{"Count":0,"Items":[],"x":01}`, `{"Count":0,"Items":[],"x":[1,]}`, `{"Count":0,"Items":[],"x":{"a"}}`, `{"Count":0,"Items":[],"x":nul}`, `{"Count":0,"Items":[],"x":+1}`,
-	`{"Count":0,"Items":[],"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
 }
 
 func TestDamagedPagesAreErrors(t *testing.T) {
