@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -251,4 +252,40 @@ func WantAllocations(t testing.TB, properties []string, few, many int, s func(ro
 	if each := (b - a) / float64(many-few); each > most {
 		t.Errorf("%.3f allocations a row: %v for %d rows, %v for %d", each, a, few, b, many)
 	}
+}
+
+// RealPages writes records, whose property n counts from 0, and reads them both
+// ways and their last entry from a real service. It returns what that cost: each
+// whole read, and the last entry.
+func RealPages(t *testing.T, s hotreader.Store, records []hotreader.Record) (whole []*hotreader.Stats, last *hotreader.Stats) {
+	if err := s.Write(t.Context(), "d", records); err != nil {
+		t.Fatal(err)
+	}
+	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
+	for range 2 {
+		stats, i := new(hotreader.Stats), 0
+		for row, err := range hotreader.NewReader(s).Read(hotreader.WithStats(t.Context(), stats), q) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := i
+			if q.Order == hotreader.Descending {
+				want = len(records) - 1 - i
+			}
+			if got := row.Values[0].String(); got != strconv.Itoa(want) || !row.Time.Equal(records[want].Time) {
+				t.Fatalf("row %d is %s at %v", i, got, row.Time)
+			}
+			i++
+		}
+		if i != len(records) {
+			t.Errorf("%v: %d rows, want %d", q.Order, i, len(records))
+		}
+		whole = append(whole, stats)
+		q.Order = hotreader.Descending
+	}
+	last, q.Last = new(hotreader.Stats), true
+	if _, err := Rows(hotreader.WithStats(t.Context(), last), s, q); err != nil {
+		t.Fatal(err)
+	}
+	return whole, last
 }
