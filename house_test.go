@@ -94,7 +94,7 @@ var functionClouds = map[string]string{
 }
 
 // testHelpers are the folders outside _test.go files that may import testing.
-var testHelpers = regexp.MustCompile(`^(store/storetest|test/.*)$`)
+var testHelpers = regexp.MustCompile(`^(store/storetest(/.*)?|test/.*)$`)
 
 // source is what the house rules look at in one folder.
 type source struct {

@@ -3,6 +3,7 @@ package endpoint
 
 import (
 	"net/netip"
+	"net/url"
 	"strings"
 )
 
@@ -12,4 +13,16 @@ import (
 func Loopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
+}
+
+// Wrong says what is wrong with the scheme of a URL that data is to be sent to,
+// as "is not https"; "" = nothing.
+func Wrong(u *url.URL) string {
+	switch {
+	case u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname()):
+		return ""
+	case u.Scheme == "http":
+		return "is not https; http is for an emulator on this machine"
+	}
+	return "is not https"
 }

@@ -38,96 +38,147 @@ import (
 	"hotreader/store/memstore"
 )
 
-// schemes are the words before a store URL's colon.
-var schemes = []string{"mem", "bolt", "dynamodb", "cosmos", "firestore"}
+// A scheme is what a store URL begins with.
+type scheme struct {
+	name, form string
+	parameters []string
+	formats    []string // that the parameter time_format may be
+
+	// open opens the store whose URL has rest behind the scheme's colon.
+	open func(o *opening, rest string) (hotreader.Store, error)
+}
+
+var layout = []string{"device_key", "time_key", "time_format"}
+
+var schemes = []scheme{
+	{"mem", "mem:", nil, nil, openMemory},
+	{"bolt", "bolt:FILE", nil, nil, openBolt},
+	{"dynamodb", "dynamodb://TABLE?region=R", append([]string{"region", "endpoint"}, layout...),
+		[]string{awsdynamodb.ISO8601, awsdynamodb.EpochMillis, awsdynamodb.EpochSecs}, openDynamoDB},
+	{"cosmos", "cosmos://HOST/DB/CONTAINER", append(slices.Clone(layout), "single"),
+		[]string{azurecosmos.ISO8601, azurecosmos.EpochMillis, azurecosmos.EpochSecs}, openCosmos},
+	{"firestore", "firestore://PROJECT/DATABASE/COLLECTION", append([]string{"endpoint"}, layout...),
+		[]string{gcpfirestore.ISO8601, gcpfirestore.EpochMillis, gcpfirestore.EpochSecs, gcpfirestore.Native}, openFirestore},
+}
+
+// An opening is a store URL that is being opened.
+type opening struct {
+	ctx        context.Context
+	url        string // as errors have it
+	scheme     *scheme
+	parameters url.Values
+	readOnly   bool
+	wrap       func(http.RoundTripper) http.RoundTripper
+}
+
+func (o *opening) get(parameter string) string { return o.parameters.Get(parameter) }
 
 // Open opens the store that storeURL names, to read and to write. A file is
 // created if it is not there; a table is not. An error of the URL is of
 // CodeConfig.
 func Open(ctx context.Context, storeURL string) (hotreader.Store, error) {
-	return open(ctx, storeURL, false, nil)
+	return open(storeURL, opening{ctx: ctx})
 }
 
 // OpenReader opens a store to be read only: a file must be there, and others
 // may read it at the same time.
 func OpenReader(ctx context.Context, storeURL string) (hotreader.Store, error) {
-	return open(ctx, storeURL, true, nil)
+	return open(storeURL, opening{ctx: ctx, readOnly: true})
 }
 
 // OpenSeen is OpenReader for a store whose requests, where it makes any, are sent
 // by what wrap makes of their transport.
 func OpenSeen(ctx context.Context, storeURL string, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
-	return open(ctx, storeURL, true, wrap)
+	return open(storeURL, opening{ctx: ctx, readOnly: true, wrap: wrap})
 }
 
-func open(ctx context.Context, full string, readOnly bool, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
-	storeURL := shown(full)
-	scheme, rest, ok := strings.Cut(full, ":")
-	if !ok {
-		if slices.Contains(schemes, storeURL) {
-			return nil, bad("store URL %q lacks the colon; write it %s", storeURL, form(storeURL))
-		}
-		return nil, bad("store URL %q has no scheme; for a file write bolt:%s", storeURL, storeURL)
+func open(full string, o opening) (hotreader.Store, error) {
+	o.url = shown(full)
+	name, rest, ok := strings.Cut(full, ":")
+	i := slices.IndexFunc(schemes, func(s scheme) bool { return s.name == name })
+	switch {
+	case !ok && i >= 0:
+		return nil, bad("store URL %q lacks the colon; write it %s", o.url, schemes[i].form)
+	case !ok:
+		return nil, bad("store URL %q has no scheme; for a file write bolt:%s", o.url, o.url)
+	case i < 0:
+		return nil, unknown(o.url, name)
 	}
+	o.scheme = &schemes[i]
 	rest, query, _ := strings.Cut(rest, "?")
 	parameters, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, bad("store URL %q: what follows the ? cannot be read: %w", storeURL, err)
+		return nil, bad("store URL %q: what follows the ? cannot be read: %w", o.url, err)
 	}
-	switch scheme {
-	case "mem":
-		if rest != "" {
-			return nil, bad("store URL %q: a store in memory has no name; write it mem:", storeURL)
-		}
-		if err := only(storeURL, parameters); err != nil {
-			return nil, err
-		}
-		return memstore.New(), nil
-	case "bolt":
-		if rest == "" {
-			return nil, bad("store URL %q names no file; write it bolt:FILE", storeURL)
-		}
-		if err := only(storeURL, parameters); err != nil {
-			return nil, err
-		}
-		s, err := boltstore.Open(rest, boltstore.Options{ReadOnly: readOnly})
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
-	case "dynamodb":
-		table, ok := strings.CutPrefix(rest, "//")
-		if !ok || table == "" || strings.Contains(table, "/") {
-			return nil, bad("store URL %q: write it %s", storeURL, form(scheme))
-		}
-		if err := only(storeURL, parameters, "region", "endpoint", "device_key", "time_key", "time_format"); err != nil {
-			return nil, err
-		}
-		if err := timeFormat(storeURL, parameters, awsdynamodb.ISO8601, awsdynamodb.EpochMillis, awsdynamodb.EpochSecs); err != nil {
-			return nil, err
-		}
-		client, err := awsdynamodb.NewClient(ctx, awsdynamodb.ClientOptions{Region: parameters.Get("region"), Endpoint: parameters.Get("endpoint")})
-		if err != nil {
-			return nil, err
-		}
-		if wrap != nil {
-			client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = do{wrap(roundTrip(o.HTTPClient.Do))} })
-		}
-		return awsdynamodb.New(client, awsdynamodb.Options{
-			Table:      table,
-			DeviceKey:  parameters.Get("device_key"),
-			TimeKey:    parameters.Get("time_key"),
-			TimeFormat: parameters.Get("time_format"),
-		}), nil
-	case "cosmos":
-		return openCosmos(storeURL, rest, parameters, wrap)
-	case "firestore":
-		return openFirestore(ctx, storeURL, rest, parameters, wrap)
+	if err := only(o.url, parameters, o.scheme.parameters...); err != nil {
+		return nil, err
 	}
-	if meant := nearest.Word(scheme, schemes); meant != "" {
-		return nil, bad("store URL %q: there is no %q store; did you mean %s?", storeURL, scheme, form(meant))
+	o.parameters = parameters
+	if f := o.get("time_format"); f != "" && !slices.Contains(o.scheme.formats, f) {
+		return nil, bad("store URL %q: time_format is one of %s", o.url, strings.Join(o.scheme.formats, ", "))
 	}
-	return nil, bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER and firestore://PROJECT/DATABASE/COLLECTION", storeURL, scheme)
+	return o.scheme.open(&o, rest)
+}
+
+// unknown says which schemes there are.
+func unknown(storeURL, name string) error {
+	var names, forms []string
+	for _, s := range schemes {
+		names, forms = append(names, s.name), append(forms, s.form)
+	}
+	if i := slices.Index(names, nearest.Word(name, names)); i >= 0 {
+		return bad("store URL %q: there is no %q store; did you mean %s?", storeURL, name, forms[i])
+	}
+	return bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER and firestore://PROJECT/DATABASE/COLLECTION", storeURL, name)
+}
+
+// parts returns what is between the slashes behind "//": as many parts as wanted,
+// none of them empty. The last may have more slashes.
+func (o *opening) parts(rest string, wanted int) ([]string, error) {
+	path, ok := strings.CutPrefix(rest, "//")
+	parts := strings.SplitN(path, "/", wanted)
+	if !ok || len(parts) != wanted || slices.Contains(parts, "") {
+		return nil, bad("store URL %q: write it %s", o.url, o.scheme.form)
+	}
+	return parts, nil
+}
+
+func openMemory(o *opening, rest string) (hotreader.Store, error) {
+	if rest != "" {
+		return nil, bad("store URL %q: a store in memory has no name; write it mem:", o.url)
+	}
+	return memstore.New(), nil
+}
+
+func openBolt(o *opening, rest string) (hotreader.Store, error) {
+	if rest == "" {
+		return nil, bad("store URL %q names no file; write it bolt:FILE", o.url)
+	}
+	s, err := boltstore.Open(rest, boltstore.Options{ReadOnly: o.readOnly})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func openDynamoDB(o *opening, rest string) (hotreader.Store, error) {
+	parts, err := o.parts(rest, 1)
+	if err == nil && strings.Contains(parts[0], "/") {
+		_, err = o.parts("", 1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	client, err := awsdynamodb.NewClient(o.ctx, awsdynamodb.ClientOptions{Region: o.get("region"), Endpoint: o.get("endpoint")})
+	if err != nil {
+		return nil, err
+	}
+	if o.wrap != nil {
+		client = dynamodb.New(client.Options(), func(d *dynamodb.Options) { d.HTTPClient = do{o.wrap(roundTrip(d.HTTPClient.Do))} })
+	}
+	return awsdynamodb.New(client, awsdynamodb.Options{
+		Table: parts[0], DeviceKey: o.get("device_key"), TimeKey: o.get("time_key"), TimeFormat: o.get("time_format"),
+	}), nil
 }
 
 // roundTrip and do are the two ways to say how requests are sent.
@@ -139,37 +190,29 @@ type do struct{ http.RoundTripper }
 
 func (d do) Do(r *http.Request) (*http.Response, error) { return d.RoundTrip(r) }
 
-func openCosmos(storeURL, rest string, parameters url.Values, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
-	path, ok := strings.CutPrefix(rest, "//")
-	parts := strings.Split(path, "/")
-	if !ok || len(parts) != 3 || slices.Contains(parts, "") {
-		return nil, bad("store URL %q: write it %s", storeURL, form("cosmos"))
+func openCosmos(o *opening, rest string) (hotreader.Store, error) {
+	parts, err := o.parts(rest, 3)
+	if err == nil && strings.Contains(parts[2], "/") {
+		_, err = o.parts("", 3)
 	}
-	if err := only(storeURL, parameters, "device_key", "time_key", "time_format", "single"); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	if err := timeFormat(storeURL, parameters, azurecosmos.ISO8601, azurecosmos.EpochMillis, azurecosmos.EpochSecs); err != nil {
-		return nil, err
-	}
-	single := parameters.Get("single")
-	if parameters.Has("single") && single != "true" && single != "false" {
-		return nil, bad("store URL %q: single is true or false", storeURL)
+	single := o.get("single")
+	if o.parameters.Has("single") && single != "true" && single != "false" {
+		return nil, bad("store URL %q: single is true or false", o.url)
 	}
 	endpoint := "https://" + parts[0]
 	if loopback(parts[0]) {
 		endpoint = "http://" + parts[0]
 	}
-	client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: endpoint, Wrap: wrap})
+	client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: endpoint, Wrap: o.wrap})
 	if err != nil {
 		return nil, err
 	}
 	return azurecosmos.New(client, azurecosmos.Options{
-		Database:   parts[1],
-		Container:  parts[2],
-		DeviceKey:  parameters.Get("device_key"),
-		TimeKey:    parameters.Get("time_key"),
-		TimeFormat: parameters.Get("time_format"),
-		Single:     single == "true",
+		Database: parts[1], Container: parts[2], Single: single == "true",
+		DeviceKey: o.get("device_key"), TimeKey: o.get("time_key"), TimeFormat: o.get("time_format"),
 	}), nil
 }
 
@@ -181,29 +224,18 @@ func loopback(host string) bool {
 	return endpoint.Loopback(host)
 }
 
-func openFirestore(ctx context.Context, storeURL, rest string, parameters url.Values, wrap func(http.RoundTripper) http.RoundTripper) (hotreader.Store, error) {
-	path, ok := strings.CutPrefix(rest, "//")
-	parts := strings.SplitN(path, "/", 3)
-	if !ok || len(parts) != 3 || slices.Contains(parts, "") {
-		return nil, bad("store URL %q: write it %s", storeURL, form("firestore"))
-	}
-	if err := only(storeURL, parameters, "endpoint", "device_key", "time_key", "time_format"); err != nil {
+func openFirestore(o *opening, rest string) (hotreader.Store, error) {
+	parts, err := o.parts(rest, 3)
+	if err != nil {
 		return nil, err
 	}
-	if err := timeFormat(storeURL, parameters, gcpfirestore.ISO8601, gcpfirestore.EpochMillis, gcpfirestore.EpochSecs, gcpfirestore.Native); err != nil {
-		return nil, err
-	}
-	client, err := gcpfirestore.NewClient(ctx, gcpfirestore.ClientOptions{Endpoint: parameters.Get("endpoint"), Wrap: wrap})
+	client, err := gcpfirestore.NewClient(o.ctx, gcpfirestore.ClientOptions{Endpoint: o.get("endpoint"), Wrap: o.wrap})
 	if err != nil {
 		return nil, err
 	}
 	return firestore{gcpfirestore.New(client, gcpfirestore.Options{
-		Project:    parts[0],
-		Database:   parts[1],
-		Collection: parts[2],
-		DeviceKey:  parameters.Get("device_key"),
-		TimeKey:    parameters.Get("time_key"),
-		TimeFormat: parameters.Get("time_format"),
+		Project: parts[0], Database: parts[1], Collection: parts[2],
+		DeviceKey: o.get("device_key"), TimeKey: o.get("time_key"), TimeFormat: o.get("time_format"),
 	}), client}, nil
 }
 
@@ -214,14 +246,6 @@ type firestore struct {
 }
 
 func (f firestore) Close() error { return errors.Join(f.Store.Close(), f.client.Close()) }
-
-// timeFormat refuses a time format that is not among formats.
-func timeFormat(storeURL string, parameters url.Values, formats ...string) error {
-	if f := parameters.Get("time_format"); f != "" && !slices.Contains(formats, f) {
-		return bad("store URL %q: time_format is one of %s", storeURL, strings.Join(formats, ", "))
-	}
-	return nil
-}
 
 // shown is a store URL as errors have it: without what a key may have been put
 // into, though there is no place for one.
@@ -257,21 +281,6 @@ func only(storeURL string, parameters url.Values, names ...string) error {
 		}
 	}
 	return nil
-}
-
-// form returns how a URL of scheme is written.
-func form(scheme string) string {
-	switch scheme {
-	case "bolt":
-		return "bolt:FILE"
-	case "dynamodb":
-		return "dynamodb://TABLE?region=R"
-	case "cosmos":
-		return "cosmos://HOST/DB/CONTAINER"
-	case "firestore":
-		return "firestore://PROJECT/DATABASE/COLLECTION"
-	}
-	return scheme + ":"
 }
 
 func bad(format string, args ...any) error {

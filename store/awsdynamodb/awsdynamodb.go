@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -48,14 +48,14 @@ type Store struct {
 	table                      string
 	deviceKey, timeKey, format string
 	consistent                 bool
-	readings                   sync.Pool // of *reading
+	paging.Scanner
 }
 
 var _ hotreader.Store = (*Store)(nil)
 
 // New returns a Store over a table that exists, or will when it is first read.
 func New(client *dynamodb.Client, o Options) *Store {
-	return &Store{
+	s := &Store{
 		client:     client,
 		table:      o.Table,
 		deviceKey:  cmp.Or(o.DeviceKey, "device_id"),
@@ -63,6 +63,13 @@ func New(client *dynamodb.Client, o Options) *Store {
 		format:     cmp.Or(o.TimeFormat, ISO8601),
 		consistent: o.Consistent,
 	}
+	s.Scanner = paging.Scanner{
+		Format: s.format, Slack: slack, Most: 1 << 15, Kept: paging.MaxPooled,
+		Check: func(*hotreader.Query) error { return s.check() },
+		New:   s.newReading,
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
+	}
+	return s
 }
 
 // Close does nothing: the client belongs to the caller.
@@ -78,20 +85,24 @@ func (s *Store) keyKind() types.ScalarAttributeType {
 	return types.ScalarAttributeTypeN
 }
 
+// key returns a value of the range key.
+func (s *Store) key(text string) types.AttributeValue {
+	if s.format == ISO8601 {
+		return &types.AttributeValueMemberS{Value: text}
+	}
+	return &types.AttributeValueMemberN{Value: text}
+}
+
 // check reports options with which nothing can be done.
 func (s *Store) check() error {
-	var err error
-	switch {
-	case s.table == "":
+	err := timekey.CheckLayout(s.deviceKey, s.timeKey, s.format, ISO8601, EpochMillis, EpochSecs)
+	if s.table == "" {
 		err = errors.New("no table is named; set DYNAMODB_TABLE_NAME")
-	case s.deviceKey == s.timeKey:
-		err = fmt.Errorf("%q is named as both the device's and the time's key", s.timeKey)
-	case !timekey.Known(s.format):
-		err = fmt.Errorf("the time format %q is unknown; use %s, %s or %s", s.format, ISO8601, EpochMillis, EpochSecs)
-	default:
-		return nil
 	}
-	return &hotreader.Error{Op: "dynamodb", Code: hotreader.CodeConfig, Err: err}
+	if err != nil {
+		return &hotreader.Error{Op: "dynamodb", Code: hotreader.CodeConfig, Err: err}
+	}
+	return nil
 }
 
 // CreateTable creates the table of o, billed by request, and waits until it can
@@ -115,19 +126,19 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, o Options) error 
 		},
 	})
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
-		return s.fail(ctx, creating, err, true)
+		return s.fail(ctx, creating, err)
 	}
 	for {
 		out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
 		if _, missing := errors.AsType[*types.ResourceNotFoundException](err); err != nil && !missing {
-			return s.fail(ctx, creating, err, true)
+			return s.fail(ctx, creating, err)
 		}
 		if err == nil && out.Table.TableStatus == types.TableStatusActive {
 			return s.checkKeys(out.Table)
 		}
 		select {
 		case <-ctx.Done():
-			return s.fail(ctx, creating, ctx.Err(), true)
+			return s.fail(ctx, creating, ctx.Err())
 		case <-time.After(time.Second):
 		}
 	}
@@ -149,7 +160,7 @@ func (s *Store) checkKeys(t *types.TableDescription) error {
 	if hash == s.deviceKey && ranged == s.timeKey && kinds[hash] == types.ScalarAttributeTypeS && kinds[ranged] == s.keyKind() {
 		return nil
 	}
-	return &hotreader.Error{Op: "dynamodb: create table " + s.table, Code: hotreader.CodeConfig,
+	return &hotreader.Error{Op: s.op(creating), Code: hotreader.CodeConfig,
 		Err: fmt.Errorf("it is there already, with the keys HASH %q (%s) and RANGE %q (%s); want HASH %q (S) and RANGE %q (%s)",
 			hash, kinds[hash], ranged, kinds[ranged], s.deviceKey, s.timeKey, s.keyKind())}
 }

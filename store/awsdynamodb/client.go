@@ -87,13 +87,11 @@ func checked(client *dynamodb.Client) (*dynamodb.Client, error) {
 	}
 	const where = "check AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL, the profile's endpoint_url and the endpoint in the store's URL"
 	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Host == "":
+	if err != nil || u.Host == "" {
 		return nil, configError("the endpoint %q is not a URL, as https://HOST; %s", text, where)
-	case u.Scheme == "http" && !endpoint.Loopback(u.Hostname()):
-		return nil, configError("the endpoint %q is not https; http is for an emulator on this machine; %s", u.Redacted(), where)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, configError("the endpoint %q is not https; %s", u.Redacted(), where)
+	}
+	if wrong := endpoint.Wrong(u); wrong != "" {
+		return nil, configError("the endpoint %q %s; %s", u.Redacted(), wrong, where)
 	}
 	return client, nil
 }

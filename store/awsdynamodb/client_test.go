@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
+	"hotreader/store/storetest/cloud"
 )
 
 // Both clients find region, credentials and endpoint in the environment, and
@@ -23,7 +24,7 @@ func TestClientsFollowTheEnvironment(t *testing.T) {
 	var authorization string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authorization = r.Header.Get("Authorization")
-		w.Write([]byte(pageOf("", n("2024-01-01T00:00:00Z", "1")).body))
+		w.Write([]byte(pageOf("", n("2024-01-01T00:00:00Z", "1")).Body))
 	}))
 	defer server.Close()
 	clients := map[string]func(ClientOptions) (*dynamodb.Client, error){
@@ -52,7 +53,7 @@ func TestClientsFollowTheEnvironment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantRows(t, New(client, Options{Table: "t"}), qN, "00:00:00 1")
+			cloud.WantRows(t, New(client, Options{Table: "t"}), qN, "00:00:00 1")
 			if want := "/" + test.want + "/dynamodb/"; !strings.Contains(authorization, want) || !strings.Contains(authorization, "AKIDTEST/") {
 				t.Errorf("%s: signed as %q, want %s", name, authorization, want)
 			}

@@ -12,6 +12,7 @@ import (
 	"hotreader"
 	"hotreader/internal/jsontext"
 	"hotreader/store/internal/jsonpage"
+	"hotreader/store/internal/paging"
 )
 
 // A decoder reads the JSON of one Query answer, item by item, into values that
@@ -27,30 +28,23 @@ type decoder struct {
 	values int      // of an item: the columns
 	when   int      // index of the time key in names
 	kind   byte     // that the time key must have: S or N
-	heads  []string // how an attribute begins where nothing in it is escaped: "name":{"
-	next   []int    // next[i] is what followed names[i] last time
-	last   int      // index in names of the attribute found last
+	left   []int64  // by column: values that no Value can hold
 
-	skipped int // values of columns that no Value can hold
+	heads []string // how an attribute begins where nothing in it is escaped: "name":{"
+	next  []int    // next[i] is what followed names[i] last time
+	last  int      // index in names of the attribute found last
 
-	lastKey map[string]types.AttributeValue
+	lastKey  map[string]types.AttributeValue
+	lastText string // of lastKey, as it came
 }
 
 // layout makes d ready for items with the given columns, of a table whose time
-// key has the given name and kind.
-func (d *decoder) layout(columns []string, timeKey string, kind byte) {
+// key has the given name and kind. left counts, by column, what no Value can hold.
+func (d *decoder) layout(columns []string, timeKey string, kind byte, left []int64) {
+	d.left = left
 	d.Items, d.Count, d.Other = "Items", "Count", d.other
-	d.names = append(d.names[:0], columns...)
-	d.values, d.when, d.kind = len(columns), -1, kind
-	for i, name := range columns {
-		if name == timeKey {
-			d.when = i
-		}
-	}
-	if d.when < 0 {
-		d.when = len(columns)
-		d.names = append(d.names, timeKey)
-	}
+	d.names = append(append(d.names[:0], columns...), timeKey)
+	d.values, d.when, d.kind = len(columns), slices.Index(d.names, timeKey), kind
 	d.heads = d.heads[:0]
 	for _, name := range d.names {
 		head := `"` + name + `":{"`
@@ -62,17 +56,14 @@ func (d *decoder) layout(columns []string, timeKey string, kind byte) {
 	d.next, d.last = append(d.next[:0], make([]int, len(d.names))...), 0
 }
 
-// open begins a page. item is to be called until it says that there are no more
-// items; only then the whole page has been checked, and lastKey is known.
-func (d *decoder) open(page []byte) error {
+// Open implements paging.Items. Behind the last item lastKey is known.
+func (d *decoder) Open(page []byte) error {
 	d.lastKey = nil
-	return d.Open(page)
+	return d.Page.Open(page)
 }
 
-// item decodes the next item into values, one a column, null where the item
-// does not have it. at is the text of the time key, nil if the item has none of
-// the right kind. more is false, and nothing decoded, behind the last item.
-func (d *decoder) item(values []hotreader.Value) (at []byte, more bool, err error) {
+// Item implements paging.Items.
+func (d *decoder) Item(values []hotreader.Value) (at []byte, more bool, err error) {
 	if more, err = d.Next(); !more || err != nil {
 		return nil, false, err
 	}
@@ -139,7 +130,7 @@ func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err
 	if found < d.values {
 		values[found] = v
 		if !usable {
-			d.skipped++
+			d.left[found]++
 		}
 	}
 	if found == d.when && (v.Kind() == hotreader.String && d.kind == 'S' || v.Kind() == hotreader.Number && d.kind == 'N') {
@@ -216,57 +207,45 @@ func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
 
 // key decodes LastEvaluatedKey. It owns its memory, for it outlives the page.
 func (d *decoder) key() (map[string]types.AttributeValue, error) {
-	key := make(map[string]types.AttributeValue)
-	if err := d.Token('{'); err != nil {
+	text, err := d.Raw()
+	if err != nil {
 		return nil, err
 	}
-	for {
-		name, err := d.Name()
-		if err != nil {
-			return nil, err
-		}
-		attribute := string(name)
-		if err := d.Token('{'); err != nil {
-			return nil, err
-		}
-		if name, err = d.Name(); err != nil {
-			return nil, err
-		}
-		kind := string(name)
-		text, err := d.Text()
-		if err != nil {
-			return nil, err
-		}
-		switch kind {
-		case "S":
-			key[attribute] = &types.AttributeValueMemberS{Value: string(text)}
-		case "N":
-			key[attribute] = &types.AttributeValueMemberN{Value: string(text)}
-		case "B":
-			raw, err := base64.StdEncoding.DecodeString(string(text))
-			if err != nil {
-				return nil, fmt.Errorf("the binary key attribute %.60q is not base64: %w", attribute, err)
+	d.lastText = string(text)
+	key := make(map[string]types.AttributeValue)
+	for attribute, value := range jsontext.Members(text) {
+		kinds := 0
+		for kind, quoted := range jsontext.Members(value) {
+			kinds++
+			switch text := jsontext.Unquote(quoted); {
+			case kind == "S":
+				key[attribute] = &types.AttributeValueMemberS{Value: text}
+			case kind == "N":
+				key[attribute] = &types.AttributeValueMemberN{Value: text}
+			case kind == "B":
+				raw, err := base64.StdEncoding.DecodeString(text)
+				if err != nil {
+					return nil, fmt.Errorf("the binary key attribute %.60q is not base64: %w", attribute, err)
+				}
+				key[attribute] = &types.AttributeValueMemberB{Value: raw}
+			default:
+				return nil, fmt.Errorf("the key attribute %.60q has the type %.10q", attribute, kind)
 			}
-			key[attribute] = &types.AttributeValueMemberB{Value: raw}
-		default:
-			return nil, fmt.Errorf("the key attribute %.60q has the type %.10q", attribute, kind)
 		}
-		if err := d.Token('}'); err != nil {
-			return nil, err
-		}
-		if d.Is('}') {
-			return key, nil
-		}
-		if err := d.Token(','); err != nil {
-			return nil, err
+		if kinds != 1 {
+			return nil, fmt.Errorf("the key attribute %.60q has %d types", attribute, kinds)
 		}
 	}
+	if len(key) == 0 {
+		return nil, errors.New("its LastEvaluatedKey is empty")
+	}
+	return key, nil
 }
 
 // release drops what d refers to of a page and a query.
 func (d *decoder) release() {
 	clear(d.names[:cap(d.names)])
 	clear(d.heads[:cap(d.heads)])
-	d.lastKey, d.skipped = nil, 0
-	d.Release(maxPooled)
+	d.lastKey, d.left = nil, nil
+	d.Release(paging.MaxPooled)
 }

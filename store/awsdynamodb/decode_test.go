@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -40,14 +39,14 @@ var testColumns = []string{"a", "temperature", `q"\é`, "flag"}
 // decode decodes a whole page with our decoder.
 func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error) {
 	var out decoded
-	d.layout(testColumns, timeKey, kind)
-	d.skipped = 0
-	if err := d.open(body); err != nil {
+	left := make([]int64, len(testColumns))
+	d.layout(testColumns, timeKey, kind, left)
+	if err := d.Open(body); err != nil {
 		return out, err
 	}
 	values := make([]hotreader.Value, len(testColumns))
 	for {
-		at, more, err := d.item(values)
+		at, more, err := d.Item(values)
 		if err != nil {
 			return out, err
 		}
@@ -60,7 +59,10 @@ func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error)
 		}
 		out.items = append(out.items, item)
 	}
-	out.lastKey, out.skipped = d.lastKey, d.skipped
+	out.lastKey = d.lastKey
+	for _, n := range left {
+		out.skipped += int(n)
+	}
 	return out, nil
 }
 
@@ -196,7 +198,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if halfPair(body) || unknownKind(body) {
+		if jsondraw.HalfPair(body) || unknownKind(body) {
 			return
 		}
 		want := translate(out, "timestamp", 'S')
@@ -247,15 +249,6 @@ func (*attribute) UnmarshalJSON(text []byte) error {
 	}
 	return nil
 }
-
-// halfPair reports whether an escape of body may be half a surrogate pair, which
-// the reference reads as U+FFFD and we leave out.
-func halfPair(body []byte) bool { return surrogate.Match(surrogatePair.ReplaceAll(body, nil)) }
-
-var (
-	surrogate     = regexp.MustCompile(`(?i)\\ud[89a-f]`)
-	surrogatePair = regexp.MustCompile(`(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}`)
-)
 
 // Every page that DynamoDB can write, in any spelling of JSON, is taken.
 func TestDecodesEveryPage(t *testing.T) {
@@ -323,26 +316,12 @@ func drawPage(t *rapid.T) string {
 		return spell.Join("{", []string{spell.Member(kind, value)}, "}")
 	}
 	names := append(slices.Clone(testColumns), "timestamp", "device_id", "unknown")
-	items := make([]string, rapid.IntRange(0, 5).Draw(t, "items"))
-	alike := rapid.Bool().Draw(t, "alike")
-	order := names
-	if rapid.Bool().Draw(t, "shuffled") {
-		order = rapid.Permutation(names).Draw(t, "order")
-	}
-	for i := range items {
-		if !alike {
-			order = rapid.Permutation(names).Draw(t, "order")
+	items := spell.Items(names, func(name string) string {
+		if name == "timestamp" && rapid.Bool().Draw(t, "text time") {
+			return `{"S":"2024-02-03T04:05:06.7Z"}`
 		}
-		var parts []string
-		for _, name := range order[:rapid.IntRange(0, len(order)).Draw(t, "attributes")] {
-			if name == "timestamp" && rapid.Bool().Draw(t, "text time") {
-				parts = append(parts, spell.Member(name, `{"S":"2024-02-03T04:05:06.7Z"}`))
-				continue
-			}
-			parts = append(parts, spell.Member(name, attribute(0)))
-		}
-		items[i] = spell.Join("{", parts, "}")
-	}
+		return attribute(0)
+	})
 	members := []string{
 		spell.Member("Count", fmt.Sprint(len(items))),
 		spell.Member("ScannedCount", fmt.Sprint(len(items))),
@@ -360,14 +339,6 @@ func drawPage(t *rapid.T) string {
 
 // damagedPages are what no page may be taken for.
 var damagedPages = []string{
-	``, ` `, `{`, `{}`, `null`, `[]`, `<html>`, `{"Count":1}`, `{"Items":[]}`, `{"Count":0,"Items":null}`,
-	`{"Count":1,"Items":[]}`,
-	`{"Count":0,"Items":[{}]}`,
-	`{"Count":2,"Items":[{}]}`,
-	`{"Count":0,"Items":[],"Items":[]}`,
-	`{"Count":0,"Count":0,"Items":[]}`,
-	`{"Count":00,"Items":[]}`, `{"Count":-1,"Items":[]}`, `{"Count":"0","Items":[]}`, `{"Count":99999999999999999999,"Items":[]}`,
-	`{"Count":0,"Items":[]}x`, `{"Count":0,"Items":[]}{}`, `{"Count":0,"Items":[],}`, `{,"Count":0,"Items":[]}`, `{"Count":0"Items":[]}`,
 	`{"Count":0,"Items":[],"LastEvaluatedKey":{}}`, `{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"BOOL":true}}}`,
 	`{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"B":"?"}}}`, `{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"S":"x"}},"LastEvaluatedKey":{"a":{"S":"x"}}}`,
 	`{"Count":1,"Items":[{"a":{"N":"1"}`, `{"Count":1,"Items":[{"a":{"N":"1"}}`, `{"Count":1,"Items":[{"a":{"N":"1"}}]`, `{"Count":1,"Items":[{"a":{"N":"1`,
@@ -378,8 +349,6 @@ var damagedPages = []string{
 	`{"Count":2,"Items":[{}{}]}`, `{"Count":1,"Items":[{},]}`, `{"Count":1,"Items":[,{}]}`, `{"Count":1,"Items":[null]}`,
 	"{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"line\nbreak\"}}]}", "{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"\xff\"}}]}", "{\"Count\":1,\"Items\":[{\"a\":{\"S\":\"\\n\xff\"}}]}",
 	`{"Count":1,"Items":[{"a":{"S":"\x"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\u12g4"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\ud83d\u00g0"}}]}`, `{"Count":1,"Items":[{"a":{"S":"\u12`,
-	`{"Count":0,"Items":[],"x":01}`, `{"Count":0,"Items":[],"x":[1,]}`, `{"Count":0,"Items":[],"x":{"a"}}`, `{"Count":0,"Items":[],"x":nul}`, `{"Count":0,"Items":[],"x":+1}`,
-	`{"Count":0,"Items":[],"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
 }
 
 func TestDamagedPagesAreErrors(t *testing.T) {
@@ -408,14 +377,14 @@ func TestHostileNames(t *testing.T) {
 		`{"x\":{\"N\":\"1\"},\"y":{"N":"7"},"y":{"S":"\"a\":{\"N\":\"9\"}"},"\u043a\u043b\u044e\u0447":{"N":"8"}},` +
 		`{"x":{"N":"1"},"y":{"N":"2"},"a\\":{"N":"3"},"b\u0001":{"N":"4"},"ключ":{"N":"5"},"a":{"N":"6"}}]}`
 	var d decoder
-	d.layout(columns, "timestamp", 'S')
-	if err := d.open([]byte(body)); err != nil {
+	d.layout(columns, "timestamp", 'S', make([]int64, 9))
+	if err := d.Open([]byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	values := make([]hotreader.Value, len(columns))
 	for {
-		_, more, err := d.item(values)
+		_, more, err := d.Item(values)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -451,13 +420,13 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	body := []byte(strings.ReplaceAll(bigPage(1000), `"humidity":{"N":"`, `"humidity":{"S":"\u00b0`))
 	var d decoder
 	values := make([]hotreader.Value, len(bigColumns))
-	d.layout(bigColumns, "timestamp", 'S')
+	d.layout(bigColumns, "timestamp", 'S', make([]int64, 9))
 	allocations := testing.AllocsPerRun(10, func() {
-		if err := d.open(body); err != nil {
+		if err := d.Open(body); err != nil {
 			t.Fatal(err)
 		}
 		for {
-			_, more, err := d.item(values)
+			_, more, err := d.Item(values)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,16 +1,13 @@
 package awsdynamodb
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,30 +16,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
+	"hotreader/store/storetest/cloud"
 )
 
-// answer is what the fake DynamoDB says to one request.
-type answer struct {
-	status int // 0 = 200
-	body   string
-	header map[string]string
-	fail   error // instead of an answer
-	cut    int   // > 0: the body breaks off behind so many bytes
-}
+// fake is DynamoDB behind the SDK's HTTP client.
+type fake struct{ cloud.Fake }
 
-// fake is DynamoDB behind the SDK's HTTP client: it gives the answers in turn
-// and keeps the requests. Once they are used up, it fails the test.
-type fake struct {
-	t        testing.TB
-	mu       sync.Mutex
-	answers  []answer
-	requests []map[string]any
-	targets  []string
-	bodies   []*watchedBody
-	serve    func(request map[string]any) answer // instead of answers
+func newFake(t testing.TB, answers ...cloud.Answer) *fake {
+	return &fake{cloud.Fake{T: t, Answers: answers, Head: func(a cloud.Answer, header http.Header) {
+		header.Set("Content-Type", "application/x-amz-json-1.0")
+		header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(a.Body))), 10))
+	}}}
 }
-
-func newFake(t testing.TB, answers ...answer) *fake { return &fake{t: t, answers: answers} }
 
 // client returns a client of the fake that does not pause between attempts.
 func (f *fake) client() *dynamodb.Client {
@@ -63,87 +48,111 @@ func (f *fake) store(o Options) *Store {
 	return New(f.client(), o)
 }
 
-func (f *fake) Do(r *http.Request) (*http.Response, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := r.Context().Err(); err != nil {
-		return nil, err
+// request is what of a request the tests look at.
+type request struct {
+	Limit             int
+	ScanIndexForward  *bool
+	ExclusiveStartKey map[string]map[string]string
+	RequestItems      map[string][]struct {
+		PutRequest struct{ Item map[string]map[string]any }
 	}
-	raw, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	var request map[string]any
-	if err := json.Unmarshal(raw, &request); err != nil {
-		f.t.Errorf("the request is not JSON: %v: %s", err, raw)
-	}
-	f.requests = append(f.requests, request)
-	f.targets = append(f.targets, r.Header.Get("X-Amz-Target"))
-	var a answer
-	switch {
-	case f.serve != nil:
-		a = f.serve(request)
-	case len(f.answers) == 0:
-		f.t.Errorf("request %d was not expected: %s", len(f.requests), raw)
-		return nil, fmt.Errorf("no answer is left")
-	default:
-		a, f.answers = f.answers[0], f.answers[1:]
-	}
-	if a.fail != nil {
-		return nil, a.fail
-	}
-	if a.status == 0 {
-		a.status = 200
-	}
-	header := http.Header{"Content-Type": {"application/x-amz-json-1.0"}}
-	header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(a.body))), 10))
-	for k, v := range a.header {
-		header.Set(k, v)
-	}
-	body := &watchedBody{Reader: strings.NewReader(a.body)}
-	if a.cut > 0 {
-		body.Reader = io.MultiReader(strings.NewReader(a.body[:a.cut]), brokenReader{})
-	}
-	f.bodies = append(f.bodies, body)
-	return &http.Response{StatusCode: a.status, Header: header, Body: body, ContentLength: int64(len(a.body)), Request: r}, nil
+
+	ExpressionAttributeValues map[string]map[string]string
 }
 
-// done checks that all answers were asked for and all bodies closed.
-func (f *fake) done() {
-	f.t.Helper()
-	if len(f.answers) > 0 {
-		f.t.Errorf("%d answers were never asked for", len(f.answers))
+func read(t testing.TB, s cloud.Sent) (r request) {
+	if err := json.Unmarshal([]byte(s.Body), &r); err != nil {
+		t.Errorf("the request is not JSON: %v: %s", err, s.Body)
 	}
-	for i, b := range f.bodies {
-		if !b.closed {
-			f.t.Errorf("the body of answer %d was not closed", i+1)
+	return r
+}
+
+// play is a table that is p.
+func play(t testing.TB, p *cloud.Service) hotreader.Store {
+	f := newFake(t)
+	f.Serve = func(s cloud.Sent) cloud.Answer {
+		r := read(t, s)
+		if r.RequestItems != nil {
+			var batch []cloud.Written
+			for _, put := range r.RequestItems["twin-hot-iot-data"] {
+				item := put.PutRequest.Item
+				batch = append(batch, cloud.Written{Key: fmt.Sprint(item["timestamp"]["S"]), N: fmt.Sprint(item["n"]["N"])})
+			}
+			return instead(p.Write(batch), cloud.Answer{Body: "{}"})
 		}
+		page := p.Answer(r.ExclusiveStartKey["timestamp"]["S"], r.Limit, !*r.ScanIndexForward)
+		var items []string
+		for _, it := range page.Items {
+			items = append(items, spell(it))
+		}
+		a := pageOf(page.Next, items...)
+		if p.Cut > 0 {
+			a.Body = a.Body[:min(p.Cut, len(a.Body))]
+		}
+		return instead(page.Fail, a)
 	}
+	t.Cleanup(f.Done)
+	return f.store(Options{})
 }
 
-type watchedBody struct {
-	io.Reader
-	closed bool
+func instead(fail string, a cloud.Answer) cloud.Answer {
+	switch fail {
+	case cloud.Throttled:
+		return refusal(400, "ProvisionedThroughputExceededException", "slow down")
+	case cloud.Forbidden:
+		return refusal(400, "AccessDeniedException", "no")
+	case cloud.Failing:
+		return refusal(500, "InternalServerError", "sorry")
+	case cloud.Damaged:
+		a.Body = "<html>"
+	case cloud.Broken:
+		a.Cut = len(a.Body) / 2
+	}
+	return a
 }
 
-func (b *watchedBody) Close() error {
-	b.closed = true
-	return nil
+// raw is an attribute's value as it is spelled.
+type raw string
+
+// spell spells an item as DynamoDB does.
+func spell(it cloud.Item) string {
+	attribute := func(v any) string {
+		switch v := v.(type) {
+		case raw:
+			return string(v)
+		case string:
+			text, _ := json.Marshal(v)
+			return `{"S":` + string(text) + `}`
+		case bool:
+			return fmt.Sprintf(`{"BOOL":%v}`, v)
+		}
+		return fmt.Sprintf(`{"N":"%v"}`, v)
+	}
+	var parts []string
+	if it.Time != nil {
+		parts = append(parts, `"timestamp":`+attribute(it.Time))
+	}
+	for name, v := range it.Fields {
+		parts = append(parts, strconv.Quote(name)+":"+attribute(v))
+	}
+	return "{" + strings.Join(parts, ",") + "}"
 }
 
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func TestCloud(t *testing.T) {
+	cloud.Run(t, cloud.Store{
+		Play: play, InMemory: true, Slack: slack, Batch: maxBatch, Parallel: parallelBatches,
+		Untimely:   []any{nil, raw(`{"NULL":true}`), raw(`{"S":"\udc00"}`)},
+		Unreadable: []any{raw(`{"NULL":true}`), raw(`{"SS":["6"]}`), raw(`{"M":{"x":{"L":[]}}}`), raw(`{"B":"AP8="}`), raw(`{"N":"NaN"}`), raw(`{"S":"\ud800"}`)},
+	})
+}
 
 // pageOf spells a page as DynamoDB does. key is its LastEvaluatedKey, "" = none.
-func pageOf(key string, items ...string) answer {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"Count":%d,"Items":[%s]`, len(items), strings.Join(items, ","))
+func pageOf(key string, items ...string) cloud.Answer {
+	body := fmt.Sprintf(`{"Count":%d,"Items":[%s]`, len(items), strings.Join(items, ","))
 	if key != "" {
-		fmt.Fprintf(&b, `,"LastEvaluatedKey":{"device_id":{"S":"d"},"timestamp":{"S":%q}}`, key)
+		body += fmt.Sprintf(`,"LastEvaluatedKey":{"device_id":{"S":"d"},"timestamp":{"S":%q}}`, key)
 	}
-	fmt.Fprintf(&b, `,"ScannedCount":%d}`, len(items))
-	return answer{body: b.String()}
+	return cloud.Answer{Body: body + fmt.Sprintf(`,"ScannedCount":%d}`, len(items))}
 }
 
 // n is an item with the number property n.
@@ -152,36 +161,12 @@ func n(time, digits string) string {
 }
 
 // refusal is an error as DynamoDB spells it.
-func refusal(status int, code, message string) answer {
-	return answer{status: status, body: fmt.Sprintf(`{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":%q}`, code, message)}
+func refusal(status int, code, message string) cloud.Answer {
+	return cloud.Answer{Status: status, Body: fmt.Sprintf(`{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":%q}`, code, message)}
 }
 
-// rows reads q and writes its rows as lines, "time value value".
-func rows(t testing.TB, r hotreader.Source, q hotreader.Query) ([]string, error) {
-	t.Helper()
-	var lines []string
-	for row, err := range hotreader.NewReader(r).Read(t.Context(), q) {
-		if err != nil {
-			return lines, err
-		}
-		line := row.Time.Format("15:04:05.999999999")
-		for _, v := range row.Values {
-			line += " " + v.String()
-		}
-		lines = append(lines, line)
-	}
-	return lines, nil
-}
-
-func wantRows(t testing.TB, r hotreader.Source, q hotreader.Query, want ...string) {
-	t.Helper()
-	got, err := rows(t, r, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
-		t.Errorf("rows:\n%s\nwant:\n%s", g, w)
-	}
+func rows(t testing.TB, s hotreader.Source, q hotreader.Query) ([]string, error) {
+	return cloud.Rows(t.Context(), s, q)
 }
 
 type noPause struct{}

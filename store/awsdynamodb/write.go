@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/store/internal/batch"
 	"hotreader/store/internal/timekey"
 )
 
@@ -46,66 +46,33 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	if err := s.check(); err != nil {
 		return err
 	}
-	requests, err := s.requests(device, records)
+	requests, err := batch.Make(device, records, func(r *hotreader.Record) (string, types.WriteRequest, error) {
+		key, item, err := s.item(device, r)
+		return key, types.WriteRequest{PutRequest: &types.PutRequest{Item: item}}, err
+	})
 	if err != nil {
-		return &hotreader.Error{Op: "dynamodb: write table " + s.table, Code: hotreader.CodeInvalid, Err: err}
+		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
 	}
-	return s.writeAll(ctx, requests)
+	if err := batch.Send(ctx, slices.Collect(slices.Chunk(requests, maxBatch)), parallelBatches, s.writeBatch); err != nil {
+		return s.fail(ctx, writing, err)
+	}
+	return nil
 }
 
-// writeAll sends batches side by side, for a request is mostly waiting. No two
-// of them hold the same key, so their order does not matter.
-func (s *Store) writeAll(ctx context.Context, requests []types.WriteRequest) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var (
-		workers sync.WaitGroup
-		once    sync.Once
-		failed  error // the first, for what comes after follows from it
-	)
-	fail := func(err error) {
-		once.Do(func() { failed = err })
-		cancel()
-	}
-	batches := make(chan []types.WriteRequest)
-	for range min(parallelBatches, (len(requests)+maxBatch-1)/maxBatch) {
-		workers.Go(func() {
-			for batch := range batches {
-				if err := s.writeBatch(ctx, batch); err != nil {
-					fail(err)
-				}
-			}
-		})
-	}
-	for batch := range slices.Chunk(requests, maxBatch) {
-		select {
-		case batches <- batch:
-		case <-ctx.Done():
-			fail(s.fail(ctx, writing, ctx.Err(), true))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	close(batches)
-	workers.Wait()
-	return failed
-}
-
-func (s *Store) writeBatch(ctx context.Context, batch []types.WriteRequest) error {
+func (s *Store) writeBatch(ctx context.Context, puts []types.WriteRequest) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		out, err := s.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
-			RequestItems: map[string][]types.WriteRequest{s.table: batch},
+			RequestItems: map[string][]types.WriteRequest{s.table: puts},
 		})
 		if err != nil {
-			return s.fail(ctx, writing, err, true)
+			return err
 		}
-		if batch = nil; len(out.UnprocessedItems) > 0 {
+		if puts = nil; len(out.UnprocessedItems) > 0 {
 			for _, left := range out.UnprocessedItems { // of the one table, by name or ARN
-				batch = left
+				puts = left
 			}
 		}
-		if len(batch) == 0 {
+		if len(puts) == 0 {
 			return nil
 		}
 		wait := time.NewTimer(pause/2 + rand.N(pause/2))
@@ -113,33 +80,9 @@ func (s *Store) writeBatch(ctx context.Context, batch []types.WriteRequest) erro
 		case <-wait.C:
 		case <-ctx.Done():
 			wait.Stop()
-			return &hotreader.Error{Op: "dynamodb: write table " + s.table, Code: hotreader.CodeOf(ctx.Err()),
-				Err: fmt.Errorf("%d items were still not taken, for the table lacks capacity: %w", len(batch), ctx.Err())}
+			return &hotreader.Error{Code: hotreader.CodeOf(ctx.Err()), Err: fmt.Errorf("%d items were still not taken, for the table lacks capacity: %w", len(puts), ctx.Err())}
 		}
 	}
-}
-
-// requests checks records and makes them put requests, one an instant.
-func (s *Store) requests(device string, records []hotreader.Record) ([]types.WriteRequest, error) {
-	if err := hotreader.CheckRecords(device, records); err != nil {
-		return nil, err
-	}
-	requests := make([]types.WriteRequest, 0, len(records))
-	places := make(map[string]int, len(records))
-	for i := range records {
-		key, item, err := s.item(device, &records[i])
-		if err != nil {
-			return nil, fmt.Errorf("record %d of device %.60q: %w", i+1, device, err)
-		}
-		request := types.WriteRequest{PutRequest: &types.PutRequest{Item: item}}
-		if at, again := places[key]; again {
-			requests[at] = request // one request must not name a key twice
-			continue
-		}
-		places[key] = len(requests)
-		requests = append(requests, request)
-	}
-	return requests, nil
 }
 
 // item makes a record an item and returns it with its range key.
@@ -149,8 +92,7 @@ func (s *Store) item(device string, r *hotreader.Record) (string, map[string]typ
 	item := make(map[string]types.AttributeValue, len(r.Fields)+3)
 	size := len(s.deviceKey) + len(device) + len(s.timeKey) + len(key) + len("id") + len(id)
 	for _, f := range r.Fields {
-		switch {
-		case f.Name == s.deviceKey || f.Name == s.timeKey:
+		if f.Name == s.deviceKey || f.Name == s.timeKey {
 			return "", nil, fmt.Errorf("the property %q is named like a key of the table", f.Name)
 		}
 		size += len(f.Name) + len(f.Value.Text()) + 1
@@ -173,11 +115,7 @@ func (s *Store) item(device string, r *hotreader.Record) (string, map[string]typ
 		item["id"] = &types.AttributeValueMemberS{Value: id}
 	}
 	item[s.deviceKey] = &types.AttributeValueMemberS{Value: device}
-	if s.format == ISO8601 {
-		item[s.timeKey] = &types.AttributeValueMemberS{Value: key}
-	} else {
-		item[s.timeKey] = &types.AttributeValueMemberN{Value: key}
-	}
+	item[s.timeKey] = s.key(key)
 	return key, item, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -115,5 +116,5 @@ func identityError(ctx context.Context, err error) error {
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	return &hotreader.Error{Code: code,
-		Err: &cause{"no token was given to this identity: " + text + "; give the function a managed identity, run az login, or set COSMOS_DB_KEY", err}}
+		Err: fmt.Errorf("no token was given to this identity: %s; give the function a managed identity, run az login, or set COSMOS_DB_KEY", text)}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"hotreader"
+	"hotreader/store/storetest/cloud"
 )
 
 // The example of "Access control on Cosmos DB resources" in Microsoft's REST
@@ -75,11 +76,11 @@ func identified(t *testing.T, f *fake, s *source) *Store {
 
 func TestTokensOfAnIdentity(t *testing.T) {
 	f := newFake(t)
-	f.serve = func(sent) answer { return pageOf("", n("2024-01-01T00:00:00Z", "1")) }
+	f.Serve = func(cloud.Sent) cloud.Answer { return pageOf("", n("2024-01-01T00:00:00Z", "1")) }
 	tokens := &source{slow: time.Second}
 	s := identified(t, f, tokens)
 	sentWith := func() string {
-		header, err := url.QueryUnescape(f.requests[len(f.requests)-1].header.Get("Authorization"))
+		header, err := url.QueryUnescape(f.Requests[len(f.Requests)-1].Header.Get("Authorization"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +90,7 @@ func TestTokensOfAnIdentity(t *testing.T) {
 		var readers sync.WaitGroup
 		s.client.credentials = newIdentity(tokens, s.client.credentials.(*identity).scope) // its channel belongs to this bubble
 		for range 20 {
-			readers.Go(func() { wantRows(t, s, qN, "00:00:00 1") })
+			readers.Go(func() { cloud.WantRows(t, s, qN, "00:00:00 1") })
 		}
 		readers.Wait()
 		if tokens.asked != 1 || sentWith() != "type=aad&ver=1.0&sig=token-1" {
@@ -99,29 +100,29 @@ func TestTokensOfAnIdentity(t *testing.T) {
 			t.Errorf("scopes %v", tokens.scopes)
 		}
 		time.Sleep(54 * time.Minute)
-		wantRows(t, s, qN, "00:00:00 1")
+		cloud.WantRows(t, s, qN, "00:00:00 1")
 		if sentWith() != "type=aad&ver=1.0&sig=token-1" {
 			t.Errorf("sent %s", sentWith())
 		}
 		time.Sleep(2 * time.Minute) // within the last five
-		wantRows(t, s, qN, "00:00:00 1")
+		cloud.WantRows(t, s, qN, "00:00:00 1")
 		if sentWith() != "type=aad&ver=1.0&sig=token-2" {
 			t.Errorf("sent %s", sentWith())
 		}
 		// A token that is refused is replaced once, whatever is left for retries.
 		for s.client.retries.Withdraw() {
 		}
-		f.serve = nil
-		f.answers = []answer{refuse(401, "Unauthorized", "revoked"), pageOf("", n("2024-01-01T00:00:00Z", "1"))}
-		wantRows(t, s, qN, "00:00:00 1")
+		f.Serve = nil
+		f.Answers = []cloud.Answer{refuse(401, "Unauthorized", "revoked"), pageOf("", n("2024-01-01T00:00:00Z", "1"))}
+		cloud.WantRows(t, s, qN, "00:00:00 1")
 		if sentWith() != "type=aad&ver=1.0&sig=token-3" {
 			t.Errorf("sent %s", sentWith())
 		}
-		f.answers = []answer{refuse(401, "Unauthorized", "revoked"), refuse(401, "Unauthorized", "again")}
+		f.Answers = []cloud.Answer{refuse(401, "Unauthorized", "revoked"), refuse(401, "Unauthorized", "again")}
 		if _, err := rows(t, s, qN); hotreader.CodeOf(err) != hotreader.CodeConfig {
 			t.Errorf("error %v", err)
 		}
-		f.done()
+		f.Done()
 	})
 }
 
@@ -139,7 +140,7 @@ func TestNoToken(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	}
-	if len(f.requests) > 0 {
+	if len(f.Requests) > 0 {
 		t.Error("a request was sent without a token")
 	}
 }

@@ -36,11 +36,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"hotreader"
-	"hotreader/internal/jsontext"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -80,7 +79,7 @@ type Store struct {
 
 	link, docs string // of the container: for signatures, and its documents' URL path
 	checked    atomic.Bool
-	readings   sync.Pool // of *reading
+	paging.Scanner
 }
 
 var _ hotreader.Store = (*Store)(nil)
@@ -98,6 +97,12 @@ func New(client *Client, o Options) *Store {
 		pageItems: o.PageItems,
 		single:    o.Single,
 	}
+	s.Scanner = paging.Scanner{
+		Format: s.format, Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled,
+		Check: func(*hotreader.Query) error { return s.check() },
+		New:   s.newReading,
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
+	}
 	s.link = "dbs/" + s.database + "/colls/" + s.container
 	s.docs = "/dbs/" + url.PathEscape(s.database) + "/colls/" + url.PathEscape(s.container) + "/docs"
 	return s
@@ -108,45 +113,19 @@ func (s *Store) Close() error { return nil }
 
 // check reports options with which nothing can be done.
 func (s *Store) check() error {
-	var err error
+	err := timekey.CheckLayout(s.deviceKey, s.timeKey, s.format, ISO8601, EpochMillis, EpochSecs)
 	switch {
 	case s.database == "" || s.container == "":
 		err = errors.New("no database or no container is named; set COSMOS_DB_DATABASE and COSMOS_DB_CONTAINER")
 	case strings.ContainsAny(s.database+s.container, `/\?#`):
 		err = fmt.Errorf(`the database %q or the container %q has one of / \ ? # in its name, which Cosmos DB does not allow`, s.database, s.container)
-	case s.deviceKey == s.timeKey:
-		err = fmt.Errorf("%q is named as both the device's and the time's key", s.timeKey)
-	case !timekey.Known(s.format):
-		err = fmt.Errorf("the time format %q is unknown; use %s, %s or %s", s.format, ISO8601, EpochMillis, EpochSecs)
 	case s.pageItems < 0:
 		err = fmt.Errorf("%d items a page is negative", s.pageItems)
-	default:
-		return nil
 	}
-	return &hotreader.Error{Op: "cosmos", Code: hotreader.CodeConfig, Err: err}
-}
-
-// containerProperties is what Cosmos DB says, and is told, of a container.
-type containerProperties struct {
-	ID           string         `json:"id"`
-	PartitionKey partitionKey   `json:"partitionKey"`
-	Indexing     indexingPolicy `json:"indexingPolicy"`
-}
-
-type partitionKey struct {
-	Paths   []string `json:"paths"`
-	Kind    string   `json:"kind"`
-	Version int      `json:"version"`
-}
-
-type indexingPolicy struct {
-	Mode     string      `json:"indexingMode"`
-	Included []indexPath `json:"includedPaths"`
-	Excluded []indexPath `json:"excludedPaths"`
-}
-
-type indexPath struct {
-	Path string `json:"path"`
+	if err != nil {
+		return &hotreader.Error{Op: "cosmos", Code: hotreader.CodeConfig, Err: err}
+	}
+	return nil
 }
 
 // CreateContainer creates the database and the container of o, if they are not
@@ -158,31 +137,17 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	body, err := json.Marshal(struct {
-		ID string `json:"id"`
-	}{s.database})
-	if err != nil {
-		return err
-	}
-	p := newPage()
-	defer p.release()
-	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs", kind: "dbs", body: body}, p)
+	p := paging.NewBody()
+	defer p.Release()
+	_, err := client.do(ctx, &request{verb: http.MethodPost, path: "/dbs", kind: "dbs", body: []byte(`{"id":` + quote(s.database) + "}")}, p)
 	if err != nil && statusOf(err) != http.StatusConflict {
 		return s.fail(ctx, creating, err)
 	}
-	properties := containerProperties{
-		ID:           s.container,
-		PartitionKey: partitionKey{Paths: []string{path(s.deviceKey)}, Kind: "Hash", Version: 2}, // of 2, keys may be longer than 100 bytes
-		Indexing: indexingPolicy{
-			Mode:     "consistent",
-			Included: []indexPath{{path(s.deviceKey) + "/?"}, {path(s.timeKey) + "/?"}},
-			Excluded: []indexPath{{"/*"}},
-		},
-	}
-	if body, err = json.Marshal(properties); err != nil {
-		return err
-	}
-	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs/" + url.PathEscape(s.database) + "/colls", kind: "colls", link: "dbs/" + s.database, body: body}, p)
+	// Of version 2, partition keys may be longer than 100 bytes.
+	body := fmt.Sprintf(`{"id":%s,"partitionKey":{"paths":[%s],"kind":"Hash","version":2},"indexingPolicy":{"indexingMode":"consistent",`+
+		`"includedPaths":[{"path":%s},{"path":%s}],"excludedPaths":[{"path":"/*"}]}}`,
+		quote(s.container), quote(path(s.deviceKey)), quote(path(s.deviceKey)+"/?"), quote(path(s.timeKey)+"/?"))
+	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs/" + url.PathEscape(s.database) + "/colls", kind: "colls", link: "dbs/" + s.database, body: []byte(body)}, p)
 	if err == nil {
 		return nil
 	}
@@ -198,14 +163,16 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 // checkPartition asks for the container's partition key and compares it. known
 // is false if it was not told.
 func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
-	p := newPage()
-	defer p.release()
+	p := paging.NewBody()
+	defer p.Release()
 	container, _ := strings.CutSuffix(s.docs, "/docs")
 	if _, err := s.client.do(ctx, &request{verb: http.MethodGet, path: container, kind: "colls", link: s.link}, p); err != nil {
 		return false, err
 	}
-	var properties containerProperties
-	if err := json.Unmarshal(p.body, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
+	var properties struct {
+		PartitionKey struct{ Paths []string }
+	}
+	if err := json.Unmarshal(p.Bytes, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
 		return false, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
 	}
 	got, want := properties.PartitionKey.Paths, path(s.deviceKey)
@@ -226,4 +193,4 @@ func path(property string) string {
 	return "/" + property
 }
 
-func quotedPath(property string) string { return "/" + string(jsontext.AppendString(nil, property)) }
+func quotedPath(property string) string { return "/" + quote(property) }

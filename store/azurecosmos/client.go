@@ -128,10 +128,9 @@ func parseEndpoint(text string) (*url.URL, error) {
 		return nil, configError("the endpoint carries user information; the key belongs into COSMOS_DB_KEY")
 	case u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return nil, configError("the endpoint %q is not that of an account; write it https://ACCOUNT.documents.azure.com", text)
-	case u.Scheme == "http" && !endpoint.Loopback(u.Hostname()):
-		return nil, configError("the endpoint %q is not https; http is for an emulator on this machine", text)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, configError("the endpoint %q is not https", text)
+	}
+	if wrong := endpoint.Wrong(u); wrong != "" {
+		return nil, configError("the endpoint %q %s", text, wrong)
 	}
 	return u, nil
 }

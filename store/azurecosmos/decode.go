@@ -18,29 +18,25 @@ type decoder struct {
 	jsonpage.Page
 	names []string       // of members: the columns', then the time's
 	kind  hotreader.Kind // of the time
-
-	skipped int // values of columns that no Value can hold
+	left  []int64        // by column: values that no Value can hold
 }
 
-// layout makes d ready for items of so many columns, whose time is of the given
-// kind.
-func (d *decoder) layout(columns int, kind hotreader.Kind) {
+// layout makes d ready for items whose time is of the given kind. left counts, by
+// column, what no Value can hold.
+func (d *decoder) layout(kind hotreader.Kind, left []int64) {
 	d.Items, d.Count = "Documents", "_count"
-	d.kind, d.skipped = kind, 0
-	if len(d.names) != columns+1 {
+	d.kind, d.left = kind, left
+	if len(d.names) != len(left)+1 {
 		d.names = d.names[:0]
-		for i := range columns {
+		for i := range left {
 			d.names = append(d.names, "p"+strconv.Itoa(i))
 		}
 		d.names = append(d.names, "t")
 	}
 }
 
-// item decodes the next item of the page that Open began into values, one a
-// column, null where the item does not have it. at is the text of the time, nil
-// if the item has none of the right kind. more is false, and nothing decoded,
-// behind the last item.
-func (d *decoder) item(values []hotreader.Value) (at []byte, more bool, err error) {
+// Item implements paging.Items.
+func (d *decoder) Item(values []hotreader.Value) (at []byte, more bool, err error) {
 	if more, err = d.Next(); !more || err != nil {
 		return nil, false, err
 	}
@@ -75,7 +71,7 @@ func (d *decoder) object(values []hotreader.Value) (at []byte, err error) {
 		case found >= 0:
 			values[found] = v
 			if !usable {
-				d.skipped++
+				d.left[found]++
 			}
 		}
 		if d.Is('}') {

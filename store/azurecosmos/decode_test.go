@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -29,13 +28,14 @@ const testColumns = 4
 // decode decodes a whole page with our decoder.
 func decode(d *decoder, body []byte, kind hotreader.Kind) (decoded, error) {
 	var out decoded
-	d.layout(testColumns, kind)
+	left := make([]int64, testColumns)
+	d.layout(kind, left)
 	if err := d.Open(body); err != nil {
 		return out, err
 	}
 	values := make([]hotreader.Value, testColumns)
 	for {
-		at, more, err := d.item(values)
+		at, more, err := d.Item(values)
 		if err != nil {
 			return out, err
 		}
@@ -48,7 +48,9 @@ func decode(d *decoder, body []byte, kind hotreader.Kind) (decoded, error) {
 		}
 		out.items = append(out.items, item)
 	}
-	out.skipped = d.skipped
+	for _, n := range left {
+		out.skipped += int(n)
+	}
 	return out, nil
 }
 
@@ -156,7 +158,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if halfPair(body) {
+		if jsondraw.HalfPair(body) {
 			return
 		}
 		got.skipped, want.skipped = 0, 0 // we count a member that comes twice as often
@@ -177,15 +179,6 @@ func TestHalfAPairIsLeftOut(t *testing.T) {
 		t.Fatalf("%+v, %v; want %v", got, err, want)
 	}
 }
-
-// halfPair reports whether an escape of body may be half a surrogate pair, which
-// the reference reads as U+FFFD and we leave out.
-func halfPair(body []byte) bool { return surrogate.Match(surrogatePair.ReplaceAll(body, nil)) }
-
-var (
-	surrogate     = regexp.MustCompile(`(?i)\\ud[89a-f]`)
-	surrogatePair = regexp.MustCompile(`(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}`)
-)
 
 // Every page that Cosmos DB can write, in any spelling of JSON, is taken.
 func TestDecodesEveryPage(t *testing.T) {
@@ -237,26 +230,12 @@ func drawPage(t *rapid.T) string {
 		return spell.Join("{", parts, "}")
 	}
 	names := []string{"t", "p0", "p1", "p2", "p3", "unknown"}
-	items := make([]string, rapid.IntRange(0, 5).Draw(t, "items"))
-	alike := rapid.Bool().Draw(t, "alike")
-	order := names
-	if rapid.Bool().Draw(t, "shuffled") {
-		order = rapid.Permutation(names).Draw(t, "order")
-	}
-	for i := range items {
-		if !alike {
-			order = rapid.Permutation(names).Draw(t, "order")
+	items := spell.Items(names, func(name string) string {
+		if name == "t" && rapid.Bool().Draw(t, "text time") {
+			return `"2024-02-03T04:05:06.7Z"`
 		}
-		var parts []string
-		for _, name := range order[:rapid.IntRange(0, len(order)).Draw(t, "some")] {
-			if name == "t" && rapid.Bool().Draw(t, "text time") {
-				parts = append(parts, spell.Member(name, `"2024-02-03T04:05:06.7Z"`))
-				continue
-			}
-			parts = append(parts, spell.Member(name, value(0)))
-		}
-		items[i] = spell.Join("{", parts, "}")
-	}
+		return value(0)
+	})
 	members := []string{
 		spell.Member("_rid", spell.Quote(text.Draw(t, "text"))),
 		spell.Member("_count", fmt.Sprint(len(items))),
@@ -267,14 +246,6 @@ func drawPage(t *rapid.T) string {
 
 // damagedPages are what no page may be taken for.
 var damagedPages = []string{
-	``, ` `, `{`, `{}`, `null`, `[]`, `<html>`, `{"_count":1}`, `{"Documents":[]}`, `{"_count":0,"Documents":null}`, `{"code":"x","message":"y"}`,
-	`{"_count":1,"Documents":[]}`,
-	`{"_count":0,"Documents":[{}]}`,
-	`{"_count":2,"Documents":[{}]}`,
-	`{"_count":0,"Documents":[],"Documents":[]}`,
-	`{"_count":0,"_count":0,"Documents":[]}`,
-	`{"_count":00,"Documents":[]}`, `{"_count":-1,"Documents":[]}`, `{"_count":"0","Documents":[]}`, `{"_count":99999999999999999999,"Documents":[]}`, `{"_count":0.0,"Documents":[]}`,
-	`{"_count":0,"Documents":[]}x`, `{"_count":0,"Documents":[]}{}`, `{"_count":0,"Documents":[],}`, `{,"_count":0,"Documents":[]}`, `{"_count":0"Documents":[]}`,
 	`{"_count":1,"Documents":[{"p0":1`, `{"_count":1,"Documents":[{"p0":1}`, `{"_count":1,"Documents":[{"p0":1}]`, `{"_count":1,"Documents":[{"p0":`, `{"_count":1,"Documents":[{"p0`,
 	`{"_count":1,"Documents":[{"p0":01}]}`, `{"_count":1,"Documents":[{"p0":1.}]}`, `{"_count":1,"Documents":[{"p0":-}]}`, `{"_count":1,"Documents":[{"p0":1e}]}`, `{"_count":1,"Documents":[{"p0":NaN}]}`, `{"_count":1,"Documents":[{"p0":tru}]}`,
 	`{"_count":1,"Documents":[{"p0":1 2}]}`, `{"_count":1,"Documents":[{"p0":1"p1":1}]}`, `{"_count":1,"Documents":[{"p0":1,}]}`, `{"_count":1,"Documents":[{,"p0":1}]}`, `{"_count":1,"Documents":[{"p0":}]}`, `{"_count":1,"Documents":[{"p0"}]}`,
@@ -282,8 +253,6 @@ var damagedPages = []string{
 	`{"_count":2,"Documents":[{}{}]}`, `{"_count":1,"Documents":[{},]}`, `{"_count":1,"Documents":[,{}]}`, `{"_count":1,"Documents":[null]}`, `{"_count":1,"Documents":[1]}`,
 	"{\"_count\":1,\"Documents\":[{\"p0\":\"line\nbreak\"}]}", "{\"_count\":1,\"Documents\":[{\"p0\":\"\xff\"}]}", "{\"_count\":1,\"Documents\":[{\"p0\":\"\\n\xff\"}]}",
 	`{"_count":1,"Documents":[{"p0":"\x"}]}`, `{"_count":1,"Documents":[{"p0":"\u12g4"}]}`, `{"_count":1,"Documents":[{"p0":"\u12`,
-	`{"_count":0,"Documents":[],"x":01}`, `{"_count":0,"Documents":[],"x":[1,]}`, `{"_count":0,"Documents":[],"x":{"a"}}`, `{"_count":0,"Documents":[],"x":nul}`,
-	`{"_count":0,"Documents":[],"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
 }
 
 func TestDamagedPagesAreErrors(t *testing.T) {
@@ -328,14 +297,14 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	} {
 		var d decoder
 		values := make([]hotreader.Value, testColumns)
-		d.layout(testColumns, hotreader.String)
+		d.layout(hotreader.String, make([]int64, testColumns))
 		page := []byte(body)
 		if allocations := testing.AllocsPerRun(10, func() {
 			if err := d.Open(page); err != nil {
 				t.Fatal(err)
 			}
 			for {
-				_, more, err := d.item(values)
+				_, more, err := d.Item(values)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -2,138 +2,94 @@ package azurecosmos
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
+	"strconv"
 	"strings"
 
 	"hotreader"
+	"hotreader/store/internal/failure"
 )
 
-// cause says what happened and what to do, and keeps the error for errors.As.
-type cause struct {
-	text string
-	err  error
+// What the Store does to a container.
+const (
+	querying = "query"
+	writing  = "write"
+	creating = "create"
+)
+
+// roles are what it takes.
+var roles = map[string]string{
+	querying: "Cosmos DB Built-in Data Reader",
+	writing:  "Cosmos DB Built-in Data Contributor",
 }
 
-func (c *cause) Error() string { return c.text }
-func (c *cause) Unwrap() error { return c.err }
+// rules go by the HTTP status of what Cosmos DB says.
+var rules = []failure.Rule{
+	{For: "429", Code: hotreader.CodeThrottled, Text: "the container takes no more requests just now ({message}); raise its throughput or ask less often"},
+	{For: "400", Says: "order&index|range index|indexing", Code: hotreader.CodeConfig,
+		Text: "the container does not index its time: {message}; include {time}/? and {device}/? in its indexing policy"},
+	{For: "400", Says: "partition key|partitionkey|cross partition", Code: hotreader.CodeConfig,
+		Text: "the container is not laid out as configured: {message}; its partition key must be {device}, see HOTREADER_DEVICE_KEY"},
+	{For: "400", Doing: writing, Code: hotreader.CodeInvalid, Text: "the container refuses an item: {message}"},
+	{For: "400", Code: hotreader.CodeConfig,
+		Text: "Cosmos DB refuses the request: {message}; check HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY and HOTREADER_TIME_FORMAT"},
+	{For: "401", Code: hotreader.CodeConfig,
+		Text: "the credentials were refused: {message}; check that COSMOS_DB_KEY is a key of {endpoint}, or that the identity is of its tenant, and that the clock is right"},
+	{For: "403", Says: "maximum size", Code: hotreader.CodeStore,
+		Text: "the device's partition is full: {message}; Cosmos DB keeps at most 20 GB of one device: let old rows expire"},
+	{For: "403", Doing: creating, Code: hotreader.CodeForbidden,
+		Text: "it is not allowed: {message}; it needs an account key, or create the container with Azure's own tools"},
+	{For: "403", Code: hotreader.CodeForbidden,
+		Text: "it is not allowed: {message}; give the identity the role {role} on the account, and let the account's firewall pass"},
+	{For: "404", Doing: creating, Code: hotreader.CodeNotFound, Text: "there is no such account as {endpoint}: {message}; check COSMOS_DB_ENDPOINT"},
+	{For: "404", Code: hotreader.CodeNotFound,
+		Text: "there is no container {container} of {endpoint}; check COSMOS_DB_DATABASE, COSMOS_DB_CONTAINER and COSMOS_DB_ENDPOINT"},
+	{For: "409", Code: hotreader.CodeInvalid, Text: "an item conflicts with another one: {message}; the container must have no unique keys"},
+	{For: "413", Code: hotreader.CodeTooLarge, Text: "the request is too large: {message}"},
+	{For: "408 410 449 503", Code: hotreader.CodeUnavailable, Text: "Cosmos DB is not able to just now: status {status}: {message}{trace}"},
+	{For: "emulator:5*", Doing: writing, Code: hotreader.CodeStore,
+		Text: "the emulator failed: status {status}: {message}; if it knows no transactional batches, write items one by one: single=true in the store's URL"},
+	{For: "5*", Code: hotreader.CodeStore, Text: "Cosmos DB failed: status {status}: {message}{trace}"},
+	{For: "untrusted", Code: hotreader.CodeConfig, Text: "{endpoint} is not trusted: {error}; check COSMOS_DB_ENDPOINT"},
+	{For: "foreign:50*", Code: hotreader.CodeUnavailable, Text: "{error}, and not from Cosmos DB"},
+	{For: "foreign:*", Code: hotreader.CodeProtocol, Text: "{error} with {kind}, and not from Cosmos DB; check COSMOS_DB_ENDPOINT"},
+	{For: "1* 2* 3* 4*", Code: hotreader.CodeProtocol, Text: "status {status}: {message}; check COSMOS_DB_ENDPOINT"},
+}
 
-// action is what the Store does to a container: the word for messages, and the
-// role it needs.
-type action struct{ verb, role string }
-
-var (
-	querying = action{"query", "Cosmos DB Built-in Data Reader"}
-	writing  = action{"write", "Cosmos DB Built-in Data Contributor"}
-	creating = action{"create", "of an account key: roles for data do not allow to create"}
-)
-
-func (s *Store) op(a action) string {
-	return "cosmos: " + a.verb + " container " + s.database + "/" + s.container
+func (s *Store) op(doing string) string {
+	return "cosmos: " + doing + " container " + s.database + "/" + s.container
 }
 
 // fail makes err, which Client.do returned, an *hotreader.Error.
-func (s *Store) fail(ctx context.Context, a action, err error) error {
-	e := &hotreader.Error{Op: s.op(a)}
-	say := func(code hotreader.Code, format string, args ...any) error {
-		e.Code, e.Err = code, &cause{fmt.Sprintf(format, args...), err}
-		return e
+func (s *Store) fail(ctx context.Context, doing string, err error) error {
+	f := failure.Failure{Op: s.op(doing), Doing: doing, Err: err, Words: []string{
+		"service", "Cosmos DB", "endpoint", s.client.host,
+		"container", fmt.Sprintf("%q in a database %q", s.container, s.database),
+		"time", path(s.timeKey), "device", path(s.deviceKey), "role", strconv.Quote(roles[doing]),
+	}}
+	if r, ok := errors.AsType[*refusal](err); ok {
+		status := strconv.Itoa(r.status)
+		f.Names, f.Message, f.RetryAfter = []string{status}, r.message, r.retryAfter
+		if !s.single && strings.HasPrefix(s.client.endpoint, "http:") {
+			f.Names = append(f.Names, "emulator:"+status)
+		}
+		if r.foreign() {
+			f.Names, f.Root = []string{failure.Foreign(r.status)}, errors.New("status "+status)
+		}
+		f.Words = append(f.Words, "status", status, "trace", trace(r), "kind", describe(r.contentType))
 	}
-	refused, isRefused := errors.AsType[*refusal](err)
-	if isRefused {
-		e.RetryAfter = refused.retryAfter
-	}
-	// Whatever went wrong once the time is up went wrong because of that.
-	if ctxErr := ctx.Err(); ctxErr != nil {
-		e.Code, e.Err = hotreader.CodeOf(ctxErr), ctxErr
-		return e
-	}
-	if own, ok := errors.AsType[*hotreader.Error](err); ok {
-		e.Code, e.Err = own.Code, own.Err
-		return e
-	}
-	if body, ok := errors.AsType[*bodyError](err); ok {
-		return say(hotreader.CodeUnavailable, "the answer broke off: %v", body.err)
-	}
-	if !isRefused {
-		return s.failUnanswered(say, err)
-	}
-	message := refused.message
-	if message == "" {
-		message = "no more is said"
-	}
-	switch status := refused.status; {
-	case status == http.StatusTooManyRequests:
-		return say(hotreader.CodeThrottled, "the container takes no more requests just now (%s); raise its throughput or ask less often", message)
-	case refused.message == "" && status >= 502 && status <= 504:
-		return say(hotreader.CodeUnavailable, "status %d, and not from Cosmos DB", status)
-	case refused.message == "" && status < 500 && !strings.HasPrefix(refused.contentType, "application/json"):
-		return say(hotreader.CodeProtocol, "status %d with %s, and not from Cosmos DB; check COSMOS_DB_ENDPOINT", status, describe(refused.contentType))
-	case status == http.StatusBadRequest:
-		return s.failBad(say, a, message)
-	case status == http.StatusUnauthorized:
-		return say(hotreader.CodeConfig, "the credentials were refused: %s; check that COSMOS_DB_KEY is a key of %s, or that the identity is of its tenant, and that the clock is right", message, s.client.host)
-	case status == http.StatusForbidden && strings.Contains(message, "maximum size"):
-		return say(hotreader.CodeStore, "the device's partition is full: %s; Cosmos DB keeps at most 20 GB of one device: let old rows expire", message)
-	case status == http.StatusForbidden && a == creating:
-		return say(hotreader.CodeForbidden, "it is not allowed: %s; it needs an account key, or create the container with Azure's own tools", message)
-	case status == http.StatusForbidden:
-		return say(hotreader.CodeForbidden, "it is not allowed: %s; give the identity the role %q on the account, and let the account's firewall pass", message, a.role)
-	case status == http.StatusNotFound && a == creating:
-		return say(hotreader.CodeNotFound, "there is no such account as %s: %s; check COSMOS_DB_ENDPOINT", s.client.host, message)
-	case status == http.StatusNotFound:
-		return say(hotreader.CodeNotFound, "there is no container %q in a database %q of %s; check COSMOS_DB_DATABASE, COSMOS_DB_CONTAINER and COSMOS_DB_ENDPOINT", s.container, s.database, s.client.host)
-	case status == http.StatusConflict:
-		return say(hotreader.CodeInvalid, "an item conflicts with another one: %s; the container must have no unique keys", message)
-	case status == http.StatusRequestEntityTooLarge:
-		return say(hotreader.CodeTooLarge, "the request is too large: %s", message)
-	case status == http.StatusRequestTimeout, status == http.StatusGone, status == http.StatusServiceUnavailable, status == statusRetryWith:
-		return say(hotreader.CodeUnavailable, "Cosmos DB is not able to just now: status %d: %s%s", status, message, trace(refused))
-	case status >= 500 && a == writing && !s.single && strings.HasPrefix(s.client.endpoint, "http:"):
-		return say(hotreader.CodeStore, "the emulator failed: status %d: %s; if it knows no transactional batches, write items one by one: single=true in the store's URL", status, message)
-	case status >= 500:
-		return say(hotreader.CodeStore, "Cosmos DB failed: status %d: %s%s", status, message, trace(refused))
-	}
-	return say(hotreader.CodeProtocol, "status %d: %s; check COSMOS_DB_ENDPOINT", refused.status, message)
+	return f.Error(ctx, rules)
 }
 
-// failBad is fail for a request that Cosmos DB thinks wrong.
-func (s *Store) failBad(say func(hotreader.Code, string, ...any) error, a action, message string) error {
-	lower := strings.ToLower(message)
-	switch {
-	case strings.Contains(lower, "order") && strings.Contains(lower, "index"), strings.Contains(lower, "range index"), strings.Contains(lower, "indexing"):
-		return say(hotreader.CodeConfig, "the container does not index its time: %s; include %s/? and %s/? in its indexing policy", message, path(s.timeKey), path(s.deviceKey))
-	case strings.Contains(lower, "partition key") || strings.Contains(lower, "partitionkey") || strings.Contains(lower, "cross partition"):
-		return say(hotreader.CodeConfig, "the container is not laid out as configured: %s; its partition key must be %s, see HOTREADER_DEVICE_KEY", message, path(s.deviceKey))
-	case a == writing:
-		return say(hotreader.CodeInvalid, "the container refuses an item: %s", message)
+// foreign reports whether something in front of Cosmos DB has answered, which
+// throttles as it does.
+func (r *refusal) foreign() bool {
+	if r.message != "" || r.status == http.StatusTooManyRequests {
+		return false
 	}
-	return say(hotreader.CodeConfig, "Cosmos DB refuses the request: %s; check HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY and HOTREADER_TIME_FORMAT", message)
-}
-
-// failUnanswered is fail for what no server said.
-func (s *Store) failUnanswered(say func(hotreader.Code, string, ...any) error, err error) error {
-	root := err
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		root = u.Err // without the URL
-	}
-	if untrusted(err) {
-		return say(hotreader.CodeConfig, "%s is not trusted: %v; check COSMOS_DB_ENDPOINT", s.client.host, root)
-	}
-	return say(hotreader.CodeUnavailable, "%s was not reached: %v", s.client.host, root)
-}
-
-// untrusted reports whether the other side is not who it should be, which no
-// new try changes.
-func untrusted(err error) bool {
-	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, hostname := errors.AsType[x509.HostnameError](err)
-	return certificate || authority || hostname || errors.Is(err, http.ErrSchemeMismatch)
+	return r.status >= 502 && r.status <= 504 || r.status < 500 && !strings.HasPrefix(r.contentType, "application/json")
 }
 
 func describe(contentType string) string {

@@ -1,44 +1,28 @@
 package azurecosmos
 
 import (
-	"bytes"
+	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"hotreader"
+	"hotreader/store/storetest/cloud"
 )
 
-// answer is what the fake Cosmos DB says to one request.
-type answer struct {
-	status int // 0 = 200
-	body   string
-	header map[string]string
-	fail   error // instead of an answer
-	cut    int   // > 0: the body breaks off behind so many bytes
-}
+// fake is Cosmos DB behind the client's transport.
+type fake struct{ cloud.Fake }
 
-// sent is a request as it arrived.
-type sent struct {
-	method, url, body string
-	header            http.Header
+func newFake(t testing.TB, answers ...cloud.Answer) *fake {
+	return &fake{cloud.Fake{T: t, Answers: answers, Head: func(_ cloud.Answer, header http.Header) {
+		header.Set("Content-Type", "application/json")
+		header.Set("X-Ms-Activity-Id", "00000000-activity")
+	}}}
 }
-
-// fake is Cosmos DB behind the client's transport: it gives the answers in turn
-// and keeps the requests. Once they are used up, it fails the test.
-type fake struct {
-	t        testing.TB
-	mu       sync.Mutex
-	answers  []answer
-	requests []sent
-	bodies   []*watchedBody
-	serve    func(sent) answer // instead of answers
-}
-
-func newFake(t testing.TB, answers ...answer) *fake { return &fake{t: t, answers: answers} }
 
 // docsKey is the key of the example in Microsoft's documentation.
 const docsKey = "dsZQi3KtZmCv1ljt3VNWNm7sQUF1y5rJfC6kv5JiwvW0EndXdDku/dkKBp8/ufDToSxLzR4y+O/0H/t4bQtVNw=="
@@ -46,7 +30,7 @@ const docsKey = "dsZQi3KtZmCv1ljt3VNWNm7sQUF1y5rJfC6kv5JiwvW0EndXdDku/dkKBp8/ufD
 func (f *fake) client() *Client {
 	c, err := NewClient(ClientOptions{Endpoint: "https://account.documents.azure.com:443/", Key: docsKey, Transport: f})
 	if err != nil {
-		f.t.Fatal(err)
+		f.T.Fatal(err)
 	}
 	return c
 }
@@ -58,83 +42,95 @@ func (f *fake) store(o Options) *Store {
 	return New(f.client(), o)
 }
 
-func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := r.Context().Err(); err != nil {
-		return nil, err
+// play is a container that is p.
+func play(t testing.TB, p *cloud.Service) hotreader.Store {
+	f := newFake(t)
+	f.Serve = func(r cloud.Sent) cloud.Answer {
+		if r.Method == http.MethodGet {
+			return partitioned("/device_id")
+		}
+		if r.Header.Get("X-Ms-Cosmos-Is-Batch-Request") != "" {
+			var batch []cloud.Written
+			for _, op := range operations(t, r.Body) {
+				batch = append(batch, cloud.Written{Key: string(op.ResourceBody["id"]), N: string(op.ResourceBody["n"])})
+			}
+			return instead(p.Write(batch), batchOf(slices.Repeat([]int{200}, len(batch))...))
+		}
+		most, _ := strconv.Atoi(r.Header.Get("X-Ms-Max-Item-Count"))
+		page := p.Answer(r.Header.Get("X-Ms-Continuation"), max(most, 0), strings.Contains(r.Body, " DESC"))
+		columns := []string{"timestamp"}
+		for _, m := range selected.FindAllStringSubmatch(r.Body, -1) {
+			columns = append(columns, m[1])
+		}
+		var items []string
+		for _, it := range page.Items {
+			items = append(items, spell(it, columns))
+		}
+		a := pageOf(page.Next, items...)
+		if p.Cut > 0 {
+			a.Body = a.Body[:min(p.Cut, len(a.Body))]
+		}
+		return instead(page.Fail, a)
 	}
-	var raw []byte
-	if r.Body != nil {
-		var err error
-		if raw, err = io.ReadAll(r.Body); err != nil {
-			return nil, err
+	t.Cleanup(f.Done)
+	return f.store(Options{})
+}
+
+// selected finds the properties that a query asks for, in order.
+var selected = regexp.MustCompile(`c\[\\"(\w+)\\"\] AS p`)
+
+func instead(fail string, a cloud.Answer) cloud.Answer {
+	switch fail {
+	case cloud.Throttled:
+		return refuse(429, "TooManyRequests", "Request rate is large")
+	case cloud.Forbidden:
+		return refuse(403, "Forbidden", "no")
+	case cloud.Failing:
+		return refuse(500, "InternalServerError", "sorry")
+	case cloud.Damaged:
+		a.Body = `{"Documents":`
+	case cloud.Broken:
+		a.Cut = len(a.Body) / 2
+	}
+	return a
+}
+
+// spell spells what a query for columns, of which the first is the time, makes of
+// an item.
+func spell(it cloud.Item, columns []string) string {
+	var parts []string
+	for i, name := range columns {
+		v, there := it.Fields[name]
+		if name == "timestamp" {
+			v, there = it.Time, it.Time != nil
+		}
+		alias := "t"
+		if i > 0 {
+			alias = fmt.Sprint("p", i-1)
+		}
+		if text, err := json.Marshal(v); err != nil {
+			panic(err)
+		} else if there {
+			parts = append(parts, fmt.Sprintf("%q:%s", alias, text))
 		}
 	}
-	s := sent{r.Method, r.URL.String(), string(raw), r.Header.Clone()}
-	f.requests = append(f.requests, s)
-	var a answer
-	switch {
-	case f.serve != nil:
-		a = f.serve(s)
-	case len(f.answers) == 0:
-		f.t.Errorf("request %d was not expected: %s %s", len(f.requests), s.url, s.body)
-		return nil, fmt.Errorf("no answer is left")
-	default:
-		a, f.answers = f.answers[0], f.answers[1:]
-	}
-	if a.fail != nil {
-		return nil, a.fail
-	}
-	if a.status == 0 {
-		a.status = 200
-	}
-	header := http.Header{"Content-Type": {"application/json"}, "X-Ms-Activity-Id": {"00000000-activity"}}
-	for k, v := range a.header {
-		header.Set(k, v)
-	}
-	body := &watchedBody{Reader: strings.NewReader(a.body)}
-	if a.cut > 0 {
-		body.Reader = io.MultiReader(strings.NewReader(a.body[:a.cut]), brokenReader{})
-	}
-	f.bodies = append(f.bodies, body)
-	return &http.Response{StatusCode: a.status, Header: header, Body: body, ContentLength: int64(len(a.body)), Request: r}, nil
+	return "{" + strings.Join(parts, ",") + "}"
 }
 
-// done checks that all answers were asked for and all bodies closed.
-func (f *fake) done() {
-	f.t.Helper()
-	if len(f.answers) > 0 {
-		f.t.Errorf("%d answers were never asked for", len(f.answers))
-	}
-	for i, b := range f.bodies {
-		if !b.closed {
-			f.t.Errorf("the body of answer %d was not closed", i+1)
-		}
-	}
+func TestCloud(t *testing.T) {
+	cloud.Run(t, cloud.Store{
+		Play: play, InMemory: true, Slack: slack, Batch: maxBatch, Parallel: parallelBatches,
+		Untimely:   []any{nil, json.RawMessage("null"), json.RawMessage(`"\udc00"`)},
+		Unreadable: []any{[]int{6}, map[string]any{"a": map[string]any{}}, json.RawMessage(`"\ud800"`)},
+	})
 }
-
-type watchedBody struct {
-	io.Reader
-	closed bool
-}
-
-func (b *watchedBody) Close() error {
-	b.closed = true
-	return nil
-}
-
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // pageOf spells a page as Cosmos DB does. token is its continuation, "" = none.
-func pageOf(token string, items ...string) answer {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"_rid":"lHd5ANwF2Fg=","Documents":[%s],"_count":%d}`, strings.Join(items, ","), len(items))
-	a := answer{body: b.String(), header: map[string]string{"x-ms-item-count": fmt.Sprint(len(items))}}
+func pageOf(token string, items ...string) cloud.Answer {
+	a := cloud.Answer{Body: fmt.Sprintf(`{"_rid":"lHd5ANwF2Fg=","Documents":[%s],"_count":%d}`, strings.Join(items, ","), len(items)),
+		Header: map[string]string{"x-ms-item-count": fmt.Sprint(len(items))}}
 	if token != "" {
-		a.header["x-ms-continuation"] = token
+		a.Header["x-ms-continuation"] = token
 	}
 	return a
 }
@@ -143,39 +139,15 @@ func pageOf(token string, items ...string) answer {
 func n(time, digits string) string { return fmt.Sprintf(`{"t":%q,"p0":%s}`, time, digits) }
 
 // refusal is an error as Cosmos DB spells it.
-func refuse(status int, code, message string) answer {
-	return answer{status: status, body: fmt.Sprintf(`{"code":%q,"message":%q}`, code, message)}
+func refuse(status int, code, message string) cloud.Answer {
+	return cloud.Answer{Status: status, Body: fmt.Sprintf(`{"code":%q,"message":%q}`, code, message)}
 }
 
 // partitioned is what Cosmos DB says of a container.
-func partitioned(path string) answer {
-	return answer{body: fmt.Sprintf(`{"id":"hot","partitionKey":{"paths":[%q],"kind":"Hash","version":2},"_rid":"x"}`, path)}
+func partitioned(path string) cloud.Answer {
+	return cloud.Answer{Body: fmt.Sprintf(`{"id":"hot","partitionKey":{"paths":[%q],"kind":"Hash","version":2},"_rid":"x"}`, path)}
 }
 
-// rows reads q and writes its rows as lines, "time value value".
-func rows(t testing.TB, r hotreader.Source, q hotreader.Query) ([]string, error) {
-	t.Helper()
-	var lines []string
-	for row, err := range hotreader.NewReader(r).Read(t.Context(), q) {
-		if err != nil {
-			return lines, err
-		}
-		line := row.Time.Format("15:04:05.999999999")
-		for _, v := range row.Values {
-			line += " " + v.String()
-		}
-		lines = append(lines, line)
-	}
-	return lines, nil
-}
-
-func wantRows(t testing.TB, r hotreader.Source, q hotreader.Query, want ...string) {
-	t.Helper()
-	got, err := rows(t, r, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
-		t.Errorf("rows:\n%s\nwant:\n%s", g, w)
-	}
+func rows(t testing.TB, s hotreader.Source, q hotreader.Query) ([]string, error) {
+	return cloud.Rows(t.Context(), s, q)
 }

@@ -22,57 +22,37 @@ func partitionHeader(device string) string {
 // The device is also a condition, beside the partition in the header: Cosmos DB
 // does not need it, but so the query asks for one device's rows even where that
 // header is not looked at.
-func (s *Store) queryBody(device string, columns []string, low, high string, descending bool) []byte {
-	text := make([]byte, 0, 256)
-	property := func(name string) { text = append(jsontext.AppendString(append(text, "c["...), name), ']') }
-	text = append(text, "SELECT "...)
-	property(s.timeKey)
-	text = append(text, " AS t"...)
-	for i, name := range columns {
-		text = append(text, ',')
-		property(name)
-		text = strconv.AppendInt(append(text, " AS p"...), int64(i), 10)
+func (s *Store) queryBody(q *hotreader.Query, columns []string, low, high string) []byte {
+	property := func(name string) string { return "c[" + quote(name) + "]" }
+	when, order := property(s.timeKey), " ASC"
+	if q.Backward() {
+		order = " DESC"
 	}
-	text = append(text, " FROM c WHERE "...)
-	property(s.deviceKey)
-	text = append(text, "=@d"...)
-	if low != "" {
-		text = append(text, " AND "...)
-		property(s.timeKey)
-		text = append(text, ">=@lo"...)
-	}
-	if high != "" {
-		text = append(text, " AND "...)
-		property(s.timeKey)
-		text = append(text, "<=@hi"...)
-	}
-	text = append(text, " ORDER BY "...)
-	property(s.timeKey)
-	if descending {
-		text = append(text, " DESC"...)
-	} else {
-		text = append(text, " ASC"...)
-	}
-
-	body := make([]byte, 0, len(text)+len(text)/4+len(device)+160)
-	body = jsontext.AppendString(append(body, `{"query":`...), text)
-	body = jsontext.AppendString(append(body, `,"parameters":[{"name":"@d","value":`...), device)
-	bound := func(name, value string) {
-		body = append(append(append(body, `},{"name":"`...), name...), `","value":`...)
+	bound := func(value string) string {
 		if s.format == timekey.ISO8601 {
-			body = jsontext.AppendString(body, value)
-		} else {
-			body = append(body, value...)
+			return quote(value)
 		}
+		return value
 	}
+	text := "SELECT " + when + " AS t"
+	for i, name := range columns {
+		text += "," + property(name) + " AS p" + strconv.Itoa(i)
+	}
+	text += " FROM c WHERE " + property(s.deviceKey) + "=@d"
+	parameters := `{"name":"@d","value":` + quote(q.Device) + "}"
 	if low != "" {
-		bound("@lo", low)
+		text += " AND " + when + ">=@lo"
+		parameters += `,{"name":"@lo","value":` + bound(low) + "}"
 	}
 	if high != "" {
-		bound("@hi", high)
+		text += " AND " + when + "<=@hi"
+		parameters += `,{"name":"@hi","value":` + bound(high) + "}"
 	}
-	return append(body, "}]}"...)
+	text += " ORDER BY " + when + order
+	return []byte(`{"query":` + quote(text) + `,"parameters":[` + parameters + "]}")
 }
+
+func quote(s string) string { return string(jsontext.AppendString(nil, s)) }
 
 // keyKind returns what the time is in JSON.
 func (s *Store) keyKind() hotreader.Kind {

@@ -2,13 +2,10 @@ package azurecosmos
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"hotreader"
 	"hotreader/store/internal/paging"
@@ -23,189 +20,103 @@ const slack = 7
 // where it stood.
 const maxStill = 16
 
-// Scan brings the container's rows, page by page.
-//
-// A query for few rows, such as the last entry, asks for few items, so that it
-// costs a small read however long the device's history is. Rows of one second
-// are held until the second is over, and no others.
-func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return s.ScanPages(ctx, q, nil)
-}
-
-// ScanPages implements route.Paged.
-func (s *Store) ScanPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
-	return func(yield func(hotreader.Row, error) bool) {
-		if err := s.check(); err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		low, high, ok := timekey.Bounds(s.format, q.Start, q.End)
-		if !ok {
-			return
-		}
-		r, ok := s.readings.Get().(*reading)
-		if !ok {
-			r = new(reading)
-		}
-		defer s.readings.Put(r)
-		defer r.release()
-		columns := q.Columns()
-		r.store, r.items = s, 0
-		r.size = paging.Size{Query: &q, Slack: slack, Most: 1 << 20}
-		r.decoder.layout(len(columns), s.keyKind())
-		r.order.Begin(ctx, s.format, &q, len(columns), yield)
-		r.request = request{
-			verb:   http.MethodPost,
-			path:   s.docs,
-			kind:   "docs",
-			link:   s.link,
-			header: queryHeader(q.Device),
-			body:   s.queryBody(q.Device, columns, low, high, q.Backward()),
-		}
-		r.next = next
-		if err := r.read(ctx); err != nil {
-			yield(hotreader.Row{}, err)
-		}
-	}
-}
-
-// A reading is one read of a container: the request, the decoder, and the rows
-// of the second that is being put together.
+// A reading is one read of a container: the request and the decoder.
 type reading struct {
 	store   *Store
 	request request
-	size    paging.Size
 	items   int // that came
 	decoder decoder
-	order   timekey.Order
-
-	next func(rest hotreader.Query, items int, span time.Duration) bool // may be nil
+	chain   paging.Chain
 }
 
-// release drops what the reading refers to, so that the pool does not keep it.
-func (r *reading) release() {
-	r.store, r.size, r.request, r.next = nil, paging.Size{}, request{}, nil
-	r.decoder.Release(maxPooled)
-	r.order.Release(maxPooled)
+func (s *Store) newReading() paging.Answer {
+	r := &reading{store: s}
+	r.chain = paging.Chain{Items: &r.decoder, MaxStill: maxStill}
+	return r
 }
 
-// read follows the pages to the end of the answer. A page may be empty and still
-// not the last.
-func (r *reading) read(ctx context.Context) error {
+// Begin implements paging.Answer.
+func (r *reading) Begin(q *hotreader.Query, columns []string, left []int64) bool {
+	s := r.store
+	low, high, ok := timekey.Bounds(s.format, q.Start, q.End)
+	if !ok {
+		return false
+	}
+	r.items = 0
+	r.chain.Begin()
+	r.decoder.layout(s.keyKind(), left)
+	r.request = request{
+		verb:   http.MethodPost,
+		path:   s.docs,
+		kind:   "docs",
+		link:   s.link,
+		header: queryHeader(q.Device),
+		body:   s.queryBody(q, columns, low, high),
+	}
+	return true
+}
+
+// Release implements paging.Answer.
+func (r *reading) Release() {
+	r.request, r.decoder.left = request{}, nil
+	r.decoder.Release(paging.MaxPooled)
+}
+
+// Page implements paging.Answer.
+func (r *reading) Page(ctx context.Context, n int, o *timekey.Order) (items int, more bool, err error) {
+	s, header := r.store, r.request.header
+	header["X-Ms-Max-Item-Count"] = []string{strconv.Itoa(s.pageSize(n))}
+	body := paging.NewBody()
+	defer body.Release()
+	answer, err := s.client.do(ctx, &r.request, body)
 	stats := hotreader.StatsOf(ctx)
-	still := 0
-	for number := 1; ; number++ {
-		r.request.header["X-Ms-Max-Item-Count"] = []string{strconv.Itoa(r.pageItems())}
-		before := r.items
-		p := newPage()
-		header, err := r.store.client.do(ctx, &r.request, p)
-		stats.Reads.Add(1)
-		stats.Bytes.Add(int64(len(p.body)))
-		more := false
-		if err != nil {
-			err = r.store.fail(ctx, querying, err)
-		} else {
-			more, err = r.page(ctx, header, p, number)
-		}
-		p.release()
-		if err != nil || !more {
-			return err
-		}
-		if ctx.Err() != nil {
-			return r.store.fail(ctx, querying, ctx.Err())
-		}
-		next := header.Get("X-Ms-Continuation")
-		if next == "" {
-			if r.items == 0 {
-				if err := r.expectRightPartition(ctx); err != nil {
-					return err
-				}
-			}
-			r.order.Pass()
-			return nil
-		}
-		if last := r.request.header["X-Ms-Continuation"]; len(last) == 0 || last[0] != next {
-			still = 0
-		} else if still++; r.items > before || still == maxStill {
-			return r.corrupt(number, errors.New("it goes on where it began, so reading on would never end"))
-		}
-		r.request.header["X-Ms-Continuation"] = []string{next}
-		if r.next != nil {
-			if rest, span, ok := r.order.Rest(); ok && !r.next(rest, r.items-before, span) {
-				return nil
-			}
-		}
+	stats.Reads.Add(1)
+	stats.Bytes.Add(int64(len(body.Bytes)))
+	if err != nil {
+		return 0, false, err
 	}
-}
-
-// page passes the rows of one page on, but for those of its last second. It
-// returns false if no more are wanted.
-func (r *reading) page(ctx context.Context, header http.Header, p *page, number int) (bool, error) {
-	if kind := header.Get("Content-Type"); !strings.HasPrefix(kind, "application/json") {
-		return false, &hotreader.Error{Op: r.store.op(querying), Code: hotreader.CodeProtocol,
-			Err: fmt.Errorf("%s answered with %s, which Cosmos DB does not; check COSMOS_DB_ENDPOINT", r.store.client.host, describe(kind))}
+	if kind := answer.Get("Content-Type"); !strings.HasPrefix(kind, "application/json") {
+		return 0, false, &hotreader.Error{Code: hotreader.CodeProtocol,
+			Err: fmt.Errorf("%s answered with %s, which Cosmos DB does not; check COSMOS_DB_ENDPOINT", s.client.host, describe(kind))}
 	}
-	d, o, done := &r.decoder, &r.order, ctx.Done()
-	if err := d.Open(p.body); err != nil {
-		return false, r.corrupt(number, err)
+	items, err = r.chain.Rows(ctx, body.Bytes, o)
+	r.items += items
+	if err != nil || o.Stopped() {
+		return items, false, err
 	}
-	for {
-		at, more, err := d.item(o.Slot())
-		if err != nil {
-			return false, r.corrupt(number, err)
-		}
-		if !more {
-			break
-		}
-		r.items++
-		o.Unreadable(d.skipped)
-		d.skipped = 0
-		select {
-		case <-done:
-			return false, r.store.fail(ctx, querying, ctx.Err())
-		default:
-		}
-		if !o.Add(at) {
-			return false, nil
-		}
+	token := answer.Get("X-Ms-Continuation")
+	if token == "" && r.items == 0 {
+		return 0, false, s.expectRightPartition(ctx)
 	}
-	o.Keep()
-	return true, nil
-}
-
-func (r *reading) corrupt(number int, err error) error {
-	return &hotreader.Error{Op: r.store.op(querying), Code: hotreader.CodeCorrupt,
-		Err: fmt.Errorf("page %d of the answer is malformed: %w", number, err)}
+	if token == "" {
+		return items, false, nil
+	}
+	header["X-Ms-Continuation"] = []string{token}
+	return items, true, r.chain.GoOn(token, items)
 }
 
 // expectRightPartition looks, once, whether the container is partitioned by
 // device at all: if not, a query within a device's partition finds nothing,
 // which must not pass for an answer. That it cannot be found out is no error:
 // the query itself was allowed and answered.
-func (r *reading) expectRightPartition(ctx context.Context) error {
-	s := r.store
+func (s *Store) expectRightPartition(ctx context.Context) error {
 	if s.checked.Load() {
 		return nil
 	}
 	known, err := s.checkPartition(ctx)
+	if known && err == nil {
+		s.checked.Store(true)
+	}
 	if !known {
-		if ctx.Err() != nil {
-			return s.fail(ctx, querying, ctx.Err())
-		}
-		return nil
+		return ctx.Err()
 	}
-	if err != nil {
-		return s.fail(ctx, querying, err)
-	}
-	s.checked.Store(true)
-	return nil
+	return err
 }
 
-// pageItems returns how many items the next page is to hold at the most; -1 =
-// as many as Cosmos DB puts into one.
-func (r *reading) pageItems() int {
-	n := r.size.Next(r.order.Passed())
-	if most := r.store.pageItems; most > 0 && (n == 0 || n > most) {
+// pageSize returns how many items a page is to hold at the most where n are
+// wanted, 0 = as many as fit; -1 = as many as Cosmos DB puts into one.
+func (s *Store) pageSize(n int) int {
+	if most := s.pageItems; most > 0 && (n == 0 || n > most) {
 		n = most
 	}
 	if n == 0 {

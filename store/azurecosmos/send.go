@@ -6,28 +6,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"hotreader"
+	"hotreader/store/internal/failure"
+	"hotreader/store/internal/paging"
 )
 
 // apiVersion is the version of the REST API: partition keys of up to 2 KB, and
 // transactional batches.
 const apiVersion = "2020-11-05"
-
-// maxPage bounds the bytes of one answer. Cosmos DB cuts pages at 4 MB as it
-// counts items, which JSON makes a few times that.
-const maxPage = 32 << 20
-
-// maxPooled bounds what buffers may keep between reads.
-const maxPooled = 8 << 20
 
 // How often a request is sent at the most: for what may heal, for throttling
 // and conflicts (Cosmos DB's own clients send ten times), and how long it may
@@ -54,20 +47,6 @@ type request struct {
 	body       []byte
 	batch      int  // > 0: a batch of so many operations
 	patient    bool // waits for capacity until the context ends
-}
-
-// pages keeps the buffers of pages between reads, of all stores.
-var pages = sync.Pool{New: func() any { return new(page) }}
-
-// A page is the body of one answer.
-type page struct{ body []byte }
-
-func newPage() *page { return pages.Get().(*page) }
-
-func (p *page) release() {
-	if cap(p.body) <= maxPooled {
-		pages.Put(p)
-	}
 }
 
 // refusal is an answer that is not a success.
@@ -97,14 +76,8 @@ func statusOf(err error) int {
 	return 0
 }
 
-// bodyError is a body that broke off.
-type bodyError struct{ err error }
-
-func (e *bodyError) Error() string { return "read the body: " + e.err.Error() }
-func (e *bodyError) Unwrap() error { return e.err }
-
 // do sends r until it is answered or there is no more sense or time in trying,
-// and keeps the answer's body in p.
+// and keeps the answer's body in body.
 //
 // For what is sent again all readers share a budget, or a thousand of them would
 // send ten thousand requests to a container that throttles. Who is alone does
@@ -112,7 +85,7 @@ func (e *bodyError) Unwrap() error { return e.err }
 // given back. Free of it are a writer, who sends a few requests at a time
 // whatever comes of them, and whoever's token was refused: that is tried again
 // once, with another token.
-func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, error) {
+func (c *Client) do(ctx context.Context, r *request, body *paging.Body) (http.Header, error) {
 	var (
 		waited         time.Duration
 		failed, turned int // tries that failed, and that were turned away for lack of capacity
@@ -120,7 +93,7 @@ func (c *Client) do(ctx context.Context, r *request, p *page) (http.Header, erro
 	)
 	c.retries.Deposit()
 	for {
-		header, used, err := c.try(ctx, r, p)
+		header, used, err := c.try(ctx, r, body)
 		if err == nil {
 			c.retries.Return(drawn)
 			return header, nil
@@ -178,25 +151,20 @@ func pauseBefore(tries int, err error) time.Duration {
 // mayHeal reports whether there is sense in sending again what was not answered.
 func mayHeal(err error) bool {
 	_, ours := errors.AsType[*hotreader.Error](err)
-	return !ours && !errors.Is(err, context.Canceled) && !untrusted(err)
+	return !ours && !errors.Is(err, context.Canceled) && !failure.Untrusted(err)
 }
 
 // statusRetryWith is Cosmos DB's own: two writes met.
 const statusRetryWith = 449
 
 // try sends r once.
-func (c *Client) try(ctx context.Context, r *request, p *page) (_ http.Header, used string, _ error) {
-	p.body = p.body[:0]
+func (c *Client) try(ctx context.Context, r *request, body *paging.Body) (_ http.Header, used string, _ error) {
 	date := time.Now().UTC().Format(http.TimeFormat)
 	used, err := c.credentials.authorize(ctx, r.verb, r.kind, r.link, date)
 	if err != nil {
 		return nil, "", err
 	}
-	var body io.Reader
-	if r.body != nil {
-		body = bytes.NewReader(r.body)
-	}
-	q, err := http.NewRequestWithContext(ctx, r.verb, c.endpoint+r.path, body)
+	q, err := http.NewRequestWithContext(ctx, r.verb, c.endpoint+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, "", err
 	}
@@ -212,42 +180,18 @@ func (c *Client) try(ctx context.Context, r *request, p *page) (_ http.Header, u
 	if err != nil {
 		return nil, used, err
 	}
-	err = p.keep(resp)
+	defer resp.Body.Close()
+	err = body.Read(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return nil, used, newRefusal(resp, p.body)
+		return nil, used, newRefusal(resp, body.Bytes)
 	}
 	if err != nil {
 		return nil, used, err
 	}
 	if r.batch > 0 {
-		err = checkBatch(resp, p.body, r.batch)
+		err = checkBatch(resp, body.Bytes, r.batch)
 	}
 	return resp.Header, used, err
-}
-
-// keep reads and closes the body.
-func (p *page) keep(resp *http.Response) error {
-	body := resp.Body
-	defer body.Close()
-	if n := resp.ContentLength; n > 0 && n < maxPage && int64(cap(p.body)) <= n {
-		p.body = make([]byte, 0, n+1) // one more, so that the end shows without growing
-	}
-	for {
-		if len(p.body) == cap(p.body) {
-			p.body = append(p.body, 0)[:len(p.body)]
-		}
-		n, err := body.Read(p.body[len(p.body):cap(p.body)])
-		p.body = p.body[:len(p.body)+n]
-		switch {
-		case len(p.body) > maxPage:
-			return &hotreader.Error{Code: hotreader.CodeProtocol,
-				Err: fmt.Errorf("the answer is larger than %d bytes, which no answer of Cosmos DB is", maxPage)}
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return &bodyError{err}
-		}
-	}
 }
 
 // newRefusal reads what Cosmos DB, or something in front of it, says.
@@ -278,10 +222,7 @@ func retryAfter(h http.Header) time.Duration {
 	if ms, err := strconv.ParseFloat(h.Get("X-Ms-Retry-After-Ms"), 64); err == nil && ms > 0 && ms <= 3600_000 {
 		return time.Duration(ms * float64(time.Millisecond))
 	}
-	if s, err := strconv.Atoi(h.Get("Retry-After")); err == nil && s > 0 && s <= 3600 {
-		return time.Duration(s) * time.Second
-	}
-	return 0
+	return failure.RetryAfter(h)
 }
 
 // tidy takes from Cosmos DB's message what a person can use: it wraps texts in

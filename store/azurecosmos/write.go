@@ -1,6 +1,7 @@
 package azurecosmos
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -9,11 +10,12 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 	"unicode/utf8"
 
 	"hotreader"
 	"hotreader/internal/jsontext"
+	"hotreader/store/internal/batch"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -39,113 +41,46 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	if err := s.check(); err != nil {
 		return err
 	}
-	items, err := s.items(device, records)
+	items, err := batch.Make(device, records, func(r *hotreader.Record) (string, []byte, error) { return s.item(device, r) })
 	if err != nil {
 		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
 	}
-	var requests []*request
-	partition := partitionHeader(device)
+	most, parallel := maxBatch, parallelBatches
 	if s.single {
-		for _, item := range items {
-			requests = append(requests, s.writeRequest(partition, item, 0))
-		}
-		return s.writeAll(ctx, requests, parallelItems)
+		most, parallel = 1, parallelItems
 	}
-	for len(items) > 0 {
-		n, size := 0, 0
-		for n < len(items) && n < maxBatch && (n == 0 || size+len(items[n]) <= maxBatchBytes) {
-			size += len(items[n])
-			n++
-		}
-		body := append(make([]byte, 0, size+n*48), '[')
-		for i, item := range items[:n] {
-			if i > 0 {
-				body = append(body, ',')
-			}
-			body = append(append(append(body, `{"operationType":"Upsert","resourceBody":`...), item...), '}')
-		}
-		requests = append(requests, s.writeRequest(partition, append(body, ']'), n))
-		items = items[n:]
+	var requests []*request
+	for _, group := range batch.Group(items, most, maxBatchBytes) {
+		requests = append(requests, s.writeRequest(device, group))
 	}
-	return s.writeAll(ctx, requests, parallelBatches)
+	err = batch.Send(ctx, requests, parallel, func(ctx context.Context, r *request) error {
+		body := paging.NewBody()
+		defer body.Release()
+		_, err := s.client.do(ctx, r, body)
+		return err
+	})
+	if err != nil {
+		return s.fail(ctx, writing, err)
+	}
+	return nil
 }
 
-// writeRequest returns the request that stores body: a batch of n items, or, if
-// n is 0, one item.
-func (s *Store) writeRequest(partition string, body []byte, n int) *request {
-	r := &request{verb: http.MethodPost, path: s.docs, kind: "docs", link: s.link, body: body, batch: n, patient: true,
-		header: http.Header{"X-Ms-Documentdb-Partitionkey": {partition}, "Prefer": {"return=minimal"}}}
-	if n > 0 {
-		r.header["X-Ms-Cosmos-Is-Batch-Request"] = []string{"True"}
-		r.header["X-Ms-Cosmos-Batch-Atomic"] = []string{"True"}
-		r.header["X-Ms-Cosmos-Batch-Ordered"] = []string{"True"}
-	} else {
+// writeRequest returns the request that stores a device's items.
+func (s *Store) writeRequest(device string, items [][]byte) *request {
+	r := &request{verb: http.MethodPost, path: s.docs, kind: "docs", link: s.link, patient: true,
+		header: http.Header{"X-Ms-Documentdb-Partitionkey": {partitionHeader(device)}, "Prefer": {"return=minimal"}}}
+	if s.single {
+		r.body = items[0]
 		r.header["X-Ms-Documentdb-Is-Upsert"] = []string{"True"}
+		return r
 	}
+	r.batch = len(items)
+	const front, back = `{"operationType":"Upsert","resourceBody":`, "}"
+	r.body = slices.Concat([]byte("["+front), bytes.Join(items, []byte(back+","+front)), []byte(back+"]"))
+	r.header["X-Ms-Cosmos-Is-Batch-Request"] = []string{"True"}
+	r.header["X-Ms-Cosmos-Batch-Atomic"] = []string{"True"}
+	r.header["X-Ms-Cosmos-Batch-Ordered"] = []string{"True"}
 	return r
-}
-
-// writeAll sends requests side by side, for a request is mostly waiting. No two
-// of them hold the same id, so their order does not matter.
-func (s *Store) writeAll(ctx context.Context, requests []*request, parallel int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var (
-		workers sync.WaitGroup
-		once    sync.Once
-		failed  error // the first, for what comes after follows from it
-	)
-	fail := func(err error) {
-		once.Do(func() { failed = err })
-		cancel()
-	}
-	queue := make(chan *request)
-	for range min(parallel, len(requests)) {
-		workers.Go(func() {
-			p := newPage()
-			defer p.release()
-			for r := range queue {
-				if _, err := s.client.do(ctx, r, p); err != nil {
-					fail(s.fail(ctx, writing, err))
-				}
-			}
-		})
-	}
-	for _, r := range requests {
-		select {
-		case queue <- r:
-		case <-ctx.Done():
-			fail(s.fail(ctx, writing, ctx.Err()))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	close(queue)
-	workers.Wait()
-	return failed
-}
-
-// items checks records and makes them items, one an instant.
-func (s *Store) items(device string, records []hotreader.Record) ([][]byte, error) {
-	if err := hotreader.CheckRecords(device, records); err != nil {
-		return nil, err
-	}
-	items := make([][]byte, 0, len(records))
-	places := make(map[string]int, len(records))
-	for i := range records {
-		key, item, err := s.item(device, &records[i])
-		if err != nil {
-			return nil, fmt.Errorf("record %d of device %.60q: %w", i+1, device, err)
-		}
-		if at, again := places[key]; again {
-			items[at] = item // one batch must not name an id twice
-			continue
-		}
-		places[key] = len(items)
-		items = append(items, item)
-	}
-	return items, nil
 }
 
 // system are the properties of an item that Cosmos DB sets itself.

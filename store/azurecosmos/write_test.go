@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hotreader"
+	"hotreader/store/storetest/cloud"
 )
 
 var base = time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
@@ -26,12 +26,8 @@ var base = time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
 func number(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
 func text(s string) hotreader.Value        { return hotreader.StringValue([]byte(s)) }
 
-func record(at time.Time, fields ...hotreader.Field) hotreader.Record {
-	return hotreader.Record{Time: at, Fields: fields}
-}
-
 // batchOf answers a batch with one status an operation.
-func batchOf(statuses ...int) answer {
+func batchOf(statuses ...int) cloud.Answer {
 	var results []string
 	all := 200
 	for _, s := range statuses {
@@ -40,7 +36,7 @@ func batchOf(statuses ...int) answer {
 			all = 207
 		}
 	}
-	return answer{status: all, body: "[" + strings.Join(results, ",") + "]"}
+	return cloud.Answer{Status: all, Body: "[" + strings.Join(results, ",") + "]"}
 }
 
 // written is an operation of a batch.
@@ -49,7 +45,7 @@ type written struct {
 	ResourceBody  map[string]json.RawMessage
 }
 
-func operations(t *testing.T, body string) []written {
+func operations(t testing.TB, body string) []written {
 	t.Helper()
 	var ops []written
 	if err := json.Unmarshal([]byte(body), &ops); err != nil {
@@ -61,36 +57,36 @@ func operations(t *testing.T, body string) []written {
 // TestWriteRequest compares what is sent with golden files.
 func TestWriteRequest(t *testing.T) {
 	records := []hotreader.Record{
-		record(base, hotreader.Field{Name: "temperature", Value: number("20.50")}, hotreader.Field{Name: "on", Value: hotreader.BoolValue(true)},
-			hotreader.Field{Name: "state", Value: text("run\n\"é\x01")}, hotreader.Field{Name: "none"}),
-		record(base.Add(time.Second), hotreader.Field{Name: `a"b\c.d`, Value: number("9007199254740993")}, hotreader.Field{Name: "x", Value: number("1e400")}),
+		cloud.Record(base, cloud.Number("temperature", "20.50"), hotreader.Field{Name: "on", Value: hotreader.BoolValue(true)},
+			cloud.Text("state", "run\n\"é\x01"), hotreader.Field{Name: "none"}),
+		cloud.Record(base.Add(time.Second), cloud.Number(`a"b\c.d`, "9007199254740993"), cloud.Number("x", "1e400")),
 	}
 	for _, test := range []struct {
 		name    string
 		o       Options
-		answers []answer
+		answers []cloud.Answer
 		send    []int // requests to look at
 	}{
-		{"write batch", Options{}, []answer{batchOf(201, 200)}, []int{0}},
-		{"write single", Options{Single: true}, []answer{{status: 201, body: "{}"}, {status: 200, body: "{}"}}, nil},
-		{"write epoch_ms", Options{TimeFormat: EpochMillis, DeviceKey: "dev", TimeKey: "t"}, []answer{batchOf(201, 200)}, []int{0}},
+		{"write batch", Options{}, []cloud.Answer{batchOf(201, 200)}, []int{0}},
+		{"write single", Options{Single: true}, []cloud.Answer{{Status: 201, Body: "{}"}, {Status: 200, Body: "{}"}}, nil},
+		{"write epoch_ms", Options{TimeFormat: EpochMillis, DeviceKey: "dev", TimeKey: "t"}, []cloud.Answer{batchOf(201, 200)}, []int{0}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(t, test.answers...)
 			if err := f.store(test.o).Write(t.Context(), "pump/7 é", records); err != nil {
 				t.Fatal(err)
 			}
-			f.done()
-			slices.SortFunc(f.requests, func(a, b sent) int { return strings.Compare(a.body, b.body) }) // sent side by side
+			f.Done()
+			slices.SortFunc(f.Requests, func(a, b cloud.Sent) int { return strings.Compare(a.Body, b.Body) }) // sent side by side
 			var b strings.Builder
-			for _, r := range f.requests {
-				fmt.Fprintf(&b, "%s %s\n", r.method, r.url)
-				if err := r.header.Write(&b); err != nil {
+			for _, r := range f.Requests {
+				fmt.Fprintf(&b, "%s %s\n", r.Method, r.URL)
+				if err := r.Header.Write(&b); err != nil {
 					t.Fatal(err)
 				}
-				fmt.Fprintf(&b, "\n%s\n", strings.ReplaceAll(r.body, `,{"operationType"`, ",\n"+`{"operationType"`))
+				fmt.Fprintf(&b, "\n%s\n", strings.ReplaceAll(r.Body, `,{"operationType"`, ",\n"+`{"operationType"`))
 			}
-			golden(t, filepath.Join("testdata", "request "+test.name+".txt"), []byte(strings.ReplaceAll(b.String(), "\r\n", "\n")))
+			cloud.Golden(t, *update, "testdata/request "+test.name+".txt", strings.ReplaceAll(b.String(), "\r\n", "\n"))
 		})
 	}
 }
@@ -129,59 +125,30 @@ func TestNumbersThatADoubleDoesNotHold(t *testing.T) {
 	})
 }
 
-func TestPitfall10BatchesNameNoIDTwice(t *testing.T) {
-	var records []hotreader.Record
-	for i := range 250 {
-		records = append(records, record(base.Add(time.Duration(i%230)*time.Second), hotreader.Field{Name: "n", Value: hotreader.Int64Value(int64(i))}))
-	}
+// Batches are no larger than Cosmos DB takes.
+func TestLargeBatches(t *testing.T) {
 	f := newFake(t)
-	f.serve = func(r sent) answer {
-		return batchOf(slices.Repeat([]int{200}, strings.Count(r.body, `"operationType"`))...)
+	f.Serve = func(r cloud.Sent) cloud.Answer {
+		return batchOf(slices.Repeat([]int{200}, strings.Count(r.Body, `"operationType"`))...)
 	}
-	if err := f.store(Options{}).Write(t.Context(), "d", records); err != nil {
+	filler := cloud.Text("filler", strings.Repeat("x", 600_000))
+	if err := f.store(Options{}).Write(t.Context(), "d", []hotreader.Record{cloud.Record(base, filler), cloud.Record(base.Add(1), filler), cloud.Record(base.Add(2), filler)}); err != nil {
 		t.Fatal(err)
 	}
-	if len(f.requests) != 3 {
-		t.Errorf("%d requests for 230 items, want 3", len(f.requests))
-	}
-	values := map[string]string{}
-	for _, r := range f.requests {
-		ops := operations(t, r.body)
-		if len(ops) > maxBatch {
-			t.Errorf("a batch of %d", len(ops))
-		}
-		for _, op := range ops {
-			id := string(op.ResourceBody["id"])
-			if _, again := values[id]; again {
-				t.Errorf("%s comes twice", id)
-			}
-			values[id] = string(op.ResourceBody["n"])
-		}
-	}
-	if len(values) != 230 || values[`"d_2024-02-03T04:05:06.7Z"`] != "230" {
-		t.Errorf("%d items, the first holds %s; want 230 and 230, the last write", len(values), values[`"d_2024-02-03T04:05:06.7Z"`])
-	}
-	// And are no larger than Cosmos DB takes.
-	filler := hotreader.Field{Name: "filler", Value: text(strings.Repeat("x", 600_000))}
-	f.requests = nil
-	if err := f.store(Options{}).Write(t.Context(), "d", []hotreader.Record{record(base, filler), record(base.Add(1), filler), record(base.Add(2), filler)}); err != nil {
-		t.Fatal(err)
-	}
-	if len(f.requests) != 2 {
-		t.Errorf("%d requests for 1.8 MB, want 2", len(f.requests))
+	if len(f.Requests) != 2 {
+		t.Errorf("%d requests for 1.8 MB, want 2", len(f.Requests))
 	}
 }
 
 func TestWriteThatIsNotTaken(t *testing.T) {
 	slow := refuse(429, "TooManyRequests", "Request rate is large")
-	slow.header = map[string]string{"x-ms-retry-after-ms": "100"}
-	one := []hotreader.Record{record(base)}
-	two := []hotreader.Record{record(base), record(base.Add(1))}
+	slow.Header = map[string]string{"x-ms-retry-after-ms": "100"}
+	two := []hotreader.Record{cloud.Record(base), cloud.Record(base.Add(1))}
 	synctest.Test(t, func(t *testing.T) { // it goes on until the container takes it
-		f := newFake(t, slices.Repeat([]answer{slow}, 60)...)
+		f := newFake(t, slices.Repeat([]cloud.Answer{slow}, 60)...)
 		inside := batchOf(429, 424)
-		inside.body = strings.Replace(inside.body, `429,`, `429,"retryAfterMilliseconds":50,"subStatusCode":3200,`, 1)
-		f.answers = append(f.answers, inside, batchOf(449, 424), batchOf(200, 201))
+		inside.Body = strings.Replace(inside.Body, `429,`, `429,"retryAfterMilliseconds":50,"subStatusCode":3200,`, 1)
+		f.Answers = append(f.Answers, inside, batchOf(449, 424), batchOf(200, 201))
 		start := time.Now()
 		if err := f.store(Options{}).Write(t.Context(), "d", two); err != nil {
 			t.Fatal(err)
@@ -189,24 +156,24 @@ func TestWriteThatIsNotTaken(t *testing.T) {
 		if took := time.Since(start); took < 6*time.Second {
 			t.Errorf("it took %v, in which 60 times 100 ms cannot be", took)
 		}
-		f.done()
+		f.Done()
 	})
 	synctest.Test(t, func(t *testing.T) { // or the caller has no more time
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		f := newFake(t)
-		f.serve = func(sent) answer { return slow }
+		f.Serve = func(cloud.Sent) cloud.Answer { return slow }
 		err := f.store(Options{}).Write(ctx, "d", two)
 		if e, ok := errors.AsType[*hotreader.Error](err); !ok || e.Code != hotreader.CodeThrottled || e.RetryAfter != 100*time.Millisecond {
 			t.Errorf("error %v", err)
 		}
-		if len(f.requests) < 400 {
-			t.Errorf("tried only %d times", len(f.requests))
+		if len(f.Requests) < 400 {
+			t.Errorf("tried only %d times", len(f.Requests))
 		}
 	})
 	for _, test := range []struct {
 		name  string
-		a     answer
+		a     cloud.Answer
 		code  hotreader.Code
 		says  string
 		tries int
@@ -222,45 +189,40 @@ func TestWriteThatIsNotTaken(t *testing.T) {
 		{"failure in a batch", batchOf(500, 424), hotreader.CodeStore, "", maxTries},
 		{"nobody says why", batchOf(424, 424), hotreader.CodeProtocol, "no item of it says why", 1},
 		{"fewer results", batchOf(200), hotreader.CodeProtocol, "a batch of 2 items was answered by 1 results", 1},
-		{"no results", answer{body: `{}`}, hotreader.CodeProtocol, "does the endpoint know transactional batches?", 1},
-		{"refused", answer{fail: errors.New("connection refused")}, hotreader.CodeUnavailable, "not reached", maxTries},
+		{"no results", cloud.Answer{Body: `{}`}, hotreader.CodeProtocol, "does the endpoint know transactional batches?", 1},
+		{"refused", cloud.Answer{Fail: errors.New("connection refused")}, hotreader.CodeUnavailable, "not reached", maxTries},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(t)
-			f.serve = func(sent) answer { return test.a }
+			f.Serve = func(cloud.Sent) cloud.Answer { return test.a }
 			err := f.store(Options{}).Write(t.Context(), "d", two)
 			if hotreader.CodeOf(err) != test.code || !strings.Contains(err.Error(), test.says) || !strings.HasPrefix(err.Error(), "cosmos: write container twin/hot: ") {
 				t.Errorf("%s: %v (%v), want %v that says %q", test.name, err, hotreader.CodeOf(err), test.code, test.says)
 			}
-			if len(f.requests) != test.tries {
-				t.Errorf("%s: tried %d times, want %d", test.name, len(f.requests), test.tries)
+			if len(f.Requests) != test.tries {
+				t.Errorf("%s: tried %d times, want %d", test.name, len(f.Requests), test.tries)
 			}
 		})
 	}
 	// The first failure ends the rest.
 	f := newFake(t)
-	f.serve = func(sent) answer { return refuse(400, "BadRequest", "no") }
+	f.Serve = func(cloud.Sent) cloud.Answer { return refuse(400, "BadRequest", "no") }
 	many := make([]hotreader.Record, 5000)
 	for i := range many {
-		many[i] = record(base.Add(time.Duration(i) * time.Second))
+		many[i] = cloud.Record(base.Add(time.Duration(i) * time.Second))
 	}
 	if err := f.store(Options{Single: true}).Write(t.Context(), "d", many); hotreader.CodeOf(err) != hotreader.CodeInvalid {
 		t.Errorf("error %v", err)
 	}
-	if len(f.requests) > 2*parallelItems {
-		t.Errorf("%d requests after the first had failed", len(f.requests))
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := f.store(Options{}).Write(ctx, "d", one); hotreader.CodeOf(err) != hotreader.CodeCanceled {
-		t.Errorf("error %v", err)
+	if len(f.Requests) > 2*parallelItems {
+		t.Errorf("%d requests after the first had failed", len(f.Requests))
 	}
 }
 
 func TestWriteRefuses(t *testing.T) {
-	n := hotreader.Field{Name: "n", Value: number("1")}
+	n := cloud.Number("n", "1")
 	field := func(name string) hotreader.Record {
-		return record(base, hotreader.Field{Name: name, Value: number("1")})
+		return cloud.Record(base, cloud.Number(name, "1"))
 	}
 	for _, test := range []struct {
 		name, device string
@@ -268,18 +230,13 @@ func TestWriteRefuses(t *testing.T) {
 		r            hotreader.Record
 		says         string
 	}{
-		{"no device", "", Options{}, record(base, n), "1 to 2048 bytes"},
-		{"no time", "d", Options{}, record(time.Time{}, n), "no time within the years"},
-		{"a key of the container", "d", Options{}, field("timestamp"), `"timestamp" is named like a key`},
 		{"the other key", "d", Options{DeviceKey: "dev"}, field("dev"), `"dev" is named like a key`},
 		{"id", "d", Options{}, field("id"), "Cosmos DB gives to each item itself"},
 		{"_ts", "d", Options{}, field("_ts"), "Cosmos DB gives to each item itself"},
 		{"ttl", "d", Options{}, field("ttl"), "would delete the item"},
-		{"no number", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: number("0x1")}), "the number \"0x1\" of property"},
-		{"no text", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: text("\xff")}), "not valid UTF-8"},
-		{"too fine for seconds", "d", Options{TimeFormat: EpochSecs}, record(base.Add(1), n), "is finer than a number of Cosmos DB keeps; use the time format iso8601"},
-		{"too fine for milliseconds", "d", Options{TimeFormat: EpochMillis}, record(base.Add(1), n), "is finer than"},
-		{"too large", "d", Options{}, record(base, hotreader.Field{Name: "n", Value: text(strings.Repeat("x", maxItemBytes))}), "an item of Cosmos DB at most 2097152"},
+		{"too fine for seconds", "d", Options{TimeFormat: EpochSecs}, cloud.Record(base.Add(1), n), "is finer than a number of Cosmos DB keeps; use the time format iso8601"},
+		{"too fine for milliseconds", "d", Options{TimeFormat: EpochMillis}, cloud.Record(base.Add(1), n), "is finer than"},
+		{"too large", "d", Options{}, cloud.Record(base, cloud.Text("n", strings.Repeat("x", maxItemBytes))), "an item of Cosmos DB at most 2097152"},
 	} {
 		err := newFake(t).store(test.o).Write(t.Context(), test.device, []hotreader.Record{test.r})
 		if hotreader.CodeOf(err) != hotreader.CodeInvalid || !strings.Contains(err.Error(), test.says) {
@@ -330,19 +287,19 @@ func TestItemIDs(t *testing.T) {
 
 func TestCreateContainer(t *testing.T) {
 	exists := refuse(409, "Conflict", "Resource with specified id already exists")
-	made := answer{status: 201, body: `{"id":"x"}`}
+	made := cloud.Answer{Status: 201, Body: `{"id":"x"}`}
 	f := newFake(t, made, made)
 	if err := CreateContainer(t.Context(), f.client(), Options{Database: "twin", Container: "hot", TimeKey: "when at"}); err != nil {
 		t.Fatal(err)
 	}
-	f.done()
+	f.Done()
 	var got []any
-	for _, r := range f.requests {
+	for _, r := range f.Requests {
 		var body any
-		if err := json.Unmarshal([]byte(r.body), &body); err != nil {
+		if err := json.Unmarshal([]byte(r.Body), &body); err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, strings.TrimPrefix(r.url, "https://account.documents.azure.com:443"), body)
+		got = append(got, strings.TrimPrefix(r.URL, "https://account.documents.azure.com:443"), body)
 	}
 	want := []any{
 		"/dbs", map[string]any{"id": "twin"},
@@ -364,7 +321,7 @@ func TestCreateContainer(t *testing.T) {
 	if err := CreateContainer(t.Context(), f.client(), o); err != nil {
 		t.Error(err)
 	}
-	f.done()
+	f.Done()
 	f = newFake(t, exists, exists, partitioned("/id"))
 	if err := CreateContainer(t.Context(), f.client(), o); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "partition key is /id") {
 		t.Errorf("error %v", err)

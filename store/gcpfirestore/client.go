@@ -77,8 +77,8 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 		}
 		return nil, configError("%q is no address of Firestore; FIRESTORE_EMULATOR_HOST is written host:port", address)
 	}
-	if u.Scheme == "http" && !endpoint.Loopback(u.Hostname()) {
-		return nil, configError("the endpoint %q is not https; http is for an emulator on this machine; check FIRESTORE_EMULATOR_HOST and the endpoint in the store's URL", address)
+	if wrong := endpoint.Wrong(u); wrong != "" {
+		return nil, configError("the endpoint %q %s; check FIRESTORE_EMULATOR_HOST and the endpoint in the store's URL", address, wrong)
 	}
 	c := &Client{endpoint: address, transport: newTransport(u.Scheme == "http")}
 	c.wrapped = c.transport

@@ -25,6 +25,7 @@ type decoder struct {
 	values int      // of a row: the columns
 	when   int      // index of the time's field in names
 	format string
+	left   []int64 // by column: values that no hotreader.Value can hold
 
 	arena []byte // digits
 	stamp []byte // of the Value decoded last, if it is a timestamp
@@ -37,29 +38,24 @@ type decoder struct {
 	at       time.Time
 	text     []byte // the time's text or digits; nil for Native
 	timely   bool   // at is set: there is a time of the right type
-	skipped  int    // values of columns that no hotreader.Value can hold
 }
 
-// layout makes d ready for documents with the given columns.
-func (d *decoder) layout(columns []string, timeKey, format string) {
-	d.names = append(d.names[:0], columns...)
-	d.values, d.when, d.format = len(columns), -1, format
-	for i, name := range columns {
-		if name == timeKey {
-			d.when = i
-		}
-	}
-	if d.when < 0 {
-		d.when = len(columns)
-		d.names = append(d.names, timeKey)
-	}
+// layout makes d ready for documents with the given columns. left counts, by
+// column, what no hotreader.Value can hold.
+func (d *decoder) layout(columns []string, timeKey, format string, left []int64) {
+	d.left = left
+	d.names = append(append(d.names[:0], columns...), timeKey)
+	d.values, d.when, d.format = len(columns), slices.Index(d.names, timeKey), format
 	d.arena = d.arena[:0]
 }
 
 // release drops what d refers to.
 func (d *decoder) release() {
 	clear(d.names)
-	d.names, d.name, d.time, d.text = d.names[:0], nil, nil, nil
+	*d = decoder{names: d.names[:0], arena: d.arena}
+	if cap(d.arena) > maxPooled {
+		d.arena = nil
+	}
 }
 
 // Tags, field number and wire type, of what is looked for.
@@ -98,56 +94,66 @@ func uvarint(m []byte, i int) (v uint64, end int) {
 	return v, i + n
 }
 
-// span reads a length at m[i] and returns the bounds of so many bytes behind it.
-// end is 0 if they are not there.
-func span(m []byte, i int) (from, end int) {
-	v, from := uvarint(m, i)
-	if from == 0 || v > uint64(len(m)-from) {
-		return 0, 0
-	}
-	return from, from + int(v)
+// A walk goes over the fields of a message.
+type walk struct {
+	m   []byte
+	i   int
+	bad bool // it is no message
+
+	// Of the field that next found.
+	tag    uint64
+	number uint64 // a varint, or eight bytes
+	bytes  []byte // bytes, a text or a message
 }
 
-// skip passes over the field whose tag stands at m[i]. It returns 0 if there is
-// none.
-func skip(m []byte, i int) int {
-	_, _, n := protowire.ConsumeField(m[i:])
-	if n < 0 {
-		return 0
+// next goes to the next field, of whatever kind. It returns false if there is none.
+func (w *walk) next() bool {
+	if w.i >= len(w.m) {
+		return false
 	}
-	return i + n
+	tag, at := uvarint(w.m, w.i)
+	end := 0
+	switch {
+	case at == 0:
+	case tag&7 == uint64(protowire.VarintType):
+		w.number, end = uvarint(w.m, at)
+	case tag&7 == uint64(protowire.BytesType):
+		if size, from := uvarint(w.m, at); from > 0 && size <= uint64(len(w.m)-from) {
+			end = from + int(size)
+			w.bytes = w.m[from:end:end]
+		}
+	case tag&7 == uint64(protowire.Fixed64Type) && len(w.m)-at >= 8:
+		w.number, end = binary.LittleEndian.Uint64(w.m[at:]), at+8
+	default:
+		if _, _, n := protowire.ConsumeField(w.m[w.i:]); n > 0 {
+			end = w.i + n
+		}
+	}
+	w.tag, w.i, w.bad = tag, end, end == 0
+	return end > 0
 }
 
 // message decodes one RunQueryResponse. values are one a column, null where the
 // document does not have it. They are unchanged if the message has no document.
 func (d *decoder) message(m []byte, values []hotreader.Value) error {
-	d.document, d.done, d.skipped = false, false, 0
-	for i := 0; i < len(m); {
-		tag, at := uvarint(m, i)
-		switch {
-		case at == 0:
-			return errMalformed
-		case tag == tagDocument:
-			from, end := span(m, at)
-			if end == 0 || d.document {
+	d.document, d.done = false, false
+	w := walk{m: m}
+	for w.next() {
+		switch w.tag {
+		case tagDocument:
+			if d.document {
 				return errMalformed
 			}
 			d.document = true
-			if err := d.fields(m[from:end], values); err != nil {
+			if err := d.fields(w.bytes, values); err != nil {
 				return err
 			}
-			i = end
-		case tag == tagDone:
-			v, end := uvarint(m, at)
-			if end == 0 {
-				return errMalformed
-			}
-			d.done, i = v != 0, end
-		default:
-			if i = skip(m, i); i == 0 {
-				return errMalformed
-			}
+		case tagDone:
+			d.done = w.number != 0
 		}
+	}
+	if w.bad {
+		return errMalformed
 	}
 	if d.document && len(d.name) == 0 {
 		return errors.New("a document has no name")
@@ -159,80 +165,59 @@ func (d *decoder) message(m []byte, values []hotreader.Value) error {
 func (d *decoder) fields(m []byte, values []hotreader.Value) error {
 	clear(values)
 	d.name, d.time, d.text, d.timely = nil, nil, nil, false
-	for i := 0; i < len(m); {
-		tag, at := uvarint(m, i)
-		if at == 0 {
-			return errMalformed
-		}
-		if tag != tagName && tag != tagField {
-			if i = skip(m, i); i == 0 {
-				return errMalformed
-			}
-			continue
-		}
-		from, end := span(m, at)
-		if end == 0 {
-			return errMalformed
-		}
-		i = end
-		if tag == tagName {
-			d.name = m[from:end:end]
-			continue
-		}
-		key, value, err := entry(m[from:end])
-		if err != nil {
-			return err
-		}
-		found := slices.IndexFunc(d.names, func(name string) bool { return name == string(key) })
-		if found < 0 {
-			continue
-		}
-		v, usable, err := d.value(value)
-		if err != nil {
-			return err
-		}
-		if found < d.values {
-			values[found] = v
-			if !usable {
-				d.skipped++
-			}
-		}
-		if found == d.when {
-			d.time = value
-			if err := d.readTime(v); err != nil {
+	w := walk{m: m}
+	for w.next() {
+		switch w.tag {
+		case tagName:
+			d.name = w.bytes
+		case tagField:
+			if err := d.field(w.bytes, values); err != nil {
 				return err
 			}
 		}
 	}
+	if w.bad {
+		return errMalformed
+	}
 	return nil
 }
 
-// entry takes a field's key and value apart.
-func entry(m []byte) (key, value []byte, err error) {
-	for i := 0; i < len(m); {
-		tag, at := uvarint(m, i)
+// field decodes one field of a Document: its key and its value.
+func (d *decoder) field(m []byte, values []hotreader.Value) error {
+	var key, value []byte
+	w := walk{m: m}
+	for w.next() {
 		switch {
-		case at == 0:
-			return nil, nil, errMalformed
-		case tag == tagKey:
-			from, end := span(m, at)
-			if end == 0 || key != nil {
-				return nil, nil, errMalformed
-			}
-			key, i = m[from:end:end], end
-		case tag == tagValue:
-			from, end := span(m, at)
-			if end == 0 || value != nil {
-				return nil, nil, errMalformed
-			}
-			value, i = m[from:end:end], end
-		default:
-			if i = skip(m, i); i == 0 {
-				return nil, nil, errMalformed
-			}
+		case w.tag == tagKey && key == nil:
+			key = w.bytes
+		case w.tag == tagValue && value == nil:
+			value = w.bytes
+		case w.tag == tagKey || w.tag == tagValue:
+			return errMalformed
 		}
 	}
-	return key, value, nil
+	if w.bad {
+		return errMalformed
+	}
+	found := slices.IndexFunc(d.names, func(name string) bool { return name == string(key) })
+	if found < 0 {
+		return nil
+	}
+	v, usable, err := d.value(value)
+	if err != nil {
+		return err
+	}
+	if found < d.values {
+		values[found] = v
+		if !usable {
+			d.left[found]++
+		}
+	}
+	if found == d.when {
+		d.time = value
+		return d.readTime(v)
+	}
+	return nil
 }
 
 // value decodes a Value. usable is false for what no hotreader.Value can hold:
@@ -240,60 +225,34 @@ func entry(m []byte) (key, value []byte, err error) {
 func (d *decoder) value(m []byte) (v hotreader.Value, usable bool, err error) {
 	usable = len(m) == 0 // no kind is set: null
 	d.stamp = nil
-	for i := 0; i < len(m); {
-		tag, at := uvarint(m, i)
-		switch tag {
+	w := walk{m: m}
+	for w.next() {
+		var stamp []byte
+		switch w.tag {
 		case tagDouble:
-			if len(m)-at < 8 {
-				return v, false, errMalformed
-			}
-			v, usable = d.double(math.Float64frombits(binary.LittleEndian.Uint64(m[at:])))
-			d.stamp, i = nil, at+8
+			v, usable = d.double(math.Float64frombits(w.number))
 		case tagString:
-			from, end := span(m, at)
-			if end == 0 {
-				return v, false, errMalformed
-			}
-			if !utf8.Valid(m[from:end]) {
+			if !utf8.Valid(w.bytes) {
 				return v, false, errUTF8
 			}
-			v, usable = hotreader.StringValue(m[from:end:end]), true
-			d.stamp, i = nil, end
+			v, usable = hotreader.StringValue(w.bytes), true
 		case tagInteger:
-			n, end := uvarint(m, at)
-			if end == 0 {
-				return v, false, errMalformed
-			}
-			v, usable = d.integer(int64(n)), true
-			d.stamp, i = nil, end
-		case tagBool, tagNull:
-			n, end := uvarint(m, at)
-			if end == 0 {
-				return v, false, errMalformed
-			}
+			v, usable = d.integer(int64(w.number)), true
+		case tagBool:
+			v, usable = hotreader.BoolValue(w.number != 0), true
+		case tagNull:
 			v, usable = hotreader.Value{}, true
-			if tag == tagBool {
-				v = hotreader.BoolValue(n != 0)
-			}
-			d.stamp, i = nil, end
-		case tagTimestamp, tagReference, tagMap, tagPlace, tagArray, tagBytes:
-			from, end := span(m, at)
-			if end == 0 {
-				return v, false, errMalformed
-			}
-			v, usable, d.stamp = hotreader.Value{}, false, nil
-			if tag == tagTimestamp {
-				d.stamp = m[from:end:end]
-			}
-			i = end
+		case tagTimestamp:
+			v, usable, stamp = hotreader.Value{}, false, w.bytes
+		case tagReference, tagMap, tagPlace, tagArray, tagBytes:
+			v, usable = hotreader.Value{}, false
 		default: // what may come one day
-			if at == 0 {
-				return v, false, errMalformed
-			}
-			if i = skip(m, i); i == 0 {
-				return v, false, errMalformed
-			}
+			continue
 		}
+		d.stamp = stamp
+	}
+	if w.bad {
+		return v, false, errMalformed
 	}
 	return v, usable, nil
 }

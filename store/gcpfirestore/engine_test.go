@@ -17,6 +17,7 @@ import (
 	"hotreader"
 	"hotreader/store/gcpfirestore"
 	"hotreader/store/storetest"
+	"hotreader/store/storetest/cloud"
 	"hotreader/test/engine"
 )
 
@@ -236,41 +237,17 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 	for i := range records { // five a second, so that pages meet inside one
 		records[i] = hotreader.Record{Time: time.Unix(0, int64(i)*200_000_000), Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(int64(i))}}}
 	}
-	if err := s.Write(t.Context(), "d", records); err != nil {
-		t.Fatal(err)
-	}
-	var document int64 // bytes, on the way
-	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
-		var stats hotreader.Stats
-		i := 0
-		for row, err := range hotreader.NewReader(s).Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Order: order}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := i
-			if order == hotreader.Descending {
-				want = n - 1 - i
-			}
-			if got := string(row.Values[0].Text()); got != strconv.Itoa(want) || !row.Time.Equal(records[want].Time) {
-				t.Fatalf("row %d is %s at %v", i, got, row.Time)
-			}
-			i++
+	whole, last := cloud.RealPages(t, s, records)
+	for _, stats := range whole {
+		if reads := stats.Reads.Load(); reads != 2 {
+			t.Errorf("%d pages, want 2", reads)
 		}
-		if reads := stats.Reads.Load(); i != n || reads != 2 {
-			t.Errorf("%v: %d rows in %d pages, want %d in 2", order, i, reads, n)
-		}
-		document = stats.Bytes.Load()/n + 1
 	}
 	// Four documents are asked for, all of one second, then 32 more. How many of
 	// those are on their way when the second is over is the network's affair.
 	const asked = 4 + 32
-	var stats hotreader.Stats
-	for _, err := range hotreader.NewReader(s).Read(hotreader.WithStats(t.Context(), &stats), hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if looked, reads, size := stats.Looked.Load(), stats.Reads.Load(), stats.Bytes.Load(); looked > 5 || reads > 2 || size > asked*document*5/4 {
+	document := whole[1].Bytes.Load()/n + 1 // on the way
+	if looked, reads, size := last.Looked.Load(), last.Reads.Load(), last.Bytes.Load(); looked > 5 || reads > 2 || size > asked*document*5/4 {
 		t.Errorf("a last entry took %d rows, %d reads, %d bytes; a document has %d", looked, reads, size, document)
 	}
 }

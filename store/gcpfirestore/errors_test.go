@@ -1,7 +1,6 @@
 package gcpfirestore
 
 import (
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"hotreader"
+	"hotreader/store/storetest/cloud"
 )
 
 func withDetails(t testing.TB, code codes.Code, message string, details ...protoadapt.MessageV1) error {
@@ -69,14 +69,9 @@ func TestErrors(t *testing.T) {
 			f.answers = append(f.answers, f.answers[0], f.answers[0], f.answers[0])
 		}
 		got, err := rows(t, f.store(Options{}), qN)
-		if e, ok := errors.AsType[*hotreader.Error](err); !ok || e.Code != c.code || len(got) > 0 || e.Op != "firestore: query collection twin-hot-iot-data" {
-			t.Errorf("%v: %v (%s), want %s", c.err, err, hotreader.CodeOf(err), c.code)
-			continue
-		}
-		for _, w := range c.saying {
-			if !strings.Contains(err.Error(), w) {
-				t.Errorf("%v: %v does not say %s", c.err, err, w)
-			}
+		cloud.WantError(t, c.err.Error(), err, c.code, append(c.saying, "firestore: query collection twin-hot-iot-data: ")...)
+		if len(got) > 0 {
+			t.Errorf("%v: rows %v", c.err, got)
 		}
 		f.done()
 	}

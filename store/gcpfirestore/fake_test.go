@@ -4,22 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"hotreader"
+	"hotreader/store/storetest/cloud"
 )
 
 // answer is what the fake Firestore says to one query.
@@ -45,6 +49,7 @@ type fake struct {
 	ended   chan error                       // how each query's context ended, if not nil
 	commits []*pb.CommitRequest
 	refuse  []error // of commits, in turn; nil = taken
+	played  *cloud.Service
 }
 
 func newFake(t testing.TB, answers ...answer) *fake {
@@ -148,6 +153,16 @@ func (f *fake) Commit(_ context.Context, r *pb.CommitRequest) (*pb.CommitRespons
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.commits = append(f.commits, r)
+	if f.played != nil {
+		var batch []cloud.Written
+		for _, w := range r.Writes {
+			fields := w.GetUpdate().Fields
+			batch = append(batch, cloud.Written{Key: fields["timestamp"].GetStringValue(), N: strconv.FormatInt(fields["n"].GetIntegerValue(), 10)})
+		}
+		if err := failures[f.played.Write(batch)]; err != nil {
+			return nil, err
+		}
+	}
 	if len(f.refuse) > 0 {
 		err := f.refuse[0]
 		f.refuse = f.refuse[1:]
@@ -166,6 +181,68 @@ func (f *fake) done() {
 	if len(f.answers) > 0 {
 		f.t.Errorf("%d answers were never asked for", len(f.answers))
 	}
+}
+
+// play is a collection that is p. A page that does not end at a query's limit is an
+// answer that breaks off.
+func play(t testing.TB, p *cloud.Service) hotreader.Store {
+	f := newFake(t)
+	f.played = p
+	f.serve = func(r *pb.RunQueryRequest) answer {
+		q := r.GetStructuredQuery()
+		descending := q.OrderBy[0].Direction == pb.StructuredQuery_DESCENDING
+		token := ""
+		if c := q.StartAt; c != nil {
+			place, err := strconv.Atoi(c.Values[1].GetReferenceValue()[len(docOf("", nil).Name):])
+			if err != nil || c.Before {
+				t.Errorf("the cursor is %v, %v", c, err)
+			}
+			if descending {
+				place = len(p.Items) - 1 - place
+			}
+			token = strconv.Itoa(place + 1)
+		}
+		limit := int(q.Limit.Value)
+		page := p.Answer(token, limit, descending)
+		var a answer
+		for _, it := range page.Items {
+			m := map[string]any{"timestamp": it.Time}
+			maps.Copy(m, it.Fields)
+			a.documents = append(a.documents, docOf(fmt.Sprintf("%06d", it.Place), m))
+		}
+		switch page.Fail {
+		case "":
+			if page.Next != "" && len(a.documents) < limit {
+				a.fail = failures[cloud.Broken]
+			}
+			return a
+		case cloud.Damaged:
+			return docs(docOf("x", nil))
+		case cloud.Broken:
+			return answer{documents: a.documents[:len(a.documents)/2], fail: failures[cloud.Broken]}
+		}
+		return answer{fail: failures[page.Fail]}
+	}
+	return f.store(Options{})
+}
+
+var failures = map[string]error{
+	cloud.Throttled: grpcstatus.Error(codes.ResourceExhausted, "slow down"),
+	cloud.Forbidden: grpcstatus.Error(codes.PermissionDenied, "no"),
+	cloud.Failing:   grpcstatus.Error(codes.Internal, "sorry"),
+	cloud.Broken:    grpcstatus.Error(codes.Unavailable, "moving"),
+}
+
+func TestCloud(t *testing.T) {
+	unreadable := []any{[]byte("b"), []any{1}, map[string]any{"a": 1}, parse(second(1)),
+		&pb.Value{ValueType: &pb.Value_ReferenceValue{ReferenceValue: "x"}}, &pb.Value{ValueType: &pb.Value_GeoPointValue{}}}
+	for _, f := range noNumbers {
+		unreadable = append(unreadable, f)
+	}
+	cloud.Run(t, cloud.Store{
+		Play: play, Resumes: true, Slack: slack, Most: maxPage, Batch: maxBatch, Parallel: parallelCommits,
+		Untimely: []any{"", nil}, Unreadable: unreadable,
+	})
 }
 
 // value makes a Value of a Go value.
@@ -230,38 +307,6 @@ func n(when any, v any) *pb.Document { return doc(when, "n", v) }
 
 func docs(d ...*pb.Document) answer { return answer{documents: d} }
 
-// rows reads q and writes its rows as lines, "time value value".
-func rows(t testing.TB, r hotreader.Source, q hotreader.Query) ([]string, error) {
-	t.Helper()
-	return rowsIn(t.Context(), r, q)
-}
-
-func rowsIn(ctx context.Context, r hotreader.Source, q hotreader.Query) ([]string, error) {
-	var lines []string
-	for row, err := range hotreader.NewReader(r).Read(ctx, q) {
-		if err != nil {
-			return lines, err
-		}
-		line := row.Time.Format("15:04:05.999999999")
-		for _, v := range row.Values {
-			line += " " + v.String()
-		}
-		lines = append(lines, line)
-	}
-	return lines, nil
-}
-
-func wantRows(t testing.TB, r hotreader.Source, q hotreader.Query, want ...string) {
-	t.Helper()
-	got, err := rows(t, r, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
-		t.Errorf("rows:\n%s\nwant:\n%s", g, w)
-	}
-}
-
 // plainServer serves h over HTTP/2 without TLS, for what gRPC's library would
 // not do.
 func plainServer(t testing.TB, h http.HandlerFunc) *Client {
@@ -285,3 +330,7 @@ func frame(t testing.TB, m proto.Message) []byte {
 }
 
 var noNumbers = []float64{math.NaN(), math.Inf(1), math.Inf(-1)}
+
+func rows(t testing.TB, s hotreader.Source, q hotreader.Query) ([]string, error) {
+	return cloud.Rows(t.Context(), s, q)
+}

@@ -10,15 +10,16 @@ package gcpfirestore
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -57,7 +58,7 @@ type Store struct {
 	deviceKey, timeKey, format string
 	firstPause                 time.Duration
 	known                      atomic.Bool // a document was seen that is laid out as configured
-	readings                   sync.Pool   // of *reading
+	paging.Scanner
 }
 
 var _ hotreader.Store = (*Store)(nil)
@@ -79,6 +80,12 @@ func New(client *Client, o Options) *Store {
 	s.parent, s.collectionID = s.databasePath+"/documents", s.collection
 	if i := strings.LastIndexByte(s.collection, '/'); i >= 0 {
 		s.parent, s.collectionID = s.parent+"/"+s.collection[:i], s.collection[i+1:]
+	}
+	s.Scanner = paging.Scanner{
+		Format: s.format, Slack: slack, Most: maxPage, Kept: maxPooled,
+		Check: s.checkQuery,
+		New:   s.newReading,
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
 	}
 	return s
 }
@@ -102,7 +109,7 @@ func reserved(name string) bool {
 
 // check reports options with which nothing can be done.
 func (s *Store) check() error {
-	var err error
+	err := timekey.CheckLayout(s.deviceKey, s.timeKey, s.format, ISO8601, EpochMillis, EpochSecs, Native)
 	switch {
 	case s.project == "":
 		err = errors.New("no project is named; set GOOGLE_CLOUD_PROJECT")
@@ -114,16 +121,13 @@ func (s *Store) check() error {
 		err = errors.New("no collection is named; set FIRESTORE_COLLECTION")
 	case !validCollection(s.collection):
 		err = fmt.Errorf("%q is no collection; set FIRESTORE_COLLECTION to its id, or to its path as COLLECTION/DOCUMENT/COLLECTION", s.collection)
-	case s.deviceKey == s.timeKey:
-		err = fmt.Errorf("%q is named as both the device's and the time's field", s.timeKey)
 	case reserved(s.deviceKey) || reserved(s.timeKey):
 		err = fmt.Errorf("the fields %q and %q must not begin and end with two underscores", s.deviceKey, s.timeKey)
-	case s.format != Native && !timekey.Known(s.format):
-		err = fmt.Errorf("the time format %q is unknown; use %s, %s, %s or %s", s.format, ISO8601, EpochMillis, EpochSecs, Native)
-	default:
-		return nil
 	}
-	return &hotreader.Error{Op: "firestore", Code: hotreader.CodeConfig, Err: err}
+	if err != nil {
+		return &hotreader.Error{Op: "firestore", Code: hotreader.CodeConfig, Err: err}
+	}
+	return nil
 }
 
 // maxID is how many bytes the id of a document or a collection may have, and how
@@ -138,6 +142,17 @@ func validCollection(path string) bool {
 		}
 	}
 	return len(parts)%2 == 1
+}
+
+// checkQuery reports why q cannot be asked.
+func (s *Store) checkQuery(q *hotreader.Query) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if err := checkDevice(q.Device); err != nil {
+		return s.invalid(querying, err)
+	}
+	return nil
 }
 
 // checkDevice says what is wrong with a device id that is right for others, ""

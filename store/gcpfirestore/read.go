@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"math/rand/v2"
 	"net/url"
 	"time"
 
 	"hotreader"
 	"hotreader/internal/retries"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
@@ -39,13 +39,10 @@ const (
 // each and of which a random part is waited.
 const lastPause = 5 * time.Second
 
-// Scan brings the collection's rows, page by page.
+// A reading is one read of a collection.
 //
-// A query for few rows, such as the last entry, asks for few documents, so that
-// it costs a small read however long the device's history is. Rows of one second
-// are held until the second is over, and no others. Of several documents of one
-// instant the one with the greatest time text stands, of equal ones the one with
-// the greatest id.
+// Of several documents of one instant the one with the greatest time text stands,
+// of equal ones the one with the greatest id.
 //
 // An answer that breaks off is asked for again from behind the last document
 // that came. For that all readers share a budget, or a thousand of them would
@@ -57,65 +54,28 @@ const lastPause = 5 * time.Second
 // and so are not seen. If nothing at all comes, a few documents of the
 // collection are looked at: where there are none, the error is of CodeNotFound,
 // and where none is laid out as configured, of CodeConfig.
-func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return s.ScanPages(ctx, q, nil)
-}
-
-// ScanPages implements route.Paged.
-func (s *Store) ScanPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
-	return func(yield func(hotreader.Row, error) bool) {
-		if err := s.check(); err != nil {
-			yield(hotreader.Row{}, err)
-			return
-		}
-		if err := checkDevice(q.Device); err != nil {
-			yield(hotreader.Row{}, s.invalid(querying, err))
-			return
-		}
-		r, ok := s.readings.Get().(*reading)
-		if !ok {
-			r = new(reading)
-		}
-		defer s.readings.Put(r)
-		defer r.release()
-		if !r.begin(ctx, s, &q, yield) {
-			return
-		}
-		r.next = next
-		if err := r.read(ctx); err != nil {
-			yield(hotreader.Row{}, err)
-		}
-	}
-}
-
-// A reading is one read of a collection.
 type reading struct {
 	store     *Store
 	query     query
-	size      paging.Size
-	limit     int // of the page
 	decoder   decoder
-	order     timekey.Order
 	request   []byte
 	buf       []byte // of the stream
 	documents int    // that came
 	when      []byte // of the document that came last, in buf
 	name      []byte
 	cursor    []byte // behind it; nil = none came
-
-	next func(rest hotreader.Query, items int, span time.Duration) bool // may be nil
+	drawn     int    // retries, on the budget, since a request was answered whole
 }
 
-// begin prepares the reading. It returns false if no row can be in range.
-func (r *reading) begin(ctx context.Context, s *Store, q *hotreader.Query, yield func(hotreader.Row, error) bool) bool {
+func (s *Store) newReading() paging.Answer { return &reading{store: s} }
+
+// Begin implements paging.Answer.
+func (r *reading) Begin(q *hotreader.Query, columns []string, left []int64) bool {
+	s := r.store
 	low, high, ok := bounds(s.format, q.Start, q.End)
 	if !ok {
 		return false
 	}
-	columns := q.Columns()
-	r.store = s
-	r.size = paging.Size{Query: q, Slack: slack, Most: maxPage}
-	r.documents, r.cursor = 0, nil
 	r.query.fields = append(r.query.fields[:0], fieldPath(s.timeKey))
 	for _, name := range columns {
 		if name != s.timeKey && !reserved(name) { // no document has a field of such a name
@@ -124,83 +84,59 @@ func (r *reading) begin(ctx context.Context, s *Store, q *hotreader.Query, yield
 	}
 	r.query.device, r.query.low, r.query.high = q.Device, low, high
 	r.query.descending = q.Backward()
-	r.decoder.layout(columns, s.timeKey, s.format)
-	r.order.Begin(ctx, s.format, q, len(columns), yield)
+	r.decoder.layout(columns, s.timeKey, s.format, left)
 	return true
 }
 
-// release drops what the reading refers to, so that the pool does not keep it.
-func (r *reading) release() {
+// Release implements paging.Answer.
+func (r *reading) Release() {
 	clear(r.query.fields)
-	r.store, r.size, r.next, r.query = nil, paging.Size{}, nil, query{fields: r.query.fields[:0]}
-	r.when, r.name, r.cursor = nil, nil, nil
-	r.decoder.release()
-	r.order.Release(maxPooled)
-	if cap(r.buf) > maxPooled {
-		r.buf = nil
+	kept := reading{store: r.store, query: query{fields: r.query.fields[:0]}, request: r.request[:0], decoder: r.decoder}
+	kept.decoder.release()
+	if cap(r.buf) <= maxPooled {
+		kept.buf = r.buf
 	}
-	if cap(r.decoder.arena) > maxPooled {
-		r.decoder.arena = nil
-	}
+	*r = kept
 }
 
-// read follows the pages to the end of the answer.
-func (r *reading) read(ctx context.Context) error {
-	s := r.store
-	stats := hotreader.StatsOf(ctx)
-	tries, left := 0, 0 // left: of a page that broke off
-	drawn := 0          // retries of the page, on the budget
-	for {
-		if left == 0 {
-			if r.limit = r.size.Next(r.order.Passed()); r.limit == 0 {
-				r.limit = maxPage
-			}
-			left = r.limit
-			s.client.retries.Deposit()
-		}
+// Page implements paging.Answer.
+func (r *reading) Page(ctx context.Context, n int, o *timekey.Order) (items int, more bool, err error) {
+	if n == 0 {
+		n = maxPage
+	}
+	s, stats := r.store, hotreader.StatsOf(ctx)
+	s.client.retries.Deposit()
+	for left, tries := n, 0; ; {
 		before := r.documents
-		more, size, err := r.page(ctx, left)
+		size, err := r.ask(ctx, left, o)
 		stats.Reads.Add(1)
 		stats.Bytes.Add(size)
 		came := r.documents - before
+		left -= came
+		if o.Stopped() {
+			return n, false, nil
+		}
 		if err == nil {
-			s.client.retries.Return(drawn)
-			drawn = 0
-		}
-		if !more {
-			return nil
-		}
-		if err == nil && came < left {
-			break // fewer than asked for: that was all
-		}
-		if err != nil {
-			if came > 0 {
-				tries = 0
+			s.client.retries.Return(r.drawn)
+			r.drawn = 0
+			if r.documents == 0 && !s.known.Load() && ctx.Err() == nil {
+				return 0, false, s.explainNothing(ctx)
 			}
-			if tries++; tries >= maxTries || ctx.Err() != nil || !again(err) {
-				return s.fail(ctx, querying, err)
-			}
-			if err := s.pause(ctx, tries, err, &s.client.retries); err != nil {
-				return s.fail(ctx, querying, err)
-			}
-			drawn++
-		} else {
+			return n, left == 0, nil // fewer than asked for: that was all
+		}
+		if came > 0 {
 			tries = 0
 		}
-		if left -= came; left == 0 && r.next != nil {
-			if rest, span, ok := r.order.Rest(); ok && !r.next(rest, r.limit, span) {
-				return nil
-			}
+		if tries++; tries >= maxTries || ctx.Err() != nil || !again(err) {
+			return 0, false, err
+		}
+		if err := s.pause(ctx, tries, err, &s.client.retries); err != nil {
+			return 0, false, err
+		}
+		if r.drawn++; left == 0 {
+			return n, true, nil
 		}
 	}
-	if ctx.Err() != nil {
-		return s.fail(ctx, querying, ctx.Err())
-	}
-	if r.documents == 0 && !s.known.Load() {
-		return s.explainNothing(ctx)
-	}
-	r.order.Pass()
-	return nil
 }
 
 // pause waits before a failed request is tried again, as long as the server
@@ -228,77 +164,63 @@ func (s *Store) pause(ctx context.Context, tries int, err error, budget *retries
 	}
 }
 
-// routing is the header by which Google's front end finds the database.
-func (s *Store) routing(name, resource string) string { return name + "=" + url.QueryEscape(resource) }
+// runQuery returns the call of a query.
+func (s *Store) runQuery(request []byte) *call {
+	return &call{method: runQuery, database: s.databasePath, routing: "parent=" + url.QueryEscape(s.parent), request: request}
+}
 
-// page asks for at most limit documents and passes their rows on, but for those
-// of the last second. more is false if no more rows are wanted.
-func (r *reading) page(ctx context.Context, limit int) (more bool, size int64, err error) {
-	s, d := r.store, &r.decoder
+// ask asks for at most limit documents and passes their rows to o.
+func (r *reading) ask(ctx context.Context, limit int, o *timekey.Order) (size int64, err error) {
+	s := r.store
 	r.request = s.appendQuery(append(r.request[:0], make([]byte, headerBytes)...), &r.query, limit, r.cursor)
-	answer, err := s.client.call(ctx, runQuery, s.databasePath, s.routing("parent", s.parent), r.request, r.buf)
+	answer, err := s.client.call(ctx, s.runQuery(r.request), r.buf)
 	if err != nil {
-		return true, 0, err
+		return 0, err
 	}
-	defer func() {
-		r.keep()
-		answer.close()
-		r.buf, size = answer.buf, answer.read
-	}()
-	for came, done := 0, false; ; {
-		m, ok, err := answer.message()
-		if err != nil {
-			return true, 0, &damaged{err}
-		}
-		if !ok {
-			r.keep()
-			if err := answer.fill(); err == io.EOF {
-				return true, 0, nil
-			} else if err != nil {
-				return true, 0, err
-			}
-			if ctx.Err() != nil {
-				return true, 0, ctx.Err()
-			}
-			continue
-		}
-		if err := d.message(m, r.order.Slot()); err != nil {
-			return true, 0, &damaged{err}
+	came, done := 0, false
+	err = answer.each(ctx, func() { r.keep(o) }, func(m []byte) error {
+		d := &r.decoder
+		if err := d.message(m, o.Slot()); err != nil {
+			return &failure.Damaged{Err: err}
 		}
 		if d.document {
 			if came++; came > limit || done || d.time == nil {
-				return true, 0, &damaged{fmt.Errorf("document %d of %d asked for is not one of the answer", came, limit)}
+				return &failure.Damaged{Err: fmt.Errorf("document %d of %d asked for is not one of the answer", came, limit)}
 			}
 			if came == 1 && r.cursor != nil && bytes.Equal(r.cursor, appendCursor(nil, d.time, d.name)) {
-				return true, 0, &damaged{errors.New("it begins where the one before ended, so reading on would never end")}
+				return &failure.Damaged{Err: errors.New("it begins where the one before ended, so reading on would never end")}
 			}
 			r.documents++
 			r.when, r.name = d.time, d.name
-			if !r.row() {
-				return false, 0, nil
+			if !r.row(o) {
+				return io.EOF
 			}
 		}
 		done = done || d.done
-	}
+		return nil
+	})
+	r.keep(o)
+	answer.close()
+	r.buf = answer.buf
+	return answer.read, err
 }
 
 // row passes the document on that was decoded last.
-func (r *reading) row() bool {
+func (r *reading) row(o *timekey.Order) bool {
 	d := &r.decoder
-	r.order.Unreadable(d.skipped)
 	if !d.timely {
-		r.order.Unreadable(1)
+		o.Skip()
 		return true
 	}
 	if !r.store.known.Load() {
 		r.store.known.Store(true)
 	}
-	return r.order.AddAt(d.at, d.text)
+	return o.AddAt(d.at, d.text)
 }
 
 // keep copies what refers to the stream's memory, for that is going.
-func (r *reading) keep() {
-	r.order.Keep()
+func (r *reading) keep(o *timekey.Order) {
+	o.Keep()
 	r.decoder.arena = r.decoder.arena[:0]
 	if r.name != nil {
 		r.cursor = appendCursor(r.cursor[:0], r.when, r.name)
@@ -314,57 +236,52 @@ const sampleSize = 5
 // and of one whose documents are laid out otherwise, Firestore itself says
 // nothing at all.
 func (s *Store) explainNothing(ctx context.Context) error {
-	request := s.appendSample(make([]byte, headerBytes), sampleSize)
-	answer, err := s.client.call(ctx, runQuery, s.databasePath, s.routing("parent", s.parent), request, nil)
+	answer, err := s.client.call(ctx, s.runQuery(s.appendSample(make([]byte, headerBytes), sampleSize)), nil)
 	if err != nil {
-		return s.fail(ctx, querying, err)
+		return err
 	}
 	defer answer.close()
 	hotreader.StatsOf(ctx).Reads.Add(1)
-	d := new(decoder)
-	d.layout([]string{s.deviceKey}, s.timeKey, s.format)
+	var d decoder
+	d.layout([]string{s.deviceKey}, s.timeKey, s.format, make([]int64, 1))
 	values := make([]hotreader.Value, 1)
 	found := "" // what is wrong with the first document
-	for {
-		m, ok, err := answer.message()
-		if err != nil {
-			return s.fail(ctx, querying, &damaged{err})
-		}
-		if !ok {
-			if err := answer.fill(); err == io.EOF {
-				break
-			} else if err != nil {
-				return s.fail(ctx, querying, err)
-			}
-			continue
-		}
+	err = answer.each(ctx, func() {}, func(m []byte) error {
 		if err := d.message(m, values); err != nil {
-			return s.fail(ctx, querying, &damaged{err})
+			return &failure.Damaged{Err: err}
 		}
-		switch {
-		case !d.document:
-			continue
-		case values[0].Kind() == hotreader.String && d.timely:
+		wrong := s.wrong(&d, values[0])
+		if d.document && wrong == "" {
 			s.known.Store(true)
-			return nil
-		case found != "":
-		case values[0].Kind() != hotreader.String:
-			found = fmt.Sprintf("document %q has no string in the field %q", documentID(d.name), s.deviceKey)
-		case d.time == nil:
-			found = fmt.Sprintf("document %q has no field %q", documentID(d.name), s.timeKey)
-		default:
-			found = fmt.Sprintf("document %q has %s in the field %q, which is no time as %s has it", documentID(d.name), typeName(d.time), s.timeKey, s.format)
+			return io.EOF
 		}
+		if d.document && found == "" {
+			found = wrong
+		}
+		return nil
+	})
+	switch {
+	case err != nil || s.known.Load():
+		return err
+	case found == "":
+		return &hotreader.Error{Code: hotreader.CodeNotFound,
+			Err: fmt.Errorf("there is no such collection in database %s of project %s, or it holds no document yet; check FIRESTORE_COLLECTION, FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT", s.database, s.project)}
 	}
-	e := &hotreader.Error{Op: s.op(querying), Code: hotreader.CodeConfig}
-	if found == "" {
-		e.Code = hotreader.CodeNotFound
-		e.Err = fmt.Errorf("there is no such collection in database %s of project %s, or it holds no document yet; check FIRESTORE_COLLECTION, FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT", s.database, s.project)
-		return e
-	}
-	e.Err = fmt.Errorf("its documents are not laid out as configured: %s; see HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY and HOTREADER_TIME_FORMAT (%s)", found, s.format)
-	return e
+	return &hotreader.Error{Code: hotreader.CodeConfig,
+		Err: fmt.Errorf("its documents are not laid out as configured: %s; see HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY and HOTREADER_TIME_FORMAT (%s)", found, s.format)}
 }
 
-// documentID is the last part of a document's name.
-func documentID(name []byte) []byte { return name[bytes.LastIndexByte(name, '/')+1:] }
+// wrong says how the document that d has decoded is laid out otherwise than
+// configured, "" if it is not.
+func (s *Store) wrong(d *decoder, device hotreader.Value) string {
+	id := d.name[bytes.LastIndexByte(d.name, '/')+1:]
+	switch {
+	case device.Kind() != hotreader.String:
+		return fmt.Sprintf("document %q has no string in the field %q", id, s.deviceKey)
+	case d.time == nil:
+		return fmt.Sprintf("document %q has no field %q", id, s.timeKey)
+	case !d.timely:
+		return fmt.Sprintf("document %q has %s in the field %q, which is no time as %s has it", id, typeName(d.time), s.timeKey, s.format)
+	}
+	return ""
+}

@@ -8,11 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"os"
-	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"hotreader"
+	"hotreader/store/storetest/cloud"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -76,52 +73,14 @@ func TestLastPageMayBeEmpty(t *testing.T) {
 	q := qN
 	q.Limit = 1
 	f := newFake(t, docs(n("2024-01-01T00:00:00.1Z", nil), n("2024-01-01T00:00:00.2Z", nil), n("2024-01-01T00:00:00.3Z", nil), n("2024-01-01T00:00:00.4Z", nil)), docs())
-	wantRows(t, f.store(Options{}), q)
+	cloud.WantRows(t, f.store(Options{}), q)
 	f.done()
 }
 
 func TestTheServerMaySayThatItIsDone(t *testing.T) {
 	f := newFake(t, answer{documents: []*pb.Document{n(second(0), 1), n(second(1), 2)}, done: true})
-	wantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01 2")
+	cloud.WantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01 2")
 	f.done()
-}
-
-func TestPitfall03TimesAreInstants(t *testing.T) {
-	// As Firestore orders them: by their bytes.
-	items := []*pb.Document{
-		n("2024-01-01T00:00:00.000001Z", 1), n("2024-01-01T00:00:00.5Z", 5), n("2024-01-01T00:00:00Z", 0),
-		n("2024-01-01T00:00:01+00:00", 10), n("2024-01-01T00:00:01.123456Z", 13), n("2024-01-01T00:00:01.12Z", 12), n("2024-01-01T00:00:01.1Z", 11),
-		n("2024-01-01T00:00:02.000Z", 20), n("2024-01-01T00:00:02.9Z", 29),
-	}
-	all := []string{"00:00:00 0", "00:00:00.000001 1", "00:00:00.5 5", "00:00:01 10", "00:00:01.1 11", "00:00:01.12 12", "00:00:01.123456 13", "00:00:02 20", "00:00:02.9 29"}
-	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
-		q := qN
-		q.Order = order
-		items, want := slices.Clone(items), slices.Clone(all)
-		if order == hotreader.Descending {
-			slices.Reverse(items)
-			slices.Reverse(want)
-		}
-		// Wherever the answer breaks off and is taken up again.
-		for a := 0; a <= len(items); a++ {
-			for b := a; b <= len(items); b++ {
-				broken := grpcstatus.Error(codes.Unavailable, "moving")
-				f := newFake(t, answer{documents: items[:a], fail: broken}, answer{documents: items[a:b], fail: broken}, docs(items[b:]...))
-				wantRows(t, f.store(Options{}), q, want...)
-				f.done()
-			}
-		}
-	}
-	// Bounds inside a second: whole seconds are asked for, the answer keeps to
-	// the instants.
-	q := qN
-	q.Start, q.End = parse("2024-01-01T01:00:01.12+01:00"), parse("2023-12-31T23:00:02.2-01:00")
-	f := newFake(t, docs(items[3:]...))
-	wantRows(t, f.store(Options{}), q, all[5:8]...)
-	filters := f.queries[0].GetStructuredQuery().Where.GetCompositeFilter().Filters
-	if low, high := filters[1].GetFieldFilter().Value.GetStringValue(), filters[2].GetFieldFilter().Value.GetStringValue(); low != "2024-01-01T00:00:01" || high != "2024-01-01T00:00:02~" {
-		t.Errorf("asked for %q to %q", low, high)
-	}
 }
 
 func parse(text string) time.Time {
@@ -133,18 +92,8 @@ func parse(text string) time.Time {
 }
 
 func TestPitfall10OneRowAnInstant(t *testing.T) {
-	items := []*pb.Document{
-		n("2024-01-01T00:00:00", 1), n("2024-01-01T00:00:00+00:00", 2), n("2024-01-01T00:00:00.000Z", 3), n("2024-01-01T00:00:00Z", 4),
-		n("2024-01-01T00:00:01.5", 5), n("2024-01-01T00:00:01.500Z", 6),
-	}
-	f := newFake(t, docs(items...))
-	wantRows(t, f.store(Options{}), qN, "00:00:00 4", "00:00:01.5 6")
-	slices.Reverse(items)
-	f = newFake(t, docs(items...))
 	q := qN
 	q.Order = hotreader.Descending
-	wantRows(t, f.store(Options{}), q, "00:00:01.5 6", "00:00:00 4")
-
 	// Two documents of one time: the one whose name is greater, both ways.
 	at := parse("2024-01-01T00:00:00.25Z")
 	for _, o := range []Options{{TimeFormat: Native}, {}, {TimeFormat: EpochMillis}} {
@@ -156,11 +105,11 @@ func TestPitfall10OneRowAnInstant(t *testing.T) {
 			when = int(at.UnixMilli())
 		}
 		twice := []*pb.Document{docOf("a", map[string]any{"timestamp": when, "n": 1}), docOf("b", map[string]any{"timestamp": when, "n": 2})}
-		f = newFake(t, docs(twice...))
-		wantRows(t, f.store(o), qN, "00:00:00.25 2")
+		f := newFake(t, docs(twice...))
+		cloud.WantRows(t, f.store(o), qN, "00:00:00.25 2")
 		slices.Reverse(twice)
 		f = newFake(t, docs(twice...))
-		wantRows(t, f.store(o), q, "00:00:00.25 2")
+		cloud.WantRows(t, f.store(o), q, "00:00:00.25 2")
 	}
 }
 
@@ -181,39 +130,7 @@ func TestTimeFormats(t *testing.T) {
 			d = append(d, n(w, i))
 		}
 		f := newFake(t, docs(d...))
-		wantRows(t, f.store(Options{TimeFormat: c.format}), qN, c.want...)
-	}
-}
-
-// One document that cannot be read does not cost the answer.
-func TestUnreadableDocumentsAreCountedAndPassedOver(t *testing.T) {
-	at := second(1)
-	f := newFake(t, docs(
-		n(second(0), 1),
-		n("", 2), // no time at all
-		n("2024-01-01T00:00:00+01:00", 3),
-		n(7, 4), // which no server sends, for it is asked for strings
-		n(at, noNumbers[0]), n(at, noNumbers[1]), n(at, noNumbers[2]),
-		n(at, []byte("b")), n(at, []any{1}), n(at, map[string]any{"a": 1}), n(at, parse(at)),
-		n(at, &pb.Value{ValueType: &pb.Value_ReferenceValue{ReferenceValue: "x"}}),
-		n(at, &pb.Value{ValueType: &pb.Value_GeoPointValue{}}),
-		n(at, nil), // and that is no fault
-		n(at, &pb.Value{}),
-		n("yesterday", 5),
-		n(second(7), 8)))
-	var stats hotreader.Stats
-	got, err := rowsIn(hotreader.WithStats(t.Context(), &stats), f.store(Options{}), qN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"00:00:00 1", "00:00:07 8"}; !slices.Equal(got, want) {
-		t.Errorf("rows %v, want %v", got, want)
-	}
-	if s := stats.Skipped(); s != 13 {
-		t.Errorf("%d skipped, want 13", s)
-	}
-	if r, reads, b := stats.Rows.Load(), stats.Reads.Load(), stats.Bytes.Load(); r != 2 || reads != 1 || b < 1000 {
-		t.Errorf("stats: %d rows, %d reads, %d bytes", r, reads, b)
+		cloud.WantRows(t, f.store(Options{TimeFormat: c.format}), qN, c.want...)
 	}
 }
 
@@ -229,20 +146,17 @@ func TestValues(t *testing.T) {
 		{"", `""`}, {"é\x00", `"é\x00"`}, {strings.Repeat("x", 3*minBuffer), `"` + strings.Repeat("x", 3*minBuffer) + `"`}, {true, "true"}, {false, "false"},
 	} {
 		f := newFake(t, docs(n(second(0), c.v)))
-		wantRows(t, f.store(Options{}), qN, "00:00:00 "+c.want)
+		cloud.WantRows(t, f.store(Options{}), qN, "00:00:00 "+c.want)
 	}
 	// Fields that nobody asked for, in any order, and properties that are missing.
 	f := newFake(t, docs(doc(second(0), "a", 1, "x", []any{"y"}, "c", 3), doc(second(1), "c", 4, "b", "é"), doc(second(2))))
-	wantRows(t, f.store(Options{}), hotreader.Query{Device: "d", Properties: []string{"c", "b", "a"}}, "00:00:00 3 null 1", `00:00:01 4 "é" null`)
+	cloud.WantRows(t, f.store(Options{}), hotreader.Query{Device: "d", Properties: []string{"c", "b", "a"}}, "00:00:00 3 null 1", `00:00:01 4 "é" null`)
 }
 
 // The fields that are keys can be selected like any other.
 func TestKeysAsProperties(t *testing.T) {
-	f := newFake(t, docs(doc(second(0), "device_id", "d", "id", "d_x")))
-	wantRows(t, f.store(Options{}), hotreader.Query{Device: "d", Properties: []string{"device_id", "timestamp", "id"}},
-		`00:00:00 "d" "2024-01-01T00:00:00Z" "d_x"`)
-	f = newFake(t, docs(doc(1.5)))
-	wantRows(t, f.store(Options{TimeFormat: EpochSecs}), hotreader.Query{Device: "d", Properties: []string{"timestamp"}}, "00:00:01.5 1.5")
+	f := newFake(t, docs(doc(1.5)))
+	cloud.WantRows(t, f.store(Options{TimeFormat: EpochSecs}), hotreader.Query{Device: "d", Properties: []string{"timestamp"}}, "00:00:01.5 1.5")
 }
 
 // TestRequest compares what is sent, as Google's code reads it, with golden
@@ -252,40 +166,25 @@ func TestKeysAsProperties(t *testing.T) {
 func TestRequest(t *testing.T) {
 	at := time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
 	hostile := []string{"name", "a.b", "Ключ", "0", "timestamp", "device_id", "id", "`", "\\", "__name__", "a b"}
-	for _, c := range []struct {
-		name string
-		o    Options
-		q    hotreader.Query
-	}{
-		{"whole", Options{}, hotreader.Query{Device: "d", Properties: []string{"temperature"}}},
-		{"range", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Start: at, End: at.Add(time.Hour)}},
-		{"from", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, Order: hotreader.Descending}},
-		{"until", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, End: at}},
-		{"limit", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1000}},
-		{"newest since 1899", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Limit: 1, Order: hotreader.Descending,
-			Start: time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC), End: at}},
-		{"last", Options{}, hotreader.Query{Device: "d", Properties: []string{"a", "b"}, Last: true}},
-		{"filters", Options{}, hotreader.Query{Device: "d", Properties: []string{"a"}, Filters: []hotreader.Filter{
-			{Property: "b", Op: hotreader.Greater, Value: hotreader.Int64Value(1)}, {Property: "a", Op: hotreader.Less, Value: hotreader.Int64Value(1)}}}},
-		{"names", Options{}, hotreader.Query{Device: "d é/", Properties: hostile}},
-		{"epoch_ms", Options{TimeFormat: EpochMillis}, hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Microsecond)}},
-		{"epoch_s", Options{TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"},
-			hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at, End: at.Add(time.Second)}},
-		{"epoch_s whole", Options{TimeFormat: EpochSecs}, qN},
-		{"native", Options{TimeFormat: Native, Database: "twin-data", Collection: "plants/berlin/telemetry"},
-			hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at.Add(1), End: at.Add(time.Hour)}},
-		{"native whole", Options{TimeFormat: Native}, qN},
-	} {
+	queries := cloud.Requests()
+	queries["names"] = hotreader.Query{Device: "d é/", Properties: hostile}
+	queries["epoch_s whole"], queries["native whole"] = qN, qN
+	queries["native"] = hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at.Add(1), End: at.Add(time.Hour)}
+	options := map[string]Options{
+		"epoch_ms": {TimeFormat: EpochMillis}, "epoch_s": {TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"}, "epoch_s whole": {TimeFormat: EpochSecs},
+		"native": {TimeFormat: Native, Database: "twin-data", Collection: "plants/berlin/telemetry"}, "native whole": {TimeFormat: Native},
+	}
+	for name, q := range queries {
 		f := newFake(t, docs())
-		wantRows(t, f.store(c.o), c.q)
-		golden(t, "request "+c.name, f.queries[0])
+		cloud.WantRows(t, f.store(options[name]), q)
+		golden(t, "request "+name, f.queries[0])
 	}
 	// Behind a page.
 	f := newFake(t, answer{documents: []*pb.Document{n(second(0), 1), n("2024-01-01T00:00:01.50Z", 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
-	wantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01.5 1")
+	cloud.WantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01.5 1")
 	golden(t, "request behind", f.queries[1])
 	f = newFake(t, answer{documents: []*pb.Document{n(parse("2024-01-01T00:00:01.000001Z"), 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
-	wantRows(t, f.store(Options{TimeFormat: Native}), qN, "00:00:01.000001 1")
+	cloud.WantRows(t, f.store(Options{TimeFormat: Native}), qN, "00:00:01.000001 1")
 	golden(t, "request behind native", f.queries[1])
 }
 
@@ -310,19 +209,7 @@ func golden(t *testing.T, name string, m proto.Message) {
 	if err := e.Encode(parsed); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", name+".json")
-	if *update {
-		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("%s (-update writes it anew):\n got %s\nwant %s", path, got.Bytes(), want)
-	}
+	cloud.Golden(t, *update, "testdata/"+name+".json", got.String())
 }
 
 // What Google's front end routes by.
@@ -331,7 +218,7 @@ func TestHeads(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s := f.store(Options{Database: "twin-data", Collection: "plants/berlin/telemetry"})
-	if _, err := rowsIn(ctx, s, qN); err != nil {
+	if _, err := cloud.Rows(ctx, s, qN); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Write(t.Context(), "d", []hotreader.Record{{Time: parse(second(0))}}); err != nil {
@@ -352,76 +239,14 @@ func TestHeads(t *testing.T) {
 	}
 }
 
-// A last entry, and any query for few rows, costs a small read.
-func TestSmallQueriesReadLittle(t *testing.T) {
-	// A collection of 5,000 rows, one a second; b is in every 100th, c in none.
-	const total = 5000
-	collection := func(r *pb.RunQueryRequest) answer {
-		q := r.GetStructuredQuery()
-		down := q.OrderBy[0].Direction == pb.StructuredQuery_DESCENDING
-		from := 0
-		if c := q.StartAt; c != nil {
-			from = int(parse(c.Values[0].GetStringValue()).Sub(parse(second(0))) / time.Second)
-			if down {
-				from = total - 1 - from
-			}
-			from++
-		}
-		var a answer
-		for i := from; i < min(from+int(q.Limit.Value), total); i++ {
-			at := i
-			if down {
-				at = total - 1 - i
-			}
-			if i > 0 && i%100 == 0 {
-				a.documents = append(a.documents, doc(second(at), "n", i, "b", 1))
-			} else {
-				a.documents = append(a.documents, n(second(at), i))
-			}
-		}
-		return a
-	}
-	for _, c := range []struct {
-		name   string
-		q      hotreader.Query
-		rows   int
-		limits []int32
-	}{
-		{"last", hotreader.Query{Properties: []string{"n"}, Last: true}, 1, []int32{4}},
-		{"last, one older", hotreader.Query{Properties: []string{"n", "b"}, Last: true}, 2, []int32{4, 32, 256}},
-		{"last, one nowhere", hotreader.Query{Properties: []string{"n", "c"}, Last: true}, 1, []int32{4, 32, 256, 712}},
-		{"newest", hotreader.Query{Properties: []string{"n"}, Order: hotreader.Descending, Limit: 1}, 1, []int32{4}},
-		{"a hundred", hotreader.Query{Properties: []string{"n"}, Limit: 100}, 100, []int32{103}},
-		{"a hundred sparse", hotreader.Query{Properties: []string{"b"}, Limit: 10}, 10, []int32{13, 104, 832, 134}},
-		{"all", hotreader.Query{Properties: []string{"n"}}, total, []int32{maxPage}},
-		{"more than there is", hotreader.Query{Properties: []string{"n"}, Limit: 1 << 40}, total, []int32{maxPage}},
-		{"filtered", hotreader.Query{Properties: []string{"n"}, Limit: 1, Filters: []hotreader.Filter{{Property: "b", Op: hotreader.Equal, Value: hotreader.Int64Value(1)}}}, 1, []int32{64, 512}},
-	} {
-		f := newFake(t)
-		f.serve = collection
-		c.q.Device = "d"
-		got, err := rows(t, f.store(Options{}), c.q)
-		if err != nil || len(got) != c.rows {
-			t.Errorf("%s: %d rows, %v; want %d", c.name, len(got), err, c.rows)
-		}
-		var limits []int32
-		for _, r := range f.queries {
-			limits = append(limits, r.GetStructuredQuery().Limit.Value)
-		}
-		if !reflect.DeepEqual(limits, c.limits) {
-			t.Errorf("%s: pages of %v documents were asked for, want %v", c.name, limits, c.limits)
-		}
-	}
-}
-
 func TestNothingCanBeInRange(t *testing.T) {
 	f := newFake(t)
 	for _, format := range []string{ISO8601, Native, EpochMillis, EpochSecs} {
 		q := qN
 		q.End = time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)
-		wantRows(t, f.store(Options{TimeFormat: format}), q)
+		cloud.WantRows(t, f.store(Options{TimeFormat: format}), q)
 		q.Start, q.End = time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}
-		wantRows(t, f.store(Options{TimeFormat: format}), q)
+		cloud.WantRows(t, f.store(Options{TimeFormat: format}), q)
 	}
 	if len(f.queries) > 0 {
 		t.Error("Firestore was asked")
@@ -446,30 +271,6 @@ func TestStoppingEarly(t *testing.T) {
 	f.done()
 }
 
-func TestCancelledBetweenRows(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	f := newFake(t)
-	f.ended = make(chan error, 1)
-	var many []*pb.Document
-	for i := range 9000 {
-		many = append(many, n(second(i), strings.Repeat("x", 1000)))
-	}
-	f.answers = []answer{docs(many...)}
-	count := 0
-	var failure error
-	for _, err := range hotreader.NewReader(f.store(Options{})).Read(ctx, qN) {
-		if failure = err; err == nil {
-			count++
-			cancel()
-		}
-	}
-	if hotreader.CodeOf(failure) != hotreader.CodeCanceled || !errors.Is(failure, context.Canceled) || count > 1000 {
-		t.Errorf("%d rows, then %v", count, failure)
-	}
-	<-f.ended
-}
-
 // The caller's time is told to the server, and over when it is over.
 func TestDeadline(t *testing.T) {
 	release := make(chan struct{})
@@ -484,7 +285,7 @@ func TestDeadline(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := rowsIn(ctx, storeOf(c, Options{}), qN)
+	_, err := cloud.Rows(ctx, storeOf(c, Options{}), qN)
 	if hotreader.CodeOf(err) != hotreader.CodeDeadline {
 		t.Errorf("error %v, want %v", err, hotreader.CodeDeadline)
 	}
@@ -498,22 +299,17 @@ func TestPitfall24ThrottlingIsTriedAgain(t *testing.T) {
 	f := newFake(t, slow, answer{fail: grpcstatus.Error(codes.Internal, "sorry")},
 		answer{documents: []*pb.Document{n(second(0), 1)}, fail: grpcstatus.Error(codes.Aborted, "contention")},
 		slow, slow, docs(n(second(1), 2)))
-	wantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01 2")
+	cloud.WantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01 2")
 	f.done()
 	// What is left of the page is asked for, not a whole one.
 	if got := f.queries[3].GetStructuredQuery().Limit.Value; got != maxPage-1 {
 		t.Errorf("%d documents were asked for behind the first", got)
 	}
-	f = newFake(t, slow, slow, slow, slow)
-	if _, err := rows(t, f.store(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeThrottled {
-		t.Errorf("error %v, want %v", err, hotreader.CodeThrottled)
-	}
-	f.done()
 	// A pause that is longer than the caller's time is not begun.
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	f = newFake(t, answer{fail: withDetails(t, codes.ResourceExhausted, "later", retryIn(time.Minute))})
-	_, err := rowsIn(ctx, f.store(Options{}), qN)
+	_, err := cloud.Rows(ctx, f.store(Options{}), qN)
 	if e, ok := errors.AsType[*hotreader.Error](err); !ok || e.Code != hotreader.CodeThrottled || e.RetryAfter != time.Minute {
 		t.Errorf("error %v", err)
 	}
@@ -528,7 +324,7 @@ func TestThrottlingOfEachQuery(t *testing.T) {
 	s := f.store(Options{})
 	for range 50 {
 		f.answers = []answer{slow, slow, slow, docs(n(second(0), 1))}
-		wantRows(t, s, qN, "00:00:00 1")
+		cloud.WantRows(t, s, qN, "00:00:00 1")
 	}
 	f.done()
 }
@@ -549,28 +345,6 @@ func TestBreakingBehindEachDocument(t *testing.T) {
 	if most := 22 + int(time.Since(began).Seconds()); came < maxTries || came > most || len(got) != came-1 || hotreader.CodeOf(err) != hotreader.CodeUnavailable {
 		t.Errorf("%d queries, at most %d are meant to be; %d rows, %v", came, most, len(got), err)
 	}
-}
-
-// An error in the middle comes behind the rows before it, and is never a short
-// success.
-func TestPitfall02ErrorsAreErrors(t *testing.T) {
-	two := []*pb.Document{n(second(0), 1), n(second(1), 2)}
-	f := newFake(t, answer{documents: two, fail: grpcstatus.Error(codes.PermissionDenied, "gone")})
-	got, err := rows(t, f.store(Options{}), qN)
-	if want := []string{"00:00:00 1"}; !slices.Equal(got, want) {
-		t.Errorf("rows %v, want %v: the last second may not be whole", got, want)
-	}
-	if hotreader.CodeOf(err) != hotreader.CodeForbidden {
-		t.Errorf("error %v", err)
-	}
-	f.done()
-	// It breaks off again and again without anything new.
-	broken := grpcstatus.Error(codes.Unavailable, "moving")
-	f = newFake(t, answer{documents: two, fail: broken}, answer{fail: broken}, answer{fail: broken}, answer{fail: broken})
-	if got, err := rows(t, f.store(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeUnavailable || len(got) != 1 {
-		t.Errorf("rows %v, error %v", got, err)
-	}
-	f.done()
 }
 
 // Wherever an answer is cut, with or without the server noticing, the read ends
@@ -670,17 +444,6 @@ func TestTooManyDocumentsAreAnError(t *testing.T) {
 	}
 }
 
-// A server that does not heed the cursor would be asked for ever.
-func TestPagesThatNeverEndAreAnError(t *testing.T) {
-	f := newFake(t)
-	f.serve = func(*pb.RunQueryRequest) answer {
-		return answer{documents: []*pb.Document{n(second(0), 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}
-	}
-	if got, err := rows(t, f.store(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeCorrupt || len(f.queries) != 2 {
-		t.Errorf("rows %v, error %v", got, err)
-	}
-}
-
 // An empty answer from a collection that nobody has seen yet is explained.
 func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
 	good := docOf("g", map[string]any{"device_id": "other", "timestamp": second(0)})
@@ -715,7 +478,7 @@ func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
 		f.done()
 		if c.code == "" { // once is enough
 			f.answers = []answer{docs()}
-			wantRows(t, s, qN)
+			cloud.WantRows(t, s, qN)
 		}
 		if c.name == "no collection" {
 			golden(t, "request sample", f.queries[1])
@@ -724,8 +487,8 @@ func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
 	// Whoever has seen a row does not ask.
 	f := newFake(t, docs(n(second(0), 1)), docs())
 	s := storeOf(f.client, Options{})
-	wantRows(t, s, qN, "00:00:00 1")
-	wantRows(t, s, qN)
+	cloud.WantRows(t, s, qN, "00:00:00 1")
+	cloud.WantRows(t, s, qN)
 	// The look itself may fail.
 	f = newFake(t, docs(), answer{fail: grpcstatus.Error(codes.PermissionDenied, "no")})
 	if _, err := rows(t, storeOf(f.client, Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeForbidden {
@@ -774,33 +537,11 @@ func TestOptionsAreChecked(t *testing.T) {
 // sides: about ten small allocations for each frame of up to 16 KB that the
 // server sends, which is some ninety rows. One for each row would be 1.
 func TestReadingDoesNotAllocate(t *testing.T) {
-	measure := func(documents int) float64 {
+	cloud.WantAllocations(t, []string{"a", "b", "c", "d"}, 100, maxPage-1, func(rows int) hotreader.Source {
 		var body []byte
-		for i := range documents {
+		for i := range rows {
 			body = append(body, frame(t, &pb.RunQueryResponse{Document: doc(second(i), "a", float64(i)/8, "b", i, "c", "text", "d", true)})...)
 		}
-		c := plainServer(t, func(w http.ResponseWriter, r *http.Request) { grpcAnswer(w, body, "0") })
-		s := storeOf(c, Options{})
-		read := func() {
-			count := 0
-			for _, err := range hotreader.NewReader(s).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a", "b", "c", "d"}}) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				count++
-			}
-			if count != documents {
-				t.Fatalf("%d rows", count)
-			}
-		}
-		least := math.Inf(1) // what else goes on in the process is counted, too
-		for range 6 {
-			least = min(least, testing.AllocsPerRun(1, read))
-		}
-		return least
-	}
-	few, many := measure(100), measure(maxPage-1)
-	if perRow := (many - few) / (maxPage - 101); perRow > 0.25 {
-		t.Errorf("%.3f allocations a row: %v for 100 rows, %v for %d", perRow, few, many, maxPage-1)
-	}
+		return storeOf(plainServer(t, func(w http.ResponseWriter, r *http.Request) { grpcAnswer(w, body, "0") }), Options{})
+	}, 0.25)
 }

@@ -195,14 +195,8 @@ func appendCursor(b, when, name []byte) []byte {
 // and costs no reads then. ok is false if nothing can be in the range.
 func bounds(format string, start, end time.Time) (low, high []byte, ok bool) {
 	first := firstTime(format)
-	if !end.IsZero() && end.Before(first) || !start.IsZero() && start.After(lastTime) {
+	if start, end, ok = timekey.Clamp(start, end, first); !ok {
 		return nil, nil, false
-	}
-	if start.Before(first) {
-		start = time.Time{}
-	}
-	if end.After(lastTime) {
-		end = time.Time{}
 	}
 	if format == ISO8601 {
 		from, to, _ := timekey.Bounds(format, start, end)

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"hotreader/store/internal/failure"
 )
 
 // The methods, by "gRPC over HTTP2" and google/firestore/v1/firestore.proto.
@@ -29,42 +29,14 @@ const (
 // maxMessage bounds one message of an answer: a document has at most 1 MiB.
 const maxMessage = 16 << 20
 
-// statusCode is one of gRPC's codes.
-type statusCode int
-
-// The codes, from google/rpc/code.proto.
-const (
-	statusOK                 statusCode = 0
-	statusCancelled          statusCode = 1
-	statusUnknown            statusCode = 2
-	statusInvalidArgument    statusCode = 3
-	statusDeadlineExceeded   statusCode = 4
-	statusNotFound           statusCode = 5
-	statusPermissionDenied   statusCode = 7
-	statusResourceExhausted  statusCode = 8
-	statusFailedPrecondition statusCode = 9
-	statusAborted            statusCode = 10
-	statusUnimplemented      statusCode = 12
-	statusInternal           statusCode = 13
-	statusUnavailable        statusCode = 14
-	statusUnauthenticated    statusCode = 16
-)
-
+// statusNames are the names of gRPC's codes, from google/rpc/code.proto.
 var statusNames = [...]string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
 	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
 	"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"}
 
-// String returns the code's name.
-func (c statusCode) String() string {
-	if c >= 0 && int(c) < len(statusNames) {
-		return statusNames[c]
-	}
-	return "status " + strconv.Itoa(int(c))
-}
-
 // status is a failure that the server tells.
 type status struct {
-	code       statusCode
+	code       string // its name
 	message    string
 	reason     string        // of a google.rpc.ErrorInfo
 	retryAfter time.Duration // of a google.rpc.RetryInfo
@@ -72,9 +44,9 @@ type status struct {
 
 func (s *status) Error() string {
 	if s.message == "" {
-		return s.code.String()
+		return s.code
 	}
-	return s.code.String() + ": " + s.message
+	return s.code + ": " + s.message
 }
 
 // foreignError is an answer that is not gRPC.
@@ -86,7 +58,7 @@ type foreignError struct {
 func (e *foreignError) Error() string { return fmt.Sprintf("status %d with %s", e.code, e.what) }
 
 var (
-	errNoStatus   = errors.New("the answer ended without its status")
+	errNoStatus   = &failure.Broken{Err: errors.New("it ended without its status")}
 	errMalformed  = errors.New("the message is not a protobuf of the kind expected")
 	errCompressed = errors.New("the message is compressed, which nobody asked for")
 )
@@ -101,13 +73,18 @@ type stream struct {
 	read int64 // bytes
 }
 
-// call sends one request, a message with headerBytes in front, and opens its
-// answer. routing is what Google's front end finds the database by. buf is
-// memory to read into.
-func (c *Client) call(ctx context.Context, method, database, routing string, request, buf []byte) (*stream, error) {
-	request[0] = 0
-	binary.BigEndian.PutUint32(request[1:], uint32(len(request)-headerBytes))
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+method, bytes.NewReader(request))
+// A call is one request: a message with headerBytes in front.
+type call struct {
+	method, database string
+	routing          string // what Google's front end finds the database by
+	request          []byte
+}
+
+// call sends one request and opens its answer. buf is memory to read into.
+func (c *Client) call(ctx context.Context, to *call, buf []byte) (*stream, error) {
+	to.request[0] = 0
+	binary.BigEndian.PutUint32(to.request[1:], uint32(len(to.request)-headerBytes))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+to.method, bytes.NewReader(to.request))
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +92,8 @@ func (c *Client) call(ctx context.Context, method, database, routing string, req
 		"Content-Type":                 {"application/grpc"},
 		"Te":                           {"trailers"},
 		"User-Agent":                   {"hotreader"},
-		"Google-Cloud-Resource-Prefix": {database},
-		"X-Goog-Request-Params":        {routing},
+		"Google-Cloud-Resource-Prefix": {to.database},
+		"X-Goog-Request-Params":        {to.routing},
 		"Authorization":                {"Bearer owner"}, // what emulators take for everybody
 	}
 	if c.tokens != nil {
@@ -230,27 +207,27 @@ func (s *stream) end() error {
 	return io.EOF
 }
 
-// unary makes a call whose answer is of no interest beside its status.
-func (c *Client) unary(ctx context.Context, method, database, routing string, request []byte) error {
-	s, err := c.call(ctx, method, database, routing, request, nil)
-	if err != nil {
-		return err
-	}
-	defer s.close()
+// each calls f with each message, until f returns an error; io.EOF ends it without
+// one. Before what was read is overwritten it calls keep.
+func (s *stream) each(ctx context.Context, keep func(), f func(m []byte) error) error {
 	for {
-		if err := s.fill(); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
+		m, ok, err := s.message()
+		switch {
+		case err != nil:
+			return &failure.Damaged{Err: err}
+		case ok:
+			err = f(m)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			keep()
+			err = s.fill()
 		}
-		for {
-			_, ok, err := s.message()
-			if err != nil {
-				return err
-			}
-			if !ok {
-				break
-			}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -261,10 +238,13 @@ func readStatus(h http.Header) error {
 	if err != nil {
 		return fmt.Errorf("the status %.20q is no number", h.Get("Grpc-Status"))
 	}
-	if code == int(statusOK) {
+	if code == 0 {
 		return nil
 	}
-	s := &status{code: statusCode(code), message: h.Get("Grpc-Message")}
+	s := &status{code: "status " + strconv.Itoa(code), message: h.Get("Grpc-Message")}
+	if code > 0 && code < len(statusNames) {
+		s.code = statusNames[code]
+	}
 	if m, err := url.PathUnescape(s.message); err == nil {
 		s.message = m
 	}
@@ -279,88 +259,46 @@ func readStatus(h http.Header) error {
 // details reads a google.rpc.Status as far as it is of use. What cannot be read
 // is left out, for the status itself is known.
 func (s *status) details(message []byte) {
-	_ = eachField(message, func(number protowire.Number, value []byte) {
-		if number != 3 { // details, each a google.protobuf.Any
-			return
-		}
-		var kind, detail []byte
-		_ = eachField(value, func(number protowire.Number, value []byte) {
-			switch number {
-			case 1:
-				kind = value
-			case 2:
-				detail = value
-			}
-		})
-		switch string(kind) {
-		case "type.googleapis.com/google.rpc.ErrorInfo":
-			_ = eachField(detail, func(number protowire.Number, value []byte) {
-				if number == 1 {
-					s.reason = string(value)
-				}
-			})
-		case "type.googleapis.com/google.rpc.RetryInfo":
-			_ = eachField(detail, func(number protowire.Number, value []byte) {
-				if number == 1 { // a google.protobuf.Duration is like a Timestamp
-					if seconds, nanos, ok := secondsNanos(value); ok && seconds >= 0 && seconds < 3600 {
-						s.retryAfter = time.Duration(seconds)*time.Second + time.Duration(nanos)
-					}
-				}
-			})
-		}
-	})
-}
-
-// eachField calls f with each field of a message that is bytes, text or a
-// message.
-func eachField(m []byte, f func(number protowire.Number, value []byte)) error {
-	for len(m) > 0 {
-		number, kind, n := protowire.ConsumeTag(m)
-		if n < 0 {
-			return errMalformed
-		}
-		m = m[n:]
-		if kind == protowire.BytesType {
-			value, n := protowire.ConsumeBytes(m)
-			if n < 0 {
-				return errMalformed
-			}
-			f(number, value)
-			m = m[n:]
+	const first, second, third = 1<<3 | 2, 2<<3 | 2, 3<<3 | 2
+	for details := (walk{m: message}); details.next(); {
+		if details.tag != third { // details, each a google.protobuf.Any
 			continue
 		}
-		if n = protowire.ConsumeFieldValue(number, kind, m); n < 0 {
-			return errMalformed
+		var kind, detail []byte
+		for parts := (walk{m: details.bytes}); parts.next(); {
+			switch parts.tag {
+			case first:
+				kind = parts.bytes
+			case second:
+				detail = parts.bytes
+			}
 		}
-		m = m[n:]
+		for parts := (walk{m: detail}); parts.next(); {
+			if parts.tag != first {
+				continue
+			}
+			switch string(kind) {
+			case "type.googleapis.com/google.rpc.ErrorInfo":
+				s.reason = string(parts.bytes)
+			case "type.googleapis.com/google.rpc.RetryInfo": // a google.protobuf.Duration is like a Timestamp
+				if seconds, nanos, ok := secondsNanos(parts.bytes); ok && seconds >= 0 && seconds < 3600 {
+					s.retryAfter = time.Duration(seconds)*time.Second + time.Duration(nanos)
+				}
+			}
+		}
 	}
-	return nil
 }
 
 // secondsNanos reads a google.protobuf.Timestamp or Duration.
 func secondsNanos(m []byte) (seconds, nanos int64, ok bool) {
-	for len(m) > 0 {
-		number, kind, n := protowire.ConsumeTag(m)
-		if n < 0 {
-			return 0, 0, false
+	w := walk{m: m}
+	for w.next() {
+		switch w.tag {
+		case 1 << 3:
+			seconds = int64(w.number)
+		case 2 << 3:
+			nanos = int64(int32(w.number))
 		}
-		m = m[n:]
-		if kind == protowire.VarintType && number <= 2 {
-			v, n := protowire.ConsumeVarint(m)
-			if n < 0 {
-				return 0, 0, false
-			}
-			if m = m[n:]; number == 1 {
-				seconds = int64(v)
-			} else {
-				nanos = int64(int32(v))
-			}
-			continue
-		}
-		if n = protowire.ConsumeFieldValue(number, kind, m); n < 0 {
-			return 0, 0, false
-		}
-		m = m[n:]
 	}
-	return seconds, nanos, true
+	return seconds, nanos, !w.bad
 }

@@ -1,18 +1,21 @@
 package gcpfirestore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/store/internal/batch"
 	"hotreader/store/internal/timekey"
 )
 
@@ -53,111 +56,54 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	if err != nil {
 		return s.invalid(writing, err)
 	}
-	return s.writeAll(ctx, commits)
-}
-
-// writeAll sends commits side by side, for a request is mostly waiting. No two
-// of them hold the same document, so their order does not matter.
-func (s *Store) writeAll(ctx context.Context, commits [][]byte) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var (
-		workers sync.WaitGroup
-		once    sync.Once
-		failed  error // the first, for what comes after follows from it
-	)
-	fail := func(err error) {
-		once.Do(func() { failed = err })
-		cancel()
+	if err := batch.Send(ctx, commits, parallelCommits, s.commit); err != nil {
+		return s.fail(ctx, writing, err)
 	}
-	next := make(chan []byte)
-	for range min(parallelCommits, len(commits)) {
-		workers.Go(func() {
-			for request := range next {
-				if err := s.commit(ctx, request); err != nil {
-					fail(err)
-				}
-			}
-		})
-	}
-	for _, request := range commits {
-		select {
-		case next <- request:
-		case <-ctx.Done():
-			fail(s.fail(ctx, writing, ctx.Err()))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	close(next)
-	workers.Wait()
-	return failed
+	return nil
 }
 
 func (s *Store) commit(ctx context.Context, request []byte) error {
 	unanswered := 0
 	for tries := 1; ; tries++ {
-		err := s.client.unary(ctx, commit, s.databasePath, s.routing("database", s.databasePath), request)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil || !again(err) {
-			return s.fail(ctx, writing, err)
+		err := s.tryCommit(ctx, request)
+		if err == nil || ctx.Err() != nil || !again(err) {
+			return err
 		}
 		st, said := errors.AsType[*status](err)
-		if !said || st.code != statusResourceExhausted && st.code != statusUnavailable && st.code != statusAborted {
+		if !said || !slices.Contains([]string{"RESOURCE_EXHAUSTED", "UNAVAILABLE", "ABORTED"}, st.code) {
 			if unanswered++; unanswered >= unansweredTries {
-				return s.fail(ctx, writing, err)
+				return err
 			}
 		}
 		// A writer sends a few commits at a time whatever comes of them, and needs
 		// no budget.
 		if err := s.pause(ctx, tries, err, nil); err != nil {
-			return s.fail(ctx, writing, err)
+			return err
 		}
 	}
 }
 
+// tryCommit sends a commit once. Its answer is of no interest beside its status.
+func (s *Store) tryCommit(ctx context.Context, request []byte) error {
+	answer, err := s.client.call(ctx, &call{method: commit, database: s.databasePath, routing: "database=" + url.QueryEscape(s.databasePath), request: request}, nil)
+	if err != nil {
+		return err
+	}
+	defer answer.close()
+	return answer.each(ctx, func() {}, func([]byte) error { return nil })
+}
+
 // commits checks records and makes them requests, each document once.
 func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, error) {
-	if err := hotreader.CheckRecords(device, records); err != nil {
-		return nil, err
-	}
-	if err := checkDevice(device); err != nil {
-		return nil, err
-	}
-	writes := make([][]byte, 0, len(records))
-	places := make(map[string]int, len(records))
-	for i := range records {
-		id, write, err := s.write(device, &records[i])
-		if err != nil {
-			return nil, fmt.Errorf("record %d of device %.60q: %w", i+1, device, err)
-		}
-		if at, again := places[id]; again {
-			writes[at] = write // one commit must not set a document twice
-			continue
-		}
-		places[id] = len(writes)
-		writes = append(writes, write)
+	writes, err := batch.Make(device, records, func(r *hotreader.Record) (string, []byte, error) { return s.write(device, r) })
+	if err == nil {
+		err = checkDevice(device)
 	}
 	var commits [][]byte
-	var request []byte
-	count := 0
-	for _, w := range writes {
-		if count == maxBatch || count > 0 && len(request)+len(w) > maxCommitBytes {
-			commits, request, count = append(commits, request), nil, 0
-		}
-		if count == 0 {
-			request = text(make([]byte, headerBytes), 1, s.databasePath)
-		}
-		request = append(request, w...)
-		count++
+	for _, group := range batch.Group(writes, maxBatch, maxCommitBytes) {
+		commits = append(commits, slices.Concat(text(make([]byte, headerBytes), 1, s.databasePath), bytes.Join(group, nil)))
 	}
-	if count > 0 {
-		commits = append(commits, request)
-	}
-	return commits, nil
+	return commits, err
 }
 
 // write makes a record a Write and returns it with its document's id.

@@ -4,6 +4,7 @@ package jsondraw
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"pgregory.net/rapid"
@@ -64,4 +65,35 @@ func (s *Spelling) Join(opening string, parts []string, closing string) string {
 // Member spells a member of an object.
 func (s *Spelling) Member(name, value string) string {
 	return s.Quote(name) + s.Blank() + ":" + s.Blank() + value
+}
+
+// HalfPair reports whether an escape of body may be half a surrogate pair, which
+// encoding/json reads as U+FFFD.
+func HalfPair(body []byte) bool { return surrogate.Match(surrogatePair.ReplaceAll(body, nil)) }
+
+var (
+	surrogate     = regexp.MustCompile(`(?i)\\ud[89a-f]`)
+	surrogatePair = regexp.MustCompile(`(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}`)
+)
+
+// Items spells up to five objects, each with some of the members names, whose
+// values value spells; in one order, or each in its own.
+func (s *Spelling) Items(names []string, value func(name string) string) []string {
+	items := make([]string, rapid.IntRange(0, 5).Draw(s.t, "items"))
+	alike := rapid.Bool().Draw(s.t, "alike")
+	order := names
+	if rapid.Bool().Draw(s.t, "shuffled") {
+		order = rapid.Permutation(names).Draw(s.t, "order")
+	}
+	for i := range items {
+		if !alike {
+			order = rapid.Permutation(names).Draw(s.t, "order")
+		}
+		var parts []string
+		for _, name := range order[:rapid.IntRange(0, len(order)).Draw(s.t, "some")] {
+			parts = append(parts, s.Member(name, value(name)))
+		}
+		items[i] = s.Join("{", parts, "}")
+	}
+	return items
 }

@@ -1,5 +1,3 @@
-// Package paging is what stores that answer page by page share: how large the
-// next page is to be.
 package paging
 
 import "hotreader"

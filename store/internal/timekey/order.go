@@ -29,6 +29,9 @@ type Order struct {
 	useful     int       // of those, with a value of a selected property
 	last       time.Time // of the row passed last
 	unreadable int64     // items
+	columns    []string
+	left       []int64 // by column: values that no Value can hold
+	stopped    bool
 
 	width  int // values of a row
 	first  int // where the rows begin in values
@@ -43,23 +46,31 @@ type Order struct {
 	arena  []byte
 }
 
-// Begin prepares o for the rows of q, which are of so many columns, read from a
-// store whose keys have the given format.
-func (o *Order) Begin(ctx context.Context, format string, q *hotreader.Query, columns int, yield func(hotreader.Row, error) bool) {
+// Begin prepares o for the rows of q, which have the given columns, read from a
+// store whose keys have the given format. It returns what counts, by column, the
+// values that no Value can hold.
+func (o *Order) Begin(ctx context.Context, format string, q *hotreader.Query, columns []string, yield func(hotreader.Row, error) bool) (left []int64) {
 	o.parser = parser{format: format}
 	o.query, o.stats, o.yield = *q, hotreader.StatsOf(ctx), yield
 	o.descending = q.Backward()
-	o.width, o.first, o.n, o.kept = columns, 0, 0, 0
-	o.passed, o.useful, o.unreadable = 0, 0, 0
+	o.width, o.first, o.n, o.kept = len(columns), 0, 0, 0
+	o.passed, o.useful, o.unreadable, o.stopped = 0, 0, 0, false
 	o.page = time.Time{}
+	o.columns = columns
+	o.left = slices.Grow(o.left[:0], o.width)[:o.width]
+	clear(o.left)
+	return o.left
 }
 
 // Passed returns how many rows have been passed on, and how many of them have a
 // value of a selected property.
 func (o *Order) Passed() (useful, all int) { return o.useful, o.passed }
 
-// Unreadable counts n items that the store could make nothing of.
-func (o *Order) Unreadable(n int) { o.unreadable += int64(n) }
+// Stopped reports whether no more rows are wanted.
+func (o *Order) Stopped() bool { return o.stopped }
+
+// Skip counts the item in Slot as one that has no time.
+func (o *Order) Skip() { o.unreadable++ }
 
 // maxGroup bounds the values for which an Order keeps memory between reads.
 const maxGroup = 1 << 15
@@ -74,11 +85,14 @@ const (
 // Release drops what o refers to, and memory of more than maxKept bytes.
 func (o *Order) Release(maxKept int) {
 	o.stats.LeaveOut("", hotreader.Unreadable, o.unreadable)
+	for i, n := range o.left {
+		o.stats.LeaveOut(o.columns[i], hotreader.Unreadable, n)
+	}
 	if cap(o.values) > maxGroup || cap(o.arena) > maxKept {
 		*o = Order{}
 		return
 	}
-	o.query, o.stats, o.yield = hotreader.Query{}, nil, nil
+	o.query, o.stats, o.yield, o.columns = hotreader.Query{}, nil, nil, nil
 	clear(o.keys[:cap(o.keys)])
 	clear(o.values[:cap(o.values)])
 }
@@ -104,7 +118,7 @@ func (o *Order) Add(key []byte) bool {
 			return o.AddAt(t, key)
 		}
 	}
-	o.unreadable++
+	o.Skip()
 	return true
 }
 
@@ -119,7 +133,7 @@ func (o *Order) AddAt(t time.Time, key []byte) bool {
 		o.times, o.keys = o.times[:0], o.keys[:0]
 	}
 	if o.n*o.width >= maxHeldValues || o.kept > 0 && len(o.arena) > maxHeldBytes {
-		o.n = 0
+		o.n, o.stopped = 0, true
 		o.yield(hotreader.Row{}, &hotreader.Error{Op: "store: put rows in order", Code: hotreader.CodeTooLarge,
 			Err: fmt.Errorf("the device has more than %d values, or %d bytes of them, within the second %s; ask for another range or for fewer properties",
 				maxHeldValues, maxHeldBytes, t.Format("2006-01-02T15:04:05Z"))})
@@ -239,7 +253,8 @@ func (o *Order) emit(i int) bool {
 			break
 		}
 	}
-	return o.yield(hotreader.Row{Time: t, Values: row}, nil)
+	o.stopped = !o.yield(hotreader.Row{Time: t, Values: row}, nil)
+	return !o.stopped
 }
 
 // sort sets order to the indices of the rows to pass on.

@@ -24,7 +24,7 @@ type item struct {
 func ordered(o *Order, q hotreader.Query, format string, items []item, pages []int) ([]string, *hotreader.Stats) {
 	stats := new(hotreader.Stats)
 	var got []string
-	o.Begin(hotreader.WithStats(context.Background(), stats), format, &q, len(q.Columns()), func(r hotreader.Row, err error) bool {
+	o.Begin(hotreader.WithStats(context.Background(), stats), format, &q, q.Columns(), func(r hotreader.Row, err error) bool {
 		got = append(got, fmt.Sprintf("%s %s", r.Time.Format("05.999999999"), r.Values[0]))
 		return err == nil
 	})
@@ -165,7 +165,7 @@ func TestOrderDoesNotAllocate(t *testing.T) {
 	yield := func(hotreader.Row, error) bool { return true }
 	var o Order
 	if n := testing.AllocsPerRun(10, func() {
-		o.Begin(t.Context(), ISO8601, &query, 1, yield)
+		o.Begin(t.Context(), ISO8601, &query, query.Properties, yield)
 		for _, key := range keys {
 			o.Slot()[0] = hotreader.NumberValue(digits)
 			o.Add(key)
@@ -188,7 +188,7 @@ func TestOrderHoldsNoMoreThanItsBound(t *testing.T) {
 		var failed error
 		rows := 0
 		var o Order
-		o.Begin(t.Context(), ISO8601, &q, len(q.Columns()), func(_ hotreader.Row, err error) bool {
+		o.Begin(t.Context(), ISO8601, &q, q.Columns(), func(_ hotreader.Row, err error) bool {
 			if failed != nil {
 				t.Errorf("%s: something follows the error", name)
 			}
@@ -239,7 +239,7 @@ func TestRestOfAPage(t *testing.T) {
 				got = append(got, fmt.Sprintf("%s %s", r.Time.Format("05.999999999"), r.Values[0]))
 				return err == nil
 			}
-			o.Begin(t.Context(), ISO8601, &q, 1, pass)
+			o.Begin(t.Context(), ISO8601, &q, q.Properties, pass)
 			times := 0
 			for _, it := range stored[:size] {
 				if it.key != "yesterday" {
@@ -263,7 +263,7 @@ func TestRestOfAPage(t *testing.T) {
 				t.Errorf("%v %d items: a page without rows has a rest", order, size)
 			}
 			var second Order
-			second.Begin(t.Context(), ISO8601, &rest, 1, pass)
+			second.Begin(t.Context(), ISO8601, &rest, rest.Properties, pass)
 			for _, it := range stored {
 				second.Slot()[0] = hotreader.NumberValue(fmt.Append(nil, it.n))
 				second.Add([]byte(it.key))

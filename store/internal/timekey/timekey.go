@@ -5,8 +5,10 @@ package timekey
 
 import (
 	"bytes"
-	"encoding/binary"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"hotreader"
@@ -19,11 +21,6 @@ const (
 	EpochSecs   = "epoch_s"  // a number, seconds since 1970, fractions allowed
 )
 
-// Known reports whether format is one of the formats.
-func Known(format string) bool {
-	return format == ISO8601 || format == EpochMillis || format == EpochSecs
-}
-
 // secondLen is the length of a time text down to its second. Behind that, texts
 // of one instant differ: "Z", ".000Z", "+00:00".
 const secondLen = len("2006-01-02T15:04:05")
@@ -33,19 +30,28 @@ const maxSeconds = 253402300799 // 9999-12-31T23:59:59Z
 
 var earliest, latest = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(maxSeconds, 999_999_999).UTC()
 
+// Clamp opens a bound that no row reaches, for the first that can be has the time
+// first. ok is false if no row can be in the range.
+func Clamp(start, end, first time.Time) (_, _ time.Time, ok bool) {
+	if !end.IsZero() && end.Before(first) || start.After(latest) {
+		return start, end, false
+	}
+	if start.Before(first) {
+		start = time.Time{}
+	}
+	if end.After(latest) {
+		end = time.Time{}
+	}
+	return start, end, true
+}
+
 // Bounds returns the keys that enclose [start, end], "" where it is open. They
 // are as close as the format allows and never too close; what they take in
 // beside the range is for Order to leave out. ok is false if nothing can be
 // in the range.
 func Bounds(format string, start, end time.Time) (low, high string, ok bool) {
-	if !end.IsZero() && end.Before(earliest) || !start.IsZero() && start.After(latest) {
+	if start, end, ok = Clamp(start, end, earliest); !ok {
 		return "", "", false
-	}
-	if start.Before(earliest) {
-		start = time.Time{}
-	}
-	if end.After(latest) {
-		end = time.Time{}
 	}
 	if !start.IsZero() {
 		if format == ISO8601 {
@@ -67,6 +73,19 @@ func Bounds(format string, start, end time.Time) (low, high string, ok bool) {
 	return low, high, true
 }
 
+// CheckLayout reports names of keys, or a format, with which nothing can be done.
+// formats are those that the store has.
+func CheckLayout(deviceKey, timeKey, format string, formats ...string) error {
+	if deviceKey == timeKey {
+		return fmt.Errorf("%q is named as both the device's and the time's key", timeKey)
+	}
+	if !slices.Contains(formats, format) {
+		last := len(formats) - 1
+		return fmt.Errorf("the time format %q is unknown; use %s or %s", format, strings.Join(formats[:last], ", "), formats[last])
+	}
+	return nil
+}
+
 // Parse reads a key, and says whether it is a time.
 func Parse(format string, key []byte) (time.Time, bool) {
 	if format == ISO8601 {
@@ -79,8 +98,8 @@ func Parse(format string, key []byte) (time.Time, bool) {
 // minute of the one before, and then only the rest is looked at.
 type parser struct {
 	format string
-	minute [2]uint64 // the text of the last key's, in UTC; zero = none
-	begin  int64     // when it began, in seconds since 1970
+	minute [minuteLen]byte // the text of the last key's, in UTC; zero = none
+	begin  int64           // when it began, in seconds since 1970
 }
 
 const minuteLen = len("2006-01-02T15:04")
@@ -92,13 +111,8 @@ func (p *parser) parse(key []byte) (time.Time, bool) {
 	if len(key) <= secondLen {
 		return hotreader.ParseStoredTime(key)
 	}
-	minute := [2]uint64{binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint64(key[8:])}
+	minute := [minuteLen]byte(key)
 	if minute == p.minute && minute[0] != 0 {
-		if len(key) == minuteLen+8 {
-			if second, nanos, ok := parseMillis(binary.LittleEndian.Uint64(key[minuteLen:])); ok {
-				return time.Unix(p.begin+second, nanos).UTC(), true
-			}
-		}
 		if second, nanos, ok := parseSecond(key[minuteLen:]); ok {
 			return time.Unix(p.begin+second, nanos).UTC(), true
 		}
@@ -109,22 +123,6 @@ func (p *parser) parse(key []byte) (time.Time, bool) {
 		p.minute = minute
 	}
 	return t, ok
-}
-
-// parseMillis reads what most often follows a minute, ":05.000Z", the first byte
-// lowest.
-func parseMillis(s uint64) (second, nanos int64, ok bool) {
-	const (
-		each   = 0x0101010101010101
-		digits = 0x00ffffff00ffff00
-		marks  = ':' | '.'<<24 | 'Z'<<56
-	)
-	s ^= marks | each*'0'&digits // all that is left is the digits' values
-	if s&^digits != 0 || (s+each*(0x80-10)|s)&(each*0x80)&digits != 0 {
-		return 0, 0, false
-	}
-	second = int64(s>>8&0xff*10 + s>>16&0xff)
-	return second, int64(s>>32&0xff*100+s>>40&0xff*10+s>>48&0xff) * 1_000_000, second < 60
 }
 
 // parseSecond reads what most often follows a minute: ":05Z", or with up to nine
@@ -188,72 +186,74 @@ func appendEpoch(dst []byte, format string, t time.Time) []byte {
 	return dst
 }
 
+// A decimal is digits[:n], without leading zeros, with the point behind
+// digits[:point]; digits that are not there are zeros.
+type decimal struct {
+	digits   [64]byte // a store has 38 at the most
+	n, point int
+	negative bool
+}
+
+// scan reads a number of JSON's grammar, if it has no more than 64 digits.
+func (d *decimal) scan(text []byte) bool {
+	text, d.negative = bytes.CutPrefix(text, []byte("-"))
+	fraction := false
+	for i, c := range text {
+		switch {
+		case c == '.':
+			fraction = true
+		case c|0x20 == 'e':
+			e, err := strconv.Atoi(string(text[i+1:]))
+			d.point += e
+			return err == nil && e >= -1000 && e <= 1000
+		case d.n == 0 && c == '0':
+			if fraction {
+				d.point--
+			}
+		case d.n == len(d.digits):
+			return false
+		default:
+			d.digits[d.n] = c
+			d.n++
+			if !fraction {
+				d.point++
+			}
+		}
+	}
+	return true
+}
+
+// whole returns the digits from one place up to another as a number.
+func (d *decimal) whole(from, to int) (n int64) {
+	for i := from; i < to; i++ {
+		n *= 10
+		if i >= 0 && i < d.n {
+			n += int64(d.digits[i] - '0')
+		}
+	}
+	return n
+}
+
 // parseEpoch reads a number of JSON's grammar as seconds or milliseconds since
 // 1970. What is finer than a nanosecond is cut off, towards the past.
 func parseEpoch(format string, text []byte) (time.Time, bool) {
-	var digits [64]byte // without leading zeros; a store has 38 at the most
-	n, point := 0, 0    // the point stands behind digits[:point]
-	negative, behind := false, false
-	i := 0
-	if i < len(text) && text[i] == '-' {
-		negative = true
-		i++
+	var d decimal
+	if !d.scan(text) {
+		return time.Time{}, false
 	}
-scan:
-	for ; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '.':
-			behind = true
-		case c|0x20 == 'e':
-			e, err := strconv.Atoi(string(text[i+1:]))
-			if err != nil || e > 1000 || e < -1000 {
-				return time.Time{}, false
-			}
-			point += e
-			break scan
-		case n == 0 && c == '0':
-			if behind {
-				point--
-			}
-		default:
-			if n == len(digits) {
-				return time.Time{}, false
-			}
-			digits[n] = c
-			n++
-			if !behind {
-				point++
-			}
-		}
-	}
-	if n == 0 {
+	if d.n == 0 {
 		return time.Unix(0, 0).UTC(), true
 	}
 	if format == EpochMillis {
-		point -= 3
+		d.point -= 3
 	}
-	if point > 12 { // beyond the year 9999
+	if d.point > 12 { // beyond the year 9999
 		return time.Time{}, false
 	}
-	at := func(i int) int64 {
-		if i >= 0 && i < n {
-			return int64(digits[i] - '0')
-		}
-		return 0
-	}
-	var seconds, nanos int64
-	for k := range max(point, 0) {
-		seconds = seconds*10 + at(k)
-	}
-	for k := range 9 {
-		nanos = nanos*10 + at(point+k)
-	}
-	if negative {
-		rest := false
-		for k := max(point+9, 0); k < n; k++ {
-			rest = rest || digits[k] != '0'
-		}
-		if rest {
+	seconds, nanos := d.whole(0, d.point), d.whole(d.point, d.point+9)
+	if d.negative {
+		finer := d.digits[min(max(d.point+9, 0), d.n):d.n]
+		if len(bytes.Trim(finer, "0")) > 0 {
 			nanos++
 		}
 		seconds, nanos = -seconds, -nanos

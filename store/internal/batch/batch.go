@@ -1,0 +1,92 @@
+// Package batch is what stores share that write records in batches: each instant
+// once, and a few requests at a time.
+package batch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"hotreader"
+)
+
+// Make checks records and makes each what a store writes, by its key; of two with
+// the same key the later stands, for one request must not name a key twice.
+func Make[T any](device string, records []hotreader.Record, item func(*hotreader.Record) (key string, made T, err error)) ([]T, error) {
+	if err := hotreader.CheckRecords(device, records); err != nil {
+		return nil, err
+	}
+	all := make([]T, 0, len(records))
+	places := make(map[string]int, len(records))
+	for i := range records {
+		key, made, err := item(&records[i])
+		if err != nil {
+			return nil, fmt.Errorf("record %d of device %.60q: %w", i+1, device, err)
+		}
+		if at, again := places[key]; again {
+			all[at] = made
+			continue
+		}
+		places[key] = len(all)
+		all = append(all, made)
+	}
+	return all, nil
+}
+
+// Group divides items into groups of at most n items and, but for a single one,
+// size bytes.
+func Group(items [][]byte, n, size int) (groups [][][]byte) {
+	from, bytes := 0, 0
+	for i, item := range items {
+		if i-from == n || i > from && bytes+len(item) > size {
+			groups, from, bytes = append(groups, items[from:i]), i, 0
+		}
+		bytes += len(item)
+	}
+	if from < len(items) {
+		groups = append(groups, items[from:])
+	}
+	return groups
+}
+
+// Send sends requests side by side, for a request is mostly waiting. No two of
+// them may hold the same key, so that their order does not matter. The first
+// failure ends it and is returned, for what comes after follows from it.
+func Send[T any](ctx context.Context, requests []T, parallel int, send func(context.Context, T) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 1)
+	fail := func(err error) {
+		select {
+		case failed <- err:
+		default: // not the first
+		}
+		cancel()
+	}
+	var workers sync.WaitGroup
+	queue := make(chan T)
+	for range min(parallel, len(requests)) {
+		workers.Go(func() {
+			for r := range queue {
+				if err := send(ctx, r); err != nil {
+					fail(err)
+				}
+			}
+		})
+	}
+	for _, r := range requests {
+		select {
+		case queue <- r:
+		case <-ctx.Done():
+			fail(ctx.Err())
+		}
+	}
+	close(queue)
+	workers.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}

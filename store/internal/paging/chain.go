@@ -1,0 +1,79 @@
+package paging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"hotreader"
+	"hotreader/store/internal/failure"
+	"hotreader/store/internal/timekey"
+)
+
+// Items decodes the items of a page, one after the other.
+type Items interface {
+	// Open begins a page. Item is to be called until it says that there are no
+	// more items; only then the whole page has been checked.
+	Open(page []byte) error
+
+	// Item decodes the next item into values, one a column, null where the item
+	// does not have it. at is its time's text, nil if it has none of the right
+	// kind. more is false, and nothing decoded, after the last item.
+	Item(values []hotreader.Value) (at []byte, more bool, err error)
+}
+
+// A Chain follows pages each of which says what to ask for next.
+type Chain struct {
+	Items Items
+
+	// MaxStill is how many empty pages in a row may say that the answer goes on
+	// where it stood.
+	MaxStill int
+
+	number, still int
+	last          string
+}
+
+// Begin begins another answer.
+func (c *Chain) Begin() { c.number, c.still, c.last = 0, 0, "" }
+
+// Rows passes the rows of the next page to o, and returns how many items it had.
+func (c *Chain) Rows(ctx context.Context, page []byte, o *timekey.Order) (items int, err error) {
+	c.number++
+	if err := c.Items.Open(page); err != nil {
+		return 0, c.malformed(err)
+	}
+	for done := ctx.Done(); ; items++ {
+		at, more, err := c.Items.Item(o.Slot())
+		if err != nil {
+			return items, c.malformed(err)
+		}
+		if !more {
+			o.Keep()
+			return items, nil
+		}
+		select {
+		case <-done:
+			return items, ctx.Err()
+		default:
+		}
+		if !o.Add(at) {
+			return items, nil
+		}
+	}
+}
+
+// GoOn takes what the page with so many items says to ask for next. It is an
+// error if reading on would never end.
+func (c *Chain) GoOn(token string, items int) error {
+	if token != c.last {
+		c.still, c.last = 0, token
+	} else if c.still++; items > 0 || c.still >= c.MaxStill {
+		return c.malformed(errors.New("it goes on where it began, so reading on would never end"))
+	}
+	return nil
+}
+
+func (c *Chain) malformed(err error) error {
+	return &failure.Damaged{Err: fmt.Errorf("page %d of the answer is malformed: %w", c.number, err)}
+}
