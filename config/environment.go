@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"hotreader"
 	"hotreader/identity"
@@ -319,21 +317,6 @@ func (e *env) checkSecret(name string) string {
 	return ""
 }
 
-// checkSecretURI lets no host but Azure Key Vault's be shown the function's
-// identity.
-func checkSecretURI(text string) string {
-	const want = "; want https://VAULT.vault.azure.net/secrets/NAME"
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || !vaultPath.fits(strings.Trim(u.Path, "/")):
-		return "is not the URI of a secret" + want
-	case endpoint.Loopback(u.Hostname()) && (u.Scheme == "http" || u.Scheme == "https"): // an emulator on this machine
-	case u.Scheme != "https" || !vaultHost.fits(strings.ToLower(u.Host)):
-		return "is not in Azure Key Vault" + want
-	}
-	return ""
-}
-
 // token reads INTER_CLOUD_TOKEN or INTER_CLOUD_TOKEN_SECRET.
 func (e *env) token() {
 	const static, named = "INTER_CLOUD_TOKEN", "INTER_CLOUD_TOKEN_SECRET"
@@ -385,19 +368,6 @@ func (e *env) settings() {
 	e.Settings = o.Settings
 }
 
-// checkTable names what a table's name has no place for.
-func checkTable(name string) string {
-	table := regexp.MustCompile(awsTable.pattern)
-	if i := strings.IndexFunc(name, func(c rune) bool { return !table.MatchString("tt" + string(c)) }); i >= 0 {
-		c, _ := utf8.DecodeRuneInString(name[i:])
-		return fmt.Sprintf("has the character %q, which no table's name has; want %s", c, awsTable.want)
-	}
-	if !table.MatchString(name) {
-		return "is no table's name; want " + awsTable.want
-	}
-	return ""
-}
-
 // awsEndpoint checks the address of a service that is not where AWS has it. What
 // comes from there in plain text, rows or a token, must not leave this machine.
 func (e *env) awsEndpoint(name string) {
@@ -446,29 +416,6 @@ func (e *env) cosmos() {
 	}
 	e.Cosmos.Database = id("COSMOS_DB_DATABASE", "database")
 	e.Cosmos.Container = id("COSMOS_DB_CONTAINER", "container")
-}
-
-// checkEndpoint does not repeat text, which may hold a key.
-func checkEndpoint(text string, withKey bool) string {
-	const want = "; want https://ACCOUNT.documents.azure.com"
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Hostname() == "":
-		return "is not a URL" + want
-	case u.User != nil:
-		return "carries user info; take the part before @ out, a key goes into COSMOS_DB_KEY"
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return "has more than an account's URL" + want
-	case u.Scheme == "https":
-		return ""
-	case u.Scheme != "http":
-		return fmt.Sprintf("has the scheme %.20q", u.Scheme) + want
-	case !endpoint.Loopback(u.Hostname()):
-		return "is http" + want + " (http is for an emulator on this machine only)"
-	case !withKey:
-		return "is http, where no identity's token is sent; set COSMOS_DB_KEY to the emulator's key"
-	}
-	return ""
 }
 
 // firestore reads which collection hot storage is.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
+	"hotreader/internal/endpoint"
 	"hotreader/internal/jsontext"
 )
 
@@ -242,6 +244,57 @@ func checkCollection(path string) string {
 		case len(id) >= 4 && strings.HasPrefix(id, "__") && strings.HasSuffix(id, "__"):
 			return "has a part of the form __…__, which is Firestore's own"
 		}
+	}
+	return ""
+}
+
+// checkTable names what a table's name has no place for.
+func checkTable(name string) string {
+	table := regexp.MustCompile(awsTable.pattern)
+	if i := strings.IndexFunc(name, func(c rune) bool { return !table.MatchString("tt" + string(c)) }); i >= 0 {
+		c, _ := utf8.DecodeRuneInString(name[i:])
+		return fmt.Sprintf("has the character %q, which no table's name has; want %s", c, awsTable.want)
+	}
+	if !table.MatchString(name) {
+		return "is no table's name; want " + awsTable.want
+	}
+	return ""
+}
+
+// checkEndpoint does not repeat text, which may hold a key.
+func checkEndpoint(text string, withKey bool) string {
+	const want = "; want https://ACCOUNT.documents.azure.com"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return "is not a URL" + want
+	case u.User != nil:
+		return "carries user info; take the part before @ out, a key goes into COSMOS_DB_KEY"
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "has more than an account's URL" + want
+	case u.Scheme == "https":
+		return ""
+	case u.Scheme != "http":
+		return fmt.Sprintf("has the scheme %.20q", u.Scheme) + want
+	case !endpoint.Loopback(u.Hostname()):
+		return "is http" + want + " (http is for an emulator on this machine only)"
+	case !withKey:
+		return "is http, where no identity's token is sent; set COSMOS_DB_KEY to the emulator's key"
+	}
+	return ""
+}
+
+// checkSecretURI lets no host but Azure Key Vault's be shown the function's
+// identity.
+func checkSecretURI(text string) string {
+	const want = "; want https://VAULT.vault.azure.net/secrets/NAME"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || !vaultPath.fits(strings.Trim(u.Path, "/")):
+		return "is not the URI of a secret" + want
+	case endpoint.Loopback(u.Hostname()) && (u.Scheme == "http" || u.Scheme == "https"): // an emulator on this machine
+	case u.Scheme != "https" || !vaultHost.fits(strings.ToLower(u.Host)):
+		return "is not in Azure Key Vault" + want
 	}
 	return ""
 }
