@@ -3,8 +3,6 @@ package config
 import (
 	"bytes"
 	"cmp"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +18,6 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
-	"hotreader/internal/jsontext"
 	"hotreader/route"
 )
 
@@ -38,61 +35,6 @@ type Connection struct {
 	PreviousToken Secret    // still accepted; zero = none
 	RotatedAt     time.Time // when Token replaced PreviousToken; zero = never
 }
-
-// Secret is a token that no print, log or encoder shows. The zero Secret holds
-// none.
-type Secret struct {
-	// A pointer, for fmt calls no method on what lies in an unexported field of
-	// somebody's struct; it then prints an address.
-	text *string
-}
-
-// NewSecret returns the Secret of text; the zero one for "".
-func NewSecret(text string) Secret {
-	if text == "" {
-		return Secret{}
-	}
-	return Secret{&text}
-}
-
-// NewToken returns a new token of 256 random bits, as 43 characters of
-// base64url.
-func NewToken() Secret {
-	var b [32]byte
-	rand.Read(b[:]) // never fails
-	return NewSecret(base64.RawURLEncoding.EncodeToString(b[:]))
-}
-
-// Reveal returns the secret itself, "" for the zero Secret.
-func (s Secret) Reveal() string {
-	if s.text == nil {
-		return ""
-	}
-	return *s.text
-}
-
-// IsZero reports whether s holds no secret.
-func (s Secret) IsZero() bool { return s.text == nil }
-
-// Equal reports whether a and b hold the same.
-func (s Secret) Equal(b Secret) bool { return s.Reveal() == b.Reveal() }
-
-// String hides the secret.
-func (s Secret) String() string {
-	if s.IsZero() {
-		return ""
-	}
-	return "[token]"
-}
-
-// Format hides the secret whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
-
-// LogValue hides the secret.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText hides the secret.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // fileConnections is one of the two homes of a token; the other is the clouds'
 // secret stores.
@@ -181,18 +123,15 @@ func parseConnections(dir string, text []byte) (file, error) {
 	var p problems
 	c := file{known: map[string]Connection{}}
 	if doc, ok := p.document(fileConnections, text); ok {
-		c.doc, _ = p.object(fileConnections, doc)
-		if raw := c.doc.get("version"); raw != nil && string(raw) != "1" {
-			// Nothing else can be said of what another version means.
-			p = nil
-			p.add(fileConnections+": version", "is %s; this program knows version 1, which has no such key or 1", short(raw))
-		} else if raw := c.doc.get("connections"); raw != nil {
-			c.entries, _ = p.object(fileConnections+": connections", raw)
+		c.doc, _ = p.members(fileConnections, doc, field{"connections", `want {"connections":{…}}`, func(where string, raw json.RawMessage) {
+			c.entries, _ = p.object(where, raw)
 			for _, m := range c.entries {
 				p.connection(&c, m)
 			}
-		} else if jsontext.KindOf(doc) == jsontext.Object {
-			p.missing(fileConnections, c.doc, "connections", []string{"connections"}, `want {"connections":{…}}`)
+		}})
+		if raw := c.doc.get("version"); raw != nil && string(raw) != "1" {
+			p = nil // nothing else can be said of what another version means
+			p.add(fileConnections+": version", "is %s; this program knows version 1, which has no such key or 1", short(raw))
 		}
 	}
 	if len(p) > 0 {
@@ -205,92 +144,69 @@ func parseConnections(dir string, text []byte) (file, error) {
 // of our business.
 func (p *problems) connection(c *file, m member) {
 	where := below(fileConnections+": connections", m.name)
-	o, ok := p.object(where, m.value)
-	if !ok && o == nil && jsontext.KindOf(m.value) != jsontext.Object {
-		return
-	}
 	l3, ok := isPathID(m.name)
 	if !ok {
-		if strings.Contains(strings.ToLower(m.name), "_l3hot_") {
+		if _, is := p.object(where, m.value); is && strings.Contains(strings.ToLower(m.name), "_l3hot_") {
 			p.add(where, "is no connection's id; want {l4}_l4_to_{l3}_l3hot_read with aws, azure or gcp for {l4} and {l3}, as %s", ConnectionID(Azure, AWS))
 		}
 		return
 	}
 	var conn Connection
-	known := []string{"provider", "function", "url", "token", "previous_token", "rotated_at"}
-	if raw := o.get("provider"); raw == nil {
-		p.missing(where, o, "provider", known, "want "+string(l3))
-	} else if text, ok := p.text(where+".provider", raw); ok {
-		provider, err := ParseCloud(text)
-		switch {
-		case err != nil:
-			p.add(where+".provider", "%w", err)
-		case provider != l3:
-			p.add(where+".provider", "is %s, but the id says that hot storage is on %s", provider, l3)
-		}
-		conn.Provider = provider
-	}
-	if raw := o.get("function"); given(raw) {
-		conn.Function, _ = p.text(where+".function", raw)
-	}
-	if raw := o.get("url"); given(raw) {
-		if text, ok := p.text(where+".url", raw); ok && text != "" {
-			conn.URL = text
-			if wrong := route.CheckURL(text); wrong != "" {
-				p.add(where+".url", "%s", wrong)
+	p.members(where, m.value,
+		field{"provider", "want " + string(l3), func(where string, raw json.RawMessage) {
+			text, ok := p.text(where, raw)
+			provider, err := ParseCloud(text)
+			switch {
+			case !ok:
+			case err != nil:
+				p.add(where, "%w", err)
+			case provider != l3:
+				p.add(where, "is %s, but the id says that hot storage is on %s", provider, l3)
 			}
-		}
-	}
-	if raw := o.get("token"); raw == nil {
-		p.missing(where, o, "token", known, "a connection without a token is of no use")
-	} else {
-		conn.Token = p.token(where+".token", raw)
-	}
-	if raw := o.get("previous_token"); given(raw) {
-		conn.PreviousToken = p.token(where+".previous_token", raw)
-		if !conn.Token.IsZero() && conn.PreviousToken.Equal(conn.Token) {
-			p.add(where+".previous_token", "is the current token; leave it out")
-		}
-	}
-	if raw := o.get("rotated_at"); given(raw) {
-		if text, ok := p.text(where+".rotated_at", raw); ok && text != "" {
+			conn.Provider = provider
+		}},
+		field{name: "function", read: func(where string, raw json.RawMessage) { conn.Function, _ = p.text(where, raw) }},
+		field{name: "url", read: func(where string, raw json.RawMessage) {
+			conn.URL, _ = p.text(where, raw)
+			if wrong := route.CheckURL(conn.URL); conn.URL != "" && wrong != "" {
+				p.add(where, "%s", wrong)
+			}
+		}},
+		field{"token", "a connection without a token is of no use", func(where string, raw json.RawMessage) { conn.Token = p.token(where, raw) }},
+		field{name: "previous_token", read: func(where string, raw json.RawMessage) {
+			conn.PreviousToken = p.token(where, raw)
+			if !conn.Token.IsZero() && conn.PreviousToken.Equal(conn.Token) {
+				p.add(where, "is the current token; leave it out")
+			}
+		}},
+		field{name: "rotated_at", read: func(where string, raw json.RawMessage) {
+			text, _ := p.text(where, raw)
 			at, err := hotreader.ParseTime([]byte(text))
-			if err != nil {
-				p.add(where+".rotated_at", "%.40q is no time; want as 2026-01-31T12:00:00Z", text)
+			if text != "" && err != nil {
+				p.add(where, "%.40q is no time; want as 2026-01-31T12:00:00Z", text)
 			}
 			conn.RotatedAt = at
-		}
-	}
-	for _, key := range []string{"url", "previous_token", "rotated_at", "function"} {
-		if typed := o.mistyped(key, known); typed != "" && o.get(key) == nil {
-			p.add(below(where, typed), "is unknown; did you mean %s?", key)
-		}
-	}
+		}})
 	c.known[m.name] = conn
 }
 
 // token reads a token. No problem repeats it.
 func (p *problems) token(where string, raw json.RawMessage) Secret {
 	text, ok := p.text(where, raw)
-	if !ok {
-		return Secret{}
-	}
-	if strings.Contains(text, ",") {
+	_, err := identity.Static(text)
+	wrong, _ := errors.AsType[*hotreader.Error](err)
+	switch {
+	case !ok:
+	case strings.Contains(text, ","):
 		p.add(where, "has a comma; want one token, the one before it goes into previous_token")
-		return Secret{}
-	}
-	if _, err := identity.Static(text); err != nil {
-		if e, ok := errors.AsType[*hotreader.Error](err); ok {
-			err = e.Err
-		}
-		p.add(where, "%w", err)
-		return Secret{}
-	}
-	if strings.TrimSpace(text) != text {
+	case wrong != nil:
+		p.add(where, "%w", wrong.Err)
+	case strings.TrimSpace(text) != text:
 		p.add(where, "has a blank at an end")
-		return Secret{}
+	default:
+		return NewSecret(text)
 	}
-	return NewSecret(text)
+	return Secret{}
 }
 
 // IDs returns the ids of all connections of the read path, sorted.
@@ -433,41 +349,4 @@ func compact(text []byte) string {
 		return ""
 	}
 	return b.String()
-}
-
-// quote returns text as JSON.
-func quote(text string) json.RawMessage {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(text) // a string cannot fail
-	return bytes.TrimSpace(b.Bytes())
-}
-
-// set sets the value of a name, in its place or behind all others.
-func (o *object) set(name string, value json.RawMessage) {
-	for i, m := range *o {
-		if m.name == name {
-			(*o)[i].value = value
-			return
-		}
-	}
-	*o = append(*o, member{name, value})
-}
-
-// drop takes a name out.
-func (o *object) drop(name string) {
-	*o = slices.DeleteFunc(*o, func(m member) bool { return m.name == name })
-}
-
-// text returns o as JSON.
-func (o object) text() json.RawMessage {
-	b := []byte{'{'}
-	for i, m := range o {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(append(append(b, quote(m.name)...), ':'), m.value...)
-	}
-	return append(b, '}')
 }

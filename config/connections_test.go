@@ -57,6 +57,13 @@ func open(t *testing.T, dir string) *Connections {
 	return c
 }
 
+func save(t *testing.T, c *Connections) {
+	t.Helper()
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func content(t *testing.T, dir string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, fileConnections))
@@ -73,9 +80,7 @@ func TestConnections(t *testing.T) {
 		t.Errorf("connections without a file: %q", c.IDs())
 	}
 	c.Remove(connID)
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	if _, err := os.Stat(filepath.Join(dir, fileConnections)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file was written for nothing: %v", err)
 	}
@@ -84,9 +89,7 @@ func TestConnections(t *testing.T) {
 	want := Connection{Provider: AWS, Function: "f", URL: "https://h/prod?", Token: NewSecret(tokenA), PreviousToken: NewSecret(tokenB), RotatedAt: at}
 	want.URL = "https://h/prod"
 	c.Put(connID, want)
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	const text = `{
   "connections": {
     "azure_l4_to_aws_l3hot_read": {
@@ -112,16 +115,12 @@ func TestConnections(t *testing.T) {
 	// The end of a rotation, with the same Connections.
 	want.PreviousToken = Secret{}
 	c.Put(connID, want)
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	if strings.Contains(content(t, dir), "previous_token") {
 		t.Errorf("the previous token is still there")
 	}
 	c.Remove(connID)
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	if got := content(t, dir); got != "{\n  \"connections\": {}\n}\n" {
 		t.Errorf("after Remove the file is %q", got)
 	}
@@ -132,9 +131,7 @@ func TestConnectionsWithoutURL(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, dir)
 	c.Put(connID, Connection{Provider: AWS, Token: NewSecret(tokenA)})
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	if got, ok := open(t, dir).Get(connID); !ok || got.URL != "" || got.Token.Reveal() != tokenA {
 		t.Errorf("%+v, %v", got, ok)
 	}
@@ -153,9 +150,7 @@ func TestConnectionsKeepWhatIsNotTheirs(t *testing.T) {
 	conn.PreviousToken, conn.Token = conn.Token, NewSecret(tokenB)
 	c.Put(connID, conn)
 	c.Put("gcp_l4_to_aws_l3hot_read", Connection{Provider: AWS, Token: NewSecret(tokenA)})
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	want := strings.NewReplacer(
 		`"owner": {"team": "<hall 4> & \u00e4"},`, "\"owner\": {\n        \"team\": \"<hall 4> & \\u00e4\"\n      },",
 		tokenA, tokenB,
@@ -173,9 +168,7 @@ func TestConnectionsKeepWhatIsNotTheirs(t *testing.T) {
 	// Away with it again: the rest is as it was.
 	c.Remove(connID)
 	c.Remove("gcp_l4_to_aws_l3hot_read")
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	for _, kept := range []string{`"note": "kept"`, "12345678901234567890.50", `"token": "short"`, "2.50"} {
 		if !strings.Contains(content(t, dir), kept) {
 			t.Errorf("%s is lost", kept)
@@ -271,9 +264,7 @@ func TestPitfall16ConnectionsAreTheOwnersAlone(t *testing.T) {
 	path := filepath.Join(dir, fileConnections)
 	c := open(t, dir)
 	c.Put(connID, Connection{Provider: AWS, Token: NewSecret(tokenA)})
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	if runtime.GOOS == "windows" {
 		return // has no modes
 	}
@@ -434,9 +425,7 @@ func TestPitfall16KilledWhileWriting(t *testing.T) {
 	dir := folder(t, map[string]string{fileConnections: otherFile, "." + fileConnections + ".tmp": otherFile[:100]})
 	c := open(t, dir)
 	c.Put(connID, Connection{Provider: AWS, Token: NewSecret(tokenB)})
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c)
 	names, err := os.ReadDir(dir)
 	if err != nil || len(names) != 1 || names[0].Name() != fileConnections {
 		t.Errorf("left in the folder: %v, %v", names, err)

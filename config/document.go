@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -19,10 +17,11 @@ import (
 // maxFile bounds a file of the project folder, in bytes: some 30,000 devices.
 const maxFile = 16 << 20
 
-// problems collects what is wrong with the files of a project folder.
+// problems collects what is wrong with an environment or a project folder.
 type problems []error
 
-// add adds a line: where it is, as "config.json: mode", and what is wrong.
+// add adds a line: where it is, as "config.json: mode" or a variable, and what is
+// wrong.
 func (p *problems) add(where, format string, args ...any) {
 	*p = append(*p, fmt.Errorf("%s: "+format, append([]any{where}, args...)...))
 }
@@ -32,18 +31,9 @@ func (p *problems) err(op string) error {
 	if len(*p) == 0 {
 		return nil
 	}
+	// Each on a line of its own, below the line that says what this is.
 	all := errors.Join(append([]error{fmt.Errorf("%d to be changed", len(*p))}, *p...)...)
 	return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: all}
-}
-
-// read returns what the file dir/name holds, nil and no problem if it is not
-// there.
-func (p *problems) read(dir, name string) []byte {
-	text, _, err := readFile(filepath.Join(dir, name))
-	if err != nil {
-		p.add(name, "%w", err)
-	}
-	return text
 }
 
 // object is a JSON object as it stands in a file: names are compared letter by
@@ -77,17 +67,13 @@ func (p *problems) document(where string, text []byte) (json.RawMessage, bool) {
 		p.add(where, "is empty")
 		return nil, false
 	}
-	if !utf8.Valid(text) {
-		at := 0
-		for at < len(text) {
-			r, n := utf8.DecodeRune(text[at:])
-			if r == utf8.RuneError && n == 1 {
-				break
-			}
-			at += n
+	for at := 0; at < len(text); {
+		r, n := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && n == 1 {
+			p.add(where, "is not valid UTF-8 at %s; save it as UTF-8", position(text, at))
+			return nil, false
 		}
-		p.add(where, "is not valid UTF-8 at %s; save it as UTF-8", position(text, at))
-		return nil, false
+		at += n
 	}
 	var doc json.RawMessage
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -96,12 +82,8 @@ func (p *problems) document(where string, text []byte) (json.RawMessage, bool) {
 		p.add(where, "is not JSON at %s: %v", position(text, int(wrong.Offset)-1), wrong)
 		return nil, false
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil { // io.ErrUnexpectedEOF
 		p.add(where, "is not JSON: it ends in the middle, at %s", position(text, len(text)))
-		return nil, false
-	}
-	if err != nil {
-		p.add(where, "is not JSON: %w", err)
 		return nil, false
 	}
 	end := int(d.InputOffset())
@@ -133,10 +115,7 @@ func (p *problems) object(where string, text json.RawMessage) (object, bool) {
 	for d.More() {
 		name, _ := d.Token()
 		m := member{name: name.(string)}
-		if err := d.Decode(&m.value); err != nil {
-			p.add(where, "is not JSON: %w", err)
-			return nil, false
-		}
+		_ = d.Decode(&m.value)
 		if seen[m.name] {
 			p.add(below(where, m.name), "stands there twice; leave one of them")
 			ok = false
@@ -148,16 +127,19 @@ func (p *problems) object(where string, text json.RawMessage) (object, bool) {
 	return o, ok
 }
 
-// list takes a JSON array apart.
-func (p *problems) list(where string, text json.RawMessage) ([]json.RawMessage, bool) {
+// items takes a JSON array apart. The name of an item is where it stands.
+func (p *problems) items(where string, text json.RawMessage) (items []member, ok bool) {
 	if jsontext.KindOf(text) != jsontext.Array {
 		p.add(where, "is %s; want an array […]", jsontext.KindOf(text))
 		return nil, false
 	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(text, &items); err != nil {
-		p.add(where, "is not JSON: %w", err)
-		return nil, false
+	var values []json.RawMessage
+	_ = json.Unmarshal(text, &values) // text is JSON
+	if strings.HasSuffix(where, ".json") {
+		where += ": "
+	}
+	for i, value := range values {
+		items = append(items, member{fmt.Sprintf("%s[%d]", where, i), value})
 	}
 	return items, true
 }
@@ -169,19 +151,16 @@ func (p *problems) text(where string, raw json.RawMessage) (string, bool) {
 		return "", false
 	}
 	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		p.add(where, "is not JSON: %w", err)
-		return "", false
-	}
+	_ = json.Unmarshal(raw, &s) // raw is JSON
 	return s, true
 }
 
 // whole reads a whole number of 32 bits, from least on.
 func (p *problems) whole(where string, raw json.RawMessage, least, most int) int {
-	digits, _, ok := hotreader.Integer.Convert(hotreader.NumberValue(raw), nil)
-	if ok = ok && jsontext.KindOf(raw) == jsontext.Number; ok {
+	if jsontext.KindOf(raw) == jsontext.Number {
+		digits, _, ok := hotreader.Integer.Convert(hotreader.NumberValue(raw), nil)
 		var n int
-		if json.Unmarshal(digits.Text(), &n) == nil && n >= least && n <= most {
+		if ok && json.Unmarshal(digits.Text(), &n) == nil && n >= least && n <= most {
 			return n
 		}
 	}
@@ -220,6 +199,72 @@ func below(where, name string) string {
 	return where + "." + name
 }
 
+// field is a name of an object, and what reads its value. need says what is wanted
+// of one that must be there; "" = it may be left out or null.
+type field struct {
+	name, need string
+	read       func(where string, raw json.RawMessage) // nil = others read it
+}
+
+func names(fields []field) (all []string) {
+	for _, f := range fields {
+		all = append(all, f.name)
+	}
+	return all
+}
+
+// given reports whether a value is there and not null.
+func given(raw json.RawMessage) bool { return raw != nil && jsontext.KindOf(raw) != jsontext.Null }
+
+// members reads an object by its fields, in their order. Other names are somebody
+// else's, unless one looks like a misspelt one that is not there. The result says
+// whether it is an object.
+func (p *problems) members(where string, raw json.RawMessage, fields ...field) (object, bool) {
+	o, ok := p.object(where, raw)
+	if !ok && o == nil {
+		return nil, false
+	}
+	known := names(fields)
+	for _, f := range fields {
+		value, typed := o.get(f.name), ""
+		if value == nil {
+			typed = o.mistyped(f.name, known)
+		}
+		switch {
+		case value == nil && typed != "" && f.need != "":
+			p.add(below(where, f.name), "is missing; %q is there, did you mean that? %s", typed, f.need)
+		case value == nil && f.need != "":
+			p.add(below(where, f.name), "is missing; %s", f.need)
+		case value == nil && typed != "":
+			p.add(below(where, typed), "is unknown; did you mean %s?", f.name)
+		case f.read != nil && (f.need != "" || given(value)):
+			f.read(below(where, f.name), value)
+		}
+	}
+	return o, true
+}
+
+// fields reads an object all of whose names must be known.
+func (p *problems) fields(where string, raw json.RawMessage, fields ...field) {
+	o, _ := p.object(where, raw)
+	known := names(fields)
+	for _, m := range o {
+		i := slices.Index(known, m.name)
+		if i < 0 {
+			hint, meant := "", nearest.Word(m.name, known)
+			if m.name == "google" && slices.Contains(known, string(GCP)) {
+				meant = string(GCP)
+			}
+			if meant != "" {
+				hint = fmt.Sprintf("did you mean %s? ", meant)
+			}
+			p.add(below(where, m.name), "is unknown; %sthere are %s", hint, strings.Join(known, ", "))
+		} else if given(m.value) {
+			fields[i].read(below(where, m.name), m.value)
+		}
+	}
+}
+
 // mistyped returns the name in o that stands where want should: one that is none
 // of known and close to want; "" if there is none.
 func (o object) mistyped(want string, known []string) string {
@@ -231,11 +276,39 @@ func (o object) mistyped(want string, known []string) string {
 	return ""
 }
 
-// missing says that want is not there, and what may have been meant to be it.
-func (p *problems) missing(where string, o object, want string, known []string, as string) {
-	if typed := o.mistyped(want, known); typed != "" {
-		p.add(below(where, want), "is missing; %q is there, did you mean that? %s", typed, as)
-		return
+// quote returns text as JSON.
+func quote(text string) json.RawMessage {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string cannot fail
+	return bytes.TrimSpace(b.Bytes())
+}
+
+// set sets the value of a name, in its place or behind all others.
+func (o *object) set(name string, value json.RawMessage) {
+	for i, m := range *o {
+		if m.name == name {
+			(*o)[i].value = value
+			return
+		}
 	}
-	p.add(below(where, want), "is missing; %s", as)
+	*o = append(*o, member{name, value})
+}
+
+// drop takes a name out.
+func (o *object) drop(name string) {
+	*o = slices.DeleteFunc(*o, func(m member) bool { return m.name == name })
+}
+
+// text returns o as JSON.
+func (o object) text() json.RawMessage {
+	b := []byte{'{'}
+	for i, m := range o {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, quote(m.name)...), ':'), m.value...)
+	}
+	return append(b, '}')
 }

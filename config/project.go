@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"hotreader"
-	"hotreader/identity"
 	"hotreader/internal/component"
 	"hotreader/internal/jsontext"
 )
@@ -55,16 +55,9 @@ type Options struct {
 	Azure AzureOptions
 	GCP   GCPOptions
 
-	DeviceKey  string  // attribute with the device's id; "" = device_id
-	TimeKey    string  // attribute with the instant; "" = timestamp
-	TimeFormat string  // iso8601, epoch_ms, epoch_s or, in Firestore, native; "" = iso8601
-	Rate       float64 // requests a second and token; 0 = the server's default
-	Burst      int     // 0 = the server's default
-	MemoryMB   int     // of a function; 0 = the module's default
-	LogDays    int     // how long logs are kept; 0 = the module's default
-	LogLevel   string  // debug, info, warn or error; "" = info
-
-	Readable identity.Devices // that may be read; none = all
+	Settings
+	MemoryMB int // of a function; 0 = the module's default
+	LogDays  int // how long logs are kept; 0 = the module's default
 
 	// OTel are OpenTelemetry's variables that each function gets; nil = none.
 	OTel map[string]string
@@ -114,16 +107,8 @@ type Backend struct {
 // TwinInfo returns DIGITAL_TWIN_INFO: what the functions read of the project,
 // and no more, for Lambda allows 4 KB for all variables together.
 func (p *Project) TwinInfo() string {
-	var info struct {
-		Config struct {
-			Name string `json:"digital_twin_name"`
-		} `json:"config"`
-		Providers struct {
-			L3 Cloud `json:"layer_3_hot_provider"`
-			L4 Cloud `json:"layer_4_provider"`
-		} `json:"config_providers"`
-	}
-	info.Config.Name, info.Providers.L3, info.Providers.L4 = p.Twin, p.L3, p.L4
+	var info twinInfo
+	info.Config.Name, info.Providers.L3, info.Providers.L4 = &p.Twin, string(p.L3), string(p.L4)
 	text, _ := json.Marshal(info) // three strings: cannot fail
 	return string(text)
 }
@@ -147,251 +132,206 @@ func LoadProject(dir string) (*Project, error) {
 		}
 		return nil, &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf("cannot be read: %w; want the folder with %s", err, fileConfig)}
 	}
-	l := &loader{dir: dir}
-	p := &Project{Dir: dir}
-	l.config(p)
-	l.providers(p)
-	l.devices(p)
-	l.options(p)
+	l := &loader{Project: &Project{Dir: dir}}
+	l.config()
+	l.providers()
+	l.devices()
+	l.options()
 	if err := l.err(op); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return l.Project, nil
 }
 
 // loader reads the files of a project folder.
 type loader struct {
 	problems
-	dir string
+	*Project // as far as it is read
 }
 
-// open returns the document of a file.
+// open returns the document of a file. want says what a file is for that must be
+// there.
 func (l *loader) open(name, want string) (json.RawMessage, bool) {
-	before := len(l.problems)
-	text := l.read(l.dir, name)
-	if text == nil {
-		if want != "" && len(l.problems) == before {
-			l.add(name, "is missing in the folder; want %s", want)
-		}
-		return nil, false
+	text, _, err := readFile(filepath.Join(l.Dir, name))
+	switch {
+	case err != nil:
+		l.add(name, "%w", err)
+	case text != nil:
+		return l.document(name, text)
+	case want != "":
+		l.add(name, "is missing in the folder; want %s", want)
 	}
-	return l.document(name, text)
+	return nil, false
 }
 
-func (l *loader) config(p *Project) {
+func (l *loader) config() {
 	doc, ok := l.open(fileConfig, `{"digital_twin_name":…,"hot_storage_size_in_days":…}`)
 	if !ok {
 		return
 	}
-	o, _ := l.object(fileConfig, doc)
-	if o == nil && jsontext.KindOf(doc) != jsontext.Object {
-		return
-	}
-	known := []string{"digital_twin_name", "hot_storage_size_in_days", "cold_storage_size_in_days", "mode"}
-	const name = "digital_twin_name"
-	if raw := o.get(name); raw == nil {
-		l.missing(fileConfig, o, name, known, "want a letter, then up to 20 letters, digits, _ or -")
-	} else if text, ok := l.text(below(fileConfig, name), raw); ok {
-		p.Twin = text
-		if err := CheckTwinName(text); err != nil {
-			l.add(below(fileConfig, name), "%w", err)
-		}
-	}
-	l.typos(fileConfig, o, known[1:], known)
-	const days = "hot_storage_size_in_days"
-	if raw := o.get(days); given(raw) {
-		p.Days = l.whole(below(fileConfig, days), raw, 1, 36500)
-	}
+	l.members(fileConfig, doc,
+		field{"digital_twin_name", wantTwinName, func(where string, raw json.RawMessage) {
+			text, ok := l.text(where, raw)
+			if err := CheckTwinName(text); ok && err != nil {
+				l.add(where, "%w", err)
+			}
+			l.Twin = text
+		}},
+		field{name: "hot_storage_size_in_days", read: func(where string, raw json.RawMessage) { l.Days = l.whole(where, raw, 1, 36500) }},
+		field{name: "cold_storage_size_in_days"},
+		field{name: "mode"})
 }
 
-// typos reports keys that look like misspelt ones of optional, which are not
-// there. Other keys that are not known are somebody else's.
-func (l *loader) typos(where string, o object, optional, known []string) {
-	for _, want := range optional {
-		if typed := o.mistyped(want, known); o.get(want) == nil && typed != "" {
-			l.add(below(where, typed), "is unknown; did you mean %s?", want)
-		}
-	}
-}
-
-// given reports whether a value is there and not null.
-func given(raw json.RawMessage) bool { return raw != nil && jsontext.KindOf(raw) != jsontext.Null }
-
-func (l *loader) providers(p *Project) {
+func (l *loader) providers() {
 	doc, ok := l.open(fileProviders, `{"layer_3_hot_provider":…,"layer_4_provider":…}`)
 	if !ok {
 		return
 	}
-	o, _ := l.object(fileProviders, doc)
-	if o == nil && jsontext.KindOf(doc) != jsontext.Object {
-		return
-	}
-	needed := []string{"layer_3_hot_provider", "layer_4_provider"}
-	known := slices.Concat(needed, []string{"layer_1_provider", "layer_2_provider", "layer_3_cold_provider", "layer_3_archive_provider", "layer_5_provider"})
-	l.typos(fileProviders, o, known[len(needed):], known)
-	for i, key := range known {
-		where, raw := below(fileProviders, key), o.get(key)
-		if raw == nil {
-			if i < len(needed) {
-				l.missing(fileProviders, o, key, known, "want aws, azure or google")
+	cloud := func(name, need string, to *Cloud) field {
+		return field{name, need, func(where string, raw json.RawMessage) {
+			text, ok := l.text(where, raw)
+			if !ok || need == "" && strings.TrimSpace(text) == "" {
+				return
 			}
-			continue
-		}
-		if i >= len(needed) && !given(raw) {
-			continue
-		}
-		text, ok := l.text(where, raw)
-		if !ok || i >= len(needed) && strings.TrimSpace(text) == "" {
-			continue
-		}
-		cloud, err := ParseCloud(text)
-		if err != nil {
-			l.add(where, "%w", err)
-		}
-		switch key {
-		case "layer_3_hot_provider":
-			p.L3 = cloud
-		case "layer_4_provider":
-			p.L4 = cloud
-		}
+			var err error
+			if *to, err = ParseCloud(text); err != nil {
+				l.add(where, "%w", err)
+			}
+		}}
 	}
+	var others Cloud // for which nothing is deployed
+	l.members(fileProviders, doc,
+		cloud("layer_3_hot_provider", "want aws, azure or google", &l.L3), cloud("layer_4_provider", "want aws, azure or google", &l.L4),
+		cloud("layer_1_provider", "", &others), cloud("layer_2_provider", "", &others), cloud("layer_3_cold_provider", "", &others),
+		cloud("layer_3_archive_provider", "", &others), cloud("layer_5_provider", "", &others))
 }
 
-// dataTypes are the words of dataType.
-var dataTypes = []string{"STRING", "DOUBLE", "INTEGER", "LONG", "BOOLEAN"}
-
-func (l *loader) devices(p *Project) {
+func (l *loader) devices() {
 	doc, ok := l.open(fileDevices, `[{"id":…,"properties":[{"name":…,"dataType":…}]}]`)
 	if !ok {
 		return
 	}
-	items, ok := l.list(fileDevices, doc)
-	if !ok {
-		return
-	}
 	first := map[string]int{}
-	for i, item := range items {
-		where := fmt.Sprintf("%s: [%d]", fileDevices, i)
-		d := l.device(where, item, p.L4)
-		if d.ID != "" {
-			if n, twice := first[d.ID]; twice {
-				l.add(where+".id", "%.60q is the id of [%d] too; a device stands there once", d.ID, n)
-			} else {
-				first[d.ID] = i
-			}
+	items, _ := l.items(fileDevices, doc)
+	for _, item := range items {
+		where := item.name
+		d := l.device(where, item.value)
+		n, twice := first[d.ID]
+		switch {
+		case d.ID == "":
+		case twice:
+			l.add(where+".id", "%.60q is the id of [%d] too; a device stands there once", d.ID, n)
+		default:
+			first[d.ID] = len(l.Devices)
 		}
-		p.Devices = append(p.Devices, d)
+		l.Devices = append(l.Devices, d)
 	}
 }
 
-func (l *loader) device(where string, raw json.RawMessage, twin Cloud) (d Device) {
-	o, _ := l.object(where, raw)
-	if o == nil && jsontext.KindOf(raw) != jsontext.Object {
-		return d
-	}
-	known := []string{"id", "properties", "constProperties"}
-	if raw := o.get("id"); raw == nil {
-		l.missing(where, o, "id", known, "want the device's id, as its rows carry it")
-	} else if id, ok := l.text(where+".id", raw); ok {
-		d.ID = id
-		most := hotreader.MaxDeviceBytes
-		if twin == AWS {
-			most = 256 // of a default value in TwinMaker, which is how the id comes back
-		}
-		switch {
-		case id == "":
-			l.add(where+".id", "is empty; want the device's id, as its rows carry it")
-		case len(id) > most:
-			l.add(where+".id", "%.40q has %d bytes; at most %d are allowed", id, len(id), most)
-		case strings.ContainsFunc(id, unicode.IsControl):
-			l.add(where+".id", "%.60q has a control character", id)
-		case strings.TrimSpace(id) != id:
-			l.add(where+".id", "%.60q has a blank at an end", id)
-		case twin == AWS && strings.Contains(id, dynamicReference):
-			l.add(where+".id", "%.60q holds %s…, which CloudFormation would replace", id, dynamicReference)
-		}
-	}
+func (l *loader) device(where string, raw json.RawMessage) (d Device) {
 	names := map[string]string{} // of properties and constants -> where it stands
-	if raw := o.get("properties"); raw == nil {
-		l.missing(where, o, "properties", known, `want [{"name":…,"dataType":…}]`)
-	} else if items, ok := l.list(where+".properties", raw); ok {
-		for i, item := range items {
-			at := fmt.Sprintf("%s.properties[%d]", where, i)
-			name, kind, value := l.property(at, item, "initValue", false, names, twin)
-			d.Properties = append(d.Properties, Property{name, kind, value})
-		}
-	}
-	if raw := o.get("constProperties"); given(raw) {
-		items, _ := l.list(where+".constProperties", raw)
-		for i, item := range items {
-			at := fmt.Sprintf("%s.constProperties[%d]", where, i)
-			name, kind, value := l.property(at, item, "value", true, names, twin)
-			d.Constants = append(d.Constants, Constant{name, kind, value})
-		}
-	} else if typed := o.mistyped("constProperties", known); typed != "" {
-		l.add(below(where, typed), "is unknown; did you mean constProperties?")
-	}
-	if twin == AWS {
-		for _, p := range d.Properties {
-			if there, ok := names[p.Name+component.LatestSuffix]; ok && p.Name != "" {
-				l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+component.LatestSuffix, p.Name)
+	l.members(where, raw,
+		field{"id", "want the device's id, as its rows carry it", func(where string, raw json.RawMessage) {
+			var ok bool
+			if d.ID, ok = l.text(where, raw); ok {
+				l.deviceID(where, d.ID)
 			}
+		}},
+		field{"properties", `want [{"name":…,"dataType":…}]`, func(where string, raw json.RawMessage) {
+			items, _ := l.items(where, raw)
+			for _, item := range items {
+				p := l.property(item.name, item.value, field{name: "initValue"}, names)
+				d.Properties = append(d.Properties, Property{p.Name, p.Type, p.Value})
+			}
+		}},
+		field{name: "constProperties", read: func(where string, raw json.RawMessage) {
+			items, _ := l.items(where, raw)
+			for _, item := range items {
+				d.Constants = append(d.Constants, l.property(item.name, item.value, field{name: "value", need: "want the constant's value"}, names))
+			}
+		}})
+	for _, p := range d.Properties {
+		if there, ok := names[p.Name+component.LatestSuffix]; l.L4 == AWS && ok && p.Name != "" {
+			l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+component.LatestSuffix, p.Name)
 		}
 	}
 	return d
+}
+
+func (l *loader) deviceID(where, id string) {
+	most := hotreader.MaxDeviceBytes
+	if l.L4 == AWS {
+		most = 256 // of a default value in TwinMaker, which is how the id comes back
+	}
+	switch {
+	case id == "":
+		l.add(where, "is empty; want the device's id, as its rows carry it")
+	case len(id) > most:
+		l.add(where, "%.40q has %d bytes; at most %d are allowed", id, len(id), most)
+	case strings.ContainsFunc(id, unicode.IsControl):
+		l.add(where, "%.60q has a control character", id)
+	case strings.TrimSpace(id) != id:
+		l.add(where, "%.60q has a blank at an end", id)
+	case l.L4 == AWS && strings.Contains(id, dynamicReference):
+		l.add(where, "%.60q holds %s…, which CloudFormation would replace", id, dynamicReference)
+	}
 }
 
 // dynamicReference begins what CloudFormation, which makes TwinMaker's component
 // types, replaces by a value from elsewhere.
 const dynamicReference = "{{resolve:"
 
-// property reads a property or a constant: its name, its type, and the value
-// under key as JSON of that type, nil if there is none.
-func (l *loader) property(where string, raw json.RawMessage, key string, wanted bool, names map[string]string, twin Cloud) (name, dataType string, value json.RawMessage) {
-	o, _ := l.object(where, raw)
-	if o == nil && jsontext.KindOf(raw) != jsontext.Object {
-		return "", "", nil
+// dataTypes are the words of dataType, and what a value of each is.
+var (
+	dataTypes = []string{"STRING", "DOUBLE", "INTEGER", "LONG", "BOOLEAN"}
+	wants     = map[string]string{
+		"STRING":  "a text of 1 to 256 characters",
+		"DOUBLE":  "a number",
+		"INTEGER": "a whole number of 32 bits",
+		"LONG":    "a whole number of 64 bits",
+		"BOOLEAN": "true or false",
 	}
-	known := []string{"name", "dataType", key}
-	if raw := o.get("name"); raw == nil {
-		l.missing(where, o, "name", known, "want the property's name, as rows carry it")
-	} else if text, ok := l.text(where+".name", raw); ok {
-		name = text
-		if wrong := checkProperty(name, twin); wrong != "" {
-			l.add(where+".name", "%s", wrong)
-		} else if there, twice := names[name]; twice {
-			l.add(where+".name", "%.60q is the name of %s too; a name stands there once", name, strings.TrimPrefix(there, fileDevices+": "))
-		} else {
-			names[name] = where
+)
+
+// property reads a property or a constant: its name, its type, and its value as
+// JSON of that type, nil if there is none. names has where a name stands already.
+func (l *loader) property(where string, raw json.RawMessage, value field, names map[string]string) (c Constant) {
+	value.read = func(at string, raw json.RawMessage) {
+		if c.Type == "" {
+			return
 		}
-	}
-	if raw := o.get("dataType"); raw == nil {
-		l.missing(where, o, "dataType", known, "want one of "+strings.Join(dataTypes, ", "))
-	} else if text, ok := l.text(where+".dataType", raw); ok {
-		dataType = strings.ToUpper(strings.TrimSpace(text))
-		if !slices.Contains(dataTypes, dataType) {
-			l.add(where+".dataType", "%w", notOneOf(text, "data type", dataTypes...))
-			dataType = ""
+		var ok bool
+		if c.Value, ok = typed(c.Type, raw); !ok {
+			l.add(at, "is %s; want %s", short(raw), wants[c.Type])
+		}
+		if l.L4 == AWS && value.need != "" && c.Type == "STRING" && bytes.Contains(c.Value, []byte(dynamicReference)) {
+			l.add(at, "is %s, which holds %s…, and CloudFormation would replace that", short(raw), dynamicReference)
 		}
 	}
-	switch raw := o.get(key); {
-	case raw == nil || !wanted && !given(raw):
-		if wanted {
-			l.missing(where, o, key, known, "want the constant's value")
-		} else if typed := o.mistyped(key, known); raw == nil && typed != "" {
-			l.add(below(where, typed), "is unknown; did you mean %s?", key)
-		}
-	case dataType != "":
-		fits, ok := typed(dataType, raw)
-		if !ok {
-			l.add(below(where, key), "is %s; want %s", short(raw), wants[dataType])
-		}
-		value = fits
-		if twin == AWS && wanted && dataType == "STRING" && bytes.Contains(fits, []byte(dynamicReference)) {
-			l.add(below(where, key), "is %s, which holds %s…, and CloudFormation would replace that", short(raw), dynamicReference)
-		}
-	}
-	return name, dataType, value
+	l.members(where, raw,
+		field{"name", "want the property's name, as rows carry it", func(at string, raw json.RawMessage) {
+			var ok bool
+			if c.Name, ok = l.text(at, raw); !ok {
+				return
+			}
+			there, twice := names[c.Name]
+			if wrong := checkProperty(c.Name, l.L4); wrong != "" {
+				l.add(at, "%s", wrong)
+			} else if twice {
+				l.add(at, "%.60q is the name of %s too; a name stands there once", c.Name, strings.TrimPrefix(there, fileDevices+": "))
+			} else {
+				names[c.Name] = where
+			}
+		}},
+		field{"dataType", "want one of " + strings.Join(dataTypes, ", "), func(at string, raw json.RawMessage) {
+			text, ok := l.text(at, raw)
+			if c.Type = strings.ToUpper(strings.TrimSpace(text)); ok && !slices.Contains(dataTypes, c.Type) {
+				l.add(at, "%w", notOneOf(text, "data type", dataTypes...))
+				c.Type = ""
+			}
+		}},
+		value)
+	return c
 }
 
 // checkProperty says what is wrong with a property's name, or "".
@@ -417,15 +357,6 @@ func checkProperty(name string, twin Cloud) string {
 		}
 	}
 	return ""
-}
-
-// wants says what a value of a type is.
-var wants = map[string]string{
-	"STRING":  "a text of 1 to 256 characters",
-	"DOUBLE":  "a number",
-	"INTEGER": "a whole number of 32 bits",
-	"LONG":    "a whole number of 64 bits",
-	"BOOLEAN": "true or false",
 }
 
 // typed returns raw as JSON of a data type, and whether it fits: as values of

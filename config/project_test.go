@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -54,6 +55,14 @@ func lines(t *testing.T, err error) []string {
 	return all[1:]
 }
 
+// same compares lines with what they must begin with.
+func same(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 func TestLoadProject(t *testing.T) {
 	files := goodProject()
 	files["config_hot_reader.json"] = `{
@@ -78,12 +87,12 @@ func TestLoadProject(t *testing.T) {
 			{ID: "pump 2"},
 		},
 		Options: Options{
-			AWS:       AWSOptions{Region: "eu-central-1", Table: "old-table", Workspace: "old", WorkspaceRole: "arn:aws:iam::123456789012:role/old", APIKey: true, AccountLogRole: true},
-			Azure:     AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c"},
-			GCP:       GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry"},
-			DeviceKey: "dev", TimeKey: "ts", TimeFormat: "native", Rate: 0.5, Burst: 10, MemoryMB: 512, LogDays: 14, LogLevel: "warn",
-			Readable: identity.Devices{"pump-1", "pump *"},
-			OTel:     map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_SDK_DISABLED": "false"},
+			AWS:      AWSOptions{Region: "eu-central-1", Table: "old-table", Workspace: "old", WorkspaceRole: "arn:aws:iam::123456789012:role/old", APIKey: true, AccountLogRole: true},
+			Azure:    AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c"},
+			GCP:      GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry"},
+			Settings: Settings{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "native", Rate: 0.5, Burst: 10, Devices: identity.Devices{"pump-1", "pump *"}, LogLevel: "warn"},
+			MemoryMB: 512, LogDays: 14,
+			OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_SDK_DISABLED": "false"},
 			Backend: map[Cloud]Backend{
 				AWS: {"s3", map[string]json.RawMessage{"bucket": json.RawMessage(`"b"`), "key": json.RawMessage(`"k"`), "use_lockfile": json.RawMessage("true")}},
 				GCP: {"local", map[string]json.RawMessage{}},
@@ -214,6 +223,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"numbers", o, `{"rate":0,"burst":1.5,"memory_mb":64,"log_days":10}`, []string{
 			"config_hot_reader.json: rate: is 0; want requests a second", "config_hot_reader.json: burst: is 1.5;", "config_hot_reader.json: memory_mb: is 64; want a whole number from 128 to 10240",
 			"config_hot_reader.json: log_days: is 10, which CloudWatch does not offer; the nearest are 7 and 14"}},
+		{"no numbers", o, `{"rate":"5","burst":true,"memory_mb":false}`, []string{`config_hot_reader.json: rate: is "5"; want requests`, "config_hot_reader.json: burst: is true; want a whole number", "config_hot_reader.json: memory_mb: is false; want"}},
 		{"words", o, `{"time_format":"iso","log_level":"verbose"}`, []string{
 			`config_hot_reader.json: time_format: "iso" is no time format; did you mean "iso8601"?`, `config_hot_reader.json: log_level: "verbose" is no log level`}},
 		{"keys", o, `{"device_key":"","time_key":"a\u0000"}`, []string{"config_hot_reader.json: device_key: has 0 bytes;", `config_hot_reader.json: time_key: "a\x00" has a control character`}},
@@ -248,17 +258,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 			if p != nil {
 				t.Errorf("a project came with the error")
 			}
-			got := lines(t, err)
-			for i := range max(len(got), len(tc.want)) {
-				switch {
-				case i >= len(got):
-					t.Errorf("no line %q", tc.want[i])
-				case i >= len(tc.want):
-					t.Errorf("a line too many: %q", got[i])
-				case !strings.HasPrefix(got[i], tc.want[i]):
-					t.Errorf("line %q, want %q…", got[i], tc.want[i])
-				}
-			}
+			same(t, lines(t, err), tc.want)
 			if strings.Contains(err.Error(), "AKIA") {
 				t.Errorf("a credential is in the error: %v", err)
 			}

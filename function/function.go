@@ -52,11 +52,7 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 		}
 		return p.Store(store), nil
 	}
-	far, err := p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
-	if err != nil {
-		return nil, err
-	}
-	return route.NewRouter(f.Route(), nil, far) // an error if the route were local after all
+	return p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
 }
 
 // Store returns a store's Source with its pages read side by side, within a span.

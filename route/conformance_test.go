@@ -12,13 +12,6 @@ import (
 // Each wrapper keeps every promise of the Source it is around.
 func TestConformance(t *testing.T) {
 	for name, wrap := range map[string]func(hotreader.Source) hotreader.Source{
-		"router": func(r hotreader.Source) hotreader.Source {
-			router, err := NewRouter(Route{URL: "https://a", L3: "gcp", L4: "aws"}, nil, r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return router
-		},
 		"retry":   func(r hotreader.Source) hotreader.Source { return NewRetry(r, RetryOptions{}) },
 		"breaker": func(r hotreader.Source) hotreader.Source { return NewBreaker(r, BreakerOptions{}) },
 	} {

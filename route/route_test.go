@@ -85,87 +85,27 @@ func failure(code hotreader.Code) error {
 	return &hotreader.Error{Op: "peer", Code: code, Err: errors.New("broke")}
 }
 
-func TestRoute(t *testing.T) {
+func TestCheckURL(t *testing.T) {
 	const u = "https://api.example.com/prod"
-	for _, c := range []struct {
-		name   string
-		route  Route
-		remote bool
-		wrong  []string // each must be in the error; none = no error
-	}{
-		{"nothing said", Route{}, false, nil},
-		{"one cloud", Route{"", "aws", "aws"}, false, nil},
-		{"one cloud, even with a URL", Route{u, "aws", "aws"}, false, nil},
-		{"two clouds", Route{u, "azure", "aws"}, true, nil},
-		{"google is gcp", Route{u, "google", "gcp"}, false, nil},
-		{"case and blanks", Route{u, " GOOGLE ", "AWS"}, true, nil},
-		{"one provider, no URL", Route{"", "", "aws"}, false, nil},
-		{"two clouds without a URL", Route{"", "gcp", "aws"}, false, []string{"REMOTE_READER_URL: is not set", "on gcp"}},
-		{"a URL without providers", Route{u, "", ""}, false, []string{"layer_3_hot_provider is missing", "layer_4_provider is missing"}},
-		{"a URL without L3", Route{u, "", "aws"}, false, []string{"layer_3_hot_provider is missing"}},
-		{"a URL without L4", Route{u, "aws", " "}, false, []string{"layer_4_provider is missing"}},
-		{"no cloud", Route{u, "asw", "aws"}, false, []string{`layer_3_hot_provider "asw" is no cloud`}},
-		{"http", Route{"http://api.example.com", "azure", "aws"}, false, []string{"REMOTE_READER_URL", "in the clear", "want https"}},
-		{"http to loopback", Route{"http://127.0.0.1:8080", "azure", "aws"}, true, nil},
-		{"http to loopback by name", Route{"http://localhost:8080/x", "azure", "aws"}, true, nil},
-		{"http to loopback, v6", Route{"http://[::1]:8080", "azure", "aws"}, true, nil},
-		{"http to a host that begins like loopback", Route{"http://127.0.0.1.example.com", "azure", "aws"}, false, []string{"want https"}},
-		{"user info", Route{"https://me:hunter2@api.example.com", "azure", "aws"}, false, []string{"user info"}},
-		{"user info, one cloud", Route{"https://me:hunter2@api.example.com", "aws", "aws"}, false, []string{"user info"}},
-		{"other scheme", Route{"ftp://api.example.com", "azure", "aws"}, false, []string{`scheme "ftp"`}},
-		{"no scheme", Route{"api.example.com/read", "azure", "aws"}, false, []string{"is not a URL"}},
-		{"host and port alone", Route{"api.example.com:443", "azure", "aws"}, false, []string{"REMOTE_READER_URL"}},
-		{"no host", Route{"https:///read", "azure", "aws"}, false, []string{"has no host"}},
-		{"query", Route{u + "?code=hunter2", "azure", "aws"}, false, []string{"has a query"}},
-		{"fragment", Route{u + "#x", "azure", "aws"}, false, []string{"fragment"}},
-		{"broken", Route{"https://a b:hunter2@%zz", "azure", "aws"}, false, []string{"is not a URL"}},
+	for _, c := range []struct{ url, wrong string }{
+		{u, ""},
+		{"http://127.0.0.1:8080", ""},
+		{"http://localhost:8080/x", ""},
+		{"http://[::1]:8080", ""},
+		{"http://api.example.com", `in the clear to "api.example.com"; want https`},
+		{"http://127.0.0.1.example.com", "want https"}, // begins like loopback
+		{"https://me:hunter2@api.example.com", "user info"},
+		{"ftp://api.example.com", `scheme "ftp"`},
+		{"api.example.com/read", "is not a URL"},
+		{"api.example.com:443", "is not a URL"},
+		{"https:///read", "has no host"},
+		{u + "?code=hunter2", "has a query"},
+		{u + "#x", "fragment"},
+		{"https://a b:hunter2@%zz", "is not a URL"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			remote, err := c.route.Remote()
-			if len(c.wrong) == 0 {
-				if err != nil || remote != c.remote {
-					t.Fatalf("got %v, %v; want %v", remote, err, c.remote)
-				}
-				return
-			}
-			if hotreader.CodeOf(err) != hotreader.CodeConfig || remote {
-				t.Fatalf("got %v, %v; want an error of CodeConfig", remote, err)
-			}
-			for _, w := range c.wrong {
-				if !strings.Contains(err.Error(), w) {
-					t.Errorf("%q does not say %q", err, w)
-				}
-			}
-			if strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("%q gives the password away", err)
-			}
-		})
-	}
-}
-
-func TestRouterDecidesOnce(t *testing.T) {
-	near, far := &rows{rows: series(1)}, &rows{rows: series(2)}
-	for _, c := range []struct {
-		route Route
-		want  int
-	}{
-		{Route{"", "aws", "aws"}, 1},
-		{Route{"https://a", "aws", "aws"}, 1},
-		{Route{"https://a", "gcp", "aws"}, 2},
-	} {
-		r, err := NewRouter(c.route, near, far)
-		if err != nil {
-			t.Fatal(err)
+		wrong := CheckURL(c.url)
+		if (wrong == "") != (c.wrong == "") || !strings.Contains(wrong, c.wrong) || strings.Contains(wrong, "hunter2") {
+			t.Errorf("%s: %q, want %q", c.url, wrong, c.wrong)
 		}
-		got, err := collect(t.Context(), r, query())
-		if err != nil || len(got) != c.want || r.Remote() != (c.want == 2) {
-			t.Errorf("%v: %d rows, %v; want %d", c.route, len(got), err, c.want)
-		}
-	}
-	if _, err := NewRouter(Route{"https://a", "gcp", "aws"}, near, nil); err == nil {
-		t.Error("a router without the reader it needs was made")
-	}
-	if _, err := NewRouter(Route{"https://a", "", "aws"}, near, far); hotreader.CodeOf(err) != hotreader.CodeConfig {
-		t.Errorf("got %v", err)
 	}
 }

@@ -75,6 +75,6 @@ func local(f *config.Function, seen *observe.Observer) (hotreader.Source, error)
 	}
 	return azurecosmos.New(client, azurecosmos.Options{
 		Database: f.Cosmos.Database, Container: f.Cosmos.Container,
-		DeviceKey: f.Items.DeviceKey, TimeKey: f.Items.TimeKey, TimeFormat: f.Items.TimeFormat,
+		DeviceKey: f.DeviceKey, TimeKey: f.TimeKey, TimeFormat: f.TimeFormat,
 	}), nil
 }

@@ -43,7 +43,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	logger := cloudrun.NewLogger(stderr, 0, "")
 	f, err := config.CloudRun(getenv)
 	if err == nil {
-		logger = cloudrun.NewLogger(stderr, f.LogLevel, f.Project)
+		logger = cloudrun.NewLogger(stderr, f.LogLevel.Level(), f.Project)
 		err = function.Program{
 			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
 			Secret:    func(name string) identity.Fetch { return secret(getenv, name) },
@@ -76,6 +76,6 @@ func local(ctx context.Context, f *config.Function, seen *observe.Observer) (hot
 	}
 	return gcpfirestore.New(client, gcpfirestore.Options{
 		Project: f.Firestore.Project, Database: f.Firestore.Database, Collection: f.Firestore.Collection,
-		DeviceKey: f.Items.DeviceKey, TimeKey: f.Items.TimeKey, TimeFormat: f.Items.TimeFormat,
+		DeviceKey: f.DeviceKey, TimeKey: f.TimeKey, TimeFormat: f.TimeFormat,
 	}), nil
 }

@@ -141,7 +141,7 @@ func local(f *config.Function, seen *observe.Observer) (*awsdynamodb.Store, erro
 	}
 	client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = seen.StoreClient(o.HTTPClient) })
 	return awsdynamodb.New(client, awsdynamodb.Options{
-		Table: f.Table, DeviceKey: f.Items.DeviceKey, TimeKey: f.Items.TimeKey, TimeFormat: f.Items.TimeFormat,
+		Table: f.Table, DeviceKey: f.DeviceKey, TimeKey: f.TimeKey, TimeFormat: f.TimeFormat,
 	}), nil
 }
 

@@ -188,7 +188,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return err
 	}
 	defer store.Close()
-	f := &config.Function{Role: config.API, Rate: s.rate, Burst: s.burst, Devices: devices}
+	f := &config.Function{Role: config.API, Settings: config.Settings{Rate: s.rate, Burst: s.burst, Devices: devices}}
 	if f.Rate == 0 {
 		f.Rate = -1
 	}

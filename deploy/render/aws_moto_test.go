@@ -209,7 +209,7 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	before := engine.MotoNames(t)
 	both := newMotoSide(t, "pump", config.AWS, config.AWS, config.Options{})
 	store := newMotoSide(t, "press", config.AWS, config.Azure, config.Options{
-		AWS: config.AWSOptions{Table: table, APIKey: true, AccountLogRole: true}, Rate: 7, LogDays: 7, MemoryMB: 256,
+		AWS: config.AWSOptions{Table: table, APIKey: true, AccountLogRole: true}, Settings: config.Settings{Rate: 7}, LogDays: 7, MemoryMB: 256,
 	})
 	twin := newMotoSide(t, "mill", config.GCP, config.AWS, config.Options{})
 	all := []*motoSide{both, store, twin}

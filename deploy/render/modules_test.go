@@ -71,10 +71,10 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 		}
 	}
 	set := config.Options{
-		AWS:       config.AWSOptions{Region: "eu-north-1", Table: "rows", Workspace: "hall", WorkspaceRole: "arn:aws:iam::123456789012:role/hall", APIKey: true},
-		Azure:     config.AzureOptions{Subscription: "11111111-2222-3333-4444-555555555555", Location: "northeurope", ResourceGroup: "plant", CosmosAccount: "plant-db", Database: "twin", Container: "rows"},
-		GCP:       config.GCPOptions{Project: "plant-1", Region: "europe-north1", Database: "(default)", Collection: "plants/7/rows"},
-		DeviceKey: "device-id", TimeKey: "when", TimeFormat: "epoch_ms", Rate: 2.5, Burst: 7, MemoryMB: 1024, LogDays: 3, LogLevel: "debug",
+		AWS:      config.AWSOptions{Region: "eu-north-1", Table: "rows", Workspace: "hall", WorkspaceRole: "arn:aws:iam::123456789012:role/hall", APIKey: true},
+		Azure:    config.AzureOptions{Subscription: "11111111-2222-3333-4444-555555555555", Location: "northeurope", ResourceGroup: "plant", CosmosAccount: "plant-db", Database: "twin", Container: "rows"},
+		GCP:      config.GCPOptions{Project: "plant-1", Region: "europe-north1", Database: "(default)", Collection: "plants/7/rows"},
+		Settings: config.Settings{DeviceKey: "device-id", TimeKey: "when", TimeFormat: "epoch_ms", Rate: 2.5, Burst: 7, LogLevel: "debug"}, MemoryMB: 1024, LogDays: 3,
 	}
 	add(string(cloud)+"-options-l3", &config.Project{Twin: "p", L3: cloud, L4: cloud, Options: set}, "")
 	other := config.AWS

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strconv"
-	"strings"
 
 	"hotreader"
 	"hotreader/config"
@@ -151,25 +149,15 @@ func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
 // variables returns a function's variables. A variable that the function has
 // no use for is not set, nor one whose default is meant.
 func variables(p *config.Project, store, served bool) map[string]string {
-	o, env := &p.Options, map[string]string{"DIGITAL_TWIN_INFO": p.TwinInfo()}
-	maps.Copy(env, o.OTel)
-	set := func(name, value string) {
-		if value != "" {
-			env[name] = value
-		}
-	}
+	var reach config.Reach
 	if store {
-		set("HOTREADER_DEVICE_KEY", o.DeviceKey)
-		set("HOTREADER_TIME_KEY", o.TimeKey)
-		set("HOTREADER_TIME_FORMAT", o.TimeFormat)
+		reach |= config.Stores
 	}
-	if served && o.Rate > 0 {
-		set("HOTREADER_RATE", strconv.FormatFloat(o.Rate, 'g', -1, 64))
+	if served {
+		reach |= config.Served
 	}
-	if served && o.Burst > 0 {
-		set("HOTREADER_BURST", strconv.Itoa(o.Burst))
-	}
-	set("HOTREADER_DEVICES", strings.Join(o.Readable, ","))
-	set("HOTREADER_LOG_LEVEL", o.LogLevel)
+	env := p.Options.Variables(reach)
+	env["DIGITAL_TWIN_INFO"] = p.TwinInfo()
+	maps.Copy(env, p.Options.OTel)
 	return env
 }

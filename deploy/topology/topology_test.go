@@ -179,7 +179,7 @@ func completed(p *config.Project, s Side, f Function) map[string]string {
 // Each function starts with its environment, with the widest and the least twin
 // and all options, and does what the topology says.
 func TestTopologyEnvironmentIsAccepted(t *testing.T) {
-	all := config.Options{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug", Readable: identity.Devices{"pump-*", "valve-7"},
+	all := config.Options{Settings: config.Settings{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug", Devices: identity.Devices{"pump-*", "valve-7"}},
 		OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_SERVICE_NAME": "factory"}}
 	for _, twin := range []string{"a", "Abcdefghij_klmnopqrs-"} {
 		for _, options := range []config.Options{{}, all} {
@@ -203,14 +203,14 @@ func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 						if got.Twin != twin || got.L3 != l3 || got.L4 != l4 || got.Remote != f.Remote || (got.TokenSecret != "") != s.Token {
 							t.Errorf("%s on %s reads %+v", f.Role, s.Cloud, got)
 						}
-						if !slices.Equal(got.Devices, p.Options.Readable) {
+						if !slices.Equal(got.Devices, p.Options.Devices) {
 							t.Errorf("%s on %s lets devices %q be read", f.Role, s.Cloud, got.Devices)
 						}
 						if f.Env["OTEL_SERVICE_NAME"] != p.Options.OTel["OTEL_SERVICE_NAME"] {
 							t.Errorf("%s on %s is called %q", f.Role, s.Cloud, f.Env["OTEL_SERVICE_NAME"])
 						}
-						if f.Store && (got.Items.DeviceKey != p.Options.DeviceKey || got.Items.TimeKey != p.Options.TimeKey || got.Items.TimeFormat != p.Options.TimeFormat) {
-							t.Errorf("%s on %s reads items %+v", f.Role, s.Cloud, got.Items)
+						if f.Store && (got.DeviceKey != p.Options.DeviceKey || got.TimeKey != p.Options.TimeKey || got.TimeFormat != p.Options.TimeFormat) {
+							t.Errorf("%s on %s reads items %+v", f.Role, s.Cloud, got.Settings)
 						}
 						if len(s.Public) > 0 && (got.Rate != p.Options.Rate || got.Burst != p.Options.Burst) {
 							t.Errorf("%s on %s allows %v requests a second, %d at once", f.Role, s.Cloud, got.Rate, got.Burst)

@@ -12,7 +12,6 @@ import (
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/remote"
-	"hotreader/route"
 	"hotreader/store/boltstore"
 	"hotreader/store/storetest"
 )
@@ -57,17 +56,6 @@ func TestRemoteBoltConforms(t *testing.T) {
 			return through(t, store, false), store
 		},
 	})
-}
-
-// routed is what a twin's function reads through when its hot storage is in
-// another cloud.
-func routed(t testing.TB, far hotreader.Source) hotreader.Source {
-	t.Helper()
-	router, err := route.NewRouter(route.Route{URL: "http://127.0.0.1", L3: "aws", L4: "azure"}, nil, far)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return route.NewRetry(router, route.RetryOptions{})
 }
 
 // A value that its declared type cannot hold is left out in the other cloud, and

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"hotreader"
+	"hotreader/route"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/storetest"
 	"hotreader/test/engine"
@@ -54,7 +55,7 @@ func TestRetriedRoutedRemoteDynamoDBConforms(t *testing.T) {
 				t.Fatal(err)
 			}
 			store := awsdynamodb.New(client, o)
-			return routed(t, through(t, store, false)), store
+			return route.NewRetry(through(t, store, false), route.RetryOptions{}), store
 		},
 	})
 }

@@ -28,16 +28,9 @@ import (
 	"hotreader/store/gcpfirestore"
 )
 
-// near returns the reader of a function whose hot storage is on its own cloud,
+// near returns the source of a function whose hot storage is on its own cloud,
 // as the functions wire it.
-func near(t testing.TB, store hotreader.Source) hotreader.Source {
-	t.Helper()
-	r, err := route.NewRouter(route.Route{L3: "aws", L4: "aws"}, route.Ahead(store, route.AheadOptions{}), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
+func near(store hotreader.Source) hotreader.Source { return route.Ahead(store, route.AheadOptions{}) }
 
 // pageItems are two pages and a bit.
 const pageItems = 180
@@ -249,7 +242,7 @@ func dynamoAt(t testing.TB, url string) hotreader.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return near(t, awsdynamodb.New(c, awsdynamodb.Options{Table: "t"}))
+	return near(awsdynamodb.New(c, awsdynamodb.Options{Table: "t"}))
 }
 
 func cosmosAt(t testing.TB, url string) hotreader.Source {
@@ -258,7 +251,7 @@ func cosmosAt(t testing.TB, url string) hotreader.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return near(t, azurecosmos.New(c, azurecosmos.Options{Database: "d", Container: "c"}))
+	return near(azurecosmos.New(c, azurecosmos.Options{Database: "d", Container: "c"}))
 }
 
 // signedIn is who Google's API lets in.
@@ -273,5 +266,5 @@ func firestoreAt(t testing.TB, url string) hotreader.Source {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return near(t, gcpfirestore.New(c, gcpfirestore.Options{Project: "p", Collection: "c"}))
+	return near(gcpfirestore.New(c, gcpfirestore.Options{Project: "p", Collection: "c"}))
 }

@@ -141,13 +141,8 @@ func far(t testing.TB, url string, options ...func(*setup)) hotreader.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	router, err := route.NewRouter(route.Route{URL: url, L3: "azure", L4: "aws"}, nil,
-		route.NewRetry(route.NewBreaker(r, s.breaker), s.retry))
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(client.CloseIdleConnections)
-	return router
+	return route.NewRetry(route.NewBreaker(r, s.breaker), s.retry)
 }
 
 // newClient returns the client of the functions, but with patience for a busy

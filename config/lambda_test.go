@@ -3,8 +3,8 @@ package config
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -58,7 +58,7 @@ func TestLambda(t *testing.T) {
 	}{
 		{"local", local(), func(f *Function) bool {
 			return f.Role == History && f.Twin == "factory" && f.L3 == AWS && f.L4 == AWS && !f.Remote &&
-				f.Table == "factory-hot-iot-data" && f.Token == nil && f.LogLevel == slog.LevelInfo && f.Items == Items{}
+				f.Table == "factory-hot-iot-data" && f.Token == nil && reflect.DeepEqual(f.Settings, Settings{})
 		}},
 		{"last entry", with(local(), "_HANDLER", "hot-reader-last-entry"), func(f *Function) bool { return f.Role == LastEntry }},
 		{"local, even with a URL", with(local(), "REMOTE_READER_URL", api, "INTER_CLOUD_TOKEN", token), func(f *Function) bool {
@@ -84,7 +84,7 @@ func TestLambda(t *testing.T) {
 		}},
 		{"everything else", with(local(), "HOTREADER_DEVICE_KEY", "dev", "HOTREADER_TIME_KEY", "ts", "HOTREADER_TIME_FORMAT", "Epoch_MS",
 			"HOTREADER_RATE", "0.5", "HOTREADER_BURST", "7", "HOTREADER_LOG_LEVEL", "WARN"), func(f *Function) bool {
-			return f.Items == Items{"dev", "ts", "epoch_ms"} && f.Rate == 0.5 && f.Burst == 7 && f.LogLevel == slog.LevelWarn
+			return reflect.DeepEqual(f.Settings, Settings{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 0.5, Burst: 7, LogLevel: "warn"})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -164,79 +164,38 @@ func TestLambdaRefuses(t *testing.T) {
 	}
 }
 
-// All problems come at once, each on a line that begins with its variable.
-func TestAllProblemsTogether(t *testing.T) {
-	_, err := load(map[string]string{"HOTREADER_RATE": "fast", "HOTREADER_BURST": "x", "HOTREADER_LOG_LEVEL": "loud",
-		"_HANDLER": "hot-reader", "REMOTE_READER_URL": "http://x.example", "HOTREADER_TIME_FORMAT": "unix"})
-	lines := strings.Split(err.Error(), "\n")
-	want := []string{"environment of the Lambda function: ", "DIGITAL_TWIN_INFO: is not set",
-		"REMOTE_READER_URL: is http", "DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider is missing",
-		"DIGITAL_TWIN_INFO: config_providers.layer_4_provider is missing", "INTER_CLOUD_TOKEN: is not set",
-		"HOTREADER_TIME_FORMAT: ", "HOTREADER_RATE: ", "HOTREADER_BURST: ", "HOTREADER_LOG_LEVEL: ", "AWS_REGION: "}
-	if len(lines) != len(want) {
-		t.Fatalf("%d lines, want %d:\n%v", len(lines), len(want), err)
+// All problems come at once, each on a line that begins with its variable, and
+// none twice: a provider that is there, but wrong, is not called missing as well,
+// nor different from the other one; what is wrong beside it still comes.
+func TestProblemsTogether(t *testing.T) {
+	const l3, l4 = "DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider ", "DIGITAL_TWIN_INFO: config_providers.layer_4_provider "
+	twin := func(text, url string) map[string]string {
+		return map[string]string{"_HANDLER": "hot-reader", "AWS_REGION": "eu-central-1", "DIGITAL_TWIN_INFO": text, "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": token, "DYNAMODB_TABLE_NAME": "table"}
 	}
-	for i := range want {
-		if !strings.HasPrefix(lines[i], want[i]) {
-			t.Errorf("line %d is %q, want %q…", i, lines[i], want[i])
-		}
-	}
-}
-
-// A provider that is there, but wrong, is not called missing as well, nor
-// different from the other one; what is wrong beside it still comes.
-func TestNothingIsSaidTwice(t *testing.T) {
 	for _, c := range []struct {
-		name, info, url string
-		want            []string
+		name string
+		load func(func(string) string) (*Function, error)
+		env  map[string]string
+		want []string // prefixes
 	}{
-		{"both mistyped", info("a", "azur", "awss"), "https://x.example", []string{
-			`DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider "azur"`, `DIGITAL_TWIN_INFO: config_providers.layer_4_provider "awss"`}},
-		{"one mistyped, one missing", info("a", "azur", ""), "https://x.example", []string{
-			`DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider "azur"`, "DIGITAL_TWIN_INFO: config_providers.layer_4_provider is missing"}},
-		{"one missing, one mistyped", info("a", "", "azur"), "http://x.example", []string{
-			`DIGITAL_TWIN_INFO: config_providers.layer_4_provider "azur"`, "REMOTE_READER_URL: is http", "DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider is missing"}},
-		{"one mistyped, no URL", info("a", "azur", "aws"), "", []string{`DIGITAL_TWIN_INFO: config_providers.layer_3_hot_provider "azur"`}},
-		{"no JSON", "{", "https://x.example", []string{"DIGITAL_TWIN_INFO: is not JSON"}},
+		{"all on AWS", Lambda, map[string]string{"HOTREADER_RATE": "fast", "HOTREADER_BURST": "x", "HOTREADER_LOG_LEVEL": "loud", "_HANDLER": "hot-reader", "REMOTE_READER_URL": "http://x.example", "HOTREADER_TIME_FORMAT": "unix"},
+			[]string{"DIGITAL_TWIN_INFO: is not set", "REMOTE_READER_URL: is http", l3 + "is missing", l4 + "is missing", "INTER_CLOUD_TOKEN: is not set",
+				"HOTREADER_TIME_FORMAT: ", "HOTREADER_RATE: ", "HOTREADER_BURST: ", "HOTREADER_LOG_LEVEL: ", "AWS_REGION: "}},
+		{"all on Azure", AzureFunctions, map[string]string{"HOTREADER_BURST": "x"},
+			[]string{"INTER_CLOUD_TOKEN: ", "HOTREADER_BURST: ", "COSMOS_DB_ENDPOINT: ", "COSMOS_DB_DATABASE: ", "COSMOS_DB_CONTAINER: ", "FUNCTIONS_CUSTOMHANDLER_PORT: "}},
+		{"all on Google Cloud", CloudRun, map[string]string{"HOTREADER_BURST": "x", "PORT": "x"},
+			[]string{"INTER_CLOUD_TOKEN: ", "HOTREADER_BURST: ", "GOOGLE_CLOUD_PROJECT: ", "FIRESTORE_COLLECTION: ", "PORT: "}},
+		{"both mistyped", Lambda, twin(info("a", "azur", "awss"), "https://x.example"), []string{l3 + `"azur"`, l4 + `"awss"`}},
+		{"one mistyped, one missing", Lambda, twin(info("a", "azur", ""), "https://x.example"), []string{l3 + `"azur"`, l4 + "is missing"}},
+		{"one missing, one mistyped", Lambda, twin(info("a", "", "azur"), "http://x.example"), []string{l4 + `"azur"`, "REMOTE_READER_URL: is http", l3 + "is missing"}},
+		{"one mistyped, no URL", Lambda, twin(info("a", "azur", "aws"), ""), []string{l3 + `"azur"`}},
+		{"one cloud, a URL with a password", Lambda, twin(info("a", "aws", "aws"), "https://me:hunter2@x.example"), []string{"REMOTE_READER_URL: carries user info"}},
+		{"no JSON", Lambda, twin("{", "https://x.example"), []string{"DIGITAL_TWIN_INFO: is not JSON"}},
 	} {
-		_, err := load(map[string]string{"_HANDLER": "hot-reader", "AWS_REGION": "eu-central-1", "DIGITAL_TWIN_INFO": c.info,
-			"REMOTE_READER_URL": c.url, "INTER_CLOUD_TOKEN": strings.Repeat("t", 32), "DYNAMODB_TABLE_NAME": "table"})
-		if err == nil {
-			t.Errorf("%s: no error", c.name)
-			continue
-		}
-		lines := strings.Split(err.Error(), "\n")[1:]
-		if len(lines) != len(c.want) {
-			t.Errorf("%s: %d problems, want %d: %v", c.name, len(lines), len(c.want), err)
-			continue
-		}
-		for i := range c.want {
-			if !strings.HasPrefix(lines[i], c.want[i]) {
-				t.Errorf("%s: problem %d is %q, want %q…", c.name, i+1, lines[i], c.want[i])
-			}
-		}
-	}
-}
-
-// Lambda allows 4 KB for all variables; what the functions need stays far below
-// even with the longest names, for no device is in it.
-func TestPitfall17EnvironmentFits4KB(t *testing.T) {
-	env := with(local(),
-		"DIGITAL_TWIN_INFO", info(strings.Repeat("t", 21), "azure", "aws"),
-		"REMOTE_READER_URL", "https://"+strings.Repeat("h", 63)+".azurewebsites.net/api",
-		"INTER_CLOUD_TOKEN", strings.Repeat("0", 64)+","+strings.Repeat("1", 64),
-		"DYNAMODB_TABLE_NAME", strings.Repeat("t", 21)+"-hot-iot-data",
-		"HOTREADER_DEVICE_KEY", strings.Repeat("d", 255), "HOTREADER_TIME_KEY", strings.Repeat("t", 255),
-		"HOTREADER_TIME_FORMAT", "epoch_ms", "HOTREADER_RATE", "100000", "HOTREADER_BURST", "100000", "HOTREADER_LOG_LEVEL", "debug")
-	if _, err := load(env); err != nil {
-		t.Fatal(err)
-	}
-	size := 0
-	for name, value := range env {
-		size += len(name) + len(value)
-	}
-	if size > 2048 {
-		t.Errorf("%d bytes, want at most 2048 so that users have room for theirs", size)
+		t.Run(c.name, func(t *testing.T) {
+			_, err := of(c.load, c.env)
+			same(t, lines(t, err), c.want)
+		})
 	}
 }
 
@@ -250,25 +209,4 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 			t.Errorf("%q gives the token away", text)
 		}
 	}
-}
-
-func FuzzLambda(f *testing.F) {
-	f.Add("hot-reader", info("factory", "aws", "aws"), "", token, "table")
-	f.Add("hot-reader", info("factory", "gcp", "aws"), api, token, "")
-	f.Add("hot-reader-api", `{"config":{"digital_twin_name":null}}`, "https://u:p@h", "short", "a:b")
-	f.Fuzz(func(t *testing.T, handler, twin, url, secret, table string) {
-		fn, err := load(map[string]string{"_HANDLER": handler, "DIGITAL_TWIN_INFO": twin, "REMOTE_READER_URL": url,
-			"INTER_CLOUD_TOKEN": secret, "DYNAMODB_TABLE_NAME": table, "AWS_REGION": "eu-central-1"})
-		switch {
-		case err != nil && hotreader.CodeOf(err) != hotreader.CodeConfig:
-			t.Errorf("%v has the code %s", err, hotreader.CodeOf(err))
-		case err != nil:
-		case fn.Role == API && (fn.Token == nil || fn.Table == ""):
-			t.Errorf("an API without token or table: %+v", fn)
-		case fn.Remote && (fn.Token == nil || fn.RemoteURL == "" || fn.L3 == fn.L4):
-			t.Errorf("remote without need or means: %+v", fn)
-		case !fn.Remote && fn.Table == "":
-			t.Errorf("local without a table: %+v", fn)
-		}
-	})
 }

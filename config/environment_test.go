@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -188,7 +187,7 @@ func TestCloudRunRefuses(t *testing.T) {
 		"SECRET_MANAGER_EMULATOR_HOST: ", "not on this machine")
 	f, err := of(CloudRun, with(firestore(), "PORT", "9000", "FIRESTORE_DATABASE", "(default)", "FIRESTORE_COLLECTION", "/plants/berlin/telemetry/",
 		"FIRESTORE_EMULATOR_HOST", "[::1]:8080", "HOTREADER_TIME_FORMAT", "native"))
-	if err != nil || f.Port != 9000 || f.Items.TimeFormat != "native" || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
+	if err != nil || f.Port != 9000 || f.TimeFormat != "native" || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
 		t.Errorf("%+v, %v", f, err)
 	}
 }
@@ -219,44 +218,35 @@ func TestSecretNames(t *testing.T) {
 		{"projects/p/secrets/s", false}, {"projects/p/secrets/s/versions/", false}, {"projects/p/secrets/../versions/1", false},
 		{"projects/p/secrets/s/versions/1:access", false}, {"projects/p/locations/evil.example.com%2F/secrets/s/versions/1", false}, {"/" + version, false},
 	} {
-		if wrong := checkSecretVersion(c.name); (wrong == "") != c.ok {
+		if wrong := (&env{here: GCP}).checkSecret(c.name); (wrong == "") != c.ok {
 			t.Errorf("%s: %q", c.name, wrong)
 		}
 	}
 }
 
-// All problems come at once, each on a line that begins with its variable.
-func TestServerProblemsTogether(t *testing.T) {
-	for _, s := range servers {
-		_, err := of(s.load, map[string]string{"HOTREADER_BURST": "x", "PORT": "x"})
-		for _, name := range append([]string{"INTER_CLOUD_TOKEN", "HOTREADER_BURST"}, s.store...) {
-			if !strings.Contains(fmt.Sprint(err), "\n"+name+": ") {
-				t.Errorf("%s: no line for %s in\n%v", s.name, name, err)
-			}
-		}
-	}
-}
-
-func FuzzServer(f *testing.F) {
-	f.Add(info("factory", "azure", "aws"), "", token, "", "https://plant.documents.azure.com", "hot")
-	f.Add(info("factory", "aws", "gcp"), api, "", version, "http://[::1]", "a/b/c")
-	f.Add(info("factory", "aws", "azure"), "https://u:p@h", "", vault, "", "..")
-	f.Fuzz(func(t *testing.T, twin, url, secret, named, endpoint, collection string) {
-		for _, s := range servers {
-			fn, err := of(s.load, map[string]string{"DIGITAL_TWIN_INFO": twin, "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": secret, "INTER_CLOUD_TOKEN_SECRET": named,
-				"FUNCTIONS_CUSTOMHANDLER_PORT": "1", "COSMOS_DB_ENDPOINT": endpoint, "COSMOS_DB_DATABASE": "d", "COSMOS_DB_CONTAINER": "c",
-				"GOOGLE_CLOUD_PROJECT": "p", "FIRESTORE_COLLECTION": collection})
+func FuzzEnvironment(f *testing.F) {
+	f.Add("hot-reader", info("factory", "aws", "aws"), "", token, "", "table", "hot")
+	f.Add("hot-reader", info("factory", "gcp", "aws"), api, token, "", "", "hot")
+	f.Add("hot-reader-api", `{"config":{"digital_twin_name":null}}`, "https://u:p@h", "short", arn, "a:b", "..")
+	f.Add("", info("factory", "azure", "aws"), "", token, "", "https://plant.documents.azure.com", "hot")
+	f.Add("", info("factory", "aws", "gcp"), api, "", version, "http://[::1]", "a/b/c")
+	f.Fuzz(func(t *testing.T, handler, twin, url, secret, named, place, collection string) {
+		env := map[string]string{"_HANDLER": handler, "DIGITAL_TWIN_INFO": twin, "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": secret, "INTER_CLOUD_TOKEN_SECRET": named,
+			"AWS_REGION": "eu-central-1", "DYNAMODB_TABLE_NAME": place, "FUNCTIONS_CUSTOMHANDLER_PORT": "1",
+			"COSMOS_DB_ENDPOINT": place, "COSMOS_DB_DATABASE": "d", "COSMOS_DB_CONTAINER": "c", "GOOGLE_CLOUD_PROJECT": "p", "FIRESTORE_COLLECTION": collection}
+		for here, load := range map[Cloud]func(func(string) string) (*Function, error){AWS: Lambda, Azure: AzureFunctions, GCP: CloudRun} {
+			fn, err := of(load, env)
 			switch {
 			case err != nil && hotreader.CodeOf(err) != hotreader.CodeConfig:
 				t.Errorf("%v has the code %s", err, hotreader.CodeOf(err))
 			case err != nil:
-			case fn.Token == nil && fn.TokenSecret == "":
-				t.Errorf("an API without a token: %+v", fn)
-			case fn.Remote && (fn.RemoteURL == "" || string(fn.L4) != s.here || fn.L3 == fn.L4):
+			case (fn.Role == API || fn.Remote) && fn.Token == nil && fn.TokenSecret == "":
+				t.Errorf("no token: %+v", fn)
+			case fn.Remote && (fn.RemoteURL == "" || fn.L4 != here && here != AWS || fn.L3 == fn.L4):
 				t.Errorf("remote without need or means: %+v", fn)
-			case !fn.Remote && fn.Cosmos == Cosmos{} && fn.Firestore == Firestore{}:
+			case !fn.Remote && fn.Table == "" && fn.Cosmos == Cosmos{} && fn.Firestore == Firestore{}:
 				t.Errorf("local without a store: %+v", fn)
-			case !fn.Remote && fn.L3 != "" && string(fn.L3) != s.here:
+			case !fn.Remote && here != AWS && fn.L3 != "" && fn.L3 != here:
 				t.Errorf("local, but hot storage is elsewhere: %+v", fn)
 			}
 		}

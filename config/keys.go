@@ -1,0 +1,145 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+
+	"hotreader/identity"
+)
+
+// Settings are what a project says of all its functions: keys of
+// config_hot_reader.json that deploy hands on as variables. The zero value of
+// each field stands for a default.
+type Settings struct {
+	DeviceKey  string           // attribute with the device's id; "" = device_id
+	TimeKey    string           // attribute with the instant; "" = timestamp
+	TimeFormat string           // iso8601, epoch_ms, epoch_s or, in Firestore, native; "" = iso8601
+	Rate       float64          // requests a second and token; 0 = the server's default
+	Burst      int              // 0 = the server's default
+	Devices    identity.Devices // that may be read; none = all
+	LogLevel   LogLevel         // "" = info
+}
+
+// LogLevel is debug, info, warn or error. "" is info.
+type LogLevel string
+
+// Level implements slog.Leveler.
+func (l LogLevel) Level() slog.Level {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l)) // else it is info
+	return level
+}
+
+// Reach says which functions have a use for a variable.
+type Reach uint8
+
+// The functions that read a store, and those that are served over HTTP.
+const (
+	Stores Reach = 1 << iota
+	Served
+)
+
+// Key is one thing that can be configured: by a key of config_hot_reader.json, by
+// a variable of the functions' environment, or by both. The tables of the docs
+// are made of Keys (Markdown).
+type Key struct {
+	Name     string // in config_hot_reader.json; aws.table is table within aws; "" = a variable alone
+	Variable string // "" = no function reads it
+	Help     string // in Markdown; links are those of a page at the root
+
+	Reach Reach // of the functions that have a use for the variable; 0 = all
+	Cloud Cloud // whose functions read the variable; "" = all three
+
+	rule  rule               // nil: environment.go checks the variable beside others
+	at    func(*Options) any // where the value is kept, as rule has it
+	needs string             // another key that must be there with this one
+	want  string             // of that key
+}
+
+// Keys are all keys and variables, in the order in which they are read.
+var Keys = []Key{
+	{Variable: "_HANDLER", Cloud: AWS, Help: "`hot-reader`, `hot-reader-last-entry` or `hot-reader-api`; set by Lambda"},
+	{Variable: "DIGITAL_TWIN_INFO", Help: "the twin's name and the clouds of its layers: `" + `{"config":{"digital_twin_name":"pump"},"config_providers":{"layer_3_hot_provider":"azure","layer_4_provider":"aws"}}` + "`; an API over its own store needs none"},
+	{Variable: "REMOTE_READER_URL", Help: "the Hot Reader API in L3's cloud, for readers; needed if and only if the two providers differ. https (http to loopback only)"},
+	{Variable: "INTER_CLOUD_TOKEN", Help: "the shared secret, 32 bytes or more, for the API, remote readers, and all on Azure and Google Cloud; where it is checked: `current,previous` while it is rotated"},
+	{Variable: "INTER_CLOUD_TOKEN_SECRET", Help: "instead of `INTER_CLOUD_TOKEN`, what holds it: the ARN of a Secrets Manager secret, the URI of a Key Vault secret, a Secret Manager version (`projects/P/secrets/S/versions/latest`); fetched at start, and again, at most each 5 minutes, when a token is refused"},
+	{Variable: "DYNAMODB_TABLE_NAME", Cloud: AWS, Help: "table with HASH `device_id` (S) and RANGE `timestamp`"},
+	{Variable: "AWS_REGION", Cloud: AWS, Help: "set by Lambda"},
+	{Variable: "COSMOS_DB_ENDPOINT", Cloud: Azure, Help: "the account, as `https://ACCOUNT.documents.azure.com`"},
+	{Variable: "COSMOS_DB_DATABASE", Cloud: Azure, Help: "its database"},
+	{Variable: "COSMOS_DB_CONTAINER", Cloud: Azure, Help: "the container, partitioned by `/device_id`"},
+	{Variable: "COSMOS_DB_KEY", Cloud: Azure, Help: "a key of the account; signed in by managed identity without it"},
+	{Variable: "GOOGLE_CLOUD_PROJECT", Cloud: GCP, Help: "the project; needed unless hot storage is remote"},
+	{Variable: "FIRESTORE_COLLECTION", Cloud: GCP, Help: "the collection, with composite indexes device ascending, time ascending and descending"},
+	{Variable: "FIRESTORE_DATABASE", Cloud: GCP, Help: "its database; `(default)` if it is not set"},
+
+	{Name: "aws.region", Help: "the region; else that of the environment", rule: awsRegion, at: func(o *Options) any { return &o.AWS.Region }},
+	{Name: "aws.table", Help: "a hot table that exists", rule: awsTable, at: func(o *Options) any { return &o.AWS.Table }},
+	{Name: "aws.workspace", Help: "a TwinMaker workspace that exists; `aws.workspace_role` goes with it", rule: awsWorkspace, at: func(o *Options) any { return &o.AWS.Workspace },
+		needs: "aws.workspace_role", want: "the ARN of that workspace's role, which has to be allowed to call the functions"},
+	{Name: "aws.workspace_role", Help: "the ARN of that workspace's role", rule: awsRole, at: func(o *Options) any { return &o.AWS.WorkspaceRole },
+		needs: "aws.workspace", want: "the id of the existing workspace whose role that is"},
+	{Name: "aws.api_key", Help: "`true`: an API key for the GET routes", rule: boolean{}, at: func(o *Options) any { return &o.AWS.APIKey }},
+	{Name: "aws.account_log_role", Help: "`true`: the account's log role for API Gateway", rule: boolean{}, at: func(o *Options) any { return &o.AWS.AccountLogRole }},
+	{Name: "azure.subscription", Help: "the subscription; else the signed-in one", rule: subscription, at: func(o *Options) any { return &o.Azure.Subscription }},
+	{Name: "azure.location", Help: "the location", rule: azureLocation, at: func(o *Options) any { return &o.Azure.Location }},
+	{Name: "azure.resource_group", Help: "a resource group that exists", rule: azureGroup, at: func(o *Options) any { return &o.Azure.ResourceGroup }},
+	{Name: "azure.cosmos_account", Help: "a Cosmos DB account that exists in that group", rule: azureAccount, at: func(o *Options) any { return &o.Azure.CosmosAccount },
+		needs: "azure.resource_group", want: "the resource group that the existing account is in"},
+	{Name: "azure.database", Help: "a database that exists in that account", rule: azureID, at: func(o *Options) any { return &o.Azure.Database },
+		needs: "azure.cosmos_account", want: "the existing account that the database is in"},
+	{Name: "azure.container", Help: "a container that exists in that database", rule: azureID, at: func(o *Options) any { return &o.Azure.Container },
+		needs: "azure.database", want: "the existing database that the container is in"},
+	{Name: "gcp.project", Help: "the project; else the signed-in one", rule: gcpProject, at: func(o *Options) any { return &o.GCP.Project }},
+	{Name: "gcp.region", Help: "the region", rule: gcpRegion, at: func(o *Options) any { return &o.GCP.Region }},
+	{Name: "gcp.database", Help: "a database that exists", rule: gcpDatabase, at: func(o *Options) any { return &o.GCP.Database }},
+	{Name: "gcp.collection", Help: "a collection that exists", rule: collection{}, at: func(o *Options) any { return &o.GCP.Collection }},
+
+	{Name: "device_key", Variable: "HOTREADER_DEVICE_KEY", Reach: Stores, Help: "name of an item's key with the device, `device_id` if it is not set",
+		rule: attribute{}, at: func(o *Options) any { return &o.DeviceKey }},
+	{Name: "time_key", Variable: "HOTREADER_TIME_KEY", Reach: Stores, Help: "name of an item's key with the time, `timestamp` if it is not set",
+		rule: attribute{}, at: func(o *Options) any { return &o.TimeKey }},
+	{Name: "time_format", Variable: "HOTREADER_TIME_FORMAT", Reach: Stores, Help: "how that time is written: `iso8601` (default), `epoch_ms`, `epoch_s`; in Firestore also `native`",
+		rule: words{"time format", []string{"iso8601", "epoch_ms", "epoch_s"}, []string{"native"}}, at: func(o *Options) any { return &o.TimeFormat }},
+	{Name: "rate", Variable: "HOTREADER_RATE", Reach: Served, Help: "requests a second, by token", rule: rate{}, at: func(o *Options) any { return &o.Rate }},
+	{Name: "burst", Variable: "HOTREADER_BURST", Reach: Served, Help: "requests at once, by token",
+		rule: whole{1, 1_000_000, "the requests that may come at once, as 100"}, at: func(o *Options) any { return &o.Burst }},
+	{Name: "memory_mb", Help: "memory of a function", rule: whole{128, 10240, ""}, at: func(o *Options) any { return &o.MemoryMB }},
+	{Name: "log_days", Help: "how long the functions' logs are kept", rule: retention{whole{1, 3653, ""}}, at: func(o *Options) any { return &o.LogDays }},
+	{Name: "log_level", Variable: "HOTREADER_LOG_LEVEL", Help: "`debug`, `info` (default), `warn`, `error`",
+		rule: words{what: "log level", of: []string{"debug", "info", "warn", "error"}}, at: func(o *Options) any { return (*string)(&o.LogLevel) }},
+	{Name: "devices", Variable: "HOTREADER_DEVICES", Help: "the devices that may be read, ids and beginnings of ids: `pump-7,valve-*`, a list of texts in the file; all if it is not set. Any other is refused with 403, whether it exists or not ([security](docs/security.md#the-list-of-devices))",
+		rule: readable{}, at: func(o *Options) any { return &o.Devices }},
+	{Name: "otel", Help: "[OpenTelemetry's variables](docs/observability.md#turning-it-on) for all functions, as `" + `{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com"}` + "`; no `_HEADERS`",
+		rule: otel{}, at: func(o *Options) any { return &o.OTel }},
+	{Name: "backend", Help: "where Terraform keeps the state of a cloud, as `" + `{"aws": {"type": "s3", "config": {…}}}` + "`. It says where the state lies" + backendHelp() + ". A profile, a role, credentials and other servers come from your environment",
+		rule: backends{}, at: func(o *Options) any { return &o.Backend }},
+
+	{Variable: "FUNCTIONS_CUSTOMHANDLER_PORT", Cloud: Azure, Help: "the port to listen on; set by the platform"},
+	{Variable: "PORT", Cloud: GCP, Help: "the port to listen on; set by the platform"},
+	{Variable: "AWS_ENDPOINT_URL", Cloud: AWS, Help: "other endpoints, also `_DYNAMODB`, `_SECRETS_MANAGER` and `_IOTTWINMAKER`, for emulators; http to loopback only"},
+	{Variable: "FIRESTORE_EMULATOR_HOST", Cloud: GCP, Help: "the emulator, as `127.0.0.1:8080`; loopback only"},
+	{Variable: "SECRET_MANAGER_EMULATOR_HOST", Cloud: GCP, Help: "that of Secret Manager, as well"},
+}
+
+// Variables returns what s is as variables of a function that is of reach. What
+// is not set is not among them.
+func (s Settings) Variables(reach Reach) map[string]string {
+	o, env := &Options{Settings: s}, map[string]string{}
+	for _, k := range Keys {
+		if k.Name == "" || k.Variable == "" || k.Reach != 0 && k.Reach&reach == 0 {
+			continue
+		}
+		at := reflect.ValueOf(k.at(o)).Elem()
+		if at.IsZero() {
+			continue
+		}
+		env[k.Variable] = fmt.Sprint(at)
+		if devices, ok := at.Interface().(identity.Devices); ok {
+			env[k.Variable] = strings.Join(devices, ",")
+		}
+	}
+	return env
+}
