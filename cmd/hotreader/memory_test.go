@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	built "hotreader/test/serving"
 )
 
 // A million rows go from a store to another process: neither holds more than
@@ -19,10 +21,7 @@ import (
 func TestPitfall25MillionRowsInBoundedMemory(t *testing.T) {
 	const rows, limit = 1_000_000, 64 << 10 // KB
 	dir := t.TempDir()
-	program := filepath.Join(dir, "hotreader")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	program := built.Program(t, "hotreader")
 	store := "bolt:" + filepath.Join(dir, "s.db")
 	t.Setenv("INTER_CLOUD_TOKEN", strings.Repeat("0123456789abcdef", 4))
 	value := func(i int) string { return fmt.Sprintf("%d.%02d", 20+i%61, i*7919%100) }

@@ -1,4 +1,4 @@
-package main
+package programs
 
 import (
 	"context"
@@ -17,35 +17,8 @@ import (
 	"hotreader/httpapi"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
+	"hotreader/test/slowtable"
 )
-
-const (
-	token   = serving.Token
-	rotated = serving.Rotated
-)
-
-// program is the built bootstrap, as `make dist` builds it.
-var program string
-
-func TestMain(m *testing.M) { serving.Main(m, &program) }
-
-func remoteEnv(url string) map[string]string {
-	return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": url,
-		"INTER_CLOUD_TOKEN": token, "HOTREADER_LOG_LEVEL": "debug"}
-}
-
-// start starts the bootstrap, and checks at the end that it has told nobody the
-// token.
-func start(t *testing.T, handler string, env map[string]string) *runtimeapi.Function {
-	t.Helper()
-	f := runtimeapi.Start(t, program, handler, env)
-	t.Cleanup(func() {
-		if out := f.Log(); strings.Contains(out, token) || strings.Contains(out, rotated) {
-			t.Errorf("the token stands in the log:\n%s", out)
-		}
-	})
-	return f
-}
 
 const allTime = `,"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z"`
 
@@ -103,19 +76,20 @@ func failureType(t *testing.T, err error) string {
 	if !ok {
 		t.Fatalf("%v is no function error", err)
 	}
-	if strings.Contains(f.Message, "127.0.0.1") || strings.Contains(f.Message, token) {
+	if strings.Contains(f.Message, "127.0.0.1") || strings.Contains(f.Message, serving.Token) {
 		t.Errorf("%q shows the inside", f.Message)
 	}
 	return f.Type
 }
 
-func TestTwinReadsAnotherCloud(t *testing.T) {
+func TestFunctionReadsAnotherCloud(t *testing.T) {
+	t.Parallel()
 	const n = 5000
 	for name, jsonOnly := range map[string]bool{"rows": false, "an old peer's JSON": true} {
 		t.Run(name, func(t *testing.T) {
-			p := serving.PeerOf(t, token, httpapi.Options{NoRows: jsonOnly})
+			p := serving.NewPeer(t, serving.Token, func(o *httpapi.Options) { o.NoRows = jsonOnly })
 			p.Fill(t, "d", n)
-			f := start(t, "hot-reader", remoteEnv(p.URL))
+			f := serving.Function(t, "hot-reader", lambda.twin(p))
 			a, err := invoke(t, f, event("d", allTime))
 			if err != nil {
 				t.Fatal(err)
@@ -139,7 +113,7 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 				}
 			}
 
-			last := start(t, "hot-reader-last-entry", remoteEnv(p.URL))
+			last := serving.Function(t, "hot-reader-last-entry", lambda.twin(p))
 			body, err := last.Invoke(t.Context(), event("d", ""), 20*time.Second)
 			if err != nil || !strings.Contains(string(body), `"propertyValue":{"doubleValue":`+serving.Digits(n-1)+`}`) {
 				t.Errorf("%s, %v", body, err)
@@ -150,7 +124,8 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 
 // A device that is not known has no values, and that is no failure.
 func TestUnknownDeviceIsEmpty(t *testing.T) {
-	f := start(t, "hot-reader", remoteEnv(serving.NewPeer(t, token).URL))
+	t.Parallel()
+	f := serving.Function(t, "hot-reader", lambda.twin(serving.NewPeer(t, serving.Token)))
 	a, err := invoke(t, f, event("nobody", allTime))
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +136,8 @@ func TestUnknownDeviceIsEmpty(t *testing.T) {
 // The three ways in which events name a device end at the same rows, without a
 // call to TwinMaker where the event is enough.
 func TestPitfall09DeviceIsFoundOneWay(t *testing.T) {
-	p := serving.NewPeer(t, token)
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
 	p.Fill(t, "machine/1", 3)
 	var lookups atomic.Int64
 	twinmaker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +150,7 @@ func TestPitfall09DeviceIsFoundOneWay(t *testing.T) {
 			"serial":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}}}}}}`)
 	}))
 	defer twinmaker.Close()
-	f := start(t, "hot-reader", serving.With(remoteEnv(p.URL), "AWS_ENDPOINT_URL_IOTTWINMAKER", twinmaker.URL))
+	f := serving.Function(t, "hot-reader", serving.With(lambda.twin(p), "AWS_ENDPOINT_URL_IOTTWINMAKER", twinmaker.URL))
 	external := `"properties":{"serial":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}},`
 	for _, c := range []struct {
 		name    string
@@ -199,9 +175,10 @@ func TestPitfall09DeviceIsFoundOneWay(t *testing.T) {
 
 // A component-type query has no entity, and a property may lack its metadata.
 func TestPitfall08QueryByComponentType(t *testing.T) {
-	p := serving.NewPeer(t, token)
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
 	p.Fill(t, "d", 2)
-	f := start(t, "hot-reader", remoteEnv(p.URL))
+	f := serving.Function(t, "hot-reader", lambda.twin(p))
 	body, err := f.Invoke(t.Context(), []byte(`{"workspaceId":"w","componentTypeId":"com.example.machine","selectedProperties":["state","unheard"],
 		"properties":{"serial":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"d"}}}`+allTime+`}`), 20*time.Second)
 	want := `{"propertyValues":[{"entityPropertyReference":{"externalIdProperty":{"serial":"d"},"propertyName":"state"},` +
@@ -215,9 +192,10 @@ func TestPitfall08QueryByComponentType(t *testing.T) {
 // TwinMaker never retries; the reader does, so that it sees one call and one
 // answer.
 func TestPitfall12RetriesAreTheReaders(t *testing.T) {
-	p := serving.NewPeer(t, token)
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
 	p.Fill(t, "d", 2000)
-	f := start(t, "hot-reader", remoteEnv(p.URL))
+	f := serving.Function(t, "hot-reader", lambda.twin(p))
 	for name, ill := range map[string]func(http.ResponseWriter){
 		"503":   func(w http.ResponseWriter) { w.WriteHeader(503) },
 		"429":   func(w http.ResponseWriter) { w.Header().Set("Retry-After", "1"); w.WriteHeader(429) },
@@ -230,14 +208,7 @@ func TestPitfall12RetriesAreTheReaders(t *testing.T) {
 		},
 	} {
 		p.Calls.Store(0)
-		var times atomic.Int64
-		p.Set(func(w http.ResponseWriter, r *http.Request) {
-			if times.Add(1) > 2 {
-				p.API.ServeHTTP(w, r)
-				return
-			}
-			ill(w)
-		})
+		p.SetFor(2, func(w http.ResponseWriter, _ *http.Request) { ill(w) })
 		a, err := invoke(t, f, event("d", allTime))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -249,54 +220,10 @@ func TestPitfall12RetriesAreTheReaders(t *testing.T) {
 	}
 }
 
-// What does not heal is a function error, the process lives, and the next query
-// is answered.
-func TestPitfall02OutageIsAnError(t *testing.T) {
-	p := serving.NewPeer(t, token)
-	p.Fill(t, "d", 10)
-	f := start(t, "hot-reader", remoteEnv(p.URL))
-	for _, c := range []struct {
-		name string
-		ill  http.HandlerFunc
-		want string
-		most int64 // requests
-	}{
-		{"401", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, "HotReader.Unauthenticated", 1},
-		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, "HotReader.NotFound", 1},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://example.com/", http.StatusFound)
-		}, "HotReader.Config", 1},
-		{"a page for people", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/html")
-			io.WriteString(w, "<html>sign in</html>")
-		}, "HotReader.Protocol", 1},
-		{"an hour's patience", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "3600")
-			w.WriteHeader(429)
-		}, "HotReader.Throttled", 1},
-		{"outage", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, "HotReader.Unavailable", 4},
-	} {
-		p.Calls.Store(0)
-		p.Set(c.ill)
-		_, err := invoke(t, f, event("d", allTime))
-		if got := failureType(t, err); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-		if n := p.Calls.Load(); n < 1 || n > c.most {
-			t.Errorf("%s: %d requests, want at most %d", c.name, n, c.most)
-		}
-	}
-	p.Set(nil)
-	a, err := invoke(t, f, event("d", allTime))
-	if err != nil {
-		t.Fatal(err)
-	}
-	check(t, a, 0, 10)
-}
-
 // A peer that hangs is given up before Lambda's own deadline.
 func TestPitfall24HangingPeer(t *testing.T) {
-	p := serving.NewPeer(t, token)
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
 	release := make(chan struct{})
 	defer close(release)
 	p.Set(func(_ http.ResponseWriter, r *http.Request) {
@@ -306,7 +233,7 @@ func TestPitfall24HangingPeer(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	f := start(t, "hot-reader", remoteEnv(p.URL))
+	f := serving.Function(t, "hot-reader", lambda.twin(p))
 	_, err := f.Invoke(t.Context(), event("d", allTime), 2*time.Second)
 	if got := failureType(t, err); got != "HotReader.Deadline" {
 		t.Error(got)
@@ -314,9 +241,10 @@ func TestPitfall24HangingPeer(t *testing.T) {
 }
 
 func TestBadEventsAreInvalid(t *testing.T) {
-	p := serving.NewPeer(t, token)
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
 	for _, handler := range []string{"hot-reader", "hot-reader-last-entry", "hot-reader-api"} {
-		f := start(t, handler, serving.With(remoteEnv(p.URL), "DYNAMODB_TABLE_NAME", "factory-hot-iot-data"))
+		f := serving.Function(t, handler, serving.With(lambda.twin(p), "DYNAMODB_TABLE_NAME", "factory-hot-iot-data"))
 		for _, e := range []string{`{}`, `null`, `[]`, `{`, `"x"`, ``} {
 			_, err := f.Invoke(t.Context(), []byte(e), 20*time.Second)
 			if got := failureType(t, err); got != "HotReader.InvalidQuery" {
@@ -331,43 +259,25 @@ func TestBadEventsAreInvalid(t *testing.T) {
 
 // The trace that the peer sees is the invocation's.
 func TestTraceFollowsTheInvocation(t *testing.T) {
-	p := serving.NewPeer(t, token)
-	f := start(t, "hot-reader", remoteEnv(p.URL))
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
+	f := serving.Function(t, "hot-reader", lambda.twin(p))
 	if _, err := invoke(t, f, event("d", allTime)); err != nil {
 		t.Fatal(err)
 	}
 	const want = "00-8476a536e9f411e89739000000000001-"
-	if len(p.Traces()) != 1 || !strings.HasPrefix(p.Traces()[0], want) {
-		t.Errorf("traces %v, want %s…", p.Traces(), want)
+	if traces := p.Traces(); len(traces) != 1 || !strings.HasPrefix(traces[0], want) {
+		t.Errorf("traces %v, want %s…", traces, want)
 	}
 }
 
-// secrets plays AWS Secrets Manager.
-func secrets(t *testing.T, value func() string) (url string, fetches *atomic.Int64) {
-	t.Helper()
-	fetches = new(atomic.Int64)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fetches.Add(1)
-		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		if v := value(); v != "" {
-			_ = json.NewEncoder(w).Encode(map[string]string{"SecretString": v})
-			return
-		}
-		w.WriteHeader(400)
-		io.WriteString(w, `{"__type":"AccessDeniedException","message":"no"}`)
-	}))
-	t.Cleanup(server.Close)
-	return server.URL, fetches
-}
-
-const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:factory-token-AbCdEf"
-
-func TestTokenFromSecretsManager(t *testing.T) {
-	p := serving.NewPeer(t, token)
+// The token that is sent on comes from there too.
+func TestFunctionTakesItsTokenFromSecretsManager(t *testing.T) {
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
 	p.Fill(t, "d", 3)
-	url, fetches := secrets(t, func() string { return token })
-	env := serving.With(remoteEnv(p.URL), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", arn, "AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
-	f := start(t, "hot-reader", env)
+	env, fetches := secretsManager(t, serving.Token)
+	f := serving.Function(t, "hot-reader", serving.With(lambda.twin(p), env...))
 	for range 3 {
 		a, err := invoke(t, f, event("d", allTime))
 		if err != nil {
@@ -380,10 +290,11 @@ func TestTokenFromSecretsManager(t *testing.T) {
 	}
 }
 
-// fails waits for the program to refuse to start, and returns what it reported.
-func fails(t *testing.T, handler string, env map[string]string) *runtimeapi.Failure {
+// functionFails wants the bootstrap to refuse to start, and returns what it
+// reported.
+func functionFails(t testing.TB, handler string, env map[string]string) *runtimeapi.Failure {
 	t.Helper()
-	f := start(t, handler, env)
+	f := serving.Function(t, handler, env)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	code, failure, err := f.WaitExit(ctx)
@@ -404,8 +315,9 @@ func fails(t *testing.T, handler string, env map[string]string) *runtimeapi.Fail
 	return failure
 }
 
-func TestMissingEnvironment(t *testing.T) {
-	failure := fails(t, "hot-raeder", map[string]string{"AWS_REGION": "", "REMOTE_READER_URL": "http://example.com", "HOTREADER_BURST": "many"})
+func TestFunctionNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	failure := functionFails(t, "hot-raeder", map[string]string{"AWS_REGION": "", "REMOTE_READER_URL": "http://example.com", "HOTREADER_BURST": "many"})
 	if failure.Type != "HotReader.Config" {
 		t.Errorf("type %s", failure.Type)
 	}
@@ -417,26 +329,9 @@ func TestMissingEnvironment(t *testing.T) {
 	}
 }
 
-func TestPitfall20APIWithoutTokenDoesNotStart(t *testing.T) {
-	failure := fails(t, "hot-reader-api", map[string]string{"DYNAMODB_TABLE_NAME": "factory-hot-iot-data"})
-	if !strings.Contains(failure.Message, "INTER_CLOUD_TOKEN: is not set") {
-		t.Errorf("%v", failure)
-	}
-}
-
-func TestSecretThatCannotBeReadStopsTheStart(t *testing.T) {
-	for value, want := range map[string]string{"": "secretsmanager:GetSecretValue", "short": "at least 32"} {
-		url, _ := secrets(t, func() string { return value })
-		failure := fails(t, "hot-reader-api", map[string]string{"DYNAMODB_TABLE_NAME": "factory-hot-iot-data",
-			"INTER_CLOUD_TOKEN_SECRET": arn, "AWS_ENDPOINT_URL_SECRETS_MANAGER": url})
-		if !strings.Contains(failure.Message, "INTER_CLOUD_TOKEN_SECRET") || !strings.Contains(failure.Message, want) {
-			t.Errorf("%v", failure)
-		}
-	}
-}
-
 func TestOutsideLambda(t *testing.T) {
-	cmd := exec.Command(program)
+	t.Parallel()
+	cmd := exec.Command(serving.Program(t, "hotreader-lambda"))
 	cmd.Env = []string{"_HANDLER=hot-reader"}
 	out, err := cmd.CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
@@ -445,48 +340,32 @@ func TestOutsideLambda(t *testing.T) {
 	}
 }
 
-// call sends the API function a request of a REST API.
-func call(t *testing.T, f *runtimeapi.Function, method, path, token string) (status int, body string) {
-	t.Helper()
-	event, err := json.Marshal(map[string]any{"resource": "/{proxy+}", "path": path, "httpMethod": method,
-		"multiValueHeaders": map[string][]string{"X-Inter-Cloud-Token": {token}}, "requestContext": map[string]any{"requestId": "r-1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := f.Invoke(t.Context(), event, 20*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var a struct {
-		StatusCode int
-		Body       string
-	}
-	if err := json.Unmarshal(raw, &a); err != nil {
-		t.Fatal(err)
-	}
-	return a.StatusCode, a.Body
-}
-
-// The API answers what needs no store while the store is away, and says so for
-// the rest, without a word about where the store is.
-func TestAPIWithoutItsStore(t *testing.T) {
-	f := start(t, "hot-reader-api", map[string]string{"DYNAMODB_TABLE_NAME": "factory-hot-iot-data",
-		"INTER_CLOUD_TOKEN": token + "," + rotated, "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"})
-	if status, body := call(t, f, "GET", "/healthz", ""); status != 200 {
-		t.Errorf("%d %s", status, body)
-	}
-	if status, body := call(t, f, "GET", "/openapi.json", token); status != 200 || !strings.Contains(body, `"openapi"`) {
-		t.Errorf("%d %.100s", status, body)
-	}
-	const latest = "/v1/devices/d/latest"
-	for _, wrong := range []string{"", "x", token + "x", token + "," + rotated} {
-		if status, body := call(t, f, "GET", latest, wrong); status != 401 {
-			t.Errorf("token %q: %d %s", wrong, status, body)
+// Both readers of a table of many pages ask for parts of it rather than for one
+// page behind the other.
+func TestTableIsReadAhead(t *testing.T) {
+	t.Parallel()
+	const rows, page = 5000, 400
+	const query = `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"query","timestamp":"2026-01-01T00:00:00Z",` +
+		`"payload":{"iot_device_id":"d","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature"]}}`
+	for handler, read := range map[string]func(f *runtimeapi.Function) string{
+		"hot-reader": func(f *runtimeapi.Function) string {
+			raw, err := f.Invoke(t.Context(), event("d", allTime), 20*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(raw)
+		},
+		"hot-reader-api": func(f *runtimeapi.Function) string {
+			return ask(t, serving.Gateway(t, f), "POST", "/read", query, serving.Token, "Content-Type", "application/json").Body
+		},
+	} {
+		table := slowtable.New(rows, page)
+		body := read(serving.Function(t, handler, lambda.here("DIGITAL_TWIN_INFO", serving.Twin("aws", "aws"), "AWS_ENDPOINT_URL_DYNAMODB", serving.Listen(t, table))))
+		if n := strings.Count(body, `"time":`); n != rows {
+			t.Errorf("%s: %d values, want %d: %.300s", handler, n, rows, body)
 		}
-	}
-	event := `{"path":"` + latest + `","httpMethod":"GET","headers":{"X-Inter-Cloud-Token":"` + rotated + `"},"queryStringParameters":{"property":"temperature"}}`
-	raw, err := f.Invoke(t.Context(), []byte(event), 20*time.Second)
-	if err != nil || !strings.Contains(string(raw), `"statusCode":502`) || !strings.Contains(string(raw), `\"code\":\"unavailable\"`) || strings.Contains(string(raw), "127.0.0.1") {
-		t.Errorf("%s, %v", raw, err)
+		if table.Queries.Load() <= rows/page || table.Continued.Load() > 0 {
+			t.Errorf("%s: %d queries, of which %d go on behind a page", handler, table.Queries.Load(), table.Continued.Load())
+		}
 	}
 }
