@@ -137,7 +137,7 @@ func lifeStop(t testing.TB, h Harness) {
 		want := answer(records, q)
 		h.expect(t, r, q, want...)
 		before := runtime.NumGoroutine()
-		for stop := range 60 {
+		for stop := range 40 {
 			n := 0
 			for got, err := range r.Read(t.Context(), q) {
 				if err != nil {
@@ -153,7 +153,7 @@ func lifeStop(t testing.TB, h Harness) {
 			}
 		}
 		if left := settle(before + spare); left > before+spare {
-			t.Errorf("%d goroutines before, %d after 60 reads that stopped early", before, left)
+			t.Errorf("%d goroutines before, %d after 40 reads that stopped early", before, left)
 		}
 		// What was stopped does not stand in the way of others.
 		h.expect(t, r, q, want...)

@@ -165,23 +165,11 @@ func (s *server) wait(t testing.TB) int {
 // files, which the system takes back when it needs them.
 func (s *server) memory(t testing.TB) int64 {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 3 {
+	bytes := serving.Memory(s.cmd.Process.Pid)
+	if bytes == 0 {
 		t.Fatalf("the process is gone: %s", s.log.kept())
 	}
-	resident, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shared, err := strconv.ParseInt(fields[2], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return (resident - shared) * int64(os.Getpagesize())
+	return bytes
 }
 
 // files returns how many files and connections the process has open.
