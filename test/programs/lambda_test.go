@@ -20,14 +20,8 @@ import (
 	"hotreader/test/slowtable"
 )
 
-const allTime = `,"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z"`
-
-// event is TwinMaker's, for entity e and component c, whose type names device.
-func event(device, more string) []byte {
-	return []byte(`{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-` + device + `",
-		"selectedProperties":["temperature"],"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}},
-		"state":{"definition":{"dataType":{"type":"STRING"}}}}` + more + `}`)
-}
+// event asks for the temperature of device.
+func event(device, more string) []byte { return serving.Event(device, `"temperature"`, more) }
 
 type answer struct {
 	PropertyValues []struct {
@@ -90,7 +84,7 @@ func TestFunctionReadsAnotherCloud(t *testing.T) {
 			p := serving.NewPeer(t, serving.Token, func(o *httpapi.Options) { o.NoRows = jsonOnly })
 			p.Fill(t, "d", n)
 			f := serving.Function(t, "hot-reader", lambda.twin(p))
-			a, err := invoke(t, f, event("d", allTime))
+			a, err := invoke(t, f, event("d", serving.AllTime))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +93,7 @@ func TestFunctionReadsAnotherCloud(t *testing.T) {
 				t.Error("a token behind the last page")
 			}
 
-			more := allTime + `,"maxResults":1700`
+			more := serving.AllTime + `,"maxResults":1700`
 			for from := 0; from < n; from += 1700 {
 				if a, err = invoke(t, f, event("d", more)); err != nil {
 					t.Fatal(err)
@@ -109,7 +103,7 @@ func TestFunctionReadsAnotherCloud(t *testing.T) {
 					t.Fatalf("next token %v behind row %d", a.NextToken, from+1700)
 				}
 				if a.NextToken != nil {
-					more = allTime + `,"maxResults":1700,"nextToken":"` + *a.NextToken + `"`
+					more = serving.AllTime + `,"maxResults":1700,"nextToken":"` + *a.NextToken + `"`
 				}
 			}
 
@@ -126,7 +120,7 @@ func TestFunctionReadsAnotherCloud(t *testing.T) {
 func TestUnknownDeviceIsEmpty(t *testing.T) {
 	t.Parallel()
 	f := serving.Function(t, "hot-reader", lambda.twin(serving.NewPeer(t, serving.Token)))
-	a, err := invoke(t, f, event("nobody", allTime))
+	a, err := invoke(t, f, event("nobody", serving.AllTime))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,10 +151,10 @@ func TestPitfall09DeviceIsFoundOneWay(t *testing.T) {
 		event   []byte
 		lookups int64
 	}{
-		{"component type", event("machine/1", allTime), 0},
-		{"external id", []byte(strings.Replace(string(event("other", allTime)), `"properties":{`, external, 1)), 0},
-		{"GetEntity", []byte(strings.Replace(string(event("x", allTime)), `factory-x`, `com.example.machine`, 1)), 1},
-		{"GetEntity, remembered", []byte(strings.Replace(string(event("x", allTime)), `factory-x`, `com.example.machine`, 1)), 1},
+		{"component type", event("machine/1", serving.AllTime), 0},
+		{"external id", []byte(strings.Replace(string(event("other", serving.AllTime)), `"properties":{`, external, 1)), 0},
+		{"GetEntity", []byte(strings.Replace(string(event("x", serving.AllTime)), `factory-x`, `com.example.machine`, 1)), 1},
+		{"GetEntity, remembered", []byte(strings.Replace(string(event("x", serving.AllTime)), `factory-x`, `com.example.machine`, 1)), 1},
 	} {
 		a, err := invoke(t, f, c.event)
 		if err != nil {
@@ -180,7 +174,7 @@ func TestPitfall08QueryByComponentType(t *testing.T) {
 	p.Fill(t, "d", 2)
 	f := serving.Function(t, "hot-reader", lambda.twin(p))
 	body, err := f.Invoke(t.Context(), []byte(`{"workspaceId":"w","componentTypeId":"com.example.machine","selectedProperties":["state","unheard"],
-		"properties":{"serial":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"d"}}}`+allTime+`}`), 20*time.Second)
+		"properties":{"serial":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"d"}}}`+serving.AllTime+`}`), 20*time.Second)
 	want := `{"propertyValues":[{"entityPropertyReference":{"externalIdProperty":{"serial":"d"},"propertyName":"state"},` +
 		`"values":[{"time":"2023-11-14T22:13:20.000Z","value":{"stringValue":"on"}},{"time":"2023-11-14T22:13:21.000Z","value":{"stringValue":"on"}}]},` +
 		`{"entityPropertyReference":{"externalIdProperty":{"serial":"d"},"propertyName":"unheard"},"values":[]}]}`
@@ -209,7 +203,7 @@ func TestPitfall12RetriesAreTheReaders(t *testing.T) {
 	} {
 		p.Calls.Store(0)
 		p.SetFor(2, func(w http.ResponseWriter, _ *http.Request) { ill(w) })
-		a, err := invoke(t, f, event("d", allTime))
+		a, err := invoke(t, f, event("d", serving.AllTime))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -234,7 +228,7 @@ func TestPitfall24HangingPeer(t *testing.T) {
 		}
 	})
 	f := serving.Function(t, "hot-reader", lambda.twin(p))
-	_, err := f.Invoke(t.Context(), event("d", allTime), 2*time.Second)
+	_, err := f.Invoke(t.Context(), event("d", serving.AllTime), 2*time.Second)
 	if got := failureType(t, err); got != "HotReader.Deadline" {
 		t.Error(got)
 	}
@@ -262,7 +256,7 @@ func TestTraceFollowsTheInvocation(t *testing.T) {
 	t.Parallel()
 	p := serving.NewPeer(t, serving.Token)
 	f := serving.Function(t, "hot-reader", lambda.twin(p))
-	if _, err := invoke(t, f, event("d", allTime)); err != nil {
+	if _, err := invoke(t, f, event("d", serving.AllTime)); err != nil {
 		t.Fatal(err)
 	}
 	const want = "00-8476a536e9f411e89739000000000001-"
@@ -279,7 +273,7 @@ func TestFunctionTakesItsTokenFromSecretsManager(t *testing.T) {
 	env, fetches := secretsManager(t, serving.Token)
 	f := serving.Function(t, "hot-reader", serving.With(lambda.twin(p), env...))
 	for range 3 {
-		a, err := invoke(t, f, event("d", allTime))
+		a, err := invoke(t, f, event("d", serving.AllTime))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -345,18 +339,16 @@ func TestOutsideLambda(t *testing.T) {
 func TestTableIsReadAhead(t *testing.T) {
 	t.Parallel()
 	const rows, page = 5000, 400
-	const query = `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"query","timestamp":"2026-01-01T00:00:00Z",` +
-		`"payload":{"iot_device_id":"d","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature"]}}`
 	for handler, read := range map[string]func(f *runtimeapi.Function) string{
 		"hot-reader": func(f *runtimeapi.Function) string {
-			raw, err := f.Invoke(t.Context(), event("d", allTime), 20*time.Second)
+			raw, err := f.Invoke(t.Context(), event("d", serving.AllTime), 20*time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return string(raw)
 		},
 		"hot-reader-api": func(f *runtimeapi.Function) string {
-			return ask(t, serving.Gateway(t, f), "POST", "/read", query, serving.Token, "Content-Type", "application/json").Body
+			return ask(t, serving.Gateway(t, f), "POST", "/read", serving.Envelope("query", "d", ""), serving.Token, "Content-Type", "application/json").Body
 		},
 	} {
 		table := slowtable.New(rows, page)

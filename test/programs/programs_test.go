@@ -309,7 +309,7 @@ func TestPitfall02OutageIsAnError(t *testing.T) {
 		if p.front == nil {
 			f := serving.Function(t, "hot-reader", p.twin(peer))
 			history = func() (string, string) {
-				body, err := f.Invoke(t.Context(), event("d", allTime), 20*time.Second)
+				body, err := f.Invoke(t.Context(), event("d", serving.AllTime), 20*time.Second)
 				if err != nil {
 					return failureType(t, err), ""
 				}

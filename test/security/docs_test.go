@@ -112,7 +112,7 @@ func TestRunbookFieldsAreLogged(t *testing.T) {
 	api.Terminate(t)
 	reader := serving.Function(t, "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
 	for range 2 {
-		_, err := reader.Invoke(t.Context(), event("pump", allTime), 20*time.Second)
+		_, err := reader.Invoke(t.Context(), serving.Event("pump", both, serving.AllTime), 20*time.Second)
 		if _, ok := errors.AsType[*runtimeapi.Failure](err); err != nil && !ok {
 			t.Fatal(err)
 		}

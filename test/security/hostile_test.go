@@ -51,12 +51,14 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 			func(d string) serving.Answer {
 				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
 			},
-			func(d string) serving.Answer { return ask(t, p.URL, "POST", "/read", envelope("query", d, ""), token) },
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "POST", "/read", envelope("query", d, ""), token, "Accept", wire.MediaType)
+				return ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token)
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "POST", "/read", envelope("query_last_entry", d, ""), token)
+				return ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token, "Accept", wire.MediaType)
+			},
+			func(d string) serving.Answer {
+				return ask(t, p.URL, "POST", "/read", serving.Envelope("query_last_entry", d, ""), token)
 			},
 		} {
 			if a := request("pump"); a.Status != 200 {
@@ -68,15 +70,15 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 			}
 		}
 	}
-	for handler, more := range map[string]string{"hot-reader": allTime, "hot-reader-last-entry": ""} {
+	for handler, more := range map[string]string{"hot-reader": serving.AllTime, "hot-reader-last-entry": ""} {
 		f := serving.Function(t, handler, serving.With(twin("aws"), "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws")))
-		if body, err := f.Invoke(t.Context(), event("pump", more), 20*time.Second); err != nil || !strings.Contains(string(body), number) {
+		if body, err := f.Invoke(t.Context(), serving.Event("pump", both, more), 20*time.Second); err != nil || !strings.Contains(string(body), number) {
 			t.Errorf("%s: %s, %v", handler, body, err)
 		}
 		calls := peer.Calls.Load()
 		var messages []string
 		for _, device := range []string{"other", "nobody"} {
-			_, err := f.Invoke(t.Context(), event(device, more), 20*time.Second)
+			_, err := f.Invoke(t.Context(), serving.Event(device, both, more), 20*time.Second)
 			failure, ok := errors.AsType[*runtimeapi.Failure](err)
 			if !ok || failure.Type != "HotReader.Forbidden" {
 				t.Fatalf("%s: %v", handler, err)
@@ -146,7 +148,7 @@ func TestRotationUnderLoad(t *testing.T) {
 			for ctx.Err() == nil {
 				method, path, body := "GET", "/v1/devices/pump/latest?property=temperature", ""
 				if i%2 == 1 {
-					method, path, body = "POST", "/read", envelope("query", "pump", "")
+					method, path, body = "POST", "/read", serving.Envelope("query", "pump", "")
 				}
 				a, err := serving.Ask(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
 				if err != nil || a.Status != 200 {
@@ -308,13 +310,13 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 		ask(t, p.URL, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
 		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
 		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
-		ask(t, p.URL, "POST", "/read", envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
+		ask(t, p.URL, "POST", "/read", serving.Envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
 		p.Terminate(t)
 		checkLines(t, p.Name, p.Log(), 4)
 	}
 	f := serving.Function(t, "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
 	escaped := must(json.Marshal(hostile))
-	if _, err := f.Invoke(t.Context(), event(string(escaped[1:len(escaped)-1]), allTime), 20*time.Second); err != nil {
+	if _, err := f.Invoke(t.Context(), serving.Event(string(escaped[1:len(escaped)-1]), both, serving.AllTime), 20*time.Second); err != nil {
 		if _, ok := errors.AsType[*runtimeapi.Failure](err); !ok {
 			t.Fatal(err)
 		}

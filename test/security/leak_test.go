@@ -137,9 +137,9 @@ func exercise(t testing.TB, p *serving.Process, good string) {
 	}{
 		{"GET", history, "", good, nil}, {"GET", history + "&limit=1", "", good, nil}, {"GET", latest, "", good, []string{"Accept", "text/csv"}},
 		{"GET", "/healthz", "", good, nil}, {"GET", "/openapi.json", "", good, nil}, {"OPTIONS", "/read", "", good, nil},
-		{"POST", "/read", envelope("query", "pump", ""), good, []string{"Content-Type", "application/json"}},
-		{"POST", "/read", envelope("query_last_entry", "pump", ""), good, []string{"Accept", wire.MediaType}},
-		{"POST", "/read", envelope("query", "pump", `,"filters":[{"property_name":"state","operator":"=","value":"on"}]`), good, nil},
+		{"POST", "/read", serving.Envelope("query", "pump", ""), good, []string{"Content-Type", "application/json"}},
+		{"POST", "/read", serving.Envelope("query_last_entry", "pump", ""), good, []string{"Accept", wire.MediaType}},
+		{"POST", "/read", serving.Envelope("query", "pump", `,"filters":[{"property_name":"state","operator":"=","value":"on"}]`), good, nil},
 		{"GET", history, "", wrong, nil}, {"GET", history, "", "", nil}, {"GET", history, "", good + "x", nil}, {"GET", history, "", good[1:], nil},
 		{"GET", history, "", "", []string{"Authorization", "Bearer " + good}},
 		{"GET", history, "", "", []string{"Cookie", "token=" + url.QueryEscape(good)}},
@@ -285,11 +285,11 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 		env           map[string]string
 		events        [][]byte
 	}{
-		{"history", "hot-reader", remote(peer.URL), [][]byte{event("pump", allTime), event("pump", ""), []byte("{"), event("pump", allTime+`,"nextToken":"`+hex.EncodeToString([]byte("x"))+`"`)}},
-		{"history, refused", "hot-reader", remote(refusing.URL), [][]byte{event("pump", allTime)}},
-		{"last entry", "hot-reader-last-entry", remote(peer.URL), [][]byte{event("pump", ""), []byte("[]")}},
-		{"history, peer fails", "hot-reader", remote(ill.URL), [][]byte{event("pump", allTime)}},
-		{"last entry, peer fails", "hot-reader-last-entry", remote(ill.URL), [][]byte{event("pump", "")}},
+		{"history", "hot-reader", remote(peer.URL), [][]byte{serving.Event("pump", both, serving.AllTime), serving.Event("pump", both, ""), []byte("{"), serving.Event("pump", both, serving.AllTime+`,"nextToken":"`+hex.EncodeToString([]byte("x"))+`"`)}},
+		{"history, refused", "hot-reader", remote(refusing.URL), [][]byte{serving.Event("pump", both, serving.AllTime)}},
+		{"last entry", "hot-reader-last-entry", remote(peer.URL), [][]byte{serving.Event("pump", both, ""), []byte("[]")}},
+		{"history, peer fails", "hot-reader", remote(ill.URL), [][]byte{serving.Event("pump", both, serving.AllTime)}},
+		{"last entry, peer fails", "hot-reader-last-entry", remote(ill.URL), [][]byte{serving.Event("pump", both, "")}},
 		{"API", "hot-reader-api", local, [][]byte{gateway(token), gateway(rotated), gateway(wrong), gateway(""), []byte("{}")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

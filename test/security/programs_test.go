@@ -134,16 +134,5 @@ func dynamo(t testing.TB, ill func() bool) string {
 
 const quit = syscall.SIGQUIT // Go writes every goroutine's stack
 
-// event is TwinMaker's, for device.
-func event(device, more string) []byte {
-	return []byte(`{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-` + device + `",
-		"selectedProperties":["temperature","state"],"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}},
-		"state":{"definition":{"dataType":{"type":"STRING"}}}}` + more + `}`)
-}
-
-const allTime = `,"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z"`
-
-func envelope(kind, device, more string) string {
-	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z","trace_id":"t-1",` +
-		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature","state"]` + more + `}}`
-}
+// both are the properties of an event.
+const both = `"temperature","state"`

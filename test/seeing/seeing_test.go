@@ -160,9 +160,6 @@ func get(t *testing.T, url, path, token string) (status int, body string) {
 	return a.Status, a.Body
 }
 
-const event = `{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-pump","selectedProperties":["temperature"],
-	"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}}},"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z","maxResults":100}`
-
 // traceIDs returns the traces that the queries' lines of a log name.
 func traceIDs(log string) []string {
 	var ids []string
@@ -184,7 +181,7 @@ func TestOneTraceFromTwinToPage(t *testing.T) {
 	otel := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.url, "OTEL_EXPORTER_OTLP_HEADERS": "X-Key=k%2C1", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip", "INTER_CLOUD_TOKEN": serving.Token}
 	api, _ := serve(t, table(t), otel)
 	f := serving.Function(t, "hot-reader", serving.With(otel, "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws"), "REMOTE_READER_URL", api.URL, "OTEL_SERVICE_NAME", "twin"))
-	answer, err := f.Invoke(t.Context(), []byte(event), 20*time.Second)
+	answer, err := f.Invoke(t.Context(), serving.Event("pump", `"temperature"`, serving.AllTime+`,"maxResults":100`), 20*time.Second)
 	if err != nil || !strings.Contains(string(answer), "21.5") {
 		t.Fatalf("%s, %v", answer, err)
 	}

@@ -297,3 +297,20 @@ func With(env map[string]string, pairs ...string) map[string]string {
 	}
 	return env
 }
+
+// AllTime is the range of an event that has all rows.
+const AllTime = `,"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z"`
+
+// Event is TwinMaker's, for entity e and component c, whose type names device.
+// selected are properties in JSON.
+func Event(device, selected, more string) []byte {
+	return []byte(`{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-` + device + `",
+		"selectedProperties":[` + selected + `],"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}},
+		"state":{"definition":{"dataType":{"type":"STRING"}}}}` + more + `}`)
+}
+
+// Envelope is what another cloud sends to POST /read.
+func Envelope(kind, device, more string) string {
+	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z","trace_id":"t-1",` +
+		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature","state"]` + more + `}}`
+}
