@@ -56,6 +56,7 @@ func newCollection(name string) string {
 
 func harness() storetest.Harness {
 	var collection string
+	var client *firestore.Client
 	return storetest.Harness{
 		RewritesNumbers:   true,
 		WideNumbersAsText: true,
@@ -63,7 +64,7 @@ func harness() storetest.Harness {
 		RefusesDevice:     func(d string) bool { return len(d) > 1500 },
 		RefusesName:       func(p string) bool { return p == "__proto__" },
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
-			collection = newCollection("conformance")
+			collection, client = newCollection("conformance"), nil
 			s := ours(t, gcpfirestore.Options{Collection: collection})
 			return s, s
 		},
@@ -85,7 +86,10 @@ func harness() storetest.Harness {
 					document[f.Name] = string(f.Value.Text())
 				}
 			}
-			if _, err := theirs(t).Collection(collection).Doc(device+"_"+timeText).Set(t.Context(), document); err != nil {
+			if client == nil {
+				client = theirs(t)
+			}
+			if _, err := client.Collection(collection).Doc(device+"_"+timeText).Set(t.Context(), document); err != nil {
 				t.Fatal(err)
 			}
 		},

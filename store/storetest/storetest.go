@@ -138,7 +138,6 @@ func (h Harness) checks() []check {
 		{"life/side by side", lifeConcurrent},
 		{"life/writing while reading", lifeWriteInside},
 		{"long/every page is followed", longSeries},
-		{"long/sparse pages", longSparse},
 		{"random/as the oracle answers", randomOracle},
 	}
 	if !h.NoStats {

@@ -337,7 +337,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 			read: all(func(_ hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
 				return rows[:min(len(rows), 6643)], err
 			})},
-		{meaning: true, bug: "stops at a page that has nothing", found: []string{"long/sparse pages"},
+		{meaning: true, bug: "stops at a page that has nothing", found: []string{"long/every page is followed"},
 			read: all(func(q hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
 				for i := 1; i < len(rows); i++ {
 					if rows[i].Time.Sub(rows[i-1].Time).Abs() > 4000*5*time.Minute {

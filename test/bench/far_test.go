@@ -57,7 +57,7 @@ func farLink(b *testing.B, address string) string {
 // handler that sends as many bytes as it likes over the same link, which shows
 // what the link itself takes more than that sum says.
 func BenchmarkFarCloud(b *testing.B) {
-	store := longStore(b)
+	store := boltOf(b, longRows)
 	q := hotreader.Query{Device: "d", Properties: properties, Types: doubles, Start: at(0), End: at(longRows - 1)}
 	last := q
 	last.Last = true

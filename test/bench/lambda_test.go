@@ -4,26 +4,18 @@ package bench
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"hotreader/test/runtimeapi"
+	"hotreader/test/serving"
 )
 
 // BenchmarkBootstrap: the whole function, a process as Lambda starts it, from
 // the event to the answer posted, with the page of DynamoDB behind it. The
 // processor time is that of its process alone.
 func BenchmarkBootstrap(b *testing.B) {
-	program := filepath.Join(b.TempDir(), "bootstrap")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags", "lambda.norpc", "-o", program, "hotreader/cmd/hotreader-lambda")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
 	url := recording{Type: "application/x-amz-json-1.0", Body: dynamoPage()}.serve(b)
-	f := runtimeapi.Start(b, program, "hot-reader", map[string]string{
+	f := serving.Function(b, "hot-reader", map[string]string{
 		"AWS_ENDPOINT_URL_DYNAMODB": url,
 		"DYNAMODB_TABLE_NAME":       "factory-hot-iot-data",
 		"DIGITAL_TWIN_INFO":         `{"config":{"digital_twin_name":"factory"},"config_providers":{"layer_3_hot_provider":"aws","layer_4_provider":"aws"}}`,

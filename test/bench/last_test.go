@@ -65,7 +65,7 @@ func BenchmarkLastEntry(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	api, err := httpapi.New(httpapi.Options{Source: pageStore(b), Token: t, Rate: -1})
+	api, err := httpapi.New(httpapi.Options{Source: boltOf(b, pageRows), Token: t, Rate: -1})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/store/boltstore"
+	"hotreader/test/serving"
 )
 
 // What the processes of BenchmarkMemory are told.
@@ -40,12 +41,12 @@ func BenchmarkMemory(b *testing.B) {
 			url := "http://" + address(b, out)
 			var seconds, busy []float64
 			var peak int64
-			served := watchMemory(b, server.Process.Pid)
+			served := serving.WatchMemory(b, server.Process.Pid)
 			b.ResetTimer()
 			for range b.N {
 				from, cpu := time.Now(), processorTime(b, server.Process.Pid)
 				reader, in, out := child(b, "read", apiURL+"="+url)
-				held := watchMemory(b, reader.Process.Pid)
+				held := serving.WatchMemory(b, reader.Process.Pid)
 				var n int
 				if _, err := fmt.Fscan(out, &n); err != nil || n != rows {
 					b.Fatalf("%d of %d rows came, %v", n, rows, err)

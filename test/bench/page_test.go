@@ -258,15 +258,15 @@ func BenchmarkDynamoDB(b *testing.B) {
 	compare(b, pageRows, ours(b, store), usual, limitWay(url))
 }
 
-// pageStore is a bolt store that holds the rows.
-func pageStore(b *testing.B) hotreader.Store {
+// boltOf returns a bolt store that holds so many rows.
+func boltOf(b *testing.B, rows int) hotreader.Store {
 	b.Helper()
 	store, err := boltstore.Open(filepath.Join(b.TempDir(), "s.db"), boltstore.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = store.Close() })
-	records := make([]hotreader.Record, pageRows)
+	records := make([]hotreader.Record, rows)
 	for i := range records {
 		records[i].Time = at(i)
 		for p, name := range properties {
@@ -281,7 +281,7 @@ func pageStore(b *testing.B) hotreader.Store {
 
 // BenchmarkBolt: the same rows from a bolt store to TwinMaker's JSON.
 func BenchmarkBolt(b *testing.B) {
-	store := pageStore(b)
+	store := boltOf(b, pageRows)
 	same(b, store)
 	compare(b, pageRows, ours(b, store), limitWay(recording{Body: dynamoPage()}.serve(b)))
 }
@@ -289,7 +289,7 @@ func BenchmarkBolt(b *testing.B) {
 // BenchmarkWire: the same rows into a stream between clouds and out of it again.
 func BenchmarkWire(b *testing.B) {
 	var rows []hotreader.Row
-	for row, err := range hotreader.NewReader(pageStore(b)).Read(context.Background(), request.Query) {
+	for row, err := range hotreader.NewReader(boltOf(b, pageRows)).Read(context.Background(), request.Query) {
 		if err != nil {
 			b.Fatal(err)
 		}

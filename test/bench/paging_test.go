@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -28,7 +27,6 @@ import (
 	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/store/awsdynamodb"
-	"hotreader/store/boltstore"
 	"hotreader/wire"
 )
 
@@ -181,33 +179,12 @@ func BenchmarkPaging(b *testing.B) {
 // longRows is how many rows a long range has.
 const longRows = slowPages * pageRows
 
-// longStore is a bolt store that holds a long range.
-func longStore(b *testing.B) hotreader.Store {
-	b.Helper()
-	store, err := boltstore.Open(filepath.Join(b.TempDir(), "s.db"), boltstore.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = store.Close() })
-	records := make([]hotreader.Record, longRows)
-	for i := range records {
-		records[i].Time = at(i)
-		for k, name := range properties {
-			records[i].Fields = append(records[i].Fields, hotreader.Field{Name: name, Value: hotreader.NumberValue([]byte(value(i, k)))})
-		}
-	}
-	if err := store.Write(b.Context(), "d", records); err != nil {
-		b.Fatal(err)
-	}
-	return store
-}
-
 // BenchmarkRemote reads 100,000 rows from a store, and the same over loopback
 // from the API in front of it. A twin makes an answer of the rows, wherever they
 // come from: that is compared as well.
 func BenchmarkRemote(b *testing.B) {
 	const rows = longRows
-	embedded := longStore(b)
+	embedded := boltOf(b, rows)
 	token, err := identity.Static(strings.Repeat("0123456789abcdef", 4))
 	if err != nil {
 		b.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hotreader/test/serving"
 )
 
 // A function's program, as `make dist` delivers it.
@@ -139,13 +140,9 @@ func start(t testing.TB, path, port string, env []string) time.Duration {
 		env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(api.URL, "http://"), "_HANDLER=hot-reader", "AWS_LAMBDA_FUNCTION_NAME=hot-reader",
 			"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST"}, env...)
 	} else {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address = l.Addr().String()
-		l.Close() // the platforms, too, choose the port for the program
-		env = append([]string{port + "=" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}, env...)
+		free := serving.Port(t) // the platforms, too, choose the port for the program
+		address = fmt.Sprintf("127.0.0.1:%d", free)
+		env = append([]string{port + "=" + strconv.Itoa(free)}, env...)
 	}
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Env = env

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"hotreader/test/runtimeapi"
+	"hotreader"
+	"hotreader/test/serving"
 )
 
 // A twin on AWS reads its history from the embedded store of another cloud.
@@ -19,8 +20,17 @@ func TestTwinReadsBoltInAnotherCloud(t *testing.T) {
 	s := telemetry(t)
 	store := "bolt:" + filepath.Join(t.TempDir(), "hot.db")
 	importFile(t, nil, store, s.file)
-	api := serve(t, nil, store, "127.0.0.1:0")
-	checkTwin(t, newTwin(t, remoteEnv(api.URL)), s)
+	twin := newTwinMaker(t, remoteEnv(serve(t, store, serving.Port(t)).URL))
+	for _, a := range []ask{{name: "ascending"}, {name: "ascending by 200", page: 200}, {name: "descending by 10,000", page: 10_000, descending: true}} {
+		got, err := all(t.Context(), twin, a)
+		if wrong := a.difference(got, a.want(s)); err != nil || wrong != "" {
+			t.Errorf("%s: %v; %s", a.name, err, wrong)
+		}
+	}
+	last, err := twin.last(t.Context())
+	if want := s.points[len(s.points)-1].value; err != nil || hotreader.CompareNumbers([]byte(last.value), []byte(want)) != 0 {
+		t.Errorf("last entry %v, %v; want %s", last, err, want)
+	}
 }
 
 // breaker is a wire that lets so many bytes of answers pass, then calls broken,
@@ -46,7 +56,7 @@ func newBreaker(t *testing.T, upstream string, bytes int64, broken func()) *brea
 			if err != nil {
 				return
 			}
-			go b.pass(in, upstream)
+			go b.pass(in, strings.TrimPrefix(upstream, "http://"))
 		}
 	}()
 	return b
@@ -86,11 +96,11 @@ func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
 	importFile(t, nil, store, s.file)
 
 	t.Run("started again", func(t *testing.T) {
-		addr := freePort(t)
-		api := serve(t, nil, store, addr)
+		port := serving.Port(t)
+		api := serve(t, store, port)
 		killed := make(chan struct{})
-		wire := newBreaker(t, addr, 40_000, func() { api.kill(); close(killed) })
-		tw := newTwin(t, remoteEnv("http://"+wire.listener.Addr().String()))
+		wire := newBreaker(t, api.URL, 40_000, func() { api.Kill(t); close(killed) })
+		twin := newTwinMaker(t, remoteEnv("http://"+wire.listener.Addr().String()))
 		type answer struct {
 			points []point
 			token  string
@@ -98,12 +108,12 @@ func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
 		}
 		answered := make(chan answer, 1)
 		go func() {
-			points, token, err := tw.page("ASCENDING", 0, "")
+			points, token, err := twin.history(t.Context(), ask{}, "")
 			answered <- answer{points, token, err}
 		}()
 		select {
 		case <-killed:
-			serve(t, nil, store, addr)
+			serve(t, store, port)
 		case a := <-answered:
 			t.Fatalf("%d points came (%v) before the server was killed: the test tests nothing", len(a.points), a.err)
 		}
@@ -111,23 +121,21 @@ func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
 		if a.err != nil || a.token != "" {
 			t.Fatalf("token %q, error %v", a.token, a.err)
 		}
-		same(t, "resumed", a.points, s.points)
+		if wrong := new(ask).difference(a.points, s.points); wrong != "" {
+			t.Error(wrong)
+		}
 	})
 
 	t.Run("not started again", func(t *testing.T) {
-		addr := freePort(t)
-		api := serve(t, nil, store, addr)
-		wire := newBreaker(t, addr, 40_000, api.kill)
-		tw := newTwin(t, remoteEnv("http://"+wire.listener.Addr().String()))
-		tw.deadline = 20 * time.Second
-		points, _, err := tw.page("ASCENDING", 0, "")
-		failure, ok := errors.AsType[*runtimeapi.Failure](err)
-		if !ok {
+		port := serving.Port(t)
+		api := serve(t, store, port)
+		wire := newBreaker(t, api.URL, 40_000, func() { api.Kill(t) })
+		twin := newTwinMaker(t, remoteEnv("http://"+wire.listener.Addr().String()))
+		twin.deadline = 20 * time.Second
+		points, _, err := twin.history(t.Context(), ask{}, "")
+		if _, ok := errors.AsType[*refused](err); !ok {
 			t.Fatalf("%d points and %v, want an error of the function", len(points), err)
 		}
-		if !strings.HasPrefix(failure.Type, "HotReader.") {
-			t.Errorf("errorType %q", failure.Type)
-		}
-		t.Logf("the twin is told: %v", failure)
+		t.Logf("the twin is told: %v", err)
 	})
 }

@@ -6,22 +6,17 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"hotreader/dev/played"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 	"hotreader/test/engine"
-	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 )
 
@@ -52,16 +47,8 @@ type api struct {
 	kill func() // SIGKILL, and nothing is left of the program
 }
 
-// buildServers builds the programs of Azure and Google Cloud, once.
-var buildServers = sync.OnceValue(func() error {
-	return build("hotreader/cmd/hotreader-azure", "hotreader/cmd/hotreader-cloudrun")
-})
-
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if err := buildServers(); err != nil {
-		t.Fatal(err)
-	}
 	truth := telemetry(t)
 	w := &world{truth: truth, hot: storages(t), api: map[string]*api{}}
 	t.Run("import", func(t *testing.T) {
@@ -87,13 +74,13 @@ func newWorld(t *testing.T) *world {
 // importKilled begins an import and kills the command once some rows are stored.
 func importKilled(t *testing.T, to hot, s series) {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), filepath.Join(programs, "hotreader"), "import", "--store", to.url, "--device", device, "--rename", "value=temperature", s.file)
+	c := exec.CommandContext(t.Context(), serving.Program(t, "hotreader"), "import", "--store", to.url, "--device", device, "--rename", "value=temperature", s.file)
 	c.Env = append(os.Environ(), to.env...)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	newest := func() string {
-		c := exec.CommandContext(t.Context(), filepath.Join(programs, "hotreader"), "latest", "--store", to.url, "--device", device, "--property", "temperature", "--format", "jsonl")
+		c := exec.CommandContext(t.Context(), serving.Program(t, "hotreader"), "latest", "--store", to.url, "--device", device, "--property", "temperature", "--format", "jsonl")
 		c.Env = append(os.Environ(), to.env...)
 		out, _ := c.Output() // a collection without a document is an error
 		return string(out)
@@ -123,11 +110,11 @@ func (w *world) serve(t *testing.T, name string) *api {
 		url, p := startServer(t, name, env)
 		return &api{url, func() { p.Kill(t) }}
 	}
-	f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader-api", env)
+	f := serving.Function(t, "hot-reader-api", env)
 	if err := f.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &api{listen(t, played.APIGateway(f.Function)) + "/" + played.Stage, func() { f.Kill(t) }}
+	return &api{serving.Gateway(t, f), func() { f.Kill(t) }}
 }
 
 // at returns the host of the API's URL, and its path.
@@ -212,39 +199,16 @@ func variables(pairs []string) map[string]string {
 // callers find it: on Azure, that is the Functions host.
 func startServer(t *testing.T, cloud string, env map[string]string) (string, *serving.Process) {
 	t.Helper()
-	program, port := "hotreader-cloudrun", "PORT"
+	name := map[string]string{"azure": "hotreader-azure", "gcp": "hotreader-cloudrun"}[cloud]
+	p := serving.Start(t, name, env).WaitReady(t)
 	if cloud == "azure" {
-		program, port = "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT"
-	}
-	p := serving.Start(t, filepath.Join(programs, program), port, env)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("%s said:\n%s", program, tail(p.Log()))
-		}
-	})
-	p.WaitReady(t)
-	if cloud == "azure" {
-		to, err := url.Parse(p.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return listen(t, played.FunctionsHost(to)), p
+		return serving.Listen(t, serving.FunctionsHost(t, p.URL)), p
 	}
 	return p.URL, p
 }
 
 // tail returns the end of a long text.
 func tail(text string) string { return text[max(0, len(text)-8000):] }
-
-func listen(t *testing.T, h http.Handler) string {
-	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(func() {
-		s.CloseClientConnections()
-		s.Close()
-	})
-	return s.URL
-}
 
 // line is a wire between a twin's program and where its rows are.
 type line struct {

@@ -26,7 +26,7 @@ import (
 	"time"
 
 	"hotreader/test/engine"
-	"hotreader/test/runtimeapi"
+	"hotreader/test/serving"
 )
 
 // TestDeploy runs the program, Terraform and the real AWS provider against moto:
@@ -301,7 +301,7 @@ func (p *trial) write(name, text string) {
 
 func (p *trial) command(args ...string) *exec.Cmd {
 	args = append(slices.Clip(args), "--project", ".", "--artifacts", p.artifacts)
-	c := exec.Command(filepath.Join(programs, "hotreader"), args...)
+	c := exec.Command(serving.Program(p.t, "hotreader"), args...)
 	c.Dir = p.dir
 	c.Env = p.env
 	return c
@@ -411,7 +411,7 @@ func (p *trial) start(names ...string) {
 		}
 		env := maps.Clone(c.Environment.Variables)
 		maps.Copy(env, variables(engine.MotoEnv(p.t))) // of the platform
-		if err := runtimeapi.Start(p.t, filepath.Join(programs, "hotreader-lambda"), c.Handler, env).WaitReady(p.t.Context()); err != nil {
+		if err := serving.Function(p.t, c.Handler, env).WaitReady(p.t.Context()); err != nil {
 			p.t.Errorf("%s does not start as it was deployed: %v", name, err)
 		}
 	}

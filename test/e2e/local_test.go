@@ -23,6 +23,7 @@ import (
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
 	"hotreader/deploy/topology"
+	"hotreader/test/serving"
 	"hotreader/test/transcript"
 )
 
@@ -41,6 +42,10 @@ func delivered(t *testing.T) string {
 }
 
 var makeDelivered = sync.OnceValues(func() (string, error) {
+	programs, err := filepath.Abs("../../bin/test")
+	if err != nil {
+		return "", err
+	}
 	dir := filepath.Join(programs, "dist")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -82,7 +87,7 @@ func deployLocal(t *testing.T, project string, flags ...string) *deployed {
 		t.Fatal(err)
 	}
 	args := append([]string{"deploy", "--target", "local", "--project", project, "--engines", absolute, "--artifacts", delivered(t)}, flags...)
-	d := &deployed{cmd: exec.Command(filepath.Join(programs, "hotreader"), args...), project: project}
+	d := &deployed{cmd: exec.Command(serving.Program(t, "hotreader"), args...), project: project}
 	d.cmd.Stdout, d.cmd.Stderr = &d.stdout, &d.stderr
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -158,7 +163,7 @@ func ended(t *testing.T, s *local.State) {
 // examine runs `hotreader doctor --json`.
 func examine(t *testing.T, project string) (doctor.Report, int) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(programs, "hotreader"), "doctor", "--target", "local", "--project", project, "--json")
+	cmd := exec.Command(serving.Program(t, "hotreader"), "doctor", "--target", "local", "--project", project, "--json")
 	out, err := cmd.Output()
 	var r doctor.Report
 	if jerr := json.Unmarshal(out, &r); jerr != nil {
@@ -253,7 +258,7 @@ func TestLocalServes(t *testing.T) {
 	typed := 0
 	for line := range strings.Lines(d.stdout.String()) {
 		line = strings.TrimSpace(line)
-		if !strings.Contains(line, filepath.Join(programs, "hotreader")) {
+		if !strings.Contains(line, serving.Program(t, "hotreader")) {
 			continue
 		}
 		typed++
@@ -351,15 +356,15 @@ func TestLocalDiesWhole(t *testing.T) {
 	}
 	d.end(t)
 	ended(t, state)
-	if _, serving, err := local.Read(dir); serving || err != nil {
-		t.Errorf("serving %v, %v", serving, err)
+	if _, still, err := local.Read(dir); still || err != nil {
+		t.Errorf("serving %v, %v", still, err)
 	}
 	if again := deployLocal(t, dir, "--once"); again.end(t) != 0 {
 		t.Error("it does not start again")
 	}
 	d = deployLocal(t, dir)
 	state = d.serving(t)
-	if out, err := exec.Command(filepath.Join(programs, "hotreader"), "destroy", "--target", "local", "--project", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command(serving.Program(t, "hotreader"), "destroy", "--target", "local", "--project", dir).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
 	if code := d.end(t); code != 0 {
@@ -375,7 +380,7 @@ func TestLocalDiesWhole(t *testing.T) {
 // has that fault named.
 func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 	t.Parallel()
-	garbage := listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	garbage := serving.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<html><head><title>Parked</title></head></html>")) // the caller may be gone
 	}))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/store/memstore"
+	"hotreader/test/serving"
 	"hotreader/wire"
 )
 
@@ -212,7 +214,7 @@ func refuses(status int, kind, text string) http.HandlerFunc {
 // A crowd at a peer that refuses connections.
 func TestCrowdAtAClosedDoor(t *testing.T) {
 	t.Parallel()
-	addr := closedDoor(t)
+	addr := fmt.Sprintf("127.0.0.1:%d", serving.Port(t))
 	const callers = 1000
 	r := far(t, "http://"+addr)
 	stats := new(hotreader.Stats)

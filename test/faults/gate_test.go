@@ -346,23 +346,3 @@ func frameEnds(b []byte) (ends []int, err error) {
 	}
 	return ends, nil
 }
-
-// closedDoor returns an address to which connections are refused as long as the
-// test runs: that of the near end of a connection, where nobody can listen. A port
-// that was only free a moment ago may be another's by now.
-func closedDoor(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.Close()
-		l.Close()
-	})
-	return c.LocalAddr().String()
-}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/test/serving"
+
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 
@@ -302,7 +304,7 @@ func TestLocalTrust(t *testing.T) {
 				t.Run(store+"/"+name+"/"+function, func(t *testing.T) {
 					t.Parallel()
 					if name == "refused" {
-						got, err := functions(at(t, "http://"+closedDoor(t)))[function].Invoke(limited(t), nearEvent())
+						got, err := functions(at(t, fmt.Sprintf("http://127.0.0.1:%d", serving.Port(t))))[function].Invoke(limited(t), nearEvent())
 						checkFailure(t, got, err, hotreader.CodeUnavailable)
 						return
 					}

@@ -13,6 +13,7 @@ import (
 
 	"hotreader"
 	"hotreader/httpapi"
+	"hotreader/test/serving"
 	"hotreader/wire"
 )
 
@@ -280,7 +281,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
 	want := truths(t, store)
-	addr := closedDoor(t)
+	addr := fmt.Sprintf("127.0.0.1:%d", serving.Port(t))
 	stats := new(hotreader.Stats)
 	rows, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, "http://"+addr), history())
 	if len(rows) > 0 || hotreader.CodeOf(err) != hotreader.CodeUnavailable || stats.Attempts.Load() != 4 {

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -106,14 +105,14 @@ func TestRunbookFieldsAreLogged(t *testing.T) {
 	}
 	logged := [2]map[string]bool{{}, {}}
 	peer := newPeer(t, token)
-	api := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--devices", "pump")
+	api := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--devices", "pump")
 	for _, device := range []string{"pump", "other"} {
 		ask(t, api.URL, "GET", "/v1/devices/"+device+"/latest?property=temperature", "", token)
 	}
-	api.end(t, syscall.SIGTERM)
-	reader := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
+	api.Terminate(t)
+	reader := serving.Function(t, "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
 	for range 2 {
-		_, err := reader.Invoke(t.Context(), event("pump", allTime), 20*time.Second)
+		_, err := reader.Invoke(t.Context(), serving.Event("pump", both, serving.AllTime), 20*time.Second)
 		if _, ok := errors.AsType[*runtimeapi.Failure](err); err != nil && !ok {
 			t.Fatal(err)
 		}

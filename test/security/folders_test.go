@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hotreader/test/serving"
 )
 
 var hostileFolders = flag.Int("hostile", 0, "how many random combinations of plants TestHostileFolders tries besides each alone")
@@ -277,7 +279,7 @@ func (h *hostileFolder) run(args ...string) (said string, code int) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, filepath.Join(programs, "hotreader"), args...)
+	c := exec.CommandContext(ctx, serving.Program(h.t, "hotreader"), args...)
 	c.Dir = h.dir
 	c.Env = []string{"PATH=" + h.bin + ":/usr/bin:/bin:.:", "HOME=" + h.home, "TMPDIR=" + h.home, "AWS_EC2_METADATA_DISABLED=true", "PWD=" + h.dir}
 	out, err := c.CombinedOutput()

@@ -23,7 +23,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -40,44 +39,46 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 	twin := func(l4 string) map[string]string {
 		return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", l4), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token, "HOTREADER_DEVICES": "valve-*,pump"}
 	}
-	for _, p := range []*program{
-		start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--devices", "valve-*,pump"),
-		start(t, "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", twin("azure")),
-		start(t, "hotreader-cloudrun", "PORT", twin("google")),
+	for _, p := range []*serving.Process{
+		start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--devices", "valve-*,pump"),
+		start(t, "hotreader-azure", twin("azure")),
+		start(t, "hotreader-cloudrun", twin("google")),
 	} {
-		for _, request := range []func(device string) answer{
-			func(d string) answer {
+		for _, request := range []func(device string) serving.Answer{
+			func(d string) serving.Answer {
 				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/history?property=temperature", "", token, "X-Request-Id", "r")
 			},
-			func(d string) answer {
+			func(d string) serving.Answer {
 				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
 			},
-			func(d string) answer { return ask(t, p.URL, "POST", "/read", envelope("query", d, ""), token) },
-			func(d string) answer {
-				return ask(t, p.URL, "POST", "/read", envelope("query", d, ""), token, "Accept", wire.MediaType)
+			func(d string) serving.Answer {
+				return ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token)
 			},
-			func(d string) answer {
-				return ask(t, p.URL, "POST", "/read", envelope("query_last_entry", d, ""), token)
+			func(d string) serving.Answer {
+				return ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token, "Accept", wire.MediaType)
+			},
+			func(d string) serving.Answer {
+				return ask(t, p.URL, "POST", "/read", serving.Envelope("query_last_entry", d, ""), token)
 			},
 		} {
-			if a := request("pump"); a.status != 200 {
-				t.Errorf("%s: %d %s", p.name, a.status, a.body)
+			if a := request("pump"); a.Status != 200 {
+				t.Errorf("%s: %d %s", p.Name, a.Status, a.Body)
 			}
 			other, nobody := request("other"), request("nobody")
-			if other.status != 403 || nobody.status != 403 || other.body != nobody.body || !strings.Contains(other.body, `"forbidden"`) {
-				t.Errorf("%s:\n%d %s\n%d %s", p.name, other.status, other.body, nobody.status, nobody.body)
+			if other.Status != 403 || nobody.Status != 403 || other.Body != nobody.Body || !strings.Contains(other.Body, `"forbidden"`) {
+				t.Errorf("%s:\n%d %s\n%d %s", p.Name, other.Status, other.Body, nobody.Status, nobody.Body)
 			}
 		}
 	}
-	for handler, more := range map[string]string{"hot-reader": allTime, "hot-reader-last-entry": ""} {
-		f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), handler, serving.With(twin("aws"), "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws")))
-		if body, err := f.Invoke(t.Context(), event("pump", more), 20*time.Second); err != nil || !strings.Contains(string(body), number) {
+	for handler, more := range map[string]string{"hot-reader": serving.AllTime, "hot-reader-last-entry": ""} {
+		f := serving.Function(t, handler, serving.With(twin("aws"), "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws")))
+		if body, err := f.Invoke(t.Context(), serving.Event("pump", both, more), 20*time.Second); err != nil || !strings.Contains(string(body), number) {
 			t.Errorf("%s: %s, %v", handler, body, err)
 		}
 		calls := peer.Calls.Load()
 		var messages []string
 		for _, device := range []string{"other", "nobody"} {
-			_, err := f.Invoke(t.Context(), event(device, more), 20*time.Second)
+			_, err := f.Invoke(t.Context(), serving.Event(device, both, more), 20*time.Second)
 			failure, ok := errors.AsType[*runtimeapi.Failure](err)
 			if !ok || failure.Type != "HotReader.Forbidden" {
 				t.Fatalf("%s: %v", handler, err)
@@ -89,7 +90,7 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 			t.Errorf("%s: %q, %d calls", handler, messages, peer.Calls.Load()-calls)
 		}
 	}
-	f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader-api", map[string]string{"INTER_CLOUD_TOKEN": token, "DYNAMODB_TABLE_NAME": "hot",
+	f := serving.Function(t, "hot-reader-api", map[string]string{"INTER_CLOUD_TOKEN": token, "DYNAMODB_TABLE_NAME": "hot",
 		"AWS_ENDPOINT_URL_DYNAMODB": dynamo(t, func() bool { return false }), "HOTREADER_DEVICES": "pump"})
 	for device, want := range map[string]string{"pump": `"statusCode":200`, "other": `"statusCode":403`} {
 		e := must(json.Marshal(map[string]any{"version": "2.0", "rawPath": "/v1/devices/" + device + "/latest", "rawQueryString": "property=temperature",
@@ -108,7 +109,7 @@ type front struct {
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.to.Load().ServeHTTP(w, r) }
 
-func (f *front) turn(t testing.TB, p *program) {
+func (f *front) turn(t testing.TB, p *serving.Process) {
 	t.Helper()
 	u, err := url.Parse(p.URL)
 	if err != nil {
@@ -122,8 +123,8 @@ func (f *front) turn(t testing.TB, p *program) {
 // fails. Afterwards the old token is refused.
 func TestRotationUnderLoad(t *testing.T) {
 	store := bolt(t)
-	revision := func(tokens string) *program {
-		return start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": tokens}, "serve", "--store", store, "--rate", "0", "--log-level", "warn")
+	revision := func(tokens string) *serving.Process {
+		return start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": tokens}, "serve", "--store", store, "--rate", "0", "--log-level", "warn")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,48 +141,52 @@ func TestRotationUnderLoad(t *testing.T) {
 	current.Store(token)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var asked atomic.Int64
+	var asked [4]atomic.Int64
 	var clients sync.WaitGroup
-	for i := range 4 {
+	for i := range asked {
 		clients.Go(func() {
 			for ctx.Err() == nil {
 				method, path, body := "GET", "/v1/devices/pump/latest?property=temperature", ""
 				if i%2 == 1 {
-					method, path, body = "POST", "/read", envelope("query", "pump", "")
+					method, path, body = "POST", "/read", serving.Envelope("query", "pump", "")
 				}
-				a, err := try(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
-				if err != nil || a.status != 200 {
-					t.Errorf("request %d: %v, %d %s", asked.Load(), err, a.status, a.body)
+				a, err := serving.Ask(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
+				if err != nil || a.Status != 200 {
+					t.Errorf("request %d of client %d: %v, %d %s", asked[i].Load(), i, err, a.Status, a.Body)
 					return
 				}
-				asked.Add(1)
+				asked[i].Add(1)
 			}
 		})
 	}
-	some := func() { // every step sees traffic
+	// Every step sees traffic, and outlasts what began before it: a client that was
+	// slow may still be on its way with what the step replaces.
+	some := func() {
 		t.Helper()
-		for from := asked.Load(); asked.Load() < from+40 && !t.Failed(); {
-			time.Sleep(time.Millisecond)
+		for i := range asked {
+			for from := asked[i].Load(); asked[i].Load() < from+10 && !t.Failed(); {
+				time.Sleep(time.Millisecond)
+			}
 		}
 	}
 	some()
 	both := revision(rotated + "," + token) // hot storage's side takes both
 	f.turn(t, both)
 	some()
-	first.end(t, syscall.SIGTERM)
+	first.Terminate(t)
 	some()
 	current.Store(rotated) // the twin's side sends the new one
 	some()
 	last := revision(rotated) // the old one is forgotten
 	f.turn(t, last)
 	some()
-	both.end(t, syscall.SIGTERM)
+	both.Terminate(t)
 	some()
 	stop()
 	clients.Wait()
 	for old, status := range map[string]int{token: 401, rotated: 200} {
-		if a := ask(t, last.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.status != status {
-			t.Errorf("afterwards: %d, want %d", a.status, status)
+		if a := ask(t, last.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.Status != status {
+			t.Errorf("afterwards: %d, want %d", a.Status, status)
 		}
 	}
 }
@@ -190,7 +195,7 @@ func TestRotationUnderLoad(t *testing.T) {
 // not keep a client from its answer, and are closed by the server.
 func TestFloods(t *testing.T) {
 	t.Parallel()
-	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
+	p := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
 	var all []net.Conn
 	for i := range 300 {
 		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.URL, "http://"))
@@ -206,8 +211,8 @@ func TestFloods(t *testing.T) {
 		all = append(all, c)
 	}
 	for range 20 {
-		if a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+		if a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.Status != 200 {
+			t.Errorf("%d %s", a.Status, a.Body)
 		}
 	}
 	for i, c := range all { // the server's patience is 5 s
@@ -222,15 +227,15 @@ func TestFloods(t *testing.T) {
 
 // TestHeadersAreBounded: 64 KB, and what net/http allows beside.
 func TestHeadersAreBounded(t *testing.T) {
-	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
+	p := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
 	for size, status := range map[int]int{32 << 10: 200, 128 << 10: http.StatusRequestHeaderFieldsTooLarge} {
 		a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token, "X-Large", strings.Repeat("x", size))
-		if a.status != status {
-			t.Errorf("%d bytes: %d, want %d", size, a.status, status)
+		if a.Status != status {
+			t.Errorf("%d bytes: %d, want %d", size, a.Status, status)
 		}
 	}
-	if a := ask(t, p.URL, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.status != 413 {
-		t.Errorf("a body of 65 KB: %d", a.status)
+	if a := ask(t, p.URL, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.Status != 413 {
+		t.Errorf("a body of 65 KB: %d", a.Status)
 	}
 }
 
@@ -264,7 +269,7 @@ func certificate(t testing.TB) (certFile, keyFile string) {
 // without encryption gets nothing but that.
 func TestTLSOfServe(t *testing.T) {
 	cert, key := certificate(t)
-	p := start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--tls-cert", cert, "--tls-key", key)
+	p := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--tls-cert", cert, "--tls-key", key)
 	address := strings.TrimPrefix(p.URL, "http://")
 	for version, good := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		d := &tls.Dialer{Config: &tls.Config{MinVersion: version, MaxVersion: version, InsecureSkipVerify: true}}
@@ -297,21 +302,21 @@ func TestTLSOfServe(t *testing.T) {
 func TestLogLinesCannotBeForged(t *testing.T) {
 	peer := newPeer(t, token)
 	const hostile = "a\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\r\n\x1b[2J\x00\u2028\"b"
-	for _, p := range []*program{
-		start(t, "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t)),
-		start(t, "hotreader-cloudrun", "PORT", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
-		start(t, "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
+	for _, p := range []*serving.Process{
+		start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t)),
+		start(t, "hotreader-cloudrun", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
+		start(t, "hotreader-azure", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
 	} {
 		ask(t, p.URL, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
 		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
 		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
-		ask(t, p.URL, "POST", "/read", envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
-		p.end(t, syscall.SIGTERM)
-		checkLines(t, p.name, p.Log(), 4)
+		ask(t, p.URL, "POST", "/read", serving.Envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
+		p.Terminate(t)
+		checkLines(t, p.Name, p.Log(), 4)
 	}
-	f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
+	f := serving.Function(t, "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
 	escaped := must(json.Marshal(hostile))
-	if _, err := f.Invoke(t.Context(), event(string(escaped[1:len(escaped)-1]), allTime), 20*time.Second); err != nil {
+	if _, err := f.Invoke(t.Context(), serving.Event(string(escaped[1:len(escaped)-1]), both, serving.AllTime), 20*time.Second); err != nil {
 		if _, ok := errors.AsType[*runtimeapi.Failure](err); !ok {
 			t.Fatal(err)
 		}

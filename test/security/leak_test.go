@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"hotreader/identity"
-	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
 )
@@ -92,7 +91,7 @@ func quiet(t testing.TB, who, said string, secrets ...string) {
 			t.Errorf("%s shows a secret (%.4s…, %s)", who, secret, form)
 		}
 	}
-	for _, value := range []string{number, text, number[:9], text[:12]} {
+	for _, value := range []string{number, state, number[:9], state[:12]} {
 		if strings.Contains(said, value) {
 			t.Errorf("%s shows telemetry: %q", who, value)
 		}
@@ -103,11 +102,11 @@ func quiet(t testing.TB, who, said string, secrets ...string) {
 }
 
 // tokenless fails if a secret stands in an answer; telemetry may.
-func tokenless(t testing.TB, who string, a answer) {
+func tokenless(t testing.TB, who string, a serving.Answer) {
 	t.Helper()
-	said := a.text
-	if a.status == http.StatusOK {
-		said = strings.NewReplacer(number, "", text, "").Replace(said)
+	said := text(a)
+	if a.Status == http.StatusOK {
+		said = strings.NewReplacer(number, "", state, "").Replace(said)
 	}
 	quiet(t, who, said)
 }
@@ -129,7 +128,7 @@ func written(t testing.TB, who, dir string) {
 }
 
 // exercise asks an API for everything, well and badly.
-func exercise(t testing.TB, p *program, good string) {
+func exercise(t testing.TB, p *serving.Process, good string) {
 	t.Helper()
 	const latest, history = "/v1/devices/pump/latest?property=temperature", "/v1/devices/pump/history?property=temperature&property=state"
 	requests := []struct {
@@ -138,9 +137,9 @@ func exercise(t testing.TB, p *program, good string) {
 	}{
 		{"GET", history, "", good, nil}, {"GET", history + "&limit=1", "", good, nil}, {"GET", latest, "", good, []string{"Accept", "text/csv"}},
 		{"GET", "/healthz", "", good, nil}, {"GET", "/openapi.json", "", good, nil}, {"OPTIONS", "/read", "", good, nil},
-		{"POST", "/read", envelope("query", "pump", ""), good, []string{"Content-Type", "application/json"}},
-		{"POST", "/read", envelope("query_last_entry", "pump", ""), good, []string{"Accept", wire.MediaType}},
-		{"POST", "/read", envelope("query", "pump", `,"filters":[{"property_name":"state","operator":"=","value":"on"}]`), good, nil},
+		{"POST", "/read", serving.Envelope("query", "pump", ""), good, []string{"Content-Type", "application/json"}},
+		{"POST", "/read", serving.Envelope("query_last_entry", "pump", ""), good, []string{"Accept", wire.MediaType}},
+		{"POST", "/read", serving.Envelope("query", "pump", `,"filters":[{"property_name":"state","operator":"=","value":"on"}]`), good, nil},
 		{"GET", history, "", wrong, nil}, {"GET", history, "", "", nil}, {"GET", history, "", good + "x", nil}, {"GET", history, "", good[1:], nil},
 		{"GET", history, "", "", []string{"Authorization", "Bearer " + good}},
 		{"GET", history, "", "", []string{"Cookie", "token=" + url.QueryEscape(good)}},
@@ -154,7 +153,7 @@ func exercise(t testing.TB, p *program, good string) {
 	}
 	for _, r := range requests {
 		a := ask(t, p.URL, r.method, r.path, r.body, r.token, r.headers...)
-		tokenless(t, p.name+": "+r.method+" "+r.path, a)
+		tokenless(t, p.Name+": "+r.method+" "+r.path, a)
 	}
 }
 
@@ -194,7 +193,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 	peer, refusing := newPeer(t, token), newPeer(t, rotated)
 	ill := newPeer(t, token)
 	ill.Set(echo)
-	closed := "http://127.0.0.1:" + strconv.Itoa(serving.FreePort(t))
+	closed := "http://127.0.0.1:" + strconv.Itoa(serving.Port(t))
 	twin := func(l4, url, token string) map[string]string {
 		return map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", l4), "REMOTE_READER_URL": url, "INTER_CLOUD_TOKEN": token, "HOTREADER_LOG_LEVEL": "debug"}
 	}
@@ -205,27 +204,27 @@ func TestTokenIsNeverWritten(t *testing.T) {
 	serve := []string{"serve", "--store", store, "--log-level", "debug"}
 	collected := newCollector(t)
 	for _, c := range []struct {
-		name, program, port string
-		env                 map[string]string
-		args                []string
-		token               string
+		name, program string
+		env           map[string]string
+		args          []string
+		token         string
 	}{
-		{"serve", "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": token}, serve, token},
-		{"serve, token in a file", "hotreader", "", nil, append(serve, "--token-file", file), token},
-		{"serve, rotation", "hotreader", "", map[string]string{"INTER_CLOUD_TOKEN": rotated + "," + token}, serve, rotated},
-		{"azure", "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", twin("azure", peer.URL, token), nil, token},
-		{"azure, rotation", "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", twin("azure", refusing.URL, token+","+rotated), nil, rotated},
-		{"azure, peer fails", "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", twin("azure", ill.URL, token), nil, token},
-		{"azure, no store", "hotreader-azure", "FUNCTIONS_CUSTOMHANDLER_PORT", cosmosDB, nil, token},
-		{"cloudrun", "hotreader-cloudrun", "PORT", twin("google", peer.URL, token), nil, token},
-		{"cloudrun, refused", "hotreader-cloudrun", "PORT", twin("google", refusing.URL, token), nil, token},
-		{"cloudrun, peer fails", "hotreader-cloudrun", "PORT", twin("google", ill.URL, token), nil, token},
-		{"cloudrun, no store", "hotreader-cloudrun", "PORT", firestore, nil, token},
+		{"serve", "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, serve, token},
+		{"serve, token in a file", "hotreader", nil, append(serve, "--token-file", file), token},
+		{"serve, rotation", "hotreader", map[string]string{"INTER_CLOUD_TOKEN": rotated + "," + token}, serve, rotated},
+		{"azure", "hotreader-azure", twin("azure", peer.URL, token), nil, token},
+		{"azure, rotation", "hotreader-azure", twin("azure", refusing.URL, token+","+rotated), nil, rotated},
+		{"azure, peer fails", "hotreader-azure", twin("azure", ill.URL, token), nil, token},
+		{"azure, no store", "hotreader-azure", cosmosDB, nil, token},
+		{"cloudrun", "hotreader-cloudrun", twin("google", peer.URL, token), nil, token},
+		{"cloudrun, refused", "hotreader-cloudrun", twin("google", refusing.URL, token), nil, token},
+		{"cloudrun, peer fails", "hotreader-cloudrun", twin("google", ill.URL, token), nil, token},
+		{"cloudrun, no store", "hotreader-cloudrun", firestore, nil, token},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			env := collected.seen(c.env, c.name)
-			page, metrics := "", serving.FreePort(t)
+			page, metrics := "", serving.Port(t)
 			switch c.program {
 			case "hotreader":
 				c.args = append(slices.Clone(c.args), "--metrics", ":"+strconv.Itoa(metrics))
@@ -234,15 +233,15 @@ func TestTokenIsNeverWritten(t *testing.T) {
 				env["OTEL_METRICS_EXPORTER"], env["OTEL_EXPORTER_PROMETHEUS_HOST"], env["OTEL_EXPORTER_PROMETHEUS_PORT"] = "prometheus", "127.0.0.1", strconv.Itoa(metrics)
 				page = fmt.Sprintf("http://127.0.0.1:%d", metrics)
 			}
-			p := start(t, c.program, c.port, env, c.args...)
-			quiet(t, "its command line", arguments(t, p.PID()))
+			p := start(t, c.program, env, c.args...)
+			quiet(t, "its command line", arguments(t, p.Pid()))
 			exercise(t, p, c.token)
 			if page != "" {
 				a := ask(t, page, "GET", "/metrics", "", "")
-				if a.status != http.StatusOK || !strings.Contains(a.body, `hotreader_queries_total{code="unauthenticated"`) {
-					t.Errorf("there is nothing to search: %d %.2000s", a.status, a.body)
+				if a.Status != http.StatusOK || !strings.Contains(a.Body, `hotreader_queries_total{code="unauthenticated"`) {
+					t.Errorf("there is nothing to search: %d %.2000s", a.Status, a.Body)
 				}
-				quiet(t, "its metrics", a.text)
+				quiet(t, "its metrics", text(a))
 			}
 			tokenless(t, "the last answer", ask(t, p.URL, "GET", "/v1/devices/the-last/latest?property=temperature", "", c.token))
 			sent := []string{`"spanId"`, "the-last"}
@@ -250,7 +249,8 @@ func TestTokenIsNeverWritten(t *testing.T) {
 				sent = append(sent, `"hotreader_queries_total"`)
 			}
 			collected.searched(t, c.name, sent...)
-			p.end(t, quit)
+			p.Signal(t, quit)
+			p.WaitExit(t)
 			said := p.Log()
 			if !strings.Contains(said, "goroutine ") || !strings.Contains(said, `"status":401`) {
 				t.Errorf("there is nothing to search: %.2000s", said)
@@ -259,7 +259,7 @@ func TestTokenIsNeverWritten(t *testing.T) {
 				echoed(t, said, "You sent ", "Not with ")
 			}
 			quiet(t, "its log", said)
-			written(t, c.name, p.home)
+			written(t, c.name, p.Home)
 		})
 	}
 }
@@ -285,15 +285,15 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 		env           map[string]string
 		events        [][]byte
 	}{
-		{"history", "hot-reader", remote(peer.URL), [][]byte{event("pump", allTime), event("pump", ""), []byte("{"), event("pump", allTime+`,"nextToken":"`+hex.EncodeToString([]byte("x"))+`"`)}},
-		{"history, refused", "hot-reader", remote(refusing.URL), [][]byte{event("pump", allTime)}},
-		{"last entry", "hot-reader-last-entry", remote(peer.URL), [][]byte{event("pump", ""), []byte("[]")}},
-		{"history, peer fails", "hot-reader", remote(ill.URL), [][]byte{event("pump", allTime)}},
-		{"last entry, peer fails", "hot-reader-last-entry", remote(ill.URL), [][]byte{event("pump", "")}},
+		{"history", "hot-reader", remote(peer.URL), [][]byte{serving.Event("pump", both, serving.AllTime), serving.Event("pump", both, ""), []byte("{"), serving.Event("pump", both, serving.AllTime+`,"nextToken":"`+hex.EncodeToString([]byte("x"))+`"`)}},
+		{"history, refused", "hot-reader", remote(refusing.URL), [][]byte{serving.Event("pump", both, serving.AllTime)}},
+		{"last entry", "hot-reader-last-entry", remote(peer.URL), [][]byte{serving.Event("pump", both, ""), []byte("[]")}},
+		{"history, peer fails", "hot-reader", remote(ill.URL), [][]byte{serving.Event("pump", both, serving.AllTime)}},
+		{"last entry, peer fails", "hot-reader-last-entry", remote(ill.URL), [][]byte{serving.Event("pump", both, "")}},
 		{"API", "hot-reader-api", local, [][]byte{gateway(token), gateway(rotated), gateway(wrong), gateway(""), []byte("{}")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), c.handler, collected.seen(c.env, c.name))
+			f := serving.Function(t, c.handler, collected.seen(c.env, c.name))
 			if err := f.WaitReady(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -306,7 +306,7 @@ func TestTokenIsNeverWrittenByLambda(t *testing.T) {
 				} else {
 					good++
 				}
-				tokenless(t, "an answer", answer{status: http.StatusOK, text: string(body)})
+				tokenless(t, "an answer", serving.Answer{Status: http.StatusOK, Body: string(body)})
 			}
 			for _, e := range c.events {
 				send(e)
@@ -355,7 +355,7 @@ func TestTokenIsNeverWrittenAtStart(t *testing.T) {
 		{"--help"}, {"serve", "--help"}, {"query", "--help"}, {"version"}, {"version", "--json"}, {"serve"},
 		{"serve", "--token=" + token}, {"serve", "--store", "bolt:none.db", "--rate", "x"},
 		{"query", "--remote", "https://u:" + url.QueryEscape(token) + "@127.0.0.1", "--device", "d", "--property", "p"},
-		{"latest", "--remote", "http://127.0.0.1:" + strconv.Itoa(serving.FreePort(t)), "--device", "d", "--property", "p"},
+		{"latest", "--remote", "http://127.0.0.1:" + strconv.Itoa(serving.Port(t)), "--device", "d", "--property", "p"},
 	}
 	environments := map[string]map[string]string{
 		"two tokens, equal":       serving.With(good, "INTER_CLOUD_TOKEN", token+","+token),
@@ -372,7 +372,7 @@ func TestTokenIsNeverWrittenAtStart(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
+		cmd := exec.CommandContext(ctx, serving.Program(t, name), args...)
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		cmd.Dir = t.TempDir()
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "_HANDLER=hot-reader", "AWS_REGION=eu-central-1", "FUNCTIONS_CUSTOMHANDLER_PORT=1"}

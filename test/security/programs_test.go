@@ -5,23 +5,19 @@ package security
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"hotreader"
-	"hotreader/identity"
 	"hotreader/test/serving"
 )
 
@@ -36,59 +32,13 @@ const (
 // The telemetry that no log may show.
 const (
 	number = "98765.43210123456789"
-	text   = "MARKER-OF-A-STATE"
+	state  = "MARKER-OF-A-STATE"
 )
 
-// programs is the folder of the built programs.
-var programs string
-
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "hotreader-security-")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		programs = dir
-		build := exec.Command("go", "build", "-trimpath", "-o", dir,
-			"hotreader/cmd/hotreader", "hotreader/cmd/hotreader-lambda", "hotreader/cmd/hotreader-azure", "hotreader/cmd/hotreader-cloudrun")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			log.Fatalf("build: %v\n%s", err, out)
-		}
-		return m.Run()
-	}())
-}
-
-// program is a running server under test.
-type program struct {
-	*serving.Process
-	name string
-	home string // everything that it may write is here
-}
-
-// start starts a program that serves, with env and nothing else, and waits until
-// it listens. port is the variable with its port, or "" for `hotreader serve`.
-func start(t testing.TB, name, port string, env map[string]string, args ...string) *program {
+// start starts a program that serves, and waits until it listens.
+func start(t testing.TB, name string, env map[string]string, args ...string) *serving.Process {
 	t.Helper()
-	n, home := strconv.Itoa(serving.FreePort(t)), t.TempDir()
-	env = serving.With(env, "HOME", home, "TMPDIR", home, "PWD", home)
-	if port == "" {
-		args = append(args, "--listen", "127.0.0.1:"+n)
-	} else {
-		env[port] = n
-	}
-	p := &program{serving.Run(t, filepath.Join(programs, name), env, args...), name, home}
-	p.URL = "http://127.0.0.1:" + n
-	p.WaitReady(t)
-	return p
-}
-
-// end sends a signal and waits for the program to be gone.
-func (p *program) end(t testing.TB, s os.Signal) {
-	t.Helper()
-	p.Signal(t, s)
-	p.WaitExit(t)
+	return serving.Start(t, name, env, args...).WaitReady(t)
 }
 
 // arguments is what everybody on the machine sees of a process.
@@ -104,46 +54,20 @@ func arguments(t testing.TB, pid int) string {
 	return string(b)
 }
 
-type answer struct {
-	status int
-	text   string // headers and body
-	body   string
-}
-
-func ask(t testing.TB, url, method, path, body, token string, headers ...string) answer {
+func ask(t testing.TB, url, method, path, body, token string, headers ...string) serving.Answer {
 	t.Helper()
-	a, err := try(t.Context(), url, method, path, body, token, headers...)
+	a, err := serving.Ask(t.Context(), url, method, path, body, token, headers...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-func try(ctx context.Context, url, method, path, body, token string, headers ...string) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
-	if token != "" {
-		req.Header.Set(identity.TokenHeader, token)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return answer{}, err
-	}
+// text is all of an answer, headers and body.
+func text(a serving.Answer) string {
 	var head bytes.Buffer
-	if err := resp.Header.Write(&head); err != nil {
-		return answer{}, err
-	}
-	return answer{resp.StatusCode, head.String() + "\n" + string(b), string(b)}, nil
+	_ = a.Header.Write(&head) // it cannot fail
+	return head.String() + "\n" + a.Body
 }
 
 // records are rows with the markers.
@@ -152,7 +76,7 @@ func records() []hotreader.Record {
 	for i := range 3 {
 		r = append(r, hotreader.Record{Time: serving.At(i), Fields: []hotreader.Field{
 			{Name: "temperature", Value: hotreader.NumberValue([]byte(number))},
-			{Name: "state", Value: hotreader.StringValue([]byte(text))},
+			{Name: "state", Value: hotreader.StringValue([]byte(state))},
 		}})
 	}
 	return r
@@ -176,14 +100,14 @@ func bolt(t testing.TB) string {
 	dir := t.TempDir()
 	csv := "timestamp,temperature,state\n"
 	for i := range 3 {
-		csv += serving.At(i).Format(time.RFC3339) + "," + number + "," + text + "\n"
+		csv += serving.At(i).Format(time.RFC3339) + "," + number + "," + state + "\n"
 	}
 	if err := os.WriteFile(filepath.Join(dir, "rows.csv"), []byte(csv), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	url := "bolt:" + filepath.Join(dir, "s.db")
 	for _, device := range []string{"pump", "other"} {
-		if out, err := exec.Command(filepath.Join(programs, "hotreader"), "import", "--store", url, "--device", device, filepath.Join(dir, "rows.csv")).CombinedOutput(); err != nil {
+		if out, err := exec.Command(serving.Program(t, "hotreader"), "import", "--store", url, "--device", device, filepath.Join(dir, "rows.csv")).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
@@ -202,7 +126,7 @@ func dynamo(t testing.TB, ill func() bool) string {
 			return
 		}
 		_, _ = fmt.Fprintf(w, `{"Count":1,"Items":[{"device_id":{"S":"pump"},"timestamp":{"S":"%s"},"temperature":{"N":"%s"},"state":{"S":"%s"}}],"ScannedCount":1}`,
-			serving.At(0).Format(time.RFC3339), number, text)
+			serving.At(0).Format(time.RFC3339), number, state)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -210,16 +134,5 @@ func dynamo(t testing.TB, ill func() bool) string {
 
 const quit = syscall.SIGQUIT // Go writes every goroutine's stack
 
-// event is TwinMaker's, for device.
-func event(device, more string) []byte {
-	return []byte(`{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-` + device + `",
-		"selectedProperties":["temperature","state"],"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}},
-		"state":{"definition":{"dataType":{"type":"STRING"}}}}` + more + `}`)
-}
-
-const allTime = `,"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z"`
-
-func envelope(kind, device, more string) string {
-	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z","trace_id":"t-1",` +
-		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature","state"]` + more + `}}`
-}
+// both are the properties of an event.
+const both = `"temperature","state"`

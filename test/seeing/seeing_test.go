@@ -6,44 +6,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"hotreader/identity"
-	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 )
-
-// programs is the folder of the built programs.
-var programs string
-
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "hotreader-seeing-")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		programs = dir
-		build := exec.Command("go", "build", "-trimpath", "-o", dir, "hotreader/cmd/hotreader", "hotreader/cmd/hotreader-lambda", "hotreader/cmd/hotreader-cloudrun")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			log.Fatalf("build: %v\n%s", err, out)
-		}
-		return m.Run()
-	}())
-}
 
 // span is one as a collector gets it.
 type span struct {
@@ -158,101 +133,32 @@ func table(t *testing.T) string {
 	return s.URL
 }
 
-// server is a running `hotreader serve`.
-type server struct {
-	url, page string
-	cmd       *exec.Cmd
-	log       chan string
-}
-
 // serve starts `hotreader serve` over table, with a page of metrics.
-func serve(t *testing.T, table string, env []string, args ...string) *server {
+func serve(t *testing.T, table string, env map[string]string, args ...string) (s *serving.Process, page string) {
 	t.Helper()
-	s := &server{log: make(chan string, 1)}
-	s.cmd = exec.Command(filepath.Join(programs, "hotreader"), append([]string{"serve", "--store", "dynamodb://hot?region=eu-central-1&endpoint=" + table,
-		"--listen", "127.0.0.1:0", "--metrics", ":0"}, args...)...)
-	s.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}, env...)
-	pipe, err := s.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.cmd.Process.Kill() }) // it may have ended
-	ready := make(chan [2]string, 1)
-	go func() {
-		var said strings.Builder
-		var found [2]string
-		b := make([]byte, 1<<16)
-		for {
-			n, err := pipe.Read(b)
-			said.Write(b[:n])
-			if found[1] == "" {
-				for i, re := range []string{`listening on (http://\S+)`, `metrics on (http://\S+)\n`} {
-					if m := regexp.MustCompile(re).FindStringSubmatch(said.String()); m != nil {
-						found[i] = m[1]
-					}
-				}
-				if found[1] != "" {
-					ready <- found
-				}
-			}
-			if err != nil {
-				break
-			}
-		}
-		close(ready)
-		s.log <- said.String()
-	}()
-	select {
-	case found, ok := <-ready:
-		if !ok {
-			t.Fatal(<-s.log)
-		}
-		s.url, s.page = found[0], found[1]
-	case <-time.After(time.Minute):
-		t.Fatal("it does not listen")
-	}
-	return s
+	metrics := fmt.Sprintf("127.0.0.1:%d", serving.Port(t))
+	s = serving.Start(t, "hotreader", serving.With(env, "AWS_ACCESS_KEY_ID", "test", "AWS_SECRET_ACCESS_KEY", "test"),
+		append([]string{"serve", "--store", "dynamodb://hot?region=eu-central-1&endpoint=" + table, "--metrics", metrics}, args...)...).WaitReady(t)
+	return s, "http://" + metrics
 }
 
 // end ends the server and returns its log.
-func (s *server) end(t *testing.T) string {
+func end(t *testing.T, s *serving.Process) string {
 	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	if code := s.Terminate(t); code != 0 {
+		t.Errorf("exit code %d\n%s", code, s.Log())
 	}
-	said := <-s.log
-	if err := s.cmd.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, said)
-	}
-	return said
+	return s.Log()
 }
 
-func get(t *testing.T, url, token string) (status int, body string) {
+func get(t *testing.T, url, path, token string) (status int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	a, err := serving.Ask(t.Context(), url, http.MethodGet, path, "", token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if token != "" {
-		req.Header.Set(identity.TokenHeader, token)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(b)
+	return a.Status, a.Body
 }
-
-const event = `{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-pump","selectedProperties":["temperature"],
-	"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}}},"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z","maxResults":100}`
 
 // traceIDs returns the traces that the queries' lines of a log name.
 func traceIDs(log string) []string {
@@ -272,15 +178,10 @@ func traceIDs(log string) []string {
 // one trace, down to the pages of the store; the logs of both sides name it.
 func TestOneTraceFromTwinToPage(t *testing.T) {
 	c := newCollector(t)
-	otel := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.url, "OTEL_EXPORTER_OTLP_HEADERS=X-Key=k%2C1", "OTEL_EXPORTER_OTLP_COMPRESSION=gzip"}
-	api := serve(t, table(t), append(otel, "INTER_CLOUD_TOKEN="+serving.Token))
-	env := map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": api.url, "INTER_CLOUD_TOKEN": serving.Token, "OTEL_SERVICE_NAME": "twin"}
-	for _, v := range otel {
-		name, value, _ := strings.Cut(v, "=")
-		env[name] = value
-	}
-	f := runtimeapi.Start(t, filepath.Join(programs, "hotreader-lambda"), "hot-reader", env)
-	answer, err := f.Invoke(t.Context(), []byte(event), 20*time.Second)
+	otel := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.url, "OTEL_EXPORTER_OTLP_HEADERS": "X-Key=k%2C1", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip", "INTER_CLOUD_TOKEN": serving.Token}
+	api, _ := serve(t, table(t), otel)
+	f := serving.Function(t, "hot-reader", serving.With(otel, "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws"), "REMOTE_READER_URL", api.URL, "OTEL_SERVICE_NAME", "twin"))
+	answer, err := f.Invoke(t.Context(), serving.Event("pump", `"temperature"`, serving.AllTime+`,"maxResults":100`), 20*time.Second)
 	if err != nil || !strings.Contains(string(answer), "21.5") {
 		t.Fatalf("%s, %v", answer, err)
 	}
@@ -290,7 +191,7 @@ func TestOneTraceFromTwinToPage(t *testing.T) {
 		t.Errorf("%d spans came with the answer, want 3: %v", len(c.spans), c.spans)
 	}
 	c.mu.Unlock()
-	said := api.end(t)
+	said := end(t, api)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	const trace, xray = "5759e988bd862e3fe1be46a994272793", "53995c3f42cd8ad8" // of the invocation
@@ -360,7 +261,7 @@ func TestPageOfServe(t *testing.T) {
 	if err := os.Chtimes(file, made, made); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, table(t), nil, "--token-file", file, "--rate", "0.001", "--burst", "3", "--log-level", "error")
+	s, metrics := serve(t, table(t), map[string]string{}, "--token-file", file, "--rate", "0.001", "--burst", "3", "--log-level", "error")
 	const history, latest = "/v1/devices/pump/history?property=temperature&limit=100", "/v1/devices/pump/latest?property=temperature"
 	for _, q := range []struct {
 		path, token string
@@ -369,14 +270,14 @@ func TestPageOfServe(t *testing.T) {
 		{history, serving.Token, 200}, {history, serving.Token, 200}, {latest, serving.Token, 200}, {history, serving.Token, 429},
 		{latest + "x", serving.Rotated, 200}, {history + "&order=up", serving.Rotated, 400}, {history, "", 401}, {"/healthz", "", 200},
 	} {
-		if status, body := get(t, s.url+q.path, q.token); status != q.status {
+		if status, body := get(t, s.URL, q.path, q.token); status != q.status {
 			t.Fatalf("%s: %d %s", q.path, status, body)
 		}
 	}
-	if status, _ := get(t, strings.TrimSuffix(s.page, "/metrics")+"/debug/pprof/", ""); status != 404 {
+	if status, _ := get(t, metrics, "/debug/pprof/", ""); status != 404 {
 		t.Errorf("beside the page there is something: %d", status)
 	}
-	status, page := get(t, s.page, "")
+	status, page := get(t, metrics, "/metrics", "")
 	got := values(page)
 	const h, l = `{route="GET /v1/devices/{id}/history"}`, `{route="GET /v1/devices/{id}/latest"}`
 	for name, want := range map[string]string{
@@ -419,7 +320,7 @@ func TestPageOfServe(t *testing.T) {
 	if status != 200 || strings.Contains(page, "pump") || !strings.Contains(page, "go_goroutines") {
 		t.Errorf("%d, or the page names the device, or it has nothing of Go's runtime", status)
 	}
-	if said := s.end(t); strings.Contains(said, `"status":200`) {
+	if said := end(t, s); strings.Contains(said, `"status":200`) {
 		t.Errorf("the level is no more heeded: %s", said)
 	}
 }

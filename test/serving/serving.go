@@ -7,15 +7,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,37 +35,14 @@ const (
 	Rotated = "fedcba9876543210fedcba9876543210"
 )
 
-// Main runs the tests of a package with its program, built as `make dist` builds
-// it, at *program.
-func Main(m *testing.M, program *string) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "hotreader-program-")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		*program = filepath.Join(dir, "program")
-		build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s -w", "-o", *program, ".")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			log.Fatalf("build: %v\n%s", err, out)
-		}
-		return m.Run()
-	}())
-}
-
-// With returns env with these variables, name, value, ….
-func With(env map[string]string, more ...string) map[string]string {
-	env = maps.Clone(env)
-	for i := 0; i < len(more); i += 2 {
-		env[more[i]] = more[i+1]
-	}
-	return env
-}
+// ports are the variables that tell a program of a cloud where to listen.
+var ports = map[string]string{"hotreader-azure": "FUNCTIONS_CUSTOMHANDLER_PORT", "hotreader-cloudrun": "PORT"}
 
 // Process is a running program.
 type Process struct {
-	URL string
+	Name string
+	URL  string
+	Home string // its working folder; all that it writes is there
 
 	cmd    *exec.Cmd
 	log    transcript.Buffer
@@ -75,38 +50,28 @@ type Process struct {
 	err    error
 }
 
-// Start runs program as Run does. port is the variable with the port to listen on.
-func Start(t testing.TB, program, port string, env map[string]string) *Process {
+// Start runs the program of that name with env, and nothing else of this
+// process' environment but PATH. It listens where URL says. It is killed when the
+// test ends, which fails if a token stands in its log.
+func Start(t testing.TB, name string, env map[string]string, args ...string) *Process {
 	t.Helper()
-	n := strconv.Itoa(FreePort(t)) // the platforms, too, choose it for the program
-	p := Run(t, program, With(env, port, n))
-	p.URL = "http://127.0.0.1:" + n
-	return p
+	return StartAt(t, Port(t), name, env, args...)
 }
 
-// FreePort returns a port that is free, and below those that the system gives to
-// connections and to listeners of any port, which would take it meanwhile.
-func FreePort(t testing.TB) int {
+// StartAt is Start on a port that the test has by Port.
+func StartAt(t testing.TB, port int, name string, env map[string]string, args ...string) *Process {
 	t.Helper()
-	for range 1000 {
-		port := 12_000 + rand.N(20_000)
-		if l, err := net.Listen("tcp", ":"+strconv.Itoa(port)); err == nil {
-			_ = l.Close()
-			return port
-		}
+	p := &Process{Name: name, URL: fmt.Sprintf("http://127.0.0.1:%d", port), Home: t.TempDir(), exited: make(chan struct{})}
+	variable := ports[name]
+	if variable == "" {
+		args = append(slices.Clip(args), "--listen", fmt.Sprintf("127.0.0.1:%d", port))
 	}
-	t.Fatal("no port is free")
-	return 0
-}
-
-// Run runs program, in the folder PWD of env, with env and nothing else of this
-// process' environment but PATH and HOME. It is killed when the test ends, which
-// fails if a token stands in its log.
-func Run(t testing.TB, program string, env map[string]string, args ...string) *Process {
-	t.Helper()
-	p := &Process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
-	p.cmd.Dir = env["PWD"]
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	p.cmd = exec.Command(Program(t, name), args...)
+	p.cmd.Dir = p.Home
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.Home, "TMPDIR=" + p.Home}
+	if variable != "" {
+		p.cmd.Env = append(p.cmd.Env, variable+"="+strconv.Itoa(port))
+	}
 	for name, value := range env {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
@@ -121,8 +86,9 @@ func Run(t testing.TB, program string, env map[string]string, args ...string) *P
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // it may have ended
 		<-p.exited
-		if out := p.log.String(); strings.Contains(out, Token) || strings.Contains(out, Rotated) {
-			t.Errorf("the token stands in the log:\n%s", out)
+		tokenless(t, p.Log())
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, p.Log()[max(0, len(p.Log())-8000):])
 		}
 	})
 	return p
@@ -149,12 +115,6 @@ func (p *Process) WaitReady(t testing.TB) *Process {
 	}
 }
 
-// PID is the program's process.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
-
-// Terminate sends SIGTERM.
-func (p *Process) Terminate(t testing.TB) { p.Signal(t, syscall.SIGTERM) }
-
 // Signal sends a signal.
 func (p *Process) Signal(t testing.TB, s os.Signal) {
 	t.Helper()
@@ -162,6 +122,17 @@ func (p *Process) Signal(t testing.TB, s os.Signal) {
 		t.Fatal(err)
 	}
 }
+
+// Terminate asks the program to end, as the platforms do, and returns its exit
+// code.
+func (p *Process) Terminate(t testing.TB) int {
+	t.Helper()
+	p.Signal(t, syscall.SIGTERM)
+	return p.WaitExit(t)
+}
+
+// Pid returns the process' number.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Kill ends the program as a crash does, and returns when it is gone.
 func (p *Process) Kill(t testing.TB) {
@@ -177,7 +148,7 @@ func (p *Process) WaitExit(t testing.TB) int {
 	t.Helper()
 	select {
 	case <-p.exited:
-	case <-time.After(45 * time.Second): // `hotreader serve` lets requests go on for 30 s
+	case <-time.After(time.Minute):
 		t.Fatalf("it does not end\n%s", p.Log())
 	}
 	return p.cmd.ProcessState.ExitCode()
@@ -197,9 +168,18 @@ type Answer struct {
 // Ask sends a request with the token; "" = none.
 func (p *Process) Ask(t testing.TB, method, path, body, token string, headers ...string) Answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, p.URL+path, strings.NewReader(body))
+	a, err := Ask(t.Context(), p.URL, method, path, body, token, headers...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return a
+}
+
+// Ask sends a request with the token to the server at a URL; "" = none.
+func Ask(ctx context.Context, url, method, path, body, token string, headers ...string) (Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
+	if err != nil {
+		return Answer{}, err
 	}
 	if token != "" {
 		req.Header.Set(identity.TokenHeader, token)
@@ -209,14 +189,11 @@ func (p *Process) Ask(t testing.TB, method, path, body, token string, headers ..
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, p.Log())
+		return Answer{}, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Answer{resp.StatusCode, resp.Header, string(b)}
+	return Answer{resp.StatusCode, resp.Header, string(b)}, err
 }
 
 // Peer is the Hot Reader API of another cloud. While it is ill, it answers as
@@ -225,39 +202,44 @@ type Peer struct {
 	URL   string
 	Store *memstore.Store
 	Calls atomic.Int64
-	API   http.Handler // the well one
 
 	mu     sync.Mutex
 	ill    http.HandlerFunc
+	times  int // how often it still answers so; below 1 = always
 	traces []string
 }
 
-// NewPeer starts a peer that takes token and stores nothing yet.
-func NewPeer(t testing.TB, token string) *Peer { return PeerOf(t, token, httpapi.Options{}) }
-
-// PeerOf starts a peer that serves as o says.
-func PeerOf(t testing.TB, token string, o httpapi.Options) *Peer {
+// NewPeer starts a peer that takes token and stores nothing yet. change sets
+// more of its options.
+func NewPeer(t testing.TB, token string, change ...func(*httpapi.Options)) *Peer {
 	t.Helper()
 	p := &Peer{Store: memstore.New()}
 	tok, err := identity.Static(token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Source, o.Token = p.Store, tok
-	if p.API, err = httpapi.New(o); err != nil {
+	o := httpapi.Options{Source: p.Store, Token: tok}
+	for _, set := range change {
+		set(&o)
+	}
+	api, err := httpapi.New(o)
+	if err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.Calls.Add(1)
 		p.mu.Lock()
 		ill := p.ill
+		if p.times--; p.times == 0 {
+			p.ill = nil
+		}
 		p.traces = append(p.traces, r.Header.Get("Traceparent"))
 		p.mu.Unlock()
 		if ill != nil {
 			ill(w, r)
 			return
 		}
-		p.API.ServeHTTP(w, r)
+		api.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
 	p.URL = s.URL
@@ -265,10 +247,13 @@ func PeerOf(t testing.TB, token string, o httpapi.Options) *Peer {
 }
 
 // Set makes the peer ill, or with nil well again.
-func (p *Peer) Set(ill http.HandlerFunc) {
+func (p *Peer) Set(ill http.HandlerFunc) { p.SetFor(0, ill) }
+
+// SetFor makes the peer ill for so many requests; 0 = for good.
+func (p *Peer) SetFor(requests int, ill http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ill = ill
+	p.ill, p.times = ill, requests
 }
 
 // Traces returns the traceparents that came.
@@ -302,4 +287,30 @@ func (p *Peer) Fill(t testing.TB, device string, n int) {
 // Twin returns DIGITAL_TWIN_INFO of a twin with these layers.
 func Twin(l3, l4 string) string {
 	return `{"config":{"digital_twin_name":"factory"},"config_providers":{"layer_3_hot_provider":"` + l3 + `","layer_4_provider":"` + l4 + `"}}`
+}
+
+// With returns env with more variables, each a name and a value.
+func With(env map[string]string, pairs ...string) map[string]string {
+	env = maps.Clone(env)
+	for i := 0; i < len(pairs); i += 2 {
+		env[pairs[i]] = pairs[i+1]
+	}
+	return env
+}
+
+// AllTime is the range of an event that has all rows.
+const AllTime = `,"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z"`
+
+// Event is TwinMaker's, for entity e and component c, whose type names device.
+// selected are properties in JSON.
+func Event(device, selected, more string) []byte {
+	return []byte(`{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-` + device + `",
+		"selectedProperties":[` + selected + `],"properties":{"temperature":{"definition":{"dataType":{"type":"DOUBLE"}}},
+		"state":{"definition":{"dataType":{"type":"STRING"}}}}` + more + `}`)
+}
+
+// Envelope is what another cloud sends to POST /read.
+func Envelope(kind, device, more string) string {
+	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z","trace_id":"t-1",` +
+		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature","state"]` + more + `}}`
 }

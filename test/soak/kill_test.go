@@ -54,7 +54,7 @@ func TestKilledImports(t *testing.T) {
 			path, done = filepath.Join(dir, fmt.Sprintf("%d.db", round)), 0
 		}
 		args := []string{"import", "--store", "bolt:" + path, "--device", strconv.Itoa(done)}
-		cmd := command(dir, append(args, file)...)
+		cmd := command(t, dir, append(args, file)...)
 		shown := onTerminal(t, cmd)
 		start := time.Now()
 		if err := cmd.Start(); err != nil {

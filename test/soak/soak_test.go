@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +33,6 @@ const (
 
 var (
 	home    string        // a folder for all tests
-	program string        // the built hotreader
 	minutes time.Duration // of load; 0 = a short run among other tests
 	seed    uint64
 )
@@ -62,17 +60,11 @@ func TestMain(m *testing.M) {
 			}
 			minutes = d
 		}
-		dir, err := os.MkdirTemp("", "hotreader-soak-")
-		if err != nil {
+		var err error
+		if home, err = os.MkdirTemp("", "hotreader-soak-"); err != nil {
 			log.Fatal(err)
 		}
-		defer os.RemoveAll(dir)
-		home, program = dir, filepath.Join(dir, "hotreader")
-		build := exec.Command("go", "build", "-trimpath", "-o", program, "hotreader/cmd/hotreader")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			log.Fatalf("build: %v\n%s", err, out)
-		}
+		defer os.RemoveAll(home)
 		return m.Run()
 	}())
 }
@@ -98,8 +90,9 @@ func dice(t testing.TB) *rand.Rand {
 }
 
 // command returns the program with args and an environment of its own.
-func command(folder string, args ...string) *exec.Cmd {
-	c := exec.Command(program, args...)
+func command(t testing.TB, folder string, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(serving.Program(t, "hotreader"), args...)
 	c.Dir = folder
 	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "TMPDIR=" + folder,
 		"INTER_CLOUD_TOKEN=" + serving.Token + "," + serving.Rotated}
@@ -109,7 +102,7 @@ func command(folder string, args ...string) *exec.Cmd {
 // run runs the program to its end.
 func run(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := command(t.TempDir(), args...).CombinedOutput()
+	out, err := command(t, t.TempDir(), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("hotreader %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -128,7 +121,7 @@ type server struct {
 func serve(t testing.TB, store string, args ...string) *server {
 	t.Helper()
 	s := &server{exited: make(chan struct{})}
-	s.cmd = command(t.TempDir(), append([]string{"serve", "--store", store, "--listen", "127.0.0.1:0"}, args...)...)
+	s.cmd = command(t, t.TempDir(), append([]string{"serve", "--store", store, "--listen", "127.0.0.1:0"}, args...)...)
 	s.cmd.Stderr = &s.log
 	listening := make(chan string, 1)
 	s.log.first = func(line string) {
@@ -172,23 +165,11 @@ func (s *server) wait(t testing.TB) int {
 // files, which the system takes back when it needs them.
 func (s *server) memory(t testing.TB) int64 {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 3 {
+	bytes := serving.Memory(s.cmd.Process.Pid)
+	if bytes == 0 {
 		t.Fatalf("the process is gone: %s", s.log.kept())
 	}
-	resident, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shared, err := strconv.ParseInt(fields[2], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return (resident - shared) * int64(os.Getpagesize())
+	return bytes
 }
 
 // files returns how many files and connections the process has open.
