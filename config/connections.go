@@ -123,7 +123,7 @@ func parseConnections(dir string, text []byte) (file, error) {
 	var p problems
 	c := file{known: map[string]Connection{}}
 	if doc, ok := p.document(fileConnections, text); ok {
-		c.doc, _ = p.members(fileConnections, doc, field{"connections", `want {"connections":{…}}`, func(where string, raw json.RawMessage) {
+		c.doc = p.members(fileConnections, doc, field{"connections", `want {"connections":{…}}`, func(where string, raw json.RawMessage) {
 			c.entries, _ = p.object(where, raw)
 			for _, m := range c.entries {
 				p.connection(&c, m)

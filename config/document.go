@@ -217,12 +217,11 @@ func names(fields []field) (all []string) {
 func given(raw json.RawMessage) bool { return raw != nil && jsontext.KindOf(raw) != jsontext.Null }
 
 // members reads an object by its fields, in their order. Other names are somebody
-// else's, unless one looks like a misspelt one that is not there. The result says
-// whether it is an object.
-func (p *problems) members(where string, raw json.RawMessage, fields ...field) (object, bool) {
+// else's, unless one looks like a misspelt one that is not there.
+func (p *problems) members(where string, raw json.RawMessage, fields ...field) object {
 	o, ok := p.object(where, raw)
 	if !ok && o == nil {
-		return nil, false
+		return nil
 	}
 	known := names(fields)
 	for _, f := range fields {
@@ -241,7 +240,7 @@ func (p *problems) members(where string, raw json.RawMessage, fields ...field) (
 			f.read(below(where, f.name), value)
 		}
 	}
-	return o, true
+	return o
 }
 
 // fields reads an object all of whose names must be known.

@@ -253,7 +253,7 @@ func parseTwinInfo(text string) (info twinInfo, err error) {
 	case mistyped:
 		return info, fmt.Errorf("%s is a JSON %s", cmp.Or(wrong.Field, "the whole"), wrong.Value)
 	case ok:
-		return info, fmt.Errorf("is not JSON: %v at byte %d", broken, broken.Offset)
+		return info, fmt.Errorf("is not JSON: %w at byte %d", broken, broken.Offset)
 	case err != nil:
 		return info, fmt.Errorf("is not JSON: %w", err)
 	case d.More():

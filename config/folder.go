@@ -98,15 +98,15 @@ func CheckFolder(dir string) error {
 // Within reports whether path is dir or lies in it, by its name or by what that
 // leads to.
 func Within(dir, path string) bool {
-	real := func(name string) string {
+	resolved := func(name string) string {
 		name, _ = filepath.Abs(name) // as given, if that fails
 		if to, err := filepath.EvalSymlinks(name); err == nil {
 			return to
 		}
 		return name
 	}
-	dir = real(dir)
-	for _, path := range []string{real(path), filepath.Join(real(filepath.Dir(path)), filepath.Base(path))} {
+	dir = resolved(dir)
+	for _, path := range []string{resolved(path), filepath.Join(resolved(filepath.Dir(path)), filepath.Base(path))} {
 		rel, err := filepath.Rel(dir, path)
 		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 			return true

@@ -137,7 +137,7 @@ func (s Settings) Variables(reach Reach) map[string]string {
 			continue
 		}
 		env[k.Variable] = fmt.Sprint(at)
-		if devices, ok := at.Interface().(identity.Devices); ok {
+		if devices, ok := reflect.TypeAssert[identity.Devices](at); ok {
 			env[k.Variable] = strings.Join(devices, ",")
 		}
 	}

@@ -313,7 +313,7 @@ func TestBackendArguments(t *testing.T) {
 		}
 	}
 	for _, backend := range []string{"s3", "azurerm", "gcs", "local"} {
-		for _, name := range strings.Fields(`access_key secret_key token profile shared_credentials_file shared_credentials_files shared_config_files
+		for name := range strings.FieldsSeq(`access_key secret_key token profile shared_credentials_file shared_credentials_files shared_config_files
 			endpoint endpoints iam_endpoint sts_endpoint dynamodb_endpoint custom_ca_bundle http_proxy https_proxy assume_role role_arn web_identity_token_file
 			ec2_metadata_service_endpoint skip_region_validation acl sse_customer_key
 			msi_endpoint metadata_host environment sas_token client_secret client_secret_file_path client_id_file_path client_certificate client_certificate_path

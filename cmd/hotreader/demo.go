@@ -314,12 +314,12 @@ func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, l
 }
 
 func liveLine(r hotreader.Record) string {
-	text := "  " + r.Time.UTC().Format(time.TimeOnly) + " UTC"
+	parts := []string{"  " + r.Time.UTC().Format(time.TimeOnly) + " UTC"}
 	for _, p := range machine.Properties() {
 		i := slices.IndexFunc(r.Fields, func(f hotreader.Field) bool { return f.Name == p.Name })
 		if i >= 0 && p.Name != "running" {
-			text += "   " + strings.TrimSpace(show(r.Fields[i].Value)+" "+p.Unit)
+			parts = append(parts, strings.TrimSpace(show(r.Fields[i].Value)+" "+p.Unit))
 		}
 	}
-	return text
+	return strings.Join(parts, "   ")
 }

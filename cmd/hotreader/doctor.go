@@ -231,18 +231,19 @@ func (a *app) printReport(r *doctor.Report) error {
 		return a.printReportTable(r)
 	}
 	for _, c := range r.Checks {
-		text := fmt.Sprintf("%-7s %s: %s", c.Verdict, c.Hop(), c.Name)
+		var text strings.Builder
+		fmt.Fprintf(&text, "%-7s %s: %s", c.Verdict, c.Hop(), c.Name)
 		if at := checkTime(c); at != "" {
-			text += " (" + at + ")"
+			text.WriteString(" (" + at + ")")
 		}
 		for _, more := range []struct{ before, text string }{
 			{": ", terminal.Printable(c.Says)}, {"; because of: ", c.Behind}, {"; to do: ", terminal.Printable(c.Remedy)},
 		} {
 			if more.text != "" {
-				text += more.before + more.text
+				text.WriteString(more.before + more.text)
 			}
 		}
-		if _, err := fmt.Fprintln(a.stdout, text); err != nil {
+		if _, err := fmt.Fprintln(a.stdout, text.String()); err != nil {
 			return err
 		}
 	}

@@ -189,7 +189,7 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err error) standing {
 	door := Check{Part: part, Cloud: cloud, Name: "takes the token", Verdict: OK}
 	behind := Check{Part: Store, Cloud: cloud, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
-	says, remedy := "", ""
+	var says, remedy string
 	switch {
 	case err != nil:
 		says, remedy = e.unreached(err, cloud)

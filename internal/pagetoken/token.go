@@ -9,11 +9,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 )
 
 // Sign returns the token of a position: with that many bytes of the hash of message.
 func Sign(position, key, message []byte, size int) string {
-	raw := hash(position[:len(position):len(position)], key, message)
+	raw := hash(slices.Clip(position), key, message)
 	return base64.RawURLEncoding.EncodeToString(raw[:len(position)+size])
 }
 

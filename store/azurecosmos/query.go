@@ -3,6 +3,7 @@ package azurecosmos
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"hotreader"
 	"hotreader/internal/jsontext"
@@ -34,11 +35,11 @@ func (s *Store) queryBody(q *hotreader.Query, columns []string, low, high string
 		}
 		return value
 	}
-	text := "SELECT " + when + " AS t"
+	selected := []string{when + " AS t"}
 	for i, name := range columns {
-		text += "," + property(name) + " AS p" + strconv.Itoa(i)
+		selected = append(selected, property(name)+" AS p"+strconv.Itoa(i))
 	}
-	text += " FROM c WHERE " + property(s.deviceKey) + "=@d"
+	text := "SELECT " + strings.Join(selected, ",") + " FROM c WHERE " + property(s.deviceKey) + "=@d"
 	parameters := `{"name":"@d","value":` + quote(q.Device) + "}"
 	if low != "" {
 		text += " AND " + when + ">=@lo"

@@ -24,7 +24,6 @@ import (
 var base = time.Date(2024, 2, 3, 4, 5, 6, 700_000_000, time.UTC)
 
 func number(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
-func text(s string) hotreader.Value        { return hotreader.StringValue([]byte(s)) }
 
 // batchOf answers a batch with one status an operation.
 func batchOf(statuses ...int) cloud.Answer {

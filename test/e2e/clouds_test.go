@@ -207,9 +207,6 @@ func startServer(t *testing.T, cloud string, env map[string]string) (string, *se
 	return p.URL, p
 }
 
-// tail returns the end of a long text.
-func tail(text string) string { return text[max(0, len(text)-8000):] }
-
 // line is a wire between a twin's program and where its rows are.
 type line struct {
 	addr string

@@ -5,6 +5,7 @@ package jsondraw
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"pgregory.net/rapid"
@@ -52,14 +53,11 @@ func (s *Spelling) Quote(text string) string {
 
 // Join spells an object or a list of parts that are spelled already.
 func (s *Spelling) Join(opening string, parts []string, closing string) string {
-	text := opening + s.Blank()
-	for i, part := range parts {
-		if i > 0 {
-			text += "," + s.Blank()
-		}
-		text += part + s.Blank()
+	drawn := slices.Clone(parts)
+	for i := range drawn {
+		drawn[i] = s.Blank() + drawn[i] + s.Blank()
 	}
-	return text + closing
+	return opening + s.Blank() + strings.Join(drawn, ",") + closing
 }
 
 // Member spells a member of an object.

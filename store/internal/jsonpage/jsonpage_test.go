@@ -24,8 +24,8 @@ func read(body string) (items int, err error) {
 
 func TestPages(t *testing.T) {
 	for body, want := range map[string]int{
-		`{"Count":0,"Items":[],"x":{"a":[1,{}]}}`:                         0,
-		"{ \"Items\" : [ {} , {\"a\":1} ] ,\n\"Count\":2,\t\"x\" : [] } ": 2,
+		`{"Count":0,"Items":[],"x":{"a":[1,{}]}}`:                              0,
+		"{ \"Items\" : [ {} , {\"a\":1} ] ,\n\"Count\":2,\t\"x\" : [] }" + " ": 2,
 	} {
 		if n, err := read(body); n != want || err != nil {
 			t.Errorf("%s: %d items, %v", body, n, err)

@@ -25,7 +25,7 @@ type Size struct {
 // and so many rows in all have been passed on; 0 = as many as the store puts into
 // one.
 func (s *Size) Next(useful, passed int) int {
-	n := 0
+	var n int
 	switch q := s.Query; {
 	case q.Last: // most likely the newest rows have it all
 		n = min(max(s.before*growth, s.Slack+1), max(hotreader.LookBack-passed, 1)+s.Slack)

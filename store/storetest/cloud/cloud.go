@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -196,7 +197,7 @@ func secondOverPages(t *testing.T, s Store) {
 	for i := range 15 {
 		text := fmt.Sprintf("text é\n %d", i)
 		items = append(items, Item{Time: fmt.Sprintf("2024-01-01T00:00:00.%02dZ", i+11), Fields: map[string]any{"n": text, "m": true}})
-		want = append(want, fmt.Sprintf("00:00:00.%s %q true", strings.TrimRight(fmt.Sprint(i+11), "0"), text))
+		want = append(want, fmt.Sprintf("00:00:00.%s %q true", strings.TrimRight(strconv.Itoa(i+11), "0"), text))
 		ends = append(ends, i)
 	}
 	WantRows(t, s.Play(t, &Service{Items: items, Ends: ends[1:]}), hotreader.Query{Device: "d", Properties: []string{"n", "m"}}, want...)

@@ -131,11 +131,11 @@ func Rows(ctx context.Context, s hotreader.Source, q hotreader.Query) ([]string,
 		if err != nil {
 			return lines, err
 		}
-		line := row.Time.Format("15:04:05.999999999")
+		line := []string{row.Time.Format("15:04:05.999999999")}
 		for _, v := range row.Values {
-			line += " " + v.String()
+			line = append(line, v.String())
 		}
-		lines = append(lines, line)
+		lines = append(lines, strings.Join(line, " "))
 	}
 	return lines, nil
 }
@@ -195,6 +195,7 @@ func Number(name, digits string) hotreader.Field {
 	return hotreader.Field{Name: name, Value: hotreader.NumberValue([]byte(digits))}
 }
 
+// Text is a field with a text.
 func Text(name, s string) hotreader.Field {
 	return hotreader.Field{Name: name, Value: hotreader.StringValue([]byte(s))}
 }
