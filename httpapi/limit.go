@@ -218,11 +218,12 @@ func address(a netip.Addr) string {
 	return a.String()
 }
 
-// network is what counts as one address: who has one of IPv6 has 2⁶⁴ of them.
+// network is what counts as one address: of IPv6 the /64, for a client gets a whole
+// one.
 func network(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
-		p, _ := a.Prefix(64) // it has as many
+		p, _ := a.Prefix(64) // an IPv6 address has as many bits
 		a = p.Addr()
 	}
 	return a

@@ -11,7 +11,7 @@ import (
 	"hotreader"
 )
 
-// BreakerOptions set up a Breaker. The zero value is the contract's.
+// BreakerOptions set up a Breaker. Zero values stand for the defaults, which docs/reliability.md gives.
 type BreakerOptions struct {
 	Window time.Duration // how long the peer must have failed; 0 = 1 min
 	Calls  int           // and how many reads at least; 0 = 5

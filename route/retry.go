@@ -13,7 +13,7 @@ import (
 	"hotreader/internal/retries"
 )
 
-// RetryOptions set up a Retry. The zero value is the contract's.
+// RetryOptions set up a Retry. Zero values stand for the defaults, which docs/reliability.md gives.
 type RetryOptions struct {
 	Retries int             // of one Read at the most; 0 = 3
 	Base    time.Duration   // the wait before the first retry is up to this, then up to twice as long each time; 0 = 500 ms

@@ -37,7 +37,7 @@ import (
 )
 
 func main() {
-	log.SetFlags(0) // aws-lambda-go logs a failed query's error as JSON; keep the line that
+	log.SetFlags(0) // so that the JSON with which aws-lambda-go logs a failed query stays JSON
 	collectSeldom(os.Getenv)
 	handler, err := run(os.Getenv, os.Stderr)
 	if err != nil {

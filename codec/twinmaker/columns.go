@@ -26,9 +26,9 @@ type page struct {
 type column struct {
 	buf  []byte
 	typ  hotreader.Type // Untyped until the first value
-	kind hotreader.Kind // of values that need no look
-	key  string
-	left int64 // values left out
+	kind hotreader.Kind // values of it fit typ: the Reader has seen to that
+	key  string         // of a point's value, as "doubleValue":
+	left int64          // values left out
 
 	// Before the row being added, to take it back.
 	markLen int

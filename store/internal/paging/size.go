@@ -5,8 +5,9 @@ import "hotreader"
 // growth is by how much a page whose size was guessed grows to the next.
 const growth = 8
 
-// Size tells how many items the pages of one read are to hold, by what the query
-// hints at. The zero value with a Query and Slack is ready.
+// Size says how many items to ask for in each page of one read, by the query's
+// hints: few for latest values and for a limit, more with each page that did not
+// suffice. Query, Slack and Most must be set.
 type Size struct {
 	Query *hotreader.Query
 
@@ -14,7 +15,7 @@ type Size struct {
 	// passed on when the next one shows that its second is over.
 	Slack int
 
-	// Most is more than a page ever holds; a page of that many is asked for with
+	// Most is the most items that a page can hold. To ask for more is to ask with
 	// no bound.
 	Most int
 

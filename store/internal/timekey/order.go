@@ -10,12 +10,12 @@ import (
 )
 
 // Order passes the rows of one read on to the caller, strictly by time and each
-// instant once. It holds the rows of one second until
-// the second is over, and no others: the texts of times within a second have
-// mixed widths, so there a store's order is not that of time. Where a second has
-// more than can be held it yields an error of CodeTooLarge. Of several rows of
-// one instant the one with the greatest key stands; of equal keys, the one that
-// the store has last when ascending.
+// instant once. It holds the rows of one second until the second is over, and no
+// others: the texts of times within a second have mixed widths, so within a second
+// a store's order is not that of time. Where a second has more rows than can be
+// held, Order yields an error of CodeTooLarge. Of several rows of one instant the
+// one with the greatest key stands; of equal keys, the last one in ascending
+// order.
 //
 // Its zero value is ready for Begin; it may serve one read after another.
 type Order struct {
@@ -33,12 +33,13 @@ type Order struct {
 	left       []int64 // by column: values that no Value can hold
 	stopped    bool
 
-	width  int // values of a row
-	first  int // where the rows begin in values
-	n      int // rows
-	kept   int // of those, how many own their bytes, in arena
+	width int // values of a row
+	// The rows held, all of one second.
+	first  int // row of values that the oldest one is in
+	n      int // how many
+	kept   int // of them, those whose bytes were copied into arena
 	second int64
-	page   time.Time // of the page's first row; zero = none came
+	page   time.Time // instant of the page's first row; zero = none came
 	times  []time.Time
 	keys   [][]byte
 	values []hotreader.Value // the n rows', from first on, and one more: of the row being decoded
