@@ -142,10 +142,22 @@ func (m *meaning) keep(row Row) bool {
 			m.leaveOut(i)
 		}
 	}
-	if useful {
-		m.rows++
+	if !useful {
+		m.dropped(row)
+		return false
 	}
-	return useful
+	m.rows++
+	return true
+}
+
+// dropped counts what goes on to nobody: of a row that does not, the values that
+// the caller would have counted.
+func (m *meaning) dropped(row Row) {
+	for i := range m.types {
+		if slices.Contains(m.kept, i) && !m.seen[i] && row.Values[i].kind != Null {
+			m.leaveOut(i)
+		}
+	}
 }
 
 // see notes that a property has a usable value.

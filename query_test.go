@@ -195,13 +195,14 @@ func TestMeaningIsIdempotent(t *testing.T) {
 			}
 		}
 		read := func(src Source) (lines []string) {
-			for r, err := range NewReader(src).Read(t.Context(), q) {
+			stats := new(Stats)
+			for r, err := range NewReader(src).Read(WithStats(t.Context(), stats), q) {
 				if err != nil {
 					t.Fatal(err)
 				}
 				lines = append(lines, fmt.Sprint(r.Time.Day(), r.Values))
 			}
-			return lines
+			return append(lines, fmt.Sprint(stats.LeftOut()))
 		}
 		once, twice := read(rows), read(asked{Meaning(rows), raw})
 		if !slices.Equal(once, twice) {
