@@ -4,11 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/topology"
 )
 
 const secretStands = `{"module":"module.hotreader","mode":"managed","type":"aws_secretsmanager_secret_version","name":"token","provider":"provider[\"terraform.io/builtin/terraform\"]","instances":[{"index_key":0,"attributes":{}}]}`
@@ -59,6 +61,10 @@ func TestPlannedSideDoesNotStand(t *testing.T) {
 	defer end()
 	if err := w.unneeded(t.Context()); err != nil {
 		t.Errorf("planned: %v", err)
+	}
+	side := w.top.Sides[slices.IndexFunc(w.top.Sides, func(s topology.Side) bool { return s.Cloud == config.GCP })]
+	if st, _, err := w.sideStatus(t.Context(), side); err != nil || st.Stands {
+		t.Errorf("the status of what was planned: %+v, %v", st, err)
 	}
 	touch(t, work, "gcp", "terraform.tfstate")
 	if err := w.unneeded(t.Context()); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "--only gcp") {

@@ -107,11 +107,11 @@ func (w *work) sideStatus(ctx context.Context, s topology.Side) (st SideStatus, 
 	}
 	_, err = os.Stat(filepath.Join(f.dir, "main.tf.json"))
 	switch {
+	case !w.elsewhere(s.Cloud) && !w.mayStand(f):
+		return st, f, nil
 	case err == nil:
 		err = f.init(ctx)
 	case !errors.Is(err, fs.ErrNotExist):
-	case !w.elsewhere(s.Cloud) && !w.mayStand(f):
-		return st, f, nil
 	default:
 		f, _, err = w.render(ctx, s, true)
 	}

@@ -421,6 +421,22 @@ func TestDoctorKnowsEveryFailure(t *testing.T) {
 }
 
 // An examination that is broken off is not a link that is well.
+// Without credentials it is this machine that lacks something, not the network.
+func TestDoctorWithoutCredentials(t *testing.T) {
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": "", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"} {
+		t.Setenv(name, value)
+	}
+	l := link{l3: config.AWS, l4: config.AWS, store: memstore.New()}
+	report := l.run(t, func(in *doctor.Input) {
+		in.Deployed = map[config.Cloud]doctor.Deployed{config.AWS: {Region: "eu-central-1"}}
+	})
+	last := report.Checks[len(report.Checks)-1]
+	if !strings.Contains(last.Says, "no AWS credentials") || !strings.Contains(last.Remedy, "give this machine AWS credentials") {
+		t.Errorf("%+v", last)
+	}
+}
+
 func TestDoctorBrokenOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
@@ -62,9 +63,12 @@ func (e *examination) lambda(ctx context.Context) (*lambda.Client, error) {
 		})
 		return lambda.New(lambda.Options{Region: cmp.Or(d.Region, "local"), BaseEndpoint: &d.LambdaURL, Credentials: local, HTTPClient: &e.http, RetryMaxAttempts: 1}), nil
 	}
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(d.Region), awsconfig.WithRetryMaxAttempts(2))
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(d.Region), awsconfig.WithRetryMaxAttempts(2), awsconfig.WithLogger(logging.Nop{}))
 	if err != nil {
 		return nil, err
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, fmt.Errorf("this machine has no AWS credentials: %w", err)
 	}
 	if cfg.Region == "" {
 		return nil, errors.New("no AWS region is given: set AWS_REGION, or aws.region in config_hot_reader.json")
