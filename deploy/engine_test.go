@@ -88,8 +88,8 @@ func TestSecondRunIsRefused(t *testing.T) {
 
 func TestLockText(t *testing.T) {
 	const text = "exit status 1\nError: Error acquiring the state lock\n\nError message: resource temporarily unavailable\nLock Info:\n  ID:        1f5e\n  Path:      terraform.tfstate\n  Operation: OperationTypeApply\n  Who:       ann@office\n  Version:   1.11.4\n  Created:   2026-01-02 03:04:05.678901 +0000 UTC\n  Info:      \n"
-	want := "the state is locked by ann@office since 2026-01-02 03:04:05 UTC (apply); wait for that run; if it is dead for certain, its lock is removed with `terraform force-unlock 1f5e` in /work/aws"
-	if got := lockText(text, "/work/aws"); got != want {
+	want := "the state is locked by ann@office since 2026-01-02 03:04:05 UTC (apply); wait for that run; if it is dead for certain, its lock is removed with `terraform force-unlock 1f5e` in /srv/twin/aws"
+	if got := lockText(text, "/srv/twin/aws"); got != want {
 		t.Errorf("%s", got)
 	}
 	if got := lockText("Error: no such bucket", ""); got != "" {
