@@ -81,7 +81,7 @@ func await(ctx context.Context, c *child, ready func(context.Context) error) err
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			return fmt.Errorf("%s gave no answer within %s: %w; it wrote last:\n%s", c.name, startTime, last, c.output.last(12))
+			return fmt.Errorf("%s gave no answer within %s: %w; it wrote last:\n%s", c.name, startTime, last, c.output.Last(12))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -241,10 +241,7 @@ func TestCrowdAtAClosedDoor(t *testing.T) {
 func TestBreakerOverSockets(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want, err := collect(t.Context(), t, store, newest())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, newest())
 	type mood struct {
 		well   bool
 		answer chan struct{} // closed when it is to answer

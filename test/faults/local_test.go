@@ -374,26 +374,8 @@ func TestLocalTimeIsUp(t *testing.T) {
 			t.Parallel()
 			var well atomic.Bool
 			url, _ := silent(t, store, false, func() bool { return !well.Load() })
-			f := functions(at(t, url))["history"]
-			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
-			defer cancel()
-			body, err := f.Invoke(ctx, nearEvent())
-			if err != nil {
-				t.Fatal(err)
-			}
-			well.Store(true)
 			all, _ := points(t, want["history"])
-			first, next := points(t, body)
-			if next == "" || first == 0 || first >= all {
-				t.Fatalf("%d of %d points, token %q", first, all, next)
-			}
-			body, err = f.Invoke(limited(t), bytes.Replace(nearEvent(), []byte(`"entityId"`), []byte(`"nextToken":"`+next+`","entityId"`), 1))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if rest, next := points(t, body); first+rest != all || next != "" {
-				t.Errorf("%d and %d of %d points, token %q", first, rest, all, next)
-			}
+			inTwoPages(t, functions(at(t, url))["history"], nearEvent(), 8*time.Second, &well, all)
 		})
 	}
 }

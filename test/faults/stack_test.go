@@ -118,6 +118,12 @@ func apiOf(t testing.TB, r hotreader.Source, options ...func(*httpapi.Options)) 
 
 func jsonOnly(o *httpapi.Options) { o.NoRows = true }
 
+// peers are a peer of rows, and one that knows only JSON.
+func peers(t testing.TB, r hotreader.Source) map[string]http.Handler {
+	t.Helper()
+	return map[string]http.Handler{"rows": apiOf(t, r), "JSON": apiOf(t, r, jsonOnly)}
+}
+
 // setup is what a test may change of the wiring.
 type setup struct {
 	remote  remote.Options
@@ -177,6 +183,16 @@ func collect(ctx context.Context, t testing.TB, r hotreader.Source, q hotreader.
 		}
 	}
 	return rows, err
+}
+
+// stored are the rows that r has for q.
+func stored(t testing.TB, r hotreader.Source, q hotreader.Query) []hotreader.Row {
+	t.Helper()
+	rows, err := collect(t.Context(), t, r, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
 }
 
 func limited(t testing.TB) context.Context {

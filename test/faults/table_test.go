@@ -149,7 +149,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("a redirect was followed %d times", n)
 		}
 	})
-	for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+	for peer, api := range peers(t, store) {
 		for _, r := range table(trap.url) {
 			if r.idle > 0 {
 				continue
@@ -170,7 +170,7 @@ func TestFaults(t *testing.T) {
 func TestStandstill(t *testing.T) {
 	store := filled(t)
 	want := truths(t, store)
-	for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+	for peer, api := range peers(t, store) {
 		for _, r := range table("") {
 			if r.idle == 0 {
 				continue
@@ -314,10 +314,7 @@ func TestRefused(t *testing.T) {
 func TestFaultsBetweenPages(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want, err := collect(t.Context(), t, store, history())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, history())
 	api := apiOf(t, store, jsonOnly, func(o *httpapi.Options) { o.MaxAnswer = 8 << 10 })
 	whole := newGate(t, api, nil, never())
 	if got, err := collect(limited(t), t, far(t, whole.url), history()); err != nil || difference(got, want, true) != "" {

@@ -201,12 +201,9 @@ func line(t testing.TB, to string, harm func(connection int, sent int, p []byte)
 func TestTLSOnABadLine(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want, err := collect(t.Context(), t, store, history())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, history())
 	ours := newAuthority(t)
-	for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+	for peer, api := range peers(t, store) {
 		for _, protocol := range []string{"http/1.1", "h2"} {
 			t.Run(peer+" over "+protocol, func(t *testing.T) {
 				t.Parallel()
@@ -336,10 +333,7 @@ func named(addr string, timeout time.Duration) func(*setup) {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want, err := collect(t.Context(), t, store, history())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, history())
 	ours := newAuthority(t)
 	config := ours.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"peer.invalid"} })
 	g := newGate(t, apiOf(t, store), config, never())
