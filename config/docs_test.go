@@ -2,16 +2,15 @@ package config
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write the tables of README.md and docs/deploying.md")
+	"hotreader/test/golden"
+)
 
 // The docs' tables are what Keys says.
 func TestDocsHaveKeys(t *testing.T) {
@@ -42,7 +41,7 @@ func TestDocsHaveKeys(t *testing.T) {
 		if !found || i < 0 {
 			t.Fatalf("%s has no table %q", file, head)
 		}
-		if *update {
+		if *golden.Update {
 			if err := os.WriteFile(file, []byte(before+want+after[i+2:]), 0o666); err != nil {
 				t.Fatal(err)
 			}

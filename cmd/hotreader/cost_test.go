@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"hotreader/test/golden"
 )
 
 // What the documents show of the command is what it prints. With -update it is
@@ -34,7 +36,7 @@ func TestDocumentsShowWhatCostPrints(t *testing.T) {
 		if bytes.Equal(text, after) {
 			continue
 		}
-		if *update {
+		if *golden.Update {
 			if err := os.WriteFile(file, after, 0o600); err != nil {
 				t.Fatal(err)
 			}

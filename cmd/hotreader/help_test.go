@@ -3,12 +3,12 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"hotreader/test/golden"
 )
 
 // What --help says of each command; help and no command at all say the same.
@@ -35,26 +35,8 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	walk(newApp(strings.NewReader(""), &all, &all).root())
-	golden(t, "help.golden", all.String())
+	golden.File(t, "testdata/help.golden", []byte(all.String()))
 	if said() != said("--help") {
 		t.Error("no command says something else than --help")
-	}
-}
-
-// golden compares with a file of testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; got:\n%s\nwant:\n%s", file, got, want)
 	}
 }

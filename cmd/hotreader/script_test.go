@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"io"
 	"math/big"
 	"net"
@@ -27,9 +26,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"hotreader"
+	"hotreader/test/golden"
 )
-
-var update = flag.Bool("update", false, "write what the commands print into the scripts and golden files")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"hotreader": main})
@@ -38,7 +36,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
-		UpdateScripts: *update,
+		UpdateScripts: *golden.Update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			env.Setenv("LONG", strings.Repeat("x", hotreader.MaxDeviceBytes+1))

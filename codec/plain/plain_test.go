@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,9 +15,8 @@ import (
 
 	"hotreader"
 	"hotreader/codec/plain"
+	"hotreader/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var (
 	null = hotreader.Value{}
@@ -72,19 +69,7 @@ func TestGoldenAnswers(t *testing.T) {
 		if n, err := e.Write(&got, all(rows, nil)); n != len(rows) || err != nil {
 			t.Fatalf("%s: wrote %d rows, %v", file, n, err)
 		}
-		path := filepath.Join("testdata", file)
-		if *update {
-			if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got.Bytes(), want) {
-			t.Errorf("%s:\n got %q\nwant %q", file, got.Bytes(), want)
-		}
+		golden.File(t, filepath.Join("testdata", file), got.Bytes())
 	}
 }
 

@@ -1,11 +1,7 @@
 package render
 
 import (
-	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,26 +9,6 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/topology"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden holds text against a golden file in testdata.
-func golden(t *testing.T, name string, text []byte) {
-	t.Helper()
-	name = filepath.Join("testdata", filepath.FromSlash(name))
-	if *update {
-		if err := os.WriteFile(name, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(want, text) {
-		t.Errorf("%s is not what is made now (-update writes it):\n%s", name, text)
-	}
-}
 
 // TestPitfall22NothingPublicOnOneCloud: an API stands only where another cloud
 // has to ask.

@@ -12,6 +12,7 @@ import (
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
 	"hotreader/internal/component"
+	"hotreader/test/golden"
 )
 
 var machine = config.Device{
@@ -45,8 +46,8 @@ func TestTwinMakerTemplates(t *testing.T) {
 	if len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
-	golden(t, "aws/component-type.json", indented(t, text))
-	golden(t, "aws/workspace.json", indented(t, workspaceTemplate("pump")))
+	golden.File(t, "testdata/aws/component-type.json", indented(t, text))
+	golden.File(t, "testdata/aws/workspace.json", indented(t, workspaceTemplate("pump")))
 }
 
 // TestPitfall19ComponentTypesAreComplete: both readers, by ARNs that name no

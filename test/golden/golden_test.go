@@ -1,7 +1,3 @@
-// Package golden holds what the outside sees, word for word: the answers of the
-// Hot Reader API and of the functions that TwinMaker invokes, problems and errors,
-// and beside each its line of the log; then the page of metrics. Nothing here knows
-// how an answer is made. With -update what comes now is written into the archives.
 package golden
 
 import (
@@ -9,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -38,8 +33,6 @@ import (
 	"hotreader/route"
 	"hotreader/store/memstore"
 )
-
-var update = flag.Bool("update", false, "write what is answered now into the archives")
 
 const token = "0123456789abcdef0123456789abcdef"
 
@@ -80,11 +73,11 @@ func exchanges(t *testing.T, archive string, log *bytes.Buffer, ask func(title, 
 			got = v.what.ReplaceAllString(got, v.by)
 		}
 		f.Data = []byte(text + "----\n" + got)
-		if got != want && !*update {
+		if got != want && !*Update {
 			t.Errorf("%s: %s\ngot\n%s\nwant\n%s", archive, f.Name, got, want)
 		}
 	}
-	if *update {
+	if *Update {
 		if err := os.WriteFile(file, txtar.Format(a), 0o600); err != nil {
 			t.Fatal(err)
 		}
