@@ -131,10 +131,20 @@ func refuses(t *testing.T, load func(func(string) string) (*Function, error), en
 	}
 }
 
+// refusal is what a function says of one variable.
+type refusal struct{ name, variable, value, says string }
+
+func refusesEach(t *testing.T, load func(func(string) string) (*Function, error), env func() map[string]string, all []refusal) {
+	t.Helper()
+	for _, c := range all {
+		t.Run(c.name, func(t *testing.T) {
+			refuses(t, load, with(env(), c.variable, c.value), c.variable+": ", c.says)
+		})
+	}
+}
+
 func TestAzureFunctionsRefuses(t *testing.T) {
-	for _, c := range []struct {
-		name, variable, value, says string
-	}{
+	refusesEach(t, AzureFunctions, cosmos, []refusal{
 		{"no port", "FUNCTIONS_CUSTOMHANDLER_PORT", "", "is not set"},
 		{"port 0", "FUNCTIONS_CUSTOMHANDLER_PORT", "0", `"0" is no port`},
 		{"port", "FUNCTIONS_CUSTOMHANDLER_PORT", "65536", "is no port"},
@@ -151,20 +161,14 @@ func TestAzureFunctionsRefuses(t *testing.T) {
 		{"container", "COSMOS_DB_CONTAINER", "x ", "is no container's name"},
 		{"key", "COSMOS_DB_KEY", "hunter2!", "is not base64"},
 		{"time format of Firestore", "HOTREADER_TIME_FORMAT", "native", "want one of iso8601, epoch_ms, epoch_s"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			refuses(t, AzureFunctions, with(cosmos(), c.variable, c.value), c.variable+": ", c.says)
-		})
-	}
+	})
 	if _, err := of(AzureFunctions, with(cosmos(), "COSMOS_DB_ENDPOINT", "http://127.0.0.1:8081", "COSMOS_DB_KEY", "a2V5")); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCloudRunRefuses(t *testing.T) {
-	for _, c := range []struct {
-		name, variable, value, says string
-	}{
+	refusesEach(t, CloudRun, firestore, []refusal{
 		{"port", "PORT", "http", `"http" is no port`},
 		{"no project", "GOOGLE_CLOUD_PROJECT", "", "is not set"},
 		{"project", "GOOGLE_CLOUD_PROJECT", "Plant One", "is no project's id"},
@@ -178,11 +182,7 @@ func TestCloudRunRefuses(t *testing.T) {
 		{"emulator without a port", "FIRESTORE_EMULATOR_HOST", "localhost", "want host:port"},
 		{"emulator behind a key", "FIRESTORE_EMULATOR_HOST", "user:hunter2@h:1", `"…@h:1" is no address`},
 		{"emulator elsewhere", "FIRESTORE_EMULATOR_HOST", "192.0.2.7:80", "not on this machine"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			refuses(t, CloudRun, with(firestore(), c.variable, c.value), c.variable+": ", c.says)
-		})
-	}
+	})
 	refuses(t, CloudRun, with(firestore(), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", version, "SECRET_MANAGER_EMULATOR_HOST", "10.0.0.1:80"),
 		"SECRET_MANAGER_EMULATOR_HOST: ", "not on this machine")
 	f, err := of(CloudRun, with(firestore(), "PORT", "9000", "FIRESTORE_DATABASE", "(default)", "FIRESTORE_COLLECTION", "/plants/berlin/telemetry/",

@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -137,6 +136,12 @@ func do(t testing.TB, req *http.Request) answer {
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
+	return answered(t, resp, err)
+}
+
+// answered reads a response.
+func answered(t testing.TB, resp *http.Response, err error) answer {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,22 +354,4 @@ func TestServerBounds(t *testing.T) {
 	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 || s.Handler == nil {
 		t.Errorf("a bound is missing: %+v", s)
 	}
-}
-
-// logged is a log that a test can look at.
-type logged struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }

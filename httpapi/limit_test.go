@@ -58,6 +58,13 @@ func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
 	synctest.Wait()
 }
 
+// crowd starts n requests, named name0, name1, …
+func (s *queued) crowd(ctx context.Context, n int, name string, who identity.Caller) {
+	for i := range n {
+		s.enter(ctx, fmt.Sprint(name, i), who)
+	}
+}
+
 // leave lets the first n of those that have a place leave it, one by one.
 func (s *queued) leave(n int) {
 	for range n {
@@ -145,22 +152,14 @@ func TestNoLimit(t *testing.T) {
 func TestLimitTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(4, 100, time.Minute)}
-		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("greedy", i), by(0, 1))
-		}
+		s.crowd(t.Context(), 3, "greedy", by(0, 1))
 		s.enter(t.Context(), "greedy's token", by(0, 2))
 		if got := s.heard(); got != "greedy0, greedy1, greedy2, greedy's token" {
 			t.Fatal(got)
 		}
-		for i := range 40 {
-			s.enter(t.Context(), fmt.Sprint("G", i), by(0, 1))
-		}
-		for i := range 2 {
-			s.enter(t.Context(), fmt.Sprint("n", i), by(0, 2)) // the neighbour
-		}
-		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("o", i), by(1, 1)) // the other token
-		}
+		s.crowd(t.Context(), 40, "G", by(0, 1))
+		s.crowd(t.Context(), 2, "n", by(0, 2)) // the neighbour
+		s.crowd(t.Context(), 3, "o", by(1, 1)) // the other token
 		if got := s.heard(); got != "" {
 			t.Fatalf("in already: %s", got)
 		}
@@ -184,21 +183,15 @@ func TestLimitTakesTurns(t *testing.T) {
 func TestLimitQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 4, time.Minute)}
-		for i := range 6 {
-			s.enter(t.Context(), fmt.Sprint("g", i), by(0, 1))
-		}
+		s.crowd(t.Context(), 6, "g", by(0, 1))
 		if got := s.heard(); got != "g0, g5 overloaded" {
 			t.Errorf("alone: %s", got)
 		}
-		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("o", i), by(1, 1))
-		}
+		s.crowd(t.Context(), 3, "o", by(1, 1))
 		if got := s.heard(); got != "g4 overloaded, g3 overloaded, o2 overloaded" {
 			t.Errorf("the other token: %s", got)
 		}
-		for i := range 2 {
-			s.enter(t.Context(), fmt.Sprint("n", i), by(0, 2))
-		}
+		s.crowd(t.Context(), 2, "n", by(0, 2))
 		if got := s.heard(); got != "g2 overloaded, n1 overloaded" {
 			t.Errorf("a neighbour: %s", got)
 		}

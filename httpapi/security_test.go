@@ -21,6 +21,7 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/identity"
+	"hotreader/test/transcript"
 	"hotreader/wire"
 )
 
@@ -90,7 +91,7 @@ func TestRotatedTokenIsFetchedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log := &logged{}
+		log := &transcript.Buffer{}
 		h, err := httpapi.New(httpapi.Options{Source: series{n: 1}, Token: token, Logger: logger(log)})
 		if err != nil {
 			t.Fatal(err)
@@ -206,7 +207,7 @@ func TestPitfall22Rate(t *testing.T) {
 // TestPitfall23NothingInternalLeaks: neither answers nor the log carry what they
 // must not.
 func TestPitfall23NothingInternalLeaks(t *testing.T) {
-	log := &logged{}
+	log := &transcript.Buffer{}
 	s := serve(t, httpapi.Options{Logger: logger(log)})
 	ask(t, s, "GET", history, "", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	ask(t, s, "POST", "/read", envelope(pumpAll))
@@ -224,7 +225,7 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 		}
 	}
 
-	log = &logged{}
+	log = &transcript.Buffer{}
 	s = serve(t, httpapi.Options{Logger: logger(log), Source: series{n: 1, err: &hotreader.Error{Op: "dynamodb: query table secret-table", Code: hotreader.CodeStore, Err: errDisk}}})
 	got := ask(t, s, "GET", history, "", "X-Request-Id", "req-7")
 	problem(t, got, 502, hotreader.CodeStore)
@@ -311,18 +312,11 @@ func unfinished(t *testing.T, s *httptest.Server, body string, ends bool) answer
 		}
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := answered(t, resp, err)
 	if resp.Close { // which net/http takes out of the header
-		resp.Header.Set("Connection", "close")
+		got.header.Set("Connection", "close")
 	}
-	return answer{resp.StatusCode, resp.Header, string(b)}
+	return got
 }
 
 func TestSlowBody(t *testing.T) {

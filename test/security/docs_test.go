@@ -107,7 +107,7 @@ func TestRunbookFieldsAreLogged(t *testing.T) {
 	peer := newPeer(t, token)
 	api := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--devices", "pump")
 	for _, device := range []string{"pump", "other"} {
-		ask(t, api.URL, "GET", "/v1/devices/"+device+"/latest?property=temperature", "", token)
+		serving.Ask(t, api.URL, "GET", "/v1/devices/"+device+"/latest?property=temperature", "", token)
 	}
 	api.Terminate(t)
 	reader := serving.Function(t, "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})

@@ -46,19 +46,19 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 	} {
 		for _, request := range []func(device string) serving.Answer{
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/history?property=temperature", "", token, "X-Request-Id", "r")
+				return serving.Ask(t, p.URL, "GET", "/v1/devices/"+d+"/history?property=temperature", "", token, "X-Request-Id", "r")
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
+				return serving.Ask(t, p.URL, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token)
+				return serving.Ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token)
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token, "Accept", wire.MediaType)
+				return serving.Ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token, "Accept", wire.MediaType)
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "POST", "/read", serving.Envelope("query_last_entry", d, ""), token)
+				return serving.Ask(t, p.URL, "POST", "/read", serving.Envelope("query_last_entry", d, ""), token)
 			},
 		} {
 			if a := request("pump"); a.Status != 200 {
@@ -150,7 +150,7 @@ func TestRotationUnderLoad(t *testing.T) {
 				if i%2 == 1 {
 					method, path, body = "POST", "/read", serving.Envelope("query", "pump", "")
 				}
-				a, err := serving.Ask(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
+				a, err := serving.TryAsk(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
 				if err != nil || a.Status != 200 {
 					t.Errorf("request %d of client %d: %v, %d %s", asked[i].Load(), i, err, a.Status, a.Body)
 					return
@@ -185,7 +185,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	stop()
 	clients.Wait()
 	for old, status := range map[string]int{token: 401, rotated: 200} {
-		if a := ask(t, last.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.Status != status {
+		if a := serving.Ask(t, last.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.Status != status {
 			t.Errorf("afterwards: %d, want %d", a.Status, status)
 		}
 	}
@@ -211,7 +211,7 @@ func TestFloods(t *testing.T) {
 		all = append(all, c)
 	}
 	for range 20 {
-		if a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.Status != 200 {
+		if a := serving.Ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.Status != 200 {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 	}
@@ -229,12 +229,12 @@ func TestFloods(t *testing.T) {
 func TestHeadersAreBounded(t *testing.T) {
 	p := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
 	for size, status := range map[int]int{32 << 10: 200, 128 << 10: http.StatusRequestHeaderFieldsTooLarge} {
-		a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token, "X-Large", strings.Repeat("x", size))
+		a := serving.Ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token, "X-Large", strings.Repeat("x", size))
 		if a.Status != status {
 			t.Errorf("%d bytes: %d, want %d", size, a.Status, status)
 		}
 	}
-	if a := ask(t, p.URL, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.Status != 413 {
+	if a := serving.Ask(t, p.URL, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.Status != 413 {
 		t.Errorf("a body of 65 KB: %d", a.Status)
 	}
 }
@@ -307,10 +307,10 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 		start(t, "hotreader-cloudrun", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
 		start(t, "hotreader-azure", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
 	} {
-		ask(t, p.URL, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
-		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
-		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
-		ask(t, p.URL, "POST", "/read", serving.Envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
+		serving.Ask(t, p.URL, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
+		serving.Ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
+		serving.Ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
+		serving.Ask(t, p.URL, "POST", "/read", serving.Envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
 		p.Terminate(t)
 		checkLines(t, p.Name, p.Log(), 4)
 	}

@@ -54,15 +54,6 @@ func arguments(t testing.TB, pid int) string {
 	return string(b)
 }
 
-func ask(t testing.TB, url, method, path, body, token string, headers ...string) serving.Answer {
-	t.Helper()
-	a, err := serving.Ask(t.Context(), url, method, path, body, token, headers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
 // text is all of an answer, headers and body.
 func text(a serving.Answer) string {
 	var head bytes.Buffer

@@ -168,15 +168,21 @@ type Answer struct {
 // Ask sends a request with the token; "" = none.
 func (p *Process) Ask(t testing.TB, method, path, body, token string, headers ...string) Answer {
 	t.Helper()
-	a, err := Ask(t.Context(), p.URL, method, path, body, token, headers...)
+	return Ask(t, p.URL, method, path, body, token, headers...)
+}
+
+// Ask sends a request with the token to the server at a URL; "" = none.
+func Ask(t testing.TB, url, method, path, body, token string, headers ...string) Answer {
+	t.Helper()
+	a, err := TryAsk(t.Context(), url, method, path, body, token, headers...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-// Ask sends a request with the token to the server at a URL; "" = none.
-func Ask(ctx context.Context, url, method, path, body, token string, headers ...string) (Answer, error) {
+// TryAsk is Ask for those that may get no answer, or ask in another goroutine.
+func TryAsk(ctx context.Context, url, method, path, body, token string, headers ...string) (Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
 	if err != nil {
 		return Answer{}, err
