@@ -1,13 +1,22 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"hotreader"
 	"hotreader/test/golden"
 )
 
@@ -39,4 +48,135 @@ func TestHelp(t *testing.T) {
 	if said() != said("--help") {
 		t.Error("no command says something else than --help")
 	}
+}
+
+// TestRunbookHasTheExitCodes: the runbook's table tells each code's exit code as
+// it is.
+func TestRunbookHasTheExitCodes(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "runbook.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| \\d{3}[^|]*\\| `HotReader\\.\\w+` \\| (\\d) \\|").FindAllStringSubmatch(string(b), -1) {
+		told[m[1]] = m[2]
+	}
+	for _, code := range hotreader.Codes() {
+		if want := fmt.Sprint(exitCode(&hotreader.Error{Code: code})); told[string(code)] != want {
+			t.Errorf("%s: %q is told, it exits with %s", code, told[string(code)], want)
+		}
+	}
+}
+
+// What the documents show of the command is what it prints. With -update it is
+// put there.
+func TestDocumentsShowWhatCostPrints(t *testing.T) {
+	block := regexp.MustCompile("(?s)```\n\\$ (hotreader cost[^\n]*)\n(.*?)```\n")
+	for file, want := range map[string]int{"../../README.md": 1, "../../docs/cost.md": 3} {
+		text, err := os.ReadFile(file) // #nosec G304 -- the documents'
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := 0
+		after := block.ReplaceAllFunc(text, func(b []byte) []byte {
+			shown++
+			m := block.FindSubmatch(b)
+			var out, talk bytes.Buffer
+			if code := run(t.Context(), strings.Fields(string(m[1]))[1:], strings.NewReader(""), &out, &talk); code != 0 {
+				t.Errorf("%s: %s: exit code %d: %s", file, m[1], code, &talk)
+			}
+			return fmt.Appendf(nil, "```\n$ %s\n%s```\n", m[1], &out)
+		})
+		if shown != want {
+			t.Errorf("%s shows the command %d times, want %d", file, shown, want)
+		}
+		if bytes.Equal(text, after) {
+			continue
+		}
+		if *golden.Update {
+			if err := os.WriteFile(file, after, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		t.Errorf("%s does not show what the command prints; run the test with -update", file)
+	}
+}
+
+// The README's tour, typed line by line, with another port.
+func TestTour(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.Symlink(filepath.Join(root, "examples"), "examples"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(tokenVariable, "0123456789abcdef0123456789abcdef")
+	const address = "127.0.0.1:8090"
+	var url string
+	answers := map[string]string{}
+	_, tour, _ := strings.Cut(string(readme), "\n## Five minutes\n")
+	tour, _, _ = strings.Cut(tour, "\n## ")
+	for line := range strings.Lines(tour) {
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "hotreader" {
+			continue
+		}
+		if words[1] == "serve" {
+			if !strings.HasSuffix(line, " --listen "+address+" &\n") {
+				t.Fatalf("the tour serves elsewhere: %s", line)
+			}
+			url = serveURL(t, strings.Fields(strings.Replace(strings.TrimSuffix(line, "&\n"), address, "127.0.0.1:0", 1))[1:]...)
+			continue
+		}
+		var out, talk bytes.Buffer
+		args := strings.Fields(strings.Replace(line, "http://"+address, url, 1))[1:]
+		if code := run(t.Context(), args, nil, &out, &talk); code != 0 {
+			t.Fatalf("%s exit code %d: %s", line, code, talk.String())
+		}
+		name := words[1]
+		if strings.Contains(line, "--remote") {
+			name += " --remote"
+		}
+		answers[name] = out.String()
+	}
+	if !strings.HasPrefix(answers["import"], "pump-7: 1,423 rows ") {
+		t.Errorf("import: %s", answers["import"])
+	}
+	if !strings.ContainsFunc(answers["query"], func(r rune) bool { return unicode.Is(unicode.Braille, r) }) {
+		t.Errorf("no chart is drawn: %s", answers["query"])
+	}
+	if !strings.Contains(answers["latest"], `"temperature":`) {
+		t.Errorf("latest: %s", answers["latest"])
+	}
+	if got := answers["query --remote"]; strings.Count(got, `"temperature":`) != 10 {
+		t.Errorf("query --remote: %s", got)
+	}
+}
+
+// serveURL runs hotreader serve until the test ends, and returns its URL.
+func serveURL(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context())) // which ends before the cleanup
+	talk, said := io.Pipe()
+	ended := make(chan int)
+	go func() { ended <- run(ctx, args, nil, io.Discard, said) }()
+	line, err := bufio.NewReader(talk).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, talk) }()
+	t.Cleanup(func() {
+		cancel(interrupted{syscall.SIGTERM})
+		if code := <-ended; code != 0 {
+			t.Errorf("serve ended with %d", code)
+		}
+	})
+	return strings.TrimPrefix(strings.TrimSpace(line), "listening on ")
 }
