@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -23,9 +24,11 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/dev/played"
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
+	"hotreader/test/runtimeapi"
 	"hotreader/test/transcript"
 )
 
@@ -319,4 +322,76 @@ func Event(device, selected, more string) []byte {
 func Envelope(kind, device, more string) string {
 	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z","trace_id":"t-1",` +
 		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature","state"]` + more + `}}`
+}
+
+// Listen serves h until the test ends.
+func Listen(t testing.TB, h http.Handler) (url string) {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.URL
+}
+
+// FunctionsHost plays the Azure Functions host before the handler at a URL.
+func FunctionsHost(t testing.TB, handler string) http.Handler {
+	t.Helper()
+	to, err := url.Parse(handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return played.FunctionsHost(to)
+}
+
+// Gateway plays API Gateway's REST API before a function, and returns the URL of
+// its stage.
+func Gateway(t testing.TB, f *runtimeapi.Function) (url string) {
+	t.Helper()
+	return Listen(t, played.APIGateway(f.Function)) + "/" + played.Stage
+}
+
+// WatchMemory looks at a process until it has ended, or until peak is called,
+// which returns the most memory, in bytes, that it had at once, without the pages
+// of files: those the system takes back when it needs them.
+func WatchMemory(tb testing.TB, pid int) (peak func() int64) {
+	stop, most := make(chan struct{}), make(chan int64)
+	go func() {
+		var m int64
+		for {
+			m = max(m, Memory(pid))
+			select {
+			case <-stop:
+				most <- m
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 {
+		close(stop)
+		m := <-most
+		if m == 0 {
+			tb.Fatalf("process %d shows no memory", pid)
+		}
+		return m
+	}
+}
+
+// Memory returns what memory a process has now, in bytes, without the pages of
+// files; 0 = it has ended.
+func Memory(pid int) (bytes int64) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		name, kb, _ := strings.Cut(line, ":")
+		if name == "RssAnon" || name == "RssShmem" {
+			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 10, 64)
+			bytes += n << 10
+		}
+	}
+	return bytes
 }
