@@ -3,9 +3,6 @@ package remote_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -13,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +24,7 @@ import (
 	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/store/memstore"
+	"hotreader/test/authority"
 	"hotreader/wire"
 )
 
@@ -647,6 +644,7 @@ func TestPeerOutOfBounds(t *testing.T) {
 
 func TestPitfall24TrustIsNotRetried(t *testing.T) {
 	var hits atomic.Int32
+	ours := authority.New(t)
 	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { hits.Add(1) })
 	for _, c := range []struct {
 		name   string
@@ -659,9 +657,11 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 			c.RootCAs.AddCert(s.Certificate())
 			c.ServerName = "another.invalid"
 		}},
-		{"expired", func(s *httptest.Server) { s.TLS = &tls.Config{Certificates: []tls.Certificate{expired(t)}} }, func(s *httptest.Server, c *tls.Config) {
+		{"expired", func(s *httptest.Server) {
+			s.TLS = ours.Issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+		}, func(_ *httptest.Server, c *tls.Config) {
 			c.RootCAs = x509.NewCertPool()
-			c.RootCAs.AddCert(s.Certificate())
+			c.RootCAs.AddCert(ours.Cert)
 		}},
 		{"TLS too old", func(s *httptest.Server) {
 			s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
@@ -697,21 +697,6 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 
 // quiet takes what a server says of handshakes that are meant to fail.
 var quiet = log.New(io.Discard, "", 0)
-
-func expired(t testing.TB) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
 
 // A connection that was kept and has died meanwhile, as when a function was
 // frozen, costs no attempt. The server here hangs up on the second request,

@@ -80,13 +80,11 @@ func DynamoDBClient(t testing.TB) *dynamodb.Client {
 // program under test reaches DynamoDB's engine.
 func DynamoDBEnv(t testing.TB) []string {
 	t.Helper()
-	return []string{
-		"AWS_ENDPOINT_URL_DYNAMODB=" + DynamoDB(t),
-		"AWS_REGION=" + Region,
-		"AWS_ACCESS_KEY_ID=" + AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY=" + SecretAccessKey,
-		"AWS_EC2_METADATA_DISABLED=true",
-	}
+	return awsEnv("AWS_ENDPOINT_URL_DYNAMODB=" + DynamoDB(t))
+}
+
+func awsEnv(more ...string) []string {
+	return append(more, "AWS_REGION="+Region, "AWS_ACCESS_KEY_ID="+AccessKeyID, "AWS_SECRET_ACCESS_KEY="+SecretAccessKey, "AWS_EC2_METADATA_DISABLED=true")
 }
 
 // CosmosKey is the account key.

@@ -37,14 +37,7 @@ func Moto(t testing.TB) string { return moto(t) }
 // program under test reaches moto.
 func MotoEnv(t testing.TB) []string {
 	t.Helper()
-	return []string{
-		"AWS_ENDPOINT_URL=" + Moto(t),
-		"AWS_REGION=" + Region,
-		"AWS_ACCESS_KEY_ID=" + AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY=" + SecretAccessKey,
-		"AWS_EC2_METADATA_DISABLED=true",
-		"AWS_CA_BUNDLE=", // there is no TLS
-	}
+	return awsEnv("AWS_ENDPOINT_URL="+Moto(t), "AWS_CA_BUNDLE=") // there is no TLS
 }
 
 func startMoto() (string, error) {

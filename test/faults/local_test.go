@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/test/authority"
 	"hotreader/test/serving"
 
 	"google.golang.org/grpc/codes"
@@ -292,7 +293,7 @@ var hots = map[string]func(testing.TB, string) hotreader.Source{"DynamoDB": dyna
 // sent to nobody.
 func TestLocalTrust(t *testing.T) {
 	t.Parallel()
-	ours := newAuthority(t) // of which the clients do not know
+	ours := authority.New(t) // of which the clients do not know
 	for store, at := range hots {
 		for name, change := range map[string]func(*x509.Certificate){
 			"unknown authority": nil,
@@ -308,7 +309,7 @@ func TestLocalTrust(t *testing.T) {
 						checkFailure(t, got, err, hotreader.CodeUnavailable)
 						return
 					}
-					config := ours.issue(t, change)
+					config := ours.Issue(t, change)
 					config.NextProtos = []string{"h2", "http/1.1"}
 					g := newGate(t, http.NotFoundHandler(), config, never())
 					got, err := functions(at(t, g.url))[function].Invoke(limited(t), nearEvent())

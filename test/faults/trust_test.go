@@ -3,14 +3,9 @@ package faults
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
-	"math/big"
 	"net"
 	"net/http"
 	"strings"
@@ -19,60 +14,17 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/test/authority"
 )
-
-// authority issues certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{cert, key}
-}
-
-// issue returns how a server shows a certificate for 127.0.0.1, but for change.
-func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) *tls.Config {
-	t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	if change != nil {
-		change(template)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"http/1.1"}}
-}
 
 // trusting has a reader trust a, count its connections, and not wait long for a
 // handshake.
-func trusting(a *authority, dials *atomic.Int64) func(*setup) {
+func trusting(a *authority.Authority, dials *atomic.Int64) func(*setup) {
 	return func(s *setup) {
 		transport := s.remote.Client.Transport.(*http.Transport)
 		transport.Proxy = nil
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-		transport.TLSClientConfig.RootCAs.AddCert(a.cert)
+		transport.TLSClientConfig.RootCAs.AddCert(a.Cert)
 		dial := transport.DialContext
 		transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
 			dials.Add(1)
@@ -87,10 +39,10 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
 	want := truths(t, store)
-	ours, other := newAuthority(t), newAuthority(t)
-	old := ours.issue(t, nil)
+	ours, other := authority.New(t), authority.New(t)
+	old := ours.Issue(t, nil)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	mutual := ours.issue(t, nil)
+	mutual := ours.Issue(t, nil)
 	mutual.ClientAuth = tls.RequireAnyClientCert
 	for _, c := range []struct {
 		name   string
@@ -99,19 +51,19 @@ func TestTLS(t *testing.T) {
 		dials  int64
 		change func(*http.Transport)
 	}{
-		{"all well", ours.issue(t, nil), "", 1, nil},
-		{"expired", ours.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), hotreader.CodeConfig, 1, nil},
-		{"not yet valid", ours.issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), hotreader.CodeConfig, 1, nil},
-		{"wrong host", ours.issue(t, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.invalid"} }), hotreader.CodeConfig, 1, nil},
-		{"unknown authority", other.issue(t, nil), hotreader.CodeConfig, 1, nil},
-		{"not for servers", ours.issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), hotreader.CodeConfig, 1, nil},
+		{"all well", ours.Issue(t, nil), "", 1, nil},
+		{"expired", ours.Issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), hotreader.CodeConfig, 1, nil},
+		{"not yet valid", ours.Issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), hotreader.CodeConfig, 1, nil},
+		{"wrong host", ours.Issue(t, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.invalid"} }), hotreader.CodeConfig, 1, nil},
+		{"unknown authority", other.Issue(t, nil), hotreader.CodeConfig, 1, nil},
+		{"not for servers", ours.Issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), hotreader.CodeConfig, 1, nil},
 		{"TLS 1.1", old, hotreader.CodeConfig, 1, nil},
 		{"no TLS at all", nil, hotreader.CodeConfig, 1, nil},
 		{"wants a certificate of ours", mutual, hotreader.CodeConfig, 1, nil},
-		{"our clock a year ahead", ours.issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
+		{"our clock a year ahead", ours.Issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
 			h.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(1, 0, 0) }
 		}},
-		{"our clock a year behind", ours.issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
+		{"our clock a year behind", ours.Issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
 			h.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(-1, 0, 0) }
 		}},
 	} {
@@ -202,12 +154,12 @@ func TestTLSOnABadLine(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
 	want := stored(t, store, history())
-	ours := newAuthority(t)
+	ours := authority.New(t)
 	for peer, api := range peers(t, store) {
 		for _, protocol := range []string{"http/1.1", "h2"} {
 			t.Run(peer+" over "+protocol, func(t *testing.T) {
 				t.Parallel()
-				config := ours.issue(t, nil)
+				config := ours.Issue(t, nil)
 				config.NextProtos = []string{protocol}
 				server := newServer(t, api, config)
 				recovered := 0
@@ -268,7 +220,7 @@ func TestTLSHandshakeBreaks(t *testing.T) {
 				}
 			}()
 			var dials atomic.Int64
-			r := far(t, "https://"+l.Addr().String(), trusting(newAuthority(t), &dials), func(s *setup) {
+			r := far(t, "https://"+l.Addr().String(), trusting(authority.New(t), &dials), func(s *setup) {
 				s.remote.Client.Transport.(*http.Transport).TLSHandshakeTimeout = 100 * time.Millisecond
 			})
 			rows, err := collect(limited(t), t, r, history())
@@ -334,8 +286,8 @@ func TestNames(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
 	want := stored(t, store, history())
-	ours := newAuthority(t)
-	config := ours.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"peer.invalid"} })
+	ours := authority.New(t)
+	config := ours.Issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"peer.invalid"} })
 	g := newGate(t, apiOf(t, store), config, never())
 	url := strings.Replace(g.url, "127.0.0.1", "peer.invalid", 1)
 	const fails, unknown, silent = 2, 3, -1
