@@ -3,8 +3,6 @@ package deploy
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -369,8 +367,8 @@ func (l *awsLookup) get(ctx context.Context, path string, to any) error {
 	if err != nil {
 		return err
 	}
-	empty := sha256.Sum256(nil)
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(empty[:]), "apigateway", l.cfg.Region, time.Now()); err != nil {
+	const empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of no body
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, empty, "apigateway", l.cfg.Region, time.Now()); err != nil {
 		return err
 	}
 	client := l.cfg.HTTPClient

@@ -3,7 +3,6 @@ package httpapi_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,7 +34,7 @@ var traceID = regexp.MustCompile(`"trace_id":"[^"]*"`)
 // longer, or of any bytes: one and the same answer, on every route, before
 // anything else about the request is looked at.
 func TestPitfall20TokenIsNeverOptional(t *testing.T) {
-	if _, err := httpapi.New(httpapi.Options{Source: store(t)}); !errors.Is(err, hotreader.CodeConfig) {
+	if _, err := httpapi.New(httpapi.Options{Source: store(t)}); hotreader.CodeOf(err) != hotreader.CodeConfig {
 		t.Errorf("a server without a token starts: %v", err)
 	}
 	var asked atomic.Int32

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,7 +53,7 @@ var varying = []struct {
 // the token of the page before.
 func exchanges(t *testing.T, archive string, log *bytes.Buffer, ask func(title, text string) string) {
 	t.Helper()
-	file := filepath.Join("testdata", archive)
+	file := "testdata/" + archive
 	a, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -285,7 +284,7 @@ func functions(t *testing.T, seen *observe.Observer, logger *slog.Logger) func(t
 // TestEveryFailureIsShown: each code has its section.
 func TestEveryFailureIsShown(t *testing.T) {
 	for _, archive := range []string{"api.txtar", "functions.txtar"} {
-		text, err := os.ReadFile(filepath.Join("testdata", archive))
+		text, err := os.ReadFile("testdata/" + archive)
 		if err != nil {
 			t.Fatal(err)
 		}
