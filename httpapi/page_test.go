@@ -1,17 +1,20 @@
 package httpapi_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
+	"hotreader/wire"
 )
 
 // next returns the path that a Link header names, seen from path.
@@ -173,5 +176,102 @@ func TestSeriesKeepsItsKindOverPages(t *testing.T) {
 	}
 	if fmt.Sprint(paged) != fmt.Sprint(whole.Items) || whole.Items[1]["a"] != 2.0 || whole.Items[2]["a"] != nil {
 		t.Errorf("pages %v\nwhole %v", paged, whole.Items)
+	}
+}
+
+// TestDevicesOnEveryRoute: behind a list of devices every route gives those, and
+// refuses every other in the same words, whether it exists or not, without a
+// look into the store.
+func TestDevicesOnEveryRoute(t *testing.T) {
+	allowed, err := identity.ParseDevices("pump, halle 3/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, httpapi.Options{Devices: allowed})
+	of := func(device string) string {
+		return `{"iot_device_id":"` + device + `",` + all + `,"selected_properties":["temperature"]}`
+	}
+	last := func(device string) string {
+		return `{"iot_device_id":"` + device + `","selected_properties":["temperature"]}`
+	}
+	requests := map[string]func(device string) answer{
+		"POST /read": func(d string) answer { return ask(t, s, "POST", "/read", envelope(of(d))) },
+		"POST /read, last entry": func(d string) answer {
+			return ask(t, s, "POST", "/read", lastEntry(last(d)))
+		},
+		"POST /read, rows":             func(d string) answer { return ask(t, s, "POST", "/read", envelope(of(d)), "Accept", wire.MediaType) },
+		"POST /read, rows, last entry": func(d string) answer { return ask(t, s, "POST", "/read", lastEntry(last(d)), "Accept", wire.MediaType) },
+		"history": func(d string) answer {
+			return ask(t, s, "GET", "/v1/devices/"+d+"/history?property=temperature", "")
+		},
+		"history, CSV": func(d string) answer {
+			return ask(t, s, "GET", "/v1/devices/"+d+"/history?property=temperature", "", "Accept", "text/csv")
+		},
+		"latest": func(d string) answer { return ask(t, s, "GET", "/v1/devices/"+d+"/latest?property=temperature", "") },
+	}
+	for name, request := range requests {
+		t.Run(name, func(t *testing.T) {
+			if got := request("pump"); got.status != 200 {
+				t.Errorf("a device of the list: %d %s", got.status, got.body)
+			}
+			exists, absent := request("other"), request("nobody")
+			problem(t, exists, 403, hotreader.CodeForbidden)
+			problem(t, absent, 403, hotreader.CodeForbidden)
+			if a, b := untraced(exists.body), untraced(absent.body); a != b {
+				t.Errorf("it tells which devices there are:\n%s\n%s", a, b)
+			}
+			for _, body := range []string{exists.body, absent.body} {
+				for _, hidden := range []string{"other", "nobody", "pump", "halle", "98765"} {
+					if strings.Contains(body, hidden) {
+						t.Errorf("the refusal tells %q: %s", hidden, body)
+					}
+				}
+			}
+		})
+	}
+	for path, status := range map[string]int{
+		"/v1/devices/halle%203%2Fpumpe%3F%23%C3%A9%252F/latest?property=temperature": 200, // odd
+		"/v1/devices/pump/../other/latest?property=temperature":                      404,
+		"/v1/devices/pump%2F..%2Fother/latest?property=temperature":                  403,
+		"/v1/devices/..%2Fpump/latest?property=temperature":                          403,
+		"/v1/devices/other%00pump/latest?property=temperature":                       403,
+		"/v1/devices/PUMP/latest?property=temperature":                               403,
+		"/v1/devices/%20pump/latest?property=temperature":                            403,
+		"/v1/devices/pump%20/latest?property=temperature":                            403,
+		"/v1/devices/pump*/latest?property=temperature":                              403,
+		"/v1/devices/other/latest?property=temperature&id=pump":                      400,
+		"/v1/devices/pump;other/latest?property=temperature":                         403,
+	} {
+		if got := ask(t, s, "GET", path, ""); got.status != status || strings.Contains(got.body, "98765") {
+			t.Errorf("%s: %d %s; want %d", path, got.status, got.body, status)
+		}
+	}
+}
+
+// untraced takes the trace id out of a problem.
+func untraced(body string) string {
+	before, rest, _ := strings.Cut(body, `"trace_id":"`)
+	_, after, _ := strings.Cut(rest, `"`)
+	return before + after
+}
+
+// TestDeviceOutsideIsNotRead: nothing about a device that is not in the list
+// reaches the store, and a token's page of it ends when the list is narrowed.
+func TestDeviceOutsideIsNotRead(t *testing.T) {
+	var asked atomic.Int32
+	rows := series{n: 10, during: func(context.Context, int) { asked.Add(1) }}
+	wide, narrow := serve(t, httpapi.Options{Source: rows}), serve(t, httpapi.Options{Source: rows, Devices: identity.Devices{"pump"}})
+	const path = "/v1/devices/valve/history?property=a&limit=2"
+	page := ask(t, wide, "GET", path, "")
+	_, rest, ok := strings.Cut(page.body, `"next_token":"`)
+	token, _, _ := strings.Cut(rest, `"`)
+	if page.status != 200 || !ok {
+		t.Fatalf("%d %s", page.status, page.body)
+	}
+	asked.Store(0)
+	problem(t, ask(t, narrow, "GET", path+"&next_token="+token, ""), 403, hotreader.CodeForbidden)
+	problem(t, ask(t, narrow, "POST", "/read", envelope(seriesAll)), 403, hotreader.CodeForbidden)
+	if asked.Load() != 0 {
+		t.Error("the store was asked")
 	}
 }
