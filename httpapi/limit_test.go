@@ -85,6 +85,14 @@ func (s *queued) end() {
 	s.all.Wait()
 }
 
+// hears checks what was told since it was last asked.
+func (s *queued) hears(t *testing.T, want string) {
+	t.Helper()
+	if got := s.heard(); got != want {
+		t.Errorf("heard %q, want %q", got, want)
+	}
+}
+
 // heard returns what was told since it was last asked.
 func (s *queued) heard() string {
 	s.mu.Lock()
@@ -154,26 +162,18 @@ func TestLimitTakesTurns(t *testing.T) {
 		s := &queued{l: newLimit(4, 100, time.Minute)}
 		s.crowd(t.Context(), 3, "greedy", by(0, 1))
 		s.enter(t.Context(), "greedy's token", by(0, 2))
-		if got := s.heard(); got != "greedy0, greedy1, greedy2, greedy's token" {
-			t.Fatal(got)
-		}
+		s.hears(t, "greedy0, greedy1, greedy2, greedy's token")
 		s.crowd(t.Context(), 40, "G", by(0, 1))
 		s.crowd(t.Context(), 2, "n", by(0, 2)) // the neighbour
 		s.crowd(t.Context(), 3, "o", by(1, 1)) // the other token
-		if got := s.heard(); got != "" {
-			t.Fatalf("in already: %s", got)
-		}
+		s.hears(t, "")
 		s.leave(6)
 		// The other token twice. Then both have two, and the first token's third
 		// place is gone: the greedy one has none there, then its neighbour none.
 		// When each has one and no other token waits, age decides.
-		if got := s.heard(); got != "o0, o1, G0, n0, o2, G1" {
-			t.Errorf("places went to %s", got)
-		}
+		s.hears(t, "o0, o1, G0, n0, o2, G1")
 		s.leave(4)
-		if got := s.heard(); got != "G2, n1, G3, G4" {
-			t.Errorf("then to %s", got)
-		}
+		s.hears(t, "G2, n1, G3, G4")
 		s.end()
 	})
 }
@@ -184,21 +184,13 @@ func TestLimitQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 4, time.Minute)}
 		s.crowd(t.Context(), 6, "g", by(0, 1))
-		if got := s.heard(); got != "g0, g5 overloaded" {
-			t.Errorf("alone: %s", got)
-		}
+		s.hears(t, "g0, g5 overloaded")
 		s.crowd(t.Context(), 3, "o", by(1, 1))
-		if got := s.heard(); got != "g4 overloaded, g3 overloaded, o2 overloaded" {
-			t.Errorf("the other token: %s", got)
-		}
+		s.hears(t, "g4 overloaded, g3 overloaded, o2 overloaded")
 		s.crowd(t.Context(), 2, "n", by(0, 2))
-		if got := s.heard(); got != "g2 overloaded, n1 overloaded" {
-			t.Errorf("a neighbour: %s", got)
-		}
+		s.hears(t, "g2 overloaded, n1 overloaded")
 		s.leave(4)
-		if got := s.heard(); got != "g1, o0, o1, n0" {
-			t.Errorf("served: %s", got)
-		}
+		s.hears(t, "g1, o0, o1, n0")
 		s.end()
 	})
 }
@@ -243,9 +235,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
-		if got, want := s.heard(), "a, c canceled, b deadline"; got != want {
-			t.Errorf("%s, want %s", got, want)
-		}
+		s.hears(t, "a, c canceled, b deadline")
 		if len(s.l.callers) != 1 || len(s.l.waiting) != 0 {
 			t.Errorf("%d callers, %d wait", len(s.l.callers), len(s.l.waiting))
 		}
