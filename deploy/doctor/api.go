@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -423,9 +422,7 @@ func (e *examination) unreached(err error, cloud config.Cloud) (says, remedy str
 	}
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
-	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
-	_, host := errors.AsType[x509.HostnameError](err)
-	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
 	timeout, isTimeout := errors.AsType[net.Error](err)
 	again := e.deployOnly(cloud)
 	switch {
@@ -437,7 +434,7 @@ func (e *examination) unreached(err error, cloud config.Cloud) (says, remedy str
 		return "the connection is refused: nothing listens there", "it does not run, or the URL is wrong: " + again
 	case record || errors.Is(err, http.ErrSchemeMismatch):
 		return "what listens there does not speak TLS", "the URL is not that of the deployed API: " + again
-	case unknown || host || invalid:
+	case certificate:
 		return "its certificate does not hold: " + err.Error(), "something stands in between (a proxy?), or the URL is wrong"
 	case errors.Is(err, context.DeadlineExceeded) || isTimeout && timeout.Timeout():
 		return fmt.Sprintf("no answer within %s", e.in.Timeout), "look at the function's log and at the firewalls in between"
