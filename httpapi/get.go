@@ -69,13 +69,12 @@ func (a *api) history(c *call) error {
 	}
 	asked, none := q, false
 	if token, ok := single(values, "next_token"); ok {
-		p, err := a.verify(&asked, token)
+		last, err := a.verify(&asked, token)
 		if err != nil {
 			return err
 		}
 		var more bool
-		q.Types = p.types
-		q, more = q.Behind(p.behind)
+		q, more = q.Behind(last)
 		none = !more
 	}
 	e, contentType, err := c.encoder(q.Properties)
@@ -106,10 +105,10 @@ const tailRoom = 512
 
 // page appends rows until they end, or limit, the byte budget or the time budget
 // is reached; then it returns where that was.
-func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
+func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *time.Time, error) {
 	ctx := c.ctx
 	dst = e.AppendHead(dst)
-	var end position // of no use until a row has come, and there is no page without one
+	var end time.Time // of no use until a row has come, and there is no page without one
 	n := 0
 	for row, err := range rows {
 		if err != nil {
@@ -132,7 +131,7 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.S
 			c.counted(row.Values, -1)
 			return dst[:before], &end, nil
 		}
-		end.saw(row)
+		end = row.Time
 		if n++; n%lookAtClock == 0 && ctx.Err() != nil {
 			if !outOfTime(ctx, ctx.Err()) {
 				return dst, nil, ctx.Err()
@@ -146,12 +145,6 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.S
 // lookAtClock is how many rows go by between two looks at the time, for a Reader
 // that does not look itself.
 const lookAtClock = 256
-
-// saw moves the position behind row.
-func (p *position) saw(row hotreader.Row) {
-	p.behind = row.Time
-	p.types = append(p.types[:0], row.Types...)
-}
 
 // outOfTime reports whether err came because the time budget is used up, and not
 // because the caller went away or a store further off had less time.

@@ -154,7 +154,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 		}
 		n++
 	}
-	enc.LeftOut(c.stats.LeftOut())
+	enc.Warn(c.stats.Warnings())
 	if err := enc.End(more); err != nil {
 		return c.broke(nil, err)
 	}

@@ -250,8 +250,8 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 			return q, false, err
 		}
 	}
-	for _, l := range d.LeftOut() {
-		x.stats.LeaveOut(l.Property, l.Reason, l.Count)
+	for _, w := range d.Warnings() {
+		x.stats.Warn(w)
 	}
 	switch {
 	case d.More() && (q.Last || came == 0):

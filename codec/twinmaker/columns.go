@@ -28,7 +28,7 @@ type page struct {
 //	{"time":"2022-04-07T04:04:42.000Z","value":{"doubleValue":588.168}},
 type column struct {
 	buf  []byte
-	typ  hotreader.Type // Untyped until the first value
+	typ  hotreader.Type // FirstKind until the first value
 	kind hotreader.Kind // values of it fit typ: the Reader has seen to that
 	key  string         // of a point's value, as "doubleValue":
 	left int64          // values left out
@@ -105,7 +105,7 @@ func (c *column) setType(t hotreader.Type) {
 
 // learn takes over the types that a row's properties have turned out to have.
 func (c *column) learn(t hotreader.Type) {
-	if c.typ == hotreader.Untyped && t != hotreader.Untyped {
+	if c.typ == hotreader.FirstKind && t != hotreader.FirstKind {
 		c.setType(t)
 	}
 }
