@@ -124,30 +124,7 @@ func processorTime(tb testing.TB, pid int) time.Duration {
 // child starts this program in another role. It ends when the benchmark does.
 func child(b *testing.B, as string, env ...string) (*exec.Cmd, io.WriteCloser, io.Reader) {
 	b.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := exec.Command(program)
-	c.Env = append(append(os.Environ(), role+"="+as), env...)
-	c.Stderr = os.Stderr
-	in, err := c.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = in.Close()
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	})
-	return c, in, out
+	return serving.Again(b, append(env, role+"="+as)...)
 }
 
 // recording is what the replaying process answers every request with.

@@ -161,6 +161,36 @@ func (p *Process) WaitExit(t testing.TB) int {
 // it only when it has ended, for what it wrote last may be on the way.
 func (p *Process) Log() string { return p.log.String() }
 
+// Again starts this test binary once more, with env, in another role. It ends
+// with the test.
+func Again(t testing.TB, env ...string) (*exec.Cmd, io.WriteCloser, io.Reader) {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(program)
+	c.Env = append(os.Environ(), env...)
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = c.Process.Kill() // it may have ended
+		_ = c.Wait()
+	})
+	return c, in, out
+}
+
 // Answer is an HTTP answer that has been read.
 type Answer struct {
 	Status int

@@ -258,28 +258,10 @@ const askEnv = "SOAK_ASK"
 // begin.
 func politely(t testing.TB, s *server, address, token string, r *rand.Rand) *apart {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s %d", askEnv, s.address, address, token, r.Uint64()))
-	cmd.Stderr = os.Stderr
 	a := &apart{read: make(chan error, 1)}
-	if a.in, err = cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()
-	})
+	var cmd *exec.Cmd
+	var out io.Reader
+	cmd, a.in, out = serving.Again(t, fmt.Sprintf("%s=%s %s %s %d", askEnv, s.address, address, token, r.Uint64()))
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() {
 		t.Fatalf("the client that is to ask politely does not: %v", cmd.Wait())
