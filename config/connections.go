@@ -9,11 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -209,9 +207,6 @@ func (p *problems) token(where string, raw json.RawMessage) Secret {
 	}
 	return Secret{}
 }
-
-// IDs returns the ids of all connections of the read path, sorted.
-func (c *Connections) IDs() []string { return slices.Sorted(maps.Keys(c.state().known)) }
 
 // Get returns the connection of an id; false if there is none.
 func (c *Connections) Get(id string) (Connection, bool) {

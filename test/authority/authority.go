@@ -39,7 +39,7 @@ func (a *Authority) Issue(t testing.TB, change func(*x509.Certificate)) *tls.Con
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}} //nolint:gosec // G402: tests set the versions
+	return &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}
 }
 
 // Write writes a certificate for 127.0.0.1, and its key.
