@@ -25,6 +25,7 @@ import (
 	"hotreader/remote"
 	"hotreader/store/memstore"
 	"hotreader/test/authority"
+	"hotreader/test/serving"
 	"hotreader/wire"
 )
 
@@ -387,28 +388,15 @@ func TestTransportFaults(t *testing.T) {
 	listener.Close()
 
 	raw := func(answer string) string { // what a server that resets sends before
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				buf := make([]byte, 64<<10)
-				_, _ = c.Read(buf)
-				_, _ = io.WriteString(c, answer)
-				if answer != "" {
-					time.Sleep(20 * time.Millisecond) // so that the client reads it before the reset
-				}
-				_ = c.(*net.TCPConn).SetLinger(0)
-				c.Close()
+		return "http://" + serving.Accept(t, func(_ int, c net.Conn) {
+			buf := make([]byte, 64<<10)
+			_, _ = c.Read(buf)
+			_, _ = io.WriteString(c, answer)
+			if answer != "" {
+				time.Sleep(20 * time.Millisecond) // so that the client reads it before the reset
 			}
-		}()
-		return "http://" + l.Addr().String()
+			_ = c.(*net.TCPConn).SetLinger(0)
+		})
 	}
 	for _, c := range []struct {
 		name, url string

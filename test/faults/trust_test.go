@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"hotreader"
 	"hotreader/test/authority"
+	"hotreader/test/serving"
 )
 
 // trusting has a reader trust a, count its connections, and not wait long for a
@@ -100,52 +102,28 @@ func TestTLS(t *testing.T) {
 // sends, at a byte: in TLS, what a middle box could do.
 func line(t testing.TB, to string, harm func(connection int, sent int, p []byte) (cut bool)) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for n := 1; ; n++ {
-			in, err := l.Accept()
-			if err != nil {
+	return serving.Accept(t, func(n int, in net.Conn) {
+		out, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		go func() {
+			_, _ = io.Copy(out, in)
+			out.Close()
+		}()
+		buf := make([]byte, 512)
+		for sent := 0; ; {
+			k, err := out.Read(buf)
+			if err != nil || harm(n, sent, buf[:k]) {
 				return
 			}
-			go func() {
-				defer in.Close()
-				out, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				go func() {
-					buf := make([]byte, 16<<10)
-					for {
-						k, err := in.Read(buf)
-						if err != nil {
-							out.Close()
-							return
-						}
-						if _, err := out.Write(buf[:k]); err != nil {
-							return
-						}
-					}
-				}()
-				buf := make([]byte, 512)
-				for sent := 0; ; {
-					k, err := out.Read(buf)
-					if err != nil || harm(n, sent, buf[:k]) {
-						return
-					}
-					if _, err := in.Write(buf[:k]); err != nil {
-						return
-					}
-					sent += k
-				}
-			}()
+			if _, err := in.Write(buf[:k]); err != nil {
+				return
+			}
+			sent += k
 		}
-	}()
-	return l.Addr().String()
+	})
 }
 
 // TLS that is cut or damaged on the way, over HTTP/1.1 and HTTP/2, with a peer
@@ -199,28 +177,14 @@ func TestTLSHandshakeBreaks(t *testing.T) {
 	for name, hang := range map[string]bool{"hung up": false, "never ends": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			go func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					go func() {
-						if hang {
-							_, _ = c.Read(make([]byte, 1<<16)) // the hello
-							_, _ = c.Read(make([]byte, 1))     // until the caller leaves
-						}
-						c.Close()
-					}()
+			addr := serving.Accept(t, func(_ int, c net.Conn) {
+				if hang {
+					_, _ = c.Read(make([]byte, 1<<16)) // the hello
+					_, _ = c.Read(make([]byte, 1))     // until the caller leaves
 				}
-			}()
+			})
 			var dials atomic.Int64
-			r := far(t, "https://"+l.Addr().String(), trusting(authority.New(t), &dials), func(s *setup) {
+			r := far(t, "https://"+addr, trusting(authority.New(t), &dials), func(s *setup) {
 				s.remote.Client.Transport.(*http.Transport).TLSHandshakeTimeout = 100 * time.Millisecond
 			})
 			rows, err := collect(limited(t), t, r, history())

@@ -354,6 +354,30 @@ func Envelope(kind, device, more string) string {
 		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature","state"]` + more + `}}`
 }
 
+// Accept gives each connection to an address of this machine, numbered from 1, to
+// serve, and closes it when serve returns, until the test ends.
+func Accept(t testing.TB, serve func(n int, c net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for n := 1; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(n, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
 // Listen serves h until the test ends.
 func Listen(t testing.TB, h http.Handler) (url string) {
 	t.Helper()
