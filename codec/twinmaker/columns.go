@@ -16,7 +16,8 @@ type page struct {
 	columns []column
 	size    int // bytes in the columns
 	names   []string
-	head    []byte // what each point of a row begins with
+	head    []byte // what each point of the row begins with
+	minute  int64  // whose text head has, in seconds since 1970
 	convert []byte
 }
 
@@ -123,7 +124,7 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 
 // add appends a row's points and returns how many there are.
 func (p *page) add(row hotreader.Row) int {
-	p.head = appendHead(p.head[:0], row.Time)
+	p.setHead(row.Time)
 	n := 0
 	columns := p.columns[:len(row.Values)]
 	for i, v := range row.Values {
@@ -140,22 +141,26 @@ func (p *page) add(row hotreader.Row) int {
 				continue
 			}
 		}
-		c.add(p.head, v)
+		b := append(append(c.buf, p.head...), c.key...)
+		c.buf = append(appendValue(b, v), "}},"...)
 		p.size += len(c.buf) - c.markLen
 		n++
 	}
 	return n
 }
 
-// add appends a point.
-func (c *column) add(head []byte, v hotreader.Value) {
-	c.buf = append(append(c.buf, head...), c.key...)
-	c.buf = append(appendValue(c.buf, v), "}},"...)
-}
-
-// appendHead appends what a point has before its value's key.
-func appendHead(b []byte, t time.Time) []byte {
-	return append(hotreader.AppendTime(append(b, `{"time":"`...), t), `","value":{`...)
+// setHead makes head what each point at t has before its value's key. Rows come by
+// time: most are of the same minute as the one before, whose text then stands.
+func (p *page) setHead(t time.Time) {
+	const time = `{"time":"`
+	second := t.Unix() - p.minute
+	if len(p.head) > 0 && second >= 0 && second < 60 {
+		p.head = hotreader.AppendSecond(p.head[:len(time)+len("2006-01-02T15:04:")], int(second), t.Nanosecond())
+	} else {
+		p.head = hotreader.AppendTime(append(p.head[:0], time...), t)
+		p.minute = t.Unix() - int64(t.Second())
+	}
+	p.head = append(p.head, `","value":{`...)
 }
 
 // takeBack removes what the last row added.

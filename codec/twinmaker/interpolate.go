@@ -396,7 +396,8 @@ func (s *stepper) emit(i int, step int64, l *line) {
 	}
 	n := len(c.buf)
 	at := s.grid.time(step)
-	c.buf = append(appendHead(c.buf, at), c.key...)
+	s.page.setHead(at)
+	c.buf = append(append(c.buf, s.page.head...), c.key...)
 	c.buf = append(l.append(c.buf, at), "}},"...)
 	c.ends = append(c.ends, len(c.buf))
 	s.page.size += len(c.buf) - n
