@@ -87,8 +87,11 @@ func (m *meaning) apply(rows iter.Seq2[Row, error], yield func(Row, error) bool)
 			yield(Row{}, err)
 			return false
 		}
-		if m.keep(row) && !yield(Row{Time: row.Time, Values: row.Values[:m.columns], Types: m.types}, nil) {
-			return false
+		if m.keep(row) {
+			row.Values, row.Types = row.Values[:m.columns], m.types
+			if !yield(row, nil) {
+				return false
+			}
 		}
 		return !m.done()
 	})
@@ -109,9 +112,8 @@ func (m *meaning) keep(row Row) bool {
 		if v.kind == Null {
 			continue
 		}
-		asIs := slices.Contains(m.kept, i)
 		if m.seen != nil && m.seen[i] {
-			if !asIs {
+			if !slices.Contains(m.kept, i) {
 				*v = Value{}
 			}
 			continue
@@ -132,7 +134,7 @@ func (m *meaning) keep(row Row) bool {
 			m.see(i)
 		}
 		switch {
-		case asIs:
+		case slices.Contains(m.kept, i):
 		case ok:
 			*v = fitting
 		default:
