@@ -87,7 +87,7 @@ func (m *meaning) apply(rows iter.Seq2[Row, error], yield func(Row, error) bool)
 			yield(Row{}, err)
 			return false
 		}
-		if m.keep(row) {
+		if m.keep(&row) {
 			row.Values, row.Types = row.Values[:m.columns], m.types
 			if !yield(row, nil) {
 				return false
@@ -99,7 +99,7 @@ func (m *meaning) apply(rows iter.Seq2[Row, error], yield func(Row, error) bool)
 
 // keep reports whether row belongs to the answer. Its values become what their
 // types say.
-func (m *meaning) keep(row Row) bool {
+func (m *meaning) keep(row *Row) bool {
 	m.looked++
 	known := !row.Time.IsZero() // else it is a foreign peer's last entry, which tells no time
 	if known && !m.query.Contains(row.Time) || !m.passes(row.Values) {
@@ -153,7 +153,7 @@ func (m *meaning) keep(row Row) bool {
 
 // dropped counts what goes on to nobody: of a row that does not, the values that
 // the caller would have counted.
-func (m *meaning) dropped(row Row) {
+func (m *meaning) dropped(row *Row) {
 	for i := range m.types {
 		if slices.Contains(m.kept, i) && !m.seen[i] && row.Values[i].kind != Null {
 			m.leaveOut(i)

@@ -235,7 +235,7 @@ func (f *filling) add(rows iter.Seq2[hotreader.Row, error]) (got int, err error)
 			return got, nil
 		}
 		got++
-		if n := f.page.add(row); n > 0 {
+		if n := f.page.add(&row); n > 0 {
 			over := f.page.size - f.budget
 			if f.rows > 0 && (f.rows == f.want || over > 0) {
 				f.page.takeBack()

@@ -123,7 +123,7 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 }
 
 // add appends a row's points and returns how many there are.
-func (p *page) add(row hotreader.Row) int {
+func (p *page) add(row *hotreader.Row) int {
 	p.setHead(row.Time)
 	n := 0
 	columns := p.columns[:len(row.Values)]
