@@ -66,12 +66,16 @@ func (s *Scanner) Space() {
 
 // Is reports whether c stands next, and steps behind it if so.
 func (s *Scanner) Is(c byte) bool {
-	s.Space()
-	if s.Pos >= len(s.Data) || s.Data[s.Pos] != c {
-		return false
+	for ; s.Pos < len(s.Data); s.Pos++ {
+		if s.Data[s.Pos] == c {
+			s.Pos++
+			return true
+		}
+		if !blank(s.Data[s.Pos]) {
+			break
+		}
 	}
-	s.Pos++
-	return true
+	return false
 }
 
 // Token reads c.

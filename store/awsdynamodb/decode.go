@@ -113,12 +113,13 @@ func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
 				d.left[found]++
 			}
 		}
-		if d.Is('}') {
-			return at, nil
+		if d.Is(',') {
+			continue
 		}
-		if !d.Is(',') {
+		if !d.Is('}') {
 			return nil, d.Wrong("',' or '}' behind an attribute")
 		}
+		return at, nil
 	}
 }
 
