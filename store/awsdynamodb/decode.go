@@ -151,8 +151,8 @@ func (d *decoder) plain() (found int, v hotreader.Value, ok bool) {
 	end := 0
 	switch string(d.Data[kind:text]) {
 	case `N":"`:
-		if end = jsontext.NumberEnd(d.Data, text); end > 0 {
-			v = hotreader.NumberValue(d.Data[text:end:end])
+		if end = jsontext.DecimalEnd(d.Data, text); end > 0 {
+			v = hotreader.DecimalValue(d.Data[text:end:end])
 		}
 	case `S":"`:
 		if end = jsontext.PlainString(d.Data, text); end > 0 {
