@@ -122,7 +122,7 @@ func (m *meaning) keep(row *Row) bool {
 			t = v.kind.Type()
 			m.types[i] = t
 		}
-		if v.kind == Number && (t == AnyNumber || t == Double && (v.plain && len(v.text) < 200 || fitsDouble(v.text))) { // most values, as they are
+		if v.kind == Number && (t == AnyNumber || t == Double && v.fitsDouble()) { // most values, as they are
 			useful++
 			m.see(i)
 			continue

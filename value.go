@@ -201,7 +201,7 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 	}
 	switch t {
 	case Double:
-		return v, buf, fitsDouble(v.text)
+		return v, buf, v.fitsDouble()
 	case Integer, Long:
 		bits := 32
 		if t == Long {

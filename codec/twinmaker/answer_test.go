@@ -536,3 +536,21 @@ func TestNoAllocationPerRow(t *testing.T) {
 		}
 	}
 }
+
+// Each point tells its row's time, whatever the row before was of: of the same
+// minute, of another, of one before 1970, with more decimals.
+func TestPointsTellTheirTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var p page
+		at := time.Unix(rapid.SampledFrom([]int64{-62167219200, -61, 0, 1649304239}).Draw(t, "s"), 0).UTC()
+		for _, step := range rapid.SliceOf(rapid.Int64Range(-150_000, 150_000)).Draw(t, "ms") {
+			if next := at.Add(time.Duration(step)*time.Millisecond + 1); next.Year() >= 0 {
+				at = next
+			}
+			p.setHead(at)
+			if want := `{"time":"` + string(hotreader.AppendTime(nil, at)) + `","value":{`; string(p.head) != want {
+				t.Fatalf("a point at %v begins with %s, want %s", at, p.head, want)
+			}
+		}
+	})
+}
