@@ -104,7 +104,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 		return err
 	}
 	if address := seen.Page(); address != "" && p.Page != nil { // for a collector beside the program
-		_, end, err := httpapi.Beside(ctx, "listen for OTEL_METRICS_EXPORTER=prometheus", address, p.Page(seen))
+		_, end, err := httpapi.ServeSeparately(ctx, "listen for OTEL_METRICS_EXPORTER=prometheus", address, p.Page(seen))
 		if err != nil {
 			_ = l.Close()
 			return err
