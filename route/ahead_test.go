@@ -327,7 +327,7 @@ func TestAheadIsBounded(t *testing.T) {
 			}
 			if n++; n == 11 || n == 5000 {
 				time.Sleep(time.Hour)
-				if held := s.looked.Load() - int64(n); held > 24*(queue+3)*chunkRows {
+				if held := s.looked.Load() - int64(n); held > 24*(queuedChunks+3)*chunkRows {
 					t.Errorf("%d rows are held behind row %d", held, n)
 				}
 			}

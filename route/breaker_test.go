@@ -362,7 +362,7 @@ func TestBreakerLateResults(t *testing.T) {
 		probe := peer.begin(t, b, 1)
 		late(peer.err)
 		late(nil)
-		if b.state != probing || !b.probe {
+		if b.state != halfOpen || !b.probe {
 			t.Fatal("a late result counted as the probe's")
 		}
 		probe(nil)
