@@ -226,7 +226,7 @@ func TestTokenStaysShort(t *testing.T) {
 
 	p := &position{kind: stepsPosition, tracks: make([]track, 100)}
 	for i := range p.tracks {
-		p.tracks[i] = track{hasA: true, hasB: true, a: known{start, []byte(digits)}, b: known{start, []byte(digits)}}
+		p.tracks[i] = track{hasSettled: true, hasPending: true, settled: point{start, []byte(digits)}, pending: point{start, []byte(digits)}}
 	}
 	if _, err := appendToken(nil, someKey, nil, p); !errors.Is(err, hotreader.CodeTooLarge) {
 		t.Errorf("error %v", err)
@@ -263,7 +263,7 @@ func FuzzToken(f *testing.F) {
 		raw, _ := base64.RawURLEncoding.DecodeString(req.NextToken)
 		f.Add([]byte(req.NextToken), raw[1:len(raw)-32])
 	}
-	f.Add([]byte(""), []byte{stepsPosition, 0, 0, 0, trackDone, trackA | trackB})
+	f.Add([]byte(""), []byte{stepsPosition, 0, 0, 0, trackDone, trackSettled | trackPending})
 	f.Add([]byte("AQ"), []byte{rowsPosition, 0, 0, 1, 1})
 	f.Fuzz(func(t *testing.T, token, payload []byte) {
 		for _, interval := range []time.Duration{0, 3 * time.Second} {
