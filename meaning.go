@@ -2,6 +2,7 @@ package hotreader
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 )
@@ -32,9 +33,9 @@ func (r reader) Read(ctx context.Context, q Query) iter.Seq2[Row, error] {
 // are applied to src's raw rows.
 //
 // Types work so: a value that its declared type cannot hold without loss becomes
-// null and is counted as left out. A property of no declared type takes the kind
-// of its first value, so that a series never mixes kinds; AsStored leaves each
-// value as it is.
+// null and is counted as left out. Without a declared type each value comes in its
+// stored kind, and a series that mixes kinds has a warning. FirstKind takes the kind
+// of the first value.
 //
 // Applying it twice changes nothing. So the API of another cloud, whose answer must
 // end by itself, applies it, and its caller applies it again.
@@ -63,6 +64,8 @@ type meaning struct {
 	looked  int     // raw rows that came
 	rows    int     // of them, kept
 	leftOut []int64 // values of each property
+	kinds   []Kind  // of the first value of each property; nil = none is Untyped
+	mixed   []int64 // values of another kind
 	buf     []byte  // for Type.Convert
 	stats   *Stats
 }
@@ -71,6 +74,9 @@ func newMeaning(ctx context.Context, q *Query) *meaning {
 	n := len(q.Properties)
 	m := &meaning{query: q, types: make([]Type, n), stats: StatsOf(ctx)}
 	copy(m.types, q.Types)
+	if !q.Last && slices.Contains(m.types, Untyped) {
+		m.kinds, m.mixed = make([]Kind, n), make([]int64, n)
+	}
 	if len(q.Filters) > 0 {
 		columns := q.Columns()
 		for _, f := range q.Filters {
@@ -119,9 +125,12 @@ func (m *meaning) keep(row Row) bool {
 			}
 			continue
 		}
-		if t == Untyped {
+		switch t {
+		case FirstKind:
 			t = v.kind.Type()
 			m.types[i] = t
+		case Untyped:
+			m.note(i, v.kind)
 		}
 		if v.kind == Number && (t == AnyNumber || t == Double && fitsDouble(v.text)) { // most values, as they are
 			useful = true
@@ -148,6 +157,17 @@ func (m *meaning) keep(row Row) bool {
 	}
 	m.rows++
 	return true
+}
+
+// note notes the kind of a value of an undeclared type.
+func (m *meaning) note(property int, k Kind) {
+	switch {
+	case m.kinds == nil:
+	case m.kinds[property] == Null:
+		m.kinds[property] = k
+	case m.kinds[property] != k:
+		m.mixed[property]++
+	}
 }
 
 // dropped counts what goes on to nobody: of a row that does not, the values that
@@ -188,7 +208,7 @@ func (m *meaning) leaveOut(column int) {
 // done reports whether the answer is complete whatever may still come.
 func (m *meaning) done() bool {
 	if m.seen != nil {
-		return m.unseen == 0 || m.looked >= LookBack
+		return m.unseen == 0 || m.looked >= m.query.MaxLooked()
 	}
 	return m.query.Limit > 0 && m.rows >= m.query.Limit
 }
@@ -199,5 +219,16 @@ func (m *meaning) close() {
 	m.stats.Rows.Add(int64(m.rows))
 	for i, n := range m.leftOut {
 		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
+	}
+	for i, n := range m.mixed {
+		m.stats.LeaveOut(m.query.Properties[i], MixedKinds, n)
+	}
+	if most := m.query.MaxLooked(); m.seen != nil && m.unseen > 0 && m.looked >= most {
+		for i, seen := range m.seen {
+			if !seen {
+				m.stats.Warn(Warning{Reason: LookBackEnded, Property: m.query.Properties[i],
+					Detail: fmt.Sprintf("%d were looked at; an older value may be there", most)})
+			}
+		}
 	}
 }

@@ -68,12 +68,11 @@ func (a *api) history(c *call) error {
 	}
 	whole, more := q, true // whole is the query that tokens are signed for
 	if token, ok := single(values, "next_token"); ok {
-		p, err := a.verify(&whole, token)
+		last, err := a.verify(&whole, token)
 		if err != nil {
 			return err
 		}
-		q.Types = p.types
-		q, more = q.Behind(p.last)
+		q, more = q.Behind(last)
 	}
 	e, contentType, err := c.encoder(q.Properties)
 	if err != nil {
@@ -102,11 +101,12 @@ func (a *api) history(c *call) error {
 const tailRoom = 512
 
 // page appends rows until they end, or until the limit, the byte budget or the time
-// budget is reached. It returns the position of the next page, nil if there is none.
-func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *position, error) {
+// budget is reached. It returns the time of its last row if another page follows, else
+// nil.
+func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *time.Time, error) {
 	ctx := c.ctx
 	dst = e.AppendHead(dst)
-	var end position // valid once there is a row
+	var end time.Time // set once there is a row
 	n := 0
 	for row, err := range rows {
 		if err != nil {
@@ -129,7 +129,7 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.S
 			c.count(row.Values, -1)
 			return dst[:before], &end, nil
 		}
-		end.moveTo(row)
+		end = row.Time
 		if n++; n%clockCheckRows == 0 && ctx.Err() != nil {
 			if !outOfTime(ctx, ctx.Err()) {
 				return dst, nil, ctx.Err()
@@ -143,12 +143,6 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.S
 // clockCheckRows is how many rows pass between two checks of the deadline. A Source
 // need not check it while it has rows at hand.
 const clockCheckRows = 256
-
-// moveTo makes row the last one of the page.
-func (p *position) moveTo(row hotreader.Row) {
-	p.last = row.Time
-	p.types = append(p.types[:0], row.Types...)
-}
 
 // outOfTime reports whether err means that this request's time budget is used up.
 // A caller that went away, or another API's deadline, is something else.

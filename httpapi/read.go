@@ -155,7 +155,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 		}
 		sent++
 	}
-	enc.LeftOut(c.stats.LeftOut())
+	enc.Warn(c.stats.Warnings())
 	if err := enc.End(more); err != nil {
 		return c.failStream(nil, err)
 	}

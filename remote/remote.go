@@ -248,8 +248,8 @@ func (x *exchange) readStream(q hotreader.Query, a *answer) (rest hotreader.Quer
 			return q, false, err
 		}
 	}
-	for _, l := range d.LeftOut() {
-		x.stats.LeaveOut(l.Property, l.Reason, l.Count)
+	for _, w := range d.Warnings() {
+		x.stats.Warn(w)
 	}
 	switch {
 	case d.More() && (q.Last || n == 0):

@@ -32,7 +32,7 @@ type decoderState struct {
 	rows, next int    // rows of this frame, and the next one to return
 	total      uint64 // rows of all frames
 	columns    []string
-	leftOut    []hotreader.LeftOut // as in the end mark
+	warnings   []hotreader.Warning // of the end mark
 	started    bool                // a row came
 	last       time.Time
 	more       bool
@@ -65,7 +65,7 @@ func NewDecoder(r io.Reader, q hotreader.Query) *Decoder {
 	s.n, s.descending = n, q.Backward()
 	s.began, s.started, s.more, s.failed, s.err = false, false, false, false, nil
 	s.rows, s.next, s.total, s.crc = 0, 0, 0, 0
-	s.leftOut = nil
+	s.warnings = nil
 	if cap(s.cols) < n {
 		s.cols = append(s.cols[:cap(s.cols)], make([]cells, n-cap(s.cols))...)
 	}
@@ -116,8 +116,8 @@ func (d *Decoder) Read() (hotreader.Row, error) {
 // rest must be asked for, from after the last row.
 func (d *Decoder) More() bool { return d.s.more }
 
-// LeftOut returns, after io.EOF, what the peer left out.
-func (d *Decoder) LeftOut() []hotreader.LeftOut { return d.s.leftOut }
+// Warnings returns, after io.EOF, the peer's warnings.
+func (d *Decoder) Warnings() []hotreader.Warning { return d.s.warnings }
 
 // Failed reports whether the peer sent the error that Read returned.
 func (d *Decoder) Failed() bool { return d.s.failed }
@@ -269,7 +269,7 @@ func (s *decoderState) readEnd() {
 	c := &s.c
 	total := c.uvarint()
 	flags := c.byte()
-	s.readLeftOut()
+	s.readWarnings()
 	if c.bad != "" {
 		return
 	}
@@ -289,22 +289,23 @@ func (s *decoderState) readEnd() {
 	s.err = io.EOF
 }
 
-func (s *decoderState) readLeftOut() {
+func (s *decoderState) readWarnings() {
 	c := &s.c
-	for range c.size("the count of what was left out", maxLeftOut) {
+	for range c.size("the count of warnings", maxWarnings) {
 		column := c.size("a column", s.n)
-		l := hotreader.LeftOut{Reason: hotreader.Reason(c.take(c.size("a reason's length", 32)))}
-		l.Count = int64(c.size("a count", 1<<40))
-		if strings.Trim(string(l.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" { // a peer's text must not forge log lines
+		w := hotreader.Warning{Reason: hotreader.Reason(c.take(c.size("a reason's length", 32)))}
+		w.Count = int64(c.size("a count", 1<<40))
+		w.Detail = clip(string(c.take(c.size("a detail's length", maxDetail+len("…")))), maxDetail)
+		if strings.Trim(string(w.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" { // a peer's text must not forge log lines
 			c.fail("a reason is no word")
 		}
 		if c.bad != "" {
 			return
 		}
 		if column > 0 {
-			l.Property = s.columns[column-1]
+			w.Property = s.columns[column-1]
 		}
-		s.leftOut = append(s.leftOut, l)
+		s.warnings = append(s.warnings, w)
 	}
 }
 

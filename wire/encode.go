@@ -36,7 +36,7 @@ type encoderState struct {
 	sent       int // bytes
 	total      uint64
 	columns    []string
-	leftOut    []hotreader.LeftOut // for the end mark
+	warnings   []hotreader.Warning // for the end mark
 	last       int64               // second of the last row
 	lastNanos  int64
 	err        error
@@ -76,7 +76,7 @@ func NewEncoder(w io.Writer, q hotreader.Query) *Encoder {
 	s.p = packers.Get().(*packer)
 	s.descending = q.Backward()
 	s.began, s.crc, s.sent, s.total, s.err = false, 0, 0, 0, nil
-	s.columns, s.leftOut = columns, nil
+	s.columns, s.warnings = columns, nil
 	s.limit = firstRows
 	s.most = min(MaxFrameRows, max(maxFrameCells/max(n, 1), 1))
 	s.reset()
@@ -241,22 +241,22 @@ func (e *Encoder) End(more bool) error {
 		flags |= flagMore
 	}
 	s.frame = append(binary.AppendUvarint(s.frame[:0], s.total), flags)
-	s.frame = s.appendLeftOut(s.frame)
+	s.frame = s.appendWarnings(s.frame)
 	s.write(e.w, frameEnd)
 	return s.finish()
 }
 
-// LeftOut sets what the end mark says was left out of the answer.
-func (e *Encoder) LeftOut(all []hotreader.LeftOut) { e.s.leftOut = all }
+// Warn sets the warnings in the end mark.
+func (e *Encoder) Warn(all []hotreader.Warning) { e.s.warnings = all }
 
-// appendLeftOut appends how many values of each column were left out, and why.
-func (s *encoderState) appendLeftOut(dst []byte) []byte {
-	all := s.leftOut[:min(len(s.leftOut), maxLeftOut)]
+func (s *encoderState) appendWarnings(dst []byte) []byte {
+	all := s.warnings[:min(len(s.warnings), maxWarnings)]
 	dst = binary.AppendUvarint(dst, uint64(len(all)))
-	for _, l := range all {
-		dst = binary.AppendUvarint(dst, uint64(slices.Index(s.columns, l.Property)+1))
-		dst = appendBytes(dst, []byte(l.Reason))
-		dst = binary.AppendUvarint(dst, uint64(l.Count))
+	for _, w := range all {
+		dst = binary.AppendUvarint(dst, uint64(slices.Index(s.columns, w.Property)+1))
+		dst = appendBytes(dst, []byte(w.Reason))
+		dst = binary.AppendUvarint(dst, uint64(w.Count))
+		dst = appendBytes(dst, []byte(clip(w.Detail, maxDetail)))
 	}
 	return dst
 }

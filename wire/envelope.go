@@ -131,7 +131,7 @@ func (e *Envelope) Append(dst []byte) []byte {
 	dst = append(dst, ']')
 	between = `,"property_types":{`
 	for i, t := range p.Types {
-		if t != hotreader.Untyped && t != hotreader.AsStored && i < len(p.Properties) {
+		if t != hotreader.Untyped && t < hotreader.AsStored && i < len(p.Properties) {
 			text(between, p.Properties[i])
 			text(":", t.String())
 			between = ","

@@ -53,6 +53,7 @@ var faults = [...]fault{
 	{hotreader.CodeCanceled, http.StatusServiceUnavailable, "The query was broken off.", false},
 	{hotreader.CodeStore, http.StatusBadGateway, "The store failed. Try again.", false},
 	{hotreader.CodeCorrupt, http.StatusBadGateway, "Stored or transferred data is damaged.", false},
+	{hotreader.CodeUnreadable, http.StatusUnprocessableEntity, "Items are there, but cannot be read as configured.", true},
 	{hotreader.CodeProtocol, http.StatusBadGateway, "The store answered something unexpected.", false},
 	{hotreader.CodeConfig, http.StatusInternalServerError, "The reader is set up wrongly.", false},
 	{hotreader.CodeInternal, http.StatusInternalServerError, "The reader failed.", false},
@@ -86,6 +87,8 @@ func CodeOfStatus(status int) hotreader.Code {
 		return hotreader.CodeNotFound
 	case http.StatusRequestEntityTooLarge:
 		return hotreader.CodeTooLarge
+	case http.StatusUnprocessableEntity:
+		return hotreader.CodeUnreadable
 	case http.StatusTooManyRequests:
 		return hotreader.CodeThrottled
 	case http.StatusServiceUnavailable:

@@ -27,7 +27,7 @@ const Accepted = MediaType + ";version=2"
 const (
 	MaxRowBytes   = 2 << 20 // text of one row: the largest item of any store
 	MaxFrameRows  = 4096
-	maxLeftOut    = 1024      // entries of what was left out
+	maxWarnings   = 1024      // of the end mark
 	maxFrameCells = 1 << 16   // rows × columns of one frame
 	maxFrameText  = 4 << 20   // decoded text of one frame
 	maxFrameBytes = 8 << 20   // one frame on the wire

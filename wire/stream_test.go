@@ -606,12 +606,12 @@ func TestHeader(t *testing.T) {
 // What the end mark tells: whether there is more, and what was left out.
 func TestEndMark(t *testing.T) {
 	q, rows := example()
-	for _, want := range [][]hotreader.LeftOut{nil, {{Property: "", Reason: hotreader.Unreadable, Count: 1}},
+	for _, want := range [][]hotreader.Warning{nil, {{Property: "", Reason: hotreader.Unreadable, Count: 1, Detail: "item 7 holds \"x\""}},
 		{{Property: "", Reason: hotreader.Unreadable, Count: 300}, {Property: q.Properties[0], Reason: hotreader.WrongType, Count: 7}}} {
 		var buf bytes.Buffer
 		e := NewEncoder(&buf, q)
 		_ = e.Row(rows[0])
-		e.LeftOut(want)
+		e.Warn(want)
 		if err := e.End(len(want) > 0); err != nil {
 			t.Fatal(err)
 		}
@@ -619,7 +619,7 @@ func TestEndMark(t *testing.T) {
 		d := NewDecoder(&buf, q)
 		_, first := d.Read()
 		_, err := d.Read()
-		if got := d.LeftOut(); first != nil || !errors.Is(err, io.EOF) || !slices.Equal(got, want) || d.More() != (len(want) > 0) {
+		if got := d.Warnings(); first != nil || !errors.Is(err, io.EOF) || !slices.Equal(got, want) || d.More() != (len(want) > 0) {
 			t.Errorf("%v left out, more %v (%v, %v), want %v", got, d.More(), first, err, want)
 		}
 		d.Close()
@@ -650,7 +650,7 @@ func TestFail(t *testing.T) {
 			t.Errorf("%s: RetryAfter %v", code, x.RetryAfter)
 		}
 		told := strings.Contains(err.Error(), cause.Error())
-		if want := code == hotreader.CodeInvalid || code == hotreader.CodeTooLarge; told != want {
+		if want := code == hotreader.CodeInvalid || code == hotreader.CodeTooLarge || code == hotreader.CodeUnreadable; told != want {
 			t.Errorf("%s: %v", code, err)
 		}
 	}

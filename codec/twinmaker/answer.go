@@ -190,11 +190,11 @@ func (f *pageFiller) readRows() (*position, error) {
 		if q, ok = q.Behind(f.from.last); !ok {
 			return nil, nil
 		}
-		q.Types = f.from.types
 		for i := range f.page.columns {
 			f.page.columns[i].setType(f.from.types[i])
 		}
 	}
+	q.Types = f.page.types()
 	if f.req.MaxResults > 0 {
 		f.want = max(1, f.req.MaxResults/len(q.Properties))
 		q.Limit = f.want + 1 // one more row shows whether there is another page
@@ -327,6 +327,7 @@ func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query)
 		columns[i] = i
 	}
 	all := q.Properties
+	q.Types = page.types()
 	for {
 		again, err := r.readUsable(ctx, page, q, columns)
 		if err != nil || len(again) == 0 {

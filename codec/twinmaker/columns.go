@@ -25,7 +25,7 @@ type page struct {
 //	{"time":"2022-04-07T04:04:42.000Z","value":{"doubleValue":588.168}},
 type column struct {
 	buf     []byte
-	typ     hotreader.Type // Untyped until the first value
+	typ     hotreader.Type // FirstKind until the first value
 	kind    hotreader.Kind // values of this kind fit typ already: the Reader has converted them
 	key     string         // of a point's value, as "doubleValue":
 	leftOut int64          // values
@@ -102,7 +102,7 @@ func (c *column) setType(t hotreader.Type) {
 
 // learn takes over the type that the Reader has inferred, if none is set.
 func (c *column) learn(t hotreader.Type) {
-	if c.typ == hotreader.Untyped && t != hotreader.Untyped {
+	if c.typ == hotreader.FirstKind && t != hotreader.FirstKind {
 		c.setType(t)
 	}
 }

@@ -139,7 +139,7 @@ func TestPitfall08ComponentTypeQuery(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if req.Query.Device != "press-1" || declared(&req.Query, 0) != hotreader.Untyped {
+				if req.Query.Device != "press-1" || declared(&req.Query, 0) != hotreader.FirstKind {
 					t.Errorf("device %q, type %v", req.Query.Device, req.Query.Types)
 				}
 			}

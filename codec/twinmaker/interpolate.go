@@ -200,7 +200,7 @@ func (f *pageFiller) readSteps() (*position, error) {
 		s.window = int64(max(1, f.req.MaxResults/len(q.Properties)))
 	}
 	for i := range f.page.columns {
-		if t := declared(&q, i); t == hotreader.Untyped || t == hotreader.AnyNumber {
+		if t := declared(&q, i); t == hotreader.FirstKind || t == hotreader.AnyNumber {
 			f.page.columns[i].setType(hotreader.Double)
 		}
 	}

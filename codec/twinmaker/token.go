@@ -106,7 +106,7 @@ func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) 
 		p.types = make([]hotreader.Type, len(q.Properties))
 		for i := range p.types {
 			p.types[i] = hotreader.Type(in.byte())
-			if t := declared(q, i); t != hotreader.Untyped && t != p.types[i] || p.types[i] > hotreader.ShortString {
+			if t := declared(q, i); t != hotreader.FirstKind && t != p.types[i] || p.types[i] > hotreader.ShortString && p.types[i] != hotreader.FirstKind {
 				in.bad = true
 			}
 		}
@@ -158,12 +158,13 @@ func binding(req *Request) []byte {
 	return b
 }
 
-// declared is the type that the query declares for its property i.
+// declared is the type that the query declares for its property i; FirstKind where
+// it declares none, for clients take no series that mixes kinds.
 func declared(q *hotreader.Query, i int) hotreader.Type {
-	if i < len(q.Types) {
+	if i < len(q.Types) && q.Types[i] != hotreader.Untyped {
 		return q.Types[i]
 	}
-	return hotreader.Untyped
+	return hotreader.FirstKind
 }
 
 // appendInstant appends an instant of any year, and the zero time as itself.
