@@ -10,8 +10,8 @@ import (
 	"hotreader"
 )
 
-// A store's refusal of the API's own identity is the store's failure to whoever
-// asks the API; everything else stays what it is.
+// To the API's callers, a store's refusal of the API's own identity is a failure of the
+// store. Other errors stay as they are.
 func TestTranslateRefusals(t *testing.T) {
 	lacks := errors.New("the role lacks dynamodb:Query on this table")
 	for _, c := range []struct {
