@@ -123,8 +123,7 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.S
 		dst = e.AppendRow(dst, row, n == 0)
 		if len(dst) > a.o.MaxAnswer-tailRoom {
 			if n == 0 {
-				return dst, nil, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
-					Err: errLargeRow}
+				return dst, nil, errLargeRow
 			}
 			c.count(row.Values, -1)
 			return dst[:before], &end, nil

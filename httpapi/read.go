@@ -148,7 +148,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 			if more = sent > 0 && !q.Last; more { // latest values cannot be continued after a row
 				break
 			}
-			return c.failStream(enc, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge, Err: errLargeRow})
+			return c.failStream(enc, errLargeRow)
 		}
 		if err := enc.Row(row); err != nil {
 			return c.failStream(enc, err)
@@ -175,7 +175,8 @@ func (c *call) failStream(enc *wire.Encoder, err error) error {
 	return err
 }
 
-var errLargeRow = errors.New("a single row is larger than an answer may be; ask for fewer properties")
+var errLargeRow error = &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
+	Err: errors.New("a single row is larger than an answer may be; ask for fewer properties")}
 
 // frameRoom is kept free for the header, the end mark, and the frames' own bytes.
 const frameRoom = 256

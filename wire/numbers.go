@@ -241,33 +241,30 @@ func (n *numbers) appendTo(dst []byte, w *intWriter, p *packer) []byte {
 	corrections, last := 0, -1
 	prev := int64(0)
 	for i, d := range n.all {
-		if d.decimals == asText {
-			size := int(lengths[k])
-			n.text = append(n.text, given[from:from+size]...)
-			n.lengths = append(n.lengths, int64(size))
-			from += size
-			k++
-		} else if m, ok := fit(d, scale, least); ok {
-			n.m = append(n.m, m)
-			prev = m
-			continue
-		} else if m, steps, buf, ok := n.step(d, scale); ok {
-			n.buf = buf
-			n.m = append(n.m, m)
-			prev = m
+		m, ok := fit(d, scale, least)
+		if !ok {
+			steps := int64(0) // 0: the number is encoded as text
+			if d.decimals != asText {
+				m, steps, n.buf, ok = n.step(d, scale)
+			}
+			if !ok {
+				m = prev // any number will do, and this one costs least
+				was := len(n.text)
+				if d.decimals == asText {
+					n.text = append(n.text, given[from:from+int(lengths[k])]...)
+					from += int(lengths[k])
+					k++
+				} else {
+					n.text = appendDigits(n.text, d.m, int(d.decimals), int(d.decimals))
+				}
+				n.lengths = append(n.lengths, int64(len(n.text)-was))
+			}
 			n.pairs = binary.AppendUvarint(n.pairs, uint64(i-last-1))
 			n.pairs = binary.AppendVarint(n.pairs, steps)
 			corrections, last = corrections+1, i
-			continue
-		} else {
-			was := len(n.text)
-			n.text = appendDigits(n.text, d.m, int(d.decimals), int(d.decimals))
-			n.lengths = append(n.lengths, int64(len(n.text)-was))
 		}
-		n.m = append(n.m, prev)
-		n.pairs = binary.AppendUvarint(n.pairs, uint64(i-last-1))
-		n.pairs = append(n.pairs, 0)
-		corrections, last = corrections+1, i
+		n.m = append(n.m, m)
+		prev = m
 	}
 	if len(n.lengths)-length > len(n.all)/2 { // mostly text: encode all as text
 		return n.appendText(append(dst, numbersText), given, lengths, w, p)
