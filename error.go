@@ -26,6 +26,7 @@ const (
 	CodeCanceled        Code = "canceled"        // the caller went away
 	CodeStore           Code = "store"           // the store answered with a failure
 	CodeCorrupt         Code = "corrupt"         // stored or transferred bytes are damaged
+	CodeUnreadable      Code = "unreadable"      // items are there, but cannot be read as configured; the layout is wrong
 	CodeProtocol        Code = "protocol"        // the peer answered something else than the protocol
 	CodeConfig          Code = "config"          // environment or project folder is wrong
 	CodeInternal        Code = "internal"        // a defect of ours
@@ -35,7 +36,7 @@ const (
 func Codes() []Code {
 	return []Code{CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeTooLarge,
 		CodeThrottled, CodeOverloaded, CodeUnavailable, CodeDeadline, CodeCanceled, CodeStore,
-		CodeCorrupt, CodeProtocol, CodeConfig, CodeInternal}
+		CodeCorrupt, CodeUnreadable, CodeProtocol, CodeConfig, CodeInternal}
 }
 
 // Error returns the code's text.

@@ -2,6 +2,7 @@ package hotreader
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 )
@@ -29,9 +30,9 @@ func (r reader) Read(ctx context.Context, q Query) iter.Seq2[Row, error] {
 // are applied to src's raw rows.
 //
 // Types work so: a value that its declared type cannot hold without loss becomes
-// null and is counted as left out. A property of no declared type takes the kind
-// of its first value, so that a series never mixes kinds; AsStored leaves each
-// value as it is.
+// null and is counted as left out. Without a declared type each value comes in its
+// stored kind, and a series that mixes kinds has a warning. FirstKind takes the kind
+// of the first value.
 //
 // Applying it twice changes nothing. So the API of another cloud, whose answer must
 // end by itself, applies it, and its caller applies it again.
@@ -62,6 +63,8 @@ type meaning struct {
 	rows    int     // of them, kept
 	points  int     // usable values in those
 	leftOut []int64 // values of each property
+	kinds   []Kind  // of the first value of each property; nil = none is Untyped
+	mixed   []int64 // values of another kind
 	buf     []byte  // for Type.Convert
 	stats   *Stats
 }
@@ -70,6 +73,9 @@ func newMeaning(ctx context.Context, q *Query) *meaning {
 	n, columns := len(q.Properties), q.Columns()
 	m := &meaning{query: q, types: make([]Type, n), columns: len(columns), stats: StatsOf(ctx)}
 	copy(m.types, q.Types)
+	if !q.Last && slices.Contains(m.types, Untyped) {
+		m.kinds, m.mixed = make([]Kind, n), make([]int64, n)
+	}
 	for _, f := range q.Filters {
 		m.filters = append(m.filters, slices.Index(columns, f.Property))
 	}
@@ -118,9 +124,12 @@ func (m *meaning) keep(row *Row) bool {
 			}
 			continue
 		}
-		if t == Untyped {
+		switch t {
+		case FirstKind:
 			t = v.kind.Type()
 			m.types[i] = t
+		case Untyped:
+			m.note(i, v.kind)
 		}
 		if v.kind == Number && (t == AnyNumber || t == Double && v.fitsDouble()) { // most values, as they are
 			useful++
@@ -149,6 +158,17 @@ func (m *meaning) keep(row *Row) bool {
 	m.rows++
 	m.points += useful
 	return true
+}
+
+// note notes the kind of a value of an undeclared type.
+func (m *meaning) note(property int, k Kind) {
+	switch {
+	case m.kinds == nil:
+	case m.kinds[property] == Null:
+		m.kinds[property] = k
+	case m.kinds[property] != k:
+		m.mixed[property]++
+	}
 }
 
 // dropped counts what goes on to nobody: of a row that does not, the values that
@@ -189,7 +209,7 @@ func (m *meaning) leaveOut(column int) {
 // done reports whether the answer is complete whatever may still come.
 func (m *meaning) done() bool {
 	if m.seen != nil {
-		return m.unseen == 0 || m.looked >= LookBack
+		return m.unseen == 0 || m.looked >= m.query.MaxLooked()
 	}
 	return m.query.Limit > 0 && m.rows >= m.query.Limit
 }
@@ -201,5 +221,16 @@ func (m *meaning) close() {
 	m.stats.Points.Add(int64(m.points))
 	for i, n := range m.leftOut {
 		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
+	}
+	for i, n := range m.mixed {
+		m.stats.LeaveOut(m.query.Properties[i], MixedKinds, n)
+	}
+	if most := m.query.MaxLooked(); m.seen != nil && m.unseen > 0 && m.looked >= most {
+		for i, seen := range m.seen {
+			if !seen {
+				m.stats.Warn(Warning{Reason: LookBackEnded, Property: m.query.Properties[i],
+					Detail: fmt.Sprintf("%d were looked at; an older value may be there", most)})
+			}
+		}
 	}
 }

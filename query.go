@@ -1,6 +1,7 @@
 package hotreader
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -19,9 +20,8 @@ const (
 	MaxFilters     = 50
 )
 
-// LookBack is how many stored rows of a device a last-entry query looks at, at
-// the most, counted back from its newest row. A property whose newest value is
-// older than that has no last entry.
+// LookBack is how many stored rows of a device a query for latest values looks at
+// where it does not say so itself, counted back from the newest row.
 const LookBack = 1000
 
 // Order is the order of rows by time. The zero value is Ascending.
@@ -45,7 +45,7 @@ func (o Order) String() string {
 type Query struct {
 	Device     string
 	Properties []string  // in answer order, at least one, each once
-	Types      []Type    // of Properties, one by one; nil or Untyped: the kind of the first value, see Meaning
+	Types      []Type    // of Properties, one by one; nil = Untyped, see Meaning
 	Start, End time.Time // [Start, End], both inclusive, as instants; zero = open
 	Order      Order     // zero = Ascending
 	Limit      int       // rows; 0 = none
@@ -53,9 +53,14 @@ type Query struct {
 
 	// Last asks for the newest value of each property instead of the series.
 	// Rows come newest first, only those that hold a property not seen before,
-	// and hold only such properties. At most LookBack stored rows are looked
-	// at. Order and Limit are ignored.
+	// and hold only such properties. Order and Limit are ignored. Without an End,
+	// it is a day after the clock of the place where the rows lie, so that a row
+	// with a wrong time, far ahead, hides nothing.
 	Last bool
+
+	// LookBack bounds how many stored rows Last looks at, from the newest on. Where
+	// that ends the search, a warning says so. 0 = the constant LookBack.
+	LookBack int
 }
 
 // Check reports what is wrong with q, all of it in one error of CodeInvalid.
@@ -94,6 +99,9 @@ func (q *Query) Check() error {
 	}
 	if q.Limit < 0 {
 		bad("the limit %d is negative", q.Limit)
+	}
+	if q.LookBack < 0 {
+		bad("the look-back of %d rows is negative", q.LookBack)
 	}
 	if n := len(q.Filters); n > MaxFilters {
 		bad("%d filters are given, at most %d are allowed", n, MaxFilters)
@@ -134,6 +142,20 @@ func (q *Query) Columns() []string {
 // Backward reports whether rows are to come newest first.
 func (q *Query) Backward() bool { return q.Last || q.Order == Descending }
 
+// MaxLooked returns how many stored rows Last looks at.
+func (q *Query) MaxLooked() int { return cmp.Or(q.LookBack, LookBack) }
+
+// Closed returns q with the End that a query for latest values has where the rows
+// lie, if it says none. Sources that hold rows call it.
+func (q Query) Closed(now time.Time) Query {
+	if q.Last && q.End.IsZero() {
+		if q.End = now.Add(24 * time.Hour); q.End.Before(q.Start) {
+			q.End = q.Start
+		}
+	}
+	return q
+}
+
 // Contains reports whether t is in q's range.
 func (q *Query) Contains(t time.Time) bool {
 	return (q.Start.IsZero() || !t.Before(q.Start)) && (q.End.IsZero() || !t.After(q.End))
@@ -159,8 +181,8 @@ type Row struct {
 	Values []Value   // of q.Properties from a Reader, of q.Columns from a Source; null where the row has none
 
 	// Types are the types of q.Properties as far as they are known by now: as
-	// declared, or the kind of the first value. Meaning sets them; raw rows have
-	// none. Do not change them, nor keep them without a copy.
+	// declared, or for FirstKind that of the first value. Meaning sets them; raw rows
+	// have none. Do not change them, nor keep them without a copy.
 	Types []Type
 }
 
@@ -183,10 +205,12 @@ type Source interface {
 	//
 	// It is lazy: nothing happens before the sequence is ranged over, and each
 	// range is a read of its own. Rows come strictly ordered by time, newest
-	// first if q.Backward, no instant twice; where a store holds several items
-	// of one instant, the last write stands. All rows come: only an error or the
-	// caller's stopping end the sequence early. What could not be read is counted
-	// in the context's Stats.
+	// first if q.Backward, no instant twice. Where a store holds several items of one
+	// instant they are one row: property by property the value written last stands,
+	// by the store's own clock; other values that it replaces are counted. All rows
+	// come: only an error or the caller's stopping end the sequence early. What could
+	// not be read is counted in the context's Stats. Where items are there and none
+	// of them can be read, that is an error of CodeUnreadable.
 	//
 	// q.Types, Filters, Limit and Last are hints: they say what will become of the
 	// rows. A Source may size its requests by them, and leave out rows that they

@@ -3,12 +3,14 @@ package hotreader
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
 
-// Stats counts what a query costs, and what had to be left out of its answer. Put
+// Stats counts what a query costs, and has the warnings that its answer comes with. Put
 // one into the context with WithStats and every Source and Reader on the way adds
 // to it. The zero value is ready; it is safe for concurrent use.
 type Stats struct {
@@ -19,49 +21,101 @@ type Stats struct {
 	Bytes    atomic.Int64 // bytes that came from the store or, where it is remote, over the wire
 	Attempts atomic.Int64 // requests to another cloud
 
-	mu      sync.Mutex
-	leftOut []LeftOut
+	mu       sync.Mutex
+	warnings []Warning
 }
 
-// Reason says why something was left out of an answer. Reasons cross the wire.
+// Reason says what a Warning is about. Reasons cross the wire and stand in answers;
+// they never change.
 type Reason string
 
-// The reasons.
+// The reasons. Of the first three something is missing in the answer.
 const (
 	Unreadable Reason = "unreadable" // an item without a usable time, or a value of no kind that an answer can hold
 	WrongType  Reason = "wrong_type" // the property's type cannot hold the value without loss
+	Replaced   Reason = "replaced"   // another value of the same instant was written later
+
+	MixedKinds      Reason = "mixed_kinds"      // values of a property without a declared type that are not of its first value's kind
+	MixedTimes      Reason = "mixed_times"      // items whose time is of a type that the layout does not name: they are not in the answer
+	UnknownDevice   Reason = "unknown_device"   // nothing is stored for the device, whatever the range
+	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property
+	LookBackEnded   Reason = "look_back"        // the search for the latest value ended at its bound
 )
 
-// LeftOut is how many values of a property were left out for one reason; of
-// property "", whole items.
-type LeftOut struct {
-	Property string
+// A Warning tells the caller what an answer lacks, or why it may not be what was
+// meant. Count is of values of Property; of property "", of whole items.
+type Warning struct {
 	Reason   Reason
-	Count    int64
+	Property string
+	Count    int64  // 0 = there is nothing to count
+	Detail   string // what was found and what to do, a sentence without a full stop; may be empty
+}
+
+// said is what each reason says where a Warning has no detail.
+var said = map[Reason]string{
+	Unreadable:      "unreadable",
+	WrongType:       "not of the property's type",
+	Replaced:        "replaced by a later write of the same instant",
+	MixedKinds:      "of another kind than the first; declare a type to get one kind",
+	MixedTimes:      "with a time of another type",
+	UnknownDevice:   "nothing is stored for this device",
+	UnknownProperty: "no item that was looked at has this property",
+	LookBackEnded:   "no value within the newest records",
+}
+
+// String returns w as a sentence, as `temperature: 3 values not of the
+// property's type`.
+func (w Warning) String() string {
+	var b strings.Builder
+	what := "item"
+	if w.Property != "" {
+		what = "value"
+		b.WriteString(w.Property + ": ")
+	}
+	text := said[w.Reason]
+	switch w.Reason {
+	case UnknownDevice, UnknownProperty, LookBackEnded:
+	default:
+		if w.Count != 1 {
+			what += "s"
+		}
+		fmt.Fprintf(&b, "%d %s ", w.Count, what)
+	}
+	b.WriteString(cmp.Or(text, string(w.Reason)))
+	if w.Detail != "" {
+		b.WriteString("; " + w.Detail)
+	}
+	return b.String()
 }
 
 // LeaveOut counts n values of property that were left out; of "", items.
 func (s *Stats) LeaveOut(property string, why Reason, n int64) {
-	if n == 0 {
-		return
+	if n > 0 {
+		s.Warn(Warning{Reason: why, Property: property, Count: n})
 	}
+}
+
+// Warn adds a warning. Warnings of one property and reason are one: their counts
+// add up, and the first detail stays.
+func (s *Stats) Warn(w Warning) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.leftOut {
-		if l := &s.leftOut[i]; l.Property == property && l.Reason == why {
-			l.Count += n
+	for i := range s.warnings {
+		if old := &s.warnings[i]; old.Property == w.Property && old.Reason == w.Reason {
+			old.Count += w.Count
+			old.Detail = cmp.Or(old.Detail, w.Detail)
 			return
 		}
 	}
-	s.leftOut = append(s.leftOut, LeftOut{property, why, n})
+	s.warnings = append(s.warnings, w)
 }
 
-// LeftOut returns what was left out, by property and reason.
-func (s *Stats) LeftOut() []LeftOut {
+// Warnings returns all warnings, by property and reason.
+func (s *Stats) Warnings() []Warning {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := slices.Clone(s.leftOut)
-	slices.SortFunc(all, func(a, b LeftOut) int {
+	all := slices.Clone(s.warnings)
+	slices.SortFunc(all, func(a, b Warning) int {
 		return cmp.Or(cmp.Compare(a.Property, b.Property), cmp.Compare(a.Reason, b.Reason))
 	})
 	return all
@@ -69,10 +123,28 @@ func (s *Stats) LeftOut() []LeftOut {
 
 // Skipped returns how many values and items were left out.
 func (s *Stats) Skipped() (n int64) {
-	for _, l := range s.LeftOut() {
-		n += l.Count
+	for _, w := range s.Warnings() {
+		switch w.Reason {
+		case Unreadable, WrongType, Replaced:
+			n += w.Count
+		}
 	}
 	return n
+}
+
+// Nothing returns the error of an answer that has no value although values were
+// left out of it, for that is no empty answer; nil if none was left out.
+func (s *Stats) Nothing() error {
+	var all []string
+	for _, w := range s.Warnings() {
+		if w.Reason == Unreadable || w.Reason == WrongType {
+			all = append(all, w.String())
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return &Error{Op: "read", Code: CodeUnreadable, Err: fmt.Errorf("no value is left: %s", strings.Join(all, "; "))}
 }
 
 // Add adds what from has counted.
@@ -83,8 +155,8 @@ func (s *Stats) Add(from *Stats) {
 	s.Reads.Add(from.Reads.Load())
 	s.Bytes.Add(from.Bytes.Load())
 	s.Attempts.Add(from.Attempts.Load())
-	for _, l := range from.LeftOut() {
-		s.LeaveOut(l.Property, l.Reason, l.Count)
+	for _, w := range from.Warnings() {
+		s.Warn(w)
 	}
 }
 

@@ -131,9 +131,9 @@ func Same(a, b Value) bool {
 type Type uint8
 
 // The types. AnyNumber, AnyString and Boolean say only the kind; they are what
-// Untyped becomes when the first value of a property is seen.
+// FirstKind becomes when the first value of a property is seen.
 const (
-	Untyped     Type = iota // take the kind of the first value
+	Untyped     Type = iota // each value in the kind that is stored; a series that mixes kinds has a warning
 	AnyNumber               // any decimal
 	AnyString               // any text
 	Boolean                 // true or false
@@ -141,17 +141,18 @@ const (
 	Integer                 // a whole number of 32 bits
 	Long                    // a whole number of 64 bits
 	ShortString             // text of 1 to 256 characters, TwinMaker's STRING
-	AsStored                // each value in the kind that is stored
+	AsStored                // as Untyped, without the warning: the caller applies the types
+	FirstKind               // the kind of the first value, for TwinMaker, whose series have one kind
 )
 
-var typeNames = [...]string{"", "NUMBER", "TEXT", "BOOLEAN", "DOUBLE", "INTEGER", "LONG", "STRING", "STORED"}
+var typeNames = [...]string{"", "NUMBER", "TEXT", "BOOLEAN", "DOUBLE", "INTEGER", "LONG", "STRING", "STORED", "FIRST"}
 
-// String returns the word for t, "" for Untyped: TwinMaker's, but for NUMBER, TEXT
-// and STORED, which are ours.
+// String returns the word for t, "" for Untyped: TwinMaker's, but for NUMBER, TEXT,
+// STORED and FIRST, which are ours.
 func (t Type) String() string { return typeNames[t%Type(len(typeNames))] }
 
 // ParseType returns the type that String writes as word, in any letter case. STORED
-// is not among them: it never crosses the wire.
+// and FIRST are not among them: they never cross the wire.
 func ParseType(word string) (Type, bool) {
 	for i, name := range typeNames[:AsStored] {
 		if strings.EqualFold(name, word) {
@@ -176,7 +177,7 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 		return Value{}, buf, false
 	}
 	switch t {
-	case Untyped, AsStored:
+	case Untyped, AsStored, FirstKind:
 		return v, buf, true
 	case AnyString:
 		if v.kind == Number {

@@ -11,10 +11,9 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/identity"
-	"hotreader/store/memstore"
 )
 
-// next returns the path that a Link header names, seen from path.
+// next returns the path in a Link header, relative to path.
 func next(t testing.TB, path, link string) string {
 	t.Helper()
 	target, rel, ok := strings.Cut(link, ">; ")
@@ -50,8 +49,8 @@ func getPage(t testing.TB, s *httptest.Server, path string) (page, answer) {
 	return p, got
 }
 
-// TestPages: every limit, in both orders, brings the same rows, none twice, and
-// no page is empty.
+// TestPages: with every limit, in both orders, the pages hold the same rows, none twice,
+// and no page is empty.
 func TestPages(t *testing.T) {
 	const rows = 13
 	s := serve(t, httpapi.Options{Source: series{n: rows}})
@@ -148,30 +147,4 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 	}
 	stranger := serve(t, httpapi.Options{Token: static(t, "another-token-of-at-least-32-bytes-0004,"+previous)})
 	problem(t, ask(t, stranger, "GET", path+"&next_token="+token, "", identity.TokenHeader, previous), 400, hotreader.CodeInvalid)
-}
-
-// TestSeriesKeepsItsKindOverPages: a property of no declared type has the kind
-// of its first value, on every page.
-func TestSeriesKeepsItsKindOverPages(t *testing.T) {
-	m := memstore.New()
-	var records []hotreader.Record
-	for i, v := range []hotreader.Value{num("1"), str("2"), hotreader.BoolValue(true), num("4")} {
-		records = append(records, hotreader.Record{Time: at(t, fmt.Sprintf("2026-01-01T00:00:0%dZ", i)), Fields: []hotreader.Field{{Name: "a", Value: v}, {Name: "n", Value: num("0")}}})
-	}
-	if err := m.Write(t.Context(), "d", records); err != nil {
-		t.Fatal(err)
-	}
-	s := serve(t, httpapi.Options{Source: m})
-	whole, _ := getPage(t, s, "/v1/devices/d/history?property=a&property=n")
-	var paged []map[string]any
-	for path := "/v1/devices/d/history?property=a&property=n&limit=1"; path != ""; {
-		p, a := getPage(t, s, path)
-		paged = append(paged, p.Items...)
-		if path = ""; p.NextToken != "" {
-			path = next(t, "/v1/devices/d/history", a.header.Get("Link"))
-		}
-	}
-	if fmt.Sprint(paged) != fmt.Sprint(whole.Items) || whole.Items[1]["a"] != 2.0 || whole.Items[2]["a"] != nil {
-		t.Errorf("pages %v\nwhole %v", paged, whole.Items)
-	}
 }

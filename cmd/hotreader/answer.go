@@ -87,12 +87,8 @@ func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader
 // data alone would miss.
 func (k *asking) sum(n int, stats *hotreader.Stats, took time.Duration) {
 	a := k.app
-	if skipped := stats.Skipped(); skipped > 0 {
-		why := "unreadable, or not of the property's type, which is that of its first value unless --type says"
-		if k.format == "twinmaker" {
-			why += "; or nothing that TwinMaker takes: numbers beyond a double, texts that are empty or over 256 characters"
-		}
-		a.note("%s left out: %s", terminal.Plural(skipped, "value", "values"), why)
+	for _, w := range stats.Warnings() {
+		a.note("warning: %s", w)
 	}
 	if n > 0 && terminal.Is(a.stderr) {
 		unit := terminal.Plural(n, "row", "rows")

@@ -8,9 +8,9 @@ import (
 	"hotreader"
 )
 
-const kindText = `A property takes the kind, number or text or boolean, of its first value in the
-read's order, unless --type declares one. Values of another kind are left out,
-and standard error says how many.`
+const kindText = `Each value comes in the kind that is stored: number, text or boolean. With --type
+it becomes that type, and values that do not fit are left out. What is left out,
+and a property that mixes kinds, is a warning on standard error.`
 
 func (a *app) query() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}

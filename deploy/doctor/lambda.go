@@ -38,6 +38,7 @@ var codes = map[string]hotreader.Code{
 	"HotReader.Canceled":        hotreader.CodeCanceled,
 	"HotReader.StoreFailed":     hotreader.CodeStore,
 	"HotReader.Corrupt":         hotreader.CodeCorrupt,
+	"HotReader.Unreadable":      hotreader.CodeUnreadable,
 	"HotReader.Protocol":        hotreader.CodeProtocol,
 	"HotReader.Config":          hotreader.CodeConfig,
 	"HotReader.Internal":        hotreader.CodeInternal,

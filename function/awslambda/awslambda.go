@@ -41,6 +41,7 @@ var errorTypes = map[hotreader.Code][2]string{
 	hotreader.CodeCanceled:        {"HotReader.Canceled", "The query was broken off"},
 	hotreader.CodeStore:           {"HotReader.StoreFailed", "Hot storage failed; try again"},
 	hotreader.CodeCorrupt:         {"HotReader.Corrupt", "Stored or transferred data is damaged"},
+	hotreader.CodeUnreadable:      {"HotReader.Unreadable", "What is stored cannot be read as configured"},
 	hotreader.CodeProtocol:        {"HotReader.Protocol", "What answered is not the Hot Reader API"},
 	hotreader.CodeConfig:          {"HotReader.Config", "The reader is set up wrongly"},
 	hotreader.CodeInternal:        {"HotReader.Internal", "The reader failed"},
@@ -60,6 +61,7 @@ var errorTypes = map[hotreader.Code][2]string{
 //	canceled         HotReader.Canceled
 //	store            HotReader.StoreFailed
 //	corrupt          HotReader.Corrupt
+//	unreadable       HotReader.Unreadable
 //	protocol         HotReader.Protocol
 //	config           HotReader.Config
 //	internal         HotReader.Internal, and for any other code
@@ -76,7 +78,7 @@ func failure(err error, requestID string) messages.InvokeResponse_Error {
 	p := wire.NewProblem(err, requestID) // whose detail is what a caller may read
 	message := errorTypes[p.Code][1]
 	switch p.Code {
-	case hotreader.CodeInvalid, hotreader.CodeTooLarge:
+	case hotreader.CodeInvalid, hotreader.CodeTooLarge, hotreader.CodeUnreadable:
 		if p.Detail != "" {
 			message += ": " + p.Detail
 		}

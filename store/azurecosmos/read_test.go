@@ -108,6 +108,10 @@ func TestPitfall22QueriesStayInTheirPartition(t *testing.T) {
 				if err := json.Unmarshal([]byte(r.Body), &body); err != nil {
 					t.Fatal(err)
 				}
+				if q.Last { // the newest not after a day from now
+					body.Query = strings.Replace(body.Query, ` AND c["timestamp"]<=@hi`, "", 1)
+					body.Parameters = slices.DeleteFunc(body.Parameters, func(p struct{ Name, Value string }) bool { return p.Name == "@hi" })
+				}
 				if len(body.Parameters) != 1 || body.Parameters[0].Name != "@d" || body.Parameters[0].Value != device {
 					t.Errorf("%q: parameters %v", device, body.Parameters)
 				}

@@ -82,6 +82,7 @@ func (w *window) overlapping(list refs) iter.Seq[ref] {
 // Scan brings the rows of the device.
 func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
+		q := q.Closed(time.Now())
 		sc, _ := s.scans.Get().(*scan)
 		if sc == nil {
 			sc = new(scan)

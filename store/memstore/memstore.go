@@ -30,6 +30,7 @@ func (s *Store) Close() error { return nil }
 // is written later does not show in it.
 func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
+		q := q.Closed(time.Now())
 		s.mu.RLock()
 		records := s.devices[q.Device]
 		s.mu.RUnlock()

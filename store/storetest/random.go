@@ -64,11 +64,11 @@ func answer(records []hotreader.Record, q hotreader.Query) []hotreader.Row {
 			if v.IsNull() || q.Last && seen[i] {
 				continue
 			}
-			if types[i] == hotreader.Untyped {
+			if types[i] == hotreader.FirstKind {
 				types[i] = map[hotreader.Kind]hotreader.Type{hotreader.Bool: hotreader.Boolean,
 					hotreader.Number: hotreader.AnyNumber, hotreader.String: hotreader.AnyString}[v.Kind()]
 			}
-			if v, ok := as(types[i], v); ok || types[i] == hotreader.AsStored {
+			if v, ok := as(types[i], v); ok {
 				out.Values[i], seen[i], full = v, true, true
 			}
 		}
@@ -116,6 +116,8 @@ func passes(f hotreader.Filter, v hotreader.Value) bool {
 func as(typ hotreader.Type, v hotreader.Value) (hotreader.Value, bool) {
 	text := bytes.Clone(v.Text())
 	switch typ {
+	case hotreader.Untyped, hotreader.AsStored:
+		return v, true
 	case hotreader.Boolean:
 		return v, v.Kind() == hotreader.Bool
 	case hotreader.AnyString:
@@ -199,6 +201,9 @@ func randomOracle(t testing.TB, h Harness) {
 				}
 				q.Types = append(q.Types, typ)
 			}
+		}
+		if q.Types == nil && h.OneKind {
+			q.Types = slices.Repeat([]hotreader.Type{hotreader.FirstKind}, len(q.Properties))
 		}
 		if rapid.Bool().Draw(t, "from") {
 			q.Start = instant.Draw(t, "start")

@@ -118,6 +118,7 @@ func (h Harness) checks() []check {
 		{"values/kinds", valuesKinds},
 		{"types/declared", typesDeclared},
 		{"types/inferred", typesInferred},
+		{"last/a row far ahead hides nothing", lastAhead},
 		{"filters/every operator", filtersOperators},
 		{"filters/on what is not selected", filtersUnselected},
 		{"filters/with limit and order", filtersLimit},
@@ -142,6 +143,9 @@ func (h Harness) checks() []check {
 	}
 	if !h.NoStats {
 		all = append(all, check{"stats/what was looked at", statsCounted})
+		if !h.OneKind {
+			all = append(all, check{"types/kinds as stored", typesMixed})
+		}
 	}
 	if h.Reopen != nil {
 		all = append(all, check{"life/opened again", lifeReopen})

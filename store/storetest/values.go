@@ -134,18 +134,43 @@ func typesInferred(t testing.TB, h Harness) {
 		record(s(2), field("p", str("x")), field("q", boolean(true)), field("r", str("true"))),
 		record(s(3), field("p", boolean(true)), field("q", str("")), field("r", boolean(false))),
 		record(s(4), field("p", num("3"))))
-	// A series never mixes kinds: the first value decides, the same for all.
-	q := hotreader.Query{Device: "d", Properties: []string{"p"}}
+	// The kind of the first value: it decides, the same for all.
+	first := []hotreader.Type{hotreader.FirstKind}
+	q := hotreader.Query{Device: "d", Properties: []string{"p"}, Types: first}
 	h.expect(t, r, q, row(s(0), num("1")), row(s(1), num("2")), row(s(4), num("3")))
 	q.Order = hotreader.Descending
 	h.expect(t, r, q, row(s(4), num("3")), row(s(1), num("2")), row(s(0), num("1")))
 	q.Order, q.Start = hotreader.Ascending, s(1) // begins with numeric text
 	h.expect(t, r, q, row(s(1), str("2")), row(s(2), str("x")), row(s(4), str("3")))
-	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"q"}}, row(s(0), str("a")), row(s(1), str("5")), row(s(3), str("")))
-	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"r"}}, row(s(0), boolean(true)), row(s(3), boolean(false)))
+	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"q"}, Types: first}, row(s(0), str("a")), row(s(1), str("5")), row(s(3), str("")))
+	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"r"}, Types: first}, row(s(0), boolean(true)), row(s(3), boolean(false)))
 	// A declared type of one property leaves the other to be inferred.
-	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"p", "q"}, Types: []hotreader.Type{hotreader.Integer, hotreader.Untyped}},
+	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"p", "q"}, Types: []hotreader.Type{hotreader.Integer, hotreader.FirstKind}},
 		row(s(0), num("1"), str("a")), row(s(1), num("2"), str("5")), row(s(3), null, str("")), row(s(4), num("3"), null))
+}
+
+// typesMixed looks at what a series without a declared type has: each value in its
+// stored kind, the same in both directions, and a warning where kinds are mixed.
+func typesMixed(t testing.TB, h Harness) {
+	r, w := h.open(t)
+	write(t, w, "d", record(at(0), field("p", str("unavailable")), field("q", num("1"))), record(at(time.Second), field("p", num("2")), field("q", num("2"))),
+		record(at(2*time.Second), field("p", boolean(true))))
+	want := []hotreader.Row{row(at(0), str("unavailable"), num("1")), row(at(time.Second), num("2"), num("2")), row(at(2*time.Second), boolean(true), null)}
+	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
+		q := hotreader.Query{Device: "d", Properties: []string{"p", "q"}, Order: order}
+		stats := new(hotreader.Stats)
+		rows, err, breach := collect(q, r.Read(hotreader.WithStats(t.Context(), stats), q))
+		if err != nil || breach != nil {
+			t.Fatalf("%v, %v", err, breach)
+		}
+		if msg := h.differ(rows, want); msg != "" {
+			t.Errorf("%v: %s", order, msg)
+		}
+		if got, want := stats.Warnings(), []hotreader.Warning{{Reason: hotreader.MixedKinds, Property: "p", Count: 2}}; !slices.Equal(got, want) {
+			t.Errorf("%v: warnings %v, want %v", order, got, want)
+		}
+		slices.Reverse(want)
+	}
 }
 
 var ops = []hotreader.Op{hotreader.Equal, hotreader.NotEqual, hotreader.Less, hotreader.LessEqual, hotreader.Greater, hotreader.GreaterEqual}
@@ -278,6 +303,20 @@ func lastLookBack(t testing.TB, h Harness) {
 	// It counts from the end of the range that is asked for.
 	q.End = records[len(records)-2].Time
 	h.expect(t, r, q, row(records[len(records)-hotreader.LookBack-1].Time, num("7")))
+}
+
+// lastAhead: a device whose clock was once wrong has its newest value all the same.
+func lastAhead(t testing.TB, h Harness) {
+	r, w := h.open(t)
+	now := time.Now().Truncate(time.Second).UTC()
+	ahead := time.Date(4026, 1, 1, 0, 0, 0, 0, time.UTC)
+	write(t, w, "d", record(now, field("p", num("1"))), record(ahead, field("p", num("2"))))
+	q := hotreader.Query{Device: "d", Properties: []string{"p"}, Last: true}
+	h.expect(t, r, q, row(now, num("1")))
+	q.End = ahead // it can be asked for
+	h.expect(t, r, q, row(ahead, num("2")))
+	q.Start, q.End = now.Add(72*time.Hour), time.Time{}
+	h.expect(t, r, q)
 }
 
 func lastNarrowed(t testing.TB, h Harness) {

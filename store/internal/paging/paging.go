@@ -60,6 +60,7 @@ func (s *Scanner) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 // ScanPages implements route.Paged.
 func (s *Scanner) ScanPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
+		q := q.Closed(time.Now())
 		if err := s.Check(&q); err != nil {
 			yield(hotreader.Row{}, err)
 			return

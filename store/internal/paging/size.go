@@ -29,7 +29,7 @@ func (s *Size) Next(useful, passed int) int {
 	var n int
 	switch q := s.Query; {
 	case q.Last: // most likely the newest rows have it all
-		n = min(max(s.before*growth, s.Slack+1), max(hotreader.LookBack-passed, 1)+s.Slack)
+		n = min(max(s.before*growth, s.Slack+1), max(q.MaxLooked()-passed, 1)+s.Slack)
 	case q.Limit == 0:
 		return 0
 	case len(q.Filters) > 0: // nobody knows

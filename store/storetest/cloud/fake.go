@@ -217,7 +217,7 @@ func Requests() map[string]hotreader.Query {
 		"limit": {Device: "d", Properties: a, Limit: 1000},
 		"newest since 1899": {Device: "d", Properties: a, Limit: 1, Order: hotreader.Descending,
 			Start: time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC), End: at},
-		"last": {Device: "d", Properties: []string{"a", "b"}, Last: true},
+		"last": {Device: "d", Properties: []string{"a", "b"}, End: at, Last: true},
 		"filters": {Device: "d", Properties: a, Filters: []hotreader.Filter{
 			{Property: "b", Op: hotreader.Greater, Value: hotreader.Int64Value(1)}, {Property: "a", Op: hotreader.Less, Value: hotreader.Int64Value(1)}}},
 		"epoch_ms": {Device: "d", Properties: a, Start: at, End: at.Add(time.Microsecond)},
