@@ -65,7 +65,7 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 	return p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
 }
 
-// Store returns a store's Source with its pages read side by side, within a span.
+// Store returns a store's Source with its pages read in parallel, within a span.
 func (p Parts) Store(store hotreader.Source) hotreader.Source {
 	return p.Observer.Reads("read store", route.Ahead(store, route.AheadOptions{Values: p.Values}))
 }
@@ -120,7 +120,7 @@ func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) 
 	if err != nil {
 		return nil, err
 	}
-	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.BehindAPI(src), p.Token, f.Devices, f.Rate, f.Burst
+	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), p.Token, f.Devices, f.Rate, f.Burst
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
 	api, err := httpapi.New(o)
 	if err != nil {
@@ -176,7 +176,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 		return err
 	}
 	if address := seen.Page(); address != "" && p.Page != nil { // for a collector beside the program
-		_, end, err := httpapi.Beside(ctx, "listen for OTEL_METRICS_EXPORTER=prometheus", address, p.Page(seen))
+		_, end, err := httpapi.ServeSeparately(ctx, "listen for OTEL_METRICS_EXPORTER=prometheus", address, p.Page(seen))
 		if err != nil {
 			_ = l.Close()
 			return err

@@ -42,11 +42,11 @@ func at(t testing.TB, text string) time.Time {
 	return tm
 }
 
-// odd is a device id with all that a URL has a use for.
+// odd is a device id with every character that is special in a URL.
 const odd = "halle 3/pumpe?#é%2F"
 
-// store returns a store with the device "pump" (five rows), the device odd (one)
-// and another that no answer may ever show.
+// store returns a store with the device "pump" (five rows), the device odd (one row) and
+// another that no answer may ever show.
 func store(t testing.TB) *memstore.Store {
 	t.Helper()
 	s := memstore.New()
@@ -102,7 +102,7 @@ func static(t testing.TB, text string) *identity.Token {
 	return token
 }
 
-// answer is a response that has been read.
+// answer is a response with its body.
 type answer struct {
 	status int
 	header http.Header
@@ -170,7 +170,7 @@ const (
 	history = "/v1/devices/pump/history?property=temperature"
 )
 
-// safe checks what holds for every answer.
+// safe checks what must hold for every answer.
 func safe(t testing.TB, got answer) {
 	t.Helper()
 	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} {
@@ -204,7 +204,7 @@ func problem(t testing.TB, got answer, status int, code hotreader.Code) string {
 	return p.Detail
 }
 
-// What is too long for test/golden, which has all other answers and refusals.
+// Requests too long for test/golden, which has all other answers.
 func TestRefusals(t *testing.T) {
 	s := serve(t, httpapi.Options{})
 	if got := ask(t, s, "GET", "/v1/devices/"+strings.Repeat("%78", 2048)+"/history?property=temperature", ""); got.status != 200 || !strings.Contains(got.body, `"temperature":2}`) {
@@ -276,8 +276,8 @@ func TestGzip(t *testing.T) {
 	}
 }
 
-// series is a Reader of n rows, a second apart from 2026 on, whose value is
-// their number. It fails after fail rows, if that is not 0.
+// series is a Source of n numbered rows, one every second from 2026 on. It fails after
+// fail rows, if that is not 0.
 type series struct {
 	n, fail int
 	err     error
@@ -359,8 +359,8 @@ func TestServerBounds(t *testing.T) {
 	}
 }
 
-// Whoever asks for large answers and does not take them holds places, so that no
-// more such answers are made; but others get theirs, whatever their token.
+// A caller that requests large answers and does not receive them holds places, so that it
+// gets no more of them. Others still get theirs, whatever their token.
 func TestSlowTakersHoldPlaces(t *testing.T) {
 	const answers = 8
 	var reads atomic.Int32
@@ -403,8 +403,8 @@ func TestSlowTakersHoldPlaces(t *testing.T) {
 	}
 }
 
-// A refusal that takes its time, here because the log does, is one request's
-// affair: the next one on the same connection is answered as the first was.
+// A rejection that takes long, here because of a slow log, does not affect the next
+// request on the same connection.
 func TestRefusalLeavesTheConnectionSound(t *testing.T) {
 	s := serve(t, httpapi.Options{Logger: logger(&slow{}), Source: series{n: 1, during: func(ctx context.Context, _ int) {
 		if err := ctx.Err(); err != nil {
@@ -429,8 +429,7 @@ func TestRefusalLeavesTheConnectionSound(t *testing.T) {
 	}
 }
 
-// slow is a log that takes longer for its first line than a refusal waits for a
-// body.
+// slow is a log whose first line takes longer than an answer waits for an unread body.
 type slow struct{ lines atomic.Int32 }
 
 func (s *slow) Write(b []byte) (int, error) {
@@ -440,8 +439,8 @@ func (s *slow) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Too many are told so, on every route, and when to come back; what needs no
-// place is answered.
+// On every route, a request without a free place is rejected, with the time after which to
+// try again. Requests that need no place are answered.
 func TestTooManyAreTold(t *testing.T) {
 	begun, done := make(chan struct{}), make(chan struct{})
 	s := serve(t, httpapi.Options{Answers: 1, Queue: 1, Wait: time.Millisecond, Source: series{n: 1, during: func(context.Context, int) {

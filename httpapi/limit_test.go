@@ -18,7 +18,7 @@ import (
 	"hotreader/identity"
 )
 
-// by is the caller of a token with an address that ends in n.
+// by returns the caller with a token and an address that ends in n.
 func by(token int, n byte) identity.Caller {
 	return identity.Caller{Name: fmt.Sprint(token), Address: netip.AddrFrom4([4]byte{192, 0, 2, n})}
 }
@@ -33,14 +33,14 @@ func (l *limit) idle() bool {
 	return l.held == 0 && len(l.waiting) == 0 && len(l.callers) == 0
 }
 
-// queued starts requests that wait, one after the other, and returns how each
-// ended: "in" as soon as it has a place, which it keeps until left.
+// queued starts requests one after the other and notes how each of them ended: with its
+// name once it has a place, which it keeps until leave; else with name and error code.
 type queued struct {
-	l    *limit
-	mu   sync.Mutex
-	told []string
-	in   []*place
-	all  sync.WaitGroup
+	l       *limit
+	mu      sync.Mutex
+	results []string
+	in      []*place
+	all     sync.WaitGroup
 }
 
 func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
@@ -49,10 +49,10 @@ func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err != nil {
-			s.told = append(s.told, name+" "+string(hotreader.CodeOf(err)))
+			s.results = append(s.results, name+" "+string(hotreader.CodeOf(err)))
 			return
 		}
-		s.told = append(s.told, name)
+		s.results = append(s.results, name)
 		s.in = append(s.in, p)
 	})
 	synctest.Wait()
@@ -85,25 +85,25 @@ func (s *queued) end() {
 	s.all.Wait()
 }
 
-// hears checks what was told since it was last asked.
-func (s *queued) hears(t *testing.T, want string) {
+// wantResults compares the results since takeResults was last called.
+func (s *queued) wantResults(t *testing.T, want string) {
 	t.Helper()
-	if got := s.heard(); got != want {
-		t.Errorf("heard %q, want %q", got, want)
+	if got := s.takeResults(); got != want {
+		t.Errorf("results %q, want %q", got, want)
 	}
 }
 
-// heard returns what was told since it was last asked.
-func (s *queued) heard() string {
+// takeResults returns the results since it was last called.
+func (s *queued) takeResults() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	told := strings.Join(s.told, ", ")
-	s.told = nil
-	return told
+	results := strings.Join(s.results, ", ")
+	s.results = nil
+	return results
 }
 
-// A limited number has a place, a limited number waits for a limited time, the
-// others are told at once.
+// A limited number of requests has a place, a limited number waits for a limited time,
+// and the others are rejected at once.
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimit(3, 5, 0)
@@ -146,7 +146,7 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-// No limit lets everybody in.
+// A nil limit lets every request in.
 func TestNoLimit(t *testing.T) {
 	p, err := newLimit(0, 5, time.Second).enter(t.Context(), by(1, 1))
 	if err != nil {
@@ -155,47 +155,47 @@ func TestNoLimit(t *testing.T) {
 	p.leave()
 }
 
-// Places that come free go to the token that holds the fewest, then to the
-// caller that does, then by age.
+// A free place goes to the token that holds the fewest, within it to the caller that holds
+// the fewest, then by age.
 func TestLimitTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(4, 100, time.Minute)}
 		s.crowd(t.Context(), 3, "greedy", by(0, 1))
 		s.enter(t.Context(), "greedy's token", by(0, 2))
-		s.hears(t, "greedy0, greedy1, greedy2, greedy's token")
+		s.wantResults(t, "greedy0, greedy1, greedy2, greedy's token")
 		s.crowd(t.Context(), 40, "G", by(0, 1))
 		s.crowd(t.Context(), 2, "n", by(0, 2)) // the neighbour
 		s.crowd(t.Context(), 3, "o", by(1, 1)) // the other token
-		s.hears(t, "")
+		s.wantResults(t, "")
 		s.leave(6)
 		// The other token twice. Then both have two, and the first token's third
 		// place is gone: the greedy one has none there, then its neighbour none.
 		// When each has one and no other token waits, age decides.
-		s.hears(t, "o0, o1, G0, n0, o2, G1")
+		s.wantResults(t, "o0, o1, G0, n0, o2, G1")
 		s.leave(4)
-		s.hears(t, "G2, n1, G3, G4")
+		s.wantResults(t, "G2, n1, G3, G4")
 		s.end()
 	})
 }
 
-// Who is alone may have the whole queue; others get in nevertheless, and the
-// newest of those who ask most must go.
+// A single caller may use the whole queue. Others get in nevertheless: the newest request
+// of the caller with the most is rejected.
 func TestLimitQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 4, time.Minute)}
 		s.crowd(t.Context(), 6, "g", by(0, 1))
-		s.hears(t, "g0, g5 overloaded")
+		s.wantResults(t, "g0, g5 overloaded")
 		s.crowd(t.Context(), 3, "o", by(1, 1))
-		s.hears(t, "g4 overloaded, g3 overloaded, o2 overloaded")
+		s.wantResults(t, "g4 overloaded, g3 overloaded, o2 overloaded")
 		s.crowd(t.Context(), 2, "n", by(0, 2))
-		s.hears(t, "g2 overloaded, n1 overloaded")
+		s.wantResults(t, "g2 overloaded, n1 overloaded")
 		s.leave(4)
-		s.hears(t, "g1, o0, o1, n0")
+		s.wantResults(t, "g1, o0, o1, n0")
 		s.end()
 	})
 }
 
-// Those who never give their places back have not all of them.
+// Callers that never give their places back cannot hold all of them.
 func TestLimitKeepsPlacesForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(32, 256, 5*time.Second)}
@@ -210,7 +210,7 @@ func TestLimitKeepsPlacesForOthers(t *testing.T) {
 		}
 		s.all.Wait()
 		counts := map[string]int{}
-		for name := range strings.SplitSeq(s.heard(), ", ") {
+		for name := range strings.SplitSeq(s.takeResults(), ", ") {
 			counts[name]++
 		}
 		if counts["slow"] != 24 || counts["neighbour"] != 4 || counts["other"] != 4 {
@@ -220,8 +220,8 @@ func TestLimitKeepsPlacesForOthers(t *testing.T) {
 	})
 }
 
-// Whoever leaves while waiting, or is told when the time is up, leaves nothing
-// behind, and a place that came in that moment is not lost.
+// A request that leaves while it waits, or whose wait is over, leaves nothing in the
+// limit, and a place that it got in that moment is not lost.
 func TestLimitGivesPlacesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 3, time.Second)}
@@ -235,14 +235,14 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
-		s.hears(t, "a, c canceled, b deadline")
+		s.wantResults(t, "a, c canceled, b deadline")
 		if len(s.l.callers) != 1 || len(s.l.waiting) != 0 {
 			t.Errorf("%d callers, %d wait", len(s.l.callers), len(s.l.waiting))
 		}
 		s.leave(1)
 		s.all.Wait()
 	})
-	// Everything at one instant, in any order.
+	// All events at the same time, in any order.
 	rapid.Check(t, func(r *rapid.T) {
 		seed := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 60).Draw(r, "who")
 		places := rapid.IntRange(1, 20).Draw(r, "places")
@@ -275,7 +275,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 	})
 }
 
-// What counts as one address.
+// Which addresses count as one.
 func TestNetwork(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",

@@ -16,7 +16,7 @@ import (
 	"hotreader/wire"
 )
 
-// next returns the path that a Link header names, seen from path.
+// next returns the path in a Link header, relative to path.
 func next(t testing.TB, path, link string) string {
 	t.Helper()
 	target, rel, ok := strings.Cut(link, ">; ")
@@ -52,8 +52,8 @@ func getPage(t testing.TB, s *httptest.Server, path string) (page, answer) {
 	return p, got
 }
 
-// TestPages: every limit, in both orders, brings the same rows, none twice, and
-// no page is empty.
+// TestPages: with every limit, in both orders, the pages hold the same rows, none twice,
+// and no page is empty.
 func TestPages(t *testing.T) {
 	const rows = 13
 	s := serve(t, httpapi.Options{Source: series{n: rows}})
@@ -152,9 +152,9 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 	problem(t, ask(t, stranger, "GET", path+"&next_token="+token, "", identity.TokenHeader, previous), 400, hotreader.CodeInvalid)
 }
 
-// TestDevicesOnEveryRoute: behind a list of devices every route gives those, and
-// refuses every other in the same words, whether it exists or not, without a
-// look into the store.
+// TestDevicesOnEveryRoute: with a list of devices, every route serves only those. It
+// rejects all others with the same answer, whether they exist or not, without asking the
+// store.
 func TestDevicesOnEveryRoute(t *testing.T) {
 	allowed, err := identity.ParseDevices("pump, halle 3/*")
 	if err != nil {
@@ -221,15 +221,15 @@ func TestDevicesOnEveryRoute(t *testing.T) {
 	}
 }
 
-// untraced takes the trace id out of a problem.
+// untraced removes the trace id from a problem.
 func untraced(body string) string {
 	before, rest, _ := strings.Cut(body, `"trace_id":"`)
 	_, after, _ := strings.Cut(rest, `"`)
 	return before + after
 }
 
-// TestDeviceOutsideIsNotRead: nothing about a device that is not in the list
-// reaches the store, and a token's page of it ends when the list is narrowed.
+// TestDeviceOutsideIsNotRead: no request for a device that is not in the list reaches the
+// store, and a page token of such a device is not valid after the list was narrowed.
 func TestDeviceOutsideIsNotRead(t *testing.T) {
 	var asked atomic.Int32
 	rows := series{n: 10, during: func(context.Context, int) { asked.Add(1) }}

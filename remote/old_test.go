@@ -20,8 +20,8 @@ import (
 	"hotreader/wire"
 )
 
-// peer is an older API: TwinMaker's JSON, and of what it is asked only as much
-// as its fields say.
+// peer is an older API, which answers in TwinMaker's JSON. Its fields say what it
+// understands.
 type peer struct {
 	rows      int
 	page      int  // rows to a page; 0 = one page
@@ -106,7 +106,7 @@ func (p *peer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	fmt.Fprintf(w, `{"propertyValues":[%s]%s}`, strings.Join(series, ","), token)
 }
 
-// Whatever an old peer ignores, the answer is what was asked for.
+// Whatever an old peer ignores, the read returns what was asked for.
 func TestOldPeer(t *testing.T) {
 	odd := []hotreader.Filter{{Property: "odd", Value: hotreader.BoolValue(true)}}
 	for _, p := range []struct {
@@ -166,7 +166,8 @@ func TestOldPeerPagesByColumn(t *testing.T) {
 	if n != 10 {
 		t.Errorf("%d rows", n)
 	}
-	// Too many pages to see it in the second one: an error, not a wrong series.
+	// If the wrong order shows only after the second page, that is an error and not a wrong
+	// series.
 	q.Order = hotreader.Ascending
 	_, err := read(t.Context(), t, reader(t, &peer{rows: 10, page: 2, byColumn: true}), q)
 	wantError(t, err, hotreader.CodeProtocol, "goes back")
@@ -192,8 +193,8 @@ func TestOldPeerLastEntry(t *testing.T) {
 }
 
 func TestPitfall05TheAnswerSaysItsDialect(t *testing.T) {
-	// No guess from the URL: the same reader takes rows and JSON, in the middle
-	// of a read too, and keys in another case.
+	// The reader does not guess from the URL: it accepts rows and JSON, even in the
+	// middle of a read, and keys in another case.
 	s := filled(t, 10)
 	rowsOnly, jsonOnly := rows(t, s, 4), &peer{rows: 10, upperCase: true}
 	n := 0
@@ -303,9 +304,9 @@ func TestOldPeerLeaving(t *testing.T) {
 
 const token = "0123456789abcdef0123456789abcdef"
 
-// rows serves a reader's rows as the other cloud does, with nothing around
-// them. cut > 0 is a budget: that many rows to an answer. cut < 0 is one that
-// changes: 1, 2, 4, … 1024 rows, and again.
+// rows serves a reader's rows as the other cloud does, without its checks. cut > 0 is a
+// budget of rows for each answer. With cut < 0 the budget changes: 1, 2, 4, … 1024 rows,
+// and again.
 func rows(t testing.TB, r hotreader.Source, cut int) http.HandlerFunc {
 	var served atomic.Int32
 	return func(w http.ResponseWriter, req *http.Request) {
@@ -355,7 +356,7 @@ func rows(t testing.TB, r hotreader.Source, cut int) http.HandlerFunc {
 	}
 }
 
-// reader returns a Reader of a server with that handler.
+// reader starts a server with a handler and returns a Source that reads from it.
 func reader(t testing.TB, h http.Handler, change ...func(*remote.Options)) *remote.Source {
 	t.Helper()
 	server := httptest.NewServer(h)

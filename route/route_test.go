@@ -13,8 +13,8 @@ import (
 	"hotreader/store/storetest"
 )
 
-// rows is a Reader over rows held in memory, ascending, that can be made to
-// fail. It stands in for a peer.
+// rows is a Source over rows in memory, ascending, that can fail. It takes the place of
+// a peer.
 type rows struct {
 	rows []hotreader.Row
 
@@ -60,7 +60,7 @@ func (r *rows) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.
 
 func at(second int) time.Time { return time.Unix(1_700_000_000+int64(second), 0).UTC() }
 
-// series returns n rows of one number each, second after second.
+// series returns n rows of one number each, one every second.
 func series(n int) []hotreader.Row {
 	rows := make([]hotreader.Row, n)
 	for i := range rows {
@@ -112,9 +112,9 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
-// A store's refusal of the API's own identity is the store's failure to whoever
-// asks the API; everything else stays what it is.
-func TestBehindAPI(t *testing.T) {
+// To the API's callers, a store's refusal of the API's own identity is a failure of the
+// store. Other errors stay as they are.
+func TestTranslateRefusals(t *testing.T) {
 	lacks := errors.New("the role lacks dynamodb:Query on this table")
 	for _, c := range []struct {
 		err  error
@@ -129,7 +129,7 @@ func TestBehindAPI(t *testing.T) {
 		{context.Canceled, hotreader.CodeCanceled, true},
 	} {
 		came, got := 0, error(nil)
-		for _, err := range BehindAPI(&rows{rows: series(2), fail: func(_, row int) error { return map[int]error{2: c.err}[row] }}).Scan(t.Context(), query()) {
+		for _, err := range TranslateRefusals(&rows{rows: series(2), fail: func(_, row int) error { return map[int]error{2: c.err}[row] }}).Scan(t.Context(), query()) {
 			if got = err; err == nil {
 				came++
 			}
@@ -143,7 +143,7 @@ func TestBehindAPI(t *testing.T) {
 	}
 }
 
-// Each wrapper keeps every promise of the Source it is around.
+// Each wrapper keeps every promise of the Source that it wraps.
 func TestConformance(t *testing.T) {
 	for name, wrap := range map[string]func(hotreader.Source) hotreader.Source{
 		"retry":   func(r hotreader.Source) hotreader.Source { return NewRetry(r, RetryOptions{}) },
@@ -156,8 +156,7 @@ func TestConformance(t *testing.T) {
 			}})
 		})
 	}
-	// And a retry does so around a Source that breaks, behind one row more each
-	// time.
+	// So does a retry around a Source that fails after one more row each time.
 	t.Run("retry of breaks", func(t *testing.T) {
 		storetest.Run(t, storetest.Harness{NoStats: true, New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 			store := memstore.New()

@@ -18,8 +18,7 @@ import (
 	"hotreader"
 )
 
-// Every code crosses and is the same on the other side; what is inside stays
-// inside.
+// Every code is the same on the other side, and nothing internal is sent.
 func TestPitfall23ProblemsTellNothingInternal(t *testing.T) {
 	statuses := map[hotreader.Code]int{"invalid": 400, "unauthenticated": 401, "forbidden": 403, "not_found": 404, "too_large": 413, "throttled": 429, "overloaded": 503,
 		"unavailable": 502, "deadline": 504, "canceled": 503, "store": 502, "corrupt": 502, "unreadable": 422, "protocol": 502, "config": 500, "internal": 500}
@@ -91,7 +90,7 @@ func TestParseForeignProblem(t *testing.T) {
 	}
 }
 
-// What a status alone says is temporary if, and only if, it may heal.
+// The code of a status is temporary if, and only if, MayHeal(status).
 func TestMayHeal(t *testing.T) {
 	for status := 300; status < 1000; status++ {
 		want := status == 408 || status == 429 || status >= 500 && status < 600
@@ -153,7 +152,7 @@ func FuzzParseProblem(f *testing.F) {
 	})
 }
 
-// The page by which others implement the format must not drift from it.
+// docs/protocol.md, from which others implement the format, must not drift from it.
 func TestProtocolPage(t *testing.T) {
 	page, err := os.ReadFile("../docs/protocol.md")
 	if err != nil {
@@ -230,7 +229,7 @@ func TestParseEnvelope(t *testing.T) {
 	if q, _ := e.Query(); q.Limit != 1 {
 		t.Errorf("limit %d", q.Limit)
 	}
-	// Four keys are enough; for the last entry two.
+	// Four keys of the payload are required; for a last entry, two.
 	for _, body := range []string{
 		`{"target_layer":"L3-Hot-Read","message_type":"query","payload":{"iot_device_id":"d","start_time":"2026-03-01","end_time":"2026-03-01","selected_properties":["t"]}}`,
 		`{"target_layer":"L3-Hot-Read","message_type":"query_last_entry","payload":{"iot_device_id":"d","selected_properties":["t"]}}`,
@@ -364,7 +363,7 @@ func TestQueryCrosses(t *testing.T) {
 	}
 }
 
-// Bounds that have no text of their own.
+// Bounds that the text of a time cannot express.
 func TestPitfall03BoundsAreInstants(t *testing.T) {
 	cross := func(q hotreader.Query) hotreader.Query {
 		t.Helper()
@@ -393,13 +392,13 @@ func TestPitfall03BoundsAreInstants(t *testing.T) {
 	if got := cross(q); got.End.IsZero() || got.End.After(firstTime) {
 		t.Errorf("an end before all times became %v", got.End)
 	}
-	// The first instant of time.Time is an end too, and no open range.
+	// An end in the first instant of time.Time does not leave the range open.
 	e, err := ParseEnvelope([]byte(`{"target_layer":"L3-Hot-Read","message_type":"query","payload":{"iot_device_id":"d","selected_properties":["t"],
 		"start_time":"0001-01-01T00:00:00Z","end_time":"0001-01-01T01:00:00+01:00"}}`))
 	if err != nil || !e.Payload.Start.IsZero() || e.Payload.End.IsZero() {
 		t.Errorf("%+v, %v", e, err)
 	}
-	// Offsets, nanoseconds and missing seconds are instants.
+	// Times with offsets, with nanoseconds and without seconds are accepted.
 	for text, want := range map[string]time.Time{"2026-03-01T13:00+01:00": epoch, "2026-03-01T12:00:00.000000001Z": epoch.Add(1), "2026-03-01 12:00": epoch} {
 		e, err := ParseEnvelope(fmt.Appendf(nil, `{"target_layer":"L3-Hot-Read","message_type":"query","payload":{"iot_device_id":"d","selected_properties":["t"],"start_time":%q,"end_time":%q}}`, text, text))
 		if err != nil || !e.Payload.Start.Equal(want) || !e.Payload.End.Equal(want) {

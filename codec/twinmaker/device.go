@@ -22,14 +22,13 @@ const (
 	maxInterval   = 100 * 366 * 24 * time.Hour
 )
 
-// Request is what TwinMaker, or a caller that wants an answer in its shape,
-// asks for.
+// Request is a request of TwinMaker, or of a caller that wants an answer in its format.
 type Request struct {
-	// Query says which rows. Its Limit is the Responder's to set and ignored.
+	// Query says which rows. Its Limit is ignored; MaxResults takes its place.
 	Query hotreader.Query
 
-	// Names are the properties as the answer has them. nil = as the query has
-	// them. Several may be one property of the query; in a history none is.
+	// Names are the answer's names for the properties. nil = the query's own. In a
+	// last-entry request, several names may share one property of the query.
 	Names []Name
 
 	Ref           Reference
@@ -38,13 +37,13 @@ type Request struct {
 	Interpolation time.Duration // distance of the steps, whole seconds; 0 = none
 }
 
-// Name is what an answer calls a property, and which of the query's it is.
+// Name is an answer's name for a property of the query.
 type Name struct {
 	Property string
-	Column   int
+	Column   int // index in Query.Properties
 }
 
-// names returns the properties as the answer has them.
+// names returns the answer's names for the properties.
 func (r *Request) names() []Name {
 	if r.Names != nil {
 		return r.Names
@@ -56,10 +55,9 @@ func (r *Request) names() []Name {
 	return names
 }
 
-// Reference is how the answer names the component it speaks of: an entity and
-// its component, or, in queries by component type, the property that holds the
-// external id (the id itself is Query.Device). With neither, the answer names
-// the properties only.
+// Reference says what the answer's properties belong to: an entity and its component,
+// or, in queries by component type, the property that holds the external id (the id
+// itself is Query.Device). With neither, the answer names only the properties.
 type Reference struct {
 	EntityID, ComponentName string
 	ExternalName            string
@@ -125,21 +123,20 @@ func cause(err error) string {
 // Lookup asks TwinMaker (GetEntity) for the device id of an entity's component.
 type Lookup = func(ctx context.Context, workspaceID, entityID, componentName string) (string, error)
 
-// Devices finds the device that an event is about. The first that holds:
+// Devices finds the device id of an event. It takes the first of these:
 //
 //  1. the value, else the default value, of the property whose definition says
 //     isExternalId;
-//  2. componentTypeId less "Twin-";
-//  3. what Lookup answers.
+//  2. componentTypeId without its prefix "Twin-";
+//  3. the answer of Lookup.
 //
-// It never guesses: an event of which none holds is refused.
+// It never guesses: without any of these, the event is rejected.
 type Devices struct {
-	Twin   string // digital twin's name; "" = componentTypeId is not looked at
+	Twin   string // digital twin's name; "" = componentTypeId is ignored
 	Lookup Lookup // nil = none; wrap it with CacheLookup
 }
 
-// find returns the device id and the name of the property that held it, if one
-// did.
+// find returns the device id and, if a property holds it, that property's name.
 func (d Devices) find(ctx context.Context, e *event, ref Reference) (device, name string, err error) {
 	fail := func(format string, args ...any) (string, string, error) {
 		return "", "", &hotreader.Error{Op: e.op, Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
@@ -183,9 +180,8 @@ const (
 	lookupTTL     = 10 * time.Minute
 )
 
-// CacheLookup returns a Lookup that remembers up to a thousand answers for ten
-// minutes. Errors and empty answers are not remembered. It is safe for
-// concurrent use if lookup is.
+// CacheLookup returns a Lookup that caches up to a thousand answers for ten minutes,
+// but neither errors nor empty answers. It is safe for concurrent use if lookup is.
 func CacheLookup(lookup Lookup) Lookup {
 	type key struct{ workspace, entity, component string }
 	type answer struct {
@@ -209,7 +205,7 @@ func CacheLookup(lookup Lookup) Lookup {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(answers) >= cachedLookups {
-			clear(answers) // all begin anew, as when the program is started
+			clear(answers) // simple, and rare
 		}
 		answers[k] = answer{device, time.Now().Add(lookupTTL)}
 		return device, nil

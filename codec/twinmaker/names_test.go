@@ -79,8 +79,8 @@ func (r rowsSource) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotre
 	}
 }
 
-// rowsOf reads rows of a text: first a line of names, then lines of a time and
-// the values (number, true, false, "text", - for none).
+// rowsOf parses rows: first a line of names, then lines with a time and the values
+// (number, true, false, "text", - for none).
 func rowsOf(t testing.TB, text string) *rowsReader {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -124,7 +124,7 @@ func instant(t testing.TB, text string) time.Time {
 	return at
 }
 
-// seconds makes n rows a second apart, of numbers that tell row and property.
+// seconds returns n rows, one every second, of numbers that identify row and property.
 func seconds(n int, names ...string) *rowsReader {
 	start := time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC)
 	r := &rowsReader{names: names}
@@ -160,9 +160,8 @@ func (r *pageReader) Read(_ context.Context, q hotreader.Query) iter.Seq2[hotrea
 	}
 }
 
-// definitions are those of a component type as the deployer makes it: a time
-// series, its newest value under a name of its own, and one that the store
-// calls otherwise.
+// definitions are those of a component type as the deployer makes it: a time series, its
+// latest value under another name, and a property with another name in the store.
 const definitions = `{
 	"deviceId":{"definition":{"isExternalId":true,"defaultValue":{"stringValue":"d"}}},
 	"temperature":{"definition":{"dataType":{"type":"DOUBLE"},"isTimeSeries":true,"isStoredExternally":true}},
@@ -234,8 +233,8 @@ func TestStoredNamesRefused(t *testing.T) {
 	}
 }
 
-// TestAnswersHaveTheNamesAsked: what is stored under another name comes under
-// that which was asked for.
+// TestAnswersHaveTheNamesAsked: a property stored under another name has the requested
+// name in the answer.
 func TestAnswersHaveTheNamesAsked(t *testing.T) {
 	store := memstore.New()
 	number := func(text string) hotreader.Value { return hotreader.NumberValue([]byte(text)) }
@@ -273,8 +272,8 @@ func TestAnswersHaveTheNamesAsked(t *testing.T) {
 	}
 }
 
-// sdkClient returns AWS's own client of TwinMaker, which gets body for an
-// answer whatever it asks.
+// sdkClient returns AWS's own client of TwinMaker, which gets body as the answer to every
+// request.
 func sdkClient(t *testing.T, body func() []byte) *iottwinmaker.Client {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -31,9 +31,8 @@ import (
 
 var referenceForm = regexp.MustCompile(`^([a-zA-Z0-9.-]+(?::[0-9]+)?)/([a-z0-9._/-]+):([A-Za-z0-9_][A-Za-z0-9._-]{0,127})$`)
 
-// Image pushes the image of the OCI layout in the tar file to a registry, as
-// HOST/NAME:TAG. HOST is one of Google's Artifact Registry. What is there is not
-// sent again.
+// Image pushes the image in an OCI layout, a tar file, to Google's Artifact Registry as
+// ref, HOST/NAME:TAG. It does not send parts that the registry already has.
 func (p Publisher) Image(ctx context.Context, file, ref string) error {
 	const op = "push image"
 	parts := referenceForm.FindStringSubmatch(ref)
@@ -53,10 +52,10 @@ func (p Publisher) Image(ctx context.Context, file, ref string) error {
 	if err != nil {
 		return err
 	}
-	// The parts that are missing, and the manifest last:
+	// First the missing parts, then the manifest:
 	// https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#push
 	v2 := "/v2/" + name
-	return p.again(ctx, op, func() error {
+	return p.retry(ctx, op, func() error {
 		for _, d := range slices.Concat(img.Layers, []Descriptor{img.Config}) {
 			if err := c.pushPart(ctx, v2, d, img.Text(d)); err != nil {
 				return err
@@ -69,12 +68,13 @@ func (p Publisher) Image(ctx context.Context, file, ref string) error {
 func (c *client) pushPart(ctx context.Context, v2 string, d Descriptor, text []byte) error {
 	a, err := c.do(ctx, http.MethodHead, v2+"/blobs/"+d.Digest, "", nil)
 	if err != nil {
-		return later(err)
+		return temporary(err)
 	}
 	if a.status == http.StatusOK {
 		return nil
 	}
-	// Not there, or said by a redirection to be elsewhere: sent twice does no harm.
+	// The part is missing, or a redirect says that it is elsewhere. In doubt it is sent:
+	// sending it twice does no harm.
 	if a.status != http.StatusNotFound && a.status/100 != 3 {
 		return refused(a)
 	}
@@ -96,7 +96,7 @@ func (c *client) pushPart(ctx context.Context, v2 string, d Descriptor, text []b
 
 func (c *client) pushManifest(ctx context.Context, at string, img *Layout) error {
 	digest := img.Manifest.Digest
-	// A tag that is there already is left alone, for it may not be moved.
+	// If the tag already has this image, do not push it: tags may be immutable.
 	a, err := c.do(ctx, http.MethodHead, at, "", nil)
 	if err == nil && a.status == http.StatusOK && a.header.Get("Docker-Content-Digest") == digest {
 		return nil
@@ -111,10 +111,10 @@ func (c *client) pushManifest(ctx context.Context, at string, img *Layout) error
 	return nil
 }
 
-// expect passes on a registry's answer if it has the status.
+// expect returns a registry's answer if it has the status, else an error.
 func expect(status int, a *answer, err error) (*answer, error) {
 	if err != nil {
-		return nil, later(err)
+		return nil, temporary(err)
 	}
 	if a.status != status {
 		return nil, refused(a)
@@ -122,21 +122,21 @@ func expect(status int, a *answer, err error) (*answer, error) {
 	return a, nil
 }
 
-// refused returns the error of a registry's answer.
+// refused returns the error for a registry's answer.
 func refused(a *answer) error {
 	err := errors.New("the registry answers " + a.says())
 	switch {
-	case passing(a.status), a.status == http.StatusNotFound: // a repository that was just made
-		return later(err)
+	case isTemporary(a.status), a.status == http.StatusNotFound: // the repository may be new
+		return temporary(err)
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-		// Rights that were just given may not be in force, but those of whoever runs
-		// this were not given by it.
+		// No retry: the deployment does not grant permissions to the user who runs it,
+		// so these are not new.
 		return &hotreader.Error{Op: "push image", Code: hotreader.CodeForbidden, Err: fmt.Errorf("whoever runs this needs the role Artifact Registry Writer on the repository: %w", err)}
 	}
 	return err
 }
 
-// maxImage bounds an image, which is held in memory while it is pushed, in bytes.
+// maxImage bounds an image in bytes, since it is held in memory.
 const maxImage = 512 << 20
 
 // Descriptor names a part of an OCI image:
@@ -155,10 +155,10 @@ type Layout struct {
 	text map[string][]byte // by digest
 }
 
-// Text returns a part of the image.
+// Text returns the bytes of a part of the image.
 func (l *Layout) Text(d Descriptor) []byte { return l.text[d.Digest] }
 
-// ReadLayout reads a layout that is packed in a tar, and checks its digests.
+// ReadLayout reads a layout from a tar file and verifies its digests.
 func ReadLayout(file string) (*Layout, error) {
 	files, err := untar(file)
 	if err != nil {
@@ -187,6 +187,7 @@ func ReadLayout(file string) (*Layout, error) {
 
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
+// take takes the part d over from files and verifies its digest.
 func (l *Layout) take(files map[string][]byte, d Descriptor) error {
 	if !digestForm.MatchString(d.Digest) {
 		return fmt.Errorf("its digest %.80q is none", d.Digest)
@@ -202,7 +203,7 @@ func (l *Layout) take(files map[string][]byte, d Descriptor) error {
 	return nil
 }
 
-// untar reads the files of a tar.
+// untar returns the files of a tar file by name.
 func untar(name string) (map[string][]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -230,9 +231,9 @@ func untar(name string) (map[string][]byte, error) {
 	}
 }
 
-// App publishes the zip file to the function app whose publishing address is base,
-// as https://APP.scm.azurewebsites.net, and waits until it is deployed. It is what
-// Azure calls One Deploy, the only way into an app on the Flex Consumption plan:
+// App publishes the zip file to the function app whose publishing address is base, as
+// https://APP.scm.azurewebsites.net, and waits until it is deployed. It uses One
+// Deploy, the only method that the Flex Consumption plan supports:
 // https://learn.microsoft.com/azure/azure-functions/functions-deployment-technologies#one-deploy.
 func (p Publisher) App(ctx context.Context, file, base string) error {
 	const op = "publish the function app"
@@ -246,11 +247,11 @@ func (p Publisher) App(ctx context.Context, file, base string) error {
 	if err != nil {
 		return err
 	}
-	var status string // where the deployment's state is
-	err = p.again(ctx, op, func() error {
+	var status string // path or URL of the deployment's state; "" = it is deployed already
+	err = p.retry(ctx, op, func() error {
 		a, err := c.do(ctx, http.MethodPost, "/api/publish?RemoteBuild=false&Deployer=hotreader", "application/zip", text)
 		if err != nil {
-			return later(err)
+			return temporary(err)
 		}
 		says := errors.New("the app's publishing service answers " + a.says())
 		switch {
@@ -259,24 +260,25 @@ func (p Publisher) App(ctx context.Context, file, base string) error {
 		case a.status == http.StatusAccepted:
 			status = cmp.Or(a.header.Get("Location"), "/api/deployments/latest")
 			return nil
-		case passing(a.status), a.status == http.StatusConflict, a.status == http.StatusNotFound, a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-			// Another deployment, an app that starts, or the app's identity, which writes
-			// the package to the storage account by a role that it was just given.
-			return later(says)
+		case isTemporary(a.status), a.status == http.StatusConflict, a.status == http.StatusNotFound, a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
+			// Another deployment runs, the app is starting, or the app's identity has just
+			// got the role by which it writes the package to the storage account.
+			return temporary(says)
 		}
 		return fail(op, hotreader.CodeConfig, "%w", says)
 	})
 	if err != nil || status == "" {
 		return err
 	}
-	return p.again(ctx, op, func() error { return c.deployed(ctx, op, status) })
+	return p.retry(ctx, op, func() error { return c.checkDeployed(ctx, op, status) })
 }
 
-// deployed looks at a deployment's state.
-func (c *client) deployed(ctx context.Context, op, status string) error {
+// checkDeployed returns nil if the deployment has succeeded, and a temporary error
+// while it runs.
+func (c *client) checkDeployed(ctx context.Context, op, status string) error {
 	a, err := c.do(ctx, http.MethodGet, status, "", nil)
 	if err != nil {
-		return later(err)
+		return temporary(err)
 	}
 	var d struct {
 		Status   int    `json:"status"`
@@ -285,7 +287,7 @@ func (c *client) deployed(ctx context.Context, op, status string) error {
 		Complete bool   `json:"complete"`
 	}
 	if a.status != http.StatusOK && a.status != http.StatusAccepted || json.Unmarshal(a.body, &d) != nil {
-		return later(errors.New("the deployment's state is " + a.says()))
+		return temporary(errors.New("the deployment's state is " + a.says()))
 	}
 	const failed, succeeded = 3, 4 // https://github.com/projectkudu/kudu/wiki/REST-API#deployment
 	switch {
@@ -294,40 +296,40 @@ func (c *client) deployed(ctx context.Context, op, status string) error {
 	case d.Status == failed || d.Complete:
 		return fail(op, hotreader.CodeStore, "the package could not be deployed: %.300s", cmp.Or(d.Text, d.Message, a.says()))
 	}
-	return later(fmt.Errorf("the deployment is in state %d", d.Status))
+	return temporary(fmt.Errorf("the deployment is in state %d", d.Status))
 }
 
-// Vault waits until whoever runs this may use the secrets of the key vault at base,
-// as https://VAULT.vault.azure.net/.
+// Vault waits until the user who runs this may use the secrets of the key vault at
+// base, as https://VAULT.vault.azure.net/.
 func (p Publisher) Vault(ctx context.Context, base string) error {
 	const op = "wait for the key vault"
 	c, err := p.client(op, base, func(host string) bool { return strings.HasSuffix(host, ".vault.azure.net") })
 	if err != nil {
 		return err
 	}
-	return p.again(ctx, op, func() error {
+	return p.retry(ctx, op, func() error {
 		a, err := c.do(ctx, http.MethodGet, "/secrets?api-version=7.4&maxresults=1", "", nil)
 		switch {
-		case err != nil: // the name of a vault that was just made, too
-			return later(err)
+		case err != nil: // the name of a new vault may not resolve yet
+			return temporary(err)
 		case a.status == http.StatusOK:
 			return nil
-		case a.status == http.StatusForbidden || a.status == http.StatusNotFound || passing(a.status):
-			return later(errors.New("Key Vault answers " + a.says()))
+		case a.status == http.StatusForbidden || a.status == http.StatusNotFound || isTemporary(a.status):
+			return temporary(errors.New("Key Vault answers " + a.says()))
 		}
 		return fail(op, hotreader.CodeForbidden, "Key Vault answers %s", a.says())
 	})
 }
 
-// Scopes of Azure's tokens. The publishing service takes those that az asks for.
+// Scopes of Azure's tokens. The publishing service accepts the one that az uses.
 const (
 	AzureManagement = "https://management.core.windows.net//.default"
 	AzureVault      = "https://vault.azure.net/.default"
 )
 
-// AzureToken signs in to Azure as Terraform's provider does: with what ARM_CLIENT_ID
-// and its companions say or, without them, as the SDK does, which is with az login
-// on a person's machine.
+// AzureToken signs in to Azure as Terraform's provider does: with ARM_CLIENT_ID and the
+// variables that belong to it or, without them, as the SDK does by default, which is
+// with az login on a developer's machine.
 func AzureToken(getenv func(string) string, scope string) (Token, error) {
 	c, err := azureCredential(getenv)
 	if err != nil {
@@ -344,7 +346,7 @@ func AzureToken(getenv func(string) string, scope string) (Token, error) {
 
 func azureCredential(getenv func(string) string) (azcore.TokenCredential, error) {
 	tenant, client := getenv("ARM_TENANT_ID"), getenv("ARM_CLIENT_ID")
-	truth := func(name string) bool { return strings.EqualFold(getenv(name), "true") || getenv(name) == "1" }
+	isTrue := func(name string) bool { return strings.EqualFold(getenv(name), "true") || getenv(name) == "1" }
 	switch {
 	case client != "" && getenv("ARM_CLIENT_SECRET") != "":
 		return azidentity.NewClientSecretCredential(tenant, client, getenv("ARM_CLIENT_SECRET"), nil)
@@ -358,9 +360,9 @@ func azureCredential(getenv func(string) string) (azcore.TokenCredential, error)
 			return nil, errors.New("the certificate of ARM_CLIENT_CERTIFICATE_PATH cannot be read with ARM_CLIENT_CERTIFICATE_PASSWORD")
 		}
 		return azidentity.NewClientCertificateCredential(tenant, client, chain, key, nil)
-	case client != "" && truth("ARM_USE_OIDC"):
+	case client != "" && isTrue("ARM_USE_OIDC"):
 		return azidentity.NewClientAssertionCredential(tenant, client, func(ctx context.Context) (string, error) { return idToken(ctx, getenv) }, nil)
-	case truth("ARM_USE_MSI"):
+	case isTrue("ARM_USE_MSI"):
 		var o azidentity.ManagedIdentityCredentialOptions
 		if client != "" {
 			o.ID = azidentity.ClientID(client)
@@ -370,7 +372,7 @@ func azureCredential(getenv func(string) string) (azcore.TokenCredential, error)
 	return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{TenantID: tenant})
 }
 
-// idToken is the token by which a workflow proves who it is.
+// idToken returns the OIDC token of a CI workflow.
 func idToken(ctx context.Context, getenv func(string) string) (string, error) {
 	if t := getenv("ARM_OIDC_TOKEN"); t != "" {
 		return t, nil
@@ -408,7 +410,7 @@ func idToken(ctx context.Context, getenv func(string) string) (string, error) {
 }
 
 // GoogleToken signs in to Google Cloud as Terraform's provider does: with
-// GOOGLE_OAUTH_ACCESS_TOKEN, GOOGLE_CREDENTIALS (a file, or what is in it) or the
+// GOOGLE_OAUTH_ACCESS_TOKEN, GOOGLE_CREDENTIALS (a file's name or its content) or the
 // application default credentials.
 func GoogleToken(ctx context.Context, getenv func(string) string) (Token, error) {
 	const scope = "https://www.googleapis.com/auth/cloud-platform"

@@ -1,12 +1,12 @@
-// Package azurefunctions hosts the Hot Reader API on Azure Functions, as a custom
-// handler: a web server on this machine that the Functions host sends the HTTP
-// requests that its triggers receive.
+// Package azurefunctions hosts the Hot Reader API on Azure Functions as a custom
+// handler: a local web server to which the Functions host forwards the HTTP requests
+// of its triggers.
 //
-// There is no other way in. A host without enableForwardingHttpRequest would send
-// each request as a JSON document to the path with the function's name; with it
-// anybody may post such a document there, and would get past what guards requests:
-// the body would be read before the token is, and the document's headers would say
-// who asks. So documents are not understood, and the program's host.json forwards.
+// The program's host.json sets enableForwardingHttpRequest. Without it, the host would
+// send each request as a JSON document to a path with the function's name. This
+// package does not accept such documents: anybody could post one, and get around the
+// checks of a request, since the body would be read before the token is verified and
+// the document's headers would say who the caller is.
 package azurefunctions
 
 import (
@@ -34,14 +34,14 @@ func Handler(api http.Handler) http.Handler {
 
 const devices = "/v1/devices/"
 
-// unencoded are the headers in which App Service's front end, which sets them
-// itself, passes on the path and query as they came.
+// unencoded are the headers in which App Service's front end passes on the original
+// path and query. It always sets them itself, so a client cannot.
 var unencoded = []string{"X-Waws-Unencoded-Url", "X-Original-Url"}
 
-// original returns r as its client sent it. The host undoes the escapes of a path
-// and puts others in, so that an id with ? or % in it would be another; the front
-// end's headers still have them. And the host's id of an invocation becomes the
-// trace id, if there is no other, so that its log and ours agree.
+// original returns r as its client sent it. The Functions host unescapes a path and
+// escapes it differently, which changes an id with ? or % in it; the front end's
+// headers have the original. The host's invocation id becomes the trace id if there is
+// no other, so that it is in both logs.
 func original(r *http.Request) *http.Request {
 	id := r.Header.Get("X-Azure-Functions-Invocationid")
 	if id != "" && r.Header.Get("Traceparent") == "" && r.Header.Get("X-Request-Id") == "" {
@@ -67,8 +67,8 @@ func original(r *http.Request) *http.Request {
 // vaultVersion is the version of Key Vault's REST API.
 const vaultVersion = "7.4"
 
-// Identity returns the function's managed identity: the one that AZURE_CLIENT_ID
-// names, or else the system's.
+// Identity returns the function's managed identity: the one that AZURE_CLIENT_ID names,
+// else the system-assigned one.
 func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
 	var o azidentity.ManagedIdentityCredentialOptions
 	if id := getenv("AZURE_CLIENT_ID"); id != "" {
@@ -81,10 +81,9 @@ func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
 	return c, nil
 }
 
-// Secret returns a fetch, for identity.Fetched, of a secret of Azure Key Vault by
-// its URI; without a version in it, of the newest. The identity needs the role
-// Key Vault Secrets User on it. client sends the requests; nil = one of the
-// SDK's.
+// Secret returns a function for identity.Fetched that fetches a secret of Azure Key
+// Vault by its URI, the newest version if the URI has none. The identity needs the role
+// Key Vault Secrets User on it. client sends the requests; nil = the SDK's.
 func Secret(who azcore.TokenCredential, client policy.Transporter, uri string) identity.Fetch {
 	const op = "key vault: get secret"
 	audience, plain := "https://vault.azure.net", false
@@ -139,7 +138,7 @@ func Secret(who azcore.TokenCredential, client policy.Transporter, uri string) i
 	}
 }
 
-// refusal says why Key Vault did not answer with a secret.
+// refusal returns the error for an answer without a secret.
 func refusal(resp *http.Response) (hotreader.Code, error) {
 	err := runtime.NewResponseError(resp)
 	switch resp.StatusCode {

@@ -1,6 +1,6 @@
-// Package cloudrun hosts the Hot Reader API on Google Cloud Run: HTTP/1.1 and
-// HTTP/2 without TLS, which Cloud Run's front end speaks to the program, a log
-// that Cloud Logging understands, and memory within the instance's.
+// Package cloudrun hosts the Hot Reader API on Google Cloud Run. It serves HTTP/1.1 and
+// HTTP/2 without TLS to Cloud Run's front end, logs in Cloud Logging's format, and
+// finds the instance's memory limit.
 package cloudrun
 
 import (
@@ -28,9 +28,8 @@ import (
 	"hotreader/wire"
 )
 
-// Server returns the server of an API. It takes HTTP/2 with prior knowledge
-// (h2c), as a service has to that is deployed with end-to-end HTTP/2, and
-// HTTP/1.1.
+// Server returns the server of an API. It accepts HTTP/1.1, and HTTP/2 with prior
+// knowledge (h2c), which a service with end-to-end HTTP/2 requires.
 func Server(api http.Handler) *http.Server {
 	s := httpapi.Server(traced(api))
 	s.Protocols = new(http.Protocols)
@@ -39,8 +38,7 @@ func Server(api http.Handler) *http.Server {
 	return s
 }
 
-// traced gives requests that come with Google's own trace header alone the
-// standard one.
+// traced adds the standard trace header to requests that have only Google's own.
 func traced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Traceparent") == "" {
@@ -52,8 +50,8 @@ func traced(h http.Handler) http.Handler {
 	})
 }
 
-// traceparent translates TRACE_ID/SPAN_ID;o=OPTIONS, of which the first is 32
-// hexadecimal digits and the second a decimal number; "" if text is not that.
+// traceparent translates TRACE_ID/SPAN_ID;o=OPTIONS, where TRACE_ID has 32 hexadecimal
+// digits and SPAN_ID is decimal; "" if text has another form.
 func traceparent(text string) string {
 	trace, rest, _ := strings.Cut(text, "/")
 	span, options, _ := strings.Cut(rest, ";")
@@ -68,15 +66,14 @@ func traceparent(text string) string {
 	return fmt.Sprintf("00-%s-%016x-%s", strings.ToLower(trace), n, sampled)
 }
 
-// isTrace reports whether id is a trace of W3C's form, 32 small hexadecimal
-// digits, which is the only one that Cloud Trace has.
+// isTrace reports whether id is a W3C trace id, 32 lowercase hexadecimal digits, the
+// only form that Cloud Trace accepts.
 func isTrace(id string) bool {
 	return len(id) == 32 && id != strings.Repeat("0", 32) && strings.Trim(id, "0123456789abcdef") == ""
 }
 
-// NewLogger returns a logger whose lines Cloud Logging takes apart: severity,
-// message, time and, where project is known, the trace that a request's line
-// belongs to.
+// NewLogger returns a logger whose lines Cloud Logging can parse: severity, message,
+// time and, if project is known, the trace of the request.
 func NewLogger(w io.Writer, level slog.Level, project string) *slog.Logger {
 	h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) > 0 {
@@ -93,7 +90,7 @@ func NewLogger(w io.Writer, level slog.Level, project string) *slog.Logger {
 	return slog.New(&traces{h, project})
 }
 
-// severity is Cloud Logging's word for a level.
+// severity returns Cloud Logging's name for a level.
 func severity(v slog.Value) string {
 	level, ok := v.Any().(slog.Level)
 	switch {
@@ -107,7 +104,7 @@ func severity(v slog.Value) string {
 	return "ERROR"
 }
 
-// traces is a slog.Handler that adds the trace.
+// traces is a slog.Handler that adds the request's trace.
 type traces struct {
 	slog.Handler
 	project string
@@ -131,11 +128,10 @@ func (t *traces) WithGroup(name string) slog.Handler {
 	return &traces{t.Handler.WithGroup(name), t.project}
 }
 
-// MemoryLimit returns nine tenths of what the instance may use, in bytes, for
-// debug.SetMemoryLimit: the garbage collector then works harder before the
-// instance is killed. (Processors need no such care, the runtime counts those
-// that the instance has.) root is the root of the file system. It is false where
-// no limit is found.
+// MemoryLimit returns nine tenths of the instance's memory, in bytes, for
+// debug.SetMemoryLimit: near that, the garbage collector works harder, so that the
+// instance is not killed. (The runtime finds the number of processors itself.) root is
+// the root of the file system. The result is false if there is no limit.
 func MemoryLimit(root fs.FS) (int64, bool) {
 	for _, file := range []string{"sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		text, err := fs.ReadFile(root, file)
@@ -151,10 +147,10 @@ func MemoryLimit(root fs.FS) (int64, bool) {
 	return 0, false
 }
 
-// SecretOptions say how Secret Manager is reached. The zero value is Google's,
-// with the service account that the program runs as.
+// SecretOptions say how to reach Secret Manager. The zero value means Google's, with the
+// service account that the program runs as.
 type SecretOptions struct {
-	Client   *http.Client       // nil = one of its own
+	Client   *http.Client       // nil = a new one
 	Endpoint string             // "" = Google's, by the secret's region; http:// is an emulator, which gets no credentials
 	Tokens   oauth2.TokenSource // nil = Application Default Credentials
 }
@@ -164,16 +160,17 @@ const (
 	maxSecret  = 256 << 10 // bytes of an answer; a secret has up to 64 KiB
 )
 
-// Secret returns a fetch, for identity.Fetched, of the version of a secret in
-// Google Secret Manager: projects/P/secrets/S/versions/V, or below a location.
-// The service account needs the role Secret Manager Secret Accessor on it.
+// Secret returns a function for identity.Fetched that fetches a version of a secret in
+// Google Secret Manager. name is projects/P/secrets/S/versions/V, or
+// projects/P/locations/L/secrets/S/versions/V. The service account needs the role
+// Secret Manager Secret Accessor on it.
 func Secret(name string, o SecretOptions) identity.Fetch {
 	if o.Client == nil {
 		o.Client = &http.Client{
 			Transport: &http.Transport{
 				Proxy:       http.ProxyFromEnvironment,
 				DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, TLSHandshakeTimeout: 3 * time.Second,
-				ForceAttemptHTTP2: true, IdleConnTimeout: 10 * time.Second, // it is used every few months
+				ForceAttemptHTTP2: true, IdleConnTimeout: 10 * time.Second, // secrets are fetched rarely
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
@@ -187,7 +184,7 @@ func Secret(name string, o SecretOptions) identity.Fetch {
 	s := &secrets{o, name}
 	return func(ctx context.Context) (string, time.Time, error) {
 		text, err := s.fetch(ctx)
-		return text, time.Time{}, err // the answer does not say when it was made
+		return text, time.Time{}, err // the answer does not tell the secret's age
 	}
 }
 
@@ -196,7 +193,7 @@ type secrets struct {
 	name string
 }
 
-// tries is how often a fetch asks, as long as the answer may heal.
+// tries is how often fetch asks, as long as failures are temporary.
 const tries = 3
 
 func (s *secrets) fetch(ctx context.Context) (text string, err error) {
@@ -267,12 +264,12 @@ func fail(ctx context.Context, code hotreader.Code, err error) error {
 	return &hotreader.Error{Op: "secret manager: access secret version", Code: code, Err: err}
 }
 
-// refused returns the error of an answer other than 200, with Google's words.
+// refused returns the error for an answer other than 200, with Google's message.
 func refused(ctx context.Context, status int, body []byte) error {
 	var answer struct {
 		Error struct{ Message string }
 	}
-	_ = json.Unmarshal(body, &answer) // without words the status has to do
+	_ = json.Unmarshal(body, &answer) // without a message, the status must do
 	said := fmt.Errorf("status %d: %.500s", status, answer.Error.Message)
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -280,7 +277,7 @@ func refused(ctx context.Context, status int, body []byte) error {
 	case http.StatusNotFound:
 		return fail(ctx, hotreader.CodeNotFound, fmt.Errorf("there is no such secret, or no such version of it: %w", said))
 	case http.StatusBadRequest:
-		return fail(ctx, hotreader.CodeConfig, said) // also a version that is disabled
+		return fail(ctx, hotreader.CodeConfig, said) // such as a disabled version
 	}
 	return fail(ctx, wire.CodeOfStatus(status), said)
 }
