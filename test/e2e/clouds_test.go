@@ -231,9 +231,24 @@ const (
 
 func newLine(t *testing.T, to string) *line {
 	t.Helper()
-	n := &line{to: to, conns: map[net.Conn]bool{}}
-	t.Cleanup(func() { n.set(well, 0) })
-	n.addr = serving.Accept(t, func(_ int, c net.Conn) { n.pass(c) })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &line{to: to, addr: l.Addr().String(), conns: map[net.Conn]bool{}}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go n.pass(c)
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		n.set(well, 0)
+	})
 	return n
 }
 
