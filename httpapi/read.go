@@ -37,7 +37,7 @@ func (a *api) read(c *call) error {
 	if accept := c.r.Header["Accept"]; len(accept) > 0 && !a.o.NoRows && wire.AcceptsRows(strings.Join(accept, ",")) {
 		return a.rows(c, e)
 	}
-	q, err := e.Query()
+	q, err := a.asked(e)
 	if err != nil {
 		return err
 	}
@@ -56,6 +56,7 @@ func (a *api) read(c *call) error {
 		Reader:   reading{c, a.reader.Read},
 		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
 		MaxBytes: a.o.MaxAnswer,
+		Warnings: true,
 	}
 	if q.Last { // the answer is small, and the budget leaves time for it
 		responder.Reserve = -1
@@ -66,6 +67,13 @@ func (a *api) read(c *call) error {
 		}
 		return responder.AppendHistory(c.ctx, dst, req)
 	})
+}
+
+// asked returns the query of an envelope.
+func (a *api) asked(e *wire.Envelope) (hotreader.Query, error) {
+	q, err := e.Query()
+	q.LookBack = a.o.LookBack
+	return q, err
 }
 
 // body returns the request's body, within its bounds of type, size and time.
@@ -108,7 +116,7 @@ func (a *api) body(c *call) ([]byte, error) {
 // rows answers with the row stream. Before its first frame a failure is a
 // problem as everywhere; later it is the stream's last frame.
 func (a *api) rows(c *call, e *wire.Envelope) (err error) {
-	q, err := e.Query()
+	q, err := a.asked(e)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (x *exchange) old(q hotreader.Query, a *answer) error {
 	if q.Last {
 		// Such an answer tells no times, so that nobody could see to range and
 		// filters. Look back over the series instead.
-		p.ask.Last, p.ask.Order, p.ask.Limit = false, hotreader.Descending, hotreader.LookBack
+		p.ask.Last, p.ask.Order, p.ask.Limit = false, hotreader.Descending, q.MaxLooked()
 	}
 	p.ask.Properties = slices.Clone(q.Columns())
 	if q.Types != nil { // of columns for filters alone no type is known
@@ -54,11 +54,12 @@ func (x *exchange) oldLast(q hotreader.Query, a *answer) error {
 	if err != nil {
 		return err
 	}
-	rows, err := twinmaker.ParseLastEntryAnswer(body, q)
+	last, err := twinmaker.ParseLastEntryAnswer(body, q)
 	if err != nil {
 		return x.parsed(err)
 	}
-	return x.giveAll(rows)
+	x.warn(last.Warnings)
+	return x.giveAll(last.Rows)
 }
 
 // parsed names the peer in an error of the codec.
@@ -97,6 +98,9 @@ type pages struct {
 	token  string
 	tokens map[string]bool
 	size   int // bytes of the last page
+
+	strays int // rows that came from outside of the range
+	given  bool
 }
 
 // next returns the next page's rows in the order asked for.
@@ -120,7 +124,8 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, token, err := twinmaker.ParseHistoryAnswer(body, p.ask)
+	came, err := twinmaker.ParseHistoryAnswer(body, p.ask)
+	rows, token := came.Rows, came.NextToken
 	switch {
 	case err != nil:
 		return nil, x.parsed(err)
@@ -132,6 +137,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 		p.tokens[token] = true
 	}
 	p.token, p.size = token, len(body)
+	x.warn(came.Warnings)
 	if p.ask.Order == hotreader.Descending {
 		slices.Reverse(rows)
 	}
@@ -175,7 +181,13 @@ func (p *pages) pass() error {
 			return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken, and behind it nothing new"))
 		}
 	}
-	return p.give(held)
+	if err := p.give(held); err != nil {
+		return err
+	}
+	if p.strays > 0 && !p.given {
+		return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("all rows that came (%d) are outside of the range that was asked for", p.strays))
+	}
+	return nil
 }
 
 // give yields those rows that are in range.
@@ -184,10 +196,13 @@ func (p *pages) give(rows []hotreader.Row) error {
 		if err := p.x.ctx.Err(); err != nil {
 			return p.x.fail(hotreader.CodeOf(err), err)
 		}
-		if p.query.Contains(row.Time) {
-			if err := p.x.give(row); err != nil {
-				return err
-			}
+		if !p.query.Contains(row.Time) {
+			p.strays++
+			continue
+		}
+		p.given = true
+		if err := p.x.give(row); err != nil {
+			return err
 		}
 	}
 	return nil

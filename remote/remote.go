@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,6 +181,13 @@ func (x *exchange) give(row hotreader.Row) error {
 	return nil
 }
 
+// warn takes over the peer's warnings.
+func (x *exchange) warn(warnings []hotreader.Warning) {
+	for _, w := range warnings {
+		x.stats.Warn(w)
+	}
+}
+
 func (x *exchange) giveAll(rows []hotreader.Row) error {
 	for _, row := range rows {
 		if err := x.give(row); err != nil {
@@ -224,7 +232,7 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 	defer d.Close()
 	var last time.Time
 	var whole []hotreader.Row // of last entries, which the caller takes without waiting for the end mark
-	came := 0
+	came, given := 0, false
 	for {
 		row, err := d.Read()
 		if errors.Is(err, io.EOF) {
@@ -241,6 +249,7 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 		}
 		came++
 		last = row.Time
+		given = given || slices.ContainsFunc(row.Values[:len(q.Properties)], func(v hotreader.Value) bool { return !v.IsNull() })
 		if q.Last {
 			whole = append(whole, row.Clone())
 		} else if err := x.give(row); err != nil {
@@ -250,10 +259,10 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 			return q, false, err
 		}
 	}
-	for _, w := range d.Warnings() {
-		x.stats.Warn(w)
-	}
+	x.warn(d.Warnings())
 	switch {
+	case came > 0 && !given:
+		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the rows that came have no value of what was asked for"))
 	case d.More() && (q.Last || came == 0):
 		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer says there is more, but sent nothing to go on from"))
 	case q.Last:

@@ -8,6 +8,7 @@ import (
 
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/codec/plain"
 )
 
 // asking is what query and latest have in common.
@@ -28,7 +29,7 @@ func (k *asking) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&k.device, "device", "", "the device's `id`")
 	f.Var(&k.names, "property", "`name` of a property to read; repeat it, or separate names by commas")
-	f.StringArrayVar(&k.types, "type", nil, "`name=type` of a property: "+typeWords+"; repeat it")
+	f.StringArrayVar(&k.types, "type", nil, "`name=type` of a property: "+plain.TypeWords+"; repeat it")
 	f.StringArrayVar(&k.filters, "filter", nil, "keep the rows that pass this `test`, as 'temperature>80', with = != < <= > >=; repeat it to demand more")
 	f.StringVar(&k.format, "format", "", "`format` of the answer: "+strings.Join(k.formats, ", ")+" (default table on a terminal, jsonl elsewhere)")
 	f.BoolVar(&k.asJSON, "json", false, "the same as --format json")
@@ -58,10 +59,8 @@ func (k *asking) query(cmd *cobra.Command) (q hotreader.Query, err error) {
 		return q, usagef("%s: --format %s is unknown; %s", cmd.Name(), k.format, meantAndAll(k.format, k.formats))
 	}
 	q = hotreader.Query{Device: k.device, Properties: k.names}
-	for _, text := range k.types {
-		if err := declare(&q, text); err != nil {
-			return q, usagef("%s: --type %v", cmd.Name(), err)
-		}
+	if q.Types, err = plain.Types(k.names, k.types); err != nil {
+		return q, usagef("%s: --type: %v", cmd.Name(), err)
 	}
 	for _, text := range k.filters {
 		f, err := parseFilter(text)

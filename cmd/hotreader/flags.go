@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/codec/plain"
 )
 
 const timeHelp = "an instant (2026-03-02T06:00:00Z; without a zone UTC), now, or before now as -90m, -24h, -7d, -2w"
@@ -126,33 +124,6 @@ func parseFilter(text string) (hotreader.Filter, error) {
 	return f, nil
 }
 
-const typeWords = "double, integer, long, boolean, string, text, number"
-
-// declare adds a type, as name=type, to the query.
-func declare(q *hotreader.Query, text string) error {
-	i := strings.LastIndexByte(text, '=')
-	if i < 0 {
-		return fmt.Errorf("%q: write it name=type; the types are %s", text, typeWords)
-	}
-	name, word := text[:i], text[i+1:]
-	t, ok := hotreader.ParseType(word)
-	if !ok || t == hotreader.Untyped {
-		return fmt.Errorf("%q: type %q is unknown; %s", text, word, meantAndAll(strings.ToLower(word), strings.Split(typeWords, ", ")))
-	}
-	at := slices.Index(q.Properties, name)
-	if at < 0 {
-		return fmt.Errorf("%q: no --property is named %q", text, name)
-	}
-	if q.Types == nil {
-		q.Types = make([]hotreader.Type, len(q.Properties))
-	}
-	if q.Types[at] != hotreader.Untyped {
-		return fmt.Errorf("%q: property %q has a type already", text, name)
-	}
-	q.Types[at] = t
-	return nil
-}
-
 // nameList is a flag that holds names, separated by commas. A name in double
 // quotes may have commas, too; any other is taken as it is.
 type nameList []string
@@ -164,16 +135,9 @@ func (l *nameList) Type() string { return "name" }
 
 // Set adds names.
 func (l *nameList) Set(text string) error {
-	r := csv.NewReader(strings.NewReader(text))
-	r.LazyQuotes = true
-	all, err := r.ReadAll()
-	if err != nil || len(all) > 1 {
-		return errors.New("these are no names separated by commas; put one with a comma or a line break into double quotes")
-	}
-	for _, names := range all {
-		*l = append(*l, names...)
-	}
-	return nil
+	names, err := plain.Names(text)
+	*l = append(*l, names...)
+	return err
 }
 
 // words offers a flag's words to the shell.

@@ -10,7 +10,9 @@ import (
 
 const kindText = `Each value comes in the kind that is stored: number, text or boolean. With --type
 it becomes that type, and values that do not fit are left out. What is left out,
-and a property that mixes kinds, is a warning on standard error.`
+and a property that mixes kinds, is a warning on standard error; the formats json
+and twinmaker have it in the document, too, as "warnings". An answer in which no
+value is left is an error.`
 
 func (a *app) query() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}
@@ -32,7 +34,7 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 Formats:
   table      aligned columns
   chart      a drawing of each property; no spike is lost, however long the range
-  json       one document {"items":[{"time":...,"NAME":...}]}
+  json       one document {"items":[{"time":...,"NAME":...}],"warnings":[...]}
   jsonl      one such item a line
   csv        RFC 4180; text that a spreadsheet would run as a formula is guarded
   twinmaker  what AWS IoT TwinMaker is answered: one page a line

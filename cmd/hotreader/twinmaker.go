@@ -15,7 +15,7 @@ import (
 // device.
 func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotreader.Query) (int, error) {
 	w := bufio.NewWriterSize(k.app.stdout, 1<<16)
-	answers := twinmaker.Responder{Reader: reader}
+	answers := twinmaker.Responder{Reader: reader, Warnings: true}
 	req := twinmaker.Request{Query: q, Ref: twinmaker.Reference{EntityID: q.Device, ComponentName: q.Device}}
 	if q.Limit > 0 { // one page of that many rows
 		if q.Limit > twinmaker.MaxResults/len(q.Properties) {

@@ -29,15 +29,25 @@ type column struct {
 	kind hotreader.Kind // values of it fit typ: the Reader has seen to that
 	key  string         // of a point's value, as "doubleValue":
 	left int64          // values left out
+	fate fate
 
 	// Before the row being added, to take it back.
-	markLen int
-	markTyp hotreader.Type
+	markLen  int
+	markTyp  hotreader.Type
+	markLeft int64
 
 	// Interpolation: the first step in buf, and where each ends.
 	from int64
 	ends []int
 }
+
+// fate is what became of a property's values, on this page and on those before it.
+type fate byte
+
+const (
+	given   fate = 1 << iota // there is one
+	leftOut                  // one is not in the answer
+)
 
 // maxPooled is the size above which a buffer is left to the garbage collector.
 const maxPooled = 8 << 20
@@ -55,19 +65,16 @@ func newPage(q *hotreader.Query) *page {
 	p.columns = p.columns[:n]
 	for i := range p.columns {
 		c := &p.columns[i]
-		c.buf, c.ends, c.left = c.buf[:0], c.ends[:0], 0
+		c.buf, c.ends, c.left, c.fate = c.buf[:0], c.ends[:0], 0, 0
 		c.setType(declared(q, i))
 	}
 	p.size, p.names = 0, q.Properties
 	return p
 }
 
-// release gives the page's memory back.
-func (p *page) release(ctx context.Context) {
-	stats := hotreader.StatsOf(ctx)
-	for i, name := range p.names {
-		stats.LeaveOut(name, hotreader.WrongType, p.columns[i].left)
-	}
+// release gives the page's memory back, and what was counted for it to the caller.
+func (p *page) release(ctx context.Context, stats *hotreader.Stats) {
+	hotreader.StatsOf(ctx).Add(stats)
 	p.names = nil
 	size := 0
 	for i := range p.columns[:cap(p.columns)] {
@@ -128,7 +135,7 @@ func (p *page) add(row hotreader.Row) int {
 	columns := p.columns[:len(row.Values)]
 	for i, v := range row.Values {
 		c := &columns[i]
-		c.markLen, c.markTyp = len(c.buf), c.typ
+		c.markLen, c.markTyp, c.markLeft = len(c.buf), c.typ, c.left
 		c.learn(row.Types[i])
 		if v.IsNull() {
 			continue
@@ -163,7 +170,7 @@ func (p *page) takeBack() {
 	for i := range p.columns {
 		c := &p.columns[i]
 		p.size -= len(c.buf) - c.markLen
-		c.buf = c.buf[:c.markLen]
+		c.buf, c.left = c.buf[:c.markLen], c.markLeft
 		if c.typ != c.markTyp {
 			c.setType(c.markTyp)
 		}

@@ -278,6 +278,7 @@ func (s *stepper) readRows(ctx context.Context, reader hotreader.Reader, q hotre
 		}
 		for i, v := range row.Values {
 			if v.Kind() == hotreader.Number {
+				s.page.columns[at[i]].fate |= given
 				s.arrive(at[i], row.Time, v)
 			}
 		}

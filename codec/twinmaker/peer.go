@@ -13,51 +13,70 @@ import (
 	"hotreader"
 )
 
-// ParseHistoryAnswer reads what an older peer, which knows only TwinMaker's
-// JSON, answers to q: it returns the points as rows, ascending by time whatever
-// the peer's order, one an instant (the later point stands), with the values of
-// q.Properties. The rows own their memory. nextToken is "" at the end.
+// PeerAnswer is what an older peer answers, which knows only TwinMaker's JSON.
+type PeerAnswer struct {
+	Rows      []hotreader.Row     // with the values of the query's properties; they own their memory
+	NextToken string              // "" at the end
+	Warnings  []hotreader.Warning // the peer's, and of numeric text that is no number
+}
+
+// ParseHistoryAnswer reads what an older peer answers to q: its rows come ascending
+// by time whatever the peer's order, one an instant (the later point stands).
 //
 // It takes keys in any letter case (DoubleValue), numbers as text where they
 // are numbers, and, where time is absent, timestamp in epoch seconds; numeric
-// text that is no number (NaN) is no point. Properties that q does not ask for
-// are passed over. Whatever else is not this shape is an error of CodeProtocol
-// that names what came. Range, filters and types are not applied.
-func ParseHistoryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row, nextToken string, err error) {
-	values, nextToken, err := openAnswer(body, '[')
+// text that is no number (NaN) is no point, and counted as left out. Properties that
+// q does not ask for are passed over, unless there are no others. Whatever else is
+// not this shape is an error of CodeProtocol that names what came. Range, filters
+// and types are not applied.
+func ParseHistoryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
+	values, a, err := openAnswer(body, '[', &q)
 	if err != nil {
-		return nil, "", err
+		return PeerAnswer{}, err
 	}
 	var list []peerSeries
 	if err := json.Unmarshal(values, &list); err != nil {
-		return nil, "", shapeError(err)
+		return PeerAnswer{}, shapeError(err)
 	}
 	var cells []peerCell
+	asked := len(list) == 0
 	for _, series := range list {
 		name := series.Reference.PropertyName
 		if name == "" {
-			return nil, "", protocol("a series without entityPropertyReference.propertyName")
+			return PeerAnswer{}, protocol("a series without entityPropertyReference.propertyName")
 		}
 		if at := slices.Index(q.Properties, name); at >= 0 {
+			asked = true
 			if cells, err = series.appendTo(cells, at); err != nil {
-				return nil, "", err
+				return PeerAnswer{}, err
 			}
 		}
+	}
+	if !asked {
+		return PeerAnswer{}, protocol("only properties that nobody asked for, as %q", short(list[0].Reference.PropertyName))
 	}
 	slices.SortStableFunc(cells, func(a, b peerCell) int { return a.time.Compare(b.time) })
 	n := len(q.Properties)
 	var slab []hotreader.Value
 	for _, c := range cells {
-		if len(rows) == 0 || !rows[len(rows)-1].Time.Equal(c.time) {
+		if len(a.Rows) == 0 || !a.Rows[len(a.Rows)-1].Time.Equal(c.time) {
 			if len(slab) < n {
 				slab = make([]hotreader.Value, max(n, min(len(cells), 1024)*n))
 			}
-			rows = append(rows, hotreader.Row{Time: c.time, Values: slab[:n:n]})
+			a.Rows = append(a.Rows, hotreader.Row{Time: c.time, Values: slab[:n:n]})
 			slab = slab[n:]
 		}
-		rows[len(rows)-1].Values[c.property] = c.value
+		a.Rows[len(a.Rows)-1].Values[c.property] = c.value
+		a.noNumber(q.Properties[c.property], c.value)
 	}
-	return rows, nextToken, nil
+	return a, nil
+}
+
+// noNumber counts a point that the peer gave, but whose value is none.
+func (a *PeerAnswer) noNumber(property string, v hotreader.Value) {
+	if v.IsNull() {
+		a.Warnings = append(a.Warnings, hotreader.Warning{Reason: hotreader.Unreadable, Property: property, Count: 1})
+	}
 }
 
 // peerSeries is the series of one property in an answer.
@@ -104,10 +123,10 @@ func (s *peerSeries) appendTo(cells []peerCell, property int) ([]peerCell, error
 // where a peer adds a time to its entries they are told apart by it. It is
 // lenient and strict as ParseHistoryAnswer is; an entry without a value is
 // passed over.
-func ParseLastEntryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row, err error) {
-	values, _, err := openAnswer(body, '{')
+func ParseLastEntryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
+	values, a, err := openAnswer(body, '{', &q)
 	if err != nil {
-		return nil, err
+		return PeerAnswer{}, err
 	}
 	var entries map[string]struct {
 		Time      json.RawMessage `json:"time"`
@@ -115,51 +134,47 @@ func ParseLastEntryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row,
 		Value     *dataValue      `json:"propertyValue"`
 	}
 	if err := json.Unmarshal(values, &entries); err != nil {
-		return nil, shapeError(err)
+		return PeerAnswer{}, shapeError(err)
 	}
+	asked := len(entries) == 0
 	for at, name := range q.Properties {
 		e, ok := entries[name]
+		asked = asked || ok
 		if !ok || e.Value == nil {
 			continue
 		}
 		t, ok := peerTime(e.Time, e.Timestamp)
 		if !ok && !(isNull(e.Time) && isNull(e.Timestamp)) {
-			return nil, protocol("%s has %s for its time", short(name), what(e.Time))
+			return PeerAnswer{}, protocol("%s has %s for its time", short(name), what(e.Time))
 		}
 		v, err := e.Value.value(true)
 		if err != nil {
-			return nil, protocol("%s %v", short(name), err)
+			return PeerAnswer{}, protocol("%s %v", short(name), err)
 		}
-		i := slices.IndexFunc(rows, func(r hotreader.Row) bool { return r.Time.Equal(t) })
+		a.noNumber(name, v)
+		i := slices.IndexFunc(a.Rows, func(r hotreader.Row) bool { return r.Time.Equal(t) })
 		if i < 0 {
-			i = len(rows)
-			rows = append(rows, hotreader.Row{Time: t, Values: make([]hotreader.Value, len(q.Properties))})
+			i = len(a.Rows)
+			a.Rows = append(a.Rows, hotreader.Row{Time: t, Values: make([]hotreader.Value, len(q.Properties))})
 		}
-		rows[i].Values[at] = v
+		a.Rows[i].Values[at] = v
 	}
-	slices.SortStableFunc(rows, func(a, b hotreader.Row) int { return b.Time.Compare(a.Time) })
-	return rows, nil
+	if !asked {
+		return PeerAnswer{}, protocol("only properties that nobody asked for")
+	}
+	slices.SortStableFunc(a.Rows, func(a, b hotreader.Row) int { return b.Time.Compare(a.Time) })
+	return a, nil
 }
 
-// openAnswer checks the outside of an answer and returns its propertyValues,
+// openAnswer checks the outside of an answer to q and returns its propertyValues,
 // which must begin with open.
-func openAnswer(body []byte, open byte) (values json.RawMessage, nextToken string, err error) {
-	body = bytes.TrimSpace(body)
-	switch {
-	case len(body) == 0:
-		return nil, "", protocol("an empty body")
-	case body[0] == '<':
-		return nil, "", protocol("HTML or XML")
-	case body[0] != '{' && !json.Valid(body):
-		return nil, "", protocol("text that is not JSON")
-	case body[0] != '{':
-		return nil, "", protocol("%s", what(body))
-	case tooDeep(body):
-		return nil, "", protocol("JSON that nests deeper than %d levels", maxDepth)
+func openAnswer(body []byte, open byte, q *hotreader.Query) (values json.RawMessage, a PeerAnswer, err error) {
+	if err := checkAnswer(body); err != nil {
+		return nil, a, err
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
-		return nil, "", protocol("broken or cut JSON (%d bytes)", len(body))
+		return nil, a, protocol("broken or cut JSON (%d bytes)", len(body))
 	}
 	values, ok := fields["propertyValues"]
 	if !ok {
@@ -168,17 +183,63 @@ func openAnswer(body []byte, open byte) (values json.RawMessage, nextToken strin
 			names = append(names, strconv.Quote(short(name)))
 		}
 		slices.Sort(names)
-		return nil, "", protocol("an object without propertyValues (it has: %s)", strings.Join(names[:min(len(names), 10)], ", "))
+		return nil, a, protocol("an object without propertyValues (it has: %s)", strings.Join(names[:min(len(names), 10)], ", "))
 	}
 	if values[0] != open {
-		return nil, "", protocol("propertyValues is %s", what(values))
+		return nil, a, protocol("propertyValues is %s", what(values))
 	}
-	if raw := fields["nextToken"]; !isNull(raw) && json.Unmarshal(raw, &nextToken) != nil {
-		return nil, "", protocol("nextToken is %s", what(raw))
+	if raw := fields["nextToken"]; !isNull(raw) && json.Unmarshal(raw, &a.NextToken) != nil {
+		return nil, a, protocol("nextToken is %s", what(raw))
 	} else if string(raw) == `""` && open == '[' {
-		return nil, "", protocol("an empty nextToken; it must be left out at the end")
+		return nil, a, protocol("an empty nextToken; it must be left out at the end")
 	}
-	return values, nextToken, nil
+	a.Warnings, err = readWarnings(fields["warnings"], q)
+	return values, a, err
+}
+
+// checkAnswer says what body is if it is no JSON object.
+func checkAnswer(body []byte) error {
+	body = bytes.TrimSpace(body)
+	switch {
+	case len(body) == 0:
+		return protocol("an empty body")
+	case body[0] == '<':
+		return protocol("HTML or XML")
+	case body[0] != '{' && !json.Valid(body):
+		return protocol("text that is not JSON")
+	case body[0] != '{':
+		return protocol("%s", what(body))
+	case tooDeep(body):
+		return protocol("JSON that nests deeper than %d levels", maxDepth)
+	}
+	return nil
+}
+
+// Bounds of a peer's warnings.
+const (
+	maxWarnings = 1024
+	maxCount    = 1 << 40
+	maxDetail   = 1000
+)
+
+// readWarnings reads a peer's warnings, but for those of properties that nobody
+// asked for.
+func readWarnings(raw json.RawMessage, q *hotreader.Query) ([]hotreader.Warning, error) {
+	var all []hotreader.Warning
+	if !isNull(raw) && json.Unmarshal(raw, &all) != nil || len(all) > maxWarnings {
+		return nil, protocol("warnings that are not a list of {code, property, count, message}")
+	}
+	all = slices.DeleteFunc(all, func(w hotreader.Warning) bool { return w.Property != "" && !slices.Contains(q.Properties, w.Property) })
+	for i := range all {
+		w := &all[i]
+		if w.Reason == "" || len(w.Reason) > 32 || strings.Trim(string(w.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" || w.Count < 0 || w.Count > maxCount {
+			return nil, protocol("a warning of the code %q with the count %d", short(string(w.Reason)), w.Count)
+		}
+		if len(w.Detail) > maxDetail {
+			w.Detail = strings.ToValidUTF8(w.Detail[:maxDetail], "") + "…"
+		}
+	}
+	return all, nil
 }
 
 func peerTime(text, epoch json.RawMessage) (time.Time, bool) {
