@@ -45,19 +45,18 @@ func Types(properties, given []string) ([]hotreader.Type, error) {
 		return nil, fmt.Errorf("types given: %d, properties: %d; write one for each, or name=type; there are "+TypeWords, n, len(properties))
 	}
 	for at, word := range given {
-		name := ""
-		if inOrder {
-			if name = properties[at]; word == "" {
-				continue
-			}
-		} else {
-			i := strings.LastIndexByte(word, '=')
-			if i < 0 {
-				return nil, fmt.Errorf("%q: write it name=type; there are "+TypeWords, word)
-			}
-			name, word = word[:i], word[i+1:]
-			at = slices.Index(properties, name)
+		i := strings.LastIndexByte(word, '=')
+		switch {
+		case inOrder && word == "":
+			continue
+		case inOrder:
+			word, i = properties[at]+"="+word, len(properties[at])
+		case i < 0:
+			return nil, fmt.Errorf("%q: write it name=type; there are "+TypeWords, word)
+		default:
+			at = slices.Index(properties, word[:i])
 		}
+		name, word := word[:i], word[i+1:]
 		t, ok := hotreader.ParseType(word)
 		switch {
 		case !ok || t == hotreader.Untyped:
