@@ -18,14 +18,14 @@ var ErrLookBack = errors.New("no property has a value among the device's newest 
 func (p *page) account(stats *hotreader.Stats) {
 	for i, name := range p.names {
 		c := &p.columns[i]
-		stats.LeaveOut(name, hotreader.WrongType, c.left)
+		stats.LeaveOut(name, hotreader.WrongType, c.leftOut)
 		if len(c.buf) > 0 {
 			c.fate |= given
 		}
 	}
 	for _, w := range stats.Warnings() {
 		if i := slices.Index(p.names, w.Property); i >= 0 && w.LeavesOut() {
-			p.columns[i].fate |= leftOut
+			p.columns[i].fate |= missed
 		}
 	}
 }
@@ -47,7 +47,7 @@ func (p *page) whole(stats *hotreader.Stats, told bool) error {
 	none := true
 	for i, name := range p.names {
 		none = none && p.columns[i].fate&given == 0
-		if p.columns[i].fate == leftOut {
+		if p.columns[i].fate == missed {
 			lost = append(lost, name)
 		}
 	}

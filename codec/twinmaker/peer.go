@@ -13,22 +13,21 @@ import (
 	"hotreader"
 )
 
-// PeerAnswer is what an older peer answers, which knows only TwinMaker's JSON.
+// PeerAnswer is the answer of an older peer, which knows only TwinMaker's JSON.
 type PeerAnswer struct {
 	Rows      []hotreader.Row     // with the values of the query's properties; they own their memory
-	NextToken string              // "" at the end
-	Warnings  []hotreader.Warning // the peer's, and of numeric text that is no number
+	NextToken string              // "" on the last page
+	Warnings  []hotreader.Warning // the peer's, and of text in place of a number
 }
 
-// ParseHistoryAnswer reads what an older peer answers to q: its rows come ascending
-// by time whatever the peer's order, one an instant (the later point stands).
+// ParseHistoryAnswer reads an older peer's answer to q. Rows come ascending by time,
+// one per instant; of two points at one instant the later in the answer stands.
 //
-// It takes keys in any letter case (DoubleValue), numbers as text where they
-// are numbers, and, where time is absent, timestamp in epoch seconds; numeric
-// text that is no number (NaN) is no point, and counted as left out. Properties that
-// q does not ask for are passed over, unless there are no others. Whatever else is
-// not this shape is an error of CodeProtocol that names what came. Range, filters
-// and types are not applied.
+// It accepts keys in any letter case (DoubleValue), numbers as text and, if time is
+// absent, timestamp in epoch seconds. Text that is not a number (NaN) is no point, and
+// counted as left out. Properties that q does not name are ignored, unless there are no
+// others. Anything else that is not in TwinMaker's format is an error of CodeProtocol,
+// which says what came instead. Range, filters and types are not applied.
 func ParseHistoryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 	values, a, err := openAnswer(body, '[', &q)
 	if err != nil {
@@ -98,13 +97,13 @@ type peerCell struct {
 	value    hotreader.Value
 }
 
-// appendTo appends the series' points, as those of that property.
+// appendTo appends the series' points. property is its index in the query.
 func (s *peerSeries) appendTo(cells []peerCell, property int) ([]peerCell, error) {
 	name := short(s.Reference.PropertyName)
 	for i, p := range s.Values {
 		t, ok := peerTime(p.Time, p.Timestamp)
 		if !ok {
-			return nil, protocol("%s: point %d has %s for its time", name, i+1, what(p.Time))
+			return nil, protocol("%s: point %d has %s for its time", name, i+1, describe(p.Time))
 		}
 		if p.Value == nil {
 			return nil, protocol("%s: point %d has no value", name, i+1)
@@ -118,11 +117,10 @@ func (s *peerSeries) appendTo(cells []peerCell, property int) ([]peerCell, error
 	return cells, nil
 }
 
-// ParseLastEntryAnswer reads an older peer's last-entry answer as rows, newest
-// first. TwinMaker's shape has no times, so that it is one row of zero time;
-// where a peer adds a time to its entries they are told apart by it. It is
-// lenient and strict as ParseHistoryAnswer is; an entry without a value is
-// passed over.
+// ParseLastEntryAnswer reads an older peer's last-entry answer as rows, newest first.
+// TwinMaker's format has no times there, so it is one row of zero time; if the peer
+// adds times, there is one row for each. It accepts what ParseHistoryAnswer accepts, and
+// ignores an entry without a value.
 func ParseLastEntryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 	values, a, err := openAnswer(body, '{', &q)
 	if err != nil {
@@ -145,7 +143,7 @@ func ParseLastEntryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 		}
 		t, ok := peerTime(e.Time, e.Timestamp)
 		if !ok && !(isNull(e.Time) && isNull(e.Timestamp)) {
-			return PeerAnswer{}, protocol("%s has %s for its time", short(name), what(e.Time))
+			return PeerAnswer{}, protocol("%s has %s for its time", short(name), describe(e.Time))
 		}
 		v, err := e.Value.value(true)
 		if err != nil {
@@ -186,10 +184,10 @@ func openAnswer(body []byte, open byte, q *hotreader.Query) (values json.RawMess
 		return nil, a, protocol("an object without propertyValues (it has: %s)", strings.Join(names[:min(len(names), 10)], ", "))
 	}
 	if values[0] != open {
-		return nil, a, protocol("propertyValues is %s", what(values))
+		return nil, a, protocol("propertyValues is %s", describe(values))
 	}
 	if raw := fields["nextToken"]; !isNull(raw) && json.Unmarshal(raw, &a.NextToken) != nil {
-		return nil, a, protocol("nextToken is %s", what(raw))
+		return nil, a, protocol("nextToken is %s", describe(raw))
 	} else if string(raw) == `""` && open == '[' {
 		return nil, a, protocol("an empty nextToken; it must be left out at the end")
 	}
@@ -208,7 +206,7 @@ func checkAnswer(body []byte) error {
 	case body[0] != '{' && !json.Valid(body):
 		return protocol("text that is not JSON")
 	case body[0] != '{':
-		return protocol("%s", what(body))
+		return protocol("%s", describe(body))
 	case tooDeep(body):
 		return protocol("JSON that nests deeper than %d levels", maxDepth)
 	}

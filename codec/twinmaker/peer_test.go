@@ -20,8 +20,8 @@ func rowsText(rows []hotreader.Row) string {
 	return b.String()
 }
 
-// TestPitfall05OldPeersDialects: what an older peer answers, in either spelling
-// of the keys and with numbers as text, becomes rows.
+// TestPitfall05OldPeersDialects: an older peer's answer becomes rows, with either spelling
+// of the keys and with numbers as text.
 func TestPitfall05OldPeersDialects(t *testing.T) {
 	q := hotreader.Query{Device: "d", Properties: []string{"mode", "temperature", "missing"}}
 	a, err := ParseHistoryAnswer(file(t, "peers", "history.json"), q)
@@ -163,8 +163,7 @@ func TestOnlyWhatNobodyAskedFor(t *testing.T) {
 	}
 }
 
-// TestOurAnswersAreReadBack: what this package writes it reads as the rows it
-// was made of.
+// TestOurAnswersAreReadBack: this package reads its own answers back as the same rows.
 func TestOurAnswersAreReadBack(t *testing.T) {
 	req := machineRequest(t)
 	body, err := (&Responder{Reader: machine(t)}).AppendHistory(t.Context(), nil, req)

@@ -93,50 +93,47 @@ func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
 		return nil, nil
 	}
 	for {
-		found, text, err := d.attribute(values)
-		if err != nil {
-			return nil, err
+		found, v, usable := d.plain()
+		if !usable {
+			if found, v, usable, err = d.attribute(); err != nil {
+				return nil, err
+			}
+		}
+		if found >= 0 {
+			d.next[d.last], d.last = found, found
 		}
 		if found == d.when {
-			at = text
+			at = nil
+			if v.Kind() == hotreader.String && d.kind == 'S' || v.Kind() == hotreader.Number && d.kind == 'N' {
+				at = v.Text()
+			}
 		}
-		if d.Is('}') {
-			return at, nil
+		if found >= 0 && found < d.values {
+			if values[found] = v; !usable {
+				d.left[found]++
+			}
 		}
-		if !d.Is(',') {
+		if d.Is(',') {
+			continue
+		}
+		if !d.Is('}') {
 			return nil, d.Wrong("',' or '}' behind an attribute")
 		}
+		return at, nil
 	}
 }
 
-// attribute decodes one attribute. found is its index in names, -1 if it is none
-// of them. at is its text if it is a usable time key.
-func (d *decoder) attribute(values []hotreader.Value) (found int, at []byte, err error) {
-	found, v, usable := d.plain()
-	if !usable {
-		name, err := d.Name()
-		if err != nil {
-			return 0, nil, err
-		}
-		found = slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
-		if v, usable, err = d.value(); err != nil {
-			return 0, nil, err
-		}
+// attribute decodes an attribute in any spelling. found is its index in names, -1
+// if it is none of them. usable is false for a value that no Value can hold, which
+// is null then.
+func (d *decoder) attribute() (found int, v hotreader.Value, usable bool, err error) {
+	name, err := d.Name()
+	if err != nil {
+		return 0, v, false, err
 	}
-	if found < 0 {
-		return found, nil, nil
-	}
-	d.next[d.last], d.last = found, found
-	if found < d.values {
-		values[found] = v
-		if !usable {
-			d.left[found]++
-		}
-	}
-	if found == d.when && (v.Kind() == hotreader.String && d.kind == 'S' || v.Kind() == hotreader.Number && d.kind == 'N') {
-		at = v.Text()
-	}
-	return found, at, nil
+	found = slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
+	v, usable, err = d.value()
+	return found, v, usable, err
 }
 
 // plain decodes an attribute that is as most are: the one that followed the last
@@ -154,8 +151,8 @@ func (d *decoder) plain() (found int, v hotreader.Value, ok bool) {
 	end := 0
 	switch string(d.Data[kind:text]) {
 	case `N":"`:
-		if end = jsontext.NumberEnd(d.Data, text); end > 0 {
-			v = hotreader.NumberValue(d.Data[text:end:end])
+		if end = jsontext.DecimalEnd(d.Data, text); end > 0 {
+			v = hotreader.DecimalValue(d.Data[text:end:end])
 		}
 	case `S":"`:
 		if end = jsontext.PlainString(d.Data, text); end > 0 {
