@@ -3,9 +3,6 @@ package remote_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -13,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +25,8 @@ import (
 	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/store/memstore"
+	"hotreader/test/authority"
+	"hotreader/test/serving"
 	"hotreader/wire"
 )
 
@@ -427,28 +425,15 @@ func TestTransportFaults(t *testing.T) {
 	listener.Close()
 
 	raw := func(answer string) string { // what a server that resets sends before
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				buf := make([]byte, 64<<10)
-				_, _ = c.Read(buf)
-				_, _ = io.WriteString(c, answer)
-				if answer != "" {
-					time.Sleep(20 * time.Millisecond) // so that the client reads it before the reset
-				}
-				_ = c.(*net.TCPConn).SetLinger(0)
-				c.Close()
+		return "http://" + serving.Accept(t, func(_ int, c net.Conn) {
+			buf := make([]byte, 64<<10)
+			_, _ = c.Read(buf)
+			_, _ = io.WriteString(c, answer)
+			if answer != "" {
+				time.Sleep(20 * time.Millisecond) // so that the client reads it before the reset
 			}
-		}()
-		return "http://" + l.Addr().String()
+			_ = c.(*net.TCPConn).SetLinger(0)
+		})
 	}
 	for _, c := range []struct {
 		name, url string
@@ -684,6 +669,7 @@ func TestPeerOutOfBounds(t *testing.T) {
 
 func TestPitfall24TrustIsNotRetried(t *testing.T) {
 	var hits atomic.Int32
+	ours := authority.New(t)
 	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { hits.Add(1) })
 	for _, c := range []struct {
 		name   string
@@ -696,9 +682,11 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 			c.RootCAs.AddCert(s.Certificate())
 			c.ServerName = "another.invalid"
 		}},
-		{"expired", func(s *httptest.Server) { s.TLS = &tls.Config{Certificates: []tls.Certificate{expired(t)}} }, func(s *httptest.Server, c *tls.Config) {
+		{"expired", func(s *httptest.Server) {
+			s.TLS = ours.Issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+		}, func(_ *httptest.Server, c *tls.Config) {
 			c.RootCAs = x509.NewCertPool()
-			c.RootCAs.AddCert(s.Certificate())
+			c.RootCAs.AddCert(ours.Cert)
 		}},
 		{"TLS too old", func(s *httptest.Server) {
 			s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
@@ -734,21 +722,6 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 
 // quiet discards what a server logs about handshakes that fail on purpose.
 var quiet = log.New(io.Discard, "", 0)
-
-func expired(t testing.TB) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
 
 // A kept connection that has died meanwhile, as when a function was frozen, costs no
 // attempt. The server here hangs up on the second request, before a byte of the answer.

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -18,23 +16,8 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/identity"
+	"hotreader/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden holds text against a golden file in testdata.
-func golden(t *testing.T, name string, text []byte) {
-	t.Helper()
-	name = filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(name, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want, err := os.ReadFile(name); err != nil || !bytes.Equal(want, text) {
-		t.Errorf("%s is not what is made now (-update writes it): %v\n%s", name, err, text)
-	}
-}
 
 var threeClouds = []config.Cloud{config.AWS, config.Azure, config.GCP}
 
@@ -71,7 +54,7 @@ func TestTopologyGolden(t *testing.T) {
 		if err := e.Encode(top); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, fmt.Sprintf("%s_l4_to_%s_l3.json", l4, l3), got.Bytes())
+		golden.File(t, fmt.Sprintf("testdata/%s_l4_to_%s_l3.json", l4, l3), got.Bytes())
 		seen++
 	})
 	if files, err := filepath.Glob("testdata/*"); err != nil || len(files) != seen {

@@ -366,7 +366,7 @@ func TestTableIsReadAhead(t *testing.T) {
 			return string(raw)
 		},
 		"hot-reader-api": func(f *runtimeapi.Function) string {
-			return ask(t, serving.Gateway(t, f), "POST", "/read", serving.Envelope("query", "d", ""), serving.Token, "Content-Type", "application/json").Body
+			return serving.Ask(t, serving.Gateway(t, f), "POST", "/read", serving.Envelope("query", "d", ""), serving.Token, "Content-Type", "application/json").Body
 		},
 	} {
 		table := slowtable.New(rows, page)

@@ -3,12 +3,81 @@ package render
 import (
 	"cmp"
 	"maps"
+	"math"
 	"strings"
 
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/deploy/topology"
 )
+
+// awsProvider is the version of Terraform's AWS provider: the first with what
+// the module needs, and no other major one.
+const awsProvider = "~> 5.100"
+
+// TwinTag is the tag that every resource on AWS carries.
+const TwinTag = "hotreader:twin"
+
+// awsPart is the AWS part of a root module.
+func awsPart(s topology.Side, p *config.Project) (part, error) {
+	o := p.Options
+	functions := map[string]any{}
+	for _, f := range s.Functions {
+		functions[string(f.Role)] = map[string]any{
+			"name": f.Name, "env": f.Env, "store": f.Store, "remote": f.Remote, "token": s.Token,
+		}
+	}
+	module := map[string]any{
+		"twin":             p.Twin,
+		"functions":        functions,
+		"secret_name":      names.Secret(p.Twin),
+		"api_key":          o.AWS.APIKey,
+		"account_log_role": o.AWS.AccountLogRole,
+	}
+	if o.MemoryMB > 0 {
+		module["memory_mb"] = o.MemoryMB
+	}
+	if o.LogDays > 0 {
+		module["log_days"] = o.LogDays
+	}
+	if o.Rate > 0 {
+		module["rate"] = o.Rate
+		module["burst"] = int(math.Ceil(2 * o.Rate)) // as the function does it
+	}
+	if o.Burst > 0 {
+		module["burst"] = o.Burst
+	}
+	if s.L3 {
+		module["table"] = hotTable(p)
+	}
+	if s.L4 {
+		twin, err := twinMaker(p)
+		if err != nil {
+			return part{}, err
+		}
+		module["twinmaker"] = twin
+	}
+	settings := map[string]any{
+		"default_tags": []any{map[string]any{"tags": map[string]any{TwinTag: p.Twin}}},
+	}
+	if o.AWS.Region != "" {
+		settings["region"] = o.AWS.Region
+	}
+	return part{"aws", awsProvider, settings, module}, nil
+}
+
+// hotTable is the module's argument table.
+func hotTable(p *config.Project) map[string]any {
+	o := p.Options
+	table := map[string]any{
+		"name": cmp.Or(o.AWS.Table, names.Table(p.Twin)), "create": o.AWS.Table == "",
+		"device_key": cmp.Or(o.DeviceKey, "device_id"), "time_key": cmp.Or(o.TimeKey, "timestamp"), "time_type": "S",
+	}
+	if strings.HasPrefix(o.TimeFormat, "epoch") {
+		table["time_type"] = "N"
+	}
+	return table
+}
 
 // azureProvider is the version of Terraform's Azure provider whose schema the
 // module is checked against.
@@ -156,4 +225,72 @@ func carried(s topology.Side) (host string, functions map[string]string, env map
 		return "", nil, nil, configError("azure", "the side on %s has no function, or none with a token", s.Cloud)
 	}
 	return host, functions, env, nil
+}
+
+// gcpProvider is the version of Terraform's Google provider whose schema the
+// module is checked against.
+const gcpProvider = "~> 7.45"
+
+// gcpPart is Google Cloud's part of a root module.
+func gcpPart(s topology.Side, p *config.Project) (part, error) {
+	o := p.Options.GCP
+	host, functions, env, err := carried(s)
+	if err != nil {
+		return part{}, err
+	}
+	module := map[string]any{
+		"twin": p.Twin,
+		"names": map[string]any{
+			"service":    host,
+			"account":    names.ServiceAccount(p.Twin),
+			"secret":     names.Secret(p.Twin),
+			"repository": names.ArtifactRepository(p.Twin),
+		},
+		"functions":   functions,
+		"environment": env,
+	}
+	settings := map[string]any{}
+	if o.Project != "" {
+		module["project"], settings["project"] = o.Project, o.Project
+	}
+	if o.Region != "" {
+		module["region"], settings["region"] = o.Region, o.Region
+	}
+	switch mb := p.Options.MemoryMB; {
+	case mb > 4096:
+		return part{}, configError("gcp", "a function is to have %d MB of memory; on Google Cloud an instance with one processor has 4096 at most", mb)
+	case mb != 0:
+		module["memory_mb"] = max(mb, 128)
+	}
+	if s.L3 {
+		module["store"] = gcpStore(p)
+	}
+	return part{"google", gcpProvider, settings, module}, nil
+}
+
+// gcpStore returns which collection hot storage is, and how much of it is to be
+// made. A collection that is named in a database that is named has its indexes
+// (the contract's section on stored items demands them); made twice, they would
+// be refused.
+func gcpStore(p *config.Project) map[string]any {
+	o := p.Options
+	collection := cmp.Or(o.GCP.Collection, names.Collection(p.Twin))
+	return map[string]any{
+		"database":        cmp.Or(o.GCP.Database, names.FirestoreDatabase(p.Twin)),
+		"create_database": o.GCP.Database == "",
+		"collection":      collection,
+		"collection_id":   collection[strings.LastIndexByte(collection, '/')+1:],
+		"create_indexes":  o.GCP.Database == "" || o.GCP.Collection == "",
+		"device_key":      fieldPath(cmp.Or(o.DeviceKey, "device_id")),
+		"time_key":        fieldPath(cmp.Or(o.TimeKey, "timestamp")),
+	}
+}
+
+// fieldPath writes a field's name as a path of one segment, as Firestore's
+// indexes want it.
+func fieldPath(name string) string {
+	if plain(name) && (name[0] < '0' || name[0] > '9') {
+		return name
+	}
+	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
 }
