@@ -121,6 +121,7 @@ func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) 
 		return nil, err
 	}
 	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), p.Token, f.Devices, f.Rate, f.Burst
+	o.LookBack = f.LookBack
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
 	api, err := httpapi.New(o)
 	if err != nil {

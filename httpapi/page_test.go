@@ -98,6 +98,7 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 		"no limit":                  strings.Replace(path, "&limit=1", "", 1),
 		"the same instant":          strings.Replace(path, "start=2026-01-01", "start=2026-01-01T01:00:00%2B01:00", 1),
 		"the default order, spelt":  path + "&order=ascending",
+		"properties as a list":      strings.Replace(path, "property=temperature&property=on", "property=temperature,on", 1),
 		"the same query":            path,
 		"parameters in other order": "/v1/devices/pump/history?limit=1&end=2026-01-02&start=2026-01-01&property=temperature&property=on",
 	} {
@@ -109,6 +110,7 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 		"another device":    strings.Replace(path, "pump", "other", 1),
 		"another property":  strings.Replace(path, "property=on", "property=state", 1),
 		"other order":       path + "&order=desc",
+		"a type":            path + "&type=temperature=double",
 		"properties turned": strings.Replace(path, "property=temperature&property=on", "property=on&property=temperature", 1),
 		"one property":      strings.Replace(path, "&property=on", "", 1),
 		"names glued":       strings.Replace(path, "property=temperature&property=on", "property=temperatureon", 1),
@@ -143,6 +145,14 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 			t.Errorf("%.10q behind it: %d %s", more, got.status, got.body)
 		}
 	}
+	typed := path + "&type=temperature=double"
+	if token, _ := getPage(t, s, typed); token.NextToken == "" {
+		t.Error("no token of a typed query")
+	} else if _, a := getPage(t, s, typed+"&next_token="+token.NextToken); a.status != 200 {
+		t.Error(a.body)
+	} else {
+		problem(t, ask(t, s, "GET", strings.Replace(typed, "double", "long", 1)+"&next_token="+token.NextToken, ""), 400, hotreader.CodeInvalid)
+	}
 	// It outlives a redeploy and a rotation, but not a change of the secret.
 	redeployed := serve(t, httpapi.Options{Token: static(t, "brand-new-token-of-at-least-32-bytes-03,"+current)})
 	if p, _ := getPage(t, redeployed, path+"&next_token="+token); len(p.Items) != 1 {
@@ -150,6 +160,25 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 	}
 	stranger := serve(t, httpapi.Options{Token: static(t, "another-token-of-at-least-32-bytes-0004,"+previous)})
 	problem(t, ask(t, stranger, "GET", path+"&next_token="+token, "", identity.TokenHeader, previous), 400, hotreader.CodeInvalid)
+}
+
+// Where the look-back ended the search, each kind of answer says so.
+func TestLookBack(t *testing.T) {
+	const last = `{"iot_device_id":"pump","selected_properties":["on"]}`
+	for lookBack, ended := range map[int]bool{1: true, 2: false, 0: false} {
+		s := serve(t, httpapi.Options{LookBack: lookBack})
+		for _, got := range []answer{
+			ask(t, s, "GET", "/v1/devices/pump/latest?property=on", ""),
+			ask(t, s, "POST", "/read", lastEntry(last)),
+		} {
+			if got.status != 200 || strings.Contains(got.body, `"warnings":[{"code":"look_back","property":"on"`) != ended {
+				t.Errorf("%d rows: %d %s", lookBack, got.status, got.body)
+			}
+		}
+		if got := ask(t, s, "GET", "/v1/devices/pump/latest?property=on", "", "Accept", "text/csv"); (got.header.Get("Warning-Count") == "1") != ended {
+			t.Errorf("%d rows: %d warnings of CSV", lookBack, len(got.header["Warning-Count"]))
+		}
+	}
 }
 
 // TestDevicesOnEveryRoute: with a list of devices, every route serves only those. It

@@ -215,6 +215,37 @@ func TestPitfall05TheAnswerSaysItsDialect(t *testing.T) {
 	}
 }
 
+// What nobody asked for is no empty answer, and what the peer leaves out is told.
+func TestOldPeersOtherAnswers(t *testing.T) {
+	series := func(name, values string) string {
+		return `{"propertyValues":[{"entityPropertyReference":{"propertyName":"` + name + `"},"values":[` + values + `]}]`
+	}
+	const value = `{"time":"2026-03-01T00:00:00Z","value":{"doubleValue":1}}`
+	q := query
+	q.Start, q.End = base.Add(time.Hour), base.Add(2*time.Hour)
+	_, err := read(t.Context(), t, reader(t, answer(series("t", value)+"}")), q)
+	wantError(t, err, hotreader.CodeProtocol, "all rows that came (1) are outside of the range")
+	_, err = read(t.Context(), t, reader(t, answer(series("x", value)+"}")), query)
+	wantError(t, err, hotreader.CodeProtocol, "nobody asked for", "x")
+	last := query
+	last.Last = true
+	_, err = read(t.Context(), t, reader(t, answer(`{"propertyValues":{"x":{"propertyValue":{"doubleValue":1}}}}`)), last)
+	wantError(t, err, hotreader.CodeProtocol, "nobody asked for")
+
+	for q, body := range map[*hotreader.Query]string{
+		&query: series("t", value+`,{"time":"2026-03-01T00:00:01Z","value":{"doubleValue":"NaN"}}`),
+		&last:  `{"propertyValues":{"t":{"propertyValue":{"doubleValue":"NaN"}}}`,
+	} {
+		var stats hotreader.Stats
+		body += `,"warnings":[{"code":"look_back","property":"t","message":"t: no value within the newest records; of 7"}]}`
+		_, err := read(hotreader.WithStats(t.Context(), &stats), t, reader(t, answer(body)), *q)
+		const want = "[t: no value within the newest records; of 7 t: 1 value unreadable]"
+		if err != nil || fmt.Sprint(stats.Warnings()) != want {
+			t.Errorf("%v, %v", stats.Warnings(), err)
+		}
+	}
+}
+
 func answer(body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -302,6 +303,43 @@ func TestStrangeAnswers(t *testing.T) {
 			}
 			wantError(t, err, c.code, c.words...)
 		})
+	}
+}
+
+// A row stream of other rows than were asked for is no empty answer.
+func TestRowsNobodyAskedFor(t *testing.T) {
+	asked := query
+	asked.Start, asked.End = base, base.Add(time.Hour)
+	for name, c := range map[string]struct {
+		columns []string
+		at      time.Time
+		value   hotreader.Value
+		words   string
+	}{
+		"before the range":   {query.Properties, base.Add(-1), num("1"), "outside of the range"},
+		"behind the range":   {query.Properties, base.Add(time.Hour + 1), num("1"), "outside of the range"},
+		"a column more":      {[]string{"t", "x"}, base, num("1"), "2 columns; 1 were asked for"},
+		"nothing of a value": {query.Properties, base, hotreader.Value{}, "no value of what was asked for"},
+	} {
+		for _, last := range []bool{false, true} {
+			r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", wire.MediaType)
+				sent := asked
+				if sent.Properties = c.columns; last {
+					sent.Last = true
+				}
+				enc := wire.NewEncoder(w, sent)
+				defer enc.Close()
+				_ = enc.Row(hotreader.Row{Time: c.at, Values: slices.Repeat([]hotreader.Value{c.value}, len(c.columns))})
+				_ = enc.End(false)
+			}))
+			q := asked
+			q.Last = last
+			_, err := read(t.Context(), t, r, q)
+			if hotreader.CodeOf(err) != hotreader.CodeProtocol || !strings.Contains(err.Error(), c.words) {
+				t.Errorf("%s, last %v: %v", name, last, err)
+			}
+		}
 	}
 }
 

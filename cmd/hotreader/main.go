@@ -101,7 +101,9 @@ const storeURLs = `Store URLs:
   mem:                                    an empty store in memory, for trials
   dynamodb://TABLE?region=R&endpoint=URL  what is left out, the environment says
   cosmos://HOST/DB/CONTAINER              key or sign-in: the environment
-  firestore://PROJECT/DATABASE/COLLECTION database (default); sign-in: the environment`
+  firestore://PROJECT/DATABASE/COLLECTION database (default); sign-in: the environment
+The last three also take device_key, time_key and time_format (iso8601, epoch_ms,
+epoch_s; firestore: native), as in cosmos://HOST/DB/CONTAINER?time_format=epoch_ms.`
 
 func (a *app) root() *cobra.Command {
 	cobra.EnableCommandSorting = false

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"fmt"
 	"runtime/debug"
 	"strings"
 
@@ -16,7 +15,9 @@ import (
 
 const kindText = `Each value comes in the kind that is stored: number, text or boolean. With --type
 it becomes that type, and values that do not fit are left out. What is left out,
-and a property that mixes kinds, is a warning on standard error.`
+and a property that mixes kinds, is a warning on standard error; the formats json
+and twinmaker have it in the document, too, as "warnings". An answer in which no
+value is left is an error.`
 
 func (a *app) query() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}
@@ -38,7 +39,7 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 Formats:
   table      aligned columns
   chart      a drawing of each property; no spike is lost, however long the range
-  json       one document {"items":[{"time":...,"NAME":...}]}
+  json       one document {"items":[{"time":...,"NAME":...}],"warnings":[...]}
   jsonl      one such item a line
   csv        RFC 4180; text that a spreadsheet would run as a formula is guarded
   twinmaker  what AWS IoT TwinMaker is answered: one page a line
@@ -79,16 +80,19 @@ Formats:
 
 func (a *app) latest() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "json", "jsonl", "csv", "twinmaker"}}
+	end, lookBack := &instant{now: a.now}, hotreader.LookBack
 	cmd := &cobra.Command{
 		Use:   "latest (--store URL | --remote URL) --device ID --property NAME...",
 		Short: "Read the newest value of each property",
-		Long: fmt.Sprintf(`Read the newest value of each property of a device, even where the newest row
-lacks it: the last %d rows of the device are looked at, at the most.
+		Long: `Read the newest value of each property of a device, even where the newest row
+lacks it. At most --look-back rows of the device are looked at, from the newest on.
+A warning says where that ended the search. A row more than a day ahead of the
+clock is passed over, unless --end is later.
 
 The formats json, jsonl and csv hold rows, newest first: those that the values
 come from, each with the values that are newest.
 
-`, hotreader.LookBack) + kindText + "\n\n" + tokenText + `
+` + kindText + "\n\n" + tokenText + `
 
 ` + storeURLs,
 		Example: `  hotreader latest --store bolt:pump.db --device pump-7 --property temperature,state
@@ -96,12 +100,17 @@ come from, each with the values that are newest.
 		Args: noArgs,
 	}
 	k.flags(cmd)
+	cmd.Flags().Var(end, "end", "the newest not after this `time`; default: a day ahead of now")
+	cmd.Flags().IntVar(&lookBack, "look-back", lookBack, "look at this many `rows` at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		q, err := k.query(cmd)
 		if err != nil {
 			return err
 		}
-		q.Last = true
+		if lookBack < 1 {
+			return usagef("latest: --look-back %d does not fit; want a whole number of rows, at least 1", lookBack)
+		}
+		q.Last, q.LookBack, q.End = true, lookBack, end.time
 		return k.answer(cmd.Context(), q)
 	}
 	return cmd
@@ -112,7 +121,7 @@ come from, each with the values that are newest.
 // device.
 func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotreader.Query) (int, error) {
 	w := bufio.NewWriterSize(k.app.stdout, 1<<16)
-	answers := twinmaker.Responder{Reader: reader}
+	answers := twinmaker.Responder{Reader: reader, Warnings: true}
 	req := twinmaker.Request{Query: q, Ref: twinmaker.Reference{EntityID: q.Device, ComponentName: q.Device}}
 	if q.Limit > 0 { // one page of that many rows
 		if q.Limit > twinmaker.MaxResults/len(q.Properties) {

@@ -59,7 +59,7 @@ func TestGoldenAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got bytes.Buffer
-		if n, err := e.Write(&got, all(rows, nil)); n != len(rows) || err != nil {
+		if n, err := e.Write(&got, all(rows, nil), new(hotreader.Stats)); n != len(rows) || err != nil {
 			t.Fatalf("%s: wrote %d rows, %v", file, n, err)
 		}
 		golden.File(t, filepath.Join("testdata", file), got.Bytes())
@@ -74,17 +74,19 @@ func TestJSONIsJSON(t *testing.T) {
 		for i, row := range rows[:n] {
 			b = e.AppendRow(b, row, i == 0)
 		}
-		b = e.AppendTail(b, `to"ken`)
+		b = e.AppendTail(b, `to"ken`, []hotreader.Warning{{Reason: hotreader.WrongType, Property: "a\"b", Count: 2}})
 		var doc struct {
 			Items     []map[string]any
 			NextToken string `json:"next_token"`
+			Warnings  []hotreader.Warning
 		}
 		d := json.NewDecoder(bytes.NewReader(b))
 		d.UseNumber()
 		if err := d.Decode(&doc); err != nil {
 			t.Fatalf("%v in %s", err, b)
 		}
-		if len(doc.Items) != n || doc.Items == nil || doc.NextToken != `to"ken` {
+		if len(doc.Items) != n || doc.Items == nil || doc.NextToken != `to"ken` ||
+			len(doc.Warnings) != 1 || doc.Warnings[0].String() != `a"b: 2 values not of the property's type` {
 			t.Errorf("%d rows came back as %s", n, b)
 		}
 		for i, item := range doc.Items {
@@ -135,7 +137,7 @@ func TestFailedReadLeavesJSONOpen(t *testing.T) {
 	e, _ := plain.NewEncoder(plain.JSON, names)
 	var got bytes.Buffer
 	broken := &hotreader.Error{Code: hotreader.CodeStore}
-	n, err := e.Write(&got, all(rows[:2], broken))
+	n, err := e.Write(&got, all(rows[:2], broken), new(hotreader.Stats))
 	if n != 2 || !errors.Is(err, broken) {
 		t.Errorf("n %d, error %v", n, err)
 	}
@@ -156,7 +158,7 @@ func TestWriteStopsWhenNobodyReads(t *testing.T) {
 			yielded++
 		}
 	}
-	n, err := e.Write(failingWriter{}, endless)
+	n, err := e.Write(failingWriter{}, endless, new(hotreader.Stats))
 	if !errors.Is(err, io.ErrClosedPipe) || n == 0 {
 		t.Errorf("%d rows, %v", n, err)
 	}

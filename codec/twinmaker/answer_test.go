@@ -339,7 +339,8 @@ func TestPageOfRowsWithoutAPoint(t *testing.T) {
 }
 
 // TestPagesPutTogether: over random rows with gaps and kinds, the pages of any
-// size, by count and by bytes, put together are the unpaged answer.
+// size, by count and by bytes, put together are the unpaged answer, or end in its
+// error.
 func TestPagesPutTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := &rowsReader{names: []string{"a", "b"}}
@@ -355,15 +356,16 @@ func TestPagesPutTogether(t *testing.T) {
 		}
 		req := ask("b", "a")
 		req.Query.Order = hotreader.Order(rapid.IntRange(0, 1).Draw(t, "order"))
-		whole, n := follow(t, &Responder{Reader: r}, req)
+		told := rapid.Bool().Draw(t, "told")
+		whole, n := follow(t, &Responder{Reader: r, Warnings: told}, req)
 		if n != 1 {
 			t.Fatalf("%d pages", n)
 		}
 		req.MaxResults = rapid.IntRange(1, 30).Draw(t, "maxResults")
-		paged, _ := follow(t, &Responder{Reader: r}, req)
+		paged, _ := follow(t, &Responder{Reader: r, Warnings: told}, req)
 		same(t, "by count", paged, whole)
 		req.MaxResults = 0
-		paged, _ = follow(t, &Responder{Reader: r, MaxBytes: rapid.IntRange(600, 3000).Draw(t, "bytes")}, req)
+		paged, _ = follow(t, &Responder{Reader: r, Warnings: told, MaxBytes: rapid.IntRange(600, 3000).Draw(t, "bytes")}, req)
 		same(t, "by bytes", paged, whole)
 	})
 }

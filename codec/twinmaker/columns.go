@@ -33,15 +33,25 @@ type column struct {
 	kind    hotreader.Kind // values of this kind fit typ already: the Reader has converted them
 	key     string         // of a point's value, as "doubleValue":
 	leftOut int64          // values
+	fate    fate
 
 	// As they were before the last row, for removeRow.
-	markLen int
-	markTyp hotreader.Type
+	markLen     int
+	markTyp     hotreader.Type
+	markLeftOut int64
 
 	// Interpolation: the first step in buf, and where each step ends.
 	from int64
 	ends []int
 }
+
+// fate is what became of a property's values, on this page and on those before it.
+type fate byte
+
+const (
+	given  fate = 1 << iota // one is in the answer
+	missed                  // one was left out
+)
 
 // maxPooled is the size above which a page is not reused.
 const maxPooled = 8 << 20
@@ -59,19 +69,17 @@ func newPage(q *hotreader.Query) *page {
 	p.columns = p.columns[:n]
 	for i := range p.columns {
 		c := &p.columns[i]
-		c.buf, c.ends, c.leftOut = c.buf[:0], c.ends[:0], 0
+		c.buf, c.ends, c.leftOut, c.fate = c.buf[:0], c.ends[:0], 0, 0
 		c.setType(declared(q, i))
 	}
 	p.size, p.names = 0, q.Properties
 	return p
 }
 
-// release counts what was left out and makes the page's memory reusable.
-func (p *page) release(ctx context.Context) {
-	stats := hotreader.StatsOf(ctx)
-	for i, name := range p.names {
-		stats.LeaveOut(name, hotreader.WrongType, p.columns[i].leftOut)
-	}
+// release makes the page's memory reusable, and tells the caller's Stats what was
+// counted for the page.
+func (p *page) release(ctx context.Context, stats *hotreader.Stats) {
+	hotreader.StatsOf(ctx).Add(stats)
 	p.names = nil
 	size := 0
 	for i := range p.columns[:cap(p.columns)] {
@@ -132,7 +140,7 @@ func (p *page) add(row *hotreader.Row) int {
 	columns := p.columns[:len(row.Values)]
 	for i, v := range row.Values {
 		c := &columns[i]
-		c.markLen, c.markTyp = len(c.buf), c.typ
+		c.markLen, c.markTyp, c.markLeftOut = len(c.buf), c.typ, c.leftOut
 		c.learn(row.Types[i])
 		if v.IsNull() {
 			continue
@@ -171,7 +179,7 @@ func (p *page) removeRow() {
 	for i := range p.columns {
 		c := &p.columns[i]
 		p.size -= len(c.buf) - c.markLen
-		c.buf = c.buf[:c.markLen]
+		c.buf, c.leftOut = c.buf[:c.markLen], c.markLeftOut
 		if c.typ != c.markTyp {
 			c.setType(c.markTyp)
 		}

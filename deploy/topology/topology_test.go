@@ -162,7 +162,7 @@ func completed(p *config.Project, s Side, f Function) map[string]string {
 // Each function starts with its environment, with the widest and the least twin
 // and all options, and does what the topology says.
 func TestTopologyEnvironmentIsAccepted(t *testing.T) {
-	all := config.Options{Settings: config.Settings{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LogLevel: "debug", Devices: identity.Devices{"pump-*", "valve-7"}},
+	all := config.Options{Settings: config.Settings{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LookBack: 50, LogLevel: "debug", Devices: identity.Devices{"pump-*", "valve-7"}},
 		OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_SERVICE_NAME": "factory"}}
 	for _, twin := range []string{"a", "Abcdefghij_klmnopqrs-"} {
 		for _, options := range []config.Options{{}, all} {
@@ -194,6 +194,9 @@ func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 						}
 						if f.Store && (got.DeviceKey != p.Options.DeviceKey || got.TimeKey != p.Options.TimeKey || got.TimeFormat != p.Options.TimeFormat) {
 							t.Errorf("%s on %s reads items %+v", f.Role, s.Cloud, got.Settings)
+						}
+						if got.LookBack != p.Options.LookBack {
+							t.Errorf("%s on %s looks back over %d rows", f.Role, s.Cloud, got.LookBack)
 						}
 						if len(s.Public) > 0 && (got.Rate != p.Options.Rate || got.Burst != p.Options.Burst) {
 							t.Errorf("%s on %s allows %v requests a second, %d at once", f.Role, s.Cloud, got.Rate, got.Burst)

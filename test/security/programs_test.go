@@ -225,7 +225,12 @@ func TestRunbookFieldsAreLogged(t *testing.T) {
 	for _, device := range []string{"pump", "other"} {
 		serving.Ask(t, api.URL, "GET", "/v1/devices/"+device+"/latest?property=temperature", "", token)
 	}
+	serving.Ask(t, api.URL, "GET", "/v1/devices/pump/latest?property=temperature&type=boolean", "", token) // which has a warning
 	api.Terminate(t)
+	text := hotreader.Record{Time: serving.At(1 << 20), Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.StringValue([]byte("text"))}}}
+	if err := peer.Store.Write(t.Context(), "pump", []hotreader.Record{text}); err != nil {
+		t.Fatal(err)
+	}
 	reader := serving.Function(t, "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token})
 	for range 2 {
 		_, err := reader.Invoke(t.Context(), serving.Event("pump", both, serving.AllTime), 20*time.Second)
