@@ -22,6 +22,7 @@ import (
 var rooms = map[string][]string{
 	"":                        {},
 	"identity":                {""},
+	"catalog":                 {""},
 	"store/storetest":         {""},
 	"store/memstore":          {""},
 	"store/boltstore":         {""},
@@ -41,7 +42,7 @@ var rooms = map[string][]string{
 	"codec/twinmaker":         {"", "internal/*"},
 	"remote":                  {"", "wire", "route", "identity", "codec/twinmaker"},
 	"route":                   {"", "internal/*"},
-	"config":                  {"", "route", "identity", "internal/*"},
+	"config":                  {"", "catalog", "route", "identity", "internal/*"},
 	"observe":                 {"", "internal/endpoint", "observe/seen"},
 	"observe/page":            {"observe"},
 	"observe/seen":            {""},
