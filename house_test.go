@@ -47,7 +47,7 @@ var rooms = map[string][]string{
 	"observe/page":            {"observe"},
 	"observe/seen":            {""},
 	"httpapi":                 {"", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
-	"function":                {"", "config", "httpapi", "remote", "route", "identity", "observe"},
+	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "identity", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "identity"},
 	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "identity"},

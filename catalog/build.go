@@ -127,8 +127,8 @@ func Build(devices []Device) ([]byte, error) {
 		b.devices = append(b.devices, b.text(d.ID), b.typeOf[d.Type], b.set(d.Properties))
 	}
 	n := counts{len(sorted), len(b.types) / 2, len(b.members), len(b.sets), len(b.listed), len(b.properties) / 4, len(b.textAt), len(b.bytes)}
-	if !n.layout().fits() {
-		return fail(errors.New("it is larger than 2 GB"))
+	if size := n.layout().end; size > maxBytes {
+		return fail(fmt.Errorf("it has %d bytes; at most %d are allowed; give the devices fewer properties, or shorter texts", size, maxBytes))
 	}
 	return b.packed(n), nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -37,6 +36,8 @@ const (
 	checkAt  = 12 // where check is
 	countsAt = 16
 	headEnd  = countsAt + 8*4
+
+	maxBytes = 256 << 20 // of a packed catalogue
 
 	deviceBytes   = 3 * 4
 	typeBytes     = 2 * 4
@@ -93,7 +94,7 @@ func Read(r io.Reader, size int) (*Catalog, error) {
 	// Of a string, names are parts that need no memory. A string that is read in
 	// pieces is in memory once, and each piece is checked while it is at hand.
 	var data strings.Builder
-	data.Grow(max(size, 0) + 1)
+	data.Grow(min(max(size, 0), maxBytes) + 1)
 	var check uint32
 	piece := make([]byte, 64<<10)
 	for {
@@ -102,11 +103,14 @@ func Read(r io.Reader, size int) (*Catalog, error) {
 			check = crc32.Update(check, castagnoli, piece[max(from, 0):n])
 		}
 		data.Write(piece[:n])
+		if data.Len() > maxBytes {
+			return nil, damaged("it is larger than any that deploy makes")
+		}
 		if err == io.EOF {
 			return open(data.String(), check)
 		}
 		if err != nil {
-			return nil, &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf("it cannot be read: %w", err)}
+			return nil, &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf("it cannot be read: %w; deploy again, which makes it anew", err)}
 		}
 	}
 }
@@ -289,6 +293,3 @@ func (c *Catalog) property(i int) Property {
 	}
 	return p
 }
-
-// fits reports whether a packed catalogue can be as large.
-func (l layout) fits() bool { return l.end <= math.MaxInt32 }

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/identity"
 	"hotreader/observe"
@@ -28,6 +29,7 @@ type Parts struct {
 	// Local opens hot storage on this cloud. It is not called if that is remote.
 	Local func() (hotreader.Source, error)
 
+	Catalog *catalog.Catalog             // the twin's devices; nil = none
 	Token   *identity.Token              // sent to a remote API, and asked of an API's callers; nil = none
 	Program string                       // its name, for the User-Agent
 	TraceID func(context.Context) string // as remote.Options have it
