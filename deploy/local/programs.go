@@ -16,8 +16,10 @@ import (
 	"runtime"
 	"strings"
 
+	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/deploy/publish"
+	"hotreader/deploy/render"
 )
 
 // maxProgram bounds what is unpacked of one file; the programs have some 10 MB.
@@ -72,6 +74,23 @@ func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
 		return "", err
 	}
 	return to, os.WriteFile(to, text, 0o700) //nolint:gosec // G306: a program must be one that its owner can run
+}
+
+// placeCatalog puts the catalogue of the project's devices where a program looks for
+// it, as it lies in the package that is deployed.
+func placeCatalog(p *config.Project, dir string) error {
+	name := filepath.Join(dir, catalog.File)
+	packed, err := render.Catalog(p)
+	if err != nil {
+		return err
+	}
+	if packed != nil {
+		return render.ReplaceFile(name, bytes.NewReader(packed))
+	}
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run before
+		return err
+	}
+	return nil
 }
 
 func fromZip(name, file string) ([]byte, error) {
