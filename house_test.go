@@ -39,7 +39,7 @@ var rooms = map[string][]string{
 	"store/all":               {"", "store/*", "internal/*"},
 	"wire":                    {"", "internal/*"},
 	"codec/plain":             {"", "internal/*"},
-	"codec/twinmaker":         {"", "internal/*"},
+	"codec/twinmaker":         {"", "catalog", "internal/*"},
 	"remote":                  {"", "wire", "route", "identity", "codec/twinmaker"},
 	"route":                   {"", "internal/*"},
 	"config":                  {"", "catalog", "route", "identity", "internal/*"},

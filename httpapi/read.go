@@ -50,7 +50,7 @@ func (a *api) read(c *call) error {
 		Interpolation: p.Interpolation,
 	}
 	if p.EntityID == "" {
-		req.Ref.ExternalName = component.ExternalID
+		req.Ref.ExternalNames = []string{component.ExternalID}
 	}
 	responder := twinmaker.Responder{
 		Reader:   requestReader{c, a.reader.Read},

@@ -198,12 +198,12 @@ func TestByteBudget(t *testing.T) {
 			t.Errorf("%d bytes: a page of %d, %v", most, len(body)-100, err)
 		}
 	}
-	_, err := (&Responder{Reader: r, MaxBytes: overhead(&req) + 150}).AppendHistory(t.Context(), nil, req)
+	_, err := (&Responder{Reader: r, MaxBytes: around(&req) + overhead(&req, "d") + 150}).AppendHistory(t.Context(), nil, req)
 	if !errors.Is(err, hotreader.CodeTooLarge) {
 		t.Errorf("not one row fits, but the error is %v", err)
 	}
 	req.Interpolation, req.Query.Start = time.Second, r.rows[0].Time
-	if _, err := (&Responder{Reader: r, MaxBytes: overhead(&req) + 150}).AppendHistory(t.Context(), nil, req); !errors.Is(err, hotreader.CodeTooLarge) {
+	if _, err := (&Responder{Reader: r, MaxBytes: around(&req) + overhead(&req, "d") + 150}).AppendHistory(t.Context(), nil, req); !errors.Is(err, hotreader.CodeTooLarge) {
 		t.Errorf("not one step fits, but the error is %v", err)
 	}
 	if _, err := (&Responder{Reader: r, MaxBytes: 300}).AppendLastEntry(t.Context(), nil, req); !errors.Is(err, hotreader.CodeTooLarge) {
@@ -432,7 +432,7 @@ func TestLastEntryPassesOverWhatCannotBeSent(t *testing.T) {
 // external id where there is no entity.
 func TestPitfall11WhatTheClientCannotTake(t *testing.T) {
 	req := machineRequest(t)
-	for _, ref := range []Reference{{EntityID: "e \"1\"", ComponentName: "c\u2028"}, {ExternalName: "id"}, {}} {
+	for _, ref := range []Reference{{EntityID: "e \"1\"", ComponentName: "c\u2028"}, {ExternalNames: []string{"id"}}, {}} {
 		for maxResults := range 30 {
 			req.Ref, req.MaxResults, req.NextToken = ref, maxResults, ""
 			for {
@@ -446,7 +446,7 @@ func TestPitfall11WhatTheClientCannotTake(t *testing.T) {
 					if err := json.Unmarshal(p.Reference, &r); err != nil || r.PropertyName != req.Query.Properties[i] || r.EntityID != ref.EntityID || r.ComponentName != ref.ComponentName {
 						t.Fatalf("reference %s, %v", p.Reference, err)
 					}
-					if ref.ExternalName != "" && r.ExternalIDProperty[ref.ExternalName] != "press-1" {
+					if ref.ExternalNames != nil && r.ExternalIDProperty[ref.ExternalNames[0]] != "press-1" {
 						t.Fatalf("reference %s", p.Reference)
 					}
 					key := [...]string{"doubleValue", "booleanValue", "integerValue", "stringValue", "longValue"}[i]

@@ -53,7 +53,7 @@ func TestAnswersKeepBotocoresModel(t *testing.T) {
 		}
 		answers = append(answers, shape+" "+string(body))
 	}
-	for _, ref := range []Reference{entity, {ExternalName: "iotDeviceId"}, {}} {
+	for _, ref := range []Reference{entity, {ExternalNames: []string{"iotDeviceId"}}, {}} {
 		for _, reader := range []hotreader.Reader{machine(t), &rowsReader{}} {
 			for _, types := range [][]hotreader.Type{nil, machineRequest(t).Query.Types} {
 				for _, maxResults := range []int{0, 5, 10} {

@@ -39,15 +39,22 @@ func (p *page) fates() []fate {
 	return fates
 }
 
-// whole returns the error of a query that ends with this page and has no value
+// setFates sets the properties' fates, as of the pages before.
+func (p *page) setFates(fates []fate) {
+	for i, f := range fates {
+		p.columns[i].fate = f
+	}
+}
+
+// nothingLeft returns the error of a query that ends with this page and has no value
 // although values were left out. Where the answer tells what was, that is so of all
 // properties together; else of each.
-func (p *page) whole(stats *hotreader.Stats, told bool) error {
+func nothingLeft(names []string, fates []fate, stats *hotreader.Stats, told bool) error {
 	var lost []string
 	none := true
-	for i, name := range p.names {
-		none = none && p.columns[i].fate&given == 0
-		if p.columns[i].fate == missed {
+	for i, name := range names {
+		none = none && fates[i]&given == 0
+		if fates[i] == missed {
 			lost = append(lost, name)
 		}
 	}

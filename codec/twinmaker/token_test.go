@@ -67,7 +67,7 @@ func TestTokenIsBoundToItsQuery(t *testing.T) {
 			"entity":             func(r *Request) { r.Ref.EntityID = "e2" },
 			"component":          func(r *Request) { r.Ref.ComponentName = "c2" },
 			"entity → component": func(r *Request) { r.Ref = Reference{EntityID: "ec", ComponentName: ""} },
-			"external id":        func(r *Request) { r.Ref = Reference{ExternalName: "id"} },
+			"external id":        func(r *Request) { r.Ref = Reference{ExternalNames: []string{"id"}} },
 		} {
 			changed := req
 			changed.Query.Filters = append([]hotreader.Filter(nil), req.Query.Filters...)

@@ -63,20 +63,19 @@ func entity(component string) string {
 }
 
 func TestLookup(t *testing.T) {
-	for _, c := range []struct{ name, component, want string }{
+	for _, c := range []struct{ name, component, id, typeID string }{
 		{"external id", `{"componentTypeId":"factory-x","properties":{"other":{"definition":{"dataType":{"type":"STRING"}},"value":{"stringValue":"no"}},
-			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}}}}`, "machine/1"},
+			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}}}}`, "machine/1", "factory-x"},
 		{"external id's default", `{"componentTypeId":"factory-x","properties":{
-			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true,"defaultValue":{"stringValue":"machine-2"}}}}}`, "machine-2"},
-		{"component type", `{"componentTypeId":"factory-machine-3"}`, "machine-3"},
-		{"component type of another twin", `{"componentTypeId":"plant-machine-3"}`, ""},
-		{"nothing", `{}`, ""},
+			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true,"defaultValue":{"stringValue":"machine-2"}}}}}`, "machine-2", "factory-x"},
+		{"component type", `{"componentTypeId":"factory-machine-3"}`, "", "factory-machine-3"},
+		{"nothing", `{}`, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			getenv, last := service(t, 200, entity(c.component))
-			got, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "c")
-			if err != nil || got != c.want {
-				t.Errorf("%q, %v; want %q", got, err, c.want)
+			got, err := Lookup(getenv)(t.Context(), "w", "e", "c")
+			if want := (twinmaker.Component{ExternalID: c.id, TypeID: c.typeID}); err != nil || got != want {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
 			}
 			r, _ := last()
 			if r.URL.Path != "/workspaces/w/entities/e" || !strings.Contains(r.Header.Get("Authorization"), "/eu-central-1/iottwinmaker/aws4_request") {
@@ -85,7 +84,7 @@ func TestLookup(t *testing.T) {
 		})
 	}
 	getenv, _ := service(t, 200, entity(`{}`))
-	if _, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "other"); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+	if _, err := Lookup(getenv)(t.Context(), "w", "e", "other"); hotreader.CodeOf(err) != hotreader.CodeInvalid {
 		t.Errorf("got %v", err)
 	}
 }
@@ -101,7 +100,7 @@ func TestLookupErrors(t *testing.T) {
 		{400, "ValidationException", hotreader.CodeConfig},
 	} {
 		getenv, _ := service(t, c.status, `{"__type":"`+c.name+`","code":"`+c.name+`","message":"no"}`)
-		_, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "c")
+		_, err := Lookup(getenv)(t.Context(), "w", "e", "c")
 		if hotreader.CodeOf(err) != c.want {
 			t.Errorf("%s: %v is %s", c.name, err, hotreader.CodeOf(err))
 		}
@@ -115,7 +114,7 @@ func TestLookupErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := Lookup(nobody, "factory")(ctx, "w", "e", "c"); hotreader.CodeOf(err) != hotreader.CodeDeadline && hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+	if _, err := Lookup(nobody)(ctx, "w", "e", "c"); hotreader.CodeOf(err) != hotreader.CodeDeadline && hotreader.CodeOf(err) != hotreader.CodeUnavailable {
 		t.Errorf("got %v", err)
 	}
 }
@@ -124,9 +123,9 @@ func TestLookupErrors(t *testing.T) {
 // then once.
 func TestPitfall26EntityIsLookedUpOnce(t *testing.T) {
 	calls := 0
-	d := twinmaker.Devices{Twin: "factory", Lookup: twinmaker.CacheLookup(func(context.Context, string, string, string) (string, error) {
+	d := twinmaker.Devices{Twin: "factory", Lookup: twinmaker.CacheLookup(func(context.Context, string, string, string) (twinmaker.Component, error) {
 		calls++
-		return "d", nil
+		return twinmaker.Component{ExternalID: "d"}, nil
 	})}
 	tw := Twin{Devices: d, Responder: twinmaker.Responder{Reader: hotreader.NewReader(filled(t, "d", 1))}}
 	named := event(allTime)

@@ -214,9 +214,9 @@ func TestPitfall24DeadlineHasAReserve(t *testing.T) {
 func TestPitfall24LookupHasAReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tw := twin(memstore.New(), nil)
-		tw.Devices = twinmaker.Devices{Lookup: func(ctx context.Context, _, _, _ string) (string, error) {
+		tw.Devices = twinmaker.Devices{Lookup: func(ctx context.Context, _, _, _ string) (twinmaker.Component, error) {
 			<-ctx.Done()
-			return "", &hotreader.Error{Op: "twinmaker", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()}
+			return twinmaker.Component{}, &hotreader.Error{Op: "twinmaker", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()}
 		}}
 		ctx, cancel := context.WithTimeout(inLambda(t.Context()), 10*time.Second)
 		defer cancel()
