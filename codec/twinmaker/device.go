@@ -195,6 +195,9 @@ func (d Devices) find(ctx context.Context, e *event, req *Request) error {
 		id = cmp.Or(id, x.id)
 	}
 	if req.Ref.EntityID == "" {
+		if len(e.externals) == 0 {
+			return fail("entityId is absent, and no property of the component type says isExternalId, so an answer could not say whose values it has; want such a property, as deviceId or alarm_key")
+		}
 		for _, x := range e.externals {
 			req.Ref.ExternalNames = append(req.Ref.ExternalNames, x.name)
 		}

@@ -91,8 +91,6 @@ func (e *event) readReference(ref *Reference) {
 		e.bad("entityId comes without componentName; want both or neither")
 	case ref.EntityID == "" && component != "":
 		e.bad("componentName comes without entityId; want both or neither")
-	case ref.EntityID == "" && len(e.externals) == 0:
-		e.bad("entityId is absent, and no property of the component type says isExternalId, so that an answer could not say whose values it has; want such a property, as deviceId or alarm_key")
 	}
 }
 
