@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -232,6 +233,24 @@ func (d Devices) find(ctx context.Context, e *event, req *Request) error {
 	}
 	return fail("the device id cannot be found: no property with isExternalId has a value, %s, and entity %q, component %q names none",
 		d.noDevice(componentType), short(ref.EntityID), short(cmp.Or(ref.ComponentPath, ref.ComponentName)))
+}
+
+// declare gives the properties whose definition has no type that of the catalogue.
+func (d Devices) declare(req *Request) {
+	q := &req.Query
+	if d.Catalog == nil || !slices.Contains(q.Types, hotreader.Untyped) {
+		return
+	}
+	device, _ := d.Catalog.Device(q.Device)
+	if req.Fleet != nil {
+		device = d.Catalog.Devices("", req.Fleet.Type, "", 1)[0] // all have the same properties
+	}
+	for i, name := range q.Properties {
+		at := slices.IndexFunc(device.Properties, func(p catalog.Property) bool { return p.Name == name })
+		if at >= 0 && q.Types[i] == hotreader.Untyped {
+			q.Types[i] = device.Properties[at].Type
+		}
+	}
 }
 
 // noDevice says why a component type names no device.

@@ -57,6 +57,7 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 		if err := d.find(ctx, e, &req); err != nil {
 			return Request{}, err
 		}
+		d.declare(&req)
 		if err := req.check(op); err != nil {
 			return Request{}, err
 		}

@@ -231,14 +231,19 @@ func (f *fleetPage) read(p *part) {
 }
 
 // steps returns how many steps of an interpolation the page spans.
-func (p *page) steps() int {
-	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+func (p *page) steps() (n int) {
+	first := int64(math.MaxInt64)
 	for i := range p.columns {
 		if c := &p.columns[i]; len(c.ends) > 0 {
-			first, last = min(first, c.from), max(last, c.from+int64(len(c.ends)))
+			first = min(first, c.from)
 		}
 	}
-	return int(max(0, last-first))
+	for i := range p.columns {
+		if c := &p.columns[i]; len(c.ends) > 0 {
+			n = max(n, int(c.from-first)+len(c.ends))
+		}
+	}
+	return n
 }
 
 // discard lets p's rows go, and counts what they have cost.
