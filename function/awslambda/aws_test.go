@@ -119,6 +119,62 @@ func TestLookupErrors(t *testing.T) {
 	}
 }
 
+// A failure of GetEntity goes to TwinMaker under its own name, not as one of storage,
+// with what is to be allowed and where.
+func TestLookupFailuresSayGetEntity(t *testing.T) {
+	unreached := func(name string) string {
+		return map[string]string{"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL_IOTTWINMAKER": "http://127.0.0.1:1",
+			"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}[name]
+	}
+	failing := func(status int, name string) func(string) string {
+		getenv, _ := service(t, status, `{"__type":"`+name+`","code":"`+name+`","message":"hunter2"}`)
+		return getenv
+	}
+	const what = `TwinMaker's GetEntity of the entity "e" in the workspace "w" `
+	for _, c := range []struct {
+		name     string
+		getenv   func(string) string
+		kind, is string
+	}{
+		{"403", failing(403, "AccessDeniedException"), "HotReader.Forbidden", "was refused; allow the function's role iottwinmaker:GetEntity on this workspace"},
+		{"404", failing(404, "ResourceNotFoundException"), "HotReader.NotFound", "found no such entity, or no such workspace"},
+		{"429", failing(429, "ThrottlingException"), "HotReader.Throttled", "is asked too often; try again later"},
+		{"400", failing(400, "ValidationException"), "HotReader.Config", "does not take these ids"},
+		{"500", failing(500, "InternalServerException"), "HotReader.Unavailable", "was not reached; try again"},
+		{"unreachable", unreached, "HotReader.", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			tw := twin(filled(t, "d", 1), nil)
+			tw.Devices.Lookup = Lookup(c.getenv)
+			ctx, cancel := context.WithTimeout(inLambda(t.Context()), 20*time.Second)
+			defer cancel()
+			_, err := History(tw).Invoke(ctx, []byte(strings.Replace(string(event(allTime)), "factory-d", "com.example.machine", 1)))
+			e := functionError(t, err)
+			if !strings.HasPrefix(e.Type, c.kind) || !strings.HasPrefix(e.Message, what+c.is) || !strings.Contains(e.Message, invocation) {
+				t.Errorf("%+v", e)
+			}
+			if strings.Contains(e.Message, "hunter2") || strings.Contains(strings.ToLower(e.Message), "storage") || strings.Contains(e.Message, "not allowed to read") {
+				t.Errorf("%s", e.Message)
+			}
+		})
+	}
+}
+
+// A component within components has its type in GetEntity's answer, one level below.
+func TestLookupOfAPath(t *testing.T) {
+	getenv, _ := service(t, 200, entity(`{"componentTypeId":"factory-line","compositeComponents":{"motor":{"componentName":"motor","componentTypeId":"factory-motor-1","componentPath":"c/motor"}}}`))
+	got, err := Lookup(getenv)(t.Context(), "w", "e", "c/motor")
+	if want := (twinmaker.Component{TypeID: "factory-motor-1"}); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, path := range []string{"c/none", "c/motor/rotor", "none/motor"} {
+		if _, err := Lookup(getenv)(t.Context(), "w", "e", path); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 // TwinMaker is asked only where the event itself does not name the device, and
 // then once.
 func TestPitfall26EntityIsLookedUpOnce(t *testing.T) {
