@@ -40,7 +40,7 @@ var testColumns = []string{"a", "temperature", `q"\é`, "flag"}
 func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error) {
 	var out decoded
 	left := make([]int64, len(testColumns))
-	d.layout(testColumns, timeKey, kind, left)
+	d.flat(testColumns, timeKey, left)
 	if err := d.Open(body); err != nil {
 		return out, err
 	}
@@ -53,7 +53,10 @@ func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error)
 		if !more {
 			break
 		}
-		item := decodedItem{at: string(at)}
+		item := decodedItem{}
+		if at.Kind() == map[byte]hotreader.Kind{'S': hotreader.String, 'N': hotreader.Number}[kind] {
+			item.at = string(at.Text())
+		}
 		for i, v := range values {
 			item.values[i] = v.String()
 		}
@@ -226,18 +229,18 @@ func TestHalfAPairIsLeftOut(t *testing.T) {
 // not have. The reference takes the attribute before it for its value, and we null.
 func unknownKind(body []byte) bool {
 	var page struct {
-		Items            []map[string]attribute
-		LastEvaluatedKey map[string]attribute
+		Items            []map[string]knownKind
+		LastEvaluatedKey map[string]knownKind
 	}
 	return errors.Is(json.Unmarshal(body, &page), errKind)
 }
 
-// attribute is one of a known kind.
-type attribute struct{}
+// knownKind is an attribute of a known kind.
+type knownKind struct{}
 
 var errKind = errors.New("no kind of DynamoDB's")
 
-func (*attribute) UnmarshalJSON(text []byte) error {
+func (*knownKind) UnmarshalJSON(text []byte) error {
 	var kinds map[string]json.RawMessage
 	if err := json.Unmarshal(text, &kinds); err != nil {
 		return err
@@ -377,7 +380,7 @@ func TestHostileNames(t *testing.T) {
 		`{"x\":{\"N\":\"1\"},\"y":{"N":"7"},"y":{"S":"\"a\":{\"N\":\"9\"}"},"\u043a\u043b\u044e\u0447":{"N":"8"}},` +
 		`{"x":{"N":"1"},"y":{"N":"2"},"a\\":{"N":"3"},"b\u0001":{"N":"4"},"ключ":{"N":"5"},"a":{"N":"6"}}]}`
 	var d decoder
-	d.layout(columns, "timestamp", 'S', make([]int64, 9))
+	d.flat(columns, "timestamp", make([]int64, 9))
 	if err := d.Open([]byte(body)); err != nil {
 		t.Fatal(err)
 	}
@@ -420,7 +423,7 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	body := []byte(strings.ReplaceAll(bigPage(1000), `"humidity":{"N":"`, `"humidity":{"S":"\u00b0`))
 	var d decoder
 	values := make([]hotreader.Value, len(bigColumns))
-	d.layout(bigColumns, "timestamp", 'S', make([]int64, 9))
+	d.flat(bigColumns, "timestamp", make([]int64, 9))
 	allocations := testing.AllocsPerRun(10, func() {
 		if err := d.Open(body); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/storetest"
 	"hotreader/store/storetest/cloud"
@@ -30,7 +31,7 @@ func harness(format string) storetest.Harness {
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			client = engine.DynamoDBClient(t)
 			table = "conformance-" + format + "-" + strconv.FormatInt(tables.Add(1), 10)
-			o := awsdynamodb.Options{Table: table, TimeFormat: format}
+			o := awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{format}}}
 			if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +44,7 @@ func harness(format string) storetest.Harness {
 			return s, s
 		},
 	}
-	if format != awsdynamodb.ISO8601 {
+	if format != layout.ISO8601 {
 		return h
 	}
 	h.PutRaw = func(t testing.TB, device, timeText string, fields ...hotreader.Field) {
@@ -71,7 +72,7 @@ func harness(format string) storetest.Harness {
 }
 
 func TestConformance(t *testing.T) {
-	for _, format := range []string{awsdynamodb.ISO8601, awsdynamodb.EpochMillis} {
+	for _, format := range []string{layout.ISO8601, layout.EpochMillis} {
 		t.Run(format, func(t *testing.T) { storetest.Run(t, harness(format)) })
 	}
 }
@@ -99,9 +100,9 @@ func TestEngineRefusals(t *testing.T) {
 		t.Errorf("an empty table: %q", code)
 	}
 	for _, other := range []awsdynamodb.Options{
-		{Table: "refusals", TimeFormat: awsdynamodb.EpochMillis},
-		{Table: "refusals", TimeKey: "time"},
-		{Table: "refusals", DeviceKey: "device"},
+		{Table: "refusals", Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}},
+		{Table: "refusals", Layout: layout.Layout{TimeKey: "time"}},
+		{Table: "refusals", Layout: layout.Layout{DeviceKey: "device"}},
 	} {
 		if code := read(other); code != hotreader.CodeConfig {
 			t.Errorf("reading the table as %+v: %q, want %q", other, code, hotreader.CodeConfig)

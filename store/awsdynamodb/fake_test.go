@@ -116,7 +116,7 @@ type raw string
 
 // spell spells an item as DynamoDB does.
 func spell(it cloud.Item) string {
-	attribute := func(v any) string {
+	spelled := func(v any) string {
 		switch v := v.(type) {
 		case raw:
 			return string(v)
@@ -130,10 +130,10 @@ func spell(it cloud.Item) string {
 	}
 	var parts []string
 	if it.Time != nil {
-		parts = append(parts, `"timestamp":`+attribute(it.Time))
+		parts = append(parts, `"timestamp":`+spelled(it.Time))
 	}
 	for name, v := range it.Fields {
-		parts = append(parts, strconv.Quote(name)+":"+attribute(v))
+		parts = append(parts, strconv.Quote(name)+":"+spelled(v))
 	}
 	return "{" + strings.Join(parts, ",") + "}"
 }
