@@ -106,51 +106,44 @@ func (d *decoder) attributes(values []hotreader.Value) (at hotreader.Value, err 
 		return at, nil
 	}
 	for {
-		found, v, err := d.attribute(values)
-		if err != nil {
-			return at, err
+		found, v, usable := d.plain()
+		if !usable {
+			if found, v, usable, err = d.attribute(); err != nil {
+				return at, err
+			}
+		}
+		if found >= 0 {
+			d.next[d.last], d.last = found, found
 		}
 		if found == d.when {
 			at = v
 		}
-		if d.Is('}') {
-			return at, nil
+		if found >= 0 && found < d.values {
+			if values[found] = v; !usable {
+				d.left[found]++
+			}
 		}
-		if !d.Is(',') {
+		if d.Is(',') {
+			continue
+		}
+		if !d.Is('}') {
 			return at, d.Wrong("',' or '}' behind an attribute")
 		}
+		return at, nil
 	}
 }
 
-// attribute decodes one attribute. found is its index in names, -1 if it is none
-// of them.
-func (d *decoder) attribute(values []hotreader.Value) (found int, v hotreader.Value, err error) {
-	found, v, usable := d.plain()
-	if !usable {
-		name, err := d.Name()
-		if err != nil {
-			return 0, v, err
-		}
-		found = slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
-		if found < 0 {
-			if err := d.Token('{'); err != nil { // a typed value, whatever is in it
-				return 0, v, err
-			}
-			d.Pos--
-			return found, v, d.Skip()
-		}
-		if v, usable, err = d.value(); err != nil {
-			return 0, v, err
-		}
+// attribute decodes an attribute in any spelling. found is its index in names, -1
+// if it is none of them. usable is false for a value that no Value can hold, which
+// is null then.
+func (d *decoder) attribute() (found int, v hotreader.Value, usable bool, err error) {
+	name, err := d.Name()
+	if err != nil {
+		return 0, v, false, err
 	}
-	d.next[d.last], d.last = found, found
-	if found < d.values {
-		values[found] = v
-		if !usable {
-			d.left[found]++
-		}
-	}
-	return found, v, nil
+	found = slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
+	v, usable, err = d.value()
+	return found, v, usable, err
 }
 
 // plain decodes an attribute that is as most are: the one that followed the last
@@ -168,8 +161,8 @@ func (d *decoder) plain() (found int, v hotreader.Value, ok bool) {
 	end := 0
 	switch string(d.Data[kind:text]) {
 	case `N":"`:
-		if end = jsontext.NumberEnd(d.Data, text); end > 0 {
-			v = hotreader.NumberValue(d.Data[text:end:end])
+		if end = jsontext.DecimalEnd(d.Data, text); end > 0 {
+			v = hotreader.DecimalValue(d.Data[text:end:end])
 		}
 	case `S":"`:
 		if end = jsontext.PlainString(d.Data, text); end > 0 {
@@ -237,7 +230,9 @@ func appendPlain(dst []byte, kind string, value []byte) []byte {
 	case "S", "B":
 		return jsontext.AppendString(dst, jsontext.Unquote(value))
 	case "N":
-		return append(dst, jsontext.Unquote(value)...)
+		if digits := jsontext.Unquote(value); hotreader.IsNumber([]byte(digits)) {
+			return append(dst, digits...)
+		}
 	case "BOOL":
 		return append(dst, value...)
 	case "M":

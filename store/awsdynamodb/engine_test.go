@@ -4,7 +4,11 @@ package awsdynamodb_test
 
 import (
 	"bytes"
+	"context"
+	"iter"
+	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,7 +26,7 @@ import (
 )
 
 // harness brings up a table of DynamoDB Local for each check.
-func harness(format string) storetest.Harness {
+func harness(l layout.Layout) storetest.Harness {
 	var tables atomic.Int64
 	var client *dynamodb.Client
 	var table string
@@ -30,21 +34,23 @@ func harness(format string) storetest.Harness {
 		RewritesNumbers: true,
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			client = engine.DynamoDBClient(t)
-			table = "conformance-" + format + "-" + strconv.FormatInt(tables.Add(1), 10)
-			o := awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{format}}}
-			if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {
-				t.Fatal(err)
-			}
+			table = "conformance-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(tables.Add(1), 10) + "-" + strings.NewReplacer("/", "-", " ", "-", ",", "").Replace(t.Name())
+			table = table[:min(len(table), 200)]
+			o := awsdynamodb.Options{Table: table, Layout: l}
+			create(t, client, o)
 			s := awsdynamodb.New(client, o)
 			t.Cleanup(func() {
 				if err := s.Close(); err != nil {
 					t.Error(err)
 				}
 			})
+			if strings.Contains(l.Partition, "yyyy") {
+				return since{s}, s
+			}
 			return s, s
 		},
 	}
-	if format != layout.ISO8601 {
+	if len(l.TimeFormat) > 0 {
 		return h
 	}
 	h.PutRaw = func(t testing.TB, device, timeText string, fields ...hotreader.Field) {
@@ -71,9 +77,61 @@ func harness(format string) storetest.Harness {
 	return h
 }
 
-func TestConformance(t *testing.T) {
-	for _, format := range []string{layout.ISO8601, layout.EpochMillis} {
-		t.Run(format, func(t *testing.T) { storetest.Run(t, harness(format)) })
+// create creates the table of o. One that is read by an index has another key.
+func create(t testing.TB, client *dynamodb.Client, o awsdynamodb.Options) {
+	t.Helper()
+	index := o.Layout.Index
+	if index == "" {
+		if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	text := types.ScalarAttributeTypeS
+	if _, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &o.Table, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: text},
+			{AttributeName: aws.String("device_id"), AttributeType: text}, {AttributeName: aws.String("timestamp"), AttributeType: text}},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{IndexName: &index, Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
+			KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("device_id"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("timestamp"), KeyType: types.KeyTypeRange}}}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// since is a table with dated partitions, of which a history needs a start.
+type since struct{ hotreader.Source }
+
+func (s since) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	if from := time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC); q.Start.IsZero() && (q.End.IsZero() || q.End.After(from)) {
+		q.Start = from
+	}
+	if until := time.Date(2024, 12, 1, 0, 0, 0, 0, time.UTC); q.End.IsZero() && q.Start.Before(until) {
+		q.End = until
+	}
+	return s.Source.Scan(ctx, q)
+}
+
+func TestConformance(t *testing.T) { storetest.Run(t, harness(layout.Layout{})) }
+
+// layouts are tables that others have laid out, each with several ways of the layout
+// at once, so that each meets others.
+var layouts = map[string]layout.Layout{
+	"numbers, nested properties": {TimeFormat: layout.Formats{layout.EpochMillis}, Properties: layout.Properties{Base: "payload"}},
+	"constant partition, minutes, nested deeper": {DeviceKey: "pk", TimeKey: "sk", Partition: "site-4#{device}", TimeFormat: layout.Formats{layout.ISO8601Minute},
+		Properties: layout.Properties{Base: "event.payload"}},
+	"offset, prefix, constant suffix":             {TimeFormat: layout.Formats{"iso8601+09:00"}, TimePrefix: "READING#", TimeSuffix: "#v1"},
+	"index, blank":                                {TimeFormat: layout.Formats{layout.ISO8601Blank}, Index: "by-device"},
+	"index, narrow by name":                       {NameKey: "metric.name", ValueKey: "metric.value", Index: "by-device", TimeFormat: layout.Formats{"iso8601-03:30"}},
+	"narrow by key, epoch text":                   {TimeSuffix: "#{property}", ValueKey: "reading.value", TimeFormat: layout.Formats{"epoch_ms:text"}},
+	"partitions by month, nanoseconds":            {Partition: "{device}#{yyyy-MM}", TimeFormat: layout.Formats{layout.EpochNanos}},
+	"partitions by day in an offset, two formats": {Partition: "{yyyy/MM}/{device}", TimeFormat: layout.Formats{"iso8601_blank+05:45", "epoch_s:text"}},
+}
+
+func TestLayouts(t *testing.T) {
+	for name, l := range layouts {
+		t.Run(name, func(t *testing.T) { storetest.RunRows(t, harness(l)) })
 	}
 }
 

@@ -103,6 +103,9 @@ func (s *Store) items(device string, r *hotreader.Record, add func(key string, p
 		if err != nil {
 			return err
 		}
+		if s.layout.NameKey != "" {
+			key += "#" + name
+		}
 		add(key, types.WriteRequest{PutRequest: &types.PutRequest{Item: item}})
 	}
 	return nil
@@ -112,6 +115,9 @@ func (s *Store) items(device string, r *hotreader.Record, add func(key string, p
 func (s *Store) item(device, partition, key string, fields []hotreader.Field) (map[string]types.AttributeValue, error) {
 	l := &s.layout
 	id := device + "_" + key
+	if l.NameKey != "" {
+		id += "_" + fields[0].Name
+	}
 	item := make(map[string]types.AttributeValue, len(fields)+3)
 	size := len(l.DeviceKey) + len(partition) + len(l.TimeKey) + len(key) + len("id") + len(id)
 	for _, f := range fields {

@@ -84,6 +84,10 @@ func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) err
 	if f.err != nil {
 		return f.err
 	}
+	if f.readable == 0 && f.unreadable > 0 {
+		return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
+			Err: fmt.Errorf("none of %d items has a readable time in %s, as %s", f.unreadable, s.Layout.TimeKey, strings.Join(s.Layout.TimeFormat, " or "))}
+	}
 	for _, p := range q.Properties {
 		if detail, unknown := s.unknown(p, items); unknown {
 			stats.Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: detail})
