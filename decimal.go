@@ -145,12 +145,12 @@ func zeroAgainst(neg bool) int {
 	return -1
 }
 
-// fitsDouble reports whether a number stays a number as float64: not infinite,
+// fitsDouble reports whether a Number stays a number as float64: not infinite,
 // and not zero unless it is zero. Its digits are passed on untouched, so their
 // count does not matter.
-func fitsDouble(text []byte) bool {
+func (v Value) fitsDouble() bool {
 	// Fewer than 200 digits can reach neither end without an exponent.
-	return len(text) < 200 && !hasExponent(text) || isDouble(text)
+	return len(v.text) < 200 && (v.plain || !hasExponent(v.text)) || isDouble(v.text)
 }
 
 func isDouble(text []byte) bool {

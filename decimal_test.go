@@ -114,16 +114,22 @@ func fitsBits(n *big.Int, bits int) bool {
 
 // What is seen at a glance to fit a float64 is what a longer look finds.
 func TestFitsDoubleAtAGlance(t *testing.T) {
-	for _, text := range []string{"1e400", "-1e400", "1E-400", "0e999", "12e345", "1.5e309", "1.25e400", "123456e400", "1234567e400", "12345678e400", "1e99", "1e308"} {
-		if got, want := fitsDouble([]byte(text)), isDouble([]byte(text)); got != want {
-			t.Errorf("fitsDouble(%s) = %v, want %v", text, got, want)
+	check := func(t rapid.TB, text string) {
+		digits := []byte(text)
+		values := []Value{NumberValue(digits)}
+		if !hasExponent(digits) {
+			values = append(values, DecimalValue(digits))
+		}
+		for _, v := range values {
+			if got, want := v.fitsDouble(), isDouble(digits); got != want {
+				t.Errorf("%s fits a float64: %v, want %v", text, got, want)
+			}
 		}
 	}
+	for _, text := range []string{"1e400", "-1e400", "1E-400", "0e999", "12e345", "1.5e309", "1.25e400", "123456e400", "1234567e400", "12345678e400", "1e99", "1e308",
+		strings.Repeat("9", 199), strings.Repeat("9", 400), "0." + strings.Repeat("0", 400) + "1"} {
+		check(t, text)
+	}
 	number := rapid.StringMatching(`-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,8})?([eE][+-]?[0-9]{1,4})?`)
-	rapid.Check(t, func(t *rapid.T) {
-		text := []byte(number.Draw(t, "number"))
-		if got, want := fitsDouble(text), isDouble(text); got != want {
-			t.Fatalf("fitsDouble(%s) = %v, want %v", text, got, want)
-		}
-	})
+	rapid.Check(t, func(t *rapid.T) { check(t, number.Draw(t, "number")) })
 }

@@ -19,12 +19,9 @@ func (r reader) Read(ctx context.Context, q Query) iter.Seq2[Row, error] {
 			yield(Row{}, err)
 			return
 		}
-		newMeaning(ctx, &q).apply(r.src.Scan(ctx, q), func(row Row, err error) bool {
-			if err == nil {
-				row.Values = row.Values[:len(q.Properties)]
-			}
-			return yield(row, err)
-		})
+		m := newMeaning(ctx, &q)
+		m.columns = len(q.Properties)
+		m.apply(r.src.Scan(ctx, q), yield)
 	}
 }
 
@@ -59,10 +56,12 @@ type meaning struct {
 	types   []Type  // of query.Properties
 	filters []int   // column of each filter
 	kept    []int   // columns whose values go on as they are, for the caller who filters again
+	columns int     // that go on
 	seen    []bool  // Last: the property has its value
 	unseen  int     // Last: properties without their value
 	looked  int     // raw rows that came
 	rows    int     // of them, kept
+	points  int     // usable values in those
 	leftOut []int64 // values of each property
 	given   []bool  // the property had a usable value
 	kinds   []Kind  // of the first value of each property; nil = none is Untyped
@@ -72,17 +71,14 @@ type meaning struct {
 }
 
 func newMeaning(ctx context.Context, q *Query) *meaning {
-	n := len(q.Properties)
-	m := &meaning{query: q, types: make([]Type, n), given: make([]bool, n), stats: StatsOf(ctx)}
+	n, columns := len(q.Properties), q.Columns()
+	m := &meaning{query: q, types: make([]Type, n), columns: len(columns), given: make([]bool, n), stats: StatsOf(ctx)}
 	copy(m.types, q.Types)
 	if !q.Last && slices.Contains(m.types, Untyped) {
 		m.kinds, m.mixed = make([]Kind, n), make([]int64, n)
 	}
-	if len(q.Filters) > 0 {
-		columns := q.Columns()
-		for _, f := range q.Filters {
-			m.filters = append(m.filters, slices.Index(columns, f.Property))
-		}
+	for _, f := range q.Filters {
+		m.filters = append(m.filters, slices.Index(columns, f.Property))
 	}
 	if q.Last {
 		m.seen, m.unseen = make([]bool, n), n
@@ -93,35 +89,38 @@ func newMeaning(ctx context.Context, q *Query) *meaning {
 // apply passes on what belongs to the answer.
 func (m *meaning) apply(rows iter.Seq2[Row, error], yield func(Row, error) bool) {
 	defer m.close()
-	for row, err := range rows {
+	rows(func(row Row, err error) bool {
 		if err != nil {
 			yield(Row{}, err)
-			return
+			return false
 		}
-		if m.keep(row) && !yield(Row{Time: row.Time, Values: row.Values, Types: m.types}, nil) || m.done() {
-			return
+		if m.keep(&row) {
+			row.Values, row.Types = row.Values[:m.columns], m.types
+			if !yield(row, nil) {
+				return false
+			}
 		}
-	}
+		return !m.done()
+	})
 }
 
 // keep reports whether row belongs to the answer. Its values become what their
 // types say.
-func (m *meaning) keep(row Row) bool {
+func (m *meaning) keep(row *Row) bool {
 	m.looked++
 	known := !row.Time.IsZero() // else it is a foreign peer's last entry, which tells no time
 	if known && !m.query.Contains(row.Time) || !m.passes(row.Values) {
 		return false
 	}
-	useful := false
+	useful := 0
 	m.buf = m.buf[:0]
 	for i, t := range m.types {
 		v := &row.Values[i]
 		if v.kind == Null {
 			continue
 		}
-		asIs := slices.Contains(m.kept, i)
 		if m.seen != nil && m.seen[i] {
-			if !asIs {
+			if !slices.Contains(m.kept, i) {
 				*v = Value{}
 			}
 			continue
@@ -133,18 +132,19 @@ func (m *meaning) keep(row Row) bool {
 		case Untyped:
 			m.note(i, v.kind)
 		}
-		if v.kind == Number && (t == AnyNumber || t == Double && fitsDouble(v.text)) { // most values, as they are
-			useful = true
+		if v.kind == Number && (t == AnyNumber || t == Double && v.fitsDouble()) { // most values, as they are
+			useful++
 			m.see(i)
 			continue
 		}
 		fitting, buf, ok := t.Convert(*v, m.buf)
 		m.buf = buf
-		if useful = useful || ok; ok {
+		if ok {
+			useful++
 			m.see(i)
 		}
 		switch {
-		case asIs:
+		case slices.Contains(m.kept, i):
 		case ok:
 			*v = fitting
 		default:
@@ -152,11 +152,12 @@ func (m *meaning) keep(row Row) bool {
 			m.leaveOut(i)
 		}
 	}
-	if !useful {
+	if useful == 0 {
 		m.dropped(row)
 		return false
 	}
 	m.rows++
+	m.points += useful
 	return true
 }
 
@@ -173,7 +174,7 @@ func (m *meaning) note(property int, k Kind) {
 
 // dropped counts what goes on to nobody: of a row that does not, the values that
 // the caller would have counted.
-func (m *meaning) dropped(row Row) {
+func (m *meaning) dropped(row *Row) {
 	for i := range m.types {
 		if slices.Contains(m.kept, i) && !m.seen[i] && row.Values[i].kind != Null {
 			m.leaveOut(i)
@@ -219,6 +220,7 @@ func (m *meaning) done() bool {
 func (m *meaning) close() {
 	m.stats.Looked.Add(int64(m.looked))
 	m.stats.Rows.Add(int64(m.rows))
+	m.stats.Points.Add(int64(m.points))
 	for i, n := range m.leftOut {
 		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
 	}

@@ -229,7 +229,7 @@ func TestMeaningDoesNotAllocate(t *testing.T) {
 	values := make([]Value, 3)
 	if n := testing.AllocsPerRun(1000, func() {
 		values[0], values[1], values[2] = a, b, c
-		m.keep(Row{Time: day(1), Values: values})
+		m.keep(&Row{Time: day(1), Values: values})
 	}); n != 0 {
 		t.Errorf("%v allocations a row", n)
 	}

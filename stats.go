@@ -16,6 +16,7 @@ import (
 type Stats struct {
 	Looked   atomic.Int64 // stored rows looked at
 	Rows     atomic.Int64 // rows that belong to the answer
+	Points   atomic.Int64 // values of properties in those
 	Reads    atomic.Int64 // calls to the store, or pages of it
 	Bytes    atomic.Int64 // bytes that came from the store or, where it is remote, over the wire
 	Attempts atomic.Int64 // requests to another cloud
@@ -157,6 +158,7 @@ func (s *Stats) Nothing() error {
 func (s *Stats) Add(from *Stats) {
 	s.Looked.Add(from.Looked.Load())
 	s.Rows.Add(from.Rows.Load())
+	s.Points.Add(from.Points.Load())
 	s.Reads.Add(from.Reads.Load())
 	s.Bytes.Add(from.Bytes.Load())
 	s.Attempts.Add(from.Attempts.Load())

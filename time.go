@@ -161,10 +161,12 @@ func AppendTime(dst []byte, t time.Time) []byte {
 	dst = appendTwo(append(dst, '-'), day)
 	dst = appendTwo(append(dst, 'T'), hour)
 	dst = appendTwo(append(dst, ':'), minute)
-	dst = appendTwo(append(dst, ':'), second)
-	dst = append(dst, '.')
-	nanos := t.Nanosecond()
-	dst = appendThree(dst, nanos/1_000_000)
+	return AppendSecond(append(dst, ':'), second, t.Nanosecond())
+}
+
+// AppendSecond appends what AppendTime has behind an instant's minute.
+func AppendSecond(dst []byte, second, nanos int) []byte {
+	dst = appendThree(append(appendTwo(dst, second), '.'), nanos/1_000_000)
 	if nanos %= 1_000_000; nanos != 0 {
 		dst = appendThree(dst, nanos/1000)
 		if nanos %= 1000; nanos != 0 {

@@ -26,8 +26,9 @@ func (k Kind) String() string {
 // Value is one property of one row. It refers to the bytes it was made from and
 // makes no copy; the zero Value is null.
 type Value struct {
-	text []byte // a Number's digits, a String's UTF-8; a Bool's 1 or 0
-	kind Kind
+	text  []byte // a Number's digits, a String's UTF-8; a Bool's 1 or 0
+	kind  Kind
+	plain bool // a Number that is known to have no exponent
 }
 
 var bools = [2][]byte{{'0'}, {'1'}}
@@ -35,21 +36,25 @@ var bools = [2][]byte{{'0'}, {'1'}}
 // BoolValue returns the Value of b.
 func BoolValue(b bool) Value {
 	if b {
-		return Value{bools[1], Bool}
+		return Value{text: bools[1], kind: Bool}
 	}
-	return Value{bools[0], Bool}
+	return Value{text: bools[0], kind: Bool}
 }
 
 // NumberValue returns the number that digits spell. They must be a number of
 // JSON's grammar: a decoder that reads untrusted bytes checks with IsNumber
 // first, for encoders copy the digits as they are.
-func NumberValue(digits []byte) Value { return Value{digits, Number} }
+func NumberValue(digits []byte) Value { return Value{text: digits, kind: Number} }
+
+// DecimalValue is NumberValue for digits without an exponent, which then nobody
+// looks for again.
+func DecimalValue(digits []byte) Value { return Value{digits, Number, true} }
 
 // StringValue returns the string of text, which must be valid UTF-8.
-func StringValue(text []byte) Value { return Value{text, String} }
+func StringValue(text []byte) Value { return Value{text: text, kind: String} }
 
 // Int64Value returns i as a number. It allocates: for writers and tests.
-func Int64Value(i int64) Value { return Value{strconv.AppendInt(nil, i, 10), Number} }
+func Int64Value(i int64) Value { return Value{text: strconv.AppendInt(nil, i, 10), kind: Number} }
 
 // Float64Value returns the shortest number that reads back as f, and null for
 // NaN and the infinities, which are no numbers in JSON. It allocates: for
@@ -58,7 +63,7 @@ func Float64Value(f float64) Value {
 	if f != f || f-f != 0 {
 		return Value{}
 	}
-	return Value{strconv.AppendFloat(nil, f, 'g', -1, 64), Number}
+	return Value{text: strconv.AppendFloat(nil, f, 'g', -1, 64), kind: Number}
 }
 
 // Kind returns what v is.
@@ -197,7 +202,7 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 	}
 	switch t {
 	case Double:
-		return v, buf, fitsDouble(v.text)
+		return v, buf, v.fitsDouble()
 	case Integer, Long:
 		bits := 32
 		if t == Long {

@@ -55,7 +55,7 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 	return p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
 }
 
-// Store returns a store's Source with its pages read side by side, within a span.
+// Store returns a store's Source with its pages read in parallel, within a span.
 func (p Parts) Store(store hotreader.Source) hotreader.Source {
 	return p.Observer.Reads("read store", route.Ahead(store, route.AheadOptions{Values: p.Values}))
 }

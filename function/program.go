@@ -48,7 +48,7 @@ func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) 
 	if err != nil {
 		return nil, err
 	}
-	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.BehindAPI(src), p.Token, f.Devices, f.Rate, f.Burst
+	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), p.Token, f.Devices, f.Rate, f.Burst
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
 	api, err := httpapi.New(o)
 	if err != nil {
@@ -104,7 +104,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 		return err
 	}
 	if address := seen.Page(); address != "" && p.Page != nil { // for a collector beside the program
-		_, end, err := httpapi.Beside(ctx, "listen for OTEL_METRICS_EXPORTER=prometheus", address, p.Page(seen))
+		_, end, err := httpapi.ServeSeparately(ctx, "listen for OTEL_METRICS_EXPORTER=prometheus", address, p.Page(seen))
 		if err != nil {
 			_ = l.Close()
 			return err

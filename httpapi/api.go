@@ -1,13 +1,12 @@
 // Package httpapi is the Hot Reader API: HTTP over one hotreader.Source.
 //
-// Other clouds ask with POST /read and get rows in package wire's stream, or
-// TwinMaker's JSON if they know no better. Dashboards, notebooks and people ask
-// with GET and get plain JSON or CSV. openapi.json describes both.
+// Other clouds send POST /read and get package wire's row stream or, if they do not
+// accept that, TwinMaker's JSON. Dashboards, notebooks and people send GET and get
+// JSON or CSV. openapi.json describes both.
 //
-// Nothing about a request is looked at before its token, except that it is not
-// for /healthz. Every refusal is a problem (RFC 9457) that tells the caller what
-// to change, and nothing about the inside; the log has that, under the same
-// trace id.
+// The token is verified before anything else; only /healthz and /openapi.json are
+// open. Every error is answered with a problem (RFC 9457), which tells the caller
+// what to change but nothing internal; the log has the cause under the same trace id.
 package httpapi
 
 import (
@@ -39,29 +38,28 @@ import (
 	"hotreader/wire"
 )
 
-// Options say what the API serves and within which bounds. Source and Token are
-// needed; all else may be zero.
+// Options configure the API. Source and Token are required; all else may be zero.
 type Options struct {
 	Source  hotreader.Source
-	Token   *identity.Token  // that callers show, and from which pages are signed
-	Devices identity.Devices // that it may read
+	Token   *identity.Token  // callers send it; page tokens are signed with keys made from it
+	Devices identity.Devices // the devices that callers may read
 
 	Rate  float64 // requests a second of each token, current and previous; 0 = 100; negative = any number
 	Burst int     // requests at once, above Rate; 0 = twice Rate
 
-	Answers int           // under way at once, until their last byte is sent; 0 = any number
-	Queue   int           // requests that may wait for one to end; 0 = as many as Answers
-	Wait    time.Duration // how long they wait at the most; 0 = 1 s
+	Answers int           // answers in progress at once, until their last byte is sent; 0 = any number
+	Queue   int           // requests that may wait for another answer to end; 0 = as many as Answers
+	Wait    time.Duration // how long they wait at most; 0 = 1 s
 
 	// Address tells callers apart, so that they share Answers and Queue fairly;
-	// nil = by the address that the connection comes from.
+	// nil = the address of the connection.
 	Address func(*http.Request) netip.Addr
 
 	MaxBody   int64         // bytes of a request's body; 0 = wire.MaxEnvelope
-	MaxAnswer int           // bytes of an answer before compression; what is more comes with the next page; 0 = 8 MB
+	MaxAnswer int           // bytes of an answer before compression; the next page has the rest; 0 = 8 MB
 	MaxStream int           // bytes of a row stream, as MaxAnswer; 0 = MaxAnswer; negative = any number
-	MaxTime   time.Duration // of a query; what is more comes with the next page; 0 = 28 s, within API Gateway's 29 s
-	BodyTime  time.Duration // in which a request's body must have come; 0 = 10 s
+	MaxTime   time.Duration // of a query; the next page has the rest; 0 = 28 s, within API Gateway's 29 s
+	BodyTime  time.Duration // for receiving a request's body; 0 = 10 s
 
 	Logger   *slog.Logger  // one line a request; nil = none
 	Observer seen.Observer // sees each request; nil = nobody
@@ -69,7 +67,7 @@ type Options struct {
 	NoRows   bool          // answer POST /read in JSON only, as an old peer does
 }
 
-// What Options mean where they are silent.
+// Defaults of Options.
 const (
 	defaultRate      = 100
 	defaultMaxAnswer = 8 << 20
@@ -78,26 +76,25 @@ const (
 )
 
 type api struct {
-	o      Options
-	reader hotreader.Reader
-	mux    *http.ServeMux
-	who    identity.Verifier
-	limit  *limit // nil = none
-	docs   []byte
+	o        Options
+	reader   hotreader.Reader
+	mux      *http.ServeMux
+	verifier identity.Verifier
+	limit    *limit // nil = none
+	docs     []byte
 
 	mu    sync.Mutex
-	rates map[string]*rate.Limiter // by the callers' names; guarded by mu
+	rates map[string]*rate.Limiter // by caller name; guarded by mu
 }
 
-// route is one line of the API. The parameters are those of the query string;
-// others are refused where there are any.
+// route is one route of the API. A GET route rejects parameters that are not listed.
 type route struct {
 	method, pattern string
 	parameters      []string
 	serve           func(*api, *call) error
 }
 
-// routes is all there is behind the token.
+// routes are the routes that require the token.
 var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
 	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "start", "end", "order", "limit", "next_token"}, (*api).history},
@@ -106,7 +103,7 @@ var routes = []route{
 
 const readPath = "/read"
 
-// What is open to everyone, for it holds no data.
+// Paths that need no token, since they hold no data.
 const (
 	healthPath = "/healthz"
 	docsPath   = "/openapi.json"
@@ -147,8 +144,8 @@ func New(o Options) (http.Handler, error) {
 		o.Address = connection
 	}
 	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
-		who:  identity.Shared{Token: o.Token, Devices: o.Devices, Logger: o.Logger},
-		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
+		verifier: identity.Shared{Token: o.Token, Devices: o.Devices, Logger: o.Logger},
+		docs:     bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
 	for i := range routes {
 		a.mux.Handle(routes[i].pattern, &routes[i])
 	}
@@ -162,18 +159,19 @@ func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
 type call struct {
 	w      *response
 	r      *http.Request
-	ctx    context.Context // r's, then with the query's deadline
+	ctx    context.Context // r's; later with the query's deadline
 	route  *route
 	trace  string // the caller's, or a new one
 	device string
-	who    identity.Caller
-	read   bool // the body was, to its end
-	rows   int  // of the answer
+	caller identity.Caller
+	rows   int // of the answer
 	points int
 	stats  hotreader.Stats
+
+	bodyRead bool // to its end
 }
 
-// refusal is an error whose status is not the one of its code.
+// refusal is an error with a status of its own instead of its code's.
 type refusal struct {
 	status int
 	allow  string // methods, for 405 and OPTIONS
@@ -196,29 +194,29 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{w: &response{ResponseWriter: w}, r: r, ctx: r.Context(), trace: newTraceID()}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	c.sendWithin(a.o.MaxTime + sendTime) // the connection may still have the deadline of its last answer
+	c.sendWithin(a.o.MaxTime + sendTime) // replaces the deadline of the connection's last answer
 	switch r.URL.Path {
 	case healthPath:
-		c.open([]byte(`{"status":"ok"}` + "\n"))
+		c.sendOpen([]byte(`{"status":"ok"}` + "\n"))
 		return
 	case docsPath:
-		c.open(a.docs)
+		c.sendOpen(a.docs)
 		return
 	}
-	err := a.guarded(c)
+	err := a.serveRecovering(c)
 	if err != nil && !c.w.began() {
 		c.problem(err)
 	}
-	a.tell(c, began, err)
+	a.report(c, began, err)
 	if c.w.broken {
-		// The answer has begun and cannot be ended as it should. The caller
-		// must not take it for a whole one.
+		// Part of the answer is sent and the rest cannot be. Aborting keeps the
+		// caller from taking the part for the whole.
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// guarded serves c and turns a panic into an error.
-func (a *api) guarded(c *call) (err error) {
+// serveRecovering serves c and turns a panic into an error.
+func (a *api) serveRecovering(c *call) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &hotreader.Error{Op: "request", Code: hotreader.CodeInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
@@ -229,13 +227,13 @@ func (a *api) guarded(c *call) (err error) {
 }
 
 func (a *api) serve(c *call) error {
-	who, err := a.who.Verify(c.r)
-	who.Address = network(a.o.Address(c.r))
-	if c.who = who; err != nil {
+	caller, err := a.verifier.Verify(c.r)
+	caller.Address = network(a.o.Address(c.r))
+	if c.caller = caller; err != nil { // the log names a caller that was refused, too
 		return err
 	}
 	c.trace = cmp.Or(traceOf(c.r.Header), c.trace)
-	if err := a.admit(who.Name); err != nil {
+	if err := a.admit(caller.Name); err != nil {
 		return err
 	}
 	if c.route, err = a.find(c.r); err != nil {
@@ -299,8 +297,8 @@ func allow(method string) string {
 	return method + ", OPTIONS"
 }
 
-// budget is the time for a query: MaxTime, and, if the host set a deadline, less
-// than what is left of it, so that there is time to send the answer.
+// budget returns the time for a query: MaxTime, or less if the host set a deadline.
+// It keeps a tenth of what is left, a second at most, for sending the answer.
 func (a *api) budget(ctx context.Context) time.Duration {
 	at, ok := ctx.Deadline()
 	if !ok {
@@ -310,13 +308,13 @@ func (a *api) budget(ctx context.Context) time.Duration {
 	return min(a.o.MaxTime, left-min(left/10, time.Second))
 }
 
-// open answers with a fixed document, without a look at anything.
-func (c *call) open(document []byte) {
-	c.hurry()
+// sendOpen answers with a document that needs no token.
+func (c *call) sendOpen(document []byte) {
+	c.limitUnreadBody()
 	switch c.r.Method {
 	case http.MethodGet, http.MethodHead:
 		c.w.Header().Set("Content-Type", "application/json")
-		_, _ = c.w.Write(document) // the caller is gone; there is nobody to tell
+		_, _ = c.w.Write(document) // fails only if the caller is gone
 	case http.MethodOptions:
 		c.w.Header().Set("Allow", allow(http.MethodGet))
 		c.w.WriteHeader(http.StatusNoContent)
@@ -336,12 +334,12 @@ func (c *call) problem(err error) {
 			h.Set("Allow", r.allow)
 		}
 		if r.error == nil {
-			c.hurry()
+			c.limitUnreadBody()
 			c.w.WriteHeader(r.status)
 			return
 		}
 		p.Status = r.status
-		if r.status == http.StatusRequestTimeout { // the code's own words are about the store
+		if r.status == http.StatusRequestTimeout { // the code's title speaks of the store
 			p.Title = http.StatusText(r.status)
 			if e, ok := errors.AsType[*hotreader.Error](r.error); ok {
 				p.Detail = e.Err.Error()
@@ -349,33 +347,33 @@ func (c *call) problem(err error) {
 		}
 	}
 	if p.Code == hotreader.CodeCanceled {
-		// Whoever hears this has not left: it is the connection that has ended as
-		// net/http sees it, and all that is still asked on it would end like this.
+		// A caller that can read this has not gone away. net/http takes the connection
+		// for closed, so every further request on it would end the same way.
 		h.Set("Connection", "close")
 	}
 	if p.Code == hotreader.CodeUnauthenticated {
 		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+identity.TokenHeader+`"`)
 	}
-	c.hurry()
+	c.limitUnreadBody()
 	c.sendWithin(sendTime)
 	p.Write(c.w)
 }
 
-// hurry bounds the wait for a body that nobody will read: net/http takes in what
-// is left of a body before it sends the answer, at the pace of the client. Of a
-// body that was read nothing is left, and net/http waits for the next request: a
-// deadline would be that one's, and end every other on this connection, too.
-func (c *call) hurry() {
-	if c.r.ContentLength != 0 && !c.read {
-		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(unreadTime)) // hosts that are no server have none
+// limitUnreadBody bounds the wait for a body that nobody will read: net/http reads
+// the rest of it, at the client's pace, before it sends the answer. After a body that
+// was read to its end, net/http already waits for the next request; a deadline would
+// hit that one and end the connection.
+func (c *call) limitUnreadBody() {
+	if c.r.ContentLength != 0 && !c.bodyRead {
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(unreadTime)) // fails only on hosts without deadlines
 	}
 }
 
-// unreadTime is how long a refusal waits for the body that it refuses.
+// unreadTime is how long an answer waits for the rest of an unread body.
 const unreadTime = time.Second
 
-// tell tells of the request, and writes its line of the log.
-func (a *api) tell(c *call, began time.Time, err error) {
+// report hands the request to the log and the observer.
+func (a *api) report(c *call, began time.Time, err error) {
 	if r, ok := errors.AsType[*refusal](err); ok && r.error == nil {
 		err = nil
 	}
@@ -390,7 +388,7 @@ func (a *api) tell(c *call, began time.Time, err error) {
 	q := &seen.Query{
 		Level: level, Route: name, Status: c.w.status, TraceID: c.trace,
 		Device: c.device[:min(len(c.device), hotreader.MaxDeviceBytes)],
-		Token:  c.who.Name, Caller: address(c.who.Address),
+		Token:  c.caller.Name, Caller: address(c.caller.Address),
 		Rows: c.rows, Points: c.points, Stats: &c.stats, Bytes: c.w.bytes, Duration: time.Since(began), Err: err,
 	}
 	q.Tell(c.ctx, a.o.Logger, a.o.Observer)
@@ -401,7 +399,7 @@ type response struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
-	broken bool // the answer was begun and could not be ended
+	broken bool // the answer began and could not be completed
 }
 
 func (w *response) began() bool { return w.status != 0 }
@@ -427,9 +425,8 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 type traceKey struct{}
 
-// TraceID returns the trace id of the request that a read, or a line of the log,
-// belongs to: the caller's, or a new one. It is "" where ctx is none of this
-// package's.
+// TraceID returns the trace id of the request that ctx belongs to: the caller's, or
+// a new one. It is "" outside of this package's requests.
 func TraceID(ctx context.Context) string {
 	if c, ok := ctx.Value(traceKey{}).(*call); ok {
 		return c.trace
@@ -437,8 +434,8 @@ func TraceID(ctx context.Context) string {
 	return ""
 }
 
-// traceOf returns the caller's trace id: of W3C's traceparent, else
-// X-Request-Id if it is harmless, else "".
+// traceOf returns the caller's trace id: from traceparent, else X-Request-Id if that
+// is harmless, else "".
 func traceOf(h http.Header) string {
 	if parent := h["Traceparent"]; len(parent) > 0 {
 		if parts := strings.Split(parent[0], "-"); len(parts) >= 4 && len(parts[1]) == 32 && parts[1] != strings.Repeat("0", 32) {
@@ -453,7 +450,7 @@ func traceOf(h http.Header) string {
 	return ""
 }
 
-// harmless reports whether id can stand in logs and answers.
+// harmless reports whether id may appear in logs and answers.
 func harmless(id string) bool {
 	return len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !slices.Contains([]rune("-_.:"), r)
@@ -462,7 +459,7 @@ func harmless(id string) bool {
 
 func newTraceID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // it cannot fail
+	_, _ = rand.Read(b[:]) // never fails
 	var text [32]byte
 	hex.Encode(text[:], b[:])
 	return string(text[:])

@@ -40,11 +40,11 @@ func at(t testing.TB, text string) time.Time {
 	return tm
 }
 
-// odd is a device id with all that a URL has a use for.
+// odd is a device id with every character that is special in a URL.
 const odd = "halle 3/pumpe?#é%2F"
 
-// store returns a store with the device "pump" (five rows), the device odd (one)
-// and another that no answer may ever show.
+// store returns a store with the device "pump" (five rows), the device odd (one row) and
+// another that no answer may ever show.
 func store(t testing.TB) *memstore.Store {
 	t.Helper()
 	s := memstore.New()
@@ -100,7 +100,7 @@ func static(t testing.TB, text string) *identity.Token {
 	return token
 }
 
-// answer is a response that has been read.
+// answer is a response with its body.
 type answer struct {
 	status int
 	header http.Header
@@ -162,7 +162,7 @@ const (
 	history = "/v1/devices/pump/history?property=temperature"
 )
 
-// safe checks what holds for every answer.
+// safe checks what must hold for every answer.
 func safe(t testing.TB, got answer) {
 	t.Helper()
 	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} {
@@ -196,7 +196,7 @@ func problem(t testing.TB, got answer, status int, code hotreader.Code) string {
 	return p.Detail
 }
 
-// What is too long for test/golden, which has all other answers and refusals.
+// Requests too long for test/golden, which has all other answers.
 func TestRefusals(t *testing.T) {
 	s := serve(t, httpapi.Options{})
 	if got := ask(t, s, "GET", "/v1/devices/"+strings.Repeat("%78", 2048)+"/history?property=temperature", ""); got.status != 200 || !strings.Contains(got.body, `"temperature":2}`) {
@@ -268,8 +268,8 @@ func TestGzip(t *testing.T) {
 	}
 }
 
-// series is a Reader of n rows, a second apart from 2026 on, whose value is
-// their number. It fails after fail rows, if that is not 0.
+// series is a Source of n numbered rows, one every second from 2026 on. It fails after
+// fail rows, if that is not 0.
 type series struct {
 	n, fail int
 	err     error
@@ -351,7 +351,7 @@ func TestServerBounds(t *testing.T) {
 	}
 }
 
-// logged is a log that a test can look at.
+// logged keeps log lines for a test.
 type logged struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

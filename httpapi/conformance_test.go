@@ -11,9 +11,9 @@ import (
 	"hotreader/store/storetest"
 )
 
-// TestConformance: a store behind the API is still a Reader, however small the
-// answers are that its rows come in. (JSON is no Reader's whole language: its
-// last entry has no time, and its strings are TwinMaker's.)
+// TestConformance: a store read through the API is still a Source, however small the
+// answers are. (TwinMaker's JSON cannot pass the suite: its latest values have no time,
+// and its strings are limited.)
 func TestConformance(t *testing.T) {
 	for name, o := range map[string]httpapi.Options{
 		"whole":    {},
@@ -33,8 +33,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestLeftOutIsCountedByTheCaller: a value that its declared type cannot hold is
-// left out in the other cloud, and counted here.
+// TestLeftOutIsCountedByTheCaller: the other cloud leaves out a value that its declared
+// type cannot hold, and the caller counts it.
 func TestLeftOutIsCountedByTheCaller(t *testing.T) {
 	m := memstore.New()
 	for i, text := range []string{"1.5", "x", "2.5"} {

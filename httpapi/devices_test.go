@@ -12,9 +12,9 @@ import (
 	"hotreader/wire"
 )
 
-// TestDevicesOnEveryRoute: behind a list of devices every route gives those, and
-// refuses every other in the same words, whether it exists or not, without a
-// look into the store.
+// TestDevicesOnEveryRoute: with a list of devices, every route serves only those. It
+// rejects all others with the same answer, whether they exist or not, without asking the
+// store.
 func TestDevicesOnEveryRoute(t *testing.T) {
 	allowed, err := identity.ParseDevices("pump, halle 3/*")
 	if err != nil {
@@ -81,15 +81,15 @@ func TestDevicesOnEveryRoute(t *testing.T) {
 	}
 }
 
-// untraced takes the trace id out of a problem.
+// untraced removes the trace id from a problem.
 func untraced(body string) string {
 	before, rest, _ := strings.Cut(body, `"trace_id":"`)
 	_, after, _ := strings.Cut(rest, `"`)
 	return before + after
 }
 
-// TestDeviceOutsideIsNotRead: nothing about a device that is not in the list
-// reaches the store, and a token's page of it ends when the list is narrowed.
+// TestDeviceOutsideIsNotRead: no request for a device that is not in the list reaches the
+// store, and a page token of such a device is not valid after the list was narrowed.
 func TestDeviceOutsideIsNotRead(t *testing.T) {
 	var asked atomic.Int32
 	rows := series{n: 10, during: func(context.Context, int) { asked.Add(1) }}

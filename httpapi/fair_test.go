@@ -17,8 +17,8 @@ import (
 	"hotreader/identity"
 )
 
-// Whoever asks for large answers and does not take them holds places, so that no
-// more such answers are made; but others get theirs, whatever their token.
+// A caller that requests large answers and does not receive them holds places, so that it
+// gets no more of them. Others still get theirs, whatever their token.
 func TestSlowTakersHoldPlaces(t *testing.T) {
 	const answers = 8
 	var reads atomic.Int32
@@ -61,8 +61,8 @@ func TestSlowTakersHoldPlaces(t *testing.T) {
 	}
 }
 
-// A refusal that takes its time, here because the log does, is one request's
-// affair: the next one on the same connection is answered as the first was.
+// A rejection that takes long, here because of a slow log, does not affect the next
+// request on the same connection.
 func TestRefusalLeavesTheConnectionSound(t *testing.T) {
 	s := serve(t, httpapi.Options{Logger: logger(&slow{}), Source: series{n: 1, during: func(ctx context.Context, _ int) {
 		if err := ctx.Err(); err != nil {
@@ -87,8 +87,7 @@ func TestRefusalLeavesTheConnectionSound(t *testing.T) {
 	}
 }
 
-// slow is a log that takes longer for its first line than a refusal waits for a
-// body.
+// slow is a log whose first line takes longer than an answer waits for an unread body.
 type slow struct{ lines atomic.Int32 }
 
 func (s *slow) Write(b []byte) (int, error) {
@@ -98,8 +97,8 @@ func (s *slow) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Too many are told so, on every route, and when to come back; what needs no
-// place is answered.
+// On every route, a request without a free place is rejected, with the time after which to
+// try again. Requests that need no place are answered.
 func TestTooManyAreTold(t *testing.T) {
 	begun, done := make(chan struct{}), make(chan struct{})
 	s := serve(t, httpapi.Options{Answers: 1, Queue: 1, Wait: time.Millisecond, Source: series{n: 1, during: func(context.Context, int) {

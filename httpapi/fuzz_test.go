@@ -25,8 +25,8 @@ func direct(t testing.TB, h http.Handler, ctx context.Context, token string) ans
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// FuzzHandler: no request of any bytes makes the handler fail, nor succeed with
-// anything but a whole answer, and none shows a device that it does not name.
+// FuzzHandler: no request makes the handler fail, nor succeed without a complete answer,
+// nor shows a device that it does not name.
 func FuzzHandler(f *testing.F) {
 	f.Add("GET", history+"&order=desc&limit=2&start=2026-01-01&end=2026-01-02", "text/csv", "")
 	f.Add("GET", "/v1/devices/a%2Fb/latest?property=on&property=state", "", "")

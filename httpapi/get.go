@@ -20,11 +20,10 @@ const (
 	csvType  = "text/csv"
 )
 
-// parameters returns the request's query string, checked against what its route
-// knows. A name that is not known may be a mistyped one, and must not silently
-// ask for something else.
+// parameters parses the query string and rejects parameters that the route does not
+// know: a misspelled one must not silently change the query.
 func (c *call) parameters() (url.Values, error) {
-	c.device = c.id() // for the log, whatever is wrong with the rest
+	c.device = c.id() // the log names it even if the rest is invalid
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
 		return nil, invalid("the query string cannot be read: %.200s", err.Error())
@@ -41,8 +40,8 @@ func (c *call) parameters() (url.Values, error) {
 	return values, nil
 }
 
-// encoder returns the encoder of the format that the caller accepts, and its
-// media type.
+// encoder returns an encoder for the format that the Accept header prefers, and
+// the Content-Type.
 func (c *call) encoder(properties []string) (*plain.Encoder, string, error) {
 	accept := c.r.Header["Accept"]
 	if quality(accept, csvType) > quality(accept, jsonType) {
@@ -65,17 +64,15 @@ func (a *api) history(c *call) error {
 	}
 	limit := q.Limit
 	if limit > 0 {
-		q.Limit++ // one row more tells whether there is another page
+		q.Limit++ // one more row shows whether there is another page
 	}
-	asked, none := q, false
+	whole, more := q, true // whole is the query that tokens are signed for
 	if token, ok := single(values, "next_token"); ok {
-		last, err := a.verify(&asked, token)
+		last, err := a.verify(&whole, token)
 		if err != nil {
 			return err
 		}
-		var more bool
 		q, more = q.Behind(last)
-		none = !more
 	}
 	e, contentType, err := c.encoder(q.Properties)
 	if err != nil {
@@ -83,8 +80,8 @@ func (a *api) history(c *call) error {
 	}
 	return a.answer(c, contentType, func(dst []byte) ([]byte, error) {
 		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
-		if !none {
-			rows = reading{c, a.reader.Read}.Read(c.ctx, q)
+		if more {
+			rows = requestReader{c, a.reader.Read}.Read(c.ctx, q)
 		}
 		dst, end, err := a.page(c, e, dst, limit, rows)
 		if err != nil {
@@ -92,7 +89,7 @@ func (a *api) history(c *call) error {
 		}
 		token := ""
 		if end != nil {
-			token = a.sign(&asked, *end)
+			token = a.sign(&whole, *end)
 			values.Set("next_token", token)
 			c.w.Header().Set("Link", "<?"+values.Encode()+`>; rel="next"`)
 		}
@@ -100,15 +97,16 @@ func (a *api) history(c *call) error {
 	})
 }
 
-// tailRoom is what the end of a page may take.
+// tailRoom is kept free for the end of a page, in bytes.
 const tailRoom = 512
 
-// page appends rows until they end, or limit, the byte budget or the time budget
-// is reached; then it returns where that was.
+// page appends rows until they end, or until the limit, the byte budget or the time
+// budget is reached. It returns the time of its last row if another page follows, else
+// nil.
 func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.Seq2[hotreader.Row, error]) ([]byte, *time.Time, error) {
 	ctx := c.ctx
 	dst = e.AppendHead(dst)
-	var end time.Time // of no use until a row has come, and there is no page without one
+	var end time.Time // set once there is a row
 	n := 0
 	for row, err := range rows {
 		if err != nil {
@@ -118,21 +116,20 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.S
 			return dst, nil, err
 		}
 		if limit > 0 && n == limit {
-			c.counted(row.Values, -1)
+			c.count(row.Values, -1)
 			return dst, &end, nil
 		}
 		before := len(dst)
 		dst = e.AppendRow(dst, row, n == 0)
 		if len(dst) > a.o.MaxAnswer-tailRoom {
 			if n == 0 {
-				return dst, nil, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
-					Err: errLargeRow}
+				return dst, nil, errLargeRow
 			}
-			c.counted(row.Values, -1)
+			c.count(row.Values, -1)
 			return dst[:before], &end, nil
 		}
 		end = row.Time
-		if n++; n%lookAtClock == 0 && ctx.Err() != nil {
+		if n++; n%clockCheckRows == 0 && ctx.Err() != nil {
 			if !outOfTime(ctx, ctx.Err()) {
 				return dst, nil, ctx.Err()
 			}
@@ -142,12 +139,12 @@ func (a *api) page(c *call, e *plain.Encoder, dst []byte, limit int, rows iter.S
 	return dst, nil, nil
 }
 
-// lookAtClock is how many rows go by between two looks at the time, for a Reader
-// that does not look itself.
-const lookAtClock = 256
+// clockCheckRows is how many rows pass between two checks of the deadline. A Source
+// need not check it while it has rows at hand.
+const clockCheckRows = 256
 
-// outOfTime reports whether err came because the time budget is used up, and not
-// because the caller went away or a store further off had less time.
+// outOfTime reports whether err means that this request's time budget is used up.
+// A caller that went away, or another API's deadline, is something else.
 func outOfTime(ctx context.Context, err error) bool {
 	return hotreader.CodeOf(err) == hotreader.CodeDeadline && errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
@@ -173,7 +170,7 @@ func (a *api) latest(c *call) error {
 	return a.answer(c, contentType, func(dst []byte) ([]byte, error) {
 		dst = e.AppendHead(dst)
 		first := true
-		for row, err := range (reading{c, a.reader.Read}).Read(c.ctx, q) {
+		for row, err := range (requestReader{c, a.reader.Read}).Read(c.ctx, q) {
 			if err != nil {
 				return dst, err
 			}
@@ -187,10 +184,10 @@ func (a *api) latest(c *call) error {
 	})
 }
 
-// id returns the device of the request's path.
+// id returns the device id in the request's path.
 func (c *call) id() string {
-	// Between the second slash and the third of what comes behind /v1; the mux
-	// has seen to it that there is one.
+	// The third segment, as in /v1/devices/{id}/history. The path is escaped, for an
+	// id may contain a slash.
 	segment := c.r.URL.EscapedPath()
 	for range 3 {
 		_, segment, _ = strings.Cut(segment, "/")
@@ -198,12 +195,12 @@ func (c *call) id() string {
 	segment, _, _ = strings.Cut(segment, "/")
 	id, err := url.PathUnescape(segment)
 	if err != nil {
-		return "" // net/url has parsed it before
+		return "" // cannot happen: net/url has parsed the path before
 	}
 	return id
 }
 
-// subject reads what both GET routes must name: the device and its properties.
+// subject returns the query that both GET routes begin with: device and properties.
 func (c *call) subject(properties []string) (hotreader.Query, error) {
 	q := hotreader.Query{Device: c.device, Properties: properties}
 	if len(q.Properties) == 0 {
@@ -224,7 +221,7 @@ func (c *call) query(values url.Values) (q hotreader.Query, err error) {
 		return q, err
 	}
 	if _, ok := values["end"]; ok && q.End.IsZero() {
-		q.End = q.End.Add(-1) // the first instant there is, and not an open range
+		q.End = q.End.Add(-1) // the year 1 was given; the zero time would leave the range open
 	}
 	if text, ok := single(values, "order"); ok {
 		switch strings.ToLower(text) {

@@ -13,22 +13,21 @@ import (
 	"hotreader/identity"
 )
 
-// limit bounds how many answers are under way at once, and with that the memory
-// that they take: an answer has a place from before its first row is read until
-// its last byte is sent. A few more requests wait for a short time; the others,
-// and those that waited in vain, are told at once when to come back.
+// limit bounds how many answers are in progress at once, and so the memory that
+// they take: an answer holds a place from before its first row is read until its
+// last byte is sent. When all places are held, a few requests wait for a short time.
+// The others are rejected, with the time after which to try again.
 //
-// It is fair, to the tokens and, within a token, to the callers, told apart by
-// their address. Who asks more than others fills but its own share:
+// It is fair to tokens and, within a token, to callers, which their addresses tell
+// apart. A caller that sends more requests than others uses up only its own share:
 //
-//   - A place that comes free goes to the token that holds the fewest, there to
-//     the caller that holds the fewest, there to who has waited longest.
-//   - Where one more waits than may, the newest is sent away of the token of
-//     which most wait, there of the caller of which most wait. So whoever is
-//     alone may have the whole queue, and those who come later still get in.
-//   - An eighth of the places is for others than any one token, a quarter for
-//     others than any one caller: places are held for long by those who are slow
-//     to take their answers, and nobody can be made to give one back.
+//   - A free place goes to the token that holds the fewest; within it to the caller
+//     that holds the fewest; of that one's requests to the oldest.
+//   - When the queue is too long, limit rejects the newest request of the token with
+//     the most waiting requests, within it of the caller with the most. So a single
+//     caller may use the whole queue, and later callers still get in.
+//   - No token may hold the last eighth of the places, no caller the last quarter:
+//     slow readers hold their places for long, and a place cannot be taken away.
 //
 // It is safe for concurrent use.
 type limit struct {
@@ -38,25 +37,24 @@ type limit struct {
 	mu      sync.Mutex
 	held    int
 	waiting []*place         // the oldest first
-	tokens  map[string]*load // by the callers' names, of which there are few
-	callers map[from]*load
+	tokens  map[string]*load // by caller name; there are few
+	callers map[callerKey]*load
 }
 
-// from tells callers apart.
-type from struct {
+type callerKey struct {
 	name    string
 	address netip.Addr
 }
 
-// load is what a token, or a caller, has of a limit.
+// load counts what a token or a caller takes up.
 type load struct{ held, waits int }
 
-// place is one request's, and before that its wait for one.
+// place belongs to one request: it waits for the place, then holds it.
 type place struct {
 	of            *limit
-	who           from
+	key           callerKey
 	token, caller *load
-	told          chan bool // true: the place is there; false: it will not be
+	granted       chan bool // gets one value; false: rejected
 }
 
 func loadOf[K comparable](loads map[K]*load, of K) *load {
@@ -66,7 +64,7 @@ func loadOf[K comparable](loads map[K]*load, of K) *load {
 	return loads[of]
 }
 
-// newLimit returns a limit of so many places, nil for any number.
+// newLimit returns a limit; nil, which limits nothing, if places is not positive.
 func newLimit(places, queue int, wait time.Duration) *limit {
 	if places <= 0 {
 		return nil
@@ -77,29 +75,29 @@ func newLimit(places, queue int, wait time.Duration) *limit {
 	if wait <= 0 {
 		wait = time.Second
 	}
-	return &limit{places: places, queue: queue, wait: wait, tokens: make(map[string]*load), callers: make(map[from]*load)}
+	return &limit{places: places, queue: queue, wait: wait, tokens: make(map[string]*load), callers: make(map[callerKey]*load)}
 }
 
-// enter returns a place, for the caller to leave it. Without one the error is of
-// CodeOverloaded, or says that ctx has ended.
+// enter returns a place, which the caller must leave. An error is of CodeOverloaded,
+// or says that ctx has ended.
 func (l *limit) enter(ctx context.Context, caller identity.Caller) (*place, error) {
 	if l == nil {
 		return nil, nil
 	}
 	l.mu.Lock()
-	p := &place{of: l, who: from{caller.Name, caller.Address}}
-	p.token, p.caller = loadOf(l.tokens, caller.Name), loadOf(l.callers, p.who)
-	if l.held < l.places && p.may() { // then none that waits may
+	p := &place{of: l, key: callerKey{caller.Name, caller.Address}}
+	p.token, p.caller = loadOf(l.tokens, caller.Name), loadOf(l.callers, p.key)
+	if l.held < l.places && p.mayHold() { // then no waiting request may: leave would have let it in
 		p.hold(1)
 		l.mu.Unlock()
 		return p, nil
 	}
-	p.told = make(chan bool, 1)
+	p.granted = make(chan bool, 1)
 	l.waiting = append(l.waiting, p)
 	p.token.waits++
 	p.caller.waits++
 	if len(l.waiting) > l.queue {
-		l.tell(l.last(), false)
+		l.endWait(l.toReject(), false)
 	}
 	l.mu.Unlock()
 
@@ -111,8 +109,8 @@ func (l *limit) enter(ctx context.Context, caller identity.Caller) (*place, erro
 	}
 	var err error
 	select {
-	case in := <-p.told:
-		if in {
+	case granted := <-p.granted:
+		if granted {
 			return p, nil
 		}
 		return nil, full(fmt.Sprintf("%d wait, which is the most", l.queue))
@@ -125,15 +123,15 @@ func (l *limit) enter(ctx context.Context, caller identity.Caller) (*place, erro
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if slices.Contains(l.waiting, p) {
-		l.tell(p, false)
+		l.endWait(p, false)
 	}
-	if <-p.told { // just now
+	if <-p.granted { // in the same moment
 		return p, nil
 	}
 	return nil, err
 }
 
-// leave gives the place to another.
+// leave frees the place and gives it to a waiting request.
 func (p *place) leave() {
 	if p == nil {
 		return
@@ -148,12 +146,12 @@ func (p *place) leave() {
 			return
 		}
 		next.hold(1)
-		l.tell(next, true)
+		l.endWait(next, true)
 	}
 }
 
-// may reports whether p's caller and token may hold one more place.
-func (p *place) may() bool {
+// mayHold reports whether p's token and caller may hold one more place.
+func (p *place) mayHold() bool {
 	n := p.of.places
 	return p.token.held < n-n/8 && p.caller.held < n-n/4
 }
@@ -165,36 +163,36 @@ func (p *place) hold(n int) {
 	p.forget()
 }
 
-// forget drops a caller that has nothing any more.
+// forget drops a caller that neither holds a place nor waits.
 func (p *place) forget() {
 	if *p.caller == (load{}) {
-		delete(p.of.callers, p.who)
+		delete(p.of.callers, p.key)
 	}
 }
 
-// tell ends a wait.
-func (l *limit) tell(p *place, in bool) {
+// endWait takes p out of the queue and tells it whether it has the place.
+func (l *limit) endWait(p *place, granted bool) {
 	i := slices.Index(l.waiting, p)
 	l.waiting = slices.Delete(l.waiting, i, i+1)
 	p.token.waits--
 	p.caller.waits--
 	p.forget()
-	p.told <- in
+	p.granted <- granted
 }
 
-// next returns who gets the next place, nil if nobody may.
+// next returns the waiting request that gets the next free place, nil if none may.
 func (l *limit) next() *place {
 	var best *place
 	for _, p := range l.waiting {
-		if p.may() && (best == nil || p.token.held < best.token.held || p.token.held == best.token.held && p.caller.held < best.caller.held) {
+		if p.mayHold() && (best == nil || p.token.held < best.token.held || p.token.held == best.token.held && p.caller.held < best.caller.held) {
 			best = p
 		}
 	}
 	return best
 }
 
-// last returns who must go when too many wait.
-func (l *limit) last() *place {
+// toReject returns the request to reject when the queue is too long.
+func (l *limit) toReject() *place {
 	var most *place
 	for _, p := range slices.Backward(l.waiting) {
 		if most == nil || p.token.waits > most.token.waits || p.token.waits == most.token.waits && p.caller.waits > most.caller.waits {
@@ -204,13 +202,13 @@ func (l *limit) last() *place {
 	return most
 }
 
-// connection is the address that a request's connection comes from.
+// connection returns the address that a request's connection comes from.
 func connection(r *http.Request) netip.Addr {
-	a, _ := netip.ParseAddrPort(r.RemoteAddr) // a host that is no server may have none: its callers are one
+	a, _ := netip.ParseAddrPort(r.RemoteAddr) // a host without addresses has one caller
 	return a.Addr()
 }
 
-// address is what logs call an address; "" if it is not known.
+// address returns the text of an address for logs; "" if it is not known.
 func address(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
@@ -218,12 +216,12 @@ func address(a netip.Addr) string {
 	return a.String()
 }
 
-// network is what counts as one address: of IPv6 the /64, for a client gets a whole
-// one.
+// network returns what counts as one address: for IPv6 its /64, since a client
+// usually has a whole one.
 func network(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
-		p, _ := a.Prefix(64) // an IPv6 address has as many bits
+		p, _ := a.Prefix(64) // cannot fail for IPv6
 		a = p.Addr()
 	}
 	return a

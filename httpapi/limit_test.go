@@ -18,7 +18,7 @@ import (
 	"hotreader/identity"
 )
 
-// by is the caller of a token with an address that ends in n.
+// by returns the caller with a token and an address that ends in n.
 func by(token int, n byte) identity.Caller {
 	return identity.Caller{Name: fmt.Sprint(token), Address: netip.AddrFrom4([4]byte{192, 0, 2, n})}
 }
@@ -33,14 +33,14 @@ func (l *limit) idle() bool {
 	return l.held == 0 && len(l.waiting) == 0 && len(l.callers) == 0
 }
 
-// queued starts requests that wait, one after the other, and returns how each
-// ended: "in" as soon as it has a place, which it keeps until left.
+// queued starts requests one after the other and notes how each of them ended: with its
+// name once it has a place, which it keeps until leave; else with name and error code.
 type queued struct {
-	l    *limit
-	mu   sync.Mutex
-	told []string
-	in   []*place
-	all  sync.WaitGroup
+	l       *limit
+	mu      sync.Mutex
+	results []string
+	in      []*place
+	all     sync.WaitGroup
 }
 
 func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
@@ -49,10 +49,10 @@ func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err != nil {
-			s.told = append(s.told, name+" "+string(hotreader.CodeOf(err)))
+			s.results = append(s.results, name+" "+string(hotreader.CodeOf(err)))
 			return
 		}
-		s.told = append(s.told, name)
+		s.results = append(s.results, name)
 		s.in = append(s.in, p)
 	})
 	synctest.Wait()
@@ -78,17 +78,17 @@ func (s *queued) end() {
 	s.all.Wait()
 }
 
-// heard returns what was told since it was last asked.
-func (s *queued) heard() string {
+// takeResults returns the results since it was last called.
+func (s *queued) takeResults() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	told := strings.Join(s.told, ", ")
-	s.told = nil
-	return told
+	results := strings.Join(s.results, ", ")
+	s.results = nil
+	return results
 }
 
-// A limited number has a place, a limited number waits for a limited time, the
-// others are told at once.
+// A limited number of requests has a place, a limited number waits for a limited time,
+// and the others are rejected at once.
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimit(3, 5, 0)
@@ -131,7 +131,7 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-// No limit lets everybody in.
+// A nil limit lets every request in.
 func TestNoLimit(t *testing.T) {
 	p, err := newLimit(0, 5, time.Second).enter(t.Context(), by(1, 1))
 	if err != nil {
@@ -140,8 +140,8 @@ func TestNoLimit(t *testing.T) {
 	p.leave()
 }
 
-// Places that come free go to the token that holds the fewest, then to the
-// caller that does, then by age.
+// A free place goes to the token that holds the fewest, within it to the caller that holds
+// the fewest, then by age.
 func TestLimitTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(4, 100, time.Minute)}
@@ -149,7 +149,7 @@ func TestLimitTakesTurns(t *testing.T) {
 			s.enter(t.Context(), fmt.Sprint("greedy", i), by(0, 1))
 		}
 		s.enter(t.Context(), "greedy's token", by(0, 2))
-		if got := s.heard(); got != "greedy0, greedy1, greedy2, greedy's token" {
+		if got := s.takeResults(); got != "greedy0, greedy1, greedy2, greedy's token" {
 			t.Fatal(got)
 		}
 		for i := range 40 {
@@ -161,56 +161,56 @@ func TestLimitTakesTurns(t *testing.T) {
 		for i := range 3 {
 			s.enter(t.Context(), fmt.Sprint("o", i), by(1, 1)) // the other token
 		}
-		if got := s.heard(); got != "" {
+		if got := s.takeResults(); got != "" {
 			t.Fatalf("in already: %s", got)
 		}
 		s.leave(6)
 		// The other token twice. Then both have two, and the first token's third
 		// place is gone: the greedy one has none there, then its neighbour none.
 		// When each has one and no other token waits, age decides.
-		if got := s.heard(); got != "o0, o1, G0, n0, o2, G1" {
+		if got := s.takeResults(); got != "o0, o1, G0, n0, o2, G1" {
 			t.Errorf("places went to %s", got)
 		}
 		s.leave(4)
-		if got := s.heard(); got != "G2, n1, G3, G4" {
+		if got := s.takeResults(); got != "G2, n1, G3, G4" {
 			t.Errorf("then to %s", got)
 		}
 		s.end()
 	})
 }
 
-// Who is alone may have the whole queue; others get in nevertheless, and the
-// newest of those who ask most must go.
+// A single caller may use the whole queue. Others get in nevertheless: the newest request
+// of the caller with the most is rejected.
 func TestLimitQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 4, time.Minute)}
 		for i := range 6 {
 			s.enter(t.Context(), fmt.Sprint("g", i), by(0, 1))
 		}
-		if got := s.heard(); got != "g0, g5 overloaded" {
+		if got := s.takeResults(); got != "g0, g5 overloaded" {
 			t.Errorf("alone: %s", got)
 		}
 		for i := range 3 {
 			s.enter(t.Context(), fmt.Sprint("o", i), by(1, 1))
 		}
-		if got := s.heard(); got != "g4 overloaded, g3 overloaded, o2 overloaded" {
+		if got := s.takeResults(); got != "g4 overloaded, g3 overloaded, o2 overloaded" {
 			t.Errorf("the other token: %s", got)
 		}
 		for i := range 2 {
 			s.enter(t.Context(), fmt.Sprint("n", i), by(0, 2))
 		}
-		if got := s.heard(); got != "g2 overloaded, n1 overloaded" {
+		if got := s.takeResults(); got != "g2 overloaded, n1 overloaded" {
 			t.Errorf("a neighbour: %s", got)
 		}
 		s.leave(4)
-		if got := s.heard(); got != "g1, o0, o1, n0" {
+		if got := s.takeResults(); got != "g1, o0, o1, n0" {
 			t.Errorf("served: %s", got)
 		}
 		s.end()
 	})
 }
 
-// Those who never give their places back have not all of them.
+// Callers that never give their places back cannot hold all of them.
 func TestLimitKeepsPlacesForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(32, 256, 5*time.Second)}
@@ -225,7 +225,7 @@ func TestLimitKeepsPlacesForOthers(t *testing.T) {
 		}
 		s.all.Wait()
 		counts := map[string]int{}
-		for name := range strings.SplitSeq(s.heard(), ", ") {
+		for name := range strings.SplitSeq(s.takeResults(), ", ") {
 			counts[name]++
 		}
 		if counts["slow"] != 24 || counts["neighbour"] != 4 || counts["other"] != 4 {
@@ -235,8 +235,8 @@ func TestLimitKeepsPlacesForOthers(t *testing.T) {
 	})
 }
 
-// Whoever leaves while waiting, or is told when the time is up, leaves nothing
-// behind, and a place that came in that moment is not lost.
+// A request that leaves while it waits, or whose wait is over, leaves nothing in the
+// limit, and a place that it got in that moment is not lost.
 func TestLimitGivesPlacesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 3, time.Second)}
@@ -250,7 +250,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
-		if got, want := s.heard(), "a, c canceled, b deadline"; got != want {
+		if got, want := s.takeResults(), "a, c canceled, b deadline"; got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 		if len(s.l.callers) != 1 || len(s.l.waiting) != 0 {
@@ -259,7 +259,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 		s.leave(1)
 		s.all.Wait()
 	})
-	// Everything at one instant, in any order.
+	// All events at the same time, in any order.
 	rapid.Check(t, func(r *rapid.T) {
 		seed := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 60).Draw(r, "who")
 		places := rapid.IntRange(1, 20).Draw(r, "places")
@@ -292,7 +292,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 	})
 }
 
-// What counts as one address.
+// Which addresses count as one.
 func TestNetwork(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",

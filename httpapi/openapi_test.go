@@ -59,8 +59,8 @@ func describe(t *testing.T) (document, http.Handler) {
 	return d, h
 }
 
-// TestOpenAPIDescribesTheRoutes: every route is in the document with just its
-// parameters, and everything in the document is a route.
+// TestOpenAPIDescribesTheRoutes: the document has every route, with exactly its
+// parameters, and nothing else.
 func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	d, h := describe(t)
 	if !strings.HasPrefix(d.OpenAPI, "3.1.") || d.Info.Version != `1.2.3-"x"` {

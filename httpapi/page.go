@@ -15,14 +15,14 @@ const (
 	pageMAC     = 16
 )
 
-// sign returns the next_token of q's page whose last row is at an instant: version,
-// instant, and a keyed hash of these and of q, so that it fits no other query.
+// sign returns the next_token for the page of q after the row at last: version, time,
+// and a keyed hash over these and q, so that the token is valid for no other query.
 func (a *api) sign(q *hotreader.Query, last time.Time) string {
 	b := appendInstant([]byte{pageVersion}, last)
 	return pagetoken.Sign(b, a.o.Token.Keys(pagePurpose)[0], pageMessage(b, q), pageMAC)
 }
 
-// verify returns the instant of a next_token that sign made for q.
+// verify returns the time in a next_token if sign made it for q.
 func (a *api) verify(q *hotreader.Query, token string) (time.Time, error) {
 	b, sum, ok := pagetoken.Split(token, pageMAC)
 	if !ok || len(b) != pageHead || b[0] != pageVersion || !pagetoken.Signed(a.o.Token.Keys(pagePurpose), pageMessage(b, q), sum) {
@@ -31,7 +31,7 @@ func (a *api) verify(q *hotreader.Query, token string) (time.Time, error) {
 	return time.Unix(int64(binary.BigEndian.Uint64(b[1:])), int64(binary.BigEndian.Uint32(b[9:]))).UTC(), nil
 }
 
-// appendInstant appends t; the zero time has a second of its own.
+// appendInstant appends t; an open bound, the zero time, has a value of its own.
 func appendInstant(b []byte, t time.Time) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix()))
 	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
@@ -41,7 +41,8 @@ func errPage() error {
 	return invalid("the next_token does not belong to this query; send it with the same device, properties, start, end and order as before, or begin without it")
 }
 
-// pageMessage spells out a position and what must be the same from page to page.
+// pageMessage returns what is signed: a position, and the parts of the query that
+// must be the same on every page.
 func pageMessage(position []byte, q *hotreader.Query) []byte {
 	b := pagetoken.AppendText(nil, string(position))
 	b = pagetoken.AppendText(b, q.Device)

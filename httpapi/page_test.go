@@ -13,7 +13,7 @@ import (
 	"hotreader/identity"
 )
 
-// next returns the path that a Link header names, seen from path.
+// next returns the path in a Link header, relative to path.
 func next(t testing.TB, path, link string) string {
 	t.Helper()
 	target, rel, ok := strings.Cut(link, ">; ")
@@ -49,8 +49,8 @@ func getPage(t testing.TB, s *httptest.Server, path string) (page, answer) {
 	return p, got
 }
 
-// TestPages: every limit, in both orders, brings the same rows, none twice, and
-// no page is empty.
+// TestPages: with every limit, in both orders, the pages hold the same rows, none twice,
+// and no page is empty.
 func TestPages(t *testing.T) {
 	const rows = 13
 	s := serve(t, httpapi.Options{Source: series{n: rows}})

@@ -53,11 +53,11 @@ func (a *api) read(c *call) error {
 		req.Ref.ExternalName = component.ExternalID
 	}
 	responder := twinmaker.Responder{
-		Reader:   reading{c, a.reader.Read},
+		Reader:   requestReader{c, a.reader.Read},
 		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
 		MaxBytes: a.o.MaxAnswer,
 	}
-	if q.Last { // the answer is small, and the budget leaves time for it
+	if q.Last { // the answer is small, and budget has already kept time to send it
 		responder.Reserve = -1
 	}
 	return a.answer(c, jsonType, func(dst []byte) ([]byte, error) {
@@ -68,10 +68,11 @@ func (a *api) read(c *call) error {
 	})
 }
 
-// body returns the request's body, within its bounds of type, size and time.
+// body reads the request's body. It checks the media type and the encoding, and
+// bounds size and time.
 func (a *api) body(c *call) ([]byte, error) {
 	h := c.r.Header
-	if text := h.Get("Content-Type"); text != "" && text != jsonType { // without one, it is what it must be
+	if text := h.Get("Content-Type"); text != "" && text != jsonType { // a missing one is taken for JSON
 		media, _, err := mime.ParseMediaType(text)
 		if err != nil || media != jsonType {
 			return nil, refuse(http.StatusUnsupportedMediaType, hotreader.CodeInvalid, "the Content-Type is %.60q; want %s", text, jsonType)
@@ -87,12 +88,12 @@ func (a *api) body(c *call) ([]byte, error) {
 		return nil, tooLarge()
 	}
 	if c.r.ContentLength != 0 {
-		// Once the body is read, the server lifts the deadline itself.
-		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(a.o.BodyTime)) // hosts that are no server have none
+		// The server removes this deadline itself once the body is read.
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(a.o.BodyTime)) // fails only on hosts without deadlines
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.w.ResponseWriter, c.r.Body, a.o.MaxBody))
 	if err == nil {
-		c.read = true
+		c.bodyRead = true
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -105,8 +106,8 @@ func (a *api) body(c *call) ([]byte, error) {
 	return nil, invalid("the body broke off: %w", err)
 }
 
-// rows answers with the row stream. Before its first frame a failure is a
-// problem as everywhere; later it is the stream's last frame.
+// rows answers with the row stream. A failure before the first frame is answered
+// with a problem, a later one with an error frame, which ends the stream.
 func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	q, err := e.Query()
 	if err != nil {
@@ -118,52 +119,52 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	case p.Interpolation > 0:
 		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
 	}
-	place, err := a.limit.enter(c.ctx, c.who)
+	place, err := a.limit.enter(c.ctx, c.caller)
 	if err != nil {
 		return err
 	}
 	defer place.leave()
 	c.w.Header().Set("Content-Type", wire.MediaType)
 	c.w.Header().Add("Vary", "Accept")
-	out := &frames{c: c, control: http.NewResponseController(c.w)}
+	out := &frameWriter{c: c, control: http.NewResponseController(c.w)}
 	enc := wire.NewEncoder(out, q)
 	defer enc.Close()
 	ctx := c.ctx
-	n, more := 0, false // rows
-	if !q.Last {        // only of a last entry it matters here what is usable
+	sent, more := 0, false // sent counts rows
+	if !q.Last {           // the caller applies the types; only latest values need them here, to find a usable value
 		q.Types = slices.Repeat([]hotreader.Type{hotreader.AsStored}, len(q.Properties))
 	}
-	for row, rerr := range (reading{c, hotreader.Meaning(a.o.Source).Scan}).Read(ctx, q) {
-		if rerr == nil && n > 0 && n%lookAtClock == 0 {
+	for row, rerr := range (requestReader{c, hotreader.Meaning(a.o.Source).Scan}).Read(ctx, q) {
+		if rerr == nil && sent > 0 && sent%clockCheckRows == 0 {
 			rerr = ctx.Err()
 		}
 		if rerr != nil {
-			if more = n > 0 && !q.Last && outOfTime(ctx, rerr); more {
+			if more = sent > 0 && !q.Last && outOfTime(ctx, rerr); more {
 				break
 			}
-			return c.broke(enc, rerr)
+			return c.failStream(enc, rerr)
 		}
 		if enc.Bound()+wire.Bound(row) > a.o.MaxStream-frameRoom {
-			if more = n > 0 && !q.Last; more { // a last entry has no "behind the last row"
+			if more = sent > 0 && !q.Last; more { // latest values cannot be continued after a row
 				break
 			}
-			return c.broke(enc, &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge, Err: errLargeRow})
+			return c.failStream(enc, errLargeRow)
 		}
 		if err := enc.Row(row); err != nil {
-			return c.broke(enc, err)
+			return c.failStream(enc, err)
 		}
-		n++
+		sent++
 	}
 	enc.Warn(c.stats.Warnings())
 	if err := enc.End(more); err != nil {
-		return c.broke(nil, err)
+		return c.failStream(nil, err)
 	}
 	return nil
 }
 
-// broke ends a row stream that failed. While nothing has been sent, err becomes
-// a problem; afterwards enc, if it still can, sends it.
-func (c *call) broke(enc *wire.Encoder, err error) error {
+// failStream ends a row stream with err. If nothing has been sent yet, the caller
+// answers with a problem instead. nil = an encoder that can send no more.
+func (c *call) failStream(enc *wire.Encoder, err error) error {
 	if !c.w.began() {
 		c.w.Header().Del("Content-Type")
 		return err
@@ -174,19 +175,19 @@ func (c *call) broke(enc *wire.Encoder, err error) error {
 	return err
 }
 
-var errLargeRow = errors.New("a single row is larger than an answer may be; ask for fewer properties")
+var errLargeRow error = &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
+	Err: errors.New("a single row is larger than an answer may be; ask for fewer properties")}
 
-// frameRoom is for the header, the end mark and what frames need beside their
-// rows.
+// frameRoom is kept free for the header, the end mark, and the frames' own bytes.
 const frameRoom = 256
 
-// frames sends each frame at once.
-type frames struct {
+// frameWriter sends each frame at once.
+type frameWriter struct {
 	c       *call
 	control *http.ResponseController
 }
 
-func (f *frames) Write(frame []byte) (int, error) {
+func (f *frameWriter) Write(frame []byte) (int, error) {
 	f.c.sendWithin(sendTime)
 	n, err := f.c.w.Write(frame)
 	if err == nil {
@@ -200,25 +201,25 @@ func (f *frames) Write(frame []byte) (int, error) {
 	return n, err
 }
 
-// reading is a Reader for a request: of the devices that its caller may read,
-// counted for its log, and with its errors timely.
-type reading struct {
+// requestReader is the Reader of one request. It checks that the caller may read
+// the device, counts rows for the log, and names a used-up time budget as such.
+type requestReader struct {
 	c    *call
 	read func(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error]
 }
 
 // Read implements hotreader.Reader.
-func (r reading) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	if err := r.c.who.Devices.Check(q.Device); err != nil {
+func (r requestReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	if err := r.c.caller.Devices.Check(q.Device); err != nil {
 		return hotreader.Fail(err)
 	}
 	return func(yield func(hotreader.Row, error) bool) {
 		for row, err := range r.read(ctx, q) {
 			if err != nil {
-				yield(hotreader.Row{}, timely(ctx, err))
+				yield(hotreader.Row{}, asDeadline(ctx, err))
 				return
 			}
-			r.c.counted(row.Values[:len(q.Properties)], 1)
+			r.c.count(row.Values[:len(q.Properties)], +1)
 			if !yield(row, nil) {
 				return
 			}
@@ -226,20 +227,20 @@ func (r reading) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 	}
 }
 
-// counted adds a row to what is told of the answer, or with -1 takes it back.
-func (c *call) counted(values []hotreader.Value, n int) {
-	c.rows += n
+// count adds a row to the counts of the answer. A sign of -1 takes it back: the
+// row was read, but belongs to the next page.
+func (c *call) count(values []hotreader.Value, sign int) {
+	c.rows += sign
 	for _, v := range values {
 		if !v.IsNull() {
-			c.points += n
+			c.points += sign
 		}
 	}
 }
 
-// timely returns err, as CodeDeadline if it came of ctx's time being used up.
-// Stores have many words for that, for a connection that is cut, too, looks like
-// a failing one.
-func timely(ctx context.Context, err error) error {
+// asDeadline returns err under CodeDeadline if ctx's time is used up. Stores report
+// that under several codes, since a connection cut by a deadline looks broken.
+func asDeadline(ctx context.Context, err error) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return err
 	}

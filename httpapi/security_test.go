@@ -30,9 +30,9 @@ func logger(w io.Writer) *slog.Logger {
 
 var traceID = regexp.MustCompile(`"trace_id":"[^"]*"`)
 
-// TestPitfall20TokenIsNeverOptional: a token missing, wrong, empty, twice, cut,
-// longer, or of any bytes: one and the same answer, on every route, before
-// anything else about the request is looked at.
+// TestPitfall20TokenIsNeverOptional: a token that is missing, wrong, empty, given twice,
+// cut, longer, or of any bytes gets the same answer on every route, before anything else
+// about the request is checked.
 func TestPitfall20TokenIsNeverOptional(t *testing.T) {
 	if _, err := httpapi.New(httpapi.Options{Source: store(t)}); !errors.Is(err, hotreader.CodeConfig) {
 		t.Errorf("a server without a token starts: %v", err)
@@ -124,8 +124,8 @@ func TestRotatedTokenIsFetchedAgain(t *testing.T) {
 	})
 }
 
-// TestPitfall22NoQueryWithoutDeviceAndBounds: only the device that is named
-// answers, nothing is unbounded, no other site's script can read it.
+// TestPitfall22NoQueryWithoutDeviceAndBounds: an answer has only the device that is named,
+// everything is bounded, and no other site's script can read it.
 func TestPitfall22NoQueryWithoutDeviceAndBounds(t *testing.T) {
 	s := serve(t, httpapi.Options{})
 	for _, r := range [][3]string{
@@ -264,8 +264,8 @@ func TestTraceIDs(t *testing.T) {
 	}
 }
 
-// TestPitfall25HostileRequests: what is wrong with a request is a 4xx, and no
-// request costs more than its bounds. test/golden has the table.
+// TestPitfall25HostileRequests: an invalid request gets a 4xx, and no request costs more
+// than its bounds. test/golden has the table.
 func TestPitfall25HostileRequests(t *testing.T) {
 	s := serve(t, httpapi.Options{Source: series{n: 100_000}, MaxAnswer: 100_000})
 	for _, body := range []string{"", "null", "{", "[[[[", `"x"`, "\x00", envelope("null"), envelope("{}"), strings.Replace(envelope(pumpAll), `["temperature"]`, `[null]`, 1), envelope(strings.Replace(pumpAll, "}", `,"max_results":1e99}`, 1))} {
@@ -282,8 +282,7 @@ func TestPitfall25HostileRequests(t *testing.T) {
 	}
 }
 
-// TestPitfall05OneDialect: whatever the spelling of the caller's cloud, the
-// answer's shape is the same.
+// TestPitfall05OneDialect: the answer's format does not depend on the caller's cloud.
 func TestPitfall05OneDialect(t *testing.T) {
 	s := serve(t, httpapi.Options{})
 	want := ask(t, s, "POST", "/read", envelope(pumpAll)).body
@@ -295,8 +294,8 @@ func TestPitfall05OneDialect(t *testing.T) {
 	}
 }
 
-// unfinished sends a body of which only the beginning comes, and then nothing or,
-// with ends, the connection's end.
+// unfinished sends only the beginning of a body, and then nothing or, with ends, closes
+// the connection.
 func unfinished(t *testing.T, s *httptest.Server, body string, ends bool) answer {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
@@ -352,7 +351,7 @@ func TestSlowBody(t *testing.T) {
 	})
 }
 
-// standing is a connection on which the rest of a body does not come.
+// standing is a connection on which the rest of a body never comes.
 type standing struct {
 	*httptest.ResponseRecorder
 	deadline time.Time
@@ -368,9 +367,9 @@ func (s *standing) Read([]byte) (int, error) {
 	return 0, os.ErrDeadlineExceeded
 }
 
-// TestRefusalDoesNotWaitForTheBody: who is refused unread is told so although
-// its body does not come, long before the server's own patience ends. A whole
-// body, on the other hand, leaves the connection open.
+// TestRefusalDoesNotWaitForTheBody: a request that is rejected unread gets its answer
+// although its body does not come, long before the server's own timeout. After a complete
+// body, the connection stays open.
 func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 	s := serve(t, httpapi.Options{})
 	for name, c := range map[string]struct {
@@ -410,7 +409,7 @@ func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 	}
 }
 
-// TestQueryOutlivesBodyTime: the deadline of the body is not the query's.
+// TestQueryOutlivesBodyTime: the deadline of the body does not end the query.
 func TestQueryOutlivesBodyTime(t *testing.T) {
 	s := serve(t, httpapi.Options{BodyTime: 300 * time.Millisecond, Source: series{n: 3, during: func(ctx context.Context, i int) {
 		if i == 1 {
@@ -443,8 +442,8 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// TestEveryAnswerHasItsOwnDeadline: a kept connection's last deadline must not
-// end the next answer, nor may an answer go without.
+// TestEveryAnswerHasItsOwnDeadline: the deadline of a connection's last answer must not
+// end the next one, and no answer may be without a deadline.
 func TestEveryAnswerHasItsOwnDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := httpapi.New(httpapi.Options{Source: series{n: 20_000}, Token: static(t, current), MaxTime: 10 * time.Second})

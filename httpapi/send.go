@@ -15,15 +15,14 @@ import (
 	"hotreader"
 )
 
-// buffers hold whole answers while they are made. Large ones are not kept.
+// buffers hold answers while they are built. Large ones are not reused.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 const keptBuffer = 1 << 20
 
-// answer calls fill with an empty buffer, which fill returns with the answer
-// appended, and sends that. The call has a place for it.
+// answer waits for a place, lets fill append the answer to a buffer, and sends it.
 func (a *api) answer(c *call, contentType string, fill func(dst []byte) ([]byte, error)) error {
-	place, err := a.limit.enter(c.ctx, c.who)
+	place, err := a.limit.enter(c.ctx, c.caller)
 	if err != nil {
 		return err
 	}
@@ -37,7 +36,7 @@ func (a *api) answer(c *call, contentType string, fill func(dst []byte) ([]byte,
 	return err
 }
 
-// keep gives a buffer back, with what has become of its memory.
+// keep gives a buffer back for reuse. used is what it has grown to.
 func keep(buf *[]byte, used []byte) {
 	if cap(used) <= keptBuffer {
 		*buf = used[:0]
@@ -45,13 +44,13 @@ func keep(buf *[]byte, used []byte) {
 	}
 }
 
-// zips compress answers. Level 1: the time is the twin's, who waits.
+// zips compress answers, at level 1: a caller waits for them.
 var zips = sync.Pool{New: func() any {
 	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is valid
 	return z
 }}
 
-// send answers with body, compressed if that is wanted and worth it.
+// send answers with body, compressed if the caller accepts that and it is worth it.
 func (c *call) send(contentType string, body []byte) error {
 	const worth = 1 << 10
 	h := c.w.Header()
@@ -66,7 +65,7 @@ func (c *call) send(contentType string, body []byte) error {
 	h.Set("Content-Encoding", "gzip")
 	z := zips.Get().(*gzip.Writer)
 	defer func() {
-		z.Reset(io.Discard) // not to keep this request alive
+		z.Reset(io.Discard) // drops the reference to this request
 		zips.Put(z)
 	}()
 	z.Reset(c.w)
@@ -77,7 +76,7 @@ func (c *call) send(contentType string, body []byte) error {
 	return c.sent(err)
 }
 
-// sent returns the error of having sent an answer.
+// sent turns an error of writing an answer into ours, and marks the answer broken.
 func (c *call) sent(err error) error {
 	if err == nil {
 		return nil
@@ -86,11 +85,10 @@ func (c *call) sent(err error) error {
 	return &hotreader.Error{Op: "send the answer", Code: hotreader.CodeCanceled, Err: err}
 }
 
-// sendTime is how long a client may take to fetch an answer, or a frame of one.
+// sendTime is how long a client may take to receive an answer, or a frame of one.
 const sendTime = 30 * time.Second
 
-// sendWithin sets the deadline for what is written next. Hosts that are no
-// server of net/http have none.
+// sendWithin sets the deadline for what is written next, if the host has deadlines.
 func (c *call) sendWithin(d time.Duration) {
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(d))
 }

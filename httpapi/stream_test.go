@@ -21,7 +21,7 @@ import (
 	"hotreader/wire"
 )
 
-// open asks for a row stream.
+// open requests a row stream.
 func open(t testing.TB, s *httptest.Server, body string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/read", strings.NewReader(body))
@@ -39,7 +39,7 @@ func open(t testing.TB, s *httptest.Server, body string) *http.Response {
 	return resp
 }
 
-// stream reads the row stream that answers an envelope, which must end well.
+// stream returns the rows of the stream that answers an envelope, which must be complete.
 func stream(t testing.TB, s *httptest.Server, body string) (rows []string, more bool) {
 	t.Helper()
 	resp := open(t, s, body)
@@ -106,8 +106,8 @@ func TestOldPeerAnswersJSONOnly(t *testing.T) {
 	}
 }
 
-// TestByteBudget: no answer is larger than MaxAnswer, and what is missing is
-// said and can be had.
+// TestByteBudget: no answer is larger than MaxAnswer; an answer that is cut says so, and
+// the rest can be requested.
 func TestByteBudget(t *testing.T) {
 	const rows, most = 3000, 20_000
 	s := serve(t, httpapi.Options{Source: series{n: rows}, MaxAnswer: most})
@@ -177,7 +177,7 @@ func TestByteBudget(t *testing.T) {
 	problem(t, ask(t, tight, "POST", "/read", lastEntry(`{"iot_device_id":"pump","selected_properties":["a","b"]}`), "Accept", wire.MediaType), 413, hotreader.CodeTooLarge)
 }
 
-// TestLongStreamTakesLittleMemory: rows go out as they come in.
+// TestLongStreamTakesLittleMemory: rows are sent as they come.
 func TestLongStreamTakesLittleMemory(t *testing.T) {
 	const rows = 300_000
 	var least, most uint64
@@ -358,8 +358,8 @@ func TestTimeBudget(t *testing.T) {
 	}
 }
 
-// TestPitfall24AnswerBeforeTheHostsDeadline: a function's own end comes before
-// MaxTime, and leaves time to send the answer.
+// TestPitfall24AnswerBeforeTheHostsDeadline: if the host's deadline comes before MaxTime,
+// the query ends early enough to send the answer.
 func TestPitfall24AnswerBeforeTheHostsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -398,7 +398,7 @@ func TestCallerGoesAway(t *testing.T) {
 	<-ended // the Reader is told
 }
 
-// TestStreamBudget: where a host streams, rows may be of any number while pages
+// TestStreamBudget: on a host that streams, the number of rows is not limited while pages
 // stay bounded.
 func TestStreamBudget(t *testing.T) {
 	const rows, most = 20_000, 20_000
@@ -417,7 +417,7 @@ func TestStreamBudget(t *testing.T) {
 	}
 }
 
-// TestReadersKnowTheTrace: a Reader that asks further can tell on whose behalf.
+// TestReadersKnowTheTrace: a Source can pass the request's trace id on.
 func TestReadersKnowTheTrace(t *testing.T) {
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	var seen string

@@ -283,18 +283,15 @@ func (l *Layout) Paths(property string) [][]string {
 	return paths
 }
 
-// CheckName reports why a property of a record cannot be written by l: it would
-// stand where the layout has a key.
-func (l *Layout) CheckName(property string) error {
-	for _, path := range l.Paths(property)[:1] {
-		if slices.Equal(path, ParsePath(l.DeviceKey)) || slices.Equal(path, ParsePath(l.TimeKey)) {
-			return fmt.Errorf("the property %q is named like a key of the %s", property, "table")
-		}
+// WritePath returns where a property's value is written.
+func (l *Layout) WritePath(property string) []string {
+	if l.Narrow() {
+		return ParsePath(l.ValueKey)
 	}
-	return nil
+	return l.Paths(property)[0]
 }
 
-// Kind of a value that keeps times, as items have it.
+// Holds reports whether a value is of the kind that keeps times.
 func (f Format) Holds(v hotreader.Value) bool {
 	return f.Kind == TextTime && v.Kind() == hotreader.String || f.Kind == NumberTime && v.Kind() == hotreader.Number
 }

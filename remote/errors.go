@@ -18,9 +18,9 @@ import (
 	"hotreader/wire"
 )
 
-// broken returns the error of a decoder. If a's connection is the reason, that
-// is the better one to name.
-func (x *exchange) broken(err error, a *answer, peer bool) error {
+// decodeError returns the error of a row stream. If a's connection failed, that is
+// the cause to name. peer = the peer sent err itself.
+func (x *exchange) decodeError(err error, a *answer, peer bool) error {
 	if a.err != nil {
 		return x.transport(a.err, a)
 	}
@@ -29,13 +29,14 @@ func (x *exchange) broken(err error, a *answer, peer bool) error {
 		return x.fail(hotreader.CodeInternal, err)
 	}
 	if peer {
-		return x.healing(&hotreader.Error{Op: x.r.op, Code: e.Code, Err: x.hide(e.Err), RetryAfter: e.RetryAfter})
+		return asTemporary(&hotreader.Error{Op: x.r.op, Code: e.Code, Err: x.hide(e.Err), RetryAfter: e.RetryAfter})
 	}
 	return &hotreader.Error{Op: x.r.op, Code: e.Code, Err: x.hide(e.Err)}
 }
 
-// healing makes a peer's own failure one that may be tried again.
-func (x *exchange) healing(e *hotreader.Error) *hotreader.Error {
+// asTemporary lets a failure inside the peer be retried: its permanent codes become
+// CodeUnavailable, which wraps them.
+func asTemporary(e *hotreader.Error) *hotreader.Error {
 	switch e.Code {
 	case hotreader.CodeInternal, hotreader.CodeDeadline, hotreader.CodeCanceled, hotreader.CodeProtocol, hotreader.CodeConfig:
 		inner := &hotreader.Error{Code: e.Code, Err: e.Err}
@@ -48,7 +49,7 @@ func (x *exchange) fail(code hotreader.Code, err error) *hotreader.Error {
 	return &hotreader.Error{Op: x.r.op, Code: code, Err: err}
 }
 
-// hide hides the proof that was sent in what a peer says, which may echo it.
+// hide removes the token from the text of a peer's error, which may echo it.
 func (x *exchange) hide(err error) error {
 	if err == nil {
 		return nil
@@ -60,8 +61,9 @@ func (x *exchange) hide(err error) error {
 	return err
 }
 
-// check lets an answer of a known type pass whose status says that it is whole.
-func (x *exchange) check(resp *http.Response, a *answer) error {
+// checkAnswer returns nil for status 200 with rows or JSON, else the error that the
+// answer stands for.
+func (x *exchange) checkAnswer(resp *http.Response, a *answer) error {
 	status := resp.StatusCode
 	a.media, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
@@ -69,17 +71,17 @@ func (x *exchange) check(resp *http.Response, a *answer) error {
 		if status == http.StatusOK && (a.media == wire.MediaType || a.media == "application/json") {
 			return nil
 		}
-		return x.strange(a, fmt.Sprintf("status %d", status))
+		return x.unexpected(a, fmt.Sprintf("status %d", status))
 	case status >= 300 && status <= 399:
 		return x.fail(hotreader.CodeConfig, fmt.Errorf("status %d redirects to %q, which is not followed with the token; set the URL to where the API is",
-			status, x.clean(resp.Header.Get("Location"))))
+			status, x.snippet(resp.Header.Get("Location"))))
 	}
-	body, _ := io.ReadAll(io.LimitReader(a, maxProblem))                                     // a cut problem is still a status
-	p := wire.ParseProblem(status, resp.Header, []byte(identity.Hide(x.sent, string(body)))) // before it is clipped, within the token perhaps
+	body, _ := io.ReadAll(io.LimitReader(a, maxProblem))                                     // if it is cut, the status still counts
+	p := wire.ParseProblem(status, resp.Header, []byte(identity.Hide(x.sent, string(body)))) // hidden first: a clipped token would not be found
 	e := p.Err(x.r.op)
 	e.Err = x.hide(e.Err)
-	// What stands between may set the status, so that it decides whether to try
-	// again, and the code whatever else there is to say.
+	// A gateway in between may have set the status. So the status decides whether to
+	// try again, and the code says the rest.
 	heals := wire.MayHeal(status)
 	if heals && !e.Code.Temporary() || !heals && wire.MayHeal(wire.StatusOf(e.Code)) {
 		inner := &hotreader.Error{Code: e.Code, Err: e.Err}
@@ -89,28 +91,29 @@ func (x *exchange) check(resp *http.Response, a *answer) error {
 	return e
 }
 
-// strange is the error of an answer that is neither rows nor JSON.
-func (x *exchange) strange(a *answer, what string) error {
+// unexpected returns the error of an answer of the wrong kind, and quotes its
+// beginning.
+func (x *exchange) unexpected(a *answer, what string) error {
 	first := make([]byte, maxSnippet)
 	n, err := io.ReadFull(a, first)
 	if a.err != nil && n == 0 {
 		return x.transport(a.err, a)
 	}
-	came := fmt.Sprintf("it begins with %q", x.clean(string(first[:n])))
+	begins := fmt.Sprintf("it begins with %q", x.snippet(string(first[:n])))
 	if n == 0 && err == io.EOF {
-		came = "it is empty"
+		begins = "it is empty"
 	}
-	kind := x.clean(a.header.Get("Content-Type"))
+	kind := x.snippet(a.header.Get("Content-Type"))
 	if kind == "" {
 		kind = "of no content type"
 	} else {
 		kind = fmt.Sprintf("of type %q", kind)
 	}
-	return x.fail(hotreader.CodeProtocol, fmt.Errorf("%s, but the answer is %s, and %s; is this the Hot Reader API's URL?", what, kind, came))
+	return x.fail(hotreader.CodeProtocol, fmt.Errorf("%s, but the answer is %s, and %s; is this the Hot Reader API's URL?", what, kind, begins))
 }
 
-// clean makes what a peer sent fit for an error's text.
-func (x *exchange) clean(s string) string {
+// snippet returns the beginning of a peer's text, fit to be quoted in an error.
+func (x *exchange) snippet(s string) string {
 	s = identity.Hide(x.sent, s)
 	if len(s) > maxSnippet {
 		s = s[:maxSnippet]
@@ -118,7 +121,7 @@ func (x *exchange) clean(s string) string {
 	return strings.ToValidUTF8(s, "?")
 }
 
-// transport classes what went wrong on the way.
+// transport returns the error of a connection that failed.
 func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // the address is in Op already
@@ -138,14 +141,15 @@ func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 		}
 		return x.fail(hotreader.CodeUnavailable, err)
 	}
-	if certificate(err) {
+	if isTLSRefusal(err) {
 		return x.fail(hotreader.CodeConfig, fmt.Errorf("no trust in the peer: %w", err))
 	}
 	return x.fail(hotreader.CodeUnavailable, x.hide(err))
 }
 
-// certificate reports whether err is TLS's refusal, which time does not heal.
-func certificate(err error) bool {
+// isTLSRefusal reports whether one side refused the TLS connection. Trying again does
+// not help then.
+func isTLSRefusal(err error) bool {
 	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	_, host := errors.AsType[x509.HostnameError](err)

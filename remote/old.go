@@ -14,30 +14,29 @@ import (
 	"hotreader/wire"
 )
 
-// A peer that knows only JSON answers in TwinMaker's shape, in pages, and may
-// not know of order, limit and filters. So nothing is taken on trust but that a
-// page without a nextToken is the last one; the meaning on top sees to the rest.
-// What the format cannot say is not there: the time of a last entry, text beyond
-// 256 characters, a column of several kinds.
+// An older peer, which knows only JSON, answers in TwinMaker's format, in pages, and
+// may not know order, limit and filters. So remote relies only on this: a page without
+// a nextToken is the last one. Meaning, above, does the rest. The format cannot hold
+// the time of a latest value, text beyond 256 characters, or a column of several kinds.
 
 const (
 	maxPage = 32 << 20 // bytes of one JSON answer: the largest that any cloud's functions send
-	maxHeld = 64 << 20 // bytes of pages that must be put in order first
+	maxHeld = 64 << 20 // bytes of pages held in memory to sort them
 )
 
-// old yields the rows of q from a peer of JSON, whose first answer is a.
-func (x *exchange) old(q hotreader.Query, a *answer) error {
+// readJSON yields the rows of q from a JSON peer, whose first answer is a.
+func (x *exchange) readJSON(q hotreader.Query, a *answer) error {
 	if q.Last && q.Start.IsZero() && q.End.IsZero() && len(q.Filters) == 0 {
-		return x.oldLast(q, a)
+		return x.readJSONLatest(q, a)
 	}
 	p := &pages{x: x, query: q, ask: q, tokens: map[string]bool{}}
 	if q.Last {
-		// Such an answer tells no times, so that nobody could see to range and
-		// filters. Look back over the series instead.
+		// An answer of latest values has no times, so range and filters could not be
+		// applied to it. Read the series backwards instead.
 		p.ask.Last, p.ask.Order, p.ask.Limit = false, hotreader.Descending, hotreader.LookBack
 	}
 	p.ask.Properties = slices.Clone(q.Columns())
-	if q.Types != nil { // of columns for filters alone no type is known
+	if q.Types != nil { // columns that only filters name have no type
 		p.ask.Types = append(slices.Clone(q.Types), make([]hotreader.Type, len(p.ask.Properties)-len(q.Properties))...)
 	}
 	if len(q.Filters) > 0 {
@@ -46,23 +45,23 @@ func (x *exchange) old(q hotreader.Query, a *answer) error {
 	if !q.Last && len(p.ask.Properties) == len(q.Properties) {
 		p.first = a
 	}
-	return p.pass()
+	return p.yieldAll()
 }
 
-func (x *exchange) oldLast(q hotreader.Query, a *answer) error {
+func (x *exchange) readJSONLatest(q hotreader.Query, a *answer) error {
 	body, err := x.page(a)
 	if err != nil {
 		return err
 	}
 	rows, err := twinmaker.ParseLastEntryAnswer(body, q)
 	if err != nil {
-		return x.parsed(err)
+		return x.parseError(err)
 	}
 	return x.giveAll(rows)
 }
 
-// parsed names the peer in an error of the codec.
-func (x *exchange) parsed(err error) error {
+// parseError names the peer in an error of the codec.
+func (x *exchange) parseError(err error) error {
 	e, ok := errors.AsType[*hotreader.Error](err)
 	if !ok {
 		return x.fail(hotreader.CodeProtocol, x.hide(err))
@@ -70,7 +69,7 @@ func (x *exchange) parsed(err error) error {
 	return x.fail(e.Code, x.hide(e.Err))
 }
 
-// page reads an answer of JSON whole.
+// page reads all of a JSON answer.
 func (x *exchange) page(a *answer) ([]byte, error) {
 	var buf bytes.Buffer
 	_, err := buf.ReadFrom(io.LimitReader(a, maxPage+1))
@@ -92,11 +91,11 @@ func (x *exchange) page(a *answer) ([]byte, error) {
 type pages struct {
 	x      *exchange
 	query  hotreader.Query
-	ask    hotreader.Query // what the peer is asked
-	first  *answer         // nil = ask
-	token  string
-	tokens map[string]bool
-	size   int // bytes of the last page
+	ask    hotreader.Query // the query that the peer gets
+	first  *answer         // the first page, if it has come already; else nil
+	token  string          // of the next page
+	tokens map[string]bool // all that have come
+	size   int             // bytes of the last page
 }
 
 // next returns the next page's rows in the order asked for.
@@ -113,7 +112,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 		}
 		defer a.close()
 		if a.media != "application/json" {
-			return nil, x.strange(a, "JSON was asked for")
+			return nil, x.unexpected(a, "JSON was asked for")
 		}
 	}
 	body, err := x.page(a)
@@ -123,7 +122,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	rows, token, err := twinmaker.ParseHistoryAnswer(body, p.ask)
 	switch {
 	case err != nil:
-		return nil, x.parsed(err)
+		return nil, x.parseError(err)
 	case p.tokens[token]:
 		return nil, x.fail(hotreader.CodeProtocol, errors.New("the peer sent the same nextToken again"))
 	case token != "" && len(rows) == 0:
@@ -138,47 +137,48 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	return rows, nil
 }
 
-// pass yields the series' rows, in order, no instant twice. One page is held
-// back, for only the next one shows whether the peer pages in the order asked
-// for, and may complete the last row. Where it does not, all pages are.
-func (p *pages) pass() error {
+// yieldAll yields the series' rows in order, no instant twice. It holds back one page,
+// since only the next one shows whether the peer's pages are in the order asked for,
+// and that page may complete the last row. If they are not, it holds back all pages
+// and sorts them.
+func (p *pages) yieldAll() error {
 	var held []hotreader.Row
-	size, sent, mixed := 0, 0, false
+	size, yielded, unordered := 0, 0, false
 	for n := 1; n == 1 || p.token != ""; n++ {
 		page, err := p.next()
 		if err != nil {
 			return err
 		}
-		order, whole := 1, len(held)
+		order, complete := 1, len(held) // rows that this page cannot add to
 		if len(held) > 0 && len(page) > 0 {
-			order = p.compare(page[0], held[whole-1])
+			order = p.compare(page[0], held[complete-1])
 		}
-		if order >= 0 && !mixed {
+		if order >= 0 && !unordered {
 			if order == 0 {
-				whole--
+				complete--
 			}
-			if err := p.give(held[:whole]); err != nil {
+			if err := p.give(held[:complete]); err != nil {
 				return err
 			}
-			held, size, sent = p.sort(append(held[whole:], page...)), p.size, sent+whole
+			held, size, yielded = p.sort(append(held[complete:], page...)), p.size, yielded+complete
 			continue
 		}
-		if sent > 0 {
-			return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("page %d goes back behind %s", n, held[whole-1].Time.Format(time.RFC3339Nano)))
+		if yielded > 0 {
+			return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("page %d goes back behind %s", n, held[complete-1].Time.Format(time.RFC3339Nano)))
 		}
 		if size += p.size; size > maxHeld {
 			return p.x.fail(hotreader.CodeTooLarge, fmt.Errorf(
 				"the peer sends its pages in another order than asked for, and more than %d bytes of them; ask for a shorter range", maxHeld))
 		}
 		before := cells(held)
-		if held, mixed = p.sort(append(held, page...)), true; p.token != "" && cells(held) == before {
+		if held, unordered = p.sort(append(held, page...)), true; p.token != "" && cells(held) == before {
 			return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken, and behind it nothing new"))
 		}
 	}
 	return p.give(held)
 }
 
-// give yields those rows that are in range.
+// give yields the rows that are in range.
 func (p *pages) give(rows []hotreader.Row) error {
 	for _, row := range rows {
 		if err := p.x.ctx.Err(); err != nil {
@@ -201,8 +201,7 @@ func (p *pages) compare(a, b hotreader.Row) int {
 	return a.Time.Compare(b.Time)
 }
 
-// sort puts rows in order and makes those of one instant one: it has what the
-// later one has.
+// sort orders rows and merges those of one instant; the later page's values stand.
 func (p *pages) sort(rows []hotreader.Row) []hotreader.Row {
 	slices.SortStableFunc(rows, p.compare)
 	kept := rows[:0]

@@ -16,8 +16,8 @@ import (
 	"hotreader/remote"
 )
 
-// peer is an older API: TwinMaker's JSON, and of what it is asked only as much
-// as its fields say.
+// peer is an older API, which answers in TwinMaker's JSON. Its fields say what it
+// understands.
 type peer struct {
 	rows      int
 	page      int  // rows to a page; 0 = one page
@@ -102,7 +102,7 @@ func (p *peer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	fmt.Fprintf(w, `{"propertyValues":[%s]%s}`, strings.Join(series, ","), token)
 }
 
-// Whatever an old peer ignores, the answer is what was asked for.
+// Whatever an old peer ignores, the read returns what was asked for.
 func TestOldPeer(t *testing.T) {
 	odd := []hotreader.Filter{{Property: "odd", Value: hotreader.BoolValue(true)}}
 	for _, p := range []struct {
@@ -162,7 +162,8 @@ func TestOldPeerPagesByColumn(t *testing.T) {
 	if n != 10 {
 		t.Errorf("%d rows", n)
 	}
-	// Too many pages to see it in the second one: an error, not a wrong series.
+	// If the wrong order shows only after the second page, that is an error and not a wrong
+	// series.
 	q.Order = hotreader.Ascending
 	_, err := read(t.Context(), t, reader(t, &peer{rows: 10, page: 2, byColumn: true}), q)
 	wantError(t, err, hotreader.CodeProtocol, "goes back")
@@ -188,8 +189,8 @@ func TestOldPeerLastEntry(t *testing.T) {
 }
 
 func TestPitfall05TheAnswerSaysItsDialect(t *testing.T) {
-	// No guess from the URL: the same reader takes rows and JSON, in the middle
-	// of a read too, and keys in another case.
+	// The reader does not guess from the URL: it accepts rows and JSON, even in the
+	// middle of a read, and keys in another case.
 	s := filled(t, 10)
 	rowsOnly, jsonOnly := rows(t, s, 4), &peer{rows: 10, upperCase: true}
 	n := 0

@@ -16,9 +16,9 @@ import (
 
 const token = "0123456789abcdef0123456789abcdef"
 
-// rows serves a reader's rows as the other cloud does, with nothing around
-// them. cut > 0 is a budget: that many rows to an answer. cut < 0 is one that
-// changes: 1, 2, 4, … 1024 rows, and again.
+// rows serves a reader's rows as the other cloud does, without its checks. cut > 0 is a
+// budget of rows for each answer. With cut < 0 the budget changes: 1, 2, 4, … 1024 rows,
+// and again.
 func rows(t testing.TB, r hotreader.Source, cut int) http.HandlerFunc {
 	var served atomic.Int32
 	return func(w http.ResponseWriter, req *http.Request) {
@@ -68,7 +68,7 @@ func rows(t testing.TB, r hotreader.Source, cut int) http.HandlerFunc {
 	}
 }
 
-// reader returns a Reader of a server with that handler.
+// reader starts a server with a handler and returns a Source that reads from it.
 func reader(t testing.TB, h http.Handler, change ...func(*remote.Options)) *remote.Source {
 	t.Helper()
 	server := httptest.NewServer(h)

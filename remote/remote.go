@@ -1,8 +1,8 @@
 // Package remote reads from another cloud: a [Source] over the HTTP API that
 // package httpapi serves there.
 //
-// It speaks the row stream of package wire and, with a peer that knows only
-// JSON, TwinMaker's answers. It makes one attempt; route.Retry makes more.
+// It reads the row stream of package wire and, from a peer that knows only JSON,
+// TwinMaker's answers. It makes one attempt; route.Retry makes more.
 package remote
 
 import (
@@ -28,13 +28,13 @@ import (
 	"hotreader/wire"
 )
 
-// DefaultIdle is how long an answer may stand still before it counts as broken
+// DefaultIdle is how long no byte of an answer may come before it counts as broken
 // off: a little more than the 29 seconds after which API Gateway gives up.
 const DefaultIdle = 30 * time.Second
 
 const (
-	maxProblem = 64 << 10 // bytes of a refusal that are read
-	maxSnippet = 80       // bytes of a wrong answer that an error shows
+	maxProblem = 64 << 10 // bytes read of an error's body
+	maxSnippet = 80       // bytes of a wrong answer that an error quotes
 )
 
 // Options says where the other cloud is.
@@ -44,13 +44,13 @@ type Options struct {
 	URL        string
 	Credential identity.Credential
 
-	Client      *http.Client  // nil = NewClient(); its redirect policy is not used, for none is followed
-	SourceCloud string        // what the caller calls itself: aws, azure, gcp
+	Client      *http.Client  // nil = NewClient(); redirects are never followed, whatever it says
+	SourceCloud string        // the caller's own cloud: aws, azure, gcp
 	UserAgent   string        // "" = hotreader
-	Idle        time.Duration // how long an answer may stand still, if half the caller's time is not less; 0 = DefaultIdle
+	Idle        time.Duration // how long no byte may come; never more than half the caller's time; 0 = DefaultIdle
 
-	// TraceID returns the trace that a read belongs to: 32 lowercase hex digits
-	// make a traceparent too. nil, and "" = a new one for each read.
+	// TraceID returns the trace id that a read belongs to. One of 32 lowercase hex
+	// digits is sent as traceparent, too. nil, and "" = a new one for each read.
 	TraceID func(context.Context) string
 }
 
@@ -64,9 +64,8 @@ type Source struct {
 
 var _ hotreader.Source = (*Source)(nil)
 
-// NewClient returns a client made for many reads from one API: TLS 1.2 or
-// newer, HTTP/2, connections kept, each step of the way to the first byte
-// bounded in time.
+// NewClient returns a client for many reads from one API: TLS 1.2 or newer, HTTP/2,
+// connections that are reused, a time limit for each step up to the first byte.
 func NewClient() *http.Client {
 	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{Transport: &http.Transport{
@@ -112,7 +111,7 @@ func readURL(text string) (*url.URL, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("it is not a URL") // err would show it, and what it may hold
+		return nil, errors.New("it is not a URL") // err would quote it, and it may contain a password
 	}
 	if u.Path = strings.TrimRight(u.Path, "/"); !strings.HasSuffix(u.Path, "/read") {
 		u.Path += "/read"
@@ -121,22 +120,21 @@ func readURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Scan implements hotreader.Source. Values of a row stream come as they are
-// stored, but for those of last entries, which the peer has to fit to their types
-// to know which are usable; and so do all of a JSON peer. Beside the errors of the peer, which keep
-// their code:
+// Scan implements hotreader.Source. The values of a row stream are as stored, except
+// latest values: the peer converts those to their types, to find usable ones. A JSON
+// peer converts all values. The peer's errors keep their code; others are:
 //
 //   - CodeUnavailable: not reached, reset, broken off, stalled; 408, 5xx.
 //   - CodeCorrupt: the answer is damaged.
-//   - CodeProtocol: the answer is something else than was asked for.
-//   - CodeConfig: the certificate does not hold, the host has no address, or
-//     the answer is a redirect, which is not followed.
-//   - CodeUnauthenticated: the token was refused, also after it was fetched
-//     anew.
+//   - CodeProtocol: the answer is not what was asked for.
+//   - CodeConfig: the certificate is not valid, the host has no address, or the
+//     answer is a redirect, which is not followed.
+//   - CodeUnauthenticated: the peer refused the token, also after it was fetched
+//     again.
 //
-// A peer's failure that its code calls permanent (internal, deadline, protocol,
-// config) may heal as seen from here: it comes as CodeUnavailable, and wraps
-// the peer's code.
+// Failures inside the peer that its code calls permanent (internal, deadline, canceled,
+// protocol, config) may pass as seen from here: they become CodeUnavailable, which
+// wraps the peer's code.
 func (r *Source) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		x := &exchange{r: r, ctx: ctx, stats: hotreader.StatsOf(ctx), yield: yield}
@@ -154,22 +152,22 @@ type exchange struct {
 	yield func(hotreader.Row, error) bool
 
 	traceID   string
-	sent      *http.Request // the last one
-	refreshed bool          // another proof was looked for
+	sent      *http.Request // the last request
+	refreshed bool          // the credential was asked for a newer token
 }
 
 func (x *exchange) read(q hotreader.Query) error {
 	x.traceID = x.r.traceID(x.ctx)
 	for more := true; more; {
 		var err error
-		if q, more, err = x.once(q); err != nil {
+		if q, more, err = x.readOnce(q); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// errStopped is how a read ends whose caller has had enough.
+// errStopped ends a read whose caller wants no more rows.
 var errStopped = errors.New("stopped")
 
 // give yields a row.
@@ -204,34 +202,34 @@ func randomHex(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// once asks for q and yields what comes. more tells that rest is to be asked
-// for.
-func (x *exchange) once(q hotreader.Query) (rest hotreader.Query, more bool, err error) {
+// readOnce sends one request for q and yields its rows. more = the peer's budgets cut
+// the answer short, and rest is the query for what is missing.
+func (x *exchange) readOnce(q hotreader.Query) (rest hotreader.Query, more bool, err error) {
 	a, err := x.post(wire.NewEnvelope(q, x.r.o.SourceCloud, x.traceID), wire.Accepted+", application/json;q=0.5")
 	if err != nil {
 		return q, false, err
 	}
 	defer a.close()
 	if a.media == wire.MediaType {
-		return x.rows(q, a)
+		return x.readStream(q, a)
 	}
-	return q, false, x.old(q, a)
+	return q, false, x.readJSON(q, a)
 }
 
-// rows yields a row stream.
-func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, more bool, err error) {
+// readStream yields the rows of a row stream.
+func (x *exchange) readStream(q hotreader.Query, a *answer) (rest hotreader.Query, more bool, err error) {
 	d := wire.NewDecoder(a, q)
 	defer d.Close()
 	var last time.Time
-	var whole []hotreader.Row // of last entries, which the caller takes without waiting for the end mark
-	came := 0
+	var latest []hotreader.Row // held back until the end mark, since the caller stops at its last value
+	n := 0
 	for {
 		row, err := d.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return q, false, x.broken(err, a, d.Failed())
+			return q, false, x.decodeError(err, a, d.Failed())
 		}
 		if err := x.ctx.Err(); err != nil {
 			return q, false, x.fail(hotreader.CodeOf(err), err)
@@ -239,13 +237,13 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 		if !q.Contains(row.Time) {
 			return q, false, x.fail(hotreader.CodeProtocol, fmt.Errorf("a row of %s came, which is outside of the range that was asked for", row.Time.Format(time.RFC3339Nano)))
 		}
-		came++
+		n++
 		last = row.Time
 		if q.Last {
-			whole = append(whole, row.Clone())
+			latest = append(latest, row.Clone())
 		} else if err := x.give(row); err != nil {
-			if came == q.Limit {
-				_, _ = d.Read() // the end mark, or else the connection is of no more use
+			if n == q.Limit {
+				_, _ = d.Read() // reading the end mark, too, lets the connection be reused
 			}
 			return q, false, err
 		}
@@ -254,35 +252,34 @@ func (x *exchange) rows(q hotreader.Query, a *answer) (rest hotreader.Query, mor
 		x.stats.Warn(w)
 	}
 	switch {
-	case d.More() && (q.Last || came == 0):
+	case d.More() && (q.Last || n == 0):
 		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer says there is more, but sent nothing to go on from"))
 	case q.Last:
-		return q, false, x.giveAll(whole)
-	case !d.More() && (q.Limit == 0 || came < q.Limit):
+		return q, false, x.giveAll(latest)
+	case !d.More() && (q.Limit == 0 || n < q.Limit):
 		return q, false, nil
 	}
 	rest, more = q.Behind(last)
 	return rest, more, nil
 }
 
-// leastPatience is the time below which another attempt is not worth a break.
-const leastPatience = time.Second
+// leastAttempt is the least time in which another attempt is worth making.
+const leastAttempt = time.Second
 
-// patience is how long this attempt waits for the next bytes: at the most half
-// of the time that the caller has left, so that a peer that hangs leaves time
-// for another attempt. When that half would be too little for one, this attempt
-// has all that is left.
-func (x *exchange) patience() time.Duration {
+// idleLimit returns how long this attempt waits for the next bytes: at most half of
+// the caller's remaining time, so that after a peer that hangs there is time for
+// another attempt. If half is too little for one, this attempt gets all of it.
+func (x *exchange) idleLimit() time.Duration {
 	if at, ok := x.ctx.Deadline(); ok {
-		if half := time.Until(at) / 2; half >= leastPatience {
+		if half := time.Until(at) / 2; half >= leastAttempt {
 			return min(x.r.o.Idle, half)
 		}
 	}
 	return x.r.o.Idle
 }
 
-// answer is a 2xx answer's body, which counts, remembers its error, and gives
-// up when nothing comes.
+// answer is the body of an answer. It counts bytes, keeps its error, and gives up
+// when nothing comes for limit.
 type answer struct {
 	media  string
 	header http.Header
@@ -292,7 +289,7 @@ type answer struct {
 	idle   *time.Timer
 	limit  time.Duration
 	stats  *hotreader.Stats
-	err    error // other than io.EOF
+	err    error // the last one other than io.EOF
 }
 
 func (a *answer) Read(p []byte) (int, error) {
@@ -309,13 +306,13 @@ func (a *answer) Read(p []byte) (int, error) {
 func (a *answer) close() {
 	a.idle.Stop()
 	a.cancel(nil)
-	_ = a.body.Close() // what matters of it has been read
+	_ = a.body.Close() // all that matters has been read
 }
 
 var errIdle = errors.New("nothing came for too long")
 
-// post sends e and returns a 2xx answer of a known type. If the proof is refused
-// and there is another, it is sent again, once.
+// post sends e and returns a 200 answer of a known type. If the peer refuses the token
+// and the credential has a newer one, it sends e once more.
 func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	for {
 		a, status, err := x.try(e, accept)
@@ -323,9 +320,9 @@ func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 			return a, err
 		}
 		x.refreshed = true
-		again, ferr := x.r.o.Credential.Refused(x.ctx, x.sent)
+		renewed, ferr := x.r.o.Credential.Refused(x.ctx, x.sent)
 		switch {
-		case again:
+		case renewed:
 		case ferr != nil && x.ctx.Err() != nil:
 			return nil, ferr
 		case ferr != nil:
@@ -351,14 +348,14 @@ func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, 
 		return nil, 0, x.fail(hotreader.CodeOf(err), err)
 	}
 	x.sent = req
-	// Asking twice changes nothing, so a kept connection that turns out to be
-	// dead, as after a function was frozen, is replaced without a failure. The
-	// empty header tells net/http and is not sent.
+	// A read may be repeated. This empty header, which is not sent, tells net/http so:
+	// it then replaces a kept connection that has died, as after a function was frozen,
+	// without a failure.
 	req.Header["Idempotency-Key"] = []string{}
 	if len(x.traceID) == 32 {
 		req.Header.Set("Traceparent", "00-"+x.traceID+"-"+randomHex(8)+"-01")
 	}
-	a := &answer{cancel: cancel, ctx: ctx, limit: x.patience(), stats: x.stats}
+	a := &answer{cancel: cancel, ctx: ctx, limit: x.idleLimit(), stats: x.stats}
 	a.idle = time.AfterFunc(a.limit, func() { cancel(errIdle) })
 	x.stats.Attempts.Add(1)
 	x.stats.Reads.Add(1)
@@ -370,7 +367,7 @@ func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, 
 		return nil, 0, err
 	}
 	a.body, a.header = resp.Body, resp.Header
-	if err := x.check(resp, a); err != nil {
+	if err := x.checkAnswer(resp, a); err != nil {
 		a.close()
 		return nil, resp.StatusCode, err
 	}

@@ -37,7 +37,7 @@ func num(digits string) hotreader.Value { return hotreader.NumberValue([]byte(di
 
 var query = hotreader.Query{Device: "d", Properties: []string{"t"}}
 
-// filled returns a store with n rows a second apart, t counting from 0.
+// filled returns a store with n rows, one every second, whose property t counts from 0.
 func filled(t testing.TB, n int) *memstore.Store {
 	t.Helper()
 	s := memstore.New()
@@ -52,8 +52,7 @@ func filled(t testing.TB, n int) *memstore.Store {
 	return s
 }
 
-// read returns the first column as text, and the error, in which there must be
-// no token.
+// read returns the first column as text, and the error, which must not show the token.
 func read(ctx context.Context, t testing.TB, r hotreader.Source, q hotreader.Query) (got []string, err error) {
 	t.Helper()
 	for row, rerr := range hotreader.NewReader(r).Read(ctx, q) {
@@ -246,7 +245,7 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-// A peer's failure in the middle of its stream comes behind the rows.
+// A peer's failure in the middle of its stream comes after the rows.
 func TestFailureInsideStream(t *testing.T) {
 	for _, c := range []struct{ sent, outer hotreader.Code }{
 		{hotreader.CodeThrottled, hotreader.CodeThrottled}, {hotreader.CodeStore, hotreader.CodeStore},
@@ -313,7 +312,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { hits.Add(1) }))
 	defer elsewhere.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		// A client that would follow is made not to.
+		// Redirects are not followed, even if the client given would follow them.
 		r := reader(t, http.RedirectHandler(elsewhere.URL+"/there?x="+token, status), func(o *remote.Options) { o.Client = &http.Client{} })
 		_, err := read(t.Context(), t, r, query)
 		wantError(t, err, hotreader.CodeConfig, elsewhere.URL+"/there", fmt.Sprint(status))
@@ -451,8 +450,8 @@ func TestTransportFaults(t *testing.T) {
 	wantError(t, err, hotreader.CodeUnavailable)
 }
 
-// Wherever an answer is cut, and whichever byte is wrong, there is an error:
-// never fewer rows and silence.
+// If an answer is cut anywhere, or any byte is wrong, there is an error, never just fewer
+// rows.
 func TestCutAndFlippedAnswers(t *testing.T) {
 	s := filled(t, 150) // three frames
 	rec := httptest.NewRecorder()
@@ -518,7 +517,7 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// Whoever goes away, the request ends with it and nothing is left running.
+// When the caller goes away, the request ends and nothing is left running.
 func TestLeaving(t *testing.T) {
 	gone := make(chan struct{}, 1)
 	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -587,7 +586,7 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
-// A connection serves the next read too: the end of each answer is read.
+// A connection is reused for the next read, since the end of each answer is read.
 func TestConnectionIsKept(t *testing.T) {
 	var opened atomic.Int32
 	serve := rows(t, filled(t, 300), 100)
@@ -611,8 +610,8 @@ func TestConnectionIsKept(t *testing.T) {
 	}
 }
 
-// What the peer must not do to us: rows beyond the range and the limit, other
-// columns, another order.
+// A misbehaving peer: rows outside of the range or beyond the limit, other columns,
+// another order.
 func TestPeerOutOfBounds(t *testing.T) {
 	serve := func(q hotreader.Query, more bool, times ...int) *remote.Source {
 		return reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -695,7 +694,7 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 	}
 }
 
-// quiet takes what a server says of handshakes that are meant to fail.
+// quiet discards what a server logs about handshakes that fail on purpose.
 var quiet = log.New(io.Discard, "", 0)
 
 func expired(t testing.TB) tls.Certificate {
@@ -713,9 +712,8 @@ func expired(t testing.TB) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// A connection that was kept and has died meanwhile, as when a function was
-// frozen, costs no attempt. The server here hangs up on the second request,
-// before a byte of the answer.
+// A kept connection that has died meanwhile, as when a function was frozen, costs no
+// attempt. The server here hangs up on the second request, before a byte of the answer.
 func TestDeadKeptConnectionIsReplaced(t *testing.T) {
 	var requests atomic.Int32
 	serve := rows(t, filled(t, 1), 0)
@@ -738,8 +736,8 @@ func TestDeadKeptConnectionIsReplaced(t *testing.T) {
 	}
 }
 
-// A peer that hangs is left while there is time for another attempt; when there
-// is none, the caller's deadline ends it.
+// A read gives up on a peer that hangs while there is time for another attempt. If there
+// is none, the caller's deadline ends the read.
 func TestHangingPeerLeavesTime(t *testing.T) {
 	for left, want := range map[time.Duration]hotreader.Code{6 * time.Second: hotreader.CodeUnavailable, time.Second: hotreader.CodeDeadline} {
 		synctest.Test(t, func(t *testing.T) {

@@ -16,38 +16,37 @@ import (
 type Paged interface {
 	hotreader.Source
 
-	// ScanPages is Scan, but calls next behind each of the store's pages that
-	// is not the last: rest asks for all that has not been yielded yet; items is
-	// how many stored rows the page had, and span how much time they cover. Where
-	// next returns false, the sequence ends, without an error. A page behind which
-	// rest cannot be told has no such call.
+	// ScanPages is Scan, but calls next after each of the store's pages except the
+	// last. rest is the query for all rows not yielded yet, items how many stored
+	// rows the page had, and span how much time they cover. If next returns false,
+	// the sequence ends without an error. There is no call after a page for which
+	// rest is not known.
 	ScanPages(ctx context.Context, q hotreader.Query, next func(rest hotreader.Query, items int, span time.Duration) bool) iter.Seq2[hotreader.Row, error]
 }
 
 // AheadOptions set up reading ahead.
 type AheadOptions struct {
-	Parts int // of one read, at once; 0 = 8
-	Total int // of all reads together, beside the one that each read is at; 0 = 4 × Parts
+	Parts int // parts of one read that are read in parallel; 0 = 8
+	Total int // parts of all reads together, not counting the one that each is yielding; 0 = 4 × Parts
 
-	// Values is how many values the caller takes of one read at the most, where
-	// an answer's size bounds that: no more are read ahead. 0 = not known.
+	// Values is how many values of one read the caller can take, if the size of its
+	// answer bounds them. Ahead reads no more than that ahead. 0 = not known.
 	Values int
 }
 
-// Ahead returns a Source of src's rows that waits less for a store that answers
-// page by page. A store without pages is returned as it is.
+// Ahead returns a Source of src's rows that reads a paging store's pages in parallel.
+// A store without pages is returned as it is.
 //
-// The first page is read as ever. If there is more, and neither a limit nor a
-// last entry is asked for, the rest of the range is cut by time into parts that
-// hold about a page each, by what the first page shows; several are read side
-// by side into bounded buffers and yielded in order. No row is asked for twice,
-// but for those of one second where two parts meet, and what was read behind a
-// part that the store throttled.
+// It reads the first page as usual. If more follows, and the query has neither a limit
+// nor asks for latest values, Ahead cuts the rest of the range by time into parts of
+// about a page each, estimated from the first page. It reads several parts in parallel
+// into bounded buffers and yields them in order. No row is read twice, except in the
+// second where two parts meet, and after a part that the store throttled.
 //
-// Where data is denser than foreseen a part ends behind its page, and what is
-// left of it is cut anew; where it is sparser, parts become longer; and over a
-// gap one part takes all that follows, for to the store a gap is nothing. A
-// store that throttles is asked page by page from then on, as without Ahead.
+// Where data is denser than estimated, a part ends after its page and its rest is cut
+// again. Where it is sparser, the next parts become longer. After a gap one part takes
+// all that follows, since a gap costs the store nothing. Once a store throttles, Ahead
+// reads the rest page by page.
 //
 // Errors and order are those of src. No goroutine outlives the read.
 func Ahead(src hotreader.Source, o AheadOptions) hotreader.Source {
@@ -63,11 +62,11 @@ func Ahead(src hotreader.Source, o AheadOptions) hotreader.Source {
 type ahead struct {
 	store Paged
 	o     AheadOptions
-	total atomic.Int64 // parts that were begun ahead
+	total atomic.Int64 // parts reserved by all reads
 }
 
-// take reports whether one more part may be begun ahead.
-func (a *ahead) take() bool {
+// reserve reports whether one more part may be read ahead.
+func (a *ahead) reserve() bool {
 	if a.total.Add(1) <= int64(a.o.Total) {
 		return true
 	}
@@ -75,9 +74,9 @@ func (a *ahead) take() bool {
 	return false
 }
 
-// queue is how many chunks wait of a part. It holds two more, one being filled and
-// one being emptied, beside a page of the store.
-const queue = 4
+// queuedChunks is how many chunks of a part may wait. Two more are in use, one being
+// filled and one being yielded, besides a page of the store.
+const queuedChunks = 4
 
 // Scan implements hotreader.Source.
 func (a *ahead) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
@@ -85,11 +84,11 @@ func (a *ahead) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		return a.store.Scan(ctx, q)
 	}
 	return func(yield func(hotreader.Row, error) bool) {
-		r := &overlap{ahead: a, caller: ctx, query: q, row: make([]hotreader.Value, len(q.Columns()))}
+		r := &aheadScan{ahead: a, caller: ctx, query: q, row: make([]hotreader.Value, len(q.Columns()))}
 		r.ctx, r.cancel = context.WithCancel(ctx)
 		defer r.stop()
 		next := func(rest hotreader.Query, items int, span time.Duration) bool {
-			return !r.begin(rest, items, span)
+			return !r.start(rest, items, span)
 		}
 		for row, err := range a.store.ScanPages(ctx, q, next) {
 			r.rows++
@@ -97,80 +96,79 @@ func (a *ahead) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 				return
 			}
 		}
-		r.pass(yield)
+		r.yieldParts(yield)
 	}
 }
 
-// overlap is one Scan. What is not under mu is of the goroutine that yields.
-type overlap struct {
+// aheadScan is one Scan. mu guards the fields below it.
+type aheadScan struct {
 	*ahead
 	caller context.Context
-	ctx    context.Context // of all that is read ahead
+	ctx    context.Context // of all reading ahead
 	cancel context.CancelFunc
 	query  hotreader.Query
 	group  sync.WaitGroup
 	row    []hotreader.Value
-	last   time.Time // of the row yielded last of a part; zero = none
+	last   time.Time // of the last row yielded from a part; zero = none
 
 	mu      sync.Mutex
 	stopped bool
-	first   *part         // that is being yielded; the others follow in order
+	first   *part         // is being yielded; the others follow in order
 	running int           // parts being read
 	active  int           // parts begun and not yet yielded
 	done    int           // parts yielded
-	rows    int           // yielded; of the part that is being yielded, none
-	items   int           // of a full page
-	length  time.Duration // that about so many cover
-	newest  time.Time     // row; zero = not known
+	rows    int           // rows yielded, without those of first
+	items   int           // stored rows of a full page
+	length  time.Duration // estimate of the time that a page covers
+	newest  time.Time     // time of the device's newest row; zero = not known
 	probed  hotreader.Stats
 }
 
-// A part is a stretch of the range: a narrower scan.
+// A part is a narrower scan: a stretch of the range.
 type part struct {
 	query  hotreader.Query
 	next   *part
-	length time.Duration // by which it was cut; 0 = it was not
-	whole  bool          // not to be cut: behind a gap
+	length time.Duration // the length it was cut to; 0 = it was not cut
+	keep   bool          // it follows a gap and is not cut
 
-	begun  bool
-	ahead  bool // of the one that was being yielded
-	chunks chan *chunk
-	rows   int // read
-	passed int // of them, yielded
-	stats  hotreader.Stats
+	begun    bool
+	reserved bool // it counts in ahead.total
+	chunks   chan *chunk
+	rows     int // read
+	yielded  int // rows
+	stats    hotreader.Stats
 
 	// Set before chunks is closed.
-	err   error
-	fault any // it panicked
+	err      error
+	panicked any
 }
 
-// begin reads rest side by side from now on, and reports whether that is worth it.
-func (r *overlap) begin(rest hotreader.Query, items int, span time.Duration) bool {
+// start reports whether reading rest in parallel is worth it, and then begins.
+func (r *aheadScan) start(rest hotreader.Query, items int, span time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.measure(items, span)
 	p := &part{query: rest}
-	if r.length == 0 || r.from(p).IsZero() || r.short(p) || r.window() < 2 {
+	if r.length == 0 || r.from(p).IsZero() || r.fitsPage(p) || r.window() < 2 {
 		return false
 	}
 	r.first = p
-	left := r.remains(p) // before it is cut
+	left := r.remains(p) // launch cuts p
 	r.launch()
-	if !r.query.Backward() && left/wide > r.length {
+	if !r.query.Backward() && left/probeParts > r.length {
 		r.group.Go(func() { r.probe(rest) })
 	}
 	return true
 }
 
-// wide is from how many parts on it is asked where the rows end.
-const wide = 32
+// A range of more than probeParts parts is worth a probe.
+const probeParts = 32
 
-// probe asks for the newest row, beside the first parts, so that a range that
-// goes on without rows is not cut to its end. It is a last entry, which is cheap
-// in every store. That it fails, or that a rare property ends earlier, costs
-// nothing but a few parts that are empty, or one that is long.
-func (r *overlap) probe(q hotreader.Query) {
-	defer func() { _ = recover() }() // the parts will meet it, too
+// probe reads the newest row while the first parts are read, so that the empty end of
+// a range is not cut into parts. Every store answers that cheaply. It is only a hint:
+// if it fails, or a rare property ends earlier, a few parts are empty or one is long.
+func (r *aheadScan) probe(q hotreader.Query) {
+	defer func() { _ = recover() }() // a part will panic in the same way, and is heard
 	q.Last, q.Filters = true, nil
 	for row, err := range r.store.Scan(hotreader.WithStats(r.ctx, &r.probed), q) {
 		if err == nil {
@@ -183,16 +181,16 @@ func (r *overlap) probe(q hotreader.Query) {
 	}
 }
 
-// from returns the bound of p that comes first in the order of the read.
-func (r *overlap) from(p *part) time.Time {
+// from returns the bound where p begins, in the order of the read.
+func (r *aheadScan) from(p *part) time.Time {
 	if r.query.Backward() {
 		return p.query.End
 	}
 	return p.query.Start
 }
 
-// remains returns how long p is, as far as there are rows.
-func (r *overlap) remains(p *part) time.Duration {
+// remains returns how long p is, up to the newest row if that is known.
+func (r *aheadScan) remains(p *part) time.Duration {
 	from, to := p.query.Start, p.query.End
 	if !r.newest.IsZero() && (to.IsZero() || to.After(r.newest)) {
 		to = r.newest
@@ -203,52 +201,52 @@ func (r *overlap) remains(p *part) time.Duration {
 	return to.Sub(from)
 }
 
-// short reports whether p holds about a page, and so is not worth being cut.
-func (r *overlap) short(p *part) bool { return r.remains(p)/17*16 <= r.length }
+// fitsPage reports whether p holds about a page, and so is not worth cutting.
+func (r *aheadScan) fitsPage(p *part) bool { return r.remains(p)/17*16 <= r.length }
 
-// measure takes over what a full page shows. A part is to be a little shorter,
-// for one that is too long costs a read more.
-func (r *overlap) measure(items int, span time.Duration) {
+// measure estimates the length of a part from a full page. It stays a little below,
+// for a part that is too long costs one more read.
+func (r *aheadScan) measure(items int, span time.Duration) {
 	if items >= r.items/2 && span > 0 {
-		r.items, r.length = items, whole(float64(span)*15/16)
+		r.items, r.length = items, wholeSeconds(float64(span)*15/16)
 	}
 }
 
-// whole returns d in whole seconds, at least one: rows of one second may stand
-// in any order, so a store reads them together.
-func whole(d float64) time.Duration {
+// wholeSeconds returns d in whole seconds, at least one: a store may hold the rows
+// within a second in any order, so they are read together.
+func wholeSeconds(d float64) time.Duration {
 	const most = math.MaxInt64 / 4
 	return max(time.Duration(min(d, most)).Truncate(time.Second), time.Second)
 }
 
-// window returns how many parts may be begun and not yet yielded, the one being
-// yielded included; more the more were wanted. r.mu is held.
-func (r *overlap) window() int {
+// window returns how many parts may be begun and not yet yielded, including the one
+// being yielded. It grows with the parts that the caller has taken. r.mu is held.
+func (r *aheadScan) window() int {
 	n := r.o.Parts + min(2*r.done, r.o.Parts)
-	if left := r.o.Values - r.rows*len(r.row); left > 0 { // else more is taken than was foreseen
+	if left := r.o.Values - r.rows*len(r.row); left > 0 { // else the caller takes more than Values said
 		page := max(r.items*len(r.row), 1)
 		n = min(n, (left+page-1)/page)
 	}
 	return n
 }
 
-// launch begins parts in order, as many as may be under way. r.mu is held.
-func (r *overlap) launch() {
+// launch begins as many parts as may be read now, in order. r.mu is held.
+func (r *aheadScan) launch() {
 	if r.stopped {
 		return
 	}
 	before, window := 0, r.window()
 	for p := r.first; p != nil; p = p.next {
 		if !p.begun {
-			// Parts that were begun behind p do not count: they wait for it.
-			if p.ahead = p != r.first; p.ahead && (r.running >= r.o.Parts || before >= window || r.active >= 3*r.o.Parts || !r.take()) {
+			// The window counts the parts before p only: later ones wait for p anyway.
+			if p.reserved = p != r.first; p.reserved && (r.running >= r.o.Parts || before >= window || r.active >= 3*r.o.Parts || !r.reserve()) {
 				return
 			}
-			// At first the last one takes all that is left: if that is more, it ends behind a page.
-			if last := r.done == 0 && before+1 == window && p.next == nil; !p.whole && !last && !r.short(p) {
+			// The last part of the first window is not cut. If it is too long, it ends after a page.
+			if last := r.done == 0 && before+1 == window && p.next == nil; !p.keep && !last && !r.fitsPage(p) {
 				r.cut(p)
 			}
-			p.begun, p.chunks = true, make(chan *chunk, queue)
+			p.begun, p.chunks = true, make(chan *chunk, queuedChunks)
 			r.active++
 			r.running++
 			r.group.Go(func() { r.read(p) })
@@ -257,8 +255,8 @@ func (r *overlap) launch() {
 	}
 }
 
-// cut shortens p to about a page and puts what is left behind it.
-func (r *overlap) cut(p *part) {
+// cut shortens p to about a page and adds a part for the rest.
+func (r *aheadScan) cut(p *part) {
 	head, rest := p.query, p.query
 	if r.query.Backward() {
 		head.Start = head.End.Add(-r.length).Truncate(time.Second).Add(time.Second)
@@ -270,9 +268,9 @@ func (r *overlap) cut(p *part) {
 	r.split(p, head, rest, r.length)
 }
 
-// split makes p the scan of head, with a part for rest behind it, and reports
-// whether that can be: no bound may be the zero time, which would be open.
-func (r *overlap) split(p *part, head, rest hotreader.Query, length time.Duration) bool {
+// split makes p the scan of head and adds a part for rest after it. It reports whether
+// that is possible: no bound may be the zero time, which would be open.
+func (r *aheadScan) split(p *part, head, rest hotreader.Query, length time.Duration) bool {
 	left, to := &part{query: rest, next: p.next}, head.End
 	if r.query.Backward() {
 		to = head.Start
@@ -285,9 +283,9 @@ func (r *overlap) split(p *part, head, rest hotreader.Query, length time.Duratio
 }
 
 // read fills p's chunks.
-func (r *overlap) read(p *part) {
+func (r *aheadScan) read(p *part) {
 	defer func() {
-		p.fault = recover() // for the goroutine that yields
+		p.panicked = recover() // the goroutine that yields panics again
 		r.mu.Lock()
 		r.running--
 		r.launch()
@@ -305,12 +303,12 @@ func (r *overlap) read(p *part) {
 			c = newChunk()
 			return true
 		case <-r.ctx.Done():
-			p.err = over(r.ctx)
+			p.err = ended(r.ctx)
 			return false
 		}
 	}
 	next := func(rest hotreader.Query, items int, span time.Duration) bool {
-		return send() && !r.overflow(p, rest, items, span)
+		return send() && !r.splitAfterPage(p, rest, items, span)
 	}
 	for row, err := range r.store.ScanPages(hotreader.WithStats(r.ctx, &p.stats), p.query, next) {
 		if err != nil {
@@ -328,15 +326,15 @@ func (r *overlap) read(p *part) {
 	}
 }
 
-// over is the error of a read whose context has ended.
-func over(ctx context.Context) error {
+// ended returns the error of a read whose context has ended.
+func ended(ctx context.Context) error {
 	err := ctx.Err()
 	return &hotreader.Error{Op: "read ahead", Code: hotreader.CodeOf(err), Err: err}
 }
 
-// overflow is told that p holds more than a page. It reports whether p is to
-// end there, because the rest is a part of its own.
-func (r *overlap) overflow(p *part, rest hotreader.Query, items int, span time.Duration) bool {
+// splitAfterPage makes the rest of p, which holds more than a page, a part of its own.
+// It reports whether it did, so that p ends after this page.
+func (r *aheadScan) splitAfterPage(p *part, rest hotreader.Query, items int, span time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.measure(items, span)
@@ -346,43 +344,44 @@ func (r *overlap) overflow(p *part, rest hotreader.Query, items int, span time.D
 	} else {
 		head.End = rest.Start.Add(-1)
 	}
-	if r.stopped || !head.Start.Before(head.End) || r.short(&part{query: rest}) || !r.split(p, head, rest, 0) {
+	if r.stopped || !head.Start.Before(head.End) || r.fitsPage(&part{query: rest}) || !r.split(p, head, rest, 0) {
 		return false
 	}
 	r.launch()
 	return true
 }
 
-// learn corrects the length of parts by what p, read to its end, held.
-func (r *overlap) learn(p *part) {
+// learn corrects the length of parts by the rows of p, which is read to its end. If
+// p was nearly empty, it is a gap: the next part is not cut.
+func (r *aheadScan) learn(p *part) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p.length == 0 {
 		return
 	}
 	if p.rows >= r.items/8 && p.rows > 0 {
-		r.length = whole(float64(p.length) * 15 / 16 * float64(r.items) / float64(p.rows))
+		r.length = wholeSeconds(float64(p.length) * 15 / 16 * float64(r.items) / float64(p.rows))
 		return
 	}
 	for p = p.next; p != nil; p = p.next {
 		if !p.begun {
-			p.whole = true
+			p.keep = true
 			return
 		}
 	}
 }
 
-// pass yields the parts in order.
-func (r *overlap) pass(yield func(hotreader.Row, error) bool) {
+// yieldParts yields the rows of all parts in order.
+func (r *aheadScan) yieldParts(yield func(hotreader.Row, error) bool) {
 	for p := r.first; p != nil; p = r.first {
-		if !r.emit(p, yield) {
+		if !r.yieldPart(p, yield) {
 			return
 		}
 		switch code := hotreader.CodeOf(p.err); {
-		case p.fault != nil:
-			panic(p.fault)
+		case p.panicked != nil:
+			panic(p.panicked)
 		case code == hotreader.CodeThrottled || code == hotreader.CodeOverloaded:
-			r.plainly(p, yield)
+			r.yieldRest(p, yield)
 			return
 		case p.err != nil:
 			yield(hotreader.Row{}, p.err)
@@ -396,21 +395,21 @@ func (r *overlap) pass(yield func(hotreader.Row, error) bool) {
 	}
 }
 
-// emit yields the rows of p, and reports whether the caller wants what follows.
-func (r *overlap) emit(p *part, yield func(hotreader.Row, error) bool) bool {
+// yieldPart yields the rows of p, and reports whether to go on.
+func (r *aheadScan) yieldPart(p *part, yield func(hotreader.Row, error) bool) bool {
 	done := r.ctx.Done()
 	for c := range p.chunks {
 		for i, t := range c.times {
 			select {
 			case <-done:
 				c.release()
-				yield(hotreader.Row{}, over(r.ctx))
+				yield(hotreader.Row{}, ended(r.ctx))
 				return false
 			default:
 			}
 			c.row(i, r.row)
 			r.last = t
-			p.passed++
+			p.yielded++
 			if !yield(hotreader.Row{Time: t, Values: r.row}, nil) {
 				c.release()
 				return false
@@ -421,9 +420,9 @@ func (r *overlap) emit(p *part, yield func(hotreader.Row, error) bool) bool {
 	return true
 }
 
-// plainly reads what is left behind the rows of p, which was throttled, page by
-// page. What has been read of it ahead is given up.
-func (r *overlap) plainly(p *part, yield func(hotreader.Row, error) bool) {
+// yieldRest reads page by page what follows the yielded rows of p, which the store
+// throttled. Rows that were read ahead beyond p are dropped.
+func (r *aheadScan) yieldRest(p *part, yield func(hotreader.Row, error) bool) {
 	r.stop()
 	q, more := r.query, true
 	if from := r.from(p); r.query.Backward() {
@@ -439,8 +438,8 @@ func (r *overlap) plainly(p *part, yield func(hotreader.Row, error) bool) {
 	}
 }
 
-// stop ends all that is under way, waits for it, and counts what it took.
-func (r *overlap) stop() {
+// stop cancels all reading, waits for it to end, and counts what it cost.
+func (r *aheadScan) stop() {
 	r.mu.Lock()
 	again := r.stopped
 	r.stopped = true
@@ -458,31 +457,31 @@ func (r *overlap) stop() {
 		}
 		r.drop(p)
 	}
-	r.cost(&r.probed)
+	r.countCost(&r.probed)
 }
 
-// drop takes the first part, p, out of the list, and counts what it took. What
-// it left out is the caller's business only where its rows are.
-func (r *overlap) drop(p *part) {
+// drop removes p, the first part, and counts what it cost. What p left out counts
+// only if its rows went to the caller.
+func (r *aheadScan) drop(p *part) {
 	r.first = p.next
 	if !p.begun {
 		return
 	}
 	r.active--
-	if p.ahead {
+	if p.reserved {
 		r.total.Add(-1)
 	}
-	r.rows += p.passed
-	p.stats.Looked.Add(int64(p.rows - p.passed)) // the others are counted above
-	if p.rows > 0 && p.passed == 0 {
-		r.cost(&p.stats)
+	r.rows += p.yielded
+	p.stats.Looked.Add(int64(p.rows - p.yielded)) // Meaning counts those that were yielded
+	if p.rows > 0 && p.yielded == 0 {
+		r.countCost(&p.stats)
 	} else {
 		hotreader.StatsOf(r.caller).Add(&p.stats)
 	}
 }
 
-// cost counts a read whose rows were for nobody.
-func (r *overlap) cost(s *hotreader.Stats) {
+// countCost counts a read of which the caller got no rows.
+func (r *aheadScan) countCost(s *hotreader.Stats) {
 	stats := hotreader.StatsOf(r.caller)
 	stats.Looked.Add(s.Looked.Load())
 	stats.Reads.Add(s.Reads.Load())

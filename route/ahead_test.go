@@ -21,14 +21,14 @@ import (
 	"hotreader/store/storetest"
 )
 
-// shelf is a store of one device that answers in pages of so many rows, each of
-// which takes its time.
-type shelf struct {
+// pagedStore is a store of one device that answers in pages of page rows; each page
+// takes wait.
+type pagedStore struct {
 	rows []hotreader.Row // of all columns, ascending
 	page int
 	wait time.Duration
 
-	// fail is asked before each page.
+	// fail is called before each page; its error ends the read.
 	fail func(q hotreader.Query, number int) error
 
 	pages   atomic.Int64 // fetched
@@ -36,22 +36,22 @@ type shelf struct {
 	running atomic.Int64 // reads
 	mu      sync.Mutex
 	queries []hotreader.Query
-	most    int64 // reads at once
+	peak    int64 // the most reads at once
 }
 
-var shelved = []string{"a", "b", "c"}
+var storeColumns = []string{"a", "b", "c"}
 
-func (s *shelf) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (s *pagedStore) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return s.ScanPages(ctx, q, func(hotreader.Query, int, time.Duration) bool { return true })
 }
 
-func (s *shelf) ScanPages(ctx context.Context, q hotreader.Query, next func(hotreader.Query, int, time.Duration) bool) iter.Seq2[hotreader.Row, error] {
+func (s *pagedStore) ScanPages(ctx context.Context, q hotreader.Query, next func(hotreader.Query, int, time.Duration) bool) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		n := s.running.Add(1)
 		defer s.running.Add(-1)
 		s.mu.Lock()
 		s.queries = append(s.queries, q)
-		s.most = max(s.most, n)
+		s.peak = max(s.peak, n)
 		s.mu.Unlock()
 		from, to := 0, len(s.rows)
 		if !q.Start.IsZero() {
@@ -95,7 +95,7 @@ func (s *shelf) ScanPages(ctx context.Context, q hotreader.Query, next func(hotr
 			row := s.rows[at]
 			for k, name := range columns {
 				values[k] = hotreader.Value{}
-				if at := slices.Index(shelved, name); at >= 0 {
+				if at := slices.Index(storeColumns, name); at >= 0 {
 					values[k] = row.Values[at]
 				}
 			}
@@ -106,7 +106,7 @@ func (s *shelf) ScanPages(ctx context.Context, q hotreader.Query, next func(hotr
 			if !yield(hotreader.Row{Time: row.Time, Values: values}, nil) {
 				return
 			}
-			clear(values) // nobody may hold on to them
+			clear(values) // a row is valid until the next one only
 			if i%s.page == s.page-1 {
 				if rest, ok := q.Behind(row.Time); ok && !next(rest, s.page, row.Time.Sub(first).Abs()) {
 					return
@@ -116,7 +116,7 @@ func (s *shelf) ScanPages(ctx context.Context, q hotreader.Query, next func(hotr
 	}
 }
 
-// even returns n rows, every second one.
+// even returns n rows, one every second.
 func even(n int) []hotreader.Row {
 	stored := make([]hotreader.Row, n)
 	for i := range stored {
@@ -126,7 +126,7 @@ func even(n int) []hotreader.Row {
 	return stored
 }
 
-func all() hotreader.Query { return hotreader.Query{Device: "d", Properties: shelved} }
+func all() hotreader.Query { return hotreader.Query{Device: "d", Properties: storeColumns} }
 
 // paged gives any Source pages.
 type paged struct {
@@ -182,7 +182,7 @@ func TestAheadWaits(t *testing.T) {
 		for _, open := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				stored := even(20 * 500)
-				s := &shelf{rows: stored, page: 500, wait: 20 * time.Millisecond}
+				s := &pagedStore{rows: stored, page: 500, wait: 20 * time.Millisecond}
 				q := all()
 				q.Order = order
 				if !open {
@@ -202,7 +202,7 @@ func TestAheadWaits(t *testing.T) {
 				}
 				longest, pages, probed := 80*time.Millisecond, int64(22), int64(0)
 				switch {
-				case open && order == hotreader.Descending: // nothing tells where the rows end
+				case open && order == hotreader.Descending: // nothing says where the rows end
 					longest, pages = 100*time.Millisecond, 32
 				case open:
 					probed = 1
@@ -213,16 +213,15 @@ func TestAheadWaits(t *testing.T) {
 				if n := s.looked.Load(); n != int64(len(stored))+probed {
 					t.Errorf("%v open %v: %d rows were looked at, there are %d", order, open, n, len(stored))
 				}
-				if s.most > 9+probed || s.pages.Load() > pages+probed { // the first page's read ends while eight begin
-					t.Errorf("%v open %v: %d pages, %d at once", order, open, s.pages.Load(), s.most)
+				if s.peak > 9+probed || s.pages.Load() > pages+probed { // the first page's read ends while eight begin
+					t.Errorf("%v open %v: %d pages, %d at once", order, open, s.pages.Load(), s.peak)
 				}
 			})
 		}
 	}
 }
 
-// A query that is answered by one page, or wants so many rows and no more, costs
-// what it costs without.
+// A query that fits one page, or has a limit, costs what it costs without Ahead.
 func TestAheadSmallQueries(t *testing.T) {
 	limited, last, small, wide := all(), all(), all(), all()
 	limited.Limit, last.Last = 1200, true
@@ -233,11 +232,11 @@ func TestAheadSmallQueries(t *testing.T) {
 		stop int
 	}{{"limit", limited, -1}, {"last entry", last, -1}, {"within a page", small, -1}, {"stopped in the first page", wide, 499}} {
 		var cost [2]int64
-		for i, wrap := range []func(s *shelf) hotreader.Source{
-			func(s *shelf) hotreader.Source { return s },
-			func(s *shelf) hotreader.Source { return Ahead(s, AheadOptions{}) },
+		for i, wrap := range []func(s *pagedStore) hotreader.Source{
+			func(s *pagedStore) hotreader.Source { return s },
+			func(s *pagedStore) hotreader.Source { return Ahead(s, AheadOptions{}) },
 		} {
-			s := &shelf{rows: even(10_000), page: 500}
+			s := &pagedStore{rows: even(10_000), page: 500}
 			n := 0
 			for _, err := range hotreader.NewReader(wrap(s)).Read(t.Context(), c.q) {
 				if err != nil {
@@ -255,9 +254,9 @@ func TestAheadSmallQueries(t *testing.T) {
 	}
 }
 
-// A caller that can take so many values is not read more for, but for a page.
+// Ahead reads at most a page more than the values that the caller can take.
 func TestAheadValues(t *testing.T) {
-	s := &shelf{rows: even(50_000), page: 500}
+	s := &pagedStore{rows: even(50_000), page: 500}
 	n := 0
 	for _, err := range hotreader.NewReader(Ahead(s, AheadOptions{Values: 6000})).Read(t.Context(), all()) {
 		if err != nil {
@@ -272,11 +271,11 @@ func TestAheadValues(t *testing.T) {
 	}
 }
 
-// Stopping, at whichever row, leaves nothing behind, and counts what came.
+// Stopping at any row leaves nothing running, and what was read is counted.
 func TestAheadStops(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for _, stop := range []int{1, 9, 10, 11, 12, 35, 99, 100, 101, 555} {
-		s := &shelf{rows: even(1000), page: 10, wait: time.Microsecond}
+		s := &pagedStore{rows: even(1000), page: 10, wait: time.Microsecond}
 		stats := new(hotreader.Stats)
 		n := 0
 		for _, err := range hotreader.NewReader(Ahead(s, AheadOptions{})).Read(hotreader.WithStats(t.Context(), stats), all()) {
@@ -306,7 +305,7 @@ func TestAheadStops(t *testing.T) {
 	}
 }
 
-// What comes while the caller does nothing is bounded, however long a part is.
+// While the caller does nothing, what is read ahead is bounded, however long a part is.
 func TestAheadIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The first page covers an hour; then come a hundred rows a second.
@@ -319,7 +318,7 @@ func TestAheadIsBounded(t *testing.T) {
 			row.Time = at(3600).Add(time.Duration(i) * 10 * time.Millisecond)
 			stored = append(stored, row)
 		}
-		s := &shelf{rows: stored, page: 10}
+		s := &pagedStore{rows: stored, page: 10}
 		n := 0
 		for _, err := range hotreader.NewReader(Ahead(s, AheadOptions{})).Read(t.Context(), all()) {
 			if err != nil {
@@ -327,7 +326,7 @@ func TestAheadIsBounded(t *testing.T) {
 			}
 			if n++; n == 11 || n == 5000 {
 				time.Sleep(time.Hour)
-				if held := s.looked.Load() - int64(n); held > 24*(queue+3)*chunkRows {
+				if held := s.looked.Load() - int64(n); held > 24*(queuedChunks+3)*chunkRows {
 					t.Errorf("%d rows are held behind row %d", held, n)
 				}
 			}
@@ -338,10 +337,10 @@ func TestAheadIsBounded(t *testing.T) {
 	})
 }
 
-// The end of the context is the error that it is, at once.
+// The end of the context ends the read at once, with the context's error.
 func TestAheadContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &shelf{rows: even(5000), page: 100, wait: 20 * time.Millisecond}
+		s := &pagedStore{rows: even(5000), page: 100, wait: 20 * time.Millisecond}
 		r := Ahead(s, AheadOptions{})
 		ctx, cancel := context.WithTimeout(t.Context(), 70*time.Millisecond)
 		defer cancel()
@@ -366,12 +365,12 @@ func TestAheadContext(t *testing.T) {
 	})
 }
 
-// A store that throttles side by side is read page by page; one that throttles
-// always fails as it does without.
+// A store that throttles parallel reads is read page by page. One that always throttles
+// fails as it does without Ahead.
 func TestAheadThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s *shelf
-		s = &shelf{rows: even(2000), page: 100, wait: 20 * time.Millisecond, fail: func(hotreader.Query, int) error {
+		var s *pagedStore
+		s = &pagedStore{rows: even(2000), page: 100, wait: 20 * time.Millisecond, fail: func(hotreader.Query, int) error {
 			if s.running.Load() > 2 {
 				return failure(hotreader.CodeThrottled)
 			}
@@ -397,9 +396,9 @@ func TestAheadThrottled(t *testing.T) {
 	})
 }
 
-// A panic of the store is the caller's to recover, as without.
+// The caller can recover a panic of the store, as without Ahead.
 func TestAheadPanics(t *testing.T) {
-	s := &shelf{rows: even(2000), page: 100, fail: func(q hotreader.Query, _ int) error {
+	s := &pagedStore{rows: even(2000), page: 100, fail: func(q hotreader.Query, _ int) error {
 		if !q.Start.IsZero() && q.Start.After(at(300)) {
 			panic("a defect")
 		}
@@ -414,14 +413,13 @@ func TestAheadPanics(t *testing.T) {
 	t.Errorf("no panic but %v", err)
 }
 
-// Whatever the data, the query and the pages: the rows, the error, and what is
-// counted are those of the store.
+// For any data, query and pages, the rows, the error and the counts are the store's.
 func TestAheadAnswersAsTheStore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		gaps := rapid.SampledFrom([]time.Duration{1, time.Millisecond, 400 * time.Millisecond, time.Second, time.Second, time.Second, time.Minute, 1000 * time.Hour})
 		kinds := rapid.SampledFrom([]hotreader.Value{{}, {}, hotreader.NumberValue([]byte("1.50")), hotreader.NumberValue([]byte("7")),
 			hotreader.StringValue([]byte("7")), hotreader.StringValue([]byte("x")), hotreader.BoolValue(true), hotreader.BoolValue(false)})
-		s := &shelf{page: rapid.IntRange(1, 9).Draw(t, "page")}
+		s := &pagedStore{page: rapid.IntRange(1, 9).Draw(t, "page")}
 		now, rows := at(0), rapid.IntRange(0, 300).Draw(t, "rows")
 		for len(s.rows) < rows {
 			gap, n := gaps.Draw(t, "gap"), rapid.IntRange(1, 60).Draw(t, "run")
@@ -484,10 +482,9 @@ func TestAheadAnswersAsTheStore(t *testing.T) {
 	})
 }
 
-// Rows are copied into buffers that are used again: what is allocated is for
-// parts, of which there is one a page.
+// Rows are copied into buffers that are reused, so only parts allocate, about one a page.
 func TestAheadAllocatesNothingForARow(t *testing.T) {
-	s := &shelf{rows: even(40_000), page: 2000}
+	s := &pagedStore{rows: even(40_000), page: 2000}
 	r := Ahead(s, AheadOptions{})
 	read := func() {
 		n := 0

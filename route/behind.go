@@ -9,17 +9,17 @@ import (
 	"hotreader"
 )
 
-// BehindAPI returns src for an API whose callers are served from it. That a store,
-// or the API of another cloud, refuses this API's own identity is not their doing,
-// and must not look so: to them it is a failure of what lies behind. The cause,
-// which names the permission or the token, stays in the error for the log.
-func BehindAPI(src hotreader.Source) hotreader.Source { return behindAPI{src} }
+// TranslateRefusals wraps src for an API. When a store, or another cloud's API,
+// refuses this API's own identity, the API's callers must not take that for a refusal
+// of theirs: they get a failure of the store or of the set-up. The error still holds
+// the cause, which names the permission or the token, for the log.
+func TranslateRefusals(src hotreader.Source) hotreader.Source { return translated{src} }
 
-type behindAPI struct{ hotreader.Source }
+type translated struct{ hotreader.Source }
 
-func (b behindAPI) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+func (t translated) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		b.Source.Scan(ctx, q)(func(row hotreader.Row, err error) bool {
+		t.Source.Scan(ctx, q)(func(row hotreader.Row, err error) bool {
 			switch hotreader.CodeOf(err) {
 			case hotreader.CodeForbidden:
 				err = refused(err, hotreader.CodeStore, "store", "the store refuses the identity of this API itself")
@@ -31,8 +31,8 @@ func (b behindAPI) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotrea
 	}
 }
 
-// refused returns err under another code. No Error is in its chain, so that
-// errors.Is finds no other.
+// refused returns err under another code. It wraps the cause but not the Error
+// itself, so that errors.Is does not find the old code.
 func refused(err error, code hotreader.Code, op, text string) error {
 	cause := errors.New(text)
 	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.Err != nil {

@@ -10,9 +10,9 @@ import (
 	"hotreader"
 )
 
-// A store's refusal of the API's own identity is the store's failure to whoever
-// asks the API; everything else stays what it is.
-func TestBehindAPI(t *testing.T) {
+// To the API's callers, a store's refusal of the API's own identity is a failure of the
+// store. Other errors stay as they are.
+func TestTranslateRefusals(t *testing.T) {
 	lacks := errors.New("the role lacks dynamodb:Query on this table")
 	for _, c := range []struct {
 		err  error
@@ -27,7 +27,7 @@ func TestBehindAPI(t *testing.T) {
 		{context.Canceled, hotreader.CodeCanceled, true},
 	} {
 		came, got := 0, error(nil)
-		for _, err := range BehindAPI(&rows{rows: series(2), fail: func(_, row int) error { return map[int]error{2: c.err}[row] }}).Scan(t.Context(), query()) {
+		for _, err := range TranslateRefusals(&rows{rows: series(2), fail: func(_, row int) error { return map[int]error{2: c.err}[row] }}).Scan(t.Context(), query()) {
 			if got = err; err == nil {
 				came++
 			}

@@ -13,50 +13,48 @@ import (
 
 // BreakerOptions set up a Breaker. Zero values stand for the defaults, which docs/reliability.md gives.
 type BreakerOptions struct {
-	Window time.Duration // how long the peer must have failed; 0 = 1 min
-	Calls  int           // and how many reads at least; 0 = 5
-	Open   time.Duration // how long it stays open before it lets a probe through; 0 = 15 s
-	Probes int           // reads that must succeed, one after the other, to close it; 0 = 2
+	Window time.Duration // how long reads must have failed to open it; 0 = 1 min
+	Calls  int           // how many reads must have failed, at least; 0 = 5
+	Open   time.Duration // how long it stays open before the first probe; 0 = 15 s
+	Probes int           // how many probes must succeed in a row to close it; 0 = 2
 }
 
-// Breaker is a Source that leaves a sick peer alone. When the peer has failed
-// for a minute, five reads or more and none that worked in between, it opens:
-// reads fail at once with CodeUnavailable and the time to come back. After 15
-// seconds it lets one read at a time through; two successes close it, a failure
-// opens it again.
+// Breaker is a circuit breaker: a Source that stops asking a failing peer. It opens
+// when all reads have failed for a minute, five at least: reads then fail at once with
+// CodeUnavailable and a RetryAfter. After 15 seconds it is half open and lets one read
+// at a time through, a probe. Two successful probes close it, a failed one opens it
+// again.
 //
-// One bad page, however often it is tried, thus shuts out nobody as long as
-// other reads work. Failures with more than a minute between them do not add
-// up: nobody knows how the peer was meanwhile. Nor does a failure count whose
-// read began before the latest success: what it met may be what the success
-// shows to be over.
+// So a single bad page, however often it is tried, does not open it while other reads
+// succeed. Failures more than a minute apart do not add up, since the peer's state in
+// between is not known. A failure does not count if its read began before the latest
+// success, which may have shown that the trouble is over.
 //
-// What counts as the peer's failure: not reached, broken off, overloaded, its
-// store's failure, damaged or foreign bytes, a defect, no row within the
-// deadline. What it refuses for the caller's sake (invalid, 401, 404, …) shows
-// that it works. Throttling, cancelling, and a deadline that passes while rows
-// flow say nothing. A stream that the caller abandons was one that worked.
+// These count as failures of the peer: not reached, broken off, overloaded, a failing
+// store, damaged or foreign bytes, a defect, no row within the deadline. An answer that
+// blames the request (invalid, 401, 404, …) is a success, as is a stream that the
+// caller abandons. Throttling, cancelling, and a deadline that passes while rows come
+// do not count.
 //
-// It is not failsafe-go's breaker because that one can take back the permit of
-// a probe only as a success or a failure, and counts results of reads begun
-// before it changed state.
+// failsafe-go's breaker does not fit: a probe must end there as a success or a
+// failure, and it counts reads that began before its state changed.
 type Breaker struct {
 	source hotreader.Source
 	o      BreakerOptions
 
 	mu     sync.Mutex
 	state  state
-	era    int // counts changes of state: what began in an earlier era opens and closes nothing
-	until  time.Time
-	probe  bool // one is under way
-	passed int  // probes
+	era    int       // counts changes of state; a probe's result counts in its own era only
+	until  time.Time // open: when the first probe may begin
+	probe  bool      // a probe is running
+	passed int       // probes that succeeded
 
 	openings int
 
-	// While closed: the failures since a read last worked.
-	worked      int // counts the reads that worked
-	failed      int
-	first, last time.Time // failures, if failed > 0
+	// While closed.
+	successes   int       // reads
+	failures    int       // reads since the last success
+	first, last time.Time // of these failures
 }
 
 type state uint8
@@ -64,11 +62,11 @@ type state uint8
 const (
 	closed state = iota
 	open
-	probing
+	halfOpen
 )
 
-// permit tells when a read began.
-type permit struct{ era, worked int }
+// permit holds the counters as they were when a read began.
+type permit struct{ era, successes int }
 
 // NewBreaker returns a Breaker around src.
 func NewBreaker(src hotreader.Source, o BreakerOptions) *Breaker {
@@ -87,14 +85,14 @@ func (b *Breaker) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 			yield(hotreader.Row{}, err)
 			return
 		}
-		// The deferred call also hands back a probe when the caller's loop
-		// panics; rows had come then.
-		result := well
+		// Deferred, so that a panic in the caller's loop ends a probe, too. The peer
+		// has sent a row then, which is a success.
+		result := worked
 		defer func() { b.leave(p, result) }()
 		began := false
 		for row, err := range b.source.Scan(ctx, q) {
 			if err != nil {
-				result = judge(err, began)
+				result = verdictOf(err, began)
 			}
 			began = true
 			if !yield(row, err) || err != nil {
@@ -104,105 +102,106 @@ func (b *Breaker) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 	}
 }
 
-// Open reports whether a read would be refused just now: the peer is left alone,
-// or a probe is under way.
+// Open reports whether a read would fail at once now: it is open, or a probe is
+// running.
 func (b *Breaker) Open() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state == open && time.Now().Before(b.until) || b.probe
 }
 
-// Openings returns how often it opened that was closed. A probe that fails goes
-// on with the same opening.
+// Openings returns how often it went from closed to open. A failed probe does not
+// count as a new opening.
 func (b *Breaker) Openings() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.openings
 }
 
-// verdict is what a read says about its peer.
+// verdict is what a read shows about its peer.
 type verdict uint8
 
 const (
-	well verdict = iota
-	sick
-	silent
+	worked verdict = iota
+	failed
+	unclear
 )
 
-func judge(err error, began bool) verdict {
+// verdictOf returns the verdict of a read that failed with err; began = after a row.
+func verdictOf(err error, began bool) verdict {
 	switch hotreader.CodeOf(err) {
 	case hotreader.CodeUnavailable, hotreader.CodeOverloaded, hotreader.CodeStore,
 		hotreader.CodeCorrupt, hotreader.CodeProtocol, hotreader.CodeInternal:
-		return sick
+		return failed
 	case hotreader.CodeDeadline:
 		if began {
-			return silent
+			return unclear
 		}
-		return sick
+		return failed
 	case hotreader.CodeCanceled, hotreader.CodeThrottled, hotreader.CodeConfig:
-		return silent
+		return unclear
 	}
-	return well
+	return worked
 }
 
 func (b *Breaker) enter() (permit, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wait := time.Second // until the probe under way has shown something
+	wait := time.Second // half open: by then the running probe may have ended
 	if b.state == open {
 		if wait = time.Until(b.until); wait <= 0 {
-			b.turn(probing)
+			b.setState(halfOpen)
 		}
 	}
 	switch {
 	case b.state == closed:
-	case b.state == probing && !b.probe:
+	case b.state == halfOpen && !b.probe:
 		b.probe = true
 	default:
 		return permit{}, &hotreader.Error{Op: "breaker", Code: hotreader.CodeUnavailable, RetryAfter: wait,
 			Err: fmt.Errorf("the peer has failed for %s or longer and is left alone; come back in %s", b.o.Window, wait.Round(time.Millisecond))}
 	}
-	return permit{era: b.era, worked: b.worked}, nil
+	return permit{era: b.era, successes: b.successes}, nil
 }
 
 func (b *Breaker) leave(p permit, v verdict) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.state == closed && v == well: // of whichever era
-		b.worked++
-		b.failed = 0
+	case b.state == closed && v == worked: // in any era
+		b.successes++
+		b.failures = 0
 	case p.era != b.era:
-	case b.state == probing:
+	case b.state == halfOpen:
 		b.probe = false
 		switch v {
-		case sick:
-			b.turn(open)
-		case well:
+		case failed:
+			b.setState(open)
+		case worked:
 			if b.passed++; b.passed >= b.o.Probes {
-				b.turn(closed)
+				b.setState(closed)
 			}
 		}
-	case v == sick && p.worked == b.worked:
+	case v == failed && p.successes == b.successes:
 		now := time.Now()
-		if b.failed == 0 || now.Sub(b.last) > b.o.Window {
-			b.failed, b.first = 0, now
+		if b.failures == 0 || now.Sub(b.last) > b.o.Window {
+			b.failures, b.first = 0, now
 		}
-		b.failed++
+		b.failures++
 		b.last = now
-		if b.failed >= b.o.Calls && now.Sub(b.first) >= b.o.Window {
+		if b.failures >= b.o.Calls && now.Sub(b.first) >= b.o.Window {
 			b.openings++
-			b.turn(open)
+			b.setState(open)
 		}
 	}
 }
 
-// turn changes the state; b.mu is held.
-func (b *Breaker) turn(to state) {
+// setState begins a new era; b.mu is held.
+func (b *Breaker) setState(to state) {
 	b.state = to
 	b.era++
 	b.probe = false
 	b.passed = 0
-	b.failed = 0
+	b.failures = 0
 	b.until = time.Now().Add(b.o.Open)
 }

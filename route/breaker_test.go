@@ -12,13 +12,13 @@ import (
 	"hotreader"
 )
 
-// moody is a peer that answers as it is told.
-type moody struct {
+// scriptedPeer fails with err, or succeeds if that is nil.
+type scriptedPeer struct {
 	err   error
 	calls int
 }
 
-func (m *moody) reader() hotreader.Source {
+func (m *scriptedPeer) reader() hotreader.Source {
 	return readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
 		m.calls++
 		if m.err != nil {
@@ -33,7 +33,7 @@ func (m *moody) reader() hotreader.Source {
 	})
 }
 
-// outage is a minute in which reads fail, every 15 seconds one: five.
+// outage makes a read every 15 seconds for a minute: five, which fail.
 func outage(t *testing.T, r hotreader.Source) {
 	for i := range 5 {
 		if i > 0 {
@@ -45,7 +45,7 @@ func outage(t *testing.T, r hotreader.Source) {
 
 func TestBreakerOpensAndCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		peer := &moody{err: failure(hotreader.CodeUnavailable)}
+		peer := &scriptedPeer{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{})
 		read := func() error { _, err := collect(t.Context(), b, query()); return err }
 
@@ -98,8 +98,8 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 	})
 }
 
-// One bad page, which three queries try four times each, shuts out nobody who
-// reads other pages; nor does it when they go on for an hour.
+// One bad page, which three queries try four times each, does not open the breaker while
+// other pages are read, even if that goes on for an hour.
 func TestBreakerOnePageShutsOutNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tried := 0
@@ -131,10 +131,10 @@ func TestBreakerOnePageShutsOutNobody(t *testing.T) {
 	})
 }
 
-// A probe whose rows the caller abandons was one that worked.
+// A probe whose rows the caller abandons is a success.
 func TestBreakerProbeAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		peer := &moody{err: failure(hotreader.CodeUnavailable)}
+		peer := &scriptedPeer{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{Probes: 1})
 		outage(t, b)
 		time.Sleep(15 * time.Second)
@@ -148,12 +148,12 @@ func TestBreakerProbeAbandoned(t *testing.T) {
 	})
 }
 
-// From an outage to its end: one probe at a time, until the second that works.
-// Open says beforehand what a read would meet, and a probe that fails is no new
+// From an outage to its end: one probe at a time, until the second that succeeds. Open
+// says beforehand whether a read would fail at once, and a failed probe is not a new
 // opening.
 func TestBreakerClosesWithTheSecondProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		peer := &held{err: failure(hotreader.CodeUnavailable)}
+		peer := &blockingPeer{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{})
 		refuses := func(when string, want bool) {
 			t.Helper()
@@ -216,7 +216,7 @@ func TestBreakerCountsOnlyThePeersFailures(t *testing.T) {
 	}
 	for _, code := range hotreader.Codes() {
 		synctest.Test(t, func(t *testing.T) {
-			peer := &moody{err: failure(code)}
+			peer := &scriptedPeer{err: failure(code)}
 			b := NewBreaker(peer.reader(), BreakerOptions{})
 			outage(t, b)
 			if b.Open() != opens[code] {
@@ -226,8 +226,8 @@ func TestBreakerCountsOnlyThePeersFailures(t *testing.T) {
 	}
 }
 
-// What makes a minute of failure: reads one after the other, each so long after
-// the one before; the peer fails (x), works (.), or says nothing (~).
+// Which reads open the breaker. Each read comes every after the one before; it fails
+// (x), succeeds (.), or does not count (~).
 func TestBreakerStreak(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -256,7 +256,7 @@ func TestBreakerStreak(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				peer := &moody{}
+				peer := &scriptedPeer{}
 				b := NewBreaker(peer.reader(), BreakerOptions{})
 				for i, read := range c.reads {
 					if i > 0 {
@@ -283,15 +283,15 @@ func TestBreakerStreak(t *testing.T) {
 	}
 }
 
-// held is a peer that answers at once or, if ends is set, when and what it is
-// told there.
-type held struct {
+// blockingPeer answers with err at once or, if ends is set, with the next error from
+// there.
+type blockingPeer struct {
 	err   error
 	ends  chan error
 	calls atomic.Int64
 }
 
-func (h *held) reader() hotreader.Source {
+func (h *blockingPeer) reader() hotreader.Source {
 	return readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
 		h.calls.Add(1)
 		err := h.err
@@ -304,8 +304,8 @@ func (h *held) reader() hotreader.Source {
 	})
 }
 
-// begin leaves n reads under way; the function that it returns ends one of them.
-func (h *held) begin(t *testing.T, r hotreader.Source, n int) (end func(error)) {
+// begin starts n reads, which block; end lets one of them end with an error, or nil.
+func (h *blockingPeer) begin(t *testing.T, r hotreader.Source, n int) (end func(error)) {
 	ends := make(chan error)
 	h.ends = ends
 	for range n {
@@ -319,11 +319,11 @@ func (h *held) begin(t *testing.T, r hotreader.Source, n int) (end func(error)) 
 	}
 }
 
-// Reads that were under way when another one worked: that they fail later says
-// nothing new, that they work ends a streak as ever.
+// Reads that were running when another one succeeded: if they fail later, that does not
+// count; if they succeed, that ends a streak as usual.
 func TestBreakerReadsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		peer := &held{err: failure(hotreader.CodeUnavailable)}
+		peer := &blockingPeer{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{})
 		end := peer.begin(t, b, 7)
 		end(nil)
@@ -345,12 +345,12 @@ func TestBreakerReadsUnderWay(t *testing.T) {
 	})
 }
 
-// Reads begun before the breaker opened end later: when it is open or half open
-// they change nothing; when it has closed again, their failures count for no
-// new streak, but one that works ends it.
+// Reads begun before the breaker opened end later. If it is open or half open then, they
+// change nothing. If it has closed again, their failures do not count, but a success ends
+// a streak.
 func TestBreakerLateResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		peer := &held{err: failure(hotreader.CodeUnavailable)}
+		peer := &blockingPeer{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{Probes: 1})
 		late := peer.begin(t, b, 9)
 		outage(t, b)
@@ -362,7 +362,7 @@ func TestBreakerLateResults(t *testing.T) {
 		probe := peer.begin(t, b, 1)
 		late(peer.err)
 		late(nil)
-		if b.state != probing || !b.probe {
+		if b.state != halfOpen || !b.probe {
 			t.Fatal("a late result counted as the probe's")
 		}
 		probe(nil)
@@ -388,11 +388,11 @@ func TestBreakerLateResults(t *testing.T) {
 	})
 }
 
-// Behind an open breaker a retry waits as long as the breaker says, or gives up
-// if that is too long.
+// A retry around an open breaker waits as long as the breaker says, or gives up if that
+// is too long.
 func TestRetryAroundBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		peer := &moody{err: failure(hotreader.CodeUnavailable)}
+		peer := &scriptedPeer{err: failure(hotreader.CodeUnavailable)}
 		b := NewBreaker(peer.reader(), BreakerOptions{})
 		outage(t, b)
 		peer.err = nil

@@ -7,22 +7,22 @@ import (
 	"hotreader"
 )
 
-// How much a chunk holds at the most.
+// A chunk is full at any of these.
 const (
 	chunkCells = 1 << 13 // values
 	chunkRows  = 1 << 11
-	chunkText  = 1 << 17 // bytes; a row more where it is large
+	chunkText  = 1 << 17 // bytes; the last row may exceed it
 )
 
-// A chunk is some rows of a part, values one after the other.
+// A chunk holds a copy of some rows of a part, value after value.
 type chunk struct {
 	times []time.Time
 	kinds []hotreader.Kind
-	ends  []uint32 // of the values' text
+	ends  []uint32 // where each value ends in text
 	text  []byte
 }
 
-// chunks keeps chunks between reads, of all Sources.
+// chunks keeps chunks for the next read, of any Source.
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
 func newChunk() *chunk { return chunks.Get().(*chunk) }

@@ -9,7 +9,7 @@ import (
 	"hotreader/store/storetest"
 )
 
-// Each wrapper keeps every promise of the Source it is around.
+// Each wrapper keeps every promise of the Source that it wraps.
 func TestConformance(t *testing.T) {
 	for name, wrap := range map[string]func(hotreader.Source) hotreader.Source{
 		"retry":   func(r hotreader.Source) hotreader.Source { return NewRetry(r, RetryOptions{}) },
@@ -22,8 +22,7 @@ func TestConformance(t *testing.T) {
 			}})
 		})
 	}
-	// And a retry does so around a Source that breaks, behind one row more each
-	// time.
+	// So does a retry around a Source that fails after one more row each time.
 	t.Run("retry of breaks", func(t *testing.T) {
 		storetest.Run(t, storetest.Harness{NoStats: true, New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 			store := memstore.New()

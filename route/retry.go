@@ -15,25 +15,24 @@ import (
 
 // RetryOptions set up a Retry. Zero values stand for the defaults, which docs/reliability.md gives.
 type RetryOptions struct {
-	Retries int             // of one Read at the most; 0 = 3
-	Base    time.Duration   // the wait before the first retry is up to this, then up to twice as long each time; 0 = 500 ms
-	MaxWait time.Duration   // a peer that asks for more patience than this is given up; 0 = 30 s
-	Budget  *retries.Budget // shared by all Reads, and by several Retries if they are given the same; nil = one of its own
+	Retries int             // of one read, at most; 0 = 3
+	Base    time.Duration   // maximum wait before the first retry, doubled for each further one; 0 = 500 ms
+	MaxWait time.Duration   // the longest RetryAfter that is waited for; 0 = 30 s
+	Budget  *retries.Budget // shared by all reads, and by all Retries that are given the same; nil = one of its own
 }
 
-// Retry is a Source that takes up a read where it broke off: behind the last
-// whole row, so that no row comes twice and none is lost.
+// Retry is a Source that resumes a failed read after the last row that came, so that
+// no row comes twice and none is lost.
 //
-// It retries only what may heal (Code.Temporary, and the peer's own deadline
-// while the caller's still runs), waits with full jitter, honours RetryAfter,
-// gives up at once when the wait would pass the deadline, and draws on a budget
-// that all callers share. What it cannot heal ends in the last failure, with
-// the number of attempts; never in a short answer.
+// It retries temporary failures (Code.Temporary, and the peer's own deadline while
+// the caller's has not passed). It waits with full jitter, honours RetryAfter, gives
+// up at once when the wait would pass the deadline, and draws on a retry budget that
+// all callers share. When it gives up, the read ends with the last failure and the
+// number of attempts, never with a short answer.
 //
-// It is a loop of its own because failsafe-go's retry policy runs functions
-// that return a value: it sleeps out a wait that cannot fit the deadline, and
-// its budget counts retries in flight, which a peer that fails fast never
-// fills, so a thousand callers would all be let through.
+// failsafe-go's retry policy does not fit: it sleeps even if the wait passes the
+// deadline, and its budget counts retries in flight. A peer that fails fast never
+// fills that, so it would let a thousand callers through.
 type Retry struct {
 	source hotreader.Source
 	o      RetryOptions
@@ -61,7 +60,7 @@ func (r *Retry) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 				return
 			}
 			if _, more = run.rest(); !more {
-				return // it broke behind the last row there can be
+				return // it failed after the last possible row
 			}
 			if err = r.pause(run, err); err != nil {
 				yield(hotreader.Row{}, err)
@@ -77,19 +76,19 @@ type run struct {
 	query    hotreader.Query
 	attempts int
 	rows     int
-	last     time.Time // of the row yielded last
-	failure  error     // of the attempt before, for the deadline's message
+	last     time.Time // of the last row yielded
+	failure  error     // of an earlier attempt, for the deadline's message
 }
 
-// attempt yields the rows of q. It returns nil if they are all there are or the
-// caller has had enough.
+// attempt yields the rows of q. It returns nil when all have come or the caller
+// stops.
 func (s *run) attempt(src hotreader.Source, q hotreader.Query, yield func(hotreader.Row, error) bool) error {
 	s.attempts++
 	for row, err := range src.Scan(s.ctx, q) {
 		if err != nil {
 			return err
 		}
-		if s.rows > 0 && !s.behind(row.Time) && !row.Time.IsZero() { // an old peer's last entries have no times, and come whole
+		if s.rows > 0 && !s.isNext(row.Time) && !row.Time.IsZero() { // an old peer's latest values have no times and come in one piece
 			return &hotreader.Error{Op: "retry", Code: hotreader.CodeProtocol,
 				Err: fmt.Errorf("after the row of %s came one of %s, which is not behind it", s.last.Format(time.RFC3339Nano), row.Time.Format(time.RFC3339Nano))}
 		}
@@ -102,15 +101,16 @@ func (s *run) attempt(src hotreader.Source, q hotreader.Query, yield func(hotrea
 	return nil
 }
 
-func (s *run) behind(t time.Time) bool {
+// isNext reports whether t comes after the last row in the order of the read.
+func (s *run) isNext(t time.Time) bool {
 	if s.query.Backward() {
 		return t.Before(s.last)
 	}
 	return t.After(s.last)
 }
 
-// rest returns the query for what has not come yet, and whether there can be
-// anything.
+// rest returns the query for the rows that have not come yet, and whether there can
+// be any.
 func (s *run) rest() (hotreader.Query, bool) {
 	q := s.query
 	if s.rows == 0 {
@@ -122,12 +122,11 @@ func (s *run) rest() (hotreader.Query, bool) {
 	return q.Behind(s.last)
 }
 
-// pause waits before the next attempt. It returns the error to end with if
-// there is to be none.
+// pause waits before the next attempt. An error ends the read instead.
 func (r *Retry) pause(s *run, err error) error {
 	code := hotreader.CodeOf(err)
 	if ctxErr := s.ctx.Err(); ctxErr != nil {
-		return s.over(ctxErr, err)
+		return s.ended(ctxErr, err)
 	}
 	if !code.Temporary() && code != hotreader.CodeDeadline {
 		return err
@@ -137,8 +136,8 @@ func (r *Retry) pause(s *run, err error) error {
 	if e, ok := errors.AsType[*hotreader.Error](err); ok {
 		after = e.RetryAfter
 	}
-	// Full jitter, on top of what the peer asked for: those it sent away
-	// together must not come back together.
+	// Full jitter, on top of what the peer asked for: callers that it rejected at the
+	// same moment must not come back at the same moment.
 	n := s.attempts - 1
 	wait := after + rand.N(r.o.Base<<min(n, 16))
 	switch deadline, ok := s.ctx.Deadline(); {
@@ -157,29 +156,30 @@ func (r *Retry) pause(s *run, err error) error {
 	case <-timer.C:
 		return nil
 	case <-s.ctx.Done():
-		return s.over(s.ctx.Err(), err)
+		return s.ended(s.ctx.Err(), err)
 	}
 }
 
-// over is the error of a read whose context has ended.
-func (s *run) over(ctxErr, err error) error {
+// ended returns the error of a read whose context has ended. It names the last
+// failure, which explains why the time was used up.
+func (s *run) ended(ctxErr, err error) error {
 	last := s.failure
 	if code := hotreader.CodeOf(err); code != hotreader.CodeDeadline && code != hotreader.CodeCanceled {
 		last = err
 	}
 	if last == nil {
-		return err // the context's own end, in the reader's words
+		return err // nothing failed before; err already says that the context ended
 	}
 	code := hotreader.CodeCanceled
 	if errors.Is(ctxErr, context.DeadlineExceeded) {
 		code = hotreader.CodeDeadline
 	}
-	// Not wrapped: the failure's code must not show through.
+	// The failure is not wrapped, so that errors.Is does not find its code.
 	return &hotreader.Error{Op: "retry", Code: code,
 		Err: fmt.Errorf("%w after %d attempts; the last failure: %s", ctxErr, s.attempts, last.Error())}
 }
 
-// giveUp returns err with a reason behind its message.
+// giveUp returns err with a reason added to its message.
 func giveUp(err error, format string, args ...any) error {
 	why := fmt.Sprintf(format, args...)
 	e, ok := errors.AsType[*hotreader.Error](err)

@@ -30,7 +30,7 @@ func same(a, b []hotreader.Row) error {
 	return nil
 }
 
-// Whatever the pattern of up to three breaks, the series is exact.
+// With any pattern of up to three failures, the series is exact.
 func TestRetryAnyPatternOfBreaks(t *testing.T) {
 	outer := t
 	rapid.Check(t, func(t *rapid.T) {
@@ -128,8 +128,7 @@ func TestRetryOnlyWhatMayHeal(t *testing.T) {
 	})
 }
 
-// Waits double, are jittered over their whole length, and come on top of what
-// the peer asked for.
+// Waits double, have full jitter, and are added to what the peer asks for.
 func TestPitfall24RetryWaits(t *testing.T) {
 	var longest [3]time.Duration
 	for range 200 {
@@ -220,8 +219,8 @@ func TestPitfall24RetryAfter(t *testing.T) {
 	}
 }
 
-// A deadline that passes between or within attempts says how many there were
-// and what went wrong.
+// If the deadline passes between or within attempts, the error says how many there were
+// and what failed.
 func TestRetryDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -263,7 +262,7 @@ func TestRetryDeadline(t *testing.T) {
 	})
 }
 
-// A peer that resumes in the wrong place is found out.
+// A peer that resumes in the wrong place is an error.
 func TestRetryRefusesRowsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
@@ -293,8 +292,8 @@ func (f readerFunc) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotre
 	return func(yield func(hotreader.Row, error) bool) { f(ctx, q, yield) }
 }
 
-// A thousand callers of a dead peer ask it hardly more often than a thousand
-// times: a fifth more, plus the reserve, plus one for each second.
+// A thousand callers of a dead peer send hardly more than a thousand requests: a fifth
+// more, plus the reserve, plus one for each second.
 func TestPitfall24RetryStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 1000

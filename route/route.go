@@ -1,12 +1,12 @@
-// Package route says what happens when the way to hot storage is bad: Retry resumes
-// a query, Breaker spares a sick peer, Ahead reads a store's pages side by side. Each
-// is a Source around Sources, and passes on raw rows. The usual order, outermost
-// first, is
+// Package route makes the path to hot storage reliable and fast: Retry resumes a
+// query that failed, Breaker spares a failing peer, Ahead reads a store's pages in
+// parallel. Each is a Source that wraps a Source and passes on raw rows. The usual
+// order, outermost first, is
 //
 //	Retry(Breaker(remote))
 //
-// so that each attempt counts for the breaker and a refusal by the open breaker
-// is waited out like any other, as long as the deadline allows.
+// so that the breaker counts each attempt, and Retry waits while the breaker is open,
+// as long as the deadline allows.
 package route
 
 import (
@@ -16,8 +16,8 @@ import (
 	"hotreader/internal/endpoint"
 )
 
-// CheckURL says what is wrong with text as the URL of a Hot Reader API, or "".
-// It never repeats text, which may hold a password.
+// CheckURL says what is wrong with text as the URL of a Hot Reader API; "" if nothing
+// is. It never quotes text, which may contain a password.
 func CheckURL(text string) string {
 	u, err := url.Parse(text)
 	switch {

@@ -11,8 +11,8 @@ import (
 	"hotreader"
 )
 
-// rows is a Reader over rows held in memory, ascending, that can be made to
-// fail. It stands in for a peer.
+// rows is a Source over rows in memory, ascending, that can fail. It takes the place of
+// a peer.
 type rows struct {
 	rows []hotreader.Row
 
@@ -58,7 +58,7 @@ func (r *rows) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.
 
 func at(second int) time.Time { return time.Unix(1_700_000_000+int64(second), 0).UTC() }
 
-// series returns n rows of one number each, second after second.
+// series returns n rows of one number each, one every second.
 func series(n int) []hotreader.Row {
 	rows := make([]hotreader.Row, n)
 	for i := range rows {

@@ -16,8 +16,7 @@ import (
 	"hotreader/test/slowtable"
 )
 
-// The clouds' stores answer page by page; the embedded one has no pages to wait
-// for.
+// The clouds' stores answer page by page; the embedded one has no pages.
 func TestStoresAreReadAhead(t *testing.T) {
 	for _, s := range []hotreader.Source{(*awsdynamodb.Store)(nil), (*azurecosmos.Store)(nil), (*gcpfirestore.Store)(nil)} {
 		if _, ok := s.(route.Paged); !ok {
@@ -44,8 +43,8 @@ func TestStoresAreReadAhead(t *testing.T) {
 	}
 }
 
-// DynamoDB's pages, in both orders: the rows are those of a read without, the
-// pages hardly more, and none is continued.
+// DynamoDB's pages, in both orders: the rows are those of a read without Ahead, the pages
+// hardly more, and none is continued.
 func TestDynamoDBIsReadAhead(t *testing.T) {
 	const rows, page = 6000, 300
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {

@@ -11,14 +11,14 @@ import (
 // cells is a column of one frame.
 type cells struct {
 	kinds []byte
-	spans []span // of text; a boolean's ends at 1 if it is true
+	spans []span // where each value is in text; a boolean is its span's end, 0 or 1
 	text  []byte
 }
 
 type span struct{ from, to uint32 }
 
 // readColumn reads n cells.
-func (s *decoding) readColumn(col *cells, n int) {
+func (s *decoderState) readColumn(col *cells, n int) {
 	c := &s.c
 	col.kinds = slices.Grow(col.kinds[:0], n)[:n]
 	col.spans = slices.Grow(col.spans[:0], n)[:n]
@@ -34,28 +34,28 @@ func (s *decoding) readColumn(col *cells, n int) {
 	if c.bad != "" {
 		return
 	}
-	if counts[hotreader.Number] == n { // the most frequent kind of column
+	if counts[hotreader.Number] == n { // as in most columns: take the spans over as they are
 		col.spans, s.nums = s.nums, col.spans
 		return
 	}
-	b, m, t := 0, 0, 0
+	bools, nums, strs := 0, 0, 0
 	for i, kind := range col.kinds {
 		switch hotreader.Kind(kind) {
 		case hotreader.Bool:
-			col.spans[i].to = uint32(s.bools[b/8] >> (b % 8) & 1)
-			b++
+			col.spans[i].to = uint32(s.bools[bools/8] >> (bools % 8) & 1)
+			bools++
 		case hotreader.Number:
-			col.spans[i] = s.nums[m]
-			m++
+			col.spans[i] = s.nums[nums]
+			nums++
 		case hotreader.String:
-			col.spans[i] = s.strs[t]
-			t++
+			col.spans[i] = s.strs[strs]
+			strs++
 		}
 	}
 }
 
-// readPresent sets those of kinds that are present to 1, the others to 0, and
-// counts them.
+// readPresent sets the kinds of present cells to 1, for readKinds, and the others to
+// 0. It returns how many are present.
 func (c *cursor) readPresent(kinds []byte) (present int) {
 	n := len(kinds)
 	switch how := c.byte(); how {
@@ -91,7 +91,7 @@ func (c *cursor) bitmap(n int) []byte {
 	return bits
 }
 
-// readKinds sets the kinds of those cells that are present, and counts them.
+// readKinds sets the kinds of the present cells, and counts the cells of each kind.
 func (c *cursor) readKinds(kinds []byte, present int) (counts [4]int) {
 	only := c.byte()
 	switch {
@@ -122,14 +122,14 @@ func (c *cursor) readKinds(kinds []byte, present int) (counts [4]int) {
 	return counts
 }
 
-func (s *decoding) readBools(n int) {
+func (s *decoderState) readBools(n int) {
 	if n > 0 && s.c.bad == "" {
-		s.bools = append(s.bools[:0], s.c.bitmap(n)...) // the next block takes its place
+		s.bools = append(s.bools[:0], s.c.bitmap(n)...) // copied: the next block overwrites it
 	}
 }
 
 // readStrings reads n strings into col.text and s.strs.
-func (s *decoding) readStrings(col *cells, n int) {
+func (s *decoderState) readStrings(col *cells, n int) {
 	s.readTexts(col, n)
 	for _, at := range s.strs {
 		if !utf8.Valid(col.text[at.from:at.to]) {
@@ -140,7 +140,7 @@ func (s *decoding) readStrings(col *cells, n int) {
 }
 
 // readTexts reads n texts into col.text and s.strs.
-func (s *decoding) readTexts(col *cells, n int) {
+func (s *decoderState) readTexts(col *cells, n int) {
 	c := &s.c
 	s.strs = s.strs[:0]
 	if n == 0 || c.bad != "" {
@@ -175,8 +175,8 @@ func (s *decoding) readTexts(col *cells, n int) {
 	}
 }
 
-// readNumberTexts reads n numbers that are kept as text into col.text and s.strs.
-func (s *decoding) readNumberTexts(col *cells, n int) {
+// readNumberTexts reads n numbers encoded as text into col.text and s.strs.
+func (s *decoderState) readNumberTexts(col *cells, n int) {
 	s.readTexts(col, n)
 	for _, at := range s.strs {
 		if text := col.text[at.from:at.to]; !hotreader.IsNumber(text) {
@@ -187,7 +187,7 @@ func (s *decoding) readNumberTexts(col *cells, n int) {
 }
 
 // readNumbers reads n numbers into col.text and s.nums.
-func (s *decoding) readNumbers(col *cells, n int) {
+func (s *decoderState) readNumbers(col *cells, n int) {
 	c := &s.c
 	if n == 0 || c.bad != "" {
 		return
@@ -195,7 +195,7 @@ func (s *decoding) readNumbers(col *cells, n int) {
 	switch how := c.byte(); how {
 	case numbersText:
 		s.readNumberTexts(col, n)
-		s.nums, s.strs = s.strs, s.nums
+		s.nums, s.strs = s.strs, s.nums // readTexts has put them into strs
 		return
 	case numbersScaled:
 	default:
@@ -205,14 +205,14 @@ func (s *decoding) readNumbers(col *cells, n int) {
 	if scale > maxScale || least > scale {
 		c.fail("numbers of %d to %d decimals", least, scale)
 	}
-	s.m = c.ints(s.m, n)
+	s.scaled = c.ints(s.scaled, n)
 	s.readNumberTexts(col, s.readCorrections(n))
 	if c.bad != "" {
 		return
 	}
 	text := slices.Grow(col.text, n*maxDigits)
 	nums, texts := slices.Grow(s.nums[:0], n)[:n], s.strs
-	for i, m := range s.m {
+	for i, m := range s.scaled {
 		from, step := len(text), int64(0)
 		if len(s.steps) > 0 {
 			step = s.steps[i]
@@ -231,12 +231,12 @@ func (s *decoding) readNumbers(col *cells, n int) {
 	col.text, s.nums = text, nums
 }
 
-// stepText stands for the correction of a number that is kept as text.
+// stepText marks, among the steps, a number that is encoded as text.
 const stepText = maxSteps + 1
 
-// readCorrections reads the steps that correct n scaled numbers into s.steps,
-// which is empty if there are none, and counts those that are kept as text.
-func (s *decoding) readCorrections(n int) (texts int) {
+// readCorrections reads the steps that correct n scaled numbers into s.steps, which
+// stays empty if there are none. It returns how many numbers are encoded as text.
+func (s *decoderState) readCorrections(n int) (texts int) {
 	c := &s.c
 	s.steps = s.steps[:0]
 	count := c.size("the count of corrections", n)
@@ -257,7 +257,7 @@ func (s *decoding) readCorrections(n int) (texts int) {
 		case step == 0:
 			s.steps[next] = stepText
 			texts++
-		case step > maxSteps || step < -maxSteps || s.m[next] == 0 || s.m[next] > maxExact || s.m[next] < -maxExact:
+		case step > maxSteps || step < -maxSteps || s.scaled[next] == 0 || s.scaled[next] > maxExact || s.scaled[next] < -maxExact:
 			in.fail("a correction is out of range")
 		default:
 			s.steps[next] = step

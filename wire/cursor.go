@@ -7,15 +7,15 @@ import (
 	"github.com/klauspost/compress/huff0"
 )
 
-// cursor reads a frame's body. The first thing wrong sticks in bad, and all
-// that is read after it is zero.
+// cursor reads a frame's body. bad keeps the first error; all reads after it return
+// zero.
 type cursor struct {
 	b   []byte
 	bad string
 	p   *packer
-	raw []byte // unpacked bytes of the last block
+	raw []byte // the last block, unpacked
 
-	bits []byte // of the last sequence
+	bits []byte // of the last integer sequence
 }
 
 func (c *cursor) fail(format string, args ...any) {
@@ -60,7 +60,7 @@ func (c *cursor) varint() int64 {
 	return unzigzag(u)
 }
 
-// size reads a number that is at most limit.
+// size reads a number that must not exceed limit.
 func (c *cursor) size(what string, limit int) int {
 	u := c.uvarint()
 	if u > uint64(limit) {
@@ -70,7 +70,7 @@ func (c *cursor) size(what string, limit int) int {
 	return int(u)
 }
 
-// block reads a block of n bytes, which the caller has bounded. The result is
+// block reads a block that unpacks to n bytes; the caller has bounded n. The result is
 // valid until the next block.
 func (c *cursor) block(n int) []byte {
 	switch method := c.byte(); method {

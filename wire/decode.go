@@ -17,20 +17,20 @@ import (
 
 // Decoder reads a stream of rows. It is not safe for concurrent use.
 type Decoder struct {
-	s *decoding // nil after Close
+	s *decoderState // nil after Close
 }
 
-// decoding is what a Decoder keeps for the next one.
-type decoding struct {
+// decoderState is a Decoder's state, whose buffers the next Decoder reuses.
+type decoderState struct {
 	r          *bufio.Reader
 	c          cursor
 	frame      []byte
 	n          int // columns
 	descending bool
-	began      bool
+	began      bool // the header has been read
 	crc        uint32
-	rows, next int // of this frame
-	total      uint64
+	rows, next int    // rows of this frame, and the next one to return
+	total      uint64 // rows of all frames
 	columns    []string
 	warnings   []hotreader.Warning // of the end mark
 	started    bool                // a row came
@@ -39,24 +39,25 @@ type decoding struct {
 	failed     bool
 	err        error
 
-	base   time.Time
+	// The frame's rows.
+	base   time.Time // of the first row
 	gaps   []int64
-	offset []int64 // nanoseconds from base
+	offset []int64 // nanoseconds from base, of each further row
 	cols   []cells
 	values []hotreader.Value
-	m      []int64 // scaled numbers
-	steps  []int64 // of each, to correct it
+	scaled []int64 // numbers
+	steps  []int64 // the correction of each
 	sizes  []int64 // of texts
 	bools  []byte
 	nums   []span
 	strs   []span
 }
 
-var decodings = sync.Pool{New: func() any { return &decoding{r: bufio.NewReaderSize(nil, 16<<10)} }}
+var decoderStates = sync.Pool{New: func() any { return &decoderState{r: bufio.NewReaderSize(nil, 16<<10)} }}
 
 // NewDecoder returns a Decoder of the answer to q. Close must be called.
 func NewDecoder(r io.Reader, q hotreader.Query) *Decoder {
-	s := decodings.Get().(*decoding)
+	s := decoderStates.Get().(*decoderState)
 	s.r.Reset(r)
 	s.c.p = packers.Get().(*packer)
 	s.columns = q.Columns()
@@ -73,11 +74,10 @@ func NewDecoder(r io.Reader, q hotreader.Query) *Decoder {
 	return &Decoder{s}
 }
 
-// Read returns the next row, valid until the next call, or what ended the
-// stream: io.EOF behind the end mark; the error that the peer sent; else an
-// *hotreader.Error of CodeUnavailable where the stream broke off without an end
-// mark, CodeCorrupt where it is damaged, CodeProtocol where it is something
-// else than was asked for.
+// Read returns the next row, valid until the next call, or what ended the stream:
+// io.EOF after the end mark; the error that the peer sent; or an *hotreader.Error of
+// CodeUnavailable if the stream ended without an end mark, CodeCorrupt if it is
+// damaged, CodeProtocol if it is not what was asked for.
 func (d *Decoder) Read() (hotreader.Row, error) {
 	s := d.s
 	for s.next == s.rows {
@@ -112,18 +112,18 @@ func (d *Decoder) Read() (hotreader.Row, error) {
 	return hotreader.Row{Time: t, Values: s.values}, nil
 }
 
-// More reports, behind io.EOF, whether the peer's budgets cut the answer short,
-// so that the rest is to be asked for behind the last row.
+// More reports, after io.EOF, whether the peer's budgets cut the answer short. The
+// rest must be asked for, from after the last row.
 func (d *Decoder) More() bool { return d.s.more }
 
-// Warnings returns, after io.EOF, what the peer warns of.
+// Warnings returns, after io.EOF, the peer's warnings.
 func (d *Decoder) Warnings() []hotreader.Warning { return d.s.warnings }
 
-// Failed reports whether the error of Read is one that the peer sent.
+// Failed reports whether the peer sent the error that Read returned.
 func (d *Decoder) Failed() bool { return d.s.failed }
 
-// Close releases the Decoder, and with it the last row. Its methods must not be
-// called any more. It does not close the reader.
+// Close releases the Decoder and the last row. No method may be called after it. It
+// does not close the reader.
 func (d *Decoder) Close() {
 	s := d.s
 	if s == nil {
@@ -135,21 +135,21 @@ func (d *Decoder) Close() {
 	s.r.Reset(nil)
 	clear(s.values)
 	const keep = 16 << 20
-	size := cap(s.frame) + cap(s.c.raw) + cap(s.c.bits) + 8*(cap(s.gaps)+cap(s.offset)+cap(s.m)+cap(s.steps)+cap(s.sizes)+cap(s.nums)+cap(s.strs))
+	size := cap(s.frame) + cap(s.c.raw) + cap(s.c.bits) + 8*(cap(s.gaps)+cap(s.offset)+cap(s.scaled)+cap(s.steps)+cap(s.sizes)+cap(s.nums)+cap(s.strs))
 	for _, c := range s.cols[:cap(s.cols)] {
 		size += cap(c.kinds) + 8*cap(c.spans) + cap(c.text)
 	}
 	if size <= keep {
-		decodings.Put(s)
+		decoderStates.Put(s)
 	}
 }
 
-func (s *decoding) fail(code hotreader.Code, format string, args ...any) {
+func (s *decoderState) fail(code hotreader.Code, format string, args ...any) {
 	s.err = &hotreader.Error{Op: "wire: decode", Code: code, Err: fmt.Errorf(format, args...)}
 }
 
-// broke says that the stream ended where it must not.
-func (s *decoding) broke(err error) {
+// brokeOff fails because the stream ended too early.
+func (s *decoderState) brokeOff(err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		s.fail(hotreader.CodeUnavailable, "the answer broke off behind %d rows, without an end mark", s.total)
 		return
@@ -161,7 +161,7 @@ func (s *decoding) broke(err error) {
 	s.fail(code, "the answer broke off behind %d rows: %w", s.total, err)
 }
 
-func (s *decoding) readHeader() {
+func (s *decoderState) readHeader() {
 	var h [headerLen]byte
 	n, err := io.ReadFull(s.r, h[:])
 	switch {
@@ -169,7 +169,7 @@ func (s *decoding) readHeader() {
 		s.fail(hotreader.CodeProtocol, "this is no row stream; it begins with %q", h[:n])
 		return
 	case err != nil:
-		s.broke(err)
+		s.brokeOff(err)
 		return
 	case h[4] != Version:
 		s.fail(hotreader.CodeProtocol, "the stream has version %d; this side reads version %d", h[4], Version)
@@ -190,7 +190,7 @@ func (s *decoding) readHeader() {
 	s.began = true
 }
 
-func (s *decoding) readFrame() {
+func (s *decoderState) readFrame() {
 	if !s.began {
 		if s.readHeader(); s.err != nil {
 			return
@@ -220,8 +220,9 @@ func (s *decoding) readFrame() {
 	}
 }
 
-// readBody reads a frame into s.frame and checks it.
-func (s *decoding) readBody() (kind byte, ok bool) {
+// readBody reads a frame's body into s.frame and verifies its checksum. It returns the
+// frame's type.
+func (s *decoderState) readBody() (kind byte, ok bool) {
 	var head [1 + binary.MaxVarintLen32]byte
 	n := 0
 	for n < 2 || head[n-1] >= 0x80 {
@@ -231,7 +232,7 @@ func (s *decoding) readBody() (kind byte, ok bool) {
 		}
 		b, err := s.r.ReadByte()
 		if err != nil {
-			s.broke(err)
+			s.brokeOff(err)
 			return 0, false
 		}
 		head[n] = b
@@ -242,7 +243,7 @@ func (s *decoding) readBody() (kind byte, ok bool) {
 		s.fail(hotreader.CodeCorrupt, "the frame behind %d rows has %d bytes, at most %d are allowed", s.total, size, maxFrameBytes)
 		return 0, false
 	}
-	// The buffer grows as bytes come: a length alone costs nothing.
+	// The buffer grows as bytes come, so that a false length costs no memory.
 	const step = 64 << 10
 	s.frame = s.frame[:0]
 	for want := int(size) + 4; len(s.frame) < want; {
@@ -250,7 +251,7 @@ func (s *decoding) readBody() (kind byte, ok bool) {
 		k := min(want-at, max(step, at))
 		s.frame = slices.Grow(s.frame, k)[:at+k]
 		if _, err := io.ReadFull(s.r, s.frame[at:]); err != nil {
-			s.broke(err)
+			s.brokeOff(err)
 			return 0, false
 		}
 	}
@@ -264,7 +265,7 @@ func (s *decoding) readBody() (kind byte, ok bool) {
 	return head[0], true
 }
 
-func (s *decoding) readEnd() {
+func (s *decoderState) readEnd() {
 	c := &s.c
 	total := c.uvarint()
 	flags := c.byte()
@@ -288,14 +289,14 @@ func (s *decoding) readEnd() {
 	s.err = io.EOF
 }
 
-func (s *decoding) readWarnings() {
+func (s *decoderState) readWarnings() {
 	c := &s.c
 	for range c.size("the count of warnings", maxWarnings) {
 		column := c.size("a column", s.n)
 		w := hotreader.Warning{Reason: hotreader.Reason(c.take(c.size("a reason's length", 32)))}
 		w.Count = int64(c.size("a count", 1<<40))
 		w.Detail = clip(string(c.take(c.size("a detail's length", maxDetail+len("…")))), maxDetail)
-		if strings.Trim(string(w.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" { // it goes into logs
+		if strings.Trim(string(w.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" { // a peer's text must not forge log lines
 			c.fail("a reason is no word")
 		}
 		if c.bad != "" {
@@ -308,7 +309,7 @@ func (s *decoding) readWarnings() {
 	}
 }
 
-func (s *decoding) readError() {
+func (s *decoderState) readError() {
 	c := &s.c
 	code := hotreader.Code(c.take(c.size("a code's length", 64)))
 	millis := c.size("a time to wait", int(maxRetryAfter/time.Millisecond))
@@ -325,7 +326,7 @@ func (s *decoding) readError() {
 		RetryAfter: time.Duration(millis) * time.Millisecond}
 }
 
-func (s *decoding) readRows() {
+func (s *decoderState) readRows() {
 	c := &s.c
 	n := c.size("the count of rows", min(MaxFrameRows, max(maxFrameCells/s.n, 1)))
 	if c.bad == "" && n == 0 {
@@ -354,7 +355,7 @@ const (
 	lastSecond  = 253402300799 // 9999-12-31T23:59:59Z
 )
 
-func (s *decoding) readTimes(n int) {
+func (s *decoderState) readTimes(n int) {
 	c := &s.c
 	seconds, nanos := c.varint(), c.uvarint()
 	if c.bad != "" {
@@ -365,13 +366,11 @@ func (s *decoding) readTimes(n int) {
 		return
 	}
 	s.base = time.Unix(seconds, int64(nanos)).UTC()
-	behind := func(t, last time.Time) bool {
-		if s.descending {
-			return t.Before(last)
-		}
-		return t.After(last)
+	order := s.base.Compare(s.last)
+	if s.descending {
+		order = -order
 	}
-	if s.started && !behind(s.base, s.last) {
+	if s.started && order <= 0 {
 		c.fail("its first time does not come behind the last one")
 		return
 	}

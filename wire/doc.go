@@ -1,9 +1,8 @@
-// Package wire is what two clouds say to each other on the read path: the
-// request ([Envelope]), the answer as a stream of rows ([Encoder], [Decoder]),
-// and the refusal ([Problem]). docs/protocol.md describes the same for those
-// who write another implementation.
+// Package wire is the protocol between two clouds on the read path: the request
+// ([Envelope]), the answer as a stream of rows ([Encoder], [Decoder]), and the error
+// answer ([Problem]). docs/protocol.md specifies it for other implementations.
 //
-// The stream is columnar, compressed, checked and bounded: numbers cross as the
-// digits they are, damage and truncation are errors and never a shorter answer,
-// and neither side allocates per row.
+// The stream is columnar, compressed, checksummed and bounded. Numbers keep their
+// digits. Damage and truncation are errors, never a shorter answer. Neither side
+// allocates per row.
 package wire

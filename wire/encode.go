@@ -14,26 +14,25 @@ import (
 	"hotreader"
 )
 
-// Encoder writes rows as a stream. Each frame is one Write, so that a writer
-// that flushes after each has the rows on the way. An Encoder is not safe for
-// concurrent use.
+// Encoder writes rows as a stream. Each frame is one Write, so that a writer can send
+// it at once. An Encoder is not safe for concurrent use.
 type Encoder struct {
 	w io.Writer
-	s *encoding // nil after Close
+	s *encoderState // nil after Close
 }
 
-// encoding is what an Encoder keeps for the next one.
-type encoding struct {
+// encoderState is an Encoder's state, whose buffers the next Encoder reuses.
+type encoderState struct {
 	// The rows of the frame that is being filled.
 	cols    []column
 	seconds []int64 // of each row's time, since 1970
 	nanos   []int64
 	text    int // bytes
-	bound   int // bytes that they take on the wire, at the most
+	bound   int // upper bound of the rows' bytes on the wire
 
 	descending bool
-	limit      int // rows of this frame
-	most       int // rows of any frame
+	limit      int // maximum rows of this frame
+	most       int // maximum rows of any frame
 	sent       int // bytes
 	total      uint64
 	columns    []string
@@ -42,17 +41,17 @@ type encoding struct {
 	lastNanos  int64
 	err        error
 
-	// What packs and writes a frame.
+	// For writing a frame.
 	p     *packer
 	ints  intWriter
 	gaps  []int64
 	out   []byte
 	frame []byte
-	began bool
+	began bool // the header has been written
 	crc   uint32
 }
 
-// column collects one property's values for one frame.
+// column collects the values of one column for one frame.
 type column struct {
 	kinds   []byte
 	nums    numbers
@@ -62,13 +61,12 @@ type column struct {
 	nbools  int
 }
 
-var encodings = sync.Pool{New: func() any { return new(encoding) }}
+var encoderStates = sync.Pool{New: func() any { return new(encoderState) }}
 
-// NewEncoder returns an Encoder of the answer to q. Nothing is written before
-// the first frame is full or Flush, End or Fail is called. Close must be
-// called.
+// NewEncoder returns an Encoder of the answer to q. It writes nothing before the first
+// frame is full or Flush, End or Fail is called. Close must be called.
 func NewEncoder(w io.Writer, q hotreader.Query) *Encoder {
-	s := encodings.Get().(*encoding)
+	s := encoderStates.Get().(*encoderState)
 	columns := q.Columns()
 	n := len(columns)
 	if cap(s.cols) < n {
@@ -88,7 +86,7 @@ func NewEncoder(w io.Writer, q hotreader.Query) *Encoder {
 	return &Encoder{w: w, s: s}
 }
 
-func (s *encoding) reset() {
+func (s *encoderState) reset() {
 	s.seconds, s.nanos, s.text, s.bound = s.seconds[:0], s.nanos[:0], 0, 0
 	for i := range s.cols {
 		c := &s.cols[i]
@@ -97,10 +95,10 @@ func (s *encoding) reset() {
 	}
 }
 
-// Row adds a row of the query's properties, behind the last one in the query's
-// order. It copies what it keeps. An error is an *hotreader.Error: of the
-// writer; or CodeTooLarge for a row of more than MaxRowBytes, or CodeInternal for
-// one that breaks the rules of hotreader.Row, behind which Fail must follow.
+// Row adds a row, which must come after the last one in the query's order. It copies
+// what it keeps. An error is an *hotreader.Error: the writer's; or CodeTooLarge for a
+// row of more than MaxRowBytes, or CodeInternal for one that breaks the rules of
+// hotreader.Row. After the latter two the caller must call Fail.
 func (e *Encoder) Row(row hotreader.Row) error {
 	s := e.s
 	if s.err != nil {
@@ -129,13 +127,13 @@ func (e *Encoder) Row(row hotreader.Row) error {
 		switch v.Kind() {
 		case hotreader.Number:
 			if !c.nums.add(text) {
-				s.reset() // the row stands half in it
-				return broken("%.40q in column %d is no number", text, i+1)
+				s.reset() // it holds half of the row
+				return invalidRow("%.40q in column %d is no number", text, i+1)
 			}
 		case hotreader.String:
 			if !utf8.Valid(text) {
 				s.reset()
-				return broken("a string in column %d is not valid UTF-8", i+1)
+				return invalidRow("a string in column %d is not valid UTF-8", i+1)
 			}
 			c.text = append(c.text, text...)
 			c.lengths = append(c.lengths, int64(len(text)))
@@ -152,20 +150,20 @@ func (e *Encoder) Row(row hotreader.Row) error {
 	return nil
 }
 
-func broken(format string, args ...any) error {
+func invalidRow(format string, args ...any) error {
 	return &hotreader.Error{Op: "wire: encode a row", Code: hotreader.CodeInternal, Err: fmt.Errorf(format, args...)}
 }
 
-func (s *encoding) check(row hotreader.Row) error {
+func (s *encoderState) check(row hotreader.Row) error {
 	if len(row.Values) != len(s.cols) {
-		return broken("it has %d values for %d columns", len(row.Values), len(s.cols))
+		return invalidRow("it has %d values for %d columns", len(row.Values), len(s.cols))
 	}
 	sec := row.Time.Unix()
 	if sec < firstSecond || sec > lastSecond {
-		return broken("its time is in the year %d", row.Time.UTC().Year())
+		return invalidRow("its time is in the year %d", row.Time.UTC().Year())
 	}
-	if s.total > 0 && !s.behind(sec, int64(row.Time.Nanosecond())) {
-		return broken("its time %s does not come behind %s", row.Time.UTC().Format(time.RFC3339Nano), time.Unix(s.last, s.lastNanos).UTC().Format(time.RFC3339Nano))
+	if s.total > 0 && !s.isNext(sec, int64(row.Time.Nanosecond())) {
+		return invalidRow("its time %s does not come behind %s", row.Time.UTC().Format(time.RFC3339Nano), time.Unix(s.last, s.lastNanos).UTC().Format(time.RFC3339Nano))
 	}
 	size := 0
 	for _, v := range row.Values {
@@ -178,15 +176,15 @@ func (s *encoding) check(row hotreader.Row) error {
 	return nil
 }
 
-// behind reports whether an instant comes behind the last row's.
-func (s *encoding) behind(sec, nanos int64) bool {
+// isNext reports whether an instant comes after the last row's in the query's order.
+func (s *encoderState) isNext(sec, nanos int64) bool {
 	if sec == s.last {
 		return nanos != s.lastNanos && nanos > s.lastNanos != s.descending
 	}
 	return sec > s.last != s.descending
 }
 
-// farApart reports whether nanoseconds between two seconds may not fit a frame.
+// farApart reports whether two seconds are too many nanoseconds apart for one frame.
 func farApart(a, b int64) bool {
 	const far = 1 << 62 / 1_000_000_000
 	d := b - a
@@ -194,11 +192,11 @@ func farApart(a, b int64) bool {
 }
 
 const (
-	rowRoom   = 16 // of a row beside its text: time, kinds
-	valueRoom = 4  // of a value beside its text
+	rowRoom   = 16 // bytes of a row besides its text: time, kinds
+	valueRoom = 4  // bytes of a value besides its text
 )
 
-// Bound returns more bytes than a row takes on the wire.
+// Bound returns an upper bound of a row's bytes on the wire.
 func Bound(row hotreader.Row) int {
 	n := rowRoom + valueRoom*len(row.Values)
 	for _, v := range row.Values {
@@ -207,11 +205,11 @@ func Bound(row hotreader.Row) int {
 	return n
 }
 
-// Bound returns more bytes than the stream would have if it ended now, but for
-// its header, its end and some for each frame.
+// Bound returns an upper bound of the stream's bytes if it ended now, without its
+// header, its end mark and some bytes for each frame.
 func (e *Encoder) Bound() int { return e.s.sent + e.s.bound }
 
-// Flush writes the rows that wait for a full frame, if any.
+// Flush writes the buffered rows as a frame, if there are any.
 func (e *Encoder) Flush() error {
 	s := e.s
 	if s.err != nil || len(s.seconds) == 0 {
@@ -219,24 +217,24 @@ func (e *Encoder) Flush() error {
 	}
 	rows := len(s.seconds)
 	s.frame = binary.AppendUvarint(s.frame[:0], uint64(rows))
-	s.frame = s.times(s.frame)
+	s.frame = s.appendTimes(s.frame)
 	for i := range s.cols {
-		s.frame = s.column(s.frame, &s.cols[i], rows)
+		s.frame = s.appendColumn(s.frame, &s.cols[i], rows)
 	}
 	s.write(e.w, frameRows)
 	s.reset()
 	return s.err
 }
 
-// End writes the rows that wait and the end mark. more tells that a budget cut
-// the answer short, behind its last row; there must be one.
+// End writes the buffered rows and the end mark. more = a budget cut the answer short
+// after its last row; there must be one.
 func (e *Encoder) End(more bool) error {
 	if err := e.Flush(); err != nil {
 		return err
 	}
 	s := e.s
 	if more && s.total == 0 {
-		return broken("there is more, but nothing it is behind")
+		return invalidRow("there is more, but nothing it is behind")
 	}
 	var flags byte
 	if more {
@@ -248,10 +246,10 @@ func (e *Encoder) End(more bool) error {
 	return s.finish()
 }
 
-// Warn gives the end mark the warnings that the answer comes with.
+// Warn sets the warnings in the end mark.
 func (e *Encoder) Warn(all []hotreader.Warning) { e.s.warnings = all }
 
-func (s *encoding) appendWarnings(dst []byte) []byte {
+func (s *encoderState) appendWarnings(dst []byte) []byte {
 	all := s.warnings[:min(len(s.warnings), maxWarnings)]
 	dst = binary.AppendUvarint(dst, uint64(len(all)))
 	for _, w := range all {
@@ -263,8 +261,8 @@ func (s *encoding) appendWarnings(dst []byte) []byte {
 	return dst
 }
 
-// Fail writes the rows that wait, and err as their end: its code, retry-after,
-// and, where the cause is the caller's, its words.
+// Fail writes the buffered rows and an error frame: err's code, its RetryAfter and,
+// if the caller can change the cause, its text.
 func (e *Encoder) Fail(err error) error {
 	if ferr := e.Flush(); ferr != nil {
 		return ferr
@@ -282,7 +280,7 @@ func (e *Encoder) Fail(err error) error {
 	return s.finish()
 }
 
-func (s *encoding) finish() error {
+func (s *encoderState) finish() error {
 	if s.err != nil {
 		return s.err
 	}
@@ -290,8 +288,8 @@ func (s *encoding) finish() error {
 	return nil
 }
 
-// Close releases the Encoder, whose methods must not be called any more. It
-// writes nothing: a stream without End or Fail is a broken one.
+// Close releases the Encoder. No method may be called after it. It writes nothing: the
+// peer takes a stream without End or Fail for broken off.
 func (e *Encoder) Close() {
 	s := e.s
 	if s == nil {
@@ -302,11 +300,11 @@ func (e *Encoder) Close() {
 	s.p = nil
 	const keep = 16 << 20
 	if s.size()+cap(s.out)+cap(s.frame)+8*cap(s.gaps) <= keep {
-		encodings.Put(s)
+		encoderStates.Put(s)
 	}
 }
 
-func (s *encoding) size() int {
+func (s *encoderState) size() int {
 	n := 8 * (cap(s.seconds) + cap(s.nanos))
 	for _, c := range s.cols[:cap(s.cols)] {
 		n += cap(c.kinds) + cap(c.text) + 8*cap(c.lengths) + 16*cap(c.nums.all) + cap(c.nums.text) + 8*cap(c.nums.m) + cap(c.nums.buf)
@@ -314,9 +312,8 @@ func (s *encoding) size() int {
 	return n
 }
 
-// write sends s.frame as a frame of that type, behind the header if it is the
-// first.
-func (s *encoding) write(w io.Writer, kind byte) {
+// write writes s.frame as a frame of type kind; before the first one, the header.
+func (s *encoderState) write(w io.Writer, kind byte) {
 	out := s.out[:0]
 	if !s.began {
 		s.began = true
@@ -336,16 +333,16 @@ func (s *encoding) write(w io.Writer, kind byte) {
 	s.sent += len(out)
 	if _, err := w.Write(out); err != nil {
 		code := hotreader.CodeOf(err)
-		if code == hotreader.CodeInternal { // not an error of ours: the connection's
+		if code == hotreader.CodeInternal { // without a code: the connection's
 			code = hotreader.CodeUnavailable
 		}
 		s.err = &hotreader.Error{Op: "wire: send", Code: code, Err: err}
 	}
 }
 
-// times appends the first row's time, and the gaps between rows as multiples of
-// a unit that they share.
-func (s *encoding) times(dst []byte) []byte {
+// appendTimes appends the first row's time, and the gaps between rows as multiples of
+// their greatest common divisor.
+func (s *encoderState) appendTimes(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, s.seconds[0])
 	dst = binary.AppendUvarint(dst, uint64(s.nanos[0]))
 	if len(s.seconds) == 1 {
@@ -359,7 +356,7 @@ func (s *encoding) times(dst []byte) []byte {
 			gap = -gap
 		}
 		s.gaps = append(s.gaps, gap)
-		if gap == before { // as most are, and a division is slow
+		if gap == before { // most are, and this saves the slow divisions
 			continue
 		}
 		before = gap
@@ -368,19 +365,19 @@ func (s *encoding) times(dst []byte) []byte {
 		}
 	}
 	before = 0
-	times := int64(0)
+	units := int64(0)
 	for i, gap := range s.gaps {
 		if gap != before {
-			before, times = gap, gap/unit
+			before, units = gap, gap/unit
 		}
-		s.gaps[i] = times
+		s.gaps[i] = units
 	}
 	dst = binary.AppendUvarint(dst, uint64(unit))
 	return s.ints.append(dst, s.gaps, s.p)
 }
 
-// column appends one column of n rows.
-func (s *encoding) column(dst []byte, c *column, n int) []byte {
+// appendColumn appends one column of n rows.
+func (s *encoderState) appendColumn(dst []byte, c *column, n int) []byte {
 	var counts [4]int
 	for k := range counts {
 		counts[k] = bytes.Count(c.kinds, []byte{byte(k)})
@@ -392,7 +389,7 @@ func (s *encoding) column(dst []byte, c *column, n int) []byte {
 		dst = append(dst, presentAll)
 	default:
 		dst = append(dst, presentMap)
-		s.out = s.out[:0] // write has not begun
+		s.out = s.out[:0] // free until write
 		for i, k := range c.kinds {
 			if i%8 == 0 {
 				s.out = append(s.out, 0)

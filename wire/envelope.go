@@ -9,13 +9,13 @@ import (
 	"hotreader/internal/jsontext"
 )
 
-// MaxEnvelope is how many bytes a request's body may have.
+// MaxEnvelope bounds a request's body, in bytes.
 const MaxEnvelope = 64 << 10
 
 // TargetLayer is the only layer that the read path addresses.
 const TargetLayer = "L3-Hot-Read"
 
-// What an Envelope's MessageType may be.
+// Values of an Envelope's MessageType.
 const (
 	MessageQuery     = "query"
 	MessageLastEntry = "query_last_entry"
@@ -23,10 +23,10 @@ const (
 
 // Envelope is the body of POST /read.
 type Envelope struct {
-	SourceCloud string // "aws", "azure", "gcp", or what a foreign caller calls itself; may be empty
+	SourceCloud string // "aws", "azure", "gcp", or a foreign caller's own name; may be empty
 	TargetLayer string // TargetLayer
 	MessageType string // MessageQuery or MessageLastEntry
-	Timestamp   string // when the caller asked, as it wrote it; informative
+	Timestamp   string // when the caller sent it, in its own format; informative
 	TraceID     string // up to 128 printable ASCII characters; may be empty
 	Payload     Payload
 }
@@ -43,15 +43,15 @@ type Payload struct {
 	// MaxResults counts points, over all properties. 0 = as many as the
 	// answer's budgets allow.
 	MaxResults    int
-	NextToken     string        // JSON answers only: where the last page ended
+	NextToken     string        // from the previous page; JSON answers only
 	Interpolation time.Duration // step of linear interpolation, JSON answers only; 0 = none
 
-	// How a JSON answer names the entity; both or neither.
+	// The entity that a JSON answer names; both or neither.
 	EntityID, ComponentName string
 }
 
-// NewEnvelope returns the request for q, made now. The limit, in rows, is sent
-// as points: rows × properties.
+// NewEnvelope returns the request for q, with the present time. MaxResults counts
+// points, so it is q's limit × properties.
 func NewEnvelope(q hotreader.Query, sourceCloud, traceID string) *Envelope {
 	e := &Envelope{
 		SourceCloud: sourceCloud,
@@ -70,9 +70,8 @@ func NewEnvelope(q hotreader.Query, sourceCloud, traceID string) *Envelope {
 	return e
 }
 
-// Query returns what e asks for. Limit is MaxResults as whole rows, at least
-// one; who answers in pages of points instead sets it to zero and uses
-// MaxResults.
+// Query returns the query in e. Its Limit is MaxResults in whole rows, at least one.
+// An answer in pages of points uses MaxResults instead.
 func (e *Envelope) Query() (hotreader.Query, error) {
 	p := &e.Payload
 	q := hotreader.Query{Device: p.Device, Properties: p.Properties, Types: p.Types, Start: p.Start, End: p.End,
@@ -85,8 +84,9 @@ func (e *Envelope) Query() (hotreader.Query, error) {
 	return q, q.Check()
 }
 
-// The bounds that stand for an open range. The first is the zero time.Time; the
-// clock of time.Time goes on behind the last, but its text does not.
+// The first and last times that the text of a time can express; time.Time itself
+// reaches further. As an end, lastTime stands for an open range; an open start is
+// written as the zero time.Time.
 var (
 	firstTime = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
 	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)
@@ -109,7 +109,7 @@ func appendBound(dst []byte, t, open time.Time) []byte {
 func (e *Envelope) Append(dst []byte) []byte {
 	p := &e.Payload
 	text := func(key, value string) { dst = jsontext.AppendString(append(dst, key...), value) }
-	some := func(key, value string) {
+	optional := func(key, value string) {
 		if value != "" {
 			text(key, value)
 		}
@@ -146,7 +146,7 @@ func (e *Envelope) Append(dst []byte) []byte {
 	if p.MaxResults > 0 {
 		dst = strconv.AppendInt(append(dst, `,"max_results":`...), int64(p.MaxResults), 10)
 	}
-	some(`,"next_token":`, p.NextToken)
+	optional(`,"next_token":`, p.NextToken)
 	between = `,"filters":[`
 	for _, f := range p.Filters {
 		text(between+`{"property_name":`, f.Property)
@@ -161,8 +161,8 @@ func (e *Envelope) Append(dst []byte) []byte {
 		dst = append(dst, `,"interpolation":{"interpolation_type":"LINEAR","interval_in_seconds":`...)
 		dst = append(strconv.AppendInt(dst, int64(p.Interpolation/time.Second), 10), '}')
 	}
-	some(`,"entity_id":`, p.EntityID)
-	some(`,"component_name":`, p.ComponentName)
+	optional(`,"entity_id":`, p.EntityID)
+	optional(`,"component_name":`, p.ComponentName)
 	return append(dst, '}', '}')
 }
 

@@ -39,7 +39,7 @@ func TestParseEnvelope(t *testing.T) {
 	if q, _ := e.Query(); q.Limit != 1 {
 		t.Errorf("limit %d", q.Limit)
 	}
-	// Four keys are enough; for the last entry two.
+	// Four keys of the payload are required; for a last entry, two.
 	for _, body := range []string{
 		`{"target_layer":"L3-Hot-Read","message_type":"query","payload":{"iot_device_id":"d","start_time":"2026-03-01","end_time":"2026-03-01","selected_properties":["t"]}}`,
 		`{"target_layer":"L3-Hot-Read","message_type":"query_last_entry","payload":{"iot_device_id":"d","selected_properties":["t"]}}`,
@@ -173,7 +173,7 @@ func TestQueryCrosses(t *testing.T) {
 	}
 }
 
-// Bounds that have no text of their own.
+// Bounds that the text of a time cannot express.
 func TestPitfall03BoundsAreInstants(t *testing.T) {
 	cross := func(q hotreader.Query) hotreader.Query {
 		t.Helper()
@@ -202,13 +202,13 @@ func TestPitfall03BoundsAreInstants(t *testing.T) {
 	if got := cross(q); got.End.IsZero() || got.End.After(firstTime) {
 		t.Errorf("an end before all times became %v", got.End)
 	}
-	// The first instant of time.Time is an end too, and no open range.
+	// An end in the first instant of time.Time does not leave the range open.
 	e, err := ParseEnvelope([]byte(`{"target_layer":"L3-Hot-Read","message_type":"query","payload":{"iot_device_id":"d","selected_properties":["t"],
 		"start_time":"0001-01-01T00:00:00Z","end_time":"0001-01-01T01:00:00+01:00"}}`))
 	if err != nil || !e.Payload.Start.IsZero() || e.Payload.End.IsZero() {
 		t.Errorf("%+v, %v", e, err)
 	}
-	// Offsets, nanoseconds and missing seconds are instants.
+	// Times with offsets, with nanoseconds and without seconds are accepted.
 	for text, want := range map[string]time.Time{"2026-03-01T13:00+01:00": epoch, "2026-03-01T12:00:00.000000001Z": epoch.Add(1), "2026-03-01 12:00": epoch} {
 		e, err := ParseEnvelope(fmt.Appendf(nil, `{"target_layer":"L3-Hot-Read","message_type":"query","payload":{"iot_device_id":"d","selected_properties":["t"],"start_time":%q,"end_time":%q}}`, text, text))
 		if err != nil || !e.Payload.Start.Equal(want) || !e.Payload.End.Equal(want) {

@@ -7,16 +7,16 @@ import (
 	"slices"
 )
 
-// A sequence of whole numbers is kept as differences. Each difference is folded
-// to an unsigned number (zigzag) and split in a token of one byte, which says
-// its size and leading bits, and the bits that remain. Tokens are packed as a
-// block, for they repeat; the rest is noise and is stored bare.
+// A sequence of whole numbers is encoded as differences. Each difference becomes an
+// unsigned number (zigzag), which is split into a token of one byte, its size and
+// leading bits, and its remaining bits. Tokens repeat, so they are packed as a block;
+// the remaining bits are noise and are stored as they are.
 //
 //	z < 16    token z, no bits
 //	else      e = position of the highest bit of z (4…63)
 //	          token 16 + 4(e-4) + the two bits below it; e-2 bits remain
 
-// token splits z.
+// token splits z into its token and the n bits that remain.
 func token(z uint64) (tok byte, rest uint64, n uint) {
 	if z < 16 {
 		return byte(z), 0, 0
@@ -26,8 +26,8 @@ func token(z uint64) (tok byte, rest uint64, n uint) {
 	return byte(16 + 4*(e-4) + uint(z>>n)&3), z & (1<<n - 1), n
 }
 
-// tokenBits is how many bits remain behind each token, and tokenLead what stands
-// in front of them.
+// tokenBits is how many bits remain for each token, and tokenLead the bits in front of
+// them, which the token itself says.
 var tokenBits, tokenLead = func() (remain, lead [256]uint8) {
 	for tok := range 256 {
 		if lead[tok] = uint8(tok); tok >= 16 {
@@ -45,10 +45,10 @@ type intWriter struct {
 	tokens, rest []byte
 }
 
-// append appends v, at least one number, with the differences taken that many
-// times that is shortest. Differences wrap around, so any numbers will do.
+// append appends v, which has at least one number, as differences of the order that
+// makes it shortest. Differences wrap around, so v may hold any numbers.
 func (w *intWriter) append(dst []byte, v []int64, p *packer) []byte {
-	order, start := shape(v)
+	order, start := chooseOrder(v)
 	dst = append(dst, byte(order))
 	dst = binary.AppendVarint(dst, start)
 	from, prev, step := 1, start, int64(0)
@@ -57,11 +57,11 @@ func (w *intWriter) append(dst []byte, v []int64, p *packer) []byte {
 	}
 	v = v[from:]
 	w.tokens = slices.Grow(w.tokens[:0], len(v))[:len(v)]
-	w.rest = slices.Grow(w.rest[:0], 8*len(v)+8) // 62 bits of each at the most
+	w.rest = slices.Grow(w.rest[:0], 8*len(v)+8) // at most 62 bits of each
 	tokens, rest := w.tokens, w.rest[:cap(w.rest)]
 	at := 0
-	var acc uint64
-	var held uint
+	var acc uint64 // bits not written yet, from the lowest on
+	var held uint  // how many
 	for i, x := range v {
 		d := x - prev
 		switch order {
@@ -97,15 +97,15 @@ func (w *intWriter) append(dst []byte, v []int64, p *packer) []byte {
 	return append(dst, rest[:at]...)
 }
 
-// What shape looks at of a long sequence: so many neighbours of each so many.
+// chooseOrder samples a long sequence: the first 256 numbers of each 1024.
 const (
 	sample      = 256
 	sampleEvery = 1024
 )
 
-// shape chooses how often differences of v are taken, and the number to start
-// from: the first, or, where none are taken, the middle.
-func shape(v []int64) (order int, start int64) {
+// chooseOrder returns the order of differences that encodes v shortest, and the start:
+// the first number or, for order 0, their mean, to which each number is the difference.
+func chooseOrder(v []int64) (order int, start int64) {
 	var sum float64
 	var one, two, looked int
 	for from := 0; from < len(v); from += sampleEvery {
@@ -139,7 +139,7 @@ func shape(v []int64) (order int, start int64) {
 	return 1, v[0]
 }
 
-// ints reads n numbers of a sequence into v, which is reused.
+// ints reads a sequence of n numbers into v, whose memory it reuses.
 func (c *cursor) ints(v []int64, n int) []int64 {
 	v = v[:0]
 	order, start := c.byte(), c.varint()
@@ -167,11 +167,11 @@ func (c *cursor) ints(v []int64, n int) []int64 {
 	return v
 }
 
-// word is how many bytes are read at once.
+// word is how many bytes sum reads at once.
 const word = 8
 
-// readBits reads what remains behind tokens into c.bits, with a few bytes more, so
-// that all reads of it are whole words.
+// readBits reads the remaining bits of tokens into c.bits, padded so that sum can
+// always read a whole word.
 func (c *cursor) readBits(tokens []byte) {
 	var total uint
 	for _, tok := range tokens {
@@ -186,7 +186,7 @@ func (c *cursor) readBits(tokens []byte) {
 	clear(c.bits[copy(c.bits, rest):])
 }
 
-// sum puts together the differences of a sequence, and adds them up.
+// sum joins tokens and remaining bits to differences, and adds these up into out.
 func (c *cursor) sum(out []int64, tokens []byte, order byte, start int64) {
 	rest, at := c.bits, uint(0) // the next bit
 	prev, step := start, int64(0)

@@ -9,21 +9,21 @@ import (
 	"hotreader"
 )
 
-// Numbers cross as the digits they are. Most are kept as whole numbers at one
-// scale for the column, with a rule for how many decimals their text has. What
-// does not follow, as 74.93588199999998 among numbers of eight decimals, is
-// corrected: it is the float64 that lies k steps from the scaled number. What
-// does not follow that either is kept as text.
+// Numbers keep their digits. Most are encoded as whole numbers, with one scale for the
+// column and a rule for how many decimals their text has. A number that breaks the
+// rule, such as 74.93588199999998 among numbers of eight decimals, gets a correction:
+// it is the float64 that lies k steps from the scaled number. Where that does not give
+// its digits, the number is encoded as text.
 
-// digits is a number as parseDigits found it: m × 10^-decimals.
+// digits is the number m × 10^-decimals.
 type digits struct {
 	m        int64
 	decimals uint8
 	trailing bool // the last decimal is 0
 }
 
-// parseDigits takes apart a plain number of up to 18 digits whose text follows
-// from its value and the count of its decimals: no exponent, no -0.
+// parseDigits parses a number of up to 18 digits whose text follows from its value and
+// its count of decimals: no exponent, no -0.
 func parseDigits(text []byte) (d digits, ok bool) {
 	s := text
 	neg := len(s) > 0 && s[0] == '-'
@@ -62,11 +62,11 @@ func parseDigits(text []byte) (d digits, ok bool) {
 	return d, true
 }
 
-// maxDigits is the most that appendDigits appends: a sign, 19 digits, a point.
+// maxDigits bounds what appendDigits appends: a sign, 19 digits, a point.
 const maxDigits = 21
 
-// appendDigits appends m × 10^-scale with as few decimals as say it all, but at
-// least least.
+// appendDigits appends m × 10^-scale without trailing zeros, but with at least least
+// decimals.
 func appendDigits(dst []byte, m int64, scale, least int) []byte {
 	u := uint64(m)
 	if m < 0 {
@@ -91,14 +91,14 @@ func appendDigits(dst []byte, m int64, scale, least int) []byte {
 	return append(dst, text[i:]...)
 }
 
-// maxSteps is how many steps of float64 a correction may take.
+// maxSteps is the largest correction, in steps of float64.
 const maxSteps = 60
 
-// maxExact is the largest whole number up to which all are a float64.
+// maxExact: a float64 can hold every whole number up to it.
 const maxExact = 1 << 53
 
-// nearby returns the whole number at scale whose float64 lies near d's, and the
-// steps between them, if that gives back d's text.
+// nearby returns the whole number at scale that is nearest to d, and the steps between
+// their float64s. ok = these give d's text again.
 func nearby(d digits, scale int, buf []byte) (m int64, steps int64, _ []byte, ok bool) {
 	unit := pow10[int(d.decimals)-scale]
 	m = d.m / unit
@@ -133,16 +133,16 @@ func appendStepped(dst []byte, m int64, scale int, steps int64) []byte {
 
 // numbers collects a column's numbers for one frame.
 type numbers struct {
-	all     []digits // decimals = asText: the next of text
+	all     []digits // of decimals asText: the number is the next one in text
 	text    []byte
 	lengths []int64
 
 	m     []int64 // scaled
-	pairs []byte
+	pairs []byte  // corrections: gap and steps of each
 	buf   []byte
 }
 
-const asText = 255
+const asText = 255 // a digits.decimals that no number has
 
 func (n *numbers) reset() {
 	n.all, n.text, n.lengths = n.all[:0], n.text[:0], n.lengths[:0]
@@ -162,7 +162,7 @@ func (n *numbers) add(text []byte) bool {
 	return true
 }
 
-// rule chooses the column's scale and least decimals.
+// rule chooses the column's scale and its least number of decimals.
 func (n *numbers) rule() (scale, least int) {
 	var bare, trailing [maxScale + 1]int // counts by decimals
 	for _, d := range n.all {
@@ -174,8 +174,8 @@ func (n *numbers) rule() (scale, least int) {
 			bare[d.decimals]++
 		}
 	}
-	// A number breaks the rule if it ends in 0 but has not the least decimals,
-	// or has fewer than those.
+	// A number breaks the rule if it has fewer decimals than the least, or ends in 0
+	// and has more.
 	fewest := math.MaxInt
 	for try := range maxScale + 1 {
 		broken := 0
@@ -191,8 +191,8 @@ func (n *numbers) rule() (scale, least int) {
 			fewest, least = broken, try
 		}
 	}
-	// Each decimal of the scale costs every number up to 3.3 bits; a number of
-	// more decimals costs about 20 bits as a correction.
+	// Each decimal of the scale costs every number up to 3.3 bits. A number of more
+	// decimals than the scale costs about 20 bits for its correction.
 	best, below, total := math.MaxInt, 0, 0
 	for d := range bare {
 		total += bare[d] + trailing[d]
@@ -216,8 +216,8 @@ func (n *numbers) rule() (scale, least int) {
 	return max(scale, least), least
 }
 
-// steppable looks at the first number of more decimals than scale and reports
-// whether it can be corrected.
+// steppable reports whether a correction can encode the first number of more decimals
+// than scale. Those that follow are likely to be alike.
 func steppable(all []digits, scale int) bool {
 	for _, d := range all {
 		if d.decimals != asText && int(d.decimals) > scale {
@@ -233,43 +233,40 @@ func steppable(all []digits, scale int) bool {
 func (n *numbers) appendTo(dst []byte, w *intWriter, p *packer) []byte {
 	scale, least := n.rule()
 	n.m, n.pairs = n.m[:0], n.pairs[:0]
-	// Texts are found anew, in order, for corrections add to them.
+	// given are the texts so far. The loop appends all texts again behind them, in
+	// order with those of numbers that turn out to need one.
 	given, lengths := n.text, n.lengths
 	at, length := len(given), len(lengths)
 	from, k := 0, 0
 	corrections, last := 0, -1
 	prev := int64(0)
 	for i, d := range n.all {
-		if d.decimals == asText {
-			size := int(lengths[k])
-			n.text = append(n.text, given[from:from+size]...)
-			n.lengths = append(n.lengths, int64(size))
-			from += size
-			k++
-		} else if m, ok := fit(d, scale, least); ok {
-			n.m = append(n.m, m)
-			prev = m
-			continue
-		} else if m, steps, buf, ok := n.step(d, scale); ok {
-			n.buf = buf
-			n.m = append(n.m, m)
-			prev = m
+		m, ok := fit(d, scale, least)
+		if !ok {
+			steps := int64(0) // 0: the number is encoded as text
+			if d.decimals != asText {
+				m, steps, n.buf, ok = n.step(d, scale)
+			}
+			if !ok {
+				m = prev // any number will do, and this one costs least
+				was := len(n.text)
+				if d.decimals == asText {
+					n.text = append(n.text, given[from:from+int(lengths[k])]...)
+					from += int(lengths[k])
+					k++
+				} else {
+					n.text = appendDigits(n.text, d.m, int(d.decimals), int(d.decimals))
+				}
+				n.lengths = append(n.lengths, int64(len(n.text)-was))
+			}
 			n.pairs = binary.AppendUvarint(n.pairs, uint64(i-last-1))
 			n.pairs = binary.AppendVarint(n.pairs, steps)
 			corrections, last = corrections+1, i
-			continue
-		} else {
-			was := len(n.text)
-			n.text = appendDigits(n.text, d.m, int(d.decimals), int(d.decimals))
-			n.lengths = append(n.lengths, int64(len(n.text)-was))
 		}
-		n.m = append(n.m, prev)
-		n.pairs = binary.AppendUvarint(n.pairs, uint64(i-last-1))
-		n.pairs = append(n.pairs, 0)
-		corrections, last = corrections+1, i
+		n.m = append(n.m, m)
+		prev = m
 	}
-	if len(n.lengths)-length > len(n.all)/2 {
-		// Mostly text: then all of it.
+	if len(n.lengths)-length > len(n.all)/2 { // mostly text: encode all as text
 		return n.appendText(append(dst, numbersText), given, lengths, w, p)
 	}
 	dst = append(dst, numbersScaled, byte(scale), byte(least))
@@ -286,6 +283,7 @@ func (n *numbers) appendTo(dst []byte, w *intWriter, p *packer) []byte {
 	return appendTexts(dst, n.text[at:], n.lengths[length:], w, p)
 }
 
+// step returns the correction of a number of more decimals than scale, as nearby does.
 func (n *numbers) step(d digits, scale int) (int64, int64, []byte, bool) {
 	if int(d.decimals) <= scale {
 		return 0, 0, n.buf, false
@@ -293,11 +291,11 @@ func (n *numbers) step(d digits, scale int) (int64, int64, []byte, bool) {
 	return nearby(d, scale, n.buf)
 }
 
-// fit returns d at scale, if its text follows the rule.
+// fit returns d as a whole number at scale. ok = its text follows the rule.
 func fit(d digits, scale, least int) (int64, bool) {
 	decimals := int(d.decimals)
 	if decimals == scale && (!d.trailing || decimals == least) {
-		return d.m, true // by far the most
+		return d.m, true // nearly all numbers
 	}
 	if decimals > scale || decimals < least || d.trailing && decimals > least {
 		return 0, false
@@ -307,6 +305,7 @@ func fit(d digits, scale, least int) (int64, bool) {
 	return d.m * unit, high == 0 && m <= math.MaxInt64
 }
 
+// appendText appends all numbers as text.
 func (n *numbers) appendText(dst, given []byte, lengths []int64, w *intWriter, p *packer) []byte {
 	n.m = n.m[:0]
 	n.buf = n.buf[:0]
@@ -326,10 +325,9 @@ func (n *numbers) appendText(dst, given []byte, lengths []int64, w *intWriter, p
 	return appendTexts(dst, n.buf, n.m, w, p)
 }
 
-// appendTexts appends texts, of which there is at least one: their lengths,
-// then their bytes.
+// appendTexts appends at least one text: first all lengths, then the bytes.
 func appendTexts(dst, text []byte, lengths []int64, w *intWriter, p *packer) []byte {
-	dst = append(dst, 0) // the only way there is
+	dst = append(dst, 0) // the encoding; there is only one
 	dst = w.append(dst, lengths, p)
 	return p.pack(dst, text, true)
 }

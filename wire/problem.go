@@ -16,29 +16,28 @@ import (
 	"hotreader"
 )
 
-// ProblemType is the media type of a refusal, RFC 9457.
+// ProblemType is the media type of an error answer, RFC 9457.
 const ProblemType = "application/problem+json"
 
-// maxDetail bounds a problem's detail, in bytes, both when it is made and when
-// a peer's is taken over.
+// maxDetail bounds a problem's detail, in bytes: one of ours, and a peer's.
 const maxDetail = 1000
 
-// Problem is an answer that is not rows.
+// Problem is an error answer.
 type Problem struct {
 	Status     int            // HTTP status
 	Code       hotreader.Code // stable; the same error on both sides
-	Title      string         // what the code means, always the same for a code
+	Title      string         // what the code means; fixed for each code
 	Detail     string         // what is wrong and what to do; nothing internal
-	TraceID    string         // where to look for the cause
-	RetryAfter time.Duration  // zero = not said; travels as the Retry-After header
+	TraceID    string         // leads to the cause in the log
+	RetryAfter time.Duration  // sent as the Retry-After header; zero = none
 }
 
-// fault says what a code is over HTTP.
+// fault is how a code appears over HTTP.
 type fault struct {
 	code   hotreader.Code
 	status int
 	title  string
-	open   bool // the cause is the caller's and is told to it
+	open   bool // the detail tells the caller the cause
 }
 
 var faults = [...]fault{
@@ -60,12 +59,12 @@ var faults = [...]fault{
 	{hotreader.CodeInternal, http.StatusInternalServerError, "The reader failed.", false},
 }
 
-// StatusOf returns the HTTP status of code; 500 for one that is not known.
+// StatusOf returns the HTTP status of code; 500 for an unknown one.
 func StatusOf(code hotreader.Code) int {
 	return faultOf(code).status
 }
 
-// faultOf returns the fault of code; CodeInternal's for one that is not known.
+// faultOf returns the fault of code; that of CodeInternal for an unknown one.
 func faultOf(code hotreader.Code) fault {
 	for _, f := range faults {
 		if f.code == code {
@@ -75,9 +74,9 @@ func faultOf(code hotreader.Code) fault {
 	return faults[len(faults)-1]
 }
 
-// CodeOfStatus returns what a status other than 2xx says where nothing else
-// does: the peer is not one of ours, or something in between answered. It is a
-// temporary code if MayHeal(status).
+// CodeOfStatus returns the code for a status other than 2xx, for answers without a
+// code: the peer is not ours, or something in between answered. The code is temporary
+// if MayHeal(status).
 func CodeOfStatus(status int) hotreader.Code {
 	switch status {
 	case http.StatusUnauthorized:
@@ -106,15 +105,15 @@ func CodeOfStatus(status int) hotreader.Code {
 	return hotreader.CodeProtocol
 }
 
-// MayHeal reports whether a request that was answered with status may be sent
-// again: 408, 429 and 5xx. Other 4xx say that the request itself is refused.
+// MayHeal reports whether a request that got status may succeed if it is sent again:
+// 408, 429 and 5xx. Any other 4xx rejects the request itself.
 func MayHeal(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500 && status <= 599
 }
 
-// NewProblem returns the problem that tells a caller of err. Only what is the
-// caller's to change is told in words; of the rest it learns the code, and the
-// trace id by which the operator finds the cause.
+// NewProblem returns the problem for err. It describes only causes that the caller can
+// change. For others it has the code, and the trace id by which the operator finds the
+// cause.
 func NewProblem(err error, traceID string) *Problem {
 	f := faultOf(hotreader.CodeOf(err))
 	p := &Problem{Status: f.status, Code: f.code, Title: f.title, TraceID: traceID}
@@ -175,11 +174,11 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	body := p.Append(nil)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(body) // the caller is gone; there is nobody to tell
+	_, _ = w.Write(body) // fails only if the caller is gone
 }
 
-// ParseProblem reads an answer of a status other than 2xx. Where body is no
-// problem of ours, the status alone decides. body may be cut.
+// ParseProblem reads an answer of a status other than 2xx. If body is not a problem,
+// or is cut, the status alone determines the code.
 func ParseProblem(status int, header http.Header, body []byte) *Problem {
 	p := &Problem{Status: status, Code: CodeOfStatus(status), RetryAfter: ParseRetryAfter(header, time.Now())}
 	var j problemJSON
@@ -193,9 +192,9 @@ func ParseProblem(status int, header http.Header, body []byte) *Problem {
 	return p
 }
 
-// Err returns p as the error of what op names.
+// Err returns p as an error of the operation op.
 func (p *Problem) Err(op string) *hotreader.Error {
-	// The title says what failed, the detail why; foreign peers may lack either.
+	// The title says what failed, the detail why; a foreign peer may omit either.
 	text := strings.TrimSpace(p.Title + " " + p.Detail)
 	if text == "" {
 		text = http.StatusText(p.Status)
@@ -210,20 +209,19 @@ func (p *Problem) Err(op string) *hotreader.Error {
 	return &hotreader.Error{Op: op, Code: p.Code, Err: err, RetryAfter: p.RetryAfter}
 }
 
-// maxRetryAfter bounds what a peer may ask for, so that its nonsense does not
-// overflow.
+// maxRetryAfter bounds a peer's Retry-After, so that nonsense does not overflow.
 const maxRetryAfter = 24 * time.Hour
 
-// ParseRetryAfter reads the Retry-After header: seconds, or a date, which
-// counts from the Date header where there is one, because clocks differ, else
-// from now. Zero if it is missing, past or nonsense; a day at the most.
+// ParseRetryAfter reads the Retry-After header: seconds, or a date. A date is compared
+// with the Date header if there is one, since clocks differ, else with now. The result
+// is zero if the header is missing, past or nonsense, and a day at most.
 func ParseRetryAfter(header http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(header.Get("Retry-After"))
 	if text == "" {
 		return 0
 	}
 	if strings.Trim(text, "0123456789.") == "" { // no sign, no Inf, no hexadecimal
-		seconds, _ := strconv.ParseFloat(text, 64) // 0 of nonsense; of a number beyond float64, infinity
+		seconds, _ := strconv.ParseFloat(text, 64) // nonsense gives 0, a number beyond float64 infinity
 		return time.Duration(math.Min(seconds, maxRetryAfter.Seconds()) * float64(time.Second))
 	}
 	at, err := http.ParseTime(text)

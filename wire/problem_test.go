@@ -15,8 +15,7 @@ import (
 	"hotreader"
 )
 
-// Every code crosses and is the same on the other side; what is inside stays
-// inside.
+// Every code is the same on the other side, and nothing internal is sent.
 func TestPitfall23ProblemsTellNothingInternal(t *testing.T) {
 	statuses := map[hotreader.Code]int{"invalid": 400, "unauthenticated": 401, "forbidden": 403, "not_found": 404, "too_large": 413, "throttled": 429, "overloaded": 503,
 		"unavailable": 502, "deadline": 504, "canceled": 503, "store": 502, "corrupt": 502, "unreadable": 422, "protocol": 502, "config": 500, "internal": 500}
@@ -88,7 +87,7 @@ func TestParseForeignProblem(t *testing.T) {
 	}
 }
 
-// What a status alone says is temporary if, and only if, it may heal.
+// The code of a status is temporary if, and only if, MayHeal(status).
 func TestMayHeal(t *testing.T) {
 	for status := 300; status < 1000; status++ {
 		want := status == 408 || status == 429 || status >= 500 && status < 600

@@ -11,7 +11,7 @@ import (
 	"hotreader"
 )
 
-// The page by which others implement the format must not drift from it.
+// docs/protocol.md, from which others implement the format, must not drift from it.
 func TestProtocolPage(t *testing.T) {
 	page, err := os.ReadFile("../docs/protocol.md")
 	if err != nil {

@@ -22,20 +22,18 @@ const (
 	maxNextToken = 17880
 )
 
-// ParseEnvelope reads the body of POST /read. Keys it does not know are passed
-// over; of those it knows it reports all that is wrong, in one error of
-// CodeInvalid (CodeTooLarge if body is longer than MaxEnvelope). The Envelope
-// holds a copy of body, so body may be used again.
+// ParseEnvelope reads the body of POST /read. It ignores unknown keys, and reports all
+// that is wrong with the known ones in one error of CodeInvalid (CodeTooLarge if body
+// is longer than MaxEnvelope). The Envelope does not refer to body's memory.
 //
-// encoding/json is not used, for it takes the last of two members with one name,
-// and members whose names differ in case.
+// encoding/json does not fit: it accepts duplicate keys, and keys that differ in case.
 func ParseEnvelope(body []byte) (*Envelope, error) {
 	if len(body) > MaxEnvelope {
 		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeTooLarge,
 			Err: fmt.Errorf("the body has %d bytes, at most %d are allowed", len(body), MaxEnvelope)}
 	}
 	e := &Envelope{}
-	x := reading{}
+	x := envelopeReader{}
 	x.envelope(e, bytes.Clone(bytes.TrimSpace(body)))
 	if len(x.wrong) > 0 {
 		return nil, &hotreader.Error{Op: "envelope", Code: hotreader.CodeInvalid, Err: errors.New(strings.Join(x.wrong, "; "))}
@@ -46,18 +44,18 @@ func ParseEnvelope(body []byte) (*Envelope, error) {
 	return e, nil
 }
 
-// reading collects what is wrong with an envelope. Its methods get parts of JSON
-// that is known to be valid, without blanks around them.
-type reading struct{ wrong []string }
+// envelopeReader collects what is wrong with an envelope. Its methods get values of
+// valid JSON without surrounding space. key and what name the value in messages.
+type envelopeReader struct{ wrong []string }
 
-func (x *reading) bad(format string, args ...any) {
+func (x *envelopeReader) bad(format string, args ...any) {
 	const most = 20
 	if len(x.wrong) < most {
 		x.wrong = append(x.wrong, fmt.Sprintf(format, args...))
 	}
 }
 
-func (x *reading) envelope(e *Envelope, body []byte) {
+func (x *envelopeReader) envelope(e *Envelope, body []byte) {
 	if wrong := checkBody(body); wrong != "" {
 		x.bad("the body %s", wrong)
 		return
@@ -93,7 +91,7 @@ func (x *reading) envelope(e *Envelope, body []byte) {
 	}
 }
 
-// checkBody says what is wrong with body as JSON, or "".
+// checkBody says why body is not JSON; "" if it is.
 func checkBody(body []byte) string {
 	if len(body) == 0 {
 		return "is empty; want a JSON object"
@@ -112,7 +110,7 @@ func checkBody(body []byte) string {
 	return ""
 }
 
-func (x *reading) payload(p *Payload, raw []byte, last bool) {
+func (x *envelopeReader) payload(p *Payload, raw []byte, last bool) {
 	var types []byte
 	has, ok := x.object("payload", raw, func(key string, value []byte) {
 		switch key {
@@ -159,8 +157,8 @@ func (x *reading) payload(p *Payload, raw []byte, last bool) {
 	}
 }
 
-// is reports whether raw is of the kind that it has to be.
-func (x *reading) is(what string, raw []byte, want jsontext.Kind) bool {
+// is reports whether raw is of the kind wanted; if not, it notes the error.
+func (x *envelopeReader) is(what string, raw []byte, want jsontext.Kind) bool {
 	kind := jsontext.KindOf(raw)
 	if kind != want {
 		x.bad("%s is %s; want %s", what, kind, want)
@@ -168,8 +166,8 @@ func (x *reading) is(what string, raw []byte, want jsontext.Kind) bool {
 	return kind == want
 }
 
-// need reports those keys that are missing, as format says.
-func (x *reading) need(has map[string]bool, format string, keys ...string) {
+// need notes an error for each missing key. format has a place for the key.
+func (x *envelopeReader) need(has map[string]bool, format string, keys ...string) {
 	for _, key := range keys {
 		if !has[key] {
 			x.bad(format, key)
@@ -177,9 +175,9 @@ func (x *reading) need(has map[string]bool, format string, keys ...string) {
 	}
 }
 
-// object calls visit with each member of the JSON object in raw. It returns the
-// names that were there, and whether raw is an object.
-func (x *reading) object(what string, raw []byte, visit func(key string, value []byte)) (has map[string]bool, ok bool) {
+// object calls visit with each member of the JSON object in raw. It returns the keys
+// that it has, and whether raw is an object.
+func (x *envelopeReader) object(what string, raw []byte, visit func(key string, value []byte)) (has map[string]bool, ok bool) {
 	if !x.is(what, raw, jsontext.Object) {
 		return nil, false
 	}
@@ -195,9 +193,9 @@ func (x *reading) object(what string, raw []byte, visit func(key string, value [
 	return has, true
 }
 
-// list returns the entries of the JSON list in raw, nil if it is none of at most
-// that many.
-func (x *reading) list(key string, raw []byte, most int) [][]byte {
+// list returns the elements of the JSON array in raw; nil if raw is not an array or has
+// more than most elements.
+func (x *envelopeReader) list(key string, raw []byte, most int) [][]byte {
 	if !x.is(key, raw, jsontext.Array) {
 		return nil
 	}
@@ -209,7 +207,7 @@ func (x *reading) list(key string, raw []byte, most int) [][]byte {
 	return list
 }
 
-func (x *reading) text(key string, raw []byte) string {
+func (x *envelopeReader) text(key string, raw []byte) string {
 	if !x.is(key, raw, jsontext.String) {
 		return ""
 	}
@@ -220,8 +218,8 @@ func (x *reading) text(key string, raw []byte) string {
 	return s
 }
 
-// word reads a string that goes into logs and headers.
-func (x *reading) word(key string, raw []byte, most int) string {
+// word reads a string that will appear in logs and headers.
+func (x *envelopeReader) word(key string, raw []byte, most int) string {
 	s := x.text(key, raw)
 	if len(s) > most {
 		x.bad("%s has %d bytes, at most %d are allowed", key, len(s), most)
@@ -236,7 +234,7 @@ func (x *reading) word(key string, raw []byte, most int) string {
 	return s
 }
 
-func (x *reading) time(key string, raw []byte) time.Time {
+func (x *envelopeReader) time(key string, raw []byte) time.Time {
 	s := x.text(key, raw)
 	if s == "" {
 		return time.Time{}
@@ -248,19 +246,20 @@ func (x *reading) time(key string, raw []byte) time.Time {
 	return t
 }
 
-func (x *reading) end(key string, raw []byte) time.Time {
+// end reads the end of the range, in which lastTime stands for an open one.
+func (x *envelopeReader) end(key string, raw []byte) time.Time {
 	n := len(x.wrong)
 	t := x.time(key, raw)
 	switch {
 	case len(x.wrong) > n || t.Equal(lastTime):
 		return time.Time{}
 	case t.IsZero():
-		return t.Add(-1) // an end in the first instant is an end, not an open range
+		return t.Add(-1) // the year 1 was given; the zero time would leave the range open
 	}
 	return t
 }
 
-func (x *reading) names(key string, raw []byte) []string {
+func (x *envelopeReader) names(key string, raw []byte) []string {
 	list := x.list(key, raw, hotreader.MaxProperties)
 	if list != nil && len(list) == 0 {
 		x.bad("%s is empty; name at least one property", key)
@@ -272,7 +271,7 @@ func (x *reading) names(key string, raw []byte) []string {
 	return names
 }
 
-func (x *reading) types(p *Payload, raw []byte) {
+func (x *envelopeReader) types(p *Payload, raw []byte) {
 	types := make([]hotreader.Type, len(p.Properties))
 	x.object("property_types", raw, func(name string, value []byte) {
 		i := slices.Index(p.Properties, name)
@@ -289,7 +288,7 @@ func (x *reading) types(p *Payload, raw []byte) {
 	})
 }
 
-func (x *reading) order(key string, raw []byte) hotreader.Order {
+func (x *envelopeReader) order(key string, raw []byte) hotreader.Order {
 	s := x.text(key, raw)
 	switch {
 	case strings.EqualFold(s, hotreader.Descending.String()):
@@ -301,7 +300,7 @@ func (x *reading) order(key string, raw []byte) hotreader.Order {
 }
 
 // count reads a whole number of at least 1.
-func (x *reading) count(key string, raw []byte) int {
+func (x *envelopeReader) count(key string, raw []byte) int {
 	if !x.is(key, raw, jsontext.Number) {
 		return 0
 	}
@@ -317,7 +316,7 @@ func (x *reading) count(key string, raw []byte) int {
 	return n
 }
 
-func (x *reading) filters(key string, raw []byte) []hotreader.Filter {
+func (x *envelopeReader) filters(key string, raw []byte) []hotreader.Filter {
 	var filters []hotreader.Filter
 	for i, item := range x.list(key, raw, hotreader.MaxFilters) {
 		at := fmt.Sprintf("%s[%d]", key, i)
@@ -348,8 +347,8 @@ func (x *reading) filters(key string, raw []byte) []hotreader.Filter {
 	return filters
 }
 
-// value reads a bare JSON value, or TwinMaker's object of one.
-func (x *reading) value(key string, raw []byte) hotreader.Value {
+// value reads a bare JSON value, or TwinMaker's object with one.
+func (x *envelopeReader) value(key string, raw []byte) hotreader.Value {
 	kind := jsontext.KindOf(raw)
 	switch kind {
 	case jsontext.String:
@@ -365,11 +364,11 @@ func (x *reading) value(key string, raw []byte) hotreader.Value {
 	return hotreader.Value{}
 }
 
-// typedKinds are the members of TwinMaker's object of a value.
+// typedKinds are the keys of TwinMaker's object, with the kind of value of each.
 var typedKinds = map[string]hotreader.Kind{"doubleValue": hotreader.Number, "integerValue": hotreader.Number,
 	"longValue": hotreader.Number, "booleanValue": hotreader.Bool, "stringValue": hotreader.String}
 
-func (x *reading) typedValue(key string, raw []byte) hotreader.Value {
+func (x *envelopeReader) typedValue(key string, raw []byte) hotreader.Value {
 	var v hotreader.Value
 	n := 0
 	x.object(key, raw, func(name string, value []byte) {
@@ -391,8 +390,8 @@ func (x *reading) typedValue(key string, raw []byte) hotreader.Value {
 	return v
 }
 
-// interpolation reads the step, in either spelling of its keys.
-func (x *reading) interpolation(key string, raw []byte) time.Duration {
+// interpolation returns the step. Its keys may be in snake or camel case.
+func (x *envelopeReader) interpolation(key string, raw []byte) time.Duration {
 	var step int
 	kind := "LINEAR"
 	has, ok := x.object(key, raw, func(name string, value []byte) {

@@ -11,28 +11,28 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// MediaType names the row stream. Its parameter "version" says which; absent is
+// MediaType is the media type of the row stream. Its parameter "version" defaults to
 // Version.
 const MediaType = "application/vnd.hotreader.rows"
 
-// Version is the only version of the stream that is spoken. (Version 1 was never
+// Version is the only supported version of the stream. (Version 1 was never
 // released.)
 const Version = 2
 
-// Accepted is what asks for the row stream, in an Accept header.
+// Accepted is what an Accept header contains to ask for the row stream.
 const Accepted = MediaType + ";version=2"
 
-// The stream's bounds. A decoder refuses what goes beyond them before it
-// allocates for it.
+// The stream's bounds. A decoder rejects what exceeds them before it allocates
+// memory for it.
 const (
 	MaxRowBytes   = 2 << 20 // text of one row: the largest item of any store
 	MaxFrameRows  = 4096
-	maxWarnings   = 1024    // of the end mark
-	maxFrameCells = 1 << 16 // rows × columns of one frame
-	maxFrameText  = 4 << 20 // decoded text of one frame
-	maxFrameBytes = 8 << 20 // one frame on the wire
-	firstRows     = 64      // of the first frame; each next may have four times more
-	softFrameText = 256 << 10
+	maxWarnings   = 1024      // of the end mark
+	maxFrameCells = 1 << 16   // rows × columns of one frame
+	maxFrameText  = 4 << 20   // decoded text of one frame
+	maxFrameBytes = 8 << 20   // one frame on the wire
+	firstRows     = 64        // rows of the first frame; each next frame may have four times as many
+	softFrameText = 256 << 10 // text at which an encoder begins the next frame
 )
 
 const magic = "HROW"
@@ -52,23 +52,23 @@ const (
 // Flags of the end mark.
 const flagMore = 1
 
-// How the cells of a column are present.
+// Which cells of a column hold a value.
 const (
 	presentAll  = 0
 	presentNone = 1
-	presentMap  = 2
+	presentMap  = 2 // a bitmap says which
 )
 
-// kindsMixed stands where a column's only kind would.
+// kindsMixed takes the place of a column's kind where there are several.
 const kindsMixed = 4
 
-// How numbers are kept.
+// How numbers are encoded.
 const (
 	numbersText   = 0
 	numbersScaled = 1
 )
 
-// How a block of bytes is kept.
+// How a block of bytes is encoded.
 const (
 	blockStored  = 0
 	blockHuffman = 1
@@ -82,8 +82,8 @@ var pow10 = [maxScale + 1]int64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// AcceptsRows reports whether an Accept header asks for the row stream, in a
-// version that Encoder writes. It must be named: */* gets JSON.
+// AcceptsRows reports whether an Accept header names the row stream, in the version
+// that Encoder writes. Wildcards do not count: */* gets JSON.
 func AcceptsRows(accept string) bool {
 	for part := range strings.SplitSeq(accept, ",") {
 		media, params, err := mime.ParseMediaType(part)
@@ -103,22 +103,22 @@ func AcceptsRows(accept string) bool {
 	return false
 }
 
-// packer holds what compresses and decompresses blocks. Both libraries keep
-// tables that cost more to make than a frame.
+// packer compresses and decompresses blocks. It is reused, since the libraries' tables
+// cost more to build than a frame.
 type packer struct {
 	huff   *huff0.Scratch
-	zenc   *zstd.Encoder // made at the first use: numbers need none
+	zenc   *zstd.Encoder // made at first use: numbers do not need it
 	zdec   *zstd.Decoder
 	packed []byte
 }
 
-// pack appends raw as a block. text tells that repeated words are likelier than
-// a skewed alphabet.
+// pack appends raw as a block. text selects zstd, which finds repeated words, instead
+// of Huffman coding, which shortens frequent bytes only.
 func (p *packer) pack(dst, raw []byte, text bool) []byte {
 	if len(raw) > 0 && repeats(raw) {
 		return append(dst, blockRepeat, raw[0])
 	}
-	const least = 24 // below, the tables cost more than they save
+	const least = 24 // a shorter block would not get smaller
 	if len(raw) >= least {
 		if text {
 			p.packed = p.encoder().EncodeAll(raw, p.packed[:0])
@@ -163,6 +163,6 @@ func repeats(raw []byte) bool {
 	return true
 }
 
-// packers and the pools of Encoder and Decoder keep what served one stream for
-// the next.
+// packers keeps packers for the next stream, as the pools of Encoder and Decoder keep
+// their states.
 var packers = sync.Pool{New: func() any { return new(packer) }}

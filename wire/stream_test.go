@@ -43,7 +43,7 @@ func query(columns int, order hotreader.Order) hotreader.Query {
 	return q
 }
 
-// series makes rows a second apart, each of one of the columns' values.
+// series returns rows one second apart; row i has the i-th value of each column.
 func series(columns ...[]hotreader.Value) []hotreader.Row {
 	rows := make([]hotreader.Row, len(columns[0]))
 	for i := range rows {
@@ -89,7 +89,7 @@ func decode(q hotreader.Query, stream io.Reader) (rows []hotreader.Row, more boo
 	}
 }
 
-// same compares byte by byte: 1.50 is not 1.5 here.
+// same compares texts byte by byte: 1.50 is not 1.5 here.
 func same(t testing.TB, got, want []hotreader.Row) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -213,8 +213,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// walks are random walks rounded to two decimals; their entropy is 0.69 bytes
-// a point.
+// walks returns random walks rounded to two decimals, whose entropy is 0.69 bytes a point.
 func walks(n int) []hotreader.Row {
 	r := rand.New(rand.NewPCG(1, 2))
 	at := [3]float64{20, 60, 5}
@@ -229,8 +228,8 @@ func walks(n int) []hotreader.Row {
 	return rows
 }
 
-// readings are of eight decimals, less where they end in zeros, and one in
-// twenty shows that a float64 was added up to it.
+// readings returns numbers of eight decimals, without trailing zeros. One in twenty has
+// the rounding error of a float64 sum.
 func readings(n int) []hotreader.Row {
 	r := rand.New(rand.NewPCG(3, 4))
 	rows := make([]hotreader.Row, n)
@@ -246,7 +245,7 @@ func readings(n int) []hotreader.Row {
 	return rows
 }
 
-// Sizes do not drift, so they are promises.
+// The sizes of streams are promises: they must not grow unnoticed.
 func TestBytesPerPoint(t *testing.T) {
 	shortest := walks(10000)
 	for i := range shortest {
@@ -334,8 +333,8 @@ func TestNoAllocationPerRow(t *testing.T) {
 	}
 }
 
-// A frame that cannot be written is told with the row that follows it, and by all
-// that is called from then on.
+// If a frame cannot be written, the next row returns the error, and so does every later
+// call.
 func TestFramesThatCannotBeWritten(t *testing.T) {
 	boom := errors.New("boom")
 	frames, rows := 0, 0
@@ -361,7 +360,7 @@ func TestFramesThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// example is one small stream with something of everything.
+// example returns a small stream with every kind of content.
 func example() (hotreader.Query, []hotreader.Row) {
 	return query(4, hotreader.Ascending), series(
 		[]hotreader.Value{num("20.50"), num("20.75"), num("21.00"), num("20.90"), num("1e5"), num("20.95")},
@@ -422,8 +421,8 @@ func TestEveryFlipIsAnError(t *testing.T) {
 	}
 }
 
-// Frames lost, doubled and exchanged are found: each checksum goes over all
-// that came before it.
+// Lost, doubled and exchanged frames are found, since each checksum covers all that came
+// before it.
 func TestEveryFrameIsNeededInItsPlace(t *testing.T) {
 	q := query(3, hotreader.Ascending)
 	var parts [][]byte
@@ -451,7 +450,7 @@ func TestEveryFrameIsNeededInItsPlace(t *testing.T) {
 	}
 }
 
-// seal makes a stream of frames given as type and body.
+// seal makes a stream, with valid checksums, of frames given as type and body.
 func seal(columns byte, frames ...string) []byte {
 	out := append([]byte(magic), Version, 0, columns)
 	crc := crc32.Update(0, castagnoli, out)
@@ -465,7 +464,7 @@ func seal(columns byte, frames ...string) []byte {
 	return out
 }
 
-// Frames whose checksum is right and whose content is not.
+// Frames with a valid checksum and invalid content are rejected.
 func TestHostileFrames(t *testing.T) {
 	u := func(n uint64) string { return string(binary.AppendUvarint(nil, n)) }
 	first := "\x00\x00"           // 1970
@@ -543,7 +542,7 @@ func TestHostileFrames(t *testing.T) {
 			}
 		})
 	}
-	// The frames above are wrong for the reason named: without it they are not.
+	// The frames above are invalid only for the reason named: without it they are valid.
 	for _, frames := range [][]string{
 		{"R\x01" + first + "\x00\x03\x00\x01\x02\x00\x00x", "E\x01\x00\x00"},
 		{"R\x01" + first + "\x00\x02\x01\x01\x00\x01\x02\x00\x01\x02\x00\x00\x02", "E\x01\x00\x00behind it there may be more, one day"},
@@ -555,7 +554,7 @@ func TestHostileFrames(t *testing.T) {
 	}
 }
 
-// A length that promises eight megabytes costs what comes of them.
+// A length of eight megabytes costs only as much memory as bytes come.
 func TestPromisedLengthCostsNothing(t *testing.T) {
 	stream := append(seal(1), 'R')
 	stream = binary.AppendUvarint(stream, maxFrameBytes)
@@ -701,7 +700,7 @@ func TestEncoderRefusesWhatIsNoRow(t *testing.T) {
 	}
 }
 
-// Pooled parts of one stream do not show in the next.
+// Nothing of one stream shows in the next one that reuses its memory.
 func TestStreamsSideBySide(t *testing.T) {
 	for i := range 8 {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
@@ -761,8 +760,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// FuzzDecoder reads arbitrary bytes, as they are and as frames whose checksums
-// hold. Whatever passes is rows by the rules.
+// FuzzDecoder reads arbitrary bytes, as they are and as frames with valid checksums. Rows
+// that the decoder returns must keep the rules.
 func FuzzDecoder(f *testing.F) {
 	for name := range goldens {
 		stream, err := os.ReadFile(filepath.Join("testdata", name+".rows"))

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -39,6 +40,7 @@ import (
 func main() {
 	log.SetFlags(0) // so that the JSON with which aws-lambda-go logs a failed query stays JSON
 	collectSeldom(os.Getenv)
+	takeOneProcessor(os.Getenv)
 	handler, err := run(os.Getenv, os.Stderr)
 	if err != nil {
 		fail(os.Getenv("AWS_LAMBDA_RUNTIME_API"), err, os.Stderr)
@@ -68,6 +70,16 @@ func collectSeldom(getenv func(string) string) {
 	}
 	if mb, err := strconv.Atoi(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")); err == nil && getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(mb) << 20 * 3 / 4)
+	}
+}
+
+// takeOneProcessor makes Go use one processor where Lambda gives the function no
+// more: a function sees two, of which it may use as much time as its memory pays
+// for, one processor's at 1,769 MB. A second one would look for work most of that
+// time, since a query is one step after the other. What GOMAXPROCS says goes before.
+func takeOneProcessor(getenv func(string) string) {
+	if mb, err := strconv.Atoi(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")); err == nil && mb <= 1769 && getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
 	}
 }
 

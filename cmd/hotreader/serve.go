@@ -226,7 +226,7 @@ func (s *serving) page(ctx context.Context, seen *observe.Observer) (at net.Addr
 	if strings.HasPrefix(s.metrics, ":") {
 		s.metrics = "127.0.0.1" + s.metrics
 	}
-	return httpapi.Beside(ctx, "--metrics", s.metrics, page.Handler(seen))
+	return httpapi.ServeSeparately(ctx, "--metrics", s.metrics, page.Handler(seen))
 }
 
 func (s *serving) scheme() string {

@@ -11,8 +11,8 @@ import (
 	"hotreader/internal/jsontext"
 )
 
-// DefaultMaxBytes is the size of an answer where Responder.MaxBytes is zero: a
-// Lambda function's 6 MB, with room for what is put around the answer.
+// DefaultMaxBytes bounds an answer if Responder.MaxBytes is zero: Lambda's 6 MB, less
+// what is put around the answer.
 const DefaultMaxBytes = 5_500_000
 
 // Responder answers requests in TwinMaker's JSON from a Reader's rows. It is
@@ -20,19 +20,17 @@ const DefaultMaxBytes = 5_500_000
 type Responder struct {
 	Reader hotreader.Reader
 
-	// Keys returns the keys of nextTokens: the first signs, all verify. nil = a
-	// fixed, public key, which finds accidents, but keeps nobody from forging
-	// a token (for what that is worth: a token cannot widen a query).
+	// Keys returns the keys of nextTokens: the first one signs, any of them verifies.
+	// nil = a fixed, public key. It detects accidents but no forgery; a forged token
+	// cannot widen a query anyway.
 	Keys func() [][]byte
 
-	// MaxBytes bounds an answer; what does not fit is behind its nextToken.
-	// Zero = DefaultMaxBytes.
+	// MaxBytes bounds an answer; the next page has the rest. Zero = DefaultMaxBytes.
 	MaxBytes int
 
-	// Reserve is the part of the context's deadline that is kept back for
-	// sending the page. Zero = 500 ms; negative = nothing, for the context has
-	// its own. It is never more than a quarter of what is left when the request
-	// comes.
+	// Reserve is the time before the context's deadline that is kept for sending the
+	// page: at most a quarter of what is left when the request comes. Zero = 500 ms;
+	// negative = none, since the caller has already subtracted it.
 	Reserve time.Duration
 }
 
@@ -45,7 +43,7 @@ func (r *Responder) maxBytes() int {
 	return DefaultMaxBytes
 }
 
-// withReserve returns ctx with the deadline that reading has to keep.
+// withReserve returns ctx with the deadline for reading.
 func (r *Responder) withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || r.Reserve < 0 {
@@ -59,15 +57,14 @@ func (r *Responder) withReserve(ctx context.Context) (context.Context, context.C
 	return context.WithDeadline(ctx, deadline.Add(-reserve))
 }
 
-// AppendHistory appends the answer to req: one page of the series of each
-// property, whole rows, as many as MaxResults, the byte budget and the time
-// budget allow, but at least one. A property that no row has is there with no
-// values. nextToken is there exactly if more is to come; where the time budget
-// ended the page that is not known for sure, and the next page may be empty.
+// AppendHistory appends the answer to req: one page of whole rows, as many as
+// MaxResults, the byte budget and the time budget allow, at least one. A property
+// without values has an empty series. The answer has a nextToken if more rows follow;
+// if the time budget ended the page, the next one may be empty.
 //
 // Errors are *hotreader.Error: CodeInvalid for a wrong request or nextToken,
-// CodeDeadline if not one row came in time, CodeTooLarge if not one fits the
-// byte budget, else the Reader's. dst is returned unchanged then.
+// CodeDeadline if no row came in time, CodeTooLarge if a single row exceeds the byte
+// budget, else the Reader's. dst is then returned unchanged.
 func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) ([]byte, error) {
 	const op = "twinmaker: history"
 	req.Query.Last = false
@@ -78,10 +75,10 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 	if err != nil {
 		return dst, err
 	}
-	bound := binding(&req)
+	signed := binding(&req)
 	var from *position
 	if req.NextToken != "" {
-		if from, err = parseToken(&req, keys, bound); err != nil {
+		if from, err = parseToken(&req, keys, signed); err != nil {
 			return dst, err
 		}
 	}
@@ -92,7 +89,7 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 	defer page.release(ctx)
 	reading, cancel := r.withReserve(ctx)
 	defer cancel()
-	f := filling{Responder: r, ctx: reading, caller: ctx, req: &req, page: page, from: from, budget: r.maxBytes() - overhead(&req)}
+	f := pageFiller{Responder: r, ctx: reading, caller: ctx, req: &req, page: page, from: from, budget: r.maxBytes() - overhead(&req)}
 	read := f.readRows
 	if req.Interpolation > 0 {
 		read = f.readSteps
@@ -119,7 +116,7 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 	dst = append(dst, ']')
 	if next != nil {
 		dst = append(dst, `,"nextToken":"`...)
-		if dst, err = appendToken(dst, keys[0], bound, next); err != nil {
+		if dst, err = appendToken(dst, keys[0], signed, next); err != nil {
 			return dst[:n], err
 		}
 		dst = append(dst, '"')
@@ -145,7 +142,7 @@ func (ref *Reference) append(dst []byte, property, device string) []byte {
 	return append(dst, '}')
 }
 
-// overhead bounds what an answer has beside its points.
+// overhead bounds the bytes of an answer besides its points.
 func overhead(req *Request) int {
 	n := len(`{"propertyValues":[],"nextToken":""}`)
 	for _, name := range req.names() {
@@ -163,29 +160,29 @@ func tokenBound(properties int, steps bool) int {
 	return min(raw*4/3, MaxTokenChars)
 }
 
-// A filling is a page that is being read.
-type filling struct {
+// pageFiller fills one page.
+type pageFiller struct {
 	*Responder
 	ctx    context.Context // for reading; it ends before the caller's
 	caller context.Context
 	req    *Request
 	page   *page
-	from   *position // where the page begins; nil = at the front
+	from   *position // where the page begins; nil = it is the first
 	budget int       // bytes of points
 
-	// Rows.
-	want int       // 0 = any number
-	rows int       // with a point
+	// Without interpolation.
+	want int       // rows; 0 = any number
+	rows int       // in the page
 	last time.Time // of the last row that is in the page, or has no point
 	more bool      // the page is full, or its time is up
 }
 
-// timeUp reports whether the time budget is used up, but not the caller's time.
-func (f *filling) timeUp() bool { return f.ctx.Err() != nil && f.caller.Err() == nil }
+// timeUp reports whether the time for reading is used up, but not the caller's.
+func (f *pageFiller) timeUp() bool { return f.ctx.Err() != nil && f.caller.Err() == nil }
 
-// readRows fills the page with rows and returns the next page's position, nil
-// if there is none.
-func (f *filling) readRows() (*position, error) {
+// readRows fills the page with rows. It returns the next page's position, nil if there
+// is none.
+func (f *pageFiller) readRows() (*position, error) {
 	q := f.req.Query
 	q.Limit = 0
 	if f.from != nil {
@@ -200,7 +197,7 @@ func (f *filling) readRows() (*position, error) {
 	q.Types = f.page.types()
 	if f.req.MaxResults > 0 {
 		f.want = max(1, f.req.MaxResults/len(q.Properties))
-		q.Limit = f.want + 1 // one more, to know whether there is more
+		q.Limit = f.want + 1 // one more row shows whether there is another page
 	}
 	for {
 		got, err := f.add(f.Reader.Read(f.ctx, q))
@@ -215,14 +212,14 @@ func (f *filling) readRows() (*position, error) {
 		case f.more:
 			return &position{kind: rowsPosition, last: f.last, types: f.page.types()}, nil
 		}
-		// The limit was used up by rows without a point: read on.
+		// Rows without a point have used up the limit: read on.
 		q = rest
 		q.Types = f.page.types()
 	}
 }
 
-// add adds rows until they end or the page does, and returns how many came.
-func (f *filling) add(rows iter.Seq2[hotreader.Row, error]) (got int, err error) {
+// add adds rows until they end or the page is full, and returns how many came.
+func (f *pageFiller) add(rows iter.Seq2[hotreader.Row, error]) (got int, err error) {
 	for row, err := range rows {
 		if err == nil {
 			err = f.ctx.Err()
@@ -235,10 +232,10 @@ func (f *filling) add(rows iter.Seq2[hotreader.Row, error]) (got int, err error)
 			return got, nil
 		}
 		got++
-		if n := f.page.add(row); n > 0 {
+		if n := f.page.add(&row); n > 0 {
 			over := f.page.size - f.budget
 			if f.rows > 0 && (f.rows == f.want || over > 0) {
-				f.page.takeBack()
+				f.page.removeRow()
 				f.more = true
 				return got, nil
 			}
@@ -266,7 +263,7 @@ func tooLarge(size, most int) error {
 		Err: fmt.Errorf("a single row makes an answer of %d bytes, at most %d are allowed; select fewer properties", size, most)}
 }
 
-// readError gives an error of reading its code, if it has none.
+// readError gives an error of reading a code if it has none.
 func readError(err error) error {
 	if _, ok := errors.AsType[*hotreader.Error](err); ok {
 		return err
@@ -274,13 +271,12 @@ func readError(err error) error {
 	return &hotreader.Error{Op: "twinmaker: read", Code: hotreader.CodeOf(err), Err: err}
 }
 
-// AppendLastEntry appends the answer to a last-entry request: a map with the
-// newest usable value of each property, in the order asked.
+// AppendLastEntry appends the answer to a last-entry request: an object with the
+// newest usable value of each property, in the order requested.
 //
-// A property without a value is not in the map. TwinMaker's model would allow
-// an entry without propertyValue (PropertyLatestValue requires only its
-// reference), but clients read the value without looking whether it is there.
-// One such property does not touch the others.
+// A property without a value is not in the object. TwinMaker's model would allow an
+// entry without propertyValue (PropertyLatestValue requires only its reference), but
+// clients read the value without checking that it is there.
 //
 // Errors are as AppendHistory's.
 func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request) ([]byte, error) {
@@ -322,12 +318,11 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 	return dst, nil
 }
 
-// readLast puts the newest usable value of each property into its column. What
-// the Reader takes for usable is a little more than TwinMaker does where no
-// type is declared; such a property is read again with the type it turned out
-// to have.
+// readLast puts the newest usable value of each property into its column. For a
+// property without a declared type, a Reader returns some values that TwinMaker cannot
+// take. Such a property is read again with TwinMaker's type for its kind.
 func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query) error {
-	columns := make([]int, len(q.Properties)) // of each property that is asked for
+	columns := make([]int, len(q.Properties)) // the column of each property of q
 	for i := range columns {
 		columns[i] = i
 	}
@@ -352,8 +347,8 @@ func (r *Responder) readLast(ctx context.Context, page *page, q hotreader.Query)
 	}
 }
 
-// readUsable puts the values of q's properties that TwinMaker can take into their
-// columns, and returns the columns to be read again.
+// readUsable puts the values that TwinMaker can take into their columns, and returns
+// the columns that must be read again.
 func (r *Responder) readUsable(ctx context.Context, page *page, q hotreader.Query, columns []int) (again []int, err error) {
 	for row, err := range r.Reader.Read(ctx, q) {
 		if err != nil {
@@ -370,7 +365,7 @@ func (r *Responder) readUsable(ctx context.Context, page *page, q hotreader.Quer
 			} else if c.typ == hotreader.AnyNumber || c.typ == hotreader.AnyString {
 				again = append(again, columns[i])
 			} else {
-				c.left++
+				c.leftOut++
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// machine has values of each type, gaps, and values that do not fit.
+// machine has values of each type, gaps, and values that do not fit their type.
 func machine(t testing.TB) *rowsReader {
 	r := rowsOf(t, `
 		temperature running cycles total mode
@@ -95,8 +95,8 @@ func TestAppendHistory(t *testing.T) {
 	}
 }
 
-// TestPitfall02NothingIsAnsweredAsSuch: a property that no row has is there with
-// no values; an error is an error and never an empty answer.
+// TestPitfall02NothingIsAnsweredAsSuch: a property without values has an empty series. An
+// error is never answered as an empty series.
 func TestPitfall02NothingIsAnsweredAsSuch(t *testing.T) {
 	req := machineRequest(t)
 	body, err := (&Responder{Reader: &rowsReader{}}).AppendHistory(t.Context(), nil, req)
@@ -135,8 +135,8 @@ func TestPitfall02NothingIsAnsweredAsSuch(t *testing.T) {
 	}
 }
 
-// TestPitfall05OneDialect: value keys are lowerCamel and values JSON's own, for
-// every type, declared or not.
+// TestPitfall05OneDialect: value keys are lowerCamel and values are JSON values of their
+// kind, for every type, declared or not.
 func TestPitfall05OneDialect(t *testing.T) {
 	for _, types := range [][]hotreader.Type{nil, machineRequest(t).Query.Types} {
 		req := machineRequest(t)
@@ -150,8 +150,8 @@ func TestPitfall05OneDialect(t *testing.T) {
 	}
 }
 
-// TestPitfall06OrderMaxResultsAndPages: order, maxResults and nextToken are
-// kept; pages put together are the whole, none twice, whole rows each.
+// TestPitfall06OrderMaxResultsAndPages: order, maxResults and nextToken work. Pages hold
+// whole rows, and together the whole answer, each row once.
 func TestPitfall06OrderMaxResultsAndPages(t *testing.T) {
 	r := seconds(100, "a", "b", "c")
 	req := ask("a", "b", "c")
@@ -189,7 +189,7 @@ func TestPitfall06OrderMaxResultsAndPages(t *testing.T) {
 	}
 }
 
-// TestByteBudget: what it cuts off is behind the token.
+// TestByteBudget: the nextToken leads to what the byte budget cuts off.
 func TestByteBudget(t *testing.T) {
 	r := seconds(1000, "a", "b", "c")
 	req := ask("a", "b", "c")
@@ -221,8 +221,8 @@ func TestByteBudget(t *testing.T) {
 	}
 }
 
-// TestTimeBudget: the page that was read in time is answered; without a row, it
-// is an error.
+// TestTimeBudget: the answer has the rows that were read in time; without any, it is an
+// error.
 func TestTimeBudget(t *testing.T) {
 	for _, interval := range []time.Duration{0, time.Second} {
 		t.Run(fmt.Sprintf("interpolation %v", interval), func(t *testing.T) {
@@ -283,8 +283,8 @@ func TestTimeBudget(t *testing.T) {
 	}
 }
 
-// TestTimeBudgetOfAnInattentiveReader: the budget is kept with a Reader that
-// does not look at its context.
+// TestTimeBudgetOfAnInattentiveReader: the time budget holds even with a Reader that
+// ignores its context.
 func TestTimeBudgetOfAnInattentiveReader(t *testing.T) {
 	for _, interval := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -306,7 +306,7 @@ func TestTimeBudgetOfAnInattentiveReader(t *testing.T) {
 	}
 }
 
-// TestCanceled: the caller who left gets no page.
+// TestCanceled: a caller that left gets no page.
 func TestCanceled(t *testing.T) {
 	for _, interval := range []time.Duration{0, time.Second} {
 		r := seconds(100, "a")
@@ -326,8 +326,8 @@ func TestCanceled(t *testing.T) {
 	}
 }
 
-// TestPageOfRowsWithoutAPoint: rows of which no value can be sent do not make an
-// empty page.
+// TestPageOfRowsWithoutAPoint: rows without a value that can be sent do not make a page
+// empty.
 func TestPageOfRowsWithoutAPoint(t *testing.T) {
 	r := seconds(500, "a")
 	for i := 1; i < len(r.rows); i++ {
@@ -395,8 +395,8 @@ func TestAppendLastEntry(t *testing.T) {
 	}
 }
 
-// TestPitfall07OneMissingPropertyOfTheLastEntry: it does not empty the rest, and
-// numbers are numbers.
+// TestPitfall07OneMissingPropertyOfTheLastEntry: a missing property does not affect the
+// others, and numbers are numbers.
 func TestPitfall07OneMissingPropertyOfTheLastEntry(t *testing.T) {
 	r := rowsOf(t, `
 		a   b    c     d
@@ -418,9 +418,8 @@ func TestPitfall07OneMissingPropertyOfTheLastEntry(t *testing.T) {
 	}
 }
 
-// TestLastEntryPassesOverWhatCannotBeSent: of a property without a declared
-// type, an older value that TwinMaker can take stands in for a newer one that
-// it cannot.
+// TestLastEntryPassesOverWhatCannotBeSent: for a property without a declared type, an
+// older value replaces a newer one that TwinMaker cannot take.
 func TestLastEntryPassesOverWhatCannotBeSent(t *testing.T) {
 	r := rowsOf(t, `
 		a    b
@@ -436,9 +435,9 @@ func TestLastEntryPassesOverWhatCannotBeSent(t *testing.T) {
 	}
 }
 
-// TestPitfall11WhatTheClientCannotTake: no empty token, no empty page with a
-// token, a reference, time and value with every point, whole numbers without a
-// fraction; and what has no entity is told apart by its external id.
+// TestPitfall11WhatTheClientCannotTake: no empty token; no empty page with a token; a
+// reference, time and value with every point; whole numbers without a fraction; an
+// external id where there is no entity.
 func TestPitfall11WhatTheClientCannotTake(t *testing.T) {
 	req := machineRequest(t)
 	for _, ref := range []Reference{{EntityID: "e \"1\"", ComponentName: "c\u2028"}, {ExternalName: "id"}, {}} {
@@ -481,7 +480,7 @@ func TestPitfall11WhatTheClientCannotTake(t *testing.T) {
 	}
 }
 
-// TestRequestsAreChecked: those that do not come from an event too.
+// TestRequestsAreChecked: also those that do not come from an event.
 func TestRequestsAreChecked(t *testing.T) {
 	for says, change := range map[string]func(*Request){
 		"the device id is empty":               func(r *Request) { r.Query.Device = "" },
@@ -535,4 +534,22 @@ func TestNoAllocationPerRow(t *testing.T) {
 			t.Errorf("%s: %.0f allocations for 10 rows, %.0f for 5000", name, few, many)
 		}
 	}
+}
+
+// Each point tells its row's time, whatever the row before was of: of the same
+// minute, of another, of one before 1970, with more decimals.
+func TestPointsTellTheirTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var p page
+		at := time.Unix(rapid.SampledFrom([]int64{-62167219200, -61, 0, 1649304239}).Draw(t, "s"), 0).UTC()
+		for _, step := range rapid.SliceOf(rapid.Int64Range(-150_000, 150_000)).Draw(t, "ms") {
+			if next := at.Add(time.Duration(step)*time.Millisecond + 1); next.Year() >= 0 {
+				at = next
+			}
+			p.setHead(at)
+			if want := `{"time":"` + string(hotreader.AppendTime(nil, at)) + `","value":{`; string(p.head) != want {
+				t.Fatalf("a point at %v begins with %s, want %s", at, p.head, want)
+			}
+		}
+	})
 }

@@ -14,8 +14,8 @@ import (
 	"hotreader"
 )
 
-// botocore has its model of TwinMaker look at answers, given as "shape JSON",
-// and returns what it finds.
+// botocore checks answers, given as "shape JSON", against its model of TwinMaker and
+// returns what it finds.
 func botocore(t *testing.T, answers ...string) string {
 	t.Helper()
 	python := os.Getenv("HOTREADER_PYTHON")

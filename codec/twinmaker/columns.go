@@ -10,13 +10,14 @@ import (
 	"hotreader/internal/jsontext"
 )
 
-// page is an answer being put together: the points of each property in a buffer
-// of their own, for TwinMaker's answers are by property and rows come by time.
+// page is an answer being built. Each property has a buffer of its own, since rows come
+// by time, but TwinMaker's answers are ordered by property.
 type page struct {
 	columns []column
 	size    int // bytes in the columns
 	names   []string
-	head    []byte // what each point of a row begins with
+	head    []byte // what each point of the row begins with
+	minute  int64  // whose text head has, in seconds since 1970
 	convert []byte
 }
 
@@ -24,22 +25,22 @@ type page struct {
 //
 //	{"time":"2022-04-07T04:04:42.000Z","value":{"doubleValue":588.168}},
 type column struct {
-	buf  []byte
-	typ  hotreader.Type // FirstKind until the first value
-	kind hotreader.Kind // values of it fit typ: the Reader has seen to that
-	key  string         // of a point's value, as "doubleValue":
-	left int64          // values left out
+	buf     []byte
+	typ     hotreader.Type // FirstKind until the first value
+	kind    hotreader.Kind // values of this kind fit typ already: the Reader has converted them
+	key     string         // of a point's value, as "doubleValue":
+	leftOut int64          // values
 
-	// Before the row being added, to take it back.
+	// As they were before the last row, for removeRow.
 	markLen int
 	markTyp hotreader.Type
 
-	// Interpolation: the first step in buf, and where each ends.
+	// Interpolation: the first step in buf, and where each step ends.
 	from int64
 	ends []int
 }
 
-// maxPooled is the size above which a buffer is left to the garbage collector.
+// maxPooled is the size above which a page is not reused.
 const maxPooled = 8 << 20
 
 // pages keeps pages between answers.
@@ -55,18 +56,18 @@ func newPage(q *hotreader.Query) *page {
 	p.columns = p.columns[:n]
 	for i := range p.columns {
 		c := &p.columns[i]
-		c.buf, c.ends, c.left = c.buf[:0], c.ends[:0], 0
+		c.buf, c.ends, c.leftOut = c.buf[:0], c.ends[:0], 0
 		c.setType(declared(q, i))
 	}
 	p.size, p.names = 0, q.Properties
 	return p
 }
 
-// release gives the page's memory back.
+// release counts what was left out and makes the page's memory reusable.
 func (p *page) release(ctx context.Context) {
 	stats := hotreader.StatsOf(ctx)
 	for i, name := range p.names {
-		stats.LeaveOut(name, hotreader.WrongType, p.columns[i].left)
+		stats.LeaveOut(name, hotreader.WrongType, p.columns[i].leftOut)
 	}
 	p.names = nil
 	size := 0
@@ -78,8 +79,8 @@ func (p *page) release(ctx context.Context) {
 	}
 }
 
-// setType fixes the column's type, its values' key, and which values go through
-// as they are because a Reader has seen to them.
+// setType sets the column's type, the key of its values, and the kind of value that
+// needs no conversion.
 func (c *column) setType(t hotreader.Type) {
 	c.typ, c.kind, c.key = t, hotreader.Null, ""
 	switch t {
@@ -93,21 +94,21 @@ func (c *column) setType(t hotreader.Type) {
 		c.key, c.kind = `"longValue":`, hotreader.Number
 	case hotreader.ShortString:
 		c.key, c.kind = `"stringValue":`, hotreader.String
-	case hotreader.AnyNumber: // still to be looked at: a double?
+	case hotreader.AnyNumber: // fit checks that it is a double
 		c.key = `"doubleValue":`
-	case hotreader.AnyString: // still to be looked at: 1 to 256 characters?
+	case hotreader.AnyString: // fit checks that it has 1 to 256 characters
 		c.key = `"stringValue":`
 	}
 }
 
-// learn takes over the types that a row's properties have turned out to have.
+// learn takes over the type that the Reader has inferred, if none is set.
 func (c *column) learn(t hotreader.Type) {
 	if c.typ == hotreader.FirstKind && t != hotreader.FirstKind {
 		c.setType(t)
 	}
 }
 
-// fit returns v as TwinMaker can take it, and whether it can.
+// fit converts v to the column's type. ok = TwinMaker can take it.
 func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 	t := c.typ
 	switch t {
@@ -122,8 +123,8 @@ func (p *page) fit(c *column, v hotreader.Value) (hotreader.Value, bool) {
 }
 
 // add appends a row's points and returns how many there are.
-func (p *page) add(row hotreader.Row) int {
-	p.head = appendHead(p.head[:0], row.Time)
+func (p *page) add(row *hotreader.Row) int {
+	p.setHead(row.Time)
 	n := 0
 	columns := p.columns[:len(row.Values)]
 	for i, v := range row.Values {
@@ -136,30 +137,34 @@ func (p *page) add(row hotreader.Row) int {
 		if v.Kind() != c.kind {
 			var ok bool
 			if v, ok = p.fit(c, v); !ok {
-				c.left++
+				c.leftOut++
 				continue
 			}
 		}
-		c.add(p.head, v)
+		b := append(append(c.buf, p.head...), c.key...)
+		c.buf = append(appendValue(b, v), "}},"...)
 		p.size += len(c.buf) - c.markLen
 		n++
 	}
 	return n
 }
 
-// add appends a point.
-func (c *column) add(head []byte, v hotreader.Value) {
-	c.buf = append(append(c.buf, head...), c.key...)
-	c.buf = append(appendValue(c.buf, v), "}},"...)
+// setHead makes head what each point at t has before its value's key. Rows come by
+// time: most are of the same minute as the one before, whose text then stands.
+func (p *page) setHead(t time.Time) {
+	const time = `{"time":"`
+	second := t.Unix() - p.minute
+	if len(p.head) > 0 && second >= 0 && second < 60 {
+		p.head = hotreader.AppendSecond(p.head[:len(time)+len("2006-01-02T15:04:")], int(second), t.Nanosecond())
+	} else {
+		p.head = hotreader.AppendTime(append(p.head[:0], time...), t)
+		p.minute = t.Unix() - int64(t.Second())
+	}
+	p.head = append(p.head, `","value":{`...)
 }
 
-// appendHead appends what a point has before its value's key.
-func appendHead(b []byte, t time.Time) []byte {
-	return append(hotreader.AppendTime(append(b, `{"time":"`...), t), `","value":{`...)
-}
-
-// takeBack removes what the last row added.
-func (p *page) takeBack() {
+// removeRow removes the last row.
+func (p *page) removeRow() {
 	for i := range p.columns {
 		c := &p.columns[i]
 		p.size -= len(c.buf) - c.markLen

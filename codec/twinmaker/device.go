@@ -14,21 +14,20 @@ import (
 // Lookup asks TwinMaker (GetEntity) for the device id of an entity's component.
 type Lookup = func(ctx context.Context, workspaceID, entityID, componentName string) (string, error)
 
-// Devices finds the device that an event is about. The first that holds:
+// Devices finds the device id of an event. It takes the first of these:
 //
 //  1. the value, else the default value, of the property whose definition says
 //     isExternalId;
-//  2. componentTypeId less "Twin-";
-//  3. what Lookup answers.
+//  2. componentTypeId without its prefix "Twin-";
+//  3. the answer of Lookup.
 //
-// It never guesses: an event of which none holds is refused.
+// It never guesses: without any of these, the event is rejected.
 type Devices struct {
-	Twin   string // digital twin's name; "" = componentTypeId is not looked at
+	Twin   string // digital twin's name; "" = componentTypeId is ignored
 	Lookup Lookup // nil = none; wrap it with CacheLookup
 }
 
-// find returns the device id and the name of the property that held it, if one
-// did.
+// find returns the device id and, if a property holds it, that property's name.
 func (d Devices) find(ctx context.Context, e *event, ref Reference) (device, name string, err error) {
 	fail := func(format string, args ...any) (string, string, error) {
 		return "", "", &hotreader.Error{Op: e.op, Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
@@ -72,9 +71,8 @@ const (
 	lookupTTL     = 10 * time.Minute
 )
 
-// CacheLookup returns a Lookup that remembers up to a thousand answers for ten
-// minutes. Errors and empty answers are not remembered. It is safe for
-// concurrent use if lookup is.
+// CacheLookup returns a Lookup that caches up to a thousand answers for ten minutes,
+// but neither errors nor empty answers. It is safe for concurrent use if lookup is.
 func CacheLookup(lookup Lookup) Lookup {
 	type key struct{ workspace, entity, component string }
 	type answer struct {
@@ -98,7 +96,7 @@ func CacheLookup(lookup Lookup) Lookup {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(answers) >= cachedLookups {
-			clear(answers) // all begin anew, as when the program is started
+			clear(answers) // simple, and rare
 		}
 		answers[k] = answer{device, time.Now().Add(lookupTTL)}
 		return device, nil

@@ -16,10 +16,9 @@ import (
 	"hotreader/internal/component"
 )
 
-// DecodeHistory reads an event of TwinMaker's dataReader connector. Fields that
-// it does not know are passed over, of a field that comes twice the last one
-// counts. What is wrong is reported in one error of CodeInvalid (CodeTooLarge
-// for more than MaxEvent bytes), by the fields' names.
+// DecodeHistory reads an event of TwinMaker's dataReader connector. It ignores unknown
+// fields; of a field that comes twice the last one counts. One error of CodeInvalid
+// (CodeTooLarge for more than MaxEvent bytes) names all that is wrong, field by field.
 func (d Devices) DecodeHistory(ctx context.Context, event []byte) (Request, error) {
 	return d.decode(ctx, "twinmaker: history event", event, false)
 }
@@ -83,7 +82,7 @@ type event struct {
 	fields    map[string]json.RawMessage
 	wrong     []string
 	types     []hotreader.Type  // of the selected properties
-	stored    map[string]string // by property: what the store calls it, if not the same
+	stored    map[string]string // by property: its name in the store, if that differs
 	externals []external        // sorted by name
 }
 
@@ -113,7 +112,7 @@ func parseEvent(op string, body []byte) (*event, error) {
 	e := &event{op: op}
 	if err := json.Unmarshal(body, &e.fields); err != nil {
 		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, fail(hotreader.CodeInvalid, "it is %s; want a JSON object", what(body))
+			return nil, fail(hotreader.CodeInvalid, "it is %s; want a JSON object", describe(body))
 		}
 		return nil, fail(hotreader.CodeInvalid, "it is not JSON: %w", err)
 	}
@@ -144,13 +143,14 @@ func tooDeep(body []byte) bool {
 	return false
 }
 
-// read reads a field into v, and reports whether it is there and what is wanted.
+// read reads a field into v. It reports whether the field is there and is what want
+// describes; if it is something else, it notes the error.
 func (e *event) read(field string, raw json.RawMessage, v any, want string) bool {
 	if isNull(raw) {
 		return false
 	}
 	if json.Unmarshal(raw, v) != nil {
-		e.bad("%s is %s; want %s", field, what(raw), want)
+		e.bad("%s is %s; want %s", field, describe(raw), want)
 		return false
 	}
 	return true
@@ -167,7 +167,7 @@ func (e *event) selected() []string {
 	want := fmt.Sprintf("want an array of 1 to %d property names", MaxSelected)
 	var list []json.RawMessage
 	if isNull(raw) || json.Unmarshal(raw, &list) != nil {
-		e.bad("selectedProperties is %s; %s", what(raw), want)
+		e.bad("selectedProperties is %s; %s", describe(raw), want)
 		return nil
 	}
 	if len(list) == 0 || len(list) > MaxSelected {
@@ -178,7 +178,7 @@ func (e *event) selected() []string {
 	for i, raw := range list {
 		var name string
 		if isNull(raw) || json.Unmarshal(raw, &name) != nil || name == "" {
-			e.bad("selectedProperties[%d] is %s; want a property's name", i, what(raw))
+			e.bad("selectedProperties[%d] is %s; want a property's name", i, describe(raw))
 		} else if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -186,7 +186,7 @@ func (e *event) selected() []string {
 	return names
 }
 
-// property is what an event tells of a property.
+// property is an event's description of a property.
 type property struct {
 	Definition struct {
 		DataType struct {
@@ -200,8 +200,8 @@ type property struct {
 	Value json.RawMessage `json:"value"`
 }
 
-// readProperties reads the declared types of the selected properties and the
-// external ids. properties may lack any of the selected ones.
+// readProperties reads the declared types of the selected properties, the stored names
+// and the external ids. An event need not describe every selected property.
 func (e *event) readProperties(selected []string) {
 	e.types = make([]hotreader.Type, len(selected))
 	var properties map[string]json.RawMessage
@@ -214,7 +214,7 @@ func (e *event) readProperties(selected []string) {
 			if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field != "" {
 				e.bad("%s.%s is of type %s; want an object", field, t.Field, t.Value)
 			} else {
-				e.bad("%s is %s; want an object", field, what(raw))
+				e.bad("%s is %s; want an object", field, describe(raw))
 			}
 			continue
 		}
@@ -233,10 +233,10 @@ func (e *event) readProperties(selected []string) {
 		}
 	}
 	slices.SortFunc(e.externals, func(a, b external) int { return strings.Compare(a.name, b.name) })
-	slices.Sort(e.wrong) // a map was ranged over
+	slices.Sort(e.wrong) // the map above has no order
 }
 
-// readExternal reads the external id that a property holds, if it is one.
+// readExternal reads the external id, if the property holds it.
 func (e *event) readExternal(field, name string, p *property) {
 	switch flag := p.Definition.IsExternalID; {
 	case isNull(flag) || string(flag) == "false":
@@ -249,16 +249,15 @@ func (e *event) readExternal(field, name string, p *property) {
 			e.externals = append(e.externals, external{name, id})
 		}
 	default:
-		e.bad("%s.definition.isExternalId is %s; want true or false", field, what(flag))
+		e.bad("%s.definition.isExternalId is %s; want true or false", field, describe(flag))
 	}
 }
 
-// StoredAs is the key in a property's configuration under which its component
-// type says what the store calls it, if that is not the property's own name.
+// StoredAs is the key in a property's configuration for its name in the store, if that
+// differs from the property's own name.
 const StoredAs = "storedAs"
 
-// readStored reads what the store calls a property, if its configuration says
-// so.
+// readStored reads a property's name in the store, if its configuration has one.
 func (e *event) readStored(field, name string, raw json.RawMessage) {
 	var configuration map[string]json.RawMessage
 	e.read(field+".definition.configuration", raw, &configuration, "an object")
@@ -268,7 +267,7 @@ func (e *event) readStored(field, name string, raw json.RawMessage) {
 	}
 	var stored string
 	if json.Unmarshal(raw, &stored) != nil || stored == "" {
-		e.bad("%s.definition.configuration.%s is %s; want the name of a stored property", field, StoredAs, what(raw))
+		e.bad("%s.definition.configuration.%s is %s; want the name of a stored property", field, StoredAs, describe(raw))
 		return
 	}
 	e.store(name, stored)
@@ -288,8 +287,8 @@ func (e *event) storedName(name string) string {
 	return name
 }
 
-// readNames puts the stored names into the query, each once, and the names that
-// the answer has into the request, if they are others.
+// readNames replaces the query's properties by their names in the store, each once. If
+// any differ, the request gets the names for the answer.
 func (e *event) readNames(req *Request) {
 	q := &req.Query
 	if !slices.ContainsFunc(q.Properties, func(name string) bool { return e.storedName(name) != name }) {
@@ -318,7 +317,7 @@ func (e *event) dataType(field string, raw json.RawMessage) hotreader.Type {
 		return hotreader.Untyped
 	}
 	var word string
-	_ = json.Unmarshal(raw, &word) // anything else than a string has no type of ours
+	_ = json.Unmarshal(raw, &word) // what is not a string is rejected below
 	switch word {
 	case "STRING":
 		return hotreader.ShortString
@@ -331,14 +330,14 @@ func (e *event) dataType(field string, raw json.RawMessage) hotreader.Type {
 	case "BOOLEAN":
 		return hotreader.Boolean
 	}
-	e.bad("%s.definition.dataType.type is %s; a selected property must be STRING, DOUBLE, INTEGER, LONG or BOOLEAN", field, what(raw))
+	e.bad("%s.definition.dataType.type is %s; a selected property must be STRING, DOUBLE, INTEGER, LONG or BOOLEAN", field, describe(raw))
 	return hotreader.Untyped
 }
 
-// externalID returns the id that a DataValue holds; "" if there is none.
+// externalID returns the id in a DataValue; "" if there is none.
 func (e *event) externalID(field string, raw json.RawMessage) string {
 	var d dataValue
-	if !e.read(field, raw, &d, "{stringValue}") || d.empty() { // TwinMaker writes so, too, that there is none
+	if !e.read(field, raw, &d, "{stringValue}") || d.empty() { // TwinMaker also sends an empty DataValue for no value
 		return ""
 	}
 	v, err := d.value(false)
@@ -348,7 +347,7 @@ func (e *event) externalID(field string, raw json.RawMessage) string {
 	return string(v.Text())
 }
 
-// readHistory reads what only a history event has.
+// readHistory reads the fields that only a history event has.
 func (e *event) readHistory(req *Request) {
 	q := &req.Query
 	q.Start = e.time("startTime", "startDateTime")
@@ -361,12 +360,12 @@ func (e *event) readHistory(req *Request) {
 	case string(raw) == `"DESCENDING"`:
 		q.Order = hotreader.Descending
 	default:
-		e.bad("orderByTime is %s; want ASCENDING or DESCENDING", what(raw))
+		e.bad("orderByTime is %s; want ASCENDING or DESCENDING", describe(raw))
 	}
 	if raw := e.fields["maxResults"]; !isNull(raw) {
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		if err != nil || n < 1 || n > MaxResults {
-			e.bad("maxResults is %s; want a whole number from 1 to %d", what(raw), MaxResults)
+			e.bad("maxResults is %s; want a whole number from 1 to %d", describe(raw), MaxResults)
 		} else {
 			req.MaxResults = int(n)
 		}
@@ -377,8 +376,8 @@ func (e *event) readHistory(req *Request) {
 	req.Interpolation = e.readInterpolation(e.fields["interpolation"])
 }
 
-// time returns the instant of a field in ISO 8601 or, if that is absent, of the
-// deprecated one in epoch seconds; zero if both are.
+// time returns the time in a field in ISO 8601 or, if that is absent, in the deprecated
+// one in epoch seconds; zero if both are absent.
 func (e *event) time(name, epochName string) time.Time {
 	if raw := e.fields[name]; !isNull(raw) {
 		var text string
@@ -390,24 +389,24 @@ func (e *event) time(name, epochName string) time.Time {
 			e.bad("%s: %v", name, err)
 			return time.Time{}
 		}
-		return bound(t)
+		return closed(t)
 	}
 	raw := e.fields[epochName]
 	if isNull(raw) {
 		return time.Time{}
 	}
-	// Years 0 to 9999, beyond which no time can be written.
+	// Years 0 to 9999: ISO 8601 as used here has no others.
 	seconds, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || seconds < -62_167_219_200 || seconds > 253_402_300_799 {
-		e.bad("%s is %s; want whole seconds since 1970, of the years 0 to 9999", epochName, what(raw))
+		e.bad("%s is %s; want whole seconds since 1970, of the years 0 to 9999", epochName, describe(raw))
 		return time.Time{}
 	}
-	return bound(time.Unix(seconds, 0).UTC())
+	return closed(time.Unix(seconds, 0).UTC())
 }
 
-// bound keeps the first instant of the year 1, which is Go's zero time, from
-// being taken for an open bound.
-func bound(t time.Time) time.Time {
+// closed keeps the beginning of the year 1, which is Go's zero time, from being taken
+// for an open bound.
+func closed(t time.Time) time.Time {
 	if t.IsZero() {
 		return t.Add(-1)
 	}

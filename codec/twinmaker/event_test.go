@@ -25,8 +25,8 @@ func file(t testing.TB, name ...string) []byte {
 	return b
 }
 
-// anEvent is a history event that is right, with fields replaced (an empty
-// value leaves the field out) or added.
+// anEvent returns a valid history event with fields replaced or added; an empty value
+// leaves a field out.
 func anEvent(replace ...string) []byte {
 	fields := [][2]string{
 		{"entityId", `"e"`}, {"componentName", `"c"`}, {"workspaceId", `"w"`},
@@ -256,7 +256,7 @@ func TestCacheLookup(t *testing.T) {
 	})
 }
 
-// TestDecodeRefuses: what is too long for test/golden, which has all other refusals.
+// TestDecodeRefuses: events too long for test/golden, which has all others.
 func TestDecodeRefuses(t *testing.T) {
 	long := strings.Repeat("a", 17_881)
 	for _, c := range []struct {
@@ -419,9 +419,8 @@ func TestParseFilters(t *testing.T) {
 	}
 }
 
-// TestPitfall17EventNamesItsDevice is the reading side of a function whose
-// environment carries the twin's name only: an event says which device it is
-// about, so that no list of devices is needed.
+// TestPitfall17EventNamesItsDevice: a function needs only the twin's name in its
+// environment and no list of devices, since each event names its device.
 func TestPitfall17EventNamesItsDevice(t *testing.T) {
 	for i := range 100 {
 		event := anEvent("properties", "", "componentTypeId", fmt.Sprintf(`"factory-device-%d"`, i))
@@ -432,8 +431,8 @@ func TestPitfall17EventNamesItsDevice(t *testing.T) {
 	}
 }
 
-// TestPitfall25BadInputIsTheCallers: broken and hostile events are CodeInvalid
-// (CodeTooLarge where they are too large), never a defect of ours.
+// TestPitfall25BadInputIsTheCallers: invalid and hostile events are CodeInvalid or, if too
+// large, CodeTooLarge, never an internal error.
 func TestPitfall25BadInputIsTheCallers(t *testing.T) {
 	for _, event := range [][]byte{nil, []byte("null"), []byte("{"), []byte(`{"a":`), []byte("\x00"), []byte("[]"), []byte(`""`), []byte("{}"),
 		anEvent("maxResults", "0"), anEvent("selectedProperties", "null"),

@@ -11,76 +11,74 @@ import (
 )
 
 // Linear interpolation: each property has values at the steps start, start +
-// interval, start + 2·interval, …, as far as they lie between two of its points
-// in range, or on one. On a point the value is the point's own, digit for digit.
-// Between two points it is computed, always from the earlier to the later one so
-// that both orders give the same: for INTEGER and LONG exactly and then rounded
-// to a whole number, halves away from zero; for others in float64. Between two
-// points that are equal (as float64) stand the digits of the earlier one.
+// interval, start + 2·interval, …, if the step is on one of its points in range or
+// between two. On a point the value is the point's own, digit for digit. Between two
+// points it is computed from the earlier to the later one, so that both orders give
+// the same: for INTEGER and LONG exactly, then rounded to a whole number, halves away
+// from zero; for others in float64. Between two points that are equal (as float64) the
+// value has the digits of the earlier one.
 //
-// A page holds the steps of a window, MaxResults ÷ properties of them counted
-// from the first that has a value. Properties report at different times, so the
-// end of the window is known for sure only when each property is known up to it:
-// rows are read on until then, and of each property the two points around the
-// window's end go into the nextToken, so that the next page has to read only
-// what lies behind them.
+// A page holds a window of MaxResults ÷ properties steps, counted from the first that
+// has a value. Properties report at different times, so the window is certain only
+// when each property has been read up to its end. The nextToken carries the two points
+// of each property around that end, so that the next page reads only what follows.
 
-// maxDigits bounds a number that interpolation keeps. Longer ones, which no
-// store of ours but a local one can hold, are shortened to float64.
+// maxDigits bounds a number in a nextToken. A longer one, which only the embedded
+// store can hold, is shortened to float64.
 const maxDigits = 128
 
 // maxTrackBytes bounds a track in a nextToken.
 const maxTrackBytes = 1 + 2*(10+5+2+maxDigits)
 
-// known is a point of a property, in memory of its own.
-type known struct {
+// point is a point of a property. It owns its memory.
+type point struct {
 	t      time.Time
 	digits []byte
 }
 
-// track is how far a property has come: all steps up to its point a are settled;
-// point b, if there is one, is read but has steps before it that belong to a
-// later page.
+// track is how far a property has come.
 type track struct {
-	a, b       known
-	hasA, hasB bool
-	done       bool // it has no point beyond a
+	settled                point // all steps up to it are in this page or an earlier one
+	pending                point // has been read, but steps before it belong to a later page
+	hasSettled, hasPending bool
+	done                   bool // there is no point after settled
 
-	// The point before a, for stepping back when the window turns out shorter.
-	// It is needed for one step only; lost = a second one was needed.
-	z          known
-	hasZ, oldZ bool // oldZ: z is used up
-	lost       bool
+	// For stepping back once, when the window gets shorter. If it would have to step
+	// back twice, the next page reads the property again from where this page began.
+	before     point // the point before settled
+	hasBefore  bool
+	beforeUsed bool
+	reread     bool
 }
 
 const (
-	trackA = 1 << iota
-	trackB
+	trackSettled = 1 << iota
+	trackPending
 	trackDone
 )
 
 func (t *track) append(b []byte) []byte {
 	var flags byte
-	if t.hasA {
-		flags |= trackA
+	if t.hasSettled {
+		flags |= trackSettled
 	}
-	if t.hasB {
-		flags |= trackB
+	if t.hasPending {
+		flags |= trackPending
 	}
 	if t.done {
 		return append(b, trackDone)
 	}
 	b = append(b, flags)
-	if t.hasA {
-		b = t.a.append(b)
+	if t.hasSettled {
+		b = t.settled.append(b)
 	}
-	if t.hasB {
-		b = t.b.append(b)
+	if t.hasPending {
+		b = t.pending.append(b)
 	}
 	return b
 }
 
-func (k *known) append(b []byte) []byte {
+func (k *point) append(b []byte) []byte {
 	b = appendInstant(b, k.t)
 	b = binary.AppendUvarint(b, uint64(len(k.digits)))
 	return append(b, k.digits...)
@@ -88,19 +86,19 @@ func (k *known) append(b []byte) []byte {
 
 func (t *track) parse(in *tokenReader) {
 	flags := in.byte()
-	if flags&^(trackA|trackB|trackDone) != 0 || flags&trackDone != 0 && flags != trackDone {
+	if flags&^(trackSettled|trackPending|trackDone) != 0 || flags&trackDone != 0 && flags != trackDone {
 		in.bad = true
 	}
 	t.done = flags&trackDone != 0
-	if t.hasA = flags&trackA != 0; t.hasA {
-		t.a.parse(in)
+	if t.hasSettled = flags&trackSettled != 0; t.hasSettled {
+		t.settled.parse(in)
 	}
-	if t.hasB = flags&trackB != 0; t.hasB {
-		t.b.parse(in)
+	if t.hasPending = flags&trackPending != 0; t.hasPending {
+		t.pending.parse(in)
 	}
 }
 
-func (k *known) parse(in *tokenReader) {
+func (k *point) parse(in *tokenReader) {
 	k.t = in.instant()
 	k.digits = in.bytes(maxDigits)
 	if _, ok := hotreader.NumberValue(k.digits).Float64(); !hotreader.IsNumber(k.digits) || !ok {
@@ -108,7 +106,7 @@ func (k *known) parse(in *tokenReader) {
 	}
 }
 
-func (k *known) set(t time.Time, v hotreader.Value) {
+func (k *point) set(t time.Time, v hotreader.Value) {
 	k.t = t
 	k.digits = append(k.digits[:0], v.Text()...)
 	if len(k.digits) > maxDigits {
@@ -120,14 +118,13 @@ func (k *known) set(t time.Time, v hotreader.Value) {
 // clone returns a copy of t with memory of its own.
 func (t *track) clone() track {
 	c := *t
-	c.a.digits = append([]byte(nil), t.a.digits...)
-	c.b.digits = append([]byte(nil), t.b.digits...)
+	c.settled.digits = append([]byte(nil), t.settled.digits...)
+	c.pending.digits = append([]byte(nil), t.pending.digits...)
 	return c
 }
 
-// grid numbers the steps in the order of reading: step s is at start + s·interval
-// ascending, and at start - s·interval, with s from minus something up,
-// descending.
+// grid numbers the steps so that they grow in the order of reading: step s is at start
+// + s·interval ascending, and at start - s·interval descending, where s is negative.
 type grid struct {
 	seconds  int64
 	nanos    int
@@ -139,7 +136,7 @@ func (g *grid) time(s int64) time.Time {
 	return time.Unix(g.seconds+g.sign*s*g.interval, int64(g.nanos)).UTC()
 }
 
-// upTo returns the last step that comes, in the order of reading, not behind t.
+// upTo returns the last step that is not after t in the order of reading.
 func (g *grid) upTo(t time.Time) int64 {
 	d := t.Unix() - g.seconds
 	if g.sign > 0 {
@@ -162,30 +159,31 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// behind reports whether a comes after b in the order of reading.
-func (g *grid) behind(a, b time.Time) bool { return a.Compare(b)*int(g.sign) > 0 }
+// isAfter reports whether a comes after b in the order of reading.
+func (g *grid) isAfter(a, b time.Time) bool { return a.Compare(b)*int(g.sign) > 0 }
 
 // stepper fills a page with interpolated values.
 type stepper struct {
 	grid   grid
 	page   *page
 	tracks []track
-	pos    int64 // first step that the page may hold
-	first  int64 // first step that it holds
-	limit  int64 // last step that it may hold, as far as is known
-	window int64 // steps of a page; 0 = no limit but bytes
-	budget int
-	read   time.Time // the last row read
-	full   bool      // not one step fits the budget
+	pos    int64     // first step that the page may hold
+	first  int64     // first step that it holds; unlimited = none yet
+	limit  int64     // last step that it may hold, as far as is known
+	window int64     // steps of a page; 0 = as many as the budget allows
+	budget int       // bytes
+	read   time.Time // of the last row read
 
-	early, late, n, den, tmp big.Int
+	overBudget bool // a single step exceeds the budget
+
+	early, late, n, den, tmp big.Int // see line.appendWhole
 }
 
 const unlimited = math.MaxInt64
 
 // readSteps fills the page with interpolated values and returns the next page's
 // position, nil if there is none.
-func (f *filling) readSteps() (*position, error) {
+func (f *pageFiller) readSteps() (*position, error) {
 	q := f.req.Query
 	q.Limit = 0
 	s := &stepper{
@@ -218,37 +216,36 @@ func (f *filling) readSteps() (*position, error) {
 	}
 	more, err := s.readRows(f.ctx, f.Reader, q, start.read)
 	if err != nil {
-		if !f.timeUp() || !s.cut() {
+		if !f.timeUp() || !s.endEarly() {
 			return nil, readError(err)
 		}
 		more = true
 	}
-	if s.full {
+	if s.overBudget {
 		return nil, tooLarge(f.page.size-f.budget+f.maxBytes(), f.maxBytes())
 	}
 	if !more {
 		for i := range s.tracks {
-			s.tracks[i].done = !s.tracks[i].hasB && !s.tracks[i].lost
+			s.tracks[i].done = !s.tracks[i].hasPending && !s.tracks[i].reread
 		}
 	}
 	return s.position(start), nil
 }
 
-// resume goes through the points that the nextToken carried.
+// resume adds the pending points of the nextToken.
 func (s *stepper) resume() {
 	for i := range s.tracks {
-		if t := &s.tracks[i]; t.hasB {
-			b := t.b
-			t.b, t.hasB = known{}, false
-			s.arrive(i, b.t, hotreader.NumberValue(b.digits))
+		if t := &s.tracks[i]; t.hasPending {
+			b := t.pending
+			t.pending, t.hasPending = point{}, false
+			s.addPoint(i, b.t, hotreader.NumberValue(b.digits))
 		}
 	}
 }
 
-// readRows reads until the page is settled, and reports whether there may be
-// rows that it has not seen.
+// readRows reads rows until the page is complete. more = there may be further rows.
 func (s *stepper) readRows(ctx context.Context, reader hotreader.Reader, q hotreader.Query, from time.Time) (more bool, err error) {
-	if s.settled() || s.full {
+	if s.complete() || s.overBudget {
 		return true, nil
 	}
 	if !from.IsZero() {
@@ -257,16 +254,16 @@ func (s *stepper) readRows(ctx context.Context, reader hotreader.Reader, q hotre
 			return false, nil
 		}
 	}
-	var at []int // track of each property that is read
+	var tracks []int // index of the track of each property in q
 	names, types := q.Properties, q.Types
 	q.Properties, q.Types = nil, nil
 	for i := range s.tracks {
 		if !s.tracks[i].done {
-			at = append(at, i)
+			tracks = append(tracks, i)
 			q.Properties, q.Types = append(q.Properties, names[i]), append(q.Types, types[i])
 		}
 	}
-	if len(at) == 0 {
+	if len(tracks) == 0 {
 		return false, nil
 	}
 	for row, err := range reader.Read(ctx, q) {
@@ -278,53 +275,53 @@ func (s *stepper) readRows(ctx context.Context, reader hotreader.Reader, q hotre
 		}
 		for i, v := range row.Values {
 			if v.Kind() == hotreader.Number {
-				s.arrive(at[i], row.Time, v)
+				s.addPoint(tracks[i], row.Time, v)
 			}
 		}
-		if s.read.IsZero() || s.grid.behind(row.Time, s.read) {
+		if s.read.IsZero() || s.grid.isAfter(row.Time, s.read) {
 			s.read = row.Time
 		}
-		if s.full || s.limit != unlimited && s.settled() {
+		if s.overBudget || s.limit != unlimited && s.complete() {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// settled reports whether the page is complete and there is another one.
-func (s *stepper) settled() bool {
+// complete reports whether the page is complete and another one follows.
+func (s *stepper) complete() bool {
 	more := false
 	for i := range s.tracks {
 		t := &s.tracks[i]
 		switch {
 		case t.done:
-		case t.hasB || t.lost:
+		case t.hasPending || t.reread:
 			more = true
-		case s.upTo(t) < s.limit:
+		case s.knownUpTo(t) < s.limit:
 			return false
 		}
 	}
 	return more
 }
 
-// upTo returns the last step of which is known whether t has a value there.
-func (s *stepper) upTo(t *track) int64 {
+// knownUpTo returns the last step for which it is known whether t has a value.
+func (s *stepper) knownUpTo(t *track) int64 {
 	switch {
-	case t.hasA:
-		return s.grid.upTo(t.a.t)
+	case t.hasSettled:
+		return s.grid.upTo(t.settled.t)
 	case s.read.IsZero():
 		return math.MinInt64
 	}
 	return s.grid.upTo(s.read)
 }
 
-// cut ends the page at the steps that are settled, and reports whether there
-// are any.
-func (s *stepper) cut() bool {
+// endEarly ends the page at the last step that is known for all properties. It reports
+// whether the page then holds any.
+func (s *stepper) endEarly() bool {
 	limit := s.limit
 	for i := range s.tracks {
-		if t := &s.tracks[i]; !t.done && !t.hasB && !t.lost {
-			limit = min(limit, s.upTo(t))
+		if t := &s.tracks[i]; !t.done && !t.hasPending && !t.reread {
+			limit = min(limit, s.knownUpTo(t))
 		}
 	}
 	if limit < s.first || s.first == unlimited {
@@ -344,11 +341,11 @@ func (s *stepper) position(start *position) *position {
 		switch {
 		case t.done:
 			continue
-		case t.lost:
+		case t.reread:
 			p.tracks[i] = start.tracks[i]
 			p.read = start.read
-		case t.hasB && !p.read.IsZero() && s.grid.behind(p.read, t.b.t):
-			p.read = t.b.t
+		case t.hasPending && !p.read.IsZero() && s.grid.isAfter(p.read, t.pending.t):
+			p.read = t.pending.t
 		}
 		left = true
 	}
@@ -358,45 +355,46 @@ func (s *stepper) position(start *position) *position {
 	return p
 }
 
-// arrive takes the next point of property i.
-func (s *stepper) arrive(i int, at time.Time, v hotreader.Value) {
+// addPoint takes the next point of property i and adds the values up to it.
+func (s *stepper) addPoint(i int, at time.Time, v hotreader.Value) {
 	t := &s.tracks[i]
-	if t.done || t.hasB || t.lost || t.hasA && !s.grid.behind(at, t.a.t) {
+	if t.done || t.hasPending || t.reread || t.hasSettled && !s.grid.isAfter(at, t.settled.t) {
 		return
 	}
-	t.b.set(at, v)
+	t.pending.set(at, v)
 	last := s.grid.upTo(at)
-	step := last
-	if t.hasA {
-		step = s.grid.upTo(t.a.t) + 1
-	} else if !s.grid.time(last).Equal(at) {
-		step = last + 1
+	step := last + 1 // before the first point there are no values
+	if t.hasSettled {
+		step = s.grid.upTo(t.settled.t) + 1
+	} else if s.grid.time(last).Equal(at) {
+		step = last
 	}
 	line := line{s: s, i: i}
 	for step = max(step, s.pos); step <= last; step++ {
 		if step <= s.limit {
-			s.emit(i, step, &line)
+			s.addValue(i, step, &line)
 		}
-		if step > s.limit || s.full {
-			t.hasB = true
+		if step > s.limit || s.overBudget {
+			t.hasPending = true
 			return
 		}
 	}
-	t.z, t.a, t.b = t.a, t.b, t.z
-	t.hasZ, t.oldZ = t.hasA, false
-	t.hasA = true
+	t.before, t.settled, t.pending = t.settled, t.pending, t.before
+	t.hasBefore, t.beforeUsed = t.hasSettled, false
+	t.hasSettled = true
 }
 
-// emit adds a value of property i, and shortens the page if that shows that it
-// is too long.
-func (s *stepper) emit(i int, step int64, l *line) {
+// addValue adds the value of property i at step, and shortens the page if it gets too
+// long.
+func (s *stepper) addValue(i int, step int64, l *line) {
 	c := &s.page.columns[i]
 	if len(c.ends) == 0 {
 		c.from = step
 	}
 	n := len(c.buf)
 	at := s.grid.time(step)
-	c.buf = append(appendHead(c.buf, at), c.key...)
+	s.page.setHead(at)
+	c.buf = append(append(c.buf, s.page.head...), c.key...)
 	c.buf = append(l.append(c.buf, at), "}},"...)
 	c.ends = append(c.ends, len(c.buf))
 	s.page.size += len(c.buf) - n
@@ -406,10 +404,10 @@ func (s *stepper) emit(i int, step int64, l *line) {
 			s.shorten(step + s.window - 1)
 		}
 	}
-	for s.page.size > s.budget && !s.full {
+	for s.page.size > s.budget && !s.overBudget {
 		last := s.last()
 		if last == s.first {
-			s.full = true
+			s.overBudget = true
 			return
 		}
 		s.shorten(last - 1)
@@ -427,7 +425,7 @@ func (s *stepper) last() int64 {
 	return last
 }
 
-// shorten lowers the page's last step to limit and takes back what lies behind.
+// shorten lowers the page's last step to limit and removes the values after it.
 func (s *stepper) shorten(limit int64) {
 	s.limit = limit
 	for i := range s.page.columns {
@@ -447,15 +445,15 @@ func (s *stepper) shorten(limit int64) {
 	}
 }
 
-// stepBack unsettles a track from a step on.
+// stepBack makes t's points pending again until settled is before step.
 func (s *stepper) stepBack(t *track, step int64) {
-	for t.hasA && step <= s.grid.upTo(t.a.t) {
-		if t.oldZ {
-			t.lost = true
+	for t.hasSettled && step <= s.grid.upTo(t.settled.t) {
+		if t.beforeUsed {
+			t.reread = true
 			return
 		}
-		t.z, t.a, t.b = t.b, t.z, t.a
-		t.hasA, t.hasB = t.hasZ, true
-		t.hasZ, t.oldZ = false, true
+		t.before, t.settled, t.pending = t.pending, t.before, t.settled
+		t.hasSettled, t.hasPending = t.hasBefore, true
+		t.hasBefore, t.beforeUsed = false, true
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// answer is TwinMaker's history answer, values as they are spelled.
+// answer is TwinMaker's history answer, with values as text.
 type answer struct {
 	PropertyValues []struct {
 		Reference json.RawMessage `json:"entityPropertyReference"`
@@ -184,8 +184,8 @@ func TestInterpolationOfLongNumbersIsExact(t *testing.T) {
 	}
 }
 
-// TestInterpolationReadsLittle: a page reads the rows of its window and what
-// closes it, not the range.
+// TestInterpolationReadsLittle: a page reads the rows of its window and the points that
+// close it, not the whole range.
 func TestInterpolationReadsLittle(t *testing.T) {
 	r := seconds(10_000, "a", "b")
 	req := ask("a", "b")
@@ -205,8 +205,8 @@ func TestInterpolationReadsLittle(t *testing.T) {
 	}
 }
 
-// TestInterpolationPagesBySizeReadOnce: pages that the byte budget ends do not
-// go back to the rows of the page before.
+// TestInterpolationPagesBySizeReadOnce: after a page that the byte budget ended, the next
+// page does not read its rows again.
 func TestInterpolationPagesBySizeReadOnce(t *testing.T) {
 	r := seconds(5_000, "a", "b", "c")
 	req := ask("a", "b", "c")
@@ -222,8 +222,8 @@ func TestInterpolationPagesBySizeReadOnce(t *testing.T) {
 	}
 }
 
-// linear is interpolation written down plainly: over all points at once, in
-// exact fractions.
+// linear is a simple implementation of interpolation: over all points at once, in exact
+// fractions.
 func linear(points []hotreader.Row, column int, typ hotreader.Type, start time.Time, interval time.Duration) (steps []time.Time, values []*big.Rat, exact []string) {
 	rat := func(row hotreader.Row) *big.Rat {
 		v, _ := new(big.Rat).SetString(string(row.Values[column].Text()))
@@ -380,8 +380,8 @@ func TestInterpolationAtTheEndsOfFloat64(t *testing.T) {
 	}
 }
 
-// TestInterpolationLooksFarOnce: a property that reports seldom makes one page
-// read on to its next point; the pages behind it know that point.
+// TestInterpolationLooksFarOnce: for a property that reports rarely, one page reads on to
+// its next point; the token carries that point to later pages.
 func TestInterpolationLooksFarOnce(t *testing.T) {
 	r := seconds(1000, "dense", "seldom")
 	for i := range r.rows {

@@ -10,29 +10,27 @@ import (
 	"hotreader"
 )
 
-// line computes the values between a property's last point and the one that is
-// arriving.
+// line computes the values between a property's settled point and its pending one.
 type line struct {
 	s *stepper
-	i int
+	i int // of the property
 
-	ready       bool
-	early, late *known
-	same        bool
+	ready       bool   // what follows is set
+	early, late *point // by time
+	same        bool   // they are equal
 	from, to    float64
 }
 
-// append appends the value at an instant between the points, or on the later
-// one of them in the order of reading.
+// append appends the value at an instant between the points, or on the pending one.
 func (l *line) append(b []byte, at time.Time) []byte {
 	t := &l.s.tracks[l.i]
-	if at.Equal(t.b.t) {
-		return append(b, t.b.digits...)
+	if at.Equal(t.pending.t) {
+		return append(b, t.pending.digits...)
 	}
 	whole := l.s.page.columns[l.i].typ != hotreader.Double
 	if !l.ready {
 		l.ready = true
-		l.early, l.late = &t.a, &t.b
+		l.early, l.late = &t.settled, &t.pending
 		if l.s.grid.sign < 0 {
 			l.early, l.late = l.late, l.early
 		}
@@ -49,14 +47,14 @@ func (l *line) append(b []byte, at time.Time) []byte {
 		return l.appendWhole(b, at)
 	}
 	f := nanoseconds(l.early.t, at) / nanoseconds(l.early.t, l.late.t)
-	v := l.from + float64((l.to-l.from)*f) // converted, so that no machine fuses the two
+	v := l.from + float64((l.to-l.from)*f) // converted, so that no CPU fuses the two operations
 	if math.IsInf(l.to-l.from, 0) {
 		v = float64(l.from*(1-f)) + float64(l.to*f)
 	}
 	return appendFloat(b, min(max(v, min(l.from, l.to)), max(l.from, l.to)))
 }
 
-// nanoseconds returns the time from a to b; of any length, so it is a float.
+// nanoseconds returns the time from a to b, as a float since it may be of any length.
 func nanoseconds(a, b time.Time) float64 {
 	return float64(b.Unix()-a.Unix())*1e9 + float64(b.Nanosecond()-a.Nanosecond())
 }

@@ -11,9 +11,8 @@ import (
 	"hotreader/store/memstore"
 )
 
-// definitions are those of a component type as the deployer makes it: a time
-// series, its newest value under a name of its own, and one that the store
-// calls otherwise.
+// definitions are those of a component type as the deployer makes it: a time series, its
+// latest value under another name, and a property with another name in the store.
 const definitions = `{
 	"deviceId":{"definition":{"isExternalId":true,"defaultValue":{"stringValue":"d"}}},
 	"temperature":{"definition":{"dataType":{"type":"DOUBLE"},"isTimeSeries":true,"isStoredExternally":true}},
@@ -85,8 +84,8 @@ func TestStoredNamesRefused(t *testing.T) {
 	}
 }
 
-// TestAnswersHaveTheNamesAsked: what is stored under another name comes under
-// that which was asked for.
+// TestAnswersHaveTheNamesAsked: a property stored under another name has the requested
+// name in the answer.
 func TestAnswersHaveTheNamesAsked(t *testing.T) {
 	store := memstore.New()
 	number := func(text string) hotreader.Value { return hotreader.NumberValue([]byte(text)) }

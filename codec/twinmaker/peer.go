@@ -13,16 +13,16 @@ import (
 	"hotreader"
 )
 
-// ParseHistoryAnswer reads what an older peer, which knows only TwinMaker's
-// JSON, answers to q: it returns the points as rows, ascending by time whatever
-// the peer's order, one an instant (the later point stands), with the values of
-// q.Properties. The rows own their memory. nextToken is "" at the end.
+// ParseHistoryAnswer reads the answer to q of an older peer, which knows only
+// TwinMaker's JSON. It returns the points of q.Properties as rows, always ascending by
+// time, one per instant; of two points at one instant the later in the answer stands.
+// The rows own their memory. nextToken is "" on the last page.
 //
-// It takes keys in any letter case (DoubleValue), numbers as text where they
-// are numbers, and, where time is absent, timestamp in epoch seconds; numeric
-// text that is no number (NaN) is no point. Properties that q does not ask for
-// are passed over. Whatever else is not this shape is an error of CodeProtocol
-// that names what came. Range, filters and types are not applied.
+// It accepts keys in any letter case (DoubleValue), numbers as text and, if time is
+// absent, timestamp in epoch seconds. It ignores text that is not a number (NaN), and
+// properties that q does not name. Anything else that is not in TwinMaker's format is
+// an error of CodeProtocol, which says what came instead. Range, filters and types are
+// not applied.
 func ParseHistoryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row, nextToken string, err error) {
 	values, nextToken, err := openAnswer(body, '[')
 	if err != nil {
@@ -79,13 +79,13 @@ type peerCell struct {
 	value    hotreader.Value
 }
 
-// appendTo appends the series' points, as those of that property.
+// appendTo appends the series' points. property is its index in the query.
 func (s *peerSeries) appendTo(cells []peerCell, property int) ([]peerCell, error) {
 	name := short(s.Reference.PropertyName)
 	for i, p := range s.Values {
 		t, ok := peerTime(p.Time, p.Timestamp)
 		if !ok {
-			return nil, protocol("%s: point %d has %s for its time", name, i+1, what(p.Time))
+			return nil, protocol("%s: point %d has %s for its time", name, i+1, describe(p.Time))
 		}
 		if p.Value == nil {
 			return nil, protocol("%s: point %d has no value", name, i+1)
@@ -99,11 +99,10 @@ func (s *peerSeries) appendTo(cells []peerCell, property int) ([]peerCell, error
 	return cells, nil
 }
 
-// ParseLastEntryAnswer reads an older peer's last-entry answer as rows, newest
-// first. TwinMaker's shape has no times, so that it is one row of zero time;
-// where a peer adds a time to its entries they are told apart by it. It is
-// lenient and strict as ParseHistoryAnswer is; an entry without a value is
-// passed over.
+// ParseLastEntryAnswer reads an older peer's last-entry answer as rows, newest first.
+// TwinMaker's format has no times there, so it is one row of zero time; if the peer
+// adds times, there is one row for each. It accepts what ParseHistoryAnswer accepts, and
+// ignores an entry without a value.
 func ParseLastEntryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row, err error) {
 	values, _, err := openAnswer(body, '{')
 	if err != nil {
@@ -124,7 +123,7 @@ func ParseLastEntryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row,
 		}
 		t, ok := peerTime(e.Time, e.Timestamp)
 		if !ok && !(isNull(e.Time) && isNull(e.Timestamp)) {
-			return nil, protocol("%s has %s for its time", short(name), what(e.Time))
+			return nil, protocol("%s has %s for its time", short(name), describe(e.Time))
 		}
 		v, err := e.Value.value(true)
 		if err != nil {
@@ -141,8 +140,8 @@ func ParseLastEntryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row,
 	return rows, nil
 }
 
-// openAnswer checks the outside of an answer and returns its propertyValues,
-// which must begin with open.
+// openAnswer returns an answer's propertyValues, which must begin with open, and its
+// nextToken.
 func openAnswer(body []byte, open byte) (values json.RawMessage, nextToken string, err error) {
 	body = bytes.TrimSpace(body)
 	switch {
@@ -153,7 +152,7 @@ func openAnswer(body []byte, open byte) (values json.RawMessage, nextToken strin
 	case body[0] != '{' && !json.Valid(body):
 		return nil, "", protocol("text that is not JSON")
 	case body[0] != '{':
-		return nil, "", protocol("%s", what(body))
+		return nil, "", protocol("%s", describe(body))
 	case tooDeep(body):
 		return nil, "", protocol("JSON that nests deeper than %d levels", maxDepth)
 	}
@@ -171,10 +170,10 @@ func openAnswer(body []byte, open byte) (values json.RawMessage, nextToken strin
 		return nil, "", protocol("an object without propertyValues (it has: %s)", strings.Join(names[:min(len(names), 10)], ", "))
 	}
 	if values[0] != open {
-		return nil, "", protocol("propertyValues is %s", what(values))
+		return nil, "", protocol("propertyValues is %s", describe(values))
 	}
 	if raw := fields["nextToken"]; !isNull(raw) && json.Unmarshal(raw, &nextToken) != nil {
-		return nil, "", protocol("nextToken is %s", what(raw))
+		return nil, "", protocol("nextToken is %s", describe(raw))
 	} else if string(raw) == `""` && open == '[' {
 		return nil, "", protocol("an empty nextToken; it must be left out at the end")
 	}

@@ -20,8 +20,8 @@ func rowsText(rows []hotreader.Row) string {
 	return b.String()
 }
 
-// TestPitfall05OldPeersDialects: what an older peer answers, in either spelling
-// of the keys and with numbers as text, becomes rows.
+// TestPitfall05OldPeersDialects: an older peer's answer becomes rows, with either spelling
+// of the keys and with numbers as text.
 func TestPitfall05OldPeersDialects(t *testing.T) {
 	q := hotreader.Query{Device: "d", Properties: []string{"mode", "temperature", "missing"}}
 	rows, token, err := ParseHistoryAnswer(file(t, "peers", "history.json"), q)
@@ -118,7 +118,8 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-// TestNumericTextThatIsNoNumber of an older peer is no point.
+// TestNumericTextThatIsNoNumber: an older peer's text in place of a number is ignored if it
+// is not a number.
 func TestNumericTextThatIsNoNumber(t *testing.T) {
 	q := hotreader.Query{Device: "d", Properties: []string{"a"}}
 	rows, _, err := ParseHistoryAnswer([]byte(`{"propertyValues":[{"entityPropertyReference":{"propertyName":"a"},"values":[
@@ -128,8 +129,7 @@ func TestNumericTextThatIsNoNumber(t *testing.T) {
 	}
 }
 
-// TestOurAnswersAreReadBack: what this package writes it reads as the rows it
-// was made of.
+// TestOurAnswersAreReadBack: this package reads its own answers back as the same rows.
 func TestOurAnswersAreReadBack(t *testing.T) {
 	req := machineRequest(t)
 	body, err := (&Responder{Reader: machine(t)}).AppendHistory(t.Context(), nil, req)

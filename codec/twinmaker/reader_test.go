@@ -69,8 +69,8 @@ func (r rowsSource) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotre
 	}
 }
 
-// rowsOf reads rows of a text: first a line of names, then lines of a time and
-// the values (number, true, false, "text", - for none).
+// rowsOf parses rows: first a line of names, then lines with a time and the values
+// (number, true, false, "text", - for none).
 func rowsOf(t testing.TB, text string) *rowsReader {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -114,7 +114,7 @@ func instant(t testing.TB, text string) time.Time {
 	return at
 }
 
-// seconds makes n rows a second apart, of numbers that tell row and property.
+// seconds returns n rows, one every second, of numbers that identify row and property.
 func seconds(n int, names ...string) *rowsReader {
 	start := time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC)
 	r := &rowsReader{names: names}

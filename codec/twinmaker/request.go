@@ -20,14 +20,13 @@ const (
 	maxInterval   = 100 * 366 * 24 * time.Hour
 )
 
-// Request is what TwinMaker, or a caller that wants an answer in its shape,
-// asks for.
+// Request is a request of TwinMaker, or of a caller that wants an answer in its format.
 type Request struct {
-	// Query says which rows. Its Limit is the Responder's to set and ignored.
+	// Query says which rows. Its Limit is ignored; MaxResults takes its place.
 	Query hotreader.Query
 
-	// Names are the properties as the answer has them. nil = as the query has
-	// them. Several may be one property of the query; in a history none is.
+	// Names are the answer's names for the properties. nil = the query's own. In a
+	// last-entry request, several names may share one property of the query.
 	Names []Name
 
 	Ref           Reference
@@ -36,13 +35,13 @@ type Request struct {
 	Interpolation time.Duration // distance of the steps, whole seconds; 0 = none
 }
 
-// Name is what an answer calls a property, and which of the query's it is.
+// Name is an answer's name for a property of the query.
 type Name struct {
 	Property string
-	Column   int
+	Column   int // index in Query.Properties
 }
 
-// names returns the properties as the answer has them.
+// names returns the answer's names for the properties.
 func (r *Request) names() []Name {
 	if r.Names != nil {
 		return r.Names
@@ -54,10 +53,9 @@ func (r *Request) names() []Name {
 	return names
 }
 
-// Reference is how the answer names the component it speaks of: an entity and
-// its component, or, in queries by component type, the property that holds the
-// external id (the id itself is Query.Device). With neither, the answer names
-// the properties only.
+// Reference says what the answer's properties belong to: an entity and its component,
+// or, in queries by component type, the property that holds the external id (the id
+// itself is Query.Device). With neither, the answer names only the properties.
 type Reference struct {
 	EntityID, ComponentName string
 	ExternalName            string

@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iottwinmaker/types"
 )
 
-// sdkClient returns AWS's own client of TwinMaker, which gets body for an
-// answer whatever it asks.
+// sdkClient returns AWS's own client of TwinMaker, which gets body as the answer to every
+// request.
 func sdkClient(t *testing.T, body func() []byte) *iottwinmaker.Client {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -15,22 +15,21 @@ import (
 //
 //	base64url( version byte | kind byte | position | HMAC-SHA256 )
 //
-// without padding. The hash is over all before it and over the query that the
-// token belongs to (binding), so that neither can be changed. Only this package
-// reads a token; whatever changes in the position or in the binding must change
-// the version.
+// without padding. The hash covers all before it and the query that the token belongs
+// to (binding), so that neither can be changed. Only this package reads a token. Any
+// change to the position's or the binding's format must change the version.
 const tokenVersion = 1
 
 // position is where the next page begins.
 type position struct {
 	kind byte
 
-	// The series: behind the row at last, with the types inferred so far (of
-	// those properties that have no declared one).
+	// Without interpolation: after the row at last. types are the declared and the
+	// inferred types so far.
 	last  time.Time
 	types []hotreader.Type
 
-	// Interpolation: at step, having read the rows up to read (zero: none).
+	// With interpolation: at step. Rows up to read have been read; zero = none.
 	step   int64
 	read   time.Time
 	tracks []track
@@ -41,9 +40,9 @@ const (
 	stepsPosition
 )
 
-// publicKey signs where no key is given. It protects against mistakes, not
-// against forgery, and what a forged token could reach there is only what the
-// same caller may query anyway: a token cannot name a device.
+// publicKey signs if no key is given. It protects against mistakes, not against
+// forgery. A forged token cannot name a device, so its caller reaches nothing that it
+// may not query anyway.
 const publicKey = "hotreader: nextToken without a key"
 
 func (r *Responder) keys() ([][]byte, error) {
@@ -131,8 +130,8 @@ func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) 
 	return &p, nil
 }
 
-// binding spells out the query that a token belongs to. How many results a page
-// has is not part of it.
+// binding returns the query that a token belongs to, as bytes to be signed. The size of
+// a page is not part of it.
 func binding(req *Request) []byte {
 	q := &req.Query
 	b := append([]byte("hotreader nextToken"), 0, tokenVersion)
@@ -168,22 +167,22 @@ func declared(q *hotreader.Query, i int) hotreader.Type {
 	return hotreader.FirstKind
 }
 
-// appendInstant appends an instant of any year; the zero time is one of its own.
+// appendInstant appends an instant of any year, and the zero time as itself.
 func appendInstant(b []byte, t time.Time) []byte {
 	b = binary.AppendVarint(b, t.Unix())
 	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
 }
 
-// within checks that an instant lies in q's range, for what is read behind it
-// must not reach beyond that.
+// within checks that an instant is in q's range: reading goes on after it, and must not
+// leave the range.
 func (r *tokenReader) within(q *hotreader.Query, t time.Time) {
 	if !q.Start.IsZero() && t.Before(q.Start) || !q.End.IsZero() && t.After(q.End) {
 		r.bad = true
 	}
 }
 
-// tokenReader takes a verified token apart. A key may be known to others (see
-// publicKey), so it still trusts nothing.
+// tokenReader parses a verified token. It still trusts nothing, since the key may be
+// known to others (see publicKey).
 type tokenReader struct {
 	rest []byte
 	bad  bool
@@ -223,7 +222,7 @@ func (r *tokenReader) bytes(most int) []byte {
 func (r *tokenReader) instant() time.Time {
 	seconds := r.varint()
 	nanos, n := binary.Uvarint(r.rest)
-	// Years 0 to 9999 and a little, which every time of ours is in.
+	// A little more than the years 0 to 9999.
 	if n <= 0 || nanos > 999_999_999 || seconds < -62_200_000_000 || seconds > 253_500_000_000 {
 		r.bad = true
 		return time.Time{}

@@ -24,7 +24,7 @@ func keyed(r hotreader.Reader, keys ...string) *Responder {
 	}}
 }
 
-// tokenRequests are a request of each kind, with the second page's token.
+// tokenRequests are requests of each kind, with the token of the second page.
 func tokenRequests(t testing.TB, responder *Responder) []Request {
 	t.Helper()
 	rows, steps := ask("a", "b"), ask("a", "b")
@@ -167,8 +167,8 @@ func TestTokenRefused(t *testing.T) {
 	}
 }
 
-// TestPublicTokensCannotWidenAQuery: a token signed with the key that everybody
-// knows reaches nothing that its query does not.
+// TestPublicTokensCannotWidenAQuery: a token signed with the public key reaches nothing
+// outside of its query.
 func TestPublicTokensCannotWidenAQuery(t *testing.T) {
 	r := seconds(100, "a")
 	req := ask("a")
@@ -200,8 +200,8 @@ func TestPublicTokensCannotWidenAQuery(t *testing.T) {
 	}
 }
 
-// TestTokenStaysShort even for ten properties with long numbers; where it would
-// not, that is an error and no token.
+// TestTokenStaysShort: even for ten properties with long numbers. A token that would be
+// too long is an error.
 func TestTokenStaysShort(t *testing.T) {
 	names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
 	start := time.Date(2024, 3, 1, 0, 0, 0, 999_999_999, time.UTC)
@@ -226,15 +226,15 @@ func TestTokenStaysShort(t *testing.T) {
 
 	p := &position{kind: stepsPosition, tracks: make([]track, 100)}
 	for i := range p.tracks {
-		p.tracks[i] = track{hasA: true, hasB: true, a: known{start, []byte(digits)}, b: known{start, []byte(digits)}}
+		p.tracks[i] = track{hasSettled: true, hasPending: true, settled: point{start, []byte(digits)}, pending: point{start, []byte(digits)}}
 	}
 	if _, err := appendToken(nil, someKey, nil, p); !errors.Is(err, hotreader.CodeTooLarge) {
 		t.Errorf("error %v", err)
 	}
 }
 
-// TestLongNumbersInSteps: more digits than a token carries are shortened to a
-// double, the same on each page.
+// TestLongNumbersInSteps: a number with more digits than a token can carry is shortened to
+// a double, the same on each page.
 func TestLongNumbersInSteps(t *testing.T) {
 	r := rowsOf(t, `
 		a
@@ -254,8 +254,8 @@ func TestLongNumbersInSteps(t *testing.T) {
 	}
 }
 
-// FuzzToken: without the key no token is taken, whatever it is; with it none
-// makes the reader panic or answer what is not JSON.
+// FuzzToken: without the key, every token is rejected. With it, no token makes the reader
+// panic or answer invalid JSON.
 func FuzzToken(f *testing.F) {
 	r := seconds(50, "a", "b")
 	responder := keyed(r, string(someKey))
@@ -263,7 +263,7 @@ func FuzzToken(f *testing.F) {
 		raw, _ := base64.RawURLEncoding.DecodeString(req.NextToken)
 		f.Add([]byte(req.NextToken), raw[1:len(raw)-32])
 	}
-	f.Add([]byte(""), []byte{stepsPosition, 0, 0, 0, trackDone, trackA | trackB})
+	f.Add([]byte(""), []byte{stepsPosition, 0, 0, 0, trackDone, trackSettled | trackPending})
 	f.Add([]byte("AQ"), []byte{rowsPosition, 0, 0, 1, 1})
 	f.Fuzz(func(t *testing.T, token, payload []byte) {
 		for _, interval := range []time.Duration{0, 3 * time.Second} {

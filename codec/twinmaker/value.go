@@ -13,8 +13,8 @@ import (
 	"hotreader/internal/jsontext"
 )
 
-// dataValue is TwinMaker's DataValue. Events carry it with null for the kinds
-// that it is not.
+// dataValue is TwinMaker's DataValue. In events the kinds that it does not hold are
+// null.
 type dataValue struct {
 	Double       json.RawMessage `json:"doubleValue"`
 	Integer      json.RawMessage `json:"integerValue"`
@@ -39,8 +39,8 @@ func (d *dataValue) empty() bool {
 	return true
 }
 
-// value returns the one value that d holds. Lenient, a number may be text;
-// text that is no number at all (NaN, Infinity) is then null.
+// value returns the one value that d holds. lenient accepts numbers as text; text that
+// is not a number (NaN, Infinity) is then null.
 func (d *dataValue) value(lenient bool) (v hotreader.Value, err error) {
 	held := ""
 	hold := func(key string, raw json.RawMessage, read func(json.RawMessage) (hotreader.Value, error)) {
@@ -86,14 +86,14 @@ func readNumber(raw json.RawMessage, lenient bool) (hotreader.Value, error) {
 		}
 	}
 	if !hotreader.IsNumber(text) {
-		return hotreader.Value{}, fmt.Errorf("is %s; want a number", what(raw))
+		return hotreader.Value{}, fmt.Errorf("is %s; want a number", describe(raw))
 	}
 	return hotreader.NumberValue(text), nil
 }
 
 func readString(raw json.RawMessage) (hotreader.Value, error) {
 	if raw[0] != '"' {
-		return hotreader.Value{}, fmt.Errorf("is %s; want a string", what(raw))
+		return hotreader.Value{}, fmt.Errorf("is %s; want a string", describe(raw))
 	}
 	var s string
 	err := json.Unmarshal(raw, &s)
@@ -107,14 +107,14 @@ func readBool(raw json.RawMessage) (hotreader.Value, error) {
 	case "false":
 		return hotreader.BoolValue(false), nil
 	}
-	return hotreader.Value{}, fmt.Errorf("is %s; want true or false", what(raw))
+	return hotreader.Value{}, fmt.Errorf("is %s; want true or false", describe(raw))
 }
 
 // isNull reports whether a field is absent or null.
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
-// what names a JSON value for a message.
-func what(raw json.RawMessage) string {
+// describe describes a JSON value for a message.
+func describe(raw json.RawMessage) string {
 	switch kind := jsontext.KindOf(raw); kind {
 	case jsontext.String:
 		var s string
@@ -145,7 +145,7 @@ func short(s string) string {
 //	[{"propertyName":"temperature","operator":">","value":{"doubleValue":1.5}}]
 //
 // where value may also be a bare number, string or boolean. Numbers keep their
-// digits. null is no filter.
+// digits. null means no filters.
 func (e *event) readFilters(raw json.RawMessage) (filters []hotreader.Filter) {
 	var list []json.RawMessage
 	if !e.read("propertyFilters", raw, &list, "an array of {propertyName, operator, value}") {
@@ -163,16 +163,16 @@ func (e *event) readFilters(raw json.RawMessage) (filters []hotreader.Filter) {
 			Value        json.RawMessage `json:"value"`
 		}
 		if raw[0] != '{' || json.Unmarshal(raw, &f) != nil {
-			e.bad("%s is %s; want {propertyName, operator, value}", field, what(raw))
+			e.bad("%s is %s; want {propertyName, operator, value}", field, describe(raw))
 			continue
 		}
 		var name, operator string
 		if json.Unmarshal(f.PropertyName, &name) != nil || name == "" {
-			e.bad("%s.propertyName is %s; want a property's name", field, what(f.PropertyName))
+			e.bad("%s.propertyName is %s; want a property's name", field, describe(f.PropertyName))
 			continue
 		}
 		if json.Unmarshal(f.Operator, &operator) != nil || operator == "" {
-			e.bad("%s.operator is %s; want one of = != <> < <= > >=", field, what(f.Operator))
+			e.bad("%s.operator is %s; want one of = != <> < <= > >=", field, describe(f.Operator))
 			continue
 		}
 		op, err := hotreader.ParseOp(operator)
@@ -192,7 +192,7 @@ func (e *event) readFilters(raw json.RawMessage) (filters []hotreader.Filter) {
 
 func filterValue(raw json.RawMessage) (hotreader.Value, error) {
 	if isNull(raw) {
-		return hotreader.Value{}, fmt.Errorf("is %s; want a value to compare with", what(raw))
+		return hotreader.Value{}, fmt.Errorf("is %s; want a value to compare with", describe(raw))
 	}
 	switch raw[0] {
 	case '{':
@@ -215,7 +215,7 @@ func filterValue(raw json.RawMessage) (hotreader.Value, error) {
 //
 //	{"interpolationType":"LINEAR","intervalInSeconds":60}
 //
-// and returns the distance of its steps; 0 for null, which is none.
+// and returns the distance of its steps; 0 for null.
 func (e *event) readInterpolation(raw json.RawMessage) time.Duration {
 	var i struct {
 		Type     json.RawMessage `json:"interpolationType"`
@@ -225,11 +225,11 @@ func (e *event) readInterpolation(raw json.RawMessage) time.Duration {
 		return 0
 	}
 	if string(i.Type) != `"LINEAR"` {
-		e.bad("interpolation.interpolationType is %s; want LINEAR", what(i.Type))
+		e.bad("interpolation.interpolationType is %s; want LINEAR", describe(i.Type))
 	}
 	seconds, err := strconv.ParseInt(string(i.Interval), 10, 64)
 	if err != nil || seconds < 1 || seconds > int64(maxInterval/time.Second) {
-		e.bad("interpolation.intervalInSeconds is %s; want a whole number from 1 to %d", what(i.Interval), maxInterval/time.Second)
+		e.bad("interpolation.intervalInSeconds is %s; want a whole number from 1 to %d", describe(i.Interval), maxInterval/time.Second)
 	}
 	return time.Duration(seconds) * time.Second
 }

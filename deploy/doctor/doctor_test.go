@@ -276,7 +276,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "table dropped, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, broken: []string{"hot storage on azure"}, says: "is not there"},
 		{name: "table dropped, on one cloud", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, broken: []string{"hot storage on aws"}, says: "is not there"},
 		{name: "table dropped, by HTTP on one cloud", l4: azure, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, broken: []string{"hot storage on azure"}, says: "is not there"},
-		{name: "no permission on the table", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = route.BehindAPI(failing{hotreader.CodeForbidden}) }, broken: []string{"hot storage on azure"}, says: "if it names a permission"},
+		{name: "no permission on the table", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = route.TranslateRefusals(failing{hotreader.CodeForbidden}) }, broken: []string{"hot storage on azure"}, says: "if it names a permission"},
 		{name: "no permission, on one cloud", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeForbidden} }, broken: []string{"hot storage on aws"}, says: "not allowed to query"},
 		{name: "store down", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeUnavailable} }, broken: []string{"hot storage on azure"}, says: "look at the function's log for"},
 

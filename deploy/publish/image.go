@@ -16,9 +16,8 @@ import (
 
 var referenceForm = regexp.MustCompile(`^([a-zA-Z0-9.-]+(?::[0-9]+)?)/([a-z0-9._/-]+):([A-Za-z0-9_][A-Za-z0-9._-]{0,127})$`)
 
-// Image pushes the image of the OCI layout in the tar file to a registry, as
-// HOST/NAME:TAG. HOST is one of Google's Artifact Registry. What is there is not
-// sent again.
+// Image pushes the image in an OCI layout, a tar file, to Google's Artifact Registry as
+// ref, HOST/NAME:TAG. It does not send parts that the registry already has.
 func (p Publisher) Image(ctx context.Context, file, ref string) error {
 	const op = "push image"
 	parts := referenceForm.FindStringSubmatch(ref)
@@ -38,10 +37,10 @@ func (p Publisher) Image(ctx context.Context, file, ref string) error {
 	if err != nil {
 		return err
 	}
-	// The parts that are missing, and the manifest last:
+	// First the missing parts, then the manifest:
 	// https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#push
 	v2 := "/v2/" + name
-	return p.again(ctx, op, func() error {
+	return p.retry(ctx, op, func() error {
 		for _, d := range slices.Concat(img.Layers, []Descriptor{img.Config}) {
 			if err := c.pushPart(ctx, v2, d, img.Text(d)); err != nil {
 				return err
@@ -54,12 +53,13 @@ func (p Publisher) Image(ctx context.Context, file, ref string) error {
 func (c *client) pushPart(ctx context.Context, v2 string, d Descriptor, text []byte) error {
 	a, err := c.do(ctx, http.MethodHead, v2+"/blobs/"+d.Digest, "", nil)
 	if err != nil {
-		return later(err)
+		return temporary(err)
 	}
 	if a.status == http.StatusOK {
 		return nil
 	}
-	// Not there, or said by a redirection to be elsewhere: sent twice does no harm.
+	// The part is missing, or a redirect says that it is elsewhere. In doubt it is sent:
+	// sending it twice does no harm.
 	if a.status != http.StatusNotFound && a.status/100 != 3 {
 		return refused(a)
 	}
@@ -81,7 +81,7 @@ func (c *client) pushPart(ctx context.Context, v2 string, d Descriptor, text []b
 
 func (c *client) pushManifest(ctx context.Context, at string, img *Layout) error {
 	digest := img.Manifest.Digest
-	// A tag that is there already is left alone, for it may not be moved.
+	// If the tag already has this image, do not push it: tags may be immutable.
 	a, err := c.do(ctx, http.MethodHead, at, "", nil)
 	if err == nil && a.status == http.StatusOK && a.header.Get("Docker-Content-Digest") == digest {
 		return nil
@@ -96,10 +96,10 @@ func (c *client) pushManifest(ctx context.Context, at string, img *Layout) error
 	return nil
 }
 
-// expect passes on a registry's answer if it has the status.
+// expect returns a registry's answer if it has the status, else an error.
 func expect(status int, a *answer, err error) (*answer, error) {
 	if err != nil {
-		return nil, later(err)
+		return nil, temporary(err)
 	}
 	if a.status != status {
 		return nil, refused(a)
@@ -107,15 +107,15 @@ func expect(status int, a *answer, err error) (*answer, error) {
 	return a, nil
 }
 
-// refused returns the error of a registry's answer.
+// refused returns the error for a registry's answer.
 func refused(a *answer) error {
 	err := errors.New("the registry answers " + a.says())
 	switch {
-	case passing(a.status), a.status == http.StatusNotFound: // a repository that was just made
-		return later(err)
+	case isTemporary(a.status), a.status == http.StatusNotFound: // the repository may be new
+		return temporary(err)
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-		// Rights that were just given may not be in force, but those of whoever runs
-		// this were not given by it.
+		// No retry: the deployment does not grant permissions to the user who runs it,
+		// so these are not new.
 		return &hotreader.Error{Op: "push image", Code: hotreader.CodeForbidden, Err: fmt.Errorf("whoever runs this needs the role Artifact Registry Writer on the repository: %w", err)}
 	}
 	return err

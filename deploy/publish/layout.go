@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// maxImage bounds an image, which is held in memory while it is pushed, in bytes.
+// maxImage bounds an image in bytes, since it is held in memory.
 const maxImage = 512 << 20
 
 // Descriptor names a part of an OCI image:
@@ -34,10 +34,10 @@ type Layout struct {
 	text map[string][]byte // by digest
 }
 
-// Text returns a part of the image.
+// Text returns the bytes of a part of the image.
 func (l *Layout) Text(d Descriptor) []byte { return l.text[d.Digest] }
 
-// ReadLayout reads a layout that is packed in a tar, and checks its digests.
+// ReadLayout reads a layout from a tar file and verifies its digests.
 func ReadLayout(file string) (*Layout, error) {
 	files, err := untar(file)
 	if err != nil {
@@ -66,6 +66,7 @@ func ReadLayout(file string) (*Layout, error) {
 
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
+// take takes the part d over from files and verifies its digest.
 func (l *Layout) take(files map[string][]byte, d Descriptor) error {
 	if !digestForm.MatchString(d.Digest) {
 		return fmt.Errorf("its digest %.80q is none", d.Digest)
@@ -81,7 +82,7 @@ func (l *Layout) take(files map[string][]byte, d Descriptor) error {
 	return nil
 }
 
-// untar reads the files of a tar.
+// untar returns the files of a tar file by name.
 func untar(name string) (map[string][]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {

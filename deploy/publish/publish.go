@@ -1,9 +1,9 @@
-// Package publish brings the functions' packages to Azure and Google Cloud, where
-// Terraform's providers have no resource for it or none that works: the modules run
-// it between the resources that a package needs and those that need the package.
+// Package publish uploads the functions' packages to Azure and Google Cloud, for which
+// Terraform's providers have no resource or none that works. The Terraform modules run
+// it after the resources that a package needs and before those that need the package.
 //
-// A Publisher tries again for a while, for what was just created, and the rights
-// on it, take minutes to be in force everywhere.
+// A Publisher retries for some minutes, since new resources and new permissions take
+// that long to be effective everywhere.
 package publish
 
 import (
@@ -21,33 +21,33 @@ import (
 	"hotreader/internal/endpoint"
 )
 
-// Token returns an access token of whoever runs this, for the Authorization
-// header. It may be called often and has to cache it.
+// Token returns an access token of the user who runs this, for the Authorization
+// header. It is called for each request, so it should cache the token.
 type Token func(ctx context.Context) (string, error)
 
-// Publisher brings packages to a cloud's services.
+// Publisher uploads packages to a cloud's services.
 type Publisher struct {
-	Token     Token             // nil = none is shown
+	Token     Token             // nil = no token is sent
 	Transport http.RoundTripper // nil = http.DefaultTransport
-	Note      func(string)      // told when it has to wait; nil = nobody is
+	Note      func(string)      // called when Publisher has to wait; nil = not called
 }
 
 const (
-	patience  = 10 * time.Minute // for rights to be in force
+	patience  = 10 * time.Minute // for permissions to become effective
 	pause     = 5 * time.Second  // between tries
-	maxAnswer = 1 << 20          // of a service, in bytes
+	maxAnswer = 1 << 20          // bytes read of an answer
 )
 
-// client speaks to one service.
+// client sends requests to one service.
 type client struct {
 	base   *url.URL
 	token  Token
 	client *http.Client
 }
 
-// client returns a client of the service at base. The token is for it alone:
-// allowed says whether its host is one of the cloud's; this machine's own, for
-// tests and emulators, may speak http.
+// client returns a client of the service at base. Only that service gets the token, so
+// allowed checks that its host is one of the cloud's. A loopback address, for tests and
+// emulators, needs no check and may use http.
 func (p Publisher) client(op, base string, allowed func(host string) bool) (*client, error) {
 	u, err := url.Parse(base)
 	wrong := ""
@@ -67,21 +67,20 @@ func (p Publisher) client(op, base string, allowed func(host string) bool) (*cli
 	}
 	return &client{u, p.Token, &http.Client{
 		Transport: p.Transport,
-		// A token is not carried to where a service points. An upload's Location is
-		// followed below, on its own host.
+		// A redirect must not carry the token elsewhere. pushPart follows an upload's
+		// Location itself, on the same host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// answer is what a service said.
+// answer is a service's answer, with its body read.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// do sends one request. A relative target is one of the service's; an absolute
-// one has to be on its host.
+// do sends one request. target is a path of the service, or a URL on its host.
 func (c *client) do(ctx context.Context, method, target, contentType string, body []byte) (*answer, error) {
 	u, err := c.base.Parse(target)
 	if err != nil || u.Host != c.base.Host || u.Scheme != c.base.Scheme {
@@ -113,7 +112,7 @@ func (c *client) do(ctx context.Context, method, target, contentType string, bod
 	return &answer{resp.StatusCode, resp.Header, text}, nil
 }
 
-// says returns what a service answered, short enough for a line.
+// says describes the answer in one line.
 func (a *answer) says() string {
 	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(a.body), "")), " ")
 	if len(text) > 300 {
@@ -125,37 +124,37 @@ func (a *answer) says() string {
 	return fmt.Sprintf("status %d: %s", a.status, text)
 }
 
-// errLater is wrapped by errors that may be over soon.
-var errLater = errors.New("not yet")
+// errTemporary marks errors that may soon pass.
+var errTemporary = errors.New("not yet")
 
-// later marks err as one that may be over soon, unless it is known not to be: no
-// sign-in, a service that points elsewhere.
-func later(err error) error {
+// temporary marks err as one that may soon pass. An *hotreader.Error, such as a missing
+// sign-in or a redirect to another host, does not pass and is returned as it is.
+func temporary(err error) error {
 	if _, ok := errors.AsType[*hotreader.Error](err); ok {
 		return err
 	}
-	return fmt.Errorf("%w: %w", errLater, err)
+	return fmt.Errorf("%w: %w", errTemporary, err)
 }
 
-// again calls try until it succeeds, fails for good or the time is up.
-func (p Publisher) again(ctx context.Context, op string, try func() error) error {
+// retry calls try until it succeeds, fails for good, or patience is used up.
+func (p Publisher) retry(ctx context.Context, op string, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	said := false
+	noted := false
 	for {
 		err := try()
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, errLater) {
+		if !errors.Is(err, errTemporary) {
 			if _, ok := errors.AsType[*hotreader.Error](err); ok {
 				return err
 			}
 			return &hotreader.Error{Op: op, Code: hotreader.CodeUnavailable, Err: err}
 		}
-		if p.Note != nil && !said {
-			p.Note(fmt.Sprintf("%s: waiting, for %v", op, strings.TrimPrefix(err.Error(), errLater.Error()+": ")))
-			said = true
+		if p.Note != nil && !noted {
+			p.Note(fmt.Sprintf("%s: waiting, for %v", op, strings.TrimPrefix(err.Error(), errTemporary.Error()+": ")))
+			noted = true
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -171,7 +170,7 @@ func fail(op string, code hotreader.Code, format string, args ...any) error {
 	return &hotreader.Error{Op: op, Code: code, Err: fmt.Errorf(format, args...)}
 }
 
-// passing reports whether a status may be another one soon.
-func passing(status int) bool {
+// isTemporary reports whether a request that got status may soon succeed.
+func isTemporary(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }

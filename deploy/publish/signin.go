@@ -22,15 +22,15 @@ import (
 	"hotreader"
 )
 
-// Scopes of Azure's tokens. The publishing service takes those that az asks for.
+// Scopes of Azure's tokens. The publishing service accepts the one that az uses.
 const (
 	AzureManagement = "https://management.core.windows.net//.default"
 	AzureVault      = "https://vault.azure.net/.default"
 )
 
-// AzureToken signs in to Azure as Terraform's provider does: with what ARM_CLIENT_ID
-// and its companions say or, without them, as the SDK does, which is with az login
-// on a person's machine.
+// AzureToken signs in to Azure as Terraform's provider does: with ARM_CLIENT_ID and the
+// variables that belong to it or, without them, as the SDK does by default, which is
+// with az login on a developer's machine.
 func AzureToken(getenv func(string) string, scope string) (Token, error) {
 	c, err := azureCredential(getenv)
 	if err != nil {
@@ -47,7 +47,7 @@ func AzureToken(getenv func(string) string, scope string) (Token, error) {
 
 func azureCredential(getenv func(string) string) (azcore.TokenCredential, error) {
 	tenant, client := getenv("ARM_TENANT_ID"), getenv("ARM_CLIENT_ID")
-	truth := func(name string) bool { return strings.EqualFold(getenv(name), "true") || getenv(name) == "1" }
+	isTrue := func(name string) bool { return strings.EqualFold(getenv(name), "true") || getenv(name) == "1" }
 	switch {
 	case client != "" && getenv("ARM_CLIENT_SECRET") != "":
 		return azidentity.NewClientSecretCredential(tenant, client, getenv("ARM_CLIENT_SECRET"), nil)
@@ -61,9 +61,9 @@ func azureCredential(getenv func(string) string) (azcore.TokenCredential, error)
 			return nil, errors.New("the certificate of ARM_CLIENT_CERTIFICATE_PATH cannot be read with ARM_CLIENT_CERTIFICATE_PASSWORD")
 		}
 		return azidentity.NewClientCertificateCredential(tenant, client, chain, key, nil)
-	case client != "" && truth("ARM_USE_OIDC"):
+	case client != "" && isTrue("ARM_USE_OIDC"):
 		return azidentity.NewClientAssertionCredential(tenant, client, func(ctx context.Context) (string, error) { return idToken(ctx, getenv) }, nil)
-	case truth("ARM_USE_MSI"):
+	case isTrue("ARM_USE_MSI"):
 		var o azidentity.ManagedIdentityCredentialOptions
 		if client != "" {
 			o.ID = azidentity.ClientID(client)
@@ -73,7 +73,7 @@ func azureCredential(getenv func(string) string) (azcore.TokenCredential, error)
 	return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{TenantID: tenant})
 }
 
-// idToken is the token by which a workflow proves who it is.
+// idToken returns the OIDC token of a CI workflow.
 func idToken(ctx context.Context, getenv func(string) string) (string, error) {
 	if t := getenv("ARM_OIDC_TOKEN"); t != "" {
 		return t, nil
@@ -111,7 +111,7 @@ func idToken(ctx context.Context, getenv func(string) string) (string, error) {
 }
 
 // GoogleToken signs in to Google Cloud as Terraform's provider does: with
-// GOOGLE_OAUTH_ACCESS_TOKEN, GOOGLE_CREDENTIALS (a file, or what is in it) or the
+// GOOGLE_OAUTH_ACCESS_TOKEN, GOOGLE_CREDENTIALS (a file's name or its content) or the
 // application default credentials.
 func GoogleToken(ctx context.Context, getenv func(string) string) (Token, error) {
 	const scope = "https://www.googleapis.com/auth/cloud-platform"

@@ -3,7 +3,6 @@ package awslambda
 import (
 	"cmp"
 	"context"
-	"iter"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -93,13 +92,11 @@ func (c *connector) serve(ctx context.Context, event []byte, q *query) ([]byte, 
 	if q.request, err = c.decode(ctx, event); err != nil {
 		return nil, err
 	}
-	responder := c.responder
-	responder.Reader = counter{responder.Reader, q}
 	dst := c.kept[:0]
 	if !c.reuse {
 		dst = make([]byte, 0, c.size.Load())
 	}
-	body, err := c.answer(&responder, ctx, dst, q.request)
+	body, err := c.answer(&c.responder, ctx, dst, q.request)
 	if err == nil {
 		err = bounded(body)
 	}
@@ -119,39 +116,14 @@ func (c *connector) tell(ctx context.Context, id string, q *query, size int, err
 	e := &seen.Query{
 		Level: level(err), Function: c.name, RequestID: id, TraceID: c.trace(ctx), // as the API in the other cloud is told
 		Device: r.Query.Device, Properties: len(r.Query.Properties), FirstPage: r.NextToken == "",
-		Rows: q.rows, Points: q.points, Stats: &q.stats, Bytes: int64(size), Duration: time.Since(q.began), Err: err,
+		Rows: int(q.stats.Rows.Load()), Points: int(q.stats.Points.Load()), Stats: &q.stats, Bytes: int64(size), Duration: time.Since(q.began), Err: err,
 	}
 	e.Tell(ctx, c.logger, c.observer)
 }
 
 // query is what is known of one query when it is logged.
 type query struct {
-	began        time.Time
-	request      twinmaker.Request
-	rows, points int // that the Reader gave; the last row may be left to the next page
-	stats        hotreader.Stats
-}
-
-// counter is a Reader that counts into a query.
-type counter struct {
-	reader hotreader.Reader
-	q      *query
-}
-
-func (c counter) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	return func(yield func(hotreader.Row, error) bool) {
-		for row, err := range c.reader.Read(ctx, q) {
-			if err == nil {
-				c.q.rows++
-				for i := range row.Values {
-					if !row.Values[i].IsNull() {
-						c.q.points++
-					}
-				}
-			}
-			if !yield(row, err) {
-				return
-			}
-		}
-	}
+	began   time.Time
+	request twinmaker.Request
+	stats   hotreader.Stats // the last row may be left to the next page
 }

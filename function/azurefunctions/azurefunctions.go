@@ -1,12 +1,12 @@
-// Package azurefunctions hosts the Hot Reader API on Azure Functions, as a custom
-// handler: a web server on this machine that the Functions host sends the HTTP
-// requests that its triggers receive.
+// Package azurefunctions hosts the Hot Reader API on Azure Functions as a custom
+// handler: a local web server to which the Functions host forwards the HTTP requests
+// of its triggers.
 //
-// There is no other way in. A host without enableForwardingHttpRequest would send
-// each request as a JSON document to the path with the function's name; with it
-// anybody may post such a document there, and would get past what guards requests:
-// the body would be read before the token is, and the document's headers would say
-// who asks. So documents are not understood, and the program's host.json forwards.
+// The program's host.json sets enableForwardingHttpRequest. Without it, the host would
+// send each request as a JSON document to a path with the function's name. This
+// package does not accept such documents: anybody could post one, and get around the
+// checks of a request, since the body would be read before the token is verified and
+// the document's headers would say who the caller is.
 package azurefunctions
 
 import (
@@ -22,14 +22,14 @@ func Handler(api http.Handler) http.Handler {
 
 const devices = "/v1/devices/"
 
-// unencoded are the headers in which App Service's front end, which sets them
-// itself, passes on the path and query as they came.
+// unencoded are the headers in which App Service's front end passes on the original
+// path and query. It always sets them itself, so a client cannot.
 var unencoded = []string{"X-Waws-Unencoded-Url", "X-Original-Url"}
 
-// original returns r as its client sent it. The host undoes the escapes of a path
-// and puts others in, so that an id with ? or % in it would be another; the front
-// end's headers still have them. And the host's id of an invocation becomes the
-// trace id, if there is no other, so that its log and ours agree.
+// original returns r as its client sent it. The Functions host unescapes a path and
+// escapes it differently, which changes an id with ? or % in it; the front end's
+// headers have the original. The host's invocation id becomes the trace id if there is
+// no other, so that it is in both logs.
 func original(r *http.Request) *http.Request {
 	id := r.Header.Get("X-Azure-Functions-Invocationid")
 	if id != "" && r.Header.Get("Traceparent") == "" && r.Header.Get("X-Request-Id") == "" {

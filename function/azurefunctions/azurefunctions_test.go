@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// seen is what the API got.
+// seen is the request that the API got.
 type seen struct {
 	method, target, body string
 	header               http.Header
@@ -37,8 +37,8 @@ func post(t *testing.T, h http.Handler, path, body string, header ...string) *ht
 	return w
 }
 
-// Forwarded requests go through as they are, except that an id which the host
-// has changed comes from the front end's header.
+// Requests reach the API unchanged, except that an id which the host has changed is
+// taken from the front end's header.
 func TestForwarded(t *testing.T) {
 	for _, c := range []struct{ came, header, want string }{
 		{"/v1/devices/d/latest?property=a", "", "/v1/devices/d/latest?property=a"},

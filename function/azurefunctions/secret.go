@@ -21,8 +21,8 @@ import (
 // vaultVersion is the version of Key Vault's REST API.
 const vaultVersion = "7.4"
 
-// Identity returns the function's managed identity: the one that AZURE_CLIENT_ID
-// names, or else the system's.
+// Identity returns the function's managed identity: the one that AZURE_CLIENT_ID names,
+// else the system-assigned one.
 func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
 	var o azidentity.ManagedIdentityCredentialOptions
 	if id := getenv("AZURE_CLIENT_ID"); id != "" {
@@ -35,10 +35,9 @@ func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
 	return c, nil
 }
 
-// Secret returns a fetch, for identity.Fetched, of a secret of Azure Key Vault by
-// its URI; without a version in it, of the newest. The identity needs the role
-// Key Vault Secrets User on it. client sends the requests; nil = one of the
-// SDK's.
+// Secret returns a function for identity.Fetched that fetches a secret of Azure Key
+// Vault by its URI, the newest version if the URI has none. The identity needs the role
+// Key Vault Secrets User on it. client sends the requests; nil = the SDK's.
 func Secret(who azcore.TokenCredential, client policy.Transporter, uri string) identity.Fetch {
 	const op = "key vault: get secret"
 	audience, plain := "https://vault.azure.net", false
@@ -93,7 +92,7 @@ func Secret(who azcore.TokenCredential, client policy.Transporter, uri string) i
 	}
 }
 
-// refusal says why Key Vault did not answer with a secret.
+// refusal returns the error for an answer without a secret.
 func refusal(resp *http.Response) (hotreader.Code, error) {
 	err := runtime.NewResponseError(resp)
 	switch resp.StatusCode {

@@ -24,8 +24,8 @@ func (i managed) GetToken(_ context.Context, o policy.TokenRequestOptions) (azco
 	return azcore.AccessToken{Token: "entra", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-// vault answers one request after the other with a status and a body, the last
-// one again and again.
+// vault answers each request with the next of answers, and with the last one from then
+// on.
 type vault struct {
 	answers []string // "STATUS BODY"
 	got     []*http.Request

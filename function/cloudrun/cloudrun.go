@@ -1,6 +1,6 @@
-// Package cloudrun hosts the Hot Reader API on Google Cloud Run: HTTP/1.1 and
-// HTTP/2 without TLS, which Cloud Run's front end speaks to the program, a log
-// that Cloud Logging understands, and memory within the instance's.
+// Package cloudrun hosts the Hot Reader API on Google Cloud Run. It serves HTTP/1.1 and
+// HTTP/2 without TLS to Cloud Run's front end, logs in Cloud Logging's format, and
+// finds the instance's memory limit.
 package cloudrun
 
 import (
@@ -17,9 +17,8 @@ import (
 	"hotreader/httpapi"
 )
 
-// Server returns the server of an API. It takes HTTP/2 with prior knowledge
-// (h2c), as a service has to that is deployed with end-to-end HTTP/2, and
-// HTTP/1.1.
+// Server returns the server of an API. It accepts HTTP/1.1, and HTTP/2 with prior
+// knowledge (h2c), which a service with end-to-end HTTP/2 requires.
 func Server(api http.Handler) *http.Server {
 	s := httpapi.Server(traced(api))
 	s.Protocols = new(http.Protocols)
@@ -28,8 +27,7 @@ func Server(api http.Handler) *http.Server {
 	return s
 }
 
-// traced gives requests that come with Google's own trace header alone the
-// standard one.
+// traced adds the standard trace header to requests that have only Google's own.
 func traced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Traceparent") == "" {
@@ -41,8 +39,8 @@ func traced(h http.Handler) http.Handler {
 	})
 }
 
-// traceparent translates TRACE_ID/SPAN_ID;o=OPTIONS, of which the first is 32
-// hexadecimal digits and the second a decimal number; "" if text is not that.
+// traceparent translates TRACE_ID/SPAN_ID;o=OPTIONS, where TRACE_ID has 32 hexadecimal
+// digits and SPAN_ID is decimal; "" if text has another form.
 func traceparent(text string) string {
 	trace, rest, _ := strings.Cut(text, "/")
 	span, options, _ := strings.Cut(rest, ";")
@@ -57,15 +55,14 @@ func traceparent(text string) string {
 	return fmt.Sprintf("00-%s-%016x-%s", strings.ToLower(trace), n, sampled)
 }
 
-// isTrace reports whether id is a trace of W3C's form, 32 small hexadecimal
-// digits, which is the only one that Cloud Trace has.
+// isTrace reports whether id is a W3C trace id, 32 lowercase hexadecimal digits, the
+// only form that Cloud Trace accepts.
 func isTrace(id string) bool {
 	return len(id) == 32 && id != strings.Repeat("0", 32) && strings.Trim(id, "0123456789abcdef") == ""
 }
 
-// NewLogger returns a logger whose lines Cloud Logging takes apart: severity,
-// message, time and, where project is known, the trace that a request's line
-// belongs to.
+// NewLogger returns a logger whose lines Cloud Logging can parse: severity, message,
+// time and, if project is known, the trace of the request.
 func NewLogger(w io.Writer, level slog.Level, project string) *slog.Logger {
 	h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) > 0 {
@@ -82,7 +79,7 @@ func NewLogger(w io.Writer, level slog.Level, project string) *slog.Logger {
 	return slog.New(&traces{h, project})
 }
 
-// severity is Cloud Logging's word for a level.
+// severity returns Cloud Logging's name for a level.
 func severity(v slog.Value) string {
 	level, ok := v.Any().(slog.Level)
 	switch {
@@ -96,7 +93,7 @@ func severity(v slog.Value) string {
 	return "ERROR"
 }
 
-// traces is a slog.Handler that adds the trace.
+// traces is a slog.Handler that adds the request's trace.
 type traces struct {
 	slog.Handler
 	project string
@@ -120,11 +117,10 @@ func (t *traces) WithGroup(name string) slog.Handler {
 	return &traces{t.Handler.WithGroup(name), t.project}
 }
 
-// MemoryLimit returns nine tenths of what the instance may use, in bytes, for
-// debug.SetMemoryLimit: the garbage collector then works harder before the
-// instance is killed. (Processors need no such care, the runtime counts those
-// that the instance has.) root is the root of the file system. It is false where
-// no limit is found.
+// MemoryLimit returns nine tenths of the instance's memory, in bytes, for
+// debug.SetMemoryLimit: near that, the garbage collector works harder, so that the
+// instance is not killed. (The runtime finds the number of processors itself.) root is
+// the root of the file system. The result is false if there is no limit.
 func MemoryLimit(root fs.FS) (int64, bool) {
 	for _, file := range []string{"sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		text, err := fs.ReadFile(root, file)

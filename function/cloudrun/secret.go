@@ -22,10 +22,10 @@ import (
 	"hotreader/wire"
 )
 
-// SecretOptions say how Secret Manager is reached. The zero value is Google's,
-// with the service account that the program runs as.
+// SecretOptions say how to reach Secret Manager. The zero value means Google's, with the
+// service account that the program runs as.
 type SecretOptions struct {
-	Client   *http.Client       // nil = one of its own
+	Client   *http.Client       // nil = a new one
 	Endpoint string             // "" = Google's, by the secret's region; http:// is an emulator, which gets no credentials
 	Tokens   oauth2.TokenSource // nil = Application Default Credentials
 }
@@ -35,16 +35,17 @@ const (
 	maxSecret  = 256 << 10 // bytes of an answer; a secret has up to 64 KiB
 )
 
-// Secret returns a fetch, for identity.Fetched, of the version of a secret in
-// Google Secret Manager: projects/P/secrets/S/versions/V, or below a location.
-// The service account needs the role Secret Manager Secret Accessor on it.
+// Secret returns a function for identity.Fetched that fetches a version of a secret in
+// Google Secret Manager. name is projects/P/secrets/S/versions/V, or
+// projects/P/locations/L/secrets/S/versions/V. The service account needs the role
+// Secret Manager Secret Accessor on it.
 func Secret(name string, o SecretOptions) identity.Fetch {
 	if o.Client == nil {
 		o.Client = &http.Client{
 			Transport: &http.Transport{
 				Proxy:       http.ProxyFromEnvironment,
 				DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, TLSHandshakeTimeout: 3 * time.Second,
-				ForceAttemptHTTP2: true, IdleConnTimeout: 10 * time.Second, // it is used every few months
+				ForceAttemptHTTP2: true, IdleConnTimeout: 10 * time.Second, // secrets are fetched rarely
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
@@ -58,7 +59,7 @@ func Secret(name string, o SecretOptions) identity.Fetch {
 	s := &secrets{o, name}
 	return func(ctx context.Context) (string, time.Time, error) {
 		text, err := s.fetch(ctx)
-		return text, time.Time{}, err // the answer does not say when it was made
+		return text, time.Time{}, err // the answer does not tell the secret's age
 	}
 }
 
@@ -67,7 +68,7 @@ type secrets struct {
 	name string
 }
 
-// tries is how often a fetch asks, as long as the answer may heal.
+// tries is how often fetch asks, as long as failures are temporary.
 const tries = 3
 
 func (s *secrets) fetch(ctx context.Context) (text string, err error) {
@@ -138,12 +139,12 @@ func fail(ctx context.Context, code hotreader.Code, err error) error {
 	return &hotreader.Error{Op: "secret manager: access secret version", Code: code, Err: err}
 }
 
-// refused returns the error of an answer other than 200, with Google's words.
+// refused returns the error for an answer other than 200, with Google's message.
 func refused(ctx context.Context, status int, body []byte) error {
 	var answer struct {
 		Error struct{ Message string }
 	}
-	_ = json.Unmarshal(body, &answer) // without words the status has to do
+	_ = json.Unmarshal(body, &answer) // without a message, the status must do
 	said := fmt.Errorf("status %d: %.500s", status, answer.Error.Message)
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -151,7 +152,7 @@ func refused(ctx context.Context, status int, body []byte) error {
 	case http.StatusNotFound:
 		return fail(ctx, hotreader.CodeNotFound, fmt.Errorf("there is no such secret, or no such version of it: %w", said))
 	case http.StatusBadRequest:
-		return fail(ctx, hotreader.CodeConfig, said) // also a version that is disabled
+		return fail(ctx, hotreader.CodeConfig, said) // such as a disabled version
 	}
 	return fail(ctx, wire.CodeOfStatus(status), said)
 }

@@ -66,12 +66,16 @@ func (s *Scanner) Space() {
 
 // Is reports whether c stands next, and steps behind it if so.
 func (s *Scanner) Is(c byte) bool {
-	s.Space()
-	if s.Pos >= len(s.Data) || s.Data[s.Pos] != c {
-		return false
+	for ; s.Pos < len(s.Data); s.Pos++ {
+		if s.Data[s.Pos] == c {
+			s.Pos++
+			return true
+		}
+		if !blank(s.Data[s.Pos]) {
+			break
+		}
 	}
-	s.Pos++
-	return true
+	return false
 }
 
 // Token reads c.
@@ -341,6 +345,21 @@ func Unquote(quoted []byte) string {
 // NumberEnd returns the index behind a number that begins at data[i], 0 if there
 // is none.
 func NumberEnd(data []byte, i int) int {
+	i = DecimalEnd(data, i)
+	if i > 0 && i < len(data) && data[i]|0x20 == 'e' {
+		if i++; i < len(data) && (data[i] == '+' || data[i] == '-') {
+			i++
+		}
+		first := i
+		if i = digitsEnd(data, first); i == first {
+			return 0
+		}
+	}
+	return i
+}
+
+// DecimalEnd is NumberEnd for a number's digits without its exponent.
+func DecimalEnd(data []byte, i int) int {
 	if i < len(data) && data[i] == '-' {
 		i++
 	}
@@ -350,15 +369,6 @@ func NumberEnd(data []byte, i int) int {
 	}
 	if i < len(data) && data[i] == '.' {
 		first = i + 1
-		if i = digitsEnd(data, first); i == first {
-			return 0
-		}
-	}
-	if i < len(data) && data[i]|0x20 == 'e' {
-		if i++; i < len(data) && (data[i] == '+' || data[i] == '-') {
-			i++
-		}
-		first = i
 		if i = digitsEnd(data, first); i == first {
 			return 0
 		}

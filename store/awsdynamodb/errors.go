@@ -60,7 +60,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 		"endpoint", cmp.Or(aws.ToString(s.client.Options().BaseEndpoint), "DynamoDB"),
 		"region", s.region(),
 		"permission", permissions[doing],
-		"keys", fmt.Sprintf("HASH %q (S) and RANGE %q (%s)", s.deviceKey, s.timeKey, s.keyKind()),
+		"keys", fmt.Sprintf("HASH %q (S) and RANGE %q (%s)", s.layout.DeviceKey, s.layout.TimeKey, s.keyKind()),
 	}}
 	status := 0
 	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && resp.Response != nil {

@@ -412,8 +412,8 @@ func statsCounted(t testing.TB, h Harness) {
 	q := hotreader.Query{Device: "d", Properties: []string{"n"}, Types: []hotreader.Type{hotreader.Double}}
 	for range r.Read(hotreader.WithStats(t.Context(), stats), q) {
 	}
-	if looked, rows, skipped := stats.Looked.Load(), stats.Rows.Load(), stats.Skipped(); looked < 10 || rows != 8 || skipped != 2 {
-		t.Errorf("looked at %d rows, kept %d, skipped %d values; want at least 10, 8 and 2", looked, rows, skipped)
+	if looked, rows, points, skipped := stats.Looked.Load(), stats.Rows.Load(), stats.Points.Load(), stats.Skipped(); looked < 10 || rows != 8 || points != 8 || skipped != 2 {
+		t.Errorf("looked at %d rows, kept %d with %d values, skipped %d values; want at least 10, 8 with 8, and 2", looked, rows, points, skipped)
 	}
 	if stats.Reads.Load() < 1 {
 		t.Error("no call to the store is counted")

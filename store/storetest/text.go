@@ -128,8 +128,10 @@ func textOneInstant(t testing.TB, h Harness) {
 			h.expect(t, r, q, other, one)
 			q.End = instant
 			h.expect(t, r, q, one)
-			// What stands is one whole item: the others' properties are gone.
-			h.expect(t, r, hotreader.Query{Device: device, Properties: []string{"first"}, End: instant})
+			// They are one row: it has what only one of them has.
+			h.expect(t, r, hotreader.Query{Device: device, Properties: []string{"first"}, End: instant}, row(instant, boolean(true)))
+			h.expect(t, r, hotreader.Query{Device: device, Properties: []string{"n", "first"}, End: instant, Last: true},
+				row(instant, num(strconv.Itoa(greatest)), boolean(true)))
 		}
 	}
 	// So what our Writer wrote stands against what was there.

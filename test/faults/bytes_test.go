@@ -17,8 +17,8 @@ import (
 	"hotreader/wire"
 )
 
-// sampled are the places at which answers of n bytes are cut or damaged, beside
-// those that are named.
+// sampled returns offsets at which to cut an answer of n bytes: those that are named,
+// and many random ones.
 func sampled(n, many int, named ...int) []int {
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	places := slices.Clone(named)
@@ -29,7 +29,7 @@ func sampled(n, many int, named ...int) []int {
 	return slices.Compact(places)
 }
 
-// answerTo returns the body with which api answers the reader's question q.
+// answerTo returns the row stream with which api answers q.
 func answerTo(t testing.TB, api http.Handler, q hotreader.Query) []byte {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, "/read", bytes.NewReader(wire.NewEnvelope(q, "aws", "").Append(nil)))
@@ -43,13 +43,12 @@ func answerTo(t testing.TB, api http.Handler, q hotreader.Query) []byte {
 	return rec.Body.Bytes()
 }
 
-// shared has reads of one test use the connections of one client.
-func shared(c *http.Client) func(*setup) { return func(s *setup) { s.remote.Client = c } }
+// withClient lets several readers share a client's connections.
+func withClient(c *http.Client) func(*setup) { return func(s *setup) { s.remote.Client = c } }
 
-// An answer that is cut, behind any of its frames or anywhere else, however HTTP
-// tells its end and however the connection ends, is taken up where it broke: all
-// rows come, each once. If it is cut each time, an error comes behind rows that
-// are right.
+// A read resumes an answer that is cut, after any frame or anywhere else, with any
+// framing and any end of the connection: all rows come, each once. If every answer is
+// cut, an error comes after rows that are right.
 func TestCutAnswers(t *testing.T) {
 	t.Parallel()
 	store := filledFile(t)
@@ -61,9 +60,9 @@ func TestCutAnswers(t *testing.T) {
 		for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
 			var places []int
 			want := want
-			if peer == "JSON" && q.Last { // which tells no times
-				g := newGate(t, api, nil, never())
-				if want, err = collect(limited(t), t, far(t, g.url), q); err != nil || len(want) != 1 {
+			if peer == "JSON" && q.Last { // such an answer has no times
+				g := newFaultServer(t, api, nil, never())
+				if want, err = collect(limited(t), t, remoteAt(t, g.url), q); err != nil || len(want) != 1 {
 					t.Fatal(want, err)
 				}
 			}
@@ -87,10 +86,10 @@ func TestCutAnswers(t *testing.T) {
 						client := newClient()
 						defer client.CloseIdleConnections()
 						for _, at := range places {
-							g := newGate(t, api, nil, first(1, cuts(f, at, e)))
-							got, err := collect(limited(t), t, far(t, g.url, shared(client)), q)
+							g := newFaultServer(t, api, nil, first(1, cuts(f, at, e)))
+							got, err := collect(limited(t), t, remoteAt(t, g.url, withClient(client)), q)
 							if peer == "JSON" && at == 0 && f == byClose && e == hangUp {
-								// As far as HTTP can tell, that is an empty answer.
+								// To HTTP, that is an empty answer.
 								if hotreader.CodeOf(err) != hotreader.CodeProtocol || len(got) > 0 || g.requests.Load() != 1 {
 									t.Errorf("empty: %d rows, %v", len(got), err)
 								}
@@ -104,8 +103,8 @@ func TestCutAnswers(t *testing.T) {
 							}
 						}
 						for _, at := range []int{1, 40, -1} {
-							g := newGate(t, api, nil, always(cuts(f, at, e)))
-							got, err := collect(limited(t), t, far(t, g.url, shared(client)), q)
+							g := newFaultServer(t, api, nil, always(cuts(f, at, e)))
+							got, err := collect(limited(t), t, remoteAt(t, g.url, withClient(client)), q)
 							if wrong := difference(got, want, false); hotreader.CodeOf(err).Temporary() == false || wrong != "" {
 								t.Errorf("always cut at %d: %d rows, %v; %s", at, len(got), err, wrong)
 							}
@@ -120,9 +119,9 @@ func TestCutAnswers(t *testing.T) {
 	}
 }
 
-// A wrong bit anywhere in a row stream is found by its checksum, and what is
-// behind it is asked for anew. One in HTTP's own head, or in how it tells the
-// body's end, makes an error if not the same rows. Never other rows.
+// A checksum finds a flipped bit anywhere in a row stream, and the read resumes before
+// it. A flipped bit in HTTP's head or framing gives an error or the same rows, never
+// other rows.
 func TestFlippedBits(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
@@ -136,8 +135,8 @@ func TestFlippedBits(t *testing.T) {
 	client := newClient()
 	t.Cleanup(client.CloseIdleConnections)
 	read := func(t *testing.T, script func(int) fault) (int, []hotreader.Row, error) {
-		g := newGate(t, api, nil, script)
-		got, err := collect(limited(t), t, far(t, g.url, shared(client), idle(5*time.Second)), q)
+		g := newFaultServer(t, api, nil, script)
+		got, err := collect(limited(t), t, remoteAt(t, g.url, withClient(client), withIdle(5*time.Second)), q)
 		if wrong := difference(got, want, err == nil); wrong != "" {
 			t.Fatalf("%s (%v)", wrong, err)
 		}
@@ -152,7 +151,7 @@ func TestFlippedBits(t *testing.T) {
 				f := flips(framings[at%len(framings)], at, at%8)
 				n, _, err := read(t, first(1, f))
 				switch {
-				case at < 5: // no more "HROW", or of another version
+				case at < 5: // in "HROW" or in the version
 					if hotreader.CodeOf(err) != hotreader.CodeProtocol || n != 1 {
 						t.Errorf("byte %d: %v after %d requests", at, err, n)
 					}
@@ -170,8 +169,8 @@ func TestFlippedBits(t *testing.T) {
 			t.Fatal(want, err)
 		}
 		for at := 5; at < len(answerTo(t, api, q)); at += 5 {
-			g := newGate(t, api, nil, first(1, flips(framings[at%len(framings)], at, at%8)))
-			got, err := collect(limited(t), t, far(t, g.url, shared(client), idle(5*time.Second)), q)
+			g := newFaultServer(t, api, nil, first(1, flips(framings[at%len(framings)], at, at%8)))
+			got, err := collect(limited(t), t, remoteAt(t, g.url, withClient(client), withIdle(5*time.Second)), q)
 			if wrong := difference(got, want, true); err != nil || wrong != "" || g.requests.Load() != 2 {
 				t.Errorf("byte %d: %v; %s; %d requests", at, err, wrong, g.requests.Load())
 			}
@@ -199,8 +198,7 @@ func TestFlippedBits(t *testing.T) {
 	})
 }
 
-// Frames that are all right by themselves, but of another answer, are no rows of
-// this one.
+// Frames that are valid but belong to another answer are rejected.
 func TestAnswerToAnother(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
@@ -229,18 +227,18 @@ func TestAnswerToAnother(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := newGate(t, api, nil, first(1, ok(wire.MediaType, string(b))))
-			got, err := collect(limited(t), t, far(t, g.url), history())
+			g := newFaultServer(t, api, nil, first(1, ok(wire.MediaType, string(b))))
+			got, err := collect(limited(t), t, remoteAt(t, g.url), history())
 			if wrong := difference(got, want, true); err != nil || wrong != "" || g.requests.Load() != 2 {
 				t.Errorf("%v; %s; %d requests", err, wrong, g.requests.Load())
 			}
 		})
 	}
-	t.Run("retries", func(t *testing.T) { // fewer, so that the last one's error shows
+	t.Run("retries", func(t *testing.T) { // a single one, so that its error shows
 		t.Parallel()
-		g := newGate(t, api, nil, always(ok(wire.MediaType, string(whole[:ends[1]])+string(foreign[11:]))))
-		_, err := collect(limited(t), t, far(t, g.url, func(s *setup) { s.retry = route.RetryOptions{Retries: 1, Base: 1} }), history())
-		if hotreader.CodeOf(err) != hotreader.CodeProtocol { // the same rows again are outside of what is left
+		g := newFaultServer(t, api, nil, always(ok(wire.MediaType, string(whole[:ends[1]])+string(foreign[11:]))))
+		_, err := collect(limited(t), t, remoteAt(t, g.url, func(s *setup) { s.retry = route.RetryOptions{Retries: 1, Base: 1} }), history())
+		if hotreader.CodeOf(err) != hotreader.CodeProtocol { // the rows are outside of the range that the retry asks for
 			t.Error(err)
 		}
 	})

@@ -19,7 +19,7 @@ import (
 	"hotreader/store/memstore"
 )
 
-// pipes is a network of one server, in memory, so that a test's clock may jump.
+// pipes is an in-memory network with one server, for tests in virtual time.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -54,31 +54,32 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// world is the real client, reader and server, with the contract's figures, in a
-// bubble whose clock stands still while they work.
-type world struct {
+// fixture is the real client, reader and server, with the contract's figures, in virtual
+// time: the clock stands still while they work.
+type fixture struct {
 	reader   hotreader.Source
-	ill      http.HandlerFunc // nil = well
+	broken   http.HandlerFunc // answers instead of the API; nil = the API is healthy
 	requests int
 	mu       sync.Mutex
 }
 
-func (w *world) set(ill http.HandlerFunc) {
+func (w *fixture) set(broken http.HandlerFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ill = ill
+	w.broken = broken
 }
 
-func (w *world) asked() int {
+// takeRequests returns how many requests came since it was last called.
+func (w *fixture) takeRequests() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer func() { w.requests = 0 }()
 	return w.requests
 }
 
-func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
-	// Numbers alone: what packs text is kept from one bubble to the next, with a
-	// channel in it.
+func inVirtualTime(t *testing.T, f func(t *testing.T, w *fixture)) {
+	// Numbers only: the compressor of texts has a channel and is reused, and a channel
+	// must not pass from one synctest bubble to another.
 	store := memstore.New()
 	var stored []hotreader.Record
 	for i := range count {
@@ -88,16 +89,16 @@ func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		w := new(world)
+		w := new(fixture)
 		network := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		api := apiOf(t, store)
 		server := &http.Server{ErrorLog: quiet, IdleTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.mu.Lock()
 			w.requests++
-			ill := w.ill
+			broken := w.broken
 			w.mu.Unlock()
-			if ill != nil {
-				ill(rw, r)
+			if broken != nil {
+				broken(rw, r)
 				return
 			}
 			api.ServeHTTP(rw, r)
@@ -123,7 +124,7 @@ func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 	})
 }
 
-func (w *world) read(t *testing.T, d time.Duration) error {
+func (w *fixture) read(t *testing.T, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	rows, err := collect(ctx, t, w.reader, hotreader.Query{Device: device, Properties: []string{"level"}})
@@ -135,29 +136,29 @@ func (w *world) read(t *testing.T, d time.Duration) error {
 
 func down(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 
-// An outage, at the contract's figures: for a minute each read makes its four
-// attempts; then the peer is left alone for 15 seconds, is asked by one probe at
-// a time, and is back with the second that works.
+// An outage, with the contract's figures: for a minute each read makes its four
+// attempts. Then the breaker is open for 15 seconds, lets one probe at a time through,
+// and closes with the second that succeeds.
 func TestOutage(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inVirtualTime(t, func(t *testing.T, w *fixture) {
 		if err := w.read(t, 29*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		w.asked()
+		w.takeRequests()
 		w.set(down)
 		began := time.Now()
-		for time.Since(began) < time.Minute-4*time.Second { // attempts take 3.5 s at the most
+		for time.Since(began) < time.Minute-4*time.Second { // attempts take 3.5 s at most
 			if err := w.read(t, 29*time.Second); hotreader.CodeOf(err) != hotreader.CodeOverloaded {
 				t.Fatal(err)
 			}
-			if n := w.asked(); n < 1 || n > 4 {
+			if n := w.takeRequests(); n < 1 || n > 4 {
 				t.Fatalf("%d requests", n)
 			}
 			time.Sleep(10 * time.Second)
 		}
 		time.Sleep(10 * time.Second)
-		_ = w.read(t, 29*time.Second) // opens it, if the last has not
-		w.asked()
+		_ = w.read(t, 29*time.Second) // opens the breaker, if the last read has not
+		w.takeRequests()
 		began = time.Now()
 		for time.Since(began) < 10*time.Second {
 			if err := w.read(t, time.Second); hotreader.CodeOf(err) != hotreader.CodeUnavailable || !strings.Contains(err.Error(), "left alone") {
@@ -165,18 +166,18 @@ func TestOutage(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if n := w.asked(); n != 0 {
+		if n := w.takeRequests(); n != 0 {
 			t.Errorf("the peer was asked %d times while it was to be left alone", n)
 		}
 		time.Sleep(10 * time.Second)
 		if err := w.read(t, time.Second); err == nil {
 			t.Error("the probe did not fail")
 		}
-		if n := w.asked(); n != 1 {
+		if n := w.takeRequests(); n != 1 {
 			t.Errorf("%d requests, want the probe", n)
 		}
 		w.set(nil)
-		// Who has the time waits until it is back.
+		// A read with enough time waits until the peer is back.
 		if err := w.read(t, 29*time.Second); err != nil {
 			t.Error(err)
 		}
@@ -185,28 +186,28 @@ func TestOutage(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if n := w.asked(); n != 6 {
+		if n := w.takeRequests(); n != 6 {
 			t.Errorf("%d requests for six reads that worked", n)
 		}
 	})
 }
 
-// A process that is frozen for hours, as a function between two calls: what it
-// counted before, and the connection that it kept, mean nothing any more.
+// A process that is frozen for hours, like a function between two calls, must not rely
+// on its old counts or on the connection that it kept.
 func TestClockJumpsBetweenReads(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inVirtualTime(t, func(t *testing.T, w *fixture) {
 		for day := range 20 {
 			if err := w.read(t, 29*time.Second); err != nil {
 				t.Fatalf("day %d: %v", day, err)
 			}
-			if n := w.asked(); n != 1 {
+			if n := w.takeRequests(); n != 1 {
 				t.Errorf("day %d: %d requests for the first read, want 1", day, n)
 			}
 			w.set(down)
 			if err := w.read(t, 29*time.Second); hotreader.CodeOf(err) != hotreader.CodeOverloaded {
-				t.Errorf("day %d: %v", day, err) // and not that the peer is left alone
+				t.Errorf("day %d: %v", day, err) // such as the error of an open breaker
 			}
-			if n := w.asked(); n != 4 {
+			if n := w.takeRequests(); n != 4 {
 				t.Errorf("day %d: %d requests, want 4", day, n)
 			}
 			w.set(nil)
@@ -215,12 +216,12 @@ func TestClockJumpsBetweenReads(t *testing.T) {
 	})
 }
 
-// The clock jumps while an answer is on its way: it ends at its deadline, and
-// says so, wherever it stood.
+// The clock jumps while a read waits for an answer: the read ends at its deadline, with
+// an error that says so.
 func TestClockJumpsWithinARead(t *testing.T) {
-	for name, ill := range map[string]http.HandlerFunc{
+	for name, broken := range map[string]http.HandlerFunc{
 		"before the head": func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.ReadAll(r.Body) // else the server does not see the caller leave
+			_, _ = io.ReadAll(r.Body) // else the server does not notice that the caller leaves
 			select {
 			case <-time.After(24 * time.Hour):
 			case <-r.Context().Done():
@@ -232,8 +233,8 @@ func TestClockJumpsWithinARead(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
-				w.set(ill)
+			inVirtualTime(t, func(t *testing.T, w *fixture) {
+				w.set(broken)
 				began := time.Now()
 				err := w.read(t, 29*time.Second)
 				if code := hotreader.CodeOf(err); code != hotreader.CodeDeadline && !code.Temporary() {

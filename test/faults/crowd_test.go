@@ -27,15 +27,14 @@ import (
 	"hotreader/wire"
 )
 
-// The budget for retries, as docs/reliability.md tells it: a fifth of the reads,
-// one a second, and twenty.
+// budget is how many retries docs/reliability.md allows: a fifth of the reads, one a
+// second, and twenty.
 func budget(reads int, d time.Duration) int64 {
 	return int64(0.2*float64(reads) + math.Ceil(d.Seconds()) + 20)
 }
 
-// A thousand callers at once, of a peer that fails: it is asked a thousand times
-// and what the budget adds, not four thousand times. When it is well again, all
-// are served.
+// A thousand callers at once read from a failing peer. It gets a thousand requests and
+// what the budget adds, not four thousand. When it is healthy again, all are served.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
 	const callers = 1000
@@ -43,23 +42,23 @@ func TestCrowd(t *testing.T) {
 	for name, code := range map[string]int{"overloaded": http.StatusServiceUnavailable, "throttling": http.StatusTooManyRequests} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var well atomic.Bool
+			var healthy atomic.Bool
 			var requests atomic.Int64
-			// It answers nobody before all have begun: their shares of the budget come
-			// when nothing has been spent, so that only the rest of it is left.
+			// The peer answers nobody before all have begun. So all reads have paid into the
+			// budget, which is capped, before the first retry draws on it.
 			begun := make(chan struct{})
 			begin := sync.OnceFunc(func() { close(begun) })
 			defer begin()
 			addr := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				requests.Add(1)
-				if well.Load() {
+				if healthy.Load() {
 					api.ServeHTTP(w, r)
 					return
 				}
 				<-begun
 				w.WriteHeader(code)
 			}), nil)
-			r := far(t, "http://"+addr, func(s *setup) { // so that its connections do not become the test
+			r := remoteAt(t, "http://"+addr, func(s *setup) { // so that the test is not about connections
 				s.remote.Client.Transport.(*http.Transport).MaxConnsPerHost = 32
 			})
 			began := time.Now()
@@ -71,19 +70,19 @@ func TestCrowd(t *testing.T) {
 			if n, most := requests.Load(), callers+budget(0, time.Since(began)); n > most || n <= callers {
 				t.Errorf("%d requests, at most %d are meant to be", n, most)
 			}
-			told := 0
+			rejected := 0
 			for _, err := range failures {
 				if !hotreader.CodeOf(err).Temporary() {
 					t.Error(err)
 				}
 				if strings.Contains(err.Error(), "budget") {
-					told++
+					rejected++
 				}
 			}
-			if len(failures) != callers || told == 0 {
-				t.Errorf("%d of %d failed, %d for the budget", len(failures), callers, told)
+			if len(failures) != callers || rejected == 0 {
+				t.Errorf("%d of %d failed, %d for the budget", len(failures), callers, rejected)
 			}
-			well.Store(true)
+			healthy.Store(true)
 			if failures := crowd(limited(t), t, r, 50, nil); len(failures) > 0 {
 				t.Errorf("%d failed when it was well again: %v", len(failures), failures[0])
 			}
@@ -91,8 +90,8 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// crowd lets n callers ask r at once, and meanwhile does what is to be done then;
-// how those failed who did.
+// crowd lets n callers read from r at once and calls meanwhile, if that is not nil. It
+// returns the errors of the callers that failed.
 func crowd(ctx context.Context, t *testing.T, r hotreader.Source, n int, meanwhile func()) (failures []error) {
 	t.Helper()
 	failed := make(chan error, n)
@@ -118,29 +117,29 @@ func crowd(ctx context.Context, t *testing.T, r hotreader.Source, n int, meanwhi
 	return failures
 }
 
-// A thousand callers at once, of hot storage on the function's own cloud that
-// fails: it, too, is asked a thousand times and what a budget adds. (Cosmos DB's
-// and Firestore's is ours; DynamoDB's is its SDK's, and smaller.) For one who
-// comes alone it is asked as often as each client does. All are told the same,
-// and when it is well again, all are served. A crowd leaves little to others who
-// have seconds for what they try, so it has the processors for itself.
+// A thousand callers at once read from failing hot storage on the function's own cloud.
+// It, too, gets a thousand requests and what a budget adds. (Cosmos DB's and Firestore's
+// budget is ours; DynamoDB's is its SDK's, and smaller.) A single caller gets all the
+// attempts of each client. All callers get the same error, and when the storage is
+// healthy again, all are served. The test is not parallel, for a crowd slows down tests
+// with short deadlines.
 func TestLocalCrowd(t *testing.T) {
 	const callers = 1000
 	for store, outcomes := range map[string]map[string]struct {
-		code  hotreader.Code
-		alone int64 // requests of one who comes alone
-		well  http.HandlerFunc
-		sick  http.HandlerFunc
-		grpc  codes.Code // of Firestore, instead
+		code    hotreader.Code
+		alone   int64 // requests of a single caller
+		healthy http.HandlerFunc
+		failing http.HandlerFunc
+		grpc    codes.Code // of Firestore, instead
 	}{
 		"DynamoDB": {
-			"overloaded": {code: hotreader.CodeUnavailable, alone: 3, well: dynamo, sick: refuses(503, "text/plain", "")},
-			"throttling": {code: hotreader.CodeThrottled, alone: 3, well: dynamo,
-				sick: refuses(400, "application/x-amz-json-1.0", `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"m"}`)},
+			"overloaded": {code: hotreader.CodeUnavailable, alone: 3, healthy: dynamo, failing: refuses(503, "text/plain", "")},
+			"throttling": {code: hotreader.CodeThrottled, alone: 3, healthy: dynamo,
+				failing: refuses(400, "application/x-amz-json-1.0", `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"m"}`)},
 		},
 		"Cosmos DB": {
-			"overloaded": {code: hotreader.CodeUnavailable, alone: 4, well: cosmos, sick: refuses(503, "application/json", `{"code":"X","message":"m"}`)},
-			"throttling": {code: hotreader.CodeThrottled, alone: 10, well: cosmos, sick: refuses(429, "application/json", `{"code":"X","message":"m"}`)},
+			"overloaded": {code: hotreader.CodeUnavailable, alone: 4, healthy: cosmos, failing: refuses(503, "application/json", `{"code":"X","message":"m"}`)},
+			"throttling": {code: hotreader.CodeThrottled, alone: 10, healthy: cosmos, failing: refuses(429, "application/json", `{"code":"X","message":"m"}`)},
 		},
 		"Firestore": {
 			"overloaded": {code: hotreader.CodeUnavailable, alone: 4, grpc: codes.Unavailable},
@@ -149,7 +148,7 @@ func TestLocalCrowd(t *testing.T) {
 	} {
 		for name, o := range outcomes {
 			t.Run(store+"/"+name, func(t *testing.T) { // one after the other: a thousand connections are much
-				var well atomic.Bool
+				var healthy atomic.Bool
 				var requests atomic.Int64
 				var addr string
 				if store == "Firestore" {
@@ -157,7 +156,7 @@ func TestLocalCrowd(t *testing.T) {
 						if document == 0 {
 							requests.Add(1)
 						}
-						if well.Load() {
+						if healthy.Load() {
 							return nil
 						}
 						return grpcstatus.Error(o.grpc, "m")
@@ -165,21 +164,21 @@ func TestLocalCrowd(t *testing.T) {
 				} else {
 					addr = newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						requests.Add(1)
-						if well.Load() {
-							o.well(w, r)
+						if healthy.Load() {
+							o.healthy(w, r)
 						} else {
-							o.sick(w, r)
+							o.failing(w, r)
 						}
 					}), nil)
 				}
-				r := hots[store](t, "http://"+addr)
+				r := localStores[store](t, "http://"+addr)
 				if failures := crowd(limited(t), t, r, 1, nil); len(failures) != 1 || hotreader.CodeOf(failures[0]) != o.code || requests.Load() != o.alone {
 					t.Errorf("alone: %v after %d requests, want %v after %d", failures, requests.Load(), o.code, o.alone)
 				}
 				requests.Store(0)
 				began := time.Now()
 				failures := crowd(limited(t), t, r, callers, nil)
-				away := int64(0) // who found no way to it on a machine with much to do
+				away := int64(0) // callers that got no connection, on a busy machine
 				for _, err := range failures {
 					if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" && op.Timeout() {
 						away++
@@ -193,7 +192,7 @@ func TestLocalCrowd(t *testing.T) {
 				if len(failures) != callers || away > callers/2 {
 					t.Errorf("%d of %d failed, %d did not reach it", len(failures), callers, away)
 				}
-				well.Store(true)
+				healthy.Store(true)
 				if failures := crowd(limited(t), t, r, 50, nil); len(failures) > 0 {
 					t.Errorf("%d failed when it was well again: %v", len(failures), failures[0])
 				}
@@ -202,7 +201,7 @@ func TestLocalCrowd(t *testing.T) {
 	}
 }
 
-// refuses answers everything in the same way.
+// refuses answers every request with the same status and text.
 func refuses(status int, kind, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
@@ -216,7 +215,7 @@ func TestCrowdAtAClosedDoor(t *testing.T) {
 	t.Parallel()
 	addr := fmt.Sprintf("127.0.0.1:%d", serving.Port(t))
 	const callers = 1000
-	r := far(t, "http://"+addr)
+	r := remoteAt(t, "http://"+addr)
 	stats := new(hotreader.Stats)
 	ctx := hotreader.WithStats(limited(t), stats)
 	began := time.Now()
@@ -234,10 +233,10 @@ func TestCrowdAtAClosedDoor(t *testing.T) {
 	}
 }
 
-// An outage as a crowd sees it: the breaker opens, lets single probes through,
-// and closes with the second that works. The peer answers none of those that ask
-// it before the others were told, so that these are beside a probe for certain.
-// (The contract's minute and the rest of its figures: TestOutage.)
+// An outage under load: the breaker opens, lets single probes through, and closes with
+// the second that succeeds. The peer answers a probe only after the breaker has rejected
+// all other reads, so that these certainly ran beside it. (TestOutage has the contract's
+// minute and its other figures.)
 func TestBreakerOverSockets(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
@@ -245,22 +244,22 @@ func TestBreakerOverSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type mood struct {
-		well   bool
-		answer chan struct{} // closed when it is to answer
+	type behaviour struct {
+		healthy bool
+		answer  chan struct{} // closed when the peer may answer
 	}
-	at := func(well bool) (*mood, func()) {
-		m := &mood{well, make(chan struct{})}
+	at := func(healthy bool) (*behaviour, func()) {
+		m := &behaviour{healthy, make(chan struct{})}
 		return m, sync.OnceFunc(func() { close(m.answer) })
 	}
 	down, answer := at(false)
 	answer()
-	var peer atomic.Pointer[mood]
+	var peer atomic.Pointer[behaviour]
 	peer.Store(down)
-	g := newGate(t, apiOf(t, store), nil, always(func(x *exchange) {
+	g := newFaultServer(t, apiOf(t, store), nil, always(func(x *exchange) {
 		m := peer.Load()
 		<-m.answer
-		if m.well {
+		if m.healthy {
 			late(0)(x)
 		} else {
 			status(503)(x)
@@ -288,7 +287,7 @@ func TestBreakerOverSockets(t *testing.T) {
 	const callers = 200
 	for _, c := range []struct {
 		name    string
-		well    bool
+		healthy bool
 		through int64
 	}{
 		{"a probe that fails", false, 1},
@@ -297,11 +296,11 @@ func TestBreakerOverSockets(t *testing.T) {
 		{"closed", true, callers},
 	} {
 		waitFor(t, "it may be tried", func() bool { return !breaker.Open() })
-		m, answer := at(c.well)
+		m, answer := at(c.healthy)
 		defer answer()
 		peer.Store(m)
 		before := g.requests.Load()
-		var told, worked atomic.Int64
+		var rejected, worked atomic.Int64
 		var group sync.WaitGroup
 		for range callers {
 			group.Go(func() {
@@ -309,29 +308,28 @@ func TestBreakerOverSockets(t *testing.T) {
 				case err == nil:
 					worked.Add(1)
 				case strings.Contains(err.Error(), "left alone"):
-					told.Add(1)
-				case c.well || hotreader.CodeOf(err) != hotreader.CodeOverloaded:
+					rejected.Add(1)
+				case c.healthy || hotreader.CodeOf(err) != hotreader.CodeOverloaded:
 					t.Errorf("%s: %v", c.name, err)
 				}
 			})
 		}
 		through := func() int64 { return g.requests.Load() - before }
-		waitFor(t, "all have asked, or were told", func() bool { return through()+told.Load() >= callers })
+		waitFor(t, "all have asked, or were told", func() bool { return through()+rejected.Load() >= callers })
 		if n := through(); n != c.through {
-			t.Errorf("%s: %d requests of %d came through at once, want %d; %d were told", c.name, n, callers, c.through, told.Load())
+			t.Errorf("%s: %d requests of %d came through at once, want %d; %d were told", c.name, n, callers, c.through, rejected.Load())
 		}
 		answer()
 		group.Wait()
-		if c.well && worked.Load() != c.through {
+		if c.healthy && worked.Load() != c.through {
 			t.Errorf("%s: %d worked, want %d", c.name, worked.Load(), c.through)
 		}
 	}
 }
 
-// Whoever leaves, in whatever state the read is, leaves nothing behind: no
-// goroutine, no connection, here or at the peer. Nor does a read that ends by
-// itself, though its caller's context lives on and the answer has not ended. It
-// counts goroutines, so that no other test may run.
+// A caller that leaves, in any state of its read, leaves no goroutine and no connection,
+// here or at the peer. Neither does a read that ends by itself, while its context goes on
+// and the answer has not ended. The test counts goroutines, so it is not parallel.
 func TestLeaving(t *testing.T) {
 	store := filled(t)
 	api := apiOf(t, store)
@@ -339,17 +337,17 @@ func TestLeaving(t *testing.T) {
 	endless := func(head string) fault {
 		return func(x *exchange) {
 			says("HTTP/1.1 " + head + "\r\nContent-Length: 999999\r\n\r\n" + strings.Repeat(".", 100<<10))(x)
-			x.untilLeft()
+			x.waitForClose()
 		}
 	}
 	for name, c := range map[string]struct {
 		fault fault
-		after int            // so many rows its caller leaves by itself; 0 = it is cancelled
-		code  hotreader.Code // with which it ends before that; "" = it does not
+		after int            // rows after which the caller stops; 0 = its context is cancelled
+		code  hotreader.Code // the error that ends the read before that; "" = none
 	}{
 		"before the head":         {stalls(start), 0, ""},
 		"within the head":         {stalls(withinHead), 0, ""},
-		"behind the head":         {stalls(behindHead), 0, ""},
+		"behind the head":         {stalls(afterHead), 0, ""},
 		"in the middle":           {stalls(middle), 0, ""},
 		"bytes one by one":        {drips(1<<20, 10*time.Millisecond), 0, ""},
 		"while it waits, 429":     {status(429, "Retry-After: 20"), 0, ""},
@@ -357,11 +355,11 @@ func TestLeaving(t *testing.T) {
 		"while it waits for more": {func(x *exchange) { status(500, "Retry-After: 20")(x); x.end(reset) }, 0, ""},
 		"with a problem half sent": {func(x *exchange) {
 			says("HTTP/1.1 502 x\r\nContent-Type: application/problem+json\r\nContent-Length: 999\r\n\r\n{")(x)
-			x.untilLeft()
+			x.waitForClose()
 		}, 0, ""},
 		"with JSON half sent": {func(x *exchange) {
 			says("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{")(x)
-			x.untilLeft()
+			x.waitForClose()
 		}, 0, ""},
 		"nothing wrong, in a row": {nil, 1, ""},
 		"before the last byte":    {stalls(lastByte), 1, ""},
@@ -370,10 +368,10 @@ func TestLeaving(t *testing.T) {
 		"no rows":                 {endless("200 x\r\nContent-Type: text/html"), 0, hotreader.CodeProtocol},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGate(t, api, nil, always(c.fault))
+			g := newFaultServer(t, api, nil, always(c.fault))
 			var open atomic.Int64
 			client := newClient()
-			r := far(t, g.url, shared(client), func(s *setup) {
+			r := remoteAt(t, g.url, withClient(client), func(s *setup) {
 				transport := client.Transport.(*http.Transport)
 				dial := transport.DialContext
 				transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
@@ -386,7 +384,7 @@ func TestLeaving(t *testing.T) {
 				}
 			})
 			before := runtime.NumGoroutine()
-			// Its end is later than that of all that is waited for here.
+			// Longer than all waits below.
 			ctx, cancel := context.WithTimeout(t.Context(), 10*within)
 			defer cancel()
 			var group sync.WaitGroup
@@ -437,7 +435,7 @@ func waitFor(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// counted counts itself out when it is closed.
+// counted is a connection that lowers open when it is closed.
 type counted struct {
 	net.Conn
 	open *atomic.Int64
@@ -449,14 +447,14 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// A read whose wait for the next attempt cannot end before its deadline ends at
-// once, with the failure, and not with the deadline.
+// If the wait for the next attempt would pass the deadline, a read ends at once with the
+// failure, and does not wait for the deadline.
 func TestNoWaitingInVain(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, apiOf(t, memstore.New()), nil, always(status(503, "Retry-After: 29")))
+	g := newFaultServer(t, apiOf(t, memstore.New()), nil, always(status(503, "Retry-After: 29")))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err := collect(ctx, t, far(t, g.url), history())
+	_, err := collect(ctx, t, remoteAt(t, g.url), history())
 	if hotreader.CodeOf(err) != hotreader.CodeOverloaded || ctx.Err() != nil || g.requests.Load() != 1 {
 		t.Errorf("%v, %v, %d requests", err, ctx.Err(), g.requests.Load())
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Each row of the tables names tests that exist.
+// Each row of the tables in docs/reliability.md names tests that exist.
 func TestEveryRowNamesItsTest(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/reliability.md")
 	if err != nil {

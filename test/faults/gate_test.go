@@ -19,12 +19,12 @@ import (
 	"time"
 )
 
-// gate is an HTTP server made by hand. What it should answer it asks an API;
-// what goes over the wire is up to a fault, to the byte.
-type gate struct {
+// faultServer is an HTTP server that can send any bytes. It takes its answers from an
+// API, and a fault may change what goes over the wire.
+type faultServer struct {
 	url    string
 	api    http.Handler
-	script func(request int) fault // counted from 1; nil = answer as the API does
+	script func(request int) fault // requests count from 1; a nil fault = answer as the API does
 
 	requests, accepted, open atomic.Int64
 
@@ -35,14 +35,15 @@ type gate struct {
 	conns    map[net.Conn]bool
 }
 
-// newGate starts a gate, with TLS if config says how. It ends with the test.
-func newGate(t testing.TB, api http.Handler, config *tls.Config, script func(int) fault) *gate {
+// newFaultServer starts a faultServer, with TLS if config is not nil. It ends with the
+// test.
+func newFaultServer(t testing.TB, api http.Handler, config *tls.Config, script func(int) fault) *faultServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{url: "http://" + l.Addr().String(), api: api, script: script, listener: l, config: config, conns: map[net.Conn]bool{}}
+	g := &faultServer{url: "http://" + l.Addr().String(), api: api, script: script, listener: l, config: config, conns: map[net.Conn]bool{}}
 	if config != nil {
 		g.url = "https://" + l.Addr().String()
 	}
@@ -51,7 +52,7 @@ func newGate(t testing.TB, api http.Handler, config *tls.Config, script func(int
 	return g
 }
 
-func (g *gate) close() {
+func (g *faultServer) close() {
 	g.listener.Close()
 	g.mu.Lock()
 	for c := range g.conns {
@@ -61,7 +62,7 @@ func (g *gate) close() {
 	g.running.Wait()
 }
 
-func (g *gate) accept() {
+func (g *faultServer) accept() {
 	for {
 		c, err := g.listener.Accept()
 		if err != nil {
@@ -83,7 +84,7 @@ func (g *gate) accept() {
 	}
 }
 
-func (g *gate) serve(raw net.Conn) {
+func (g *faultServer) serve(raw net.Conn) {
 	conn := raw
 	if g.config != nil {
 		conn = tls.Server(raw, g.config)
@@ -92,7 +93,7 @@ func (g *gate) serve(raw net.Conn) {
 	for {
 		req, err := http.ReadRequest(in)
 		if err != nil {
-			if err != io.EOF { // as servers say it that are asked something else
+			if err != io.EOF { // as real servers answer what is not HTTP
 				_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 			}
 			return
@@ -127,16 +128,16 @@ func first(n int, f fault) func(int) fault {
 	}
 }
 
-// exchange is a request that has come.
+// exchange is one request and the connection to answer it on.
 type exchange struct {
 	api  http.Handler
 	req  *http.Request
-	conn net.Conn // with TLS, where there is
+	conn net.Conn // with TLS, if there is any
 	raw  net.Conn
 }
 
-// answer returns what the API says: the head, without the line that tells how
-// the body is framed, and the body.
+// answer returns the API's answer: the head, without the header line that frames the
+// body, and the body.
 func (x *exchange) answer() (head []byte, b body) {
 	rec := httptest.NewRecorder()
 	x.api.ServeHTTP(rec, x.req)
@@ -148,7 +149,7 @@ func (x *exchange) answer() (head []byte, b body) {
 	return w.Bytes(), rec.Body.Bytes()
 }
 
-// framing is how HTTP says where a body ends.
+// framing is how HTTP marks the end of a body.
 type framing string
 
 const (
@@ -161,8 +162,8 @@ var framings = []framing{byLength, chunked, byClose}
 
 type body []byte
 
-// wire returns what follows the head when n bytes of b are sent: of a whole one
-// the mark of its end too.
+// wire returns what follows the head if n bytes of b are sent; after all of b, also
+// the mark of its end.
 func (b body) wire(f framing, n int) []byte {
 	switch f {
 	case byLength:
@@ -195,16 +196,15 @@ func (x *exchange) end(e ending) {
 	}
 }
 
-// untilLeft returns when the caller has closed the connection.
-func (x *exchange) untilLeft() {
+// waitForClose returns when the caller has closed the connection.
+func (x *exchange) waitForClose() {
 	_, _ = io.Copy(io.Discard, x.conn)
 }
 
-// fault is what happens to a request instead of its answer. The connection ends
-// with it.
+// fault happens to a request instead of its answer. Then the connection ends.
 type fault func(*exchange)
 
-// says answers with text, which is a whole HTTP message or none.
+// says answers with text, whether or not that is HTTP.
 func says(text string) fault {
 	return func(x *exchange) { _, _ = io.WriteString(x.conn, text) }
 }
@@ -233,12 +233,12 @@ func problem(code int, word string) fault {
 	return says(fmt.Sprintf("HTTP/1.1 %d x\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n%s", code, len(text), text))
 }
 
-// place is a place in the bytes of an answer.
+// place is a byte offset in an answer.
 type place func(head, whole int) int
 
 func start(int, int) int         { return 0 }
 func withinHead(head, _ int) int { return head / 2 }
-func behindHead(head, _ int) int { return head }
+func afterHead(head, _ int) int  { return head }
 func middle(head, whole int) int { return (head + whole) / 2 }
 func lastByte(_, whole int) int  { return whole - 1 }
 func (x *exchange) whole() (b []byte, head int) {
@@ -261,7 +261,7 @@ func stalls(at place) fault {
 	return func(x *exchange) {
 		b, head := x.whole()
 		_, _ = x.conn.Write(b[:at(head, len(b))])
-		x.untilLeft()
+		x.waitForClose()
 	}
 }
 
@@ -274,7 +274,7 @@ func late(d time.Duration) fault {
 	}
 }
 
-// drips sends n bytes one by one, with a pause behind each, then the rest.
+// drips sends n bytes one by one, with a pause after each, then the rest.
 func drips(n int, pause time.Duration) fault {
 	return func(x *exchange) {
 		b, _ := x.whole()
@@ -288,7 +288,8 @@ func drips(n int, pause time.Duration) fault {
 	}
 }
 
-// cuts sends n bytes of the body, or all but -n, then ends the connection.
+// cuts sends n bytes of the body, or all but -n if n is negative, then ends the
+// connection.
 func cuts(f framing, n int, e ending) fault {
 	return func(x *exchange) {
 		head, rows := x.answer()
@@ -305,8 +306,8 @@ func cuts(f framing, n int, e ending) fault {
 // last is the last byte of a body.
 const last = 1 << 30
 
-// flips sends the whole answer with one bit wrong, at a byte of the body, or of
-// the head if it is negative.
+// flips sends the whole answer with one bit flipped: in byte at of the body or, if at
+// is negative, in a byte of head and body counted from -1.
 func flips(f framing, at int, bit int) fault {
 	return func(x *exchange) {
 		head, rows := x.answer()
@@ -322,8 +323,8 @@ func flips(f framing, at int, bit int) fault {
 	}
 }
 
-// frameEnds returns the places in a row stream behind its header and behind each
-// of its frames. It reads them off docs/protocol.md, not off package wire.
+// frameEnds returns the offsets where the header and each frame of a row stream end.
+// It follows docs/protocol.md and does not use package wire.
 func frameEnds(b []byte) (ends []int, err error) {
 	at := 11
 	ends = append(ends, at)

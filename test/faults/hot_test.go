@@ -28,22 +28,24 @@ import (
 	"hotreader/store/gcpfirestore"
 )
 
-// near returns the source of a function whose hot storage is on its own cloud,
-// as the functions wire it.
-func near(store hotreader.Source) hotreader.Source { return route.Ahead(store, route.AheadOptions{}) }
+// localSource returns the Source of a function whose hot storage is on its own cloud, as
+// the functions assemble it.
+func localSource(store hotreader.Source) hotreader.Source {
+	return route.Ahead(store, route.AheadOptions{})
+}
 
-// pageItems are two pages and a bit.
+// With pageItems a page, the rows fill two pages and a part of a third.
 const pageItems = 180
 
-// item is a row as hot storage keeps it, and as DynamoDB and Cosmos DB tell it.
+// item is a stored row, with its JSON in an answer of DynamoDB and of Cosmos DB.
 type item struct {
 	time           string
 	fields         []hotreader.Field
 	dynamo, cosmos []byte
 }
 
-// items are all of them, by time. To Cosmos DB, numbers that a float64 would
-// change are text.
+// items returns all items by time. Cosmos DB holds numbers that a float64 would change
+// as text.
 var items = sync.OnceValue(func() []item {
 	all := make([]item, 0, count)
 	for _, r := range records() {
@@ -70,8 +72,8 @@ var items = sync.OnceValue(func() []item {
 	return all
 })
 
-// page returns the items of a range of times, from behind one ("" = all), and
-// whether there are more.
+// page returns up to limit items of a range of times, those after behind if that is not
+// "", and whether there are more.
 func page(low, high, behind string, descending bool, limit int) (some []item, more bool) {
 	all := items()
 	if descending {
@@ -124,7 +126,7 @@ func dynamo(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// columns are what is selected of Cosmos DB.
+// columns are the columns that a query to Cosmos DB selects.
 const columns = `c["temperature"] AS p0,c["state"] AS p1,c["open"] AS p2 `
 
 // cosmos answers as Cosmos DB does.
@@ -163,16 +165,19 @@ func cosmos(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// firestore answers as Firestore does, by Google's generated code and library.
+// firestore answers as Firestore does, with Google's generated code and library.
 type firestore struct {
 	firestorepb.UnimplementedFirestoreServer
-	queries, under atomic.Int64                                         // that came; that are being answered
-	fails          func(ctx context.Context, query, document int) error // before each document, from 0, of each query, from 1
+	queries, active atomic.Int64 // all so far; those being answered
+
+	// fails, if not nil, is called before each document, counted from 0, of each query,
+	// counted from 1. Its error ends the query.
+	fails func(ctx context.Context, query, document int) error
 }
 
 func (f *firestore) RunQuery(r *firestorepb.RunQueryRequest, stream firestorepb.Firestore_RunQueryServer) error {
-	f.under.Add(1)
-	defer f.under.Add(-1)
+	f.active.Add(1)
+	defer f.active.Add(-1)
 	q, query := r.GetStructuredQuery(), int(f.queries.Add(1))
 	low, high, behind := "", "", ""
 	for _, f := range q.GetWhere().GetCompositeFilter().GetFilters() {
@@ -215,7 +220,7 @@ func (f *firestore) RunQuery(r *firestorepb.RunQueryRequest, stream firestorepb.
 	return nil
 }
 
-// newFirestore starts f; its address.
+// newFirestore starts f and returns its address.
 func newFirestore(t testing.TB, f *firestore) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -235,14 +240,14 @@ func newFirestore(t testing.TB, f *firestore) (addr string) {
 	return l.Addr().String()
 }
 
-// The readers of hot storage at a URL, by the real clients.
+// The Sources of hot storage at a URL, with the real clients.
 func dynamoAt(t testing.TB, url string) hotreader.Source {
 	t.Helper()
 	c, err := awsdynamodb.NewFunctionClient(awsdynamodb.ClientOptions{Endpoint: url})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return near(awsdynamodb.New(c, awsdynamodb.Options{Table: "t"}))
+	return localSource(awsdynamodb.New(c, awsdynamodb.Options{Table: "t"}))
 }
 
 func cosmosAt(t testing.TB, url string) hotreader.Source {
@@ -251,10 +256,10 @@ func cosmosAt(t testing.TB, url string) hotreader.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return near(azurecosmos.New(c, azurecosmos.Options{Database: "d", Container: "c"}))
+	return localSource(azurecosmos.New(c, azurecosmos.Options{Database: "d", Container: "c"}))
 }
 
-// signedIn is who Google's API lets in.
+// signedIn provides a token for Google's API.
 type signedIn struct{}
 
 func (signedIn) Token() (*oauth2.Token, error) { return &oauth2.Token{AccessToken: "a"}, nil }
@@ -266,5 +271,5 @@ func firestoreAt(t testing.TB, url string) hotreader.Source {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return near(gcpfirestore.New(c, gcpfirestore.Options{Project: "p", Collection: "c"}))
+	return localSource(gcpfirestore.New(c, gcpfirestore.Options{Project: "p", Collection: "c"}))
 }

@@ -21,24 +21,24 @@ import (
 	"hotreader"
 )
 
-// nearEvent is event, of a range that ends with the rows.
-func nearEvent() []byte {
+// localEvent is event, with a range that ends with the rows.
+func localEvent() []byte {
 	return bytes.Replace(event(), []byte("2030-01-01T00:00:00Z"), []byte("2026-03-01T12:06:40Z"), 1)
 }
 
-// both are the codes of a fault that stays: DynamoDB's, and Cosmos DB's.
+// both are the codes of a fault that does not pass: DynamoDB's, and Cosmos DB's.
 type both [2]hotreader.Code
 
-// localRow is a line of the table of what befalls the way to hot storage on a
-// function's own cloud, over HTTP/1.1.
+// localRow is a row of the table of faults between a function and hot storage on its own
+// cloud, over HTTP/1.1.
 type localRow struct {
-	name  string
-	fault fault
-	code  both
-	asked [2]int // requests of a last entry if it stays, 0 = harmless
+	name     string
+	fault    fault
+	code     both
+	requests [2]int // for a last entry, if the fault does not pass; 0 = it is harmless
 }
 
-// refusal answers, and closes the connection as one does who says so.
+// refusal answers and says that it closes the connection.
 func refusal(code int, kind, text string, headers ...string) fault {
 	return says(fmt.Sprintf("HTTP/1.1 %d x\r\nConnection: close\r\nContent-Type: %s\r\n%sContent-Length: %d\r\n\r\n%s",
 		code, kind, strings.Join(append(headers, ""), "\r\n"), len(text), text))
@@ -49,7 +49,7 @@ func localTable(trap string) []localRow {
 		unavailable, throttled, store = hotreader.CodeUnavailable, hotreader.CodeThrottled, hotreader.CodeStore
 		forbidden, notFound, config   = hotreader.CodeForbidden, hotreader.CodeNotFound, hotreader.CodeConfig
 		protocol, corrupt             = hotreader.CodeProtocol, hotreader.CodeCorrupt
-		ours                          = "" // no matter of this store
+		ours                          = "" // the fault does not concern this store
 	)
 	again := func(name string, code hotreader.Code, f fault) localRow {
 		return localRow{name, f, both{code, code}, [2]int{3, 4}}
@@ -68,12 +68,12 @@ func localTable(trap string) []localRow {
 	return []localRow{
 		again("hung up before the head", unavailable, breaks(start, hangUp)),
 		again("hung up within the head", unavailable, breaks(withinHead, hangUp)),
-		again("hung up behind the head", unavailable, breaks(behindHead, hangUp)),
+		again("hung up behind the head", unavailable, breaks(afterHead, hangUp)),
 		again("hung up in the middle", unavailable, breaks(middle, hangUp)),
 		again("hung up before the last byte", unavailable, breaks(lastByte, hangUp)),
 		again("reset before the head", unavailable, breaks(start, reset)),
 		again("reset within the head", unavailable, breaks(withinHead, reset)),
-		again("reset behind the head", unavailable, breaks(behindHead, reset)),
+		again("reset behind the head", unavailable, breaks(afterHead, reset)),
 		again("reset in the middle", unavailable, breaks(middle, reset)),
 		again("reset before the last byte", unavailable, breaks(lastByte, reset)),
 		again("cut in chunks", unavailable, cuts(chunked, 100, hangUp)),
@@ -121,14 +121,14 @@ func localTable(trap string) []localRow {
 	}
 }
 
-// The way to hot storage on a function's own cloud, by the real clients of
-// DynamoDB and Cosmos DB, for each of the two functions. If a fault passes,
-// exactly the stored rows come, or, where it is final, its error; if it stays,
-// its error. Both with no more requests than are meant to be.
+// Each fault between a function and hot storage on its own cloud, with the real clients
+// of DynamoDB and Cosmos DB, for both functions. If the fault passes, exactly the stored
+// rows come or, if it is final, its error; if it does not pass, its error. No read sends
+// more requests than the table says.
 func TestLocalFaults(t *testing.T) {
 	t.Parallel()
-	want := truths(t, filled(t))
-	trap := newGate(t, http.NotFoundHandler(), nil, never())
+	want := localAnswers(t, filled(t))
+	trap := newFaultServer(t, http.NotFoundHandler(), nil, never())
 	t.Cleanup(func() {
 		if n := trap.accepted.Load(); n > 0 {
 			t.Errorf("a redirect was followed %d times", n)
@@ -140,7 +140,7 @@ func TestLocalFaults(t *testing.T) {
 		at   func(testing.TB, string) hotreader.Source
 	}{{"DynamoDB", dynamo, dynamoAt}, {"Cosmos DB", cosmos, cosmosAt}} {
 		for _, r := range localTable(trap.url) {
-			if r.code[i] == "" && r.asked[1-i] != 0 {
+			if r.code[i] == "" && r.requests[1-i] != 0 {
 				continue
 			}
 			for name := range want {
@@ -154,18 +154,18 @@ func TestLocalFaults(t *testing.T) {
 						{"once", first(1, r.fault), false},
 						{"stays", always(r.fault), true},
 					} {
-						g := newGate(t, s.api, nil, c.script)
-						got, err := functions(s.at(t, g.url))[name].Invoke(limited(t), nearEvent())
+						g := newFaultServer(t, s.api, nil, c.script)
+						got, err := functions(s.at(t, g.url))[name].Invoke(limited(t), localEvent())
 						asked := int(g.requests.Load())
 						switch {
-						case r.code[i] == "" || !c.stays && r.asked[i] > 1:
+						case r.code[i] == "" || !c.stays && r.requests[i] > 1:
 							if err != nil || !bytes.Equal(got, want[name]) {
 								t.Errorf("%s: %.200s, %v", c.name, got, err)
 							}
 						default:
 							checkFailure(t, got, err, r.code[i])
-							if asked != r.asked[i] {
-								t.Errorf("%s: %d requests, want %d", c.name, asked, r.asked[i])
+							if asked != r.requests[i] {
+								t.Errorf("%s: %d requests, want %d", c.name, asked, r.requests[i])
 							}
 						}
 					}
@@ -175,16 +175,16 @@ func TestLocalFaults(t *testing.T) {
 	}
 }
 
-// A bit flipped on the way from DynamoDB: all rows, or an error, never others.
+// A bit flipped between DynamoDB and the function: all rows or an error, never others.
 func TestLocalBits(t *testing.T) {
 	t.Parallel()
-	want := truths(t, filled(t))
+	want := localAnswers(t, filled(t))
 	for name := range want {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for at := -200; at < 14_000; at += 487 { // the head, too
-				g := newGate(t, http.HandlerFunc(dynamo), nil, first(1, flips(framings[(at+200)%3], at, (at+200)%8)))
-				got, err := functions(dynamoAt(t, g.url))[name].Invoke(limited(t), nearEvent())
+				g := newFaultServer(t, http.HandlerFunc(dynamo), nil, first(1, flips(framings[(at+200)%3], at, (at+200)%8)))
+				got, err := functions(dynamoAt(t, g.url))[name].Invoke(limited(t), localEvent())
 				if err == nil && !bytes.Equal(got, want[name]) {
 					t.Errorf("byte %d: %.300s", at, got)
 				}
@@ -193,11 +193,10 @@ func TestLocalBits(t *testing.T) {
 	}
 }
 
-// Firestore's own refusals, before the first document and behind some, for each
-// of the two functions.
+// Firestore's own errors, before the first document and after some, for both functions.
 func TestLocalFirestore(t *testing.T) {
 	t.Parallel()
-	want := truths(t, filled(t))
+	want := localAnswers(t, filled(t))
 	for _, c := range []struct {
 		status codes.Code
 		code   hotreader.Code
@@ -216,7 +215,7 @@ func TestLocalFirestore(t *testing.T) {
 		{codes.FailedPrecondition, hotreader.CodeConfig, false},
 		{codes.Unimplemented, hotreader.CodeProtocol, false},
 	} {
-		for _, at := range []int{0, 3} { // a last entry asks for four at first
+		for _, at := range []int{0, 3} { // the first query of a last entry asks for four documents
 			for name := range want {
 				t.Run(fmt.Sprintf("%s before document %d/%s", c.status, at, name), func(t *testing.T) {
 					t.Parallel()
@@ -227,7 +226,7 @@ func TestLocalFirestore(t *testing.T) {
 							}
 							return nil
 						}}
-						got, err := functions(firestoreAt(t, "http://"+newFirestore(t, f)))[name].Invoke(limited(t), nearEvent())
+						got, err := functions(firestoreAt(t, "http://"+newFirestore(t, f)))[name].Invoke(limited(t), localEvent())
 						switch {
 						case c.again && !stays:
 							if err != nil || !bytes.Equal(got, want[name]) || f.queries.Load() < 2 {
@@ -251,17 +250,17 @@ func TestLocalFirestore(t *testing.T) {
 	}
 }
 
-// A line to Firestore that breaks: HTTP/2 is cut at any place.
+// The connection to Firestore, HTTP/2, breaks at any byte.
 func TestLocalFirestoreLine(t *testing.T) {
 	t.Parallel()
-	want := truths(t, filled(t))
+	want := localAnswers(t, filled(t))
 	for name := range want {
 		var size atomic.Int64
 		whole := newFirestore(t, &firestore{})
-		got, err := functions(firestoreAt(t, "http://"+line(t, whole, func(_, sent int, p []byte) bool {
+		got, err := functions(firestoreAt(t, "http://"+tamperingProxy(t, whole, func(_, sent int, p []byte) bool {
 			size.Store(int64(sent + len(p)))
 			return false
-		})))[name].Invoke(limited(t), nearEvent())
+		})))[name].Invoke(limited(t), localEvent())
 		if err != nil || !bytes.Equal(got, want[name]) {
 			t.Fatalf("%.200s, %v", got, err)
 		}
@@ -269,14 +268,14 @@ func TestLocalFirestoreLine(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, cut at %d", name, at), func(t *testing.T) {
 				t.Parallel()
 				for _, stays := range []bool{false, true} {
-					addr := line(t, whole, func(connection, sent int, p []byte) bool {
+					addr := tamperingProxy(t, whole, func(connection, sent int, p []byte) bool {
 						return (connection == 1 || stays) && sent+len(p) > at
 					})
-					got, err := functions(firestoreAt(t, "http://"+addr))[name].Invoke(limited(t), nearEvent())
+					got, err := functions(firestoreAt(t, "http://"+addr))[name].Invoke(limited(t), localEvent())
 					switch {
 					case err == nil && !bytes.Equal(got, want[name]), err != nil && !stays:
 						t.Errorf("stays: %v; %.200s, %v", stays, got, err)
-					case err != nil || stays && i < 2: // farther on each attempt may get on
+					case err != nil || stays && i < 2: // with a later cut, each attempt may get further
 						checkFailure(t, got, err, hotreader.CodeUnavailable)
 					}
 				}
@@ -285,15 +284,14 @@ func TestLocalFirestoreLine(t *testing.T) {
 	}
 }
 
-// hots are the three stores, each at the address of what stands before it.
-var hots = map[string]func(testing.TB, string) hotreader.Source{"DynamoDB": dynamoAt, "Cosmos DB": cosmosAt, "Firestore": firestoreAt}
+// localStores returns the Source of each store at a URL.
+var localStores = map[string]func(testing.TB, string) hotreader.Source{"DynamoDB": dynamoAt, "Cosmos DB": cosmosAt, "Firestore": firestoreAt}
 
-// Nobody listens; and who listens is not to be trusted. The credentials are
-// sent to nobody.
+// Nobody listens, or a server that is not trusted. Credentials are not sent.
 func TestLocalTrust(t *testing.T) {
 	t.Parallel()
-	ours := newAuthority(t) // of which the clients do not know
-	for store, at := range hots {
+	ours := newAuthority(t) // which the clients do not trust
+	for store, at := range localStores {
 		for name, change := range map[string]func(*x509.Certificate){
 			"unknown authority": nil,
 			"expired":           func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) },
@@ -304,14 +302,14 @@ func TestLocalTrust(t *testing.T) {
 				t.Run(store+"/"+name+"/"+function, func(t *testing.T) {
 					t.Parallel()
 					if name == "refused" {
-						got, err := functions(at(t, fmt.Sprintf("http://127.0.0.1:%d", serving.Port(t))))[function].Invoke(limited(t), nearEvent())
+						got, err := functions(at(t, fmt.Sprintf("http://127.0.0.1:%d", serving.Port(t))))[function].Invoke(limited(t), localEvent())
 						checkFailure(t, got, err, hotreader.CodeUnavailable)
 						return
 					}
 					config := ours.issue(t, change)
 					config.NextProtos = []string{"h2", "http/1.1"}
-					g := newGate(t, http.NotFoundHandler(), config, never())
-					got, err := functions(at(t, g.url))[function].Invoke(limited(t), nearEvent())
+					g := newFaultServer(t, http.NotFoundHandler(), config, never())
+					got, err := functions(at(t, g.url))[function].Invoke(limited(t), localEvent())
 					checkFailure(t, got, err, hotreader.CodeConfig)
 					// A busy machine's handshakes may take too long, and DynamoDB's SDK
 					// tries again what has no answer.
@@ -324,10 +322,9 @@ func TestLocalTrust(t *testing.T) {
 	}
 }
 
-// silent starts each store, which falls silent as soon as stop says so, before
-// or behind its first page; how many
-// queries wait for it.
-func silent(t testing.TB, store string, early bool, stop func() bool) (url string, under func() int64) {
+// silent starts a store that stops answering while stop returns true: before its first
+// page if early, else after it. waiting returns how many queries it does not answer.
+func silent(t testing.TB, store string, early bool, stop func() bool) (url string, waiting func() int64) {
 	t.Helper()
 	if store == "Firestore" {
 		f := &firestore{fails: func(ctx context.Context, _, document int) error {
@@ -337,57 +334,57 @@ func silent(t testing.TB, store string, early bool, stop func() bool) (url strin
 			}
 			return nil
 		}}
-		return "http://" + newFirestore(t, f), f.under.Load
+		return "http://" + newFirestore(t, f), f.active.Load
 	}
 	api := map[string]http.HandlerFunc{"DynamoDB": dynamo, "Cosmos DB": cosmos}[store]
-	waiting := new(atomic.Int64)
-	g := newGate(t, api, nil, func(request int) fault {
+	open := new(atomic.Int64)
+	g := newFaultServer(t, api, nil, func(request int) fault {
 		if !stop() || !early && request == 1 {
 			return nil
 		}
 		return func(x *exchange) {
-			waiting.Add(1)
-			defer waiting.Add(-1)
-			x.untilLeft()
+			open.Add(1)
+			defer open.Add(-1)
+			x.waitForClose()
 		}
 	})
-	return g.url, waiting.Load
+	return g.url, open.Load
 }
 
-// Hot storage falls silent until the function's time is up: before the first
-// row it says so; behind it the page so far comes, and the token of the rest.
+// Hot storage stops answering until the function's time is up. Before the first row the
+// function says so; after it, the page so far comes, with a token for the rest.
 func TestLocalTimeIsUp(t *testing.T) {
 	t.Parallel()
-	want := truths(t, filled(t))
-	for store, at := range hots {
+	want := localAnswers(t, filled(t))
+	for store, at := range localStores {
 		for name := range want {
 			t.Run(store+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				url, _ := silent(t, store, true, func() bool { return true })
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
-				got, err := functions(at(t, url))[name].Invoke(ctx, nearEvent())
+				got, err := functions(at(t, url))[name].Invoke(ctx, localEvent())
 				checkFailure(t, got, err, hotreader.CodeDeadline)
 			})
 		}
 		t.Run(store+"/in the middle", func(t *testing.T) {
 			t.Parallel()
-			var well atomic.Bool
-			url, _ := silent(t, store, false, func() bool { return !well.Load() })
+			var healthy atomic.Bool
+			url, _ := silent(t, store, false, func() bool { return !healthy.Load() })
 			f := functions(at(t, url))["history"]
 			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 			defer cancel()
-			body, err := f.Invoke(ctx, nearEvent())
+			body, err := f.Invoke(ctx, localEvent())
 			if err != nil {
 				t.Fatal(err)
 			}
-			well.Store(true)
+			healthy.Store(true)
 			all, _ := points(t, want["history"])
 			first, next := points(t, body)
 			if next == "" || first == 0 || first >= all {
 				t.Fatalf("%d of %d points, token %q", first, all, next)
 			}
-			body, err = f.Invoke(limited(t), bytes.Replace(nearEvent(), []byte(`"entityId"`), []byte(`"nextToken":"`+next+`","entityId"`), 1))
+			body, err = f.Invoke(limited(t), bytes.Replace(localEvent(), []byte(`"entityId"`), []byte(`"nextToken":"`+next+`","entityId"`), 1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -398,13 +395,13 @@ func TestLocalTimeIsUp(t *testing.T) {
 	}
 }
 
-// Whoever leaves while hot storage is silent leaves nothing behind. It counts
-// goroutines, so that no other test may run.
+// A caller that leaves while hot storage does not answer leaves no goroutine and no
+// query. The test counts goroutines, so it is not parallel.
 func TestLocalLeaving(t *testing.T) {
-	for store, at := range hots {
+	for store, at := range localStores {
 		t.Run(store, func(t *testing.T) {
 			for _, early := range []bool{true, false} {
-				url, under := silent(t, store, early, func() bool { return true })
+				url, waiting := silent(t, store, early, func() bool { return true })
 				r := at(t, url)
 				before := runtime.NumGoroutine()
 				ctx, cancel := context.WithCancel(limited(t))
@@ -416,11 +413,11 @@ func TestLocalLeaving(t *testing.T) {
 						}
 					})
 				}
-				waitFor(t, "all have asked", func() bool { return under() >= 10 })
+				waitFor(t, "all have asked", func() bool { return waiting() >= 10 })
 				cancel()
 				group.Wait()
-				waitFor(t, "no query waits there any more", func() bool { return under() == 0 })
-				if early && store != "Firestore" { // else a connection that works is kept
+				waitFor(t, "no query waits there any more", func() bool { return waiting() == 0 })
+				if early && store != "Firestore" { // else the client keeps a connection that works
 					waitFor(t, "goroutines have ended", func() bool { return runtime.NumGoroutine() <= before })
 				}
 			}

@@ -37,14 +37,14 @@ const (
 	// count rows are three frames of a row stream: 64, 256 and the rest.
 	count = 400
 
-	// within is how long a read may take at the most. It is far more than one
-	// takes: it decides whether there is an end at all.
+	// within is how long a read may take: far more than it needs, for it only shows
+	// whether the read ends at all.
 	within = 60 * time.Second
 )
 
 var begin = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// rows are what is stored: numbers that a float would change, text, and gaps.
+// records returns what is stored: numbers that a float would change, text, and gaps.
 func records() []hotreader.Record {
 	all := make([]hotreader.Record, count)
 	for i := range all {
@@ -118,18 +118,18 @@ func apiOf(t testing.TB, r hotreader.Source, options ...func(*httpapi.Options)) 
 
 func jsonOnly(o *httpapi.Options) { o.NoRows = true }
 
-// setup is what a test may change of the wiring.
+// setup holds the options that a test may change.
 type setup struct {
 	remote  remote.Options
 	retry   route.RetryOptions
 	breaker route.BreakerOptions
 }
 
-func idle(d time.Duration) func(*setup) { return func(s *setup) { s.remote.Idle = d } }
+func withIdle(d time.Duration) func(*setup) { return func(s *setup) { s.remote.Idle = d } }
 
-// far returns the reader of a remote API as the functions wire it, but for short
-// waits.
-func far(t testing.TB, url string, options ...func(*setup)) hotreader.Source {
+// remoteAt returns the Source of a remote API as the functions assemble it, but with
+// short waits.
+func remoteAt(t testing.TB, url string, options ...func(*setup)) hotreader.Source {
 	t.Helper()
 	client := newClient()
 	s := &setup{remote: remote.Options{URL: url, Credential: tokenOf(t), Client: client, SourceCloud: "aws"},
@@ -145,8 +145,7 @@ func far(t testing.TB, url string, options ...func(*setup)) hotreader.Source {
 	return route.NewRetry(route.NewBreaker(r, s.breaker), s.retry)
 }
 
-// newClient returns the client of the functions, but with patience for a busy
-// machine.
+// newClient returns the functions' client, but with longer timeouts, for a busy machine.
 func newClient() *http.Client {
 	c := remote.NewClient()
 	transport := c.Transport.(*http.Transport)
@@ -155,7 +154,7 @@ func newClient() *http.Client {
 	return c
 }
 
-// collect reads all there is, and looks for what no read may do.
+// collect reads all rows, and checks what holds for every read.
 func collect(ctx context.Context, t testing.TB, r hotreader.Source, q hotreader.Query) (rows []hotreader.Row, err error) {
 	t.Helper()
 	for row, rerr := range hotreader.NewReader(r).Read(ctx, q) {
@@ -186,8 +185,8 @@ func limited(t testing.TB) context.Context {
 	return ctx
 }
 
-// difference says where got is not how want begins, or, if all of it must have
-// come, not want; "" = nowhere.
+// difference says where got differs from want or, unless all must have come, from the
+// beginning of want; "" = nowhere.
 func difference(got, want []hotreader.Row, all bool) string {
 	for i := range min(len(got), len(want)) {
 		if !got[i].Time.Equal(want[i].Time) || !slices.EqualFunc(got[i].Values, want[i].Values, hotreader.Same) {
@@ -200,13 +199,13 @@ func difference(got, want []hotreader.Row, all bool) string {
 	return ""
 }
 
-// functions are the two that TwinMaker calls, over r.
+// functions returns the two functions that TwinMaker calls, over r.
 func functions(r hotreader.Source) map[string]lambda.Handler {
 	t := awslambda.Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: hotreader.NewReader(r)}}
 	return map[string]lambda.Handler{"history": awslambda.History(t), "last entry": awslambda.LastEntry(t)}
 }
 
-// event is TwinMaker's, good for both functions.
+// event returns an event of TwinMaker for either function.
 func event() []byte {
 	return []byte(`{"workspaceId":"w","entityId":"e","componentName":"c","componentTypeId":"factory-` + device + `",
 		"startTime":"2020-01-01T00:00:00Z","endTime":"2030-01-01T00:00:00Z",
@@ -215,9 +214,9 @@ func event() []byte {
 			"state":{"definition":{"dataType":{"type":"STRING"}}},"open":{"definition":{"dataType":{"type":"BOOLEAN"}}}}}`)
 }
 
-// truths are the functions' answers when the store is their own: what must come
-// to the byte from afar too.
-func truths(t testing.TB, r hotreader.Source) map[string][]byte {
+// localAnswers returns the functions' answers from a local store. A remote one must give
+// the same bytes.
+func localAnswers(t testing.TB, r hotreader.Source) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
 	for name, f := range functions(r) {
@@ -233,7 +232,7 @@ func truths(t testing.TB, r hotreader.Source) map[string][]byte {
 	return all
 }
 
-// checkFailure wants the function error of code, with nothing else in it.
+// checkFailure checks that a function failed with code, and without an answer.
 func checkFailure(t testing.TB, answer []byte, err error, code hotreader.Code) {
 	t.Helper()
 	e, ok := errors.AsType[messages.InvokeResponse_Error](err)
@@ -248,10 +247,10 @@ func checkFailure(t testing.TB, answer []byte, err error, code hotreader.Code) {
 	}
 }
 
-// quiet takes what a server says of connections that are meant to break.
+// quiet discards what a server logs about connections that break on purpose.
 var quiet = log.New(io.Discard, "", 0)
 
-// Nearly all that these tests do is wait.
+// TestMain runs many tests in parallel, since they mostly wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", "24"); err != nil {

@@ -19,8 +19,8 @@ import (
 	"hotreader/httpapi"
 )
 
-// newServer starts the real server, where the bytes are not of matter; its
-// address. It ends with the test.
+// newServer starts a real server, for tests that need no control over its bytes, and
+// returns its address. It ends with the test.
 func newServer(t testing.TB, api http.Handler, config *tls.Config) (addr string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(api)
@@ -36,8 +36,8 @@ func newServer(t testing.TB, api http.Handler, config *tls.Config) (addr string)
 	return s.Listener.Addr().String()
 }
 
-// pages is a store that is asked page by page. Before each, counted from 1 over
-// all reads, before may take its time or fail it.
+// pages is a store that reads page by page. It calls before for each page of each read,
+// both counted from 1; before may wait, or fail the read.
 type pages struct {
 	hotreader.Source
 	size   int
@@ -60,7 +60,7 @@ func (p *pages) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 	}
 }
 
-// takes returns when d has passed, or with ctx's error.
+// takes waits for d; it fails if ctx ends before.
 func takes(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -70,8 +70,8 @@ func takes(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A store behind the API that throttles, fails, or is slow, before the first row
-// or on its seventh page, which begins in the third frame of the answer.
+// An API's store throttles or fails, before the first row or on its seventh page, which
+// begins in the third frame of the answer.
 func TestStoreFaults(t *testing.T) {
 	t.Parallel()
 	store := filledFile(t)
@@ -89,7 +89,7 @@ func TestStoreFaults(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					// Internal and the like are the store's side's, and may heal.
+					// The other errors are failures inside the peer, which may pass.
 					final := code == hotreader.CodeNotFound
 					for _, times := range []int{1, 1 << 30} {
 						failing := 0
@@ -102,7 +102,7 @@ func TestStoreFaults(t *testing.T) {
 						}}
 						addr := newServer(t, apiOf(t, p, api), nil)
 						stats := new(hotreader.Stats)
-						got, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, "http://"+addr), history())
+						got, err := collect(hotreader.WithStats(limited(t), stats), t, remoteAt(t, "http://"+addr), history())
 						attempts := stats.Attempts.Load()
 						switch wrong := difference(got, want, err == nil); {
 						case wrong != "":
@@ -114,7 +114,7 @@ func TestStoreFaults(t *testing.T) {
 						case !final && times > 1 && page == 1 && (!errors.Is(err, code) || !hotreader.CodeOf(err).Temporary() || attempts != 4):
 							t.Errorf("each time: %v after %d attempts", err, attempts)
 						case !final && times > 1 && page == 7 && peer == "rows" && (err != nil || attempts != 2):
-							// What is left has no seventh page any more.
+							// The rest of the range has no seventh page.
 							t.Errorf("each time: %v after %d attempts", err, attempts)
 						}
 						if err != nil && strings.Contains(err.Error(), "arn:") {
@@ -127,12 +127,12 @@ func TestStoreFaults(t *testing.T) {
 	}
 }
 
-// The same for a last entry, which is one page: before its row, once and each
-// time; and a store that is slow beyond the API's time.
+// The same for a last entry, which is one page: the store fails before its row, once or
+// each time, or is too slow for the API's time budget.
 func TestStoreFaultsOfLastEntry(t *testing.T) {
 	t.Parallel()
 	store := filledFile(t)
-	want := truths(t, store)["last entry"]
+	want := localAnswers(t, store)["last entry"]
 	for _, code := range []hotreader.Code{hotreader.CodeThrottled, hotreader.CodeStore, hotreader.CodeUnavailable, hotreader.CodeInternal,
 		hotreader.CodeNotFound, hotreader.CodeCorrupt, hotreader.CodeDeadline, "slow"} {
 		for peer, api := range map[string]func(*httpapi.Options){"rows": func(*httpapi.Options) {}, "JSON": jsonOnly} {
@@ -154,7 +154,7 @@ func TestStoreFaultsOfLastEntry(t *testing.T) {
 						}
 					}
 					addr := newServer(t, apiOf(t, p, api, limit), nil)
-					got, err := functions(far(t, "http://"+addr))["last entry"].Invoke(limited(t), event())
+					got, err := functions(remoteAt(t, "http://"+addr))["last entry"].Invoke(limited(t), event())
 					final := code == hotreader.CodeNotFound
 					switch n := p.reads.Load(); {
 					case times == 1 && !final:
@@ -166,7 +166,7 @@ func TestStoreFaultsOfLastEntry(t *testing.T) {
 						if n != 1 {
 							t.Errorf("%d reads, want 1", n)
 						}
-					default: // what the API's side calls a deadline, or a defect, may heal
+					default: // a deadline or a defect inside the peer may pass
 						named := code
 						if code == "slow" || code == hotreader.CodeDeadline || code == hotreader.CodeInternal {
 							named = hotreader.CodeUnavailable
@@ -182,9 +182,9 @@ func TestStoreFaultsOfLastEntry(t *testing.T) {
 	}
 }
 
-// A seventh page that is slow: within the API's time it is waited for; beyond,
-// the rows before it come, with the word that there is more, and the rest is
-// asked for behind them.
+// The seventh page is slow. Within its time budget the API waits for the page. If the
+// budget is used up, the API sends the rows before it and says that there are more, and
+// the caller asks for the rest.
 func TestStoreSlowOnPageSeven(t *testing.T) {
 	t.Parallel()
 	store := filledFile(t)
@@ -209,7 +209,7 @@ func TestStoreSlowOnPageSeven(t *testing.T) {
 	}{
 		{"within its time", slow(300*time.Millisecond, 1<<30), 0, 1},
 		{"beyond its time, once", slow(time.Hour, 1), time.Second, 2},
-		{"beyond its time, each time", slow(time.Hour, 1<<30), time.Second, 2}, // what is left has no seventh page
+		{"beyond its time, each time", slow(time.Hour, 1<<30), time.Second, 2}, // the rest of the range has no seventh page
 	} {
 		for peer, api := range map[string]func(*httpapi.Options){"rows": func(*httpapi.Options) {}, "JSON": jsonOnly} {
 			t.Run(c.name+"/"+peer, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestStoreSlowOnPageSeven(t *testing.T) {
 				p := &pages{Source: c.store.Source, size: size, before: c.store.before}
 				addr := newServer(t, apiOf(t, p, api, func(o *httpapi.Options) { o.MaxTime = c.time }), nil)
 				stats := new(hotreader.Stats)
-				got, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, "http://"+addr), history())
+				got, err := collect(hotreader.WithStats(limited(t), stats), t, remoteAt(t, "http://"+addr), history())
 				if wrong := difference(got, want, true); err != nil || wrong != "" {
 					t.Errorf("%v; %s", err, wrong)
 				}
@@ -230,7 +230,7 @@ func TestStoreSlowOnPageSeven(t *testing.T) {
 	}
 }
 
-// points counts those of a history, and returns its nextToken.
+// points returns the number of points in a history, and its nextToken.
 func points(t testing.TB, body []byte) (n int, next string) {
 	t.Helper()
 	var a struct {
@@ -248,29 +248,29 @@ func points(t testing.TB, body []byte) (n int, next string) {
 	return n, a.NextToken
 }
 
-// The caller's own time is up in the middle: a function answers with the page so
-// far and the token of the next one, or says that its time is up. Both pages
-// together are all there is.
+// The caller's time is up in the middle of a read: the function answers with the page so
+// far and the token of the next one, or says that its time is up. Both pages together
+// hold all points.
 func TestFunctionsTimeIsUp(t *testing.T) {
 	store := filled(t)
-	all, _ := points(t, truths(t, store)["history"])
+	all, _ := points(t, localAnswers(t, store)["history"])
 	t.Run("in the middle", func(t *testing.T) {
 		t.Parallel()
-		var well atomic.Bool
-		g := newGate(t, apiOf(t, store), nil, func(int) fault {
-			if well.Load() {
+		var healthy atomic.Bool
+		g := newFaultServer(t, apiOf(t, store), nil, func(int) fault {
+			if healthy.Load() {
 				return nil
 			}
 			return stalls(middle)
 		})
-		f := functions(far(t, g.url))["history"]
+		f := functions(remoteAt(t, g.url))["history"]
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		body, err := f.Invoke(ctx, event())
 		if err != nil {
 			t.Fatal(err)
 		}
-		well.Store(true)
+		healthy.Store(true)
 		first, next := points(t, body)
 		if next == "" || first == 0 || first >= all {
 			t.Fatalf("%d of %d points, token %q", first, all, next)
@@ -287,10 +287,10 @@ func TestFunctionsTimeIsUp(t *testing.T) {
 		for function := range functions(nil) {
 			t.Run(name+"/"+function, func(t *testing.T) {
 				t.Parallel()
-				g := newGate(t, apiOf(t, store), nil, always(f))
+				g := newFaultServer(t, apiOf(t, store), nil, always(f))
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
-				body, err := functions(far(t, g.url))[function].Invoke(ctx, event())
+				body, err := functions(remoteAt(t, g.url))[function].Invoke(ctx, event())
 				checkFailure(t, body, err, hotreader.CodeDeadline)
 			})
 		}

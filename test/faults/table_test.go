@@ -17,40 +17,41 @@ import (
 	"hotreader/wire"
 )
 
-// row is a line of the table.
+// row is a row of the table.
 type row struct {
-	name  string
-	fault fault
-	code  hotreader.Code // of the error if the fault stays; "" = it is none
-	asked int            // requests if it stays: 4 where it is tried again, 1 where not
-	idle  time.Duration  // how long an answer may stand still; 0 = long
+	name     string
+	fault    fault
+	code     hotreader.Code // of the error if the fault does not pass; "" = it is harmless
+	requests int            // if it does not pass: 4 where it is tried again, 1 where not
+	idle     time.Duration  // how long no byte may come; 0 = long
 }
 
-// short is how long an answer may stand still where one does. It is long for a
-// busy machine, on which others may seem to.
+// short is row.idle for answers that stand still. On a busy machine healthy answers may
+// seem to, so it is not shorter.
 const short = time.Second
 
-// table is what a peer, or what stands before it, does with one request.
+// table returns the faults of a peer, or of something in front of it. A redirect leads
+// to trap.
 func table(trap string) []row {
 	again := func(name string, code hotreader.Code, f fault) row {
-		return row{name: name, fault: f, code: code, asked: 4}
+		return row{name: name, fault: f, code: code, requests: 4}
 	}
 	final := func(name string, code hotreader.Code, f fault) row {
-		return row{name: name, fault: f, code: code, asked: 1}
+		return row{name: name, fault: f, code: code, requests: 1}
 	}
-	harmless := func(name string, f fault) row { return row{name: name, fault: f, asked: 1} }
+	harmless := func(name string, f fault) row { return row{name: name, fault: f, requests: 1} }
 	standstill := func(name string, f fault) row {
-		return row{name: name, fault: f, code: hotreader.CodeUnavailable, asked: 4, idle: short}
+		return row{name: name, fault: f, code: hotreader.CodeUnavailable, requests: 4, idle: short}
 	}
 	rows := []row{
 		again("hung up before the head", hotreader.CodeUnavailable, breaks(start, hangUp)),
 		again("hung up within the head", hotreader.CodeUnavailable, breaks(withinHead, hangUp)),
-		again("hung up behind the head", hotreader.CodeUnavailable, breaks(behindHead, hangUp)),
+		again("hung up behind the head", hotreader.CodeUnavailable, breaks(afterHead, hangUp)),
 		again("hung up in the middle", hotreader.CodeUnavailable, breaks(middle, hangUp)),
 		again("hung up before the last byte", hotreader.CodeUnavailable, breaks(lastByte, hangUp)),
 		again("reset before the head", hotreader.CodeUnavailable, breaks(start, reset)),
 		again("reset within the head", hotreader.CodeUnavailable, breaks(withinHead, reset)),
-		again("reset behind the head", hotreader.CodeUnavailable, breaks(behindHead, reset)),
+		again("reset behind the head", hotreader.CodeUnavailable, breaks(afterHead, reset)),
 		again("reset in the middle", hotreader.CodeUnavailable, breaks(middle, reset)),
 		again("reset before the last byte", hotreader.CodeUnavailable, breaks(lastByte, reset)),
 		again("no HTTP", hotreader.CodeUnavailable, says("SSH-2.0-OpenSSH_9.6\r\n")),
@@ -63,7 +64,7 @@ func table(trap string) []row {
 		}),
 		standstill("no first byte", stalls(start)),
 		standstill("a stall within the head", stalls(withinHead)),
-		standstill("a stall behind the head", stalls(behindHead)),
+		standstill("a stall behind the head", stalls(afterHead)),
 		standstill("a stall in the middle", stalls(middle)),
 		standstill("a stall before the last byte", stalls(lastByte)),
 
@@ -136,14 +137,14 @@ func table(trap string) []row {
 	return rows
 }
 
-// Each fault, for each of the two functions, with a peer of rows and with one
-// that knows only JSON: if it passes, exactly the stored rows come; if it stays,
-// an error of its name. Both with no more requests than are meant to be.
+// Each fault, for both functions, with a peer of row streams and with one that knows only
+// JSON. If the fault passes, exactly the stored rows come; if it does not, an error that
+// names it. No read sends more requests than the table says.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want := truths(t, store)
-	trap := newGate(t, http.NotFoundHandler(), nil, never())
+	want := localAnswers(t, store)
+	trap := newFaultServer(t, http.NotFoundHandler(), nil, never())
 	t.Cleanup(func() {
 		if n := trap.accepted.Load(); n > 0 {
 			t.Errorf("a redirect was followed %d times", n)
@@ -157,19 +158,19 @@ func TestFaults(t *testing.T) {
 			for name := range want {
 				t.Run(peer+"/"+r.name+"/"+name, func(t *testing.T) {
 					t.Parallel()
-					once(t, api, r, name, want[name])
-					stays(t, api, r, name, want[name])
+					failsOnce(t, api, r, name, want[name])
+					failsAlways(t, api, r, name, want[name])
 				})
 			}
 		}
 	}
 }
 
-// The same for answers that stand still. It is the one test that needs the
-// machine for itself.
+// The same for answers that stand still. This test is not parallel, since it depends on
+// time.
 func TestStandstill(t *testing.T) {
 	store := filled(t)
-	want := truths(t, store)
+	want := localAnswers(t, store)
 	for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
 		for _, r := range table("") {
 			if r.idle == 0 {
@@ -178,31 +179,31 @@ func TestStandstill(t *testing.T) {
 			for name := range want {
 				t.Run(peer+"/"+r.name+"/"+name, func(t *testing.T) {
 					t.Parallel()
-					once(t, api, r, name, want[name])
+					failsOnce(t, api, r, name, want[name])
 				})
 				t.Run(peer+"/"+r.name+"/"+name+", each time", func(t *testing.T) {
 					t.Parallel()
-					stays(t, api, r, name, want[name])
+					failsAlways(t, api, r, name, want[name])
 				})
 			}
 		}
 	}
 }
 
-func (r *row) patience() func(*setup) {
+func (r *row) idleOption() func(*setup) {
 	if r.idle > 0 {
-		return idle(r.idle)
+		return withIdle(r.idle)
 	}
-	return idle(within)
+	return withIdle(within)
 }
 
-// once lets r befall the first request only.
-func once(t *testing.T, api http.Handler, r row, name string, want []byte) {
-	g := newGate(t, api, nil, first(1, r.fault))
-	got, err := functions(far(t, g.url, r.patience()))[name].Invoke(limited(t), event())
+// failsOnce injects the fault of r into the first request only.
+func failsOnce(t *testing.T, api http.Handler, r row, name string, want []byte) {
+	g := newFaultServer(t, api, nil, first(1, r.fault))
+	got, err := functions(remoteAt(t, g.url, r.idleOption()))[name].Invoke(limited(t), event())
 	asked := int(g.requests.Load())
 	switch {
-	case r.code != "" && r.asked == 1:
+	case r.code != "" && r.requests == 1:
 		checkFailure(t, got, err, r.code)
 		if asked != 1 {
 			t.Errorf("once: %d requests, want 1", asked)
@@ -214,7 +215,7 @@ func once(t *testing.T, api http.Handler, r row, name string, want []byte) {
 	right := asked == 2
 	if r.code == "" {
 		right = asked == 1
-	} else if r.idle > 0 { // on a busy machine the next may be late too
+	} else if r.idle > 0 { // on a busy machine the next answer may be late, too
 		right = asked >= 2 && asked <= 4
 	}
 	if !right {
@@ -222,11 +223,11 @@ func once(t *testing.T, api http.Handler, r row, name string, want []byte) {
 	}
 }
 
-// stays lets r befall every request.
-func stays(t *testing.T, api http.Handler, r row, name string, want []byte) {
-	g := newGate(t, api, nil, always(r.fault))
+// failsAlways injects the fault of r into every request.
+func failsAlways(t *testing.T, api http.Handler, r row, name string, want []byte) {
+	g := newFaultServer(t, api, nil, always(r.fault))
 	ctx := limited(t)
-	got, err := functions(far(t, g.url, r.patience()))[name].Invoke(ctx, event())
+	got, err := functions(remoteAt(t, g.url, r.idleOption()))[name].Invoke(ctx, event())
 	if r.code == "" {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("stays: %.300s, %v; want %.300s", got, err, want)
@@ -237,17 +238,17 @@ func stays(t *testing.T, api http.Handler, r row, name string, want []byte) {
 	if ctx.Err() != nil {
 		t.Error("the deadline has passed")
 	}
-	if n := int(g.requests.Load()); n > r.asked || n < r.asked && (r.idle == 0 || n == 0) {
-		t.Errorf("stays: %d requests, want %d", n, r.asked)
+	if n := int(g.requests.Load()); n > r.requests || n < r.requests && (r.idle == 0 || n == 0) {
+		t.Errorf("stays: %d requests, want %d", n, r.requests)
 	}
 }
 
-// A peer that asks for patience gets it: the next request comes no sooner, also
-// where its clock is years away from ours.
+// Retry waits as long as the peer asks it to, even if the peer's clock differs from ours
+// by years.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want := truths(t, store)
+	want := localAnswers(t, store)
 	for _, c := range []struct {
 		name    string
 		headers []string
@@ -261,11 +262,11 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var times []time.Time
-			g := newGate(t, apiOf(t, store), nil, func(request int) fault {
+			g := newFaultServer(t, apiOf(t, store), nil, func(request int) fault {
 				times = append(times, time.Now())
 				return first(1, c.fault(c.headers...))(request)
 			})
-			got, err := functions(far(t, g.url))["history"].Invoke(limited(t), event())
+			got, err := functions(remoteAt(t, g.url))["history"].Invoke(limited(t), event())
 			if err != nil || !bytes.Equal(got, want["history"]) {
 				t.Fatalf("%.300s, %v", got, err)
 			}
@@ -280,20 +281,20 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want := truths(t, store)
+	want := localAnswers(t, store)
 	addr := fmt.Sprintf("127.0.0.1:%d", serving.Port(t))
 	stats := new(hotreader.Stats)
-	rows, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, "http://"+addr), history())
+	rows, err := collect(hotreader.WithStats(limited(t), stats), t, remoteAt(t, "http://"+addr), history())
 	if len(rows) > 0 || hotreader.CodeOf(err) != hotreader.CodeUnavailable || stats.Attempts.Load() != 4 {
 		t.Errorf("%d rows, %v, after %d attempts", len(rows), err, stats.Attempts.Load())
 	}
 
-	// It listens again in time for the next attempt. The first connection goes
-	// nowhere, as that to a port that is closed.
-	g := newGate(t, apiOf(t, store), nil, never())
+	// The peer listens again in time for the third connection. The first two go to a
+	// closed port.
+	g := newFaultServer(t, apiOf(t, store), nil, never())
 	for name := range want {
 		dials := 0
-		r := far(t, g.url, func(s *setup) {
+		r := remoteAt(t, g.url, func(s *setup) {
 			transport := s.remote.Client.Transport.(*http.Transport)
 			dial := transport.DialContext
 			transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
@@ -310,7 +311,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// What has the pages of an old peer break, or its page's token lead nowhere.
+// An old peer's pages fail between the first and the last.
 func TestFaultsBetweenPages(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
@@ -319,8 +320,8 @@ func TestFaultsBetweenPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	api := apiOf(t, store, jsonOnly, func(o *httpapi.Options) { o.MaxAnswer = 8 << 10 })
-	whole := newGate(t, api, nil, never())
-	if got, err := collect(limited(t), t, far(t, whole.url), history()); err != nil || difference(got, want, true) != "" {
+	whole := newFaultServer(t, api, nil, never())
+	if got, err := collect(limited(t), t, remoteAt(t, whole.url), history()); err != nil || difference(got, want, true) != "" {
 		t.Fatalf("%v, %s", err, difference(got, want, true))
 	}
 	pages := int(whole.requests.Load())
@@ -331,28 +332,28 @@ func TestFaultsBetweenPages(t *testing.T) {
 		for name, f := range map[string]fault{"reset": breaks(middle, reset), "503": status(503), "cut": cuts(byClose, 500, hangUp)} {
 			t.Run(fmt.Sprintf("%s on page %d", name, page), func(t *testing.T) {
 				t.Parallel()
-				g := newGate(t, api, nil, func(request int) fault {
+				g := newFaultServer(t, api, nil, func(request int) fault {
 					if request == page {
 						return f
 					}
 					return nil
 				})
-				got, err := collect(limited(t), t, far(t, g.url), history())
+				got, err := collect(limited(t), t, remoteAt(t, g.url), history())
 				if wrong := difference(got, want, true); err != nil || wrong != "" {
 					t.Errorf("%v; %s", err, wrong)
 				}
-				// One for the fault, and one for each time that pages begin anew
-				// elsewhere and so end elsewhere.
+				// One more for the fault, and some because pages begin and end elsewhere
+				// after it.
 				if n := int(g.requests.Load()); n <= pages || n > 2*pages+2 {
 					t.Errorf("%d requests for %d pages", n, pages)
 				}
 			})
 		}
 	}
-	html := newGate(t, api, nil, func(request int) fault {
+	html := newFaultServer(t, api, nil, func(request int) fault {
 		return []fault{nil, nil, nil, ok("text/html", "<html>")}[min(request, 3)]
 	})
-	got, err := collect(limited(t), t, far(t, html.url), history())
+	got, err := collect(limited(t), t, remoteAt(t, html.url), history())
 	if wrong := difference(got, want, false); wrong != "" || hotreader.CodeOf(err) != hotreader.CodeProtocol || html.requests.Load() != 3 {
 		t.Errorf("%d rows, %v; %s; %d requests", len(got), err, wrong, html.requests.Load())
 	}

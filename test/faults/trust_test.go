@@ -46,7 +46,8 @@ func newAuthority(t testing.TB) *authority {
 	return &authority{cert, key}
 }
 
-// issue returns how a server shows a certificate for 127.0.0.1, but for change.
+// issue returns the configuration of a server with a certificate for 127.0.0.1, which
+// change may alter.
 func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) *tls.Config {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -65,8 +66,7 @@ func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) *tls.Con
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"http/1.1"}}
 }
 
-// trusting has a reader trust a, count its connections, and not wait long for a
-// handshake.
+// trusting makes a reader trust a and count its connections in dials.
 func trusting(a *authority, dials *atomic.Int64) func(*setup) {
 	return func(s *setup) {
 		transport := s.remote.Client.Transport.(*http.Transport)
@@ -81,12 +81,11 @@ func trusting(a *authority, dials *atomic.Int64) func(*setup) {
 	}
 }
 
-// No trust, no query: the token is sent to nobody, and nobody is asked twice.
-// Where it is the line that fails, not the trust, it is.
+// Without trust there is no request: the token is not sent, and there is no retry.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want := truths(t, store)
+	want := localAnswers(t, store)
 	ours, other := newAuthority(t), newAuthority(t)
 	old := ours.issue(t, nil)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
@@ -118,11 +117,11 @@ func TestTLS(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var dials atomic.Int64
-			g := newGate(t, apiOf(t, store), c.config, never())
+			g := newFaultServer(t, apiOf(t, store), c.config, never())
 			url := "https" + strings.TrimPrefix(strings.TrimPrefix(g.url, "https"), "http")
 			for name := range want {
 				dials.Store(0)
-				r := far(t, url, trusting(ours, &dials), func(s *setup) {
+				r := remoteAt(t, url, trusting(ours, &dials), func(s *setup) {
 					if c.change != nil {
 						c.change(s.remote.Client.Transport.(*http.Transport))
 					}
@@ -144,9 +143,10 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// line is a TCP line to a server that cuts it or flips a bit in what the server
-// sends, at a byte: in TLS, what a middle box could do.
-func line(t testing.TB, to string, harm func(connection int, sent int, p []byte) (cut bool)) (addr string) {
+// tamperingProxy is a TCP proxy to a server. tamper may change what the server sends,
+// or end the connection, as a middlebox could. It gets the number of the connection,
+// how many bytes were sent before, and the bytes.
+func tamperingProxy(t testing.TB, to string, tamper func(connection int, sent int, p []byte) (cut bool)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -182,7 +182,7 @@ func line(t testing.TB, to string, harm func(connection int, sent int, p []byte)
 				buf := make([]byte, 512)
 				for sent := 0; ; {
 					k, err := out.Read(buf)
-					if err != nil || harm(n, sent, buf[:k]) {
+					if err != nil || tamper(n, sent, buf[:k]) {
 						return
 					}
 					if _, err := in.Write(buf[:k]); err != nil {
@@ -196,8 +196,8 @@ func line(t testing.TB, to string, harm func(connection int, sent int, p []byte)
 	return l.Addr().String()
 }
 
-// TLS that is cut or damaged on the way, over HTTP/1.1 and HTTP/2, with a peer
-// of rows and one that knows only JSON, which has no checksum of its own.
+// TLS is cut or damaged on the network, over HTTP/1.1 and HTTP/2, with a peer of row
+// streams and with one that knows only JSON, which has no checksum of its own.
 func TestTLSOnABadLine(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
@@ -216,7 +216,7 @@ func TestTLSOnABadLine(t *testing.T) {
 				recovered := 0
 				for i := range 12 {
 					at := i * 263 // within the handshake first, then the answer
-					url := "https://" + line(t, server, func(connection, sent int, p []byte) bool {
+					url := "https://" + tamperingProxy(t, server, func(connection, sent int, p []byte) bool {
 						if connection > 1 || at < sent || at >= sent+len(p) {
 							return false
 						}
@@ -224,11 +224,11 @@ func TestTLSOnABadLine(t *testing.T) {
 						return i%3 == 0
 					})
 					var dials atomic.Int64
-					got, err := collect(limited(t), t, far(t, url, trusting(ours, &dials)), history())
+					got, err := collect(limited(t), t, remoteAt(t, url, trusting(ours, &dials)), history())
 					if wrong := difference(got, want, err == nil); wrong != "" {
 						t.Errorf("byte %d: %s (%v)", at, wrong, err)
 					}
-					// What breaks a handshake may look like the peer's own refusal.
+					// A broken handshake may look as if the peer refused it.
 					if code := hotreader.CodeOf(err); err != nil && code != hotreader.CodeConfig {
 						t.Errorf("byte %d: %v", at, err)
 					}
@@ -244,7 +244,7 @@ func TestTLSOnABadLine(t *testing.T) {
 	}
 }
 
-// A handshake that breaks or never ends is the line's failure.
+// A handshake that breaks or never ends is a failure of the network, which may pass.
 func TestTLSHandshakeBreaks(t *testing.T) {
 	t.Parallel()
 	for name, hang := range map[string]bool{"hung up": false, "never ends": true} {
@@ -271,7 +271,7 @@ func TestTLSHandshakeBreaks(t *testing.T) {
 				}
 			}()
 			var dials atomic.Int64
-			r := far(t, "https://"+l.Addr().String(), trusting(newAuthority(t), &dials), func(s *setup) {
+			r := remoteAt(t, "https://"+l.Addr().String(), trusting(newAuthority(t), &dials), func(s *setup) {
 				s.remote.Client.Transport.(*http.Transport).TLSHandshakeTimeout = 100 * time.Millisecond
 			})
 			rows, err := collect(limited(t), t, r, history())
@@ -282,8 +282,9 @@ func TestTLSHandshakeBreaks(t *testing.T) {
 	}
 }
 
-// nameServer answers every question with a code, or with 127.0.0.1 if it is 0
-// and the question is for that; never if it is negative.
+// nameServer starts a DNS server that answers each question with a code; with 127.0.0.1
+// if the code is 0 and the question asks for an IPv4 address; not at all if the code is
+// negative. asked counts the questions.
 func nameServer(t testing.TB, code func(question int) int) (addr string, asked *atomic.Int64) {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -317,9 +318,9 @@ func nameServer(t testing.TB, code func(question int) int) (addr string, asked *
 	return c.LocalAddr().String(), asked
 }
 
-// named has a reader ask the name server at addr, and not longer than timeout
-// for a connection.
-func named(addr string, timeout time.Duration) func(*setup) {
+// withNameServer makes a reader use the name server at addr, with a timeout for each
+// connection.
+func withNameServer(addr string, timeout time.Duration) func(*setup) {
 	return func(s *setup) {
 		dialer := net.Dialer{Timeout: timeout, Resolver: &net.Resolver{PreferGo: true,
 			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -331,8 +332,8 @@ func named(addr string, timeout time.Duration) func(*setup) {
 	}
 }
 
-// A host that has no address is a wrong URL; a name server that fails or is
-// silent may heal.
+// If a host has no address, the URL is wrong. A name server that fails or does not
+// answer is a failure that may pass.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
@@ -342,7 +343,7 @@ func TestNames(t *testing.T) {
 	}
 	ours := newAuthority(t)
 	config := ours.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"peer.invalid"} })
-	g := newGate(t, apiOf(t, store), config, never())
+	g := newFaultServer(t, apiOf(t, store), config, never())
 	url := strings.Replace(g.url, "127.0.0.1", "peer.invalid", 1)
 	const fails, unknown, silent = 2, 3, -1
 	for _, c := range []struct {
@@ -365,7 +366,7 @@ func TestNames(t *testing.T) {
 			if c.answer == silent {
 				timeout = 200 * time.Millisecond
 			}
-			got, err := collect(hotreader.WithStats(limited(t), stats), t, far(t, url, trusting(ours, &dials), named(addr, timeout)), history())
+			got, err := collect(hotreader.WithStats(limited(t), stats), t, remoteAt(t, url, trusting(ours, &dials), withNameServer(addr, timeout)), history())
 			if hotreader.CodeOf(err) != c.code || stats.Attempts.Load() != c.attempts {
 				t.Errorf("%v after %d attempts", err, stats.Attempts.Load())
 			}
@@ -379,20 +380,20 @@ func TestNames(t *testing.T) {
 	}
 	t.Run("fails at first", func(t *testing.T) {
 		t.Parallel()
-		var well atomic.Bool
+		var healthy atomic.Bool
 		addr, asked := nameServer(t, func(int) int {
-			if well.Load() {
+			if healthy.Load() {
 				return 0
 			}
 			return fails
 		})
 		var dials atomic.Int64
-		r := far(t, url, trusting(ours, &dials), named(addr, within), func(s *setup) {
+		r := remoteAt(t, url, trusting(ours, &dials), withNameServer(addr, within), func(s *setup) {
 			transport := s.remote.Client.Transport.(*http.Transport)
 			dial := transport.DialContext
 			transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
 				c, err := dial(ctx, network, to)
-				well.Store(true) // for the next attempt
+				healthy.Store(true) // for the next attempt
 				return c, err
 			}
 		})

@@ -1,4 +1,4 @@
-// Package transcript keeps what a program under test says.
+// Package transcript collects the output of a program under test.
 package transcript
 
 import (
@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Buffer keeps all that is written to it. It can be read while it is written to.
-// The zero value is empty.
+// Buffer keeps all that is written to it. It is safe for concurrent use. The zero value
+// is empty.
 type Buffer struct {
 	mu  sync.Mutex
 	all bytes.Buffer
@@ -20,7 +20,7 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return b.all.Write(p)
 }
 
-// String returns all that was written so far.
+// String returns all that has been written so far.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

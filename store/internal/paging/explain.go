@@ -64,14 +64,14 @@ func remember(all map[string]look, device string, items []layout.Item) map[strin
 // that the layout is another one. It looks at a few items, once a device and minute.
 func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) error {
 	if f.useful > 0 || s.Look.Items == nil {
-		return nil
+		return f.err
 	}
 	items, err := s.look(ctx, q)
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
 	stats := hotreader.StatsOf(ctx)
-	if len(items) == 0 && f.readable+f.unreadable == 0 {
+	if f.err == nil && len(items) == 0 && f.readable+f.unreadable == 0 {
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: fmt.Sprintf(
 			"nothing has the %s %q; is the device's id right, and is %s where the id stands?", s.Layout.DeviceKey, s.value(q), s.Layout.DeviceKey)})
 		return nil
@@ -80,6 +80,13 @@ func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) err
 		if err := s.unreadable(items); err != nil {
 			return err
 		}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	if f.readable == 0 && f.unreadable > 0 {
+		return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
+			Err: fmt.Errorf("none of %d items has a readable time in %s, as %s", f.unreadable, s.Layout.TimeKey, strings.Join(s.Layout.TimeFormat, " or "))}
 	}
 	for _, p := range q.Properties {
 		if detail, unknown := s.unknown(p, items); unknown {
@@ -115,6 +122,12 @@ func (s *Scanner) look(ctx context.Context, q *hotreader.Query) ([]layout.Item, 
 	return items, nil
 }
 
+// PartitionOf returns the value of the partition of a device's row.
+func (s *Scanner) PartitionOf(device string, at time.Time) string {
+	s.once.Do(s.prepare)
+	return s.template.Value(device, at.In(s.codecs[0].Zone()))
+}
+
 // value returns the value of the partition in which a look tells most: of dated ones
 // the last in the range.
 func (s *Scanner) value(q *hotreader.Query) string {
@@ -122,11 +135,7 @@ func (s *Scanner) value(q *hotreader.Query) string {
 	if !q.End.IsZero() && q.End.Before(at) {
 		at = q.End
 	}
-	if !s.template.Dated() {
-		return s.template.Value(q.Device, at)
-	}
-	from, _ := s.template.Period(at.In(s.codecs[0].Zone()))
-	return s.template.Value(q.Device, from)
+	return s.PartitionOf(q.Device, at)
 }
 
 // unreadable returns the error of items none of which has a readable time; nil if one

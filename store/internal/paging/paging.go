@@ -36,16 +36,20 @@ type Answer interface {
 
 	// Page asks for the next page, of n items at the most, 0 = as many as the
 	// store puts into one, and passes its rows to o until that is stopped. It
-	// returns how many items came, and whether there is another page. An error that
-	// is ErrNumber asks to begin again with Ask.Number.
+	// returns how many items came, and whether there is another page. A *Mismatch
+	// says that a condition was refused because a key is of another type.
 	Page(ctx context.Context, n int, o *timekey.Order) (items int, more bool, err error)
 
 	// Release drops what the answer refers to, so that a pool does not keep it.
 	Release()
 }
 
-// ErrNumber says that partitions' values are numbers in this store.
-var ErrNumber = errors.New("the device's id is a number in this table")
+// A Mismatch is the service's refusal of a condition on a key of another type: the
+// device's id may be a number there, or the time something else than the layout says.
+type Mismatch struct{ Err error }
+
+func (m *Mismatch) Error() string { return m.Err.Error() }
+func (m *Mismatch) Unwrap() error { return m.Err }
 
 // A Scanner makes a hotreader.Source of a store's Answers.
 //
@@ -108,7 +112,7 @@ func (s *Scanner) ScanPages(ctx context.Context, q hotreader.Query, next func(re
 			} else {
 				f = s.merge(ctx, q, yield)
 			}
-			if f.err == nil && !f.stopped {
+			if _, refused := errors.AsType[*Mismatch](f.err); refused || f.err == nil && !f.stopped {
 				f.err = s.explain(ctx, &q, &f)
 			}
 			again = f.err == nil && !f.stopped && f.useful == 0 && s.numbers.Load() != numbers
@@ -217,9 +221,12 @@ func (s *Scanner) partition(ctx context.Context, q hotreader.Query, r *reading) 
 			return nil
 		}
 		err := r.read(ctx)
-		switch {
-		case errors.Is(err, ErrNumber) && !r.ask.Number:
+		_, refused := errors.AsType[*Mismatch](err)
+		if err == nil && r.ask.Number {
 			s.numbers.Store(true)
+		}
+		switch {
+		case refused && !r.ask.Number && hotreader.IsNumber([]byte(r.ask.Value)):
 			r.ask.Number = true
 		case err != nil || !o.Conflict():
 			return err

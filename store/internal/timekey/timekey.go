@@ -5,6 +5,7 @@ package timekey
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"time"
 
@@ -58,6 +59,17 @@ func (c *Codec) Append(dst []byte, t time.Time, property string) []byte {
 		dst = append(append(dst, property...), c.closes...)
 	}
 	return dst
+}
+
+// Writable reports why a time cannot be written: it would come back as another.
+func (c *Codec) Writable(t time.Time) error {
+	if t.Before(c.First()) || t.After(c.Last()) {
+		return fmt.Errorf("its time %s is not within what %s keeps, %s to %s", t.UTC().Format(time.RFC3339Nano), c.Name, c.First().Format(time.RFC3339), c.Last().Format(time.RFC3339))
+	}
+	if tick := int(c.Finest()); t.Nanosecond()%tick != 0 {
+		return fmt.Errorf("its time %s is finer than %s keeps, which is %v", t.UTC().Format(time.RFC3339Nano), c.Name, c.Finest())
+	}
+	return nil
 }
 
 // Named reports whether a key names a property.
