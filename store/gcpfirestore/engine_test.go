@@ -15,6 +15,7 @@ import (
 	"cloud.google.com/go/firestore"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/gcpfirestore"
 	"hotreader/store/storetest"
 	"hotreader/store/storetest/cloud"
@@ -107,11 +108,11 @@ func TestEngineTimeFormats(t *testing.T) {
 		offsets []time.Duration
 		when    func(t time.Time) any
 	}{
-		{gcpfirestore.Native, []time.Duration{0, time.Microsecond, 999 * time.Microsecond, 123456 * time.Microsecond, time.Second - time.Microsecond, time.Second, time.Hour},
+		{layout.Native, []time.Duration{0, time.Microsecond, 999 * time.Microsecond, 123456 * time.Microsecond, time.Second - time.Microsecond, time.Second, time.Hour},
 			func(t time.Time) any { return t }},
-		{gcpfirestore.EpochMillis, []time.Duration{0, time.Millisecond, 500 * time.Millisecond, time.Second, time.Hour}, func(t time.Time) any { return t.UnixMilli() }},
-		{gcpfirestore.EpochMillis, []time.Duration{0, 500 * time.Microsecond, time.Millisecond, time.Second}, func(t time.Time) any { return float64(t.UnixMicro()) / 1000 }},
-		{gcpfirestore.EpochSecs, []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, time.Hour}, func(t time.Time) any {
+		{layout.EpochMillis, []time.Duration{0, time.Millisecond, 500 * time.Millisecond, time.Second, time.Hour}, func(t time.Time) any { return t.UnixMilli() }},
+		{layout.EpochMillis, []time.Duration{0, 500 * time.Microsecond, time.Millisecond, time.Second}, func(t time.Time) any { return float64(t.UnixMicro()) / 1000 }},
+		{layout.EpochSecs, []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, time.Hour}, func(t time.Time) any {
 			if t.Nanosecond() == 0 {
 				return t.Unix() // whole numbers and others are mixed
 			}
@@ -125,7 +126,7 @@ func TestEngineTimeFormats(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s := ours(t, gcpfirestore.Options{Collection: collection, TimeFormat: c.format})
+		s := ours(t, gcpfirestore.Options{Collection: collection, Layout: layout.Layout{TimeFormat: layout.Formats{c.format}}})
 		check := func(q hotreader.Query) {
 			t.Helper()
 			var want, got []string
@@ -178,7 +179,7 @@ func TestEngineDocuments(t *testing.T) {
 	at := time.Date(2024, 2, 28, 23, 59, 0, 1000, time.UTC)
 	field := func(name string, v hotreader.Value) hotreader.Field { return hotreader.Field{Name: name, Value: v} }
 	number := func(d string) hotreader.Value { return hotreader.NumberValue([]byte(d)) }
-	s := ours(t, gcpfirestore.Options{Collection: collection, TimeFormat: gcpfirestore.Native})
+	s := ours(t, gcpfirestore.Options{Collection: collection, Layout: layout.Layout{TimeFormat: layout.Formats{layout.Native}}})
 	if err := s.Write(t.Context(), "a/b%", []hotreader.Record{{Time: at, Fields: []hotreader.Field{
 		field("whole", number("7")), field("double", number("1.50")), field("long", number("9223372036854775807")), field("wide", number("0.12345678901234567890")),
 		field("text", hotreader.StringValue([]byte("é"))), field("true", hotreader.BoolValue(true)), field("null", hotreader.Value{}), field("a.b", number("1e3")),
@@ -219,10 +220,10 @@ func TestEngineRefusals(t *testing.T) {
 	if err := read(gcpfirestore.Options{Collection: collection}); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "HOTREADER_TIME_FORMAT") {
 		t.Errorf("native times read as text: %v", err)
 	}
-	if err := read(gcpfirestore.Options{Collection: collection, TimeFormat: gcpfirestore.Native, TimeKey: "time"}); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "HOTREADER_TIME_KEY") {
+	if err := read(gcpfirestore.Options{Collection: collection, Layout: layout.Layout{TimeFormat: layout.Formats{layout.Native}, TimeKey: "time"}}); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "HOTREADER_TIME_KEY") {
 		t.Errorf("another time field: %v", err)
 	}
-	if err := read(gcpfirestore.Options{Collection: collection, TimeFormat: gcpfirestore.Native}); err != nil {
+	if err := read(gcpfirestore.Options{Collection: collection, Layout: layout.Layout{TimeFormat: layout.Formats{layout.Native}}}); err != nil {
 		t.Errorf("as it is: %v", err)
 	}
 	// Far beyond a page of either side's making, without a filter that fits.

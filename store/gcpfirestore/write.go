@@ -15,17 +15,16 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/internal/batch"
 	"hotreader/store/internal/timekey"
 )
 
 // Firestore's bounds, from "Quotas and limits" in its documentation.
 const (
-	maxBatch         = 500       // writes of a commit
-	maxCommitBytes   = 8 << 20   // of 10 MiB, so that the rest of a request has room
-	maxDocumentBytes = 1 << 20   // as Firestore counts, which is less than protobuf
-	nativeTick       = 1000      // nanoseconds: Firestore cuts off what is finer
-	milli            = 1_000_000 // nanoseconds
+	maxBatch         = 500     // writes of a commit
+	maxCommitBytes   = 8 << 20 // of 10 MiB, so that the rest of a request has room
+	maxDocumentBytes = 1 << 20 // as Firestore counts, which is less than protobuf
 )
 
 // parallelCommits is how many commits of one Write run at a time.
@@ -39,15 +38,16 @@ const unansweredTries = 6
 // Firestore does not take for the moment (RESOURCE_EXHAUSTED, UNAVAILABLE,
 // ABORTED) is sent again until ctx ends.
 //
-// A document's id is "{device}_{time}", where % and / are written %25 and %2F;
-// one that would have more than 1500 bytes ends in a hash instead. Each also has
-// it, unescaped, in the field id, unless the record has a property of that name.
+// A document's id is "{device}_{time}", of narrow ones followed by the property, where
+// % and / are written %25 and %2F; one that would have more than 1500 bytes ends in a
+// hash instead. Each also has it, unescaped, in the field id, unless the record has a
+// property there. Of two time formats the second is written.
 //
 // Firestore keeps whole numbers of 64 bits and double precision. A number that
 // would come out as another is kept as text, its digits as they are; it is a
 // number again where a query declares its type. A time that is finer than the
-// field keeps is refused: microseconds for Native, milliseconds or seconds for
-// numbers.
+// field keeps is refused: microseconds for a timestamp, and what no integer and no
+// double is for a number.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
 	if err := s.check(); err != nil {
 		return err
@@ -95,77 +95,117 @@ func (s *Store) tryCommit(ctx context.Context, request []byte) error {
 
 // commits checks records and makes them requests, each document once.
 func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, error) {
-	writes, err := batch.Make(device, records, func(r *hotreader.Record) (string, []byte, error) { return s.write(device, r) })
+	writes, err := batch.Make(device, records, func(r *hotreader.Record) (string, [][]byte, error) { return s.writes(device, r) })
 	if err == nil {
-		err = checkDevice(device)
+		err = s.checkDevice(device)
 	}
 	var commits [][]byte
-	for _, group := range batch.Group(writes, maxBatch, maxCommitBytes) {
+	for _, group := range batch.Group(slices.Concat(writes...), maxBatch, maxCommitBytes) {
 		commits = append(commits, slices.Concat(text(make([]byte, headerBytes), 1, s.databasePath), bytes.Join(group, nil)))
 	}
 	return commits, err
 }
 
-// write makes a record a Write and returns it with its document's id.
-func (s *Store) write(device string, r *hotreader.Record) (id string, write []byte, err error) {
-	if r.Time.Before(firstTime(s.format)) {
-		return "", nil, fmt.Errorf("it has no time within the years %d to 9999", firstTime(s.format).Year())
+// writes makes a record Writes, one unless documents are narrow, and returns them with
+// what tells its instant from others.
+func (s *Store) writes(device string, r *hotreader.Record) (instant string, writes [][]byte, err error) {
+	c := &s.codecs[len(s.codecs)-1]
+	if r.Time.Before(c.First()) || r.Time.After(c.Last()) {
+		return "", nil, fmt.Errorf("it has no time within the years %d to %d", c.First().Year(), c.Last().Year())
 	}
-	tick := map[string]int{Native: nativeTick, EpochMillis: milli, EpochSecs: 1000 * milli}[s.format]
-	if tick > 0 && r.Time.Nanosecond()%tick != 0 {
-		return "", nil, fmt.Errorf("its time %s is finer than %s keeps, which is %v", r.Time.UTC().Format(time.RFC3339Nano), s.format, time.Duration(tick))
-	}
-	key := string(s.appendKey(nil, r.Time))
-	own := device + "_" + key
-	fields, hasID := make([]byte, 0, 64*(len(r.Fields)+3)), false
-	size := len(s.parent) + len(s.collectionID) + len(own) + 2*(len(s.deviceKey)+len(s.timeKey)+len(device)+len(key)) + 64
-	for _, f := range r.Fields {
-		switch {
-		case f.Name == s.deviceKey || f.Name == s.timeKey:
-			return "", nil, fmt.Errorf("the property %q is named like a key of the collection", f.Name)
-		case reserved(f.Name):
-			return "", nil, fmt.Errorf("the property %q begins and ends with two underscores, which Firestore keeps for itself", f.Name)
+	parts := [][]hotreader.Field{r.Fields}
+	if s.Layout.Narrow() {
+		parts = nil
+		for i := range r.Fields {
+			if !r.Fields[i].Value.IsNull() {
+				parts = append(parts, r.Fields[i:i+1])
+			}
 		}
-		hasID = hasID || f.Name == "id" && !f.Value.IsNull()
-		size += len(f.Name) + len(f.Value.Text()) + 9
-		var n number
-		switch f.Value.Kind() {
-		case hotreader.Null:
-			continue
-		case hotreader.Number:
-			n = toNumber(f.Value.Text())
+	}
+	for _, part := range parts {
+		w, err := s.write(device, c, r.Time, part)
+		if err != nil {
+			return "", nil, err
 		}
-		fields = appendField(fields, f.Name, func(b []byte) []byte { return appendValue(b, f.Value, n) })
+		writes = append(writes, w)
 	}
-	if size > maxDocumentBytes {
-		return "", nil, fmt.Errorf("it has about %d bytes, a document of Firestore at most %d", size, maxDocumentBytes)
-	}
-	if !hasID {
-		fields = appendField(fields, "id", func(b []byte) []byte { return text(b, valueString, own) })
-	}
-	fields = appendField(fields, s.deviceKey, func(b []byte) []byte { return text(b, valueString, device) })
-	fields = appendField(fields, s.timeKey, func(b []byte) []byte {
-		switch s.format {
-		case ISO8601:
-			return text(b, valueString, key)
-		case EpochMillis:
-			return varint(b, valueInteger, uint64(r.Time.Unix()*1000+int64(r.Time.Nanosecond()/milli)))
-		case EpochSecs:
-			return varint(b, valueInteger, uint64(r.Time.Unix()))
-		}
-		return appendTimestamp(b, r.Time)
-	})
-	id = escapeID(own)
-	name := s.parent + "/" + s.collectionID + "/" + id
-	return id, appendWrite(nil, []byte(name), fields), nil
+	return r.Time.UTC().Format(time.RFC3339Nano), writes, nil
 }
 
-// appendKey appends a row's time as it stands in the document's id.
-func (s *Store) appendKey(b []byte, t time.Time) []byte {
-	if s.format == Native {
-		return timekey.Append(b, ISO8601, t)
+// write makes fields a Write of a document.
+func (s *Store) write(device string, c *timekey.Codec, at time.Time, fields []hotreader.Field) ([]byte, error) {
+	l, t := &s.Layout, tree{}
+	own, property := device+"_", ""
+	if l.Narrow() {
+		property = fields[0].Name
 	}
-	return timekey.Append(b, s.format, t)
+	key := string(c.Append(nil, at, property))
+	when, err := timeValue(c, at, key)
+	if err != nil {
+		return nil, err
+	}
+	if own += key; l.NameKey != "" {
+		own += "_" + property
+		t.put(layout.ParsePath(l.NameKey), text(nil, valueString, property))
+	}
+	parent, collection := s.place(device)
+	partition := s.template.Value(device, at.In(c.Zone()))
+	t.put(layout.ParsePath(l.TimeKey), when)
+	t.put(layout.ParsePath(l.DeviceKey), text(nil, valueString, partition))
+	size := len(parent) + len(collection) + len(own) + 2*(len(l.DeviceKey)+len(l.TimeKey)+len(partition)+len(key)) + 64
+	for i := range fields {
+		if err := s.put(t, &fields[i]); err != nil {
+			return nil, err
+		}
+		size += len(fields[i].Name) + len(fields[i].Value.Text()) + 9
+	}
+	if size > maxDocumentBytes {
+		return nil, fmt.Errorf("it has about %d bytes, a document of Firestore at most %d", size, maxDocumentBytes)
+	}
+	t.put([]string{"id"}, text(nil, valueString, own)) // unless a property is there
+	return appendWrite(nil, []byte(parent+"/"+collection+"/"+escapeID(own)), t.append(nil, 2)), nil
+}
+
+// put puts a property where the layout has it.
+func (s *Store) put(t tree, f *hotreader.Field) error {
+	path := layout.ParsePath(s.Layout.ValueKey)
+	if !s.Layout.Narrow() {
+		if err := s.Layout.CheckName(f.Name); err != nil {
+			return err
+		}
+		path = s.Layout.Paths(f.Name)[0]
+	}
+	if slices.ContainsFunc(path, reserved) {
+		return fmt.Errorf("the property %q begins and ends with two underscores, which Firestore keeps for itself", f.Name)
+	}
+	var n number
+	switch f.Value.Kind() {
+	case hotreader.Null:
+		return nil
+	case hotreader.Number:
+		n = toNumber(f.Value.Text())
+	}
+	if !t.put(path, appendValue(nil, f.Value, n)) {
+		return fmt.Errorf("the property %q would stand where something else does, at %s", f.Name, strings.Join(path, "."))
+	}
+	return nil
+}
+
+// timeValue makes the Value of a time, whose text or digits are key.
+func timeValue(c *timekey.Codec, at time.Time, key string) ([]byte, error) {
+	switch c.Kind {
+	case layout.TextTime:
+		return text(nil, valueString, key), nil
+	case layout.NativeTime:
+		if at.Nanosecond()%int(c.Finest()) == 0 {
+			return appendTimestamp(nil, at), nil
+		}
+	case layout.NumberTime:
+		if n := toNumber([]byte(key)); n.kind != valueString {
+			return appendValue(nil, hotreader.NumberValue([]byte(key)), n), nil
+		}
+	}
+	return nil, fmt.Errorf("its time %s is finer than %s keeps", at.UTC().Format(time.RFC3339Nano), c.Name)
 }
 
 // escapeID makes text the id of a document, which must not hold a slash. No two
