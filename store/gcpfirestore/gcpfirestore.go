@@ -43,7 +43,6 @@ type Store struct {
 	collection        string // its path, with {device} where that has the device
 	databasePath      string // projects/P/databases/D
 	codecs            []timekey.Codec
-	template          layout.Template
 	firstPause        time.Duration
 	paging.Scanner
 }
@@ -70,7 +69,6 @@ func New(client *Client, o Options) *Store {
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
 		Look:  paging.Look{Items: s.look, Aside: s.lookAside},
 	}
-	s.template, _ = layout.ParseTemplate(s.Layout.Partition) // checked before it is used
 	return s
 }
 
