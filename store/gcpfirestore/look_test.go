@@ -41,7 +41,7 @@ func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
 	}{
 		{"no collection", Options{}, []answer{none, none, none}, hotreader.CodeNotFound, "FIRESTORE_COLLECTION, FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT"},
 		{"an unknown device", Options{}, []answer{none, none, other(map[string]any{"device_id": "e"})}, "", ` unknown_device nothing has the device_id "d"`},
-		{"another device field", Options{}, []answer{none, none, other(map[string]any{"dev": "d", "timestamp": second(0)})}, hotreader.CodeConfig, `document "a" has no field "device_id", but dev, timestamp; see HOTREADER_DEVICE_KEY`},
+		{"another device field", Options{}, []answer{none, none, other(map[string]any{"dev": "d", "timestamp": second(0)})}, hotreader.CodeConfig, `document "a" has no field "device_id", but dev, timestamp; set device_key`},
 		{"another time field", Options{}, []answer{none, other(map[string]any{"device_id": "d", "ts": 5})}, hotreader.CodeUnreadable, "Item a: it has no timestamp, but device_id, ts; set time_key"},
 		{"native time", Options{}, []answer{none, other(map[string]any{"device_id": "d", "timestamp": parse(second(0))})}, hotreader.CodeUnreadable, "set time_format to native"},
 		{"text time", timed(layout.Native), []answer{none, good}, hotreader.CodeUnreadable, `the text "2024-01-01T00:00:00Z", not native; set time_format to iso8601`},
