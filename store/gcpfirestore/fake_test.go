@@ -194,6 +194,18 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 	f.played = p
 	f.serve = func(r *pb.RunQueryRequest) answer {
 		q := r.GetStructuredQuery()
+		if q.Select == nil { // a look
+			var a answer
+			if q.Where == nil { // at what there is of other devices
+				return docs(docOf("other", map[string]any{"device_id": "e"}))
+			}
+			for i, it := range p.Items {
+				m := map[string]any{"device_id": "d", "timestamp": it.Time}
+				maps.Copy(m, it.Fields)
+				a.documents = append(a.documents, docOf(strconv.Itoa(i), m))
+			}
+			return a
+		}
 		descending := q.OrderBy[0].Direction == pb.StructuredQuery_DESCENDING
 		token := ""
 		if c := q.StartAt; c != nil {
@@ -229,7 +241,9 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 		}
 		return answer{fail: failures[page.Fail]}
 	}
-	return f.store(Options{})
+	s := storeOf(f.client, Options{})
+	s.Look.Aside = nil
+	return s
 }
 
 var failures = map[string]error{

@@ -43,7 +43,6 @@ type Store struct {
 	collection        string // its path, with {device} where that has the device
 	databasePath      string // projects/P/databases/D
 	codecs            []timekey.Codec
-	template          layout.Template
 	firstPause        time.Duration
 	paging.Scanner
 }
@@ -70,7 +69,6 @@ func New(client *Client, o Options) *Store {
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
 		Look:  paging.Look{Items: s.look, Aside: s.lookAside},
 	}
-	s.template, _ = layout.ParseTemplate(s.Layout.Partition) // checked before it is used
 	return s
 }
 
@@ -159,7 +157,7 @@ func (s *Store) checkQuery(q *hotreader.Query) error {
 // checkDevice says what is wrong with a device id that is right for others.
 func (s *Store) checkDevice(device string) error {
 	switch inside := strings.Contains(s.collection, inPath); {
-	case len(device) > maxID:
+	case len(s.PartitionOf(device, time.Time{})) > maxID:
 		return fmt.Errorf("the device id has %d bytes; Firestore indexes %d, so longer ones cannot be told apart", len(device), maxID)
 	case inside && (strings.Contains(device, "/") || !validCollection(strings.Replace(s.collection, inPath, device, 1))):
 		return fmt.Errorf("the device id %.60q cannot stand in the path %s: an id there has no slash and is not ., .. or __…__", device, s.collection)

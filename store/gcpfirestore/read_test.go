@@ -186,6 +186,22 @@ func TestRequest(t *testing.T) {
 		cloud.WantRows(t, f.store(options[name]), q)
 		golden(t, "request "+name, f.queries[0])
 	}
+	for name, l := range map[string]layout.Layout{
+		"nested":             {DeviceKey: "meta.id", TimeKey: "payload.ts", Properties: layout.Properties{Base: "payload"}},
+		"by path":            {Properties: layout.Properties{Paths: map[string]string{"n": `a\.b.c`, "m": "a"}}},
+		"narrow":             {NameKey: "metric", ValueKey: "value", Partition: "site-4#{device}", TimePrefix: "READING#", TimeSuffix: "#v1"},
+		"below a document":   {Collection: "devices/{device}/telemetry", TimeFormat: layout.Formats{"iso8601+09:00"}},
+		"dated":              {Partition: "{device}#{yyyy-MM}", TimeFormat: layout.Formats{layout.EpochNanos}},
+		"nanoseconds of old": {TimeFormat: layout.Formats{layout.EpochNanos}},
+	} {
+		q := hotreader.Query{Device: "d", Properties: []string{"n", "m"}, Start: at, End: at.Add(time.Hour)}
+		if name == "nanoseconds of old" {
+			q.Start, q.End = time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+		f := newFake(t, docs())
+		cloud.WantRows(t, f.store(Options{Layout: l}), q)
+		golden(t, "request "+name, f.queries[0])
+	}
 	// Behind a page.
 	f := newFake(t, answer{documents: []*pb.Document{n(second(0), 1), n("2024-01-01T00:00:01.50Z", 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
 	cloud.WantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01.5 1")

@@ -95,64 +95,57 @@ func (s *Store) tryCommit(ctx context.Context, request []byte) error {
 
 // commits checks records and makes them requests, each document once.
 func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, error) {
-	writes, err := batch.Make(device, records, func(r *hotreader.Record) (string, [][]byte, error) { return s.writes(device, r) })
+	writes, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, []byte)) error { return s.writes(device, r, add) })
 	if err == nil {
 		err = s.checkDevice(device)
 	}
 	var commits [][]byte
-	for _, group := range batch.Group(slices.Concat(writes...), maxBatch, maxCommitBytes) {
+	for _, group := range batch.Group(writes, maxBatch, maxCommitBytes) {
 		commits = append(commits, slices.Concat(text(make([]byte, headerBytes), 1, s.databasePath), bytes.Join(group, nil)))
 	}
 	return commits, err
 }
 
-// writes makes a record Writes, one unless documents are narrow, and returns them with
-// what tells its instant from others.
-func (s *Store) writes(device string, r *hotreader.Record) (instant string, writes [][]byte, err error) {
-	c := &s.codecs[len(s.codecs)-1]
-	if r.Time.Before(c.First()) || r.Time.After(c.Last()) {
-		return "", nil, fmt.Errorf("it has no time within the years %d to %d", c.First().Year(), c.Last().Year())
-	}
+// writes makes a record a Write or, where a document holds one property, a Write for
+// each.
+func (s *Store) writes(device string, r *hotreader.Record, add func(id string, write []byte)) error {
+	c, narrow := &s.codecs[len(s.codecs)-1], s.Layout.Narrow()
 	parts := [][]hotreader.Field{r.Fields}
-	if s.Layout.Narrow() {
-		parts = nil
-		for i := range r.Fields {
-			if !r.Fields[i].Value.IsNull() {
-				parts = append(parts, r.Fields[i:i+1])
+	if narrow {
+		parts = slices.Collect(slices.Chunk(r.Fields, 1))
+	}
+	for _, fields := range parts {
+		name := ""
+		if narrow {
+			if name = fields[0].Name; fields[0].Value.IsNull() {
+				continue
 			}
 		}
-	}
-	for _, part := range parts {
-		w, err := s.write(device, c, r.Time, part)
+		key := string(c.Append(nil, r.Time, name))
+		when, err := timeValue(c, r.Time, key)
 		if err != nil {
-			return "", nil, err
+			return err
 		}
-		writes = append(writes, w)
+		t, id := tree{}, device+"_"+key
+		t.put(layout.ParsePath(s.Layout.TimeKey), when)
+		t.put(layout.ParsePath(s.Layout.DeviceKey), text(nil, valueString, s.PartitionOf(device, r.Time)))
+		if s.Layout.NameKey != "" {
+			id += "_" + name
+			t.put(layout.ParsePath(s.Layout.NameKey), text(nil, valueString, name))
+		}
+		write, err := s.write(device, id, t, fields)
+		if err != nil {
+			return err
+		}
+		add(id, write)
 	}
-	return r.Time.UTC().Format(time.RFC3339Nano), writes, nil
+	return nil
 }
 
-// write makes fields a Write of a document.
-func (s *Store) write(device string, c *timekey.Codec, at time.Time, fields []hotreader.Field) ([]byte, error) {
-	l, t := &s.Layout, tree{}
-	own, property := device+"_", ""
-	if l.Narrow() {
-		property = fields[0].Name
-	}
-	key := string(c.Append(nil, at, property))
-	when, err := timeValue(c, at, key)
-	if err != nil {
-		return nil, err
-	}
-	if own += key; l.NameKey != "" {
-		own += "_" + property
-		t.put(layout.ParsePath(l.NameKey), text(nil, valueString, property))
-	}
+// write makes a document, which has its keys, a Write.
+func (s *Store) write(device, id string, t tree, fields []hotreader.Field) ([]byte, error) {
 	parent, collection := s.place(device)
-	partition := s.template.Value(device, at.In(c.Zone()))
-	t.put(layout.ParsePath(l.TimeKey), when)
-	t.put(layout.ParsePath(l.DeviceKey), text(nil, valueString, partition))
-	size := len(parent) + len(collection) + len(own) + 2*(len(l.DeviceKey)+len(l.TimeKey)+len(partition)+len(key)) + 64
+	size := len(parent) + len(collection) + len(t.append(nil, 2)) + 2*len(id) + 64
 	for i := range fields {
 		if err := s.put(t, &fields[i]); err != nil {
 			return nil, err
@@ -162,22 +155,12 @@ func (s *Store) write(device string, c *timekey.Codec, at time.Time, fields []ho
 	if size > maxDocumentBytes {
 		return nil, fmt.Errorf("it has about %d bytes, a document of Firestore at most %d", size, maxDocumentBytes)
 	}
-	t.put([]string{"id"}, text(nil, valueString, own)) // unless a property is there
-	return appendWrite(nil, []byte(parent+"/"+collection+"/"+escapeID(own)), t.append(nil, 2)), nil
+	t.put([]string{"id"}, text(nil, valueString, id)) // unless a property is there
+	return appendWrite(nil, []byte(parent+"/"+collection+"/"+escapeID(id)), t.append(nil, 2)), nil
 }
 
 // put puts a property where the layout has it.
 func (s *Store) put(t tree, f *hotreader.Field) error {
-	path := layout.ParsePath(s.Layout.ValueKey)
-	if !s.Layout.Narrow() {
-		if err := s.Layout.CheckName(f.Name); err != nil {
-			return err
-		}
-		path = s.Layout.Paths(f.Name)[0]
-	}
-	if slices.ContainsFunc(path, reserved) {
-		return fmt.Errorf("the property %q begins and ends with two underscores, which Firestore keeps for itself", f.Name)
-	}
 	var n number
 	switch f.Value.Kind() {
 	case hotreader.Null:
@@ -185,27 +168,32 @@ func (s *Store) put(t tree, f *hotreader.Field) error {
 	case hotreader.Number:
 		n = toNumber(f.Value.Text())
 	}
+	path := s.Layout.WritePath(f.Name)
+	if slices.ContainsFunc(path, reserved) {
+		return fmt.Errorf("the property %q begins and ends with two underscores, which Firestore keeps for itself", f.Name)
+	}
 	if !t.put(path, appendValue(nil, f.Value, n)) {
-		return fmt.Errorf("the property %q would stand where something else does, at %s", f.Name, strings.Join(path, "."))
+		return fmt.Errorf("the property %q is named like a key of the collection, or would stand within another property", f.Name)
 	}
 	return nil
 }
 
 // timeValue makes the Value of a time, whose text or digits are key.
 func timeValue(c *timekey.Codec, at time.Time, key string) ([]byte, error) {
-	switch c.Kind {
-	case layout.TextTime:
-		return text(nil, valueString, key), nil
-	case layout.NativeTime:
-		if at.Nanosecond()%int(c.Finest()) == 0 {
-			return appendTimestamp(nil, at), nil
-		}
-	case layout.NumberTime:
-		if n := toNumber([]byte(key)); n.kind != valueString {
-			return appendValue(nil, hotreader.NumberValue([]byte(key)), n), nil
-		}
+	if err := c.Writable(at); err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("its time %s is finer than %s keeps", at.UTC().Format(time.RFC3339Nano), c.Name)
+	switch c.Kind {
+	case layout.NativeTime:
+		return timestampValue(at), nil
+	case layout.NumberTime:
+		n := toNumber([]byte(key))
+		if n.kind == valueString {
+			return nil, fmt.Errorf("its time %s is finer than a number of %s keeps", at.UTC().Format(time.RFC3339Nano), c.Name)
+		}
+		return appendValue(nil, hotreader.NumberValue([]byte(key)), n), nil
+	}
+	return text(nil, valueString, key), nil
 }
 
 // escapeID makes text the id of a document, which must not hold a slash. No two

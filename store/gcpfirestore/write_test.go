@@ -138,10 +138,10 @@ func TestRefusedRecords(t *testing.T) {
 		{Options{}, strings.Repeat("x", maxID+1), cloud.Record(noon), "1500"},
 		{Options{}, "d", cloud.Record(noon, cloud.Text("__name__", "x")), "underscores"},
 		{Options{}, "d", cloud.Record(noon, cloud.Text("s", strings.Repeat("x", 1<<20))), "1048576"},
-		{timed(layout.Native), "d", cloud.Record(noon.Add(1)), "finer than native keeps"},
-		{timed(layout.Native), "d", cloud.Record(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)), "years 1 to 9999"},
-		{timed(layout.EpochMillis), "d", cloud.Record(noon.Add(123456789)), "finer than epoch_ms keeps"},
-		{timed(layout.EpochSecs), "d", cloud.Record(noon.Add(123456789)), "finer than epoch_s keeps"},
+		{timed(layout.Native), "d", cloud.Record(noon.Add(1)), "finer than native keeps, which is 1µs"},
+		{timed(layout.Native), "d", cloud.Record(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)), "not within what native keeps"},
+		{timed(layout.EpochMillis), "d", cloud.Record(noon.Add(123456789)), "finer than a number of epoch_ms keeps"},
+		{timed(layout.EpochSecs), "d", cloud.Record(noon.Add(123456789)), "finer than a number of epoch_s keeps"},
 	} {
 		f := newFake(t)
 		err := f.store(c.o).Write(t.Context(), c.device, []hotreader.Record{cloud.Record(noon), c.r})
