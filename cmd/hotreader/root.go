@@ -45,7 +45,11 @@ const storeURLs = `Store URLs:
   mem:                                    an empty store in memory, for trials
   dynamodb://TABLE?region=R&endpoint=URL  what is left out, the environment says
   cosmos://HOST/DB/CONTAINER              key or sign-in: the environment
-  firestore://PROJECT/DATABASE/COLLECTION database (default); sign-in: the environment`
+  firestore://PROJECT/DATABASE/COLLECTION database (default); sign-in: the environment
+TABLE may be an ARN, COLLECTION a path, as devices/{device}/telemetry. Parameters say
+how the items are laid out, if not as hotreader does it: device_key, time_key,
+partition, time_format, time_prefix, time_suffix, properties, name_key, value_key,
+index. docs/layouts.md explains them, with examples.`
 
 func (a *app) root() *cobra.Command {
 	cobra.EnableCommandSorting = false
