@@ -96,7 +96,7 @@ func TestOwnTimeOfWriting(t *testing.T) {
 	want(t, s, hotreader.Query{Properties: []string{"n", "m"}, Last: true}, "n: 1 value replaced", at+" 3 5")
 	want(t, s, hotreader.Query{Properties: []string{"m"}}, "", at+" 5")
 	err := s.Write(t.Context(), "d", []hotreader.Record{{Time: time.Now()}})
-	cloud.WantError(t, "write", err, hotreader.CodeConfig, "Cosmos DB sets _ts of an item itself")
+	cloud.WantError(t, "write", err, hotreader.CodeConfig, "nothing can be written with _ts as a key")
 }
 
 // A container whose documents changed over from texts to numbers.

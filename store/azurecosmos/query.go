@@ -17,11 +17,12 @@ func quote(s string) string { return string(jsontext.AppendString(nil, s)) }
 // whatever they hold, they end where they should, for a string of Cosmos DB's query
 // language has JSON's escapes.
 func property(path []string) string {
-	text := "c"
+	var text strings.Builder
+	text.WriteByte('c')
 	for _, name := range path {
-		text += "[" + quote(name) + "]"
+		text.WriteString("[" + quote(name) + "]")
 	}
-	return text
+	return text.String()
 }
 
 // numeric reports whether a partition's value can be a number in a container: one that
