@@ -194,7 +194,7 @@ func TestProblemsTogether(t *testing.T) {
 	}{
 		{"all on AWS", Lambda, map[string]string{"HOTREADER_RATE": "fast", "HOTREADER_BURST": "x", "HOTREADER_LOG_LEVEL": "loud", "_HANDLER": "hot-reader", "REMOTE_READER_URL": "http://x.example", "HOTREADER_TIME_FORMAT": "unix"},
 			[]string{"DIGITAL_TWIN_INFO: is not set", "REMOTE_READER_URL: is http", l3 + "is missing", l4 + "is missing", "INTER_CLOUD_TOKEN: is not set",
-				"HOTREADER_RATE: ", "HOTREADER_BURST: ", "HOTREADER_LOG_LEVEL: ", "HOTREADER_TIME_FORMAT: ", "AWS_REGION: "}},
+				"HOTREADER_TIME_FORMAT: ", "HOTREADER_RATE: ", "HOTREADER_BURST: ", "HOTREADER_LOG_LEVEL: ", "AWS_REGION: "}},
 		{"all on Azure", AzureFunctions, map[string]string{"HOTREADER_BURST": "x"},
 			[]string{"INTER_CLOUD_TOKEN: ", "HOTREADER_BURST: ", "COSMOS_DB_ENDPOINT: ", "COSMOS_DB_DATABASE: ", "COSMOS_DB_CONTAINER: ", "FUNCTIONS_CUSTOMHANDLER_PORT: "}},
 		{"all on Google Cloud", CloudRun, map[string]string{"HOTREADER_BURST": "x", "PORT": "x"},
