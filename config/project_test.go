@@ -234,7 +234,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_hot_reader.json: layout: partition is "{yyyy}"`, `config_hot_reader.json: layout: index is "i", but only DynamoDB`}},
 		{"layout and the older keys", o, `{"time_key":"ts","layout":{"time_key":"at","collection":"a"},"gcp":{"collection":"b"}}`, []string{
 			`config_hot_reader.json: time_key: is "ts", but the layout's time_key is "at"; give one of them`, `config_hot_reader.json: gcp.collection: is "b", but the layout's collection is "a"`}},
-		{"layout, mistyped", o, `{"layout":{"timekey":"ts"}}`, []string{"config_hot_reader.json: layout: the layout cannot be read"}},
+		{"layout, mistyped", o, `{"layout":{"timekey":"ts"}}`, []string{`config_hot_reader.json: layout: a layout has no key "timekey"; did you mean time_key?`}},
 		{"layout, twice the same", o, `{"layout":{"time_key":"ts","time_key":"at"}}`, []string{"config_hot_reader.json: layout.time_key: stands there twice"}},
 		{"layout, no object", o, `{"layout":"flat"}`, []string{"config_hot_reader.json: layout: is a string; want an object"}},
 		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: collection "a/b" is the path of a document`}},
