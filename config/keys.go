@@ -18,6 +18,7 @@ type Settings struct {
 	TimeFormat string           // iso8601, epoch_ms, epoch_s or, in Firestore, native; "" = iso8601
 	Rate       float64          // requests a second and token; 0 = the server's default
 	Burst      int              // 0 = the server's default
+	LookBack   int              // stored rows that a query for latest values looks at; 0 = hotreader.LookBack
 	Devices    identity.Devices // that may be read; none = all
 	LogLevel   LogLevel         // "" = info
 }
@@ -103,6 +104,8 @@ var Keys = []Key{
 		rule: attribute{}, at: func(o *Options) any { return &o.TimeKey }},
 	{Name: "time_format", Variable: "HOTREADER_TIME_FORMAT", Reach: Stores, Help: "how that time is written: `iso8601` (default), `epoch_ms`, `epoch_s`; in Firestore also `native`",
 		rule: words{"time format", []string{"iso8601", "epoch_ms", "epoch_s"}, []string{"native"}}, at: func(o *Options) any { return &o.TimeFormat }},
+	{Name: "look_back", Variable: "HOTREADER_LOOK_BACK", Help: "how many of a device's records a query for latest values looks at, from the newest on; 1 to 1,000,000, 1,000 if it is not set. Where that ends the search, the answer says so. Each record is read and paid for",
+		rule: whole{1, 1_000_000, "records to look at, as 1000"}, at: func(o *Options) any { return &o.LookBack }},
 	{Name: "rate", Variable: "HOTREADER_RATE", Reach: Served, Help: "requests a second, by token", rule: rate{}, at: func(o *Options) any { return &o.Rate }},
 	{Name: "burst", Variable: "HOTREADER_BURST", Reach: Served, Help: "requests at once, by token",
 		rule: whole{1, 1_000_000, "the requests that may come at once, as 100"}, at: func(o *Options) any { return &o.Burst }},

@@ -178,7 +178,7 @@ func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
 	got, want := properties.PartitionKey.Paths, path(s.deviceKey)
 	if !slices.Equal(got, []string{want}) && !slices.Equal(got, []string{quotedPath(s.deviceKey)}) {
 		return true, &hotreader.Error{Code: hotreader.CodeConfig,
-			Err: fmt.Errorf("the container's partition key is %s; it must be %s, see HOTREADER_DEVICE_KEY", strings.Join(got, ", "), want)}
+			Err: fmt.Errorf("the container's partition key is %s; it must be %s, or "+hotreader.LayoutHelp, strings.Join(got, ", "), want)}
 	}
 	return true, nil
 }
