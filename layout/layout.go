@@ -136,6 +136,26 @@ func FromURL(values url.Values) (l Layout, err error) {
 	return l, nil
 }
 
+// Parameters returns what FromURL reads.
+func (l Layout) Parameters() url.Values {
+	values := url.Values{}
+	for key, text := range map[string]string{"device_key": l.DeviceKey, "time_key": l.TimeKey, "partition": l.Partition,
+		"time_format": strings.Join(l.TimeFormat, ","), "time_prefix": l.TimePrefix, "time_suffix": l.TimeSuffix, "properties": l.Properties.Base,
+		"name_key": l.NameKey, "value_key": l.ValueKey, "index": l.Index, "collection": l.Collection} {
+		if text != "" {
+			values.Set(key, text)
+		}
+	}
+	if len(l.Properties.Paths) > 0 {
+		var pairs []string
+		for _, name := range slices.Sorted(maps.Keys(l.Properties.Paths)) {
+			pairs = append(pairs, name+":"+l.Properties.Paths[name])
+		}
+		values.Set("properties", strings.Join(pairs, ","))
+	}
+	return values
+}
+
 // WithDefaults returns l with the names and the format that its zero value stands
 // for.
 func (l Layout) WithDefaults() Layout {
