@@ -27,6 +27,11 @@ import (
 
 // harness brings up a table of DynamoDB Local for each check.
 func harness(l layout.Layout) storetest.Harness {
+	return harnessFrom(l, time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC))
+}
+
+// harnessFrom is harness where histories begin at an instant, or later.
+func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
 	var tables atomic.Int64
 	var client *dynamodb.Client
 	var table string
@@ -45,7 +50,7 @@ func harness(l layout.Layout) storetest.Harness {
 				}
 			})
 			if strings.Contains(l.Partition, "yyyy") {
-				return since{s}, s
+				return since{s, from}, s
 			}
 			return s, s
 		},
@@ -101,13 +106,16 @@ func create(t testing.TB, client *dynamodb.Client, o awsdynamodb.Options) {
 }
 
 // since is a table with dated partitions, of which a history needs a start.
-type since struct{ hotreader.Source }
+type since struct {
+	hotreader.Source
+	from time.Time
+}
 
 func (s since) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	if from := time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC); q.Start.IsZero() && (q.End.IsZero() || q.End.After(from)) {
+	if from := s.from; q.Start.IsZero() && (q.End.IsZero() || q.End.After(from)) {
 		q.Start = from
 	}
-	if until := time.Date(2024, 12, 1, 0, 0, 0, 0, time.UTC); q.End.IsZero() && q.Start.Before(until) {
+	if until := s.from.AddDate(1, 1, 0); q.End.IsZero() && q.Start.Before(until) {
 		q.End = until
 	}
 	return s.Source.Scan(ctx, q)
