@@ -4,8 +4,6 @@ package awsdynamodb_test
 
 import (
 	"bytes"
-	"context"
-	"iter"
 	"os"
 	"strconv"
 	"strings"
@@ -50,7 +48,7 @@ func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
 				}
 			})
 			if strings.Contains(l.Partition, "yyyy") {
-				return since{s, from}, s
+				return storetest.Dated{Source: s, From: from}, s
 			}
 			return s, s
 		},
@@ -103,22 +101,6 @@ func create(t testing.TB, client *dynamodb.Client, o awsdynamodb.Options) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// since is a table with dated partitions, of which a history needs a start.
-type since struct {
-	hotreader.Source
-	from time.Time
-}
-
-func (s since) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	if from := s.from; q.Start.IsZero() && (q.End.IsZero() || q.End.After(from)) {
-		q.Start = from
-	}
-	if until := s.from.AddDate(1, 1, 0); q.End.IsZero() && q.Start.Before(until) {
-		q.End = until
-	}
-	return s.Source.Scan(ctx, q)
 }
 
 func TestConformance(t *testing.T) { storetest.Run(t, harness(layout.Layout{})) }

@@ -65,6 +65,10 @@ type Harness struct {
 	// coarser than they need.
 	Not []string
 
+	// LatestStands: of several texts of one instant the item that was stored last
+	// stands, not the one with the greatest text.
+	LatestStands bool
+
 	// OneKind: a series has values of one kind (TwinMaker's JSON).
 	OneKind bool
 
