@@ -40,6 +40,7 @@ import (
 	"hotreader"
 	"hotreader/layout"
 	"hotreader/store/internal/paging"
+	"hotreader/store/internal/timekey"
 )
 
 // Options say which container, and how it is laid out.
@@ -66,8 +67,9 @@ type Store struct {
 	pageItems           int
 	single              bool
 
-	device, time []string // paths of the two keys
-	link, docs   string   // of the container: for signatures, and its documents' URL path
+	device, time []string      // paths of the two keys
+	codec        timekey.Codec // that Write uses
+	link, docs   string        // of the container: for signatures, and its documents' URL path
 	checked      atomic.Bool
 	paging.Scanner
 }
@@ -92,6 +94,7 @@ func New(client *Client, o Options) *Store {
 		Look:  paging.Look{Items: s.newest, Aside: s.aside},
 	}
 	s.device, s.time = layout.ParsePath(s.Layout.DeviceKey), layout.ParsePath(s.Layout.TimeKey)
+	s.codec = timekey.NewCodecs(s.Layout)[0]
 	s.link = "dbs/" + s.database + "/colls/" + s.container
 	s.docs = "/dbs/" + url.PathEscape(s.database) + "/colls/" + url.PathEscape(s.container) + "/docs"
 	return s

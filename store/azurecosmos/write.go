@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"hotreader"
@@ -17,7 +18,6 @@ import (
 	"hotreader/layout"
 	"hotreader/store/internal/batch"
 	"hotreader/store/internal/paging"
-	"hotreader/store/internal/timekey"
 )
 
 // Cosmos DB's bounds, from "Azure Cosmos DB service quotas". A batch's bytes are
@@ -70,17 +70,7 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 
 // writeRequests returns the requests that store records, those of a partition together.
 func (s *Store) writeRequests(device string, records []hotreader.Record) (requests []*request, err error) {
-	if s.Layout.Narrow() {
-		if err := hotreader.CheckRecords(device, records); err != nil {
-			return nil, err
-		}
-		records = single(records)
-	}
-	w := writer{store: s, device: device}
-	w.template, _ = layout.ParseTemplate(s.Layout.Partition) // checked before
-	codecs := timekey.NewCodecs(s.Layout)
-	w.codec = &codecs[len(codecs)-1] // of two formats the newer one
-	items, err := batch.Make(device, records, w.item)
+	items, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, item)) error { return s.items(device, r, add) })
 	if err != nil {
 		return nil, err
 	}
@@ -104,18 +94,6 @@ func (s *Store) writeRequests(device string, records []hotreader.Record) (reques
 	return requests, nil
 }
 
-// single returns records with one field each.
-func single(records []hotreader.Record) (all []hotreader.Record) {
-	for _, r := range records {
-		for i := range r.Fields {
-			if r.Fields[i].Value.Kind() != hotreader.Null {
-				all = append(all, hotreader.Record{Time: r.Time, Fields: r.Fields[i : i+1]})
-			}
-		}
-	}
-	return all
-}
-
 // writeRequest returns the request that stores items of a partition.
 func (s *Store) writeRequest(partition string, items [][]byte) *request {
 	r := &request{verb: http.MethodPost, path: s.docs, kind: "docs", link: s.link, patient: true,
@@ -134,59 +112,67 @@ func (s *Store) writeRequest(partition string, items [][]byte) *request {
 	return r
 }
 
-// A writer makes records of one device items.
-type writer struct {
-	store    *Store
-	device   string
-	template layout.Template
-	codec    *timekey.Codec
-}
-
-// An item is a record as it is stored.
+// An item is a record, or one property of it, as it is stored.
 type item struct {
 	partition string
 	json      []byte
 }
 
-// item makes a record an item, and returns it with its id.
-func (w *writer) item(r *hotreader.Record) (string, item, error) {
-	s, it := w.store, item{partition: w.template.Value(w.device, r.Time.In(w.codec.Zone()))}
-	narrow, property := s.Layout.Narrow(), ""
-	if narrow {
-		property = r.Fields[0].Name
+// items makes a record an item or, where an item holds one property, an item for each.
+func (s *Store) items(device string, r *hotreader.Record, add func(id string, it item)) error {
+	if err := s.codec.Writable(r.Time); err != nil {
+		return err
 	}
-	key := w.codec.Append(nil, r.Time, property)
-	if back, ok := w.codec.Parse(w.codec.Format.Append(nil, r.Time)); !ok || !back.Equal(r.Time) {
-		return "", it, fmt.Errorf("its time %v cannot be written as %s", r.Time, w.codec.Name)
+	partition := s.PartitionOf(device, r.Time)
+	if !s.Layout.Narrow() {
+		id, json, err := s.item(device, partition, r.Time, "", r.Fields)
+		if err == nil {
+			add(id, item{partition, json})
+		}
+		return err
 	}
+	for i, f := range r.Fields {
+		if f.Value.IsNull() {
+			continue
+		}
+		id, json, err := s.item(device, partition, r.Time, f.Name, r.Fields[i:i+1])
+		if err != nil {
+			return err
+		}
+		add(id, item{partition, json})
+	}
+	return nil
+}
+
+// item makes an item of properties, or of a single one that is named, and returns its
+// id and its JSON.
+func (s *Store) item(device, partition string, t time.Time, property string, fields []hotreader.Field) (id string, json []byte, err error) {
+	key := s.codec.Append(nil, t, property)
 	at := jsontext.AppendString(nil, key)
-	if w.codec.Kind == layout.NumberTime {
+	if s.codec.Kind == layout.NumberTime {
 		if at = key; !holds(key) {
-			return "", it, fmt.Errorf("its time %v is finer than a number of Cosmos DB keeps; use the time format %s", r.Time, layout.ISO8601)
+			return "", nil, fmt.Errorf("its time %v is finer than a number of Cosmos DB keeps; use the time format %s", t, layout.ISO8601)
 		}
 	}
 	var o object
-	itemKey := string(key)
-	if narrow && s.Layout.NameKey != "" {
-		itemKey += "_" + property
+	if name := s.Layout.NameKey; name != "" {
+		key = append(append(slices.Clip(key), '_'), property...)
+		err = o.put(layout.ParsePath(name), jsontext.AppendString(nil, property))
 	}
-	name := itemID(w.device, itemKey)
-	err := errors.Join(o.put([]string{"id"}, jsontext.AppendString(nil, name)), o.put(s.device, jsontext.AppendString(nil, it.partition)), o.put(s.time, at))
-	if narrow && s.Layout.NameKey != "" {
-		err = errors.Join(err, o.put(layout.ParsePath(s.Layout.NameKey), jsontext.AppendString(nil, property)))
-	}
-	for _, f := range r.Fields {
+	id = itemID(device, string(key))
+	err = errors.Join(o.put([]string{"id"}, jsontext.AppendString(nil, id)), o.put(s.device, jsontext.AppendString(nil, partition)), o.put(s.time, at), err)
+	for i := range fields {
 		if err == nil {
-			err = s.putField(&o, &f)
+			err = s.putField(&o, &fields[i])
 		}
 	}
 	if err != nil {
-		return "", it, err
+		return "", nil, err
 	}
-	if it.json = o.append(make([]byte, 0, 128+2*len(w.device)+24*len(r.Fields))); len(it.json) > maxItemBytes {
-		return "", it, fmt.Errorf("it has %d bytes of JSON, an item of Cosmos DB at most %d", len(it.json), maxItemBytes)
+	if json = o.append(make([]byte, 0, 128+2*len(device)+24*len(fields))); len(json) > maxItemBytes {
+		return "", nil, fmt.Errorf("it has %d bytes of JSON, an item of Cosmos DB at most %d", len(json), maxItemBytes)
 	}
-	return name, it, nil
+	return id, json, nil
 }
 
 // system are the properties of an item that Cosmos DB sets itself.
@@ -194,14 +180,10 @@ var system = []string{"id", "_rid", "_self", "_etag", "_attachments", "_ts", "_l
 
 // putField puts a property where the layout has it.
 func (s *Store) putField(o *object, f *hotreader.Field) error {
-	path := layout.ParsePath(s.Layout.ValueKey)
-	if !s.Layout.Narrow() {
-		if err := s.Layout.CheckName(f.Name); err != nil {
-			return err
-		}
-		path = s.Layout.Paths(f.Name)[0]
-	}
+	path := s.Layout.WritePath(f.Name)
 	switch {
+	case slices.Equal(path, s.device) || slices.Equal(path, s.time):
+		return fmt.Errorf("the property %q is named like a key of the container", f.Name)
 	case slices.Contains(system, path[0]):
 		return fmt.Errorf("the property %q is named like one that Cosmos DB gives to each item itself", f.Name)
 	case path[0] == "ttl":
