@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/nearest"
 )
 
 // The time formats. Those of text may be followed by the offset that their clock
@@ -61,8 +62,12 @@ func ParseFormat(name string) (Format, error) {
 		f.base, f.offset = name[:i], time.Duration(seconds)*time.Second
 	}
 	if !slices.Contains(FormatNames, f.base) {
-		return f, fmt.Errorf("time_format %q is unknown; use %s, with an offset as in iso8601+09:00, or with :text as in epoch_s:text",
-			name, strings.Join(FormatNames, ", "))
+		meant := ""
+		if word := nearest.Word(strings.TrimSpace(f.base), FormatNames); word != "" {
+			meant = fmt.Sprintf("did you mean %s? ", word)
+		}
+		return f, fmt.Errorf("time_format %.40q is unknown; %suse %s, with an offset as in iso8601+09:00, or with :text as in epoch_s:text",
+			name, meant, strings.Join(FormatNames, ", "))
 	}
 	if f.base == Native {
 		f.Kind = NativeTime
@@ -105,7 +110,7 @@ func (f *Format) First() time.Time {
 	case f.Kind == TextTime && f.Epoch():
 		return time.Unix(0, 0).UTC()
 	}
-	return Earliest
+	return Earliest.Add(max(0, -f.offset)) // the clock's year has four digits
 }
 
 // Last is the last time that f can write.
@@ -113,7 +118,7 @@ func (f *Format) Last() time.Time {
 	if f.Kind == TextTime && f.Epoch() {
 		return time.Unix(9_999_999_999, 999_999_999).UTC()
 	}
-	return Latest
+	return Latest.Add(-max(0, f.offset))
 }
 
 // Finest returns the finest difference of two times that f keeps.

@@ -2,6 +2,9 @@ package layout
 
 import (
 	"bytes"
+	"net/url"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,6 +227,11 @@ func TestCheck(t *testing.T) {
 		`{"partition":"site"}`:                                         "{device} 0 times",
 		`{"collection":"devices/{device}/t"}`:                          "only Firestore",
 		`{"index":"by-device"}`:                                        "",
+		`{"time_format":"epoch_sm"}`:                                   "did you mean epoch_s?",
+		`{"time_format":"iso8601_blnak+02:00"}`:                        "did you mean iso8601_blank?",
+		`{"device_key":"a\u0000"}`:                                     "no part of a name",
+		`{"time_key":"` + strings.Repeat("k", 256) + `"}`:              "time_key has 256 bytes",
+		`{"time_key":"__ts__"}`:                                        "",
 	} {
 		l, err := Parse([]byte(text))
 		if err != nil {
@@ -236,6 +244,9 @@ func TestCheck(t *testing.T) {
 		`{"collection":"devices/{device}/t","time_format":["native","iso8601"]}`: "",
 		`{"collection":"devices/{device}/{device}"}`:                             "more than once",
 		`{"collection":"devices/{device}/t","partition":"x#{device}"}`:           "give one of them",
+		`{"collection":"devices/{device}"}`:                                      "is the path of a document",
+		`{"collection":"devices//t"}`:                                            "has an empty part",
+		`{"time_key":"meta.__ts__"}`:                                             "Firestore's own",
 	} {
 		l, _ := Parse([]byte(text))
 		wantSays(t, text, l.Check(Firestore), says)
@@ -243,6 +254,54 @@ func TestCheck(t *testing.T) {
 	for _, text := range []string{`{"timekey":"t"}`, `[]`, `{} {}`, `{"time_format":3}`, `{"properties":[]}`} {
 		if l, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%s is read as %+v", text, l)
+		}
+	}
+}
+
+// A store URL says what a layout says.
+func TestURL(t *testing.T) {
+	for _, text := range []string{
+		`{}`,
+		`{"device_key":"SystemProperties.iothub-connection-device-id","time_key":"Body.ts","properties":"Body"}`,
+		`{"partition":"site-4#{device}#{yyyy-MM-dd}","time_format":"iso8601+09:00","time_prefix":"READING# &","time_suffix":"#{property}","value_key":"v"}`,
+		`{"time_format":["native","iso8601_blank-03:30"],"collection":"devices/{device}/telemetry"}`,
+		`{"properties":{"temperature":"payload.t","a:b":"c,d"}}`,
+		`{"properties":"a:b"}`,
+		`{"properties":"\"a"}`,
+		`{"properties":{}}`,
+		`{"name_key":"sensor","value_key":"val","index":"arn:aws:dynamodb:eu-central-1:123456789012:table/T/index/I"}`,
+	} {
+		want, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := url.ParseQuery(want.URL().Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := FromURL(values); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s becomes %s and then %+v (%v)", text, values.Encode(), got, err)
+		}
+		for name := range values {
+			if !slices.Contains(Keys, name) {
+				t.Errorf("%s is not among Keys", name)
+			}
+		}
+	}
+	for query, want := range map[string]Layout{
+		"time_format=iso8601+09:00":               {TimeFormat: Formats{"iso8601+09:00"}}, // a + that nobody escaped
+		"properties=t:payload.temp,h:payload.hum": {Properties: Properties{Paths: map[string]string{"t": "payload.temp", "h": "payload.hum"}}},
+		"properties=payload":                      {Properties: Properties{Base: "payload"}},
+	} {
+		values, _ := url.ParseQuery(query)
+		if got, err := FromURL(values); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is read as %+v (%v)", query, got, err)
+		}
+	}
+	for _, query := range []string{"properties=t:a,b", `properties={"t":1}`, `properties={`} {
+		values, _ := url.ParseQuery(query)
+		if got, err := FromURL(values); err == nil {
+			t.Errorf("%s is read as %+v", query, got)
 		}
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"hotreader"
 )
@@ -111,7 +113,8 @@ var Keys = []string{"device_key", "time_key", "partition", "time_format", "time_
 	"properties", "name_key", "value_key", "index", "collection"}
 
 // FromURL reads the parameters of a store URL that Keys name. Two formats are
-// separated by a comma; properties is a path, or name:path pairs separated by commas.
+// separated by a comma; properties is a path, name:path pairs separated by commas, or
+// what it is in JSON.
 func FromURL(values url.Values) (l Layout, err error) {
 	l = Layout{DeviceKey: values.Get("device_key"), TimeKey: values.Get("time_key"), Partition: values.Get("partition"),
 		TimePrefix: values.Get("time_prefix"), TimeSuffix: values.Get("time_suffix"), NameKey: values.Get("name_key"),
@@ -121,7 +124,10 @@ func FromURL(values url.Values) (l Layout, err error) {
 		l.TimeFormat = strings.Split(strings.ReplaceAll(formats, " ", "+"), ",")
 	}
 	where := values.Get("properties")
-	if !strings.Contains(where, ":") {
+	switch {
+	case strings.HasPrefix(where, "{"), strings.HasPrefix(where, `"`):
+		return l, l.Properties.UnmarshalJSON([]byte(where))
+	case !strings.Contains(where, ":"):
 		l.Properties.Base = where
 		return l, nil
 	}
@@ -136,8 +142,8 @@ func FromURL(values url.Values) (l Layout, err error) {
 	return l, nil
 }
 
-// Parameters returns what FromURL reads.
-func (l Layout) Parameters() url.Values {
+// URL returns the parameters of a store URL that FromURL reads as l.
+func (l Layout) URL() url.Values {
 	values := url.Values{}
 	for key, text := range map[string]string{"device_key": l.DeviceKey, "time_key": l.TimeKey, "partition": l.Partition,
 		"time_format": strings.Join(l.TimeFormat, ","), "time_prefix": l.TimePrefix, "time_suffix": l.TimeSuffix, "properties": l.Properties.Base,
@@ -146,12 +152,9 @@ func (l Layout) Parameters() url.Values {
 			values.Set(key, text)
 		}
 	}
-	if len(l.Properties.Paths) > 0 {
-		var pairs []string
-		for _, name := range slices.Sorted(maps.Keys(l.Properties.Paths)) {
-			pairs = append(pairs, name+":"+l.Properties.Paths[name])
-		}
-		values.Set("properties", strings.Join(pairs, ","))
+	if l.Properties.Paths != nil || strings.ContainsAny(l.Properties.Base, `:{"`) {
+		text, _ := l.Properties.MarshalJSON() // of texts: cannot fail
+		values.Set("properties", string(text))
 	}
 	return values
 }
@@ -186,13 +189,20 @@ func (l *Layout) namesInKey() bool { return strings.Contains(l.TimeSuffix, "{pro
 
 // Check reports all that contradicts itself, or that the cloud does not have.
 func (l Layout) Check(cloud Cloud) error {
+	if wrong := l.Problems(cloud); len(wrong) > 0 {
+		return errors.New("layout: " + strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// Problems is Check, with a sentence for each problem.
+func (l Layout) Problems(cloud Cloud) (wrong []string) {
 	l = l.WithDefaults()
-	var wrong []string
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if l.DeviceKey == l.TimeKey {
 		bad("device_key and time_key are both %q; they must be two fields", l.TimeKey)
 	}
-	l.checkPaths(bad)
+	l.checkPaths(cloud, bad)
 	l.checkTime(cloud, bad)
 	l.checkNarrow(bad)
 	if _, err := ParseTemplate(l.Partition); err != nil {
@@ -208,20 +218,57 @@ func (l Layout) Check(cloud Cloud) error {
 	case inPath && l.Partition != "{device}":
 		bad("partition is %q, but collection %q has the device in its path already; give one of them", l.Partition, l.Collection)
 	}
-	if len(wrong) == 0 {
-		return nil
+	if says := CheckCollection(l.Collection); cloud == Firestore && l.Collection != "" && says != "" {
+		bad("collection %.80q %s", l.Collection, says)
 	}
-	return errors.New("layout: " + strings.Join(wrong, "; "))
+	return wrong
 }
 
-func (l *Layout) checkPaths(bad func(string, ...any)) {
+// CheckCollection says what is wrong with a collection of Firestore, its id or its
+// path; "" if nothing.
+func CheckCollection(path string) string {
+	parts := strings.Split(path, "/")
+	if len(parts)%2 == 0 {
+		return "is the path of a document; want that of a collection, as telemetry or plants/berlin/telemetry"
+	}
+	for _, id := range parts {
+		switch {
+		case id == "":
+			return "has an empty part"
+		case id == "." || id == "..":
+			return "has the part " + id + ", which is no id"
+		case len(id) > 1500 || !utf8.ValidString(id):
+			return "has a part that is no id; want up to 1,500 bytes of UTF-8"
+		case reserved(id):
+			return "has a part of the form __…__, which is Firestore's own"
+		}
+	}
+	return ""
+}
+
+// reserved reports whether a name is one of Firestore's own.
+func reserved(name string) bool {
+	return len(name) >= 4 && strings.HasPrefix(name, "__") && strings.HasSuffix(name, "__")
+}
+
+// maxPath is how many bytes a path may have: those of a property's name.
+const maxPath = hotreader.MaxNameBytes
+
+func (l *Layout) checkPaths(cloud Cloud, bad func(string, ...any)) {
 	paths := map[string]string{"device_key": l.DeviceKey, "time_key": l.TimeKey, "properties": l.Properties.Base, "name_key": l.NameKey, "value_key": l.ValueKey}
 	for name, p := range l.Properties.Paths {
 		paths["properties."+name] = cmp.Or(p, ".") // an empty one is wrong, too
 	}
 	for _, key := range slices.Sorted(maps.Keys(paths)) {
-		if p := paths[key]; p != "" && slices.Contains(ParsePath(p), "") {
-			bad("%s is %q, which has an empty name between its dots; write a dot within a name as \\.", key, p)
+		switch p := paths[key]; {
+		case p != "" && slices.Contains(ParsePath(p), ""):
+			bad("%s is %.60q, which has an empty name between its dots; write a dot within a name as \\.", key, p)
+		case len(p) > maxPath:
+			bad("%s has %d bytes; at most %d are allowed", key, len(p), maxPath)
+		case strings.ContainsFunc(p, unicode.IsControl) || !utf8.ValidString(p):
+			bad("%s is %.60q, which has a character that is no part of a name", key, p)
+		case cloud == Firestore && slices.ContainsFunc(ParsePath(p), reserved):
+			bad("%s is %.60q, but names of the form __…__ are Firestore's own", key, p)
 		}
 	}
 }

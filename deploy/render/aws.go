@@ -8,6 +8,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/deploy/topology"
+	"hotreader/layout"
 )
 
 // awsProvider is the version of Terraform's AWS provider: the first with what
@@ -68,12 +69,16 @@ func awsPart(s topology.Side, p *config.Project) (part, error) {
 // hotTable is the module's argument table.
 func hotTable(p *config.Project) map[string]any {
 	o := p.Options
+	l := o.Layout.WithDefaults()
 	table := map[string]any{
 		"name": cmp.Or(o.AWS.Table, names.Table(p.Twin)), "create": o.AWS.Table == "",
-		"device_key": cmp.Or(o.DeviceKey, "device_id"), "time_key": cmp.Or(o.TimeKey, "timestamp"), "time_type": "S",
+		"device_key": l.DeviceKey, "time_key": l.TimeKey, "time_type": "S",
 	}
-	if strings.HasPrefix(o.TimeFormat, "epoch") {
+	if f, _ := layout.ParseFormat(l.TimeFormat[0]); f.Kind == layout.NumberTime {
 		table["time_type"] = "N"
+	}
+	if l.Index != "" {
+		table["index"] = l.Index[strings.LastIndexByte(l.Index, '/')+1:] // of an ARN
 	}
 	return table
 }

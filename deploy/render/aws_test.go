@@ -12,6 +12,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/topology"
+	"hotreader/layout"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -62,7 +63,7 @@ func TestPitfall22NothingPublicOnOneCloud(t *testing.T) {
 // TestAWSLiterals: what the user wrote is text, also where Terraform would see a
 // template in it.
 func TestAWSLiterals(t *testing.T) {
-	p := &config.Project{Twin: "t", L3: config.AWS, L4: config.AWS, Options: config.Options{Settings: config.Settings{TimeKey: "${file(\"x\")}", DeviceKey: "%{if}"}}}
+	p := &config.Project{Twin: "t", L3: config.AWS, L4: config.AWS, Options: config.Options{Settings: config.Settings{Layout: layout.Layout{TimeKey: "${file(\"x\")}", DeviceKey: "%{if}"}}}}
 	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/deploy/topology"
+	"hotreader/layout"
 )
 
 // azureProvider is the version of Terraform's Azure provider whose schema the
@@ -109,17 +110,20 @@ func azureStore(p *config.Project) (map[string]any, error) {
 		"account": cmp.Or(o.CosmosAccount, names.CosmosAccount(p.Twin, o.Subscription)), "create_account": o.CosmosAccount == "",
 		"database": cmp.Or(o.Database, names.CosmosDatabase(p.Twin)), "create_database": o.Database == "",
 		"container": cmp.Or(o.Container, names.Container(p.Twin)), "create_container": o.Container == "",
-		"partition_key": cosmosPath(cmp.Or(p.Options.DeviceKey, "device_id")),
+		"partition_key": cosmosPath(layout.ParsePath(p.Options.Layout.WithDefaults().DeviceKey)),
 	}, nil
 }
 
-// cosmosPath returns the path of a top-level property as Cosmos DB writes it:
-// in quotes, unless it is made of letters, digits and _ alone.
-func cosmosPath(key string) string {
-	if plain(key) {
-		return "/" + key
+// cosmosPath returns the path of a property as Cosmos DB writes it: names in quotes,
+// unless they are made of letters, digits and _ alone.
+func cosmosPath(names []string) (path string) {
+	for _, name := range names {
+		if !plain(name) {
+			name = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+		}
+		path += "/" + name
 	}
-	return `/"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+	return path
 }
 
 // plain reports whether a name is made of letters, digits and _ alone.

@@ -2,11 +2,13 @@ package render
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/deploy/topology"
+	"hotreader/layout"
 )
 
 // gcpProvider is the version of Terraform's Google provider whose schema the
@@ -53,26 +55,29 @@ func gcpPart(s topology.Side, p *config.Project) (part, error) {
 // gcpStore returns which collection hot storage is, and how much of it is to be
 // made. A collection that is named in a database that is named has its indexes
 // (the contract's section on stored items demands them); made twice, they would
-// be refused.
+// be refused. A collection for each device needs none: its documents are in the order
+// of one field.
 func gcpStore(p *config.Project) map[string]any {
 	o := p.Options
-	collection := cmp.Or(o.GCP.Collection, names.Collection(p.Twin))
+	l, collection := o.Layout.WithDefaults(), cmp.Or(o.GCP.Collection, names.Collection(p.Twin))
 	return map[string]any{
 		"database":        cmp.Or(o.GCP.Database, names.FirestoreDatabase(p.Twin)),
 		"create_database": o.GCP.Database == "",
 		"collection":      collection,
 		"collection_id":   collection[strings.LastIndexByte(collection, '/')+1:],
-		"create_indexes":  o.GCP.Database == "" || o.GCP.Collection == "",
-		"device_key":      fieldPath(cmp.Or(o.DeviceKey, "device_id")),
-		"time_key":        fieldPath(cmp.Or(o.TimeKey, "timestamp")),
+		"create_indexes":  (o.GCP.Database == "" || o.GCP.Collection == "") && !strings.Contains(collection, "{device}"),
+		"device_key":      fieldPath(layout.ParsePath(l.DeviceKey)),
+		"time_key":        fieldPath(layout.ParsePath(l.TimeKey)),
 	}
 }
 
-// fieldPath writes a field's name as a path of one segment, as Firestore's
-// indexes want it.
-func fieldPath(name string) string {
-	if plain(name) && (name[0] < '0' || name[0] > '9') {
-		return name
+// fieldPath writes the path of a field as Firestore's indexes want it.
+func fieldPath(names []string) string {
+	segments := slices.Clone(names)
+	for i, name := range segments {
+		if !plain(name) || name[0] >= '0' && name[0] <= '9' {
+			segments[i] = "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
+		}
 	}
-	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
+	return strings.Join(segments, ".")
 }

@@ -300,7 +300,7 @@ func (s *Shape) Check(t testing.TB, sample Sampler, open func(layout.Layout) hot
 	if s.Broken {
 		return
 	}
-	u, err := url.ParseQuery(l.Parameters().Encode())
+	u, err := url.ParseQuery(l.URL().Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
