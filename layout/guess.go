@@ -63,6 +63,11 @@ func (f *field) name() string { return JoinPath(f.path) }
 // last returns the name that the path ends with, as names are compared.
 func (f *field) last() string { return folded(f.path[len(f.path)-1]) }
 
+// first returns the first value that is there.
+func (f *field) first() any {
+	return f.values[slices.IndexFunc(f.values, func(v any) bool { return v != absent })]
+}
+
 // JoinPath writes a path as ParsePath reads it.
 func JoinPath(names []string) string {
 	var escaped []string

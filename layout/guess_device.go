@@ -75,7 +75,7 @@ func (g *guess) bestDevice() *field {
 			n += 10
 		}
 		n -= 10 * (len(g.items) - f.n) / len(g.items)
-		if _, text := f.values[slices.IndexFunc(f.values, func(v any) bool { return v != absent })].(string); !text && deviceScore(f) == 0 {
+		if _, text := f.first().(string); !text && deviceScore(f) == 0 {
 			n = 0
 		}
 		if n > score {

@@ -26,7 +26,7 @@ func (g *guess) findProperties() {
 	}
 	if strings.Contains(g.layout.TimeSuffix, "{property}") {
 		g.problem("what stands behind the time in %s differs (as in %s), and no field holds the value alone that such an item would have; the layout cannot leave it out",
-			g.layout.TimeKey, Describe(g.time.values[slices.IndexFunc(g.time.values, func(v any) bool { return v != absent })]))
+			g.layout.TimeKey, Describe(g.time.first()))
 		g.layout.TimeSuffix = ""
 	}
 	base := g.base()

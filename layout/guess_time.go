@@ -319,8 +319,10 @@ func (g *guess) bestTime(device *field) *timing {
 		if t == nil || 2*t.read < len(g.items) || n < 5 && 5*t.read < 4*len(g.items) {
 			continue
 		}
-		if _, number := f.values[slices.IndexFunc(f.values, func(v any) bool { return v != absent })].(json.Number); number && n <= 2 {
+		if _, number := f.first().(json.Number); number && n <= 2 {
 			continue
+		} else if n == 2 {
+			n = 4
 		}
 		if len(f.distinct()) == 1 && len(g.items) > 2 {
 			n -= 5
@@ -356,6 +358,8 @@ func timeScore(f *field) int {
 		return 6
 	case has("received", "processed", "ingest", "created", "inserted", "arrival"):
 		return 5
+	case slices.Contains([]string{"sk", "sortkey", "rangekey"}, name):
+		return 8
 	case slices.Contains([]string{"timestamp", "ts", "time", "t", "datetime", "eventtime", "date", "when", "at"}, name):
 		return 10
 	case has("time", "date", "clock", "epoch", "measuredat", "recordedat", "observedat") || strings.HasSuffix(name, "ts") || strings.HasSuffix(name, "at"):

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"hotreader"
 	"hotreader/layout"
@@ -34,6 +35,19 @@ type Shape struct {
 
 // Nested reports whether a key lies within an object, which DynamoDB has not.
 func (s *Shape) Nested() bool { return strings.Contains(s.Partition+s.Sort, ".") }
+
+// Renamed returns s with another name for a field.
+func (s *Shape) Renamed(from, to string) Shape {
+	other := *s
+	other.Items = nil
+	for _, text := range s.Items {
+		other.Items = append(other.Items, strings.ReplaceAll(text, from, to))
+	}
+	for _, key := range []*string{&other.Partition, &other.Sort, &other.Layout.DeviceKey, &other.Layout.TimeKey} {
+		*key = strings.ReplaceAll(*key, from, to)
+	}
+	return other
+}
 
 // Fields are the items' fields.
 func (s *Shape) Fields() []map[string]any {
@@ -79,6 +93,12 @@ var Shapes = []Shape{
 			`{"id":"a3","SystemProperties":{"iothub-connection-device-id":"pump-8","iothub-enqueuedtime":"2026-03-02T06:00:00.123Z","contentType":"application/json"},"Properties":{"alert":"false"},"iothub-name":"hub","Body":{"temperature":1,"humidity":2}}`},
 		Layout: layout.Layout{DeviceKey: "SystemProperties.iothub-connection-device-id", TimeKey: "SystemProperties.iothub-enqueuedtime", Properties: layout.Properties{Base: "Body"}},
 		Of:     "pump-7", Latest: "humidity=56 temperature=21.5"},
+	{Name: "IoT Hub's messages by its own partition key", Partition: "partitionKey", Sort: "SystemProperties.iothub-enqueuedtime",
+		Items: []string{
+			`{"id":"a1","partitionKey":"pump-7-2026-02","SystemProperties":{"iothub-connection-device-id":"pump-7","iothub-enqueuedtime":"2026-02-02T06:00:00.123Z"},"iothub-name":"hub","Body":{"temperature":20.5,"humidity":55}}`,
+			`{"id":"a2","partitionKey":"pump-7-2026-03","SystemProperties":{"iothub-connection-device-id":"pump-7","iothub-enqueuedtime":"2026-03-02T06:00:01.123Z"},"iothub-name":"hub","Body":{"temperature":21.5,"humidity":56}}`},
+		Layout: layout.Layout{DeviceKey: "partitionKey", TimeKey: "SystemProperties.iothub-enqueuedtime", Partition: "{device}-{yyyy-MM}", Properties: layout.Properties{Base: "Body"}},
+		Of:     "pump-7", Latest: "humidity=56 temperature=21.5", Keyed: true},
 	{Name: "IoT Hub's messages, the device's own clock", Partition: "SystemProperties.iothub-connection-device-id", Sort: "Body.ts",
 		Items: []string{
 			`{"id":"a1","SystemProperties":{"iothub-connection-device-id":"pump-7","iothub-enqueuedtime":"2026-03-02T06:00:00.123Z"},"Body":{"ts":1772431200000,"telemetry":{"temperature":20.5,"humidity":55}}}`,
@@ -258,11 +278,15 @@ func Names(latest string) (names []string) {
 	return names
 }
 
+// end is after the times of all shapes, so that a walk back over dated partitions finds
+// them in any year.
+var end = time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
+
 // Latest asks a source for the latest values of properties, and writes them as
 // Shape.Latest has them.
 func Latest(ctx context.Context, source hotreader.Source, device string, properties []string) (string, error) {
 	newest := map[string]string{}
-	q := hotreader.Query{Device: device, Properties: properties, Last: true}
+	q := hotreader.Query{Device: device, Properties: properties, Last: true, End: end}
 	for row, err := range hotreader.NewReader(source).Read(ctx, q) {
 		if err != nil {
 			return "", err
