@@ -30,6 +30,7 @@ type Report struct {
 	Items      int        `json:"items"`      // looked at
 	Devices    []string   `json:"devices"`    // ids that were seen
 	Device     string     `json:"device"`     // one of them, to try with: that of the newest item; "" = none
+	Newest     time.Time  `json:"newest"`     // the time of that item
 	Property   string     `json:"property"`   // one of its properties, to try with; "" = none
 	Properties []Property `json:"properties"` // in the order of their names
 	Reasons    []string   `json:"reasons"`    // which reading was taken where there are several, and why

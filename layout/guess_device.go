@@ -95,10 +95,10 @@ func (g *guess) bestDevice() *field {
 func (g *guess) inPath() bool {
 	var paths [][]string // of the collections
 	for _, it := range g.items {
-		path := strings.Split(it.Key, "/")
+		path := strings.Split(it.Path, "/")
 		paths = append(paths, path[:len(path)-1])
-		if len(path) != len(strings.Split(g.items[0].Key, "/")) {
-			g.problem("documents lie at different depths, as %s and %s", g.items[0].Key, it.Key)
+		if len(path) != len(strings.Split(g.items[0].Path, "/")) {
+			g.problem("documents lie at different depths, as %s and %s", g.items[0].Path, it.Path)
 			return false
 		}
 	}
@@ -224,10 +224,10 @@ func (g *guess) template(form string, parts []part, find func(i int, p part) str
 			return ""
 		}
 		one := strings.Replace(p.before, device, "{device}", 1)
-		if date := "{" + form + "}"; form != "" && one != p.before {
-			one += date + p.after
-		} else if form != "" {
-			one += date + strings.Replace(p.after, device, "{device}", 1)
+		if one != p.before {
+			one += form + p.after
+		} else {
+			one += form + strings.Replace(p.after, device, "{device}", 1)
 		}
 		if template != "" && template != one || !strings.Contains(one, "{device}") {
 			return ""
@@ -305,7 +305,7 @@ func common(all []string) string {
 	return head[:strings.LastIndexAny(head, "#|/:")+1]
 }
 
-// dateForms are how dates are written in keys, the finest first.
+// dateForms are how templates write the dates in keys, the finest first.
 func dateForms() []string {
 	var forms []string
 	for _, parts := range []int{4, 3, 2, 1} {
@@ -314,12 +314,11 @@ func dateForms() []string {
 			for i := range names {
 				names[i] = units[i].name
 			}
-			form := strings.Join(names, separator)
 			if parts == 4 {
-				forms = append(forms, strings.Join(names[:3], separator)+"T"+names[3])
+				forms = append(forms, "{"+strings.Join(names[:3], separator)+"}T{HH}")
 			}
 			if parts > 1 || separator == "-" {
-				forms = append(forms, form)
+				forms = append(forms, "{"+strings.Join(names, separator)+"}")
 			}
 		}
 	}
@@ -358,8 +357,10 @@ func (g *guess) zone() *time.Location {
 }
 
 func (g *guess) cutDates(values []string, form string, zone *time.Location) (parts []part, ok bool) {
-	var t Template
-	t.parts = []string{"", form}
+	t, err := ParseTemplate("{device}" + form)
+	if err != nil {
+		return nil, false
+	}
 	dates := map[string]bool{}
 	for i, v := range values {
 		if v == "" || g.times[i].IsZero() {
@@ -375,7 +376,7 @@ func (g *guess) cutDates(values []string, form string, zone *time.Location) (par
 		parts = append(parts, part{before, after, before + after})
 	}
 	// A year alone may as well belong to an id.
-	return parts, len(dates) > 1 || len(dates) == 1 && form != "yyyy"
+	return parts, len(dates) > 1 || len(dates) == 1 && form != "{yyyy}"
 }
 
 func digitAt(s string, i int) bool { return i >= 0 && i < len(s) && s[i] >= '0' && s[i] <= '9' }
@@ -413,7 +414,7 @@ func (g *guess) choose() {
 	if i < 0 {
 		return
 	}
-	g.Device = g.devices[i]
+	g.Device, g.Newest = g.devices[i], g.times[i]
 	if w := g.schema.Device; w != "" && w != g.Device {
 		g.problem("no item that was looked at is of device %q; there are %s", w, strings.Join(g.Devices[:min(len(g.Devices), 5)], ", "))
 	}

@@ -1,11 +1,13 @@
 package layout_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hotreader/layout"
 	"hotreader/test/laidout"
@@ -14,7 +16,7 @@ import (
 // itemsOf are a shape's items, for a Firestore collection below telemetry.
 func itemsOf(s *laidout.Shape) (items []layout.Item) {
 	for i, fields := range s.Fields() {
-		items = append(items, layout.Item{Key: fmt.Sprintf("telemetry/%d", i), Fields: fields})
+		items = append(items, layout.Item{Path: fmt.Sprintf("telemetry/%d", i), Fields: fields})
 	}
 	return items
 }
@@ -55,6 +57,136 @@ func TestGuess(t *testing.T) {
 			}
 			if err := l.Check(schema.Cloud); err != nil {
 				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+// made are layouts of which each part meets each of the others.
+func made() (all []layout.Layout) {
+	for _, format := range []string{layout.ISO8601, "iso8601-03:30", layout.ISO8601Minute, "iso8601_minute+05:45", layout.ISO8601Blank, "iso8601_blank+09:00",
+		layout.EpochSecs, layout.EpochMillis, layout.EpochMicros, layout.EpochNanos, "epoch_s:text", "epoch_ms:text", "epoch_us:text", "epoch_ns:text"} {
+		for _, partition := range []string{"{device}", "site-4#{device}", "DEVICE#{device}", "{device}#{yyyy-MM-dd}", "{device}-{yyyy-MM}", "{yyyyMMdd}|{device}", "{device}_{yyyy-MM-dd}T{HH}", "plant/{device}/{yyyy.MM.dd}"} {
+			for _, rest := range []layout.Layout{{}, {Properties: layout.Properties{Base: "payload"}}, {Properties: layout.Properties{Base: "state.reported"}},
+				{NameKey: "metric", ValueKey: "value"}, {NameKey: "data.name", ValueKey: "data.val"},
+				{TimeSuffix: "#{property}", ValueKey: "reading"}, {TimePrefix: "READING#"}, {TimePrefix: "T|", TimeSuffix: "|v2", Properties: layout.Properties{Base: "Body"}}} {
+				f, _ := layout.ParseFormat(format)
+				if f.Kind != layout.TextTime && rest.TimePrefix+rest.TimeSuffix != "" {
+					continue
+				}
+				l := rest
+				l.DeviceKey, l.TimeKey, l.Partition, l.TimeFormat = "pk", "sk", partition, layout.Formats{format}
+				all = append(all, l)
+			}
+		}
+	}
+	return all
+}
+
+// A reading is one value of an item.
+type reading struct {
+	device, property string
+	at               time.Time
+	value            string
+}
+
+// write makes the items that hold readings by a layout. Those of an instant are one item
+// unless an item holds one property.
+func write(l *layout.Layout, readings []reading) (items []layout.Item) {
+	f, _ := layout.ParseFormat(l.TimeFormat[0])
+	template, _ := layout.ParseTemplate(l.Partition)
+	for _, r := range readings {
+		var it layout.Item
+		put := func(path []string, v any) {
+			m := it.Fields
+			for _, name := range path[:len(path)-1] {
+				if m[name] == nil {
+					m[name] = map[string]any{}
+				}
+				m = m[name].(map[string]any)
+			}
+			m[path[len(path)-1]] = v
+		}
+		pk := template.Value(r.device, r.at.In(f.Zone()))
+		sk := l.TimePrefix + string(f.Append(nil, r.at)) + strings.ReplaceAll(l.TimeSuffix, "{property}", r.property)
+		last := len(items) - 1
+		if !l.Narrow() && last >= 0 && items[last].Fields["pk"] == pk && items[last].Key == sk {
+			it = items[last]
+		} else {
+			it = layout.Item{Key: sk, Fields: map[string]any{"pk": pk, "sk": sk}}
+			if f.Kind == layout.NumberTime {
+				it.Fields["sk"] = json.Number(sk)
+			}
+			items = append(items, it)
+		}
+		put(l.WritePath(r.property), json.Number(r.value))
+		if l.NameKey != "" {
+			put(layout.ParsePath(l.NameKey), r.property)
+		}
+	}
+	return items
+}
+
+// read is what a layout reads of items: the readings in their order, as text.
+func read(l layout.Layout, r layout.Report, items []layout.Item) (all []string) {
+	l = l.WithDefaults()
+	for _, it := range items {
+		key, _ := it.At([]string{l.TimeKey})
+		at, ok := l.ReadTime(key)
+		value, _ := it.At(layout.ParsePath(l.DeviceKey))
+		device := deviceOf(l, r.Devices, value, at)
+		for _, p := range r.Properties {
+			v, has := it.At(l.WritePath(p.Name))
+			if name, _ := it.At(layout.ParsePath(l.NameKey)); l.NameKey != "" && name != p.Name ||
+				strings.Contains(l.TimeSuffix, "{property}") && !strings.HasSuffix(it.Key, p.Name) {
+				has = false
+			}
+			if has {
+				all = append(all, fmt.Sprint(device, p.Name, at.UnixNano(), ok, v))
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// deviceOf returns which of devices' partitions a value is.
+func deviceOf(l layout.Layout, devices []string, value any, at time.Time) string {
+	f, _ := layout.ParseFormat(l.TimeFormat[0])
+	template, _ := layout.ParseTemplate(l.Partition)
+	for _, d := range devices {
+		if template.Value(d, at.In(f.Zone())) == value {
+			return d
+		}
+	}
+	return ""
+}
+
+// Whatever layout items were written by, the one that is found reads the same readings
+// from them.
+func TestGuessReadsWhatWasWritten(t *testing.T) {
+	var readings []reading
+	start := time.Date(2026, 2, 27, 23, 59, 0, 0, time.UTC)
+	for i := range 12 {
+		for _, device := range []string{"pump-7", "fan-12"} {
+			at := start.Add(time.Duration(i) * 7 * time.Hour)
+			readings = append(readings, reading{device, "temperature", at, fmt.Sprint(20 + i)}, reading{device, "humidity", at, fmt.Sprint(50 + i)})
+		}
+	}
+	for _, l := range made() {
+		items := write(&l, readings)
+		var want []string
+		for _, r := range readings {
+			want = append(want, fmt.Sprint(r.device, r.property, r.at.UnixNano(), true, r.value))
+		}
+		slices.Sort(want)
+		for _, schema := range []layout.Schema{{Cloud: layout.DynamoDB, Keys: []layout.Key{{Partition: "pk", Sort: "sk"}}}, {Cloud: layout.CosmosDB, Keys: []layout.Key{{Partition: "pk"}}}} {
+			for _, device := range []string{"", "fan-12"} {
+				schema.Device = device
+				found, r := layout.Guess(items, schema)
+				if got := read(found, r, items); !slices.Equal(got, want) || len(r.Problems) > 0 || device != "" && r.Device != device {
+					t.Fatalf("%s, device %q, written by %+v\nfound %+v\n%+v\n got %.300q\nwant %.300q", schema.Cloud, device, l, found, r, got, want)
+				}
 			}
 		}
 	}
