@@ -3,6 +3,7 @@ package layout
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -369,7 +370,7 @@ func (g *guess) cutDates(values []string, form string, zone *time.Location) (par
 		}
 		date := t.Value("", g.times[i].In(zone))
 		before, after, found := strings.Cut(v, date)
-		if !found || digitAt(before, len(before)-1) || digitAt(after, 0) {
+		if !found || digitAt(before, len(before)-1) || digitAt(after, 0) || finer.MatchString(after) {
 			return nil, false
 		}
 		dates[date] = true
@@ -378,6 +379,9 @@ func (g *guess) cutDates(values []string, form string, zone *time.Location) (par
 	// A year alone may as well belong to an id.
 	return parts, len(dates) > 1 || len(dates) == 1 && form != "{yyyy}"
 }
+
+// finer is the rest of a date that is told finer than the form that was tried.
+var finer = regexp.MustCompile(`^[-/._T]\d\d(\D|$)`)
 
 func digitAt(s string, i int) bool { return i >= 0 && i < len(s) && s[i] >= '0' && s[i] <= '9' }
 

@@ -41,7 +41,9 @@ func (g *guess) findProperties() {
 		default:
 			g.list(strings.Join(f.path[len(base):], "."), f.values)
 		}
-		g.encoded(f)
+		if !g.isEnvelope(f) {
+			g.encoded(f)
+		}
 	}
 	if len(aside) > 0 {
 		g.aside("%s: of the message, not among the properties", strings.Join(aside, ", "))

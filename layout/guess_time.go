@@ -11,12 +11,12 @@ import (
 
 // A timing is how a field's values are read as times.
 type timing struct {
-	field   *field
-	layout  Layout // its format, prefix and suffix
-	read    int    // values that it reads
-	endings []string
-	zones   []string // the formats, where they differ in the offset alone
-	odd     any      // a value that it does not read
+	field  *field
+	layout Layout   // its format, prefix and suffix
+	read   int      // values that it reads
+	zones  []string // the formats, where they differ in the offset alone
+	odd    any      // a value that it does not read
+	fronts []string // what stands before the times, where that differs
 }
 
 // findKeys finds the fields of the time and of the device, as far as the database's
@@ -141,10 +141,14 @@ func (g *guess) take(t *timing) {
 		g.because("the times of %s alternate between two offsets (%s), as with daylight saving; no one format reads both, so that the list of the two was taken",
 			g.layout.TimeKey, strings.Join(t.zones, ", "))
 	}
+	if len(t.fronts) > 0 {
+		g.problem("what stands before the time in %s differs (%q); a layout has one constant there, so that only items with %q are read",
+			g.layout.TimeKey, t.fronts[:min(len(t.fronts), 5)], t.layout.TimePrefix)
+	}
 	if missing := len(g.items) - t.field.n; missing > 0 {
 		g.aside("%d of %d items, which have no %s", missing, len(g.items), g.layout.TimeKey)
 	}
-	if unread := t.field.n - t.read; unread > 0 && len(t.zones) <= 2 {
+	if unread := t.field.n - t.read; unread > 0 && len(t.zones) <= 2 && len(t.fronts) == 0 {
 		g.aside("%d of %d items, whose %s is no such time, as %s", unread, len(g.items), g.layout.TimeKey, Describe(t.odd))
 	}
 	g.mixedUnits()
@@ -195,10 +199,13 @@ func (g *guess) timing(f *field) *timing {
 		return nil
 	}
 	t.layout.TimePrefix = slices.MaxFunc(prefixes, func(a, b string) int { return cmp.Compare(count[a], count[b]) })
-	t.layout.TimeSuffix, t.endings = suffix(suffixes)
+	if 4*count[t.layout.TimePrefix] < 3*f.n && len(prefixes) > 1 {
+		t.fronts = prefixes
+	}
+	t.layout.TimeSuffix = suffix(suffixes)
 	t.zones = zones(formats)
 	t.settle(formats)
-	if 2*t.read < f.n && len(t.zones) <= 2 {
+	if 2*t.read < f.n && len(t.zones) <= 2 && len(t.fronts) == 0 {
 		return nil
 	}
 	return &t
@@ -224,28 +231,37 @@ func (t *timing) settle(formats []string) {
 		l := t.layout
 		l.TimeFormat = f
 		read, odd := 0, any(nil)
-		newest := make([]time.Time, len(f))
 		for _, v := range t.field.values {
-			if _, ok := l.ReadTime(v); ok {
+			at, ok := l.ReadTime(v)
+			if _, number := v.(json.Number); number && len(formats) > 1 && at.Unix() < 1e9 {
+				ok = false // it counts in another unit
+			}
+			if ok {
 				read++
 			} else if v != absent {
 				odd = v
 			}
-			for i := range f {
-				one := l
-				one.TimeFormat = f[i : i+1]
-				if at, ok := one.ReadTime(v); ok && at.After(newest[i]) {
-					newest[i] = at
-				}
-			}
 		}
 		if read > t.read {
-			if len(f) == 2 && newest[0].After(newest[1]) { // of one instant, the second stands
-				l.TimeFormat = Formats{f[1], f[0]}
-			}
-			t.read, t.odd, t.layout.TimeFormat = read, odd, l.TimeFormat
+			t.read, t.odd, t.layout = read, odd, l
 		}
 	}
+	// Of one instant the second format stands, so that the newer one is to be.
+	if f := t.layout.TimeFormat; len(f) == 2 && t.newest(f[0]).After(t.newest(f[1])) {
+		t.layout.TimeFormat = Formats{f[1], f[0]}
+	}
+}
+
+// newest returns the newest time that is of one format.
+func (t *timing) newest(format string) (newest time.Time) {
+	l := t.layout
+	l.TimeFormat = Formats{format}
+	for _, v := range t.field.values {
+		if at, ok := l.ReadTime(v); ok && at.After(newest) {
+			newest = at
+		}
+	}
+	return newest
 }
 
 // zones returns those of formats that differ in the offset alone; none if there are not
@@ -265,11 +281,11 @@ func zones(formats []string) []string {
 	return nil
 }
 
-// suffix returns the template of what stands after the times, and the names in it where
-// it differs.
-func suffix(all []string) (template string, names []string) {
+// suffix returns the template of what stands after the times, with {property} for what
+// differs.
+func suffix(all []string) string {
 	if len(all) == 1 {
-		return all[0], nil
+		return all[0]
 	}
 	head := all[0]
 	for _, s := range all[1:] {
@@ -281,7 +297,7 @@ func suffix(all []string) (template string, names []string) {
 		head = head[:i]
 	}
 	if head == "" {
-		return "", nil
+		return ""
 	}
 	tail := all[0][len(head):]
 	for _, s := range all[1:] {
@@ -294,10 +310,7 @@ func suffix(all []string) (template string, names []string) {
 	} else {
 		tail = ""
 	}
-	for _, s := range all {
-		names = append(names, strings.TrimSuffix(s[len(head):], tail))
-	}
-	return head + "{property}" + tail, names
+	return head + "{property}" + tail
 }
 
 func alphanumeric(r rune) bool {
