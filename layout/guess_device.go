@@ -2,7 +2,6 @@ package layout
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -423,7 +422,7 @@ func (g *guess) choose() {
 		g.problem("no item that was looked at is of device %q; there are %s", w, strings.Join(g.Devices[:min(len(g.Devices), 5)], ", "))
 	}
 	if at := g.times[i]; at.After(time.Now().AddDate(0, 0, 1)) {
-		g.because("the newest item has a time ahead of now, %s; latest leaves such out", fmt.Sprint(at.Format(time.RFC3339)))
+		g.because("the newest item has a time ahead of now, %s; latest leaves such out", at.Format(time.RFC3339))
 	}
 	g.Property = g.propertyOf(i)
 }

@@ -318,7 +318,7 @@ func (g *guess) listNarrow(value *field, name func(i int) string) {
 // it has none.
 func (g *guess) propertyOf(i int) string {
 	one := g.layout
-	any := ""
+	other := ""
 	for _, p := range g.Properties {
 		v, ok := g.valueOf(&one, p.Name, i)
 		switch v.(type) {
@@ -327,11 +327,11 @@ func (g *guess) propertyOf(i int) string {
 		case nil, Kind:
 			ok = false
 		}
-		if ok && any == "" {
-			any = p.Name
+		if ok && other == "" {
+			other = p.Name
 		}
 	}
-	return any
+	return other
 }
 
 // valueOf returns what item i has of a property.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,20 +92,20 @@ func (a *app) printInspected(r *inspector.Result) error {
 	if err != nil {
 		return err
 	}
-	close := ""
+	nearly := ""
 	if len(r.Problems) > 0 {
-		close = ", as close as a layout comes"
+		nearly = ", as close as a layout comes"
 	}
-	if string(text) == "{}" && close == "" {
+	if string(text) == "{}" && nearly == "" {
 		a.paragraph("It is laid out as by default: no layout is needed.")
 	} else {
-		a.paragraph("For config_hot_reader.json (its object also for HOTREADER_LAYOUT)"+close+":", `"layout": `+string(text))
+		a.paragraph("For config_hot_reader.json (its object also for HOTREADER_LAYOUT)"+nearly+":", `"layout": `+string(text))
 	}
 	a.paragraph("As a store URL:", inspector.Quoted(r.Store))
 	if err := a.printProperties(r); err != nil {
 		return err
 	}
-	a.list("What was taken of several:", r.Reasons)
+	a.list("Which reading was taken:", r.Reasons)
 	a.list("Not placed:", r.NotPlaced)
 	if r.Next != "" {
 		a.paragraph("Go on with:", r.Next)
@@ -154,7 +155,7 @@ func (a *app) printProperties(r *inspector.Result) error {
 		if v, ok := latest[p.Name]; ok {
 			newest = clipped(fmt.Sprint(v.Value)) + " at " + string(hotreader.AppendTime(nil, v.Time.In(time.UTC)))
 		}
-		t.Texts(p.Name, strings.Join(p.Kinds, ", "), fmt.Sprint(p.Items), p.Example, newest)
+		t.Texts(p.Name, strings.Join(p.Kinds, ", "), strconv.Itoa(p.Items), p.Example, newest)
 	}
 	if err := t.End(); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -176,9 +177,7 @@ func withLayout(storeURL string, l layout.Layout) (string, error) {
 		}
 		l.Collection = ""
 	}
-	for key, v := range l.URL() {
-		values[key] = v
-	}
+	maps.Copy(values, l.URL())
 	if len(values) == 0 {
 		return address, nil
 	}
