@@ -58,7 +58,7 @@ var rooms = map[string][]string{
 	"deploy/names":            {"", "config"},
 	"deploy/terraform":        {},
 	"deploy/doctor":           {"", "codec/twinmaker", "config", "deploy/names", "deploy/topology", "wire", "remote", "identity", "internal/*"},
-	"deploy/local":            {"", "config", "deploy/*", "dev/*", "layout", "store/awsdynamodb", "store/azurecosmos", "store/gcpfirestore"},
+	"deploy/local":            {"", "config", "deploy/*", "dev/*", "store/awsdynamodb", "store/azurecosmos", "store/gcpfirestore"},
 	"dev/emulators":           {},
 	"dev/played":              {},
 	"cmd/hotreader":           {"*"},

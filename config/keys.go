@@ -17,6 +17,7 @@ type Settings struct {
 	Layout   layout.Layout    // of what hot storage holds; its collection is where the store's name is
 	Rate     float64          // requests a second and token; 0 = the server's default
 	Burst    int              // 0 = the server's default
+	LookBack int              // stored rows that a query for latest values looks at; 0 = hotreader.LookBack
 	Devices  identity.Devices // that may be read; none = all
 	LogLevel LogLevel         // "" = info
 }
@@ -104,6 +105,8 @@ var Keys = []Key{
 		rule: attribute{}, at: func(o *Options) any { return &o.older.TimeKey }},
 	{Name: "time_format", Variable: "HOTREADER_TIME_FORMAT", Reach: Stores, Help: "the layout's `time_format` alone, `iso8601` if it is not set",
 		rule: format{}, at: func(o *Options) any { return &o.older.TimeFormat }},
+	{Name: "look_back", Variable: "HOTREADER_LOOK_BACK", Help: "how many of a device's records a query for latest values looks at, from the newest on; 1 to 1,000,000, 1,000 if it is not set. Where that ends the search, the answer says so. Each record is read and paid for",
+		rule: whole{1, 1_000_000, "records to look at, as 1000"}, at: func(o *Options) any { return &o.LookBack }},
 	{Name: "rate", Variable: "HOTREADER_RATE", Reach: Served, Help: "requests a second, by token", rule: rate{}, at: func(o *Options) any { return &o.Rate }},
 	{Name: "burst", Variable: "HOTREADER_BURST", Reach: Served, Help: "requests at once, by token",
 		rule: whole{1, 1_000_000, "the requests that may come at once, as 100"}, at: func(o *Options) any { return &o.Burst }},

@@ -89,8 +89,8 @@ func TestLambda(t *testing.T) {
 		{"table by its ARN", with(local(), "DYNAMODB_TABLE_NAME", "arn:aws:dynamodb:eu-central-1:123456789012:table/t_1"), func(f *Function) bool { return strings.HasSuffix(f.Table, "/t_1") }},
 		{"a layout that is not of this cloud's store", with(remote, "HOTREADER_LAYOUT", `{"time_format":"native"}`), func(f *Function) bool { return f.Remote }},
 		{"everything else", with(local(), "HOTREADER_DEVICE_KEY", "dev", "HOTREADER_TIME_KEY", "ts", "HOTREADER_TIME_FORMAT", "Epoch_MS",
-			"HOTREADER_RATE", "0.5", "HOTREADER_BURST", "7", "HOTREADER_LOG_LEVEL", "WARN"), func(f *Function) bool {
-			return reflect.DeepEqual(f.Settings, Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"epoch_ms"}}, Rate: 0.5, Burst: 7, LogLevel: "warn"})
+			"HOTREADER_RATE", "0.5", "HOTREADER_BURST", "7", "HOTREADER_LOOK_BACK", " 1000000", "HOTREADER_LOG_LEVEL", "WARN"), func(f *Function) bool {
+			return reflect.DeepEqual(f.Settings, Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"epoch_ms"}}, Rate: 0.5, Burst: 7, LookBack: 1_000_000, LogLevel: "warn"})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -157,6 +157,8 @@ func TestLambdaRefuses(t *testing.T) {
 		{"rate NaN", []string{"HOTREADER_RATE", "NaN"}, []string{"HOTREADER_RATE"}},
 		{"rate infinite", []string{"HOTREADER_RATE", "Inf"}, []string{"HOTREADER_RATE"}},
 		{"burst", []string{"HOTREADER_BURST", "-1"}, []string{"HOTREADER_BURST"}},
+		{"look-back of nothing", []string{"HOTREADER_LOOK_BACK", "0"}, []string{"HOTREADER_LOOK_BACK", "from 1 to 1000000"}},
+		{"look-back of too much", []string{"HOTREADER_LOOK_BACK", "1000001"}, []string{"HOTREADER_LOOK_BACK", "from 1 to 1000000"}},
 		{"log level", []string{"HOTREADER_LOG_LEVEL", "verbose"}, []string{"HOTREADER_LOG_LEVEL", "debug, info, warn, error"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

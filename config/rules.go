@@ -133,8 +133,8 @@ func (w whole) read(l *loader, where string, raw json.RawMessage, to any) {
 func (w whole) parse(text string, to any) error {
 	text = strings.TrimSpace(text)
 	n, err := strconv.Atoi(text)
-	if err != nil || n < w.least {
-		return fmt.Errorf("%.40q is not a whole number above %d; want %s", text, w.least-1, w.want)
+	if err != nil || n < w.least || n > w.most {
+		return fmt.Errorf("%.40q is not a whole number from %d to %d; want %s", text, w.least, w.most, w.want)
 	}
 	*to.(*int) = n
 	return nil

@@ -127,7 +127,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	}
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: f.Twin, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv, f.Twin))},
-		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src))},
+		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src)), LookBack: f.LookBack},
 		Logger:    logger, Observer: seen, TraceID: seen.TraceID,
 		Reuse: lambdacontext.MaxConcurrency() == 1,
 	}

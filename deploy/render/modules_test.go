@@ -17,6 +17,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/topology"
 	"hotreader/layout"
+	"hotreader/test/golden"
 )
 
 // root is a root module of one side of a project.
@@ -110,7 +111,7 @@ func TestRoots(t *testing.T) {
 			t.Errorf("%s has %d root modules, want one for each of 5 combinations, and 4", cloud, len(of))
 		}
 		for _, r := range of {
-			golden(t, "root/"+r.name+".json", r.text)
+			golden.File(t, "testdata/root/"+r.name+".json", r.text)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 //	mem:                                      in memory, empty
 //	bolt:FILE                                 one file
 //	dynamodb://TABLE?region=R&endpoint=URL    TABLE: its name or ARN; what is left out is as the environment says
-//	cosmos://HOST/DB/CONTAINER                HOST[:PORT] of the account; of this machine: an emulator, over http
+//	cosmos://HOST/DB/CONTAINER                HOST[:PORT] of the account; of this machine: an emulator, over http, or https with tls=true
 //	firestore://PROJECT/DATABASE/COLLECTION   COLLECTION: its id, or its path, which may hold {device}
 //
 // Tables, containers and collections also take the keys of a layout (package
@@ -54,7 +54,7 @@ var schemes = []scheme{
 	{"mem", "mem:", nil, "", openMemory},
 	{"bolt", "bolt:FILE", nil, "", openBolt},
 	{"dynamodb", "dynamodb://TABLE?region=R", []string{"region", "endpoint"}, layout.DynamoDB, openDynamoDB},
-	{"cosmos", "cosmos://HOST/DB/CONTAINER", []string{"single"}, layout.CosmosDB, openCosmos},
+	{"cosmos", "cosmos://HOST/DB/CONTAINER", []string{"single", "tls"}, layout.CosmosDB, openCosmos},
 	{"firestore", "firestore://PROJECT/DATABASE/COLLECTION", []string{"endpoint"}, layout.Firestore, openFirestore},
 }
 
@@ -213,22 +213,23 @@ func openCosmos(o *opening, rest string) (hotreader.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	single := o.get("single")
-	if o.parameters.Has("single") && single != "true" && single != "false" {
-		return nil, bad("store URL %q: single is true or false", o.url)
+	for _, name := range []string{"single", "tls"} {
+		if v := o.get(name); o.parameters.Has(name) && v != "true" && v != "false" {
+			return nil, bad("store URL %q: %s is true or false", o.url, name)
+		}
 	}
 	if err := o.checkLayout(); err != nil {
 		return nil, err
 	}
 	endpoint := "https://" + parts[0]
-	if loopback(parts[0]) {
+	if tls := o.get("tls"); tls == "false" || tls == "" && loopback(parts[0]) {
 		endpoint = "http://" + parts[0]
 	}
 	client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: endpoint, Wrap: o.wrap})
 	if err != nil {
 		return nil, err
 	}
-	return azurecosmos.New(client, azurecosmos.Options{Database: parts[1], Container: parts[2], Single: single == "true", Layout: o.layout}), nil
+	return azurecosmos.New(client, azurecosmos.Options{Database: parts[1], Container: parts[2], Single: o.get("single") == "true", Layout: o.layout}), nil
 }
 
 // loopback reports whether host, which may have a port, is this machine.

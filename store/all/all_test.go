@@ -49,6 +49,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"cosmos://h/d/c/x", "write it cosmos://HOST/DB/CONTAINER"},
 		{"cosmos://h/d/c?region=x", `"region" is unknown`},
 		{"cosmos://h/d/c?single=yes", "single is true or false"},
+		{"cosmos://localhost/d/c?tls=", "tls is true or false"},
+		{"cosmos://h/d/c?tls=false", "http is for an emulator on this machine"},
 		{"cosmos://h/d/c?time_format=native", "time_format is native, which only Firestore has"},
 		{"cosmos://key@h/d/c", "COSMOS_DB_KEY"},
 		{"comsos://h/d/c", "did you mean cosmos://HOST/DB/CONTAINER?"},
@@ -158,6 +160,7 @@ func TestOpenCosmosAndFirestore(t *testing.T) {
 	for _, url := range []string{
 		"cosmos://127.0.0.1:8081/hot/telemetry?single=true&device_key=pk&time_key=ts&time_format=epoch_ms",
 		"cosmos://localhost/hot/telemetry?single=false",
+		"cosmos://localhost:8081/hot/telemetry?tls=true",
 		"cosmos://account.documents.azure.com/hot/telemetry",
 		"firestore://plant-1/(default)/telemetry?endpoint=http://127.0.0.1:1&time_format=native",
 		"firestore://plant-1/hot/plants/berlin/telemetry?endpoint=http://127.0.0.1:1",

@@ -196,14 +196,15 @@ func settings(names string) string {
 }
 
 // path returns a path as partition keys and indexes name it.
-func path(names []string) (path string) {
+func path(names []string) string {
+	var path strings.Builder
 	for _, name := range names {
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool {
 			return r != '_' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
 		}) {
 			name = quote(name)
 		}
-		path += "/" + name
+		path.WriteString("/" + name)
 	}
-	return path
+	return path.String()
 }

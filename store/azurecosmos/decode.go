@@ -62,8 +62,11 @@ func (d *decoder) Item(values []hotreader.Value) (at hotreader.Value, more bool,
 		return at, false, err
 	}
 	clear(values)
-	clear(d.own[:])
-	d.broken = false
+	d.own[ownTime] = hotreader.Value{}
+	if d.narrow || d.ask.Ranked {
+		clear(d.own[:])
+		d.broken = false
+	}
 	if err := d.object(values); err != nil {
 		return at, false, err
 	}

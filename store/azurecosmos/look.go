@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"hotreader/layout"
 	"hotreader/store/internal/failure"
@@ -27,17 +28,15 @@ func (s *Store) newest(ctx context.Context, value string, n int) (items []layout
 // aside returns an item whose time is a number where the layout's are texts, or a text
 // where they are numbers.
 func (s *Store) aside(ctx context.Context, value string) (*layout.Item, error) {
-	least := map[layout.TimeKind]string{layout.TextTime: `""`, layout.NumberTime: "-1e308"}
+	kinds := []layout.TimeKind{layout.TextTime, layout.NumberTime}
 	for _, c := range timekey.NewCodecs(s.Layout) {
-		delete(least, c.Kind)
+		kinds = slices.DeleteFunc(kinds, func(k layout.TimeKind) bool { return k == c.Kind })
 	}
-	q := query{value: value}
-	for _, other := range least {
-		q.and(s.time, ">=", "@x", other)
-	}
-	if q.conditions == "" || s.Layout.TimeKey == "_ts" {
+	if len(kinds) == 0 || s.Layout.TimeKey == "_ts" {
 		return nil, nil
 	}
+	q := query{value: value}
+	q.and(s.time, ">=", "@x", least(kinds[0]))
 	items, _, err := s.look(ctx, q, 1)
 	if len(items) == 0 || err != nil {
 		return nil, err

@@ -17,11 +17,12 @@ func quote(s string) string { return string(jsontext.AppendString(nil, s)) }
 // whatever they hold, they end where they should, for a string of Cosmos DB's query
 // language has JSON's escapes.
 func property(path []string) string {
-	text := "c"
+	var text strings.Builder
+	text.WriteByte('c')
 	for _, name := range path {
-		text += "[" + quote(name) + "]"
+		text.WriteString("[" + quote(name) + "]")
 	}
-	return text
+	return text.String()
 }
 
 // numeric reports whether a partition's value can be a number in a container: one that
@@ -72,6 +73,14 @@ func (s *Store) request(q query) request {
 	}
 }
 
+// least returns, as JSON, what no time of a kind is less than.
+func least(kind layout.TimeKind) string {
+	if kind == layout.TextTime {
+		return `""`
+	}
+	return "-1e308"
+}
+
 // rows returns the query for what a asks for, between the keys low and high, "" = open.
 func (s *Store) rows(a *paging.Ask, low, high string) query {
 	q := query{value: a.Value, number: a.Number && numeric(a.Value), selected: property(s.time) + " AS t"}
@@ -90,16 +99,20 @@ func (s *Store) rows(a *paging.Ask, low, high string) query {
 			q.selected += " AS p" + strconv.Itoa(i)
 		}
 	}
-	bound := func(operator, name, key string) {
-		if key != "" && a.Codec.Kind == layout.TextTime {
-			key = quote(key)
+	bound := func(key string) string {
+		if a.Codec.Kind == layout.TextTime {
+			return quote(key)
 		}
-		if key != "" {
-			q.and(s.time, operator, name, key)
-		}
+		return key
 	}
-	bound(">=", "@lo", low)
-	bound("<=", "@hi", high)
+	if low != "" {
+		q.and(s.time, ">=", "@lo", bound(low))
+	} else if len(s.Layout.TimeFormat) > 1 { // times of another kind are another scan's
+		q.and(s.time, ">=", "@lo", least(a.Codec.Kind))
+	}
+	if high != "" {
+		q.and(s.time, "<=", "@hi", bound(high))
+	}
 	order := " ASC"
 	if a.Query.Backward() {
 		order = " DESC"

@@ -45,7 +45,7 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	for _, key := range [][]string{s.device, s.time} {
 		if slices.Contains(system, key[0]) {
 			return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeConfig,
-				Err: fmt.Errorf("Cosmos DB sets %s of an item itself, so nothing can be written with it as a key", key[0])}
+				Err: fmt.Errorf("nothing can be written with %s as a key, for Cosmos DB sets it itself", key[0])}
 		}
 	}
 	requests, err := s.writeRequests(device, records)

@@ -38,7 +38,7 @@ var rules = []failure.Rule{
 	{For: "DEADLINE_EXCEEDED", Code: hotreader.CodeUnavailable, Text: "Firestore did not answer within its own time: {message}"},
 	{For: "INVALID_ARGUMENT", Doing: writing, Code: hotreader.CodeInvalid, Text: "Firestore refuses a record: {message}"},
 	{For: "INVALID_ARGUMENT", Code: hotreader.CodeConfig,
-		Text: "Firestore refuses the query: {message}; see FIRESTORE_COLLECTION, HOTREADER_DEVICE_KEY and HOTREADER_TIME_KEY"},
+		Text: "Firestore refuses the query: {message}; check the collection's name, or " + hotreader.LayoutHelp},
 	{For: "UNIMPLEMENTED", Code: hotreader.CodeProtocol, Text: "{endpoint} does not know the call: {message}; check that it is Firestore"},
 	{For: "token", Code: hotreader.CodeConfig,
 		Text: "the Google credentials give no access token: {error}; check the service account, or run gcloud auth application-default login again"},

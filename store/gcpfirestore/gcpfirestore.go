@@ -13,10 +13,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"hotreader"
 	"hotreader/layout"
@@ -104,8 +102,7 @@ func reserved(name string) bool {
 
 // check reports options with which nothing can be done.
 func (s *Store) check() error {
-	l := &s.Layout
-	err := l.Check(layout.Firestore)
+	err := s.Layout.Check(layout.Firestore)
 	switch {
 	case s.project == "":
 		err = errors.New("no project is named; set GOOGLE_CLOUD_PROJECT")
@@ -115,13 +112,6 @@ func (s *Store) check() error {
 		err = fmt.Errorf("%q is no database id; set FIRESTORE_DATABASE to one like twin-data, or leave it out for %s", s.database, DefaultDatabase)
 	case s.collection == "":
 		err = errors.New("no collection is named; set FIRESTORE_COLLECTION")
-	case !validCollection(s.collection):
-		err = fmt.Errorf("%q is no collection; set FIRESTORE_COLLECTION to its id, or to its path as COLLECTION/DOCUMENT/COLLECTION", s.collection)
-	}
-	for _, key := range []string{l.DeviceKey, l.TimeKey, l.Properties.Base, l.NameKey, l.ValueKey} {
-		if slices.ContainsFunc(layout.ParsePath(key), reserved) {
-			err = fmt.Errorf("the field %q must not begin and end with two underscores", key)
-		}
 	}
 	if err != nil {
 		return &hotreader.Error{Op: "firestore", Code: hotreader.CodeConfig, Err: err}
@@ -132,16 +122,6 @@ func (s *Store) check() error {
 // maxID is how many bytes the id of a document or a collection may have, and how
 // many of a string are indexed.
 const maxID = 1500
-
-func validCollection(path string) bool {
-	parts := strings.Split(path, "/")
-	for _, p := range parts {
-		if p == "" || p == "." || p == ".." || reserved(p) || len(p) > maxID || !utf8.ValidString(p) {
-			return false
-		}
-	}
-	return len(parts)%2 == 1
-}
 
 // checkQuery reports why q cannot be asked.
 func (s *Store) checkQuery(q *hotreader.Query) error {
@@ -157,9 +137,9 @@ func (s *Store) checkQuery(q *hotreader.Query) error {
 // checkDevice says what is wrong with a device id that is right for others.
 func (s *Store) checkDevice(device string) error {
 	switch inside := strings.Contains(s.collection, inPath); {
-	case len(device) > maxID:
+	case len(s.PartitionOf(device, time.Time{})) > maxID:
 		return fmt.Errorf("the device id has %d bytes; Firestore indexes %d, so longer ones cannot be told apart", len(device), maxID)
-	case inside && (strings.Contains(device, "/") || !validCollection(strings.Replace(s.collection, inPath, device, 1))):
+	case inside && (strings.Contains(device, "/") || layout.CheckCollection(strings.Replace(s.collection, inPath, device, 1)) != ""):
 		return fmt.Errorf("the device id %.60q cannot stand in the path %s: an id there has no slash and is not ., .. or __…__", device, s.collection)
 	}
 	return nil

@@ -68,7 +68,7 @@ func (s *Store) explainNothing(ctx context.Context, device string, key []string)
 		return nil
 	}
 	return &hotreader.Error{Code: hotreader.CodeConfig,
-		Err: fmt.Errorf("its documents are not laid out as configured: document %q has no field %q, but %s; see HOTREADER_DEVICE_KEY", some[0].Key, s.Layout.DeviceKey,
+		Err: fmt.Errorf("its documents are not laid out as configured: document %q has no field %q, but %s; set device_key (in the layout, or after the ? of a store URL)", some[0].Key, s.Layout.DeviceKey,
 			strings.Join(slices.Sorted(maps.Keys(some[0].Fields)), ", "))}
 }
 
@@ -78,7 +78,7 @@ func (s *Store) lookAside(ctx context.Context, device string) (*layout.Item, err
 	for kind, low := range [][]byte{
 		layout.TextTime:   text(nil, valueString, ""),
 		layout.NumberTime: appendDouble(nil, math.Inf(-1)),
-		layout.NativeTime: appendTimestamp(nil, time.Time{}),
+		layout.NativeTime: timestampValue(time.Time{}),
 	} {
 		if slices.ContainsFunc(s.codecs, func(c timekey.Codec) bool { return c.Kind == layout.TimeKind(kind) }) {
 			continue
@@ -231,10 +231,8 @@ func jsonOf(m []byte) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if e.Encode(v) != nil {
-		return nil, nil
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	err = e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // plain reports whether JSON can hold v.

@@ -41,7 +41,7 @@ func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
 	}{
 		{"no collection", Options{}, []answer{none, none, none}, hotreader.CodeNotFound, "FIRESTORE_COLLECTION, FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT"},
 		{"an unknown device", Options{}, []answer{none, none, other(map[string]any{"device_id": "e"})}, "", ` unknown_device nothing has the device_id "d"`},
-		{"another device field", Options{}, []answer{none, none, other(map[string]any{"dev": "d", "timestamp": second(0)})}, hotreader.CodeConfig, `document "a" has no field "device_id", but dev, timestamp; see HOTREADER_DEVICE_KEY`},
+		{"another device field", Options{}, []answer{none, none, other(map[string]any{"dev": "d", "timestamp": second(0)})}, hotreader.CodeConfig, `document "a" has no field "device_id", but dev, timestamp; set device_key`},
 		{"another time field", Options{}, []answer{none, other(map[string]any{"device_id": "d", "ts": 5})}, hotreader.CodeUnreadable, "Item a: it has no timestamp, but device_id, ts; set time_key"},
 		{"native time", Options{}, []answer{none, other(map[string]any{"device_id": "d", "timestamp": parse(second(0))})}, hotreader.CodeUnreadable, "set time_format to native"},
 		{"text time", timed(layout.Native), []answer{none, good}, hotreader.CodeUnreadable, `the text "2024-01-01T00:00:00Z", not native; set time_format to iso8601`},
@@ -126,4 +126,34 @@ func TestNumericDevices(t *testing.T) {
 	f.done()
 	golden(t, "look numeric device", f.queries[1])
 	golden(t, "request numeric device", f.queries[2])
+}
+
+// Documents that are laid out otherwise.
+func TestDocumentsOfOtherLayouts(t *testing.T) {
+	type m = map[string]any
+	for name, c := range map[string]struct {
+		l    layout.Layout
+		d    []m
+		want string
+	}{
+		"narrow by name": {layout.Layout{NameKey: "metric.name", ValueKey: "metric.value"},
+			[]m{{"timestamp": second(0), "metric": m{"name": "n", "value": 1}}, {"timestamp": second(0), "metric": m{"name": "x", "value": 2}}, {"timestamp": second(0), "metric": m{"name": "a.b", "value": "é"}}}, `00:00:00 1 "é"`},
+		"narrow by key": {layout.Layout{TimePrefix: "R#", TimeSuffix: "#{property}", ValueKey: "v"},
+			[]m{{"timestamp": "R#" + second(0) + "#a.b", "v": true}, {"timestamp": "R#" + second(0) + "#n", "v": 1}, {"timestamp": "R#" + second(1) + "#x", "v": 1}}, "00:00:00 1 true"},
+		"nested":      {layout.Layout{TimeKey: "p.ts", Properties: layout.Properties{Base: "p"}}, []m{{"n": 0, "p": m{"ts": second(0), "n": 1, "a": m{"b": 2}}}}, "00:00:00 1 2"},
+		"a dot":       {layout.Layout{}, []m{{"timestamp": second(0), "n": m{"x": []any{1, nil}}, "a": m{"b": 2}, "a.b": "as it stands"}}, `00:00:00 "{\"x\":[1,null]}" "as it stands"`},
+		"by path":     {layout.Layout{Properties: layout.Properties{Paths: map[string]string{"n": `a\.b`, "a.b": "n.x"}}}, []m{{"timestamp": second(0), "n": m{"x": 5}, "a.b": 6}}, "00:00:00 6 5"},
+		"no map":      {layout.Layout{Properties: layout.Properties{Base: "p"}}, []m{{"timestamp": second(0), "p": 7, "n": 1}}, ""},
+		"an offset":   {layout.Layout{TimeFormat: layout.Formats{"iso8601_blank+09:00"}}, []m{{"timestamp": "2024-01-01 09:00:00", "n": 1}}, "00:00:00 1 null"},
+		"nanoseconds": {layout.Layout{TimeFormat: layout.Formats{layout.EpochNanos}}, []m{{"timestamp": 1704067200000000001, "n": 1}}, "00:00:00.000000001 1 null"},
+	} {
+		var all []*pb.Document
+		for i, fields := range c.d {
+			all = append(all, docOf(fmt.Sprint(i), fields))
+		}
+		got, err := rows(t, newFake(t, docs(all...)).store(Options{Layout: c.l}), hotreader.Query{Device: "d", Properties: []string{"n", "a.b"}})
+		if err != nil || strings.Join(got, "|") != c.want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, c.want)
+		}
+	}
 }

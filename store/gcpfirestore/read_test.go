@@ -484,16 +484,16 @@ func TestOptionsAreChecked(t *testing.T) {
 		{Options{Collection: "c"}, "GOOGLE_CLOUD_PROJECT"},
 		{Options{Project: "my/project", Collection: "c"}, "GOOGLE_CLOUD_PROJECT"},
 		{Options{Project: "p"}, "FIRESTORE_COLLECTION"},
-		{Options{Project: "p", Collection: "a/b"}, "FIRESTORE_COLLECTION"},
-		{Options{Project: "p", Collection: "a//c"}, "FIRESTORE_COLLECTION"},
-		{Options{Project: "p", Collection: ".."}, "FIRESTORE_COLLECTION"},
-		{Options{Project: "p", Collection: "__c__"}, "FIRESTORE_COLLECTION"},
+		{Options{Project: "p", Collection: "a/b"}, "path of a document"},
+		{Options{Project: "p", Collection: "a//c"}, "empty part"},
+		{Options{Project: "p", Collection: ".."}, "no id"},
+		{Options{Project: "p", Collection: "__c__"}, "Firestore's own"},
 		{Options{Project: "p", Collection: "c", Database: "A b"}, "FIRESTORE_DATABASE"},
 		{Options{Project: "p", Collection: "c", Layout: layout.Layout{DeviceKey: "x", TimeKey: "x"}}, "both"},
-		{Options{Project: "p", Collection: "c", Layout: layout.Layout{TimeKey: "a.__name__"}}, "underscores"},
+		{Options{Project: "p", Collection: "c", Layout: layout.Layout{TimeKey: "a.__name__"}}, "Firestore's own"},
 		{Options{Project: "p", Collection: "c", Layout: layout.Layout{TimeFormat: layout.Formats{"julian"}}}, "native"},
 		{Options{Project: "p", Collection: "{device}/x/{device}"}, "more than once"},
-		{Options{Project: "p", Collection: "devices/{device}"}, "FIRESTORE_COLLECTION"},
+		{Options{Project: "p", Collection: "devices/{device}"}, "path of a document"},
 	} {
 		s := New(nil, c.o)
 		_, err := rows(t, s, qN)

@@ -67,9 +67,9 @@ func appendDouble(b []byte, f float64) []byte {
 	return protowire.AppendFixed64(protowire.AppendTag(b, valueDouble, protowire.Fixed64Type), math.Float64bits(f))
 }
 
-// appendTimestamp appends a Value that is t.
-func appendTimestamp(b []byte, t time.Time) []byte {
-	return message(b, valueTimestamp, func(b []byte) []byte {
+// timestampValue is a Value that is t.
+func timestampValue(t time.Time) []byte {
+	return message(nil, valueTimestamp, func(b []byte) []byte {
 		if s := t.Unix(); s != 0 {
 			b = varint(b, 1, uint64(s))
 		}
@@ -245,8 +245,8 @@ func appendCursor(b, when, name []byte) []byte {
 func bounds(c *timekey.Codec, start, end time.Time) (low, high []byte, ok bool) {
 	if c.Kind == layout.NativeTime {
 		start, end, ok = layout.Clamp(start, end, c.First()) // the first is the zero time
-		if low = appendTimestamp(nil, start); !end.IsZero() {
-			high = appendTimestamp(nil, end)
+		if low = timestampValue(start); !end.IsZero() {
+			high = timestampValue(end)
 		}
 		return low, high, ok
 	}

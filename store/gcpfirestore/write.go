@@ -185,7 +185,7 @@ func timeValue(c *timekey.Codec, at time.Time, key string) ([]byte, error) {
 	}
 	switch c.Kind {
 	case layout.NativeTime:
-		return appendTimestamp(nil, at), nil
+		return timestampValue(at), nil
 	case layout.NumberTime:
 		n := toNumber([]byte(key))
 		if n.kind == valueString {

@@ -72,8 +72,11 @@ func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) err
 	}
 	stats := hotreader.StatsOf(ctx)
 	if f.err == nil && len(items) == 0 && f.readable+f.unreadable == 0 {
-		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: fmt.Sprintf(
-			"nothing has the %s %q; is the device's id right, and is %s where the id stands?", s.Layout.DeviceKey, s.value(q), s.Layout.DeviceKey)})
+		detail := fmt.Sprintf("nothing has the %s %q; is the device's id right, and is %s where the id stands?", s.Layout.DeviceKey, s.value(q), s.Layout.DeviceKey)
+		if path := s.Layout.Collection; strings.Contains(path, "{device}") {
+			detail = fmt.Sprintf("no document is in %s; is the device's id right?", strings.Replace(path, "{device}", q.Device, 1))
+		}
+		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: detail})
 		return nil
 	}
 	if f.readable == 0 && len(items) > 0 {
