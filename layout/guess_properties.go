@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Folded names of fields that say something of a message, not of the device.
@@ -202,8 +203,11 @@ func (g *guess) encoded(f *field) {
 
 // findNarrow finds the fields of items that hold one property each.
 func (g *guess) findNarrow() bool {
-	inKey := strings.Contains(g.layout.TimeSuffix, "{property}")
 	value := g.oneOf(valueNames)
+	if value != nil && value == g.only() {
+		g.oneName()
+	}
+	inKey := strings.Contains(g.layout.TimeSuffix, "{property}")
 	if value == nil && inKey {
 		value = g.only()
 	}
@@ -227,6 +231,16 @@ func (g *guess) findNarrow() bool {
 		return text
 	})
 	return true
+}
+
+// oneName takes a word behind all the times for the name of a property where items hold
+// nothing but a value.
+func (g *guess) oneName() {
+	i := strings.IndexFunc(g.layout.TimeSuffix, unicode.IsLetter)
+	if i > 0 && !strings.ContainsAny(g.layout.TimeSuffix[i:], separators+"{}") && strings.ContainsAny(g.layout.TimeSuffix[:i], separators) {
+		g.because("%q behind the times was taken for the name of a property, for an item has nothing but a value", g.layout.TimeSuffix[i:])
+		g.layout.TimeSuffix = g.layout.TimeSuffix[:i] + "{property}"
+	}
 }
 
 // inKey returns the property that the time's text of an item names.

@@ -257,6 +257,10 @@ func TestGuessOfOneDatabase(t *testing.T) {
 		"seconds and milliseconds": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"d","sk":1772431200,"n":1}`)}, {Fields: fields(`{"pk":"d","sk":1772431201000,"n":1}`)}},
 			"", "numbers of two units", true},
+		"one item of a property that the key names": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"READING#2026-03-02T06:00:59Z#temperature","value":21.5}`)}},
+			`{"device_key":"pk","time_key":"sk","time_prefix":"READING#","time_suffix":"#{property}","value_key":"value"}`, "name of a property", false},
+		"one item with a constant": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:59Z#v1","temperature":21.5}`)}},
+			`{"device_key":"pk","time_key":"sk","time_suffix":"#v1"}`, "", false},
 		"a time ahead": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"4026-03-02T06:00:00Z","n":1}`)}}, `{"device_key":"pk","time_key":"sk"}`, "ahead of now", false},
 		"a dot in a name": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z","pay.load":{"n":1}}`)}},
 			`{"device_key":"pk","time_key":"sk","properties":"pay\\.load"}`, "", false},

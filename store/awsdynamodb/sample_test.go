@@ -16,6 +16,7 @@ import (
 	"hotreader"
 	"hotreader/layout"
 	"hotreader/store/awsdynamodb"
+	"hotreader/store/storetest/cloud"
 	"hotreader/test/engine"
 	"hotreader/test/laidout"
 )
@@ -169,4 +170,25 @@ func TestSampleOfMany(t *testing.T) {
 	if _, _, err := awsdynamodb.New(none, awsdynamodb.Options{Table: "nobody"}).Sample(t.Context(), "", 40); hotreader.CodeOf(err) != hotreader.CodeNotFound {
 		t.Errorf("no table: %v", err)
 	}
+}
+
+// A clock that changes between two offsets is read whole by the two formats together, in
+// the order of instants, also in the hour that comes twice.
+func TestTwoOffsets(t *testing.T) {
+	client, table := lies(t, "device_id", "timestamp", textKey, textKey,
+		`{"device_id":"d","timestamp":"2025-10-26T02:10:00+02:00","n":1}`, `{"device_id":"d","timestamp":"2025-10-26T02:50:00+02:00","n":2}`,
+		`{"device_id":"d","timestamp":"2025-10-26T02:20:00+01:00","n":3}`, `{"device_id":"d","timestamp":"2025-10-26T02:40:00.5+01:00","n":4}`,
+		`{"device_id":"d","timestamp":"2026-03-29T03:00:00+02:00","n":5}`)
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{"iso8601+01:00", "iso8601+02:00"}}})
+	want := []string{"00:10:00 1", "00:50:00 2", "01:20:00 3", "01:40:00.5 4", "01:00:00 5"}
+	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
+	cloud.WantRows(t, s, q, want...)
+	q.Start, q.End = time.Date(2025, 10, 26, 0, 50, 0, 0, time.UTC), time.Date(2025, 10, 26, 1, 20, 0, 0, time.UTC)
+	cloud.WantRows(t, s, q, want[1:3]...)
+	q = hotreader.Query{Device: "d", Properties: []string{"n"}, Order: hotreader.Descending}
+	slices.Reverse(want)
+	cloud.WantRows(t, s, q, want...)
+	q.Limit = 2
+	cloud.WantRows(t, s, q, want[:2]...)
+	cloud.WantRows(t, s, hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}, want[0])
 }
