@@ -147,7 +147,8 @@ func TestLambdaRefuses(t *testing.T) {
 		{"no region", []string{"AWS_REGION", ""}, []string{"AWS_REGION: is not set"}},
 		{"one attribute for both", []string{"HOTREADER_TIME_KEY", "device_id"}, []string{"HOTREADER_TIME_KEY: device_key and time_key are both", "must be two fields"}},
 		{"long attribute", []string{"HOTREADER_DEVICE_KEY", strings.Repeat("k", 256)}, []string{"HOTREADER_DEVICE_KEY: device_key has 256 bytes"}},
-		{"layout", []string{"HOTREADER_LAYOUT", `{"timekey":"t"}`}, []string{"HOTREADER_LAYOUT: the layout cannot be read", "timekey", "device_key, time_key, partition"}},
+		{"layout", []string{"HOTREADER_LAYOUT", `{"timekey":"t"}`}, []string{`HOTREADER_LAYOUT: a layout has no key "timekey"; did you mean time_key?`, "device_key, time_key, partition"}},
+		{"layout that is no JSON", []string{"HOTREADER_LAYOUT", "time_key=t"}, []string{"HOTREADER_LAYOUT: the layout cannot be read"}},
 		{"layout against itself", []string{"HOTREADER_LAYOUT", `{"name_key":"n","collection":"c","partition":"x"}`}, []string{"3 to be changed",
 			"HOTREADER_LAYOUT: name_key is given without value_key", "HOTREADER_LAYOUT: collection is \"c\", but only Firestore", "HOTREADER_LAYOUT: partition is \"x\""}},
 		{"layout and the older variables", []string{"HOTREADER_LAYOUT", `{"time_key":"at","time_format":["iso8601","iso8601_blank"]}`, "HOTREADER_TIME_KEY", "ts", "HOTREADER_TIME_FORMAT", "epoch_s"}, []string{
@@ -194,7 +195,7 @@ func TestProblemsTogether(t *testing.T) {
 	}{
 		{"all on AWS", Lambda, map[string]string{"HOTREADER_RATE": "fast", "HOTREADER_BURST": "x", "HOTREADER_LOG_LEVEL": "loud", "_HANDLER": "hot-reader", "REMOTE_READER_URL": "http://x.example", "HOTREADER_TIME_FORMAT": "unix"},
 			[]string{"DIGITAL_TWIN_INFO: is not set", "REMOTE_READER_URL: is http", l3 + "is missing", l4 + "is missing", "INTER_CLOUD_TOKEN: is not set",
-				"HOTREADER_RATE: ", "HOTREADER_BURST: ", "HOTREADER_LOG_LEVEL: ", "HOTREADER_TIME_FORMAT: ", "AWS_REGION: "}},
+				"HOTREADER_TIME_FORMAT: ", "HOTREADER_RATE: ", "HOTREADER_BURST: ", "HOTREADER_LOG_LEVEL: ", "AWS_REGION: "}},
 		{"all on Azure", AzureFunctions, map[string]string{"HOTREADER_BURST": "x"},
 			[]string{"INTER_CLOUD_TOKEN: ", "HOTREADER_BURST: ", "COSMOS_DB_ENDPOINT: ", "COSMOS_DB_DATABASE: ", "COSMOS_DB_CONTAINER: ", "FUNCTIONS_CUSTOMHANDLER_PORT: "}},
 		{"all on Google Cloud", CloudRun, map[string]string{"HOTREADER_BURST": "x", "PORT": "x"},

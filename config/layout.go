@@ -45,7 +45,7 @@ func (attribute) read(l *loader, where string, raw json.RawMessage, to any) {
 	*to.(*string), _ = l.text(where, raw)
 }
 
-func (attribute) parse(text string, to any) error {
+func (attribute) parse(text string, to any) error { //nolint:unparam // as a variableRule has it
 	*to.(*string) = text
 	return nil
 }
@@ -55,12 +55,18 @@ type format struct{}
 
 func (format) read(l *loader, where string, raw json.RawMessage, to any) {
 	if text, ok := l.text(where, raw); ok && text != "" {
-		_ = format{}.parse(text, to)
+		if err := (format{}).parse(text, to); err != nil {
+			l.add(where, "%w", err)
+		}
 	}
 }
 
 func (format) parse(text string, to any) error {
-	*to.(*layout.Formats) = layout.Formats{strings.ToLower(strings.TrimSpace(text))}
+	name := strings.ToLower(strings.TrimSpace(text))
+	if _, err := layout.ParseFormat(name); err != nil {
+		return err
+	}
+	*to.(*layout.Formats) = layout.Formats{name}
 	return nil
 }
 

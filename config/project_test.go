@@ -226,7 +226,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 			"config_hot_reader.json: log_days: is 10, which CloudWatch does not offer; the nearest are 7 and 14"}},
 		{"no numbers", o, `{"rate":"5","burst":true,"memory_mb":false}`, []string{`config_hot_reader.json: rate: is "5"; want requests`, "config_hot_reader.json: burst: is true; want a whole number", "config_hot_reader.json: memory_mb: is false; want"}},
 		{"words", o, `{"time_format":"iso","log_level":"verbose"}`, []string{
-			`config_hot_reader.json: log_level: "verbose" is no log level`, `config_hot_reader.json: time_format: time_format "iso" is unknown; did you mean iso8601?`}},
+			`config_hot_reader.json: time_format: time_format "iso" is unknown; did you mean iso8601?`, `config_hot_reader.json: log_level: "verbose" is no log level`}},
 		{"keys", o, `{"device_key":7,"time_key":"a\u0000"}`, []string{"config_hot_reader.json: device_key: is a number", `config_hot_reader.json: time_key: time_key is "a\x00", which has a character`}},
 		{"keys alike", o, `{"device_key":"timestamp"}`, []string{`config_hot_reader.json: device_key: device_key and time_key are both "timestamp"`}},
 		{"layout", o, `{"layout":{"time_format":"epoch_s","time_prefix":"R#","index":"i","partition":"{yyyy}"},"time_key":"a","device_key":"a"}`, []string{
@@ -234,7 +234,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_hot_reader.json: layout: partition is "{yyyy}"`, `config_hot_reader.json: layout: index is "i", but only DynamoDB`}},
 		{"layout and the older keys", o, `{"time_key":"ts","layout":{"time_key":"at","collection":"a"},"gcp":{"collection":"b"}}`, []string{
 			`config_hot_reader.json: time_key: is "ts", but the layout's time_key is "at"; give one of them`, `config_hot_reader.json: gcp.collection: is "b", but the layout's collection is "a"`}},
-		{"layout, mistyped", o, `{"layout":{"timekey":"ts"}}`, []string{"config_hot_reader.json: layout: the layout cannot be read"}},
+		{"layout, mistyped", o, `{"layout":{"timekey":"ts"}}`, []string{`config_hot_reader.json: layout: a layout has no key "timekey"; did you mean time_key?`}},
 		{"layout, twice the same", o, `{"layout":{"time_key":"ts","time_key":"at"}}`, []string{"config_hot_reader.json: layout.time_key: stands there twice"}},
 		{"layout, no object", o, `{"layout":"flat"}`, []string{"config_hot_reader.json: layout: is a string; want an object"}},
 		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: collection "a/b" is the path of a document`}},

@@ -227,8 +227,8 @@ func (f *Format) Append(dst []byte, t time.Time) []byte {
 	n := len(dst)
 	if f.Epoch() {
 		dst = appendEpoch(dst, f.places, t)
-		for f.Kind == TextTime && f.width(dst[n:]) < wholeDigits+f.places {
-			dst = slices.Insert(dst, n, '0')
+		if lacks := wholeDigits + f.places - f.width(dst[n:]); f.Kind == TextTime && !t.Before(f.First()) && lacks > 0 {
+			dst = slices.Insert(dst, n, slices.Repeat([]byte("0"), lacks)...)
 		}
 		return dst
 	}

@@ -21,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/nearest"
 )
 
 // Layout is what config_hot_reader.json, HOTREADER_LAYOUT and the parameters of a
@@ -102,10 +103,17 @@ func Parse(text []byte) (l Layout, err error) {
 	if err = d.Decode(&l); err == nil && d.More() {
 		err = errors.New("something follows the object")
 	}
-	if err != nil {
-		return l, fmt.Errorf("the layout cannot be read: %w; it is a JSON object with some of %s", err, strings.Join(Keys, ", "))
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		meant := nearest.Word(strings.Trim(name, `"`), Keys)
+		if meant != "" {
+			meant = fmt.Sprintf("did you mean %s? ", meant)
+		}
+		return l, fmt.Errorf("a layout has no key %s; %sthere are %s", name, meant, strings.Join(Keys, ", "))
+	}
+	return l, fmt.Errorf("the layout cannot be read: %w; it is a JSON object with some of %s", err, strings.Join(Keys, ", "))
 }
 
 // Keys are the names of a Layout's settings, in JSON and in a store URL.

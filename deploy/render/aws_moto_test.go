@@ -216,7 +216,7 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	})
 	twin := newMotoSide(t, "mill", config.GCP, config.AWS, config.Options{})
 	byIndex := func(index string) config.Options {
-		return config.Options{AWS: config.AWSOptions{Table: indexed}, Settings: config.Settings{Layout: layout.Layout{DeviceKey: "timestamp", TimeKey: "device_id", Index: index}}}
+		return config.Options{AWS: config.AWSOptions{Table: "arn:aws:dynamodb:" + engine.Region + ":" + engine.MotoAccount + ":table/" + indexed}, Settings: config.Settings{Layout: layout.Layout{DeviceKey: "timestamp", TimeKey: "device_id", Index: index}}}
 	}
 	index := newMotoSide(t, "forge", config.AWS, config.AWS, byIndex("by-time"))
 	all := []*motoSide{both, store, twin, index}

@@ -190,14 +190,15 @@ func azureStore(p *config.Project) (map[string]any, error) {
 
 // cosmosPath returns the path of a property as Cosmos DB writes it: names in quotes,
 // unless they are made of letters, digits and _ alone.
-func cosmosPath(names []string) (path string) {
+func cosmosPath(names []string) string {
+	var path strings.Builder
 	for _, name := range names {
 		if !plain(name) {
 			name = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 		}
-		path += "/" + name
+		path.WriteString("/" + name)
 	}
-	return path
+	return path.String()
 }
 
 // plain reports whether a name is made of letters, digits and _ alone.

@@ -53,7 +53,7 @@ var _ hotreader.Store = (*Store)(nil)
 // New returns a Store over a table that exists, or will when it is first read.
 func New(client *dynamodb.Client, o Options) *Store {
 	s := &Store{client: client, table: o.Table, layout: o.Layout.WithDefaults(), consistent: o.Consistent}
-	s.codec = timekey.NewCodecs(s.layout)[0]
+	s.codec = timekey.NewestCodec(s.layout)
 	if table, index, ok := strings.Cut(s.table, "/index/"); ok {
 		s.table, s.layout.Index = table, index
 	}

@@ -168,7 +168,7 @@ func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
 	plain := strings.NewReplacer(`"`, "") // a name may be quoted, whether it must be or not
 	if len(got) != 1 || plain.Replace(got[0]) != plain.Replace(want) {
 		return true, &hotreader.Error{Code: hotreader.CodeConfig,
-			Err: fmt.Errorf("the container's partition key is %s; it must be %s, see %s", strings.Join(got, ", "), want, settings("device_key"))}
+			Err: fmt.Errorf("the container's partition key is %s; it must be %s, or "+hotreader.LayoutHelp, strings.Join(got, ", "), want)}
 	}
 	return true, nil
 }
@@ -188,11 +188,6 @@ func (s *Store) partitionPaths(ctx context.Context) ([]string, error) {
 		return nil, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
 	}
 	return properties.PartitionKey.Paths, nil
-}
-
-// settings says where settings of the layout stand.
-func settings(names string) string {
-	return names + " (in the layout, or after the ? of a store URL)"
 }
 
 // path returns a path as partition keys and indexes name it.

@@ -116,8 +116,8 @@ func (s *Scanner) look(ctx context.Context, q *hotreader.Query) ([]layout.Item, 
 	if err != nil {
 		return nil, err
 	}
-	if number {
-		s.numbers.Store(true)
+	if len(items) > 0 {
+		s.numbers.Store(number)
 	}
 	s.seen.mu.Lock()
 	s.seen.items = remember(s.seen.items, value, items)

@@ -38,6 +38,13 @@ func NewCodecs(l layout.Layout) []Codec {
 	return codecs
 }
 
+// NewestCodec returns the codec that a Writer uses: of two formats the second, for its
+// values stand where both have one.
+func NewestCodec(l layout.Layout) Codec {
+	codecs := NewCodecs(l)
+	return codecs[len(codecs)-1]
+}
+
 // Bounds returns the keys that enclose [start, end], "" where it is open. They are as
 // close as the format allows and never too close; what they take in beside the range is
 // for Order to leave out. ok is false if nothing can be in the range.
