@@ -424,5 +424,7 @@ func (g *guess) choose() {
 	if at := g.times[i]; at.After(time.Now().AddDate(0, 0, 1)) {
 		g.because("the newest item has a time ahead of now, %s; latest leaves such out", at.Format(time.RFC3339))
 	}
-	g.Property = g.propertyOf(i)
+	if g.Property = g.propertyOf(i); g.Property == "" && len(g.Properties) == 0 {
+		g.problem("the items hold nothing but their keys, so there is no property to read")
+	}
 }

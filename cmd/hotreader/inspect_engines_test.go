@@ -20,25 +20,6 @@ import (
 	"hotreader/test/laidout"
 )
 
-// typed is a JSON value as DynamoDB has it.
-func typed(v any) types.AttributeValue {
-	switch v := v.(type) {
-	case string:
-		return &types.AttributeValueMemberS{Value: v}
-	case json.Number:
-		return &types.AttributeValueMemberN{Value: v.String()}
-	case bool:
-		return &types.AttributeValueMemberBOOL{Value: v}
-	case map[string]any:
-		m := map[string]types.AttributeValue{}
-		for name, member := range v {
-			m[name] = typed(member)
-		}
-		return &types.AttributeValueMemberM{Value: m}
-	}
-	return &types.AttributeValueMemberNULL{Value: true}
-}
-
 // createShape makes a table of a shape's items.
 func createShape(t *testing.T, table string, s *laidout.Shape) {
 	t.Helper()
@@ -56,7 +37,7 @@ func createShape(t *testing.T, table string, s *laidout.Shape) {
 		t.Fatal(err)
 	}
 	for _, fields := range s.Fields() {
-		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: typed(fields).(*types.AttributeValueMemberM).Value}); err != nil {
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: engine.Attribute(fields).(*types.AttributeValueMemberM).Value}); err != nil {
 			t.Fatal(err)
 		}
 	}

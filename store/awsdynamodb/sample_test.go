@@ -70,7 +70,7 @@ func keyed(t *testing.T, own [2]string, indexes map[string][2]string, items ...m
 		t.Fatal(err)
 	}
 	for _, item := range items {
-		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: typed(item).(*types.AttributeValueMemberM).Value}); err != nil {
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: engine.Attribute(item).(*types.AttributeValueMemberM).Value}); err != nil {
 			t.Fatal(err)
 		}
 	}
