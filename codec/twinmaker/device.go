@@ -13,6 +13,7 @@ import (
 
 	"hotreader"
 	"hotreader/catalog"
+	"hotreader/internal/nearest"
 )
 
 // Limits of the TwinMaker edge.
@@ -287,7 +288,15 @@ func (d Devices) ofType(componentType, op string, req *Request) (found bool, err
 	case n == 0 && entity, n > 1 && entity:
 		return false, nil
 	case n == 0:
-		return fail("componentTypeId %q is of no device of the catalogue; correct it, or give the project's devices this type and deploy again", short(componentType))
+		var types []string
+		for _, t := range d.Catalog.Types() {
+			types = append(types, t.Name)
+		}
+		meant := nearest.Word(name, types)
+		if meant != "" {
+			meant = fmt.Sprintf(" (did you mean %q?)", d.Twin+"-"+meant)
+		}
+		return fail("componentTypeId %q is of no device of the catalogue%s; correct it, or give the project's devices this type and deploy again", short(componentType), meant)
 	case entity, own.ID != "" && own.Type == "", n == 1 && req.Query.Last:
 		req.Query.Device = d.Catalog.DevicesOf(name)[0].ID
 		return true, nil

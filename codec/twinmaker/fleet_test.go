@@ -457,7 +457,7 @@ func TestDecodeFleets(t *testing.T) {
 		{name: "shared by one", devices: Devices{Twin: "t", Catalog: one}, event: asks("t-mixer"), fleet: "mixer"},
 		{name: "a device's own type", devices: d, event: asks("t-boiler"), device: "boiler"},
 		{name: "no catalogue", devices: Devices{Twin: "t"}, event: asks("t-mixer-1"), device: "mixer-1"},
-		{name: "a type that nobody has", devices: d, event: asks("t-mxer"), says: `componentTypeId "t-mxer" is of no device of the catalogue`},
+		{name: "a type that nobody has", devices: d, event: asks("t-mxer"), says: `componentTypeId "t-mxer" is of no device of the catalogue (did you mean "t-mixer"?); correct it`},
 		{name: "a device that has a type", devices: d, event: asks("t-" + mixer(3)), says: "is of no device of the catalogue"},
 		{name: "another twin's", devices: d, event: asks("u-mixer"), says: `componentTypeId "u-mixer" does not begin with "t-"`},
 		{name: "no external id", devices: d, event: asks("t-mixer", "properties", `{"alarm_status":{}}`), says: "no property of the component type says isExternalId"},
