@@ -133,7 +133,7 @@ func (r *Responder) appendDevice(ctx context.Context, dst []byte, req *Request, 
 	next, err := f.read()
 	page.account(stats)
 	if err == nil && next == nil {
-		err = nothingLeft(page.names, page.fates(), stats, r.Warnings)
+		err = r.ended(req, page.fates(), stats)
 	}
 	if err != nil {
 		return dst, nil, err
@@ -382,7 +382,7 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 	err := r.readLast(reading, page, req.Query)
 	page.account(stats)
 	if err == nil {
-		err = nothingLeft(page.names, page.fates(), stats, r.Warnings)
+		err = r.ended(&req, page.fates(), stats)
 	}
 	if err == nil && !r.Warnings {
 		err = page.found(stats)

@@ -35,6 +35,13 @@ type Request struct {
 	// one of the Query. A last-entry request has none.
 	Fleet *Fleet
 
+	// Unlisted is what the catalogue does not list. If storage knows nothing of it,
+	// either, that is an error.
+	Unlisted struct {
+		Device     bool     // the query's
+		Properties []string // of the query
+	}
+
 	// Names are the answer's names for the properties. nil = the query's own. In a
 	// last-entry request, several names may share one property of the query.
 	Names []Name
@@ -239,19 +246,24 @@ func (d Devices) find(ctx context.Context, e *event, req *Request) error {
 		d.noDevice(componentType), short(ref.EntityID), short(cmp.Or(ref.ComponentPath, ref.ComponentName)))
 }
 
-// declare gives the properties whose definition has no type that of the catalogue.
+// declare takes from the catalogue the types of the properties whose definition has
+// none, and notes what it does not list.
 func (d Devices) declare(req *Request) {
-	q := &req.Query
-	if d.Catalog == nil || !slices.Contains(q.Types, hotreader.Untyped) {
+	if d.Catalog == nil {
 		return
 	}
-	device, _ := d.Catalog.Device(q.Device)
+	q := &req.Query
+	device, ok := d.Catalog.Device(q.Device)
 	if req.Fleet != nil {
-		device = d.Catalog.Devices("", req.Fleet.Type, "", 1)[0] // all have the same properties
+		device, ok = d.Catalog.Devices("", req.Fleet.Type, "", 1)[0], true // all have the same properties
 	}
+	req.Unlisted.Device = !ok
 	for i, name := range q.Properties {
 		at := slices.IndexFunc(device.Properties, func(p catalog.Property) bool { return p.Name == name })
-		if at >= 0 && q.Types[i] == hotreader.Untyped {
+		switch {
+		case at < 0:
+			req.Unlisted.Properties = append(req.Unlisted.Properties, name)
+		case q.Types[i] == hotreader.Untyped:
 			q.Types[i] = device.Properties[at].Type
 		}
 	}

@@ -3,6 +3,7 @@ package twinmaker
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,45 @@ func TestListsAndMaps(t *testing.T) {
 	}
 	if _, err := (Devices{}).DecodeHistory(t.Context(), anEvent("properties", typed, "selectedProperties", `["near"]`)); !errors.Is(err, hotreader.CodeInvalid) {
 		t.Errorf("a relationship: %v", err)
+	}
+}
+
+// warning is a Reader without rows, and with a warning.
+type warning struct{ hotreader.Warning }
+
+func (w warning) Read(ctx context.Context, _ hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(func(hotreader.Row, error) bool) { hotreader.StatsOf(ctx).Warn(w.Warning) }
+}
+
+// An empty answer whose device or property neither the catalogue nor storage knows is a
+// mistake. What one of them knows has no values yet.
+func TestUnknownToBothIsAnError(t *testing.T) {
+	d := Devices{Twin: "t", Catalog: devicesOf(t, 2)}
+	device, property := hotreader.Warning{Reason: hotreader.UnknownDevice}, hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "tempp"}
+	for _, c := range []struct {
+		name, id, selected string
+		warning            hotreader.Warning
+		says               string
+	}{
+		{"a device that nobody knows", "mxer", "a", device, `device "mxer" is not in the catalogue of devices, and nothing is stored for it`},
+		{"a device that has reported nothing", mixer(1), "a", device, ""},
+		{"a property that nobody knows", mixer(1), "tempp", property, `property "tempp" is not in the catalogue of devices, and no record`},
+		{"a property that has not come yet", mixer(1), "a", hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "a"}, ""},
+		{"a property that storage knows", mixer(1), "tempp", hotreader.Warning{}, ""},
+	} {
+		properties := `{"id":{"definition":{"isExternalId":true},"value":{"stringValue":"` + c.id + `"}}}`
+		r := &Responder{Reader: warning{c.warning}}
+		req, err := d.DecodeHistory(t.Context(), anEvent("properties", properties, "selectedProperties", `["`+c.selected+`"]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.AppendHistory(t.Context(), nil, req)
+		_, last := r.AppendLastEntry(t.Context(), nil, req)
+		for _, err := range []error{err, last} {
+			if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("%s: %v; want %q", c.name, err, c.says)
+			}
+		}
 	}
 }
 

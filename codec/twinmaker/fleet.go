@@ -91,7 +91,7 @@ func (r *Responder) appendFleet(ctx context.Context, dst []byte, req *Request, f
 	}
 	next, err := f.fill()
 	if err == nil && next == nil {
-		err = nothingLeft(req.Query.Properties, f.fates, stats, r.Warnings)
+		err = r.ended(req, f.fates, stats)
 	}
 	if err != nil {
 		return dst, nil, err
