@@ -263,18 +263,18 @@ func (f *fleetPage) discard(p *part) {
 // device.
 func (f *fleetPage) take(p *part) *position {
 	f.stats.Add(p.stats)
-	before, any := len(f.out), false
+	before, some := len(f.out), false
 	for i := range p.page.columns {
 		c := &p.page.columns[i]
 		f.fates[i] |= c.fate
 		if len(c.buf) > 0 {
 			p.shown[i] |= given
 		}
-		any = any || p.shown[i]&given != 0
+		some = some || p.shown[i]&given != 0
 	}
 	for _, name := range f.req.names() {
 		c := &p.page.columns[name.Column]
-		silent := p.next == nil && p.shown[name.Column]&given == 0 && (any || len(f.req.Query.Filters) == 0)
+		silent := p.next == nil && p.shown[name.Column]&given == 0 && (some || len(f.req.Query.Filters) == 0)
 		if len(c.buf) > 0 || silent {
 			f.out = append(f.req.appendOne(f.out, name.Property, p.device, c.buf), ',')
 		}

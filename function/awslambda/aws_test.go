@@ -135,19 +135,20 @@ func TestLookupFailuresSayGetEntity(t *testing.T) {
 		name     string
 		getenv   func(string) string
 		kind, is string
+		within   time.Duration
 	}{
-		{"403", failing(403, "AccessDeniedException"), "HotReader.Forbidden", "was refused; allow the function's role iottwinmaker:GetEntity on this workspace"},
-		{"404", failing(404, "ResourceNotFoundException"), "HotReader.NotFound", "found no such entity, or no such workspace"},
-		{"429", failing(429, "ThrottlingException"), "HotReader.Throttled", "is asked too often; try again later"},
-		{"400", failing(400, "ValidationException"), "HotReader.Config", "does not take these ids"},
-		{"500", failing(500, "InternalServerException"), "HotReader.Unavailable", "was not reached; try again"},
-		{"unreachable", unreached, "HotReader.", ""},
+		{"403", failing(403, "AccessDeniedException"), "HotReader.Forbidden", "was refused; allow the function's role iottwinmaker:GetEntity on this workspace", time.Minute},
+		{"404", failing(404, "ResourceNotFoundException"), "HotReader.NotFound", "found no such entity, or no such workspace", time.Minute},
+		{"429", failing(429, "ThrottlingException"), "HotReader.Throttled", "is asked too often; try again later", time.Minute},
+		{"400", failing(400, "ValidationException"), "HotReader.Config", "does not take these ids", time.Minute},
+		{"500", failing(500, "InternalServerException"), "HotReader.Unavailable", "was not reached; try again", time.Minute},
+		{"unreachable", unreached, "HotReader.", "", 500 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			tw := twin(filled(t, "d", 1), nil)
 			tw.Devices.Lookup = Lookup(c.getenv)
-			ctx, cancel := context.WithTimeout(inLambda(t.Context()), 20*time.Second)
+			ctx, cancel := context.WithTimeout(inLambda(t.Context()), c.within)
 			defer cancel()
 			_, err := History(tw).Invoke(ctx, []byte(strings.Replace(string(event(allTime)), "factory-d", "com.example.machine", 1)))
 			e := functionError(t, err)
