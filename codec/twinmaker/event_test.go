@@ -452,9 +452,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add(anEvent("propertyFilters", `[{"propertyName":"a","operator":">=","value":{"doubleValue":1.5}}]`))
 	f.Add(anEvent("startTime", "", "startDateTime", "-1"))
 	f.Add([]byte("null"))
+	f.Add([]byte(`{"componentTypeId":"t-mixer","selectedProperties":["a"],"properties":{"alarm_key":{"definition":{"isExternalId":true}}}}`))
+	f.Add(anEvent("componentPath", `"a/b"`, "tabularConditions", `{"orderBy":[]}`))
+	known := Devices{Twin: "t", Catalog: devicesOf(f, 2)}
 	f.Add([]byte(`{"selectedProperties":["a"],"properties":{"a":{"definition":{"isExternalId":true,"defaultValue":{"stringValue":"d"}}}}}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
-		for _, decode := range []func(context.Context, []byte) (Request, error){Devices{Twin: "t"}.DecodeHistory, Devices{Twin: "t"}.DecodeLastEntry} {
+		for _, decode := range []func(context.Context, []byte) (Request, error){Devices{Twin: "t"}.DecodeHistory, known.DecodeHistory, known.DecodeLastEntry} {
 			req, err := decode(t.Context(), event)
 			if err != nil {
 				if code := hotreader.CodeOf(err); code != hotreader.CodeInvalid && code != hotreader.CodeTooLarge {

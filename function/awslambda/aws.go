@@ -106,7 +106,8 @@ func Lookup(getenv func(string) string) twinmaker.Lookup {
 			return twinmaker.Component{}, &hotreader.Error{Op: "twinmaker: get entity", Code: hotreader.CodeInvalid,
 				Err: fmt.Errorf("GetEntity has no component %.128q of the entity %.128q; give the component's external id a value", component, entity)}
 		}
-		return twinmaker.Component{ExternalID: externalID(c), TypeID: aws.ToString(c.ComponentTypeId)}, nil
+		id, err := externalID(c)
+		return twinmaker.Component{ExternalID: id, TypeID: aws.ToString(c.ComponentTypeId)}, err
 	}
 }
 
@@ -135,19 +136,29 @@ func entityError(err error, workspace, entity string) error {
 	return e
 }
 
-// externalID returns the external id that a component has, or "".
-func externalID(c types.ComponentResponse) string {
+// externalID returns the external id that a component has, or "". Of several, all
+// must be the same.
+func externalID(c types.ComponentResponse) (id string, err error) {
 	for _, p := range c.Properties {
 		if p.Definition == nil || !aws.ToBool(p.Definition.IsExternalId) {
 			continue
 		}
 		for _, v := range []*types.DataValue{p.Value, p.Definition.DefaultValue} {
-			if v != nil && aws.ToString(v.StringValue) != "" {
-				return *v.StringValue
+			text := ""
+			if v != nil {
+				text = aws.ToString(v.StringValue)
+			}
+			if text != "" && id != "" && text != id {
+				return "", &hotreader.Error{Op: "twinmaker: get entity", Code: hotreader.CodeInvalid,
+					Err: fmt.Errorf("the component's properties that are external ids have different values, as %.128q; want one external id", id)}
+			}
+			if text != "" {
+				id = text
+				break // the value goes before the default value
 			}
 		}
 	}
-	return ""
+	return id, nil
 }
 
 // Secret returns a fetch, for identity.Fetched, of the current value of a secret of

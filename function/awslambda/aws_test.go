@@ -83,7 +83,11 @@ func TestLookup(t *testing.T) {
 			}
 		})
 	}
-	getenv, _ := service(t, 200, entity(`{}`))
+	getenv, _ := service(t, 200, entity(`{"properties":{"a":{"definition":{"isExternalId":true},"value":{"stringValue":"1"}},"b":{"definition":{"isExternalId":true},"value":{"stringValue":"2"}}}}`))
+	if _, err := Lookup(getenv)(t.Context(), "w", "e", "c"); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+		t.Errorf("two ids: %v", err)
+	}
+	getenv, _ = service(t, 200, entity(`{}`))
 	if _, err := Lookup(getenv)(t.Context(), "w", "e", "other"); hotreader.CodeOf(err) != hotreader.CodeInvalid {
 		t.Errorf("got %v", err)
 	}
