@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"hotreader"
-	"hotreader/cmd/hotreader/internal/importer"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/store/all"
 )
@@ -47,7 +46,7 @@ func TestInterruptedImport(t *testing.T) {
 		}
 		want := "hotreader: interrupted\n"
 		if stored := countRows(t, url); stored > 0 {
-			want = fmt.Sprintf("%s lines before that are stored; go on with --skip %d, or repeat the import as a whole\n", terminal.Count(stored), stored) + want
+			want = fmt.Sprintf("standard input: a table with commas, time in timestamp (iso8601)\n%s lines before that are stored; go on with --skip %d, or repeat the import as a whole\n", terminal.Count(stored), stored) + want
 		} else if lines > 1 {
 			t.Error("nothing is stored")
 		}
@@ -90,7 +89,7 @@ func TestManyColumns(t *testing.T) {
 	if code := run(t.Context(), []string{"import", "--store", "mem:", "--device", "d", file}, nil, &out, &talk); code != 0 {
 		t.Errorf("exit code %d: %s", code, talk.String())
 	}
-	if lines := strings.Count(talk.String(), "\n"); lines != 2*shownColumns+1 || !strings.Contains(talk.String(), "and 980 columns more\n") {
+	if lines := strings.Count(talk.String(), "\n"); lines != 2*shown+2 || !strings.Contains(talk.String(), "and 980 columns more\n") {
 		t.Errorf("%d lines: %s", lines, talk.String())
 	}
 }
@@ -130,17 +129,5 @@ func TestBuildWithoutVersionControl(t *testing.T) {
 	b := buildOf(&debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "false"}}})
 	if b.Commit != "abc" || b.Modified == nil || *b.Modified {
 		t.Errorf("%+v", b)
-	}
-}
-
-// An import says where it does not know whether lines share an instant.
-func TestUnsureRowsAreTold(t *testing.T) {
-	var out, talk bytes.Buffer
-	newApp(nil, &out, &talk).sayImported(&importer.Result{Device: "d", Lines: 3, Rows: 3, Unsure: 1, First: &midnight, Last: &midnight})
-	if want := "d: at most 3 rows from 2026-03-02T00:00:00.000Z to 2026-03-02T00:00:00.000Z\n"; out.String() != want {
-		t.Errorf("got %q, want %q", out.String(), want)
-	}
-	if want := "warning: 1 line is far out of order: if an earlier line has the same instant, it was replaced\n"; talk.String() != want {
-		t.Errorf("got %q, want %q", talk.String(), want)
 	}
 }

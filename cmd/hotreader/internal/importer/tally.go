@@ -2,7 +2,6 @@ package importer
 
 import (
 	"bytes"
-	"math"
 	"strings"
 	"time"
 
@@ -16,106 +15,88 @@ type Column struct {
 	Numbers  int64  `json:"numbers"`
 	Booleans int64  `json:"booleans"`
 	Texts    int64  `json:"texts"`
-	Commas   int64  `json:"comma_numbers"`                  // of the texts: those that look like a number with a comma
-	Comma    string `json:"comma_number_example,omitempty"` // the first of them
+	Marked   int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks that were not told
+	Mark     string `json:"marked_number_example,omitempty"` // the first of them
 }
 
-// countedColumns is how many are counted: a file whose keys are data must not
-// fill the memory.
-const countedColumns = 1000
+// counted is how many columns, devices and reasons are counted: a file whose keys are
+// data must not fill the memory.
+const counted = 1000
 
-// tally counts rows into a Result.
+// tally counts into a Result.
 type tally struct {
-	result      *Result
-	columns     map[string]*Column
-	instants    instants
-	first, last time.Time
+	*Result
+	columns map[string]*Column
+	devices map[string]*Device
+	left    map[LeftOut]*LeftOut
 }
 
-func (k *tally) add(batch []hotreader.Record) {
-	r := k.result
-	for _, row := range batch {
-		at := row.Time.UTC()
-		k.instants.add(at.UnixNano()) // beyond the years 1678 and 2262 it wraps: still no two alike
-		if r.First == nil {
-			k.first, k.last = at, at
-			r.First, r.Last = &k.first, &k.last
-		}
-		if at.Before(k.first) {
-			k.first = at
-		}
-		if at.After(k.last) {
-			k.last = at
-		}
-		for _, f := range row.Fields {
-			k.field(f)
-		}
+func newTally() *tally {
+	return &tally{
+		Result:  &Result{Files: []*File{}, Devices: []*Device{}, LeftOut: []*LeftOut{}, Columns: []*Column{}},
+		columns: map[string]*Column{}, devices: map[string]*Device{}, left: map[LeftOut]*LeftOut{},
 	}
-	r.Lines += int64(len(batch))
-	r.Rows, r.Unsure = k.instants.different, k.instants.unsure
-	r.Shared = r.Lines - r.Rows
 }
 
-func (k *tally) field(f hotreader.Field) {
-	c := k.columns[f.Name]
-	if c == nil {
-		if len(k.columns) == countedColumns {
+// row counts a row with values.
+func (k *tally) row(device string, at time.Time) {
+	d := k.devices[device]
+	if d == nil {
+		if len(k.devices) == counted {
 			return
 		}
-		c = &Column{Name: strings.Clone(f.Name)}
-		k.columns[c.Name] = c
-		k.result.Columns = append(k.result.Columns, c)
+		d = &Device{ID: strings.Clone(device), First: at, Last: at}
+		k.devices[d.ID] = d
+		k.Devices = append(k.Devices, d)
 	}
-	switch f.Value.Kind() {
+	d.Lines++
+	if at.Before(d.First) {
+		d.First = at
+	}
+	if at.After(d.Last) {
+		d.Last = at
+	}
+}
+
+// field counts a value.
+func (k *tally) field(name string, v hotreader.Value) {
+	c := k.columns[name]
+	if c == nil {
+		if len(k.columns) == counted {
+			return
+		}
+		c = &Column{Name: strings.Clone(name)}
+		k.columns[c.Name] = c
+		k.Columns = append(k.Columns, c)
+	}
+	switch v.Kind() {
 	case hotreader.Number:
 		c.Numbers++
 	case hotreader.Bool:
 		c.Booleans++
 	case hotreader.String:
 		c.Texts++
-		if text := f.Value.Text(); commaNumber(text) {
-			if c.Commas++; c.Comma == "" {
-				c.Comma = string(text)
+		if text := v.Text(); marked(text) {
+			if c.Marked++; c.Mark == "" {
+				c.Mark = string(text)
 			}
 		}
 	}
 }
 
-// remembered is how many different instants are remembered, at the least.
-const remembered = 1 << 18
-
-// instants counts different ones. It remembers the newest of the file, in two
-// generations; of a file in order of time, or short, that is enough to be exact.
-type instants struct {
-	keep              int // of each generation
-	different, unsure int64
-	recent, older     map[int64]struct{}
-	low, high         int64 // of those that are forgotten
-}
-
-func newInstants(keep int) instants {
-	return instants{keep: keep, recent: map[int64]struct{}{}, older: map[int64]struct{}{}, low: math.MaxInt64, high: math.MinInt64}
-}
-
-func (s *instants) add(at int64) {
-	if _, there := s.recent[at]; there {
-		return
-	}
-	if _, there := s.older[at]; there {
-		return
-	}
-	if s.low <= at && at <= s.high {
-		s.unsure++
-	}
-	s.different++
-	if len(s.recent) == s.keep {
-		for old := range s.older {
-			s.low, s.high = min(s.low, old), max(s.high, old)
+// leaveOut counts a value that is not stored.
+func (k *tally) leaveOut(column, reason, example string) {
+	key := LeftOut{Column: column, Reason: reason}
+	l := k.left[key]
+	if l == nil {
+		if len(k.left) == counted {
+			return
 		}
-		s.recent, s.older = s.older, s.recent
-		clear(s.recent)
+		l = &LeftOut{Column: column, Reason: reason, Example: strings.Clone(example[:min(len(example), 40)])}
+		k.left[key] = l
+		k.LeftOut = append(k.LeftOut, l)
 	}
-	s.recent[at] = struct{}{}
+	l.Count++
 }
 
 // Kinds writes the counts of a column, as "3 texts, 20 numbers".
@@ -132,17 +113,24 @@ func (c *Column) Kinds() string {
 	return strings.Join(parts, ", ")
 }
 
-// commaNumber reports whether text is a number but for one comma, as 20,5 or
-// 1.234,50 or 1,234.5.
-func commaNumber(text []byte) bool {
+// marked reports whether text is a number but for marks between its digits, as 20,5 or
+// 1.234,50 or 1 234.
+func marked(text []byte) bool {
 	text = bytes.TrimLeft(bytes.TrimSpace(text), "+-")
-	if len(text) > 40 || bytes.Count(text, []byte(",")) != 1 {
+	if len(text) == 0 || len(text) > 40 {
 		return false
 	}
-	for i, b := range text {
-		if (b < '0' || b > '9') && (i == 0 || i == len(text)-1 || b != ',' && b != '.') {
+	marks := 0
+	rest := strings.NewReplacer("\u00a0", " ", "\u202f", " ", "\u2019", "'").Replace(string(text))
+	for i := range len(rest) {
+		c := rest[i]
+		if c >= '0' && c <= '9' {
+			continue
+		}
+		if i == 0 || i == len(rest)-1 || !strings.ContainsRune(",. '", rune(c)) || rest[i-1] < '0' || rest[i-1] > '9' {
 			return false
 		}
+		marks++
 	}
-	return true
+	return marks == 1 || marks > 1 && strings.ContainsAny(rest, ",'") && !strings.Contains(rest, ", ")
 }
