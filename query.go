@@ -307,7 +307,7 @@ const (
 )
 
 // Changes counts records by what they did. Records of one call that share an instant
-// count one by one, as if written one after the other.
+// may be joined first; each of them counts.
 type Changes struct {
 	Added   int64 // made a row
 	Changed int64 // changed a row that was there

@@ -50,15 +50,16 @@ JSON is lines, an array, objects one after the other, or a document with an
 array of records in it. Nested objects become a.b, and DynamoDB's types are
 unwrapped.
 
-Times without a zone are UTC, unless --zone says otherwise. A time format is one
-of ` + timeFormatWords + `,
-or a strftime layout.
+Times without a zone are UTC, unless --zone or the column's name (GMT-05:00) says
+otherwise. Where days and months cannot be told apart, import asks. Of an hour
+that a zone has twice, the file's order tells the passes apart.
 
 A device has one row an instant. In an embedded store and in memory, a line of
 an instant that is there is merged property by property, so several files may
 each bring their columns, and an import may be repeated. --replace replaces whole
 rows. In the stores of clouds whole items are written; --merge updates them
-instead, with a request a row.
+instead, with a request a row. Where that costs money or time, go on where an
+import stopped: it says how many lines are stored, and --skip leaves out as many.
 
 Names with blanks, commas or signs: --time 'Date Time, GMT-05:00' and --rename
 'Water Temp, °C=water' are quoted for the shell alone. In lists, as --only has
@@ -102,6 +103,11 @@ func (a *app) importer() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, flag := range []string{"delimiter", "decimal", "thousands"} {
+				if f := cmd.Flags().Lookup(flag); f.Changed && f.Value.String() == "" {
+					return usagef("import: --%s is empty; give one character", flag)
+				}
+			}
 			if err := k.check(); err != nil {
 				return err
 			}
@@ -127,6 +133,7 @@ func (k *importing) flags(cmd *cobra.Command) {
 	f.Var(&k.missing, "null", "`words` that stand for a missing value, beside those that are known; separated by commas")
 	f.StringVar(&k.headerLine, "header-line", "", "`number` of the line with the columns' names; 0 = there is none")
 	f.IntVar(&k.SkipAfter, "skip-after-header", -1, "leave out so many `lines` after the header")
+	f.Lookup("skip-after-header").DefValue = "0" // it is not told
 	f.StringVar(&k.Told.Comment, "comment", "", "leave out lines that begin with this `text`")
 	f.StringVar(&k.Encoding, "encoding", "", "`encoding` of the file, as latin1, windows-1250 or utf-16 (default as its first bytes say, or else utf-8)")
 	f.StringVar(&k.pivot, "pivot", "", "each line has one property, its name and value in two columns, as `sensor=value`; none = store both as they are")

@@ -61,6 +61,9 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if gathered.late > 0 {
 		found.Notes = append(found.Notes, fmt.Sprintf("%d lines go against the file's order of time: an item that had the instant of one was replaced as a whole; give --merge to keep both", gathered.late))
 	}
+	if o.Progress != nil {
+		o.Progress(found.Lines, 100)
+	}
 	found.Seconds = time.Since(began).Seconds()
 	return *found.Result, nil
 }

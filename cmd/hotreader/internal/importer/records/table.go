@@ -85,11 +85,10 @@ type Table struct {
 	// Delimiter is between cells; a blank stands for runs of blanks.
 	Delimiter rune
 
-	in     lines
-	parts  []string // lines of the last record
-	cells  []string
-	reach  int // bytes that a quoted cell may go on for
-	wasted int
+	in    lines
+	parts []string // lines of the last record
+	cells []string
+	reach int // bytes that a quoted cell may go on for
 }
 
 // NewTable reads r, which is UTF-8.
@@ -116,10 +115,14 @@ func (t *Table) Next() (Record, error) {
 func (t *Table) record(line string) (Record, error) {
 	r := Record{Line: t.in.n, Text: line}
 	t.parts = append(t.parts[:0], line)
-	open := false
 	for {
-		if t.cells, open = Split(t.cells[:0], chop(r.Text), t.Delimiter); !open {
+		var open, loose bool
+		if t.cells, open, loose = Split(t.cells[:0], chop(r.Text), t.Delimiter); !open && !(loose && t.Several()) {
 			break
+		}
+		if loose && t.Several() { // the quote that closes it is another's
+			t.Reread()
+			return Record{}, &BadRecord{Line: r.Line, Text: line, Err: errOpen}
 		}
 		more, err := t.in.next()
 		if err == nil && len(r.Text)+len(more) <= t.reach {
@@ -133,7 +136,7 @@ func (t *Table) record(line string) (Record, error) {
 			return Record{}, err
 		}
 		t.Reread()
-		return Record{}, &BadRecord{Line: r.Line, Text: line, Err: errors.New("a quote is not closed")}
+		return Record{}, &BadRecord{Line: r.Line, Text: line, Err: errOpen}
 	}
 	if !utf8.ValidString(r.Text) {
 		return Record{}, &BadRecord{Line: r.Line, Text: r.Text, Err: ErrEncoding}
@@ -142,6 +145,8 @@ func (t *Table) record(line string) (Record, error) {
 	r.Last = !strings.HasSuffix(r.Text, "\n")
 	return r, nil
 }
+
+var errOpen = errors.New("a quote is not closed")
 
 // ErrEncoding is the error of a record that is not UTF-8.
 var ErrEncoding = errors.New("it is not UTF-8 text")
@@ -164,8 +169,8 @@ func chop(line string) string { return strings.TrimSuffix(strings.TrimSuffix(lin
 
 // Split cuts a line into cells. Quotes around a cell are taken away and doubled ones
 // halved; of other cells the blanks around are taken away. open reports that a quote
-// is not closed.
-func Split(cells []string, line string, delimiter rune) (_ []string, open bool) {
+// is not closed, loose that something follows a closing one.
+func Split(cells []string, line string, delimiter rune) (_ []string, open, loose bool) {
 	blank := delimiter == ' '
 	if blank {
 		line = strings.Trim(line, " \t")
@@ -176,18 +181,20 @@ func Split(cells []string, line string, delimiter rune) (_ []string, open bool) 
 		if strings.HasPrefix(cell, `"`) {
 			text, rest, closed := unquote(cell[1:])
 			if !closed {
-				return append(cells, text), true
+				return append(cells, text), true, loose
 			}
 			more, left, found := strings.Cut(rest, mark)
-			cells = append(cells, text+strings.TrimRight(more, trimmed(delimiter)))
+			more = strings.TrimRight(more, trimmed(delimiter))
+			loose = loose || more != ""
+			cells = append(cells, text+more)
 			if line = left; !found {
-				return cells, false
+				return cells, false, loose
 			}
 		} else {
 			text, left, found := strings.Cut(line, mark)
 			cells = append(cells, strings.Trim(text, trimmed(delimiter)))
 			if line = left; !found {
-				return cells, false
+				return cells, false, loose
 			}
 		}
 		if blank {

@@ -160,7 +160,7 @@ func (t *grid) find(told Told) {
 			}
 		}
 	case told.Time != "":
-		t.header = slices.IndexFunc(t.rows, func(r row) bool {
+		t.header = slices.IndexFunc(t.rows[:t.firstDated(0)], func(r row) bool {
 			return slices.ContainsFunc(told.times(), func(names []string) bool { return len(r.indices(names)) > 0 })
 		})
 	}
@@ -179,7 +179,7 @@ func (t *grid) find(told Told) {
 		t.data = t.header + 1 + t.units(t.header+1)
 		t.dated = t.counted()
 	} else if len(t.rows) > 0 {
-		t.header = slices.IndexFunc(t.rows, func(r row) bool { return !r.note && len(r.cells) > 1 })
+		t.header = slices.IndexFunc(t.rows[:t.firstDated(0)], func(r row) bool { return !r.note && len(r.cells) > 1 })
 		t.header = max(t.header, 0)
 		t.data = t.header + 1
 	}
