@@ -63,6 +63,7 @@ type meaning struct {
 	rows    int     // of them, kept
 	points  int     // usable values in those
 	leftOut []int64 // values of each property
+	given   []bool  // the property had a usable value
 	kinds   []Kind  // of the first value of each property; nil = none is Untyped
 	mixed   []int64 // values of another kind
 	buf     []byte  // for Type.Convert
@@ -71,7 +72,7 @@ type meaning struct {
 
 func newMeaning(ctx context.Context, q *Query) *meaning {
 	n, columns := len(q.Properties), q.Columns()
-	m := &meaning{query: q, types: make([]Type, n), columns: len(columns), stats: StatsOf(ctx)}
+	m := &meaning{query: q, types: make([]Type, n), columns: len(columns), given: make([]bool, n), stats: StatsOf(ctx)}
 	copy(m.types, q.Types)
 	if !q.Last && slices.Contains(m.types, Untyped) {
 		m.kinds, m.mixed = make([]Kind, n), make([]int64, n)
@@ -183,6 +184,7 @@ func (m *meaning) dropped(row *Row) {
 
 // see notes that a property has a usable value.
 func (m *meaning) see(property int) {
+	m.given[property] = true
 	if m.seen != nil {
 		m.seen[property] = true
 		m.unseen--
@@ -221,6 +223,14 @@ func (m *meaning) close() {
 	m.stats.Points.Add(int64(m.points))
 	for i, n := range m.leftOut {
 		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
+	}
+	if m.rows > 0 { // parts of the range may have had nothing
+		m.stats.retract(UnknownDevice, "")
+	}
+	for i, given := range m.given {
+		if given {
+			m.stats.retract(UnknownProperty, m.query.Properties[i])
+		}
 	}
 	for i, n := range m.mixed {
 		m.stats.LeaveOut(m.query.Properties[i], MixedKinds, n)

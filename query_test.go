@@ -2,6 +2,7 @@ package hotreader
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -249,5 +250,24 @@ func TestErrorCodesAreErrors(t *testing.T) {
 	}
 	if got := (&Error{Op: "remote: read", Code: CodeDeadline}).Error(); got != "remote: read: deadline" {
 		t.Errorf("message %q", got)
+	}
+}
+
+// A warning is the same on both sides of the wire, and its text in answers is whole.
+func TestWarningAsJSON(t *testing.T) {
+	for text, w := range map[string]Warning{
+		`{"code":"wrong_type","property":"temperature","count":3,"message":"temperature: 3 values not of the property's type"}`: {Reason: WrongType, Property: "temperature", Count: 3},
+		`{"code":"unreadable","count":1,"message":"1 item unreadable; item a has no time"}`:                                     {Reason: Unreadable, Count: 1, Detail: "item a has no time"},
+		`{"code":"unknown_device","message":"nothing is stored for this device"}`:                                               {Reason: UnknownDevice},
+		`{"code":"newer","property":"p","message":"p: newer; as a newer peer says"}`:                                            {Reason: "newer", Property: "p", Detail: "as a newer peer says"},
+	} {
+		got, err := json.Marshal(w)
+		var back Warning
+		if err != nil || string(got) != text || json.Unmarshal(got, &back) != nil || back != w {
+			t.Errorf("%+v: %s, %+v, %v", w, got, back, err)
+		}
+	}
+	if got := AppendWarnings([]byte(`{"a":1`), nil); string(got) != `{"a":1` {
+		t.Errorf("no warnings: %s", got)
 	}
 }

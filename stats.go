@@ -3,6 +3,7 @@ package hotreader
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,16 +77,58 @@ func (w Warning) String() string {
 	switch w.Reason {
 	case UnknownDevice, UnknownProperty, LookBackEnded:
 	default:
-		if w.Count != 1 {
+		if w.Count > 1 {
 			what += "s"
 		}
-		fmt.Fprintf(&b, "%d %s ", w.Count, what)
+		if w.Count > 0 {
+			fmt.Fprintf(&b, "%d %s ", w.Count, what)
+		}
 	}
 	b.WriteString(cmp.Or(text, string(w.Reason)))
 	if w.Detail != "" {
 		b.WriteString("; " + w.Detail)
 	}
 	return b.String()
+}
+
+// LeavesOut reports whether w tells of values that are missing in the answer, and
+// that no other value stands for.
+func (w Warning) LeavesOut() bool { return w.Reason == Unreadable || w.Reason == WrongType }
+
+// warningText is a Warning as answers and logs have it.
+type warningText struct {
+	Code     Reason `json:"code"`
+	Property string `json:"property,omitempty"`
+	Count    int64  `json:"count,omitempty"`
+	Message  string `json:"message"`
+}
+
+// MarshalJSON implements json.Marshaler:
+//
+//	{"code":"wrong_type","property":"temperature","count":3,"message":"…"}
+func (w Warning) MarshalJSON() ([]byte, error) {
+	return json.Marshal(warningText{w.Reason, w.Property, w.Count, w.String()})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (w *Warning) UnmarshalJSON(text []byte) error {
+	var t warningText
+	if err := json.Unmarshal(text, &t); err != nil {
+		return err
+	}
+	*w = Warning{Reason: t.Code, Property: t.Property, Count: t.Count}
+	w.Detail = strings.TrimPrefix(strings.TrimPrefix(t.Message, w.String()), "; ")
+	return nil
+}
+
+// AppendWarnings appends warnings as the next member of a JSON object; nothing
+// if there are none.
+func AppendWarnings(dst []byte, warnings []Warning) []byte {
+	if len(warnings) == 0 {
+		return dst
+	}
+	text, _ := json.Marshal(warnings) // texts and a number cannot fail
+	return append(append(dst, `,"warnings":`...), text...)
 }
 
 // LeaveOut counts n values of property that were left out; of "", items.
@@ -108,6 +151,13 @@ func (s *Stats) Warn(w Warning) {
 		}
 	}
 	s.warnings = append(s.warnings, w)
+}
+
+// retract drops a warning that turned out wrong.
+func (s *Stats) retract(why Reason, property string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Reason == why && w.Property == property })
 }
 
 // Warnings returns all warnings, by property and reason.
@@ -137,7 +187,7 @@ func (s *Stats) Skipped() (n int64) {
 func (s *Stats) Nothing() error {
 	var all []string
 	for _, w := range s.Warnings() {
-		if w.Reason == Unreadable || w.Reason == WrongType {
+		if w.LeavesOut() {
 			all = append(all, w.String())
 		}
 	}

@@ -1,10 +1,18 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"hotreader"
+	"hotreader/layout"
+	"hotreader/test/golden"
 )
 
 const (
@@ -131,10 +139,20 @@ func refuses(t *testing.T, load func(func(string) string) (*Function, error), en
 	}
 }
 
+// refusal is what a function says of one variable.
+type refusal struct{ name, variable, value, says string }
+
+func refusesEach(t *testing.T, load func(func(string) string) (*Function, error), env func() map[string]string, all []refusal) {
+	t.Helper()
+	for _, c := range all {
+		t.Run(c.name, func(t *testing.T) {
+			refuses(t, load, with(env(), c.variable, c.value), c.variable+": ", c.says)
+		})
+	}
+}
+
 func TestAzureFunctionsRefuses(t *testing.T) {
-	for _, c := range []struct {
-		name, variable, value, says string
-	}{
+	refusesEach(t, AzureFunctions, cosmos, []refusal{
 		{"no port", "FUNCTIONS_CUSTOMHANDLER_PORT", "", "is not set"},
 		{"port 0", "FUNCTIONS_CUSTOMHANDLER_PORT", "0", `"0" is no port`},
 		{"port", "FUNCTIONS_CUSTOMHANDLER_PORT", "65536", "is no port"},
@@ -150,21 +168,15 @@ func TestAzureFunctionsRefuses(t *testing.T) {
 		{"no container", "COSMOS_DB_CONTAINER", "", "is not set"},
 		{"container", "COSMOS_DB_CONTAINER", "x ", "is no container's name"},
 		{"key", "COSMOS_DB_KEY", "hunter2!", "is not base64"},
-		{"time format of Firestore", "HOTREADER_TIME_FORMAT", "native", "want one of iso8601, epoch_ms, epoch_s"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			refuses(t, AzureFunctions, with(cosmos(), c.variable, c.value), c.variable+": ", c.says)
-		})
-	}
+		{"time format of Firestore", "HOTREADER_TIME_FORMAT", "native", "time_format is native, which only Firestore has"},
+	})
 	if _, err := of(AzureFunctions, with(cosmos(), "COSMOS_DB_ENDPOINT", "http://127.0.0.1:8081", "COSMOS_DB_KEY", "a2V5")); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCloudRunRefuses(t *testing.T) {
-	for _, c := range []struct {
-		name, variable, value, says string
-	}{
+	refusesEach(t, CloudRun, firestore, []refusal{
 		{"port", "PORT", "http", `"http" is no port`},
 		{"no project", "GOOGLE_CLOUD_PROJECT", "", "is not set"},
 		{"project", "GOOGLE_CLOUD_PROJECT", "Plant One", "is no project's id"},
@@ -173,23 +185,32 @@ func TestCloudRunRefuses(t *testing.T) {
 		{"empty part", "FIRESTORE_COLLECTION", "plants//telemetry", "has an empty part"},
 		{"dots", "FIRESTORE_COLLECTION", "..", "is no id"},
 		{"Firestore's own", "FIRESTORE_COLLECTION", "__all__", "Firestore's own"},
+		{"layout of a document", "HOTREADER_LAYOUT", `{"time_key":"__name__"}`, "HOTREADER_LAYOUT: time_key is"},
 		{"database", "FIRESTORE_DATABASE", "(Default)", "is no database's id"},
 		{"emulator", "FIRESTORE_EMULATOR_HOST", "http://localhost:8080", "want host:port"},
 		{"emulator without a port", "FIRESTORE_EMULATOR_HOST", "localhost", "want host:port"},
 		{"emulator behind a key", "FIRESTORE_EMULATOR_HOST", "user:hunter2@h:1", `"…@h:1" is no address`},
 		{"emulator elsewhere", "FIRESTORE_EMULATOR_HOST", "192.0.2.7:80", "not on this machine"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			refuses(t, CloudRun, with(firestore(), c.variable, c.value), c.variable+": ", c.says)
-		})
-	}
+	})
 	refuses(t, CloudRun, with(firestore(), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", version, "SECRET_MANAGER_EMULATOR_HOST", "10.0.0.1:80"),
 		"SECRET_MANAGER_EMULATOR_HOST: ", "not on this machine")
 	f, err := of(CloudRun, with(firestore(), "PORT", "9000", "FIRESTORE_DATABASE", "(default)", "FIRESTORE_COLLECTION", "/plants/berlin/telemetry/",
 		"FIRESTORE_EMULATOR_HOST", "[::1]:8080", "HOTREADER_TIME_FORMAT", "native"))
-	if err != nil || f.Port != 9000 || f.TimeFormat != "native" || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
+	if err != nil || f.Port != 9000 || !reflect.DeepEqual(f.Layout, layout.Layout{TimeFormat: layout.Formats{"native"}}) || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
 		t.Errorf("%+v, %v", f, err)
 	}
+}
+
+// The collection stands in its own variable, in the layout, or alike in both.
+func TestCollectionOfALayout(t *testing.T) {
+	for _, variable := range []string{"", "devices/{device}/telemetry"} {
+		f, err := of(CloudRun, with(firestore(), "FIRESTORE_COLLECTION", variable, "HOTREADER_LAYOUT", `{"collection":"/devices/{device}/telemetry","time_format":["native","iso8601"]}`))
+		if err != nil || f.Firestore.Collection != "devices/{device}/telemetry" || !reflect.DeepEqual(f.Layout, layout.Layout{TimeFormat: layout.Formats{"native", "iso8601"}}) {
+			t.Errorf("%+v, %v", f, err)
+		}
+	}
+	refuses(t, CloudRun, with(firestore(), "FIRESTORE_COLLECTION", "devices/{device}/t", "HOTREADER_LAYOUT", `{"partition":"x#{device}"}`), "HOTREADER_LAYOUT: partition is", "give one of them")
+	refuses(t, CloudRun, with(firestore(), "HOTREADER_LAYOUT", `{"collection":"devices/{device}/t"}`), `FIRESTORE_COLLECTION: is "hot-iot-data", but the layout's collection is`)
 }
 
 // The identity of a function is shown to Key Vault and to nobody else.
@@ -251,4 +272,90 @@ func FuzzEnvironment(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDevicesOfEveryFunction: each cloud's function reads the list, and does not
+// start with one that is broken.
+func TestDevicesOfEveryFunction(t *testing.T) {
+	lambdas := []string{"hot-reader", "hot-reader-last-entry", "hot-reader-api"}
+	check := func(name string, load func(func(string) string) (*Function, error), env map[string]string) {
+		t.Run(name, func(t *testing.T) {
+			f, err := of(load, with(env, "HOTREADER_DEVICES", "pump-7, valve-*"))
+			if err != nil || !f.Devices.Has("valve-1") || f.Devices.Has("pump-8") {
+				t.Errorf("%+v, %v", f, err)
+			}
+			if f, err = of(load, env); err != nil || len(f.Devices) != 0 {
+				t.Errorf("%+v, %v", f, err)
+			}
+			refuses(t, load, with(env, "HOTREADER_DEVICES", "pump-7,"), "HOTREADER_DEVICES: entry 2 is empty")
+		})
+	}
+	for _, handler := range lambdas {
+		check(handler, Lambda, with(local(), "_HANDLER", handler, "INTER_CLOUD_TOKEN", token))
+	}
+	for _, s := range servers {
+		check(s.name, s.load, s.env())
+	}
+}
+
+// The docs' tables are what Keys says.
+func TestDocsHaveKeys(t *testing.T) {
+	const rule = "|---|---|---|\n"
+	keys, variables := "| key | variable | |\n"+rule, "| variable | for | meaning |\n"+rule
+	for _, k := range Keys {
+		if k.Name != "" {
+			variable := ""
+			if k.Variable != "" {
+				variable = "`" + k.Variable + "`"
+			}
+			keys += fmt.Sprintf("| `%s` | %s | %s |\n", k.Name, variable, strings.ReplaceAll(k.Help, "](docs/", "]("))
+		}
+		if k.Variable != "" {
+			readers := map[Cloud]string{AWS: "AWS", Azure: "Azure", GCP: "Google Cloud"}[k.Cloud]
+			readers = cmp.Or(readers, map[Reach]string{Stores: "store", Served: "API"}[k.Reach])
+			variables += fmt.Sprintf("| `%s` | %s | %s |\n", k.Variable, readers, k.Help)
+		}
+	}
+	for file, want := range map[string]string{"../README.md": variables, "../docs/deploying.md": keys} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _, _ := strings.Cut(want, "\n")
+		before, after, found := strings.Cut(string(text), head)
+		i := strings.Index(after, "|\n\n")
+		if !found || i < 0 {
+			t.Fatalf("%s has no table %q", file, head)
+		}
+		if *golden.Update {
+			if err := os.WriteFile(file, []byte(before+want+after[i+2:]), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		} else if head+after[:i+2] != want {
+			t.Errorf("%s differs from config.Keys; run: go test ./config -run TestDocsHaveKeys -update", file)
+		}
+	}
+}
+
+// Keys has every variable that a function reads, and no other.
+func TestKeysAreWhatFunctionsRead(t *testing.T) {
+	for cloud, c := range map[Cloud]struct {
+		load func(func(string) string) (*Function, error)
+		env  map[string]string
+	}{AWS: {Lambda, local()}, Azure: {AzureFunctions, cosmos()}, GCP: {CloudRun, with(firestore(), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", version)}} {
+		read, want := map[string]bool{}, map[string]bool{}
+		for _, l3 := range []Cloud{AWS, Azure, GCP} {
+			env := with(c.env, "DIGITAL_TWIN_INFO", info("t", string(l3), string(cloud)))
+			_, _ = c.load(func(name string) string { read[name] = true; return env[name] })
+		}
+		for _, k := range Keys {
+			if k.Variable != "" && (k.Cloud == "" || k.Cloud == cloud) {
+				want[k.Variable] = true
+			}
+		}
+		maps.DeleteFunc(read, func(name string, _ bool) bool { return strings.HasPrefix(name, "AWS_ENDPOINT_URL_") }) // named by one row
+		if got, want := slices.Sorted(maps.Keys(read)), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
+			t.Errorf("%s reads %q, want %q", cloud, got, want)
+		}
+	}
 }

@@ -9,12 +9,17 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"hotreader"
 	"hotreader/config"
@@ -376,4 +381,80 @@ func digest(text []byte) string {
 
 func configError(op, format string, args ...any) error {
 	return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+}
+
+// holder says who holds a lock, for the message of the run that is refused.
+type holder struct {
+	Command string    `json:"command"`
+	PID     int       `json:"pid"`
+	User    string    `json:"user"`
+	Host    string    `json:"host"`
+	Since   time.Time `json:"since"`
+}
+
+func (h holder) String() string {
+	return fmt.Sprintf("hotreader %s, started by %s on %s at %s (process %d)", h.Command, h.User, h.Host, h.Since.Format(time.DateTime), h.PID)
+}
+
+// lockFolder takes the lock of a work folder for command. The operating system
+// holds it, so it ends with the process, however that ends; the file's text is
+// only for the message.
+func lockFolder(dir, command string) (release func(), err error) {
+	name := filepath.Join(dir, "lock")
+	lock := flock.New(name, flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, &hotreader.Error{Op: command, Code: hotreader.CodeConfig, Err: fmt.Errorf("%s: %w", name, err)}
+	}
+	if !ok {
+		who := "another run, which has not said its name yet,"
+		var h holder
+		if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &h) == nil && h.PID != 0 {
+			who = h.String()
+		}
+		return nil, &hotreader.Error{Op: command, Code: hotreader.CodeOverloaded, Err: fmt.Errorf("%s is at work in this project; wait for it, or stop it with ^C and try again", who)}
+	}
+	h := holder{Command: command, PID: os.Getpid(), User: "somebody", Host: "this machine", Since: time.Now().Round(time.Second)}
+	if u, err := user.Current(); err == nil {
+		h.User = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		h.Host = host
+	}
+	text, err := json.Marshal(h)
+	if err == nil {
+		err = os.WriteFile(name, append(text, '\n'), 0o600) // the same file: a new one would not be locked
+	}
+	if err != nil {
+		_ = lock.Unlock()
+		return nil, &hotreader.Error{Op: command, Code: hotreader.CodeConfig, Err: err}
+	}
+	return func() {
+		_ = os.Truncate(name, 0)
+		_ = lock.Unlock()
+	}, nil
+}
+
+// accountNote says, before AWS does, that an account lacks what a stage's access
+// log needs: the role with which API Gateway writes logs, of which an account has
+// one in a region. "" = nothing to say, also where it cannot be found out.
+func (w *work) accountNote(ctx context.Context, s topology.Side, p SidePlan) string {
+	stage := slices.ContainsFunc(p.Changes, func(c ResourceChange) bool {
+		return c.Action == Create && noun("aws_api_gateway_stage") == c.What
+	})
+	if s.Cloud != config.AWS || !stage || w.Project.Options.AWS.AccountLogRole {
+		return ""
+	}
+	lookup, err := newAWSLookup(ctx, w.Project.Options.AWS.Region)
+	if err != nil {
+		return ""
+	}
+	var account struct {
+		Role string `json:"cloudwatchRoleArn"`
+	}
+	if err := lookup.get(ctx, "/account", &account); err != nil || account.Role != "" {
+		return ""
+	}
+	return `API Gateway has no role yet with which to write logs in this account and region, so AWS will refuse the stage; ` +
+		`have one made with "aws": {"account_log_role": true} in config_hot_reader.json, or set one yourself`
 }

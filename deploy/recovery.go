@@ -4,13 +4,25 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
+	"net/http"
+	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"hotreader"
@@ -237,4 +249,237 @@ func (f *finder) named(ctx context.Context, kind string, text func(string) strin
 		return join("", "projects/", text("project"), "/databases/", text("name")), nil
 	}
 	return "", nil
+}
+
+// awsLookup finds the ids that AWS gives to what has a name only for people.
+type awsLookup struct {
+	cfg      aws.Config
+	endpoint string // of API Gateway
+}
+
+func newAWSLookup(ctx context.Context, region string) (*awsLookup, error) {
+	var load []func(*awsconfig.LoadOptions) error
+	if region != "" {
+		load = append(load, awsconfig.WithRegion(region))
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return nil, err
+	}
+	l := &awsLookup{cfg: cfg, endpoint: "https://apigateway." + cfg.Region + ".amazonaws.com"}
+	if strings.HasPrefix(cfg.Region, "cn-") {
+		l.endpoint += ".cn"
+	}
+	if cfg.BaseEndpoint != nil {
+		l.endpoint = *cfg.BaseEndpoint
+	}
+	if e := os.Getenv("AWS_ENDPOINT_URL_API_GATEWAY"); e != "" {
+		l.endpoint = e
+	}
+	return l, nil
+}
+
+// id returns the import id of a resource with the arguments text, "" if there is
+// none.
+func (l *awsLookup) id(ctx context.Context, kind string, text func(string) string) (string, error) {
+	switch kind {
+	case "aws_secretsmanager_secret":
+		return l.secret(ctx, text("name"))
+	case "aws_api_gateway_rest_api":
+		return l.item(ctx, "/restapis", func(i gatewayItem) bool { return i.Name == text("name") })
+	case "aws_api_gateway_usage_plan":
+		return l.item(ctx, "/usageplans", func(i gatewayItem) bool { return i.Name == text("name") })
+	case "aws_api_gateway_api_key":
+		return l.item(ctx, "/apikeys", func(i gatewayItem) bool { return i.Name == text("name") })
+	case "aws_api_gateway_resource":
+		api, parent := text("rest_api_id"), text("parent_id")
+		if api == "" || parent == "" {
+			return "", nil
+		}
+		id, err := l.item(ctx, "/restapis/"+api+"/resources", func(i gatewayItem) bool { return i.ParentID == parent && i.PathPart == text("path_part") })
+		if id != "" {
+			id = api + "/" + id
+		}
+		return id, err
+	}
+	return "", nil
+}
+
+func (l *awsLookup) secret(ctx context.Context, name string) (string, error) {
+	out, err := secretsmanager.NewFromConfig(l.cfg).DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(name)})
+	if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.ARN), nil
+}
+
+type gatewayItem struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	ParentID string `json:"parentId"`
+	PathPart string `json:"pathPart"`
+}
+
+// item returns the id of the one item of a collection of API Gateway that fits;
+// several are an error, for which of them is ours cannot be told. Four signed
+// requests are not worth another client library.
+func (l *awsLookup) item(ctx context.Context, path string, fits func(gatewayItem) bool) (string, error) {
+	id, position := "", ""
+	for {
+		query := "?limit=500"
+		if position != "" {
+			query += "&position=" + url.QueryEscape(position)
+		}
+		var page struct {
+			Items    []gatewayItem `json:"item"`
+			Position string        `json:"position"`
+		}
+		if err := l.get(ctx, path+query, &page); err != nil {
+			return "", err
+		}
+		for _, i := range page.Items {
+			if !fits(i) {
+				continue
+			}
+			if id != "" {
+				return "", fmt.Errorf("there are several of that name in API Gateway (%s and %s); remove the one that is not in use", id, i.ID)
+			}
+			id = i.ID
+		}
+		if position = page.Position; position == "" {
+			return id, nil
+		}
+	}
+}
+
+func (l *awsLookup) get(ctx context.Context, path string, to any) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.endpoint+path, nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Accept", "application/json")
+	credentials, err := l.cfg.Credentials.Retrieve(ctx)
+	if err != nil {
+		return err
+	}
+	const empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of no body
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, empty, "apigateway", l.cfg.Region, time.Now()); err != nil {
+		return err
+	}
+	client := l.cfg.HTTPClient
+	if client == nil {
+		client = http.DefaultClient
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("API Gateway answered %s: %.200s", res.Status, body)
+	}
+	return json.Unmarshal(body, to)
+}
+
+// journal is the list of the resources that an apply has begun with, in a file,
+// so that it outlives a kill.
+type journal struct {
+	name  string
+	file  *os.File
+	begun map[string]bool // and not done, by this run or an earlier one; true = it failed
+}
+
+func openJournal(name string) (*journal, error) {
+	open, err := readJournal(name)
+	if err != nil {
+		return nil, err
+	}
+	// Appended to: what an earlier run has left open is still open.
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &journal{name, file, open}, nil
+}
+
+func (j *journal) add(address string) {
+	if !j.begun[address] {
+		j.begun[address] = false
+	}
+	_, _ = io.WriteString(j.file, address+"\n")
+}
+
+// failed begins the line of a resource whose creation the cloud has refused: it
+// may be there all the same, but then somebody else has made it.
+const failed = "failed "
+
+func (j *journal) fail(address string) {
+	j.begun[address] = true
+	_, _ = io.WriteString(j.file, failed+address+"\n")
+}
+
+func (j *journal) done(address string) { delete(j.begun, address) }
+
+// end closes the journal. If all went well there is nothing to remember; if
+// Terraform has ended by itself, the state holds whatever was done; else all that
+// was begun is in doubt.
+func (j *journal) end(well, ended bool) error {
+	err := j.file.Close()
+	switch {
+	case well || ended && len(j.begun) == 0:
+		return errors.Join(err, os.Remove(j.name))
+	case ended:
+		var text strings.Builder
+		for _, address := range slices.Sorted(maps.Keys(j.begun)) {
+			if j.begun[address] {
+				text.WriteString(failed)
+			}
+			text.WriteString(address + "\n")
+		}
+		return errors.Join(err, render.ReplaceFile(j.name, strings.NewReader(text.String())))
+	}
+	return err
+}
+
+// settled ends what an earlier run's journal has left open: all of it is in the
+// state, or not on the cloud.
+func (f *folder) settled() error {
+	err := os.Remove(filepath.Join(f.home, journalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// begun returns the resources that a killed run has begun with; true = the cloud
+// has refused to make it, in this run or in an earlier one.
+func (f *folder) begun() (map[string]bool, error) {
+	return readJournal(filepath.Join(f.home, journalFile))
+}
+
+// readJournal returns what a journal holds, nothing if there is none.
+func readJournal(name string) (map[string]bool, error) {
+	all := map[string]bool{}
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if address, refused := strings.CutPrefix(strings.TrimSpace(line), failed); address != "" {
+			all[address] = all[address] || refused
+		}
+	}
+	return all, nil
 }

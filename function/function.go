@@ -3,11 +3,21 @@
 package function
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
 	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/remote"
@@ -80,4 +90,125 @@ func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
 		return route.NewRetry(src, route.RetryOptions{})
 	})
 	return p.Observer.Reads("read remote", tried), nil
+}
+
+// startTime is how long the start of a program may wait for others, as for the
+// token: Lambda allows 10 s, and a platform that waits for a port would sooner
+// start it again.
+const startTime = 8 * time.Second
+
+// Token returns the token of f: its own, or the one in the secret that it names,
+// which of reads. It is nil where f has none.
+func Token(ctx context.Context, f *config.Function, of func(name string) identity.Fetch) (*identity.Token, error) {
+	if f.TokenSecret == "" {
+		return f.Token, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	token, err := identity.Fetched(ctx, of(f.TokenSecret))
+	if err != nil {
+		return nil, fmt.Errorf("INTER_CLOUD_TOKEN_SECRET: %w", err)
+	}
+	return token, nil
+}
+
+// API returns the Hot Reader API over what f's queries are read from, for the
+// devices and at the rates of f. o has the rest.
+func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) {
+	p.TraceID = httpapi.TraceID
+	src, err := p.Source(f)
+	if err != nil {
+		return nil, err
+	}
+	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), p.Token, f.Devices, f.Rate, f.Burst
+	o.LookBack = f.LookBack
+	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
+	api, err := httpapi.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return p.Observer.Handler(api), nil
+}
+
+// Program is one that serves HTTP itself, on Azure Functions and on Cloud Run.
+type Program struct {
+	Name   string // which a remote API, and who looks at it, are told
+	Getenv func(string) string
+	Logger *slog.Logger
+
+	Secret func(name string) identity.Fetch                  // reads the token from the secret of that name
+	Local  func(*observe.Observer) (hotreader.Source, error) // as Parts.Local
+	Serve  func(http.Handler) *http.Server                   // its server
+	Page   func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
+
+	Host      string // to listen on; "" = every address
+	MaxStream int    // as httpapi.Options have it
+}
+
+// What a Program answers at once is bounded, and with that the memory of answers
+// that are made. A dashboard asks for all its panels in one moment: they wait a
+// little rather than fail.
+const (
+	answers = 16
+	queue   = 256
+	wait    = 5 * time.Second
+)
+
+// drain is for platforms that kill a program 10 s after SIGTERM.
+var drain = httpapi.Drain{Reads: 7 * time.Second, Close: 9 * time.Second}
+
+// Run serves the API of f until ctx ends.
+func (p Program) Run(ctx context.Context, f *config.Function) error {
+	seen, err := observe.New(observe.Options{Getenv: p.Getenv, Program: p.Name, Version: Version(), Unasked: p.Page == nil, Logger: p.Logger})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
+	token, err := Token(ctx, f, p.Secret)
+	if err != nil {
+		return err
+	}
+	api, err := p.api(f, token, seen)
+	if err != nil {
+		return err
+	}
+	l, err := httpapi.Listen(ctx, "listen", net.JoinHostPort(p.Host, strconv.Itoa(f.Port)))
+	if err != nil {
+		return err
+	}
+	if address := seen.Page(); address != "" && p.Page != nil { // for a collector beside the program
+		_, end, err := httpapi.ServeSeparately(ctx, "listen for OTEL_METRICS_EXPORTER=prometheus", address, p.Page(seen))
+		if err != nil {
+			_ = l.Close()
+			return err
+		}
+		defer end()
+	}
+	return httpapi.Serve(ctx, p.Serve(api), l, drain)
+}
+
+func (p Program) api(f *config.Function, token *identity.Token, seen *observe.Observer) (http.Handler, error) {
+	parts := Parts{Token: token, Program: p.Name, Observer: seen}
+	parts.Local = func() (hotreader.Source, error) { return p.Local(seen) }
+	return parts.API(f, httpapi.Options{
+		Answers: answers, Queue: queue, Wait: wait, Address: forwarded,
+		MaxStream: p.MaxStream, Logger: p.Logger,
+	})
+}
+
+// forwarded is the address of a request's caller. The connection is that of the
+// platform's own front, which puts the address it is asked from behind what
+// stands in X-Forwarded-For already; all before that anybody may have written.
+func forwarded(r *http.Request) netip.Addr {
+	all := r.Header["X-Forwarded-For"]
+	if len(all) == 0 {
+		return netip.Addr{}
+	}
+	last := all[len(all)-1]
+	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+	if a, err := netip.ParseAddrPort(last); err == nil { // as Azure writes it
+		return a.Addr()
+	}
+	a, _ := netip.ParseAddr(last) // those of whom it is not known are one
+	return a
 }

@@ -58,6 +58,7 @@ type Options struct {
 	MaxBody   int64         // bytes of a request's body; 0 = wire.MaxEnvelope
 	MaxAnswer int           // bytes of an answer before compression; the next page has the rest; 0 = 8 MB
 	MaxStream int           // bytes of a row stream, as MaxAnswer; 0 = MaxAnswer; negative = any number
+	LookBack  int           // stored rows that a query for latest values looks at; 0 = hotreader.LookBack
 	MaxTime   time.Duration // of a query; the next page has the rest; 0 = 28 s, within API Gateway's 29 s
 	BodyTime  time.Duration // for receiving a request's body; 0 = 10 s
 
@@ -97,8 +98,8 @@ type route struct {
 // routes are the routes that require the token.
 var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
-	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "start", "end", "order", "limit", "next_token"}, (*api).history},
-	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property"}, (*api).latest},
+	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "limit", "next_token"}, (*api).history},
+	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end"}, (*api).latest},
 }
 
 const readPath = "/read"

@@ -33,7 +33,7 @@ func (c *call) parameters() (url.Values, error) {
 		if !slices.Contains(known, name) {
 			return nil, invalid("the parameter %.40q is unknown; known are: %s", name, strings.Join(known, ", "))
 		}
-		if len(given) > 1 && name != "property" {
+		if len(given) > 1 && name != "property" && name != "type" {
 			return nil, invalid("the parameter %q is given %d times", name, len(given))
 		}
 	}
@@ -67,7 +67,8 @@ func (a *api) history(c *call) error {
 		q.Limit++ // one more row shows whether there is another page
 	}
 	whole, more := q, true // whole is the query that tokens are signed for
-	if token, ok := single(values, "next_token"); ok {
+	token, later := single(values, "next_token")
+	if later {
 		last, err := a.verify(&whole, token)
 		if err != nil {
 			return err
@@ -83,21 +84,42 @@ func (a *api) history(c *call) error {
 		if more {
 			rows = requestReader{c, a.reader.Read}.Read(c.ctx, q)
 		}
-		dst, end, err := a.page(c, e, dst, limit, rows)
+		dst, last, err := a.page(c, e, dst, limit, rows)
 		if err != nil {
 			return dst, err
 		}
 		token := ""
-		if end != nil {
-			token = a.sign(&whole, *end)
+		if last != nil {
+			token = a.sign(&whole, *last)
 			values.Set("next_token", token)
 			c.w.Header().Set("Link", "<?"+values.Encode()+`>; rel="next"`)
+		} else if err := c.nothing(); err != nil && !later { // a page before another has a row
+			return dst, err
 		}
-		return e.AppendTail(dst, token), nil
+		return c.tail(e, dst, token), nil
 	})
 }
 
-// tailRoom is kept free for the end of a page, in bytes.
+// nothing returns the error of an answer without rows from which values were left out.
+func (c *call) nothing() error {
+	if c.rows > 0 {
+		return nil
+	}
+	return c.stats.Nothing()
+}
+
+// tail appends the end of an answer. A header has the number of warnings, since CSV has
+// no other place for them.
+func (c *call) tail(e *plain.Encoder, dst []byte, token string) []byte {
+	warnings := c.stats.Warnings()
+	if len(warnings) > 0 {
+		c.w.Header().Set("Warning-Count", strconv.Itoa(len(warnings)))
+	}
+	return e.AppendTail(dst, token, warnings)
+}
+
+// tailRoom is kept free for the end of a page, in bytes. Warnings, which are rare and
+// few, may exceed it: hosts have more room than that.
 const tailRoom = 512
 
 // page appends rows until they end, or until the limit, the byte budget or the time
@@ -155,11 +177,14 @@ func (a *api) latest(c *call) error {
 	if err != nil {
 		return err
 	}
-	q, err := c.subject(values["property"])
+	q, err := c.subject(values)
 	if err != nil {
 		return err
 	}
-	q.Last = true
+	q.Last, q.LookBack = true, a.o.LookBack
+	if q.End, err = end(values); err != nil {
+		return err
+	}
 	if err := q.Check(); err != nil {
 		return err
 	}
@@ -180,7 +205,10 @@ func (a *api) latest(c *call) error {
 			}
 			first = false
 		}
-		return e.AppendTail(dst, ""), nil
+		if err := c.nothing(); err != nil {
+			return dst, err
+		}
+		return c.tail(e, dst, ""), nil
 	})
 }
 
@@ -200,28 +228,48 @@ func (c *call) id() string {
 	return id
 }
 
-// subject returns the query that both GET routes begin with: device and properties.
-func (c *call) subject(properties []string) (hotreader.Query, error) {
-	q := hotreader.Query{Device: c.device, Properties: properties}
-	if len(q.Properties) == 0 {
-		return q, invalid("the parameter property is missing; give it once for each property")
+// subject reads what both GET routes take: the device, its properties, and their
+// types.
+func (c *call) subject(values url.Values) (hotreader.Query, error) {
+	q := hotreader.Query{Device: c.device}
+	var err error
+	if q.Properties, err = names(values, "property"); err != nil {
+		return q, err
 	}
-	return q, nil
+	if len(q.Properties) == 0 {
+		return q, invalid("the parameter property is missing; give it once for each property, or a list, as a,b")
+	}
+	types, err := names(values, "type")
+	if err == nil {
+		if q.Types, err = plain.Types(q.Properties, types); err != nil {
+			err = invalid("type: %w", err)
+		}
+	}
+	return q, err
+}
+
+// names returns the names that a parameter lists, all times that it is given.
+func names(values url.Values, parameter string) (all []string, err error) {
+	for _, text := range values[parameter] {
+		list, err := plain.Names(text)
+		if err != nil {
+			return nil, invalid("%s is %.40q; %w", parameter, text, err)
+		}
+		all = append(all, list...)
+	}
+	return all, nil
 }
 
 // query reads the parameters of a history.
 func (c *call) query(values url.Values) (q hotreader.Query, err error) {
-	if q, err = c.subject(values["property"]); err != nil {
+	if q, err = c.subject(values); err != nil {
 		return q, err
 	}
 	if q.Start, err = instant(values, "start"); err != nil {
 		return q, err
 	}
-	if q.End, err = instant(values, "end"); err != nil {
+	if q.End, err = end(values); err != nil {
 		return q, err
-	}
-	if _, ok := values["end"]; ok && q.End.IsZero() {
-		q.End = q.End.Add(-1) // the year 1 was given; the zero time would leave the range open
 	}
 	if text, ok := single(values, "order"); ok {
 		switch strings.ToLower(text) {
@@ -248,6 +296,14 @@ func single(values url.Values, name string) (string, bool) {
 		return "", false
 	}
 	return given[0], true
+}
+
+func end(values url.Values) (time.Time, error) {
+	t, err := instant(values, "end")
+	if _, ok := values["end"]; ok && t.IsZero() {
+		t = t.Add(-1) // the year 1 was given; the zero time would leave the range open
+	}
+	return t, err
 }
 
 func instant(values url.Values, name string) (time.Time, error) {

@@ -58,6 +58,13 @@ func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
 	synctest.Wait()
 }
 
+// crowd starts n requests, named name0, name1, …
+func (s *queued) crowd(ctx context.Context, n int, name string, who identity.Caller) {
+	for i := range n {
+		s.enter(ctx, fmt.Sprint(name, i), who)
+	}
+}
+
 // leave lets the first n of those that have a place leave it, one by one.
 func (s *queued) leave(n int) {
 	for range n {
@@ -76,6 +83,14 @@ func (s *queued) end() {
 		s.leave(1)
 	}
 	s.all.Wait()
+}
+
+// wantResults compares the results since takeResults was last called.
+func (s *queued) wantResults(t *testing.T, want string) {
+	t.Helper()
+	if got := s.takeResults(); got != want {
+		t.Errorf("results %q, want %q", got, want)
+	}
 }
 
 // takeResults returns the results since it was last called.
@@ -145,36 +160,20 @@ func TestNoLimit(t *testing.T) {
 func TestLimitTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(4, 100, time.Minute)}
-		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("greedy", i), by(0, 1))
-		}
+		s.crowd(t.Context(), 3, "greedy", by(0, 1))
 		s.enter(t.Context(), "greedy's token", by(0, 2))
-		if got := s.takeResults(); got != "greedy0, greedy1, greedy2, greedy's token" {
-			t.Fatal(got)
-		}
-		for i := range 40 {
-			s.enter(t.Context(), fmt.Sprint("G", i), by(0, 1))
-		}
-		for i := range 2 {
-			s.enter(t.Context(), fmt.Sprint("n", i), by(0, 2)) // the neighbour
-		}
-		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("o", i), by(1, 1)) // the other token
-		}
-		if got := s.takeResults(); got != "" {
-			t.Fatalf("in already: %s", got)
-		}
+		s.wantResults(t, "greedy0, greedy1, greedy2, greedy's token")
+		s.crowd(t.Context(), 40, "G", by(0, 1))
+		s.crowd(t.Context(), 2, "n", by(0, 2)) // the neighbour
+		s.crowd(t.Context(), 3, "o", by(1, 1)) // the other token
+		s.wantResults(t, "")
 		s.leave(6)
 		// The other token twice. Then both have two, and the first token's third
 		// place is gone: the greedy one has none there, then its neighbour none.
 		// When each has one and no other token waits, age decides.
-		if got := s.takeResults(); got != "o0, o1, G0, n0, o2, G1" {
-			t.Errorf("places went to %s", got)
-		}
+		s.wantResults(t, "o0, o1, G0, n0, o2, G1")
 		s.leave(4)
-		if got := s.takeResults(); got != "G2, n1, G3, G4" {
-			t.Errorf("then to %s", got)
-		}
+		s.wantResults(t, "G2, n1, G3, G4")
 		s.end()
 	})
 }
@@ -184,28 +183,14 @@ func TestLimitTakesTurns(t *testing.T) {
 func TestLimitQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &queued{l: newLimit(1, 4, time.Minute)}
-		for i := range 6 {
-			s.enter(t.Context(), fmt.Sprint("g", i), by(0, 1))
-		}
-		if got := s.takeResults(); got != "g0, g5 overloaded" {
-			t.Errorf("alone: %s", got)
-		}
-		for i := range 3 {
-			s.enter(t.Context(), fmt.Sprint("o", i), by(1, 1))
-		}
-		if got := s.takeResults(); got != "g4 overloaded, g3 overloaded, o2 overloaded" {
-			t.Errorf("the other token: %s", got)
-		}
-		for i := range 2 {
-			s.enter(t.Context(), fmt.Sprint("n", i), by(0, 2))
-		}
-		if got := s.takeResults(); got != "g2 overloaded, n1 overloaded" {
-			t.Errorf("a neighbour: %s", got)
-		}
+		s.crowd(t.Context(), 6, "g", by(0, 1))
+		s.wantResults(t, "g0, g5 overloaded")
+		s.crowd(t.Context(), 3, "o", by(1, 1))
+		s.wantResults(t, "g4 overloaded, g3 overloaded, o2 overloaded")
+		s.crowd(t.Context(), 2, "n", by(0, 2))
+		s.wantResults(t, "g2 overloaded, n1 overloaded")
 		s.leave(4)
-		if got := s.takeResults(); got != "g1, o0, o1, n0" {
-			t.Errorf("served: %s", got)
-		}
+		s.wantResults(t, "g1, o0, o1, n0")
 		s.end()
 	})
 }
@@ -250,9 +235,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
-		if got, want := s.takeResults(), "a, c canceled, b deadline"; got != want {
-			t.Errorf("%s, want %s", got, want)
-		}
+		s.wantResults(t, "a, c canceled, b deadline")
 		if len(s.l.callers) != 1 || len(s.l.waiting) != 0 {
 			t.Errorf("%d callers, %d wait", len(s.l.callers), len(s.l.waiting))
 		}

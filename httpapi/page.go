@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	pageVersion = 2
+	pageVersion = 3
 	pagePurpose = "hotreader history page"
 	pageHead    = 1 + 8 + 4 // version, seconds, nanoseconds
 	pageMAC     = 16
@@ -38,7 +38,7 @@ func appendInstant(b []byte, t time.Time) []byte {
 }
 
 func errPage() error {
-	return invalid("the next_token does not belong to this query; send it with the same device, properties, start, end and order as before, or begin without it")
+	return invalid("the next_token does not belong to this query; send it with the same device, properties, types, start, end and order as before, or begin without it")
 }
 
 // pageMessage returns what is signed: a position, and the parts of the query that
@@ -47,8 +47,15 @@ func pageMessage(position []byte, q *hotreader.Query) []byte {
 	b := pagetoken.AppendText(nil, string(position))
 	b = pagetoken.AppendText(b, q.Device)
 	b = binary.AppendUvarint(b, uint64(len(q.Properties)))
-	for _, p := range q.Properties {
-		b = pagetoken.AppendText(b, p)
+	for i, p := range q.Properties {
+		b = append(pagetoken.AppendText(b, p), byte(typeOf(q, i)))
 	}
 	return append(appendInstant(appendInstant(b, q.Start), q.End), byte(q.Order))
+}
+
+func typeOf(q *hotreader.Query, property int) hotreader.Type {
+	if q.Types == nil {
+		return hotreader.Untyped
+	}
+	return q.Types[property]
 }

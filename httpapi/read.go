@@ -37,7 +37,7 @@ func (a *api) read(c *call) error {
 	if accept := c.r.Header["Accept"]; len(accept) > 0 && !a.o.NoRows && wire.AcceptsRows(strings.Join(accept, ",")) {
 		return a.rows(c, e)
 	}
-	q, err := e.Query()
+	q, err := a.asked(e)
 	if err != nil {
 		return err
 	}
@@ -56,6 +56,7 @@ func (a *api) read(c *call) error {
 		Reader:   requestReader{c, a.reader.Read},
 		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
 		MaxBytes: a.o.MaxAnswer,
+		Warnings: true,
 	}
 	if q.Last { // the answer is small, and budget has already kept time to send it
 		responder.Reserve = -1
@@ -66,6 +67,13 @@ func (a *api) read(c *call) error {
 		}
 		return responder.AppendHistory(c.ctx, dst, req)
 	})
+}
+
+// asked returns the query of an envelope.
+func (a *api) asked(e *wire.Envelope) (hotreader.Query, error) {
+	q, err := e.Query()
+	q.LookBack = a.o.LookBack
+	return q, err
 }
 
 // body reads the request's body. It checks the media type and the encoding, and
@@ -109,7 +117,7 @@ func (a *api) body(c *call) ([]byte, error) {
 // rows answers with the row stream. A failure before the first frame is answered
 // with a problem, a later one with an error frame, which ends the stream.
 func (a *api) rows(c *call, e *wire.Envelope) (err error) {
-	q, err := e.Query()
+	q, err := a.asked(e)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
+	"hotreader/test/transcript"
 	"hotreader/wire"
 )
 
@@ -253,8 +254,8 @@ func TestStoreFails(t *testing.T) {
 }
 
 func TestPanic(t *testing.T) {
-	panics := func(at int) (httpapi.Options, *logged) {
-		log := &logged{}
+	panics := func(at int) (httpapi.Options, *transcript.Buffer) {
+		log := &transcript.Buffer{}
 		return httpapi.Options{Logger: logger(log), Source: series{n: 100_000, during: func(_ context.Context, i int) {
 			if i == at {
 				panic("secret detail")

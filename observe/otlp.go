@@ -1,24 +1,11 @@
 package observe
 
 import (
-	"bytes"
 	"cmp"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -147,104 +134,4 @@ func pointOf(s *Sample, began, now time.Time) object {
 	o["count"], o["sum"] = strconv.FormatUint(s.Count, 10), s.Value
 	o["bucketCounts"], o["explicitBounds"] = counts, s.Desc.Bounds
 	return o
-}
-
-// spans is the exporter of spans.
-type spans struct{ to *sender }
-
-// ExportSpans implements sdk.SpanExporter. It fails never: what cannot be
-// delivered is lost, which the sender tells.
-func (e spans) ExportSpans(ctx context.Context, list []sdk.ReadOnlySpan) error {
-	all := make([]object, len(list))
-	for i, s := range list {
-		all[i] = spanOf(s)
-	}
-	e.to.send(ctx, all)
-	return nil
-}
-
-// Shutdown implements sdk.SpanExporter.
-func (e spans) Shutdown(context.Context) error {
-	e.to.client.CloseIdleConnections()
-	return nil
-}
-
-// sender posts spans or metrics to a collector. It tries once: a collector that is
-// away must not hold up queries.
-type sender struct {
-	to     *target
-	who    []object
-	client *http.Client
-	logger *slog.Logger
-
-	mu   sync.Mutex
-	told time.Time
-}
-
-func newSender(to *target, who []object, logger *slog.Logger) *sender {
-	return &sender{to: to, who: who, logger: logger, client: &http.Client{
-		Timeout: to.timeout,
-		Transport: &http.Transport{
-			Proxy:       http.ProxyFromEnvironment,
-			DialContext: (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext, TLSHandshakeTimeout: 3 * time.Second,
-			ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second,
-		},
-		// The headers hold a key.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-}
-
-// send delivers list, or tells the log, at most once a minute, that it cannot.
-func (s *sender) send(ctx context.Context, list []object) {
-	err := s.post(ctx, list)
-	if err == nil || s.logger == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.told.IsZero() && time.Since(s.told) < time.Minute {
-		return
-	}
-	s.told = time.Now()
-	s.logger.LogAttrs(ctx, slog.LevelWarn, s.to.signal+" cannot be delivered, some are lost", slog.String("collector", s.to.host), slog.String("error", err.Error()))
-}
-
-func (s *sender) post(ctx context.Context, list []object) error {
-	kind := map[string]string{traces: "Spans", measures: "Metrics"}[s.to.signal]
-	body, err := json.Marshal(object{"resource" + kind: []object{{
-		"resource":     object{"attributes": s.who},
-		"scope" + kind: []object{{"scope": object{"name": scopeName}, strings.ToLower(kind): list}},
-	}}})
-	if err != nil {
-		return err
-	}
-	if s.to.zip {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		_, _ = z.Write(body) // a buffer takes all
-		_ = z.Close()
-		body = b.Bytes()
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.to.url, bytes.NewReader(body))
-	if err != nil {
-		return errors.New("the endpoint is no URL")
-	}
-	req.Header = s.to.header.Clone()
-	req.Header.Set("Content-Type", "application/json")
-	if s.to.zip {
-		req.Header.Set("Content-Encoding", "gzip")
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // the URL may hold a key
-		}
-		return err
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is kept
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("status %d", resp.StatusCode)
-	}
-	return nil
 }

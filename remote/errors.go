@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -151,11 +150,8 @@ func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 // not help then.
 func isTLSRefusal(err error) bool {
 	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
-	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
-	_, host := errors.AsType[x509.HostnameError](err)
-	_, expired := errors.AsType[x509.CertificateInvalidError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	op, ok := errors.AsType[*net.OpError](err)
 	alert := ok && op.Op == "remote error" // what crypto/tls calls the peer's alert
-	return errors.Is(err, http.ErrSchemeMismatch) || verify || unknown || host || expired || record || alert
+	return errors.Is(err, http.ErrSchemeMismatch) || verify || record || alert
 }

@@ -33,7 +33,7 @@ func (x *exchange) readJSON(q hotreader.Query, a *answer) error {
 	if q.Last {
 		// An answer of latest values has no times, so range and filters could not be
 		// applied to it. Read the series backwards instead.
-		p.ask.Last, p.ask.Order, p.ask.Limit = false, hotreader.Descending, hotreader.LookBack
+		p.ask.Last, p.ask.Order, p.ask.Limit = false, hotreader.Descending, q.MaxLooked()
 	}
 	p.ask.Properties = slices.Clone(q.Columns())
 	if q.Types != nil { // columns that only filters name have no type
@@ -53,11 +53,12 @@ func (x *exchange) readJSONLatest(q hotreader.Query, a *answer) error {
 	if err != nil {
 		return err
 	}
-	rows, err := twinmaker.ParseLastEntryAnswer(body, q)
+	last, err := twinmaker.ParseLastEntryAnswer(body, q)
 	if err != nil {
 		return x.parseError(err)
 	}
-	return x.giveAll(rows)
+	x.warn(last.Warnings)
+	return x.giveAll(last.Rows)
 }
 
 // parseError names the peer in an error of the codec.
@@ -96,6 +97,9 @@ type pages struct {
 	token  string          // of the next page
 	tokens map[string]bool // all that have come
 	size   int             // bytes of the last page
+
+	strays int  // rows from outside of the range
+	given  bool // a row from within it
 }
 
 // next returns the next page's rows in the order asked for.
@@ -119,7 +123,8 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, token, err := twinmaker.ParseHistoryAnswer(body, p.ask)
+	came, err := twinmaker.ParseHistoryAnswer(body, p.ask)
+	rows, token := came.Rows, came.NextToken
 	switch {
 	case err != nil:
 		return nil, x.parseError(err)
@@ -131,6 +136,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 		p.tokens[token] = true
 	}
 	p.token, p.size = token, len(body)
+	x.warn(came.Warnings)
 	if p.ask.Order == hotreader.Descending {
 		slices.Reverse(rows)
 	}
@@ -175,7 +181,13 @@ func (p *pages) yieldAll() error {
 			return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken, and behind it nothing new"))
 		}
 	}
-	return p.give(held)
+	if err := p.give(held); err != nil {
+		return err
+	}
+	if p.strays > 0 && !p.given {
+		return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("all rows that came (%d) are outside of the range that was asked for", p.strays))
+	}
+	return nil
 }
 
 // give yields the rows that are in range.
@@ -184,10 +196,13 @@ func (p *pages) give(rows []hotreader.Row) error {
 		if err := p.x.ctx.Err(); err != nil {
 			return p.x.fail(hotreader.CodeOf(err), err)
 		}
-		if p.query.Contains(row.Time) {
-			if err := p.x.give(row); err != nil {
-				return err
-			}
+		if !p.query.Contains(row.Time) {
+			p.strays++
+			continue
+		}
+		p.given = true
+		if err := p.x.give(row); err != nil {
+			return err
 		}
 	}
 	return nil

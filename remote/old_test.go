@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/remote"
+	"hotreader/wire"
 )
 
 // peer is an older API, which answers in TwinMaker's JSON. Its fields say what it
@@ -211,6 +215,37 @@ func TestPitfall05TheAnswerSaysItsDialect(t *testing.T) {
 	}
 }
 
+// What nobody asked for is no empty answer, and what the peer leaves out is told.
+func TestOldPeersOtherAnswers(t *testing.T) {
+	series := func(name, values string) string {
+		return `{"propertyValues":[{"entityPropertyReference":{"propertyName":"` + name + `"},"values":[` + values + `]}]`
+	}
+	const value = `{"time":"2026-03-01T00:00:00Z","value":{"doubleValue":1}}`
+	q := query
+	q.Start, q.End = base.Add(time.Hour), base.Add(2*time.Hour)
+	_, err := read(t.Context(), t, reader(t, answer(series("t", value)+"}")), q)
+	wantError(t, err, hotreader.CodeProtocol, "all rows that came (1) are outside of the range")
+	_, err = read(t.Context(), t, reader(t, answer(series("x", value)+"}")), query)
+	wantError(t, err, hotreader.CodeProtocol, "nobody asked for", "x")
+	last := query
+	last.Last = true
+	_, err = read(t.Context(), t, reader(t, answer(`{"propertyValues":{"x":{"propertyValue":{"doubleValue":1}}}}`)), last)
+	wantError(t, err, hotreader.CodeProtocol, "nobody asked for")
+
+	for q, body := range map[*hotreader.Query]string{
+		&query: series("t", value+`,{"time":"2026-03-01T00:00:01Z","value":{"doubleValue":"NaN"}}`),
+		&last:  `{"propertyValues":{"t":{"propertyValue":{"doubleValue":"NaN"}}}`,
+	} {
+		var stats hotreader.Stats
+		body += `,"warnings":[{"code":"look_back","property":"t","message":"t: no value within the newest records; of 7"}]}`
+		_, err := read(hotreader.WithStats(t.Context(), &stats), t, reader(t, answer(body)), *q)
+		const want = "[t: no value within the newest records; of 7 t: 1 value unreadable]"
+		if err != nil || fmt.Sprint(stats.Warnings()) != want {
+			t.Errorf("%v, %v", stats.Warnings(), err)
+		}
+	}
+}
+
 func answer(body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -296,4 +331,80 @@ func TestOldPeerLeaving(t *testing.T) {
 	if old.requests != 2 { // a page, and the one that shows its order
 		t.Errorf("%d pages were read for one row", old.requests)
 	}
+}
+
+const token = "0123456789abcdef0123456789abcdef"
+
+// rows serves a reader's rows as the other cloud does, without its checks. cut > 0 is a
+// budget of rows for each answer. With cut < 0 the budget changes: 1, 2, 4, … 1024 rows,
+// and again.
+func rows(t testing.TB, r hotreader.Source, cut int) http.HandlerFunc {
+	var served atomic.Int32
+	return func(w http.ResponseWriter, req *http.Request) {
+		cut := cut
+		if cut < 0 {
+			cut = 1 << (served.Add(1) % 11)
+		}
+		if req.Method != http.MethodPost || req.URL.Path != "/api/read" || req.Header.Get(identity.TokenHeader) != token {
+			t.Errorf("%s %s came, token %v", req.Method, req.URL, req.Header.Get(identity.TokenHeader) == token)
+		}
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return // the caller went away
+		}
+		e, err := wire.ParseEnvelope(body)
+		if err != nil {
+			wire.NewProblem(err, "").Write(w)
+			return
+		}
+		q, err := e.Query()
+		if err != nil {
+			wire.NewProblem(err, "").Write(w)
+			return
+		}
+		if !q.Last {
+			q.Types = slices.Repeat([]hotreader.Type{hotreader.AsStored}, len(q.Properties))
+		}
+		w.Header().Set("Content-Type", wire.MediaType)
+		enc := wire.NewEncoder(w, q)
+		defer enc.Close()
+		n := 0
+		for row, err := range hotreader.Meaning(r).Scan(req.Context(), q) {
+			if err == nil && cut > 0 && n == cut && !q.Last { // a last entry is small and not cut
+				_ = enc.End(true)
+				return
+			}
+			if err == nil {
+				err = enc.Row(row)
+			}
+			if err != nil {
+				_ = enc.Fail(err)
+				return
+			}
+			n++
+		}
+		_ = enc.End(false)
+	}
+}
+
+// reader starts a server with a handler and returns a Source that reads from it.
+func reader(t testing.TB, h http.Handler, change ...func(*remote.Options)) *remote.Source {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	tok, err := identity.Static(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := remote.NewClient()
+	t.Cleanup(client.CloseIdleConnections)
+	o := remote.Options{URL: server.URL + "/api", Credential: tok, Client: client, SourceCloud: "aws"}
+	for _, c := range change {
+		c(&o)
+	}
+	r, err := remote.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,6 +179,13 @@ func (x *exchange) give(row hotreader.Row) error {
 	return nil
 }
 
+// warn takes over the peer's warnings.
+func (x *exchange) warn(warnings []hotreader.Warning) {
+	for _, w := range warnings {
+		x.stats.Warn(w)
+	}
+}
+
 func (x *exchange) giveAll(rows []hotreader.Row) error {
 	for _, row := range rows {
 		if err := x.give(row); err != nil {
@@ -222,7 +230,7 @@ func (x *exchange) readStream(q hotreader.Query, a *answer) (rest hotreader.Quer
 	defer d.Close()
 	var last time.Time
 	var latest []hotreader.Row // held back until the end mark, since the caller stops at its last value
-	n := 0
+	n, given := 0, false
 	for {
 		row, err := d.Read()
 		if errors.Is(err, io.EOF) {
@@ -239,6 +247,7 @@ func (x *exchange) readStream(q hotreader.Query, a *answer) (rest hotreader.Quer
 		}
 		n++
 		last = row.Time
+		given = given || slices.ContainsFunc(row.Values[:len(q.Properties)], func(v hotreader.Value) bool { return !v.IsNull() })
 		if q.Last {
 			latest = append(latest, row.Clone())
 		} else if err := x.give(row); err != nil {
@@ -248,10 +257,10 @@ func (x *exchange) readStream(q hotreader.Query, a *answer) (rest hotreader.Quer
 			return q, false, err
 		}
 	}
-	for _, w := range d.Warnings() {
-		x.stats.Warn(w)
-	}
+	x.warn(d.Warnings())
 	switch {
+	case n > 0 && !given:
+		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the rows that came have no value of what was asked for"))
 	case d.More() && (q.Last || n == 0):
 		return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer says there is more, but sent nothing to go on from"))
 	case q.Last:

@@ -3,9 +3,6 @@ package remote_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -13,11 +10,11 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,6 +25,8 @@ import (
 	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/store/memstore"
+	"hotreader/test/authority"
+	"hotreader/test/serving"
 	"hotreader/wire"
 )
 
@@ -307,6 +306,43 @@ func TestStrangeAnswers(t *testing.T) {
 	}
 }
 
+// A row stream of other rows than were asked for is no empty answer.
+func TestRowsNobodyAskedFor(t *testing.T) {
+	asked := query
+	asked.Start, asked.End = base, base.Add(time.Hour)
+	for name, c := range map[string]struct {
+		columns []string
+		at      time.Time
+		value   hotreader.Value
+		words   string
+	}{
+		"before the range":   {query.Properties, base.Add(-1), num("1"), "outside of the range"},
+		"behind the range":   {query.Properties, base.Add(time.Hour + 1), num("1"), "outside of the range"},
+		"a column more":      {[]string{"t", "x"}, base, num("1"), "2 columns; 1 were asked for"},
+		"nothing of a value": {query.Properties, base, hotreader.Value{}, "no value of what was asked for"},
+	} {
+		for _, last := range []bool{false, true} {
+			r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", wire.MediaType)
+				sent := asked
+				if sent.Properties = c.columns; last {
+					sent.Last = true
+				}
+				enc := wire.NewEncoder(w, sent)
+				defer enc.Close()
+				_ = enc.Row(hotreader.Row{Time: c.at, Values: slices.Repeat([]hotreader.Value{c.value}, len(c.columns))})
+				_ = enc.End(false)
+			}))
+			q := asked
+			q.Last = last
+			_, err := read(t.Context(), t, r, q)
+			if hotreader.CodeOf(err) != hotreader.CodeProtocol || !strings.Contains(err.Error(), c.words) {
+				t.Errorf("%s, last %v: %v", name, last, err)
+			}
+		}
+	}
+}
+
 func TestRedirectIsNotFollowed(t *testing.T) {
 	var hits atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { hits.Add(1) }))
@@ -389,28 +425,15 @@ func TestTransportFaults(t *testing.T) {
 	listener.Close()
 
 	raw := func(answer string) string { // what a server that resets sends before
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				buf := make([]byte, 64<<10)
-				_, _ = c.Read(buf)
-				_, _ = io.WriteString(c, answer)
-				if answer != "" {
-					time.Sleep(20 * time.Millisecond) // so that the client reads it before the reset
-				}
-				_ = c.(*net.TCPConn).SetLinger(0)
-				c.Close()
+		return "http://" + serving.Accept(t, func(_ int, c net.Conn) {
+			buf := make([]byte, 64<<10)
+			_, _ = c.Read(buf)
+			_, _ = io.WriteString(c, answer)
+			if answer != "" {
+				time.Sleep(20 * time.Millisecond) // so that the client reads it before the reset
 			}
-		}()
-		return "http://" + l.Addr().String()
+			_ = c.(*net.TCPConn).SetLinger(0)
+		})
 	}
 	for _, c := range []struct {
 		name, url string
@@ -646,6 +669,7 @@ func TestPeerOutOfBounds(t *testing.T) {
 
 func TestPitfall24TrustIsNotRetried(t *testing.T) {
 	var hits atomic.Int32
+	ours := authority.New(t)
 	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { hits.Add(1) })
 	for _, c := range []struct {
 		name   string
@@ -658,9 +682,11 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 			c.RootCAs.AddCert(s.Certificate())
 			c.ServerName = "another.invalid"
 		}},
-		{"expired", func(s *httptest.Server) { s.TLS = &tls.Config{Certificates: []tls.Certificate{expired(t)}} }, func(s *httptest.Server, c *tls.Config) {
+		{"expired", func(s *httptest.Server) {
+			s.TLS = ours.Issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+		}, func(_ *httptest.Server, c *tls.Config) {
 			c.RootCAs = x509.NewCertPool()
-			c.RootCAs.AddCert(s.Certificate())
+			c.RootCAs.AddCert(ours.Cert)
 		}},
 		{"TLS too old", func(s *httptest.Server) {
 			s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
@@ -696,21 +722,6 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 
 // quiet discards what a server logs about handshakes that fail on purpose.
 var quiet = log.New(io.Discard, "", 0)
-
-func expired(t testing.TB) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
 
 // A kept connection that has died meanwhile, as when a function was frozen, costs no
 // attempt. The server here hangs up on the second request, before a byte of the answer.

@@ -327,22 +327,29 @@ func TestBreakerReadsUnderWay(t *testing.T) {
 		b := NewBreaker(peer.reader(), BreakerOptions{})
 		end := peer.begin(t, b, 7)
 		end(nil)
-		for range 5 {
-			end(peer.err)
-			time.Sleep(15 * time.Second)
-		}
-		if b.Open() {
-			t.Error("opened by reads begun before one that worked")
-		}
-		for range 4 {
-			collect(t.Context(), b, query())
-			time.Sleep(15 * time.Second)
-		}
-		end(nil)
-		if collect(t.Context(), b, query()); b.Open() {
-			t.Error("opened though an old read worked in between")
-		}
+		endsStreaks(t, b, peer, end)
 	})
+}
+
+// endsStreaks ends six reads that began before one that worked: five failures, which
+// must not open the breaker, and a success, which must end a streak.
+func endsStreaks(t *testing.T, b *Breaker, peer *blockingPeer, end func(error)) {
+	t.Helper()
+	for range 5 {
+		end(peer.err)
+		time.Sleep(15 * time.Second)
+	}
+	if b.Open() {
+		t.Error("opened by reads begun before one that worked")
+	}
+	for range 4 {
+		collect(t.Context(), b, query())
+		time.Sleep(15 * time.Second)
+	}
+	end(nil)
+	if collect(t.Context(), b, query()); b.Open() {
+		t.Error("opened though an old read worked in between")
+	}
 }
 
 // Reads begun before the breaker opened end later. If it is open or half open then, they
@@ -370,21 +377,7 @@ func TestBreakerLateResults(t *testing.T) {
 			t.Fatal("not closed by its probe")
 		}
 
-		for range 5 {
-			late(peer.err)
-			time.Sleep(15 * time.Second)
-		}
-		if b.Open() {
-			t.Error("late failures opened it")
-		}
-		for range 4 {
-			collect(t.Context(), b, query())
-			time.Sleep(15 * time.Second)
-		}
-		late(nil)
-		if collect(t.Context(), b, query()); b.Open() {
-			t.Error("opened though a late read worked in between")
-		}
+		endsStreaks(t, b, peer, late)
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/store/memstore"
+	"hotreader/store/storetest"
 )
 
 // rows is a Source over rows in memory, ascending, that can fail. It takes the place of
@@ -108,4 +110,77 @@ func TestCheckURL(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.url, wrong, c.wrong)
 		}
 	}
+}
+
+// To the API's callers, a store's refusal of the API's own identity is a failure of the
+// store. Other errors stay as they are.
+func TestTranslateRefusals(t *testing.T) {
+	lacks := errors.New("the role lacks dynamodb:Query on this table")
+	for _, c := range []struct {
+		err  error
+		code hotreader.Code
+		same bool
+	}{
+		{nil, "", true},
+		{&hotreader.Error{Op: "dynamodb: query", Code: hotreader.CodeForbidden, Err: lacks}, hotreader.CodeStore, false},
+		{&hotreader.Error{Code: hotreader.CodeForbidden}, hotreader.CodeStore, false},
+		{&hotreader.Error{Op: "dynamodb: query", Code: hotreader.CodeNotFound, Err: lacks}, hotreader.CodeNotFound, true},
+		{&hotreader.Error{Op: "dynamodb: query", Code: hotreader.CodeThrottled, RetryAfter: time.Second}, hotreader.CodeThrottled, true},
+		{context.Canceled, hotreader.CodeCanceled, true},
+	} {
+		came, got := 0, error(nil)
+		for _, err := range TranslateRefusals(&rows{rows: series(2), fail: func(_, row int) error { return map[int]error{2: c.err}[row] }}).Scan(t.Context(), query()) {
+			if got = err; err == nil {
+				came++
+			}
+		}
+		if came != 2 || hotreader.CodeOf(got) != c.code && c.err != nil || c.same != (got == c.err) || errors.Is(got, hotreader.CodeForbidden) {
+			t.Errorf("%v becomes %v, behind %d rows", c.err, got, came)
+		}
+		if e, ok := errors.AsType[*hotreader.Error](c.err); ok && e.Err != nil && (!errors.Is(got, lacks) || !strings.Contains(got.Error(), "dynamodb: query: ")) {
+			t.Errorf("%v does not tell the log what %v told", got, c.err)
+		}
+	}
+}
+
+// Each wrapper keeps every promise of the Source that it wraps.
+func TestConformance(t *testing.T) {
+	for name, wrap := range map[string]func(hotreader.Source) hotreader.Source{
+		"retry":   func(r hotreader.Source) hotreader.Source { return NewRetry(r, RetryOptions{}) },
+		"breaker": func(r hotreader.Source) hotreader.Source { return NewBreaker(r, BreakerOptions{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, storetest.Harness{New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
+				store := memstore.New()
+				return wrap(store), store
+			}})
+		})
+	}
+	// So does a retry around a Source that fails after one more row each time.
+	t.Run("retry of breaks", func(t *testing.T) {
+		storetest.Run(t, storetest.Harness{NoStats: true, New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
+			store := memstore.New()
+			breaks := make(chan int, 15) // fewer than the budget has
+			for i := range cap(breaks) {
+				breaks <- i % 5
+			}
+			return NewRetry(readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+				left := -1
+				select {
+				case left = <-breaks:
+				default:
+				}
+				for row, err := range store.Scan(ctx, q) {
+					if left == 0 && err == nil {
+						yield(hotreader.Row{}, failure(hotreader.CodeUnavailable))
+						return
+					}
+					left--
+					if !yield(row, err) {
+						return
+					}
+				}
+			}), RetryOptions{Base: 1, Retries: 15}), store
+		}})
+	})
 }

@@ -243,12 +243,12 @@ func (n *numbers) appendTo(dst []byte, w *intWriter, p *packer) []byte {
 	for i, d := range n.all {
 		m, ok := fit(d, scale, least)
 		if !ok {
-			steps := int64(0) // 0: the number is encoded as text
+			steps := int64(0) // from the nearest number of the scale; 0: the number is encoded as text
 			if d.decimals != asText {
 				m, steps, n.buf, ok = n.step(d, scale)
 			}
 			if !ok {
-				m = prev // any number will do, and this one costs least
+				m, steps = prev, 0 // any number will do, and this one costs least
 				was := len(n.text)
 				if d.decimals == asText {
 					n.text = append(n.text, given[from:from+int(lengths[k])]...)

@@ -127,7 +127,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	}
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: f.Twin, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv, f.Twin))},
-		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src))},
+		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src)), LookBack: f.LookBack},
 		Logger:    logger, Observer: seen, TraceID: seen.TraceID,
 		Reuse: lambdacontext.MaxConcurrency() == 1,
 	}
@@ -152,9 +152,7 @@ func local(f *config.Function, seen *observe.Observer) (*awsdynamodb.Store, erro
 		return nil, err
 	}
 	client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = seen.StoreClient(o.HTTPClient) })
-	return awsdynamodb.New(client, awsdynamodb.Options{
-		Table: f.Table, DeviceKey: f.DeviceKey, TimeKey: f.TimeKey, TimeFormat: f.TimeFormat,
-	}), nil
+	return awsdynamodb.New(client, awsdynamodb.Options{Table: f.Table, Layout: f.Layout}), nil
 }
 
 // fail tells Lambda, and whoever reads the log, why there is no function.

@@ -42,8 +42,11 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 	}
 	took := time.Since(began)
 	if n == 0 {
-		k.app.note("no rows: device %q has no value of %s%s%s", terminal.Printable(q.Device), terminal.Printable(strings.Join(q.Properties, ", ")),
-			within(q), elsewhere(hotreader.WithStats(ctx, new(hotreader.Stats)), reader, q))
+		more := "" // the warnings say why
+		if len(stats.Warnings()) == 0 {
+			more = elsewhere(hotreader.WithStats(ctx, new(hotreader.Stats)), reader, q)
+		}
+		k.app.note("no rows: device %q has no value of %s%s%s", terminal.Printable(q.Device), terminal.Printable(strings.Join(q.Properties, ", ")), within(q), more)
 	}
 	k.sum(n, stats, took)
 	return nil
@@ -51,6 +54,7 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 
 // write writes the answer, and returns how many rows it has, or pages.
 func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader.Query) (n int, err error) {
+	stats := hotreader.StatsOf(ctx)
 	line := terminal.NewProgress(k.app.stderr)
 	defer line.Clear()
 	if terminal.Is(k.app.stdout) && k.format != "chart" {
@@ -67,6 +71,9 @@ func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader
 				return
 			}
 		}
+		if err := stats.Nothing(); n == 0 && err != nil {
+			yield(hotreader.Row{}, err)
+		}
 	}
 	switch {
 	case k.format == "twinmaker":
@@ -78,7 +85,7 @@ func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader
 	case k.format == "table":
 		err = k.table(q, rows)
 	default:
-		err = k.plain(q, rows)
+		err = k.plain(q, rows, stats)
 	}
 	return n, err
 }
@@ -88,7 +95,7 @@ func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader
 func (k *asking) sum(n int, stats *hotreader.Stats, took time.Duration) {
 	a := k.app
 	for _, w := range stats.Warnings() {
-		a.note("warning: %s", w)
+		a.note("warning: %s", terminal.Printable(w.String()))
 	}
 	if n > 0 && terminal.Is(a.stderr) {
 		unit := terminal.Plural(n, "row", "rows")
@@ -136,7 +143,7 @@ func elsewhere(ctx context.Context, reader hotreader.Reader, q hotreader.Query) 
 	return "; are the device's id and the property's name right?"
 }
 
-func (k *asking) plain(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {
+func (k *asking) plain(q hotreader.Query, rows iter.Seq2[hotreader.Row, error], stats *hotreader.Stats) error {
 	e, err := plain.NewEncoder(plainFormats[k.format], q.Properties)
 	if err != nil {
 		return err
@@ -146,7 +153,7 @@ func (k *asking) plain(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) 
 		out = &terminal.Visible{W: out}
 	}
 	w := bufio.NewWriterSize(out, 1<<16)
-	if _, err := e.Write(w, rows); err != nil {
+	if _, err := e.Write(w, rows, stats); err != nil {
 		_ = w.Flush() // the rows before the failure are right, and the failure is what counts
 		return err
 	}

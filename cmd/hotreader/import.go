@@ -17,6 +17,7 @@ import (
 	"hotreader/cmd/hotreader/internal/importer/sniff"
 	"hotreader/cmd/hotreader/internal/importer/timetext"
 	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/codec/plain"
 	"hotreader/store/all"
 )
 
@@ -287,11 +288,11 @@ func (k *importing) checkColumns() error {
 	for _, t := range k.types {
 		i := strings.LastIndexByte(t, '=')
 		if i < 1 {
-			return usagef("import: --type %s: write it name=type; the types are %s", t, typeWords)
+			return usagef("import: --type %s: write it name=type; the types are %s", t, plain.TypeWords)
 		}
 		typ, ok := hotreader.ParseType(t[i+1:])
 		if !ok || typ == hotreader.Untyped {
-			return usagef("import: --type %s: %s", t, meantAndAll(strings.ToLower(t[i+1:]), strings.Split(typeWords, ", ")))
+			return usagef("import: --type %s: %s", t, meantAndAll(strings.ToLower(t[i+1:]), strings.Split(plain.TypeWords, ", ")))
 		}
 		k.Types[t[:i]] = typ
 	}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -91,43 +90,5 @@ func TestManyColumns(t *testing.T) {
 	}
 	if lines := strings.Count(talk.String(), "\n"); lines != 2*shown+2 || !strings.Contains(talk.String(), "and 980 columns more\n") {
 		t.Errorf("%d lines: %s", lines, talk.String())
-	}
-}
-
-func TestNameList(t *testing.T) {
-	for text, want := range map[string]string{
-		"a": "[a]", "a,b": "[a b]", `a"b`: `[a"b]`, `"a,b",c`: "[a,b c]", `"a""b"`: `[a"b]`, "": "[]", `"a`: "[a]",
-	} {
-		var l nameList
-		if err := l.Set(text); err != nil || fmt.Sprint([]string(l)) != want {
-			t.Errorf("%q = %v, %v; want %s", text, l, err, want)
-		}
-	}
-	var l nameList
-	if err := l.Set("a\nb"); err == nil {
-		t.Error("two lines are taken for names")
-	}
-}
-
-func TestFullDevice(t *testing.T) {
-	for _, args := range []string{"", "--help", "--version", "version", "version --json", "query --help", "help latest", "completion bash"} {
-		var talk bytes.Buffer
-		if code := run(t.Context(), strings.Fields(args), nil, full{}, &talk); code != exitFailed || !strings.Contains(talk.String(), "no space left") {
-			t.Errorf("hotreader %s: exit code %d, %q", args, code, talk.String())
-		}
-	}
-}
-
-type full struct{}
-
-func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
-
-func TestBuildWithoutVersionControl(t *testing.T) {
-	if b := buildOf(nil); b.Commit != "" || b.Modified != nil || b.Version == "" {
-		t.Errorf("%+v", b)
-	}
-	b := buildOf(&debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "false"}}})
-	if b.Commit != "abc" || b.Modified == nil || *b.Modified {
-		t.Errorf("%+v", b)
 	}
 }

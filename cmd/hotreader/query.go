@@ -1,16 +1,23 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/codec/twinmaker"
 )
 
 const kindText = `Each value comes in the kind that is stored: number, text or boolean. With --type
 it becomes that type, and values that do not fit are left out. What is left out,
-and a property that mixes kinds, is a warning on standard error.`
+and a property that mixes kinds, is a warning on standard error; the formats json
+and twinmaker have it in the document, too, as "warnings". An answer in which no
+value is left is an error.`
 
 func (a *app) query() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}
@@ -32,7 +39,7 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 Formats:
   table      aligned columns
   chart      a drawing of each property; no spike is lost, however long the range
-  json       one document {"items":[{"time":...,"NAME":...}]}
+  json       one document {"items":[{"time":...,"NAME":...}],"warnings":[...]}
   jsonl      one such item a line
   csv        RFC 4180; text that a spreadsheet would run as a formula is guarded
   twinmaker  what AWS IoT TwinMaker is answered: one page a line
@@ -69,4 +76,100 @@ Formats:
 		return k.answer(cmd.Context(), q)
 	}
 	return cmd
+}
+
+func (a *app) latest() *cobra.Command {
+	k := &asking{app: a, formats: []string{"table", "json", "jsonl", "csv", "twinmaker"}}
+	end, lookBack := &instant{now: a.now}, hotreader.LookBack
+	cmd := &cobra.Command{
+		Use:   "latest (--store URL | --remote URL) --device ID --property NAME...",
+		Short: "Read the newest value of each property",
+		Long: `Read the newest value of each property of a device, even where the newest row
+lacks it. At most --look-back rows of the device are looked at, from the newest on.
+A warning says where that ended the search. A row more than a day ahead of the
+clock is passed over, unless --end is later.
+
+The formats json, jsonl and csv hold rows, newest first: those that the values
+come from, each with the values that are newest.
+
+` + kindText + "\n\n" + tokenText + `
+
+` + storeURLs,
+		Example: `  hotreader latest --store bolt:pump.db --device pump-7 --property temperature,state
+  hotreader latest --remote https://reader.example.com --device pump-7 --property temperature --json`,
+		Args: noArgs,
+	}
+	k.flags(cmd)
+	cmd.Flags().Var(end, "end", "the newest not after this `time`; default: a day ahead of now")
+	cmd.Flags().IntVar(&lookBack, "look-back", lookBack, "look at this many `rows` at most")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		q, err := k.query(cmd)
+		if err != nil {
+			return err
+		}
+		if lookBack < 1 {
+			return usagef("latest: --look-back %d does not fit; want a whole number of rows, at least 1", lookBack)
+		}
+		q.Last, q.LookBack, q.End = true, lookBack, end.time
+		return k.answer(cmd.Context(), q)
+	}
+	return cmd
+}
+
+// twinmaker writes what TwinMaker would be answered, one page a line, and
+// returns how many pages have values. Entity and component are named as the
+// device.
+func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotreader.Query) (int, error) {
+	w := bufio.NewWriterSize(k.app.stdout, 1<<16)
+	answers := twinmaker.Responder{Reader: reader, Warnings: true}
+	req := twinmaker.Request{Query: q, Ref: twinmaker.Reference{EntityID: q.Device, ComponentName: q.Device}}
+	if q.Limit > 0 { // one page of that many rows
+		if q.Limit > twinmaker.MaxResults/len(q.Properties) {
+			return 0, usagef("query: --limit %d is more than a page can hold", q.Limit)
+		}
+		req.MaxResults = q.Limit * len(q.Properties)
+		answers.MaxBytes = 1 << 30
+		req.Query.Limit = 0
+	}
+	if q.Limit == 0 {
+		// Pages are megabytes, and come fast: on a busy machine the collector would
+		// fall behind by several. What lives is less than half of this.
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(40 << 20))
+	}
+	page := make([]byte, 0, twinmaker.DefaultMaxBytes) // growing to that would leave as much behind again
+	pages := 0
+	for {
+		var err error
+		if q.Last {
+			page, err = answers.AppendLastEntry(ctx, page[:0], req)
+		} else {
+			page, err = answers.AppendHistory(ctx, page[:0], req)
+		}
+		if err != nil {
+			_ = w.Flush()
+			return pages, err
+		}
+		_, _ = w.Write(page) // the writer keeps its error for Flush
+		_ = w.WriteByte('\n')
+		empty, next := pageEnd(page)
+		if !empty {
+			pages++
+		}
+		if next == "" || q.Limit > 0 {
+			return pages, w.Flush()
+		}
+		req.NextToken = next
+	}
+}
+
+// pageEnd returns whether a page of our own making is without values, and its
+// nextToken. A page is megabytes, so it is not decoded: what is looked for
+// cannot stand inside a JSON string, where quotes are escaped.
+func pageEnd(page []byte) (empty bool, next string) {
+	empty = !bytes.Contains(page, []byte(`"values":[{`)) && !bytes.Contains(page, []byte(`"propertyValue":{`))
+	mark := []byte(`],"nextToken":"`)
+	if i := bytes.LastIndex(page, mark); i >= 0 {
+		next = string(bytes.TrimSuffix(page[i+len(mark):], []byte(`"}`)))
+	}
+	return empty, next
 }

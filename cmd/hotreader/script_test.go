@@ -4,16 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"flag"
 	"io"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,9 +19,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"hotreader"
+	"hotreader/test/authority"
+	"hotreader/test/golden"
 )
-
-var update = flag.Bool("update", false, "write what the commands print into the scripts and golden files")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"hotreader": main})
@@ -38,7 +30,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
-		UpdateScripts: *update,
+		UpdateScripts: *golden.Update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			env.Setenv("LONG", strings.Repeat("x", hotreader.MaxDeviceBytes+1))
@@ -84,18 +76,7 @@ func lines(ts *testscript.TestScript, _ bool, args []string) {
 
 // cert CERT KEY: makes a certificate for 127.0.0.1, and its key.
 func cert(ts *testscript.TestScript, _ bool, args []string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ts.Check(err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	ts.Check(err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	ts.Check(authority.Write(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
 }
 
 // compress FILE GZIP: compresses a file.
@@ -120,7 +101,7 @@ func startProgram(ts *testscript.TestScript, _ bool, args []string) {
 	name, pattern, stream := args[0], regexp.MustCompile(args[1]), args[2]
 	cmd := exec.Command(args[3], args[4:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, v := range []string{"PATH", "HOME", "TMPDIR", "INTER_CLOUD_TOKEN", "NO_COLOR", "HOTREADER_DEVICES", "HOTREADER_RATE"} {
+	for _, v := range []string{"PATH", "HOME", "TMPDIR", "INTER_CLOUD_TOKEN", "NO_COLOR", "HOTREADER_DEVICES", "HOTREADER_RATE", "HOTREADER_LOOK_BACK"} {
 		if text := ts.Getenv(v); text != "" {
 			cmd.Env = append(cmd.Env, v+"="+text)
 		}

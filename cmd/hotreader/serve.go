@@ -50,7 +50,7 @@ type serving struct {
 	cert, key                string
 	insecure                 bool
 	rate                     float64
-	burst                    int
+	burst, lookBack          int
 	devices                  string
 	level                    string
 	metrics                  string
@@ -71,8 +71,8 @@ While it is rotated, give two: current,previous. The file is read again when a
 token is refused, at most each five minutes. Without a token nothing is served.
 Make one with: openssl rand -hex 32
 
-HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES and HOTREADER_LOG_LEVEL stand
-for the flags that are not given.
+HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK and
+HOTREADER_LOG_LEVEL stand for the flags that are not given.
 
 Plain http is for this machine only. On any other address give --tls-cert and
 --tls-key, or say with --insecure that a proxy in front does the encryption.
@@ -110,12 +110,13 @@ func (a *app) serve() *cobra.Command {
 	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
 	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
 	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
+	f.IntVar(&s.lookBack, "look-back", hotreader.LookBack, "look at this many `rows` at most for latest values")
 	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
 	f.StringVar(&s.metrics, "metrics", "", "show metrics to Prometheus on this `address`, as :9464; not shown without it")
 	f.SortFlags = false
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
+		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
 			return err
 		}
 		switch {
@@ -133,6 +134,8 @@ func (a *app) serve() *cobra.Command {
 			return usagef("serve: --rate %g does not fit; want requests a second, at least %g, or 0 for any number", s.rate, config.LeastRate)
 		case s.burst < 0:
 			return usagef("serve: --burst cannot be negative; 0 is twice the rate")
+		case s.lookBack < 1:
+			return usagef("serve: --look-back %d does not fit; want a whole number of rows, at least 1", s.lookBack)
 		}
 		var level slog.Level
 		if err := level.UnmarshalText([]byte(s.level)); err != nil {
@@ -188,7 +191,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return err
 	}
 	defer store.Close()
-	f := &config.Function{Role: config.API, Settings: config.Settings{Rate: s.rate, Burst: s.burst, Devices: devices}}
+	f := &config.Function{Role: config.API, Settings: config.Settings{Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack}}
 	if f.Rate == 0 {
 		f.Rate = -1
 	}

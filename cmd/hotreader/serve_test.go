@@ -2,14 +2,21 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hotreader/test/slowtable"
 )
 
 const oldToken, newToken = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
@@ -80,5 +87,74 @@ func TestServeOutlivesItsLogsReader(t *testing.T) {
 		if resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("status %d", resp.StatusCode)
 		}
+	}
+}
+
+// A cloud's store is read ahead, by query and by serve.
+func TestStoreIsReadAhead(t *testing.T) {
+	const rows, page = 5000, 400
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKID")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
+	t.Setenv(tokenVariable, strings.Repeat("0123456789abcdef", 4))
+	table := slowtable.New(rows, page)
+	server := httptest.NewServer(table)
+	defer server.Close()
+	store := "dynamodb://t?region=eu-central-1&endpoint=" + server.URL
+	query := func(from ...string) {
+		t.Helper()
+		table.Queries.Store(0)
+		table.Continued.Store(0)
+		var out, talk bytes.Buffer
+		args := append([]string{"query", "--device", "d", "--property", "temperature", "--format", "csv"}, from...)
+		if code := run(t.Context(), args, nil, &out, &talk); code != 0 {
+			t.Fatalf("exit code %d: %s", code, talk.String())
+		}
+		if n := strings.Count(out.String(), "\n"); n != rows+1 {
+			t.Errorf("%s: %d lines, want %d", from, n, rows+1)
+		}
+		if table.Queries.Load() <= rows/page || table.Continued.Load() > 0 {
+			t.Errorf("%s: %d queries, of which %d go on behind a page", from, table.Queries.Load(), table.Continued.Load())
+		}
+	}
+	query("--store", store)
+
+	query("--remote", serveURL(t, "serve", "--store", store, "--listen", "127.0.0.1:0", "--log-level", "error"))
+}
+
+func TestNameList(t *testing.T) {
+	for text, want := range map[string]string{
+		"a": "[a]", "a,b": "[a b]", `a"b`: `[a"b]`, `"a,b",c`: "[a,b c]", `"a""b"`: `[a"b]`, "": "[]", `"a`: "[a]",
+	} {
+		var l nameList
+		if err := l.Set(text); err != nil || fmt.Sprint([]string(l)) != want {
+			t.Errorf("%q = %v, %v; want %s", text, l, err, want)
+		}
+	}
+	var l nameList
+	if err := l.Set("a\nb"); err == nil {
+		t.Error("two lines are taken for names")
+	}
+}
+
+func TestFullDevice(t *testing.T) {
+	for _, args := range []string{"", "--help", "--version", "version", "version --json", "query --help", "help latest", "completion bash"} {
+		var talk bytes.Buffer
+		if code := run(t.Context(), strings.Fields(args), nil, full{}, &talk); code != exitFailed || !strings.Contains(talk.String(), "no space left") {
+			t.Errorf("hotreader %s: exit code %d, %q", args, code, talk.String())
+		}
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestBuildWithoutVersionControl(t *testing.T) {
+	if b := buildOf(nil); b.Commit != "" || b.Modified != nil || b.Version == "" {
+		t.Errorf("%+v", b)
+	}
+	b := buildOf(&debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "false"}}})
+	if b.Commit != "abc" || b.Modified == nil || *b.Modified {
+		t.Errorf("%+v", b)
 	}
 }

@@ -160,8 +160,8 @@ func (e *Encoder) appendLine(dst []byte, row hotreader.Row) []byte {
 }
 
 // AppendTail appends what comes behind the rows. Only JSON has a place for
-// nextToken; "" leaves it out.
-func (e *Encoder) AppendTail(dst []byte, nextToken string) []byte {
+// nextToken and warnings; "" and none are left out.
+func (e *Encoder) AppendTail(dst []byte, nextToken string, warnings []hotreader.Warning) []byte {
 	if e.format != JSON {
 		return dst
 	}
@@ -169,16 +169,17 @@ func (e *Encoder) AppendTail(dst []byte, nextToken string) []byte {
 	if nextToken != "" {
 		dst = jsontext.AppendString(append(dst, `,"next_token":`...), nextToken)
 	}
-	return append(dst, "}\n"...)
+	return append(hotreader.AppendWarnings(dst, warnings), "}\n"...)
 }
 
 // flushAt is how many bytes Write gathers before it writes them.
 const flushAt = 32 << 10
 
-// Write writes all rows to w and returns how many they were. An error of rows
-// ends it, with the rows before it written and, in JSON, the document left
-// open, so that it cannot be taken for a whole one.
-func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error]) (n int, err error) {
+// Write writes all rows to w, and the warnings that stats has behind them, and
+// returns how many rows they were. An error of rows ends it, with the rows before
+// it written and, in JSON, the document left open, so that it cannot be taken for a
+// whole one.
+func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error], stats *hotreader.Stats) (n int, err error) {
 	buf := e.AppendHead(make([]byte, 0, flushAt+4096))
 	for row, rowErr := range rows {
 		if rowErr != nil {
@@ -194,7 +195,7 @@ func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error]) (n in
 			buf = buf[:0]
 		}
 	}
-	_, err = w.Write(e.AppendTail(buf, ""))
+	_, err = w.Write(e.AppendTail(buf, "", stats.Warnings()))
 	return n, err
 }
 

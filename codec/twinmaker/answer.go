@@ -1,6 +1,7 @@
 package twinmaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,15 @@ type Responder struct {
 
 	// MaxBytes bounds an answer; the next page has the rest. Zero = DefaultMaxBytes.
 	MaxBytes int
+
+	// LookBack bounds the search for latest values, as Query.LookBack does. Zero =
+	// the constant hotreader.LookBack.
+	LookBack int
+
+	// Warnings says that the answer has a place for the context's warnings. TwinMaker's
+	// has none: there a property of which every value was left out is an error, and
+	// so are latest values of which the look-back found not one.
+	Warnings bool
 
 	// Reserve is the time before the context's deadline that is kept for sending the
 	// page: at most a quarter of what is left when the request comes. Zero = 500 ms;
@@ -62,6 +72,9 @@ func (r *Responder) withReserve(ctx context.Context) (context.Context, context.C
 // without values has an empty series. The answer has a nextToken if more rows follow;
 // if the time budget ended the page, the next one may be empty.
 //
+// A query of which no page has a value although values were left out is an error of
+// CodeUnreadable, on its last page.
+//
 // Errors are *hotreader.Error: CodeInvalid for a wrong request or nextToken,
 // CodeDeadline if no row came in time, CodeTooLarge if a single row exceeds the byte
 // budget, else the Reader's. dst is then returned unchanged.
@@ -86,8 +99,14 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 		req.Query.Types = nil
 	}
 	page := newPage(&req.Query)
-	defer page.release(ctx)
-	reading, cancel := r.withReserve(ctx)
+	if from != nil {
+		for i, f := range from.fates {
+			page.columns[i].fate = f
+		}
+	}
+	stats := new(hotreader.Stats)
+	defer page.release(ctx, stats)
+	reading, cancel := r.withReserve(hotreader.WithStats(ctx, stats))
 	defer cancel()
 	f := pageFiller{Responder: r, ctx: reading, caller: ctx, req: &req, page: page, from: from, budget: r.maxBytes() - overhead(&req)}
 	read := f.readRows
@@ -95,11 +114,28 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 		read = f.readSteps
 	}
 	next, err := read()
+	page.account(stats)
+	if err == nil && next == nil {
+		err = page.whole(stats, r.Warnings)
+	}
 	if err != nil {
 		return dst, err
 	}
-
 	n := len(dst)
+	dst = r.appendWarnings(page.appendSeries(dst, &req), stats)
+	if next != nil {
+		next.fates = page.fates()
+		dst = append(dst, `,"nextToken":"`...)
+		if dst, err = appendToken(dst, keys[0], signed, next); err != nil {
+			return dst[:n], err
+		}
+		dst = append(dst, '"')
+	}
+	return append(dst, '}'), nil
+}
+
+// appendSeries appends the beginning of an answer, with the series of each property.
+func (p *page) appendSeries(dst []byte, req *Request) []byte {
 	dst = append(dst, `{"propertyValues":[`...)
 	for i, name := range req.names() {
 		if i > 0 {
@@ -108,20 +144,20 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 		dst = append(dst, `{"entityPropertyReference":`...)
 		dst = req.Ref.append(dst, name.Property, req.Query.Device)
 		dst = append(dst, `,"values":[`...)
-		if b := page.columns[name.Column].buf; len(b) > 0 {
+		if b := p.columns[name.Column].buf; len(b) > 0 {
 			dst = append(dst, b[:len(b)-1]...) // without the last comma
 		}
 		dst = append(dst, `]}`...)
 	}
-	dst = append(dst, ']')
-	if next != nil {
-		dst = append(dst, `,"nextToken":"`...)
-		if dst, err = appendToken(dst, keys[0], signed, next); err != nil {
-			return dst[:n], err
-		}
-		dst = append(dst, '"')
+	return append(dst, ']')
+}
+
+// appendWarnings appends them if the answer has a place for them.
+func (r *Responder) appendWarnings(dst []byte, stats *hotreader.Stats) []byte {
+	if !r.Warnings {
+		return dst
 	}
-	return append(dst, '}'), nil
+	return hotreader.AppendWarnings(dst, stats.Warnings())
 }
 
 // append appends the reference of a property as JSON.
@@ -153,7 +189,7 @@ func overhead(req *Request) int {
 
 // tokenBound bounds the characters of a nextToken.
 func tokenBound(properties int, steps bool) int {
-	raw := 64 + properties
+	raw := 64 + 2*properties
 	if steps {
 		raw += properties * maxTrackBytes
 	}
@@ -276,22 +312,34 @@ func readError(err error) error {
 //
 // A property without a value is not in the object. TwinMaker's model would allow an
 // entry without propertyValue (PropertyLatestValue requires only its reference), but
-// clients read the value without checking that it is there.
+// clients read the value without checking that it is there. A property of which all
+// values were left out is an error, as in a history. If the look-back ended before any
+// property had a value, that is ErrLookBack.
 //
 // Errors are as AppendHistory's.
 func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request) ([]byte, error) {
 	const op = "twinmaker: last entry"
 	req.Query.Last = true
 	req.Query.Limit = 0
+	req.Query.LookBack = cmp.Or(req.Query.LookBack, r.LookBack)
 	req.Interpolation, req.MaxResults = 0, 0
 	if err := req.check(op); err != nil {
 		return dst, err
 	}
 	page := newPage(&req.Query)
-	defer page.release(ctx)
-	reading, cancel := r.withReserve(ctx)
+	stats := new(hotreader.Stats)
+	defer page.release(ctx, stats)
+	reading, cancel := r.withReserve(hotreader.WithStats(ctx, stats))
 	defer cancel()
-	if err := r.readLast(reading, page, req.Query); err != nil {
+	err := r.readLast(reading, page, req.Query)
+	page.account(stats)
+	if err == nil {
+		err = page.whole(stats, r.Warnings)
+	}
+	if err == nil && !r.Warnings {
+		err = page.found(stats)
+	}
+	if err != nil {
 		return dst, err
 	}
 	n := len(dst)
@@ -311,7 +359,7 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 		dst = append(append(dst, `,"propertyValue":{`...), c.key...)
 		dst = append(append(dst, c.buf...), "}}"...)
 	}
-	dst = append(dst, "}}"...)
+	dst = append(r.appendWarnings(append(dst, '}'), stats), '}')
 	if len(dst)-n > r.maxBytes() {
 		return dst[:n], tooLarge(len(dst)-n, r.maxBytes())
 	}

@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,14 +14,13 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/test/golden"
 
 	"pgregory.net/rapid"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares an answer with the file of that name.
-func golden(t *testing.T, name string, got []byte) {
+// held compares an answer with the file of that name.
+func held(t *testing.T, name string, got []byte) {
 	t.Helper()
 	if !json.Valid(got) {
 		t.Fatalf("not JSON: %s", got)
@@ -31,14 +28,7 @@ func golden(t *testing.T, name string, got []byte) {
 	var indented bytes.Buffer
 	_ = json.Indent(&indented, got, "", " ")
 	indented.WriteByte('\n')
-	if *update {
-		if err := os.WriteFile(filepath.Join("testdata", "answers", name), indented.Bytes(), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := file(t, "answers", name); !bytes.Equal(indented.Bytes(), want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", name, indented.Bytes(), want)
-	}
+	golden.File(t, filepath.Join("testdata", "answers", name), indented.Bytes())
 }
 
 // machine has values of each type, gaps, and values that do not fit their type.
@@ -73,7 +63,7 @@ func TestAppendHistory(t *testing.T) {
 	if !ok {
 		t.Fatalf("what dst held is gone: %s", body)
 	}
-	golden(t, "history.json", body)
+	held(t, "history.json", body)
 	if n := stats.Skipped(); n != 4 { // 2147483648, 1e400, 1 as a boolean, ""
 		t.Errorf("%d values were counted as left out; want 4", n)
 	}
@@ -103,7 +93,7 @@ func TestPitfall02NothingIsAnsweredAsSuch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "nothing.json", body)
+	held(t, "nothing.json", body)
 	req.Query.Properties, req.Query.Types = []string{"temperature", "nobody-has-it"}, nil
 	a, _ := history(t, &Responder{Reader: machine(t)}, req)
 	if got, n := a.series(t); len(got) != 2 || len(got[1]) != 0 || n == 0 {
@@ -349,7 +339,8 @@ func TestPageOfRowsWithoutAPoint(t *testing.T) {
 }
 
 // TestPagesPutTogether: over random rows with gaps and kinds, the pages of any
-// size, by count and by bytes, put together are the unpaged answer.
+// size, by count and by bytes, put together are the unpaged answer, or end in its
+// error.
 func TestPagesPutTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := &rowsReader{names: []string{"a", "b"}}
@@ -365,15 +356,16 @@ func TestPagesPutTogether(t *testing.T) {
 		}
 		req := ask("b", "a")
 		req.Query.Order = hotreader.Order(rapid.IntRange(0, 1).Draw(t, "order"))
-		whole, n := follow(t, &Responder{Reader: r}, req)
+		told := rapid.Bool().Draw(t, "told")
+		whole, n := follow(t, &Responder{Reader: r, Warnings: told}, req)
 		if n != 1 {
 			t.Fatalf("%d pages", n)
 		}
 		req.MaxResults = rapid.IntRange(1, 30).Draw(t, "maxResults")
-		paged, _ := follow(t, &Responder{Reader: r}, req)
+		paged, _ := follow(t, &Responder{Reader: r, Warnings: told}, req)
 		same(t, "by count", paged, whole)
 		req.MaxResults = 0
-		paged, _ = follow(t, &Responder{Reader: r, MaxBytes: rapid.IntRange(600, 3000).Draw(t, "bytes")}, req)
+		paged, _ = follow(t, &Responder{Reader: r, Warnings: told, MaxBytes: rapid.IntRange(600, 3000).Draw(t, "bytes")}, req)
 		same(t, "by bytes", paged, whole)
 	})
 }
@@ -387,7 +379,7 @@ func TestAppendLastEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "last-entry.json", bytes.TrimPrefix(body, []byte("kept")))
+	held(t, "last-entry.json", bytes.TrimPrefix(body, []byte("kept")))
 
 	body, err = (&Responder{Reader: &rowsReader{}}).AppendLastEntry(t.Context(), nil, req)
 	if err != nil || string(body) != `{"propertyValues":{}}` {

@@ -1,7 +1,10 @@
 package twinmaker
 
 import (
+	"bytes"
 	"context"
+	"math"
+	"math/big"
 	"strconv"
 	"sync"
 	"time"
@@ -30,15 +33,25 @@ type column struct {
 	kind    hotreader.Kind // values of this kind fit typ already: the Reader has converted them
 	key     string         // of a point's value, as "doubleValue":
 	leftOut int64          // values
+	fate    fate
 
 	// As they were before the last row, for removeRow.
-	markLen int
-	markTyp hotreader.Type
+	markLen     int
+	markTyp     hotreader.Type
+	markLeftOut int64
 
 	// Interpolation: the first step in buf, and where each step ends.
 	from int64
 	ends []int
 }
+
+// fate is what became of a property's values, on this page and on those before it.
+type fate byte
+
+const (
+	given  fate = 1 << iota // one is in the answer
+	missed                  // one was left out
+)
 
 // maxPooled is the size above which a page is not reused.
 const maxPooled = 8 << 20
@@ -56,19 +69,17 @@ func newPage(q *hotreader.Query) *page {
 	p.columns = p.columns[:n]
 	for i := range p.columns {
 		c := &p.columns[i]
-		c.buf, c.ends, c.leftOut = c.buf[:0], c.ends[:0], 0
+		c.buf, c.ends, c.leftOut, c.fate = c.buf[:0], c.ends[:0], 0, 0
 		c.setType(declared(q, i))
 	}
 	p.size, p.names = 0, q.Properties
 	return p
 }
 
-// release counts what was left out and makes the page's memory reusable.
-func (p *page) release(ctx context.Context) {
-	stats := hotreader.StatsOf(ctx)
-	for i, name := range p.names {
-		stats.LeaveOut(name, hotreader.WrongType, p.columns[i].leftOut)
-	}
+// release makes the page's memory reusable, and tells the caller's Stats what was
+// counted for the page.
+func (p *page) release(ctx context.Context, stats *hotreader.Stats) {
+	hotreader.StatsOf(ctx).Add(stats)
 	p.names = nil
 	size := 0
 	for i := range p.columns[:cap(p.columns)] {
@@ -129,7 +140,7 @@ func (p *page) add(row *hotreader.Row) int {
 	columns := p.columns[:len(row.Values)]
 	for i, v := range row.Values {
 		c := &columns[i]
-		c.markLen, c.markTyp = len(c.buf), c.typ
+		c.markLen, c.markTyp, c.markLeftOut = len(c.buf), c.typ, c.leftOut
 		c.learn(row.Types[i])
 		if v.IsNull() {
 			continue
@@ -168,7 +179,7 @@ func (p *page) removeRow() {
 	for i := range p.columns {
 		c := &p.columns[i]
 		p.size -= len(c.buf) - c.markLen
-		c.buf = c.buf[:c.markLen]
+		c.buf, c.leftOut = c.buf[:c.markLen], c.markLeftOut
 		if c.typ != c.markTyp {
 			c.setType(c.markTyp)
 		}
@@ -184,4 +195,94 @@ func appendValue(b []byte, v hotreader.Value) []byte {
 		return strconv.AppendBool(b, v.Bool())
 	}
 	return jsontext.AppendString(b, v.Text())
+}
+
+// line computes the values between a property's settled point and its pending one.
+type line struct {
+	s *stepper
+	i int // of the property
+
+	ready       bool   // what follows is set
+	early, late *point // by time
+	same        bool   // they are equal
+	from, to    float64
+}
+
+// append appends the value at an instant between the points, or on the pending one.
+func (l *line) append(b []byte, at time.Time) []byte {
+	t := &l.s.tracks[l.i]
+	if at.Equal(t.pending.t) {
+		return append(b, t.pending.digits...)
+	}
+	whole := l.s.page.columns[l.i].typ != hotreader.Double
+	if !l.ready {
+		l.ready = true
+		l.early, l.late = &t.settled, &t.pending
+		if l.s.grid.sign < 0 {
+			l.early, l.late = l.late, l.early
+		}
+		if l.same = bytes.Equal(l.early.digits, l.late.digits); !l.same && !whole {
+			l.from, _ = hotreader.NumberValue(l.early.digits).Float64()
+			l.to, _ = hotreader.NumberValue(l.late.digits).Float64()
+			l.same = l.from == l.to
+		}
+	}
+	switch {
+	case l.same:
+		return append(b, l.early.digits...)
+	case whole:
+		return l.appendWhole(b, at)
+	}
+	f := nanoseconds(l.early.t, at) / nanoseconds(l.early.t, l.late.t)
+	v := l.from + float64((l.to-l.from)*f) // converted, so that no CPU fuses the two operations
+	if math.IsInf(l.to-l.from, 0) {
+		v = float64(l.from*(1-f)) + float64(l.to*f)
+	}
+	return appendFloat(b, min(max(v, min(l.from, l.to)), max(l.from, l.to)))
+}
+
+// nanoseconds returns the time from a to b, as a float since it may be of any length.
+func nanoseconds(a, b time.Time) float64 {
+	return float64(b.Unix()-a.Unix())*1e9 + float64(b.Nanosecond()-a.Nanosecond())
+}
+
+// appendWhole rounds (early·den + (late-early)·n) ÷ den, where n and den are the
+// nanoseconds from early to at and to late.
+func (l *line) appendWhole(b []byte, at time.Time) []byte {
+	s := l.s
+	s.early.SetString(string(l.early.digits), 10)
+	s.late.SetString(string(l.late.digits), 10)
+	s.setNanoseconds(&s.n, l.early.t, at)
+	s.setNanoseconds(&s.den, l.early.t, l.late.t)
+	s.late.Sub(&s.late, &s.early)
+	s.late.Mul(&s.late, &s.n)
+	s.early.Mul(&s.early, &s.den)
+	s.early.Add(&s.early, &s.late)
+	negative := s.early.Sign() < 0
+	s.early.Abs(&s.early)
+	s.early.Lsh(&s.early, 1)
+	s.early.Add(&s.early, &s.den)
+	s.den.Lsh(&s.den, 1)
+	s.early.Quo(&s.early, &s.den)
+	if negative {
+		s.early.Neg(&s.early)
+	}
+	return s.early.Append(b, 10)
+}
+
+func (s *stepper) setNanoseconds(n *big.Int, a, b time.Time) {
+	n.SetInt64(b.Unix() - a.Unix())
+	n.Mul(n, s.tmp.SetInt64(1e9))
+	n.Add(n, s.tmp.SetInt64(int64(b.Nanosecond()-a.Nanosecond())))
+}
+
+// appendFloat appends the shortest number that reads back as f.
+func appendFloat(b []byte, f float64) []byte {
+	if f == 0 {
+		return append(b, '0')
+	}
+	if abs := math.Abs(f); abs < 1e-6 || abs >= 1e21 {
+		return strconv.AppendFloat(b, f, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(b, f, 'f', -1, 64)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -363,12 +362,11 @@ func (e *event) readHistory(req *Request) {
 		e.bad("orderByTime is %s; want ASCENDING or DESCENDING", describe(raw))
 	}
 	if raw := e.fields["maxResults"]; !isNull(raw) {
-		n, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil || n < 1 || n > MaxResults {
+		n, ok := whole(raw, 1, MaxResults)
+		if !ok {
 			e.bad("maxResults is %s; want a whole number from 1 to %d", describe(raw), MaxResults)
-		} else {
-			req.MaxResults = int(n)
 		}
+		req.MaxResults = int(n)
 	}
 	if n := len(req.NextToken); n > MaxTokenChars {
 		e.bad("nextToken has %d characters; want at most %d", n, MaxTokenChars)
@@ -396,8 +394,8 @@ func (e *event) time(name, epochName string) time.Time {
 		return time.Time{}
 	}
 	// Years 0 to 9999: ISO 8601 as used here has no others.
-	seconds, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil || seconds < -62_167_219_200 || seconds > 253_402_300_799 {
+	seconds, ok := whole(raw, -62_167_219_200, 253_402_300_799)
+	if !ok {
 		e.bad("%s is %s; want whole seconds since 1970, of the years 0 to 9999", epochName, describe(raw))
 		return time.Time{}
 	}

@@ -57,11 +57,7 @@ next:
 }
 
 func TestDecodeHistory(t *testing.T) {
-	req, err := Devices{}.DecodeHistory(t.Context(), file(t, "events", "history.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := Request{
+	decoded(t, Devices{}.DecodeHistory, "history.json", Request{
 		Query: hotreader.Query{
 			Device:     "press-1",
 			Properties: []string{"temperature", "running", "cycles", "mode", "total"},
@@ -71,18 +67,19 @@ func TestDecodeHistory(t *testing.T) {
 		},
 		Ref:        Reference{EntityID: "press", ComponentName: "press-1"},
 		MaxResults: 200,
-	}
-	if !reflect.DeepEqual(req, want) {
-		t.Errorf("got %+v\nwant %+v", req, want)
+	})
+}
+
+func decoded(t *testing.T, decode func(context.Context, []byte) (Request, error), name string, want Request) {
+	t.Helper()
+	req, err := decode(t.Context(), file(t, "events", name))
+	if err != nil || !reflect.DeepEqual(req, want) {
+		t.Errorf("got %+v, %v\nwant %+v", req, err, want)
 	}
 }
 
 func TestDecodeLastEntry(t *testing.T) {
-	req, err := Devices{}.DecodeLastEntry(t.Context(), file(t, "events", "last-entry.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := Request{
+	decoded(t, Devices{}.DecodeLastEntry, "last-entry.json", Request{
 		Query: hotreader.Query{
 			Device:     "press-1",
 			Properties: []string{"temperature", "mode"},
@@ -90,19 +87,12 @@ func TestDecodeLastEntry(t *testing.T) {
 			Last:       true,
 		},
 		Ref: Reference{EntityID: "press", ComponentName: "press-1"},
-	}
-	if !reflect.DeepEqual(req, want) {
-		t.Errorf("got %+v\nwant %+v", req, want)
-	}
+	})
 }
 
 // TestPitfall08ComponentTypeQuery: no entityId, and properties without metadata.
 func TestPitfall08ComponentTypeQuery(t *testing.T) {
-	req, err := Devices{}.DecodeHistory(t.Context(), file(t, "events", "component-type.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := Request{
+	req := Request{
 		Query: hotreader.Query{
 			Device:     "press-1",
 			Properties: []string{"temperature"},
@@ -113,9 +103,7 @@ func TestPitfall08ComponentTypeQuery(t *testing.T) {
 		},
 		Ref: Reference{ExternalName: "iotDeviceId"},
 	}
-	if !reflect.DeepEqual(req, want) {
-		t.Errorf("got %+v\nwant %+v", req, want)
-	}
+	decoded(t, Devices{}.DecodeHistory, "component-type.json", req)
 	if got := string(req.Ref.append(nil, "temperature", req.Query.Device)); got != `{"externalIdProperty":{"iotDeviceId":"press-1"},"propertyName":"temperature"}` {
 		t.Errorf("reference %s", got)
 	}

@@ -275,6 +275,7 @@ func (s *stepper) readRows(ctx context.Context, reader hotreader.Reader, q hotre
 		}
 		for i, v := range row.Values {
 			if v.Kind() == hotreader.Number {
+				s.page.columns[tracks[i]].fate |= given
 				s.addPoint(tracks[i], row.Time, v)
 			}
 		}

@@ -3,6 +3,7 @@ package twinmaker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -59,6 +60,11 @@ func (a *answer) series(t failer) (series [][]string, points int) {
 func history(t failer, r *Responder, req Request) (answer, string) {
 	t.Helper()
 	body, err := r.AppendHistory(context.Background(), nil, req)
+	return parsed(t, body, err)
+}
+
+func parsed(t failer, body []byte, err error) (answer, string) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,13 +75,18 @@ func history(t failer, r *Responder, req Request) (answer, string) {
 	return a, string(body)
 }
 
-// follow asks for all pages and returns the series put together.
+// follow asks for all pages and returns the series put together, or that they end
+// with no value left.
 func follow(t failer, r *Responder, req Request) (series [][]string, pages int) {
 	t.Helper()
 	series = make([][]string, len(req.Query.Properties))
 	for {
-		a, body := history(t, r, req)
+		text, err := r.AppendHistory(context.Background(), nil, req)
 		pages++
+		if errors.Is(err, hotreader.CodeUnreadable) {
+			return [][]string{{"unreadable"}}, pages
+		}
+		a, body := parsed(t, text, err)
 		part, points := a.series(t)
 		for i := range part {
 			series[i] = append(series[i], part[i]...)
@@ -145,7 +156,7 @@ func TestInterpolation(t *testing.T) {
 				req.Query.Start, req.Query.End = instant(t, c.start), instant(t, c.end)
 				req.Query.Order = order
 				req.Interpolation = c.interval
-				a, _ := history(t, &Responder{Reader: rows(t)}, req)
+				a, _ := history(t, &Responder{Reader: rows(t), Warnings: true}, req)
 				got, _ := a.series(t)
 				for i, s := range got {
 					for j := range s {

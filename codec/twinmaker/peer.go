@@ -13,51 +13,69 @@ import (
 	"hotreader"
 )
 
-// ParseHistoryAnswer reads the answer to q of an older peer, which knows only
-// TwinMaker's JSON. It returns the points of q.Properties as rows, always ascending by
-// time, one per instant; of two points at one instant the later in the answer stands.
-// The rows own their memory. nextToken is "" on the last page.
+// PeerAnswer is the answer of an older peer, which knows only TwinMaker's JSON.
+type PeerAnswer struct {
+	Rows      []hotreader.Row     // with the values of the query's properties; they own their memory
+	NextToken string              // "" on the last page
+	Warnings  []hotreader.Warning // the peer's, and of text in place of a number
+}
+
+// ParseHistoryAnswer reads an older peer's answer to q. Rows come ascending by time,
+// one per instant; of two points at one instant the later in the answer stands.
 //
 // It accepts keys in any letter case (DoubleValue), numbers as text and, if time is
-// absent, timestamp in epoch seconds. It ignores text that is not a number (NaN), and
-// properties that q does not name. Anything else that is not in TwinMaker's format is
-// an error of CodeProtocol, which says what came instead. Range, filters and types are
-// not applied.
-func ParseHistoryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row, nextToken string, err error) {
-	values, nextToken, err := openAnswer(body, '[')
+// absent, timestamp in epoch seconds. Text that is not a number (NaN) is no point, and
+// counted as left out. Properties that q does not name are ignored, unless there are no
+// others. Anything else that is not in TwinMaker's format is an error of CodeProtocol,
+// which says what came instead. Range, filters and types are not applied.
+func ParseHistoryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
+	values, a, err := openAnswer(body, '[', &q)
 	if err != nil {
-		return nil, "", err
+		return PeerAnswer{}, err
 	}
 	var list []peerSeries
 	if err := json.Unmarshal(values, &list); err != nil {
-		return nil, "", shapeError(err)
+		return PeerAnswer{}, shapeError(err)
 	}
 	var cells []peerCell
+	asked := len(list) == 0
 	for _, series := range list {
 		name := series.Reference.PropertyName
 		if name == "" {
-			return nil, "", protocol("a series without entityPropertyReference.propertyName")
+			return PeerAnswer{}, protocol("a series without entityPropertyReference.propertyName")
 		}
 		if at := slices.Index(q.Properties, name); at >= 0 {
+			asked = true
 			if cells, err = series.appendTo(cells, at); err != nil {
-				return nil, "", err
+				return PeerAnswer{}, err
 			}
 		}
+	}
+	if !asked {
+		return PeerAnswer{}, protocol("only properties that nobody asked for, as %q", short(list[0].Reference.PropertyName))
 	}
 	slices.SortStableFunc(cells, func(a, b peerCell) int { return a.time.Compare(b.time) })
 	n := len(q.Properties)
 	var slab []hotreader.Value
 	for _, c := range cells {
-		if len(rows) == 0 || !rows[len(rows)-1].Time.Equal(c.time) {
+		if len(a.Rows) == 0 || !a.Rows[len(a.Rows)-1].Time.Equal(c.time) {
 			if len(slab) < n {
 				slab = make([]hotreader.Value, max(n, min(len(cells), 1024)*n))
 			}
-			rows = append(rows, hotreader.Row{Time: c.time, Values: slab[:n:n]})
+			a.Rows = append(a.Rows, hotreader.Row{Time: c.time, Values: slab[:n:n]})
 			slab = slab[n:]
 		}
-		rows[len(rows)-1].Values[c.property] = c.value
+		a.Rows[len(a.Rows)-1].Values[c.property] = c.value
+		a.noNumber(q.Properties[c.property], c.value)
 	}
-	return rows, nextToken, nil
+	return a, nil
+}
+
+// noNumber counts a point that the peer gave, but whose value is none.
+func (a *PeerAnswer) noNumber(property string, v hotreader.Value) {
+	if v.IsNull() {
+		a.Warnings = append(a.Warnings, hotreader.Warning{Reason: hotreader.Unreadable, Property: property, Count: 1})
+	}
 }
 
 // peerSeries is the series of one property in an answer.
@@ -103,10 +121,10 @@ func (s *peerSeries) appendTo(cells []peerCell, property int) ([]peerCell, error
 // TwinMaker's format has no times there, so it is one row of zero time; if the peer
 // adds times, there is one row for each. It accepts what ParseHistoryAnswer accepts, and
 // ignores an entry without a value.
-func ParseLastEntryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row, err error) {
-	values, _, err := openAnswer(body, '{')
+func ParseLastEntryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
+	values, a, err := openAnswer(body, '{', &q)
 	if err != nil {
-		return nil, err
+		return PeerAnswer{}, err
 	}
 	var entries map[string]struct {
 		Time      json.RawMessage `json:"time"`
@@ -114,51 +132,47 @@ func ParseLastEntryAnswer(body []byte, q hotreader.Query) (rows []hotreader.Row,
 		Value     *dataValue      `json:"propertyValue"`
 	}
 	if err := json.Unmarshal(values, &entries); err != nil {
-		return nil, shapeError(err)
+		return PeerAnswer{}, shapeError(err)
 	}
+	asked := len(entries) == 0
 	for at, name := range q.Properties {
 		e, ok := entries[name]
+		asked = asked || ok
 		if !ok || e.Value == nil {
 			continue
 		}
 		t, ok := peerTime(e.Time, e.Timestamp)
 		if !ok && !(isNull(e.Time) && isNull(e.Timestamp)) {
-			return nil, protocol("%s has %s for its time", short(name), describe(e.Time))
+			return PeerAnswer{}, protocol("%s has %s for its time", short(name), describe(e.Time))
 		}
 		v, err := e.Value.value(true)
 		if err != nil {
-			return nil, protocol("%s %v", short(name), err)
+			return PeerAnswer{}, protocol("%s %v", short(name), err)
 		}
-		i := slices.IndexFunc(rows, func(r hotreader.Row) bool { return r.Time.Equal(t) })
+		a.noNumber(name, v)
+		i := slices.IndexFunc(a.Rows, func(r hotreader.Row) bool { return r.Time.Equal(t) })
 		if i < 0 {
-			i = len(rows)
-			rows = append(rows, hotreader.Row{Time: t, Values: make([]hotreader.Value, len(q.Properties))})
+			i = len(a.Rows)
+			a.Rows = append(a.Rows, hotreader.Row{Time: t, Values: make([]hotreader.Value, len(q.Properties))})
 		}
-		rows[i].Values[at] = v
+		a.Rows[i].Values[at] = v
 	}
-	slices.SortStableFunc(rows, func(a, b hotreader.Row) int { return b.Time.Compare(a.Time) })
-	return rows, nil
+	if !asked {
+		return PeerAnswer{}, protocol("only properties that nobody asked for")
+	}
+	slices.SortStableFunc(a.Rows, func(a, b hotreader.Row) int { return b.Time.Compare(a.Time) })
+	return a, nil
 }
 
-// openAnswer returns an answer's propertyValues, which must begin with open, and its
-// nextToken.
-func openAnswer(body []byte, open byte) (values json.RawMessage, nextToken string, err error) {
-	body = bytes.TrimSpace(body)
-	switch {
-	case len(body) == 0:
-		return nil, "", protocol("an empty body")
-	case body[0] == '<':
-		return nil, "", protocol("HTML or XML")
-	case body[0] != '{' && !json.Valid(body):
-		return nil, "", protocol("text that is not JSON")
-	case body[0] != '{':
-		return nil, "", protocol("%s", describe(body))
-	case tooDeep(body):
-		return nil, "", protocol("JSON that nests deeper than %d levels", maxDepth)
+// openAnswer checks the outside of an answer to q and returns its propertyValues,
+// which must begin with open.
+func openAnswer(body []byte, open byte, q *hotreader.Query) (values json.RawMessage, a PeerAnswer, err error) {
+	if err := checkAnswer(body); err != nil {
+		return nil, a, err
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
-		return nil, "", protocol("broken or cut JSON (%d bytes)", len(body))
+		return nil, a, protocol("broken or cut JSON (%d bytes)", len(body))
 	}
 	values, ok := fields["propertyValues"]
 	if !ok {
@@ -167,17 +181,63 @@ func openAnswer(body []byte, open byte) (values json.RawMessage, nextToken strin
 			names = append(names, strconv.Quote(short(name)))
 		}
 		slices.Sort(names)
-		return nil, "", protocol("an object without propertyValues (it has: %s)", strings.Join(names[:min(len(names), 10)], ", "))
+		return nil, a, protocol("an object without propertyValues (it has: %s)", strings.Join(names[:min(len(names), 10)], ", "))
 	}
 	if values[0] != open {
-		return nil, "", protocol("propertyValues is %s", describe(values))
+		return nil, a, protocol("propertyValues is %s", describe(values))
 	}
-	if raw := fields["nextToken"]; !isNull(raw) && json.Unmarshal(raw, &nextToken) != nil {
-		return nil, "", protocol("nextToken is %s", describe(raw))
+	if raw := fields["nextToken"]; !isNull(raw) && json.Unmarshal(raw, &a.NextToken) != nil {
+		return nil, a, protocol("nextToken is %s", describe(raw))
 	} else if string(raw) == `""` && open == '[' {
-		return nil, "", protocol("an empty nextToken; it must be left out at the end")
+		return nil, a, protocol("an empty nextToken; it must be left out at the end")
 	}
-	return values, nextToken, nil
+	a.Warnings, err = readWarnings(fields["warnings"], q)
+	return values, a, err
+}
+
+// checkAnswer says what body is if it is no JSON object.
+func checkAnswer(body []byte) error {
+	body = bytes.TrimSpace(body)
+	switch {
+	case len(body) == 0:
+		return protocol("an empty body")
+	case body[0] == '<':
+		return protocol("HTML or XML")
+	case body[0] != '{' && !json.Valid(body):
+		return protocol("text that is not JSON")
+	case body[0] != '{':
+		return protocol("%s", describe(body))
+	case tooDeep(body):
+		return protocol("JSON that nests deeper than %d levels", maxDepth)
+	}
+	return nil
+}
+
+// Bounds of a peer's warnings.
+const (
+	maxWarnings = 1024
+	maxCount    = 1 << 40
+	maxDetail   = 1000
+)
+
+// readWarnings reads a peer's warnings, but for those of properties that nobody
+// asked for.
+func readWarnings(raw json.RawMessage, q *hotreader.Query) ([]hotreader.Warning, error) {
+	var all []hotreader.Warning
+	if !isNull(raw) && json.Unmarshal(raw, &all) != nil || len(all) > maxWarnings {
+		return nil, protocol("warnings that are not a list of {code, property, count, message}")
+	}
+	all = slices.DeleteFunc(all, func(w hotreader.Warning) bool { return w.Property != "" && !slices.Contains(q.Properties, w.Property) })
+	for i := range all {
+		w := &all[i]
+		if w.Reason == "" || len(w.Reason) > 32 || strings.Trim(string(w.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" || w.Count < 0 || w.Count > maxCount {
+			return nil, protocol("a warning of the code %q with the count %d", short(string(w.Reason)), w.Count)
+		}
+		if len(w.Detail) > maxDetail {
+			w.Detail = strings.ToValidUTF8(w.Detail[:maxDetail], "") + "…"
+		}
+	}
+	return all, nil
 }
 
 func peerTime(text, epoch json.RawMessage) (time.Time, bool) {

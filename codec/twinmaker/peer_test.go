@@ -24,34 +24,34 @@ func rowsText(rows []hotreader.Row) string {
 // of the keys and with numbers as text.
 func TestPitfall05OldPeersDialects(t *testing.T) {
 	q := hotreader.Query{Device: "d", Properties: []string{"mode", "temperature", "missing"}}
-	rows, token, err := ParseHistoryAnswer(file(t, "peers", "history.json"), q)
-	if err != nil || token != "more" {
-		t.Fatalf("token %q, %v", token, err)
+	a, err := ParseHistoryAnswer(file(t, "peers", "history.json"), q)
+	if err != nil || a.NextToken != "more" {
+		t.Fatalf("token %q, %v", a.NextToken, err)
 	}
 	want := `2024-03-01T00:00:00.000Z ["néw" 1.50 null]
 2024-03-01T00:00:01.000Z [null 2e0 null]
 2024-03-01T00:00:02.500Z [null 3.250 null]
 2024-03-01T00:00:03.000Z [true null null]
 `
-	if got := rowsText(rows); got != want {
+	if got := rowsText(a.Rows); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 
 	q.Properties = append(q.Properties, "gone", "gone2")
-	rows, err = ParseLastEntryAnswer(file(t, "peers", "last-entry.json"), q)
-	if err != nil || rowsText(rows) != " [\"run\" 96.90386085 null null null]\n" {
-		t.Errorf("%s%v", rowsText(rows), err)
+	a, err = ParseLastEntryAnswer(file(t, "peers", "last-entry.json"), q)
+	if err != nil || rowsText(a.Rows) != " [\"run\" 96.90386085 null null null]\n" {
+		t.Errorf("%s%v", rowsText(a.Rows), err)
 	}
 }
 
 func TestLastEntryAnswerWithTimes(t *testing.T) {
 	q := hotreader.Query{Device: "d", Properties: []string{"a", "b", "c"}}
-	rows, err := ParseLastEntryAnswer([]byte(`{"propertyValues":{
+	a, err := ParseLastEntryAnswer([]byte(`{"propertyValues":{
 		"a":{"propertyValue":{"doubleValue":1},"time":"2024-03-01T00:00:01Z"},
 		"b":{"propertyValue":{"doubleValue":2},"timestamp":1709251202},
 		"c":{"propertyValue":{"doubleValue":3},"time":"2024-03-01T00:00:01.000Z"}}}`), q)
-	if err != nil || rowsText(rows) != "2024-03-01T00:00:02.000Z [null 2 null]\n2024-03-01T00:00:01.000Z [1 null 3]\n" {
-		t.Errorf("%s%v", rowsText(rows), err)
+	if err != nil || rowsText(a.Rows) != "2024-03-01T00:00:02.000Z [null 2 null]\n2024-03-01T00:00:01.000Z [1 null 3]\n" {
+		t.Errorf("%s%v", rowsText(a.Rows), err)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		{series(`{"time":"2024-03-01T00:00:00Z","value":{"doubleValue":1,"longValue":1}}`), "holds both doubleValue and longValue", false},
 		{series(`{"time":"2024-03-01T00:00:00Z","value":1}`), "is of type number", false},
 	} {
-		_, _, err := ParseHistoryAnswer([]byte(c.body), q)
+		_, err := ParseHistoryAnswer([]byte(c.body), q)
 		if !errors.Is(err, hotreader.CodeProtocol) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: error %v; want one that says %q", c.body, err, c.says)
 		}
@@ -118,14 +118,48 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-// TestNumericTextThatIsNoNumber: an older peer's text in place of a number is ignored if it
-// is not a number.
-func TestNumericTextThatIsNoNumber(t *testing.T) {
+// TestWhatAPeerLeavesOutIsCounted: numeric text of an older peer that is no number
+// is no point; and its own warnings are taken over.
+func TestWhatAPeerLeavesOutIsCounted(t *testing.T) {
 	q := hotreader.Query{Device: "d", Properties: []string{"a"}}
-	rows, _, err := ParseHistoryAnswer([]byte(`{"propertyValues":[{"entityPropertyReference":{"propertyName":"a"},"values":[
-		{"time":"2024-03-01T00:00:00Z","value":{"doubleValue":"NaN"}},{"time":"2024-03-01T00:00:01Z","value":{"doubleValue":" 1 "}}]}]}`), q)
-	if err != nil || rowsText(rows) != "2024-03-01T00:00:00.000Z [null]\n2024-03-01T00:00:01.000Z [1]\n" {
-		t.Errorf("%s%v", rowsText(rows), err)
+	const warnings = `"warnings":[{"code":"wrong_type","property":"a","count":3,"message":"a: 3 values not of the property's type"},
+		{"code":"look_back","property":"b","message":"of what nobody asked for"},{"code":"new_reason","message":"what a newer peer says"}]`
+	const want = "a: 3 values not of the property's type|new_reason; what a newer peer says|a: 1 value unreadable|"
+	check := func(a PeerAnswer, err error, rows string) {
+		t.Helper()
+		text := ""
+		for _, w := range a.Warnings {
+			text += w.String() + "|"
+		}
+		if err != nil || rowsText(a.Rows) != rows || text != want {
+			t.Errorf("%s%s, %v", rowsText(a.Rows), text, err)
+		}
+	}
+	a, err := ParseHistoryAnswer([]byte(`{"propertyValues":[{"entityPropertyReference":{"propertyName":"a"},"values":[
+		{"time":"2024-03-01T00:00:00Z","value":{"doubleValue":"NaN"}},{"time":"2024-03-01T00:00:01Z","value":{"doubleValue":" 1 "}}]}],`+warnings+`}`), q)
+	check(a, err, "2024-03-01T00:00:00.000Z [null]\n2024-03-01T00:00:01.000Z [1]\n")
+	a, err = ParseLastEntryAnswer([]byte(`{"propertyValues":{"a":{"propertyValue":{"doubleValue":"Infinity"}}},`+warnings+`}`), q)
+	check(a, err, " [null]\n")
+	for _, wrong := range []string{`7`, `{}`, `["x"]`, `[{"code":"NOT A WORD"}]`, `[{"message":"no code"}]`, `[{"code":"x","count":-1}]`, `[{"code":"x","count":1e30}]`} {
+		if _, err := ParseHistoryAnswer([]byte(`{"propertyValues":[],"warnings":`+wrong+`}`), q); !errors.Is(err, hotreader.CodeProtocol) {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}
+
+// TestOnlyWhatNobodyAskedFor is no empty answer.
+func TestOnlyWhatNobodyAskedFor(t *testing.T) {
+	q := hotreader.Query{Device: "d", Properties: []string{"a", "b"}}
+	const other, asked = `{"entityPropertyReference":{"propertyName":"x"},"values":[]}`, `{"entityPropertyReference":{"propertyName":"b"},"values":[]}`
+	for body, ok := range map[string]bool{`[` + other + `]`: false, `[` + other + `,` + asked + `]`: true, `[]`: true} {
+		if _, err := ParseHistoryAnswer([]byte(`{"propertyValues":`+body+`}`), q); ok != (err == nil) || !ok && !errors.Is(err, hotreader.CodeProtocol) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	for body, ok := range map[string]bool{`{"x":{}}`: false, `{"x":{},"b":{}}`: true, `{}`: true} {
+		if _, err := ParseLastEntryAnswer([]byte(`{"propertyValues":`+body+`}`), q); ok != (err == nil) || !ok && !errors.Is(err, hotreader.CodeProtocol) {
+			t.Errorf("%s: %v", body, err)
+		}
 	}
 }
 
@@ -136,10 +170,11 @@ func TestOurAnswersAreReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, _, err := ParseHistoryAnswer(body, req.Query)
+	a, err := ParseHistoryAnswer(body, req.Query)
 	if err != nil {
 		t.Fatal(err)
 	}
+	rows := a.Rows
 	i := 0
 	for want, err := range machine(t).Read(t.Context(), req.Query) {
 		if err != nil || i >= len(rows) || !rows[i].Time.Equal(want.Time) {
@@ -190,9 +225,9 @@ func FuzzParseAnswers(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		rows, _, err := ParseHistoryAnswer(body, q)
-		check(t, rows, err, 1)
-		rows, err = ParseLastEntryAnswer(body, q)
-		check(t, rows, err, -1)
+		a, err := ParseHistoryAnswer(body, q)
+		check(t, a.Rows, err, 1)
+		a, err = ParseLastEntryAnswer(body, q)
+		check(t, a.Rows, err, -1)
 	})
 }

@@ -13,16 +13,17 @@ import (
 
 // A nextToken is
 //
-//	base64url( version byte | kind byte | position | HMAC-SHA256 )
+//	base64url( version byte | kind byte | fates | position | HMAC-SHA256 )
 //
 // without padding. The hash covers all before it and the query that the token belongs
 // to (binding), so that neither can be changed. Only this package reads a token. Any
 // change to the position's or the binding's format must change the version.
-const tokenVersion = 1
+const tokenVersion = 2
 
 // position is where the next page begins.
 type position struct {
-	kind byte
+	kind  byte
+	fates []fate // of the properties' values on the pages so far
 
 	// Without interpolation: after the row at last. types are the declared and the
 	// inferred types so far.
@@ -59,6 +60,9 @@ func (r *Responder) keys() ([][]byte, error) {
 // appendToken appends the signed token of a position.
 func appendToken(dst []byte, key, binding []byte, p *position) ([]byte, error) {
 	raw := []byte{tokenVersion, p.kind}
+	for _, f := range p.fates {
+		raw = append(raw, byte(f))
+	}
 	if p.kind == rowsPosition {
 		raw = appendInstant(raw, p.last)
 		for _, t := range p.types {
@@ -100,6 +104,12 @@ func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) 
 	}
 	p := position{kind: payload[1]}
 	in := &tokenReader{rest: payload[2:]}
+	p.fates = make([]fate, len(q.Properties))
+	for i := range p.fates {
+		if p.fates[i] = fate(in.byte()); p.fates[i] > given|missed {
+			in.bad = true
+		}
+	}
 	switch p.kind {
 	case rowsPosition:
 		p.last = in.instant()

@@ -162,7 +162,7 @@ func TestTokenRefused(t *testing.T) {
 		refused("nonsense", "qwertyuiop", "not one of ours")
 		refused("a JSON token", `{"LastEvaluatedKey":{}}`, "not one of ours")
 		raw[0]++
-		refused("another version", base64.RawURLEncoding.EncodeToString(raw), "of version 2")
+		refused("another version", base64.RawURLEncoding.EncodeToString(raw), "of version 3")
 		raw[0]--
 	}
 }
@@ -186,6 +186,7 @@ func TestPublicTokensCannotWidenAQuery(t *testing.T) {
 		if strings.HasPrefix(name, "steps before") {
 			req.Interpolation = time.Second
 		}
+		p.fates = []fate{given}
 		token, err := appendToken(nil, []byte(publicKey), binding(&req), p)
 		if err != nil {
 			t.Fatal(err)
@@ -263,8 +264,8 @@ func FuzzToken(f *testing.F) {
 		raw, _ := base64.RawURLEncoding.DecodeString(req.NextToken)
 		f.Add([]byte(req.NextToken), raw[1:len(raw)-32])
 	}
-	f.Add([]byte(""), []byte{stepsPosition, 0, 0, 0, trackDone, trackSettled | trackPending})
-	f.Add([]byte("AQ"), []byte{rowsPosition, 0, 0, 1, 1})
+	f.Add([]byte(""), []byte{stepsPosition, 1, 2, 0, 0, 0, trackDone, trackSettled | trackPending})
+	f.Add([]byte("AQ"), []byte{rowsPosition, 3, 0, 0, 0, 1, 1})
 	f.Fuzz(func(t *testing.T, token, payload []byte) {
 		for _, interval := range []time.Duration{0, 3 * time.Second} {
 			req := ask("a", "b")

@@ -110,6 +110,15 @@ func readBool(raw json.RawMessage) (hotreader.Value, error) {
 	return hotreader.Value{}, fmt.Errorf("is %s; want true or false", describe(raw))
 }
 
+// whole reads a whole number from least to most; 0 and false if it is none.
+func whole(raw json.RawMessage, least, most int64) (int64, bool) {
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, false
+	}
+	return n, true
+}
+
 // isNull reports whether a field is absent or null.
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
@@ -227,8 +236,8 @@ func (e *event) readInterpolation(raw json.RawMessage) time.Duration {
 	if string(i.Type) != `"LINEAR"` {
 		e.bad("interpolation.interpolationType is %s; want LINEAR", describe(i.Type))
 	}
-	seconds, err := strconv.ParseInt(string(i.Interval), 10, 64)
-	if err != nil || seconds < 1 || seconds > int64(maxInterval/time.Second) {
+	seconds, ok := whole(i.Interval, 1, int64(maxInterval/time.Second))
+	if !ok {
 		e.bad("interpolation.intervalInSeconds is %s; want a whole number from 1 to %d", describe(i.Interval), maxInterval/time.Second)
 	}
 	return time.Duration(seconds) * time.Second

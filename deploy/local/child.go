@@ -1,13 +1,12 @@
 package local
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
-	"sync"
 	"time"
+
+	"hotreader/dev/emulators"
 )
 
 // child is a program that this process has started, the leader of a process
@@ -16,7 +15,7 @@ import (
 type child struct {
 	name   string // as it is reported: "hot-reader-api on aws"
 	cmd    *exec.Cmd
-	output tail
+	output emulators.Tail
 	exited chan struct{}
 	err    error // of its end; set before exited is closed
 }
@@ -69,34 +68,9 @@ func (c *child) ended() error {
 	if c.err != nil {
 		how = "ended: " + c.err.Error()
 	}
-	said := c.output.last(12)
+	said := c.output.Last(12)
 	if said == "" {
 		return fmt.Errorf("%s %s, and wrote nothing", c.name, how)
 	}
 	return fmt.Errorf("%s %s; it wrote last:\n%s", c.name, how, said)
-}
-
-// tail keeps the last few kilobytes that a child wrote.
-type tail struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer. It never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text.Write(p)
-	if over := t.text.Len() - 16<<10; over > 0 {
-		t.text.Next(over)
-	}
-	return len(p), nil
-}
-
-// last returns the last n lines.
-func (t *tail) last(n int) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(t.text.String()), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -429,3 +429,7 @@ func (t *Target) Close() {
 		t.release = nil
 	}
 }
+
+func configError(format string, args ...any) error {
+	return &hotreader.Error{Op: "local target", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+}

@@ -68,7 +68,7 @@ func TestChildHasItsOwnEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-c.exited
-	if text := c.output.last(100); !strings.Contains(text, "A=1") || !strings.Contains(text, "PATH=") || strings.Contains(text, "of the parent") {
+	if text := c.output.Last(100); !strings.Contains(text, "A=1") || !strings.Contains(text, "PATH=") || strings.Contains(text, "of the parent") {
 		t.Errorf("%s", text)
 	}
 }
@@ -79,7 +79,7 @@ func TestChildStopsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for c.output.last(1) != "ready" {
+	for c.output.Last(1) != "ready" {
 		time.Sleep(time.Millisecond)
 	}
 	c.stop()

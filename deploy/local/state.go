@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/render"
@@ -162,8 +160,4 @@ func (t *Target) writeState() error {
 		return err
 	}
 	return render.ReplaceFile(filepath.Join(t.dir, stateFile), bytes.NewReader(append(text, '\n')))
-}
-
-func configError(format string, args ...any) error {
-	return &hotreader.Error{Op: "local target", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
 }

@@ -4,6 +4,7 @@
 package emulators
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 )
 
 // Emulator is one of them.
@@ -105,4 +108,27 @@ func (e Emulator) Answers(ctx context.Context, address string) error {
 		return fmt.Errorf("%s answered %s without the header %s: another program listens there", address, resp.Status, e.Header)
 	}
 	return nil
+}
+
+// Tail keeps the last few kilobytes that a program wrote. The zero value is empty.
+type Tail struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer. It never fails.
+func (t *Tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text.Write(p)
+	t.text.Next(max(0, t.text.Len()-16<<10))
+	return len(p), nil
+}
+
+// Last returns the last n lines.
+func (t *Tail) Last(n int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(t.text.String()), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

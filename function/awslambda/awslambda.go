@@ -10,6 +10,7 @@ package awslambda
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -19,6 +20,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"hotreader"
+	"hotreader/codec/twinmaker"
 	"hotreader/wire"
 )
 
@@ -77,8 +79,11 @@ func ErrorType(code hotreader.Code) string {
 func failure(err error, requestID string) messages.InvokeResponse_Error {
 	p := wire.NewProblem(err, requestID) // whose detail is what a caller may read
 	message := errorTypes[p.Code][1]
-	switch p.Code {
-	case hotreader.CodeInvalid, hotreader.CodeTooLarge, hotreader.CodeUnreadable:
+	e, _ := errors.AsType[*hotreader.Error](err)
+	switch {
+	case errors.Is(err, twinmaker.ErrLookBack): // hot storage is where it is said to be
+		message = e.Err.Error()
+	case p.Code == hotreader.CodeInvalid, p.Code == hotreader.CodeTooLarge, p.Code == hotreader.CodeUnreadable:
 		if p.Detail != "" {
 			message += ": " + p.Detail
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -547,7 +546,7 @@ func TestGatewayServesAnotherCloud(t *testing.T) {
 		t.Errorf("%d rows", n)
 	}
 	for _, err := range hotreader.NewReader(newRemote(t, server.URL+"/nowhere")).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"a"}}) {
-		if !errors.Is(err, hotreader.CodeNotFound) {
+		if hotreader.CodeOf(err) != hotreader.CodeNotFound {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -164,6 +164,19 @@ func TestPitfall02FailuresAreFunctionErrors(t *testing.T) {
 	}
 }
 
+// Latest values beyond the look-back are no empty answer, and hot storage is not what
+// is missing: the caller reads what to change.
+func TestLookBackEnded(t *testing.T) {
+	beyond := readerFunc(func(ctx context.Context, _ func(hotreader.Row, error) bool) {
+		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.LookBackEnded, Property: "temperature", Detail: "1000 were looked at"})
+	})
+	_, err := LastEntry(twin(beyond, nil)).Invoke(inLambda(t.Context()), event(allTime))
+	const want = "no property has a value among the device's newest records; raise HOTREADER_LOOK_BACK: temperature: no value within the newest records; 1000 were looked at"
+	if e := functionError(t, err); e.Type != "HotReader.NotFound" || e.Message != want {
+		t.Errorf("%+v", e)
+	}
+}
+
 // A panic is an error as others are: its words go to the log, and the process
 // lives on.
 func TestPanicIsAnError(t *testing.T) {

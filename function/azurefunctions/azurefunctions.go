@@ -10,9 +10,21 @@
 package azurefunctions
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"hotreader"
+	"hotreader/identity"
 )
 
 // Handler returns the custom handler of an API.
@@ -50,4 +62,92 @@ func original(r *http.Request) *http.Request {
 		break
 	}
 	return r
+}
+
+// vaultVersion is the version of Key Vault's REST API.
+const vaultVersion = "7.4"
+
+// Identity returns the function's managed identity: the one that AZURE_CLIENT_ID names,
+// else the system-assigned one.
+func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
+	var o azidentity.ManagedIdentityCredentialOptions
+	if id := getenv("AZURE_CLIENT_ID"); id != "" {
+		o.ID = azidentity.ClientID(id)
+	}
+	c, err := azidentity.NewManagedIdentityCredential(&o)
+	if err != nil {
+		return nil, &hotreader.Error{Op: "managed identity", Code: hotreader.CodeConfig, Err: err}
+	}
+	return c, nil
+}
+
+// Secret returns a function for identity.Fetched that fetches a secret of Azure Key
+// Vault by its URI, the newest version if the URI has none. The identity needs the role
+// Key Vault Secrets User on it. client sends the requests; nil = the SDK's.
+func Secret(who azcore.TokenCredential, client policy.Transporter, uri string) identity.Fetch {
+	const op = "key vault: get secret"
+	audience, plain := "https://vault.azure.net", false
+	if u, err := url.Parse(uri); err == nil {
+		plain = u.Scheme == "http" // an emulator on this machine
+		if _, domain, ok := strings.Cut(u.Hostname(), ".vault."); ok {
+			audience = "https://vault." + domain
+		}
+	}
+	auth := runtime.NewBearerTokenPolicy(who, []string{audience + "/.default"}, &policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: plain})
+	pipeline := runtime.NewPipeline("hotreader", "1", runtime.PipelineOptions{PerRetry: []policy.Policy{auth}}, &policy.ClientOptions{
+		Transport: client,
+		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
+		Telemetry: policy.TelemetryOptions{Disabled: true},
+	})
+	return func(ctx context.Context) (text string, made time.Time, err error) {
+		fail := func(code hotreader.Code, err error) error {
+			if c := hotreader.CodeOf(ctx.Err()); c != "" {
+				code = c
+			}
+			return &hotreader.Error{Op: op, Code: code, Err: err}
+		}
+		req, err := runtime.NewRequest(ctx, http.MethodGet, uri)
+		if err != nil {
+			return "", made, fail(hotreader.CodeConfig, errors.New("the secret's URI cannot be read"))
+		}
+		req.Raw().URL.RawQuery = "api-version=" + vaultVersion
+		req.Raw().Header.Set("Accept", "application/json")
+		resp, err := pipeline.Do(req)
+		if err != nil {
+			if _, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
+				return "", made, fail(hotreader.CodeForbidden, fmt.Errorf("no token was given to the managed identity; give the function one: %w", err))
+			}
+			return "", made, fail(hotreader.CodeUnavailable, err)
+		}
+		if resp.StatusCode != http.StatusOK {
+			return "", made, fail(refusal(resp))
+		}
+		var answer struct {
+			Value      string `json:"value"`
+			Attributes struct {
+				Created int64 `json:"created"` // seconds; of this version
+			} `json:"attributes"`
+		}
+		if err := runtime.UnmarshalAsJSON(resp, &answer); err != nil {
+			return "", made, fail(hotreader.CodeProtocol, errors.New("the answer is not Key Vault's"))
+		}
+		if created := answer.Attributes.Created; created > 0 {
+			made = time.Unix(created, 0)
+		}
+		return answer.Value, made, nil
+	}
+}
+
+// refusal returns the error for an answer without a secret.
+func refusal(resp *http.Response) (hotreader.Code, error) {
+	err := runtime.NewResponseError(resp)
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return hotreader.CodeForbidden, fmt.Errorf("the identity lacks the role Key Vault Secrets User on it, or the vault's network refuses it: %w", err)
+	case http.StatusNotFound:
+		return hotreader.CodeNotFound, fmt.Errorf("there is no such secret: %w", err)
+	case http.StatusTooManyRequests:
+		return hotreader.CodeThrottled, err
+	}
+	return hotreader.CodeUnavailable, err
 }

@@ -2,9 +2,6 @@ package azurefunctions
 
 import (
 	"context"
-	"errors"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +12,7 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
+	"hotreader/test/scripted"
 )
 
 type managed struct{ scope *string }
@@ -22,23 +20,6 @@ type managed struct{ scope *string }
 func (i managed) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	*i.scope = strings.Join(o.Scopes, " ")
 	return azcore.AccessToken{Token: "entra", ExpiresOn: time.Now().Add(time.Hour)}, nil
-}
-
-// vault answers each request with the next of answers, and with the last one from then
-// on.
-type vault struct {
-	answers []string // "STATUS BODY"
-	got     []*http.Request
-}
-
-func (v *vault) Do(r *http.Request) (*http.Response, error) {
-	v.got = append(v.got, r)
-	answer := v.answers[min(len(v.got), len(v.answers))-1]
-	status := map[string]int{"200": 200, "403": 403, "401": 401, "404": 404, "429": 429, "503": 503, "302": 302, "err": 0}[answer[:3]]
-	if status == 0 {
-		return nil, errors.New("connection refused")
-	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer[3:])), Request: r}, nil
 }
 
 func TestSecret(t *testing.T) {
@@ -61,12 +42,12 @@ func TestSecret(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var scope string
-				v := &vault{answers: c.answers}
+				v := &scripted.Answers{Text: c.answers}
 				got, _, err := Secret(managed{&scope}, v, "https://plant.vault.azure.net/secrets/t")(t.Context())
-				if got != c.want || hotreader.CodeOf(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) || len(v.got) != c.asked {
-					t.Errorf("%q, %v after %d requests", got, err, len(v.got))
+				if got != c.want || hotreader.CodeOf(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) || len(v.Got) != c.asked {
+					t.Errorf("%q, %v after %d requests", got, err, len(v.Got))
 				}
-				if r := v.got[0]; scope != "https://vault.azure.net/.default" || r.URL.String() != "https://plant.vault.azure.net/secrets/t?api-version=7.4" || r.Header.Get("Authorization") != "Bearer entra" {
+				if r := v.Got[0]; scope != "https://vault.azure.net/.default" || r.URL.String() != "https://plant.vault.azure.net/secrets/t?api-version=7.4" || r.Header.Get("Authorization") != "Bearer entra" {
 					t.Errorf("scope %s, %s %v", scope, r.URL, r.Header)
 				}
 				if err != nil && strings.Contains(err.Error(), "hunter2") {
@@ -76,7 +57,7 @@ func TestSecret(t *testing.T) {
 		})
 	}
 	var scope string
-	v := &vault{answers: []string{`200{"value":"a"}`}}
+	v := &scripted.Answers{Text: []string{`200{"value":"a"}`}}
 	if _, _, err := Secret(managed{&scope}, v, "https://plant.vault.azure.cn/secrets/t/v")(t.Context()); err != nil || scope != "https://vault.azure.cn/.default" {
 		t.Errorf("%s, %v", scope, err)
 	}
@@ -90,7 +71,7 @@ func TestSecretTellsItsAge(t *testing.T) {
 		`200{"value":"` + long + `"}`: time.Time{}.Unix(),
 	} {
 		scope := ""
-		fetched, err := identity.Fetched(t.Context(), Secret(managed{&scope}, &vault{answers: []string{answer}}, "https://plant.vault.azure.net/secrets/token"))
+		fetched, err := identity.Fetched(t.Context(), Secret(managed{&scope}, &scripted.Answers{Text: []string{answer}}, "https://plant.vault.azure.net/secrets/token"))
 		if err != nil || fetched.Made().Unix() != want {
 			t.Errorf("%s: %v, %v", answer, fetched.Made(), err)
 		}
@@ -102,7 +83,7 @@ func TestSecretWithinItsTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		var scope string
-		_, _, err := Secret(managed{&scope}, &vault{answers: []string{"503"}}, "https://plant.vault.azure.net/secrets/t")(ctx)
+		_, _, err := Secret(managed{&scope}, &scripted.Answers{Text: []string{"503"}}, "https://plant.vault.azure.net/secrets/t")(ctx)
 		if hotreader.CodeOf(err) != hotreader.CodeDeadline {
 			t.Errorf("%v", err)
 		}

@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +19,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"hotreader"
+	"hotreader/test/scripted"
 )
 
 func TestTraceparent(t *testing.T) {
@@ -102,22 +101,6 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// manager answers one request after the other, the last answer again and again.
-type manager struct {
-	answers []string // "STATUS BODY"
-	got     []*http.Request
-}
-
-func (m *manager) RoundTrip(r *http.Request) (*http.Response, error) {
-	m.got = append(m.got, r)
-	answer := m.answers[min(len(m.got), len(m.answers))-1]
-	var status int
-	if _, err := fmt.Sscanf(answer, "%d", &status); err != nil {
-		return nil, errors.New("connection refused")
-	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer[3:])), Request: r}, nil
-}
-
 func payload(text string, sum uint32) string {
 	return fmt.Sprintf(`200{"name":"n","payload":{"data":%q,"dataCrc32c":"%d"}}`, base64.StdEncoding.EncodeToString([]byte(text)), sum)
 }
@@ -146,13 +129,13 @@ func TestSecret(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &manager{answers: c.answers}
+				m := &scripted.Answers{Text: c.answers}
 				o := SecretOptions{Client: &http.Client{Transport: m}, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "google"})}
 				got, _, err := Secret("projects/p/secrets/s/versions/latest", o)(t.Context())
-				if got != c.want || hotreader.CodeOf(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) || len(m.got) != c.asked {
-					t.Errorf("%q, %v (%s) after %d requests", got, err, hotreader.CodeOf(err), len(m.got))
+				if got != c.want || hotreader.CodeOf(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) || len(m.Got) != c.asked {
+					t.Errorf("%q, %v (%s) after %d requests", got, err, hotreader.CodeOf(err), len(m.Got))
 				}
-				if r := m.got[0]; r.URL.String() != "https://secretmanager.googleapis.com/v1/projects/p/secrets/s/versions/latest:access" || r.Header.Get("Authorization") != "Bearer google" {
+				if r := m.Got[0]; r.URL.String() != "https://secretmanager.googleapis.com/v1/projects/p/secrets/s/versions/latest:access" || r.Header.Get("Authorization") != "Bearer google" {
 					t.Errorf("%s %v", r.URL, r.Header)
 				}
 				if err != nil && strings.Contains(err.Error(), "hunter2") {
@@ -161,15 +144,15 @@ func TestSecret(t *testing.T) {
 			})
 		})
 	}
-	m := &manager{answers: []string{payload("a,b\n", sum)}}
+	m := &scripted.Answers{Text: []string{payload("a,b\n", sum)}}
 	o := SecretOptions{Client: &http.Client{Transport: m}, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "google"})}
-	if _, _, err := Secret("projects/p/locations/europe-west3/secrets/s/versions/7", o)(t.Context()); err != nil || m.got[0].URL.Host != "secretmanager.europe-west3.rep.googleapis.com" {
+	if _, _, err := Secret("projects/p/locations/europe-west3/secrets/s/versions/7", o)(t.Context()); err != nil || m.Got[0].URL.Host != "secretmanager.europe-west3.rep.googleapis.com" {
 		t.Errorf("%v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		o.Client = &http.Client{Transport: &manager{answers: []string{"503"}}}
+		o.Client = &http.Client{Transport: &scripted.Answers{Text: []string{"503"}}}
 		if _, _, err := Secret("projects/p/secrets/s/versions/1", o)(ctx); err == nil {
 			t.Error("no error")
 		}

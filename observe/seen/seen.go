@@ -73,6 +73,17 @@ func (q *Query) Tell(ctx context.Context, logger *slog.Logger, to Observer) {
 	logger.LogAttrs(ctx, q.Level, message, append(q.fields(), more...)...)
 }
 
+// maxWarnings bounds a line; "skipped" counts what all of them say.
+const maxWarnings = 32
+
+func (q *Query) warnings() []hotreader.Warning {
+	if q.Stats == nil {
+		return nil
+	}
+	all := q.Stats.Warnings()
+	return all[:min(len(all), maxWarnings)]
+}
+
 // fields are those of the line, which the runbook tells of, in their order.
 func (q *Query) fields() []slog.Attr {
 	all := make([]slog.Attr, 0, 32)
@@ -99,6 +110,9 @@ func (q *Query) fields() []slog.Attr {
 			slog.Int64("bytes_read", q.Stats.Bytes.Load()),
 			slog.Int64("bytes", q.Bytes),
 			slog.Duration("duration", q.Duration))
+	}
+	if w := q.warnings(); len(w) > 0 {
+		all = append(all, slog.Any("warnings", w))
 	}
 	if q.Route != "" {
 		all = append(all, slog.String("token", q.Token), slog.String("caller", q.Caller))

@@ -43,7 +43,7 @@ var rules = []failure.Rule{
 		Text: "the AWS credentials were refused ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
 	{For: "ValidationException", Doing: writing, Code: hotreader.CodeInvalid, Text: "the table refuses a record: {message}; its keys must be {keys}"},
 	{For: "ValidationException", Code: hotreader.CodeConfig,
-		Text: "the table is not laid out as configured: {message}; its keys must be {keys}, see HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY and HOTREADER_TIME_FORMAT"},
+		Text: "the table is not laid out as configured: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},
 	{For: "unsent", Code: hotreader.CodeConfig,
 		Text: "no request can be made: {error}; set AWS_REGION and give AWS credentials (a role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"},
 	{For: "status:429", Code: hotreader.CodeThrottled, Text: "{code}: {message}"},
@@ -60,7 +60,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 		"endpoint", cmp.Or(aws.ToString(s.client.Options().BaseEndpoint), "DynamoDB"),
 		"region", s.region(),
 		"permission", permissions[doing],
-		"keys", fmt.Sprintf("HASH %q (S) and RANGE %q (%s)", s.deviceKey, s.timeKey, s.keyKind()),
+		"keys", fmt.Sprintf("HASH %q (S) and RANGE %q (%s)", s.layout.DeviceKey, s.layout.TimeKey, s.keyKind()),
 	}}
 	status := 0
 	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && resp.Response != nil {

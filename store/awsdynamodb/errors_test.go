@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -108,7 +109,7 @@ func TestNoRequestCanBeMade(t *testing.T) {
 
 func TestWrongOptions(t *testing.T) {
 	f := newFake(t)
-	for _, o := range []Options{{TimeFormat: "epoch"}, {DeviceKey: "k", TimeKey: "k"}} {
+	for _, o := range []Options{{Layout: layout.Layout{TimeFormat: layout.Formats{"epoch"}}}, {Layout: layout.Layout{DeviceKey: "k", TimeKey: "k"}}, {Consistent: true, Layout: layout.Layout{Index: "i"}}} {
 		if _, err := rows(t, f.store(o), qN); hotreader.CodeOf(err) != hotreader.CodeConfig {
 			t.Errorf("%+v: error %v", o, err)
 		}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 	"hotreader/store/internal/failure"
 )
 
@@ -31,10 +33,10 @@ var rules = []failure.Rule{
 	{For: "400", Says: "order&index|range index|indexing", Code: hotreader.CodeConfig,
 		Text: "the container does not index its time: {message}; include {time}/? and {device}/? in its indexing policy"},
 	{For: "400", Says: "partition key|partitionkey|cross partition", Code: hotreader.CodeConfig,
-		Text: "the container is not laid out as configured: {message}; its partition key must be {device}, see HOTREADER_DEVICE_KEY"},
+		Text: "the container is not laid out as configured: {message}; its partition key must be {device}, or " + hotreader.LayoutHelp},
 	{For: "400", Doing: writing, Code: hotreader.CodeInvalid, Text: "the container refuses an item: {message}"},
 	{For: "400", Code: hotreader.CodeConfig,
-		Text: "Cosmos DB refuses the request: {message}; check HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY and HOTREADER_TIME_FORMAT"},
+		Text: "Cosmos DB refuses the request: {message}; " + hotreader.LayoutHelp},
 	{For: "401", Code: hotreader.CodeConfig,
 		Text: "the credentials were refused: {message}; check that COSMOS_DB_KEY is a key of {endpoint}, or that the identity is of its tenant, and that the clock is right"},
 	{For: "403", Says: "maximum size", Code: hotreader.CodeStore,
@@ -52,9 +54,11 @@ var rules = []failure.Rule{
 	{For: "emulator:5*", Doing: writing, Code: hotreader.CodeStore,
 		Text: "the emulator failed: status {status}: {message}; if it knows no transactional batches, write items one by one: single=true in the store's URL"},
 	{For: "5*", Code: hotreader.CodeStore, Text: "Cosmos DB failed: status {status}: {message}{trace}"},
-	{For: "untrusted", Code: hotreader.CodeConfig, Text: "{endpoint} is not trusted: {error}; check COSMOS_DB_ENDPOINT"},
+	{For: "untrusted", Code: hotreader.CodeConfig, Text: "{endpoint} is not trusted: {error}; check COSMOS_DB_ENDPOINT{tls}"},
+	{For: "unreached", Code: hotreader.CodeUnavailable, Text: "{endpoint} was not reached: {error}{tls}"},
+	{For: "foreign:431", Code: hotreader.CodeProtocol, Text: "{error}: what stands before Cosmos DB takes no request with so long a head; check COSMOS_DB_ENDPOINT"},
 	{For: "foreign:50*", Code: hotreader.CodeUnavailable, Text: "{error}, and not from Cosmos DB"},
-	{For: "foreign:*", Code: hotreader.CodeProtocol, Text: "{error} with {kind}, and not from Cosmos DB; check COSMOS_DB_ENDPOINT"},
+	{For: "foreign:*", Code: hotreader.CodeProtocol, Text: "{error} with {kind}, and not from Cosmos DB; check COSMOS_DB_ENDPOINT{tls}"},
 	{For: "1* 2* 3* 4*", Code: hotreader.CodeProtocol, Text: "status {status}: {message}; check COSMOS_DB_ENDPOINT"},
 }
 
@@ -67,7 +71,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	f := failure.Failure{Op: s.op(doing), Doing: doing, Err: err, Words: []string{
 		"service", "Cosmos DB", "endpoint", s.client.host,
 		"container", fmt.Sprintf("%q in a database %q", s.container, s.database),
-		"time", path(s.timeKey), "device", path(s.deviceKey), "role", strconv.Quote(roles[doing]),
+		"time", path(s.time), "device", path(s.device), "role", strconv.Quote(roles[doing]), "tls", s.client.tls(),
 	}}
 	if r, ok := errors.AsType[*refusal](err); ok {
 		status := strconv.Itoa(r.status)
@@ -81,6 +85,17 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 		f.Words = append(f.Words, "status", status, "trace", trace(r), "kind", describe(r.contentType))
 	}
 	return f.Error(ctx, rules)
+}
+
+// tls says what to do where an emulator may speak http, or https, instead.
+func (c *Client) tls() string {
+	switch host := (&url.URL{Host: c.host}).Hostname(); {
+	case strings.HasPrefix(c.endpoint, "http:"):
+		return "; it was asked over http: if it speaks https, say tls=true in the store's URL"
+	case endpoint.Loopback(host):
+		return "; for an emulator set SSL_CERT_FILE to its certificate or, if it speaks http, say tls=false in the store's URL"
+	}
+	return ""
 }
 
 // foreign reports whether something in front of Cosmos DB has answered, which

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"slices"
 
 	"hotreader"
@@ -37,7 +38,7 @@ var rules = []failure.Rule{
 	{For: "DEADLINE_EXCEEDED", Code: hotreader.CodeUnavailable, Text: "Firestore did not answer within its own time: {message}"},
 	{For: "INVALID_ARGUMENT", Doing: writing, Code: hotreader.CodeInvalid, Text: "Firestore refuses a record: {message}"},
 	{For: "INVALID_ARGUMENT", Code: hotreader.CodeConfig,
-		Text: "Firestore refuses the query: {message}; see FIRESTORE_COLLECTION, HOTREADER_DEVICE_KEY and HOTREADER_TIME_KEY"},
+		Text: "Firestore refuses the query: {message}; check the collection's name, or " + hotreader.LayoutHelp},
 	{For: "UNIMPLEMENTED", Code: hotreader.CodeProtocol, Text: "{endpoint} does not know the call: {message}; check that it is Firestore"},
 	{For: "token", Code: hotreader.CodeConfig,
 		Text: "the Google credentials give no access token: {error}; check the service account, or run gcloud auth application-default login again"},
@@ -69,9 +70,9 @@ func again(err error) bool {
 func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	f := failure.Failure{Op: s.op(doing), Doing: doing, Err: err, Words: []string{
 		"service", "Firestore", "endpoint", s.client.endpoint, "project", s.project, "database", s.database,
-		"collection", s.collectionID, "device", s.deviceKey, "time", s.timeKey, "role", roles[doing],
+		"collection", path.Base(s.collection), "device", s.Layout.DeviceKey, "time", s.Layout.TimeKey, "role", roles[doing],
 		"create", fmt.Sprintf("gcloud firestore indexes composite create --project=%s --database='%s' --collection-group=%s --field-config=field-path=%s,order=ascending --field-config=field-path=%s,order=",
-			s.project, s.database, s.collectionID, s.deviceKey, s.timeKey),
+			s.project, s.database, path.Base(s.collection), s.Layout.DeviceKey, s.Layout.TimeKey),
 	}}
 	if st, ok := errors.AsType[*status](err); ok {
 		f.Names, f.Message, f.RetryAfter, f.Root = []string{st.reason, st.code}, st.message, st.retryAfter, st

@@ -36,34 +36,20 @@ func TestTwinReadsBoltInAnotherCloud(t *testing.T) {
 // breaker is a wire that lets so many bytes of answers pass, then calls broken,
 // once, and closes.
 type breaker struct {
-	listener net.Listener
-	left     atomic.Int64
-	broken   func()
+	url    string
+	left   atomic.Int64
+	broken func()
 }
 
 func newBreaker(t *testing.T, upstream string, bytes int64, broken func()) *breaker {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &breaker{listener: l, broken: broken}
+	b := &breaker{broken: broken}
 	b.left.Store(bytes)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go b.pass(in, strings.TrimPrefix(upstream, "http://"))
-		}
-	}()
+	b.url = "http://" + serving.Accept(t, func(_ int, in net.Conn) { b.pass(in, strings.TrimPrefix(upstream, "http://")) })
 	return b
 }
 
 func (b *breaker) pass(in net.Conn, upstream string) {
-	defer in.Close()
 	out, err := net.Dial("tcp", upstream)
 	if err != nil {
 		return
@@ -100,7 +86,7 @@ func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
 		api := serve(t, store, port)
 		killed := make(chan struct{})
 		wire := newBreaker(t, api.URL, 40_000, func() { api.Kill(t); close(killed) })
-		twin := newTwinMaker(t, remoteEnv("http://"+wire.listener.Addr().String()))
+		twin := newTwinMaker(t, remoteEnv(wire.url))
 		type answer struct {
 			points []point
 			token  string
@@ -130,7 +116,7 @@ func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
 		port := serving.Port(t)
 		api := serve(t, store, port)
 		wire := newBreaker(t, api.URL, 40_000, func() { api.Kill(t) })
-		twin := newTwinMaker(t, remoteEnv("http://"+wire.listener.Addr().String()))
+		twin := newTwinMaker(t, remoteEnv(wire.url))
 		twin.deadline = 20 * time.Second
 		points, _, err := twin.history(t.Context(), ask{}, "")
 		if _, ok := errors.AsType[*refused](err); !ok {

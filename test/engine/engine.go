@@ -5,7 +5,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,17 +37,32 @@ const startTime = 90 * time.Second
 
 // The engines run once a process, and a test binary has no other place to keep
 // them: several tests, in any order, share one.
-var dynamoDB = sync.OnceValues(func() (string, error) { return startEmulator(emulators.DynamoDB(), "HOTREADER_DYNAMODB") })
+var (
+	dynamoDB  = emulator(emulators.DynamoDB(), "HOTREADER_DYNAMODB")
+	cosmos    = emulator(emulators.CosmosDB(), "HOTREADER_COSMOS")
+	firestore = emulator(emulators.Firestore(), "HOTREADER_FIRESTORE")
+	moto      = shared("moto", startMoto)
+)
+
+// shared returns what gives a test the URL of an engine that start starts, once.
+func shared(name string, start func() (string, error)) func(t testing.TB) string {
+	start = sync.OnceValues(start)
+	return func(t testing.TB) string {
+		t.Helper()
+		url, err := start()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return url
+	}
+}
+
+func emulator(e emulators.Emulator, variable string) func(t testing.TB) string {
+	return shared(e.Name, func() (string, error) { return startEmulator(e, variable) })
+}
 
 // DynamoDB returns the endpoint URL of AWS's DynamoDB Local.
-func DynamoDB(t testing.TB) string {
-	t.Helper()
-	endpoint, err := dynamoDB()
-	if err != nil {
-		t.Fatalf("DynamoDB Local: %v", err)
-	}
-	return endpoint
-}
+func DynamoDB(t testing.TB) string { return dynamoDB(t) }
 
 // DynamoDBClient returns a client of DynamoDB's engine.
 func DynamoDBClient(t testing.TB) *dynamodb.Client {
@@ -65,12 +80,42 @@ func DynamoDBClient(t testing.TB) *dynamodb.Client {
 // program under test reaches DynamoDB's engine.
 func DynamoDBEnv(t testing.TB) []string {
 	t.Helper()
+	return awsEnv("AWS_ENDPOINT_URL_DYNAMODB=" + DynamoDB(t))
+}
+
+func awsEnv(more ...string) []string {
+	return append(more, "AWS_REGION="+Region, "AWS_ACCESS_KEY_ID="+AccessKeyID, "AWS_SECRET_ACCESS_KEY="+SecretAccessKey, "AWS_EC2_METADATA_DISABLED=true")
+}
+
+// CosmosKey is the account key.
+const CosmosKey = emulators.CosmosKey
+
+// Cosmos returns the endpoint URL of the Cosmos DB emulator. It keeps everything
+// in memory and checks neither keys nor partition keys.
+func Cosmos(t testing.TB) string { return cosmos(t) }
+
+// CosmosEnv returns the environment variables, as "NAME=value", with which a
+// program under test reaches the emulator.
+func CosmosEnv(t testing.TB) []string {
+	t.Helper()
+	return []string{"COSMOS_DB_ENDPOINT=" + Cosmos(t), "COSMOS_DB_KEY=" + CosmosKey}
+}
+
+// FirestoreProject is a project that tests may use. The emulator has every
+// project and every database, and what is in them is its own.
+const FirestoreProject = "hotreader-test"
+
+// Firestore returns the endpoint URL of Google's Firestore emulator. It keeps
+// everything in memory, needs no indexes and checks no permissions.
+func Firestore(t testing.TB) string { return firestore(t) }
+
+// FirestoreEnv returns the environment variables, as "NAME=value", with which a
+// program under test reaches the emulator.
+func FirestoreEnv(t testing.TB) []string {
+	t.Helper()
 	return []string{
-		"AWS_ENDPOINT_URL_DYNAMODB=" + DynamoDB(t),
-		"AWS_REGION=" + Region,
-		"AWS_ACCESS_KEY_ID=" + AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY=" + SecretAccessKey,
-		"AWS_EC2_METADATA_DISABLED=true",
+		"FIRESTORE_EMULATOR_HOST=" + strings.TrimPrefix(Firestore(t), "http://"),
+		"GOOGLE_CLOUD_PROJECT=" + FirestoreProject,
 	}
 }
 
@@ -157,7 +202,7 @@ kill -9 $watcher`
 type process struct {
 	life   io.Closer // closing it ends the engine
 	exited chan struct{}
-	output tail
+	output emulators.Tail
 }
 
 func start(dir string, command ...string) (*process, error) {
@@ -197,31 +242,9 @@ func (p *process) await(answers func(context.Context) error) error {
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("it ended at once:\n%s", p.output.String())
+			return fmt.Errorf("it ended at once:\n%s", p.output.Last(100))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("no answer within %v: %w; it wrote:\n%s", startTime, last, p.output.String())
-}
-
-// tail keeps the last few kilobytes that an engine wrote.
-type tail struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text.Write(p)
-	if over := t.text.Len() - 8<<10; over > 0 {
-		t.text.Next(over)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
+	return fmt.Errorf("no answer within %v: %w; it wrote:\n%s", startTime, last, p.output.Last(100))
 }

@@ -57,7 +57,7 @@ func TestCutAnswers(t *testing.T) {
 		if err != nil || len(want) == 0 {
 			t.Fatal(len(want), err)
 		}
-		for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+		for peer, api := range peers(t, store) {
 			var places []int
 			want := want
 			if peer == "JSON" && q.Last { // such an answer has no times
@@ -126,10 +126,7 @@ func TestFlippedBits(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
 	q := history()
-	want, err := collect(t.Context(), t, store, q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, q)
 	api := apiOf(t, store)
 	size := len(answerTo(t, api, q))
 	client := newClient()
@@ -213,10 +210,7 @@ func TestAnswerToAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := collect(t.Context(), t, store, history())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, history())
 	for name, b := range map[string][]byte{
 		"the end of another":    slices.Concat(whole[:ends[1]], foreign[11:]),
 		"a frame less":          slices.Concat(whole[:ends[1]], whole[ends[2]:]),

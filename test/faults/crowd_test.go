@@ -240,10 +240,7 @@ func TestCrowdAtAClosedDoor(t *testing.T) {
 func TestBreakerOverSockets(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want, err := collect(t.Context(), t, store, newest())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, newest())
 	type behaviour struct {
 		healthy bool
 		answer  chan struct{} // closed when the peer may answer

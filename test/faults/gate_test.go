@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -342,7 +341,7 @@ func frameEnds(b []byte) (ends []int, err error) {
 		at += 1 + size + 4
 		ends = append(ends, at)
 	}
-	if at != len(b) || len(ends) < 3 || !strings.HasPrefix(string(b), "HROW") {
+	if at != len(b) || len(ends) < 3 || !bytes.HasPrefix(b, []byte("HROW")) {
 		return nil, fmt.Errorf("no row stream of %d bytes: %v", len(b), ends)
 	}
 	return ends, nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/test/authority"
 	"hotreader/test/serving"
 
 	"google.golang.org/grpc/codes"
@@ -290,7 +291,7 @@ var localStores = map[string]func(testing.TB, string) hotreader.Source{"DynamoDB
 // Nobody listens, or a server that is not trusted. Credentials are not sent.
 func TestLocalTrust(t *testing.T) {
 	t.Parallel()
-	ours := newAuthority(t) // which the clients do not trust
+	ours := authority.New(t) // which the clients do not trust
 	for store, at := range localStores {
 		for name, change := range map[string]func(*x509.Certificate){
 			"unknown authority": nil,
@@ -306,7 +307,7 @@ func TestLocalTrust(t *testing.T) {
 						checkFailure(t, got, err, hotreader.CodeUnavailable)
 						return
 					}
-					config := ours.issue(t, change)
+					config := ours.Issue(t, change)
 					config.NextProtos = []string{"h2", "http/1.1"}
 					g := newFaultServer(t, http.NotFoundHandler(), config, never())
 					got, err := functions(at(t, g.url))[function].Invoke(limited(t), localEvent())
@@ -371,26 +372,8 @@ func TestLocalTimeIsUp(t *testing.T) {
 			t.Parallel()
 			var healthy atomic.Bool
 			url, _ := silent(t, store, false, func() bool { return !healthy.Load() })
-			f := functions(at(t, url))["history"]
-			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
-			defer cancel()
-			body, err := f.Invoke(ctx, localEvent())
-			if err != nil {
-				t.Fatal(err)
-			}
-			healthy.Store(true)
 			all, _ := points(t, want["history"])
-			first, next := points(t, body)
-			if next == "" || first == 0 || first >= all {
-				t.Fatalf("%d of %d points, token %q", first, all, next)
-			}
-			body, err = f.Invoke(limited(t), bytes.Replace(localEvent(), []byte(`"entityId"`), []byte(`"nextToken":"`+next+`","entityId"`), 1))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if rest, next := points(t, body); first+rest != all || next != "" {
-				t.Errorf("%d and %d of %d points, token %q", first, rest, all, next)
-			}
+			inTwoPages(t, functions(at(t, url))["history"], localEvent(), 8*time.Second, &healthy, all)
 		})
 	}
 }

@@ -118,6 +118,12 @@ func apiOf(t testing.TB, r hotreader.Source, options ...func(*httpapi.Options)) 
 
 func jsonOnly(o *httpapi.Options) { o.NoRows = true }
 
+// peers returns a peer that sends rows, and one that knows only JSON.
+func peers(t testing.TB, r hotreader.Source) map[string]http.Handler {
+	t.Helper()
+	return map[string]http.Handler{"rows": apiOf(t, r), "JSON": apiOf(t, r, jsonOnly)}
+}
+
 // setup holds the options that a test may change.
 type setup struct {
 	remote  remote.Options
@@ -176,6 +182,16 @@ func collect(ctx context.Context, t testing.TB, r hotreader.Source, q hotreader.
 		}
 	}
 	return rows, err
+}
+
+// stored are the rows that r has for q.
+func stored(t testing.TB, r hotreader.Source, q hotreader.Query) []hotreader.Row {
+	t.Helper()
+	rows, err := collect(t.Context(), t, r, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
 }
 
 func limited(t testing.TB) context.Context {

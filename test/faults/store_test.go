@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
+
 	"hotreader"
 	"hotreader/httpapi"
 )
@@ -85,10 +87,7 @@ func TestStoreFaults(t *testing.T) {
 			for peer, api := range map[string]func(*httpapi.Options){"rows": func(*httpapi.Options) {}, "JSON": jsonOnly} {
 				t.Run(fmt.Sprintf("%s on page %d/%s", code, page, peer), func(t *testing.T) {
 					t.Parallel()
-					want, err := collect(t.Context(), t, store, history())
-					if err != nil {
-						t.Fatal(err)
-					}
+					want := stored(t, store, history())
 					// The other errors are failures inside the peer, which may pass.
 					final := code == hotreader.CodeNotFound
 					for _, times := range []int{1, 1 << 30} {
@@ -188,10 +187,7 @@ func TestStoreFaultsOfLastEntry(t *testing.T) {
 func TestStoreSlowOnPageSeven(t *testing.T) {
 	t.Parallel()
 	store := filledFile(t)
-	want, err := collect(t.Context(), t, store, history())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, history())
 	const size = 55
 	slow := func(d time.Duration, reads int) *pages {
 		return &pages{Source: store, size: size, before: func(ctx context.Context, read, page int) error {
@@ -248,6 +244,30 @@ func points(t testing.TB, body []byte) (n int, next string) {
 	return n, a.NextToken
 }
 
+// inTwoPages asks f, whose source stands still until it is healthy, for all points:
+// some come within the time, the rest behind them.
+func inTwoPages(t *testing.T, f lambda.Handler, event []byte, within time.Duration, healthy *atomic.Bool, all int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	body, err := f.Invoke(ctx, event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	healthy.Store(true)
+	first, next := points(t, body)
+	if next == "" || first == 0 || first >= all {
+		t.Fatalf("%d of %d points, token %q", first, all, next)
+	}
+	body, err = f.Invoke(limited(t), bytes.Replace(event, []byte(`"entityId"`), []byte(`"nextToken":"`+next+`","entityId"`), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest, next := points(t, body); first+rest != all || next != "" {
+		t.Errorf("%d and %d of %d points, token %q", first, rest, all, next)
+	}
+}
+
 // The caller's time is up in the middle of a read: the function answers with the page so
 // far and the token of the next one, or says that its time is up. Both pages together
 // hold all points.
@@ -263,25 +283,7 @@ func TestFunctionsTimeIsUp(t *testing.T) {
 			}
 			return stalls(middle)
 		})
-		f := functions(remoteAt(t, g.url))["history"]
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		body, err := f.Invoke(ctx, event())
-		if err != nil {
-			t.Fatal(err)
-		}
-		healthy.Store(true)
-		first, next := points(t, body)
-		if next == "" || first == 0 || first >= all {
-			t.Fatalf("%d of %d points, token %q", first, all, next)
-		}
-		body, err = f.Invoke(limited(t), bytes.Replace(event(), []byte(`"entityId"`), []byte(`"nextToken":"`+next+`","entityId"`), 1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if rest, next := points(t, body); first+rest != all || next != "" {
-			t.Errorf("%d and %d of %d points, token %q", first, rest, all, next)
-		}
+		inTwoPages(t, functions(remoteAt(t, g.url))["history"], event(), 3*time.Second, &healthy, all)
 	})
 	for name, f := range map[string]fault{"before the head": stalls(start), "bytes one by one, too slowly": drips(100, 50*time.Millisecond)} {
 		for function := range functions(nil) {

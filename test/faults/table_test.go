@@ -68,27 +68,9 @@ func table(trap string) []row {
 		standstill("a stall in the middle", stalls(middle)),
 		standstill("a stall before the last byte", stalls(lastByte)),
 
-		again("408", hotreader.CodeUnavailable, status(408)),
-		final("425", hotreader.CodeInvalid, status(425)),
-		again("429", hotreader.CodeThrottled, status(429)),
-		again("500", hotreader.CodeUnavailable, status(500)),
-		again("501", hotreader.CodeUnavailable, status(501)),
-		again("502", hotreader.CodeUnavailable, status(502)),
-		again("503", hotreader.CodeOverloaded, status(503)),
-		again("504", hotreader.CodeUnavailable, status(504)),
-		again("520", hotreader.CodeUnavailable, status(520)),
-		final("400", hotreader.CodeInvalid, status(400)),
 		final("401", hotreader.CodeUnauthenticated, status(401, "WWW-Authenticate: X")),
-		final("403", hotreader.CodeForbidden, status(403)),
-		final("404", hotreader.CodeNotFound, status(404)),
-		final("405", hotreader.CodeInvalid, status(405)),
-		final("409", hotreader.CodeInvalid, status(409)),
-		final("413", hotreader.CodeTooLarge, status(413)),
-		final("421", hotreader.CodeInvalid, status(421)),
-		final("451", hotreader.CodeInvalid, status(451)),
 		final("101", hotreader.CodeProtocol, says("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")),
 		final("204", hotreader.CodeProtocol, says("HTTP/1.1 204 No Content\r\n\r\n")),
-		final("799", hotreader.CodeProtocol, status(799)),
 
 		again("a problem: throttled", hotreader.CodeThrottled, problem(429, "throttled")),
 		again("a problem: overloaded", hotreader.CodeOverloaded, problem(503, "overloaded")),
@@ -130,6 +112,14 @@ func table(trap string) []row {
 		final("a list", hotreader.CodeProtocol, ok("application/json", "[]")),
 		again("JSON that is cut", hotreader.CodeCorrupt, ok("application/json", `{"propertyValues":[{"enti`)),
 	}
+	for n, code := range map[int]hotreader.Code{408: hotreader.CodeUnavailable, 429: hotreader.CodeThrottled, 500: hotreader.CodeUnavailable, 501: hotreader.CodeUnavailable,
+		502: hotreader.CodeUnavailable, 503: hotreader.CodeOverloaded, 504: hotreader.CodeUnavailable, 520: hotreader.CodeUnavailable} {
+		rows = append(rows, again(fmt.Sprintf("%d is %s", n, code), code, status(n)))
+	}
+	for n, code := range map[int]hotreader.Code{400: hotreader.CodeInvalid, 403: hotreader.CodeForbidden, 404: hotreader.CodeNotFound, 405: hotreader.CodeInvalid, 409: hotreader.CodeInvalid,
+		413: hotreader.CodeTooLarge, 421: hotreader.CodeInvalid, 425: hotreader.CodeInvalid, 451: hotreader.CodeInvalid, 799: hotreader.CodeProtocol} {
+		rows = append(rows, final(fmt.Sprintf("%d is %s", n, code), code, status(n)))
+	}
 	for _, code := range []int{300, 301, 302, 303, 305, 307, 308} {
 		rows = append(rows, final(fmt.Sprintf("%d to elsewhere", code), hotreader.CodeConfig, status(code, "Location: "+trap+"/read")))
 	}
@@ -150,7 +140,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("a redirect was followed %d times", n)
 		}
 	})
-	for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+	for peer, api := range peers(t, store) {
 		for _, r := range table(trap.url) {
 			if r.idle > 0 {
 				continue
@@ -171,7 +161,7 @@ func TestFaults(t *testing.T) {
 func TestStandstill(t *testing.T) {
 	store := filled(t)
 	want := localAnswers(t, store)
-	for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+	for peer, api := range peers(t, store) {
 		for _, r := range table("") {
 			if r.idle == 0 {
 				continue
@@ -315,10 +305,7 @@ func TestRefused(t *testing.T) {
 func TestFaultsBetweenPages(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want, err := collect(t.Context(), t, store, history())
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := stored(t, store, history())
 	api := apiOf(t, store, jsonOnly, func(o *httpapi.Options) { o.MaxAnswer = 8 << 10 })
 	whole := newFaultServer(t, api, nil, never())
 	if got, err := collect(limited(t), t, remoteAt(t, whole.url), history()); err != nil || difference(got, want, true) != "" {

@@ -3,14 +3,10 @@ package faults
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
-	"math/big"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -19,60 +15,17 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/test/authority"
+	"hotreader/test/serving"
 )
 
-// authority issues certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{cert, key}
-}
-
-// issue returns the configuration of a server with a certificate for 127.0.0.1, which
-// change may alter.
-func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) *tls.Config {
-	t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	if change != nil {
-		change(template)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"http/1.1"}}
-}
-
 // trusting makes a reader trust a and count its connections in dials.
-func trusting(a *authority, dials *atomic.Int64) func(*setup) {
+func trusting(a *authority.Authority, dials *atomic.Int64) func(*setup) {
 	return func(s *setup) {
 		transport := s.remote.Client.Transport.(*http.Transport)
 		transport.Proxy = nil
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-		transport.TLSClientConfig.RootCAs.AddCert(a.cert)
+		transport.TLSClientConfig.RootCAs.AddCert(a.Cert)
 		dial := transport.DialContext
 		transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
 			dials.Add(1)
@@ -86,10 +39,10 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
 	want := localAnswers(t, store)
-	ours, other := newAuthority(t), newAuthority(t)
-	old := ours.issue(t, nil)
+	ours, other := authority.New(t), authority.New(t)
+	old := ours.Issue(t, nil)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	mutual := ours.issue(t, nil)
+	mutual := ours.Issue(t, nil)
 	mutual.ClientAuth = tls.RequireAnyClientCert
 	for _, c := range []struct {
 		name   string
@@ -98,19 +51,19 @@ func TestTLS(t *testing.T) {
 		dials  int64
 		change func(*http.Transport)
 	}{
-		{"all well", ours.issue(t, nil), "", 1, nil},
-		{"expired", ours.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), hotreader.CodeConfig, 1, nil},
-		{"not yet valid", ours.issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), hotreader.CodeConfig, 1, nil},
-		{"wrong host", ours.issue(t, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.invalid"} }), hotreader.CodeConfig, 1, nil},
-		{"unknown authority", other.issue(t, nil), hotreader.CodeConfig, 1, nil},
-		{"not for servers", ours.issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), hotreader.CodeConfig, 1, nil},
+		{"all well", ours.Issue(t, nil), "", 1, nil},
+		{"expired", ours.Issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), hotreader.CodeConfig, 1, nil},
+		{"not yet valid", ours.Issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), hotreader.CodeConfig, 1, nil},
+		{"wrong host", ours.Issue(t, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.invalid"} }), hotreader.CodeConfig, 1, nil},
+		{"unknown authority", other.Issue(t, nil), hotreader.CodeConfig, 1, nil},
+		{"not for servers", ours.Issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), hotreader.CodeConfig, 1, nil},
 		{"TLS 1.1", old, hotreader.CodeConfig, 1, nil},
 		{"no TLS at all", nil, hotreader.CodeConfig, 1, nil},
 		{"wants a certificate of ours", mutual, hotreader.CodeConfig, 1, nil},
-		{"our clock a year ahead", ours.issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
+		{"our clock a year ahead", ours.Issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
 			h.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(1, 0, 0) }
 		}},
-		{"our clock a year behind", ours.issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
+		{"our clock a year behind", ours.Issue(t, nil), hotreader.CodeConfig, 1, func(h *http.Transport) {
 			h.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(-1, 0, 0) }
 		}},
 	} {
@@ -148,52 +101,28 @@ func TestTLS(t *testing.T) {
 // how many bytes were sent before, and the bytes.
 func tamperingProxy(t testing.TB, to string, tamper func(connection int, sent int, p []byte) (cut bool)) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for n := 1; ; n++ {
-			in, err := l.Accept()
-			if err != nil {
+	return serving.Accept(t, func(n int, in net.Conn) {
+		out, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		go func() {
+			_, _ = io.Copy(out, in)
+			out.Close()
+		}()
+		buf := make([]byte, 512)
+		for sent := 0; ; {
+			k, err := out.Read(buf)
+			if err != nil || tamper(n, sent, buf[:k]) {
 				return
 			}
-			go func() {
-				defer in.Close()
-				out, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				go func() {
-					buf := make([]byte, 16<<10)
-					for {
-						k, err := in.Read(buf)
-						if err != nil {
-							out.Close()
-							return
-						}
-						if _, err := out.Write(buf[:k]); err != nil {
-							return
-						}
-					}
-				}()
-				buf := make([]byte, 512)
-				for sent := 0; ; {
-					k, err := out.Read(buf)
-					if err != nil || tamper(n, sent, buf[:k]) {
-						return
-					}
-					if _, err := in.Write(buf[:k]); err != nil {
-						return
-					}
-					sent += k
-				}
-			}()
+			if _, err := in.Write(buf[:k]); err != nil {
+				return
+			}
+			sent += k
 		}
-	}()
-	return l.Addr().String()
+	})
 }
 
 // TLS is cut or damaged on the network, over HTTP/1.1 and HTTP/2, with a peer of row
@@ -201,16 +130,13 @@ func tamperingProxy(t testing.TB, to string, tamper func(connection int, sent in
 func TestTLSOnABadLine(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want, err := collect(t.Context(), t, store, history())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours := newAuthority(t)
-	for peer, api := range map[string]http.Handler{"rows": apiOf(t, store), "JSON": apiOf(t, store, jsonOnly)} {
+	want := stored(t, store, history())
+	ours := authority.New(t)
+	for peer, api := range peers(t, store) {
 		for _, protocol := range []string{"http/1.1", "h2"} {
 			t.Run(peer+" over "+protocol, func(t *testing.T) {
 				t.Parallel()
-				config := ours.issue(t, nil)
+				config := ours.Issue(t, nil)
 				config.NextProtos = []string{protocol}
 				server := newServer(t, api, config)
 				recovered := 0
@@ -250,28 +176,14 @@ func TestTLSHandshakeBreaks(t *testing.T) {
 	for name, hang := range map[string]bool{"hung up": false, "never ends": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			go func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					go func() {
-						if hang {
-							_, _ = c.Read(make([]byte, 1<<16)) // the hello
-							_, _ = c.Read(make([]byte, 1))     // until the caller leaves
-						}
-						c.Close()
-					}()
+			addr := serving.Accept(t, func(_ int, c net.Conn) {
+				if hang {
+					_, _ = c.Read(make([]byte, 1<<16)) // the hello
+					_, _ = c.Read(make([]byte, 1))     // until the caller leaves
 				}
-			}()
+			})
 			var dials atomic.Int64
-			r := remoteAt(t, "https://"+l.Addr().String(), trusting(newAuthority(t), &dials), func(s *setup) {
+			r := remoteAt(t, "https://"+addr, trusting(authority.New(t), &dials), func(s *setup) {
 				s.remote.Client.Transport.(*http.Transport).TLSHandshakeTimeout = 100 * time.Millisecond
 			})
 			rows, err := collect(limited(t), t, r, history())
@@ -337,12 +249,9 @@ func withNameServer(addr string, timeout time.Duration) func(*setup) {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	store := filled(t)
-	want, err := collect(t.Context(), t, store, history())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours := newAuthority(t)
-	config := ours.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"peer.invalid"} })
+	want := stored(t, store, history())
+	ours := authority.New(t)
+	config := ours.Issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"peer.invalid"} })
 	g := newFaultServer(t, apiOf(t, store), config, never())
 	url := strings.Replace(g.url, "127.0.0.1", "peer.invalid", 1)
 	const fails, unknown, silent = 2, 3, -1

@@ -1,7 +1,3 @@
-// Package golden holds what the outside sees, word for word: the answers of the
-// Hot Reader API and of the functions that TwinMaker invokes, problems and errors,
-// and beside each its line of the log; then the page of metrics. Nothing here knows
-// how an answer is made. With -update what comes now is written into the archives.
 package golden
 
 import (
@@ -9,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -17,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,8 +33,6 @@ import (
 	"hotreader/store/memstore"
 )
 
-var update = flag.Bool("update", false, "write what is answered now into the archives")
-
 const token = "0123456789abcdef0123456789abcdef"
 
 // varying is what differs from run to run.
@@ -61,7 +53,7 @@ var varying = []struct {
 // the token of the page before.
 func exchanges(t *testing.T, archive string, log *bytes.Buffer, ask func(title, text string) string) {
 	t.Helper()
-	file := filepath.Join("testdata", archive)
+	file := "testdata/" + archive
 	a, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -80,11 +72,11 @@ func exchanges(t *testing.T, archive string, log *bytes.Buffer, ask func(title, 
 			got = v.what.ReplaceAllString(got, v.by)
 		}
 		f.Data = []byte(text + "----\n" + got)
-		if got != want && !*update {
+		if got != want && !*Update {
 			t.Errorf("%s: %s\ngot\n%s\nwant\n%s", archive, f.Name, got, want)
 		}
 	}
-	if *update {
+	if *Update {
 		if err := os.WriteFile(file, txtar.Format(a), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +284,7 @@ func functions(t *testing.T, seen *observe.Observer, logger *slog.Logger) func(t
 // TestEveryFailureIsShown: each code has its section.
 func TestEveryFailureIsShown(t *testing.T) {
 	for _, archive := range []string{"api.txtar", "functions.txtar"} {
-		text, err := os.ReadFile(filepath.Join("testdata", archive))
+		text, err := os.ReadFile("testdata/" + archive)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -116,6 +116,24 @@ func TestFunctionReadsAnotherCloud(t *testing.T) {
 	}
 }
 
+// HOTREADER_LOOK_BACK bounds the search for latest values.
+func TestLookBack(t *testing.T) {
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
+	p.Fill(t, "d", 3)
+	older := hotreader.Record{Time: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), Fields: []hotreader.Field{{Name: "old", Value: hotreader.BoolValue(true)}}}
+	if err := p.Store.Write(t.Context(), "d", []hotreader.Record{older}); err != nil {
+		t.Fatal(err)
+	}
+	for lookBack, found := range map[string]bool{"": true, "1": false} {
+		f := serving.Function(t, "hot-reader-last-entry", serving.With(lambda.twin(p), "HOTREADER_LOOK_BACK", lookBack))
+		body, err := f.Invoke(t.Context(), serving.Event("d", `"temperature","old"`, ""), 20*time.Second)
+		if err != nil || strings.Contains(string(body), `"booleanValue":true`) != found || !strings.Contains(string(body), `"doubleValue"`) {
+			t.Errorf("%q: %s, %v", lookBack, body, err)
+		}
+	}
+}
+
 // A device that is not known has no values, and that is no failure.
 func TestUnknownDeviceIsEmpty(t *testing.T) {
 	t.Parallel()
@@ -348,7 +366,7 @@ func TestTableIsReadAhead(t *testing.T) {
 			return string(raw)
 		},
 		"hot-reader-api": func(f *runtimeapi.Function) string {
-			return ask(t, serving.Gateway(t, f), "POST", "/read", serving.Envelope("query", "d", ""), serving.Token, "Content-Type", "application/json").Body
+			return serving.Ask(t, serving.Gateway(t, f), "POST", "/read", serving.Envelope("query", "d", ""), serving.Token, "Content-Type", "application/json").Body
 		},
 	} {
 		table := slowtable.New(rows, page)

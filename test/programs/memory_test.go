@@ -5,6 +5,7 @@ package programs
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,24 +29,18 @@ func TestPitfall25MillionRowsInBoundedMemory(t *testing.T) {
 
 	load := exec.Command(program, "import", "--store", store, "--device", "d", "--format", "csv", "-")
 	load.Stderr = os.Stderr
-	in, err := load.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := load.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w := bufio.NewWriter(in)
-	fmt.Fprintln(w, "timestamp,temperature,vibration,running")
-	for i := range rows {
-		at := midnight + int64(i)
-		fmt.Fprintf(w, "%s,%s,%d.%03d,%v\n", isoTime(at), value(i), i%9, i*31%1000, i%1000 < 900)
-	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	in.Close()
-	if err := load.Wait(); err != nil {
+	in, lines := io.Pipe()
+	go func() {
+		w := bufio.NewWriter(lines)
+		fmt.Fprintln(w, "timestamp,temperature,vibration,running")
+		for i := range rows {
+			at := midnight + int64(i)
+			fmt.Fprintf(w, "%s,%s,%d.%03d,%v\n", isoTime(at), value(i), i%9, i*31%1000, i%1000 < 900)
+		}
+		_ = lines.CloseWithError(w.Flush())
+	}()
+	load.Stdin = in
+	if err := load.Run(); err != nil {
 		t.Fatal(err)
 	}
 

@@ -135,15 +135,6 @@ func (p program) fails(t testing.TB, env map[string]string) (said string) {
 	return said
 }
 
-func ask(t testing.TB, url, method, path, body, token string, headers ...string) serving.Answer {
-	t.Helper()
-	a, err := serving.Ask(t.Context(), url, method, path, body, token, headers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
 const latest = "/v1/devices/d/latest?property=temperature"
 
 // read reads n rows of d's temperature from the API at url.
@@ -203,16 +194,16 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 			{"/healthz", `{"status":"ok"}`},
 			{"/openapi.json", `"openapi"`},
 		} {
-			a := ask(t, url, "GET", c.path, "", serving.Token)
+			a := serving.Ask(t, url, "GET", c.path, "", serving.Token)
 			if a.Status != 200 || !strings.Contains(a.Body, c.want) || !strings.HasPrefix(a.Header.Get("Content-Type"), "application/json") {
 				t.Errorf("%s: %d %s", c.path, a.Status, a.Body)
 			}
 		}
-		a := ask(t, url, "GET", "/v1/devices/d/history?property=state", "", serving.Token, "Accept", "text/csv", "Accept-Encoding", "identity")
+		a := serving.Ask(t, url, "GET", "/v1/devices/d/history?property=state", "", serving.Token, "Accept", "text/csv", "Accept-Encoding", "identity")
 		if a.Status != 200 || strings.Count(a.Body, "\n") != n+1 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") {
 			t.Errorf("%d %.80s", a.Status, a.Body)
 		}
-		if a := ask(t, url, "HEAD", "/healthz", "", ""); a.Status != 200 || a.Body != "" {
+		if a := serving.Ask(t, url, "HEAD", "/healthz", "", ""); a.Status != 200 || a.Body != "" {
 			t.Errorf("%d %q", a.Status, a.Body)
 		}
 	})
@@ -239,7 +230,7 @@ func TestRefusalsGoThrough(t *testing.T) {
 			{"POST", "/read", "{", serving.Token, 400, hotreader.CodeInvalid, ""},
 			{"POST", "/read", strings.Repeat("x", 65<<10), serving.Token, 413, hotreader.CodeTooLarge, ""},
 		} {
-			a := ask(t, url, c.method, c.path, c.body, c.token, "Content-Type", "application/json")
+			a := serving.Ask(t, url, c.method, c.path, c.body, c.token, "Content-Type", "application/json")
 			var p struct{ Code, TraceID string }
 			if err := json.Unmarshal([]byte(a.Body), &p); err != nil || a.Status != c.status || p.Code != string(c.code) ||
 				a.Header.Get("Content-Type") != wire.ProblemType || c.header != "" && a.Header.Get(c.header) == "" {
@@ -259,7 +250,7 @@ func TestPitfall20TokenOfBothSides(t *testing.T) {
 		peer := serving.NewPeer(t, serving.Rotated)
 		peer.Fill(t, "d", 1)
 		server, url := p.start(t, p.twin(peer))
-		a := ask(t, url, "GET", latest, "", serving.Token)
+		a := serving.Ask(t, url, "GET", latest, "", serving.Token)
 		if a.Status != 500 || a.Header.Get("WWW-Authenticate") != "" || !strings.Contains(a.Body, `"config"`) || strings.Contains(a.Body, "127.0.0.1") {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
@@ -268,7 +259,7 @@ func TestPitfall20TokenOfBothSides(t *testing.T) {
 		}
 		_, url = p.start(t, serving.With(p.twin(peer), "INTER_CLOUD_TOKEN", serving.Rotated+","+serving.Token))
 		for _, right := range []string{serving.Token, serving.Rotated} {
-			if a := ask(t, url, "GET", latest, "", right); a.Status != 200 {
+			if a := serving.Ask(t, url, "GET", latest, "", right); a.Status != 200 {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		}
@@ -318,7 +309,7 @@ func TestPitfall02OutageIsAnError(t *testing.T) {
 		} else {
 			_, url := p.start(t, p.twin(peer))
 			history = func() (string, string) {
-				a := ask(t, url, "GET", "/v1/devices/d/history?property=temperature", "", serving.Token)
+				a := serving.Ask(t, url, "GET", "/v1/devices/d/history?property=temperature", "", serving.Token)
 				var problem struct{ Code string }
 				if err := json.Unmarshal([]byte(a.Body), &problem); err != nil {
 					t.Errorf("%v: %s", err, a.Body)
@@ -403,7 +394,7 @@ func TestAPIWithoutItsStore(t *testing.T) {
 			{"GET", latest, "", serving.Token + "," + serving.Rotated, 401, `"unauthenticated"`},
 			{"POST", "/read", strings.Repeat("x", 65<<10), serving.Token, 413, `"too_large"`},
 		} {
-			a := ask(t, url, c.method, c.path, c.body, c.token)
+			a := serving.Ask(t, url, c.method, c.path, c.body, c.token)
 			if a.Status != c.status || !strings.Contains(a.Body, c.want) || strings.Contains(a.Body, "127.0.0.1") {
 				t.Errorf("%s %s: %d %.300s", c.method, c.path, a.Status, a.Body)
 			}
@@ -447,7 +438,7 @@ func TestTokenFromTheCloudsSecrets(t *testing.T) {
 			token string
 			want  int
 		}{{serving.Token, 400}, {serving.Rotated, 401}, {"", 401}} {
-			if a := ask(t, url, "GET", "/v1/devices/d/latest", "", c.token); a.Status != c.want {
+			if a := serving.Ask(t, url, "GET", "/v1/devices/d/latest", "", c.token); a.Status != c.want {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		}

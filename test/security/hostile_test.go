@@ -2,20 +2,17 @@ package security
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
@@ -27,6 +24,7 @@ import (
 	"time"
 
 	"hotreader/identity"
+	"hotreader/test/authority"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -46,19 +44,19 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 	} {
 		for _, request := range []func(device string) serving.Answer{
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/history?property=temperature", "", token, "X-Request-Id", "r")
+				return serving.Ask(t, p.URL, "GET", "/v1/devices/"+d+"/history?property=temperature", "", token, "X-Request-Id", "r")
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
+				return serving.Ask(t, p.URL, "GET", "/v1/devices/"+d+"/latest?property=temperature", "", token, "X-Request-Id", "r")
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token)
+				return serving.Ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token)
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token, "Accept", wire.MediaType)
+				return serving.Ask(t, p.URL, "POST", "/read", serving.Envelope("query", d, ""), token, "Accept", wire.MediaType)
 			},
 			func(d string) serving.Answer {
-				return ask(t, p.URL, "POST", "/read", serving.Envelope("query_last_entry", d, ""), token)
+				return serving.Ask(t, p.URL, "POST", "/read", serving.Envelope("query_last_entry", d, ""), token)
 			},
 		} {
 			if a := request("pump"); a.Status != 200 {
@@ -150,7 +148,7 @@ func TestRotationUnderLoad(t *testing.T) {
 				if i%2 == 1 {
 					method, path, body = "POST", "/read", serving.Envelope("query", "pump", "")
 				}
-				a, err := serving.Ask(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
+				a, err := serving.TryAsk(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
 				if err != nil || a.Status != 200 {
 					t.Errorf("request %d of client %d: %v, %d %s", asked[i].Load(), i, err, a.Status, a.Body)
 					return
@@ -185,7 +183,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	stop()
 	clients.Wait()
 	for old, status := range map[string]int{token: 401, rotated: 200} {
-		if a := ask(t, last.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.Status != status {
+		if a := serving.Ask(t, last.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.Status != status {
 			t.Errorf("afterwards: %d, want %d", a.Status, status)
 		}
 	}
@@ -211,7 +209,7 @@ func TestFloods(t *testing.T) {
 		all = append(all, c)
 	}
 	for range 20 {
-		if a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.Status != 200 {
+		if a := serving.Ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token); a.Status != 200 {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 	}
@@ -229,46 +227,24 @@ func TestFloods(t *testing.T) {
 func TestHeadersAreBounded(t *testing.T) {
 	p := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
 	for size, status := range map[int]int{32 << 10: 200, 128 << 10: http.StatusRequestHeaderFieldsTooLarge} {
-		a := ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token, "X-Large", strings.Repeat("x", size))
+		a := serving.Ask(t, p.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", token, "X-Large", strings.Repeat("x", size))
 		if a.Status != status {
 			t.Errorf("%d bytes: %d, want %d", size, a.Status, status)
 		}
 	}
-	if a := ask(t, p.URL, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.Status != 413 {
+	if a := serving.Ask(t, p.URL, "POST", "/read", strings.Repeat(" ", 65<<10), token); a.Status != 413 {
 		t.Errorf("a body of 65 KB: %d", a.Status)
 	}
-}
-
-// certificate writes a certificate for this machine, and its key.
-func certificate(t testing.TB) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, b := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(b), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
 }
 
 // TestTLSOfServe: a client of TLS 1.1 or older is refused, and one that speaks
 // without encryption gets nothing but that.
 func TestTLSOfServe(t *testing.T) {
-	cert, key := certificate(t)
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := authority.Write(cert, key); err != nil {
+		t.Fatal(err)
+	}
 	p := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--tls-cert", cert, "--tls-key", key)
 	address := strings.TrimPrefix(p.URL, "http://")
 	for version, good := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
@@ -307,10 +283,10 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 		start(t, "hotreader-cloudrun", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
 		start(t, "hotreader-azure", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "azure"), "REMOTE_READER_URL": peer.URL, "INTER_CLOUD_TOKEN": token}),
 	} {
-		ask(t, p.URL, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
-		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
-		ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
-		ask(t, p.URL, "POST", "/read", serving.Envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
+		serving.Ask(t, p.URL, "GET", "/v1/devices/"+url.PathEscape(hostile)+"/latest?property=temperature", "", token)
+		serving.Ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&order="+url.QueryEscape(hostile), "", token)
+		serving.Ask(t, p.URL, "GET", "/v1/devices/pump/history?property=temperature&"+url.QueryEscape(hostile)+"=1", "", token)
+		serving.Ask(t, p.URL, "POST", "/read", serving.Envelope("query", string(must(json.Marshal(hostile)))[1:len(must(json.Marshal(hostile)))-1], ""), token)
 		p.Terminate(t)
 		checkLines(t, p.Name, p.Log(), 4)
 	}
@@ -352,5 +328,72 @@ func checkLines(t testing.TB, who, said string, requests int) {
 	}
 	if n != requests {
 		t.Errorf("%s: %d lines for %d requests:\n%s", who, n, requests, said)
+	}
+}
+
+// collector keeps what programs send to their collector of traces and metrics.
+type collector struct {
+	url string
+
+	mu  sync.Mutex
+	got map[string]string // by the header that the program was told to send: requests, whole
+}
+
+func newCollector(t testing.TB) *collector {
+	t.Helper()
+	c := &collector{got: map[string]string{}}
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var b bytes.Buffer
+		_ = r.Header.Write(&b) // a buffer takes all
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Errorf("the collector got %v", err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.got[r.Header.Get("X-Of")] += r.RequestURI + "\n" + b.String() + string(body) + "\n"
+	}))
+	t.Cleanup(s.Close)
+	c.url = s.URL
+	return c
+}
+
+// seen returns env with all that there is to be seen turned on, and told to c at
+// once, as that of who.
+func (c *collector) seen(env map[string]string, who string) map[string]string {
+	env = maps.Clone(env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.url, "OTEL_EXPORTER_OTLP_HEADERS": "X-Of=" + strings.NewReplacer(" ", "-", ",", "").Replace(who),
+		"OTEL_TRACES_SAMPLER": "always_on", "OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_METRIC_EXPORT_INTERVAL": "100"})
+	return env
+}
+
+// searched waits until what who has sent has all of want, and searches it.
+func (c *collector) searched(t testing.TB, who string, want ...string) {
+	t.Helper()
+	who = strings.NewReplacer(" ", "-", ",", "").Replace(who)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		c.mu.Lock()
+		got := c.got[who]
+		c.mu.Unlock()
+		missing := ""
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				missing = w
+			}
+		}
+		if missing == "" {
+			quiet(t, "what its collector got", got)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the collector did not get %s of %s, but %.3000s", missing, who, got)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }

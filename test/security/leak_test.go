@@ -152,7 +152,7 @@ func exercise(t testing.TB, p *serving.Process, good string) {
 		{"GET", "/nowhere", "", good, nil}, {"GET", "/v1/devices/pump/../x", "", good, nil},
 	}
 	for _, r := range requests {
-		a := ask(t, p.URL, r.method, r.path, r.body, r.token, r.headers...)
+		a := serving.Ask(t, p.URL, r.method, r.path, r.body, r.token, r.headers...)
 		tokenless(t, p.Name+": "+r.method+" "+r.path, a)
 	}
 }
@@ -237,13 +237,13 @@ func TestTokenIsNeverWritten(t *testing.T) {
 			quiet(t, "its command line", arguments(t, p.Pid()))
 			exercise(t, p, c.token)
 			if page != "" {
-				a := ask(t, page, "GET", "/metrics", "", "")
+				a := serving.Ask(t, page, "GET", "/metrics", "", "")
 				if a.Status != http.StatusOK || !strings.Contains(a.Body, `hotreader_queries_total{code="unauthenticated"`) {
 					t.Errorf("there is nothing to search: %d %.2000s", a.Status, a.Body)
 				}
 				quiet(t, "its metrics", text(a))
 			}
-			tokenless(t, "the last answer", ask(t, p.URL, "GET", "/v1/devices/the-last/latest?property=temperature", "", c.token))
+			tokenless(t, "the last answer", serving.Ask(t, p.URL, "GET", "/v1/devices/the-last/latest?property=temperature", "", c.token))
 			sent := []string{`"spanId"`, "the-last"}
 			if c.program != "hotreader-cloudrun" {
 				sent = append(sent, `"hotreader_queries_total"`)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -23,9 +24,11 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/dev/played"
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
+	"hotreader/test/runtimeapi"
 	"hotreader/test/transcript"
 )
 
@@ -158,6 +161,36 @@ func (p *Process) WaitExit(t testing.TB) int {
 // it only when it has ended, for what it wrote last may be on the way.
 func (p *Process) Log() string { return p.log.String() }
 
+// Again starts this test binary once more, with env, in another role. It ends
+// with the test.
+func Again(t testing.TB, env ...string) (*exec.Cmd, io.WriteCloser, io.Reader) {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(program)
+	c.Env = append(os.Environ(), env...)
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = c.Process.Kill() // it may have ended
+		_ = c.Wait()
+	})
+	return c, in, out
+}
+
 // Answer is an HTTP answer that has been read.
 type Answer struct {
 	Status int
@@ -168,15 +201,21 @@ type Answer struct {
 // Ask sends a request with the token; "" = none.
 func (p *Process) Ask(t testing.TB, method, path, body, token string, headers ...string) Answer {
 	t.Helper()
-	a, err := Ask(t.Context(), p.URL, method, path, body, token, headers...)
+	return Ask(t, p.URL, method, path, body, token, headers...)
+}
+
+// Ask sends a request with the token to the server at a URL; "" = none.
+func Ask(t testing.TB, url, method, path, body, token string, headers ...string) Answer {
+	t.Helper()
+	a, err := TryAsk(t.Context(), url, method, path, body, token, headers...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-// Ask sends a request with the token to the server at a URL; "" = none.
-func Ask(ctx context.Context, url, method, path, body, token string, headers ...string) (Answer, error) {
+// TryAsk is Ask for those that may get no answer, or ask in another goroutine.
+func TryAsk(ctx context.Context, url, method, path, body, token string, headers ...string) (Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
 	if err != nil {
 		return Answer{}, err
@@ -313,4 +352,100 @@ func Event(device, selected, more string) []byte {
 func Envelope(kind, device, more string) string {
 	return `{"source_cloud":"aws","target_layer":"L3-Hot-Read","message_type":"` + kind + `","timestamp":"2026-01-01T00:00:00Z","trace_id":"t-1",` +
 		`"payload":{"iot_device_id":"` + device + `","start_time":"2020-01-01T00:00:00Z","end_time":"2030-01-01T00:00:00Z","selected_properties":["temperature","state"]` + more + `}}`
+}
+
+// Accept gives each connection to an address of this machine, numbered from 1, to
+// serve, and closes it when serve returns, until the test ends.
+func Accept(t testing.TB, serve func(n int, c net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for n := 1; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(n, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// Listen serves h until the test ends.
+func Listen(t testing.TB, h http.Handler) (url string) {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.URL
+}
+
+// FunctionsHost plays the Azure Functions host before the handler at a URL.
+func FunctionsHost(t testing.TB, handler string) http.Handler {
+	t.Helper()
+	to, err := url.Parse(handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return played.FunctionsHost(to)
+}
+
+// Gateway plays API Gateway's REST API before a function, and returns the URL of
+// its stage.
+func Gateway(t testing.TB, f *runtimeapi.Function) (url string) {
+	t.Helper()
+	return Listen(t, played.APIGateway(f.Function)) + "/" + played.Stage
+}
+
+// WatchMemory looks at a process until it has ended, or until peak is called,
+// which returns the most memory, in bytes, that it had at once, without the pages
+// of files: those the system takes back when it needs them.
+func WatchMemory(tb testing.TB, pid int) (peak func() int64) {
+	stop, most := make(chan struct{}), make(chan int64)
+	go func() {
+		var m int64
+		for {
+			m = max(m, Memory(pid))
+			select {
+			case <-stop:
+				most <- m
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 {
+		close(stop)
+		m := <-most
+		if m == 0 {
+			tb.Fatalf("process %d shows no memory", pid)
+		}
+		return m
+	}
+}
+
+// Memory returns what memory a process has now, in bytes, without the pages of
+// files; 0 = it has ended.
+func Memory(pid int) (bytes int64) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		name, kb, _ := strings.Cut(line, ":")
+		if name == "RssAnon" || name == "RssShmem" {
+			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 10, 64)
+			bytes += n << 10
+		}
+	}
+	return bytes
 }

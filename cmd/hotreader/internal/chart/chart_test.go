@@ -2,18 +2,15 @@ package chart
 
 import (
 	"bytes"
-	"flag"
 	"math"
-	"os"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/test/golden"
 )
-
-var update = flag.Bool("update", false, "write what is drawn into the golden files")
 
 var midnight = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 
@@ -51,13 +48,7 @@ func TestChart(t *testing.T) {
 	properties := []string{"temperature", "state", "running"}
 	for file, backwards := range map[string]bool{"testdata/chart.golden": false, "testdata/chart-backwards.golden": true} { // the same, but for a dot here and there
 		got := draw(t, 80, 8, properties, func(add func(time.Time, ...hotreader.Value)) { wave(add, backwards) })
-		want, err := os.ReadFile(file)
-		if *update {
-			want, err = []byte(got), os.WriteFile(file, []byte(got), 0o600)
-		}
-		if err != nil || got != string(want) {
-			t.Errorf("%s (%v) differs; got:\n%s", file, err, got)
-		}
+		golden.File(t, file, []byte(got))
 	}
 }
 

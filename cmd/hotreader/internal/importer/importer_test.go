@@ -194,8 +194,10 @@ func TestMemory(t *testing.T) {
 			}
 			return at(i*7919%n) + ",1\n"
 		},
-		"JSON":  func(i int) string { return `{"time":"` + at(i) + `","a":1.5}` + "\n" },
-		"array": func(i int) string { return "[,"[min(i, 1):][:1] + `{"time":"` + at(i) + `","a":1.5}` + []string{"", "]"}[i/(n-1)] },
+		"JSON": func(i int) string { return `{"time":"` + at(i) + `","a":1.5}` + "\n" },
+		"array": func(i int) string {
+			return "[,"[min(i, 1):][:1] + `{"time":"` + at(i) + `","a":1.5}` + []string{"", "]"}[i/(n-1)]
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var most uint64

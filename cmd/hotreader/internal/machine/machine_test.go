@@ -2,7 +2,6 @@ package machine
 
 import (
 	"bytes"
-	"flag"
 	"math"
 	"os"
 	"reflect"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/test/golden"
 )
 
 var start = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
@@ -95,8 +95,6 @@ func TestPropertiesAreTyped(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the example anew")
-
 // The repository's example is four hours of this machine's temperature. Other
 // processors may round the last digit in another way.
 func TestExample(t *testing.T) {
@@ -110,7 +108,7 @@ func TestExample(t *testing.T) {
 			want = append(append(want, r.Fields[0].Value.Text()...), '\n')
 		}
 	}
-	if *update {
+	if *golden.Update {
 		if err := os.WriteFile(file, want, 0o600); err != nil {
 			t.Fatal(err)
 		}
