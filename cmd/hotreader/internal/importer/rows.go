@@ -180,14 +180,17 @@ func (r *rows) cell(c *column, v raw) hotreader.Value {
 			return r.leave(c, "missing", bare)
 		}
 		return r.typed(c, hotreader.StringValue(r.into.keep(cell.Unguard(text))))
+	}
+	from := len(r.into.text)
+	if text, ok := style.Number(r.into.text, bare); ok && (len(style.Missing) == 0 || !style.IsMissing(bare, true)) {
+		r.into.text = text
+		return r.typed(c, hotreader.NumberValue(text[from:len(text):len(text)]))
+	}
+	switch {
 	case style.IsMissing(bare, c.texts && c.typ == hotreader.Untyped):
 		return r.leave(c, "missing", bare)
 	case strings.EqualFold(bare, "true"), strings.EqualFold(bare, "false"):
-		return r.typed(c, hotreader.BoolValue(strings.EqualFold(bare, "true")))
-	}
-	from := len(r.into.text)
-	if r.into.text, _ = style.Number(r.into.text, bare); len(r.into.text) > from {
-		return r.typed(c, hotreader.NumberValue(r.into.text[from:len(r.into.text):len(r.into.text)]))
+		return r.typed(c, hotreader.BoolValue(len(bare) == len("true")))
 	}
 	return r.typed(c, hotreader.StringValue(r.into.keep(cell.Unguard(text))))
 }

@@ -117,20 +117,20 @@ func (c *Column) Kinds() string {
 // 1.234,50 or 1 234.
 func marked(text []byte) bool {
 	text = bytes.TrimLeft(bytes.TrimSpace(text), "+-")
-	if len(text) == 0 || len(text) > 40 {
+	if len(text) == 0 || len(text) > 40 || text[0]-'0' > 9 || text[len(text)-1]-'0' > 9 {
 		return false
 	}
-	marks := 0
-	rest := strings.NewReplacer("\u00a0", " ", "\u202f", " ", "\u2019", "'").Replace(string(text))
-	for i := range len(rest) {
-		c := rest[i]
-		if c >= '0' && c <= '9' {
-			continue
+	marks, telling, before := 0, false, true
+	for _, c := range string(text) {
+		digit := c >= '0' && c <= '9'
+		if !digit {
+			if !before || !strings.ContainsRune(",. '\u00a0\u202f\u2019", c) {
+				return false
+			}
+			marks++
+			telling = telling || c != '.' && c != ' '
 		}
-		if i == 0 || i == len(rest)-1 || !strings.ContainsRune(",. '", rune(c)) || rest[i-1] < '0' || rest[i-1] > '9' {
-			return false
-		}
-		marks++
+		before = digit
 	}
-	return marks == 1 || marks > 1 && strings.ContainsAny(rest, ",'") && !strings.Contains(rest, ", ")
+	return marks == 1 || marks > 1 && telling
 }

@@ -91,6 +91,7 @@ func fail(line int, format string, args ...any) error {
 // Look looks at the first bytes of a file, as UTF-8; whole: they are all of it.
 func Look(head []byte, whole bool, told Told) (Guess, error) {
 	g := Guess{Device: -1, Key: -1, Value: -1, Style: told.Style}
+	g.Format, _ = timetext.ParseFormat("iso8601") // until a time is seen
 	text := strings.TrimLeft(string(head), " \t\r\n\x1e")
 	if told.Format == "json" || told.Format == "" && looksJSON(text) {
 		if told.Delimiter != 0 {
