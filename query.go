@@ -332,6 +332,7 @@ type Updater interface {
 // record.
 type Merger interface {
 	// Merge is Write, but a row that is there keeps the properties that a record lacks.
+	// No two records of a call may share an instant.
 	Merge(ctx context.Context, device string, records []Record) error
 }
 
