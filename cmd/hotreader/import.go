@@ -172,7 +172,7 @@ func (a *app) runImport(ctx context.Context, k *importing) error {
 		a.note("%s: %s", terminal.Printable(f.Name), terminal.Printable(f.Taken))
 	}
 	if err != nil {
-		if result.Lines > 0 {
+		if result.Lines > 0 && !k.DryRun {
 			stored := k.Skip + result.Lines
 			a.note("%s before that are stored; go on with --skip %d, or repeat the import as a whole", terminal.Plural(stored, "line", "lines"), stored)
 		}
@@ -325,6 +325,7 @@ func (a *app) sayImported(k *importing, r *importer.Result) {
 	}
 	if k.DryRun {
 		a.sayLeftOut(r)
+		a.sayWarnings(r)
 		a.note("nothing is stored: this is a dry run")
 		return
 	}

@@ -32,7 +32,7 @@ type kind struct {
 
 // flags returns the flags of a text, as a shell would.
 func flags(text string) (args []string) {
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		args = append(args, strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(word, "'", ""), "_", " "), "\u203f", "_"))
 	}
 	return args

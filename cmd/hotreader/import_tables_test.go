@@ -25,6 +25,8 @@ func TestFilesWithLinesAroundTheTable(t *testing.T) {
 			want: "2026-01-01T00:10:00 RECORD=0 batt=12.5 AirTC=3.25\n2026-01-01T00:20:00 RECORD=1 batt=12.5 AirTC=3.5"},
 		{name: "solar data with a tail", args: "--bad-lines skip", file: "Latitude (decimal degrees):\t45.000\nElevation (m):\t122\nRadiation database:\tPVGIS-SARAH2\n\n\ntime,G(i),T2m\n20260101:0010,0.0,1.2\n20260101:0110,10.0,1.25\n\nG(i): Global irradiance (W/m2)\nPVGIS (c) European Union, 2001-2022\n",
 			want: "2026-01-01T00:10:00 G(i)=0.0 T2m=1.2\n2026-01-01T01:10:00 G(i)=10.0 T2m=1.25"},
+		{name: "a line of units with a number", file: "time,a,b\n-,1,m3/h\n2026-01-01,1,2\n2026-01-02,1,2\n", want: "2026-01-01T00:00:00 a=1 b=2\n2026-01-02T00:00:00 a=1 b=2"},
+		{name: "a first line of data that is bad", file: "time,a\nyesterday,1\n2026-01-02,2\n", advice: "--bad-lines skip", want: "2026-01-02T00:00:00 a=2"},
 		{name: "names and data as told", args: "--header-line 2 --skip-after-header 1", file: "a,b,c\ntime,x,y\n2020-01-01,0,0\n2026-01-01,1,2\n", want: "2026-01-01T00:00:00 x=1 y=2"},
 		{name: "no names", file: "2026-01-01,1.5,ok\n2026-01-02,2.5,ok\n", advice: "--header-line 0", want: "2026-01-01T00:00:00 column2=1.5 column3=\"ok\"\n2026-01-02T00:00:00 column2=2.5 column3=\"ok\""},
 		{name: "bars", file: "timestamp|a\n2026-01-01|1\n", want: "2026-01-01T00:00:00 a=1"},
@@ -74,6 +76,8 @@ func TestFilesInLongFormat(t *testing.T) {
 		{name: "some of the properties", args: "--pivot sensor=value --only temp --rename temp=temperature", file: "time,sensor,value\n2026-01-01 00:00,temp,21.5\n2026-01-01 00:00,hum,45\n", want: "2026-01-01T00:00:00 temperature=21.5"},
 		{name: "as it is", args: "--pivot none", file: "time,sensor,value\n2026-01-01 00:00,temp,21.5\n2026-01-01 00:01,hum,45\n", want: "2026-01-01T00:00:00 sensor=\"temp\" value=21.5\n2026-01-01T00:01:00 sensor=\"hum\" value=45"},
 		{name: "in JSON", file: `{"ts":"2026-01-01T00:00:00Z","metric":"temp","value":21.5}` + "\n" + `{"ts":"2026-01-01T00:00:00Z","metric":"on","value":true}` + "\n", advice: "--pivot metric=value", want: "2026-01-01T00:00:00 temp=21.5 on=true"},
+		{name: "several values in a line", file: "time,probe,low,high\n2026-01-01 00:00,in,1,2\n2026-01-01 00:00,out,3,4\n2026-01-01 00:01,in,5,6\n2026-01-01 00:01,out,7,8\n", advice: "--device-column probe",
+			want: "in 2026-01-01T00:00:00 low=1 high=2\nin 2026-01-01T00:01:00 low=5 high=6\nout 2026-01-01T00:00:00 low=3 high=4\nout 2026-01-01T00:01:00 low=7 high=8"},
 		{name: "within the hour that comes twice", args: "--zone Europe/Berlin --pivot sensor=value", file: "time,sensor,value\n2026-10-25 02:00,a,1\n2026-10-25 02:00,b,2\n2026-10-25 02:00,a,3\n2026-10-25 02:00,b,4\n", want: "2026-10-25T00:00:00 a=1 b=2\n2026-10-25T01:00:00 a=3 b=4"},
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/importer/records"
@@ -115,11 +116,12 @@ func (f *file) noted(r *records.Record) bool {
 
 // units reports whether a line that is no data is one of units under the header.
 func (f *file) units(r *records.Record) bool {
-	if r.Line >= f.guess.DataLine || slices.ContainsFunc(r.Cells, sniff.IsNumber) {
+	if r.Line >= f.guess.DataLine {
 		return false
 	}
+	numbers := slices.ContainsFunc(r.Cells, sniff.IsNumber) // a quantity without a unit has 1
 	for _, i := range f.guess.Time {
-		if i < len(r.Cells) && strings.ContainsAny(r.Cells[i], "0123456789") {
+		if i < len(r.Cells) && (strings.ContainsAny(r.Cells[i], "0123456789") || numbers && strings.ContainsFunc(r.Cells[i], unicode.IsLetter)) {
 			return false
 		}
 	}

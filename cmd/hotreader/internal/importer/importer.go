@@ -42,9 +42,12 @@ func Run(ctx context.Context, o Options) (Result, error) {
 			break
 		}
 	}
-	if o.DryRun && (err == nil || errors.Is(err, errShown)) {
+	if o.DryRun {
 		found.Rows = gathered.show()
-		return *found.Result, nil
+		if errors.Is(err, errShown) {
+			err = nil
+		}
+		return *found.Result, err
 	}
 	if wrong := gathered.write(ctx, err == nil); err == nil {
 		err = wrong
@@ -124,6 +127,11 @@ func (s *source) check() error {
 		key, value := g.Columns[g.Key].Name, g.Columns[g.Value].Name
 		return fmt.Errorf("%q seems to hold names of properties (%s) and %q their values; give --pivot %s, or --pivot none to store both as they are",
 			key, quotedList(g.Keys), value, sniff.ShellWord(key+"="+value))
+	}
+	if g.Mixed >= 0 && o.Key == "" && !o.PlainPairs && o.DeviceColumn == "" && s.rows.list[g.Mixed].role == property {
+		name := g.Columns[g.Mixed].Name
+		return fmt.Errorf("lines of one time differ in %q (%s), and would replace each other's values; give --device-column %s if those are devices, --pivot %s=VALUE if they are properties, --rename %s to leave the column out, or --pivot none to let the last line stand",
+			name, quotedList(g.Keys), sniff.ShellWord(name), sniff.ShellWord(name), sniff.ShellWord(name+"="))
 	}
 	if o.DeviceColumn != "" || g.Device < 0 {
 		if o.Device == "" && o.DeviceColumn == "" {

@@ -55,7 +55,7 @@ func TestMarks(t *testing.T) {
 		"1,5|1.5": "  ", "20.5|3": "  ", "a,b|1,x": "  ", "": "  ", "1.234|20,5": ", ", "1,5,6": "  ", "-0,25": ", ",
 	} {
 		var c Commas
-		for _, text := range strings.Split(cells, "|") {
+		for text := range strings.SplitSeq(cells, "|") {
 			c.Add(text)
 		}
 		decimal, thousands := c.Marks()

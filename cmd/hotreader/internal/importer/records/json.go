@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -31,7 +32,6 @@ type JSON struct {
 	buffer []byte
 	rest   []byte // of a line, behind an object
 	text   jsontext.Scanner
-	inner  jsontext.Scanner
 }
 
 // NewJSON reads r, which is UTF-8.
@@ -287,8 +287,8 @@ func (j *JSON) members(prefix []byte, each func(Field) error) error {
 		if in.Broken() {
 			return fmt.Errorf("the name %.60q has half of a surrogate pair, which no text can hold", key)
 		}
-		name := append(prefix[:len(prefix):len(prefix)], key...)
-		if err := j.member2(name, each); err != nil {
+		name := slices.Concat(prefix, key)
+		if err := j.fieldValue(name, each); err != nil {
 			return err
 		}
 		if more = in.Is(','); !more {
@@ -298,8 +298,8 @@ func (j *JSON) members(prefix []byte, each func(Field) error) error {
 	return nil
 }
 
-// member2 reads the value under a name.
-func (j *JSON) member2(name []byte, each func(Field) error) error {
+// fieldValue reads the value under a name.
+func (j *JSON) fieldValue(name []byte, each func(Field) error) error {
 	in := &j.text
 	in.Space()
 	f := Field{Name: name}

@@ -14,14 +14,14 @@ var types = []string{"S", "N", "BOOL", "NULL", "M", "L", "SS", "NS", "B", "BS"}
 
 // IsTyped reports whether all values of an object are wrapped with their types.
 func IsTyped(object []byte) bool {
-	any := false
+	typed := false
 	for _, value := range jsontext.Members(object) {
 		if typeOf(value) == "" {
 			return false
 		}
-		any = true
+		typed = true
 	}
-	return any
+	return typed
 }
 
 // typeOf returns the type with which a value is wrapped, "" if it is not.

@@ -71,6 +71,41 @@ func (g *Guess) findPairs() {
 	}
 }
 
+// findMixed finds a column of texts in which lines of one time differ, where they have
+// other values in common: those would replace each other.
+func (g *Guess) findMixed() {
+	if g.Key >= 0 || g.Device >= 0 && len(g.Devices) > 1 {
+		return
+	}
+	for i := range g.Columns {
+		c := &g.Columns[i]
+		if !c.Texts || slices.Contains(g.Time, i) {
+			continue
+		}
+		pairs := 0
+		for row := 1; row < g.rows(); row++ {
+			if c.Cells[row] != "" && c.Cells[row-1] != "" && c.Cells[row] != c.Cells[row-1] && g.TimeText(row) == g.TimeText(row-1) && g.overlap(row, i) {
+				pairs++
+			}
+		}
+		if pairs > 0 && 4*pairs >= g.rows()-1 {
+			g.Mixed, g.Keys = i, different(c.Cells)
+			return
+		}
+	}
+}
+
+// overlap reports whether a row and the one before have numbers in one column.
+func (g *Guess) overlap(row, but int) bool {
+	for i := range g.Columns {
+		c := &g.Columns[i]
+		if i != but && !c.Texts && !slices.Contains(g.Time, i) && c.Cells[row] != "" && c.Cells[row-1] != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // different returns the different texts that are not empty.
 func different(cells []string) (found []string) {
 	seen := map[string]bool{}

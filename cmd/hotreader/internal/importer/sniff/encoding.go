@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/encoding/unicode/utf32"
 )
 
 // marks are the byte order marks that tell an encoding.
@@ -17,6 +18,8 @@ var marks = []struct {
 	encoding   encoding.Encoding
 }{
 	{"utf-8", "\xef\xbb\xbf", nil},
+	{"utf-32le", "\xff\xfe\x00\x00", utf32.UTF32(utf32.LittleEndian, utf32.UseBOM)},
+	{"utf-32be", "\x00\x00\xfe\xff", utf32.UTF32(utf32.BigEndian, utf32.UseBOM)},
 	{"utf-16le", "\xff\xfe", unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)},
 	{"utf-16be", "\xfe\xff", unicode.UTF16(unicode.BigEndian, unicode.UseBOM)},
 }

@@ -60,7 +60,8 @@ type Guess struct {
 	Device     int      // the column that seems to name devices; -1 = none
 	Devices    []string // the first of them
 	Key, Value int      // columns that seem to hold names and values of properties; -1 = none
-	Keys       []string // the first of them
+	Mixed      int      // a column of texts in which lines of one time differ; -1 = none
+	Keys       []string // the first of Key, or of Mixed
 }
 
 // A Column is what a column of the first records holds.
@@ -73,8 +74,11 @@ type Column struct {
 	Unnamed bool // the file has no name for it
 }
 
-// samples are how many records are looked at.
-const samples = 2000
+// samples are how many records are looked at, and sampleCells how many cells of them.
+const (
+	samples     = 2000
+	sampleCells = 100_000
+)
 
 // An Error says that a file cannot be taken for anything, and which flag helps.
 type Error struct {
@@ -90,7 +94,7 @@ func fail(line int, format string, args ...any) error {
 
 // Look looks at the first bytes of a file, as UTF-8; whole: they are all of it.
 func Look(head []byte, whole bool, told Told) (Guess, error) {
-	g := Guess{Device: -1, Key: -1, Value: -1, Style: told.Style}
+	g := Guess{Device: -1, Key: -1, Value: -1, Mixed: -1, Style: told.Style}
 	g.Format, _ = timetext.ParseFormat("iso8601") // until a time is seen
 	text := strings.TrimLeft(string(head), " \t\r\n\x1e")
 	if told.Format == "json" || told.Format == "" && looksJSON(text) {
@@ -127,7 +131,8 @@ func (g *Guess) finish(told Told, line int) error {
 	g.findOrder()
 	g.findDevice()
 	g.findPairs()
-	return nil
+	g.findMixed()
+	return g.checkDates(told, line)
 }
 
 // findMarks finds out what commas and points in numbers mean.

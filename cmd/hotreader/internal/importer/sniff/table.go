@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -102,7 +103,8 @@ func Separator(head []byte) rune {
 func readGrid(head []byte, delimiter rune, told Told) (grid, error) {
 	t := grid{delimiter: delimiter, header: -1}
 	in := records.NewTable(bytes.NewReader(head), delimiter)
-	for n := 0; n < samples; n++ {
+	cells := 0
+	for n := range samples {
 		r, err := in.Next()
 		if bad, ok := errors.AsType[*records.BadRecord](err); ok {
 			if errors.Is(bad, records.ErrEncoding) {
@@ -110,10 +112,13 @@ func readGrid(head []byte, delimiter rune, told Told) (grid, error) {
 			}
 			continue
 		}
-		if err != nil {
+		if errors.Is(err, io.EOF) || cells > sampleCells {
 			break
 		}
-		if n == 0 && Separator([]byte(r.Text)) != 0 || told.Comment != "" && strings.HasPrefix(r.Text, told.Comment) {
+		if err != nil {
+			return t, err
+		}
+		if cells += len(r.Cells); n == 0 && Separator([]byte(r.Text)) != 0 || told.Comment != "" && strings.HasPrefix(r.Text, told.Comment) {
 			continue
 		}
 		t.rows = append(t.rows, row{line: r.Line, cells: slices.Clone(r.Cells), note: strings.HasPrefix(r.Text, "#")})
@@ -303,7 +308,7 @@ func (t *grid) above(data int) int {
 	header, width := -1, len(t.rows[data].cells)
 	for i := data - 1; i >= 0 && i >= data-5; i-- {
 		r := t.rows[i]
-		if slices.ContainsFunc(r.cells, IsNumber) && !r.timed() || filled(r.cells) < 2 && width > 1 {
+		if slices.ContainsFunc(r.cells, IsNumber) && !r.timed() && (i == 0 || !t.rows[i-1].timed()) || filled(r.cells) < 2 && width > 1 {
 			break
 		}
 		if len(r.cells) != width && filled(r.cells) != filled(t.rows[data].cells) && i < data-1 {
@@ -311,6 +316,9 @@ func (t *grid) above(data int) int {
 		}
 		if header >= 0 && t.rows[header].timed() && !r.timed() {
 			break
+		}
+		if slices.ContainsFunc(r.cells, IsNumber) {
+			continue // units, under the names
 		}
 		if header < 0 || r.timed() || !slices.Contains(r.cells[:filled(r.cells)], "") && !t.rows[header].timed() {
 			header = i

@@ -33,10 +33,10 @@ func (g *Guess) findTime(told Told, line int) error {
 		return fail(line, "both %q and %q are there, and either may hold the time; give --time %s or --time %s", a, b, ShellWord(a), ShellWord(b))
 	}
 	if len(all) > 0 {
-		return g.useTime(g.withClock(all[0], told), told, line)
+		return g.useTime(g.withClock(all[0], told), line)
 	}
 	if c, ok := g.dateParts(); ok {
-		return g.useTime(c, told, line)
+		return g.useTime(c, line)
 	}
 	if g.rows() == 0 { // a file without rows is none to complain about
 		for i := range g.Columns {
@@ -117,7 +117,7 @@ func (g *Guess) withClock(c candidate, told Told) candidate {
 		texts := g.texts([]int{i})
 		clocks := 0
 		for _, text := range texts {
-			if timetext.IsClock(text) {
+			if timetext.IsClock(text) || len(text) == 4 && timetext.Named(g.Columns[i].Name) == 0 && timetext.IsClock(text[:2]+":"+text[2:]) || len(text) == 4 && strings.HasPrefix(strings.ToLower(g.Columns[i].Name), "time") && timetext.IsClock(text[:2]+":"+text[2:]) {
 				clocks++
 			}
 		}
@@ -137,6 +137,37 @@ func (g *Guess) withClock(c candidate, told Told) candidate {
 		return c
 	}
 	return both
+}
+
+// Names of columns that hold the time of day as a number.
+var dayTimes = []string{"he", "hour ending", "hour_ending", "hourending", "period", "settlement period", "interval", "hhmm", "mst", "est", "pst", "cst", "gmt", "utc", "lst", "cet", "stunde"}
+
+// checkDates refuses a time of dates alone, of which lines have the same, where another
+// column seems to have the time of day.
+func (g *Guess) checkDates(told Told, line int) error {
+	if told.Time != "" || len(g.Time) != 1 || g.Key >= 0 || len(g.Devices) > 1 {
+		return nil
+	}
+	texts := g.texts(g.Time)
+	for _, text := range texts {
+		if r, ok := g.Format.Parse(text); ok && !r.Date {
+			return nil
+		}
+	}
+	if len(different(texts)) == len(texts) {
+		return nil
+	}
+	for i := range g.Columns {
+		name := g.Columns[i].Name
+		part := datePart(name)
+		if i == g.Time[0] || timetext.Named(name) == 0 && part != 'H' && part != 'M' && !slices.Contains(dayTimes, strings.ToLower(name)) {
+			continue
+		}
+		both := ShellWord(g.Columns[g.Time[0]].Name + "+" + name)
+		return fail(line, "%q has dates alone, and several lines of each; if %q has the time of day, give --time %s --time-format '%s %%H', with %%H%%M or another layout as it is written; else --time %s",
+			g.Columns[g.Time[0]].Name, name, both, timetext.DateLayout(texts[0], g.Format), ShellWord(g.Columns[g.Time[0]].Name))
+	}
+	return nil
 }
 
 // The names of columns that hold a part of a date.
@@ -160,7 +191,7 @@ func datePart(name string) byte {
 // dateParts finds columns for year, month, day and hour.
 func (g *Guess) dateParts() (candidate, bool) {
 	var c candidate
-	layout := ""
+	var letters []string
 	for _, letter := range []byte("YmdHMS") {
 		i := slices.IndexFunc(g.Columns, func(c Column) bool {
 			return datePart(c.Name) == letter || letter == 'm' && c.Name == "MM" || letter == 'M' && c.Name == "mm"
@@ -169,12 +200,12 @@ func (g *Guess) dateParts() (candidate, bool) {
 			break
 		}
 		c.columns = append(c.columns, i)
-		layout += " %" + string(letter)
+		letters = append(letters, "%"+string(letter))
 	}
 	if len(c.columns) < 3 {
 		return c, false
 	}
-	layout = layout[1:]
+	layout := strings.Join(letters, " ")
 	if texts := g.texts(c.columns[:1]); len(texts) > 0 && len(texts[0]) == 2 {
 		layout = strings.Replace(layout, "Y", "y", 1)
 	}
@@ -184,7 +215,7 @@ func (g *Guess) dateParts() (candidate, bool) {
 }
 
 // useTime takes a candidate, unless it cannot tell days from months.
-func (g *Guess) useTime(c candidate, told Told, line int) error {
+func (g *Guess) useTime(c candidate, line int) error {
 	if c.guess.Other != nil {
 		name := g.Columns[c.columns[0]].Name
 		return fail(line, "in %q, %s may begin with the day or with the month; give --time-format '%%d/%%m/%%Y %%H:%%M:%%S' for the day, or '%%m/%%d/%%Y %%H:%%M:%%S'", name, quoted(g.texts(c.columns)))
@@ -231,12 +262,12 @@ func (g *Guess) toldTime(told Told, line int) error {
 	if c.guess = guessed(texts, name, told, true); c.guess.Matched == 0 && len(texts) > 0 {
 		if len(g.Time) > 2 {
 			if parts, ok := g.dateParts(); ok && slices.Equal(parts.columns, g.Time) {
-				return g.useTime(parts, told, line)
+				return g.useTime(parts, line)
 			}
 		}
 		return g.unreadable(name, texts, told, line)
 	}
-	return g.useTime(c, told, line)
+	return g.useTime(c, line)
 }
 
 // index returns the place of a column, -1 if there is none of that name.

@@ -248,10 +248,10 @@ func (r *reader) timeOfDay() bool {
 	if len(hour) == 0 || len(hour) > 2 {
 		return false
 	}
-	h, min, sec := number(hour), 0, 0
+	h, mins, sec := number(hour), 0, 0
 	if r.any(":") {
 		m := r.digits()
-		if min = number(m); len(m) == 0 || len(m) > 2 {
+		if mins = number(m); len(m) == 0 || len(m) > 2 {
 			return false
 		}
 		if r.any(":") {
@@ -264,8 +264,8 @@ func (r *reader) timeOfDay() bool {
 		return false
 	}
 	r.hasClock = true
-	r.clock = time.Duration(min)*time.Minute + time.Duration(sec)*time.Second
-	if min > 59 || sec > 59 || !r.fraction() {
+	r.clock = time.Duration(mins)*time.Minute + time.Duration(sec)*time.Second
+	if mins > 59 || sec > 59 || !r.fraction() {
 		return false
 	}
 	half := strings.ToLower(r.halfOfDay())
@@ -340,14 +340,14 @@ func (r *reader) zone(out *Reading) (time.Duration, bool) {
 	if r.all(")"); r.end() || name != "" && name != "UTC" && name != "GMT" {
 		return offset, true
 	}
-	sign := time.Duration(1)
+	west := false
 	switch {
 	case r.any("+"):
 	case strings.HasPrefix(r.rest(), "\u2212"):
 		r.at += len("\u2212")
-		sign = -1
+		west = true
 	case r.any("-"):
-		sign = -1
+		west = true
 	default:
 		return 0, true
 	}
@@ -356,7 +356,10 @@ func (r *reader) zone(out *Reading) (time.Duration, bool) {
 	if r.peek() == '[' { // Java adds the zone's name
 		r.at = len(r.s)
 	}
-	return sign * shift, ok
+	if west {
+		shift = -shift
+	}
+	return shift, ok
 }
 
 func (r *reader) offset() (time.Duration, bool) {

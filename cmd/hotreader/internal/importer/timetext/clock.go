@@ -88,10 +88,10 @@ func (c *Clock) both(r Reading) (first, second time.Time, ok bool) {
 }
 
 func (c *Clock) choose(series string, first, second time.Time) time.Time {
-	last, any := c.last[series]
-	later := any && !first.After(last)
+	last, known := c.last[series]
+	later := known && !first.After(last)
 	if c.Descending {
-		later = !any || second.Before(last)
+		later = !known || second.Before(last)
 	}
 	if later {
 		c.Later++

@@ -1,6 +1,7 @@
 package timetext
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -112,6 +113,36 @@ func Serials(samples []string) Guess {
 	return g
 }
 
+// DateLayout returns the strftime layout of a date, as f reads it.
+func DateLayout(text string, f Format) string {
+	letters := map[order][]string{dmy: {"%d", "%m", "%Y"}, mdy: {"%m", "%d", "%Y"}}[f.order]
+	if letters == nil {
+		letters = []string{"%Y", "%m", "%d"}
+	}
+	text = strings.TrimSpace(text)
+	if len(text) == 8 && strings.Trim(text, "0123456789") == "" {
+		return strings.Join(letters, "")
+	}
+	layout, at := "", 0
+	for i := 0; i < len(text); {
+		n := i
+		for n < len(text) && text[n] >= '0' && text[n] <= '9' {
+			n++
+		}
+		if n == i || at == len(letters) {
+			layout += text[i : i+1]
+			i++
+			continue
+		}
+		letter := letters[at]
+		if letter == "%Y" && n-i == 2 {
+			letter = "%y"
+		}
+		layout, at, i = layout+letter, at+1, n
+	}
+	return layout
+}
+
 // IsClock reports whether text is a time of day alone.
 func IsClock(text string) bool {
 	r := reader{scanner: scanner{s: strings.TrimSpace(text)}}
@@ -129,10 +160,8 @@ func Named(name string) int {
 		{"timestamp"}, {"time"},
 		{"ts", "datetime", "date_time", "date time", "timestamp_utc", "time_utc", "utc", "timestamputc", "timeutc"},
 	} {
-		for _, n := range names {
-			if name == n {
-				return i + 1
-			}
+		if slices.Contains(names, name) {
+			return i + 1
 		}
 	}
 	for _, begin := range []string{"time", "date", "zeit", "datum", "fecha", "data/ora", "tijd", "heure", "horodat", "tidpunkt"} {
@@ -140,10 +169,8 @@ func Named(name string) int {
 			return 4
 		}
 	}
-	for _, word := range []string{"t", "at", "when", "epoch", "eventtime", "enqueuedtime", "zeitstempel", "zeitpunkt", "messzeitpunkt", "last_changed", "last_updated", "received_at", "recorded_at", "created_at", "measured_at", "observed_at", "unix", "unixtime", "uhrzeit", "day", "tag"} {
-		if name == word {
-			return 5
-		}
+	if slices.Contains([]string{"t", "at", "when", "epoch", "eventtime", "enqueuedtime", "zeitstempel", "zeitpunkt", "messzeitpunkt", "last_changed", "last_updated", "received_at", "recorded_at", "created_at", "measured_at", "observed_at", "unix", "unixtime", "uhrzeit", "day"}, name) {
+		return 5
 	}
 	if strings.HasSuffix(name, "time") || strings.HasSuffix(name, "timestamp") || strings.HasSuffix(name, "_at") || strings.HasSuffix(name, "date") || strings.HasSuffix(name, "_ts") {
 		return 6
