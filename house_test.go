@@ -70,7 +70,7 @@ var rooms = map[string][]string{
 	"cmd/hotreader/internal/importer/cell":     {""},
 	"cmd/hotreader/internal/importer/records":  {"", "internal/jsontext"},
 	"cmd/hotreader/internal/importer/sniff":    {"", "cmd/hotreader/internal/importer/*", "internal/jsontext"},
-	"cmd/hotreader/internal/importer/timetext": {},
+	"cmd/hotreader/internal/importer/timetext": {"", "layout"},
 	"cmd/hotreader/internal/machine":           {""},
 	"cmd/hotreader/internal/terminal":          {},
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/itchyny/timefmt-go"
+
+	"hotreader/layout"
 )
 
 // A Reading is what a text says: an instant, or what a clock on a wall showed, which
@@ -24,9 +26,9 @@ type Reading struct {
 type Format struct {
 	Name string // as --time-format takes it
 	kind kind
-	// places are the decimal places of a second in the unit of an epoch.
-	places int
-	order  order
+	// epoch is the layout's format of the same name, of an epoch.
+	epoch layout.Format
+	order order
 	// zone is the offset that a name has, as in iso8601+09:00.
 	zone *time.Location
 }
@@ -51,20 +53,26 @@ const (
 )
 
 var (
-	iso = Format{Name: "iso8601", order: ymd}
+	iso = Format{Name: layout.ISO8601, order: ymd}
 	// Their names are strftime layouts that describe them; what they read is wider.
 	dayFirst   = Format{Name: "%d/%m/%Y %H:%M:%S", order: dmy}
 	monthFirst = Format{Name: "%m/%d/%Y %H:%M:%S", order: mdy}
 
-	epochs = []Format{
-		{Name: "epoch_s", kind: epoch}, {Name: "epoch_ms", kind: epoch, places: 3},
-		{Name: "epoch_us", kind: epoch, places: 6}, {Name: "epoch_ns", kind: epoch, places: 9},
-	}
+	epochs = []Format{counting(layout.EpochSecs), counting(layout.EpochMillis), counting(layout.EpochMicros), counting(layout.EpochNanos)}
 	serial = Format{Name: "excel", kind: excel}
 )
 
+// counting returns the format of a unit.
+func counting(name string) Format {
+	f, err := layout.ParseFormat(name)
+	if err != nil {
+		panic(err) // the name is the layout's own
+	}
+	return Format{Name: name, kind: epoch, epoch: f}
+}
+
 // Names are the names of formats, but for strftime layouts.
-var Names = []string{"iso8601", "iso8601_minute", "iso8601_blank", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel"}
+var Names = []string{layout.ISO8601, layout.ISO8601Minute, layout.ISO8601Blank, layout.EpochSecs, layout.EpochMillis, layout.EpochMicros, layout.EpochNanos, "excel"}
 
 // ParseFormat reads a name, or a strftime layout.
 func ParseFormat(name string) (Format, error) {
@@ -129,8 +137,8 @@ func (f *Format) Parse(text string) (Reading, bool) {
 	text = strings.TrimSpace(text)
 	switch f.kind {
 	case epoch:
-		t, ok := parseEpoch(text, f.places)
-		return Reading{Time: t, Instant: true}, ok && inYears(t)
+		t, ok := parseEpoch(&f.epoch, text)
+		return Reading{Time: t, Instant: true}, ok
 	case excel:
 		t, ok := parseSerial(text)
 		return Reading{Time: t}, ok
@@ -151,7 +159,7 @@ func inYears(t time.Time) bool { return t.Year() >= 0 && t.Year() <= 9999 }
 func (f *Format) Hint() string {
 	switch {
 	case f.kind == epoch:
-		unit := map[int]string{0: "seconds", 3: "milliseconds", 6: "microseconds", 9: "nanoseconds"}[f.places]
+		unit := map[string]string{layout.EpochSecs: "seconds", layout.EpochMillis: "milliseconds", layout.EpochMicros: "microseconds", layout.EpochNanos: "nanoseconds"}[f.Name]
 		return f.Name + ", " + unit + " since 1970"
 	case f.kind == excel:
 		return "excel, days since 1900 of a spreadsheet"
