@@ -139,7 +139,7 @@ func (s *Style) same(text, word string) bool {
 // Commas counts how cells write numbers, to find out what their marks mean.
 type Commas struct {
 	Decimal   int // only if a comma is the decimal mark, as 1,5
-	Grouped   int // as 1.234,5: and a point is the thousands' mark
+	Grouped   int // as 1.234,5 or 1.234.567: and a point is the thousands' mark
 	Thousands int // only if a comma is the thousands' mark, as 1,234.5 or 1,234,567
 	Either    int // 1,234
 	Point     int // 1.5 or 1.2345, which is not grouped
@@ -175,6 +175,8 @@ func (c *Commas) Add(text string) {
 		case thousands:
 			c.Thousands++
 		}
+	case point && !read('.', 0) && read(',', '.'): // 1.234.567
+		c.Grouped++
 	case point && read('.', 0) && !read(',', '.'):
 		c.Point++
 	}

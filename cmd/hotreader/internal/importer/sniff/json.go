@@ -78,7 +78,7 @@ func within(object []byte, path []string) []byte {
 
 // wrappers are what arrays of records are called.
 var wrappers = []string{"results", "result", "items", "value", "values", "data", "records", "rows", "readings", "measurements", "feeds",
-	"entries", "series", "telemetry", "points", "content", "list", "observations", "events", "messages", "history", "samples"}
+	"entries", "series", "telemetry", "points", "content", "list", "observations", "events", "messages", "history", "samples", "hits"}
 
 // arrayIn finds the array of records in a document that text, which may be cut, begins
 // with; nil if the document itself is a record.
@@ -99,7 +99,7 @@ func arrayIn(text []byte, path []string) []string {
 		rest := text[s.Pos:]
 		here := append(slices.Clone(path), name)
 		switch kind := jsontext.KindOf(rest); {
-		case kind == jsontext.Array && found == nil && (hasTime(rest) || slices.Contains(wrappers, strings.ToLower(name)) && isObjects(rest)):
+		case kind == jsontext.Array && found == nil && (hasTime(rest) || slices.Contains(wrappers, strings.ToLower(name)) && (isObjects(rest) || isEmpty(rest))):
 			found = here
 		case kind == jsontext.Object && found == nil:
 			found = arrayIn(rest, here)
@@ -119,6 +119,11 @@ func arrayIn(text []byte, path []string) []string {
 func isObjects(array []byte) bool {
 	s := jsontext.Scanner{Data: array}
 	return s.Is('[') && s.Is('{')
+}
+
+func isEmpty(array []byte) bool {
+	s := jsontext.Scanner{Data: array}
+	return s.Is('[') && s.Is(']')
 }
 
 // hasTime reports whether an array's first object has a key that is called a time.

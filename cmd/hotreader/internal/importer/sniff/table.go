@@ -39,6 +39,9 @@ func (g *Guess) lookTable(head []byte, told Told) error {
 		return fail(0, "the file is empty; a line must name the columns")
 	}
 	g.Delimiter, g.Comment = best.delimiter, told.Comment
+	if told.HeaderLine > 0 && (best.header < 0 || best.rows[best.header].line < told.HeaderLine) {
+		return fail(0, "--header-line %d: there is no such line among the first ones", told.HeaderLine)
+	}
 	if best.header < 0 && told.HeaderLine != 0 {
 		return fail(best.rows[best.data].line, "this is data, and no line before it names the columns; give --header-line 0 to have them named column1, column2 and so on, or --header-line with the number of the line that names them")
 	}

@@ -74,11 +74,25 @@ func named(word string, names []string) int {
 			return i + 1
 		}
 	}
-	if strings.EqualFold(word, "sept") {
-		return 9
-	}
 	return 0
 }
+
+// german are the months and days that German writes otherwise than English.
+var german = map[string]int{
+	"januar": 1, "februar": 2, "mrz": 3, "mai": 5, "juni": 6, "juli": 7, "sept": 9, "okt": 10, "oktober": 10, "dez": 12, "dezember": 12,
+	"mo": -1, "di": -2, "mi": -3, "do": -4, "fr": -5, "sa": -6, "so": -7, "montag": -1, "dienstag": -2, "mittwoch": -3, "donnerstag": -4, "freitag": -5, "samstag": -6, "sonntag": -7,
+}
+
+// month returns the number of the month that a word names, 0 if it names none.
+func month(word string) int {
+	if m := german[strings.ToLower(word)]; m > 0 {
+		return m
+	}
+	return named(word, months)
+}
+
+// weekday reports whether a word names a day.
+func weekday(word string) bool { return german[strings.ToLower(word)] < 0 || named(word, weekdays) > 0 }
 
 // zones are abbreviations that mean one offset in the whole world.
 var zones = map[string]time.Duration{
@@ -142,11 +156,11 @@ func parseCalendar(text string, o order) (Reading, bool) {
 
 // date reads a date. Without a year, a year may follow later.
 func (r *reader) date() bool {
-	if named(r.ahead(), weekdays) > 0 {
+	if weekday(r.ahead()) {
 		r.word()
 		r.all("., ")
 	}
-	if m := named(r.ahead(), months); m > 0 {
+	if m := month(r.ahead()); m > 0 {
 		r.month = m
 		r.word()
 		r.all("., -/")
@@ -172,7 +186,7 @@ func (r *reader) date() bool {
 		return false
 	}
 	r.all(" ")
-	if m := named(r.ahead(), months); m > 0 {
+	if m := month(r.ahead()); m > 0 {
 		r.month = m
 		r.word()
 		return r.setDay(first) && r.yearAfterDay()
@@ -228,7 +242,7 @@ func (r *reader) separated(n *int) bool {
 	if !r.any("-/._ ") {
 		return false
 	}
-	if m := named(r.ahead(), months); m > 0 && n == &r.month {
+	if m := month(r.ahead()); m > 0 && n == &r.month {
 		r.word()
 		*n = m
 		return true

@@ -1,6 +1,7 @@
 package timetext
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -57,16 +58,10 @@ func undecided(d, m *Guess, samples []string, hint string) Guess {
 	return *d
 }
 
-// pointed reports whether samples have points in their dates, where the day always
-// comes first.
-func pointed(samples []string) bool {
-	for _, s := range samples {
-		if i := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }); i > 0 && i <= 2 {
-			return s[i] == '.'
-		}
-	}
-	return false
-}
+// In a date with points the day comes first.
+var points = regexp.MustCompile(`\b\d{1,2}\. ?\d{1,2}\.`)
+
+func pointed(samples []string) bool { return len(samples) > 0 && points.MatchString(samples[0]) }
 
 func (f Format) count(samples []string) Guess {
 	g := Guess{Format: f}
