@@ -61,6 +61,8 @@ type Function struct {
 
 	Settings
 
+	Catalog string // file with the packed catalogue of devices; "" = beside the program, if there is one
+
 	// Where hot storage is, on the cloud of the function; zero if Remote.
 	Table     string // DynamoDB's
 	Cosmos    Cosmos
@@ -365,7 +367,7 @@ func (e *env) settings() {
 			e.add(k.Variable, "%w", err)
 		}
 	}
-	e.Settings = e.given.Settings
+	e.Settings, e.Catalog = e.given.Settings, e.get("HOTREADER_CATALOG")
 }
 
 // layout settles how hot storage, which is here, is laid out.

@@ -14,6 +14,7 @@ import (
 // else is there.
 type Item struct {
 	Key    string // what identifies it, for messages
+	Path   string // Firestore: of the document, from the root of the database
 	Fields map[string]any
 }
 

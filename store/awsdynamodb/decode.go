@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -237,9 +238,10 @@ func appendPlain(dst []byte, kind string, value []byte) []byte {
 		return append(dst, value...)
 	case "M":
 		between = '{'
-		for name, v := range jsontext.Members(value) {
+		members := maps.Collect(jsontext.Members(value))
+		for _, name := range slices.Sorted(maps.Keys(members)) { // DynamoDB has them in any order
 			dst = append(jsontext.AppendString(append(dst, between), name), ':')
-			dst, between = typed(dst, v), ','
+			dst, between = typed(dst, members[name]), ','
 		}
 		if between == '{' {
 			dst = append(dst, between)

@@ -20,6 +20,7 @@ const (
 	querying = "query"
 	writing  = "write"
 	creating = "create"
+	sampling = "inspect"
 )
 
 // permissions are what it takes.
@@ -27,6 +28,7 @@ var permissions = map[string]string{
 	querying: "dynamodb:Query",
 	writing:  "dynamodb:BatchWriteItem",
 	creating: "dynamodb:CreateTable and dynamodb:DescribeTable",
+	sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which whoever inspects a table needs,",
 }
 
 // rules go by DynamoDB's error codes, and behind them by "status:" and the HTTP

@@ -121,3 +121,13 @@ func TestWrongOptions(t *testing.T) {
 		t.Errorf("no table: error %v", err)
 	}
 }
+
+// Inspecting takes more than reading, and says so.
+func TestSampleSaysWhatItNeeds(t *testing.T) {
+	described := cloud.Answer{Body: `{"Table":{"TableName":"t","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}]}}`}
+	denied := refusal(400, "AccessDeniedException", "not authorized")
+	for name, answers := range map[string][]cloud.Answer{"DescribeTable": {denied}, "Scan": {described, denied}} {
+		_, _, err := newFake(t, answers...).store(Options{}).Sample(t.Context(), "", 40)
+		cloud.WantError(t, name, err, hotreader.CodeForbidden, "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query", "inspect table twin-hot-iot-data")
+	}
+}

@@ -19,31 +19,6 @@ import (
 	"hotreader/test/engine"
 )
 
-// typed is a JSON value as DynamoDB has it.
-func typed(v any) types.AttributeValue {
-	switch v := v.(type) {
-	case string:
-		return &types.AttributeValueMemberS{Value: v}
-	case json.Number:
-		return &types.AttributeValueMemberN{Value: v.String()}
-	case bool:
-		return &types.AttributeValueMemberBOOL{Value: v}
-	case map[string]any:
-		m := map[string]types.AttributeValue{}
-		for name, member := range v {
-			m[name] = typed(member)
-		}
-		return &types.AttributeValueMemberM{Value: m}
-	case []any:
-		var list []types.AttributeValue
-		for _, e := range v {
-			list = append(list, typed(e))
-		}
-		return &types.AttributeValueMemberL{Value: list}
-	}
-	return &types.AttributeValueMemberNULL{Value: true}
-}
-
 // lies is a table whose HASH and RANGE keys have the given names and kinds, with items
 // as JSON.
 func lies(t *testing.T, hash, ranged string, hashKind, rangeKind types.ScalarAttributeType, items ...string) (*dynamodb.Client, string) {
@@ -63,7 +38,7 @@ func lies(t *testing.T, hash, ranged string, hashKind, rangeKind types.ScalarAtt
 		if err := d.Decode(&v); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: typed(v).(*types.AttributeValueMemberM).Value}); err != nil {
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: engine.Attribute(v).(*types.AttributeValueMemberM).Value}); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
@@ -233,7 +208,7 @@ func TestItemsOfOneInstantInAnIndex(t *testing.T) {
 		if err := d.Decode(&v); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &o.Table, Item: typed(v).(*types.AttributeValueMemberM).Value}); err != nil {
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &o.Table, Item: engine.Attribute(v).(*types.AttributeValueMemberM).Value}); err != nil {
 			t.Fatal(err)
 		}
 	}

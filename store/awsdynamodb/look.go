@@ -30,25 +30,34 @@ func mismatch(err error) error {
 
 // look returns up to n of a partition's newest items, whole.
 func (s *Store) look(ctx context.Context, value string, n int) (items []layout.Item, number bool, err error) {
+	return s.partition(ctx, value, n, false)
+}
+
+// partition returns up to n items of a partition, whole, from its one end or the other.
+func (s *Store) partition(ctx context.Context, value string, n int, forward bool) (items []layout.Item, number bool, err error) {
 	in := dynamodb.QueryInput{
-		TableName: &s.table, IndexName: s.index, Limit: aws.Int32(int32(n)), ScanIndexForward: aws.Bool(false),
+		TableName: &s.table, IndexName: s.index, Limit: aws.Int32(int32(n)), ScanIndexForward: &forward,
 		KeyConditionExpression:    aws.String("#d = :d"),
 		ExpressionAttributeNames:  map[string]string{"#d": s.layout.DeviceKey},
 		ExpressionAttributeValues: map[string]types.AttributeValue{":d": attribute(value, false)},
 	}
-	items, err = s.peek(ctx, &in)
+	peek := func() ([]layout.Item, error) {
+		return s.peek(ctx, func(p *page) error { return p.fetch(ctx, s.client, &in) })
+	}
+	items, err = peek()
 	if _, refused := errors.AsType[*paging.Mismatch](err); refused && hotreader.IsNumber([]byte(value)) {
 		number = true
 		in.ExpressionAttributeValues[":d"] = attribute(value, true)
-		items, err = s.peek(ctx, &in)
+		items, err = peek()
 	}
 	return items, number, err
 }
 
-func (s *Store) peek(ctx context.Context, in *dynamodb.QueryInput) ([]layout.Item, error) {
+// peek returns the items of the page that ask asks for, whole.
+func (s *Store) peek(ctx context.Context, ask func(*page) error) ([]layout.Item, error) {
 	p := page{body: paging.NewBody()}
 	defer p.body.Release()
-	err := p.fetch(ctx, s.client, in)
+	err := ask(&p)
 	stats := hotreader.StatsOf(ctx)
 	stats.Reads.Add(1)
 	stats.Bytes.Add(int64(len(p.body.Bytes)))

@@ -160,25 +160,34 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 // checkPartition asks for the container's partition key and compares it. known
 // is false if it was not told.
 func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
-	p := paging.NewBody()
-	defer p.Release()
-	container, _ := strings.CutSuffix(s.docs, "/docs")
-	if _, err := s.client.do(ctx, &request{verb: http.MethodGet, path: container, kind: "colls", link: s.link}, p); err != nil {
+	got, err := s.partitionPaths(ctx)
+	if err != nil {
 		return false, err
 	}
-	var properties struct {
-		PartitionKey struct{ Paths []string }
-	}
-	if err := json.Unmarshal(p.Bytes, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
-		return false, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
-	}
-	got, want := properties.PartitionKey.Paths, path(s.device)
+	want := path(s.device)
 	plain := strings.NewReplacer(`"`, "") // a name may be quoted, whether it must be or not
 	if len(got) != 1 || plain.Replace(got[0]) != plain.Replace(want) {
 		return true, &hotreader.Error{Code: hotreader.CodeConfig,
 			Err: fmt.Errorf("the container's partition key is %s; it must be %s, or "+hotreader.LayoutHelp, strings.Join(got, ", "), want)}
 	}
 	return true, nil
+}
+
+// partitionPaths asks for the paths of the container's partition key.
+func (s *Store) partitionPaths(ctx context.Context) ([]string, error) {
+	p := paging.NewBody()
+	defer p.Release()
+	container, _ := strings.CutSuffix(s.docs, "/docs")
+	if _, err := s.client.do(ctx, &request{verb: http.MethodGet, path: container, kind: "colls", link: s.link}, p); err != nil {
+		return nil, err
+	}
+	var properties struct {
+		PartitionKey struct{ Paths []string }
+	}
+	if err := json.Unmarshal(p.Bytes, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
+		return nil, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
+	}
+	return properties.PartitionKey.Paths, nil
 }
 
 // path returns a path as partition keys and indexes name it.

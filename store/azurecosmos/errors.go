@@ -19,11 +19,13 @@ const (
 	querying = "query"
 	writing  = "write"
 	creating = "create"
+	sampling = "inspect"
 )
 
 // roles are what it takes.
 var roles = map[string]string{
 	querying: "Cosmos DB Built-in Data Reader",
+	sampling: "Cosmos DB Built-in Data Reader",
 	writing:  "Cosmos DB Built-in Data Contributor",
 }
 

@@ -48,20 +48,22 @@ func (s *Store) aside(ctx context.Context, value string) (*layout.Item, error) {
 // partition's value may as well be a number, that is asked for.
 func (s *Store) look(ctx context.Context, q query, n int) (items []layout.Item, number bool, err error) {
 	q.selected = "*"
-	items, err = s.first(ctx, q, n)
+	r := s.request(q)
+	items, err = s.first(ctx, &r, n)
 	if len(items) == 0 && err == nil && numeric(q.value) {
 		q.number = true
-		items, err = s.first(ctx, q, n)
+		r = s.request(q)
+		items, err = s.first(ctx, &r, n)
 	}
 	return items, q.number && len(items) > 0, err
 }
 
-func (s *Store) first(ctx context.Context, q query, n int) (items []layout.Item, err error) {
-	r := s.request(q)
+// first returns the items of the first page that has some.
+func (s *Store) first(ctx context.Context, r *request, n int) (items []layout.Item, err error) {
 	body := paging.NewBody()
 	defer body.Release()
 	for range maxStill { // a page may be empty and still not the last
-		token, err := s.page(ctx, &r, n, body)
+		token, err := s.page(ctx, r, n, body)
 		if err != nil {
 			return nil, err
 		}

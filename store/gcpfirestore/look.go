@@ -129,6 +129,7 @@ func itemOf(m []byte) (it layout.Item, err error) {
 	for w.next() {
 		if w.tag == tagName {
 			it.Key = string(idOf(w.bytes))
+			_, it.Path, _ = strings.Cut(string(w.bytes), "/documents/")
 		}
 	}
 	return it, nil

@@ -98,7 +98,9 @@ type query struct {
 	fields             []string // paths to select; none = whole documents
 	devices            [][]byte // Values of which the device's field has one; none = whatever it has
 	low, high          []byte   // Values that the time is between; nil = none, and without low in no order
+	ordered            bool     // also without low
 	descending         bool
+	group              bool // all collections of that id, wherever they lie
 }
 
 // query returns the query for whole documents that have one of the given Values for
@@ -175,11 +177,16 @@ func appendQuery(b []byte, q *query, limit int, cursor []byte) []byte {
 				return b
 			})
 		}
-		b = message(b, 2, func(b []byte) []byte { return text(b, 2, q.collection) })
+		b = message(b, 2, func(b []byte) []byte {
+			if b = text(b, 2, q.collection); q.group {
+				b = varint(b, 3, 1)
+			}
+			return b
+		})
 		if len(q.devices) > 0 || q.low != nil {
 			b = message(b, 3, func(b []byte) []byte { return message(b, 1, q.appendFilter) })
 		}
-		if q.low != nil {
+		if q.low != nil || q.ordered {
 			// The name is part of the order anyway; it must be said for the cursor
 			// to have a place in it.
 			b = order(order(b, q.timeKey), documentName)

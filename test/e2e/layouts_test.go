@@ -106,8 +106,65 @@ func TestWorkedExamplesOfLayouts(t *testing.T) {
 			if err != nil || !strings.Contains(string(out), "21.5") || strings.Contains(command, "running") != strings.Contains(string(out), "true") {
 				t.Errorf("%s\n%v\n%s%s", command, err, out, &talk)
 			}
+			inspected(t, w, env)
 		})
 	}
+}
+
+// inspected runs inspect on a worked example's store as if nobody had told of its layout:
+// it finds the layout that the example has, and a command that shows the item's value.
+func inspected(t *testing.T, w worked, env []string) {
+	t.Helper()
+	address := strings.Replace(w.store.Scheme+"://"+w.store.Host+w.store.Path, "{device}", "pump-7", 1)
+	if w.store.Scheme == "cosmos" {
+		address = "cosmos://" + strings.TrimPrefix(engine.Cosmos(t), "http://") + plainContainer(t, w)
+	}
+	if w.store.Scheme == "dynamodb" {
+		address += "?region=" + w.store.Query().Get("region")
+	}
+	sh := func(command string) (out, talk string) {
+		cmd := exec.Command("/bin/sh", "-c", strings.Replace(command, "hotreader", serving.Program(t, "hotreader"), 1))
+		cmd.Env = append(os.Environ(), env...)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		text, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%s: %v: %s", command, err, &said)
+		}
+		return string(text), said.String()
+	}
+	for _, device := range []string{"", "pump-7"} {
+		command := fmt.Sprintf("hotreader inspect --store '%s' --device '%s' --json", address, device)
+		out, talk := sh(command)
+		var found struct {
+			Layout layout.Layout
+			Next   string
+		}
+		if err := json.Unmarshal([]byte(out), &found); err != nil {
+			t.Errorf("%s: %v: %s", command, err, talk)
+			continue
+		}
+		if device != "" && !reflect.DeepEqual(found.Layout, w.layout) {
+			t.Errorf("%s: found %+v, want %+v", command, found.Layout, w.layout)
+		}
+		if out, talk := sh(found.Next); !strings.Contains(out, "21.5") {
+			t.Errorf("%s: %s%s", found.Next, out, talk)
+		}
+	}
+}
+
+// plainContainer makes a container whose partition key is named without quotes, as the
+// emulator compares it, with an example's item. It returns its path.
+func plainContainer(t *testing.T, w worked) string {
+	t.Helper()
+	database, container, _ := strings.Cut(strings.Trim(w.store.Path, "/"), "/")
+	container += "-plain"
+	path := "/" + strings.Join(layout.ParsePath(w.layout.DeviceKey), "/")
+	of := engine.Cosmos(t) + "/dbs/" + database + "/colls"
+	send(t, http.MethodPost, of, map[string]any{"id": container, "partitionKey": map[string]any{"paths": []string{path}, "kind": "Hash"}}, "x-ms-version", "2018-12-31")
+	device, _ := layout.Item{Fields: w.item}.At(layout.ParsePath(w.layout.DeviceKey))
+	send(t, http.MethodPost, of+"/"+container+"/docs", w.item, "x-ms-documentdb-partitionkey", fmt.Sprintf("[%q]", device))
+	return "/" + database + "/" + container
 }
 
 func putDynamoDB(t *testing.T, w worked) (env []string) {
