@@ -59,7 +59,7 @@ func (k *kind) try(t *testing.T) {
 		if code != exitUsage || !strings.Contains(talk, k.advice) {
 			t.Fatalf("exit code %d, want %d and %q: %s", code, exitUsage, k.advice, talk)
 		}
-		words := shellWords(k.advice)
+		words := adviceWords(k.advice)
 		args = append(args, words...)
 	}
 	store := "bolt:" + filepath.Join(dir, "s.db")
@@ -83,8 +83,8 @@ func (k *kind) try(t *testing.T) {
 	}
 }
 
-// shellWords cuts a text into words as a shell does that knows single quotes alone.
-func shellWords(text string) (words []string) {
+// adviceWords cuts a text into words as a shell does that knows single quotes alone.
+func adviceWords(text string) (words []string) {
 	word, quoted, any := "", false, false
 	for _, c := range text + " " {
 		switch {
@@ -170,10 +170,21 @@ func TestFilesOfSeveralParts(t *testing.T) {
 	tryAll(t, []kind{
 		{name: "several devices", file: "device_id,timestamp,temperature\np1,2026-01-01T00:00:00Z,1\np2,2026-01-01T00:00:00Z,2\np1,2026-01-01T00:01:00Z,3\n", advice: "--device-column device_id",
 			want: "p1 2026-01-01T00:00:00 temperature=1\np1 2026-01-01T00:01:00 temperature=3\np2 2026-01-01T00:00:00 temperature=2"},
+		{name: "devices by other names", file: "name,timestamp,temperature\npump A,2026-01-01T00:00:00Z,1\npump B,2026-01-01T00:00:07Z,2\npump A,2026-01-01T00:01:00Z,3\n", advice: "--device-column name",
+			want: "pump A 2026-01-01T00:00:00 temperature=1\npump A 2026-01-01T00:01:00 temperature=3\npump B 2026-01-01T00:00:07 temperature=2"},
 		{name: "devices as numbers", file: "time;Station ID;v\n2026-01-01;17;1\n2026-01-01;18;2\n", advice: "--device-column 'Station ID'", want: "17 2026-01-01T00:00:00 v=1\n18 2026-01-01T00:00:00 v=2"},
 		{name: "containers", file: "timestamp,container,cpu_percent\n2026-01-01T00:00:00Z,db,1.5\n2026-01-01T00:00:00Z,web,2.5\n", advice: "--device-column container", want: "db 2026-01-01T00:00:00 cpu_percent=1.5\nweb 2026-01-01T00:00:00 cpu_percent=2.5"},
 		{name: "a gateway's uplinks", file: `{"end_device_ids":{"device_id":"a"},"received_at":"2026-01-01T00:00:00.5Z","uplink_message":{"decoded_payload":{"temp":1.5}}}` + "\n" + `{"end_device_ids":{"device_id":"b"},"received_at":"2026-01-01T00:00:01Z","uplink_message":{"decoded_payload":{"temp":2}}}` + "\n",
 			advice: "--device-column end_device_ids.device_id", want: "a 2026-01-01T00:00:00.5 uplink_message.decoded_payload.temp=1.5\nb 2026-01-01T00:00:01 uplink_message.decoded_payload.temp=2"},
+	})
+}
+
+// A column that looks like one of devices is a property where that is told.
+func TestPropertiesThatLookLikeDevices(t *testing.T) {
+	tryAll(t, []kind{
+		{name: "kept", advice: "--rename batch_id=batch_id", file: "time,batch_id,a\n2026-01-01 00:00,x,1\n2026-01-01 00:01,x,2\n2026-01-01 00:02,y,3\n", want: "2026-01-01T00:00:00 batch_id=\"x\" a=1\n2026-01-01T00:01:00 batch_id=\"x\" a=2\n2026-01-01T00:02:00 batch_id=\"y\" a=3"},
+		{name: "left out", advice: "--rename batch_id=", file: "time,batch_id,a\n2026-01-01 00:00,x,1\n2026-01-01 00:01,x,2\n2026-01-01 00:02,y,3\n", want: "2026-01-01T00:00:00 a=1\n2026-01-01T00:01:00 a=2\n2026-01-01T00:02:00 a=3"},
+		{name: "an id for each line", file: "time,event_id,a\n2026-01-01 00:00,x1,1\n2026-01-01 00:01,x2,2\n2026-01-01 00:02,x3,3\n", advice: "--rename event_id=event_id", want: "2026-01-01T00:00:00 event_id=\"x1\" a=1\n2026-01-01T00:01:00 event_id=\"x2\" a=2\n2026-01-01T00:02:00 event_id=\"x3\" a=3"},
 	})
 }
 

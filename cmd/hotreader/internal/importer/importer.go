@@ -143,7 +143,7 @@ func (s *source) check() error {
 	if o.Device == "" {
 		return fmt.Errorf("which device? Give --device-column %s, or --device ID", sniff.ShellWord(name))
 	}
-	if s.rows.list[g.Device].role == leftOut { // as told: all rows are of one
+	if s.rows.list[g.Device].role == leftOut || o.mentions(name) { // as told: all rows are of one
 		g.Device = -1
 		return nil
 	}
@@ -154,8 +154,14 @@ func (s *source) check() error {
 }
 
 func severalDevices(name, one, other string) error {
-	return fmt.Errorf("%q has several devices (%.40q, %.40q), but --device says that all rows are of one; give --device-column %s in its place, or --rename %s to leave the column out",
-		name, one, other, sniff.ShellWord(name), sniff.ShellWord(name+"="))
+	return fmt.Errorf("%q has several devices (%.40q, %.40q), but --device says that all rows are of one; give --device-column %s in its place, or --rename %s to leave the column out, or --rename %s to store it",
+		name, one, other, sniff.ShellWord(name), sniff.ShellWord(name+"="), sniff.ShellWord(name+"="+name))
+}
+
+// mentions reports whether a column is told to be a property.
+func (o *Options) mentions(name string) bool {
+	_, typed := o.Types[name]
+	return typed || o.Rename[name] != "" || slices.Contains(o.Only, name)
 }
 
 func (s *source) names() (names []string) {

@@ -10,7 +10,8 @@ import (
 var (
 	deviceNames = []string{"device", "deviceid", "iotdeviceid", "devid", "deveui", "deveuihex", "devicename", "deviceuid", "deviceuuid", "enddeviceid", "sensorid", "sensorname", "station",
 		"stationid", "stationname", "machine", "machineid", "asset", "assetid", "thing", "thingname", "thingid", "node", "nodeid", "nodename", "container", "containerid", "containername", "mac", "macaddress", "serial",
-		"serialnumber", "serialno", "meter", "meterid", "gateway", "gatewayid", "host", "hostname", "iothubconnectiondeviceid", "pump", "pumpid", "unitid", "equipment", "equipmentid", "clientid", "applianceid", "siteid", "locationid", "tagid", "geraet", "gerät", "id"}
+		"serialnumber", "serialno", "meter", "meterid", "gateway", "gatewayid", "host", "hostname", "iothubconnectiondeviceid", "pump", "pumpid", "unitid", "equipment", "equipmentid", "clientid", "applianceid", "siteid", "locationid", "tagid", "geraet", "gerät", "id",
+		"name", "sensor", "source", "topic", "pod", "instance", "room", "house", "household", "building", "turbine", "inverter", "vehicle", "vin", "imei", "truck", "tank", "boiler", "valve", "lclid", "nmi", "mpan"}
 	keyNames = []string{"sensor", "metric", "metricname", "measurement", "measure", "variable", "variablename", "parameter", "param", "channel", "tag", "tagname", "name", "property", "propertyname", "field", "key", "signal", "item",
 		"entityid", "point", "pointname", "attribute", "quantity", "datapoint", "register", "obis", "obiscode", "type", "sensorname", "sensorid", "series"}
 	valueNames = []string{"value", "val", "reading", "readings", "state", "wert", "messwert", "result", "v", "measured", "measuredvalue", "valeur", "valor", "waarde", "numericvalue", "doublevalue"}
@@ -34,7 +35,7 @@ func called(name string, names []string) bool {
 func (g *Guess) findDevice() {
 	for i := range g.Columns {
 		c := &g.Columns[i]
-		if slices.Contains(g.Time, i) || !called(c.Name, deviceNames) {
+		if slices.Contains(g.Time, i) || !called(c.Name, deviceNames) && !strings.HasSuffix(c.Name, "Id") && !strings.HasSuffix(strings.ToLower(strings.ReplaceAll(c.Name, " ", "_")), "_id") {
 			continue
 		}
 		found := different(c.Cells)
@@ -58,7 +59,7 @@ func (g *Guess) findPairs() {
 	}
 	for i := range g.Columns {
 		c := &g.Columns[i]
-		if i == value || slices.Contains(g.Time, i) || !called(c.Name, keyNames) || i == g.Device && !called(c.Name, []string{"sensorid", "sensorname"}) {
+		if i == value || slices.Contains(g.Time, i) || !called(c.Name, keyNames) {
 			continue
 		}
 		if found := different(c.Cells); len(found) > 1 && (c.Texts || called(c.Name, []string{"sensor", "channel", "sensorid", "register"})) {
