@@ -61,6 +61,9 @@ type Harness struct {
 	// an error of CodeNotFound (Firestore has no empty collections).
 	EmptyIsMissing bool
 
+	// OnlyWrites: the Writer is neither a hotreader.Updater nor a hotreader.Merger.
+	OnlyWrites bool
+
 	// Not names checks of RunRows that cannot hold for a layout, for its times are
 	// coarser than they need.
 	Not []string
@@ -154,7 +157,6 @@ func (h Harness) checks() []check {
 		{"last/range, types and filters", lastNarrowed},
 		{"write/the last write stands", writeLastWins},
 		{"write/replaces whole rows", writeReplaces},
-		{"write/merged, and counted", writeMerges},
 		{"write/any order, any batch", writeOrder},
 		{"write/nothing", writeNothing},
 		{"write/what cannot be read again", writeRefuses},
@@ -173,6 +175,9 @@ func (h Harness) checks() []check {
 		if !h.OneKind {
 			all = append(all, check{"types/kinds as stored", typesMixed})
 		}
+	}
+	if !h.OnlyWrites {
+		all = append(all, check{"write/merged, and counted", writeMerges})
 	}
 	if h.Reopen != nil {
 		all = append(all, check{"life/opened again", lifeReopen})

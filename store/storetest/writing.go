@@ -70,6 +70,7 @@ func writeMerges(t testing.TB, h Harness) {
 	}
 	_, counts := w.(hotreader.Updater)
 	if _, merges := w.(hotreader.Merger); !counts && !merges {
+		t.Error("the Writer cannot merge")
 		return
 	}
 	want := func(got hotreader.Changes, added, changed, same int64) {
