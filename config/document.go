@@ -14,8 +14,9 @@ import (
 	"hotreader/internal/nearest"
 )
 
-// maxFile bounds a file of the project folder, in bytes: some 30,000 devices.
-const maxFile = 16 << 20
+// maxFile bounds a file of the project folder, in bytes: 10,000 devices of 20
+// properties, a line for each key, are some 30 MB.
+const maxFile = 64 << 20
 
 // problems collects what is wrong with an environment or a project folder.
 type problems []error

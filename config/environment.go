@@ -61,6 +61,8 @@ type Function struct {
 
 	Settings
 
+	Catalog string // file with the packed catalogue of devices; "" = beside the program, if there is one
+
 	// Where hot storage is, on the cloud of the function; zero if Remote.
 	Table     string // DynamoDB's
 	Cosmos    Cosmos
@@ -365,7 +367,7 @@ func (e *env) settings() {
 	if both, alike := o.oneKey(); alike {
 		e.add("HOTREADER_TIME_KEY", "is %.40q, which is the device's key (HOTREADER_DEVICE_KEY); want two attributes", both)
 	}
-	e.Settings = o.Settings
+	e.Settings, e.Catalog = o.Settings, e.get("HOTREADER_CATALOG")
 }
 
 // awsEndpoint checks the address of a service that is not where AWS has it. What

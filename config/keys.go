@@ -120,6 +120,7 @@ var Keys = []Key{
 	{Name: "backend", Help: "where Terraform keeps the state of a cloud, as `" + `{"aws": {"type": "s3", "config": {…}}}` + "`. It says where the state lies" + backendHelp() + ". A profile, a role, credentials and other servers come from your environment",
 		rule: backends{}, at: func(o *Options) any { return &o.Backend }},
 
+	{Variable: "HOTREADER_CATALOG", Help: "a file with the packed [catalogue of devices](docs/deploying.md#the-catalogue-of-devices); if it is not set, `hotreader-catalog` beside the program, where deploy puts it, if it is there"},
 	{Variable: "FUNCTIONS_CUSTOMHANDLER_PORT", Cloud: Azure, Help: "the port to listen on; set by the platform"},
 	{Variable: "PORT", Cloud: GCP, Help: "the port to listen on; set by the platform"},
 	{Variable: "AWS_ENDPOINT_URL", Cloud: AWS, Help: "other endpoints, also `_DYNAMODB`, `_SECRETS_MANAGER` and `_IOTTWINMAKER`, for emulators; http to loopback only"},

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/identity"
 )
 
@@ -23,7 +24,7 @@ func goodProject() map[string]string {
 		"config.json":           `{"digital_twin_name":"factory","hot_storage_size_in_days":30,"cold_storage_size_in_days":90,"mode":"DEBUG","more":{"is":["kept"]}}`,
 		"config_providers.json": `{"layer_1_provider":"aws","layer_3_hot_provider":" Google ","layer_4_provider":"AWS","layer_5_provider":"","layer_6_provider":7}`,
 		"config_iot_devices.json": `[
-			{"id":"pump-1","properties":[{"name":"temperature","dataType":"DOUBLE","initValue":21.5},{"name":"on","dataType":"boolean"}],
+			{"id":"pump-1","type":"pump","properties":[{"name":"temperature","dataType":"DOUBLE","unit":"°C","initValue":21.5},{"name":"on","dataType":"boolean"}],
 			 "constProperties":[{"name":"serial","dataType":"STRING","value":"A-7"},{"name":"year","dataType":"INTEGER","value":2024.0}]},
 			{"id":"pump 2","properties":[],"room":"kept"}]`,
 	}
@@ -81,8 +82,8 @@ func TestLoadProject(t *testing.T) {
 	want := &Project{
 		Dir: dir, Twin: "factory", L3: GCP, L4: AWS, Days: 30,
 		Devices: []Device{
-			{ID: "pump-1",
-				Properties: []Property{{"temperature", "DOUBLE", json.RawMessage("21.5")}, {"on", "BOOLEAN", nil}},
+			{ID: "pump-1", Type: "pump",
+				Properties: []Property{{"temperature", "DOUBLE", "°C", json.RawMessage("21.5")}, {"on", "BOOLEAN", "", nil}},
 				Constants:  []Constant{{"serial", "STRING", json.RawMessage(`"A-7"`)}, {"year", "INTEGER", json.RawMessage("2024")}}},
 			{ID: "pump 2"},
 		},
@@ -172,6 +173,17 @@ func TestLoadProjectRefuses(t *testing.T) {
 			"config_iot_devices.json: [0].id: is empty", "config_iot_devices.json: [1].id: is a number", "config_iot_devices.json: [2].id: \"a\\nb\" has a control character", `config_iot_devices.json: [3].id: " a" has a blank`}},
 		{"device twice", d, `[{"id":"a","properties":[]},{"id":"b","properties":[]},{"id":"a","properties":[]}]`, []string{
 			`config_iot_devices.json: [2].id: "a" is the id of [0] too`}},
+		{"type", d, `[{"id":"a","type":"","properties":[]},{"id":"b","type":7,"properties":[]},{"id":"c","type":"pump 7","properties":[]},{"id":"d","type":"` + strings.Repeat("t", 300) + `","properties":[]}]`, []string{
+			"config_iot_devices.json: [0].type: is empty; want the name of the component type", "config_iot_devices.json: [1].type: is a number",
+			`config_iot_devices.json: [2].type: "pump 7" has the character ' '; TwinMaker takes`, "config_iot_devices.json: [3].type: \"tttttttttttttttttttttttttttttttttttttttt\" has 300 bytes; at most 248 are"}},
+		{"type and device of one name", d, `[{"id":"a","type":"b","properties":[]},{"id":"b","properties":[]}]`, []string{`config_iot_devices.json: [0].type: "b" is the id of the device [1]`}},
+		{"one type, other properties", d, `[{"id":"a","type":"t","properties":[{"name":"p","dataType":"LONG"}]},{"id":"b","type":"t","properties":[{"name":"p","dataType":"DOUBLE"}]}]`, []string{
+			`config_iot_devices.json: [1].properties: of "b" differ from those of [0] "a", and both are of the type "t": "p" is DOUBLE in the first and LONG in the second`}},
+		{"what is wrong is not compared", d, `[{"id":"a","type":"t","properties":[{"name":"p","dataType":"LONG"}]},{"id":"b","type":"t","properties":[{"name":"p","dataType":"LUNG"}]}]`, []string{
+			`config_iot_devices.json: [1].properties[0].dataType: "LUNG" is no data type`}},
+		{"unit", d, property(`{"name":"t","dataType":"LONG","unit":7},{"name":"u","dataType":"LONG","unit":"\n"},{"name":"v","dataType":"LONG","units":"K"}`), []string{
+			"config_iot_devices.json: [0].properties[0].unit: is a number", `config_iot_devices.json: [0].properties[1].unit: "\n" has a control character`,
+			"config_iot_devices.json: [0].properties[2].units: is unknown; did you mean unit?"}},
 		{"properties mistyped", d, `[{"id":"a","property":[]}]`, []string{`config_iot_devices.json: [0].properties: is missing; "property" is there`}},
 		{"days mistyped", c, `{"digital_twin_name":"a","hot_storage_size_in_day":1,"team":"x"}`, []string{`config.json: hot_storage_size_in_day: is unknown; did you mean hot_storage_size_in_days?`}},
 		{"layer mistyped", pr, `{"layer_3_hot_provider":"google","layer_4_provider":"aws","layer_3_archiv_provider":"aws","owner":1}`, []string{
@@ -338,7 +350,7 @@ func TestLoadProjectIsBounded(t *testing.T) {
 	files["config_hot_reader.json"] = `{"` + strings.Repeat("k", 1<<20) + `":1,"log_level":"` + strings.Repeat("v", 1<<20) + `"}`
 	_, err := LoadProject(folder(t, files))
 	got := lines(t, err)
-	if len(got) != 4 || got[0] != "config.json: is larger than 16 MB" || !strings.HasPrefix(got[1], "config_iot_devices.json: is not JSON") {
+	if len(got) != 4 || got[0] != "config.json: is larger than 64 MB" || !strings.HasPrefix(got[1], "config_iot_devices.json: is not JSON") {
 		t.Errorf("%d lines, the first %.200q", len(got), got)
 	}
 	if len(err.Error()) > 2000 || !utf8.ValidString(err.Error()) {
@@ -421,9 +433,38 @@ func TestPitfall17TwinInfoHasNoDevices(t *testing.T) {
 	}
 }
 
+// As many devices as a twin may have are loaded, and are a catalogue; one more is
+// an error.
+func TestLoadProjectWithManyDevices(t *testing.T) {
+	property := func(i int) string {
+		return fmt.Sprintf(`{"name":"temperature_%02d","dataType":"DOUBLE","unit":"°C"}`, i)
+	}
+	var properties []string
+	for i := range 20 {
+		properties = append(properties, property(i))
+	}
+	var list []string
+	for i := range catalog.MaxDevices + 1 {
+		list = append(list, fmt.Sprintf(`{"id":"device-%05d","properties":[%s]}`, i, strings.Join(properties, ",\n")))
+	}
+	files := goodProject()
+	files[fileDevices] = "[" + strings.Join(list[1:], ",") + "]"
+	p, err := LoadProject(folder(t, files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packed, err := catalog.Build(p.Catalog()); err != nil || len(p.Devices) != catalog.MaxDevices {
+		t.Errorf("%d devices, %d bytes: %v", len(p.Devices), len(packed), err)
+	}
+	files[fileDevices] = "[" + strings.Join(list, ",") + "]"
+	_, err = LoadProject(folder(t, files))
+	same(t, lines(t, err), []string{"config_iot_devices.json: has 10001 devices; at most 10000 are allowed in a twin"})
+}
+
 func FuzzLoadProject(f *testing.F) {
 	g := goodProject()
 	f.Add(g["config.json"], g["config_providers.json"], g["config_iot_devices.json"], `{"backend":{"aws":{"type":"s3","config":{"bucket":"b"}}},"rate":1}`)
+	f.Add(g["config.json"], g["config_providers.json"], `[{"id":"a","type":"t","properties":[{"name":"p","dataType":"LONG","unit":"K","initValue":1}]},{"id":"b","type":"t","properties":[{"name":"p","dataType":"LONG"}]}]`, `{}`)
 	f.Add("\xef\xbb\xbf{}", `{"a":1,"a":2}`, `[{"id":"x","properties":[{"name":"\ud800","dataType":"long","initValue":1e400}]}]`, `{"gcp":{"collection":"//"}}`)
 	f.Add(`{"digital_twin_name":"a"} x`, `[[[[`, `[1,null,{},[]]`, `{"log_days":1e9,"rate":-0,"memory_mb":1e-9}`)
 	f.Fuzz(func(t *testing.T, c, pr, d, o string) {
@@ -439,6 +480,9 @@ func FuzzLoadProject(f *testing.F) {
 		}
 		if err := CheckTwinName(p.Twin); err != nil || p.L3 == "" || p.L4 == "" {
 			t.Errorf("%+v was let through: %v", p, err)
+		}
+		if _, err := catalog.Build(p.Catalog()); err != nil {
+			t.Errorf("a project is taken of which no catalogue can be made: %v", err)
 		}
 		for _, device := range p.Devices {
 			for _, property := range device.Properties {

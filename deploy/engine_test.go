@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/render"
 	"hotreader/deploy/topology"
+	"hotreader/test/packages"
 )
 
 func TestEnvironment(t *testing.T) {
@@ -190,11 +192,7 @@ func stood(t *testing.T, state string) (*Engine, string) {
 	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range render.Packages {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("zip"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	packages.Write(t, bin, slices.Collect(maps.Values(render.Packages))...)
 	p := &config.Project{Dir: dir, Twin: "hall", L3: config.AWS, L4: config.GCP,
 		Devices: []config.Device{{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}}}},
 		Options: config.Options{GCP: config.GCPOptions{Project: "hall-project", Region: "europe-west3"}}}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/httpapi"
 	"hotreader/identity"
@@ -38,6 +39,7 @@ type Parts struct {
 	// Local opens hot storage on this cloud. It is not called if that is remote.
 	Local func() (hotreader.Source, error)
 
+	Catalog *catalog.Catalog             // the twin's devices; nil = none
 	Token   *identity.Token              // sent to a remote API, and asked of an API's callers; nil = none
 	Program string                       // its name, for the User-Agent
 	TraceID func(context.Context) string // as remote.Options have it
@@ -168,7 +170,11 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 	if err != nil {
 		return err
 	}
-	api, err := p.api(f, token, seen)
+	devices, err := OpenCatalog(f.Catalog)
+	if err != nil {
+		return err
+	}
+	api, err := p.api(f, Parts{Catalog: devices, Token: token, Program: p.Name, Observer: seen})
 	if err != nil {
 		return err
 	}
@@ -187,9 +193,8 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 	return httpapi.Serve(ctx, p.Serve(api), l, drain)
 }
 
-func (p Program) api(f *config.Function, token *identity.Token, seen *observe.Observer) (http.Handler, error) {
-	parts := Parts{Token: token, Program: p.Name, Observer: seen}
-	parts.Local = func() (hotreader.Source, error) { return p.Local(seen) }
+func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
+	parts.Local = func() (hotreader.Source, error) { return p.Local(parts.Observer) }
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait, Address: forwarded,
 		MaxStream: p.MaxStream, Logger: p.Logger,

@@ -59,7 +59,7 @@ func serve(t *testing.T, r hotreader.Source, d httpapi.Drain) (url string, end f
 		t.Fatal(err)
 	}
 	p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
-	api, err := p.api(&config.Function{Role: config.API}, token, nil)
+	api, err := p.api(&config.Function{Role: config.API}, Parts{Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestAnswersAtOnce(t *testing.T) {
 		}
 		r := &held{answer: make(chan struct{})}
 		p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
-		api, err := p.api(&config.Function{Role: config.API}, token, nil)
+		api, err := p.api(&config.Function{Role: config.API}, Parts{Token: token})
 		if err != nil {
 			t.Fatal(err)
 		}

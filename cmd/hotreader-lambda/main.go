@@ -108,9 +108,13 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	devices, err := function.OpenCatalog(f.Catalog)
+	if err != nil {
+		return nil, err
+	}
 	parts := function.Parts{
-		Local: func() (hotreader.Source, error) { return local(f, seen) },
-		Token: token, Program: "hotreader-lambda", Observer: seen,
+		Local:   func() (hotreader.Source, error) { return local(f, seen) },
+		Catalog: devices, Token: token, Program: "hotreader-lambda", Observer: seen,
 	}
 	if f.Role == config.API {
 		api, err := parts.API(f, httpapi.Options{MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime, Logger: logger})

@@ -91,7 +91,7 @@ func (e *Encoder) AppendHead(dst []byte) []byte {
 	case CSV:
 		dst = append(dst, TimeName...)
 		for _, name := range e.names {
-			dst = appendCell(append(dst, ','), []byte(name))
+			dst = AppendCell(append(dst, ','), []byte(name))
 		}
 		dst = append(dst, '\n')
 	}
@@ -153,7 +153,7 @@ func (e *Encoder) appendLine(dst []byte, row hotreader.Row) []byte {
 		case hotreader.Number:
 			dst = append(dst, v.Text()...)
 		case hotreader.String:
-			dst = appendCell(dst, v.Text())
+			dst = AppendCell(dst, v.Text())
 		}
 	}
 	return append(dst, '\n')
@@ -199,9 +199,9 @@ func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error], stats
 	return n, err
 }
 
-// appendCell appends text as a CSV cell, quoted where it must be and guarded
+// AppendCell appends text as a CSV cell, quoted where it must be and guarded
 // where a spreadsheet would run it.
-func appendCell(dst, text []byte) []byte {
+func AppendCell(dst, text []byte) []byte {
 	guard := runsAsFormula(text) && !hotreader.IsNumber(text)
 	if !guard && len(text) > 0 && !needsQuotes(text) {
 		return append(dst, text...)
@@ -242,7 +242,7 @@ func runsAsFormula(text []byte) bool {
 	return false
 }
 
-// unguard takes the apostrophe away that appendCell set.
+// unguard takes the apostrophe away that AppendCell set.
 func unguard(cell string) string {
 	if len(cell) > 1 && cell[0] == '\'' && runsAsFormula([]byte(cell)) {
 		return cell[1:]

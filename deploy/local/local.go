@@ -205,6 +205,9 @@ func (t *Target) serve(ctx context.Context, h http.Handler) (string, error) {
 func (t *Target) startSide(ctx context.Context, s topology.Side) error {
 	t.o.Began("unpacking the programs of " + string(s.Cloud))
 	program, err := unpack(s.Cloud, t.o.Artifacts, filepath.Join(t.dir, "bin"))
+	if err == nil {
+		err = placeCatalog(t.o.Project, filepath.Dir(program))
+	}
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/deploy/publish"
+	"hotreader/deploy/render"
 	"hotreader/dev/emulators"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
@@ -83,6 +85,23 @@ func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
 		return "", err
 	}
 	return to, os.WriteFile(to, text, 0o700) //nolint:gosec // G306: a program must be one that its owner can run
+}
+
+// placeCatalog puts the catalogue of the project's devices where a program looks for
+// it, as it lies in the package that is deployed.
+func placeCatalog(p *config.Project, dir string) error {
+	name := filepath.Join(dir, catalog.File)
+	packed, err := render.Catalog(p)
+	if err != nil {
+		return err
+	}
+	if packed != nil {
+		return render.ReplaceFile(name, bytes.NewReader(packed))
+	}
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run before
+		return err
+	}
+	return nil
 }
 
 func fromZip(name, file string) ([]byte, error) {

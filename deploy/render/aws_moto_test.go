@@ -24,6 +24,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/topology"
 	"hotreader/test/engine"
+	"hotreader/test/packages"
 )
 
 // motoSide is one AWS side, rendered and applied to moto.
@@ -68,12 +69,15 @@ func newMotoSide(t *testing.T, twin string, l3, l4 config.Cloud, options config.
 	if !a.side.L3 {
 		in.RemoteURL = "https://hall-hot-reader-api.example.com"
 	}
-	a.pkg = zipOf(t, "bootstrap of "+twin)
+	a.pkg = packages.Zip(t, "bootstrap", "bootstrap of "+twin)
 	artifacts := t.TempDir()
 	if err := os.WriteFile(filepath.Join(artifacts, Packages[config.AWS]), a.pkg, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := Folder(a.dir, a.side, in, artifacts); err != nil {
+		t.Fatal(err)
+	}
+	if a.pkg, err = os.ReadFile(filepath.Join(a.dir, "package", Packages[config.AWS])); err != nil { // with the catalogue in it
 		t.Fatal(err)
 	}
 	program, env := engine.Terraform(t)
@@ -91,23 +95,6 @@ func newMotoSide(t *testing.T, twin string, l3, l4 config.Cloud, options config.
 	a.tf.SetStdout(a.log)
 	a.tf.SetStderr(a.log)
 	return a
-}
-
-func zipOf(t *testing.T, text string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	f, err := z.Create("bootstrap")
-	if err == nil {
-		_, err = io.WriteString(f, text)
-	}
-	if err == nil {
-		err = z.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // varFile returns a file with the token, which is removed with the test and not

@@ -15,7 +15,9 @@ import (
 	"strings"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/config"
+	"hotreader/deploy/publish"
 	"hotreader/deploy/terraform"
 	"hotreader/deploy/topology"
 )
@@ -189,7 +191,7 @@ func Folder(dir string, s topology.Side, in Inputs, artifacts string) error {
 	if err := copyModule(filepath.Join(dir, "module"), module); err != nil {
 		return err
 	}
-	if err := copyPackage(filepath.Join(dir, "package"), artifacts, name, in.DropStore); err != nil {
+	if err := copyPackage(filepath.Join(dir, "package"), filepath.Join(artifacts, name), in); err != nil {
 		return err
 	}
 	return ReplaceFile(filepath.Join(dir, "main.tf.json"), bytes.NewReader(text))
@@ -223,24 +225,41 @@ func moduleFile(name string) bool {
 	return !strings.HasSuffix(name, ".go") && !strings.Contains(name, "testdata/") && path.Base(name) != "README.md"
 }
 
-// copyPackage copies artifacts/name into dir. With keep, what an earlier run has
-// put there will do.
-func copyPackage(dir, artifacts, name string, keep bool) error {
-	from, err := os.Open(filepath.Join(artifacts, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && keep {
+// copyPackage writes the package into dir, with the catalogue of the project's
+// devices in it. To destroy, what an earlier run has put there will do.
+func copyPackage(dir, artifact string, in Inputs) error {
+	name := filepath.Base(artifact)
+	if _, err := os.Stat(artifact); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && in.DropStore {
 			return nil
 		}
-		return configError("artifacts", "%s is not in %s; make it with `make dist`, or name its folder with --artifacts", name, artifacts)
+		return configError("artifacts", "%s is not in %s; make it with `make dist`, or name its folder with --artifacts", name, filepath.Dir(artifact))
+	}
+	packed, err := Catalog(in.Project)
+	if err != nil {
+		return err
+	}
+	var text []byte
+	if packed == nil {
+		text, err = os.ReadFile(artifact)
+	} else if text, err = publish.WithFile(artifact, catalog.File, packed); err != nil {
+		err = configError("artifacts", "%s is not a package: %w; make it with `make dist`", artifact, err)
 	}
 	if err != nil {
 		return err
 	}
-	defer from.Close()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return ReplaceFile(filepath.Join(dir, name), from)
+	return ReplaceFile(filepath.Join(dir, name), bytes.NewReader(text))
+}
+
+// Catalog returns the packed catalogue of a project's devices, nil if it has none.
+func Catalog(p *config.Project) ([]byte, error) {
+	if len(p.Devices) == 0 {
+		return nil, nil
+	}
+	return catalog.Build(p.Catalog())
 }
 
 // ReplaceFile writes a file that is there whole or not at all.

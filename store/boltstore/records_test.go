@@ -127,6 +127,10 @@ func failures(t *testing.T, path string, want map[string]string) int {
 				t.Errorf("%s is answered otherwise", d)
 			}
 		}
+		list, err := s.Devices(t.Context(), "", "", len(want))
+		if got := fmt.Sprint(list); !judge(err) && got != "[{fan [note state temperature]} {pump [note state temperature]}]" {
+			t.Errorf("the devices are %s", got)
+		}
 		for d := range want {
 			if want[d] != "" {
 				judge(s.Write(t.Context(), d, readings(1)))
@@ -264,6 +268,11 @@ func FuzzRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, shard, names, list []byte) {
 		if at, err := deviceAt(shard, "d"); err == nil && at >= 0 && shard[at+deviceHead] != 'd' {
 			t.Fatalf("device d is said to be at %d", at)
+		}
+		for id, err := range idsIn(shard) {
+			if err == nil && len(id) > len(shard)-deviceHead {
+				t.Fatalf("the id %q", id)
+			}
 		}
 		for name, err := range namesIn(names, nil) {
 			if err == nil && (len(name) == 0 || len(name) > hotreader.MaxNameBytes || !utf8.Valid(name)) {

@@ -5,7 +5,9 @@ package memstore
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,12 +18,18 @@ import (
 type Store struct {
 	mu      sync.RWMutex
 	devices map[string][]hotreader.Record // by time, no instant twice; replaced, never changed
+	names   map[string]map[string]bool    // of each device's properties
 }
 
-var _ hotreader.Store = (*Store)(nil)
+var (
+	_ hotreader.Store  = (*Store)(nil)
+	_ hotreader.Lister = (*Store)(nil)
+)
 
 // New returns an empty Store.
-func New() *Store { return &Store{devices: make(map[string][]hotreader.Record)} }
+func New() *Store {
+	return &Store{devices: map[string][]hotreader.Record{}, names: map[string]map[string]bool{}}
+}
 
 // Close does nothing; the Store may be used on.
 func (s *Store) Close() error { return nil }
@@ -93,8 +101,17 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	defer s.mu.Unlock()
 	// Old ones first and a stable sort: of one instant the last write comes last.
 	all := slices.Clone(s.devices[device])
+	names := s.names[device]
+	if names == nil && len(records) > 0 {
+		names = map[string]bool{}
+		s.names[device] = names
+	}
 	for _, r := range records {
-		all = append(all, clone(r))
+		r = clone(r)
+		for _, f := range r.Fields {
+			names[f.Name] = true
+		}
+		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b hotreader.Record) int { return a.Time.Compare(b.Time) })
 	kept := all[:0]
@@ -105,6 +122,27 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	}
 	s.devices[device] = kept
 	return nil
+}
+
+// Devices implements hotreader.Lister.
+func (s *Store) Devices(ctx context.Context, prefix, after string, n int) ([]hotreader.Listed, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &hotreader.Error{Op: "memstore: list devices", Code: hotreader.CodeOf(err), Err: err}
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var ids []string
+	for id := range s.names {
+		if id > after && strings.HasPrefix(id, prefix) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	var page []hotreader.Listed
+	for _, id := range ids[:min(max(n, 0), len(ids))] {
+		page = append(page, hotreader.Listed{ID: id, Properties: slices.Sorted(maps.Keys(s.names[id]))})
+	}
+	return page, nil
 }
 
 func clone(r hotreader.Record) hotreader.Record {

@@ -16,4 +16,5 @@ func harness() storetest.Harness {
 }
 
 func TestConformance(t *testing.T)      { storetest.Run(t, harness()) }
+func TestLister(t *testing.T)           { storetest.RunLister(t, harness()) }
 func BenchmarkConformance(b *testing.B) { storetest.Bench(b, harness()) }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"hotreader/test/engine"
+	"hotreader/test/packages"
 	"hotreader/test/serving"
 )
 
@@ -219,9 +220,7 @@ func deployTwin(t *testing.T, artifacts string) {
 func TestDeployFromAStranger(t *testing.T) {
 	t.Parallel()
 	artifacts := t.TempDir()
-	if err := os.WriteFile(filepath.Join(artifacts, "hotreader-lambda-arm64.zip"), []byte("zip"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	packages.Write(t, artifacts, "hotreader-lambda-arm64.zip")
 	p := newTrial(t, "weir", "aws", "azure", artifacts)
 	ran := filepath.Join(t.TempDir(), "ran")
 	p.write("evil", "[profile evil]\ncredential_process = /bin/sh -c 'touch "+ran+"'\n")

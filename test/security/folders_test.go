@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/test/packages"
 	"hotreader/test/serving"
 )
 
@@ -59,8 +60,7 @@ func newHostileFolder(t *testing.T) *hostileFolder {
 	h := &hostileFolder{t: t, dir: t.TempDir(), elsewhere: t.TempDir(), home: t.TempDir(), bin: t.TempDir()}
 	h.log = filepath.Join(h.home, "log")
 	h.write(h.bin, "terraform", strings.ReplaceAll(playedTerraform, "LOG", h.log), 0o755)
-	h.write(h.bin, "hotreader-lambda-arm64.zip", "zip", 0o600)
-	h.write(h.bin, "hotreader-cloudrun.tar", "tar", 0o600)
+	packages.Write(t, h.bin, "hotreader-lambda-arm64.zip", "hotreader-cloudrun.tar")
 	h.write(h.elsewhere, "precious", `{"version":4}`, 0o644)
 	h.write(h.elsewhere, "secret.json", `{"digital_twin_name":"`+secretElsewhere+`"}`, 0o644)
 	h.write(h.elsewhere, "folder/inside", "inside", 0o644)

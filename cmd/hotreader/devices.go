@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hotreader"
+	"hotreader/catalog"
+	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/codec/plain"
+	"hotreader/config"
+	"hotreader/store/all"
+)
+
+// devicesPage is how many devices are asked for at once.
+const devicesPage = 1000
+
+// listing lists devices.
+type listing struct {
+	app            *app
+	store, project string
+	prefix, kind   string
+	format         string
+	asJSON         bool
+}
+
+// listedDevice is a device as it is printed.
+type listedDevice struct {
+	ID         string `json:"id"`
+	Type       string `json:"type,omitempty"`
+	Properties int    `json:"properties"`
+}
+
+// pageOf returns the first devicesPage devices after an id.
+type pageOf func(ctx context.Context, after string) ([]listedDevice, error)
+
+func (a *app) devices() *cobra.Command {
+	l := &listing{app: a}
+	formats := []string{"table", "json", "jsonl", "csv"}
+	cmd := &cobra.Command{
+		Use:   "devices (--project DIR | --store URL)",
+		Short: "List the devices",
+		Long: `List the devices, by id: of each its component type, and how many properties it
+has.
+
+With --project they are those of config_iot_devices.json: the catalogue, as deploy
+packs it into the functions. With --store they are those of which the store has
+rows; mem: and bolt: can tell, the clouds' stores cannot without reading all of
+their rows.
+
+Formats:
+  table  aligned columns
+  json   one document {"items":[{"id":...,"type":...,"properties":3}]}
+  jsonl  one such item a line
+  csv    RFC 4180; text that a spreadsheet would run as a formula is guarded`,
+		Example: `  hotreader devices --project twin
+  hotreader devices --project twin --type pump --format csv
+  hotreader devices --store bolt:pump.db --prefix pump-`,
+		Args: noArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&l.project, "project", "", "list the devices of this project `folder`")
+	f.StringVar(&l.store, "store", "", "list the devices of which this store has rows (a store `URL`)")
+	f.StringVar(&l.prefix, "prefix", "", "only devices whose id begins with this `text`")
+	f.StringVar(&l.kind, "type", "", "only devices of this component type, by `name`; of a device that shares none it is its id")
+	f.StringVar(&l.format, "format", "", "`format` of the list: "+strings.Join(formats, ", ")+" (default table on a terminal, jsonl elsewhere)")
+	f.BoolVar(&l.asJSON, "json", false, "the same as --format json")
+	f.SortFlags = false
+	words(cmd, "format", formats...)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case l.store == "" && l.project == "":
+			return usagef("devices: of what? Give --project DIR or --store URL")
+		case l.store != "" && l.project != "":
+			return usagef("devices: --store and --project are both given; choose one")
+		case l.store != "" && l.kind != "":
+			return usagef("devices: --type is for --project only; a store does not know of types")
+		case l.asJSON && l.format != "" && l.format != "json":
+			return usagef("devices: --json and --format %s contradict each other; choose one", l.format)
+		case l.asJSON:
+			l.format = "json"
+		case l.format == "" && terminal.Is(a.stdout):
+			l.format = "table"
+		case l.format == "":
+			l.format = "jsonl"
+		case !slices.Contains(formats, l.format):
+			return usagef("devices: --format %s is unknown; %s", l.format, meantAndAll(l.format, formats))
+		}
+		return l.run(cmd.Context())
+	}
+	return cmd
+}
+
+func (l *listing) run(ctx context.Context) error {
+	page, closer, err := l.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	var all []listedDevice
+	for after := ""; ; after = all[len(all)-1].ID {
+		some, err := page(ctx, after)
+		if err != nil {
+			return err
+		}
+		if all = append(all, some...); len(some) < devicesPage {
+			break
+		}
+	}
+	if len(all) == 0 {
+		l.app.note("no devices%s", l.narrowed())
+	}
+	return l.print(all)
+}
+
+func (l *listing) narrowed() (text string) {
+	if l.prefix != "" {
+		text += " whose id begins with " + terminal.Printable(l.prefix)
+	}
+	if l.kind != "" {
+		text += " of the type " + terminal.Printable(l.kind)
+	}
+	return text
+}
+
+// open returns what is asked for pages, and what closes it.
+func (l *listing) open(ctx context.Context) (pageOf, io.Closer, error) {
+	if l.project != "" {
+		page, err := l.ofProject()
+		return page, io.NopCloser(nil), err
+	}
+	store, err := all.OpenReader(ctx, l.store)
+	if err != nil {
+		return nil, nil, err
+	}
+	lister, ok := store.(hotreader.Lister)
+	if !ok {
+		_ = store.Close() // nothing was read
+		return nil, nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeInvalid,
+			Err: errors.New("this store cannot list its devices: it would have to read all of its rows. Their list is the catalogue, which deploy makes of config_iot_devices.json; name its folder with --project DIR")}
+	}
+	return func(ctx context.Context, after string) (page []listedDevice, err error) {
+		some, err := lister.Devices(ctx, l.prefix, after, devicesPage)
+		for _, d := range some {
+			page = append(page, listedDevice{ID: d.ID, Properties: len(d.Properties)})
+		}
+		return page, err
+	}, store, nil
+}
+
+func (l *listing) ofProject() (pageOf, error) {
+	p, err := config.LoadProject(l.project)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := catalog.Build(p.Catalog())
+	if err != nil {
+		return nil, err
+	}
+	c, err := catalog.Open(packed)
+	if err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, after string) (page []listedDevice, err error) {
+		for _, d := range c.Devices(l.prefix, l.kind, after, devicesPage) {
+			page = append(page, listedDevice{d.ID, d.Type, len(d.Properties)})
+		}
+		return page, nil
+	}, nil
+}
+
+func (l *listing) print(devices []listedDevice) error {
+	a := l.app
+	switch l.format {
+	case "json":
+		if devices == nil {
+			devices = []listedDevice{}
+		}
+		return a.printJSON(map[string][]listedDevice{"items": devices})
+	case "jsonl":
+		for _, d := range devices {
+			if err := a.printJSON(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "csv":
+		return l.csv(devices)
+	}
+	if len(devices) == 0 {
+		return nil
+	}
+	t := terminal.NewTable(a.stdout, a.data, "DEVICE", "TYPE", "PROPERTIES")
+	t.Right(2)
+	for _, d := range devices {
+		t.Row(terminal.Cell{Text: terminal.Printable(d.ID)}, terminal.Cell{Text: terminal.Printable(d.Type)}, terminal.Cell{Text: strconv.Itoa(d.Properties)})
+	}
+	return t.End()
+}
+
+func (l *listing) csv(devices []listedDevice) error {
+	var out io.Writer = l.app.stdout
+	if terminal.Is(out) {
+		out = &terminal.Visible{W: out}
+	}
+	w := bufio.NewWriter(out)
+	fmt.Fprint(w, "id,type,properties\n")
+	var line []byte
+	for _, d := range devices {
+		line = append(plain.AppendCell(line[:0], []byte(d.ID)), ',')
+		if d.Type != "" {
+			line = plain.AppendCell(line, []byte(d.Type))
+		}
+		line = append(strconv.AppendInt(append(line, ','), int64(d.Properties), 10), '\n')
+		_, _ = w.Write(line) // Flush says how it went
+	}
+	return w.Flush()
+}
