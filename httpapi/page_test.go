@@ -135,7 +135,7 @@ func TestNextTokenBelongsToItsQuery(t *testing.T) {
 			}
 		}
 	}
-	for n := range token {
+	for n := 1; n < len(token); n++ { // an empty one is none
 		if got := ask(t, s, "GET", path+"&next_token="+token[:n], ""); got.status != 400 {
 			t.Errorf("cut to %d: %d %s", n, got.status, got.body)
 		}
