@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -67,7 +68,7 @@ func (c *call) parameters() (*parameters, error) {
 			if near := nearest.Word(name, known); near != "" {
 				meant = "did you mean " + near + "? "
 			}
-			p.bad("the parameter %.40q is unknown; %sknown are: %s", name, meant, strings.Join(known, ", "))
+			p.bad("the parameter %.40q is unknown; %sknown are: %s", name, meant, cmp.Or(strings.Join(known, ", "), "none"))
 		case n > 1 && name != "property" && (name != "type" || !slices.Contains(known, "property")):
 			p.bad("the parameter %q is given %d times", name, n)
 		}
