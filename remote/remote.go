@@ -36,6 +36,7 @@ const DefaultIdle = 30 * time.Second
 const (
 	maxProblem = 64 << 10 // bytes read of an error's body
 	maxSnippet = 80       // bytes of a wrong answer that an error quotes
+	maxLooked  = 4 << 10  // bytes of a wrong answer that are looked at, for a web page's title
 )
 
 // Options says where the other cloud is.
@@ -290,6 +291,7 @@ func (x *exchange) idleLimit() time.Duration {
 // answer is the body of an answer. It counts bytes, keeps its error, and gives up
 // when nothing comes for limit.
 type answer struct {
+	status int
 	media  string
 	header http.Header
 	body   io.ReadCloser
@@ -375,7 +377,7 @@ func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, 
 		cancel(nil)
 		return nil, 0, err
 	}
-	a.body, a.header = resp.Body, resp.Header
+	a.status, a.body, a.header = resp.StatusCode, resp.Body, resp.Header
 	if err := x.checkAnswer(resp, a); err != nil {
 		a.close()
 		return nil, resp.StatusCode, err
