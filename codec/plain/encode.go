@@ -161,7 +161,7 @@ func (e *Encoder) appendLine(dst []byte, row hotreader.Row) []byte {
 	return append(dst, '\n')
 }
 
-// AppendTail appends what comes behind the rows. Only JSON has a place for
+// AppendTail appends what comes behind the rows of a page. Only JSON has a place for
 // nextToken, which is null for "", and for warnings.
 func (e *Encoder) AppendTail(dst []byte, nextToken string, warnings []hotreader.Warning) []byte {
 	if e.format != JSON {
@@ -173,6 +173,14 @@ func (e *Encoder) AppendTail(dst []byte, nextToken string, warnings []hotreader.
 		dst = jsontext.AppendString(dst, nextToken)
 	}
 	return append(hotreader.AppendWarnings(dst, warnings), "}\n"...)
+}
+
+// appendEnd is AppendTail of an answer that has no pages.
+func (e *Encoder) appendEnd(dst []byte, warnings []hotreader.Warning) []byte {
+	if e.format != JSON {
+		return dst
+	}
+	return append(hotreader.AppendWarnings(append(dst, ']'), warnings), "}\n"...)
 }
 
 // flushAt is how many bytes Write gathers before it writes them.
@@ -198,7 +206,7 @@ func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error], stats
 			buf = buf[:0]
 		}
 	}
-	_, err = w.Write(e.AppendTail(buf, "", stats.Warnings()))
+	_, err = w.Write(e.appendEnd(buf, stats.Warnings()))
 	return n, err
 }
 
