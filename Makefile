@@ -28,6 +28,10 @@ build: ## bin/hotreader
 test: engines ## all tests, with the race detector, on real engines (fetched if missing)
 	$(ENGINES) $(GO) test -race -tags engines -vet=off -ldflags='-s -w' -timeout 25m $(LONGEST) ./...
 
+.PHONY: proof
+proof: engines ## the real series under every layout, on every engine; the matrices that are too long for make test
+	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... | grep -v '^=== '
+
 .PHONY: nine
 nine: engines ## the nine routes alone, and the matrix of what came over them
 	$(ENGINES) $(GO) test -count 1 -tags engines -run TestNineRoutes -v ./test/e2e

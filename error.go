@@ -53,7 +53,7 @@ func (c Code) Temporary() bool {
 
 // LayoutHelp says where it is set how items are laid out, for the errors of stores
 // that are laid out otherwise.
-const LayoutHelp = `set device_key, time_key or time_format: in a store URL, as ?time_format=epoch_ms, in config_hot_reader.json, or for a function, as HOTREADER_TIME_FORMAT`
+const LayoutHelp = `set the layout: device_key, time_key, time_format and others in a store URL, as ?time_format=epoch_ms, "layout" in config_hot_reader.json, or HOTREADER_LAYOUT for a function`
 
 // Error is a failure of the read path. It is wrapped once, where it arises; the
 // layers above pass it on.

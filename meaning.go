@@ -60,9 +60,11 @@ type meaning struct {
 	seen    []bool  // Last: the property has its value
 	unseen  int     // Last: properties without their value
 	looked  int     // raw rows that came
-	rows    int     // of them, kept
+	rows    int     // of them, kept, and picked
+	picker  *picker // nil = every row goes on
 	points  int     // usable values in those
 	leftOut []int64 // values of each property
+	given   []bool  // the property had a usable value
 	kinds   []Kind  // of the first value of each property; nil = none is Untyped
 	mixed   []int64 // values of another kind
 	buf     []byte  // for Type.Convert
@@ -71,7 +73,7 @@ type meaning struct {
 
 func newMeaning(ctx context.Context, q *Query) *meaning {
 	n, columns := len(q.Properties), q.Columns()
-	m := &meaning{query: q, types: make([]Type, n), columns: len(columns), stats: StatsOf(ctx)}
+	m := &meaning{query: q, types: make([]Type, n), columns: len(columns), given: make([]bool, n), stats: StatsOf(ctx)}
 	copy(m.types, q.Types)
 	if !q.Last && slices.Contains(m.types, Untyped) {
 		m.kinds, m.mixed = make([]Kind, n), make([]int64, n)
@@ -82,25 +84,55 @@ func newMeaning(ctx context.Context, q *Query) *meaning {
 	if q.Last {
 		m.seen, m.unseen = make([]bool, n), n
 	}
+	if q.Pick.Kind != PickAll {
+		m.picker = newPicker(q)
+	}
 	return m
 }
 
 // apply passes on what belongs to the answer.
 func (m *meaning) apply(rows iter.Seq2[Row, error], yield func(Row, error) bool) {
 	defer m.close()
+	stopped := false
+	pass := func(row Row) bool {
+		row.Values, row.Types = row.Values[:m.columns], m.types
+		stopped = !yield(row, nil)
+		return !stopped
+	}
+	if m.picker != nil {
+		pass = m.counted(pass)
+	}
 	rows(func(row Row, err error) bool {
-		if err != nil {
+		switch {
+		case err != nil:
 			yield(Row{}, err)
-			return false
+			stopped = true
+		case !m.keep(&row):
+		case m.picker != nil:
+			stopped = !m.picker.add(row, pass) || stopped
+		default:
+			pass(row)
 		}
-		if m.keep(&row) {
-			row.Values, row.Types = row.Values[:m.columns], m.types
-			if !yield(row, nil) {
-				return false
+		return !stopped && !m.done()
+	})
+	if m.picker != nil && !stopped && !m.done() {
+		m.picker.flush(pass)
+	}
+}
+
+// counted counts the rows that were picked, for which keep cannot, and ends them at the
+// limit.
+func (m *meaning) counted(pass func(Row) bool) func(Row) bool {
+	m.rows, m.points = 0, 0
+	return func(row Row) bool {
+		m.rows++
+		for _, v := range row.Values[:len(m.types)] {
+			if v.kind != Null {
+				m.points++
 			}
 		}
-		return !m.done()
-	})
+		return pass(row) && !m.done()
+	}
 }
 
 // keep reports whether row belongs to the answer. Its values become what their
@@ -155,8 +187,10 @@ func (m *meaning) keep(row *Row) bool {
 		m.dropped(row)
 		return false
 	}
-	m.rows++
-	m.points += useful
+	if m.picker == nil {
+		m.rows++
+		m.points += useful
+	}
 	return true
 }
 
@@ -183,6 +217,7 @@ func (m *meaning) dropped(row *Row) {
 
 // see notes that a property has a usable value.
 func (m *meaning) see(property int) {
+	m.given[property] = true
 	if m.seen != nil {
 		m.seen[property] = true
 		m.unseen--
@@ -221,6 +256,14 @@ func (m *meaning) close() {
 	m.stats.Points.Add(int64(m.points))
 	for i, n := range m.leftOut {
 		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
+	}
+	if m.rows > 0 { // parts of the range may have had nothing
+		m.stats.retract(UnknownDevice, "")
+	}
+	for i, given := range m.given {
+		if given {
+			m.stats.retract(UnknownProperty, m.query.Properties[i])
+		}
 	}
 	for i, n := range m.mixed {
 		m.stats.LeaveOut(m.query.Properties[i], MixedKinds, n)

@@ -58,6 +58,10 @@ type Query struct {
 	// with a wrong time, far ahead, hides nothing.
 	Last bool
 
+	// Pick asks for some rows of each interval of a grid, out of those that pass the
+	// filters. Limit counts the picked ones.
+	Pick Pick
+
 	// LookBack bounds how many stored rows Last looks at, from the newest on. Where
 	// that ends the search, a warning says so. 0 = the constant LookBack.
 	LookBack int
@@ -102,6 +106,9 @@ func (q *Query) Check() error {
 	}
 	if q.LookBack < 0 {
 		bad("the look-back of %d rows is negative", q.LookBack)
+	}
+	if msg := q.Pick.check(q); msg != "" {
+		bad("the query %s", msg)
 	}
 	if n := len(q.Filters); n > MaxFilters {
 		bad("%d filters are given, at most %d are allowed", n, MaxFilters)
@@ -212,7 +219,7 @@ type Source interface {
 	// not be read is counted in the context's Stats. Where items are there and none
 	// of them can be read, that is an error of CodeUnreadable.
 	//
-	// q.Types, Filters, Limit and Last are hints: they say what will become of the
+	// q.Types, Filters, Limit, Pick and Last are hints: they say what will become of the
 	// rows. A Source may size its requests by them, and leave out rows that they
 	// exclude for sure; it need not. It may also bring rows without any of the
 	// columns. q has passed Query.Check.

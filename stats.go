@@ -153,6 +153,13 @@ func (s *Stats) Warn(w Warning) {
 	s.warnings = append(s.warnings, w)
 }
 
+// retract drops a warning that turned out wrong.
+func (s *Stats) retract(why Reason, property string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Reason == why && w.Property == property })
+}
+
 // Warnings returns all warnings, by property and reason.
 func (s *Stats) Warnings() []Warning {
 	s.mu.Lock()

@@ -9,7 +9,6 @@
 package config
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -100,8 +99,24 @@ func (l *loader) options() {
 		_, name, _ := strings.Cut(k.Name, ".")
 		l.add(fileOptions+": "+k.needs, "is missing while %s is there; want %s", name, k.want)
 	}
-	if both, alike := l.Options.oneKey(); alike {
-		l.add(fileOptions+": time_key", "is %.40q, which is the device's key; want two attributes", both)
+	l.settle(&l.Options, l.L3, &l.Options.GCP.Collection, func(name string) string {
+		if name == "collection" {
+			name = "gcp.collection"
+		}
+		return below(fileOptions, name)
+	})
+	l.makes()
+}
+
+// makes reports what a table that is made here cannot have.
+func (l *loader) makes() {
+	s := l.Options.Layout
+	switch {
+	case l.L3 != AWS || l.Options.AWS.Table != "":
+	case s.Index != "":
+		l.add(fileOptions+": aws.table", "is missing while the layout's index is %.80q; want the table that has the index, for none is made with one", s.Index)
+	case s.NameKey != "":
+		l.add(fileOptions+": aws.table", "is missing while the layout's name_key is %.80q; want the table that has such items, for in one that is made here an instant's properties would replace each other (time_suffix \"#{property}\" keeps them apart)", s.NameKey)
 	}
 }
 
@@ -120,12 +135,6 @@ func (l *loader) level(prefix string) (fields []field) {
 		fields = append(fields, field{name: name, read: read})
 	}
 	return fields
-}
-
-// oneKey returns the attribute that is named for both the device and the instant.
-func (s Settings) oneKey() (string, bool) {
-	instant := cmp.Or(s.TimeKey, "timestamp")
-	return instant, instant == cmp.Or(s.DeviceKey, "device_id")
 }
 
 // Secret is a token that no print, log or encoder shows. The zero Secret holds

@@ -76,8 +76,9 @@ type Function struct {
 type env struct {
 	problems
 	Function
-	get  func(string) string
-	here Cloud
+	get   func(string) string
+	here  Cloud
+	given Options // the variables that are keys of config_hot_reader.json, too
 
 	// The provider is there, but cannot be read, which is one of the problems.
 	unreadL3, unreadL4 bool
@@ -115,7 +116,7 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	roles := words{what: "handler", of: []string{string(History), string(LastEntry), string(API)}}
 	if handler := getenv("_HANDLER"); handler == "" {
 		e.add("_HANDLER", "is not set; set the function's handler to one of %s, %s, %s", History, LastEntry, API)
-	} else if err := roles.parse(handler, AWS, (*string)(&e.Role)); err != nil {
+	} else if err := roles.parse(handler, (*string)(&e.Role)); err != nil {
 		e.add("_HANDLER", "%w", err)
 	}
 	e.twin()
@@ -130,6 +131,9 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	local := e.Role == API || e.L3 != "" && e.L3 == e.L4 || e.RemoteURL == "" && (e.L3 == "" || e.L4 == "")
 	if local && e.Role != "" {
 		e.Table = e.must("DYNAMODB_TABLE_NAME", getenv("DYNAMODB_TABLE_NAME"), "want the name of hot storage's table", checkTable)
+	}
+	if !e.Remote {
+		e.layout()
 	}
 	e.must("AWS_REGION", e.trimmed("AWS_REGION"), "Lambda sets it, elsewhere it must be given, as eu-central-1", func(string) string { return "" })
 	for _, service := range []string{"", "_DYNAMODB", "_SECRETS_MANAGER", "_IOTTWINMAKER"} {
@@ -348,7 +352,6 @@ func (e *env) token() {
 
 // settings reads the variables that are keys of config_hot_reader.json, too.
 func (e *env) settings() {
-	var o Options
 	for _, k := range Keys {
 		r, ok := k.rule.(variableRule)
 		if !ok || k.Variable == "" {
@@ -360,14 +363,22 @@ func (e *env) settings() {
 		if text == "" || strings.TrimSpace(text) == "" && !list && !name {
 			continue
 		}
-		if err := r.parse(text, e.here, k.at(&o)); err != nil {
+		if err := r.parse(text, k.at(&e.given)); err != nil {
 			e.add(k.Variable, "%w", err)
 		}
 	}
-	if both, alike := o.oneKey(); alike {
-		e.add("HOTREADER_TIME_KEY", "is %.40q, which is the device's key (HOTREADER_DEVICE_KEY); want two attributes", both)
-	}
-	e.Settings, e.Catalog = o.Settings, e.get("HOTREADER_CATALOG")
+	e.Settings, e.Catalog = e.given.Settings, e.get("HOTREADER_CATALOG")
+}
+
+// layout settles how hot storage, which is here, is laid out.
+func (e *env) layout() {
+	e.settle(&e.given, e.here, &e.Firestore.Collection, func(name string) string {
+		if name == "collection" {
+			return "FIRESTORE_COLLECTION"
+		}
+		return "HOTREADER_" + strings.ToUpper(name)
+	})
+	e.Settings = e.given.Settings
 }
 
 // awsEndpoint checks the address of a service that is not where AWS has it. What
@@ -418,6 +429,7 @@ func (e *env) cosmos() {
 	}
 	e.Cosmos.Database = id("COSMOS_DB_DATABASE", "database")
 	e.Cosmos.Container = id("COSMOS_DB_CONTAINER", "container")
+	e.layout()
 }
 
 // firestore reads which collection hot storage is.
@@ -426,13 +438,9 @@ func (e *env) firestore() {
 	if database != "" && database != "(default)" && !gcpName.fits(database) {
 		e.add("FIRESTORE_DATABASE", "%.40q is no database's id; want (default), or %s", database, gcpName.want)
 	}
-	collection := e.must("FIRESTORE_COLLECTION", strings.Trim(e.get("FIRESTORE_COLLECTION"), "/"), "want the id of hot storage's collection", func(text string) string {
-		if wrong := checkCollection(text); wrong != "" {
-			return fmt.Sprintf("%.80q %s", text, wrong)
-		}
-		return ""
-	})
-	e.Firestore = Firestore{e.Project, database, collection}
+	e.Firestore = Firestore{e.Project, database, strings.Trim(e.get("FIRESTORE_COLLECTION"), "/")}
+	e.layout()
+	e.must("FIRESTORE_COLLECTION", e.Firestore.Collection, "want the id of hot storage's collection", func(string) string { return "" })
 	e.emulator("FIRESTORE_EMULATOR_HOST")
 }
 

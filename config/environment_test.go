@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/test/golden"
 )
 
@@ -166,7 +168,7 @@ func TestAzureFunctionsRefuses(t *testing.T) {
 		{"no container", "COSMOS_DB_CONTAINER", "", "is not set"},
 		{"container", "COSMOS_DB_CONTAINER", "x ", "is no container's name"},
 		{"key", "COSMOS_DB_KEY", "hunter2!", "is not base64"},
-		{"time format of Firestore", "HOTREADER_TIME_FORMAT", "native", "want one of iso8601, epoch_ms, epoch_s"},
+		{"time format of Firestore", "HOTREADER_TIME_FORMAT", "native", "time_format is native, which only Firestore has"},
 	})
 	if _, err := of(AzureFunctions, with(cosmos(), "COSMOS_DB_ENDPOINT", "http://127.0.0.1:8081", "COSMOS_DB_KEY", "a2V5")); err != nil {
 		t.Error(err)
@@ -183,6 +185,7 @@ func TestCloudRunRefuses(t *testing.T) {
 		{"empty part", "FIRESTORE_COLLECTION", "plants//telemetry", "has an empty part"},
 		{"dots", "FIRESTORE_COLLECTION", "..", "is no id"},
 		{"Firestore's own", "FIRESTORE_COLLECTION", "__all__", "Firestore's own"},
+		{"layout of a document", "HOTREADER_LAYOUT", `{"time_key":"__name__"}`, "HOTREADER_LAYOUT: time_key is"},
 		{"database", "FIRESTORE_DATABASE", "(Default)", "is no database's id"},
 		{"emulator", "FIRESTORE_EMULATOR_HOST", "http://localhost:8080", "want host:port"},
 		{"emulator without a port", "FIRESTORE_EMULATOR_HOST", "localhost", "want host:port"},
@@ -193,9 +196,21 @@ func TestCloudRunRefuses(t *testing.T) {
 		"SECRET_MANAGER_EMULATOR_HOST: ", "not on this machine")
 	f, err := of(CloudRun, with(firestore(), "PORT", "9000", "FIRESTORE_DATABASE", "(default)", "FIRESTORE_COLLECTION", "/plants/berlin/telemetry/",
 		"FIRESTORE_EMULATOR_HOST", "[::1]:8080", "HOTREADER_TIME_FORMAT", "native"))
-	if err != nil || f.Port != 9000 || f.TimeFormat != "native" || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
+	if err != nil || f.Port != 9000 || !reflect.DeepEqual(f.Layout, layout.Layout{TimeFormat: layout.Formats{"native"}}) || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
 		t.Errorf("%+v, %v", f, err)
 	}
+}
+
+// The collection stands in its own variable, in the layout, or alike in both.
+func TestCollectionOfALayout(t *testing.T) {
+	for _, variable := range []string{"", "devices/{device}/telemetry"} {
+		f, err := of(CloudRun, with(firestore(), "FIRESTORE_COLLECTION", variable, "HOTREADER_LAYOUT", `{"collection":"/devices/{device}/telemetry","time_format":["native","iso8601"]}`))
+		if err != nil || f.Firestore.Collection != "devices/{device}/telemetry" || !reflect.DeepEqual(f.Layout, layout.Layout{TimeFormat: layout.Formats{"native", "iso8601"}}) {
+			t.Errorf("%+v, %v", f, err)
+		}
+	}
+	refuses(t, CloudRun, with(firestore(), "FIRESTORE_COLLECTION", "devices/{device}/t", "HOTREADER_LAYOUT", `{"partition":"x#{device}"}`), "HOTREADER_LAYOUT: partition is", "give one of them")
+	refuses(t, CloudRun, with(firestore(), "HOTREADER_LAYOUT", `{"collection":"devices/{device}/t"}`), `FIRESTORE_COLLECTION: is "hot-iot-data", but the layout's collection is`)
 }
 
 // The identity of a function is shown to Key Vault and to nobody else.

@@ -7,20 +7,19 @@ import (
 	"strings"
 
 	"hotreader/identity"
+	"hotreader/layout"
 )
 
 // Settings are what a project says of all its functions: keys of
 // config_hot_reader.json that deploy hands on as variables. The zero value of
 // each field stands for a default.
 type Settings struct {
-	DeviceKey  string           // attribute with the device's id; "" = device_id
-	TimeKey    string           // attribute with the instant; "" = timestamp
-	TimeFormat string           // iso8601, epoch_ms, epoch_s or, in Firestore, native; "" = iso8601
-	Rate       float64          // requests a second and token; 0 = the server's default
-	Burst      int              // 0 = the server's default
-	LookBack   int              // stored rows that a query for latest values looks at; 0 = hotreader.LookBack
-	Devices    identity.Devices // that may be read; none = all
-	LogLevel   LogLevel         // "" = info
+	Layout   layout.Layout    // of what hot storage holds; its collection is where the store's name is
+	Rate     float64          // requests a second and token; 0 = the server's default
+	Burst    int              // 0 = the server's default
+	LookBack int              // stored rows that a query for latest values looks at; 0 = hotreader.LookBack
+	Devices  identity.Devices // that may be read; none = all
+	LogLevel LogLevel         // "" = info
 }
 
 // LogLevel is debug, info, warn or error. "" is info.
@@ -66,18 +65,18 @@ var Keys = []Key{
 	{Variable: "REMOTE_READER_URL", Help: "the Hot Reader API in L3's cloud, for readers; needed if and only if the two providers differ. https (http to loopback only)"},
 	{Variable: "INTER_CLOUD_TOKEN", Help: "the shared secret, 32 bytes or more, for the API, remote readers, and all on Azure and Google Cloud; where it is checked: `current,previous` while it is rotated"},
 	{Variable: "INTER_CLOUD_TOKEN_SECRET", Help: "instead of `INTER_CLOUD_TOKEN`, what holds it: the ARN of a Secrets Manager secret, the URI of a Key Vault secret, a Secret Manager version (`projects/P/secrets/S/versions/latest`); fetched at start, and again, at most each 5 minutes, when a token is refused"},
-	{Variable: "DYNAMODB_TABLE_NAME", Cloud: AWS, Help: "table with HASH `device_id` (S) and RANGE `timestamp`"},
+	{Variable: "DYNAMODB_TABLE_NAME", Cloud: AWS, Help: "table with HASH `device_id` (S) and RANGE `timestamp`, or another [layout](docs/layouts.md); its name or ARN"},
 	{Variable: "AWS_REGION", Cloud: AWS, Help: "set by Lambda"},
 	{Variable: "COSMOS_DB_ENDPOINT", Cloud: Azure, Help: "the account, as `https://ACCOUNT.documents.azure.com`"},
 	{Variable: "COSMOS_DB_DATABASE", Cloud: Azure, Help: "its database"},
-	{Variable: "COSMOS_DB_CONTAINER", Cloud: Azure, Help: "the container, partitioned by `/device_id`"},
+	{Variable: "COSMOS_DB_CONTAINER", Cloud: Azure, Help: "the container, partitioned by `/device_id` or as the [layout](docs/layouts.md) says"},
 	{Variable: "COSMOS_DB_KEY", Cloud: Azure, Help: "a key of the account; signed in by managed identity without it"},
 	{Variable: "GOOGLE_CLOUD_PROJECT", Cloud: GCP, Help: "the project; needed unless hot storage is remote"},
-	{Variable: "FIRESTORE_COLLECTION", Cloud: GCP, Help: "the collection, with composite indexes device ascending, time ascending and descending"},
+	{Variable: "FIRESTORE_COLLECTION", Cloud: GCP, Help: "the collection, with composite indexes device ascending, time ascending and descending; or its path, as `devices/{device}/telemetry`"},
 	{Variable: "FIRESTORE_DATABASE", Cloud: GCP, Help: "its database; `(default)` if it is not set"},
 
 	{Name: "aws.region", Help: "the region; else that of the environment", rule: awsRegion, at: func(o *Options) any { return &o.AWS.Region }},
-	{Name: "aws.table", Help: "a hot table that exists", rule: awsTable, at: func(o *Options) any { return &o.AWS.Table }},
+	{Name: "aws.table", Help: "a hot table that exists, its name or ARN", rule: awsTable, at: func(o *Options) any { return &o.AWS.Table }},
 	{Name: "aws.workspace", Help: "a TwinMaker workspace that exists; `aws.workspace_role` goes with it", rule: awsWorkspace, at: func(o *Options) any { return &o.AWS.Workspace },
 		needs: "aws.workspace_role", want: "the ARN of that workspace's role, which has to be allowed to call the functions"},
 	{Name: "aws.workspace_role", Help: "the ARN of that workspace's role", rule: awsRole, at: func(o *Options) any { return &o.AWS.WorkspaceRole },
@@ -96,14 +95,16 @@ var Keys = []Key{
 	{Name: "gcp.project", Help: "the project; else the signed-in one", rule: gcpProject, at: func(o *Options) any { return &o.GCP.Project }},
 	{Name: "gcp.region", Help: "the region", rule: gcpRegion, at: func(o *Options) any { return &o.GCP.Region }},
 	{Name: "gcp.database", Help: "a database that exists", rule: gcpDatabase, at: func(o *Options) any { return &o.GCP.Database }},
-	{Name: "gcp.collection", Help: "a collection that exists", rule: collection{}, at: func(o *Options) any { return &o.GCP.Collection }},
+	{Name: "gcp.collection", Help: "a collection that exists, its id or path, as `devices/{device}/telemetry`", rule: collection{}, at: func(o *Options) any { return &o.GCP.Collection }},
 
-	{Name: "device_key", Variable: "HOTREADER_DEVICE_KEY", Reach: Stores, Help: "name of an item's key with the device, `device_id` if it is not set",
-		rule: attribute{}, at: func(o *Options) any { return &o.DeviceKey }},
-	{Name: "time_key", Variable: "HOTREADER_TIME_KEY", Reach: Stores, Help: "name of an item's key with the time, `timestamp` if it is not set",
-		rule: attribute{}, at: func(o *Options) any { return &o.TimeKey }},
-	{Name: "time_format", Variable: "HOTREADER_TIME_FORMAT", Reach: Stores, Help: "how that time is written: `iso8601` (default), `epoch_ms`, `epoch_s`; in Firestore also `native`",
-		rule: words{"time format", []string{"iso8601", "epoch_ms", "epoch_s"}, []string{"native"}}, at: func(o *Options) any { return &o.TimeFormat }},
+	{Name: "layout", Variable: "HOTREADER_LAYOUT", Reach: Stores, Help: "how the items are laid out, if not as hotreader does it: [a JSON object](docs/layouts.md), as `" + `{"time_key":"payload.ts","properties":"payload"}` + "`",
+		rule: laid{}, at: func(o *Options) any { return &o.Layout }},
+	{Name: "device_key", Variable: "HOTREADER_DEVICE_KEY", Reach: Stores, Help: "the layout's `device_key` alone, `device_id` if it is not set",
+		rule: attribute{}, at: func(o *Options) any { return &o.older.DeviceKey }},
+	{Name: "time_key", Variable: "HOTREADER_TIME_KEY", Reach: Stores, Help: "the layout's `time_key` alone, `timestamp` if it is not set",
+		rule: attribute{}, at: func(o *Options) any { return &o.older.TimeKey }},
+	{Name: "time_format", Variable: "HOTREADER_TIME_FORMAT", Reach: Stores, Help: "the layout's `time_format` alone, `iso8601` if it is not set",
+		rule: format{}, at: func(o *Options) any { return &o.older.TimeFormat }},
 	{Name: "look_back", Variable: "HOTREADER_LOOK_BACK", Help: "how many of a device's records a query for latest values looks at, from the newest on; 1 to 1,000,000, 1,000 if it is not set. Where that ends the search, the answer says so. Each record is read and paid for",
 		rule: whole{1, 1_000_000, "records to look at, as 1000"}, at: func(o *Options) any { return &o.LookBack }},
 	{Name: "rate", Variable: "HOTREADER_RATE", Reach: Served, Help: "requests a second, by token", rule: rate{}, at: func(o *Options) any { return &o.Rate }},
@@ -112,7 +113,7 @@ var Keys = []Key{
 	{Name: "memory_mb", Help: "memory of a function", rule: whole{128, 10240, ""}, at: func(o *Options) any { return &o.MemoryMB }},
 	{Name: "log_days", Help: "how long the functions' logs are kept", rule: retention{whole{1, 3653, ""}}, at: func(o *Options) any { return &o.LogDays }},
 	{Name: "log_level", Variable: "HOTREADER_LOG_LEVEL", Help: "`debug`, `info` (default), `warn`, `error`",
-		rule: words{what: "log level", of: []string{"debug", "info", "warn", "error"}}, at: func(o *Options) any { return (*string)(&o.LogLevel) }},
+		rule: words{"log level", []string{"debug", "info", "warn", "error"}}, at: func(o *Options) any { return (*string)(&o.LogLevel) }},
 	{Name: "devices", Variable: "HOTREADER_DEVICES", Help: "the devices that may be read, ids and beginnings of ids: `pump-7,valve-*`, a list of texts in the file; all if it is not set. Any other is refused with 403, whether it exists or not ([security](docs/security.md#the-list-of-devices))",
 		rule: readable{}, at: func(o *Options) any { return &o.Devices }},
 	{Name: "otel", Help: "[OpenTelemetry's variables](docs/observability.md#turning-it-on) for all functions, as `" + `{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com"}` + "`; no `_HEADERS`",
@@ -132,6 +133,9 @@ var Keys = []Key{
 // is not set is not among them.
 func (s Settings) Variables(reach Reach) map[string]string {
 	o, env := &Options{Settings: s}, map[string]string{}
+	if older := olderPart(s.Layout); reflect.DeepEqual(s.Layout, older) {
+		o.Layout, o.older = layout.Layout{}, older
+	}
 	for _, k := range Keys {
 		if k.Name == "" || k.Variable == "" || k.Reach != 0 && k.Reach&reach == 0 {
 			continue
@@ -140,9 +144,15 @@ func (s Settings) Variables(reach Reach) map[string]string {
 		if at.IsZero() {
 			continue
 		}
-		env[k.Variable] = fmt.Sprint(at)
-		if devices, ok := reflect.TypeAssert[identity.Devices](at); ok {
-			env[k.Variable] = strings.Join(devices, ",")
+		switch value := at.Interface().(type) {
+		case identity.Devices:
+			env[k.Variable] = strings.Join(value, ",")
+		case layout.Formats:
+			env[k.Variable] = value[0] // olderPart has one
+		case layout.Layout:
+			env[k.Variable] = layoutText(value)
+		default:
+			env[k.Variable] = fmt.Sprint(at)
 		}
 	}
 	return env

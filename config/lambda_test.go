@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"hotreader"
+	"hotreader/layout"
 )
 
 const (
@@ -82,9 +83,14 @@ func TestLambda(t *testing.T) {
 		{"API is local whatever the providers", with(server, "DIGITAL_TWIN_INFO", info("factory", "aws", "azure"), "REMOTE_READER_URL", "nonsense"), func(f *Function) bool {
 			return !f.Remote && f.RemoteURL == "" && f.L4 == Azure
 		}},
+		{"layout", with(local(), "HOTREADER_LAYOUT", `{"time_key":"payload.ts","properties":{"t":"payload.temp"}}`, "HOTREADER_DEVICE_KEY", "dev", "HOTREADER_TIME_KEY", "payload.ts"), func(f *Function) bool {
+			return reflect.DeepEqual(f.Layout, layout.Layout{DeviceKey: "dev", TimeKey: "payload.ts", Properties: layout.Properties{Paths: map[string]string{"t": "payload.temp"}}})
+		}},
+		{"table by its ARN", with(local(), "DYNAMODB_TABLE_NAME", "arn:aws:dynamodb:eu-central-1:123456789012:table/t_1"), func(f *Function) bool { return strings.HasSuffix(f.Table, "/t_1") }},
+		{"a layout that is not of this cloud's store", with(remote, "HOTREADER_LAYOUT", `{"time_format":"native"}`), func(f *Function) bool { return f.Remote }},
 		{"everything else", with(local(), "HOTREADER_DEVICE_KEY", "dev", "HOTREADER_TIME_KEY", "ts", "HOTREADER_TIME_FORMAT", "Epoch_MS",
 			"HOTREADER_RATE", "0.5", "HOTREADER_BURST", "7", "HOTREADER_LOOK_BACK", " 1000000", "HOTREADER_LOG_LEVEL", "WARN"), func(f *Function) bool {
-			return reflect.DeepEqual(f.Settings, Settings{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 0.5, Burst: 7, LookBack: 1_000_000, LogLevel: "warn"})
+			return reflect.DeepEqual(f.Settings, Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"epoch_ms"}}, Rate: 0.5, Burst: 7, LookBack: 1_000_000, LogLevel: "warn"})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -137,10 +143,17 @@ func TestLambdaRefuses(t *testing.T) {
 		{"no table", []string{"DYNAMODB_TABLE_NAME", ""}, []string{"DYNAMODB_TABLE_NAME: is not set"}},
 		{"table is a URL", []string{"DYNAMODB_TABLE_NAME", "https://x"}, []string{`DYNAMODB_TABLE_NAME: has the character ':'`}},
 		{"table too short", []string{"DYNAMODB_TABLE_NAME", "ab"}, []string{"DYNAMODB_TABLE_NAME: is no table's name"}},
+		{"table of another service", []string{"DYNAMODB_TABLE_NAME", "arn:aws:s3:::bucket"}, []string{`DYNAMODB_TABLE_NAME: is no table's name; want`, "or the ARN of a table"}},
 		{"no region", []string{"AWS_REGION", ""}, []string{"AWS_REGION: is not set"}},
-		{"one attribute for both", []string{"HOTREADER_TIME_KEY", "device_id"}, []string{"HOTREADER_TIME_KEY", "want two attributes"}},
-		{"long attribute", []string{"HOTREADER_DEVICE_KEY", strings.Repeat("k", 256)}, []string{"HOTREADER_DEVICE_KEY: has 256 bytes"}},
-		{"time format", []string{"HOTREADER_TIME_FORMAT", "epoch_sm"}, []string{`did you mean "epoch_ms"?`}},
+		{"one attribute for both", []string{"HOTREADER_TIME_KEY", "device_id"}, []string{"HOTREADER_TIME_KEY: device_key and time_key are both", "must be two fields"}},
+		{"long attribute", []string{"HOTREADER_DEVICE_KEY", strings.Repeat("k", 256)}, []string{"HOTREADER_DEVICE_KEY: device_key has 256 bytes"}},
+		{"layout", []string{"HOTREADER_LAYOUT", `{"timekey":"t"}`}, []string{`HOTREADER_LAYOUT: a layout has no key "timekey"; did you mean time_key?`, "device_key, time_key, partition"}},
+		{"layout that is no JSON", []string{"HOTREADER_LAYOUT", "time_key=t"}, []string{"HOTREADER_LAYOUT: the layout cannot be read"}},
+		{"layout against itself", []string{"HOTREADER_LAYOUT", `{"name_key":"n","collection":"c","partition":"x"}`}, []string{"3 to be changed",
+			"HOTREADER_LAYOUT: name_key is given without value_key", "HOTREADER_LAYOUT: collection is \"c\", but only Firestore", "HOTREADER_LAYOUT: partition is \"x\""}},
+		{"layout and the older variables", []string{"HOTREADER_LAYOUT", `{"time_key":"at","time_format":["iso8601","iso8601_blank"]}`, "HOTREADER_TIME_KEY", "ts", "HOTREADER_TIME_FORMAT", "epoch_s"}, []string{
+			`HOTREADER_TIME_KEY: is "ts", but the layout's time_key is "at"; give one of them`, `HOTREADER_TIME_FORMAT: is "epoch_s", but the layout's time_format is "iso8601,iso8601_blank"`}},
+		{"time format", []string{"HOTREADER_TIME_FORMAT", "epoch_sm"}, []string{`HOTREADER_TIME_FORMAT: time_format "epoch_sm" is unknown; did you mean epoch_s?`}},
 		{"rate 0", []string{"HOTREADER_RATE", "0"}, []string{"HOTREADER_RATE"}},
 		{"rate NaN", []string{"HOTREADER_RATE", "NaN"}, []string{"HOTREADER_RATE"}},
 		{"rate infinite", []string{"HOTREADER_RATE", "Inf"}, []string{"HOTREADER_RATE"}},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"hotreader"
+	"hotreader/layout"
 )
 
 // Project is a project folder, checked.
@@ -36,12 +37,14 @@ type Options struct {
 	OTel map[string]string
 
 	Backend map[Cloud]Backend // where Terraform keeps a cloud's state; none = in the work folder
+
+	older layout.Layout // what the keys that are older than Layout say, until it has it
 }
 
 // AWSOptions are what exists on AWS already, and where the rest is to be.
 type AWSOptions struct {
 	Region        string // "" = that of the environment
-	Table         string // existing hot table; "" = one is made
+	Table         string // existing hot table, its name or ARN; "" = one is made
 	Workspace     string // existing TwinMaker workspace; "" = one is made
 	WorkspaceRole string // ARN of the existing workspace's role; "" unless Workspace is set
 	APIKey        bool   // the API's GET routes under /v1 want an API key besides the token
@@ -68,7 +71,7 @@ type GCPOptions struct {
 	Project    string // its id; "" = that of the environment
 	Region     string // "" = the module's default
 	Database   string // existing Firestore database, "(default)" too; "" = one is made
-	Collection string // "" = {twin}-hot-iot-data
+	Collection string // its id or path, which may hold {device}; "" = {twin}-hot-iot-data
 }
 
 // Backend is a Terraform backend.

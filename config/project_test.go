@@ -16,6 +16,7 @@ import (
 	"hotreader"
 	"hotreader/catalog"
 	"hotreader/identity"
+	"hotreader/layout"
 )
 
 // goodProject is a whole project folder, file by file.
@@ -91,7 +92,7 @@ func TestLoadProject(t *testing.T) {
 			AWS:      AWSOptions{Region: "eu-central-1", Table: "old-table", Workspace: "old", WorkspaceRole: "arn:aws:iam::123456789012:role/old", APIKey: true, AccountLogRole: true},
 			Azure:    AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c"},
 			GCP:      GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry"},
-			Settings: Settings{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "native", Rate: 0.5, Burst: 10, Devices: identity.Devices{"pump-1", "pump *"}, LogLevel: "warn"},
+			Settings: Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"native"}}, Rate: 0.5, Burst: 10, Devices: identity.Devices{"pump-1", "pump *"}, LogLevel: "warn"},
 			MemoryMB: 512, LogDays: 14,
 			OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_SDK_DISABLED": "false"},
 			Backend: map[Cloud]Backend{
@@ -220,7 +221,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 
 		{"unknown option", o, `{"memory":1,"xyzzy":2,"aws":{"regoin":"eu-central-1"},"google":{}}`, []string{
 			"config_hot_reader.json: memory: is unknown; did you mean memory_mb?",
-			"config_hot_reader.json: xyzzy: is unknown; there are aws, azure, gcp, device_key",
+			"config_hot_reader.json: xyzzy: is unknown; there are aws, azure, gcp, layout, device_key",
 			"config_hot_reader.json: aws.regoin: is unknown; did you mean region?",
 			"config_hot_reader.json: google: is unknown; did you mean gcp?"}},
 		{"options of a wrong shape", o, `{"aws":{"region":"Frankfurt","table":"a b","workspace_role":"x","api_key":"yes"}}`, []string{
@@ -237,10 +238,18 @@ func TestLoadProjectRefuses(t *testing.T) {
 			"config_hot_reader.json: log_days: is 10, which CloudWatch does not offer; the nearest are 7 and 14"}},
 		{"no numbers", o, `{"rate":"5","burst":true,"memory_mb":false}`, []string{`config_hot_reader.json: rate: is "5"; want requests`, "config_hot_reader.json: burst: is true; want a whole number", "config_hot_reader.json: memory_mb: is false; want"}},
 		{"words", o, `{"time_format":"iso","log_level":"verbose"}`, []string{
-			`config_hot_reader.json: time_format: "iso" is no time format; did you mean "iso8601"?`, `config_hot_reader.json: log_level: "verbose" is no log level`}},
-		{"keys", o, `{"device_key":"","time_key":"a\u0000"}`, []string{"config_hot_reader.json: device_key: has 0 bytes;", `config_hot_reader.json: time_key: "a\x00" has a control character`}},
-		{"keys alike", o, `{"device_key":"timestamp"}`, []string{`config_hot_reader.json: time_key: is "timestamp", which is the device's key`}},
-		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: "a/b" is the path of a document`}},
+			`config_hot_reader.json: time_format: time_format "iso" is unknown; did you mean iso8601?`, `config_hot_reader.json: log_level: "verbose" is no log level`}},
+		{"keys", o, `{"device_key":7,"time_key":"a\u0000"}`, []string{"config_hot_reader.json: device_key: is a number", `config_hot_reader.json: time_key: time_key is "a\x00", which has a character`}},
+		{"keys alike", o, `{"device_key":"timestamp"}`, []string{`config_hot_reader.json: device_key: device_key and time_key are both "timestamp"`}},
+		{"layout", o, `{"layout":{"time_format":"epoch_s","time_prefix":"R#","index":"i","partition":"{yyyy}"},"time_key":"a","device_key":"a"}`, []string{
+			`config_hot_reader.json: device_key: device_key and time_key are both "a"`, "config_hot_reader.json: layout: time_format is epoch_s, which is no text",
+			`config_hot_reader.json: layout: partition is "{yyyy}"`, `config_hot_reader.json: layout: index is "i", but only DynamoDB`}},
+		{"layout and the older keys", o, `{"time_key":"ts","layout":{"time_key":"at","collection":"a"},"gcp":{"collection":"b"}}`, []string{
+			`config_hot_reader.json: time_key: is "ts", but the layout's time_key is "at"; give one of them`, `config_hot_reader.json: gcp.collection: is "b", but the layout's collection is "a"`}},
+		{"layout, mistyped", o, `{"layout":{"timekey":"ts"}}`, []string{`config_hot_reader.json: layout: a layout has no key "timekey"; did you mean time_key?`}},
+		{"layout, twice the same", o, `{"layout":{"time_key":"ts","time_key":"at"}}`, []string{"config_hot_reader.json: layout.time_key: stands there twice"}},
+		{"layout, no object", o, `{"layout":"flat"}`, []string{"config_hot_reader.json: layout: is a string; want an object"}},
+		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: collection "a/b" is the path of a document`}},
 		{"OpenTelemetry", o, `{"otel":{"HOTREADER_RATE":"1","OTEL_EXPORTER_OTLP_TRACES_HEADERS":"k=AKIAIOSFODNN7EXAMPLE","OTEL_SERVICE_NAME":["a"],"OTEL_RESOURCE_ATTRIBUTES":"` + strings.Repeat("a", 1024) + `"}}`, []string{
 			"config_hot_reader.json: otel.HOTREADER_RATE: is none of OpenTelemetry's variables;", "config_hot_reader.json: otel.OTEL_EXPORTER_OTLP_TRACES_HEADERS: may hold a key,",
 			"config_hot_reader.json: otel.OTEL_SERVICE_NAME: is an array;", "config_hot_reader.json: otel: has 1"}},

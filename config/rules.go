@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"hotreader"
@@ -27,10 +25,10 @@ type rule interface {
 }
 
 // A variableRule is one of a key that the functions get as a variable, whose text
-// parse reads. store is the cloud of hot storage.
+// parse reads.
 type variableRule interface {
 	rule
-	parse(text string, store Cloud, to any) error
+	parse(text string, to any) error
 }
 
 // shape is a text that must match a pattern. The patterns are compiled where
@@ -43,7 +41,7 @@ type shape struct {
 // The rules are those of the clouds' API references.
 var (
 	awsRegion     = shape{pattern: `^[a-z]{2,}(-[a-z]+)+-[0-9]$`, want: "a region, as eu-central-1"}
-	awsTable      = shape{pattern: `^[A-Za-z0-9_.-]{3,255}$`, want: "3 to 255 of a-z, A-Z, 0-9, _, - and ."}
+	awsTable      = shape{pattern: `^` + awsTableARN + `?[A-Za-z0-9_.-]{3,255}$`, want: "3 to 255 of a-z, A-Z, 0-9, _, - and ., or the ARN of a table"}
 	awsWorkspace  = shape{pattern: `^[A-Za-z0-9_][A-Za-z0-9_-]{0,126}[A-Za-z0-9]$`, want: "a workspace's id: up to 128 of a-z, A-Z, 0-9, _ and -"}
 	awsRole       = shape{pattern: `^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}$`, want: "arn:aws:iam::ACCOUNT:role/NAME"}
 	awsSecret     = shape{pattern: `^arn:aws[^:\s]*:secretsmanager:[^:\s]+:[^:\s]{12}:secret:[^:\s]+$`, want: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"}
@@ -68,6 +66,9 @@ var (
 	argBoolean = shape{pattern: `^(true|false)$`, want: "true or false"}
 )
 
+// awsTableARN is what an ARN has before a table's name.
+const awsTableARN = `(arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/)`
+
 func (s shape) fits(text string) bool {
 	return utf8.ValidString(text) && regexp.MustCompile(s.pattern).MatchString(text)
 }
@@ -86,28 +87,24 @@ func (s shape) read(l *loader, where string, raw json.RawMessage, to any) {
 	*to.(*string) = text
 }
 
-// words is a text of a few, in any letter case. native is another in Firestore.
+// words is a text of a few, in any letter case.
 type words struct {
-	what       string
-	of, native []string
+	what string
+	of   []string
 }
 
 func (w words) read(l *loader, where string, raw json.RawMessage, to any) {
 	if text, ok := l.text(where, raw); ok {
-		if err := w.parse(text, l.L3, to); err != nil {
+		if err := w.parse(text, to); err != nil {
 			l.add(where, "%w", err)
 		}
 	}
 }
 
-func (w words) parse(text string, store Cloud, to any) error {
-	all := w.of
-	if store == GCP {
-		all = slices.Concat(w.of, w.native)
-	}
+func (w words) parse(text string, to any) error {
 	word := strings.ToLower(strings.TrimSpace(text))
-	if !slices.Contains(all, word) {
-		return notOneOf(text, w.what, all...)
+	if !slices.Contains(w.of, word) {
+		return notOneOf(text, w.what, w.of...)
 	}
 	*to.(*string) = word
 	return nil
@@ -133,7 +130,7 @@ func (w whole) read(l *loader, where string, raw json.RawMessage, to any) {
 	*to.(*int) = l.whole(where, raw, w.least, w.most)
 }
 
-func (w whole) parse(text string, _ Cloud, to any) error {
+func (w whole) parse(text string, to any) error {
 	text = strings.TrimSpace(text)
 	n, err := strconv.Atoi(text)
 	if err != nil || n < w.least || n > w.most {
@@ -175,7 +172,7 @@ func (rate) read(l *loader, where string, raw json.RawMessage, to any) {
 	*to.(*float64) = n
 }
 
-func (rate) parse(text string, _ Cloud, to any) error {
+func (rate) parse(text string, to any) error {
 	text = strings.TrimSpace(text)
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || !IsRate(n) {
@@ -185,80 +182,26 @@ func (rate) parse(text string, _ Cloud, to any) error {
 	return nil
 }
 
-// attribute is the name of an item's attribute.
-type attribute struct{}
-
-func (attribute) read(l *loader, where string, raw json.RawMessage, to any) {
-	text, ok := l.text(where, raw)
-	switch {
-	case !ok:
-	case text == "" || len(text) > hotreader.MaxNameBytes:
-		l.add(where, "has %d bytes; want an attribute's name of 1 to %d", len(text), hotreader.MaxNameBytes)
-	case strings.ContainsFunc(text, unicode.IsControl):
-		l.add(where, "%.60q has a control character", text)
-	default:
-		*to.(*string) = text
-	}
-}
-
-func (attribute) parse(text string, _ Cloud, to any) error {
-	*to.(*string) = text
-	switch {
-	case len(text) > hotreader.MaxNameBytes:
-		return fmt.Errorf("has %d bytes; at most %d are allowed", len(text), hotreader.MaxNameBytes)
-	case !utf8.ValidString(text):
-		return errors.New("is not valid UTF-8")
-	}
-	return nil
-}
-
-// collection is Firestore's: its id, or its path.
+// collection is Firestore's: its id, or its path. What is wrong with it the layout
+// says.
 type collection struct{}
 
 func (collection) read(l *loader, where string, raw json.RawMessage, to any) {
-	text, ok := l.text(where, raw)
-	if !ok {
-		return
-	}
-	path := strings.Trim(text, "/")
-	if wrong := checkCollection(path); wrong != "" {
-		l.add(where, "%.80q %s", text, wrong)
-	}
-	*to.(*string) = path
-}
-
-// checkCollection keeps Firestore's rules for ids, of which a path is made.
-func checkCollection(path string) string {
-	parts := strings.Split(path, "/")
-	if len(parts)%2 == 0 {
-		return "is the path of a document; want that of a collection, as telemetry or plants/berlin/telemetry"
-	}
-	for _, id := range parts {
-		switch {
-		case id == "":
-			return "has an empty part"
-		case id == "." || id == "..":
-			return "has the part " + id + ", which is no id"
-		case len(id) > 1500 || !utf8.ValidString(id):
-			return "has a part that is no id; want up to 1,500 bytes of UTF-8"
-		case len(id) >= 4 && strings.HasPrefix(id, "__") && strings.HasSuffix(id, "__"):
-			return "has a part of the form __…__, which is Firestore's own"
-		}
-	}
-	return ""
+	text, _ := l.text(where, raw)
+	*to.(*string) = strings.Trim(text, "/")
 }
 
 // checkTable names what a table's name has no place for.
 func checkTable(name string) string {
 	table := regexp.MustCompile(awsTable.pattern)
-	if i := strings.IndexFunc(name, func(c rune) bool { return !table.MatchString("tt" + string(c)) }); i >= 0 {
+	if table.MatchString(name) {
+		return ""
+	}
+	if i := strings.IndexFunc(name, func(c rune) bool { return !table.MatchString("tt" + string(c)) }); i >= 0 && !strings.HasPrefix(name, "arn:") {
 		c, _ := utf8.DecodeRuneInString(name[i:])
 		return fmt.Sprintf("has the character %q, which no table's name has; want %s", c, awsTable.want)
 	}
-	if !table.MatchString(name) {
-		return "is no table's name; want " + awsTable.want
-	}
-	return ""
+	return "is no table's name; want " + awsTable.want
 }
 
 // checkEndpoint does not repeat text, which may hold a key.
@@ -310,7 +253,7 @@ const (
 // be among them.
 type readable struct{}
 
-func (readable) parse(text string, _ Cloud, to any) (err error) {
+func (readable) parse(text string, to any) (err error) {
 	*to.(*identity.Devices), err = identity.ParseDevices(text)
 	return err
 }

@@ -1,6 +1,9 @@
 package httpapi_test
 
 import (
+	"fmt"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -65,4 +68,45 @@ func caller(t testing.TB, o httpapi.Options) hotreader.Source {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// TestPickedWhereTheRowsLie: picked rows are picked in the other cloud, so that few
+// cross, by a stream and as JSON; they are those that would be picked here.
+func TestPickedWhereTheRowsLie(t *testing.T) {
+	m := memstore.New()
+	var records []hotreader.Record
+	for i := range 20_000 {
+		v := num(strconv.Itoa((i * 7919) % 1000))
+		records = append(records, hotreader.Record{Time: at(t, "2026-01-01T00:00:00Z").Add(time.Duration(i) * time.Second), Fields: []hotreader.Field{{Name: "a", Value: v}}})
+	}
+	if err := m.Write(t.Context(), "d", records); err != nil {
+		t.Fatal(err)
+	}
+	q := hotreader.Query{Device: "d", Properties: []string{"a"}, Start: records[0].Time, End: records[len(records)-1].Time}
+	read := func(src hotreader.Source, q hotreader.Query) (lines []string, bytes int64) {
+		stats := new(hotreader.Stats)
+		for row, err := range hotreader.NewReader(src).Read(hotreader.WithStats(t.Context(), stats), q) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, fmt.Sprint(row.Time, row.Values))
+		}
+		return lines, stats.Bytes.Load()
+	}
+	_, whole := read(caller(t, httpapi.Options{Source: m}), q)
+	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
+		for _, limit := range []int{0, 17} {
+			q.Pick, q.Order, q.Limit = hotreader.Points(q.Start, q.End, 100), order, limit
+			want, _ := read(m, q)
+			if len(want) > 100 || len(want) < 17 {
+				t.Fatalf("%d rows for 100 points", len(want))
+			}
+			for name, o := range map[string]httpapi.Options{"stream": {Source: m}, "JSON": {Source: m, NoRows: true}} {
+				got, bytes := read(caller(t, o), q)
+				if !slices.Equal(got, want) || name == "stream" && bytes > whole/10 {
+					t.Errorf("%s, %v, limit %d: %d rows, want %d; %d bytes, %d for all rows", name, order, limit, len(got), len(want), bytes, whole)
+				}
+			}
+		}
+	}
 }

@@ -139,8 +139,8 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	enc := wire.NewEncoder(out, q)
 	defer enc.Close()
 	ctx := c.ctx
-	sent, more := 0, false // sent counts rows
-	if !q.Last {           // the caller applies the types; only latest values need them here, to find a usable value
+	sent, more := 0, false                           // sent counts rows
+	if !q.Last && q.Pick.Kind == hotreader.PickAll { // the caller applies the types; only latest values need them here, to find a usable value
 		q.Types = slices.Repeat([]hotreader.Type{hotreader.AsStored}, len(q.Properties))
 	}
 	for row, rerr := range a.reads(c, hotreader.Meaning(a.o.Source).Scan).Read(ctx, q) {

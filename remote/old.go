@@ -39,8 +39,8 @@ func (x *exchange) readJSON(q hotreader.Query, a *answer) error {
 	if q.Types != nil { // columns that only filters name have no type
 		p.ask.Types = append(slices.Clone(q.Types), make([]hotreader.Type, len(p.ask.Properties)-len(q.Properties))...)
 	}
-	if len(q.Filters) > 0 {
-		p.ask.Limit = 0 // a peer that limits before it filters would send too little
+	if len(q.Filters) > 0 || q.Pick.Kind != hotreader.PickAll {
+		p.ask.Limit = 0 // a peer that limits before it filters or picks would send too little
 	}
 	if !q.Last && len(p.ask.Properties) == len(q.Properties) {
 		p.first = a

@@ -45,6 +45,7 @@ type Payload struct {
 	MaxResults    int
 	NextToken     string        // from the previous page; JSON answers only
 	Interpolation time.Duration // step of linear interpolation, JSON answers only; 0 = none
+	Pick          hotreader.Pick
 
 	// The entity that a JSON answer names; both or neither.
 	EntityID, ComponentName string
@@ -60,7 +61,7 @@ func NewEnvelope(q hotreader.Query, sourceCloud, traceID string) *Envelope {
 		Timestamp:   string(hotreader.AppendTime(nil, time.Now())),
 		TraceID:     traceID,
 		Payload: Payload{Device: q.Device, Start: q.Start, End: q.End, Properties: q.Properties,
-			Types: q.Types, Order: q.Order, Filters: q.Filters},
+			Types: q.Types, Order: q.Order, Filters: q.Filters, Pick: q.Pick},
 	}
 	if q.Last {
 		e.MessageType, e.Payload.Order = MessageLastEntry, hotreader.Ascending
@@ -75,7 +76,7 @@ func NewEnvelope(q hotreader.Query, sourceCloud, traceID string) *Envelope {
 func (e *Envelope) Query() (hotreader.Query, error) {
 	p := &e.Payload
 	q := hotreader.Query{Device: p.Device, Properties: p.Properties, Types: p.Types, Start: p.Start, End: p.End,
-		Order: p.Order, Filters: p.Filters, Last: e.MessageType == MessageLastEntry}
+		Order: p.Order, Filters: p.Filters, Pick: p.Pick, Last: e.MessageType == MessageLastEntry}
 	if q.Last {
 		q.Order = hotreader.Ascending
 	} else if p.MaxResults > 0 && len(p.Properties) > 0 {
@@ -160,6 +161,11 @@ func (e *Envelope) Append(dst []byte) []byte {
 	if p.Interpolation > 0 {
 		dst = append(dst, `,"interpolation":{"interpolation_type":"LINEAR","interval_in_seconds":`...)
 		dst = append(strconv.AppendInt(dst, int64(p.Interpolation/time.Second), 10), '}')
+	}
+	if p.Pick.Kind != hotreader.PickAll {
+		text(`,"downsample":{"pick":`, p.Pick.Kind.String())
+		dst = append(hotreader.AppendTime(append(dst, `,"origin":"`...), p.Pick.Origin), `","every_ms":`...)
+		dst = append(strconv.AppendInt(dst, p.Pick.Every.Milliseconds(), 10), '}')
 	}
 	optional(`,"entity_id":`, p.EntityID)
 	optional(`,"component_name":`, p.ComponentName)

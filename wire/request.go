@@ -136,6 +136,8 @@ func (x *envelopeReader) payload(p *Payload, raw []byte, last bool) {
 			p.Filters = x.filters(key, value)
 		case "interpolation":
 			p.Interpolation = x.interpolation(key, value)
+		case "downsample":
+			p.Pick = x.pick(key, value)
 		case "entity_id":
 			p.EntityID = x.text(key, value)
 		case "component_name":
@@ -388,6 +390,42 @@ func (x *envelopeReader) typedValue(key string, raw []byte) hotreader.Value {
 		x.bad("%s has %d values; want one of doubleValue, integerValue, longValue, booleanValue, stringValue", key, n)
 	}
 	return v
+}
+
+// pick returns the grid and the rows to pick from its intervals.
+func (x *envelopeReader) pick(key string, raw []byte) (p hotreader.Pick) {
+	has, ok := x.object(key, raw, func(name string, value []byte) {
+		switch name = key + "." + name; name {
+		case key + ".pick":
+			word := x.text(name, value)
+			kind, known := hotreader.ParsePickKind(word)
+			if p.Kind = kind; !known {
+				x.bad("%s %.40q is unknown; want m4 or last", name, word)
+			}
+		case key + ".origin":
+			p.Origin = x.time(name, value)
+		case key + ".every_ms":
+			p.Every = x.millis(name, value)
+		}
+	})
+	if ok {
+		x.need(has, "%s is missing in "+key, "pick", "origin", "every_ms")
+	}
+	return p
+}
+
+// millis reads a whole number of milliseconds of at least 1.
+func (x *envelopeReader) millis(key string, raw []byte) time.Duration {
+	if !x.is(key, raw, jsontext.Number) {
+		return 0
+	}
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || n < 1 || n > most {
+		x.bad("%s is %.40s; want a whole number from 1 to %d", key, raw, most)
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
 }
 
 // interpolation returns the step. Its keys may be in snake or camel case.

@@ -73,8 +73,5 @@ func local(f *config.Function, seen *observe.Observer) (hotreader.Source, error)
 	if err != nil {
 		return nil, err
 	}
-	return azurecosmos.New(client, azurecosmos.Options{
-		Database: f.Cosmos.Database, Container: f.Cosmos.Container,
-		DeviceKey: f.DeviceKey, TimeKey: f.TimeKey, TimeFormat: f.TimeFormat,
-	}), nil
+	return azurecosmos.New(client, azurecosmos.Options{Database: f.Cosmos.Database, Container: f.Cosmos.Container, Layout: f.Layout}), nil
 }

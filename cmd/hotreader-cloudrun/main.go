@@ -76,6 +76,6 @@ func local(ctx context.Context, f *config.Function, seen *observe.Observer) (hot
 	}
 	return gcpfirestore.New(client, gcpfirestore.Options{
 		Project: f.Firestore.Project, Database: f.Firestore.Database, Collection: f.Firestore.Collection,
-		DeviceKey: f.DeviceKey, TimeKey: f.TimeKey, TimeFormat: f.TimeFormat,
+		Layout: f.Layout,
 	}), nil
 }

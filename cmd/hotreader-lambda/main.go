@@ -156,9 +156,7 @@ func local(f *config.Function, seen *observe.Observer) (*awsdynamodb.Store, erro
 		return nil, err
 	}
 	client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = seen.StoreClient(o.HTTPClient) })
-	return awsdynamodb.New(client, awsdynamodb.Options{
-		Table: f.Table, DeviceKey: f.DeviceKey, TimeKey: f.TimeKey, TimeFormat: f.TimeFormat,
-	}), nil
+	return awsdynamodb.New(client, awsdynamodb.Options{Table: f.Table, Layout: f.Layout}), nil
 }
 
 // fail tells Lambda, and whoever reads the log, why there is no function.

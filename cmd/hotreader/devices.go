@@ -207,7 +207,7 @@ func (l *listing) print(devices []listedDevice) error {
 }
 
 func (l *listing) csv(devices []listedDevice) error {
-	var out io.Writer = l.app.stdout
+	out := l.app.stdout
 	if terminal.Is(out) {
 		out = &terminal.Visible{W: out}
 	}

@@ -102,8 +102,10 @@ const storeURLs = `Store URLs:
   dynamodb://TABLE?region=R&endpoint=URL  what is left out, the environment says
   cosmos://HOST/DB/CONTAINER              key or sign-in: the environment
   firestore://PROJECT/DATABASE/COLLECTION database (default); sign-in: the environment
-The last three also take device_key, time_key and time_format (iso8601, epoch_ms,
-epoch_s; firestore: native), as in cosmos://HOST/DB/CONTAINER?time_format=epoch_ms.`
+TABLE may be an ARN, COLLECTION a path, as devices/{device}/telemetry. Parameters say
+how the items are laid out, if not as hotreader does it: device_key, time_key,
+partition, time_format, time_prefix, time_suffix, properties, name_key, value_key,
+index. docs/layouts.md explains them, with examples.`
 
 func (a *app) root() *cobra.Command {
 	cobra.EnableCommandSorting = false
@@ -134,7 +136,7 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetVersionTemplate("hotreader {{.Version}}\n")
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(a.help())
-	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.devices(),
+	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.inspect(), a.devices(),
 		a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
 		a.renderer(), a.token(), a.cost(), a.version())
 	root.AddCommand(a.hiddenCommands()...)

@@ -6,10 +6,12 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,8 +21,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"hotreader"
+	"hotreader/deploy/render"
 	"hotreader/test/authority"
 	"hotreader/test/golden"
+	"hotreader/test/packages"
 )
 
 func TestMain(m *testing.M) {
@@ -45,6 +49,10 @@ func TestScripts(t *testing.T) {
 			"cert":  cert,
 
 			"compress": compress,
+			"packages": func(ts *testscript.TestScript, _ bool, args []string) { // packages DIR: small packages of functions
+				ts.Check(os.MkdirAll(ts.MkAbs(args[0]), 0o700))
+				packages.Write(t, ts.MkAbs(args[0]), slices.Collect(maps.Values(render.Packages))...)
+			},
 		},
 	})
 }

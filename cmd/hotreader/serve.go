@@ -51,7 +51,7 @@ type serving struct {
 	insecure                 bool
 	rate                     float64
 	burst, lookBack          int
-	devices                  string
+	devices, catalog         string
 	level                    string
 	metrics                  string
 }
@@ -71,8 +71,8 @@ While it is rotated, give two: current,previous. The file is read again when a
 token is refused, at most each five minutes. Without a token nothing is served.
 Make one with: openssl rand -hex 32
 
-HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK and
-HOTREADER_LOG_LEVEL stand for the flags that are not given.
+HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK,
+HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
 
 Plain http is for this machine only. On any other address give --tls-cert and
 --tls-key, or say with --insecure that a proxy in front does the encryption.
@@ -110,13 +110,14 @@ func (a *app) serve() *cobra.Command {
 	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
 	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
 	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
+	f.StringVar(&s.catalog, "catalog", "", "`file` with the packed catalogue of devices (default: hotreader-catalog beside this program, if it is there)")
 	f.IntVar(&s.lookBack, "look-back", hotreader.LookBack, "look at this many `rows` at most for latest values")
 	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
 	f.StringVar(&s.metrics, "metrics", "", "show metrics to Prometheus on this `address`, as :9464; not shown without it")
 	f.SortFlags = false
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
+		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
 			return err
 		}
 		switch {
@@ -191,16 +192,9 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return err
 	}
 	defer store.Close()
-	f := &config.Function{Role: config.API, Settings: config.Settings{Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack}}
-	if f.Rate == 0 {
-		f.Rate = -1
-	}
-	handler, err := function.Parts{
+	handler, err := s.api(function.Parts{
 		Local: func() (hotreader.Source, error) { return store, nil }, Token: token, Observer: seen,
-	}.API(f, httpapi.Options{
-		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Version: thisBuild().Version,
-	})
+	}, devices, logs)
 	if err != nil {
 		return err
 	}
@@ -219,6 +213,21 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		a.note("metrics on http://%s%s", metrics, page.Path)
 	}
 	return httpapi.Serve(ctx, httpapi.Server(handler), listener, httpapi.Drain{Reads: drain, Close: drain})
+}
+
+// api assembles what is served.
+func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
+	if parts.Catalog, err = function.OpenCatalog(s.catalog); err != nil {
+		return nil, err
+	}
+	f := &config.Function{Role: config.API, Settings: config.Settings{Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack}}
+	if f.Rate == 0 {
+		f.Rate = -1
+	}
+	return parts.API(f, httpapi.Options{
+		Answers: answers, Queue: queue, Wait: wait,
+		Logger: logs, Version: thisBuild().Version,
+	})
 }
 
 // page shows metrics, if it is to, until end is called.

@@ -93,6 +93,9 @@ func (r *Request) checkInterpolation() (wrong []string) {
 	if d := r.Interpolation; d < 0 || d > maxInterval || d%time.Second != 0 {
 		wrong = append(wrong, fmt.Sprintf("interpolation.intervalInSeconds is %v; want a whole number of seconds from 1 to %d", d.Seconds(), maxInterval/time.Second))
 	}
+	if r.Query.Pick.Kind != hotreader.PickAll {
+		wrong = append(wrong, "interpolation and picked rows do not go together; want one of them")
+	}
 	if r.Query.Start.IsZero() {
 		wrong = append(wrong, "interpolation needs startTime, for its steps are counted from there")
 	}

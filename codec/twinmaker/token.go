@@ -162,6 +162,7 @@ func binding(req *Request) []byte {
 		text(f.Value.String())
 	}
 	b = binary.AppendVarint(b, int64(req.Interpolation))
+	b = binary.AppendVarint(append(appendInstant(b, q.Pick.Origin), byte(q.Pick.Kind)), int64(q.Pick.Every))
 	text(req.Ref.EntityID)
 	text(req.Ref.ComponentName)
 	text(req.Ref.ExternalName)

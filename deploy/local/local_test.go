@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/deploy/topology"
 )
@@ -303,5 +304,35 @@ func TestStrangersFolder(t *testing.T) {
 		if _, _, err := Read(dir); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "end what runs with ^C") {
 			t.Errorf("process %d: %v", pid, err)
 		}
+	}
+}
+
+// The program finds the project's devices beside it, as in the package that is
+// deployed, and none of a project before.
+func TestCatalogueLiesBesideTheProgram(t *testing.T) {
+	p, dir := &config.Project{Devices: []config.Device{{ID: "pump-7", Type: "pump"}}}, t.TempDir()
+	for range 2 {
+		if err := placeCatalog(p, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packed, err := os.ReadFile(filepath.Join(dir, catalog.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.Open(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, ok := c.Device("pump-7"); !ok || d.Type != "pump" {
+		t.Errorf("the device is %+v, %v", d, ok)
+	}
+	for range 2 {
+		if err := placeCatalog(&config.Project{}, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 0 {
+		t.Errorf("without devices %q is left", left)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"hotreader"
 	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/deploy/names"
@@ -303,16 +304,18 @@ type hot struct {
 // database and a collection of Firestore are there with their first document.
 func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 	p, o := t.o.Project, t.o.Project.Options
-	var keys strings.Builder
-	for _, k := range []struct{ name, value string }{{"device_key", o.DeviceKey}, {"time_key", o.TimeKey}, {"time_format", o.TimeFormat}} {
-		if k.value != "" {
-			keys.WriteString("&" + k.name + "=" + k.value)
-		}
+	keys := "&" + o.Layout.URL().Encode()
+	if keys == "&" {
+		keys = ""
 	}
 	switch p.L3 {
 	case config.AWS:
 		h := hot{shell: []string{"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local"}}
+		if o.Layout.Index != "" {
+			return h, &hotreader.Error{Op: "local target", Code: hotreader.CodeConfig, Err: fmt.Errorf("the layout's index is %q, but tables of the local target have none; leave it out to try the rest here", o.Layout.Index)}
+		}
 		table, region := cmp.Or(o.AWS.Table, names.Table(p.Twin)), t.region()
+		table = table[strings.LastIndexByte(table, '/')+1:] // of an ARN
 		client := dynamodb.New(dynamodb.Options{
 			Region: region, BaseEndpoint: aws.String("http://" + address),
 			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -320,9 +323,9 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 			}),
 		})
 		h.words = "table " + table
-		h.url = "dynamodb://" + table + "?region=" + region + "&endpoint=http://" + address + keys.String()
+		h.url = "dynamodb://" + table + "?region=" + region + "&endpoint=http://" + address + keys
 		h.env = map[string]string{"DYNAMODB_TABLE_NAME": table, "AWS_ENDPOINT_URL_DYNAMODB": "http://" + address}
-		return h, awsdynamodb.CreateTable(ctx, client, awsdynamodb.Options{Table: table, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
+		return h, awsdynamodb.CreateTable(ctx, client, awsdynamodb.Options{Table: table, Layout: o.Layout})
 	case config.Azure:
 		h := hot{shell: []string{"COSMOS_DB_KEY=" + emulators.CosmosKey}}
 		database, container := cmp.Or(o.Azure.Database, names.CosmosDatabase(p.Twin)), cmp.Or(o.Azure.Container, names.Container(p.Twin))
@@ -331,15 +334,15 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 			return h, err
 		}
 		h.words = "container " + database + "/" + container
-		h.url = "cosmos://" + address + "/" + database + "/" + container + "?single=true" + keys.String() // it has no transactional batches
+		h.url = "cosmos://" + address + "/" + database + "/" + container + "?single=true" + keys // it has no transactional batches
 		h.env = map[string]string{"COSMOS_DB_ENDPOINT": "http://" + address, "COSMOS_DB_KEY": emulators.CosmosKey,
 			"COSMOS_DB_DATABASE": database, "COSMOS_DB_CONTAINER": container}
-		return h, azurecosmos.CreateContainer(ctx, client, azurecosmos.Options{Database: database, Container: container, DeviceKey: o.DeviceKey, TimeKey: o.TimeKey, TimeFormat: o.TimeFormat})
+		return h, azurecosmos.CreateContainer(ctx, client, azurecosmos.Options{Database: database, Container: container, Layout: o.Layout})
 	}
 	project, database, collection := t.project(), cmp.Or(o.GCP.Database, names.FirestoreDatabase(p.Twin)), cmp.Or(o.GCP.Collection, names.Collection(p.Twin))
 	return hot{
 		words: "collection " + database + "/" + collection,
-		url:   "firestore://" + project + "/" + database + "/" + collection + "?endpoint=http://" + address + keys.String(),
+		url:   "firestore://" + project + "/" + database + "/" + collection + "?endpoint=http://" + address + keys,
 		env: map[string]string{"FIRESTORE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": project,
 			"FIRESTORE_DATABASE": database, "FIRESTORE_COLLECTION": collection},
 	}, nil

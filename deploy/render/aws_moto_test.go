@@ -23,6 +23,7 @@ import (
 
 	"hotreader/config"
 	"hotreader/deploy/topology"
+	"hotreader/layout"
 	"hotreader/test/engine"
 	"hotreader/test/packages"
 )
@@ -185,21 +186,27 @@ func (a *motoSide) write(t *testing.T, module map[string]any) {
 	}
 }
 
-// TestPitfall15AWSOnMoto applies the three AWS sides that there are: the twin and
-// its hot storage; hot storage for a twin elsewhere; the twin of hot storage
-// elsewhere. It holds what is made against what was meant, with IAM enforced
+// TestPitfall15AWSOnMoto applies the AWS sides that there are: the twin and its
+// hot storage, also in an index; hot storage for a twin elsewhere; the twin of hot
+// storage elsewhere. It holds what is made against what was meant, with IAM enforced
 // what each role may do, and destroys it all.
 func TestPitfall15AWSOnMoto(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	const table = "press-rows"
-	makeTable(t, table)
+	const table, indexed = "press-rows", "forge-rows"
+	makeTable(t, table, "")
+	makeTable(t, indexed, `"GlobalSecondaryIndexes":[{"IndexName":"by-time","Projection":{"ProjectionType":"ALL"},
+		"KeySchema":[{"AttributeName":"timestamp","KeyType":"HASH"},{"AttributeName":"device_id","KeyType":"RANGE"}]}],`)
 	before := engine.MotoNames(t)
 	both := newMotoSide(t, "pump", config.AWS, config.AWS, config.Options{})
 	store := newMotoSide(t, "press", config.AWS, config.Azure, config.Options{
 		AWS: config.AWSOptions{Table: table, APIKey: true, AccountLogRole: true}, Settings: config.Settings{Rate: 7}, LogDays: 7, MemoryMB: 256,
 	})
 	twin := newMotoSide(t, "mill", config.GCP, config.AWS, config.Options{})
-	all := []*motoSide{both, store, twin}
+	byIndex := func(index string) config.Options {
+		return config.Options{AWS: config.AWSOptions{Table: "arn:aws:dynamodb:" + engine.Region + ":" + engine.MotoAccount + ":table/" + indexed}, Settings: config.Settings{Layout: layout.Layout{DeviceKey: "timestamp", TimeKey: "device_id", Index: index}}}
+	}
+	index := newMotoSide(t, "forge", config.AWS, config.AWS, byIndex("by-time"))
+	all := []*motoSide{both, store, twin, index}
 
 	each := func(step string, do func(*testing.T, *motoSide)) {
 		t.Helper()
@@ -228,6 +235,22 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 		}
 		if got, want := actions(t, "mill-hot-reader-last-entry"), []string{"logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}; !slices.Equal(got, want) {
 			t.Errorf("the reader of a remote store may %q, want %q", got, want)
+		}
+		for _, s := range rolePolicies(t, "forge-hot-reader") {
+			arn := "arn:aws:dynamodb:" + engine.Region + ":" + engine.MotoAccount + ":table/" + indexed + "/index/by-time"
+			if slices.Contains(list(s.Action), "dynamodb:Query") && !slices.Equal(list(s.Resource), []string{arn}) {
+				t.Errorf("the reader of an index may query %q, want %s alone", s.Resource, arn)
+			}
+		}
+	})
+	t.Run("an index that is not there", func(t *testing.T) {
+		a := newMotoSide(t, "forge", config.AWS, config.AWS, byIndex("by-tmie"))
+		if err := a.tf.Init(t.Context()); err != nil {
+			t.Fatalf("init: %v\n%s", err, a.log)
+		}
+		_, err := a.tf.Plan(t.Context(), a.varFile(t))
+		if says := strings.Join(strings.Fields(a.log.String()+err.Error()), " "); !strings.Contains(says, "no secondary index by-tmie with the keys timestamp and device_id") {
+			t.Errorf("the plan says %s", says)
 		}
 	})
 	t.Run("api", func(t *testing.T) { checkAPI(t, store) })
@@ -409,9 +432,10 @@ func checkStacks(t *testing.T, a *motoSide) {
 	}
 }
 
-func makeTable(t *testing.T, name string) {
+// makeTable makes a table, with the indexes that a piece of its JSON says.
+func makeTable(t *testing.T, name, indexes string) {
 	t.Helper()
-	engine.MotoPost("dynamodb", "DynamoDB_20120810.CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST",
+	engine.MotoPost("dynamodb", "DynamoDB_20120810.CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST",`+indexes+`
 		"KeySchema":[{"AttributeName":"device_id","KeyType":"HASH"},{"AttributeName":"timestamp","KeyType":"RANGE"}],
 		"AttributeDefinitions":[{"AttributeName":"device_id","AttributeType":"S"},{"AttributeName":"timestamp","AttributeType":"S"}]}`).Text(t)
 }

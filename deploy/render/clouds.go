@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/deploy/topology"
+	"hotreader/layout"
 )
 
 // awsProvider is the version of Terraform's AWS provider: the first with what
@@ -69,12 +71,16 @@ func awsPart(s topology.Side, p *config.Project) (part, error) {
 // hotTable is the module's argument table.
 func hotTable(p *config.Project) map[string]any {
 	o := p.Options
+	l := o.Layout.WithDefaults()
 	table := map[string]any{
 		"name": cmp.Or(o.AWS.Table, names.Table(p.Twin)), "create": o.AWS.Table == "",
-		"device_key": cmp.Or(o.DeviceKey, "device_id"), "time_key": cmp.Or(o.TimeKey, "timestamp"), "time_type": "S",
+		"device_key": l.DeviceKey, "time_key": l.TimeKey, "time_type": "S",
 	}
-	if strings.HasPrefix(o.TimeFormat, "epoch") {
+	if f, _ := layout.ParseFormat(l.TimeFormat[0]); f.Kind == layout.NumberTime {
 		table["time_type"] = "N"
+	}
+	if l.Index != "" {
+		table["index"] = l.Index[strings.LastIndexByte(l.Index, '/')+1:] // of an ARN
 	}
 	return table
 }
@@ -178,17 +184,21 @@ func azureStore(p *config.Project) (map[string]any, error) {
 		"account": cmp.Or(o.CosmosAccount, names.CosmosAccount(p.Twin, o.Subscription)), "create_account": o.CosmosAccount == "",
 		"database": cmp.Or(o.Database, names.CosmosDatabase(p.Twin)), "create_database": o.Database == "",
 		"container": cmp.Or(o.Container, names.Container(p.Twin)), "create_container": o.Container == "",
-		"partition_key": cosmosPath(cmp.Or(p.Options.DeviceKey, "device_id")),
+		"partition_key": cosmosPath(layout.ParsePath(p.Options.Layout.WithDefaults().DeviceKey)),
 	}, nil
 }
 
-// cosmosPath returns the path of a top-level property as Cosmos DB writes it:
-// in quotes, unless it is made of letters, digits and _ alone.
-func cosmosPath(key string) string {
-	if plain(key) {
-		return "/" + key
+// cosmosPath returns the path of a property as Cosmos DB writes it: names in quotes,
+// unless they are made of letters, digits and _ alone.
+func cosmosPath(names []string) string {
+	var path strings.Builder
+	for _, name := range names {
+		if !plain(name) {
+			name = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+		}
+		path.WriteString("/" + name)
 	}
-	return `/"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+	return path.String()
 }
 
 // plain reports whether a name is made of letters, digits and _ alone.
@@ -271,26 +281,29 @@ func gcpPart(s topology.Side, p *config.Project) (part, error) {
 // gcpStore returns which collection hot storage is, and how much of it is to be
 // made. A collection that is named in a database that is named has its indexes
 // (the contract's section on stored items demands them); made twice, they would
-// be refused.
+// be refused. A collection for each device needs none: its documents are in the order
+// of one field.
 func gcpStore(p *config.Project) map[string]any {
 	o := p.Options
-	collection := cmp.Or(o.GCP.Collection, names.Collection(p.Twin))
+	l, collection := o.Layout.WithDefaults(), cmp.Or(o.GCP.Collection, names.Collection(p.Twin))
 	return map[string]any{
 		"database":        cmp.Or(o.GCP.Database, names.FirestoreDatabase(p.Twin)),
 		"create_database": o.GCP.Database == "",
 		"collection":      collection,
 		"collection_id":   collection[strings.LastIndexByte(collection, '/')+1:],
-		"create_indexes":  o.GCP.Database == "" || o.GCP.Collection == "",
-		"device_key":      fieldPath(cmp.Or(o.DeviceKey, "device_id")),
-		"time_key":        fieldPath(cmp.Or(o.TimeKey, "timestamp")),
+		"create_indexes":  (o.GCP.Database == "" || o.GCP.Collection == "") && !strings.Contains(collection, "{device}"),
+		"device_key":      fieldPath(layout.ParsePath(l.DeviceKey)),
+		"time_key":        fieldPath(layout.ParsePath(l.TimeKey)),
 	}
 }
 
-// fieldPath writes a field's name as a path of one segment, as Firestore's
-// indexes want it.
-func fieldPath(name string) string {
-	if plain(name) && (name[0] < '0' || name[0] > '9') {
-		return name
+// fieldPath writes the path of a field as Firestore's indexes want it.
+func fieldPath(names []string) string {
+	segments := slices.Clone(names)
+	for i, name := range segments {
+		if !plain(name) || name[0] >= '0' && name[0] <= '9' {
+			segments[i] = "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
+		}
 	}
-	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
+	return strings.Join(segments, ".")
 }

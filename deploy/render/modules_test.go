@@ -16,6 +16,7 @@ import (
 
 	"hotreader/config"
 	"hotreader/deploy/topology"
+	"hotreader/layout"
 	"hotreader/test/golden"
 )
 
@@ -33,7 +34,7 @@ type root struct {
 }
 
 // roots renders the root modules of cloud: one for each combination that touches
-// it, and one that names what exists already and sets everything else.
+// it, and some that name what exists already, set everything else, or have a layout.
 func roots(t testing.TB, cloud config.Cloud) []root {
 	t.Helper()
 	all := []config.Cloud{config.AWS, config.Azure, config.GCP}
@@ -75,9 +76,26 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 		AWS:      config.AWSOptions{Region: "eu-north-1", Table: "rows", Workspace: "hall", WorkspaceRole: "arn:aws:iam::123456789012:role/hall", APIKey: true},
 		Azure:    config.AzureOptions{Subscription: "11111111-2222-3333-4444-555555555555", Location: "northeurope", ResourceGroup: "plant", CosmosAccount: "plant-db", Database: "twin", Container: "rows"},
 		GCP:      config.GCPOptions{Project: "plant-1", Region: "europe-north1", Database: "(default)", Collection: "plants/7/rows"},
-		Settings: config.Settings{DeviceKey: "device-id", TimeKey: "when", TimeFormat: "epoch_ms", Rate: 2.5, Burst: 7, LogLevel: "debug"}, MemoryMB: 1024, LogDays: 3,
+		Settings: config.Settings{Layout: layout.Layout{DeviceKey: "device-id", TimeKey: "when", TimeFormat: layout.Formats{"epoch_ms"}}, Rate: 2.5, Burst: 7, LogLevel: "debug"}, MemoryMB: 1024, LogDays: 3,
 	}
 	add(string(cloud)+"-options-l3", &config.Project{Twin: "p", L3: cloud, L4: cloud, Options: set}, "")
+	// A table that somebody else has laid out, or one that is made in such a way.
+	set.Layout = layout.Layout{
+		DeviceKey: "meta.sensor-id", TimeKey: "payload.ts", TimeFormat: layout.Formats{"iso8601+09:00", "epoch_s:text"}, TimePrefix: "READING#",
+		Partition: "site-4#{device}#{yyyy-MM-dd}", Properties: layout.Properties{Paths: map[string]string{"t": "payload.temp"}},
+	}
+	if cloud == config.AWS {
+		set.Layout.Index = "arn:aws:dynamodb:eu-north-1:123456789012:table/rows/index/by-time"
+	}
+	add(string(cloud)+"-layout-there-l3", &config.Project{Twin: "p", L3: cloud, L4: cloud, Options: set}, "")
+	made := config.Options{Settings: set.Settings}
+	made.Layout.Index, made.Layout.TimeFormat, made.Layout.TimePrefix = "", layout.Formats{"epoch_us"}, ""
+	if cloud == config.GCP {
+		made.GCP.Collection = "devices/{device}/telemetry"
+		made.Layout.Partition = ""
+	}
+	add(string(cloud)+"-layout-made-l3", &config.Project{Twin: "p", L3: cloud, L4: cloud, Options: made}, "")
+	set.Layout = layout.Layout{}
 	other := config.AWS
 	if cloud == config.AWS {
 		other = config.GCP
@@ -89,8 +107,8 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 func TestRoots(t *testing.T) {
 	for _, cloud := range []config.Cloud{config.AWS, config.Azure, config.GCP} {
 		of := roots(t, cloud)
-		if len(of) != 5+2 {
-			t.Errorf("%s has %d root modules, want one for each of 5 combinations, and 2", cloud, len(of))
+		if len(of) != 5+4 {
+			t.Errorf("%s has %d root modules, want one for each of 5 combinations, and 4", cloud, len(of))
 		}
 		for _, r := range of {
 			golden.File(t, "testdata/root/"+r.name+".json", r.text)

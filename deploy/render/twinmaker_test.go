@@ -13,6 +13,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/topology"
 	"hotreader/internal/component"
+	"hotreader/layout"
 	"hotreader/test/golden"
 )
 
@@ -253,7 +254,7 @@ func TestPitfall22NothingPublicOnOneCloud(t *testing.T) {
 // TestAWSLiterals: what the user wrote is text, also where Terraform would see a
 // template in it.
 func TestAWSLiterals(t *testing.T) {
-	p := &config.Project{Twin: "t", L3: config.AWS, L4: config.AWS, Options: config.Options{Settings: config.Settings{TimeKey: "${file(\"x\")}", DeviceKey: "%{if}"}}}
+	p := &config.Project{Twin: "t", L3: config.AWS, L4: config.AWS, Options: config.Options{Settings: config.Settings{Layout: layout.Layout{TimeKey: "${file(\"x\")}", DeviceKey: "%{if}"}}}}
 	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)

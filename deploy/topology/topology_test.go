@@ -16,6 +16,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/identity"
+	"hotreader/layout"
 	"hotreader/test/golden"
 )
 
@@ -162,15 +163,15 @@ func completed(p *config.Project, s Side, f Function) map[string]string {
 // Each function starts with its environment, with the widest and the least twin
 // and all options, and does what the topology says.
 func TestTopologyEnvironmentIsAccepted(t *testing.T) {
-	all := config.Options{Settings: config.Settings{DeviceKey: "dev", TimeKey: "ts", TimeFormat: "epoch_ms", Rate: 12.5, Burst: 3, LookBack: 50, LogLevel: "debug", Devices: identity.Devices{"pump-*", "valve-7"}},
+	all := config.Options{Settings: config.Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"epoch_ms"}, Properties: layout.Properties{Base: "payload"}}, Rate: 12.5, Burst: 3, LookBack: 50, LogLevel: "debug", Devices: identity.Devices{"pump-*", "valve-7"}},
 		OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_SERVICE_NAME": "factory"}}
 	for _, twin := range []string{"a", "Abcdefghij_klmnopqrs-"} {
 		for _, options := range []config.Options{{}, all} {
 			combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
 				p := topologyProject(l3, l4)
 				p.Twin, p.Options = twin, options
-				if l3 == config.GCP && options.TimeFormat != "" {
-					p.Options.TimeFormat = "native" // which no other cloud's program knows
+				if l3 == config.GCP && options.Layout.TimeFormat != nil {
+					p.Options.Layout.TimeFormat = layout.Formats{"native"} // which no other cloud's program knows
 				}
 				top, err := New(p)
 				if err != nil {
@@ -192,7 +193,7 @@ func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 						if f.Env["OTEL_SERVICE_NAME"] != p.Options.OTel["OTEL_SERVICE_NAME"] {
 							t.Errorf("%s on %s is called %q", f.Role, s.Cloud, f.Env["OTEL_SERVICE_NAME"])
 						}
-						if f.Store && (got.DeviceKey != p.Options.DeviceKey || got.TimeKey != p.Options.TimeKey || got.TimeFormat != p.Options.TimeFormat) {
+						if f.Store && !reflect.DeepEqual(got.Layout, p.Options.Layout) {
 							t.Errorf("%s on %s reads items %+v", f.Role, s.Cloud, got.Settings)
 						}
 						if got.LookBack != p.Options.LookBack {
@@ -243,8 +244,11 @@ func TestPitfall17EnvironmentDoesNotGrow(t *testing.T) {
 	size := func(devices int, l3, l4 config.Cloud) (most int) {
 		p := topologyProject(l3, l4)
 		p.Twin = "Abcdefghij_klmnopqrs-"
-		p.Options.DeviceKey, p.Options.TimeKey = strings.Repeat("d", hotreader.MaxNameBytes), strings.Repeat("t", hotreader.MaxNameBytes)
-		p.Options.TimeFormat, p.Options.Rate, p.Options.Burst, p.Options.LogLevel = "epoch_ms", 1e-9, 1000000, "debug"
+		p.Options.Layout = layout.Layout{TimeFormat: layout.Formats{"epoch_ms"}, Properties: layout.Properties{Paths: map[string]string{"p": strings.Repeat("t", 1<<10-48)}}} // the most that is taken
+		if text := p.Options.Variables(config.Stores)["HOTREADER_LAYOUT"]; len(text) != 1<<10 {
+			t.Fatalf("the layout has %d bytes", len(text))
+		}
+		p.Options.Rate, p.Options.Burst, p.Options.LogLevel = 1e-9, 1000000, "debug"
 		p.Devices = nil
 		for i := range devices {
 			d := config.Device{ID: fmt.Sprintf("device-%04d", i)}

@@ -2,20 +2,21 @@
 //
 //	mem:                                      in memory, empty
 //	bolt:FILE                                 one file
-//	dynamodb://TABLE?region=R&endpoint=URL    both may be left out: then as the environment says
-//	cosmos://HOST/DB/CONTAINER                HOST[:PORT] of the account; of this machine: an emulator, over http
-//	firestore://PROJECT/DATABASE/COLLECTION   COLLECTION: its id, or its path
+//	dynamodb://TABLE?region=R&endpoint=URL    TABLE: its name or ARN; what is left out is as the environment says
+//	cosmos://HOST/DB/CONTAINER                HOST[:PORT] of the account; of this machine: an emulator, over http, or https with tls=true
+//	firestore://PROJECT/DATABASE/COLLECTION   COLLECTION: its id, or its path, which may hold {device}
 //
-// Tables, containers and collections also take device_key, time_key and
-// time_format, as Options of their packages; a container takes single=true for
-// an emulator that knows no transactional batches, and a collection endpoint.
-// Who asks is for the environment to say, as the clouds' own tools have it.
+// Tables, containers and collections also take the keys of a layout (package
+// layout); a container takes single=true for an emulator that knows no transactional
+// batches, and a collection endpoint. Who asks is for the environment to say, as the
+// clouds' own tools have it.
 //
 // It links every store's client, so only the command imports it; a function
 // links its own cloud's alone.
 package all
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ import (
 	"hotreader"
 	"hotreader/internal/endpoint"
 	"hotreader/internal/nearest"
+	"hotreader/layout"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 	"hotreader/store/boltstore"
@@ -42,23 +44,18 @@ import (
 type scheme struct {
 	name, form string
 	parameters []string
-	formats    []string // that the parameter time_format may be
+	cloud      layout.Cloud // whose layouts it takes; "" = none
 
 	// open opens the store whose URL has rest behind the scheme's colon.
 	open func(o *opening, rest string) (hotreader.Store, error)
 }
 
-var layout = []string{"device_key", "time_key", "time_format"}
-
 var schemes = []scheme{
-	{"mem", "mem:", nil, nil, openMemory},
-	{"bolt", "bolt:FILE", nil, nil, openBolt},
-	{"dynamodb", "dynamodb://TABLE?region=R", append([]string{"region", "endpoint"}, layout...),
-		[]string{awsdynamodb.ISO8601, awsdynamodb.EpochMillis, awsdynamodb.EpochSecs}, openDynamoDB},
-	{"cosmos", "cosmos://HOST/DB/CONTAINER", append(slices.Clone(layout), "single"),
-		[]string{azurecosmos.ISO8601, azurecosmos.EpochMillis, azurecosmos.EpochSecs}, openCosmos},
-	{"firestore", "firestore://PROJECT/DATABASE/COLLECTION", append([]string{"endpoint"}, layout...),
-		[]string{gcpfirestore.ISO8601, gcpfirestore.EpochMillis, gcpfirestore.EpochSecs, gcpfirestore.Native}, openFirestore},
+	{"mem", "mem:", nil, "", openMemory},
+	{"bolt", "bolt:FILE", nil, "", openBolt},
+	{"dynamodb", "dynamodb://TABLE?region=R", []string{"region", "endpoint"}, layout.DynamoDB, openDynamoDB},
+	{"cosmos", "cosmos://HOST/DB/CONTAINER", []string{"single", "tls"}, layout.CosmosDB, openCosmos},
+	{"firestore", "firestore://PROJECT/DATABASE/COLLECTION", []string{"endpoint"}, layout.Firestore, openFirestore},
 }
 
 // An opening is a store URL that is being opened.
@@ -67,6 +64,7 @@ type opening struct {
 	url        string // as errors have it
 	scheme     *scheme
 	parameters url.Values
+	layout     layout.Layout
 	readOnly   bool
 	wrap       func(http.RoundTripper) http.RoundTripper
 }
@@ -110,14 +108,27 @@ func open(full string, o opening) (hotreader.Store, error) {
 	if err != nil {
 		return nil, bad("store URL %q: what follows the ? cannot be read: %w", o.url, err)
 	}
-	if err := only(o.url, parameters, o.scheme.parameters...); err != nil {
+	known := slices.Clone(o.scheme.parameters)
+	if o.scheme.cloud != "" {
+		known = append(known, layout.Keys...)
+	}
+	if err := only(o.url, parameters, known...); err != nil {
 		return nil, err
 	}
 	o.parameters = parameters
-	if f := o.get("time_format"); f != "" && !slices.Contains(o.scheme.formats, f) {
-		return nil, bad("store URL %q: time_format is one of %s", o.url, strings.Join(o.scheme.formats, ", "))
+	if o.layout, err = layout.FromURL(parameters); err != nil {
+		return nil, bad("store URL %q: %w", o.url, err)
 	}
 	return o.scheme.open(&o, rest)
+}
+
+// checkLayout reports what the store cannot have of a layout. The sentences begin
+// with the parameter.
+func (o *opening) checkLayout() error {
+	if wrong := o.layout.Problems(o.scheme.cloud); len(wrong) > 0 {
+		return bad("store URL %q: %s", o.url, strings.Join(wrong, "; "))
+	}
+	return nil
 }
 
 // unknown says which schemes there are.
@@ -163,22 +174,26 @@ func openBolt(o *opening, rest string) (hotreader.Store, error) {
 
 func openDynamoDB(o *opening, rest string) (hotreader.Store, error) {
 	parts, err := o.parts(rest, 1)
-	if err == nil && strings.Contains(parts[0], "/") {
-		_, err = o.parts("", 1)
-	}
 	if err != nil {
 		return nil, err
 	}
-	client, err := awsdynamodb.NewClient(o.ctx, awsdynamodb.ClientOptions{Region: o.get("region"), Endpoint: o.get("endpoint")})
+	table, region := parts[0], o.get("region")
+	if arn := strings.SplitN(table, ":", 6); len(arn) == 6 && arn[0] == "arn" && arn[2] == "dynamodb" && strings.HasPrefix(arn[5], "table/") {
+		region = cmp.Or(region, arn[3])
+	} else if strings.ContainsAny(table, "/:") {
+		return nil, bad("store URL %q: write it %s, where TABLE is a name or as arn:aws:dynamodb:REGION:ACCOUNT:table/NAME", o.url, o.scheme.form)
+	}
+	if err := o.checkLayout(); err != nil {
+		return nil, err
+	}
+	client, err := awsdynamodb.NewClient(o.ctx, awsdynamodb.ClientOptions{Region: region, Endpoint: o.get("endpoint")})
 	if err != nil {
 		return nil, err
 	}
 	if o.wrap != nil {
 		client = dynamodb.New(client.Options(), func(d *dynamodb.Options) { d.HTTPClient = do{o.wrap(roundTrip(d.HTTPClient.Do))} })
 	}
-	return awsdynamodb.New(client, awsdynamodb.Options{
-		Table: parts[0], DeviceKey: o.get("device_key"), TimeKey: o.get("time_key"), TimeFormat: o.get("time_format"),
-	}), nil
+	return awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: o.layout}), nil
 }
 
 // roundTrip and do are the two ways to say how requests are sent.
@@ -198,22 +213,23 @@ func openCosmos(o *opening, rest string) (hotreader.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	single := o.get("single")
-	if o.parameters.Has("single") && single != "true" && single != "false" {
-		return nil, bad("store URL %q: single is true or false", o.url)
+	for _, name := range []string{"single", "tls"} {
+		if v := o.get(name); o.parameters.Has(name) && v != "true" && v != "false" {
+			return nil, bad("store URL %q: %s is true or false", o.url, name)
+		}
+	}
+	if err := o.checkLayout(); err != nil {
+		return nil, err
 	}
 	endpoint := "https://" + parts[0]
-	if loopback(parts[0]) {
+	if tls := o.get("tls"); tls == "false" || tls == "" && loopback(parts[0]) {
 		endpoint = "http://" + parts[0]
 	}
 	client, err := azurecosmos.NewClient(azurecosmos.ClientOptions{Endpoint: endpoint, Wrap: o.wrap})
 	if err != nil {
 		return nil, err
 	}
-	return azurecosmos.New(client, azurecosmos.Options{
-		Database: parts[1], Container: parts[2], Single: single == "true",
-		DeviceKey: o.get("device_key"), TimeKey: o.get("time_key"), TimeFormat: o.get("time_format"),
-	}), nil
+	return azurecosmos.New(client, azurecosmos.Options{Database: parts[1], Container: parts[2], Single: o.get("single") == "true", Layout: o.layout}), nil
 }
 
 // loopback reports whether host, which may have a port, is this machine.
@@ -229,13 +245,20 @@ func openFirestore(o *opening, rest string) (hotreader.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	path := strings.Trim(parts[2], "/")
+	if o.layout.Collection != "" && o.layout.Collection != path {
+		return nil, bad("store URL %q: collection is %q, but the path has the collection %q; leave the parameter out", o.url, o.layout.Collection, path)
+	}
+	o.layout.Collection = path
+	if err := o.checkLayout(); err != nil {
+		return nil, err
+	}
 	client, err := gcpfirestore.NewClient(o.ctx, gcpfirestore.ClientOptions{Endpoint: o.get("endpoint"), Wrap: o.wrap})
 	if err != nil {
 		return nil, err
 	}
 	return firestore{gcpfirestore.New(client, gcpfirestore.Options{
-		Project: parts[0], Database: parts[1], Collection: parts[2],
-		DeviceKey: o.get("device_key"), TimeKey: o.get("time_key"), TimeFormat: o.get("time_format"),
+		Project: parts[0], Database: parts[1], Layout: o.layout,
 	}), client}, nil
 }
 

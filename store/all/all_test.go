@@ -31,22 +31,34 @@ func TestOpenRefuses(t *testing.T) {
 		{"dynamodb://t?regoin=eu-central-1", "did you mean region?"},
 		{"dynamodb://t?colour=1", "there are region, endpoint"},
 		{"dynamodb://t?region=a&region=b", `"region" is given 2 times`},
-		{"dynamodb://t?region=eu-central-1&time_format=julian", "time_format is one of iso8601, epoch_ms, epoch_s"},
+		{"dynamodb://t?region=eu-central-1&time_format=julian", `time_format "julian" is unknown`},
 		{"dynamodb://t?%zz", "cannot be read"},
+		{"dynamodb://arn:aws:s3:::bucket", "arn:aws:dynamodb:REGION:ACCOUNT:table/NAME"},
+		{"dynamodb://t?region=eu-central-1&collection=c", `collection is "c", but only Firestore`},
+		{"dynamodb://t?region=eu-central-1&time_key=device_id&partition=x", "device_key and time_key are both"},
+		{"dynamodb://t?region=eu-central-1&partition=x", `partition is "x", which has {device} 0 times`},
+		{"dynamodb://t?time_kye=x", "did you mean time_key?"},
+		{"cosmos://h/d/c?index=i", `index is "i", but only DynamoDB`},
+		{"cosmos://h/d/c?properties=a:b,c", `properties has "c"`},
+		{"firestore://p/d/devices/{device}", "is the path of a document"},
+		{"firestore://p/d/devices/{device}/t?partition=x{device}", "give one of them"},
+		{"firestore://p/d/c?collection=b", `collection is "b", but the path has the collection "c"`},
 		{"cosmos:h/d/c", "write it cosmos://HOST/DB/CONTAINER"},
 		{"cosmos://h/d", "write it cosmos://HOST/DB/CONTAINER"},
 		{"cosmos://h//c", "write it cosmos://HOST/DB/CONTAINER"},
 		{"cosmos://h/d/c/x", "write it cosmos://HOST/DB/CONTAINER"},
 		{"cosmos://h/d/c?region=x", `"region" is unknown`},
 		{"cosmos://h/d/c?single=yes", "single is true or false"},
-		{"cosmos://h/d/c?time_format=native", "time_format is one of iso8601, epoch_ms, epoch_s"},
+		{"cosmos://localhost/d/c?tls=", "tls is true or false"},
+		{"cosmos://h/d/c?tls=false", "http is for an emulator on this machine"},
+		{"cosmos://h/d/c?time_format=native", "time_format is native, which only Firestore has"},
 		{"cosmos://key@h/d/c", "COSMOS_DB_KEY"},
 		{"comsos://h/d/c", "did you mean cosmos://HOST/DB/CONTAINER?"},
 		{"firestore:p/d/c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
 		{"firestore://p/c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
 		{"firestore://p//c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
 		{"firestore://p/d/c?single=true", `"single" is unknown`},
-		{"firestore://p/d/c?time_format=julian", "time_format is one of iso8601, epoch_ms, epoch_s, native"},
+		{"firestore://p/d/c?time_format=julian", `time_format "julian" is unknown`},
 		{"firestore://p/d/c?endpoint=nowhere", "no address of Firestore"},
 		{"firestore://p/d/c?endpoint=http://192.0.2.7:80", "http is for an emulator on this machine"},
 		{"dynamodb://t?region=eu-central-1&endpoint=http://192.0.2.7:8000", "http is for an emulator on this machine"},
@@ -132,6 +144,14 @@ func TestOpenDynamoDB(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+	// An ARN names the region, too.
+	s, err = Open(t.Context(), "dynamodb://arn:aws:dynamodb:eu-central-1:123456789012:table/rows?index=by-time&time_format=epoch_s:text&partition=site-4%23{device}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestOpenCosmosAndFirestore(t *testing.T) {
@@ -140,9 +160,12 @@ func TestOpenCosmosAndFirestore(t *testing.T) {
 	for _, url := range []string{
 		"cosmos://127.0.0.1:8081/hot/telemetry?single=true&device_key=pk&time_key=ts&time_format=epoch_ms",
 		"cosmos://localhost/hot/telemetry?single=false",
+		"cosmos://localhost:8081/hot/telemetry?tls=true",
 		"cosmos://account.documents.azure.com/hot/telemetry",
 		"firestore://plant-1/(default)/telemetry?endpoint=http://127.0.0.1:1&time_format=native",
 		"firestore://plant-1/hot/plants/berlin/telemetry?endpoint=http://127.0.0.1:1",
+		"firestore://plant-1/hot/devices/{device}/telemetry?endpoint=http://127.0.0.1:1&time_format=native,iso8601",
+		"cosmos://localhost/hot/telemetry?device_key=SystemProperties.iothub-connection-device-id&properties=Body&time_key=_ts&time_format=epoch_s",
 	} {
 		s, err := OpenReader(t.Context(), url)
 		if err != nil {

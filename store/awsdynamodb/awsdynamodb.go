@@ -1,6 +1,6 @@
-// Package awsdynamodb is a store over a DynamoDB table, as the deployer and
-// many others lay it out: one flat item a row, HASH device_id (S), RANGE
-// timestamp (S, UTC text of any precision, or N).
+// Package awsdynamodb is a store over a DynamoDB table. As the deployer lays it out,
+// an item is flat and holds a row, HASH is device_id (S) and RANGE timestamp (S, UTC
+// text of any precision); what else a table may look like, a layout.Layout says.
 //
 // Requests go through the AWS SDK, which signs, finds the endpoint, retries and
 // decodes errors. Answers do not: a page's JSON is decoded straight into rows.
@@ -11,6 +11,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,23 +20,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
-// The ways in which a table may keep time in its range key.
-const (
-	ISO8601     = timekey.ISO8601     // S, UTC, as 2006-01-02T15:04:05.999Z, in any precision
-	EpochMillis = timekey.EpochMillis // N, milliseconds since 1970, fractions allowed
-	EpochSecs   = timekey.EpochSecs   // N, seconds since 1970, fractions allowed
-)
-
 // Options say which table, and how it is laid out.
 type Options struct {
-	Table      string // its name or ARN
-	DeviceKey  string // "" = device_id; the name of the HASH key, of type S
-	TimeKey    string // "" = timestamp; the name of the RANGE key
-	TimeFormat string // "" = ISO8601; how the RANGE key keeps time
+	Table  string        // its name or ARN; also the ARN of one of its indexes
+	Layout layout.Layout // DeviceKey is the HASH key, TimeKey the RANGE key, of the table or of Index
 
 	// Consistent asks for strongly consistent reads, at twice the price. Without,
 	// a row may be missing in the first second after it was written.
@@ -44,10 +38,13 @@ type Options struct {
 // Store reads and writes one table. It is a hotreader.Store, safe for
 // concurrent use.
 type Store struct {
-	client                     *dynamodb.Client
-	table                      string
-	deviceKey, timeKey, format string
-	consistent                 bool
+	client     *dynamodb.Client
+	table      string
+	layout     layout.Layout // with its defaults
+	codec      timekey.Codec // that Write uses
+	consistent bool
+	index      *string                  // to read from; nil = the table
+	keys       atomic.Pointer[[]string] // of the table behind the index, once they are known
 	paging.Scanner
 }
 
@@ -55,19 +52,24 @@ var _ hotreader.Store = (*Store)(nil)
 
 // New returns a Store over a table that exists, or will when it is first read.
 func New(client *dynamodb.Client, o Options) *Store {
-	s := &Store{
-		client:     client,
-		table:      o.Table,
-		deviceKey:  cmp.Or(o.DeviceKey, "device_id"),
-		timeKey:    cmp.Or(o.TimeKey, "timestamp"),
-		format:     cmp.Or(o.TimeFormat, ISO8601),
-		consistent: o.Consistent,
+	s := &Store{client: client, table: o.Table, layout: o.Layout.WithDefaults(), consistent: o.Consistent}
+	s.codec = timekey.NewestCodec(s.layout)
+	if table, index, ok := strings.Cut(s.table, "/index/"); ok {
+		s.table, s.layout.Index = table, index
+	}
+	if s.layout.Index != "" {
+		_, name, arn := strings.Cut(s.layout.Index, "/index/")
+		if !arn {
+			name = s.layout.Index
+		}
+		s.index = &name
 	}
 	s.Scanner = paging.Scanner{
-		Format: s.format, Slack: slack, Most: 1 << 15, Kept: paging.MaxPooled,
+		Layout: s.layout, Slack: slack, Most: 1 << 15, Kept: paging.MaxPooled, Unranked: s.index != nil,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
+		Look:  paging.Look{Items: s.look},
 	}
 	return s
 }
@@ -79,25 +81,28 @@ func (s *Store) region() string { return cmp.Or(s.client.Options().Region, "(non
 
 // keyKind returns the type of the range key.
 func (s *Store) keyKind() types.ScalarAttributeType {
-	if s.format == ISO8601 {
-		return types.ScalarAttributeTypeS
+	if s.codec.Kind == layout.NumberTime {
+		return types.ScalarAttributeTypeN
 	}
-	return types.ScalarAttributeTypeN
+	return types.ScalarAttributeTypeS
 }
 
-// key returns a value of the range key.
-func (s *Store) key(text string) types.AttributeValue {
-	if s.format == ISO8601 {
-		return &types.AttributeValueMemberS{Value: text}
+// attribute returns a value of a key.
+func attribute(text string, number bool) types.AttributeValue {
+	if number {
+		return &types.AttributeValueMemberN{Value: text}
 	}
-	return &types.AttributeValueMemberN{Value: text}
+	return &types.AttributeValueMemberS{Value: text}
 }
 
 // check reports options with which nothing can be done.
 func (s *Store) check() error {
-	err := timekey.CheckLayout(s.deviceKey, s.timeKey, s.format, ISO8601, EpochMillis, EpochSecs)
-	if s.table == "" {
+	err := s.layout.Check(layout.DynamoDB)
+	switch {
+	case s.table == "":
 		err = errors.New("no table is named; set DYNAMODB_TABLE_NAME")
+	case s.index != nil && s.consistent:
+		err = fmt.Errorf("strongly consistent reads are not to be had from the secondary index %s", *s.index)
 	}
 	if err != nil {
 		return &hotreader.Error{Op: "dynamodb", Code: hotreader.CodeConfig, Err: err}
@@ -117,12 +122,12 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, o Options) error 
 		TableName:   &s.table,
 		BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: &s.deviceKey, AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: &s.timeKey, AttributeType: s.keyKind()},
+			{AttributeName: &s.layout.DeviceKey, AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: &s.layout.TimeKey, AttributeType: s.keyKind()},
 		},
 		KeySchema: []types.KeySchemaElement{
-			{AttributeName: &s.deviceKey, KeyType: types.KeyTypeHash},
-			{AttributeName: &s.timeKey, KeyType: types.KeyTypeRange},
+			{AttributeName: &s.layout.DeviceKey, KeyType: types.KeyTypeHash},
+			{AttributeName: &s.layout.TimeKey, KeyType: types.KeyTypeRange},
 		},
 	})
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
@@ -157,10 +162,10 @@ func (s *Store) checkKeys(t *types.TableDescription) error {
 	for _, a := range t.AttributeDefinitions {
 		kinds[aws.ToString(a.AttributeName)] = a.AttributeType
 	}
-	if hash == s.deviceKey && ranged == s.timeKey && kinds[hash] == types.ScalarAttributeTypeS && kinds[ranged] == s.keyKind() {
+	if hash == s.layout.DeviceKey && ranged == s.layout.TimeKey && kinds[hash] == types.ScalarAttributeTypeS && kinds[ranged] == s.keyKind() {
 		return nil
 	}
 	return &hotreader.Error{Op: s.op(creating), Code: hotreader.CodeConfig,
 		Err: fmt.Errorf("it is there already, with the keys HASH %q (%s) and RANGE %q (%s); want HASH %q (S) and RANGE %q (%s)",
-			hash, kinds[hash], ranged, kinds[ranged], s.deviceKey, s.timeKey, s.keyKind())}
+			hash, kinds[hash], ranged, kinds[ranged], s.layout.DeviceKey, s.layout.TimeKey, s.keyKind())}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,8 +28,8 @@ type decoder struct {
 	names  []string // attributes to find: the query's columns, then the time key if it is none of them
 	values int      // of an item: the columns
 	when   int      // index of the time key in names
-	kind   byte     // that the time key must have: S or N
 	left   []int64  // by column: values that no Value can hold
+	deep   *deep    // instead of names, where the layout is not flat
 
 	heads []string // how an attribute begins where nothing in it is escaped: "name":{"
 	next  []int    // next[i] is what followed names[i] last time
@@ -38,13 +39,13 @@ type decoder struct {
 	lastText string // of lastKey, as it came
 }
 
-// layout makes d ready for items with the given columns, of a table whose time
-// key has the given name and kind. left counts, by column, what no Value can hold.
-func (d *decoder) layout(columns []string, timeKey string, kind byte, left []int64) {
+// flat makes d ready for flat items with the given columns, of a table whose time
+// key has the given name. left counts, by column, what no Value can hold.
+func (d *decoder) flat(columns []string, timeKey string, left []int64) {
+	d.deep = nil
 	d.left = left
-	d.Items, d.Count, d.Other = "Items", "Count", d.other
 	d.names = append(append(d.names[:0], columns...), timeKey)
-	d.values, d.when, d.kind = len(columns), slices.Index(d.names, timeKey), kind
+	d.values, d.when = len(columns), slices.Index(d.names, timeKey)
 	d.heads = d.heads[:0]
 	for _, name := range d.names {
 		head := `"` + name + `":{"`
@@ -56,19 +57,33 @@ func (d *decoder) layout(columns []string, timeKey string, kind byte, left []int
 	d.next, d.last = append(d.next[:0], make([]int, len(d.names))...), 0
 }
 
-// Open implements paging.Items. Behind the last item lastKey is known.
+// Open implements paging.Items. After the last item lastKey is known.
 func (d *decoder) Open(page []byte) error {
+	d.Items, d.Count, d.Other = "Items", "Count", d.other
 	d.lastKey = nil
 	return d.Page.Open(page)
 }
 
 // Item implements paging.Items.
-func (d *decoder) Item(values []hotreader.Value) (at []byte, more bool, err error) {
+func (d *decoder) Item(values []hotreader.Value) (at hotreader.Value, more bool, err error) {
 	if more, err = d.Next(); !more || err != nil {
-		return nil, false, err
+		return at, false, err
 	}
-	at, err = d.attributes(values)
+	clear(values)
+	if d.deep != nil {
+		at, err = d.deep.item(d, values)
+	} else {
+		at, err = d.attributes(values)
+	}
 	return at, err == nil, err
+}
+
+// Rank implements paging.Items.
+func (d *decoder) Rank() []byte {
+	if d.deep != nil {
+		return d.deep.rank
+	}
+	return nil
 }
 
 // other reads what a page has besides its items and their count.
@@ -79,34 +94,30 @@ func (d *decoder) other(name string) (read bool, err error) {
 	if d.lastKey != nil {
 		return false, errors.New("it has LastEvaluatedKey twice")
 	}
-	d.lastKey, err = d.key()
+	d.lastKey, d.lastText, err = d.key()
 	return true, err
 }
 
 // attributes decodes one item.
-func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
-	clear(values)
+func (d *decoder) attributes(values []hotreader.Value) (at hotreader.Value, err error) {
 	if err := d.Token('{'); err != nil {
-		return nil, err
+		return at, err
 	}
 	if d.Is('}') {
-		return nil, nil
+		return at, nil
 	}
 	for {
 		found, v, usable := d.plain()
 		if !usable {
 			if found, v, usable, err = d.attribute(); err != nil {
-				return nil, err
+				return at, err
 			}
 		}
 		if found >= 0 {
 			d.next[d.last], d.last = found, found
 		}
 		if found == d.when {
-			at = nil
-			if v.Kind() == hotreader.String && d.kind == 'S' || v.Kind() == hotreader.Number && d.kind == 'N' {
-				at = v.Text()
-			}
+			at = v
 		}
 		if found >= 0 && found < d.values {
 			if values[found] = v; !usable {
@@ -117,7 +128,7 @@ func (d *decoder) attributes(values []hotreader.Value) (at []byte, err error) {
 			continue
 		}
 		if !d.Is('}') {
-			return nil, d.Wrong("',' or '}' behind an attribute")
+			return at, d.Wrong("',' or '}' behind an attribute")
 		}
 		return at, nil
 	}
@@ -193,7 +204,12 @@ func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
 		v, usable = hotreader.BoolValue(b), true
 	case "NULL": // a point all the same, and left out
 		_, err = d.Boolean()
-	default: // B, M, L and the sets, and what may come one day
+	case "M", "L", "SS", "NS", "BS": // their JSON, which not many ask for
+		var raw []byte
+		if raw, err = d.Raw(); err == nil {
+			v, usable = hotreader.StringValue(appendPlain(nil, string(kind), raw)), true
+		}
+	default: // B, and what may come one day
 		err = d.Skip()
 	}
 	if err != nil {
@@ -202,13 +218,59 @@ func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
 	return v, usable, d.Token('}')
 }
 
-// key decodes LastEvaluatedKey. It owns its memory, for it outlives the page.
-func (d *decoder) key() (map[string]types.AttributeValue, error) {
+// appendPlain appends a typed value of DynamoDB as JSON without types.
+func appendPlain(dst []byte, kind string, value []byte) []byte {
+	typed := func(dst, value []byte) []byte {
+		for kind, v := range jsontext.Members(value) {
+			return appendPlain(dst, kind, v)
+		}
+		return append(dst, "null"...)
+	}
+	between := byte('[')
+	switch kind {
+	case "S", "B":
+		return jsontext.AppendString(dst, jsontext.Unquote(value))
+	case "N":
+		if digits := jsontext.Unquote(value); hotreader.IsNumber([]byte(digits)) {
+			return append(dst, digits...)
+		}
+	case "BOOL":
+		return append(dst, value...)
+	case "M":
+		between = '{'
+		members := maps.Collect(jsontext.Members(value))
+		for _, name := range slices.Sorted(maps.Keys(members)) { // DynamoDB has them in any order
+			dst = append(jsontext.AppendString(append(dst, between), name), ':')
+			dst, between = typed(dst, members[name]), ','
+		}
+		if between == '{' {
+			dst = append(dst, between)
+		}
+		return append(dst, '}')
+	case "L", "SS", "NS", "BS":
+		for v := range jsontext.Elements(value) {
+			if dst = append(dst, between); kind == "L" {
+				dst = typed(dst, v)
+			} else {
+				dst = appendPlain(dst, kind[:1], v)
+			}
+			between = ','
+		}
+		if between == '[' {
+			dst = append(dst, between)
+		}
+		return append(dst, ']')
+	}
+	return append(dst, "null"...)
+}
+
+// key decodes LastEvaluatedKey, nil if it is empty, which is the end of the pages. It
+// owns its memory, for it outlives the page.
+func (d *decoder) key() (map[string]types.AttributeValue, string, error) {
 	text, err := d.Raw()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	d.lastText = string(text)
 	key := make(map[string]types.AttributeValue)
 	for attribute, value := range jsontext.Members(text) {
 		kinds := 0
@@ -222,27 +284,27 @@ func (d *decoder) key() (map[string]types.AttributeValue, error) {
 			case kind == "B":
 				raw, err := base64.StdEncoding.DecodeString(text)
 				if err != nil {
-					return nil, fmt.Errorf("the binary key attribute %.60q is not base64: %w", attribute, err)
+					return nil, "", fmt.Errorf("the binary key attribute %.60q is not base64: %w", attribute, err)
 				}
 				key[attribute] = &types.AttributeValueMemberB{Value: raw}
 			default:
-				return nil, fmt.Errorf("the key attribute %.60q has the type %.10q", attribute, kind)
+				return nil, "", fmt.Errorf("the key attribute %.60q has the type %.10q", attribute, kind)
 			}
 		}
 		if kinds != 1 {
-			return nil, fmt.Errorf("the key attribute %.60q has %d types", attribute, kinds)
+			return nil, "", fmt.Errorf("the key attribute %.60q has %d types", attribute, kinds)
 		}
 	}
 	if len(key) == 0 {
-		return nil, errors.New("its LastEvaluatedKey is empty")
+		key = nil
 	}
-	return key, nil
+	return key, string(text), nil
 }
 
 // release drops what d refers to of a page and a query.
 func (d *decoder) release() {
 	clear(d.names[:cap(d.names)])
 	clear(d.heads[:cap(d.heads)])
-	d.lastKey, d.left = nil, nil
+	d.lastKey, d.left, d.deep = nil, nil, nil
 	d.Release(paging.MaxPooled)
 }

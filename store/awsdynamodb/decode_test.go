@@ -40,7 +40,7 @@ var testColumns = []string{"a", "temperature", `q"\é`, "flag"}
 func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error) {
 	var out decoded
 	left := make([]int64, len(testColumns))
-	d.layout(testColumns, timeKey, kind, left)
+	d.flat(testColumns, timeKey, left)
 	if err := d.Open(body); err != nil {
 		return out, err
 	}
@@ -53,7 +53,23 @@ func decode(d *decoder, body []byte, timeKey string, kind byte) (decoded, error)
 		if !more {
 			break
 		}
-		item := decodedItem{at: string(at)}
+		item := decodedItem{}
+		for i, v := range values {
+			if text := v.Text(); v.Kind() == hotreader.String && len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+				d := json.NewDecoder(bytes.NewReader(text))
+				d.UseNumber()
+				var nested any
+				if d.Decode(&nested) == nil {
+					values[i] = hotreader.StringValue(canonical(nested))
+				}
+			}
+		}
+		if text := at.Text(); len(text) > 0 && (text[0] == '{' || text[0] == '[') && json.Valid(text) { // a nested value is no time
+			at = hotreader.Value{}
+		}
+		if at.Kind() == map[byte]hotreader.Kind{'S': hotreader.String, 'N': hotreader.Number}[kind] {
+			item.at = string(at.Text())
+		}
 		for i, v := range values {
 			item.values[i] = v.String()
 		}
@@ -88,6 +104,61 @@ type doer func(*http.Request) (*http.Response, error)
 
 func (f doer) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
+// plainOf is a nested value without types.
+func plainOf(v types.AttributeValue) any {
+	number := func(digits string) any {
+		if hotreader.IsNumber([]byte(digits)) {
+			return json.Number(digits)
+		}
+		return nil
+	}
+	list := []any{}
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return number(v.Value)
+	case *types.AttributeValueMemberBOOL:
+		return v.Value
+	case *types.AttributeValueMemberB:
+		return v.Value
+	case *types.AttributeValueMemberM:
+		m := map[string]any{}
+		for name, member := range v.Value {
+			m[name] = plainOf(member)
+		}
+		return m
+	case *types.AttributeValueMemberL:
+		for _, e := range v.Value {
+			list = append(list, plainOf(e))
+		}
+	case *types.AttributeValueMemberSS:
+		for _, e := range v.Value {
+			list = append(list, e)
+		}
+	case *types.AttributeValueMemberNS:
+		for _, e := range v.Value {
+			list = append(list, number(e))
+		}
+	case *types.AttributeValueMemberBS:
+		for _, e := range v.Value {
+			list = append(list, e)
+		}
+	default:
+		return nil
+	}
+	return list
+}
+
+// canonical spells JSON in one way.
+func canonical(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
 // translate says what our decoder must make of what the SDK's decoded.
 func translate(out *dynamodb.QueryOutput, timeKey string, kind byte) decoded {
 	var want decoded
@@ -107,8 +178,10 @@ func translate(out *dynamodb.QueryOutput, timeKey string, kind byte) decoded {
 				}
 			case *types.AttributeValueMemberBOOL:
 				v = hotreader.BoolValue(a.Value)
-			default: // NULL among them: a point, and left out
+			case *types.AttributeValueMemberNULL, *types.AttributeValueMemberB: // points, and left out
 				usable = false
+			default:
+				v = hotreader.StringValue(canonical(plainOf(a)))
 			}
 			if !usable {
 				want.skipped++
@@ -135,6 +208,7 @@ func translate(out *dynamodb.QueryOutput, timeKey string, kind byte) decoded {
 
 // pagesForTest are pages of every spelling that JSON and DynamoDB allow.
 var pagesForTest = []string{
+	`{"Count":0,"Items":[],"LastEvaluatedKey":{}}`, // some services that speak DynamoDB end pages so
 	`{"Count":0,"Items":[],"ScannedCount":0}`,
 	`{"Count":1,"Items":[{"a":{"N":"1"},"timestamp":{"S":"2024-01-01T00:00:00Z"}}],"ScannedCount":1}`,
 	`{"Count":2,"Items":[{"a":{"N":"-0.5"},"temperature":{"S":"x"}},{"temperature":{"N":"1E+2"},"a":{"N":"0"}}],"LastEvaluatedKey":{"device_id":{"S":"d\u00e9"},"timestamp":{"N":"17.5"},"b":{"B":"AQI="}},"ScannedCount":2}`,
@@ -226,18 +300,18 @@ func TestHalfAPairIsLeftOut(t *testing.T) {
 // not have. The reference takes the attribute before it for its value, and we null.
 func unknownKind(body []byte) bool {
 	var page struct {
-		Items            []map[string]attribute
-		LastEvaluatedKey map[string]attribute
+		Items            []map[string]knownKind
+		LastEvaluatedKey map[string]knownKind
 	}
 	return errors.Is(json.Unmarshal(body, &page), errKind)
 }
 
-// attribute is one of a known kind.
-type attribute struct{}
+// knownKind is an attribute of a known kind.
+type knownKind struct{}
 
 var errKind = errors.New("no kind of DynamoDB's")
 
-func (*attribute) UnmarshalJSON(text []byte) error {
+func (*knownKind) UnmarshalJSON(text []byte) error {
 	var kinds map[string]json.RawMessage
 	if err := json.Unmarshal(text, &kinds); err != nil {
 		return err
@@ -339,7 +413,7 @@ func drawPage(t *rapid.T) string {
 
 // damagedPages are what no page may be taken for.
 var damagedPages = []string{
-	`{"Count":0,"Items":[],"LastEvaluatedKey":{}}`, `{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"BOOL":true}}}`,
+	`{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"BOOL":true}}}`,
 	`{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"B":"?"}}}`, `{"Count":0,"Items":[],"LastEvaluatedKey":{"a":{"S":"x"}},"LastEvaluatedKey":{"a":{"S":"x"}}}`,
 	`{"Count":1,"Items":[{"a":{"N":"1"}`, `{"Count":1,"Items":[{"a":{"N":"1"}}`, `{"Count":1,"Items":[{"a":{"N":"1"}}]`, `{"Count":1,"Items":[{"a":{"N":"1`,
 	`{"Count":1,"Items":[{"a":{"N":1}}]}`, `{"Count":1,"Items":[{"a":{"S":null}}]}`, `{"Count":1,"Items":[{"a":{"BOOL":"true"}}]}`, `{"Count":1,"Items":[{"a":{"BOOL":tru}}]}`,
@@ -377,7 +451,7 @@ func TestHostileNames(t *testing.T) {
 		`{"x\":{\"N\":\"1\"},\"y":{"N":"7"},"y":{"S":"\"a\":{\"N\":\"9\"}"},"\u043a\u043b\u044e\u0447":{"N":"8"}},` +
 		`{"x":{"N":"1"},"y":{"N":"2"},"a\\":{"N":"3"},"b\u0001":{"N":"4"},"ключ":{"N":"5"},"a":{"N":"6"}}]}`
 	var d decoder
-	d.layout(columns, "timestamp", 'S', make([]int64, 9))
+	d.flat(columns, "timestamp", make([]int64, 9))
 	if err := d.Open([]byte(body)); err != nil {
 		t.Fatal(err)
 	}
@@ -420,7 +494,7 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	body := []byte(strings.ReplaceAll(bigPage(1000), `"humidity":{"N":"`, `"humidity":{"S":"\u00b0`))
 	var d decoder
 	values := make([]hotreader.Value, len(bigColumns))
-	d.layout(bigColumns, "timestamp", 'S', make([]int64, 9))
+	d.flat(bigColumns, "timestamp", make([]int64, 9))
 	allocations := testing.AllocsPerRun(10, func() {
 		if err := d.Open(body); err != nil {
 			t.Fatal(err)

@@ -4,7 +4,9 @@ package awsdynamodb_test
 
 import (
 	"bytes"
+	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/storetest"
 	"hotreader/store/storetest/cloud"
@@ -21,7 +24,12 @@ import (
 )
 
 // harness brings up a table of DynamoDB Local for each check.
-func harness(format string) storetest.Harness {
+func harness(l layout.Layout) storetest.Harness {
+	return harnessFrom(l, time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC))
+}
+
+// harnessFrom is harness where histories begin at an instant, or later.
+func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
 	var tables atomic.Int64
 	var client *dynamodb.Client
 	var table string
@@ -29,21 +37,23 @@ func harness(format string) storetest.Harness {
 		RewritesNumbers: true,
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			client = engine.DynamoDBClient(t)
-			table = "conformance-" + format + "-" + strconv.FormatInt(tables.Add(1), 10)
-			o := awsdynamodb.Options{Table: table, TimeFormat: format}
-			if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {
-				t.Fatal(err)
-			}
+			table = "conformance-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(tables.Add(1), 10) + "-" + strings.NewReplacer("/", "-", " ", "-", ",", "").Replace(t.Name())
+			table = table[:min(len(table), 200)]
+			o := awsdynamodb.Options{Table: table, Layout: l}
+			create(t, client, o)
 			s := awsdynamodb.New(client, o)
 			t.Cleanup(func() {
 				if err := s.Close(); err != nil {
 					t.Error(err)
 				}
 			})
+			if strings.Contains(l.Partition, "yyyy") {
+				return storetest.Dated{Source: s, From: from}, s
+			}
 			return s, s
 		},
 	}
-	if format != awsdynamodb.ISO8601 {
+	if len(l.TimeFormat) > 0 {
 		return h
 	}
 	h.PutRaw = func(t testing.TB, device, timeText string, fields ...hotreader.Field) {
@@ -70,9 +80,48 @@ func harness(format string) storetest.Harness {
 	return h
 }
 
-func TestConformance(t *testing.T) {
-	for _, format := range []string{awsdynamodb.ISO8601, awsdynamodb.EpochMillis} {
-		t.Run(format, func(t *testing.T) { storetest.Run(t, harness(format)) })
+// create creates the table of o. One that is read by an index has another key.
+func create(t testing.TB, client *dynamodb.Client, o awsdynamodb.Options) {
+	t.Helper()
+	index := o.Layout.Index
+	if index == "" {
+		if err := awsdynamodb.CreateTable(t.Context(), client, o); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	text := types.ScalarAttributeTypeS
+	if _, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &o.Table, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: text},
+			{AttributeName: aws.String("device_id"), AttributeType: text}, {AttributeName: aws.String("timestamp"), AttributeType: text}},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{IndexName: &index, Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
+			KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("device_id"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("timestamp"), KeyType: types.KeyTypeRange}}}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConformance(t *testing.T) { storetest.Run(t, harness(layout.Layout{})) }
+
+// layouts are tables that others have laid out, each with several ways of the layout
+// at once, so that each meets others.
+var layouts = map[string]layout.Layout{
+	"numbers, nested properties": {TimeFormat: layout.Formats{layout.EpochMillis}, Properties: layout.Properties{Base: "payload"}},
+	"constant partition, minutes, nested deeper": {DeviceKey: "pk", TimeKey: "sk", Partition: "site-4#{device}", TimeFormat: layout.Formats{layout.ISO8601Minute},
+		Properties: layout.Properties{Base: "event.payload"}},
+	"offset, prefix, constant suffix":             {TimeFormat: layout.Formats{"iso8601+09:00"}, TimePrefix: "READING#", TimeSuffix: "#v1"},
+	"index, blank":                                {TimeFormat: layout.Formats{layout.ISO8601Blank}, Index: "by-device"},
+	"index, narrow by name":                       {NameKey: "metric.name", ValueKey: "metric.value", Index: "by-device", TimeFormat: layout.Formats{"iso8601-03:30"}},
+	"narrow by key, epoch text":                   {TimeSuffix: "#{property}", ValueKey: "reading.value", TimeFormat: layout.Formats{"epoch_ms:text"}},
+	"partitions by month, nanoseconds":            {Partition: "{device}#{yyyy-MM}", TimeFormat: layout.Formats{layout.EpochNanos}},
+	"partitions by day in an offset, two formats": {Partition: "{yyyy/MM}/{device}", TimeFormat: layout.Formats{"iso8601_blank+05:45", "epoch_s:text"}},
+}
+
+func TestLayouts(t *testing.T) {
+	for name, l := range layouts {
+		t.Run(name, func(t *testing.T) { storetest.RunRows(t, harness(l)) })
 	}
 }
 
@@ -99,9 +148,9 @@ func TestEngineRefusals(t *testing.T) {
 		t.Errorf("an empty table: %q", code)
 	}
 	for _, other := range []awsdynamodb.Options{
-		{Table: "refusals", TimeFormat: awsdynamodb.EpochMillis},
-		{Table: "refusals", TimeKey: "time"},
-		{Table: "refusals", DeviceKey: "device"},
+		{Table: "refusals", Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}},
+		{Table: "refusals", Layout: layout.Layout{TimeKey: "time"}},
+		{Table: "refusals", Layout: layout.Layout{DeviceKey: "device"}},
 	} {
 		if code := read(other); code != hotreader.CodeConfig {
 			t.Errorf("reading the table as %+v: %q, want %q", other, code, hotreader.CodeConfig)

@@ -20,6 +20,7 @@ const (
 	querying = "query"
 	writing  = "write"
 	creating = "create"
+	sampling = "inspect"
 )
 
 // permissions are what it takes.
@@ -27,6 +28,7 @@ var permissions = map[string]string{
 	querying: "dynamodb:Query",
 	writing:  "dynamodb:BatchWriteItem",
 	creating: "dynamodb:CreateTable and dynamodb:DescribeTable",
+	sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which whoever inspects a table needs,",
 }
 
 // rules go by DynamoDB's error codes, and behind them by "status:" and the HTTP
@@ -60,7 +62,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 		"endpoint", cmp.Or(aws.ToString(s.client.Options().BaseEndpoint), "DynamoDB"),
 		"region", s.region(),
 		"permission", permissions[doing],
-		"keys", fmt.Sprintf("HASH %q (S) and RANGE %q (%s)", s.deviceKey, s.timeKey, s.keyKind()),
+		"keys", fmt.Sprintf("HASH %q (S) and RANGE %q (%s)", s.layout.DeviceKey, s.layout.TimeKey, s.keyKind()),
 	}}
 	status := 0
 	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && resp.Response != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -108,7 +109,7 @@ func TestNoRequestCanBeMade(t *testing.T) {
 
 func TestWrongOptions(t *testing.T) {
 	f := newFake(t)
-	for _, o := range []Options{{TimeFormat: "epoch"}, {DeviceKey: "k", TimeKey: "k"}} {
+	for _, o := range []Options{{Layout: layout.Layout{TimeFormat: layout.Formats{"epoch"}}}, {Layout: layout.Layout{DeviceKey: "k", TimeKey: "k"}}, {Consistent: true, Layout: layout.Layout{Index: "i"}}} {
 		if _, err := rows(t, f.store(o), qN); hotreader.CodeOf(err) != hotreader.CodeConfig {
 			t.Errorf("%+v: error %v", o, err)
 		}
@@ -118,5 +119,15 @@ func TestWrongOptions(t *testing.T) {
 	}
 	if _, err := rows(t, New(f.client(), Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig {
 		t.Errorf("no table: error %v", err)
+	}
+}
+
+// Inspecting takes more than reading, and says so.
+func TestSampleSaysWhatItNeeds(t *testing.T) {
+	described := cloud.Answer{Body: `{"Table":{"TableName":"t","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}]}}`}
+	denied := refusal(400, "AccessDeniedException", "not authorized")
+	for name, answers := range map[string][]cloud.Answer{"DescribeTable": {denied}, "Scan": {described, denied}} {
+		_, _, err := newFake(t, answers...).store(Options{}).Sample(t.Context(), "", 40)
+		cloud.WantError(t, name, err, hotreader.CodeForbidden, "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query", "inspect table twin-hot-iot-data")
 	}
 }

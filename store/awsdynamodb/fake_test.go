@@ -23,10 +23,15 @@ import (
 type fake struct{ cloud.Fake }
 
 func newFake(t testing.TB, answers ...cloud.Answer) *fake {
-	return &fake{cloud.Fake{T: t, Answers: answers, Head: func(a cloud.Answer, header http.Header) {
+	return &fake{cloud.Fake{T: t, Answers: answers, Looks: isLook, Head: func(a cloud.Answer, header http.Header) {
 		header.Set("Content-Type", "application/x-amz-json-1.0")
 		header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(a.Body))), 10))
 	}}}
+}
+
+// isLook answers a look, which asks for whole items, with none.
+func isLook(s cloud.Sent) (cloud.Answer, bool) {
+	return pageOf(""), strings.Contains(s.Header.Get("X-Amz-Target"), "Query") && !strings.Contains(s.Body, "ProjectionExpression")
 }
 
 // client returns a client of the fake that does not pause between attempts.
@@ -116,7 +121,7 @@ type raw string
 
 // spell spells an item as DynamoDB does.
 func spell(it cloud.Item) string {
-	attribute := func(v any) string {
+	spelled := func(v any) string {
 		switch v := v.(type) {
 		case raw:
 			return string(v)
@@ -130,10 +135,10 @@ func spell(it cloud.Item) string {
 	}
 	var parts []string
 	if it.Time != nil {
-		parts = append(parts, `"timestamp":`+attribute(it.Time))
+		parts = append(parts, `"timestamp":`+spelled(it.Time))
 	}
 	for name, v := range it.Fields {
-		parts = append(parts, strconv.Quote(name)+":"+attribute(v))
+		parts = append(parts, strconv.Quote(name)+":"+spelled(v))
 	}
 	return "{" + strings.Join(parts, ",") + "}"
 }
@@ -142,7 +147,7 @@ func TestCloud(t *testing.T) {
 	cloud.Run(t, cloud.Store{
 		Play: play, InMemory: true, Slack: slack, Batch: maxBatch, Parallel: parallelBatches,
 		Untimely:   []any{nil, raw(`{"NULL":true}`), raw(`{"S":"\udc00"}`)},
-		Unreadable: []any{raw(`{"NULL":true}`), raw(`{"SS":["6"]}`), raw(`{"M":{"x":{"L":[]}}}`), raw(`{"B":"AP8="}`), raw(`{"N":"NaN"}`), raw(`{"S":"\ud800"}`)},
+		Unreadable: []any{raw(`{"NULL":true}`), raw(`{"B":"AP8="}`), raw(`{"N":"NaN"}`), raw(`{"S":"\ud800"}`)},
 	})
 }
 

@@ -18,7 +18,7 @@ import (
 	"hotreader/store/internal/paging"
 )
 
-// A page is one Query answer.
+// A page is one Query or Scan answer.
 type page struct {
 	body *paging.Body
 	sent bool // a request was signed and handed to the transport
@@ -28,18 +28,21 @@ type page struct {
 // fetch asks for one page. The SDK signs, sends, retries and decodes errors;
 // the body of a good answer is kept in p undecoded.
 func (p *page) fetch(ctx context.Context, client *dynamodb.Client, in *dynamodb.QueryInput) error {
-	_, err := client.Query(ctx, in, func(o *dynamodb.Options) {
-		// The SDK reckons a checksum also where DynamoDB sends none, and only logs
-		// what it finds. But it sees the bytes before they are unpacked.
-		p.sum = !o.EnableAcceptEncodingGzip
-		o.DisableValidateResponseChecksum = p.sum
-		o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
-			// Behind the SDK's decoding, and so ahead of it when the answer
-			// comes back; in front of the checksum's and gzip's readers.
-			return s.Deserialize.Insert(p, "OperationDeserializer", middleware.After)
-		})
-	})
+	_, err := client.Query(ctx, in, p.undecoded)
 	return err
+}
+
+// undecoded makes a call keep its answer's body in p.
+func (p *page) undecoded(o *dynamodb.Options) {
+	// The SDK reckons a checksum also where DynamoDB sends none, and only logs
+	// what it finds. But it sees the bytes before they are unpacked.
+	p.sum = !o.EnableAcceptEncodingGzip
+	o.DisableValidateResponseChecksum = p.sum
+	o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+		// Behind the SDK's decoding, and so ahead of it when the answer
+		// comes back; in front of the checksum's and gzip's readers.
+		return s.Deserialize.Insert(p, "OperationDeserializer", middleware.After)
+	})
 }
 
 // ID names the middleware.

@@ -2,12 +2,18 @@ package awsdynamodb
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/layout"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
@@ -20,6 +26,7 @@ const slack = 7
 // A reading is one read of a table: the request and the decoder.
 type reading struct {
 	store   *Store
+	ask     *paging.Ask
 	request dynamodb.QueryInput
 	decoder decoder
 	chain   paging.Chain
@@ -32,16 +39,16 @@ func (s *Store) newReading() paging.Answer {
 }
 
 // Begin implements paging.Answer.
-func (r *reading) Begin(q *hotreader.Query, columns []string, left []int64) bool {
+func (r *reading) Begin(a *paging.Ask) bool {
 	s := r.store
-	low, high, ok := timekey.Bounds(s.format, q.Start, q.End)
+	low, high, ok := a.Codec.Bounds(a.Query.Start, a.Query.End)
 	if !ok {
 		return false
 	}
+	r.ask = a
 	r.chain.Begin()
-	r.decoder.layout(columns, s.timeKey, s.keyKind()[0], left)
 	condition := "#d = :d"
-	values := map[string]types.AttributeValue{":d": &types.AttributeValueMemberS{Value: q.Device}}
+	values := map[string]types.AttributeValue{":d": attribute(a.Value, a.Number)}
 	switch {
 	case low != "" && high != "":
 		condition += " AND #t BETWEEN :lo AND :hi"
@@ -51,55 +58,112 @@ func (r *reading) Begin(q *hotreader.Query, columns []string, left []int64) bool
 		condition += " AND #t <= :hi"
 	}
 	if low != "" {
-		values[":lo"] = s.key(low)
+		values[":lo"] = attribute(low, a.Codec.Kind == layout.NumberTime)
 	}
 	if high != "" {
-		values[":hi"] = s.key(high)
+		values[":hi"] = attribute(high, a.Codec.Kind == layout.NumberTime)
 	}
-	projection, names := s.projection(columns)
-	forward := !q.Backward()
+	forward := !a.Query.Backward()
 	r.request = dynamodb.QueryInput{
 		TableName:                 &s.table,
+		IndexName:                 s.index,
 		KeyConditionExpression:    &condition,
-		ProjectionExpression:      &projection,
-		ExpressionAttributeNames:  names,
 		ExpressionAttributeValues: values,
 		ScanIndexForward:          &forward,
 	}
 	if s.consistent {
 		r.request.ConsistentRead = &s.consistent
 	}
+	r.project(nil)
 	return true
+}
+
+// project says what to ask of an item, and how to decode it. keys are the table's own,
+// where they are needed.
+func (r *reading) project(keys []string) {
+	l, columns := &r.store.layout, r.ask.Columns
+	flat := !l.Narrow() && keys == nil
+	var paths [][]string
+	for _, column := range columns {
+		at := l.Paths(column)
+		flat = flat && len(at) == 1 && len(at[0]) == 1 && at[0][0] == column
+		paths = append(paths, at[0])
+	}
+	r.decoder.flat(columns, l.TimeKey, r.ask.Left)
+	if !flat {
+		r.decoder.deep = newDeep(l, columns, r.ask.Codec.Property, keys)
+		paths = r.decoder.deep.paths()
+	}
+	projection, names := r.store.projection(paths)
+	r.request.ProjectionExpression, r.request.ExpressionAttributeNames = &projection, names
 }
 
 // projection returns what to ask of an item, with placeholders for all names:
 // they may be reserved words or hold dots. The time is always asked for, so that
 // #t is used where there is no condition on it.
-func (s *Store) projection(columns []string) (projection string, names map[string]string) {
-	names = map[string]string{"#d": s.deviceKey, "#t": s.timeKey}
+func (s *Store) projection(paths [][]string) (projection string, names map[string]string) {
+	names = map[string]string{"#d": s.layout.DeviceKey, "#t": s.layout.TimeKey}
 	text := []byte("#t")
-	for i, name := range columns {
-		if name == s.timeKey {
+	for i, path := range paths {
+		if path[0] == s.layout.TimeKey {
 			continue // overlapping paths are refused
 		}
 		placeholder := "#d"
-		if name != s.deviceKey {
+		if path[0] != s.layout.DeviceKey {
 			placeholder = "#" + strconv.Itoa(i)
-			names[placeholder] = name
+			names[placeholder] = path[0]
 		}
 		text = append(append(text, ','), placeholder...)
+		for k, name := range path[1:] {
+			placeholder := "#" + strconv.Itoa(i) + "_" + strconv.Itoa(k)
+			names[placeholder] = name
+			text = append(append(text, '.'), placeholder...)
+		}
 	}
 	return string(text), names
 }
 
+// findKeys asks for the names of the keys of the table behind the index: a page that
+// ends at its limit names them beside the index's.
+func (s *Store) findKeys(ctx context.Context, in dynamodb.QueryInput) ([]string, error) {
+	if keys := s.keys.Load(); keys != nil {
+		return *keys, nil
+	}
+	in.Limit, in.ExclusiveStartKey = aws.Int32(1), nil
+	p := page{body: paging.NewBody()}
+	defer p.body.Release()
+	hotreader.StatsOf(ctx).Reads.Add(1)
+	if err := p.fetch(ctx, s.client, &in); err != nil {
+		return nil, err
+	}
+	var answer struct{ LastEvaluatedKey map[string]any }
+	if err := json.Unmarshal(p.body.Bytes, &answer); err != nil {
+		return nil, &failure.Damaged{Err: err}
+	}
+	delete(answer.LastEvaluatedKey, s.layout.DeviceKey)
+	delete(answer.LastEvaluatedKey, s.layout.TimeKey)
+	keys := slices.Sorted(maps.Keys(answer.LastEvaluatedKey))
+	if len(keys) > 0 {
+		s.keys.Store(&keys)
+	}
+	return keys, nil
+}
+
 // Release implements paging.Answer.
 func (r *reading) Release() {
-	r.request = dynamodb.QueryInput{}
+	r.request, r.ask = dynamodb.QueryInput{}, nil
 	r.decoder.release()
 }
 
 // Page implements paging.Answer.
 func (r *reading) Page(ctx context.Context, n int, o *timekey.Order) (items int, more bool, err error) {
+	if r.ask.Ranked && r.decoder.deep.unranked() {
+		keys, err := r.store.findKeys(ctx, r.request)
+		if err != nil {
+			return 0, false, err
+		}
+		r.project(keys)
+	}
 	r.request.Limit = nil
 	if limit := int32(n); n > 0 {
 		r.request.Limit = &limit
@@ -114,7 +178,7 @@ func (r *reading) Page(ctx context.Context, n int, o *timekey.Order) (items int,
 		return 0, false, &unsent{err}
 	}
 	if err != nil {
-		return 0, false, err
+		return 0, false, mismatch(err)
 	}
 	items, err = r.chain.Rows(ctx, p.body.Bytes, o)
 	if err != nil || o.Stopped() || r.decoder.lastKey == nil {

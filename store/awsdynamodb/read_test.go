@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -38,7 +39,7 @@ func TestRequest(t *testing.T) {
 	hostile := []string{"name", "a.b", "Ключ", "#0", "timestamp", "device_id", "id", `"`}
 	queries := cloud.Requests()
 	queries["names"] = hotreader.Query{Device: "d é", Properties: hostile}
-	options := map[string]Options{"epoch_ms": {TimeFormat: EpochMillis}, "epoch_s": {TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t", Consistent: true}}
+	options := map[string]Options{"epoch_ms": {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}}, "epoch_s": {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}, DeviceKey: "dev", TimeKey: "t"}, Consistent: true}}
 	for name, q := range queries {
 		f := newFake(t, pageOf(""))
 		cloud.WantRows(t, f.store(options[name]), q)
@@ -66,7 +67,7 @@ func TestKeysAsProperties(t *testing.T) {
 	cloud.WantRows(t, f.store(Options{}), hotreader.Query{Device: "d", Properties: []string{"device_id", "timestamp", "id"}},
 		`00:00:00 "d" "2024-01-01T00:00:00Z" "d_x"`)
 	f = newFake(t, pageOf("", `{"timestamp":{"N":"1.5"}}`))
-	cloud.WantRows(t, f.store(Options{TimeFormat: EpochSecs}), hotreader.Query{Device: "d", Properties: []string{"timestamp"}}, "00:00:01.5 1.5")
+	cloud.WantRows(t, f.store(Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}}}), hotreader.Query{Device: "d", Properties: []string{"timestamp"}}, "00:00:01.5 1.5")
 }
 
 // The same body is decoded whether or not it comes compressed, and a body whose

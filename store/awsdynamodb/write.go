@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/internal/batch"
-	"hotreader/store/internal/timekey"
 )
 
 // DynamoDB's bounds, from "Quotas and limits in Amazon DynamoDB" and
@@ -46,10 +46,7 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	if err := s.check(); err != nil {
 		return err
 	}
-	requests, err := batch.Make(device, records, func(r *hotreader.Record) (string, types.WriteRequest, error) {
-		key, item, err := s.item(device, r)
-		return key, types.WriteRequest{PutRequest: &types.PutRequest{Item: item}}, err
-	})
+	requests, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, types.WriteRequest)) error { return s.items(device, r, add) })
 	if err != nil {
 		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
 	}
@@ -85,38 +82,91 @@ func (s *Store) writeBatch(ctx context.Context, puts []types.WriteRequest) error
 	}
 }
 
-// item makes a record an item and returns it with its range key.
-func (s *Store) item(device string, r *hotreader.Record) (string, map[string]types.AttributeValue, error) {
-	key := string(timekey.Append(nil, s.format, r.Time))
+// items makes a record an item or, where an item holds one property, an item for each.
+func (s *Store) items(device string, r *hotreader.Record, add func(key string, put types.WriteRequest)) error {
+	if err := s.codec.Writable(r.Time); err != nil {
+		return err
+	}
+	parts := [][]hotreader.Field{r.Fields}
+	if s.layout.Narrow() {
+		parts = slices.Collect(slices.Chunk(r.Fields, 1))
+	}
+	for _, fields := range parts {
+		name := ""
+		if s.layout.Narrow() {
+			if name = fields[0].Name; fields[0].Value.IsNull() {
+				continue
+			}
+		}
+		key := string(s.codec.Append(nil, r.Time, name))
+		item, err := s.item(device, s.PartitionOf(device, r.Time), key, fields)
+		if err != nil {
+			return err
+		}
+		if s.layout.NameKey != "" {
+			key += "#" + name
+		}
+		add(key, types.WriteRequest{PutRequest: &types.PutRequest{Item: item}})
+	}
+	return nil
+}
+
+// item makes an item of properties: of a record's, or of a single one.
+func (s *Store) item(device, partition, key string, fields []hotreader.Field) (map[string]types.AttributeValue, error) {
+	l := &s.layout
 	id := device + "_" + key
-	item := make(map[string]types.AttributeValue, len(r.Fields)+3)
-	size := len(s.deviceKey) + len(device) + len(s.timeKey) + len(key) + len("id") + len(id)
-	for _, f := range r.Fields {
-		if f.Name == s.deviceKey || f.Name == s.timeKey {
-			return "", nil, fmt.Errorf("the property %q is named like a key of the table", f.Name)
+	if l.NameKey != "" {
+		id += "_" + fields[0].Name
+	}
+	item := make(map[string]types.AttributeValue, len(fields)+3)
+	size := len(l.DeviceKey) + len(partition) + len(l.TimeKey) + len(key) + len("id") + len(id)
+	for _, f := range fields {
+		path := l.WritePath(f.Name)
+		if len(path) == 1 && (path[0] == l.DeviceKey || path[0] == l.TimeKey) {
+			return nil, fmt.Errorf("the property %q is named like a key of the table", f.Name)
 		}
 		size += len(f.Name) + len(f.Value.Text()) + 1
+		var v types.AttributeValue
 		switch f.Value.Kind() {
+		case hotreader.Null:
+			continue
 		case hotreader.Bool:
-			item[f.Name] = &types.AttributeValueMemberBOOL{Value: f.Value.Bool()}
+			v = &types.AttributeValueMemberBOOL{Value: f.Value.Bool()}
 		case hotreader.Number:
 			if msg := checkNumber(f.Value.Text()); msg != "" {
-				return "", nil, fmt.Errorf("the number %.60s of property %q %s", f.Value.Text(), f.Name, msg)
+				return nil, fmt.Errorf("the number %.60s of property %q %s", f.Value.Text(), f.Name, msg)
 			}
-			item[f.Name] = &types.AttributeValueMemberN{Value: string(f.Value.Text())}
+			v = attribute(string(f.Value.Text()), true)
 		case hotreader.String:
-			item[f.Name] = &types.AttributeValueMemberS{Value: string(f.Value.Text())}
+			v = attribute(string(f.Value.Text()), false)
+		}
+		place(item, path, v)
+		if l.NameKey != "" {
+			place(item, layout.ParsePath(l.NameKey), attribute(f.Name, false))
 		}
 	}
 	if size > maxItemBytes {
-		return "", nil, fmt.Errorf("it has about %d bytes, an item of DynamoDB at most %d", size, maxItemBytes)
+		return nil, fmt.Errorf("it has about %d bytes, an item of DynamoDB at most %d", size, maxItemBytes)
 	}
 	if _, own := item["id"]; !own {
-		item["id"] = &types.AttributeValueMemberS{Value: id}
+		item["id"] = attribute(id, false)
 	}
-	item[s.deviceKey] = &types.AttributeValueMemberS{Value: device}
-	item[s.timeKey] = s.key(key)
-	return key, item, nil
+	item[l.DeviceKey] = attribute(partition, false)
+	item[l.TimeKey] = attribute(key, s.codec.Kind == layout.NumberTime)
+	return item, nil
+}
+
+// place puts v at a path of an item.
+func place(item map[string]types.AttributeValue, path []string, v types.AttributeValue) {
+	for ; len(path) > 1; path = path[1:] {
+		m, ok := item[path[0]].(*types.AttributeValueMemberM)
+		if !ok {
+			m = &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{}}
+			item[path[0]] = m
+		}
+		item = m.Value
+	}
+	item[path[0]] = v
 }
 
 // checkNumber says why DynamoDB cannot keep a number, "" if it can.

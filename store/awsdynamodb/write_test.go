@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -37,9 +38,9 @@ func TestWrittenItem(t *testing.T) {
 			`{"b":{"BOOL":true},"device_id":{"S":"d"},"empty":{"S":""},"id":{"S":"d_2024-02-03T11:00:00Z"},"n":{"N":"-1.50"},"s":{"S":"é"},"timestamp":{"S":"2024-02-03T11:00:00Z"}}`},
 		{Options{}, cloud.Record(noon.Add(120*time.Microsecond), cloud.Text("id", "mine")),
 			`{"device_id":{"S":"d"},"id":{"S":"mine"},"timestamp":{"S":"2024-02-03T11:00:00.00012Z"}}`},
-		{Options{TimeFormat: EpochMillis, DeviceKey: "dev", TimeKey: "t"}, cloud.Record(noon.Add(1500 * time.Microsecond)),
+		{Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}, DeviceKey: "dev", TimeKey: "t"}}, cloud.Record(noon.Add(1500 * time.Microsecond)),
 			`{"dev":{"S":"d"},"id":{"S":"d_1706958000001.5"},"t":{"N":"1706958000001.5"}}`},
-		{Options{TimeFormat: EpochSecs}, cloud.Record(noon.Add(1)),
+		{Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}}}, cloud.Record(noon.Add(1)),
 			`{"device_id":{"S":"d"},"id":{"S":"d_1706958000.000000001"},"timestamp":{"N":"1706958000.000000001"}}`},
 	} {
 		f := newFake(t, cloud.Answer{Body: `{"UnprocessedItems":{}}`})

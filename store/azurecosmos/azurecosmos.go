@@ -1,7 +1,7 @@
 // Package azurecosmos is a store over a container of Azure Cosmos DB (NoSQL
-// API), as the deployer and many others lay it out: one flat item a row,
-// partition key /device_id, the time in /timestamp as UTC text of any precision,
-// or as a number.
+// API). As the deployer lays it out, it has one flat item a row, partition key
+// /device_id, and the time in /timestamp as UTC text of any precision; other
+// containers are read by a layout.Layout.
 //
 // A read is one query within one partition, named in the request's header: it
 // can neither reach another device's rows nor fan out over partitions. Requests
@@ -19,15 +19,14 @@
 //
 // # Ids
 //
-// An item's id is "{device}_{time}", so that a row written again replaces itself.
-// What an id must not hold (/ \ ? # and control characters, and ~ itself) is
-// written as ~ and two hexadecimal digits. An id longer than Cosmos DB's 1,023
-// bytes keeps its front and its time; in between stands "~." and the hash of the
-// device's id.
+// An item's id is "{device}_{time}", and of an item with one property
+// "{device}_{time}_{property}", so that a row written again replaces itself. What an
+// id must not hold (/ \ ? # and control characters, and ~ itself) is written as ~ and
+// two hexadecimal digits. An id longer than Cosmos DB's 1,023 bytes keeps its front and
+// its time; in between stands "~." and the hash of the device's id.
 package azurecosmos
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,24 +38,16 @@ import (
 	"sync/atomic"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
-// The ways in which a container may keep time, for Options.TimeFormat.
-const (
-	ISO8601     = timekey.ISO8601     // text, UTC, as 2006-01-02T15:04:05.999Z, in any precision
-	EpochMillis = timekey.EpochMillis // a number, milliseconds since 1970
-	EpochSecs   = timekey.EpochSecs   // a number, seconds since 1970
-)
-
 // Options say which container, and how it is laid out.
 type Options struct {
-	Database   string
-	Container  string
-	DeviceKey  string // "" = device_id; the property of the partition key
-	TimeKey    string // "" = timestamp
-	TimeFormat string // "" = ISO8601
+	Database  string
+	Container string
+	Layout    layout.Layout // its device_key is the partition key
 
 	// PageItems bounds the items of a page. 0 = as many as Cosmos DB puts into
 	// one, up to 4 MB. A small page spreads a long read's request units over
@@ -71,14 +62,15 @@ type Options struct {
 // Store reads and writes one container. It is a hotreader.Store, safe for
 // concurrent use.
 type Store struct {
-	client                     *Client
-	database, container        string
-	deviceKey, timeKey, format string
-	pageItems                  int
-	single                     bool
+	client              *Client
+	database, container string
+	pageItems           int
+	single              bool
 
-	link, docs string // of the container: for signatures, and its documents' URL path
-	checked    atomic.Bool
+	device, time []string      // paths of the two keys
+	codec        timekey.Codec // that Write uses
+	link, docs   string        // of the container: for signatures, and its documents' URL path
+	checked      atomic.Bool
 	paging.Scanner
 }
 
@@ -91,18 +83,18 @@ func New(client *Client, o Options) *Store {
 		client:    client,
 		database:  o.Database,
 		container: o.Container,
-		deviceKey: cmp.Or(o.DeviceKey, "device_id"),
-		timeKey:   cmp.Or(o.TimeKey, "timestamp"),
-		format:    cmp.Or(o.TimeFormat, ISO8601),
 		pageItems: o.PageItems,
 		single:    o.Single,
 	}
 	s.Scanner = paging.Scanner{
-		Format: s.format, Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled,
+		Layout: o.Layout.WithDefaults(), Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled, Unranked: true,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
+		Look:  paging.Look{Items: s.newest, Aside: s.aside},
 	}
+	s.device, s.time = layout.ParsePath(s.Layout.DeviceKey), layout.ParsePath(s.Layout.TimeKey)
+	s.codec = timekey.NewCodecs(s.Layout)[0]
 	s.link = "dbs/" + s.database + "/colls/" + s.container
 	s.docs = "/dbs/" + url.PathEscape(s.database) + "/colls/" + url.PathEscape(s.container) + "/docs"
 	return s
@@ -113,7 +105,7 @@ func (s *Store) Close() error { return nil }
 
 // check reports options with which nothing can be done.
 func (s *Store) check() error {
-	err := timekey.CheckLayout(s.deviceKey, s.timeKey, s.format, ISO8601, EpochMillis, EpochSecs)
+	err := s.Layout.Check(layout.CosmosDB)
 	switch {
 	case s.database == "" || s.container == "":
 		err = errors.New("no database or no container is named; set COSMOS_DB_DATABASE and COSMOS_DB_CONTAINER")
@@ -130,7 +122,7 @@ func (s *Store) check() error {
 
 // CreateContainer creates the database and the container of o, if they are not
 // there. A container that is there already is left alone, if its partition key
-// is that of o. Of an item only the two keys are indexed, which makes writing
+// is that of o. Of an item only what queries compare is indexed, which makes writing
 // cheap. It needs an account key: roles for data do not allow it.
 func CreateContainer(ctx context.Context, client *Client, o Options) error {
 	s := New(client, o)
@@ -143,10 +135,15 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 	if err != nil && statusOf(err) != http.StatusConflict {
 		return s.fail(ctx, creating, err)
 	}
+	indexed := []string{`{"path":` + quote(path(s.device)+"/?") + "}"}
+	for _, key := range []string{s.Layout.TimeKey, s.Layout.NameKey} {
+		if key != "" && !slices.Contains(system, key) { // those are indexed anyway
+			indexed = append(indexed, `{"path":`+quote(path(layout.ParsePath(key))+"/?")+"}")
+		}
+	}
 	// Of version 2, partition keys may be longer than 100 bytes.
 	body := fmt.Sprintf(`{"id":%s,"partitionKey":{"paths":[%s],"kind":"Hash","version":2},"indexingPolicy":{"indexingMode":"consistent",`+
-		`"includedPaths":[{"path":%s},{"path":%s}],"excludedPaths":[{"path":"/*"}]}}`,
-		quote(s.container), quote(path(s.deviceKey)), quote(path(s.deviceKey)+"/?"), quote(path(s.timeKey)+"/?"))
+		`"includedPaths":[%s],"excludedPaths":[{"path":"/*"}]}}`, quote(s.container), quote(path(s.device)), strings.Join(indexed, ","))
 	_, err = client.do(ctx, &request{verb: http.MethodPost, path: "/dbs/" + url.PathEscape(s.database) + "/colls", kind: "colls", link: "dbs/" + s.database, body: []byte(body)}, p)
 	if err == nil {
 		return nil
@@ -163,34 +160,46 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 // checkPartition asks for the container's partition key and compares it. known
 // is false if it was not told.
 func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
-	p := paging.NewBody()
-	defer p.Release()
-	container, _ := strings.CutSuffix(s.docs, "/docs")
-	if _, err := s.client.do(ctx, &request{verb: http.MethodGet, path: container, kind: "colls", link: s.link}, p); err != nil {
+	got, err := s.partitionPaths(ctx)
+	if err != nil {
 		return false, err
 	}
-	var properties struct {
-		PartitionKey struct{ Paths []string }
-	}
-	if err := json.Unmarshal(p.Bytes, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
-		return false, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
-	}
-	got, want := properties.PartitionKey.Paths, path(s.deviceKey)
-	if !slices.Equal(got, []string{want}) && !slices.Equal(got, []string{quotedPath(s.deviceKey)}) {
+	want := path(s.device)
+	plain := strings.NewReplacer(`"`, "") // a name may be quoted, whether it must be or not
+	if len(got) != 1 || plain.Replace(got[0]) != plain.Replace(want) {
 		return true, &hotreader.Error{Code: hotreader.CodeConfig,
 			Err: fmt.Errorf("the container's partition key is %s; it must be %s, or "+hotreader.LayoutHelp, strings.Join(got, ", "), want)}
 	}
 	return true, nil
 }
 
-// path returns the path of a property as partition keys and indexes name it.
-func path(property string) string {
-	if property == "" || strings.ContainsFunc(property, func(r rune) bool {
-		return r != '_' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
-	}) {
-		return quotedPath(property)
+// partitionPaths asks for the paths of the container's partition key.
+func (s *Store) partitionPaths(ctx context.Context) ([]string, error) {
+	p := paging.NewBody()
+	defer p.Release()
+	container, _ := strings.CutSuffix(s.docs, "/docs")
+	if _, err := s.client.do(ctx, &request{verb: http.MethodGet, path: container, kind: "colls", link: s.link}, p); err != nil {
+		return nil, err
 	}
-	return "/" + property
+	var properties struct {
+		PartitionKey struct{ Paths []string }
+	}
+	if err := json.Unmarshal(p.Bytes, &properties); err != nil || len(properties.PartitionKey.Paths) == 0 {
+		return nil, &hotreader.Error{Code: hotreader.CodeProtocol, Err: errors.New("the container's properties cannot be read; check the endpoint")}
+	}
+	return properties.PartitionKey.Paths, nil
 }
 
-func quotedPath(property string) string { return "/" + quote(property) }
+// path returns a path as partition keys and indexes name it.
+func path(names []string) string {
+	var path strings.Builder
+	for _, name := range names {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool {
+			return r != '_' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
+		}) {
+			name = quote(name)
+		}
+		path.WriteString("/" + name)
+	}
+	return path.String()
+}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
 	"hotreader"
+	"hotreader/internal/endpoint"
 	"hotreader/store/internal/failure"
 )
 
@@ -17,11 +19,13 @@ const (
 	querying = "query"
 	writing  = "write"
 	creating = "create"
+	sampling = "inspect"
 )
 
 // roles are what it takes.
 var roles = map[string]string{
 	querying: "Cosmos DB Built-in Data Reader",
+	sampling: "Cosmos DB Built-in Data Reader",
 	writing:  "Cosmos DB Built-in Data Contributor",
 }
 
@@ -52,9 +56,11 @@ var rules = []failure.Rule{
 	{For: "emulator:5*", Doing: writing, Code: hotreader.CodeStore,
 		Text: "the emulator failed: status {status}: {message}; if it knows no transactional batches, write items one by one: single=true in the store's URL"},
 	{For: "5*", Code: hotreader.CodeStore, Text: "Cosmos DB failed: status {status}: {message}{trace}"},
-	{For: "untrusted", Code: hotreader.CodeConfig, Text: "{endpoint} is not trusted: {error}; check COSMOS_DB_ENDPOINT"},
+	{For: "untrusted", Code: hotreader.CodeConfig, Text: "{endpoint} is not trusted: {error}; check COSMOS_DB_ENDPOINT{tls}"},
+	{For: "unreached", Code: hotreader.CodeUnavailable, Text: "{endpoint} was not reached: {error}{tls}"},
+	{For: "foreign:431", Code: hotreader.CodeProtocol, Text: "{error}: what stands before Cosmos DB takes no request with so long a head; check COSMOS_DB_ENDPOINT"},
 	{For: "foreign:50*", Code: hotreader.CodeUnavailable, Text: "{error}, and not from Cosmos DB"},
-	{For: "foreign:*", Code: hotreader.CodeProtocol, Text: "{error} with {kind}, and not from Cosmos DB; check COSMOS_DB_ENDPOINT"},
+	{For: "foreign:*", Code: hotreader.CodeProtocol, Text: "{error} with {kind}, and not from Cosmos DB; check COSMOS_DB_ENDPOINT{tls}"},
 	{For: "1* 2* 3* 4*", Code: hotreader.CodeProtocol, Text: "status {status}: {message}; check COSMOS_DB_ENDPOINT"},
 }
 
@@ -67,7 +73,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	f := failure.Failure{Op: s.op(doing), Doing: doing, Err: err, Words: []string{
 		"service", "Cosmos DB", "endpoint", s.client.host,
 		"container", fmt.Sprintf("%q in a database %q", s.container, s.database),
-		"time", path(s.timeKey), "device", path(s.deviceKey), "role", strconv.Quote(roles[doing]),
+		"time", path(s.time), "device", path(s.device), "role", strconv.Quote(roles[doing]), "tls", s.client.tls(),
 	}}
 	if r, ok := errors.AsType[*refusal](err); ok {
 		status := strconv.Itoa(r.status)
@@ -81,6 +87,17 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 		f.Words = append(f.Words, "status", status, "trace", trace(r), "kind", describe(r.contentType))
 	}
 	return f.Error(ctx, rules)
+}
+
+// tls says what to do where an emulator may speak http, or https, instead.
+func (c *Client) tls() string {
+	switch host := (&url.URL{Host: c.host}).Hostname(); {
+	case strings.HasPrefix(c.endpoint, "http:"):
+		return "; it was asked over http: if it speaks https, say tls=true in the store's URL"
+	case endpoint.Loopback(host):
+		return "; for an emulator set SSL_CERT_FILE to its certificate or, if it speaks http, say tls=false in the store's URL"
+	}
+	return ""
 }
 
 // foreign reports whether something in front of Cosmos DB has answered, which

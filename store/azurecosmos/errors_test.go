@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/internal/paging"
 	"hotreader/store/storetest/cloud"
 )
@@ -92,8 +93,8 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		{Options{Database: "d"}, "set COSMOS_DB_DATABASE and COSMOS_DB_CONTAINER"},
 		{Options{Container: "c"}, "set COSMOS_DB_DATABASE"},
 		{Options{Database: "a/b", Container: "c"}, "which Cosmos DB does not allow"},
-		{Options{Database: "d", Container: "c", DeviceKey: "x", TimeKey: "x"}, `"x" is named as both`},
-		{Options{Database: "d", Container: "c", TimeFormat: "julian"}, `"julian" is unknown; use iso8601, epoch_ms or epoch_s`},
+		{Options{Database: "d", Container: "c", Layout: layout.Layout{DeviceKey: "x", TimeKey: "x"}}, `device_key and time_key are both "x"`},
+		{Options{Database: "d", Container: "c", Layout: layout.Layout{TimeFormat: layout.Formats{"julian"}}}, `"julian" is unknown; use iso8601`},
 		{Options{Database: "d", Container: "c", PageItems: -1}, "negative"},
 	} {
 		f := newFake(t)

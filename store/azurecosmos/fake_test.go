@@ -3,6 +3,7 @@ package azurecosmos
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"hotreader"
+	"hotreader/store/internal/paging"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -39,7 +41,16 @@ func (f *fake) store(o Options) *Store {
 	if o.Database == "" {
 		o.Database, o.Container = "twin", "hot"
 	}
-	return New(f.client(), o)
+	s := New(f.client(), o)
+	s.Look = paging.Look{} // which has tests of its own
+	return s
+}
+
+// looking is store, and looks at items where it finds none.
+func (f *fake) looking(o Options) *Store {
+	s := f.store(o)
+	s.Look.Items = s.newest
+	return s
 }
 
 // play is a container that is p.
@@ -55,6 +66,19 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 				batch = append(batch, cloud.Written{Key: string(op.ResourceBody["id"]), N: string(op.ResourceBody["n"])})
 			}
 			return instead(p.Write(batch), batchOf(slices.Repeat([]int{200}, len(batch))...))
+		}
+		if strings.Contains(r.Body, "SELECT *") {
+			var items []string
+			for _, it := range p.Items {
+				whole := maps.Clone(it.Fields)
+				whole["id"], whole["timestamp"] = "d_x", it.Time
+				text, err := json.Marshal(whole)
+				if err != nil {
+					t.Fatal(err)
+				}
+				items = append(items, string(text))
+			}
+			return pageOf("", items...)
 		}
 		most, _ := strconv.Atoi(r.Header.Get("X-Ms-Max-Item-Count"))
 		page := p.Answer(r.Header.Get("X-Ms-Continuation"), max(most, 0), strings.Contains(r.Body, " DESC"))
@@ -73,7 +97,7 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 		return instead(page.Fail, a)
 	}
 	t.Cleanup(f.Done)
-	return f.store(Options{})
+	return f.looking(Options{})
 }
 
 // selected finds the properties that a query asks for, in order.
@@ -121,7 +145,7 @@ func TestCloud(t *testing.T) {
 	cloud.Run(t, cloud.Store{
 		Play: play, InMemory: true, Slack: slack, Batch: maxBatch, Parallel: parallelBatches,
 		Untimely:   []any{nil, json.RawMessage("null"), json.RawMessage(`"\udc00"`)},
-		Unreadable: []any{[]int{6}, map[string]any{"a": map[string]any{}}, json.RawMessage(`"\ud800"`)},
+		Unreadable: []any{json.RawMessage(`"\ud800"`)},
 	})
 }
 

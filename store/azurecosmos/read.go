@@ -3,7 +3,6 @@ package azurecosmos
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -24,7 +23,6 @@ const maxStill = 16
 type reading struct {
 	store   *Store
 	request request
-	items   int // that came
 	decoder decoder
 	chain   paging.Chain
 }
@@ -36,81 +34,59 @@ func (s *Store) newReading() paging.Answer {
 }
 
 // Begin implements paging.Answer.
-func (r *reading) Begin(q *hotreader.Query, columns []string, left []int64) bool {
-	s := r.store
-	low, high, ok := timekey.Bounds(s.format, q.Start, q.End)
+func (r *reading) Begin(a *paging.Ask) bool {
+	low, high, ok := a.Codec.Bounds(a.Query.Start, a.Query.End)
 	if !ok {
 		return false
 	}
-	r.items = 0
 	r.chain.Begin()
-	r.decoder.layout(s.keyKind(), left)
-	r.request = request{
-		verb:   http.MethodPost,
-		path:   s.docs,
-		kind:   "docs",
-		link:   s.link,
-		header: queryHeader(q.Device),
-		body:   s.queryBody(q, columns, low, high),
-	}
+	r.decoder.prepare(a, r.store.Layout.Narrow())
+	r.request = r.store.request(r.store.rows(a, low, high))
 	return true
 }
 
 // Release implements paging.Answer.
 func (r *reading) Release() {
-	r.request, r.decoder.left = request{}, nil
+	r.request, r.decoder.ask, r.decoder.ranks = request{}, nil, nil
+	clear(r.decoder.own[:])
 	r.decoder.Release(paging.MaxPooled)
 }
 
 // Page implements paging.Answer.
 func (r *reading) Page(ctx context.Context, n int, o *timekey.Order) (items int, more bool, err error) {
-	s, header := r.store, r.request.header
-	header["X-Ms-Max-Item-Count"] = []string{strconv.Itoa(s.pageSize(n))}
 	body := paging.NewBody()
 	defer body.Release()
-	answer, err := s.client.do(ctx, &r.request, body)
+	token, err := r.store.page(ctx, &r.request, n, body)
+	if err != nil {
+		return 0, false, err
+	}
+	items, err = r.chain.Rows(ctx, body.Bytes, o)
+	if err != nil || o.Stopped() || token == "" {
+		return items, false, err
+	}
+	return items, true, r.chain.GoOn(token, items)
+}
+
+// page asks for the next page of a query, of n items at the most, 0 = as many as fit.
+// It returns what the page after it is to be asked for with, "" = there is none, and
+// has set that in the request.
+func (s *Store) page(ctx context.Context, r *request, n int, body *paging.Body) (token string, err error) {
+	r.header["X-Ms-Max-Item-Count"] = []string{strconv.Itoa(s.pageSize(n))}
+	answer, err := s.client.do(ctx, r, body)
 	stats := hotreader.StatsOf(ctx)
 	stats.Reads.Add(1)
 	stats.Bytes.Add(int64(len(body.Bytes)))
 	if err != nil {
-		return 0, false, err
+		return "", err
 	}
 	if kind := answer.Get("Content-Type"); !strings.HasPrefix(kind, "application/json") {
-		return 0, false, &hotreader.Error{Code: hotreader.CodeProtocol,
+		return "", &hotreader.Error{Code: hotreader.CodeProtocol,
 			Err: fmt.Errorf("%s answered with %s, which Cosmos DB does not; check COSMOS_DB_ENDPOINT", s.client.host, describe(kind))}
 	}
-	items, err = r.chain.Rows(ctx, body.Bytes, o)
-	r.items += items
-	if err != nil || o.Stopped() {
-		return items, false, err
+	if token = answer.Get("X-Ms-Continuation"); token != "" {
+		r.header["X-Ms-Continuation"] = []string{token}
 	}
-	token := answer.Get("X-Ms-Continuation")
-	if token == "" && r.items == 0 {
-		return 0, false, s.expectRightPartition(ctx)
-	}
-	if token == "" {
-		return items, false, nil
-	}
-	header["X-Ms-Continuation"] = []string{token}
-	return items, true, r.chain.GoOn(token, items)
-}
-
-// expectRightPartition looks, once, whether the container is partitioned by
-// device at all: if not, a query within a device's partition finds nothing,
-// which must not pass for an answer. That it cannot be found out is no error:
-// the query itself was allowed and answered.
-func (s *Store) expectRightPartition(ctx context.Context) error {
-	if s.checked.Load() {
-		return nil
-	}
-	known, err := s.checkPartition(ctx)
-	if known && err == nil {
-		s.checked.Store(true)
-	}
-	if !known {
-		return ctx.Err()
-	}
-	return err
+	return token, nil
 }
 
 // pageSize returns how many items a page is to hold at the most where n are

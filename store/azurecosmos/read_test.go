@@ -15,10 +15,18 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/layout"
+	"hotreader/store/internal/paging"
+	"hotreader/store/internal/timekey"
 	"hotreader/store/storetest/cloud"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
+
+// ask asks for a device's properties.
+func ask(device string, columns ...string) *paging.Ask {
+	return &paging.Ask{Query: &hotreader.Query{Device: device}, Value: device, Columns: columns, Codec: &timekey.NewCodecs(layout.Layout{})[0]}
+}
 
 var qN = hotreader.Query{Device: "d", Properties: []string{"n"}}
 
@@ -38,10 +46,20 @@ func TestRequest(t *testing.T) {
 	queries["limit by pages"] = queries["limit"]
 	queries["names"] = hotreader.Query{Device: "d é\"\\\n🌡\x7f", Properties: hostile}
 	queries["layout"] = hotreader.Query{Device: "d", Properties: []string{"a"}}
+	for _, name := range []string{"paths", "narrow", "narrow by suffix", "dated", "own time"} {
+		queries[name] = hotreader.Query{Device: "d", Properties: []string{"a", "b.c"}, Start: queries["range"].Start, End: queries["range"].End}
+	}
 	options := map[string]Options{
 		"until": {PageItems: 250}, "limit by pages": {PageItems: 250},
-		"layout":   {Database: "a b", Container: "é%", DeviceKey: `d"`, TimeKey: "when at"},
-		"epoch_ms": {TimeFormat: EpochMillis}, "epoch_s": {TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"},
+		"layout": {Database: "a b", Container: "é%", Layout: layout.Layout{DeviceKey: `d"`, TimeKey: "when at"}},
+		"paths": {Layout: layout.Layout{DeviceKey: "SystemProperties.iothub-connection-device-id", TimeKey: "Body.ts",
+			Properties: layout.Properties{Base: "Body"}, TimeFormat: layout.Formats{"epoch_ms:text"}}},
+		"narrow":           {Layout: layout.Layout{NameKey: "sensor.name", ValueKey: "v", TimePrefix: "READING#", TimeFormat: layout.Formats{"iso8601_minute"}}},
+		"narrow by suffix": {Layout: layout.Layout{TimeSuffix: "#{property}", ValueKey: "v"}},
+		"dated":            {Layout: layout.Layout{Partition: "site-4#{device}#{yyyy-MM-dd}", TimeFormat: layout.Formats{"iso8601_blank+09:00"}}},
+		"own time":         {Layout: layout.Layout{TimeKey: "_ts", TimeFormat: layout.Formats{layout.EpochSecs}}},
+		"epoch_ms":         {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}},
+		"epoch_s":          {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}, DeviceKey: "dev", TimeKey: "t"}},
 	}
 	for name, q := range queries {
 		synctest.Test(t, func(t *testing.T) { // so that the date, and the signature, are always the same
@@ -126,7 +144,7 @@ func TestPitfall22QueriesStayInTheirPartition(t *testing.T) {
 // FuzzNames: whatever a property is called, the query's text has the same
 // meaning but for that name: its literals are as many, and the name is one.
 func FuzzNames(f *testing.F) {
-	for _, name := range []string{"n", `"`, `\`, `\"`, `"]`, "\n\x00", "'", `\u0022`, "é🌡️"} {
+	for _, name := range []string{"n", "a.b", "a.", `"`, `\`, `\"`, `"]`, "\n\x00", "'", `\u0022`, "é🌡️"} {
 		f.Add(name)
 	}
 	s := New(&Client{}, Options{Database: "d", Container: "c"})
@@ -135,73 +153,89 @@ func FuzzNames(f *testing.F) {
 			return
 		}
 		var body struct{ Query string }
-		if err := json.Unmarshal(s.queryBody(&hotreader.Query{Device: "d"}, []string{name}, "", ""), &body); err != nil {
+		if err := json.Unmarshal(s.request(s.rows(ask("d", name), "", "")).body, &body); err != nil {
 			t.Fatal(err)
 		}
 		rest, ok := strings.CutPrefix(body.Query, `SELECT c["timestamp"] AS t,c[`)
 		if !ok {
 			t.Fatal(body.Query)
 		}
-		end := 1 // of the literal, by the query language's own rules
-		for rest[end] != '"' {
-			if rest[end] == '\\' {
+		var places []string
+		for rest = "[" + rest; strings.HasPrefix(rest, "["); rest = strings.TrimPrefix(rest, "??c") {
+			end := 2 // of the literal, by the query language's own rules
+			for rest[end] != '"' {
+				if rest[end] == '\\' {
+					end++
+				}
 				end++
 			}
-			end++
+			var got string
+			if err := json.Unmarshal([]byte(rest[1:end+1]), &got); err != nil || rest[end+1] != ']' {
+				t.Fatalf("%s: %v", rest, err)
+			}
+			places, rest = append(places, got), rest[end+2:]
 		}
-		var got string
-		if err := json.Unmarshal([]byte(rest[:end+1]), &got); err != nil || got != name {
-			t.Fatalf("%s names %q, %v", rest[:end+1], got, err)
+		want := []string{name}
+		if parts := strings.Split(name, "."); len(parts) > 1 && !slices.Contains(parts, "") {
+			want = append(want, parts...)
 		}
-		if want := `] AS p0 FROM c WHERE c["device_id"]=@d ORDER BY c["timestamp"] ASC`; rest[end+1:] != want {
-			t.Fatalf("behind the name: %s", rest[end+1:])
+		if !slices.Equal(places, want) {
+			t.Fatalf("%s names %q, want %q", body.Query, places, want)
+		}
+		if want := ` AS p0 FROM c WHERE c["device_id"]=@d ORDER BY c["timestamp"] ASC`; rest != want {
+			t.Fatalf("behind the name: %s", rest)
 		}
 	})
 }
 
 func TestNumbersAsTime(t *testing.T) {
 	f := newFake(t, pageOf("", `{"t":-0.5,"p0":1}`, `{"t":1.5,"p0":2}`, `{"t":"1970-01-01T00:00:00Z","p0":3}`, `{"t":1.7E9,"p0":4}`, `{"t":1700000000.25,"p0":5}`))
-	cloud.WantRows(t, f.store(Options{TimeFormat: EpochSecs}), qN, "23:59:59.5 1", "00:00:01.5 2", "22:13:20 4", "22:13:20.25 5")
+	cloud.WantRows(t, f.store(Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}}}), qN, "23:59:59.5 1", "00:00:01.5 2", "22:13:20 4", "22:13:20.25 5")
 	f = newFake(t, pageOf("", `{"t":1700000000250.5,"p0":5}`))
-	cloud.WantRows(t, f.store(Options{TimeFormat: EpochMillis}), qN, "22:13:20.2505 5")
+	cloud.WantRows(t, f.store(Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}}), qN, "22:13:20.2505 5")
 }
 
 // Pitfall 2: within the wrong partition there is nothing, and that must not pass
 // for an answer. The container is looked at once, and only when there is reason.
 func TestPitfall02NothingInTheWrongPartitionIsAnError(t *testing.T) {
-	f := newFake(t, pageOf(""), partitioned("/id"))
-	_, err := rows(t, f.store(Options{}), qN)
+	f := newFake(t, pageOf(""), pageOf(""), partitioned("/id"))
+	_, err := rows(t, f.looking(Options{}), qN)
 	if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "partition key is /id; it must be /device_id") {
 		t.Errorf("error %v", err)
 	}
 	f.Done()
-	if r := f.Requests[1]; r.Method != "GET" || r.URL != "https://account.documents.azure.com:443/dbs/twin/colls/hot" {
+	if r := f.Requests[2]; r.Method != "GET" || r.URL != "https://account.documents.azure.com:443/dbs/twin/colls/hot" {
 		t.Errorf("asked %s %s", r.Method, r.URL)
 	}
 
-	f = newFake(t, pageOf(""), partitioned("/device_id"), pageOf(""), pageOf("", n("2024-01-01T00:00:00Z", "1")))
-	s := f.store(Options{})
+	f = newFake(t, pageOf(""), pageOf(""), partitioned("/device_id"), pageOf(""), pageOf(""), pageOf(""), pageOf("", n("2024-01-01T00:00:00Z", "1")))
+	s, other := f.looking(Options{}), qN
+	other.Device = "e"
 	cloud.WantRows(t, s, qN)
-	cloud.WantRows(t, s, qN) // is not asked again
+	cloud.WantRows(t, s, other) // the container is not asked again
+	cloud.WantRows(t, s, other) // and within a minute nothing is looked at again
 	cloud.WantRows(t, s, qN, "00:00:00 1")
 	f.Done()
 
 	// Quoted, as Cosmos DB needs it for some names, and allows it for all.
-	for _, c := range []struct{ path, key string }{{`/"device_id"`, ""}, {`/"my device"`, "my device"}} {
-		f = newFake(t, pageOf(""), partitioned(c.path))
-		cloud.WantRows(t, f.store(Options{DeviceKey: c.key}), qN)
+	for _, c := range []struct{ path, key string }{
+		{`/"device_id"`, ""}, {`/"my device"`, "my device"}, {"/SystemProperties/\"iothub-connection-device-id\"", "SystemProperties.iothub-connection-device-id"},
+		{`/"a"/b`, "a.b"}, {`/"a.b"`, `a\.b`},
+	} {
+		f = newFake(t, pageOf(""), pageOf(""), partitioned(c.path))
+		cloud.WantRows(t, f.looking(Options{Layout: layout.Layout{DeviceKey: c.key}}), qN)
 		f.Done()
 	}
-	f = newFake(t, pageOf(""), cloud.Answer{Body: `{"id":"hot","partitionKey":{"paths":["/device_id","/day"],"kind":"MultiHash","version":2}}`})
-	if _, err := rows(t, f.store(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig {
+	f = newFake(t, pageOf(""), pageOf(""), cloud.Answer{Body: `{"id":"hot","partitionKey":{"paths":["/device_id","/day"],"kind":"MultiHash","version":2}}`})
+	if _, err := rows(t, f.looking(Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig {
 		t.Errorf("a key of two levels: %v", err)
 	}
 
 	// An identity that may query but not look at the container gets its answer.
-	f = newFake(t, pageOf(""), refuse(403, "Forbidden", "no"), pageOf(""), partitioned("/device_id"))
-	s = f.store(Options{})
+	f = newFake(t, pageOf(""), pageOf(""), refuse(403, "Forbidden", "no"), pageOf(""), pageOf(""), partitioned("/device_id"))
+	s = f.looking(Options{})
 	cloud.WantRows(t, s, qN)
-	cloud.WantRows(t, s, qN)
+	cloud.WantRows(t, s, other)
 	f.Done()
 }
 

@@ -10,13 +10,14 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"hotreader"
 	"hotreader/internal/jsontext"
+	"hotreader/layout"
 	"hotreader/store/internal/batch"
 	"hotreader/store/internal/paging"
-	"hotreader/store/internal/timekey"
 )
 
 // Cosmos DB's bounds, from "Azure Cosmos DB service quotas". A batch's bytes are
@@ -41,17 +42,19 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	if err := s.check(); err != nil {
 		return err
 	}
-	items, err := batch.Make(device, records, func(r *hotreader.Record) (string, []byte, error) { return s.item(device, r) })
+	for _, key := range [][]string{s.device, s.time} {
+		if slices.Contains(system, key[0]) {
+			return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeConfig,
+				Err: fmt.Errorf("nothing can be written with %s as a key, for Cosmos DB sets it itself", key[0])}
+		}
+	}
+	requests, err := s.writeRequests(device, records)
 	if err != nil {
 		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
 	}
-	most, parallel := maxBatch, parallelBatches
+	parallel := parallelBatches
 	if s.single {
-		most, parallel = 1, parallelItems
-	}
-	var requests []*request
-	for _, group := range batch.Group(items, most, maxBatchBytes) {
-		requests = append(requests, s.writeRequest(device, group))
+		parallel = parallelItems
 	}
 	err = batch.Send(ctx, requests, parallel, func(ctx context.Context, r *request) error {
 		body := paging.NewBody()
@@ -65,10 +68,36 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	return nil
 }
 
-// writeRequest returns the request that stores a device's items.
-func (s *Store) writeRequest(device string, items [][]byte) *request {
+// writeRequests returns the requests that store records, those of a partition together.
+func (s *Store) writeRequests(device string, records []hotreader.Record) (requests []*request, err error) {
+	items, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, item)) error { return s.items(device, r, add) })
+	if err != nil {
+		return nil, err
+	}
+	most := maxBatch
+	if s.single {
+		most = 1
+	}
+	for len(items) > 0 {
+		partition := items[0].partition
+		var own [][]byte
+		items = slices.DeleteFunc(items, func(it item) bool {
+			if it.partition == partition {
+				own = append(own, it.json)
+			}
+			return it.partition == partition
+		})
+		for _, group := range batch.Group(own, most, maxBatchBytes) {
+			requests = append(requests, s.writeRequest(partition, group))
+		}
+	}
+	return requests, nil
+}
+
+// writeRequest returns the request that stores items of a partition.
+func (s *Store) writeRequest(partition string, items [][]byte) *request {
 	r := &request{verb: http.MethodPost, path: s.docs, kind: "docs", link: s.link, patient: true,
-		header: http.Header{"X-Ms-Documentdb-Partitionkey": {partitionHeader(device)}, "Prefer": {"return=minimal"}}}
+		header: http.Header{"X-Ms-Documentdb-Partitionkey": {"[" + string(jsontext.AppendASCII(nil, partition)) + "]"}, "Prefer": {"return=minimal"}}}
 	if s.single {
 		r.body = items[0]
 		r.header["X-Ms-Documentdb-Is-Upsert"] = []string{"True"}
@@ -83,55 +112,132 @@ func (s *Store) writeRequest(device string, items [][]byte) *request {
 	return r
 }
 
+// An item is a record, or one property of it, as it is stored.
+type item struct {
+	partition string
+	json      []byte
+}
+
+// items makes a record an item or, where an item holds one property, an item for each.
+func (s *Store) items(device string, r *hotreader.Record, add func(id string, it item)) error {
+	if err := s.codec.Writable(r.Time); err != nil {
+		return err
+	}
+	partition := s.PartitionOf(device, r.Time)
+	if !s.Layout.Narrow() {
+		id, json, err := s.item(device, partition, r.Time, "", r.Fields)
+		if err == nil {
+			add(id, item{partition, json})
+		}
+		return err
+	}
+	for i, f := range r.Fields {
+		if f.Value.IsNull() {
+			continue
+		}
+		id, json, err := s.item(device, partition, r.Time, f.Name, r.Fields[i:i+1])
+		if err != nil {
+			return err
+		}
+		add(id, item{partition, json})
+	}
+	return nil
+}
+
+// item makes an item of properties, or of a single one that is named, and returns its
+// id and its JSON.
+func (s *Store) item(device, partition string, t time.Time, property string, fields []hotreader.Field) (id string, json []byte, err error) {
+	key := s.codec.Append(nil, t, property)
+	at := jsontext.AppendString(nil, key)
+	if s.codec.Kind == layout.NumberTime {
+		if at = key; !holds(key) {
+			return "", nil, fmt.Errorf("its time %v is finer than a number of Cosmos DB keeps; use the time format %s", t, layout.ISO8601)
+		}
+	}
+	var o object
+	if name := s.Layout.NameKey; name != "" {
+		key = append(append(slices.Clip(key), '_'), property...)
+		err = o.put(layout.ParsePath(name), jsontext.AppendString(nil, property))
+	}
+	id = itemID(device, string(key))
+	err = errors.Join(o.put([]string{"id"}, jsontext.AppendString(nil, id)), o.put(s.device, jsontext.AppendString(nil, partition)), o.put(s.time, at), err)
+	for i := range fields {
+		if err == nil {
+			err = s.putField(&o, &fields[i])
+		}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	if json = o.append(make([]byte, 0, 128+2*len(device)+24*len(fields))); len(json) > maxItemBytes {
+		return "", nil, fmt.Errorf("it has %d bytes of JSON, an item of Cosmos DB at most %d", len(json), maxItemBytes)
+	}
+	return id, json, nil
+}
+
 // system are the properties of an item that Cosmos DB sets itself.
 var system = []string{"id", "_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"}
 
-// item makes a record an item, as JSON, and returns it with its time's text.
-func (s *Store) item(device string, r *hotreader.Record) (string, []byte, error) {
-	key := timekey.Append(nil, s.format, r.Time)
-	item := jsontext.AppendString(append(make([]byte, 0, 128+2*len(device)+24*len(r.Fields)), `{"id":`...), itemID(device, string(key)))
-	item = jsontext.AppendString(append(jsontext.AppendString(append(item, ','), s.deviceKey), ':'), device)
-	item = append(jsontext.AppendString(append(item, ','), s.timeKey), ':')
-	if s.format == timekey.ISO8601 {
-		item = jsontext.AppendString(item, key)
-	} else {
-		if !holds(key) {
-			return "", nil, fmt.Errorf("its time %v is finer than a number of Cosmos DB keeps; use the time format %s", r.Time, timekey.ISO8601)
-		}
-		item = append(item, key...)
+// putField puts a property where the layout has it.
+func (s *Store) putField(o *object, f *hotreader.Field) error {
+	path := s.Layout.WritePath(f.Name)
+	switch {
+	case slices.Equal(path, s.device) || slices.Equal(path, s.time):
+		return fmt.Errorf("the property %q is named like a key of the container", f.Name)
+	case slices.Contains(system, path[0]):
+		return fmt.Errorf("the property %q is named like one that Cosmos DB gives to each item itself", f.Name)
+	case path[0] == "ttl":
+		return errors.New(`by the property "ttl" Cosmos DB would delete the item after so many seconds; give it another name`)
 	}
-	for _, f := range r.Fields {
-		switch {
-		case f.Name == s.deviceKey || f.Name == s.timeKey:
-			return "", nil, fmt.Errorf("the property %q is named like a key of the container", f.Name)
-		case slices.Contains(system, f.Name):
-			return "", nil, fmt.Errorf("the property %q is named like one that Cosmos DB gives to each item itself", f.Name)
-		case f.Name == "ttl":
-			return "", nil, errors.New(`by the property "ttl" Cosmos DB would delete the item after so many seconds; give it another name`)
-		}
-		text := f.Value.Text()
-		kind := f.Value.Kind()
-		if kind == hotreader.Null {
-			continue
-		}
-		item = append(jsontext.AppendString(append(item, ','), f.Name), ':')
-		switch kind {
-		case hotreader.Bool:
-			item = strconv.AppendBool(item, f.Value.Bool())
-		case hotreader.Number:
-			if holds(text) {
-				item = append(item, text...)
-			} else {
-				item = append(append(append(item, '"'), text...), '"')
-			}
-		case hotreader.String:
-			item = jsontext.AppendString(item, text)
+	text := f.Value.Text()
+	switch f.Value.Kind() {
+	case hotreader.Null:
+		return nil
+	case hotreader.Bool:
+		return o.put(path, strconv.AppendBool(nil, f.Value.Bool()))
+	case hotreader.Number:
+		if holds(text) {
+			return o.put(path, text)
 		}
 	}
-	if item = append(item, '}'); len(item) > maxItemBytes {
-		return "", nil, fmt.Errorf("it has %d bytes of JSON, an item of Cosmos DB at most %d", len(item), maxItemBytes)
+	return o.put(path, jsontext.AppendString(nil, text))
+}
+
+// An object is a JSON object that is being put together.
+type object struct{ members []member }
+
+type member struct {
+	name   string
+	value  []byte  // its JSON
+	object *object // instead
+}
+
+// put adds a value at a path.
+func (o *object) put(path []string, value []byte) error {
+	i := slices.IndexFunc(o.members, func(m member) bool { return m.name == path[0] })
+	switch {
+	case i < 0 && len(path) == 1:
+		o.members = append(o.members, member{name: path[0], value: value})
+		return nil
+	case i < 0:
+		i = len(o.members)
+		o.members = append(o.members, member{name: path[0], object: new(object)})
+	case len(path) == 1 || o.members[i].object == nil:
+		return fmt.Errorf("two of its properties would be at %q; the layout cannot hold both", path[0])
 	}
-	return string(key), item, nil
+	return o.members[i].object.put(path[1:], value)
+}
+
+func (o *object) append(dst []byte) []byte {
+	for i, m := range o.members {
+		dst = append(jsontext.AppendString(append(dst, "{,"[min(i, 1)]), m.name), ':')
+		if m.object != nil {
+			dst = m.object.append(dst)
+		} else {
+			dst = append(dst, m.value...)
+		}
+	}
+	return append(dst, '}')
 }
 
 // holds reports whether a double brings a number's digits back: whether the
@@ -145,28 +251,39 @@ func holds(digits []byte) bool {
 	return hotreader.CompareNumbers(strconv.AppendFloat(buf[:0], f, 'g', -1, 64), digits) == 0
 }
 
-// itemID returns the id of the item of a device and a time; see the package's
-// comment. No two pairs have the same.
+// itemID returns the id of the item of a device and a key; see the package's comment.
+// No two pairs have the same.
 func itemID(device, key string) string {
+	key = shorten(escape(key), key, maxIDBytes/2)
+	return shorten(escape(device), device, maxIDBytes-1-len(key)) + "_" + key
+}
+
+// escape writes what an id must not hold in another way.
+func escape(text string) string {
 	const upper = "0123456789ABCDEF"
-	front := make([]byte, 0, len(device)+1+len(key))
-	for i := range len(device) {
-		c := device[i]
-		switch {
+	out := make([]byte, 0, len(text))
+	for i := range len(text) {
+		switch c := text[i]; {
 		case c == '/' || c == '\\' || c == '?' || c == '#' || c == '~' || c < ' ' || c == 0x7f:
-			front = append(front, '~', upper[c>>4], upper[c&15])
+			out = append(out, '~', upper[c>>4], upper[c&15])
 		default:
-			front = append(front, c)
+			out = append(out, c)
 		}
 	}
-	if len(front)+1+len(key) > maxIDBytes {
-		sum := sha256.Sum256([]byte(device))
-		hash := base64.RawURLEncoding.EncodeToString(sum[:])
-		cut := maxIDBytes - len("~.") - len(hash) - 1 - len(key)
-		for !utf8.RuneStart(front[cut]) {
-			cut--
-		}
-		front = append(append(front[:cut], "~."...), hash...)
+	return string(out)
+}
+
+// shorten cuts a text to most bytes, of which the last are a hash of what it was made
+// of.
+func shorten(text, of string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return string(append(append(front, '_'), key...))
+	sum := sha256.Sum256([]byte(of))
+	hash := "~." + base64.RawURLEncoding.EncodeToString(sum[:])
+	cut := most - len(hash)
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + hash
 }

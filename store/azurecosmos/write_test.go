@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -68,7 +69,7 @@ func TestWriteRequest(t *testing.T) {
 	}{
 		{"write batch", Options{}, []cloud.Answer{batchOf(201, 200)}, []int{0}},
 		{"write single", Options{Single: true}, []cloud.Answer{{Status: 201, Body: "{}"}, {Status: 200, Body: "{}"}}, nil},
-		{"write epoch_ms", Options{TimeFormat: EpochMillis, DeviceKey: "dev", TimeKey: "t"}, []cloud.Answer{batchOf(201, 200)}, []int{0}},
+		{"write epoch_ms", Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}, DeviceKey: "dev", TimeKey: "t"}}, []cloud.Answer{batchOf(201, 200)}, []int{0}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(t, test.answers...)
@@ -105,14 +106,14 @@ func TestNumbersThatADoubleDoesNotHold(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		digits := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?(e-?[0-9]{1,3})?`).Draw(t, "digits")
-		_, item, err := New(&Client{}, Options{Database: "d", Container: "c"}).item("d", &hotreader.Record{Time: base, Fields: []hotreader.Field{{Name: "n", Value: number(digits)}}})
+		made, err := New(&Client{}, Options{Database: "d", Container: "c", Single: true}).writeRequests("d", []hotreader.Record{{Time: base, Fields: []hotreader.Field{{Name: "n", Value: number(digits)}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		// What the emulator and, to all that is known, Cosmos DB do with it.
 		var stored struct{ N any }
-		if err := json.Unmarshal(item, &stored); err != nil {
-			t.Fatalf("%v: %s", err, item)
+		if err := json.Unmarshal(made[0].body, &stored); err != nil {
+			t.Fatalf("%v: %s", err, made[0].body)
 		}
 		back, err := json.Marshal(stored.N)
 		if err != nil {
@@ -229,12 +230,12 @@ func TestWriteRefuses(t *testing.T) {
 		r            hotreader.Record
 		says         string
 	}{
-		{"the other key", "d", Options{DeviceKey: "dev"}, field("dev"), `"dev" is named like a key`},
+		{"the other key", "d", Options{Layout: layout.Layout{DeviceKey: "dev"}}, field("dev"), `"dev" is named like a key`},
 		{"id", "d", Options{}, field("id"), "Cosmos DB gives to each item itself"},
 		{"_ts", "d", Options{}, field("_ts"), "Cosmos DB gives to each item itself"},
 		{"ttl", "d", Options{}, field("ttl"), "would delete the item"},
-		{"too fine for seconds", "d", Options{TimeFormat: EpochSecs}, cloud.Record(base.Add(1), n), "is finer than a number of Cosmos DB keeps; use the time format iso8601"},
-		{"too fine for milliseconds", "d", Options{TimeFormat: EpochMillis}, cloud.Record(base.Add(1), n), "is finer than"},
+		{"too fine for seconds", "d", Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}}}, cloud.Record(base.Add(1), n), "is finer than a number of Cosmos DB keeps; use the time format iso8601"},
+		{"too fine for milliseconds", "d", Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}}, cloud.Record(base.Add(1), n), "is finer than"},
 		{"too large", "d", Options{}, cloud.Record(base, cloud.Text("n", strings.Repeat("x", maxItemBytes))), "an item of Cosmos DB at most 2097152"},
 	} {
 		err := newFake(t).store(test.o).Write(t.Context(), test.device, []hotreader.Record{test.r})
@@ -288,7 +289,7 @@ func TestCreateContainer(t *testing.T) {
 	exists := refuse(409, "Conflict", "Resource with specified id already exists")
 	made := cloud.Answer{Status: 201, Body: `{"id":"x"}`}
 	f := newFake(t, made, made)
-	if err := CreateContainer(t.Context(), f.client(), Options{Database: "twin", Container: "hot", TimeKey: "when at"}); err != nil {
+	if err := CreateContainer(t.Context(), f.client(), Options{Database: "twin", Container: "hot", Layout: layout.Layout{TimeKey: "when at"}}); err != nil {
 		t.Fatal(err)
 	}
 	f.Done()

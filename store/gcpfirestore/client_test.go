@@ -16,6 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"hotreader"
+	"hotreader/store/internal/paging"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -105,7 +106,7 @@ func TestTokenIsSent(t *testing.T) {
 	})
 	c.transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
 	store := storeOf(c, Options{})
-	store.known.Store(true)
+	store.Look = paging.Look{}
 	cloud.WantRows(t, store, qN)
 	h := <-heads
 	if h.Get("Authorization") != "Bearer secret" || h.Get("X-Goog-User-Project") != "payer" {

@@ -1,6 +1,9 @@
 package gcpfirestore
 
 import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -13,6 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"hotreader"
+	"hotreader/layout"
+	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
 
@@ -20,64 +25,97 @@ import (
 var columns = []string{"n", "a.b", "", "timestamp"}
 
 // asTheirs says what a message means to Google's generated code, in the words of
-// render.
-func asTheirs(m *pb.RunQueryResponse, columns []string, format string) string {
+// asOurs.
+func asTheirs(m *pb.RunQueryResponse, columns []string, native bool) string {
 	if m.Document == nil {
 		return "no document"
 	}
 	var b strings.Builder
-	skipped := 0
+	left := 0
 	b.WriteString(m.Document.Name)
 	for _, c := range columns {
-		v := m.Document.Fields[c]
-		b.WriteString(" ")
-		switch k := v.GetValueType().(type) {
-		case *pb.Value_BooleanValue:
-			b.WriteString(strconv.FormatBool(k.BooleanValue))
-		case *pb.Value_IntegerValue:
-			b.WriteString(strconv.FormatInt(k.IntegerValue, 10))
-		case *pb.Value_DoubleValue:
-			if f := k.DoubleValue; math.IsNaN(f) || math.IsInf(f, 0) {
-				b.WriteString("null")
-				skipped++
-			} else {
-				b.Write(appendDigits(nil, f))
-			}
-		case *pb.Value_StringValue:
-			b.WriteString(strconv.Quote(k.StringValue))
-		default:
-			b.WriteString("null")
-			// A kind that is not known yet is no null.
-			if _, null := k.(*pb.Value_NullValue); k != nil && !null || k == nil && v != nil && len(v.ProtoReflect().GetUnknown()) > 0 {
-				skipped++
-			}
+		text, usable := render(m.Document.Fields[c])
+		front, back, nested := strings.Cut(c, ".")
+		if within, ok := m.Document.Fields[front].GetMapValue().GetFields()[back]; ok && nested && usable && text == "null" {
+			text, usable = render(within)
 		}
+		if !usable {
+			left++
+		}
+		b.WriteString(" " + text)
 	}
-	b.WriteString(" skipped " + strconv.Itoa(skipped) + " at ")
-	switch k := m.Document.Fields["timestamp"].GetValueType().(type) {
-	case *pb.Value_TimestampValue:
-		if t := k.TimestampValue; format == Native && t.IsValid() {
-			b.WriteString(t.AsTime().Format(time.RFC3339Nano))
-		}
-	case *pb.Value_StringValue:
-		if t, ok := hotreader.ParseStoredTime([]byte(k.StringValue)); ok && format == ISO8601 {
-			b.WriteString(t.Format(time.RFC3339Nano))
-		}
-	case *pb.Value_IntegerValue:
-		if t, ok := timekey.Parse(format, []byte(strconv.FormatInt(k.IntegerValue, 10))); ok && format != ISO8601 && format != Native {
-			b.WriteString(t.Format(time.RFC3339Nano))
-		}
-	case *pb.Value_DoubleValue:
-		if f := k.DoubleValue; !math.IsNaN(f) && !math.IsInf(f, 0) && format != ISO8601 && format != Native {
-			if t, ok := timekey.Parse(format, appendDigits(nil, f)); ok {
-				b.WriteString(t.Format(time.RFC3339Nano))
-			}
-		}
+	b.WriteString(" left " + strconv.Itoa(left) + " at ")
+	when := m.Document.Fields["timestamp"]
+	if !native {
+		text, _ := render(when)
+		b.WriteString(text)
+	} else if t := when.GetTimestampValue(); t != nil && t.IsValid() {
+		b.WriteString(t.AsTime().Format(time.RFC3339Nano))
 	}
+	b.WriteString(" written " + m.Document.UpdateTime.AsTime().Format(time.RFC3339Nano))
 	if m.GetDone() {
 		b.WriteString(" done")
 	}
 	return b.String()
+}
+
+// render writes a value as a hotreader.Value's String does.
+func render(v *pb.Value) (text string, usable bool) {
+	plain, usable := plainOf(v)
+	switch plain := plain.(type) {
+	case string:
+		return strconv.Quote(plain), usable
+	case bool, json.Number:
+		return fmt.Sprint(plain), usable
+	case time.Time:
+		return "null", false
+	case []any, map[string]any:
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if usable && e.Encode(plain) == nil {
+			return strconv.Quote(strings.TrimSuffix(b.String(), "\n")), true
+		}
+		return "null", false
+	}
+	return "null", usable
+}
+
+// plainOf makes a value one of Go; ok is false for what is, or holds, no such.
+func plainOf(v *pb.Value) (plain any, ok bool) {
+	switch k := v.GetValueType().(type) {
+	case *pb.Value_BooleanValue:
+		return k.BooleanValue, true
+	case *pb.Value_IntegerValue:
+		return json.Number(strconv.FormatInt(k.IntegerValue, 10)), true
+	case *pb.Value_DoubleValue:
+		if f := k.DoubleValue; !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return json.Number(appendDigits(nil, f)), true
+		}
+	case *pb.Value_StringValue:
+		return k.StringValue, true
+	case *pb.Value_TimestampValue:
+		return k.TimestampValue.AsTime(), k.TimestampValue.IsValid()
+	case *pb.Value_ArrayValue:
+		all, ok := []any{}, true
+		for _, v := range k.ArrayValue.GetValues() {
+			plain, fits := plainOf(v)
+			all, ok = append(all, plain), ok && fits
+		}
+		return all, ok
+	case *pb.Value_MapValue:
+		all, ok := map[string]any{}, true
+		for name, v := range k.MapValue.GetFields() {
+			plain, fits := plainOf(v)
+			all[name], ok = plain, ok && fits
+		}
+		return all, ok
+	case *pb.Value_NullValue:
+		return nil, true
+	case nil: // a kind that is not known yet is no null
+		return nil, v == nil || len(v.ProtoReflect().GetUnknown()) == 0
+	}
+	return nil, false
 }
 
 func asOurs(d *decoder, columns []string, values []hotreader.Value) string {
@@ -89,18 +127,30 @@ func asOurs(d *decoder, columns []string, values []hotreader.Value) string {
 	for i := range columns {
 		b.WriteString(" " + values[i].String())
 	}
-	skipped := int64(0)
+	left := int64(0)
 	for _, n := range d.left {
-		skipped += n
+		left += n
 	}
-	b.WriteString(" skipped " + strconv.FormatInt(skipped, 10) + " at ")
-	if d.timely {
+	b.WriteString(" left " + strconv.FormatInt(left, 10) + " at ")
+	if !d.native {
+		b.WriteString(d.key.String())
+	} else if d.timely {
 		b.WriteString(d.at.Format(time.RFC3339Nano))
 	}
+	seconds, nanos := int64(binary.BigEndian.Uint64(d.rank)), int32(binary.BigEndian.Uint32(d.rank[8:]))
+	b.WriteString(" written " + time.Unix(seconds, int64(nanos)).UTC().Format(time.RFC3339Nano))
 	if d.done {
 		b.WriteString(" done")
 	}
 	return b.String()
+}
+
+// decoderOf is a decoder of documents with the given columns.
+func decoderOf(l layout.Layout, columns ...string) *decoder {
+	var d decoder
+	l = l.WithDefaults()
+	d.prepare(&l, &paging.Ask{Columns: columns, Codec: &timekey.NewCodecs(l)[0], Left: make([]int64, len(columns))})
+	return &d
 }
 
 // FuzzDecode proves that ours and Google's decoding of the same bytes agree.
@@ -122,9 +172,11 @@ func FuzzDecode(f *testing.F) {
 	add(&pb.RunQueryResponse{Document: doc(1700000000, "n", parse(at), "a.b", -1)})
 	add(&pb.RunQueryResponse{Document: doc(1700000000.5, "n", map[string]any{}, "a.b", 5e-324)})
 	add(&pb.RunQueryResponse{Document: &pb.Document{Name: "x", Fields: map[string]*pb.Value{"n": {}, "a.b": {ValueType: &pb.Value_GeoPointValue{}}}}})
-	// A Value of two kinds, of which the last counts, and one with an unknown field.
+	add(&pb.RunQueryResponse{Document: doc(at, "a", map[string]any{"b": []any{parse(at), "<", 1e21, map[string]any{"z": nil, "y": false}}}, "n", []any{[]byte{1}})})
+	add(&pb.RunQueryResponse{Document: doc(at, "a", map[string]any{"b": 1}, "a.b", nil)})
+	// A Value of two kinds, and one with an unknown field.
 	field := func(name string, v []byte) []byte {
-		return appendField(nil, name, func(b []byte) []byte { return append(b, v...) })
+		return tree{name: v}.append(nil, 2)
 	}
 	two := appendDouble(text(nil, valueString, "lost"), 2.5)
 	unknown := varint(appendDouble(nil, 2.5), 99, 7)
@@ -135,11 +187,10 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		theirs := new(pb.RunQueryResponse)
 		refused := proto.Unmarshal(b, theirs)
-		for _, format := range []string{ISO8601, Native, EpochMillis, EpochSecs} {
+		for _, format := range []string{layout.ISO8601, layout.Native} {
 			for _, columns := range [][]string{columns, columns[:3]} {
-				var d decoder
-				left := make([]int64, len(columns))
-				d.layout(columns, "timestamp", format, left)
+				d := decoderOf(layout.Layout{TimeFormat: layout.Formats{format}}, columns...)
+				left := d.left
 				values := make([]hotreader.Value, len(columns))
 				for range 2 { // the second time it knows the order of the fields
 					clear(left)
@@ -152,7 +203,7 @@ func FuzzDecode(f *testing.F) {
 					if err != nil || refused != nil {
 						continue
 					}
-					if got, want := asOurs(&d, columns, values), asTheirs(theirs, columns, format); got != want {
+					if got, want := asOurs(d, columns, values), asTheirs(theirs, columns, format == layout.Native); got != want {
 						t.Fatalf("%s: %x is\n%s, want\n%s", format, b, got, want)
 					}
 				}
@@ -172,8 +223,7 @@ func TestDecodeTakesWhatGoogleSends(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var d decoder
-		d.layout(columns, "timestamp", ISO8601, make([]int64, len(columns)))
+		d := decoderOf(layout.Layout{}, columns...)
 		values := make([]hotreader.Value, len(columns))
 		if err := d.message(b, values); err != nil {
 			t.Errorf("%v: %v", m, err)

@@ -15,6 +15,7 @@ import (
 	"cloud.google.com/go/firestore"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/gcpfirestore"
 	"hotreader/store/storetest"
 	"hotreader/store/storetest/cloud"
@@ -54,21 +55,39 @@ func newCollection(name string) string {
 	return name + "-" + strconv.FormatInt(collections.Add(1), 10)
 }
 
-func harness() storetest.Harness {
+func harness(l layout.Layout) storetest.Harness {
+	return harnessFrom(l, time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC))
+}
+
+// harnessFrom is harness where histories begin at an instant, or later.
+func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
 	var collection string
 	var client *firestore.Client
-	return storetest.Harness{
+	h := storetest.Harness{
 		RewritesNumbers:   true,
 		WideNumbersAsText: true,
 		EmptyIsMissing:    true,
+		LatestStands:      true,
 		RefusesDevice:     func(d string) bool { return len(d) > 1500 },
-		RefusesName:       func(p string) bool { return p == "__proto__" },
+		RefusesName:       func(p string) bool { return p == "__proto__" && l.NameKey+l.ValueKey == "" },
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			collection, client = newCollection("conformance"), nil
-			s := ours(t, gcpfirestore.Options{Collection: collection})
+			o := gcpfirestore.Options{Collection: collection, Layout: l}
+			if l.Collection != "" {
+				o.Layout.Collection = collection + "/" + l.Collection
+			}
+			s := ours(t, o)
+			if strings.Contains(l.Partition, "yyyy") {
+				return storetest.Dated{Source: s, From: from}, s
+			}
 			return s, s
 		},
-		PutRaw: func(t testing.TB, device, timeText string, fields ...hotreader.Field) {
+	}
+	if n := len(l.TimeFormat); n > 0 && slices.Contains([]string{layout.Native, layout.EpochMicros, layout.EpochMillis}, l.TimeFormat[n-1]) {
+		h.Not = tooFine
+	}
+	if len(l.TimeFormat) == 0 {
+		h.PutRaw = func(t testing.TB, device, timeText string, fields ...hotreader.Field) {
 			document := map[string]any{"device_id": device, "timestamp": timeText}
 			for _, f := range fields {
 				switch f.Value.Kind() {
@@ -92,11 +111,36 @@ func harness() storetest.Harness {
 			if _, err := client.Collection(collection).Doc(device+"_"+timeText).Set(t.Context(), document); err != nil {
 				t.Fatal(err)
 			}
-		},
+		}
 	}
+	return h
 }
 
-func TestConformance(t *testing.T) { storetest.Run(t, harness()) }
+func TestConformance(t *testing.T) { storetest.Run(t, harness(layout.Layout{})) }
+
+// layouts are collections that others have laid out, each with several ways of the
+// layout at once, so that each meets others.
+var layouts = map[string]layout.Layout{
+	"timestamps, all in a map": {TimeKey: "payload.ts", TimeFormat: layout.Formats{layout.Native}, Properties: layout.Properties{Base: "payload"}},
+	"constant partition, minutes, properties by path": {DeviceKey: "meta.pk", TimeKey: "sk", Partition: "site-4#{device}", TimeFormat: layout.Formats{layout.ISO8601Minute},
+		Properties: layout.Properties{Paths: map[string]string{"n": "meta.values.n", "a": "meta.values.a", "b": `x\.y`}}},
+	"offset, prefix, suffix":                {TimeFormat: layout.Formats{"iso8601+09:00"}, TimePrefix: "READING#", TimeSuffix: "#v1"},
+	"below a document, blank":               {Collection: "{device}/telemetry", TimeFormat: layout.Formats{layout.ISO8601Blank}},
+	"below a document, narrow, nanoseconds": {Collection: "{device}/telemetry", NameKey: "metric.name", ValueKey: "metric.value", TimeFormat: layout.Formats{layout.EpochNanos}},
+	"narrow by key, epoch text":             {TimeSuffix: "#{property}", ValueKey: "reading.value", TimeFormat: layout.Formats{"epoch_ms:text"}},
+	"partitions by month, microseconds":     {Partition: "{device}#{yyyy-MM}", TimeFormat: layout.Formats{layout.EpochMicros}},
+	"timestamps, then text":                 {TimeFormat: layout.Formats{layout.Native, layout.ISO8601}, Properties: layout.Properties{Base: "event.payload"}},
+	"seconds as numbers, then milliseconds": {TimeKey: "clock", TimeFormat: layout.Formats{layout.EpochSecs, layout.EpochMillis}},
+}
+
+// tooFine are checks with nanoseconds, which timestamps and most numbers cannot hold.
+var tooFine = []string{"range/nanoseconds", "resume/behind every row", "names/a hundred properties", "write/the last write stands"}
+
+func TestLayouts(t *testing.T) {
+	for name, l := range layouts {
+		t.Run(name, func(t *testing.T) { storetest.RunRows(t, harness(l)) })
+	}
+}
 
 // Documents of other programs with times of every type, read in both orders and
 // in ranges whose ends lie between, at and beside them.
@@ -107,11 +151,11 @@ func TestEngineTimeFormats(t *testing.T) {
 		offsets []time.Duration
 		when    func(t time.Time) any
 	}{
-		{gcpfirestore.Native, []time.Duration{0, time.Microsecond, 999 * time.Microsecond, 123456 * time.Microsecond, time.Second - time.Microsecond, time.Second, time.Hour},
+		{layout.Native, []time.Duration{0, time.Microsecond, 999 * time.Microsecond, 123456 * time.Microsecond, time.Second - time.Microsecond, time.Second, time.Hour},
 			func(t time.Time) any { return t }},
-		{gcpfirestore.EpochMillis, []time.Duration{0, time.Millisecond, 500 * time.Millisecond, time.Second, time.Hour}, func(t time.Time) any { return t.UnixMilli() }},
-		{gcpfirestore.EpochMillis, []time.Duration{0, 500 * time.Microsecond, time.Millisecond, time.Second}, func(t time.Time) any { return float64(t.UnixMicro()) / 1000 }},
-		{gcpfirestore.EpochSecs, []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, time.Hour}, func(t time.Time) any {
+		{layout.EpochMillis, []time.Duration{0, time.Millisecond, 500 * time.Millisecond, time.Second, time.Hour}, func(t time.Time) any { return t.UnixMilli() }},
+		{layout.EpochMillis, []time.Duration{0, 500 * time.Microsecond, time.Millisecond, time.Second}, func(t time.Time) any { return float64(t.UnixMicro()) / 1000 }},
+		{layout.EpochSecs, []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, time.Hour}, func(t time.Time) any {
 			if t.Nanosecond() == 0 {
 				return t.Unix() // whole numbers and others are mixed
 			}
@@ -125,7 +169,7 @@ func TestEngineTimeFormats(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s := ours(t, gcpfirestore.Options{Collection: collection, TimeFormat: c.format})
+		s := ours(t, gcpfirestore.Options{Collection: collection, Layout: layout.Layout{TimeFormat: layout.Formats{c.format}}})
 		check := func(q hotreader.Query) {
 			t.Helper()
 			var want, got []string
@@ -178,7 +222,7 @@ func TestEngineDocuments(t *testing.T) {
 	at := time.Date(2024, 2, 28, 23, 59, 0, 1000, time.UTC)
 	field := func(name string, v hotreader.Value) hotreader.Field { return hotreader.Field{Name: name, Value: v} }
 	number := func(d string) hotreader.Value { return hotreader.NumberValue([]byte(d)) }
-	s := ours(t, gcpfirestore.Options{Collection: collection, TimeFormat: gcpfirestore.Native})
+	s := ours(t, gcpfirestore.Options{Collection: collection, Layout: layout.Layout{TimeFormat: layout.Formats{layout.Native}}})
 	if err := s.Write(t.Context(), "a/b%", []hotreader.Record{{Time: at, Fields: []hotreader.Field{
 		field("whole", number("7")), field("double", number("1.50")), field("long", number("9223372036854775807")), field("wide", number("0.12345678901234567890")),
 		field("text", hotreader.StringValue([]byte("é"))), field("true", hotreader.BoolValue(true)), field("null", hotreader.Value{}), field("a.b", number("1e3")),
@@ -216,13 +260,14 @@ func TestEngineRefusals(t *testing.T) {
 	if _, err := theirs(t).Collection(collection).Doc("x").Set(t.Context(), map[string]any{"device_id": "d", "timestamp": time.Unix(5, 0), "n": 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := read(gcpfirestore.Options{Collection: collection}); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "HOTREADER_TIME_FORMAT") {
-		t.Errorf("native times read as text: %v", err)
+	for says, l := range map[string]layout.Layout{
+		"time_format to native":                       {},
+		"it has no time, but device_id, n, timestamp": {TimeFormat: layout.Formats{layout.Native}, TimeKey: "time"},
+	} {
+		cloud.WantError(t, says, read(gcpfirestore.Options{Collection: collection, Layout: l}), hotreader.CodeUnreadable, says)
 	}
-	if err := read(gcpfirestore.Options{Collection: collection, TimeFormat: gcpfirestore.Native, TimeKey: "time"}); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), "HOTREADER_TIME_KEY") {
-		t.Errorf("another time field: %v", err)
-	}
-	if err := read(gcpfirestore.Options{Collection: collection, TimeFormat: gcpfirestore.Native}); err != nil {
+	cloud.WantError(t, "another device field", read(gcpfirestore.Options{Collection: collection, Layout: layout.Layout{DeviceKey: "dev"}}), hotreader.CodeConfig, `no field "dev", but device_id, n, timestamp`)
+	if err := read(gcpfirestore.Options{Collection: collection, Layout: layout.Layout{TimeFormat: layout.Formats{layout.Native}}}); err != nil {
 		t.Errorf("as it is: %v", err)
 	}
 	// Far beyond a page of either side's making, without a filter that fits.
@@ -242,9 +287,10 @@ func TestPitfall01RealPagesAreFollowed(t *testing.T) {
 		records[i] = hotreader.Record{Time: time.Unix(0, int64(i)*200_000_000), Fields: []hotreader.Field{{Name: "n", Value: hotreader.Int64Value(int64(i))}}}
 	}
 	whole, last := cloud.RealPages(t, s, records)
-	for _, stats := range whole {
-		if reads := stats.Reads.Load(); reads != 2 {
-			t.Errorf("%d pages, want 2", reads)
+	for i, stats := range whole {
+		aside := []int64{2, 0}[i] // the first looks for times of other types
+		if reads := stats.Reads.Load(); reads != 2+aside {
+			t.Errorf("%d reads, want 2 pages and %d looks", reads, aside)
 		}
 	}
 	// Four documents are asked for, all of one second, then 32 more. How many of

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"slices"
 
 	"hotreader"
@@ -69,9 +70,9 @@ func again(err error) bool {
 func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	f := failure.Failure{Op: s.op(doing), Doing: doing, Err: err, Words: []string{
 		"service", "Firestore", "endpoint", s.client.endpoint, "project", s.project, "database", s.database,
-		"collection", s.collectionID, "device", s.deviceKey, "time", s.timeKey, "role", roles[doing],
+		"collection", path.Base(s.collection), "device", s.Layout.DeviceKey, "time", s.Layout.TimeKey, "role", roles[doing],
 		"create", fmt.Sprintf("gcloud firestore indexes composite create --project=%s --database='%s' --collection-group=%s --field-config=field-path=%s,order=ascending --field-config=field-path=%s,order=",
-			s.project, s.database, s.collectionID, s.deviceKey, s.timeKey),
+			s.project, s.database, path.Base(s.collection), s.Layout.DeviceKey, s.Layout.TimeKey),
 	}}
 	if st, ok := errors.AsType[*status](err); ok {
 		f.Names, f.Message, f.RetryAfter, f.Root = []string{st.reason, st.code}, st.message, st.retryAfter, st

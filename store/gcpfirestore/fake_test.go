@@ -23,6 +23,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"hotreader"
+	"hotreader/layout"
+	"hotreader/store/internal/paging"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -87,13 +89,15 @@ func clientOf(t testing.TB, endpoint string) *Client {
 	return c
 }
 
-// known is a store that has seen its collection, so that it does not look for
-// the reason of an empty answer.
+// store is a store that makes no requests beside those of its queries.
 func (f *fake) store(o Options) *Store {
 	s := storeOf(f.client, o)
-	s.known.Store(true)
+	s.Look = paging.Look{}
 	return s
 }
+
+// timed are options of time formats.
+func timed(formats ...string) Options { return Options{Layout: layout.Layout{TimeFormat: formats}} }
 
 func storeOf(c *Client, o Options) *Store {
 	if o.Project == "" {
@@ -190,6 +194,18 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 	f.played = p
 	f.serve = func(r *pb.RunQueryRequest) answer {
 		q := r.GetStructuredQuery()
+		if q.Select == nil { // a look
+			var a answer
+			if q.Where == nil { // at what there is of other devices
+				return docs(docOf("other", map[string]any{"device_id": "e"}))
+			}
+			for i, it := range p.Items {
+				m := map[string]any{"device_id": "d", "timestamp": it.Time}
+				maps.Copy(m, it.Fields)
+				a.documents = append(a.documents, docOf(strconv.Itoa(i), m))
+			}
+			return a
+		}
 		descending := q.OrderBy[0].Direction == pb.StructuredQuery_DESCENDING
 		token := ""
 		if c := q.StartAt; c != nil {
@@ -208,7 +224,9 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 		for _, it := range page.Items {
 			m := map[string]any{"timestamp": it.Time}
 			maps.Copy(m, it.Fields)
-			a.documents = append(a.documents, docOf(fmt.Sprintf("%06d", it.Place), m))
+			d := docOf(fmt.Sprintf("%06d", it.Place), m)
+			d.UpdateTime = timestamppb.New(parse(second(it.Place)))
+			a.documents = append(a.documents, d)
 		}
 		switch page.Fail {
 		case "":
@@ -223,7 +241,9 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 		}
 		return answer{fail: failures[page.Fail]}
 	}
-	return f.store(Options{})
+	s := storeOf(f.client, Options{})
+	s.Look.Aside = nil
+	return s
 }
 
 var failures = map[string]error{
@@ -234,7 +254,7 @@ var failures = map[string]error{
 }
 
 func TestCloud(t *testing.T) {
-	unreadable := []any{[]byte("b"), []any{1}, map[string]any{"a": 1}, parse(second(1)),
+	unreadable := []any{[]byte("b"), []any{1, []byte("b")}, map[string]any{"a": math.NaN()}, parse(second(1)),
 		&pb.Value{ValueType: &pb.Value_ReferenceValue{ReferenceValue: "x"}}, &pb.Value{ValueType: &pb.Value_GeoPointValue{}}}
 	for _, f := range noNumbers {
 		unreadable = append(unreadable, f)

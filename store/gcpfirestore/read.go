@@ -41,8 +41,8 @@ const lastPause = 5 * time.Second
 
 // A reading is one read of a collection.
 //
-// Of several documents of one instant the one with the greatest time text stands,
-// of equal ones the one with the greatest id.
+// Of several documents of one instant the one that was updated last stands, by its
+// update time and then its id.
 //
 // An answer that breaks off is asked for again from behind the last document
 // that came. For that all readers share a budget, or a thousand of them would
@@ -50,10 +50,8 @@ const lastPause = 5 * time.Second
 // no need of it, for a retry that brings the rest of a page is given back.
 //
 // Documents without the device's or the time's field, and those whose time is of
-// another type than Options.TimeFormat says, are not in the index that is read
-// and so are not seen. If nothing at all comes, a few documents of the
-// collection are looked at: where there are none, the error is of CodeNotFound,
-// and where none is laid out as configured, of CodeConfig.
+// another type than the layout says, are not in the index that is read and so are
+// not seen. That is what looks are for.
 type reading struct {
 	store     *Store
 	query     query
@@ -70,28 +68,21 @@ type reading struct {
 func (s *Store) newReading() paging.Answer { return &reading{store: s} }
 
 // Begin implements paging.Answer.
-func (r *reading) Begin(q *hotreader.Query, columns []string, left []int64) bool {
-	s := r.store
-	low, high, ok := bounds(s.format, q.Start, q.End)
+func (r *reading) Begin(a *paging.Ask) bool {
+	low, high, ok := bounds(a.Codec, a.Query.Start, a.Query.End)
 	if !ok {
 		return false
 	}
-	r.query.fields = append(r.query.fields[:0], fieldPath(s.timeKey))
-	for _, name := range columns {
-		if name != s.timeKey && !reserved(name) { // no document has a field of such a name
-			r.query.fields = append(r.query.fields, fieldPath(name))
-		}
-	}
-	r.query.device, r.query.low, r.query.high = q.Device, low, high
-	r.query.descending = q.Backward()
-	r.decoder.layout(columns, s.timeKey, s.format, left)
+	r.documents, r.when, r.name, r.cursor = 0, nil, nil, nil
+	r.decoder.prepare(&r.store.Layout, a)
+	r.query = r.store.query(a.Value, low, deviceValue(a.Value, a.Number))
+	r.query.fields, r.query.high, r.query.descending = r.decoder.paths(), high, a.Query.Backward()
 	return true
 }
 
 // Release implements paging.Answer.
 func (r *reading) Release() {
-	clear(r.query.fields)
-	kept := reading{store: r.store, query: query{fields: r.query.fields[:0]}, request: r.request[:0], decoder: r.decoder}
+	kept := reading{store: r.store, request: r.request[:0], decoder: r.decoder}
 	kept.decoder.release()
 	if cap(r.buf) <= maxPooled {
 		kept.buf = r.buf
@@ -119,9 +110,6 @@ func (r *reading) Page(ctx context.Context, n int, o *timekey.Order) (items int,
 		if err == nil {
 			s.client.retries.Return(r.drawn)
 			r.drawn = 0
-			if r.documents == 0 && !s.known.Load() && ctx.Err() == nil {
-				return 0, false, s.explainNothing(ctx)
-			}
 			return n, left == 0, nil // fewer than asked for: that was all
 		}
 		if came > 0 {
@@ -165,15 +153,15 @@ func (s *Store) pause(ctx context.Context, tries int, err error, budget *retries
 }
 
 // runQuery returns the call of a query.
-func (s *Store) runQuery(request []byte) *call {
-	return &call{method: runQuery, database: s.databasePath, routing: "parent=" + url.QueryEscape(s.parent), request: request}
+func (s *Store) runQuery(parent string, request []byte) *call {
+	return &call{method: runQuery, database: s.databasePath, routing: "parent=" + url.QueryEscape(parent), request: request}
 }
 
 // ask asks for at most limit documents and passes their rows to o.
 func (r *reading) ask(ctx context.Context, limit int, o *timekey.Order) (size int64, err error) {
 	s := r.store
-	r.request = s.appendQuery(append(r.request[:0], make([]byte, headerBytes)...), &r.query, limit, r.cursor)
-	answer, err := s.client.call(ctx, s.runQuery(r.request), r.buf)
+	r.request = appendQuery(append(r.request[:0], make([]byte, headerBytes)...), &r.query, limit, r.cursor)
+	answer, err := s.client.call(ctx, s.runQuery(r.query.parent, r.request), r.buf)
 	if err != nil {
 		return 0, err
 	}
@@ -208,14 +196,10 @@ func (r *reading) ask(ctx context.Context, limit int, o *timekey.Order) (size in
 // row passes the document on that was decoded last.
 func (r *reading) row(o *timekey.Order) bool {
 	d := &r.decoder
-	if !d.timely {
-		o.Skip()
-		return true
+	if d.native && d.timely {
+		return o.AddAt(d.at, d.rank)
 	}
-	if !r.store.known.Load() {
-		r.store.known.Store(true)
-	}
-	return o.AddAt(d.at, d.text)
+	return o.Add(d.key, d.rank)
 }
 
 // keep copies what refers to the stream's memory, for that is going.
@@ -226,62 +210,4 @@ func (r *reading) keep(o *timekey.Order) {
 		r.cursor = appendCursor(r.cursor[:0], r.when, r.name)
 		r.when, r.name = nil, nil
 	}
-}
-
-// sampleSize is how many documents explainNothing looks at.
-const sampleSize = 5
-
-// explainNothing tells an answer that is empty because there is nothing from one
-// that is empty because something is wrong: of a collection that is not there,
-// and of one whose documents are laid out otherwise, Firestore itself says
-// nothing at all.
-func (s *Store) explainNothing(ctx context.Context) error {
-	answer, err := s.client.call(ctx, s.runQuery(s.appendSample(make([]byte, headerBytes), sampleSize)), nil)
-	if err != nil {
-		return err
-	}
-	defer answer.close()
-	hotreader.StatsOf(ctx).Reads.Add(1)
-	var d decoder
-	d.layout([]string{s.deviceKey}, s.timeKey, s.format, make([]int64, 1))
-	values := make([]hotreader.Value, 1)
-	found := "" // what is wrong with the first document
-	err = answer.each(ctx, func() {}, func(m []byte) error {
-		if err := d.message(m, values); err != nil {
-			return &failure.Damaged{Err: err}
-		}
-		wrong := s.wrong(&d, values[0])
-		if d.document && wrong == "" {
-			s.known.Store(true)
-			return io.EOF
-		}
-		if d.document && found == "" {
-			found = wrong
-		}
-		return nil
-	})
-	switch {
-	case err != nil || s.known.Load():
-		return err
-	case found == "":
-		return &hotreader.Error{Code: hotreader.CodeNotFound,
-			Err: fmt.Errorf("there is no such collection in database %s of project %s, or it holds no document yet; check FIRESTORE_COLLECTION, FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT", s.database, s.project)}
-	}
-	return &hotreader.Error{Code: hotreader.CodeConfig,
-		Err: fmt.Errorf("its documents are not laid out as configured: %s; see HOTREADER_DEVICE_KEY, HOTREADER_TIME_KEY and HOTREADER_TIME_FORMAT (%s)", found, s.format)}
-}
-
-// wrong says how the document that d has decoded is laid out otherwise than
-// configured, "" if it is not.
-func (s *Store) wrong(d *decoder, device hotreader.Value) string {
-	id := d.name[bytes.LastIndexByte(d.name, '/')+1:]
-	switch {
-	case device.Kind() != hotreader.String:
-		return fmt.Sprintf("document %q has no string in the field %q", id, s.deviceKey)
-	case d.time == nil:
-		return fmt.Sprintf("document %q has no field %q", id, s.timeKey)
-	case !d.timely:
-		return fmt.Sprintf("document %q has %s in the field %q, which is no time as %s has it", id, typeName(d.time), s.timeKey, s.format)
-	}
-	return ""
 }

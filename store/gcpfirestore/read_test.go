@@ -19,8 +19,10 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -92,24 +94,29 @@ func parse(text string) time.Time {
 }
 
 func TestPitfall10OneRowAnInstant(t *testing.T) {
-	q := qN
-	q.Order = hotreader.Descending
-	// Two documents of one time: the one whose name is greater, both ways.
 	at := parse("2024-01-01T00:00:00.25Z")
-	for _, o := range []Options{{TimeFormat: Native}, {}, {TimeFormat: EpochMillis}} {
+	for _, format := range []string{layout.Native, layout.ISO8601, layout.EpochMillis} {
 		var when any = at
-		switch o.TimeFormat {
-		case "":
+		switch format {
+		case layout.ISO8601:
 			when = "2024-01-01T00:00:00.25Z"
-		case EpochMillis:
+		case layout.EpochMillis:
 			when = int(at.UnixMilli())
 		}
-		twice := []*pb.Document{docOf("a", map[string]any{"timestamp": when, "n": 1}), docOf("b", map[string]any{"timestamp": when, "n": 2})}
+		// The one that was updated last, whatever its id.
+		twice := []*pb.Document{docOf("a", map[string]any{"timestamp": when, "n": 2}), docOf("b", map[string]any{"timestamp": when, "n": 1, "m": 3})}
+		twice[0].UpdateTime, twice[1].UpdateTime = timestamppb.New(at.Add(2000)), timestamppb.New(at.Add(1000))
+		both := hotreader.Query{Device: "d", Properties: []string{"n", "m"}}
 		f := newFake(t, docs(twice...))
-		cloud.WantRows(t, f.store(o), qN, "00:00:00.25 2")
+		cloud.WantRows(t, f.store(timed(format)), both, "00:00:00.25 2 3")
 		slices.Reverse(twice)
+		both.Order = hotreader.Descending
 		f = newFake(t, docs(twice...))
-		cloud.WantRows(t, f.store(o), q, "00:00:00.25 2")
+		cloud.WantRows(t, f.store(timed(format)), both, "00:00:00.25 2 3")
+		// Of one update, the one whose id is greater.
+		twice[0].UpdateTime = twice[1].UpdateTime
+		f = newFake(t, docs(twice...))
+		cloud.WantRows(t, f.store(timed(format)), both, "00:00:00.25 1 3")
 	}
 }
 
@@ -121,16 +128,16 @@ func TestTimeFormats(t *testing.T) {
 		when   []any
 		want   []string
 	}{
-		{Native, []any{at, at.Add(1), at.Add(time.Second)}, []string{"00:00:00.25 0", "00:00:00.250000001 1", "00:00:01.25 2"}},
-		{EpochMillis, []any{int(at.UnixMilli()), float64(at.UnixMilli()) + 0.5, int(at.UnixMilli()) + 1}, []string{"00:00:00.25 0", "00:00:00.2505 1", "00:00:00.251 2"}},
-		{EpochSecs, []any{int(at.Unix()), float64(at.UnixMilli()) / 1000, int(at.Unix()) + 1}, []string{"00:00:00 0", "00:00:00.25 1", "00:00:01 2"}},
+		{layout.Native, []any{at, at.Add(1), at.Add(time.Second)}, []string{"00:00:00.25 0", "00:00:00.250000001 1", "00:00:01.25 2"}},
+		{layout.EpochMillis, []any{int(at.UnixMilli()), float64(at.UnixMilli()) + 0.5, int(at.UnixMilli()) + 1}, []string{"00:00:00.25 0", "00:00:00.2505 1", "00:00:00.251 2"}},
+		{layout.EpochSecs, []any{int(at.Unix()), float64(at.UnixMilli()) / 1000, int(at.Unix()) + 1}, []string{"00:00:00 0", "00:00:00.25 1", "00:00:01 2"}},
 	} {
 		var d []*pb.Document
 		for i, w := range c.when {
 			d = append(d, n(w, i))
 		}
 		f := newFake(t, docs(d...))
-		cloud.WantRows(t, f.store(Options{TimeFormat: c.format}), qN, c.want...)
+		cloud.WantRows(t, f.store(timed(c.format)), qN, c.want...)
 	}
 }
 
@@ -156,7 +163,7 @@ func TestValues(t *testing.T) {
 // The fields that are keys can be selected like any other.
 func TestKeysAsProperties(t *testing.T) {
 	f := newFake(t, docs(doc(1.5)))
-	cloud.WantRows(t, f.store(Options{TimeFormat: EpochSecs}), hotreader.Query{Device: "d", Properties: []string{"timestamp"}}, "00:00:01.5 1.5")
+	cloud.WantRows(t, f.store(timed(layout.EpochSecs)), hotreader.Query{Device: "d", Properties: []string{"timestamp"}}, "00:00:01.5 1.5")
 }
 
 // TestRequest compares what is sent, as Google's code reads it, with golden
@@ -171,12 +178,28 @@ func TestRequest(t *testing.T) {
 	queries["epoch_s whole"], queries["native whole"] = qN, qN
 	queries["native"] = hotreader.Query{Device: "d", Properties: []string{"a"}, Start: at.Add(1), End: at.Add(time.Hour)}
 	options := map[string]Options{
-		"epoch_ms": {TimeFormat: EpochMillis}, "epoch_s": {TimeFormat: EpochSecs, DeviceKey: "dev", TimeKey: "t"}, "epoch_s whole": {TimeFormat: EpochSecs},
-		"native": {TimeFormat: Native, Database: "twin-data", Collection: "plants/berlin/telemetry"}, "native whole": {TimeFormat: Native},
+		"epoch_ms": timed(layout.EpochMillis), "epoch_s": {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}, DeviceKey: "dev", TimeKey: "t"}}, "epoch_s whole": timed(layout.EpochSecs),
+		"native": {Layout: layout.Layout{TimeFormat: layout.Formats{layout.Native}}, Database: "twin-data", Collection: "plants/berlin/telemetry"}, "native whole": timed(layout.Native),
 	}
 	for name, q := range queries {
 		f := newFake(t, docs())
 		cloud.WantRows(t, f.store(options[name]), q)
+		golden(t, "request "+name, f.queries[0])
+	}
+	for name, l := range map[string]layout.Layout{
+		"nested":             {DeviceKey: "meta.id", TimeKey: "payload.ts", Properties: layout.Properties{Base: "payload"}},
+		"by path":            {Properties: layout.Properties{Paths: map[string]string{"n": `a\.b.c`, "m": "a"}}},
+		"narrow":             {NameKey: "metric", ValueKey: "value", Partition: "site-4#{device}", TimePrefix: "READING#", TimeSuffix: "#v1"},
+		"below a document":   {Collection: "devices/{device}/telemetry", TimeFormat: layout.Formats{"iso8601+09:00"}},
+		"dated":              {Partition: "{device}#{yyyy-MM}", TimeFormat: layout.Formats{layout.EpochNanos}},
+		"nanoseconds of old": {TimeFormat: layout.Formats{layout.EpochNanos}},
+	} {
+		q := hotreader.Query{Device: "d", Properties: []string{"n", "m"}, Start: at, End: at.Add(time.Hour)}
+		if name == "nanoseconds of old" {
+			q.Start, q.End = time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+		f := newFake(t, docs())
+		cloud.WantRows(t, f.store(Options{Layout: l}), q)
 		golden(t, "request "+name, f.queries[0])
 	}
 	// Behind a page.
@@ -184,7 +207,7 @@ func TestRequest(t *testing.T) {
 	cloud.WantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01.5 1")
 	golden(t, "request behind", f.queries[1])
 	f = newFake(t, answer{documents: []*pb.Document{n(parse("2024-01-01T00:00:01.000001Z"), 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
-	cloud.WantRows(t, f.store(Options{TimeFormat: Native}), qN, "00:00:01.000001 1")
+	cloud.WantRows(t, f.store(timed(layout.Native)), qN, "00:00:01.000001 1")
 	golden(t, "request behind native", f.queries[1])
 }
 
@@ -241,12 +264,12 @@ func TestHeads(t *testing.T) {
 
 func TestNothingCanBeInRange(t *testing.T) {
 	f := newFake(t)
-	for _, format := range []string{ISO8601, Native, EpochMillis, EpochSecs} {
+	for _, format := range []string{layout.ISO8601, layout.Native, layout.EpochMillis, layout.EpochSecs} {
 		q := qN
 		q.End = time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)
-		cloud.WantRows(t, f.store(Options{TimeFormat: format}), q)
+		cloud.WantRows(t, f.store(timed(format)), q)
 		q.Start, q.End = time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}
-		cloud.WantRows(t, f.store(Options{TimeFormat: format}), q)
+		cloud.WantRows(t, f.store(timed(format)), q)
 	}
 	if len(f.queries) > 0 {
 		t.Error("Firestore was asked")
@@ -444,58 +467,6 @@ func TestTooManyDocumentsAreAnError(t *testing.T) {
 	}
 }
 
-// An empty answer from a collection that nobody has seen yet is explained.
-func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
-	good := docOf("g", map[string]any{"device_id": "other", "timestamp": second(0)})
-	for _, c := range []struct {
-		name   string
-		o      Options
-		sample []*pb.Document
-		code   hotreader.Code // "" = no error
-		saying []string
-	}{
-		{"no collection", Options{}, nil, hotreader.CodeNotFound, []string{"twin-hot-iot-data", "(default)", "my-project", "FIRESTORE_COLLECTION"}},
-		{"an unknown device", Options{}, []*pb.Document{good}, "", nil},
-		{"a stranger among them", Options{}, []*pb.Document{docOf("a", map[string]any{"x": 1}), good}, "", nil},
-		{"another device field", Options{}, []*pb.Document{docOf("a", map[string]any{"timestamp": second(0)})}, hotreader.CodeConfig, []string{`"a"`, `"device_id"`, "HOTREADER_DEVICE_KEY"}},
-		{"another time field", Options{}, []*pb.Document{docOf("a", map[string]any{"device_id": "d"})}, hotreader.CodeConfig, []string{`"timestamp"`, "HOTREADER_TIME_KEY"}},
-		{"native time", Options{}, []*pb.Document{docOf("a", map[string]any{"device_id": "d", "timestamp": parse(second(0))})}, hotreader.CodeConfig, []string{"a timestamp", "iso8601", "HOTREADER_TIME_FORMAT"}},
-		{"text time", Options{TimeFormat: Native}, []*pb.Document{good}, hotreader.CodeConfig, []string{"a string", "native"}},
-		{"number time", Options{}, []*pb.Document{docOf("a", map[string]any{"device_id": "d", "timestamp": 5})}, hotreader.CodeConfig, []string{"a number"}},
-	} {
-		f := newFake(t, docs(), docs(c.sample...))
-		s := storeOf(f.client, c.o)
-		_, err := rows(t, s, qN)
-		if hotreader.CodeOf(err) != c.code {
-			t.Errorf("%s: error %v, want %s", c.name, err, c.code)
-			continue
-		}
-		for _, w := range c.saying {
-			if !strings.Contains(err.Error(), w) {
-				t.Errorf("%s: %v does not say %s", c.name, err, w)
-			}
-		}
-		f.done()
-		if c.code == "" { // once is enough
-			f.answers = []answer{docs()}
-			cloud.WantRows(t, s, qN)
-		}
-		if c.name == "no collection" {
-			golden(t, "request sample", f.queries[1])
-		}
-	}
-	// Whoever has seen a row does not ask.
-	f := newFake(t, docs(n(second(0), 1)), docs())
-	s := storeOf(f.client, Options{})
-	cloud.WantRows(t, s, qN, "00:00:00 1")
-	cloud.WantRows(t, s, qN)
-	// The look itself may fail.
-	f = newFake(t, docs(), answer{fail: grpcstatus.Error(codes.PermissionDenied, "no")})
-	if _, err := rows(t, storeOf(f.client, Options{}), qN); hotreader.CodeOf(err) != hotreader.CodeForbidden {
-		t.Errorf("error %v", err)
-	}
-}
-
 func TestDevicesThatAreNotIndexed(t *testing.T) {
 	f := newFake(t)
 	q := qN
@@ -513,14 +484,16 @@ func TestOptionsAreChecked(t *testing.T) {
 		{Options{Collection: "c"}, "GOOGLE_CLOUD_PROJECT"},
 		{Options{Project: "my/project", Collection: "c"}, "GOOGLE_CLOUD_PROJECT"},
 		{Options{Project: "p"}, "FIRESTORE_COLLECTION"},
-		{Options{Project: "p", Collection: "a/b"}, "FIRESTORE_COLLECTION"},
-		{Options{Project: "p", Collection: "a//c"}, "FIRESTORE_COLLECTION"},
-		{Options{Project: "p", Collection: ".."}, "FIRESTORE_COLLECTION"},
-		{Options{Project: "p", Collection: "__c__"}, "FIRESTORE_COLLECTION"},
+		{Options{Project: "p", Collection: "a/b"}, "path of a document"},
+		{Options{Project: "p", Collection: "a//c"}, "empty part"},
+		{Options{Project: "p", Collection: ".."}, "no id"},
+		{Options{Project: "p", Collection: "__c__"}, "Firestore's own"},
 		{Options{Project: "p", Collection: "c", Database: "A b"}, "FIRESTORE_DATABASE"},
-		{Options{Project: "p", Collection: "c", DeviceKey: "x", TimeKey: "x"}, "both"},
-		{Options{Project: "p", Collection: "c", TimeKey: "__name__"}, "underscores"},
-		{Options{Project: "p", Collection: "c", TimeFormat: "julian"}, "native"},
+		{Options{Project: "p", Collection: "c", Layout: layout.Layout{DeviceKey: "x", TimeKey: "x"}}, "both"},
+		{Options{Project: "p", Collection: "c", Layout: layout.Layout{TimeKey: "a.__name__"}}, "Firestore's own"},
+		{Options{Project: "p", Collection: "c", Layout: layout.Layout{TimeFormat: layout.Formats{"julian"}}}, "native"},
+		{Options{Project: "p", Collection: "{device}/x/{device}"}, "more than once"},
+		{Options{Project: "p", Collection: "devices/{device}"}, "path of a document"},
 	} {
 		s := New(nil, c.o)
 		_, err := rows(t, s, qN)

@@ -1,13 +1,18 @@
 package gcpfirestore
 
 import (
+	"cmp"
+	"maps"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/internal/timekey"
 )
 
@@ -62,9 +67,9 @@ func appendDouble(b []byte, f float64) []byte {
 	return protowire.AppendFixed64(protowire.AppendTag(b, valueDouble, protowire.Fixed64Type), math.Float64bits(f))
 }
 
-// appendTimestamp appends a Value that is t.
-func appendTimestamp(b []byte, t time.Time) []byte {
-	return message(b, valueTimestamp, func(b []byte) []byte {
+// timestampValue is a Value that is t.
+func timestampValue(t time.Time) []byte {
+	return message(nil, valueTimestamp, func(b []byte) []byte {
 		if s := t.Unix(); s != 0 {
 			b = varint(b, 1, uint64(s))
 		}
@@ -80,6 +85,7 @@ const (
 	opLessOrEqual    = 2
 	opGreaterOrEqual = 4
 	opEqual          = 5
+	opIn             = 8
 	opAnd            = 1
 	ascending        = 1
 	descending       = 2
@@ -87,14 +93,54 @@ const (
 
 // A query is what does not change from page to page.
 type query struct {
-	fields     []string // paths to select
-	device     string
-	low, high  []byte // Values; high nil = none
-	descending bool
+	parent, collection string
+	deviceKey, timeKey string   // paths
+	fields             []string // paths to select; none = whole documents
+	devices            [][]byte // Values of which the device's field has one; none = whatever it has
+	low, high          []byte   // Values that the time is between; nil = none, and without low in no order
+	ordered            bool     // also without low
+	descending         bool
+	group              bool // all collections of that id, wherever they lie
 }
 
-// fieldPath writes a field's name as a path of one segment.
-func fieldPath(name string) string {
+// query returns the query for whole documents that have one of the given Values for
+// their device, from low on.
+func (s *Store) query(device string, low []byte, devices ...[]byte) query {
+	q := query{deviceKey: fieldPath(layout.ParsePath(s.Layout.DeviceKey)), timeKey: fieldPath(layout.ParsePath(s.Layout.TimeKey)), low: low}
+	if q.parent, q.collection = s.place(device); !strings.Contains(s.collection, inPath) {
+		q.devices = devices
+	}
+	return q
+}
+
+// deviceValue is the Value that the device's field has.
+func deviceValue(value string, number bool) []byte {
+	if n, ok := wholeNumber(value); ok && number {
+		return varint(nil, valueInteger, uint64(n))
+	}
+	return text(nil, valueString, value)
+}
+
+// wholeNumber reads a number as Firestore would spell it.
+func wholeNumber(s string) (int64, bool) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil && strconv.FormatInt(n, 10) == s
+}
+
+// fieldPath writes a path as a request has it.
+func fieldPath(path []string) string {
+	var b strings.Builder
+	for i, name := range path {
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(quoted(name))
+	}
+	return b.String()
+}
+
+// quoted writes a field's name as a segment of a path.
+func quoted(name string) string {
 	simple := name != ""
 	for i := range len(name) {
 		c := name[i]
@@ -111,53 +157,40 @@ const documentName = "__name__"
 
 // appendQuery appends the request for at most limit documents of q behind
 // cursor, the Values of the last document's order; nil = from the beginning.
-func (s *Store) appendQuery(b []byte, q *query, limit int, cursor []byte) []byte {
-	reference := func(path string) func([]byte) []byte {
-		return func(b []byte) []byte { return text(b, 2, path) }
-	}
-	device, when := fieldPath(s.deviceKey), fieldPath(s.timeKey)
-	compare := func(b []byte, path string, op uint64, value func([]byte) []byte) []byte {
-		return message(b, 2, func(b []byte) []byte { // one of the composite's filters
-			return message(b, 2, func(b []byte) []byte { // a FieldFilter
-				b = message(b, 1, reference(path))
-				b = varint(b, 2, op)
-				return message(b, 3, value)
-			})
-		})
-	}
+func appendQuery(b []byte, q *query, limit int, cursor []byte) []byte {
 	order := func(b []byte, path string) []byte {
 		return message(b, 4, func(b []byte) []byte {
-			b = message(b, 1, reference(path))
+			b = message(b, 1, func(b []byte) []byte { return text(b, 2, path) })
 			if q.descending {
 				return varint(b, 2, descending)
 			}
 			return varint(b, 2, ascending)
 		})
 	}
-	b = text(b, 1, s.parent)
+	b = text(b, 1, q.parent)
 	return message(b, 2, func(b []byte) []byte { // a StructuredQuery
-		b = message(b, 1, func(b []byte) []byte {
-			for _, f := range q.fields {
-				b = message(b, 2, reference(f))
-			}
-			return b
-		})
-		b = message(b, 2, func(b []byte) []byte { return text(b, 2, s.collectionID) })
-		b = message(b, 3, func(b []byte) []byte {
-			return message(b, 1, func(b []byte) []byte { // a CompositeFilter
-				b = varint(b, 1, opAnd)
-				b = compare(b, device, opEqual, func(b []byte) []byte { return text(b, valueString, q.device) })
-				b = compare(b, when, opGreaterOrEqual, func(b []byte) []byte { return append(b, q.low...) })
-				if q.high != nil {
-					b = compare(b, when, opLessOrEqual, func(b []byte) []byte { return append(b, q.high...) })
+		if len(q.fields) > 0 {
+			b = message(b, 1, func(b []byte) []byte {
+				for _, f := range q.fields {
+					b = message(b, 2, func(b []byte) []byte { return text(b, 2, f) })
 				}
 				return b
 			})
+		}
+		b = message(b, 2, func(b []byte) []byte {
+			if b = text(b, 2, q.collection); q.group {
+				b = varint(b, 3, 1)
+			}
+			return b
 		})
-		// The name is part of the order anyway; it must be said for the cursor
-		// to have a place in it.
-		b = order(b, when)
-		b = order(b, documentName)
+		if len(q.devices) > 0 || q.low != nil {
+			b = message(b, 3, func(b []byte) []byte { return message(b, 1, q.appendFilter) })
+		}
+		if q.low != nil || q.ordered {
+			// The name is part of the order anyway; it must be said for the cursor
+			// to have a place in it.
+			b = order(order(b, q.timeKey), documentName)
+		}
 		b = message(b, 5, func(b []byte) []byte { return varint(b, 1, uint64(limit)) })
 		if cursor != nil {
 			b = raw(b, 7, cursor) // behind it, for its field before is not set
@@ -166,20 +199,36 @@ func (s *Store) appendQuery(b []byte, q *query, limit int, cursor []byte) []byte
 	})
 }
 
-// appendSample appends the request for a few documents of the collection, any,
-// with their keys alone.
-func (s *Store) appendSample(b []byte, limit int) []byte {
-	b = text(b, 1, s.parent)
-	return message(b, 2, func(b []byte) []byte {
-		b = message(b, 1, func(b []byte) []byte {
-			for _, name := range []string{s.deviceKey, s.timeKey} {
-				b = message(b, 2, func(b []byte) []byte { return text(b, 2, fieldPath(name)) })
+// appendFilter appends a CompositeFilter.
+func (q *query) appendFilter(b []byte) []byte {
+	compare := func(path string, op uint64, value []byte) {
+		b = message(b, 2, func(b []byte) []byte {
+			return message(b, 2, func(b []byte) []byte { // a FieldFilter
+				b = message(b, 1, func(b []byte) []byte { return text(b, 2, path) })
+				return raw(varint(b, 2, op), 3, value)
+			})
+		})
+	}
+	b = varint(b, 1, opAnd)
+	switch len(q.devices) {
+	case 0:
+	case 1:
+		compare(q.deviceKey, opEqual, q.devices[0])
+	default:
+		compare(q.deviceKey, opIn, message(nil, valueArray, func(b []byte) []byte {
+			for _, v := range q.devices {
+				b = raw(b, 1, v)
 			}
 			return b
-		})
-		b = message(b, 2, func(b []byte) []byte { return text(b, 2, s.collectionID) })
-		return message(b, 5, func(b []byte) []byte { return varint(b, 1, uint64(limit)) })
-	})
+		}))
+	}
+	if q.low != nil {
+		compare(q.timeKey, opGreaterOrEqual, q.low)
+	}
+	if q.high != nil {
+		compare(q.timeKey, opLessOrEqual, q.high)
+	}
+	return b
 }
 
 // appendCursor appends a Cursor: the time's Value and the name of a document.
@@ -191,49 +240,47 @@ func appendCursor(b, when, name []byte) []byte {
 // bounds returns the Values that enclose [start, end]. They are as close as the
 // format allows and never too close; what they take in beside the range is for
 // Order to leave out. There always is a low one: a comparison finds values
-// of its own type only, so it keeps away what is not of the collection's format
-// and costs no reads then. ok is false if nothing can be in the range.
-func bounds(format string, start, end time.Time) (low, high []byte, ok bool) {
-	first := firstTime(format)
-	if start, end, ok = timekey.Clamp(start, end, first); !ok {
-		return nil, nil, false
+// of its own type only, so it keeps away what is not of the format and costs no
+// reads then. ok is false if nothing can be in the range.
+func bounds(c *timekey.Codec, start, end time.Time) (low, high []byte, ok bool) {
+	if c.Kind == layout.NativeTime {
+		start, end, ok = layout.Clamp(start, end, c.First()) // the first is the zero time
+		if low = timestampValue(start); !end.IsZero() {
+			high = timestampValue(end)
+		}
+		return low, high, ok
 	}
-	if format == ISO8601 {
-		from, to, _ := timekey.Bounds(format, start, end)
-		low = text(nil, valueString, from)
+	from, to, ok := c.Bounds(start, end)
+	if c.Kind == layout.NumberTime {
+		low = whole(cmp.Or(from, string(c.Format.Append(nil, c.First()))), false)
 		if to != "" {
-			high = text(nil, valueString, to)
+			high = whole(to, true)
 		}
-		return low, high, true
+		return low, high, ok
 	}
-	if start.IsZero() {
-		start = first
+	low = text(nil, valueString, from)
+	if to != "" {
+		high = text(nil, valueString, to)
 	}
-	bound := func(t time.Time, more int64) []byte {
-		switch format {
-		case EpochMillis:
-			return varint(nil, valueInteger, uint64(t.Unix()*1000+int64(t.Nanosecond()/1_000_000)+more))
-		case EpochSecs:
-			return varint(nil, valueInteger, uint64(t.Unix()+more))
-		}
-		return appendTimestamp(nil, t)
-	}
-	low = bound(start, 0)
-	if !end.IsZero() {
-		high = bound(end, 1) // a number may have a fraction
-	}
-	return low, high, true
+	return low, high, ok
 }
 
-// lastTime is the last instant that a row can have.
-var lastTime = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
-
-// firstTime is the first. Firestore's timestamps begin with the year 1.
-func firstTime(format string) time.Time {
-	if format == Native {
-		return time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+// whole is the Value of the whole number next to digits, below or above them.
+func whole(digits string, above bool) []byte {
+	front, fraction, _ := strings.Cut(digits, ".")
+	n, err := strconv.ParseInt(front, 10, 64)
+	if err != nil { // such numbers are doubles in a document, too
+		f, _ := strconv.ParseFloat(digits, 64)
+		return appendDouble(nil, f)
 	}
-	return time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+	switch negative := front[0] == '-'; {
+	case fraction == "":
+	case above && !negative:
+		n++
+	case negative && !above:
+		n--
+	}
+	return varint(nil, valueInteger, uint64(n))
 }
 
 // appendWrite appends a Write of a CommitRequest that sets a whole document.
@@ -246,12 +293,43 @@ func appendWrite(b, name []byte, fields []byte) []byte {
 	})
 }
 
-// appendField appends an entry of a Document's fields.
-func appendField(b []byte, name string, value func([]byte) []byte) []byte {
-	return message(b, 2, func(b []byte) []byte {
-		b = text(b, 1, name)
-		return message(b, 2, value)
-	})
+// A tree is a map that is being written: Values, and maps within it.
+type tree map[string]any
+
+// put puts a Value at a path. It returns false if something else is there, or on the
+// way.
+func (t tree) put(path []string, value []byte) bool {
+	last := len(path) - 1
+	for _, name := range path[:last] {
+		if t[name] == nil {
+			t[name] = tree{}
+		}
+		below, ok := t[name].(tree)
+		if !ok {
+			return false
+		}
+		t = below
+	}
+	if t[path[last]] != nil {
+		return false
+	}
+	t[path[last]] = value
+	return true
+}
+
+// append appends t's entries, as a map's or a Document's field of that number.
+func (t tree) append(b []byte, number protowire.Number) []byte {
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		b = message(b, number, func(b []byte) []byte {
+			return message(text(b, 1, name), 2, func(b []byte) []byte {
+				if below, ok := t[name].(tree); ok {
+					return message(b, valueMap, func(b []byte) []byte { return below.append(b, 1) })
+				}
+				return append(b, t[name].([]byte)...)
+			})
+		})
+	}
+	return b
 }
 
 // appendValue appends the Value of v, which is not null; n is what keeps it if it

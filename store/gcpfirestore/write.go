@@ -15,17 +15,16 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/internal/batch"
 	"hotreader/store/internal/timekey"
 )
 
 // Firestore's bounds, from "Quotas and limits" in its documentation.
 const (
-	maxBatch         = 500       // writes of a commit
-	maxCommitBytes   = 8 << 20   // of 10 MiB, so that the rest of a request has room
-	maxDocumentBytes = 1 << 20   // as Firestore counts, which is less than protobuf
-	nativeTick       = 1000      // nanoseconds: Firestore cuts off what is finer
-	milli            = 1_000_000 // nanoseconds
+	maxBatch         = 500     // writes of a commit
+	maxCommitBytes   = 8 << 20 // of 10 MiB, so that the rest of a request has room
+	maxDocumentBytes = 1 << 20 // as Firestore counts, which is less than protobuf
 )
 
 // parallelCommits is how many commits of one Write run at a time.
@@ -39,15 +38,16 @@ const unansweredTries = 6
 // Firestore does not take for the moment (RESOURCE_EXHAUSTED, UNAVAILABLE,
 // ABORTED) is sent again until ctx ends.
 //
-// A document's id is "{device}_{time}", where % and / are written %25 and %2F;
-// one that would have more than 1500 bytes ends in a hash instead. Each also has
-// it, unescaped, in the field id, unless the record has a property of that name.
+// A document's id is "{device}_{time}", of narrow ones followed by the property, where
+// % and / are written %25 and %2F; one that would have more than 1500 bytes ends in a
+// hash instead. Each also has it, unescaped, in the field id, unless the record has a
+// property there. Of two time formats the second is written.
 //
 // Firestore keeps whole numbers of 64 bits and double precision. A number that
 // would come out as another is kept as text, its digits as they are; it is a
 // number again where a query declares its type. A time that is finer than the
-// field keeps is refused: microseconds for Native, milliseconds or seconds for
-// numbers.
+// field keeps is refused: microseconds for a timestamp, and what no integer and no
+// double is for a number.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
 	if err := s.check(); err != nil {
 		return err
@@ -95,9 +95,9 @@ func (s *Store) tryCommit(ctx context.Context, request []byte) error {
 
 // commits checks records and makes them requests, each document once.
 func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, error) {
-	writes, err := batch.Make(device, records, func(r *hotreader.Record) (string, []byte, error) { return s.write(device, r) })
+	writes, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, []byte)) error { return s.writes(device, r, add) })
 	if err == nil {
-		err = checkDevice(device)
+		err = s.checkDevice(device)
 	}
 	var commits [][]byte
 	for _, group := range batch.Group(writes, maxBatch, maxCommitBytes) {
@@ -106,66 +106,94 @@ func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, er
 	return commits, err
 }
 
-// write makes a record a Write and returns it with its document's id.
-func (s *Store) write(device string, r *hotreader.Record) (id string, write []byte, err error) {
-	if r.Time.Before(firstTime(s.format)) {
-		return "", nil, fmt.Errorf("it has no time within the years %d to 9999", firstTime(s.format).Year())
+// writes makes a record a Write or, where a document holds one property, a Write for
+// each.
+func (s *Store) writes(device string, r *hotreader.Record, add func(id string, write []byte)) error {
+	c, narrow := &s.codecs[len(s.codecs)-1], s.Layout.Narrow()
+	parts := [][]hotreader.Field{r.Fields}
+	if narrow {
+		parts = slices.Collect(slices.Chunk(r.Fields, 1))
 	}
-	tick := map[string]int{Native: nativeTick, EpochMillis: milli, EpochSecs: 1000 * milli}[s.format]
-	if tick > 0 && r.Time.Nanosecond()%tick != 0 {
-		return "", nil, fmt.Errorf("its time %s is finer than %s keeps, which is %v", r.Time.UTC().Format(time.RFC3339Nano), s.format, time.Duration(tick))
-	}
-	key := string(s.appendKey(nil, r.Time))
-	own := device + "_" + key
-	fields, hasID := make([]byte, 0, 64*(len(r.Fields)+3)), false
-	size := len(s.parent) + len(s.collectionID) + len(own) + 2*(len(s.deviceKey)+len(s.timeKey)+len(device)+len(key)) + 64
-	for _, f := range r.Fields {
-		switch {
-		case f.Name == s.deviceKey || f.Name == s.timeKey:
-			return "", nil, fmt.Errorf("the property %q is named like a key of the collection", f.Name)
-		case reserved(f.Name):
-			return "", nil, fmt.Errorf("the property %q begins and ends with two underscores, which Firestore keeps for itself", f.Name)
+	for _, fields := range parts {
+		name := ""
+		if narrow {
+			if name = fields[0].Name; fields[0].Value.IsNull() {
+				continue
+			}
 		}
-		hasID = hasID || f.Name == "id" && !f.Value.IsNull()
-		size += len(f.Name) + len(f.Value.Text()) + 9
-		var n number
-		switch f.Value.Kind() {
-		case hotreader.Null:
-			continue
-		case hotreader.Number:
-			n = toNumber(f.Value.Text())
+		key := string(c.Append(nil, r.Time, name))
+		when, err := timeValue(c, r.Time, key)
+		if err != nil {
+			return err
 		}
-		fields = appendField(fields, f.Name, func(b []byte) []byte { return appendValue(b, f.Value, n) })
-	}
-	if size > maxDocumentBytes {
-		return "", nil, fmt.Errorf("it has about %d bytes, a document of Firestore at most %d", size, maxDocumentBytes)
-	}
-	if !hasID {
-		fields = appendField(fields, "id", func(b []byte) []byte { return text(b, valueString, own) })
-	}
-	fields = appendField(fields, s.deviceKey, func(b []byte) []byte { return text(b, valueString, device) })
-	fields = appendField(fields, s.timeKey, func(b []byte) []byte {
-		switch s.format {
-		case ISO8601:
-			return text(b, valueString, key)
-		case EpochMillis:
-			return varint(b, valueInteger, uint64(r.Time.Unix()*1000+int64(r.Time.Nanosecond()/milli)))
-		case EpochSecs:
-			return varint(b, valueInteger, uint64(r.Time.Unix()))
+		t, id := tree{}, device+"_"+key
+		t.put(layout.ParsePath(s.Layout.TimeKey), when)
+		t.put(layout.ParsePath(s.Layout.DeviceKey), text(nil, valueString, s.PartitionOf(device, r.Time)))
+		if s.Layout.NameKey != "" {
+			id += "_" + name
+			t.put(layout.ParsePath(s.Layout.NameKey), text(nil, valueString, name))
 		}
-		return appendTimestamp(b, r.Time)
-	})
-	id = escapeID(own)
-	name := s.parent + "/" + s.collectionID + "/" + id
-	return id, appendWrite(nil, []byte(name), fields), nil
+		write, err := s.write(device, id, t, fields)
+		if err != nil {
+			return err
+		}
+		add(id, write)
+	}
+	return nil
 }
 
-// appendKey appends a row's time as it stands in the document's id.
-func (s *Store) appendKey(b []byte, t time.Time) []byte {
-	if s.format == Native {
-		return timekey.Append(b, ISO8601, t)
+// write makes a document, which has its keys, a Write.
+func (s *Store) write(device, id string, t tree, fields []hotreader.Field) ([]byte, error) {
+	parent, collection := s.place(device)
+	size := len(parent) + len(collection) + len(t.append(nil, 2)) + 2*len(id) + 64
+	for i := range fields {
+		if err := s.put(t, &fields[i]); err != nil {
+			return nil, err
+		}
+		size += len(fields[i].Name) + len(fields[i].Value.Text()) + 9
 	}
-	return timekey.Append(b, s.format, t)
+	if size > maxDocumentBytes {
+		return nil, fmt.Errorf("it has about %d bytes, a document of Firestore at most %d", size, maxDocumentBytes)
+	}
+	t.put([]string{"id"}, text(nil, valueString, id)) // unless a property is there
+	return appendWrite(nil, []byte(parent+"/"+collection+"/"+escapeID(id)), t.append(nil, 2)), nil
+}
+
+// put puts a property where the layout has it.
+func (s *Store) put(t tree, f *hotreader.Field) error {
+	var n number
+	switch f.Value.Kind() {
+	case hotreader.Null:
+		return nil
+	case hotreader.Number:
+		n = toNumber(f.Value.Text())
+	}
+	path := s.Layout.WritePath(f.Name)
+	if slices.ContainsFunc(path, reserved) {
+		return fmt.Errorf("the property %q begins and ends with two underscores, which Firestore keeps for itself", f.Name)
+	}
+	if !t.put(path, appendValue(nil, f.Value, n)) {
+		return fmt.Errorf("the property %q is named like a key of the collection, or would stand within another property", f.Name)
+	}
+	return nil
+}
+
+// timeValue makes the Value of a time, whose text or digits are key.
+func timeValue(c *timekey.Codec, at time.Time, key string) ([]byte, error) {
+	if err := c.Writable(at); err != nil {
+		return nil, err
+	}
+	switch c.Kind {
+	case layout.NativeTime:
+		return timestampValue(at), nil
+	case layout.NumberTime:
+		n := toNumber([]byte(key))
+		if n.kind == valueString {
+			return nil, fmt.Errorf("its time %s is finer than a number of %s keeps", at.UTC().Format(time.RFC3339Nano), c.Name)
+		}
+		return appendValue(nil, hotreader.NumberValue([]byte(key)), n), nil
+	}
+	return text(nil, valueString, key), nil
 }
 
 // escapeID makes text the id of a document, which must not hold a slash. No two

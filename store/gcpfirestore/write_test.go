@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -33,10 +34,10 @@ func TestWrittenDocuments(t *testing.T) {
 			cloud.Text("s", "é"), cloud.Text("empty", ""), hotreader.Field{Name: "b", Value: hotreader.BoolValue(false)}, hotreader.Field{Name: "null"})},
 		{"own id", Options{}, "d", cloud.Record(noon.Add(120*time.Microsecond), cloud.Text("id", "mine"))},
 		{"hostile id", Options{Collection: "plants/berlin/telemetry", Database: "twin-data"}, "a/b%2F..é", cloud.Record(noon)},
-		{"epoch_ms", Options{TimeFormat: EpochMillis, DeviceKey: "dev", TimeKey: "t"}, "d", cloud.Record(noon.Add(250 * time.Millisecond))},
-		{"epoch_s", Options{TimeFormat: EpochSecs}, "d", cloud.Record(noon)},
-		{"native", Options{TimeFormat: Native}, "d", cloud.Record(noon.Add(250 * time.Microsecond))},
-		{"native of old", Options{TimeFormat: Native}, "d", cloud.Record(time.Date(1899, 12, 31, 0, 0, 0, 1000, time.UTC))},
+		{"epoch_ms", Options{Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}, DeviceKey: "dev", TimeKey: "t"}}, "d", cloud.Record(noon.Add(250 * time.Millisecond))},
+		{"epoch_s", timed(layout.EpochSecs), "d", cloud.Record(noon)},
+		{"native", timed(layout.Native), "d", cloud.Record(noon.Add(250 * time.Microsecond))},
+		{"native of old", timed(layout.Native), "d", cloud.Record(time.Date(1899, 12, 31, 0, 0, 0, 1000, time.UTC))},
 	} {
 		f := newFake(t)
 		if err := f.store(c.o).Write(t.Context(), c.device, []hotreader.Record{c.r}); err != nil {
@@ -137,10 +138,10 @@ func TestRefusedRecords(t *testing.T) {
 		{Options{}, strings.Repeat("x", maxID+1), cloud.Record(noon), "1500"},
 		{Options{}, "d", cloud.Record(noon, cloud.Text("__name__", "x")), "underscores"},
 		{Options{}, "d", cloud.Record(noon, cloud.Text("s", strings.Repeat("x", 1<<20))), "1048576"},
-		{Options{TimeFormat: Native}, "d", cloud.Record(noon.Add(1)), "finer than native keeps, which is 1µs"},
-		{Options{TimeFormat: Native}, "d", cloud.Record(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)), "years 1 to 9999"},
-		{Options{TimeFormat: EpochMillis}, "d", cloud.Record(noon.Add(time.Microsecond)), "which is 1ms"},
-		{Options{TimeFormat: EpochSecs}, "d", cloud.Record(noon.Add(time.Millisecond)), "which is 1s"},
+		{timed(layout.Native), "d", cloud.Record(noon.Add(1)), "finer than native keeps, which is 1µs"},
+		{timed(layout.Native), "d", cloud.Record(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)), "not within what native keeps"},
+		{timed(layout.EpochMillis), "d", cloud.Record(noon.Add(123456789)), "finer than a number of epoch_ms keeps"},
+		{timed(layout.EpochSecs), "d", cloud.Record(noon.Add(123456789)), "finer than a number of epoch_s keeps"},
 	} {
 		f := newFake(t)
 		err := f.store(c.o).Write(t.Context(), c.device, []hotreader.Record{cloud.Record(noon), c.r})

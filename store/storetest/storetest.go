@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,6 +61,14 @@ type Harness struct {
 	// an error of CodeNotFound (Firestore has no empty collections).
 	EmptyIsMissing bool
 
+	// Not names checks of RunRows that cannot hold for a layout, for its times are
+	// coarser than they need.
+	Not []string
+
+	// LatestStands: of several texts of one instant the item that was stored last
+	// stands, not the one with the greatest text.
+	LatestStands bool
+
 	// OneKind: a series has values of one kind (TwinMaker's JSON).
 	OneKind bool
 
@@ -89,6 +98,23 @@ type check struct {
 func Run(t *testing.T, h Harness) {
 	for _, c := range h.checks() {
 		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
+	}
+}
+
+// rowChecks are the checks of what depends on how items are laid out.
+var rowChecks = []string{"scan/raw rows, whole and in order", "range/both ends belong to it", "range/instants whatever the zone", "range/nanoseconds",
+	"order/ascending and its exact reverse", "limit", "resume/behind every row", "rows/only those with a selected property",
+	"rows/values in the order selected", "devices/apart from each other", "names/hostile properties", "names/a hundred properties",
+	"values/numbers to the last digit", "values/strings to the last byte", "values/kinds", "last/newest of each property", "last/older values",
+	"filters/on what is not selected", "write/the last write stands", "write/any order, any batch"}
+
+// RunRows is Run for one more layout of a store that has passed all of it: it checks
+// what depends on how items are laid out.
+func RunRows(t *testing.T, h Harness) {
+	for _, c := range h.checks() {
+		if slices.Contains(rowChecks, c.name) && !slices.Contains(h.Not, c.name) {
+			t.Run(c.name, func(t *testing.T) { c.run(t, h) })
+		}
 	}
 }
 

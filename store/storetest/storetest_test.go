@@ -744,28 +744,28 @@ func (s *textStore) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotre
 		if s.bug != "orders by text" {
 			slices.SortStableFunc(items, func(a, b stored) int { return a.at.Compare(b.at) })
 		}
-		if s.bug != "gives each text a row" {
-			kept := items[:0]
-			for i, it := range items {
-				if i+1 == len(items) || !items[i+1].at.Equal(it.at) {
-					kept = append(kept, it)
+		var rows []hotreader.Row
+		for i, it := range items {
+			again := i > 0 && items[i-1].at.Equal(it.at)
+			if !again || s.bug == "gives each text a row" || s.bug == "drops the other items of an instant" {
+				if again && s.bug == "drops the other items of an instant" {
+					rows = rows[:len(rows)-1]
 				}
+				rows = append(rows, hotreader.Row{Time: it.at, Values: make([]hotreader.Value, len(q.Columns()))})
 			}
-			items = kept
-		}
-		if q.Backward() {
-			slices.Reverse(items)
-		}
-		for _, it := range items {
-			values := make([]hotreader.Value, len(q.Columns()))
-			for i, c := range q.Columns() {
+			for k, c := range q.Columns() {
 				for _, f := range s.items[q.Device][it.text] {
 					if f.Name == c {
-						values[i] = f.Value
+						rows[len(rows)-1].Values[k] = f.Value
 					}
 				}
 			}
-			if !yield(hotreader.Row{Time: it.at, Values: values}, nil) {
+		}
+		if q.Backward() {
+			slices.Reverse(rows)
+		}
+		for _, row := range rows {
+			if !yield(row, nil) {
 				return
 			}
 		}
@@ -791,6 +791,7 @@ func TestTheSuiteFindsBugsWithTimesAsText(t *testing.T) {
 		{"orders by text", []string{"text/mixed widths in true order", "text/bounds inside a second"}},
 		{"compares bounds as text", []string{"text/bounds inside a second"}},
 		{"the smallest text stands", []string{"text/several texts of one instant", "text/mixed widths in true order"}},
+		{"drops the other items of an instant", []string{"text/several texts of one instant"}},
 		{"gives each text a row", []string{"text/several texts of one instant", "text/mixed widths in true order"}},
 		{"does not count what it cannot read", []string{"text/unreadable times"}},
 		{"fails for what it cannot read", []string{"text/unreadable times"}},

@@ -231,11 +231,16 @@ func TestPitfall13EveryExampleIsWired(t *testing.T) {
 // serves is the example that is also served.
 const serves = "azure-reads-aws"
 
-// A project that serves: what it tells people to type works, the token is where
-// it belongs, and a program that ends is told of, and named.
+// A project that serves: what it tells people to type works, also where the table has
+// a layout of its own, the token is where it belongs, and a program that ends is told
+// of, and named.
 func TestLocalServes(t *testing.T) {
 	t.Parallel()
 	dir := project(t, serves)
+	laidOut := `{"layout":{"device_key":"pk","time_key":"sk","partition":"site 4#{device}","time_prefix":"READING#","time_format":"iso8601+09:00","properties":"payload"}}`
+	if err := os.WriteFile(filepath.Join(dir, "config_hot_reader.json"), []byte(laidOut), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	d := deployLocal(t, dir)
 	state := d.serving(t)
 

@@ -8,10 +8,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +22,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/function/awslambda"
 	"hotreader/identity"
 	"hotreader/remote"
@@ -417,6 +421,27 @@ func TestMissingEnvironment(t *testing.T) {
 		if strings.Contains(said, "hunter2") {
 			t.Error("the key stands in the log")
 		}
+	})
+}
+
+// A program with a damaged catalogue of devices does not start, and says what to do;
+// with a sound one it does.
+func TestDamagedCatalogue(t *testing.T) {
+	packed, err := catalog.Build([]catalog.Device{{ID: "d"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "sound")
+	damaged := file + "-not"
+	if err := errors.Join(os.WriteFile(file, packed, 0o600), os.WriteFile(damaged, packed[:len(packed)-1], 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	each(t, all, func(t *testing.T, p program) {
+		said := p.fails(t, p.here("HOTREADER_CATALOG", damaged))
+		if want := damaged + ": catalogue of devices: it is damaged ("; !strings.Contains(said, want) || !strings.Contains(said, "deploy again") {
+			t.Errorf("want %q in\n%s", want, said)
+		}
+		p.api(t, p.here("HOTREADER_CATALOG", file))
 	})
 }
 

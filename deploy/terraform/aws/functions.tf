@@ -36,7 +36,7 @@ data "aws_iam_policy_document" "function" {
   }
 
   dynamic "statement" {
-    for_each = each.value.store ? [local.table_arn] : []
+    for_each = each.value.store ? [local.queried_arn] : []
 
     content {
       sid       = "QueryHotStorage"

@@ -7,6 +7,9 @@ locals {
   table_name = one(concat(aws_dynamodb_table.hot[*].name, data.aws_dynamodb_table.hot[*].name))
   table_arn  = one(concat(aws_dynamodb_table.hot[*].arn, data.aws_dynamodb_table.hot[*].arn))
 
+  # What is queried: the table, or one of its indexes.
+  queried_arn = local.table_arn == null || try(var.table.index, null) == null ? local.table_arn : "${local.table_arn}/index/${var.table.index}"
+
   # A table that is there may be encrypted with a key of the account's own.
   table_keys = compact(flatten(data.aws_dynamodb_table.hot[*].server_side_encryption[*].kms_key_arn))
 }
@@ -42,8 +45,17 @@ data "aws_dynamodb_table" "hot" {
 
   lifecycle {
     postcondition {
-      condition     = self.hash_key == var.table.device_key && self.range_key == var.table.time_key
+      condition     = var.table.index != null || self.hash_key == var.table.device_key && self.range_key == var.table.time_key
       error_message = "Table ${var.table.name} has the keys ${self.hash_key} and ${coalesce(self.range_key, "(none)")}; wanted are ${var.table.device_key} and ${var.table.time_key}. Say so with device_key and time_key in config_hot_reader.json, or name another table."
+    }
+
+    # A local index has the table's hash key.
+    postcondition {
+      condition = var.table.index == null || contains(concat(
+        [for i in self.global_secondary_index : [i.hash_key, i.range_key] if i.name == var.table.index],
+        [for i in self.local_secondary_index : [self.hash_key, i.range_key] if i.name == var.table.index],
+      ), [var.table.device_key, var.table.time_key])
+      error_message = "Table ${var.table.name} has no secondary index ${coalesce(var.table.index, "(none)")} with the keys ${var.table.device_key} and ${var.table.time_key}. Say so with index, device_key and time_key of the layout in config_hot_reader.json, or name another table."
     }
   }
 }

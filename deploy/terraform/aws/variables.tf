@@ -42,7 +42,8 @@ variable "table" {
   description = <<-EOT
     Hot storage: null where it is on another cloud. With create, the table is made
     with a HASH key device_key (S) and a RANGE key time_key of time_type (S or N);
-    else it has to be there.
+    else it has to be there, name may be its ARN, and with an index the keys are those
+    of that secondary index, which alone is queried.
   EOT
   type = object({
     name       = string
@@ -50,6 +51,7 @@ variable "table" {
     device_key = string
     time_key   = string
     time_type  = string
+    index      = optional(string)
   })
   default = null
 }

@@ -10,25 +10,27 @@ import (
 	"hotreader"
 )
 
-// Make checks records and makes each what a store writes, by its key; of two with
-// the same key the later stands, for one request must not name a key twice.
-func Make[T any](device string, records []hotreader.Record, item func(*hotreader.Record) (key string, made T, err error)) ([]T, error) {
+// Make checks records and makes each what a store writes, one item or, where items hold
+// one property, several. item adds them by their keys; of two with the same key the
+// later stands, for one request must not name a key twice.
+func Make[T any](device string, records []hotreader.Record, item func(r *hotreader.Record, add func(key string, made T)) error) ([]T, error) {
 	if err := hotreader.CheckRecords(device, records); err != nil {
 		return nil, err
 	}
 	all := make([]T, 0, len(records))
 	places := make(map[string]int, len(records))
-	for i := range records {
-		key, made, err := item(&records[i])
-		if err != nil {
-			return nil, fmt.Errorf("record %d of device %.60q: %w", i+1, device, err)
-		}
+	add := func(key string, made T) {
 		if at, again := places[key]; again {
 			all[at] = made
-			continue
+			return
 		}
 		places[key] = len(all)
 		all = append(all, made)
+	}
+	for i := range records {
+		if err := item(&records[i], add); err != nil {
+			return nil, fmt.Errorf("record %d of device %.60q: %w", i+1, device, err)
+		}
 	}
 	return all, nil
 }

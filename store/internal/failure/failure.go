@@ -88,7 +88,7 @@ func (f Failure) Error(ctx context.Context, rules []Rule) error {
 	e := &hotreader.Error{Op: f.Op}
 	own, isOwn := errors.AsType[*hotreader.Error](f.Err)
 	// Whatever went wrong once the time is up went wrong because of that.
-	if err := ctx.Err(); err != nil && (!isOwn || own.Code != hotreader.CodeOf(err)) {
+	if err := over(ctx); err != nil && (!isOwn || own.Code != hotreader.CodeOf(err)) {
 		e.Code, e.Err = hotreader.CodeOf(err), err
 		return e
 	}
@@ -122,6 +122,15 @@ func (f Failure) Error(ctx context.Context, rules []Rule) error {
 	}
 	e.Err = &cause{strings.NewReplacer(words...).Replace(text), f.Err}
 	return e
+}
+
+// over returns why ctx is over, nil if it is not. On a busy machine a connection may find
+// that its deadline has passed before ctx does.
+func over(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(at) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 func (r *Rule) fits(f *Failure) bool {

@@ -17,9 +17,14 @@ type Items interface {
 	Open(page []byte) error
 
 	// Item decodes the next item into values, one a column, null where the item
-	// does not have it. at is its time's text, nil if it has none of the right
-	// kind. more is false, and nothing decoded, after the last item.
-	Item(values []hotreader.Value) (at []byte, more bool, err error)
+	// does not have it. at is the field of its time. more is false, and nothing
+	// decoded, after the last item.
+	Item(values []hotreader.Value) (at hotreader.Value, more bool, err error)
+
+	// Rank returns what tells when the item decoded last was written, as
+	// timekey.Order takes it; nil = its time's text does. It is valid as long as the
+	// page is.
+	Rank() []byte
 }
 
 // A Chain follows pages each of which says what to ask for next.
@@ -57,7 +62,7 @@ func (c *Chain) Rows(ctx context.Context, page []byte, o *timekey.Order) (items 
 			return items, ctx.Err()
 		default:
 		}
-		if !o.Add(at) {
+		if !o.Add(at, c.Items.Rank()) {
 			return items, nil
 		}
 	}

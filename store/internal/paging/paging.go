@@ -1,55 +1,93 @@
 // Package paging is what stores share that answer page by page: the loop over
-// the pages, how large the next is to be, and the memory that a page is read into.
+// partitions and pages, how large the next page is to be, the memory that a page is
+// read into, and what a scan that found nothing means.
 package paging
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/internal/timekey"
 )
 
+// An Ask is what an Answer is to ask for: one partition's rows of a query.
+type Ask struct {
+	Query   *hotreader.Query // of the partition's part of the range
+	Columns []string         // of its rows
+	Codec   *timekey.Codec   // of the time's field
+	Value   string           // of the partition; that of the device where no template makes another
+	Number  bool             // Value is a number in the store
+	Ranked  bool             // what Order.Add takes as rank is to tell which item was written last
+	Left    []int64          // counts, by column, values that no hotreader.Value can hold
+}
+
 // An Answer is a store's answer to one query. It serves one read after another.
 type Answer interface {
-	// Begin prepares the requests for q, whose rows have the given columns. left
-	// counts, by column, values that no hotreader.Value can hold. Begin returns
-	// false if no row can be in the range.
-	Begin(q *hotreader.Query, columns []string, left []int64) bool
+	// Begin prepares the requests for a. It returns false if no row can be in the
+	// range.
+	Begin(a *Ask) bool
 
 	// Page asks for the next page, of n items at the most, 0 = as many as the
 	// store puts into one, and passes its rows to o until that is stopped. It
-	// returns how many items came, and whether there is another page.
+	// returns how many items came, and whether there is another page. A *Mismatch
+	// says that a condition was refused because a key is of another type.
 	Page(ctx context.Context, n int, o *timekey.Order) (items int, more bool, err error)
 
 	// Release drops what the answer refers to, so that a pool does not keep it.
 	Release()
 }
 
+// A Mismatch is the service's refusal of a condition on a key of another type: the
+// device's id may be a number there, or the time something else than the layout says.
+type Mismatch struct{ Err error }
+
+func (m *Mismatch) Error() string { return m.Err.Error() }
+func (m *Mismatch) Unwrap() error { return m.Err }
+
 // A Scanner makes a hotreader.Source of a store's Answers.
 //
-// A query for few rows, such as the last entry, asks for few items, so that it
-// costs a small read however long the device's history is. Rows of one second
-// are held until the second is over, and no others.
+// A query for few rows, such as the latest values, asks for few items, so that it
+// costs a small read however long the device's history is. Rows of one step of the
+// time's format are held until the step is over, and no others.
 type Scanner struct {
-	Format      string // how keys keep time
-	Slack, Most int    // see Size
-	Kept        int    // bytes of held rows for which memory is kept between reads
+	Layout      layout.Layout // checked, with its defaults
+	Slack, Most int           // see Size
+	Kept        int           // bytes of held rows for which memory is kept between reads
+	Unranked    bool          // Answers know only on request which item was written last
 
 	Check func(q *hotreader.Query) error // whether q can be asked at all
 	New   func() Answer
 	Fail  func(ctx context.Context, err error) error // makes Page's errors ours
+	Look  Look
 
+	once     sync.Once
+	codecs   []timekey.Codec
+	template layout.Template
 	readings sync.Pool // of *reading
+	numbers  atomic.Bool
+	seen     looks
 }
 
-// A reading is one read: the answer, and the rows of the second that is being
-// put together.
+func (s *Scanner) prepare() {
+	s.codecs = timekey.NewCodecs(s.Layout)
+	s.template, _ = layout.ParseTemplate(s.Layout.Partition) // checked before
+}
+
+// A reading is one read: the answer, and the rows of the step that is being put
+// together.
 type reading struct {
 	answer Answer
 	order  timekey.Order
+	ask    Ask
+	size   Size
+	next   func(rest hotreader.Query, items int, span time.Duration) bool
 }
 
 // Scan brings the rows of q, page by page.
@@ -65,30 +103,155 @@ func (s *Scanner) ScanPages(ctx context.Context, q hotreader.Query, next func(re
 			yield(hotreader.Row{}, err)
 			return
 		}
-		r, ok := s.readings.Get().(*reading)
-		if !ok {
-			r = &reading{answer: s.New()}
+		s.once.Do(s.prepare)
+		var f found
+		for again := true; again; {
+			numbers := s.numbers.Load()
+			if f = (found{}); len(s.codecs) == 1 {
+				f = s.scan(ctx, q, 0, next, yield)
+			} else {
+				f = s.merge(ctx, q, yield)
+			}
+			if _, refused := errors.AsType[*Mismatch](f.err); refused || f.err == nil && !f.stopped {
+				f.err = s.explain(ctx, &q, &f)
+			}
+			again = f.err == nil && !f.stopped && f.useful == 0 && s.numbers.Load() != numbers
 		}
-		defer s.readings.Put(r)
-		defer r.order.Release(s.Kept)
-		defer r.answer.Release()
-		columns := q.Columns()
-		if !r.answer.Begin(&q, columns, r.order.Begin(ctx, s.Format, &q, columns, yield)) {
+		if f.err != nil {
+			yield(hotreader.Row{}, s.Fail(ctx, f.err))
 			return
 		}
-		size := Size{Query: &q, Slack: s.Slack, Most: s.Most}
-		if err := r.read(ctx, &size, next); err != nil {
-			yield(hotreader.Row{}, s.Fail(ctx, err))
+		s.lookAside(ctx, q.Device)
+	}
+}
+
+// found is what a scan came upon.
+type found struct {
+	useful     int   // rows with a value of a selected property
+	readable   int64 // items
+	unreadable int64
+	stopped    bool // no more rows are wanted
+	err        error
+}
+
+// scan reads q with the codec of one time format.
+func (s *Scanner) scan(ctx context.Context, q hotreader.Query, codec int, next func(rest hotreader.Query, items int, span time.Duration) bool, yield func(hotreader.Row, error) bool) (f found) {
+	r, ok := s.readings.Get().(*reading)
+	if !ok {
+		r = &reading{answer: s.New()}
+	}
+	defer s.readings.Put(r)
+	defer r.order.Release(s.Kept)
+	defer r.answer.Release()
+	columns := q.Columns()
+	c := &s.codecs[codec]
+	r.ask = Ask{Columns: columns, Codec: c, Number: s.numbers.Load(), Left: r.order.Begin(ctx, c, &q, columns, yield)}
+	if s.Unranked {
+		r.order.Unranked()
+	}
+	r.size, r.next = Size{Query: &q, Slack: s.Slack, Most: s.Most}, next
+	f.err = s.partitions(ctx, &q, r)
+	f.useful, _ = r.order.Passed()
+	f.readable, f.unreadable = r.order.Items()
+	f.stopped = r.order.Stopped()
+	return f
+}
+
+// MaxEmpty is how many empty partitions in a row a walk back in time looks into.
+const MaxEmpty = 400
+
+// partitions reads q's partitions, one after the other.
+func (s *Scanner) partitions(ctx context.Context, q *hotreader.Query, r *reading) error {
+	if !s.template.Dated() {
+		r.ask.Value = s.template.Value(q.Device, time.Time{})
+		return s.partition(ctx, *q, r)
+	}
+	zone := r.ask.Codec.Zone()
+	at, until := q.Start, q.End
+	if until.IsZero() {
+		until = time.Now().Add(24 * time.Hour)
+	}
+	if q.Backward() {
+		at = until
+	} else if at.IsZero() {
+		return &hotreader.Error{Op: "store", Code: hotreader.CodeInvalid,
+			Err: fmt.Errorf("a history needs a start here, for the table is partitioned by date (%s)", s.Layout.Partition)}
+	}
+	for empty := 0; ; {
+		from, to := s.template.Period(at.In(zone))
+		part := *q
+		if part.Start.Before(from) {
+			part.Start = from.UTC()
+		}
+		if last := to.Add(-1).UTC(); part.End.IsZero() || part.End.After(last) {
+			part.End = last
+		}
+		before, odd := r.order.Items()
+		r.ask.Value = s.template.Value(q.Device, from)
+		if err := s.partition(ctx, part, r); err != nil || r.order.Stopped() {
+			return err
+		}
+		if empty++; before+odd != sum(r.order.Items()) {
+			empty = 0
+		}
+		switch {
+		case q.Backward() && (!q.Start.IsZero() && !from.After(q.Start) || from.Before(layout.Earliest.AddDate(1, 0, 0))), !q.Backward() && to.After(until):
+			return nil
+		case q.Backward() && empty == MaxEmpty:
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.LookBackEnded,
+				Detail: fmt.Sprintf("%d partitions in a row are empty, down to %s; ask for an earlier end", empty, r.ask.Value)})
+			return nil
+		case q.Backward():
+			at = from.Add(-1)
+		default:
+			at = to
+		}
+	}
+}
+
+func sum(a, b int64) int64 { return a + b }
+
+// partition reads one partition. Where it takes to know which of two items was
+// written last, or that ids are numbers, what is left of it is asked for again.
+func (s *Scanner) partition(ctx context.Context, q hotreader.Query, r *reading) error {
+	o := &r.order
+	for {
+		r.ask.Query = &q
+		if !r.answer.Begin(&r.ask) {
+			return nil
+		}
+		err := r.read(ctx)
+		_, refused := errors.AsType[*Mismatch](err)
+		if err == nil && r.ask.Number {
+			s.numbers.Store(true)
+		}
+		switch {
+		case refused && !r.ask.Number && hotreader.IsNumber([]byte(r.ask.Value)):
+			r.ask.Number = true
+		case err != nil || !o.Conflict():
+			return err
+		default:
+			rest, ok := o.Waiting()
+			if !ok {
+				return errors.New("items of one instant cannot be put in order")
+			}
+			if q.Backward() {
+				q.End = rest.End
+			} else {
+				q.Start = rest.Start
+			}
+			r.ask.Ranked = true
+			o.Again()
 		}
 	}
 }
 
 // read follows the pages to the end of the answer. A page may be empty and still
 // not the last.
-func (r *reading) read(ctx context.Context, size *Size, next func(rest hotreader.Query, items int, span time.Duration) bool) error {
+func (r *reading) read(ctx context.Context) error {
 	o := &r.order
 	for {
-		items, more, err := r.answer.Page(ctx, size.Next(o.Passed()), o)
+		items, more, err := r.answer.Page(ctx, r.size.Next(o.Passed()), o)
 		switch {
 		case err != nil:
 			return err
@@ -100,8 +263,8 @@ func (r *reading) read(ctx context.Context, size *Size, next func(rest hotreader
 			o.Pass()
 			return nil
 		}
-		if next != nil {
-			if rest, span, ok := o.Rest(); ok && !next(rest, items, span) {
+		if r.next != nil {
+			if rest, span, ok := o.Rest(); ok && !r.next(rest, items, span) {
 				return nil
 			}
 		}

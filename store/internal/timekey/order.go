@@ -10,12 +10,14 @@ import (
 )
 
 // Order passes the rows of one read on to the caller, strictly by time and each
-// instant once. It holds the rows of one second until the second is over, and no
-// others: the texts of times within a second have mixed widths, so within a second
-// a store's order is not that of time. Where a second has more rows than can be
-// held, Order yields an error of CodeTooLarge. Of several rows of one instant the
-// one with the greatest key stands; of equal keys, the last one in ascending
-// order.
+// instant once. It holds the rows of one step of the format, a second or a minute,
+// until the step is over, and no others: the texts of times within a step have mixed
+// widths, so there a store's order is not that of time. Where a step has more rows
+// than can be held, Order yields an error of CodeTooLarge.
+//
+// Several items of one instant are one row. Property by property the value of the
+// item with the greatest rank stands; others that differ from it are counted as
+// replaced. Of equal ranks, the last item in ascending order wins.
 //
 // Its zero value is ready for Begin; it may serve one read after another.
 type Order struct {
@@ -25,20 +27,26 @@ type Order struct {
 	yield      func(hotreader.Row, error) bool
 	descending bool
 
+	step       int64     // seconds
+	unranked   bool      // ranks say nothing yet about which item was written last
+	conflict   bool      // such a rank would have decided
 	passed     int       // rows
 	useful     int       // of those, with a value of a selected property
 	last       time.Time // of the row passed last
 	unreadable int64     // items
+	before     int64     // of them, in steps before the one that is held
+	readable   int64     // items
 	columns    []string
 	left       []int64 // by column: values that no Value can hold
+	replaced   []int64 // by column: values of which a later one of the same instant stands
 	stopped    bool
 
 	width int // values of a row
-	// The rows held, all of one second.
-	first  int // row of values that the oldest one is in
-	n      int // how many
-	kept   int // of them, those whose bytes were copied into arena
-	second int64
+	// The rows held, all of one step.
+	first  int       // row of values that the oldest one is in
+	n      int       // how many
+	kept   int       // of them, those whose bytes were copied into arena
+	held   int64     // the step that they are of
 	page   time.Time // instant of the page's first row; zero = none came
 	times  []time.Time
 	keys   [][]byte
@@ -48,20 +56,42 @@ type Order struct {
 }
 
 // Begin prepares o for the rows of q, which have the given columns, read from a
-// store whose keys have the given format. It returns what counts, by column, the
-// values that no Value can hold.
-func (o *Order) Begin(ctx context.Context, format string, q *hotreader.Query, columns []string, yield func(hotreader.Row, error) bool) (left []int64) {
-	o.parser = parser{format: format}
+// store whose keys codec reads. It returns what counts, by column, the values that no
+// Value can hold.
+func (o *Order) Begin(ctx context.Context, codec *Codec, q *hotreader.Query, columns []string, yield func(hotreader.Row, error) bool) (left []int64) {
+	o.parser, o.step = parser{Codec: codec}, int64(codec.Step()/time.Second)
+	o.unranked, o.conflict = false, false
 	o.query, o.stats, o.yield = *q, hotreader.StatsOf(ctx), yield
 	o.descending = q.Backward()
 	o.width, o.first, o.n, o.kept = len(columns), 0, 0, 0
-	o.passed, o.useful, o.unreadable, o.stopped = 0, 0, 0, false
+	o.passed, o.useful, o.stopped = 0, 0, false
+	o.unreadable, o.before, o.readable = 0, 0, 0
 	o.page = time.Time{}
 	o.columns = columns
 	o.left = slices.Grow(o.left[:0], o.width)[:o.width]
 	clear(o.left)
+	o.replaced = append(o.replaced[:0], o.left...)
 	return o.left
 }
+
+// Unranked says that the ranks that Add is given do not tell which item was written
+// last. Where they would have to, Conflict becomes true and no more rows are taken.
+func (o *Order) Unranked() { o.unranked = true }
+
+// Conflict reports that two items of one instant have different values of a property,
+// and that nothing tells yet which was written last. What Rest names is to be read
+// again, with ranks.
+func (o *Order) Conflict() bool { return o.conflict }
+
+// Again makes o ready for the rest of the read, with ranks.
+func (o *Order) Again() {
+	o.unranked, o.conflict, o.stopped = false, false, false
+	o.n, o.kept, o.page = 0, 0, time.Time{}
+	o.unreadable = o.before
+}
+
+// Items returns how many items could be read, and how many had no readable time.
+func (o *Order) Items() (readable, unreadable int64) { return o.readable, o.unreadable }
 
 // Passed returns how many rows have been passed on, and how many of them have a
 // value of a selected property.
@@ -70,13 +100,10 @@ func (o *Order) Passed() (useful, all int) { return o.useful, o.passed }
 // Stopped reports whether no more rows are wanted.
 func (o *Order) Stopped() bool { return o.stopped }
 
-// Skip counts the item in Slot as one that has no time.
-func (o *Order) Skip() { o.unreadable++ }
-
 // maxGroup bounds the values for which an Order keeps memory between reads.
 const maxGroup = 1 << 15
 
-// What is held of one second at the most. Only a device that writes a million
+// What is held of one step at the most. Only a device that writes a million
 // values a second has more.
 const (
 	maxHeldValues = 1 << 20
@@ -88,6 +115,7 @@ func (o *Order) Release(maxKept int) {
 	o.stats.LeaveOut("", hotreader.Unreadable, o.unreadable)
 	for i, n := range o.left {
 		o.stats.LeaveOut(o.columns[i], hotreader.Unreadable, n)
+		o.stats.LeaveOut(o.columns[i], hotreader.Replaced, o.replaced[i])
 	}
 	if cap(o.values) > maxGroup || cap(o.arena) > maxKept {
 		*o = Order{}
@@ -110,41 +138,49 @@ func (o *Order) Slot() []hotreader.Value {
 	return o.values[from:to]
 }
 
-// Add takes the row in Slot, whose key is the given one; nil, or one that is no
-// time, is counted as skipped. If the row begins another second, those of the
-// second before are passed on. It returns false if no more rows are wanted.
-func (o *Order) Add(key []byte) bool {
-	if key != nil {
+// Add takes the row in Slot, whose field of the time has the given value; if that is
+// no time, the item is counted as unreadable. rank orders items of one instant by when
+// they were written; nil = by the time's text. If the row begins another step, those of
+// the step before are passed on. It returns false if no more rows are wanted.
+func (o *Order) Add(at hotreader.Value, rank []byte) bool {
+	if key := at.Text(); o.parser.Holds(at) {
 		if t, ok := o.parser.parse(key); ok {
-			return o.AddAt(t, key)
+			if rank == nil {
+				rank = key
+			}
+			return o.AddAt(t, rank)
+		}
+		if o.parser.foreign(key) {
+			return true
 		}
 	}
-	o.Skip()
+	o.unreadable++
 	return true
 }
 
-// AddAt is Add for a store that has instants beside keys, or instead of them:
-// key is nil then.
-func (o *Order) AddAt(t time.Time, key []byte) bool {
-	if o.n > 0 && t.Unix() != o.second && !o.Pass() {
+// AddAt is Add for a store that has instants.
+func (o *Order) AddAt(t time.Time, rank []byte) bool {
+	step := floor(t.Unix(), o.step)
+	if o.n > 0 && step != o.held && !o.Pass() {
 		return false
 	}
+	o.readable++
 	if o.n == 0 {
-		o.second = t.Unix()
+		o.held, o.before = step, o.unreadable
 		o.times, o.keys = o.times[:0], o.keys[:0]
 	}
 	if o.n*o.width >= maxHeldValues || o.kept > 0 && len(o.arena) > maxHeldBytes {
 		o.n, o.stopped = 0, true
 		o.yield(hotreader.Row{}, &hotreader.Error{Op: "store: put rows in order", Code: hotreader.CodeTooLarge,
-			Err: fmt.Errorf("the device has more than %d values, or %d bytes of them, within the second %s; ask for another range or for fewer properties",
-				maxHeldValues, maxHeldBytes, t.Format("2006-01-02T15:04:05Z"))})
+			Err: fmt.Errorf("the device has more than %d values, or %d bytes of them, within %v from %s on; ask for another range or for fewer properties",
+				maxHeldValues, maxHeldBytes, o.length(), time.Unix(step, 0).UTC().Format("2006-01-02T15:04:05Z"))})
 		return false
 	}
 	if o.page.IsZero() {
 		o.page = t
 	}
 	o.times = append(o.times, t)
-	o.keys = append(o.keys, key)
+	o.keys = append(o.keys, rank)
 	o.n++
 	return true
 }
@@ -183,32 +219,41 @@ func (o *Order) Rest() (rest hotreader.Query, span time.Duration, ok bool) {
 	}
 	span = o.times[o.n-1].Sub(o.page).Abs()
 	o.page = time.Time{}
+	rest, ok = o.Waiting()
+	return rest, span, ok
+}
+
+// Waiting returns the query for all that has not been passed on; ok is false if that
+// cannot be told.
+func (o *Order) Waiting() (rest hotreader.Query, ok bool) {
 	rest = o.query
 	if o.passed > 0 {
 		if rest, ok = rest.Behind(o.last); !ok {
-			return rest, 0, false
+			return rest, false
 		}
 	}
-	begins := time.Unix(o.second, 0).UTC()
-	if ends := begins.Add(time.Second - 1); o.descending {
+	begins := time.Unix(o.held, 0).UTC()
+	if ends := begins.Add(o.length() - 1); o.descending {
 		if rest.End.IsZero() || ends.Before(rest.End) {
 			rest.End = ends
 		}
-		return rest, span, !rest.End.IsZero()
+		return rest, !rest.End.IsZero()
 	}
 	if begins.After(rest.Start) { // a start that is zero is open
 		rest.Start = begins
 	}
-	return rest, span, !rest.Start.IsZero()
+	return rest, !rest.Start.IsZero()
 }
 
-// Pass passes the rows held on, for their second is over, and makes the row in
-// Slot the first. Call it behind the last page. It returns false if no more
-// rows are wanted.
+// Pass passes the rows held on, for their step is over, and makes the row in Slot the
+// first. Call it after the last page. It returns false if no more rows are wanted.
 func (o *Order) Pass() bool {
 	n := o.n
 	if n == 0 {
 		return true
+	}
+	if n > 1 && !o.sort(n) {
+		return false
 	}
 	o.n, o.kept = 0, 0
 	if n == 1 {
@@ -216,7 +261,6 @@ func (o *Order) Pass() bool {
 			return false
 		}
 	} else {
-		o.sort(n)
 		for _, i := range o.order {
 			if !o.emit(int(i)) {
 				return false
@@ -258,8 +302,9 @@ func (o *Order) emit(i int) bool {
 	return !o.stopped
 }
 
-// sort sets order to the indices of the rows to pass on.
-func (o *Order) sort(n int) {
+// sort sets order to the indices of the rows to pass on, each instant once. It returns
+// false where that takes ranks that are not there.
+func (o *Order) sort(n int) bool {
 	o.order = o.order[:0]
 	sorted := true
 	for i := range n {
@@ -270,15 +315,15 @@ func (o *Order) sort(n int) {
 		}
 	}
 	if sorted {
-		return
+		return true
 	}
 	slices.SortFunc(o.order, func(a, b int32) int {
 		c := o.times[a].Compare(o.times[b])
 		if o.descending {
 			c = -c
 		}
-		if c == 0 {
-			c = Compare(o.parser.format, o.keys[b], o.keys[a]) // the greatest first
+		if c == 0 && !o.unranked {
+			c = compareRanks(o.keys[b], o.keys[a]) // the one written last first
 		}
 		if c == 0 {
 			if c = int(b - a); o.descending {
@@ -287,5 +332,49 @@ func (o *Order) sort(n int) {
 		}
 		return c
 	})
+	first := 0
+	for k := 1; k < n; k++ {
+		switch at, later := o.order[k], o.order[first]; {
+		case !o.times[at].Equal(o.times[later]):
+			first = k
+		case !o.merge(int(later), int(at)):
+			o.conflict, o.stopped = true, true
+			return false
+		}
+	}
 	o.order = slices.CompactFunc(o.order, func(a, b int32) bool { return o.times[a].Equal(o.times[b]) })
+	return true
 }
+
+// merge adds to the row of the item written last what only an earlier one of the same
+// instant has. It returns false where nothing tells which of them is the later one.
+func (o *Order) merge(last, earlier int) bool {
+	if !o.query.Contains(o.times[last]) {
+		return true
+	}
+	row, old := o.row(last), o.row(earlier)
+	for k, v := range old {
+		switch {
+		case v.IsNull():
+		case row[k].IsNull():
+			row[k] = v
+		case hotreader.Same(row[k], v):
+		case o.unranked:
+			return false
+		default:
+			o.replaced[k]++
+		}
+	}
+	return true
+}
+
+// floor returns the greatest multiple of step that is not greater than n.
+func floor(n, step int64) int64 {
+	if step == 1 {
+		return n
+	}
+	return n - (n%step+step)%step
+}
+
+// length returns how long a step is.
+func (o *Order) length() time.Duration { return time.Duration(o.step) * time.Second }

@@ -1,115 +1,145 @@
-// Package timekey is what stores share that keep a row's time in a field of
-// their own, as text or as a number: the formats, the bounds of a range, and the
-// order of instants, which that of such texts is not.
+// Package timekey is what stores share that keep a row's time in a field of their
+// own: that field's text by a layout, and the order of instants, which that of such
+// texts is not.
 package timekey
 
 import (
 	"bytes"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"hotreader"
+	"hotreader/layout"
 )
 
-// The formats.
-const (
-	ISO8601     = "iso8601"  // text, UTC, as 2006-01-02T15:04:05.999Z, in any precision
-	EpochMillis = "epoch_ms" // a number, milliseconds since 1970, fractions allowed
-	EpochSecs   = "epoch_s"  // a number, seconds since 1970, fractions allowed
-)
-
-// secondLen is the length of a time text down to its second. Behind that, texts
-// of one instant differ: "Z", ".000Z", "+00:00".
-const secondLen = len("2006-01-02T15:04:05")
-
-// maxSeconds bounds what is read as a time: the years that can be written.
-const maxSeconds = 253402300799 // 9999-12-31T23:59:59Z
-
-var earliest, latest = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(maxSeconds, 999_999_999).UTC()
-
-// Clamp opens a bound that no row reaches, for the first that can be has the time
-// first. ok is false if no row can be in the range.
-func Clamp(start, end, first time.Time) (_, _ time.Time, ok bool) {
-	if !end.IsZero() && end.Before(first) || start.After(latest) {
-		return start, end, false
-	}
-	if start.Before(first) {
-		start = time.Time{}
-	}
-	if end.After(latest) {
-		end = time.Time{}
-	}
-	return start, end, true
+// A Codec reads and writes the field of the time.
+type Codec struct {
+	layout.Format
+	prefix         string
+	suffix, closes string          // what stands after the time; where the property's name stands between, closes follows it
+	named          bool            // the suffix has the property's name
+	others         []layout.Format // of times that another scan reads
 }
 
-// Bounds returns the keys that enclose [start, end], "" where it is open. They
-// are as close as the format allows and never too close; what they take in
-// beside the range is for Order to leave out. ok is false if nothing can be
-// in the range.
-func Bounds(format string, start, end time.Time) (low, high string, ok bool) {
-	if start, end, ok = Clamp(start, end, earliest); !ok {
-		return "", "", false
+// NewCodecs returns a codec for each time format of l, which has passed its Check.
+func NewCodecs(l layout.Layout) []Codec {
+	var codecs []Codec
+	for _, name := range l.WithDefaults().TimeFormat {
+		c := Codec{prefix: l.TimePrefix}
+		c.Format, _ = layout.ParseFormat(name) // checked before
+		c.suffix, c.closes, c.named = strings.Cut(l.TimeSuffix, "{property}")
+		codecs = append(codecs, c)
 	}
-	if !start.IsZero() {
-		if format == ISO8601 {
-			low = string(hotreader.AppendTime(nil, start)[:secondLen])
-		} else {
-			low = string(appendEpoch(nil, format, start))
-		}
+	if len(codecs) == 2 {
+		codecs[0].others = []layout.Format{codecs[1].Format}
+		codecs[1].others = []layout.Format{codecs[0].Format}
 	}
-	if !end.IsZero() {
-		if format == ISO8601 {
-			// Everything that may follow a second is less than a tilde.
-			high = string(hotreader.AppendTime(nil, end)[:secondLen]) + "~"
-		} else {
-			// Digits behind the nanosecond are cut off when read, so the last
-			// instant reaches almost to the next.
-			high = string(appendEpoch(nil, format, end.Add(1)))
-		}
-	}
-	return low, high, true
+	return codecs
 }
 
-// CheckLayout reports names of keys, or a format, with which nothing can be done.
-// formats are those that the store has.
-func CheckLayout(deviceKey, timeKey, format string, formats ...string) error {
-	if deviceKey == timeKey {
-		return fmt.Errorf("%q is named as both the device's and the time's key", timeKey)
+// NewestCodec returns the codec that a Writer uses: of two formats the second, for its
+// values stand where both have one.
+func NewestCodec(l layout.Layout) Codec {
+	codecs := NewCodecs(l)
+	return codecs[len(codecs)-1]
+}
+
+// Bounds returns the keys that enclose [start, end], "" where it is open. They are as
+// close as the format allows and never too close; what they take in beside the range is
+// for Order to leave out. ok is false if nothing can be in the range.
+func (c *Codec) Bounds(start, end time.Time) (low, high string, ok bool) {
+	low, high, ok = c.Format.Bounds(start, end)
+	if c.prefix == "" || !ok {
+		return low, high, ok
 	}
-	if !slices.Contains(formats, format) {
-		last := len(formats) - 1
-		return fmt.Errorf("the time format %q is unknown; use %s or %s", format, strings.Join(formats[:last], ", "), formats[last])
+	if high == "" {
+		high = ":" // which is more than every digit
+	}
+	return c.prefix + low, c.prefix + high, true
+}
+
+// Append appends the key of an instant, and of a property where keys name them.
+func (c *Codec) Append(dst []byte, t time.Time, property string) []byte {
+	dst = append(c.Format.Append(append(dst, c.prefix...), t), c.suffix...)
+	if c.named {
+		dst = append(append(dst, property...), c.closes...)
+	}
+	return dst
+}
+
+// Writable reports why a time cannot be written: it would come back as another.
+func (c *Codec) Writable(t time.Time) error {
+	if t.Before(c.First()) || t.After(c.Last()) {
+		return fmt.Errorf("its time %s is not within what %s keeps, %s to %s", t.UTC().Format(time.RFC3339Nano), c.Name, c.First().Format(time.RFC3339), c.Last().Format(time.RFC3339))
+	}
+	if tick := int(c.Finest()); t.Nanosecond()%tick != 0 {
+		return fmt.Errorf("its time %s is finer than %s keeps, which is %v", t.UTC().Format(time.RFC3339Nano), c.Name, c.Finest())
 	}
 	return nil
 }
 
-// Parse reads a key, and says whether it is a time.
-func Parse(format string, key []byte) (time.Time, bool) {
-	if format == ISO8601 {
-		return hotreader.ParseStoredTime(key)
+// Named reports whether a key names a property.
+func (c *Codec) Named() bool { return c.named }
+
+// cut takes a key apart.
+func (c *Codec) cut(key []byte) (text, property []byte, ok bool) {
+	if text, ok = bytes.CutPrefix(key, []byte(c.prefix)); !ok || c.suffix == "" {
+		return text, nil, ok
 	}
-	return parseEpoch(format, key)
+	if !c.named {
+		text, ok = bytes.CutSuffix(text, []byte(c.suffix))
+		return text, nil, ok
+	}
+	text, property, ok = bytes.Cut(text, []byte(c.suffix))
+	if !ok {
+		return nil, nil, false
+	}
+	property, ok = bytes.CutSuffix(property, []byte(c.closes))
+	return text, property, ok
 }
 
-// parser is Parse for the keys of one read, one after the other: most share the
-// minute of the one before, and then only the rest is looked at.
+// Property returns the name of the property in a key, nil if there is none.
+func (c *Codec) Property(key []byte) []byte {
+	_, property, _ := c.cut(key)
+	return property
+}
+
+// foreign reports whether a key is one that another scan reads.
+func (c *Codec) foreign(key []byte) bool {
+	if text, _, ok := c.cut(key); ok {
+		for i := range c.others {
+			if _, ok := c.others[i].Parse(text); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// parser reads the keys of one scan, one after the other: most share the minute of the
+// one before, and then only the rest is looked at.
 type parser struct {
-	format string
+	*Codec
 	minute [minuteLen]byte // the text of the last key's, in UTC; zero = none
 	begin  int64           // when it began, in seconds since 1970
 }
 
-const minuteLen = len("2006-01-02T15:04")
+const (
+	minuteLen = len("2006-01-02T15:04")
+	secondLen = len("2006-01-02T15:04:05")
+)
 
 func (p *parser) parse(key []byte) (time.Time, bool) {
-	if p.format != ISO8601 {
-		return parseEpoch(p.format, key)
+	if p.prefix != "" || p.suffix != "" {
+		text, _, ok := p.cut(key)
+		if !ok {
+			return time.Time{}, false
+		}
+		key = text
 	}
-	if len(key) <= secondLen {
-		return hotreader.ParseStoredTime(key)
+	if !p.Plain() || len(key) <= secondLen {
+		return p.Parse(key)
 	}
 	minute := [minuteLen]byte(key)
 	if minute == p.minute && minute[0] != 0 {
@@ -145,119 +175,11 @@ func parseSecond(s []byte) (second, nanos int64, ok bool) {
 	return int64(tens)*10 + int64(ones), nanos, i == len(s)-1 && s[i] == 'Z'
 }
 
-// Compare orders two keys of one instant as a store does.
-func Compare(format string, a, b []byte) int {
-	if format == ISO8601 {
-		return bytes.Compare(a, b)
+// compareRanks orders two items of one instant by when they were written: as numbers
+// where both are, else byte by byte.
+func compareRanks(a, b []byte) int {
+	if hotreader.IsNumber(a) && hotreader.IsNumber(b) {
+		return hotreader.CompareNumbers(a, b)
 	}
-	return hotreader.CompareNumbers(a, b)
-}
-
-// Append appends the key of t, which hotreader.CheckRecords has passed. Of all texts of one
-// instant it is the greatest (Z is above point, plus and the digits), so that
-// what a Store writes stands against what others wrote.
-func Append(dst []byte, format string, t time.Time) []byte {
-	if format == ISO8601 {
-		return t.UTC().AppendFormat(dst, time.RFC3339Nano)
-	}
-	return appendEpoch(dst, format, t)
-}
-
-// appendEpoch appends t as an exact decimal.
-func appendEpoch(dst []byte, format string, t time.Time) []byte {
-	seconds, nanos := t.Unix(), int64(t.Nanosecond())
-	if seconds < 0 {
-		dst = append(dst, '-')
-		if seconds = -seconds; nanos > 0 {
-			seconds, nanos = seconds-1, 1_000_000_000-nanos
-		}
-	}
-	unit := int64(1_000_000_000)
-	if format == EpochMillis {
-		seconds, nanos, unit = seconds*1000+nanos/1_000_000, nanos%1_000_000, 1_000_000
-	}
-	dst = strconv.AppendInt(dst, seconds, 10)
-	if nanos > 0 {
-		point := len(dst)
-		dst = strconv.AppendInt(dst, unit+nanos, 10) // 1 in front keeps the zeros
-		dst[point] = '.'
-		dst = bytes.TrimRight(dst, "0")
-	}
-	return dst
-}
-
-// A decimal is digits[:n], without leading zeros, with the point behind
-// digits[:point]; digits that are not there are zeros.
-type decimal struct {
-	digits   [64]byte // a store has 38 at the most
-	n, point int
-	negative bool
-}
-
-// scan reads a number of JSON's grammar, if it has no more than 64 digits.
-func (d *decimal) scan(text []byte) bool {
-	text, d.negative = bytes.CutPrefix(text, []byte("-"))
-	fraction := false
-	for i, c := range text {
-		switch {
-		case c == '.':
-			fraction = true
-		case c|0x20 == 'e':
-			e, err := strconv.Atoi(string(text[i+1:]))
-			d.point += e
-			return err == nil && e >= -1000 && e <= 1000
-		case d.n == 0 && c == '0':
-			if fraction {
-				d.point--
-			}
-		case d.n == len(d.digits):
-			return false
-		default:
-			d.digits[d.n] = c
-			d.n++
-			if !fraction {
-				d.point++
-			}
-		}
-	}
-	return true
-}
-
-// whole returns the digits from one place up to another as a number.
-func (d *decimal) whole(from, to int) (n int64) {
-	for i := from; i < to; i++ {
-		n *= 10
-		if i >= 0 && i < d.n {
-			n += int64(d.digits[i] - '0')
-		}
-	}
-	return n
-}
-
-// parseEpoch reads a number of JSON's grammar as seconds or milliseconds since
-// 1970. What is finer than a nanosecond is cut off, towards the past.
-func parseEpoch(format string, text []byte) (time.Time, bool) {
-	var d decimal
-	if !d.scan(text) {
-		return time.Time{}, false
-	}
-	if d.n == 0 {
-		return time.Unix(0, 0).UTC(), true
-	}
-	if format == EpochMillis {
-		d.point -= 3
-	}
-	if d.point > 12 { // beyond the year 9999
-		return time.Time{}, false
-	}
-	seconds, nanos := d.whole(0, d.point), d.whole(d.point, d.point+9)
-	if d.negative {
-		finer := d.digits[min(max(d.point+9, 0), d.n):d.n]
-		if len(bytes.Trim(finer, "0")) > 0 {
-			nanos++
-		}
-		seconds, nanos = -seconds, -nanos
-	}
-	t := time.Unix(seconds, nanos).UTC()
-	return t, !t.Before(earliest) && !t.After(latest)
+	return bytes.Compare(a, b)
 }

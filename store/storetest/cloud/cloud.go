@@ -28,6 +28,7 @@ func Run(t *testing.T, s Store) {
 		"answers/one row an instant":           oneRow,
 		"answers/keys can be selected":         keysSelected,
 		"answers/unreadable items are counted": unreadable,
+		"answers/no item can be read":          allUnreadable,
 		"answers/pages that never end":         neverEnding,
 		"answers/cut without notice":           cutSilently,
 		"failures/tried again":                 triedAgain,
@@ -249,6 +250,15 @@ func unreadable(t *testing.T, s Store) {
 	}
 	if r, l, reads, b := stats.Rows.Load(), stats.Looked.Load(), stats.Reads.Load(), stats.Bytes.Load(); r != 2 || l != n+2 || reads != 1 || b < 100 {
 		t.Errorf("stats: %d rows, %d looked at, %d reads, %d bytes", r, l, reads, b)
+	}
+}
+
+// Items of which none can be read are no empty answer.
+func allUnreadable(t *testing.T, s Store) {
+	for _, q := range []hotreader.Query{qN, down(qN), {Device: "d", Properties: []string{"n"}, Last: true}, {Device: "d", Properties: []string{"n"}, Start: base}} {
+		played := &Service{Items: []Item{item("yesterday", 1), item("2024-01-01T00:00:00+01:00", 2)}}
+		got, err := Rows(t.Context(), s.Play(t, played), q)
+		WantError(t, fmt.Sprint("rows ", got), err, hotreader.CodeUnreadable, "timestamp")
 	}
 }
 

@@ -236,7 +236,9 @@ func TestLastEntryReadsSoManyRows(t *testing.T) {
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 			t.Error(err)
 		}
-		limit = q.Limit
+		if limit < 0 { // what follows looks at what is there, for nothing was found
+			limit = q.Limit
+		}
 		_, _ = w.Write([]byte(`{"Count":0,"ScannedCount":0,"Items":[]}`))
 	}))
 	defer s.Close()

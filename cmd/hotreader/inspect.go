@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hotreader"
+	"hotreader/cmd/hotreader/internal/inspector"
+	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/store/all"
+)
+
+const inspectText = `Look at a few items of a table, container or collection that somebody else laid
+out, and say how to read it: the layout to paste into config_hot_reader.json or
+behind the ? of a store URL, the properties with their kinds, what the layout has
+no place for, and the command to go on with. What it says was tried: it reads the
+latest values with the layout before it prints them.
+
+It takes items as they lie: the parameters of a layout in the URL are not looked
+at. With --device it looks for that device's items, which tells more than any
+device's, above all where ids are a part of a key.
+
+It asks for more than a reader may. On DynamoDB your own credentials need
+dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query. It asks for some dozens
+of items in a few small requests; for a device that is no key it goes through up
+to 4,000.
+
+With --json it prints one document: layout, store (the URL with the layout),
+items, devices, device and property (to try with), newest (time of the item they
+are from), properties (name, kinds, items, example), latest (property, time,
+value), reasons (which of several readings was taken), not_placed, problems and
+next (the command). A store of its own layout (mem:, bolt:) says needs_no_layout.
+
+The exit code is 3 if no layout reads the items, or not all; what was found is
+printed all the same.
+
+`
+
+func (a *app) inspect() *cobra.Command {
+	o := inspector.Options{Open: all.OpenReader}
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "inspect --store URL [--device ID]",
+		Short: "Find the layout of a table that somebody else filled",
+		Long:  inspectText + storeURLs,
+		Example: `  hotreader inspect --store 'dynamodb://telemetry?region=eu-central-1'
+  hotreader inspect --store cosmos://twin.documents.azure.com/iot/messages --device pump-7
+  hotreader inspect --store 'firestore://my-project/(default)/devices/pump-7/telemetry' --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Store == "" {
+				return usagef("inspect: which store? Give --store URL")
+			}
+			r, err := inspector.Run(cmd.Context(), o)
+			switch {
+			case r.Store == "":
+			case asJSON:
+				if printed := a.printIndented(r, " "); printed != nil {
+					return printed
+				}
+			default:
+				if printed := a.printInspected(&r); printed != nil {
+					return printed
+				}
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Store, "store", "", "look into this store (a store `URL`)")
+	f.StringVar(&o.Device, "device", "", "look for items of this device (its `id`)")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.SortFlags = false
+	return cmd
+}
+
+// shownDevices are how many ids a person is shown.
+const shownDevices = 5
+
+func (a *app) printInspected(r *inspector.Result) error {
+	if r.Needless {
+		fmt.Fprintln(a.stdout, "This store has a layout of its own; it needs none to be told.")
+		return nil
+	}
+	a.note("%s looked at%s", terminal.Plural(r.Items, "item", "items"), seen(r.Devices))
+	text, err := json.Marshal(r.Layout)
+	if err != nil {
+		return err
+	}
+	nearly := ""
+	if len(r.Problems) > 0 {
+		nearly = ", as close as a layout comes"
+	}
+	if string(text) == "{}" && nearly == "" {
+		a.paragraph("It is laid out as by default: no layout is needed.")
+	} else {
+		a.paragraph("For config_hot_reader.json (its object also for HOTREADER_LAYOUT)"+nearly+":", `"layout": `+string(text))
+	}
+	a.paragraph("As a store URL:", inspector.Quoted(r.Store))
+	if err := a.printProperties(r); err != nil {
+		return err
+	}
+	a.list("Which reading was taken:", r.Reasons)
+	a.list("Not placed:", r.NotPlaced)
+	if r.Next != "" {
+		a.paragraph("Go on with:", r.Next)
+	}
+	return nil
+}
+
+func seen(devices []string) string {
+	if len(devices) == 0 {
+		return ""
+	}
+	more := ""
+	if len(devices) > shownDevices {
+		more = ", …"
+	}
+	return ", of " + terminal.Plural(len(devices), "device", "devices") + ": " + terminal.Printable(strings.Join(devices[:min(len(devices), shownDevices)], ", ")) + more
+}
+
+// paragraph prints a headline and what is to be pasted below it, in one line each.
+func (a *app) paragraph(head string, lines ...string) {
+	fmt.Fprintln(a.stdout, terminal.Printable(head))
+	for _, l := range lines {
+		fmt.Fprintln(a.stdout, "  "+terminal.Printable(l))
+	}
+	fmt.Fprintln(a.stdout)
+}
+
+func (a *app) list(head string, lines []string) {
+	if len(lines) > 0 {
+		a.paragraph(head, lines...)
+	}
+}
+
+// printProperties prints what was seen, and what was read with the layout.
+func (a *app) printProperties(r *inspector.Result) error {
+	if len(r.Properties) == 0 {
+		return nil
+	}
+	latest := map[string]inspector.Value{}
+	for _, v := range r.Latest {
+		latest[v.Property] = v
+	}
+	t := terminal.NewTable(a.stdout, a.data, "PROPERTY", "KIND", "ITEMS", "EXAMPLE", "LATEST OF "+r.Device)
+	t.Right(2)
+	for _, p := range r.Properties {
+		newest := ""
+		if v, ok := latest[p.Name]; ok {
+			newest = clipped(fmt.Sprint(v.Value)) + " at " + string(hotreader.AppendTime(nil, v.Time.In(time.UTC)))
+		}
+		t.Texts(p.Name, strings.Join(p.Kinds, ", "), strconv.Itoa(p.Items), p.Example, newest)
+	}
+	if err := t.End(); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	return nil
+}
+
+// clipped shortens a long text.
+func clipped(text string) string {
+	const most = 40
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
+}

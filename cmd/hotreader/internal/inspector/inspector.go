@@ -1,0 +1,207 @@
+// Package inspector looks at a few items of a store that nobody told us about, finds
+// their layout, and tries it.
+package inspector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/layout"
+)
+
+// Options say what is inspected.
+type Options struct {
+	Store  string // its URL
+	Device string // of which items are wanted; "" = any
+	Open   func(ctx context.Context, url string) (hotreader.Store, error)
+}
+
+// Result is what was found, and the shape of inspect --json.
+type Result struct {
+	Needless bool          `json:"needs_no_layout,omitempty"` // the store has a layout of its own
+	Layout   layout.Layout `json:"layout"`                    // as config_hot_reader.json has it
+	Store    string        `json:"store"`                     // the store's URL with the layout
+	layout.Report
+	Latest []Value `json:"latest"` // of Device, read with the layout
+	Next   string  `json:"next"`   // the command to go on with; "" = none will do
+}
+
+// A Value is the latest of a property.
+type Value struct {
+	Property string    `json:"property"`
+	Time     time.Time `json:"time"`
+	Value    any       `json:"value"`
+}
+
+// sampled is how many items are looked at, more or less.
+const sampled = 40
+
+// A sampler is a store that others fill.
+type sampler interface {
+	Sample(ctx context.Context, device string, n int) ([]layout.Item, layout.Schema, error)
+}
+
+// Run inspects. What it returns is told even if there is an error, which says why the
+// layout does not read the store.
+func Run(ctx context.Context, o Options) (r Result, err error) {
+	plain, err := withLayout(o.Store, layout.Layout{})
+	if err != nil {
+		return r, err
+	}
+	store, err := o.Open(ctx, plain)
+	if err != nil {
+		return r, err
+	}
+	defer store.Close()
+	s, ok := store.(sampler)
+	if !ok {
+		return Result{Needless: true, Store: o.Store, Report: tidy(layout.Report{}), Latest: []Value{}}, nil
+	}
+	items, schema, err := s.Sample(ctx, o.Device, sampled)
+	if err != nil {
+		return r, err
+	}
+	if len(items) == 0 {
+		return r, &hotreader.Error{Op: "inspect", Code: hotreader.CodeNotFound, Err: errors.New("nothing is stored there yet, so there is nothing to look at")}
+	}
+	l, report := layout.Guess(items, schema)
+	r = Result{Layout: l, Report: report, Latest: []Value{}}
+	if r.Store, err = withLayout(o.Store, l); err != nil {
+		return r, err
+	}
+	if r.Device != "" && r.Property != "" {
+		err = r.try(ctx, &o)
+	}
+	r.Report = tidy(r.Report)
+	if len(r.Problems) > 0 { // which say more than that the layout reads nothing
+		err = &hotreader.Error{Op: "inspect", Code: hotreader.CodeUnreadable, Err: errors.New(strings.Join(r.Problems, "; "))}
+	}
+	return r, err
+}
+
+// tidy makes lists of what is missing, as JSON's readers like it.
+func tidy(r layout.Report) layout.Report {
+	for _, list := range []*[]string{&r.Devices, &r.Reasons, &r.NotPlaced, &r.Problems} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	if r.Properties == nil {
+		r.Properties = []layout.Property{}
+	}
+	return r
+}
+
+// try reads the latest values with the layout that was found, and says how to go on.
+func (r *Result) try(ctx context.Context, o *Options) error {
+	store, err := o.Open(ctx, r.Store)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	q := hotreader.Query{Device: r.Device, Last: true}
+	for _, p := range r.Properties[:min(len(r.Properties), hotreader.MaxProperties)] {
+		q.Properties = append(q.Properties, p.Name)
+	}
+	command := "latest"
+	if r.Latest, err = latest(ctx, store, q); err == nil && len(r.Latest) == 0 && !r.Newest.IsZero() {
+		// As where the newest lies behind more empty partitions than are looked into.
+		command = fmt.Sprintf("query --start %[1]s --end %[1]s", r.Newest.Format(time.RFC3339Nano))
+		q.Start, q.End = r.Newest, r.Newest
+		r.Latest, err = latest(ctx, store, q)
+	}
+	if err != nil {
+		return err
+	}
+	if len(r.Latest) == 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("with this layout no value of device %q is found, though items of it were seen", r.Device))
+		return nil
+	}
+	if !slices.ContainsFunc(r.Latest, func(v Value) bool { return v.Property == r.Property }) {
+		r.Property = r.Latest[0].Property
+	}
+	r.Next = fmt.Sprintf("hotreader %s --store %s --device %s --property %s", command, Quoted(r.Store), Quoted(r.Device), Quoted(listed(r.Property)))
+	return nil
+}
+
+// latest returns the newest value of each property that has one.
+func latest(ctx context.Context, source hotreader.Source, q hotreader.Query) ([]Value, error) {
+	all := []Value{}
+	for row, err := range hotreader.NewReader(source).Read(ctx, q) {
+		if err != nil {
+			return all, err
+		}
+		for i, v := range row.Values {
+			name := q.Properties[i]
+			if !v.IsNull() && !slices.ContainsFunc(all, func(v Value) bool { return v.Property == name }) {
+				all = append(all, Value{name, row.Time, valueOf(v)})
+			}
+		}
+	}
+	return all, nil
+}
+
+func valueOf(v hotreader.Value) any {
+	switch v.Kind() {
+	case hotreader.Bool:
+		return v.Bool()
+	case hotreader.Number:
+		return json.Number(v.Text())
+	}
+	return string(v.Text())
+}
+
+// withLayout returns a store's URL with the parameters of l instead of those of its own
+// layout.
+func withLayout(storeURL string, l layout.Layout) (string, error) {
+	address, query, _ := strings.Cut(storeURL, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", &hotreader.Error{Op: "inspect", Code: hotreader.CodeConfig, Err: errors.New("what follows the ? of the store URL cannot be read")}
+	}
+	for _, key := range layout.Keys {
+		values.Del(key)
+	}
+	if rest, ok := strings.CutPrefix(address, "firestore://"); ok && l.Collection != "" { // stands in the path
+		if parts := strings.SplitN(rest, "/", 3); len(parts) == 3 {
+			address = "firestore://" + parts[0] + "/" + parts[1] + "/" + l.Collection
+		}
+		l.Collection = ""
+	}
+	maps.Copy(values, l.URL())
+	if len(values) == 0 {
+		return address, nil
+	}
+	return address + "?" + readable.Replace(values.Encode()), nil
+}
+
+// readable leaves signs as they are that need no escape in a query.
+var readable = strings.NewReplacer("%7B", "{", "%7D", "}", "%2F", "/", "%3A", ":", "%2C", ",")
+
+// bare is what a shell takes as it stands.
+var bare = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+,=-]+$`)
+
+// Quoted returns text as a shell takes it for one word.
+func Quoted(text string) string {
+	if bare.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// listed returns a name as --property takes it, which commas separate.
+func listed(name string) string {
+	if strings.ContainsAny(name, ",\"\n\r") {
+		return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+	}
+	return name
+}

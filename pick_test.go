@@ -1,0 +1,192 @@
+package hotreader
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// picks returns the rows that a query brings, as lines.
+func picks(t *rapid.T, src Source, q Query) []string {
+	var lines []string
+	for r, err := range NewReader(src).Read(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line(r))
+	}
+	return lines
+}
+
+func line(r Row) string { return fmt.Sprint(r.Time.UnixNano(), r.Values) }
+
+// drawn are rows at random instants, with gaps, nulls, ties and kinds that mix.
+func drawn(t *rapid.T) stored {
+	values := []Value{{}, num("1"), num("1.0"), num("-2"), num("0.1"), num("0.10000000000000001"), num("1e400"), num("-1e400"), num("12345678901234567890123"),
+		num("12345678901234567890124"), str("a"), str("B"), str(""), BoolValue(true), BoolValue(false)}
+	var rows stored
+	at := day(1)
+	for range rapid.IntRange(0, 60).Draw(t, "rows") {
+		at = at.Add(time.Duration(rapid.SampledFrom([]int64{1, 1e6, 1e9, 7e9, 60e9, 3600e9}).Draw(t, "gap")))
+		rows = append(rows, Row{Time: at, Values: []Value{rapid.SampledFrom(values).Draw(t, "a"), rapid.SampledFrom(values).Draw(t, "b")}})
+	}
+	return rows
+}
+
+func drawPick(t *rapid.T) Pick {
+	return Pick{Kind: PickKind(rapid.IntRange(1, 2).Draw(t, "kind")), Origin: day(1).Add(time.Duration(rapid.Int64Range(-1e12, 1e12).Draw(t, "origin"))),
+		Every: time.Duration(rapid.SampledFrom([]int64{1, 1000, 1500, 60_000, 3_600_000}).Draw(t, "every")) * time.Millisecond}
+}
+
+// wanted are the rows of each interval that must be picked, found by looking at all.
+func wanted(rows stored, p Pick, properties int) []string {
+	less := func(x, y Value) bool {
+		if x.kind != y.kind {
+			return x.kind < y.kind
+		}
+		if x.kind == Number {
+			a, _ := new(big.Rat).SetString(string(x.text))
+			b, _ := new(big.Rat).SetString(string(y.text))
+			return a.Cmp(b) < 0
+		}
+		return string(x.text) < string(y.text)
+	}
+	groups := map[int64][]Row{}
+	for _, r := range rows {
+		d := r.Time.Sub(p.Origin)
+		k := int64(d / p.Every)
+		switch rest := d % p.Every; {
+		case p.Kind == PickM4 && rest < 0:
+			k--
+		case p.Kind == PickLast && rest > 0:
+			k++
+		}
+		groups[k] = append(groups[k], r)
+	}
+	keep := map[time.Time]Row{}
+	for _, group := range groups {
+		for i := range properties {
+			var with []Row
+			for _, r := range group {
+				if !r.Values[i].IsNull() {
+					with = append(with, r)
+				}
+			}
+			if len(with) == 0 {
+				continue
+			}
+			chosen := []Row{with[len(with)-1]}
+			if p.Kind == PickM4 {
+				low, high := with[0], with[0]
+				for _, r := range with {
+					if less(r.Values[i], low.Values[i]) {
+						low = r
+					}
+					if less(high.Values[i], r.Values[i]) {
+						high = r
+					}
+				}
+				chosen = append(chosen, with[0], low, high)
+			}
+			for _, r := range chosen {
+				keep[r.Time] = r
+			}
+		}
+	}
+	var lines []string
+	for _, r := range rows {
+		if _, ok := keep[r.Time]; ok {
+			lines = append(lines, line(Row{Time: r.Time, Values: r.Values[:properties]}))
+		}
+	}
+	return lines
+}
+
+// Each interval's first, lowest, highest and last row of each property are there, whole
+// and in order, both ways, and nothing else; picking again changes nothing.
+func TestPick(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, pick := drawn(t), drawPick(t)
+		n := rapid.IntRange(1, 2).Draw(t, "properties")
+		q := Query{Device: "m", Properties: []string{"a", "b"}[:n], Pick: pick, Types: []Type{AsStored, AsStored}[:n]}
+		want := wanted(rows, pick, n)
+		if got := picks(t, rows, q); !slices.Equal(got, want) {
+			t.Fatalf("%+v:\n got %q\nwant %q", pick, got, want)
+		}
+		if got := picks(t, Meaning(rows), q); !slices.Equal(got, want) {
+			t.Fatalf("twice: %q, want %q", got, want)
+		}
+		q.Order = Descending
+		back := slices.Clone(want)
+		slices.Reverse(back)
+		if got := picks(t, rows, q); !slices.Equal(got, back) {
+			t.Fatalf("descending:\n got %q\nwant %q", got, back)
+		}
+	})
+}
+
+// In pages, and in parts that end within intervals, nothing that was picked is lost, and
+// picking from it gives what picking from all rows gives.
+func TestPickInParts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, pick := drawn(t), drawPick(t)
+		q := Query{Device: "m", Properties: []string{"a", "b"}, Pick: pick, Types: []Type{AsStored, AsStored}, Limit: rapid.IntRange(1, 9).Draw(t, "page"),
+			Order: Order(rapid.IntRange(0, 1).Draw(t, "order"))}
+		var all stored
+		for page, more := q, true; more; {
+			n := 0
+			var last time.Time
+			for r, err := range NewReader(rows).Read(t.Context(), page) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, last, all = n+1, r.Time, append(all, r.Clone())
+			}
+			if n < q.Limit {
+				break
+			}
+			page, more = page.Behind(last)
+		}
+		if q.Order == Descending {
+			slices.Reverse(all)
+		}
+		q.Limit, q.Order = 0, Ascending
+		if got, want := picks(t, all, q), wanted(rows, pick, 2); !slices.Equal(got, want) {
+			t.Fatalf("%+v:\n got %q\nwant %q", pick, got, want)
+		}
+	})
+}
+
+func TestPoints(t *testing.T) {
+	for _, c := range []struct {
+		n     int
+		every time.Duration
+	}{{4, 24*time.Hour + time.Millisecond}, {8, 12*time.Hour + time.Millisecond}, {1, 24*time.Hour + time.Millisecond}, {1e9, time.Millisecond}} {
+		p := Points(day(1), day(2), c.n)
+		if p.Every != c.every || p.Kind != PickM4 || !p.Origin.Equal(day(1)) {
+			t.Errorf("%d points: %+v, want intervals of %v", c.n, p, c.every)
+		}
+		if k := p.interval(day(2)); k < 0 || k >= int64(max(c.n/4, 1)) && c.n < 1e9 {
+			t.Errorf("%d points: the end is in interval %d", c.n, k)
+		}
+	}
+	if p := Points(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), 4000); p.Every < 9*365*24*time.Hour {
+		t.Errorf("ten thousand years have intervals of %v", p.Every)
+	}
+	for text, q := range map[string]Query{
+		"unknown way":     {Pick: Pick{Kind: 9}},
+		"whole milli":     {Pick: Pick{Kind: PickM4, Origin: day(1), Every: time.Microsecond}},
+		"begin nowhere":   {Pick: Pick{Kind: PickM4, Every: time.Second}},
+		"want one of the": {Last: true, Pick: Pick{Kind: PickLast, Origin: day(1), Every: time.Second}},
+	} {
+		q.Device, q.Properties = "m", []string{"a"}
+		if err := q.Check(); CodeOf(err) != CodeInvalid || !strings.Contains(err.Error(), text) {
+			t.Errorf("%+v: %v, want %q", q.Pick, err, text)
+		}
+	}
+}

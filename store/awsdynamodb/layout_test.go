@@ -1,0 +1,230 @@
+//go:build engines
+
+package awsdynamodb_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"hotreader"
+	"hotreader/layout"
+	"hotreader/store/awsdynamodb"
+	"hotreader/store/storetest/cloud"
+	"hotreader/test/engine"
+)
+
+// lies is a table whose HASH and RANGE keys have the given names and kinds, with items
+// as JSON.
+func lies(t *testing.T, hash, ranged string, hashKind, rangeKind types.ScalarAttributeType, items ...string) (*dynamodb.Client, string) {
+	t.Helper()
+	client := engine.DynamoDBClient(t)
+	table := strings.NewReplacer("/", "-", " ", "-", ",", "", "_", "-", "'", "").Replace(t.Name()) + fmt.Sprint(time.Now().UnixNano())
+	table = table[max(0, len(table)-200):]
+	if _, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{TableName: &table, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: &hash, AttributeType: hashKind}, {AttributeName: &ranged, AttributeType: rangeKind}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash}, {AttributeName: &ranged, KeyType: types.KeyTypeRange}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range items {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		var v any
+		if err := d.Decode(&v); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: engine.Attribute(v).(*types.AttributeValueMemberM).Value}); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	return client, table
+}
+
+const (
+	textKey   = types.ScalarAttributeTypeS
+	numberKey = types.ScalarAttributeTypeN
+)
+
+// queries are the ways in which a device's rows are asked for.
+func queries(properties ...string) map[string]hotreader.Query {
+	q := hotreader.Query{Device: "d", Properties: properties}
+	from, down, last := q, q, q
+	from.Start, from.End = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	down.Order, last.Last = hotreader.Descending, true
+	return map[string]hotreader.Query{"whole": q, "a range": from, "descending": down, "latest": last}
+}
+
+// Tables whose times are written otherwise give no empty answer: without the layout an
+// error shows an item and names what to set, and with it come the rows.
+func TestTimesAsTheyLie(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		kind  types.ScalarAttributeType
+		items []string
+		says  []string
+		l     layout.Layout
+		want  string
+	}{
+		{"local offset", textKey, []string{`{"device_id":"d","timestamp":"2025-01-09T18:07:00+09:00","n":1}`, `{"device_id":"d","timestamp":"2025-01-09T18:07:01.5+09:00","n":2}`},
+			[]string{"2025-01-09T18:07:0", "+09:00", "time_format to iso8601+09:00"}, layout.Layout{TimeFormat: layout.Formats{"iso8601+09:00"}}, "09:07:00 1|09:07:01.5 2"},
+		{"a blank", textKey, []string{`{"device_id":"d","timestamp":"2026-03-02 06:00:00","n":1}`, `{"device_id":"d","timestamp":"2026-03-02 06:00:01.25","n":2}`},
+			[]string{"time_format to iso8601_blank"}, layout.Layout{TimeFormat: layout.Formats{layout.ISO8601Blank}}, "06:00:00 1|06:00:01.25 2"},
+		{"no seconds", textKey, []string{`{"device_id":"d","timestamp":"2026-03-02T06:00Z","n":1}`}, []string{"time_format to iso8601_minute"},
+			layout.Layout{TimeFormat: layout.Formats{layout.ISO8601Minute}}, "06:00:00 1"},
+		{"epoch text", textKey, []string{`{"device_id":"d","timestamp":"1767225600","n":1}`, `{"device_id":"d","timestamp":"1767225601","n":2}`},
+			[]string{"time_format to epoch_s:text"}, layout.Layout{TimeFormat: layout.Formats{"epoch_s:text"}}, "00:00:00 1|00:00:01 2"},
+		{"a prefix", textKey, []string{`{"device_id":"d","timestamp":"READING#2026-03-02T06:00:00Z","n":1}`}, []string{`time_prefix to "READING#"`},
+			layout.Layout{TimePrefix: "READING#"}, "06:00:00 1"},
+		{"milliseconds", numberKey, []string{`{"device_id":"d","timestamp":1767225600123,"n":1}`}, []string{"the number 1767225600123", "time_format to epoch_ms"},
+			layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}, "00:00:00.123 1"},
+		{"microseconds", numberKey, []string{`{"device_id":"d","timestamp":1767225600123456,"n":1}`}, []string{"time_format to epoch_us"},
+			layout.Layout{TimeFormat: layout.Formats{layout.EpochMicros}}, "00:00:00.123456 1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client, table := lies(t, "device_id", "timestamp", textKey, c.kind, c.items...)
+			for name, q := range queries("n") {
+				_, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table}), q)
+				cloud.WantError(t, name, err, hotreader.CodeUnreadable, append(c.says, "timestamp")...)
+				rows, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: c.l}), q)
+				want := strings.Split(c.want, "|")
+				if name == "descending" || name == "latest" {
+					want = []string{want[len(want)-1]}
+					rows = rows[:min(1, len(rows))]
+				}
+				if err != nil || strings.Join(rows, "|") != strings.Join(want, "|") {
+					t.Errorf("%s: %q, %v; want %q", name, rows, err, want)
+				}
+			}
+		})
+	}
+	client, table := lies(t, "device_id", "timestamp", textKey, numberKey, `{"device_id":"d","timestamp":1767225600123,"n":1}`)
+	for name, q := range queries("n") { // seconds over milliseconds
+		_, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}}}), q)
+		cloud.WantError(t, name, err, hotreader.CodeUnreadable, "time_format to epoch_ms")
+	}
+}
+
+// What an answer without rows means is told: by a look at an item, once a minute.
+func TestNothingIsExplained(t *testing.T) {
+	client, table := lies(t, "device_id", "timestamp", textKey, textKey, `{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","temperature":1,"payload":5,"body":{"t":2,"list":[1,"x"]}}`)
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table})
+	year := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name string
+		q    hotreader.Query
+		rows string
+		warn string
+	}{
+		{"a slip in a name", hotreader.Query{Device: "d", Properties: []string{"temp"}}, "", "temp: unknown_property: the newest has body, device_id, payload, temperature, timestamp"},
+		{"a slip, latest", hotreader.Query{Device: "d", Properties: []string{"temp"}, Last: true}, "", "temp: unknown_property: the newest has body, device_id, payload, temperature, timestamp"},
+		{"no data in the range", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Start: year}, "", ""},
+		{"another device", hotreader.Query{Device: "e", Properties: []string{"temperature"}, Start: year}, "", `: unknown_device: nothing has the device_id "e"`},
+		{"through a scalar", hotreader.Query{Device: "d", Properties: []string{"payload.t"}}, "", "payload.t: unknown_property: payload is the number 5"},
+		{"within an object", hotreader.Query{Device: "d", Properties: []string{"body.t"}}, "00:00:00 2", ""},
+		{"an object and a list", hotreader.Query{Device: "d", Properties: []string{"body", "body.list", "body.t"}}, `00:00:00 "{\"list\":[1,\"x\"],\"t\":2}" "[1,\"x\"]" 2`, ""},
+	} {
+		for range 2 { // the second has what the first has seen
+			stats := new(hotreader.Stats)
+			rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, c.q)
+			var warn []string
+			for _, w := range stats.Warnings() {
+				warn = append(warn, fmt.Sprintf("%s: %s: %s", w.Property, w.Reason, w.Detail))
+			}
+			if text := strings.Join(warn, "|"); err != nil || !strings.Contains(strings.Join(rows, "|"), c.rows) || (len(rows) > 0) != (c.rows != "") || !strings.HasPrefix(text, c.warn) || (text == "") != (c.warn == "") {
+				t.Errorf("%s: rows %q, %v, warnings %q; want %q, %q", c.name, rows, err, warn, c.rows, c.warn)
+			}
+		}
+	}
+}
+
+// Device ids may be numbers.
+func TestNumericDevices(t *testing.T) {
+	client, table := lies(t, "device_id", "timestamp", numberKey, textKey, `{"device_id":7,"timestamp":"2026-01-01T00:00:00Z","n":1}`)
+	for name, q := range queries("n") {
+		q.Device = "7"
+		cloud.WantRows(t, awsdynamodb.New(client, awsdynamodb.Options{Table: table}), q, "00:00:00 1")
+		q.Device = "pump"
+		if rows, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table}), q); err == nil {
+			t.Errorf("%s: a device that is no number: %q", name, rows)
+		}
+	}
+}
+
+// A table that is partitioned by date is one history.
+func TestDatedPartitions(t *testing.T) {
+	now := time.Now().UTC()
+	day := func(n int) string { return now.AddDate(0, 0, -n).Format(time.DateOnly) }
+	item := func(n, value int) string {
+		return fmt.Sprintf(`{"pk":"d#%s","sk":"%sT06:00:00Z","n":%d}`, day(n), day(n), value)
+	}
+	client, table := lies(t, "pk", "sk", textKey, textKey, item(3, 3), item(2, 2), item(1, 1))
+	l := layout.Layout{DeviceKey: "pk", TimeKey: "sk", Partition: "{device}#{yyyy-MM-dd}"}
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: l})
+	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
+	_, err := cloud.Rows(t.Context(), s, q)
+	cloud.WantError(t, "without a start", err, hotreader.CodeInvalid, "start", "{device}#{yyyy-MM-dd}")
+	q.Start = now.AddDate(0, 0, -10)
+	cloud.WantRows(t, s, q, "06:00:00 3", "06:00:00 2", "06:00:00 1")
+	q.Limit, q.Order = 2, hotreader.Descending
+	cloud.WantRows(t, s, q, "06:00:00 1", "06:00:00 2")
+	cloud.WantRows(t, s, hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}, "06:00:00 1")
+	stats := new(hotreader.Stats)
+	rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"m"}, Last: true})
+	if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) == 0 || w[0].Reason != hotreader.LookBackEnded || !strings.Contains(w[0].Detail, "400 partitions") {
+		t.Errorf("a property that never was: %q, %v, %v", rows, err, w)
+	}
+}
+
+// A table that changed over from one time format to another is one history.
+func TestTwoFormats(t *testing.T) {
+	client, table := lies(t, "device_id", "timestamp", textKey, textKey,
+		`{"device_id":"d","timestamp":"1767225600","n":1}`, `{"device_id":"d","timestamp":"1767225602","n":3}`,
+		`{"device_id":"d","timestamp":"2026-01-01T00:00:01Z","n":2}`, `{"device_id":"d","timestamp":"2026-01-01T00:00:02Z","m":4}`, `{"device_id":"d","timestamp":"x","n":0}`)
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{"epoch_s:text", layout.ISO8601}}})
+	stats := new(hotreader.Stats)
+	rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"n", "m"}})
+	if want := "00:00:00 1 null|00:00:01 2 null|00:00:02 3 4"; err != nil || strings.Join(rows, "|") != want {
+		t.Errorf("%q, %v; want %q", rows, err, want)
+	}
+	cloud.WantRows(t, s, hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}, "00:00:02 3")
+	cloud.WantRows(t, s, hotreader.Query{Device: "d", Properties: []string{"n"}, Order: hotreader.Descending, Limit: 2}, "00:00:02 3", "00:00:01 2")
+}
+
+// In an index several items may have one key: they are one row, and the item with the
+// greatest key of the table stands.
+func TestItemsOfOneInstantInAnIndex(t *testing.T) {
+	client := engine.DynamoDBClient(t)
+	o := awsdynamodb.Options{Table: "index-" + fmt.Sprint(time.Now().UnixNano()), Layout: layout.Layout{Index: "by-device"}}
+	create(t, client, o)
+	for _, item := range []string{`{"id":"2","n":2}`, `{"id":"1","n":1,"m":5}`, `{"id":"3","k":7}`} {
+		d := json.NewDecoder(strings.NewReader(strings.Replace(item, "{", `{"device_id":"d","timestamp":"2026-01-01T00:00:00Z",`, 1)))
+		d.UseNumber()
+		var v any
+		if err := d.Decode(&v); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &o.Table, Item: engine.Attribute(v).(*types.AttributeValueMemberM).Value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byARN := o
+	byARN.Layout.Index = "arn:aws:dynamodb:us-east-1:000000000000:table/" + o.Table + "/index/by-device"
+	for _, o := range []awsdynamodb.Options{o, byARN} {
+		for name, q := range queries("n", "m", "k") {
+			stats := new(hotreader.Stats)
+			rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), awsdynamodb.New(client, o), q)
+			if err != nil || strings.Join(rows, "|") != "00:00:00 2 5 7" || stats.Skipped() != 1 {
+				t.Errorf("%s: %q, %v, %d replaced", name, rows, err, stats.Skipped())
+			}
+		}
+	}
+	missing := o
+	missing.Layout.Index = "by-site"
+	_, err := cloud.Rows(t.Context(), awsdynamodb.New(client, missing), queries("n")["whole"])
+	cloud.WantError(t, "an index that is not there", err, hotreader.CodeConfig, "by-site")
+}

@@ -1,0 +1,97 @@
+package awsdynamodb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"hotreader"
+	"hotreader/internal/jsontext"
+	"hotreader/layout"
+	"hotreader/store/internal/failure"
+	"hotreader/store/internal/paging"
+)
+
+// mismatch returns err as a *paging.Mismatch if it says that a key is of another type.
+func mismatch(err error) error {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if ok && api.ErrorCode() == "ValidationException" && strings.Contains(api.ErrorMessage(), "does not match schema type") {
+		return &paging.Mismatch{Err: err}
+	}
+	return err
+}
+
+// look returns up to n of a partition's newest items, whole.
+func (s *Store) look(ctx context.Context, value string, n int) (items []layout.Item, number bool, err error) {
+	return s.partition(ctx, value, n, false)
+}
+
+// partition returns up to n items of a partition, whole, from its one end or the other.
+func (s *Store) partition(ctx context.Context, value string, n int, forward bool) (items []layout.Item, number bool, err error) {
+	in := dynamodb.QueryInput{
+		TableName: &s.table, IndexName: s.index, Limit: aws.Int32(int32(n)), ScanIndexForward: &forward,
+		KeyConditionExpression:    aws.String("#d = :d"),
+		ExpressionAttributeNames:  map[string]string{"#d": s.layout.DeviceKey},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":d": attribute(value, false)},
+	}
+	peek := func() ([]layout.Item, error) {
+		return s.peek(ctx, func(p *page) error { return p.fetch(ctx, s.client, &in) })
+	}
+	items, err = peek()
+	if _, refused := errors.AsType[*paging.Mismatch](err); refused && hotreader.IsNumber([]byte(value)) {
+		number = true
+		in.ExpressionAttributeValues[":d"] = attribute(value, true)
+		items, err = peek()
+	}
+	return items, number, err
+}
+
+// peek returns the items of the page that ask asks for, whole.
+func (s *Store) peek(ctx context.Context, ask func(*page) error) ([]layout.Item, error) {
+	p := page{body: paging.NewBody()}
+	defer p.body.Release()
+	err := ask(&p)
+	stats := hotreader.StatsOf(ctx)
+	stats.Reads.Add(1)
+	stats.Bytes.Add(int64(len(p.body.Bytes)))
+	if err != nil {
+		return nil, mismatch(err)
+	}
+	var answer struct{ Items []map[string]json.RawMessage }
+	if err := json.Unmarshal(p.body.Bytes, &answer); err != nil {
+		return nil, &failure.Damaged{Err: err}
+	}
+	var items []layout.Item
+	for _, attributes := range answer.Items {
+		it := layout.Item{Fields: map[string]any{}}
+		for name, typed := range attributes {
+			it.Fields[name] = untyped(typed)
+		}
+		it.Key = fmt.Sprintf("%s %s", layout.Describe(it.Fields[s.layout.DeviceKey]), layout.Describe(it.Fields[s.layout.TimeKey]))
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// untyped returns a typed value as package layout has it.
+func untyped(typed json.RawMessage) any {
+	for kind, v := range jsontext.Members(typed) {
+		if kind == "B" {
+			return layout.Kind("bytes")
+		}
+		d := json.NewDecoder(strings.NewReader(string(appendPlain(nil, kind, v))))
+		d.UseNumber()
+		var value any
+		if d.Decode(&value) == nil {
+			return value
+		}
+	}
+	return layout.Kind("something unknown")
+}

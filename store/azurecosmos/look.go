@@ -1,0 +1,105 @@
+package azurecosmos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"hotreader/layout"
+	"hotreader/store/internal/failure"
+	"hotreader/store/internal/paging"
+	"hotreader/store/internal/timekey"
+)
+
+// newest returns the n items of a partition that were written last, which an index
+// that is always there tells. Where there is none, the container may be partitioned by
+// something else.
+func (s *Store) newest(ctx context.Context, value string, n int) (items []layout.Item, number bool, err error) {
+	items, number, err = s.look(ctx, query{value: value, conditions: ` ORDER BY c["_ts"] DESC`}, n)
+	if len(items) == 0 && err == nil {
+		err = s.expectRightPartition(ctx)
+	}
+	return items, number, err
+}
+
+// aside returns an item whose time is a number where the layout's are texts, or a text
+// where they are numbers.
+func (s *Store) aside(ctx context.Context, value string) (*layout.Item, error) {
+	kinds := []layout.TimeKind{layout.TextTime, layout.NumberTime}
+	for _, c := range timekey.NewCodecs(s.Layout) {
+		kinds = slices.DeleteFunc(kinds, func(k layout.TimeKind) bool { return k == c.Kind })
+	}
+	if len(kinds) == 0 || s.Layout.TimeKey == "_ts" {
+		return nil, nil
+	}
+	q := query{value: value}
+	q.and(s.time, ">=", "@x", least(kinds[0]))
+	items, _, err := s.look(ctx, q, 1)
+	if len(items) == 0 || err != nil {
+		return nil, err
+	}
+	return &items[0], nil
+}
+
+// look returns the first items of a query, n at the most. If there are none and the
+// partition's value may as well be a number, that is asked for.
+func (s *Store) look(ctx context.Context, q query, n int) (items []layout.Item, number bool, err error) {
+	q.selected = "*"
+	r := s.request(q)
+	items, err = s.first(ctx, &r, n)
+	if len(items) == 0 && err == nil && numeric(q.value) {
+		q.number = true
+		r = s.request(q)
+		items, err = s.first(ctx, &r, n)
+	}
+	return items, q.number && len(items) > 0, err
+}
+
+// first returns the items of the first page that has some.
+func (s *Store) first(ctx context.Context, r *request, n int) (items []layout.Item, err error) {
+	body := paging.NewBody()
+	defer body.Release()
+	for range maxStill { // a page may be empty and still not the last
+		token, err := s.page(ctx, r, n, body)
+		if err != nil {
+			return nil, err
+		}
+		var page struct{ Documents []map[string]any }
+		d := json.NewDecoder(bytes.NewReader(body.Bytes))
+		d.UseNumber()
+		if err := d.Decode(&page); err != nil {
+			return nil, &failure.Damaged{Err: fmt.Errorf("the items looked at are malformed: %w", err)}
+		}
+		for _, fields := range page.Documents {
+			for _, name := range []string{"_rid", "_self", "_etag", "_attachments"} {
+				delete(fields, name) // which nobody asks for
+			}
+			items = append(items, layout.Item{Key: fmt.Sprint(fields["id"]), Fields: fields})
+		}
+		if len(items) > 0 || token == "" {
+			return items, nil
+		}
+	}
+	return nil, &failure.Damaged{Err: errors.New("the items looked at are pages without any, and no end of them")}
+}
+
+// expectRightPartition looks, once, whether the container is partitioned by device at
+// all: if not, a query within a device's partition finds nothing, which must not pass
+// for an answer. That it cannot be found out is no error: the query itself was allowed
+// and answered.
+func (s *Store) expectRightPartition(ctx context.Context) error {
+	if s.checked.Load() {
+		return nil
+	}
+	known, err := s.checkPartition(ctx)
+	if known && err == nil {
+		s.checked.Store(true)
+	}
+	if !known {
+		return ctx.Err()
+	}
+	return err
+}

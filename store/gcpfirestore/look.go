@@ -1,0 +1,249 @@
+package gcpfirestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/layout"
+	"hotreader/store/internal/failure"
+	"hotreader/store/internal/timekey"
+)
+
+// look returns up to n documents of a device: the newest whose time is of a type that
+// the layout says or, where there are none, any. Where nothing is the device's,
+// it is an error that the collection is not there, or that no document names a device.
+func (s *Store) look(ctx context.Context, device string, n int) (items []layout.Item, number bool, err error) {
+	for _, c := range slices.Backward(s.codecs) {
+		low, _, _ := bounds(&c, time.Time{}, time.Time{})
+		if items, err = s.items(ctx, s.search(device, low), n); len(items) > 0 {
+			break
+		}
+	}
+	if len(items) == 0 { // the index that it takes may be missing, too
+		items, err = s.items(ctx, s.search(device, nil), n)
+	}
+	switch key := layout.ParsePath(s.Layout.DeviceKey); {
+	case err != nil:
+		return nil, false, err
+	case len(items) > 0:
+		v, _ := items[0].At(key)
+		_, number = v.(json.Number)
+	case !strings.Contains(s.collection, inPath):
+		err = s.explainNothing(ctx, device, key)
+	}
+	return items, number, err
+}
+
+// search is the query for a device's newest documents from low on; nil = for any.
+func (s *Store) search(device string, low []byte) query {
+	values := [][]byte{deviceValue(device, false)}
+	if _, ok := wholeNumber(device); ok {
+		values = append(values, deviceValue(device, true))
+	}
+	q := s.query(device, low, values...)
+	q.descending = true
+	return q
+}
+
+// explainNothing returns the error of a collection that is not there, and of one of
+// whose documents none names a device: of them, Firestore itself says nothing at all.
+func (s *Store) explainNothing(ctx context.Context, device string, key []string) error {
+	some, err := s.items(ctx, s.query(device, nil), 5)
+	switch {
+	case err != nil:
+		return err
+	case len(some) == 0:
+		return &hotreader.Error{Code: hotreader.CodeNotFound,
+			Err: fmt.Errorf("there is no such collection in database %s of project %s, or it holds no document yet; check FIRESTORE_COLLECTION, FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT", s.database, s.project)}
+	case slices.ContainsFunc(some, func(it layout.Item) bool { _, ok := it.At(key); return ok }):
+		return nil
+	}
+	return &hotreader.Error{Code: hotreader.CodeConfig,
+		Err: fmt.Errorf("its documents are not laid out as configured: document %q has no field %q, but %s; set device_key (in the layout, or after the ? of a store URL)", some[0].Key, s.Layout.DeviceKey,
+			strings.Join(slices.Sorted(maps.Keys(some[0].Fields)), ", "))}
+}
+
+// lookAside returns a document of a device whose time is of another type than the
+// layout's formats have.
+func (s *Store) lookAside(ctx context.Context, device string) (*layout.Item, error) {
+	for kind, low := range [][]byte{
+		layout.TextTime:   text(nil, valueString, ""),
+		layout.NumberTime: appendDouble(nil, math.Inf(-1)),
+		layout.NativeTime: timestampValue(time.Time{}),
+	} {
+		if slices.ContainsFunc(s.codecs, func(c timekey.Codec) bool { return c.Kind == layout.TimeKind(kind) }) {
+			continue
+		}
+		items, err := s.items(ctx, s.search(device, low), 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(items) > 0 {
+			return &items[0], nil
+		}
+	}
+	return nil, nil
+}
+
+// items asks for at most n whole documents.
+func (s *Store) items(ctx context.Context, q query, n int) (items []layout.Item, err error) {
+	answer, err := s.client.call(ctx, s.runQuery(q.parent, appendQuery(make([]byte, headerBytes), &q, n, nil)), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.close()
+	stats := hotreader.StatsOf(ctx)
+	stats.Reads.Add(1)
+	err = answer.each(ctx, func() {}, func(m []byte) error {
+		w := walk{m: m}
+		for w.next() {
+			if w.tag == tagDocument {
+				it, err := itemOf(w.bytes)
+				if err != nil {
+					return &failure.Damaged{Err: err}
+				}
+				items = append(items, it)
+			}
+		}
+		return nil
+	})
+	stats.Bytes.Add(answer.read)
+	return items, err
+}
+
+// itemOf decodes a Document.
+func itemOf(m []byte) (it layout.Item, err error) {
+	if it.Fields, err = object(m, tagField, 0); err != nil {
+		return it, err
+	}
+	w := walk{m: m}
+	for w.next() {
+		if w.tag == tagName {
+			it.Key = string(idOf(w.bytes))
+			_, it.Path, _ = strings.Cut(string(w.bytes), "/documents/")
+		}
+	}
+	return it, nil
+}
+
+// maxDepth bounds how deep Values may lie within each other; Firestore allows 20.
+const maxDepth = 100
+
+// object decodes a map, whose entries have the given tag.
+func object(m []byte, tag uint64, depth int) (map[string]any, error) {
+	fields := map[string]any{}
+	w := walk{m: m}
+	for w.next() {
+		if w.tag != tag {
+			continue
+		}
+		key, value, err := entry(w.bytes)
+		if err == nil {
+			fields[string(key)], err = anything(value, depth+1)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if w.bad {
+		return nil, errMalformed
+	}
+	return fields, nil
+}
+
+// anything decodes a Value of any kind.
+func anything(m []byte, depth int) (any, error) {
+	w, err := valueOf(m)
+	if err != nil || depth > maxDepth {
+		return nil, errMalformed
+	}
+	switch w.tag {
+	case 0:
+		if len(m) > 0 {
+			return layout.Kind("a value of an unknown kind"), nil
+		}
+	case tagBool:
+		return w.number != 0, nil
+	case tagInteger:
+		return json.Number(strconv.FormatInt(int64(w.number), 10)), nil
+	case tagDouble:
+		f := math.Float64frombits(w.number)
+		if f != f || f-f != 0 {
+			return layout.Kind(strconv.FormatFloat(f, 'g', -1, 64)), nil
+		}
+		return json.Number(appendDigits(nil, f)), nil
+	case tagString:
+		return string(w.bytes), nil
+	case tagTimestamp:
+		t, ok, err := timestamp(w.bytes)
+		if !ok && err == nil {
+			return layout.Kind("a timestamp beyond all times"), nil
+		}
+		return t, err
+	case tagReference:
+		return layout.Kind("a reference"), nil
+	case tagPlace:
+		return layout.Kind("a geo point"), nil
+	case tagBytes:
+		return layout.Kind("bytes"), nil
+	case tagMap:
+		return object(w.bytes, tagMember, depth)
+	case tagArray:
+		return list(w.bytes, depth)
+	}
+	return nil, nil
+}
+
+// list decodes an ArrayValue.
+func list(m []byte, depth int) (any, error) {
+	all := []any{}
+	w := walk{m: m}
+	for w.next() {
+		if w.tag == tagElement {
+			v, err := anything(w.bytes, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, v)
+		}
+	}
+	if w.bad {
+		return nil, errMalformed
+	}
+	return all, nil
+}
+
+// jsonOf returns a list or a map as JSON, nil if it holds what JSON cannot.
+func jsonOf(m []byte) ([]byte, error) {
+	v, err := anything(m, 0)
+	if err != nil || !plain(v) {
+		return nil, err
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err = e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// plain reports whether JSON can hold v.
+func plain(v any) bool {
+	switch v := v.(type) {
+	case layout.Kind:
+		return false
+	case []any:
+		return !slices.ContainsFunc(v, func(v any) bool { return !plain(v) })
+	case map[string]any:
+		return plain(slices.Collect(maps.Values(v)))
+	}
+	return true
+}

@@ -1,0 +1,269 @@
+package paging
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hotreader"
+	"hotreader/layout"
+)
+
+// Look is how a store looks at a few items, whatever their times are.
+type Look struct {
+	// Items returns up to n items of a partition, the newest ones if the store can
+	// tell. number reports that the partition's value is a number in the store.
+	Items func(ctx context.Context, value string, n int) (items []layout.Item, number bool, err error)
+
+	// Aside returns an item of a partition whose time is of a type that no comparison
+	// of a query finds; nil if there is none. A nil Aside: the store has one type.
+	Aside func(ctx context.Context, value string) (*layout.Item, error)
+}
+
+// How long what was found in a look is held to be true.
+const (
+	lookEach  = time.Minute
+	asideEach = time.Hour
+)
+
+// looks are the looks at devices of late.
+type looks struct {
+	mu     sync.Mutex
+	items  map[string]look
+	asides map[string]look
+}
+
+type look struct {
+	at    time.Time
+	items []layout.Item
+}
+
+// maxLooks bounds the devices of which a look is remembered.
+const maxLooks = 1000
+
+// recall returns the look of a device that is not older than fresh.
+func recall(all map[string]look, device string, fresh time.Duration) (look, bool) {
+	l, ok := all[device]
+	return l, ok && time.Since(l.at) < fresh
+}
+
+func remember(all map[string]look, device string, items []layout.Item) map[string]look {
+	if all == nil || len(all) >= maxLooks {
+		all = map[string]look{}
+	}
+	all[device] = look{time.Now(), items}
+	return all
+}
+
+// explain finds out what it means that a scan found nothing: that there is nothing, or
+// that the layout is another one. It looks at a few items, once a device and minute.
+func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) error {
+	if f.useful > 0 || s.Look.Items == nil {
+		return f.err
+	}
+	items, err := s.look(ctx, q)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	stats := hotreader.StatsOf(ctx)
+	if f.err == nil && len(items) == 0 && f.readable+f.unreadable == 0 {
+		detail := fmt.Sprintf("nothing has the %s %q; is the device's id right, and is %s where the id stands?", s.Layout.DeviceKey, s.value(q), s.Layout.DeviceKey)
+		if path := s.Layout.Collection; strings.Contains(path, "{device}") {
+			detail = fmt.Sprintf("no document is in %s; is the device's id right?", strings.Replace(path, "{device}", q.Device, 1))
+		}
+		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: detail})
+		return nil
+	}
+	if f.readable == 0 && len(items) > 0 {
+		if err := s.unreadable(items); err != nil {
+			return err
+		}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	if f.readable == 0 && f.unreadable > 0 {
+		return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
+			Err: fmt.Errorf("none of %d items has a readable time in %s, as %s", f.unreadable, s.Layout.TimeKey, strings.Join(s.Layout.TimeFormat, " or "))}
+	}
+	for _, p := range q.Properties {
+		if detail, unknown := s.unknown(p, items); unknown {
+			stats.Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: detail})
+		}
+	}
+	return nil
+}
+
+// look returns a few items of q's device.
+func (s *Scanner) look(ctx context.Context, q *hotreader.Query) ([]layout.Item, error) {
+	value := s.value(q)
+	s.seen.mu.Lock()
+	l, fresh := recall(s.seen.items, value, lookEach)
+	s.seen.mu.Unlock()
+	if fresh {
+		return l.items, nil
+	}
+	n := 2
+	if s.Layout.Narrow() { // an item shows one property
+		n = 25
+	}
+	items, number, err := s.Look.Items(ctx, value, n)
+	if err != nil {
+		return nil, err
+	}
+	if len(items) > 0 {
+		s.numbers.Store(number)
+	}
+	s.seen.mu.Lock()
+	s.seen.items = remember(s.seen.items, value, items)
+	s.seen.mu.Unlock()
+	return items, nil
+}
+
+// PartitionOf returns the value of the partition of a device's row.
+func (s *Scanner) PartitionOf(device string, at time.Time) string {
+	s.once.Do(s.prepare)
+	return s.template.Value(device, at.In(s.codecs[0].Zone()))
+}
+
+// value returns the value of the partition in which a look tells most: of dated ones
+// the last in the range.
+func (s *Scanner) value(q *hotreader.Query) string {
+	at := time.Now()
+	if !q.End.IsZero() && q.End.Before(at) {
+		at = q.End
+	}
+	return s.PartitionOf(q.Device, at)
+}
+
+// unreadable returns the error of items none of which has a readable time; nil if one
+// has.
+func (s *Scanner) unreadable(items []layout.Item) error {
+	path := layout.ParsePath(s.Layout.TimeKey)
+	for _, it := range items {
+		if v, ok := it.At(path); ok {
+			if _, ok := s.Layout.ReadTime(v); ok {
+				return nil
+			}
+		}
+	}
+	it, key := items[0], s.Layout.TimeKey
+	v, ok := it.At(path)
+	var what string
+	switch barrier := it.Barrier(path); {
+	case barrier != "":
+		what = fmt.Sprintf("%s, so it has no %s; set time_key", barrier, key)
+	case !ok:
+		what = fmt.Sprintf("it has no %s, but %s; set time_key", key, fields(it))
+	default:
+		what = fmt.Sprintf("its %s is %s, not %s", key, layout.Describe(v), strings.Join(s.Layout.TimeFormat, " or "))
+		if g, ok := layout.GuessTime(v); ok {
+			what += "; set " + settings(g)
+		}
+	}
+	return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
+		Err: fmt.Errorf("items are there, but none has a readable time. Item %s: %s (in the layout, or after the ? of a store URL)", it.Key, what)}
+}
+
+// settings writes the settings of a guessed layout.
+func settings(g layout.Layout) string {
+	text := "time_format to " + strings.Join(g.TimeFormat, ",")
+	if g.TimePrefix != "" {
+		text += fmt.Sprintf(", time_prefix to %q", g.TimePrefix)
+	}
+	if g.TimeSuffix != "" {
+		text += fmt.Sprintf(", time_suffix to %q", g.TimeSuffix)
+	}
+	return text
+}
+
+// fields names what an item has.
+func fields(it layout.Item) string {
+	names := slices.Sorted(maps.Keys(it.Fields))
+	const most = 12
+	more := ""
+	if len(names) > most {
+		names, more = names[:most], ", …"
+	}
+	return strings.Join(names, ", ") + more
+}
+
+// unknown reports whether none of items has a property, and says what they have.
+func (s *Scanner) unknown(property string, items []layout.Item) (detail string, unknown bool) {
+	if len(items) == 0 {
+		return "", false
+	}
+	if s.Layout.Narrow() {
+		return s.unknownNarrow(property, items)
+	}
+	for _, it := range items {
+		for _, path := range s.Layout.Paths(property) {
+			if _, ok := it.At(path); ok {
+				return "", false
+			}
+			if barrier := it.Barrier(path); barrier != "" {
+				detail = barrier
+			}
+		}
+	}
+	if detail != "" {
+		return detail, true
+	}
+	return "the newest has " + fields(items[0]), true
+}
+
+func (s *Scanner) unknownNarrow(property string, items []layout.Item) (detail string, unknown bool) {
+	names := map[string]bool{}
+	for _, it := range items {
+		if text, ok := it.At(layout.ParsePath(s.Layout.TimeKey)); ok && s.Layout.NameKey == "" {
+			key, _ := text.(string)
+			names[string(s.codecs[0].Property([]byte(key)))] = true
+		}
+		if name, ok := it.At(layout.ParsePath(s.Layout.NameKey)); ok {
+			names[fmt.Sprint(name)] = true
+		}
+	}
+	if names[property] {
+		return "", false
+	}
+	return "the newest items are of " + strings.Join(slices.Sorted(maps.Keys(names)), ", "), true
+}
+
+// lookAside looks, once a device and hour, for items whose time is of a type that no
+// comparison finds, and tells of one. That it fails is no failure of the query.
+func (s *Scanner) lookAside(ctx context.Context, device string) {
+	if s.Look.Aside == nil || s.template.Dated() || ctx.Err() != nil {
+		return
+	}
+	value := s.template.Value(device, time.Time{})
+	s.seen.mu.Lock()
+	l, fresh := recall(s.seen.asides, value, asideEach)
+	s.seen.mu.Unlock()
+	if !fresh {
+		it, err := s.Look.Aside(ctx, value)
+		if err != nil {
+			return
+		}
+		if it != nil {
+			l.items = []layout.Item{*it}
+		}
+		s.seen.mu.Lock()
+		s.seen.asides = remember(s.seen.asides, value, l.items)
+		s.seen.mu.Unlock()
+	}
+	if len(l.items) == 0 {
+		return
+	}
+	v, _ := l.items[0].At(layout.ParsePath(s.Layout.TimeKey))
+	detail := fmt.Sprintf("item %s: %s is %s", l.items[0].Key, s.Layout.TimeKey, layout.Describe(v))
+	if g, ok := layout.GuessTime(v); ok {
+		both, _ := json.Marshal(append(slices.Clone(s.Layout.TimeFormat), g.TimeFormat...))
+		detail += fmt.Sprintf("; set time_format to %s to have both", both)
+	}
+	hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.MixedTimes, Detail: detail})
+}
