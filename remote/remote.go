@@ -322,11 +322,23 @@ func (a *answer) close() {
 
 var errIdle = errors.New("nothing came for too long")
 
-// post sends e and returns a 200 answer of a known type. If the peer refuses the token
-// and the credential has a newer one, it sends e once more.
+// post sends e and returns a 200 answer of a known type.
 func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
+	return x.ask(func(ctx context.Context) (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.r.url, bytes.NewReader(e.Append(nil)))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Accept", accept)
+		}
+		return req, err
+	})
+}
+
+// ask sends the request that make makes and returns a 200 answer of a known type. If
+// the peer refuses the token and the credential has a newer one, it sends it once more.
+func (x *exchange) ask(make func(context.Context) (*http.Request, error)) (*answer, error) {
 	for {
-		a, status, err := x.try(e, accept)
+		a, status, err := x.try(make)
 		if err == nil || status != http.StatusUnauthorized || x.refreshed {
 			return a, err
 		}
@@ -344,15 +356,13 @@ func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	}
 }
 
-func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, err error) {
+func (x *exchange) try(make func(context.Context) (*http.Request, error)) (_ *answer, status int, err error) {
 	ctx, cancel := context.WithCancelCause(x.ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.r.url, bytes.NewReader(e.Append(nil)))
+	req, err := make(ctx)
 	if err != nil {
 		cancel(nil)
 		return nil, 0, x.fail(hotreader.CodeConfig, err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", x.r.o.UserAgent)
 	if err := x.r.o.Credential.Apply(req); err != nil {
 		cancel(nil)
