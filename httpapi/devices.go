@@ -94,7 +94,10 @@ const devicesRoom = 4 << 10
 // appendDevices appends a page of devices as JSON. It returns the id of its last one
 // if another page follows, else "". A page has one device at least.
 func (a *api) appendDevices(c *call, dst []byte, page pageOf, after string, limit int) ([]byte, string, error) {
-	const atOnce = 1000
+	atOnce := catalog.MaxDevices // a store may look at all ids for each page
+	if limit > 0 {
+		atOnce = min(max(limit+1, 100), atOnce) // one more shows whether there is another page
+	}
 	last := ""
 	for {
 		some, err := page(c.ctx, after, atOnce)
