@@ -30,7 +30,7 @@ func (f Foreign) String() string {
 	case f.Message() != "":
 		return fmt.Sprintf("%s and the message %q", status, beginning(f.Message()))
 	}
-	kind := f.media()
+	kind := beginning(f.media())
 	if kind == "" {
 		kind = "no content type"
 	}
