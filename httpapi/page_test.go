@@ -210,6 +210,7 @@ func TestDevicesOnEveryRoute(t *testing.T) {
 			return ask(t, s, "GET", "/v1/devices/"+d+"/history?property=temperature", "", "Accept", "text/csv")
 		},
 		"latest": func(d string) answer { return ask(t, s, "GET", "/v1/devices/"+d+"/latest?property=temperature", "") },
+		"device": func(d string) answer { return ask(t, s, "GET", "/v1/devices/"+d, "") },
 	}
 	for name, request := range requests {
 		t.Run(name, func(t *testing.T) {
