@@ -26,7 +26,7 @@ func (f Foreign) String() string {
 	case text == "":
 		return status + " and nothing else"
 	case f.Page():
-		return fmt.Sprintf("%s and a web page (HTML)%s", status, pageTitle(text))
+		return fmt.Sprintf("%s and a web page (HTML) %s", status, pageTitle(text))
 	case f.Message() != "":
 		return fmt.Sprintf("%s and the message %q", status, beginning(f.Message()))
 	}
@@ -109,15 +109,16 @@ func (f Foreign) Message() (text string) {
 	return text
 }
 
-// pageTitle is the title of a web page, for a person to recognize it by.
+// pageTitle is the title of a web page, for a person to recognize it by, or else how it
+// begins.
 func pageTitle(page string) string {
 	lower := strings.ToLower(page)
 	from := strings.Index(lower, "<title>")
 	to := strings.Index(lower, "</title>")
 	if len(lower) != len(page) || from < 0 || to < from+len("<title>") {
-		return ""
+		return fmt.Sprintf("that begins with %q", beginning(page))
 	}
-	return fmt.Sprintf(" titled %q", beginning(strings.TrimSpace(page[from+len("<title>"):to])))
+	return fmt.Sprintf("titled %q", beginning(strings.TrimSpace(page[from+len("<title>"):to])))
 }
 
 // beginning returns the beginning of a text, fit to be quoted.
