@@ -59,7 +59,7 @@ var said = map[Reason]string{
 	Replaced:        "replaced by a later write of the same instant",
 	MixedKinds:      "of another kind than the first; declare a type to get one kind",
 	MixedTimes:      "with a time of another type",
-	UnknownDevice:   "this device is not known",
+	UnknownDevice:   "no data of this device is known",
 	UnknownProperty: "no item that was looked at has this property",
 	LookBackEnded:   "no value within the newest records",
 }

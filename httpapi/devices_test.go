@@ -245,7 +245,7 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		{"pump/history?property=temp", `"unknown_property","property":"temp","message":"temp: no item that was looked at has this property; the catalogue does not list it for this device; did you mean temperature?"`},
 		{"pump/history?property=temperature,vibration", `"unknown_property","property":"vibration","message":"vibration: no item that was looked at has this property; the catalogue does not list it for this device, but temperature, on, state, maker"`},
 		{"pump/latest?property=temp&end=2026-01-02", `"unknown_property","property":"temp"`},
-		{"nobody/history?property=temperature", `"unknown_device","message":"this device is not known; the catalogue does not list it"`},
+		{"nobody/history?property=temperature", `"unknown_device","message":"no data of this device is known; the catalogue does not list it"`},
 		{"other/history?property=temperature", ""},                 // the store knows better
 		{"pump-2/history?property=temperature", ""},                // it has not reported yet
 		{"pump/history?property=state&start=2026-01-01T00:01", ""}, // not then

@@ -84,16 +84,10 @@ Formats:
 	f.SortFlags = false
 	words(cmd, "format", formats...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s := &l.source
+		if err := l.check(); err != nil {
+			return err
+		}
 		switch {
-		case l.project != "" && (s.store != "" || s.remote != "") || s.store != "" && s.remote != "":
-			return usagef("devices: give one of --project, --store and --remote")
-		case l.project == "" && s.store == "" && s.remote == "":
-			return usagef("devices: of what? Give --project DIR, --store URL or --remote URL")
-		case s.tokenFile != "" && s.remote == "":
-			return usagef("devices: --token-file is for --remote only")
-		case s.store != "" && l.kind != "":
-			return usagef("devices: --type is for --project and --remote; a store does not know of types")
 		case l.asJSON && l.format != "" && l.format != "json":
 			return usagef("devices: --json and --format %s contradict each other; choose one", l.format)
 		case l.asJSON:
@@ -108,6 +102,22 @@ Formats:
 		return l.run(cmd.Context())
 	}
 	return cmd
+}
+
+// check says what is wrong with where the devices are to come from.
+func (l *listing) check() error {
+	s := &l.source
+	switch {
+	case l.project != "" && (s.store != "" || s.remote != "") || s.store != "" && s.remote != "":
+		return usagef("devices: give one of --project, --store and --remote")
+	case l.project == "" && s.store == "" && s.remote == "":
+		return usagef("devices: of what? Give --project DIR, --store URL or --remote URL")
+	case s.tokenFile != "" && s.remote == "":
+		return usagef("devices: --token-file is for --remote only")
+	case s.store != "" && l.kind != "":
+		return usagef("devices: --type is for --project and --remote; a store does not know of types")
+	}
+	return nil
 }
 
 func (l *listing) run(ctx context.Context) error {

@@ -130,21 +130,25 @@ func (e *examination) found(r *reply) (int, error) {
 			PropertyValues json.RawMessage
 		}
 		if json.Unmarshal(r.body, &a) == nil && a.Items != nil {
-			n := 0
-			for _, item := range *a.Items {
-				for name, value := range item {
-					if name != "time" && string(value) != "null" {
-						n++
-					}
-				}
-			}
-			return n, nil
+			return given(*a.Items), nil
 		}
 		if n, ok := values(a.PropertyValues); ok {
 			return n, nil
 		}
 	}
 	return 0, errors.New("what answers is no Hot Reader API: " + r.describe())
+}
+
+// given counts the values of items, beside their times.
+func given(items []map[string]json.RawMessage) (n int) {
+	for _, item := range items {
+		for name, value := range item {
+			if name != "time" && string(value) != "null" {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // values counts TwinMaker's values, in either of its two shapes.
