@@ -103,12 +103,8 @@ func relativeTo(now time.Time, text string) (time.Time, error) {
 		return now, nil
 	}
 	forms := errors.New("want now, or how far from now, as -24h or now-7d, in ms, s, m, h, d or w")
-	sign := time.Duration(1)
-	switch text[0] {
-	case '-':
-		sign = -1
-	case '+':
-	default:
+	ago := text[0] == '-'
+	if !ago && text[0] != '+' {
 		return now, forms
 	}
 	text = text[1:]
@@ -135,7 +131,10 @@ func relativeTo(now time.Time, text string) (time.Time, error) {
 		}
 		all += time.Duration(n) * unit
 	}
-	return now.Add(sign * all), nil
+	if ago {
+		all = -all
+	}
+	return now.Add(all), nil
 }
 
 const mostFar = 200 * 365 * 24 * time.Hour

@@ -87,7 +87,7 @@ func (x *exchange) checkAnswer(resp *http.Response, a *answer) error {
 			e.Err = x.hide(fmt.Errorf("what answers is not a Hot Reader API: %s%s; check the URL", f, means(f)))
 			return e
 		}
-		e.Err = x.hide(fmt.Errorf("%s: %s%s", p.Code, f, means(f)))
+		e.Err = x.hide(fmt.Errorf("%s: %s%s", string(p.Code), f, means(f)))
 	}
 	// A gateway in between may have set the status. So the status decides whether to
 	// try again, and the code says the rest.

@@ -334,11 +334,11 @@ func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	})
 }
 
-// ask sends the request that make makes and returns a 200 answer of a known type. If
+// ask sends the request that request makes and returns a 200 answer of a known type. If
 // the peer refuses the token and the credential has a newer one, it sends it once more.
-func (x *exchange) ask(make func(context.Context) (*http.Request, error)) (*answer, error) {
+func (x *exchange) ask(request func(context.Context) (*http.Request, error)) (*answer, error) {
 	for {
-		a, status, err := x.try(make)
+		a, status, err := x.try(request)
 		if err == nil || status != http.StatusUnauthorized || x.refreshed {
 			return a, err
 		}
@@ -356,9 +356,9 @@ func (x *exchange) ask(make func(context.Context) (*http.Request, error)) (*answ
 	}
 }
 
-func (x *exchange) try(make func(context.Context) (*http.Request, error)) (_ *answer, status int, err error) {
+func (x *exchange) try(request func(context.Context) (*http.Request, error)) (_ *answer, status int, err error) {
 	ctx, cancel := context.WithCancelCause(x.ctx)
-	req, err := make(ctx)
+	req, err := request(ctx)
 	if err != nil {
 		cancel(nil)
 		return nil, 0, x.fail(hotreader.CodeConfig, err)

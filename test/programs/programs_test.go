@@ -280,7 +280,7 @@ var outages = []struct {
 	calls          int64
 }{
 	{"401", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, hotreader.CodeUnauthenticated, hotreader.CodeConfig, 1},
-	{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, hotreader.CodeNotFound, hotreader.CodeNotFound, 1},
+	{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, hotreader.CodeProtocol, hotreader.CodeProtocol, 1},
 	{"redirect", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://example.com/", http.StatusFound)
 	}, hotreader.CodeConfig, hotreader.CodeConfig, 1},
