@@ -21,8 +21,8 @@
 // Spreadsheets take a cell that begins with = + - @, a tab or the end of a line
 // for a formula, and text comes from devices. Such text is therefore written
 // with an apostrophe before it, which spreadsheets understand as "this is
-// text"; so is text that looks as if that had been done to it, so that Reading
-// a CSV can undo it exactly. Numbers are never touched. The two JSON formats
+// text"; so is text that looks as if that had been done to it, so that reading
+// a CSV (as hotreader import does) can undo it exactly. Numbers are never touched. The two JSON formats
 // carry all text as it is.
 package plain
 
@@ -251,12 +251,4 @@ func runsAsFormula(text []byte) bool {
 		return false
 	}
 	return false
-}
-
-// unguard takes the apostrophe away that AppendCell set.
-func unguard(cell string) string {
-	if len(cell) > 1 && cell[0] == '\'' && runsAsFormula([]byte(cell)) {
-		return cell[1:]
-	}
-	return cell
 }

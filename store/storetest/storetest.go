@@ -154,6 +154,7 @@ func (h Harness) checks() []check {
 		{"last/range, types and filters", lastNarrowed},
 		{"write/the last write stands", writeLastWins},
 		{"write/replaces whole rows", writeReplaces},
+		{"write/merged, and counted", writeMerges},
 		{"write/any order, any batch", writeOrder},
 		{"write/nothing", writeNothing},
 		{"write/what cannot be read again", writeRefuses},
