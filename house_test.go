@@ -47,7 +47,7 @@ var rooms = map[string][]string{
 	"observe":                 {"", "internal/endpoint", "observe/seen"},
 	"observe/page":            {"observe"},
 	"observe/seen":            {""},
-	"httpapi":                 {"", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
+	"httpapi":                 {"", "catalog", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
 	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "identity", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "identity"},

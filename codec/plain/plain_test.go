@@ -92,8 +92,8 @@ func TestJSONIsJSON(t *testing.T) {
 			for j, name := range names {
 				got, there := item[name]
 				v := rows[i].Values[j]
-				if there == v.IsNull() {
-					t.Errorf("row %d: %q is there: %v, but is %v", i, name, there, v)
+				if !there || (got == nil) != v.IsNull() {
+					t.Errorf("row %d: %q is there: %v, as %v; want %v", i, name, there, got, v)
 				}
 				if want := string(v.Text()); want != "" && fmt.Sprint(got) != want {
 					t.Errorf("row %d: %q is %v, not %s", i, name, got, want)
