@@ -47,8 +47,12 @@ func ParsePickKind(word string) (PickKind, bool) {
 	return PickKind(i + 1), i >= 0
 }
 
-// MinPoints is the least number of points that can be asked for: one interval.
-const MinPoints = 4
+// The least number of points that can be asked for is one interval; who wants more than
+// the most asks for all rows.
+const (
+	MinPoints = 4
+	MaxPoints = 1_000_000
+)
 
 // Points returns the Pick that brings about n rows of one property between start and
 // end.

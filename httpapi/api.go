@@ -103,7 +103,7 @@ var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
 	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "limit", "next_token"}, (*api).devices},
 	{http.MethodGet, "/v1/devices/{id}", nil, (*api).describe},
-	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "limit", "format", "next_token"}, (*api).history},
+	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "points", "pick", "every", "limit", "format", "next_token"}, (*api).history},
 	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end", "format"}, (*api).latest},
 }
 

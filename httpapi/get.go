@@ -32,6 +32,7 @@ func (a *api) history(c *call) error {
 			return err
 		}
 	}
+	whole.grid()
 	q, more := whole.Query, true
 	limit := q.Limit
 	if limit > 0 {

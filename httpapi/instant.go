@@ -107,12 +107,24 @@ func relativeTo(now time.Time, text string) (time.Time, error) {
 	if !ago && text[0] != '+' {
 		return now, forms
 	}
-	text = text[1:]
-	var all time.Duration
+	all, ok := span(text[1:])
+	switch {
+	case !ok:
+		return now, forms
+	case all > mostFar:
+		return now, fmt.Errorf("it is more than %d years away", mostFar/(365*24*time.Hour))
+	case ago:
+		all = -all
+	}
+	return now.Add(all), nil
+}
+
+// span reads a length of time, as 24h or 1d12h; one above mostFar is mostFar+1.
+func span(text string) (all time.Duration, ok bool) {
 	for first := true; first || text != ""; first = false {
 		end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 		if end < 1 {
-			return now, forms
+			return 0, false
 		}
 		n, err := strconv.ParseInt(text[:end], 10, 64)
 		text = text[end:]
@@ -124,17 +136,15 @@ func relativeTo(now time.Time, text string) (time.Time, error) {
 			}
 		}
 		if unit == 0 {
-			return now, forms
+			return 0, false
 		}
-		if err != nil || n > int64((mostFar-all)/unit) {
-			return now, fmt.Errorf("it is more than %d years away", mostFar/(365*24*time.Hour))
+		if err != nil || n > int64((mostFar-min(all, mostFar))/unit) {
+			all = mostFar + 1
+		} else {
+			all += time.Duration(n) * unit
 		}
-		all += time.Duration(n) * unit
 	}
-	if ago {
-		all = -all
-	}
-	return now.Add(all), nil
+	return all, true
 }
 
 const mostFar = 200 * 365 * 24 * time.Hour

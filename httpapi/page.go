@@ -22,11 +22,20 @@ const (
 type paged struct {
 	hotreader.Query        // with the types that the request declares
 	start, end      string // as they were written, if they count from now; else ""
+	points          int    // about how many rows are picked from the whole range; 0 = it does not say
 }
 
 // moves reports whether the range would be another one on the next page. Tokens then
 // hold that of the first page.
 func (q *paged) moves() bool { return q.start != "" || q.end != "" }
+
+// grid divides the range, that of the first page, where the request says how many rows
+// are wanted. So all pages have the same intervals.
+func (q *paged) grid() {
+	if q.points > 0 {
+		q.Pick = hotreader.Points(q.Start, q.End, q.points)
+	}
+}
 
 // sign returns the next_token for the page of q after the row at last: version, time,
 // and a keyed hash over these and q, so that the token is valid for no other query.
@@ -67,7 +76,7 @@ func readInstantBytes(b []byte) time.Time {
 }
 
 func errPage() error {
-	return invalid("the next_token does not belong to this query; send it with the same device, properties, types, start, end and order as before, or begin without it")
+	return invalid("the next_token does not belong to this query; send it with the same device, properties, types, start, end, order, points, pick and every as before, or begin without it")
 }
 
 // message returns what is signed: a position, and the parts of the query that must be
@@ -80,7 +89,14 @@ func (q *paged) message(position []byte) []byte {
 		b = append(pagetoken.AppendText(b, p), byte(typeOf(&q.Query, i)))
 	}
 	b = q.appendBound(q.appendBound(b, q.Start, q.start), q.End, q.end)
-	return append(b, byte(q.Order))
+	b = append(b, byte(q.Order))
+	switch {
+	case q.points > 0:
+		b = binary.AppendUvarint(append(b, 0), uint64(q.points))
+	case q.Pick.Kind != hotreader.PickAll: // of a grid that begins in 1970
+		b = binary.AppendUvarint(append(b, byte(q.Pick.Kind)), uint64(q.Pick.Every))
+	}
+	return b
 }
 
 func (q *paged) appendBound(b []byte, t time.Time, relative string) []byte {

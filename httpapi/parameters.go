@@ -130,6 +130,51 @@ func (p *parameters) single(name string) (string, bool) {
 	return given[0], true
 }
 
+// pick reads which rows of which intervals are asked for.
+func (p *parameters) pick(q *paged) {
+	points, hasPoints := p.single("points")
+	word, hasWord := p.single("pick")
+	every, hasEvery := p.single("every")
+	switch {
+	case hasPoints && (hasWord || hasEvery):
+		p.bad("points makes its own intervals; give either points, or pick and every")
+	case hasPoints:
+		p.points(q, points)
+	case hasWord != hasEvery:
+		p.bad("pick and every go together, as pick=last&every=60s")
+	case hasWord:
+		kind, known := hotreader.ParsePickKind(word)
+		if !known {
+			p.bad("pick is %.40q; want m4 or last", word)
+		}
+		width, ok := span(every)
+		if !ok || width == 0 || width > mostFar {
+			p.bad("every is %.40q; want a length of time from 1ms to %d years, in ms, s, m, h, d or w, as 60s", every, mostFar/(365*24*time.Hour))
+		}
+		if known && ok {
+			q.Pick = hotreader.Pick{Kind: kind, Origin: time.Unix(0, 0).UTC(), Every: width}
+		}
+	}
+}
+
+// points reads about how many rows are wanted of a range. Its end is now where the
+// request has none, as if it said so.
+func (p *parameters) points(q *paged, text string) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n < hotreader.MinPoints || n > hotreader.MaxPoints {
+		p.bad("points is %.40q; want a whole number from %d to %d", text, hotreader.MinPoints, hotreader.MaxPoints)
+		return
+	}
+	if _, ok := p.values["start"]; !ok {
+		p.bad("points needs a start, as start=-24h")
+		return
+	}
+	if _, ok := p.values["end"]; !ok {
+		q.End, q.end = p.now, "now"
+	}
+	q.points = int(n)
+}
+
 // limit reads how many rows or devices a page has at most; 0 = it does not say.
 func (p *parameters) limit() int {
 	text, ok := p.single("limit")
@@ -193,6 +238,7 @@ func (p *parameters) history(device string) (q paged) {
 		}
 	}
 	q.Limit = p.limit()
+	p.pick(&q)
 	p.check(q.Query)
 	return q
 }
