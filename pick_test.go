@@ -2,7 +2,9 @@ package hotreader
 
 import (
 	"fmt"
+	"math"
 	"math/big"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -160,6 +162,71 @@ func TestPickInParts(t *testing.T) {
 			t.Fatalf("%+v:\n got %q\nwant %q", pick, got, want)
 		}
 	})
+}
+
+// A line of 1,000 columns through what was picked is, pixel by pixel, the line through
+// all rows, spikes and gaps included.
+func TestPickDrawsTheSameLine(t *testing.T) {
+	const columns, lines = 1000, 300
+	rapid.Check(t, func(t *rapid.T) {
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		step := rapid.SampledFrom([]time.Duration{time.Millisecond, 777 * time.Microsecond, time.Second}).Draw(t, "step")
+		var rows stored
+		at, level := day(1), 0.0
+		for range rapid.IntRange(columns, 20*columns).Draw(t, "rows") {
+			at = at.Add(step)
+			if r.IntN(1000) == 0 {
+				at = at.Add(time.Duration(r.IntN(900)) * step)
+			}
+			level += r.NormFloat64()
+			v := level
+			if r.IntN(1000) == 0 {
+				v += 100 * r.NormFloat64()
+			}
+			value := Float64Value(v)
+			if r.IntN(20) == 0 {
+				value = Value{}
+			}
+			rows = append(rows, Row{Time: at, Values: []Value{value}})
+		}
+		pick := Points(day(1), at, MinPoints*columns)
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, row := range rows {
+			if f, ok := row.Values[0].Float64(); ok {
+				low, high = min(low, f), max(high, f)
+			}
+		}
+		draw := func(p Pick) (drawn [columns][lines]bool, n int) {
+			x0, y0 := -1, 0
+			for row, err := range NewReader(rows).Read(t.Context(), Query{Device: "m", Properties: []string{"a"}, Pick: p}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				f, _ := row.Values[0].Float64()
+				x, y := int(pick.interval(row.Time)), int((f-low)/(high-low)*(lines-1))
+				if x0 < 0 {
+					x0, y0 = x, y
+				}
+				segment(x0, y0, x, y, func(x, y int) { drawn[x][y] = true })
+				x0, y0, n = x, y, n+1
+			}
+			return drawn, n
+		}
+		all, _ := draw(Pick{})
+		some, n := draw(pick)
+		if all != some || n > MinPoints*columns {
+			t.Fatalf("%d of %d rows draw another line", n, len(rows))
+		}
+	})
+}
+
+// segment draws a line between two pixels, both included.
+func segment(x0, y0, x1, y1 int, set func(x, y int)) {
+	steps := max(x1-x0, y1-y0, y0-y1)
+	for i := range steps + 1 {
+		k := max(steps, 1)
+		set(x0+(x1-x0)*i/k, y0+(y1-y0)*i/k)
+	}
 }
 
 func TestPoints(t *testing.T) {

@@ -79,7 +79,10 @@ func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader
 	case k.format == "twinmaker":
 		return k.twinmaker(ctx, reader, q)
 	case k.format == "chart":
-		err = k.chart(q, rows)
+		c := k.newChart(q)
+		if q.Pick, err = pickFor(ctx, c, reader, q); err == nil {
+			err = k.chart(c, q, rows)
+		}
 	case k.format == "table" && q.Last:
 		err = k.lastTable(q, rows)
 	case k.format == "table":
@@ -223,12 +226,15 @@ func (k *asking) lastTable(q hotreader.Query, rows iter.Seq2[hotreader.Row, erro
 	return t.End()
 }
 
-func (k *asking) chart(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {
+func (k *asking) newChart(q hotreader.Query) *chart.Chart {
 	height := 10
 	if len(q.Properties) > 3 {
 		height = 6
 	}
-	c := chart.New(k.app.stdout, k.app.data, terminal.Width(k.app.stdout), height, q.Properties)
+	return chart.New(k.app.stdout, k.app.data, terminal.Width(k.app.stdout), height, q.Properties)
+}
+
+func (k *asking) chart(c *chart.Chart, q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {
 	for row, err := range rows {
 		if err != nil {
 			return err

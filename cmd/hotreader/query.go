@@ -22,7 +22,7 @@ value is left is an error.`
 func (a *app) query() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}
 	start, end := &instant{now: a.now}, &instant{now: a.now}
-	order, limit := "ascending", 0
+	order, limit, fewer := "ascending", 0, fewer{}
 	cmd := &cobra.Command{
 		Use:   "query (--store URL | --remote URL) --device ID --property NAME...",
 		Short: "Read the history of a device",
@@ -34,11 +34,14 @@ whole row.
 A time is an instant, as 2026-03-02T06:00:00Z (without a zone it is UTC), or now,
 or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 
+` + fewerText + `
+
 ` + kindText + `
 
 Formats:
   table      aligned columns
-  chart      a drawing of each property; no spike is lost, however long the range
+  chart      a drawing of each property; no spike is lost, however long the range,
+             and without --filter and --limit only the rows that it shows are read
   json       one document {"items":[{"time":...,"NAME":...}],"warnings":[...]}; a
              value that a row does not have is null
   jsonl      one such item a line
@@ -61,6 +64,7 @@ Formats:
 	f.StringVar(&order, "order", order, "`order` by time: ascending or descending")
 	f.IntVar(&limit, "limit", 0, "at most this many `rows`; 0 = all")
 	words(cmd, "order", "ascending", "descending")
+	fewer.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		q, err := k.query(cmd)
 		if err != nil {
@@ -73,6 +77,9 @@ Formats:
 			q.Order = hotreader.Descending
 		default:
 			return usagef("query: --order %s is unknown; there are ascending and descending", order)
+		}
+		if err := fewer.apply(&q, cmd, a.now()); err != nil {
+			return err
 		}
 		return k.answer(cmd.Context(), q)
 	}

@@ -68,11 +68,27 @@ func New(w io.Writer, p terminal.Paint, width, height int, properties []string) 
 	return c
 }
 
+// Pick returns which rows from first to last make the drawing, and prepares the chart
+// for them: an interval is a bin. It comes before Add. Of a range of less than a
+// millisecond a bin, it returns that all rows do.
+func (c *Chart) Pick(first, last time.Time) hotreader.Pick {
+	first = first.Truncate(time.Microsecond)
+	n := len(c.bins)
+	if last.Sub(first) < time.Duration(n)*time.Millisecond {
+		return hotreader.Pick{}
+	}
+	p := hotreader.Points(first, last, hotreader.MinPoints*n)
+	c.origin, c.span = first.UnixMicro(), p.Every.Microseconds()
+	return p
+}
+
 // Add takes a row; it keeps no reference to its values.
 func (c *Chart) Add(row hotreader.Row) {
 	at := row.Time.UnixMicro()
 	if c.rows == 0 {
 		c.first, c.last = row.Time, row.Time
+	}
+	if c.span == 0 {
 		c.span, c.origin = 1, at
 	}
 	if row.Time.Before(c.first) {

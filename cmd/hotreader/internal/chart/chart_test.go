@@ -2,11 +2,18 @@ package chart
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"iter"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"pgregory.net/rapid"
 
 	"hotreader"
 	"hotreader/test/golden"
@@ -50,6 +57,81 @@ func TestChart(t *testing.T) {
 		got := draw(t, 80, 8, properties, func(add func(time.Time, ...hotreader.Value)) { wave(add, backwards) })
 		golden.File(t, file, []byte(got))
 	}
+}
+
+// From the rows that Pick names comes the drawing of all rows, dot by dot, in few of
+// them; gaps, nulls and words included.
+func TestChartOfPicked(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := drawRows(t)
+		width := rapid.SampledFrom([]int{30, 80, 133}).Draw(t, "width")
+		properties := []string{"v", "word", "on"}
+		if rapid.Bool().Draw(t, "backwards") {
+			slices.Reverse(rows)
+		}
+		first, last := rows[0].Time, rows[len(rows)-1].Time
+		order := hotreader.Ascending
+		if last.Before(first) {
+			first, last, order = last, first, hotreader.Descending
+		}
+		all, some := new(bytes.Buffer), new(bytes.Buffer)
+		a, b := New(all, false, width, 8, properties), New(some, false, width, 8, properties)
+		pick := a.Pick(first, last)
+		b.Pick(first, last)
+		for _, row := range rows {
+			a.Add(row)
+		}
+		n := 0
+		for row, err := range hotreader.NewReader(rows).Read(t.Context(), hotreader.Query{Device: "d", Properties: properties, Pick: pick, Order: order}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+			b.Add(row)
+		}
+		if err := errors.Join(a.End(), b.End()); err != nil || all.String() != some.String() {
+			t.Fatalf("%v\nall %d rows:\n%s\npicked %d:\n%s", err, len(rows), all, n, some)
+		}
+		if most := 12 * 8 * width; pick.Kind == hotreader.PickM4 && n > most {
+			t.Fatalf("%d rows were picked of %d", n, len(rows))
+		}
+	})
+}
+
+// history is a Source of these rows.
+type history []hotreader.Row
+
+func (h history) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for _, row := range h {
+			if !yield(row.Clone(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// drawRows returns rows close together, with gaps now and then.
+func drawRows(t *rapid.T) history {
+	step := time.Duration(rapid.SampledFrom([]int64{1, 1e3, 1e6, 1e9, 60e9}).Draw(t, "step")) + time.Duration(rapid.IntRange(0, 999).Draw(t, "odd"))
+	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+	var rows history
+	at, level := midnight, 0.0
+	for range rapid.IntRange(1, 5000).Draw(t, "rows") {
+		at = at.Add(step)
+		if r.IntN(500) == 0 {
+			at = at.Add(time.Duration(r.IntN(2000)) * step)
+		}
+		level += r.NormFloat64()
+		values := []hotreader.Value{hotreader.Float64Value(math.Round(level*100) / 100), hotreader.StringValue([]byte([]string{"idle", "run"}[r.IntN(50)/49])), hotreader.BoolValue(level > 0)}
+		for i := range values {
+			if r.IntN(10) == 0 {
+				values[i] = hotreader.Value{}
+			}
+		}
+		rows = append(rows, hotreader.Row{Time: at, Values: values})
+	}
+	return rows
 }
 
 // A single high point among a million is seen, however many share its column.

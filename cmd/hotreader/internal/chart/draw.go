@@ -63,6 +63,17 @@ func (c *Chart) dots(p, n int) []slot {
 	return out
 }
 
+// filled returns how many bins have a value of a property. Unlike the number of rows it
+// is the same for all rows and for those of Pick.
+func (c *Chart) filled(p int) (n int) {
+	for _, b := range c.bins {
+		if b != nil && b[p].n > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // A canvas is lines of Braille cells, each two dots wide and four high.
 type canvas [][]rune
 
@@ -108,7 +119,7 @@ func (c *Chart) curve(w *bufio.Writer, p int, name string, s *series) {
 	}
 	c.title(w, name, fmt.Sprintf("min %s  max %s  last %s  %s", short(s.min), short(s.max), last, c.days()))
 	cells := newCanvas(c.columns(), lines)
-	cells.plot(c.dots(p, 2*c.columns()), s.n, func(f float64) int {
+	cells.plot(c.dots(p, 2*c.columns()), c.filled(p), func(f float64) int {
 		return min(4*lines-1, max(0, int(math.Round((high-f)/(high-low)*float64(4*lines-1)))))
 	})
 	for i := range cells {
@@ -126,7 +137,7 @@ func (c *Chart) curve(w *bufio.Writer, p int, name string, s *series) {
 	c.axis(w)
 }
 
-// plot draws the dots of n rows, each from its least to its greatest value, and
+// plot draws the dots of n bins, each from its least to its greatest value, and
 // joins neighbours, and rows that are merely sparse; longer gaps stay open.
 func (v canvas) plot(dots []slot, n int, level func(float64) int) {
 	before := -1
