@@ -44,6 +44,8 @@ func TestMain(m *testing.M) {
 		err = serveStore()
 	case "read":
 		err = readRemote()
+	case "pick":
+		err = pickRows()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
