@@ -40,14 +40,8 @@ type Cache struct {
 	recent *list.List // of *piece, the last used first
 	used   int64
 	newest time.Time // that the clock has shown
-	counts CacheCounts
-}
 
-// CacheCounts are what a Cache has done so far, and what it holds.
-type CacheCounts struct {
-	Hits, Misses int64 // parts that were kept, and that were read
-	Saved        int64 // bytes that were not read
-	Used         int64 // bytes of memory
+	hits, misses, saved int64 // parts that were kept, and that were read; bytes that were not read
 }
 
 // shelf is what is kept of one device, its columns and one pick.
@@ -90,13 +84,12 @@ func NewCache(src hotreader.Source, o CacheOptions) *Cache {
 	return &Cache{source: src, o: o, series: map[string]*shelf{}, recent: list.New()}
 }
 
-// Counts returns what c has done so far.
-func (c *Cache) Counts() CacheCounts {
+// Counts returns how many parts were kept when they were asked for, and how many were
+// read, how many bytes it took to read the first, and the memory in use.
+func (c *Cache) Counts() (hits, misses, saved, used int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	counts := c.counts
-	counts.Used = c.used
-	return counts
+	return c.hits, c.misses, c.saved, c.used
 }
 
 // keeps reports whether reads for q are kept.
@@ -177,8 +170,8 @@ func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotread
 		step := &r.steps[i]
 		for _, p := range step.kept {
 			c.recent.MoveToFront(p.recent)
-			c.counts.Hits++
-			c.counts.Saved += p.cost
+			c.hits++
+			c.saved += p.cost
 		}
 		n := int64(len(step.pieces)) * pieceBytes
 		if !c.reserve(n) {
@@ -186,7 +179,7 @@ func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotread
 			return nil, nil
 		}
 		r.held += n
-		c.counts.Misses += int64(len(step.pieces))
+		c.misses += int64(len(step.pieces))
 	}
 	c.series[k] = s
 	s.reads = append(s.reads, r)

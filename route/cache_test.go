@@ -43,7 +43,10 @@ func TestCacheIsASource(t *testing.T) {
 				store := memstore.New()
 				c := newClock(time.Now())
 				cache := NewCache(store, CacheOptions{Bytes: size, Now: c.now})
-				t.Cleanup(func() { hits += cache.Counts().Hits })
+				t.Cleanup(func() {
+					n, _, _, _ := cache.Counts()
+					hits += n
+				})
 				return cache, aging{store, c}
 			}})
 			if (hits > 0) != (size > 1) {
@@ -89,7 +92,7 @@ func TestCacheSparesAPanelItsRows(t *testing.T) {
 		src := &counted{Source: store}
 		cache := NewCache(src, CacheOptions{Bytes: 64 << 20, Now: c.now})
 		without, asked := int64(0), int64(0)
-		bytes, saved := new(hotreader.Stats), int64(0)
+		bytes := new(hotreader.Stats)
 		for ; asked < 720; asked++ {
 			q := hotreader.Query{Device: "d", Properties: []string{"t"}, Start: c.now().Add(-time.Hour), End: c.now()}
 			got, err := gather(hotreader.WithStats(t.Context(), bytes), cache, q)
@@ -106,9 +109,9 @@ func TestCacheSparesAPanelItsRows(t *testing.T) {
 			without += int64(len(want))
 			c.Add(int64(5 * time.Second))
 		}
-		saved = cache.Counts().Saved
+		_, _, saved, used := cache.Counts()
 		ratio := float64(without) / float64(src.rows.Load())
-		t.Logf("%d of %d rows are read: 1/%.1f; %d scans; %d bytes of memory", src.rows.Load(), without, ratio, src.scans.Load(), cache.Counts().Used)
+		t.Logf("%d of %d rows are read: 1/%.1f; %d scans; %d bytes of memory", src.rows.Load(), without, ratio, src.scans.Load(), used)
 		if ratio < 40 || src.scans.Load() > asked || saved < 40*bytes.Bytes.Load()*9/10 {
 			t.Errorf("from %s: 1/%.1f of the rows are read in %d scans, and %d bytes of %d are saved; want 1/40 in %d", begin, ratio, src.scans.Load(), saved, bytes.Bytes.Load(), asked)
 		}
