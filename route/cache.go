@@ -127,7 +127,7 @@ func (c *Cache) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 			case other.large:
 				c.source.Scan(ctx, q)(yield)
 				return
-			case other.answers(&q):
+			case other.whole && other.answers(&q):
 				other.warn(hotreader.StatsOf(ctx))
 				newSink(ctx, q, yield).all(other.steps)
 				return

@@ -28,6 +28,7 @@ type cacheRead struct {
 	done  chan struct{}
 	err   error // that is the others' error, too
 	large bool  // it does not fit
+	whole bool  // all has come
 	ended bool
 }
 
@@ -290,8 +291,8 @@ func (r *cacheRead) end(whole bool) {
 	if r.ended {
 		return
 	}
-	r.ended = true
-	if whole && !c.o.Now().Round(0).Before(r.now.Round(0)) {
+	r.ended, r.whole = true, whole && !r.large
+	if r.whole && !c.o.Now().Round(0).Before(r.now.Round(0)) {
 		for i := range r.steps {
 			c.keepStep(r, &r.steps[i])
 		}
@@ -307,6 +308,10 @@ func (c *Cache) keepStep(r *cacheRead, step *cacheStep) {
 	counted := slices.ContainsFunc(warnings, func(w hotreader.Warning) bool { return !unknown(w) })
 	if counted && len(step.pieces) > 1 {
 		r.series.single = true
+		if c.reserve(pieceBytes) { // a piece of no time holds the shelf for the next read
+			begin := r.series.grid.begin()
+			c.keep(&piece{of: r.series, from: begin - 1, to: begin, rows: new(chunk), read: step.read})
+		}
 		return
 	}
 	rows := int64(0)
