@@ -151,7 +151,7 @@ func TestCacheIsNeverOlderThanPromised(t *testing.T) {
 			}
 			cache := NewCache(j, CacheOptions{Bytes: 200_000, MaxAge: maxAge})
 			var group sync.WaitGroup
-			for changes := 0; changes < 10_000; changes++ {
+			for range 10_000 {
 				j.change(r)
 				time.Sleep(time.Duration(r.Int64N(int64(12 * time.Second))))
 				if r.IntN(2) == 0 {

@@ -103,24 +103,7 @@ func (a *app) serve() *cobra.Command {
 		Args: noArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
-	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
-	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
-	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate chain, PEM")
-	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key, PEM")
-	f.BoolVar(&s.insecure, "insecure", false, "allow plain http on an address that is not this machine's alone")
-	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
-	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
-	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
-	f.StringVar(&s.catalog, "catalog", "", "`file` with the packed catalogue of devices (default: hotreader-catalog beside this program, if it is there)")
-	f.IntVar(&s.lookBack, "look-back", hotreader.LookBack, "look at this many `rows` at most for latest values")
-	f.IntVar(&s.maxRows, "max-rows", 0, "let a query look at this many stored `rows` at most; 0 = 5000000, of Firestore 500000")
-	f.StringVar(&s.cache, "cache", "", "keep this many `bytes` of what was read in memory (default 67108864); 0 = none")
-	f.StringVar(&s.settle, "settle", "", "never answer from the cache with rows that are newer than this `time` (default 30s)")
-	f.StringVar(&s.cacheAge, "cache-age", "", "never answer from the cache with what was read before this `time` (default 24h)")
-	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
-	f.StringVar(&s.metrics, "metrics", "", "show metrics to Prometheus on this `address`, as :9464; not shown without it")
-	f.SortFlags = false
+	s.flags(f, levels)
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK",
@@ -154,6 +137,27 @@ func (a *app) serve() *cobra.Command {
 		return a.runServe(cmd.Context(), &s, level)
 	}
 	return cmd
+}
+
+func (s *serving) flags(f *pflag.FlagSet, levels []string) {
+	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
+	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
+	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
+	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate chain, PEM")
+	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key, PEM")
+	f.BoolVar(&s.insecure, "insecure", false, "allow plain http on an address that is not this machine's alone")
+	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
+	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
+	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
+	f.StringVar(&s.catalog, "catalog", "", "`file` with the packed catalogue of devices (default: hotreader-catalog beside this program, if it is there)")
+	f.IntVar(&s.lookBack, "look-back", hotreader.LookBack, "look at this many `rows` at most for latest values")
+	f.IntVar(&s.maxRows, "max-rows", 0, "let a query look at this many stored `rows` at most; 0 = 5000000, of Firestore 500000")
+	f.StringVar(&s.cache, "cache", "", "keep this many `bytes` of what was read in memory (default 67108864); 0 = none")
+	f.StringVar(&s.settle, "settle", "", "never answer from the cache with rows that are newer than this `time` (default 30s)")
+	f.StringVar(&s.cacheAge, "cache-age", "", "never answer from the cache with what was read before this `time` (default 24h)")
+	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
+	f.StringVar(&s.metrics, "metrics", "", "show metrics to Prometheus on this `address`, as :9464; not shown without it")
+	f.SortFlags = false
 }
 
 // fromEnvironment gives the flags that are not there what the functions' variables
