@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"hotreader"
@@ -313,6 +314,10 @@ func (c *Cache) keepStep(r *cacheRead, step *cacheStep) {
 			c.keep(&piece{of: r.series, from: begin - 1, to: begin, rows: new(chunk), read: step.read})
 		}
 		return
+	}
+	for i := range warnings { // a query's texts may lie in memory that is used again
+		w := &warnings[i]
+		w.Property, w.Detail = strings.Clone(w.Property), strings.Clone(w.Detail)
 	}
 	rows := int64(0)
 	for _, p := range step.pieces {

@@ -58,8 +58,9 @@ type serving struct {
 }
 
 const serveText = `Serve a store as a Hot Reader API, for other clouds, dashboards and people: POST
-/read, GET /v1/devices/{id}/history and GET /v1/devices/{id}/latest, described in
-/openapi.json. /healthz tells without a token whether the server is up.
+/read, GET /v1/devices, GET /v1/devices/{id}, and its /history and /latest, described
+in /openapi.json. /health tells without a token whether the server is up. The token
+comes in X-Inter-Cloud-Token, or as Authorization: Bearer.
 
 The first line on standard error is the address, as in
 
