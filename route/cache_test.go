@@ -32,13 +32,18 @@ func newClock(t time.Time) *clock {
 
 // aging is a Writer after which all that is kept is too old.
 type aging struct {
-	hotreader.Writer
+	*memstore.Store
 	clock *clock
 }
 
 func (w aging) Write(ctx context.Context, device string, records []hotreader.Record) error {
 	defer w.clock.Add(int64(25 * time.Hour))
-	return w.Writer.Write(ctx, device, records)
+	return w.Store.Write(ctx, device, records)
+}
+
+func (w aging) Update(ctx context.Context, device string, records []hotreader.Record, mode hotreader.Mode) (hotreader.Changes, error) {
+	defer w.clock.Add(int64(25 * time.Hour))
+	return w.Store.Update(ctx, device, records, mode)
 }
 
 func TestCacheIsASource(t *testing.T) {
