@@ -19,6 +19,17 @@ and a property that mixes kinds, is a warning on standard error; the formats jso
 and twinmaker have it in the document, too, as "warnings". An answer in which no
 value is left is an error.`
 
+const formatsText = `Formats:
+  table      aligned columns
+  chart      a drawing of each property; no spike is lost, however long the range.
+             Without --filter and --limit only the rows that it shows come; of
+             texts that change faster than it can show, not each
+  json       one document {"items":[{"time":...,"NAME":...}],"warnings":[...]}; a
+             value that a row does not have is null
+  jsonl      one such item a line
+  csv        RFC 4180; text that a spreadsheet would run as a formula is guarded
+  twinmaker  what AWS IoT TwinMaker is answered: one page a line`
+
 func (a *app) query() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}
 	start, end := &instant{now: a.now}, &instant{now: a.now}
@@ -38,15 +49,7 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 
 ` + kindText + `
 
-Formats:
-  table      aligned columns
-  chart      a drawing of each property; no spike is lost, however long the range,
-             and without --filter and --limit only the rows that it shows are read
-  json       one document {"items":[{"time":...,"NAME":...}],"warnings":[...]}; a
-             value that a row does not have is null
-  jsonl      one such item a line
-  csv        RFC 4180; text that a spreadsheet would run as a formula is guarded
-  twinmaker  what AWS IoT TwinMaker is answered: one page a line
+` + formatsText + `
 
 ` + tokenText + `
 
