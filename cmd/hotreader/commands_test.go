@@ -147,8 +147,10 @@ func TestTour(t *testing.T) {
 			t.Fatalf("%s exit code %d: %s", line, code, talk.String())
 		}
 		name := words[1]
-		if strings.Contains(line, "--remote") {
-			name += " --remote"
+		for _, flag := range []string{" --remote", " --points"} {
+			if strings.Contains(line, flag) {
+				name += flag
+			}
 		}
 		answers[name] = out.String()
 	}
@@ -157,6 +159,9 @@ func TestTour(t *testing.T) {
 	}
 	if !strings.ContainsFunc(answers["query"], func(r rune) bool { return unicode.Is(unicode.Braille, r) }) {
 		t.Errorf("no chart is drawn: %s", answers["query"])
+	}
+	if n := strings.Count(answers["query --points"], "\n"); n < 40 || n > 400 { // four of 24 hours have rows
+		t.Errorf("query --points: %d rows", n)
 	}
 	if !strings.Contains(answers["latest"], `"temperature":`) {
 		t.Errorf("latest: %s", answers["latest"])
