@@ -57,7 +57,8 @@ const (
 	defaultQueries = 4
 	defaultMaxTime = 28 * time.Second
 
-	maxBody          = 256 << 10 // bytes of a POST form, and of an expression
+	maxBody          = 256 << 10 // bytes of a POST form
+	maxExpression    = 16 << 10  // bytes; the time to parse grows with their square
 	maxPoints        = 11_000    // of a series in an answer, as Prometheus has it
 	maxSubqueryTimes = 1_000_000 // at which a subquery is evaluated
 	lookback         = 5 * time.Minute

@@ -2,6 +2,7 @@ package promapi
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -50,6 +51,9 @@ func (c *call) queryRange() error {
 // step is 0.
 func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 	text := c.r.Form.Get("query")
+	if len(text) > maxExpression {
+		return invalid("query", fmt.Sprintf("the expression has more than %d bytes", maxExpression))
+	}
 	limit, err := limit(c.r)
 	if err != nil {
 		return err

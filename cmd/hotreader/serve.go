@@ -46,19 +46,28 @@ const (
 )
 
 type serving struct {
-	store, listen, tokenFile string
-	cert, key                string
-	insecure                 bool
-	rate                     float64
-	burst, lookBack          int
-	devices, catalog         string
-	level                    string
-	metrics                  string
+	store, remote     string
+	listen, tokenFile string
+	cert, key         string
+	insecure          bool
+	rate              float64
+	burst, lookBack   int
+	devices, catalog  string
+	level             string
+	metrics           string
 }
 
 const serveText = `Serve a store as a Hot Reader API, for other clouds, dashboards and people: POST
 /read, GET /v1/devices/{id}/history and GET /v1/devices/{id}/latest, described in
 /openapi.json. /healthz tells without a token whether the server is up.
+
+With --remote the rows are those of another Hot Reader API. Its token is the one that
+callers send here.
+
+/api/v1/ is Prometheus' HTTP API, for Grafana's Prometheus data source and promtool:
+each property is a metric with the labels device and type. The token is the password
+of Basic, or a Bearer token. The devices are those of the catalogue; without one, those
+of a mem: or bolt: store.
 
 The first line on standard error is the address, as in
 
@@ -91,7 +100,7 @@ func (a *app) serve() *cobra.Command {
 	s := serving{}
 	levels := []string{"debug", "info", "warn", "error"}
 	cmd := &cobra.Command{
-		Use:   "serve --store URL",
+		Use:   "serve (--store URL | --remote URL)",
 		Short: "Serve a store as a Hot Reader API",
 		Long:  serveText,
 		Example: `  export INTER_CLOUD_TOKEN=$(openssl rand -hex 32)
@@ -102,6 +111,7 @@ func (a *app) serve() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
+	f.StringVar(&s.remote, "remote", "", "serve what this Hot Reader API has (an https `URL`, or http to this machine)")
 	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
 	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
 	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate chain, PEM")
@@ -125,8 +135,10 @@ func (a *app) serve() *cobra.Command {
 			return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
 		case f.Changed("devices") && s.devices == "":
 			return usagef("serve: --devices (or HOTREADER_DEVICES) is empty, which would be all devices; name some, or leave it out")
-		case s.store == "":
-			return usagef("serve: which store? Give --store URL")
+		case s.store == "" && s.remote == "":
+			return usagef("serve: which store? Give --store URL or --remote URL")
+		case s.store != "" && s.remote != "":
+			return usagef("serve: --store and --remote are both given; choose one")
 		case (s.cert == "") != (s.key == ""):
 			return usagef("serve: --tls-cert and --tls-key go together; one is missing")
 		case !isAddress(s.listen):
@@ -183,18 +195,17 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	s.metrics = cmp.Or(s.metrics, seen.Page())
-	var wrap func(http.RoundTripper) http.RoundTripper
-	if seen != nil {
-		wrap = seen.Store
+	parts := function.Parts{Token: token, Observer: seen, Program: "hotreader-serve"}
+	var source hotreader.Source // the store
+	if s.remote == "" {
+		store, err := s.opened(ctx, seen)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		source, parts.Local = store, func() (hotreader.Source, error) { return store, nil }
 	}
-	store, err := all.OpenSeen(ctx, s.store, wrap)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	handler, err := s.api(function.Parts{
-		Local: func() (hotreader.Source, error) { return store, nil }, Token: token, Observer: seen,
-	}, devices, logs)
+	handler, err := s.api(parts, source, devices, logs)
 	if err != nil {
 		return err
 	}
@@ -215,18 +226,27 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	return httpapi.Serve(ctx, httpapi.Server(handler), listener, httpapi.Drain{Reads: drain, Close: drain})
 }
 
+// opened opens the store, its requests seen.
+func (s *serving) opened(ctx context.Context, seen *observe.Observer) (hotreader.Store, error) {
+	var wrap func(http.RoundTripper) http.RoundTripper
+	if seen != nil {
+		wrap = seen.Store
+	}
+	return all.OpenSeen(ctx, s.store, wrap)
+}
+
 // api assembles what is served.
-func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
+func (s *serving) api(parts function.Parts, store hotreader.Source, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
 	if parts.Catalog, err = function.OpenCatalog(s.catalog); err != nil {
 		return nil, err
 	}
-	f := &config.Function{Role: config.API, Settings: config.Settings{Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack}}
+	f := &config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, Settings: config.Settings{Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack}}
 	if f.Rate == 0 {
 		f.Rate = -1
 	}
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Version: thisBuild().Version,
+		Logger: logs, Version: thisBuild().Version, Mounts: mounts(parts.Catalog, store),
 	})
 }
 
