@@ -67,12 +67,15 @@ func (f *Filter) check() string {
 }
 
 // Match reports whether v passes. Numbers compare as exact decimals, strings by
-// their bytes; a number and numeric text compare as numbers. Values of kinds
-// that do not compare are unequal.
+// their bytes; a number and numeric text compare as numbers, and a boolean with what
+// the type Boolean takes for one. Values of kinds that do not compare are unequal.
 func (f *Filter) Match(v Value) bool {
 	w := f.Value
 	if v.kind == Null {
 		return false
+	}
+	if w.kind == Bool {
+		v, _ = v.truth()
 	}
 	var c int
 	switch {

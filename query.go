@@ -304,6 +304,45 @@ type Writer interface {
 	Write(ctx context.Context, device string, records []Record) error
 }
 
+// Mode says what becomes of a row that a device has at a record's instant already.
+type Mode uint8
+
+// The modes.
+const (
+	Replace Mode = iota // the record replaces it as a whole
+	Merge               // it keeps the properties that the record lacks
+)
+
+// Changes counts records by what they did. Records of one call that share an instant
+// may be joined first; each of them counts.
+type Changes struct {
+	Added   int64 // made a row
+	Changed int64 // changed a row that was there
+	Same    int64 // found a row that has all of it already
+}
+
+// Add adds what other has counted.
+func (c *Changes) Add(other Changes) {
+	c.Added += other.Added
+	c.Changed += other.Changed
+	c.Same += other.Same
+}
+
+// An Updater is a Writer that knows what it changes.
+type Updater interface {
+	// Update is Write, but for what mode says. After an error, Changes are of what is
+	// stored.
+	Update(ctx context.Context, device string, records []Record, mode Mode) (Changes, error)
+}
+
+// A Merger is a Writer that takes longer to merge than to write: it sends a request a
+// record.
+type Merger interface {
+	// Merge is Write, but a row that is there keeps the properties that a record lacks.
+	// No two records of a call may share an instant.
+	Merge(ctx context.Context, device string, records []Record) error
+}
+
 // Store is hot storage that can be read, filled and closed.
 type Store interface {
 	Source

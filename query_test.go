@@ -258,7 +258,7 @@ func TestWarningAsJSON(t *testing.T) {
 	for text, w := range map[string]Warning{
 		`{"code":"wrong_type","property":"temperature","count":3,"message":"temperature: 3 values not of the property's type"}`: {Reason: WrongType, Property: "temperature", Count: 3},
 		`{"code":"unreadable","count":1,"message":"1 item unreadable; item a has no time"}`:                                     {Reason: Unreadable, Count: 1, Detail: "item a has no time"},
-		`{"code":"unknown_device","message":"nothing is stored for this device"}`:                                               {Reason: UnknownDevice},
+		`{"code":"unknown_device","message":"no data of this device is known"}`:                                                 {Reason: UnknownDevice},
 		`{"code":"newer","property":"p","message":"p: newer; as a newer peer says"}`:                                            {Reason: "newer", Property: "p", Detail: "as a newer peer says"},
 	} {
 		got, err := json.Marshal(w)

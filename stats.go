@@ -38,8 +38,8 @@ const (
 
 	MixedKinds      Reason = "mixed_kinds"      // values of a property without a declared type that are not of its first value's kind
 	MixedTimes      Reason = "mixed_times"      // items whose time is of a type that the layout does not name: they are not in the answer
-	UnknownDevice   Reason = "unknown_device"   // nothing is stored for the device, whatever the range
-	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property
+	UnknownDevice   Reason = "unknown_device"   // nothing is stored for the device, whatever the range, or the catalogue does not list it
+	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property, nor does the catalogue list it
 	LookBackEnded   Reason = "look_back"        // the search for the latest value ended at its bound
 )
 
@@ -59,7 +59,7 @@ var said = map[Reason]string{
 	Replaced:        "replaced by a later write of the same instant",
 	MixedKinds:      "of another kind than the first; declare a type to get one kind",
 	MixedTimes:      "with a time of another type",
-	UnknownDevice:   "nothing is stored for this device",
+	UnknownDevice:   "no data of this device is known",
 	UnknownProperty: "no item that was looked at has this property",
 	LookBackEnded:   "no value within the newest records",
 }

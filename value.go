@@ -169,7 +169,9 @@ func (t Type) Numeric() bool { return t == AnyNumber || t == Double || t == Inte
 const maxShortString = 256
 
 // Convert returns v as a value of type t, and whether t can hold it without
-// loss. Numeric text and numbers become each other. A whole number comes back
+// loss. Numeric text and numbers become each other; Boolean takes 0 and 1, however
+// written, and true and false in any letter case, for that is how devices without
+// booleans report them. A whole number comes back
 // in plain digits, whatever way it was written. buf is used for the rare value
 // whose digits change; pass its result in again to reuse the memory.
 func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
@@ -192,7 +194,8 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 			(len(v.text) <= maxShortString || utf8.RuneCount(v.text) <= maxShortString)
 		return v, buf, ok
 	case Boolean:
-		return v, buf, v.kind == Bool
+		v, ok = v.truth()
+		return v, buf, ok
 	}
 	if v.kind == String && IsNumber(v.text) {
 		v.kind = Number
@@ -219,6 +222,26 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 		return v, buf, true
 	}
 	return v, buf, true
+}
+
+// truth returns v as a Bool, and whether it says one: 0, 1, true, false.
+func (v Value) truth() (Value, bool) {
+	switch {
+	case v.kind == Bool:
+		return v, true
+	case v.kind == String && bytes.EqualFold(v.text, []byte("true")):
+		return BoolValue(true), true
+	case v.kind == String && bytes.EqualFold(v.text, []byte("false")):
+		return BoolValue(false), true
+	case !numeric(v):
+		return v, false
+	}
+	for i, digits := range bools {
+		if CompareNumbers(v.text, digits) == 0 {
+			return BoolValue(i == 1), true
+		}
+	}
+	return v, false
 }
 
 // Type returns the type that a property of no declared type has from its first

@@ -95,6 +95,14 @@ func (c *Catalog) DevicesOf(typeName string) []Device {
 	return c.Devices("", typeName, "", c.devices)
 }
 
+// Count returns how many devices a component type has, as DevicesOf takes it.
+func (c *Catalog) Count(typeName string) int {
+	if typeName == "" {
+		return 0
+	}
+	return c.span(typeName).n
+}
+
 // Types returns the component types that devices share, by name.
 func (c *Catalog) Types() []Type {
 	all := make([]Type, c.types)

@@ -30,6 +30,18 @@ type Property struct {
 	Type    string          // STRING, DOUBLE, INTEGER, LONG or BOOLEAN
 	Unit    string          // "" = not said
 	Initial json.RawMessage // JSON of Type's kind: "text", 1.5, 7, true; nil = none
+	Alarm   bool            // it is the device's alarm status
+}
+
+// Alarm returns the name of the property that is the device's alarm status, "" if none
+// is.
+func (d Device) Alarm() string {
+	for _, p := range d.Properties {
+		if p.Alarm {
+			return p.Name
+		}
+	}
+	return ""
 }
 
 // Constant is a value that a device always has.
@@ -63,6 +75,7 @@ func (l *loader) devices() {
 		}
 		l.add(where, "%s", p.Text)
 	}
+	l.sameAlarms(items)
 }
 
 // Catalog returns the devices as a catalogue has them.
@@ -106,9 +119,11 @@ func (l *loader) device(where string, raw json.RawMessage) (d Device) {
 			items, _ := l.items(where, raw)
 			for _, item := range items {
 				var unit string
+				var alarm bool
 				p := l.property(item.name, item.value, names, field{name: "initValue"},
-					field{name: "unit", read: func(where string, raw json.RawMessage) { unit = l.unit(where, raw) }})
-				d.Properties = append(d.Properties, Property{p.Name, p.Type, unit, p.Value})
+					field{name: "unit", read: func(where string, raw json.RawMessage) { unit = l.unit(where, raw) }},
+					field{name: "alarm", read: func(where string, raw json.RawMessage) { boolean{}.read(l, where, raw, &alarm) }})
+				d.Properties = append(d.Properties, Property{p.Name, p.Type, unit, p.Value, alarm})
 			}
 		}},
 		field{name: "constProperties", read: func(where string, raw json.RawMessage) {
@@ -122,7 +137,43 @@ func (l *loader) device(where string, raw json.RawMessage) (d Device) {
 			l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+component.LatestSuffix, p.Name)
 		}
 	}
+	l.alarm(where, d, names)
 	return d
+}
+
+// alarm checks a device's alarm status. names has where each name stands.
+func (l *loader) alarm(where string, d Device, names map[string]string) {
+	status := d.Alarm()
+	for i, p := range d.Properties {
+		at := fmt.Sprintf("%s.properties[%d].alarm", where, i)
+		switch {
+		case !p.Alarm:
+		case p.Type != "STRING" && p.Type != "":
+			l.add(at, "is set on %.60q, which is %s; an alarm status is a STRING: NORMAL, ACTIVE, ACKNOWLEDGED or SNOOZE_DISABLED", p.Name, p.Type)
+		case p.Name != status:
+			l.add(at, "is set on %.60q and on %.60q; a device has one alarm status", status, p.Name)
+		}
+	}
+	for _, name := range []string{component.AlarmKey, component.AlarmStatus} {
+		if there, ok := names[name]; ok && status != "" && status != name && l.L4 == AWS {
+			l.add(there+".name", "%q is a name that TwinMaker's basic alarm has, and %.60q is the alarm status; rename it", name, status)
+		}
+	}
+}
+
+// sameAlarms checks that the devices of each type have the same alarm status.
+func (l *loader) sameAlarms(items []member) {
+	first := map[string]int{} // by type
+	for i, d := range l.Devices {
+		at, there := first[d.Type]
+		switch {
+		case d.Type == "":
+		case !there:
+			first[d.Type] = i
+		case d.Alarm() != l.Devices[at].Alarm():
+			l.add(items[i].name+".properties", "have the alarm status %q, and those of [%d] have %q, and both devices are of the type %.60q; devices of one type have the same", d.Alarm(), at, l.Devices[at].Alarm(), d.Type)
+		}
+	}
 }
 
 func (l *loader) deviceID(where, id string) {

@@ -64,7 +64,7 @@ var Keys = []Key{
 	{Variable: "DIGITAL_TWIN_INFO", Help: "the twin's name and the clouds of its layers: `" + `{"config":{"digital_twin_name":"pump"},"config_providers":{"layer_3_hot_provider":"azure","layer_4_provider":"aws"}}` + "`; an API over its own store needs none"},
 	{Variable: "REMOTE_READER_URL", Help: "the Hot Reader API in L3's cloud, for readers; needed if and only if the two providers differ. https (http to loopback only)"},
 	{Variable: "INTER_CLOUD_TOKEN", Help: "the shared secret, 32 bytes or more, for the API, remote readers, and all on Azure and Google Cloud; where it is checked: `current,previous` while it is rotated"},
-	{Variable: "INTER_CLOUD_TOKEN_SECRET", Help: "instead of `INTER_CLOUD_TOKEN`, what holds it: the ARN of a Secrets Manager secret, the URI of a Key Vault secret, a Secret Manager version (`projects/P/secrets/S/versions/latest`); fetched at start, and again, at most each 5 minutes, when a token is refused"},
+	{Variable: "INTER_CLOUD_TOKEN_SECRET", Help: "instead of `INTER_CLOUD_TOKEN`, what holds it: the ARN of a Secrets Manager secret, the URI of a Key Vault secret, a Secret Manager version (`projects/P/secrets/S/versions/latest`). Its value is the token as text, or JSON of keys and values with the token under `token`, `INTER_CLOUD_TOKEN`, `value` or `current`; fetched at start, and again, at most each 5 minutes, when a token is refused"},
 	{Variable: "DYNAMODB_TABLE_NAME", Cloud: AWS, Help: "table with HASH `device_id` (S) and RANGE `timestamp`, or another [layout](docs/layouts.md); its name or ARN"},
 	{Variable: "AWS_REGION", Cloud: AWS, Help: "set by Lambda"},
 	{Variable: "COSMOS_DB_ENDPOINT", Cloud: Azure, Help: "the account, as `https://ACCOUNT.documents.azure.com`"},

@@ -84,7 +84,7 @@ func TestLoadProject(t *testing.T) {
 		Dir: dir, Twin: "factory", L3: GCP, L4: AWS, Days: 30,
 		Devices: []Device{
 			{ID: "pump-1", Type: "pump",
-				Properties: []Property{{"temperature", "DOUBLE", "°C", json.RawMessage("21.5")}, {"on", "BOOLEAN", "", nil}},
+				Properties: []Property{{"temperature", "DOUBLE", "°C", json.RawMessage("21.5"), false}, {"on", "BOOLEAN", "", nil, false}},
 				Constants:  []Constant{{"serial", "STRING", json.RawMessage(`"A-7"`)}, {"year", "INTEGER", json.RawMessage("2024")}}},
 			{ID: "pump 2"},
 		},
@@ -182,6 +182,12 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_iot_devices.json: [1].properties: of "b" differ from those of [0] "a", and both are of the type "t": "p" is DOUBLE in the first and LONG in the second`}},
 		{"what is wrong is not compared", d, `[{"id":"a","type":"t","properties":[{"name":"p","dataType":"LONG"}]},{"id":"b","type":"t","properties":[{"name":"p","dataType":"LUNG"}]}]`, []string{
 			`config_iot_devices.json: [1].properties[0].dataType: "LUNG" is no data type`}},
+		{"alarm", d, property(`{"name":"t","dataType":"LONG","alarm":true},{"name":"u","dataType":"STRING","alarm":"yes"},{"name":"v","dataType":"STRING","alarm":true},{"name":"w","dataType":"STRING","alarms":true},{"name":"alarm_key","dataType":"STRING"}`), []string{
+			`config_iot_devices.json: [0].properties[1].alarm: is "yes"; want true or false`, "config_iot_devices.json: [0].properties[3].alarms: is unknown; did you mean alarm?",
+			`config_iot_devices.json: [0].properties[0].alarm: is set on "t", which is LONG; an alarm status is a STRING`, `config_iot_devices.json: [0].properties[2].alarm: is set on "t" and on "v"; a device has one`,
+			`config_iot_devices.json: [0].properties[4].name: "alarm_key" is a name that TwinMaker's basic alarm has`}},
+		{"one type, other alarms", d, `[{"id":"a","type":"t","properties":[{"name":"p","dataType":"STRING","alarm":true}]},{"id":"b","type":"t","properties":[{"name":"p","dataType":"STRING"}]}]`, []string{
+			`config_iot_devices.json: [1].properties: have the alarm status "", and those of [0] have "p", and both devices are of the type "t"`}},
 		{"unit", d, property(`{"name":"t","dataType":"LONG","unit":7},{"name":"u","dataType":"LONG","unit":"\n"},{"name":"v","dataType":"LONG","units":"K"}`), []string{
 			"config_iot_devices.json: [0].properties[0].unit: is a number", `config_iot_devices.json: [0].properties[1].unit: "\n" has a control character`,
 			"config_iot_devices.json: [0].properties[2].units: is unknown; did you mean unit?"}},
@@ -202,11 +208,11 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_iot_devices.json: [0].properties[1].dataType: "bool" is no data type; did you mean "BOOLEAN"?`,
 			`config_iot_devices.json: [0].properties[2].dataType: "NUMBER" is no data type; want one of`}},
 		{"values that do not fit", d, property(`{"name":"a","dataType":"INTEGER","initValue":2147483648},{"name":"b","dataType":"LONG","initValue":1.5},{"name":"c","dataType":"DOUBLE","initValue":"warm"},` +
-			`{"name":"d","dataType":"BOOLEAN","initValue":"true"},{"name":"e","dataType":"STRING","initValue":""},{"name":"f","dataType":"STRING","initValue":{"a":1}},{"name":"g","dataType":"DOUBLE","initValue":1e999}`), []string{
+			`{"name":"d","dataType":"BOOLEAN","initValue":"yes"},{"name":"e","dataType":"STRING","initValue":""},{"name":"f","dataType":"STRING","initValue":{"a":1}},{"name":"g","dataType":"DOUBLE","initValue":1e999}`), []string{
 			"config_iot_devices.json: [0].properties[0].initValue: is 2147483648; want a whole number of 32 bits",
 			"config_iot_devices.json: [0].properties[1].initValue: is 1.5; want a whole number of 64 bits",
 			`config_iot_devices.json: [0].properties[2].initValue: is "warm"; want a number`,
-			`config_iot_devices.json: [0].properties[3].initValue: is "true"; want true or false`,
+			`config_iot_devices.json: [0].properties[3].initValue: is "yes"; want true or false`,
 			`config_iot_devices.json: [0].properties[4].initValue: is ""; want a text of 1 to 256 characters`,
 			"config_iot_devices.json: [0].properties[5].initValue: is an object; want a text of 1 to 256 characters",
 			"config_iot_devices.json: [0].properties[6].initValue: is 1e999; want a number"}},

@@ -1,13 +1,19 @@
 package function
 
 import (
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"hotreader"
 	"hotreader/catalog"
+	"hotreader/config"
+	"hotreader/httpapi"
+	"hotreader/identity"
+	"hotreader/store/memstore"
 )
 
 func TestOpenCatalog(t *testing.T) {
@@ -53,4 +59,37 @@ func TestOpenCatalog(t *testing.T) {
 	}
 	write(beside, packed[1:])
 	refused("", beside+": catalogue of devices: this is no packed catalogue")
+}
+
+// The API lists the catalogue's devices or, without one, the store's.
+func TestAPIListsDevices(t *testing.T) {
+	packed, err := catalog.Build([]catalog.Device{{ID: "pump-7", Type: "pump"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices, err := catalog.Open(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := memstore.New()
+	if err := store.Write(t.Context(), "valve", []hotreader.Record{{Time: time.Unix(0, 0), Fields: []hotreader.Field{{Name: "open", Value: hotreader.BoolValue(true)}}}}); err != nil {
+		t.Fatal(err)
+	}
+	for want, known := range map[string]*catalog.Catalog{`{"id":"pump-7","type":"pump","properties":0}`: devices, `{"id":"valve","type":null,"properties":1}`: nil} {
+		parts := Parts{Local: func() (hotreader.Source, error) { return store, nil }, Catalog: known, Token: token}
+		api, err := parts.API(&config.Function{Role: config.API}, httpapi.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/devices", nil)
+		r.Header.Set("Authorization", "Bearer "+token.Current())
+		w := httptest.NewRecorder()
+		if api.ServeHTTP(w, r); w.Code != 200 || w.Body.String() != `{"items":[`+want+`],"next_token":null}`+"\n" {
+			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
+		}
+	}
 }

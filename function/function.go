@@ -118,10 +118,18 @@ func Token(ctx context.Context, f *config.Function, of func(name string) identit
 // devices and at the rates of f. o has the rest.
 func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) {
 	p.TraceID = httpapi.TraceID
+	if local := p.Local; local != nil {
+		p.Local = func() (hotreader.Source, error) {
+			store, err := local()
+			o.Lister, _ = store.(hotreader.Lister)
+			return store, err
+		}
+	}
 	src, err := p.Source(f)
 	if err != nil {
 		return nil, err
 	}
+	o.Catalog = p.Catalog
 	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), p.Token, f.Devices, f.Rate, f.Burst
 	o.LookBack = f.LookBack
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())

@@ -4,8 +4,8 @@
 // accept that, TwinMaker's JSON. Dashboards, notebooks and people send GET and get
 // JSON or CSV. openapi.json describes both.
 //
-// The token is verified before anything else; only /healthz and /openapi.json are
-// open. Every error is answered with a problem (RFC 9457), which tells the caller
+// The token is verified before anything else; only /health, /healthz and
+// /openapi.json are open. Every error is answered with a problem (RFC 9457), which tells the caller
 // what to change but nothing internal; the log has the cause under the same trace id.
 package httpapi
 
@@ -33,6 +33,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/identity"
 	"hotreader/observe/seen"
 	"hotreader/wire"
@@ -41,6 +42,8 @@ import (
 // Options configure the API. Source and Token are required; all else may be zero.
 type Options struct {
 	Source  hotreader.Source
+	Catalog *catalog.Catalog // the twin's devices; nil = none
+	Lister  hotreader.Lister // lists the store's devices where there is no catalogue; nil = it cannot
 	Token   *identity.Token  // callers send it; page tokens are signed with keys made from it
 	Devices identity.Devices // the devices that callers may read
 
@@ -100,16 +103,19 @@ type route struct {
 // routes are the routes that require the token.
 var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
-	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "limit", "next_token"}, (*api).history},
-	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end"}, (*api).latest},
+	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "limit", "next_token"}, (*api).devices},
+	{http.MethodGet, "/v1/devices/{id}", nil, (*api).describe},
+	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "limit", "format", "next_token"}, (*api).history},
+	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end", "format"}, (*api).latest},
 }
 
 const readPath = "/read"
 
 // Paths that need no token, since they hold no data.
 const (
-	healthPath = "/healthz"
-	docsPath   = "/openapi.json"
+	healthPath  = "/health"
+	healthzPath = "/healthz" // Google keeps it for itself
+	docsPath    = "/openapi.json"
 )
 
 //go:embed openapi.json
@@ -145,6 +151,9 @@ func New(o Options) (http.Handler, error) {
 	}
 	if o.Address == nil {
 		o.Address = connection
+	}
+	if o.Lister == nil {
+		o.Lister, _ = o.Source.(hotreader.Lister)
 	}
 	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
 		verifier: identity.Shared{Token: o.Token, Devices: o.Devices, Logger: o.Logger},
@@ -202,7 +211,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	c.sendWithin(a.o.MaxTime + sendTime) // replaces the deadline of the connection's last answer
 	switch r.URL.Path {
-	case healthPath:
+	case healthPath, healthzPath:
 		c.sendOpen([]byte(`{"status":"ok"}` + "\n"))
 		return
 	case docsPath:
@@ -356,9 +365,9 @@ func (c *call) problem(err error) {
 		p.Status = r.status
 		if r.status == http.StatusRequestTimeout { // the code's title speaks of the store
 			p.Title = http.StatusText(r.status)
-			if e, ok := errors.AsType[*hotreader.Error](r.error); ok {
-				p.Detail = e.Err.Error()
-			}
+		}
+		if e, ok := errors.AsType[*hotreader.Error](r.error); ok { // it is for the caller, whatever its code
+			p.Detail = e.Err.Error()
 		}
 	}
 	if p.Code == hotreader.CodeCanceled {
@@ -367,7 +376,7 @@ func (c *call) problem(err error) {
 		h.Set("Connection", "close")
 	}
 	if p.Code == hotreader.CodeUnauthenticated {
-		h.Set("WWW-Authenticate", `InterCloudToken realm="hot reader", header="`+identity.TokenHeader+`"`)
+		h.Set("WWW-Authenticate", "Bearer")
 	}
 	c.limitUnreadBody()
 	c.sendWithin(sendTime)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"math"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,74 +13,38 @@ import (
 	"hotreader/codec/plain"
 )
 
-const (
-	jsonType = "application/json"
-	csvType  = "text/csv"
-)
-
-// parameters parses the query string and rejects parameters that the route does not
-// know: a misspelled one must not silently change the query.
-func (c *call) parameters() (url.Values, error) {
-	c.device = c.id() // the log names it even if the rest is invalid
-	values, err := url.ParseQuery(c.r.URL.RawQuery)
-	if err != nil {
-		return nil, invalid("the query string cannot be read: %.200s", err.Error())
-	}
-	known := c.route.parameters
-	for name, given := range values {
-		if !slices.Contains(known, name) {
-			return nil, invalid("the parameter %.40q is unknown; known are: %s", name, strings.Join(known, ", "))
-		}
-		if len(given) > 1 && name != "property" && name != "type" {
-			return nil, invalid("the parameter %q is given %d times", name, len(given))
-		}
-	}
-	return values, nil
-}
-
-// encoder returns an encoder for the format that the Accept header prefers, and
-// the Content-Type.
-func (c *call) encoder(properties []string) (*plain.Encoder, string, error) {
-	accept := c.r.Header["Accept"]
-	if quality(accept, csvType) > quality(accept, jsonType) {
-		e, err := plain.NewEncoder(plain.CSV, properties)
-		return e, csvType + "; charset=utf-8; header=present", err
-	}
-	e, err := plain.NewEncoder(plain.JSON, properties)
-	return e, jsonType, err
-}
-
 // history answers GET /v1/devices/{id}/history.
 func (a *api) history(c *call) error {
-	values, err := c.parameters()
+	c.device = c.id() // the log names it even if the rest is invalid
+	p, err := c.parameters()
 	if err != nil {
 		return err
 	}
-	q, err := c.query(values)
-	if err != nil {
+	whole := p.history(c.device) // the query that tokens are signed for
+	e, contentType := p.encoder(c.r.Header["Accept"], whole.Properties)
+	if err := p.err(); err != nil {
 		return err
 	}
+	var last time.Time // of the page before
+	token, later := p.single("next_token")
+	if later {
+		if last, err = a.verify(&whole, token); err != nil {
+			return err
+		}
+	}
+	q, more := whole.Query, true
 	limit := q.Limit
 	if limit > 0 {
 		q.Limit++ // one more row shows whether there is another page
 	}
-	whole, more := q, true // whole is the query that tokens are signed for
-	token, later := single(values, "next_token")
 	if later {
-		last, err := a.verify(&whole, token)
-		if err != nil {
-			return err
-		}
 		q, more = q.Behind(last)
 	}
-	e, contentType, err := c.encoder(q.Properties)
-	if err != nil {
-		return err
-	}
+	a.declare(&q)
 	return a.answer(c, contentType, func(dst []byte) ([]byte, error) {
 		var rows iter.Seq2[hotreader.Row, error] = func(func(hotreader.Row, error) bool) {}
 		if more {
-			rows = requestReader{c, a.reader.Read}.Read(c.ctx, q)
+			rows = a.reads(c, a.reader.Read).Read(c.ctx, q)
 		}
 		dst, last, err := a.page(c, e, dst, limit, rows)
 		if err != nil {
@@ -91,13 +53,18 @@ func (a *api) history(c *call) error {
 		token := ""
 		if last != nil {
 			token = a.sign(&whole, *last)
-			values.Set("next_token", token)
-			c.w.Header().Set("Link", "<?"+values.Encode()+`>; rel="next"`)
+			c.next(p, token)
 		} else if err := c.nothing(); err != nil && !later { // a page before another has a row
 			return dst, err
 		}
 		return c.tail(e, dst, token), nil
 	})
+}
+
+// next names the next page in a header, for formats that have no place for a token.
+func (c *call) next(p *parameters, token string) {
+	p.values.Set("next_token", token)
+	c.w.Header().Set("Link", "<?"+p.values.Encode()+`>; rel="next"`)
 }
 
 // nothing returns the error of an answer without rows from which values were left out.
@@ -173,29 +140,24 @@ func outOfTime(ctx context.Context, err error) bool {
 
 // latest answers GET /v1/devices/{id}/latest.
 func (a *api) latest(c *call) error {
-	values, err := c.parameters()
+	c.device = c.id()
+	p, err := c.parameters()
 	if err != nil {
 		return err
 	}
-	q, err := c.subject(values)
-	if err != nil {
+	q := hotreader.Query{Device: c.device, Last: true, LookBack: a.o.LookBack}
+	p.subject(&q)
+	q.End, _ = p.lastInstant("end")
+	p.check(q)
+	e, contentType := p.encoder(c.r.Header["Accept"], q.Properties)
+	if err := p.err(); err != nil {
 		return err
 	}
-	q.Last, q.LookBack = true, a.o.LookBack
-	if q.End, err = end(values); err != nil {
-		return err
-	}
-	if err := q.Check(); err != nil {
-		return err
-	}
-	e, contentType, err := c.encoder(q.Properties)
-	if err != nil {
-		return err
-	}
+	a.declare(&q)
 	return a.answer(c, contentType, func(dst []byte) ([]byte, error) {
 		dst = e.AppendHead(dst)
 		first := true
-		for row, err := range (requestReader{c, a.reader.Read}).Read(c.ctx, q) {
+		for row, err := range a.reads(c, a.reader.Read).Read(c.ctx, q) {
 			if err != nil {
 				return dst, err
 			}
@@ -226,98 +188,4 @@ func (c *call) id() string {
 		return "" // cannot happen: net/url has parsed the path before
 	}
 	return id
-}
-
-// subject reads what both GET routes take: the device, its properties, and their
-// types.
-func (c *call) subject(values url.Values) (hotreader.Query, error) {
-	q := hotreader.Query{Device: c.device}
-	var err error
-	if q.Properties, err = names(values, "property"); err != nil {
-		return q, err
-	}
-	if len(q.Properties) == 0 {
-		return q, invalid("the parameter property is missing; give it once for each property, or a list, as a,b")
-	}
-	types, err := names(values, "type")
-	if err == nil {
-		if q.Types, err = plain.Types(q.Properties, types); err != nil {
-			err = invalid("type: %w", err)
-		}
-	}
-	return q, err
-}
-
-// names returns the names that a parameter lists, all times that it is given.
-func names(values url.Values, parameter string) (all []string, err error) {
-	for _, text := range values[parameter] {
-		list, err := plain.Names(text)
-		if err != nil {
-			return nil, invalid("%s is %.40q; %w", parameter, text, err)
-		}
-		all = append(all, list...)
-	}
-	return all, nil
-}
-
-// query reads the parameters of a history.
-func (c *call) query(values url.Values) (q hotreader.Query, err error) {
-	if q, err = c.subject(values); err != nil {
-		return q, err
-	}
-	if q.Start, err = instant(values, "start"); err != nil {
-		return q, err
-	}
-	if q.End, err = end(values); err != nil {
-		return q, err
-	}
-	if text, ok := single(values, "order"); ok {
-		switch strings.ToLower(text) {
-		case "asc", "ascending":
-		case "desc", "descending":
-			q.Order = hotreader.Descending
-		default:
-			return q, invalid("order is %.40q; want asc or desc", text)
-		}
-	}
-	if text, ok := single(values, "limit"); ok {
-		n, err := strconv.ParseUint(text, 10, 31)
-		if err != nil || n == 0 {
-			return q, invalid("limit is %.40q; want a whole number from 1 to %d", text, math.MaxInt32)
-		}
-		q.Limit = int(n)
-	}
-	return q, q.Check()
-}
-
-func single(values url.Values, name string) (string, bool) {
-	given, ok := values[name]
-	if !ok {
-		return "", false
-	}
-	return given[0], true
-}
-
-func end(values url.Values) (time.Time, error) {
-	t, err := instant(values, "end")
-	if _, ok := values["end"]; ok && t.IsZero() {
-		t = t.Add(-1) // the year 1 was given; the zero time would leave the range open
-	}
-	return t, err
-}
-
-func instant(values url.Values, name string) (time.Time, error) {
-	text, ok := single(values, name)
-	if !ok {
-		return time.Time{}, nil
-	}
-	t, err := hotreader.ParseTime([]byte(text))
-	if err != nil {
-		hint := ""
-		if strings.Contains(text, " ") {
-			hint = " (a + in a URL is written %2B)"
-		}
-		return t, invalid("%s: %w%s", name, err, hint)
-	}
-	return t, nil
 }

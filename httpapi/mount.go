@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"hotreader"
-	"hotreader/identity"
+	"hotreader/catalog"
 	"hotreader/wire"
 )
 
@@ -34,6 +34,9 @@ type Inside struct {
 	// May reports whether the caller may read a device.
 	May func(ctx context.Context, device string) bool
 
+	Catalog *catalog.Catalog // as in Options
+	Lister  hotreader.Lister // as in Options
+
 	// Problem says what the caller is told of an error of Reader.
 	Problem func(ctx context.Context, err error) (status int, text string)
 }
@@ -46,7 +49,7 @@ type mounted struct {
 
 func (a *api) mount(all []Mount) error {
 	for _, m := range all {
-		part, err := m.Make(Inside{mountReader{a}, may, problemOf})
+		part, err := m.Make(Inside{mountReader{a}, may, a.o.Catalog, a.o.Lister, problemOf})
 		if err != nil {
 			return err
 		}
@@ -65,23 +68,14 @@ func (a *api) mountOf(path string) *mounted {
 	return nil
 }
 
-// withToken returns r with the token where Verify looks for it.
+// withToken returns r with the password of Basic as the Bearer token that Verify reads.
 func withToken(r *http.Request) *http.Request {
-	if _, own := r.Header[identity.TokenHeader]; own {
-		return r
-	}
-	token := ""
-	if _, password, ok := r.BasicAuth(); ok {
-		token = password
-	} else if scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		token = strings.TrimSpace(text)
-	}
-	if token == "" || len(r.Header["Authorization"]) > 1 {
+	_, password, ok := r.BasicAuth()
+	if !ok || len(r.Header["Authorization"]) > 1 {
 		return r
 	}
 	r = r.Clone(r.Context())
-	r.Header.Del("Authorization")
-	r.Header.Set(identity.TokenHeader, token)
+	r.Header.Set("Authorization", "Bearer "+password)
 	return r
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hotreader"
 	"hotreader/identity"
@@ -45,7 +46,11 @@ func describe(t *testing.T) (document, http.Handler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(Options{Source: memstore.New(), Token: token, Version: `1.2.3-"x"`})
+	store := memstore.New()
+	if err := store.Write(t.Context(), "d", []hotreader.Record{{Time: time.Unix(0, 0), Fields: []hotreader.Field{{Name: "p", Value: hotreader.BoolValue(true)}}}}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Options{Source: store, Token: token, Version: `1.2.3-"x"`})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +75,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	for _, operations := range d.Paths {
 		documented += len(operations)
 	}
-	open := []string{healthPath, docsPath}
+	open := []string{healthPath, healthzPath, docsPath}
 	if documented != len(routes)+len(open) {
 		t.Errorf("%d operations for %d routes and %v", documented, len(routes), open)
 	}
@@ -111,7 +116,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 			}
 		}
 	}
-	if len(d.Security) != 1 || d.Components.SecuritySchemes["interCloudToken"].Name != identity.TokenHeader {
+	if len(d.Security) != 2 || d.Components.SecuritySchemes["interCloudToken"].Name != identity.TokenHeader {
 		t.Errorf("security: %v, %v", d.Security, d.Components.SecuritySchemes)
 	}
 	for _, path := range open {

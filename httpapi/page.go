@@ -9,26 +9,51 @@ import (
 )
 
 const (
-	pageVersion = 3
 	pagePurpose = "hotreader history page"
-	pageHead    = 1 + 8 + 4 // version, seconds, nanoseconds
 	pageMAC     = 16
+
+	instantBytes = 8 + 4 // seconds, nanoseconds
+
+	pageVersion  = 3 // then the instant of the last row
+	movedVersion = 4 // then also start and end
 )
+
+// paged is the query of a history whose answer may have several pages.
+type paged struct {
+	hotreader.Query        // with the types that the request declares
+	start, end      string // as they were written, if they count from now; else ""
+}
+
+// moves reports whether the range would be another one on the next page. Tokens then
+// hold that of the first page.
+func (q *paged) moves() bool { return q.start != "" || q.end != "" }
 
 // sign returns the next_token for the page of q after the row at last: version, time,
 // and a keyed hash over these and q, so that the token is valid for no other query.
-func (a *api) sign(q *hotreader.Query, last time.Time) string {
+func (a *api) sign(q *paged, last time.Time) string {
 	b := appendInstant([]byte{pageVersion}, last)
-	return pagetoken.Sign(b, a.o.Token.Keys(pagePurpose)[0], pageMessage(b, q), pageMAC)
+	if q.moves() {
+		b[0] = movedVersion
+		b = appendInstant(appendInstant(b, q.Start), q.End)
+	}
+	return pagetoken.Sign(b, a.o.Token.Keys(pagePurpose)[0], q.message(b), pageMAC)
 }
 
-// verify returns the time in a next_token if sign made it for q.
-func (a *api) verify(q *hotreader.Query, token string) (time.Time, error) {
+// verify returns the time in a next_token if sign made it for q, and gives q the range
+// of the page before.
+func (a *api) verify(q *paged, token string) (time.Time, error) {
+	version, size := byte(pageVersion), 1+instantBytes
+	if q.moves() {
+		version, size = movedVersion, 1+3*instantBytes
+	}
 	b, sum, ok := pagetoken.Split(token, pageMAC)
-	if !ok || len(b) != pageHead || b[0] != pageVersion || !pagetoken.Signed(a.o.Token.Keys(pagePurpose), pageMessage(b, q), sum) {
+	if !ok || len(b) != size || b[0] != version || !pagetoken.Signed(a.o.Token.Keys(pagePurpose), q.message(b), sum) {
 		return time.Time{}, errPage()
 	}
-	return time.Unix(int64(binary.BigEndian.Uint64(b[1:])), int64(binary.BigEndian.Uint32(b[9:]))).UTC(), nil
+	if q.moves() {
+		q.Start, q.End = readInstantBytes(b[1+instantBytes:]), readInstantBytes(b[1+2*instantBytes:])
+	}
+	return readInstantBytes(b[1:]), nil
 }
 
 // appendInstant appends t; an open bound, the zero time, has a value of its own.
@@ -37,20 +62,35 @@ func appendInstant(b []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
 }
 
+func readInstantBytes(b []byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint32(b[8:]))).UTC()
+}
+
 func errPage() error {
 	return invalid("the next_token does not belong to this query; send it with the same device, properties, types, start, end and order as before, or begin without it")
 }
 
-// pageMessage returns what is signed: a position, and the parts of the query that
-// must be the same on every page.
-func pageMessage(position []byte, q *hotreader.Query) []byte {
+// message returns what is signed: a position, and the parts of the query that must be
+// the same on every page. Bounds that count from now are the same as texts.
+func (q *paged) message(position []byte) []byte {
 	b := pagetoken.AppendText(nil, string(position))
 	b = pagetoken.AppendText(b, q.Device)
 	b = binary.AppendUvarint(b, uint64(len(q.Properties)))
 	for i, p := range q.Properties {
-		b = append(pagetoken.AppendText(b, p), byte(typeOf(q, i)))
+		b = append(pagetoken.AppendText(b, p), byte(typeOf(&q.Query, i)))
 	}
-	return append(appendInstant(appendInstant(b, q.Start), q.End), byte(q.Order))
+	b = q.appendBound(q.appendBound(b, q.Start, q.start), q.End, q.end)
+	return append(b, byte(q.Order))
+}
+
+func (q *paged) appendBound(b []byte, t time.Time, relative string) []byte {
+	if q.moves() {
+		b = pagetoken.AppendText(b, relative)
+	}
+	if relative != "" {
+		return b
+	}
+	return appendInstant(b, t)
 }
 
 func typeOf(q *hotreader.Query, property int) hotreader.Type {

@@ -50,10 +50,10 @@ func (a *api) read(c *call) error {
 		Interpolation: p.Interpolation,
 	}
 	if p.EntityID == "" {
-		req.Ref.ExternalName = component.ExternalID
+		req.Ref.ExternalNames = []string{component.ExternalID}
 	}
 	responder := twinmaker.Responder{
-		Reader:   requestReader{c, a.reader.Read},
+		Reader:   a.reads(c, a.reader.Read),
 		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
 		MaxBytes: a.o.MaxAnswer,
 		Warnings: true,
@@ -73,6 +73,7 @@ func (a *api) read(c *call) error {
 func (a *api) asked(e *wire.Envelope) (hotreader.Query, error) {
 	q, err := e.Query()
 	q.LookBack = a.o.LookBack
+	a.declare(&q)
 	return q, err
 }
 
@@ -142,7 +143,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	if !q.Last && q.Pick.Kind == hotreader.PickAll { // the caller applies the types; only latest values need them here, to find a usable value
 		q.Types = slices.Repeat([]hotreader.Type{hotreader.AsStored}, len(q.Properties))
 	}
-	for row, rerr := range (requestReader{c, hotreader.Meaning(a.o.Source).Scan}).Read(ctx, q) {
+	for row, rerr := range a.reads(c, hotreader.Meaning(a.o.Source).Scan).Read(ctx, q) {
 		if rerr == nil && sent > 0 && sent%clockCheckRows == 0 {
 			rerr = ctx.Err()
 		}
@@ -210,10 +211,16 @@ func (f *frameWriter) Write(frame []byte) (int, error) {
 }
 
 // requestReader is the Reader of one request. It checks that the caller may read
-// the device, counts rows for the log, and names a used-up time budget as such.
+// the device, counts rows for the log, warns of what the catalogue does not list, and
+// names a used-up time budget as such.
 type requestReader struct {
+	a    *api
 	c    *call
 	read func(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error]
+}
+
+func (a *api) reads(c *call, read func(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error]) requestReader {
+	return requestReader{a, c, read}
 }
 
 // Read implements hotreader.Reader.
@@ -222,16 +229,19 @@ func (r requestReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[ho
 		return hotreader.Fail(err)
 	}
 	return func(yield func(hotreader.Row, error) bool) {
+		doubt := r.a.doubt(&q)
 		for row, err := range r.read(ctx, q) {
 			if err != nil {
 				yield(hotreader.Row{}, asDeadline(ctx, err))
 				return
 			}
+			doubt.see(row.Values)
 			r.c.count(row.Values[:len(q.Properties)], +1)
 			if !yield(row, nil) {
-				return
+				break
 			}
 		}
+		doubt.warn(hotreader.StatsOf(ctx))
 	}
 }
 

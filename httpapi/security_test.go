@@ -44,7 +44,7 @@ func TestPitfall20TokenIsNeverOptional(t *testing.T) {
 	}
 	requests := [][3]string{
 		{"GET", history, ""}, {"GET", "/v1/devices/pump/latest?property=a", ""}, {"POST", "/read", envelope(pumpAll)},
-		{"POST", "/read", "not JSON"}, {"GET", "/nowhere", ""}, {"PUT", "/read", ""}, {"GET", history + "&limit=0", ""}, {"POST", "/read", strings.Repeat("x", 100_000)},
+		{"POST", "/read", "not JSON"}, {"GET", "/v1/devices", ""}, {"GET", "/v1/devices/pump", ""}, {"GET", "/nowhere", ""}, {"PUT", "/read", ""}, {"GET", history + "&limit=0", ""}, {"POST", "/read", strings.Repeat("x", 100_000)},
 	}
 	var first *answer
 	for name, values := range tokens {

@@ -14,7 +14,8 @@ import (
 	"hotreader"
 )
 
-// TokenHeader carries the shared token of a request between clouds.
+// TokenHeader carries the shared token of a request between clouds. Dashboards may
+// send it as Authorization: Bearer instead.
 const TokenHeader = "X-Inter-Cloud-Token"
 
 // Caller is who asks. Rates, shares of what is limited, lists of devices and logs
@@ -58,12 +59,29 @@ type Shared struct {
 	Logger  *slog.Logger // is told if the token cannot be fetched again
 }
 
+// presented is the token that r carries: in TokenHeader or, if that is not there, as
+// Authorization: Bearer. Of either there is to be one.
+func presented(r *http.Request) string {
+	values, own := r.Header[TokenHeader]
+	if !own {
+		values = r.Header["Authorization"]
+	}
+	if len(values) != 1 {
+		return ""
+	}
+	if own {
+		return values[0]
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
 // Verify implements Verifier. The caller's name is its token's: current, previous.
 func (s Shared) Verify(r *http.Request) (Caller, error) {
-	presented := ""
-	if values := r.Header[TokenHeader]; len(values) == 1 {
-		presented = values[0]
-	}
+	presented := presented(r)
 	slot, ok := s.Token.Match(presented)
 	if !ok {
 		// The token may have been rotated. The fetch must not end with this caller,

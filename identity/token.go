@@ -75,6 +75,10 @@ func parse(text string) ([]string, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, bad("it is empty; a server without a token does not start")
 	}
+	text, err := plainText(text)
+	if err != nil {
+		return nil, bad("%w", err)
+	}
 	var tokens []string
 	several := strings.Contains(text, ",")
 	for part := range strings.SplitSeq(text, ",") {

@@ -153,7 +153,7 @@ func (f *Format) Parse(text []byte) (time.Time, bool) {
 		if f.Kind == TextTime && f.width(text) != wholeDigits+f.places {
 			return time.Time{}, false
 		}
-		return parseEpoch(f.places, text)
+		return f.parseEpoch(text)
 	case f.Plain():
 		return hotreader.ParseStoredTime(text)
 	}
@@ -210,14 +210,32 @@ func (f *Format) cutZone(s []byte) []byte {
 	if i < secondLen {
 		return s
 	}
-	clock, err := hotreader.ParseTime(s[:i])
-	if err != nil {
+	if offset, ok := readOffset(s[i:]); !ok || offset != f.offset {
 		return nil
 	}
-	if t, err := hotreader.ParseTime(s); err != nil || clock.Sub(t) != f.offset {
-		return nil
+	return bytes.TrimSuffix(s[:i], []byte(" "))
+}
+
+// readOffset reads an offset as clocks write it: +09:00, +0900, +09.
+func readOffset(zone []byte) (time.Duration, bool) {
+	if len(zone) == len("+09:00") && zone[3] == ':' {
+		zone = append(zone[:3:3], zone[4:]...)
 	}
-	return s[:i]
+	if len(zone) != len("+09") && len(zone) != len("+0900") || zone[0] != '+' && zone[0] != '-' {
+		return 0, false
+	}
+	n := [2]int{}
+	for i, c := range zone[1:] {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n[i/2] = 10*n[i/2] + int(c-'0')
+	}
+	offset := time.Duration(n[0])*time.Hour + time.Duration(n[1])*time.Minute
+	if zone[0] == '-' {
+		offset = -offset
+	}
+	return offset, n[0] < 24 && n[1] < 60
 }
 
 // Append appends the text or the digits of t. Of all texts of one instant it is the
@@ -359,9 +377,10 @@ func (d *decimal) whole(from, to int) (n int64) {
 	return n
 }
 
-// parseEpoch reads a number of JSON's grammar, in units of so many decimal places of a
-// second, since 1970. What is finer than a nanosecond is cut off, towards the past.
-func parseEpoch(places int, text []byte) (time.Time, bool) {
+// parseEpoch reads a number of JSON's grammar, in f's units since 1970. What is finer
+// than a nanosecond is cut off, towards the past. A number that is no text and as long
+// as those of a coarser unit are from 2001 to 2286 is one of that unit, and none here.
+func (f *Format) parseEpoch(text []byte) (time.Time, bool) {
 	var d decimal
 	if !d.scan(text) {
 		return time.Time{}, false
@@ -369,7 +388,12 @@ func parseEpoch(places int, text []byte) (time.Time, bool) {
 	if d.n == 0 {
 		return time.Unix(0, 0).UTC(), true
 	}
-	d.point -= places
+	for coarser := 0; coarser < f.places && f.Kind == NumberTime && !d.negative; coarser += 3 {
+		if d.point == wholeDigits+coarser { // of 1970 here, of today in a coarser unit
+			return time.Time{}, false
+		}
+	}
+	d.point -= f.places
 	if d.point > 12 { // beyond the year 9999
 		return time.Time{}, false
 	}

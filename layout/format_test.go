@@ -35,12 +35,29 @@ func TestParse(t *testing.T) {
 		{"iso8601+01:00", "2025-07-09T18:07:00+02:00", ""}, // daylight saving is not half read
 		{"iso8601_blank-03:30", "2025-01-09 18:07:00", "2025-01-09T21:37:00Z"},
 		{"iso8601_minute+01:00", "2025-01-09T18:07+01:00", "2025-01-09T17:07:00Z"},
+		{"iso8601+09:00", "2025-01-09T18:07:00+09", "2025-01-09T09:07:00Z"},
+		{"iso8601+09:00", "2025-01-09T18:07:00 +0900", "2025-01-09T09:07:00Z"},
+		{"iso8601_blank+05:30", "2025-01-09 18:07:00.5 +05:30", "2025-01-09T12:37:00.5Z"},
+		{"iso8601-03:30", "2025-01-09T18:07:00-0330", "2025-01-09T21:37:00Z"},
+		{"iso8601+09:00", "2025-01-09T18:07:00+0930", ""},
+		{"iso8601+09:00", "2025-01-09T18:07:00+9", ""},
+		{"iso8601+09:00", "2025-01-09T18:07:00+09:00:00", ""},
 		{EpochSecs, "1767225600", "2026-01-01T00:00:00Z"},
 		{EpochMillis, "1767225600123", "2026-01-01T00:00:00.123Z"},
 		{EpochMicros, "1767225600123456", "2026-01-01T00:00:00.123456Z"},
 		{EpochNanos, "1767225600123456789", "2026-01-01T00:00:00.123456789Z"},
 		{EpochNanos, "1.767225600123456789E18", "2026-01-01T00:00:00.123456789Z"},
 		{EpochSecs, "1767225600123", ""}, // beyond the year 9999
+		{EpochMillis, "1767225600", ""},  // seconds of today, not milliseconds of 1970
+		{EpochMillis, "1.7672256E9", ""},
+		{EpochMillis, "1767225600.5", ""},
+		{EpochMicros, "1767225600", ""},
+		{EpochMicros, "1767225600123", ""},
+		{EpochNanos, "1767225600", ""},
+		{EpochNanos, "1767225600123", ""},
+		{EpochNanos, "1767225600123456", ""},
+		{EpochMillis, "86400000", "1970-01-02T00:00:00Z"}, // a clock that was never set
+		{EpochSecs, "86400", "1970-01-02T00:00:00Z"},
 		{"epoch_s:text", "1767225600", "2026-01-01T00:00:00Z"},
 		{"epoch_s:text", "1767225600.5", "2026-01-01T00:00:00.5Z"},
 		{"epoch_s:text", "1767225600123", ""},
@@ -84,6 +101,9 @@ func TestFormatsKeepInstants(t *testing.T) {
 		at, start, end := draw("at"), draw("start"), draw("end")
 		if rapid.Bool().Draw(t, "near") {
 			start, end = at.Add(-time.Duration(rapid.IntRange(0, 3).Draw(t, "before"))), at.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "after")))
+		}
+		if f.Kind == NumberTime && f.Name != EpochSecs && at.Year() == 1970 {
+			t.Skip("some of its numbers are those of a coarser unit")
 		}
 		key := f.Append(nil, at)
 		if back, ok := f.Parse(key); !ok || !back.Equal(at) {
@@ -206,32 +226,38 @@ func TestTemplate(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	for text, says := range map[string]string{
-		`{}`:                                           "",
-		`{"device_key":"ts","time_key":"ts"}`:          "must be two fields",
-		`{"time_format":"iso"}`:                        "unknown",
-		`{"time_format":["iso8601","iso8601"]}`:        "two different ones",
-		`{"time_format":["iso8601","epoch_s"]}`:        "all texts or all numbers",
-		`{"time_format":["iso8601","epoch_s:text"]}`:   "",
-		`{"time_format":"native"}`:                     "only Firestore",
-		`{"time_format":"epoch_s","time_prefix":"R#"}`: "no text",
+		`{}`:                                                                     "",
+		`{"device_key":"ts","time_key":"ts"}`:                                    "must be two fields",
+		`{"name_key":"n","value_key":"n"}`:                                       "must be two fields",
+		`{"name_key":"timestamp","value_key":"v"}`:                               "must be two fields",
+		`{"name_key":"n","value_key":"device_id"}`:                               "must be two fields",
+		`{"properties":"timestamp"}`:                                             "must be two fields",
+		`{"device_key":"a","time_key":"a.b"}`:                                    "",
+		`{"time_key":"payload.ts","properties":"payload"}`:                       "",
+		`{"time_format":"iso"}`:                                                  "unknown",
+		`{"time_format":["iso8601","iso8601"]}`:                                  "two different ones",
+		`{"time_format":["iso8601","epoch_s"]}`:                                  "all texts or all numbers",
+		`{"time_format":["iso8601","epoch_s:text"]}`:                             "",
+		`{"time_format":"native"}`:                                               "only Firestore",
+		`{"time_format":"epoch_s","time_prefix":"R#"}`:                           "no text",
 		`{"time_prefix":"READING#","time_suffix":"#{property}","value_key":"v"}`: "",
 		`{"time_suffix":"#{property}"}`:                                          "value_key must say",
 		`{"time_suffix":"{property}","value_key":"v"}`:                           "separate",
 		`{"time_suffix":"#{name}","value_key":"v","name_key":"n"}`:               "constants",
-		`{"name_key":"n"}`:  "without value_key",
-		`{"value_key":"v"}`: "without name_key",
-		`{"name_key":"n","value_key":"v","properties":"payload"}`:      "one property or several",
-		`{"name_key":"n","value_key":"v","time_suffix":"#{property}"}`: "give one of them",
-		`{"properties":"payload."}`:                                    "empty name",
-		`{"properties":{"t":""}}`:                                      "empty name",
-		`{"partition":"site"}`:                                         "{device} 0 times",
-		`{"collection":"devices/{device}/t"}`:                          "only Firestore",
-		`{"index":"by-device"}`:                                        "",
-		`{"time_format":"epoch_sm"}`:                                   "did you mean epoch_s?",
-		`{"time_format":"iso8601_blnak+02:00"}`:                        "did you mean iso8601_blank?",
-		`{"device_key":"a\u0000"}`:                                     "no part of a name",
-		`{"time_key":"` + strings.Repeat("k", 256) + `"}`:              "time_key has 256 bytes",
-		`{"time_key":"__ts__"}`:                                        "",
+		`{"name_key":"n"}`:                                                       "without value_key",
+		`{"value_key":"v"}`:                                                      "without name_key",
+		`{"name_key":"n","value_key":"v","properties":"payload"}`:                "one property or several",
+		`{"name_key":"n","value_key":"v","time_suffix":"#{property}"}`:           "give one of them",
+		`{"properties":"payload."}`:                                              "empty name",
+		`{"properties":{"t":""}}`:                                                "empty name",
+		`{"partition":"site"}`:                                                   "{device} 0 times",
+		`{"collection":"devices/{device}/t"}`:                                    "only Firestore",
+		`{"index":"by-device"}`:                                                  "",
+		`{"time_format":"epoch_sm"}`:                                             "did you mean epoch_s?",
+		`{"time_format":"iso8601_blnak+02:00"}`:                                  "did you mean iso8601_blank?",
+		`{"device_key":"a\u0000"}`:                                               "no part of a name",
+		`{"time_key":"` + strings.Repeat("k", 256) + `"}`:                        "time_key has 256 bytes",
+		`{"time_key":"__ts__"}`:                                                  "",
 	} {
 		l, err := Parse([]byte(text))
 		if err != nil {
@@ -241,6 +267,9 @@ func TestCheck(t *testing.T) {
 	}
 	for text, says := range map[string]string{
 		`{"index":"i"}`: "only DynamoDB",
+		`{"device_key":"meta.id","time_key":"meta.id.ts"}`:                       "nothing within it",
+		`{"time_key":"ts","properties":"ts.values"}`:                             "nothing within it",
+		`{"time_key":"payload.ts","properties":"payload"}`:                       "",
 		`{"collection":"devices/{device}/t","time_format":["native","iso8601"]}`: "",
 		`{"collection":"devices/{device}/{device}"}`:                             "more than once",
 		`{"collection":"devices/{device}/t","partition":"x#{device}"}`:           "give one of them",

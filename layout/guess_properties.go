@@ -211,7 +211,7 @@ func (g *guess) findNarrow() bool {
 	if value == nil && inKey {
 		value = g.only()
 	}
-	if value == nil {
+	if value == nil || inKey && g.serial() {
 		return false
 	}
 	if inKey {
@@ -249,6 +249,20 @@ func (g *guess) inKey(i int) string {
 	before, after, _ := strings.Cut(g.layout.TimeSuffix, "{property}")
 	_, name, _ := strings.Cut(strings.TrimPrefix(text, g.layout.TimePrefix), before)
 	return strings.TrimSuffix(name, after)
+}
+
+// serial reports whether what keys say behind their times tells items apart, as a
+// counter or a UUID does, and names nothing.
+func (g *guess) serial() bool {
+	seen := map[string]bool{}
+	for i := range g.items {
+		name := g.inKey(i)
+		if strings.Trim(name, "0123456789abcdefABCDEF-") != "" || !strings.ContainsAny(name, "0123456789") || seen[name] {
+			return false
+		}
+		seen[name] = true
+	}
+	return true
 }
 
 // nameField returns the field that names the property of which value is; nil if there is

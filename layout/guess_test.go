@@ -254,9 +254,16 @@ func TestGuessOfOneDatabase(t *testing.T) {
 		"partitions of nothing but dates": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"2026-03-01","sk":"2026-03-01T01:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"2026-03-02","sk":"2026-03-02T12:00:00Z","n":1}`)}},
 			"", "in no one way of a device", true},
+		"a counter behind the time": {dynamo, []layout.Item{
+			{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z#0001","value":1}`)}, {Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:01Z#0002","value":1}`)}},
+			"", "the layout cannot leave it out", true},
+		"an id behind the time": {dynamo, []layout.Item{
+			{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z#55ba50fb-b8a3-4b88-87da-6c0c9433448d","temperature":1}`)},
+			{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:01Z#59103aeb-c6d1-47cf-8010-436e31d40e1f","temperature":1}`)}},
+			"", "the layout cannot leave it out", true},
 		"seconds and milliseconds": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"d","sk":1772431200,"n":1}`)}, {Fields: fields(`{"pk":"d","sk":1772431201000,"n":1}`)}},
-			"", "numbers of two units", true},
+			`{"device_key":"pk","time_key":"sk","time_format":["epoch_s","epoch_ms"]}`, "", false},
 		"one item of a property that the key names": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"READING#2026-03-02T06:00:59Z#temperature","value":21.5}`)}},
 			`{"device_key":"pk","time_key":"sk","time_prefix":"READING#","time_suffix":"#{property}","value_key":"value"}`, "name of a property", false},
 		"one item with a constant": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:59Z#v1","temperature":21.5}`)}},

@@ -151,17 +151,7 @@ func (g *guess) take(t *timing) {
 	if unread := t.field.n - t.read; unread > 0 && len(t.zones) <= 2 && len(t.fronts) == 0 {
 		g.aside("%d of %d items, whose %s is no such time, as %s", unread, len(g.items), g.layout.TimeKey, Describe(t.odd))
 	}
-	g.mixedUnits()
 	g.withoutZone(t.field)
-}
-
-// mixedUnits tells of numbers of two units, which can be taken for one another.
-func (g *guess) mixedUnits() {
-	f := g.layout.TimeFormat
-	if len(f) == 2 && strings.HasPrefix(f[0], "epoch_") && strings.HasPrefix(f[1], "epoch_") && !strings.Contains(f[0]+f[1], ":text") {
-		g.problem("%s holds numbers of two units (%s); those of the coarser one are read a second time, as times of 1970: give queries a start, or put right what was written",
-			g.layout.TimeKey, strings.Join(f, ", "))
-	}
 }
 
 // withoutZone tells that a time without a zone is taken for UTC.

@@ -164,6 +164,11 @@ func guessText(s string) (name string, n int) {
 	if end < 0 {
 		end = len(s)
 	}
+	if rest := s[end:]; strings.HasPrefix(rest, ".") {
+		if fraction := len(rest) - 1 - len(strings.TrimLeft(rest[1:], "0123456789")); fraction > 0 {
+			end += 1 + fraction
+		}
+	}
 	if name, ok := guessEpoch(s[:end]); ok {
 		return name + ":text", end
 	}
@@ -178,20 +183,29 @@ func guessText(s string) (name string, n int) {
 		name = ISO8601Minute
 	}
 	// The longest text that is a time: what follows is a suffix.
-	for n = min(len(s), len("2006-01-02T15:04:05.000000000+00:00")); n >= minute; n-- {
+	for n = min(len(s), len("2006-01-02T15:04:05.000000000 +00:00")); n >= minute; n-- {
 		with := name
 		if zone := strings.LastIndexAny(s[:n], "+-"); zone >= minute {
-			if with = name + s[zone:n]; strings.Trim(s[zone+1:n], "0:") == "" {
-				with = name
+			if offset, ok := readOffset([]byte(s[zone:n])); ok && offset != 0 {
+				with += time.Time{}.In(time.FixedZone("", int(offset/time.Second))).Format("-07:00")
 			}
 		}
 		f, err := ParseFormat(with)
 		if err != nil {
 			continue
 		}
-		if _, ok := f.Parse([]byte(s[:n])); ok {
+		if _, ok := f.Parse([]byte(s[:n])); ok && !namesZone(s[n:]) {
 			return with, n
+		} else if ok {
+			return "", 0
 		}
 	}
 	return "", 0
+}
+
+// namesZone reports whether what follows a time is the name of a zone other than UTC,
+// as JST: which offset that is, only the table's owner knows.
+func namesZone(s string) bool {
+	s = strings.TrimPrefix(s, " ")
+	return len(s) >= 2 && len(s) <= 5 && s != "UTC" && s != "GMT" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }

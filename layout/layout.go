@@ -207,9 +207,7 @@ func (l Layout) Check(cloud Cloud) error {
 func (l Layout) Problems(cloud Cloud) (wrong []string) {
 	l = l.WithDefaults()
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	if l.DeviceKey == l.TimeKey {
-		bad("device_key and time_key are both %q; they must be two fields", l.TimeKey)
-	}
+	l.checkFields(cloud, bad)
 	l.checkPaths(cloud, bad)
 	l.checkTime(cloud, bad)
 	l.checkNarrow(bad)
@@ -257,6 +255,26 @@ func CheckCollection(path string) string {
 // reserved reports whether a name is one of Firestore's own.
 func reserved(name string) bool {
 	return len(name) >= 4 && strings.HasPrefix(name, "__") && strings.HasSuffix(name, "__")
+}
+
+// checkFields reports a field that two settings name, or that is said to be within
+// another one that holds a text or a number. In DynamoDB keys are never nested.
+func (l *Layout) checkFields(cloud Cloud, bad func(string, ...any)) {
+	type named struct{ key, path string }
+	fields := []named{{"device_key", l.DeviceKey}, {"time_key", l.TimeKey}, {"name_key", l.NameKey}, {"value_key", l.ValueKey}}
+	for i, f := range fields {
+		for _, other := range append(fields[i+1:len(fields):len(fields)], named{"properties", l.Properties.Base}) {
+			switch {
+			case f.path == "" || other.path == "":
+			case f.path == other.path:
+				bad("%s and %s are both %q; they must be two fields", f.key, other.key, f.path)
+			case cloud != DynamoDB && strings.HasPrefix(other.path, f.path+"."):
+				bad("%s is %q, within the %s %q, which has nothing within it", other.key, other.path, f.key, f.path)
+			case cloud != DynamoDB && strings.HasPrefix(f.path, other.path+".") && other.key != "properties":
+				bad("%s is %q, within the %s %q, which has nothing within it", f.key, f.path, other.key, other.path)
+			}
+		}
+	}
 }
 
 // maxPath is how many bytes a path may have: those of a property's name.

@@ -63,7 +63,9 @@ func (k known) OnEnd(s sdk.ReadOnlySpan) {
 
 // open reports whether a path of the API answers everybody, and without a line of
 // the log.
-func open(path string) bool { return path == "/healthz" || path == "/openapi.json" }
+func open(path string) bool {
+	return path == "/health" || path == "/healthz" || path == "/openapi.json"
+}
 
 // Handler returns an API's handler with a span around each request, which
 // belongs to the caller's if the caller says so in a traceparent.

@@ -75,10 +75,20 @@ func (x *exchange) checkAnswer(resp *http.Response, a *answer) error {
 		return x.fail(hotreader.CodeConfig, fmt.Errorf("status %d redirects to %q, which is not followed with the token; set the URL to where the API is",
 			status, x.snippet(resp.Header.Get("Location"))))
 	}
-	body, _ := io.ReadAll(io.LimitReader(a, maxProblem))                                     // if it is cut, the status still counts
-	p := wire.ParseProblem(status, resp.Header, []byte(identity.Hide(x.sent, string(body)))) // hidden first: a clipped token would not be found
+	body, _ := io.ReadAll(io.LimitReader(a, maxProblem)) // if it is cut, the status still counts
+	body = []byte(identity.Hide(x.sent, string(body)))   // at once: a clipped token would not be found
+	p := wire.ParseProblem(status, resp.Header, body)
 	e := p.Err(x.r.op)
 	e.Err = x.hide(e.Err)
+	if p.Title == "" && p.Detail == "" {
+		f := wire.Foreign{Status: status, Header: resp.Header, Body: body}
+		if f.Certain() {
+			e.Code = hotreader.CodeProtocol
+			e.Err = x.hide(fmt.Errorf("what answers is not a Hot Reader API: %s%s; check the URL", f, means(f)))
+			return e
+		}
+		e.Err = x.hide(fmt.Errorf("%s: %s%s", string(p.Code), f, means(f)))
+	}
 	// A gateway in between may have set the status. So the status decides whether to
 	// try again, and the code says the rest.
 	heals := wire.MayHeal(status)
@@ -90,15 +100,26 @@ func (x *exchange) checkAnswer(resp *http.Response, a *answer) error {
 	return e
 }
 
+func means(f wire.Foreign) string {
+	if text := f.Means(); text != "" {
+		return " (" + text + ")"
+	}
+	return ""
+}
+
 // unexpected returns the error of an answer of the wrong kind, and quotes its
 // beginning.
 func (x *exchange) unexpected(a *answer, what string) error {
-	first := make([]byte, maxSnippet)
+	first := make([]byte, maxLooked)
 	n, err := io.ReadFull(a, first)
 	if a.err != nil && n == 0 {
 		return x.transport(a.err, a)
 	}
-	begins := fmt.Sprintf("it begins with %q", x.snippet(string(first[:n])))
+	first = []byte(identity.Hide(x.sent, string(first[:n])))
+	if f := (wire.Foreign{Status: a.status, Header: a.header, Body: first}); f.Page() {
+		return x.fail(hotreader.CodeProtocol, fmt.Errorf("what answers is not a Hot Reader API: %s; check the URL", f))
+	}
+	begins := fmt.Sprintf("it begins with %q", x.snippet(string(first)))
 	if n == 0 && err == io.EOF {
 		begins = "it is empty"
 	}

@@ -36,6 +36,7 @@ const DefaultIdle = 30 * time.Second
 const (
 	maxProblem = 64 << 10 // bytes read of an error's body
 	maxSnippet = 80       // bytes of a wrong answer that an error quotes
+	maxLooked  = 4 << 10  // bytes of a wrong answer that are looked at, for a web page's title
 )
 
 // Options says where the other cloud is.
@@ -290,6 +291,7 @@ func (x *exchange) idleLimit() time.Duration {
 // answer is the body of an answer. It counts bytes, keeps its error, and gives up
 // when nothing comes for limit.
 type answer struct {
+	status int
 	media  string
 	header http.Header
 	body   io.ReadCloser
@@ -320,11 +322,23 @@ func (a *answer) close() {
 
 var errIdle = errors.New("nothing came for too long")
 
-// post sends e and returns a 200 answer of a known type. If the peer refuses the token
-// and the credential has a newer one, it sends e once more.
+// post sends e and returns a 200 answer of a known type.
 func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
+	return x.ask(func(ctx context.Context) (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.r.url, bytes.NewReader(e.Append(nil)))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Accept", accept)
+		}
+		return req, err
+	})
+}
+
+// ask sends the request that request makes and returns a 200 answer of a known type. If
+// the peer refuses the token and the credential has a newer one, it sends it once more.
+func (x *exchange) ask(request func(context.Context) (*http.Request, error)) (*answer, error) {
 	for {
-		a, status, err := x.try(e, accept)
+		a, status, err := x.try(request)
 		if err == nil || status != http.StatusUnauthorized || x.refreshed {
 			return a, err
 		}
@@ -342,15 +356,13 @@ func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 	}
 }
 
-func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, err error) {
+func (x *exchange) try(request func(context.Context) (*http.Request, error)) (_ *answer, status int, err error) {
 	ctx, cancel := context.WithCancelCause(x.ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.r.url, bytes.NewReader(e.Append(nil)))
+	req, err := request(ctx)
 	if err != nil {
 		cancel(nil)
 		return nil, 0, x.fail(hotreader.CodeConfig, err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", x.r.o.UserAgent)
 	if err := x.r.o.Credential.Apply(req); err != nil {
 		cancel(nil)
@@ -375,7 +387,7 @@ func (x *exchange) try(e *wire.Envelope, accept string) (_ *answer, status int, 
 		cancel(nil)
 		return nil, 0, err
 	}
-	a.body, a.header = resp.Body, resp.Header
+	a.status, a.body, a.header = resp.StatusCode, resp.Body, resp.Header
 	if err := x.checkAnswer(resp, a); err != nil {
 		a.close()
 		return nil, resp.StatusCode, err

@@ -162,14 +162,19 @@ func (e *Envelope) Append(dst []byte) []byte {
 		dst = append(dst, `,"interpolation":{"interpolation_type":"LINEAR","interval_in_seconds":`...)
 		dst = append(strconv.AppendInt(dst, int64(p.Interpolation/time.Second), 10), '}')
 	}
-	if p.Pick.Kind != hotreader.PickAll {
-		text(`,"downsample":{"pick":`, p.Pick.Kind.String())
-		dst = append(hotreader.AppendTime(append(dst, `,"origin":"`...), p.Pick.Origin), `","every_ms":`...)
-		dst = append(strconv.AppendInt(dst, p.Pick.Every.Milliseconds(), 10), '}')
-	}
+	dst = appendPick(dst, p.Pick)
 	optional(`,"entity_id":`, p.EntityID)
 	optional(`,"component_name":`, p.ComponentName)
 	return append(dst, '}', '}')
+}
+
+func appendPick(dst []byte, p hotreader.Pick) []byte {
+	if p.Kind == hotreader.PickAll {
+		return dst
+	}
+	dst = append(append(dst, `,"downsample":{"pick":"`...), p.Kind.String()...)
+	dst = append(hotreader.AppendTime(append(dst, `","origin":"`...), p.Origin), `","every_ms":`...)
+	return append(strconv.AppendInt(dst, p.Every.Milliseconds(), 10), '}')
 }
 
 func appendValue(dst []byte, v hotreader.Value) []byte {

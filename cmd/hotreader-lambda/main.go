@@ -130,7 +130,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		return nil, err
 	}
 	twin := awslambda.Twin{
-		Devices:   twinmaker.Devices{Twin: f.Twin, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv, f.Twin))},
+		Devices:   twinmaker.Devices{Twin: f.Twin, Catalog: devices, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv))},
 		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src)), LookBack: f.LookBack},
 		Logger:    logger, Observer: seen, TraceID: seen.TraceID,
 		Reuse: lambdacontext.MaxConcurrency() == 1,

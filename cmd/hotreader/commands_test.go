@@ -152,7 +152,7 @@ func TestTour(t *testing.T) {
 		}
 		answers[name] = out.String()
 	}
-	if !strings.HasPrefix(answers["import"], "pump-7: 1,423 rows ") {
+	if !strings.HasPrefix(answers["import"], "pump-7: 1,423 lines ") {
 		t.Errorf("import: %s", answers["import"])
 	}
 	if !strings.ContainsFunc(answers["query"], func(r rune) bool { return unicode.Is(unicode.Braille, r) }) {

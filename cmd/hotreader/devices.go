@@ -17,6 +17,7 @@ import (
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/plain"
 	"hotreader/config"
+	"hotreader/remote"
 	"hotreader/store/all"
 )
 
@@ -25,11 +26,12 @@ const devicesPage = 1000
 
 // listing lists devices.
 type listing struct {
-	app            *app
-	store, project string
-	prefix, kind   string
-	format         string
-	asJSON         bool
+	app          *app
+	project      string
+	source       source
+	prefix, kind string
+	format       string
+	asJSON       bool
 }
 
 // listedDevice is a device as it is printed.
@@ -46,7 +48,7 @@ func (a *app) devices() *cobra.Command {
 	l := &listing{app: a}
 	formats := []string{"table", "json", "jsonl", "csv"}
 	cmd := &cobra.Command{
-		Use:   "devices (--project DIR | --store URL)",
+		Use:   "devices (--project DIR | --store URL | --remote URL)",
 		Short: "List the devices",
 		Long: `List the devices, by id: of each its component type, and how many properties it
 has.
@@ -54,7 +56,10 @@ has.
 With --project they are those of config_iot_devices.json: the catalogue, as deploy
 packs it into the functions. With --store they are those of which the store has
 rows; mem: and bolt: can tell, the clouds' stores cannot without reading all of
-their rows.
+their rows. With --remote they are those that a Hot Reader API lists: of its
+catalogue or, if it has none, of its store.
+
+` + tokenText + `
 
 Formats:
   table  aligned columns
@@ -63,12 +68,15 @@ Formats:
   csv    RFC 4180; text that a spreadsheet would run as a formula is guarded`,
 		Example: `  hotreader devices --project twin
   hotreader devices --project twin --type pump --format csv
-  hotreader devices --store bolt:pump.db --prefix pump-`,
+  hotreader devices --store bolt:pump.db --prefix pump-
+  hotreader devices --remote https://reader.example.com --type pump`,
 		Args: noArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&l.project, "project", "", "list the devices of this project `folder`")
-	f.StringVar(&l.store, "store", "", "list the devices of which this store has rows (a store `URL`)")
+	f.StringVar(&l.source.store, "store", "", "list the devices of which this store has rows (a store `URL`)")
+	f.StringVar(&l.source.remote, "remote", "", "list the devices of this Hot Reader API (an https `URL`, or http to this machine)")
+	f.StringVar(&l.source.tokenFile, "token-file", "", "`file` with the API's token, instead of "+tokenVariable)
 	f.StringVar(&l.prefix, "prefix", "", "only devices whose id begins with this `text`")
 	f.StringVar(&l.kind, "type", "", "only devices of this component type, by `name`; of a device that shares none it is its id")
 	f.StringVar(&l.format, "format", "", "`format` of the list: "+strings.Join(formats, ", ")+" (default table on a terminal, jsonl elsewhere)")
@@ -76,13 +84,10 @@ Formats:
 	f.SortFlags = false
 	words(cmd, "format", formats...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := l.check(); err != nil {
+			return err
+		}
 		switch {
-		case l.store == "" && l.project == "":
-			return usagef("devices: of what? Give --project DIR or --store URL")
-		case l.store != "" && l.project != "":
-			return usagef("devices: --store and --project are both given; choose one")
-		case l.store != "" && l.kind != "":
-			return usagef("devices: --type is for --project only; a store does not know of types")
 		case l.asJSON && l.format != "" && l.format != "json":
 			return usagef("devices: --json and --format %s contradict each other; choose one", l.format)
 		case l.asJSON:
@@ -97,6 +102,22 @@ Formats:
 		return l.run(cmd.Context())
 	}
 	return cmd
+}
+
+// check says what is wrong with where the devices are to come from.
+func (l *listing) check() error {
+	s := &l.source
+	switch {
+	case l.project != "" && (s.store != "" || s.remote != "") || s.store != "" && s.remote != "":
+		return usagef("devices: give one of --project, --store and --remote")
+	case l.project == "" && s.store == "" && s.remote == "":
+		return usagef("devices: of what? Give --project DIR, --store URL or --remote URL")
+	case s.tokenFile != "" && s.remote == "":
+		return usagef("devices: --token-file is for --remote only")
+	case s.store != "" && l.kind != "":
+		return usagef("devices: --type is for --project and --remote; a store does not know of types")
+	}
+	return nil
 }
 
 func (l *listing) run(ctx context.Context) error {
@@ -137,7 +158,11 @@ func (l *listing) open(ctx context.Context) (pageOf, io.Closer, error) {
 		page, err := l.ofProject()
 		return page, io.NopCloser(nil), err
 	}
-	store, err := all.OpenReader(ctx, l.store)
+	if l.source.remote != "" {
+		page, err := l.ofRemote()
+		return page, io.NopCloser(nil), err
+	}
+	store, err := all.OpenReader(ctx, l.source.store)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -172,6 +197,34 @@ func (l *listing) ofProject() (pageOf, error) {
 	return func(_ context.Context, after string) (page []listedDevice, err error) {
 		for _, d := range c.Devices(l.prefix, l.kind, after, devicesPage) {
 			page = append(page, listedDevice{d.ID, d.Type, len(d.Properties)})
+		}
+		return page, nil
+	}, nil
+}
+
+func (l *listing) ofRemote() (pageOf, error) {
+	token, err := tokenFrom(l.source.tokenFile)
+	if err != nil {
+		return nil, err
+	}
+	far, err := remote.New(remote.Options{URL: l.source.remote, Credential: token})
+	if err != nil {
+		return nil, err
+	}
+	next, last, ended := "", "", false
+	return func(ctx context.Context, _ string) (page []listedDevice, err error) {
+		for !ended && len(page) < devicesPage { // the API says how large its pages are
+			var some []remote.Device
+			if some, next, err = far.Devices(ctx, l.prefix, l.kind, next); err != nil {
+				return nil, err
+			}
+			for _, d := range some {
+				if d.ID <= last {
+					return nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeProtocol, Err: errors.New("the API's list is not in the order of ids")}
+				}
+				page, last = append(page, listedDevice(d)), d.ID
+			}
+			ended = next == ""
 		}
 		return page, nil
 	}, nil

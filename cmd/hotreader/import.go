@@ -4,14 +4,18 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // --zone, where the machine has no zones
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/importer"
+	"hotreader/cmd/hotreader/internal/importer/sniff"
+	"hotreader/cmd/hotreader/internal/importer/timetext"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/plain"
 	"hotreader/store/all"
@@ -20,70 +24,133 @@ import (
 // importing is what import is told beside what goes on as it is.
 type importing struct {
 	importer.Options
-	timeFormat, delimiter string
-	renames               []string
-	asJSON                bool
+	delimiter, decimal, thousands string
+	timeFormat, zone              string
+	headerLine                    string
+	missing, only                 nameList
+	pivot, badLines               string
+	renames, types                []string
+	merge, replace                bool
+	asJSON                        bool
 }
 
-const importText = `Write the rows of a CSV file or of JSON lines into a store. FILE - is standard
-input. A file that ends in .csv, .jsonl or .ndjson is what it says; any other is
-looked into.
+const importText = `Write the rows of CSV files or of JSON into a store. FILE - is standard input;
+files of gzip and zstd are unpacked.
 
-CSV needs a first line with the columns' names. Cells that are numbers, true or
-false become that, empty ones are left out, all else is text. Digits are kept
-as they are. Standard error tells how many values of which kind each column
-gave; a number with a decimal comma is text, and warned of.
+Import looks at the first lines of a file and says what it takes it for:
+encoding, delimiter, the line with the columns' names, where the time is and how
+it is written, decimal mark. Where it is wrong, or asks, the flags below tell it.
 
-Times are ISO 8601, without a zone in UTC, unless --time-format says that they
-are seconds or milliseconds since 1970.
+Cells that are numbers, true or false become that: .5, 5., +5 and 007 are
+numbers, too. Empty cells are left out, and so are NaN, null, #N/A and, in a
+column of numbers, -, NA, n/a and None. All else is text; each cell keeps its
+own kind. Digits are kept as they are. Standard error tells how many values of
+which kind each column gave, and what was left out and why.
 
-A device has one row an instant: where several lines have the same one, the
-last line stands, as it does over what the store already has. So an import that
-broke off may simply be repeated. Where writing costs money or time, go on where
-it stopped: it says how many lines are stored, and --skip leaves out as many.
+JSON is lines, an array, objects one after the other, or a document with an
+array of records in it. Nested objects become a.b, and DynamoDB's types are
+unwrapped.
+
+Times without a zone are UTC, unless --zone or the column's name (GMT-05:00) says
+otherwise. Where days and months cannot be told apart, import asks. Of an hour
+that a zone has twice, the file's order tells the passes apart.
+
+A device has one row an instant. In an embedded store and in memory, a line of
+an instant that is there is merged property by property, so several files may
+each bring their columns, and an import may be repeated. --replace replaces whole
+rows. In the stores of clouds whole items are written; --merge updates them
+instead, with a request a row. Where that costs money or time, go on where an
+import stopped: it says how many lines are stored, and --skip leaves out as many.
+
+Names with blanks, commas or signs: --time 'Date Time, GMT-05:00' and --rename
+'Water Temp, °C=water' are quoted for the shell alone. In lists, as --only has
+and query's --property, a name with a comma also needs double quotes:
+--only '"Water Temp, °C",b'.
 
 ` + storeURLs
+
+const timeFormatWords = "iso8601, epoch_s, epoch_ms, epoch_us, epoch_ns, excel"
+
+const importExamples = `  hotreader import --store bolt:pump.db --device pump-7 pump.csv
+  hotreader import --store bolt:pump.db --device-column device_id fleet.csv.gz
+  hotreader import --store bolt:pump.db --device pump-7 --dry-run pump.csv
+  # times
+  hotreader import --store bolt:pump.db --device pump-7 --time Date+Time --zone Europe/Berlin meter.csv
+  hotreader import --store bolt:pump.db --device pump-7 --time-format '%d.%m.%Y %H:%M' pump.csv
+  # numbers, and lines around the table
+  hotreader import --store bolt:pump.db --device pump-7 --decimal , --thousands . --null -999,NA pump.csv
+  hotreader import --store bolt:pump.db --device pump-7 --header-line 4 --skip-after-header 2 --encoding latin1 logger.dat
+  hotreader import --store bolt:pump.db --device pump-7 --bad-lines skip pump.csv
+  # a line for each value
+  hotreader import --store bolt:pump.db --device pump-7 --pivot sensor=value long.csv
+  # JSON, from standard input
+  hotreader import --store bolt:pump.db --device pump-7 --time ts --rename value=temperature --rename note= - < log.jsonl`
 
 func (a *app) importer() *cobra.Command {
 	k := importing{Options: importer.Options{In: a.stdin, Open: all.Open}}
 	cmd := &cobra.Command{
-		Use:   "import --store URL --device ID FILE",
-		Short: "Write the rows of a file into a store",
-		Long:  importText,
-		Example: `  hotreader import --store bolt:pump.db --device pump-7 pump.csv
-  hotreader import --store bolt:pump.db --device pump-7 --time ts --rename value=temperature --rename note= log.jsonl
-  zcat old.csv.gz | hotreader import --store 'dynamodb://twin-hot-iot-data?region=eu-central-1' --device pump-7 -`,
+		Use:     "import --store URL (--device ID|--device-column NAME) FILE…",
+		Short:   "Write the rows of files into a store",
+		Long:    importText,
+		Example: importExamples,
 		Args: func(_ *cobra.Command, args []string) error {
-			switch len(args) {
-			case 0:
+			if len(args) == 0 {
 				return usagef("import: which file? Give its name, or - for standard input")
-			case 1:
-				k.File = args[0]
-				return nil
 			}
-			return usagef("import: %d files are given, but one is imported at a time", len(args))
+			if n := len(slices.DeleteFunc(slices.Clone(args), func(s string) bool { return s != "-" })); n > 1 {
+				return usagef("import: standard input is given twice")
+			}
+			k.Files = args
+			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, flag := range []string{"delimiter", "decimal", "thousands"} {
+				if f := cmd.Flags().Lookup(flag); f.Changed && f.Value.String() == "" {
+					return usagef("import: --%s is empty; give one character", flag)
+				}
+			}
 			if err := k.check(); err != nil {
 				return err
 			}
 			return a.runImport(cmd.Context(), &k)
 		},
 	}
+	k.flags(cmd)
+	return cmd
+}
+
+func (k *importing) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&k.Store, "store", "", "write into this store (a store `URL`)")
-	f.StringVar(&k.Device, "device", "", "the device's `id`")
-	f.StringVar(&k.Decode.Time, "time", "", "`name` of the column or key with the time (default timestamp, or else time)")
-	f.StringVar(&k.timeFormat, "time-format", importer.TimeFormats[0], "`format` of the times: "+strings.Join(importer.TimeFormats, ", "))
+	f.StringVar(&k.Device, "device", "", "all rows are of this device (its `id`)")
+	f.StringVar(&k.DeviceColumn, "device-column", "", "each row has its device in the column, or under the key, `name`")
+	f.StringVar(&k.Told.Time, "time", "", "`name` of the column or key with the time; several with a plus between, as Date+Time")
+	f.StringVar(&k.timeFormat, "time-format", "", "`format` of the times: "+timeFormatWords+", or a strftime layout")
+	f.StringVar(&k.zone, "zone", "", "`zone` of times that have none, as Europe/Berlin or +01:00 (default UTC)")
+	f.StringVar(&k.Told.Format, "format", "", "`format` of the file, csv or jsonl, whatever it looks like")
+	f.StringVar(&k.delimiter, "delimiter", "", "`character` between the cells of a table, as ';' or '\\t' for a tab")
+	f.StringVar(&k.decimal, "decimal", "", "decimal `mark` of numbers")
+	f.StringVar(&k.thousands, "thousands", "", "`mark` between thousands, as . or ' '")
+	f.Var(&k.missing, "null", "`words` that stand for a missing value, beside those that are known; separated by commas")
+	f.StringVar(&k.headerLine, "header-line", "", "`number` of the line with the columns' names; 0 = there is none")
+	f.IntVar(&k.SkipAfter, "skip-after-header", -1, "leave out so many `lines` after the header")
+	f.Lookup("skip-after-header").DefValue = "0" // it is not told
+	f.StringVar(&k.Told.Comment, "comment", "", "leave out lines that begin with this `text`")
+	f.StringVar(&k.Encoding, "encoding", "", "`encoding` of the file, as latin1, windows-1250 or utf-16 (default as its first bytes say, or else utf-8)")
+	f.StringVar(&k.pivot, "pivot", "", "each line has one property, its name and value in two columns, as `sensor=value`; none = store both as they are")
 	f.StringArrayVar(&k.renames, "rename", nil, "`a=b` stores column or key a as property b, a= leaves it out; repeat it")
-	f.StringVar(&k.Format, "format", "", "`format` of the file, csv or jsonl, whatever its name says")
-	f.StringVar(&k.delimiter, "delimiter", ",", "`character` between the cells of a CSV file, as ';' or '\\t' for a tab")
+	f.Var(&k.only, "only", "store these columns alone: `names` separated by commas")
+	f.StringArrayVar(&k.types, "type", nil, "`name=type` stores a column as double, integer, long, boolean or string; other values are left out; repeat it")
+	f.StringVar(&k.badLines, "bad-lines", "fail", "`what` to do with a line that cannot be read: fail, or skip it and write it to FILE.rejected")
+	f.BoolVar(&k.DryRun, "dry-run", false, "store nothing, print the first rows as they would be stored")
+	f.BoolVar(&k.replace, "replace", false, "a row that is there is replaced as a whole")
+	f.BoolVar(&k.merge, "merge", false, "in the stores of clouds, too, merge a row that is there: a request a row")
 	f.Int64Var(&k.Skip, "skip", 0, "leave out the first `lines` that have values: an earlier import has stored them")
 	f.BoolVar(&k.asJSON, "json", false, "print the result as JSON")
 	f.SortFlags = false
 	words(cmd, "format", "csv", "jsonl")
-	words(cmd, "time-format", importer.TimeFormats...)
-	return cmd
+	words(cmd, "time-format", timetext.Names...)
+	words(cmd, "bad-lines", "fail", "skip")
 }
 
 func (a *app) runImport(ctx context.Context, k *importing) error {
@@ -97,84 +164,186 @@ func (a *app) runImport(ctx context.Context, k *importing) error {
 	}
 	result, err := importer.Run(ctx, k.Options)
 	line.Clear()
+	if err == nil && k.asJSON {
+		a.sayWarnings(&result)
+		return a.printJSON(result)
+	}
+	for _, f := range result.Files {
+		a.note("%s: %s", terminal.Printable(f.Name), terminal.Printable(f.Taken))
+	}
 	if err != nil {
-		if result.Lines > 0 {
+		if result.Lines > 0 && !k.DryRun {
 			stored := k.Skip + result.Lines
 			a.note("%s before that are stored; go on with --skip %d, or repeat the import as a whole", terminal.Plural(stored, "line", "lines"), stored)
 		}
 		return err
 	}
-	if k.asJSON {
-		a.sayWarnings(&result)
-		return a.printJSON(result)
-	}
-	a.sayImported(&result)
+	a.sayImported(k, &result)
 	return nil
 }
 
 func (k *importing) check() (err error) {
 	switch {
-	case k.Store == "":
+	case k.Store == "" && !k.DryRun:
 		return usagef("import: where to? Give --store URL")
-	case k.Device == "":
-		return usagef("import: which device? Give --device ID")
+	case k.Device != "" && k.DeviceColumn != "":
+		return usagef("import: --device and --device-column exclude each other")
+	case k.merge && k.replace:
+		return usagef("import: --merge and --replace exclude each other")
 	case k.Skip < 0:
 		return usagef("import: --skip %d: give the number of lines that are stored already", k.Skip)
-	case k.Format != "" && k.Format != "csv" && k.Format != "jsonl":
-		return usagef("import: --format %s is unknown; there are csv and jsonl", k.Format)
+	case k.badLines != "fail" && k.badLines != "skip":
+		return usagef("import: --bad-lines %s is unknown; there are fail and skip", k.badLines)
 	}
-	if k.Decode.Comma, err = parseDelimiter(k.delimiter); err != nil {
+	k.SkipBad = k.badLines == "skip"
+	if k.merge {
+		k.Writing = importer.Merging
+	} else if k.replace {
+		k.Writing = importer.Replacing
+	}
+	switch k.Told.Format {
+	case "", "csv", "json":
+	case "jsonl", "ndjson":
+		k.Told.Format = "json"
+	default:
+		return usagef("import: --format %s is unknown; there are csv and jsonl", k.Told.Format)
+	}
+	if err := k.checkTimes(); err != nil {
 		return err
 	}
-	i := slices.Index(importer.TimeFormats, k.timeFormat)
-	if i < 0 {
-		return usagef("import: --time-format %s is unknown; there are %s", k.timeFormat, strings.Join(importer.TimeFormats, ", "))
+	if err := k.checkMarks(); err != nil {
+		return err
 	}
-	k.Decode.TimeFormat = plain.TimeFormat(i)
-	k.Decode.Rename = map[string]string{}
-	for _, r := range k.renames {
-		from, to, ok := strings.Cut(r, "=")
-		if !ok || from == "" {
-			return usagef("import: --rename %s: write it column=property, or column= to leave it out", r)
+	return k.checkColumns()
+}
+
+func (k *importing) checkTimes() error {
+	if k.timeFormat != "" {
+		f, err := timetext.ParseFormat(k.timeFormat)
+		if err != nil {
+			return usagef("import: --time-format %v", err)
 		}
-		k.Decode.Rename[from] = to
+		k.Told.TimeFormat = &f
+	}
+	if k.zone != "" {
+		zone, err := timetext.ParseZone(k.zone)
+		if err != nil {
+			return usagef("import: --zone: %v", err)
+		}
+		k.Zone = zone
+	}
+	k.Told.HeaderLine = sniff.FindHeader
+	if k.headerLine != "" {
+		n, err := strconv.Atoi(k.headerLine)
+		if err != nil || n < 0 {
+			return usagef("import: --header-line %s: give the number of a line, or 0 if none has names", k.headerLine)
+		}
+		k.Told.HeaderLine = n
 	}
 	return nil
 }
 
-// parseDelimiter reads --delimiter: one character, or \t.
-func parseDelimiter(text string) (rune, error) {
-	if text == `\t` {
+func (k *importing) checkMarks() (err error) {
+	style := &k.Told.Style
+	for _, m := range []struct {
+		flag, text string
+		into       *rune
+	}{{"delimiter", k.delimiter, &k.Told.Delimiter}, {"decimal", k.decimal, &style.Decimal}, {"thousands", k.thousands, &style.Thousands}} {
+		if *m.into, err = parseMark(m.flag, m.text); err != nil {
+			return err
+		}
+	}
+	if style.Decimal == style.Thousands && style.Decimal != 0 || style.Thousands == '.' && style.Decimal == 0 {
+		if style.Decimal != 0 {
+			return usagef("import: --decimal and --thousands are the same")
+		}
+		style.Decimal = ',' // a point between thousands leaves nothing else
+	}
+	style.Missing = k.missing
+	return nil
+}
+
+func (k *importing) checkColumns() error {
+	if k.pivot == "none" {
+		k.PlainPairs = true
+	} else if k.pivot != "" {
+		i := strings.LastIndexByte(k.pivot, '=')
+		if i < 1 || i == len(k.pivot)-1 {
+			return usagef("import: --pivot %s: write it name=value, the columns with the names and the values of properties, or none", k.pivot)
+		}
+		k.Key, k.Value = k.pivot[:i], k.pivot[i+1:]
+	}
+	if len(k.only) > 0 {
+		k.Only = k.only
+	}
+	k.Rename = map[string]string{}
+	for _, r := range k.renames {
+		i := strings.LastIndexByte(r, '=')
+		if i < 1 {
+			return usagef("import: --rename %s: write it column=property, or column= to leave it out", r)
+		}
+		k.Rename[r[:i]] = r[i+1:]
+	}
+	k.Types = map[string]hotreader.Type{}
+	for _, t := range k.types {
+		i := strings.LastIndexByte(t, '=')
+		if i < 1 {
+			return usagef("import: --type %s: write it name=type; the types are %s", t, plain.TypeWords)
+		}
+		typ, ok := hotreader.ParseType(t[i+1:])
+		if !ok || typ == hotreader.Untyped {
+			return usagef("import: --type %s: %s", t, meantAndAll(strings.ToLower(t[i+1:]), strings.Split(plain.TypeWords, ", ")))
+		}
+		k.Types[t[:i]] = typ
+	}
+	return nil
+}
+
+// parseMark reads a flag that is one character, or \t; 0 = it is not given.
+func parseMark(flag, text string) (rune, error) {
+	switch text {
+	case "":
+		return 0, nil
+	case `\t`, "tab":
 		return '\t', nil
+	case "space":
+		return ' ', nil
 	}
 	r, n := utf8.DecodeRuneInString(text)
-	if n == 0 || n != len(text) || r == utf8.RuneError || strings.ContainsRune("\"\r\n", r) {
-		return 0, usagef("import: --delimiter %q: give one character, as ';', or '\\t' for a tab", text)
+	if n != len(text) || r == utf8.RuneError || strings.ContainsRune("\"\r\n", r) || flag != "delimiter" && strings.ContainsRune("0123456789+-eE", r) {
+		return 0, usagef("import: --%s %q: give one character, as ';', or '\\t' for a tab", flag, text)
 	}
 	return r, nil
 }
 
-// shownColumns are how many columns a person is told of.
-const shownColumns = 20
+// shown is how many columns, devices and reasons a person is told of.
+const shown = 20
 
-func (a *app) sayImported(r *importer.Result) {
-	device := terminal.Printable(r.Device)
-	if r.Lines == 0 {
-		fmt.Fprintf(a.stdout, "%s: the file has no rows\n", device)
+func (a *app) sayImported(k *importing, r *importer.Result) {
+	for _, row := range r.Rows {
+		fmt.Fprintln(a.stdout, terminal.Printable(row))
+	}
+	if k.DryRun {
 		a.sayLeftOut(r)
+		a.sayWarnings(r)
+		a.note("nothing is stored: this is a dry run")
 		return
 	}
-	most := ""
-	if r.Unsure > 0 {
-		most = "at most "
+	for i, d := range r.Devices {
+		if i == shown {
+			a.note("and %s", terminal.Plural(len(r.Devices)-i, "device more", "devices more"))
+			break
+		}
+		fmt.Fprintf(a.stdout, "%s: %s from %s to %s\n", terminal.Printable(d.ID), terminal.Plural(d.Lines, "line", "lines"),
+			hotreader.AppendTime(nil, d.First), hotreader.AppendTime(nil, d.Last))
 	}
-	fmt.Fprintf(a.stdout, "%s: %s%s from %s to %s\n", device, most, terminal.Plural(r.Rows, "row", "rows"),
-		hotreader.AppendTime(nil, *r.First), hotreader.AppendTime(nil, *r.Last))
-	if r.Shared > 0 {
-		fmt.Fprintf(a.stdout, "%s shared an instant with an earlier one and replaced it\n", terminal.Plural(r.Shared, "line", "lines"))
+	if r.Lines == 0 {
+		fmt.Fprintln(a.stdout, "there are no rows")
+	} else {
+		fmt.Fprintln(a.stdout, outcome(r))
 	}
 	for i, c := range r.Columns {
-		if i == shownColumns {
+		if i == shown {
 			a.note("and %s", terminal.Plural(len(r.Columns)-i, "column more", "columns more"))
 			break
 		}
@@ -187,23 +356,53 @@ func (a *app) sayImported(r *importer.Result) {
 	}
 }
 
-// sayLeftOut tells of cells that are not stored.
+// outcome says what became of the lines.
+func outcome(r *importer.Result) string {
+	var parts []string
+	for _, p := range []struct {
+		n         int64
+		one, many string
+	}{
+		{r.Written, "item written", "items written"},
+		{r.Stored, "row stored", "rows stored"},
+		{r.Merged, "line merged into a row that was there", "lines merged into rows that were there"},
+		{r.Replaced, "row replaced", "rows replaced"},
+		{r.Unchanged, "line changed nothing", "lines changed nothing"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, terminal.Plural(p.n, p.one, p.many))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sayLeftOut tells of values and lines that are not stored.
 func (a *app) sayLeftOut(r *importer.Result) {
-	if r.LeftOut > 0 {
-		a.note("%s left out: null, NaN or infinite", terminal.Plural(r.LeftOut, "cell is", "cells are"))
+	for i, l := range r.LeftOut {
+		if i == shown {
+			a.note("and more of other columns")
+			break
+		}
+		a.note("%s: %s left out: %s (%q)", terminal.Printable(l.Column), terminal.Plural(l.Count, "value", "values"), l.Reason, l.Example)
+	}
+	if r.BadLines > 0 {
+		where := ""
+		if len(r.Rejected) > 0 {
+			where = "; with the reasons they are in " + strings.Join(r.Rejected, ", ")
+		}
+		a.note("%s %s left out%s", a.talk.Bad("warning:"), terminal.Plural(r.BadLines, "line that cannot be read is", "lines that cannot be read are"), where)
 	}
 }
 
 // sayWarnings tells of what is hardly what was meant.
 func (a *app) sayWarnings(r *importer.Result) {
-	for _, c := range r.Columns[:min(len(r.Columns), shownColumns)] {
-		if c.Commas > 0 {
-			a.note("%s %s: %s a number with a comma (\"%s\"), stored as text; for numbers write a point",
-				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Commas, "text looks like", "texts look like"), c.Comma)
+	for _, c := range r.Columns[:min(len(r.Columns), shown)] {
+		if c.Marked > 0 {
+			a.note("%s %s: %s a number with marks (\"%s\"), stored as text; for numbers give --decimal or --thousands, or both, with the mark",
+				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Marked, "text looks like", "texts look like"), terminal.Printable(c.Mark))
 		}
 	}
-	if r.Unsure > 0 {
-		a.note("%s %s far out of order: if an earlier line has the same instant, it was replaced",
-			a.talk.Bad("warning:"), terminal.Plural(r.Unsure, "line is", "lines are"))
+	for _, note := range r.Notes {
+		a.note("%s", terminal.Printable(note))
 	}
 }

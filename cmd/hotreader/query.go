@@ -39,7 +39,8 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 Formats:
   table      aligned columns
   chart      a drawing of each property; no spike is lost, however long the range
-  json       one document {"items":[{"time":...,"NAME":...}],"warnings":[...]}
+  json       one document {"items":[{"time":...,"NAME":...}],"warnings":[...]}; a
+             value that a row does not have is null
   jsonl      one such item a line
   csv        RFC 4180; text that a spreadsheet would run as a formula is guarded
   twinmaker  what AWS IoT TwinMaker is answered: one page a line
@@ -90,7 +91,7 @@ A warning says where that ended the search. A row more than a day ahead of the
 clock is passed over, unless --end is later.
 
 The formats json, jsonl and csv hold rows, newest first: those that the values
-come from, each with the values that are newest.
+come from, each with the values that are newest; others are null in JSON.
 
 ` + kindText + "\n\n" + tokenText + `
 

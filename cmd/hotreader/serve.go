@@ -58,8 +58,9 @@ type serving struct {
 }
 
 const serveText = `Serve a store as a Hot Reader API, for other clouds, dashboards and people: POST
-/read, GET /v1/devices/{id}/history and GET /v1/devices/{id}/latest, described in
-/openapi.json. /healthz tells without a token whether the server is up.
+/read, GET /v1/devices, GET /v1/devices/{id}, and its /history and /latest, described
+in /openapi.json. /health tells without a token whether the server is up. The token
+comes in X-Inter-Cloud-Token, or as Authorization: Bearer.
 
 With --remote the rows are those of another Hot Reader API. Its token is the one that
 callers send here.
@@ -196,16 +197,15 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	s.metrics = cmp.Or(s.metrics, seen.Page())
 	parts := function.Parts{Token: token, Observer: seen, Program: "hotreader-serve"}
-	var source hotreader.Source // the store
 	if s.remote == "" {
 		store, err := s.opened(ctx, seen)
 		if err != nil {
 			return err
 		}
 		defer store.Close()
-		source, parts.Local = store, func() (hotreader.Source, error) { return store, nil }
+		parts.Local = func() (hotreader.Source, error) { return store, nil }
 	}
-	handler, err := s.api(parts, source, devices, logs)
+	handler, err := s.api(parts, devices, logs)
 	if err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (s *serving) opened(ctx context.Context, seen *observe.Observer) (hotreader
 }
 
 // api assembles what is served.
-func (s *serving) api(parts function.Parts, store hotreader.Source, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
+func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
 	if parts.Catalog, err = function.OpenCatalog(s.catalog); err != nil {
 		return nil, err
 	}
@@ -246,7 +246,7 @@ func (s *serving) api(parts function.Parts, store hotreader.Source, devices iden
 	}
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Version: thisBuild().Version, Mounts: mounts(parts.Catalog, store),
+		Logger: logs, Version: thisBuild().Version, Mounts: mounts,
 	})
 }
 

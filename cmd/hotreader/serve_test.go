@@ -3,11 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,10 +16,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"hotreader"
-	"hotreader/cmd/hotreader/internal/importer"
-	"hotreader/cmd/hotreader/internal/terminal"
-	"hotreader/store/all"
 	"hotreader/test/slowtable"
 )
 
@@ -128,81 +121,6 @@ func TestStoreIsReadAhead(t *testing.T) {
 	query("--remote", serveURL(t, "serve", "--store", store, "--listen", "127.0.0.1:0", "--log-level", "error"))
 }
 
-// ^C ends an import that waits for a line that does not come, and what it leaves
-// behind is what it says.
-func TestInterruptedImport(t *testing.T) {
-	for _, lines := range []int{1, 2500} {
-		url := "bolt:" + filepath.Join(t.TempDir(), "s.db")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		in, feed := io.Pipe()
-		defer feed.Close()
-		go func() {
-			text := "timestamp,v\n"
-			for i := range lines {
-				text += midnight.Add(time.Duration(i)*time.Second).Format(time.RFC3339) + ",1\n"
-			}
-			// The pipe takes the second write when the first has been read.
-			for _, text := range []string{text, "2026-"} {
-				if _, err := feed.Write([]byte(text)); err != nil {
-					return
-				}
-			}
-			cancel(interrupted{os.Interrupt})
-		}()
-		var out, talk bytes.Buffer
-		if code := run(ctx, []string{"import", "--store", url, "--device", "d", "--format", "csv", "-"}, in, &out, &talk); code != exitInterrupted || out.Len() > 0 {
-			t.Errorf("%d lines: exit code %d, want %d; it printed %q", lines, code, exitInterrupted, out.String())
-		}
-		want := "hotreader: interrupted\n"
-		if stored := countRows(t, url); stored > 0 {
-			want = fmt.Sprintf("%s lines before that are stored; go on with --skip %d, or repeat the import as a whole\n", terminal.Count(stored), stored) + want
-		} else if lines > 1 {
-			t.Error("nothing is stored")
-		}
-		if talk.String() != want {
-			t.Errorf("%d lines: it said %q, want %q", lines, talk.String(), want)
-		}
-	}
-}
-
-// countRows returns how many rows of d a store has, 0 if there is none.
-func countRows(t *testing.T, url string) (n int) {
-	store, err := all.OpenReader(t.Context(), url)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	for _, err := range hotreader.NewReader(store).Read(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		n++
-	}
-	return n
-}
-
-// A file whose keys are data fills neither the memory nor the screen.
-func TestManyColumns(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "keys.jsonl")
-	var text strings.Builder
-	for i := range 1500 {
-		fmt.Fprintf(&text, `{"timestamp":"%s","k%d":"1,5"}`+"\n", midnight.Add(time.Duration(i)*time.Second).Format(time.RFC3339), i)
-	}
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var out, talk bytes.Buffer
-	if code := run(t.Context(), []string{"import", "--store", "mem:", "--device", "d", file}, nil, &out, &talk); code != 0 {
-		t.Errorf("exit code %d: %s", code, talk.String())
-	}
-	if lines := strings.Count(talk.String(), "\n"); lines != 2*shownColumns+1 || !strings.Contains(talk.String(), "and 980 columns more\n") {
-		t.Errorf("%d lines: %s", lines, talk.String())
-	}
-}
-
 func TestNameList(t *testing.T) {
 	for text, want := range map[string]string{
 		"a": "[a]", "a,b": "[a b]", `a"b`: `[a"b]`, `"a,b",c`: "[a,b c]", `"a""b"`: `[a"b]`, "": "[]", `"a`: "[a]",
@@ -238,17 +156,5 @@ func TestBuildWithoutVersionControl(t *testing.T) {
 	b := buildOf(&debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "false"}}})
 	if b.Commit != "abc" || b.Modified == nil || *b.Modified {
 		t.Errorf("%+v", b)
-	}
-}
-
-// An import says where it does not know whether lines share an instant.
-func TestUnsureRowsAreTold(t *testing.T) {
-	var out, talk bytes.Buffer
-	newApp(nil, &out, &talk).sayImported(&importer.Result{Device: "d", Lines: 3, Rows: 3, Unsure: 1, First: &midnight, Last: &midnight})
-	if want := "d: at most 3 rows from 2026-03-02T00:00:00.000Z to 2026-03-02T00:00:00.000Z\n"; out.String() != want {
-		t.Errorf("got %q, want %q", out.String(), want)
-	}
-	if want := "warning: 1 line is far out of order: if an earlier line has the same instant, it was replaced\n"; talk.String() != want {
-		t.Errorf("got %q, want %q", talk.String(), want)
 	}
 }

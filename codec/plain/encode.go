@@ -2,15 +2,16 @@
 // write: a JSON document, JSON lines and CSV.
 //
 // An answer has one object, or line, for each row: the row's time, under the
-// name "time", and the values it has, under their properties' names. Numbers
-// are the store's own digits.
+// name "time", and all properties that were asked for, under their names. A value
+// that a row does not have is null, so that each row, and each page, has the same
+// columns. Numbers are the store's own digits.
 //
-//	{"items":[{"time":"2026-01-01T00:00:00.000Z","temperature":73.90}],"next_token":"…"}
+//	{"items":[{"time":"2026-01-01T00:00:00.000Z","temperature":73.90,"state":null}],"next_token":null}
 //
-//	{"time":"2026-01-01T00:00:00.000Z","temperature":73.90}
+//	{"time":"2026-01-01T00:00:00.000Z","temperature":73.90,"state":null}
 //
-//	time,temperature
-//	2026-01-01T00:00:00.000Z,73.90
+//	time,temperature,state
+//	2026-01-01T00:00:00.000Z,73.90,
 //
 // # CSV
 //
@@ -20,8 +21,8 @@
 // Spreadsheets take a cell that begins with = + - @, a tab or the end of a line
 // for a formula, and text comes from devices. Such text is therefore written
 // with an apostrophe before it, which spreadsheets understand as "this is
-// text"; so is text that looks as if that had been done to it, so that Reading
-// a CSV can undo it exactly. Numbers are never touched. The two JSON formats
+// text"; so is text that looks as if that had been done to it, so that reading
+// a CSV (as hotreader import does) can undo it exactly. Numbers are never touched. The two JSON formats
 // carry all text as it is.
 package plain
 
@@ -115,19 +116,20 @@ func (e *Encoder) AppendRow(dst []byte, row hotreader.Row, first bool) []byte {
 		dst = append(hotreader.AppendTime(dst, row.Time), '"')
 	}
 	for i, key := range e.keys {
-		if i == len(row.Values) {
-			break
+		var v hotreader.Value
+		if i < len(row.Values) {
+			v = row.Values[i]
 		}
-		v := row.Values[i]
+		dst = append(dst, key...)
 		switch v.Kind() {
 		case hotreader.Null:
-			continue
+			dst = append(dst, "null"...)
 		case hotreader.Bool:
-			dst = strconv.AppendBool(append(dst, key...), v.Bool())
+			dst = strconv.AppendBool(dst, v.Bool())
 		case hotreader.Number:
-			dst = append(append(dst, key...), v.Text()...)
+			dst = append(dst, v.Text()...)
 		case hotreader.String:
-			dst = jsontext.AppendString(append(dst, key...), v.Text())
+			dst = jsontext.AppendString(dst, v.Text())
 		}
 	}
 	dst = append(dst, '}')
@@ -159,17 +161,26 @@ func (e *Encoder) appendLine(dst []byte, row hotreader.Row) []byte {
 	return append(dst, '\n')
 }
 
-// AppendTail appends what comes behind the rows. Only JSON has a place for
-// nextToken and warnings; "" and none are left out.
+// AppendTail appends what comes behind the rows of a page. Only JSON has a place for
+// nextToken, which is null for "", and for warnings.
 func (e *Encoder) AppendTail(dst []byte, nextToken string, warnings []hotreader.Warning) []byte {
 	if e.format != JSON {
 		return dst
 	}
-	dst = append(dst, ']')
-	if nextToken != "" {
-		dst = jsontext.AppendString(append(dst, `,"next_token":`...), nextToken)
+	if dst = append(dst, `],"next_token":`...); nextToken == "" {
+		dst = append(dst, "null"...)
+	} else {
+		dst = jsontext.AppendString(dst, nextToken)
 	}
 	return append(hotreader.AppendWarnings(dst, warnings), "}\n"...)
+}
+
+// appendEnd is AppendTail of an answer that has no pages.
+func (e *Encoder) appendEnd(dst []byte, warnings []hotreader.Warning) []byte {
+	if e.format != JSON {
+		return dst
+	}
+	return append(hotreader.AppendWarnings(append(dst, ']'), warnings), "}\n"...)
 }
 
 // flushAt is how many bytes Write gathers before it writes them.
@@ -195,7 +206,7 @@ func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error], stats
 			buf = buf[:0]
 		}
 	}
-	_, err = w.Write(e.AppendTail(buf, "", stats.Warnings()))
+	_, err = w.Write(e.appendEnd(buf, stats.Warnings()))
 	return n, err
 }
 
@@ -240,12 +251,4 @@ func runsAsFormula(text []byte) bool {
 		return false
 	}
 	return false
-}
-
-// unguard takes the apostrophe away that AppendCell set.
-func unguard(cell string) string {
-	if len(cell) > 1 && cell[0] == '\'' && runsAsFormula([]byte(cell)) {
-		return cell[1:]
-	}
-	return cell
 }

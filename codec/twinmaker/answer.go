@@ -98,40 +98,58 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 	if len(req.Query.Types) == 0 {
 		req.Query.Types = nil
 	}
-	page := newPage(&req.Query)
-	if from != nil {
-		for i, f := range from.fates {
-			page.columns[i].fate = f
-		}
-	}
 	stats := new(hotreader.Stats)
-	defer page.release(ctx, stats)
-	reading, cancel := r.withReserve(hotreader.WithStats(ctx, stats))
-	defer cancel()
-	f := pageFiller{Responder: r, ctx: reading, caller: ctx, req: &req, page: page, from: from, budget: r.maxBytes() - overhead(&req)}
-	read := f.readRows
-	if req.Interpolation > 0 {
-		read = f.readSteps
-	}
-	next, err := read()
-	page.account(stats)
-	if err == nil && next == nil {
-		err = page.whole(stats, r.Warnings)
-	}
-	if err != nil {
-		return dst, err
-	}
+	defer func() { hotreader.StatsOf(ctx).Add(stats) }()
 	n := len(dst)
-	dst = r.appendWarnings(page.appendSeries(dst, &req), stats)
-	if next != nil {
-		next.fates = page.fates()
+	var next *position
+	if req.Fleet != nil {
+		dst, next, err = r.appendFleet(ctx, dst, &req, from, stats)
+	} else {
+		dst, next, err = r.appendDevice(ctx, dst, &req, from, stats)
+	}
+	if err == nil && next != nil {
 		dst = append(dst, `,"nextToken":"`...)
-		if dst, err = appendToken(dst, keys[0], signed, next); err != nil {
-			return dst[:n], err
-		}
+		dst, err = appendToken(dst, keys[0], signed, next)
 		dst = append(dst, '"')
 	}
+	if err != nil {
+		return dst[:n], err
+	}
 	return append(dst, '}'), nil
+}
+
+// appendDevice appends an answer of one device, up to its end or its nextToken, and
+// returns the next page's position, nil if there is none.
+func (r *Responder) appendDevice(ctx context.Context, dst []byte, req *Request, from *position, stats *hotreader.Stats) ([]byte, *position, error) {
+	page := newPage(&req.Query)
+	defer page.release()
+	if from != nil {
+		page.setFates(from.fates)
+	}
+	reading, cancel := r.withReserve(hotreader.WithStats(ctx, stats))
+	defer cancel()
+	f := pageFiller{Responder: r, ctx: reading, caller: ctx, req: req, page: page, from: from, want: r.rows(req),
+		budget: r.maxBytes() - around(req) - overhead(req, req.Query.Device)}
+	next, err := f.read()
+	page.account(stats)
+	if err == nil && next == nil {
+		err = r.ended(req, page.fates(), stats)
+	}
+	if err != nil {
+		return dst, nil, err
+	}
+	if next != nil {
+		next.fates = page.fates()
+	}
+	return r.appendWarnings(page.appendSeries(dst, req), stats), next, nil
+}
+
+// rows returns how many rows a page may have; 0 = any number.
+func (r *Responder) rows(req *Request) int {
+	if req.MaxResults == 0 {
+		return 0
+	}
+	return max(1, req.MaxResults/len(req.Query.Properties))
 }
 
 // appendSeries appends the beginning of an answer, with the series of each property.
@@ -141,15 +159,21 @@ func (p *page) appendSeries(dst []byte, req *Request) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `{"entityPropertyReference":`...)
-		dst = req.Ref.append(dst, name.Property, req.Query.Device)
-		dst = append(dst, `,"values":[`...)
-		if b := p.columns[name.Column].buf; len(b) > 0 {
-			dst = append(dst, b[:len(b)-1]...) // without the last comma
-		}
-		dst = append(dst, `]}`...)
+		dst = req.appendOne(dst, name.Property, req.Query.Device, p.columns[name.Column].buf)
 	}
 	return append(dst, ']')
+}
+
+// appendOne appends the series of one property of a device. points has a comma after
+// each.
+func (r *Request) appendOne(dst []byte, property, device string, points []byte) []byte {
+	dst = append(dst, `{"entityPropertyReference":`...)
+	dst = r.Ref.append(dst, property, device)
+	dst = append(dst, `,"values":[`...)
+	if len(points) > 0 {
+		dst = append(dst, points[:len(points)-1]...)
+	}
+	return append(dst, `]}`...)
 }
 
 // appendWarnings appends them if the answer has a place for them.
@@ -162,36 +186,51 @@ func (r *Responder) appendWarnings(dst []byte, stats *hotreader.Stats) []byte {
 
 // append appends the reference of a property as JSON.
 func (ref *Reference) append(dst []byte, property, device string) []byte {
-	switch {
-	case ref.EntityID != "":
-		dst = jsontext.AppendString(append(dst, `{"entityId":`...), ref.EntityID)
-		dst = jsontext.AppendString(append(dst, `,"componentName":`...), ref.ComponentName)
-		dst = append(dst, ',')
-	case ref.ExternalName != "":
-		dst = jsontext.AppendString(append(dst, `{"externalIdProperty":{`...), ref.ExternalName)
-		dst = jsontext.AppendString(append(dst, ':'), device)
-		dst = append(dst, "},"...)
-	default:
-		dst = append(dst, '{')
+	open := byte('{')
+	key := func(name, value string) {
+		dst = append(append(append(dst, open, '"'), name...), `":`...)
+		dst, open = jsontext.AppendString(dst, value), ','
 	}
-	dst = jsontext.AppendString(append(dst, `"propertyName":`...), property)
+	if ref.EntityID != "" {
+		key("entityId", ref.EntityID)
+		if ref.ComponentName != "" {
+			key("componentName", ref.ComponentName)
+		}
+		if ref.ComponentPath != "" {
+			key("componentPath", ref.ComponentPath)
+		}
+	} else if len(ref.ExternalNames) > 0 {
+		dst = append(dst, `{"externalIdProperty":`...)
+		for _, name := range ref.ExternalNames {
+			dst = jsontext.AppendString(append(dst, open), name)
+			dst, open = jsontext.AppendString(append(dst, ':'), device), ','
+		}
+		dst, open = append(dst, '}'), ','
+	}
+	key("propertyName", property)
 	return append(dst, '}')
 }
 
-// overhead bounds the bytes of an answer besides its points.
-func overhead(req *Request) int {
-	n := len(`{"propertyValues":[],"nextToken":""}`)
+// around bounds the bytes of an answer besides its series.
+func around(req *Request) int { return len(`{"propertyValues":[],"nextToken":""}`) + tokenBound(req) }
+
+// overhead bounds the bytes of a device's series besides its points.
+func overhead(req *Request, device string) (n int) {
 	for _, name := range req.names() {
-		n += len(`{"entityPropertyReference":,"values":[]},`) + len(req.Ref.append(nil, name.Property, req.Query.Device))
+		n += len(`{"entityPropertyReference":,"values":[]},`) + len(req.Ref.append(nil, name.Property, device))
 	}
-	return n + tokenBound(len(req.Query.Properties), req.Interpolation > 0)
+	return n
 }
 
 // tokenBound bounds the characters of a nextToken.
-func tokenBound(properties int, steps bool) int {
-	raw := 64 + 2*properties
-	if steps {
-		raw += properties * maxTrackBytes
+func tokenBound(req *Request) int {
+	n := len(req.Query.Properties)
+	raw := 64 + 2*n
+	if req.Interpolation > 0 {
+		raw += n * maxTrackBytes
+	}
+	if req.Fleet != nil {
+		raw += n + 4 + hotreader.MaxDeviceBytes
 	}
 	return min(raw*4/3, MaxTokenChars)
 }
@@ -206,8 +245,9 @@ type pageFiller struct {
 	from   *position // where the page begins; nil = it is the first
 	budget int       // bytes of points
 
+	want int // rows, or steps; 0 = any number
+
 	// Without interpolation.
-	want int       // rows; 0 = any number
 	rows int       // in the page
 	last time.Time // of the last row that is in the page, or has no point
 	more bool      // the page is full, or its time is up
@@ -215,6 +255,14 @@ type pageFiller struct {
 
 // timeUp reports whether the time for reading is used up, but not the caller's.
 func (f *pageFiller) timeUp() bool { return f.ctx.Err() != nil && f.caller.Err() == nil }
+
+// read fills the page, and returns the next page's position, nil if there is none.
+func (f *pageFiller) read() (*position, error) {
+	if f.req.Interpolation > 0 {
+		return f.readSteps()
+	}
+	return f.readRows()
+}
 
 // readRows fills the page with rows. It returns the next page's position, nil if there
 // is none.
@@ -231,8 +279,7 @@ func (f *pageFiller) readRows() (*position, error) {
 		}
 	}
 	q.Types = f.page.types()
-	if f.req.MaxResults > 0 {
-		f.want = max(1, f.req.MaxResults/len(q.Properties))
+	if f.want > 0 {
 		q.Limit = f.want + 1 // one more row shows whether there is another page
 	}
 	for {
@@ -327,14 +374,15 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 		return dst, err
 	}
 	page := newPage(&req.Query)
+	defer page.release()
 	stats := new(hotreader.Stats)
-	defer page.release(ctx, stats)
+	defer func() { hotreader.StatsOf(ctx).Add(stats) }()
 	reading, cancel := r.withReserve(hotreader.WithStats(ctx, stats))
 	defer cancel()
 	err := r.readLast(reading, page, req.Query)
 	page.account(stats)
 	if err == nil {
-		err = page.whole(stats, r.Warnings)
+		err = r.ended(&req, page.fates(), stats)
 	}
 	if err == nil && !r.Warnings {
 		err = page.found(stats)

@@ -38,7 +38,7 @@ func machine(t testing.TB) *rowsReader {
 		2022-04-07T04:04:42Z          588.168                                true   7          9007199254740993      "run"
 		2022-04-07T04:04:42.5Z        -                                      -      -          -                     "idle"
 		2022-04-07T04:04:43.000001Z   592.42240000000000000000000000000001   false  2147483648 -9223372036854775808  -
-		2022-04-07T04:04:44.123456789Z 1e400                                 1      7.0        "17"                  ""
+		2022-04-07T04:04:44.123456789Z 1e400                                 2      7.0        "17"                  ""
 		2022-04-07T04:04:45Z          "-0.5e-3"                              -      -7         1                     -`)
 	r.rows[1].Values[4] = hotreader.StringValue([]byte("a \"quoted\\\" \n\t\r\x00\x1f\x7f </script> é ☃ 😀 \u2028\u2029 bad \xff\xc3 end"))
 	return r
@@ -64,7 +64,7 @@ func TestAppendHistory(t *testing.T) {
 		t.Fatalf("what dst held is gone: %s", body)
 	}
 	held(t, "history.json", body)
-	if n := stats.Skipped(); n != 4 { // 2147483648, 1e400, 1 as a boolean, ""
+	if n := stats.Skipped(); n != 4 { // 2147483648, 1e400, 2 as a boolean, ""
 		t.Errorf("%d values were counted as left out; want 4", n)
 	}
 	if bytes.ContainsAny(body, "\n\u2028\u2029") {
@@ -198,12 +198,12 @@ func TestByteBudget(t *testing.T) {
 			t.Errorf("%d bytes: a page of %d, %v", most, len(body)-100, err)
 		}
 	}
-	_, err := (&Responder{Reader: r, MaxBytes: overhead(&req) + 150}).AppendHistory(t.Context(), nil, req)
+	_, err := (&Responder{Reader: r, MaxBytes: around(&req) + overhead(&req, "d") + 150}).AppendHistory(t.Context(), nil, req)
 	if !errors.Is(err, hotreader.CodeTooLarge) {
 		t.Errorf("not one row fits, but the error is %v", err)
 	}
 	req.Interpolation, req.Query.Start = time.Second, r.rows[0].Time
-	if _, err := (&Responder{Reader: r, MaxBytes: overhead(&req) + 150}).AppendHistory(t.Context(), nil, req); !errors.Is(err, hotreader.CodeTooLarge) {
+	if _, err := (&Responder{Reader: r, MaxBytes: around(&req) + overhead(&req, "d") + 150}).AppendHistory(t.Context(), nil, req); !errors.Is(err, hotreader.CodeTooLarge) {
 		t.Errorf("not one step fits, but the error is %v", err)
 	}
 	if _, err := (&Responder{Reader: r, MaxBytes: 300}).AppendLastEntry(t.Context(), nil, req); !errors.Is(err, hotreader.CodeTooLarge) {
@@ -432,7 +432,7 @@ func TestLastEntryPassesOverWhatCannotBeSent(t *testing.T) {
 // external id where there is no entity.
 func TestPitfall11WhatTheClientCannotTake(t *testing.T) {
 	req := machineRequest(t)
-	for _, ref := range []Reference{{EntityID: "e \"1\"", ComponentName: "c\u2028"}, {ExternalName: "id"}, {}} {
+	for _, ref := range []Reference{{EntityID: "e \"1\"", ComponentName: "c\u2028"}, {ExternalNames: []string{"id"}}, {}} {
 		for maxResults := range 30 {
 			req.Ref, req.MaxResults, req.NextToken = ref, maxResults, ""
 			for {
@@ -446,7 +446,7 @@ func TestPitfall11WhatTheClientCannotTake(t *testing.T) {
 					if err := json.Unmarshal(p.Reference, &r); err != nil || r.PropertyName != req.Query.Properties[i] || r.EntityID != ref.EntityID || r.ComponentName != ref.ComponentName {
 						t.Fatalf("reference %s, %v", p.Reference, err)
 					}
-					if ref.ExternalName != "" && r.ExternalIDProperty[ref.ExternalName] != "press-1" {
+					if ref.ExternalNames != nil && r.ExternalIDProperty[ref.ExternalNames[0]] != "press-1" {
 						t.Fatalf("reference %s", p.Reference)
 					}
 					key := [...]string{"doubleValue", "booleanValue", "integerValue", "stringValue", "longValue"}[i]

@@ -53,7 +53,7 @@ func TestAnswersKeepBotocoresModel(t *testing.T) {
 		}
 		answers = append(answers, shape+" "+string(body))
 	}
-	for _, ref := range []Reference{entity, {ExternalName: "iotDeviceId"}, {}} {
+	for _, ref := range []Reference{entity, {EntityID: "e1", ComponentName: "c", ComponentPath: "a/c"}, {EntityID: "e1", ComponentPath: "a/c"}, {ExternalNames: []string{"alarm_key", "deviceId"}}, {ExternalNames: []string{"iotDeviceId"}}, {}} {
 		for _, reader := range []hotreader.Reader{machine(t), &rowsReader{}} {
 			for _, types := range [][]hotreader.Type{nil, machineRequest(t).Query.Types} {
 				for _, maxResults := range []int{0, 5, 10} {
@@ -70,6 +70,13 @@ func TestAnswersKeepBotocoresModel(t *testing.T) {
 		req.Ref = ref
 		req.Query.Start, req.Interpolation, req.MaxResults = instant(t, "1899-12-31T23:59:59.5Z"), 7*time.Second, 20
 		body, err := (&Responder{Reader: seconds(100, "a", "b")}).AppendHistory(t.Context(), nil, req)
+		add("GetPropertyValueHistoryResponse", body, err)
+	}
+	store, _ := alarms(t)
+	for _, maxResults := range []int{0, 5} {
+		req := mixers(devicesOf(t, 12), "alarm_status", "temperature")
+		req.MaxResults = maxResults
+		body, err := (&Responder{Reader: hotreader.NewReader(store)}).AppendHistory(t.Context(), nil, req)
 		add("GetPropertyValueHistoryResponse", body, err)
 	}
 	if found := botocore(t, answers...); found != "" {

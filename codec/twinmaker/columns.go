@@ -2,7 +2,6 @@ package twinmaker
 
 import (
 	"bytes"
-	"context"
 	"math"
 	"math/big"
 	"strconv"
@@ -76,10 +75,8 @@ func newPage(q *hotreader.Query) *page {
 	return p
 }
 
-// release makes the page's memory reusable, and tells the caller's Stats what was
-// counted for the page.
-func (p *page) release(ctx context.Context, stats *hotreader.Stats) {
-	hotreader.StatsOf(ctx).Add(stats)
+// release makes the page's memory reusable.
+func (p *page) release() {
 	p.names = nil
 	size := 0
 	for i := range p.columns[:cap(p.columns)] {

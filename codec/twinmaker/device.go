@@ -1,15 +1,19 @@
 package twinmaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
+	"hotreader/internal/nearest"
 )
 
 // Limits of the TwinMaker edge.
@@ -26,6 +30,17 @@ const (
 type Request struct {
 	// Query says which rows. Its Limit is ignored; MaxResults takes its place.
 	Query hotreader.Query
+
+	// Fleet are the devices that are asked for; Query.Device is then "". nil = the
+	// one of the Query. A last-entry request has none.
+	Fleet *Fleet
+
+	// Unlisted is what the catalogue does not list. If storage knows nothing of it,
+	// either, that is an error.
+	Unlisted struct {
+		Device     bool     // the query's
+		Properties []string // of the query
+	}
 
 	// Names are the answer's names for the properties. nil = the query's own. In a
 	// last-entry request, several names may share one property of the query.
@@ -55,21 +70,35 @@ func (r *Request) names() []Name {
 	return names
 }
 
+// Fleet is the devices of a component type that they share.
+type Fleet struct {
+	Type    string // its name, without the twin's
+	Catalog *catalog.Catalog
+}
+
 // Reference says what the answer's properties belong to: an entity and its component,
-// or, in queries by component type, the property that holds the external id (the id
-// itself is Query.Device). With neither, the answer names only the properties.
+// or, in queries by component type, the properties that hold the external id (the id
+// itself is the device's). With neither, the answer names only the properties.
 type Reference struct {
 	EntityID, ComponentName string
-	ExternalName            string
+	ComponentPath           string // of a component within components; "" = not said
+	ExternalNames           []string
 }
 
 // check reports what is wrong with a request, all of it in one error.
 func (r *Request) check(op string) error {
 	var wrong []string
-	if err := r.Query.Check(); err != nil {
+	q := r.Query
+	if r.Fleet != nil {
+		q.Device = r.Fleet.Type
+		if q.Last {
+			wrong = append(wrong, "a last-entry request has one device")
+		}
+	}
+	if err := q.Check(); err != nil {
 		wrong = append(wrong, cause(err))
 	}
-	if (r.Ref.EntityID == "") != (r.Ref.ComponentName == "") {
+	if (r.Ref.EntityID == "") != (r.Ref.ComponentName == "" && r.Ref.ComponentPath == "") {
 		wrong = append(wrong, "entityId and componentName belong together, but one of them is missing")
 	}
 	for _, name := range r.Names {
@@ -123,59 +152,171 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// Lookup asks TwinMaker (GetEntity) for the device id of an entity's component.
-type Lookup = func(ctx context.Context, workspaceID, entityID, componentName string) (string, error)
+// Said is what the caller of a function reads of an error, whatever its code: Text
+// speaks of TwinMaker's side, and nothing of storage.
+type Said struct {
+	Text string // a sentence without a full stop
+	Err  error  // the cause, for the log; nil = Text says it all
+}
 
-// Devices finds the device id of an event. It takes the first of these:
+func (s *Said) Error() string {
+	if s.Err == nil {
+		return s.Text
+	}
+	return s.Text + ": " + s.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (s *Said) Unwrap() error { return s.Err }
+
+// Component is what TwinMaker knows of an entity's component.
+type Component struct {
+	ExternalID string // value, else default value, of the property that is an external id; "" = none
+	TypeID     string // of the component type; "" = not known
+}
+
+// Lookup asks TwinMaker (GetEntity) for an entity's component, by its name or its path.
+type Lookup = func(ctx context.Context, workspaceID, entityID, component string) (Component, error)
+
+// Devices finds the device of an event. It takes the first of these:
 //
 //  1. the value, else the default value, of the property whose definition says
 //     isExternalId;
-//  2. componentTypeId without its prefix "Twin-";
-//  3. the answer of Lookup.
+//  2. componentTypeId without its prefix "Twin-", by the Catalog: the one device of
+//     this type; without a Catalog the device of this name;
+//  3. the answer of Lookup, by the same two rules.
 //
-// It never guesses: without any of these, the event is rejected.
+// A component-type query (without an entity) of a type that devices share is for all
+// of them. Devices never guesses: without any of these, the event is rejected.
 type Devices struct {
-	Twin   string // digital twin's name; "" = componentTypeId is ignored
-	Lookup Lookup // nil = none; wrap it with CacheLookup
+	Twin    string           // digital twin's name; "" = componentTypeId is ignored
+	Catalog *catalog.Catalog // of the twin's devices; nil = none
+	Lookup  Lookup           // nil = none; wrap it with CacheLookup
 }
 
-// find returns the device id and, if a property holds it, that property's name.
-func (d Devices) find(ctx context.Context, e *event, ref Reference) (device, name string, err error) {
-	fail := func(format string, args ...any) (string, string, error) {
-		return "", "", &hotreader.Error{Op: e.op, Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
+// find puts into req whose values an event asks for: a device or a Fleet.
+func (d Devices) find(ctx context.Context, e *event, req *Request) error {
+	fail := func(format string, args ...any) error {
+		return &hotreader.Error{Op: e.op, Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
 	}
-	for i, x := range e.externals {
-		if i > 0 && x.id != e.externals[0].id {
-			return fail("properties %q and %q both say isExternalId, with different ids; want one external id", e.externals[0].name, x.name)
+	id := ""
+	for _, x := range e.externals {
+		if id != "" && x.id != "" && x.id != id {
+			return fail("the properties that say isExternalId have different ids, %q and %q; want one external id", short(id), short(x.id))
+		}
+		id = cmp.Or(id, x.id)
+	}
+	if req.Ref.EntityID == "" {
+		if len(e.externals) == 0 {
+			return fail("entityId is absent, and no property of the component type says isExternalId, so an answer could not say whose values it has; want such a property, as deviceId or alarm_key")
+		}
+		for _, x := range e.externals {
+			req.Ref.ExternalNames = append(req.Ref.ExternalNames, x.name)
 		}
 	}
-	if len(e.externals) > 0 {
-		return e.externals[0].id, e.externals[0].name, nil
+	if id != "" {
+		req.Query.Device = id
+		return nil
 	}
 	componentType, workspace := e.text("componentTypeId"), e.text("workspaceId")
 	if err := invalid(e.op, e.wrong); err != nil {
-		return "", "", err
+		return err
 	}
-	if d.Twin != "" {
-		if id, ok := strings.CutPrefix(componentType, d.Twin+"-"); ok && id != "" {
-			return id, "", nil
-		}
+	if found, err := d.ofType(componentType, e.op, req); found || err != nil {
+		return err
 	}
+	ref := &req.Ref
 	if d.Lookup != nil && ref.EntityID != "" && workspace != "" {
-		id, err := d.Lookup(ctx, workspace, ref.EntityID, ref.ComponentName)
+		c, err := d.Lookup(ctx, workspace, ref.EntityID, cmp.Or(ref.ComponentPath, ref.ComponentName))
 		if err != nil {
 			if _, ok := errors.AsType[*hotreader.Error](err); !ok {
-				err = &hotreader.Error{Op: e.op + ": look up the entity", Code: hotreader.CodeUnavailable, Err: err}
+				err = &hotreader.Error{Op: e.op, Code: hotreader.CodeUnavailable, Err: &Said{"TwinMaker's GetEntity failed", err}}
 			}
-			return "", "", err
+			return err
 		}
-		if id != "" {
-			return id, "", nil
+		if req.Query.Device = c.ExternalID; c.ExternalID != "" {
+			return nil
+		}
+		componentType = cmp.Or(c.TypeID, componentType)
+		if found, err := d.ofType(componentType, e.op, req); found || err != nil {
+			return err
 		}
 	}
-	return fail("the device id cannot be found: no property with isExternalId has a value, "+
-		"componentTypeId %q does not begin with %q, and entity %q, component %q names none",
-		short(componentType), d.Twin+"-", short(ref.EntityID), short(ref.ComponentName))
+	return fail("the device id cannot be found: no property with isExternalId has a value, %s, and entity %q, component %q names none",
+		d.noDevice(componentType), short(ref.EntityID), short(cmp.Or(ref.ComponentPath, ref.ComponentName)))
+}
+
+// declare takes from the catalogue the types of the properties whose definition has
+// none, and notes what it does not list.
+func (d Devices) declare(req *Request) {
+	if d.Catalog == nil {
+		return
+	}
+	q := &req.Query
+	device, ok := d.Catalog.Device(q.Device)
+	if req.Fleet != nil {
+		device, ok = d.Catalog.Devices("", req.Fleet.Type, "", 1)[0], true // all have the same properties
+	}
+	req.Unlisted.Device = !ok
+	for i, name := range q.Properties {
+		at := slices.IndexFunc(device.Properties, func(p catalog.Property) bool { return p.Name == name })
+		switch {
+		case at < 0:
+			req.Unlisted.Properties = append(req.Unlisted.Properties, name)
+		case q.Types[i] == hotreader.Untyped:
+			q.Types[i] = device.Properties[at].Type
+		}
+	}
+}
+
+// noDevice says why a component type names no device.
+func (d Devices) noDevice(componentType string) string {
+	name, ours := strings.CutPrefix(componentType, d.Twin+"-")
+	switch {
+	case !ours || d.Twin == "" || d.Catalog == nil:
+		return fmt.Sprintf("componentTypeId %q does not begin with %q", short(componentType), d.Twin+"-")
+	case d.Catalog.Count(name) == 0:
+		return fmt.Sprintf("componentTypeId %q is of no device of the catalogue", short(componentType))
+	}
+	return fmt.Sprintf("componentTypeId %q is shared by %d devices", short(componentType), d.Catalog.Count(name))
+}
+
+// ofType finds whose values an event asks for by its component type.
+func (d Devices) ofType(componentType, op string, req *Request) (found bool, err error) {
+	name, ours := strings.CutPrefix(componentType, d.Twin+"-")
+	if d.Twin == "" || !ours || name == "" {
+		return false, nil
+	}
+	fail := func(format string, args ...any) (bool, error) {
+		return false, &hotreader.Error{Op: op, Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	if d.Catalog == nil {
+		req.Query.Device = name
+		return true, nil
+	}
+	entity, n := req.Ref.EntityID != "", d.Catalog.Count(name)
+	own, _ := d.Catalog.Device(name)
+	switch {
+	case n == 0 && entity, n > 1 && entity:
+		return false, nil
+	case n == 0:
+		var types []string
+		for _, t := range d.Catalog.Types() {
+			types = append(types, t.Name)
+		}
+		meant := nearest.Word(name, types)
+		if meant != "" {
+			meant = fmt.Sprintf(" (did you mean %q?)", d.Twin+"-"+meant)
+		}
+		return fail("componentTypeId %q is of no device of the catalogue%s; correct it, or give the project's devices this type and deploy again", short(componentType), meant)
+	case entity, own.ID != "" && own.Type == "", n == 1 && req.Query.Last:
+		req.Query.Device = d.Catalog.DevicesOf(name)[0].ID
+		return true, nil
+	case req.Query.Last:
+		return fail("componentTypeId %q is shared by %d devices, and a last-entry answer has one value of a property; ask by entityId, or for a history in DESCENDING order", short(componentType), n)
+	}
+	req.Fleet = &Fleet{Type: name, Catalog: d.Catalog}
+	return true, nil
 }
 
 const (
@@ -188,29 +329,29 @@ const (
 func CacheLookup(lookup Lookup) Lookup {
 	type key struct{ workspace, entity, component string }
 	type answer struct {
-		device  string
-		expires time.Time
+		component Component
+		expires   time.Time
 	}
 	var mu sync.Mutex
 	answers := map[key]answer{}
-	return func(ctx context.Context, workspace, entity, component string) (string, error) {
+	return func(ctx context.Context, workspace, entity, component string) (Component, error) {
 		k := key{workspace, entity, component}
 		mu.Lock()
 		a := answers[k]
 		mu.Unlock()
 		if time.Now().Before(a.expires) {
-			return a.device, nil
+			return a.component, nil
 		}
-		device, err := lookup(ctx, workspace, entity, component)
-		if err != nil || device == "" {
-			return "", err
+		c, err := lookup(ctx, workspace, entity, component)
+		if err != nil || c == (Component{}) {
+			return Component{}, err
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		if len(answers) >= cachedLookups {
 			clear(answers) // simple, and rare
 		}
-		answers[k] = answer{device, time.Now().Add(lookupTTL)}
-		return device, nil
+		answers[k] = answer{c, time.Now().Add(lookupTTL)}
+		return c, nil
 	}
 }

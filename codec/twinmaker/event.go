@@ -2,6 +2,7 @@ package twinmaker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,21 +37,14 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 	var req Request
 	q := &req.Query
 	q.Last = last
-	q.Properties = e.selected()
-	e.readProperties(q.Properties)
+	e.selected = e.readSelected()
+	e.readProperties()
+	q.Properties = e.selected
 	q.Types = e.types
 	e.readNames(&req)
-	req.Ref.EntityID, req.Ref.ComponentName = e.text("entityId"), e.text("componentName")
-	switch {
-	case req.Ref.EntityID != "" && req.Ref.ComponentName == "":
-		e.bad("entityId comes without componentName; want both or neither")
-	case req.Ref.EntityID == "" && req.Ref.ComponentName != "":
-		e.bad("componentName comes without entityId; want both or neither")
-	}
-	q.Filters = e.readFilters(e.fields["propertyFilters"])
-	for i := range q.Filters {
-		q.Filters[i].Property = e.storedName(q.Filters[i].Property)
-	}
+	e.readReference(&req.Ref)
+	e.readFilters(q)
+	e.readTabular()
 	req.NextToken = e.text("nextToken")
 	if last {
 		if req.NextToken != "" {
@@ -60,14 +54,10 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 		e.readHistory(&req)
 	}
 	if len(e.wrong) == 0 {
-		device, external, err := d.find(ctx, e, req.Ref)
-		if err != nil {
+		if err := d.find(ctx, e, &req); err != nil {
 			return Request{}, err
 		}
-		q.Device = device
-		if req.Ref.EntityID == "" {
-			req.Ref.ExternalName = external
-		}
+		d.declare(&req)
 		if err := req.check(op); err != nil {
 			return Request{}, err
 		}
@@ -80,13 +70,41 @@ type event struct {
 	op        string
 	fields    map[string]json.RawMessage
 	wrong     []string
-	types     []hotreader.Type  // of the selected properties
-	stored    map[string]string // by property: its name in the store, if that differs
-	externals []external        // sorted by name
+	selected  []string
+	types     []hotreader.Type          // of the selected properties
+	described map[string]hotreader.Type // by property
+	stored    map[string]string         // by property: its name in the store, if that differs
+	externals []external                // sorted by name
 }
 
-// external is a property that says it holds the external id, and the id.
+// external is a property that says it holds the external id, and the id, "" if it has
+// no value.
 type external struct{ name, id string }
+
+// readReference reads what the answer's properties belong to. Of an entity, a component
+// within components has a path beside its name, or instead of it. Without an entity,
+// it is the property that says it is an external id.
+func (e *event) readReference(ref *Reference) {
+	ref.EntityID, ref.ComponentName, ref.ComponentPath = e.text("entityId"), e.text("componentName"), e.text("componentPath")
+	component := cmp.Or(ref.ComponentName, ref.ComponentPath)
+	switch {
+	case ref.EntityID != "" && component == "":
+		e.bad("entityId comes without componentName; want both or neither")
+	case ref.EntityID == "" && component != "":
+		e.bad("componentName comes without entityId; want both or neither")
+	}
+}
+
+// readTabular rejects conditions that an answer could only ignore.
+func (e *event) readTabular() {
+	var conditions map[string]json.RawMessage
+	e.read("tabularConditions", e.fields["tabularConditions"], &conditions, "an object")
+	for name, raw := range conditions {
+		if !isNull(raw) && string(raw) != "[]" {
+			e.bad("tabularConditions has %s, but this data connector has no tabular properties; leave it out", short(name))
+		}
+	}
+}
 
 func (e *event) bad(format string, args ...any) {
 	e.wrong = append(e.wrong, fmt.Sprintf(format, args...))
@@ -161,7 +179,7 @@ func (e *event) text(name string) (s string) {
 	return s
 }
 
-func (e *event) selected() []string {
+func (e *event) readSelected() []string {
 	raw := e.fields["selectedProperties"]
 	want := fmt.Sprintf("want an array of 1 to %d property names", MaxSelected)
 	var list []json.RawMessage
@@ -201,8 +219,8 @@ type property struct {
 
 // readProperties reads the declared types of the selected properties, the stored names
 // and the external ids. An event need not describe every selected property.
-func (e *event) readProperties(selected []string) {
-	e.types = make([]hotreader.Type, len(selected))
+func (e *event) readProperties() {
+	e.types, e.described = make([]hotreader.Type, len(e.selected)), map[string]hotreader.Type{}
 	var properties map[string]json.RawMessage
 	e.read("properties", e.fields["properties"], &properties, "an object of property definitions")
 	series := map[string]bool{} // by property
@@ -220,8 +238,13 @@ func (e *event) readProperties(selected []string) {
 		def := &p.Definition
 		series[name] = string(def.IsTimeSeries) == "true"
 		e.readStored(field, name, def.Configuration)
-		if i := slices.Index(selected, name); i >= 0 {
-			e.types[i] = e.dataType(field, def.DataType.Type)
+		t, ok := dataType(def.DataType.Type)
+		e.described[name] = t
+		if i := slices.Index(e.selected, name); i >= 0 {
+			e.types[i] = t
+			if !ok {
+				e.bad("%s.definition.dataType.type is %s; a selected property must be STRING, DOUBLE, INTEGER, LONG, BOOLEAN, LIST or MAP", field, describe(def.DataType.Type))
+			}
 		}
 		e.readExternal(field, name, &p)
 	}
@@ -244,9 +267,7 @@ func (e *event) readExternal(field, name string, p *property) {
 		if id == "" {
 			id = e.externalID(field+".definition.defaultValue", p.Definition.DefaultValue)
 		}
-		if id != "" {
-			e.externals = append(e.externals, external{name, id})
-		}
+		e.externals = append(e.externals, external{name, id})
 	default:
 		e.bad("%s.definition.isExternalId is %s; want true or false", field, describe(flag))
 	}
@@ -311,26 +332,19 @@ func (e *event) readNames(req *Request) {
 	}
 }
 
-func (e *event) dataType(field string, raw json.RawMessage) hotreader.Type {
-	if isNull(raw) {
-		return hotreader.Untyped
-	}
+// dataTypes are TwinMaker's words for types. Lists and maps are stored, and answered, as
+// the text of their JSON.
+var dataTypes = map[string]hotreader.Type{
+	"STRING": hotreader.ShortString, "DOUBLE": hotreader.Double, "INTEGER": hotreader.Integer, "LONG": hotreader.Long,
+	"BOOLEAN": hotreader.Boolean, "LIST": hotreader.ShortString, "MAP": hotreader.ShortString,
+}
+
+// dataType returns a property's type, and whether a selected property may have it.
+func dataType(raw json.RawMessage) (hotreader.Type, bool) {
 	var word string
-	_ = json.Unmarshal(raw, &word) // what is not a string is rejected below
-	switch word {
-	case "STRING":
-		return hotreader.ShortString
-	case "DOUBLE":
-		return hotreader.Double
-	case "INTEGER":
-		return hotreader.Integer
-	case "LONG":
-		return hotreader.Long
-	case "BOOLEAN":
-		return hotreader.Boolean
-	}
-	e.bad("%s.definition.dataType.type is %s; a selected property must be STRING, DOUBLE, INTEGER, LONG or BOOLEAN", field, describe(raw))
-	return hotreader.Untyped
+	_ = json.Unmarshal(raw, &word) // what is not a string is not among them
+	t, ok := dataTypes[word]
+	return t, ok || isNull(raw)
 }
 
 // externalID returns the id in a DataValue; "" if there is none.

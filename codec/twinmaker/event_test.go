@@ -3,6 +3,7 @@ package twinmaker
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -101,7 +102,7 @@ func TestPitfall08ComponentTypeQuery(t *testing.T) {
 			End:        instant(t, "2022-04-07T05:04:45Z"),
 			Order:      hotreader.Descending,
 		},
-		Ref: Reference{ExternalName: "iotDeviceId"},
+		Ref: Reference{ExternalNames: []string{"iotDeviceId"}},
 	}
 	decoded(t, Devices{}.DecodeHistory, "component-type.json", req)
 	if got := string(req.Ref.append(nil, "temperature", req.Query.Device)); got != `{"externalIdProperty":{"iotDeviceId":"press-1"},"propertyName":"temperature"}` {
@@ -137,14 +138,16 @@ func TestPitfall08ComponentTypeQuery(t *testing.T) {
 
 // TestPitfall09DeviceID: one way to find the device, and never a guess.
 func TestPitfall09DeviceID(t *testing.T) {
-	lookup := func(_ context.Context, workspace, entity, component string) (string, error) {
+	lookup := func(_ context.Context, workspace, entity, component string) (Component, error) {
 		switch entity {
 		case "down":
-			return "", errors.New("no route to host")
+			return Component{}, errors.New("no route to host")
 		case "e":
-			return workspace + "/" + entity + "/" + component, nil
+			return Component{ExternalID: workspace + "/" + entity + "/" + component}, nil
+		case "typed":
+			return Component{TypeID: "t-dev-2"}, nil
 		}
-		return "", nil
+		return Component{}, nil
 	}
 	external := func(text string) string {
 		return `{"id":{"definition":{"isExternalId":true,` + text + `}`
@@ -174,6 +177,8 @@ func TestPitfall09DeviceID(t *testing.T) {
 		{name: "a component type with no device", devices: Devices{Twin: "t", Lookup: lookup},
 			event: anEvent("properties", "", "componentTypeId", `"t-"`), want: "w/e/c"},
 		{name: "the entity", devices: Devices{Lookup: lookup}, event: anEvent("properties", ""), want: "w/e/c"},
+		{name: "the entity's component type", devices: Devices{Twin: "t", Lookup: lookup}, event: anEvent("properties", "", "entityId", `"typed"`), want: "dev-2"},
+		{name: "a component within components", devices: Devices{Lookup: lookup}, event: anEvent("properties", "", "componentPath", `"a/c"`), want: "w/e/a/c"},
 		{name: "the entity cannot be asked", devices: Devices{Lookup: lookup}, event: anEvent("properties", "", "entityId", `"down"`),
 			code: hotreader.CodeUnavailable, says: "no route to host"},
 		{name: "the entity does not know", devices: Devices{Twin: "t", Lookup: lookup}, event: anEvent("properties", "", "entityId", `"other"`, "componentTypeId", `"x"`),
@@ -181,9 +186,9 @@ func TestPitfall09DeviceID(t *testing.T) {
 		{name: "nobody can be asked", event: anEvent("properties", ""), code: hotreader.CodeInvalid, says: "the device id cannot be found"},
 		{name: "component name is no device id", event: anEvent("properties", "", "componentName", `"d"`), code: hotreader.CodeInvalid, says: "the device id cannot be found"},
 		{name: "nothing to ask about", devices: Devices{Lookup: lookup}, event: anEvent("properties", "", "entityId", "", "componentName", ""),
-			code: hotreader.CodeInvalid, says: "the device id cannot be found"},
+			code: hotreader.CodeInvalid, says: "no property of the component type says isExternalId"},
 		{name: "two external ids", event: anEvent("properties", `{"a":{"definition":{"isExternalId":true},"value":{"stringValue":"1"}},"b":{"definition":{"isExternalId":true},"value":{"stringValue":"2"}}}`),
-			code: hotreader.CodeInvalid, says: `"a" and "b" both say isExternalId`},
+			code: hotreader.CodeInvalid, says: `the properties that say isExternalId have different ids, "1" and "2"`},
 		{name: "no id that can be", event: anEvent("properties", external(`"x":1},"value":{"listValue":[]}`)+`}`),
 			code: hotreader.CodeInvalid, says: "properties.id.value, the external id, holds listValue"},
 		{name: "an id that is no DataValue", event: anEvent("properties", external(`"x":1},"value":"d"`)+`}`),
@@ -214,15 +219,15 @@ func TestCacheLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
 		answer, fail := "d", error(nil)
-		lookup := CacheLookup(func(_ context.Context, _, entity, _ string) (string, error) {
+		lookup := CacheLookup(func(_ context.Context, _, entity, _ string) (Component, error) {
 			calls++
-			return answer, fail
+			return Component{TypeID: answer}, fail
 		})
 		get := func(entity string, want string, wantCalls int) {
 			t.Helper()
 			calls = 0
 			got, err := lookup(t.Context(), "w", entity, "c")
-			if got != want || calls != wantCalls || (err != nil) != (want == "" && fail != nil) {
+			if got.TypeID != want || calls != wantCalls || (err != nil) != (want == "" && fail != nil) {
 				t.Errorf("%q, %v after %d calls; want %q after %d", got, err, calls, want, wantCalls)
 			}
 		}
@@ -341,9 +346,11 @@ func TestEndAtGosZeroTime(t *testing.T) {
 }
 
 func filtersOf(text []byte) ([]hotreader.Filter, error) {
-	e := &event{op: "filters"}
-	filters := e.readFilters(text)
-	return filters, invalid(e.op, e.wrong)
+	var q hotreader.Query
+	e := &event{op: "filters", fields: map[string]json.RawMessage{"propertyFilters": text},
+		described: map[string]hotreader.Type{"a": hotreader.Untyped, "b": hotreader.Untyped, "s": hotreader.Untyped, "f": hotreader.Untyped}}
+	e.readFilters(&q)
+	return q.Filters, invalid(e.op, e.wrong)
 }
 
 func TestParseFilters(t *testing.T) {
@@ -445,9 +452,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add(anEvent("propertyFilters", `[{"propertyName":"a","operator":">=","value":{"doubleValue":1.5}}]`))
 	f.Add(anEvent("startTime", "", "startDateTime", "-1"))
 	f.Add([]byte("null"))
+	f.Add([]byte(`{"componentTypeId":"t-mixer","selectedProperties":["a"],"properties":{"alarm_key":{"definition":{"isExternalId":true}}}}`))
+	f.Add(anEvent("componentPath", `"a/b"`, "tabularConditions", `{"orderBy":[]}`))
+	known := Devices{Twin: "t", Catalog: devicesOf(f, 2)}
 	f.Add([]byte(`{"selectedProperties":["a"],"properties":{"a":{"definition":{"isExternalId":true,"defaultValue":{"stringValue":"d"}}}}}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
-		for _, decode := range []func(context.Context, []byte) (Request, error){Devices{Twin: "t"}.DecodeHistory, Devices{Twin: "t"}.DecodeLastEntry} {
+		for _, decode := range []func(context.Context, []byte) (Request, error){Devices{Twin: "t"}.DecodeHistory, known.DecodeHistory, known.DecodeLastEntry} {
 			req, err := decode(t.Context(), event)
 			if err != nil {
 				if code := hotreader.CodeOf(err); code != hotreader.CodeInvalid && code != hotreader.CodeTooLarge {

@@ -39,15 +39,30 @@ func (p *page) fates() []fate {
 	return fates
 }
 
-// whole returns the error of a query that ends with this page and has no value
+// setFates sets the properties' fates, as of the pages before.
+func (p *page) setFates(fates []fate) {
+	for i, f := range fates {
+		p.columns[i].fate = f
+	}
+}
+
+// ended returns the error of a query that ends with this page.
+func (r *Responder) ended(req *Request, fates []fate, stats *hotreader.Stats) error {
+	if err := nothingLeft(req.Query.Properties, fates, stats, r.Warnings); err != nil {
+		return err
+	}
+	return req.mistaken(fates, stats)
+}
+
+// nothingLeft returns the error of a query that ends with this page and has no value
 // although values were left out. Where the answer tells what was, that is so of all
 // properties together; else of each.
-func (p *page) whole(stats *hotreader.Stats, told bool) error {
+func nothingLeft(names []string, fates []fate, stats *hotreader.Stats, told bool) error {
 	var lost []string
 	none := true
-	for i, name := range p.names {
-		none = none && p.columns[i].fate&given == 0
-		if p.columns[i].fate == missed {
+	for i, name := range names {
+		none = none && fates[i]&given == 0
+		if fates[i] == missed {
 			lost = append(lost, name)
 		}
 	}
@@ -65,6 +80,24 @@ func (p *page) whole(stats *hotreader.Stats, told bool) error {
 	}
 	return &hotreader.Error{Op: "twinmaker: read", Code: hotreader.CodeUnreadable,
 		Err: fmt.Errorf("no value of %s is left: %s", strings.Join(lost, ", "), why)}
+}
+
+// mistaken returns the error of an answer without values whose device or property neither
+// the catalogue lists nor storage knows.
+func (r *Request) mistaken(fates []fate, stats *hotreader.Stats) error {
+	if slices.ContainsFunc(fates, func(f fate) bool { return f != 0 }) {
+		return nil
+	}
+	var wrong []string
+	for _, w := range stats.Warnings() {
+		switch {
+		case w.Reason == hotreader.UnknownDevice && r.Unlisted.Device:
+			wrong = append(wrong, fmt.Sprintf("device %q is not in the catalogue of devices, and nothing is stored for it", short(r.Query.Device)))
+		case w.Reason == hotreader.UnknownProperty && slices.Contains(r.Unlisted.Properties, w.Property):
+			wrong = append(wrong, fmt.Sprintf("property %q is not in the catalogue of devices, and no record that was looked at has it", short(w.Property)))
+		}
+	}
+	return invalid("twinmaker: read", wrong)
 }
 
 // found returns the error of latest values that the look-back did not find.

@@ -191,13 +191,11 @@ func (f *pageFiller) readSteps() (*position, error) {
 		page:   f.page,
 		tracks: make([]track, len(q.Properties)),
 		pos:    math.MinInt64, first: unlimited, limit: unlimited,
+		window: int64(f.want),
 		budget: f.budget,
 	}
 	if q.Order == hotreader.Descending {
 		s.grid.sign = -1
-	}
-	if f.req.MaxResults > 0 {
-		s.window = int64(max(1, f.req.MaxResults/len(q.Properties)))
 	}
 	for i := range f.page.columns {
 		if t := declared(&q, i); t == hotreader.FirstKind || t == hotreader.AnyNumber {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"net"
 	"net/http"
@@ -272,13 +273,22 @@ func TestAnswersHaveTheNamesAsked(t *testing.T) {
 	}
 }
 
-// sdkClient returns AWS's own client of TwinMaker, which gets body as the answer to every
-// request.
-func sdkClient(t *testing.T, body func() []byte) *iottwinmaker.Client {
+// sdkClient returns AWS's own client of TwinMaker, which gets answer's to every request.
+// A nil answer is a failure.
+func sdkClient(t *testing.T, answer func(request []byte) []byte) *iottwinmaker.Client {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(body())
+		request, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		body := answer(request)
+		if body == nil {
+			w.WriteHeader(http.StatusBadRequest)
+			body = []byte(`{"__type":"ConnectorFailureException","message":"see the test"}`)
+		}
+		_, _ = w.Write(body)
 	}))
 	t.Cleanup(server.Close)
 	return iottwinmaker.New(iottwinmaker.Options{
@@ -300,7 +310,7 @@ func TestHistoryThroughTheSDK(t *testing.T) {
 	req := machineRequest(t)
 	req.MaxResults = 5
 	var err error
-	client := sdkClient(t, func() []byte {
+	client := sdkClient(t, func([]byte) []byte {
 		var body []byte
 		if body, err = (&Responder{Reader: machine(t)}).AppendHistory(context.Background(), nil, req); err != nil {
 			t.Error(err)
@@ -379,7 +389,7 @@ func TestLastEntryThroughTheSDK(t *testing.T) {
 	req := machineRequest(t)
 	req.Query.Properties = append(req.Query.Properties, "nobody-has-it")
 	req.Query.Types = append(req.Query.Types, hotreader.Double)
-	client := sdkClient(t, func() []byte {
+	client := sdkClient(t, func([]byte) []byte {
 		body, err := (&Responder{Reader: machine(t)}).AppendLastEntry(context.Background(), nil, req)
 		if err != nil {
 			t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"hotreader"
@@ -15,7 +16,8 @@ import (
 //
 //	base64url( version byte | kind byte | fates | position | HMAC-SHA256 )
 //
-// without padding. The hash covers all before it and the query that the token belongs
+// without padding. That of a Fleet has before the position the device that it is in,
+// how many devices the page had, and the device's own fates. The hash covers all before it and the query that the token belongs
 // to (binding), so that neither can be changed. Only this package reads a token. Any
 // change to the position's or the binding's format must change the version.
 const tokenVersion = 2
@@ -24,6 +26,11 @@ const tokenVersion = 2
 type position struct {
 	kind  byte
 	fates []fate // of the properties' values on the pages so far
+
+	// Of a Fleet.
+	device  string // that is being read or, for devicePosition, has been
+	own     []fate // of this device's values
+	devices int    // on the page
 
 	// Without interpolation: after the row at last. types are the declared and the
 	// inferred types so far.
@@ -39,6 +46,7 @@ type position struct {
 const (
 	rowsPosition byte = iota + 1
 	stepsPosition
+	devicePosition // of a Fleet: at the device after
 )
 
 // publicKey signs if no key is given. It protects against mistakes, not against
@@ -60,15 +68,18 @@ func (r *Responder) keys() ([][]byte, error) {
 // appendToken appends the signed token of a position.
 func appendToken(dst []byte, key, binding []byte, p *position) ([]byte, error) {
 	raw := []byte{tokenVersion, p.kind}
-	for _, f := range p.fates {
-		raw = append(raw, byte(f))
+	raw = appendFates(raw, p.fates)
+	if p.device != "" {
+		raw = pagetoken.AppendText(raw, p.device)
+		raw = appendFates(append(raw, byte(min(p.devices, maxSideBySide))), p.own)
 	}
-	if p.kind == rowsPosition {
+	switch p.kind {
+	case rowsPosition:
 		raw = appendInstant(raw, p.last)
 		for _, t := range p.types {
 			raw = append(raw, byte(t))
 		}
-	} else {
+	case stepsPosition:
 		raw = binary.AppendVarint(raw, p.step)
 		raw = appendInstant(raw, p.read)
 		for i := range p.tracks {
@@ -83,9 +94,16 @@ func appendToken(dst []byte, key, binding []byte, p *position) ([]byte, error) {
 	return append(dst, token...), nil
 }
 
+func appendFates(b []byte, fates []fate) []byte {
+	for _, f := range fates {
+		b = append(b, byte(f))
+	}
+	return b
+}
+
 // parseToken verifies the token of a request and returns its position.
 func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) {
-	text, q := req.NextToken, &req.Query
+	text := req.NextToken
 	fail := func(msg string) (*position, error) {
 		return nil, &hotreader.Error{Op: "twinmaker: history", Code: hotreader.CodeInvalid, Err: errors.New("nextToken " + msg + "; ask again without it, from the first page")}
 	}
@@ -102,42 +120,48 @@ func parseToken(req *Request, keys [][]byte, binding []byte) (*position, error) 
 	if !pagetoken.Signed(keys, append(binding, payload...), sum) {
 		return fail("was made for another query, or was changed")
 	}
-	p := position{kind: payload[1]}
 	in := &tokenReader{rest: payload[2:]}
-	p.fates = make([]fate, len(q.Properties))
-	for i := range p.fates {
-		if p.fates[i] = fate(in.byte()); p.fates[i] > given|missed {
-			in.bad = true
-		}
-	}
-	switch p.kind {
-	case rowsPosition:
-		p.last = in.instant()
-		p.types = make([]hotreader.Type, len(q.Properties))
-		for i := range p.types {
-			p.types[i] = hotreader.Type(in.byte())
-			if t := declared(q, i); t != hotreader.FirstKind && t != p.types[i] || p.types[i] > hotreader.ShortString && p.types[i] != hotreader.FirstKind {
-				in.bad = true
-			}
-		}
-		in.within(q, p.last)
-	case stepsPosition:
-		p.step = in.varint()
-		p.read = in.instant()
-		if !p.read.IsZero() {
-			in.within(q, p.read)
-		}
-		p.tracks = make([]track, len(q.Properties))
-		for i := range p.tracks {
-			p.tracks[i].parse(in)
-		}
-	default:
-		in.bad = true
-	}
-	if in.bad || len(in.rest) > 0 || (p.kind == stepsPosition) != (req.Interpolation > 0) {
+	p := in.position(payload[1], req)
+	if in.bad || len(in.rest) > 0 || p.kind == stepsPosition && req.Interpolation == 0 || p.kind == rowsPosition && req.Interpolation > 0 {
 		return fail("is damaged")
 	}
-	return &p, nil
+	return p, nil
+}
+
+// position reads a position after its kind.
+func (r *tokenReader) position(kind byte, req *Request) *position {
+	q, n := &req.Query, len(req.Query.Properties)
+	p := &position{kind: kind, fates: r.fates(n)}
+	if req.Fleet != nil {
+		p.device, p.devices = string(r.bytes(hotreader.MaxDeviceBytes)), int(r.byte())
+		p.own = r.fates(n)
+	}
+	switch kind {
+	case rowsPosition:
+		p.last = r.instant()
+		p.types = make([]hotreader.Type, n)
+		for i := range p.types {
+			p.types[i] = hotreader.Type(r.byte())
+			if t := declared(q, i); t != hotreader.FirstKind && t != p.types[i] || p.types[i] > hotreader.ShortString && p.types[i] != hotreader.FirstKind {
+				r.bad = true
+			}
+		}
+		r.within(q, p.last)
+	case stepsPosition:
+		p.step = r.varint()
+		p.read = r.instant()
+		if !p.read.IsZero() {
+			r.within(q, p.read)
+		}
+		p.tracks = make([]track, n)
+		for i := range p.tracks {
+			p.tracks[i].parse(r)
+		}
+	default:
+		r.bad = r.bad || kind != devicePosition || req.Fleet == nil
+	}
+	r.bad = r.bad || req.Fleet != nil && p.device == ""
+	return p
 }
 
 // binding returns the query that a token belongs to, as bytes to be signed. The size of
@@ -165,7 +189,13 @@ func binding(req *Request) []byte {
 	b = binary.AppendVarint(append(appendInstant(b, q.Pick.Origin), byte(q.Pick.Kind)), int64(q.Pick.Every))
 	text(req.Ref.EntityID)
 	text(req.Ref.ComponentName)
-	text(req.Ref.ExternalName)
+	text(strings.Join(req.Ref.ExternalNames, "\x00"))
+	if req.Ref.ComponentPath != "" {
+		text("path " + req.Ref.ComponentPath)
+	}
+	if req.Fleet != nil {
+		text("type " + req.Fleet.Type)
+	}
 	return b
 }
 
@@ -207,6 +237,16 @@ func (r *tokenReader) byte() byte {
 	c := r.rest[0]
 	r.rest = r.rest[1:]
 	return c
+}
+
+func (r *tokenReader) fates(n int) []fate {
+	fates := make([]fate, n)
+	for i := range fates {
+		if fates[i] = fate(r.byte()); fates[i] > given|missed {
+			r.bad = true
+		}
+	}
+	return fates
 }
 
 func (r *tokenReader) varint() int64 {

@@ -1,10 +1,12 @@
 package twinmaker
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +69,7 @@ func TestTokenIsBoundToItsQuery(t *testing.T) {
 			"entity":             func(r *Request) { r.Ref.EntityID = "e2" },
 			"component":          func(r *Request) { r.Ref.ComponentName = "c2" },
 			"entity → component": func(r *Request) { r.Ref = Reference{EntityID: "ec", ComponentName: ""} },
-			"external id":        func(r *Request) { r.Ref = Reference{ExternalName: "id"} },
+			"external id":        func(r *Request) { r.Ref = Reference{ExternalNames: []string{"id"}} },
 		} {
 			changed := req
 			changed.Query.Filters = append([]hotreader.Filter(nil), req.Query.Filters...)
@@ -167,6 +169,24 @@ func TestTokenRefused(t *testing.T) {
 	}
 }
 
+// A token of a fleet reaches no device that is not of the type.
+func TestPublicTokensReachNoOtherDevice(t *testing.T) {
+	reader := &onlyOf{hotreader.NewReader(filled(t, []int{2, 2})), "mixer", t}
+	for _, device := range []string{"boiler", "nobody", mixer(9)} {
+		req := mixers(devicesOf(t, 2), "a")
+		p := &position{kind: rowsPosition, fates: []fate{0}, device: device, own: []fate{0}, last: time.Unix(1, 0), types: []hotreader.Type{hotreader.Double}}
+		req.Query.Types = p.types
+		token, err := appendToken(nil, []byte(publicKey), binding(&req), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.NextToken = string(token)
+		if body, err := (&Responder{Reader: reader}).AppendHistory(t.Context(), nil, req); err != nil || strings.Contains(string(body), device) {
+			t.Errorf("%s: %s, %v", device, body, err)
+		}
+	}
+}
+
 // TestPublicTokensCannotWidenAQuery: a token signed with the public key reaches nothing
 // outside of its query.
 func TestPublicTokensCannotWidenAQuery(t *testing.T) {
@@ -257,6 +277,20 @@ func TestLongNumbersInSteps(t *testing.T) {
 
 // FuzzToken: without the key, every token is rejected. With it, no token makes the reader
 // panic or answer invalid JSON.
+// onlyOf is a Reader that no other device may be asked of.
+type onlyOf struct {
+	hotreader.Reader
+	prefix string
+	t      failer
+}
+
+func (o *onlyOf) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	if !strings.HasPrefix(q.Device, o.prefix) {
+		o.t.Fatalf("device %q was read", q.Device)
+	}
+	return o.Reader.Read(ctx, q)
+}
+
 func FuzzToken(f *testing.F) {
 	r := seconds(50, "a", "b")
 	responder := keyed(r, string(someKey))
@@ -266,7 +300,17 @@ func FuzzToken(f *testing.F) {
 	}
 	f.Add([]byte(""), []byte{stepsPosition, 1, 2, 0, 0, 0, trackDone, trackSettled | trackPending})
 	f.Add([]byte("AQ"), []byte{rowsPosition, 3, 0, 0, 0, 1, 1})
+	fleet, fleetReader := devicesOf(f, 3), hotreader.NewReader(filled(f, []int{2, 0, 2}))
+	f.Add([]byte(""), append([]byte{devicePosition, 0, 0, 10}, mixer(0)+"\x01\x00\x00"...))
+	f.Add([]byte(""), append([]byte{rowsPosition, 1, 0, 6}, "boiler\x01\x00\x01\x00\x00\x04\x04"...))
 	f.Fuzz(func(t *testing.T, token, payload []byte) {
+		all := mixers(fleet, "a", "b")
+		raw := append([]byte{tokenVersion}, payload...)
+		all.NextToken = pagetoken.Sign(raw, someKey, append(binding(&all), raw...), sha256.Size)
+		reader := keyed(&onlyOf{fleetReader, "mixer", t}, string(someKey))
+		if body, err := reader.AppendHistory(t.Context(), nil, all); err == nil && !json.Valid(body) || err != nil && !errors.Is(err, hotreader.CodeInvalid) {
+			t.Fatalf("signed %x: %s, %v", payload, body, err)
+		}
 		for _, interval := range []time.Duration{0, 3 * time.Second} {
 			req := ask("a", "b")
 			req.Query.Start, req.Query.Types = r.rows[0].Time, []hotreader.Type{hotreader.Untyped, hotreader.Long}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,49 +155,73 @@ func short(s string) string {
 //	[{"propertyName":"temperature","operator":">","value":{"doubleValue":1.5}}]
 //
 // where value may also be a bare number, string or boolean. Numbers keep their
-// digits. null means no filters.
-func (e *event) readFilters(raw json.RawMessage) (filters []hotreader.Filter) {
+// digits. null means no filters. A filter that no row could pass is an error: one on a
+// property that the component does not have, or against a value that the property
+// cannot have.
+func (e *event) readFilters(q *hotreader.Query) {
 	var list []json.RawMessage
-	if !e.read("propertyFilters", raw, &list, "an array of {propertyName, operator, value}") {
-		return nil
+	if !e.read("propertyFilters", e.fields["propertyFilters"], &list, "an array of {propertyName, operator, value}") {
+		return
 	}
 	if len(list) > hotreader.MaxFilters {
 		e.bad("propertyFilters has %d filters; want at most %d", len(list), hotreader.MaxFilters)
-		return nil
+		return
 	}
 	for i, raw := range list {
 		field := fmt.Sprintf("propertyFilters[%d]", i)
-		var f struct {
-			PropertyName json.RawMessage `json:"propertyName"`
-			Operator     json.RawMessage `json:"operator"`
-			Value        json.RawMessage `json:"value"`
-		}
-		if raw[0] != '{' || json.Unmarshal(raw, &f) != nil {
-			e.bad("%s is %s; want {propertyName, operator, value}", field, describe(raw))
-			continue
-		}
-		var name, operator string
-		if json.Unmarshal(f.PropertyName, &name) != nil || name == "" {
-			e.bad("%s.propertyName is %s; want a property's name", field, describe(f.PropertyName))
-			continue
-		}
-		if json.Unmarshal(f.Operator, &operator) != nil || operator == "" {
-			e.bad("%s.operator is %s; want one of = != <> < <= > >=", field, describe(f.Operator))
-			continue
-		}
-		op, err := hotreader.ParseOp(operator)
+		f, err := readFilter(raw)
 		if err != nil {
-			e.bad("%s.operator: %s", field, cause(err))
+			e.bad("%s%v", field, err)
 			continue
 		}
-		v, err := filterValue(f.Value)
-		if err != nil {
-			e.bad("%s.value %v", field, err)
-			continue
+		t, known := e.described[f.Property]
+		if i := slices.Index(e.selected, f.Property); i >= 0 {
+			t, known = e.types[i], true
 		}
-		filters = append(filters, hotreader.Filter{Property: name, Op: op, Value: v})
+		switch {
+		case !known:
+			e.bad("%s.propertyName is %q, which is not among the component's properties", field, short(f.Property))
+		case !canHave(t, f.Value):
+			e.bad("%s.value is %s, which property %q, declared %v, cannot have", field, short(f.Value.String()), short(f.Property), t)
+		}
+		f.Property = e.storedName(f.Property)
+		q.Filters = append(q.Filters, f)
 	}
-	return filters
+}
+
+// canHave reports whether a property of type t can have the value v.
+func canHave(t hotreader.Type, v hotreader.Value) bool {
+	if t == hotreader.Boolean {
+		return v.Kind() == hotreader.Bool
+	}
+	_, _, ok := t.Convert(v, nil)
+	return ok
+}
+
+// readFilter reads one filter. Its error continues the name of the filter's field.
+func readFilter(raw json.RawMessage) (f hotreader.Filter, err error) {
+	var in struct {
+		PropertyName json.RawMessage `json:"propertyName"`
+		Operator     json.RawMessage `json:"operator"`
+		Value        json.RawMessage `json:"value"`
+	}
+	if raw[0] != '{' || json.Unmarshal(raw, &in) != nil {
+		return f, fmt.Errorf(" is %s; want {propertyName, operator, value}", describe(raw))
+	}
+	var operator string
+	if json.Unmarshal(in.PropertyName, &f.Property) != nil || f.Property == "" {
+		return f, fmt.Errorf(".propertyName is %s; want a property's name", describe(in.PropertyName))
+	}
+	if json.Unmarshal(in.Operator, &operator) != nil || operator == "" {
+		return f, fmt.Errorf(".operator is %s; want one of = != <> < <= > >=", describe(in.Operator))
+	}
+	if f.Op, err = hotreader.ParseOp(operator); err != nil {
+		return f, fmt.Errorf(".operator: %s", cause(err))
+	}
+	if f.Value, err = filterValue(in.Value); err != nil {
+		return f, fmt.Errorf(".value %w", err)
+	}
+	return f, nil
 }
 
 func filterValue(raw json.RawMessage) (hotreader.Value, error) {

@@ -86,10 +86,10 @@ func (e *examination) closed(ctx context.Context, part Part, cloud config.Cloud,
 // foreign is what to do about an answer that is not ours.
 func (e *examination) foreign(r *reply, cloud config.Cloud) string {
 	switch {
-	case cloud == config.AWS && r.status >= 500 && (r.message() != "" || r.problem != nil):
+	case cloud == config.AWS && r.status >= 500 && (r.foreign().Message() != "" || r.problem != nil):
 		return "API Gateway answers, the function behind it fails: look at its log; " + e.deployOnly(cloud)
-	case cloud == config.AWS && r.status == http.StatusForbidden && r.message() != "":
-		return "API Gateway knows no such route, or wants an API key: " + e.deployOnly(cloud)
+	case r.status < 500 && r.problem == nil && r.foreign().Means() != "":
+		return r.foreign().Means() + ": " + e.deployOnly(cloud)
 	case r.status >= 500:
 		return "the platform answers, the program behind it does not: look at its log; " + e.deployOnly(cloud)
 	}
@@ -130,17 +130,25 @@ func (e *examination) found(r *reply) (int, error) {
 			PropertyValues json.RawMessage
 		}
 		if json.Unmarshal(r.body, &a) == nil && a.Items != nil {
-			n := 0
-			for _, item := range *a.Items {
-				n += len(item) - 1 // beside the time
-			}
-			return n, nil
+			return given(*a.Items), nil
 		}
 		if n, ok := values(a.PropertyValues); ok {
 			return n, nil
 		}
 	}
 	return 0, errors.New("what answers is no Hot Reader API: " + r.describe())
+}
+
+// given counts the values of items, beside their times.
+func given(items []map[string]json.RawMessage) (n int) {
+	for _, item := range items {
+		for name, value := range item {
+			if name != "time" && string(value) != "null" {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // values counts TwinMaker's values, in either of its two shapes.
@@ -199,6 +207,9 @@ func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err erro
 	behind := Check{Part: Store, Cloud: cloud, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
 	var says, remedy string
 	switch {
+	case timedOut(err):
+		e.add(behind.fails(e.stuck()))
+		return storeless
 	case err != nil:
 		says, remedy = e.unreached(err, cloud)
 	case r.ok():
@@ -369,43 +380,14 @@ func (r *reply) ok() bool { return r.status >= 200 && r.status <= 299 }
 
 // describe says what answered, where it is not what was expected.
 func (r *reply) describe() string {
-	status := fmt.Sprintf("status %d", r.status)
-	text := strings.TrimSpace(string(r.body))
-	switch {
-	case r.problem != nil:
-		return strings.TrimSpace(fmt.Sprintf("%s, %s: %s %s", status, r.problem.Code, r.problem.Title, r.problem.Detail))
-	case r.status >= 300 && r.status <= 399:
-		return fmt.Sprintf("%s, a redirect to %q", status, clip(r.header.Get("Location")))
-	case text == "":
-		return status + " and nothing else"
-	case r.media == "text/html" || strings.HasPrefix(strings.ToLower(text), "<!doctype html") || strings.HasPrefix(strings.ToLower(text), "<html"):
-		return fmt.Sprintf("%s and a web page (HTML)%s", status, title(text))
-	case r.message() != "":
-		return fmt.Sprintf("%s and the message %q", status, clip(r.message()))
+	if r.problem != nil {
+		return strings.TrimSpace(fmt.Sprintf("status %d, %s: %s %s", r.status, r.problem.Code, r.problem.Title, r.problem.Detail))
 	}
-	kind := r.media
-	if kind == "" {
-		kind = "no content type"
-	}
-	return fmt.Sprintf("%s and %s that begins with %q", status, kind, clip(text))
+	return r.foreign().String()
 }
 
-// message is what API Gateway and others like it say in JSON.
-func (r *reply) message() string {
-	var m struct{ Message string }
-	_ = json.Unmarshal(r.body, &m) // what is no JSON has none
-	return m.Message
-}
-
-// title is the title of a web page, for a person to recognize it by.
-func title(page string) string {
-	lower := strings.ToLower(page)
-	from := strings.Index(lower, "<title>")
-	to := strings.Index(lower, "</title>")
-	if len(lower) != len(page) || from < 0 || to < from+len("<title>") {
-		return ""
-	}
-	return fmt.Sprintf(" titled %q", clip(strings.TrimSpace(page[from+len("<title>"):to])))
+func (r *reply) foreign() wire.Foreign {
+	return wire.Foreign{Status: r.status, Header: r.header, Body: r.body}
 }
 
 func clip(text string) string {
@@ -413,6 +395,19 @@ func clip(text string) string {
 		text = text[:80]
 	}
 	return strings.ToValidUTF8(text, "?")
+}
+
+// timedOut reports whether err is that no answer came in time.
+func timedOut(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout()
+}
+
+// stuck says that a query got no answer from what has just answered requests that need
+// no hot storage.
+func (e *examination) stuck() (says, remedy string) {
+	return fmt.Sprintf("no answer within %s, from a function that answers at once where it does not ask %s: that hangs, or needs longer", e.in.Timeout, e.store()),
+		"look at the state of " + e.store() + "; a longer --timeout tells slow from stuck"
 }
 
 // unreached says why a request found no answer, and what to do.
@@ -423,7 +418,6 @@ func (e *examination) unreached(err error, cloud config.Cloud) (says, remedy str
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
-	timeout, isTimeout := errors.AsType[net.Error](err)
 	again := e.deployOnly(cloud)
 	switch {
 	case isDNS && dns.IsNotFound:
@@ -436,7 +430,7 @@ func (e *examination) unreached(err error, cloud config.Cloud) (says, remedy str
 		return "what listens there does not speak TLS", "the URL is not that of the deployed API: " + again
 	case certificate:
 		return "its certificate does not hold: " + err.Error(), "something stands in between (a proxy?), or the URL is wrong"
-	case errors.Is(err, context.DeadlineExceeded) || isTimeout && timeout.Timeout():
+	case timedOut(err):
 		return fmt.Sprintf("no answer within %s", e.in.Timeout), "look at the function's log and at the firewalls in between"
 	case errors.Is(err, context.Canceled):
 		return "the examination was broken off", ""

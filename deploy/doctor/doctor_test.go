@@ -63,6 +63,13 @@ func (f failing) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row,
 	}
 }
 
+// frozen is a store that does not answer before its caller gives up.
+type frozen struct{}
+
+func (frozen) Scan(ctx context.Context, _ hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(func(hotreader.Row, error) bool) { <-ctx.Done() }
+}
+
 func filled(t *testing.T) *memstore.Store {
 	s := memstore.New()
 	err := s.Write(t.Context(), "pump-7", []hotreader.Record{{Time: today, Fields: []hotreader.Field{
@@ -221,6 +228,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		l.readerURL = server(t, must(t, h, err))
 	}
 	down := func(l *link, _ *testing.T) { l.apiURL = closed() }
+	hasty := func(in *doctor.Input) { in.Timeout = 500 * time.Millisecond }
 	for _, c := range []struct {
 		name     string
 		l4, l3   config.Cloud
@@ -279,6 +287,17 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "no permission on the table", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = route.TranslateRefusals(failing{hotreader.CodeForbidden}) }, broken: []string{"hot storage on azure"}, says: "if it names a permission"},
 		{name: "no permission, on one cloud", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeForbidden} }, broken: []string{"hot storage on aws"}, says: "not allowed to query"},
 		{name: "store down", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeUnavailable} }, broken: []string{"hot storage on azure"}, says: "look at the function's log for"},
+
+		{name: "store frozen", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on azure"}, says: "table factory-hot-iot-data: that hangs, or needs longer"},
+		{name: "store frozen, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on azure"}, says: "a longer --timeout"},
+		{name: "store frozen, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on gcp"}, says: "that hangs"},
+		{name: "store frozen, on one cloud", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"reader on aws"}, says: "it cannot be told whether the reader hangs or waits for table factory-hot-iot-data"},
+		{name: "the way to the API frozen", l4: gcp, l3: azure, breaking: func(l *link, t *testing.T) {
+			l.readerURL = server(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the caller has gone
+				<-r.Context().Done()
+			}))
+		}, told: hasty, broken: []string{"reader on gcp"}, says: "waits for the API on azure"},
 
 		{name: "another token in the reader's secret", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.readerToken = other }, broken: []string{"reader on aws"}, says: "the reader's secret holds another one"},
 		{name: "another token in the reader's secret, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.readerToken = other }, broken: []string{"reader on gcp"}, says: "its secret holds another one than the API's"},

@@ -141,6 +141,10 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, role co
 	began := time.Now()
 	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &name, Payload: event})
 	c.Took = time.Since(began)
+	if timedOut(err) && ctx.Err() != nil {
+		e.add(e.silent(c))
+		return
+	}
 	if err != nil {
 		e.add(c.fails(e.uninvoked(err, name)))
 		return

@@ -57,6 +57,8 @@ func (e *examination) forwarded(r *reply, err error) bool {
 	l4 := e.in.Topology.L4
 	c := Check{Part: Reader, Cloud: l4, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
 	switch {
+	case timedOut(err):
+		c = e.silent(c)
 	case err != nil:
 		c = c.fails(e.unreached(err, l4))
 	case r.ok():
@@ -89,6 +91,22 @@ func (e *examination) forwarded(r *reply, err error) bool {
 		c = e.blame(c, f)
 	}
 	return e.add(c)
+}
+
+// silent says that a reader's query got no answer in time. Where hot storage is known
+// to hang, it is to blame; else nobody can tell from here.
+func (e *examination) silent(c Check) Check {
+	l3, what := e.in.Topology.L3, e.store()
+	if e.api == storeless {
+		c = c.fails(fmt.Sprintf("no answer within %s", e.in.Timeout), "")
+		c.Behind = hop(Store, l3)
+		return c
+	}
+	if e.in.Topology.L4 != l3 {
+		what = "the API on " + string(l3)
+	}
+	return c.fails(fmt.Sprintf("no answer within %s; from here it cannot be told whether the reader hangs or waits for %s", e.in.Timeout, what),
+		"look at its log; a longer --timeout tells slow from stuck")
 }
 
 // nothing says that a reader's last entry is empty, which is wrong if hot

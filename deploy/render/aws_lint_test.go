@@ -6,9 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"hotreader/config"
 	"hotreader/test/engine"
 )
 
@@ -17,14 +19,18 @@ import (
 func TestTemplatesLinted(t *testing.T) {
 	t.Parallel()
 	program := engine.CloudFormationLint(t)
-	text, problems := componentType("pump", machine)
-	if len(problems) > 0 {
+	text, problems := componentType("pump", []config.Device{machine})
+	shared, more := componentType("pump", mixers("status"))
+	alarm, evenMore := componentType("pump", mixers("alarm_status")[:1])
+	if problems = slices.Concat(problems, more, evenMore); len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	dir := t.TempDir()
 	var files []string
 	for name, text := range map[string]string{
 		"component.json": text,
+		"shared.json":    shared,
+		"alarm.json":     alarm,
 		"workspace.json": workspaceTemplate("pump"),
 		"wrong.json":     strings.Replace(text, `"IsTimeSeries"`, `"TimeSeries"`, 1),
 	} {

@@ -36,8 +36,26 @@ type motoSide struct {
 	pkg     []byte // the functions' zip
 	dir     string
 	tf      *tfexec.Terraform
-	log     *bytes.Buffer // of Terraform, all it says
+	log     *transcript // of Terraform, all it says
 	out     map[string]tfexec.OutputMeta
+}
+
+// A transcript takes what a program says on both of its outputs, side by side.
+type transcript struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (t *transcript) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(b)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
 }
 
 // newMotoSide renders the AWS side of a project.
@@ -57,7 +75,7 @@ func newMotoSide(t *testing.T, twin string, l3, l4 config.Cloud, options config.
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &motoSide{project: p, dir: t.TempDir(), log: new(bytes.Buffer)}
+	a := &motoSide{project: p, dir: t.TempDir(), log: new(transcript)}
 	for _, s := range top.Sides {
 		if s.Cloud == config.AWS {
 			a.side = s

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"hotreader/codec/twinmaker"
@@ -92,19 +93,29 @@ func workspaceTemplate(twin string) string {
 	return t.String()
 }
 
-// componentTypes returns a template for each device, by the name of its stack.
-// One for each, and not several in one, because a component type that moves
-// from one stack to another would be made there before it is gone here, which
-// TwinMaker refuses.
+// componentTypes returns a template for each component type, by the name of its stack:
+// one for each device without a type, and one for each type that devices share. One
+// for each, and not several in one, because a component type that moves from one stack
+// to another would be made there before it is gone here, which TwinMaker refuses.
 func componentTypes(p *config.Project) (map[string]string, error) {
-	stacks := make(map[string]string, len(p.Devices))
+	stacks, ids := map[string]string{}, map[string]string{}
 	var wrong []error
-	for _, d := range p.Devices {
-		text, problems := componentType(p.Twin, d)
-		for _, problem := range problems {
-			wrong = append(wrong, fmt.Errorf("config_iot_devices.json: device %q: %w", d.ID, problem))
+	for _, devices := range byType(p.Devices) {
+		d := devices[0]
+		where, stack := fmt.Sprintf("device %q", d.ID), "device-"+names.LogicalID(d.ID)
+		if d.Type != "" {
+			where, stack = fmt.Sprintf("type %q", d.Type), "type-"+names.LogicalID(d.Type)
 		}
-		stacks[names.Stack(p.Twin, "device-"+names.LogicalID(d.ID))] = text
+		text, problems := componentType(p.Twin, devices)
+		id := componentTypeID(p.Twin, d)
+		if other, taken := ids[id]; taken {
+			problems = append(problems, fmt.Errorf("its component type %q is that of the %s, too; rename one of them", id, other))
+		}
+		ids[id] = where
+		for _, problem := range problems {
+			wrong = append(wrong, fmt.Errorf("config_iot_devices.json: %s: %w", where, problem))
+		}
+		stacks[names.Stack(p.Twin, stack)] = text
 	}
 	if len(wrong) > 0 {
 		return nil, configError("component types", "%w", errors.Join(wrong...))
@@ -112,73 +123,162 @@ func componentTypes(p *config.Project) (map[string]string, error) {
 	return stacks, nil
 }
 
-// componentType is the template of a device's component type:
+// byType returns the devices of each component type. One without a type has its own.
+func byType(devices []config.Device) (all [][]config.Device) {
+	at := map[string]int{}
+	for _, d := range devices {
+		i, there := at[d.Type]
+		if there && d.Type != "" {
+			all[i] = append(all[i], d)
+			continue
+		}
+		at[d.Type] = len(all)
+		all = append(all, []config.Device{d})
+	}
+	return all
+}
+
+// componentTypeID names the component type of a device.
+func componentTypeID(twin string, d config.Device) string {
+	if d.Type != "" {
+		return twin + "-" + d.Type
+	}
+	return names.ComponentType(twin, d.ID)
+}
+
+// definitions are the property definitions of a component type, and what is wrong with
+// them.
+type definitions struct {
+	all   map[string]any
+	wrong []error
+}
+
+func (d *definitions) add(name string, definition map[string]any) {
+	if problem := checkPropertyName(name); problem != nil {
+		d.wrong = append(d.wrong, problem)
+		return
+	}
+	if _, ok := d.all[name]; ok {
+		d.wrong = append(d.wrong, fmt.Errorf("property %q is there twice (beside those that are listed, a component has %q and, for each property, NAME%s; one with an alarm has %q and %q); rename it",
+			name, component.ExternalID, component.LatestSuffix, component.AlarmKey, component.AlarmStatus))
+		return
+	}
+	d.all[name] = definition
+}
+
+// define adds a property of a data type.
+func (d *definitions) define(name, dataType string, more map[string]any) {
+	more["DataType"] = map[string]string{"Type": dataType}
+	d.add(name, more)
+}
+
+// componentType is the template of the component type of a device, or of those that
+// share it:
 //
 //	deviceId            the external id: the device
 //	temperature         telemetry: a time series that the reader brings
 //	temperature_latest  its newest value, which the last-entry reader brings
 //	serial              a constant, with its value
-func componentType(twin string, d config.Device) (text string, wrong []error) {
-	properties := map[string]any{}
-	define := func(name, dataType string, more map[string]any) {
-		if problem := checkPropertyName(name); problem != nil {
-			wrong = append(wrong, problem)
-			return
-		}
-		if _, ok := properties[name]; ok {
-			wrong = append(wrong, fmt.Errorf("property %q is there twice (beside those that are listed, a component has %q and, for each property, NAME%s); rename it", name, component.ExternalID, component.LatestSuffix))
-			return
-		}
-		more["DataType"] = map[string]string{"Type": dataType}
-		properties[name] = more
-	}
-	id, problem := stringValue(d.ID)
-	if problem != nil {
-		wrong = append(wrong, fmt.Errorf("its id %w", problem))
-	}
-	define(component.ExternalID, "STRING", map[string]any{"IsExternalId": true, "DefaultValue": id})
+//
+// What differs between the devices of a type, their ids and some constants, is given by
+// each entity. Where a property is the alarm status, the type extends TwinMaker's
+// basic alarm: alarm_key is the external id, and alarm_status the property.
+func componentType(twin string, devices []config.Device) (text string, wrong []error) {
+	d := devices[0]
+	properties := &definitions{all: map[string]any{}}
+	external := properties.external(d)
 	for _, p := range d.Properties {
-		define(p.Name, p.Type, map[string]any{"IsStoredExternally": true, "IsTimeSeries": true})
+		if p.Alarm && p.Name == component.AlarmStatus {
+			continue // inherited
+		}
+		properties.define(p.Name, p.Type, map[string]any{"IsStoredExternally": true, "IsTimeSeries": true})
 	}
 	for _, p := range d.Properties {
-		define(p.Name+component.LatestSuffix, p.Type, map[string]any{
+		properties.define(p.Name+component.LatestSuffix, p.Type, map[string]any{
 			"IsStoredExternally": true,
 			"IsTimeSeries":       false,
 			"Configurations":     map[string]string{twinmaker.StoredAs: p.Name},
 		})
 	}
 	for _, c := range d.Constants {
-		value, problem := dataValue(c)
-		if problem != nil {
-			wrong = append(wrong, problem)
-		}
-		define(c.Name, c.Type, map[string]any{"DefaultValue": value})
+		properties.constant(c, devices)
 	}
-	t := newTemplate("TwinMaker component type of a device of the digital twin "+twin, "WorkspaceId", "History", "LastEntry")
-	t.Resources["ComponentType"] = resource{"AWS::IoTTwinMaker::ComponentType", map[string]any{
+	what := "a device"
+	if d.Type != "" {
+		what = "the devices of a type"
+	}
+	t := newTemplate("TwinMaker component type of "+what+" of the digital twin "+twin, "WorkspaceId", "History", "LastEntry")
+	definition := map[string]any{
 		"WorkspaceId":         ref("WorkspaceId"),
-		"ComponentTypeId":     names.ComponentType(twin, d.ID),
-		"Description":         "A device of the digital twin " + twin,
-		"PropertyDefinitions": properties,
+		"ComponentTypeId":     componentTypeID(twin, d),
+		"Description":         strings.ToUpper(what[:1]) + what[1:] + " of the digital twin " + twin,
+		"PropertyDefinitions": properties.all,
 		// Both, for a component type with a stored property and no reader of it is
 		// abstract, and no entity can have it.
 		"Functions": map[string]any{
-			"dataReader":                           readBy("History"),
-			"attributePropertyValueReaderByEntity": readBy("LastEntry"),
+			"dataReader":                           readBy("History", external),
+			"attributePropertyValueReaderByEntity": readBy("LastEntry", external),
 		},
-	}}
-	text = t.String()
+	}
+	if d.Alarm() != "" {
+		definition["ExtendsFrom"] = []string{component.AlarmType}
+	}
+	t.Resources["ComponentType"] = resource{"AWS::IoTTwinMaker::ComponentType", definition}
+	text, wrong = t.String(), properties.wrong
 	if len(text) > maxTemplate {
 		wrong = append(wrong, fmt.Errorf("its component type makes a template of %d bytes, and CloudFormation takes %d; give it fewer properties", len(text), maxTemplate))
 	}
 	return text, wrong
 }
 
+// external adds the property that is the external id and, for an alarm, the alarm
+// status, and returns the first one's name. What the basic alarm defines is inherited:
+// only what differs is said.
+func (d *definitions) external(device config.Device) string {
+	id, problem := stringValue(device.ID)
+	own := device.Type == ""
+	if problem != nil && own {
+		d.wrong = append(d.wrong, fmt.Errorf("its id %w", problem))
+	}
+	status := device.Alarm()
+	switch {
+	case status == "" && own:
+		d.define(component.ExternalID, "STRING", map[string]any{"IsExternalId": true, "DefaultValue": id})
+	case status == "":
+		d.define(component.ExternalID, "STRING", map[string]any{"IsExternalId": true, "IsRequiredInEntity": true})
+	case own:
+		d.add(component.AlarmKey, map[string]any{"DefaultValue": id})
+	}
+	if status == "" {
+		return component.ExternalID
+	}
+	if status != component.AlarmStatus {
+		d.add(component.AlarmStatus, map[string]any{"Configurations": map[string]string{twinmaker.StoredAs: status}})
+	}
+	return component.AlarmKey
+}
+
+// constant adds a constant, with its value if all devices have the same one.
+func (d *definitions) constant(c config.Constant, devices []config.Device) {
+	value, problem := dataValue(c)
+	if problem != nil {
+		d.wrong = append(d.wrong, problem)
+	}
+	more := map[string]any{"DefaultValue": value}
+	for _, other := range devices {
+		same := func(o config.Constant) bool { return o.Name == c.Name && string(o.Value) == string(c.Value) }
+		if !slices.ContainsFunc(other.Constants, same) {
+			more = map[string]any{}
+		}
+	}
+	d.define(c.Name, c.Type, more)
+}
+
 // readBy is a function of a component type, by the parameter that has its ARN.
-func readBy(parameter string) any {
+func readBy(parameter, external string) any {
 	return map[string]any{
 		"ImplementedBy":      map[string]any{"Lambda": map[string]any{"Arn": ref(parameter)}},
-		"RequiredProperties": []string{component.ExternalID},
+		"RequiredProperties": []string{external},
 	}
 }
 

@@ -9,8 +9,10 @@ import (
 	"pgregory.net/rapid"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
+	"hotreader/deploy/names"
 	"hotreader/deploy/topology"
 	"hotreader/internal/component"
 	"hotreader/layout"
@@ -44,7 +46,7 @@ func indented(t *testing.T, text string) []byte {
 }
 
 func TestTwinMakerTemplates(t *testing.T) {
-	text, wrong := componentType("pump", machine)
+	text, wrong := componentType("pump", []config.Device{machine})
 	if len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
@@ -56,7 +58,7 @@ func TestTwinMakerTemplates(t *testing.T) {
 // version, an external id with a value, and a reader for all that is stored
 // elsewhere.
 func TestPitfall19ComponentTypesAreComplete(t *testing.T) {
-	text, _ := componentType("pump", machine)
+	text, _ := componentType("pump", []config.Device{machine})
 	var got struct {
 		Parameters map[string]any
 		Resources  map[string]struct {
@@ -101,7 +103,7 @@ func TestPitfall19ComponentTypesAreComplete(t *testing.T) {
 // TestPitfall13ComponentTypesAskTheReader: an event, as TwinMaker makes it of
 // such a component type, is read as a query for the device and what is stored.
 func TestPitfall13ComponentTypesAskTheReader(t *testing.T) {
-	text, _ := componentType("pump", machine)
+	text, _ := componentType("pump", []config.Device{machine})
 	var got struct {
 		Resources struct {
 			ComponentType struct {
@@ -149,6 +151,119 @@ func TestPitfall13ComponentTypesAskTheReader(t *testing.T) {
 	}
 	if req.Names[0].Property != "temperature_latest" {
 		t.Errorf("names %+v", req.Names)
+	}
+}
+
+// mixers are two devices of one type, with an alarm status of that name.
+func mixers(status string) []config.Device {
+	of := func(id, serial string) config.Device {
+		return config.Device{ID: id, Type: "mixer",
+			Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}, {Name: status, Type: "STRING", Alarm: true}},
+			Constants: []config.Constant{
+				{Name: "serial", Type: "STRING", Value: json.RawMessage(serial)}, {Name: "axes", Type: "INTEGER", Value: json.RawMessage(`6`)}}}
+	}
+	return []config.Device{of("mixer-1", `"A"`), of("mixer-2", `"B"`)}
+}
+
+// componentTypeOf returns a template's component type.
+func componentTypeOf(t *testing.T, text string) (c struct {
+	ComponentTypeID     string `json:"ComponentTypeId"`
+	ExtendsFrom         []string
+	PropertyDefinitions map[string]map[string]any
+	Functions           map[string]struct{ RequiredProperties []string }
+}) {
+	t.Helper()
+	var all struct {
+		Resources map[string]struct{ Properties json.RawMessage }
+	}
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(all.Resources["ComponentType"].Properties, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A type that devices share is made once, with what they have in common.
+func TestSharedComponentTypes(t *testing.T) {
+	devices := append(mixers("status"), machine)
+	plain := config.Device{ID: "valve-1", Type: "valve", Properties: machine.Properties}
+	stacks, err := componentTypes(&config.Project{Twin: "pump", Devices: append(devices, plain)})
+	if err != nil || len(stacks) != 3 {
+		t.Fatalf("%d stacks, %v", len(stacks), err)
+	}
+	ids := map[string]bool{}
+	for _, text := range stacks {
+		c := componentTypeOf(t, text)
+		ids[c.ComponentTypeID] = true
+		if id := c.PropertyDefinitions[component.ExternalID]; c.ComponentTypeID == "pump-valve" && (id["DefaultValue"] != nil || id["IsExternalId"] != true || id["IsRequiredInEntity"] != true) {
+			t.Errorf("the external id of a shared type is %v", id)
+		}
+	}
+	if !ids["pump-mixer"] || !ids["pump-valve"] || !ids["pump-machine-1"] {
+		t.Errorf("%v", ids)
+	}
+	c := componentTypeOf(t, stacks[names.Stack("pump", "type-"+names.LogicalID("mixer"))])
+	if serial, axes := c.PropertyDefinitions["serial"], c.PropertyDefinitions["axes"]; serial["DefaultValue"] != nil || axes["DefaultValue"] == nil {
+		t.Errorf("serial %v, axes %v; want the value that all have, and only that", serial, axes)
+	}
+	_, err = componentTypes(&config.Project{Twin: "pump", Devices: []config.Device{{ID: "a b"}, {ID: "c", Type: strings.TrimPrefix(names.ComponentType("pump", "a b"), "pump-")}}})
+	if err == nil || !strings.Contains(err.Error(), `is that of the device "a b", too`) {
+		t.Errorf("one id for two component types: %v", err)
+	}
+}
+
+// A type with an alarm status extends TwinMaker's basic alarm: what panels ask for,
+// alarm_key and alarm_status, is there, and is the device and its status.
+func TestAlarmTypes(t *testing.T) {
+	for _, status := range []string{"alarm_status", "status"} {
+		for _, devices := range [][]config.Device{mixers(status), {{ID: "mixer-1", Properties: mixers(status)[0].Properties}}} {
+			text, wrong := componentType("pump", devices)
+			if len(wrong) > 0 {
+				t.Fatal(wrong)
+			}
+			if devices[0].Type != "" {
+				golden.File(t, "testdata/aws/"+status+"-type.json", indented(t, text))
+			}
+			c := componentTypeOf(t, text)
+			if len(c.ExtendsFrom) != 1 || c.ExtendsFrom[0] != "com.amazon.iottwinmaker.alarm.basic" || c.PropertyDefinitions[component.ExternalID] != nil {
+				t.Errorf("it extends %v; external id %v", c.ExtendsFrom, c.PropertyDefinitions[component.ExternalID])
+			}
+			for name, f := range c.Functions {
+				if len(f.RequiredProperties) != 1 || f.RequiredProperties[0] != component.AlarmKey {
+					t.Errorf("%s requires %v", name, f.RequiredProperties)
+				}
+			}
+			if key := c.PropertyDefinitions[component.AlarmKey]; (key["DefaultValue"] != nil) != (devices[0].Type == "") {
+				t.Errorf("alarm_key is %v", key)
+			}
+			if inherited := c.PropertyDefinitions[component.AlarmStatus]; (inherited == nil) != (status == component.AlarmStatus) {
+				t.Errorf("alarm_status is %v", inherited)
+			}
+			if c.PropertyDefinitions[status+component.LatestSuffix] == nil || status == "status" && c.PropertyDefinitions[status] == nil {
+				t.Errorf("%s is not among the properties", status)
+			}
+			// As TwinMaker asks with it, for all devices or for one.
+			event := `{"workspaceId":"w","componentTypeId":"` + c.ComponentTypeID + `","selectedProperties":["alarm_status"],"properties":{"alarm_key":{"definition":{"isExternalId":true}},
+				"alarm_status":{"definition":{"dataType":{"type":"STRING"},"isTimeSeries":true,"configuration":CONFIGURATION}}}}`
+			configuration, err := json.Marshal(c.PropertyDefinitions[component.AlarmStatus]["Configurations"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			packed, err := Catalog(&config.Project{Devices: devices})
+			if err != nil {
+				t.Fatal(err)
+			}
+			known, err := catalog.Open(packed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req, err := twinmaker.Devices{Twin: "pump", Catalog: known}.DecodeHistory(t.Context(), []byte(strings.Replace(event, "CONFIGURATION", string(configuration), 1)))
+			if err != nil || req.Query.Properties[0] != status || (req.Fleet != nil) != (devices[0].Type != "") || req.Fleet == nil && req.Query.Device != "mixer-1" {
+				t.Errorf("%+v, %v", req, err)
+			}
+		}
 	}
 }
 

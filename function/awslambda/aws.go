@@ -70,12 +70,10 @@ func awsError(op string, err error, permission string) error {
 	return &hotreader.Error{Op: op, Code: code, Err: err}
 }
 
-// Lookup returns a lookup of device ids by TwinMaker's GetEntity: the value, else
-// the default value, of the component's property that is an external id; else
-// its componentTypeId less "twin-". The role needs iottwinmaker:GetEntity. The
-// client is made when it is first needed, for most twins never need it. Wrap it
-// with twinmaker.CacheLookup.
-func Lookup(getenv func(string) string, twin string) twinmaker.Lookup {
+// Lookup returns a lookup of components by TwinMaker's GetEntity. The role needs
+// iottwinmaker:GetEntity. The client is made when it is first needed, for most twins
+// never need it. Wrap it with twinmaker.CacheLookup.
+func Lookup(getenv func(string) string) twinmaker.Lookup {
 	client := sync.OnceValue(func() *iottwinmaker.Client {
 		o := iottwinmaker.Options{Region: getenv("AWS_REGION"), Credentials: credentials(getenv)}
 		if o.BaseEndpoint = endpoint(getenv, "IOTTWINMAKER"); o.BaseEndpoint != nil {
@@ -90,36 +88,77 @@ func Lookup(getenv func(string) string, twin string) twinmaker.Lookup {
 		}
 		return iottwinmaker.New(o)
 	})
-	return func(ctx context.Context, workspace, entity, component string) (string, error) {
+	return func(ctx context.Context, workspace, entity, component string) (twinmaker.Component, error) {
 		out, err := client().GetEntity(ctx, &iottwinmaker.GetEntityInput{WorkspaceId: &workspace, EntityId: &entity})
 		if err != nil {
-			return "", awsError("twinmaker: get entity", err, "iottwinmaker:GetEntity")
+			return twinmaker.Component{}, entityError(err, workspace, entity)
 		}
-		c, ok := out.Components[component]
+		// Of a component within components, GetEntity has the type alone, and only
+		// of those one level below.
+		name, path, within := strings.Cut(component, "/")
+		c, ok := out.Components[name]
+		if ok && within {
+			var inner types.ComponentSummary
+			inner, ok = c.CompositeComponents[path]
+			c = types.ComponentResponse{ComponentTypeId: inner.ComponentTypeId}
+		}
 		if !ok {
-			return "", &hotreader.Error{Op: "twinmaker: get entity", Code: hotreader.CodeInvalid,
-				Err: fmt.Errorf("entity %.128q has no component %.128q", entity, component)}
+			return twinmaker.Component{}, &hotreader.Error{Op: "twinmaker: get entity", Code: hotreader.CodeInvalid,
+				Err: fmt.Errorf("GetEntity has no component %.128q of the entity %.128q; give the component's external id a value", component, entity)}
 		}
-		return deviceOf(c, twin), nil
+		id, err := externalID(c)
+		return twinmaker.Component{ExternalID: id, TypeID: aws.ToString(c.ComponentTypeId)}, err
 	}
 }
 
-// deviceOf returns the device id that a component names, or "".
-func deviceOf(c types.ComponentResponse, twin string) string {
+// entityError gives an error of GetEntity a code, and the words for its caller, who
+// must not look for it in storage.
+func entityError(err error, workspace, entity string) error {
+	const permission = "iottwinmaker:GetEntity"
+	e, _ := errors.AsType[*hotreader.Error](awsError("twinmaker: get entity", err, permission))
+	what := "was not reached; try again"
+	switch e.Code {
+	case hotreader.CodeForbidden:
+		what = "was refused; allow the function's role " + permission + " on this workspace"
+	case hotreader.CodeNotFound:
+		what = "found no such entity, or no such workspace"
+	case hotreader.CodeThrottled:
+		what = "is asked too often; try again later"
+	case hotreader.CodeDeadline:
+		what = "did not answer in time; try again"
+	case hotreader.CodeCanceled:
+		what = "was broken off"
+	case hotreader.CodeConfig:
+		what = "does not take these ids"
+	}
+	const instead = ". A component whose external id has a value needs no GetEntity"
+	e.Err = &twinmaker.Said{Text: fmt.Sprintf("TwinMaker's GetEntity of the entity %.128q in the workspace %.128q %s", entity, workspace, what) + instead, Err: e.Err}
+	return e
+}
+
+// externalID returns the external id that a component has, or "". Of several, all
+// must be the same.
+func externalID(c types.ComponentResponse) (id string, err error) {
 	for _, p := range c.Properties {
 		if p.Definition == nil || !aws.ToBool(p.Definition.IsExternalId) {
 			continue
 		}
 		for _, v := range []*types.DataValue{p.Value, p.Definition.DefaultValue} {
-			if v != nil && aws.ToString(v.StringValue) != "" {
-				return *v.StringValue
+			text := ""
+			if v != nil {
+				text = aws.ToString(v.StringValue)
+			}
+			if text != "" && id != "" && text != id {
+				return "", &hotreader.Error{Op: "twinmaker: get entity", Code: hotreader.CodeInvalid,
+					Err: fmt.Errorf("the component's properties that are external ids have different values, as %.128q; want one external id", id)}
+			}
+			if text != "" {
+				id = text
+				break // the value goes before the default value
 			}
 		}
 	}
-	if id, ok := strings.CutPrefix(aws.ToString(c.ComponentTypeId), twin+"-"); ok && twin != "" {
-		return id
-	}
-	return ""
+	return id, nil
 }
 
 // Secret returns a fetch, for identity.Fetched, of the current value of a secret of

@@ -63,20 +63,19 @@ func entity(component string) string {
 }
 
 func TestLookup(t *testing.T) {
-	for _, c := range []struct{ name, component, want string }{
+	for _, c := range []struct{ name, component, id, typeID string }{
 		{"external id", `{"componentTypeId":"factory-x","properties":{"other":{"definition":{"dataType":{"type":"STRING"}},"value":{"stringValue":"no"}},
-			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}}}}`, "machine/1"},
+			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true},"value":{"stringValue":"machine/1"}}}}`, "machine/1", "factory-x"},
 		{"external id's default", `{"componentTypeId":"factory-x","properties":{
-			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true,"defaultValue":{"stringValue":"machine-2"}}}}}`, "machine-2"},
-		{"component type", `{"componentTypeId":"factory-machine-3"}`, "machine-3"},
-		{"component type of another twin", `{"componentTypeId":"plant-machine-3"}`, ""},
-		{"nothing", `{}`, ""},
+			"id":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true,"defaultValue":{"stringValue":"machine-2"}}}}}`, "machine-2", "factory-x"},
+		{"component type", `{"componentTypeId":"factory-machine-3"}`, "", "factory-machine-3"},
+		{"nothing", `{}`, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			getenv, last := service(t, 200, entity(c.component))
-			got, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "c")
-			if err != nil || got != c.want {
-				t.Errorf("%q, %v; want %q", got, err, c.want)
+			got, err := Lookup(getenv)(t.Context(), "w", "e", "c")
+			if want := (twinmaker.Component{ExternalID: c.id, TypeID: c.typeID}); err != nil || got != want {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
 			}
 			r, _ := last()
 			if r.URL.Path != "/workspaces/w/entities/e" || !strings.Contains(r.Header.Get("Authorization"), "/eu-central-1/iottwinmaker/aws4_request") {
@@ -84,8 +83,12 @@ func TestLookup(t *testing.T) {
 			}
 		})
 	}
-	getenv, _ := service(t, 200, entity(`{}`))
-	if _, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "other"); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+	getenv, _ := service(t, 200, entity(`{"properties":{"a":{"definition":{"isExternalId":true},"value":{"stringValue":"1"}},"b":{"definition":{"isExternalId":true},"value":{"stringValue":"2"}}}}`))
+	if _, err := Lookup(getenv)(t.Context(), "w", "e", "c"); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+		t.Errorf("two ids: %v", err)
+	}
+	getenv, _ = service(t, 200, entity(`{}`))
+	if _, err := Lookup(getenv)(t.Context(), "w", "e", "other"); hotreader.CodeOf(err) != hotreader.CodeInvalid {
 		t.Errorf("got %v", err)
 	}
 }
@@ -101,7 +104,7 @@ func TestLookupErrors(t *testing.T) {
 		{400, "ValidationException", hotreader.CodeConfig},
 	} {
 		getenv, _ := service(t, c.status, `{"__type":"`+c.name+`","code":"`+c.name+`","message":"no"}`)
-		_, err := Lookup(getenv, "factory")(t.Context(), "w", "e", "c")
+		_, err := Lookup(getenv)(t.Context(), "w", "e", "c")
 		if hotreader.CodeOf(err) != c.want {
 			t.Errorf("%s: %v is %s", c.name, err, hotreader.CodeOf(err))
 		}
@@ -115,8 +118,65 @@ func TestLookupErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := Lookup(nobody, "factory")(ctx, "w", "e", "c"); hotreader.CodeOf(err) != hotreader.CodeDeadline && hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+	if _, err := Lookup(nobody)(ctx, "w", "e", "c"); hotreader.CodeOf(err) != hotreader.CodeDeadline && hotreader.CodeOf(err) != hotreader.CodeUnavailable {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A failure of GetEntity goes to TwinMaker under its own name, not as one of storage,
+// with what is to be allowed and where.
+func TestLookupFailuresSayGetEntity(t *testing.T) {
+	unreached := func(name string) string {
+		return map[string]string{"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL_IOTTWINMAKER": "http://127.0.0.1:1",
+			"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}[name]
+	}
+	failing := func(status int, name string) func(string) string {
+		getenv, _ := service(t, status, `{"__type":"`+name+`","code":"`+name+`","message":"hunter2"}`)
+		return getenv
+	}
+	const what = `TwinMaker's GetEntity of the entity "e" in the workspace "w" `
+	for _, c := range []struct {
+		name     string
+		getenv   func(string) string
+		kind, is string
+		within   time.Duration
+	}{
+		{"403", failing(403, "AccessDeniedException"), "HotReader.Forbidden", "was refused; allow the function's role iottwinmaker:GetEntity on this workspace", time.Minute},
+		{"404", failing(404, "ResourceNotFoundException"), "HotReader.NotFound", "found no such entity, or no such workspace", time.Minute},
+		{"429", failing(429, "ThrottlingException"), "HotReader.Throttled", "is asked too often; try again later", time.Minute},
+		{"400", failing(400, "ValidationException"), "HotReader.Config", "does not take these ids", time.Minute},
+		{"500", failing(500, "InternalServerException"), "HotReader.Unavailable", "was not reached; try again", time.Minute},
+		{"unreachable", unreached, "HotReader.", "", 500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			tw := twin(filled(t, "d", 1), nil)
+			tw.Devices.Lookup = Lookup(c.getenv)
+			ctx, cancel := context.WithTimeout(inLambda(t.Context()), c.within)
+			defer cancel()
+			_, err := History(tw).Invoke(ctx, []byte(strings.Replace(string(event(allTime)), "factory-d", "com.example.machine", 1)))
+			e := functionError(t, err)
+			if !strings.HasPrefix(e.Type, c.kind) || !strings.HasPrefix(e.Message, what+c.is) || !strings.Contains(e.Message, invocation) {
+				t.Errorf("%+v", e)
+			}
+			if strings.Contains(e.Message, "hunter2") || strings.Contains(strings.ToLower(e.Message), "storage") || strings.Contains(e.Message, "not allowed to read") {
+				t.Errorf("%s", e.Message)
+			}
+		})
+	}
+}
+
+// A component within components has its type in GetEntity's answer, one level below.
+func TestLookupOfAPath(t *testing.T) {
+	getenv, _ := service(t, 200, entity(`{"componentTypeId":"factory-line","compositeComponents":{"motor":{"componentName":"motor","componentTypeId":"factory-motor-1","componentPath":"c/motor"}}}`))
+	got, err := Lookup(getenv)(t.Context(), "w", "e", "c/motor")
+	if want := (twinmaker.Component{TypeID: "factory-motor-1"}); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, path := range []string{"c/none", "c/motor/rotor", "none/motor"} {
+		if _, err := Lookup(getenv)(t.Context(), "w", "e", path); hotreader.CodeOf(err) != hotreader.CodeInvalid {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
@@ -124,9 +184,9 @@ func TestLookupErrors(t *testing.T) {
 // then once.
 func TestPitfall26EntityIsLookedUpOnce(t *testing.T) {
 	calls := 0
-	d := twinmaker.Devices{Twin: "factory", Lookup: twinmaker.CacheLookup(func(context.Context, string, string, string) (string, error) {
+	d := twinmaker.Devices{Twin: "factory", Lookup: twinmaker.CacheLookup(func(context.Context, string, string, string) (twinmaker.Component, error) {
 		calls++
-		return "d", nil
+		return twinmaker.Component{ExternalID: "d"}, nil
 	})}
 	tw := Twin{Devices: d, Responder: twinmaker.Responder{Reader: hotreader.NewReader(filled(t, "d", 1))}}
 	named := event(allTime)

@@ -80,9 +80,12 @@ func failure(err error, requestID string) messages.InvokeResponse_Error {
 	p := wire.NewProblem(err, requestID) // whose detail is what a caller may read
 	message := errorTypes[p.Code][1]
 	e, _ := errors.AsType[*hotreader.Error](err)
+	said, spoken := errors.AsType[*twinmaker.Said](err)
 	switch {
 	case errors.Is(err, twinmaker.ErrLookBack): // hot storage is where it is said to be
 		message = e.Err.Error()
+	case spoken: // so is it here
+		message = said.Text + " (request id " + requestID + ")"
 	case p.Code == hotreader.CodeInvalid, p.Code == hotreader.CodeTooLarge, p.Code == hotreader.CodeUnreadable:
 		if p.Detail != "" {
 			message += ": " + p.Detail

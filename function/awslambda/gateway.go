@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,7 @@ type gateway struct {
 type proxyEvent struct {
 	Version        string              `json:"version"`
 	Resource       string              `json:"resource"` // 1.0: the path's pattern, as /{proxy+}
+	RouteKey       string              `json:"routeKey"` // 2.0: a method and the path's pattern, or $default
 	HTTPMethod     string              `json:"httpMethod"`
 	Path           string              `json:"path"`
 	RawPath        string              `json:"rawPath"`        // 2.0
@@ -221,9 +223,10 @@ func (e *proxyEvent) query() string {
 // id that itself looks like an escape (a%41) would be misread where REST, unlike
 // what is known, decodes.
 func (e *proxyEvent) path() string {
-	path := e.Path
+	path, pattern := e.Path, e.Resource
 	if e.Context.HTTP != nil {
 		path = e.RawPath
+		_, pattern, _ = strings.Cut(e.RouteKey, " ")
 	}
 	decoded := e.Version != "" && !strings.Contains(e.Context.DomainName, ".lambda-url.")
 	if e.Version != "" && e.Context.Stage != "$default" {
@@ -233,24 +236,50 @@ func (e *proxyEvent) path() string {
 	}
 	proxy, greedy := e.PathParameters["proxy"]
 	switch {
-	case greedy && strings.HasPrefix(e.Resource, "/{proxy+}") && strings.HasSuffix(path, "/"+proxy):
+	case greedy && (pattern == "" || strings.HasPrefix(pattern, "/{proxy+}")) && strings.HasSuffix(path, "/"+proxy):
 		path = "/" + proxy
-	case e.Resource != "" && !strings.Contains(e.Resource, "+}") && !decoded:
-		if all, want := strings.Count(path, "/"), strings.Count(e.Resource, "/"); all > want {
+	case pattern == "" || strings.Contains(pattern, "+}"):
+	case decoded:
+		if whole, ok := e.fill(pattern); ok {
+			return whole
+		}
+	default:
+		if all, want := strings.Count(path, "/"), strings.Count(pattern, "/"); all > want {
 			parts := strings.Split(path, "/")
 			path = "/" + strings.Join(parts[len(parts)-want:], "/")
 		}
 	}
-	if rest, ok := strings.CutPrefix(path, devices); ok {
-		if end := strings.LastIndexByte(rest, '/'); end > 0 {
-			return devices + escape(rest[:end], decoded, true) + escape(rest[end:], decoded, false)
+	if rest, ok := strings.CutPrefix(path, devices); ok && rest != "" {
+		id, tail := rest, ""
+		if end := strings.LastIndexByte(rest, '/'); end > 0 && (!decoded || slices.Contains(ofDevice, rest[end:])) {
+			id, tail = rest[:end], rest[end:]
 		}
+		return devices + escape(id, decoded, true) + escape(tail, decoded, false)
 	}
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
 	return escape(path, decoded, false)
 }
+
+// fill returns a path's pattern with the parameters, which came decoded, in their
+// places. It is not ok if one is missing.
+func (e *proxyEvent) fill(pattern string) (path string, ok bool) {
+	parts := strings.Split(pattern, "/")
+	for i, part := range parts {
+		if name, parameter := strings.CutPrefix(part, "{"); parameter {
+			value, there := e.PathParameters[strings.TrimSuffix(name, "}")]
+			if !there {
+				return "", false
+			}
+			parts[i] = escape(value, true, true)
+		}
+	}
+	return strings.Join(parts, "/"), true
+}
+
+// ofDevice are what paths below a device's end with.
+var ofDevice = []string{"/history", "/latest"}
 
 const devices = "/v1/devices/"
 

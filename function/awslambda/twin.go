@@ -115,10 +115,19 @@ func (c *connector) tell(ctx context.Context, id string, q *query, size int, err
 	r := &q.request
 	e := &seen.Query{
 		Level: level(err), Function: c.name, RequestID: id, TraceID: c.trace(ctx), // as the API in the other cloud is told
-		Device: r.Query.Device, Properties: len(r.Query.Properties), FirstPage: r.NextToken == "",
+		Device: asked(r), Properties: len(r.Query.Properties), FirstPage: r.NextToken == "",
 		Rows: int(q.stats.Rows.Load()), Points: int(q.stats.Points.Load()), Stats: &q.stats, Bytes: int64(size), Duration: time.Since(q.began), Err: err,
 	}
 	e.Tell(ctx, c.logger, c.observer)
+}
+
+// asked is the device that a query was for, or the type of all its devices, which has
+// no device's name.
+func asked(r *twinmaker.Request) string {
+	if r.Fleet != nil {
+		return r.Fleet.Type
+	}
+	return r.Query.Device
 }
 
 // query is what is known of one query when it is logged.

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/codec/twinmaker"
 	"hotreader/store/memstore"
 )
@@ -210,13 +211,53 @@ func TestPitfall24DeadlineHasAReserve(t *testing.T) {
 	})
 }
 
+// All devices of a type, of which none has a row in time: the caller reads how far the
+// query came.
+func TestFleetDeadlineSaysHowFar(t *testing.T) {
+	var log bytes.Buffer
+	var devices []catalog.Device
+	for i := range 50 {
+		devices = append(devices, catalog.Device{ID: fmt.Sprint("mixer-", i), Type: "mixer"})
+	}
+	packed, err := catalog.Build(devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.Open(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		slow := readerFunc(func(ctx context.Context, yield func(hotreader.Row, error) bool) {
+			select {
+			case <-ctx.Done():
+				yield(hotreader.Row{}, &hotreader.Error{Op: "store", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()})
+			case <-time.After(6 * time.Second):
+			}
+		})
+		ctx, cancel := context.WithTimeout(inLambda(t.Context()), 10*time.Second)
+		defer cancel()
+		tw := twin(slow, &log)
+		tw.Devices.Catalog = c
+		_, err := History(tw).Invoke(ctx, []byte(`{"workspaceId":"w","componentTypeId":"factory-mixer","selectedProperties":["on"],
+			"properties":{"alarm_key":{"definition":{"isExternalId":true}}}`+allTime+`}`))
+		e := functionError(t, err)
+		if e.Type != "HotReader.Deadline" || !strings.Contains(e.Message, `32 of the 50 devices of the type "mixer" were read`) || ctx.Err() != nil {
+			t.Errorf("%+v", e)
+		}
+	})
+	if !strings.Contains(log.String(), `"device":"mixer"`) {
+		t.Errorf("%s", &log)
+	}
+}
+
 // The same where TwinMaker itself hangs, before anything is read.
 func TestPitfall24LookupHasAReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tw := twin(memstore.New(), nil)
-		tw.Devices = twinmaker.Devices{Lookup: func(ctx context.Context, _, _, _ string) (string, error) {
+		tw.Devices = twinmaker.Devices{Lookup: func(ctx context.Context, _, _, _ string) (twinmaker.Component, error) {
 			<-ctx.Done()
-			return "", &hotreader.Error{Op: "twinmaker", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()}
+			return twinmaker.Component{}, &hotreader.Error{Op: "twinmaker", Code: hotreader.CodeOf(ctx.Err()), Err: ctx.Err()}
 		}}
 		ctx, cancel := context.WithTimeout(inLambda(t.Context()), 10*time.Second)
 		defer cancel()

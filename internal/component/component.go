@@ -7,6 +7,15 @@ package component
 // need not ask which device an entity is.
 const ExternalID = "deviceId"
 
+// The names of a component whose type extends TwinMaker's basic alarm. AlarmKey holds
+// the device's id, instead of ExternalID, and AlarmStatus is the time series that
+// alarm panels ask for.
+const (
+	AlarmType   = "com.amazon.iottwinmaker.alarm.basic"
+	AlarmKey    = "alarm_key"
+	AlarmStatus = "alarm_status"
+)
+
 // LatestSuffix marks a property that is no time series as the latest value of
 // the time series of the same name without it: temperature_latest of temperature.
 // TwinMaker reads time series by their history only, so a component type has

@@ -78,6 +78,12 @@ func TestTimesAsTheyLie(t *testing.T) {
 			layout.Layout{TimeFormat: layout.Formats{layout.ISO8601Minute}}, "06:00:00 1"},
 		{"epoch text", textKey, []string{`{"device_id":"d","timestamp":"1767225600","n":1}`, `{"device_id":"d","timestamp":"1767225601","n":2}`},
 			[]string{"time_format to epoch_s:text"}, layout.Layout{TimeFormat: layout.Formats{"epoch_s:text"}}, "00:00:00 1|00:00:01 2"},
+		{"an offset without a colon", textKey, []string{`{"device_id":"d","timestamp":"2025-01-09T18:07:00+0900","n":1}`, `{"device_id":"d","timestamp":"2025-01-09T18:07:01.5+0900","n":2}`},
+			[]string{"time_format to iso8601+09:00"}, layout.Layout{TimeFormat: layout.Formats{"iso8601+09:00"}}, "09:07:00 1|09:07:01.5 2"},
+		{"an offset behind a blank", textKey, []string{`{"device_id":"d","timestamp":"2025-01-09 18:07:00 -0330","n":1}`},
+			[]string{"time_format to iso8601_blank-03:30"}, layout.Layout{TimeFormat: layout.Formats{"iso8601_blank-03:30"}}, "21:37:00 1"},
+		{"epoch text with a fraction", textKey, []string{`{"device_id":"d","timestamp":"1767225600.5","n":1}`},
+			[]string{"time_format to epoch_s:text ("}, layout.Layout{TimeFormat: layout.Formats{"epoch_s:text"}}, "00:00:00.5 1"},
 		{"a prefix", textKey, []string{`{"device_id":"d","timestamp":"READING#2026-03-02T06:00:00Z","n":1}`}, []string{`time_prefix to "READING#"`},
 			layout.Layout{TimePrefix: "READING#"}, "06:00:00 1"},
 		{"milliseconds", numberKey, []string{`{"device_id":"d","timestamp":1767225600123,"n":1}`}, []string{"the number 1767225600123", "time_format to epoch_ms"},
@@ -102,10 +108,16 @@ func TestTimesAsTheyLie(t *testing.T) {
 			}
 		})
 	}
-	client, table := lies(t, "device_id", "timestamp", textKey, numberKey, `{"device_id":"d","timestamp":1767225600123,"n":1}`)
-	for name, q := range queries("n") { // seconds over milliseconds
-		_, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}}}), q)
-		cloud.WantError(t, name, err, hotreader.CodeUnreadable, "time_format to epoch_ms")
+	for _, c := range []struct{ stored, is, set string }{
+		{"1767225600123", layout.EpochMillis, layout.EpochSecs}, {"1767225600", layout.EpochSecs, layout.EpochMillis},
+		{"1767225600.25", layout.EpochSecs, layout.EpochNanos}, {"1767225600123", layout.EpochMillis, layout.EpochMicros},
+		{"1767225600123456", layout.EpochMicros, layout.EpochNanos},
+	} {
+		client, table := lies(t, "device_id", "timestamp", textKey, numberKey, `{"device_id":"d","timestamp":`+c.stored+`,"n":1}`)
+		for name, q := range queries("n") { // one unit over another
+			_, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{c.set}}}), q)
+			cloud.WantError(t, name, err, hotreader.CodeUnreadable, "time_format to "+c.is)
+		}
 	}
 }
 
@@ -123,6 +135,8 @@ func TestNothingIsExplained(t *testing.T) {
 		{"a slip in a name", hotreader.Query{Device: "d", Properties: []string{"temp"}}, "", "temp: unknown_property: the newest has body, device_id, payload, temperature, timestamp"},
 		{"a slip, latest", hotreader.Query{Device: "d", Properties: []string{"temp"}, Last: true}, "", "temp: unknown_property: the newest has body, device_id, payload, temperature, timestamp"},
 		{"no data in the range", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Start: year}, "", ""},
+		{"a slip in one of two", hotreader.Query{Device: "d", Properties: []string{"temperature", "temp"}}, "00:00:00 1 null", "temp: unknown_property: the newest has body, device_id, payload, temperature, timestamp"},
+		{"a slip in one of two, latest", hotreader.Query{Device: "d", Properties: []string{"temp", "temperature"}, Last: true}, "00:00:00 null 1", "temp: unknown_property: the newest has"},
 		{"another device", hotreader.Query{Device: "e", Properties: []string{"temperature"}, Start: year}, "", `: unknown_device: nothing has the device_id "e"`},
 		{"through a scalar", hotreader.Query{Device: "d", Properties: []string{"payload.t"}}, "", "payload.t: unknown_property: payload is the number 5"},
 		{"within an object", hotreader.Query{Device: "d", Properties: []string{"body.t"}}, "00:00:00 2", ""},
@@ -148,9 +162,18 @@ func TestNumericDevices(t *testing.T) {
 	for name, q := range queries("n") {
 		q.Device = "7"
 		cloud.WantRows(t, awsdynamodb.New(client, awsdynamodb.Options{Table: table}), q, "00:00:00 1")
-		q.Device = "pump"
-		if rows, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table}), q); err == nil {
-			t.Errorf("%s: a device that is no number: %q", name, rows)
+		s := awsdynamodb.New(client, awsdynamodb.Options{Table: table})
+		for range 2 { // the second time it knows that ids are numbers
+			for _, id := range []string{"pump", "007", "7.0", "7e0", "7.", "+7", "-0"} {
+				q.Device = id
+				stats := new(hotreader.Stats)
+				rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, q)
+				if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) != 1 || w[0].Reason != hotreader.UnknownDevice {
+					t.Errorf("%s: device %q: %q, %v, warnings %v", name, id, rows, err, w)
+				}
+			}
+			q.Device = "7"
+			cloud.WantRows(t, s, q, "00:00:00 1")
 		}
 	}
 }

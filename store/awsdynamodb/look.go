@@ -45,7 +45,7 @@ func (s *Store) partition(ctx context.Context, value string, n int, forward bool
 		return s.peek(ctx, func(p *page) error { return p.fetch(ctx, s.client, &in) })
 	}
 	items, err = peek()
-	if _, refused := errors.AsType[*paging.Mismatch](err); refused && hotreader.IsNumber([]byte(value)) {
+	if _, refused := errors.AsType[*paging.Mismatch](err); refused && paging.Numeric(value) {
 		number = true
 		in.ExpressionAttributeValues[":d"] = attribute(value, true)
 		items, err = peek()

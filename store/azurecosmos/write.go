@@ -39,14 +39,8 @@ const (
 // What the container does not take for lack of throughput is sent again until
 // ctx ends. For numbers that Cosmos DB cannot hold see the package's comment.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
-	if err := s.check(); err != nil {
+	if err := s.checkWrite(); err != nil {
 		return err
-	}
-	for _, key := range [][]string{s.device, s.time} {
-		if slices.Contains(system, key[0]) {
-			return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeConfig,
-				Err: fmt.Errorf("nothing can be written with %s as a key, for Cosmos DB sets it itself", key[0])}
-		}
 	}
 	requests, err := s.writeRequests(device, records)
 	if err != nil {
@@ -64,6 +58,20 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	})
 	if err != nil {
 		return s.fail(ctx, writing, err)
+	}
+	return nil
+}
+
+// checkWrite says why nothing can be written.
+func (s *Store) checkWrite() error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	for _, key := range [][]string{s.device, s.time} {
+		if slices.Contains(system, key[0]) {
+			return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeConfig,
+				Err: fmt.Errorf("nothing can be written with %s as a key, for Cosmos DB sets it itself", key[0])}
+		}
 	}
 	return nil
 }
@@ -96,13 +104,11 @@ func (s *Store) writeRequests(device string, records []hotreader.Record) (reques
 
 // writeRequest returns the request that stores items of a partition.
 func (s *Store) writeRequest(partition string, items [][]byte) *request {
-	r := &request{verb: http.MethodPost, path: s.docs, kind: "docs", link: s.link, patient: true,
-		header: http.Header{"X-Ms-Documentdb-Partitionkey": {"[" + string(jsontext.AppendASCII(nil, partition)) + "]"}, "Prefer": {"return=minimal"}}}
+	r := s.upsert(partition, items[0])
 	if s.single {
-		r.body = items[0]
-		r.header["X-Ms-Documentdb-Is-Upsert"] = []string{"True"}
 		return r
 	}
+	delete(r.header, "X-Ms-Documentdb-Is-Upsert")
 	r.batch = len(items)
 	const front, back = `{"operationType":"Upsert","resourceBody":`, "}"
 	r.body = slices.Concat([]byte("["+front), bytes.Join(items, []byte(back+","+front)), []byte(back+"]"))
@@ -110,6 +116,12 @@ func (s *Store) writeRequest(partition string, items [][]byte) *request {
 	r.header["X-Ms-Cosmos-Batch-Atomic"] = []string{"True"}
 	r.header["X-Ms-Cosmos-Batch-Ordered"] = []string{"True"}
 	return r
+}
+
+// upsert returns the request that stores one item.
+func (s *Store) upsert(partition string, json []byte) *request {
+	return &request{verb: http.MethodPost, path: s.docs, kind: "docs", link: s.link, patient: true, body: json,
+		header: http.Header{"X-Ms-Documentdb-Partitionkey": {"[" + string(jsontext.AppendASCII(nil, partition)) + "]"}, "Prefer": {"return=minimal"}, "X-Ms-Documentdb-Is-Upsert": {"True"}}}
 }
 
 // An item is a record, or one property of it, as it is stored.

@@ -232,26 +232,6 @@ func appendValue(dst []byte, v hotreader.Value) []byte {
 	return append(dst, v.Text()...)
 }
 
-// merge returns the rows of both lists, which are strictly ordered by time. If an
-// instant is in both, later's row stands.
-func merge(older, later []entry) []entry {
-	if n := len(older); n == 0 || older[n-1].time.Before(later[0].time) {
-		return append(older, later...)
-	}
-	all := make([]entry, 0, len(older)+len(later))
-	for len(older) > 0 && len(later) > 0 {
-		switch c := older[0].time.Compare(later[0].time); {
-		case c < 0:
-			all, older = append(all, older[0]), older[1:]
-		case c > 0:
-			all, later = append(all, later[0]), later[1:]
-		default:
-			older = older[1:]
-		}
-	}
-	return append(append(all, older...), later...)
-}
-
 // encode makes blocks of rows, which are strictly ordered by time, and yields
 // them with the time of their first row. If packed, each block is filled up before
 // the next begins: right at the end of a series, which grows. If not, all get about

@@ -51,7 +51,10 @@ type Store struct {
 	scans sync.Pool // *scan
 }
 
-var _ hotreader.Store = (*Store)(nil)
+var (
+	_ hotreader.Store   = (*Store)(nil)
+	_ hotreader.Updater = (*Store)(nil)
+)
 
 // Open opens the store in the file at path, and creates it if there is none
 // (unless o says ReadOnly). It rejects a file that is not a store, or is damaged,

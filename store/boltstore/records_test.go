@@ -204,7 +204,10 @@ func TestCraftedValues(t *testing.T) {
 		good := hotreader.Record{Time: base.Add(time.Hour), Fields: []hotreader.Field{{Name: "v", Value: number("-1.5e3")}, {Name: "w", Value: text("\x1b[2J")}}}
 		rows := []*hotreader.Record{&r, &good}
 		slices.SortFunc(rows, func(a, b *hotreader.Record) int { return a.Time.Compare(b.Time) })
-		if err := s.db.Update(func(tx *bolt.Tx) error { return writeTo(tx, "d", rows) }); err != nil {
+		if err := s.db.Update(func(tx *bolt.Tx) error {
+			_, err := writeTo(tx, "d", rows, hotreader.Replace)
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
 		for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {

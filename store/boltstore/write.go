@@ -28,32 +28,37 @@ const (
 // is bounded; of a call with more than 50,000 records, an error may leave the
 // earlier ones, by time, stored.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
+	_, err := s.Update(ctx, device, records, hotreader.Replace)
+	return err
+}
+
+// Update is Write, but for what mode says.
+func (s *Store) Update(ctx context.Context, device string, records []hotreader.Record, mode hotreader.Mode) (n hotreader.Changes, err error) {
 	if err := hotreader.CheckRecords(device, records); err != nil {
-		return s.wrap("write", refuse(hotreader.CodeInvalid, "%w", err))
+		return n, s.wrap("write", refuse(hotreader.CodeInvalid, "%w", err))
 	}
 	sorted := make([]*hotreader.Record, len(records))
 	for i := range records {
 		sorted[i] = &records[i]
 	}
 	slices.SortStableFunc(sorted, func(a, b *hotreader.Record) int { return a.Time.Compare(b.Time) })
-	kept := sorted[:0]
-	for i, r := range sorted { // of one instant the last stands
-		if i+1 == len(sorted) || !sorted[i+1].Time.Equal(r.Time) {
-			kept = append(kept, r)
-		}
-	}
-	for part := range slices.Chunk(kept, writeRows) {
+	for part := range slices.Chunk(sorted, writeRows) {
 		if err := ctx.Err(); err != nil {
-			return s.wrap("write", err)
+			return n, s.wrap("write", err)
 		}
+		var more hotreader.Changes
 		err := guard(func() error {
-			return s.db.Update(func(tx *bolt.Tx) error { return writeTo(tx, device, part) })
+			return s.db.Update(func(tx *bolt.Tx) (err error) {
+				more, err = writeTo(tx, device, part, mode)
+				return err
+			})
 		})
 		if err != nil {
-			return s.wrap("write", err)
+			return n, s.wrap("write", err)
 		}
+		n.Add(more)
 	}
-	return s.wrap("write", ctx.Err())
+	return n, s.wrap("write", ctx.Err())
 }
 
 // writer is a transaction that changes the records of a device. It writes each
@@ -68,6 +73,7 @@ type writer struct {
 	ids     map[string]uint64 // of the properties
 	names   []byte            // record of them
 	known   int               // bytes of names that are stored already
+	meeting
 }
 
 // put stores a record of the device, and returns its check.
@@ -75,20 +81,23 @@ func (w *writer) put(k key, value []byte) (uint32, error) {
 	return checksum(w.device.id, k, value), w.bucket.Put(k[:], value)
 }
 
-// writeTo stores rows of one device, strictly ordered by time.
-func writeTo(tx *bolt.Tx, id string, rows []*hotreader.Record) error {
+// writeTo stores rows of one device, ordered by time.
+func writeTo(tx *bolt.Tx, id string, rows []*hotreader.Record, mode hotreader.Mode) (hotreader.Changes, error) {
 	w, err := newWriter(tx, id)
 	if err != nil {
-		return err
+		return hotreader.Changes{}, err
 	}
+	w.mode = mode
 	later, err := w.entries(rows)
 	if err != nil {
-		return err
+		return w.changes, err
 	}
+	later = w.once(later)
+	w.changes.Added += int64(len(later)) // until they meet one that is there
 	if err := w.merge(later); err != nil {
-		return err
+		return w.changes, err
 	}
-	return w.save(tx)
+	return w.changes, w.save(tx)
 }
 
 func newWriter(tx *bolt.Tx, id string) (*writer, error) {
@@ -233,7 +242,7 @@ func (w *writer) rewrite(at int, later []entry, last bool) error {
 	// If nothing follows, the series grows at its end: fill its blocks up.
 	packed := last && (len(older) == 0 || older[len(older)-1].time.Before(later[0].time))
 	var made refs
-	for first, block := range encode(merge(older, later), packed) {
+	for first, block := range encode(w.join(older, later), packed) {
 		sum, err := w.put(keyOf(blockKind, d.number, number), block)
 		if err != nil {
 			return err

@@ -283,13 +283,18 @@ func whole(digits string, above bool) []byte {
 	return varint(nil, valueInteger, uint64(n))
 }
 
-// appendWrite appends a Write of a CommitRequest that sets a whole document.
-func appendWrite(b, name []byte, fields []byte) []byte {
+// appendWrite appends a Write of a CommitRequest that sets a whole document or, of one
+// that is there, the fields of a DocumentMask.
+func appendWrite(b, name, fields, mask []byte) []byte {
 	return message(b, 2, func(b []byte) []byte {
-		return message(b, 1, func(b []byte) []byte {
+		b = message(b, 1, func(b []byte) []byte {
 			b = raw(b, 1, name)
 			return append(b, fields...)
 		})
+		if mask != nil {
+			b = message(b, 3, func(b []byte) []byte { return append(b, mask...) })
+		}
+		return b
 	})
 }
 

@@ -52,7 +52,7 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	if err := s.check(); err != nil {
 		return err
 	}
-	commits, err := s.commits(device, records)
+	commits, err := s.commits(device, records, replacing)
 	if err != nil {
 		return s.invalid(writing, err)
 	}
@@ -93,9 +93,10 @@ func (s *Store) tryCommit(ctx context.Context, request []byte) error {
 	return answer.each(ctx, func() {}, func([]byte) error { return nil })
 }
 
-// commits checks records and makes them requests, each document once.
-func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, error) {
-	writes, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, []byte)) error { return s.writes(device, r, add) })
+// commits checks records and makes them requests, each document once. made makes a
+// document's name and fields a Write.
+func (s *Store) commits(device string, records []hotreader.Record, made write) ([][]byte, error) {
+	writes, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, []byte)) error { return s.writes(device, r, made, add) })
 	if err == nil {
 		err = s.checkDevice(device)
 	}
@@ -108,7 +109,7 @@ func (s *Store) commits(device string, records []hotreader.Record) ([][]byte, er
 
 // writes makes a record a Write or, where a document holds one property, a Write for
 // each.
-func (s *Store) writes(device string, r *hotreader.Record, add func(id string, write []byte)) error {
+func (s *Store) writes(device string, r *hotreader.Record, made write, add func(id string, write []byte)) error {
 	c, narrow := &s.codecs[len(s.codecs)-1], s.Layout.Narrow()
 	parts := [][]hotreader.Field{r.Fields}
 	if narrow {
@@ -133,17 +134,17 @@ func (s *Store) writes(device string, r *hotreader.Record, add func(id string, w
 			id += "_" + name
 			t.put(layout.ParsePath(s.Layout.NameKey), text(nil, valueString, name))
 		}
-		write, err := s.write(device, id, t, fields)
+		document, err := s.document(device, id, t, fields)
 		if err != nil {
 			return err
 		}
-		add(id, write)
+		add(id, made(document, t))
 	}
 	return nil
 }
 
-// write makes a document, which has its keys, a Write.
-func (s *Store) write(device, id string, t tree, fields []hotreader.Field) ([]byte, error) {
+// document puts fields into a document, which has its keys, and returns its name.
+func (s *Store) document(device, id string, t tree, fields []hotreader.Field) ([]byte, error) {
 	parent, collection := s.place(device)
 	size := len(parent) + len(collection) + len(t.append(nil, 2)) + 2*len(id) + 64
 	for i := range fields {
@@ -156,8 +157,14 @@ func (s *Store) write(device, id string, t tree, fields []hotreader.Field) ([]by
 		return nil, fmt.Errorf("it has about %d bytes, a document of Firestore at most %d", size, maxDocumentBytes)
 	}
 	t.put([]string{"id"}, text(nil, valueString, id)) // unless a property is there
-	return appendWrite(nil, []byte(parent+"/"+collection+"/"+escapeID(id)), t.append(nil, 2)), nil
+	return []byte(parent + "/" + collection + "/" + escapeID(id)), nil
 }
+
+// A write makes a document's name and fields a Write.
+type write func(name []byte, t tree) []byte
+
+// replacing writes the whole document.
+func replacing(name []byte, t tree) []byte { return appendWrite(nil, name, t.append(nil, 2), nil) }
 
 // put puts a property where the layout has it.
 func (s *Store) put(t tree, f *hotreader.Field) error {

@@ -22,8 +22,9 @@ type Store struct {
 }
 
 var (
-	_ hotreader.Store  = (*Store)(nil)
-	_ hotreader.Lister = (*Store)(nil)
+	_ hotreader.Store   = (*Store)(nil)
+	_ hotreader.Updater = (*Store)(nil)
+	_ hotreader.Lister  = (*Store)(nil)
 )
 
 // New returns an empty Store.
@@ -91,15 +92,22 @@ func search(records []hotreader.Record, t time.Time) int {
 
 // Write stores copies of records.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
+	_, err := s.Update(ctx, device, records, hotreader.Replace)
+	return err
+}
+
+// Update is Write, but for what mode says.
+func (s *Store) Update(ctx context.Context, device string, records []hotreader.Record, mode hotreader.Mode) (n hotreader.Changes, err error) {
 	if err := hotreader.CheckRecords(device, records); err != nil {
-		return &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeInvalid, Err: err}
+		return n, &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeInvalid, Err: err}
 	}
 	if err := ctx.Err(); err != nil {
-		return &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeOf(err), Err: err}
+		return n, &hotreader.Error{Op: "memstore: write", Code: hotreader.CodeOf(err), Err: err}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Old ones first and a stable sort: of one instant the last write comes last.
+	old := len(s.devices[device])
 	all := slices.Clone(s.devices[device])
 	names := s.names[device]
 	if names == nil && len(records) > 0 {
@@ -115,13 +123,41 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	}
 	slices.SortStableFunc(all, func(a, b hotreader.Record) int { return a.Time.Compare(b.Time) })
 	kept := all[:0]
-	for i, r := range all {
-		if i+1 == len(all) || !all[i+1].Time.Equal(r.Time) {
+	for _, r := range all {
+		last := len(kept) - 1
+		if last < 0 || !kept[last].Time.Equal(r.Time) {
 			kept = append(kept, r)
+			continue
+		}
+		if mode == hotreader.Merge {
+			r = union(kept[last], r)
+		}
+		if same(kept[last], r) {
+			n.Same++
+		} else {
+			n.Changed++
+		}
+		kept[last] = r
+	}
+	n.Added = int64(len(kept) - old)
+	s.devices[device] = kept
+	return n, nil
+}
+
+// union returns r with the properties of old that it lacks.
+func union(old, r hotreader.Record) hotreader.Record {
+	for _, f := range old.Fields {
+		if field(&r, f.Name).IsNull() {
+			r.Fields = append(r.Fields, f)
 		}
 	}
-	s.devices[device] = kept
-	return nil
+	return r
+}
+
+func same(a, b hotreader.Record) bool {
+	return len(a.Fields) == len(b.Fields) && !slices.ContainsFunc(a.Fields, func(f hotreader.Field) bool {
+		return !hotreader.Same(f.Value, field(&b, f.Name))
+	})
 }
 
 // Devices implements hotreader.Lister.

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -96,6 +97,9 @@ func passes(f hotreader.Filter, v hotreader.Value) bool {
 		return false
 	}
 	w := f.Value
+	if b, ok := as(hotreader.Boolean, v); ok && w.Kind() == hotreader.Bool {
+		v = b
+	}
 	var c int
 	switch x, y := rational(v), rational(w); {
 	case v.Kind() == hotreader.String && w.Kind() == hotreader.String:
@@ -119,6 +123,13 @@ func as(typ hotreader.Type, v hotreader.Value) (hotreader.Value, bool) {
 	case hotreader.Untyped, hotreader.AsStored:
 		return v, true
 	case hotreader.Boolean:
+		words := map[string]bool{"true": true, "false": false}
+		if b, ok := words[strings.ToLower(string(text))]; ok {
+			return hotreader.BoolValue(b), true
+		}
+		if r := rational(v); r != nil && r.IsInt() && r.Num().IsInt64() && r.Num().Int64()>>1 == 0 {
+			return hotreader.BoolValue(r.Num().Int64() == 1), true
+		}
 		return v, v.Kind() == hotreader.Bool
 	case hotreader.AnyString:
 		return hotreader.StringValue(text), v.Kind() != hotreader.Bool

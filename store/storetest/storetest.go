@@ -61,6 +61,9 @@ type Harness struct {
 	// an error of CodeNotFound (Firestore has no empty collections).
 	EmptyIsMissing bool
 
+	// OnlyWrites: the Writer is neither a hotreader.Updater nor a hotreader.Merger.
+	OnlyWrites bool
+
 	// Not names checks of RunRows that cannot hold for a layout, for its times are
 	// coarser than they need.
 	Not []string
@@ -172,6 +175,9 @@ func (h Harness) checks() []check {
 		if !h.OneKind {
 			all = append(all, check{"types/kinds as stored", typesMixed})
 		}
+	}
+	if !h.OnlyWrites {
+		all = append(all, check{"write/merged, and counted", writeMerges})
 	}
 	if h.Reopen != nil {
 		all = append(all, check{"life/opened again", lifeReopen})

@@ -663,7 +663,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 			if i < 0 {
 				t.Fatalf("there is no check %q", name)
 			}
-			h := Harness{New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
+			h := Harness{OnlyWrites: true, New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				s := &broken{store: memstore.New(), read: b.read, write: b.write}
 				return s, s
 			}}
@@ -775,7 +775,7 @@ func (s *textStore) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotre
 func TestTheSuiteFindsBugsWithTimesAsText(t *testing.T) {
 	harness := func(bug string) Harness {
 		var s *textStore
-		return Harness{
+		return Harness{OnlyWrites: true,
 			New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				s = &textStore{items: make(map[string]map[string][]hotreader.Field), bug: bug}
 				return s, s
@@ -827,7 +827,7 @@ func TestTheSuiteFindsForgetfulStores(t *testing.T) {
 		},
 	} {
 		var s *broken
-		h := Harness{
+		h := Harness{OnlyWrites: true,
 			New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 				s = &broken{store: memstore.New()}
 				return s, s
@@ -878,7 +878,7 @@ func copied(t testing.TB, from *memstore.Store, keep func(device string, left in
 // TestTheSuitePassesTheHonest: what the bugs are wrapped around passes, so that
 // it is the bugs that are found.
 func TestTheSuitePassesTheHonest(t *testing.T) {
-	h := Harness{New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
+	h := Harness{OnlyWrites: true, New: func(testing.TB) (hotreader.Source, hotreader.Writer) {
 		s := &broken{store: memstore.New()}
 		return s, s
 	}}

@@ -143,7 +143,8 @@ func typesInferred(t testing.TB, h Harness) {
 	q.Order, q.Start = hotreader.Ascending, s(1) // begins with numeric text
 	h.expect(t, r, q, row(s(1), str("2")), row(s(2), str("x")), row(s(4), str("3")))
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"q"}, Types: first}, row(s(0), str("a")), row(s(1), str("5")), row(s(3), str("")))
-	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"r"}, Types: first}, row(s(0), boolean(true)), row(s(3), boolean(false)))
+	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"r"}, Types: first},
+		row(s(0), boolean(true)), row(s(1), boolean(true)), row(s(2), boolean(true)), row(s(3), boolean(false)))
 	// A declared type of one property leaves the other to be inferred.
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"p", "q"}, Types: []hotreader.Type{hotreader.Integer, hotreader.FirstKind}},
 		row(s(0), num("1"), str("a")), row(s(1), num("2"), str("5")), row(s(3), null, str("")), row(s(4), num("3"), null))

@@ -360,7 +360,7 @@ func TestLeaving(t *testing.T) {
 		}, 0, ""},
 		"nothing wrong, in a row": {nil, 1, ""},
 		"before the last byte":    {stalls(lastByte), 1, ""},
-		"refused":                 {endless("403 x"), 0, hotreader.CodeForbidden},
+		"refused":                 {endless("403 x"), 0, hotreader.CodeProtocol},
 		"sent elsewhere":          {endless("302 x\r\nLocation: /else"), 0, hotreader.CodeConfig},
 		"no rows":                 {endless("200 x\r\nContent-Type: text/html"), 0, hotreader.CodeProtocol},
 	} {

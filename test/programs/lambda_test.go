@@ -4,16 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/httpapi"
 	"hotreader/test/runtimeapi"
 	"hotreader/test/serving"
@@ -198,6 +202,64 @@ func TestPitfall08QueryByComponentType(t *testing.T) {
 		`{"entityPropertyReference":{"externalIdProperty":{"serial":"d"},"propertyName":"unheard"},"values":[]}]}`
 	if err != nil || string(body) != want {
 		t.Errorf("got  %s, %v\nwant %s", body, err, want)
+	}
+}
+
+// A component type that twelve machines share is answered for all of them, by the
+// catalogue beside the program.
+func TestAlarmsOfTwelveMachines(t *testing.T) {
+	t.Parallel()
+	p := serving.NewPeer(t, serving.Token)
+	var devices []catalog.Device
+	for i := range 12 {
+		id := fmt.Sprintf("mixer-%02d", i)
+		p.Fill(t, id, i+1)
+		devices = append(devices, catalog.Device{ID: id, Type: "mixer", Properties: []catalog.Property{{Name: "state", Type: hotreader.ShortString}}})
+	}
+	packed, err := catalog.Build(devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), catalog.File)
+	if err := os.WriteFile(file, packed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := serving.Function(t, "hot-reader", serving.With(lambda.twin(p), "HOTREADER_CATALOG", file))
+	ask := func(componentType, more string) ([]byte, error) {
+		return f.Invoke(t.Context(), []byte(`{"workspaceId":"w","componentTypeId":"`+componentType+`","selectedProperties":["alarm_status"],"orderByTime":"DESCENDING",
+			"properties":{"alarm_key":{"definition":{"isExternalId":true}},"alarm_status":{"definition":{"dataType":{"type":"STRING"},"configuration":{"storedAs":"state"}}}}`+serving.AllTime+more+`}`), 20*time.Second)
+	}
+	token, points := "", map[string]int{}
+	for pages := 1; ; pages++ {
+		body, err := ask("factory-mixer", `,"maxResults":10`+token)
+		var answer struct {
+			PropertyValues []struct {
+				EntityPropertyReference struct{ ExternalIDProperty map[string]string }
+				Values                  []json.RawMessage
+			}
+			NextToken *string
+		}
+		if err != nil || json.Unmarshal(body, &answer) != nil {
+			t.Fatalf("%s, %v", body, err)
+		}
+		for _, one := range answer.PropertyValues {
+			points[one.EntityPropertyReference.ExternalIDProperty["alarm_key"]] += len(one.Values)
+		}
+		if answer.NextToken == nil {
+			if pages != 8 {
+				t.Errorf("78 points, 10 a page, on %d pages", pages)
+			}
+			break
+		}
+		token = `,"nextToken":"` + *answer.NextToken + `"`
+	}
+	for i, d := range devices {
+		if points[d.ID] != i+1 {
+			t.Errorf("%s has %d points; want %d", d.ID, points[d.ID], i+1)
+		}
+	}
+	if _, err := ask("factory-mxer", ""); err == nil || !strings.Contains(err.Error(), "of no device of the catalogue") {
+		t.Errorf("a type that nobody has: %v", err)
 	}
 }
 

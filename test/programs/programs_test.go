@@ -192,9 +192,10 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 		for _, c := range []struct{ path, want string }{
 			{"/v1/devices/d/latest?property=temperature&property=state", `"temperature":` + serving.Digits(n-1) + `,"state":"on"`},
 			{"/v1/devices/d/history?property=temperature&start=2023-11-14T22:13:21%2B00:00&limit=1", `[{"time":"2023-11-14T22:13:21.000Z","temperature":` + serving.Digits(1) + `}]`},
-			{"/v1/devices/d/history?property=temperature&limit=2&order=desc", serving.Digits(n-2) + `}],"next_token"`},
+			{"/v1/devices/d/history?property=temperature&limit=2&order=desc", serving.Digits(n-2) + `}],"next_token":"`},
 			{"/v1/devices/halle%203%2Fpumpe%20%C3%A9/latest?property=temperature", serving.Digits(0)},
-			{"/v1/devices/nobody/latest?property=temperature", `{"items":[]}`},
+			{"/v1/devices/nobody/latest?property=temperature", `{"items":[],"next_token":null}`},
+			{"/health", `{"status":"ok"}`},
 			{"/healthz", `{"status":"ok"}`},
 			{"/openapi.json", `"openapi"`},
 		} {
@@ -279,7 +280,7 @@ var outages = []struct {
 	calls          int64
 }{
 	{"401", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, hotreader.CodeUnauthenticated, hotreader.CodeConfig, 1},
-	{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, hotreader.CodeNotFound, hotreader.CodeNotFound, 1},
+	{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, hotreader.CodeProtocol, hotreader.CodeProtocol, 1},
 	{"redirect", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://example.com/", http.StatusFound)
 	}, hotreader.CodeConfig, hotreader.CodeConfig, 1},

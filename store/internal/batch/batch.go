@@ -92,3 +92,16 @@ func Send[T any](ctx context.Context, requests []T, parallel int, send func(cont
 		return nil
 	}
 }
+
+// CheckFlat refuses to merge where the layout has properties within another attribute,
+// which would be replaced as a whole.
+func CheckFlat(records []hotreader.Record, path func(property string) []string) error {
+	for i := range records {
+		for _, f := range records[i].Fields {
+			if p := path(f.Name); len(p) > 1 {
+				return fmt.Errorf("the layout has the property %q within %q, which cannot be merged; write whole items", f.Name, p[0])
+			}
+		}
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package paging
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,17 +61,26 @@ func remember(all map[string]look, device string, items []layout.Item) map[strin
 	return all
 }
 
-// explain finds out what it means that a scan found nothing: that there is nothing, or
-// that the layout is another one. It looks at a few items, once a device and minute.
+// explain finds out what it means that a scan found nothing, or nothing of a property:
+// that there is nothing, or that the layout is another one. It looks at a few items,
+// once a device and minute.
 func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) error {
-	if f.useful > 0 || s.Look.Items == nil {
+	if s.Look.Items == nil || f.useful > 0 && (f.err != nil || len(f.lacking) == 0) {
 		return f.err
 	}
 	items, err := s.look(ctx, q)
+	stats := hotreader.StatsOf(ctx)
+	if f.useful > 0 { // that the look fails is no failure of the query
+		s.warnUnknown(stats, f, items)
+		return nil
+	}
+	if _, refused := errors.AsType[*Mismatch](err); refused && !Numeric(s.value(q)) {
+		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: fmt.Sprintf("%s is a number there, and %q is none as it is written there", s.Layout.DeviceKey, s.value(q))})
+		return nil
+	}
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	stats := hotreader.StatsOf(ctx)
 	if f.err == nil && len(items) == 0 && f.readable+f.unreadable == 0 {
 		detail := fmt.Sprintf("nothing has the %s %q; is the device's id right, and is %s where the id stands?", s.Layout.DeviceKey, s.value(q), s.Layout.DeviceKey)
 		if path := s.Layout.Collection; strings.Contains(path, "{device}") {
@@ -91,12 +101,18 @@ func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) err
 		return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
 			Err: fmt.Errorf("none of %d items has a readable time in %s, as %s", f.unreadable, s.Layout.TimeKey, strings.Join(s.Layout.TimeFormat, " or "))}
 	}
-	for _, p := range q.Properties {
+	s.warnUnknown(stats, f, items)
+	return nil
+}
+
+// warnUnknown tells of the properties of which a scan found nothing and that no item
+// looked at has.
+func (s *Scanner) warnUnknown(stats *hotreader.Stats, f *found, items []layout.Item) {
+	for _, p := range f.lacking {
 		if detail, unknown := s.unknown(p, items); unknown {
 			stats.Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: detail})
 		}
 	}
-	return nil
 }
 
 // look returns a few items of q's device.
@@ -164,6 +180,8 @@ func (s *Scanner) unreadable(items []layout.Item) error {
 		what = fmt.Sprintf("its %s is %s, not %s", key, layout.Describe(v), strings.Join(s.Layout.TimeFormat, " or "))
 		if g, ok := layout.GuessTime(v); ok {
 			what += "; set " + settings(g)
+		} else {
+			what += ", and like none of the formats; set time_key if the time is elsewhere"
 		}
 	}
 	return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
@@ -261,7 +279,9 @@ func (s *Scanner) lookAside(ctx context.Context, device string) {
 	}
 	v, _ := l.items[0].At(layout.ParsePath(s.Layout.TimeKey))
 	detail := fmt.Sprintf("item %s: %s is %s", l.items[0].Key, s.Layout.TimeKey, layout.Describe(v))
-	if g, ok := layout.GuessTime(v); ok {
+	if g, ok := layout.GuessTime(v); ok && len(s.Layout.TimeFormat) > 1 {
+		detail += "; it would take " + settings(g) + ", but a layout reads two formats at the most"
+	} else if ok {
 		both, _ := json.Marshal(append(slices.Clone(s.Layout.TimeFormat), g.TimeFormat...))
 		detail += fmt.Sprintf("; set time_format to %s to have both", both)
 	}

@@ -3,6 +3,7 @@ package paging
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"hotreader"
 )
@@ -30,6 +31,11 @@ func (s *Scanner) merge(ctx context.Context, q hotreader.Query, yield func(hotre
 	stopNewer()
 	f := found{useful: all[0].useful + all[1].useful, readable: all[0].readable + all[1].readable,
 		unreadable: all[0].unreadable + all[1].unreadable, stopped: stopped, err: all[0].err}
+	for _, p := range all[0].lacking {
+		if slices.Contains(all[1].lacking, p) {
+			f.lacking = append(f.lacking, p)
+		}
+	}
 	if f.err == nil {
 		f.err = all[1].err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,8 +128,9 @@ func (s *Scanner) ScanPages(ctx context.Context, q hotreader.Query, next func(re
 
 // found is what a scan came upon.
 type found struct {
-	useful     int   // rows with a value of a selected property
-	readable   int64 // items
+	useful     int      // rows with a value of a selected property
+	lacking    []string // selected properties of which no row has a value
+	readable   int64    // items
 	unreadable int64
 	stopped    bool // no more rows are wanted
 	err        error
@@ -145,13 +147,14 @@ func (s *Scanner) scan(ctx context.Context, q hotreader.Query, codec int, next f
 	defer r.answer.Release()
 	columns := q.Columns()
 	c := &s.codecs[codec]
-	r.ask = Ask{Columns: columns, Codec: c, Number: s.numbers.Load(), Left: r.order.Begin(ctx, c, &q, columns, yield)}
+	r.ask = Ask{Columns: columns, Codec: c, Left: r.order.Begin(ctx, c, &q, columns, yield)}
 	if s.Unranked {
 		r.order.Unranked()
 	}
 	r.size, r.next = Size{Query: &q, Slack: s.Slack, Most: s.Most}, next
 	f.err = s.partitions(ctx, &q, r)
 	f.useful, _ = r.order.Passed()
+	f.lacking = r.order.Lacking()
 	f.readable, f.unreadable = r.order.Items()
 	f.stopped = r.order.Stopped()
 	return f
@@ -211,10 +214,18 @@ func (s *Scanner) partitions(ctx context.Context, q *hotreader.Query, r *reading
 
 func sum(a, b int64) int64 { return a + b }
 
+// Numeric reports whether a partition's value may be a number in the store. Only as a
+// database writes it: 7.0, 7e0 and 007 would find the items of device 7.
+func Numeric(value string) bool {
+	return hotreader.IsNumber([]byte(value)) && value != "-0" && !strings.ContainsAny(value, "eE") &&
+		!(strings.Contains(value, ".") && strings.HasSuffix(value, "0"))
+}
+
 // partition reads one partition. Where it takes to know which of two items was
 // written last, or that ids are numbers, what is left of it is asked for again.
 func (s *Scanner) partition(ctx context.Context, q hotreader.Query, r *reading) error {
 	o := &r.order
+	r.ask.Number = s.numbers.Load() && Numeric(r.ask.Value)
 	for {
 		r.ask.Query = &q
 		if !r.answer.Begin(&r.ask) {
@@ -226,7 +237,7 @@ func (s *Scanner) partition(ctx context.Context, q hotreader.Query, r *reading) 
 			s.numbers.Store(true)
 		}
 		switch {
-		case refused && !r.ask.Number && hotreader.IsNumber([]byte(r.ask.Value)):
+		case refused && !r.ask.Number && Numeric(r.ask.Value):
 			r.ask.Number = true
 		case err != nil || !o.Conflict():
 			return err

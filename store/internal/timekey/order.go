@@ -36,6 +36,8 @@ type Order struct {
 	unreadable int64     // items
 	before     int64     // of them, in steps before the one that is held
 	readable   int64     // items
+	lacking    int       // selected properties of which no row had a value
+	given      []bool    // by selected property: a row had a value
 	columns    []string
 	left       []int64 // by column: values that no Value can hold
 	replaced   []int64 // by column: values of which a later one of the same instant stands
@@ -68,6 +70,8 @@ func (o *Order) Begin(ctx context.Context, codec *Codec, q *hotreader.Query, col
 	o.unreadable, o.before, o.readable = 0, 0, 0
 	o.page = time.Time{}
 	o.columns = columns
+	o.lacking = len(q.Properties)
+	o.given = append(o.given[:0], make([]bool, o.lacking)...)
 	o.left = slices.Grow(o.left[:0], o.width)[:o.width]
 	clear(o.left)
 	o.replaced = append(o.replaced[:0], o.left...)
@@ -96,6 +100,19 @@ func (o *Order) Items() (readable, unreadable int64) { return o.readable, o.unre
 // Passed returns how many rows have been passed on, and how many of them have a
 // value of a selected property.
 func (o *Order) Passed() (useful, all int) { return o.useful, o.passed }
+
+// Lacking returns the selected properties of which no row passed on had a value, and
+// that no item had in another form.
+func (o *Order) Lacking() (names []string) {
+	if o.lacking > 0 {
+		for i, given := range o.given {
+			if !given && o.left[i] == 0 {
+				names = append(names, o.query.Properties[i])
+			}
+		}
+	}
+	return names
+}
 
 // Stopped reports whether no more rows are wanted.
 func (o *Order) Stopped() bool { return o.stopped }
@@ -296,6 +313,12 @@ func (o *Order) emit(i int) bool {
 		if !row[k].IsNull() {
 			o.useful++
 			break
+		}
+	}
+	for k := 0; o.lacking > 0 && k < len(o.given); k++ {
+		if !o.given[k] && !row[k].IsNull() {
+			o.given[k] = true
+			o.lacking--
 		}
 	}
 	o.stopped = !o.yield(hotreader.Row{Time: t, Values: row}, nil)

@@ -76,6 +76,9 @@ func (c *Codec) Writable(t time.Time) error {
 	if tick := int(c.Finest()); t.Nanosecond()%tick != 0 {
 		return fmt.Errorf("its time %s is finer than %s keeps, which is %v", t.UTC().Format(time.RFC3339Nano), c.Name, c.Finest())
 	}
+	if _, ok := c.Format.Parse(c.Format.Append(nil, t)); !ok {
+		return fmt.Errorf("its time %s would be read as one of a coarser unit than that of %s", t.UTC().Format(time.RFC3339Nano), c.Name)
+	}
 	return nil
 }
 

@@ -1,362 +1,349 @@
-// Package importer writes the rows of a file into a store, and counts what it
-// found. What it holds does not grow with the file.
 package importer
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"math"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"hotreader"
-	"hotreader/cmd/hotreader/internal/terminal"
-	"hotreader/codec/plain"
+	"hotreader/cmd/hotreader/internal/importer/sniff"
+	"hotreader/cmd/hotreader/internal/importer/timetext"
+	"hotreader/internal/jsontext"
 )
 
-// Options say what is imported.
-type Options struct {
-	File   string    // its name; - = In
-	In     io.Reader // standard input
-	Format string    // csv or jsonl; "" = as the name says, or else the first byte
-	Decode plain.Options
-	Skip   int64 // leave out so many lines with values
+// shownRows are how many rows a dry run shows.
+const shownRows = 10
 
-	Store  string // its URL
-	Open   func(ctx context.Context, url string) (hotreader.Store, error)
-	Device string
-
-	// Progress is called now and then with the lines that are stored, and what
-	// share of the file was read, in percent; -1 = not known.
-	Progress func(lines, percent int64)
-}
-
-// Result is what was imported, and the shape of import --json. After an error it
-// counts what is stored.
-type Result struct {
-	Device  string     `json:"device"`
-	Lines   int64      `json:"lines"`                 // with values
-	Rows    int64      `json:"rows"`                  // different instants
-	Unsure  int64      `json:"unsure_rows,omitempty"` // of Rows: those so far out of order that an earlier line may have their instant
-	Shared  int64      `json:"shared_instants"`
-	First   *time.Time `json:"first,omitempty"`
-	Last    *time.Time `json:"last,omitempty"`
-	LeftOut int64      `json:"left_out"` // cells of CSV that say null, NaN or infinite
-	Columns []*Column  `json:"columns"`  // in the order in which they first have a value
-	Seconds float64    `json:"seconds"`
-}
+// errShown ends a dry run that has its rows.
+var errShown = errors.New("enough rows")
 
 // Run imports. An error names the file and the line, and the flag that helps.
 func Run(ctx context.Context, o Options) (Result, error) {
-	result := Result{Device: o.Device, Columns: []*Column{}}
-	in, err := o.input(ctx)
-	if err != nil {
-		return result, err
-	}
-	defer in.close()
-	decoder, err := o.decoder(in)
-	if err != nil {
-		return result, err
-	}
 	began := time.Now()
-	into := &target{url: o.Store, opener: o.Open}
+	found := newTally()
+	sources, err := o.look(ctx)
+	defer func() {
+		for _, s := range sources {
+			s.in.close()
+		}
+	}()
+	if err != nil {
+		return *found.Result, err
+	}
+	into := &target{url: o.Store, opener: o.Open, writing: o.Writing}
 	defer into.close()
-	found := tally{result: &result, columns: map[string]*Column{}, instants: newInstants(remembered)}
-	skipped := int64(0)
-	for batch, err := range decoder.Batches() {
-		n := min(o.Skip-skipped, int64(len(batch)))
-		skipped, batch = skipped+n, batch[n:]
-		if err == nil && len(batch) > 0 {
-			err = into.write(ctx, o.Device, batch)
-		}
-		if err != nil {
-			return result, inFile(err, in.name)
-		}
-		found.add(batch)
-		if o.Progress != nil {
-			o.Progress(result.Lines, in.percent())
+	gathered := newBatch(into, found, o.Skip)
+	for _, s := range sources {
+		found.Files = append(found.Files, &File{Name: s.in.name, Taken: s.taken()})
+		if err = s.importInto(ctx, gathered); err != nil {
+			break
 		}
 	}
-	if skipped < o.Skip {
-		return result, inFile(invalid("--skip %d leaves out more lines than the %d with values that there are", o.Skip, skipped), in.name)
+	if o.DryRun {
+		found.Rows = gathered.show()
+		if errors.Is(err, errShown) {
+			err = nil
+		}
+		return *found.Result, err
+	}
+	if wrong := gathered.write(ctx, err == nil); err == nil {
+		err = wrong
+	}
+	if err == nil && gathered.skip > 0 {
+		err = invalid("--skip %d leaves out more lines than the %d with values that there are", o.Skip, o.Skip-gathered.skip)
+	}
+	if err != nil {
+		return *found.Result, err
 	}
 	if err := into.open(ctx); err != nil { // a wrong URL is told of even if there are no rows
-		return result, err
+		return *found.Result, err
 	}
-	result.LeftOut = decoder.LeftOut()
-	result.Seconds = time.Since(began).Seconds()
-	return result, nil
+	if gathered.late > 0 {
+		found.Notes = append(found.Notes, fmt.Sprintf("%d lines go against the file's order of time: an item that had the instant of one was replaced as a whole; give --merge to keep both", gathered.late))
+	}
+	if o.Progress != nil {
+		o.Progress(found.Lines, 100)
+	}
+	found.Seconds = time.Since(began).Seconds()
+	return *found.Result, nil
 }
 
-func invalid(format string, args ...any) error {
-	return &hotreader.Error{Op: "import", Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
+// source is a file that was looked at.
+type source struct {
+	o     *Options
+	file  string // its name; - = standard input
+	in    *input
+	guess sniff.Guess
+	rows  *columns
 }
 
-// input is the file that is read.
-type input struct {
-	*bufio.Reader
-	name string // for messages
-	file *os.File
-	size int64 // 0 = not known
-}
-
-func (o *Options) input(ctx context.Context) (*input, error) {
-	in := &input{name: "standard input"}
-	if o.File == "-" {
-		in.Reader = bufio.NewReaderSize(&terminal.Input{Context: ctx, R: o.In}, 1<<16)
-	} else {
-		file, err := os.Open(o.File)
+// look looks at all files before the first row is written.
+func (o *Options) look(ctx context.Context) (all []*source, err error) {
+	for _, name := range o.Files {
+		in, err := o.opened(ctx, name)
 		if err != nil {
-			return nil, &hotreader.Error{Op: "import", Code: hotreader.CodeNotFound, Err: err}
+			return all, err
 		}
-		in.name, in.file, in.Reader = o.File, file, bufio.NewReaderSize(file, 1<<16)
-		info, err := file.Stat()
-		if err == nil && info.IsDir() {
-			in.close()
-			return nil, &hotreader.Error{Op: "import", Code: hotreader.CodeNotFound, Err: fmt.Errorf("%s is a directory; give a file", o.File)}
+		s := &source{o: o, file: name, in: in}
+		all = append(all, s)
+		head, whole, err := in.head()
+		if err != nil {
+			return all, err
+		}
+		told := o.Told
+		if s.guess, err = sniff.Look(head, whole, told); err == nil {
+			s.rows, err = newColumns(o, &s.guess)
 		}
 		if err == nil {
-			in.size = info.Size()
+			err = s.check()
+		}
+		if err != nil {
+			line := s.guess.HeaderLine
+			if e, ok := errors.AsType[*sniff.Error](err); ok {
+				line = e.Line
+			}
+			return all, at(in.name, line, "%w", err)
+		}
+		if in.file != nil && in.size > 0 { // it is read later; a pipe must stay open
+			in.close()
 		}
 	}
-	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) { // RFC 1952
-		in.close()
-		return nil, invalid("%s is compressed; try: zcat %s | hotreader import … -", in.name, shellWord(o.File))
-	}
-	return in, nil
+	return all, o.checkNames(all)
 }
 
-func (i *input) close() {
-	if i.file != nil {
-		_ = i.file.Close() // it was only read
-	}
-}
-
-func (i *input) percent() int64 {
-	if i.size == 0 {
-		return -1
-	}
-	at, err := i.file.Seek(0, io.SeekCurrent)
-	if err != nil { // a pipe has a name, too
-		return -1
-	}
-	return 100 * at / i.size
-}
-
-func (o *Options) decoder(in *input) (*plain.Decoder, error) {
-	switch {
-	case o.Format != "jsonl" && (o.Format != "" || !isJSONL(o.File, in.Reader)):
-		return plain.NewCSV(in, o.Decode), nil
-	case o.Decode.Comma != ',':
-		return nil, invalid("--delimiter is for CSV, but %s is of JSON lines; if not, give --format csv", in.name)
-	}
-	return plain.NewJSONL(in, o.Decode), nil
-}
-
-// isJSONL tells by the name, or else by the first byte that is no blank.
-func isJSONL(name string, r *bufio.Reader) bool {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".csv":
-		return false
-	case ".jsonl", ".ndjson":
-		return true
-	}
-	head, _ := r.Peek(512) // an error comes again when the file is read
-	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
-	return len(head) > 0 && (head[0] == '{' || head[0] == '[')
-}
-
-// TimeFormats are the words of package plain's formats of times, by number.
-var TimeFormats = []string{plain.ISO8601: "iso8601", plain.EpochSecs: "epoch_s", plain.EpochMillis: "epoch_ms"}
-
-// remedy says which flag would avoid err, or "".
-func remedy(err error) string {
-	o, ok := errors.AsType[*plain.OptionsError](err)
-	switch {
-	case !ok:
-		return ""
-	case o.Comma == '\t':
-		return `; give --delimiter '\t'`
-	case o.Comma != 0:
-		return "; give --delimiter '" + string(o.Comma) + "'"
-	case o.TimeFormat != plain.ISO8601:
-		return "; if it counts since 1970, give --time-format " + TimeFormats[o.TimeFormat]
-	case len(o.Time) == 0:
-		return "; name the one that does with --time"
-	}
-	flags := make([]string, len(o.Time))
-	for i, name := range o.Time {
-		flags[i] = "--time " + shellWord(name)
-	}
-	return "; give " + strings.Join(flags, " or ")
-}
-
-// shellWord quotes text for a shell if need be.
-func shellWord(text string) string {
-	plainly := func(r rune) bool {
-		return r > '~' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@+", r)
-	}
-	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plainly(r) }) < 0 {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
-// inFile makes file:line of a decoder's "line n", and adds the remedy.
-func inFile(err error, name string) error {
-	e, ok := errors.AsType[*hotreader.Error](err)
-	if !ok || e.Op != "import" || e.Err == nil {
-		return err
-	}
-	copied := *e
-	text := e.Err.Error() + remedy(e.Err)
-	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		copied.Err = fmt.Errorf("%s:%s", name, rest)
-	} else {
-		copied.Err = fmt.Errorf("%s: %s", name, text)
-	}
-	return &copied
-}
-
-// Column is what an import found in one column, or under one key.
-type Column struct {
-	Name     string `json:"name"` // of the property
-	Numbers  int64  `json:"numbers"`
-	Booleans int64  `json:"booleans"`
-	Texts    int64  `json:"texts"`
-	Commas   int64  `json:"comma_numbers"`                  // of the texts: those that look like a number with a comma
-	Comma    string `json:"comma_number_example,omitempty"` // the first of them
-}
-
-// countedColumns is how many are counted: a file whose keys are data must not
-// fill the memory.
-const countedColumns = 1000
-
-// tally counts rows into a Result.
-type tally struct {
-	result      *Result
-	columns     map[string]*Column
-	instants    instants
-	first, last time.Time
-}
-
-func (k *tally) add(batch []hotreader.Record) {
-	r := k.result
-	for _, row := range batch {
-		at := row.Time.UTC()
-		k.instants.add(at.UnixNano()) // beyond the years 1678 and 2262 it wraps: still no two alike
-		if r.First == nil {
-			k.first, k.last = at, at
-			r.First, r.Last = &k.first, &k.last
-		}
-		if at.Before(k.first) {
-			k.first = at
-		}
-		if at.After(k.last) {
-			k.last = at
-		}
-		for _, f := range row.Fields {
-			k.field(f)
+// check finds what of the told columns and devices does not fit the file.
+func (s *source) check() error {
+	o, g := s.o, &s.guess
+	names := s.names()
+	for _, c := range []struct{ flag, name string }{{"--device-column", o.DeviceColumn}, {"--pivot", o.Key}, {"--pivot", o.Value}} {
+		if c.name != "" && !slices.Contains(names, c.name) && len(names) > 0 {
+			return fmt.Errorf("%s: nothing is named %q; there are %s", c.flag, c.name, quotedList(names))
 		}
 	}
-	r.Lines += int64(len(batch))
-	r.Rows, r.Unsure = k.instants.different, k.instants.unsure
-	r.Shared = r.Lines - r.Rows
+	if g.Key >= 0 && o.Key == "" && !o.PlainPairs && g.Columns[g.Key].Name != o.DeviceColumn {
+		key, value := g.Columns[g.Key].Name, g.Columns[g.Value].Name
+		return fmt.Errorf("%q seems to hold names of properties (%s) and %q their values; give --pivot %s, or --pivot none to store both as they are",
+			key, quotedList(g.Keys), value, sniff.ShellWord(key+"="+value))
+	}
+	if g.Mixed >= 0 && o.Key == "" && !o.PlainPairs && o.DeviceColumn == "" && s.rows.list[g.Mixed].role == property {
+		name := g.Columns[g.Mixed].Name
+		return fmt.Errorf("lines of one time differ in %q (%s), and would replace each other's values; give --device-column %s if those are devices, --pivot %s=VALUE if they are properties, --rename %s to leave the column out, or --pivot none to let the last line stand",
+			name, quotedList(g.Keys), sniff.ShellWord(name), sniff.ShellWord(name), sniff.ShellWord(name+"="))
+	}
+	if o.DeviceColumn != "" || g.Device < 0 {
+		if o.Device == "" && o.DeviceColumn == "" {
+			return errors.New("which device? Give --device ID, or --device-column NAME if each row has it")
+		}
+		return nil
+	}
+	name := g.Columns[g.Device].Name
+	if o.Device == "" {
+		return fmt.Errorf("which device? Give --device-column %s, or --device ID", sniff.ShellWord(name))
+	}
+	if s.rows.list[g.Device].role == leftOut || o.mentions(name) { // as told: all rows are of one
+		g.Device = -1
+		return nil
+	}
+	if len(g.Devices) == 1 { // the reading looks out for a second one
+		return nil
+	}
+	return severalDevices(name, g.Devices[0], g.Devices[1])
 }
 
-func (k *tally) field(f hotreader.Field) {
-	c := k.columns[f.Name]
-	if c == nil {
-		if len(k.columns) == countedColumns {
-			return
-		}
-		c = &Column{Name: strings.Clone(f.Name)}
-		k.columns[c.Name] = c
-		k.result.Columns = append(k.result.Columns, c)
+func severalDevices(name, one, other string) error {
+	return fmt.Errorf("%q has several devices (%.40q, %.40q), but --device says that all rows are of one; give --device-column %s in its place, or --rename %s to leave the column out, or --rename %s to store it",
+		name, one, other, sniff.ShellWord(name), sniff.ShellWord(name+"="), sniff.ShellWord(name+"="+name))
+}
+
+// mentions reports whether a column is told to be a property.
+func (o *Options) mentions(name string) bool {
+	_, typed := o.Types[name]
+	return typed || o.Rename[name] != "" || slices.Contains(o.Only, name)
+}
+
+func (s *source) names() (names []string) {
+	for i := range s.guess.Columns {
+		names = append(names, s.guess.Columns[i].Name)
 	}
-	switch f.Value.Kind() {
-	case hotreader.Number:
-		c.Numbers++
-	case hotreader.Bool:
-		c.Booleans++
-	case hotreader.String:
-		c.Texts++
-		if text := f.Value.Text(); commaNumber(text) {
-			if c.Commas++; c.Comma == "" {
-				c.Comma = string(text)
+	return names
+}
+
+func quotedList(names []string) string {
+	var all []string
+	for _, name := range names[:min(len(names), 20)] {
+		all = append(all, fmt.Sprintf("%.60q", name))
+	}
+	text := strings.Join(all, ", ")
+	if len(names) > 20 {
+		text += " …"
+	}
+	return text
+}
+
+// checkNames finds names that were told and that no table has. The keys of JSON may
+// come later.
+func (o *Options) checkNames(all []*source) error {
+	var names []string
+	for _, s := range all {
+		if s.guess.JSON || o.Key != "" {
+			return nil
+		}
+		names = append(names, s.names()...)
+	}
+	known := func(name string) bool { return slices.Contains(names, name) }
+	renamed := func(name string) bool {
+		for _, to := range o.Rename {
+			if to == name {
+				return true
 			}
 		}
+		return known(name)
 	}
-}
-
-// remembered is how many different instants are remembered, at the least.
-const remembered = 1 << 18
-
-// instants counts different ones. It remembers the newest of the file, in two
-// generations; of a file in order of time, or short, that is enough to be exact.
-type instants struct {
-	keep              int // of each generation
-	different, unsure int64
-	recent, older     map[int64]struct{}
-	low, high         int64 // of those that are forgotten
-}
-
-func newInstants(keep int) instants {
-	return instants{keep: keep, recent: map[int64]struct{}{}, older: map[int64]struct{}{}, low: math.MaxInt64, high: math.MinInt64}
-}
-
-func (s *instants) add(at int64) {
-	if _, there := s.recent[at]; there {
-		return
+	wrong := func(flag, name string) error {
+		return invalid("%s: no column is named %q; the columns are %s", flag, name, quotedList(names))
 	}
-	if _, there := s.older[at]; there {
-		return
-	}
-	if s.low <= at && at <= s.high {
-		s.unsure++
-	}
-	s.different++
-	if len(s.recent) == s.keep {
-		for old := range s.older {
-			s.low, s.high = min(s.low, old), max(s.high, old)
+	for name := range o.Rename {
+		if !known(name) {
+			return wrong("--rename", name)
 		}
-		s.recent, s.older = s.older, s.recent
-		clear(s.recent)
 	}
-	s.recent[at] = struct{}{}
+	for _, name := range o.Only {
+		if !renamed(name) {
+			return wrong("--only", name)
+		}
+	}
+	for name := range o.Types {
+		if !renamed(name) {
+			return wrong("--type", name)
+		}
+	}
+	return nil
 }
 
-// Kinds writes the counts of a column, as "3 texts, 20 numbers".
-func (c *Column) Kinds() string {
+// taken says what the file was taken for.
+func (s *source) taken() string {
+	g := &s.guess
 	var parts []string
-	for _, k := range []struct {
-		n         int64
-		one, many string
-	}{{c.Numbers, "number", "numbers"}, {c.Booleans, "boolean", "booleans"}, {c.Texts, "text", "texts"}} {
-		if k.n > 0 {
-			parts = append(parts, terminal.Plural(k.n, k.one, k.many))
+	switch {
+	case g.JSON && g.Shape.Typed:
+		parts = append(parts, "DynamoDB's JSON")
+	case g.JSON && g.Shape.Path != nil:
+		parts = append(parts, "JSON, records in "+strings.Join(g.Shape.Path, "."))
+	case g.JSON && g.Shape.Lines:
+		parts = append(parts, "JSON lines")
+	case g.JSON:
+		parts = append(parts, "JSON")
+	default:
+		name := map[rune]string{',': "commas", ';': "semicolons", '\t': "tabs", ' ': "blanks", '|': "bars"}[g.Delimiter]
+		if name == "" {
+			name = fmt.Sprintf("%q", g.Delimiter)
 		}
+		parts = append(parts, "a table with "+name)
+		if g.HeaderLine > 1 {
+			parts = append(parts, fmt.Sprintf("names in line %d", g.HeaderLine))
+		}
+	}
+	if s.in.encoding != "utf-8" {
+		parts = append(parts, s.in.encoding)
+	}
+	if len(g.Time) > 0 {
+		var names []string
+		for _, i := range g.Time {
+			names = append(names, g.Columns[i].Name)
+		}
+		text := "time in " + strings.Join(names, "+")
+		if g.Format.Name != "" {
+			text += " (" + g.Format.Hint() + s.zoneName() + ")"
+		}
+		parts = append(parts, text)
+	}
+	if g.Style.Decimal == ',' {
+		parts = append(parts, "decimal comma")
+	}
+	if g.Style.Thousands != 0 {
+		parts = append(parts, fmt.Sprintf("thousands apart by %q", g.Style.Thousands))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// commaNumber reports whether text is a number but for one comma, as 20,5 or
-// 1.234,50 or 1,234.5.
-func commaNumber(text []byte) bool {
-	text = bytes.TrimLeft(bytes.TrimSpace(text), "+-")
-	if len(text) > 40 || bytes.Count(text, []byte(",")) != 1 {
-		return false
+func (s *source) zoneName() string {
+	if z := s.zone(); z != nil {
+		return ", " + z.String()
 	}
-	for i, b := range text {
-		if (b < '0' || b > '9') && (i == 0 || i == len(text)-1 || b != ',' && b != '.') {
-			return false
+	return ""
+}
+
+// zone returns the zone of times without one: as told, or as the column's name says.
+func (s *source) zone() *time.Location {
+	if s.o.Zone != nil || s.guess.Zone == "" {
+		return s.o.Zone
+	}
+	zone, err := timetext.ParseZone(s.guess.Zone)
+	if err != nil {
+		return nil
+	}
+	return zone
+}
+
+// importInto reads the file and writes its rows.
+func (s *source) importInto(ctx context.Context, b *batch) (err error) {
+	if s.in.file != nil && s.in.size > 0 {
+		if s.in, err = s.o.opened(ctx, s.file); err != nil {
+			return err
 		}
 	}
-	return true
+	f := file{in: s.in, rejects: &rejects{dry: s.o.DryRun}}
+	f.rows = rows{columns: s.rows, into: b, result: b.result, clock: timetext.Clock{Zone: s.zone(), Descending: s.guess.Descending}}
+	err = f.read(func() error {
+		if s.o.DryRun {
+			return nil
+		}
+		if err := b.write(ctx, false); err != nil {
+			return err
+		}
+		if s.o.Progress != nil {
+			s.o.Progress(b.result.Lines, s.in.percent())
+		}
+		return nil
+	}, func() bool { return s.o.DryRun && b.rows >= shownRows })
+	name, wrong := f.rejects.close()
+	if name != "" {
+		b.result.Rejected = append(b.result.Rejected, name)
+	}
+	if err == nil {
+		err = wrong
+	}
+	for _, note := range f.notes() {
+		if len(s.o.Files) > 1 {
+			note = s.in.name + ": " + note
+		}
+		b.result.Notes = append(b.result.Notes, note)
+	}
+	return err
+}
+
+// show returns the first rows as JSON.
+func (b *batch) show() (all []string) {
+	for _, device := range b.devices {
+		for _, r := range b.records[device] {
+			if len(all) == shownRows {
+				return all
+			}
+			text := jsontext.AppendString([]byte(`{"device":`), device)
+			text = append(hotreader.AppendTime(append(text, `,"time":"`...), r.Time), '"')
+			for _, f := range r.Fields {
+				text = append(jsontext.AppendString(append(text, ','), f.Name), ':')
+				if f.Value.Kind() == hotreader.String {
+					text = jsontext.AppendString(text, f.Value.Text())
+				} else {
+					text = append(text, f.Value.String()...)
+				}
+			}
+			all = append(all, string(append(text, '}')))
+		}
+	}
+	return all
 }

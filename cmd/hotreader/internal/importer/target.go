@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type target struct {
 	url     string
 	opener  func(ctx context.Context, url string) (hotreader.Store, error)
+	writing Writing
 	store   hotreader.Store
 	created string // a file that was not there before; "" once it holds something
 }
@@ -35,25 +37,79 @@ func (t *target) open(ctx context.Context) (err error) {
 	return err
 }
 
+// counts reports whether the store says what it changes.
+func (t *target) counts() bool {
+	_, ok := t.store.(hotreader.Updater)
+	return ok
+}
+
 // grace is how long a write may go on when the import is to end: what has begun
 // is then acknowledged, and what is reported as stored is exact.
 const grace = 5 * time.Second
 
-func (t *target) write(ctx context.Context, device string, batch []hotreader.Record) error {
+// write stores records of a device. Of a store that does not count, Added is how many
+// items were written.
+func (t *target) write(ctx context.Context, device string, batch []hotreader.Record) (n hotreader.Changes, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return n, err
 	}
 	if err := t.open(ctx); err != nil {
-		return err
+		return n, err
 	}
 	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
-	err := t.store.Write(writing, device, batch)
-	if err == nil {
+	if n, err = t.send(writing, device, batch); err == nil {
 		t.created = ""
 	}
-	return err
+	return n, err
+}
+
+func (t *target) send(ctx context.Context, device string, batch []hotreader.Record) (n hotreader.Changes, err error) {
+	if u, ok := t.store.(hotreader.Updater); ok {
+		mode := hotreader.Merge
+		if t.writing == Replacing {
+			mode = hotreader.Replace
+		}
+		return u.Update(ctx, device, batch, mode)
+	}
+	if t.writing != Replacing {
+		batch = folded(batch)
+	}
+	n.Added = int64(len(batch))
+	if t.writing != Merging {
+		return n, t.store.Write(ctx, device, batch)
+	}
+	m, ok := t.store.(hotreader.Merger)
+	if !ok {
+		return n, invalid("this store cannot merge; leave --merge out, and give all columns of an instant in one file")
+	}
+	return n, m.Merge(ctx, device, batch)
+}
+
+// folded makes one record of those that share an instant: property by property the
+// last stands.
+func folded(batch []hotreader.Record) []hotreader.Record {
+	sorted := slices.Clone(batch)
+	slices.SortStableFunc(sorted, func(a, b hotreader.Record) int { return a.Time.Compare(b.Time) })
+	kept := sorted[:0]
+	for _, r := range sorted {
+		last := len(kept) - 1
+		if last < 0 || !kept[last].Time.Equal(r.Time) {
+			kept = append(kept, r)
+			continue
+		}
+		fields := slices.Clone(kept[last].Fields)
+		for _, f := range r.Fields {
+			if i := slices.IndexFunc(fields, func(g hotreader.Field) bool { return g.Name == f.Name }); i >= 0 {
+				fields[i] = f
+			} else {
+				fields = append(fields, f)
+			}
+		}
+		kept[last].Fields = fields
+	}
+	return kept
 }
 
 // close closes the store, and removes it if the import made it in vain.

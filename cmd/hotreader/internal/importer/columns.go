@@ -1,0 +1,172 @@
+package importer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"hotreader"
+	"hotreader/cmd/hotreader/internal/importer/sniff"
+)
+
+// A role is what becomes of a column.
+type role uint8
+
+const (
+	property role = iota
+	leftOut
+	timePart
+	deviceName
+	pairKey
+	pairValue
+)
+
+// column is a column of a table, or a key of JSON.
+type column struct {
+	role  role
+	name  string // of the property
+	typ   hotreader.Type
+	texts bool // words for missing values are texts in it
+	part  int  // of the time
+}
+
+// columns says what becomes of each column of a file.
+type columns struct {
+	o     *Options
+	guess *sniff.Guess
+	list  []column           // of a table
+	named map[string]*column // of JSON, by key; of pairs, by name
+}
+
+// remembered bounds how many keys of JSON are remembered.
+const remembered = 10_000
+
+func newColumns(o *Options, g *sniff.Guess) (*columns, error) {
+	c := &columns{o: o, guess: g, named: map[string]*column{}}
+	for i := range g.Columns {
+		col, err := c.of(g.Columns[i].Name)
+		if err != nil {
+			return c, err
+		}
+		if at := slices.Index(g.Time, i); at >= 0 {
+			col.role, col.part = timePart, at
+		}
+		col.texts = g.Columns[i].Texts
+		if !g.JSON && col.role == property && (g.Columns[i].Empty || c.nameless(i)) {
+			col.role = leftOut
+		}
+		if g.JSON {
+			c.named[g.Columns[i].Name] = &col
+		}
+		if col.role == property {
+			for k := range c.list {
+				if c.list[k].role == property && c.list[k].name == col.name {
+					return c, fmt.Errorf("two columns are to be the property %q; change one with --rename", col.name)
+				}
+			}
+		}
+		c.list = append(c.list, col)
+	}
+	return c, nil
+}
+
+// of says what becomes of the column of a name.
+func (c *columns) of(name string) (column, error) {
+	col := column{name: name, typ: c.o.Types[name]}
+	switch {
+	case name == c.o.DeviceColumn && name != "":
+		col.role = deviceName
+		return col, nil
+	case name == c.o.Key && name != "":
+		col.role = pairKey
+		return col, nil
+	case name == c.o.Value && name != "":
+		col.role = pairValue
+		return col, nil
+	}
+	if to, renamed := c.o.Rename[name]; renamed {
+		col.name = to
+		if t, ok := c.o.Types[to]; ok {
+			col.typ = t
+		}
+	}
+	if col.name == "" && name != "" || c.o.Key != "" || c.o.Only != nil && !slices.Contains(c.o.Only, name) && !slices.Contains(c.o.Only, col.name) {
+		col.role = leftOut
+		return col, nil
+	}
+	if wrong := checkName(col.name); wrong != "" {
+		return col, fmt.Errorf("a column %s: %.60q; give it another with --rename", wrong, name)
+	}
+	return col, nil
+}
+
+// nameless reports whether a column of a table has no name in the file, and none was
+// given to it.
+func (c *columns) nameless(i int) bool {
+	name := fmt.Sprintf("column%d", i+1)
+	if c.guess.HeaderLine == 0 || c.guess.Columns[i].Name != name || !c.guess.Columns[i].Unnamed {
+		return false
+	}
+	_, renamed := c.o.Rename[name]
+	return !renamed && !slices.Contains(c.o.Only, name)
+}
+
+// key returns what becomes of a key of JSON.
+func (c *columns) key(name []byte) (*column, error) {
+	if col := c.named[string(name)]; col != nil {
+		return col, nil
+	}
+	col, err := c.of(string(name))
+	if err != nil {
+		return nil, err
+	}
+	return c.remember(string(name), col), nil
+}
+
+// pair returns the column of a property that a cell names.
+func (c *columns) pair(name string) (*column, error) {
+	if col := c.named[name]; col != nil {
+		return col, nil
+	}
+	col := column{name: name}
+	if to, renamed := c.o.Rename[name]; renamed {
+		col.name = to
+	}
+	if t, ok := c.o.Types[col.name]; ok {
+		col.typ = t
+	}
+	if t, ok := c.o.Types[name]; ok {
+		col.typ = t
+	}
+	if col.name == "" && name != "" || c.o.Only != nil && !slices.Contains(c.o.Only, name) && !slices.Contains(c.o.Only, col.name) {
+		col.role = leftOut
+	} else if wrong := checkName(col.name); wrong != "" {
+		return nil, fmt.Errorf("the property %.60q %s", col.name, wrong)
+	}
+	return c.remember(strings.Clone(name), col), nil
+}
+
+func (c *columns) remember(name string, col column) *column {
+	if len(c.named) < remembered {
+		c.named[name] = &col
+	}
+	return &col
+}
+
+// left says which columns pairs do not store, and which have no name.
+func (c *columns) left() (notes []string) {
+	var beside []string
+	for i, col := range c.list {
+		name := c.guess.Columns[i].Name
+		switch {
+		case col.role == leftOut && c.guess.Columns[i].Unnamed && !c.guess.Columns[i].Empty && c.guess.HeaderLine > 0 && c.o.Only == nil:
+			notes = append(notes, fmt.Sprintf("column %d has no name and is left out; to store it, give --rename %s=NAME", i+1, name))
+		case col.role == leftOut && c.o.Key != "" && !c.guess.Columns[i].Empty:
+			beside = append(beside, fmt.Sprintf("%q", name))
+		}
+	}
+	if beside != nil {
+		notes = append(notes, "left out beside --pivot: "+strings.Join(beside, ", "))
+	}
+	return notes
+}

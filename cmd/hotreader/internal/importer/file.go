@@ -1,0 +1,292 @@
+package importer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+
+	"hotreader"
+	"hotreader/cmd/hotreader/internal/importer/records"
+	"hotreader/cmd/hotreader/internal/importer/sniff"
+	"hotreader/cmd/hotreader/internal/importer/timetext"
+	"hotreader/cmd/hotreader/internal/terminal"
+)
+
+// file is a file that is being read.
+type file struct {
+	rows
+	in      *input
+	rejects *rejects
+	table   *records.Table
+	repeats int64 // lines that are the header again
+	remarks int64 // comments
+	between int64 // lines between the header and the first data, as those of units
+}
+
+// next reads one record; io.EOF after the last.
+func (f *file) next() error {
+	r, err := f.table.Next()
+	if bad, ok := errors.AsType[*records.BadRecord](err); ok {
+		if bad.Line < f.first() {
+			return nil
+		}
+		return f.bad(bad.Line, bad.Text, fmt.Errorf("%w%s", bad.Err, encodingHint(bad.Err)))
+	}
+	if err != nil {
+		return err
+	}
+	if r.Line < f.first() || f.guess.Comment != "" && strings.HasPrefix(r.Text, f.guess.Comment) {
+		return nil
+	}
+	if err := f.line(&r); err != nil {
+		if f.table.Several() { // a stray quote has joined lines
+			f.table.Reread()
+			r.Text, _, _ = strings.Cut(r.Text, "\n")
+		}
+		return f.bad(r.Line, r.Text, err)
+	}
+	return nil
+}
+
+func encodingHint(err error) string {
+	if errors.Is(err, records.ErrEncoding) {
+		return "; give --encoding windows-1252 (Western Europe), windows-1250 (Central Europe) or another"
+	}
+	return ""
+}
+
+// first returns the first line that may be data.
+func (f *file) first() int {
+	if f.o.SkipAfter >= 0 {
+		return f.guess.HeaderLine + 1 + f.o.SkipAfter
+	}
+	return f.guess.HeaderLine + 1
+}
+
+// An errFatal ends the import, whatever is to become of bad lines.
+type errFatal struct{ error }
+
+// line reads a line of a table.
+func (f *file) line(r *records.Record) error {
+	f.begin()
+	cells, err := f.fit(r.Cells)
+	if err != nil {
+		if f.noted(r) || f.again(r.Cells) || f.units(r) {
+			return nil
+		}
+		return err
+	}
+	for i, text := range cells {
+		if err := f.several(i, text); err != nil {
+			if f.again(cells) {
+				return nil
+			}
+			return errFatal{err}
+		}
+		if text == "" && f.list[i].role != timePart {
+			continue
+		}
+		if err := f.take(&f.list[i], raw{cell: text}); err != nil {
+			return err
+		}
+	}
+	err = f.end()
+	if _, ok := errors.AsType[errTime](err); ok {
+		switch {
+		case f.again(cells), f.noted(r), f.units(r):
+			return nil
+		case f.otherHeader(cells):
+			return errFatal{fmt.Errorf("a second line with names, and others than before; split the file there")}
+		}
+	}
+	return err
+}
+
+// noted reports whether a line that is no data is a comment.
+func (f *file) noted(r *records.Record) bool {
+	if f.guess.Comment == "" && strings.HasPrefix(r.Text, "#") {
+		f.remarks++
+		return true
+	}
+	return false
+}
+
+// units reports whether a line that is no data is one of units under the header.
+func (f *file) units(r *records.Record) bool {
+	if r.Line >= f.guess.DataLine {
+		return false
+	}
+	numbers := slices.ContainsFunc(r.Cells, sniff.IsNumber) // a quantity without a unit has 1
+	for _, i := range f.guess.Time {
+		if i < len(r.Cells) && (strings.ContainsAny(r.Cells[i], "0123456789") || numbers && strings.ContainsFunc(r.Cells[i], unicode.IsLetter)) {
+			return false
+		}
+	}
+	f.between++
+	return true
+}
+
+// fit makes cells as many as there are columns: empty ones beyond do not matter, and
+// only columns without a name may be missing.
+func (f *file) fit(cells []string) ([]string, error) {
+	want := len(f.list)
+	if len(cells) > want {
+		for _, text := range cells[want:] {
+			if text != "" {
+				return nil, fmt.Errorf("it has %d cells, the header has %d", len(cells), want)
+			}
+		}
+		return cells[:want], nil
+	}
+	for i := len(cells); i < want; i++ {
+		if !f.guess.Columns[i].Empty {
+			return nil, fmt.Errorf("it has %d cells, the header has %d", len(cells), want)
+		}
+	}
+	return cells, nil
+}
+
+// again reports whether a line is the header once more.
+func (f *file) again(cells []string) bool {
+	if f.guess.HeaderLine == 0 {
+		return false
+	}
+	for i := range f.guess.Columns {
+		c := &f.guess.Columns[i]
+		text := ""
+		if i < len(cells) {
+			text = strings.Join(strings.Fields(strings.TrimLeft(cells[i], "# ")), " ")
+		}
+		if !(c.Unnamed && text == "") && text != c.Name && !strings.HasPrefix(c.Name, text+"_") {
+			return false
+		}
+	}
+	f.repeats++
+	return true
+}
+
+// otherHeader reports whether a line names columns, and in another order.
+func (f *file) otherHeader(cells []string) bool {
+	same := 0
+	for _, text := range cells {
+		if text != "" && slices.ContainsFunc(f.guess.Columns, func(c sniff.Column) bool { return c.Name == text }) {
+			same++
+		} else if strings.ContainsAny(text, "0123456789") {
+			return false
+		}
+	}
+	return same > 0 && slices.ContainsFunc(cells, func(text string) bool { return timetext.Named(text) > 0 })
+}
+
+// object reads an object of JSON.
+func (f *file) object(in *records.JSON, object []byte) error {
+	f.begin()
+	err := in.Fields(object, func(field records.Field) error {
+		c, err := f.key(field.Name)
+		if err != nil {
+			return err
+		}
+		if i := f.guess.Device; i >= 0 && f.guess.Columns[i].Name == string(field.Name) {
+			if err := f.several(i, string(field.Value.Text())); err != nil {
+				return errFatal{err}
+			}
+		}
+		return f.take(c, raw{json: field.Value})
+	})
+	if err == nil {
+		err = f.end()
+	}
+	return err
+}
+
+// bad is what becomes of a line that cannot be read.
+func (f *file) bad(line int, text string, err error) error {
+	if fatal, ok := errors.AsType[errFatal](err); ok {
+		return at(f.in.name, line, "%w", fatal.error)
+	}
+	if !f.o.SkipBad {
+		hint := ""
+		if !strings.Contains(err.Error(), "; ") {
+			hint = "; mend it, or give --bad-lines skip to leave such lines out and have them in a file"
+		}
+		return at(f.in.name, line, "%w%s", err, hint)
+	}
+	f.result.BadLines++
+	return f.rejects.add(f, line, text, err)
+}
+
+// read reads the file, until enough says so, and calls full when it is time to write.
+func (f *file) read(full func() error, enough func() bool) error {
+	next := f.next
+	if f.guess.JSON {
+		in := records.NewJSON(f.in, f.guess.Shape)
+		next = func() error { return f.nextObject(in) }
+	} else {
+		f.table = records.NewTable(f.in, f.guess.Delimiter)
+	}
+	for {
+		err := next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return f.named(err)
+		}
+		if enough() {
+			return errShown
+		}
+		if f.into.full() {
+			if err := full(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (f *file) nextObject(in *records.JSON) error {
+	object, line, err := in.Next()
+	if bad, ok := errors.AsType[*records.BadRecord](err); ok {
+		return f.bad(bad.Line, bad.Text, fmt.Errorf("%w%s", bad.Err, encodingHint(bad.Err)))
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.object(in, object); err != nil {
+		return f.bad(line, string(object), err)
+	}
+	return nil
+}
+
+// named adds the file's name to an error of its text.
+func (f *file) named(err error) error {
+	e, ok := errors.AsType[*hotreader.Error](err)
+	if !ok {
+		return readError(err)
+	}
+	if text, found := strings.CutPrefix(e.Err.Error(), "line "); found && e.Op == "import" {
+		return invalid("%s:%s", f.in.name, text)
+	}
+	return err
+}
+
+// notes says what is worth knowing of a file that was read.
+func (f *file) notes() (notes []string) {
+	notes = f.left()
+	if f.repeats > 0 {
+		notes = append(notes, terminal.Plural(f.repeats, "line is", "lines are")+" the header once more")
+	}
+	if f.between > 0 {
+		notes = append(notes, terminal.Plural(f.between, "line", "lines")+" under the header without data: units, perhaps")
+	}
+	if f.remarks > 0 {
+		notes = append(notes, terminal.Plural(f.remarks, "line is a comment", "lines are comments"))
+	}
+	if n := f.clock.Earlier + f.clock.Later; n > 0 {
+		notes = append(notes, fmt.Sprintf("%s in the hour that %s has twice: by their order, %d of the first and %d of the second pass",
+			terminal.Plural(n, "line is", "lines are"), f.clock.Zone, f.clock.Earlier, f.clock.Later))
+	}
+	return notes
+}

@@ -1,0 +1,120 @@
+package sniff
+
+import (
+	"slices"
+	"strings"
+)
+
+// What columns are called that name devices; that name properties; and that hold a
+// property's value.
+var (
+	deviceNames = []string{"device", "deviceid", "iotdeviceid", "devid", "deveui", "deveuihex", "devicename", "deviceuid", "deviceuuid", "enddeviceid", "sensorid", "sensorname", "station",
+		"stationid", "stationname", "machine", "machineid", "asset", "assetid", "thing", "thingname", "thingid", "node", "nodeid", "nodename", "container", "containerid", "containername", "mac", "macaddress", "serial",
+		"serialnumber", "serialno", "meter", "meterid", "gateway", "gatewayid", "host", "hostname", "iothubconnectiondeviceid", "pump", "pumpid", "unitid", "equipment", "equipmentid", "clientid", "applianceid", "siteid", "locationid", "tagid", "geraet", "gerät", "id",
+		"name", "sensor", "source", "topic", "pod", "instance", "room", "house", "household", "building", "turbine", "inverter", "vehicle", "vin", "imei", "truck", "tank", "boiler", "valve", "lclid", "nmi", "mpan"}
+	keyNames = []string{"sensor", "metric", "metricname", "measurement", "measure", "variable", "variablename", "parameter", "param", "channel", "tag", "tagname", "name", "property", "propertyname", "field", "key", "signal", "item",
+		"entityid", "point", "pointname", "attribute", "quantity", "datapoint", "register", "obis", "obiscode", "type", "sensorname", "sensorid", "series"}
+	valueNames = []string{"value", "val", "reading", "readings", "state", "wert", "messwert", "result", "v", "measured", "measuredvalue", "valeur", "valor", "waarde", "numericvalue", "doublevalue"}
+)
+
+// called reports whether a column is called one of names, whatever separates its words.
+func called(name string, names []string) bool {
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		name = name[i+1:]
+	}
+	plain := strings.ToLower(strings.Map(func(r rune) rune {
+		if strings.ContainsRune("_- .:$#", r) {
+			return -1
+		}
+		return r
+	}, name))
+	return slices.Contains(names, plain)
+}
+
+// findDevice finds the column that names devices. One that has several comes first.
+func (g *Guess) findDevice() {
+	for i := range g.Columns {
+		c := &g.Columns[i]
+		if slices.Contains(g.Time, i) || !called(c.Name, deviceNames) && !strings.HasSuffix(c.Name, "Id") && !strings.HasSuffix(strings.ToLower(strings.ReplaceAll(c.Name, " ", "_")), "_id") {
+			continue
+		}
+		found := different(c.Cells)
+		// An id of its own for each row is the row's, not a device's.
+		if len(found) == 1 || len(found) > 1 && (len(found) < g.rows() || g.rows() < 10 && !called(c.Name, []string{"id"})) {
+			if g.Device < 0 || len(found) > 1 {
+				g.Device, g.Devices = i, found
+			}
+			if len(found) > 1 {
+				return
+			}
+		}
+	}
+}
+
+// findPairs finds a column with the names of properties beside one with their values.
+func (g *Guess) findPairs() {
+	value := slices.IndexFunc(g.Columns, func(c Column) bool { return called(c.Name, valueNames) })
+	if value < 0 {
+		return
+	}
+	for i := range g.Columns {
+		c := &g.Columns[i]
+		if i == value || slices.Contains(g.Time, i) || !called(c.Name, keyNames) {
+			continue
+		}
+		if found := different(c.Cells); len(found) > 1 && (c.Texts || called(c.Name, []string{"sensor", "channel", "sensorid", "register"})) {
+			g.Key, g.Value, g.Keys = i, value, found
+			if g.Device == i {
+				g.Device = -1
+			}
+			return
+		}
+	}
+}
+
+// findMixed finds a column of texts in which lines of one time differ, where they have
+// other values in common: those would replace each other.
+func (g *Guess) findMixed() {
+	if g.Key >= 0 || g.Device >= 0 && len(g.Devices) > 1 {
+		return
+	}
+	for i := range g.Columns {
+		c := &g.Columns[i]
+		if !c.Texts || slices.Contains(g.Time, i) {
+			continue
+		}
+		pairs := 0
+		for row := 1; row < g.rows(); row++ {
+			if c.Cells[row] != "" && c.Cells[row-1] != "" && c.Cells[row] != c.Cells[row-1] && g.TimeText(row) == g.TimeText(row-1) && g.overlap(row, i) {
+				pairs++
+			}
+		}
+		if pairs > 0 && 4*pairs >= g.rows()-1 {
+			g.Mixed, g.Keys = i, different(c.Cells)
+			return
+		}
+	}
+}
+
+// overlap reports whether a row and the one before have numbers in one column.
+func (g *Guess) overlap(row, but int) bool {
+	for i := range g.Columns {
+		c := &g.Columns[i]
+		if i != but && !c.Texts && !slices.Contains(g.Time, i) && c.Cells[row] != "" && c.Cells[row-1] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// different returns the different texts that are not empty.
+func different(cells []string) (found []string) {
+	seen := map[string]bool{}
+	for _, text := range cells {
+		if text = strings.TrimSpace(text); text != "" && !seen[text] {
+			seen[text] = true
+			found = append(found, text)
+		}
+	}
+	return found
+}

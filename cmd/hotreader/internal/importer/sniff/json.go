@@ -1,0 +1,187 @@
+package sniff
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+
+	"hotreader"
+	"hotreader/cmd/hotreader/internal/importer/records"
+	"hotreader/cmd/hotreader/internal/importer/timetext"
+	"hotreader/internal/jsontext"
+)
+
+func (g *Guess) lookJSON(head []byte, told Told) error {
+	g.Shape = shapeOf(head)
+	if err := g.readJSON(head); err != nil {
+		return err
+	}
+	if len(g.Columns) == 0 {
+		return nil // the reading says what is wrong
+	}
+	return g.finish(told, 1)
+}
+
+// shapeOf finds out where the records are.
+func shapeOf(head []byte) (s records.Shape) {
+	text := bytes.TrimLeft(head, " \t\r\n\x1e")
+	first, rest, _ := bytes.Cut(text, []byte("\n"))
+	first = bytes.TrimSpace(first)
+	if bytes.HasPrefix(text, []byte("{")) {
+		s.Path = arrayIn(text, nil)
+		if s.Path == nil && bytes.HasSuffix(first, []byte("}")) && whole(first) {
+			s.Lines = true
+		}
+		// A first line that is cut, in a file of lines.
+		next := bytes.TrimSpace(rest)
+		if line, _, _ := bytes.Cut(next, []byte("\n")); !s.Lines && s.Path == nil && bytes.HasPrefix(next, []byte("{")) && whole(bytes.TrimSpace(line)) {
+			s.Lines = true
+		}
+	}
+	one := s
+	one.Lines = false // the first object, wherever it is
+	object, _, err := records.NewJSON(bytes.NewReader(text), one).Next()
+	if err != nil {
+		return s
+	}
+	for _, inner := range [][]string{{"Item"}, {"dynamodb", "NewImage"}, {"NewImage"}} {
+		if inside := within(object, inner); inside != nil && records.IsTyped(inside) {
+			s.Inner, object = inner, inside
+			break
+		}
+	}
+	s.Typed = records.IsTyped(object)
+	return s
+}
+
+// whole reports whether text is one JSON value.
+func whole(text []byte) bool {
+	s := jsontext.Scanner{Data: text}
+	return s.Skip() == nil && s.End() == nil
+}
+
+func within(object []byte, path []string) []byte {
+	for _, name := range path {
+		var found []byte
+		for key, value := range jsontext.Members(object) {
+			if key == name && jsontext.KindOf(value) == jsontext.Object {
+				found = value
+			}
+		}
+		if object = found; found == nil {
+			return nil
+		}
+	}
+	return object
+}
+
+// wrappers are what arrays of records are called.
+var wrappers = []string{"results", "result", "items", "value", "values", "data", "records", "rows", "readings", "measurements", "feeds",
+	"entries", "series", "telemetry", "points", "content", "list", "observations", "events", "messages", "history", "samples", "hits"}
+
+// arrayIn finds the array of records in a document that text, which may be cut, begins
+// with; nil if the document itself is a record.
+func arrayIn(text []byte, path []string) []string {
+	s := jsontext.Scanner{Data: text}
+	var found []string
+	timed := false
+	if len(path) > 3 || !s.Is('{') {
+		return nil
+	}
+	for more := true; more; more = s.Is(',') {
+		key, err := s.Name()
+		if err != nil {
+			break
+		}
+		name := string(key)
+		s.Space()
+		rest := text[s.Pos:]
+		here := append(slices.Clone(path), name)
+		switch kind := jsontext.KindOf(rest); {
+		case kind == jsontext.Array && found == nil && (hasTime(rest) || slices.Contains(wrappers, strings.ToLower(name)) && (isObjects(rest) || isEmpty(rest))):
+			found = here
+		case kind == jsontext.Object && found == nil:
+			found = arrayIn(rest, here)
+		case timetext.Named(name) > 0:
+			timed = true
+		}
+		if s.Skip() != nil {
+			break
+		}
+	}
+	if timed && found != nil && !slices.Contains(wrappers, strings.ToLower(found[len(found)-1])) {
+		return nil
+	}
+	return found
+}
+
+func isObjects(array []byte) bool {
+	s := jsontext.Scanner{Data: array}
+	return s.Is('[') && s.Is('{')
+}
+
+func isEmpty(array []byte) bool {
+	s := jsontext.Scanner{Data: array}
+	return s.Is('[') && s.Is(']')
+}
+
+// hasTime reports whether an array's first object has a key that is called a time.
+func hasTime(array []byte) bool {
+	if !isObjects(array) {
+		return false
+	}
+	s := jsontext.Scanner{Data: array}
+	_ = s.Is('[') // isObjects has seen it
+	s.Space()
+	for key, value := range jsontext.Members(array[s.Pos:]) {
+		if timetext.Named(key) > 0 && jsontext.KindOf(value) != jsontext.Array {
+			return true
+		}
+	}
+	return false
+}
+
+// readJSON reads the first records into columns.
+func (g *Guess) readJSON(head []byte) error {
+	in := records.NewJSON(bytes.NewReader(head), g.Shape)
+	places := map[string]int{}
+	for n := 0; n < samples; {
+		object, line, err := in.Next()
+		if errors.Is(err, records.ErrEncoding) {
+			return fail(line, "it is not UTF-8 text; give --encoding windows-1252 (Western Europe), windows-1250 (Central Europe) or another")
+		}
+		if _, bad := errors.AsType[*records.BadRecord](err); bad {
+			continue
+		}
+		if err != nil {
+			return nil //nolint:nilerr // the head may be cut, and the reading says what is wrong
+		}
+		_ = in.Fields(object, func(f records.Field) error {
+			i, there := places[string(f.Name)]
+			if !there {
+				if len(g.Columns) == 1000 {
+					return nil
+				}
+				i = len(g.Columns)
+				places[string(f.Name)] = i
+				g.Columns = append(g.Columns, Column{Name: string(f.Name), Cells: make([]string, n)})
+			}
+			text := string(f.Value.Text())
+			if f.Value.Kind() == hotreader.Bool {
+				text = f.Value.String()
+			}
+			if c := &g.Columns[i]; len(c.Cells) == n {
+				c.Cells = append(c.Cells, text)
+			}
+			return nil
+		})
+		n++
+		for i := range g.Columns {
+			if len(g.Columns[i].Cells) < n {
+				g.Columns[i].Cells = append(g.Columns[i].Cells, "")
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package importer
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
+)
+
+// Column is what an import found in one column, or under one key.
+type Column struct {
+	Name     string `json:"name"` // of the property
+	Numbers  int64  `json:"numbers"`
+	Booleans int64  `json:"booleans"`
+	Texts    int64  `json:"texts"`
+	Marked   int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks that were not told
+	Mark     string `json:"marked_number_example,omitempty"` // the first of them
+}
+
+// counted is how many columns, devices and reasons are counted: a file whose keys are
+// data must not fill the memory.
+const counted = 1000
+
+// tally counts into a Result.
+type tally struct {
+	*Result
+	columns map[string]*Column
+	devices map[string]*Device
+	left    map[LeftOut]*LeftOut
+}
+
+func newTally() *tally {
+	return &tally{
+		Result:  &Result{Files: []*File{}, Devices: []*Device{}, LeftOut: []*LeftOut{}, Columns: []*Column{}},
+		columns: map[string]*Column{}, devices: map[string]*Device{}, left: map[LeftOut]*LeftOut{},
+	}
+}
+
+// row counts a row with values.
+func (k *tally) row(device string, at time.Time) {
+	d := k.devices[device]
+	if d == nil {
+		if len(k.devices) == counted {
+			return
+		}
+		d = &Device{ID: strings.Clone(device), First: at, Last: at}
+		k.devices[d.ID] = d
+		k.Devices = append(k.Devices, d)
+	}
+	d.Lines++
+	if at.Before(d.First) {
+		d.First = at
+	}
+	if at.After(d.Last) {
+		d.Last = at
+	}
+}
+
+// field counts a value.
+func (k *tally) field(name string, v hotreader.Value) {
+	c := k.columns[name]
+	if c == nil {
+		if len(k.columns) == counted {
+			return
+		}
+		c = &Column{Name: strings.Clone(name)}
+		k.columns[c.Name] = c
+		k.Columns = append(k.Columns, c)
+	}
+	switch v.Kind() {
+	case hotreader.Number:
+		c.Numbers++
+	case hotreader.Bool:
+		c.Booleans++
+	case hotreader.String:
+		c.Texts++
+		if text := v.Text(); marked(text) {
+			if c.Marked++; c.Mark == "" {
+				c.Mark = string(text)
+			}
+		}
+	}
+}
+
+// leaveOut counts a value that is not stored.
+func (k *tally) leaveOut(column, reason, example string) {
+	key := LeftOut{Column: column, Reason: reason}
+	l := k.left[key]
+	if l == nil {
+		if len(k.left) == counted {
+			return
+		}
+		l = &LeftOut{Column: column, Reason: reason, Example: strings.Clone(example[:min(len(example), 40)])}
+		k.left[key] = l
+		k.LeftOut = append(k.LeftOut, l)
+	}
+	l.Count++
+}
+
+// Kinds writes the counts of a column, as "3 texts, 20 numbers".
+func (c *Column) Kinds() string {
+	var parts []string
+	for _, k := range []struct {
+		n         int64
+		one, many string
+	}{{c.Numbers, "number", "numbers"}, {c.Booleans, "boolean", "booleans"}, {c.Texts, "text", "texts"}} {
+		if k.n > 0 {
+			parts = append(parts, terminal.Plural(k.n, k.one, k.many))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// marked reports whether text is a number but for marks between its digits, as 20,5 or
+// 1.234,50 or 1 234.
+func marked(text []byte) bool {
+	text = bytes.TrimLeft(bytes.TrimSpace(text), "+-")
+	if len(text) == 0 || len(text) > 40 || text[0]-'0' > 9 || text[len(text)-1]-'0' > 9 {
+		return false
+	}
+	marks, telling, before := 0, false, true
+	for _, c := range string(text) {
+		digit := c >= '0' && c <= '9'
+		if !digit {
+			if !before || !strings.ContainsRune(",. '\u00a0\u202f\u2019", c) {
+				return false
+			}
+			marks++
+			telling = telling || c != '.' && c != ' '
+		}
+		before = digit
+	}
+	return marks == 1 || marks > 1 && telling
+}
