@@ -48,6 +48,7 @@ var rooms = map[string][]string{
 	"observe/page":            {"observe"},
 	"observe/seen":            {""},
 	"promapi":                 {"", "catalog"},
+	"mcpserver":               {"", "catalog"},
 	"httpapi":                 {"", "catalog", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
 	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "identity", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},
@@ -262,15 +263,17 @@ func TestHouseOneRoomKnowsOpenTelemetry(t *testing.T) {
 // engine matches Prometheus' own packages, and the one with its durations.
 var engine = regexp.MustCompile(`^github\.com/prometheus/(prometheus/|common/model$)`)
 
-// TestHousePrometheusEngineIsLinkedByServersOnly: a function that answers TwinMaker has no
-// use for its size.
-func TestHousePrometheusEngineIsLinkedByServersOnly(t *testing.T) {
+// TestHouseEnginesForPeopleAreLinkedByServersOnly: a function that answers TwinMaker has
+// no use for the size of Prometheus' engine and the protocol of assistants.
+func TestHouseEnginesForPeopleAreLinkedByServersOnly(t *testing.T) {
 	all := sources(t)
 	for program, wanted := range map[string]bool{"cmd/hotreader-lambda": false, "cmd/hotreader": true} {
 		links := map[string]string{}
 		reach(all, program, links)
-		if _, linked := links["hotreader/promapi"]; linked != wanted {
-			t.Errorf("%s links promapi: %t", program, linked)
+		for _, p := range []string{"hotreader/promapi", "hotreader/mcpserver"} {
+			if _, linked := links[p]; linked != wanted {
+				t.Errorf("%s links %s: %t", program, p, linked)
+			}
 		}
 	}
 }

@@ -67,8 +67,9 @@ callers send here.
 
 /api/v1/ is Prometheus' HTTP API, for Grafana's Prometheus data source and promtool:
 each property is a metric with the labels device and type. The token is the password
-of Basic, or a Bearer token. The devices are those of the catalogue; without one, those
-of a mem: or bolt: store.
+of Basic, or a Bearer token. /mcp is for assistants (Model Context Protocol): they list
+devices and read values. The devices of both are those of the catalogue; without one,
+those of a mem: or bolt: store.
 
 The first line on standard error is the address, as in
 
@@ -246,7 +247,7 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 	}
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Version: thisBuild().Version, Mounts: mounts,
+		Logger: logs, Version: thisBuild().Version, Mounts: mounts(),
 	})
 }
 
