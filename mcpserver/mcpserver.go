@@ -58,7 +58,7 @@ func New(o Options) (*Server, error) {
 // Run serves one client over a transport, as standard input and output, until ctx ends
 // or the client goes.
 func (s *Server) Run(ctx context.Context, t mcp.Transport) error {
-	return s.tools(nil).Run(ctx, t)
+	return s.tools(func(ctx context.Context) context.Context { return ctx }).Run(ctx, t)
 }
 
 // maxBody is how many bytes a request has at most.
@@ -68,7 +68,9 @@ const maxBody = 64 << 10
 // itself, as JSON.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server { return s.tools(r.Context()) },
+	mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server {
+		return s.tools(func(context.Context) context.Context { return r.Context() })
+	},
 		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true, DisableLocalhostProtection: true}).ServeHTTP(w, r) // the token protects
 	return nil
 }
@@ -77,9 +79,9 @@ const instructions = `Read-only telemetry of a digital twin's devices. Start wit
 Answers are cut to about 2,000 tokens: "complete" says whether something is missing, "stands_for_rows" how many stored rows it is about.
 history returns the first, lowest, highest and last stored row of each interval, so no spike is lost. stats counts all rows.`
 
-// tools returns an MCP server with the tools. Where within is not nil, callers' requests
-// belong to it: its context knows the caller.
-func (s *Server) tools(within context.Context) *mcp.Server {
+// tools returns an MCP server with the tools. within returns the context that knows the
+// caller, of the one that the SDK gives a call.
+func (s *Server) tools(within func(context.Context) context.Context) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "hotreader", Version: s.o.Version}, &mcp.ServerOptions{Instructions: instructions})
 	c := calls{s.o, within}
 	add(server, c, "list_devices", "List devices, by id.", c.listDevices)
@@ -96,9 +98,7 @@ func add[In, Out any](server *mcp.Server, c calls, name, description string, run
 	open := false
 	tool := &mcp.Tool{Name: name, Description: description, Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true, IdempotentHint: true, OpenWorldHint: &open}}
 	mcp.AddTool(server, tool, func(ctx context.Context, _ *mcp.CallToolRequest, in In) (*mcp.CallToolResult, any, error) {
-		if c.within != nil {
-			ctx = c.within
-		}
+		ctx = c.within(ctx)
 		out, err := run(ctx, in)
 		if e, ok := errors.AsType[*hotreader.Error](err); ok && c.o.Problem != nil && e.Op != op {
 			_, text := c.o.Problem(ctx, err)

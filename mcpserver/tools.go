@@ -25,7 +25,7 @@ const (
 // calls are the tools.
 type calls struct {
 	o      Options
-	within context.Context
+	within func(context.Context) context.Context
 }
 
 func (c calls) may(ctx context.Context, device string) bool {
@@ -211,7 +211,7 @@ func (c calls) query(ctx context.Context, device string, names []string) (q hotr
 	if err != nil {
 		return q, false, err
 	}
-	q.Device, all = d.ID, true
+	q.Device = d.ID
 	declared := map[string]hotreader.Type{}
 	for _, p := range d.Properties {
 		if p.Constant == "" {

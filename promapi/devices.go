@@ -78,7 +78,7 @@ func newSelection(matchers []*labels.Matcher) (s selection) {
 		switch m.Name {
 		case deviceLabel, twinLabel, typeLabel:
 			s.device = append(s.device, m)
-		case labels.MetricName, propertyLabel:
+		case metricLabel, propertyLabel:
 			s.property = append(s.property, m)
 		default:
 			s.never = s.never || !m.Matches("")
@@ -116,33 +116,44 @@ func (c *call) choose(matchers []*labels.Matcher, use func(identity)) error {
 	if err != nil {
 		return err
 	}
-	metrics := map[string]string{}   // by property; "" = not selected
-	var last []catalog.Property      // devices of one type share their properties
-	var selected []*catalog.Property // of last
+	chosen := chooser{matchers: s.property, metrics: map[string]string{}}
 	for _, d := range all {
 		if !matches(&identity{device: d, twin: c.api.o.Twin}, s.device) {
 			continue
 		}
-		if len(last) == 0 || len(last) != len(d.properties) || &last[0] != &d.properties[0] {
-			last, selected = d.properties, selected[:0]
-			for i := range d.properties {
-				p := &d.properties[i]
-				name, known := metrics[p.Name]
-				if !known {
-					name = metricName(p.Name)
-					if !matches(&identity{property: p, metric: name}, s.property) {
-						name = ""
-					}
-					metrics[p.Name] = name
-				}
-				if name != "" {
-					selected = append(selected, p)
-				}
-			}
-		}
-		for _, p := range selected {
-			use(identity{d, p, metrics[p.Name], c.api.o.Twin})
+		for _, p := range chosen.of(d.properties) {
+			use(identity{d, p, chosen.metrics[p.Name], c.api.o.Twin})
 		}
 	}
 	return nil
+}
+
+// chooser chooses properties by the names of their metrics.
+type chooser struct {
+	matchers []*labels.Matcher
+	metrics  map[string]string   // by property; "" = not selected
+	last     []catalog.Property  // devices of one type share their properties
+	selected []*catalog.Property // of last
+}
+
+// of returns those of properties that are selected, valid until the next call.
+func (c *chooser) of(properties []catalog.Property) []*catalog.Property {
+	if len(properties) > 0 && len(c.last) == len(properties) && &c.last[0] == &properties[0] {
+		return c.selected
+	}
+	c.last, c.selected = properties, c.selected[:0]
+	for i := range properties {
+		p := &properties[i]
+		name, known := c.metrics[p.Name]
+		if !known {
+			if name = metricName(p.Name); !matches(&identity{property: p, metric: name}, c.matchers) {
+				name = ""
+			}
+			c.metrics[p.Name] = name
+		}
+		if name != "" {
+			c.selected = append(c.selected, p)
+		}
+	}
+	return c.selected
 }

@@ -6,11 +6,13 @@ import (
 	"hotreader"
 	"hotreader/catalog"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// The labels of a series, beside its name.
+// The labels of a series; the first is its name.
 const (
+	metricLabel   = model.MetricNameLabel
 	deviceLabel   = "device"
 	propertyLabel = "property" // the property's own name, where the metric's is another
 	twinLabel     = "twin"
@@ -18,7 +20,7 @@ const (
 )
 
 // labelNames are all labels that a series may have, sorted.
-var labelNames = []string{labels.MetricName, deviceLabel, propertyLabel, twinLabel, typeLabel}
+var labelNames = []string{metricLabel, deviceLabel, propertyLabel, twinLabel, typeLabel}
 
 // metricName returns the name of a property's metric. A name of letters, digits,
 // underscores and colons that does not begin with a digit stays. In any other one each
@@ -68,7 +70,7 @@ type identity struct {
 // value returns the value of a label, "" if the series does not have it.
 func (s *identity) value(label string) string {
 	switch label {
-	case labels.MetricName:
+	case metricLabel:
 		return s.metric
 	case deviceLabel:
 		return s.device.id

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,7 +183,7 @@ const statusCanceled = 499
 func (c *call) fail(w http.ResponseWriter, err error) error {
 	told := c.refusalOf(err)
 	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", fmt.Sprint(int64((e.RetryAfter+time.Second-1)/time.Second)))
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
 	}
 	body := append([]byte(`{"status":"error","errorType":`), quote(told.kind)...)
 	body = append(append(body, `,"error":`...), quote(told.text)...)

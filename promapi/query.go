@@ -1,6 +1,7 @@
 package promapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -116,27 +117,28 @@ func (c *call) inspect(text string, start, end time.Time, step time.Duration) (b
 	if err != nil {
 		return false, invalid("query", err.Error())
 	}
+	most := 0.0
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
-		sub, ok := node.(*parser.SubqueryExpr)
-		if !ok || err != nil {
-			return nil
-		}
-		span := float64(end.Sub(start)) + float64(sub.Range)
-		for _, around := range path {
-			if s, ok := around.(*parser.SubqueryExpr); ok {
-				span += float64(s.Range)
-			}
-		}
-		every := sub.Step
-		if every == 0 {
-			every = subqueryStep
-		}
-		if span/float64(every) > maxSubqueryTimes {
-			err = refuse(http.StatusBadRequest, "bad_data", "a subquery is evaluated at %.0f times; at most %d are allowed; give it a longer step", span/float64(every), maxSubqueryTimes)
+		if sub, ok := node.(*parser.SubqueryExpr); ok {
+			most = max(most, times(sub, path, end.Sub(start)))
 		}
 		return nil
 	})
-	return reducible(expr), err
+	if most > maxSubqueryTimes {
+		return false, refuse(http.StatusBadRequest, "bad_data", "a subquery is evaluated at %.0f times; at most %d are allowed; give it a longer step", most, maxSubqueryTimes)
+	}
+	return reducible(expr), nil
+}
+
+// times returns at how many times a subquery within path is evaluated at most.
+func times(sub *parser.SubqueryExpr, path []parser.Node, span time.Duration) float64 {
+	all := float64(span) + float64(sub.Range)
+	for _, around := range path {
+		if s, ok := around.(*parser.SubqueryExpr); ok {
+			all += float64(s.Range)
+		}
+	}
+	return all / float64(cmp.Or(sub.Step, subqueryStep))
 }
 
 func invalid(parameter, text string) *refusal {
@@ -166,7 +168,7 @@ func instant(r *http.Request, name string, otherwise time.Time) (time.Time, erro
 func duration(r *http.Request, name string) (time.Duration, error) {
 	text := r.Form.Get(name)
 	if f, err := strconv.ParseFloat(text, 64); err == nil {
-		if f = f * float64(time.Second); f > 0 && f < math.MaxInt64 {
+		if f *= float64(time.Second); f > 0 && f < math.MaxInt64 {
 			return time.Duration(f), nil
 		}
 	} else if d, err := model.ParseDuration(text); err == nil && d > 0 {

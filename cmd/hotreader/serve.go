@@ -132,25 +132,8 @@ func (a *app) serve() *cobra.Command {
 		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
 			return err
 		}
-		switch {
-		case s.metrics != "" && !isAddress(s.metrics):
-			return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
-		case f.Changed("devices") && s.devices == "":
-			return usagef("serve: --devices (or HOTREADER_DEVICES) is empty, which would be all devices; name some, or leave it out")
-		case s.store == "" && s.remote == "":
-			return usagef("serve: which store? Give --store URL or --remote URL")
-		case s.store != "" && s.remote != "":
-			return usagef("serve: --store and --remote are both given; choose one")
-		case (s.cert == "") != (s.key == ""):
-			return usagef("serve: --tls-cert and --tls-key go together; one is missing")
-		case !isAddress(s.listen):
-			return usagef("serve: --listen %s is no address; give host:port, :port or host:0", s.listen)
-		case s.rate != 0 && !config.IsRate(s.rate):
-			return usagef("serve: --rate %g does not fit; want requests a second, at least %g, or 0 for any number", s.rate, config.LeastRate)
-		case s.burst < 0:
-			return usagef("serve: --burst cannot be negative; 0 is twice the rate")
-		case s.lookBack < 1:
-			return usagef("serve: --look-back %d does not fit; want a whole number of rows, at least 1", s.lookBack)
+		if err := s.check(f); err != nil {
+			return err
 		}
 		var level slog.Level
 		if err := level.UnmarshalText([]byte(s.level)); err != nil {
@@ -159,6 +142,31 @@ func (a *app) serve() *cobra.Command {
 		return a.runServe(cmd.Context(), &s, level)
 	}
 	return cmd
+}
+
+// check says what is wrong with the flags.
+func (s *serving) check(f *pflag.FlagSet) error {
+	switch {
+	case s.metrics != "" && !isAddress(s.metrics):
+		return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
+	case f.Changed("devices") && s.devices == "":
+		return usagef("serve: --devices (or HOTREADER_DEVICES) is empty, which would be all devices; name some, or leave it out")
+	case s.store == "" && s.remote == "":
+		return usagef("serve: which store? Give --store URL or --remote URL")
+	case s.store != "" && s.remote != "":
+		return usagef("serve: --store and --remote are both given; choose one")
+	case (s.cert == "") != (s.key == ""):
+		return usagef("serve: --tls-cert and --tls-key go together; one is missing")
+	case !isAddress(s.listen):
+		return usagef("serve: --listen %s is no address; give host:port, :port or host:0", s.listen)
+	case s.rate != 0 && !config.IsRate(s.rate):
+		return usagef("serve: --rate %g does not fit; want requests a second, at least %g, or 0 for any number", s.rate, config.LeastRate)
+	case s.burst < 0:
+		return usagef("serve: --burst cannot be negative; 0 is twice the rate")
+	case s.lookBack < 1:
+		return usagef("serve: --look-back %d does not fit; want a whole number of rows, at least 1", s.lookBack)
+	}
+	return nil
 }
 
 // fromEnvironment gives the flags that are not there what the functions' variables
