@@ -212,7 +212,7 @@ func (c *call) refusalOf(err error) *refusal {
 	}
 	kind := "internal"
 	switch status {
-	case http.StatusUnprocessableEntity:
+	case http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge: // more rows than a query may look at
 		kind = "execution"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		kind = "unavailable"
