@@ -27,6 +27,7 @@ build: ## bin/hotreader
 .PHONY: test
 test: engines ## all tests, with the race detector, on real engines (fetched if missing)
 	$(ENGINES) $(GO) test -race -tags engines -vet=off -ldflags='-s -w' -timeout 25m $(LONGEST) ./...
+	cd test/prom && $(GO) test -vet=off -timeout 10m .
 
 .PHONY: proof
 proof: engines ## the real series under every layout, on every engine; the matrices that are too long for make test

@@ -69,6 +69,7 @@ type Options struct {
 	Observer seen.Observer // sees each request; nil = nobody
 	Version  string        // shown in openapi.json; "" = "dev"
 	NoRows   bool          // answer POST /read in JSON only, as an old peer does
+	Mounts   []Mount       // parts that others serve
 }
 
 // Defaults of Options.
@@ -86,6 +87,7 @@ type api struct {
 	verifier identity.Verifier
 	limit    *limit // nil = none
 	docs     []byte
+	mounts   []mounted
 
 	mu    sync.Mutex
 	rates map[string]*rate.Limiter // by caller name; guarded by mu
@@ -158,6 +160,9 @@ func New(o Options) (http.Handler, error) {
 		docs:     bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
 	for i := range routes {
 		a.mux.Handle(routes[i].pattern, &routes[i])
+	}
+	if err := a.mount(o.Mounts); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
@@ -237,6 +242,10 @@ func (a *api) serveRecovering(c *call) (err error) {
 }
 
 func (a *api) serve(c *call) error {
+	mount := a.mountOf(c.r.URL.Path)
+	if mount != nil {
+		c.r = withToken(c.r)
+	}
 	caller, err := a.verifier.Verify(c.r)
 	caller.Address = network(a.o.Address(c.r))
 	if c.caller = caller; err != nil { // the log names a caller that was refused, too
@@ -246,13 +255,18 @@ func (a *api) serve(c *call) error {
 	if err := a.admit(caller.Name); err != nil {
 		return err
 	}
-	if c.route, err = a.find(c.r); err != nil {
-		return err
+	if mount == nil {
+		if c.route, err = a.find(c.r); err != nil {
+			return err
+		}
 	}
 	ctx := context.WithValue(hotreader.WithStats(c.ctx, &c.stats), traceKey{}, c)
 	ctx, cancel := context.WithTimeout(ctx, a.budget(ctx))
 	defer cancel()
 	c.ctx = ctx
+	if mount != nil {
+		return mount.serve(a, c)
+	}
 	return c.route.serve(a, c)
 }
 

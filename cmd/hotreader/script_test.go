@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"start": startProgram,
 			"end":   endProgram,
 			"lines": lines,
+			"get":   get,
 			"cert":  cert,
 
 			"compress": compress,
@@ -71,6 +73,20 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// get URL: asks for it as Grafana does, with the token as Basic's password, and writes the
+// answer to the file got.
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	r, err := http.NewRequest(http.MethodGet, args[0], http.NoBody)
+	ts.Check(err)
+	r.SetBasicAuth("grafana", ts.Getenv(tokenVariable))
+	answer, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("got"), body, 0o600))
 }
 
 // lines N FILE: the file, or stdout or stderr, has so many lines.

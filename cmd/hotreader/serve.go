@@ -46,7 +46,8 @@ const (
 )
 
 type serving struct {
-	store, listen, tokenFile string
+	store, remote            string
+	listen, tokenFile        string
 	cert, key                string
 	insecure                 bool
 	rate                     float64
@@ -61,6 +62,15 @@ const serveText = `Serve a store as a Hot Reader API, for other clouds, dashboar
 /read, GET /v1/devices, GET /v1/devices/{id}, and its /history and /latest, described
 in /openapi.json. /health tells without a token whether the server is up. The token
 comes in X-Inter-Cloud-Token, or as Authorization: Bearer.
+
+With --remote the rows are those of another Hot Reader API. Its token is the one that
+callers send here.
+
+/api/v1/ is Prometheus' HTTP API, for Grafana's Prometheus data source and promtool:
+each property is a metric with the labels device and type. The token is the password
+of Basic, or a Bearer token. /mcp is for assistants (Model Context Protocol): they list
+devices and read values. The devices of both are those of the catalogue; without one,
+those of a mem: or bolt: store.
 
 The first line on standard error is the address, as in
 
@@ -94,7 +104,7 @@ func (a *app) serve() *cobra.Command {
 	s := serving{}
 	levels := []string{"debug", "info", "warn", "error"}
 	cmd := &cobra.Command{
-		Use:   "serve --store URL",
+		Use:   "serve (--store URL | --remote URL)",
 		Short: "Serve a store as a Hot Reader API",
 		Long:  serveText,
 		Example: `  export INTER_CLOUD_TOKEN=$(openssl rand -hex 32)
@@ -111,25 +121,8 @@ func (a *app) serve() *cobra.Command {
 			"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
 			return err
 		}
-		switch {
-		case s.metrics != "" && !isAddress(s.metrics):
-			return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
-		case f.Changed("devices") && s.devices == "":
-			return usagef("serve: --devices (or HOTREADER_DEVICES) is empty, which would be all devices; name some, or leave it out")
-		case s.store == "":
-			return usagef("serve: which store? Give --store URL")
-		case (s.cert == "") != (s.key == ""):
-			return usagef("serve: --tls-cert and --tls-key go together; one is missing")
-		case !isAddress(s.listen):
-			return usagef("serve: --listen %s is no address; give host:port, :port or host:0", s.listen)
-		case s.rate != 0 && !config.IsRate(s.rate):
-			return usagef("serve: --rate %g does not fit; want requests a second, at least %g, or 0 for any number", s.rate, config.LeastRate)
-		case s.burst < 0:
-			return usagef("serve: --burst cannot be negative; 0 is twice the rate")
-		case s.lookBack < 1:
-			return usagef("serve: --look-back %d does not fit; want a whole number of rows, at least 1", s.lookBack)
-		case s.maxRows < 0:
-			return usagef("serve: --max-rows %d does not fit; want a whole number of rows, or 0 for the default", s.maxRows)
+		if err := s.check(f); err != nil {
+			return err
 		}
 		var level slog.Level
 		if err := level.UnmarshalText([]byte(s.level)); err != nil {
@@ -140,8 +133,36 @@ func (a *app) serve() *cobra.Command {
 	return cmd
 }
 
+// check says what is wrong with the flags.
+func (s *serving) check(f *pflag.FlagSet) error {
+	switch {
+	case s.metrics != "" && !isAddress(s.metrics):
+		return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
+	case f.Changed("devices") && s.devices == "":
+		return usagef("serve: --devices (or HOTREADER_DEVICES) is empty, which would be all devices; name some, or leave it out")
+	case s.store == "" && s.remote == "":
+		return usagef("serve: which store? Give --store URL or --remote URL")
+	case s.store != "" && s.remote != "":
+		return usagef("serve: --store and --remote are both given; choose one")
+	case (s.cert == "") != (s.key == ""):
+		return usagef("serve: --tls-cert and --tls-key go together; one is missing")
+	case !isAddress(s.listen):
+		return usagef("serve: --listen %s is no address; give host:port, :port or host:0", s.listen)
+	case s.rate != 0 && !config.IsRate(s.rate):
+		return usagef("serve: --rate %g does not fit; want requests a second, at least %g, or 0 for any number", s.rate, config.LeastRate)
+	case s.burst < 0:
+		return usagef("serve: --burst cannot be negative; 0 is twice the rate")
+	case s.lookBack < 1:
+		return usagef("serve: --look-back %d does not fit; want a whole number of rows, at least 1", s.lookBack)
+	case s.maxRows < 0:
+		return usagef("serve: --max-rows %d does not fit; want a whole number of rows, or 0 for the default", s.maxRows)
+	}
+	return nil
+}
+
 func (s *serving) flags(f *pflag.FlagSet, levels []string) {
 	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
+	f.StringVar(&s.remote, "remote", "", "serve what this Hot Reader API has (an https `URL`, or http to this machine)")
 	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
 	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
 	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate chain, PEM")
@@ -197,18 +218,16 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	s.metrics = cmp.Or(s.metrics, seen.Page())
-	var wrap func(http.RoundTripper) http.RoundTripper
-	if seen != nil {
-		wrap = seen.Store
+	parts := function.Parts{Token: token, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
+	if s.remote == "" {
+		store, err := s.opened(ctx, seen)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		parts.Local = func() (hotreader.Source, error) { return store, nil }
 	}
-	store, err := all.OpenSeen(ctx, s.store, wrap)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	handler, err := s.api(function.Parts{
-		Local: func() (hotreader.Source, error) { return store, nil }, Token: token, Cache: function.DefaultCache, Observer: seen,
-	}, devices, logs)
+	handler, err := s.api(parts, devices, logs)
 	if err != nil {
 		return err
 	}
@@ -229,12 +248,21 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	return httpapi.Serve(ctx, httpapi.Server(handler), listener, httpapi.Drain{Reads: drain, Close: drain})
 }
 
+// opened opens the store, its requests seen.
+func (s *serving) opened(ctx context.Context, seen *observe.Observer) (hotreader.Store, error) {
+	var wrap func(http.RoundTripper) http.RoundTripper
+	if seen != nil {
+		wrap = seen.Store
+	}
+	return all.OpenSeen(ctx, s.store, wrap)
+}
+
 // api assembles what is served.
 func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
 	if parts.Catalog, err = function.OpenCatalog(s.catalog); err != nil {
 		return nil, err
 	}
-	f := &config.Function{Role: config.API, L3: storeCloud(s.store), Settings: config.Settings{
+	f := &config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, L3: storeCloud(s.store), Settings: config.Settings{
 		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}}
 	if err := f.ReadCache(s.cache, s.settle, s.cacheAge); err != nil {
 		return nil, usagef("serve: %v", err)
@@ -244,7 +272,7 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 	}
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Version: thisBuild().Version,
+		Logger: logs, Version: thisBuild().Version, Mounts: mounts(),
 	})
 }
 

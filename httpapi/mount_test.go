@@ -1,0 +1,86 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/identity"
+)
+
+// echo answers with the path and what it reads of the device that the query names.
+type echo struct{ in httpapi.Inside }
+
+func (e echo) Serve(w http.ResponseWriter, r *http.Request) error {
+	device := r.URL.Query().Get("device")
+	fmt.Fprintf(w, "%s %s %t", r.Method, r.URL.Path, e.in.May(r.Context(), device))
+	if device == "" {
+		return nil
+	}
+	for _, err := range e.in.Reader.Read(r.Context(), hotreader.Query{Device: device, Properties: []string{"temperature"}}) {
+		if err != nil {
+			status, text := e.in.Problem(r.Context(), err)
+			fmt.Fprintf(w, " %d %s", status, text)
+			return err
+		}
+		fmt.Fprint(w, " row")
+		break
+	}
+	for _, err := range e.in.Reader.Read(context.Background(), hotreader.Query{Device: device, Properties: []string{"temperature"}}) {
+		if !errors.Is(err, hotreader.CodeForbidden) {
+			fmt.Fprint(w, " read without a caller")
+		}
+		break
+	}
+	return nil
+}
+
+func TestMounts(t *testing.T) {
+	devices, err := identity.ParseDevices("pump")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mount := func(in httpapi.Inside) (httpapi.Mounted, error) { return echo{in}, nil }
+	s := serve(t, httpapi.Options{Devices: devices, Mounts: []httpapi.Mount{{Path: "/below/", Make: mount}, {Path: "/alone", Make: mount}}})
+	basic := func(password string) string {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte("anybody:"+password))
+	}
+	for _, c := range []struct {
+		name, method, path, header, value string
+		status                            int
+		want                              string
+	}{
+		{"own header", "GET", "/below/x/y", identity.TokenHeader, current, 200, "GET /below/x/y"},
+		{"Basic", "GET", "/below/", "Authorization", basic(current), 200, "GET /below/"},
+		{"Basic, the previous token", "GET", "/below/", "Authorization", basic(previous), 200, "GET /below/"},
+		{"Bearer", "POST", "/alone", "Authorization", "Bearer " + current, 200, "POST /alone"},
+		{"a wrong one", "GET", "/below/", "Authorization", basic("wrong"), 401, "unauthenticated"},
+		{"none", "GET", "/below/", "X-Other", "1", 401, "unauthenticated"},
+		{"a wrong one of ours beside a right one", "GET", "/below/", identity.TokenHeader, "wrong", 401, "unauthenticated"},
+		{"Basic elsewhere", "GET", "/v1/devices/pump/latest?property=temperature", "Authorization", basic(current), 401, "unauthenticated"},
+		{"below one that is alone", "GET", "/alone/x", identity.TokenHeader, current, 404, "not_found"},
+		{"an own device", "GET", "/alone?device=pump", identity.TokenHeader, current, 200, "GET /alone true row"},
+		{"another", "GET", "/alone?device=other", identity.TokenHeader, current, 200, "GET /alone false 403 "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := http.NewRequestWithContext(t.Context(), c.method, s.URL+c.path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set(c.header, c.value)
+			if strings.HasPrefix(c.name, "a wrong one of ours") {
+				r.Header.Set("Authorization", basic(current))
+			}
+			got := do(t, r)
+			if got.status != c.status || !strings.Contains(got.body, c.want) || strings.Contains(got.body, "without a caller") {
+				t.Errorf("%d %s; want %d, %s", got.status, got.body, c.status, c.want)
+			}
+		})
+	}
+}

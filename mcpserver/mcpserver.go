@@ -1,0 +1,120 @@
+// Package mcpserver lets assistants read telemetry, through the Model Context Protocol:
+// tools that list and describe devices, read latest values and history, and count.
+//
+// All of them only read, and only the devices that the caller may read. An answer has at
+// most about 2,000 tokens. It says how many rows it stands for, and whether it is
+// complete.
+package mcpserver
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"hotreader"
+	"hotreader/catalog"
+)
+
+// Path is where the API serves MCP.
+const Path = "/mcp"
+
+// Options configure the server. Reader is required; all else may be zero.
+type Options struct {
+	Reader  hotreader.Reader
+	Catalog *catalog.Catalog // the twin's devices
+	Lister  hotreader.Lister // lists devices where there is no catalogue
+
+	// May reports whether the caller that ctx belongs to may read a device; nil = any.
+	// Other devices are as if they were not there.
+	May func(ctx context.Context, device string) bool
+
+	// Problem says what a caller is told of an error of Reader; nil = the error itself.
+	Problem func(ctx context.Context, err error) (status int, text string)
+
+	Version string // shown to clients; "" = "dev"
+	Now     func() time.Time
+}
+
+// Server serves MCP.
+type Server struct{ o Options }
+
+// New returns the server. An error is of CodeConfig.
+func New(o Options) (*Server, error) {
+	if o.Reader == nil {
+		return nil, &hotreader.Error{Op: "MCP", Code: hotreader.CodeConfig, Err: errors.New("no Reader is given")}
+	}
+	o.Version = cmp.Or(o.Version, "dev")
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Server{o}, nil
+}
+
+// Run serves one client over a transport, as standard input and output, until ctx ends
+// or the client goes.
+func (s *Server) Run(ctx context.Context, t mcp.Transport) error {
+	return s.tools(func(ctx context.Context) context.Context { return ctx }).Run(ctx, t)
+}
+
+// maxBody is how many bytes a request has at most.
+const maxBody = 64 << 10
+
+// Serve answers a request over HTTP. There are no sessions: each request is answered by
+// itself, as JSON.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server {
+		return s.tools(func(context.Context) context.Context { return r.Context() })
+	},
+		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true, DisableLocalhostProtection: true}).ServeHTTP(w, r) // the token protects
+	return nil
+}
+
+const instructions = `Read-only telemetry of a digital twin's devices. Start with list_devices, then describe_device.
+Answers are cut to about 2,000 tokens: "complete" says whether something is missing, "stands_for_rows" how many stored rows it is about.
+history returns the first, lowest, highest and last stored row of each interval, so no spike is lost. stats counts all rows.`
+
+// tools returns an MCP server with the tools. within returns the context that knows the
+// caller, of the one that the SDK gives a call.
+func (s *Server) tools(within func(context.Context) context.Context) *mcp.Server {
+	server := mcp.NewServer(&mcp.Implementation{Name: "hotreader", Version: s.o.Version}, &mcp.ServerOptions{Instructions: instructions})
+	c := calls{s.o, within}
+	add(server, c, "list_devices", "List devices, by id.", c.listDevices)
+	add(server, c, "describe_device", "Properties of a device, with types and units.", c.describe)
+	add(server, c, "latest", "Latest value of each property of a device, with its time.", c.latest)
+	add(server, c, "history", "Values of a device between two times, reduced to some rows of each interval: first, lowest, highest and last.", c.history)
+	add(server, c, "stats", "Count, lowest, highest, average, first and last value of each property between two times, of all rows.", c.stats)
+	return server
+}
+
+// add adds a tool that only reads. Its error is the tool's answer, so that the assistant
+// can do better.
+func add[In, Out any](server *mcp.Server, c calls, name, description string, run func(context.Context, In) (Out, error)) {
+	open := false
+	tool := &mcp.Tool{Name: name, Description: description, Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true, IdempotentHint: true, OpenWorldHint: &open}}
+	mcp.AddTool(server, tool, func(ctx context.Context, _ *mcp.CallToolRequest, in In) (*mcp.CallToolResult, any, error) {
+		ctx = c.within(ctx)
+		out, err := run(ctx, in)
+		if e, ok := errors.AsType[*hotreader.Error](err); ok && c.o.Problem != nil && e.Op != op {
+			_, text := c.o.Problem(ctx, err)
+			err = errors.New(text)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		text, err := json.Marshal(out) // once, as text: some clients hand on structured content, too
+		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: string(text)}}}, nil, err
+	})
+}
+
+// op is the operation of errors that tell the assistant what to change.
+const op = "request"
+
+func invalid(text string) error {
+	return &hotreader.Error{Op: op, Code: hotreader.CodeInvalid, Err: errors.New(text)}
+}

@@ -1,0 +1,219 @@
+package mcpserver_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"hotreader"
+	"hotreader/catalog"
+	"hotreader/mcpserver"
+	"hotreader/store/memstore"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// filled is a store of a device with a day of rows, and of one that nobody may read.
+func filled(t *testing.T) *memstore.Store {
+	t.Helper()
+	store := memstore.New()
+	var rows []hotreader.Record
+	for i := range 86_400 {
+		v := hotreader.Int64Value(int64(i % 1000))
+		if i == 40_000 {
+			v = hotreader.Int64Value(99_999) // a spike
+		}
+		row := hotreader.Record{Time: noon.Add(time.Duration(i-86_400) * time.Second), Fields: []hotreader.Field{{Name: "temperature", Value: v}}}
+		if i >= 86_300 {
+			row.Fields = append(row.Fields, hotreader.Field{Name: "state", Value: hotreader.StringValue([]byte(strings.Repeat("long ", 2000)))})
+		}
+		rows = append(rows, row)
+	}
+	for _, device := range []string{"pump-7", "secret"} {
+		if err := store.Write(t.Context(), device, rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return store
+}
+
+func options(t *testing.T) mcpserver.Options {
+	t.Helper()
+	store := filled(t)
+	return mcpserver.Options{Reader: hotreader.NewReader(store), Lister: store, Now: func() time.Time { return noon },
+		May: func(_ context.Context, device string) bool { return device != "secret" }}
+}
+
+// connected returns a client of a server, over memory.
+func connected(t *testing.T, o mcpserver.Options) *mcp.ClientSession {
+	t.Helper()
+	server, err := mcpserver.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, there := mcp.NewInMemoryTransports()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	go func() { _ = server.Run(ctx, there) }()
+	return client(t, here)
+}
+
+func client(t *testing.T, transport mcp.Transport) *mcp.ClientSession {
+	t.Helper()
+	session, err := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil).Connect(t.Context(), transport, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = session.Close() })
+	return session
+}
+
+// call calls a tool and returns its answer, and whether that is an error.
+func call(t *testing.T, session *mcp.ClientSession, tool, arguments string) (string, bool) {
+	t.Helper()
+	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: json.RawMessage(arguments)})
+	if err != nil {
+		return err.Error(), true
+	}
+	if len(result.Content) != 1 || result.StructuredContent != nil {
+		t.Fatalf("%s answers with %d parts", tool, len(result.Content))
+	}
+	text := result.Content[0].(*mcp.TextContent).Text
+	if len(text) > 8000 {
+		t.Errorf("%s %s: an answer of %d bytes is more than 2,000 tokens", tool, arguments, len(text))
+	}
+	return text, result.IsError
+}
+
+func TestTools(t *testing.T) {
+	session := connected(t, options(t))
+	list, err := session.ListTools(t.Context(), nil)
+	if err != nil || len(list.Tools) != 5 {
+		t.Fatal(err, list)
+	}
+	for _, tool := range list.Tools {
+		if tool.Annotations == nil || !tool.Annotations.ReadOnlyHint {
+			t.Errorf("%s does not say that it only reads", tool.Name)
+		}
+	}
+	for _, c := range []struct {
+		name, tool, arguments string
+		fails                 bool
+		want                  []string
+	}{
+		{"devices", "list_devices", `{}`, false, []string{`{"devices":[{"id":"pump-7","properties":2}],"complete":true}`}},
+		{"a device", "describe_device", `{"device":"pump-7"}`, false, []string{`"name":"state"`, `"name":"temperature"`, `"complete":true`}},
+		{"latest", "latest", `{"device":"pump-7"}`, false, []string{`"temperature":{"time":"2026-03-02T11:59:59Z","value":399}`, `… (10000 bytes)`, `"stands_for_rows":1`, `"complete":true`}},
+		{"history keeps a spike", "history", `{"device":"pump-7","properties":["temperature"],"start":"-24h","points":20}`, false, []string{`99999`, `"stands_for_rows":86400`, `"complete":true`}},
+		{"history of everything", "history", `{"device":"pump-7","start":"-24h","points":200}`, false, []string{`"complete":false`}},
+		{"history of a time", "history", `{"device":"pump-7","properties":["temperature"],"start":"2026-03-02T11:59:58Z","end":"2026-03-02T11:59:58Z"}`, false, []string{`"rows":[["2026-03-02T11:59:58Z",398]]`, `"stands_for_rows":1`}},
+		{"stats", "stats", `{"device":"pump-7","properties":["temperature"],"start":"-24h"}`, false, []string{`"count":86400`, `"lowest":0,"highest":99999`, `"stands_for_rows":86400`, `"complete":true`, `"first":{"time":"2026-03-01T12:00:00Z","value":0},"last":{"time":"2026-03-02T11:59:59Z","value":399}`}},
+		{"stats of a text", "stats", `{"device":"pump-7","properties":["state"],"start":"-10s"}`, false, []string{`"count":10,"first"`}},
+		{"nothing in the range", "stats", `{"device":"pump-7","start":"2020-01-01","end":"2020-01-02"}`, false, []string{`"properties":{}`, `"stands_for_rows":0`}},
+
+		{"another's device", "latest", `{"device":"secret"}`, true, []string{`the device \"secret\" is unknown`}},
+		{"one that is not there", "latest", `{"device":"nobody"}`, true, []string{`the device \"nobody\" is unknown`}},
+		{"another's history", "history", `{"device":"secret","start":"-1h"}`, true, []string{"is unknown"}},
+		{"another's stats", "stats", `{"device":"secret","start":"-1h"}`, true, []string{"is unknown"}},
+		{"another's description", "describe_device", `{"device":"secret"}`, true, []string{"is unknown"}},
+		{"an unknown property", "latest", `{"device":"pump-7","properties":["colour"]}`, true, []string{"describe_device names them"}},
+		{"too many points", "history", `{"device":"pump-7","start":"-24h","points":1000000000}`, true, []string{"points is 4 to 200"}},
+		{"too few", "history", `{"device":"pump-7","start":"-24h","points":-1}`, true, []string{"points is 4 to 200"}},
+		{"no time", "history", `{"device":"pump-7","start":"yesterday"}`, true, []string{"is no time"}},
+		{"backwards", "history", `{"device":"pump-7","start":"-1h","end":"-2h"}`, true, []string{"before the start"}},
+		{"a type without a catalogue", "list_devices", `{"type":"pump"}`, true, []string{"no component types"}},
+		{"an unknown argument", "latest", `{"device":"pump-7","write":true}`, true, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, failed := call(t, session, c.tool, c.arguments)
+			if failed != c.fails {
+				t.Errorf("an error: %t; %s", failed, got)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(got, want) && !strings.Contains(got, strings.ReplaceAll(want, `\"`, `"`)) {
+					t.Errorf("%.2000s\nlacks %s", got, want)
+				}
+			}
+			if strings.Contains(c.arguments, "secret") && strings.Contains(got, "temperature") {
+				t.Errorf("it tells of another's device: %s", got)
+			}
+		})
+	}
+}
+
+// TestManyDevices: a list that does not fit says so, and goes on after its last id.
+func TestManyDevices(t *testing.T) {
+	var all []catalog.Device
+	for i := range catalog.MaxDevices {
+		all = append(all, catalog.Device{ID: fmt.Sprintf("d%05d", i), Type: "pump", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double, Unit: "bar"}, {Name: "c", Type: hotreader.Double, Constant: "5"}}})
+	}
+	packed, err := catalog.Build(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(t)
+	if o.Catalog, err = catalog.Open(packed); err != nil {
+		t.Fatal(err)
+	}
+	o.May = func(_ context.Context, device string) bool { return device >= "d05000" }
+	session := connected(t, o)
+	n, after := 0, ""
+	for calls := 0; ; calls++ {
+		text, failed := call(t, session, "list_devices", `{"type":"pump","after":"`+after+`"}`)
+		var got struct {
+			Devices  []struct{ ID string }
+			Complete bool
+		}
+		if err := json.Unmarshal([]byte(text), &got); err != nil || failed || calls > 200 {
+			t.Fatal(err, text)
+		}
+		if n += len(got.Devices); got.Complete {
+			break
+		}
+		after = got.Devices[len(got.Devices)-1].ID
+	}
+	if n != 5000 {
+		t.Errorf("%d devices; want the 5000 that the caller may read", n)
+	}
+	if got, _ := call(t, session, "describe_device", `{"device":"d05000"}`); !strings.Contains(got, `{"name":"v","type":"DOUBLE","unit":"bar"}`) || !strings.Contains(got, `"constant":"5"`) {
+		t.Error(got)
+	}
+}
+
+// TestHTTP: each request is answered by itself, for the caller whose it is.
+func TestHTTP(t *testing.T) {
+	type caller struct{}
+	o := options(t)
+	o.May = func(ctx context.Context, device string) bool { return ctx.Value(caller{}) == device }
+	server, err := mcpserver.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = server.Serve(w, r.WithContext(context.WithValue(r.Context(), caller{}, r.Header.Get("X-May"))))
+	})
+	s := httptest.NewServer(h)
+	defer s.Close()
+	for may, want := range map[string]string{"pump-7": `"id":"pump-7"`, "secret": `"id":"secret"`, "none": `"devices":[]`} {
+		session := client(t, &mcp.StreamableClientTransport{Endpoint: s.URL + mcpserver.Path, DisableStandaloneSSE: true,
+			HTTPClient: &http.Client{Transport: named(may)}})
+		if got, failed := call(t, session, "list_devices", `{}`); failed || !strings.Contains(got, want) || strings.Count(got, `"id"`) > 1 {
+			t.Errorf("%s: %s", may, got)
+		}
+	}
+}
+
+// named sends who asks.
+type named string
+
+func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.Header.Set("X-May", string(n))
+	return http.DefaultTransport.RoundTrip(r)
+}

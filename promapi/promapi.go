@@ -1,0 +1,221 @@
+// Package promapi is Prometheus' HTTP API over a hotreader.Reader, for Grafana's own
+// data source, promtool and all else that speaks it. Prometheus' own engine evaluates
+// the expressions.
+//
+// A property of a device is a series, its name the metric (names.go). What an answer
+// lacks, or gives with other digits, its warnings tell. A plain selector reads only the
+// last row of each step where the result is the same (querier.go).
+package promapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"hotreader"
+	"hotreader/catalog"
+)
+
+// Prefix is where the API lies: all of its paths begin with it.
+const Prefix = "/api/v1/"
+
+// engineVersion is the version of Prometheus whose engine this is, for clients that
+// choose by it what they ask.
+const engineVersion = "3.16.0"
+
+// Options configure the API. Reader is required; all else may be zero.
+type Options struct {
+	Reader  hotreader.Reader
+	Catalog *catalog.Catalog // the twin's devices
+	Lister  hotreader.Lister // lists devices where there is no catalogue
+	Twin    string           // its name, the label twin; "" = no such label
+
+	// May reports whether the caller that ctx belongs to may read a device; nil = any.
+	// Other devices are as if they were not there.
+	May func(ctx context.Context, device string) bool
+
+	// Problem says what a caller is told of an error of Reader; nil = its code alone.
+	Problem func(ctx context.Context, err error) (status int, text string)
+
+	Series  int           // that one request may read; 0 = 2,000
+	Samples int           // that one request may read, and that may be in memory while it is evaluated; 0 = 5,000,000
+	Queries int           // evaluated at once; others wait; 0 = 4
+	MaxTime time.Duration // of a query; 0 = 28 s
+}
+
+// Defaults of Options, and limits that are no options.
+const (
+	defaultSeries  = 2000
+	defaultSamples = 5_000_000
+	defaultQueries = 4
+	defaultMaxTime = 28 * time.Second
+
+	maxBody          = 256 << 10 // bytes of a POST form
+	maxExpression    = 16 << 10  // bytes; the time to parse grows with their square
+	maxPoints        = 11_000    // of a series in an answer, as Prometheus has it
+	maxSubqueryTimes = 1_000_000 // at which a subquery is evaluated
+	lookback         = 5 * time.Minute
+	subqueryStep     = time.Minute // of a subquery that gives none
+)
+
+// API is the handler.
+type API struct {
+	o       Options
+	engine  *promql.Engine
+	parser  parser.Parser
+	running chan struct{} // one in it for each query that is evaluated
+}
+
+// New returns the API. An error is of CodeConfig.
+func New(o Options) (*API, error) {
+	if o.Reader == nil {
+		return nil, &hotreader.Error{Op: "Prometheus API", Code: hotreader.CodeConfig, Err: errors.New("no Reader is given")}
+	}
+	o.Series = cmp.Or(o.Series, defaultSeries)
+	o.Samples = cmp.Or(o.Samples, defaultSamples)
+	o.MaxTime = cmp.Or(o.MaxTime, defaultMaxTime)
+	p := parser.NewParser(parser.Options{})
+	return &API{
+		o: o, parser: p, running: make(chan struct{}, cmp.Or(o.Queries, defaultQueries)),
+		engine: promql.NewEngine(promql.EngineOpts{
+			MaxSamples: o.Samples, Timeout: o.MaxTime, LookbackDelta: lookback, Parser: p,
+			NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
+			EnableAtModifier:         true, EnableNegativeOffset: true,
+		}),
+	}, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { _ = a.Serve(w, r) }
+
+// Serve answers a request. The error is for the log: it is answered already.
+func (a *API) Serve(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), a.o.MaxTime)
+	defer cancel()
+	c := &call{api: a, ctx: ctx, r: r}
+	err := c.serve(w)
+	if err == nil {
+		err = send(w, r, http.StatusOK, c.answer())
+	} else if sending := c.fail(w, err); sending != nil {
+		return sending
+	}
+	return err
+}
+
+// call is one request.
+type call struct {
+	api  *API
+	ctx  context.Context
+	r    *http.Request
+	data []byte // JSON, of the answer
+	told told
+
+	warnings, infos []string // the engine's
+}
+
+func (c *call) serve(w http.ResponseWriter) error {
+	path, ok := strings.CutPrefix(c.r.URL.Path, Prefix)
+	if !ok {
+		return refuse(http.StatusNotFound, "not_found", "no such path")
+	}
+	if c.r.Method != http.MethodGet && c.r.Method != http.MethodPost {
+		w.Header().Set("Allow", "GET, POST")
+		return refuse(http.StatusMethodNotAllowed, "bad_data", "%.20q is not served here; use GET or POST", c.r.Method)
+	}
+	c.r.Body = http.MaxBytesReader(w, c.r.Body, maxBody)
+	if err := c.r.ParseForm(); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return refuse(http.StatusRequestEntityTooLarge, "bad_data", "the form has more than %d bytes", maxBody)
+		}
+		return refuse(http.StatusBadRequest, "bad_data", "the parameters cannot be read: %v", err)
+	}
+	switch path {
+	case "query":
+		return c.query()
+	case "query_range":
+		return c.queryRange()
+	case "series":
+		return c.series()
+	case "labels":
+		return c.labels()
+	case "metadata":
+		return c.metadata()
+	case "status/buildinfo":
+		return c.buildinfo()
+	}
+	if name, ok := strings.CutPrefix(path, "label/"); ok {
+		if name, ok = strings.CutSuffix(name, "/values"); ok && name != "" {
+			return c.labelValues(name)
+		}
+	}
+	return refuse(http.StatusNotFound, "not_found", "no such path; there are query, query_range, series, labels, label/NAME/values, metadata and status/buildinfo")
+}
+
+// refusal is an error that the caller is told as it is.
+type refusal struct {
+	status     int
+	kind, text string // kind is Prometheus' errorType
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(status int, kind, format string, args ...any) *refusal {
+	return &refusal{status, kind, fmt.Sprintf(format, args...)}
+}
+
+// tooMuch is the refusal of a query that would read too much.
+func tooMuch(format string, args ...any) *refusal {
+	return refuse(http.StatusUnprocessableEntity, "execution", format, args...)
+}
+
+// statusCanceled is nginx' status for a caller that went away, as Prometheus has it.
+const statusCanceled = 499
+
+// fail answers with an error.
+func (c *call) fail(w http.ResponseWriter, err error) error {
+	told := c.refusalOf(err)
+	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	body := append([]byte(`{"status":"error","errorType":`), quote(told.kind)...)
+	body = append(append(body, `,"error":`...), quote(told.text)...)
+	return send(w, c.r, told.status, append(body, "}\n"...))
+}
+
+// refusalOf says what the caller is told of an error.
+func (c *call) refusalOf(err error) *refusal {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r
+	}
+	_, late := errors.AsType[promql.ErrQueryTimeout](err)
+	code := hotreader.CodeOf(err)
+	switch {
+	case late || code == hotreader.CodeDeadline || errors.Is(err, context.DeadlineExceeded):
+		return refuse(http.StatusServiceUnavailable, "timeout", "the query did not end within its time; ask for a shorter range, a longer step or fewer series")
+	case code == hotreader.CodeCanceled || errors.Is(err, context.Canceled):
+		return refuse(statusCanceled, "canceled", "the query was cancelled")
+	}
+	if _, ok := errors.AsType[*hotreader.Error](err); !ok {
+		return refuse(http.StatusUnprocessableEntity, "execution", "%s", err) // of the engine: what is wrong with the expression
+	}
+	status, text := http.StatusInternalServerError, string(code)
+	if c.api.o.Problem != nil {
+		status, text = c.api.o.Problem(c.ctx, err)
+	}
+	kind := "internal"
+	switch status {
+	case http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge: // more rows than a query may look at
+		kind = "execution"
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		kind = "unavailable"
+	}
+	return refuse(status, kind, "%s", text)
+}

@@ -1,0 +1,400 @@
+package promapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/catalog"
+	"hotreader/promapi"
+	"hotreader/store/memstore"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// asked is a Reader that remembers what it was asked.
+type asked struct {
+	hotreader.Reader
+	mu  sync.Mutex
+	all []hotreader.Query
+}
+
+func (a *asked) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	a.mu.Lock()
+	a.all = append(a.all, q)
+	a.mu.Unlock()
+	return a.Reader.Read(ctx, q)
+}
+
+type fixture struct {
+	t     *testing.T
+	store *memstore.Store
+	asked *asked
+	api   *promapi.API
+}
+
+// start returns an API over a store with rows of one property. change may change the
+// options.
+func start(t *testing.T, change func(*promapi.Options)) *fixture {
+	t.Helper()
+	f := &fixture{t: t, store: memstore.New()}
+	f.asked = &asked{Reader: hotreader.NewReader(f.store)}
+	o := promapi.Options{Reader: f.asked, Lister: f.store}
+	if change != nil {
+		change(&o)
+	}
+	api, err := promapi.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.api = api
+	return f
+}
+
+// put stores values of a device a second apart, the first at noon.
+func (f *fixture) put(device, property string, values ...hotreader.Value) {
+	f.t.Helper()
+	var rows []hotreader.Record
+	for i, v := range values {
+		rows = append(rows, hotreader.Record{Time: noon.Add(time.Duration(i) * time.Second), Fields: []hotreader.Field{{Name: property, Value: v}}})
+	}
+	if err := f.store.Write(f.t.Context(), device, rows); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func number(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
+func text(s string) hotreader.Value        { return hotreader.StringValue([]byte(s)) }
+
+// get asks for a path, with parameters as names and values.
+func (f *fixture) get(path string, parameters ...string) (int, string) {
+	f.t.Helper()
+	form := url.Values{}
+	for i := 0; i < len(parameters); i += 2 {
+		form.Add(parameters[i], parameters[i+1])
+	}
+	w := httptest.NewRecorder()
+	f.api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, promapi.Prefix+path+"?"+form.Encode(), nil))
+	if !json.Valid(w.Body.Bytes()) {
+		f.t.Fatalf("%s: no JSON: %s", path, w.Body)
+	}
+	return w.Code, strings.TrimSpace(w.Body.String())
+}
+
+func (f *fixture) query(expression string, after time.Duration) string {
+	f.t.Helper()
+	_, body := f.get("query", "query", expression, "time", fmt.Sprintf("%.3f", float64(noon.Add(after).UnixMilli())/1000))
+	return body
+}
+
+func opened(t *testing.T, devices []catalog.Device) *catalog.Catalog {
+	t.Helper()
+	packed, err := catalog.Build(devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.Open(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestNames(t *testing.T) {
+	f := start(t, nil)
+	names := map[string]string{
+		"temperature": `{"__name__":"temperature","device":"d"}`, "a:b_9": `{"__name__":"a:b_9","device":"d"}`, "Ab": `{"__name__":"Ab","device":"d"}`,
+		"Water Temp, °C": `{"__name__":"Water_Temp___C","device":"d","property":"Water Temp, °C"}`,
+		"9lives":         `{"__name__":"_9lives","device":"d","property":"9lives"}`,
+		"_9lives":        `{"__name__":"_9lives","device":"d"}`,
+		"a.b":            `{"__name__":"a_b","device":"d","property":"a.b"}`,
+		"a-b":            `{"__name__":"a_b","device":"d","property":"a-b"}`,
+		"温":              `{"__name__":"_","device":"d","property":"温"}`,
+	}
+	row := hotreader.Record{Time: noon}
+	for property := range names {
+		row.Fields = append(row.Fields, hotreader.Field{Name: property, Value: number("1")})
+	}
+	if err := f.store.Write(t.Context(), "d", []hotreader.Record{row}); err != nil {
+		t.Fatal(err)
+	}
+	for property, want := range names {
+		if _, got := f.get("series", "match[]", `{device="d"}`); !strings.Contains(got, want) {
+			t.Errorf("%q: no %s in %s", property, want, got)
+		}
+	}
+	if got := f.query("a_b", time.Second); strings.Count(got, `"metric"`) != 2 {
+		t.Errorf("two properties whose names become one are %s", got)
+	}
+	if got := f.query(`{"a.b"}`, time.Second); strings.Contains(got, `"metric"`) {
+		t.Errorf("the property's own name is a metric's: %s", got)
+	}
+}
+
+// TestWarnings: what an answer lacks or changes, it says.
+func TestWarnings(t *testing.T) {
+	list := []catalog.Device{{ID: "d", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double}, {Name: "i", Type: hotreader.Integer}, {Name: "s", Type: hotreader.ShortString}, {Name: "c", Type: hotreader.Double, Constant: "5"}}}}
+	for _, c := range []struct {
+		name, property, expression string
+		catalog                    bool
+		values                     []hotreader.Value
+		want                       string // in the answer; "" = no warnings
+	}{
+		{"numbers", "v", "v", false, []hotreader.Value{number("1.50"), number("123456789012345")}, ""},
+		{"digits", "v", "v", false, []hotreader.Value{number("9007199254740993")}, `"v: 1 value with digits that a float64 cannot hold: rounded (device d)"`},
+		{"many digits, none lost", "v", "v", false, []hotreader.Value{number("0.10000000000000000000"), number("1e300")}, ""},
+		{"beyond", "v", "v[1m]", false, []hotreader.Value{number("1e400"), number("1")}, `"v: 1 value left out: beyond a float64 (device d)"`},
+		{"texts", "v", "v[1m]", false, []hotreader.Value{text("on"), text("off")}, `"v: 2 values left out: a text is no sample (device d)"`},
+		{"a number before a text", "v", "v", false, []hotreader.Value{number("7"), text("off")}, `,"7"]}]},"warnings":["v: `},
+		{"text of a text property", "s", `{device="d"}`, true, []hotreader.Value{text("on")}, `"s: left out: a text is no sample (device d)"`},
+		{"constant", "v", `c`, true, []hotreader.Value{number("1")}, `"c: left out: a constant, which is not reported, is no series (device d)"`},
+		{"wrong type", "i", `i[1m]`, true, []hotreader.Value{number("1.5"), number("1")}, `"i: 1 value not of the property's type (device d)"`},
+		{"a number written as text", "v", "v", true, []hotreader.Value{text("1.5")}, ""},
+		{"nothing stored", "x", "v", true, nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := start(t, func(o *promapi.Options) {
+				if c.catalog {
+					o.Catalog = opened(t, list)
+				}
+			})
+			f.put("d", c.property, c.values...)
+			got := f.query(c.expression, 30*time.Second)
+			if c.want == "" && strings.Contains(got, "warnings") || !strings.Contains(got, c.want) || !strings.Contains(got, `"success"`) {
+				t.Errorf("%s; want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestWarningsOfManyDevicesAreOne, else a twin's answer would be warnings.
+func TestWarningsOfManyDevicesAreOne(t *testing.T) {
+	f := start(t, nil)
+	for i := range 20 {
+		f.put(fmt.Sprintf("d%02d", i), "v", text("on"))
+	}
+	if got := f.query("v", time.Second); !strings.Contains(got, `"warnings":["v: 20 values left out: a text is no sample (device d00 and 19 more)"]`) {
+		t.Error(got)
+	}
+}
+
+// TestValues: booleans are 0 and 1; of several rows in a millisecond the last counts.
+func TestValues(t *testing.T) {
+	f := start(t, nil)
+	f.put("d", "running", hotreader.BoolValue(true), hotreader.BoolValue(false))
+	for i, at := range []time.Duration{0, 100_000, 999_999, 1_000_000} {
+		if err := f.store.Write(t.Context(), "ms", []hotreader.Record{{Time: noon.Add(at), Fields: []hotreader.Field{{Name: "v", Value: hotreader.Int64Value(int64(i))}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for expression, want := range map[string]string{
+		"running[10s]": `[[1772452800,"1"],[1772452801,"0"]]`, "v[10s]": `[[1772452800,"2"],[1772452800.001,"3"]]`,
+		"v @ 1772452800": `"2"]`, "v @ 1772452800.001": `"3"]`,
+	} {
+		if got := f.query(expression, 2*time.Second); !strings.Contains(got, want) {
+			t.Errorf("%s is %s; want %s", expression, got, want)
+		}
+	}
+}
+
+// TestWhatIsRead: a plain selector reads a row a step; all else reads what it looks at; a
+// selector that is repeated is read once.
+func TestWhatIsRead(t *testing.T) {
+	f := start(t, nil)
+	f.put("d", "v", number("1"))
+	for _, c := range []struct {
+		expression string
+		reads      int
+		pick       hotreader.PickKind
+	}{
+		{"v", 1, hotreader.PickLast}, {"sum(v) > 1", 1, hotreader.PickLast}, {"v offset 1m", 1, hotreader.PickLast}, {"v @ end()", 1, hotreader.PickLast},
+		{"v / v + v", 1, hotreader.PickLast}, {"v - v offset 1m", 2, hotreader.PickLast}, {"rate(v[1m])", 1, hotreader.PickAll}, {"max_over_time(v[1m:1s])", 1, hotreader.PickAll},
+		{"v + max_over_time(v[1m:1s])", 2, hotreader.PickAll}, {`v{device="other"}`, 0, 0}, {`other`, 0, 0}, {"1", 0, 0},
+	} {
+		f.asked.all = nil
+		if status, body := f.get("query_range", "query", c.expression, "start", "1772452800", "end", "1772456400", "step", "60"); status != http.StatusOK {
+			t.Fatal(body)
+		}
+		if len(f.asked.all) != c.reads {
+			t.Errorf("%s: %d reads; want %d", c.expression, len(f.asked.all), c.reads)
+		}
+		for _, q := range f.asked.all {
+			if q.Pick.Kind != c.pick || c.pick == hotreader.PickLast && q.Pick.Every != time.Minute {
+				t.Errorf("%s: reads %+v", c.expression, q.Pick)
+			}
+		}
+	}
+}
+
+// TestFewerRows: a day of a row a second, drawn at steps of 15 s, reads no more than a
+// tenth of the rows.
+func TestFewerRows(t *testing.T) {
+	f := start(t, nil)
+	var rows []hotreader.Record
+	for i := range 86_400 {
+		rows = append(rows, hotreader.Record{Time: noon.Add(time.Duration(i) * time.Second), Fields: []hotreader.Field{{Name: "v", Value: hotreader.Int64Value(int64(i))}}})
+	}
+	if err := f.store.Write(t.Context(), "d", rows); err != nil {
+		t.Fatal(err)
+	}
+	stats := new(hotreader.Stats)
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, promapi.Prefix+"query_range?query=v&start=1772452800&end=1772539200&step=15", nil)
+	f.api.ServeHTTP(w, r.WithContext(hotreader.WithStats(t.Context(), stats)))
+	if n := strings.Count(w.Body.String(), "],["); w.Code != http.StatusOK || n != 5760 {
+		t.Fatalf("%d, %d points", w.Code, n+1)
+	}
+	if n := stats.Rows.Load(); n > 8640 {
+		t.Errorf("%d rows were read", n)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	f := start(t, func(o *promapi.Options) {
+		var all []catalog.Device
+		for i := range catalog.MaxDevices {
+			all = append(all, catalog.Device{ID: fmt.Sprint("d", i), Type: "t", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double}}})
+		}
+		o.Catalog, o.Samples = opened(t, all), 1000
+	})
+	many := make([]hotreader.Value, 1500)
+	for i := range many {
+		many[i] = number("1")
+	}
+	f.put("d1", "v", many...)
+	for _, c := range []struct {
+		path, expression string
+		status           int
+		want             string
+	}{
+		{"query", "sum(v)", 422, "the query selects 10000 series; at most 2000"},
+		{"query", `sum(v{device=~"d1..."}) + sum(v{device=~"d2..."}) + sum(v{device=~"d3..."})`, 422, "series; at most 2000"},
+		{"query", `{__name__=~".+"}`, 422, "the query selects 10000 series"},
+		{"query", `rate(v{device="d1"}[1h])`, 422, "reads more than 1000 samples"},
+		{"query", `count_over_time(vector(1)[1y:1ms])`, 400, "a subquery is evaluated at 31536000000 times; at most 1000000"},
+		{"query", `sum_over_time(sum_over_time(vector(1)[20d:10s])[20d:1s])`, 400, "a subquery is evaluated at"},
+		{"query", `count_over_time(vector(1)[1h:1s])`, 422, "too many samples"},
+		{"query", `v{device="nobody"}`, 200, `"result":[]`},
+		{"query_range", "1", 400, "more than 11000 points"},
+		{"query", "sum(", 400, "parse error"},
+		{"query", strings.Repeat("-", 16_000) + "1", 200, ""},
+		{"query", strings.Repeat("(", 8000) + "1" + strings.Repeat(")", 8000), 200, ""},
+		{"query", strings.Repeat("abs(", 3200) + "vector(1)" + strings.Repeat(")", 3200), 200, ""},
+		{"query", strings.Repeat("vector(1)+", 1600) + "1", 200, ""},
+		{"query", strings.Repeat("-", 17_000) + "1", 400, "more than 16384 bytes"},
+		{"rules", "1", 404, "no such path"},
+	} {
+		began := time.Now()
+		status, body := f.get(c.path, "query", c.expression, "time", "1772454000", "start", "1740916800", "end", "1772452800", "step", "0.001")
+		if status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%.80s: %d %.300s; want %d, %s", c.expression, status, body, c.status, c.want)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%.80s: took %s", c.expression, took)
+		}
+	}
+}
+
+// TestCallersDevices: other devices are as if they were not there.
+func TestCallersDevices(t *testing.T) {
+	may := func(_ context.Context, device string) bool { return strings.HasPrefix(device, "mine") }
+	f := start(t, func(o *promapi.Options) { o.May = may })
+	for _, device := range []string{"mine-1", "mine-2", "other"} {
+		f.put(device, "v", number("1"))
+	}
+	f.put("other", "secret", number("1"))
+	for _, c := range []struct{ path, query string }{{"query", "sum by (device) (v)"}, {"series", ""}, {"label/device/values", ""}, {"label/__name__/values", ""}, {"metadata", ""}, {"query", `v{device="other"}`}, {"query", "secret"}} {
+		_, body := f.get(c.path, "query", c.query, "match[]", `{device=~".+"}`, "time", "1772452801")
+		if strings.Contains(body, "other") || strings.Contains(body, "secret") || c.path == "series" && !strings.Contains(body, "mine-2") {
+			t.Errorf("%s %s: %s", c.path, c.query, body)
+		}
+	}
+	for _, q := range f.asked.all {
+		if q.Device == "other" {
+			t.Error("another device was read")
+		}
+	}
+}
+
+// failing is a Reader that fails.
+type failing struct{ err error }
+
+func (f failing) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return hotreader.Fail(f.err)
+}
+
+func TestErrors(t *testing.T) {
+	secret := errors.New("secret")
+	for _, c := range []struct {
+		code   hotreader.Code
+		status int
+		kind   string
+	}{
+		{hotreader.CodeStore, 500, "internal"}, {hotreader.CodeDeadline, 503, "timeout"}, {hotreader.CodeCanceled, 499, "canceled"}, {hotreader.CodeThrottled, 429, "unavailable"},
+	} {
+		f := start(t, func(o *promapi.Options) {
+			o.Reader = failing{&hotreader.Error{Op: "x", Code: c.code, Err: secret, RetryAfter: 1500 * time.Millisecond}}
+			if c.status == 429 {
+				o.Problem = func(context.Context, error) (int, string) { return 429, "too many" }
+			}
+		})
+		f.put("d", "v", number("1"))
+		status, body := f.get("query", "query", "v", "time", "1772452801")
+		if status != c.status || !strings.Contains(body, `"status":"error","errorType":"`+c.kind+`"`) || strings.Contains(body, "secret") {
+			t.Errorf("%s: %d %s", c.code, status, body)
+		}
+	}
+	f := start(t, func(o *promapi.Options) { o.Lister = nil })
+	if status, body := f.get("query", "query", "v"); status != 404 || !strings.Contains(body, "no list of devices") {
+		t.Errorf("without a list: %d %s", status, body)
+	}
+}
+
+// TestRequests: forms, methods, compression.
+func TestRequests(t *testing.T) {
+	f := start(t, nil)
+	f.put("d", "v", number("1"))
+	for _, c := range []struct {
+		name, method, path, body string
+		status                   int
+		want                     string
+	}{
+		{"a form", "POST", "query", "query=v&time=1772452801", 200, `"1"]`},
+		{"a long form", "POST", "query", "query=" + strings.Repeat("x", 300_000), 413, "bad_data"},
+		{"another method", "DELETE", "query", "", 405, "bad_data"},
+		{"buildinfo", "GET", "status/buildinfo", "", 200, `"version":"3.`},
+		{"metadata", "GET", "metadata?metric=v", "", 200, `{"v":[{"type":"gauge","help":"Property v","unit":""}]}`},
+		{"another metric's", "GET", "metadata?metric=w", "", 200, `{}`},
+		{"a negative limit", "GET", "labels?limit=-1", "", 400, "bad_data"},
+		{"a time of no year", "GET", "query?query=v&time=1e12", "", 400, "bad_data"},
+		{"no number", "GET", "query?query=v&time=NaN", "", 400, "bad_data"},
+		{"a step of nothing", "GET", "query_range?query=v&start=0&end=1&step=NaN", "", 400, "bad_data"},
+		{"a range beyond all", "GET", "query?query=count_over_time(v[290y])&time=1772452801", "", 200, `"1"]`},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(c.method, promapi.Prefix+c.path, strings.NewReader(c.body))
+		if c.method == http.MethodPost {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		f.api.ServeHTTP(w, r)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s: %d %.300s; want %d, %s", c.name, w.Code, w.Body, c.status, c.want)
+		}
+	}
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, promapi.Prefix+"query_range?query=vector(1)&start=0&end=1000&step=1", nil)
+	r.Header.Set("Accept-Encoding", "gzip")
+	f.api.ServeHTTP(w, r)
+	if w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > 4000 {
+		t.Errorf("%s, %d bytes", w.Header(), w.Body.Len())
+	}
+}

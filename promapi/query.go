@@ -1,0 +1,191 @@
+package promapi
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// query answers an instant query.
+func (c *call) query() error {
+	at, err := instant(c.r, "time", time.Now())
+	if err != nil {
+		return err
+	}
+	return c.evaluate(at, at, 0)
+}
+
+// queryRange answers a range query.
+func (c *call) queryRange() error {
+	start, err := instant(c.r, "start", time.Time{})
+	if err != nil {
+		return err
+	}
+	end, err := instant(c.r, "end", time.Time{})
+	if err != nil {
+		return err
+	}
+	step, err := duration(c.r, "step")
+	switch {
+	case err != nil:
+		return err
+	case end.Before(start):
+		return invalid("end", "the end is before the start")
+	case step < time.Millisecond:
+		return invalid("step", "a step is at least a millisecond")
+	case end.Sub(start)/step > maxPoints: // also of a span that a Duration cannot hold
+		return refuse(http.StatusBadRequest, "bad_data", "more than %d points of a series are asked for; give a longer step", maxPoints)
+	}
+	return c.evaluate(start, end, step)
+}
+
+// evaluate evaluates the expression at the steps from start to end; at start alone if
+// step is 0.
+func (c *call) evaluate(start, end time.Time, step time.Duration) error {
+	text := c.r.Form.Get("query")
+	if len(text) > maxExpression {
+		return invalid("query", fmt.Sprintf("the expression has more than %d bytes", maxExpression))
+	}
+	limit, err := limit(c.r)
+	if err != nil {
+		return err
+	}
+	if c.r.Form.Get("timeout") != "" {
+		most, err := duration(c.r, "timeout")
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(c.ctx, most)
+		defer cancel()
+		c.ctx = ctx
+	}
+	r := &run{call: c, lookback: lookback, sets: map[string]*loaded{}}
+	if c.r.Form.Get("lookback_delta") != "" {
+		if r.lookback, err = duration(c.r, "lookback_delta"); err != nil {
+			return err
+		}
+		if r.lookback < time.Millisecond {
+			return invalid("lookback_delta", "it is at least a millisecond")
+		}
+	}
+	if r.reduce, err = c.inspect(text, start, end, step); err != nil {
+		return err
+	}
+	select {
+	case c.api.running <- struct{}{}:
+		defer func() { <-c.api.running }()
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+	options := promql.NewPrometheusQueryOpts(false, r.lookback, nil)
+	var q promql.Query
+	if step == 0 {
+		q, err = c.api.engine.NewInstantQuery(c.ctx, r, options, text, start)
+	} else {
+		q, err = c.api.engine.NewRangeQuery(c.ctx, r, options, text, start, end, step)
+	}
+	if err != nil {
+		return invalid("query", err.Error())
+	}
+	defer q.Close()
+	result := q.Exec(c.ctx)
+	if result.Err != nil {
+		return result.Err
+	}
+	c.warnings, c.infos = result.Warnings.AsStrings(text, 0, 0)
+	slices.Sort(c.warnings)
+	slices.Sort(c.infos)
+	c.encode(result.Value, limit)
+	return nil
+}
+
+// inspect refuses expressions that explode, and reports whether they are reducible.
+func (c *call) inspect(text string, start, end time.Time, step time.Duration) (bool, error) {
+	expr, err := c.api.parser.ParseExpr(text)
+	if err == nil {
+		expr, err = promql.PreprocessExpr(expr, start, end, step)
+	}
+	if err != nil {
+		return false, invalid("query", err.Error())
+	}
+	most := 0.0
+	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
+		if sub, ok := node.(*parser.SubqueryExpr); ok {
+			most = max(most, times(sub, path, end.Sub(start)))
+		}
+		return nil
+	})
+	if most > maxSubqueryTimes {
+		return false, refuse(http.StatusBadRequest, "bad_data", "a subquery is evaluated at %.0f times; at most %d are allowed; give it a longer step", most, maxSubqueryTimes)
+	}
+	return reducible(expr), nil
+}
+
+// times returns at how many times a subquery within path is evaluated at most.
+func times(sub *parser.SubqueryExpr, path []parser.Node, span time.Duration) float64 {
+	all := float64(span) + float64(sub.Range)
+	for _, around := range path {
+		if s, ok := around.(*parser.SubqueryExpr); ok {
+			all += float64(s.Range)
+		}
+	}
+	return all / float64(cmp.Or(sub.Step, subqueryStep))
+}
+
+func invalid(parameter, text string) *refusal {
+	return refuse(http.StatusBadRequest, "bad_data", "invalid parameter %q: %s", parameter, text)
+}
+
+// instant reads a time parameter: Unix seconds or RFC 3339.
+func instant(r *http.Request, name string, otherwise time.Time) (time.Time, error) {
+	text := r.Form.Get(name)
+	if text == "" && !otherwise.IsZero() {
+		return otherwise, nil
+	}
+	var t time.Time
+	if f, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(f) < 1e12 {
+		whole, fraction := math.Modf(f)
+		t = time.Unix(int64(whole), int64(math.Round(fraction*1000)/1000*float64(time.Second))).UTC()
+	} else if t, err = time.Parse(time.RFC3339Nano, text); err != nil {
+		return t, invalid(name, strconv.QuoteToASCII(text)+" is no time; want Unix seconds or 2006-01-02T15:04:05Z")
+	}
+	if t.Before(firstInstant) || t.After(lastInstant) {
+		return t, invalid(name, "want a time of the years 0 to 9999")
+	}
+	return t, nil
+}
+
+// duration reads a parameter: seconds, or as 1h30m.
+func duration(r *http.Request, name string) (time.Duration, error) {
+	text := r.Form.Get(name)
+	if f, err := strconv.ParseFloat(text, 64); err == nil {
+		if f *= float64(time.Second); f > 0 && f < math.MaxInt64 {
+			return time.Duration(f), nil
+		}
+	} else if d, err := model.ParseDuration(text); err == nil && d > 0 {
+		return time.Duration(d), nil
+	}
+	return 0, invalid(name, strconv.QuoteToASCII(text)+" is no duration above zero; want seconds, or as 1m30s")
+}
+
+// limit reads the parameter limit; 0 = none.
+func limit(r *http.Request) (int, error) {
+	text := r.Form.Get("limit")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, invalid("limit", "want a whole number, not negative")
+	}
+	return n, nil
+}
