@@ -258,6 +258,7 @@ func TestCheck(t *testing.T) {
 		`{"device_key":"a\u0000"}`:                                               "no part of a name",
 		`{"time_key":"` + strings.Repeat("k", 256) + `"}`:                        "time_key has 256 bytes",
 		`{"time_key":"__ts__"}`:                                                  "",
+		`{"device_key":"a..b","time_key":".ts"}`:                                 "",
 	} {
 		l, err := Parse([]byte(text))
 		if err != nil {
@@ -275,6 +276,8 @@ func TestCheck(t *testing.T) {
 		`{"collection":"devices/{device}/t","partition":"x#{device}"}`:           "give one of them",
 		`{"collection":"devices/{device}"}`:                                      "is the path of a document",
 		`{"collection":"devices//t"}`:                                            "has an empty part",
+		`{"device_key":"a..b"}`:                                                  "device_key is \"a..b\", which has an empty name",
+		`{"time_key":".ts"}`:                                                     "empty name",
 		`{"time_key":"meta.__ts__"}`:                                             "Firestore's own",
 	} {
 		l, _ := Parse([]byte(text))
