@@ -5,6 +5,7 @@ package awsdynamodb_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,43 @@ func TestTimesAsTheyLie(t *testing.T) {
 		for name, q := range queries("n") { // one unit over another
 			_, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{c.set}}}), q)
 			cloud.WantError(t, name, err, hotreader.CodeUnreadable, "time_format to "+c.is)
+		}
+	}
+}
+
+// A table whose times change their unit gives half of its rows no word less: however it
+// is asked, the answer says what to set, and once it is set it is whole.
+func TestTimesOfTwoUnits(t *testing.T) {
+	units := map[string]string{layout.EpochSecs: "1767225600", layout.EpochMillis: "1767225601000", layout.EpochMicros: "1767225602000000", layout.EpochNanos: "1767225603000000000"}
+	for own, stored := range units {
+		for other, more := range units {
+			if own == other {
+				continue
+			}
+			item := func(digits string, n int) string {
+				return fmt.Sprintf(`{"device_id":"d","timestamp":%s,"n":%d}`, digits, n)
+			}
+			client, table := lies(t, "device_id", "timestamp", textKey, numberKey, item(stored, 1), item(more, 2))
+			for name, q := range queries("n") {
+				q.Limit = 1
+				s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{own}}})
+				for range 2 { // the second has what the first has seen
+					stats := new(hotreader.Stats)
+					rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, q)
+					says := fmt.Sprintf(`set time_format to ["%s","%s"] to have both`, own, other)
+					if err != nil || len(rows) != 1 || !slices.ContainsFunc(stats.Warnings(), func(w hotreader.Warning) bool {
+						return w.Reason == hotreader.MixedTimes && strings.Contains(w.Detail, more) && strings.HasSuffix(w.Detail, says)
+					}) {
+						t.Errorf("%s, with %s beside, %s: %q, %v, %v", own, other, name, rows, err, stats.Warnings())
+					}
+				}
+				stats := new(hotreader.Stats)
+				q.Limit = 0
+				both := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{own, other}}})
+				if rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), both, q); err != nil || len(rows) != 2 && !q.Last || len(stats.Warnings()) > 0 {
+					t.Errorf("%s and %s, %s: %q, %v, %v", own, other, name, rows, err, stats.Warnings())
+				}
+			}
 		}
 	}
 }
