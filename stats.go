@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Stats counts what a query costs, and has the warnings that its answer comes with. Put
@@ -21,6 +22,7 @@ type Stats struct {
 	Reads    atomic.Int64 // calls to the store, or pages of it
 	Bytes    atomic.Int64 // bytes that came from the store or, where it is remote, over the wire
 	Attempts atomic.Int64 // requests to another cloud
+	Age      atomic.Int64 // of the oldest rows that came from a cache, in ns since they were read; 0 = none did; see Aged
 
 	mu       sync.Mutex
 	warnings []Warning
@@ -197,16 +199,34 @@ func (s *Stats) Nothing() error {
 	return &Error{Op: "read", Code: CodeUnreadable, Err: fmt.Errorf("no value is left: %s", strings.Join(all, "; "))}
 }
 
+// Aged notes that rows came from a cache, which were read age ago.
+func (s *Stats) Aged(age time.Duration) {
+	for {
+		old := s.Age.Load()
+		if next := max(int64(age), 1); next <= old || s.Age.CompareAndSwap(old, next) {
+			return
+		}
+	}
+}
+
 // Add adds what from has counted.
 func (s *Stats) Add(from *Stats) {
+	s.Cost(from)
+	for _, w := range from.Warnings() {
+		s.Warn(w)
+	}
+}
+
+// Cost is Add without the warnings.
+func (s *Stats) Cost(from *Stats) {
 	s.Looked.Add(from.Looked.Load())
 	s.Rows.Add(from.Rows.Load())
 	s.Points.Add(from.Points.Load())
 	s.Reads.Add(from.Reads.Load())
 	s.Bytes.Add(from.Bytes.Load())
 	s.Attempts.Add(from.Attempts.Load())
-	for _, w := range from.Warnings() {
-		s.Warn(w)
+	if age := from.Age.Load(); age > 0 {
+		s.Aged(time.Duration(age))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
+	"time"
 
 	"hotreader/identity"
 	"hotreader/layout"
@@ -18,6 +19,10 @@ type Settings struct {
 	Rate     float64          // requests a second and token; 0 = the server's default
 	Burst    int              // 0 = the server's default
 	LookBack int              // stored rows that a query for latest values looks at; 0 = hotreader.LookBack
+	MaxRows  int              // stored rows that a query may look at; 0 = the store's default
+	Cache    CacheSize        // of what was read
+	Settle   Span             // what is newer is always read anew; 0 = 30 s
+	CacheAge Span             // what was read longer ago is read anew; 0 = a day
 	Devices  identity.Devices // that may be read; none = all
 	LogLevel LogLevel         // "" = info
 }
@@ -107,6 +112,14 @@ var Keys = []Key{
 		rule: format{}, at: func(o *Options) any { return &o.older.TimeFormat }},
 	{Name: "look_back", Variable: "HOTREADER_LOOK_BACK", Help: "how many of a device's records a query for latest values looks at, from the newest on; 1 to 1,000,000, 1,000 if it is not set. Where that ends the search, the answer says so. Each record is read and paid for",
 		rule: whole{1, 1_000_000, "records to look at, as 1000"}, at: func(o *Options) any { return &o.LookBack }},
+	{Name: "max_rows", Variable: "HOTREADER_MAX_ROWS", Help: "how many stored rows a query may look at; 5,000,000 if it is not set, of Firestore, which bills each, 500,000. A query that needs more fails with `too_large`, and says how many rows its range has and what they [cost](docs/cost.md)",
+		rule: whole{1, 1_000_000_000, "rows to look at, as 5000000"}, at: func(o *Options) any { return &o.MaxRows }},
+	{Name: "cache", Variable: "HOTREADER_CACHE", Help: "bytes of memory for a [cache](docs/reliability.md#the-cache) of what was read; `0` = none. 67108864 if it is not set, on Lambda none",
+		rule: cacheSize{}, at: func(o *Options) any { return &o.Cache }},
+	{Name: "settle", Variable: "HOTREADER_SETTLE", Help: "how long rows may arrive late as a rule, as `2m`: the cache never answers with what is newer; `30s` if it is not set",
+		rule: span{time.Second, 24 * time.Hour}, at: func(o *Options) any { return &o.Settle }},
+	{Name: "cache_age", Variable: "HOTREADER_CACHE_AGE", Help: "how old an answer from the cache may be at most, as `1h`; `24h` if it is not set",
+		rule: span{time.Second, 30 * 24 * time.Hour}, at: func(o *Options) any { return &o.CacheAge }},
 	{Name: "rate", Variable: "HOTREADER_RATE", Reach: Served, Help: "requests a second, by token", rule: rate{}, at: func(o *Options) any { return &o.Rate }},
 	{Name: "burst", Variable: "HOTREADER_BURST", Reach: Served, Help: "requests at once, by token",
 		rule: whole{1, 1_000_000, "the requests that may come at once, as 100"}, at: func(o *Options) any { return &o.Burst }},

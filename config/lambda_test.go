@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"hotreader"
 	"hotreader/layout"
@@ -89,8 +90,16 @@ func TestLambda(t *testing.T) {
 		{"table by its ARN", with(local(), "DYNAMODB_TABLE_NAME", "arn:aws:dynamodb:eu-central-1:123456789012:table/t_1"), func(f *Function) bool { return strings.HasSuffix(f.Table, "/t_1") }},
 		{"a layout that is not of this cloud's store", with(remote, "HOTREADER_LAYOUT", `{"time_format":"native"}`), func(f *Function) bool { return f.Remote }},
 		{"everything else", with(local(), "HOTREADER_DEVICE_KEY", "dev", "HOTREADER_TIME_KEY", "ts", "HOTREADER_TIME_FORMAT", "Epoch_MS",
-			"HOTREADER_RATE", "0.5", "HOTREADER_BURST", "7", "HOTREADER_LOOK_BACK", " 1000000", "HOTREADER_LOG_LEVEL", "WARN"), func(f *Function) bool {
-			return reflect.DeepEqual(f.Settings, Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"epoch_ms"}}, Rate: 0.5, Burst: 7, LookBack: 1_000_000, LogLevel: "warn"})
+			"HOTREADER_RATE", "0.5", "HOTREADER_BURST", "7", "HOTREADER_LOOK_BACK", " 1000000", "HOTREADER_LOG_LEVEL", "WARN",
+			"HOTREADER_MAX_ROWS", "10", "HOTREADER_CACHE", "1000000", "HOTREADER_SETTLE", "2m", "HOTREADER_CACHE_AGE", "1h"), func(f *Function) bool {
+			return reflect.DeepEqual(f.Settings, Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"epoch_ms"}}, Rate: 0.5, Burst: 7, LookBack: 1_000_000, LogLevel: "warn",
+				MaxRows: 10, Cache: 1_000_000, Settle: Span(2 * time.Minute), CacheAge: Span(time.Hour)})
+		}},
+		{"no cache", with(local(), "HOTREADER_CACHE", "0"), func(f *Function) bool {
+			return f.Cache.Bytes(5) == 0 && f.Variables(Stores)["HOTREADER_CACHE"] == "0"
+		}},
+		{"the default cache", local(), func(f *Function) bool {
+			return f.Cache.Bytes(5) == 5 && f.Variables(Stores)["HOTREADER_CACHE"] == ""
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -160,6 +169,12 @@ func TestLambdaRefuses(t *testing.T) {
 		{"burst", []string{"HOTREADER_BURST", "-1"}, []string{"HOTREADER_BURST"}},
 		{"look-back of nothing", []string{"HOTREADER_LOOK_BACK", "0"}, []string{"HOTREADER_LOOK_BACK", "from 1 to 1000000"}},
 		{"look-back of too much", []string{"HOTREADER_LOOK_BACK", "1000001"}, []string{"HOTREADER_LOOK_BACK", "from 1 to 1000000"}},
+		{"rows", []string{"HOTREADER_MAX_ROWS", "0"}, []string{"HOTREADER_MAX_ROWS", "from 1 to 1000000000"}},
+		{"cache", []string{"HOTREADER_CACHE", "64MB"}, []string{`HOTREADER_CACHE: "64MB" is not a number of bytes`}},
+		{"cache of less than nothing", []string{"HOTREADER_CACHE", "-1"}, []string{`HOTREADER_CACHE: "-1" is not a number of bytes`}},
+		{"settle", []string{"HOTREADER_SETTLE", "30"}, []string{`HOTREADER_SETTLE: "30" is not a time from 1s to 24h0m0s`}},
+		{"settle of nothing", []string{"HOTREADER_SETTLE", "0s"}, []string{`HOTREADER_SETTLE: "0s" is not a time`}},
+		{"age", []string{"HOTREADER_CACHE_AGE", "1d"}, []string{`HOTREADER_CACHE_AGE: "1d" is not a time from 1s`}},
 		{"log level", []string{"HOTREADER_LOG_LEVEL", "verbose"}, []string{"HOTREADER_LOG_LEVEL", "debug, info, warn, error"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

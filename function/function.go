@@ -48,11 +48,14 @@ type Parts struct {
 	// ahead. 0 = unknown.
 	Values int
 
+	Cache int64 // bytes that are kept where HOTREADER_CACHE does not say so; 0 = none
+
 	Observer *observe.Observer // nil = none
 }
 
 // Source returns what f's queries are read from: the store on this cloud, or the
-// API of another one.
+// API of another one. No read looks at more rows than f allows, and what was read is
+// kept as f says.
 func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 	if p.Token != nil {
 		p.Observer.Made(p.Token.Made)
@@ -62,9 +65,13 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		return p.Store(store), nil
+		return p.bounded(f, p.Store(store)), nil
 	}
-	return p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
+	far, err := p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
+	if err != nil {
+		return nil, err
+	}
+	return p.bounded(f, far), nil
 }
 
 // Store returns a store's Source with its pages read in parallel, within a span.
@@ -182,7 +189,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 	if err != nil {
 		return err
 	}
-	api, err := p.api(f, Parts{Catalog: devices, Token: token, Program: p.Name, Observer: seen})
+	api, err := p.api(f, Parts{Catalog: devices, Token: token, Program: p.Name, Cache: DefaultCache, Observer: seen})
 	if err != nil {
 		return err
 	}

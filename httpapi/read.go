@@ -198,6 +198,9 @@ type frameWriter struct {
 
 func (f *frameWriter) Write(frame []byte) (int, error) {
 	f.c.sendWithin(sendTime)
+	if !f.c.w.began() {
+		f.c.aged()
+	}
 	n, err := f.c.w.Write(frame)
 	if err == nil {
 		if err = f.control.Flush(); errors.Is(err, http.ErrNotSupported) {

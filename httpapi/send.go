@@ -50,12 +50,20 @@ var zips = sync.Pool{New: func() any {
 	return z
 }}
 
+// aged says how long ago the oldest part was read of an answer from a cache.
+func (c *call) aged() {
+	if age := time.Duration(c.stats.Age.Load()); age > 0 {
+		c.w.Header().Set("Age", strconv.Itoa(int(age.Seconds())))
+	}
+}
+
 // send answers with body, compressed if the caller accepts that and it is worth it.
 func (c *call) send(contentType string, body []byte) error {
 	const worth = 1 << 10
 	h := c.w.Header()
 	h.Set("Content-Type", contentType)
 	h.Add("Vary", "Accept, Accept-Encoding")
+	c.aged()
 	c.sendWithin(sendTime)
 	if len(body) < worth || quality(c.r.Header["Accept-Encoding"], "gzip", "*") <= 0 {
 		h.Set("Content-Length", strconv.Itoa(len(body)))

@@ -56,6 +56,11 @@ const (
 	readWait
 	tokenAge
 	lastEntryAge
+	cacheHits
+	cacheMisses
+	cacheSaved
+	cacheBytes
+	cacheAge
 	buildInfo
 	metricCount
 )
@@ -84,6 +89,11 @@ func Descs() []Desc {
 		readWait:        {"hotreader_read_wait_seconds", "From a request's coming until it reads: its body, and the wait for a place.", "s", Histogram, nil, []float64{.001, .01, .1, .5, 1, 2.5, 5}},
 		tokenAge:        {"hotreader_token_age_seconds", "Since the inter-cloud token was made, where that is known.", "s", Gauge, nil, nil},
 		lastEntryAge:    {"hotreader_last_entry_age_seconds", "How old the newest row was of each last-entry answer.", "s", Histogram, nil, []float64{1, 10, 60, 300, 900, 3600, 21600, 86400, 604800}},
+		cacheHits:       {"hotreader_cache_hits_total", "Parts of ranges that came from the cache.", "{part}", Counter, nil, nil},
+		cacheMisses:     {"hotreader_cache_misses_total", "Parts of ranges that were read, by queries that the cache is for.", "{part}", Counter, nil, nil},
+		cacheSaved:      {"hotreader_cache_saved_bytes_total", "Bytes that the parts from the cache took when they were read.", "By", Counter, nil, nil},
+		cacheBytes:      {"hotreader_cache_bytes", "Memory that the cache takes.", "By", Gauge, nil, nil},
+		cacheAge:        {"hotreader_cache_age_seconds", "How long ago the oldest part was read of each answer from the cache.", "s", Histogram, nil, []float64{1, 10, 30, 60, 300, 900, 3600, 21600, 86400}},
 		buildInfo:       {"hotreader_build_info", "1, with the program's version.", "1", Gauge, []string{"version"}, nil},
 	}
 }
@@ -193,6 +203,9 @@ func (m *metrics) query(q *seen.Query) {
 	m.add(storeReads, float64(stats.Reads.Load()), route, "")
 	m.add(bytesRead, float64(stats.Bytes.Load()), route, "")
 	m.add(bytesSent, float64(q.Bytes), route, "")
+	if age := stats.Age.Load(); age > 0 {
+		m.observe(cacheAge, time.Duration(age).Seconds(), "")
+	}
 	if q.Route == "" {
 		return // TwinMaker shows a function no token
 	}

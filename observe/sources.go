@@ -138,6 +138,26 @@ func (t *Observer) Breaker(b Breaker) hotreader.Source {
 	return b
 }
 
+// Cache is a Source that keeps what it has read, as route.Cache does.
+type Cache interface {
+	hotreader.Source
+	Counts() (hits, misses, saved, used int64)
+}
+
+// Cache returns c, and tells of it.
+func (t *Observer) Cache(c Cache) hotreader.Source {
+	if t == nil {
+		return c
+	}
+	for i, id := range []id{cacheHits, cacheMisses, cacheSaved, cacheBytes} {
+		t.metrics.gauge(id, func() float64 {
+			hits, misses, saved, used := c.Counts()
+			return float64([...]int64{hits, misses, saved, used}[i])
+		})
+	}
+	return c
+}
+
 func flag(on bool) float64 {
 	if on {
 		return 1

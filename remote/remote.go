@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -391,6 +392,9 @@ func (x *exchange) try(request func(context.Context) (*http.Request, error)) (_ 
 	if err := x.checkAnswer(resp, a); err != nil {
 		a.close()
 		return nil, resp.StatusCode, err
+	}
+	if age, err := strconv.Atoi(resp.Header.Get("Age")); err == nil && age >= 0 && age < 1<<31 { // the peer has a cache
+		x.stats.Aged(time.Duration(age+1) * time.Second) // its seconds are whole ones
 	}
 	return a, resp.StatusCode, nil
 }

@@ -329,7 +329,7 @@ func (r *aheadScan) read(p *part) {
 // ended returns the error of a read whose context has ended.
 func ended(ctx context.Context) error {
 	err := ctx.Err()
-	return &hotreader.Error{Op: "read ahead", Code: hotreader.CodeOf(err), Err: err}
+	return &hotreader.Error{Op: "read", Code: hotreader.CodeOf(err), Err: err}
 }
 
 // splitAfterPage makes the rest of p, which holds more than a page, a part of its own.

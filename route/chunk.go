@@ -39,6 +39,11 @@ func (c *chunk) full() bool {
 	return len(c.times) >= chunkRows || len(c.kinds) >= chunkCells || len(c.text) >= chunkText
 }
 
+// bytes is how much memory c takes.
+func (c *chunk) bytes() int64 {
+	return int64(24*cap(c.times) + cap(c.kinds) + 4*cap(c.ends) + cap(c.text))
+}
+
 func (c *chunk) add(row hotreader.Row) {
 	c.times = append(c.times, row.Time)
 	for _, v := range row.Values {

@@ -1,9 +1,11 @@
 // Package route makes the path to hot storage reliable and fast: Retry resumes a
 // query that failed, Breaker spares a failing peer, Ahead reads a store's pages in
-// parallel. Each is a Source that wraps a Source and passes on raw rows. The usual
-// order, outermost first, is
+// parallel, RowLimit ends a read that becomes too long, Cache keeps what was read. Each
+// is a Source that wraps a Source and passes on raw rows. The usual order, outermost
+// first, is
 //
-//	Retry(Breaker(remote))
+//	Cache(RowLimit(Retry(Breaker(remote))))
+//	Cache(RowLimit(Ahead(store)))
 //
 // so that the breaker counts each attempt, and Retry waits while the breaker is open,
 // as long as the deadline allows.

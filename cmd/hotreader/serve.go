@@ -50,7 +50,8 @@ type serving struct {
 	cert, key                string
 	insecure                 bool
 	rate                     float64
-	burst, lookBack          int
+	burst, lookBack, maxRows int
+	cache, settle, cacheAge  string
 	devices, catalog         string
 	level                    string
 	metrics                  string
@@ -73,6 +74,7 @@ token is refused, at most each five minutes. Without a token nothing is served.
 Make one with: openssl rand -hex 32
 
 HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK,
+HOTREADER_MAX_ROWS, HOTREADER_CACHE, HOTREADER_SETTLE, HOTREADER_CACHE_AGE,
 HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
 
 Plain http is for this machine only. On any other address give --tls-cert and
@@ -102,23 +104,11 @@ func (a *app) serve() *cobra.Command {
 		Args: noArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
-	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
-	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
-	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate chain, PEM")
-	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key, PEM")
-	f.BoolVar(&s.insecure, "insecure", false, "allow plain http on an address that is not this machine's alone")
-	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
-	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
-	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
-	f.StringVar(&s.catalog, "catalog", "", "`file` with the packed catalogue of devices (default: hotreader-catalog beside this program, if it is there)")
-	f.IntVar(&s.lookBack, "look-back", hotreader.LookBack, "look at this many `rows` at most for latest values")
-	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
-	f.StringVar(&s.metrics, "metrics", "", "show metrics to Prometheus on this `address`, as :9464; not shown without it")
-	f.SortFlags = false
+	s.flags(f, levels)
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
+		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK",
+			"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
 			return err
 		}
 		switch {
@@ -138,6 +128,8 @@ func (a *app) serve() *cobra.Command {
 			return usagef("serve: --burst cannot be negative; 0 is twice the rate")
 		case s.lookBack < 1:
 			return usagef("serve: --look-back %d does not fit; want a whole number of rows, at least 1", s.lookBack)
+		case s.maxRows < 0:
+			return usagef("serve: --max-rows %d does not fit; want a whole number of rows, or 0 for the default", s.maxRows)
 		}
 		var level slog.Level
 		if err := level.UnmarshalText([]byte(s.level)); err != nil {
@@ -146,6 +138,27 @@ func (a *app) serve() *cobra.Command {
 		return a.runServe(cmd.Context(), &s, level)
 	}
 	return cmd
+}
+
+func (s *serving) flags(f *pflag.FlagSet, levels []string) {
+	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
+	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
+	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
+	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate chain, PEM")
+	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key, PEM")
+	f.BoolVar(&s.insecure, "insecure", false, "allow plain http on an address that is not this machine's alone")
+	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
+	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
+	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
+	f.StringVar(&s.catalog, "catalog", "", "`file` with the packed catalogue of devices (default: hotreader-catalog beside this program, if it is there)")
+	f.IntVar(&s.lookBack, "look-back", hotreader.LookBack, "look at this many `rows` at most for latest values")
+	f.IntVar(&s.maxRows, "max-rows", 0, "let a query look at this many stored `rows` at most; 0 = 5000000, of Firestore 500000")
+	f.StringVar(&s.cache, "cache", "", "keep this many `bytes` of what was read in memory (default 67108864); 0 = none")
+	f.StringVar(&s.settle, "settle", "", "never answer from the cache with rows that are newer than this `time` (default 30s)")
+	f.StringVar(&s.cacheAge, "cache-age", "", "never answer from the cache with what was read before this `time` (default 24h)")
+	f.StringVar(&s.level, "log-level", "info", "least `level` to log: "+strings.Join(levels, ", "))
+	f.StringVar(&s.metrics, "metrics", "", "show metrics to Prometheus on this `address`, as :9464; not shown without it")
+	f.SortFlags = false
 }
 
 // fromEnvironment gives the flags that are not there what the functions' variables
@@ -194,7 +207,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	}
 	defer store.Close()
 	handler, err := s.api(function.Parts{
-		Local: func() (hotreader.Source, error) { return store, nil }, Token: token, Observer: seen,
+		Local: func() (hotreader.Source, error) { return store, nil }, Token: token, Cache: function.DefaultCache, Observer: seen,
 	}, devices, logs)
 	if err != nil {
 		return err
@@ -221,7 +234,11 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 	if parts.Catalog, err = function.OpenCatalog(s.catalog); err != nil {
 		return nil, err
 	}
-	f := &config.Function{Role: config.API, Settings: config.Settings{Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack}}
+	f := &config.Function{Role: config.API, L3: storeCloud(s.store), Settings: config.Settings{
+		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}}
+	if err := f.ReadCache(s.cache, s.settle, s.cacheAge); err != nil {
+		return nil, usagef("serve: %v", err)
+	}
 	if f.Rate == 0 {
 		f.Rate = -1
 	}
@@ -229,6 +246,12 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 		Answers: answers, Queue: queue, Wait: wait,
 		Logger: logs, Version: thisBuild().Version,
 	})
+}
+
+// storeCloud is the cloud of the store at a URL; "" = this machine.
+func storeCloud(url string) config.Cloud {
+	scheme, _, _ := strings.Cut(url, ":")
+	return map[string]config.Cloud{"dynamodb": config.AWS, "cosmos": config.Azure, "firestore": config.GCP}[scheme]
 }
 
 // page shows metrics, if it is to, until end is called.

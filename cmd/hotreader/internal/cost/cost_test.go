@@ -20,12 +20,32 @@ import (
 	"google.golang.org/grpc/status"
 
 	"hotreader"
+	"hotreader/config"
+	"hotreader/function"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 	"hotreader/store/gcpfirestore"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) }
+
+// The price that a query which looks at too many rows is told is that of these figures.
+func TestRowPrices(t *testing.T) {
+	f := Listed()
+	item := f["item_bytes"].Value + 4*f["item_property_bytes"].Value
+	for _, c := range []struct {
+		f    config.Function
+		want float64
+	}{
+		{config.Function{L3: config.AWS}, f["dynamodb_read_million"].Value * item / 8192},
+		{config.Function{L3: config.Azure}, f["cosmos_ru_million"].Value * f["cosmos_row_ru"].Value},
+		{config.Function{L3: config.GCP}, f["firestore_read_million"].Value},
+	} {
+		if got := function.RowLimit(&c.f); math.Abs(got.Million-c.want) > c.want/20 || got.Date != Date {
+			t.Errorf("%s: %v USD of %s for a million rows, want %v of %s", got.Store, got.Million, got.Date, c.want, Date)
+		}
+	}
+}
 
 // Reckoned by hand, item by item, from the figures as they stand.
 func TestBillsReckonedByHand(t *testing.T) {

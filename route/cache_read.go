@@ -1,0 +1,411 @@
+package route
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"hotreader"
+)
+
+// apart is how many kept rows between two ranges are worth a request of their own. Fewer
+// are read again.
+const apart = 2000
+
+// cacheRead is one Scan of a Cache: some parts that are kept, and some that are read.
+type cacheRead struct {
+	cache  *Cache
+	series *shelf
+	ctx    context.Context
+	query  hotreader.Query
+	out    *sink
+	now    time.Time // when it was planned
+	steps  []cacheStep
+	held   int64 // bytes of what has been read
+
+	// Once done is closed, other reads may look at these and at steps.
+	done  chan struct{}
+	err   error // that is the others' error, too
+	large bool  // it does not fit
+	whole bool  // all has come
+	ended bool
+}
+
+// cacheStep is a stretch of a read, in the order of the read.
+type cacheStep struct {
+	kept []*piece
+
+	// Or what is read, by one scan, and kept in pieces. What is not settled is a piece
+	// without an end.
+	query  hotreader.Query
+	pieces []*piece
+	at     int // where the last row belongs
+	read   time.Time
+	stats  hotreader.Stats
+}
+
+func (p *piece) settled() bool { return p.to != math.MaxInt64 }
+
+// stretch is a stretch of the grid of which all is kept, or nothing.
+type stretch struct {
+	from, to int64
+	rest     bool // it goes on behind to
+	kept     []*piece
+	rows     int // of kept
+}
+
+// plan makes the steps of r; c.mu is held.
+func (c *Cache) plan(r *cacheRead) {
+	s, g := r.series, r.series.grid
+	from, to, rest := g.span(&r.query, r.now.Add(-c.o.Settle))
+	var runs []stretch
+	for n := from; n < to; {
+		next := stretch{from: n, to: to}
+		if i := s.at(n); i < len(s.parts) {
+			switch p := s.parts[i]; {
+			case p.from > n:
+				next.to = min(to, p.from)
+			case c.usable(p, r):
+				next.to, next.kept, next.rows = p.to, []*piece{p}, len(p.rows.times)
+			default:
+				next.to = min(to, p.to)
+			}
+		}
+		runs = appendRun(runs, next)
+		n = next.to
+	}
+	if rest {
+		runs = appendRun(runs, stretch{from: to, to: to, rest: true})
+	}
+	if !s.single {
+		runs = joined(runs)
+	}
+	for i := range runs {
+		r.add(&runs[i])
+	}
+	if r.query.Backward() {
+		slices.Reverse(r.steps)
+		for i := range r.steps {
+			slices.Reverse(r.steps[i].kept)
+			slices.Reverse(r.steps[i].pieces)
+		}
+	}
+}
+
+// usable reports whether r may be answered with p.
+func (c *Cache) usable(p *piece, r *cacheRead) bool {
+	if !c.fresh(p, r.now) || !r.series.single && c.due(p, r.now) {
+		return false
+	}
+	g := r.series.grid
+	return !p.counted || r.query.Contains(g.time(p.from)) && r.query.Contains(g.time(p.to).Add(-1))
+}
+
+// appendRun appends next, to the last run if that is of its kind.
+func appendRun(runs []stretch, next stretch) []stretch {
+	if n := len(runs); n > 0 && (runs[n-1].kept == nil) == (next.kept == nil) {
+		last := &runs[n-1]
+		last.to, last.rest, last.rows = next.to, next.rest, last.rows+next.rows
+		last.kept = append(last.kept, next.kept...)
+		return runs
+	}
+	return append(runs, next)
+}
+
+// joined reads few kept rows again where that spares a request.
+func joined(runs []stretch) []stretch {
+	var all []stretch
+	for i, next := range runs {
+		if next.kept != nil && i > 0 && i+1 < len(runs) && next.rows < apart {
+			next.kept = nil
+		}
+		all = appendRun(all, next)
+	}
+	return all
+}
+
+// add makes the steps of one run, in the order of time.
+func (r *cacheRead) add(run *stretch) {
+	if run.kept != nil {
+		r.steps = append(r.steps, cacheStep{kept: run.kept})
+		return
+	}
+	pieces := r.series.grid.cut(run.from, run.to, r.now)
+	if run.rest {
+		pieces = append(pieces, &piece{from: run.to, to: math.MaxInt64, rows: new(chunk)})
+	}
+	if !r.series.single {
+		r.steps = append(r.steps, r.step(pieces))
+		return
+	}
+	for i := range pieces {
+		r.steps = append(r.steps, r.step(pieces[i:i+1]))
+	}
+}
+
+// step reads pieces with one scan.
+func (r *cacheRead) step(pieces []*piece) cacheStep {
+	g, q := r.series.grid, r.query
+	first, last := pieces[0], pieces[len(pieces)-1]
+	switch start := g.time(first.from); {
+	case first.settled() && first.from == g.begin():
+		q.Start = time.Time{}
+	case first.settled() || start.After(q.Start):
+		q.Start = start
+	}
+	if last.settled() {
+		q.End = g.time(last.to).Add(-1)
+	}
+	for _, p := range pieces {
+		p.of, p.backward = r.series, q.Backward()
+	}
+	return cacheStep{query: q, pieces: pieces}
+}
+
+// awaits reports whether what r would read is being read by other.
+func (r *cacheRead) awaits(other *cacheRead) bool {
+	if other.answers(&r.query) {
+		return true
+	}
+	for i := range r.steps {
+		for _, p := range r.steps[i].pieces {
+			for k := range other.steps {
+				if p.settled() && slices.ContainsFunc(other.steps[k].pieces, func(o *piece) bool {
+					return o.settled() && o.from < p.to && p.from < o.to
+				}) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// answers reports whether r is the answer of q as well: it is the same query, and r began
+// within the time that is read anew.
+func (r *cacheRead) answers(q *hotreader.Query) bool {
+	return q.Start.Equal(r.query.Start) && q.End.Equal(r.query.End) && q.Order == r.query.Order &&
+		r.cache.o.Now().Sub(r.now) < r.cache.o.Settle
+}
+
+// run reads, and yields all rows.
+func (r *cacheRead) run() {
+	defer func() {
+		r.end(false) // a panic
+		r.cache.mu.Lock()
+		r.cache.used -= r.held
+		r.cache.mu.Unlock()
+	}()
+	stats := hotreader.StatsOf(r.ctx)
+	for i := range r.steps {
+		for _, p := range r.steps[i].kept {
+			stats.Aged(r.now.Sub(p.read))
+		}
+	}
+	for i := range r.steps {
+		switch step := &r.steps[i]; {
+		case step.kept == nil:
+			if !r.scan(i) {
+				return
+			}
+		case r.large && !r.out.pieces(step.kept):
+			return
+		}
+	}
+	r.end(true)
+	r.warn(stats)
+	if !r.large {
+		r.out.all(r.steps)
+	}
+}
+
+// scan reads a step. It returns false if the read is at its end. What does not fit is
+// passed on as it comes.
+func (r *cacheRead) scan(i int) bool {
+	step := &r.steps[i]
+	step.read = r.cache.o.Now()
+	defer func() { hotreader.StatsOf(r.ctx).Cost(&step.stats) }()
+	for row, err := range r.cache.source.Scan(hotreader.WithStats(r.ctx, &step.stats), step.query) {
+		switch {
+		case err != nil:
+			if r.ctx.Err() == nil {
+				r.err = err
+			}
+			r.end(false)
+			r.warn(hotreader.StatsOf(r.ctx))
+			if r.large || r.out.all(r.steps[:i+1]) {
+				r.out.yield(hotreader.Row{}, err)
+			}
+			return false
+		case r.large:
+			if r.query.Contains(row.Time) && !r.out.yield(row, nil) {
+				return false
+			}
+		case !r.hold(step.piece(row.Time), row):
+			r.large = true
+			r.end(false)
+			if !r.out.all(r.steps[:i+1]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// piece returns where a row of t belongs, which comes after those that it was asked for
+// before.
+func (s *cacheStep) piece(t time.Time) *piece {
+	n := s.pieces[0].of.grid.point(t)
+	for s.at < len(s.pieces)-1 {
+		if p := s.pieces[s.at]; n >= p.from && n < p.to {
+			break
+		}
+		s.at++
+	}
+	return s.pieces[s.at]
+}
+
+// hold adds a row to p. It returns false if memory ends.
+func (r *cacheRead) hold(p *piece, row hotreader.Row) bool {
+	before := p.rows.bytes()
+	p.rows.add(row)
+	more := p.rows.bytes() - before
+	if more == 0 {
+		return true
+	}
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	if len(p.rows.text) > math.MaxUint32-chunkText || !r.cache.reserve(more) {
+		return false
+	}
+	r.held += more
+	return true
+}
+
+// end lets others go on. All of r is kept if it is whole.
+func (r *cacheRead) end(whole bool) {
+	c, s := r.cache, r.series
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.ended {
+		return
+	}
+	r.ended, r.whole = true, whole && !r.large
+	if r.whole && !c.o.Now().Round(0).Before(r.now.Round(0)) {
+		for i := range r.steps {
+			c.keepStep(r, &r.steps[i])
+		}
+	}
+	s.reads = slices.DeleteFunc(s.reads, func(o *cacheRead) bool { return o == r })
+	c.tidy(s)
+	close(r.done)
+}
+
+// keepStep keeps what a step has read; c.mu is held.
+func (c *Cache) keepStep(r *cacheRead, step *cacheStep) {
+	warnings := step.stats.Warnings()
+	counted := slices.ContainsFunc(warnings, func(w hotreader.Warning) bool { return !unknown(w) })
+	if counted && len(step.pieces) > 1 {
+		r.series.single = true
+		if c.reserve(pieceBytes) { // a piece of no time holds the shelf for the next read
+			begin := r.series.grid.begin()
+			c.keep(&piece{of: r.series, from: begin - 1, to: begin, rows: new(chunk), read: step.read})
+		}
+		return
+	}
+	for i := range warnings { // a query's texts may lie in memory that is used again
+		w := &warnings[i]
+		w.Property, w.Detail = strings.Clone(w.Property), strings.Clone(w.Detail)
+	}
+	rows := int64(0)
+	for _, p := range step.pieces {
+		rows += int64(len(p.rows.times))
+	}
+	for _, p := range step.pieces {
+		p.read = step.read.Add(-time.Duration(step.stats.Age.Load()))
+		if !p.settled() || p.read.Sub(r.series.grid.time(p.to)) < c.o.Settle {
+			continue
+		}
+		p.warnings, p.counted = warnings, counted
+		p.cost = step.stats.Bytes.Load() * int64(len(p.rows.times)) / max(rows, 1)
+		if c.keep(p) {
+			r.held -= p.bytes()
+		}
+	}
+}
+
+// unknown reports whether w is of an answer without any row.
+func unknown(w hotreader.Warning) bool {
+	return w.Reason == hotreader.UnknownDevice || w.Reason == hotreader.UnknownProperty
+}
+
+// warn adds the warnings of all parts to stats.
+func (r *cacheRead) warn(stats *hotreader.Stats) {
+	rows := 0
+	var all []hotreader.Warning
+	for i := range r.steps {
+		step := &r.steps[i]
+		all = append(all, step.stats.Warnings()...)
+		for _, p := range step.kept {
+			all = append(all, p.warnings...)
+			rows += len(p.rows.times)
+		}
+		for _, p := range step.pieces {
+			rows += len(p.rows.times)
+		}
+	}
+	for _, w := range all {
+		if rows == 0 || !unknown(w) {
+			stats.Warn(w)
+		}
+	}
+}
+
+// sink takes the rows of one answer.
+type sink struct {
+	ctx    context.Context
+	query  hotreader.Query
+	yield  func(hotreader.Row, error) bool
+	values []hotreader.Value
+}
+
+func newSink(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) *sink {
+	return &sink{ctx, q, yield, make([]hotreader.Value, len(q.Columns()))}
+}
+
+// all takes what steps hold. It returns false if no more is wanted.
+func (s *sink) all(steps []cacheStep) bool {
+	for i := range steps {
+		if !s.pieces(steps[i].kept) || !s.pieces(steps[i].pieces) {
+			return false
+		}
+	}
+	return true
+}
+
+// pieces takes pieces, which are in the order of the query.
+func (s *sink) pieces(pieces []*piece) bool {
+	for _, p := range pieces {
+		n := len(p.rows.times)
+		for i := range n {
+			if p.backward != s.query.Backward() {
+				i = n - 1 - i
+			}
+			t := p.rows.times[i]
+			if !s.query.Contains(t) {
+				continue
+			}
+			if s.ctx.Err() != nil {
+				s.yield(hotreader.Row{}, ended(s.ctx))
+				return false
+			}
+			p.rows.row(i, s.values)
+			if !s.yield(hotreader.Row{Time: t, Values: s.values}, nil) {
+				return false
+			}
+		}
+	}
+	return true
+}
