@@ -271,7 +271,7 @@ func TestLocalServes(t *testing.T) {
 		cmd.Dir = "../.." // where examples/pump.csv is
 		cmd.Env = append(os.Environ(), "INTER_CLOUD_TOKEN="+secret)
 		out, err := cmd.CombinedOutput()
-		want := map[string]string{" import ": "pump-7: 1,423 rows", " query ": "60.42", " doctor ": "ok      reader on azure: history"}
+		want := map[string]string{" import ": "pump-7: 1,423 lines", " query ": "60.42", " doctor ": "ok      reader on azure: history"}
 		for word, text := range want {
 			if strings.Contains(line, word) && (err != nil || !strings.Contains(string(out), text)) && word != " query " {
 				t.Errorf("%s: %v\n%s", line, err, out)
