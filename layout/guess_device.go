@@ -67,10 +67,11 @@ func (g *guess) bestDevice() *field {
 			continue
 		}
 		n := 2*deviceScore(f) - len(f.path)/2
-		if named := deviceScore(f) >= 5; n > 0 && named {
-			n = max(1, n+oneEach(f)/4) // a few items may be of a device each
-		} else if n > 0 {
+		if n > 0 {
 			n += oneEach(f) / 4
+		}
+		if deviceScore(f) >= 5 { // a few items may be of a device each
+			n = max(n, 1)
 		}
 		if w := g.schema.Device; w != "" && slices.Contains(f.distinct(), w) {
 			n += 20

@@ -122,8 +122,8 @@ func TestTimesAsTheyLie(t *testing.T) {
 	}
 }
 
-// A table whose times change their unit gives half of its rows no word less: however it
-// is asked, the answer says what to set, and once it is set it is whole.
+// Where a table's times change their unit, no answer has half of the rows without a
+// word: it says what to set, and once that is set it is whole.
 func TestTimesOfTwoUnits(t *testing.T) {
 	units := map[string]string{layout.EpochSecs: "1767225600", layout.EpochMillis: "1767225601000", layout.EpochMicros: "1767225602000000", layout.EpochNanos: "1767225603000000000"}
 	for own, stored := range units {
