@@ -53,7 +53,10 @@ func (c Code) Temporary() bool {
 
 // LayoutHelp says where it is set how items are laid out, for the errors of stores
 // that are laid out otherwise.
-const LayoutHelp = `set the layout: device_key, time_key, time_format and others in a store URL, as ?time_format=epoch_ms, "layout" in config_hot_reader.json, or HOTREADER_LAYOUT for a function`
+const LayoutHelp = `set the layout: device_key, time_key, time_format and others in a store URL, as ?time_format=epoch_ms, "layout" in config_hot_reader.json, or HOTREADER_LAYOUT for a function; ` + InspectHelp
+
+// InspectHelp is the next step where items are not laid out as configured.
+const InspectHelp = "hotreader inspect --store … finds the layout"
 
 // Error is a failure of the read path. It is wrapped once, where it arises; the
 // layers above pass it on.

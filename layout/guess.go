@@ -187,15 +187,6 @@ func (g *guess) at(path []string) *field {
 	return &g.fields[i]
 }
 
-// keyPath returns the path of a key: DynamoDB's keys are attributes, whose names may
-// have dots.
-func (g *guess) keyPath(key string) []string {
-	if g.schema.Cloud == DynamoDB {
-		return []string{key}
-	}
-	return ParsePath(key)
-}
-
 // keyName is how the layout writes the path of a key.
 func (g *guess) keyName(f *field) string {
 	if g.schema.Cloud == DynamoDB {

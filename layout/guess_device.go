@@ -10,8 +10,9 @@ import (
 
 // deviceNames are names of fields that hold a device, the likeliest first, folded.
 var deviceNames = []string{"deviceid", "iothubconnectiondeviceid", "connectiondeviceid", "device", "thingname", "thingid", "thing",
-	"machineid", "machine", "assetid", "asset", "sensorid", "equipmentid", "equipment", "clientid", "nodeid", "node", "unitid",
-	"serialnumber", "serial", "imei", "mac", "gatewayid", "gateway", "entityid", "objectid", "sensor", "station", "stationid"}
+	"machineid", "machine", "assetid", "asset", "sensorid", "equipmentid", "equipment", "clientid", "dev", "devid", "deveui", "sensor",
+	"sensorno", "sensornumber", "station", "stationid", "meter", "meterid", "nodeid", "node", "unitid",
+	"serialnumber", "serial", "imei", "mac", "gatewayid", "gateway", "entityid", "objectid"}
 
 // deviceScore says how much a name promises to be a device's, 0 to 10.
 func deviceScore(f *field) int {
@@ -68,6 +69,9 @@ func (g *guess) bestDevice() *field {
 		n := 2*deviceScore(f) - len(f.path)/2
 		if n > 0 {
 			n += oneEach(f) / 4
+		}
+		if deviceScore(f) >= 5 { // a few items may be of a device each
+			n = max(n, 1)
 		}
 		if w := g.schema.Device; w != "" && slices.Contains(f.distinct(), w) {
 			n += 20

@@ -201,6 +201,23 @@ func TestGuessReadsWhatWasWritten(t *testing.T) {
 	}
 }
 
+// A field whose name is that of a device is found, though ids are numbers and each item
+// is of another device.
+func TestGuessOfNumberedDevices(t *testing.T) {
+	for _, name := range []string{"dev", "dev_id", "device", "deviceId", "deviceNo", "sensor", "sensor_id", "station", "meter", "machine", "node"} {
+		for _, ids := range []string{"777", "123", "121"} {
+			s := laidout.Shape{}
+			for i, id := range ids {
+				s.Items = append(s.Items, fmt.Sprintf(`{%q:%c,"ts":"2026-03-02T06:00:0%dZ","count":%d,"temperature":20.5}`, name, id, i, i+5))
+			}
+			l, r := layout.Guess(itemsOf(&s), layout.Schema{Cloud: layout.Firestore, Collection: "telemetry"})
+			if l.WithDefaults().DeviceKey != name || len(r.Problems) > 0 || !slices.Contains(r.Devices, ids[:1]) {
+				t.Errorf("%s of %s: %+v, devices %q, problems %q", name, ids, l, r.Devices, r.Problems)
+			}
+		}
+	}
+}
+
 // What only one database has, and what no layout reads.
 func TestGuessOfOneDatabase(t *testing.T) {
 	at := time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)

@@ -39,9 +39,9 @@ func (g *guess) findKeys() bool {
 	}
 	var all []candidate
 	for _, k := range g.schema.Keys {
-		c := candidate{key: k, device: g.at(g.keyPath(k.Partition))}
+		c := candidate{key: k, device: g.at(KeyPath(g.schema.Cloud, k.Partition))}
 		if k.Sort != "" {
-			if f := g.at(g.keyPath(k.Sort)); f != nil {
+			if f := g.at(KeyPath(g.schema.Cloud, k.Sort)); f != nil {
 				c.time = g.timing(f)
 			}
 		} else if g.schema.Cloud != DynamoDB {

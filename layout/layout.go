@@ -286,14 +286,19 @@ func (l *Layout) checkPaths(cloud Cloud, bad func(string, ...any)) {
 		paths["properties."+name] = cmp.Or(p, ".") // an empty one is wrong, too
 	}
 	for _, key := range slices.Sorted(maps.Keys(paths)) {
-		switch p := paths[key]; {
-		case p != "" && slices.Contains(ParsePath(p), ""):
+		p := paths[key]
+		names := ParsePath(p)
+		if key == "device_key" || key == "time_key" {
+			names = KeyPath(cloud, p)
+		}
+		switch {
+		case p != "" && slices.Contains(names, ""):
 			bad("%s is %.60q, which has an empty name between its dots; write a dot within a name as \\.", key, p)
 		case len(p) > maxPath:
 			bad("%s has %d bytes; at most %d are allowed", key, len(p), maxPath)
 		case strings.ContainsFunc(p, unicode.IsControl) || !utf8.ValidString(p):
 			bad("%s is %.60q, which has a character that is no part of a name", key, p)
-		case cloud == Firestore && slices.ContainsFunc(ParsePath(p), reserved):
+		case cloud == Firestore && slices.ContainsFunc(names, reserved):
 			bad("%s is %.60q, but names of the form __…__ are Firestore's own", key, p)
 		}
 	}
@@ -357,6 +362,15 @@ func ParsePath(path string) []string {
 		}
 	}
 	return append(names, name)
+}
+
+// KeyPath returns the path of device_key or time_key. DynamoDB's keys are attributes,
+// whose names may have dots.
+func KeyPath(cloud Cloud, key string) []string {
+	if cloud == DynamoDB {
+		return []string{key}
+	}
+	return ParsePath(key)
 }
 
 // Paths returns where a property may be in an item, the likeliest first: a name with

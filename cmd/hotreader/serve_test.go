@@ -134,6 +134,16 @@ func TestNameList(t *testing.T) {
 	if err := l.Set("a\nb"); err == nil {
 		t.Error("two lines are taken for names")
 	}
+
+	var help, talk bytes.Buffer
+	run(t.Context(), []string{"query", "--help"}, nil, &help, &talk)
+	for _, name := range []string{"a, b", "{a}"} {
+		quoted := `"` + name + `"`
+		var l nameList
+		if err := l.Set(quoted); err != nil || len(l) != 1 || l[0] != name || !strings.Contains(help.String(), "'"+quoted+"'") {
+			t.Errorf("%s = %q, %v; help: %s", quoted, l, err, &help)
+		}
+	}
 }
 
 func TestFullDevice(t *testing.T) {

@@ -138,7 +138,7 @@ func (k *asking) flags(cmd *cobra.Command) {
 	k.source.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&k.device, "device", "", "the device's `id`")
-	f.Var(&k.names, "property", "`name` of a property to read; repeat it, or separate names by commas")
+	f.Var(&k.names, "property", "`name` of a property to read; repeat it, or separate names by commas; quote a name with a comma, or in braces, as '\"a, b\"' or '\"{a}\"'")
 	f.StringArrayVar(&k.types, "type", nil, "`name=type` of a property: "+plain.TypeWords+"; repeat it")
 	f.StringArrayVar(&k.filters, "filter", nil, "keep the rows that pass this `test`, as 'temperature>80', with = != < <= > >=; repeat it to demand more")
 	f.StringVar(&k.format, "format", "", "`format` of the answer: "+strings.Join(k.formats, ", ")+" (default table on a terminal, jsonl elsewhere)")

@@ -65,11 +65,11 @@ func New(client *dynamodb.Client, o Options) *Store {
 		s.index = &name
 	}
 	s.Scanner = paging.Scanner{
-		Layout: s.layout, Slack: slack, Most: 1 << 15, Kept: paging.MaxPooled, Unranked: s.index != nil,
+		Cloud: layout.DynamoDB, Layout: s.layout, Slack: slack, Most: 1 << 15, Kept: paging.MaxPooled, Unranked: s.index != nil,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
-		Look:  paging.Look{Items: s.look},
+		Look:  paging.Look{Items: s.look, Aside: s.aside},
 	}
 	return s
 }

@@ -206,8 +206,9 @@ func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
 		_, err = d.Boolean()
 	case "M", "L", "SS", "NS", "BS": // their JSON, which not many ask for
 		var raw []byte
+		kind := string(kind) // which Raw may write over
 		if raw, err = d.Raw(); err == nil {
-			v, usable = hotreader.StringValue(appendPlain(nil, string(kind), raw)), true
+			v, usable = hotreader.StringValue(appendPlain(nil, kind, raw)), true
 		}
 	default: // B, and what may come one day
 		err = d.Skip()

@@ -5,6 +5,7 @@ package awsdynamodb_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,56 @@ func TestTimesAsTheyLie(t *testing.T) {
 	}
 }
 
+// Where a table's times change their unit, no answer has half of the rows without a
+// word: it says what to set, and once that is set it is whole.
+func TestTimesOfTwoUnits(t *testing.T) {
+	units := map[string]string{layout.EpochSecs: "1767225600", layout.EpochMillis: "1767225601000", layout.EpochMicros: "1767225602000000", layout.EpochNanos: "1767225603000000000"}
+	for own, stored := range units {
+		for other, more := range units {
+			if own == other {
+				continue
+			}
+			item := func(digits string, n int) string {
+				return fmt.Sprintf(`{"device_id":"d","timestamp":%s,"n":%d}`, digits, n)
+			}
+			client, table := lies(t, "device_id", "timestamp", textKey, numberKey, item(stored, 1), item(more, 2))
+			for name, q := range queries("n") {
+				q.Limit = 1
+				s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{own}}})
+				for range 2 { // the second has what the first has seen
+					stats := new(hotreader.Stats)
+					rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, q)
+					says := fmt.Sprintf(`set time_format to ["%s","%s"] to have both`, own, other)
+					if err != nil || len(rows) != 1 || !slices.ContainsFunc(stats.Warnings(), func(w hotreader.Warning) bool {
+						return w.Reason == hotreader.MixedTimes && strings.Contains(w.Detail, more) && strings.HasSuffix(w.Detail, says)
+					}) {
+						t.Errorf("%s, with %s beside, %s: %q, %v, %v", own, other, name, rows, err, stats.Warnings())
+					}
+				}
+				stats := new(hotreader.Stats)
+				q.Limit = 0
+				both := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{own, other}}})
+				if rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), both, q); err != nil || len(rows) != 2 && !q.Last || len(stats.Warnings()) > 0 {
+					t.Errorf("%s and %s, %s: %q, %v, %v", own, other, name, rows, err, stats.Warnings())
+				}
+			}
+		}
+	}
+}
+
+// A key's name may have dots, which lead nowhere: messages show the key as it is.
+func TestKeysWithDots(t *testing.T) {
+	client, table := lies(t, "device.id", "payload.ts", textKey, textKey, `{"device.id":"d","payload.ts":"2026-03-02 06:00:00","n":1}`)
+	l := layout.Layout{DeviceKey: "device.id", TimeKey: "payload.ts"}
+	for name, q := range queries("n") {
+		l.TimeFormat = nil
+		_, err := cloud.Rows(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: l}), q)
+		cloud.WantError(t, name, err, hotreader.CodeUnreadable, `its payload.ts is the text "2026-03-02 06:00:00"`, "time_format to iso8601_blank", "hotreader inspect --store")
+		l.TimeFormat = layout.Formats{layout.ISO8601Blank}
+		cloud.WantRows(t, awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: l}), q, "06:00:00 1")
+	}
+}
+
 // What an answer without rows means is told: by a look at an item, once a minute.
 func TestNothingIsExplained(t *testing.T) {
 	client, table := lies(t, "device_id", "timestamp", textKey, textKey, `{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","temperature":1,"payload":5,"body":{"t":2,"list":[1,"x"]}}`)
@@ -200,6 +251,39 @@ func TestDatedPartitions(t *testing.T) {
 	rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"m"}, Last: true})
 	if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) == 0 || w[0].Reason != hotreader.LookBackEnded || !strings.Contains(w[0].Detail, "400 partitions") {
 		t.Errorf("a property that never was: %q, %v, %v", rows, err, w)
+	}
+}
+
+// A device that is silent in the newest of its partitions is known, and so are its
+// properties.
+func TestSilentPartitions(t *testing.T) {
+	now := time.Now().UTC()
+	day := func(n int) string { return now.AddDate(0, 0, -n).Format(time.DateOnly) }
+	client, table := lies(t, "pk", "sk", textKey, textKey, fmt.Sprintf(`{"pk":"d#%s","sk":"%sT06:00:00Z","n":3}`, day(9), day(9)), fmt.Sprintf(`{"pk":"d#%s","sk":"%sT06:00:00Z","old":1,"n":2}`, day(10), day(10)))
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{DeviceKey: "pk", TimeKey: "sk", Partition: "{device}#{yyyy-MM-dd}"}})
+	for _, c := range []struct {
+		device, property string
+		days             int
+		rows             int
+		warn             string
+	}{
+		{"d", "n", 20, 2, ""},
+		{"d", "temp", 20, 0, "unknown_property: the newest has n, pk, sk"},
+		{"d", "n,temp", 20, 2, "unknown_property: the newest has n, pk, sk"},
+		{"d", "n", 5, 0, `unknown_device: the range has no items, and of the partitions only "d#` + day(0) + `" was looked at`},
+		{"e", "n", 20, 0, `unknown_device: the range has no items, and of the partitions only "e#` + day(0) + `" was looked at`},
+	} {
+		for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
+			stats := new(hotreader.Stats)
+			rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: c.device, Properties: strings.Split(c.property, ","), Start: now.AddDate(0, 0, -c.days), Order: order})
+			var warn []string
+			for _, w := range stats.Warnings() {
+				warn = append(warn, fmt.Sprintf("%s: %s", w.Reason, w.Detail))
+			}
+			if text := strings.Join(warn, "|"); err != nil || len(rows) != c.rows || !strings.HasPrefix(text, c.warn) || (text == "") != (c.warn == "") {
+				t.Errorf("%s of %s, %d days, %v: %q, %v, %q; want %q", c.property, c.device, c.days, order, rows, err, warn, c.warn)
+			}
+		}
 	}
 }
 

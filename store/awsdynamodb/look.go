@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -35,12 +36,25 @@ func (s *Store) look(ctx context.Context, value string, n int) (items []layout.I
 
 // partition returns up to n items of a partition, whole, from its one end or the other.
 func (s *Store) partition(ctx context.Context, value string, n int, forward bool) (items []layout.Item, number bool, err error) {
-	in := dynamodb.QueryInput{
-		TableName: &s.table, IndexName: s.index, Limit: aws.Int32(int32(n)), ScanIndexForward: &forward,
-		KeyConditionExpression:    aws.String("#d = :d"),
-		ExpressionAttributeNames:  map[string]string{"#d": s.layout.DeviceKey},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":d": attribute(value, false)},
+	return s.within(ctx, value, dynamodb.QueryInput{Limit: aws.Int32(int32(n)), ScanIndexForward: &forward})
+}
+
+// within returns the items of a partition that in asks for, whole. Its condition, if it
+// has one, is on the time as #t.
+func (s *Store) within(ctx context.Context, value string, in dynamodb.QueryInput) (items []layout.Item, number bool, err error) {
+	in.TableName, in.IndexName = &s.table, s.index
+	in.ExpressionAttributeNames = map[string]string{"#d": s.layout.DeviceKey}
+	condition := "#d = :d"
+	if in.KeyConditionExpression != nil {
+		condition += " AND " + *in.KeyConditionExpression
+		in.ExpressionAttributeNames["#t"] = s.layout.TimeKey
 	}
+	in.KeyConditionExpression = &condition
+	in.ExpressionAttributeValues = maps.Clone(in.ExpressionAttributeValues)
+	if in.ExpressionAttributeValues == nil {
+		in.ExpressionAttributeValues = map[string]types.AttributeValue{}
+	}
+	in.ExpressionAttributeValues[":d"] = attribute(value, false)
 	peek := func() ([]layout.Item, error) {
 		return s.peek(ctx, func(p *page) error { return p.fetch(ctx, s.client, &in) })
 	}
@@ -51,6 +65,27 @@ func (s *Store) partition(ctx context.Context, value string, n int, forward bool
 		items, err = peek()
 	}
 	return items, number, err
+}
+
+// aside returns an item whose time is a number in another unit than the layout's: one
+// that is too large for it or, of a coarser unit, too small for the times of today.
+func (s *Store) aside(ctx context.Context, value string) (*layout.Item, error) {
+	if s.codec.Kind != layout.NumberTime {
+		return nil, nil
+	}
+	for _, of := range layout.OtherUnits(s.layout.TimeFormat) {
+		items, _, err := s.within(ctx, value, dynamodb.QueryInput{Limit: aws.Int32(1), KeyConditionExpression: aws.String("#t BETWEEN :low AND :high"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{":low": attribute(of.Low, true), ":high": attribute(of.High, true)}})
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range items {
+			if _, ok := s.layout.ReadTime(it.Fields[s.layout.TimeKey]); !ok {
+				return &it, nil
+			}
+		}
+	}
+	return nil, nil
 }
 
 // peek returns the items of the page that ask asks for, whole.

@@ -112,3 +112,18 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 		return f.store(Options{})
 	}, 0.01)
 }
+
+// The kind of a list or an object may be spelled with escapes, and so may what is in it.
+func TestEscapedKinds(t *testing.T) {
+	for value, want := range map[string]string{
+		`{"\u004c":[{"M":{"\u006d2":{"S":""}}}]}`:      `"[{\"m2\":\"\"}]"`,
+		`{"\u004d":{"a":{"\u004c":[{"\u004e":"1"}]}}}`: `"{\"a\":[1]}"`,
+		`{"\u0053S":["\u0061"]}`:                       `"[\"a\"]"`,
+		`{"L":[{"\u004d":{"\u0061":{"\u004e":"1"}}}]}`: `"[{\"a\":1}]"`,
+	} {
+		f := newFake(t, pageOf("", `{"timestamp":{"S":"2024-01-01T00:00:00Z"},"n":`+value+`}`))
+		if got, err := rows(t, f.store(Options{}), qN); err != nil || len(got) != 1 || got[0] != "00:00:00 "+want {
+			t.Errorf("%s: %q, %v; want %s", value, got, err, want)
+		}
+	}
+}

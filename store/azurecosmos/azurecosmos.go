@@ -87,7 +87,7 @@ func New(client *Client, o Options) *Store {
 		single:    o.Single,
 	}
 	s.Scanner = paging.Scanner{
-		Layout: o.Layout.WithDefaults(), Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled, Unranked: true,
+		Cloud: layout.CosmosDB, Layout: o.Layout.WithDefaults(), Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled, Unranked: true,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },

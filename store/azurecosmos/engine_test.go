@@ -118,7 +118,7 @@ func TestConformance(t *testing.T) {
 // layouts are of containers that others have laid out, each with several ways of the
 // layout at once, so that each meets others.
 var layouts = map[string]layout.Layout{
-	"paths, blank": {DeviceKey: "SystemProperties.deviceId", TimeKey: "Body.ts", TimeFormat: layout.Formats{layout.ISO8601Blank}, Properties: layout.Properties{Base: "Body"}},
+	"paths, blank": {DeviceKey: "SystemProperties.iothub-connection-device-id", TimeKey: "Body.ts", TimeFormat: layout.Formats{layout.ISO8601Blank}, Properties: layout.Properties{Base: "Body"}},
 	"constant partition, map of properties, minutes": {Partition: "site-4#{device}", TimeKey: "payload.ts", TimeFormat: layout.Formats{layout.ISO8601Minute},
 		Properties: layout.Properties{Paths: map[string]string{"n": "payload.reading.n", "k": "payload.k"}}},
 	"partitions by month in an offset, constants": {Partition: "{device}-{yyyy}-{MM}", TimeFormat: layout.Formats{"iso8601_blank-03:30"}, TimePrefix: "READING#", TimeSuffix: "#v1"},

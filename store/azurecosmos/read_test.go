@@ -200,7 +200,7 @@ func TestNumbersAsTime(t *testing.T) {
 func TestPitfall02NothingInTheWrongPartitionIsAnError(t *testing.T) {
 	f := newFake(t, pageOf(""), pageOf(""), partitioned("/id"))
 	_, err := rows(t, f.looking(Options{}), qN)
-	if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "partition key is /id; it must be /device_id") {
+	if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "partition key is /id; it must be /device_id") || !strings.Contains(err.Error(), "hotreader inspect --store") {
 		t.Errorf("error %v", err)
 	}
 	f.Done()

@@ -61,7 +61,7 @@ func New(client *Client, o Options) *Store {
 	s.databasePath = "projects/" + s.project + "/databases/" + s.database
 	s.codecs = timekey.NewCodecs(o.Layout)
 	s.Scanner = paging.Scanner{
-		Layout: o.Layout.WithDefaults(), Slack: slack, Most: maxPage, Kept: maxPooled,
+		Cloud: layout.Firestore, Layout: o.Layout.WithDefaults(), Slack: slack, Most: maxPage, Kept: maxPooled,
 		Check: s.checkQuery,
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },

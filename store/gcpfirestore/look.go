@@ -68,7 +68,7 @@ func (s *Store) explainNothing(ctx context.Context, device string, key []string)
 		return nil
 	}
 	return &hotreader.Error{Code: hotreader.CodeConfig,
-		Err: fmt.Errorf("its documents are not laid out as configured: document %q has no field %q, but %s; set device_key (in the layout, or after the ? of a store URL)", some[0].Key, s.Layout.DeviceKey,
+		Err: fmt.Errorf("its documents are not laid out as configured: document %q has no field %q, but %s; set device_key (in the layout, or after the ? of a store URL); "+hotreader.InspectHelp, some[0].Key, s.Layout.DeviceKey,
 			strings.Join(slices.Sorted(maps.Keys(some[0].Fields)), ", "))}
 }
 

@@ -78,6 +78,9 @@ func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
 			if hotreader.CodeOf(err) != c.code || !strings.Contains(text, c.saying) || (text == "") != (c.saying == "") {
 				t.Errorf("%s: %v, %q; want %s, %q", c.name, err, text, c.code, c.saying)
 			}
+			if laidOut := c.code == hotreader.CodeConfig || c.code == hotreader.CodeUnreadable; laidOut != strings.Contains(text, "hotreader inspect --store") {
+				t.Errorf("%s: %q; inspect is the next step for what is laid out otherwise alone", c.name, text)
+			}
 			if err != nil && c.code != hotreader.CodeUnreadable {
 				break
 			}

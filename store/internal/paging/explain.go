@@ -68,25 +68,25 @@ func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) err
 	if s.Look.Items == nil || f.useful > 0 && (f.err != nil || len(f.lacking) == 0) {
 		return f.err
 	}
-	items, err := s.look(ctx, q)
+	value := f.last // where there are items
+	if value == "" {
+		value = s.value(q)
+	}
+	items, err := s.look(ctx, value)
 	stats := hotreader.StatsOf(ctx)
 	if f.useful > 0 { // that the look fails is no failure of the query
 		s.warnUnknown(stats, f, items)
 		return nil
 	}
-	if _, refused := errors.AsType[*Mismatch](err); refused && !Numeric(s.value(q)) {
-		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: fmt.Sprintf("%s is a number there, and %q is none as it is written there", s.Layout.DeviceKey, s.value(q))})
+	if _, refused := errors.AsType[*Mismatch](err); refused && !Numeric(value) {
+		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: fmt.Sprintf("%s is a number there, and %q is none as it is written there", s.Layout.DeviceKey, value)})
 		return nil
 	}
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
 	if f.err == nil && len(items) == 0 && f.readable+f.unreadable == 0 {
-		detail := fmt.Sprintf("nothing has the %s %q; is the device's id right, and is %s where the id stands?", s.Layout.DeviceKey, s.value(q), s.Layout.DeviceKey)
-		if path := s.Layout.Collection; strings.Contains(path, "{device}") {
-			detail = fmt.Sprintf("no document is in %s; is the device's id right?", strings.Replace(path, "{device}", q.Device, 1))
-		}
-		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: detail})
+		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: s.nothing(q.Device, value)})
 		return nil
 	}
 	if f.readable == 0 && len(items) > 0 {
@@ -99,10 +99,21 @@ func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) err
 	}
 	if f.readable == 0 && f.unreadable > 0 {
 		return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
-			Err: fmt.Errorf("none of %d items has a readable time in %s, as %s", f.unreadable, s.Layout.TimeKey, strings.Join(s.Layout.TimeFormat, " or "))}
+			Err: fmt.Errorf("none of %d items has a readable time in %s, as %s; "+hotreader.InspectHelp, f.unreadable, s.Layout.TimeKey, s.formats())}
 	}
 	s.warnUnknown(stats, f, items)
 	return nil
+}
+
+// nothing says that a look at a partition found no items, and neither did the scan.
+func (s *Scanner) nothing(device, value string) string {
+	switch path := s.Layout.Collection; {
+	case strings.Contains(path, "{device}"):
+		return fmt.Sprintf("no document is in %s; is the device's id right?", strings.Replace(path, "{device}", device, 1))
+	case s.template.Dated():
+		return fmt.Sprintf("the range has no items, and of the partitions only %q was looked at as a whole, which is empty; is the device's id right, and is %s where the partition's value stands?", value, s.Layout.DeviceKey)
+	}
+	return fmt.Sprintf("nothing has the %s %q; is the device's id right, and is %s where the id stands?", s.Layout.DeviceKey, value, s.Layout.DeviceKey)
 }
 
 // warnUnknown tells of the properties of which a scan found nothing and that no item
@@ -115,9 +126,8 @@ func (s *Scanner) warnUnknown(stats *hotreader.Stats, f *found, items []layout.I
 	}
 }
 
-// look returns a few items of q's device.
-func (s *Scanner) look(ctx context.Context, q *hotreader.Query) ([]layout.Item, error) {
-	value := s.value(q)
+// look returns a few items of a partition.
+func (s *Scanner) look(ctx context.Context, value string) ([]layout.Item, error) {
 	s.seen.mu.Lock()
 	l, fresh := recall(s.seen.items, value, lookEach)
 	s.seen.mu.Unlock()
@@ -147,8 +157,8 @@ func (s *Scanner) PartitionOf(device string, at time.Time) string {
 	return s.template.Value(device, at.In(s.codecs[0].Zone()))
 }
 
-// value returns the value of the partition in which a look tells most: of dated ones
-// the last in the range.
+// value returns the value of the partition in which a look tells most where nothing
+// was found: of dated ones the last in the range.
 func (s *Scanner) value(q *hotreader.Query) string {
 	at := time.Now()
 	if !q.End.IsZero() && q.End.Before(at) {
@@ -160,7 +170,7 @@ func (s *Scanner) value(q *hotreader.Query) string {
 // unreadable returns the error of items none of which has a readable time; nil if one
 // has.
 func (s *Scanner) unreadable(items []layout.Item) error {
-	path := layout.ParsePath(s.Layout.TimeKey)
+	path := s.time
 	for _, it := range items {
 		if v, ok := it.At(path); ok {
 			if _, ok := s.Layout.ReadTime(v); ok {
@@ -177,7 +187,7 @@ func (s *Scanner) unreadable(items []layout.Item) error {
 	case !ok:
 		what = fmt.Sprintf("it has no %s, but %s; set time_key", key, fields(it))
 	default:
-		what = fmt.Sprintf("its %s is %s, not %s", key, layout.Describe(v), strings.Join(s.Layout.TimeFormat, " or "))
+		what = fmt.Sprintf("its %s is %s, not %s", key, layout.Describe(v), s.formats())
 		if g, ok := layout.GuessTime(v); ok {
 			what += "; set " + settings(g)
 		} else {
@@ -185,7 +195,41 @@ func (s *Scanner) unreadable(items []layout.Item) error {
 		}
 	}
 	return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
-		Err: fmt.Errorf("items are there, but none has a readable time. Item %s: %s (in the layout, or after the ? of a store URL)", it.Key, what)}
+		Err: fmt.Errorf("items are there, but none has a readable time. Item %s: %s (in the layout, or after the ? of a store URL); "+hotreader.InspectHelp, it.Key, what)}
+}
+
+func (s *Scanner) formats() string { return strings.Join(s.Layout.TimeFormat, " or ") }
+
+// odd describes an item without a readable time among others, by what it has there.
+func (s *Scanner) odd(at hotreader.Value) string {
+	var v any
+	switch at.Kind() {
+	case hotreader.Number:
+		v = json.Number(at.Text())
+	case hotreader.String:
+		v = string(at.Text())
+	case hotreader.Bool:
+		v = at.Bool()
+	default:
+		return fmt.Sprintf("the first has no %s that could be a time", s.Layout.TimeKey)
+	}
+	return fmt.Sprintf("of the first, %s is %s, not %s%s", s.Layout.TimeKey, layout.Describe(v), s.formats(), s.beside(v))
+}
+
+// beside says what to set to read items with such a time beside the others; "" where it
+// is like none of the formats.
+func (s *Scanner) beside(v any) string {
+	g, ok := layout.GuessTime(v)
+	switch {
+	case !ok:
+		return ""
+	case len(s.Layout.TimeFormat) > 1:
+		return "; it would take " + settings(g) + ", but a layout reads two formats at the most"
+	case g.TimePrefix != s.Layout.TimePrefix || g.TimeSuffix != s.Layout.TimeSuffix:
+		return ", and what stands around the time is not as in time_prefix and time_suffix"
+	}
+	both, _ := json.Marshal(append(slices.Clone(s.Layout.TimeFormat), g.TimeFormat...))
+	return fmt.Sprintf("; set time_format to %s to have both", both)
 }
 
 // settings writes the settings of a guessed layout.
@@ -238,7 +282,7 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 func (s *Scanner) unknownNarrow(property string, items []layout.Item) (detail string, unknown bool) {
 	names := map[string]bool{}
 	for _, it := range items {
-		if text, ok := it.At(layout.ParsePath(s.Layout.TimeKey)); ok && s.Layout.NameKey == "" {
+		if text, ok := it.At(s.time); ok && s.Layout.NameKey == "" {
 			key, _ := text.(string)
 			names[string(s.codecs[0].Property([]byte(key)))] = true
 		}
@@ -277,13 +321,7 @@ func (s *Scanner) lookAside(ctx context.Context, device string) {
 	if len(l.items) == 0 {
 		return
 	}
-	v, _ := l.items[0].At(layout.ParsePath(s.Layout.TimeKey))
-	detail := fmt.Sprintf("item %s: %s is %s", l.items[0].Key, s.Layout.TimeKey, layout.Describe(v))
-	if g, ok := layout.GuessTime(v); ok && len(s.Layout.TimeFormat) > 1 {
-		detail += "; it would take " + settings(g) + ", but a layout reads two formats at the most"
-	} else if ok {
-		both, _ := json.Marshal(append(slices.Clone(s.Layout.TimeFormat), g.TimeFormat...))
-		detail += fmt.Sprintf("; set time_format to %s to have both", both)
-	}
+	v, _ := l.items[0].At(s.time)
+	detail := fmt.Sprintf("item %s: %s is %s%s", l.items[0].Key, s.Layout.TimeKey, layout.Describe(v), s.beside(v))
 	hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.MixedTimes, Detail: detail})
 }

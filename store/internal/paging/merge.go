@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -30,7 +31,7 @@ func (s *Scanner) merge(ctx context.Context, q hotreader.Query, yield func(hotre
 	stopOlder()
 	stopNewer()
 	f := found{useful: all[0].useful + all[1].useful, readable: all[0].readable + all[1].readable,
-		unreadable: all[0].unreadable + all[1].unreadable, stopped: stopped, err: all[0].err}
+		unreadable: all[0].unreadable + all[1].unreadable, last: cmp.Or(all[1].last, all[0].last), stopped: stopped, err: all[0].err}
 	for _, p := range all[0].lacking {
 		if slices.Contains(all[1].lacking, p) {
 			f.lacking = append(f.lacking, p)

@@ -58,6 +58,7 @@ func (m *Mismatch) Unwrap() error { return m.Err }
 // costs a small read however long the device's history is. Rows of one step of the
 // time's format are held until the step is over, and no others.
 type Scanner struct {
+	Cloud       layout.Cloud
 	Layout      layout.Layout // checked, with its defaults
 	Slack, Most int           // see Size
 	Kept        int           // bytes of held rows for which memory is kept between reads
@@ -71,6 +72,7 @@ type Scanner struct {
 	once     sync.Once
 	codecs   []timekey.Codec
 	template layout.Template
+	time     []string  // the path of the time's field
 	readings sync.Pool // of *reading
 	numbers  atomic.Bool
 	seen     looks
@@ -79,6 +81,7 @@ type Scanner struct {
 func (s *Scanner) prepare() {
 	s.codecs = timekey.NewCodecs(s.Layout)
 	s.template, _ = layout.ParseTemplate(s.Layout.Partition) // checked before
+	s.time = layout.KeyPath(s.Cloud, s.Layout.TimeKey)
 }
 
 // A reading is one read: the answer, and the rows of the step that is being put
@@ -88,6 +91,7 @@ type reading struct {
 	order  timekey.Order
 	ask    Ask
 	size   Size
+	last   string // the newest of the partitions in which items were
 	next   func(rest hotreader.Query, items int, span time.Duration) bool
 }
 
@@ -132,7 +136,8 @@ type found struct {
 	lacking    []string // selected properties of which no row has a value
 	readable   int64    // items
 	unreadable int64
-	stopped    bool // no more rows are wanted
+	last       string // the newest partition in which items were; "" = none, or there is one only
+	stopped    bool   // no more rows are wanted
 	err        error
 }
 
@@ -151,12 +156,16 @@ func (s *Scanner) scan(ctx context.Context, q hotreader.Query, codec int, next f
 	if s.Unranked {
 		r.order.Unranked()
 	}
+	r.last = ""
 	r.size, r.next = Size{Query: &q, Slack: s.Slack, Most: s.Most}, next
 	f.err = s.partitions(ctx, &q, r)
 	f.useful, _ = r.order.Passed()
 	f.lacking = r.order.Lacking()
 	f.readable, f.unreadable = r.order.Items()
-	f.stopped = r.order.Stopped()
+	f.last, f.stopped = r.last, r.order.Stopped()
+	if v, odd := r.order.Odd(); odd {
+		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.Unreadable, Detail: s.odd(v)})
+	}
 	return f
 }
 
@@ -195,7 +204,9 @@ func (s *Scanner) partitions(ctx context.Context, q *hotreader.Query, r *reading
 			return err
 		}
 		if empty++; before+odd != sum(r.order.Items()) {
-			empty = 0
+			if empty = 0; r.last == "" || !q.Backward() {
+				r.last = r.ask.Value
+			}
 		}
 		switch {
 		case q.Backward() && (!q.Start.IsZero() && !from.After(q.Start) || from.Before(layout.Earliest.AddDate(1, 0, 0))), !q.Backward() && to.After(until):

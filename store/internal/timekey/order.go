@@ -27,17 +27,18 @@ type Order struct {
 	yield      func(hotreader.Row, error) bool
 	descending bool
 
-	step       int64     // seconds
-	unranked   bool      // ranks say nothing yet about which item was written last
-	conflict   bool      // such a rank would have decided
-	passed     int       // rows
-	useful     int       // of those, with a value of a selected property
-	last       time.Time // of the row passed last
-	unreadable int64     // items
-	before     int64     // of them, in steps before the one that is held
-	readable   int64     // items
-	lacking    int       // selected properties of which no row had a value
-	given      []bool    // by selected property: a row had a value
+	step       int64           // seconds
+	unranked   bool            // ranks say nothing yet about which item was written last
+	conflict   bool            // such a rank would have decided
+	passed     int             // rows
+	useful     int             // of those, with a value of a selected property
+	last       time.Time       // of the row passed last
+	unreadable int64           // items
+	before     int64           // of them, in steps before the one that is held
+	readable   int64           // items
+	odd        hotreader.Value // the time's field of the first unreadable one
+	lacking    int             // selected properties of which no row had a value
+	given      []bool          // by selected property: a row had a value
 	columns    []string
 	left       []int64 // by column: values that no Value can hold
 	replaced   []int64 // by column: values of which a later one of the same instant stands
@@ -97,6 +98,10 @@ func (o *Order) Again() {
 // Items returns how many items could be read, and how many had no readable time.
 func (o *Order) Items() (readable, unreadable int64) { return o.readable, o.unreadable }
 
+// Odd returns the time's field of the first item that has no readable time; ok is false
+// if all have one.
+func (o *Order) Odd() (at hotreader.Value, ok bool) { return o.odd, o.unreadable > 0 }
+
 // Passed returns how many rows have been passed on, and how many of them have a
 // value of a selected property.
 func (o *Order) Passed() (useful, all int) { return o.useful, o.passed }
@@ -138,7 +143,7 @@ func (o *Order) Release(maxKept int) {
 		*o = Order{}
 		return
 	}
-	o.query, o.stats, o.yield, o.columns = hotreader.Query{}, nil, nil, nil
+	o.query, o.stats, o.yield, o.columns, o.odd = hotreader.Query{}, nil, nil, nil, hotreader.Value{}
 	clear(o.keys[:cap(o.keys)])
 	clear(o.values[:cap(o.values)])
 }
@@ -171,7 +176,9 @@ func (o *Order) Add(at hotreader.Value, rank []byte) bool {
 			return true
 		}
 	}
-	o.unreadable++
+	if o.unreadable++; o.unreadable == 1 {
+		o.odd = at.Clone()
+	}
 	return true
 }
 

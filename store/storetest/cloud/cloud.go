@@ -222,10 +222,10 @@ func keysSelected(t *testing.T, s Store) {
 }
 
 // One item that cannot be read does not cost the page, and is counted by what of
-// it could not be read.
+// it could not be read. Of those without a time the first is shown.
 func unreadable(t *testing.T, s Store) {
 	items := []Item{item("2024-01-01T00:00:00Z", 1)}
-	untimely := append([]any{7, "yesterday", "2024-01-01T00:00:00+01:00"}, s.Untimely...)
+	untimely := append([]any{"2024-01-01T00:00:00+01:00", 7, "yesterday"}, s.Untimely...)
 	for _, when := range untimely {
 		items = append(items, item(when, 2))
 	}
@@ -243,7 +243,8 @@ func unreadable(t *testing.T, s Store) {
 		t.Errorf("rows %q, %v; want %q", got, err, want)
 	}
 	n := int64(len(s.Unreadable))
-	want := []hotreader.Warning{{Property: "", Reason: hotreader.Unreadable, Count: int64(len(untimely))},
+	says := `of the first, timestamp is the text "2024-01-01T00:00:00+01:00", not iso8601; set time_format to ["iso8601","iso8601+01:00"] to have both`
+	want := []hotreader.Warning{{Property: "", Reason: hotreader.Unreadable, Count: int64(len(untimely)), Detail: says},
 		{Property: "m", Reason: hotreader.Unreadable, Count: n + 1}, {Property: "n", Reason: hotreader.Unreadable, Count: n}}
 	if left := stats.Warnings(); !reflect.DeepEqual(left, want) {
 		t.Errorf("left out %v, want %v", left, want)
