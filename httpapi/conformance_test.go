@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,25 @@ func TestPickedWhereTheRowsLie(t *testing.T) {
 					t.Errorf("%s, %v, limit %d: %d rows, want %d; %d bytes, %d for all rows", name, order, limit, len(got), len(want), bytes, whole)
 				}
 			}
+		}
+	}
+}
+
+// A store that can list tells an unknown device and property from an empty range.
+func TestStoreKnowsWhatThereIs(t *testing.T) {
+	m := memstore.New()
+	if err := m.Write(t.Context(), "d", []hotreader.Record{{Time: at(t, "2026-01-01T00:00:00Z"), Fields: []hotreader.Field{{Name: "temperature", Value: num("1")}}}}); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, httpapi.Options{Source: m, Lister: m})
+	for path, want := range map[string]string{
+		"/v1/devices/d/history?property=temperature,temp":                       `"warnings":[{"code":"unknown_property","property":"temp",`,
+		"/v1/devices/d/latest?property=temp":                                    `did you mean temperature?`,
+		"/v1/devices/e/history?property=temperature":                            `"warnings":[{"code":"unknown_device",`,
+		"/v1/devices/d/history?property=temperature&start=2027-01-01T00:00:00Z": `{"items":[],"next_token":null}`,
+	} {
+		if got := ask(t, s, "GET", path, ""); got.status != 200 || !strings.Contains(got.body, want) {
+			t.Errorf("%s: %d %s, want %s", path, got.status, got.body, want)
 		}
 	}
 }

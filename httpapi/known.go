@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,21 +35,28 @@ func indexOf(properties []catalog.Property, name string) int {
 	return slices.IndexFunc(properties, func(p catalog.Property) bool { return p.Name == name })
 }
 
-// doubt is what the catalogue does not list of what a query asks for. What the store
-// has a value of all the same is none.
+// doubt is what the catalogue, or a store that can list, does not list of what a query
+// asks for. What the store has a value of all the same is none.
 type doubt struct {
 	query      *hotreader.Query
-	device     bool     // the catalogue does not list it
-	properties []int    // of a device that it lists, those that it does not
-	listed     []string // that it has instead
+	device     bool             // it is not listed
+	properties []int            // of a device that is listed, those that are not
+	listed     []string         // that it has instead
+	lister     hotreader.Lister // is asked where doubts are left; nil = the catalogue was
 }
 
-// doubt costs no read: the catalogue is in memory.
+// doubt costs no read: the catalogue is in memory, and a store is asked only for what
+// the answer had no value of.
 func (a *api) doubt(q *hotreader.Query) (u doubt) {
+	u.query = q
 	if a.o.Catalog == nil {
+		if u.lister = a.o.Lister; u.lister != nil {
+			for i := range q.Properties {
+				u.properties = append(u.properties, i)
+			}
+		}
 		return u
 	}
-	u.query = q
 	d, ok := a.o.Catalog.Device(q.Device)
 	if !ok {
 		u.device = true
@@ -75,13 +83,33 @@ func (u *doubt) see(values []hotreader.Value) {
 	}
 }
 
-func (u *doubt) warn(stats *hotreader.Stats) {
+// ask removes the doubts that a store's own list settles.
+func (u *doubt) ask(ctx context.Context) {
+	page, err := u.lister.Devices(ctx, u.query.Device, "", 1)
+	if err != nil { // the answer itself stands
+		u.properties = nil
+		return
+	}
+	if u.device = len(page) == 0 || page[0].ID != u.query.Device; u.device {
+		u.properties = nil
+		return
+	}
+	u.listed = page[0].Properties
+	u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return slices.Contains(u.listed, u.query.Properties[i]) })
+}
+
+func (u *doubt) warn(ctx context.Context) {
+	stats, by := hotreader.StatsOf(ctx), "the catalogue does not list it"
+	if u.lister != nil && len(u.properties) > 0 {
+		by = "the store does not list it"
+		u.ask(ctx)
+	}
 	if u.device {
-		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: "the catalogue does not list it"})
+		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: by})
 	}
 	for _, i := range u.properties {
 		name := u.query.Properties[i]
-		detail := "the catalogue does not list it for this device"
+		detail := by + " for this device"
 		if near := nearest.Word(name, u.listed); near != "" {
 			detail += "; did you mean " + near + "?"
 		} else if len(u.listed) > 0 {

@@ -244,7 +244,7 @@ func (r requestReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[ho
 				break
 			}
 		}
-		doubt.warn(hotreader.StatsOf(ctx))
+		doubt.warn(ctx)
 	}
 }
 
