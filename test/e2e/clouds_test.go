@@ -105,7 +105,7 @@ func (w *world) serve(t *testing.T, name string) *api {
 	t.Helper()
 	env := w.hot[name].reach(w.hot[name].address)
 	env["DIGITAL_TWIN_INFO"] = layers(name, clouds[(index(name)+1)%len(clouds)])
-	env["INTER_CLOUD_TOKEN"] = token
+	env["INTER_CLOUD_TOKEN"], env["HOTREADER_CACHE"] = token, "0"
 	if name != "aws" {
 		url, p := startServer(t, name, env)
 		return &api{url, func() { p.Kill(t) }}

@@ -129,6 +129,12 @@ func drawRows(t *rapid.T) history {
 				values[i] = hotreader.Value{}
 			}
 		}
+		if len(rows) > 0 && !slices.ContainsFunc(values, func(v hotreader.Value) bool { return !v.IsNull() }) {
+			continue // no Reader brings a row without a value
+		}
+		if len(rows) == 0 {
+			values[2] = hotreader.BoolValue(true)
+		}
 		rows = append(rows, hotreader.Row{Time: at, Values: values})
 	}
 	return rows
