@@ -151,10 +151,11 @@ func (s *Scanner) look(ctx context.Context, value string) ([]layout.Item, error)
 	return items, nil
 }
 
-// PartitionOf returns the value of the partition of a device's row.
+// PartitionOf returns the value of the partition of a device's row as it is written
+// now: dates are in the zone of the newest time format.
 func (s *Scanner) PartitionOf(device string, at time.Time) string {
 	s.once.Do(s.prepare)
-	return s.template.Value(device, at.In(s.codecs[0].Zone()))
+	return s.template.Value(device, at.In(s.codecs[len(s.codecs)-1].Zone()))
 }
 
 // value returns the value of the partition in which a look tells most where nothing
