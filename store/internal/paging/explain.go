@@ -72,7 +72,7 @@ func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) err
 	if value == "" {
 		value = s.value(q)
 	}
-	items, err := s.look(ctx, value)
+	items, err := s.look(ctx, value, f.readable+f.unreadable > 0)
 	stats := hotreader.StatsOf(ctx)
 	if f.useful > 0 { // that the look fails is no failure of the query
 		s.warnUnknown(stats, f, items)
@@ -126,12 +126,12 @@ func (s *Scanner) warnUnknown(stats *hotreader.Stats, f *found, items []layout.I
 	}
 }
 
-// look returns a few items of a partition.
-func (s *Scanner) look(ctx context.Context, value string) ([]layout.Item, error) {
+// look returns a few items of a partition. some says that the scan came upon items in it.
+func (s *Scanner) look(ctx context.Context, value string, some bool) ([]layout.Item, error) {
 	s.seen.mu.Lock()
 	l, fresh := recall(s.seen.items, value, lookEach)
 	s.seen.mu.Unlock()
-	if fresh {
+	if fresh && !(some && len(l.items) == 0) { // what was empty a moment ago is not any more
 		return l.items, nil
 	}
 	n := 2
