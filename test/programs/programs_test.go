@@ -194,7 +194,7 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 			{"/v1/devices/d/history?property=temperature&start=2023-11-14T22:13:21%2B00:00&limit=1", `[{"time":"2023-11-14T22:13:21.000Z","temperature":` + serving.Digits(1) + `}]`},
 			{"/v1/devices/d/history?property=temperature&limit=2&order=desc", serving.Digits(n-2) + `}],"next_token":"`},
 			{"/v1/devices/halle%203%2Fpumpe%20%C3%A9/latest?property=temperature", serving.Digits(0)},
-			{"/v1/devices/nobody/latest?property=temperature", `{"items":[],"next_token":null}`},
+			{"/v1/devices/nobody/latest?property=temperature", `{"items":[],"next_token":null,"warnings":[{"code":"unknown_device",`},
 			{"/health", `{"status":"ok"}`},
 			{"/healthz", `{"status":"ok"}`},
 			{"/openapi.json", `"openapi"`},
