@@ -99,11 +99,11 @@ func TestFormatsKeepInstants(t *testing.T) {
 				rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(0, 999_999_999), rapid.Map(rapid.Int64Range(0, 999), func(ms int64) int64 { return ms * 1e6 })).Draw(t, name+" nanos")).UTC()
 		}
 		at, start, end := draw("at"), draw("start"), draw("end")
+		if f.Kind == NumberTime && f.Name != EpochSecs && at.Year() == 1970 { // whose numbers may be those of a coarser unit
+			at = at.AddDate(31, 0, 0)
+		}
 		if rapid.Bool().Draw(t, "near") {
 			start, end = at.Add(-time.Duration(rapid.IntRange(0, 3).Draw(t, "before"))), at.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "after")))
-		}
-		if f.Kind == NumberTime && f.Name != EpochSecs && at.Year() == 1970 {
-			t.Skip("some of its numbers are those of a coarser unit")
 		}
 		key := f.Append(nil, at)
 		if back, ok := f.Parse(key); !ok || !back.Equal(at) {

@@ -28,7 +28,7 @@ var permissions = map[string]string{
 	querying: "dynamodb:Query",
 	writing:  "dynamodb:BatchWriteItem",
 	creating: "dynamodb:CreateTable and dynamodb:DescribeTable",
-	sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which whoever inspects a table needs,",
+	sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which inspecting a table needs,",
 }
 
 // rules go by DynamoDB's error codes, and behind them by "status:" and the HTTP
