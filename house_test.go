@@ -50,7 +50,7 @@ var rooms = map[string][]string{
 	"promapi":                 {"", "catalog"},
 	"mcpserver":               {"", "catalog"},
 	"httpapi":                 {"", "catalog", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
-	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "identity", "observe"},
+	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "wire", "identity", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "identity"},
 	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "identity"},

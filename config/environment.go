@@ -53,6 +53,13 @@ type Function struct {
 	Remote    bool
 	RemoteURL string
 
+	HotDays       int   // how long hot storage keeps a row; 0 = not said
+	Cold, Archive Place // read after hot storage
+
+	// HotElsewhere says that only lower tiers are read here, ColdElsewhere that cold
+	// storage lies on another cloud.
+	HotElsewhere, ColdElsewhere bool
+
 	// Token is the inter-cloud token, and TokenSecret the name of the secret
 	// that holds it. At most one is set; the API and whoever reads remotely has
 	// one.
@@ -82,6 +89,8 @@ type env struct {
 
 	// The provider is there, but cannot be read, which is one of the problems.
 	unreadL3, unreadL4 bool
+
+	cold, archive Cloud // the lower tiers' providers; "" = not said
 }
 
 // done returns the function, or all problems as one error.
@@ -123,12 +132,13 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	if e.Role != API {
 		e.route()
 	}
+	e.tiers()
 	e.token()
 	e.settings()
 
 	// With a broken route, whether the table is needed follows from what of it
 	// can be read, so that a missing table is not found only after the repair.
-	local := e.Role == API || e.L3 != "" && e.L3 == e.L4 || e.RemoteURL == "" && (e.L3 == "" || e.L4 == "")
+	local := e.Role == API && !e.HotElsewhere || e.Role != API && e.L3 != "" && e.L3 == e.L4 || e.Role != API && e.RemoteURL == "" && (e.L3 == "" || e.L4 == "")
 	if local && e.Role != "" {
 		e.Table = e.must("DYNAMODB_TABLE_NAME", getenv("DYNAMODB_TABLE_NAME"), "want the name of hot storage's table", checkTable)
 	}
@@ -189,6 +199,12 @@ func CloudRun(getenv func(string) string) (*Function, error) {
 func (e *env) server() bool {
 	e.Role = API
 	e.twin()
+	e.tiers()
+	if e.HotElsewhere {
+		e.token()
+		e.settings()
+		return false
+	}
 	const name = "DIGITAL_TWIN_INFO"
 	if e.trimmed(name) == "" {
 		if e.RemoteURL = e.trimmed("REMOTE_READER_URL"); e.RemoteURL != "" {
@@ -242,11 +258,15 @@ func (e *env) route() {
 // twinInfo is DIGITAL_TWIN_INFO, as deploy writes it and the functions read it.
 type twinInfo struct {
 	Config struct {
-		Name *string `json:"digital_twin_name"`
+		Name *string         `json:"digital_twin_name"`
+		Days json.RawMessage `json:"hot_storage_size_in_days,omitempty"`
 	} `json:"config"`
 	Providers struct {
 		L3 string `json:"layer_3_hot_provider"`
 		L4 string `json:"layer_4_provider"`
+
+		Cold    string `json:"layer_3_cold_provider,omitempty"`
+		Archive string `json:"layer_3_archive_provider,omitempty"`
 	} `json:"config_providers"`
 }
 
@@ -307,6 +327,9 @@ func (e *env) twin() {
 	}
 	e.L3, e.unreadL3 = provider("layer_3_hot_provider", info.Providers.L3)
 	e.L4, e.unreadL4 = provider("layer_4_provider", info.Providers.L4)
+	e.cold, _ = provider("layer_3_cold_provider", info.Providers.Cold)
+	e.archive, _ = provider("layer_3_archive_provider", info.Providers.Archive)
+	e.HotDays = e.days("hot_storage_size_in_days", info.Config.Days)
 }
 
 // checkSecret says what is wrong with the name of a secret on the function's
@@ -345,8 +368,8 @@ func (e *env) token() {
 		e.TokenSecret = name
 	case e.Role == API:
 		e.add(static, "is not set, and %s neither; the API does not start without a token: set one of them", named)
-	case e.RemoteURL != "":
-		e.add(static, "is not set, and %s neither, but REMOTE_READER_URL is; set one of them to the token of the remote API", named)
+	case e.RemoteURL != "" || e.Cold.Remote != "" || e.Archive.Remote != "":
+		e.add(static, "is not set, and %s neither, but the URL of a remote API is; set one of them to the token of the remote API", named)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"hotreader/observe"
 	"hotreader/remote"
 	"hotreader/route"
+	"hotreader/wire"
 )
 
 // Version returns the version of the program's module, or "dev".
@@ -39,6 +40,10 @@ type Parts struct {
 	// Local opens hot storage on this cloud. It is not called if that is remote.
 	Local func() (hotreader.Source, error)
 
+	// Objects opens cold storage or the archive on this cloud, by its URL; nil = it
+	// cannot be read.
+	Objects func(url string) (hotreader.Source, error)
+
 	Catalog *catalog.Catalog             // the twin's devices; nil = none
 	Token   *identity.Token              // sent to a remote API, and asked of an API's callers; nil = none
 	Program string                       // its name, for the User-Agent
@@ -54,24 +59,11 @@ type Parts struct {
 }
 
 // Source returns what f's queries are read from: the store on this cloud, or the
-// API of another one. No read looks at more rows than f allows, and what was read is
-// kept as f says.
+// API of another one, and the lower tiers that f names. No read looks at more rows than
+// f allows, and what was read is kept as f says.
 func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
-	if p.Token != nil {
-		p.Observer.Made(p.Token.Made)
-	}
-	if !f.Remote {
-		store, err := p.Local()
-		if err != nil {
-			return nil, err
-		}
-		return p.bounded(f, p.Store(store)), nil
-	}
-	far, err := p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
-	if err != nil {
-		return nil, err
-	}
-	return p.bounded(f, far), nil
+	layers, err := p.layers(f)
+	return layers[wire.TargetLayer], err
 }
 
 // Store returns a store's Source with its pages read in parallel, within a span.
@@ -125,19 +117,36 @@ func Token(ctx context.Context, f *config.Function, of func(name string) identit
 // devices and at the rates of f. o has the rest.
 func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) {
 	p.TraceID = httpapi.TraceID
+	var stores []hotreader.Source
 	if local := p.Local; local != nil {
 		p.Local = func() (hotreader.Source, error) {
 			store, err := local()
-			o.Lister, _ = store.(hotreader.Lister)
+			stores = append(stores, store)
 			return store, err
 		}
 	}
-	src, err := p.Source(f)
+	if objects := p.Objects; objects != nil {
+		p.Objects = func(url string) (hotreader.Source, error) {
+			store, err := objects(url)
+			stores = append(stores, store)
+			return store, err
+		}
+	}
+	layers, err := p.layers(f)
 	if err != nil {
 		return nil, err
 	}
-	o.Catalog = p.Catalog
-	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), p.Token, f.Devices, f.Rate, f.Burst
+	o.Lister = Lister(stores...)
+	for layer, src := range layers {
+		layers[layer] = route.TranslateRefusals(src)
+	}
+	o.Layers, o.Catalog = layers, p.Catalog
+	for _, layer := range []string{wire.ArchiveLayer, wire.ColdLayer, wire.TargetLayer} { // the longest history stays
+		if src := layers[layer]; src != nil {
+			o.Source = src
+		}
+	}
+	o.Token, o.Devices, o.Rate, o.Burst = p.Token, f.Devices, f.Rate, f.Burst
 	o.LookBack = f.LookBack
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
 	api, err := httpapi.New(o)

@@ -42,10 +42,11 @@ import (
 // Options configure the API. Source and Token are required; all else may be zero.
 type Options struct {
 	Source  hotreader.Source
-	Catalog *catalog.Catalog // the twin's devices; nil = none
-	Lister  hotreader.Lister // lists the store's devices where there is no catalogue; nil = it cannot
-	Token   *identity.Token  // callers send it; page tokens are signed with keys made from it
-	Devices identity.Devices // the devices that callers may read
+	Layers  map[string]hotreader.Source // that POST /read asks for, by target layer; nil = Source for wire.TargetLayer
+	Catalog *catalog.Catalog            // the twin's devices; nil = none
+	Lister  hotreader.Lister            // lists the store's devices where there is no catalogue; nil = it cannot
+	Token   *identity.Token             // callers send it; page tokens are signed with keys made from it
+	Devices identity.Devices            // the devices that callers may read
 
 	Rate  float64 // requests a second of each token, current and previous; 0 = 100; negative = any number
 	Burst int     // requests at once, above Rate; 0 = twice Rate

@@ -32,8 +32,11 @@ type Tier struct {
 // Latest values come from the upper tier. The lower one is asked only for the
 // properties that the upper one lacks, and only if that was read to its end.
 //
-// If a tier fails, the read fails. The error names the tier.
+// If a tier fails, the read fails. The error names the tier. One tier is its Source.
 func Tiers(tiers ...Tier) hotreader.Source {
+	if len(tiers) == 1 {
+		return tiers[0].Source
+	}
 	var src hotreader.Source
 	for _, t := range slices.Backward(tiers) {
 		if src == nil {
@@ -358,6 +361,9 @@ func (r *tierScan) close() {
 		other := r.stats[1-i].Warnings()
 		for _, w := range r.stats[i].Warnings() {
 			unknown := w.Reason == hotreader.UnknownDevice || w.Reason == hotreader.UnknownProperty
+			if w.Reason == hotreader.OlderNotRead && i == 0 {
+				continue // they are read
+			}
 			said := slices.ContainsFunc(other, func(o hotreader.Warning) bool { return o.Reason == w.Reason && o.Property == w.Property })
 			if !unknown || !r.asked || said {
 				stats.Warn(w)

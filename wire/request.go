@@ -66,8 +66,10 @@ func (x *envelopeReader) envelope(e *Envelope, body []byte) {
 		case "source_cloud":
 			e.SourceCloud = x.word(key, value, maxSource)
 		case "target_layer":
-			if e.TargetLayer = x.text(key, value); e.TargetLayer != TargetLayer && e.TargetLayer != "" {
-				x.bad("target_layer is %.40q; this is %s", e.TargetLayer, TargetLayer)
+			switch e.TargetLayer = x.text(key, value); e.TargetLayer {
+			case TargetLayer, ColdLayer, ArchiveLayer, "":
+			default:
+				x.bad("target_layer is %.40q; want %s, %s or %s", e.TargetLayer, TargetLayer, ColdLayer, ArchiveLayer)
 			}
 		case "message_type":
 			e.MessageType = x.text(key, value)

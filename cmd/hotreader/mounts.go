@@ -7,7 +7,6 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/spf13/cobra"
 
-	"hotreader"
 	"hotreader/function"
 	"hotreader/httpapi"
 	"hotreader/mcpserver"
@@ -60,13 +59,12 @@ func (a *app) mcp() *cobra.Command {
 }
 
 func (a *app) runMCP(ctx context.Context, s *source, list string) error {
-	reader, closer, err := s.open(ctx)
+	reader, stores, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer closer.Close()
-	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version}
-	o.Lister, _ = closer.(hotreader.Lister) // the store
+	defer stores.Close()
+	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version, Lister: function.Lister(stores.stores...)}
 	if o.Catalog, err = function.OpenCatalog(list); err != nil {
 		return err
 	}

@@ -27,7 +27,6 @@ import (
 	"hotreader/internal/endpoint"
 	"hotreader/observe"
 	"hotreader/observe/page"
-	"hotreader/store/all"
 )
 
 const defaultListen = "127.0.0.1:8080"
@@ -47,6 +46,7 @@ const (
 
 type serving struct {
 	store, remote            string
+	tiers                    lowerTiers
 	listen, tokenFile        string
 	cert, key                string
 	insecure                 bool
@@ -85,7 +85,7 @@ Make one with: openssl rand -hex 32
 
 HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK,
 HOTREADER_MAX_ROWS, HOTREADER_CACHE, HOTREADER_SETTLE, HOTREADER_CACHE_AGE,
-HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
+HOTREADER_COLD, HOTREADER_ARCHIVE, HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
 
 Plain http is for this machine only. On any other address give --tls-cert and
 --tls-key, or say with --insecure that a proxy in front does the encryption.
@@ -118,7 +118,7 @@ func (a *app) serve() *cobra.Command {
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK",
-			"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
+			"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "cold": "HOTREADER_COLD", "archive": "HOTREADER_ARCHIVE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
 			return err
 		}
 		if err := s.check(f); err != nil {
@@ -157,11 +157,12 @@ func (s *serving) check(f *pflag.FlagSet) error {
 	case s.maxRows < 0:
 		return usagef("serve: --max-rows %d does not fit; want a whole number of rows, or 0 for the default", s.maxRows)
 	}
-	return nil
+	return s.tiers.check("serve", s.store)
 }
 
 func (s *serving) flags(f *pflag.FlagSet, levels []string) {
 	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
+	s.tiers.flags(f)
 	f.StringVar(&s.remote, "remote", "", "serve what this Hot Reader API has (an https `URL`, or http to this machine)")
 	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
 	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
@@ -219,14 +220,9 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	s.metrics = cmp.Or(s.metrics, seen.Page())
 	parts := function.Parts{Token: token, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
-	if s.remote == "" {
-		store, err := s.opened(ctx, seen)
-		if err != nil {
-			return err
-		}
-		defer store.Close()
-		parts.Local = func() (hotreader.Source, error) { return store, nil }
-	}
+	stores := &opened{ctx: ctx, wrap: seen.Store}
+	defer stores.Close()
+	parts.Local, parts.Objects = func() (hotreader.Source, error) { return stores.open(s.store) }, stores.open
 	handler, err := s.api(parts, devices, logs)
 	if err != nil {
 		return err
@@ -248,22 +244,13 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	return httpapi.Serve(ctx, httpapi.Server(handler), listener, httpapi.Drain{Reads: drain, Close: drain})
 }
 
-// opened opens the store, its requests seen.
-func (s *serving) opened(ctx context.Context, seen *observe.Observer) (hotreader.Store, error) {
-	var wrap func(http.RoundTripper) http.RoundTripper
-	if seen != nil {
-		wrap = seen.Store
-	}
-	return all.OpenSeen(ctx, s.store, wrap)
-}
-
 // api assembles what is served.
 func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
 	if parts.Catalog, err = function.OpenCatalog(s.catalog); err != nil {
 		return nil, err
 	}
-	f := &config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, L3: storeCloud(s.store), Settings: config.Settings{
-		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}}
+	f := s.tiers.function(config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, L3: storeCloud(s.store), Settings: config.Settings{
+		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}})
 	if err := f.ReadCache(s.cache, s.settle, s.cacheAge); err != nil {
 		return nil, usagef("serve: %v", err)
 	}
