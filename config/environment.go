@@ -57,7 +57,7 @@ type Function struct {
 	Cold, Archive Place // read after hot storage
 
 	// HotElsewhere says that only lower tiers are read here, ColdElsewhere that cold
-	// storage lies on another cloud.
+	// storage lies neither here nor where hot storage is asked for.
 	HotElsewhere, ColdElsewhere bool
 
 	// Token is the inter-cloud token, and TokenSecret the name of the secret
@@ -99,6 +99,7 @@ func (e *env) done(op string) (*Function, error) {
 		return nil, err
 	}
 	f := e.Function
+	f.ColdElsewhere = e.cold != "" && e.cold != e.here && !(f.Remote && e.cold == f.L3)
 	return &f, nil
 }
 
@@ -142,9 +143,7 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	if local && e.Role != "" {
 		e.Table = e.must("DYNAMODB_TABLE_NAME", getenv("DYNAMODB_TABLE_NAME"), "want the name of hot storage's table", checkTable)
 	}
-	if !e.Remote {
-		e.layout()
-	}
+	e.layout()
 	e.must("AWS_REGION", e.trimmed("AWS_REGION"), "Lambda sets it, elsewhere it must be given, as eu-central-1", func(string) string { return "" })
 	for _, service := range []string{"", "_DYNAMODB", "_SECRETS_MANAGER", "_IOTTWINMAKER"} {
 		e.awsEndpoint("AWS_ENDPOINT_URL" + service)
@@ -203,6 +202,7 @@ func (e *env) server() bool {
 	if e.HotElsewhere {
 		e.token()
 		e.settings()
+		e.layout()
 		return false
 	}
 	const name = "DIGITAL_TWIN_INFO"
@@ -223,7 +223,11 @@ func (e *env) server() bool {
 	}
 	e.token()
 	e.settings()
-	return e.L3 == e.here || e.L3 == "" && e.RemoteURL == ""
+	here := e.L3 == e.here || e.L3 == "" && e.RemoteURL == ""
+	if !here {
+		e.layout()
+	}
+	return here
 }
 
 // route reads REMOTE_READER_URL and decides whether hot storage is there: that
@@ -393,9 +397,14 @@ func (e *env) settings() {
 	e.Settings, e.Catalog = e.given.Settings, e.get("HOTREADER_CATALOG")
 }
 
-// layout settles how hot storage, which is here, is laid out.
+// layout settles how what is here is laid out: hot storage, or the files of lower tiers,
+// which may have any layout.
 func (e *env) layout() {
-	e.settle(&e.given, e.here, &e.Firestore.Collection, func(name string) string {
+	store := e.here
+	if e.Remote || e.HotElsewhere {
+		store = ""
+	}
+	e.settle(&e.given, store, &e.Firestore.Collection, func(name string) string {
 		if name == "collection" {
 			return "FIRESTORE_COLLECTION"
 		}

@@ -106,7 +106,7 @@ var Keys = []Key{
 	{Name: "gcp.database", Help: "a database that exists", rule: gcpDatabase, at: func(o *Options) any { return &o.GCP.Database }},
 	{Name: "gcp.collection", Help: "a collection that exists, its id or path, as `devices/{device}/telemetry`", rule: collection{}, at: func(o *Options) any { return &o.GCP.Collection }},
 
-	{Name: "cold", Help: "where [cold storage](history.md) lies, on the cloud that `layer_3_cold_provider` names: `" + `{"bucket":"twin-cold","prefix":"telemetry/","format":"mover"}` + "`, on Azure `account` and `container` for the bucket; prefix and format may be missing. It is never written or deleted", rule: objects{}, at: func(o *Options) any { return &o.Cold }},
+	{Name: "cold", Help: "where [cold storage](history.md) lies, on the cloud that `layer_3_cold_provider` names: `" + `{"bucket":"twin-cold","prefix":"telemetry/","format":"mover"}` + "`, on Azure `account` and `container` for the bucket, and `resource_group` where it is not the twin's; prefix and format may be missing. It is never written or deleted", rule: objects{}, at: func(o *Options) any { return &o.Cold }},
 	{Name: "archive", Help: "where the archive lies, on the cloud that `layer_3_archive_provider` names, in the same way", rule: objects{}, at: func(o *Options) any { return &o.Archive }},
 
 	{Name: "layout", Variable: "HOTREADER_LAYOUT", Reach: Stores, Help: "how the items are laid out, if not as hotreader does it: [a JSON object](docs/layouts.md), as `" + `{"time_key":"payload.ts","properties":"payload"}` + "`",

@@ -26,7 +26,6 @@ var bucketSchemes = map[Cloud]string{AWS: "s3", Azure: "azblob", GCP: "gs"}
 func (e *env) tiers() {
 	e.Cold = e.place("COLD", "layer_3_cold_provider", e.cold)
 	e.Archive = e.place("ARCHIVE", "layer_3_archive_provider", e.archive)
-	e.ColdElsewhere = e.cold != "" && e.cold != e.here
 	// Another API reads hot storage, and another function the twin's queries.
 	e.HotElsewhere = e.L3 != "" && e.L3 != e.here && e.L4 != e.here && (e.Cold.Store != "" || e.Archive.Store != "")
 }
@@ -85,8 +84,11 @@ type Objects struct {
 	Bucket    string // on AWS and Google Cloud
 	Account   string // on Azure
 	Container string
-	Prefix    string // of the keys
-	Format    string // "" = it is found out
+
+	ResourceGroup string // of the account; "" = the project's
+
+	Prefix string // of the keys
+	Format string // "" = it is found out
 }
 
 // formats are what a tier's files may be.
@@ -115,7 +117,7 @@ func (objects) read(l *loader, where string, raw json.RawMessage, to any) {
 	}
 	l.fields(where, raw,
 		text("bucket", bucket, &o.Bucket), text("account", storageAccount, &o.Account), text("container", blobContainer, &o.Container),
-		text("prefix", prefix, &o.Prefix),
+		text("resource_group", azureGroup, &o.ResourceGroup), text("prefix", prefix, &o.Prefix),
 		field{name: "format", read: func(where string, raw json.RawMessage) { formats.read(l, where, raw, &o.Format) }})
 	switch {
 	case o.Bucket != "" && o.Account == "" && o.Container == "":
