@@ -53,7 +53,7 @@ var (
 	storageAccount = shape{pattern: `^[a-z0-9]{3,24}$`, want: "a storage account's name: 3 to 24 of a-z and 0-9"}
 	blobContainer  = shape{pattern: `^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`, want: "a container's name: 3 to 63 of a-z, 0-9 and -"}
 	bucket         = shape{pattern: `^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`, want: "a bucket's name: 3 or more of a-z, 0-9, -, _ and ."}
-	prefix         = shape{pattern: `^[^\x00-\x1f?#]{1,1000}$`, want: "what the keys begin with, as telemetry/"}
+	prefix         = shape{pattern: `^[^\x00-\x1f?#*$'"\\]{1,1000}$`, want: "what the keys begin with, as telemetry/"}
 	gcpProject     = shape{pattern: `^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`, want: "a project's id: 6 to 30 of a-z, 0-9 and -"}
 	gcpRegion      = shape{pattern: `^[a-z]+-[a-z]+[0-9]+$`, want: "a region, as europe-west3"}
 	gcpDatabase    = shape{pattern: `^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`, want: "(default), or 4 to 63 of a-z, 0-9 and -"}

@@ -82,7 +82,9 @@ func objectsOf(s topology.Side, module map[string]any) {
 		} else {
 			place["bucket"] = t.Bucket
 		}
-		all = append(all, place)
+		if !slices.ContainsFunc(all, func(o any) bool { return maps.Equal(o.(map[string]any), place) }) {
+			all = append(all, place)
+		}
 	}
 	if len(all) > 0 {
 		module["objects"] = all
