@@ -30,6 +30,8 @@ var rooms = map[string][]string{
 	"store/awsdynamodb":       {"", "layout", "store/internal/*", "internal/*"},
 	"store/azurecosmos":       {"", "layout", "store/internal/*", "internal/*"},
 	"store/gcpfirestore":      {"", "layout", "store/internal/*", "internal/*"},
+	"store/coldstore":         {"", "layout", "store/internal/*", "internal/*"},
+	"store/coldstore/folder":  {"", "store/coldstore"},
 	"store/internal":          {"", "layout", "internal/*"},
 	"internal/component":      {},
 	"internal/endpoint":       {},

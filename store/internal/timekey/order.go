@@ -247,6 +247,15 @@ func (o *Order) Rest() (rest hotreader.Query, span time.Duration, ok bool) {
 	return rest, span, ok
 }
 
+// Behind returns the query for all that comes after the row passed last; ok is false if
+// nothing can.
+func (o *Order) Behind() (rest hotreader.Query, ok bool) {
+	if o.passed == 0 {
+		return o.query, true
+	}
+	return o.query.Behind(o.last)
+}
+
 // Waiting returns the query for all that has not been passed on; ok is false if that
 // cannot be told.
 func (o *Order) Waiting() (rest hotreader.Query, ok bool) {
