@@ -31,7 +31,7 @@ test: engines ## all tests, with the race detector, on real engines (fetched if 
 
 .PHONY: proof
 proof: engines ## the real series under every layout, on every engine; the matrices that are too long for make test
-	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... | grep -v '^=== '
+	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... ./test/tiers | grep -v '^=== '
 
 .PHONY: nine
 nine: engines ## the nine routes alone, and the matrix of what came over them

@@ -37,6 +37,10 @@ func (p Parts) layers(f *config.Function) (map[string]hotreader.Source, error) {
 		add(wire.ArchiveLayer, archive)
 	}
 	if cold != nil {
+		if archive != nil && f.Cold.Store != "" {
+			// An object that has gone while it was read has been moved on.
+			cold[0].Source = route.NewRetry(cold[0].Source, route.RetryOptions{})
+		}
 		lower = append(cold, archive...)
 		add(wire.ColdLayer, lower)
 	} else if !f.ColdElsewhere {

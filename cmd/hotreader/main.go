@@ -102,6 +102,8 @@ const storeURLs = `Store URLs:
   dynamodb://TABLE?region=R&endpoint=URL  what is left out, the environment says
   cosmos://HOST/DB/CONTAINER              key or sign-in: the environment
   firestore://PROJECT/DATABASE/COLLECTION database (default); sign-in: the environment
+  file:DIR?format=F                       a folder of objects, for --cold and --archive:
+                                          mover, jsonl, parquet, export; found out if not said
 TABLE may be an ARN, COLLECTION a path, as devices/{device}/telemetry. Parameters say
 how the items are laid out, if not as hotreader does it: device_key, time_key,
 partition, time_format, time_prefix, time_suffix, properties, name_key, value_key,

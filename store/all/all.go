@@ -5,6 +5,7 @@
 //	dynamodb://TABLE?region=R&endpoint=URL    TABLE: its name or ARN; what is left out is as the environment says
 //	cosmos://HOST/DB/CONTAINER                HOST[:PORT] of the account; of this machine: an emulator, over http, or https with tls=true
 //	firestore://PROJECT/DATABASE/COLLECTION   COLLECTION: its id, or its path, which may hold {device}
+//	file:DIR                                  a folder of objects, for reading: JSON, JSON lines, Parquet
 //
 // Tables, containers and collections also take the keys of a layout (package
 // layout); a container takes single=true for an emulator that knows no transactional
@@ -56,6 +57,7 @@ var schemes = []scheme{
 	{"dynamodb", "dynamodb://TABLE?region=R", []string{"region", "endpoint"}, layout.DynamoDB, openDynamoDB},
 	{"cosmos", "cosmos://HOST/DB/CONTAINER", []string{"single", "tls"}, layout.CosmosDB, openCosmos},
 	{"firestore", "firestore://PROJECT/DATABASE/COLLECTION", []string{"endpoint"}, layout.Firestore, openFirestore},
+	{"file", "file:DIR", objectParameters, "", openFolder},
 }
 
 // An opening is a store URL that is being opened.
@@ -140,7 +142,7 @@ func unknown(storeURL, name string) error {
 	if i := slices.Index(names, nearest.Word(name, names)); i >= 0 {
 		return bad("store URL %q: there is no %q store; did you mean %s?", storeURL, name, forms[i])
 	}
-	return bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER and firestore://PROJECT/DATABASE/COLLECTION", storeURL, name)
+	return bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER, firestore://PROJECT/DATABASE/COLLECTION and file:DIR", storeURL, name)
 }
 
 // parts returns what is between the slashes behind "//": as many parts as wanted,
