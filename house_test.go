@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"store/gcpfirestore":      {"", "layout", "store/internal/*", "internal/*"},
 	"store/coldstore":         {"", "layout", "store/internal/*", "internal/*"},
 	"store/coldstore/folder":  {"", "store/coldstore"},
+	"store/coldstore/coldurl": {"", "layout", "store/coldstore", "store/coldstore/folder"},
 	"store/internal":          {"", "layout", "internal/*"},
 	"internal/component":      {},
 	"internal/endpoint":       {},

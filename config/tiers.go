@@ -26,8 +26,8 @@ var bucketSchemes = map[Cloud]string{AWS: "s3", Azure: "azblob", GCP: "gs"}
 func (e *env) tiers() {
 	e.Cold = e.place("COLD", "layer_3_cold_provider", e.cold)
 	e.Archive = e.place("ARCHIVE", "layer_3_archive_provider", e.archive)
-	// Another API reads hot storage, and another function the twin's queries.
-	e.HotElsewhere = e.L3 != "" && e.L3 != e.here && e.L4 != e.here && (e.Cold.Store != "" || e.Archive.Store != "")
+	// An API may be here for the lower tiers alone.
+	e.HotElsewhere = e.Role == API && e.L3 != "" && e.L3 != e.here && e.L4 != e.here && (e.Cold.Store != "" || e.Archive.Store != "")
 }
 
 // place reads where one tier is, which provider has.

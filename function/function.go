@@ -162,10 +162,11 @@ type Program struct {
 	Getenv func(string) string
 	Logger *slog.Logger
 
-	Secret func(name string) identity.Fetch                  // reads the token from the secret of that name
-	Local  func(*observe.Observer) (hotreader.Source, error) // as Parts.Local
-	Serve  func(http.Handler) *http.Server                   // its server
-	Page   func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
+	Secret  func(name string) identity.Fetch                  // reads the token from the secret of that name
+	Local   func(*observe.Observer) (hotreader.Source, error) // as Parts.Local
+	Objects func(url string) (hotreader.Source, error)        // as Parts.Objects
+	Serve   func(http.Handler) *http.Server                   // its server
+	Page    func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
 
 	Host      string // to listen on; "" = every address
 	MaxStream int    // as httpapi.Options have it
@@ -219,6 +220,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 
 func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
 	parts.Local = func() (hotreader.Source, error) { return p.Local(parts.Observer) }
+	parts.Objects = p.Objects
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait, Address: forwarded,
 		MaxStream: p.MaxStream, Logger: p.Logger,

@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,6 +29,8 @@ import (
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/store/azurecosmos"
+	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/coldurl"
 )
 
 func main() {
@@ -49,10 +52,11 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	}
 	return function.Program{
 		Name: "hotreader-azure", Getenv: getenv, Host: "127.0.0.1",
-		Logger: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})),
-		Secret: func(name string) identity.Fetch { return secret(getenv, name) },
-		Local:  func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
-		Serve:  func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
+		Logger:  slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})),
+		Secret:  func(name string) identity.Fetch { return secret(getenv, name) },
+		Local:   func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
+		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
+		Serve:   func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
 	}.Run(ctx, f)
 }
 
@@ -65,6 +69,11 @@ func secret(getenv func(string) string, uri string) identity.Fetch {
 		}
 		return azurefunctions.Secret(who, nil, uri)(ctx)
 	}
+}
+
+// bucket opens object storage on this cloud.
+func bucket(u *url.URL) (coldstore.Bucket, string, error) {
+	return nil, "", &hotreader.Error{Op: "cold storage", Code: hotreader.CodeConfig, Err: fmt.Errorf("%s cannot be read", u.Redacted())}
 }
 
 // local opens the store on this cloud.

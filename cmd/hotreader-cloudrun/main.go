@@ -10,7 +10,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -23,6 +25,8 @@ import (
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/observe/page"
+	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/coldurl"
 	"hotreader/store/gcpfirestore"
 )
 
@@ -48,6 +52,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
 			Secret:    func(name string) identity.Fetch { return secret(getenv, name) },
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
+			Objects:   func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
 			Serve:     cloudrun.Server,
 			Page:      page.Handler,
 			MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
@@ -66,6 +71,11 @@ func secret(getenv func(string) string, version string) identity.Fetch {
 		o.Endpoint = "http://" + host
 	}
 	return cloudrun.Secret(version, o)
+}
+
+// bucket opens object storage on this cloud.
+func bucket(u *url.URL) (coldstore.Bucket, string, error) {
+	return nil, "", &hotreader.Error{Op: "cold storage", Code: hotreader.CodeConfig, Err: fmt.Errorf("%s cannot be read", u.Redacted())}
 }
 
 // local opens the store on this cloud.

@@ -16,6 +16,7 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -35,6 +36,8 @@ import (
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/store/awsdynamodb"
+	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/coldurl"
 )
 
 func main() {
@@ -114,6 +117,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	}
 	parts := function.Parts{
 		Local:   func() (hotreader.Source, error) { return local(f, seen) },
+		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
 		Catalog: devices, Token: token, Program: "hotreader-lambda", Observer: seen,
 	}
 	if f.Role == config.API {
@@ -157,6 +161,11 @@ func local(f *config.Function, seen *observe.Observer) (*awsdynamodb.Store, erro
 	}
 	client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = seen.StoreClient(o.HTTPClient) })
 	return awsdynamodb.New(client, awsdynamodb.Options{Table: f.Table, Layout: f.Layout}), nil
+}
+
+// bucket opens object storage on this cloud.
+func bucket(u *url.URL) (coldstore.Bucket, string, error) {
+	return nil, "", &hotreader.Error{Op: "cold storage", Code: hotreader.CodeConfig, Err: fmt.Errorf("%s cannot be read", u.Redacted())}
 }
 
 // fail tells Lambda, and whoever reads the log, why there is no function.

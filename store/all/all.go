@@ -37,6 +37,7 @@ import (
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 	"hotreader/store/boltstore"
+	"hotreader/store/coldstore/coldurl"
 	"hotreader/store/gcpfirestore"
 	"hotreader/store/memstore"
 )
@@ -57,7 +58,7 @@ var schemes = []scheme{
 	{"dynamodb", "dynamodb://TABLE?region=R", []string{"region", "endpoint"}, layout.DynamoDB, openDynamoDB},
 	{"cosmos", "cosmos://HOST/DB/CONTAINER", []string{"single", "tls"}, layout.CosmosDB, openCosmos},
 	{"firestore", "firestore://PROJECT/DATABASE/COLLECTION", []string{"endpoint"}, layout.Firestore, openFirestore},
-	{"file", "file:DIR", objectParameters, "", openFolder},
+	{"file", "file:DIR", coldurl.Parameters, "", openObjects},
 }
 
 // An opening is a store URL that is being opened.
