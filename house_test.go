@@ -31,6 +31,7 @@ var rooms = map[string][]string{
 	"store/azurecosmos":       {"", "layout", "store/internal/*", "internal/*"},
 	"store/gcpfirestore":      {"", "layout", "store/internal/*", "internal/*"},
 	"store/coldstore":         {"", "layout", "store/internal/*", "internal/*"},
+	"store/coldstore/*":       {"", "store/coldstore", "store/internal/*", "internal/*"},
 	"store/coldstore/folder":  {"", "store/coldstore"},
 	"store/coldstore/coldurl": {"", "layout", "store/coldstore", "store/coldstore/folder"},
 	"store/internal":          {"", "layout", "internal/*"},
@@ -105,7 +106,7 @@ var functionClouds = map[string]string{
 }
 
 // testHelpers are the folders outside _test.go files that may import testing.
-var testHelpers = regexp.MustCompile(`^(store/storetest(/.*)?|test/.*)$`)
+var testHelpers = regexp.MustCompile(`^(store/storetest(/.*)?|store/coldstore/buckettest|test/.*)$`)
 
 // source is what the house rules look at in one folder.
 type source struct {

@@ -32,7 +32,7 @@ func (p Parts) layers(f *config.Function) (map[string]hotreader.Source, error) {
 	}
 	layers := map[string]hotreader.Source{}
 	add := func(layer string, tiers []route.Tier) { layers[layer] = RowLimit(f).Within(route.Tiers(tiers...)) }
-	lower := cold
+	var lower []route.Tier
 	if archive != nil {
 		add(wire.ArchiveLayer, archive)
 	}
@@ -41,8 +41,9 @@ func (p Parts) layers(f *config.Function) (map[string]hotreader.Source, error) {
 			// An object that has gone while it was read has been moved on.
 			cold[0].Source = route.NewRetry(cold[0].Source, route.RetryOptions{})
 		}
-		lower = append(cold, archive...)
-		add(wire.ColdLayer, lower)
+		cold = append(cold, archive...)
+		lower = cold
+		add(wire.ColdLayer, cold)
 	} else if !f.ColdElsewhere {
 		lower = archive
 	}

@@ -30,6 +30,7 @@ import (
 	"hotreader/observe"
 	"hotreader/store/azurecosmos"
 	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/azureblob"
 	"hotreader/store/coldstore/coldurl"
 )
 
@@ -73,7 +74,9 @@ func secret(getenv func(string) string, uri string) identity.Fetch {
 
 // bucket opens object storage on this cloud.
 func bucket(u *url.URL) (coldstore.Bucket, string, error) {
-	return nil, "", &hotreader.Error{Op: "cold storage", Code: hotreader.CodeConfig, Err: fmt.Errorf("%s cannot be read", u.Redacted())}
+	container, prefix := coldurl.Container(u)
+	b, err := azureblob.NewFunction(azureblob.Options{Account: u.Host, Container: container, Endpoint: u.Query().Get("endpoint")})
+	return b, prefix, err
 }
 
 // local opens the store on this cloud.

@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -27,6 +26,7 @@ import (
 	"hotreader/observe/page"
 	"hotreader/store/coldstore"
 	"hotreader/store/coldstore/coldurl"
+	"hotreader/store/coldstore/gcs"
 	"hotreader/store/gcpfirestore"
 )
 
@@ -75,7 +75,8 @@ func secret(getenv func(string) string, version string) identity.Fetch {
 
 // bucket opens object storage on this cloud.
 func bucket(u *url.URL) (coldstore.Bucket, string, error) {
-	return nil, "", &hotreader.Error{Op: "cold storage", Code: hotreader.CodeConfig, Err: fmt.Errorf("%s cannot be read", u.Redacted())}
+	b, err := gcs.New(context.Background(), gcs.Options{Bucket: u.Host, Endpoint: u.Query().Get("endpoint")})
+	return b, coldurl.Key(u), err
 }
 
 // local opens the store on this cloud.

@@ -38,6 +38,7 @@ import (
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/coldstore"
 	"hotreader/store/coldstore/coldurl"
+	"hotreader/store/coldstore/s3"
 )
 
 func main() {
@@ -165,7 +166,9 @@ func local(f *config.Function, seen *observe.Observer) (*awsdynamodb.Store, erro
 
 // bucket opens object storage on this cloud.
 func bucket(u *url.URL) (coldstore.Bucket, string, error) {
-	return nil, "", &hotreader.Error{Op: "cold storage", Code: hotreader.CodeConfig, Err: fmt.Errorf("%s cannot be read", u.Redacted())}
+	q := u.Query()
+	b, err := s3.NewFunction(s3.Options{Bucket: u.Host, Region: q.Get("region"), Endpoint: q.Get("endpoint")})
+	return b, coldurl.Key(u), err
 }
 
 // fail tells Lambda, and whoever reads the log, why there is no function.

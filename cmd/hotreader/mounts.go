@@ -63,7 +63,7 @@ func (a *app) runMCP(ctx context.Context, s *source, list string) error {
 	if err != nil {
 		return err
 	}
-	defer stores.Close()
+	defer func() { _ = stores.Close() }() // they were read
 	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version, Lister: function.Lister(stores.stores...)}
 	if o.Catalog, err = function.OpenCatalog(list); err != nil {
 		return err

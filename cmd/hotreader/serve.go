@@ -221,7 +221,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	s.metrics = cmp.Or(s.metrics, seen.Page())
 	parts := function.Parts{Token: token, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
 	stores := &opened{ctx: ctx, wrap: seen.Store}
-	defer stores.Close()
+	defer func() { _ = stores.Close() }() // they were read
 	parts.Local, parts.Objects = func() (hotreader.Source, error) { return stores.open(s.store) }, stores.open
 	handler, err := s.api(parts, devices, logs)
 	if err != nil {

@@ -127,7 +127,7 @@ func (o *opened) open(url string) (hotreader.Source, error) {
 	return store, nil
 }
 
-// Close closes them all.
+// Close closes them all. They were only read.
 func (o *opened) Close() (err error) {
 	for _, s := range o.stores {
 		err = errors.Join(err, s.Close())

@@ -95,12 +95,12 @@ func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 				return
 			}
 			c, was := errors.AsType[*changed](err)
-			if !was || again == maxAgain {
+			if !was || again == maxAgain || r.must != "" { // what was replaced is not listed any more
 				yield(hotreader.Row{}, s.fail(ctx, err))
 				return
 			}
 			if q, must = r.rest, c.key; !r.more {
-				return
+				return // all rows have come
 			}
 		}
 	}

@@ -5,12 +5,10 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
-	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -144,29 +142,26 @@ func (w *writer) Write(_ context.Context, device string, records []hotreader.Rec
 			return err
 		}
 	}
-	groups := map[string]*file{}
+	var groups []*file
 	for i, r := range records {
-		if r.Time = r.Time.UTC(); last[key(r)] == i {
-			r.Fields = slices.Clone(r.Fields)
-			for k := range r.Fields {
-				r.Fields[k].Value = r.Fields[k].Value.Clone()
-			}
-			folder, group := "any", ""
-			if w.alike {
-				group = kinds(r)
-			}
-			if !wide {
-				folder = r.Time.Format("dt=2006-01")
-				group += folder
-			}
-			if groups[group] == nil {
-				groups[group] = &file{name: folder, device: device}
-			}
-			groups[group].records = append(groups[group].records, r)
+		if r.Time = r.Time.UTC(); last[key(r)] != i {
+			continue
 		}
+		r.Fields = slices.Clone(r.Fields)
+		for k := range r.Fields {
+			r.Fields[k].Value = r.Fields[k].Value.Clone()
+		}
+		folder := "any"
+		if !wide {
+			folder = r.Time.Format("dt=2006-01")
+		}
+		at := slices.IndexFunc(groups, func(f *file) bool { return f.name == folder && (!w.alike || fits(f.records, r)) })
+		if at < 0 {
+			at, groups = len(groups), append(groups, &file{name: folder, device: device})
+		}
+		groups[at].records = append(groups[at].records, r)
 	}
-	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		f := groups[name]
+	for _, f := range groups {
 		w.n++
 		ending, body := w.encode(w.n, device, f.records)
 		f.name = filepath.Join(w.dir, f.name, fmt.Sprintf("part-%06d.%s", w.n, ending))
@@ -178,20 +173,28 @@ func (w *writer) Write(_ context.Context, device string, records []hotreader.Rec
 	return nil
 }
 
+// fits reports whether one schema fits a record and others: their properties are of the
+// same kinds.
+func fits(records []hotreader.Record, r hotreader.Record) bool {
+	for _, f := range r.Fields {
+		for _, other := range records {
+			for _, g := range other.Fields {
+				if f.Name == g.Name && !f.Value.IsNull() && !g.Value.IsNull() && f.Value.Kind() != g.Value.Kind() {
+					return false
+				}
+			}
+			if len(other.Fields) > 0 && len(records) > 100 { // they are like the first
+				break
+			}
+		}
+	}
+	return true
+}
+
 // ending returns what encode was called with for a file.
 func ending(name string) (n int) {
 	fmt.Sscanf(filepath.Base(name), "part-%d", &n)
 	return n
-}
-
-// kinds tells records apart that one schema does not fit.
-func kinds(r hotreader.Record) string {
-	var all []string
-	for _, f := range r.Fields {
-		all = append(all, fmt.Sprintf("%q %v", f.Name, f.Value.Kind()))
-	}
-	slices.Sort(all)
-	return strings.Join(all, ",")
 }
 
 func lines(device string, records []hotreader.Record) (b []byte) {
@@ -231,50 +234,42 @@ func zstandard(b []byte) []byte {
 	return z.EncodeAll(b, nil)
 }
 
-// parquetFile writes records that have the same properties of the same kinds.
+// parquetFile writes records whose properties are of one kind each.
 func parquetFile(t testing.TB, device string, records []hotreader.Record) []byte {
 	scales := map[string]int{}
 	schema := parquet.Group{"device_id": parquet.String(), "timestamp": parquet.String()}
 	for _, r := range records {
 		for _, f := range r.Fields {
 			scales[f.Name] = max(scales[f.Name], scale(f.Value))
-		}
-	}
-	for _, f := range slices.Concat(records, []hotreader.Record{{}})[0].Fields {
-		switch f.Value.Kind() {
-		case hotreader.Bool:
-			schema[f.Name] = parquet.Leaf(parquet.BooleanType)
-		case hotreader.Number:
-			schema[f.Name] = parquet.Decimal(scales[f.Name], 1000, parquet.ByteArrayType)
-		case hotreader.String:
-			schema[f.Name] = parquet.String()
+			switch f.Value.Kind() {
+			case hotreader.Bool:
+				schema[f.Name] = parquet.Optional(parquet.Leaf(parquet.BooleanType))
+			case hotreader.Number:
+				schema[f.Name] = parquet.Optional(parquet.Decimal(scales[f.Name], 1000, parquet.ByteArrayType))
+			case hotreader.String:
+				schema[f.Name] = parquet.Optional(parquet.String())
+			}
 		}
 	}
 	var out bytes.Buffer
 	s := parquet.NewSchema("item", schema)
 	w := parquet.NewGenericWriter[any](&out, s, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(500))
-	names := s.Columns()
 	for _, r := range records {
 		var row parquet.Row
-		for i, name := range names {
-			v := parquet.ValueOf(r.Time.UTC().Format(time.RFC3339Nano))
-			if name[0] == "device_id" {
-				v = parquet.ValueOf(device)
-			}
+		for i, name := range s.Columns() {
+			v := parquet.NullValue().Level(0, 0, i)
 			for _, f := range r.Fields {
-				if f.Name != name[0] {
-					continue
-				}
-				switch f.Value.Kind() {
-				case hotreader.Bool:
-					v = parquet.ValueOf(f.Value.Bool())
-				case hotreader.Number:
-					v = parquet.ValueOf(unscaled(f.Value, scales[f.Name]))
-				case hotreader.String:
-					v = parquet.ValueOf(string(f.Value.Text()))
+				if f.Name == name[0] && !f.Value.IsNull() {
+					v = cell(f.Value, scales[f.Name]).Level(0, 1, i)
 				}
 			}
-			row = append(row, v.Level(0, 0, i))
+			switch name[0] {
+			case "device_id":
+				v = parquet.ValueOf(device).Level(0, 0, i)
+			case "timestamp":
+				v = parquet.ValueOf(r.Time.UTC().Format(time.RFC3339Nano)).Level(0, 0, i)
+			}
+			row = append(row, v)
 		}
 		if _, err := w.WriteRows([]parquet.Row{row}); err != nil {
 			t.Fatal(err)
@@ -284,6 +279,16 @@ func parquetFile(t testing.TB, device string, records []hotreader.Record) []byte
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+func cell(v hotreader.Value, scale int) parquet.Value {
+	switch v.Kind() {
+	case hotreader.Bool:
+		return parquet.ValueOf(v.Bool())
+	case hotreader.Number:
+		return parquet.ValueOf(unscaled(v, scale))
+	}
+	return parquet.ValueOf(string(v.Text()))
 }
 
 func rational(v hotreader.Value) *big.Rat {

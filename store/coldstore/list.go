@@ -160,7 +160,7 @@ func (h *habit) bounds(s *Store, q *hotreader.Query) (low, high string) {
 	case h.device != "" && plainID.MatchString(q.Device):
 		low = s.prefix + h.device + q.Device + "/"
 		return low, low + "\xff"
-	case h.device != "":
+	case h.device != "" || h.all:
 		return s.prefix, s.prefix + "\xff"
 	}
 	low = s.prefix + h.dating.head

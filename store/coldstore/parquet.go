@@ -16,7 +16,7 @@ import (
 
 // Bytes of Parquet that are fetched at a time.
 const (
-	leastTail  = 8 << 10 // of the end, where the footer is
+	leastTail  = 16 << 10 // of the end, where the footer is
 	maxFooter  = 32 << 20
 	wholeGroup = 4 << 20 // of a row group's columns; of more, blockBytes of each
 	blockBytes = 1 << 20

@@ -179,6 +179,9 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		ahead = 0
 	}
 	for s.ctx.Err() == nil {
+		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
+			return nil
+		}
 		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < maxHeld/4) {
 			s.begin()
 		}
@@ -187,6 +190,9 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		}
 		f := s.begun.all[0]
 		if len(f.rows) == 0 {
+			if !s.order.Reached(f.near) {
+				return nil
+			}
 			if err := s.receive(f); err != nil {
 				return err
 			}

@@ -81,6 +81,15 @@ func Open(text string, l layout.Layout, open func(u *url.URL) (b coldstore.Bucke
 	return s, nil
 }
 
+// Key is the prefix of keys that the path of a bucket's URL says.
+func Key(u *url.URL) string { return strings.TrimPrefix(u.Path, "/") }
+
+// Container takes the path of azblob://ACCOUNT/CONTAINER/PREFIX apart.
+func Container(u *url.URL) (container, prefix string) {
+	container, prefix, _ = strings.Cut(Key(u), "/")
+	return container, prefix
+}
+
 // late reads how much later than its event a row may arrive.
 func late(q url.Values) (time.Duration, error) {
 	text := q.Get("late")
