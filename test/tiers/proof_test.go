@@ -3,7 +3,9 @@
 package tiers
 
 import (
+	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -12,6 +14,9 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/route"
+	"hotreader/store/all"
+	"hotreader/store/memstore"
 )
 
 const realFile = "../../../shared/data/machine_temperature.csv"
@@ -78,4 +83,42 @@ func TestProofTiers(t *testing.T) {
 		}
 	})
 	t.Logf("%d answers of %d rows, exact", answers, len(want))
+}
+
+// What a mover for AWS has left in cold storage, with its crashes, and the rest in hot
+// storage are the real series.
+func TestProofObjectsOfAMover(t *testing.T) {
+	const folder = "../../../shared/data/cold-aws"
+	want := written(series(t))
+	cold, err := all.OpenReader(t.Context(), "file:"+folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cold.Close()
+	text, err := os.ReadFile(folder + "/hot.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hot := memstore.New()
+	for line := range bytes.Lines(text) {
+		var item struct {
+			Timestamp   time.Time
+			Temperature json.RawMessage
+		}
+		if err := json.Unmarshal(line, &item); err != nil {
+			t.Fatal(err)
+		}
+		record := hotreader.Record{Time: item.Timestamp, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.NumberValue(item.Temperature)}}}
+		if err := hot.Write(t.Context(), "machine-1", []hotreader.Record{record}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := hotreader.NewReader(route.Tiers(route.Tier{Name: "hot storage", Source: hot}, route.Tier{Name: "cold storage", Source: cold}))
+	q := hotreader.Query{Device: "machine-1", Properties: []string{"temperature"}}
+	same(t, "ascending", read(t, reader, q), want)
+	same(t, "pages", pages(t, reader, q, 10_000), want)
+	q.Order = hotreader.Descending
+	back := read(t, reader, q)
+	slices.Reverse(back)
+	same(t, "descending", back, want)
 }
