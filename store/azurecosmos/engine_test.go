@@ -4,11 +4,9 @@ package azurecosmos_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"slices"
 	"strconv"
@@ -132,48 +130,23 @@ var layouts = map[string]layout.Layout{
 
 // harness brings up a container for each check. Histories begin at from, or later.
 func harness(l layout.Layout, from time.Time) storetest.Harness {
-	return storetest.Harness{
+	h := storetest.Harness{
 		RewritesNumbers:   true,
 		WideNumbersAsText: true,
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			o := options(l)
 			o.PageItems = 5000 // the emulator itself never ends a page
 			s := open(t, o)
-			if strings.Contains(l.Partition, "yyyy") {
-				return since{s, from}, s
-			}
-			return s, s
+			return storetest.Dated(s, l.Partition, from), s
 		},
 	}
+	if len(l.TimeFormat) > 0 && l.TimeFormat[0] == layout.EpochMillis { // a double keeps no nanoseconds of a day in our time
+		h.Not = []string{"range/nanoseconds", "resume/behind every row", "names/a hundred properties", "write/the last write stands"}
+	}
+	return h
 }
 
-// since is a container with dated partitions, of which a history needs a start.
-type since struct {
-	hotreader.Source
-	from time.Time
-}
-
-func (s since) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	if q.Start.IsZero() {
-		q.Start = s.from
-	}
-	if until := s.from.AddDate(1, 1, 0); q.End.IsZero() && q.Start.Before(until) {
-		q.End = until
-	}
-	return s.Source.Scan(ctx, q)
-}
-
-func TestLayouts(t *testing.T) {
-	for name, l := range layouts {
-		t.Run(name, func(t *testing.T) {
-			h := harness(l, time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC))
-			if l.TimeFormat[0] == layout.EpochMillis { // a double keeps no nanoseconds of a day in our time
-				h.Not = []string{"range/nanoseconds", "resume/behind every row", "names/a hundred properties", "write/the last write stands"}
-			}
-			storetest.RunRows(t, h)
-		})
-	}
-}
+func TestLayouts(t *testing.T) { storetest.Layouts(t, layouts, harness) }
 
 // values reads n of each row.
 func values(t *testing.T, r hotreader.Source, q hotreader.Query) (got []int) {
