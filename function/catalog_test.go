@@ -14,6 +14,7 @@ import (
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
+	"hotreader/test/packed"
 )
 
 func TestOpenCatalog(t *testing.T) {
@@ -63,14 +64,7 @@ func TestOpenCatalog(t *testing.T) {
 
 // The API lists the catalogue's devices or, without one, the store's.
 func TestAPIListsDevices(t *testing.T) {
-	packed, err := catalog.Build([]catalog.Device{{ID: "pump-7", Type: "pump"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	devices, err := catalog.Open(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	devices := packed.Open(t, catalog.Device{ID: "pump-7", Type: "pump"})
 	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
 	if err != nil {
 		t.Fatal(err)

@@ -16,20 +16,8 @@ import (
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
+	"hotreader/test/packed"
 )
-
-func packed(t testing.TB, devices ...catalog.Device) *catalog.Catalog {
-	t.Helper()
-	text, err := catalog.Build(devices)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 // hall is a twin of which the store has the pump alone, and a device more.
 func hall(t testing.TB) *catalog.Catalog {
@@ -39,7 +27,7 @@ func hall(t testing.TB) *catalog.Catalog {
 		{Name: "state", Type: hotreader.ShortString},
 		{Name: "maker", Type: hotreader.ShortString, Constant: `"Müller"`},
 	}
-	return packed(t,
+	return packed.Open(t,
 		catalog.Device{ID: "pump", Type: "pumps", Properties: pump},
 		catalog.Device{ID: "pump-2", Type: "pumps", Properties: pump},
 		catalog.Device{ID: "plate", Properties: pump[3:]},
@@ -141,7 +129,7 @@ func TestDevicesBeyondAnAnswer(t *testing.T) {
 	for i := range 3000 {
 		devices = append(devices, catalog.Device{ID: fmt.Sprintf("d%04d-%s", i, strings.Repeat("x", 100))})
 	}
-	s := serve(t, httpapi.Options{Catalog: packed(t, devices...), MaxAnswer: 100 << 10})
+	s := serve(t, httpapi.Options{Catalog: packed.Open(t, devices...), MaxAnswer: 100 << 10})
 	n := 0
 	for i, page := range list(t, s, "/v1/devices") {
 		for id := range strings.FieldsSeq(page) {

@@ -16,6 +16,7 @@ import (
 	"hotreader/catalog"
 	"hotreader/mcpserver"
 	"hotreader/store/memstore"
+	"hotreader/test/packed"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -154,14 +155,8 @@ func TestManyDevices(t *testing.T) {
 	for i := range catalog.MaxDevices {
 		all = append(all, catalog.Device{ID: fmt.Sprintf("d%05d", i), Type: "pump", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double, Unit: "bar"}, {Name: "c", Type: hotreader.Double, Constant: "5"}}})
 	}
-	packed, err := catalog.Build(all)
-	if err != nil {
-		t.Fatal(err)
-	}
 	o := options(t)
-	if o.Catalog, err = catalog.Open(packed); err != nil {
-		t.Fatal(err)
-	}
+	o.Catalog = packed.Open(t, all...)
 	o.May = func(_ context.Context, device string) bool { return device >= "d05000" }
 	session := connected(t, o)
 	n, after := 0, ""

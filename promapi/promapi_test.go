@@ -18,6 +18,7 @@ import (
 	"hotreader/catalog"
 	"hotreader/promapi"
 	"hotreader/store/memstore"
+	"hotreader/test/packed"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -97,19 +98,6 @@ func (f *fixture) query(expression string, after time.Duration) string {
 	return body
 }
 
-func opened(t *testing.T, devices []catalog.Device) *catalog.Catalog {
-	t.Helper()
-	packed, err := catalog.Build(devices)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 func TestNames(t *testing.T) {
 	f := start(t, nil)
 	names := map[string]string{
@@ -165,7 +153,7 @@ func TestWarnings(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := start(t, func(o *promapi.Options) {
 				if c.catalog {
-					o.Catalog = opened(t, list)
+					o.Catalog = packed.Open(t, list...)
 				}
 			})
 			f.put("d", c.property, c.values...)
@@ -265,7 +253,7 @@ func TestLimits(t *testing.T) {
 		for i := range catalog.MaxDevices {
 			all = append(all, catalog.Device{ID: fmt.Sprint("d", i), Type: "t", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double}}})
 		}
-		o.Catalog, o.Samples = opened(t, all), 1000
+		o.Catalog, o.Samples = packed.Open(t, all...), 1000
 	})
 	many := make([]hotreader.Value, 1500)
 	for i := range many {

@@ -18,6 +18,7 @@ import (
 	"hotreader"
 	"hotreader/catalog"
 	"hotreader/store/memstore"
+	"hotreader/test/packed"
 )
 
 // devicesOf returns a catalogue of n devices of the type mixer, from mixer-0000 on,
@@ -29,15 +30,7 @@ func devicesOf(t failer, n int) *catalog.Catalog {
 	for i := range n {
 		all = append(all, catalog.Device{ID: mixer(i), Type: "mixer", Properties: properties})
 	}
-	packed, err := catalog.Build(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return packed.Open(t, all...)
 }
 
 func mixer(i int) string { return fmt.Sprintf("mixer-%04d", i) }
@@ -416,14 +409,7 @@ func TestFleetTokens(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		packed, err := catalog.Build([]catalog.Device{{ID: mixer(5), Type: "mixer"}, {ID: mixer(0), Type: "mixer"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fewer, err := catalog.Open(packed)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fewer := packed.Open(t, catalog.Device{ID: mixer(5), Type: "mixer"}, catalog.Device{ID: mixer(0), Type: "mixer"})
 		again := req
 		again.Fleet, again.MaxResults = &Fleet{Type: "mixer", Catalog: fewer}, 0
 		rest, _ := walk(t, r, again)

@@ -18,6 +18,7 @@ import (
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/boltstore"
+	"hotreader/test/packed"
 )
 
 // BenchmarkMenus is a dashboard with a menu for the device and one for the property,
@@ -99,15 +100,7 @@ func fleet(b *testing.B) *catalog.Catalog {
 		}
 		devices = append(devices, d)
 	}
-	packed, err := catalog.Build(devices)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c, err := catalog.Open(packed)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return c
+	return packed.Open(b, devices...)
 }
 
 // fleetStore has 1,000 rows of one device.

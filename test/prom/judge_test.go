@@ -26,6 +26,7 @@ import (
 	"hotreader/catalog"
 	"hotreader/promapi"
 	"hotreader/store/memstore"
+	"hotreader/test/packed"
 )
 
 // begin is where samples begin: on no edge of a step.
@@ -117,15 +118,7 @@ func both(tb testing.TB) sides {
 			tb.Fatal(err)
 		}
 	}
-	packed, err := catalog.Build(devices)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	list, err := catalog.Open(packed)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	ours, err := promapi.New(promapi.Options{Reader: hotreader.NewReader(store), Catalog: list, Twin: "hall"})
+	ours, err := promapi.New(promapi.Options{Reader: hotreader.NewReader(store), Catalog: packed.Open(tb, devices...), Twin: "hall"})
 	if err != nil {
 		tb.Fatal(err)
 	}
