@@ -12,6 +12,7 @@ import (
 
 	"hotreader"
 	"hotreader/store/internal/batch"
+	"hotreader/store/internal/failure"
 )
 
 var _ hotreader.Merger = (*Store)(nil)
@@ -28,10 +29,10 @@ func (s *Store) Merge(ctx context.Context, device string, records []hotreader.Re
 		requests, err = batch.Make(device, records, func(r *hotreader.Record, add func(string, types.WriteRequest)) error { return s.items(device, r, add) })
 	}
 	if err != nil {
-		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
+		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
 	}
 	if err := batch.Send(ctx, requests, parallelBatches, s.update); err != nil {
-		return s.fail(ctx, writing, err)
+		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
 }

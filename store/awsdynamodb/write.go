@@ -14,6 +14,7 @@ import (
 	"hotreader"
 	"hotreader/layout"
 	"hotreader/store/internal/batch"
+	"hotreader/store/internal/failure"
 )
 
 // DynamoDB's bounds, from "Quotas and limits in Amazon DynamoDB" and
@@ -48,10 +49,10 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	}
 	requests, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, types.WriteRequest)) error { return s.items(device, r, add) })
 	if err != nil {
-		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
+		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
 	}
 	if err := batch.Send(ctx, slices.Collect(slices.Chunk(requests, maxBatch)), parallelBatches, s.writeBatch); err != nil {
-		return s.fail(ctx, writing, err)
+		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
 }

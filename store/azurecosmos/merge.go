@@ -39,11 +39,11 @@ func (s *Store) Merge(ctx context.Context, device string, records []hotreader.Re
 		})
 	}
 	if err != nil {
-		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
+		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
 	}
 	err = batch.Send(ctx, updates, parallelItems, func(ctx context.Context, u update) error { return s.mergeItem(ctx, u.id, u.item) })
 	if err != nil {
-		return s.fail(ctx, writing, err)
+		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
 }

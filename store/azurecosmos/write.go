@@ -17,6 +17,7 @@ import (
 	"hotreader/internal/jsontext"
 	"hotreader/layout"
 	"hotreader/store/internal/batch"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 )
 
@@ -44,7 +45,7 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	}
 	requests, err := s.writeRequests(device, records)
 	if err != nil {
-		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
+		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
 	}
 	parallel := parallelBatches
 	if s.single {
@@ -57,7 +58,7 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 		return err
 	})
 	if err != nil {
-		return s.fail(ctx, writing, err)
+		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
 }
@@ -69,7 +70,7 @@ func (s *Store) checkWrite() error {
 	}
 	for _, key := range [][]string{s.device, s.time} {
 		if slices.Contains(system, key[0]) {
-			return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeConfig,
+			return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeConfig,
 				Err: fmt.Errorf("nothing can be written with %s as a key, for Cosmos DB sets it itself", key[0])}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"hotreader"
 	"hotreader/store/internal/batch"
+	"hotreader/store/internal/failure"
 )
 
 var _ hotreader.Merger = (*Store)(nil)
@@ -17,10 +18,10 @@ func (s *Store) Merge(ctx context.Context, device string, records []hotreader.Re
 	}
 	commits, err := s.commits(device, records, merging)
 	if err != nil {
-		return s.invalid(writing, err)
+		return s.invalid(failure.Writing, err)
 	}
 	if err := batch.Send(ctx, commits, parallelCommits, s.commit); err != nil {
-		return s.fail(ctx, writing, err)
+		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"hotreader"
 	"hotreader/layout"
 	"hotreader/store/internal/batch"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/timekey"
 )
 
@@ -54,10 +55,10 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	}
 	commits, err := s.commits(device, records, replacing)
 	if err != nil {
-		return s.invalid(writing, err)
+		return s.invalid(failure.Writing, err)
 	}
 	if err := batch.Send(ctx, commits, parallelCommits, s.commit); err != nil {
-		return s.fail(ctx, writing, err)
+		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
 }
