@@ -33,7 +33,7 @@ func (f *file) next() error {
 		if bad.Line < f.first() {
 			return nil
 		}
-		return f.bad(bad.Line, bad.Text, fmt.Errorf("%w%s", bad.Err, encodingHint(bad.Err)))
+		return f.bad(bad.Line, bad.Text, bad.Err)
 	}
 	if err != nil {
 		return err
@@ -49,13 +49,6 @@ func (f *file) next() error {
 		return f.bad(r.Line, r.Text, err)
 	}
 	return nil
-}
-
-func encodingHint(err error) string {
-	if errors.Is(err, records.ErrEncoding) {
-		return "; give --encoding windows-1252 (Western Europe), windows-1250 (Central Europe) or another"
-	}
-	return ""
 }
 
 // first returns the first line that may be data.
@@ -249,7 +242,7 @@ func (f *file) read(full func() error, enough func() bool) error {
 func (f *file) nextObject(in *records.JSON) error {
 	object, line, err := in.Next()
 	if bad, ok := errors.AsType[*records.BadRecord](err); ok {
-		return f.bad(bad.Line, bad.Text, fmt.Errorf("%w%s", bad.Err, encodingHint(bad.Err)))
+		return f.bad(bad.Line, bad.Text, bad.Err)
 	}
 	if err != nil {
 		return err
