@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func (k *kind) try(t *testing.T) {
 		}
 		files = append(files, name)
 	}
-	args := shellWords(k.flags)
+	args := shellWords(t, k.flags)
 	if !slices.Contains(args, "--device-column") && !strings.Contains(k.advice, "--device-column") {
 		args = append(args, "--device", "d")
 	}
@@ -80,7 +81,7 @@ func (k *kind) try(t *testing.T) {
 		if code != exitUsage || !strings.Contains(talk, k.advice) {
 			t.Fatalf("exit code %d, want %d and %q: %s", code, exitUsage, k.advice, talk)
 		}
-		args = append(args, shellWords(k.advice)...)
+		args = append(args, shellWords(t, k.advice)...)
 	}
 	store := "bolt:" + filepath.Join(dir, "s.db")
 	result, talk, code := runImport(t, store, slices.Concat(args, files))
@@ -103,23 +104,17 @@ func (k *kind) try(t *testing.T) {
 	}
 }
 
-// shellWords cuts a text into words as a shell does that knows single quotes alone.
-func shellWords(text string) (all []string) {
-	word, quoted, any := "", false, false
-	for _, c := range text + " " {
-		switch {
-		case c == '\'':
-			quoted, any = !quoted, true
-		case c == ' ' && !quoted:
-			if any || word != "" {
-				all = append(all, word)
-			}
-			word, any = "", false
-		default:
-			word += string(c)
-		}
+// shellWords are the words of a command line as a shell takes them.
+func shellWords(t *testing.T, line string) []string {
+	t.Helper()
+	if line == "" {
+		return nil
 	}
-	return all
+	out, err := exec.Command("sh", "-c", `set -- `+line+`; for w; do printf '%s\n' "$w"; done`).Output()
+	if err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
 func runImport(t *testing.T, store string, args []string) (result importer.Result, talk string, code int) {
