@@ -1,7 +1,6 @@
 package function
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -58,21 +57,8 @@ func start(t *testing.T, f *config.Function, p Parts) (url string, asked *atomic
 
 func fetch(t *testing.T, url string) (status int, age, body string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("X-Inter-Cloud-Token", serving.Token)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header.Get("Age"), string(text)
+	a := serving.Ask(t, url, http.MethodGet, "", "", serving.Token)
+	return a.Status, a.Header.Get("Age"), a.Body
 }
 
 // Two clouds: the API over the store, and the one in the twin's cloud. What a cache keeps

@@ -3,10 +3,8 @@
 package azurecosmos_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -22,6 +20,7 @@ import (
 	"hotreader/store/azurecosmos"
 	"hotreader/store/storetest"
 	"hotreader/test/engine"
+	"hotreader/test/serving"
 )
 
 // Each check gets a container of its own in the one database.
@@ -66,19 +65,10 @@ func put(t testing.TB, o azurecosmos.Options, partition any, item map[string]any
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("%s/dbs/%s/colls/%s/docs", engine.Cosmos(t), o.Database, o.Container), bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("x-ms-documentdb-is-upsert", "True")
-	r.Header.Set("x-ms-documentdb-partitionkey", string(header))
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if said, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode > 299 {
-		t.Fatalf("%s: %s, %v", resp.Status, said, err)
+	a := serving.Ask(t, engine.Cosmos(t), http.MethodPost, fmt.Sprintf("/dbs/%s/colls/%s/docs", o.Database, o.Container), string(body), "",
+		"x-ms-documentdb-is-upsert", "True", "x-ms-documentdb-partitionkey", string(header))
+	if a.Status > 299 {
+		t.Fatalf("%d: %s", a.Status, a.Body)
 	}
 }
 
