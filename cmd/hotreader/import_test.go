@@ -25,12 +25,12 @@ import (
 	"hotreader/store/all"
 )
 
-// kind is a file as people have them, and the rows that it holds; testdata/files.txt says
+// kind is a file as people have them, and the rows that it holds; testdata/import.files says
 // more.
 type kind struct{ name, flags, advice, says, file, want string }
 
 func TestFiles(t *testing.T) {
-	text, err := os.ReadFile("testdata/files.txt")
+	text, err := os.ReadFile("testdata/import.files")
 	if err != nil {
 		t.Fatal(err)
 	}
