@@ -101,7 +101,7 @@ func folded(batch []hotreader.Record) (kept []hotreader.Record) {
 		fields := slices.DeleteFunc(slices.Clone(kept[at].Fields), func(old hotreader.Field) bool {
 			return slices.ContainsFunc(r.Fields, func(f hotreader.Field) bool { return f.Name == old.Name })
 		})
-		kept[at].Fields = append(fields, r.Fields...)
+		kept[at].Fields = slices.Concat(fields, r.Fields)
 	}
 	return kept
 }
