@@ -188,6 +188,11 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 		fmt.Fprintln(w, "  # as TwinMaker asks")
 		fmt.Fprintf(w, "  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
 			filepath.Join(target.Dir(), string(config.History)+".json"), side.LambdaURL, side.Functions[config.History])
+		if shared := doctor.Shared(p); shared.Type != "" {
+			fmt.Fprintf(w, "  # as an alarm panel asks, about all devices of the type %s\n", shared.Type)
+			fmt.Fprintf(w, "  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
+				filepath.Join(target.Dir(), local.FleetEvent+".json"), side.LambdaURL, side.Functions[config.History])
+		}
 	case p.L3 != p.L4:
 		fmt.Fprintln(w, "  # as dashboards ask the twin's reader")
 		fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/latest?property=%s'\n", tokenVariable, side.URL, d.ID, d.Properties[0])

@@ -459,6 +459,7 @@ func TestDecodeFleets(t *testing.T) {
 		{name: "no catalogue", devices: Devices{Twin: "t"}, event: asks("t-mixer-1"), device: "mixer-1"},
 		{name: "a type that nobody has", devices: d, event: asks("t-mxer"), says: `componentTypeId "t-mxer" is of no device of the catalogue (did you mean "t-mixer"?); correct it`},
 		{name: "a device that has a type", devices: d, event: asks("t-" + mixer(3)), says: "is of no device of the catalogue"},
+		{name: "a type without the twin's name", devices: d, event: asks("mixer"), says: `componentTypeId is "mixer", without the twin's name; want "t-mixer"`},
 		{name: "another twin's", devices: d, event: asks("u-mixer"), says: `componentTypeId "u-mixer" does not begin with "t-"`},
 		{name: "no external id", devices: d, event: asks("t-mixer", "properties", `{"alarm_status":{}}`), says: "no property of the component type says isExternalId"},
 		{name: "latest values of many", devices: d, event: asks("t-mixer", last...), last: true, says: "shared by 12 devices, and a last-entry answer has one value"},
