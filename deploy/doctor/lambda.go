@@ -180,9 +180,10 @@ func FleetEvent(twin string, d Device, now time.Time) ([]byte, error) {
 	return d.event(twin, event, d.properties())
 }
 
-// newest makes an event ask for the newest values first, of any time.
+// newest makes an event ask for the newest values first, of any time: also of records
+// that come while it lies in a file.
 func newest(event map[string]any, now time.Time) {
-	event["startTime"], event["endTime"] = "1899-12-31T00:00:00Z", now.UTC().Add(time.Hour).Format(time.RFC3339)
+	event["startTime"], event["endTime"] = "1899-12-31T00:00:00Z", now.UTC().AddDate(0, 1, 0).Format(time.RFC3339)
 	event["orderByTime"] = "DESCENDING"
 }
 
