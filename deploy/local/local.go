@@ -379,27 +379,21 @@ func (t *Target) writeEvents() error {
 	if t.o.Topology.L4 != config.AWS {
 		return nil
 	}
-	twin, now := t.o.Topology.Twin, time.Now()
-	write := func(name string, text []byte, err error) error {
-		if err != nil {
-			return err
-		}
-		return render.ReplaceFile(filepath.Join(t.dir, name+".json"), bytes.NewReader(text))
-	}
+	twin, now, events := t.o.Topology.Twin, time.Now(), map[string][]byte{}
 	if i := slices.IndexFunc(t.o.Project.Devices, func(d config.Device) bool { return len(d.Properties) > 0 }); i >= 0 {
 		for _, role := range []config.Role{config.History, config.LastEntry} {
-			text, err := doctor.Event(twin, doctor.DeviceOf(t.o.Project.Devices[i]), role, 10, now)
-			if err := write(string(role), text, err); err != nil {
-				return err
-			}
+			events[string(role)] = doctor.Event(twin, doctor.DeviceOf(t.o.Project.Devices[i]), role, 10, now)
 		}
 	}
-	shared := doctor.Shared(t.o.Project)
-	if shared.Type == "" {
-		return nil
+	if shared := doctor.Shared(t.o.Project); shared.Type != "" {
+		events[FleetEvent] = doctor.FleetEvent(twin, shared, now)
 	}
-	text, err := doctor.FleetEvent(twin, shared, now)
-	return write(FleetEvent, text, err)
+	for name, text := range events {
+		if err := render.ReplaceFile(filepath.Join(t.dir, name+".json"), bytes.NewReader(text)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // FleetEvent is the name, without .json, of the file with an event about all devices of
