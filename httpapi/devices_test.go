@@ -20,11 +20,7 @@ import (
 
 func packed(t testing.TB, devices ...catalog.Device) *catalog.Catalog {
 	t.Helper()
-	text, err := catalog.Build(devices)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(text)
+	c, err := catalog.Of(devices)
 	if err != nil {
 		t.Fatal(err)
 	}

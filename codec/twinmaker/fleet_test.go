@@ -29,11 +29,7 @@ func devicesOf(t failer, n int) *catalog.Catalog {
 	for i := range n {
 		all = append(all, catalog.Device{ID: mixer(i), Type: "mixer", Properties: properties})
 	}
-	packed, err := catalog.Build(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(packed)
+	c, err := catalog.Of(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,11 +412,7 @@ func TestFleetTokens(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		packed, err := catalog.Build([]catalog.Device{{ID: mixer(5), Type: "mixer"}, {ID: mixer(0), Type: "mixer"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fewer, err := catalog.Open(packed)
+		fewer, err := catalog.Of([]catalog.Device{{ID: mixer(5), Type: "mixer"}, {ID: mixer(0), Type: "mixer"}})
 		if err != nil {
 			t.Fatal(err)
 		}

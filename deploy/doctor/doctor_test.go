@@ -424,11 +424,7 @@ func TestDoctorAsksASharedType(t *testing.T) {
 	alarm := config.Property{Name: "status", Type: "STRING", Alarm: true}
 	p := &config.Project{Devices: []config.Device{of("pump-7", ""), of("valve-1", "valve"), of("mixer-1", "mixer", alarm), of("mixer-2", "mixer", alarm)}}
 	knows := func(n int) *catalog.Catalog {
-		packed, err := catalog.Build(p.Catalog()[:n])
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := catalog.Open(packed)
+		c, err := catalog.Of(p.Catalog()[:n])
 		if err != nil {
 			t.Fatal(err)
 		}
