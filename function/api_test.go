@@ -16,7 +16,6 @@ import (
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
-	"hotreader/test/packed"
 	"hotreader/test/serving"
 )
 
@@ -185,7 +184,10 @@ func TestOpenCatalog(t *testing.T) {
 
 // The API lists the catalogue's devices or, without one, the store's.
 func TestAPIListsDevices(t *testing.T) {
-	devices := packed.Open(t, catalog.Device{ID: "pump-7", Type: "pump"})
+	devices, err := catalog.Of([]catalog.Device{{ID: "pump-7", Type: "pump"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
 	if err != nil {
 		t.Fatal(err)

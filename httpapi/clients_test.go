@@ -21,7 +21,6 @@ import (
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
-	"hotreader/test/packed"
 )
 
 // infinity asks and reads as the backend of Grafana's Infinity data source does: the
@@ -208,7 +207,7 @@ func TestInfinityPanel(t *testing.T) {
 
 // The menus of a dashboard, by the same data source.
 func TestInfinityMenus(t *testing.T) {
-	s := serve(t, httpapi.Options{Source: sparse(t), Catalog: packed.Open(t,
+	s := serve(t, httpapi.Options{Source: sparse(t), Catalog: packed(t,
 		catalog.Device{ID: "pump 7/a", Type: "pump", Properties: []catalog.Property{{Name: "Water Temp, °C", Type: hotreader.Double, Unit: "°C"}, {Name: "state", Type: hotreader.ShortString}}},
 		catalog.Device{ID: "valve"},
 	)})

@@ -16,8 +16,16 @@ import (
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/store/memstore"
-	"hotreader/test/packed"
 )
+
+func packed(t testing.TB, devices ...catalog.Device) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Of(devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
 
 // hall is a twin of which the store has the pump alone, and a device more.
 func hall(t testing.TB) *catalog.Catalog {
@@ -27,7 +35,7 @@ func hall(t testing.TB) *catalog.Catalog {
 		{Name: "state", Type: hotreader.ShortString},
 		{Name: "maker", Type: hotreader.ShortString, Constant: `"Müller"`},
 	}
-	return packed.Open(t,
+	return packed(t,
 		catalog.Device{ID: "pump", Type: "pumps", Properties: pump},
 		catalog.Device{ID: "pump-2", Type: "pumps", Properties: pump},
 		catalog.Device{ID: "plate", Properties: pump[3:]},
@@ -129,7 +137,7 @@ func TestDevicesBeyondAnAnswer(t *testing.T) {
 	for i := range 3000 {
 		devices = append(devices, catalog.Device{ID: fmt.Sprintf("d%04d-%s", i, strings.Repeat("x", 100))})
 	}
-	s := serve(t, httpapi.Options{Catalog: packed.Open(t, devices...), MaxAnswer: 100 << 10})
+	s := serve(t, httpapi.Options{Catalog: packed(t, devices...), MaxAnswer: 100 << 10})
 	n := 0
 	for i, page := range list(t, s, "/v1/devices") {
 		for id := range strings.FieldsSeq(page) {
@@ -225,6 +233,21 @@ func (c counting) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 	return c.Source.Scan(ctx, q)
 }
 
+// glancing is a store that looks at an item which has none of the properties.
+type glancing struct{ hotreader.Source }
+
+func (g glancing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		g.Source.Scan(ctx, q)(yield)
+		for _, p := range q.Properties {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: "at a glance"})
+		}
+		if q.Device == "nobody" {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: "at a glance"})
+		}
+	}
+}
+
 // What the catalogue does not list is told, unless the store has it.
 func TestUnknownByTheCatalogue(t *testing.T) {
 	asked := 0
@@ -242,6 +265,21 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		got := ask(t, s, "GET", "/v1/devices/"+c.path, "")
 		if got.status != 200 || (c.want == "") == strings.Contains(got.body, `"warnings"`) || !strings.Contains(got.body, c.want) || asked != 1 {
 			t.Errorf("%s: %d %s, %d scans; want %s", c.path, got.status, got.body, asked, c.want)
+		}
+	}
+	// What the catalogue lists is known, whatever a store that looked at a few items says.
+	s = serve(t, httpapi.Options{Source: glancing{store(t)}, Catalog: hall(t)})
+	for path, want := range map[string]string{
+		"pump/history?property=vibration,temperature": "the catalogue does not list it for this device, but",
+		"pump/latest?property=vibration,temperature":  "the catalogue does not list it for this device, but",
+		"pump/history?property=temperature":           "",
+		"pump/latest?property=temperature":            "",
+		"nobody/history?property=temperature":         "no data of this device is known; the catalogue does not list it",
+		"nobody/latest?property=temperature":          "no data of this device is known; the catalogue does not list it",
+	} {
+		got := ask(t, s, "GET", "/v1/devices/"+path, "")
+		if (want == "") == strings.Contains(got.body, `"warnings"`) || !strings.Contains(got.body, want) || strings.Contains(got.body, "glance") && !strings.Contains(path, "nobody") {
+			t.Errorf("%s: %s; want %s", path, got.body, want)
 		}
 	}
 	got := ask(t, s, "POST", "/read", envelope(`{"iot_device_id":"nobody",`+all+`,"selected_properties":["temperature"]}`))

@@ -16,7 +16,6 @@ import (
 	"hotreader/catalog"
 	"hotreader/mcpserver"
 	"hotreader/store/memstore"
-	"hotreader/test/packed"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -156,7 +155,10 @@ func TestManyDevices(t *testing.T) {
 		all = append(all, catalog.Device{ID: fmt.Sprintf("d%05d", i), Type: "pump", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double, Unit: "bar"}, {Name: "c", Type: hotreader.Double, Constant: "5"}}})
 	}
 	o := options(t)
-	o.Catalog = packed.Open(t, all...)
+	var err error
+	if o.Catalog, err = catalog.Of(all); err != nil {
+		t.Fatal(err)
+	}
 	o.May = func(_ context.Context, device string) bool { return device >= "d05000" }
 	session := connected(t, o)
 	n, after := 0, ""

@@ -18,7 +18,6 @@ import (
 	"hotreader/catalog"
 	"hotreader/promapi"
 	"hotreader/store/memstore"
-	"hotreader/test/packed"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -98,6 +97,15 @@ func (f *fixture) query(expression string, after time.Duration) string {
 	return body
 }
 
+func opened(t *testing.T, devices []catalog.Device) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Of(devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestNames(t *testing.T) {
 	f := start(t, nil)
 	names := map[string]string{
@@ -153,7 +161,7 @@ func TestWarnings(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := start(t, func(o *promapi.Options) {
 				if c.catalog {
-					o.Catalog = packed.Open(t, list...)
+					o.Catalog = opened(t, list)
 				}
 			})
 			f.put("d", c.property, c.values...)
@@ -253,7 +261,7 @@ func TestLimits(t *testing.T) {
 		for i := range catalog.MaxDevices {
 			all = append(all, catalog.Device{ID: fmt.Sprint("d", i), Type: "t", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double}}})
 		}
-		o.Catalog, o.Samples = packed.Open(t, all...), 1000
+		o.Catalog, o.Samples = opened(t, all), 1000
 	})
 	many := make([]hotreader.Value, 1500)
 	for i := range many {

@@ -18,7 +18,6 @@ import (
 	"hotreader"
 	"hotreader/catalog"
 	"hotreader/store/memstore"
-	"hotreader/test/packed"
 )
 
 // devicesOf returns a catalogue of n devices of the type mixer, from mixer-0000 on,
@@ -30,7 +29,11 @@ func devicesOf(t failer, n int) *catalog.Catalog {
 	for i := range n {
 		all = append(all, catalog.Device{ID: mixer(i), Type: "mixer", Properties: properties})
 	}
-	return packed.Open(t, all...)
+	c, err := catalog.Of(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func mixer(i int) string { return fmt.Sprintf("mixer-%04d", i) }
@@ -409,7 +412,10 @@ func TestFleetTokens(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		fewer := packed.Open(t, catalog.Device{ID: mixer(5), Type: "mixer"}, catalog.Device{ID: mixer(0), Type: "mixer"})
+		fewer, err := catalog.Of([]catalog.Device{{ID: mixer(5), Type: "mixer"}, {ID: mixer(0), Type: "mixer"}})
+		if err != nil {
+			t.Fatal(err)
+		}
 		again := req
 		again.Fleet, again.MaxResults = &Fleet{Type: "mixer", Catalog: fewer}, 0
 		rest, _ := walk(t, r, again)
@@ -445,6 +451,7 @@ func TestDecodeFleets(t *testing.T) {
 		{name: "no catalogue", devices: Devices{Twin: "t"}, event: asks("t-mixer-1"), device: "mixer-1"},
 		{name: "a type that nobody has", devices: d, event: asks("t-mxer"), says: `componentTypeId "t-mxer" is of no device of the catalogue (did you mean "t-mixer"?); correct it`},
 		{name: "a device that has a type", devices: d, event: asks("t-" + mixer(3)), says: "is of no device of the catalogue"},
+		{name: "a type without the twin's name", devices: d, event: asks("mixer"), says: `componentTypeId is "mixer", without the twin's name; want "t-mixer"`},
 		{name: "another twin's", devices: d, event: asks("u-mixer"), says: `componentTypeId "u-mixer" does not begin with "t-"`},
 		{name: "no external id", devices: d, event: asks("t-mixer", "properties", `{"alarm_status":{}}`), says: "no property of the component type says isExternalId"},
 		{name: "latest values of many", devices: d, event: asks("t-mixer", last...), last: true, says: "shared by 12 devices, and a last-entry answer has one value"},

@@ -22,7 +22,6 @@ import (
 	"hotreader/catalog"
 	"hotreader/codec/twinmaker"
 	"hotreader/store/memstore"
-	"hotreader/test/packed"
 )
 
 const invocation = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
@@ -220,7 +219,10 @@ func TestFleetDeadlineSaysHowFar(t *testing.T) {
 	for i := range 50 {
 		devices = append(devices, catalog.Device{ID: fmt.Sprint("mixer-", i), Type: "mixer"})
 	}
-	c := packed.Open(t, devices...)
+	c, err := catalog.Of(devices)
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		slow := readerFunc(func(ctx context.Context, yield func(hotreader.Row, error) bool) {
 			select {

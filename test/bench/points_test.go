@@ -24,7 +24,6 @@ import (
 	"hotreader/identity"
 	"hotreader/remote"
 	"hotreader/store/boltstore"
-	"hotreader/test/packed"
 	"hotreader/test/serving"
 )
 
@@ -254,7 +253,11 @@ func fleet(b *testing.B) *catalog.Catalog {
 		}
 		devices = append(devices, d)
 	}
-	return packed.Open(b, devices...)
+	c, err := catalog.Of(devices)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
 }
 
 // fleetStore has 1,000 rows of one device.

@@ -26,7 +26,6 @@ import (
 	"hotreader/catalog"
 	"hotreader/promapi"
 	"hotreader/store/memstore"
-	"hotreader/test/packed"
 )
 
 // begin is where samples begin: on no edge of a step.
@@ -118,7 +117,11 @@ func both(tb testing.TB) sides {
 			tb.Fatal(err)
 		}
 	}
-	ours, err := promapi.New(promapi.Options{Reader: hotreader.NewReader(store), Catalog: packed.Open(tb, devices...), Twin: "hall"})
+	list, err := catalog.Of(devices)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ours, err := promapi.New(promapi.Options{Reader: hotreader.NewReader(store), Catalog: list, Twin: "hall"})
 	if err != nil {
 		tb.Fatal(err)
 	}
