@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
-	"hotreader/catalog"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/plain"
 	"hotreader/config"
@@ -186,11 +185,7 @@ func (l *listing) ofProject() (pageOf, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, err := catalog.Build(p.Catalog())
-	if err != nil {
-		return nil, err
-	}
-	c, err := catalog.Open(packed)
+	c, err := catalogOf(p)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +217,7 @@ func (l *listing) ofRemote() (pageOf, error) {
 				if d.ID <= last {
 					return nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeProtocol, Err: errors.New("the API's list is not in the order of ids")}
 				}
-				page, last = append(page, listedDevice(d)), d.ID
+				page, last = append(page, listedDevice{d.ID, d.Type, d.Properties}), d.ID
 			}
 			ended = next == ""
 		}
