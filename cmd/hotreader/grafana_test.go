@@ -131,7 +131,9 @@ func (g *grafana) evaluate(expr string, instant bool) int {
 		path += "_range"
 		parameters["start"], parameters["end"], parameters["step"] = []string{g.now.Add(-time.Hour).Format(time.RFC3339)}, parameters["time"], []string{"30"}
 	}
-	var answer struct{ Data struct{ Result []json.RawMessage } }
+	var answer struct {
+		Data struct{ Result []json.RawMessage }
+	}
 	if err := json.Unmarshal(g.ask(path, parameters, false), &answer); err != nil {
 		g.t.Error(err)
 	}

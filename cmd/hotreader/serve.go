@@ -69,8 +69,8 @@ With --remote the rows are those of another Hot Reader API. Its token is the one
 callers send here.
 
 With --project one server answers for all devices of a twin, wherever its rows are. It
-reads them over the connection of config_inter_cloud.json, with that connection's token,
-or from the table on AWS if the twin and its hot storage are both there. --store or
+reads them over the connection of config_inter_cloud.json, with that connection's token
+(read again when it is refused, as after a rotation), or from the table on AWS if the twin and its hot storage are both there. --store or
 --remote beside it says otherwise. The devices are those of config_iot_devices.json, and
 the settings those of config_hot_reader.json unless a flag or a variable is given.
 
@@ -230,7 +230,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 			"give --tls-cert and --tls-key, or --insecure if a proxy in front encrypts", s.listen)
 	}
 	if s.twin != nil && s.store == "" && s.remote == "" {
-		if err := s.twin.place(s); err != nil {
+		if err := s.twin.place(ctx, s); err != nil {
 			return err
 		}
 	}

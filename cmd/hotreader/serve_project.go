@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"time"
 
 	"hotreader"
 	"hotreader/catalog"
@@ -44,7 +46,7 @@ func (t *twin) setting(name string) (string, bool) {
 
 // place says where the rows of t are: behind the API of its connection or, where there
 // is none since all of it is on AWS, in its table.
-func (t *twin) place(s *serving) error {
+func (t *twin) place(ctx context.Context, s *serving) (err error) {
 	if t.L3 == config.AWS && t.L4 == config.AWS {
 		query := t.Options.Layout.URL()
 		if t.Options.AWS.Region != "" {
@@ -53,17 +55,28 @@ func (t *twin) place(s *serving) error {
 		s.store = "dynamodb://" + cmp.Or(t.Options.AWS.Table, names.Table(t.Twin)) + "?" + query.Encode()
 		return nil
 	}
-	all, err := config.OpenConnections(t.Dir)
+	link, err := t.connection()
 	if err != nil {
 		return err
 	}
+	s.remote = link.URL
+	t.peer, err = identity.Fetched(ctx, func(context.Context) (string, time.Time, error) {
+		link, err := t.connection()
+		return link.Token.Reveal(), link.RotatedAt, err
+	})
+	return err
+}
+
+// connection returns what the folder says of the way to t's rows.
+func (t *twin) connection() (link config.Connection, err error) {
+	all, err := config.OpenConnections(t.Dir)
+	if err != nil {
+		return link, err
+	}
 	id := config.ConnectionID(t.L4, t.L3)
-	link, _ := all.Get(id)
-	if link.URL == "" {
-		return &hotreader.Error{Op: "serve", Code: hotreader.CodeConfig,
+	if link, _ = all.Get(id); link.URL == "" {
+		err = &hotreader.Error{Op: "serve", Code: hotreader.CodeConfig,
 			Err: fmt.Errorf("config_inter_cloud.json has no URL of %s yet; deploy first: hotreader deploy --project %s; or say where the rows are, with --store or --remote", id, t.Dir)}
 	}
-	s.remote = link.URL
-	t.peer, err = identity.Static(link.Token.Reveal())
-	return err
+	return link, err
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"hotreader/config"
 	"hotreader/test/slowtable"
@@ -77,10 +79,28 @@ func TestServeProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all.Put(config.ConnectionID(config.Azure, config.AWS), config.Connection{Provider: config.AWS, URL: alone, Token: config.NewSecret(oldToken)})
-	if err := all.Save(); err != nil {
-		t.Fatal(err)
+	put := func(token string) {
+		all.Put(config.ConnectionID(config.Azure, config.AWS), config.Connection{Provider: config.AWS, URL: alone, Token: config.NewSecret(token)})
+		if err := all.Save(); err != nil {
+			t.Fatal(err)
+		}
 	}
+	put(oldToken)
+	synctest.Test(t, func(t *testing.T) { // a rotation
+		twin, err := openTwin(linked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := twin.place(t.Context(), &serving{}); err != nil || twin.peer.Current() != oldToken {
+			t.Fatal(err)
+		}
+		put(newToken)
+		time.Sleep(6 * time.Minute)
+		if changed, err := twin.peer.Refresh(t.Context()); !changed || err != nil || twin.peer.Current() != newToken {
+			t.Errorf("the connection's token is not read again: %v", err)
+		}
+	})
+	put(oldToken)
 	t.Setenv(tokenVariable, newToken) // the connection's is another
 	over := serve("--project", linked)
 	t.Setenv("HOTREADER_DEVICES", "d")
