@@ -39,8 +39,8 @@ type Property struct {
 	Initial  string // JSON of the value before the first one; "" = not said
 }
 
-// Of returns a device of a Lister.
-func Of(listed hotreader.Listed) Device {
+// DeviceOf returns a device of a Lister.
+func DeviceOf(listed hotreader.Listed) Device {
 	d := Device{ID: listed.ID, Type: listed.Type, Properties: make([]Property, len(listed.Properties))}
 	for i, name := range listed.Properties {
 		d.Properties[i].Name = name

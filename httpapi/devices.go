@@ -38,7 +38,7 @@ func (a *api) list(prefix, kind string) (pageOf, error) {
 	return func(ctx context.Context, after string, n int) (page []catalog.Device, err error) {
 		some, err := a.o.Lister.Devices(ctx, prefix, after, n)
 		for _, d := range some {
-			page = append(page, catalog.Of(d))
+			page = append(page, catalog.DeviceOf(d))
 		}
 		return page, err
 	}, nil
@@ -75,7 +75,7 @@ func (a *api) devices(c *call) error {
 		}
 	}
 	return a.answer(c, jsonType, func(dst []byte) ([]byte, error) {
-		dst, last, err := a.appendDevices(c, append(dst, `{"items":[`...), listing{page, after, limit, form})
+		dst, last, err := a.appendDevices(c, append(dst, `{"items":[`...), asked{page, after, limit, form})
 		if err != nil {
 			return dst, err
 		}
@@ -92,8 +92,8 @@ func (a *api) devices(c *call) error {
 // devicesRoom is kept free for the end of a list: a token holds an id.
 const devicesRoom = 4 << 10
 
-// listing is what is asked for of a list.
-type listing struct {
+// asked is what is asked for of a list.
+type asked struct {
 	page  pageOf
 	after string
 	limit int                                       // 0 = none
@@ -102,7 +102,7 @@ type listing struct {
 
 // appendDevices appends a page of devices as JSON. It returns the id of its last one
 // if another page follows, else "". A page has one device at least.
-func (a *api) appendDevices(c *call, dst []byte, l listing) ([]byte, string, error) {
+func (a *api) appendDevices(c *call, dst []byte, l asked) ([]byte, string, error) {
 	limit, after := l.limit, l.after
 	atOnce := catalog.MaxDevices // a store may look at all ids for each page
 	if limit > 0 {
@@ -248,7 +248,7 @@ func (a *api) described(c *call) (*description, error) {
 			return nil, asDeadline(c.ctx, err)
 		}
 		if len(some) > 0 && some[0].ID == c.device {
-			return describedOf(catalog.Of(some[0])), nil
+			return describedOf(catalog.DeviceOf(some[0])), nil
 		}
 	}
 	return nil, refuse(http.StatusNotFound, hotreader.CodeNotFound, "there is no device %.200q; GET /v1/devices lists those that there are", c.device)

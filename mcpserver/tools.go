@@ -91,7 +91,7 @@ func (c calls) page(ctx context.Context, in listIn, after string) (page []catalo
 	}
 	some, err := c.o.Lister.Devices(ctx, in.Prefix, after, listPage)
 	for _, d := range some {
-		page = append(page, catalog.Of(d))
+		page = append(page, catalog.DeviceOf(d))
 	}
 	return page, err
 }

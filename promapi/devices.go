@@ -50,7 +50,7 @@ func (c *call) listed(prefix string, most int, add func(catalog.Device)) error {
 			return err
 		}
 		for _, d := range page {
-			add(catalog.Of(d))
+			add(catalog.DeviceOf(d))
 			after = d.ID
 		}
 		if n += len(page); len(page) < listPage || most == 1 {

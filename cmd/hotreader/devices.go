@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/plain"
 	"hotreader/config"
@@ -185,7 +186,7 @@ func (l *listing) ofProject() (pageOf, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := catalogOf(p)
+	c, err := catalog.Of(p.Catalog())
 	if err != nil {
 		return nil, err
 	}

@@ -25,17 +25,8 @@ func openTwin(dir string) (t *twin, err error) {
 	if t.Project, err = config.LoadProject(dir); err != nil {
 		return nil, err
 	}
-	t.devices, err = catalogOf(t.Project)
+	t.devices, err = catalog.Of(t.Catalog())
 	return t, err
-}
-
-// catalogOf returns the catalogue as deploy packs it.
-func catalogOf(p *config.Project) (*catalog.Catalog, error) {
-	packed, err := catalog.Build(p.Catalog())
-	if err != nil {
-		return nil, err
-	}
-	return catalog.Open(packed)
 }
 
 // setting returns what the project says of a variable of the functions.

@@ -119,11 +119,7 @@ func bothOf(tb testing.TB, all []machine) sides {
 			tb.Fatal(err)
 		}
 	}
-	packed, err := catalog.Build(devices)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	list, err := catalog.Open(packed)
+	list, err := catalog.Of(devices)
 	if err != nil {
 		tb.Fatal(err)
 	}
