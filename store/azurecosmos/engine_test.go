@@ -121,8 +121,9 @@ var layouts = map[string]layout.Layout{
 // harness brings up a container for each check. Histories begin at from, or later.
 func harness(l layout.Layout, from time.Time) storetest.Harness {
 	h := storetest.Harness{
-		RewritesNumbers:   true,
-		WideNumbersAsText: true,
+		RewritesNumbers:    true,
+		WideNumbersAsText:  true,
+		LatestSecondStands: true,
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			o := options(l)
 			o.PageItems = 5000 // the emulator itself never ends a page
