@@ -161,7 +161,7 @@ func (g *guess) list(name string, values []any) {
 	p := Property{Name: name}
 	newest := -1
 	for i, v := range values {
-		if v == absent {
+		if v == absent || g.times[i].IsZero() {
 			continue
 		}
 		p.Items++
@@ -330,7 +330,7 @@ func (g *guess) listNarrow(value *field, name func(i int) string) {
 	values := map[string][]any{}
 	var names []string
 	for i := range g.items {
-		if n := name(i); n != "" {
+		if n := name(i); n != "" && !g.times[i].IsZero() {
 			if values[n] == nil {
 				names = append(names, n)
 				values[n] = slices.Repeat([]any{absent}, len(g.items))

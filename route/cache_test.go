@@ -381,8 +381,10 @@ func TestCacheKeepsWarnings(t *testing.T) {
 		c.Add(int64(5 * time.Second))
 		q := between(c.now().Add(-time.Hour), c.now())
 		stats := new(hotreader.Stats)
-		if _, err := gather(hotreader.WithStats(t.Context(), stats), cache, q); err != nil {
-			t.Fatal(err)
+		for _, err := range hotreader.NewReader(cache).Read(hotreader.WithStats(t.Context(), stats), q) {
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 		if got := stats.Warnings(); stats.Skipped() != broken(&q) || len(got) > 1 {
 			t.Fatalf("the hour until %s has the warnings %v, want %d values", q.End, got, broken(&q))
@@ -390,6 +392,32 @@ func TestCacheKeepsWarnings(t *testing.T) {
 	}
 	if hits, misses, _, _ := cache.Counts(); hits < 5*misses {
 		t.Errorf("%d parts came from the cache, %d were read", hits, misses)
+	}
+}
+
+// That no item has a property is told each time, though its rows are there, without a
+// value, and kept.
+func TestCacheKeepsThatAPropertyIsUnknown(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	cache, _, c := held(t, now, CacheOptions{})
+	reads := 0
+	cache.source = readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+		reads++
+		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "t", Detail: "the newest has temperature"})
+		yield(hotreader.Row{Time: now.Add(-2 * time.Hour), Values: make([]hotreader.Value, 1)}, nil)
+	})
+	for range 3 {
+		stats := new(hotreader.Stats)
+		for range hotreader.NewReader(cache).Read(hotreader.WithStats(t.Context(), stats), between(now.Add(-3*time.Hour), now.Add(-time.Hour))) {
+			t.Error("a row without a value")
+		}
+		if got := stats.Warnings(); len(got) != 1 || !strings.Contains(got[0].String(), "the newest has temperature") {
+			t.Errorf("after %d reads: %v", reads, got)
+		}
+		c.Add(int64(time.Second))
+	}
+	if reads != 1 {
+		t.Errorf("%d reads: nothing was kept", reads)
 	}
 }
 

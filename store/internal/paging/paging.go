@@ -133,7 +133,7 @@ func (s *Scanner) ScanPages(ctx context.Context, q hotreader.Query, next func(re
 // found is what a scan came upon.
 type found struct {
 	useful     int      // rows with a value of a selected property
-	lacking    []string // selected properties of which no row has a value
+	lacking    []string // columns of which no row has a value
 	readable   int64    // items
 	unreadable int64
 	last       string // the newest partition in which items were; "" = none, or there is one only

@@ -37,8 +37,8 @@ type Order struct {
 	before     int64           // of them, in steps before the one that is held
 	readable   int64           // items
 	odd        hotreader.Value // the time's field of the first unreadable one
-	lacking    int             // selected properties of which no row had a value
-	given      []bool          // by selected property: a row had a value
+	lacking    int             // columns of which no row had a value
+	given      []bool          // by column: a row had a value
 	columns    []string
 	left       []int64 // by column: values that no Value can hold
 	replaced   []int64 // by column: values of which a later one of the same instant stands
@@ -71,7 +71,7 @@ func (o *Order) Begin(ctx context.Context, codec *Codec, q *hotreader.Query, col
 	o.unreadable, o.before, o.readable = 0, 0, 0
 	o.page = time.Time{}
 	o.columns = columns
-	o.lacking = len(q.Properties)
+	o.lacking = len(columns)
 	o.given = append(o.given[:0], make([]bool, o.lacking)...)
 	o.left = slices.Grow(o.left[:0], o.width)[:o.width]
 	clear(o.left)
@@ -106,13 +106,13 @@ func (o *Order) Odd() (at hotreader.Value, ok bool) { return o.odd, o.unreadable
 // value of a selected property.
 func (o *Order) Passed() (useful, all int) { return o.useful, o.passed }
 
-// Lacking returns the selected properties of which no row passed on had a value, and
-// that no item had in another form.
+// Lacking returns the columns, those of filters too, of which no row passed on had a value,
+// and that no item had in another form.
 func (o *Order) Lacking() (names []string) {
 	if o.lacking > 0 {
 		for i, given := range o.given {
 			if !given && o.left[i] == 0 {
-				names = append(names, o.query.Properties[i])
+				names = append(names, o.columns[i])
 			}
 		}
 	}
