@@ -344,37 +344,3 @@ func wantSays(t *testing.T, what string, err error, says string) {
 		t.Errorf("%s: %v, want %q", what, err, says)
 	}
 }
-
-// A time of today in another unit than the formats' is in OtherUnits, and one in their
-// own is not.
-func TestOtherUnits(t *testing.T) {
-	units := []string{EpochSecs, EpochMillis, EpochMicros, EpochNanos}
-	in := func(digits []byte, all []Numbers) bool {
-		return slices.ContainsFunc(all, func(n Numbers) bool {
-			return hotreader.CompareNumbers(digits, []byte(n.Low)) >= 0 && hotreader.CompareNumbers(digits, []byte(n.High)) <= 0
-		})
-	}
-	for i, own := range units {
-		for k, second := range units[i:] {
-			if k > 1 {
-				break // a unit between them is told by neither bound
-			}
-			all := OtherUnits(Formats{own, second})
-			for _, unit := range units {
-				f, _ := ParseFormat(unit)
-				for _, year := range []int{2002, 2026, 2100, 2286} {
-					digits := f.Append(nil, time.Date(year, 3, 2, 6, 0, 0, 500, time.UTC))
-					if got, want := in(digits, all), unit != own && unit != second; got != want {
-						t.Errorf("%s and %s, %s of %s: %v, want %v; %v", own, second, digits, unit, got, want, all)
-					}
-				}
-			}
-			for _, at := range []time.Time{Latest, Earliest, time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)} {
-				f, _ := ParseFormat(own)
-				if digits := f.Append(nil, at); in(digits, all) {
-					t.Errorf("%s: %s of %v is its own", own, digits, at)
-				}
-			}
-		}
-	}
-}

@@ -69,7 +69,7 @@ func New(client *dynamodb.Client, o Options) *Store {
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
-		Look:  paging.Look{Items: s.look, Aside: s.aside},
+		Look:  paging.Look{Items: s.look, End: s.end},
 	}
 	return s
 }
