@@ -274,6 +274,7 @@ func TestCheck(t *testing.T) {
 		`{"collection":"devices/{device}/t","time_format":["native","iso8601"]}`: "",
 		`{"collection":"devices/{device}/{device}"}`:                             "more than once",
 		`{"collection":"devices/{device}/t","partition":"x#{device}"}`:           "give one of them",
+		`{"collection":"devices/{device}/t","device_key":"dev"}`:                 "device_key is \"dev\", but collection \"devices/{device}/t\" has the device",
 		`{"collection":"devices/{device}"}`:                                      "is the path of a document",
 		`{"collection":"devices//t"}`:                                            "has an empty part",
 		`{"device_key":"a..b"}`:                                                  "device_key is \"a..b\", which has an empty name",
@@ -283,10 +284,19 @@ func TestCheck(t *testing.T) {
 		l, _ := Parse([]byte(text))
 		wantSays(t, text, l.Check(Firestore), says)
 	}
-	for _, text := range []string{`{"timekey":"t"}`, `[]`, `{} {}`, `{"time_format":3}`, `{"properties":[]}`} {
+	for _, text := range []string{`{"timekey":"t"}`, `[]`, `{} {}`, `{"time_format":3}`, `{"properties":[]}`, `{"properties":{"t":"a","h":"b","t":"c"}}`} {
 		if l, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%s is read as %+v", text, l)
 		}
+	}
+}
+
+// A property has one place.
+func TestPropertyTwice(t *testing.T) {
+	for _, query := range []string{"properties=t:a,h:b,t:c", `properties={"t":"a","t":"c"}`} {
+		values, _ := url.ParseQuery(query)
+		_, err := FromURL(values)
+		wantSays(t, query, err, `properties names "t" twice`)
 	}
 }
 

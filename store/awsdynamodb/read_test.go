@@ -79,7 +79,7 @@ func TestChecksumAndCompression(t *testing.T) {
 	z.Write([]byte(good.Body))
 	z.Close()
 	f := newFake(t, cloud.Answer{Body: packed.String(), Header: map[string]string{"Content-Encoding": "gzip"}})
-	s := New(dynamodb.New(f.client().Options(), func(o *dynamodb.Options) { o.EnableAcceptEncodingGzip = true }), Options{Table: "t"})
+	s := New(dynamodb.New(f.client().Options(), func(o *dynamodb.Options) { o.EnableAcceptEncodingGzip = true }), Options{Table: "telemetry"})
 	cloud.WantRows(t, s, qN, "00:00:00 1")
 
 	bad := good
