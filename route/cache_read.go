@@ -341,18 +341,25 @@ func unknown(w hotreader.Warning) bool {
 	return w.Reason == hotreader.UnknownDevice || w.Reason == hotreader.UnknownProperty
 }
 
-// warn adds the warnings of all parts to stats. Whoever asks retracts that a device or a
-// property is unknown where another part has it.
+// warn adds the warnings of all parts to stats. That a property is unknown stands, as
+// without a cache, until the query's meaning has a value of it.
 func (r *cacheRead) warn(stats *hotreader.Stats) {
+	rows := 0
+	var all []hotreader.Warning
 	for i := range r.steps {
 		step := &r.steps[i]
-		for _, w := range step.stats.Warnings() {
-			stats.Warn(w)
-		}
+		all = append(all, step.stats.Warnings()...)
 		for _, p := range step.kept {
-			for _, w := range p.warnings {
-				stats.Warn(w)
-			}
+			all = append(all, p.warnings...)
+			rows += len(p.rows.times)
+		}
+		for _, p := range step.pieces {
+			rows += len(p.rows.times)
+		}
+	}
+	for _, w := range all {
+		if rows == 0 || w.Reason != hotreader.UnknownDevice {
+			stats.Warn(w)
 		}
 	}
 }

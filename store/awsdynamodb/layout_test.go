@@ -183,10 +183,10 @@ func TestNothingIsExplained(t *testing.T) {
 		rows string
 		warn string
 	}{
-		{"a slip in a name", hotreader.Query{Device: "d", Properties: []string{"temp"}}, "", "temp: unknown_property: the newest has body, device_id, payload, temperature, timestamp"},
-		{"a slip, latest", hotreader.Query{Device: "d", Properties: []string{"temp"}, Last: true}, "", "temp: unknown_property: the newest has body, device_id, payload, temperature, timestamp"},
+		{"a slip in a name", hotreader.Query{Device: "d", Properties: []string{"temp"}}, "", "temp: unknown_property: the newest has body, payload, temperature"},
+		{"a slip, latest", hotreader.Query{Device: "d", Properties: []string{"temp"}, Last: true}, "", "temp: unknown_property: the newest has body, payload, temperature"},
 		{"no data in the range", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Start: year}, "", ""},
-		{"a slip in one of two", hotreader.Query{Device: "d", Properties: []string{"temperature", "temp"}}, "00:00:00 1 null", "temp: unknown_property: the newest has body, device_id, payload, temperature, timestamp"},
+		{"a slip in one of two", hotreader.Query{Device: "d", Properties: []string{"temperature", "temp"}}, "00:00:00 1 null", "temp: unknown_property: the newest has body, payload, temperature"},
 		{"a slip in one of two, latest", hotreader.Query{Device: "d", Properties: []string{"temp", "temperature"}, Last: true}, "00:00:00 null 1", "temp: unknown_property: the newest has"},
 		{"a slip in a filter", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Filters: []hotreader.Filter{{Property: "temprature", Op: hotreader.Equal, Value: hotreader.Int64Value(1)}}},
 			"", "temprature: unknown_property: the newest has body"},
@@ -217,12 +217,12 @@ func TestWrongPlaceOfProperties(t *testing.T) {
 		l              layout.Layout
 		says           string
 	}{
-		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Base: "playload"}}, "no playload, but device_id, payload, timestamp; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Base: "playload"}}, "no playload, but payload; set properties"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1,"u":2}}`, "v", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "in payload, where properties says it is, the newest has t, u"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":5}`, "t", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "payload is the number 5; set properties"},
-		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.x"}}}, "nothing at payload.x, but device_id, payload, timestamp; set properties"},
-		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z#t","value":1}`, "t", layout.Layout{TimeSuffix: "#{property}", ValueKey: "val"}, "is of it and has no val, but device_id, timestamp, value; set value_key"},
-		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","name":"t","value":1}`, "t", layout.Layout{NameKey: "name", ValueKey: "val"}, "is of it and has no val, but device_id, name, timestamp, value; set value_key"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.x"}}}, "nothing at payload.x, but payload; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z#t","value":1}`, "t", layout.Layout{TimeSuffix: "#{property}", ValueKey: "val"}, "is of it and has no val, but value; set value_key"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","name":"t","value":1}`, "t", layout.Layout{NameKey: "name", ValueKey: "val"}, "is of it and has no val, but name, value; set value_key"},
 	} {
 		client, table := lies(t, "device_id", "timestamp", textKey, textKey, c.item)
 		for name, q := range queries(c.property) {
@@ -347,8 +347,8 @@ func TestSilentPartitions(t *testing.T) {
 		warn             string
 	}{
 		{"d", "n", 20, 2, ""},
-		{"d", "temp", 20, 0, "unknown_property: the newest has n, pk, sk"},
-		{"d", "n,temp", 20, 2, "unknown_property: the newest has n, pk, sk"},
+		{"d", "temp", 20, 0, "unknown_property: the newest has n"},
+		{"d", "n,temp", 20, 2, "unknown_property: the newest has n"},
 		{"d", "n", 5, 0, `unknown_device: the range has no items, and of the partitions only "d#` + day(0) + `" was looked at`},
 		{"e", "n", 20, 0, `unknown_device: the range has no items, and of the partitions only "e#` + day(0) + `" was looked at`},
 	} {

@@ -281,7 +281,7 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 	}
 	for _, it := range items {
 		for _, path := range s.Layout.Paths(property) {
-			if _, ok := it.At(path); ok {
+			if _, ok := it.At(path); ok && !s.isKey(strings.Join(path, ".")) {
 				return "", false
 			}
 			if barrier := it.Barrier(path); barrier != "" {
@@ -292,17 +292,29 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 	base, path := s.Layout.Properties.Base, s.Layout.Properties.Paths[property]
 	switch in, ok := items[0].At(layout.ParsePath(base)); {
 	case path != "":
-		return fmt.Sprintf("the newest has nothing at %s, but %s; set properties", path, cmp.Or(detail, fields(items[0]))), true
+		return fmt.Sprintf("the newest has nothing at %s, but %s; set properties", path, cmp.Or(detail, s.shown(items[0]))), true
 	case base == "":
-		return cmp.Or(detail, "the newest has "+fields(items[0])), true
+		return cmp.Or(detail, "the newest has "+s.shown(items[0])), true
 	case !ok:
-		return fmt.Sprintf("the newest has no %s, but %s; set properties", base, fields(items[0])), true
+		return fmt.Sprintf("the newest has no %s, but %s; set properties", base, s.shown(items[0])), true
 	default:
 		if members, is := in.(map[string]any); is {
 			return fmt.Sprintf("in %s, where properties says it is, the newest has %s", base, fields(layout.Item{Fields: members})), true
 		}
 		return fmt.Sprintf("%s; set properties", cmp.Or(detail, base+" is "+layout.Describe(in))), true
 	}
+}
+
+// shown names what an item has beside its keys.
+func (s *Scanner) shown(it layout.Item) string {
+	own := layout.Item{Fields: maps.Clone(it.Fields)}
+	maps.DeleteFunc(own.Fields, func(name string, _ any) bool { return s.isKey(name) })
+	return cmp.Or(fields(own), "no properties")
+}
+
+// isKey reports whether a field is the item's device, time or id, which are no properties.
+func (s *Scanner) isKey(name string) bool {
+	return slices.Contains([]string{s.Layout.DeviceKey, s.Layout.TimeKey, "id", "_ts"}, name)
 }
 
 func (s *Scanner) unknownNarrow(property string, items []layout.Item) (detail string, unknown bool) {
@@ -325,7 +337,7 @@ func (s *Scanner) unknownNarrow(property string, items []layout.Item) (detail st
 		}
 	}
 	if empty != nil {
-		return fmt.Sprintf("item %s is of it and has no %s, but %s; set value_key", empty.Key, s.Layout.ValueKey, fields(*empty)), true
+		return fmt.Sprintf("item %s is of it and has no %s, but %s; set value_key", empty.Key, s.Layout.ValueKey, s.shown(*empty)), true
 	}
 	return "the newest items are of " + strings.Join(slices.Sorted(maps.Keys(names)), ", "), true
 }
