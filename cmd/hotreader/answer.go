@@ -48,7 +48,7 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 			more = elsewhere(hotreader.WithStats(ctx, new(hotreader.Stats)), reader, q)
 		}
 		said := "no rows: device %q has no value of %s%s%s"
-		if slices.ContainsFunc(stats.Warnings(), func(w hotreader.Warning) bool { return w.Reason == hotreader.LookBackEnded }) {
+		if slices.ContainsFunc(stats.Warnings(), func(w hotreader.Warning) bool { return w.Reason == hotreader.LookBackEnded && w.Property == "" }) {
 			said = "no rows as far as was looked: device %q, %s%s%s"
 		}
 		k.app.note(said, terminal.Printable(q.Device), terminal.Printable(strings.Join(q.Properties, ", ")), within(q), more)

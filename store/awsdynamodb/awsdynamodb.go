@@ -91,7 +91,7 @@ func (s *Store) place(region string) {
 	case arn && (nameOf(of) != nameOf(table) || strings.Contains(table, ":") && of != table):
 		s.wrong = fmt.Errorf("index is one of the table %s, but the table is %s", of, table)
 	case table != "" && !tableName.MatchString(nameOf(table)):
-		s.wrong = fmt.Errorf("%.300q is no name of a table; table names have 3 to 255 characters, letters, digits and _ - .", nameOf(table))
+		s.wrong = fmt.Errorf("%.300q is no name of a table; table names have 3 to 255 characters: letters, digits, dots, _ and -", nameOf(table))
 	}
 }
 

@@ -399,7 +399,7 @@ func TestItemsOfOneInstantInAnIndex(t *testing.T) {
 		}
 	}
 	byARN := o
-	byARN.Layout.Index = "arn:aws:dynamodb:us-east-1:000000000000:table/" + o.Table + "/index/by-device"
+	byARN.Layout.Index = "arn:aws:dynamodb:eu-central-1:000000000000:table/" + o.Table + "/index/by-device"
 	for _, o := range []awsdynamodb.Options{o, byARN} {
 		for name, q := range queries("n", "m", "k") {
 			stats := new(hotreader.Stats)

@@ -18,19 +18,18 @@ func (s *Scanner) lookAside(ctx context.Context, q *hotreader.Query, value strin
 	}
 	s.seen.mu.Lock()
 	l, fresh := recall(s.seen.asides, value, asideEach)
+	if !fresh { // others who read side by side need not look as well
+		s.seen.asides = remember(s.seen.asides, value, nil)
+	}
 	s.seen.mu.Unlock()
 	if !fresh {
-		for _, least := range s.ends() {
-			it, err := s.Look.End(ctx, value, least)
-			if err != nil {
-				return
-			}
-			if it != nil {
-				l.items = append(l.items, *it)
-			}
-		}
+		items, err := s.lookAtEnds(ctx, value)
 		s.seen.mu.Lock()
-		s.seen.asides = remember(s.seen.asides, value, l.items)
+		if l.items = items; err != nil {
+			delete(s.seen.asides, value)
+		} else {
+			s.seen.asides = remember(s.seen.asides, value, items)
+		}
 		s.seen.mu.Unlock()
 	}
 	for _, it := range l.items {
@@ -39,6 +38,20 @@ func (s *Scanner) lookAside(ctx context.Context, q *hotreader.Query, value strin
 			return
 		}
 	}
+}
+
+// lookAtEnds returns the items at the ends of a partition.
+func (s *Scanner) lookAtEnds(ctx context.Context, value string) (items []layout.Item, err error) {
+	for _, least := range s.ends() {
+		it, err := s.Look.End(ctx, value, least)
+		if err != nil {
+			return nil, err
+		}
+		if it != nil {
+			items = append(items, *it)
+		}
+	}
+	return items, nil
 }
 
 // ends are those that are looked at: of texts in DynamoDB, where a key has one type, only

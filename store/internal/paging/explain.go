@@ -183,7 +183,8 @@ func (s *Scanner) unreadable(items []layout.Item) error {
 	}
 	it, key := items[0], s.Layout.TimeKey
 	v, ok := it.At(path)
-	what, where := "", "(in the layout, or after the ? of a store URL)"
+	var what string
+	where := "(in the layout, or after the ? of a store URL)"
 	switch barrier := it.Barrier(path); {
 	case barrier != "":
 		what = fmt.Sprintf("%s, so it has no %s; set time_key", barrier, key)
