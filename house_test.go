@@ -22,7 +22,7 @@ import (
 var rooms = map[string][]string{
 	"":                        {},
 	"identity":                {""},
-	"layout":                  {"", "internal/nearest"},
+	"layout":                  {"", "internal/*"},
 	"catalog":                 {""},
 	"store/storetest":         {""},
 	"store/memstore":          {""},
