@@ -28,6 +28,7 @@ import (
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/store/azurecosmos"
+	"hotreader/web"
 )
 
 func main() {
@@ -53,6 +54,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		Secret: func(name string) identity.Fetch { return secret(getenv, name) },
 		Local:  func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
 		Serve:  func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
+		Web:    web.Serve,
 	}.Run(ctx, f)
 }
 

@@ -24,6 +24,7 @@ import (
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/store/gcpfirestore"
+	"hotreader/web"
 )
 
 func main() {
@@ -50,6 +51,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
 			Serve:     cloudrun.Server,
 			Page:      page.Handler,
+			Web:       web.Serve,
 			MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
 		}.Run(ctx, f)
 	}

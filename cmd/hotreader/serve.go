@@ -28,6 +28,7 @@ import (
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/store/all"
+	"hotreader/web"
 )
 
 const defaultListen = "127.0.0.1:8080"
@@ -65,6 +66,9 @@ comes in X-Inter-Cloud-Token, or as Authorization: Bearer.
 
 With --remote the rows are those of another Hot Reader API. Its token is the one that
 callers send here.
+
+In a browser, http://ADDRESS/ is a page with devices, charts and newest values. It asks
+for the token.
 
 /api/v1/ is Prometheus' HTTP API, for Grafana's Prometheus data source and promtool:
 each property is a metric with the labels device and type. The token is the password
@@ -272,7 +276,7 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 	}
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Version: thisBuild().Version, Mounts: mounts(),
+		Logger: logs, Version: thisBuild().Version, Mounts: mounts(), Page: web.Serve,
 	})
 }
 
