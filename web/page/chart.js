@@ -41,7 +41,7 @@ function valueTicks(low, high, most) {
 	const step = [1, 2, 5, 10].find(n => n * power >= raw) * power, all = [];
 	const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
 	for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) {
-		const v = i * step;
+		const v = i * step + 0; // never -0
 		all.push([v, Math.abs(v) >= 1e7 || (step < 1e-5) ? v.toExponential(2).replace("e+", "e") : v.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })]);
 	}
 	return all;
@@ -90,7 +90,7 @@ export class Chart {
 		this.table = el("details", { class: "rows", ontoggle: () => this.fill(ROWS) }, el("summary", {}, "Table of ", el("span", {}, property)),
 			el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Rows of ${property}` },
 				el("table", {}, this.caption, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Time (UTC)"), el("th", { scope: "col" }, "Device"), el("th", { scope: "col", class: "number" }, "Value"))), this.body)), this.more);
-		this.panel = el("article", { class: "panel" }, el("header", {}, el("h3", {}, property, unit ? el("span", { class: "unit" }, ` ${unit}`) : ""), this.readout), this.frame, this.table);
+		this.panel = el("article", { class: "panel" }, el("header", {}, el("h2", {}, property, unit ? el("span", { class: "unit" }, ` ${unit}`) : ""), this.readout), this.frame, this.table);
 		this.listen();
 	}
 
@@ -266,14 +266,15 @@ export class Chart {
 		});
 	}
 
-	// read says the values under the pointer, else the last ones.
+	// read says the values under the pointer. Without one it only says whose line is which.
 	read() {
 		const { cursor } = this.view;
+		if (cursor === null && this.series.length < 2) return this.readout.replaceChildren();
 		this.readout.replaceChildren(...this.series.flatMap((one, i) => {
 			const k = cursor === null ? one.rows.length - 1 : one.at(cursor);
 			if (k < 0) return [];
-			const name = this.series.length > 1 ? `${one.label} ` : "";
-			return [el("span", { class: i ? "other" : this.color }, name, el("b", {}, String(one.rows[k][1]))), el("span", { class: "when" }, localTime(one.times[k]))];
+			const name = this.series.length > 1 ? `${i ? "┄" : "━"} ${one.label} ` : "";
+			return [el("span", { class: i ? "other" : this.color }, name, cursor === null ? "" : el("b", {}, String(one.rows[k][1]))), cursor === null ? "" : el("span", { class: "when" }, localTime(one.times[k]))];
 		}));
 	}
 

@@ -19,7 +19,7 @@ export const count = n => number.format(n);
 
 export const plural = (n, one) => `${count(n)} ${one}${n === 1 ? "" : "s"}`;
 
-const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 export const localTime = ms => stamp.format(ms);
 
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;

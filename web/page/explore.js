@@ -97,12 +97,14 @@ async function open({ id, chosen = null, other = "", range = null }) {
 	if (!chosen?.length) next.chosen = chartable.slice(0, SHOWN).map(p => p.name);
 	device = next;
 	layout(chartable);
-	await latest(signal);
-	if (signal.aborted) return;
+	try { await latest(signal); } catch (error) {
+		if (signal.aborted) return;
+		said([], error.message);
+	}
 	const times = [...device.newest.values()].map(v => Date.parse(v.time));
 	device.last = Date.parse(device.last_time ?? "") || Math.max(...times, 0) || Date.now();
 	device.first = Date.parse(device.first_time ?? "") || device.last - DAY;
-	if (range?.every(Number.isFinite)) { device.follow = false; setRange(...range); } else preset(DAY);
+	if (range?.every(Number.isFinite)) { device.follow = false; setRange(...range); } else preset(device.last - device.first > DAY ? DAY : Infinity);
 	selected();
 	watch(signal);
 }

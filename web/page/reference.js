@@ -55,7 +55,7 @@ async function send(method, url, body, result) {
 	}
 }
 
-const code = (label, text) => [el("h3", {}, label), el("pre", { tabindex: "0", role: "group", "aria-label": label }, text)];
+const code = (label, text) => [el("h2", {}, label), el("pre", { tabindex: "0", role: "group", "aria-label": label }, text)];
 
 // indented spreads JSON over lines and leaves each number's digits alone.
 const indented = text => { JSON.parse(text); return text.replace(/\{"time"/g, "\n  $&").replace(/(\],?"(?:next_token|warnings))/g, "\n$1"); };
