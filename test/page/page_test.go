@@ -5,6 +5,7 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -84,19 +85,30 @@ func demo(t *testing.T) string {
 	return told.Clouds[0].URL
 }
 
-// Chromium opens the page of the real program, and a script does what people do.
-func TestPage(t *testing.T) {
-	chromium := os.Getenv("HOTREADER_CHROMIUM")
-	if chromium == "" {
-		var err error
-		if chromium, err = exec.LookPath("chromium"); err != nil {
-			t.Fatal("no Chromium: make engines says how to install it, or name it in HOTREADER_CHROMIUM")
-		}
+// node runs a script that drives Chromium, and returns what it says.
+func node(t *testing.T, script string, given map[string]any) []byte {
+	t.Helper()
+	chromium, err := exec.LookPath(cmp.Or(os.Getenv("HOTREADER_CHROMIUM"), "chromium"))
+	if err != nil {
+		t.Fatal("no Chromium: make engines says how to install it, or name it in HOTREADER_CHROMIUM")
 	}
-	modules, err := filepath.Abs("../../.engines/page")
+	if given["modules"], err = filepath.Abs("../../.engines/page"); err != nil {
+		t.Fatal(err)
+	}
+	given["chromium"] = chromium
+	text, err := json.Marshal(given)
 	if err != nil {
 		t.Fatal(err)
 	}
+	out, err := exec.CommandContext(t.Context(), "node", script, string(text)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return out
+}
+
+// Chromium opens the page of the real program, and a script does what people do.
+func TestPage(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "page.db")
 	fill(t, file)
 	port := serving.Port(t)
@@ -116,17 +128,13 @@ func TestPage(t *testing.T) {
 			server = start(serving.Rotated)
 		}
 	}
-	given, err := json.Marshal(map[string]any{
-		"modules": modules, "chromium": chromium, "url": server.URL + "/", "unlisted": unlisted.URL + "/", "demo": demo(t) + "/", "control": serving.Listen(t, http.HandlerFunc(steer)) + "/",
+	out := node(t, "drive.mjs", map[string]any{
+		"url": server.URL + "/", "unlisted": unlisted.URL + "/", "demo": demo(t) + "/", "control": serving.Listen(t, http.HandlerFunc(steer)) + "/",
 		"token": serving.Token, "rotated": serving.Rotated, "devices": devices, "rows": rows, "span": ((rows - 1) * 5 * time.Second).Milliseconds(),
 		"newest": fmt.Sprintf("%.2f", 20+float64((rows-1)*7%4000)/100), "first": "20.00", "operations": 8, "hostile": hostile, "hostileProperty": property,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.CommandContext(t.Context(), "node", "drive.mjs", string(given)).CombinedOutput()
 	t.Logf("%s", out)
-	if err != nil || bytes.Count(out, []byte("\nok ")) < 15 {
-		t.Fatalf("the page: %v", err)
+	if n := bytes.Count(out, []byte("ok ")); n != 16 {
+		t.Errorf("%d steps", n)
 	}
 }

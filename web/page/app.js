@@ -15,13 +15,14 @@ function show() {
 	for (const name of views) byId(name).hidden = !open || name !== view;
 	for (const link of byId("views").children) link.setAttribute("aria-current", link.hash === `#/${view}` ? "page" : "false");
 	document.title = open ? `${view === "api" ? "API" : view[0].toUpperCase() + view.slice(1)} · hotreader` : "hotreader";
+	state();
 	if (!open) byId("token").focus();
 }
 
 function state() {
 	const [text, again] = byId("state").children;
 	byId("state").className = `state ${server.away ? "away" : "well"}`;
-	text.textContent = server.away ? "The server does not answer. Trying again…" : "Connected";
+	text.textContent = server.away ? "The server does not answer. Trying again…" : authorized() ? "Connected" : "The server is up";
 	again.hidden = !server.away;
 }
 

@@ -1,12 +1,12 @@
 // A panel: one property of one or two devices over time, on a canvas, with its values
 // under the pointer and a table behind it.
-import { el, localTime, plural, zone } from "./dom.js";
+import { count, el, localTime, plural, zone } from "./dom.js";
 import { isNumber } from "./client.js";
 
 const SECOND = 1e3, MINUTE = 6e4, HOUR = 36e5, DAY = 864e5;
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500].concat(
 	[1, 2, 5, 10, 15, 30].map(n => n * SECOND), [1, 2, 5, 10, 15, 30].map(n => n * MINUTE), [1, 2, 3, 6, 12].map(n => n * HOUR), [1, 2, 7, 14].map(n => n * DAY));
-const HEIGHT = 150, LEFT = 62, RIGHT = 12, TOP = 8, BOTTOM = 22, ROWS = 100;
+const TALL = 150, LOW = 84, LEFT = 62, RIGHT = 12, TOP = 8, BOTTOM = 22, ROWS = 100;
 
 const format = options => new Intl.DateTimeFormat(undefined, options);
 const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -77,6 +77,7 @@ export class Series {
 // zoom(from, to), point(time) to change them.
 export class Chart {
 	series = [];
+	names = []; // the texts that were seen; each keeps its colour
 
 	constructor(property, unit, view, color) {
 		Object.assign(this, { property, view, color });
@@ -116,7 +117,7 @@ export class Chart {
 	fill(most) {
 		const all = this.series.flatMap(one => one.rows.map(([time, value]) => [time, one.label, value]));
 		this.shown = Math.min(most, all.length);
-		this.caption.textContent = all.length === 0 ? "No values in this range." : `${this.shown} of ${plural(all.length, "point")} drawn`;
+		this.caption.textContent = all.length === 0 ? "No values in this range." : `The first ${count(this.shown)} of ${plural(all.length, "point")} that are drawn`;
 		this.body.replaceChildren(...all.slice(0, this.shown).map(([time, label, value]) =>
 			el("tr", {}, el("td", {}, time), el("td", {}, label), el("td", { class: "number" }, String(value)))));
 		this.more.hidden = this.shown === all.length;
@@ -131,7 +132,9 @@ export class Chart {
 		this.width = this.frame.clientWidth;
 		if (!this.width) return;
 		this.canvas.width = this.width * scale;
-		this.canvas.height = HEIGHT * scale;
+		this.height = this.numbers && !this.series.some(one => one.flags) ? TALL : LOW;
+		this.canvas.height = this.height * scale;
+		this.canvas.style.height = `${this.height}px`;
 		const g = this.g = this.canvas.getContext("2d");
 		g.scale(scale, scale);
 		g.font = `12px ${style.fontFamily}`;
@@ -140,7 +143,7 @@ export class Chart {
 		this.axis();
 		g.save();
 		g.beginPath();
-		g.rect(LEFT, 0, this.width - LEFT - RIGHT, HEIGHT - BOTTOM + 1);
+		g.rect(LEFT, 0, this.width - LEFT - RIGHT, this.height - BOTTOM + 1);
 		g.clip();
 		if (this.numbers) this.lines(); else this.bands();
 		this.marks();
@@ -149,7 +152,7 @@ export class Chart {
 	}
 
 	axis() {
-		const { g, width } = this, bottom = HEIGHT - BOTTOM;
+		const { g, width, height } = this, bottom = height - BOTTOM;
 		g.strokeStyle = this.ink("grid");
 		g.fillStyle = this.ink("muted");
 		g.lineWidth = 1;
@@ -158,7 +161,7 @@ export class Chart {
 			const x = Math.round(this.x(t)) + 0.5;
 			g.beginPath(); g.moveTo(x, TOP); g.lineTo(x, bottom); g.stroke();
 			const half = g.measureText(label).width / 2;
-			g.fillText(label, Math.min(Math.max(x, half), width - half), HEIGHT - 6);
+			g.fillText(label, Math.min(Math.max(x, half), width - half), height - 6);
 		}
 		g.beginPath(); g.moveTo(LEFT, bottom + 0.5); g.lineTo(width - RIGHT, bottom + 0.5); g.stroke();
 	}
@@ -183,7 +186,7 @@ export class Chart {
 		const extent = flags ? [-0.15, 1.15] : this.extent();
 		if (!extent) return this.say("No values in this range");
 		const [low, high] = extent;
-		const y = this.y = v => TOP + (high - v) / (high - low) * (HEIGHT - BOTTOM - TOP);
+		const y = this.y = v => TOP + (high - v) / (high - low) * (this.height - BOTTOM - TOP);
 		g.restore(); // labels stand outside of what is clipped
 		g.textAlign = "right";
 		g.strokeStyle = this.ink("grid");
@@ -194,7 +197,7 @@ export class Chart {
 			g.fillText(label, LEFT - 8, at + 4);
 		}
 		g.save();
-		g.beginPath(); g.rect(LEFT, 0, this.width - LEFT - RIGHT, HEIGHT); g.clip();
+		g.beginPath(); g.rect(LEFT, 0, this.width - LEFT - RIGHT, this.height); g.clip();
 		this.series.forEach((one, i) => this.line(one, i, y));
 	}
 
@@ -218,16 +221,15 @@ export class Chart {
 
 	// bands draws texts: a strip of colour for as long as a text stays.
 	bands() {
-		const { g } = this, height = (HEIGHT - BOTTOM - TOP) / Math.max(1, this.series.length), to = this.view.range[1];
-		const names = [...new Set(this.series.flatMap(one => one.rows.map(([, value]) => String(value))))];
-		if (names.length === 0) return this.say("No values in this range");
+		const { g } = this, height = (this.height - BOTTOM - TOP) / Math.max(1, this.series.length), to = this.view.range[1];
+		if (this.series.every(one => one.rows.length === 0)) return this.say("No values in this range");
 		this.series.forEach((one, i) => {
 			const top = TOP + i * height + 4;
 			for (let k = 0, next; k < one.rows.length; k = next) {
-				const text = String(one.rows[k][1]);
+				const text = String(one.rows[k][1]), seen = this.names.indexOf(text);
 				for (next = k + 1; next < one.rows.length && String(one.rows[next][1]) === text;) next++;
 				const x = this.x(one.times[k]), width = this.x(next < one.rows.length ? one.times[next] : Math.min(to, one.times.at(-1) + 1)) - x;
-				g.fillStyle = this.ink(`band${names.indexOf(text) % 6}`);
+				g.fillStyle = this.ink(`band${(seen < 0 ? this.names.push(text) - 1 : seen) % 6}`);
 				g.fillRect(x, top, Math.max(width, 1.5), height - 8);
 				const left = Math.max(x, LEFT) + 6, room = x + width - left - 4;
 				if (room > 16) {
@@ -244,20 +246,20 @@ export class Chart {
 	say(text) {
 		this.g.fillStyle = this.ink("muted");
 		this.g.textAlign = "center";
-		this.g.fillText(text, LEFT + (this.width - LEFT) / 2, HEIGHT / 2 - 6);
+		this.g.fillText(text, LEFT + (this.width - LEFT) / 2, this.height / 2 - 6);
 	}
 
 	marks() {
 		const { g, view, drag } = this;
 		if (drag?.select) {
 			g.fillStyle = this.ink("select");
-			g.fillRect(Math.min(drag.x, drag.now), TOP, Math.abs(drag.now - drag.x), HEIGHT - BOTTOM - TOP);
+			g.fillRect(Math.min(drag.x, drag.now), TOP, Math.abs(drag.now - drag.x), this.height - BOTTOM - TOP);
 		}
 		if (view.cursor === null) return;
 		const x = Math.round(this.x(view.cursor)) + 0.5;
 		g.strokeStyle = this.ink("muted");
 		g.lineWidth = 1;
-		g.beginPath(); g.moveTo(x, TOP); g.lineTo(x, HEIGHT - BOTTOM); g.stroke();
+		g.beginPath(); g.moveTo(x, TOP); g.lineTo(x, this.height - BOTTOM); g.stroke();
 		this.series.forEach((one, i) => {
 			const k = one.at(view.cursor);
 			if (k < 0 || !this.numbers || !this.y) return;

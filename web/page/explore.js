@@ -1,6 +1,6 @@
 // Devices, their properties with the newest values, and charts of what is chosen.
 import { ago, byId, count, download, el, localTime, plural, size, span, zone } from "./dom.js";
-import { ask, devicePath, get, list, names, pages, Problem } from "./client.js";
+import { ask, devicePath, get, isNumber, list, names, pages, Problem } from "./client.js";
 import { Chart, Series } from "./chart.js";
 
 const HOUR = 36e5, DAY = 864e5, LISTED = 100, SHOWN = 4, AT_ONCE = 100, SHORTEST = 10;
@@ -94,7 +94,6 @@ async function open({ id, chosen = null, other = "", range = null }) {
 	const known = new Set(next.properties.map(p => p.name));
 	for (const name of next.chosen) if (!known.has(name)) next.properties.push({ name, type: null, unit: null, value: null });
 	const chartable = next.properties.filter(p => p.value === null && p.name !== "time");
-	if (!chosen?.length) next.chosen = chartable.slice(0, SHOWN).map(p => p.name);
 	device = next;
 	layout(chartable);
 	try { await latest(signal); } catch (error) {
@@ -104,6 +103,7 @@ async function open({ id, chosen = null, other = "", range = null }) {
 	const times = [...device.newest.values()].map(v => Date.parse(v.time));
 	device.last = Date.parse(device.last_time ?? "") || Math.max(...times, 0) || Date.now();
 	device.first = Date.parse(device.first_time ?? "") || device.last - DAY;
+	if (!device.chosen.length) choose(chartable);
 	if (range?.every(Number.isFinite)) { device.follow = false; setRange(...range); } else preset(device.last - device.first > DAY ? DAY : Infinity);
 	selected();
 	watch(signal);
@@ -121,7 +121,7 @@ function layout(chartable) {
 		find.set(p.name, { value, age });
 		const inside = [el("span", { class: "name" }, p.name), el("span", { class: "value" }, value, p.unit ? el("span", { class: "unit" }, ` ${p.unit}`) : ""), age];
 		if (!chartable.includes(p)) return el("li", { class: "tile" }, ...inside);
-		return el("li", {}, el("button", { type: "button", class: "tile", "aria-pressed": String(device.chosen.includes(p.name)), onclick: event => toggle(p.name, event.currentTarget) }, ...inside));
+		return el("li", {}, el("button", { type: "button", class: "tile", onclick: () => toggle(p.name), "data-name": p.name }, ...inside));
 	};
 	device.tiles = find;
 	const all = el("ul", { class: "tiles", "aria-label": "Newest values. Choose those to chart" }, ...device.properties.map(tile));
@@ -150,16 +150,21 @@ function layout(chartable) {
 	said(device.warnings ?? []);
 }
 
-function toggle(name, pressed) {
-	const on = !device.chosen.includes(name);
-	device.chosen = device.properties.map(p => p.name).filter(p => (p === name ? on : device.chosen.includes(p)));
-	pressed.setAttribute("aria-pressed", String(on));
+// choose takes the first properties to chart, numbers before others.
+function choose(chartable) {
+	const names = chartable.map(p => p.name), numeric = names.filter(name => isNumber(device.newest.get(name)?.value));
+	device.chosen = [...new Set([...numeric, ...names])].slice(0, SHOWN);
+}
+
+function toggle(name) {
+	device.chosen = device.chosen.includes(name) ? device.chosen.filter(p => p !== name) : [...device.chosen, name];
 	selected();
 }
 
 // selected makes the panels of the chosen properties.
 function selected() {
 	const old = new Map(charts.filter(c => c.panel.isConnected).map(c => [c.property, c]));
+	for (const one of $.device.querySelectorAll("button.tile")) one.setAttribute("aria-pressed", String(device.chosen.includes(one.dataset.name)));
 	charts = device.chosen.map((name, i) => {
 		const chart = old.get(name) ?? new Chart(name, device.properties.find(p => p.name === name)?.unit, view, "c0");
 		chart.color = `c${i % 4}`;
