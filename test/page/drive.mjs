@@ -183,7 +183,7 @@ await step("CSV has every row", async () => {
 	await drawn(page);
 	const [file] = await Promise.all([page.waitForEvent("download"), press(page, "Download CSV")]);
 	const lines = readFileSync(await file.path(), "utf8").trimEnd().split("\n");
-	want(lines.length === given.rows + 1 && lines[0] === "time,running,state,temperature,vibration", `${lines.length} lines: ${lines[0]}`);
+	want(lines.length === given.rows + 1 && lines[0] === "time,temperature,vibration,running,state", `${lines.length} lines: ${lines[0]}`);
 	want(file.suggestedFilename().startsWith("pump-7_"), file.suggestedFilename());
 });
 
