@@ -1,8 +1,8 @@
 #!/bin/sh
 # Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
-# emulator and Google's Firestore emulator into .engines; looks for a Python with
-# botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
-# Terraform, which judge the deployer. Changes nothing when they are there. What
+# emulator, Google's Firestore emulator and what drives a browser into .engines;
+# looks for Chromium, a Python with botocore, whose TwinMaker model judges our
+# answers, and for moto, cfn-lint and Terraform, which judge the deployer. Changes nothing when they are there. What
 # it cannot bring it names, with the remedy.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,6 +1,5 @@
 //go:build engines
 
-// Package page drives the page for people in a browser.
 package page
 
 import (

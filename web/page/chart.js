@@ -107,7 +107,8 @@ export class Chart {
 		return this.series.map(one => {
 			if (one.rows.length === 0) return `${this.property} of ${one.label}: no values in this range.`;
 			const [first, last] = [one.rows[0], one.rows.at(-1)];
-			const extent = this.numbers && !one.flags ? ` Lowest ${Math.min(...this.numbersOf(one))}, highest ${Math.max(...this.numbersOf(one))}.` : "";
+			const values = this.numbersOf(one), extreme = than => values.reduce((best, v) => (than(v, best) ? v : best));
+			const extent = this.numbers && !one.flags ? ` Lowest ${extreme((a, b) => a < b)}, highest ${extreme((a, b) => a > b)}.` : "";
 			return `${this.property} of ${one.label}: ${plural(one.rows.length, "point")} from ${localTime(one.times[0])} to ${localTime(one.times.at(-1))}. First ${first[1]}, last ${last[1]}.${extent}`;
 		}).join(" ");
 	}
@@ -191,7 +192,7 @@ export class Chart {
 		g.textAlign = "right";
 		g.strokeStyle = this.ink("grid");
 		g.fillStyle = this.ink("muted");
-		for (const [v, label] of flags ? [[0, "false"], [1, "true"]] : valueTicks(low, high, 4)) {
+		for (const [v, label] of flags ? [[0, "false"], [1, "true"]] : valueTicks(low, high, 5)) {
 			const at = Math.round(y(v)) + 0.5;
 			g.beginPath(); g.moveTo(LEFT, at); g.lineTo(this.width - RIGHT, at); g.stroke();
 			g.fillText(label, LEFT - 8, at + 4);

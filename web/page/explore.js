@@ -1,9 +1,10 @@
 // Devices, their properties with the newest values, and charts of what is chosen.
-import { ago, byId, count, download, el, localTime, plural, size, span, zone } from "./dom.js";
+import { ago, byId, download, el, localTime, plural, size, span, zone } from "./dom.js";
 import { ask, devicePath, get, isNumber, list, names, pages, Problem } from "./client.js";
 import { Chart, Series } from "./chart.js";
 
 const HOUR = 36e5, DAY = 864e5, LISTED = 100, SHOWN = 4, AT_ONCE = 100, SHORTEST = 10;
+const YEAR1 = Date.parse("0001-01-01T00:00:00Z"), YEAR9999 = Date.UTC(9999, 11, 31);
 const PRESETS = [["1 h", HOUR], ["6 h", 6 * HOUR], ["24 h", DAY], ["7 d", 7 * DAY], ["30 d", 30 * DAY], ["All", Infinity]];
 
 let poll = 5000, link = () => {};
@@ -82,6 +83,7 @@ async function open({ id, chosen = null, other = "", range = null }) {
 	leave();
 	const { signal } = leaving = new AbortController();
 	for (const one of $.list.querySelectorAll("button")) one.setAttribute("aria-current", String(one.dataset.id === id));
+	document.title = `${id} · hotreader`;
 	$.device.replaceChildren(el("h1", {}, id), el("p", { class: "empty", role: "status" }, "Loading…"));
 	const next = { id, other: other ?? "", properties: [], chosen: chosen ?? [], follow: true, newest: new Map() };
 	try {
@@ -91,6 +93,7 @@ async function open({ id, chosen = null, other = "", range = null }) {
 		if (error.status !== 404 || !chosen?.length) return failed(error);
 		next.warnings = []; // not listed: what was typed is asked for
 	}
+	[next.first, next.last] = [next.first_time, next.last_time].map(time => Date.parse(time ?? ""));
 	const known = new Set(next.properties.map(p => p.name));
 	for (const name of next.chosen) if (!known.has(name)) next.properties.push({ name, type: null, unit: null, value: null });
 	const chartable = next.properties.filter(p => p.value === null && p.name !== "time");
@@ -101,8 +104,8 @@ async function open({ id, chosen = null, other = "", range = null }) {
 		said([], error.message);
 	}
 	const times = [...device.newest.values()].map(v => Date.parse(v.time));
-	device.last = Date.parse(device.last_time ?? "") || Math.max(...times, 0) || Date.now();
-	device.first = Date.parse(device.first_time ?? "") || device.last - DAY;
+	device.last ||= Math.max(...times, 0) || Date.now();
+	device.first ||= device.last - DAY;
 	if (!device.chosen.length) choose(chartable);
 	if (range?.every(Number.isFinite)) { device.follow = false; setRange(...range); } else preset(device.last - device.first > DAY ? DAY : Infinity);
 	selected();
@@ -176,10 +179,11 @@ function selected() {
 }
 
 function setRange(from, to) {
+	[from, to] = [Math.max(from, YEAR1), Math.min(to, YEAR9999)];
 	if (to - from < SHORTEST) [from, to] = [(from + to - SHORTEST) / 2, (from + to + SHORTEST) / 2];
 	view.range = [Math.round(from), Math.round(to)];
 	const local = ms => new Date(ms - new Date(ms).getTimezoneOffset() * 6e4).toISOString().slice(0, 19);
-	if (Math.abs(from) < 8e15 && Math.abs(to) < 8e15) [$.from.value, $.to.value] = [local(from), local(to)];
+	[$.from.value, $.to.value] = [local(from), local(to)];
 	for (const one of $.presets) one.setAttribute("aria-pressed", String(device.follow && Number(one.dataset.length) === device.length));
 }
 
@@ -191,7 +195,7 @@ function preset(length) {
 
 function follow() {
 	const first = Math.min(device.first, device.last - 1);
-	setRange(device.length === Infinity ? first : device.last - device.length, device.last);
+	setRange(device.length === Infinity ? first : device.last - device.length, device.last + 1); // what is finer than a millisecond lies within
 }
 
 function zoom(from, to, wait = 60) {
@@ -244,7 +248,8 @@ function instants() { return view.range.map(ms => new Date(ms).toISOString()); }
 
 async function fetchRows(signal) {
 	const shown = device, chosen = charts.map(c => c.property), [start, end] = instants();
-	const points = Math.min(4000, 4 * Math.max(100, Math.round($.panels.clientWidth)));
+	const most = 16000 / Math.max(4, chosen.length); // each property brings its own points
+	const points = Math.round(Math.max(40, Math.min(most, 4 * $.panels.clientWidth)));
 	const parameters = new URLSearchParams({ property: list(chosen), start, end, points });
 	const ids = [shown.id, ...(shown.other && shown.other !== shown.id ? [shown.other] : [])];
 	const answers = await Promise.all(ids.map(id => pages(`${devicePath(id)}/history`, parameters, signal)));
@@ -256,9 +261,8 @@ async function fetchRows(signal) {
 }
 
 function said(warnings, error) {
-	const text = w => [w.property && `${w.property}:`, w.count ? `${count(w.count)} values` : "", w.reason?.replaceAll("_", " "), w.detail].filter(Boolean).join(" ");
 	$.notice.replaceChildren(...(error ? [el("p", { class: "error", role: "alert" }, error, " ", button("Try again", () => load()))] : []),
-		...(warnings.length ? [el("div", { class: "notice" }, el("strong", {}, "What this answer lacks"), el("ul", {}, ...warnings.map(w => el("li", {}, text(w)))))] : []));
+		...(warnings.length ? [el("div", { class: "notice" }, el("strong", {}, "About these values"), el("ul", {}, ...warnings.map(({ message }) => el("li", {}, message))))] : []));
 }
 
 // remember writes what is shown into the address; the token is never there.

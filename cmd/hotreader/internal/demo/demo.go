@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/cmd/hotreader/internal/machine"
 	"hotreader/httpapi"
 	"hotreader/identity"
@@ -148,13 +149,30 @@ func (c *Cloud) serve(l net.Listener, page func(http.ResponseWriter, *http.Reque
 	if err != nil {
 		return err
 	}
-	handler, err := httpapi.New(httpapi.Options{Source: c.store, Token: token, Rate: -1, Version: Version, Page: page})
+	devices, err := devices()
+	if err != nil {
+		return err
+	}
+	handler, err := httpapi.New(httpapi.Options{Source: c.store, Catalog: devices, Token: token, Rate: -1, Version: Version, Page: page})
 	if err != nil {
 		return err
 	}
 	c.server = httpapi.Server(handler)
 	go c.server.Serve(l) //nolint:errcheck // it ends when the clouds are closed; a failure before shows in every check
 	return nil
+}
+
+// devices is each cloud's catalogue.
+func devices() (*catalog.Catalog, error) {
+	pump := catalog.Device{ID: Device, Type: "pump"}
+	for _, p := range machine.Properties() {
+		pump.Properties = append(pump.Properties, catalog.Property{Name: p.Name, Type: p.Type, Unit: p.Unit})
+	}
+	packed, err := catalog.Build([]catalog.Device{pump})
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Open(packed)
 }
 
 // corrupt raises one stored temperature by a hundredth.
