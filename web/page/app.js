@@ -73,15 +73,15 @@ addEventListener("hashchange", () => {
 	else explore.back();
 });
 
-const document_ = await get("openapi.json"); // it needs no token, and says that the server is there
+const description = await get("openapi.json"); // it needs no token, and says that the server is there
 state();
-const demo = document_.info.version === "demo" ? await get("page/demo.json") : null;
+const demo = description.info.version === "demo" ? await get("page/demo.json") : null;
 explore.start({ every: demo ? 1000 : 5000, changed: parameters => {
 	if (where()[0] !== "explore") return;
 	written = `#/explore?${parameters}`;
 	history.replaceState(null, "", written);
 } });
-reference.start(document_);
+reference.start(description);
 if (demo) {
 	byId("to-routes").hidden = false;
 	routes.start();
