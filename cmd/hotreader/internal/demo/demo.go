@@ -168,11 +168,7 @@ func devices() (*catalog.Catalog, error) {
 	for _, p := range machine.Properties() {
 		pump.Properties = append(pump.Properties, catalog.Property{Name: p.Name, Type: p.Type, Unit: p.Unit})
 	}
-	packed, err := catalog.Build([]catalog.Device{pump})
-	if err != nil {
-		return nil, err
-	}
-	return catalog.Open(packed)
+	return catalog.Of([]catalog.Device{pump})
 }
 
 // corrupt raises one stored temperature by a hundredth.
