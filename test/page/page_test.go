@@ -5,6 +5,7 @@ package page
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,8 +16,12 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/httpapi"
+	"hotreader/identity"
 	"hotreader/store/boltstore"
+	"hotreader/store/memstore"
 	"hotreader/test/serving"
+	"hotreader/web"
 )
 
 const (
@@ -28,39 +33,66 @@ const (
 
 var began = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
-// fill makes two pumps, one that is hostile, and many small ones.
+// store is one that tests write.
+type store interface {
+	Write(ctx context.Context, device string, records []hotreader.Record) error
+}
+
+func number(name, format string, v any) hotreader.Field {
+	return hotreader.Field{Name: name, Value: hotreader.NumberValue(fmt.Appendf(nil, format, v))}
+}
+
+// write writes so many rows, five seconds apart.
+func write(t *testing.T, to store, device string, n int, fields func(i int) []hotreader.Field) {
+	t.Helper()
+	all := make([]hotreader.Record, n)
+	for i := range all {
+		all[i] = hotreader.Record{Time: began.Add(time.Duration(i) * 5 * time.Second), Fields: fields(i)}
+	}
+	if err := to.Write(t.Context(), device, all); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill makes two pumps, a device that is hostile, and many small ones.
 func fill(t *testing.T, file string) {
 	t.Helper()
-	store, err := boltstore.Open(file, boltstore.Options{})
+	to, err := boltstore.Open(file, boltstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
-	write := func(device string, n int, fields func(i int) []hotreader.Field) {
-		all := make([]hotreader.Record, n)
-		for i := range all {
-			all[i] = hotreader.Record{Time: began.Add(time.Duration(i) * 5 * time.Second), Fields: fields(i)}
-		}
-		if err := store.Write(t.Context(), device, all); err != nil {
-			t.Fatal(err)
-		}
-	}
-	number := func(name, format string, v any) hotreader.Field {
-		return hotreader.Field{Name: name, Value: hotreader.NumberValue(fmt.Appendf(nil, format, v))}
-	}
+	defer to.Close()
 	for k, pump := range []string{"pump-7", "pump-8"} {
-		write(pump, rows, func(i int) []hotreader.Field {
+		write(t, to, pump, rows, func(i int) []hotreader.Field {
 			return []hotreader.Field{number("temperature", "%.2f", 20+float64((i*7+k*500)%4000)/100), number("vibration", "%d", i%50),
 				{Name: "running", Value: hotreader.BoolValue(i/2000%2 == 0)}, {Name: "state", Value: hotreader.StringValue([]byte([]string{"idle", "running"}[i/3000%2]))}}
 		})
 	}
-	write(hostile, 2, func(i int) []hotreader.Field {
+	write(t, to, hostile, 2, func(i int) []hotreader.Field {
 		mixed := []hotreader.Value{hotreader.NumberValue([]byte("1")), hotreader.StringValue([]byte(hostile))}
 		return []hotreader.Field{{Name: property, Value: mixed[i]}, {Name: "__proto__", Value: mixed[i]}}
 	})
 	for i := range devices - 3 {
-		write(fmt.Sprintf("meter-%03d", i), 1, func(int) []hotreader.Field { return []hotreader.Field{number("level", "%d", i)} })
+		write(t, to, fmt.Sprintf("meter-%03d", i), 1, func(int) []hotreader.Field { return []hotreader.Field{number("level", "%d", i)} })
 	}
+}
+
+// unlisted is where an API is that cannot list its devices.
+func unlisted(t *testing.T) string {
+	t.Helper()
+	rows := memstore.New()
+	write(t, rows, "pump-7", 1000, func(i int) []hotreader.Field {
+		return []hotreader.Field{number("temperature", "%d", i%90), number("vibration", "%d", i%50)}
+	})
+	token, err := identity.Static(serving.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := httpapi.New(httpapi.Options{Source: struct{ hotreader.Source }{rows}, Token: token, Page: web.Serve})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serving.Listen(t, api)
 }
 
 // demo starts the demo and returns where its first cloud is.
@@ -115,7 +147,6 @@ func TestPage(t *testing.T) {
 		return serving.StartAt(t, port, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", "bolt:"+file, "--rate", "0").WaitReady(t)
 	}
 	server := start(serving.Token)
-	unlisted := serving.Start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": serving.Token}, "serve", "--remote", server.URL).WaitReady(t)
 	steer := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/stop":
@@ -128,7 +159,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	out := node(t, "drive.mjs", map[string]any{
-		"url": server.URL + "/", "unlisted": unlisted.URL + "/", "demo": demo(t) + "/", "control": serving.Listen(t, http.HandlerFunc(steer)) + "/",
+		"url": server.URL + "/", "unlisted": unlisted(t) + "/", "demo": demo(t) + "/", "control": serving.Listen(t, http.HandlerFunc(steer)) + "/",
 		"token": serving.Token, "rotated": serving.Rotated, "devices": devices, "rows": rows, "span": ((rows - 1) * 5 * time.Second).Milliseconds(),
 		"newest": fmt.Sprintf("%.2f", 20+float64((rows-1)*7%4000)/100), "first": "20.00", "operations": 8, "hostile": hostile, "hostileProperty": property,
 	})
