@@ -239,8 +239,9 @@ await step("a server that is gone is told, and asked until it is back", async ()
 	await page.click("[aria-label='Zoom in']");
 	await until("away", async () => (await page.textContent("#state")).includes("does not answer"));
 	await judged(page, "away");
+	want(await page.isVisible("#state button"), "there is no button to try now");
 	await control("start");
-	await press(page, "Try now");
+	await page.evaluate(() => document.querySelector("#state button").click()); // the page may have found out by itself
 	await until("back", async () => (await page.textContent("#state")).includes("Connected"));
 	await drawn(page);
 	want(await ink(page) > 100, "nothing is drawn");
