@@ -30,8 +30,8 @@ test: engines ## all tests, with the race detector, on real engines (fetched if 
 	cd test/prom && $(GO) test -vet=off -timeout 10m .
 
 .PHONY: proof
-proof: engines ## the real series under every layout, on every engine; the matrices that are too long for make test
-	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... ./test/tiers | grep -v '^=== '
+proof: engines ## the real series under every layout, on every engine; a zoom over ten million rows; what is too long for make test
+	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... ./test/tiers ./test/page | grep -v '^=== '
 
 .PHONY: nine
 nine: engines ## the nine routes alone, and the matrix of what came over them
@@ -85,6 +85,7 @@ soak: ## more load than can be answered, hostile clients, a stop in the middle, 
 .PHONY: bench
 bench: engines ## sizes, starts and benchmarks, with the baselines to compare with in the same run
 	$(ENGINES) $(GO) test -tags engines -run '^$$' -bench . -benchmem ./...
+	cd test/prom && $(GO) test -run '^$$' -bench . .
 
 .PHONY: dist
 dist: ## dist/: the command, each function's zip, Cloud Run's image, and what they are made of

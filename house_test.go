@@ -22,7 +22,7 @@ import (
 var rooms = map[string][]string{
 	"":                           {},
 	"identity":                   {""},
-	"layout":                     {"", "internal/nearest"},
+	"layout":                     {"", "internal/*"},
 	"catalog":                    {""},
 	"store/storetest":            {""},
 	"store/memstore":             {""},
@@ -73,6 +73,8 @@ var rooms = map[string][]string{
 	"dev/played":                 {},
 	"cmd/hotreader":              {"*"},
 	"cmd/hotreader/internal":     {"*"},
+	"web":                        {},
+	"function/mounts":            {"httpapi", "mcpserver", "promapi"},
 
 	"cmd/hotreader/internal/chart":             {"", "cmd/hotreader/internal/terminal"},
 	"cmd/hotreader/internal/cost":              {"", "internal/nearest"},

@@ -46,6 +46,7 @@ type Parts struct {
 
 	Catalog *catalog.Catalog             // the twin's devices; nil = none
 	Token   *identity.Token              // sent to a remote API, and asked of an API's callers; nil = none
+	Peer    *identity.Token              // sent to a remote API instead; nil = Token
 	Program string                       // its name, for the User-Agent
 	TraceID func(context.Context) string // as remote.Options have it
 
@@ -66,6 +67,11 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 	return layers[wire.TargetLayer], err
 }
 
+// peer says which API f asks.
+func peer(f *config.Function) remote.Options {
+	return remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)}
+}
+
 // Store returns a store's Source with its pages read in parallel, within a span.
 func (p Parts) Store(store hotreader.Source) hotreader.Source {
 	return p.Observer.Reads("read store", route.Ahead(store, route.AheadOptions{Values: p.Values}))
@@ -74,16 +80,7 @@ func (p Parts) Store(store hotreader.Source) hotreader.Source {
 // Remote returns the Source of the API that o names, with retries and a breaker,
 // within a span.
 func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
-	o.TraceID = p.TraceID
-	if p.Token != nil {
-		o.Credential = p.Token
-	}
-	if p.Program != "" {
-		o.UserAgent = p.Program + "/" + Version()
-	}
-	o.Client = remote.NewClient()
-	o.Client.Transport = p.Observer.Peer(o.Client.Transport)
-	far, err := remote.New(o)
+	far, err := p.far(o)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +88,20 @@ func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
 		return route.NewRetry(src, route.RetryOptions{})
 	})
 	return p.Observer.Reads("read remote", tried), nil
+}
+
+// far returns the API that o names.
+func (p Parts) far(o remote.Options) (*remote.Source, error) {
+	o.TraceID = p.TraceID
+	if token := cmp.Or(p.Peer, p.Token); token != nil {
+		o.Credential = token
+	}
+	if p.Program != "" {
+		o.UserAgent = p.Program + "/" + Version()
+	}
+	o.Client = remote.NewClient()
+	o.Client.Transport = p.Observer.Peer(o.Client.Transport)
+	return remote.New(o)
 }
 
 // startTime is how long the start of a program may wait for others, as for the
@@ -146,6 +157,13 @@ func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) 
 			o.Source = src
 		}
 	}
+	if f.Remote && o.Catalog == nil {
+		far, err := p.far(peer(f))
+		if err != nil {
+			return nil, err
+		}
+		o.Lister = far.Lister()
+	}
 	o.Token, o.Devices, o.Rate, o.Burst = p.Token, f.Devices, f.Rate, f.Burst
 	o.LookBack = f.LookBack
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
@@ -168,8 +186,10 @@ type Program struct {
 	Serve   func(http.Handler) *http.Server                   // its server
 	Page    func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
 
-	Host      string // to listen on; "" = every address
-	MaxStream int    // as httpapi.Options have it
+	Mounts    []httpapi.Mount
+	Web       func(http.ResponseWriter, *http.Request) bool // the page for people, as httpapi.Options have it
+	Host      string                                        // to listen on; "" = every address
+	MaxStream int                                           // as httpapi.Options have it
 }
 
 // What a Program answers at once is bounded, and with that the memory of answers
@@ -223,7 +243,7 @@ func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
 	parts.Objects = p.Objects
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait, Address: forwarded,
-		MaxStream: p.MaxStream, Logger: p.Logger,
+		MaxStream: p.MaxStream, Logger: p.Logger, Mounts: p.Mounts, Page: p.Web,
 	})
 }
 

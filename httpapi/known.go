@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -31,6 +32,27 @@ func (a *api) declare(q *hotreader.Query) {
 	q.Types = types
 }
 
+// listing is a Source of devices that a catalogue lists. What the catalogue has of a
+// device stands: its Source looks at a few items at most.
+type listing struct {
+	hotreader.Source
+	*catalog.Catalog
+}
+
+// Scan implements hotreader.Source.
+func (l listing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	rows := l.Source.Scan(ctx, q)
+	if _, listed := l.Device(q.Device); !listed {
+		return rows
+	}
+	return func(yield func(hotreader.Row, error) bool) {
+		rows(yield)
+		for _, name := range q.Properties {
+			hotreader.StatsOf(ctx).Retract(hotreader.UnknownProperty, name)
+		}
+	}
+}
+
 func indexOf(properties []catalog.Property, name string) int {
 	return slices.IndexFunc(properties, func(p catalog.Property) bool { return p.Name == name })
 }
@@ -38,9 +60,10 @@ func indexOf(properties []catalog.Property, name string) int {
 // doubt is what the catalogue, or a store that can list, does not list of what a query
 // asks for. What the store has a value of all the same is none.
 type doubt struct {
-	query      *hotreader.Query
+	columns    []string         // of the query
+	of         string           // its device
 	device     bool             // it is not listed
-	properties []int            // of a device that is listed, those that are not
+	properties []int            // columns, those of filters too, that a device lacks which is listed
 	listed     []string         // that it has instead
 	lister     hotreader.Lister // is asked where doubts are left; nil = the catalogue was
 }
@@ -48,10 +71,10 @@ type doubt struct {
 // doubt costs no read: the catalogue is in memory, and a store is asked only for what
 // the answer had no value of.
 func (a *api) doubt(q *hotreader.Query) (u doubt) {
-	u.query = q
+	u.columns, u.of = q.Columns(), q.Device
 	if a.o.Catalog == nil {
 		if u.lister = a.o.Lister; u.lister != nil {
-			for i := range q.Properties {
+			for i := range u.columns {
 				u.properties = append(u.properties, i)
 			}
 		}
@@ -62,7 +85,7 @@ func (a *api) doubt(q *hotreader.Query) (u doubt) {
 		u.device = true
 		return u
 	}
-	for i, name := range q.Properties {
+	for i, name := range u.columns {
 		if indexOf(d.Properties, name) < 0 {
 			u.properties = append(u.properties, i)
 		}
@@ -75,27 +98,27 @@ func (a *api) doubt(q *hotreader.Query) (u doubt) {
 	return u
 }
 
-// see takes note of what a row has.
+// see takes note of what a row has, which passed the filters.
 func (u *doubt) see(values []hotreader.Value) {
 	u.device = false
 	if len(u.properties) > 0 {
-		u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return !values[i].IsNull() })
+		u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return i >= len(values) || !values[i].IsNull() })
 	}
 }
 
 // ask removes the doubts that a store's own list settles.
 func (u *doubt) ask(ctx context.Context) {
-	page, err := u.lister.Devices(ctx, u.query.Device, "", 1)
+	page, err := u.lister.Devices(ctx, u.of, "", 1)
 	if err != nil { // the answer itself stands
 		u.properties = nil
 		return
 	}
-	if u.device = len(page) == 0 || page[0].ID != u.query.Device; u.device {
+	if u.device = len(page) == 0 || page[0].ID != u.of; u.device {
 		u.properties = nil
 		return
 	}
 	u.listed = page[0].Properties
-	u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return slices.Contains(u.listed, u.query.Properties[i]) })
+	u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return slices.Contains(u.listed, u.columns[i]) })
 }
 
 func (u *doubt) warn(ctx context.Context) {
@@ -105,10 +128,11 @@ func (u *doubt) warn(ctx context.Context) {
 		u.ask(ctx)
 	}
 	if u.device {
+		stats.Retract(hotreader.UnknownDevice, "") // in the store's words
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: by})
 	}
 	for _, i := range u.properties {
-		name := u.query.Properties[i]
+		name := u.columns[i]
 		detail := by + " for this device"
 		if near := nearest.Word(name, u.listed); near != "" {
 			detail += "; did you mean " + near + "?"

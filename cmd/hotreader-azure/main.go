@@ -25,6 +25,7 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/function/azurefunctions"
+	"hotreader/function/mounts"
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/observe"
@@ -32,6 +33,7 @@ import (
 	"hotreader/store/coldstore"
 	"hotreader/store/coldstore/azureblob"
 	"hotreader/store/coldstore/coldurl"
+	"hotreader/web"
 )
 
 func main() {
@@ -57,7 +59,9 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		Secret:  func(name string) identity.Fetch { return secret(getenv, name) },
 		Local:   func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
 		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
+		Mounts:  mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 		Serve:   func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
+		Web:     web.Serve,
 	}.Run(ctx, f)
 }
 

@@ -21,6 +21,7 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/function/cloudrun"
+	"hotreader/function/mounts"
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/observe/page"
@@ -28,6 +29,7 @@ import (
 	"hotreader/store/coldstore/coldurl"
 	"hotreader/store/coldstore/gcs"
 	"hotreader/store/gcpfirestore"
+	"hotreader/web"
 )
 
 func main() {
@@ -53,8 +55,10 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Secret:    func(name string) identity.Fetch { return secret(getenv, name) },
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
 			Objects:   func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
+			Mounts:    mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 			Serve:     cloudrun.Server,
 			Page:      page.Handler,
+			Web:       web.Serve,
 			MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
 		}.Run(ctx, f)
 	}

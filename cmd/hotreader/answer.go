@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,11 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 		if len(stats.Warnings()) == 0 {
 			more = elsewhere(hotreader.WithStats(ctx, new(hotreader.Stats)), reader, q)
 		}
-		k.app.note("no rows: device %q has no value of %s%s%s", terminal.Printable(q.Device), terminal.Printable(strings.Join(q.Properties, ", ")), within(q), more)
+		said := "no rows: device %q has no value of %s%s%s"
+		if slices.ContainsFunc(stats.Warnings(), func(w hotreader.Warning) bool { return w.Reason == hotreader.LookBackEnded && w.Property == "" }) {
+			said = "no rows as far as was looked: device %q, %s%s%s"
+		}
+		k.app.note(said, terminal.Printable(q.Device), terminal.Printable(strings.Join(q.Properties, ", ")), within(q), more)
 	}
 	k.sum(n, stats, took)
 	return nil

@@ -261,6 +261,7 @@ func (a *app) sayServing(clouds *demo.Clouds) {
 	for _, c := range clouds.All {
 		fmt.Fprintf(w, "  %-6s %s  %s\n", c.Name, c.URL, a.data.Dim("token "+c.Token))
 	}
+	fmt.Fprintf(w, "\nIn a browser: %s/\n", a.data.Bold(at))
 	fmt.Fprintf(w, "\n%s\n\n  export %s=%s\n", a.data.Bold("In another terminal:"), tokenVariable, clouds.All[0].Token)
 	for _, ask := range []string{
 		"query --remote %s --device %s --property temperature,vibration,state --start -4h --format chart",
@@ -289,12 +290,12 @@ func invocation() string {
 	return "hotreader"
 }
 
-// live lets the pumps report each second until ctx ends.
+// live lets the pumps report, and one route be checked anew, each second until ctx ends.
 func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *terminal.Progress) error {
 	clouds.Live(a.now().Truncate(time.Second))
 	ticks := time.NewTicker(time.Second)
 	defer ticks.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			line.Clear()
@@ -308,6 +309,7 @@ func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, l
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
+		_, _ = clouds.Check(ctx, n/len(demo.Names)%len(demo.Names), n%len(demo.Names)) // the page shows what it finds
 		if !d.asJSON {
 			line.Put(liveLine(r))
 		}

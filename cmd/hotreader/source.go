@@ -90,13 +90,13 @@ type source struct {
 
 // lowerTiers are flags: where the history lies that hot storage does not hold.
 type lowerTiers struct {
-	cold, archive string
+	cold, archive config.Place
 	hotDays       int
 }
 
 func (t *lowerTiers) flags(f *pflag.FlagSet) {
-	f.StringVar(&t.cold, "cold", "", "read this cold storage, too (a store `URL`)")
-	f.StringVar(&t.archive, "archive", "", "read this archive, too (a store `URL`)")
+	f.StringVar(&t.cold.Store, "cold", "", "read this cold storage, too (a store `URL`)")
+	f.StringVar(&t.archive.Store, "archive", "", "read this archive, too (a store `URL`)")
 	f.IntVar(&t.hotDays, "hot-days", 0, "the store keeps this many `days`: without --cold and --archive, a query that begins before warns; 0 = unknown")
 }
 
@@ -116,6 +116,15 @@ type opened struct {
 	ctx    context.Context
 	wrap   func(http.RoundTripper) http.RoundTripper // as all.OpenSeen has it
 	stores []hotreader.Store
+	far    hotreader.Lister // of another API; nil = none
+}
+
+// lister lists the devices of what was opened; nil = it cannot.
+func (o *opened) lister() hotreader.Lister {
+	if o.far != nil {
+		return o.far
+	}
+	return function.Lister(o.stores...)
 }
 
 func (o *opened) open(url string) (hotreader.Source, error) {
@@ -137,7 +146,7 @@ func (o *opened) Close() (err error) {
 
 // function returns a function that reads these tiers.
 func (t *lowerTiers) function(f config.Function) *config.Function {
-	f.Cold.Store, f.Archive.Store, f.HotDays = t.cold, t.archive, t.hotDays
+	f.Cold, f.Archive, f.HotDays = t.cold, t.archive, t.hotDays
 	return &f
 }
 
@@ -164,7 +173,7 @@ func (s *source) check(cmd *cobra.Command) error {
 func (s *source) open(ctx context.Context) (hotreader.Reader, *opened, error) {
 	stores := &opened{ctx: ctx}
 	if s.store == "" {
-		r, err := s.far()
+		r, err := s.far(stores)
 		return r, stores, err
 	}
 	src, err := function.Parts{
@@ -178,7 +187,7 @@ func (s *source) open(ctx context.Context) (hotreader.Reader, *opened, error) {
 }
 
 // far returns the Reader of a Hot Reader API.
-func (s *source) far() (hotreader.Reader, error) {
+func (s *source) far(stores *opened) (hotreader.Reader, error) {
 	token, err := tokenFrom(s.tokenFile)
 	if err != nil {
 		return nil, err
@@ -187,6 +196,11 @@ func (s *source) far() (hotreader.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	list, err := remote.New(remote.Options{URL: s.remote, Credential: token})
+	if err != nil {
+		return nil, err
+	}
+	stores.far = list.Lister()
 	return hotreader.NewReader(src), nil
 }
 
