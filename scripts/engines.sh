@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
-# emulator and Google's Firestore emulator into .engines; looks for a Python with
+# emulator, Google's Firestore emulator and emulators of Azure's and Google's object
+# storage into .engines; looks for a Python with
 # botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
 # Terraform, which judge the deployer. Changes nothing when they are there. What
 # it cannot bring it names, with the remedy.
@@ -37,21 +38,31 @@ if [ "$(sum $dir/DynamoDBLocal.jar)" != "$jar_sha256" ]; then
 	fi
 fi
 
-# The emulator and all that it needs, each package pinned by its hash. None of
-# their install scripts is run.
+# Emulators with all that they need, each package pinned by its hash. None of their
+# install scripts is run.
 command -v node >/dev/null 2>&1 || need "node (18 or newer)" "apt-get install nodejs"
-cosmosdb=.engines/cosmosdb
-if ! cmp -s test/engine/cosmosdb/package-lock.json $cosmosdb/package-lock.json; then
+npm_engine() { # NAME
+	cmp -s "test/engine/$1/package-lock.json" ".engines/$1/package-lock.json" && return
 	if command -v npm >/dev/null 2>&1; then
-		echo "engines: fetching the Cosmos DB emulator (@vercel/cosmosdb-server)" >&2
-		rm -rf .engines/fetch $cosmosdb
+		echo "engines: fetching $1 (npm)" >&2
+		rm -rf .engines/fetch ".engines/$1"
 		mkdir .engines/fetch
-		cp test/engine/cosmosdb/package.json test/engine/cosmosdb/package-lock.json .engines/fetch
+		cp "test/engine/$1/package.json" "test/engine/$1/package-lock.json" .engines/fetch
 		(cd .engines/fetch && npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null)
-		mv .engines/fetch $cosmosdb
+		mv .engines/fetch ".engines/$1"
 	else
-		need "npm, which brings the Cosmos DB emulator," "apt-get install npm"
+		need "npm, which brings $1," "apt-get install npm"
 	fi
+}
+npm_engine cosmosdb # Cosmos DB's emulator
+npm_engine azurite # Azure Storage's emulator
+
+# Cloud Storage's emulator is a Go program; the sum database holds its hash.
+gcs=v1.56.1
+if [ "$(cat .engines/gcs/version 2>/dev/null)" != $gcs ]; then
+	echo "engines: building fake-gcs-server $gcs" >&2
+	(cd / && GOFLAGS= GOBIN="$OLDPWD/.engines/gcs" go install "github.com/fsouza/fake-gcs-server@$gcs")
+	echo $gcs >.engines/gcs/version
 fi
 
 # Part of Google's Cloud SDK, which is not ours to fetch: .engines links to it.

@@ -39,7 +39,7 @@ type scan struct {
 	more    bool            // there may be some
 }
 
-// maxHeld bounds the bytes of the rows that one scan holds.
+// maxHeld bounds the bytes of the rows that one scan holds for long.
 const maxHeld = 32 << 20
 
 // maxAhead is how many parts are fetched before their rows are wanted.
@@ -182,7 +182,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
 			return nil
 		}
-		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < maxHeld/4) {
+		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4) {
 			s.begin()
 		}
 		if s.begun.Len() == 0 {

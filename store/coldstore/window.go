@@ -104,7 +104,7 @@ func (w *window) add(t time.Time, values []hotreader.Value) error {
 	w.rows = append(w.rows, r)
 	n := int64(len(r.packed) + rowBytes)
 	w.bytes += n
-	if w.scan.held.Add(n) > maxHeld && w.bytes > leastHeld {
+	if w.scan.held.Add(n) > w.scan.store.most && w.bytes > leastHeld {
 		return w.shrink()
 	}
 	return nil
@@ -143,7 +143,7 @@ func (w *window) pack(values []hotreader.Value) []byte {
 // shrink makes room.
 func (w *window) shrink() error {
 	if w.disorder {
-		if w.bytes < maxHeld && w.scan.held.Load() < 2*maxHeld {
+		if w.bytes < w.scan.store.most && w.scan.held.Load() < 2*w.scan.store.most {
 			return nil
 		}
 		return w.tooLarge()
