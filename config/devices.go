@@ -149,7 +149,9 @@ func (l *loader) alarm(where string, d Device, names map[string]string) {
 		switch {
 		case !p.Alarm:
 		case p.Type != "STRING" && p.Type != "":
-			l.add(at, "is set on %.60q, which is %s; an alarm status is a STRING: NORMAL, ACTIVE, ACKNOWLEDGED or SNOOZE_DISABLED", p.Name, p.Type)
+			l.add(at, "is set on %.60q, which is %s; an alarm status is a STRING, one of %s", p.Name, p.Type, strings.Join(component.AlarmStates, ", "))
+		case p.Initial != nil && !slices.Contains(component.AlarmStates, strings.Trim(string(p.Initial), `"`)):
+			l.add(fmt.Sprintf("%s.properties[%d].initValue", where, i), "is %.60s, which is no state of an alarm; there are %s", p.Initial, strings.Join(component.AlarmStates, ", "))
 		case p.Name != status:
 			l.add(at, "is set on %.60q and on %.60q; a device has one alarm status", status, p.Name)
 		}
@@ -171,9 +173,17 @@ func (l *loader) sameAlarms(items []member) {
 		case !there:
 			first[d.Type] = i
 		case d.Alarm() != l.Devices[at].Alarm():
-			l.add(items[i].name+".properties", "have the alarm status %q, and those of [%d] have %q, and both devices are of the type %.60q; devices of one type have the same", d.Alarm(), at, l.Devices[at].Alarm(), d.Type)
+			l.add(items[i].name+".properties", "have %s, but those of [%d] have %s, and both devices are of the type %.60q; set \"alarm\": true on the same property of each device of a type", alarmText(d), at, alarmText(l.Devices[at]), d.Type)
 		}
 	}
+}
+
+// alarmText says what a device's alarm is.
+func alarmText(d Device) string {
+	if d.Alarm() == "" {
+		return "no alarm"
+	}
+	return fmt.Sprintf("the alarm %.60q", d.Alarm())
 }
 
 func (l *loader) deviceID(where, id string) {
@@ -184,15 +194,25 @@ func (l *loader) deviceID(where, id string) {
 	switch {
 	case id == "":
 		l.add(where, "is empty; want the device's id, as its rows carry it")
-	case len(id) > most:
-		l.add(where, "%.40q has %d bytes; at most %d are allowed", id, len(id), most)
-	case strings.ContainsFunc(id, unicode.IsControl):
-		l.add(where, "%.60q has a control character", id)
-	case strings.TrimSpace(id) != id:
-		l.add(where, "%.60q has a blank at an end", id)
+	case l.unfit(where, id, most):
 	case l.L4 == AWS && strings.Contains(id, dynamicReference):
 		l.add(where, "%.60q holds %s…, which CloudFormation would replace", id, dynamicReference)
 	}
+}
+
+// unfit reports whether text is too long or has characters that no name has.
+func (l *loader) unfit(where, text string, most int) bool {
+	switch {
+	case len(text) > most:
+		l.add(where, "%.40q has %d bytes; at most %d are allowed", text, len(text), most)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		l.add(where, "%.60q has a control character", text)
+	case strings.TrimSpace(text) != text:
+		l.add(where, "%.60q has a blank at an end", text)
+	default:
+		return false
+	}
+	return true
 }
 
 // componentType checks the name of a component type that devices share.
@@ -208,12 +228,7 @@ func (l *loader) componentType(where, name string) {
 	switch i := strings.IndexFunc(name, foreign); {
 	case name == "":
 		l.add(where, "is empty; want the name of the component type that the device shares with others, or leave it out")
-	case len(name) > most:
-		l.add(where, "%.40q has %d bytes; at most %d are allowed", name, len(name), most)
-	case strings.ContainsFunc(name, unicode.IsControl):
-		l.add(where, "%.60q has a control character", name)
-	case strings.TrimSpace(name) != name:
-		l.add(where, "%.60q has a blank at an end", name)
+	case l.unfit(where, name, most):
 	case l.L4 == AWS && i >= 0:
 		c, _ := utf8.DecodeRuneInString(name[i:])
 		l.add(where, "%.60q has the character %q"+want, name, c)

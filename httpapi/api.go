@@ -103,7 +103,7 @@ type route struct {
 // routes are the routes that require the token.
 var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
-	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "limit", "next_token"}, (*api).devices},
+	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "names", "limit", "next_token"}, (*api).devices},
 	{http.MethodGet, "/v1/devices/{id}", nil, (*api).describe},
 	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "points", "pick", "every", "limit", "format", "next_token"}, (*api).history},
 	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end", "format"}, (*api).latest},
@@ -154,6 +154,9 @@ func New(o Options) (http.Handler, error) {
 	}
 	if o.Lister == nil {
 		o.Lister, _ = o.Source.(hotreader.Lister)
+	}
+	if o.Catalog != nil {
+		o.Source = listing{o.Source, o.Catalog}
 	}
 	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
 		verifier: identity.Shared{Token: o.Token, Devices: o.Devices, Logger: o.Logger},

@@ -20,11 +20,7 @@ import (
 
 func packed(t testing.TB, devices ...catalog.Device) *catalog.Catalog {
 	t.Helper()
-	text, err := catalog.Build(devices)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(text)
+	c, err := catalog.Of(devices)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,14 +106,20 @@ func TestDevices(t *testing.T) {
 	if got := ask(t, known, "GET", "/v1/devices?prefix=pump", ""); got.body != `{"items":[{"id":"pump","type":"pumps","properties":4},{"id":"pump-2","type":"pumps","properties":4}],"next_token":null}`+"\n" {
 		t.Errorf("the list is %s", got.body)
 	}
+	for from, want := range map[*httptest.Server]string{known: `{"id":"plate","type":null,"properties":1,"names":["`, stored: `{"id":"pump","type":null,"properties":3,"names":["on","state","temperature"]}`} {
+		if got := ask(t, from, "GET", "/v1/devices?prefix=p&names=true", ""); !strings.Contains(got.body, want) {
+			t.Errorf("with names the list is %s", got.body)
+		}
+	}
 
 	_, page, _ := strings.Cut(ask(t, known, "GET", "/v1/devices?limit=1", "").header.Get("Link"), "next_token=")
 	token, _, _ := strings.Cut(page, ">")
 	for path, want := range map[string]string{
-		"/v1/devices?limit=0&order=asc&prefix=a&prefix=b": `the parameter "order" is unknown; known are: prefix, type, limit, next_token; the parameter "prefix" is given 2 times; limit is "0"`,
+		"/v1/devices?limit=0&order=asc&prefix=a&prefix=b": `the parameter "order" is unknown; known are: prefix, type, names, limit, next_token; the parameter "prefix" is given 2 times; limit is "0"`,
 		"/v1/devices?next_token=" + token + "x":           "does not belong to this list",
 		"/v1/devices?prefix=p&next_token=" + token:        "does not belong to this list",
 		"/v1/devices?type=a&type=b":                       "given 2 times",
+		"/v1/devices?names=1":                             `names is "1"; give true or false`,
 		history + "&next_token=" + token:                  "does not belong to this query",
 	} {
 		if detail := problem(t, ask(t, known, "GET", path, ""), 400, hotreader.CodeInvalid); !strings.Contains(detail, want) {
@@ -237,6 +239,21 @@ func (c counting) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 	return c.Source.Scan(ctx, q)
 }
 
+// glancing is a store that looks at an item which has none of the properties.
+type glancing struct{ hotreader.Source }
+
+func (g glancing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		g.Source.Scan(ctx, q)(yield)
+		for _, p := range q.Properties {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: "at a glance"})
+		}
+		if q.Device == "nobody" {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: "at a glance"})
+		}
+	}
+}
+
 // What the catalogue does not list is told, unless the store has it.
 func TestUnknownByTheCatalogue(t *testing.T) {
 	asked := 0
@@ -254,6 +271,21 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		got := ask(t, s, "GET", "/v1/devices/"+c.path, "")
 		if got.status != 200 || (c.want == "") == strings.Contains(got.body, `"warnings"`) || !strings.Contains(got.body, c.want) || asked != 1 {
 			t.Errorf("%s: %d %s, %d scans; want %s", c.path, got.status, got.body, asked, c.want)
+		}
+	}
+	// What the catalogue lists is known, whatever a store that looked at a few items says.
+	s = serve(t, httpapi.Options{Source: glancing{store(t)}, Catalog: hall(t)})
+	for path, want := range map[string]string{
+		"pump/history?property=vibration,temperature": "the catalogue does not list it for this device, but",
+		"pump/latest?property=vibration,temperature":  "the catalogue does not list it for this device, but",
+		"pump/history?property=temperature":           "",
+		"pump/latest?property=temperature":            "",
+		"nobody/history?property=temperature":         "no data of this device is known; the catalogue does not list it",
+		"nobody/latest?property=temperature":          "no data of this device is known; the catalogue does not list it",
+	} {
+		got := ask(t, s, "GET", "/v1/devices/"+path, "")
+		if (want == "") == strings.Contains(got.body, `"warnings"`) || !strings.Contains(got.body, want) || strings.Contains(got.body, "glance") && !strings.Contains(path, "nobody") {
+			t.Errorf("%s: %s; want %s", path, got.body, want)
 		}
 	}
 	got := ask(t, s, "POST", "/read", envelope(`{"iot_device_id":"nobody",`+all+`,"selected_properties":["temperature"]}`))

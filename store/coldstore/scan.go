@@ -140,7 +140,7 @@ func (s *scan) begin() {
 	s.running.Go(func() {
 		defer close(f.batches)
 		if err := s.read(f); err != nil {
-			s.send(f, batch{err: err})
+			_ = s.send(f, batch{err: err}) // nobody may want it
 		}
 	})
 }
@@ -229,11 +229,8 @@ func (s *scan) unknown() (n int) {
 
 // receive waits for the next batch of the first feed.
 func (s *scan) receive(f *feed) error {
-	var b batch
-	ok := false
-	select {
-	case b, ok = <-f.batches:
-	case <-s.ctx.Done():
+	b, ok := <-f.batches
+	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
 	s.held.Add(-f.bytes)

@@ -119,8 +119,8 @@ func (w *window) pack(values []hotreader.Value) []byte {
 	if cap(w.slab)-len(w.slab) < size {
 		w.slab = make([]byte, 0, max(slabBytes, size))
 	}
-	from := len(w.slab)
-	b := append(w.slab, 'r')
+	b, from := w.slab, len(w.slab)
+	b = append(b, 'r')
 	b = binary.BigEndian.AppendUint32(b, w.feed.part.written)
 	b = binary.BigEndian.AppendUint32(b, w.place)
 	for _, v := range values {

@@ -141,7 +141,7 @@ func object(item *container.BlobItem) coldstore.Object {
 	if p.LastModified != nil {
 		o.Modified = *p.LastModified
 	}
-	if p.AccessTier != nil && *p.AccessTier == container.AccessTier(blob.AccessTierArchive) {
+	if p.AccessTier != nil && *p.AccessTier == blob.AccessTierArchive {
 		o.Archive, o.Asked = "Archive", p.ArchiveStatus != nil
 	}
 	return o
