@@ -74,7 +74,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 	if b.at += int64(n); err == nil || b.at == b.to {
 		return n, nil
 	}
-	b.Close()
+	_ = b.Close() // it has failed
 	if b.broken++; b.broken >= maxBroken || b.ctx.Err() != nil {
 		return n, &hotreader.Error{Code: hotreader.CodeUnavailable, Err: fmt.Errorf("the object broke off after %d bytes: %w", b.at, err)}
 	}

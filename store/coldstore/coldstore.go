@@ -55,12 +55,13 @@ type Store struct {
 	layout layout.Layout
 	dates  layout.Template       // of the device's field
 	habit  atomic.Pointer[habit] // of the keys; nil = not known, or not needed
+	most   int64                 // see maxHeld
 	tail   atomic.Int64          // bytes of the longest footer of late
 }
 
 // New returns a Store of what a bucket holds. An error is of CodeConfig.
 func New(b Bucket, o Options) (*Store, error) {
-	s := &Store{bucket: b, prefix: o.Prefix, format: o.Format, late: max(0, cmp.Or(o.Late, DefaultLate)), layout: o.Layout.WithDefaults()}
+	s := &Store{bucket: b, prefix: o.Prefix, format: o.Format, late: max(0, cmp.Or(o.Late, DefaultLate)), layout: o.Layout.WithDefaults(), most: maxHeld}
 	if s.prefix != "" && !strings.HasSuffix(s.prefix, "/") {
 		s.prefix += "/"
 	}

@@ -78,11 +78,9 @@ func (it *item) begin() {
 func (it *item) end(at *time.Time) error {
 	own := it.found[len(it.row):]
 	device, part := own[deviceField], &it.window.feed.part
-	t, ok := time.Time{}, true
+	t, ok := it.times.Read(own[timeField])
 	if at != nil {
-		t = *at
-	} else {
-		t, ok = it.times.Read(own[timeField])
+		t, ok = *at, true
 	}
 	switch {
 	case device.IsNull() && part.sure:

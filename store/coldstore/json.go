@@ -33,13 +33,13 @@ var errParquet = errors.New("it is Parquet")
 func (s *scan) json(w *window) error {
 	o := w.feed.part.object
 	raw := s.body(o, 0, o.Size)
-	defer raw.Close()
+	defer func() { _ = raw.Close() }() // it was only read
 	first := int(min(o.Size+bytes.MinRead, 128<<10))
-	plain, err := s.plain(o, bufio.NewReaderSize(raw, first))
+	plain, err := s.plain(bufio.NewReaderSize(raw, first))
 	if err != nil {
 		return err
 	}
-	defer plain.Close()
+	defer func() { _ = plain.Close() }()
 	d := &decoder{item: newItem(s, w), in: plain, first: first, array: w.feed.part.mover, typed: s.store.format == Export}
 	for i, paths := range s.paths() {
 		for rank, path := range paths {
@@ -50,7 +50,7 @@ func (s *scan) json(w *window) error {
 }
 
 // plain returns what an object holds, decompressed.
-func (s *scan) plain(o *Object, r *bufio.Reader) (io.ReadCloser, error) {
+func (s *scan) plain(r *bufio.Reader) (io.ReadCloser, error) {
 	head, err := r.Peek(len(magicZstd))
 	switch {
 	case err != nil && err != io.EOF:

@@ -130,12 +130,12 @@ func (h *habit) learn(s *Store, page []Object) {
 			n[""]++
 		default:
 			h.dating = p.dating
-			names := p.dating.head
+			names := []string{p.dating.head}
 			for _, d := range p.dating.parts {
-				names += d.name + "/"
+				names = append(names, d.name)
 				padded = padded || len(d.form) > len("2006")
 			}
-			n[names]++
+			n[strings.Join(names, "/")]++
 			padded = padded || strings.Contains(key[len(p.dating.head):], "/0") || strings.Contains(key, "=0")
 		}
 	}

@@ -298,17 +298,17 @@ func (s *scan) converter(leaf parquet.LeafColumn) converter {
 			return hotreader.StringValue(buf), true
 		}}
 	}
-	var any format.LogicalTypeValue
+	var meant format.LogicalTypeValue
 	if logical != nil {
-		any = logical.Value
+		meant = logical.Value
 	}
-	if decimal, ok := any.(*format.DecimalType); ok {
+	if decimal, ok := meant.(*format.DecimalType); ok {
 		return converter{convert: func(v parquet.Value) (hotreader.Value, bool) {
 			return number(appendDecimal(buf[:0], v, int(decimal.Scale)))
 		}}
 	}
 	unsigned := false
-	if i, ok := any.(*format.IntType); ok {
+	if i, ok := meant.(*format.IntType); ok {
 		unsigned = !i.IsSigned
 	}
 	return converter{convert: func(v parquet.Value) (hotreader.Value, bool) {

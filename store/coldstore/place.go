@@ -1,7 +1,6 @@
 package coldstore
 
 import (
-	"fmt"
 	"net/url"
 	"path"
 	"regexp"
@@ -124,15 +123,12 @@ type datePart struct{ name, form string }
 
 // text returns the part of a key that a date makes.
 func (d *dating) text(t time.Time) string {
-	text := d.head
+	text := []byte(d.head)
 	for _, p := range d.parts {
-		text += p.name + t.Format(p.form) + "/"
+		text = append(t.AppendFormat(append(text, p.name...), p.form), '/')
 	}
-	return text
+	return string(text)
 }
-
-// shape tells two ways of writing dates apart.
-func (d *dating) shape() string { return fmt.Sprint(d) }
 
 // end returns when the period that a date names is over.
 func (d *dating) end(at time.Time) time.Time {

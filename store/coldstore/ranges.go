@@ -56,7 +56,7 @@ func (r *ranges) plan(spans []span) error {
 func (r *ranges) fetch(s *span) error {
 	s.bytes = make([]byte, s.to-s.at)
 	b := r.scan.body(r.object, s.at, s.to-s.at)
-	defer b.Close()
+	defer func() { _ = b.Close() }() // it was only read
 	_, err := io.ReadFull(b, s.bytes)
 	return err
 }

@@ -39,7 +39,7 @@ type scan struct {
 	more    bool            // there may be some
 }
 
-// maxHeld bounds the bytes of the rows that one scan holds.
+// maxHeld bounds the bytes of the rows that one scan holds for long.
 const maxHeld = 32 << 20
 
 // maxAhead is how many parts are fetched before their rows are wanted.
@@ -140,7 +140,7 @@ func (s *scan) begin() {
 	s.running.Go(func() {
 		defer close(f.batches)
 		if err := s.read(f); err != nil {
-			s.send(f, batch{err: err})
+			_ = s.send(f, batch{err: err}) // nobody may want it
 		}
 	})
 }
@@ -182,7 +182,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
 			return nil
 		}
-		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < maxHeld/4) {
+		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4) {
 			s.begin()
 		}
 		if s.begun.Len() == 0 {
@@ -229,11 +229,8 @@ func (s *scan) unknown() (n int) {
 
 // receive waits for the next batch of the first feed.
 func (s *scan) receive(f *feed) error {
-	var b batch
-	ok := false
-	select {
-	case b, ok = <-f.batches:
-	case <-s.ctx.Done():
+	b, ok := <-f.batches
+	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
 	s.held.Add(-f.bytes)

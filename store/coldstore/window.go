@@ -104,7 +104,7 @@ func (w *window) add(t time.Time, values []hotreader.Value) error {
 	w.rows = append(w.rows, r)
 	n := int64(len(r.packed) + rowBytes)
 	w.bytes += n
-	if w.scan.held.Add(n) > maxHeld && w.bytes > leastHeld {
+	if w.scan.held.Add(n) > w.scan.store.most && w.bytes > leastHeld {
 		return w.shrink()
 	}
 	return nil
@@ -119,8 +119,8 @@ func (w *window) pack(values []hotreader.Value) []byte {
 	if cap(w.slab)-len(w.slab) < size {
 		w.slab = make([]byte, 0, max(slabBytes, size))
 	}
-	from := len(w.slab)
-	b := append(w.slab, 'r')
+	b, from := w.slab, len(w.slab)
+	b = append(b, 'r')
 	b = binary.BigEndian.AppendUint32(b, w.feed.part.written)
 	b = binary.BigEndian.AppendUint32(b, w.place)
 	for _, v := range values {
@@ -143,7 +143,7 @@ func (w *window) pack(values []hotreader.Value) []byte {
 // shrink makes room.
 func (w *window) shrink() error {
 	if w.disorder {
-		if w.bytes < maxHeld && w.scan.held.Load() < 2*maxHeld {
+		if w.bytes < w.scan.store.most && w.scan.held.Load() < 2*w.scan.store.most {
 			return nil
 		}
 		return w.tooLarge()

@@ -141,7 +141,7 @@ func object(item *container.BlobItem) coldstore.Object {
 	if p.LastModified != nil {
 		o.Modified = *p.LastModified
 	}
-	if p.AccessTier != nil && *p.AccessTier == container.AccessTier(blob.AccessTierArchive) {
+	if p.AccessTier != nil && *p.AccessTier == blob.AccessTierArchive {
 		o.Archive, o.Asked = "Archive", p.ArchiveStatus != nil
 	}
 	return o
@@ -171,10 +171,10 @@ var rules = []failure.Rule{
 	{For: "ContainerNotFound", Code: hotreader.CodeNotFound, Text: "there is no such container; check its name and the account"},
 	{For: "BlobArchived BlobBeingRehydrated", Code: hotreader.CodeNotRestored,
 		Text: "the blob is in the Archive tier and must be rehydrated before it can be read; hotreader restore asks for it"},
-	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Code: hotreader.CodeForbidden,
-		Text: "the identity may not list and read this container: {message}; it needs the role Storage Blob Data Reader, and the account's firewall must let it in"},
 	{For: "AuthenticationFailed InvalidAuthenticationInfo NoAuthenticationInformation status:401", Code: hotreader.CodeConfig,
 		Text: "the credentials were refused ({code}): {message}"},
+	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Code: hotreader.CodeForbidden,
+		Text: "the identity may not list and read this container: {message}; it needs the role Storage Blob Data Reader, and the account's firewall must let it in"},
 	{For: "ServerBusy OperationTimedOut status:503 status:500", Code: hotreader.CodeUnavailable, Text: "{code}: {message}"},
 	{For: "status:429", Code: hotreader.CodeThrottled, Text: "the account takes no more requests just now: {message}"},
 	{For: "status:*", Code: hotreader.CodeStore, Text: "{code}: {message}"},

@@ -33,7 +33,7 @@ func Refusing(t testing.TB, status int, body string) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(status)
-		io.WriteString(w, body)
+		_, _ = io.WriteString(w, body) // the client may have gone
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -130,7 +130,7 @@ func mover(t *testing.T, b coldstore.Bucket, w Writer) {
 		w.Put(w.Prefix+"moved/machine-1/"+at(run[0])+"-"+at(run[1]-1)+"/chunk-00000.json", []byte("["+strings.Join(items, ", ")+"]"))
 	}
 	rows(t, b, w.Prefix+"moved/", want)
-	shared := filepath.Join("../../../../shared/data/cold-aws")
+	shared := "../../../../shared/data/cold-aws"
 	names, _ := filepath.Glob(filepath.Join(shared, "machine-1/*/*.json"))
 	for _, name := range append(names, filepath.Join(shared, "hot.jsonl")) {
 		if text, err := os.ReadFile(name); err == nil {
