@@ -137,7 +137,7 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(a.help())
 	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.inspect(), a.devices(), a.mcp(),
-		a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
+		a.initer(), a.validator(), a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
 		a.renderer(), a.token(), a.cost(), a.version())
 	root.AddCommand(a.hiddenCommands()...)
 	root.InitDefaultCompletionCmd()
