@@ -38,13 +38,15 @@ func Problems(err error) (all []*Problem) {
 		for _, one := range e.Unwrap() {
 			all = append(all, Problems(one)...)
 		}
-	case *hotreader.Error:
-		if _, ok := errors.AsType[*Problem](err); ok {
-			return Problems(e.Err)
-		}
-		all = []*Problem{{e.Op, e.Err}}
 	default:
-		if !errors.Is(err, errCount) {
+		_, inside := errors.AsType[*Problem](err)
+		whole, ok := err.(*hotreader.Error) //nolint:errorlint // as above
+		switch {
+		case inside:
+			all = Problems(errors.Unwrap(err))
+		case ok:
+			all = []*Problem{{whole.Op, whole.Err}}
+		case !errors.Is(err, errCount):
 			all = []*Problem{{"", err}}
 		}
 	}

@@ -69,6 +69,8 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 	f := cmd.Flags()
 	f.StringVar(&k.twin, "twin", "", "only twins on this `cloud`: aws, azure or gcp")
 	f.StringVar(&k.hot, "hot", "", "only hot storage on this `cloud`")
+	words(cmd, "twin", cloudWords...)
+	words(cmd, "hot", cloudWords...)
 	f.IntVar(&k.rows, "rows", 3600, "rows of the history, instead of 3,600 and 100,000")
 	f.IntVar(&k.properties, "properties", 4, "properties of each row")
 	f.StringVar(&k.prices, "prices", "", "a JSON `file` with figures of your own")
@@ -133,7 +135,7 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 	case len(all) == 1:
 		return a.printBills(all[0], queries)
 	}
-	t := a.costTable(queries, []string{"TWIN (L4)", "HOT STORAGE (L3)", "WAY"}, "A MONTH")
+	t := a.costTable(queries, []string{"TWIN", "HOT STORAGE", "WAY"}, "A MONTH")
 	for _, r := range all {
 		texts := []string{r.Twin, r.Hot, r.Way}
 		for _, b := range r.Bills {
@@ -144,7 +146,7 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 	if err := t.End(); err != nil {
 		return err
 	}
-	a.note("US dollars for a million queries, and a month besides; list prices of %s. hotreader cost --help tells more.", cost.Date)
+	a.note("US dollars for a million queries; a month is besides. List prices of %s.\nhotreader cost --help tells more.", cost.Date)
 	return nil
 }
 
@@ -193,7 +195,7 @@ func (a *app) printBills(r costJSON, queries []cost.Query) error {
 	if r.Month > 0 {
 		month = dollars(r.Month)
 	}
-	a.note("US dollars for a million queries of a twin on %s, hot storage on %s; %s a month besides; list prices of %s.", r.Twin, r.Hot, month, cost.Date)
+	a.note("US dollars for a million queries of a twin on %s, hot storage on %s;\n%s a month besides; list prices of %s.", r.Twin, r.Hot, month, cost.Date)
 	return nil
 }
 
