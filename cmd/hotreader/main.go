@@ -22,8 +22,6 @@ import (
 	"hotreader/cmd/hotreader/internal/terminal"
 )
 
-func main() { os.Exit(start()) }
-
 func start() int {
 	ctx, stop := interruptible()
 	defer stop()

@@ -169,7 +169,7 @@ func TestImage(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "image.tar")
 	program := bytes.Repeat([]byte("program "), 1000)
 	authorities := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})
-	if err := writeImage(name, "hotreader-cloudrun", "amd64", program, authorities); err != nil {
+	if err := writeImage(name, "amd64", []file{{"hotreader-cloudrun", 0o755, program}, {certificates, 0o644, authorities}}); err != nil {
 		t.Fatal(err)
 	}
 	layout := unpack(t, bytes.NewReader(readFile(t, name)))
@@ -307,7 +307,7 @@ func TestAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		tars = append(tars, packed)
-		if err := writeImage(name, "p", "amd64", []byte("program"), []byte("pem")); err != nil {
+		if err := writeImage(name, "amd64", []file{{"p", 0o755, []byte("program")}, {certificates, 0o644, []byte("pem")}}); err != nil {
 			t.Fatal(err)
 		}
 		images = append(images, readFile(t, name))
