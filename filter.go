@@ -67,15 +67,19 @@ func (f *Filter) check() string {
 }
 
 // Match reports whether v passes. Numbers compare as exact decimals, strings by
-// their bytes; a number and numeric text compare as numbers, and a boolean with what
-// the type Boolean takes for one. Values of kinds that do not compare are unequal.
+// their bytes; a number and numeric text compare as numbers. Values of these kinds that
+// do not compare are unequal. A boolean compares with what the type Boolean takes for
+// one, and what it does not take is neither true nor false: it never passes.
 func (f *Filter) Match(v Value) bool {
 	w := f.Value
 	if v.kind == Null {
 		return false
 	}
 	if w.kind == Bool {
-		v, _ = v.truth()
+		var ok bool
+		if v, ok = v.truth(); !ok {
+			return false
+		}
 	}
 	var c int
 	switch {

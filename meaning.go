@@ -258,11 +258,11 @@ func (m *meaning) close() {
 		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
 	}
 	if m.rows > 0 { // parts of the range may have had nothing
-		m.stats.retract(UnknownDevice, "")
+		m.stats.Retract(UnknownDevice, "")
 	}
 	for i, given := range m.given {
 		if given {
-			m.stats.retract(UnknownProperty, m.query.Properties[i])
+			m.stats.Retract(UnknownProperty, m.query.Properties[i])
 		}
 	}
 	for i, n := range m.mixed {

@@ -39,6 +39,7 @@ const (
 	Replaced   Reason = "replaced"   // another value of the same instant was written later
 
 	MixedKinds      Reason = "mixed_kinds"      // values of a property without a declared type that are not of its first value's kind
+	AlarmState      Reason = "alarm_state"      // texts of an alarm status that TwinMaker's alarms do not have
 	MixedTimes      Reason = "mixed_times"      // items whose time is of a type that the layout does not name: they are not in the answer
 	UnknownDevice   Reason = "unknown_device"   // nothing is stored for the device, whatever the range, or the catalogue does not list it
 	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property, nor does the catalogue list it
@@ -60,6 +61,7 @@ var said = map[Reason]string{
 	WrongType:       "not of the property's type",
 	Replaced:        "replaced by a later write of the same instant",
 	MixedKinds:      "of another kind than the first; declare a type to get one kind",
+	AlarmState:      "that no alarm has",
 	MixedTimes:      "with a time of another type",
 	UnknownDevice:   "no data of this device is known",
 	UnknownProperty: "no item that was looked at has this property",
@@ -155,8 +157,8 @@ func (s *Stats) Warn(w Warning) {
 	s.warnings = append(s.warnings, w)
 }
 
-// retract drops a warning that turned out wrong.
-func (s *Stats) retract(why Reason, property string) {
+// Retract drops a warning that turned out wrong.
+func (s *Stats) Retract(why Reason, property string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Reason == why && w.Property == property })

@@ -138,7 +138,9 @@ func TestFilterMatch(t *testing.T) {
 		{str("True"), "=", BoolValue(true), true},
 		{str("false"), "!=", BoolValue(true), true},
 		{num("2"), "=", BoolValue(true), false},
-		{str("on"), "!=", BoolValue(true), true},
+		{num("2"), "!=", BoolValue(true), false}, // neither true nor false
+		{num("2"), "!=", BoolValue(false), false},
+		{str("on"), "!=", BoolValue(true), false},
 		{BoolValue(true), "=", str("true"), false},
 		{Value{}, "!=", num("1"), false}, // a row without it does not pass
 		{num("0.1"), "=", num("0.10000000000000000000000000001"), false},

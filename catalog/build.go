@@ -97,6 +97,15 @@ func declared(p Property) string {
 	return p.Type.String()
 }
 
+// Of returns the catalogue of devices, as it is when it has been packed.
+func Of(devices []Device) (*Catalog, error) {
+	packed, err := Build(devices)
+	if err != nil {
+		return nil, err
+	}
+	return Open(packed)
+}
+
 // Build makes the packed form of a list of devices. The same list gives the same
 // bytes, in whatever order it comes. An error is of CodeConfig.
 func Build(devices []Device) ([]byte, error) {

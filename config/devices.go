@@ -163,7 +163,9 @@ func (l *loader) alarm(where string, d Device, names map[string]string) {
 		switch {
 		case !p.Alarm:
 		case p.Type != "STRING" && p.Type != "":
-			l.add(at, "is set on %.60q, which is %s; an alarm status is a STRING: NORMAL, ACTIVE, ACKNOWLEDGED or SNOOZE_DISABLED", p.Name, p.Type)
+			l.add(at, "is set on %.60q, which is %s; an alarm status is a STRING, one of %s", p.Name, p.Type, strings.Join(component.AlarmStates, ", "))
+		case p.Initial != nil && !slices.Contains(component.AlarmStates, strings.Trim(string(p.Initial), `"`)):
+			l.add(fmt.Sprintf("%s.properties[%d].initValue", where, i), "is %.60s, which is no state of an alarm; there are %s", p.Initial, strings.Join(component.AlarmStates, ", "))
 		case p.Name != status:
 			l.add(at, "is set on %.60q and on %.60q; a device has one alarm status", status, p.Name)
 		}
@@ -185,9 +187,17 @@ func (l *loader) sameAlarms(items []member) {
 		case !there:
 			first[d.Type] = i
 		case d.Alarm() != l.Devices[at].Alarm():
-			l.add(items[i].name+".properties", "have the alarm status %q, and those of [%d] have %q, and both devices are of the type %.60q; devices of one type have the same", d.Alarm(), at, l.Devices[at].Alarm(), d.Type)
+			l.add(items[i].name+".properties", "have %s, but those of [%d] have %s, and both devices are of the type %.60q; set \"alarm\": true on the same property of each device of a type", alarmText(d), at, alarmText(l.Devices[at]), d.Type)
 		}
 	}
+}
+
+// alarmText says what a device's alarm is.
+func alarmText(d Device) string {
+	if d.Alarm() == "" {
+		return "no alarm"
+	}
+	return fmt.Sprintf("the alarm %.60q", d.Alarm())
 }
 
 func (l *loader) deviceID(where, id string) {

@@ -186,8 +186,10 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_iot_devices.json: [0].properties[1].alarm: is "yes"; want true or false`, "config_iot_devices.json: [0].properties[3].alarms: is unknown; did you mean alarm?",
 			`config_iot_devices.json: [0].properties[0].alarm: is set on "t", which is LONG; an alarm status is a STRING`, `config_iot_devices.json: [0].properties[2].alarm: is set on "t" and on "v"; a device has one`,
 			`config_iot_devices.json: [0].properties[4].name: "alarm_key" is a name that TwinMaker's basic alarm has`}},
+		{"alarm in no state", d, property(`{"name":"t","dataType":"STRING","alarm":true,"initValue":"OK"}`), []string{
+			`config_iot_devices.json: [0].properties[0].initValue: is "OK", which is no state of an alarm; there are NORMAL, ACTIVE, ACKNOWLEDGED, SNOOZE_DISABLED`}},
 		{"one type, other alarms", d, `[{"id":"a","type":"t","properties":[{"name":"p","dataType":"STRING","alarm":true}]},{"id":"b","type":"t","properties":[{"name":"p","dataType":"STRING"}]}]`, []string{
-			`config_iot_devices.json: [1].properties: have the alarm status "", and those of [0] have "p", and both devices are of the type "t"`}},
+			`config_iot_devices.json: [1].properties: have no alarm, but those of [0] have the alarm "p", and both devices are of the type "t"; set "alarm": true on the same property`}},
 		{"unit", d, property(`{"name":"t","dataType":"LONG","unit":7},{"name":"u","dataType":"LONG","unit":"\n"},{"name":"v","dataType":"LONG","units":"K"}`), []string{
 			"config_iot_devices.json: [0].properties[0].unit: is a number", `config_iot_devices.json: [0].properties[1].unit: "\n" has a control character`,
 			"config_iot_devices.json: [0].properties[2].units: is unknown; did you mean unit?"}},

@@ -63,11 +63,7 @@ func TestOpenCatalog(t *testing.T) {
 
 // The API lists the catalogue's devices or, without one, the store's.
 func TestAPIListsDevices(t *testing.T) {
-	packed, err := catalog.Build([]catalog.Device{{ID: "pump-7", Type: "pump"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	devices, err := catalog.Open(packed)
+	devices, err := catalog.Of([]catalog.Device{{ID: "pump-7", Type: "pump"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -155,6 +155,9 @@ func New(o Options) (http.Handler, error) {
 	if o.Lister == nil {
 		o.Lister, _ = o.Source.(hotreader.Lister)
 	}
+	if o.Catalog != nil {
+		o.Source = listing{o.Source, o.Catalog}
+	}
 	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
 		verifier: identity.Shared{Token: o.Token, Devices: o.Devices, Logger: o.Logger},
 		docs:     bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}

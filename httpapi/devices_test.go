@@ -20,11 +20,7 @@ import (
 
 func packed(t testing.TB, devices ...catalog.Device) *catalog.Catalog {
 	t.Helper()
-	text, err := catalog.Build(devices)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(text)
+	c, err := catalog.Of(devices)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +233,21 @@ func (c counting) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 	return c.Source.Scan(ctx, q)
 }
 
+// glancing is a store that looks at an item which has none of the properties.
+type glancing struct{ hotreader.Source }
+
+func (g glancing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		g.Source.Scan(ctx, q)(yield)
+		for _, p := range q.Properties {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: "at a glance"})
+		}
+		if q.Device == "nobody" {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: "at a glance"})
+		}
+	}
+}
+
 // What the catalogue does not list is told, unless the store has it.
 func TestUnknownByTheCatalogue(t *testing.T) {
 	asked := 0
@@ -254,6 +265,21 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		got := ask(t, s, "GET", "/v1/devices/"+c.path, "")
 		if got.status != 200 || (c.want == "") == strings.Contains(got.body, `"warnings"`) || !strings.Contains(got.body, c.want) || asked != 1 {
 			t.Errorf("%s: %d %s, %d scans; want %s", c.path, got.status, got.body, asked, c.want)
+		}
+	}
+	// What the catalogue lists is known, whatever a store that looked at a few items says.
+	s = serve(t, httpapi.Options{Source: glancing{store(t)}, Catalog: hall(t)})
+	for path, want := range map[string]string{
+		"pump/history?property=vibration,temperature": "the catalogue does not list it for this device, but",
+		"pump/latest?property=vibration,temperature":  "the catalogue does not list it for this device, but",
+		"pump/history?property=temperature":           "",
+		"pump/latest?property=temperature":            "",
+		"nobody/history?property=temperature":         "no data of this device is known; the catalogue does not list it",
+		"nobody/latest?property=temperature":          "no data of this device is known; the catalogue does not list it",
+	} {
+		got := ask(t, s, "GET", "/v1/devices/"+path, "")
+		if (want == "") == strings.Contains(got.body, `"warnings"`) || !strings.Contains(got.body, want) || strings.Contains(got.body, "glance") && !strings.Contains(path, "nobody") {
+			t.Errorf("%s: %s; want %s", path, got.body, want)
 		}
 	}
 	got := ask(t, s, "POST", "/read", envelope(`{"iot_device_id":"nobody",`+all+`,"selected_properties":["temperature"]}`))

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -29,6 +30,27 @@ func (a *api) declare(q *hotreader.Query) {
 		}
 	}
 	q.Types = types
+}
+
+// listing is a Source of devices that a catalogue lists. What the catalogue has of a
+// device stands: its Source looks at a few items at most.
+type listing struct {
+	hotreader.Source
+	*catalog.Catalog
+}
+
+// Scan implements hotreader.Source.
+func (l listing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	rows := l.Source.Scan(ctx, q)
+	if _, listed := l.Device(q.Device); !listed {
+		return rows
+	}
+	return func(yield func(hotreader.Row, error) bool) {
+		rows(yield)
+		for _, name := range q.Properties {
+			hotreader.StatsOf(ctx).Retract(hotreader.UnknownProperty, name)
+		}
+	}
 }
 
 func indexOf(properties []catalog.Property, name string) int {
@@ -105,6 +127,7 @@ func (u *doubt) warn(ctx context.Context) {
 		u.ask(ctx)
 	}
 	if u.device {
+		stats.Retract(hotreader.UnknownDevice, "") // in the store's words
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: by})
 	}
 	for _, i := range u.properties {

@@ -99,11 +99,7 @@ func (f *fixture) query(expression string, after time.Duration) string {
 
 func opened(t *testing.T, devices []catalog.Device) *catalog.Catalog {
 	t.Helper()
-	packed, err := catalog.Build(devices)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(packed)
+	c, err := catalog.Of(devices)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -341,7 +341,8 @@ func unknown(w hotreader.Warning) bool {
 	return w.Reason == hotreader.UnknownDevice || w.Reason == hotreader.UnknownProperty
 }
 
-// warn adds the warnings of all parts to stats.
+// warn adds the warnings of all parts to stats. That a property is unknown stands, as
+// without a cache, until the query's meaning has a value of it.
 func (r *cacheRead) warn(stats *hotreader.Stats) {
 	rows := 0
 	var all []hotreader.Warning
@@ -357,7 +358,7 @@ func (r *cacheRead) warn(stats *hotreader.Stats) {
 		}
 	}
 	for _, w := range all {
-		if rows == 0 || !unknown(w) {
+		if rows == 0 || w.Reason != hotreader.UnknownDevice {
 			stats.Warn(w)
 		}
 	}

@@ -371,7 +371,9 @@ func TestCacheKeepsWarnings(t *testing.T) {
 	}
 	cache.source = readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
 		hotreader.StatsOf(ctx).LeaveOut("t", hotreader.Unreadable, broken(&q))
-		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "t"}) // a range without rows would say so
+		for _, name := range []string{"t", "slip"} { // a range without rows would say so of t
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: name})
+		}
 		src.Scan(ctx, q)(yield)
 	})
 	for i := range 3700 {
@@ -381,10 +383,11 @@ func TestCacheKeepsWarnings(t *testing.T) {
 		c.Add(int64(5 * time.Second))
 		q := between(c.now().Add(-time.Hour), c.now())
 		stats := new(hotreader.Stats)
-		if _, err := gather(hotreader.WithStats(t.Context(), stats), cache, q); err != nil {
+		q.Properties = append(q.Properties, "slip")
+		if _, err := gather(hotreader.WithStats(t.Context(), stats), hotreader.Meaning(cache), q); err != nil {
 			t.Fatal(err)
 		}
-		if got := stats.Warnings(); stats.Skipped() != broken(&q) || len(got) > 1 {
+		if got := stats.Warnings(); stats.Skipped() != broken(&q) || got[0].Property != "slip" || len(got) > 2 {
 			t.Fatalf("the hour until %s has the warnings %v, want %d values", q.End, got, broken(&q))
 		}
 	}

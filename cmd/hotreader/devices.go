@@ -186,11 +186,7 @@ func (l *listing) ofProject() (pageOf, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, err := catalog.Build(p.Catalog())
-	if err != nil {
-		return nil, err
-	}
-	c, err := catalog.Open(packed)
+	c, err := catalog.Of(p.Catalog())
 	if err != nil {
 		return nil, err
 	}

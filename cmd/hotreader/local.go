@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -178,7 +179,7 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 	shell := strings.Join(append(target.Shell(), ""), " ")
 	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("It runs until ^C; data is in memory only. In another terminal:"))
 	fmt.Fprintf(w, "  # fill it: %s\n", s.Store.Is)
-	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s examples/pump.csv\n", shell, me, s.Store.URL, d.ID, d.Properties[0])
+	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s examples/pump.csv\n", shell, me, s.Store.URL, d.ID, d.Properties[max(0, slices.Index(d.Types, hotreader.Double))])
 	if at := s.Sides[string(p.L3)].URL; at != "" {
 		fmt.Fprintln(w, "  # the door of hot storage's cloud")
 		fmt.Fprintf(w, "  export %s=$(jq -r '.connections[].token' %s)\n", tokenVariable, filepath.Join(target.Dir(), "config_inter_cloud.json"))
@@ -189,6 +190,11 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 		fmt.Fprintln(w, "  # as TwinMaker asks")
 		fmt.Fprintf(w, "  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
 			filepath.Join(target.Dir(), string(config.History)+".json"), side.LambdaURL, side.Functions[config.History])
+		if shared := doctor.Shared(p); shared.Type != "" {
+			fmt.Fprintf(w, "  # as an alarm panel asks, about all devices of the type %s\n", shared.Type)
+			fmt.Fprintf(w, "  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
+				filepath.Join(target.Dir(), local.FleetEvent+".json"), side.LambdaURL, side.Functions[config.History])
+		}
 	case p.L3 != p.L4:
 		fmt.Fprintln(w, "  # as dashboards ask the twin's reader")
 		fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/latest?property=%s'\n", tokenVariable, side.URL, d.ID, d.Properties[0])

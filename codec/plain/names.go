@@ -17,6 +17,9 @@ func Names(text string) ([]string, error) {
 	if inner, ok := strings.CutPrefix(text, "{"); ok && strings.HasSuffix(inner, "}") {
 		text = strings.TrimSuffix(inner, "}")
 	}
+	if open := strings.HasPrefix(text, "{"); open != strings.HasSuffix(text, "}") {
+		return nil, errors.New("a brace has no partner; write a list as a,b or {a,b}, and put a name with a brace into double quotes")
+	}
 	r := csv.NewReader(strings.NewReader(text))
 	r.LazyQuotes = true
 	lines, err := r.ReadAll()

@@ -130,8 +130,12 @@ func (r *Responder) appendDevice(ctx context.Context, dst []byte, req *Request, 
 	defer cancel()
 	f := pageFiller{Responder: r, ctx: reading, caller: ctx, req: req, page: page, from: from, want: r.rows(req),
 		budget: r.maxBytes() - around(req) - overhead(req, req.Query.Device)}
-	next, err := f.read()
-	page.account(stats)
+	var next *position
+	var err error
+	if req.passes(req.Query.Device) {
+		next, err = f.read()
+	}
+	page.account(req, stats)
 	if err == nil && next == nil {
 		err = r.ended(req, page.fates(), stats)
 	}
@@ -379,8 +383,11 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 	defer func() { hotreader.StatsOf(ctx).Add(stats) }()
 	reading, cancel := r.withReserve(hotreader.WithStats(ctx, stats))
 	defer cancel()
-	err := r.readLast(reading, page, req.Query)
-	page.account(stats)
+	var err error
+	if req.passes(req.Query.Device) {
+		err = r.readLast(reading, page, req.Query)
+	}
+	page.account(&req, stats)
 	if err == nil {
 		err = r.ended(&req, page.fates(), stats)
 	}

@@ -79,6 +79,10 @@ func TestAnswersKeepBotocoresModel(t *testing.T) {
 		body, err := (&Responder{Reader: hotreader.NewReader(store)}).AppendHistory(t.Context(), nil, req)
 		add("GetPropertyValueHistoryResponse", body, err)
 	}
+	none := mixers(devicesOf(t, 12), "alarm_status")
+	none.DeviceFilters = []hotreader.Filter{{Property: "alarm_key", Value: hotreader.StringValue([]byte("mixer-3"))}}
+	body, err := (&Responder{Reader: hotreader.NewReader(store)}).AppendHistory(t.Context(), nil, none)
+	add("GetPropertyValueHistoryResponse", body, err)
 	if found := botocore(t, answers...); found != "" {
 		t.Error(found)
 	}

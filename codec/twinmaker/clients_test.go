@@ -148,6 +148,13 @@ func TestGrafanaAlarms(t *testing.T) {
 				t.Errorf("%s has %v", key, got)
 			}
 		}
+		// Of one machine, and of none.
+		for key, want := range map[string]string{mixer(3): "[mixer-0003_alarm_status]", "mixer-3": "[]"} {
+			in.PropertyFilters = []types.PropertyFilter{{PropertyName: aws.String("alarm_key"), Operator: aws.String("="), Value: &types.DataValue{StringValue: aws.String(key)}}}
+			if keys, _ := grafana(t, client, in, true); fmt.Sprint(keys) != want {
+				t.Errorf("alarm_key = %s: %v", key, keys)
+			}
+		}
 	}
 }
 
@@ -197,6 +204,9 @@ func TestAppKit(t *testing.T) {
 			}
 			for _, p := range out.PropertyValues {
 				ref := p.EntityPropertyReference
+				if aws.ToString(ref.ComponentPath) != aws.ToString(in.ComponentPath) {
+					t.Errorf("the path %q; want %q", aws.ToString(ref.ComponentPath), aws.ToString(in.ComponentPath))
+				}
 				id := ref.ExternalIdProperty["alarm_key"] + aws.ToString(ref.EntityId)
 				streams[id] = append(streams[id], p.Values)
 			}
@@ -222,8 +232,8 @@ func TestAppKit(t *testing.T) {
 			t.Errorf("%s has the newest values %v; want the last of %v", mixer(i), first, statuses)
 		}
 	}
-	// Of one entity: the newest value since the year 1899.
-	one := ask(iottwinmaker.GetPropertyValueHistoryInput{EntityId: aws.String("entity-3"), ComponentName: aws.String("alarm"), OrderByTime: types.OrderByTimeDescending,
+	// Of one entity's component within a component: the newest value since the year 1899.
+	one := ask(iottwinmaker.GetPropertyValueHistoryInput{EntityId: aws.String("entity-3"), ComponentName: aws.String("alarm"), ComponentPath: aws.String("line/alarm"), OrderByTime: types.OrderByTimeDescending,
 		MaxResults: aws.Int32(1), StartTime: aws.String("1899-12-31T00:00:00.000Z"), EndTime: end})
 	if got := one["entity-3"]; len(got) != 3 || len(got[0]) != 1 || *got[0][0].Value.StringValue != all[3][2] {
 		t.Errorf("entity: %v", fmt.Sprint(got))

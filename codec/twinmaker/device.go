@@ -35,6 +35,10 @@ type Request struct {
 	// one of the Query. A last-entry request has none.
 	Fleet *Fleet
 
+	// DeviceFilters are those on the property that is the external id. They compare a
+	// device's ID, as text; the answer has the devices that pass them all.
+	DeviceFilters []hotreader.Filter
+
 	// Unlisted is what the catalogue does not list. If storage knows nothing of it,
 	// either, that is an error.
 	Unlisted struct {
@@ -47,6 +51,7 @@ type Request struct {
 	Names []Name
 
 	Ref           Reference
+	Alarm         bool          // the component's type extends TwinMaker's basic alarm
 	MaxResults    int           // points over all properties; 0 = as many as the budgets allow
 	NextToken     string        // of the page before; "" = the first page
 	Interpolation time.Duration // distance of the steps, whole seconds; 0 = none
@@ -68,6 +73,12 @@ func (r *Request) names() []Name {
 		names[i] = Name{name, i}
 	}
 	return names
+}
+
+// passes reports whether a device's values may be in the answer.
+func (r *Request) passes(device string) bool {
+	id := hotreader.StringValue([]byte(device))
+	return !slices.ContainsFunc(r.DeviceFilters, func(f hotreader.Filter) bool { return !f.Match(id) })
 }
 
 // Fleet is the devices of a component type that they share.
@@ -283,12 +294,15 @@ func (d Devices) noDevice(componentType string) string {
 
 // ofType finds whose values an event asks for by its component type.
 func (d Devices) ofType(componentType, op string, req *Request) (found bool, err error) {
-	name, ours := strings.CutPrefix(componentType, d.Twin+"-")
-	if d.Twin == "" || !ours || name == "" {
-		return false, nil
-	}
 	fail := func(format string, args ...any) (bool, error) {
 		return false, &hotreader.Error{Op: op, Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	name, ours := strings.CutPrefix(componentType, d.Twin+"-")
+	if d.Twin == "" || !ours || name == "" {
+		if d.Catalog != nil && d.Catalog.Count(componentType) > 0 {
+			return fail("componentTypeId is %q, without the twin's name; want %q", short(componentType), d.Twin+"-"+componentType)
+		}
+		return false, nil
 	}
 	if d.Catalog == nil {
 		req.Query.Device = name

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,8 +83,9 @@ func TestFiltersThatCannotHold(t *testing.T) {
 // What a filter compares is what the answer has: of a BOOLEAN, true for 1 and "True".
 func TestFiltersOnBooleans(t *testing.T) {
 	rows := rowsOf(t, "ok temperature\n2024-03-01T00:00:00Z 1 10\n2024-03-01T00:00:01Z \"True\" 11\n2024-03-01T00:00:02Z 0 12\n2024-03-01T00:00:03Z true 13\n2024-03-01T00:00:04Z \"false\" 14\n2024-03-01T00:00:05Z 2 15")
-	for value, want := range map[string]string{"true": "true true true", "false": "false false"} {
-		req, err := Devices{}.DecodeHistory(t.Context(), anEvent("properties", typed, "selectedProperties", `["ok"]`, "propertyFilters", `[{"propertyName":"ok","operator":"=","value":{"booleanValue":`+value+`}}]`))
+	for filter, want := range map[string]string{"= true": "true true true", "= false": "false false", "!= true": "false false", "!= false": "true true true"} {
+		op, value, _ := strings.Cut(filter, " ")
+		req, err := Devices{}.DecodeHistory(t.Context(), anEvent("properties", typed, "selectedProperties", `["ok"]`, "propertyFilters", `[{"propertyName":"ok","operator":"`+op+`","value":{"booleanValue":`+value+`}}]`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +95,88 @@ func TestFiltersOnBooleans(t *testing.T) {
 			got = append(got, string(v.Value["booleanValue"]))
 		}
 		if strings.Join(got, " ") != want {
-			t.Errorf("ok = %s: %v", value, got)
+			t.Errorf("ok %s: %v", filter, got)
+		}
+	}
+}
+
+// A filter on the external id is of devices: it compares their IDs, as text.
+func TestFiltersOnTheExternalID(t *testing.T) {
+	const properties = `{"alarm_key":{"definition":{"isExternalId":true,"isStoredExternally":false}VALUE},"a":{"definition":{"dataType":{"type":"DOUBLE"}}},
+		"site":{"definition":{"dataType":{"type":"STRING"},"isTimeSeries":false,"isStoredExternally":false,"defaultValue":{"stringValue":"hall"}}}}`
+	d := Devices{Twin: "t", Catalog: devicesOf(t, 70)}
+	r := &Responder{Reader: hotreader.NewReader(filled(t, slices.Repeat([]int{1}, 70)))}
+	event := func(value, filters string, more ...string) []byte {
+		return anEvent(append(more, "componentTypeId", `"t-mixer"`, "selectedProperties", `["a"]`, "propertyFilters", filters, "properties", strings.Replace(properties, "VALUE", value, 1), "startTime", `"2020-01-01T00:00:00Z"`)...)
+	}
+	on := func(op, id string) string {
+		return `{"propertyName":"alarm_key","operator":"` + op + `","value":{"stringValue":"` + id + `"}}`
+	}
+	for _, c := range []struct {
+		filters     string
+		first, last string // of the fleet's devices
+		n           int
+		of3         bool // the entity of mixer-0003 has values
+	}{
+		{on("=", mixer(3)), mixer(3), mixer(3), 1, true},
+		{on("=", mixer(69)), mixer(69), mixer(69), 1, false},
+		{on("=", "mixer-3"), "", "", 0, false},
+		{on("!=", mixer(3)), mixer(0), mixer(69), 69, false},
+		{on("<", mixer(3)), mixer(0), mixer(2), 3, false},
+		{on("<=", mixer(3)), mixer(0), mixer(3), 4, true},
+		{on(">", mixer(3)), mixer(4), mixer(69), 66, false},
+		{on(">=", mixer(2)) + "," + on("<", mixer(4)), mixer(2), mixer(3), 2, true},
+		{on("=", mixer(3)) + `,{"propertyName":"a","operator":">","value":1e9}`, "", "", 0, false},
+	} {
+		filters := "[" + c.filters + "]"
+		fleet, err := d.DecodeHistory(t.Context(), event("", filters, "entityId", "", "componentName", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fleet.MaxResults = 2
+		all, _ := walk(t, r, fleet)
+		if len(all.keys) != c.n || c.n > 0 && (all.keys[0] != c.first+".a" || all.keys[c.n-1] != c.last+".a") {
+			t.Errorf("%s: %v", filters, all.keys)
+		}
+		last, err := d.DecodeLastEntry(t.Context(), event(`,"value":{"stringValue":"mixer-0003"}`, filters))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, _ := history(t, r, last)
+		latest, err := r.AppendLastEntry(t.Context(), nil, last)
+		if has := len(a.PropertyValues[0].Values) > 0; err != nil || has != c.of3 || strings.Contains(string(latest), `"a":`) != c.of3 {
+			t.Errorf("%s: %v, %s, %v", filters, a, latest, err)
+		}
+	}
+	for filter, says := range map[string]string{
+		`{"propertyName":"alarm_key","operator":"=","value":{"booleanValue":true}}`: `value is true, which property "alarm_key", declared STRING, cannot have`,
+		`{"propertyName":"site","operator":"=","value":{"stringValue":"hall"}}`:     `"site", which is a constant and in no record`,
+	} {
+		if _, err := d.DecodeHistory(t.Context(), event("", "["+filter+"]")); !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", filter, err)
+		}
+	}
+}
+
+// Texts that no alarm has are told: a panel shows nothing of them.
+func TestAlarmStates(t *testing.T) {
+	rows := rowsOf(t, "status\n2024-03-01T00:00:00Z \"NORMAL\"\n2024-03-01T00:00:01Z \"ACTIVE\"\n2024-03-01T00:00:02Z \"ACTIVE!\"\n2024-03-01T00:00:03Z \"on\"")
+	const status = `"alarm_status":{"definition":{"dataType":{"type":"STRING"},"configuration":{"storedAs":"status"}}}}`
+	for key, want := range map[string]string{"alarm_key": "status: 2 values that no alarm has; an alarm panel knows NORMAL, ACTIVE, ACKNOWLEDGED, SNOOZE_DISABLED", "deviceId": ""} {
+		req, err := Devices{}.DecodeHistory(t.Context(), anEvent("selectedProperties", `["alarm_status"]`, "properties", `{"`+key+`":{"definition":{"isExternalId":true},"value":{"stringValue":"d"}},`+status))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stats := new(hotreader.Stats)
+		if _, err := (&Responder{Reader: rows}).AppendHistory(hotreader.WithStats(t.Context(), stats), nil, req); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, w := range stats.Warnings() {
+			got += w.String()
+		}
+		if got != want {
+			t.Errorf("%s: %q; want %q", key, got, want)
 		}
 	}
 }

@@ -43,7 +43,8 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 	q.Types = e.types
 	e.readNames(&req)
 	e.readReference(&req.Ref)
-	e.readFilters(q)
+	req.Alarm = slices.ContainsFunc(e.externals, func(x external) bool { return x.name == component.AlarmKey })
+	e.readFilters(&req)
 	e.readTabular()
 	req.NextToken = e.text("nextToken")
 	if last {
@@ -73,6 +74,7 @@ type event struct {
 	selected  []string
 	types     []hotreader.Type          // of the selected properties
 	described map[string]hotreader.Type // by property
+	constant  map[string]bool           // properties that are not in records
 	stored    map[string]string         // by property: its name in the store, if that differs
 	externals []external                // sorted by name
 }
@@ -209,10 +211,11 @@ type property struct {
 		DataType struct {
 			Type json.RawMessage `json:"type"`
 		} `json:"dataType"`
-		IsExternalID  json.RawMessage `json:"isExternalId"`
-		IsTimeSeries  json.RawMessage `json:"isTimeSeries"`
-		DefaultValue  json.RawMessage `json:"defaultValue"`
-		Configuration json.RawMessage `json:"configuration"`
+		IsExternalID       json.RawMessage `json:"isExternalId"`
+		IsTimeSeries       json.RawMessage `json:"isTimeSeries"`
+		IsStoredExternally json.RawMessage `json:"isStoredExternally"`
+		DefaultValue       json.RawMessage `json:"defaultValue"`
+		Configuration      json.RawMessage `json:"configuration"`
 	} `json:"definition"`
 	Value json.RawMessage `json:"value"`
 }
@@ -220,7 +223,7 @@ type property struct {
 // readProperties reads the declared types of the selected properties, the stored names
 // and the external ids. An event need not describe every selected property.
 func (e *event) readProperties() {
-	e.types, e.described = make([]hotreader.Type, len(e.selected)), map[string]hotreader.Type{}
+	e.types, e.described, e.constant = make([]hotreader.Type, len(e.selected)), map[string]hotreader.Type{}, map[string]bool{}
 	var properties map[string]json.RawMessage
 	e.read("properties", e.fields["properties"], &properties, "an object of property definitions")
 	series := map[string]bool{} // by property
@@ -237,6 +240,7 @@ func (e *event) readProperties() {
 		}
 		def := &p.Definition
 		series[name] = string(def.IsTimeSeries) == "true"
+		e.constant[name] = string(def.IsStoredExternally) == "false" && !series[name]
 		e.readStored(field, name, def.Configuration)
 		t, ok := dataType(def.DataType.Type)
 		e.described[name] = t

@@ -346,11 +346,11 @@ func TestEndAtGosZeroTime(t *testing.T) {
 }
 
 func filtersOf(text []byte) ([]hotreader.Filter, error) {
-	var q hotreader.Query
+	var req Request
 	e := &event{op: "filters", fields: map[string]json.RawMessage{"propertyFilters": text},
 		described: map[string]hotreader.Type{"a": hotreader.Untyped, "b": hotreader.Untyped, "s": hotreader.Untyped, "f": hotreader.Untyped}}
-	e.readFilters(&q)
-	return q.Filters, invalid(e.op, e.wrong)
+	e.readFilters(&req)
+	return req.Query.Filters, invalid(e.op, e.wrong)
 }
 
 func TestParseFilters(t *testing.T) {

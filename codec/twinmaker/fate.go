@@ -1,12 +1,14 @@
 package twinmaker
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"hotreader"
+	"hotreader/internal/component"
 )
 
 // ErrLookBack is in the error of latest values of which the look-back found not
@@ -15,7 +17,10 @@ var ErrLookBack = errors.New("no property has a value among the device's newest 
 
 // account counts what the page leaves out itself, and notes what has become of each
 // property's values.
-func (p *page) account(stats *hotreader.Stats) {
+func (p *page) account(req *Request, stats *hotreader.Stats) {
+	if req.Alarm {
+		p.accountStates(req.names(), stats)
+	}
 	for i, name := range p.names {
 		c := &p.columns[i]
 		stats.LeaveOut(name, hotreader.WrongType, c.leftOut)
@@ -27,6 +32,22 @@ func (p *page) account(stats *hotreader.Stats) {
 		if i := slices.Index(p.names, w.Property); i >= 0 && w.LeavesOut() {
 			p.columns[i].fate |= missed
 		}
+	}
+}
+
+// accountStates tells of alarm statuses that TwinMaker's alarms do not have.
+func (p *page) accountStates(names []Name, stats *hotreader.Stats) {
+	i := slices.IndexFunc(names, func(n Name) bool { return n.Property == component.AlarmStatus })
+	if i < 0 {
+		return
+	}
+	buf, value := p.columns[names[i].Column].buf, `"value":{"stringValue":"`
+	n := bytes.Count(buf, []byte(value))
+	for _, state := range component.AlarmStates {
+		n -= bytes.Count(buf, []byte(value+state+`"`))
+	}
+	if n > 0 {
+		stats.Warn(hotreader.Warning{Reason: hotreader.AlarmState, Property: p.names[names[i].Column], Count: int64(n), Detail: "an alarm panel knows " + strings.Join(component.AlarmStates, ", ")})
 	}
 }
 

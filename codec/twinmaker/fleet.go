@@ -166,12 +166,14 @@ func (f *fleetPage) timeUp() bool { return f.ctx.Err() != nil && f.caller.Err() 
 // more reports whether there are devices to be read after those in the queue, and puts
 // some into next.
 func (f *fleetPage) more() bool {
-	if len(f.next) == 0 && !f.ended {
-		for _, d := range f.req.Fleet.Catalog.Devices("", f.req.Fleet.Type, f.after, maxSideBySide) {
-			f.next = append(f.next, d.ID)
-			f.after = d.ID
+	for len(f.next) == 0 && !f.ended {
+		some := f.req.Fleet.Catalog.Devices("", f.req.Fleet.Type, f.after, maxSideBySide)
+		for _, d := range some {
+			if f.after = d.ID; f.req.passes(d.ID) {
+				f.next = append(f.next, d.ID)
+			}
 		}
-		f.ended = len(f.next) == 0
+		f.ended = len(some) == 0
 	}
 	return len(f.next) > 0
 }
@@ -226,7 +228,7 @@ func (f *fleetPage) read(p *part) {
 		filler.want = p.want
 	}
 	p.next, p.err = filler.read()
-	p.page.account(p.stats)
+	p.page.account(&req, p.stats)
 	p.rows = filler.rows + p.page.steps()
 }
 

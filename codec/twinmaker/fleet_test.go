@@ -29,11 +29,7 @@ func devicesOf(t failer, n int) *catalog.Catalog {
 	for i := range n {
 		all = append(all, catalog.Device{ID: mixer(i), Type: "mixer", Properties: properties})
 	}
-	packed, err := catalog.Build(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(packed)
+	c, err := catalog.Of(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,11 +412,7 @@ func TestFleetTokens(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		packed, err := catalog.Build([]catalog.Device{{ID: mixer(5), Type: "mixer"}, {ID: mixer(0), Type: "mixer"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fewer, err := catalog.Open(packed)
+		fewer, err := catalog.Of([]catalog.Device{{ID: mixer(5), Type: "mixer"}, {ID: mixer(0), Type: "mixer"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -459,6 +451,7 @@ func TestDecodeFleets(t *testing.T) {
 		{name: "no catalogue", devices: Devices{Twin: "t"}, event: asks("t-mixer-1"), device: "mixer-1"},
 		{name: "a type that nobody has", devices: d, event: asks("t-mxer"), says: `componentTypeId "t-mxer" is of no device of the catalogue (did you mean "t-mixer"?); correct it`},
 		{name: "a device that has a type", devices: d, event: asks("t-" + mixer(3)), says: "is of no device of the catalogue"},
+		{name: "a type without the twin's name", devices: d, event: asks("mixer"), says: `componentTypeId is "mixer", without the twin's name; want "t-mixer"`},
 		{name: "another twin's", devices: d, event: asks("u-mixer"), says: `componentTypeId "u-mixer" does not begin with "t-"`},
 		{name: "no external id", devices: d, event: asks("t-mixer", "properties", `{"alarm_status":{}}`), says: "no property of the component type says isExternalId"},
 		{name: "latest values of many", devices: d, event: asks("t-mixer", last...), last: true, says: "shared by 12 devices, and a last-entry answer has one value"},

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,8 +180,9 @@ func binding(req *Request) []byte {
 	b = appendInstant(b, q.Start)
 	b = appendInstant(b, q.End)
 	b = append(b, byte(q.Order))
-	b = binary.AppendUvarint(b, uint64(len(q.Filters)))
-	for _, f := range q.Filters {
+	filters := slices.Concat(q.Filters, req.DeviceFilters)
+	b = binary.AppendUvarint(b, uint64(len(filters)))
+	for _, f := range filters {
 		text(f.Property)
 		b = append(b, byte(f.Op), byte(f.Value.Kind()))
 		text(f.Value.String())

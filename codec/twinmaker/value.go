@@ -156,9 +156,9 @@ func short(s string) string {
 //
 // where value may also be a bare number, string or boolean. Numbers keep their
 // digits. null means no filters. A filter that no row could pass is an error: one on a
-// property that the component does not have, or against a value that the property
-// cannot have.
-func (e *event) readFilters(q *hotreader.Query) {
+// property that the component does not have or that no record has, or against a value
+// that the property cannot have. A filter on the external id is of devices.
+func (e *event) readFilters(req *Request) {
 	var list []json.RawMessage
 	if !e.read("propertyFilters", e.fields["propertyFilters"], &list, "an array of {propertyName, operator, value}") {
 		return
@@ -178,14 +178,25 @@ func (e *event) readFilters(q *hotreader.Query) {
 		if i := slices.Index(e.selected, f.Property); i >= 0 {
 			t, known = e.types[i], true
 		}
+		ofDevice := slices.ContainsFunc(e.externals, func(x external) bool { return x.name == f.Property })
+		if ofDevice {
+			t = hotreader.ShortString
+		}
 		switch {
 		case !known:
 			e.bad("%s.propertyName is %q, which is not among the component's properties", field, short(f.Property))
+		case !ofDevice && e.constant[f.Property]:
+			e.bad("%s.propertyName is %q, which is a constant and in no record; leave the filter out", field, short(f.Property))
 		case !canHave(t, f.Value):
 			e.bad("%s.value is %s, which property %q, declared %v, cannot have", field, short(f.Value.String()), short(f.Property), t)
 		}
+		if ofDevice {
+			f.Value = hotreader.StringValue(f.Value.Text())
+			req.DeviceFilters = append(req.DeviceFilters, f)
+			continue
+		}
 		f.Property = e.storedName(f.Property)
-		q.Filters = append(q.Filters, f)
+		req.Query.Filters = append(req.Query.Filters, f)
 	}
 }
 

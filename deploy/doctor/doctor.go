@@ -23,6 +23,7 @@ import (
 type Input struct {
 	Topology topology.Topology
 	Device   Device
+	Shared   Device // of a component type that devices share; without one, none is asked about
 	Project  string // the project folder, as remedies name it
 
 	// Link is what the connection file says under Topology.Connection; nil if it
@@ -49,16 +50,34 @@ type Device struct {
 	ID         string
 	Properties []string         // at least one
 	Types      []hotreader.Type // of Properties, one by one
+	Type       string           // the component type that it shares; "" = one of its own
+	Alarm      string           // the property that is its alarm status; "" = none is
 }
 
 // DeviceOf returns a configured device as the doctor asks about it.
 func DeviceOf(d config.Device) Device {
-	asked := Device{ID: d.ID}
+	asked := Device{ID: d.ID, Type: d.Type, Alarm: d.Alarm()}
 	for _, p := range d.Properties {
 		t, _ := hotreader.ParseType(p.Type) // one that is not known is inferred
 		asked.Properties, asked.Types = append(asked.Properties, p.Name), append(asked.Types, t)
 	}
 	return asked
+}
+
+// Shared returns a device of a component type that devices share, of one with an alarm
+// if there is one. Its Type is "" if there is none.
+func Shared(p *config.Project) Device {
+	var found *config.Device
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		if d.Type != "" && len(d.Properties) > 0 && (found == nil || found.Alarm() == "" && d.Alarm() != "") {
+			found = d
+		}
+	}
+	if found == nil {
+		return Device{}
+	}
+	return DeviceOf(*found)
 }
 
 // Link is a connection of the connection file.

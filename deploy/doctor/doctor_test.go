@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
 	"hotreader/deploy/doctor"
@@ -52,6 +53,7 @@ type link struct {
 	readerURL   string                    // REMOTE_READER_URL; "" = the API's
 	reader      http.Handler              // instead of the reader's server; nil = it
 	functions   map[string]lambda.Handler // more functions on AWS; nil = not there
+	catalog     *catalog.Catalog          // in their package; nil = none
 }
 
 // failing is a store that fails.
@@ -168,7 +170,7 @@ func (l *link) lambda(t *testing.T, url string) http.Handler {
 		}
 		reader = far
 	}
-	twin := awslambda.Twin{Devices: twinmaker.Devices{Twin: "factory"}, Responder: twinmaker.Responder{Reader: hotreader.NewReader(reader)}}
+	twin := awslambda.Twin{Devices: twinmaker.Devices{Twin: "factory", Catalog: l.catalog}, Responder: twinmaker.Responder{Reader: hotreader.NewReader(reader)}}
 	functions := map[string]lambda.Handler{
 		"factory-hot-reader": awslambda.History(twin), "factory-hot-reader-last-entry": awslambda.LastEntry(twin)}
 	maps.Copy(functions, l.functions)
@@ -409,6 +411,46 @@ func TestDoctorAsksEveryHop(t *testing.T) {
 		}
 		if text := strings.Join(got, ", "); text != c.want {
 			t.Errorf("%s of %s:\n%s\nwant\n%s", c.l4, c.l3, text, c.want)
+		}
+	}
+}
+
+// A component type that devices share is asked about as TwinMaker asks: for its alarms,
+// if it has one.
+func TestDoctorAsksASharedType(t *testing.T) {
+	of := func(id, kind string, p ...config.Property) config.Device {
+		return config.Device{ID: id, Type: kind, Properties: append(p, config.Property{Name: "temperature", Type: "DOUBLE"})}
+	}
+	alarm := config.Property{Name: "status", Type: "STRING", Alarm: true}
+	p := &config.Project{Devices: []config.Device{of("pump-7", ""), of("valve-1", "valve"), of("mixer-1", "mixer", alarm), of("mixer-2", "mixer", alarm)}}
+	knows := func(n int) *catalog.Catalog {
+		c, err := catalog.Of(p.Catalog()[:n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for _, c := range []struct {
+		name    string
+		devices int // of p
+		catalog *catalog.Catalog
+		last    string
+	}{
+		{"an alarm", 4, knows(4), "ok reader on aws: alarms of the type mixer:  () "},
+		{"no alarm", 2, knows(4), "ok reader on aws: history of the type valve: no value () "},
+		{"no type", 1, knows(4), "ok reader on aws: history of pump-7:  () "},
+		{"a type that the function does not know", 4, knows(2), `componentTypeId "factory-mixer" is of no device of the catalogue`},
+	} {
+		store := filled(t)
+		if err := store.Write(t.Context(), "mixer-2", []hotreader.Record{{Time: today, Fields: []hotreader.Field{{Name: "status", Value: hotreader.StringValue([]byte("ACTIVE"))}}}}); err != nil {
+			t.Fatal(err)
+		}
+		r := (&link{l3: config.AWS, l4: config.AWS, store: store, catalog: c.catalog}).run(t, func(in *doctor.Input) {
+			in.Shared = doctor.Shared(&config.Project{Devices: p.Devices[:c.devices]})
+		})
+		all := strings.Split(strings.TrimSuffix(lines(r), "\n"), "\n")
+		if last := all[len(all)-1]; last != c.last && !strings.Contains(last, c.last) {
+			t.Errorf("%s: %q; want %q", c.name, last, c.last)
 		}
 	}
 }

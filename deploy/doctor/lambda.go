@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,8 +53,28 @@ func (e *examination) examineFunctions(ctx context.Context) {
 		e.add(Check{Part: Reader, Cloud: config.AWS, Name: "reached"}.fails(err.Error(), "give this machine AWS credentials and a region, as for the AWS command line"))
 		return
 	}
-	e.invoke(ctx, client, config.LastEntry, "last entry of ")
-	e.invoke(ctx, client, config.History, "history of ")
+	d, twin := e.in.Device, e.in.Topology.Twin
+	e.invoke(ctx, client, question{config.LastEntry, "last entry of " + d.ID, Event(twin, d, config.LastEntry, 1, e.in.Now()), e.nothing})
+	e.invoke(ctx, client, question{config.History, "history of " + d.ID, Event(twin, d, config.History, 1, e.in.Now()), e.empty})
+	if d = e.in.Shared; d.Type == "" {
+		return
+	}
+	what := "history"
+	if d.Alarm != "" {
+		what = "alarms"
+	}
+	e.invoke(ctx, client, question{config.History, what + " of the type " + d.Type, FleetEvent(twin, d, e.in.Now()), func(c Check) Check {
+		c.Says = "no value"
+		return c
+	}})
+}
+
+// question is an event for a function.
+type question struct {
+	role  config.Role
+	name  string // of the check
+	event []byte
+	empty func(Check) Check // judges an answer without values
 }
 
 func (e *examination) lambda(ctx context.Context) (*lambda.Client, error) {
@@ -77,69 +98,109 @@ func (e *examination) lambda(ctx context.Context) (*lambda.Client, error) {
 	return lambda.NewFromConfig(cfg), nil
 }
 
-// Event is what TwinMaker sends a reader about a device: for its newest rows, at
-// the most so many, or for its last entry. The properties are those of the
-// component types that package deploy makes.
-func Event(twin string, d Device, role config.Role, rows int, now time.Time) ([]byte, error) {
-	type dataType struct {
+// definition, property and dataType are an event's, as TwinMaker sends them.
+type (
+	dataType struct {
 		Type string `json:"type"`
 	}
-	type definition struct {
+	definition struct {
 		DataType           dataType          `json:"dataType"`
 		IsTimeSeries       bool              `json:"isTimeSeries"`
 		IsExternalID       bool              `json:"isExternalId"`
 		IsStoredExternally bool              `json:"isStoredExternally"`
 		Configuration      map[string]string `json:"configuration,omitempty"`
 	}
-	type property struct {
+	property struct {
 		Definition definition        `json:"definition"`
 		Value      map[string]string `json:"value,omitempty"`
 	}
-	all := map[string]property{
-		component.ExternalID: {definition{DataType: dataType{"STRING"}, IsExternalID: true}, map[string]string{"stringValue": d.ID}},
+)
+
+// mostSelected is how many properties TwinMaker asks for at once.
+const mostSelected = 10
+
+// externalID is the property of the component type that holds the device's ID.
+func (d *Device) externalID() string {
+	if d.Alarm != "" {
+		return component.AlarmKey
 	}
-	var selected []string
+	return component.ExternalID
+}
+
+// properties are those of the component type that package deploy makes.
+func (d *Device) properties() map[string]property {
+	all := map[string]property{d.externalID(): {Definition: definition{DataType: dataType{"STRING"}, IsExternalID: true}}}
 	for i, name := range d.Properties {
-		word := "DOUBLE"
+		t := dataType{"DOUBLE"}
 		if i < len(d.Types) && d.Types[i] != hotreader.Untyped {
-			word = d.Types[i].String()
+			t.Type = d.Types[i].String()
 		}
-		latest := name + component.LatestSuffix
-		all[name] = property{Definition: definition{DataType: dataType{word}, IsTimeSeries: true, IsStoredExternally: true}}
-		all[latest] = property{Definition: definition{DataType: dataType{word}, IsStoredExternally: true,
-			Configuration: map[string]string{twinmaker.StoredAs: name}}}
-		switch {
-		case len(selected) == 10: // as many as TwinMaker asks for
-		case role == config.LastEntry:
-			selected = append(selected, latest)
-		default:
-			selected = append(selected, name)
+		all[name] = property{Definition: definition{DataType: t, IsTimeSeries: true, IsStoredExternally: true}}
+		all[name+component.LatestSuffix] = property{Definition: definition{DataType: t, IsStoredExternally: true, Configuration: map[string]string{twinmaker.StoredAs: name}}}
+	}
+	if d.Alarm != "" && d.Alarm != component.AlarmStatus {
+		all[component.AlarmStatus] = property{Definition: definition{DataType: dataType{"STRING"}, IsTimeSeries: true, IsStoredExternally: true,
+			Configuration: map[string]string{twinmaker.StoredAs: d.Alarm}}}
+	}
+	return all
+}
+
+// Event is what TwinMaker sends a reader about a device: for its newest rows, at the
+// most so many, or for its last entry.
+func Event(twin string, d Device, role config.Role, rows int, now time.Time) []byte {
+	all, id := d.properties(), d.externalID()
+	all[id] = property{all[id].Definition, map[string]string{"stringValue": d.ID}}
+	selected := slices.Clone(d.Properties[:min(len(d.Properties), mostSelected)])
+	if role == config.LastEntry {
+		for i := range selected {
+			selected[i] += component.LatestSuffix
 		}
 	}
-	event := map[string]any{
-		"workspaceId": names.Workspace(twin), "entityId": d.ID, "componentName": d.ID, "componentTypeId": names.ComponentType(twin, d.ID),
-		"selectedProperties": selected, "properties": all, "maxResults": 200,
-	}
+	event := map[string]any{"entityId": d.ID, "componentName": d.ID, "selectedProperties": selected, "maxResults": 200}
 	if role == config.History {
-		event["startTime"], event["endTime"] = "1899-12-31T00:00:00Z", now.UTC().Add(time.Hour).Format(time.RFC3339)
-		event["orderByTime"], event["maxResults"] = "DESCENDING", rows*len(selected)
+		event["maxResults"] = rows * len(selected)
+		newest(event, now)
 	}
-	return json.MarshalIndent(event, "", "  ")
+	return d.event(twin, event, all)
+}
+
+// FleetEvent is what TwinMaker sends the history reader about all devices of d's
+// component type: for their alarms, as an alarm panel asks, or for their properties.
+func FleetEvent(twin string, d Device, now time.Time) []byte {
+	selected := d.Properties[:min(len(d.Properties), mostSelected)]
+	if d.Alarm != "" {
+		selected = []string{component.AlarmStatus}
+	}
+	event := map[string]any{"selectedProperties": selected, "maxResults": 200}
+	newest(event, now)
+	return d.event(twin, event, d.properties())
+}
+
+// newest makes an event ask for the newest values first, of any time: also of records
+// that come while it lies in a file.
+func newest(event map[string]any, now time.Time) {
+	event["startTime"], event["endTime"] = "1899-12-31T00:00:00Z", now.UTC().AddDate(0, 1, 0).Format(time.RFC3339)
+	event["orderByTime"] = "DESCENDING"
+}
+
+func (d *Device) event(twin string, event map[string]any, all map[string]property) []byte {
+	event["workspaceId"], event["properties"] = names.Workspace(twin), all
+	event["componentTypeId"] = names.ComponentType(twin, d.ID)
+	if d.Type != "" {
+		event["componentTypeId"] = twin + "-" + d.Type
+	}
+	text, _ := json.MarshalIndent(event, "", "  ") // which texts and numbers cannot fail
+	return text
 }
 
 // invoke sends one event.
-func (e *examination) invoke(ctx context.Context, client *lambda.Client, role config.Role, what string) {
-	c := Check{Part: Reader, Cloud: config.AWS, Name: what + e.in.Device.ID, Verdict: OK}
-	event, err := Event(e.in.Topology.Twin, e.in.Device, role, 1, e.in.Now())
-	if err != nil {
-		e.add(c.fails(err.Error(), ""))
-		return
-	}
+func (e *examination) invoke(ctx context.Context, client *lambda.Client, q question) {
+	c := Check{Part: Reader, Cloud: config.AWS, Name: q.name, Verdict: OK}
 	ctx, cancel := context.WithTimeout(ctx, e.in.Timeout)
 	defer cancel()
-	name := e.function(role)
+	name := e.function(q.role)
 	began := time.Now()
-	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &name, Payload: event})
+	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &name, Payload: q.event})
 	c.Took = time.Since(began)
 	if timedOut(err) && ctx.Err() != nil {
 		e.add(e.silent(c))
@@ -162,10 +223,8 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, role co
 	case err != nil || !ok:
 		c = c.fails(fmt.Sprintf("%s answers something else than TwinMaker's JSON: %q", name, clip(string(out.Payload))),
 			"another function has the name, or it is of another version: "+e.deployOnly(config.AWS))
-	case n == 0 && role == config.LastEntry:
-		c = e.nothing(c)
 	case n == 0:
-		c = e.empty(c)
+		c = q.empty(c)
 	}
 	if e.api == refusing && c.Verdict != Failed {
 		e.blameFile() // the reader's token is good there

@@ -376,20 +376,29 @@ func (t *Target) connect() error {
 // writeEvents writes what TwinMaker would send, for people to invoke functions
 // with.
 func (t *Target) writeEvents() error {
-	if t.o.Topology.L4 != config.AWS || len(t.o.Project.Devices) == 0 {
+	if t.o.Topology.L4 != config.AWS {
 		return nil
 	}
-	for _, role := range []config.Role{config.History, config.LastEntry} {
-		text, err := doctor.Event(t.o.Topology.Twin, doctor.DeviceOf(t.o.Project.Devices[0]), role, 10, time.Now())
-		if err != nil {
-			return err
+	twin, now, events := t.o.Topology.Twin, time.Now(), map[string][]byte{}
+	if i := slices.IndexFunc(t.o.Project.Devices, func(d config.Device) bool { return len(d.Properties) > 0 }); i >= 0 {
+		for _, role := range []config.Role{config.History, config.LastEntry} {
+			events[string(role)] = doctor.Event(twin, doctor.DeviceOf(t.o.Project.Devices[i]), role, 10, now)
 		}
-		if err := render.ReplaceFile(filepath.Join(t.dir, string(role)+".json"), bytes.NewReader(text)); err != nil {
+	}
+	if shared := doctor.Shared(t.o.Project); shared.Type != "" {
+		events[FleetEvent] = doctor.FleetEvent(twin, shared, now)
+	}
+	for name, text := range events {
+		if err := render.ReplaceFile(filepath.Join(t.dir, name+".json"), bytes.NewReader(text)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// FleetEvent is the name, without .json, of the file with an event about all devices of
+// a component type.
+const FleetEvent = "component-type"
 
 // State tells what runs.
 func (t *Target) State() State { return t.state }

@@ -336,3 +336,32 @@ func TestCatalogueLiesBesideTheProgram(t *testing.T) {
 		t.Errorf("without devices %q is left", left)
 	}
 }
+
+// Of devices that share a type there is an event as an alarm panel makes it, too.
+func TestEventsForPeople(t *testing.T) {
+	alarm := []config.Property{{Name: "status", Type: "STRING", Alarm: true}}
+	for _, c := range []struct {
+		devices []config.Device
+		want    string // the files; and, in the type's, this
+		has     string
+	}{
+		{nil, "[]", ""},
+		{[]config.Device{{ID: "empty"}}, "[]", ""},
+		{[]config.Device{{ID: "empty"}, {ID: "pump-7", Properties: alarm}}, "[hot-reader-last-entry.json hot-reader.json]", ""},
+		{[]config.Device{{ID: "v", Type: "valve", Properties: []config.Property{{Name: "t"}}}, {ID: "m", Type: "mixer", Properties: alarm}}, "[component-type.json hot-reader-last-entry.json hot-reader.json]", `"componentTypeId": "plant-mixer"`},
+	} {
+		target := &Target{dir: t.TempDir(), o: Options{Project: &config.Project{Devices: c.devices}, Topology: topology.Topology{Twin: "plant", L4: config.AWS}}}
+		if err := target.writeEvents(); err != nil {
+			t.Fatal(err)
+		}
+		names := []string{}
+		files, _ := os.ReadDir(target.dir)
+		for _, f := range files {
+			names = append(names, f.Name())
+		}
+		text, _ := os.ReadFile(filepath.Join(target.dir, FleetEvent+".json"))
+		if fmt.Sprint(names) != c.want || !strings.Contains(string(text), c.has) {
+			t.Errorf("%v: %v, %s", c.devices, names, text)
+		}
+	}
+}

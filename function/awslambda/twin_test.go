@@ -219,11 +219,7 @@ func TestFleetDeadlineSaysHowFar(t *testing.T) {
 	for i := range 50 {
 		devices = append(devices, catalog.Device{ID: fmt.Sprint("mixer-", i), Type: "mixer"})
 	}
-	packed, err := catalog.Build(devices)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := catalog.Open(packed)
+	c, err := catalog.Of(devices)
 	if err != nil {
 		t.Fatal(err)
 	}

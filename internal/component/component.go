@@ -21,3 +21,6 @@ const (
 // TwinMaker reads time series by their history only, so a component type has
 // both. A property's configuration (twinmaker.StoredAs) goes before.
 const LatestSuffix = "_latest"
+
+// AlarmStates are the values that AlarmStatus may have.
+var AlarmStates = []string{"NORMAL", "ACTIVE", "ACKNOWLEDGED", "SNOOZE_DISABLED"}

@@ -97,7 +97,11 @@ func passes(f hotreader.Filter, v hotreader.Value) bool {
 		return false
 	}
 	w := f.Value
-	if b, ok := as(hotreader.Boolean, v); ok && w.Kind() == hotreader.Bool {
+	if w.Kind() == hotreader.Bool {
+		b, ok := as(hotreader.Boolean, v)
+		if !ok {
+			return false
+		}
 		v = b
 	}
 	var c int

@@ -99,11 +99,7 @@ func fleet(b *testing.B) *catalog.Catalog {
 		}
 		devices = append(devices, d)
 	}
-	packed, err := catalog.Build(devices)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c, err := catalog.Open(packed)
+	c, err := catalog.Of(devices)
 	if err != nil {
 		b.Fatal(err)
 	}

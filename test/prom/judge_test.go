@@ -117,11 +117,7 @@ func both(tb testing.TB) sides {
 			tb.Fatal(err)
 		}
 	}
-	packed, err := catalog.Build(devices)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	list, err := catalog.Open(packed)
+	list, err := catalog.Of(devices)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -266,7 +267,7 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 	}
 	for _, it := range items {
 		for _, path := range s.Layout.Paths(property) {
-			if _, ok := it.At(path); ok {
+			if _, ok := it.At(path); ok && !s.isKey(strings.Join(path, ".")) {
 				return "", false
 			}
 			if barrier := it.Barrier(path); barrier != "" {
@@ -277,7 +278,14 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 	if detail != "" {
 		return detail, true
 	}
-	return "the newest has " + fields(items[0]), true
+	newest := layout.Item{Fields: maps.Clone(items[0].Fields)}
+	maps.DeleteFunc(newest.Fields, func(name string, _ any) bool { return s.isKey(name) })
+	return "the newest has " + cmp.Or(fields(newest), "no properties"), true
+}
+
+// isKey reports whether a field is the item's device, time or id, which are no properties.
+func (s *Scanner) isKey(name string) bool {
+	return slices.Contains([]string{s.Layout.DeviceKey, s.Layout.TimeKey, "id", "_ts"}, name)
 }
 
 func (s *Scanner) unknownNarrow(property string, items []layout.Item) (detail string, unknown bool) {
