@@ -65,6 +65,7 @@ func (d *dist) packInstalled(name, program string) ([]component, error) {
 	}
 	contents := []content{{program, "/usr/bin/hotreader", map[string]any{"mode": 0o755}}}
 	folder := filepath.Join(d.temp, "installed")
+	kind := strings.TrimPrefix(filepath.Ext(name), ".")
 	for _, f := range files {
 		src := filepath.Join(folder, filepath.FromSlash(f.name))
 		if err := os.MkdirAll(filepath.Dir(src), 0o755); err != nil {
@@ -75,7 +76,11 @@ func (d *dist) packInstalled(name, program string) ([]component, error) {
 		}
 		for _, at := range installed {
 			if rest, ok := strings.CutPrefix(f.name, at.from); ok && (rest == "" || rest[0] == '/') {
-				contents = append(contents, content{src, at.to + rest, map[string]any{"mode": 0o644}})
+				to := at.to + rest
+				if kind == "rpm" { // zsh looks elsewhere there
+					to = strings.Replace(to, "/vendor-completions/", "/site-functions/", 1)
+				}
+				contents = append(contents, content{src, to, map[string]any{"mode": 0o644}})
 			}
 		}
 	}
@@ -101,7 +106,7 @@ func (d *dist) packInstalled(name, program string) ([]component, error) {
 	if err := os.WriteFile(at, config, 0o644); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(d.ctx, d.nfpm, "package", "-f", at, "-p", strings.TrimPrefix(filepath.Ext(name), "."), "-t", name)
+	cmd := exec.CommandContext(d.ctx, d.nfpm, "package", "-f", at, "-p", kind, "-t", name)
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+d.commitTime())
 	cmd.Stderr = os.Stderr
 	return nil, cmd.Run()
