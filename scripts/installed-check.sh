@@ -44,7 +44,7 @@ runs "$temp/tar/hotreader"
 "$temp/tar/hotreader" validate --project examples/azure-reads-aws >/dev/null
 pages=0
 for page in "$temp"/tar/man/*.1; do
-	mandoc -W error -T utf8 "$page" >"$temp/page" || wrong "$page does not render"
+	mandoc -W error -T html "$page" >"$temp/page" || wrong "$page does not render"
 	grep -q SYNOPSIS "$temp/page" || wrong "$page has no synopsis"
 	pages=$((pages + 1))
 done

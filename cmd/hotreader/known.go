@@ -108,7 +108,7 @@ type completion = func(cmd *cobra.Command, args []string, typed string) ([]strin
 
 // complete has the shell offer values of a flag, which may be a list.
 func complete(cmd *cobra.Command, flag string, values func(ctx context.Context) []string) {
-	var offer completion = func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	offer := func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		before := typed[:strings.LastIndexByte(typed, ',')+1]
 		var all []string
 		for _, v := range values(cmd.Context()) {

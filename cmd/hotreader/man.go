@@ -25,7 +25,7 @@ func main() {
 func writeManual(dir string) error {
 	root := newApp(os.Stdin, os.Stdout, os.Stderr).root()
 	for _, folder := range []string{"man", "completions"} {
-		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o750); err != nil {
 			return err
 		}
 	}

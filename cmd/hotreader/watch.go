@@ -28,7 +28,7 @@ func (k *asking) watch(ctx context.Context, q hotreader.Query, every time.Durati
 		err := one.answer(ctx, q)
 		switch {
 		case ctx.Err() != nil:
-			return nil // ^C is its end
+			return nil //nolint:nilerr // ^C is its end
 		case err != nil && exitCode(err) != exitTemporary:
 			return err
 		case err != nil:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -140,7 +141,7 @@ func (d *dist) beside(program string) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(d.extras[:len(d.extras):len(d.extras)], file{name: noticesName, mode: 0o644, text: notices}), nil
+	return append(slices.Clip(d.extras), file{name: noticesName, mode: 0o644, text: notices}), nil
 }
 
 // take adds a file, or all in a folder, to what goes with the command.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"slices"
 )
 
 // The media types and documents of the OCI image format, as far as an image of
@@ -75,7 +76,7 @@ const certificates = "etc/ssl/certs/ca-certificates.crt"
 // or unpack it into a folder and crane push FOLDER IMAGE.
 func writeImage(name, arch string, content []file) error {
 	program := content[0].name
-	layer, err := packTar(append(content[:len(content):len(content)],
+	layer, err := packTar(append(slices.Clip(content),
 		file{name: "etc/passwd", mode: 0o644, text: []byte(passwd)},
 		file{name: "etc/group", mode: 0o644, text: []byte(group)}))
 	if err != nil {

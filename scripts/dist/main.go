@@ -290,14 +290,21 @@ func (d *dist) packCloudRun(name, program string) ([]component, error) {
 	return d.image(name, program, "amd64")
 }
 
-// packImage makes an image of the command.
+// packImage makes an image of the command, with licenses beside it.
 func (d *dist) packImage(name, program string) ([]component, error) {
-	extras, err := d.beside(program)
+	files, err := d.beside(program)
 	if err != nil {
 		return nil, err
 	}
+	var licenses []file
+	for _, f := range files {
+		if f.name == "LICENSE" || f.name == noticesName {
+			f.name = "usr/share/doc/hotreader/" + f.name
+			licenses = append(licenses, f)
+		}
+	}
 	arch := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(name), "hotreader-image-"), ".tar")
-	return d.image(name, program, arch, extras...)
+	return d.image(name, program, arch, licenses...)
 }
 
 // image makes an image of a program, with what else is to lie in it.
