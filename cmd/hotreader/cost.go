@@ -12,6 +12,7 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/cost"
 	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/config"
 )
 
 // mostRows of a history are reckoned page by page in well under a second.
@@ -97,12 +98,14 @@ func (k *costing) figures() (cost.Figures, error) {
 
 func chosenRoutes(twin, hot string) ([]cost.Route, error) {
 	for flag, cloud := range map[string]*string{"--twin": &twin, "--hot": &hot} {
-		if *cloud == "google" {
-			*cloud = cost.GCP
+		if *cloud == "" {
+			continue
 		}
-		if *cloud != "" && !slices.Contains(cost.Clouds(), *cloud) {
-			return nil, usagef("%s is %s; want aws, azure or gcp", flag, *cloud)
+		named, err := config.ParseCloud(*cloud)
+		if err != nil {
+			return nil, usagef("%s: %v", flag, err)
 		}
+		*cloud = string(named)
 	}
 	return slices.DeleteFunc(cost.Routes(), func(r cost.Route) bool {
 		return twin != "" && r.Twin != twin || hot != "" && r.Hot != hot

@@ -84,17 +84,22 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 		case "descending", "desc":
 			q.Order = hotreader.Descending
 		default:
-			return usagef("query: --order %s is unknown; there are ascending and descending", order)
+			return usagef("query: --order %s is unknown; %s", order, meantOr(strings.ToLower(order), []string{"ascending", "descending"}))
 		}
 		if err := fewer.apply(&q, cmd, a.now()); err != nil {
 			return err
 		}
-		if k.format == "table" && terminal.Is(a.stdout) && !cmd.Flags().Changed("limit") {
-			k.most, q.Limit = mostShown, mostShown+1
-		}
+		k.bound(cmd, &q)
 		return k.answer(cmd.Context(), q)
 	}
 	return cmd
+}
+
+// bound ends a table on a terminal, unless it is told how long it is to be.
+func (k *asking) bound(cmd *cobra.Command, q *hotreader.Query) {
+	if k.format == "table" && terminal.Is(k.app.stdout) && !cmd.Flags().Changed("limit") {
+		k.most, q.Limit = mostShown, mostShown+1
+	}
 }
 
 func (a *app) latest() *cobra.Command {
