@@ -90,6 +90,7 @@ soak: ## more load than can be answered, hostile clients, a stop in the middle, 
 .PHONY: bench
 bench: engines ## sizes, starts and benchmarks, with the baselines to compare with in the same run
 	$(ENGINES) $(GO) test -tags engines -run '^$$' -bench . -benchmem ./...
+	cd test/prom && $(GO) test -run '^$$' -bench . .
 
 .PHONY: dist
 dist: ## dist/: the command for each platform, each function's zip, images, and what they are made of

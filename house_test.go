@@ -53,6 +53,7 @@ var rooms = map[string][]string{
 	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "identity", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "identity"},
+	"function/mounts":         {"httpapi", "mcpserver", "promapi"},
 	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "identity"},
 	"deploy":                  {"", "config", "deploy/render", "deploy/topology"},
 	"deploy/topology":         {"", "config", "deploy/names", "observe"},

@@ -208,15 +208,25 @@ func (l *loader) deviceID(where, id string) {
 	switch {
 	case id == "":
 		l.add(where, "is empty; want the device's id, as its rows carry it")
-	case len(id) > most:
-		l.add(where, "%.40q has %d bytes; at most %d are allowed", id, len(id), most)
-	case strings.ContainsFunc(id, unicode.IsControl):
-		l.add(where, "%.60q has a control character", id)
-	case strings.TrimSpace(id) != id:
-		l.add(where, "%.60q has a blank at an end", id)
+	case l.unfit(where, id, most):
 	case l.L4 == AWS && strings.Contains(id, dynamicReference):
 		l.add(where, "%.60q holds %s…, which CloudFormation would replace", id, dynamicReference)
 	}
+}
+
+// unfit reports whether text is too long or has characters that no name has.
+func (l *loader) unfit(where, text string, most int) bool {
+	switch {
+	case len(text) > most:
+		l.add(where, "%.40q has %d bytes; at most %d are allowed", text, len(text), most)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		l.add(where, "%.60q has a control character", text)
+	case strings.TrimSpace(text) != text:
+		l.add(where, "%.60q has a blank at an end", text)
+	default:
+		return false
+	}
+	return true
 }
 
 // componentType checks the name of a component type that devices share.
@@ -232,12 +242,7 @@ func (l *loader) componentType(where, name string) {
 	switch i := strings.IndexFunc(name, foreign); {
 	case name == "":
 		l.add(where, "is empty; want the name of the component type that the device shares with others, or leave it out")
-	case len(name) > most:
-		l.add(where, "%.40q has %d bytes; at most %d are allowed", name, len(name), most)
-	case strings.ContainsFunc(name, unicode.IsControl):
-		l.add(where, "%.60q has a control character", name)
-	case strings.TrimSpace(name) != name:
-		l.add(where, "%.60q has a blank at an end", name)
+	case l.unfit(where, name, most):
 	case l.L4 == AWS && i >= 0:
 		c, _ := utf8.DecodeRuneInString(name[i:])
 		l.add(where, "%.60q has the character %q"+want, name, c)

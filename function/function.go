@@ -41,6 +41,7 @@ type Parts struct {
 
 	Catalog *catalog.Catalog             // the twin's devices; nil = none
 	Token   *identity.Token              // sent to a remote API, and asked of an API's callers; nil = none
+	Peer    *identity.Token              // sent to a remote API instead; nil = Token
 	Program string                       // its name, for the User-Agent
 	TraceID func(context.Context) string // as remote.Options have it
 
@@ -67,11 +68,16 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 		}
 		return p.bounded(f, p.Store(store)), nil
 	}
-	far, err := p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
+	far, err := p.Remote(peer(f))
 	if err != nil {
 		return nil, err
 	}
 	return p.bounded(f, far), nil
+}
+
+// peer says which API f asks.
+func peer(f *config.Function) remote.Options {
+	return remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)}
 }
 
 // Store returns a store's Source with its pages read in parallel, within a span.
@@ -82,16 +88,7 @@ func (p Parts) Store(store hotreader.Source) hotreader.Source {
 // Remote returns the Source of the API that o names, with retries and a breaker,
 // within a span.
 func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
-	o.TraceID = p.TraceID
-	if p.Token != nil {
-		o.Credential = p.Token
-	}
-	if p.Program != "" {
-		o.UserAgent = p.Program + "/" + Version()
-	}
-	o.Client = remote.NewClient()
-	o.Client.Transport = p.Observer.Peer(o.Client.Transport)
-	far, err := remote.New(o)
+	far, err := p.far(o)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +96,20 @@ func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
 		return route.NewRetry(src, route.RetryOptions{})
 	})
 	return p.Observer.Reads("read remote", tried), nil
+}
+
+// far returns the API that o names.
+func (p Parts) far(o remote.Options) (*remote.Source, error) {
+	o.TraceID = p.TraceID
+	if token := cmp.Or(p.Peer, p.Token); token != nil {
+		o.Credential = token
+	}
+	if p.Program != "" {
+		o.UserAgent = p.Program + "/" + Version()
+	}
+	o.Client = remote.NewClient()
+	o.Client.Transport = p.Observer.Peer(o.Client.Transport)
+	return remote.New(o)
 }
 
 // startTime is how long the start of a program may wait for others, as for the
@@ -136,7 +147,13 @@ func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) 
 	if err != nil {
 		return nil, err
 	}
-	o.Catalog = p.Catalog
+	if o.Catalog = p.Catalog; f.Remote && o.Catalog == nil {
+		far, err := p.far(peer(f))
+		if err != nil {
+			return nil, err
+		}
+		o.Lister = far.Lister()
+	}
 	o.Source, o.Token, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), p.Token, f.Devices, f.Rate, f.Burst
 	o.LookBack = f.LookBack
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
@@ -158,6 +175,7 @@ type Program struct {
 	Serve  func(http.Handler) *http.Server                   // its server
 	Page   func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
 
+	Mounts    []httpapi.Mount
 	Host      string // to listen on; "" = every address
 	MaxStream int    // as httpapi.Options have it
 }
@@ -212,7 +230,7 @@ func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
 	parts.Local = func() (hotreader.Source, error) { return p.Local(parts.Observer) }
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait, Address: forwarded,
-		MaxStream: p.MaxStream, Logger: p.Logger,
+		MaxStream: p.MaxStream, Logger: p.Logger, Mounts: p.Mounts,
 	})
 }
 

@@ -103,7 +103,7 @@ type route struct {
 // routes are the routes that require the token.
 var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
-	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "limit", "next_token"}, (*api).devices},
+	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "names", "limit", "next_token"}, (*api).devices},
 	{http.MethodGet, "/v1/devices/{id}", nil, (*api).describe},
 	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "points", "pick", "every", "limit", "format", "next_token"}, (*api).history},
 	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end", "format"}, (*api).latest},

@@ -293,12 +293,7 @@ func common(all []string) string {
 	if len(all) == 0 {
 		return ""
 	}
-	head := all[0]
-	for _, s := range all[1:] {
-		for !strings.HasPrefix(s, head) {
-			head = head[:len(head)-1]
-		}
-	}
+	head := front(all)
 	if len(all) == 1 {
 		i := strings.IndexAny(head, "#|/:")
 		if i <= 0 || i == len(head)-1 || deviceScore(&field{path: []string{head[:i]}}) == 0 && !slices.Contains([]string{"dev", "iot", "meter", "pump"}, folded(head[:i])) {

@@ -277,12 +277,7 @@ func suffix(all []string) string {
 	if len(all) == 1 {
 		return all[0]
 	}
-	head := all[0]
-	for _, s := range all[1:] {
-		for !strings.HasPrefix(s, head) {
-			head = head[:len(head)-1]
-		}
-	}
+	head := front(all)
 	if i := strings.IndexFunc(head, alphanumeric); i >= 0 {
 		head = head[:i]
 	}
@@ -301,6 +296,17 @@ func suffix(all []string) string {
 		tail = ""
 	}
 	return head + "{property}" + tail
+}
+
+// front returns what all begin with.
+func front(all []string) string {
+	head := all[0]
+	for _, s := range all[1:] {
+		for !strings.HasPrefix(s, head) {
+			head = head[:len(head)-1]
+		}
+	}
+	return head
 }
 
 func alphanumeric(r rune) bool {

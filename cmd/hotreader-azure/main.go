@@ -24,6 +24,7 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/function/azurefunctions"
+	"hotreader/function/mounts"
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/observe"
@@ -52,6 +53,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		Logger: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})),
 		Secret: func(name string) identity.Fetch { return secret(getenv, name) },
 		Local:  func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
+		Mounts: mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 		Serve:  func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
 	}.Run(ctx, f)
 }

@@ -20,6 +20,7 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/function/cloudrun"
+	"hotreader/function/mounts"
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/observe/page"
@@ -48,6 +49,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
 			Secret:    func(name string) identity.Fetch { return secret(getenv, name) },
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
+			Mounts:    mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 			Serve:     cloudrun.Server,
 			Page:      page.Handler,
 			MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB

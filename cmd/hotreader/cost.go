@@ -22,6 +22,7 @@ const mostRows = 100_000_000
 type costing struct {
 	prices, twin, hot string
 	rows, properties  int
+	points            int
 	asJSON, list      bool
 }
 
@@ -51,13 +52,16 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 				return a.printFigures(figures, k.asJSON)
 			}
 			queries := cost.Mix()
-			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") {
+			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") || k.points != 0 {
+				if k.points < 0 || k.points > hotreader.MaxPoints {
+					return usagef("--points must be 1 to %d, or 0 for all rows", hotreader.MaxPoints)
+				}
 				if k.rows < 1 || k.rows > mostRows || k.properties < 1 || k.properties > hotreader.MaxProperties {
 					return usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
 				}
 				queries = []cost.Query{
 					{Name: "last entry", Properties: k.properties, Last: true},
-					{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties},
+					{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties, Points: k.points},
 				}
 			}
 			routes, err := chosenRoutes(k.twin, k.hot)
@@ -74,6 +78,7 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 	words(cmd, "hot", cloudWords...)
 	f.IntVar(&k.rows, "rows", 3600, "rows of the history, instead of 3,600 and 100,000")
 	f.IntVar(&k.properties, "properties", 4, "properties of each row")
+	f.IntVar(&k.points, "points", 0, "rows of the answer, picked of all where they lie (points of the API); 0 = all")
 	f.StringVar(&k.prices, "prices", "", "a JSON `file` with figures of your own")
 	f.BoolVar(&k.list, "list", false, "print the figures instead")
 	f.BoolVar(&k.asJSON, "json", false, "print JSON")

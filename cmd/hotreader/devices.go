@@ -238,7 +238,7 @@ func (l *listing) ofRemote() (pageOf, error) {
 				if d.ID <= last {
 					return nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeProtocol, Err: errors.New("the API's list is not in the order of ids")}
 				}
-				page, last = append(page, listedDevice(d)), d.ID
+				page, last = append(page, listedDevice{d.ID, d.Type, d.Properties}), d.ID
 			}
 			ended = next == ""
 		}

@@ -10,8 +10,6 @@ import (
 
 	"hotreader"
 	"hotreader/config"
-	"hotreader/remote"
-	"hotreader/store/all"
 )
 
 // What a source knows of its devices is for hints and for the shell: where it cannot
@@ -23,31 +21,16 @@ const (
 	knowing   = 3 * time.Second
 )
 
-// ids returns the ids of devices that begin with prefix.
-func (s *source) ids(ctx context.Context, prefix string) (ids []string) {
-	ctx, stop := context.WithTimeout(ctx, knowing)
-	defer stop()
-	if far := s.far(); far != nil {
-		page, _, _ := far.Devices(ctx, prefix, "", "")
-		for _, d := range page {
-			ids = append(ids, d.ID)
-		}
-		return ids
-	}
-	for _, d := range s.listed(ctx, prefix) {
+// ids returns the ids of devices.
+func (s *source) ids(ctx context.Context) (ids []string) {
+	for _, d := range s.listed(ctx, "") {
 		ids = append(ids, d.ID)
 	}
 	return ids
 }
 
 // properties returns the names of a device's properties.
-func (s *source) properties(ctx context.Context, device string) (names []string) {
-	ctx, stop := context.WithTimeout(ctx, knowing)
-	defer stop()
-	if far := s.far(); far != nil {
-		names, _ = far.Properties(ctx, device)
-		return names
-	}
+func (s *source) properties(ctx context.Context, device string) []string {
 	for _, d := range s.listed(ctx, device) {
 		if d.ID == device {
 			return d.Properties
@@ -56,16 +39,19 @@ func (s *source) properties(ctx context.Context, device string) (names []string)
 	return nil
 }
 
+// listed returns devices whose id begins with prefix.
 func (s *source) listed(ctx context.Context, prefix string) []hotreader.Listed {
-	if s.store == "" {
+	ctx, stop := context.WithTimeout(ctx, knowing)
+	defer stop()
+	if s.store == "" && s.remote == "" {
 		return nil
 	}
-	store, err := all.OpenReader(ctx, s.store)
+	_, closer, err := s.open(ctx)
 	if err != nil {
 		return nil
 	}
-	defer store.Close()
-	lister, ok := store.(hotreader.Lister)
+	defer closer.Close()
+	lister, ok := closer.(hotreader.Lister)
 	if !ok {
 		return nil
 	}
@@ -73,24 +59,9 @@ func (s *source) listed(ctx context.Context, prefix string) []hotreader.Listed {
 	return devices
 }
 
-func (s *source) far() *remote.Source {
-	if s.remote == "" {
-		return nil
-	}
-	token, err := tokenFrom(s.tokenFile)
-	if err != nil {
-		return nil
-	}
-	far, err := remote.New(remote.Options{URL: s.remote, Credential: token})
-	if err != nil {
-		return nil
-	}
-	return far
-}
-
 // meantOf says which device or property a query may have meant that found nothing.
 func (s *source) meantOf(ctx context.Context, q hotreader.Query) string {
-	if ids := s.ids(ctx, ""); len(ids) > 0 && !slices.Contains(ids, q.Device) {
+	if ids := s.ids(ctx); len(ids) > 0 && !slices.Contains(ids, q.Device) {
 		return meant(q.Device, ids)
 	}
 	names := s.properties(ctx, q.Device)

@@ -118,8 +118,17 @@ func (s *source) open(ctx context.Context) (hotreader.Reader, io.Closer, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	return hotreader.NewReader(src), io.NopCloser(nil), nil
+	list, err := remote.New(remote.Options{URL: s.remote, Credential: token})
+	if err != nil {
+		return nil, nil, err
+	}
+	return hotreader.NewReader(src), peer{list.Lister()}, nil
 }
+
+// peer lists another API's devices, and has nothing to close.
+type peer struct{ *remote.Lister }
+
+func (peer) Close() error { return nil }
 
 // asking is what query and latest have in common.
 type asking struct {
@@ -147,7 +156,7 @@ func (k *asking) flags(cmd *cobra.Command) {
 	f.BoolVar(&k.asJSON, "json", false, "the same as --format json")
 	f.SortFlags = false
 	words(cmd, "format", k.formats...)
-	complete(cmd, "device", func(ctx context.Context) []string { return k.source.ids(ctx, "") })
+	complete(cmd, "device", k.source.ids)
 	complete(cmd, "property", func(ctx context.Context) []string { return k.source.properties(ctx, k.device) })
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/component"
+	"hotreader/internal/jsontext"
 )
 
 // DecodeHistory reads an event of TwinMaker's dataReader connector. It ignores unknown
@@ -143,20 +144,10 @@ func parseEvent(op string, body []byte) (*event, error) {
 
 // tooDeep reports whether JSON nests deeper than maxDepth.
 func tooDeep(body []byte) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
-				return true
-			}
-		case c == '}' || c == ']':
-			depth--
+	var n jsontext.Nesting
+	for _, c := range body {
+		if n.Add(c); n.Depth > maxDepth {
+			return true
 		}
 	}
 	return false

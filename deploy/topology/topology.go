@@ -132,7 +132,7 @@ func newSide(p *config.Project, cloud config.Cloud, l3, l4 bool) Side {
 
 // publicSentence says what of a host can be reached from the internet.
 func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
-	const routes = "POST /read and GET /v1/… want the inter-cloud token, GET /healthz and /openapi.json do not"
+	const routes = "POST /read, GET /v1/…, /api/v1/… and /mcp want the inter-cloud token, GET /healthz and /openapi.json do not"
 	switch cloud {
 	case config.Azure:
 		return "function app " + host + ": " + routes

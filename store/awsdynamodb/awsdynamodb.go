@@ -21,6 +21,7 @@ import (
 
 	"hotreader"
 	"hotreader/layout"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
@@ -68,7 +69,7 @@ func New(client *dynamodb.Client, o Options) *Store {
 		Cloud: layout.DynamoDB, Layout: s.layout, Slack: slack, Most: 1 << 15, Kept: paging.MaxPooled, Unranked: s.index != nil,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
-		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, failure.Querying, err) },
 		Look:  paging.Look{Items: s.look, Aside: s.aside},
 	}
 	return s
@@ -131,19 +132,19 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, o Options) error 
 		},
 	})
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
-		return s.fail(ctx, creating, err)
+		return s.fail(ctx, failure.Creating, err)
 	}
 	for {
 		out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
 		if _, missing := errors.AsType[*types.ResourceNotFoundException](err); err != nil && !missing {
-			return s.fail(ctx, creating, err)
+			return s.fail(ctx, failure.Creating, err)
 		}
 		if err == nil && out.Table.TableStatus == types.TableStatusActive {
 			return s.checkKeys(out.Table)
 		}
 		select {
 		case <-ctx.Done():
-			return s.fail(ctx, creating, ctx.Err())
+			return s.fail(ctx, failure.Creating, ctx.Err())
 		case <-time.After(time.Second):
 		}
 	}
@@ -165,7 +166,7 @@ func (s *Store) checkKeys(t *types.TableDescription) error {
 	if hash == s.layout.DeviceKey && ranged == s.layout.TimeKey && kinds[hash] == types.ScalarAttributeTypeS && kinds[ranged] == s.keyKind() {
 		return nil
 	}
-	return &hotreader.Error{Op: s.op(creating), Code: hotreader.CodeConfig,
+	return &hotreader.Error{Op: s.op(failure.Creating), Code: hotreader.CodeConfig,
 		Err: fmt.Errorf("it is there already, with the keys HASH %q (%s) and RANGE %q (%s); want HASH %q (S) and RANGE %q (%s)",
 			hash, kinds[hash], ranged, kinds[ranged], s.layout.DeviceKey, s.layout.TimeKey, s.keyKind())}
 }

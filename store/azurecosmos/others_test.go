@@ -3,6 +3,7 @@
 package azurecosmos_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"hotreader/layout"
 	"hotreader/store/azurecosmos"
 	"hotreader/store/storetest/cloud"
+	"hotreader/test/laidout"
 )
 
 // doc is an item of the device d, or of the one that it names.
@@ -174,4 +176,28 @@ func TestNoEmptySuccess(t *testing.T) {
 	want(t, s, hotreader.Query{Properties: []string{"temp"}}, "temperature")
 	s = stored(t, layout.Layout{}, map[string]any{"id": "1", "device_id": "e", "timestamp": noon, "n": 1})
 	want(t, s, hotreader.Query{Properties: []string{"n"}}, `nothing has the device_id "d"`)
+}
+
+// What is found in containers that nobody told us about leads to their latest values.
+func TestInspected(t *testing.T) {
+	for _, s := range laidout.Shapes {
+		s = s.Renamed("iothub-connection-device-id", "iothubConnectionDeviceId") // the emulator cannot be asked by a path with a dash
+		t.Run(s.Name, func(t *testing.T) {
+			o := options(layout.Layout{DeviceKey: s.Partition})
+			open(t, o)
+			for i, fields := range s.Fields() {
+				partition, _ := layout.Item{Fields: fields}.At(layout.ParsePath(s.Partition))
+				if fields["id"] == nil {
+					fields["id"] = fmt.Sprint(i)
+				}
+				put(t, o, partition, fields)
+			}
+			with := func(l layout.Layout) hotreader.Source {
+				of := o
+				of.Layout = l
+				return azurecosmos.New(client(t), of)
+			}
+			s.Check(t, with(layout.Layout{}).(*azurecosmos.Store), with)
+		})
+	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"hotreader"
 	"hotreader/layout"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
@@ -64,7 +65,7 @@ func New(client *Client, o Options) *Store {
 		Cloud: layout.Firestore, Layout: o.Layout.WithDefaults(), Slack: slack, Most: maxPage, Kept: maxPooled,
 		Check: s.checkQuery,
 		New:   s.newReading,
-		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, failure.Querying, err) },
 		Look:  paging.Look{Items: s.look, Aside: s.lookAside},
 	}
 	return s
@@ -129,7 +130,7 @@ func (s *Store) checkQuery(q *hotreader.Query) error {
 		return err
 	}
 	if err := s.checkDevice(q.Device); err != nil {
-		return s.invalid(querying, err)
+		return s.invalid(failure.Querying, err)
 	}
 	return nil
 }

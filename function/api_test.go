@@ -1,15 +1,17 @@
 package function
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/httpapi"
 	"hotreader/identity"
@@ -54,21 +56,8 @@ func start(t *testing.T, f *config.Function, p Parts) (url string, asked *atomic
 
 func fetch(t *testing.T, url string) (status int, age, body string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("X-Inter-Cloud-Token", serving.Token)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header.Get("Age"), string(text)
+	a := serving.Ask(t, url, http.MethodGet, "", "", serving.Token)
+	return a.Status, a.Header.Get("Age"), a.Body
 }
 
 // Two clouds: the API over the store, and the one in the twin's cloud. What a cache keeps
@@ -144,6 +133,80 @@ func TestRowLimits(t *testing.T) {
 	} {
 		if got := RowLimit(&c.f); got.Rows != c.rows || got.Store != c.store {
 			t.Errorf("%+v: %+v", c.f, got)
+		}
+	}
+}
+
+func TestOpenCatalog(t *testing.T) {
+	packed, err := catalog.Build([]catalog.Device{{ID: "pump-7"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "devices")
+	write := func(name string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(name, want string) {
+		t.Helper()
+		if c, err := OpenCatalog(name); c != nil || hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "deploy again") {
+			t.Errorf("%q: the error is %v, want %q", name, err, want)
+		}
+	}
+	refused(file, "no such file")
+	refused(filepath.Dir(file), "is a directory")
+	write(file, packed)
+	if c, err := OpenCatalog(file); err != nil || c.Len() != 1 {
+		t.Errorf("%v, %v", c, err)
+	}
+	write(file, packed[:len(packed)-1])
+	refused(file, file+": catalogue of devices: it is damaged")
+
+	// Without a name, the one beside the program, which here is the test.
+	if c, err := OpenCatalog(""); c != nil || err != nil {
+		t.Errorf("without one: %v, %v", c, err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := filepath.Join(filepath.Dir(program), catalog.File)
+	defer os.Remove(beside)
+	write(beside, packed)
+	if c, err := OpenCatalog(""); err != nil || c.Len() != 1 {
+		t.Errorf("beside the program: %v, %v", c, err)
+	}
+	write(beside, packed[1:])
+	refused("", beside+": catalogue of devices: this is no packed catalogue")
+}
+
+// The API lists the catalogue's devices or, without one, the store's.
+func TestAPIListsDevices(t *testing.T) {
+	devices, err := catalog.Of([]catalog.Device{{ID: "pump-7", Type: "pump"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := identity.Static("a-token-of-at-least-32-bytes-00000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := memstore.New()
+	if err := store.Write(t.Context(), "valve", []hotreader.Record{{Time: time.Unix(0, 0), Fields: []hotreader.Field{{Name: "open", Value: hotreader.BoolValue(true)}}}}); err != nil {
+		t.Fatal(err)
+	}
+	for want, known := range map[string]*catalog.Catalog{`{"id":"pump-7","type":"pump","properties":0}`: devices, `{"id":"valve","type":null,"properties":1}`: nil} {
+		parts := Parts{Local: func() (hotreader.Source, error) { return store, nil }, Catalog: known, Token: token}
+		api, err := parts.API(&config.Function{Role: config.API}, httpapi.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/devices", nil)
+		r.Header.Set("Authorization", "Bearer "+token.Current())
+		w := httptest.NewRecorder()
+		if api.ServeHTTP(w, r); w.Code != 200 || w.Body.String() != `{"items":[`+want+`],"next_token":null}`+"\n" {
+			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
 		}
 	}
 }

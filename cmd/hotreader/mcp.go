@@ -9,30 +9,17 @@ import (
 
 	"hotreader"
 	"hotreader/function"
-	"hotreader/httpapi"
 	"hotreader/mcpserver"
-	"hotreader/promapi"
 )
-
-// mounts are the parts that serve has beside the Hot Reader API.
-func mounts() []httpapi.Mount {
-	return []httpapi.Mount{
-		{Path: promapi.Prefix, Make: func(in httpapi.Inside) (httpapi.Mounted, error) {
-			return promapi.New(promapi.Options{Reader: in.Reader, May: in.May, Problem: in.Problem, Catalog: in.Catalog, Lister: in.Lister})
-		}},
-		{Path: mcpserver.Path, Make: func(in httpapi.Inside) (httpapi.Mounted, error) {
-			return mcpserver.New(mcpserver.Options{Reader: in.Reader, May: in.May, Problem: in.Problem, Catalog: in.Catalog, Lister: in.Lister, Version: thisBuild().Version})
-		}},
-	}
-}
 
 const mcpText = `Let an assistant read telemetry, through the Model Context Protocol on standard input
 and output. The tools are list_devices, describe_device, latest, history and stats. All
 of them only read. An answer has at most about 2,000 tokens and says whether it is
 complete.
 
-The devices are those of the catalogue; without one, those of a mem: or bolt: store.
-Where there is neither, the assistant has to be told the devices and properties.
+The devices are those of the catalogue; without one, those of a mem: or bolt: store, or
+of the API. Where there is none of these, the assistant has to be told the devices and
+properties.
 
 ` + tokenText
 
@@ -66,7 +53,7 @@ func (a *app) runMCP(ctx context.Context, s *source, list string) error {
 	}
 	defer closer.Close()
 	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version}
-	o.Lister, _ = closer.(hotreader.Lister) // the store
+	o.Lister, _ = closer.(hotreader.Lister) // the store, or the other API
 	if o.Catalog, err = function.OpenCatalog(list); err != nil {
 		return err
 	}
