@@ -110,21 +110,29 @@ func (o Objects) URL(c Cloud) string {
 // objects is the rule of the keys cold and archive.
 type objects struct{}
 
-func (objects) read(l *loader, where string, raw json.RawMessage, to any) {
+func (r objects) read(l *loader, where string, raw json.RawMessage, to any) {
 	o := to.(*Objects)
-	text := func(name string, s shape, at *string) field {
-		return field{name: name, read: func(where string, raw json.RawMessage) { s.read(l, where, raw, at) }}
-	}
-	l.fields(where, raw,
-		text("bucket", bucket, &o.Bucket), text("account", storageAccount, &o.Account), text("container", blobContainer, &o.Container),
-		text("resource_group", azureGroup, &o.ResourceGroup), text("prefix", prefix, &o.Prefix),
-		field{name: "format", read: func(where string, raw json.RawMessage) { formats.read(l, where, raw, &o.Format) }})
+	l.fields(where, raw, r.fields(l, o)...)
 	switch {
 	case o.Bucket != "" && o.Account == "" && o.Container == "":
 	case o.Bucket == "" && o.Account != "" && o.Container != "":
 	default:
 		l.add(where, `want {"bucket":…} on AWS and Google Cloud, {"account":…,"container":…} on Azure`)
 	}
+}
+
+func (objects) fields(l *loader, o *Objects) (all []field) {
+	for _, f := range []struct {
+		name string
+		is   rule
+		at   *string
+	}{
+		{"bucket", bucket, &o.Bucket}, {"account", storageAccount, &o.Account}, {"container", blobContainer, &o.Container},
+		{"resource_group", azureGroup, &o.ResourceGroup}, {"prefix", prefix, &o.Prefix}, {"format", formats, &o.Format},
+	} {
+		all = append(all, field{name: f.name, is: f.is, read: func(where string, raw json.RawMessage) { f.is.read(l, where, raw, f.at) }})
+	}
+	return all
 }
 
 // lower checks that each tier has a cloud, and is named as that cloud has it.

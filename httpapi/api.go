@@ -162,6 +162,9 @@ func New(o Options) (http.Handler, error) {
 	}
 	if o.Catalog != nil {
 		o.Source = listing{o.Source, o.Catalog}
+		for layer, src := range o.Layers {
+			o.Layers[layer] = listing{src, o.Catalog}
+		}
 	}
 	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
 		verifier: identity.Shared{Token: o.Token, Devices: o.Devices, Logger: o.Logger},
@@ -323,13 +326,6 @@ func (a *api) find(r *http.Request) (*route, error) {
 	e := refuse(http.StatusMethodNotAllowed, hotreader.CodeInvalid, "%.20q is not served here; use %s", r.Method, found.method)
 	e.allow = allow(found.method)
 	return nil, e
-}
-
-func allow(method string) string {
-	if method == http.MethodGet {
-		return "GET, HEAD, OPTIONS"
-	}
-	return method + ", OPTIONS"
 }
 
 // budget returns the time for a query: MaxTime, or less if the host set a deadline.

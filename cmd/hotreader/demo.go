@@ -89,7 +89,7 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 	if err != nil {
 		return err
 	}
-	line := terminal.NewProgress(a.stderr)
+	line := a.line
 	if !d.asJSON {
 		a.note("%s", a.talk.Bold("Three clouds on this machine, each with hot and cold storage, an API and a token of its own."))
 		a.note("%s\n", a.talk.Dim(fmt.Sprintf("A pump reports to each: %s rows, four hours up to now (--seed %d).", terminal.Count(demo.Rows), d.seed)))
@@ -104,7 +104,7 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 	}
 	defer func() { err = errors.Join(err, clouds.Close()) }()
 
-	if !d.asJSON && terminal.Is(a.stderr) {
+	if !d.asJSON && terminal.Is(a.stderr) && !terminal.Low(a.stderr, lowDemo) {
 		a.demoChart(clouds.All[0])
 	}
 	answer, err := a.demoRoutes(ctx, d, clouds, line)
@@ -254,9 +254,21 @@ func (r *demoAnswer) verdict() error {
 	return nil
 }
 
+// lowDemo is how many lines the demo needs, with its chart and all to type. On fewer it
+// says less, so that the table of routes is still to be seen.
+const lowDemo = 45
+
 // sayServing tells where the clouds are and what to type.
 func (a *app) sayServing(clouds *demo.Clouds) {
 	w, at := a.stdout, clouds.All[0].URL
+	if terminal.Low(w, lowDemo) {
+		fmt.Fprintf(w, "%s\n%s\n", a.data.Bold("The clouds go on, until ^C. In another terminal:"), "  export "+tokenVariable+"="+clouds.All[0].Token)
+		fmt.Fprintf(w, "  %s latest --remote %s --device %s \\\n      --property temperature,speed --watch\n", invocation(), at, demo.Device)
+		for _, c := range clouds.All[1:] {
+			fmt.Fprintf(w, "%s\n", a.data.Dim("  "+c.Name+" "+c.URL+" token "+c.Token))
+		}
+		return
+	}
 	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("The clouds go on, and the pumps report every second, until ^C."))
 	for _, c := range clouds.All {
 		fmt.Fprintf(w, "  %-6s %s  %s\n", c.Name, c.URL, a.data.Dim("token "+c.Token))
