@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
-# emulator, Google's Firestore emulator and emulators of Azure's and Google's object
-# storage into .engines; looks for a Python with
+# emulator, Google's Firestore emulator, emulators of Azure's and Google's object
+# storage and what drives a browser into .engines; looks for Chromium, a Python with
 # botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
 # Terraform, which judge the deployer. Changes nothing when they are there. What
 # it cannot bring it names, with the remedy.
@@ -38,24 +38,27 @@ if [ "$(sum $dir/DynamoDBLocal.jar)" != "$jar_sha256" ]; then
 	fi
 fi
 
-# Emulators with all that they need, each package pinned by its hash. None of their
-# install scripts is run.
+# What npm brings, and all that it needs, each package pinned by its hash. None of
+# their install scripts is run.
 command -v node >/dev/null 2>&1 || need "node (18 or newer)" "apt-get install nodejs"
-npm_engine() { # NAME
-	cmp -s "test/engine/$1/package-lock.json" ".engines/$1/package-lock.json" && return
-	if command -v npm >/dev/null 2>&1; then
-		echo "engines: fetching $1 (npm)" >&2
-		rm -rf .engines/fetch ".engines/$1"
-		mkdir .engines/fetch
-		cp "test/engine/$1/package.json" "test/engine/$1/package-lock.json" .engines/fetch
-		(cd .engines/fetch && npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null)
-		mv .engines/fetch ".engines/$1"
-	else
-		need "npm, which brings $1," "apt-get install npm"
+modules() { # where its lock file is, where it goes, what it is
+	cmp -s "$1/package-lock.json" ".engines/$2/package-lock.json" && return
+	if ! command -v npm >/dev/null 2>&1; then
+		need "npm, which brings $3," "apt-get install npm"
+		return
 	fi
+	echo "engines: fetching $3" >&2
+	rm -rf .engines/fetch ".engines/$2"
+	mkdir .engines/fetch
+	cp "$1/package.json" "$1/package-lock.json" .engines/fetch
+	(cd .engines/fetch && npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null)
+	mv .engines/fetch ".engines/$2"
 }
-npm_engine cosmosdb # Cosmos DB's emulator
-npm_engine azurite # Azure Storage's emulator
+modules test/engine/cosmosdb cosmosdb "the Cosmos DB emulator (@vercel/cosmosdb-server)"
+modules test/engine/azurite azurite "Azure Storage's emulator (azurite)"
+modules test/page page "what drives the page's browser (playwright-core, axe-core)"
+
+[ -n "${HOTREADER_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || need "chromium" "apt-get install chromium"
 
 # Cloud Storage's emulator is a Go program; the sum database holds its hash.
 gcs=v1.56.1
