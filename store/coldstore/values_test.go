@@ -62,7 +62,7 @@ func TestLayouts(t *testing.T) {
 			"2024-03-01T00:00:00Z 1 null\n2024-03-01T00:00:01Z 2 true"},
 		"later values, and what no text can hold": {coldstore.Options{}, "a.jsonl",
 			`{"device_id":"d","timestamp":"2024-03-01T00:00:00Z","a":1,"b":"\ud800"}{"device_id":"d","timestamp":"2024-03-01T00:00:00.0Z","a":2}{"device_id":"d","timestamp":"x"}{"device_id":"e","timestamp":"x"}`, nil,
-			"2024-03-01T00:00:00Z 2 null\n1 item unreadable; of the first, its timestamp is the string \"x\", not [iso8601] (in a.jsonl)\na: 1 value replaced by a later write of the same instant\nb: 1 value unreadable"},
+			"2024-03-01T00:00:00Z 2 null\n1 item unreadable; of the first, its timestamp is the string \"x\", not [iso8601] (in a.jsonl)\na: 1 value replaced by a later write of the same instant\nb: 1 value unreadable; bytes, or another kind that no answer can hold"},
 	} {
 		body := []byte(c.body)
 		if strings.HasSuffix(c.key, ".gz") {
@@ -105,7 +105,7 @@ func TestParquetTypes(t *testing.T) {
 	}
 	s := store(t, newMemory(map[string][]byte{"a.parquet": out.Bytes()}), coldstore.Options{})
 	q := hotreader.Query{Device: "d", Properties: []string{"float", "wide", "small", "money", "on", "day", "at", "inner.deep", "none", "raw"}}
-	want := `2024-03-01T00:00:01.5Z 0.1 18446744073709551615 -7 -0.05 true "2024-03-01T00:00:00Z" "2024-03-01T00:00:01.5Z" 1e+21 null null` + "\nraw: 1 value unreadable"
+	want := `2024-03-01T00:00:01.5Z 0.1 18446744073709551615 -7 -0.05 true "2024-03-01T00:00:00Z" "2024-03-01T00:00:01.5Z" 1e+21 null null` + "\nraw: 1 value unreadable; bytes, or another kind that no answer can hold"
 	if got := spell(t, s, q); got != want {
 		t.Errorf("\n%s\nwant\n%s", got, want)
 	}
