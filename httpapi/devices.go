@@ -212,6 +212,10 @@ func (a *api) describe(c *call) error {
 	if err != nil {
 		return err
 	}
+	constants, _ := p.single("constants")
+	if constants != "" && constants != "true" && constants != "false" {
+		p.bad("constants is %.40q; give true or false", constants)
+	}
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -225,6 +229,9 @@ func (a *api) describe(c *call) error {
 		}
 		if err := a.times(c, d); err != nil {
 			return dst, err
+		}
+		if constants == "false" {
+			d.Properties = slices.DeleteFunc(d.Properties, func(p describedProperty) bool { return p.Value != nil })
 		}
 		d.Warnings = c.stats.Warnings()
 		text, err := json.Marshal(d)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -63,6 +64,7 @@ type doubt struct {
 	query      *hotreader.Query
 	device     bool             // it is not listed
 	properties []int            // of a device that is listed, those that are not
+	constants  map[int]string   // those that have one value for all times: that, as JSON
 	listed     []string         // that it has instead
 	lister     hotreader.Lister // is asked where doubts are left; nil = the catalogue was
 }
@@ -85,8 +87,14 @@ func (a *api) doubt(q *hotreader.Query) (u doubt) {
 		return u
 	}
 	for i, name := range q.Properties {
-		if indexOf(d.Properties, name) < 0 {
+		switch at := indexOf(d.Properties, name); {
+		case at < 0:
 			u.properties = append(u.properties, i)
+		case d.Properties[at].Constant != "":
+			if u.constants == nil {
+				u.constants = map[int]string{}
+			}
+			u.constants[i] = d.Properties[at].Constant
 		}
 	}
 	if len(u.properties) > 0 {
@@ -103,6 +111,7 @@ func (u *doubt) see(values []hotreader.Value) {
 	if len(u.properties) > 0 {
 		u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return !values[i].IsNull() })
 	}
+	maps.DeleteFunc(u.constants, func(i int, _ string) bool { return !values[i].IsNull() })
 }
 
 // ask removes the doubts that a store's own list settles.
@@ -129,6 +138,11 @@ func (u *doubt) warn(ctx context.Context) {
 	if u.device {
 		stats.Retract(hotreader.UnknownDevice, "") // in the store's words
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: by})
+	}
+	for i, value := range u.constants {
+		name := u.query.Properties[i]
+		stats.Retract(hotreader.LookBackEnded, name) // there is no older value
+		stats.Warn(hotreader.Warning{Reason: hotreader.Constant, Property: name, Detail: fmt.Sprintf("its value is %.300s", value)})
 	}
 	for _, i := range u.properties {
 		name := u.query.Properties[i]
