@@ -22,7 +22,7 @@ import (
 var rooms = map[string][]string{
 	"":                        {},
 	"identity":                {""},
-	"layout":                  {"", "internal/nearest"},
+	"layout":                  {"", "internal/*"},
 	"catalog":                 {""},
 	"store/storetest":         {""},
 	"store/memstore":          {""},
@@ -49,6 +49,7 @@ var rooms = map[string][]string{
 	"observe/seen":            {""},
 	"promapi":                 {"", "catalog"},
 	"mcpserver":               {"", "catalog"},
+	"web":                     {},
 	"httpapi":                 {"", "catalog", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
 	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "identity", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},

@@ -176,8 +176,9 @@ type Program struct {
 	Page   func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
 
 	Mounts    []httpapi.Mount
-	Host      string // to listen on; "" = every address
-	MaxStream int    // as httpapi.Options have it
+	Web       func(http.ResponseWriter, *http.Request) bool // the page for people, as httpapi.Options have it
+	Host      string                                        // to listen on; "" = every address
+	MaxStream int                                           // as httpapi.Options have it
 }
 
 // What a Program answers at once is bounded, and with that the memory of answers
@@ -230,7 +231,7 @@ func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
 	parts.Local = func() (hotreader.Source, error) { return p.Local(parts.Observer) }
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait, Address: forwarded,
-		MaxStream: p.MaxStream, Logger: p.Logger, Mounts: p.Mounts,
+		MaxStream: p.MaxStream, Logger: p.Logger, Mounts: p.Mounts, Page: p.Web,
 	})
 }
 

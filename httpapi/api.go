@@ -4,8 +4,8 @@
 // accept that, TwinMaker's JSON. Dashboards, notebooks and people send GET and get
 // JSON or CSV. openapi.json describes both.
 //
-// The token is verified before anything else; only /health, /healthz and
-// /openapi.json are open. Every error is answered with a problem (RFC 9457), which tells the caller
+// The token is verified before anything else; only /health, /healthz,
+// /openapi.json and the page for people are open. Every error is answered with a problem (RFC 9457), which tells the caller
 // what to change but nothing internal; the log has the cause under the same trace id.
 package httpapi
 
@@ -70,6 +70,10 @@ type Options struct {
 	Version  string        // shown in openapi.json; "" = "dev"
 	NoRows   bool          // answer POST /read in JSON only, as an old peer does
 	Mounts   []Mount       // parts that others serve
+
+	// Page serves what needs no token and holds no data, as the page for people; false =
+	// it has no such path, and the API answers. nil = there is none.
+	Page func(http.ResponseWriter, *http.Request) bool
 }
 
 // Defaults of Options.
@@ -221,6 +225,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.sendOpen(a.docs)
 		return
 	}
+	if a.o.Page != nil && a.o.Page(c.w, r) {
+		return
+	}
 	err := a.serveRecovering(c)
 	if err != nil && !c.w.began() {
 		c.problem(err)
@@ -293,8 +300,6 @@ func (a *api) admit(name string) error {
 	}
 	return nil
 }
-
-var errNoPath = refuse(http.StatusNotFound, hotreader.CodeNotFound, "no such path; GET /openapi.json lists those that there are")
 
 // find returns the route of a request.
 func (a *api) find(r *http.Request) (*route, error) {

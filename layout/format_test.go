@@ -275,6 +275,7 @@ func TestCheck(t *testing.T) {
 		`{"collection":"devices/{device}/t","time_format":["native","iso8601"]}`: "",
 		`{"collection":"devices/{device}/{device}"}`:                             "more than once",
 		`{"collection":"devices/{device}/t","partition":"x#{device}"}`:           "give one of them",
+		`{"collection":"devices/{device}/t","device_key":"dev"}`:                 "device_key is \"dev\", but collection \"devices/{device}/t\" has the device",
 		`{"collection":"devices/{device}"}`:                                      "is the path of a document",
 		`{"collection":"devices//t"}`:                                            "has an empty part",
 		`{"device_key":"a..b"}`:                                                  "device_key is \"a..b\", which has an empty name",
@@ -284,10 +285,19 @@ func TestCheck(t *testing.T) {
 		l, _ := Parse([]byte(text))
 		wantSays(t, text, l.Check(Firestore), says)
 	}
-	for _, text := range []string{`{"timekey":"t"}`, `[]`, `{} {}`, `{"time_format":3}`, `{"properties":[]}`} {
+	for _, text := range []string{`{"timekey":"t"}`, `[]`, `{} {}`, `{"time_format":3}`, `{"properties":[]}`, `{"properties":{"t":"a","h":"b","t":"c"}}`} {
 		if l, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%s is read as %+v", text, l)
 		}
+	}
+}
+
+// A property has one place.
+func TestPropertyTwice(t *testing.T) {
+	for _, query := range []string{"properties=t:a,h:b,t:c", `properties={"t":"a","t":"c"}`} {
+		values, _ := url.ParseQuery(query)
+		_, err := FromURL(values)
+		wantSays(t, query, err, `properties names "t" twice`)
 	}
 }
 
@@ -343,40 +353,6 @@ func wantSays(t *testing.T, what string, err error, says string) {
 	t.Helper()
 	if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 		t.Errorf("%s: %v, want %q", what, err, says)
-	}
-}
-
-// A time of today in another unit than the formats' is in OtherUnits, and one in their
-// own is not.
-func TestOtherUnits(t *testing.T) {
-	units := []string{EpochSecs, EpochMillis, EpochMicros, EpochNanos}
-	in := func(digits []byte, all []Numbers) bool {
-		return slices.ContainsFunc(all, func(n Numbers) bool {
-			return hotreader.CompareNumbers(digits, []byte(n.Low)) >= 0 && hotreader.CompareNumbers(digits, []byte(n.High)) <= 0
-		})
-	}
-	for i, own := range units {
-		for k, second := range units[i:] {
-			if k > 1 {
-				break // a unit between them is told by neither bound
-			}
-			all := OtherUnits(Formats{own, second})
-			for _, unit := range units {
-				f, _ := ParseFormat(unit)
-				for _, year := range []int{2002, 2026, 2100, 2286} {
-					digits := f.Append(nil, time.Date(year, 3, 2, 6, 0, 0, 500, time.UTC))
-					if got, want := in(digits, all), unit != own && unit != second; got != want {
-						t.Errorf("%s and %s, %s of %s: %v, want %v; %v", own, second, digits, unit, got, want, all)
-					}
-				}
-			}
-			for _, at := range []time.Time{Latest, Earliest, time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)} {
-				f, _ := ParseFormat(own)
-				if digits := f.Append(nil, at); in(digits, all) {
-					t.Errorf("%s: %s of %v is its own", own, digits, at)
-				}
-			}
-		}
 	}
 }
 

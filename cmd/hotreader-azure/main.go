@@ -29,6 +29,7 @@ import (
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/store/azurecosmos"
+	"hotreader/web"
 )
 
 func main() {
@@ -55,6 +56,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		Local:  func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
 		Mounts: mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 		Serve:  func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
+		Web:    web.Serve,
 	}.Run(ctx, f)
 }
 

@@ -25,6 +25,7 @@ import (
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/store/gcpfirestore"
+	"hotreader/web"
 )
 
 func main() {
@@ -52,6 +53,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Mounts:    mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 			Serve:     cloudrun.Server,
 			Page:      page.Handler,
+			Web:       web.Serve,
 			MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
 		}.Run(ctx, f)
 	}

@@ -142,6 +142,21 @@ func TestInterruptedEndsWith130(t *testing.T) {
 	}
 }
 
+// What is stopped in the middle says what was done, and the command to go on with.
+func TestStoppedSaysHowToGoOn(t *testing.T) {
+	var talk bytes.Buffer
+	a := newApp(nil, nil, &talk)
+	args := []string{"deploy", "--project", "my twin", "--yes"}
+	err := &hotreader.Error{Op: "aws: apply", Code: hotreader.CodeCanceled, Err: errors.New("stopped; what was made so far is in the state")}
+	if code := a.stopped(interrupted{os.Interrupt}, err, a.deployer(), args); code != exitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	want := "hotreader: interrupted\n  aws: apply: stopped; what was made so far is in the state\n  go on with: " + invocation() + " deploy --project 'my twin' --yes\n"
+	if talk.String() != want {
+		t.Errorf("got %q, want %q", talk.String(), want)
+	}
+}
+
 // Of hundreds of changes those that are alike are one line, and none is lost.
 func TestLongPlansAreSummarised(t *testing.T) {
 	s := deploy.SidePlan{Cloud: "aws"}

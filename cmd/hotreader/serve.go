@@ -31,6 +31,7 @@ import (
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/store/all"
+	"hotreader/web"
 )
 
 const defaultListen = "127.0.0.1:8080"
@@ -75,6 +76,9 @@ reads them over the connection of config_inter_cloud.json, with that connection'
 (read again when it is refused, as after a rotation), or from the table on AWS if the twin and its hot storage are both there. --store or
 --remote beside it says otherwise. The devices are those of config_iot_devices.json, and
 the settings those of config_hot_reader.json unless a flag or a variable is given.
+
+In a browser, http://ADDRESS/ is a page with devices, charts and newest values. It asks
+for the token.
 
 /api/v1/ is Prometheus' HTTP API, for Grafana's Prometheus data source and promtool:
 each property is a metric with the labels device and type. The token is the password
@@ -314,7 +318,7 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 	}
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Version: thisBuild().Version, Mounts: mounts.All(mounts.Options{Twin: f.Twin, Version: thisBuild().Version}),
+		Logger: logs, Version: thisBuild().Version, Mounts: mounts.All(mounts.Options{Twin: f.Twin, Version: thisBuild().Version}), Page: web.Serve,
 	})
 }
 

@@ -106,7 +106,7 @@ func TestStoreIsReadAhead(t *testing.T) {
 	table := slowtable.New(rows, page)
 	server := httptest.NewServer(table)
 	defer server.Close()
-	store := "dynamodb://t?region=eu-central-1&endpoint=" + server.URL
+	store := "dynamodb://rows?region=eu-central-1&endpoint=" + server.URL
 	query := func(from ...string) {
 		t.Helper()
 		table.Queries.Store(0)

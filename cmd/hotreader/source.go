@@ -141,6 +141,8 @@ type asking struct {
 	formats []string // that there are
 	format  string
 	asJSON  bool
+	most    int  // rows that a terminal is shown; 0 = all
+	cut     bool // there were more
 }
 
 func (k *asking) flags(cmd *cobra.Command) {
@@ -154,6 +156,8 @@ func (k *asking) flags(cmd *cobra.Command) {
 	f.BoolVar(&k.asJSON, "json", false, "the same as --format json")
 	f.SortFlags = false
 	words(cmd, "format", k.formats...)
+	complete(cmd, "device", k.source.ids)
+	complete(cmd, "property", func(ctx context.Context) []string { return k.source.properties(ctx, k.device) })
 }
 
 // query checks the flags and builds the query.

@@ -96,7 +96,7 @@ func checkOTel(p *config.Project, cloud config.Cloud) error {
 	}
 	err := observe.Check(o)
 	if e, ok := errors.AsType[*hotreader.Error](err); ok {
-		return &hotreader.Error{Op: fmt.Sprintf("config_hot_reader.json: otel, as the functions on %s read it", cloud), Code: e.Code, Err: e.Err}
+		return &hotreader.Error{Op: "functions on " + string(cloud), Code: e.Code, Err: &config.Problem{Where: "config_hot_reader.json: otel", Err: e.Err}}
 	}
 	return err
 }

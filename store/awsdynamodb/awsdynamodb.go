@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ type Store struct {
 	codec      timekey.Codec // that Write uses
 	consistent bool
 	index      *string                  // to read from; nil = the table
+	wrong      error                    // what contradicts itself in the names of the table and the index
 	keys       atomic.Pointer[[]string] // of the table behind the index, once they are known
 	paging.Scanner
 }
@@ -55,25 +57,50 @@ var _ hotreader.Store = (*Store)(nil)
 func New(client *dynamodb.Client, o Options) *Store {
 	s := &Store{client: client, table: o.Table, layout: o.Layout.WithDefaults(), consistent: o.Consistent}
 	s.codec = timekey.NewestCodec(s.layout)
-	if table, index, ok := strings.Cut(s.table, "/index/"); ok {
-		s.table, s.layout.Index = table, index
-	}
-	if s.layout.Index != "" {
-		_, name, arn := strings.Cut(s.layout.Index, "/index/")
-		if !arn {
-			name = s.layout.Index
-		}
-		s.index = &name
-	}
+	s.place(client.Options().Region)
 	s.Scanner = paging.Scanner{
 		Cloud: layout.DynamoDB, Layout: s.layout, Slack: slack, Most: 1 << 15, Kept: paging.MaxPooled, Unranked: s.index != nil,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, failure.Querying, err) },
-		Look:  paging.Look{Items: s.look, Aside: s.aside},
+		Look:  paging.Look{Items: s.look, End: s.end},
 	}
 	return s
 }
+
+// place takes apart what names the table and the index, and takes note of what
+// contradicts itself.
+func (s *Store) place(region string) {
+	given := s.table
+	table, own, ofIndex := strings.Cut(given, "/index/")
+	of, index, arn := strings.Cut(s.layout.Index, "/index/")
+	if !arn {
+		of, index = "", s.layout.Index
+	}
+	s.table = table
+	if index = cmp.Or(index, own); index != "" {
+		s.layout.Index, s.index = index, &index
+	}
+	for _, arn := range []string{table, of} {
+		if parts := strings.Split(arn, ":"); len(parts) > 3 && region != "" && parts[3] != region {
+			s.wrong = fmt.Errorf("%s is in region %s, but the region is %s; give one of them", arn, parts[3], region)
+		}
+	}
+	switch {
+	case ofIndex && index != own:
+		s.wrong = fmt.Errorf("the table is given as the ARN of its index %s, but index is %s; give one of them", own, index)
+	case arn && (nameOf(of) != nameOf(table) || strings.Contains(table, ":") && of != table):
+		s.wrong = fmt.Errorf("index is one of the table %s, but the table is %s", of, table)
+	case table != "" && !tableName.MatchString(nameOf(table)):
+		s.wrong = fmt.Errorf("%.300q is no name of a table; table names have 3 to 255 characters: letters, digits, dots, _ and -", nameOf(table))
+	}
+}
+
+// tableName is what DynamoDB takes for one.
+var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+
+// nameOf returns the name in a table's ARN.
+func nameOf(table string) string { return table[strings.LastIndexByte(table, '/')+1:] }
 
 // Close does nothing: the client belongs to the caller.
 func (s *Store) Close() error { return nil }
@@ -102,6 +129,8 @@ func (s *Store) check() error {
 	switch {
 	case s.table == "":
 		err = errors.New("no table is named; set DYNAMODB_TABLE_NAME")
+	case s.wrong != nil:
+		err = s.wrong
 	case s.index != nil && s.consistent:
 		err = fmt.Errorf("strongly consistent reads are not to be had from the secondary index %s", *s.index)
 	}

@@ -182,7 +182,8 @@ func translate(out *dynamodb.QueryOutput, timeKey string, kind byte) decoded {
 				}
 			case *types.AttributeValueMemberBOOL:
 				v = hotreader.BoolValue(a.Value)
-			case *types.AttributeValueMemberNULL, *types.AttributeValueMemberB: // points, and left out
+			case *types.AttributeValueMemberNULL: // no value
+			case *types.AttributeValueMemberB: // a point, and left out
 				usable = false
 			default:
 				v = hotreader.StringValue(canonical(plainOf(a)))

@@ -189,6 +189,8 @@ func TestNothingIsExplained(t *testing.T) {
 		{"no data in the range", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Start: year}, "", ""},
 		{"a slip in one of two", hotreader.Query{Device: "d", Properties: []string{"temperature", "temp"}}, "00:00:00 1 null", "temp: unknown_property: the newest has body, payload, temperature"},
 		{"a slip in one of two, latest", hotreader.Query{Device: "d", Properties: []string{"temp", "temperature"}, Last: true}, "00:00:00 null 1", "temp: unknown_property: the newest has"},
+		{"a slip in a filter", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Filters: []hotreader.Filter{{Property: "temprature", Op: hotreader.Equal, Value: hotreader.Int64Value(1)}}},
+			"", "temprature: unknown_property: the newest has body"},
 		{"another device", hotreader.Query{Device: "e", Properties: []string{"temperature"}, Start: year}, "", `: unknown_device: nothing has the device_id "e"`},
 		{"through a scalar", hotreader.Query{Device: "d", Properties: []string{"payload.t"}}, "", "payload.t: unknown_property: payload is the number 5"},
 		{"within an object", hotreader.Query{Device: "d", Properties: []string{"body.t"}}, "00:00:00 2", ""},
@@ -204,6 +206,83 @@ func TestNothingIsExplained(t *testing.T) {
 			if text := strings.Join(warn, "|"); err != nil || !strings.Contains(strings.Join(rows, "|"), c.rows) || (len(rows) > 0) != (c.rows != "") || !strings.HasPrefix(text, c.warn) || (text == "") != (c.warn == "") {
 				t.Errorf("%s: rows %q, %v, warnings %q; want %q, %q", c.name, rows, err, warn, c.rows, c.warn)
 			}
+		}
+	}
+}
+
+// What says where the properties are may be wrong: the answer names that setting, and what
+// is there.
+func TestWrongPlaceOfProperties(t *testing.T) {
+	for _, c := range []struct {
+		item, property string
+		l              layout.Layout
+		says           string
+	}{
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Base: "playload"}}, "no playload, but payload; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1,"u":2}}`, "v", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "in payload, where properties says it is, the newest has t, u"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":5}`, "t", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "payload is the number 5; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.x"}}}, "nothing at payload.x, but payload; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z#t","value":1}`, "t", layout.Layout{TimeSuffix: "#{property}", ValueKey: "val"}, "is of it and has no val, but value; set value_key"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","name":"t","value":1}`, "t", layout.Layout{NameKey: "name", ValueKey: "val"}, "is of it and has no val, but name, value; set value_key"},
+	} {
+		client, table := lies(t, "device_id", "timestamp", textKey, textKey, c.item)
+		for name, q := range queries(c.property) {
+			stats := new(hotreader.Stats)
+			_, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: c.l}), q)
+			if w := stats.Warnings(); err != nil || len(w) != 1 || w[0].Reason != hotreader.UnknownProperty || !strings.HasSuffix(w[0].Detail, c.says) {
+				t.Errorf("%s, %s: %v, %v; want %q", c.item, name, err, w, c.says)
+			}
+		}
+	}
+}
+
+// Texts that count since 1970 sort before dates: where a table changed over, latest says
+// that newer items may be there.
+func TestTextsThatSortElsewhere(t *testing.T) {
+	iso, epoch := `{"device_id":"d","timestamp":"2026-03-01T00:00:00Z","n":1}`, `{"device_id":"d","timestamp":"1772431259123","n":2}`
+	client, table := lies(t, "device_id", "timestamp", textKey, textKey, iso, epoch, `{"device_id":"d","timestamp":"META","n":3}`, `{"device_id":"d","timestamp":"#1","n":3}`)
+	for _, c := range []struct{ own, both string }{{layout.ISO8601, `["iso8601","epoch_ms:text"]`}, {"epoch_ms:text", `["epoch_ms:text","iso8601"]`}} {
+		s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{c.own}}})
+		stats := new(hotreader.Stats)
+		q := hotreader.Query{Device: "d", Properties: []string{"n"}, Start: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
+		rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, q)
+		if w := stats.Warnings(); err != nil || len(rows) != 1 || !slices.ContainsFunc(w, func(w hotreader.Warning) bool {
+			return w.Reason == hotreader.MixedTimes && strings.HasSuffix(w.Detail, "set time_format to "+c.both+" to have both")
+		}) {
+			t.Errorf("%s: %q, %v, %v", c.own, rows, err, w)
+		}
+	}
+}
+
+// An item that no time can be read of is counted once, though two formats are read.
+func TestUnreadableOfTwoFormatsIsCountedOnce(t *testing.T) {
+	for _, second := range []string{layout.ISO8601Blank, "iso8601+09:00", "epoch_s:text"} {
+		client, table := lies(t, "device_id", "timestamp", textKey, textKey, `{"device_id":"d","timestamp":"2026-03-02T06:00:00Z","n":1}`,
+			`{"device_id":"d","timestamp":"2026-03-02T06:11:xx","n":1}`, `{"device_id":"d","timestamp":"2026-03-02 06:12:xx","n":1}`)
+		for _, formats := range []layout.Formats{{layout.ISO8601, second}, {second, layout.ISO8601}} {
+			stats := new(hotreader.Stats)
+			s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: formats}})
+			rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"n"}, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)})
+			if err != nil || len(rows) != 1 || stats.Skipped() != 2 {
+				t.Errorf("%s: %q, %v, %v", formats, rows, err, stats.Warnings())
+			}
+		}
+	}
+}
+
+// A descending history with a start goes on over any number of empty partitions; without
+// one it says how far it looked, and not that nothing is known.
+func TestDescendingOverEmptyPartitions(t *testing.T) {
+	client, table := lies(t, "pk", "sk", textKey, textKey, `{"pk":"d#2024-01-10","sk":"2024-01-10T06:00:00Z","n":1}`, `{"pk":"d#2025-06-01","sk":"2025-06-01T06:00:00Z","n":2}`)
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{DeviceKey: "pk", TimeKey: "sk", Partition: "{device}#{yyyy-MM-dd}"}})
+	q := hotreader.Query{Device: "d", Properties: []string{"n"}, Order: hotreader.Descending, Start: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2025, 7, 1, 0, 0, 0, 0, time.UTC)}
+	cloud.WantRows(t, s, q, "06:00:00 2", "06:00:00 1")
+	for end, rows := range map[int]int{2025: 1, 2027: 0} {
+		stats := new(hotreader.Stats)
+		q.Start, q.End = time.Time{}, time.Date(end, 7, 1, 0, 0, 0, 0, time.UTC)
+		got, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, q)
+		if w := stats.Warnings(); err != nil || len(got) != rows || len(w) != 1 || w[0].Reason != hotreader.LookBackEnded || !strings.Contains(w[0].String(), "400 empty partitions in a row were looked into, from d#") {
+			t.Errorf("from %d: %q, %v, %v", end, got, err, w)
 		}
 	}
 }
@@ -250,7 +329,7 @@ func TestDatedPartitions(t *testing.T) {
 	cloud.WantRows(t, s, hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}, "06:00:00 1")
 	stats := new(hotreader.Stats)
 	rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"m"}, Last: true})
-	if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) == 0 || w[0].Reason != hotreader.LookBackEnded || !strings.Contains(w[0].Detail, "400 partitions") {
+	if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) == 0 || w[0].Reason != hotreader.LookBackEnded || !strings.HasPrefix(w[0].Detail, fmt.Sprintf("400 empty partitions in a row were looked into, from d#%s back to d#%s, and nothing older was read", day(4), day(403))) {
 		t.Errorf("a property that never was: %q, %v, %v", rows, err, w)
 	}
 }
@@ -321,7 +400,7 @@ func TestItemsOfOneInstantInAnIndex(t *testing.T) {
 		}
 	}
 	byARN := o
-	byARN.Layout.Index = "arn:aws:dynamodb:us-east-1:000000000000:table/" + o.Table + "/index/by-device"
+	byARN.Layout.Index = "arn:aws:dynamodb:eu-central-1:000000000000:table/" + o.Table + "/index/by-device"
 	for _, o := range []awsdynamodb.Options{o, byARN} {
 		for name, q := range queries("n", "m", "k") {
 			stats := new(hotreader.Stats)

@@ -85,7 +85,7 @@ func TestChecksumAndCompression(t *testing.T) {
 	z.Write([]byte(good.Body))
 	z.Close()
 	f := newFake(t, cloud.Answer{Body: packed.String(), Header: map[string]string{"Content-Encoding": "gzip"}})
-	s := New(dynamodb.New(f.client().Options(), func(o *dynamodb.Options) { o.EnableAcceptEncodingGzip = true }), Options{Table: "t"})
+	s := New(dynamodb.New(f.client().Options(), func(o *dynamodb.Options) { o.EnableAcceptEncodingGzip = true }), Options{Table: "telemetry"})
 	cloud.WantRows(t, s, qN, "00:00:00 1")
 
 	bad := good
@@ -338,9 +338,34 @@ func TestNoRequestCanBeMade(t *testing.T) {
 		},
 		"region": func(o *dynamodb.Options) { o.Region = "" },
 	} {
-		_, err := rows(t, New(dynamodb.New(options, change), Options{Table: "t"}), qN)
+		_, err := rows(t, New(dynamodb.New(options, change), Options{Table: "telemetry"}), qN)
 		if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_REGION") {
 			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// Names of the table and the index that contradict each other, or the region, are told
+// before any request.
+func TestNamesThatContradictEachOther(t *testing.T) {
+	const arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/telemetry"
+	for _, c := range []struct{ table, index, says string }{
+		{arn + "/index/by-device", "by-device", ""},
+		{arn + "/index/by-device", "", ""},
+		{arn, arn + "/index/by-device", ""},
+		{"telemetry", arn + "/index/by-device", ""},
+		{arn + "/index/by-device", "other", "the ARN of its index by-device, but index is other"},
+		{arn + "/index/by-device", arn + "/index/other", "the ARN of its index by-device, but index is other"},
+		{"other", arn + "/index/by-device", "index is one of the table " + arn + ", but the table is other"},
+		{strings.Replace(arn, "123456789012", "210987654321", 1), arn + "/index/by-device", "index is one of the table " + arn},
+		{strings.Replace(arn, "eu-central-1", "us-east-1", 1), "", "is in region us-east-1, but the region is eu-central-1"},
+		{"telemetry", strings.Replace(arn, "eu-central-1", "us-east-1", 1) + "/index/by-device", "is in region us-east-1, but the region is eu-central-1"},
+		{"tv", "", `"tv" is no name of a table; table names have 3 to 255 characters`},
+		{"my table", "", "is no name of a table"},
+	} {
+		err := newFake(t).store(Options{Table: c.table, Layout: layout.Layout{Index: c.index}}).check()
+		if (err == nil) != (c.says == "") || err != nil && (hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s, index %s: %v; want %q", c.table, c.index, err, c.says)
 		}
 	}
 }

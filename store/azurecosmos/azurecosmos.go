@@ -88,11 +88,11 @@ func New(client *Client, o Options) *Store {
 		single:    o.Single,
 	}
 	s.Scanner = paging.Scanner{
-		Cloud: layout.CosmosDB, Layout: o.Layout.WithDefaults(), Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled, Unranked: true,
+		Cloud: layout.CosmosDB, Layout: o.Layout.WithDefaults(), Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled, Unranked: true, Clocked: true,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, failure.Querying, err) },
-		Look:  paging.Look{Items: s.newest, Aside: s.aside},
+		Look:  paging.Look{Items: s.newest, End: s.end},
 	}
 	s.device, s.time = layout.ParsePath(s.Layout.DeviceKey), layout.ParsePath(s.Layout.TimeKey)
 	s.codec = timekey.NewCodecs(s.Layout)[0]

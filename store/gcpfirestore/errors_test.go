@@ -183,7 +183,7 @@ func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
 			return c.looks[last-1]
 		}
 		s := storeOf(f.client, c.o)
-		s.Look.Aside = nil
+		s.Look.End = nil
 		for range 2 { // what was seen is known for a minute
 			text, err := warnings(t, s, qN)
 			if err != nil {
@@ -222,8 +222,8 @@ func TestTimesOfOtherTypesAreTold(t *testing.T) {
 		}
 	}
 	f.done()
-	golden(t, "look aside numbers", f.queries[1])
-	golden(t, "look aside timestamps", f.queries[2])
+	golden(t, "look aside least", f.queries[1])
+	golden(t, "look aside greatest", f.queries[2])
 	// What the layout's formats have is no other type; that a look fails costs nothing.
 	f = newFake(t, docs(), docs(n(parse(second(1)), 1)), answer{fail: grpcstatus.Error(codes.FailedPrecondition, "no index")})
 	if got, err := warnings(t, storeOf(f.client, timed(layout.ISO8601, layout.Native)), qN); err != nil || got != "" {
@@ -236,7 +236,7 @@ func TestTimesOfOtherTypesAreTold(t *testing.T) {
 func TestNumericDevices(t *testing.T) {
 	f := newFake(t, docs(), docs(docOf("x", map[string]any{"device_id": 7, "timestamp": second(0)})), docs(n(second(0), 1)))
 	s := storeOf(f.client, Options{})
-	s.Look.Aside = nil
+	s.Look.End = nil
 	q := qN
 	q.Device = "7"
 	cloud.WantRows(t, s, q, "00:00:00 1")

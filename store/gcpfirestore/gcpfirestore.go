@@ -62,11 +62,11 @@ func New(client *Client, o Options) *Store {
 	s.databasePath = "projects/" + s.project + "/databases/" + s.database
 	s.codecs = timekey.NewCodecs(o.Layout)
 	s.Scanner = paging.Scanner{
-		Cloud: layout.Firestore, Layout: o.Layout.WithDefaults(), Slack: slack, Most: maxPage, Kept: maxPooled,
+		Cloud: layout.Firestore, Layout: o.Layout.WithDefaults(), Slack: slack, Most: maxPage, Kept: maxPooled, Clocked: true,
 		Check: s.checkQuery,
 		New:   s.newReading,
 		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, failure.Querying, err) },
-		Look:  paging.Look{Items: s.look, Aside: s.lookAside},
+		Look:  paging.Look{Items: s.look, End: s.end},
 	}
 	return s
 }

@@ -72,6 +72,10 @@ type Harness struct {
 	// stands, not the one with the greatest text.
 	LatestStands bool
 
+	// LatestSecondStands: as LatestStands, but of those that were stored within a second
+	// of the service's clock the one with the greatest text stands (Cosmos DB).
+	LatestSecondStands bool
+
 	// OneKind: a series has values of one kind (TwinMaker's JSON).
 	OneKind bool
 

@@ -257,6 +257,22 @@ func TestRefusalsGoThrough(t *testing.T) {
 	})
 }
 
+// A browser gets the page for people, without a token; the API's clients never do.
+func TestPage(t *testing.T) {
+	each(t, servers, func(t *testing.T, p program) {
+		_, url := p.start(t, p.here())
+		for path, kind := range map[string]string{"/": "text/html", "/page/app.js": "text/javascript"} {
+			a := serving.Ask(t, url, "GET", path, "", "", "Accept", "text/html,*/*;q=0.8")
+			if a.Status != 200 || !strings.HasPrefix(a.Header.Get("Content-Type"), kind) || !strings.HasPrefix(a.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+				t.Errorf("%s: %d %v", path, a.Status, a.Header)
+			}
+		}
+		if a := serving.Ask(t, url, "GET", "/", "", serving.Token, "Accept", "application/json"); a.Status != 404 || a.Header.Get("Content-Type") != wire.ProblemType {
+			t.Errorf("a client of the API gets %d %s", a.Status, a.Body)
+		}
+	})
+}
+
 // The remote API's refusal of our token is not one of the caller's. In the middle
 // of a rotation both are taken, and the current one is sent on.
 func TestPitfall20TokenOfBothSides(t *testing.T) {

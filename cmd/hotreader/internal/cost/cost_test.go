@@ -273,7 +273,7 @@ func TestLastEntryReadsSoManyRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := hotreader.Query{Device: "d", Properties: []string{"a", "b", "c", "d"}, Last: true}
-	for _, err := range hotreader.NewReader(awsdynamodb.New(client, awsdynamodb.Options{Table: "t"})).Read(t.Context(), q) {
+	for _, err := range hotreader.NewReader(awsdynamodb.New(client, awsdynamodb.Options{Table: "rows"})).Read(t.Context(), q) {
 		t.Fatal(err)
 	}
 	if want := Listed()["last_rows"].Value; limit != want {
