@@ -21,7 +21,7 @@ import (
 // "*" for all. A folder that is not named here is not allowed.
 var rooms = map[string][]string{
 	"":                        {},
-	"identity":                {""},
+	"identity":                {"", "internal/endpoint"},
 	"layout":                  {"", "internal/nearest"},
 	"catalog":                 {""},
 	"store/storetest":         {""},

@@ -5,13 +5,9 @@ package identity
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
-
-	"hotreader"
 )
 
 // TokenHeader carries the shared token of a request between clouds. Dashboards may
@@ -24,6 +20,8 @@ type Caller struct {
 	Name    string     // of its token or subject, never the token itself; "" = not verified
 	Address netip.Addr // that it asks from; the host of an API knows it, a Verifier does not
 	Devices Devices    // that it may read
+	Rate    float64    // requests a second; 0 = the API's
+	Burst   int        // requests at once, above Rate; 0 = the API's
 }
 
 // Verifier tells who sent a request.
@@ -46,17 +44,15 @@ type Credential interface {
 
 // Hide replaces what a Credential put on r in a text, which may echo it.
 func Hide(r *http.Request, text string) string {
-	if r != nil && r.Header.Get(TokenHeader) != "" {
-		return strings.ReplaceAll(text, r.Header.Get(TokenHeader), "[token]")
+	if r == nil {
+		return text
+	}
+	for _, sent := range []string{r.Header.Get(TokenHeader), strings.TrimPrefix(r.Header.Get("Authorization"), bearer)} {
+		if sent != "" {
+			text = strings.ReplaceAll(text, sent, "[token]")
+		}
 	}
 	return text
-}
-
-// Shared verifies callers by the token that they share with the API.
-type Shared struct {
-	Token   *Token
-	Devices Devices      // that the token may read
-	Logger  *slog.Logger // is told if the token cannot be fetched again
 }
 
 // presented is the token that r carries: in TokenHeader or, if that is not there, as
@@ -77,25 +73,6 @@ func presented(r *http.Request) string {
 		return ""
 	}
 	return strings.TrimSpace(token)
-}
-
-// Verify implements Verifier. The caller's name is its token's: current, previous.
-func (s Shared) Verify(r *http.Request) (Caller, error) {
-	presented := presented(r)
-	slot, ok := s.Token.Match(presented)
-	if !ok {
-		// The token may have been rotated. The fetch must not end with this caller,
-		// for then anybody could prevent it by hanging up.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
-		defer cancel()
-		if _, err := s.Token.Refresh(ctx); err != nil {
-			s.Logger.LogAttrs(ctx, slog.LevelError, "the token could not be fetched again", slog.String("error", err.Error()))
-		}
-		if slot, ok = s.Token.Match(presented); !ok {
-			return Caller{}, &hotreader.Error{Op: "request", Code: hotreader.CodeUnauthenticated}
-		}
-	}
-	return Caller{Name: [...]string{"current", "previous"}[slot], Devices: s.Devices}, nil
 }
 
 // Apply implements Credential: it sends the current token.

@@ -300,7 +300,7 @@ func shown(tokens ...string) *http.Request {
 // A caller is one of the active tokens, with their devices; all who are none are
 // refused alike.
 func TestSharedVerifies(t *testing.T) {
-	v := Shared{Token: static(t, current+","+previous), Devices: Devices{"pump-*"}}
+	v := &Callers{Shared: []Shared{{Token: static(t, current+","+previous), Caller: Caller{Devices: Devices{"pump-*"}}}}}
 	refused := map[string]bool{}
 	for _, c := range []struct {
 		shown []string
@@ -332,7 +332,7 @@ func TestRotation(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log strings.Builder
-		v := Shared{Token: token, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		v := &Callers{Shared: []Shared{{Token: token}}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		sent := shown()
 		if err := token.Apply(sent); err != nil || sent.Header.Get(TokenHeader) != current || Hide(sent, "you sent "+current) != "you sent [token]" || Hide(nil, "x") != "x" || Hide(shown(), "x") != "x" {
 			t.Errorf("%v, %v", sent.Header, err)
@@ -358,6 +358,29 @@ func TestRotation(t *testing.T) {
 		}
 		if again, err := token.Refused(t.Context(), sent); !again || err != nil {
 			t.Errorf("again %v, %v: there is another", again, err)
+		}
+	})
+}
+
+// The first key signs, all are taken, and a token of another one has them fetched again.
+func TestPageKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		value := current
+		key, err := Fetched(t.Context(), func(context.Context) (string, time.Time, error) { return value, time.Time{}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := PageKeys{key, nil, static(t, previous)}
+		if got, want := keys.Keys("x"), append(key.Keys("x"), keys[2].Keys("x")...); !reflect.DeepEqual(got, want) {
+			t.Errorf("%x, want %x", got, want)
+		}
+		value = next + "," + current
+		if keys.Renew(t.Context()) {
+			t.Error("fetched again at once")
+		}
+		time.Sleep(refetch)
+		if !keys.Renew(t.Context()) || len(keys.Keys("x")) != 3 || keys.Renew(t.Context()) {
+			t.Errorf("%d keys", len(keys.Keys("x")))
 		}
 	})
 }

@@ -83,6 +83,12 @@ While it is rotated, give two: current,previous. The file is read again when a
 token is refused, at most each five minutes. Without a token nothing is served.
 Make one with: openssl rand -hex 32
 
+HOTREADER_TRUST names other callers, beside or instead of who has the token, each with
+its devices and its rate: token_secret is a file with its token, and issuer, audience
+and subject are those of a token that its cloud signs. HOTREADER_PAGE_KEY_SECRET is a
+file with the key of page tokens; with HOTREADER_TRUST alone one is made at the start,
+and next_tokens end with the process.
+
 HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK,
 HOTREADER_MAX_ROWS, HOTREADER_CACHE, HOTREADER_SETTLE, HOTREADER_CACHE_AGE,
 HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
@@ -207,18 +213,18 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	if err != nil {
 		return usagef("serve: --devices: %v", err)
 	}
-	token, err := servedToken(ctx, s.tokenFile)
+	logs := a.logger(level)
+	who, err := a.served(ctx, s)
 	if err != nil {
 		return err
 	}
-	logs := a.logger(level)
 	seen, err := observe.New(observe.Options{Getenv: os.Getenv, Program: "hotreader-serve", Version: thisBuild().Version, Logger: logs, Page: s.metrics != ""})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	s.metrics = cmp.Or(s.metrics, seen.Page())
-	parts := function.Parts{Token: token, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
+	parts := function.Parts{Who: who, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
 	if s.remote == "" {
 		store, err := s.opened(ctx, seen)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/plain"
+	"hotreader/config"
 	"hotreader/function"
 	"hotreader/identity"
 	"hotreader/remote"
@@ -75,7 +76,31 @@ func servedToken(ctx context.Context, file string) (*identity.Token, error) {
 	if file == "" {
 		return tokenFrom("")
 	}
-	return identity.Fetched(ctx, func(context.Context) (string, time.Time, error) { return tokenIn(file) })
+	return identity.Fetched(ctx, fetchFile(file))
+}
+
+func fetchFile(file string) identity.Fetch {
+	return func(context.Context) (string, time.Time, error) { return tokenIn(file) }
+}
+
+// served is who may ask a server.
+func (a *app) served(ctx context.Context, s *serving) (who function.Who, err error) {
+	f := &config.Function{PageKeySecret: os.Getenv("HOTREADER_PAGE_KEY_SECRET")}
+	if f.Trust, err = config.FileTrust(os.Getenv("HOTREADER_TRUST")); err != nil {
+		return who, err
+	}
+	if s.tokenFile != "" || len(f.Trust) == 0 || s.remote != "" || os.Getenv(tokenVariable) != "" {
+		if f.Token, err = servedToken(ctx, s.tokenFile); err != nil {
+			return who, err
+		}
+	}
+	who, err = function.Identify(ctx, f, function.Ways{Secret: fetchFile})
+	if err == nil && who.PageKeys() == nil {
+		if who.PageKey, err = identity.Static(config.NewToken().Reveal()); err == nil {
+			a.note("next_tokens are signed with a key that ends with this process; HOTREADER_PAGE_KEY_SECRET names a file with one that stays")
+		}
+	}
+	return who, err
 }
 
 // source is where a query goes: a store or a Hot Reader API.
@@ -114,7 +139,7 @@ func (s *source) open(ctx context.Context) (hotreader.Reader, io.Closer, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	src, err := function.Parts{Token: token}.Remote(remote.Options{URL: s.remote})
+	src, err := function.Parts{Who: function.Who{Token: token}}.Remote(remote.Options{URL: s.remote})
 	if err != nil {
 		return nil, nil, err
 	}
