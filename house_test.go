@@ -70,7 +70,7 @@ var rooms = map[string][]string{
 	"cmd/hotreader/internal/chart":             {"", "cmd/hotreader/internal/terminal"},
 	"cmd/hotreader/internal/cost":              {"", "internal/nearest"},
 	"cmd/hotreader/internal/importer":          {"", "cmd/hotreader/internal/terminal", "cmd/hotreader/internal/importer/*", "internal/jsontext"},
-	"cmd/hotreader/internal/importer/cell":     {""},
+	"cmd/hotreader/internal/importer/cell":     {"", "codec/plain"},
 	"cmd/hotreader/internal/importer/records":  {"", "internal/jsontext"},
 	"cmd/hotreader/internal/importer/sniff":    {"", "cmd/hotreader/internal/importer/*", "internal/jsontext"},
 	"cmd/hotreader/internal/importer/timetext": {"", "layout"},

@@ -272,6 +272,7 @@ func (a *api) serve(c *call) error {
 	if c.caller = caller; err != nil { // the log names a caller that was refused, too
 		return err
 	}
+	callerKnown(c.ctx)
 	c.trace = cmp.Or(traceOf(c.r.Header), c.trace)
 	if err := a.admit(&caller); err != nil {
 		return err

@@ -5,6 +5,8 @@ package identity
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -42,18 +44,46 @@ type Credential interface {
 	Refused(ctx context.Context, r *http.Request) (again bool, err error)
 }
 
-// Hide replaces what a Credential put on r in a text, which may echo it.
+// Hide replaces what a Credential put on r in a text, which may echo it: whole or in
+// part, as it is, in hex or in base64.
 func Hide(r *http.Request, text string) string {
 	if r == nil {
 		return text
 	}
 	for _, sent := range []string{r.Header.Get(TokenHeader), strings.TrimPrefix(r.Header.Get("Authorization"), bearer)} {
-		if sent != "" {
-			text = strings.ReplaceAll(text, sent, "[token]")
+		if len(sent) < hiddenPart {
+			continue
+		}
+		text = hide(text, sent)
+		digits := hex.EncodeToString([]byte(sent))
+		text = hide(hide(text, digits), strings.ToUpper(digits))
+		for at := range 3 { // where a group of base64 may begin
+			text = hide(hide(text, base64.RawStdEncoding.EncodeToString([]byte(sent[at:]))), base64.RawURLEncoding.EncodeToString([]byte(sent[at:])))
 		}
 	}
 	return text
 }
+
+// hiddenPart is the length from which on a part of a secret is hidden.
+const hiddenPart = 12
+
+// hide replaces all parts of secret in text.
+func hide(text, secret string) string {
+	for i := 0; i+hiddenPart <= len(text); i++ {
+		n := hiddenPart
+		if !strings.Contains(secret, text[i:i+n]) {
+			continue
+		}
+		for i+n < len(text) && strings.Contains(secret, text[i:i+n+1]) {
+			n++
+		}
+		text = text[:i] + hidden + text[i+n:]
+		i += len(hidden) - 1
+	}
+	return text
+}
+
+const hidden = "[token]"
 
 // presented is the token that r carries: in TokenHeader or, if that is not there, as
 // Authorization: Bearer. Of either there is to be one.

@@ -3,6 +3,7 @@ package identity
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -383,4 +384,26 @@ func TestPageKeys(t *testing.T) {
 			t.Errorf("%d keys", len(keys.Keys("x")))
 		}
 	})
+}
+
+// A peer may give the token back in any form.
+func TestHide(t *testing.T) {
+	r := shown(current)
+	half := len(current) / 2
+	for _, echo := range []string{current, current[:half] + " " + current[half:], fmt.Sprintf("%x", current), fmt.Sprintf("%X", current[:half]), "x" + current[3:],
+		base64.StdEncoding.EncodeToString([]byte(current)), base64.URLEncoding.EncodeToString([]byte("abc: " + current))} {
+		text := Hide(r, "no: "+echo+"!")
+		for i := range len(echo) - 16 {
+			if strings.Contains(text, echo[i:i+16]) && echo[i:i+16] != base64.URLEncoding.EncodeToString([]byte("abc: " + current))[:16] {
+				t.Errorf("%s: %s", echo, text)
+				break
+			}
+		}
+		if !strings.HasPrefix(text, "no: ") || !strings.HasSuffix(text, "!") {
+			t.Error(text)
+		}
+	}
+	if text := "the token is wrong; see https://docs.example.com/token-of-the-api"; Hide(r, text) != text {
+		t.Error(Hide(r, text))
+	}
 }

@@ -24,7 +24,7 @@ type Device struct {
 // type unless that is "". token is "" for the first page, then the next of the page
 // before, which is "" on the last one. Errors are those of Scan.
 func (r *Source) Devices(ctx context.Context, prefix, kind, token string) (page []Device, next string, err error) {
-	const most = 64 << 20
+	const most = 9 << 20 // an API sends 8 MB at most
 	x := &exchange{r: r, ctx: ctx, stats: hotreader.StatsOf(ctx), traceID: r.traceID(ctx)}
 	query := url.Values{}
 	for name, value := range map[string]string{"prefix": prefix, "type": kind, "next_token": token} {

@@ -214,7 +214,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return usagef("serve: --devices: %v", err)
 	}
 	logs := a.logger(level)
-	who, err := a.served(ctx, s)
+	who, err := s.who(ctx)
 	if err != nil {
 		return err
 	}
@@ -248,6 +248,10 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	}
 	defer end()
 	a.note("listening on %s://%s", s.scheme(), listener.Addr())
+	a.warnOfReaders(s.tokenFile)
+	if who.Token == nil && os.Getenv("HOTREADER_PAGE_KEY_SECRET") == "" {
+		a.note("next_tokens are signed with a key that ends with this process; HOTREADER_PAGE_KEY_SECRET names a file with one that stays")
+	}
 	if metrics != nil {
 		a.note("metrics on http://%s%s", metrics, page.Path)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,24 +84,29 @@ func fetchFile(file string) identity.Fetch {
 	return func(context.Context) (string, time.Time, error) { return tokenIn(file) }
 }
 
-// served is who may ask a server.
-func (a *app) served(ctx context.Context, s *serving) (who function.Who, err error) {
+// who is who may ask the server.
+func (s *serving) who(ctx context.Context) (who function.Who, err error) {
 	f := &config.Function{PageKeySecret: os.Getenv("HOTREADER_PAGE_KEY_SECRET")}
 	if f.Trust, err = config.FileTrust(os.Getenv("HOTREADER_TRUST")); err != nil {
 		return who, err
 	}
-	if s.tokenFile != "" || len(f.Trust) == 0 || s.remote != "" || os.Getenv(tokenVariable) != "" {
+	if s.tokenFile != "" || len(f.Trust) == 0 || s.remote != "" || strings.TrimSpace(os.Getenv(tokenVariable)) != "" {
 		if f.Token, err = servedToken(ctx, s.tokenFile); err != nil {
 			return who, err
 		}
 	}
 	who, err = function.Identify(ctx, f, function.Ways{Secret: fetchFile})
 	if err == nil && who.PageKeys() == nil {
-		if who.PageKey, err = identity.Static(config.NewToken().Reveal()); err == nil {
-			a.note("next_tokens are signed with a key that ends with this process; HOTREADER_PAGE_KEY_SECRET names a file with one that stays")
-		}
+		who.PageKey, err = identity.Static(config.NewToken().Reveal())
 	}
 	return who, err
+}
+
+// warnOfReaders says that others of this machine can read a file with a token.
+func (a *app) warnOfReaders(file string) {
+	if info, err := os.Stat(file); file != "" && err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		a.note("%s can be read by others on this machine; change that with: chmod 600 %s", file, file)
+	}
 }
 
 // source is where a query goes: a store or a Hot Reader API.

@@ -143,6 +143,12 @@ func parseEvent(op string, body []byte) (*event, error) {
 
 // tooDeep reports whether JSON nests deeper than maxDepth.
 func tooDeep(body []byte) bool {
+	deep, _ := shape(body)
+	return deep
+}
+
+// shape reports whether JSON nests too deep, and counts the commas between its parts.
+func shape(body []byte) (deep bool, commas int) {
 	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {
@@ -153,13 +159,15 @@ func tooDeep(body []byte) bool {
 		case quoted:
 		case c == '{' || c == '[':
 			if depth++; depth > maxDepth {
-				return true
+				return true, commas
 			}
+		case c == ',':
+			commas++
 		case c == '}' || c == ']':
 			depth--
 		}
 	}
-	return false
+	return false, commas
 }
 
 // read reads a field into v. It reports whether the field is there and is what want

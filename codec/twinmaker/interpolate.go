@@ -188,7 +188,7 @@ func (f *pageFiller) readSteps() (*position, error) {
 	q := f.req.Query
 	q.Limit = 0
 	s := &stepper{
-		ctx:  f.ctx,
+		ctx:    f.ctx,
 		grid:   grid{seconds: q.Start.Unix(), nanos: q.Start.Nanosecond(), interval: int64(f.req.Interpolation / time.Second), sign: 1},
 		page:   f.page,
 		tracks: make([]track, len(q.Properties)),
