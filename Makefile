@@ -30,8 +30,8 @@ test: engines ## all tests, with the race detector, on real engines (fetched if 
 	cd test/prom && $(GO) test -vet=off -timeout 10m .
 
 .PHONY: proof
-proof: engines ## the real series under every layout, on every engine; the matrices that are too long for make test
-	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... | grep -v '^=== '
+proof: engines ## the real series under every layout, on every engine; a zoom over ten million rows; completion in bash, zsh and fish; what is too long for make test
+	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... ./test/page ./cmd/hotreader | grep -v '^=== '
 
 .PHONY: nine
 nine: engines ## the nine routes alone, and the matrix of what came over them
@@ -42,7 +42,7 @@ engines: ## fetch what the tests run against, or say what to install
 	@scripts/engines.sh
 
 .PHONY: check
-check: fmt lint race vuln ## formatting, vet and other linters, race detector, fuzz seeds, known vulnerabilities
+check: fmt lint scripts race vuln ## formatting, vet and other linters, race detector, fuzz seeds, known vulnerabilities
 
 .PHONY: fmt
 fmt:
@@ -56,6 +56,11 @@ bin/golangci-lint: tools/go.mod tools/go.sum
 .PHONY: lint
 lint: bin/golangci-lint
 	bin/golangci-lint run --build-tags engines ./...
+
+# Where there is no shellcheck, CI checks.
+.PHONY: scripts
+scripts:
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
 .PHONY: race
 race:
@@ -85,13 +90,14 @@ soak: ## more load than can be answered, hostile clients, a stop in the middle, 
 .PHONY: bench
 bench: engines ## sizes, starts and benchmarks, with the baselines to compare with in the same run
 	$(ENGINES) $(GO) test -tags engines -run '^$$' -bench . -benchmem ./...
+	cd test/prom && $(GO) test -run '^$$' -bench . .
 
 .PHONY: dist
-dist: ## dist/: the command, each function's zip, Cloud Run's image, and what they are made of
+dist: ## dist/: the command for each platform, each function's zip, images, and what they are made of
 	@GO="$(GO)" $(GO) run ./scripts/dist
 
 .PHONY: dist-check
-dist-check: ## dist/ twice, in two folders with two build caches: the same bytes?
+dist-check: ## dist/ twice, in two folders with two build caches: the same bytes? Installed: whole?
 	@GO="$(GO)" scripts/dist-check.sh
 
 .PHONY: validate

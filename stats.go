@@ -62,7 +62,7 @@ var said = map[Reason]string{
 	Replaced:        "replaced by a later write of the same instant",
 	MixedKinds:      "of another kind than the first; declare a type to get one kind",
 	AlarmState:      "that no alarm has",
-	MixedTimes:      "with a time of another type",
+	MixedTimes:      "with a time of another type or form",
 	UnknownDevice:   "no data of this device is known",
 	UnknownProperty: "no item that was looked at has this property",
 	LookBackEnded:   "no value within the newest records",
@@ -78,6 +78,9 @@ func (w Warning) String() string {
 		b.WriteString(w.Property + ": ")
 	}
 	text := said[w.Reason]
+	if w.Reason == LookBackEnded && w.Property == "" {
+		text = "the search ended before all was read"
+	}
 	switch w.Reason {
 	case UnknownDevice, UnknownProperty, LookBackEnded:
 	default:
@@ -190,8 +193,10 @@ func (s *Stats) Skipped() (n int64) {
 // left out of it, for that is no empty answer; nil if none was left out.
 func (s *Stats) Nothing() error {
 	var all []string
-	for _, w := range s.Warnings() {
-		if w.LeavesOut() {
+	warnings := s.Warnings()
+	unknown := slices.ContainsFunc(warnings, func(w Warning) bool { return w.Reason == UnknownProperty })
+	for _, w := range warnings {
+		if w.LeavesOut() && !(unknown && w.Property == "") { // those items are not why
 			all = append(all, w.String())
 		}
 	}

@@ -173,12 +173,18 @@ type builder struct {
 }
 
 func (b *builder) text(text string) uint32 {
-	n, ok := b.texts[text]
+	return once(b.texts, text, &b.textAt, &b.bytes, []byte(text))
+}
+
+// once returns the number of what key stands for, whose value is appended to all, and its
+// place to at, unless it is there.
+func once[T any](numbers map[string]uint32, key string, at *[]uint32, all *[]T, value []T) uint32 {
+	n, ok := numbers[key]
 	if !ok {
-		n = uint32(len(b.textAt))
-		b.texts[text] = n
-		b.textAt = append(b.textAt, uint32(len(b.bytes)))
-		b.bytes = append(b.bytes, text...)
+		n = uint32(len(*at))
+		numbers[key] = n
+		*at = append(*at, uint32(len(*all)))
+		*all = append(*all, value...)
 	}
 	return n
 }
@@ -205,15 +211,7 @@ func (b *builder) set(properties []Property) uint32 {
 	for _, p := range properties {
 		list = append(list, b.property(p))
 	}
-	key := string(appendNumbers(nil, list...))
-	n, ok := b.setOf[key]
-	if !ok {
-		n = uint32(len(b.sets))
-		b.setOf[key] = n
-		b.sets = append(b.sets, uint32(len(b.listed)))
-		b.listed = append(b.listed, list...)
-	}
-	return n
+	return once(b.setOf, string(appendNumbers(nil, list...)), &b.sets, &b.listed, list)
 }
 
 func (b *builder) property(p Property) uint32 {

@@ -39,6 +39,15 @@ type Property struct {
 	Initial  string // JSON of the value before the first one; "" = not said
 }
 
+// DeviceOf returns a device of a Lister.
+func DeviceOf(listed hotreader.Listed) Device {
+	d := Device{ID: listed.ID, Type: listed.Type, Properties: make([]Property, len(listed.Properties))}
+	for i, name := range listed.Properties {
+		d.Properties[i].Name = name
+	}
+	return d
+}
+
 // Type is a component type that devices share.
 type Type struct {
 	Name    string

@@ -132,7 +132,7 @@ func (l *loader) level(prefix string) (fields []field) {
 		if inner {
 			read = func(where string, raw json.RawMessage) { l.fields(where, raw, l.level(prefix+name+".")...) }
 		}
-		fields = append(fields, field{name: name, read: read})
+		fields = append(fields, field{name: name, read: read, is: k.rule})
 	}
 	return fields
 }

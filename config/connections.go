@@ -122,7 +122,7 @@ func parseConnections(dir string, text []byte) (file, error) {
 	var p problems
 	c := file{known: map[string]Connection{}}
 	if doc, ok := p.document(fileConnections, text); ok {
-		c.doc = p.members(fileConnections, doc, field{"connections", `want {"connections":{…}}`, func(where string, raw json.RawMessage) {
+		c.doc = p.members(fileConnections, doc, field{name: "connections", need: `want {"connections":{…}}`, read: func(where string, raw json.RawMessage) {
 			c.entries, _ = p.object(where, raw)
 			for _, m := range c.entries {
 				p.connection(&c, m)
@@ -151,8 +151,13 @@ func (p *problems) connection(c *file, m member) {
 		return
 	}
 	var conn Connection
-	p.members(where, m.value,
-		field{"provider", "want " + string(l3), func(where string, raw json.RawMessage) {
+	p.members(where, m.value, p.connectionFields(l3, &conn)...)
+	c.known[m.name] = conn
+}
+
+func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
+	return []field{
+		{name: "provider", need: "want " + string(l3), is: cloudWords, read: func(where string, raw json.RawMessage) {
 			text, ok := p.text(where, raw)
 			provider, err := ParseCloud(text)
 			switch {
@@ -164,29 +169,29 @@ func (p *problems) connection(c *file, m member) {
 			}
 			conn.Provider = provider
 		}},
-		field{name: "function", read: func(where string, raw json.RawMessage) { conn.Function, _ = p.text(where, raw) }},
-		field{name: "url", read: func(where string, raw json.RawMessage) {
+		{name: "function", is: aText, read: func(where string, raw json.RawMessage) { conn.Function, _ = p.text(where, raw) }},
+		{name: "url", is: aText, read: func(where string, raw json.RawMessage) {
 			conn.URL, _ = p.text(where, raw)
 			if wrong := route.CheckURL(conn.URL); conn.URL != "" && wrong != "" {
 				p.add(where, "%s", wrong)
 			}
 		}},
-		field{"token", "a connection without a token is of no use", func(where string, raw json.RawMessage) { conn.Token = p.token(where, raw) }},
-		field{name: "previous_token", read: func(where string, raw json.RawMessage) {
+		{name: "token", need: "a connection without a token is of no use", is: aText, read: func(where string, raw json.RawMessage) { conn.Token = p.token(where, raw) }},
+		{name: "previous_token", is: aText, read: func(where string, raw json.RawMessage) {
 			conn.PreviousToken = p.token(where, raw)
 			if !conn.Token.IsZero() && conn.PreviousToken.Equal(conn.Token) {
 				p.add(where, "is the current token; leave it out")
 			}
 		}},
-		field{name: "rotated_at", read: func(where string, raw json.RawMessage) {
+		{name: "rotated_at", is: aText, read: func(where string, raw json.RawMessage) {
 			text, _ := p.text(where, raw)
 			at, err := hotreader.ParseTime([]byte(text))
 			if text != "" && err != nil {
 				p.add(where, "%.40q is no time; want as 2026-01-31T12:00:00Z", text)
 			}
 			conn.RotatedAt = at
-		}})
-	c.known[m.name] = conn
+		}},
+	}
 }
 
 // token reads a token. No problem repeats it.

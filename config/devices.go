@@ -102,36 +102,7 @@ func (d Device) catalog() catalog.Device {
 
 func (l *loader) device(where string, raw json.RawMessage) (d Device) {
 	names := map[string]string{} // of properties and constants -> where it stands
-	l.members(where, raw,
-		field{"id", "want the device's id, as its rows carry it", func(where string, raw json.RawMessage) {
-			var ok bool
-			if d.ID, ok = l.text(where, raw); ok {
-				l.deviceID(where, d.ID)
-			}
-		}},
-		field{name: "type", read: func(where string, raw json.RawMessage) {
-			var ok bool
-			if d.Type, ok = l.text(where, raw); ok {
-				l.componentType(where, d.Type)
-			}
-		}},
-		field{"properties", `want [{"name":…,"dataType":…}]`, func(where string, raw json.RawMessage) {
-			items, _ := l.items(where, raw)
-			for _, item := range items {
-				var unit string
-				var alarm bool
-				p := l.property(item.name, item.value, names, field{name: "initValue"},
-					field{name: "unit", read: func(where string, raw json.RawMessage) { unit = l.unit(where, raw) }},
-					field{name: "alarm", read: func(where string, raw json.RawMessage) { boolean{}.read(l, where, raw, &alarm) }})
-				d.Properties = append(d.Properties, Property{p.Name, p.Type, unit, p.Value, alarm})
-			}
-		}},
-		field{name: "constProperties", read: func(where string, raw json.RawMessage) {
-			items, _ := l.items(where, raw)
-			for _, item := range items {
-				d.Constants = append(d.Constants, l.property(item.name, item.value, names, field{name: "value", need: "want the constant's value"}))
-			}
-		}})
+	l.members(where, raw, l.deviceFields(&d, names)...)
 	for _, p := range d.Properties {
 		if there, ok := names[p.Name+component.LatestSuffix]; l.L4 == AWS && ok && p.Name != "" {
 			l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+component.LatestSuffix, p.Name)
@@ -139,6 +110,49 @@ func (l *loader) device(where string, raw json.RawMessage) (d Device) {
 	}
 	l.alarm(where, d, names)
 	return d
+}
+
+func (l *loader) deviceFields(d *Device, names map[string]string) []field {
+	return []field{
+		{name: "id", need: "want the device's id, as its rows carry it", is: aText, read: func(where string, raw json.RawMessage) {
+			var ok bool
+			if d.ID, ok = l.text(where, raw); ok {
+				l.deviceID(where, d.ID)
+			}
+		}},
+		{name: "type", is: aText, read: func(where string, raw json.RawMessage) {
+			var ok bool
+			if d.Type, ok = l.text(where, raw); ok {
+				l.componentType(where, d.Type)
+			}
+		}},
+		{name: "properties", need: `want [{"name":…,"dataType":…}]`, read: func(where string, raw json.RawMessage) {
+			items, _ := l.items(where, raw)
+			for _, item := range items {
+				var unit string
+				var alarm bool
+				p := l.property(item.name, item.value, names, append([]field{{name: "initValue"}}, l.propertyMore(&unit, &alarm)...)...)
+				d.Properties = append(d.Properties, Property{p.Name, p.Type, unit, p.Value, alarm})
+			}
+		}},
+		{name: "constProperties", read: func(where string, raw json.RawMessage) {
+			items, _ := l.items(where, raw)
+			for _, item := range items {
+				d.Constants = append(d.Constants, l.property(item.name, item.value, names, constantValue))
+			}
+		}},
+	}
+}
+
+// constantValue is what a constant has beside a property's keys.
+var constantValue = field{name: "value", need: "want the constant's value"}
+
+// propertyMore is what a property has beside a constant's keys.
+func (l *loader) propertyMore(unit *string, alarm *bool) []field {
+	return []field{
+		{name: "unit", is: aText, read: func(where string, raw json.RawMessage) { *unit = l.unit(where, raw) }},
+		{name: "alarm", is: boolean{}, read: func(where string, raw json.RawMessage) { boolean{}.read(l, where, raw, alarm) }},
+	}
 }
 
 // alarm checks a device's alarm status. names has where each name stands.
@@ -194,15 +208,25 @@ func (l *loader) deviceID(where, id string) {
 	switch {
 	case id == "":
 		l.add(where, "is empty; want the device's id, as its rows carry it")
-	case len(id) > most:
-		l.add(where, "%.40q has %d bytes; at most %d are allowed", id, len(id), most)
-	case strings.ContainsFunc(id, unicode.IsControl):
-		l.add(where, "%.60q has a control character", id)
-	case strings.TrimSpace(id) != id:
-		l.add(where, "%.60q has a blank at an end", id)
+	case l.unfit(where, id, most):
 	case l.L4 == AWS && strings.Contains(id, dynamicReference):
 		l.add(where, "%.60q holds %s…, which CloudFormation would replace", id, dynamicReference)
 	}
+}
+
+// unfit reports whether text is too long or has characters that no name has.
+func (l *loader) unfit(where, text string, most int) bool {
+	switch {
+	case len(text) > most:
+		l.add(where, "%.40q has %d bytes; at most %d are allowed", text, len(text), most)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		l.add(where, "%.60q has a control character", text)
+	case strings.TrimSpace(text) != text:
+		l.add(where, "%.60q has a blank at an end", text)
+	default:
+		return false
+	}
+	return true
 }
 
 // componentType checks the name of a component type that devices share.
@@ -218,12 +242,7 @@ func (l *loader) componentType(where, name string) {
 	switch i := strings.IndexFunc(name, foreign); {
 	case name == "":
 		l.add(where, "is empty; want the name of the component type that the device shares with others, or leave it out")
-	case len(name) > most:
-		l.add(where, "%.40q has %d bytes; at most %d are allowed", name, len(name), most)
-	case strings.ContainsFunc(name, unicode.IsControl):
-		l.add(where, "%.60q has a control character", name)
-	case strings.TrimSpace(name) != name:
-		l.add(where, "%.60q has a blank at an end", name)
+	case l.unfit(where, name, most):
 	case l.L4 == AWS && i >= 0:
 		c, _ := utf8.DecodeRuneInString(name[i:])
 		l.add(where, "%.60q has the character %q"+want, name, c)
@@ -247,9 +266,9 @@ func (l *loader) unit(where string, raw json.RawMessage) string {
 // types, replaces by a value from elsewhere.
 const dynamicReference = "{{resolve:"
 
-// dataTypes are the words of dataType, and what a value of each is.
+// DataTypes are the words of dataType, and wants what a value of each is.
 var (
-	dataTypes = []string{"STRING", "DOUBLE", "INTEGER", "LONG", "BOOLEAN"}
+	DataTypes = []string{"STRING", "DOUBLE", "INTEGER", "LONG", "BOOLEAN"}
 	wants     = map[string]string{
 		"STRING":  "a text of 1 to 256 characters",
 		"DOUBLE":  "a number",
@@ -261,8 +280,16 @@ var (
 
 // property reads a property or a constant: its name, its type, and its value as
 // JSON of that type, nil if there is none. names has where a name stands already, and
-// more are other keys that it may have.
-func (l *loader) property(where string, raw json.RawMessage, names map[string]string, value field, more ...field) (c Constant) {
+// more are other keys that it may have, first that of its value.
+func (l *loader) property(where string, raw json.RawMessage, names map[string]string, more ...field) (c Constant) {
+	l.members(where, raw, l.propertyFields(where, &c, names, more...)...)
+	return c
+}
+
+// propertyFields are the keys of a property or a constant; the first of more is its
+// value.
+func (l *loader) propertyFields(where string, c *Constant, names map[string]string, more ...field) []field {
+	value := &more[0]
 	value.read = func(at string, raw json.RawMessage) {
 		if c.Type == "" {
 			return
@@ -275,8 +302,8 @@ func (l *loader) property(where string, raw json.RawMessage, names map[string]st
 			l.add(at, "is %s, which holds %s…, and CloudFormation would replace that", short(raw), dynamicReference)
 		}
 	}
-	l.members(where, raw, append([]field{
-		{"name", "want the property's name, as rows carry it", func(at string, raw json.RawMessage) {
+	return append([]field{
+		{name: "name", need: "want the property's name, as rows carry it", is: aText, read: func(at string, raw json.RawMessage) {
 			var ok bool
 			if c.Name, ok = l.text(at, raw); !ok {
 				return
@@ -290,15 +317,14 @@ func (l *loader) property(where string, raw json.RawMessage, names map[string]st
 				names[c.Name] = where
 			}
 		}},
-		{"dataType", "want one of " + strings.Join(dataTypes, ", "), func(at string, raw json.RawMessage) {
+		{name: "dataType", need: "want one of " + strings.Join(DataTypes, ", "), is: words{"data type", DataTypes}, read: func(at string, raw json.RawMessage) {
 			text, ok := l.text(at, raw)
-			if c.Type = strings.ToUpper(strings.TrimSpace(text)); ok && !slices.Contains(dataTypes, c.Type) {
-				l.add(at, "%w", notOneOf(text, "data type", dataTypes...))
+			if c.Type = strings.ToUpper(strings.TrimSpace(text)); ok && !slices.Contains(DataTypes, c.Type) {
+				l.add(at, "%w", notOneOf(text, "data type", DataTypes...))
 				c.Type = ""
 			}
 		}},
-		value}, more...)...)
-	return c
+	}, more...)
 }
 
 // checkProperty says what is wrong with a property's name, or "".

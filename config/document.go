@@ -18,14 +18,51 @@ import (
 // properties, a line for each key, are some 30 MB.
 const maxFile = 64 << 20
 
+// Problem is one thing that is wrong with an environment or a project folder.
+type Problem struct {
+	Where string // a file, with the place in it, as "config.json: mode"; or a variable
+	Err   error  // what is wrong
+}
+
+func (p *Problem) Error() string { return p.Where + ": " + p.Err.Error() }
+func (p *Problem) Unwrap() error { return p.Err }
+
+// Problems returns the Problems that err is made of. Of an error that has none it
+// makes one.
+func Problems(err error) (all []*Problem) {
+	switch e := err.(type) { //nolint:errorlint // the tree is walked here
+	case nil:
+	case *Problem:
+		all = []*Problem{e}
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			all = append(all, Problems(one)...)
+		}
+	default:
+		_, inside := errors.AsType[*Problem](err)
+		whole, ok := err.(*hotreader.Error) //nolint:errorlint // as above
+		switch {
+		case inside:
+			all = Problems(errors.Unwrap(err))
+		case ok:
+			all = []*Problem{{whole.Op, whole.Err}}
+		case !errors.Is(err, errCount):
+			all = []*Problem{{"", err}}
+		}
+	}
+	return all
+}
+
 // problems collects what is wrong with an environment or a project folder.
 type problems []error
 
-// add adds a line: where it is, as "config.json: mode" or a variable, and what is
-// wrong.
+// add adds a line: where it is, and what is wrong.
 func (p *problems) add(where, format string, args ...any) {
-	*p = append(*p, fmt.Errorf("%s: "+format, append([]any{where}, args...)...))
+	*p = append(*p, &Problem{where, fmt.Errorf(format, args...)})
 }
+
+// errCount is the line above all others.
+var errCount = errors.New("to be changed")
 
 // err returns all problems as one error.
 func (p *problems) err(op string) error {
@@ -33,7 +70,7 @@ func (p *problems) err(op string) error {
 		return nil
 	}
 	// Each on a line of its own, below the line that says what this is.
-	all := errors.Join(append([]error{fmt.Errorf("%d to be changed", len(*p))}, *p...)...)
+	all := errors.Join(append([]error{fmt.Errorf("%d %w", len(*p), errCount)}, *p...)...)
 	return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: all}
 }
 
@@ -205,6 +242,7 @@ func below(where, name string) string {
 type field struct {
 	name, need string
 	read       func(where string, raw json.RawMessage) // nil = others read it
+	is         rule                                    // what a schema says of the value, as far as one rule says it; nil = nothing
 }
 
 func names(fields []field) (all []string) {

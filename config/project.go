@@ -97,6 +97,9 @@ const (
 	fileOptions   = "config_hot_reader.json"
 )
 
+// Files are the files of a project folder.
+var Files = []string{fileConfig, fileProviders, fileDevices, fileOptions, fileConnections}
+
 // LoadProject reads a project folder. Whatever is wrong is reported together:
 // one error of CodeConfig with a line for each problem, which begins with the
 // file and the key. config_inter_cloud.json is read by OpenConnections.
@@ -141,30 +144,35 @@ func (l *loader) open(name, want string) (json.RawMessage, bool) {
 }
 
 func (l *loader) config() {
-	doc, ok := l.open(fileConfig, `{"digital_twin_name":…,"hot_storage_size_in_days":…}`)
-	if !ok {
-		return
+	if doc, ok := l.open(fileConfig, `{"digital_twin_name":…,"hot_storage_size_in_days":…}`); ok {
+		l.members(fileConfig, doc, l.configFields()...)
 	}
-	l.members(fileConfig, doc,
-		field{"digital_twin_name", wantTwinName, func(where string, raw json.RawMessage) {
+}
+
+func (l *loader) configFields() []field {
+	return []field{
+		{name: "digital_twin_name", need: wantTwinName, is: twinName, read: func(where string, raw json.RawMessage) {
 			text, ok := l.text(where, raw)
 			if err := CheckTwinName(text); ok && err != nil {
 				l.add(where, "%w", err)
 			}
 			l.Twin = text
 		}},
-		field{name: "hot_storage_size_in_days", read: func(where string, raw json.RawMessage) { l.Days = l.whole(where, raw, 1, 36500) }},
-		field{name: "cold_storage_size_in_days"},
-		field{name: "mode"})
+		{name: "hot_storage_size_in_days", is: days, read: func(where string, raw json.RawMessage) { days.read(l, where, raw, &l.Days) }},
+		{name: "cold_storage_size_in_days"},
+		{name: "mode"},
+	}
 }
 
 func (l *loader) providers() {
-	doc, ok := l.open(fileProviders, `{"layer_3_hot_provider":…,"layer_4_provider":…}`)
-	if !ok {
-		return
+	if doc, ok := l.open(fileProviders, `{"layer_3_hot_provider":…,"layer_4_provider":…}`); ok {
+		l.members(fileProviders, doc, l.providerFields()...)
 	}
+}
+
+func (l *loader) providerFields() []field {
 	cloud := func(name, need string, to *Cloud) field {
-		return field{name, need, func(where string, raw json.RawMessage) {
+		return field{name: name, need: need, is: cloudWords, read: func(where string, raw json.RawMessage) {
 			text, ok := l.text(where, raw)
 			if !ok || need == "" && strings.TrimSpace(text) == "" {
 				return
@@ -176,8 +184,9 @@ func (l *loader) providers() {
 		}}
 	}
 	var others Cloud // for which nothing is deployed
-	l.members(fileProviders, doc,
+	return []field{
 		cloud("layer_3_hot_provider", "want aws, azure or google", &l.L3), cloud("layer_4_provider", "want aws, azure or google", &l.L4),
 		cloud("layer_1_provider", "", &others), cloud("layer_2_provider", "", &others), cloud("layer_3_cold_provider", "", &others),
-		cloud("layer_3_archive_provider", "", &others), cloud("layer_5_provider", "", &others))
+		cloud("layer_3_archive_provider", "", &others), cloud("layer_5_provider", "", &others),
+	}
 }

@@ -54,6 +54,13 @@ var (
 	gcpRegion     = shape{pattern: `^[a-z]+-[a-z]+[0-9]+$`, want: "a region, as europe-west3"}
 	gcpDatabase   = shape{pattern: `^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`, want: "(default), or 4 to 63 of a-z, 0-9 and -"}
 
+	// What schemas say of the other files; the words are told by CheckTwinName and
+	// ParseCloud.
+	twinName   = shape{pattern: `^[A-Za-z][A-Za-z0-9_-]{0,20}$`, want: wantTwinName}
+	cloudWords = words{"cloud", []string{"aws", "azure", "google", "gcp"}}
+	days       = whole{1, 36500, ""}
+	aText      = attribute{}
+
 	// What a function is given exists; a project's id may also be a number, that of
 	// a domain has a dot and a colon, and an emulator takes any.
 	gcpName    = shape{pattern: `^[a-z0-9.:-]{1,63}$`, want: "small letters, digits and -"}

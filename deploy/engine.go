@@ -366,6 +366,11 @@ func sameConnection(a, b config.Connection) bool {
 		a.Token.Equal(b.Token) && a.PreviousToken.Equal(b.PreviousToken) && a.RotatedAt.Equal(b.RotatedAt)
 }
 
+// again is a command line for this project, to be pasted.
+func (e *Engine) again(command string) string {
+	return fmt.Sprintf("hotreader %s --project %s", command, e.Project.Dir)
+}
+
 func (e *Engine) now() time.Time {
 	now := time.Now
 	if e.Now != nil {

@@ -51,7 +51,7 @@ func (w *work) planSide(ctx context.Context, s topology.Side) (SidePlan, error) 
 	}
 	p := w.told(ctx, s, tf, s.Token && w.conn.Token.IsZero(), notes)
 	if begun, err := f.begun(); err == nil && len(begun) > 0 {
-		p.Notes = append(p.Notes, "an earlier run was killed; what it made and could not write down is taken in by deploy")
+		p.Notes = append(p.Notes, "an earlier run was stopped; what it made and could not write down is taken in by deploy")
 	}
 	return p, nil
 }
@@ -83,8 +83,8 @@ func (e *Engine) Deploy(ctx context.Context) error {
 		return err
 	}
 	if len(w.sides) < len(w.top.Sides) && w.sides[0].L3 {
-		w.Report(Event{Kind: Note, Cloud: w.top.L3, Text: fmt.Sprintf("the API is at %s; next is the twin's side: hotreader deploy --only %s, or, if another team deploys it, hand over the entry %s of config_inter_cloud.json",
-			w.conn.URL, w.top.L4, w.top.Connection)})
+		w.Report(Event{Kind: Note, Cloud: w.top.L3, Text: fmt.Sprintf("the API is at %s; next is the twin's side: %s --only %s, or, if another team deploys it, hand over the entry %s of config_inter_cloud.json",
+			w.conn.URL, w.again("deploy"), w.top.L4, w.top.Connection)})
 	}
 	return w.check(ctx)
 }
@@ -109,8 +109,8 @@ func (w *work) ready(sides []topology.Side) error {
 		}
 		if w.conn.URL == "" || w.conn.Token.IsZero() {
 			return configError(w.command, "the twin's side on %s asks the API on %s, whose URL and token are not known; "+
-				"deploy that side first (hotreader deploy --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
-				s.Cloud, w.top.L3, w.top.L3, w.top.Connection)
+				"deploy that side first (%s --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
+				s.Cloud, w.top.L3, w.again("deploy"), w.top.L3, w.top.Connection)
 		}
 	}
 	return nil

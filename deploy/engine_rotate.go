@@ -44,9 +44,9 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 	case id != w.top.Connection:
 		return &hotreader.Error{Op: op, Code: hotreader.CodeInvalid, Err: fmt.Errorf("this project has no connection %q; it has %s", id, w.top.Connection)}
 	case w.conn.Token.IsZero() || w.conn.URL == "":
-		return configError(op, "nothing is deployed under %s yet; run hotreader deploy", id)
+		return configError(op, "nothing is deployed under %s yet; run: %s", id, w.again("deploy"))
 	case !w.sides[0].L3:
-		return configError(op, "a rotation begins where hot storage is: run it with --only %s; then, with the new entry in config_inter_cloud.json, hotreader deploy --only %s", w.top.L3, w.sides[0].Cloud)
+		return configError(op, "a rotation begins where hot storage is: run it with --only %s; then, with the new entry in config_inter_cloud.json, %s --only %s", w.top.L3, w.again("deploy"), w.sides[0].Cloud)
 	case finish && w.conn.PreviousToken.IsZero():
 		return configError(op, "no rotation of %s is under way", id)
 	}
@@ -68,7 +68,7 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 		if len(w.top.Sides) > 1 {
 			flags += "--only " + string(w.top.L3) + " "
 		}
-		w.Report(Event{Kind: Note, Cloud: w.top.L3, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: hotreader token rotate " + flags + id})
+		w.Report(Event{Kind: Note, Cloud: w.top.L3, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: " + w.again("token rotate") + " " + flags + id})
 		return nil
 	}
 	if err := w.check(ctx); err != nil {

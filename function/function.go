@@ -65,11 +65,16 @@ func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
 		}
 		return p.bounded(f, p.Store(store)), nil
 	}
-	far, err := p.Remote(remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)})
+	far, err := p.Remote(peer(f))
 	if err != nil {
 		return nil, err
 	}
 	return p.bounded(f, far), nil
+}
+
+// peer says which API f asks.
+func peer(f *config.Function) remote.Options {
+	return remote.Options{URL: f.RemoteURL, SourceCloud: string(f.L4)}
 }
 
 // Store returns a store's Source with its pages read in parallel, within a span.
@@ -80,6 +85,18 @@ func (p Parts) Store(store hotreader.Source) hotreader.Source {
 // Remote returns the Source of the API that o names, with retries and a breaker,
 // within a span.
 func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
+	far, err := p.far(o)
+	if err != nil {
+		return nil, err
+	}
+	tried := p.Observer.Retried(p.Observer.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(src hotreader.Source) hotreader.Source {
+		return route.NewRetry(src, route.RetryOptions{})
+	})
+	return p.Observer.Reads("read remote", tried), nil
+}
+
+// far returns the API that o names.
+func (p Parts) far(o remote.Options) (*remote.Source, error) {
 	o.TraceID = p.TraceID
 	if o.Credential = p.Credential; o.Credential == nil && p.Token != nil {
 		o.Credential = p.Token
@@ -89,14 +106,7 @@ func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
 	}
 	o.Client = remote.NewClient()
 	o.Client.Transport = p.Observer.Peer(o.Client.Transport)
-	far, err := remote.New(o)
-	if err != nil {
-		return nil, err
-	}
-	tried := p.Observer.Retried(p.Observer.Breaker(route.NewBreaker(far, route.BreakerOptions{})), func(src hotreader.Source) hotreader.Source {
-		return route.NewRetry(src, route.RetryOptions{})
-	})
-	return p.Observer.Reads("read remote", tried), nil
+	return remote.New(o)
 }
 
 // API returns the Hot Reader API over what f's queries are read from, for the
@@ -114,7 +124,13 @@ func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) 
 	if err != nil {
 		return nil, err
 	}
-	o.Catalog = p.Catalog
+	if o.Catalog = p.Catalog; f.Remote && o.Catalog == nil {
+		far, err := p.far(peer(f))
+		if err != nil {
+			return nil, err
+		}
+		o.Lister = far.Lister()
+	}
 	o.Source, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), f.Devices, f.Rate, f.Burst
 	o.Token, o.Trust, o.Federation, o.PageKey = p.Token, p.Trust, p.Federation, p.PageKey
 	o.LookBack = f.LookBack
@@ -137,8 +153,10 @@ type Program struct {
 	Serve func(http.Handler) *http.Server                   // its server
 	Page  func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
 
-	Host      string // to listen on; "" = every address
-	MaxStream int    // as httpapi.Options have it
+	Mounts    []httpapi.Mount
+	Web       func(http.ResponseWriter, *http.Request) bool // the page for people, as httpapi.Options have it
+	Host      string                                        // to listen on; "" = every address
+	MaxStream int                                           // as httpapi.Options have it
 }
 
 // What a Program answers at once is bounded, and with that the memory of answers
@@ -191,7 +209,7 @@ func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
 	parts.Local = func() (hotreader.Source, error) { return p.Local(parts.Observer) }
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait, Address: forwarded,
-		MaxStream: p.MaxStream, Logger: p.Logger,
+		MaxStream: p.MaxStream, Logger: p.Logger, Mounts: p.Mounts, Page: p.Web,
 	})
 }
 

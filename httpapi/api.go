@@ -4,8 +4,8 @@
 // accept that, TwinMaker's JSON. Dashboards, notebooks and people send GET and get
 // JSON or CSV. openapi.json describes both.
 //
-// The token is verified before anything else; only /health, /healthz and
-// /openapi.json are open. Every error is answered with a problem (RFC 9457), which tells the caller
+// The token is verified before anything else; only /health, /healthz,
+// /openapi.json and the page for people are open. Every error is answered with a problem (RFC 9457), which tells the caller
 // what to change but nothing internal; the log has the cause under the same trace id.
 package httpapi
 
@@ -75,6 +75,10 @@ type Options struct {
 	Version  string        // shown in openapi.json; "" = "dev"
 	NoRows   bool          // answer POST /read in JSON only, as an old peer does
 	Mounts   []Mount       // parts that others serve
+
+	// Page serves what needs no token and holds no data, as the page for people; false =
+	// it has no such path, and the API answers. nil = there is none.
+	Page func(http.ResponseWriter, *http.Request) bool
 }
 
 // Defaults of Options.
@@ -109,7 +113,7 @@ type route struct {
 // routes are the routes that require the token.
 var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
-	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "limit", "next_token"}, (*api).devices},
+	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "names", "limit", "next_token"}, (*api).devices},
 	{http.MethodGet, "/v1/devices/{id}", nil, (*api).describe},
 	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "points", "pick", "every", "limit", "format", "next_token"}, (*api).history},
 	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end", "format"}, (*api).latest},
@@ -237,6 +241,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case docsPath:
 		c.sendOpen(a.docs)
+		return
+	}
+	if a.o.Page != nil && a.o.Page(c.w, r) {
 		return
 	}
 	err := a.serveRecovering(c)

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"hotreader"
@@ -13,14 +15,8 @@ import (
 	"hotreader/internal/pagetoken"
 )
 
-// listed is a device of a list.
-type listed struct {
-	id, kind   string // kind is the component type that it shares; "" = none
-	properties int
-}
-
 // pageOf returns the first n devices after an id, by id.
-type pageOf func(ctx context.Context, after string, n int) ([]listed, error)
+type pageOf func(ctx context.Context, after string, n int) ([]catalog.Device, error)
 
 var errNoCatalog = refuse(http.StatusNotFound, hotreader.CodeNotFound,
 	"this API cannot list devices: it has no catalogue, and its store cannot list them. A catalogue is needed: deploy packs one, or set HOTREADER_CATALOG")
@@ -29,11 +25,8 @@ var errNoCatalog = refuse(http.StatusNotFound, hotreader.CodeNotFound,
 // type unless that is "".
 func (a *api) list(prefix, kind string) (pageOf, error) {
 	if c := a.o.Catalog; c != nil {
-		return func(_ context.Context, after string, n int) (page []listed, err error) {
-			for _, d := range c.Devices(prefix, kind, after, n) {
-				page = append(page, listed{d.ID, d.Type, len(d.Properties)})
-			}
-			return page, nil
+		return func(_ context.Context, after string, n int) ([]catalog.Device, error) {
+			return c.Devices(prefix, kind, after, n), nil
 		}, nil
 	}
 	switch {
@@ -42,10 +35,10 @@ func (a *api) list(prefix, kind string) (pageOf, error) {
 	case kind != "":
 		return nil, invalid("type: a catalogue is needed to know the devices' types, and this API has none; leave it out")
 	}
-	return func(ctx context.Context, after string, n int) (page []listed, err error) {
+	return func(ctx context.Context, after string, n int) (page []catalog.Device, err error) {
 		some, err := a.o.Lister.Devices(ctx, prefix, after, n)
 		for _, d := range some {
-			page = append(page, listed{id: d.ID, properties: len(d.Properties)})
+			page = append(page, catalog.DeviceOf(d))
 		}
 		return page, err
 	}, nil
@@ -60,6 +53,14 @@ func (a *api) devices(c *call) error {
 	prefix, _ := p.single("prefix")
 	kind, _ := p.single("type")
 	limit := p.limit()
+	form := appendDevice
+	switch names, _ := p.single("names"); names {
+	case "true":
+		form = appendNamed
+	case "", "false":
+	default:
+		p.bad("names is %.40q; give true or false", names)
+	}
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (a *api) devices(c *call) error {
 		}
 	}
 	return a.answer(c, jsonType, func(dst []byte) ([]byte, error) {
-		dst, last, err := a.appendDevices(c, append(dst, `{"items":[`...), page, after, limit)
+		dst, last, err := a.appendDevices(c, append(dst, `{"items":[`...), asked{page, after, limit, form})
 		if err != nil {
 			return dst, err
 		}
@@ -91,16 +92,25 @@ func (a *api) devices(c *call) error {
 // devicesRoom is kept free for the end of a list: a token holds an id.
 const devicesRoom = 4 << 10
 
+// asked is what is asked for of a list.
+type asked struct {
+	page  pageOf
+	after string
+	limit int                                       // 0 = none
+	form  func(dst []byte, d catalog.Device) []byte // appends a device
+}
+
 // appendDevices appends a page of devices as JSON. It returns the id of its last one
 // if another page follows, else "". A page has one device at least.
-func (a *api) appendDevices(c *call, dst []byte, page pageOf, after string, limit int) ([]byte, string, error) {
+func (a *api) appendDevices(c *call, dst []byte, l asked) ([]byte, string, error) {
+	limit, after := l.limit, l.after
 	atOnce := catalog.MaxDevices // a store may look at all ids for each page
 	if limit > 0 {
 		atOnce = min(max(limit+1, 100), atOnce) // one more shows whether there is another page
 	}
 	last := ""
 	for {
-		some, err := page(c.ctx, after, atOnce)
+		some, err := l.page(c.ctx, after, atOnce)
 		if err == nil {
 			err = c.ctx.Err()
 		}
@@ -111,19 +121,19 @@ func (a *api) appendDevices(c *call, dst []byte, page pageOf, after string, limi
 			return dst, "", err
 		}
 		for _, d := range some {
-			after = d.id
-			if !c.caller.Devices.Has(d.id) {
+			after = d.ID
+			if !c.caller.Devices.Has(d.ID) {
 				continue
 			}
 			before := len(dst)
 			if last != "" {
 				dst = append(dst, ',')
 			}
-			dst = appendDevice(dst, d)
+			dst = l.form(dst, d)
 			if last != "" && (c.rows == limit && limit > 0 || len(dst) > a.o.MaxAnswer-devicesRoom) {
 				return dst[:before], last, nil
 			}
-			last = d.id
+			last = d.ID
 			c.rows++
 		}
 		if len(some) < atOnce {
@@ -132,15 +142,26 @@ func (a *api) appendDevices(c *call, dst []byte, page pageOf, after string, limi
 	}
 }
 
-func appendDevice(dst []byte, d listed) []byte {
-	dst = jsontext.AppendString(append(dst, `{"id":`...), d.id)
-	if dst = append(dst, `,"type":`...); d.kind == "" {
+func appendDevice(dst []byte, d catalog.Device) []byte {
+	dst = jsontext.AppendString(append(dst, `{"id":`...), d.ID)
+	if dst = append(dst, `,"type":`...); d.Type == "" {
 		dst = append(dst, "null"...)
 	} else {
-		dst = jsontext.AppendString(dst, d.kind)
+		dst = jsontext.AppendString(dst, d.Type)
 	}
-	properties, _ := json.Marshal(d.properties) // a number always can be
-	return append(append(append(dst, `,"properties":`...), properties...), '}')
+	return append(strconv.AppendInt(append(dst, `,"properties":`...), int64(len(d.Properties)), 10), '}')
+}
+
+// appendNamed is appendDevice with the names of the properties.
+func appendNamed(dst []byte, d catalog.Device) []byte {
+	dst = append(bytes.TrimSuffix(appendDevice(dst, d), []byte("}")), `,"names":[`...)
+	for i, p := range d.Properties {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = jsontext.AppendString(dst, p.Name)
+	}
+	return append(dst, "]}"...)
 }
 
 const (
@@ -227,11 +248,7 @@ func (a *api) described(c *call) (*description, error) {
 			return nil, asDeadline(c.ctx, err)
 		}
 		if len(some) > 0 && some[0].ID == c.device {
-			d := &description{ID: c.device, Properties: []describedProperty{}}
-			for _, name := range some[0].Properties {
-				d.Properties = append(d.Properties, describedProperty{Name: name})
-			}
-			return d, nil
+			return describedOf(catalog.DeviceOf(some[0])), nil
 		}
 	}
 	return nil, refuse(http.StatusNotFound, hotreader.CodeNotFound, "there is no device %.200q; GET /v1/devices lists those that there are", c.device)

@@ -106,14 +106,20 @@ func TestDevices(t *testing.T) {
 	if got := ask(t, known, "GET", "/v1/devices?prefix=pump", ""); got.body != `{"items":[{"id":"pump","type":"pumps","properties":4},{"id":"pump-2","type":"pumps","properties":4}],"next_token":null}`+"\n" {
 		t.Errorf("the list is %s", got.body)
 	}
+	for from, want := range map[*httptest.Server]string{known: `{"id":"plate","type":null,"properties":1,"names":["`, stored: `{"id":"pump","type":null,"properties":3,"names":["on","state","temperature"]}`} {
+		if got := ask(t, from, "GET", "/v1/devices?prefix=p&names=true", ""); !strings.Contains(got.body, want) {
+			t.Errorf("with names the list is %s", got.body)
+		}
+	}
 
 	_, page, _ := strings.Cut(ask(t, known, "GET", "/v1/devices?limit=1", "").header.Get("Link"), "next_token=")
 	token, _, _ := strings.Cut(page, ">")
 	for path, want := range map[string]string{
-		"/v1/devices?limit=0&order=asc&prefix=a&prefix=b": `the parameter "order" is unknown; known are: prefix, type, limit, next_token; the parameter "prefix" is given 2 times; limit is "0"`,
+		"/v1/devices?limit=0&order=asc&prefix=a&prefix=b": `the parameter "order" is unknown; known are: prefix, type, names, limit, next_token; the parameter "prefix" is given 2 times; limit is "0"`,
 		"/v1/devices?next_token=" + token + "x":           "does not belong to this list",
 		"/v1/devices?prefix=p&next_token=" + token:        "does not belong to this list",
 		"/v1/devices?type=a&type=b":                       "given 2 times",
+		"/v1/devices?names=1":                             `names is "1"; give true or false`,
 		history + "&next_token=" + token:                  "does not belong to this query",
 	} {
 		if detail := problem(t, ask(t, known, "GET", path, ""), 400, hotreader.CodeInvalid); !strings.Contains(detail, want) {

@@ -60,9 +60,10 @@ func indexOf(properties []catalog.Property, name string) int {
 // doubt is what the catalogue, or a store that can list, does not list of what a query
 // asks for. What the store has a value of all the same is none.
 type doubt struct {
-	query      *hotreader.Query
+	columns    []string         // of the query
+	of         string           // its device
 	device     bool             // it is not listed
-	properties []int            // of a device that is listed, those that are not
+	properties []int            // columns, those of filters too, that a device lacks which is listed
 	listed     []string         // that it has instead
 	lister     hotreader.Lister // is asked where doubts are left; nil = the catalogue was
 }
@@ -70,10 +71,10 @@ type doubt struct {
 // doubt costs no read: the catalogue is in memory, and a store is asked only for what
 // the answer had no value of.
 func (a *api) doubt(q *hotreader.Query) (u doubt) {
-	u.query = q
+	u.columns, u.of = q.Columns(), q.Device
 	if a.o.Catalog == nil {
 		if u.lister = a.o.Lister; u.lister != nil {
-			for i := range q.Properties {
+			for i := range u.columns {
 				u.properties = append(u.properties, i)
 			}
 		}
@@ -84,7 +85,7 @@ func (a *api) doubt(q *hotreader.Query) (u doubt) {
 		u.device = true
 		return u
 	}
-	for i, name := range q.Properties {
+	for i, name := range u.columns {
 		if indexOf(d.Properties, name) < 0 {
 			u.properties = append(u.properties, i)
 		}
@@ -97,27 +98,27 @@ func (a *api) doubt(q *hotreader.Query) (u doubt) {
 	return u
 }
 
-// see takes note of what a row has.
+// see takes note of what a row has, which passed the filters.
 func (u *doubt) see(values []hotreader.Value) {
 	u.device = false
 	if len(u.properties) > 0 {
-		u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return !values[i].IsNull() })
+		u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return i >= len(values) || !values[i].IsNull() })
 	}
 }
 
 // ask removes the doubts that a store's own list settles.
 func (u *doubt) ask(ctx context.Context) {
-	page, err := u.lister.Devices(ctx, u.query.Device, "", 1)
+	page, err := u.lister.Devices(ctx, u.of, "", 1)
 	if err != nil { // the answer itself stands
 		u.properties = nil
 		return
 	}
-	if u.device = len(page) == 0 || page[0].ID != u.query.Device; u.device {
+	if u.device = len(page) == 0 || page[0].ID != u.of; u.device {
 		u.properties = nil
 		return
 	}
 	u.listed = page[0].Properties
-	u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return slices.Contains(u.listed, u.query.Properties[i]) })
+	u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return slices.Contains(u.listed, u.columns[i]) })
 }
 
 func (u *doubt) warn(ctx context.Context) {
@@ -131,7 +132,7 @@ func (u *doubt) warn(ctx context.Context) {
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: by})
 	}
 	for _, i := range u.properties {
-		name := u.query.Properties[i]
+		name := u.columns[i]
 		detail := by + " for this device"
 		if near := nearest.Word(name, u.listed); near != "" {
 			detail += "; did you mean " + near + "?"

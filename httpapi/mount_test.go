@@ -41,6 +41,26 @@ func (e echo) Serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// TestPage: what needs no token is answered before it is asked for, all else as ever.
+func TestPage(t *testing.T) {
+	s := serve(t, httpapi.Options{Page: func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/" {
+			return false
+		}
+		fmt.Fprint(w, "page")
+		return true
+	}})
+	for path, want := range map[string]int{"/": 200, "/page": 401, "/v1/devices": 401, "/health": 200} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := do(t, r); got.status != want || (got.body == "page") != (path == "/") {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
 func TestMounts(t *testing.T) {
 	devices, err := identity.ParseDevices("pump")
 	if err != nil {

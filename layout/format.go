@@ -408,24 +408,3 @@ func (f *Format) parseEpoch(text []byte) (time.Time, bool) {
 	t := time.Unix(seconds, nanos).UTC()
 	return t, !t.Before(Earliest) && !t.After(Latest)
 }
-
-// Numbers are those from Low to High.
-type Numbers struct{ Low, High string }
-
-// OtherUnits returns where the times of today are if they count in other units than the
-// formats, which count in numbers: beyond all of their times, or of 1970 by them.
-func OtherUnits(formats Formats) (all []Numbers) {
-	coarsest, finest := 9, 0
-	for _, name := range formats {
-		f, _ := ParseFormat(name)
-		coarsest, finest = min(coarsest, f.places), max(finest, f.places)
-	}
-	power := func(n int) string { return "1" + strings.Repeat("0", n) }
-	if finest < 9 {
-		all = append(all, Numbers{power(wholeDigits + finest + 2), power(wholeDigits + 9)})
-	}
-	if coarsest > 0 {
-		all = append(all, Numbers{power(wholeDigits - 1), power(wholeDigits + coarsest - 3)})
-	}
-	return all
-}

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/url"
 	"reflect"
 	"slices"
@@ -274,6 +275,7 @@ func TestCheck(t *testing.T) {
 		`{"collection":"devices/{device}/t","time_format":["native","iso8601"]}`: "",
 		`{"collection":"devices/{device}/{device}"}`:                             "more than once",
 		`{"collection":"devices/{device}/t","partition":"x#{device}"}`:           "give one of them",
+		`{"collection":"devices/{device}/t","device_key":"dev"}`:                 "device_key is \"dev\", but collection \"devices/{device}/t\" has the device",
 		`{"collection":"devices/{device}"}`:                                      "is the path of a document",
 		`{"collection":"devices//t"}`:                                            "has an empty part",
 		`{"device_key":"a..b"}`:                                                  "device_key is \"a..b\", which has an empty name",
@@ -283,10 +285,19 @@ func TestCheck(t *testing.T) {
 		l, _ := Parse([]byte(text))
 		wantSays(t, text, l.Check(Firestore), says)
 	}
-	for _, text := range []string{`{"timekey":"t"}`, `[]`, `{} {}`, `{"time_format":3}`, `{"properties":[]}`} {
+	for _, text := range []string{`{"timekey":"t"}`, `[]`, `{} {}`, `{"time_format":3}`, `{"properties":[]}`, `{"properties":{"t":"a","h":"b","t":"c"}}`} {
 		if l, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%s is read as %+v", text, l)
 		}
+	}
+}
+
+// A property has one place.
+func TestPropertyTwice(t *testing.T) {
+	for _, query := range []string{"properties=t:a,h:b,t:c", `properties={"t":"a","t":"c"}`} {
+		values, _ := url.ParseQuery(query)
+		_, err := FromURL(values)
+		wantSays(t, query, err, `properties names "t" twice`)
 	}
 }
 
@@ -345,36 +356,50 @@ func wantSays(t *testing.T, what string, err error, says string) {
 	}
 }
 
-// A time of today in another unit than the formats' is in OtherUnits, and one in their
-// own is not.
-func TestOtherUnits(t *testing.T) {
-	units := []string{EpochSecs, EpochMillis, EpochMicros, EpochNanos}
-	in := func(digits []byte, all []Numbers) bool {
-		return slices.ContainsFunc(all, func(n Numbers) bool {
-			return hotreader.CompareNumbers(digits, []byte(n.Low)) >= 0 && hotreader.CompareNumbers(digits, []byte(n.High)) <= 0
-		})
+func TestGuessTime(t *testing.T) {
+	for _, c := range []struct {
+		value any
+		want  Layout // zero = none
+	}{
+		{"2026-03-02T06:00:59.5Z", Layout{TimeFormat: Formats{ISO8601}}},
+		{"2026-03-02T06:00:59+00:00", Layout{TimeFormat: Formats{ISO8601}}},
+		{"2025-01-09T18:07:00+09:00", Layout{TimeFormat: Formats{"iso8601+09:00"}}},
+		{"2025-01-09T18:07:00+0900", Layout{TimeFormat: Formats{"iso8601+09:00"}}},
+		{"2025-01-09T18:07:00.5-03", Layout{TimeFormat: Formats{"iso8601-03:00"}}},
+		{"2025-01-09 18:07:00 +0530", Layout{TimeFormat: Formats{"iso8601_blank+05:30"}}},
+		{"2025-01-09T18:07-0330#temp", Layout{TimeFormat: Formats{"iso8601_minute-03:30"}, TimeSuffix: "#temp"}},
+		{"2025-01-09T18:07:00 UTC", Layout{TimeFormat: Formats{ISO8601}, TimeSuffix: " UTC"}},
+		{"2025-01-09 18:07:00 JST", Layout{}}, {"2025-01-09T18:07:00EST", Layout{}}, // not UTC, and which offset, it does not say
+		{"2026-03-02 06:00:00", Layout{TimeFormat: Formats{ISO8601Blank}}},
+		{"2026-03-02T06:00Z", Layout{TimeFormat: Formats{ISO8601Minute}}},
+		{"READING#2026-03-02T06:00:59Z", Layout{TimeFormat: Formats{ISO8601}, TimePrefix: "READING#"}},
+		{"2026-03-02T06:00:59Z#temp", Layout{TimeFormat: Formats{ISO8601}, TimeSuffix: "#temp"}},
+		{"v1#1767225600123", Layout{TimeFormat: Formats{"epoch_ms:text"}, TimePrefix: "v1#"}},
+		{"1767225600", Layout{TimeFormat: Formats{"epoch_s:text"}}},
+		{"1767225600.5", Layout{TimeFormat: Formats{"epoch_s:text"}}},
+		{"R#1767225600123.25.json", Layout{TimeFormat: Formats{"epoch_ms:text"}, TimePrefix: "R#", TimeSuffix: ".json"}},
+		{json.Number("1767225600"), Layout{TimeFormat: Formats{EpochSecs}}},
+		{json.Number("1767225600123"), Layout{TimeFormat: Formats{EpochMillis}}},
+		{json.Number("1767225600123456"), Layout{TimeFormat: Formats{EpochMicros}}},
+		{json.Number("1767225600123456789"), Layout{TimeFormat: Formats{EpochNanos}}},
+		{time.Unix(0, 0), Layout{TimeFormat: Formats{Native}}},
+		{json.Number("21.5"), Layout{}}, {"pump-7", Layout{}}, {"", Layout{}}, {true, Layout{}}, {nil, Layout{}}, {"12:30", Layout{}},
+	} {
+		got, ok := GuessTime(c.value)
+		if ok != (c.want.TimeFormat != nil) || ok && !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v is taken for %+v, %v; want %+v", c.value, got, ok, c.want)
+		}
+		if _, read := got.ReadTime(c.value); read != ok {
+			t.Errorf("%v is read as a time: %v", c.value, read)
+		}
 	}
-	for i, own := range units {
-		for k, second := range units[i:] {
-			if k > 1 {
-				break // a unit between them is told by neither bound
-			}
-			all := OtherUnits(Formats{own, second})
-			for _, unit := range units {
-				f, _ := ParseFormat(unit)
-				for _, year := range []int{2002, 2026, 2100, 2286} {
-					digits := f.Append(nil, time.Date(year, 3, 2, 6, 0, 0, 500, time.UTC))
-					if got, want := in(digits, all), unit != own && unit != second; got != want {
-						t.Errorf("%s and %s, %s of %s: %v, want %v; %v", own, second, digits, unit, got, want, all)
-					}
-				}
-			}
-			for _, at := range []time.Time{Latest, Earliest, time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)} {
-				f, _ := ParseFormat(own)
-				if digits := f.Append(nil, at); in(digits, all) {
-					t.Errorf("%s: %s of %v is its own", own, digits, at)
-				}
-			}
+}
+
+func TestBarrier(t *testing.T) {
+	it := Item{Fields: map[string]any{"payload": json.Number("5"), "body": map[string]any{"t": "x"}}}
+	for path, want := range map[string]string{"payload.t": "payload is the number 5", "body.t": "", "body.t.u": `body.t is the text "x"`, "other.t": ""} {
+		if got := it.Barrier(ParsePath(path)); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}
 }

@@ -92,8 +92,9 @@ type guess struct {
 	fields  []field // in the order of their paths
 	time    *field
 	device  *field
-	times   []time.Time // by item; zero = none is read
-	devices []string    // by item
+	times   []time.Time      // by item; zero = none is read
+	zones   []*time.Location // by item: of its time's format
+	devices []string         // by item
 }
 
 // Guess finds the layout of items that nobody has described, from what they hold and
@@ -112,6 +113,10 @@ func Guess(items []Item, s Schema) (Layout, Report) {
 		g.findDevice()
 		g.findProperties()
 		g.choose()
+	}
+	if wrong := g.layout.Problems(s.Cloud); len(wrong) > 0 {
+		g.problem("no layout can say how they lie: %s", strings.Join(wrong, "; "))
+		g.layout, g.Device = Layout{}, ""
 	}
 	return g.layout.short(), g.Report
 }
@@ -204,6 +209,15 @@ func Text(v any) (string, bool) {
 		return string(v), true
 	}
 	return "", false
+}
+
+// texts returns the texts of a field's values, by item; "" = none.
+func (f *field) texts() []string {
+	all := make([]string, len(f.values))
+	for i, v := range f.values {
+		all[i], _ = Text(v)
+	}
+	return all
 }
 
 // distinct returns the texts of a field's values, each once, in the order in which they

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"cmp"
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -177,11 +178,11 @@ type part struct {
 // partition finds how the values of the device's field are made of the device and the
 // date, and which devices there are.
 func (g *guess) partition() {
-	values := make([]string, len(g.items))
-	for i, v := range g.device.values {
-		values[i], _ = Text(v)
+	values := g.device.texts()
+	form, parts := g.dates(values, g.zones)
+	if form == "" {
+		form, parts = g.otherClock(values, parts)
 	}
-	form, parts := g.dates(values)
 	template := ""
 	for _, find := range []func(i int, p part) string{g.wanted, g.named, g.rest(parts, form != "")} {
 		if template = g.template(form, parts, find); template != "" {
@@ -193,10 +194,24 @@ func (g *guess) partition() {
 		return
 	}
 	g.layout.Partition = template
+	if number, text := g.ids(); number != "" {
+		g.problem("%s holds the number %s and the text %q, which are two devices to a database; a query finds the rows of one of them", g.layout.DeviceKey, number, text)
+	}
 	if _, err := ParseTemplate(template); err != nil {
 		g.problem("%v", err)
 	}
 	g.unsure(values, template)
+}
+
+// ids returns an id that is a number in some items and a text in others; "" if there is
+// none.
+func (g *guess) ids() (number, text string) {
+	for _, v := range g.device.values {
+		if n, ok := v.(json.Number); ok && slices.Contains(g.device.values, any(string(n))) {
+			return string(n), string(n)
+		}
+	}
+	return "", ""
 }
 
 // unsure says that a value may as well be a constant and a device.
@@ -293,12 +308,7 @@ func common(all []string) string {
 	if len(all) == 0 {
 		return ""
 	}
-	head := all[0]
-	for _, s := range all[1:] {
-		for !strings.HasPrefix(s, head) {
-			head = head[:len(head)-1]
-		}
-	}
+	head := front(all)
 	if len(all) == 1 {
 		i := strings.IndexAny(head, "#|/:")
 		if i <= 0 || i == len(head)-1 || deviceScore(&field{path: []string{head[:i]}}) == 0 && !slices.Contains([]string{"dev", "iot", "meter", "pump"}, folded(head[:i])) {
@@ -330,19 +340,11 @@ func dateForms() []string {
 }
 
 // dates finds the form of the date that stands in all values, that of the item's own
-// time, and takes the values apart there.
-func (g *guess) dates(values []string) (form string, parts []part) {
+// time in a zone, and takes the values apart there.
+func (g *guess) dates(values []string, zones []*time.Location) (form string, parts []part) {
 	for _, form := range dateForms() {
-		if parts, ok := g.cutDates(values, form, g.zone()); ok {
+		if parts, ok := g.cutDates(values, form, zones); ok {
 			return form, parts
-		}
-	}
-	if g.zone() != time.UTC {
-		for _, form := range dateForms() {
-			if parts, ok := g.cutDates(values, form, time.UTC); ok {
-				g.problem("the dates in %s, as %q, are those of UTC, but the times have an offset; a layout has one of them for both", g.device.name(), values[0])
-				return form, parts
-			}
 		}
 	}
 	for _, v := range values {
@@ -351,16 +353,41 @@ func (g *guess) dates(values []string) (form string, parts []part) {
 	return "", parts
 }
 
-// zone returns that of the clock.
-func (g *guess) zone() *time.Location {
-	f, err := ParseFormat(g.layout.TimeFormat[0])
-	if err != nil {
-		return time.UTC
+// otherClock is dates where the dates are those of another clock than that of the times.
+func (g *guess) otherClock(values []string, whole []part) (form string, parts []part) {
+	if !slices.ContainsFunc(values, dateLike.MatchString) {
+		return "", whole
 	}
-	return f.Zone()
+	for _, minutes := range offsets() {
+		zone := time.FixedZone("", 60*minutes)
+		zones := slices.Repeat([]*time.Location{zone}, len(values))
+		if form, parts = g.dates(values, zones); form != "" {
+			g.problem("the dates in %s, as %q, are those of UTC%s, but the times are not; a layout has one of them for both, so that items around midnight are not found",
+				g.device.name(), values[0], time.Time{}.In(zone).Format("-07:00"))
+			return form, parts
+		}
+	}
+	return "", whole
 }
 
-func (g *guess) cutDates(values []string, form string, zone *time.Location) (parts []part, ok bool) {
+// dateLike is what has a year and a month of ours in it.
+var dateLike = regexp.MustCompile(`(19|20)\d\d[-/_.]?(0[1-9]|1[0-2])`)
+
+// offsets are those of the world's clocks in minutes, the likeliest first.
+func offsets() []int {
+	all := []int{0}
+	for m := 60; m <= 14*60; m += 60 {
+		all = append(all, m, -m)
+	}
+	for m := 30; m <= 13*60; m += 15 {
+		if m%60 != 0 {
+			all = append(all, m, -m)
+		}
+	}
+	return all
+}
+
+func (g *guess) cutDates(values []string, form string, zones []*time.Location) (parts []part, ok bool) {
 	t, err := ParseTemplate("{device}" + form)
 	if err != nil {
 		return nil, false
@@ -371,7 +398,7 @@ func (g *guess) cutDates(values []string, form string, zone *time.Location) (par
 			parts = append(parts, part{})
 			continue
 		}
-		date := t.Value("", g.times[i].In(zone))
+		date := t.Value("", g.times[i].In(zones[i]))
 		before, after, found := strings.Cut(v, date)
 		if !found || digitAt(before, len(before)-1) || digitAt(after, 0) || finer.MatchString(after) {
 			return nil, false

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"hotreader"
 )
 
 // Folded names of fields that say something of a message, not of the device.
@@ -159,7 +161,7 @@ func (g *guess) list(name string, values []any) {
 	p := Property{Name: name}
 	newest := -1
 	for i, v := range values {
-		if v == absent {
+		if v == absent || g.times[i].IsZero() {
 			continue
 		}
 		p.Items++
@@ -167,6 +169,11 @@ func (g *guess) list(name string, values []any) {
 		if newest < 0 || !g.times[i].Before(g.times[newest]) {
 			newest = i
 		}
+	}
+	q := hotreader.Query{Device: "d", Properties: []string{name}}
+	if err := q.Check(); err != nil {
+		g.aside("the property %.60q, which no query can ask for", name)
+		return
 	}
 	if newest < 0 {
 		return
@@ -178,6 +185,11 @@ func (g *guess) list(name string, values []any) {
 			g.aside("%s, where it is %s", name, string(k))
 			break
 		}
+	}
+	if i := slices.IndexFunc(g.Properties, func(p Property) bool { return p.Name == name }); i >= 0 {
+		g.because("%s is the name of a property and a path to one; the name counts where an item has both", name)
+		g.Properties[i] = p // names come after paths
+		return
 	}
 	g.Properties = append(g.Properties, p)
 }
@@ -318,7 +330,7 @@ func (g *guess) listNarrow(value *field, name func(i int) string) {
 	values := map[string][]any{}
 	var names []string
 	for i := range g.items {
-		if n := name(i); n != "" {
+		if n := name(i); n != "" && !g.times[i].IsZero() {
 			if values[n] == nil {
 				names = append(names, n)
 				values[n] = slices.Repeat([]any{absent}, len(g.items))

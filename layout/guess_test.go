@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
+	"hotreader"
 	"hotreader/layout"
 	"hotreader/test/laidout"
 )
@@ -228,6 +231,15 @@ func TestGuessOfOneDatabase(t *testing.T) {
 	cosmos := layout.Schema{Cloud: layout.CosmosDB, Keys: []layout.Key{{Partition: "device_id"}}}
 	dynamo := layout.Schema{Cloud: layout.DynamoDB, Keys: []layout.Key{{Partition: "pk", Sort: "sk"}}}
 	fire := layout.Schema{Cloud: layout.Firestore, Collection: "telemetry"}
+	const gateway = `{"device_key":"pk","time_key":"sk","time_prefix":"READING#","time_suffix":"#{property}","value_key":"value"}`
+	sensors := func(names ...string) (all []layout.Item) {
+		for minute := range 20 {
+			for _, n := range names {
+				all = append(all, layout.Item{Fields: fields(fmt.Sprintf(`{"pk":"d","sk":"READING#2026-03-02T06:%02d:59Z#%s","value":1}`, minute, n))})
+			}
+		}
+		return all
+	}
 	for name, c := range map[string]struct {
 		schema layout.Schema
 		items  []layout.Item
@@ -265,9 +277,29 @@ func TestGuessOfOneDatabase(t *testing.T) {
 		"the device in the sort key": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"site-4","sk":"pump-7#2026-03-02T06:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"site-4","sk":"pump-8#2026-03-02T06:00:00Z","n":1}`)}},
 			"", "what stands before the time in sk differs", true},
+		"a key that is no time among others": {dynamo, []layout.Item{
+			{Fields: fields(`{"pk":"d","sk":"1767225600","n":1}`)}, {Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z","n":2}`)}, {Fields: fields(`{"pk":"d","sk":"META","n":3}`)}},
+			`{"device_key":"pk","time_key":"sk","time_format":["epoch_s:text","iso8601"]}`, `1 of 3 items are not read, for their sk is no such time, as the text "META"`, true},
+		"one key without a suffix": {dynamo, slices.Concat(sensors("t", "p"), []layout.Item{{Fields: fields(`{"pk":"d","sk":"READING#2026-03-02T06:09:00Z","value":1}`)}}),
+			gateway, `1 of 41 items are not read, for their sk is no such time, as the text "READING#2026-03-02T06:09:00Z"`, true},
+		"one key with another prefix": {dynamo, slices.Concat(sensors("t", "p"), []layout.Item{{Fields: fields(`{"pk":"d","sk":"ALARM#2026-03-02T06:01:00Z","code":1}`)}}),
+			gateway, `as the text "ALARM#2026-03-02T06:01:00Z"`, true},
+		"one of three with another prefix": {dynamo, []layout.Item{
+			{Fields: fields(`{"pk":"d","sk":"READING#2026-03-02T06:01:59Z#t","value":1}`)}, {Fields: fields(`{"pk":"d","sk":"READING#2026-03-02T06:01:59Z#p","value":1}`)},
+			{Fields: fields(`{"pk":"d","sk":"ALARM#2026-03-02T06:01:00Z","value":1}`)}},
+			gateway, "what stands before the time in sk differs", true},
+		"the dates of another clock": {dynamo, []layout.Item{
+			{Fields: fields(`{"pk":"d#2026-03-01","sk":"2026-03-01T03:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"d#2026-03-02","sk":"2026-03-01T15:00:00Z","n":1}`)}},
+			"", "are those of UTC+09:00, but the times are not", true},
+		"a brace before the time": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"{2026-03-02T06:00:00Z","n":1}`)}}, `{}`, "no layout can say", true},
+		"a name and a path": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z","a.b":1,"a":{"b":2}}`)}},
+			`{"device_key":"pk","time_key":"sk"}`, "the name counts", false},
+		"a number and a text of one id": {cosmos, []layout.Item{
+			{Fields: fields(`{"device_id":42,"timestamp":"2026-03-02T06:00:00Z","n":1}`)}, {Fields: fields(`{"device_id":"42","timestamp":"2026-03-02T06:00:01Z","n":1}`)}},
+			`{}`, `holds the number 42 and the text "42"`, true},
 		"the dates of UTC": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"d#2026-03-01","sk":"2026-03-02T01:00:00+09:00","n":1}`)}, {Fields: fields(`{"pk":"d#2026-03-02","sk":"2026-03-02T12:00:00+09:00","n":1}`)}},
-			"", "are those of UTC", true},
+			"", "are those of UTC+00:00", true},
 		"partitions of nothing but dates": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"2026-03-01","sk":"2026-03-01T01:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"2026-03-02","sk":"2026-03-02T12:00:00Z","n":1}`)}},
 			"", "in no one way of a device", true},
@@ -296,4 +328,44 @@ func TestGuessOfOneDatabase(t *testing.T) {
 			t.Errorf("%s: %s, problems %q, in all %q; want %s, %q", name, text, r.Problems, said, c.want, c.says)
 		}
 	}
+}
+
+// Whatever a table holds, a guess is a layout that can be told, and properties and a
+// device that can be asked for.
+func TestGuessOfAnything(t *testing.T) {
+	part := rapid.SampledFrom([]string{"", "", "READING#", "ALARM#", "T#", "#", "x", "{", "site-4#", "pump-7", "pump-8", "2026", "2026-03-01", "2026-03", "-", "a#b", "META", ".",
+		"2026-03-01T06:00:00Z", "2026-03-02T06:01:59Z", "2026-03-02 06:00:00", "2026-03-02T15:00:00+09:00", "2026-03-02T06:00Z", "1772431259123", "1772431259", "#temperature", "#pressure", "Z#a#b"})
+	text := rapid.Custom(func(t *rapid.T) any {
+		return part.Draw(t, "a") + part.Draw(t, "b") + part.Draw(t, "c")
+	})
+	value := rapid.OneOf(text, rapid.Just(any(nil)), rapid.Just(any(true)), rapid.Just(any(json.Number("1772431259"))), rapid.Just(any(json.Number("1772431259123"))),
+		rapid.Just(any(json.Number("42"))), rapid.Just(any(layout.Kind("bytes"))), rapid.Just(any([]any{})), rapid.Just(any(time.Unix(1772431259, 0))),
+		rapid.Just(any(map[string]any{"b": json.Number("1"), "": "x", "ts": "2026-03-02T06:00:00Z"})))
+	field := rapid.SampledFrom([]string{"pk", "sk", "pk", "sk", "value", "sensor", "val", "a", "a.b", "", "temperature", "id", "device", "payload"})
+	rapid.Check(t, func(t *rapid.T) {
+		var items []layout.Item
+		for i := range rapid.IntRange(1, 8).Draw(t, "items") {
+			it := layout.Item{Key: fmt.Sprint(i), Path: fmt.Sprintf("telemetry/%d", i), Fields: rapid.MapOfN(field, value, 0, 5).Draw(t, "fields")}
+			it.Fields["pk"], it.Fields["sk"] = text.Draw(t, "pk"), text.Draw(t, "sk")
+			items = append(items, it)
+		}
+		for _, schema := range []layout.Schema{{Cloud: layout.DynamoDB, Keys: []layout.Key{{Partition: "pk", Sort: "sk"}}},
+			{Cloud: layout.CosmosDB, Keys: []layout.Key{{Partition: "pk"}}}, {Cloud: layout.Firestore, Collection: "telemetry"}} {
+			schema.Device = rapid.SampledFrom([]string{"", "pump-7", "a#b"}).Draw(t, "device")
+			l, r := layout.Guess(items, schema)
+			if err := l.Check(schema.Cloud); err != nil {
+				t.Errorf("%s: %+v: %v", schema.Cloud, l, err)
+			}
+			q := hotreader.Query{Device: "d", Properties: []string{"p"}}
+			if r.Device != "" {
+				q.Device = r.Device
+			}
+			for _, p := range r.Properties {
+				q.Properties = append(q.Properties, p.Name)
+			}
+			if err := q.Check(); err != nil {
+				t.Errorf("%s: %+v: %v", schema.Cloud, r, err)
+			}
+		}
+	})
 }

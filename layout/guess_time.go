@@ -131,9 +131,7 @@ func (g *guess) take(t *timing) {
 	g.time = t.field
 	g.layout.TimeKey = g.keyName(t.field)
 	g.layout.TimeFormat, g.layout.TimePrefix, g.layout.TimeSuffix = t.layout.TimeFormat, t.layout.TimePrefix, t.layout.TimeSuffix
-	for i, v := range t.field.values {
-		g.times[i], _ = g.layout.ReadTime(v)
-	}
+	g.readTimes(t)
 	switch {
 	case len(t.zones) > 2:
 		g.problem("the times of %s are written with %d offsets (%s); a layout reads two of them at the most", g.layout.TimeKey, len(t.zones), strings.Join(t.zones, ", "))
@@ -146,12 +144,21 @@ func (g *guess) take(t *timing) {
 			g.layout.TimeKey, t.fronts[:min(len(t.fronts), 5)], t.layout.TimePrefix)
 	}
 	if missing := len(g.items) - t.field.n; missing > 0 {
-		g.aside("%d of %d items, which have no %s", missing, len(g.items), g.layout.TimeKey)
+		g.problem("%d of %d items are not read, for they have no %s", missing, len(g.items), g.layout.TimeKey)
 	}
 	if unread := t.field.n - t.read; unread > 0 && len(t.zones) <= 2 && len(t.fronts) == 0 {
-		g.aside("%d of %d items, whose %s is no such time, as %s", unread, len(g.items), g.layout.TimeKey, Describe(t.odd))
+		g.problem("%d of %d items are not read, for their %s is no such time, as %s", unread, len(g.items), g.layout.TimeKey, Describe(t.odd))
 	}
 	g.withoutZone(t.field)
+}
+
+// readTimes reads the items' times.
+func (g *guess) readTimes(t *timing) {
+	g.times, g.zones = nil, nil
+	for _, v := range t.field.values {
+		at, zone, _ := t.layout.readTime(v)
+		g.times, g.zones = append(g.times, at), append(g.zones, zone)
+	}
 }
 
 // withoutZone tells that a time without a zone is taken for UTC.
@@ -170,11 +177,12 @@ func (g *guess) withoutZone(f *field) {
 	}
 }
 
-// timing finds how a field's values are read as times; nil if they are none.
+// timing finds how a field's values are read as times; nil if they are none. Of what may
+// stand around the times, it takes what reads most.
 func (g *guess) timing(f *field) *timing {
-	t := timing{field: f}
-	var formats, prefixes, suffixes []string
+	var formats, prefixes []string
 	count := map[string]int{}
+	suffixes := map[string][]string{} // by prefix
 	for _, v := range f.values {
 		one, ok := GuessTime(v)
 		if !ok {
@@ -183,19 +191,25 @@ func (g *guess) timing(f *field) *timing {
 		count[one.TimePrefix]++
 		formats = appendNew(formats, one.TimeFormat[0])
 		prefixes = appendNew(prefixes, one.TimePrefix)
-		suffixes = appendNew(suffixes, one.TimeSuffix)
+		suffixes[one.TimePrefix] = appendNew(suffixes[one.TimePrefix], one.TimeSuffix)
 	}
 	if len(formats) == 0 {
 		return nil
 	}
+	t := timing{field: f}
 	t.layout.TimePrefix = slices.MaxFunc(prefixes, func(a, b string) int { return cmp.Compare(count[a], count[b]) })
 	if 4*count[t.layout.TimePrefix] < 3*f.n && len(prefixes) > 1 {
 		t.fronts = prefixes
 	}
-	t.layout.TimeSuffix = suffix(suffixes)
 	t.zones = zones(formats)
-	t.settle(formats)
-	if 2*t.read < f.n && len(t.zones) <= 2 && len(t.fronts) == 0 {
+	behind := suffixes[t.layout.TimePrefix]
+	named := slices.DeleteFunc(slices.Clone(behind), func(s string) bool { return s == "" })
+	for _, some := range [][]string{behind, named, {""}} {
+		if len(some) > 0 {
+			t.settle(formats, suffix(some))
+		}
+	}
+	if t.read == 0 || 2*t.read < f.n && len(t.zones) <= 2 && len(t.fronts) == 0 {
 		return nil
 	}
 	return &t
@@ -208,8 +222,9 @@ func appendNew(all []string, s string) []string {
 	return append(all, s)
 }
 
-// settle takes the format that reads all values, or else the two that read most.
-func (t *timing) settle(formats []string) {
+// settle takes the format that reads all values with a suffix, or else the two that read
+// most, if they read more than what was taken before.
+func (t *timing) settle(formats []string, suffix string) {
 	var tries []Formats
 	for i, a := range formats {
 		tries = slices.Insert(tries, i, Formats{a})
@@ -218,8 +233,7 @@ func (t *timing) settle(formats []string) {
 		}
 	}
 	for _, f := range tries {
-		l := t.layout
-		l.TimeFormat = f
+		l := Layout{TimePrefix: t.layout.TimePrefix, TimeSuffix: suffix, TimeFormat: f}
 		read, odd := 0, any(nil)
 		for _, v := range t.field.values {
 			at, ok := l.ReadTime(v)
@@ -277,12 +291,7 @@ func suffix(all []string) string {
 	if len(all) == 1 {
 		return all[0]
 	}
-	head := all[0]
-	for _, s := range all[1:] {
-		for !strings.HasPrefix(s, head) {
-			head = head[:len(head)-1]
-		}
-	}
+	head := front(all)
 	if i := strings.IndexFunc(head, alphanumeric); i >= 0 {
 		head = head[:i]
 	}
@@ -301,6 +310,17 @@ func suffix(all []string) string {
 		tail = ""
 	}
 	return head + "{property}" + tail
+}
+
+// front returns what all begin with.
+func front(all []string) string {
+	head := all[0]
+	for _, s := range all[1:] {
+		for !strings.HasPrefix(s, head) {
+			head = head[:len(head)-1]
+		}
+	}
+	return head
 }
 
 func alphanumeric(r rune) bool {
@@ -330,6 +350,11 @@ func (g *guess) bestTime(device *field) *timing {
 		if len(f.distinct()) == 1 && len(g.items) > 2 {
 			n -= 5
 		}
+		if device != nil && g.datesOf(device, t) {
+			if n += 20; strings.Contains(f.last(), "enqueued") { // which IoT Hub makes its keys of
+				n += 5
+			}
+		}
 		if t.read < len(g.items) {
 			n -= 2
 		}
@@ -341,9 +366,21 @@ func (g *guess) bestTime(device *field) *timing {
 		}
 	}
 	if best != nil && other != nil {
-		g.because("%s and %s are times; took %s, by its name", best.field.name(), other.field.name(), best.field.name())
+		why := "by its name"
+		if score >= 20 {
+			why = "for the dates in " + device.name() + " are its dates"
+		}
+		g.because("%s and %s are times; took %s, %s", best.field.name(), other.field.name(), best.field.name(), why)
 	}
 	return best
+}
+
+// datesOf reports whether a field's values have the dates of t's times in them.
+func (g *guess) datesOf(device *field, t *timing) bool {
+	of := guess{items: g.items, device: device}
+	of.readTimes(t)
+	form, _ := of.dates(device.texts(), of.zones)
+	return form != ""
 }
 
 // timeScore says how much a name promises to be that of the device's own clock.

@@ -89,6 +89,12 @@ func clip(s string) string {
 
 // ReadTime reads a time of an item by one of l's formats.
 func (l *Layout) ReadTime(v any) (time.Time, bool) {
+	at, _, ok := l.readTime(v)
+	return at, ok
+}
+
+// readTime is ReadTime, with the zone of the format.
+func (l *Layout) readTime(v any) (at time.Time, zone *time.Location, ok bool) {
 	defaults := l.WithDefaults()
 	for _, name := range defaults.TimeFormat {
 		f, err := ParseFormat(name)
@@ -98,11 +104,11 @@ func (l *Layout) ReadTime(v any) (time.Time, bool) {
 		switch v := v.(type) {
 		case time.Time:
 			if f.Kind == NativeTime {
-				return v, true
+				return v, f.Zone(), true
 			}
 		case json.Number:
 			if t, ok := f.Parse([]byte(v)); ok && f.Kind == NumberTime {
-				return t, true
+				return t, f.Zone(), true
 			}
 		case string:
 			text, ok := strings.CutPrefix(v, l.TimePrefix)
@@ -114,11 +120,11 @@ func (l *Layout) ReadTime(v any) (time.Time, bool) {
 				text, ok = strings.CutSuffix(text, l.TimeSuffix)
 			}
 			if t, is := f.Parse([]byte(text)); ok && is && f.Kind == TextTime {
-				return t, true
+				return t, f.Zone(), true
 			}
 		}
 	}
-	return time.Time{}, false
+	return time.Time{}, time.UTC, false
 }
 
 // GuessTime returns the settings by which a field's value is a time: its format, and a

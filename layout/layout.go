@@ -21,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 	"hotreader/internal/nearest"
 )
 
@@ -82,7 +83,17 @@ func (p Properties) IsZero() bool { return p.Base == "" && len(p.Paths) == 0 }
 // UnmarshalJSON reads a path, or an object of paths.
 func (p *Properties) UnmarshalJSON(text []byte) error {
 	*p = Properties{}
-	if json.Unmarshal(text, &p.Base) == nil || json.Unmarshal(text, &p.Paths) == nil {
+	if json.Unmarshal(text, &p.Base) == nil {
+		return nil
+	}
+	if json.Unmarshal(text, &p.Paths) == nil {
+		seen := map[string]bool{}
+		for name := range jsontext.Members(text) {
+			if seen[name] {
+				return fmt.Errorf("properties names %q twice", name)
+			}
+			seen[name] = true
+		}
 		return nil
 	}
 	return errors.New(`properties must be a path ("payload") or an object of paths by name ({"temperature": "payload.t"})`)
@@ -144,6 +155,9 @@ func FromURL(values url.Values) (l Layout, err error) {
 		name, path, ok := strings.Cut(pair, ":")
 		if !ok {
 			return l, fmt.Errorf("properties has %q; want a path, or name:path pairs separated by commas", pair)
+		}
+		if _, twice := l.Properties.Paths[name]; twice {
+			return l, fmt.Errorf("properties names %q twice", name)
 		}
 		l.Properties.Paths[name] = path
 	}
@@ -221,6 +235,8 @@ func (l Layout) Problems(cloud Cloud) (wrong []string) {
 		bad("collection is %q, but only Firestore has collections", l.Collection)
 	case inPath && strings.Count(l.Collection, "{device}") != 1:
 		bad("collection %q names {device} more than once", l.Collection)
+	case inPath && l.DeviceKey != Layout{}.WithDefaults().DeviceKey:
+		bad("device_key is %q, but collection %q has the device in its path already; give one of them", l.DeviceKey, l.Collection)
 	case inPath && l.Partition != "{device}":
 		bad("partition is %q, but collection %q has the device in its path already; give one of them", l.Partition, l.Collection)
 	}

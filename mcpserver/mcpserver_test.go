@@ -154,12 +154,9 @@ func TestManyDevices(t *testing.T) {
 	for i := range catalog.MaxDevices {
 		all = append(all, catalog.Device{ID: fmt.Sprintf("d%05d", i), Type: "pump", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double, Unit: "bar"}, {Name: "c", Type: hotreader.Double, Constant: "5"}}})
 	}
-	packed, err := catalog.Build(all)
-	if err != nil {
-		t.Fatal(err)
-	}
 	o := options(t)
-	if o.Catalog, err = catalog.Open(packed); err != nil {
+	var err error
+	if o.Catalog, err = catalog.Of(all); err != nil {
 		t.Fatal(err)
 	}
 	o.May = func(_ context.Context, device string) bool { return device >= "d05000" }

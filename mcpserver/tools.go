@@ -91,11 +91,7 @@ func (c calls) page(ctx context.Context, in listIn, after string) (page []catalo
 	}
 	some, err := c.o.Lister.Devices(ctx, in.Prefix, after, listPage)
 	for _, d := range some {
-		one := catalog.Device{ID: d.ID, Properties: make([]catalog.Property, len(d.Properties))}
-		for i, name := range d.Properties {
-			one.Properties[i].Name = name
-		}
-		page = append(page, one)
+		page = append(page, catalog.DeviceOf(d))
 	}
 	return page, err
 }

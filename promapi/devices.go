@@ -50,11 +50,7 @@ func (c *call) listed(prefix string, most int, add func(catalog.Device)) error {
 			return err
 		}
 		for _, d := range page {
-			properties := make([]catalog.Property, len(d.Properties))
-			for i, name := range d.Properties {
-				properties[i].Name = name
-			}
-			add(catalog.Device{ID: d.ID, Properties: properties})
+			add(catalog.DeviceOf(d))
 			after = d.ID
 		}
 		if n += len(page); len(page) < listPage || most == 1 {

@@ -27,7 +27,7 @@ func TestStoresAreReadAhead(t *testing.T) {
 		t.Error("bolt is read ahead")
 	}
 	t.Setenv("GOOGLE_CLOUD_PROJECT", "p")
-	for _, url := range []string{"cosmos://localhost:1/d/c", "firestore://p/(default)/c?endpoint=http://127.0.0.1:1", "dynamodb://t?region=eu-central-1"} {
+	for _, url := range []string{"cosmos://localhost:1/d/c", "firestore://p/(default)/c?endpoint=http://127.0.0.1:1", "dynamodb://rows?region=eu-central-1"} {
 		t.Setenv("COSMOS_DB_KEY", "a2V5")
 		s, err := all.OpenReader(t.Context(), url)
 		if err != nil {
@@ -53,7 +53,7 @@ func TestDynamoDBIsReadAhead(t *testing.T) {
 		defer server.Close()
 		t.Setenv("AWS_ACCESS_KEY_ID", "AKID")
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
-		store, err := all.OpenReader(t.Context(), "dynamodb://t?region=eu-central-1&endpoint="+server.URL)
+		store, err := all.OpenReader(t.Context(), "dynamodb://rows?region=eu-central-1&endpoint="+server.URL)
 		if err != nil {
 			t.Fatal(err)
 		}

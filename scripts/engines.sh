@@ -1,8 +1,8 @@
 #!/bin/sh
 # Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
-# emulator and Google's Firestore emulator into .engines; looks for a Python with
-# botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
-# Terraform, which judge the deployer. Changes nothing when they are there. What
+# emulator, Google's Firestore emulator and what drives a browser into .engines;
+# looks for Chromium, a Python with botocore, whose TwinMaker model judges our
+# answers, and for moto, cfn-lint and Terraform, which judge the deployer. Changes nothing when they are there. What
 # it cannot bring it names, with the remedy.
 set -eu
 cd "$(dirname "$0")/.."
@@ -37,22 +37,26 @@ if [ "$(sum $dir/DynamoDBLocal.jar)" != "$jar_sha256" ]; then
 	fi
 fi
 
-# The emulator and all that it needs, each package pinned by its hash. None of
+# What npm brings, and all that it needs, each package pinned by its hash. None of
 # their install scripts is run.
 command -v node >/dev/null 2>&1 || need "node (18 or newer)" "apt-get install nodejs"
-cosmosdb=.engines/cosmosdb
-if ! cmp -s test/engine/cosmosdb/package-lock.json $cosmosdb/package-lock.json; then
-	if command -v npm >/dev/null 2>&1; then
-		echo "engines: fetching the Cosmos DB emulator (@vercel/cosmosdb-server)" >&2
-		rm -rf .engines/fetch $cosmosdb
-		mkdir .engines/fetch
-		cp test/engine/cosmosdb/package.json test/engine/cosmosdb/package-lock.json .engines/fetch
-		(cd .engines/fetch && npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null)
-		mv .engines/fetch $cosmosdb
-	else
-		need "npm, which brings the Cosmos DB emulator," "apt-get install npm"
+modules() { # where its lock file is, where it goes, what it is
+	cmp -s "$1/package-lock.json" ".engines/$2/package-lock.json" && return
+	if ! command -v npm >/dev/null 2>&1; then
+		need "npm, which brings $3," "apt-get install npm"
+		return
 	fi
-fi
+	echo "engines: fetching $3" >&2
+	rm -rf .engines/fetch ".engines/$2"
+	mkdir .engines/fetch
+	cp "$1/package.json" "$1/package-lock.json" .engines/fetch
+	(cd .engines/fetch && npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null)
+	mv .engines/fetch ".engines/$2"
+}
+modules test/engine/cosmosdb cosmosdb "the Cosmos DB emulator (@vercel/cosmosdb-server)"
+modules test/page page "what drives the page's browser (playwright-core, axe-core)"
+
+[ -n "${HOTREADER_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || need "chromium" "apt-get install chromium"
 
 # Part of Google's Cloud SDK, which is not ours to fetch: .engines links to it.
 jar=cloud-firestore-emulator.jar

@@ -61,26 +61,13 @@ func (x *envelopeReader) envelope(e *Envelope, body []byte) {
 		return
 	}
 	var payload []byte
-	has, ok := x.object("the body", body, func(key string, value []byte) {
-		switch key {
-		case "source_cloud":
-			e.SourceCloud = x.word(key, value, maxSource)
-		case "target_layer":
-			if e.TargetLayer = x.text(key, value); e.TargetLayer != TargetLayer && e.TargetLayer != "" {
-				x.bad("target_layer is %.40q; this is %s", e.TargetLayer, TargetLayer)
-			}
-		case "message_type":
-			e.MessageType = x.text(key, value)
-			if e.MessageType != MessageQuery && e.MessageType != MessageLastEntry && e.MessageType != "" {
-				x.bad("message_type is %.40q; want %s or %s", e.MessageType, MessageQuery, MessageLastEntry)
-			}
-		case "timestamp":
-			e.Timestamp = x.word(key, value, maxSource)
-		case "trace_id":
-			e.TraceID = x.word(key, value, maxTraceID)
-		case "payload":
-			payload = value
-		}
+	has, ok := x.object("the body", body, members{
+		"source_cloud": into(&e.SourceCloud, x.word(maxSource)),
+		"target_layer": into(&e.TargetLayer, x.oneOf("this is %s", TargetLayer)),
+		"message_type": into(&e.MessageType, x.oneOf("want %s or %s", MessageQuery, MessageLastEntry)),
+		"timestamp":    into(&e.Timestamp, x.word(maxSource)),
+		"trace_id":     into(&e.TraceID, x.word(maxTraceID)),
+		"payload":      func(_ string, value []byte) { payload = value },
 	})
 	if !ok {
 		return
@@ -112,37 +99,20 @@ func checkBody(body []byte) string {
 
 func (x *envelopeReader) payload(p *Payload, raw []byte, last bool) {
 	var types []byte
-	has, ok := x.object("payload", raw, func(key string, value []byte) {
-		switch key {
-		case "iot_device_id":
-			p.Device = x.text(key, value)
-		case "start_time":
-			p.Start = x.time(key, value)
-		case "end_time":
-			p.End = x.end(key, value)
-		case "selected_properties":
-			p.Properties = x.names(key, value)
-		case "property_types":
-			types = value
-		case "order":
-			p.Order = x.order(key, value)
-		case "max_results":
-			p.MaxResults = x.count(key, value)
-		case "next_token":
-			if p.NextToken = x.text(key, value); len(p.NextToken) > maxNextToken {
-				x.bad("next_token has %d bytes, at most %d are allowed", len(p.NextToken), maxNextToken)
-			}
-		case "filters":
-			p.Filters = x.filters(key, value)
-		case "interpolation":
-			p.Interpolation = x.interpolation(key, value)
-		case "downsample":
-			p.Pick = x.pick(key, value)
-		case "entity_id":
-			p.EntityID = x.text(key, value)
-		case "component_name":
-			p.ComponentName = x.text(key, value)
-		}
+	has, ok := x.object("payload", raw, members{
+		"iot_device_id":       into(&p.Device, x.text),
+		"start_time":          into(&p.Start, x.time),
+		"end_time":            into(&p.End, x.end),
+		"selected_properties": into(&p.Properties, x.names),
+		"property_types":      func(_ string, value []byte) { types = value },
+		"order":               into(&p.Order, x.order),
+		"max_results":         into(&p.MaxResults, x.count),
+		"next_token":          into(&p.NextToken, x.token),
+		"filters":             into(&p.Filters, x.filters),
+		"interpolation":       into(&p.Interpolation, x.interpolation),
+		"downsample":          into(&p.Pick, x.pick),
+		"entity_id":           into(&p.EntityID, x.text),
+		"component_name":      into(&p.ComponentName, x.text),
 	})
 	if !ok {
 		return
@@ -177,9 +147,29 @@ func (x *envelopeReader) need(has map[string]bool, format string, keys ...string
 	}
 }
 
-// object calls visit with each member of the JSON object in raw. It returns the keys
-// that it has, and whether raw is an object.
-func (x *envelopeReader) object(what string, raw []byte, visit func(key string, value []byte)) (has map[string]bool, ok bool) {
+// members are what reads the members of a JSON object, by their keys; others are ignored.
+type members map[string]func(key string, value []byte)
+
+// into returns what reads a member into to. Messages name it by its key.
+func into[T any](to *T, read func(key string, raw []byte) T) func(string, []byte) {
+	return func(key string, raw []byte) { *to = read(key, raw) }
+}
+
+// object reads the members of the JSON object in raw. It returns the keys that it has,
+// and whether raw is an object.
+func (x *envelopeReader) object(what string, raw []byte, all members) (has map[string]bool, ok bool) {
+	return x.each(what, raw, func(key string, value []byte) {
+		if read := all[key]; read != nil {
+			if what != "the body" && what != "payload" {
+				key = what + "." + key
+			}
+			read(key, value)
+		}
+	})
+}
+
+// each calls visit with each member of the JSON object in raw.
+func (x *envelopeReader) each(what string, raw []byte, visit func(key string, value []byte)) (has map[string]bool, ok bool) {
 	if !x.is(what, raw, jsontext.Object) {
 		return nil, false
 	}
@@ -221,17 +211,36 @@ func (x *envelopeReader) text(key string, raw []byte) string {
 }
 
 // word reads a string that will appear in logs and headers.
-func (x *envelopeReader) word(key string, raw []byte, most int) string {
-	s := x.text(key, raw)
-	if len(s) > most {
-		x.bad("%s has %d bytes, at most %d are allowed", key, len(s), most)
-		return ""
-	}
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
+func (x *envelopeReader) word(most int) func(key string, raw []byte) string {
+	return func(key string, raw []byte) string {
+		s := x.text(key, raw)
+		if len(s) > most {
+			x.bad("%s has %d bytes, at most %d are allowed", key, len(s), most)
+			return ""
+		}
+		if i := strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
 			x.bad("%s has a character that is not printable ASCII, at byte %d", key, i+1)
 			return ""
 		}
+		return s
+	}
+}
+
+// oneOf reads one of a few words, which format names.
+func (x *envelopeReader) oneOf(format string, words ...any) func(key string, raw []byte) string {
+	return func(key string, raw []byte) string {
+		s := x.text(key, raw)
+		if s != "" && !slices.Contains(words, any(s)) {
+			x.bad("%s is %.40q; "+format, append([]any{key, s}, words...)...)
+		}
+		return s
+	}
+}
+
+func (x *envelopeReader) token(key string, raw []byte) string {
+	s := x.text(key, raw)
+	if len(s) > maxNextToken {
+		x.bad("%s has %d bytes, at most %d are allowed", key, len(s), maxNextToken)
 	}
 	return s
 }
@@ -275,7 +284,7 @@ func (x *envelopeReader) names(key string, raw []byte) []string {
 
 func (x *envelopeReader) types(p *Payload, raw []byte) {
 	types := make([]hotreader.Type, len(p.Properties))
-	x.object("property_types", raw, func(name string, value []byte) {
+	x.each("property_types", raw, func(name string, value []byte) {
 		i := slices.Index(p.Properties, name)
 		if i < 0 {
 			return
@@ -323,20 +332,8 @@ func (x *envelopeReader) filters(key string, raw []byte) []hotreader.Filter {
 	for i, item := range x.list(key, raw, hotreader.MaxFilters) {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		var f hotreader.Filter
-		has, ok := x.object(at, item, func(key string, value []byte) {
-			switch key {
-			case "property_name", "propertyName":
-				f.Property = x.text(at+"."+key, value)
-			case "operator":
-				op, err := hotreader.ParseOp(x.text(at+"."+key, value))
-				if err != nil {
-					x.bad("%s: %v", at, err)
-				}
-				f.Op = op
-			case "value":
-				f.Value = x.value(at+"."+key, value)
-			}
-		})
+		property := into(&f.Property, x.text)
+		has, ok := x.object(at, item, members{"property_name": property, "propertyName": property, "value": into(&f.Value, x.value), "operator": into(&f.Op, x.op(at))})
 		if !ok {
 			continue
 		}
@@ -347,6 +344,16 @@ func (x *envelopeReader) filters(key string, raw []byte) []hotreader.Filter {
 		filters = append(filters, f)
 	}
 	return filters
+}
+
+func (x *envelopeReader) op(filter string) func(key string, raw []byte) hotreader.Op {
+	return func(key string, raw []byte) hotreader.Op {
+		op, err := hotreader.ParseOp(x.text(key, raw))
+		if err != nil {
+			x.bad("%s: %v", filter, err)
+		}
+		return op
+	}
 }
 
 // value reads a bare JSON value, or TwinMaker's object with one.
@@ -373,7 +380,7 @@ var typedKinds = map[string]hotreader.Kind{"doubleValue": hotreader.Number, "int
 func (x *envelopeReader) typedValue(key string, raw []byte) hotreader.Value {
 	var v hotreader.Value
 	n := 0
-	x.object(key, raw, func(name string, value []byte) {
+	x.each(key, raw, func(name string, value []byte) {
 		want, known := typedKinds[name]
 		switch kind := jsontext.KindOf(value); {
 		case !known || kind == jsontext.Null:
@@ -394,24 +401,20 @@ func (x *envelopeReader) typedValue(key string, raw []byte) hotreader.Value {
 
 // pick returns the grid and the rows to pick from its intervals.
 func (x *envelopeReader) pick(key string, raw []byte) (p hotreader.Pick) {
-	has, ok := x.object(key, raw, func(name string, value []byte) {
-		switch name = key + "." + name; name {
-		case key + ".pick":
-			word := x.text(name, value)
-			kind, known := hotreader.ParsePickKind(word)
-			if p.Kind = kind; !known {
-				x.bad("%s %.40q is unknown; want m4 or last", name, word)
-			}
-		case key + ".origin":
-			p.Origin = x.time(name, value)
-		case key + ".every_ms":
-			p.Every = x.millis(name, value)
-		}
-	})
+	has, ok := x.object(key, raw, members{"pick": into(&p.Kind, x.pickKind), "origin": into(&p.Origin, x.time), "every_ms": into(&p.Every, x.millis)})
 	if ok {
 		x.need(has, "%s is missing in "+key, "pick", "origin", "every_ms")
 	}
 	return p
+}
+
+func (x *envelopeReader) pickKind(key string, raw []byte) hotreader.PickKind {
+	word := x.text(key, raw)
+	kind, known := hotreader.ParsePickKind(word)
+	if !known {
+		x.bad("%s %.40q is unknown; want m4 or last", key, word)
+	}
+	return kind
 }
 
 // millis reads a whole number of milliseconds of at least 1.
@@ -432,14 +435,8 @@ func (x *envelopeReader) millis(key string, raw []byte) time.Duration {
 func (x *envelopeReader) interpolation(key string, raw []byte) time.Duration {
 	var step int
 	kind := "LINEAR"
-	has, ok := x.object(key, raw, func(name string, value []byte) {
-		switch name {
-		case "interpolation_type", "interpolationType":
-			kind = x.text(key+"."+name, value)
-		case "interval_in_seconds", "intervalInSeconds":
-			step = x.count(key+"."+name, value)
-		}
-	})
+	ofType, interval := into(&kind, x.text), into(&step, x.count)
+	has, ok := x.object(key, raw, members{"interpolation_type": ofType, "interpolationType": ofType, "interval_in_seconds": interval, "intervalInSeconds": interval})
 	if !ok {
 		return 0
 	}

@@ -24,10 +24,12 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/function/azurefunctions"
+	"hotreader/function/mounts"
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/store/azurecosmos"
+	"hotreader/web"
 )
 
 func main() {
@@ -54,8 +56,10 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Secret: func(name string) identity.Fetch { return secret(getenv, name) },
 			Sign:   func(audience string) identity.Fetch { return azurefunctions.Sign(getenv, audience) },
 		},
-		Local: func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
-		Serve: func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
+		Local:  func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
+		Mounts: mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
+		Serve:  func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
+		Web:    web.Serve,
 	}.Run(ctx, f)
 }
 

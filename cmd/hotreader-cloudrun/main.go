@@ -20,10 +20,12 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/function/cloudrun"
+	"hotreader/function/mounts"
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/store/gcpfirestore"
+	"hotreader/web"
 )
 
 func main() {
@@ -48,8 +50,10 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
 			Ways:      function.Ways{Secret: func(name string) identity.Fetch { return secret(getenv, name) }, Sign: cloudrun.Sign},
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
+			Mounts:    mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 			Serve:     cloudrun.Server,
 			Page:      page.Handler,
+			Web:       web.Serve,
 			MaxStream: -1, // chunked answers are exempt from Cloud Run's 32 MB
 		}.Run(ctx, f)
 	}

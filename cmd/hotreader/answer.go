@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,26 +44,42 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 	}
 	took := time.Since(began)
 	if n == 0 {
-		more := "" // the warnings say why
-		if len(stats.Warnings()) == 0 {
-			more = elsewhere(hotreader.WithStats(ctx, new(hotreader.Stats)), reader, q)
+		quiet := hotreader.WithStats(ctx, new(hotreader.Stats))
+		more := "; " + k.source.meantOf(quiet, q)
+		switch {
+		case more != "; ":
+		case len(stats.Warnings()) > 0:
+			more = "" // they say why
+		default:
+			more = elsewhere(quiet, reader, q)
 		}
-		k.app.note("no rows: device %q has no value of %s%s%s", terminal.Printable(q.Device), terminal.Printable(strings.Join(q.Properties, ", ")), within(q), more)
+		said := "no rows: device %q has no value of %s%s%s"
+		if slices.ContainsFunc(stats.Warnings(), func(w hotreader.Warning) bool { return w.Reason == hotreader.LookBackEnded && w.Property == "" }) {
+			said = "no rows as far as was looked: device %q, %s%s%s"
+		}
+		k.app.note(said, terminal.Printable(q.Device), terminal.Printable(strings.Join(q.Properties, ", ")), within(q), more)
 	}
 	k.sum(n, stats, took)
+	if k.cut {
+		k.app.note("these are the first %s; --limit 0 prints all, --format chart draws all", terminal.Plural(n, "row", "rows"))
+	}
 	return nil
 }
 
 // write writes the answer, and returns how many rows it has, or pages.
 func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader.Query) (n int, err error) {
 	stats := hotreader.StatsOf(ctx)
-	line := terminal.NewProgress(k.app.stderr)
+	line := k.app.line
 	defer line.Clear()
 	if terminal.Is(k.app.stdout) && k.format != "chart" {
 		line = &terminal.Progress{} // the rows themselves show how it goes
 	}
 	rows := func(yield func(hotreader.Row, error) bool) {
 		for row, err := range reader.Read(ctx, q) {
+			if k.most > 0 && n == k.most {
+				k.cut = true
+				break
+			}
 			if err == nil {
 				if n++; n&1023 == 0 {
 					line.Show("%s rows", terminal.Count(n))
@@ -72,6 +89,7 @@ func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader
 				return
 			}
 		}
+		line.Clear() // before what is drawn of the rows
 		if err := stats.Nothing(); n == 0 && err != nil {
 			yield(hotreader.Row{}, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/cost"
 	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/config"
 )
 
 // mostRows of a history are reckoned page by page in well under a second.
@@ -21,6 +22,7 @@ const mostRows = 100_000_000
 type costing struct {
 	prices, twin, hot string
 	rows, properties  int
+	points            int
 	asJSON, list      bool
 }
 
@@ -50,13 +52,16 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 				return a.printFigures(figures, k.asJSON)
 			}
 			queries := cost.Mix()
-			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") {
+			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") || k.points != 0 {
+				if k.points < 0 || k.points > hotreader.MaxPoints {
+					return usagef("--points must be 1 to %d, or 0 for all rows", hotreader.MaxPoints)
+				}
 				if k.rows < 1 || k.rows > mostRows || k.properties < 1 || k.properties > hotreader.MaxProperties {
 					return usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
 				}
 				queries = []cost.Query{
 					{Name: "last entry", Properties: k.properties, Last: true},
-					{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties},
+					{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties, Points: k.points},
 				}
 			}
 			routes, err := chosenRoutes(k.twin, k.hot)
@@ -69,8 +74,11 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 	f := cmd.Flags()
 	f.StringVar(&k.twin, "twin", "", "only twins on this `cloud`: aws, azure or gcp")
 	f.StringVar(&k.hot, "hot", "", "only hot storage on this `cloud`")
+	words(cmd, "twin", cloudWords...)
+	words(cmd, "hot", cloudWords...)
 	f.IntVar(&k.rows, "rows", 3600, "rows of the history, instead of 3,600 and 100,000")
 	f.IntVar(&k.properties, "properties", 4, "properties of each row")
+	f.IntVar(&k.points, "points", 0, "rows of the answer, picked of all where they lie (points of the API); 0 = all")
 	f.StringVar(&k.prices, "prices", "", "a JSON `file` with figures of your own")
 	f.BoolVar(&k.list, "list", false, "print the figures instead")
 	f.BoolVar(&k.asJSON, "json", false, "print JSON")
@@ -95,12 +103,14 @@ func (k *costing) figures() (cost.Figures, error) {
 
 func chosenRoutes(twin, hot string) ([]cost.Route, error) {
 	for flag, cloud := range map[string]*string{"--twin": &twin, "--hot": &hot} {
-		if *cloud == "google" {
-			*cloud = cost.GCP
+		if *cloud == "" {
+			continue
 		}
-		if *cloud != "" && !slices.Contains(cost.Clouds(), *cloud) {
-			return nil, usagef("%s is %s; want aws, azure or gcp", flag, *cloud)
+		named, err := config.ParseCloud(*cloud)
+		if err != nil {
+			return nil, usagef("%s: %v", flag, err)
 		}
+		*cloud = string(named)
 	}
 	return slices.DeleteFunc(cost.Routes(), func(r cost.Route) bool {
 		return twin != "" && r.Twin != twin || hot != "" && r.Hot != hot
@@ -133,7 +143,7 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 	case len(all) == 1:
 		return a.printBills(all[0], queries)
 	}
-	t := a.costTable(queries, []string{"TWIN (L4)", "HOT STORAGE (L3)", "WAY"}, "A MONTH")
+	t := a.costTable(queries, []string{"TWIN", "HOT STORAGE", "WAY"}, "A MONTH")
 	for _, r := range all {
 		texts := []string{r.Twin, r.Hot, r.Way}
 		for _, b := range r.Bills {
@@ -144,7 +154,7 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 	if err := t.End(); err != nil {
 		return err
 	}
-	a.note("US dollars for a million queries, and a month besides; list prices of %s. hotreader cost --help tells more.", cost.Date)
+	a.note("US dollars for a million queries; a month is besides. List prices of %s.\nhotreader cost --help tells more.", cost.Date)
 	return nil
 }
 
@@ -193,7 +203,7 @@ func (a *app) printBills(r costJSON, queries []cost.Query) error {
 	if r.Month > 0 {
 		month = dollars(r.Month)
 	}
-	a.note("US dollars for a million queries of a twin on %s, hot storage on %s; %s a month besides; list prices of %s.", r.Twin, r.Hot, month, cost.Date)
+	a.note("US dollars for a million queries of a twin on %s, hot storage on %s;\n%s a month besides; list prices of %s.", r.Twin, r.Hot, month, cost.Date)
 	return nil
 }
 

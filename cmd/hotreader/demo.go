@@ -88,7 +88,7 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 	if err != nil {
 		return err
 	}
-	line := terminal.NewProgress(a.stderr)
+	line := a.line
 	if !d.asJSON {
 		a.note("%s", a.talk.Bold("Three clouds on this machine, each with a store, an API and a token of its own."))
 		a.note("%s\n", a.talk.Dim(fmt.Sprintf("A pump reports to each: %s rows, four hours up to now (--seed %d).", terminal.Count(demo.Rows), d.seed)))
@@ -103,7 +103,7 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 	}
 	defer func() { err = errors.Join(err, clouds.Close()) }()
 
-	if !d.asJSON && terminal.Is(a.stderr) {
+	if !d.asJSON && terminal.Is(a.stderr) && !terminal.Low(a.stderr, lowDemo) {
 		a.demoChart(clouds.All[0])
 	}
 	answer, err := a.demoRoutes(ctx, d, clouds, line)
@@ -253,13 +253,26 @@ func (r *demoAnswer) verdict() error {
 	return nil
 }
 
+// lowDemo is how many lines the demo needs, with its chart and all to type. On fewer it
+// says less, so that the table of routes is still to be seen.
+const lowDemo = 45
+
 // sayServing tells where the clouds are and what to type.
 func (a *app) sayServing(clouds *demo.Clouds) {
 	w, at := a.stdout, clouds.All[0].URL
+	if terminal.Low(w, lowDemo) {
+		fmt.Fprintf(w, "%s\n%s\n", a.data.Bold("The clouds go on, until ^C. In another terminal:"), "  export "+tokenVariable+"="+clouds.All[0].Token)
+		fmt.Fprintf(w, "  %s latest --remote %s --device %s \\\n      --property temperature,speed --watch\n", invocation(), at, demo.Device)
+		for _, c := range clouds.All[1:] {
+			fmt.Fprintf(w, "%s\n", a.data.Dim("  "+c.Name+" "+c.URL+" token "+c.Token))
+		}
+		return
+	}
 	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("The clouds go on, and the pumps report every second, until ^C."))
 	for _, c := range clouds.All {
 		fmt.Fprintf(w, "  %-6s %s  %s\n", c.Name, c.URL, a.data.Dim("token "+c.Token))
 	}
+	fmt.Fprintf(w, "\nIn a browser: %s/\n", a.data.Bold(at))
 	fmt.Fprintf(w, "\n%s\n\n  export %s=%s\n", a.data.Bold("In another terminal:"), tokenVariable, clouds.All[0].Token)
 	for _, ask := range []string{
 		"query --remote %s --device %s --property temperature,vibration,state --start -4h --format chart",
@@ -288,12 +301,12 @@ func invocation() string {
 	return "hotreader"
 }
 
-// live lets the pumps report each second until ctx ends.
+// live lets the pumps report, and one route be checked anew, each second until ctx ends.
 func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, line *terminal.Progress) error {
 	clouds.Live(a.now().Truncate(time.Second))
 	ticks := time.NewTicker(time.Second)
 	defer ticks.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			line.Clear()
@@ -307,6 +320,7 @@ func (a *app) live(ctx context.Context, d *demonstrating, clouds *demo.Clouds, l
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
+		_, _ = clouds.Check(ctx, n/len(demo.Names)%len(demo.Names), n%len(demo.Names)) // the page shows what it finds
 		if !d.asJSON {
 			line.Put(liveLine(r))
 		}

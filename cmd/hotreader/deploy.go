@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
@@ -42,12 +43,13 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 			if err := e.Deploy(cmd.Context()); err != nil {
 				return err
 			}
-			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status tells what stands")
+			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status --project "+inspector.Quoted(d.project)+" tells what stands")
 		}),
 	}
 	d.applyFlags(cmd)
 	d.targetFlag(cmd)
 	here.flags(cmd)
+	complete(cmd, "device", projectIDs(&d.project))
 	cmd.Flags().BoolVar(&d.noCheck, "no-check", false, noCheckText)
 	return cmd
 }
@@ -77,6 +79,7 @@ With --exit-code the exit code tells whether there is anything to do: 0 nothing,
 				return err
 			}
 			plan, err := e.Plan(cmd.Context())
+			a.line.Clear()
 			switch {
 			case !d.json:
 				for _, s := range plan.Sides { // also of a plan that failed on the way
@@ -200,7 +203,7 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 			}
 		}
 		if s.Interrupted {
-			fmt.Fprintf(a.stdout, "  a run was killed here; deploy goes on from there, destroy removes all of it\n")
+			fmt.Fprintf(a.stdout, "  a run was stopped here before it ended; deploy goes on from there, destroy removes all of it\n")
 		}
 		printChanges(a.stdout, a.data, "not as it was deployed (changed by hand?); deploy would set it right", s.Drift)
 		printChanges(a.stdout, a.data, "to be deployed", s.Pending)
@@ -245,8 +248,9 @@ new one.
 If the two sides belong to different teams, run it with --only and hot storage's
 cloud; hand the new entry of config_inter_cloud.json over; when everybody has it,
 end with --finish. A run that was stopped is ended by running it again.`,
-		Example: "  hotreader token rotate --project twin azure_l4_to_aws_l3hot_read",
-		Args: func(cmd *cobra.Command, args []string) error {
+		Example:           "  hotreader token rotate --project twin azure_l4_to_aws_l3hot_read",
+		ValidArgsFunction: completeConnection(&d.project),
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usagef("token rotate: which connection? Give its ID, as hotreader status shows it")
 			}

@@ -47,6 +47,7 @@ func (d *deployment) flags(cmd *cobra.Command) {
 	f.StringVar(&d.only, "only", "", "this `cloud`'s side alone: aws, azure or gcp")
 	f.StringVar(&d.artifacts, "artifacts", "", "the `folder` with the functions' packages (default: dist beside this program, or ./dist, but none in the project folder)")
 	f.BoolVar(&d.json, "json", false, "print JSON")
+	words(cmd, "only", cloudWords...)
 }
 
 // terraformFlags adds those of a command that runs Terraform.
@@ -115,7 +116,7 @@ func isLocal(command, target string) (bool, error) {
 // load returns an engine of what the flags say, without Terraform.
 func (d *deployment) load(cmd *cobra.Command) (*deploy.Engine, error) {
 	e := &deploy.Engine{}
-	e.Operator = &operator{app: d.app, engine: e, line: terminal.NewProgress(d.app.stderr), yes: d.yes, question: d.question, noCheck: d.noCheck}
+	e.Operator = &operator{app: d.app, engine: e, line: d.app.line, yes: d.yes, question: d.question, noCheck: d.noCheck}
 	var err error
 	if d.only != "" {
 		if e.Only, err = config.ParseCloud(d.only); err != nil {

@@ -137,7 +137,7 @@ func (l *listing) run(ctx context.Context) error {
 		}
 	}
 	if len(all) == 0 {
-		l.app.note("no devices%s", l.narrowed())
+		l.app.note("no devices%s%s", l.narrowed(), l.meantKind(ctx))
 	}
 	return l.print(all)
 }
@@ -150,6 +150,26 @@ func (l *listing) narrowed() (text string) {
 		text += " of the type " + terminal.Printable(l.kind)
 	}
 	return text
+}
+
+// meantKind says which of the types that there are was meant, if one comes close.
+func (l *listing) meantKind(ctx context.Context) string {
+	whole := *l
+	whole.kind, whole.prefix = "", ""
+	page, closer, err := whole.open(ctx)
+	if err != nil || l.kind == "" {
+		return ""
+	}
+	defer closer.Close()
+	some, _ := page(ctx, "") // it is but a hint
+	var kinds []string
+	for _, d := range some {
+		kinds = append(kinds, d.Type)
+	}
+	if text := meant(l.kind, kinds); text != "" {
+		return "; " + text
+	}
+	return ""
 }
 
 // open returns what is asked for pages, and what closes it.
@@ -218,7 +238,7 @@ func (l *listing) ofRemote() (pageOf, error) {
 				if d.ID <= last {
 					return nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeProtocol, Err: errors.New("the API's list is not in the order of ids")}
 				}
-				page, last = append(page, listedDevice(d)), d.ID
+				page, last = append(page, listedDevice{d.ID, d.Type, d.Properties}), d.ID
 			}
 			ended = next == ""
 		}

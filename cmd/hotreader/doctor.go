@@ -59,6 +59,7 @@ Exit code 0: every hop is well. 1: one is not.`,
 	f.BoolVar(&d.asJSON, "json", false, "print the result as JSON")
 	f.SortFlags = false
 	words(cmd, "target", targets...)
+	complete(cmd, "device", projectIDs(&d.project))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		onThisMachine, err := isLocal(cmd.Name(), d.target)
 		if err != nil {
@@ -210,7 +211,7 @@ func (a *app) examine(ctx context.Context, in doctor.Input, asJSON bool) error {
 }
 
 func (a *app) diagnose(ctx context.Context, in doctor.Input) doctor.Report {
-	line := terminal.NewProgress(a.stderr)
+	line := a.line
 	in.Asking = func(hop string) { line.Show("asking %s", hop) }
 	defer line.Clear()
 	return doctor.Run(ctx, in)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/internal/nearest"
 )
@@ -69,6 +72,7 @@ func exitCode(err error) int {
 
 // report prints err, in one line unless it is many, and returns its exit code.
 func (a *app) report(err error) int {
+	a.line.Clear()
 	if err != nil && !errors.Is(err, syscall.EPIPE) {
 		fmt.Fprintf(a.stderr, "%s %s\n", a.talk.Bad("hotreader:"), inLines(message(err)))
 	}
@@ -77,19 +81,32 @@ func (a *app) report(err error) int {
 
 // stopped says what a signal ended, and returns the exit code. A server that is
 // told to end by SIGTERM, and does, has done what it was asked.
-func (a *app) stopped(by interrupted, err error) int {
-	switch {
-	case by.Signal == syscall.SIGTERM && err == nil:
-		return 0
-	case by.Signal == syscall.SIGTERM:
-		fmt.Fprintln(a.stderr, "hotreader: terminated")
-		return exitTerminated
+func (a *app) stopped(by interrupted, err error, cmd *cobra.Command, args []string) int {
+	word, code := "interrupted", exitInterrupted
+	if by.Signal == syscall.SIGTERM {
+		if word, code = "terminated", exitTerminated; err == nil {
+			return 0
+		}
 	}
-	if err != nil {
-		fmt.Fprintln(a.stderr, "hotreader: interrupted")
+	if err == nil {
+		return code
 	}
-	return exitInterrupted
+	a.line.Clear()
+	a.note("hotreader: %s", word)
+	if e, ok := errors.AsType[*hotreader.Error](err); ok && !errors.Is(err, context.Canceled) { // it says what was done
+		a.note("  %s", oneLine(e.Error()))
+	}
+	if cmd != nil && slices.Contains(resumed, cmd.Name()) {
+		for i := range args {
+			args[i] = inspector.Quoted(args[i])
+		}
+		a.note("  go on with: %s %s", invocation(), strings.Join(args, " "))
+	}
+	return code
 }
+
+// resumed are the commands that go on where they were stopped.
+var resumed = []string{"deploy", "destroy", "rotate"}
 
 // message adds what to do to the errors that come from elsewhere.
 func message(err error) string {
@@ -104,6 +121,8 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, hotreader.CodeUnauthenticated):
 		return "set " + tokenVariable + " to the token of that API, or name a file that holds it with --token-file"
+	case errors.Is(err, hotreader.CodeNotFound) && strings.HasPrefix(err.Error(), "remote: "):
+		return "--remote takes the API's base, as https://host, without /v1 and what follows"
 	case errors.Is(err, fs.ErrNotExist):
 		return "check the name"
 	case errors.Is(err, fs.ErrPermission):
@@ -148,6 +167,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		at = ""
 	}
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 { // the word before the flag is at fault
+			return unknownCommand(cmd, cmd.Flags().Arg(0))
+		}
 		name := unknown.GetSpecifiedName()
 		if unknown.GetSpecifiedShortnames() != "" {
 			return usagef("%sunknown flag -%s; %s", at, name, see)

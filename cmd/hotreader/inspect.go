@@ -36,8 +36,8 @@ are from), properties (name, kinds, items, example), latest (property, time,
 value), reasons (which of several readings was taken), not_placed, problems and
 next (the command). A store of its own layout (mem:, bolt:) says needs_no_layout.
 
-The exit code is 3 if no layout reads the items, or not all; what was found is
-printed all the same.
+The exit code is 3 if no layout reads the items, or not all that were looked at; the
+layout that reads the most is printed all the same, and what it does not read.
 
 `
 

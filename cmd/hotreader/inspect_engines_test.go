@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -41,16 +40,6 @@ func createShape(t *testing.T, table string, s *laidout.Shape) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// words are the words of a command line as a shell takes them.
-func shellWords(t *testing.T, line string) []string {
-	t.Helper()
-	out, err := exec.Command("sh", "-c", `set -- `+line+`; for w; do printf '%s\n' "$w"; done`).Output()
-	if err != nil {
-		t.Fatalf("%s: %v", line, err)
-	}
-	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
 // A person who knows nothing of a table pastes what inspect prints, and has the latest

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy/doctor"
@@ -89,7 +90,7 @@ func (o *localDeploying) deploy(ctx context.Context, d *deployment) error {
 	if !d.json {
 		a.sayLocal(p, target, in.Device)
 	}
-	err = a.serveLocal(ctx, target)
+	err = a.serveLocal(ctx, p, target)
 	target.Close()
 	a.note("%s is stopped; nothing of it runs on this machine any more, and its data is gone", p.Twin)
 	return err
@@ -115,7 +116,7 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	if err != nil {
 		return nil, nil, err
 	}
-	line := terminal.NewProgress(d.app.stderr)
+	line := d.app.line
 	defer line.Clear()
 	target, err := local.Start(ctx, local.Options{
 		Project: p, Topology: top, Engines: engines, Artifacts: artifacts, Began: line.Put,
@@ -124,14 +125,14 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 }
 
 // serveLocal waits for the end, and tells of each program that does not.
-func (a *app) serveLocal(ctx context.Context, target *local.Target) error {
+func (a *app) serveLocal(ctx context.Context, p *config.Project, target *local.Target) error {
 	broken := 0
 	for {
 		select {
 		case err := <-target.Failures():
 			broken++
 			a.note("%s %s", a.talk.Bad("hotreader:"), err)
-			a.note("the others go on; `hotreader doctor --target local` tells what that breaks")
+			a.note("the others go on; `hotreader doctor --target local --project %s` tells what that breaks", inspector.Quoted(p.Dir))
 		case <-ctx.Done():
 			if broken > 0 {
 				return fmt.Errorf("deploy: %s ended meanwhile", terminal.Plural(broken, "program", "programs"))

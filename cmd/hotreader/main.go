@@ -22,8 +22,6 @@ import (
 	"hotreader/cmd/hotreader/internal/terminal"
 )
 
-func main() { os.Exit(start()) }
-
 func start() int {
 	ctx, stop := interruptible()
 	defer stop()
@@ -34,6 +32,9 @@ func start() int {
 type interrupted struct{ os.Signal }
 
 func (i interrupted) Error() string { return "stopped by a signal: " + i.Signal.String() }
+
+// patience is how long a stop may take before a word is said of it.
+const patience = 300 * time.Millisecond
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends, so
 // that everything is cleaned up. A second one kills the program as usual.
@@ -46,6 +47,9 @@ func interruptible() (context.Context, func()) {
 		case s := <-signals:
 			signal.Stop(signals)
 			cancel(interrupted{s})
+			time.AfterFunc(patience, func() {
+				fmt.Fprintln(os.Stderr, "\rhotreader: stopping; what has begun is finished first. ^C again stops at once, and may leave it half done")
+			})
 		case <-ctx.Done():
 		}
 	}()
@@ -58,12 +62,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	a := newApp(stdin, out, stderr)
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		err = out.Err
 	}
 	if by, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
-		return a.stopped(by, err)
+		return a.stopped(by, err, cmd, args)
 	}
 	return a.report(err)
 }
@@ -72,16 +76,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	data, talk     terminal.Paint // of stdout and stderr
+	data, talk     terminal.Paint     // of stdout and stderr
+	line           *terminal.Progress // on stderr
 	now            func() time.Time
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, data: terminal.NewPaint(stdout), talk: terminal.NewPaint(stderr), now: time.Now}
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, data: terminal.NewPaint(stdout), talk: terminal.NewPaint(stderr), line: terminal.NewProgress(stderr), now: time.Now}
 }
 
 // note prints a line of talk.
 func (a *app) note(format string, args ...any) {
+	a.line.Clear()
 	fmt.Fprintf(a.stderr, format+"\n", args...)
 }
 
@@ -121,7 +127,7 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 
 ` + exitText,
 		Example: `  hotreader demo                 see three clouds read each other
-  hotreader import --store bolt:pump.db --device pump-7 pump.csv
+  hotreader import --store bolt:pump.db --device pump-7 --rename value=temperature pump.csv
   hotreader query --store bolt:pump.db --device pump-7 --property temperature`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -137,9 +143,10 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(a.help())
 	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.inspect(), a.devices(), a.mcp(),
-		a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
+		a.initer(), a.validator(), a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
 		a.renderer(), a.token(), a.cost(), a.version())
 	root.AddCommand(a.hiddenCommands()...)
+	completeFolders(root)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

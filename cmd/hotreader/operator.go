@@ -57,6 +57,7 @@ func (o *operator) Report(e deploy.Event) {
 
 // Approve shows a plan and asks, unless --yes is given.
 func (o *operator) Approve(ctx context.Context, s deploy.SidePlan) (bool, error) {
+	o.line.Clear()
 	printSide(o.app.stderr, o.app.talk, s)
 	if o.yes {
 		return true, nil
@@ -116,7 +117,7 @@ func (o *operator) Check(ctx context.Context) error {
 	}
 	in.Deployed = deployed
 	a := o.app
-	talk := &app{stdout: a.stderr, stderr: a.stderr, data: a.talk, talk: a.talk, now: a.now}
+	talk := &app{stdout: a.stderr, stderr: a.stderr, data: a.talk, talk: a.talk, line: a.line, now: a.now}
 	for end := a.now().Add(settling); ; {
 		report := a.diagnose(ctx, in)
 		if ctx.Err() != nil {

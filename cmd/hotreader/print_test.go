@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/chart"
 	"hotreader/deploy"
 )
 
@@ -140,6 +142,21 @@ func TestInterruptedEndsWith130(t *testing.T) {
 	}
 }
 
+// What is stopped in the middle says what was done, and the command to go on with.
+func TestStoppedSaysHowToGoOn(t *testing.T) {
+	var talk bytes.Buffer
+	a := newApp(nil, nil, &talk)
+	args := []string{"deploy", "--project", "my twin", "--yes"}
+	err := &hotreader.Error{Op: "aws: apply", Code: hotreader.CodeCanceled, Err: errors.New("stopped; what was made so far is in the state")}
+	if code := a.stopped(interrupted{os.Interrupt}, err, a.deployer(), args); code != exitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	want := "hotreader: interrupted\n  aws: apply: stopped; what was made so far is in the state\n  go on with: " + invocation() + " deploy --project 'my twin' --yes\n"
+	if talk.String() != want {
+		t.Errorf("got %q, want %q", talk.String(), want)
+	}
+}
+
 // Of hundreds of changes those that are alike are one line, and none is lost.
 func TestLongPlansAreSummarised(t *testing.T) {
 	s := deploy.SidePlan{Cloud: "aws"}
@@ -165,5 +182,64 @@ func TestLongPlansAreSummarised(t *testing.T) {
 	printSide(&b, a.data, s)
 	if n := strings.Count(b.String(), "mill-device-"); n != manyChanges {
 		t.Errorf("of %d changes %d are shown", manyChanges, n)
+	}
+}
+
+// counted is a Source of a row a second, and counts what it brings.
+type counted struct {
+	rows int
+	read *int
+}
+
+func (c counted) Scan(_ context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for i := range c.rows {
+			if q.Backward() {
+				i = c.rows - 1 - i
+			}
+			*c.read++
+			if !yield(hotreader.Row{Time: time.Unix(int64(i), 0).UTC(), Values: []hotreader.Value{hotreader.Int64Value(int64(i % 977))}}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A chart of a million rows asks for what it draws; one of a part of the rows, which
+// has no ends that are cheap to find, asks for all of that.
+func TestChartAsksForFewer(t *testing.T) {
+	read := 0
+	reader := hotreader.NewReader(counted{1_000_000, &read})
+	q := hotreader.Query{Device: "d", Properties: []string{"p"}}
+	drawing := func() *chart.Chart { return chart.New(new(bytes.Buffer), false, 80, 10, q.Properties) }
+	pick, err := pickFor(t.Context(), drawing(), reader, q)
+	if err != nil || pick.Kind != hotreader.PickM4 || read > 4 {
+		t.Fatalf("%+v after %d rows, %v", pick, read, err)
+	}
+	n, fewer := 0, q
+	fewer.Pick = pick
+	for _, err := range reader.Read(t.Context(), fewer) {
+		if n++; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n < 640 || n > 4*640 {
+		t.Errorf("%d rows make a chart of 640 slices", n)
+	}
+	own := hotreader.Points(time.Unix(0, 0), time.Unix(9, 0), 4)
+	for name, change := range map[string]func(*hotreader.Query){
+		"limit": func(q *hotreader.Query) { q.Limit = 5 },
+		"filter": func(q *hotreader.Query) {
+			q.Filters = []hotreader.Filter{{Property: "p", Op: hotreader.Equal, Value: hotreader.Int64Value(5)}}
+		},
+		"own pick": func(q *hotreader.Query) { q.Pick = own },
+		"no rows":  func(q *hotreader.Query) { q.Start = time.Unix(1e9, 0) },
+		"few":      func(q *hotreader.Query) { q.End = time.Unix(0, 5e8) },
+	} {
+		asked := q
+		change(&asked)
+		if got, err := pickFor(t.Context(), drawing(), reader, asked); err != nil || got != asked.Pick {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,12 @@ import (
 // openTerminal returns a terminal of so many columns, and a function that closes it
 // and returns all that was written to it.
 func openTerminal(t *testing.T, columns uint16) (tty *os.File, written func() string) {
+	tty, _, written = terminalPair(t, columns)
+	return tty, written
+}
+
+// terminalPair is openTerminal, with what types into the terminal.
+func terminalPair(t *testing.T, columns uint16) (tty, control *os.File, written func() string) {
 	t.Helper()
 	control, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -40,7 +47,7 @@ func openTerminal(t *testing.T, columns uint16) (tty *os.File, written func() st
 		_, _ = b.ReadFrom(control) // ends with EIO when the terminal is closed
 		all <- b.String()
 	}()
-	return tty, func() string {
+	return tty, control, func() string {
 		tty.Close()
 		text := <-all
 		control.Close()
@@ -91,6 +98,27 @@ func TestTerminal(t *testing.T) {
 		t.Errorf("CSV on a terminal: %q", got)
 	}
 
+	long := filepath.Join(t.TempDir(), "long.csv")
+	var rows strings.Builder
+	rows.WriteString("timestamp,v\n")
+	for i := range mostShown + 500 {
+		fmt.Fprintf(&rows, "%d,%d\n", 1_700_000_000+i, i)
+	}
+	if err := os.WriteFile(long, []byte(rows.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "import", "--store", store, "--device", "l", "--time-format", "epoch_s", long)
+	if got := do(0, "query", "--store", store, "--device", "l", "--property", "v"); strings.Count(got, "\n") != mostShown+3 || !strings.Contains(got, "these are the first 1,000 rows; --limit 0 prints all") {
+		t.Errorf("a flood: %d lines, ending in %q", strings.Count(got, "\n"), got[len(got)-200:])
+	}
+	if got := do(0, "query", "--store", store, "--device", "l", "--property", "v", "--limit", "0"); strings.Count(got, "\n") != mostShown+502 {
+		t.Errorf("--limit 0 on a terminal: %d lines", strings.Count(got, "\n"))
+	}
+	chart = do(0, "query", "--store", store, "--device", "l", "--property", "v", "--format", "chart", "--limit", "0")
+	if at := strings.Index(chart, "rows\r\x1b[K"); at > strings.Index(chart, "min 0") {
+		t.Errorf("progress stands in the chart: %q", chart[:200])
+	}
+
 	for _, calm := range [][2]string{{"NO_COLOR", "1"}, {"TERM", "dumb"}} {
 		t.Run(calm[0], func(t *testing.T) {
 			t.Setenv(calm[0], calm[1])
@@ -99,5 +127,22 @@ func TestTerminal(t *testing.T) {
 				t.Errorf("%s=%s: %q", calm[0], calm[1], got)
 			}
 		})
+	}
+}
+
+// TestInitAsks: on a terminal init asks for what no flag says, again where an answer
+// does not fit.
+func TestInitAsks(t *testing.T) {
+	tty, control, written := terminalPair(t, 80)
+	dir := filepath.Join(t.TempDir(), "twin")
+	if _, err := control.WriteString("9lives\nfactory\nasw\naws\n\npump-7\nspeed=integre\ntemperature,speed=integer\n"); err != nil {
+		t.Fatal(err)
+	}
+	code := run(t.Context(), []string{"init", "--project", dir}, tty, tty, tty)
+	if said := written(); code != 0 || !strings.Contains(said, `did you mean "aws"`) || !strings.Contains(said, "begins with '9'") || !strings.Contains(said, "did you mean integer?") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	if code := run(t.Context(), []string{"validate", "--project", dir}, nil, io.Discard, os.Stderr); code != 0 {
+		t.Errorf("validate exits with %d", code)
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"context"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/twinmaker"
 )
 
@@ -29,6 +31,9 @@ const formatsText = `Formats:
   jsonl      one such item a line
   csv        RFC 4180; text that a spreadsheet would run as a formula is guarded
   twinmaker  what AWS IoT TwinMaker is answered: one page a line`
+
+// mostShown is how many rows a table on a terminal has unless it is told.
+const mostShown = 1000
 
 func (a *app) query() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}
@@ -65,7 +70,7 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 	f.Var(start, "start", "from this `time` on; default: from the first row")
 	f.Var(end, "end", "to this `time`; default: to the last row")
 	f.StringVar(&order, "order", order, "`order` by time: ascending or descending")
-	f.IntVar(&limit, "limit", 0, "at most this many `rows`; 0 = all")
+	f.IntVar(&limit, "limit", 0, "at most this many `rows`; 0 = all (default all; of a table on a terminal, the first "+terminal.Count(mostShown)+")")
 	words(cmd, "order", "ascending", "descending")
 	fewer.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -79,19 +84,27 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 		case "descending", "desc":
 			q.Order = hotreader.Descending
 		default:
-			return usagef("query: --order %s is unknown; there are ascending and descending", order)
+			return usagef("query: --order %s is unknown; %s", order, meantOr(strings.ToLower(order), []string{"ascending", "descending"}))
 		}
 		if err := fewer.apply(&q, cmd, a.now()); err != nil {
 			return err
 		}
+		k.bound(cmd, &q)
 		return k.answer(cmd.Context(), q)
 	}
 	return cmd
 }
 
+// bound ends a table on a terminal, unless it is told how long it is to be.
+func (k *asking) bound(cmd *cobra.Command, q *hotreader.Query) {
+	if k.format == "table" && terminal.Is(k.app.stdout) && !cmd.Flags().Changed("limit") {
+		k.most, q.Limit = mostShown, mostShown+1
+	}
+}
+
 func (a *app) latest() *cobra.Command {
 	k := &asking{app: a, formats: []string{"table", "json", "jsonl", "csv", "twinmaker"}}
-	end, lookBack := &instant{now: a.now}, hotreader.LookBack
+	end, lookBack, every := &instant{now: a.now}, hotreader.LookBack, time.Duration(0)
 	cmd := &cobra.Command{
 		Use:   "latest (--store URL | --remote URL) --device ID --property NAME...",
 		Short: "Read the newest value of each property",
@@ -100,6 +113,10 @@ lacks it. At most --look-back rows of the device are looked at, from the newest 
 A warning says where that ended the search. A row more than a day ahead of the
 clock is passed over, unless --end is later.
 
+With --watch it reads again every two seconds, or as --watch=10s says, until ^C. On a
+terminal the table is drawn anew; elsewhere an answer is printed when it differs from
+the one before.
+
 The formats json, jsonl and csv hold rows, newest first: those that the values
 come from, each with the values that are newest; others are null in JSON.
 
@@ -107,11 +124,14 @@ come from, each with the values that are newest; others are null in JSON.
 
 ` + storeURLs,
 		Example: `  hotreader latest --store bolt:pump.db --device pump-7 --property temperature,state
+  hotreader latest --store bolt:pump.db --device pump-7 --property temperature --watch
   hotreader latest --remote https://reader.example.com --device pump-7 --property temperature --json`,
 		Args: noArgs,
 	}
 	k.flags(cmd)
 	cmd.Flags().Var(end, "end", "the newest not after this `time`; default: a day ahead of now")
+	cmd.Flags().DurationVar(&every, "watch", 0, "read again after each `span`, until ^C")
+	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	cmd.Flags().IntVar(&lookBack, "look-back", lookBack, "look at this many `rows` at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		q, err := k.query(cmd)
@@ -122,7 +142,13 @@ come from, each with the values that are newest; others are null in JSON.
 			return usagef("latest: --look-back %d does not fit; want a whole number of rows, at least 1", lookBack)
 		}
 		q.Last, q.LookBack, q.End = true, lookBack, end.time
-		return k.answer(cmd.Context(), q)
+		switch {
+		case !cmd.Flags().Changed("watch"):
+			return k.answer(cmd.Context(), q)
+		case every < 100*time.Millisecond:
+			return usagef("latest: --watch=%s is too short; want 100ms at least", every)
+		}
+		return k.watch(cmd.Context(), q, every)
 	}
 	return cmd
 }

@@ -22,12 +22,14 @@ import (
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/function"
+	"hotreader/function/mounts"
 	"hotreader/httpapi"
 	"hotreader/identity"
 	"hotreader/internal/endpoint"
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/store/all"
+	"hotreader/web"
 )
 
 const defaultListen = "127.0.0.1:8080"
@@ -46,7 +48,8 @@ const (
 )
 
 type serving struct {
-	store, remote            string
+	project, store, remote   string
+	twin                     *twin // of project; nil = none
 	listen, tokenFile        string
 	cert, key                string
 	insecure                 bool
@@ -66,11 +69,20 @@ comes in X-Inter-Cloud-Token, or as Authorization: Bearer.
 With --remote the rows are those of another Hot Reader API. Its token is the one that
 callers send here.
 
+With --project one server answers for all devices of a twin, wherever its rows are. It
+reads them over the connection of config_inter_cloud.json, with that connection's token
+(read again when it is refused, as after a rotation), or from the table on AWS if the twin and its hot storage are both there. --store or
+--remote beside it says otherwise. The devices are those of config_iot_devices.json, and
+the settings those of config_hot_reader.json unless a flag or a variable is given.
+
+In a browser, http://ADDRESS/ is a page with devices, charts and newest values. It asks
+for the token.
+
 /api/v1/ is Prometheus' HTTP API, for Grafana's Prometheus data source and promtool:
 each property is a metric with the labels device and type. The token is the password
 of Basic, or a Bearer token. /mcp is for assistants (Model Context Protocol): they list
-devices and read values. The devices of both are those of the catalogue; without one,
-those of a mem: or bolt: store.
+devices and read values. The devices of both are those of --project or of the catalogue;
+without one, those of a mem: or bolt: store, or of the API that --remote names.
 
 The first line on standard error is the address, as in
 
@@ -110,11 +122,12 @@ func (a *app) serve() *cobra.Command {
 	s := serving{}
 	levels := []string{"debug", "info", "warn", "error"}
 	cmd := &cobra.Command{
-		Use:   "serve (--store URL | --remote URL)",
+		Use:   "serve (--project DIR | --store URL | --remote URL)",
 		Short: "Serve a store as a Hot Reader API",
 		Long:  serveText,
 		Example: `  export INTER_CLOUD_TOKEN=$(openssl rand -hex 32)
   hotreader serve --store bolt:pump.db
+  hotreader serve --project factory
   hotreader serve --store bolt:pump.db --listen :8443 --tls-cert cert.pem --tls-key key.pem
   curl -H "X-Inter-Cloud-Token: $INTER_CLOUD_TOKEN" 'http://127.0.0.1:8080/v1/devices/pump-7/latest?property=temperature'`,
 		Args: noArgs,
@@ -123,8 +136,7 @@ func (a *app) serve() *cobra.Command {
 	s.flags(f, levels)
 	words(cmd, "log-level", levels...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := fromEnvironment(f, map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK",
-			"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}); err != nil {
+		if err := s.complete(f); err != nil {
 			return err
 		}
 		if err := s.check(f); err != nil {
@@ -139,6 +151,23 @@ func (a *app) serve() *cobra.Command {
 	return cmd
 }
 
+// complete gives the flags that are not there what the environment says or, after that,
+// the project.
+func (s *serving) complete(f *pflag.FlagSet) (err error) {
+	names := map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK",
+		"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}
+	if err := fill(f, names, os.LookupEnv); err != nil || s.project == "" {
+		return err
+	}
+	if s.catalog != "" {
+		return usagef("serve: --project has a catalogue of its own; leave --catalog (or HOTREADER_CATALOG) out")
+	}
+	if s.twin, err = openTwin(s.project); err != nil {
+		return err
+	}
+	return fill(f, names, s.twin.setting)
+}
+
 // check says what is wrong with the flags.
 func (s *serving) check(f *pflag.FlagSet) error {
 	switch {
@@ -146,8 +175,8 @@ func (s *serving) check(f *pflag.FlagSet) error {
 		return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
 	case f.Changed("devices") && s.devices == "":
 		return usagef("serve: --devices (or HOTREADER_DEVICES) is empty, which would be all devices; name some, or leave it out")
-	case s.store == "" && s.remote == "":
-		return usagef("serve: which store? Give --store URL or --remote URL")
+	case s.store == "" && s.remote == "" && s.project == "":
+		return usagef("serve: which store? Give --project DIR, --store URL or --remote URL")
 	case s.store != "" && s.remote != "":
 		return usagef("serve: --store and --remote are both given; choose one")
 	case (s.cert == "") != (s.key == ""):
@@ -167,6 +196,7 @@ func (s *serving) check(f *pflag.FlagSet) error {
 }
 
 func (s *serving) flags(f *pflag.FlagSet, levels []string) {
+	f.StringVar(&s.project, "project", "", "serve all devices of this twin: its project `folder`")
 	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
 	f.StringVar(&s.remote, "remote", "", "serve what this Hot Reader API has (an https `URL`, or http to this machine)")
 	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
@@ -188,11 +218,11 @@ func (s *serving) flags(f *pflag.FlagSet, levels []string) {
 	f.SortFlags = false
 }
 
-// fromEnvironment gives the flags that are not there what the functions' variables
-// of the same meaning say.
-func fromEnvironment(f *pflag.FlagSet, names map[string]string) error {
+// fill gives the flags that are not there what the functions' variables of the same
+// meaning say.
+func fill(f *pflag.FlagSet, names map[string]string, variable func(string) (string, bool)) error {
 	for _, flag := range slices.Sorted(maps.Keys(names)) {
-		text, ok := os.LookupEnv(names[flag])
+		text, ok := variable(names[flag])
 		if !ok || f.Changed(flag) || text == "" && flag != "devices" { // which must not become all
 			continue
 		}
@@ -208,6 +238,11 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	if s.cert == "" && !s.insecure && !loopback(s.listen) {
 		return usagef("serve: --listen %s is plain http that other machines can reach, and read the token from; "+
 			"give --tls-cert and --tls-key, or --insecure if a proxy in front encrypts", s.listen)
+	}
+	if s.twin != nil && s.store == "" && s.remote == "" {
+		if err := s.twin.place(ctx, s); err != nil {
+			return err
+		}
 	}
 	devices, err := identity.ParseDevices(s.devices)
 	if err != nil {
@@ -269,11 +304,18 @@ func (s *serving) opened(ctx context.Context, seen *observe.Observer) (hotreader
 
 // api assembles what is served.
 func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
-	if parts.Catalog, err = function.OpenCatalog(s.catalog); err != nil {
-		return nil, err
-	}
 	f := &config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, L3: storeCloud(s.store), Settings: config.Settings{
 		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}}
+	if s.twin != nil {
+		if parts.Catalog, f.Twin = s.twin.devices, s.twin.Twin; s.twin.peer != nil {
+			parts.Credential = s.twin.peer
+		}
+		if f.Remote {
+			f.L3 = s.twin.L3
+		}
+	} else if parts.Catalog, err = function.OpenCatalog(s.catalog); err != nil {
+		return nil, err
+	}
 	if err := f.ReadCache(s.cache, s.settle, s.cacheAge); err != nil {
 		return nil, usagef("serve: %v", err)
 	}
@@ -282,7 +324,7 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 	}
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait,
-		Logger: logs, Version: thisBuild().Version, Mounts: mounts(),
+		Logger: logs, Version: thisBuild().Version, Mounts: mounts.All(mounts.Options{Twin: f.Twin, Version: thisBuild().Version}), Page: web.Serve,
 	})
 }
 

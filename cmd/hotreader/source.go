@@ -90,7 +90,7 @@ func (s *serving) who(ctx context.Context) (who function.Who, err error) {
 	if f.Trust, err = config.FileTrust(os.Getenv("HOTREADER_TRUST")); err != nil {
 		return who, err
 	}
-	if s.tokenFile != "" || len(f.Trust) == 0 || s.remote != "" || strings.TrimSpace(os.Getenv(tokenVariable)) != "" {
+	if s.tokenFile != "" || len(f.Trust) == 0 || s.remote != "" && s.twin == nil || strings.TrimSpace(os.Getenv(tokenVariable)) != "" {
 		if f.Token, err = servedToken(ctx, s.tokenFile); err != nil {
 			return who, err
 		}
@@ -149,8 +149,17 @@ func (s *source) open(ctx context.Context) (hotreader.Reader, io.Closer, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	return hotreader.NewReader(src), io.NopCloser(nil), nil
+	list, err := remote.New(remote.Options{URL: s.remote, Credential: token})
+	if err != nil {
+		return nil, nil, err
+	}
+	return hotreader.NewReader(src), peer{list.Lister()}, nil
 }
+
+// peer lists another API's devices, and has nothing to close.
+type peer struct{ *remote.Lister }
+
+func (peer) Close() error { return nil }
 
 // asking is what query and latest have in common.
 type asking struct {
@@ -163,6 +172,8 @@ type asking struct {
 	formats []string // that there are
 	format  string
 	asJSON  bool
+	most    int  // rows that a terminal is shown; 0 = all
+	cut     bool // there were more
 }
 
 func (k *asking) flags(cmd *cobra.Command) {
@@ -176,6 +187,8 @@ func (k *asking) flags(cmd *cobra.Command) {
 	f.BoolVar(&k.asJSON, "json", false, "the same as --format json")
 	f.SortFlags = false
 	words(cmd, "format", k.formats...)
+	complete(cmd, "device", k.source.ids)
+	complete(cmd, "property", func(ctx context.Context) []string { return k.source.properties(ctx, k.device) })
 }
 
 // query checks the flags and builds the query.

@@ -14,6 +14,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/component"
+	"hotreader/internal/jsontext"
 )
 
 // DecodeHistory reads an event of TwinMaker's dataReader connector. It ignores unknown
@@ -149,22 +150,13 @@ func tooDeep(body []byte) bool {
 
 // shape reports whether JSON nests too deep, and counts the commas between its parts.
 func shape(body []byte) (deep bool, commas int) {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
-				return true, commas
-			}
-		case c == ',':
+	var n jsontext.Nesting
+	for _, c := range body {
+		if n.Add(c); n.Depth > maxDepth {
+			return true, commas
+		}
+		if c == ',' && !n.Quoted {
 			commas++
-		case c == '}' || c == ']':
-			depth--
 		}
 	}
 	return false, commas

@@ -26,6 +26,7 @@ import (
 	"hotreader/layout"
 	"hotreader/test/engine"
 	"hotreader/test/packages"
+	"hotreader/test/transcript"
 )
 
 // motoSide is one AWS side, rendered and applied to moto.
@@ -36,26 +37,8 @@ type motoSide struct {
 	pkg     []byte // the functions' zip
 	dir     string
 	tf      *tfexec.Terraform
-	log     *transcript // of Terraform, all it says
+	log     *transcript.Buffer // of Terraform, all it says
 	out     map[string]tfexec.OutputMeta
-}
-
-// A transcript takes what a program says on both of its outputs, side by side.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (t *transcript) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.Write(b)
-}
-
-func (t *transcript) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
 }
 
 // newMotoSide renders the AWS side of a project.
@@ -75,7 +58,7 @@ func newMotoSide(t *testing.T, twin string, l3, l4 config.Cloud, options config.
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &motoSide{project: p, dir: t.TempDir(), log: new(transcript)}
+	a := &motoSide{project: p, dir: t.TempDir(), log: new(transcript.Buffer)}
 	for _, s := range top.Sides {
 		if s.Cloud == config.AWS {
 			a.side = s

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -122,7 +123,7 @@ func azurePart(s topology.Side, p *config.Project) (part, error) {
 	}
 	switch days := p.Options.LogDays; {
 	case days > 730:
-		return part{}, configError("azure", "logs are to be kept for %d days; Azure's Log Analytics keeps them for 730 at most", days)
+		return part{}, configError("azure", "%w", &config.Problem{Where: "config_hot_reader.json: log_days", Err: fmt.Errorf("is %d; Azure's Log Analytics keeps logs for 730 days at most", days)})
 	case days != 0:
 		module["log_days"] = max(days, 30) // as long as it keeps them at least
 	}
@@ -215,7 +216,7 @@ func azureMemory(mb int) (int, error) {
 			return size, nil
 		}
 	}
-	return 0, configError("azure", "a function is to have %d MB of memory; on Azure an instance has 4096 at most", mb)
+	return 0, configError("azure", "%w", &config.Problem{Where: "config_hot_reader.json: memory_mb", Err: fmt.Errorf("is %d; on Azure an instance has 4096 MB at most", mb)})
 }
 
 // carried returns the one host that carries all functions of a side, their names
@@ -268,7 +269,7 @@ func gcpPart(s topology.Side, p *config.Project) (part, error) {
 	}
 	switch mb := p.Options.MemoryMB; {
 	case mb > 4096:
-		return part{}, configError("gcp", "a function is to have %d MB of memory; on Google Cloud an instance with one processor has 4096 at most", mb)
+		return part{}, configError("gcp", "%w", &config.Problem{Where: "config_hot_reader.json: memory_mb", Err: fmt.Errorf("is %d; on Google Cloud an instance with one processor has 4096 MB at most", mb)})
 	case mb != 0:
 		module["memory_mb"] = max(mb, 128)
 	}

@@ -197,6 +197,12 @@ func Folder(dir string, s topology.Side, in Inputs, artifacts string) error {
 	return ReplaceFile(filepath.Join(dir, "main.tf.json"), bytes.NewReader(text))
 }
 
+// Check reports what Folder would refuse in a project, without a package.
+func Check(s topology.Side, p *config.Project) error {
+	_, err := rendered(s, Inputs{Project: p})
+	return err
+}
+
 // copyModule makes dir hold the module's files and no others.
 func copyModule(dir string, module fs.FS) error {
 	if err := os.RemoveAll(dir); err != nil {

@@ -113,7 +113,7 @@ func componentTypes(p *config.Project) (map[string]string, error) {
 		}
 		ids[id] = where
 		for _, problem := range problems {
-			wrong = append(wrong, fmt.Errorf("config_iot_devices.json: %s: %w", where, problem))
+			wrong = append(wrong, &config.Problem{Where: "config_iot_devices.json: " + where, Err: problem})
 		}
 		stacks[names.Stack(p.Twin, stack)] = text
 	}

@@ -96,7 +96,7 @@ func checkOTel(p *config.Project, cloud config.Cloud) error {
 	}
 	err := observe.Check(o)
 	if e, ok := errors.AsType[*hotreader.Error](err); ok {
-		return &hotreader.Error{Op: fmt.Sprintf("config_hot_reader.json: otel, as the functions on %s read it", cloud), Code: e.Code, Err: e.Err}
+		return &hotreader.Error{Op: "functions on " + string(cloud), Code: e.Code, Err: &config.Problem{Where: "config_hot_reader.json: otel", Err: e.Err}}
 	}
 	return err
 }
@@ -132,7 +132,7 @@ func newSide(p *config.Project, cloud config.Cloud, l3, l4 bool) Side {
 
 // publicSentence says what of a host can be reached from the internet.
 func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
-	const routes = "POST /read and GET /v1/… want the inter-cloud token, GET /healthz and /openapi.json do not"
+	const routes = "POST /read, GET /v1/…, /api/v1/… and /mcp want the inter-cloud token, GET /healthz and /openapi.json do not"
 	switch cloud {
 	case config.Azure:
 		return "function app " + host + ": " + routes

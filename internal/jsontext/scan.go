@@ -304,6 +304,29 @@ func (s *Scanner) Raw() ([]byte, error) {
 	return s.Data[from:s.Pos:s.Pos], err
 }
 
+// Nesting follows a JSON text byte by byte, without checking it.
+type Nesting struct {
+	Depth           int  // open objects and arrays
+	Quoted, escaped bool // within a string
+}
+
+// Add takes the next byte.
+func (n *Nesting) Add(c byte) {
+	switch {
+	case n.escaped:
+		n.escaped = false
+	case n.Quoted && c == '\\':
+		n.escaped = true
+	case c == '"':
+		n.Quoted = !n.Quoted
+	case n.Quoted:
+	case c == '{' || c == '[':
+		n.Depth++
+	case c == '}' || c == ']':
+		n.Depth--
+	}
+}
+
 // Members yields the members of an object that Raw has checked.
 func Members(object []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {

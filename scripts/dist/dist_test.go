@@ -46,6 +46,49 @@ func TestEveryProgramIsDelivered(t *testing.T) {
 	}
 }
 
+// The command comes for each platform, and for Linux in each kind.
+func TestCommands(t *testing.T) {
+	var names []string
+	for _, a := range commands() {
+		names = append(names, a.name)
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		for _, want := range []string{"linux-%s.tar.gz", "linux-%s.deb", "linux-%s.rpm", "image-%s.tar", "darwin-%s.tar.gz", "windows-%s.zip"} {
+			if want = "hotreader-" + strings.Replace(want, "%s", arch, 1); !slices.Contains(names, want) {
+				t.Errorf("there is no %s", want)
+			}
+		}
+	}
+}
+
+// A module's notices are all files by which it is licensed; one without any is refused.
+func TestNotices(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"LICENSE-MIT": "may be used\r\n", "NOTICE": "by its authors", "license_test.go": "no", "README": "no"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got bytes.Buffer
+	if err := appendLicense(&got, "m@v1", dir); err != nil {
+		t.Fatal(err)
+	}
+	line := strings.Repeat("=", 80)
+	want := "\n" + line + "\nm@v1: LICENSE-MIT\n" + line + "\nmay be used\n\n" + line + "\nm@v1: NOTICE\n" + line + "\nby its authors"
+	if got.String() != want {
+		t.Errorf("got %q, want %q", got.String(), want)
+	}
+	if err := appendLicense(&got, "m@v1", t.TempDir()); err == nil || !strings.Contains(err.Error(), "m@v1 has no license") {
+		t.Errorf("without a license: %v", err)
+	}
+	d := &dist{ctx: t.Context()}
+	t.Chdir("../..")
+	folders, err := d.folders()
+	if err != nil || folders["Go"] == "" || len(folders) < 50 {
+		t.Errorf("%d folders, %v", len(folders), err)
+	}
+}
+
 func TestZip(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.zip")
 	if err := writeZip(name, []file{
@@ -169,7 +212,7 @@ func TestImage(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "image.tar")
 	program := bytes.Repeat([]byte("program "), 1000)
 	authorities := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})
-	if err := writeImage(name, "hotreader-cloudrun", "amd64", program, authorities); err != nil {
+	if err := writeImage(name, "amd64", []file{{"hotreader-cloudrun", 0o755, program}, {certificates, 0o644, authorities}}); err != nil {
 		t.Fatal(err)
 	}
 	layout := unpack(t, bytes.NewReader(readFile(t, name)))
@@ -307,7 +350,7 @@ func TestAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		tars = append(tars, packed)
-		if err := writeImage(name, "p", "amd64", []byte("program"), []byte("pem")); err != nil {
+		if err := writeImage(name, "amd64", []file{{"p", 0o755, []byte("program")}, {certificates, 0o644, []byte("pem")}}); err != nil {
 			t.Fatal(err)
 		}
 		images = append(images, readFile(t, name))

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"slices"
 )
 
 // The media types and documents of the OCI image format, as far as an image of
@@ -67,19 +68,17 @@ const group = "root:x:0:\nnonroot:x:" + nonroot + ":\n"
 const certificates = "etc/ssl/certs/ca-certificates.crt"
 
 // writeImage writes an OCI image layout, packed as a tar, of an image that holds
-// a static linux program of the given name, certificate authorities and a user,
-// and nothing else. To push it:
+// content, of which the first is a static linux program, and a user, and nothing
+// else. To push it:
 //
 //	skopeo copy oci-archive:NAME docker://REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG
 //
 // or unpack it into a folder and crane push FOLDER IMAGE.
-func writeImage(name, program, arch string, text, pem []byte) error {
-	layer, err := packTar([]file{
-		{name: program, mode: 0o755, text: text},
-		{name: "etc/passwd", mode: 0o644, text: []byte(passwd)},
-		{name: "etc/group", mode: 0o644, text: []byte(group)},
-		{name: certificates, mode: 0o644, text: pem},
-	})
+func writeImage(name, arch string, content []file) error {
+	program := content[0].name
+	layer, err := packTar(append(slices.Clip(content),
+		file{name: "etc/passwd", mode: 0o644, text: []byte(passwd)},
+		file{name: "etc/group", mode: 0o644, text: []byte(group)}))
 	if err != nil {
 		return err
 	}

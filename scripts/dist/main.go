@@ -1,7 +1,9 @@
-// Command dist makes dist/, all that is delivered: the command for this
-// platform, a zip for each processor of AWS Lambda and Azure Functions, an image
-// for Cloud Run, a bill of materials of each, and SHA256SUMS over all. The same
-// source and the same Go give the same bytes, in whatever folder and whenever.
+// Command dist makes dist/, all that is delivered: the command for this platform
+// and, with manual pages and completions, for each that it is made for, as archive,
+// package and image; a zip for each processor of AWS Lambda and Azure Functions, an
+// image for Cloud Run; a bill of materials of each, the licenses of all that is
+// linked, and SHA256SUMS over all. The same source and the same Go give the same
+// bytes, in whatever folder and whenever.
 //
 //	go run ./scripts/dist [-o dist] [-only hotreader-lambda-arm64.zip]
 package main
@@ -42,7 +44,8 @@ func main() {
 type artifact struct {
 	name   string // of the file in dist/; the bill of materials is name.cdx.json
 	source string // of the program, as ./cmd/hotreader-lambda
-	arch   string // linux and this GOARCH; "" = the command, for this platform
+	os     string // "" = linux
+	arch   string // this GOARCH; "" = this platform
 	tags   string // of the build
 	pack   func(d *dist, name, program string) ([]component, error)
 }
@@ -58,11 +61,30 @@ var artifacts = []artifact{
 	{name: "hotreader-cloudrun.tar", source: "./cmd/hotreader-cloudrun", arch: "amd64", pack: (*dist).packCloudRun},
 }
 
+// commands are the command's artifacts, as packages of every kind.
+func commands() (all []artifact) {
+	const source = "./cmd/hotreader"
+	for _, arch := range []string{"amd64", "arm64"} {
+		all = append(all,
+			artifact{name: "hotreader-linux-" + arch + ".tar.gz", source: source, arch: arch, pack: (*dist).packArchive},
+			artifact{name: "hotreader-linux-" + arch + ".deb", source: source, arch: arch, pack: (*dist).packInstalled},
+			artifact{name: "hotreader-linux-" + arch + ".rpm", source: source, arch: arch, pack: (*dist).packInstalled},
+			artifact{name: "hotreader-image-" + arch + ".tar", source: source, arch: arch, pack: (*dist).packImage},
+			artifact{name: "hotreader-darwin-" + arch + ".tar.gz", source: source, os: "darwin", arch: arch, pack: (*dist).packArchive},
+			artifact{name: "hotreader-windows-" + arch + ".zip", source: source, os: "windows", arch: arch, pack: (*dist).packArchive})
+	}
+	return all
+}
+
 // dist is one run.
 type dist struct {
 	ctx  context.Context
 	dir  string // what is made
 	temp string // what goes into it
+
+	built  map[string]bool // programs that are there, and vetted
+	extras []file          // what goes with the command, but for licenses
+	nfpm   string          // the program that makes deb and rpm; "" = not built yet
 }
 
 func run(ctx context.Context, out, only string) (err error) {
@@ -78,15 +100,22 @@ func run(ctx context.Context, out, only string) (err error) {
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return err
 	}
-	if only != "" && !slices.ContainsFunc(artifacts, func(a artifact) bool { return a.name == only }) {
+	all := slices.DeleteFunc(slices.Concat(artifacts, commands()), func(a artifact) bool { return only != "" && a.name != only })
+	if len(all) == 0 {
 		return fmt.Errorf("there is no artifact %q", only)
 	}
-	for _, a := range artifacts {
-		if only != "" && a.name != only {
-			continue
-		}
+	for _, a := range all {
 		if err := d.make(a); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
+		}
+	}
+	if only == "" {
+		text, err := d.licenses()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(d.dir, noticesName), text, 0o644); err != nil {
+			return err
 		}
 	}
 	if err := writeSums(d.dir); err != nil {
@@ -100,7 +129,7 @@ func run(ctx context.Context, out, only string) (err error) {
 }
 
 func (d *dist) make(a artifact) error {
-	program := filepath.Join(d.temp, filepath.Base(a.source))
+	program := filepath.Join(d.temp, a.os+a.arch, filepath.Base(a.source))
 	if err := d.build(a, program); err != nil {
 		return err
 	}
@@ -132,21 +161,38 @@ func (d *dist) make(a artifact) error {
 // build compiles a's program. What decides about its bytes is said here, not
 // taken from the environment.
 func (d *dist) build(a artifact, program string) error {
+	if d.built[program] {
+		return nil
+	}
 	args := []string{"build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", program}
 	env := []string{"CGO_ENABLED=0", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0"}
 	if a.arch != "" {
-		// A function's bytes change only with its code, not with each commit, so
-		// that a deployment can see that there is nothing to do.
-		args = append(args, "-buildvcs=false")
-		env = append(env, "GOOS=linux", "GOARCH="+a.arch)
+		env = append(env, "GOOS="+cmp.Or(a.os, "linux"), "GOARCH="+a.arch)
 	}
 	if a.tags != "" {
 		args = append(args, "-tags", a.tags)
 	}
-	cmd := d.command(append(args, a.source)...)
-	cmd.Env = append(cmd.Env, env...)
-	cmd.Stdout = os.Stderr
-	return cmd.Run()
+	var all [][]string
+	if a.source == "./cmd/hotreader" {
+		all = [][]string{append(args, "-buildvcs=auto", a.source), {"vet", "-trimpath", a.source}}
+	} else {
+		// A function's bytes change only with its code, not with each commit, so
+		// that a deployment can see that there is nothing to do.
+		all = [][]string{append(args, "-buildvcs=false", a.source)}
+	}
+	for _, args := range all {
+		cmd := d.command(args...)
+		cmd.Env = append(cmd.Env, env...)
+		cmd.Stdout = os.Stderr
+		if err := cmd.Run(); err != nil {
+			return err
+		}
+	}
+	if d.built == nil {
+		d.built = map[string]bool{}
+	}
+	d.built[program] = true
+	return nil
 }
 
 // command is the go command with args. GO names another one than that of PATH.
@@ -241,6 +287,28 @@ func azureFiles(app fs.FS, program []byte) ([]file, error) {
 }
 
 func (d *dist) packCloudRun(name, program string) ([]component, error) {
+	return d.image(name, program, "amd64")
+}
+
+// packImage makes an image of the command, with licenses beside it.
+func (d *dist) packImage(name, program string) ([]component, error) {
+	files, err := d.beside(program)
+	if err != nil {
+		return nil, err
+	}
+	var licenses []file
+	for _, f := range files {
+		if f.name == "LICENSE" || f.name == noticesName {
+			f.name = "usr/share/doc/hotreader/" + f.name
+			licenses = append(licenses, f)
+		}
+	}
+	arch := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(name), "hotreader-image-"), ".tar")
+	return d.image(name, program, arch, licenses...)
+}
+
+// image makes an image of a program, with what else is to lie in it.
+func (d *dist) image(name, program, arch string, more ...file) ([]component, error) {
 	text, err := os.ReadFile(program)
 	if err != nil {
 		return nil, err
@@ -266,7 +334,7 @@ func (d *dist) packCloudRun(name, program string) ([]component, error) {
 		part.Ref = "data " + part.Ref // the program may link the module too
 		parts = append(parts, part)
 	}
-	return parts, writeImage(name, "hotreader-cloudrun", "amd64", text, pem)
+	return parts, writeImage(name, arch, append([]file{{name: filepath.Base(program), mode: 0o755, text: text}, {name: certificates, mode: 0o644, text: pem}}, more...))
 }
 
 // writeSums writes SHA256SUMS over all files of dir, for sha256sum -c.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"hotreader"
 	"hotreader/layout"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
@@ -44,6 +46,7 @@ type Store struct {
 	codec      timekey.Codec // that Write uses
 	consistent bool
 	index      *string                  // to read from; nil = the table
+	wrong      error                    // what contradicts itself in the names of the table and the index
 	keys       atomic.Pointer[[]string] // of the table behind the index, once they are known
 	paging.Scanner
 }
@@ -54,25 +57,50 @@ var _ hotreader.Store = (*Store)(nil)
 func New(client *dynamodb.Client, o Options) *Store {
 	s := &Store{client: client, table: o.Table, layout: o.Layout.WithDefaults(), consistent: o.Consistent}
 	s.codec = timekey.NewestCodec(s.layout)
-	if table, index, ok := strings.Cut(s.table, "/index/"); ok {
-		s.table, s.layout.Index = table, index
-	}
-	if s.layout.Index != "" {
-		_, name, arn := strings.Cut(s.layout.Index, "/index/")
-		if !arn {
-			name = s.layout.Index
-		}
-		s.index = &name
-	}
+	s.place(client.Options().Region)
 	s.Scanner = paging.Scanner{
 		Cloud: layout.DynamoDB, Layout: s.layout, Slack: slack, Most: 1 << 15, Kept: paging.MaxPooled, Unranked: s.index != nil,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
-		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
-		Look:  paging.Look{Items: s.look, Aside: s.aside},
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, failure.Querying, err) },
+		Look:  paging.Look{Items: s.look, End: s.end},
 	}
 	return s
 }
+
+// place takes apart what names the table and the index, and takes note of what
+// contradicts itself.
+func (s *Store) place(region string) {
+	given := s.table
+	table, own, ofIndex := strings.Cut(given, "/index/")
+	of, index, arn := strings.Cut(s.layout.Index, "/index/")
+	if !arn {
+		of, index = "", s.layout.Index
+	}
+	s.table = table
+	if index = cmp.Or(index, own); index != "" {
+		s.layout.Index, s.index = index, &index
+	}
+	for _, arn := range []string{table, of} {
+		if parts := strings.Split(arn, ":"); len(parts) > 3 && region != "" && parts[3] != region {
+			s.wrong = fmt.Errorf("%s is in region %s, but the region is %s; give one of them", arn, parts[3], region)
+		}
+	}
+	switch {
+	case ofIndex && index != own:
+		s.wrong = fmt.Errorf("the table is given as the ARN of its index %s, but index is %s; give one of them", own, index)
+	case arn && (nameOf(of) != nameOf(table) || strings.Contains(table, ":") && of != table):
+		s.wrong = fmt.Errorf("index is one of the table %s, but the table is %s", of, table)
+	case table != "" && !tableName.MatchString(nameOf(table)):
+		s.wrong = fmt.Errorf("%.300q is no name of a table; table names have 3 to 255 characters: letters, digits, dots, _ and -", nameOf(table))
+	}
+}
+
+// tableName is what DynamoDB takes for one.
+var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+
+// nameOf returns the name in a table's ARN.
+func nameOf(table string) string { return table[strings.LastIndexByte(table, '/')+1:] }
 
 // Close does nothing: the client belongs to the caller.
 func (s *Store) Close() error { return nil }
@@ -101,6 +129,8 @@ func (s *Store) check() error {
 	switch {
 	case s.table == "":
 		err = errors.New("no table is named; set DYNAMODB_TABLE_NAME")
+	case s.wrong != nil:
+		err = s.wrong
 	case s.index != nil && s.consistent:
 		err = fmt.Errorf("strongly consistent reads are not to be had from the secondary index %s", *s.index)
 	}
@@ -131,19 +161,19 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, o Options) error 
 		},
 	})
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
-		return s.fail(ctx, creating, err)
+		return s.fail(ctx, failure.Creating, err)
 	}
 	for {
 		out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
 		if _, missing := errors.AsType[*types.ResourceNotFoundException](err); err != nil && !missing {
-			return s.fail(ctx, creating, err)
+			return s.fail(ctx, failure.Creating, err)
 		}
 		if err == nil && out.Table.TableStatus == types.TableStatusActive {
 			return s.checkKeys(out.Table)
 		}
 		select {
 		case <-ctx.Done():
-			return s.fail(ctx, creating, ctx.Err())
+			return s.fail(ctx, failure.Creating, ctx.Err())
 		case <-time.After(time.Second):
 		}
 	}
@@ -165,7 +195,7 @@ func (s *Store) checkKeys(t *types.TableDescription) error {
 	if hash == s.layout.DeviceKey && ranged == s.layout.TimeKey && kinds[hash] == types.ScalarAttributeTypeS && kinds[ranged] == s.keyKind() {
 		return nil
 	}
-	return &hotreader.Error{Op: s.op(creating), Code: hotreader.CodeConfig,
+	return &hotreader.Error{Op: s.op(failure.Creating), Code: hotreader.CodeConfig,
 		Err: fmt.Errorf("it is there already, with the keys HASH %q (%s) and RANGE %q (%s); want HASH %q (S) and RANGE %q (%s)",
 			hash, kinds[hash], ranged, kinds[ranged], s.layout.DeviceKey, s.layout.TimeKey, s.keyKind())}
 }

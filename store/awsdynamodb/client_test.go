@@ -53,7 +53,7 @@ func TestClientsFollowTheEnvironment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cloud.WantRows(t, New(client, Options{Table: "t"}), qN, "00:00:00 1")
+			cloud.WantRows(t, New(client, Options{Table: "telemetry"}), qN, "00:00:00 1")
 			if want := "/" + test.want + "/dynamodb/"; !strings.Contains(authorization, want) || !strings.Contains(authorization, "AKIDTEST/") {
 				t.Errorf("%s: signed as %q, want %s", name, authorization, want)
 			}
@@ -67,7 +67,7 @@ func TestClientsFollowTheEnvironment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := rows(t, New(client, Options{Table: "t"}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
+		if _, err := rows(t, New(client, Options{Table: "telemetry"}), qN); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
 			t.Errorf("%s: without credentials: %v", name, err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestFastAnswersKeepTheirConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(client, Options{Table: "t"})
+	s := New(client, Options{Table: "telemetry"})
 	for range 200 {
 		got, err := rows(t, s, hotreader.Query{Device: "d", Properties: bigColumns})
 		if err != nil || len(got) != 500 {

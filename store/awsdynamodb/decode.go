@@ -202,8 +202,9 @@ func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
 		var b bool
 		b, err = d.Boolean()
 		v, usable = hotreader.BoolValue(b), true
-	case "NULL": // a point all the same, and left out
+	case "NULL": // no value
 		_, err = d.Boolean()
+		usable = true
 	case "M", "L", "SS", "NS", "BS": // their JSON, which not many ask for
 		var raw []byte
 		kind := string(kind) // which Raw may write over

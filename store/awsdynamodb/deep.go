@@ -12,7 +12,7 @@ import (
 type deep struct {
 	root    []node
 	found   []hotreader.Value // by target
-	usable  []bool
+	broken  []bool
 	columns []string
 	narrow  bool
 	rank    []byte
@@ -48,7 +48,7 @@ const (
 func newDeep(l *layout.Layout, columns []string, named func([]byte) []byte, keys []string) *deep {
 	n := len(columns)
 	d := &deep{columns: columns, narrow: l.Narrow(), ranked: len(keys) > 0,
-		found: make([]hotreader.Value, n+extraTargets), usable: make([]bool, n+extraTargets)}
+		found: make([]hotreader.Value, n+extraTargets), broken: make([]bool, n+extraTargets)}
 	d.add([]string{l.TimeKey}, target{at: n + timeTarget})
 	if d.narrow {
 		d.named = named
@@ -108,7 +108,7 @@ func (d *deep) paths() (paths [][]string) {
 // item decodes one item.
 func (d *deep) item(p *decoder, values []hotreader.Value) (at hotreader.Value, err error) {
 	clear(d.found)
-	clear(d.usable)
+	clear(d.broken)
 	if err := d.object(p, d.root); err != nil {
 		return at, err
 	}
@@ -122,7 +122,7 @@ func (d *deep) item(p *decoder, values []hotreader.Value) (at hotreader.Value, e
 			name = d.named(at.Text())
 		}
 		if i := slices.IndexFunc(d.columns, func(c string) bool { return c == string(name) }); i >= 0 {
-			if values[i] = d.found[n+valueTarget]; !d.usable[n+valueTarget] {
+			if values[i] = d.found[n+valueTarget]; d.broken[n+valueTarget] {
 				p.left[i]++
 			}
 		}
@@ -172,7 +172,7 @@ func (d *deep) value(p *decoder, n *node) error {
 		if t.second && !d.found[t.at].IsNull() {
 			continue
 		}
-		d.found[t.at], d.usable[t.at] = v, usable
+		d.found[t.at], d.broken[t.at] = v, !usable
 		if !usable && t.at < len(d.columns) {
 			p.left[t.at]++
 		}

@@ -23,13 +23,9 @@ import (
 	"hotreader/test/engine"
 )
 
-// harness brings up a table of DynamoDB Local for each check.
-func harness(l layout.Layout) storetest.Harness {
-	return harnessFrom(l, time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC))
-}
-
-// harnessFrom is harness where histories begin at an instant, or later.
-func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
+// harness brings up a table of DynamoDB Local for each check. Histories begin at from, or
+// later.
+func harness(l layout.Layout, from time.Time) storetest.Harness {
 	var tables atomic.Int64
 	var client *dynamodb.Client
 	var table string
@@ -47,10 +43,7 @@ func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
 					t.Error(err)
 				}
 			})
-			if strings.Contains(l.Partition, "yyyy") {
-				return storetest.Dated{Source: s, From: from}, s
-			}
-			return s, s
+			return storetest.Dated(s, l.Partition, from), s
 		},
 	}
 	if len(l.TimeFormat) > 0 {
@@ -103,7 +96,7 @@ func create(t testing.TB, client *dynamodb.Client, o awsdynamodb.Options) {
 	}
 }
 
-func TestConformance(t *testing.T) { storetest.Run(t, harness(layout.Layout{})) }
+func TestConformance(t *testing.T) { storetest.Run(t, harness(layout.Layout{}, time.Time{})) }
 
 // layouts are tables that others have laid out, each with several ways of the layout
 // at once, so that each meets others.
@@ -119,11 +112,7 @@ var layouts = map[string]layout.Layout{
 	"partitions by day in an offset, two formats": {Partition: "{yyyy/MM}/{device}", TimeFormat: layout.Formats{"iso8601_blank+05:45", "epoch_s:text"}},
 }
 
-func TestLayouts(t *testing.T) {
-	for name, l := range layouts {
-		t.Run(name, func(t *testing.T) { storetest.RunRows(t, harness(l)) })
-	}
-}
+func TestLayouts(t *testing.T) { storetest.Layouts(t, layouts, harness) }
 
 // What the real engine says when something is wrong is understood.
 func TestEngineRefusals(t *testing.T) {

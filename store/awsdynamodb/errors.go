@@ -15,20 +15,12 @@ import (
 	"hotreader/store/internal/failure"
 )
 
-// What the Store does to a table.
-const (
-	querying = "query"
-	writing  = "write"
-	creating = "create"
-	sampling = "inspect"
-)
-
 // permissions are what it takes.
 var permissions = map[string]string{
-	querying: "dynamodb:Query",
-	writing:  "dynamodb:BatchWriteItem",
-	creating: "dynamodb:CreateTable and dynamodb:DescribeTable",
-	sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which inspecting a table needs,",
+	failure.Querying: "dynamodb:Query",
+	failure.Writing:  "dynamodb:BatchWriteItem",
+	failure.Creating: "dynamodb:CreateTable and dynamodb:DescribeTable",
+	failure.Sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which inspecting a table needs,",
 }
 
 // rules go by DynamoDB's error codes, and behind them by "status:" and the HTTP
@@ -43,7 +35,7 @@ var rules = []failure.Rule{
 	{For: "UnrecognizedClientException InvalidSignatureException ExpiredTokenException ExpiredToken MissingAuthenticationToken" +
 		" MissingAuthenticationTokenException IncompleteSignature IncompleteSignatureException InvalidClientTokenId RequestExpired", Code: hotreader.CodeConfig,
 		Text: "the AWS credentials were refused ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
-	{For: "ValidationException", Doing: writing, Code: hotreader.CodeInvalid, Text: "the table refuses a record: {message}; its keys must be {keys}"},
+	{For: "ValidationException", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the table refuses a record: {message}; its keys must be {keys}"},
 	{For: "ValidationException", Code: hotreader.CodeConfig,
 		Text: "the table is not laid out as configured: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},
 	{For: "unsent", Code: hotreader.CodeConfig,

@@ -97,7 +97,9 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 		return instead(page.Fail, a)
 	}
 	t.Cleanup(f.Done)
-	return f.store(Options{})
+	s := f.store(Options{})
+	s.Look.End = nil // which the tests on the engine have
+	return s
 }
 
 func instead(fail string, a cloud.Answer) cloud.Answer {
@@ -147,7 +149,7 @@ func TestCloud(t *testing.T) {
 	cloud.Run(t, cloud.Store{
 		Play: play, InMemory: true, Slack: slack, Batch: maxBatch, Parallel: parallelBatches,
 		Untimely:   []any{nil, raw(`{"NULL":true}`), raw(`{"S":"\udc00"}`)},
-		Unreadable: []any{raw(`{"NULL":true}`), raw(`{"B":"AP8="}`), raw(`{"N":"NaN"}`), raw(`{"S":"\ud800"}`)},
+		Unreadable: []any{raw(`{"B":"AP8="}`), raw(`{"N":"NaN"}`), raw(`{"S":"\ud800"}`)},
 	})
 }
 

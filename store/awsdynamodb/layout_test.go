@@ -18,6 +18,7 @@ import (
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/storetest/cloud"
 	"hotreader/test/engine"
+	"hotreader/test/laidout"
 )
 
 // lies is a table whose HASH and RANGE keys have the given names and kinds, with items
@@ -188,6 +189,8 @@ func TestNothingIsExplained(t *testing.T) {
 		{"no data in the range", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Start: year}, "", ""},
 		{"a slip in one of two", hotreader.Query{Device: "d", Properties: []string{"temperature", "temp"}}, "00:00:00 1 null", "temp: unknown_property: the newest has body, payload, temperature"},
 		{"a slip in one of two, latest", hotreader.Query{Device: "d", Properties: []string{"temp", "temperature"}, Last: true}, "00:00:00 null 1", "temp: unknown_property: the newest has"},
+		{"a slip in a filter", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Filters: []hotreader.Filter{{Property: "temprature", Op: hotreader.Equal, Value: hotreader.Int64Value(1)}}},
+			"", "temprature: unknown_property: the newest has body"},
 		{"another device", hotreader.Query{Device: "e", Properties: []string{"temperature"}, Start: year}, "", `: unknown_device: nothing has the device_id "e"`},
 		{"through a scalar", hotreader.Query{Device: "d", Properties: []string{"payload.t"}}, "", "payload.t: unknown_property: payload is the number 5"},
 		{"within an object", hotreader.Query{Device: "d", Properties: []string{"body.t"}}, "00:00:00 2", ""},
@@ -203,6 +206,83 @@ func TestNothingIsExplained(t *testing.T) {
 			if text := strings.Join(warn, "|"); err != nil || !strings.Contains(strings.Join(rows, "|"), c.rows) || (len(rows) > 0) != (c.rows != "") || !strings.HasPrefix(text, c.warn) || (text == "") != (c.warn == "") {
 				t.Errorf("%s: rows %q, %v, warnings %q; want %q, %q", c.name, rows, err, warn, c.rows, c.warn)
 			}
+		}
+	}
+}
+
+// What says where the properties are may be wrong: the answer names that setting, and what
+// is there.
+func TestWrongPlaceOfProperties(t *testing.T) {
+	for _, c := range []struct {
+		item, property string
+		l              layout.Layout
+		says           string
+	}{
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Base: "playload"}}, "no playload, but payload; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1,"u":2}}`, "v", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "in payload, where properties says it is, the newest has t, u"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":5}`, "t", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "payload is the number 5; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.x"}}}, "nothing at payload.x, but payload; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z#t","value":1}`, "t", layout.Layout{TimeSuffix: "#{property}", ValueKey: "val"}, "is of it and has no val, but value; set value_key"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","name":"t","value":1}`, "t", layout.Layout{NameKey: "name", ValueKey: "val"}, "is of it and has no val, but name, value; set value_key"},
+	} {
+		client, table := lies(t, "device_id", "timestamp", textKey, textKey, c.item)
+		for name, q := range queries(c.property) {
+			stats := new(hotreader.Stats)
+			_, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: c.l}), q)
+			if w := stats.Warnings(); err != nil || len(w) != 1 || w[0].Reason != hotreader.UnknownProperty || !strings.HasSuffix(w[0].Detail, c.says) {
+				t.Errorf("%s, %s: %v, %v; want %q", c.item, name, err, w, c.says)
+			}
+		}
+	}
+}
+
+// Texts that count since 1970 sort before dates: where a table changed over, latest says
+// that newer items may be there.
+func TestTextsThatSortElsewhere(t *testing.T) {
+	iso, epoch := `{"device_id":"d","timestamp":"2026-03-01T00:00:00Z","n":1}`, `{"device_id":"d","timestamp":"1772431259123","n":2}`
+	client, table := lies(t, "device_id", "timestamp", textKey, textKey, iso, epoch, `{"device_id":"d","timestamp":"META","n":3}`, `{"device_id":"d","timestamp":"#1","n":3}`)
+	for _, c := range []struct{ own, both string }{{layout.ISO8601, `["iso8601","epoch_ms:text"]`}, {"epoch_ms:text", `["epoch_ms:text","iso8601"]`}} {
+		s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{c.own}}})
+		stats := new(hotreader.Stats)
+		q := hotreader.Query{Device: "d", Properties: []string{"n"}, Start: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
+		rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, q)
+		if w := stats.Warnings(); err != nil || len(rows) != 1 || !slices.ContainsFunc(w, func(w hotreader.Warning) bool {
+			return w.Reason == hotreader.MixedTimes && strings.HasSuffix(w.Detail, "set time_format to "+c.both+" to have both")
+		}) {
+			t.Errorf("%s: %q, %v, %v", c.own, rows, err, w)
+		}
+	}
+}
+
+// An item that no time can be read of is counted once, though two formats are read.
+func TestUnreadableOfTwoFormatsIsCountedOnce(t *testing.T) {
+	for _, second := range []string{layout.ISO8601Blank, "iso8601+09:00", "epoch_s:text"} {
+		client, table := lies(t, "device_id", "timestamp", textKey, textKey, `{"device_id":"d","timestamp":"2026-03-02T06:00:00Z","n":1}`,
+			`{"device_id":"d","timestamp":"2026-03-02T06:11:xx","n":1}`, `{"device_id":"d","timestamp":"2026-03-02 06:12:xx","n":1}`)
+		for _, formats := range []layout.Formats{{layout.ISO8601, second}, {second, layout.ISO8601}} {
+			stats := new(hotreader.Stats)
+			s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: formats}})
+			rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"n"}, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)})
+			if err != nil || len(rows) != 1 || stats.Skipped() != 2 {
+				t.Errorf("%s: %q, %v, %v", formats, rows, err, stats.Warnings())
+			}
+		}
+	}
+}
+
+// A descending history with a start goes on over any number of empty partitions; without
+// one it says how far it looked, and not that nothing is known.
+func TestDescendingOverEmptyPartitions(t *testing.T) {
+	client, table := lies(t, "pk", "sk", textKey, textKey, `{"pk":"d#2024-01-10","sk":"2024-01-10T06:00:00Z","n":1}`, `{"pk":"d#2025-06-01","sk":"2025-06-01T06:00:00Z","n":2}`)
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{DeviceKey: "pk", TimeKey: "sk", Partition: "{device}#{yyyy-MM-dd}"}})
+	q := hotreader.Query{Device: "d", Properties: []string{"n"}, Order: hotreader.Descending, Start: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2025, 7, 1, 0, 0, 0, 0, time.UTC)}
+	cloud.WantRows(t, s, q, "06:00:00 2", "06:00:00 1")
+	for end, rows := range map[int]int{2025: 1, 2027: 0} {
+		stats := new(hotreader.Stats)
+		q.Start, q.End = time.Time{}, time.Date(end, 7, 1, 0, 0, 0, 0, time.UTC)
+		got, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, q)
+		if w := stats.Warnings(); err != nil || len(got) != rows || len(w) != 1 || w[0].Reason != hotreader.LookBackEnded || !strings.Contains(w[0].String(), "400 empty partitions in a row were looked into, from d#") {
+			t.Errorf("from %d: %q, %v, %v", end, got, err, w)
 		}
 	}
 }
@@ -249,7 +329,7 @@ func TestDatedPartitions(t *testing.T) {
 	cloud.WantRows(t, s, hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}, "06:00:00 1")
 	stats := new(hotreader.Stats)
 	rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"m"}, Last: true})
-	if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) == 0 || w[0].Reason != hotreader.LookBackEnded || !strings.Contains(w[0].Detail, "400 partitions") {
+	if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) == 0 || w[0].Reason != hotreader.LookBackEnded || !strings.HasPrefix(w[0].Detail, fmt.Sprintf("400 empty partitions in a row were looked into, from d#%s back to d#%s, and nothing older was read", day(4), day(403))) {
 		t.Errorf("a property that never was: %q, %v, %v", rows, err, w)
 	}
 }
@@ -320,7 +400,7 @@ func TestItemsOfOneInstantInAnIndex(t *testing.T) {
 		}
 	}
 	byARN := o
-	byARN.Layout.Index = "arn:aws:dynamodb:us-east-1:000000000000:table/" + o.Table + "/index/by-device"
+	byARN.Layout.Index = "arn:aws:dynamodb:eu-central-1:000000000000:table/" + o.Table + "/index/by-device"
 	for _, o := range []awsdynamodb.Options{o, byARN} {
 		for name, q := range queries("n", "m", "k") {
 			stats := new(hotreader.Stats)
@@ -334,4 +414,176 @@ func TestItemsOfOneInstantInAnIndex(t *testing.T) {
 	missing.Layout.Index = "by-site"
 	_, err := cloud.Rows(t.Context(), awsdynamodb.New(client, missing), queries("n")["whole"])
 	cloud.WantError(t, "an index that is not there", err, hotreader.CodeConfig, "by-site")
+}
+
+// What is found in tables that nobody told us about leads to their latest values.
+func TestInspected(t *testing.T) {
+	for _, s := range laidout.Shapes {
+		if s.Nested() {
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			first := s.Fields()[0]
+			hash, ranged := textKey, textKey
+			if _, number := first[s.Partition].(json.Number); number {
+				hash = numberKey
+			}
+			if _, number := first[s.Sort].(json.Number); number {
+				ranged = numberKey
+			}
+			client, table := lies(t, s.Partition, s.Sort, hash, ranged, s.Items...)
+			s.Check(t, awsdynamodb.New(client, awsdynamodb.Options{Table: table}), func(l layout.Layout) hotreader.Source {
+				return awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: l})
+			})
+		})
+	}
+}
+
+// keyed is a table with keys of texts, and secondary indexes by name.
+func keyed(t *testing.T, own [2]string, indexes map[string][2]string, items ...map[string]any) (*dynamodb.Client, string) {
+	t.Helper()
+	client := engine.DynamoDBClient(t)
+	table := strings.ReplaceAll(t.Name(), "/", "-") + fmt.Sprint(time.Now().UnixNano())
+	in := dynamodb.CreateTableInput{TableName: &table, BillingMode: types.BillingModePayPerRequest}
+	schema := func(key [2]string) (elements []types.KeySchemaElement) {
+		for i, name := range key {
+			if name == "" {
+				continue
+			}
+			elements = append(elements, types.KeySchemaElement{AttributeName: &name, KeyType: []types.KeyType{types.KeyTypeHash, types.KeyTypeRange}[i]})
+			if !slices.ContainsFunc(in.AttributeDefinitions, func(d types.AttributeDefinition) bool { return *d.AttributeName == name }) {
+				in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: &name, AttributeType: textKey})
+			}
+		}
+		return elements
+	}
+	in.KeySchema = schema(own)
+	for name, key := range indexes {
+		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{IndexName: &name, KeySchema: schema(key), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}})
+	}
+	if _, err := client.CreateTable(t.Context(), &in); err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range items {
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: engine.Attribute(item).(*types.AttributeValueMemberM).Value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return client, table
+}
+
+// Tables whose own key says nothing of a device and its time are read by an index that
+// does; without one, that is said.
+func TestInspectedIndexes(t *testing.T) {
+	var items []map[string]any
+	for i := range 20 {
+		items = append(items, map[string]any{"id": fmt.Sprintf("m-%02d", 7*i%20), "kind": "telemetry", "deviceId": fmt.Sprintf("pump-%d", i%3),
+			"at": fmt.Sprintf("2026-03-02T06:00:%02dZ", i), "temperature": json.Number(fmt.Sprint(20 + i))})
+	}
+	for _, c := range []struct {
+		name    string
+		own     [2]string
+		indexes map[string][2]string
+		index   string
+		says    string
+		broken  bool
+	}{
+		{"an id of each message", [2]string{"id"}, map[string][2]string{"by-device": {"deviceId", "at"}}, "by-device", "took index by-device (deviceId, at), for in the table's own key (id) no time is at the second place", false},
+		{"several indexes", [2]string{"id", "at"}, map[string][2]string{"a-kind": {"kind", "at"}, "by-device": {"deviceId", "at"}, "z-kind": {"kind", "deviceId"}}, "by-device", "not index a-kind", false},
+		{"no index", [2]string{"id"}, nil, "", "add a secondary index", true},
+		{"no time in any key", [2]string{"deviceId", "id"}, map[string][2]string{"by-kind": {"kind", "deviceId"}}, "", "at holds times", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client, table := keyed(t, c.own, c.indexes, items...)
+			for _, device := range []string{"", "pump-1"} {
+				sampled, schema, err := awsdynamodb.New(client, awsdynamodb.Options{Table: table}).Sample(t.Context(), device, 40)
+				if err != nil {
+					t.Fatal(err)
+				}
+				l, r := layout.Guess(sampled, schema)
+				said := strings.Join(slices.Concat(r.Reasons, r.Problems), "\n")
+				if l.Index != c.index || !strings.Contains(said, c.says) || (len(r.Problems) > 0) != c.broken {
+					t.Fatalf("%q: %+v, %q; want index %s, %q", device, l, said, c.index, c.says)
+				}
+				if c.broken {
+					continue
+				}
+				want := map[string]string{"pump-0": "temperature=38", "pump-1": "temperature=39"}[r.Device]
+				got, err := laidout.Latest(t.Context(), awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: l}), r.Device, []string{"temperature"})
+				if err != nil || got != want || device != "" && r.Device != device {
+					t.Errorf("the latest of %q is %q, %v; want %q", r.Device, got, err, want)
+				}
+			}
+		})
+	}
+}
+
+// A sample is of several devices, of the oldest and the newest items, and of the device
+// that is asked for, however many others there are.
+func TestSampleOfMany(t *testing.T) {
+	var items []map[string]any
+	for d := range 12 {
+		for i := range 30 {
+			sk := fmt.Sprintf("%d", 1_760_000_000+i)
+			if i >= 20 {
+				sk = fmt.Sprintf("2026-03-02T06:00:%02dZ", i)
+			}
+			items = append(items, map[string]any{"pk": fmt.Sprintf("site-4#pump-%02d", d), "sk": sk, "n": json.Number(fmt.Sprint(i))})
+		}
+	}
+	client, table := keyed(t, [2]string{"pk", "sk"}, nil, items...)
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table})
+	for _, device := range []string{"", "pump-11", "site-4#pump-11", "fan-1"} {
+		stats := new(hotreader.Stats)
+		sampled, schema, err := s.Sample(hotreader.WithStats(t.Context(), stats), device, 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, r := layout.Guess(sampled, schema)
+		if len(l.TimeFormat) != 2 || len(sampled) > 80 || stats.Reads.Load() > 12 {
+			t.Errorf("%q: %d items in %d requests, %+v", device, len(sampled), stats.Reads.Load(), l)
+		}
+		switch device {
+		case "":
+			if len(r.Devices) < 3 || l.Partition != "site-4#{device}" {
+				t.Errorf("devices %q, partition %q", r.Devices, l.Partition)
+			}
+		case "fan-1":
+			if len(r.Problems) != 1 || !strings.Contains(r.Problems[0], `"fan-1"; there are`) {
+				t.Errorf("a device that is not there: %q", r.Problems)
+			}
+		default:
+			if r.Device != device || len(r.Problems) > 0 {
+				t.Errorf("%s: device %q of %q, %q", device, r.Device, l.Partition, r.Problems)
+			}
+		}
+	}
+	none, empty := keyed(t, [2]string{"pk", "sk"}, nil)
+	if sampled, _, err := awsdynamodb.New(none, awsdynamodb.Options{Table: empty}).Sample(t.Context(), "d", 40); err != nil || len(sampled) > 0 {
+		t.Errorf("an empty table: %v, %v", sampled, err)
+	}
+	if _, _, err := awsdynamodb.New(none, awsdynamodb.Options{Table: "nobody"}).Sample(t.Context(), "", 40); hotreader.CodeOf(err) != hotreader.CodeNotFound {
+		t.Errorf("no table: %v", err)
+	}
+}
+
+// A clock that changes between two offsets is read whole by the two formats together, in
+// the order of instants, also in the hour that comes twice.
+func TestTwoOffsets(t *testing.T) {
+	client, table := lies(t, "device_id", "timestamp", textKey, textKey,
+		`{"device_id":"d","timestamp":"2025-10-26T02:10:00+02:00","n":1}`, `{"device_id":"d","timestamp":"2025-10-26T02:50:00+02:00","n":2}`,
+		`{"device_id":"d","timestamp":"2025-10-26T02:20:00+01:00","n":3}`, `{"device_id":"d","timestamp":"2025-10-26T02:40:00.5+01:00","n":4}`,
+		`{"device_id":"d","timestamp":"2026-03-29T03:00:00+02:00","n":5}`)
+	s := awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: layout.Layout{TimeFormat: layout.Formats{"iso8601+01:00", "iso8601+02:00"}}})
+	want := []string{"00:10:00 1", "00:50:00 2", "01:20:00 3", "01:40:00.5 4", "01:00:00 5"}
+	q := hotreader.Query{Device: "d", Properties: []string{"n"}}
+	cloud.WantRows(t, s, q, want...)
+	q.Start, q.End = time.Date(2025, 10, 26, 0, 50, 0, 0, time.UTC), time.Date(2025, 10, 26, 1, 20, 0, 0, time.UTC)
+	cloud.WantRows(t, s, q, want[1:3]...)
+	q = hotreader.Query{Device: "d", Properties: []string{"n"}, Order: hotreader.Descending}
+	slices.Reverse(want)
+	cloud.WantRows(t, s, q, want...)
+	q.Limit = 2
+	cloud.WantRows(t, s, q, want[:2]...)
+	cloud.WantRows(t, s, hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}, want[0])
 }

@@ -67,25 +67,19 @@ func (s *Store) within(ctx context.Context, value string, in dynamodb.QueryInput
 	return items, number, err
 }
 
-// aside returns an item whose time is a number in another unit than the layout's: one
-// that is too large for it or, of a coarser unit, too small for the times of today.
-func (s *Store) aside(ctx context.Context, value string) (*layout.Item, error) {
-	if s.codec.Kind != layout.NumberTime {
-		return nil, nil
+// end returns the item of a partition with the least or the greatest key; of texts, of
+// those with a digit where the time begins.
+func (s *Store) end(ctx context.Context, value string, least bool) (*layout.Item, error) {
+	in := dynamodb.QueryInput{Limit: aws.Int32(1), ScanIndexForward: &least}
+	if s.codec.Kind == layout.TextTime {
+		in.KeyConditionExpression = aws.String("#t BETWEEN :low AND :high")
+		in.ExpressionAttributeValues = map[string]types.AttributeValue{":low": attribute(s.layout.TimePrefix+"0", false), ":high": attribute(s.layout.TimePrefix+":", false)}
 	}
-	for _, of := range layout.OtherUnits(s.layout.TimeFormat) {
-		items, _, err := s.within(ctx, value, dynamodb.QueryInput{Limit: aws.Int32(1), KeyConditionExpression: aws.String("#t BETWEEN :low AND :high"),
-			ExpressionAttributeValues: map[string]types.AttributeValue{":low": attribute(of.Low, true), ":high": attribute(of.High, true)}})
-		if err != nil {
-			return nil, err
-		}
-		for _, it := range items {
-			if _, ok := s.layout.ReadTime(it.Fields[s.layout.TimeKey]); !ok {
-				return &it, nil
-			}
-		}
+	items, _, err := s.within(ctx, value, in)
+	if len(items) == 0 {
+		return nil, err
 	}
-	return nil, nil
+	return &items[0], nil
 }
 
 // peek returns the items of the page that ask asks for, whole.

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader/layout"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 )
 
@@ -33,7 +34,7 @@ func (s *Store) Sample(ctx context.Context, device string, n int) (items []layou
 		items, err = s.sample(ctx, &schema, device, n)
 	}
 	if err != nil {
-		return nil, schema, s.fail(ctx, sampling, err)
+		return nil, schema, s.fail(ctx, failure.Sampling, err)
 	}
 	schema.Device = device
 	return items, schema, nil

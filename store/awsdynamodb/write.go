@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -14,6 +16,7 @@ import (
 	"hotreader"
 	"hotreader/layout"
 	"hotreader/store/internal/batch"
+	"hotreader/store/internal/failure"
 )
 
 // DynamoDB's bounds, from "Quotas and limits in Amazon DynamoDB" and
@@ -48,10 +51,10 @@ func (s *Store) Write(ctx context.Context, device string, records []hotreader.Re
 	}
 	requests, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, types.WriteRequest)) error { return s.items(device, r, add) })
 	if err != nil {
-		return &hotreader.Error{Op: s.op(writing), Code: hotreader.CodeInvalid, Err: err}
+		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
 	}
 	if err := batch.Send(ctx, slices.Collect(slices.Chunk(requests, maxBatch)), parallelBatches, s.writeBatch); err != nil {
-		return s.fail(ctx, writing, err)
+		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
 }
@@ -191,4 +194,47 @@ func checkNumber(text []byte) string {
 		return "is outside of what DynamoDB keeps, 1e-130 to 9.99e125"
 	}
 	return ""
+}
+
+var _ hotreader.Merger = (*Store)(nil)
+
+// Merge stores records as Write does, but an item that is there keeps the attributes
+// that a record lacks. Each item is an update of its own.
+func (s *Store) Merge(ctx context.Context, device string, records []hotreader.Record) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	err := batch.CheckFlat(records, s.layout.WritePath)
+	var requests []types.WriteRequest
+	if err == nil {
+		requests, err = batch.Make(device, records, func(r *hotreader.Record, add func(string, types.WriteRequest)) error { return s.items(device, r, add) })
+	}
+	if err != nil {
+		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
+	}
+	if err := batch.Send(ctx, requests, parallelBatches, s.update); err != nil {
+		return s.fail(ctx, failure.Writing, err)
+	}
+	return nil
+}
+
+// update sets the attributes of an item.
+func (s *Store) update(ctx context.Context, put types.WriteRequest) error {
+	in := &dynamodb.UpdateItemInput{TableName: &s.table, Key: map[string]types.AttributeValue{},
+		ExpressionAttributeNames: map[string]string{}, ExpressionAttributeValues: map[string]types.AttributeValue{}}
+	var sets []string
+	item := put.PutRequest.Item
+	for i, name := range slices.Sorted(maps.Keys(item)) {
+		if name == s.layout.DeviceKey || name == s.layout.TimeKey {
+			in.Key[name] = item[name]
+			continue
+		}
+		n, v := fmt.Sprintf("#n%d", i), fmt.Sprintf(":v%d", i)
+		in.ExpressionAttributeNames[n], in.ExpressionAttributeValues[v] = name, item[name]
+		sets = append(sets, n+" = "+v)
+	}
+	expression := "SET " + strings.Join(sets, ", ")
+	in.UpdateExpression = &expression
+	_, err := s.client.UpdateItem(ctx, in)
+	return err
 }

@@ -39,6 +39,7 @@ import (
 
 	"hotreader"
 	"hotreader/layout"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
@@ -87,11 +88,11 @@ func New(client *Client, o Options) *Store {
 		single:    o.Single,
 	}
 	s.Scanner = paging.Scanner{
-		Cloud: layout.CosmosDB, Layout: o.Layout.WithDefaults(), Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled, Unranked: true,
+		Cloud: layout.CosmosDB, Layout: o.Layout.WithDefaults(), Slack: slack, Most: 1 << 20, Kept: paging.MaxPooled, Unranked: true, Clocked: true,
 		Check: func(*hotreader.Query) error { return s.check() },
 		New:   s.newReading,
-		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
-		Look:  paging.Look{Items: s.newest, Aside: s.aside},
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, failure.Querying, err) },
+		Look:  paging.Look{Items: s.newest, End: s.end},
 	}
 	s.device, s.time = layout.ParsePath(s.Layout.DeviceKey), layout.ParsePath(s.Layout.TimeKey)
 	s.codec = timekey.NewCodecs(s.Layout)[0]
@@ -133,7 +134,7 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 	defer p.Release()
 	_, err := client.do(ctx, &request{verb: http.MethodPost, path: "/dbs", kind: "dbs", body: []byte(`{"id":` + quote(s.database) + "}")}, p)
 	if err != nil && statusOf(err) != http.StatusConflict {
-		return s.fail(ctx, creating, err)
+		return s.fail(ctx, failure.Creating, err)
 	}
 	indexed := []string{`{"path":` + quote(path(s.device)+"/?") + "}"}
 	for _, key := range []string{s.Layout.TimeKey, s.Layout.NameKey} {
@@ -149,10 +150,10 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 		return nil
 	}
 	if statusOf(err) != http.StatusConflict {
-		return s.fail(ctx, creating, err)
+		return s.fail(ctx, failure.Creating, err)
 	}
 	if _, err = s.checkPartition(ctx); err != nil {
-		return s.fail(ctx, creating, err)
+		return s.fail(ctx, failure.Creating, err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"hotreader"
 	"hotreader/store/internal/paging"
+	"hotreader/store/storetest/cloud"
 	"hotreader/test/jsondraw"
 )
 
@@ -315,19 +316,9 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 		values := make([]hotreader.Value, testColumns)
 		d.prepare(testAsk(), false)
 		page := []byte(body)
-		if allocations := testing.AllocsPerRun(10, func() {
-			if err := d.Open(page); err != nil {
-				t.Fatal(err)
-			}
-			for {
-				_, more, err := d.Item(values)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !more {
-					return
-				}
-			}
+		if allocations := cloud.PageAllocations(t, func() error { return d.Open(page) }, func() (more bool, err error) {
+			_, more, err = d.Item(values)
+			return more, err
 		}); allocations > 0 {
 			t.Errorf("%s: %v allocations", name, allocations)
 		}

@@ -14,19 +14,11 @@ import (
 	"hotreader/store/internal/failure"
 )
 
-// What the Store does to a container.
-const (
-	querying = "query"
-	writing  = "write"
-	creating = "create"
-	sampling = "inspect"
-)
-
 // roles are what it takes.
 var roles = map[string]string{
-	querying: "Cosmos DB Built-in Data Reader",
-	sampling: "Cosmos DB Built-in Data Reader",
-	writing:  "Cosmos DB Built-in Data Contributor",
+	failure.Querying: "Cosmos DB Built-in Data Reader",
+	failure.Sampling: "Cosmos DB Built-in Data Reader",
+	failure.Writing:  "Cosmos DB Built-in Data Contributor",
 }
 
 // rules go by the HTTP status of what Cosmos DB says.
@@ -36,24 +28,24 @@ var rules = []failure.Rule{
 		Text: "the container does not index its time: {message}; include {time}/? and {device}/? in its indexing policy"},
 	{For: "400", Says: "partition key|partitionkey|cross partition", Code: hotreader.CodeConfig,
 		Text: "the container is not laid out as configured: {message}; its partition key must be {device}, or " + hotreader.LayoutHelp},
-	{For: "400", Doing: writing, Code: hotreader.CodeInvalid, Text: "the container refuses an item: {message}"},
+	{For: "400", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the container refuses an item: {message}"},
 	{For: "400", Code: hotreader.CodeConfig,
 		Text: "Cosmos DB refuses the request: {message}; " + hotreader.LayoutHelp},
 	{For: "401", Code: hotreader.CodeConfig,
 		Text: "the credentials were refused: {message}; check that COSMOS_DB_KEY is a key of {endpoint}, or that the identity is of its tenant, and that the clock is right"},
 	{For: "403", Says: "maximum size", Code: hotreader.CodeStore,
 		Text: "the device's partition is full: {message}; Cosmos DB keeps at most 20 GB of one device: let old rows expire"},
-	{For: "403", Doing: creating, Code: hotreader.CodeForbidden,
+	{For: "403", Doing: failure.Creating, Code: hotreader.CodeForbidden,
 		Text: "it is not allowed: {message}; it needs an account key, or create the container with Azure's own tools"},
 	{For: "403", Code: hotreader.CodeForbidden,
 		Text: "it is not allowed: {message}; give the identity the role {role} on the account, and let the account's firewall pass"},
-	{For: "404", Doing: creating, Code: hotreader.CodeNotFound, Text: "there is no such account as {endpoint}: {message}; check COSMOS_DB_ENDPOINT"},
+	{For: "404", Doing: failure.Creating, Code: hotreader.CodeNotFound, Text: "there is no such account as {endpoint}: {message}; check COSMOS_DB_ENDPOINT"},
 	{For: "404", Code: hotreader.CodeNotFound,
 		Text: "there is no container {container} of {endpoint}; check COSMOS_DB_DATABASE, COSMOS_DB_CONTAINER and COSMOS_DB_ENDPOINT"},
 	{For: "409", Code: hotreader.CodeInvalid, Text: "an item conflicts with another one: {message}; the container must have no unique keys"},
 	{For: "413", Code: hotreader.CodeTooLarge, Text: "the request is too large: {message}"},
 	{For: "408 410 449 503", Code: hotreader.CodeUnavailable, Text: "Cosmos DB is not able to just now: status {status}: {message}{trace}"},
-	{For: "emulator:5*", Doing: writing, Code: hotreader.CodeStore,
+	{For: "emulator:5*", Doing: failure.Writing, Code: hotreader.CodeStore,
 		Text: "the emulator failed: status {status}: {message}; if it knows no transactional batches, write items one by one: single=true in the store's URL"},
 	{For: "5*", Code: hotreader.CodeStore, Text: "Cosmos DB failed: status {status}: {message}{trace}"},
 	{For: "untrusted", Code: hotreader.CodeConfig, Text: "{endpoint} is not trusted: {error}; check COSMOS_DB_ENDPOINT{tls}"},

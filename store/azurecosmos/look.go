@@ -6,12 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"hotreader/layout"
 	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
-	"hotreader/store/internal/timekey"
 )
 
 // newest returns the n items of a partition that were written last, which an index
@@ -25,20 +23,19 @@ func (s *Store) newest(ctx context.Context, value string, n int) (items []layout
 	return items, number, err
 }
 
-// aside returns an item whose time is a number where the layout's are texts, or a text
-// where they are numbers.
-func (s *Store) aside(ctx context.Context, value string) (*layout.Item, error) {
-	kinds := []layout.TimeKind{layout.TextTime, layout.NumberTime}
-	for _, c := range timekey.NewCodecs(s.Layout) {
-		kinds = slices.DeleteFunc(kinds, func(k layout.TimeKind) bool { return k == c.Kind })
-	}
-	if len(kinds) == 0 || s.Layout.TimeKey == "_ts" {
+// end returns the item of a partition with the least or the greatest time, in Cosmos
+// DB's order of all types.
+func (s *Store) end(ctx context.Context, value string, least bool) (*layout.Item, error) {
+	if s.Layout.TimeKey == "_ts" {
 		return nil, nil
 	}
-	q := query{value: value}
-	q.and(s.time, ">=", "@x", least(kinds[0]))
-	items, _, err := s.look(ctx, q, 1)
-	if len(items) == 0 || err != nil {
+	order := " DESC"
+	if least {
+		order = " ASC"
+	}
+	at := property(s.time)
+	items, _, err := s.look(ctx, query{value: value, conditions: " AND IS_DEFINED(" + at + ") ORDER BY " + at + order}, 1)
+	if len(items) == 0 {
 		return nil, err
 	}
 	return &items[0], nil

@@ -3,6 +3,7 @@
 package azurecosmos_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"hotreader/layout"
 	"hotreader/store/azurecosmos"
 	"hotreader/store/storetest/cloud"
+	"hotreader/test/laidout"
 )
 
 // doc is an item of the device d, or of the one that it names.
@@ -111,6 +113,39 @@ func TestMixedTimes(t *testing.T) {
 	want(t, s, n, "", "12:00:00 2")
 }
 
+// Times that no range finds are told, though it has rows.
+func TestTimesThatNoRangeFinds(t *testing.T) {
+	n := hotreader.Query{Properties: []string{"n"}, Start: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
+	for says, when := range map[string]any{"item odd: timestamp is null": nil, "item odd: timestamp is an object": map[string]any{"a": 1},
+		`set time_format to ["iso8601","epoch_ms:text"] to have both`: "1704110400000"} {
+		want(t, stored(t, layout.Layout{}, doc("1", map[string]any{"timestamp": noon, "n": 1}), doc("odd", map[string]any{"timestamp": when, "n": 2})), n, says, "12:00:00 1")
+	}
+	border := layout.Layout{DeviceKey: "device_id", Partition: "{device}-{yyyy}"}
+	s := stored(t, border, map[string]any{"id": "in", "device_id": "d-2024", "timestamp": noon, "n": 1}, map[string]any{"id": "out", "device_id": "d-2024", "timestamp": "2023-12-31T23:59:59Z", "n": 2})
+	n.End = n.Start.AddDate(0, 1, 0)
+	want(t, s, n, `item out has the device_id "d-2024", which is not of its timestamp, the text "2023-12-31T23:59:59Z"`, "12:00:00 1")
+}
+
+// Of one instant in two formats, the value that was written last stands, and the other is
+// counted.
+func TestTwoFormatsOfOneInstant(t *testing.T) {
+	both := layout.Layout{TimeFormat: layout.Formats{layout.ISO8601, layout.EpochMillis}}
+	text, number := doc("m", map[string]any{"timestamp": noon, "n": 1, "m": 5}), doc("m", map[string]any{"timestamp": 1704110400000, "n": 2})
+	for _, c := range []struct {
+		items []map[string]any
+		row   string
+	}{{[]map[string]any{text, number}, "12:00:00 2 5"}, {[]map[string]any{number, text}, "12:00:00 1 5"}} {
+		o := options(both)
+		s := open(t, o)
+		for i, item := range c.items {
+			item["id"] = string(rune('z' - i))
+			put(t, o, "d", item)
+			time.Sleep(1100 * time.Millisecond) // Cosmos DB's clock counts seconds
+		}
+		want(t, s, hotreader.Query{Properties: []string{"n", "m"}}, "n: 1 value replaced", c.row)
+	}
+}
+
 // What others nest is read by its path; a name with dots may be one name.
 func TestNestedProperties(t *testing.T) {
 	s := stored(t, layout.Layout{},
@@ -174,4 +209,28 @@ func TestNoEmptySuccess(t *testing.T) {
 	want(t, s, hotreader.Query{Properties: []string{"temp"}}, "temperature")
 	s = stored(t, layout.Layout{}, map[string]any{"id": "1", "device_id": "e", "timestamp": noon, "n": 1})
 	want(t, s, hotreader.Query{Properties: []string{"n"}}, `nothing has the device_id "d"`)
+}
+
+// What is found in containers that nobody told us about leads to their latest values.
+func TestInspected(t *testing.T) {
+	for _, s := range laidout.Shapes {
+		s = s.Renamed("iothub-connection-device-id", "iothubConnectionDeviceId") // the emulator cannot be asked by a path with a dash
+		t.Run(s.Name, func(t *testing.T) {
+			o := options(layout.Layout{DeviceKey: s.Partition})
+			open(t, o)
+			for i, fields := range s.Fields() {
+				partition, _ := layout.Item{Fields: fields}.At(layout.ParsePath(s.Partition))
+				if fields["id"] == nil {
+					fields["id"] = fmt.Sprint(i)
+				}
+				put(t, o, partition, fields)
+			}
+			with := func(l layout.Layout) hotreader.Source {
+				of := o
+				of.Layout = l
+				return azurecosmos.New(client(t), of)
+			}
+			s.Check(t, with(layout.Layout{}).(*azurecosmos.Store), with)
+		})
+	}
 }

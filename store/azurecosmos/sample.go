@@ -9,6 +9,7 @@ import (
 
 	"hotreader"
 	"hotreader/layout"
+	"hotreader/store/internal/failure"
 )
 
 // Sample returns about n items of the container, if it can those of a device, and what
@@ -23,13 +24,13 @@ func (s *Store) Sample(ctx context.Context, device string, n int) (items []layou
 		err = &hotreader.Error{Code: hotreader.CodeConfig, Err: fmt.Errorf("the container is partitioned by %d paths (%s); only one can be read by", len(paths), strings.Join(paths, ", "))}
 	}
 	if err != nil {
-		return nil, schema, s.fail(ctx, sampling, err)
+		return nil, schema, s.fail(ctx, failure.Sampling, err)
 	}
 	key := layout.JoinPath(namesOf(paths[0]))
 	schema = layout.Schema{Cloud: layout.CosmosDB, Keys: []layout.Key{{Partition: key}}, Device: device}
 	of := New(s.client, Options{Database: s.database, Container: s.container, Layout: layout.Layout{DeviceKey: key}})
 	if items, err = of.sample(ctx, device, n); err != nil {
-		return nil, schema, s.fail(ctx, sampling, err)
+		return nil, schema, s.fail(ctx, failure.Sampling, err)
 	}
 	return items, schema, nil
 }

@@ -55,12 +55,8 @@ func newCollection(name string) string {
 	return name + "-" + strconv.FormatInt(collections.Add(1), 10)
 }
 
-func harness(l layout.Layout) storetest.Harness {
-	return harnessFrom(l, time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC))
-}
-
-// harnessFrom is harness where histories begin at an instant, or later.
-func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
+// harness brings up a collection for each check. Histories begin at from, or later.
+func harness(l layout.Layout, from time.Time) storetest.Harness {
 	var collection string
 	var client *firestore.Client
 	h := storetest.Harness{
@@ -77,10 +73,7 @@ func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
 				o.Layout.Collection = collection + "/" + l.Collection
 			}
 			s := ours(t, o)
-			if strings.Contains(l.Partition, "yyyy") {
-				return storetest.Dated{Source: s, From: from}, s
-			}
-			return s, s
+			return storetest.Dated(s, l.Partition, from), s
 		},
 	}
 	if n := len(l.TimeFormat); n > 0 && slices.Contains([]string{layout.Native, layout.EpochMicros, layout.EpochMillis}, l.TimeFormat[n-1]) {
@@ -116,7 +109,7 @@ func harnessFrom(l layout.Layout, from time.Time) storetest.Harness {
 	return h
 }
 
-func TestConformance(t *testing.T) { storetest.Run(t, harness(layout.Layout{})) }
+func TestConformance(t *testing.T) { storetest.Run(t, harness(layout.Layout{}, time.Time{})) }
 
 // layouts are collections that others have laid out, each with several ways of the
 // layout at once, so that each meets others.
@@ -136,11 +129,7 @@ var layouts = map[string]layout.Layout{
 // tooFine are checks with nanoseconds, which timestamps and most numbers cannot hold.
 var tooFine = []string{"range/nanoseconds", "resume/behind every row", "names/a hundred properties", "write/the last write stands"}
 
-func TestLayouts(t *testing.T) {
-	for name, l := range layouts {
-		t.Run(name, func(t *testing.T) { storetest.RunRows(t, harness(l)) })
-	}
-}
+func TestLayouts(t *testing.T) { storetest.Layouts(t, layouts, harness) }
 
 // Documents of other programs with times of every type, read in both orders and
 // in ranges whose ends lie between, at and beside them.

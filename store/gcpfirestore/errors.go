@@ -12,14 +12,8 @@ import (
 	"hotreader/store/internal/failure"
 )
 
-// What the Store does to a collection.
-const (
-	querying = "query"
-	writing  = "write"
-)
-
 // roles are what it takes.
-var roles = map[string]string{querying: "roles/datastore.viewer", writing: "roles/datastore.user"}
+var roles = map[string]string{failure.Querying: "roles/datastore.viewer", failure.Writing: "roles/datastore.user"}
 
 // rules go by the names of gRPC's codes, and of the reasons that Google gives.
 var rules = []failure.Rule{
@@ -36,7 +30,7 @@ var rules = []failure.Rule{
 	{For: "RESOURCE_EXHAUSTED", Code: hotreader.CodeThrottled, Text: "Firestore takes no more requests just now, or a quota is used up: {message}"},
 	{For: "UNAVAILABLE CANCELLED", Code: hotreader.CodeUnavailable, Text: "{error}"},
 	{For: "DEADLINE_EXCEEDED", Code: hotreader.CodeUnavailable, Text: "Firestore did not answer within its own time: {message}"},
-	{For: "INVALID_ARGUMENT", Doing: writing, Code: hotreader.CodeInvalid, Text: "Firestore refuses a record: {message}"},
+	{For: "INVALID_ARGUMENT", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "Firestore refuses a record: {message}"},
 	{For: "INVALID_ARGUMENT", Code: hotreader.CodeConfig,
 		Text: "Firestore refuses the query: {message}; check the collection's name, or " + hotreader.LayoutHelp},
 	{For: "UNIMPLEMENTED", Code: hotreader.CodeProtocol, Text: "{endpoint} does not know the call: {message}; check that it is Firestore"},

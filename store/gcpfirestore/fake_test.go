@@ -242,7 +242,7 @@ func play(t testing.TB, p *cloud.Service) hotreader.Store {
 		return answer{fail: failures[page.Fail]}
 	}
 	s := storeOf(f.client, Options{})
-	s.Look.Aside = nil
+	s.Look.End = nil
 	return s
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"hotreader"
 	"hotreader/layout"
+	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
 )
@@ -61,11 +62,11 @@ func New(client *Client, o Options) *Store {
 	s.databasePath = "projects/" + s.project + "/databases/" + s.database
 	s.codecs = timekey.NewCodecs(o.Layout)
 	s.Scanner = paging.Scanner{
-		Cloud: layout.Firestore, Layout: o.Layout.WithDefaults(), Slack: slack, Most: maxPage, Kept: maxPooled,
+		Cloud: layout.Firestore, Layout: o.Layout.WithDefaults(), Slack: slack, Most: maxPage, Kept: maxPooled, Clocked: true,
 		Check: s.checkQuery,
 		New:   s.newReading,
-		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, querying, err) },
-		Look:  paging.Look{Items: s.look, Aside: s.lookAside},
+		Fail:  func(ctx context.Context, err error) error { return s.fail(ctx, failure.Querying, err) },
+		Look:  paging.Look{Items: s.look, End: s.end},
 	}
 	return s
 }
@@ -129,7 +130,7 @@ func (s *Store) checkQuery(q *hotreader.Query) error {
 		return err
 	}
 	if err := s.checkDevice(q.Device); err != nil {
-		return s.invalid(querying, err)
+		return s.invalid(failure.Querying, err)
 	}
 	return nil
 }

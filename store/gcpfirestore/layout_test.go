@@ -3,7 +3,9 @@
 package gcpfirestore_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"hotreader/layout"
 	"hotreader/store/gcpfirestore"
 	"hotreader/store/storetest/cloud"
+	"hotreader/test/laidout"
 )
 
 // lies puts documents, as another program would, into a new collection, each in a commit
@@ -64,8 +67,14 @@ func TestDocumentsAsTheyLie(t *testing.T) {
 			`set time_format to ["iso8601","native"] to have both`, layout.Layout{TimeFormat: layout.Formats{layout.ISO8601, layout.Native}}, []string{"n"}, "06:00:01 1|06:00:02 2"},
 		{"text, then numbers", []document{{"timestamp": t1, "n": 1}, {"timestamp": 1772431202500, "n": 2}},
 			`set time_format to ["iso8601","epoch_ms"] to have both`, layout.Layout{TimeFormat: layout.Formats{layout.ISO8601, layout.EpochMillis}}, []string{"n"}, "06:00:01 1|06:00:02.5 2"},
-		{"of one instant in two formats, the newer", []document{{"timestamp": instant(t1), "n": 2, "m": 3}, {"timestamp": t1, "n": 1, "k": 4}}, "mixed_times",
+		{"of one instant in two formats, the one written last", []document{{"timestamp": instant(t1), "n": 2, "m": 3}, {"timestamp": t1, "n": 1, "k": 4}}, "mixed_times",
+			layout.Layout{TimeFormat: layout.Formats{layout.ISO8601, layout.Native}}, []string{"n", "m", "k"}, "06:00:01 1 3 4"},
+		{"of one instant in two formats, in the other order", []document{{"timestamp": t1, "n": 1, "k": 4}, {"timestamp": instant(t1), "n": 2, "m": 3}}, "mixed_times",
 			layout.Layout{TimeFormat: layout.Formats{layout.ISO8601, layout.Native}}, []string{"n", "m", "k"}, "06:00:01 2 3 4"},
+		{"a time that is null", []document{{"timestamp": t1, "n": 1}, {"timestamp": nil, "n": 2}}, "mixed_times item y: timestamp is null", layout.Layout{}, []string{"n"}, "06:00:01 1"},
+		{"a time that is a map", []document{{"timestamp": t1, "n": 1}, {"timestamp": document{"a": 1}, "n": 2}}, "mixed_times item y: timestamp is an object", layout.Layout{}, []string{"n"}, "06:00:01 1"},
+		{"texts that count since 1970 from some day on", []document{{"timestamp": t1, "n": 1}, {"timestamp": "1772431202500", "n": 2}},
+			`["iso8601","epoch_ms:text"] to have both`, layout.Layout{TimeFormat: layout.Formats{layout.ISO8601, "epoch_ms:text"}}, []string{"n"}, "06:00:01 1|06:00:02.5 2"},
 		{"the time in a map", []document{{"payload": document{"ts": t1, "n": 1}}}, "set time_key", layout.Layout{TimeKey: "payload.ts", Properties: layout.Properties{Base: "payload"}}, []string{"n"}, "06:00:01 1"},
 		{"one property a document", []document{{"timestamp": t1, "name": "a", "value": 1}, {"timestamp": t1, "name": "b", "value": "x"}, {"timestamp": t1, "name": "a", "value": 2}, {"timestamp": t1, "name": "c", "value": 2}},
 			"a unknown_property", layout.Layout{NameKey: "name", ValueKey: "value"}, []string{"a", "b"}, `06:00:01 2 "x"`},
@@ -180,6 +189,85 @@ func TestDevicesThatAreNumbers(t *testing.T) {
 		q.Device = "pump"
 		if rows, err := cloud.Rows(t.Context(), s, q); err != nil || len(rows) > 0 {
 			t.Errorf("%s: %q, %v", name, rows, err)
+		}
+	}
+}
+
+// stored is a JSON value as Google's client takes it.
+func stored(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if i, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
+			return i
+		}
+		f, _ := v.Float64()
+		return f
+	case map[string]any:
+		m := map[string]any{}
+		for name, member := range v {
+			m[name] = stored(member)
+		}
+		return m
+	}
+	return v
+}
+
+// What is found in collections that nobody told us about leads to their latest values.
+func TestInspected(t *testing.T) {
+	client := theirs(t)
+	for _, s := range laidout.Shapes {
+		if s.Keyed {
+			continue
+		}
+		if s.Device == "" { // where nothing says which field it is
+			s.Device = s.Of
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			collection := newCollection("inspected")
+			for _, fields := range s.Fields() {
+				if _, err := client.Collection(collection).NewDoc().Set(t.Context(), stored(fields)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.Check(t, ours(t, gcpfirestore.Options{Collection: collection}), func(l layout.Layout) hotreader.Source {
+				return ours(t, gcpfirestore.Options{Collection: collection, Layout: l})
+			})
+		})
+	}
+}
+
+// Sub-collections of devices, found by the collection's id or by one of their paths, and
+// with timestamps of Firestore's own.
+func TestInspectedBelowDevices(t *testing.T) {
+	client := theirs(t)
+	root, id := newCollection("devices"), newCollection("telemetry")
+	at := time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
+	for i := range 40 {
+		for _, device := range []string{"pump-7", "pump-8"} {
+			document := map[string]any{"recorded": at.Add(time.Duration(i) * time.Second), "values": map[string]any{"temperature": i, "state": "on"}}
+			if _, err := client.Collection(fmt.Sprintf("%s/%s/%s", root, device, id)).NewDoc().Set(t.Context(), document); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	template := root + "/{device}/" + id
+	for _, collection := range []string{id, root + "/pump-8/" + id, template} {
+		for _, device := range []string{"", "pump-7", "pump-8"} {
+			s := laidout.Shape{Name: collection, Device: device, Of: device, Latest: "state=on temperature=39", Says: "the document above"}
+			sample := ours(t, gcpfirestore.Options{Collection: collection})
+			items, schema, err := sample.Sample(t.Context(), device, 24)
+			if err != nil {
+				t.Errorf("%s: %v", collection, err)
+				continue
+			}
+			l, r := layout.Guess(items, schema)
+			want := layout.Layout{TimeKey: "recorded", TimeFormat: layout.Formats{layout.Native}, Properties: layout.Properties{Base: "values"}, Collection: template}
+			if l.Collection != want.Collection || l.TimeKey != want.TimeKey || l.Properties.Base != "values" || len(r.Problems) > 0 {
+				t.Errorf("%s, %q: %+v, %q", collection, device, l, r.Problems)
+			}
+			if got, err := laidout.Latest(t.Context(), ours(t, gcpfirestore.Options{Layout: l}), r.Device, []string{"temperature", "state"}); err != nil || got != s.Latest || device != "" && r.Device != device {
+				t.Errorf("%s, %q: the latest of %q is %q, %v; want %q", collection, device, r.Device, got, err, s.Latest)
+			}
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"hotreader"
 	"hotreader/layout"
 	"hotreader/store/internal/failure"
-	"hotreader/store/internal/timekey"
 )
 
 // look returns up to n documents of a device: the newest whose time is of a type that
@@ -72,26 +71,16 @@ func (s *Store) explainNothing(ctx context.Context, device string, key []string)
 			strings.Join(slices.Sorted(maps.Keys(some[0].Fields)), ", "))}
 }
 
-// lookAside returns a document of a device whose time is of another type than the
-// layout's formats have.
-func (s *Store) lookAside(ctx context.Context, device string) (*layout.Item, error) {
-	for kind, low := range [][]byte{
-		layout.TextTime:   text(nil, valueString, ""),
-		layout.NumberTime: appendDouble(nil, math.Inf(-1)),
-		layout.NativeTime: timestampValue(time.Time{}),
-	} {
-		if slices.ContainsFunc(s.codecs, func(c timekey.Codec) bool { return c.Kind == layout.TimeKind(kind) }) {
-			continue
-		}
-		items, err := s.items(ctx, s.search(device, low), 1)
-		if err != nil {
-			return nil, err
-		}
-		if len(items) > 0 {
-			return &items[0], nil
-		}
+// end returns the document of a device with the least or the greatest time, in
+// Firestore's order of all types.
+func (s *Store) end(ctx context.Context, device string, least bool) (*layout.Item, error) {
+	q := s.search(device, nil)
+	q.ordered, q.descending = true, !least
+	items, err := s.items(ctx, q, 1)
+	if len(items) == 0 {
+		return nil, err
 	}
-	return nil, nil
+	return &items[0], nil
 }
 
 // items asks for at most n whole documents.

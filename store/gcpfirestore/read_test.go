@@ -34,42 +34,6 @@ func second(i int) string {
 	return time.Date(2024, 1, 1, 0, 0, i, 0, time.UTC).Format(time.RFC3339Nano)
 }
 
-func TestPitfall01EveryPageIsFollowed(t *testing.T) {
-	const rowsN = 2*maxPage + maxPage/2
-	f := newFake(t)
-	f.serve = func(r *pb.RunQueryRequest) answer {
-		q := r.GetStructuredQuery()
-		from := 0
-		if c := q.GetStartAt(); c != nil {
-			at, err := time.Parse(time.RFC3339Nano, c.Values[0].GetStringValue())
-			if err != nil {
-				t.Error(err)
-			}
-			from = int(at.Sub(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC))/time.Second) + 1
-			if want := n(second(from-1), 0).Name; c.Values[1].GetReferenceValue() != want || c.Before {
-				t.Errorf("the cursor is %v, want one behind %s", c, want)
-			}
-		}
-		a := answer{progress: true}
-		for i := from; i < min(from+int(q.Limit.Value), rowsN); i++ {
-			a.documents = append(a.documents, n(second(i), i))
-		}
-		return a
-	}
-	got, err := rows(t, f.store(Options{}), qN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(got) != rowsN || len(f.queries) != 3 {
-		t.Fatalf("%d rows came in %d pages, want %d in 3", len(got), len(f.queries), rowsN)
-	}
-	for i, line := range got {
-		if !strings.HasSuffix(line, fmt.Sprintf(" %d", i)) {
-			t.Fatalf("row %d is %s", i, line)
-		}
-	}
-}
-
 // A page that is full by chance is followed by an empty one.
 func TestLastPageMayBeEmpty(t *testing.T) {
 	q := qN

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hotreader/layout"
+	"hotreader/store/internal/failure"
 )
 
 // Sample returns about n documents of the collection, if it can those of a device. Where
@@ -19,7 +20,7 @@ func (s *Store) Sample(ctx context.Context, device string, n int) (items []layou
 	}
 	schema = layout.Schema{Cloud: layout.Firestore, Collection: s.collection, Device: device}
 	if items, err = s.sample(ctx, &schema, n); err != nil {
-		return nil, schema, s.fail(ctx, querying, err)
+		return nil, schema, s.fail(ctx, failure.Querying, err)
 	}
 	return items, schema, nil
 }

@@ -13,16 +13,24 @@ import (
 // realRows is how many instants the real series has.
 const realRows = 22683
 
-// Proof writes a real machine's series and reads it back in every way: whole, in both
-// directions, in pages, in ranges and its newest value. file is the series as CSV, with
-// the columns timestamp and value.
-func Proof(t *testing.T, h Harness, file string) {
-	records := series(t, file)
+// Proof writes a real machine's series under each of layouts, the zero one too, and reads
+// it back in every way: whole, in both directions, in pages, in ranges and its newest
+// value.
+func Proof[L any](t *testing.T, layouts map[string]L, harness func(l L, from time.Time) Harness) {
+	records := series(t, "../../../shared/data/machine_temperature.csv")
+	var zero L
+	layouts["the default"] = zero
+	for name, l := range layouts {
+		t.Run(name, func(t *testing.T) { harness(l, records[0].Time.AddDate(0, 0, -1)).proof(t, records) })
+	}
+}
+
+func (h Harness) proof(t *testing.T, records []hotreader.Record) {
 	r, w := h.open(t)
 	write(t, w, "machine", records...)
 	want := answer(records, hotreader.Query{Properties: []string{"temperature"}})
 	if len(want) != realRows {
-		t.Fatalf("%s has %d instants, want %d", file, len(want), realRows)
+		t.Fatalf("the series has %d instants, want %d", len(want), realRows)
 	}
 	q := hotreader.Query{Device: "machine", Properties: []string{"temperature"}}
 	h.expect(t, r, q, want...)
@@ -44,7 +52,7 @@ func Proof(t *testing.T, h Harness, file string) {
 	t.Logf("%d rows, exact: whole, by %d, a range, backwards, the newest", len(want), paged.Limit)
 }
 
-// series reads the records of a file. Of an instant that occurs twice the later stands.
+// series reads the records of a CSV file with the columns timestamp and value. Of an instant that occurs twice the later stands.
 func series(t *testing.T, file string) (records []hotreader.Record) {
 	t.Helper()
 	f, err := os.Open(file)

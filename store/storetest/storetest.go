@@ -72,6 +72,10 @@ type Harness struct {
 	// stands, not the one with the greatest text.
 	LatestStands bool
 
+	// LatestSecondStands: as LatestStands, but of those that were stored within a second
+	// of the service's clock the one with the greatest text stands (Cosmos DB).
+	LatestSecondStands bool
+
 	// OneKind: a series has values of one kind (TwinMaker's JSON).
 	OneKind bool
 
@@ -113,7 +117,7 @@ var rowChecks = []string{"scan/raw rows, whole and in order", "range/both ends b
 
 // RunRows is Run for one more layout of a store that has passed all of it: it checks
 // what depends on how items are laid out.
-func RunRows(t *testing.T, h Harness) {
+func (h Harness) RunRows(t *testing.T) {
 	for _, c := range h.checks() {
 		if slices.Contains(rowChecks, c.name) && !slices.Contains(h.Not, c.name) {
 			t.Run(c.name, func(t *testing.T) { c.run(t, h) })

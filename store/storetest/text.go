@@ -110,11 +110,19 @@ func textOneInstant(t testing.TB, h Harness) {
 		for n := 2; n <= len(texts); n++ {
 			device := fmt.Sprintf("%d of %s", n, texts[0])
 			some := texts[:n]
-			// The order of writing does not matter.
-			h.PutRaw(t, device, some[n-1], field("n", num(strconv.Itoa(n-1))))
-			h.PutRaw(t, device, some[0], field("n", num("0")), field("first", boolean(true)))
-			for i := 1; i < n-1; i++ {
-				h.PutRaw(t, device, some[i], field("n", num(strconv.Itoa(i))))
+			puts := []int{n - 1} // the order of writing does not matter
+			for i := range n - 1 {
+				puts = append(puts, i)
+			}
+			if h.LatestSecondStands {
+				slices.Sort(puts)
+			}
+			for _, i := range puts {
+				fields := []hotreader.Field{field("n", num(strconv.Itoa(i)))}
+				if i == 0 {
+					fields = append(fields, field("first", boolean(true)))
+				}
+				h.PutRaw(t, device, some[i], fields...)
 			}
 			h.PutRaw(t, device, "2024-02-28T23:59:07Z", field("n", num("7")))
 			greatest := 0

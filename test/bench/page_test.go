@@ -239,7 +239,7 @@ func BenchmarkDynamoDB(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	store := awsdynamodb.New(client, awsdynamodb.Options{Table: "t"})
+	store := awsdynamodb.New(client, awsdynamodb.Options{Table: "rows"})
 	same(b, store)
 	whole := dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = wholeBody{o.HTTPClient} })
 	usual := way{"usual", func() error {

@@ -74,7 +74,7 @@ func (t *slowTable) store() *awsdynamodb.Store {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET"}, nil
 		}),
-	}), awsdynamodb.Options{Table: "t"})
+	}), awsdynamodb.Options{Table: "rows"})
 }
 
 // Do answers a Query in ascending order, or with the newest item.

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"errors"
-	"io"
-	"net"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -33,43 +31,18 @@ func TestTwinReadsBoltInAnotherCloud(t *testing.T) {
 	}
 }
 
-// breaker is a wire that lets so many bytes of answers pass, then calls broken,
-// once, and closes.
-type breaker struct {
-	url    string
-	left   atomic.Int64
-	broken func()
-}
-
-func newBreaker(t *testing.T, upstream string, bytes int64, broken func()) *breaker {
+// breaker is the way to a server, and calls broken once so many bytes have come over it.
+func breaker(t *testing.T, upstream string, bytes int64, broken func()) (url string) {
 	t.Helper()
-	b := &breaker{broken: broken}
-	b.left.Store(bytes)
-	b.url = "http://" + serving.Accept(t, func(_ int, in net.Conn) { b.pass(in, strings.TrimPrefix(upstream, "http://")) })
-	return b
-}
-
-func (b *breaker) pass(in net.Conn, upstream string) {
-	out, err := net.Dial("tcp", upstream)
-	if err != nil {
-		return
-	}
-	defer out.Close()
-	go func() {
-		_, _ = io.Copy(out, in)
-		out.Close()
-	}()
-	buf := make([]byte, 512)
-	for {
-		n, err := out.Read(buf)
-		if _, werr := in.Write(buf[:n]); err != nil || werr != nil {
-			return
+	var passed atomic.Int64
+	return "http://" + serving.Proxy(t, strings.TrimPrefix(upstream, "http://"), func(_, _ int, p []byte) bool {
+		n := passed.Add(int64(len(p)))
+		if n < bytes || n-int64(len(p)) >= bytes {
+			return false
 		}
-		if left := b.left.Add(-int64(n)); left <= 0 && left+int64(n) > 0 {
-			b.broken()
-			return
-		}
-	}
+		broken()
+		return true
+	})
 }
 
 // TwinMaker asks once and never again, so retrying is the reader's. The process
@@ -85,8 +58,8 @@ func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
 		port := serving.Port(t)
 		api := serve(t, store, port)
 		killed := make(chan struct{})
-		wire := newBreaker(t, api.URL, 40_000, func() { api.Kill(t); close(killed) })
-		twin := newTwinMaker(t, remoteEnv(wire.url))
+		wire := breaker(t, api.URL, 40_000, func() { api.Kill(t); close(killed) })
+		twin := newTwinMaker(t, remoteEnv(wire))
 		type answer struct {
 			points []point
 			token  string
@@ -115,8 +88,8 @@ func TestPitfall12ServerKilledInTheMiddle(t *testing.T) {
 	t.Run("not started again", func(t *testing.T) {
 		port := serving.Port(t)
 		api := serve(t, store, port)
-		wire := newBreaker(t, api.URL, 40_000, func() { api.Kill(t) })
-		twin := newTwinMaker(t, remoteEnv(wire.url))
+		wire := breaker(t, api.URL, 40_000, func() { api.Kill(t) })
+		twin := newTwinMaker(t, remoteEnv(wire))
 		twin.deadline = 20 * time.Second
 		points, _, err := twin.history(t.Context(), ask{}, "")
 		if _, ok := errors.AsType[*refused](err); !ok {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -241,18 +240,7 @@ func send(t *testing.T, verb, address string, document map[string]any, header, v
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), verb, address, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set(header, value)
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if said, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode > 299 {
-		t.Fatalf("%s: %s, %v", resp.Status, said, err)
+	if a := serving.Ask(t, address, verb, "", string(body), "", header, value, "Content-Type", "application/json"); a.Status > 299 {
+		t.Fatalf("%d: %s", a.Status, a.Body)
 	}
 }

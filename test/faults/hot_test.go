@@ -247,7 +247,7 @@ func dynamoAt(t testing.TB, url string) hotreader.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return localSource(awsdynamodb.New(c, awsdynamodb.Options{Table: "t"}))
+	return localSource(awsdynamodb.New(c, awsdynamodb.Options{Table: "rows"}))
 }
 
 func cosmosAt(t testing.TB, url string) hotreader.Source {

@@ -258,7 +258,7 @@ func TestLocalFirestoreLine(t *testing.T) {
 	for name := range want {
 		var size atomic.Int64
 		whole := newFirestore(t, &firestore{})
-		got, err := functions(firestoreAt(t, "http://"+tamperingProxy(t, whole, func(_, sent int, p []byte) bool {
+		got, err := functions(firestoreAt(t, "http://"+serving.Proxy(t, whole, func(_, sent int, p []byte) bool {
 			size.Store(int64(sent + len(p)))
 			return false
 		})))[name].Invoke(limited(t), localEvent())
@@ -269,7 +269,7 @@ func TestLocalFirestoreLine(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, cut at %d", name, at), func(t *testing.T) {
 				t.Parallel()
 				for _, stays := range []bool{false, true} {
-					addr := tamperingProxy(t, whole, func(connection, sent int, p []byte) bool {
+					addr := serving.Proxy(t, whole, func(connection, sent int, p []byte) bool {
 						return (connection == 1 || stays) && sent+len(p) > at
 					})
 					got, err := functions(firestoreAt(t, "http://"+addr))[name].Invoke(limited(t), localEvent())

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -96,35 +95,6 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// tamperingProxy is a TCP proxy to a server. tamper may change what the server sends,
-// or end the connection, as a middlebox could. It gets the number of the connection,
-// how many bytes were sent before, and the bytes.
-func tamperingProxy(t testing.TB, to string, tamper func(connection int, sent int, p []byte) (cut bool)) (addr string) {
-	t.Helper()
-	return serving.Accept(t, func(n int, in net.Conn) {
-		out, err := net.Dial("tcp", to)
-		if err != nil {
-			return
-		}
-		defer out.Close()
-		go func() {
-			_, _ = io.Copy(out, in)
-			out.Close()
-		}()
-		buf := make([]byte, 512)
-		for sent := 0; ; {
-			k, err := out.Read(buf)
-			if err != nil || tamper(n, sent, buf[:k]) {
-				return
-			}
-			if _, err := in.Write(buf[:k]); err != nil {
-				return
-			}
-			sent += k
-		}
-	})
-}
-
 // TLS is cut or damaged on the network, over HTTP/1.1 and HTTP/2, with a peer of row
 // streams and with one that knows only JSON, which has no checksum of its own.
 func TestTLSOnABadLine(t *testing.T) {
@@ -142,7 +112,7 @@ func TestTLSOnABadLine(t *testing.T) {
 				recovered := 0
 				for i := range 12 {
 					at := i * 263 // within the handshake first, then the answer
-					url := "https://" + tamperingProxy(t, server, func(connection, sent int, p []byte) bool {
+					url := "https://" + serving.Proxy(t, server, func(connection, sent int, p []byte) bool {
 						if connection > 1 || at < sent || at >= sent+len(p) {
 							return false
 						}

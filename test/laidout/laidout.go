@@ -223,10 +223,22 @@ var Shapes = []Shape{
 	{Name: "two formats", Partition: "device_id", Sort: "timestamp",
 		Items: []string{
 			`{"device_id":"pump-7","timestamp":"1767225600","temperature":20.5}`,
-			`{"device_id":"pump-7","timestamp":"2026-03-02T06:00:00Z","temperature":21.5}`,
-			`{"device_id":"pump-7","timestamp":"meta","temperature":1}`},
+			`{"device_id":"pump-7","timestamp":"2026-03-02T06:00:00Z","temperature":21.5}`},
 		Layout: layout.Layout{TimeFormat: formats("epoch_s:text", layout.ISO8601)},
-		Of:     "pump-7", Latest: "temperature=21.5", Says: `"meta"`},
+		Of:     "pump-7", Latest: "temperature=21.5"},
+	{Name: "the dates of two offsets", Partition: "pk", Sort: "sk",
+		Items: []string{
+			`{"pk":"pump-7#2026-03-29","sk":"2026-03-29T00:30:00+01:00","temperature":19}`,
+			`{"pk":"pump-7#2026-03-29","sk":"2026-03-29T01:30:00+01:00","temperature":20.5}`,
+			`{"pk":"pump-7#2026-03-30","sk":"2026-03-30T01:30:00+02:00","temperature":21.5}`},
+		Layout: layout.Layout{DeviceKey: "pk", TimeKey: "sk", Partition: "{device}#{yyyy-MM-dd}", TimeFormat: formats("iso8601+01:00", "iso8601+02:00")},
+		Of:     "pump-7", Latest: "temperature=21.5", Says: "daylight saving"},
+	{Name: "the month of IoT Hub's clock, beside the device's", Partition: "partitionKey", Sort: "SystemProperties.iothub-enqueuedtime", Keyed: true,
+		Items: []string{
+			`{"id":"a1","partitionKey":"pump-7-2026-03","SystemProperties":{"iothub-connection-device-id":"pump-7","iothub-enqueuedtime":"2026-03-01T00:00:30Z"},"Body":{"ts":"2026-02-28T23:59:58Z","temperature":20.5}}`,
+			`{"id":"a2","partitionKey":"pump-7-2026-03","SystemProperties":{"iothub-connection-device-id":"pump-7","iothub-enqueuedtime":"2026-03-02T06:00:30Z"},"Body":{"ts":"2026-03-02T06:00:01Z","temperature":21.5}}`},
+		Layout: layout.Layout{DeviceKey: "partitionKey", TimeKey: "SystemProperties.iothub-enqueuedtime", Partition: "{device}-{yyyy-MM}", Properties: layout.Properties{Base: "Body"}},
+		Of:     "pump-7", Latest: "temperature=21.5 ts=2026-03-02T06:00:01Z", Says: "its dates"},
 	{Name: "one property an item, named in a field", Partition: "gateway", Sort: "ts",
 		Items: []string{
 			`{"gateway":"gw-1","ts":1767225600000,"name":"temperature","value":20.5,"unit":"C"}`,

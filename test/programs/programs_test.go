@@ -195,6 +195,8 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 			{"/v1/devices/d/history?property=temperature&limit=2&order=desc", serving.Digits(n-2) + `}],"next_token":"`},
 			{"/v1/devices/halle%203%2Fpumpe%20%C3%A9/latest?property=temperature", serving.Digits(0)},
 			{"/v1/devices/nobody/latest?property=temperature", `{"items":[],"next_token":null,"warnings":[{"code":"unknown_device",`},
+			{"/api/v1/label/device/values", `{"status":"success","data":["d","halle 3/pumpe é"]}`},
+			{"/api/v1/query?query=temperature%7Bdevice%3D%22d%22%7D&time=1700002999", `"metric":{"__name__":"temperature","device":"d","twin":"factory"},"value":[1700002999,"2999.12345678901`},
 			{"/health", `{"status":"ok"}`},
 			{"/healthz", `{"status":"ok"}`},
 			{"/openapi.json", `"openapi"`},
@@ -207,6 +209,11 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 		a := serving.Ask(t, url, "GET", "/v1/devices/d/history?property=state", "", serving.Token, "Accept", "text/csv", "Accept-Encoding", "identity")
 		if a.Status != 200 || strings.Count(a.Body, "\n") != n+1 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") {
 			t.Errorf("%d %.80s", a.Status, a.Body)
+		}
+		a = serving.Ask(t, url, "POST", "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_devices","arguments":{}}}`, serving.Token,
+			"Content-Type", "application/json", "Accept", "application/json, text/event-stream")
+		if a.Status != 200 || !strings.Contains(a.Body, "halle 3/pumpe é") {
+			t.Errorf("MCP: %d %s", a.Status, a.Body)
 		}
 		if a := serving.Ask(t, url, "HEAD", "/healthz", "", ""); a.Status != 200 || a.Body != "" {
 			t.Errorf("%d %q", a.Status, a.Body)
@@ -228,6 +235,8 @@ func TestRefusalsGoThrough(t *testing.T) {
 			{"GET", latest, "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"GET", latest, "", "tökén", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"POST", "/read", "{}", serving.Rotated, 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
+			{"GET", "/api/v1/labels", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
+			{"POST", "/mcp", "{}", serving.Rotated, 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"GET", "/", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"GET", "/nothing/here", "", serving.Token, 404, hotreader.CodeNotFound, ""},
 			{"DELETE", "/v1/devices/d/latest", "", serving.Token, 405, hotreader.CodeInvalid, "Allow"},
@@ -244,6 +253,22 @@ func TestRefusalsGoThrough(t *testing.T) {
 		}
 		if peer.Calls.Load() != 0 {
 			t.Error("the peer was asked")
+		}
+	})
+}
+
+// A browser gets the page for people, without a token; the API's clients never do.
+func TestPage(t *testing.T) {
+	each(t, servers, func(t *testing.T, p program) {
+		_, url := p.start(t, p.here())
+		for path, kind := range map[string]string{"/": "text/html", "/page/app.js": "text/javascript"} {
+			a := serving.Ask(t, url, "GET", path, "", "", "Accept", "text/html,*/*;q=0.8")
+			if a.Status != 200 || !strings.HasPrefix(a.Header.Get("Content-Type"), kind) || !strings.HasPrefix(a.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+				t.Errorf("%s: %d %v", path, a.Status, a.Header)
+			}
+		}
+		if a := serving.Ask(t, url, "GET", "/", "", serving.Token, "Accept", "application/json"); a.Status != 404 || a.Header.Get("Content-Type") != wire.ProblemType {
+			t.Errorf("a client of the API gets %d %s", a.Status, a.Body)
 		}
 	})
 }

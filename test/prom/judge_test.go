@@ -107,9 +107,11 @@ func machines() []machine {
 // sides are the two APIs over the same samples.
 type sides struct{ ours, theirs http.Handler }
 
-func both(tb testing.TB) sides {
+func both(tb testing.TB) sides { return bothOf(tb, machines()) }
+
+func bothOf(tb testing.TB, all []machine) sides {
 	tb.Helper()
-	store, all := memstore.New(), machines()
+	store := memstore.New()
 	var devices []catalog.Device
 	for _, m := range all {
 		devices = append(devices, catalog.Device{ID: m.id, Type: m.kind, Properties: m.properties})

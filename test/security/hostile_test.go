@@ -67,6 +67,27 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 				t.Errorf("%s:\n%d %s\n%d %s", p.Name, other.Status, other.Body, nobody.Status, nobody.Body)
 			}
 		}
+		// To Prometheus' API and to assistants another's device is one that there is not.
+		for _, request := range []func(device string) serving.Answer{
+			func(d string) serving.Answer {
+				return serving.Ask(t, p.URL, "GET", "/api/v1/query?query=last_over_time(temperature%7Bdevice%3D%22"+d+"%22%7D%5B100y%5D)", "", token)
+			},
+			func(d string) serving.Answer {
+				return serving.Ask(t, p.URL, "GET", "/api/v1/series?match%5B%5D=%7Bdevice%3D%22"+d+"%22%7D", "", token)
+			},
+			func(d string) serving.Answer {
+				return serving.Ask(t, p.URL, "POST", "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"latest","arguments":{"device":"`+d+`"}}}`, token,
+					"Content-Type", "application/json", "Accept", "application/json, text/event-stream")
+			},
+		} {
+			if a := request("pump"); a.Status != 200 || !strings.Contains(a.Body, "temperature") {
+				t.Errorf("%s: %d %s", p.Name, a.Status, a.Body)
+			}
+			other, nobody := request("other"), request("nobody")
+			if other.Status != nobody.Status || strings.ReplaceAll(other.Body, "other", "nobody") != nobody.Body || strings.Contains(other.Body, "temperature") {
+				t.Errorf("%s:\n%d %s\n%d %s", p.Name, other.Status, other.Body, nobody.Status, nobody.Body)
+			}
+		}
 	}
 	for handler, more := range map[string]string{"hot-reader": serving.AllTime, "hot-reader-last-entry": ""} {
 		f := serving.Function(t, handler, serving.With(twin("aws"), "DIGITAL_TWIN_INFO", serving.Twin("azure", "aws")))

@@ -378,6 +378,35 @@ func Accept(t testing.TB, serve func(n int, c net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
+// Proxy is a TCP proxy to a server. tamper may change what the server sends,
+// or end the connection, as a middlebox could. It gets the number of the connection,
+// how many bytes were sent before, and the bytes.
+func Proxy(t testing.TB, to string, tamper func(connection int, sent int, p []byte) (cut bool)) (addr string) {
+	t.Helper()
+	return Accept(t, func(n int, in net.Conn) {
+		out, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		go func() {
+			_, _ = io.Copy(out, in)
+			out.Close()
+		}()
+		buf := make([]byte, 512)
+		for sent := 0; ; {
+			k, err := out.Read(buf)
+			if err != nil || tamper(n, sent, buf[:k]) {
+				return
+			}
+			if _, err := in.Write(buf[:k]); err != nil {
+				return
+			}
+			sent += k
+		}
+	})
+}
+
 // Listen serves h until the test ends.
 func Listen(t testing.TB, h http.Handler) (url string) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,7 +80,7 @@ func (s *Signer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `<GetWebIdentityTokenResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetWebIdentityTokenResult><WebIdentityToken>%s</WebIdentityToken><Expiration>%s</Expiration></GetWebIdentityTokenResult><ResponseMetadata><RequestId>x</RequestId></ResponseMetadata></GetWebIdentityTokenResponse>`,
 			s.sign(r.FormValue("Audience.member.1")), time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	case at == "/msi/token" && s.cloud == "azure" && r.Header.Get("X-Identity-Header") == "only-for-this-app":
-		answer(map[string]string{"access_token": s.sign(r.FormValue("resource")), "expires_on": fmt.Sprint(time.Now().Add(time.Hour).Unix()), "resource": r.FormValue("resource"), "token_type": "Bearer"})
+		answer(map[string]string{"access_token": s.sign(r.FormValue("resource")), "expires_on": strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10), "resource": r.FormValue("resource"), "token_type": "Bearer"})
 	case at == "/computeMetadata/v1/instance/service-accounts/default/identity" && s.cloud == "gcp" && r.Header.Get("Metadata-Flavor") == "Google":
 		w.Header().Set("Metadata-Flavor", "Google")
 		fmt.Fprint(w, s.sign(r.FormValue("audience")))

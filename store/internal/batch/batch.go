@@ -5,7 +5,8 @@ package batch
 import (
 	"context"
 	"fmt"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"hotreader"
 )
@@ -55,42 +56,17 @@ func Group(items [][]byte, n, size int) (groups [][][]byte) {
 // them may hold the same key, so that their order does not matter. The first
 // failure ends it and is returned, for what comes after follows from it.
 func Send[T any](ctx context.Context, requests []T, parallel int, send func(context.Context, T) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	failed := make(chan error, 1)
-	fail := func(err error) {
-		select {
-		case failed <- err:
-		default: // not the first
-		}
-		cancel()
-	}
-	var workers sync.WaitGroup
-	queue := make(chan T)
-	for range min(parallel, len(requests)) {
-		workers.Go(func() {
-			for r := range queue {
-				if err := send(ctx, r); err != nil {
-					fail(err)
-				}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, r := range requests {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil { // after a failure, or the caller's end
+				return err
 			}
+			return send(ctx, r)
 		})
 	}
-	for _, r := range requests {
-		select {
-		case queue <- r:
-		case <-ctx.Done():
-			fail(ctx.Err())
-		}
-	}
-	close(queue)
-	workers.Wait()
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
+	return group.Wait()
 }
 
 // CheckFlat refuses to merge where the layout has properties within another attribute,

@@ -29,6 +29,14 @@ type Damaged struct{ Err error }
 func (d *Damaged) Error() string { return d.Err.Error() }
 func (d *Damaged) Unwrap() error { return d.Err }
 
+// What a store does to its table, container or collection.
+const (
+	Querying = "query"
+	Writing  = "write"
+	Creating = "create"
+	Sampling = "inspect"
+)
+
 // Names of failures that no service tells.
 const (
 	broken    = "broken"

@@ -22,9 +22,10 @@ type Look struct {
 	// tell. number reports that the partition's value is a number in the store.
 	Items func(ctx context.Context, value string, n int) (items []layout.Item, number bool, err error)
 
-	// Aside returns an item of a partition whose time is of a type that no comparison
-	// of a query finds; nil if there is none. A nil Aside: the store has one type.
-	Aside func(ctx context.Context, value string) (*layout.Item, error)
+	// End returns the item of a partition with the least of all times, or with the
+	// greatest, whatever their types are and however they are written; of the texts
+	// only those that begin as a time would, if the store can tell. nil = there is none.
+	End func(ctx context.Context, value string, least bool) (*layout.Item, error)
 }
 
 // How long what was found in a look is held to be true.
@@ -66,7 +67,7 @@ func remember(all map[string]look, device string, items []layout.Item) map[strin
 // that there is nothing, or that the layout is another one. It looks at a few items,
 // once a device and minute.
 func (s *Scanner) explain(ctx context.Context, q *hotreader.Query, f *found) error {
-	if s.Look.Items == nil || f.useful > 0 && (f.err != nil || len(f.lacking) == 0) {
+	if s.Look.Items == nil || f.useful > 0 && (f.err != nil || len(f.lacking) == 0) || f.given && f.last == "" {
 		return f.err
 	}
 	value := f.last // where there are items
@@ -183,6 +184,7 @@ func (s *Scanner) unreadable(items []layout.Item) error {
 	it, key := items[0], s.Layout.TimeKey
 	v, ok := it.At(path)
 	var what string
+	where := "(in the layout, or after the ? of a store URL)"
 	switch barrier := it.Barrier(path); {
 	case barrier != "":
 		what = fmt.Sprintf("%s, so it has no %s; set time_key", barrier, key)
@@ -192,12 +194,15 @@ func (s *Scanner) unreadable(items []layout.Item) error {
 		what = fmt.Sprintf("its %s is %s, not %s", key, layout.Describe(v), s.formats())
 		if g, ok := layout.GuessTime(v); ok {
 			what += "; set " + settings(g)
+			if both := s.both(g); both != "" {
+				where += ", or time_format to " + both + " if older items are as it says"
+			}
 		} else {
 			what += ", and like none of the formats; set time_key if the time is elsewhere"
 		}
 	}
 	return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
-		Err: fmt.Errorf("items are there, but none has a readable time. Item %s: %s (in the layout, or after the ? of a store URL); "+hotreader.InspectHelp, it.Key, what)}
+		Err: fmt.Errorf("items are there, but none has a readable time. Item %s: %s %s; "+hotreader.InspectHelp, it.Key, what, where)}
 }
 
 func (s *Scanner) formats() string { return strings.Join(s.Layout.TimeFormat, " or ") }
@@ -227,11 +232,21 @@ func (s *Scanner) beside(v any) string {
 		return ""
 	case len(s.Layout.TimeFormat) > 1:
 		return "; it would take " + settings(g) + ", but a layout reads two formats at the most"
-	case g.TimePrefix != s.Layout.TimePrefix || g.TimeSuffix != s.Layout.TimeSuffix:
+	case s.both(g) == "":
 		return ", and what stands around the time is not as in time_prefix and time_suffix"
 	}
-	both, _ := json.Marshal(append(slices.Clone(s.Layout.TimeFormat), g.TimeFormat...))
-	return fmt.Sprintf("; set time_format to %s to have both", both)
+	return "; set time_format to " + s.both(g) + " to have both"
+}
+
+// both writes the time_format that reads the times of g, too; "" if there is none.
+func (s *Scanner) both(g layout.Layout) string {
+	l := s.Layout
+	l.TimeFormat = append(slices.Clone(l.TimeFormat), g.TimeFormat...)
+	if g.TimePrefix != l.TimePrefix || g.TimeSuffix != l.TimeSuffix || l.Check(s.Cloud) != nil {
+		return ""
+	}
+	text, _ := json.Marshal(l.TimeFormat) // of texts: cannot fail
+	return string(text)
 }
 
 // settings writes the settings of a guessed layout.
@@ -275,12 +290,27 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 			}
 		}
 	}
-	if detail != "" {
-		return detail, true
+	base, path := s.Layout.Properties.Base, s.Layout.Properties.Paths[property]
+	switch in, ok := items[0].At(layout.ParsePath(base)); {
+	case path != "":
+		return fmt.Sprintf("the newest has nothing at %s, but %s; set properties", path, cmp.Or(detail, s.shown(items[0]))), true
+	case base == "":
+		return cmp.Or(detail, "the newest has "+s.shown(items[0])), true
+	case !ok:
+		return fmt.Sprintf("the newest has no %s, but %s; set properties", base, s.shown(items[0])), true
+	default:
+		if members, is := in.(map[string]any); is {
+			return fmt.Sprintf("in %s, where properties says it is, the newest has %s", base, fields(layout.Item{Fields: members})), true
+		}
+		return fmt.Sprintf("%s; set properties", cmp.Or(detail, base+" is "+layout.Describe(in))), true
 	}
-	newest := layout.Item{Fields: maps.Clone(items[0].Fields)}
-	maps.DeleteFunc(newest.Fields, func(name string, _ any) bool { return s.isKey(name) })
-	return "the newest has " + cmp.Or(fields(newest), "no properties"), true
+}
+
+// shown names what an item has beside its keys.
+func (s *Scanner) shown(it layout.Item) string {
+	own := layout.Item{Fields: maps.Clone(it.Fields)}
+	maps.DeleteFunc(own.Fields, func(name string, _ any) bool { return s.isKey(name) })
+	return cmp.Or(fields(own), "no properties")
 }
 
 // isKey reports whether a field is the item's device, time or id, which are no properties.
@@ -289,48 +319,26 @@ func (s *Scanner) isKey(name string) bool {
 }
 
 func (s *Scanner) unknownNarrow(property string, items []layout.Item) (detail string, unknown bool) {
+	value := layout.ParsePath(s.Layout.ValueKey)
 	names := map[string]bool{}
+	var empty *layout.Item // of the property, without a value
 	for _, it := range items {
+		name := ""
 		if text, ok := it.At(s.time); ok && s.Layout.NameKey == "" {
 			key, _ := text.(string)
-			names[string(s.codecs[0].Property([]byte(key)))] = true
+			name = string(s.codecs[0].Property([]byte(key)))
+		} else if v, ok := it.At(layout.ParsePath(s.Layout.NameKey)); ok {
+			name = fmt.Sprint(v)
 		}
-		if name, ok := it.At(layout.ParsePath(s.Layout.NameKey)); ok {
-			names[fmt.Sprint(name)] = true
+		names[name] = true
+		if _, ok := it.At(value); ok && name == property {
+			return "", false
+		} else if name == property {
+			empty = &it
 		}
 	}
-	if names[property] {
-		return "", false
+	if empty != nil {
+		return fmt.Sprintf("item %s is of it and has no %s, but %s; set value_key", empty.Key, s.Layout.ValueKey, s.shown(*empty)), true
 	}
 	return "the newest items are of " + strings.Join(slices.Sorted(maps.Keys(names)), ", "), true
-}
-
-// lookAside looks, once a device and hour, for items whose time is of a type that no
-// comparison finds, and tells of one. That it fails is no failure of the query.
-func (s *Scanner) lookAside(ctx context.Context, device string) {
-	if s.Look.Aside == nil || s.template.Dated() || ctx.Err() != nil {
-		return
-	}
-	value := s.template.Value(device, time.Time{})
-	s.seen.mu.Lock()
-	l, fresh := recall(s.seen.asides, value, asideEach)
-	s.seen.mu.Unlock()
-	if !fresh {
-		it, err := s.Look.Aside(ctx, value)
-		if err != nil {
-			return
-		}
-		if it != nil {
-			l.items = []layout.Item{*it}
-		}
-		s.seen.mu.Lock()
-		s.seen.asides = remember(s.seen.asides, value, l.items)
-		s.seen.mu.Unlock()
-	}
-	if len(l.items) == 0 {
-		return
-	}
-	v, _ := l.items[0].At(s.time)
-	detail := fmt.Sprintf("item %s: %s is %s%s", l.items[0].Key, s.Layout.TimeKey, layout.Describe(v), s.beside(v))
-	hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.MixedTimes, Detail: detail})
 }

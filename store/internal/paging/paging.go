@@ -4,6 +4,7 @@
 package paging
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,7 @@ type Scanner struct {
 	Slack, Most int           // see Size
 	Kept        int           // bytes of held rows for which memory is kept between reads
 	Unranked    bool          // Answers know only on request which item was written last
+	Clocked     bool          // what they know then is told by the store's own clock
 
 	Check func(q *hotreader.Query) error // whether q can be asked at all
 	New   func() Answer
@@ -92,6 +94,7 @@ type reading struct {
 	ask    Ask
 	size   Size
 	last   string // the newest of the partitions in which items were
+	given  bool   // the walk back was given up
 	next   func(rest hotreader.Query, items int, span time.Duration) bool
 }
 
@@ -113,7 +116,7 @@ func (s *Scanner) ScanPages(ctx context.Context, q hotreader.Query, next func(re
 		for again := true; again; {
 			numbers := s.numbers.Load()
 			if f = (found{}); len(s.codecs) == 1 {
-				f = s.scan(ctx, q, 0, next, yield)
+				f = s.scan(ctx, q, 0, s.reading(next), yield)
 			} else {
 				f = s.merge(ctx, q, yield)
 			}
@@ -126,50 +129,58 @@ func (s *Scanner) ScanPages(ctx context.Context, q hotreader.Query, next func(re
 			yield(hotreader.Row{}, s.Fail(ctx, f.err))
 			return
 		}
-		s.lookAside(ctx, q.Device)
+		s.lookAside(ctx, &q, cmp.Or(f.last, s.value(&q)))
 	}
 }
 
 // found is what a scan came upon.
 type found struct {
 	useful     int      // rows with a value of a selected property
-	lacking    []string // selected properties of which no row has a value
+	lacking    []string // columns of which no row has a value
 	readable   int64    // items
 	unreadable int64
 	last       string // the newest partition in which items were; "" = none, or there is one only
 	stopped    bool   // no more rows are wanted
+	given      bool   // the walk back was given up
 	err        error
 }
 
-// scan reads q with the codec of one time format.
-func (s *Scanner) scan(ctx context.Context, q hotreader.Query, codec int, next func(rest hotreader.Query, items int, span time.Duration) bool, yield func(hotreader.Row, error) bool) (f found) {
+// reading returns one for the next scan, which gives it back.
+func (s *Scanner) reading(next func(rest hotreader.Query, items int, span time.Duration) bool) *reading {
 	r, ok := s.readings.Get().(*reading)
 	if !ok {
 		r = &reading{answer: s.New()}
 	}
+	r.next = next
+	return r
+}
+
+// scan reads q with the codec of one time format.
+func (s *Scanner) scan(ctx context.Context, q hotreader.Query, codec int, r *reading, yield func(hotreader.Row, error) bool) (f found) {
 	defer s.readings.Put(r)
 	defer r.order.Release(s.Kept)
 	defer r.answer.Release()
 	columns := q.Columns()
 	c := &s.codecs[codec]
 	r.ask = Ask{Columns: columns, Codec: c, Left: r.order.Begin(ctx, c, &q, columns, yield)}
-	if s.Unranked {
+	if r.ask.Ranked = s.Clocked && len(s.codecs) > 1; s.Unranked && !r.ask.Ranked {
 		r.order.Unranked()
 	}
-	r.last = ""
-	r.size, r.next = Size{Query: &q, Slack: s.Slack, Most: s.Most}, next
+	r.last, r.given = "", false
+	r.size = Size{Query: &q, Slack: s.Slack, Most: s.Most}
 	f.err = s.partitions(ctx, &q, r)
 	f.useful, _ = r.order.Passed()
 	f.lacking = r.order.Lacking()
 	f.readable, f.unreadable = r.order.Items()
-	f.last, f.stopped = r.last, r.order.Stopped()
+	f.last, f.given, f.stopped = r.last, r.given, r.order.Stopped()
 	if v, odd := r.order.Odd(); odd {
 		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.Unreadable, Detail: s.odd(v)})
 	}
 	return f
 }
 
-// MaxEmpty is how many empty partitions in a row a walk back in time looks into.
+// MaxEmpty is how many empty partitions in a row a walk back in time looks into that
+// has no start to reach.
 const MaxEmpty = 400
 
 // partitions reads q's partitions, one after the other.
@@ -189,7 +200,7 @@ func (s *Scanner) partitions(ctx context.Context, q *hotreader.Query, r *reading
 		return &hotreader.Error{Op: "store", Code: hotreader.CodeInvalid,
 			Err: fmt.Errorf("a history needs a start here, for the table is partitioned by date (%s)", s.Layout.Partition)}
 	}
-	for empty := 0; ; {
+	for empty, first := 0, ""; ; {
 		from, to := s.template.Period(at.In(zone))
 		part := *q
 		if part.Start.Before(from) {
@@ -200,20 +211,25 @@ func (s *Scanner) partitions(ctx context.Context, q *hotreader.Query, r *reading
 		}
 		before, odd := r.order.Items()
 		r.ask.Value = s.template.Value(q.Device, from)
-		if err := s.partition(ctx, part, r); err != nil || r.order.Stopped() {
-			return err
+		err := s.partition(ctx, part, r)
+		if empty++; empty == 1 {
+			first = r.ask.Value
 		}
-		if empty++; before+odd != sum(r.order.Items()) {
+		if before+odd != sum(r.order.Items()) {
 			if empty = 0; r.last == "" || !q.Backward() {
 				r.last = r.ask.Value
 			}
 		}
+		if err != nil || r.order.Stopped() {
+			return err
+		}
 		switch {
 		case q.Backward() && (!q.Start.IsZero() && !from.After(q.Start) || from.Before(layout.Earliest.AddDate(1, 0, 0))), !q.Backward() && to.After(until):
 			return nil
-		case q.Backward() && empty == MaxEmpty:
+		case q.Backward() && empty == MaxEmpty && q.Start.IsZero():
+			r.given = true
 			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.LookBackEnded,
-				Detail: fmt.Sprintf("%d partitions in a row are empty, down to %s; ask for an earlier end", empty, r.ask.Value)})
+				Detail: fmt.Sprintf("%d empty partitions in a row were looked into, from %s back to %s, and nothing older was read; give an end nearer to the data, or a start to have all since then", empty, first, r.ask.Value)})
 			return nil
 		case q.Backward():
 			at = from.Add(-1)

@@ -33,12 +33,14 @@ type Order struct {
 	passed     int             // rows
 	useful     int             // of those, with a value of a selected property
 	last       time.Time       // of the row passed last
+	rank       []byte          // of its item written last
+	first      *keyRange       // in which another scan counts what is unreadable; nil = there is none
 	unreadable int64           // items
 	before     int64           // of them, in steps before the one that is held
 	readable   int64           // items
 	odd        hotreader.Value // the time's field of the first unreadable one
-	lacking    int             // selected properties of which no row had a value
-	given      []bool          // by selected property: a row had a value
+	lacking    int             // columns of which no row had a value
+	given      []bool          // by column: a row had a value
 	columns    []string
 	left       []int64 // by column: values that no Value can hold
 	replaced   []int64 // by column: values of which a later one of the same instant stands
@@ -46,7 +48,7 @@ type Order struct {
 
 	width int // values of a row
 	// The rows held, all of one step.
-	first  int       // row of values that the oldest one is in
+	begin  int       // row of values that the oldest one is in
 	n      int       // how many
 	kept   int       // of them, those whose bytes were copied into arena
 	held   int64     // the step that they are of
@@ -66,12 +68,13 @@ func (o *Order) Begin(ctx context.Context, codec *Codec, q *hotreader.Query, col
 	o.unranked, o.conflict = false, false
 	o.query, o.stats, o.yield = *q, hotreader.StatsOf(ctx), yield
 	o.descending = q.Backward()
-	o.width, o.first, o.n, o.kept = len(columns), 0, 0, 0
+	o.width, o.begin, o.n, o.kept = len(columns), 0, 0, 0
 	o.passed, o.useful, o.stopped = 0, 0, false
 	o.unreadable, o.before, o.readable = 0, 0, 0
 	o.page = time.Time{}
 	o.columns = columns
-	o.lacking = len(q.Properties)
+	o.first = codec.firstRange(q)
+	o.lacking = len(columns)
 	o.given = append(o.given[:0], make([]bool, o.lacking)...)
 	o.left = slices.Grow(o.left[:0], o.width)[:o.width]
 	clear(o.left)
@@ -106,18 +109,22 @@ func (o *Order) Odd() (at hotreader.Value, ok bool) { return o.odd, o.unreadable
 // value of a selected property.
 func (o *Order) Passed() (useful, all int) { return o.useful, o.passed }
 
-// Lacking returns the selected properties of which no row passed on had a value, and
-// that no item had in another form.
+// Lacking returns the columns, those of filters too, of which no row passed on had a value,
+// and that no item had in another form.
 func (o *Order) Lacking() (names []string) {
 	if o.lacking > 0 {
 		for i, given := range o.given {
 			if !given && o.left[i] == 0 {
-				names = append(names, o.query.Properties[i])
+				names = append(names, o.columns[i])
 			}
 		}
 	}
 	return names
 }
+
+// After reports whether the row passed last was written after that of another scan, by
+// their ranks.
+func (o *Order) After(other *Order) bool { return compareRanks(o.rank, other.rank) > 0 }
 
 // Stopped reports whether no more rows are wanted.
 func (o *Order) Stopped() bool { return o.stopped }
@@ -136,14 +143,16 @@ const (
 func (o *Order) Release(maxKept int) {
 	o.stats.LeaveOut("", hotreader.Unreadable, o.unreadable)
 	for i, n := range o.left {
-		o.stats.LeaveOut(o.columns[i], hotreader.Unreadable, n)
+		if n > 0 {
+			o.stats.Warn(hotreader.Warning{Reason: hotreader.Unreadable, Property: o.columns[i], Count: n, Detail: "bytes, or another kind that no answer can hold"})
+		}
 		o.stats.LeaveOut(o.columns[i], hotreader.Replaced, o.replaced[i])
 	}
 	if cap(o.values) > maxGroup || cap(o.arena) > maxKept {
 		*o = Order{}
 		return
 	}
-	o.query, o.stats, o.yield, o.columns, o.odd = hotreader.Query{}, nil, nil, nil, hotreader.Value{}
+	o.query, o.stats, o.yield, o.columns, o.odd, o.rank, o.first = hotreader.Query{}, nil, nil, nil, hotreader.Value{}, nil, nil
 	clear(o.keys[:cap(o.keys)])
 	clear(o.values[:cap(o.values)])
 }
@@ -151,7 +160,7 @@ func (o *Order) Release(maxKept int) {
 // Slot returns the values of the next row, one for each column, to be
 // decoded into before Add.
 func (o *Order) Slot() []hotreader.Value {
-	from := (o.first + o.n) * o.width
+	from := (o.begin + o.n) * o.width
 	to := from + o.width
 	if to > len(o.values) {
 		o.values = slices.Grow(o.values, to-len(o.values))
@@ -172,7 +181,7 @@ func (o *Order) Add(at hotreader.Value, rank []byte) bool {
 			}
 			return o.AddAt(t, rank)
 		}
-		if o.parser.foreign(key) {
+		if o.parser.foreign(key) || o.first != nil && o.first.has(key) {
 			return true
 		}
 	}
@@ -291,10 +300,10 @@ func (o *Order) Pass() bool {
 			}
 		}
 	}
-	if o.first += n; o.first >= maxFirst { // back to the front
-		from := o.first * o.width
+	if o.begin += n; o.begin >= maxFirst { // back to the front
+		from := o.begin * o.width
 		copy(o.values[:o.width], o.values[from:min(from+o.width, len(o.values))])
-		o.first = 0
+		o.begin = 0
 	}
 	return true
 }
@@ -304,7 +313,7 @@ func (o *Order) Pass() bool {
 const maxFirst = 16
 
 func (o *Order) row(i int) []hotreader.Value {
-	from := (o.first + i) * o.width
+	from := (o.begin + i) * o.width
 	return o.values[from : from+o.width]
 }
 
@@ -315,7 +324,7 @@ func (o *Order) emit(i int) bool {
 	}
 	row := o.row(i)
 	o.passed++
-	o.last = t
+	o.last, o.rank = t, o.keys[i]
 	for k := range o.query.Properties {
 		if !row[k].IsNull() {
 			o.useful++

@@ -20,6 +20,34 @@ type Codec struct {
 	suffix, closes string          // what stands after the time; where the property's name stands between, closes follows it
 	named          bool            // the suffix has the property's name
 	others         []layout.Format // of times that another scan reads
+	first          *Codec          // whose scan counts what is unreadable in its range; nil = it is this one's
+}
+
+// A keyRange is what a scan asks for; "" = open.
+type keyRange struct {
+	low, high string
+	numbers   bool
+}
+
+// firstRange returns the range of the first scan for q; nil if c's is the first, or if
+// its keys are of another type.
+func (c *Codec) firstRange(q *hotreader.Query) *keyRange {
+	if c.first == nil || c.first.Kind != c.Kind {
+		return nil
+	}
+	low, high, ok := c.first.Bounds(q.Start, q.End)
+	if !ok {
+		return nil
+	}
+	return &keyRange{low, high, c.Kind == layout.NumberTime}
+}
+
+func (r *keyRange) has(key []byte) bool {
+	compare := bytes.Compare
+	if r.numbers {
+		compare = hotreader.CompareNumbers
+	}
+	return (r.low == "" || compare(key, []byte(r.low)) >= 0) && (r.high == "" || compare(key, []byte(r.high)) <= 0)
 }
 
 // NewCodecs returns a codec for each time format of l, which has passed its Check.
@@ -34,6 +62,7 @@ func NewCodecs(l layout.Layout) []Codec {
 	if len(codecs) == 2 {
 		codecs[0].others = []layout.Format{codecs[1].Format}
 		codecs[1].others = []layout.Format{codecs[0].Format}
+		codecs[1].first = &codecs[0]
 	}
 	return codecs
 }

@@ -301,3 +301,17 @@ func RealPages(t *testing.T, s hotreader.Store, records []hotreader.Record) (who
 	}
 	return whole, last
 }
+
+// PageAllocations returns how many allocations it takes to open a page and read the items
+// that item returns one by one.
+func PageAllocations(t testing.TB, open func() error, item func() (more bool, err error)) float64 {
+	return testing.AllocsPerRun(10, func() {
+		err := open()
+		for more := true; more && err == nil; {
+			more, err = item()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}

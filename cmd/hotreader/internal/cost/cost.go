@@ -46,6 +46,8 @@ type Query struct {
 	Rows       int    `json:"rows"`       // in its range
 	Properties int    `json:"properties"` // selected, and in each row
 	Last       bool   `json:"last"`       // the newest values instead
+
+	Points int `json:"points,omitempty"` // rows of the answer, picked where they lie; 0 = all
 }
 
 // Mix are the queries that the documents speak of.
@@ -115,6 +117,8 @@ func (f Figures) Of(r Route, q Query) Bill {
 	b := &bill{Bill: Bill{Route: r, Query: q, Answers: 1}, f: f}
 	rows := float64(q.Rows)
 	switch {
+	case q.Points > 0: // one answer of few rows, for which all are read
+		b.Read, rows = rows, min(rows, float64(q.Points))
 	case !q.Last:
 		b.history(rows)
 	case r.Hot == GCP:
@@ -122,9 +126,12 @@ func (f Figures) Of(r Route, q Query) Bill {
 	default:
 		b.Read = b.v("last_rows")
 	}
-	answers, points := float64(b.Answers), b.Read*float64(q.Properties)
-	if q.Last { // the newest of each are in one row, as a rule
-		rows, points = 1, float64(q.Properties)
+	answers, sent := float64(b.Answers), b.Read
+	switch {
+	case q.Last: // the newest of each are in one row, as a rule
+		rows, sent = 1, 1
+	case q.Points > 0:
+		sent = rows
 	}
 
 	pages := b.store()
@@ -139,7 +146,7 @@ func (f Figures) Of(r Route, q Query) Bill {
 		}
 		// The twin's function waits for all that the API does.
 		b.function(r.Twin, "reader", answers, b.v("request_ms")+b.v("between_clouds_ms")+reading+b.cpu(r.Hot, b.Read/answers), rows/answers)
-		b.egress(r.Hot, answers*b.v("request_bytes")+points*b.v("point_wire_bytes"))
+		b.egress(r.Hot, answers*b.v("request_bytes")+sent*float64(q.Properties)*b.v("point_wire_bytes"))
 		b.egress(r.Twin, answers*b.v("request_bytes"))
 	}
 	traces := 0.0

@@ -80,6 +80,12 @@ func TestBillsReckonedByHand(t *testing.T) {
 			"Lambda reader/requests":   0.20,
 			"Lambda reader/GB-seconds": 130e3 * 0.5 * 0.0000133334, // 5 + 80 + 25 + 4.46, and 15.4 of its own: 130
 		}},
+		{Route{GCP, GCP}, Query{Rows: 86_400, Properties: 4, Points: 4000}, map[string]float64{
+			"Firestore":                 86_400 * 0.30, // one answer, all rows for it
+			"Cloud Run reader/requests": 0.40,
+			"Cloud Run reader/seconds":  2e5 * (0.000024 + 0.5*0.0000025), // 5, 9 pages in two rounds, and 121 for the rows: 200
+			"logs":                      1800 * 1e6 / (1 << 30) * 0.50,
+		}},
 		{Route{GCP, AWS}, Mix()[0], map[string]float64{
 			"DynamoDB":                  0.0625,
 			"API Gateway":               3.50,
@@ -267,7 +273,7 @@ func TestLastEntryReadsSoManyRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := hotreader.Query{Device: "d", Properties: []string{"a", "b", "c", "d"}, Last: true}
-	for _, err := range hotreader.NewReader(awsdynamodb.New(client, awsdynamodb.Options{Table: "t"})).Read(t.Context(), q) {
+	for _, err := range hotreader.NewReader(awsdynamodb.New(client, awsdynamodb.Options{Table: "rows"})).Read(t.Context(), q) {
 		t.Fatal(err)
 	}
 	if want := Listed()["last_rows"].Value; limit != want {

@@ -40,6 +40,14 @@ const maxResults = 4000
 // l3, in every way that TwinMaker can ask, and compares each point with what
 // was written. The error is one of the route; a difference is in the Result.
 func (c *Clouds) Check(ctx context.Context, l4, l3 int) (r Result, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer func() {
+		c.checked[l4][l3] = checked{r, time.Now()}
+		if err != nil {
+			c.checked[l4][l3].Wrong = err.Error()
+		}
+	}()
 	r = Result{L4: Names[l4], L3: Names[l3], Way: "local"}
 	f, err := newReader(c, l4, l3)
 	if err != nil {

@@ -14,9 +14,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/cmd/hotreader/internal/machine"
 	"hotreader/httpapi"
 	"hotreader/identity"
@@ -56,16 +58,19 @@ type Cloud struct {
 	store   *boltstore.Store
 	machine *machine.Machine
 	server  *http.Server
-	truth   []hotreader.Record // what was written, in order
+	truth   []hotreader.Record // what was written, in order; guarded by Clouds.mu once the pumps report
 }
 
-// Truth returns what was written before the checks began. Not to be changed.
+// Truth returns what was written. Not to be changed, nor to be used once Tick is called.
 func (c *Cloud) Truth() []hotreader.Record { return c.truth }
 
 // Clouds are the three clouds.
 type Clouds struct {
 	All [3]*Cloud
 	dir string
+
+	mu      sync.Mutex // held by a check, so that nothing is written meanwhile
+	checked [len(Names)][len(Names)]checked
 }
 
 // Start makes the stores in a temporary directory, fills them and serves them.
@@ -99,7 +104,7 @@ func Start(ctx context.Context, o Options) (_ *Clouds, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if err = c.serve(o.Listeners[i]); err != nil {
+		if err = c.serve(o.Listeners[i], clouds.page); err != nil {
 			return nil, err
 		}
 	}
@@ -139,18 +144,31 @@ func (c *Cloud) fill(ctx context.Context, wrote func(int)) error {
 	return nil
 }
 
-func (c *Cloud) serve(l net.Listener) error {
+func (c *Cloud) serve(l net.Listener, page func(http.ResponseWriter, *http.Request) bool) error {
 	token, err := identity.Static(c.Token)
 	if err != nil {
 		return err
 	}
-	handler, err := httpapi.New(httpapi.Options{Source: c.store, Token: token, Rate: -1, Version: "demo"})
+	devices, err := devices()
+	if err != nil {
+		return err
+	}
+	handler, err := httpapi.New(httpapi.Options{Source: c.store, Catalog: devices, Token: token, Rate: -1, Version: Version, Page: page})
 	if err != nil {
 		return err
 	}
 	c.server = httpapi.Server(handler)
 	go c.server.Serve(l) //nolint:errcheck // it ends when the clouds are closed; a failure before shows in every check
 	return nil
+}
+
+// devices is each cloud's catalogue.
+func devices() (*catalog.Catalog, error) {
+	pump := catalog.Device{ID: Device, Type: "pump"}
+	for _, p := range machine.Properties() {
+		pump.Properties = append(pump.Properties, catalog.Property{Name: p.Name, Type: p.Type, Unit: p.Unit})
+	}
+	return catalog.Of([]catalog.Device{pump})
 }
 
 // corrupt raises one stored temperature by a hundredth.
@@ -179,8 +197,11 @@ func (c *Clouds) Live(start time.Time) {
 
 // Tick lets each machine report once more, and returns the first one's record.
 func (c *Clouds) Tick(ctx context.Context) (first hotreader.Record, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i, cloud := range c.All {
 		r := cloud.machine.Next()
+		cloud.truth = append(cloud.truth, r)
 		if i == 0 {
 			first = r
 		}

@@ -2,8 +2,10 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -168,5 +170,38 @@ func TestTickWrites(t *testing.T) {
 		if n != Rows+3 {
 			t.Errorf("%s: %d rows, want %d", c.Name, n, Rows+3)
 		}
+	}
+}
+
+// The page is told the clouds and the last check of each route, also while pumps report.
+func TestPage(t *testing.T) {
+	clouds := startClouds(t, Options{Seed: 3, Now: now})
+	clouds.Live(now.Add(time.Second))
+	for range 3 {
+		if _, err := clouds.Tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := clouds.Check(t.Context(), 0, 1); err != nil || !r.OK {
+			t.Fatalf("%v: %v", r, err)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, clouds.All[2].URL+"/page/demo.json", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var told struct {
+		Clouds []Cloud
+		Routes []checked
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&told); err != nil || len(told.Clouds) != 3 || told.Clouds[2].Token != clouds.All[2].Token {
+		t.Fatalf("%v: %v", told, err)
+	}
+	if len(told.Routes) != 1 || !told.Routes[0].OK || told.Routes[0].Points < Rows || time.Since(told.Routes[0].Checked) > time.Minute {
+		t.Errorf("%+v", told.Routes)
 	}
 }

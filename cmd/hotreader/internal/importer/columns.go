@@ -59,10 +59,8 @@ func newColumns(o *Options, g *sniff.Guess) (*columns, error) {
 			c.named[g.Columns[i].Name] = &col
 		}
 		if col.role == property {
-			for k := range c.list {
-				if c.list[k].role == property && c.list[k].name == col.name {
-					return c, fmt.Errorf("two columns are to be the property %q; change one with --rename", col.name)
-				}
+			if slices.ContainsFunc(c.list, func(other column) bool { return other.role == property && other.name == col.name }) {
+				return c, fmt.Errorf("two columns are to be the property %q; change one with --rename", col.name)
 			}
 		}
 		c.list = append(c.list, col)
@@ -72,32 +70,33 @@ func newColumns(o *Options, g *sniff.Guess) (*columns, error) {
 
 // of says what becomes of the column of a name.
 func (c *columns) of(name string) (column, error) {
-	col := column{name: name, typ: c.o.Types[name]}
-	switch {
-	case name == c.o.DeviceColumn && name != "":
-		col.role = deviceName
-		return col, nil
-	case name == c.o.Key && name != "":
-		col.role = pairKey
-		return col, nil
-	case name == c.o.Value && name != "":
-		col.role = pairValue
+	col := c.property(name)
+	if at := slices.Index([]string{c.o.DeviceColumn, c.o.Key, c.o.Value}, name); at >= 0 && name != "" {
+		col.role = []role{deviceName, pairKey, pairValue}[at]
 		return col, nil
 	}
-	if to, renamed := c.o.Rename[name]; renamed {
-		col.name = to
-		if t, ok := c.o.Types[to]; ok {
-			col.typ = t
-		}
-	}
-	if col.name == "" && name != "" || c.o.Key != "" || c.o.Only != nil && !slices.Contains(c.o.Only, name) && !slices.Contains(c.o.Only, col.name) {
+	if c.o.Key != "" {
 		col.role = leftOut
-		return col, nil
 	}
-	if wrong := checkName(col.name); wrong != "" {
+	if wrong := checkName(col.name); wrong != "" && col.role != leftOut {
 		return col, fmt.Errorf("a column %s: %.60q; give it another with --rename", wrong, name)
 	}
 	return col, nil
+}
+
+// property is the column of a name that is a property's, or left out.
+func (c *columns) property(name string) column {
+	col := column{name: name, typ: c.o.Types[name]}
+	if to, renamed := c.o.Rename[name]; renamed {
+		col.name = to
+	}
+	if t, ok := c.o.Types[col.name]; ok {
+		col.typ = t
+	}
+	if col.name == "" && name != "" || c.o.Only != nil && !slices.Contains(c.o.Only, name) && !slices.Contains(c.o.Only, col.name) {
+		col.role = leftOut
+	}
+	return col
 }
 
 // nameless reports whether a column of a table has no name in the file, and none was
@@ -128,19 +127,8 @@ func (c *columns) pair(name string) (*column, error) {
 	if col := c.named[name]; col != nil {
 		return col, nil
 	}
-	col := column{name: name}
-	if to, renamed := c.o.Rename[name]; renamed {
-		col.name = to
-	}
-	if t, ok := c.o.Types[col.name]; ok {
-		col.typ = t
-	}
-	if t, ok := c.o.Types[name]; ok {
-		col.typ = t
-	}
-	if col.name == "" && name != "" || c.o.Only != nil && !slices.Contains(c.o.Only, name) && !slices.Contains(c.o.Only, col.name) {
-		col.role = leftOut
-	} else if wrong := checkName(col.name); wrong != "" {
+	col := c.property(name)
+	if wrong := checkName(col.name); wrong != "" && col.role != leftOut {
 		return nil, fmt.Errorf("the property %.60q %s", col.name, wrong)
 	}
 	return c.remember(strings.Clone(name), col), nil

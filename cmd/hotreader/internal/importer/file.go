@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -13,6 +17,7 @@ import (
 	"hotreader/cmd/hotreader/internal/importer/sniff"
 	"hotreader/cmd/hotreader/internal/importer/timetext"
 	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/internal/jsontext"
 )
 
 // file is a file that is being read.
@@ -33,7 +38,7 @@ func (f *file) next() error {
 		if bad.Line < f.first() {
 			return nil
 		}
-		return f.bad(bad.Line, bad.Text, fmt.Errorf("%w%s", bad.Err, encodingHint(bad.Err)))
+		return f.bad(bad.Line, bad.Text, bad.Err)
 	}
 	if err != nil {
 		return err
@@ -49,13 +54,6 @@ func (f *file) next() error {
 		return f.bad(r.Line, r.Text, err)
 	}
 	return nil
-}
-
-func encodingHint(err error) string {
-	if errors.Is(err, records.ErrEncoding) {
-		return "; give --encoding windows-1252 (Western Europe), windows-1250 (Central Europe) or another"
-	}
-	return ""
 }
 
 // first returns the first line that may be data.
@@ -249,7 +247,7 @@ func (f *file) read(full func() error, enough func() bool) error {
 func (f *file) nextObject(in *records.JSON) error {
 	object, line, err := in.Next()
 	if bad, ok := errors.AsType[*records.BadRecord](err); ok {
-		return f.bad(bad.Line, bad.Text, fmt.Errorf("%w%s", bad.Err, encodingHint(bad.Err)))
+		return f.bad(bad.Line, bad.Text, bad.Err)
 	}
 	if err != nil {
 		return err
@@ -289,4 +287,76 @@ func (f *file) notes() (notes []string) {
 			terminal.Plural(n, "line is", "lines are"), f.clock.Zone, f.clock.Earlier, f.clock.Later))
 	}
 	return notes
+}
+
+// rejects is a file of the lines that were left out, each after the reason. Once they
+// are mended, it can be imported itself.
+type rejects struct {
+	file *os.File
+	name string
+	dry  bool
+}
+
+// add writes a line of f and why it was left out.
+func (r *rejects) add(f *file, line int, text string, why error) error {
+	if r.dry {
+		return nil
+	}
+	if r.file == nil {
+		if err := r.create(f); err != nil {
+			return err
+		}
+	}
+	reason := strings.Join(strings.Fields(why.Error()), " ")
+	if f.guess.JSON { // JSON has no comments
+		object := strconv.AppendInt([]byte(`{"line":`), int64(line), 10)
+		object = jsontext.AppendString(append(object, `,"reason":`...), reason)
+		object = jsontext.AppendString(append(object, `,"text":`...), strings.TrimSpace(text))
+		_, err := fmt.Fprintf(r.file, "%s}\n", object)
+		return r.failed(err)
+	}
+	_, err := fmt.Fprintf(r.file, "# %s:%d: %s\n%s\n", filepath.Base(f.in.name), line, reason, strings.TrimRight(text, "\r\n"))
+	return r.failed(err)
+}
+
+// create makes a file that was not there, beside where the command runs.
+func (r *rejects) create(f *file) (err error) {
+	base := filepath.Base(f.in.name)
+	if f.in.file == nil {
+		base = "stdin"
+	}
+	r.name = base + ".rejected"
+	for n := 2; ; n++ {
+		r.file, err = os.OpenFile(r.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) || n > 1000 {
+			break
+		}
+		r.name = fmt.Sprintf("%s.rejected.%d", base, n)
+	}
+	if err != nil || f.guess.JSON {
+		return r.failed(err)
+	}
+	if f.guess.HeaderLine > 0 {
+		var names []string
+		for _, c := range f.guess.Columns {
+			names = append(names, c.Name)
+		}
+		_, err = fmt.Fprintln(r.file, records.Quote(names, f.guess.Delimiter))
+	}
+	return r.failed(err)
+}
+
+func (r *rejects) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &hotreader.Error{Op: "import: write the lines that are left out", Code: hotreader.CodeConfig, Err: err}
+}
+
+// close closes the file and returns its name, "" if there is none.
+func (r *rejects) close() (string, error) {
+	if r.file == nil {
+		return "", nil
+	}
+	return r.name, r.failed(r.file.Close())
 }

@@ -89,25 +89,19 @@ func (t *target) send(ctx context.Context, device string, batch []hotreader.Reco
 
 // folded makes one record of those that share an instant: property by property the
 // last stands.
-func folded(batch []hotreader.Record) []hotreader.Record {
-	sorted := slices.Clone(batch)
-	slices.SortStableFunc(sorted, func(a, b hotreader.Record) int { return a.Time.Compare(b.Time) })
-	kept := sorted[:0]
-	for _, r := range sorted {
-		last := len(kept) - 1
-		if last < 0 || !kept[last].Time.Equal(r.Time) {
+func folded(batch []hotreader.Record) (kept []hotreader.Record) {
+	places := map[time.Time]int{}
+	for _, r := range batch {
+		at, again := places[r.Time.UTC()]
+		if !again {
+			places[r.Time.UTC()] = len(kept)
 			kept = append(kept, r)
 			continue
 		}
-		fields := slices.Clone(kept[last].Fields)
-		for _, f := range r.Fields {
-			if i := slices.IndexFunc(fields, func(g hotreader.Field) bool { return g.Name == f.Name }); i >= 0 {
-				fields[i] = f
-			} else {
-				fields = append(fields, f)
-			}
-		}
-		kept[last].Fields = fields
+		fields := slices.DeleteFunc(slices.Clone(kept[at].Fields), func(old hotreader.Field) bool {
+			return slices.ContainsFunc(r.Fields, func(f hotreader.Field) bool { return f.Name == old.Name })
+		})
+		kept[at].Fields = slices.Concat(fields, r.Fields)
 	}
 	return kept
 }

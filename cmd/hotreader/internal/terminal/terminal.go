@@ -26,16 +26,27 @@ func Is(stream any) bool {
 
 // Width returns the columns of w if it is a terminal, else 0.
 func Width(w io.Writer) int {
+	columns, _ := size(w)
+	return columns
+}
+
+// Low reports whether w is a terminal with fewer lines than that.
+func Low(w io.Writer, lines int) bool {
+	_, rows := size(w)
+	return 0 < rows && rows < lines
+}
+
+func size(w io.Writer) (columns, rows int) {
 	if !Is(w) {
-		return 0
+		return 0, 0
 	}
 	if out, ok := w.(*Output); ok {
 		w = out.W
 	}
-	if width, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && width > 0 {
-		return width
+	if columns, rows, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && columns > 0 {
+		return columns, rows
 	}
-	return 80
+	return 80, 24
 }
 
 // Output passes on to W, and keeps its first error for the end.
@@ -237,9 +248,9 @@ func (p *Progress) Put(text string) {
 	p.shown = true
 }
 
-// Clear removes the line, so that other text may follow.
+// Clear removes the line, if there is one, so that other text may follow.
 func (p *Progress) Clear() {
-	if p.shown {
+	if p != nil && p.shown {
 		fmt.Fprint(p.w, "\r\x1b[K")
 		p.shown = false
 	}

@@ -77,23 +77,10 @@ func (j *JSON) nextLine() ([]byte, int, error) {
 // objectEnd returns the length of the object that text begins with, 0 if it is not
 // whole.
 func objectEnd(text []byte) int {
-	depth, quoted := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-		if depth == 0 {
-			return 0
+	var n jsontext.Nesting
+	for i, c := range text {
+		if n.Add(c); n.Depth <= 0 {
+			return min(i, 1) * (i + 1) // 0 if it begins with no bracket
 		}
 	}
 	return 0
@@ -195,16 +182,15 @@ func (j *JSON) cut(err error) error {
 // value reads the value that begins with c, and returns its text if it is kept.
 func (j *JSON) value(c byte, keep bool) ([]byte, error) {
 	j.buffer = append(j.buffer[:0], c)
-	depth, quoted := 0, c == '"'
-	if c == '{' || c == '[' {
-		depth = 1
-	}
-	for escaped := false; ; {
+	var n jsontext.Nesting
+	n.Add(c)
+	for {
 		c, err := j.r.ReadByte()
 		if err != nil {
 			return nil, j.cut(err)
 		}
-		if depth == 0 && !quoted && bytes.IndexByte([]byte(",]} \t\r\n"), c) >= 0 { // a number or a word ends
+		outside := n.Depth == 0 && !n.Quoted
+		if outside && bytes.IndexByte([]byte(",]} \t\r\n"), c) >= 0 { // a number or a word ends
 			return j.buffer, j.r.UnreadByte()
 		}
 		if c == '\n' {
@@ -215,20 +201,7 @@ func (j *JSON) value(c byte, keep bool) ([]byte, error) {
 				return nil, j.broken("an object has more than %d bytes", maxRecord)
 			}
 		}
-		switch {
-		case escaped:
-			escaped = false
-		case quoted && c == '\\':
-			escaped = true
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			depth--
-		}
-		if depth == 0 && !quoted && (c == '"' || c == '}' || c == ']') {
+		if n.Add(c); !outside && n.Depth == 0 && !n.Quoted {
 			return j.buffer, nil
 		}
 	}

@@ -149,7 +149,7 @@ func (t *Table) record(line string) (Record, error) {
 var errOpen = errors.New("a quote is not closed")
 
 // ErrEncoding is the error of a record that is not UTF-8.
-var ErrEncoding = errors.New("it is not UTF-8 text")
+var ErrEncoding = errors.New("it is not UTF-8 text; give --encoding windows-1252 (Western Europe), windows-1250 (Central Europe) or another")
 
 // Reread makes the lines of the last record but the first be read again, as records of
 // their own: a quote that is closed by another's has joined them. Each time halves how

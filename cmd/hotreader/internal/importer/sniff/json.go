@@ -149,7 +149,7 @@ func (g *Guess) readJSON(head []byte) error {
 	for n := 0; n < samples; {
 		object, line, err := in.Next()
 		if errors.Is(err, records.ErrEncoding) {
-			return fail(line, "it is not UTF-8 text; give --encoding windows-1252 (Western Europe), windows-1250 (Central Europe) or another")
+			return fail(line, "%v", records.ErrEncoding)
 		}
 		if _, bad := errors.AsType[*records.BadRecord](err); bad {
 			continue

@@ -111,7 +111,7 @@ func readGrid(head []byte, delimiter rune, told Told) (grid, error) {
 		r, err := in.Next()
 		if bad, ok := errors.AsType[*records.BadRecord](err); ok {
 			if errors.Is(bad, records.ErrEncoding) {
-				return t, fail(bad.Line, "%v; give --encoding windows-1252 (Western Europe), windows-1250 (Central Europe) or another", bad.Err)
+				return t, fail(bad.Line, "%v", bad.Err)
 			}
 			continue
 		}

@@ -1,64 +1,11 @@
 package timetext
 
 import (
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
-
-// A scanner is a place in a text.
-type scanner struct {
-	s  string
-	at int
-}
-
-func (s *scanner) rest() string { return s.s[s.at:] }
-func (s *scanner) end() bool    { return s.at == len(s.s) }
-
-func (s *scanner) peek() byte {
-	if s.end() {
-		return 0
-	}
-	return s.s[s.at]
-}
-
-// any passes over one byte of set, and reports whether there was one.
-func (s *scanner) any(set string) bool {
-	if s.end() || strings.IndexByte(set, s.s[s.at]) < 0 {
-		return false
-	}
-	s.at++
-	return true
-}
-
-func (s *scanner) all(set string) {
-	for s.any(set) {
-	}
-}
-
-// digits reads a run of digits.
-func (s *scanner) digits() string {
-	from := s.at
-	for s.peek() >= '0' && s.peek() <= '9' {
-		s.at++
-	}
-	return s.s[from:s.at]
-}
-
-// word reads a run of letters.
-func (s *scanner) word() string {
-	from := s.at
-	for c := s.peek() | 0x20; c >= 'a' && c <= 'z'; c = s.peek() | 0x20 {
-		s.at++
-	}
-	return s.s[from:s.at]
-}
-
-func number(digits string) (n int) {
-	for _, c := range digits {
-		n = 10*n + int(c-'0')
-	}
-	return n
-}
 
 var months = []string{"january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"}
 var weekdays = []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
@@ -103,247 +50,181 @@ var zones = map[string]time.Duration{
 	"PST": -8 * time.Hour, "PDT": -7 * time.Hour, "AKST": -9 * time.Hour, "AKDT": -8 * time.Hour, "HST": -10 * time.Hour,
 }
 
+// What a date, a time of day and a zone look like, each from where the last one ended.
+var (
+	letters    = regexp.MustCompile(`^[A-Za-z]+`)
+	afterDay   = regexp.MustCompile(`^[., ]*`)
+	nameFirst  = regexp.MustCompile(`^([A-Za-z]+)[., /-]*(\d{1,2})`)
+	dayMonth   = regexp.MustCompile(`^(\d{1,2})[-/. ] *([A-Za-z]+)`)
+	numbers    = regexp.MustCompile(`^(\d{1,2})([-/. ]) *(\d{1,2})([-/. ]) *(\d{4}|\d{2})`)
+	yearFirst  = regexp.MustCompile(`^(\d{4})[-/._ ]([A-Za-z]+|\d{1,2})[-/._ ](\d{1,2})`)
+	noSigns    = regexp.MustCompile(`^(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?`)
+	beforeYear = regexp.MustCompile(`^[., /-]*`)
+	year       = regexp.MustCompile(`^(\d{4}|\d{2})`)
+	lastYear   = regexp.MustCompile(`^[ ,]*(\d{4})`) // as ANSI C writes it
+
+	clockFirst  = regexp.MustCompile(`^(\d{1,2}):`)
+	afterClock  = regexp.MustCompile(`^[ ,T]*`)
+	beforeClock = regexp.MustCompile(`^[ ,_:Tt-]*(?:at )?`)
+	clockSigns  = regexp.MustCompile(`^(\d{1,2})(?::(\d{1,2})(?::(\d{1,2}))?(?:[.,](\d+))?)?(?:[ \x{a0}\x{202f}]*([AaPp])(?:[Mm]|\.[Mm]\.))?`)
+	clockBare   = regexp.MustCompile(`^(\d\d)(\d\d)(\d\d)?(?:[.,](\d+))?`)
+	zoneName    = regexp.MustCompile(`^[ (]*([A-Za-z]*)\)*`)
+	zoneOffset  = regexp.MustCompile(`^([+\x{2212}-])(\d{1,2}):?(\d\d)?(?s:\[.*)?`) // Java adds the zone's name
+)
+
 // A reader takes a text apart in which a date and a time of day follow each other.
 type reader struct {
-	scanner
-	order            order
+	rest             string
 	year, month, day int
-	compact          bool // the date has no separators
 	clock            time.Duration
 	hasClock         bool
+}
+
+func digit(s string, i int) bool { return i >= 0 && i < len(s) && s[i] >= '0' && s[i] <= '9' }
+
+// take passes over what form matches, and returns its parts; nil if it does not match, or
+// would cut a number.
+func (r *reader) take(form *regexp.Regexp) []string {
+	parts := form.FindStringSubmatch(r.rest)
+	if parts == nil || digit(parts[0], len(parts[0])-1) && digit(r.rest, len(parts[0])) {
+		return nil
+	}
+	r.rest = r.rest[len(parts[0]):]
+	return parts
+}
+
+func number(digits string) int {
+	n, _ := strconv.Atoi(digits) // a few digits, or none
+	return n
 }
 
 // parseCalendar reads a date, a time of day and a zone, the last two optional, with
 // most separators that people use.
 func parseCalendar(text string, o order) (Reading, bool) {
-	r := reader{scanner: scanner{s: text}, order: o, year: -1}
-	if i := strings.IndexByte(text, ':'); i > 0 && i <= 2 && number(text[:i]) < 25 { // the time of day comes first
+	r := reader{rest: text, year: -1}
+	if first := clockFirst.FindStringSubmatch(text); first != nil && number(first[1]) < 25 {
 		if !r.timeOfDay() {
 			return Reading{}, false
 		}
-		r.all(" ,T")
+		r.take(afterClock)
 	}
-	if !r.date() {
+	if !r.date(o) {
 		return Reading{}, false
 	}
-	if !r.hasClock && !r.end() {
-		r.all(" ,_-:Tt")
-		if strings.HasPrefix(r.rest(), "at ") {
-			r.at += 3
-		}
-		if c := r.peek(); c >= '0' && c <= '9' && !r.timeOfDay() {
+	if !r.hasClock {
+		if r.take(beforeClock); digit(r.rest, 0) && !r.timeOfDay() {
 			return Reading{}, false
 		}
 	}
 	out := Reading{Date: !r.hasClock}
 	offset, ok := r.zone(&out)
-	if r.year < 0 { // as ANSI C writes it
-		r.all(" ,")
-		if year := r.digits(); len(year) == 4 {
-			r.year = number(year)
+	if r.year < 0 {
+		if last := r.take(lastYear); last != nil {
+			r.year = number(last[1])
 		}
 	}
-	if !ok || r.year < 0 || !r.end() || r.month < 1 || r.month > 12 || r.day < 1 || r.day > 31 {
-		return Reading{}, false
-	}
 	t := time.Date(r.year, time.Month(r.month), r.day, 0, 0, 0, 0, time.UTC)
-	if t.Day() != r.day {
-		return Reading{}, false
-	}
 	out.Time = t.Add(r.clock - offset)
-	return out, true
+	return out, ok && r.year >= 0 && r.rest == "" && int(t.Month()) == r.month && t.Day() == r.day
 }
 
 // date reads a date. Without a year, a year may follow later.
-func (r *reader) date() bool {
-	if weekday(r.ahead()) {
-		r.word()
-		r.all("., ")
+func (r *reader) date(o order) bool {
+	if name := letters.FindString(r.rest); weekday(name) {
+		r.rest = r.rest[len(name):]
+		r.take(afterDay)
 	}
-	if m := month(r.ahead()); m > 0 {
-		r.month = m
-		r.word()
-		r.all("., -/")
-		return r.setDay(r.digits()) && r.yearAfterDay()
+	if d := r.take(nameFirst); d != nil {
+		r.month, r.day = month(d[1]), number(d[2])
+		return r.month > 0 && r.yearAfterDay()
 	}
-	first := r.digits()
-	switch {
-	case len(first) == 8, len(first) == 12, len(first) == 14:
-		r.compact = true
-		r.year, r.month, r.day = number(first[:4]), number(first[4:6]), number(first[6:8])
-		if rest := first[8:]; rest != "" {
-			return r.setClock(rest)
+	if d := r.take(noSigns); d != nil {
+		r.year, r.month, r.day = number(d[1]), number(d[2]), number(d[3])
+		return d[4] == "" || r.setClock(d[4:7], "")
+	}
+	if d := r.take(dayMonth); d != nil {
+		r.month, r.day = month(d[2]), number(d[1])
+		return r.month > 0 && r.yearAfterDay()
+	}
+	if o == ymd {
+		d := r.take(yearFirst)
+		if d == nil {
+			return false
+		}
+		if r.year, r.month, r.day = number(d[1]), month(d[2]), number(d[3]); r.month == 0 {
+			r.month = number(d[2])
 		}
 		return true
-	case len(first) == 4 && r.order == ymd:
-		r.year = number(first)
-		return r.separated(&r.month) && r.separated(&r.day)
-	case len(first) == 0 || len(first) > 2:
+	}
+	d := r.take(numbers)
+	if d == nil || d[2] != d[4] {
 		return false
 	}
-	sep := r.peek()
-	if !r.any("-/. ") {
-		return false
+	if r.day, r.month = number(d[1]), number(d[3]); o == mdy {
+		r.day, r.month = r.month, r.day
 	}
-	r.all(" ")
-	if m := month(r.ahead()); m > 0 {
-		r.month = m
-		r.word()
-		return r.setDay(first) && r.yearAfterDay()
-	}
-	second := r.digits()
-	if r.order == ymd || len(second) == 0 || len(second) > 2 || !r.any(string(sep)) {
-		return false
-	}
-	r.all(" ")
-	if r.order == mdy {
-		first, second = second, first
-	}
-	r.month = number(second)
-	return r.setDay(first) && r.setYear(r.digits())
+	r.setYear(d[5])
+	return true
 }
 
-// ahead returns the letters that follow.
-func (r *reader) ahead() string {
-	s := r.scanner
-	return s.word()
-}
-
-func (r *reader) setDay(digits string) bool {
-	r.day = number(digits)
-	return len(digits) == 1 || len(digits) == 2
-}
-
-func (r *reader) setYear(digits string) bool {
-	r.year = number(digits)
-	switch {
-	case len(digits) == 2 && r.year < 69: // as POSIX has it
+// setYear takes two digits for a year as POSIX does.
+func (r *reader) setYear(digits string) {
+	switch r.year = number(digits); {
+	case len(digits) == 2 && r.year < 69:
 		r.year += 2000
 	case len(digits) == 2:
 		r.year += 1900
 	}
-	return len(digits) == 2 || len(digits) == 4
 }
 
 // yearAfterDay reads the year after a day and the name of a month, unless a time of
 // day comes first.
 func (r *reader) yearAfterDay() bool {
-	r.all("., -/")
-	at := r.at
-	if year := r.digits(); len(year) > 1 && r.peek() != ':' || len(year) == 4 {
-		return r.setYear(year)
-	}
-	r.at = at
-	return true
-}
-
-// separated reads a separator and one or two digits, or the name of a month.
-func (r *reader) separated(n *int) bool {
-	if !r.any("-/._ ") {
-		return false
-	}
-	if m := month(r.ahead()); m > 0 && n == &r.month {
-		r.word()
-		*n = m
+	r.take(beforeYear)
+	at := r.rest
+	if y := r.take(year); y != nil && (len(y[1]) == 4 || !strings.HasPrefix(r.rest, ":")) {
+		r.setYear(y[1])
 		return true
 	}
-	digits := r.digits()
-	*n = number(digits)
-	return len(digits) == 1 || len(digits) == 2
+	r.rest = at
+	return !digit(at, 0) || !digit(at, 1) || !digit(at, 2) // else it is a number that is no year
 }
 
 // timeOfDay reads hours and minutes, and if they are there seconds, a fraction and
 // AM or PM.
 func (r *reader) timeOfDay() bool {
-	hour := r.digits()
-	if len(hour) == 4 || len(hour) == 6 {
-		return r.setClock(hour) && r.fraction()
+	if c := r.take(clockBare); c != nil {
+		return r.setClock(c[1:4], c[4])
 	}
-	if len(hour) == 0 || len(hour) > 2 {
+	c := r.take(clockSigns)
+	if c == nil || c[2] == "" && c[5] == "" {
 		return false
 	}
-	h, mins, sec := number(hour), 0, 0
-	if r.any(":") {
-		m := r.digits()
-		if mins = number(m); len(m) == 0 || len(m) > 2 {
-			return false
-		}
-		if r.any(":") {
-			s := r.digits()
-			if sec = number(s); len(s) == 0 || len(s) > 2 {
-				return false
-			}
-		}
-	} else if !r.half() {
+	h := number(c[1])
+	switch half := strings.ToLower(c[5]); {
+	case half != "" && (h < 1 || h > 12):
 		return false
+	case half == "p":
+		h = h%12 + 12
+	case half == "a":
+		h %= 12
 	}
+	return r.setClock([]string{strconv.Itoa(h), c[2], c[3]}, c[4])
+}
+
+// setClock sets hours, minutes and seconds, and a fraction of one, of which digits after
+// the nanosecond are cut off.
+func (r *reader) setClock(parts []string, fraction string) bool {
+	h, m, s := number(parts[0]), number(parts[1]), number(parts[2])
+	nanos := number((fraction + "000000000")[:9])
 	r.hasClock = true
-	r.clock = time.Duration(mins)*time.Minute + time.Duration(sec)*time.Second
-	if mins > 59 || sec > 59 || !r.fraction() {
-		return false
-	}
-	half := strings.ToLower(r.halfOfDay())
-	switch {
-	case half != "" && (h < 1 || h > 12), h > 24, h == 24 && r.clock > 0:
-		return false
-	case half == "p" && h < 12:
-		h += 12
-	case half == "a" && h == 12:
-		h = 0
-	}
-	r.clock += time.Duration(h) * time.Hour
-	return true
-}
-
-// fraction reads a fraction of a second; digits after the nanosecond are cut off.
-func (r *reader) fraction() bool {
-	if !r.any(".,") {
-		return true
-	}
-	digits := r.digits()
-	scale := 100 * time.Millisecond
-	for _, c := range digits {
-		r.clock += time.Duration(c-'0') * scale
-		scale /= 10
-	}
-	return digits != ""
-}
-
-// half reports whether AM or PM follows.
-func (r *reader) half() bool {
-	s := *r
-	return s.halfOfDay() != ""
-}
-
-// halfOfDay reads AM or PM, as its first letter.
-func (r *reader) halfOfDay() string {
-	at := r.at
-	r.all(" \u00a0\u202f")
-	for _, word := range []string{"am", "pm", "a.m.", "p.m."} {
-		if len(r.rest()) >= len(word) && strings.EqualFold(r.rest()[:len(word)], word) {
-			r.at += len(word)
-			return word[:1]
-		}
-	}
-	r.at = at
-	return ""
-}
-
-// setClock sets hours, minutes and seconds of digits without separators.
-func (r *reader) setClock(digits string) bool {
-	h, m, s := number(digits[:2]), number(digits[2:4]), 0
-	if len(digits) == 6 {
-		s = number(digits[4:])
-	}
-	r.hasClock = true
-	r.clock = time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(s)*time.Second
-	return m < 60 && s < 60 && (h < 24 || r.clock == 24*time.Hour)
+	r.clock = time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(s)*time.Second + time.Duration(nanos)
+	return m < 60 && s < 60 && r.clock <= 24*time.Hour
 }
 
 // zone reads what may follow: an offset, or a name, or both.
 func (r *reader) zone(out *Reading) (time.Duration, bool) {
-	r.all(" (")
-	name := strings.ToUpper(r.word())
+	name := strings.ToUpper(r.take(zoneName)[1])
 	offset, known := zones[name]
 	if name != "" && !known && (len(name) < 2 || len(name) > 5) {
 		return 0, false
@@ -351,40 +232,18 @@ func (r *reader) zone(out *Reading) (time.Duration, bool) {
 	if out.Instant = known; len(name) > 1 {
 		out.Zone = name
 	}
-	if r.all(")"); r.end() || name != "" && name != "UTC" && name != "GMT" {
+	if name != "" && name != "UTC" && name != "GMT" {
 		return offset, true
 	}
-	west := false
-	switch {
-	case r.any("+"):
-	case strings.HasPrefix(r.rest(), "\u2212"):
-		r.at += len("\u2212")
-		west = true
-	case r.any("-"):
-		west = true
-	default:
+	shift := r.take(zoneOffset)
+	if shift == nil {
 		return 0, true
 	}
-	shift, ok := r.offset()
 	out.Instant = true
-	if r.peek() == '[' { // Java adds the zone's name
-		r.at = len(r.s)
+	h, m := number(shift[2]), number(shift[3])
+	offset = time.Duration(h)*time.Hour + time.Duration(m)*time.Minute
+	if shift[1] != "+" {
+		offset = -offset
 	}
-	if west {
-		shift = -shift
-	}
-	return shift, ok
-}
-
-func (r *reader) offset() (time.Duration, bool) {
-	hours := r.digits()
-	minutes := ""
-	switch {
-	case len(hours) == 4:
-		hours, minutes = hours[:2], hours[2:]
-	case r.any(":"):
-		minutes = r.digits()
-	}
-	h, m := number(hours), number(minutes)
-	return time.Duration(h)*time.Hour + time.Duration(m)*time.Minute, (len(hours) == 1 || len(hours) == 2) && (minutes == "" || len(minutes) == 2) && h < 24 && m < 60
+	return offset, h < 24 && m < 60
 }

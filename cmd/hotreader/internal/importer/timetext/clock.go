@@ -9,8 +9,8 @@ import (
 // ParseZone reads a zone's name, as Europe/Berlin, or an offset, as +01:00 or GMT-5.
 func ParseZone(name string) (*time.Location, error) {
 	var out Reading
-	r := reader{scanner: scanner{s: name}}
-	if offset, ok := r.zone(&out); ok && out.Instant && r.end() && name != "" {
+	r := reader{rest: name}
+	if offset, ok := r.zone(&out); ok && out.Instant && r.rest == "" && name != "" {
 		if _, known := zones[name]; !known || name == "UTC" || name == "GMT" || name == "Z" {
 			return time.FixedZone(name, int(offset/time.Second)), nil
 		}

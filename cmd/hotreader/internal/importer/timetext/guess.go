@@ -140,8 +140,8 @@ func DateLayout(text string, f Format) string {
 
 // IsClock reports whether text is a time of day alone.
 func IsClock(text string) bool {
-	r := reader{scanner: scanner{s: strings.TrimSpace(text)}}
-	return strings.Contains(text, ":") && r.timeOfDay() && r.end()
+	r := reader{rest: strings.TrimSpace(text)}
+	return strings.Contains(text, ":") && r.timeOfDay() && r.rest == ""
 }
 
 // Named reports whether people call a time so, from 1, the likeliest; 0 = they do not.

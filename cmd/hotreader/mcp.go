@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/spf13/cobra"
+
+	"hotreader"
+	"hotreader/function"
+	"hotreader/mcpserver"
+)
+
+const mcpText = `Let an assistant read telemetry, through the Model Context Protocol on standard input
+and output. The tools are list_devices, describe_device, latest, history and stats. All
+of them only read. An answer has at most about 2,000 tokens and says whether it is
+complete.
+
+The devices are those of the catalogue; without one, those of a mem: or bolt: store, or
+of the API. Where there is none of these, the assistant has to be told the devices and
+properties.
+
+` + tokenText
+
+func (a *app) mcp() *cobra.Command {
+	var s source
+	var list string
+	cmd := &cobra.Command{
+		Use:   "mcp (--store URL | --remote URL)",
+		Short: "Let an assistant read telemetry (Model Context Protocol)",
+		Long:  mcpText,
+		Example: `  hotreader mcp --store bolt:pump.db
+  hotreader mcp --remote https://api.example.com --token-file token`,
+		Args: noArgs,
+	}
+	s.flags(cmd)
+	cmd.Flags().StringVar(&list, "catalog", "", "`file` with the packed catalogue of devices (default: hotreader-catalog beside this program, if it is there)")
+	cmd.Flags().SortFlags = false
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := s.check(cmd); err != nil {
+			return err
+		}
+		return a.runMCP(cmd.Context(), &s, list)
+	}
+	return cmd
+}
+
+func (a *app) runMCP(ctx context.Context, s *source, list string) error {
+	reader, closer, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version}
+	o.Lister, _ = closer.(hotreader.Lister) // the store, or the other API
+	if o.Catalog, err = function.OpenCatalog(list); err != nil {
+		return err
+	}
+	server, err := mcpserver.New(o)
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx, &mcp.IOTransport{Reader: io.NopCloser(a.stdin), Writer: unclosed{a.stdout}})
+}
+
+// unclosed is standard output, which the transport must not close.
+type unclosed struct{ io.Writer }
+
+func (unclosed) Close() error { return nil }

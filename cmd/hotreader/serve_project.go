@@ -1,0 +1,73 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"hotreader"
+	"hotreader/catalog"
+	"hotreader/config"
+	"hotreader/deploy/names"
+	"hotreader/identity"
+)
+
+// twin is a project folder that serve answers for.
+type twin struct {
+	*config.Project
+	devices *catalog.Catalog
+	peer    *identity.Token // of the connection that rows come over; nil = none
+}
+
+func openTwin(dir string) (t *twin, err error) {
+	t = new(twin)
+	if t.Project, err = config.LoadProject(dir); err != nil {
+		return nil, err
+	}
+	t.devices, err = catalog.Of(t.Catalog())
+	return t, err
+}
+
+// setting returns what the project says of a variable of the functions.
+func (t *twin) setting(name string) (string, bool) {
+	text, ok := t.Options.Variables(config.Stores | config.Served)[name]
+	return text, ok
+}
+
+// place says where the rows of t are: behind the API of its connection or, where there
+// is none since all of it is on AWS, in its table.
+func (t *twin) place(ctx context.Context, s *serving) (err error) {
+	if t.L3 == config.AWS && t.L4 == config.AWS {
+		query := t.Options.Layout.URL()
+		if t.Options.AWS.Region != "" {
+			query.Set("region", t.Options.AWS.Region)
+		}
+		s.store = "dynamodb://" + cmp.Or(t.Options.AWS.Table, names.Table(t.Twin)) + "?" + query.Encode()
+		return nil
+	}
+	link, err := t.connection()
+	if err != nil {
+		return err
+	}
+	s.remote = link.URL
+	t.peer, err = identity.Fetched(ctx, func(context.Context) (string, time.Time, error) {
+		link, err := t.connection()
+		return link.Token.Reveal(), link.RotatedAt, err
+	})
+	return err
+}
+
+// connection returns what the folder says of the way to t's rows.
+func (t *twin) connection() (link config.Connection, err error) {
+	all, err := config.OpenConnections(t.Dir)
+	if err != nil {
+		return link, err
+	}
+	id := config.ConnectionID(t.L4, t.L3)
+	if link, _ = all.Get(id); link.URL == "" {
+		err = &hotreader.Error{Op: "serve", Code: hotreader.CodeConfig,
+			Err: fmt.Errorf("config_inter_cloud.json has no URL of %s yet; deploy first: hotreader deploy --project %s; or say where the rows are, with --store or --remote", id, t.Dir)}
+	}
+	return link, err
+}

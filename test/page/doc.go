@@ -1,0 +1,3 @@
+// Package page drives the page for people in Chromium. Its tests need the build tag
+// engines.
+package page
