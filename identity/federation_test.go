@@ -162,6 +162,16 @@ func trusting(clock *atomic.Int64, more ...identity.Trusted) *identity.Callers {
 	return &identity.Callers{Federation: identity.NewFederation(more, identity.FederationOptions{Now: now}), Logger: slog.New(slog.DiscardHandler)}
 }
 
+// hall returns an issuer with a key k1, what trusts it with the caller hall, and a token.
+func hall(t testing.TB, clock *atomic.Int64) (k crypto.Signer, i *issuer, v *identity.Callers, token string) {
+	t.Helper()
+	clock.Store(start)
+	k = key(t, jose.ES256)
+	i = newIssuer(t, published("k1", k))
+	v = trusting(clock, identity.Trusted{Name: "hall", Issuer: i.URL, Audience: audience, Subject: role})
+	return k, i, v, sign(t, k, claims{"alg": "ES256", "kid": "k1"}, claims{"iss": i.URL, "aud": audience, "sub": role, "exp": start + 3600})
+}
+
 var start = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC).Unix()
 
 // clouds' tokens, as they are documented, are taken.
@@ -322,6 +332,23 @@ func attacks(t *testing.T, i *issuer, k, stranger, small, weak crypto.Signer, se
 		{"nothing", ""}, {"dots", ".."}, {"blanks", "   "}, {"bytes", "\xff\xfe.\x00.\x00"},
 	}
 	return all
+}
+
+// Whatever is presented is refused, or was signed by the issuer.
+func FuzzFederation(f *testing.F) {
+	var clock atomic.Int64
+	_, i, v, taken := hall(f, &clock)
+	parts := strings.Split(taken, ".")
+	f.Add(`{"alg":"ES256","kid":"k1"}`, `{"iss":"`+i.URL+`","aud":["`+audience+`"],"sub":"`+role+`","exp":1e300}`, parts[2])
+	f.Add(`{"alg":"none"}`, `{"exp":null,"aud":{}}`, "")
+	f.Fuzz(func(t *testing.T, header, payload, signature string) {
+		text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + "." + signature
+		for _, token := range []string{text, header + "." + payload + "." + signature} {
+			if caller, err := v.Verify(bearer(token)); !errors.Is(err, hotreader.CodeUnauthenticated) && token != taken {
+				t.Errorf("%q: %+v, %v", token, caller, err)
+			}
+		}
+	})
 }
 
 // sized returns a token of n bytes or a few more.

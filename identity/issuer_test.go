@@ -162,11 +162,7 @@ func TestHostileIssuers(t *testing.T) {
 // A slow issuer holds up nobody whose key is known.
 func TestSlowIssuer(t *testing.T) {
 	var clock atomic.Int64
-	clock.Store(start)
-	k := key(t, jose.ES256)
-	i := newIssuer(t, published("k1", k))
-	v := trusting(&clock, identity.Trusted{Name: "hall", Issuer: i.URL, Audience: audience, Subject: role})
-	token := sign(t, k, claims{"alg": "ES256", "kid": "k1"}, claims{"iss": i.URL, "aud": audience, "sub": role, "exp": start + 3600})
+	_, i, v, token := hall(t, &clock)
 	if _, err := v.Verify(bearer(token)); err != nil {
 		t.Fatal(err)
 	}
@@ -193,15 +189,12 @@ func TestSlowIssuer(t *testing.T) {
 // Callers with a token of their own, and those whose cloud signs one, are let in beside
 // each other.
 func TestCallers(t *testing.T) {
-	const hall, grafana, rotated = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210", "ffffffffffffffffffffffffffffffff"
+	const shared, grafana, rotated = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210", "ffffffffffffffffffffffffffffffff"
 	var clock atomic.Int64
-	clock.Store(start)
-	k := key(t, jose.ES256)
-	i := newIssuer(t, published("k1", k))
-	v := trusting(&clock, identity.Trusted{Name: "twin", Issuer: i.URL, Audience: audience, Subject: role})
+	_, _, v, signed := hall(t, &clock)
 	value := grafana
 	for name, fetch := range map[string]identity.Fetch{
-		"":        func(context.Context) (string, time.Time, error) { return hall, time.Time{}, nil },
+		"":        func(context.Context) (string, time.Time, error) { return shared, time.Time{}, nil },
 		"grafana": func(context.Context) (string, time.Time, error) { return value, time.Time{}, nil },
 	} {
 		token, err := identity.Fetched(t.Context(), fetch)
@@ -210,8 +203,7 @@ func TestCallers(t *testing.T) {
 		}
 		v.Shared = append(v.Shared, identity.Shared{Token: token, Caller: identity.Caller{Name: name}})
 	}
-	signed := sign(t, k, claims{"alg": "ES256", "kid": "k1"}, claims{"iss": i.URL, "aud": audience, "sub": role, "exp": start + 3600})
-	for token, want := range map[string]string{hall: "current", grafana: "grafana", signed: "twin", rotated: "", "": ""} {
+	for token, want := range map[string]string{shared: "current", grafana: "grafana", signed: "hall", rotated: "", "": ""} {
 		if c, err := v.Verify(bearer(token)); c.Name != want || (err == nil) != (want != "") {
 			t.Errorf("%.8s: %+v, %v", token, c, err)
 		}
