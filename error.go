@@ -27,6 +27,7 @@ const (
 	CodeStore           Code = "store"           // the store answered with a failure
 	CodeCorrupt         Code = "corrupt"         // stored or transferred bytes are damaged
 	CodeUnreadable      Code = "unreadable"      // items are there, but cannot be read as configured; the layout is wrong
+	CodeNotRestored     Code = "not_restored"    // objects are archived; restore them first
 	CodeProtocol        Code = "protocol"        // the peer answered something else than the protocol
 	CodeConfig          Code = "config"          // environment or project folder is wrong
 	CodeInternal        Code = "internal"        // a defect of ours
@@ -36,7 +37,7 @@ const (
 func Codes() []Code {
 	return []Code{CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeTooLarge,
 		CodeThrottled, CodeOverloaded, CodeUnavailable, CodeDeadline, CodeCanceled, CodeStore,
-		CodeCorrupt, CodeUnreadable, CodeProtocol, CodeConfig, CodeInternal}
+		CodeCorrupt, CodeUnreadable, CodeNotRestored, CodeProtocol, CodeConfig, CodeInternal}
 }
 
 // Error returns the code's text.

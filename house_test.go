@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"store/awsdynamodb":       {"", "layout", "store/internal/*", "internal/*"},
 	"store/azurecosmos":       {"", "layout", "store/internal/*", "internal/*"},
 	"store/gcpfirestore":      {"", "layout", "store/internal/*", "internal/*"},
+	"store/coldstore":         {"", "layout", "store/coldstore", "store/internal/*", "internal/*"},
 	"store/internal":          {"", "layout", "internal/*"},
 	"internal/component":      {},
 	"internal/endpoint":       {},
@@ -104,7 +105,7 @@ var functionClouds = map[string]string{
 }
 
 // testHelpers are the folders outside _test.go files that may import testing.
-var testHelpers = regexp.MustCompile(`^(store/storetest(/.*)?|test/.*)$`)
+var testHelpers = regexp.MustCompile(`^(store/storetest(/.*)?|store/coldstore/buckettest|test/.*)$`)
 
 // source is what the house rules look at in one folder.
 type source struct {

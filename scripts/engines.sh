@@ -1,8 +1,9 @@
 #!/bin/sh
 # Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
-# emulator, Google's Firestore emulator and what drives a browser into .engines;
-# looks for Chromium, a Python with botocore, whose TwinMaker model judges our
-# answers, and for moto, cfn-lint and Terraform, which judge the deployer. Changes nothing when they are there. What
+# emulator, Google's Firestore emulator, emulators of Azure's and Google's object
+# storage and what drives a browser into .engines; looks for Chromium, a Python with
+# botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
+# Terraform, which judge the deployer. Changes nothing when they are there. What
 # it cannot bring it names, with the remedy.
 set -eu
 cd "$(dirname "$0")/.."
@@ -54,9 +55,18 @@ modules() { # where its lock file is, where it goes, what it is
 	mv .engines/fetch ".engines/$2"
 }
 modules test/engine/cosmosdb cosmosdb "the Cosmos DB emulator (@vercel/cosmosdb-server)"
+modules test/engine/azurite azurite "Azure Storage's emulator (azurite)"
 modules test/page page "what drives the page's browser (playwright-core, axe-core)"
 
 [ -n "${HOTREADER_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || need "chromium" "apt-get install chromium"
+
+# Cloud Storage's emulator is a Go program; the sum database holds its hash.
+gcs=v1.56.1
+if [ "$(cat .engines/gcs/version 2>/dev/null)" != $gcs ]; then
+	echo "engines: building fake-gcs-server $gcs" >&2
+	(cd / && GOFLAGS= GOBIN="$OLDPWD/.engines/gcs" go install "github.com/fsouza/fake-gcs-server@$gcs")
+	echo $gcs >.engines/gcs/version
+fi
 
 # Part of Google's Cloud SDK, which is not ours to fetch: .engines links to it.
 jar=cloud-firestore-emulator.jar

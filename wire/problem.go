@@ -54,6 +54,7 @@ var faults = [...]fault{
 	{hotreader.CodeStore, http.StatusBadGateway, "The store failed. Try again.", false},
 	{hotreader.CodeCorrupt, http.StatusBadGateway, "Stored or transferred data is damaged.", false},
 	{hotreader.CodeUnreadable, http.StatusUnprocessableEntity, "Items are there, but cannot be read as configured.", true},
+	{hotreader.CodeNotRestored, http.StatusConflict, "Archived objects must be restored first.", true},
 	{hotreader.CodeProtocol, http.StatusBadGateway, "The store answered something unexpected.", false},
 	{hotreader.CodeConfig, http.StatusInternalServerError, "The reader is set up wrongly.", false},
 	{hotreader.CodeInternal, http.StatusInternalServerError, "The reader failed.", false},
@@ -85,6 +86,8 @@ func CodeOfStatus(status int) hotreader.Code {
 		return hotreader.CodeForbidden
 	case http.StatusNotFound, http.StatusGone:
 		return hotreader.CodeNotFound
+	case http.StatusConflict:
+		return hotreader.CodeNotRestored
 	case http.StatusRequestEntityTooLarge:
 		return hotreader.CodeTooLarge
 	case http.StatusUnprocessableEntity:

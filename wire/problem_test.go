@@ -21,7 +21,7 @@ import (
 // Every code is the same on the other side, and nothing internal is sent.
 func TestPitfall23ProblemsTellNothingInternal(t *testing.T) {
 	statuses := map[hotreader.Code]int{"invalid": 400, "unauthenticated": 401, "forbidden": 403, "not_found": 404, "too_large": 413, "throttled": 429, "overloaded": 503,
-		"unavailable": 502, "deadline": 504, "canceled": 503, "store": 502, "corrupt": 502, "unreadable": 422, "protocol": 502, "config": 500, "internal": 500}
+		"unavailable": 502, "deadline": 504, "canceled": 503, "store": 502, "corrupt": 502, "unreadable": 422, "not_restored": 409, "protocol": 502, "config": 500, "internal": 500}
 	if len(statuses) != len(hotreader.Codes()) {
 		t.Fatal("codes were added")
 	}
@@ -40,7 +40,7 @@ func TestPitfall23ProblemsTellNothingInternal(t *testing.T) {
 			t.Errorf("%s: %s (%v)", code, body, err)
 		}
 		told := bytes.Contains(body, []byte("arn:"))
-		if want := code == hotreader.CodeInvalid || code == hotreader.CodeTooLarge || code == hotreader.CodeUnreadable; told != want || bytes.Contains(body, []byte("twin-hot")) {
+		if want := code == hotreader.CodeInvalid || code == hotreader.CodeTooLarge || code == hotreader.CodeUnreadable || code == hotreader.CodeNotRestored; told != want || bytes.Contains(body, []byte("twin-hot")) {
 			t.Errorf("%s tells %s", code, body)
 		}
 		p := ParseProblem(rec.Code, h, body)

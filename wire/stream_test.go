@@ -647,7 +647,7 @@ func TestFail(t *testing.T) {
 			t.Errorf("%s: RetryAfter %v", code, x.RetryAfter)
 		}
 		told := strings.Contains(err.Error(), cause.Error())
-		if want := code == hotreader.CodeInvalid || code == hotreader.CodeTooLarge || code == hotreader.CodeUnreadable; told != want {
+		if want := code == hotreader.CodeInvalid || code == hotreader.CodeTooLarge || code == hotreader.CodeUnreadable || code == hotreader.CodeNotRestored; told != want {
 			t.Errorf("%s: %v", code, err)
 		}
 	}

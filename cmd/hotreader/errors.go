@@ -62,7 +62,7 @@ func exitCode(err error) int {
 	switch code := hotreader.CodeOf(err); code {
 	case hotreader.CodeInvalid:
 		return exitUsage
-	case hotreader.CodeConfig, hotreader.CodeUnreadable, hotreader.CodeNotFound, hotreader.CodeUnauthenticated, hotreader.CodeForbidden:
+	case hotreader.CodeConfig, hotreader.CodeUnreadable, hotreader.CodeNotRestored, hotreader.CodeNotFound, hotreader.CodeUnauthenticated, hotreader.CodeForbidden:
 		return exitConfig
 	case hotreader.CodeThrottled, hotreader.CodeOverloaded, hotreader.CodeUnavailable, hotreader.CodeDeadline:
 		return exitTemporary

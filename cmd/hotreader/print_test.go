@@ -84,7 +84,7 @@ func TestExitCodes(t *testing.T) {
 		hotreader.CodeInvalid: 2, hotreader.CodeUnauthenticated: 3, hotreader.CodeForbidden: 3,
 		hotreader.CodeNotFound: 3, hotreader.CodeTooLarge: 1, hotreader.CodeThrottled: 4,
 		hotreader.CodeOverloaded: 4, hotreader.CodeUnavailable: 4, hotreader.CodeDeadline: 4,
-		hotreader.CodeCanceled: 1, hotreader.CodeStore: 1, hotreader.CodeCorrupt: 1, hotreader.CodeUnreadable: 3,
+		hotreader.CodeCanceled: 1, hotreader.CodeStore: 1, hotreader.CodeCorrupt: 1, hotreader.CodeUnreadable: 3, hotreader.CodeNotRestored: 3,
 		hotreader.CodeProtocol: 1, hotreader.CodeConfig: 3, hotreader.CodeInternal: 1,
 	}
 	for _, code := range hotreader.Codes() {

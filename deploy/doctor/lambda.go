@@ -40,6 +40,7 @@ var codes = map[string]hotreader.Code{
 	"HotReader.StoreFailed":     hotreader.CodeStore,
 	"HotReader.Corrupt":         hotreader.CodeCorrupt,
 	"HotReader.Unreadable":      hotreader.CodeUnreadable,
+	"HotReader.NotRestored":     hotreader.CodeNotRestored,
 	"HotReader.Protocol":        hotreader.CodeProtocol,
 	"HotReader.Config":          hotreader.CodeConfig,
 	"HotReader.Internal":        hotreader.CodeInternal,

@@ -92,7 +92,7 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 	made.Layout.Index, made.Layout.TimeFormat, made.Layout.TimePrefix = "", layout.Formats{"epoch_us"}, ""
 	if cloud == config.GCP {
 		made.GCP.Collection = "devices/{device}/telemetry"
-		made.Layout.Partition = ""
+		made.Layout.Partition, made.Layout.DeviceKey = "", "" // the path has the device
 	}
 	add(string(cloud)+"-layout-made-l3", &config.Project{Twin: "p", L3: cloud, L4: cloud, Options: made}, "")
 	set.Layout = layout.Layout{}

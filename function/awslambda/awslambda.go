@@ -44,6 +44,7 @@ var errorTypes = map[hotreader.Code][2]string{
 	hotreader.CodeStore:           {"HotReader.StoreFailed", "Hot storage failed; try again"},
 	hotreader.CodeCorrupt:         {"HotReader.Corrupt", "Stored or transferred data is damaged"},
 	hotreader.CodeUnreadable:      {"HotReader.Unreadable", "What is stored cannot be read as configured"},
+	hotreader.CodeNotRestored:     {"HotReader.NotRestored", "A part of the history is archived and must be restored first"},
 	hotreader.CodeProtocol:        {"HotReader.Protocol", "What answered is not the Hot Reader API"},
 	hotreader.CodeConfig:          {"HotReader.Config", "The reader is set up wrongly"},
 	hotreader.CodeInternal:        {"HotReader.Internal", "The reader failed"},
@@ -64,6 +65,7 @@ var errorTypes = map[hotreader.Code][2]string{
 //	store            HotReader.StoreFailed
 //	corrupt          HotReader.Corrupt
 //	unreadable       HotReader.Unreadable
+//	not_restored     HotReader.NotRestored
 //	protocol         HotReader.Protocol
 //	config           HotReader.Config
 //	internal         HotReader.Internal, and for any other code
@@ -86,7 +88,7 @@ func failure(err error, requestID string) messages.InvokeResponse_Error {
 		message = e.Err.Error()
 	case spoken: // so is it here
 		message = said.Text + " (request id " + requestID + ")"
-	case p.Code == hotreader.CodeInvalid, p.Code == hotreader.CodeTooLarge, p.Code == hotreader.CodeUnreadable:
+	case p.Code == hotreader.CodeInvalid, p.Code == hotreader.CodeTooLarge, p.Code == hotreader.CodeUnreadable, p.Code == hotreader.CodeNotRestored:
 		if p.Detail != "" {
 			message += ": " + p.Detail
 		}

@@ -149,7 +149,7 @@ func TestPitfall02FailuresAreFunctionErrors(t *testing.T) {
 				if got != nil || e.Type != ErrorType(code) || !strings.HasPrefix(e.Type, "HotReader.") || e.StackTrace != nil {
 					t.Errorf("%s, %s: %+v, %.100s", name, code, e, got)
 				}
-				if open := slices.Contains([]hotreader.Code{hotreader.CodeInvalid, hotreader.CodeTooLarge, hotreader.CodeUnreadable}, code); strings.Contains(e.Message, "hunter2") != open ||
+				if open := slices.Contains([]hotreader.Code{hotreader.CodeInvalid, hotreader.CodeTooLarge, hotreader.CodeUnreadable, hotreader.CodeNotRestored}, code); strings.Contains(e.Message, "hunter2") != open ||
 					strings.Contains(e.Message, invocation) == open || strings.Contains(e.Message, "dynamodb") {
 					t.Errorf("%s, %s says %q", name, code, e.Message)
 				}

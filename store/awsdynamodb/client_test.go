@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
+	"hotreader/store/internal/awsclient"
 	"hotreader/store/storetest/cloud"
 )
 
@@ -153,7 +154,7 @@ func TestFastAnswersKeepTheirConnection(t *testing.T) {
 }
 
 func TestRetriesPauseShortly(t *testing.T) {
-	r := newRetryer(5)
+	r := awsclient.Retryer(5)
 	if n := r.MaxAttempts(); n != 5 {
 		t.Errorf("%d attempts, want 5", n)
 	}

@@ -128,7 +128,7 @@ func failures(t *testing.T, path string, want map[string]string) int {
 			}
 		}
 		list, err := s.Devices(t.Context(), "", "", len(want))
-		if got := fmt.Sprint(list); !judge(err) && got != "[{fan [note state temperature]} {pump [note state temperature]}]" {
+		if got := fmt.Sprint(list); !judge(err) && got != "[{fan  [note state temperature]} {pump  [note state temperature]}]" {
 			t.Errorf("the devices are %s", got)
 		}
 		for d := range want {

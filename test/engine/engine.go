@@ -42,6 +42,8 @@ var (
 	cosmos    = emulator(emulators.CosmosDB(), "HOTREADER_COSMOS")
 	firestore = emulator(emulators.Firestore(), "HOTREADER_FIRESTORE")
 	moto      = shared("moto", startMoto)
+	azurite   = emulator(azuriteEmulator, "HOTREADER_AZURITE")
+	gcs       = shared("fake-gcs-server", startGCS)
 )
 
 // shared returns what gives a test the URL of an engine that start starts, once.

@@ -198,7 +198,7 @@ func TestOneTraceFromTwinToPage(t *testing.T) {
 		kind, times   int
 	}{
 		{"twin", "hot-reader", 2, 1}, {"twin", "read remote", 1, 1}, {"twin", "POST /read", 3, 1},
-		{"hotreader-serve", "POST /read", 2, 1}, {"hotreader-serve", "read store", 1, 1}, {"hotreader-serve", "dynamodb Query", 3, 2},
+		{"hotreader-serve", "POST /read", 2, 1}, {"hotreader-serve", "read store", 1, 1}, {"hotreader-serve", "dynamodb Query", 3, 3}, // one of them looks for times that no range finds
 	} {
 		var found []span
 		for _, s := range c.spans {
@@ -288,7 +288,7 @@ func TestPageOfServe(t *testing.T) {
 		`hotreader_points_total` + h:                                                   "8",
 		`hotreader_skipped_points_total` + h:                                           "0",
 		`hotreader_looked_rows_total` + h:                                              "8",
-		`hotreader_store_reads_total` + h:                                              "4",
+		`hotreader_store_reads_total` + h:                                              "5", // one looks for times that no range finds
 		`hotreader_throttled_total{by="rate",token="current"}`:                         "1",
 		`hotreader_throttled_total{by="store",token="current"}`:                        "0",
 		`hotreader_token_uses_total{token="current"}`:                                  "4",

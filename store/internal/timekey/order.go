@@ -256,6 +256,21 @@ func (o *Order) Rest() (rest hotreader.Query, span time.Duration, ok bool) {
 	return rest, span, ok
 }
 
+// Behind returns the query for all that comes after the row passed last; ok is false if
+// nothing can.
+func (o *Order) Behind() (rest hotreader.Query, ok bool) {
+	if o.passed == 0 {
+		return o.query, true
+	}
+	return o.query.Behind(o.last)
+}
+
+// Reached says that no row before t comes any more, in the query's order. It returns false
+// if no more rows are wanted.
+func (o *Order) Reached(t time.Time) bool {
+	return o.n == 0 || floor(t.Unix(), o.step) == o.held || o.Pass()
+}
+
 // Waiting returns the query for all that has not been passed on; ok is false if that
 // cannot be told.
 func (o *Order) Waiting() (rest hotreader.Query, ok bool) {

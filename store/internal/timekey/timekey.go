@@ -215,3 +215,31 @@ func compareRanks(a, b []byte) int {
 	}
 	return bytes.Compare(a, b)
 }
+
+// Times reads times in any of a layout's formats, for stores that keep rows in an order
+// of their own.
+type Times struct{ parsers []parser }
+
+// NewTimes returns the Times of l, which has passed its Check.
+func NewTimes(l layout.Layout) (t Times) {
+	codecs := NewCodecs(l)
+	for i := range codecs {
+		t.parsers = append(t.parsers, parser{Codec: &codecs[i]})
+	}
+	return t
+}
+
+// Read reads a time.
+func (t *Times) Read(v hotreader.Value) (time.Time, bool) {
+	for i := range t.parsers {
+		if p := &t.parsers[i]; p.Holds(v) {
+			if at, ok := p.parse(v.Text()); ok {
+				return at, true
+			}
+		}
+	}
+	return time.Time{}, false
+}
+
+// Property returns the property that a time's text names, nil if there is none.
+func (t *Times) Property(v hotreader.Value) []byte { return t.parsers[0].Property(v.Text()) }

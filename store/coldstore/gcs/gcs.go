@@ -1,0 +1,211 @@
+// Package gcs is a coldstore.Bucket of Google Cloud Storage. It speaks the JSON API:
+// Google's own client alone would make a program of 34 MB.
+package gcs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google"
+
+	"hotreader"
+	"hotreader/internal/endpoint"
+	"hotreader/store/coldstore"
+	"hotreader/store/internal/failure"
+)
+
+// Options say which bucket it is.
+type Options struct {
+	Bucket   string
+	Endpoint string // "" = STORAGE_EMULATOR_HOST, or Google's own. https, or http to this machine, for an emulator
+}
+
+// Bucket is a bucket.
+type Bucket struct {
+	http     *http.Client
+	endpoint string
+	name     string
+}
+
+const (
+	googles = "https://storage.googleapis.com"
+	scope   = "https://www.googleapis.com/auth/devstorage.read_only"
+)
+
+// New returns a bucket that is read with Google's default credentials; an emulator needs
+// none. An error is of CodeConfig.
+func New(ctx context.Context, o Options) (*Bucket, error) {
+	wrong := func(format string, args ...any) (*Bucket, error) {
+		return nil, &hotreader.Error{Op: "cloud storage: client", Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
+	}
+	host := os.Getenv("STORAGE_EMULATOR_HOST")
+	if host != "" && !strings.Contains(host, "://") {
+		host = "http://" + host
+	}
+	address := strings.TrimSuffix(cmp.Or(o.Endpoint, host, googles), "/")
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return wrong("the endpoint %q is not a URL, as https://HOST", address)
+	}
+	if says := endpoint.Wrong(u); says != "" {
+		return wrong("the endpoint %q %s", u.Redacted(), says)
+	}
+	b := &Bucket{http: new(http.Client), endpoint: address, name: o.Bucket}
+	if address == googles {
+		credentials, err := google.FindDefaultCredentials(ctx, scope)
+		if err != nil {
+			return wrong("no Google credentials are found: %w", err)
+		}
+		b.http = oauth2.NewClient(context.WithoutCancel(ctx), credentials.TokenSource)
+	}
+	b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return b, nil
+}
+
+// String implements coldstore.Bucket.
+func (b *Bucket) String() string { return "gs://" + b.name }
+
+// A list is a page of a list, as the API has it.
+type list struct {
+	NextPageToken string `json:"nextPageToken"`
+	Items         []struct {
+		Name       string    `json:"name"`
+		Size       int64     `json:"size,string"`
+		Generation string    `json:"generation"`
+		Updated    time.Time `json:"updated"`
+	} `json:"items"`
+}
+
+// maxList bounds the bytes of a page of a list.
+const maxList = 16 << 20
+
+// List implements coldstore.Bucket.
+func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
+	return func(yield func(coldstore.Page, error) bool) {
+		q := url.Values{"prefix": {prefix}, "startOffset": {after}, "fields": {"nextPageToken,items(name,size,generation,updated)"}}
+		for more := true; more; {
+			var l list
+			resp, err := b.get(ctx, "/storage/v1/b/"+url.PathEscape(b.name)+"/o?"+q.Encode(), nil)
+			if err == nil {
+				err = json.NewDecoder(io.LimitReader(resp.Body, maxList)).Decode(&l)
+				resp.Body.Close()
+			}
+			if err != nil {
+				yield(coldstore.Page{}, b.fail(ctx, "list", err))
+				return
+			}
+			more = l.NextPageToken != ""
+			page := coldstore.Page{More: more}
+			for _, o := range l.Items {
+				page.Objects = append(page.Objects, coldstore.Object{Key: o.Name, Size: o.Size, Version: o.Generation, Modified: o.Updated})
+			}
+			q.Set("pageToken", l.NextPageToken)
+			if !yield(page, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Read implements coldstore.Bucket.
+func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io.ReadCloser, error) {
+	q := url.Values{"alt": {"media"}, "generation": {o.Version}, "ifGenerationMatch": {o.Version}}
+	resp, err := b.get(ctx, "/download/storage/v1/b/"+url.PathEscape(b.name)+"/o/"+url.PathEscape(o.Key)+"?"+q.Encode(), http.Header{
+		"Range":           {fmt.Sprintf("bytes=%d-%d", at, at+n-1)},
+		"Accept-Encoding": {"gzip"}, // as it is stored: it is read in parts
+	})
+	if err == nil {
+		return resp.Body, nil
+	}
+	if r, ok := errors.AsType[*refusal](err); ok && (r.status == http.StatusNotFound || r.status == http.StatusPreconditionFailed) {
+		return nil, coldstore.Changed(o)
+	}
+	return nil, b.fail(ctx, "read "+o.Key, err)
+}
+
+// A refusal is an answer other than one of success.
+type refusal struct {
+	status  int
+	message string
+	after   time.Duration
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("status %d: %s", r.status, r.message) }
+
+// maxTries is how often a request is made that may succeed if it is made again.
+const maxTries = 4
+
+// get makes a request.
+func (b *Bucket) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
+	for try := 1; ; try++ {
+		resp, err := b.once(ctx, path, header)
+		r, refused := errors.AsType[*refusal](err)
+		if err == nil || try == maxTries || ctx.Err() != nil || refused && r.status < 500 && r.status != http.StatusTooManyRequests {
+			return resp, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(rand.N(100 * time.Millisecond << try)):
+		}
+	}
+}
+
+func (b *Bucket) once(ctx context.Context, path string, header http.Header) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.endpoint+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if header != nil {
+		r.Header = header
+	}
+	resp, err := b.http.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	var said struct{ Error struct{ Message string } }
+	if json.Unmarshal(text, &said) != nil || said.Error.Message == "" {
+		said.Error.Message = string(bytes.TrimSpace(text))
+	}
+	return nil, &refusal{resp.StatusCode, said.Error.Message, failure.RetryAfter(resp.Header)}
+}
+
+// rules go by the HTTP status.
+var rules = []failure.Rule{
+	{For: "404", Code: hotreader.CodeNotFound, Text: "there is no such bucket; check its name"},
+	{For: "401", Code: hotreader.CodeConfig, Text: "the credentials were refused: {message}"},
+	{For: "403", Doing: "list", Code: hotreader.CodeForbidden, Text: "the service account lacks storage.objects.list on this bucket: {message}"},
+	{For: "403", Code: hotreader.CodeForbidden, Text: "the service account lacks storage.objects.get on this object: {message}"},
+	{For: "429", Code: hotreader.CodeThrottled, Text: "the bucket takes no more requests just now: {message}"},
+	{For: "500 502 503 504", Code: hotreader.CodeUnavailable, Text: "{error}"},
+}
+
+func (b *Bucket) fail(ctx context.Context, doing string, err error) error {
+	f := failure.Failure{Op: "cloud storage: " + doing + " of bucket " + b.name, Doing: doing, Err: err, Words: []string{"service", "Cloud Storage", "endpoint", b.endpoint}}
+	if r, ok := errors.AsType[*refusal](err); ok {
+		f.Names, f.Message, f.RetryAfter = []string{strconv.Itoa(r.status)}, r.message, r.after
+	}
+	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
+		f.Err = &failure.Damaged{Err: err}
+	}
+	return f.Error(ctx, rules)
+}

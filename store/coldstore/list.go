@@ -1,0 +1,232 @@
+package coldstore
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"hotreader"
+)
+
+// A part is an object, or a row group of one, that may hold rows of a query.
+type part struct {
+	object   *Object
+	written  uint32    // its place in the order in which objects were written
+	from, to time.Time // of its rows; zero = open
+	sure     bool      // all rows are of the device
+	mover    bool
+	group    *group // of a Parquet file; nil = the whole object
+}
+
+// in reports whether the part may hold rows of q's range.
+func (p *part) in(q *hotreader.Query) bool {
+	return (q.End.IsZero() || p.from.IsZero() || !p.from.After(q.End)) && (q.Start.IsZero() || p.to.IsZero() || !p.to.Before(q.Start))
+}
+
+// list finds the objects that may hold rows of the query.
+func (s *scan) list() (parts []part, err error) {
+	bucket, store := counted{s.store.bucket, s.stats}, s.store
+	h := store.habit.Load()
+	if h == nil {
+		h = new(habit)
+		for page, err := range bucket.List(s.ctx, store.prefix, "") {
+			if err != nil {
+				return nil, err
+			}
+			if h.device == "" && len(h.dating.parts) == 0 && !h.all {
+				if h.learn(store, page.Objects); page.More {
+					store.habit.Store(h)
+				}
+				if page.More && !h.all {
+					parts = nil
+					break
+				}
+			}
+			parts = s.take(parts, page.Objects)
+			if !page.More {
+				return s.written(parts)
+			}
+		}
+		if h.all {
+			return s.written(parts)
+		}
+	}
+	low, high := h.bounds(store, &s.query)
+	prefix := low[:common(low, high)]
+	for page, err := range bucket.List(s.ctx, prefix, low) {
+		if err != nil {
+			return nil, err
+		}
+		parts = s.take(parts, page.Objects)
+		if n := len(page.Objects); n > 0 && page.Objects[n-1].Key > high {
+			break
+		}
+	}
+	return s.written(parts)
+}
+
+// take appends the objects of a page that may hold rows of the query.
+func (s *scan) take(parts []part, page []Object) []part {
+	for i := range page {
+		o := page[i]
+		key, ok := strings.CutPrefix(o.Key, s.store.prefix)
+		if !ok {
+			continue
+		}
+		if o.Key == s.must {
+			s.must = ""
+		}
+		at := s.store.place(key, s.query.Device)
+		p := part{object: &o, from: at.from, to: at.to, sure: at.sure, mover: at.mover}
+		if !at.strange && p.in(&s.query) {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+// written numbers the objects as they were written: of one instant the later one stands.
+func (s *scan) written(parts []part) ([]part, error) {
+	if s.must != "" {
+		return nil, Changed(&Object{Key: s.must})
+	}
+	slices.SortFunc(parts, func(a, b part) int {
+		return cmp.Or(a.object.Modified.Compare(b.object.Modified), strings.Compare(a.object.Key, b.object.Key))
+	})
+	for i := range parts {
+		parts[i].written = uint32(i)
+	}
+	return parts, nil
+}
+
+// A habit is how all keys below the prefix begin, as the first page of a long list shows.
+// By it a query lists a part of them.
+type habit struct {
+	device string // "{device}/" behind this
+	dating dating
+	all    bool // there is none
+}
+
+// plainID matches devices that are written alike by all who escape.
+var plainID = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// learn finds the habit of the keys on a page.
+func (h *habit) learn(s *Store, page []Object) {
+	padded, hive := false, s.layout.DeviceKey+"="
+	n := map[string]int{} // of objects, by what they show
+	for i := range page {
+		key := strings.TrimPrefix(page[i].Key, s.prefix)
+		p := s.place(key, "")
+		switch {
+		case strings.HasPrefix(key, hive):
+			n[hive]++
+		case p.mover:
+			n["mover"]++
+		case p.strange:
+		case len(p.dating.parts) == 0:
+			n[""]++
+		default:
+			h.dating = p.dating
+			names := []string{p.dating.head}
+			for _, d := range p.dating.parts {
+				names = append(names, d.name)
+				padded = padded || len(d.form) > len("2006")
+			}
+			n[strings.Join(names, "/")]++
+			padded = padded || strings.Contains(key[len(p.dating.head):], "/0") || strings.Contains(key, "=0")
+		}
+	}
+	switch {
+	case len(n) != 1 || n[""] > 0:
+		*h = habit{all: true}
+	case n[hive] > 0:
+		*h = habit{device: hive}
+	case n["mover"] > 0:
+		*h = habit{device: "/"}
+	case !padded: // months and days may be written without zeros: they are in no order
+		h.dating.parts = h.dating.parts[:1]
+	}
+}
+
+// bounds returns keys that enclose those of a query.
+func (h *habit) bounds(s *Store, q *hotreader.Query) (low, high string) {
+	switch {
+	case h.device == "/":
+		low = s.prefix + q.Device + "/"
+		return low, low + "\xff"
+	case h.device != "" && plainID.MatchString(q.Device):
+		low = s.prefix + h.device + q.Device + "/"
+		return low, low + "\xff"
+	case h.device != "" || h.all:
+		return s.prefix, s.prefix + "\xff"
+	}
+	low = s.prefix + h.dating.head
+	high = low + "\xff"
+	d := h.dating
+	if !q.Start.IsZero() {
+		from := q.Start.Add(-s.late)
+		from = from.Add(from.Sub(d.end(from))) // the period that ends then
+		low = s.prefix + d.text(from.UTC())
+	}
+	if !q.End.IsZero() {
+		high = s.prefix + d.text(q.End.Add(s.late).UTC()) + "\xff"
+	}
+	return low, high
+}
+
+// common returns how many bytes two keys have in common.
+func common(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+// archived returns the error of objects that must be restored first.
+func archived(parts []part) error {
+	var n, size int64
+	var from, to time.Time
+	classes := map[string]bool{}
+	asked := true
+	for _, p := range parts {
+		if p.object.Archive == "" {
+			continue
+		}
+		n, size, asked = n+1, size+p.object.Size, asked && p.object.Asked
+		classes[p.object.Archive] = true
+		if from.IsZero() || p.from.Before(from) {
+			from = p.from
+		}
+		if p.to.After(to) {
+			to = p.to
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return &hotreader.Error{Op: "cold storage", Code: hotreader.CodeNotRestored, Err: &NotRestored{Objects: n, Bytes: size, From: from, To: to, Asked: asked, Classes: slices.Sorted(keys(classes))}}
+}
+
+// NotRestored says what must be restored before a query can be answered.
+type NotRestored struct {
+	Objects, Bytes int64
+	From, To       time.Time // of their rows, as their keys tell; zero = not told
+	Classes        []string  // storage classes
+	Asked          bool      // the restore of all of them goes on
+}
+
+func (n *NotRestored) Error() string {
+	text := fmt.Sprintf("%d objects of %s lie in archive storage (%s)", n.Objects, size(n.Bytes), strings.Join(n.Classes, ", "))
+	if !n.From.IsZero() && !n.To.IsZero() {
+		text += fmt.Sprintf(", from %s to %s", n.From.UTC().Format(time.RFC3339), n.To.UTC().Format(time.RFC3339))
+	}
+	if n.Asked {
+		return text + "; they are being restored; ask again later"
+	}
+	return text + "; they must be restored before they can be read, which costs money and takes hours: hotreader restore says how much, and asks for it"
+}

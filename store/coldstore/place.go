@@ -1,0 +1,215 @@
+package coldstore
+
+import (
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"hotreader"
+)
+
+// A place is what an object's key says of it.
+type place struct {
+	from, to time.Time // of its rows; zero = open
+	sure     bool      // all of it is of the device
+	mover    bool      // a mover wrote it
+	strange  bool      // it holds nothing of the device, or is no data
+	dating   dating    // without parts: it has no date of arrival
+}
+
+// Names of a mover's objects behind the device. On Azure, ids of items stand for the
+// times.
+var (
+	moverChunk  = regexp.MustCompile(`^(.+)/chunk-\d+(\.[a-z.]+)$`)
+	moverSingle = regexp.MustCompile(`^(.+)_to_(.+)_chunk\d+(\.[a-z.]+)$`)
+	moverKey    = regexp.MustCompile(`^.+/(.+/chunk-\d+|.+_to_.+_chunk\d+)\.[a-z.]+$`)
+	extension   = regexp.MustCompile(`^\.[a-z0-9]{1,10}$`)
+)
+
+// extensions are those of objects that hold rows.
+var extensions = map[string]bool{"": true, ".json": true, ".jsonl": true, ".ndjson": true, ".gz": true, ".zst": true, ".parquet": true}
+
+// place tells from an object's key, behind the prefix, what it may hold of a device.
+func (s *Store) place(key, device string) place {
+	name := path.Base(key)
+	if ext := path.Ext(name); name == "" || name[0] == '_' || name[0] == '.' || strings.HasSuffix(key, "/") ||
+		extension.MatchString(ext) && !extensions[ext] {
+		return place{strange: true}
+	}
+	if rest, ok := strings.CutPrefix(key, device+"/"); ok {
+		if from, to, ok := s.moved(rest, device); ok {
+			return place{from: from, to: to, sure: true, mover: true}
+		}
+	}
+	p := s.arrived(key, device)
+	if len(p.dating.parts) == 0 && !p.strange && moverKey.MatchString(key) {
+		p.mover = true
+		p.strange = s.ofAnother(key, device)
+	}
+	switch s.format {
+	case Mover:
+		p.strange = p.strange || !p.mover
+	case Parquet:
+		p.strange = p.strange || !strings.HasSuffix(key, ".parquet")
+	}
+	return p
+}
+
+// moved returns the range in the name of a mover's object of the device.
+func (s *Store) moved(rest, device string) (from, to time.Time, ok bool) {
+	if m := moverSingle.FindStringSubmatch(rest); m != nil {
+		from, ok = s.keyTime(m[1])
+		to, also := s.keyTime(m[2])
+		return from, to, ok && also
+	}
+	m := moverChunk.FindStringSubmatch(rest)
+	if m == nil {
+		return from, to, false
+	}
+	for i, c := range m[1] {
+		if c != '-' {
+			continue
+		}
+		from, ok = s.keyTime(strings.TrimPrefix(m[1][:i], device+"_"))
+		to, also := s.keyTime(strings.TrimPrefix(m[1][i+1:], device+"_"))
+		if ok && also {
+			return from, to, true
+		}
+	}
+	return from, to, false
+}
+
+// ofAnother reports whether a mover's key is that of another device. Ids are not
+// escaped, so the name of one device may be the beginning of another's.
+func (s *Store) ofAnother(key, device string) bool {
+	for i, c := range key {
+		if c != '/' || key[:i] == device {
+			continue
+		}
+		if _, _, ok := s.moved(key[i+1:], key[:i]); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// keyTime reads a time in a key.
+func (s *Store) keyTime(text string) (time.Time, bool) {
+	times := s.times()
+	v := hotreader.StringValue([]byte(text))
+	if hotreader.IsNumber([]byte(text)) {
+		if t, ok := times.Read(hotreader.NumberValue([]byte(text))); ok {
+			return t, true
+		}
+	}
+	if t, ok := times.Read(v); ok {
+		return t, true
+	}
+	return hotreader.ParseStoredTime([]byte(text))
+}
+
+// A dating is how a key writes the date of its arrival: what stands before it, and its
+// parts.
+type dating struct {
+	head  string
+	parts []datePart
+}
+
+// A datePart is a part of a key: a name in Hive's style, with =, and how Go writes the
+// date behind it.
+type datePart struct{ name, form string }
+
+// text returns the part of a key that a date makes.
+func (d *dating) text(t time.Time) string {
+	text := []byte(d.head)
+	for _, p := range d.parts {
+		text = append(t.AppendFormat(append(text, p.name...), p.form), '/')
+	}
+	return string(text)
+}
+
+// end returns when the period that a date names is over.
+func (d *dating) end(at time.Time) time.Time {
+	switch form := d.parts[len(d.parts)-1].form; {
+	case strings.Contains(form, "15"):
+		return at.Add(time.Hour)
+	case strings.HasSuffix(form, "2"):
+		return at.AddDate(0, 0, 1)
+	case strings.HasSuffix(form, "1"):
+		return at.AddDate(0, 1, 0)
+	}
+	return at.AddDate(1, 0, 0)
+}
+
+// fields are the parts of a date that stand in parts of a key of their own.
+var fields = []struct {
+	name *regexp.Regexp // in Hive's style
+	form string
+}{
+	{regexp.MustCompile(`^(year|y|yyyy)=$`), "2006"}, {regexp.MustCompile(`^(month|m|mm)=$`), "01"},
+	{regexp.MustCompile(`^(day|d|dd)=$`), "02"}, {regexp.MustCompile(`^(hour|h|hh|hr)=$`), "15"},
+}
+
+// wholeForms are those of dates that stand in one part, in Hive's style.
+var wholeForms = []string{"2006-01-02-15", "2006-01-02T15", "2006010215", "2006-01-02", "20060102", "2006-01"}
+
+// arrived reads the date of arrival that Firehose's and Hive's keys have.
+func (s *Store) arrived(key, device string) (p place) {
+	parts := strings.Split(key, "/")
+	head, seen, at, form := 0, 0, "", ""
+	for i, part := range parts[:len(parts)-1] {
+		if strings.HasPrefix(part, "_") || strings.HasPrefix(part, ".") {
+			return place{strange: true}
+		}
+		name, value, hive := strings.Cut(part, "=")
+		if !hive {
+			name, value = "", part
+		} else if name == s.layout.DeviceKey {
+			id, err := url.PathUnescape(value)
+			if p.sure = err == nil && id == device; !p.sure {
+				return place{strange: true}
+			}
+		}
+		if hive {
+			name += "="
+		}
+		next, fields := nextField(name, value, seen)
+		if t, err := time.Parse(form+next, at+value); next != "" && err == nil {
+			seen += fields
+			p.dating.parts = append(p.dating.parts, datePart{name, next})
+			form, at, p.from = form+next+"/", at+value+"/", t
+		} else if form == "" {
+			head = i + 1
+		}
+	}
+	if form == "" {
+		return p
+	}
+	if head > 0 {
+		p.dating.head = strings.Join(parts[:head], "/") + "/"
+	}
+	p.from, p.to = p.from.Add(-s.late), p.dating.end(p.from).Add(s.late-1)
+	return p
+}
+
+// nextField returns how a part of a key writes the next part of a date, of which so many
+// have been seen, and how many it writes; "" if it does not.
+func nextField(name, value string, seen int) (form string, n int) {
+	if seen < len(fields) {
+		switch f := fields[seen]; {
+		case name != "" && !f.name.MatchString(name):
+		case len(value) == len(f.form):
+			return f.form, 1
+		case name != "" && len(value) == 1 && seen > 0: // without a leading zero
+			return f.form[1:], 1
+		}
+	}
+	for _, form := range wholeForms {
+		if _, err := time.Parse(form, value); seen == 0 && name != "" && err == nil {
+			return form, len(fields)
+		}
+	}
+	return "", 0
+}

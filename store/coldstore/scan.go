@@ -1,0 +1,297 @@
+package coldstore
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hotreader"
+	"hotreader/store/internal/timekey"
+)
+
+// A scan is one read: parts of objects are fetched and decoded side by side, and their
+// rows merged in the order of time.
+type scan struct {
+	store   *Store
+	ctx     context.Context
+	query   hotreader.Query
+	columns []string
+	must    string // the key of an object that must be listed; "" = none
+	stats   *hotreader.Stats
+	order   timekey.Order
+	left    []int64 // see timekey.Order
+
+	running  sync.WaitGroup
+	held     atomic.Int64 // bytes of decoded rows
+	waiting  feeds        // not begun
+	begun    feeds
+	archived error // of the parts that must be restored first
+	readable int64
+	odd      odd
+
+	stopped bool            // no more rows are wanted
+	rest    hotreader.Query // all that was not passed on
+	more    bool            // there may be some
+}
+
+// maxHeld bounds the bytes of the rows that one scan holds for long.
+const maxHeld = 32 << 20
+
+// maxAhead is how many parts are fetched before their rows are wanted.
+const maxAhead = 4
+
+// A feed brings the rows of a part, batch by batch, in the query's order.
+type feed struct {
+	part    part
+	near    time.Time // no row comes before it, in the query's order
+	batches chan batch
+	rows    []row
+	bytes   int64 // of rows
+	odd     odd   // whole when batches is closed
+	left    []int64
+	looked  int64
+}
+
+// lose counts values of the i-th of n columns that no Value can hold.
+func (f *feed) lose(n, i int, values int64) {
+	if f.left == nil {
+		f.left = make([]int64, n)
+	}
+	f.left[i] += values
+}
+
+// A batch is what a feed brings at a time.
+type batch struct {
+	rows  []row
+	bytes int64
+	parts []part // that the part turned out to have
+	err   error
+}
+
+// odd are items that could not be read.
+type odd struct {
+	n     int64
+	first string // what is wrong with the first
+}
+
+// feeds is a heap, that of which rows are wanted next first.
+type feeds struct {
+	all      []*feed
+	backward bool
+}
+
+func (h *feeds) Len() int { return len(h.all) }
+func (h *feeds) Less(i, j int) bool {
+	c := h.all[i].head().Compare(h.all[j].head())
+	if h.backward {
+		c = -c
+	}
+	return c < 0 || c == 0 && len(h.all[i].rows) < len(h.all[j].rows) // one that is not known first
+}
+func (h *feeds) Swap(i, j int) { h.all[i], h.all[j] = h.all[j], h.all[i] }
+func (h *feeds) Push(x any)    { h.all = append(h.all, x.(*feed)) }
+func (h *feeds) Pop() any {
+	last := len(h.all) - 1
+	f := h.all[last]
+	h.all[last], h.all = nil, h.all[:last]
+	return f
+}
+
+// head returns the time that the feed's next row has, or that it cannot come before.
+func (f *feed) head() time.Time {
+	if len(f.rows) > 0 {
+		return f.rows[0].time()
+	}
+	return f.near
+}
+
+// Times before and after all rows.
+var (
+	never  = time.Unix(-1<<40, 0)
+	always = time.Unix(1<<40, 0)
+)
+
+// wait adds parts to those that wait.
+func (s *scan) wait(parts []part) {
+	for _, p := range parts {
+		f := &feed{part: p, near: p.from}
+		switch {
+		case s.query.Backward() && p.to.IsZero():
+			f.near = always
+		case s.query.Backward():
+			f.near = p.to
+		case p.from.IsZero():
+			f.near = never
+		}
+		heap.Push(&s.waiting, f)
+	}
+}
+
+// begin begins to read the part that is wanted next.
+func (s *scan) begin() {
+	f := heap.Pop(&s.waiting).(*feed)
+	f.batches = make(chan batch, 1)
+	heap.Push(&s.begun, f)
+	s.running.Go(func() {
+		defer close(f.batches)
+		if err := s.read(f); err != nil {
+			_ = s.send(f, batch{err: err}) // nobody may want it
+		}
+	})
+}
+
+// send passes a batch on; it returns an error if nobody wants it.
+func (s *scan) send(f *feed, b batch) error {
+	select {
+	case f.batches <- b:
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+// run merges the parts' rows.
+func (s *scan) run(yield func(hotreader.Row, error) bool) error {
+	parts, err := s.list()
+	if err != nil {
+		return err
+	}
+	few := s.query.Last || s.query.Limit > 0 && s.query.Limit <= hotreader.LookBack
+	if s.archived = archived(parts); s.archived != nil && !few {
+		return s.archived
+	}
+	s.waiting.backward, s.begun.backward = s.query.Backward(), s.query.Backward()
+	s.wait(parts)
+	codec := timekey.NewestCodec(s.store.layout)
+	s.left = s.order.Begin(s.ctx, &codec, &s.query, s.columns, yield)
+	defer func() {
+		s.stopped = s.order.Stopped()
+		s.rest, s.more = s.order.Behind()
+		s.order.Release(0)
+	}()
+	ahead := maxAhead
+	if few {
+		ahead = 0
+	}
+	for s.ctx.Err() == nil {
+		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
+			return nil
+		}
+		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4) {
+			s.begin()
+		}
+		if s.begun.Len() == 0 {
+			break
+		}
+		f := s.begun.all[0]
+		if len(f.rows) == 0 {
+			if !s.order.Reached(f.near) {
+				return nil
+			}
+			if err := s.receive(f); err != nil {
+				return err
+			}
+			continue
+		}
+		if !s.pass(f) {
+			return nil
+		}
+	}
+	if s.ctx.Err() != nil || !s.order.Pass() {
+		return s.ctx.Err()
+	}
+	return s.unreadable()
+}
+
+// wanted reports whether the next part that waits may have the next row.
+func (s *scan) wanted() bool {
+	if s.begun.Len() == 0 {
+		return true
+	}
+	c := s.waiting.all[0].near.Compare(s.begun.all[0].head())
+	return c <= 0 && !s.query.Backward() || c >= 0 && s.query.Backward()
+}
+
+// unknown returns how many parts are read whose rows have not come.
+func (s *scan) unknown() (n int) {
+	for _, f := range s.begun.all {
+		if len(f.rows) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// receive waits for the next batch of the first feed.
+func (s *scan) receive(f *feed) error {
+	b, ok := <-f.batches
+	if s.ctx.Err() != nil {
+		return s.ctx.Err()
+	}
+	s.held.Add(-f.bytes)
+	f.bytes = b.bytes
+	if f.rows = b.rows; ok && b.err == nil && b.parts == nil {
+		heap.Fix(&s.begun, 0)
+		return nil
+	}
+	if b.err != nil {
+		return b.err
+	}
+	if !ok {
+		heap.Pop(&s.begun)
+		for i, n := range f.left {
+			s.left[i] += n
+		}
+		s.stats.Looked.Add(f.looked)
+		if s.odd.n == 0 {
+			s.odd.first = f.odd.first
+		}
+		s.odd.n += f.odd.n
+	}
+	s.wait(b.parts)
+	return nil
+}
+
+// pass passes the first feed's next row on.
+func (s *scan) pass(f *feed) bool {
+	r := f.rows[0]
+	rank := r.values(s.order.Slot())
+	s.readable++
+	if f.near = r.time(); !s.order.AddAt(f.near, rank) {
+		return false
+	}
+	f.rows = f.rows[1:]
+	heap.Fix(&s.begun, 0)
+	return true
+}
+
+// unreadable counts the items that could not be read. That none could is an error.
+func (s *scan) unreadable() error {
+	if s.odd.n == 0 {
+		return nil
+	}
+	if s.readable == 0 {
+		return &hotreader.Error{Op: "cold storage: read " + s.store.bucket.String(), Code: hotreader.CodeUnreadable,
+			Err: fmt.Errorf("none of %d items can be read; of the first, %s; %s", s.odd.n, s.odd.first, hotreader.LayoutHelp)}
+	}
+	s.stats.Warn(hotreader.Warning{Reason: hotreader.Unreadable, Count: s.odd.n, Detail: "of the first, " + s.odd.first})
+	return nil
+}
+
+func keys(m map[string]bool) iter.Seq[string] { return maps.Keys(m) }
+
+// size writes a number of bytes as people do.
+func size(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

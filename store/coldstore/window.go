@@ -1,0 +1,197 @@
+package coldstore
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"hotreader"
+)
+
+// A row is a decoded row, packed: its rank, then for each column the kind and what it
+// takes to tell the value.
+type row struct {
+	seconds int64
+	nanos   int32
+	packed  []byte
+}
+
+// rowBytes is about what a row takes beside what is packed.
+const rowBytes = 40
+
+// rankLen is the length of a rank: a letter, so that it is no number, when the object was
+// written, and the row's place in it.
+const rankLen = 1 + 4 + 4
+
+func (r *row) time() time.Time { return time.Unix(r.seconds, int64(r.nanos)).UTC() }
+
+func (r *row) compare(o *row) int {
+	if r.seconds != o.seconds {
+		return int(max(-1, min(1, r.seconds-o.seconds)))
+	}
+	return int(r.nanos - o.nanos)
+}
+
+// values unpacks the row, and returns its rank.
+func (r *row) values(to []hotreader.Value) (rank []byte) {
+	rest := r.packed[rankLen:]
+	for i := range to {
+		kind := hotreader.Kind(rest[0])
+		rest = rest[1:]
+		switch kind {
+		case hotreader.Null:
+			to[i] = hotreader.Value{}
+			continue
+		case hotreader.Bool:
+			to[i] = hotreader.BoolValue(rest[0] == 1)
+			rest = rest[1:]
+			continue
+		}
+		n, width := binary.Uvarint(rest)
+		text := rest[width : width+int(n) : width+int(n)]
+		rest = rest[width+int(n):]
+		if to[i] = hotreader.StringValue(text); kind == hotreader.Number {
+			to[i] = hotreader.NumberValue(text)
+		}
+	}
+	return r.packed[:rankLen:rankLen]
+}
+
+// A window takes the rows of a part as they lie, and passes them on in the query's order.
+// It holds all of them if they are not too many. If they are, they must be in the order of
+// time: ascending, it then passes on the first ones early; descending, it keeps the last
+// ones, and the part is read again for the others.
+type window struct {
+	scan *scan
+	feed *feed
+
+	rows     []row
+	bytes    int64
+	slab     []byte
+	place    uint32 // of the next row in the object
+	disorder bool
+	passed   *row // ascending: rows up to it were passed on
+	dropped  *row // descending: rows up to it were dropped
+	until    *row // descending: rows after it were passed on before
+}
+
+// slabBytes is how much memory for packed rows is taken at a time.
+const slabBytes = 64 << 10
+
+// leastHeld is how much a part may hold, whatever others do.
+const leastHeld = 256 << 10
+
+// add takes the next row.
+func (w *window) add(t time.Time, values []hotreader.Value) error {
+	if w.until == nil {
+		w.feed.looked++
+	}
+	w.place++
+	if !w.scan.query.Contains(t) {
+		return nil
+	}
+	r := row{seconds: t.Unix(), nanos: int32(t.Nanosecond())}
+	if w.until != nil && r.compare(w.until) > 0 {
+		return nil
+	}
+	if w.passed != nil && r.compare(w.passed) < 0 {
+		return w.tooLarge()
+	}
+	if n := len(w.rows); n > 0 && r.compare(&w.rows[n-1]) < 0 || w.dropped != nil && r.compare(w.dropped) < 0 {
+		w.disorder = true
+	}
+	r.packed = w.pack(values)
+	w.rows = append(w.rows, r)
+	n := int64(len(r.packed) + rowBytes)
+	w.bytes += n
+	if w.scan.held.Add(n) > w.scan.store.most && w.bytes > leastHeld {
+		return w.shrink()
+	}
+	return nil
+}
+
+// pack packs a row.
+func (w *window) pack(values []hotreader.Value) []byte {
+	size := rankLen
+	for _, v := range values {
+		size += 1 + binary.MaxVarintLen32 + len(v.Text())
+	}
+	if cap(w.slab)-len(w.slab) < size {
+		w.slab = make([]byte, 0, max(slabBytes, size))
+	}
+	b, from := w.slab, len(w.slab)
+	b = append(b, 'r')
+	b = binary.BigEndian.AppendUint32(b, w.feed.part.written)
+	b = binary.BigEndian.AppendUint32(b, w.place)
+	for _, v := range values {
+		b = append(b, byte(v.Kind()))
+		switch v.Kind() {
+		case hotreader.Bool:
+			if v.Bool() {
+				b = append(b, 1)
+			} else {
+				b = append(b, 0)
+			}
+		case hotreader.Number, hotreader.String:
+			b = append(binary.AppendUvarint(b, uint64(len(v.Text()))), v.Text()...)
+		}
+	}
+	w.slab = b
+	return b[from:len(b):len(b)]
+}
+
+// shrink makes room.
+func (w *window) shrink() error {
+	if w.disorder {
+		if w.bytes < w.scan.store.most && w.scan.held.Load() < 2*w.scan.store.most {
+			return nil
+		}
+		return w.tooLarge()
+	}
+	half := len(w.rows) / 2
+	last := w.rows[half]
+	for half < len(w.rows) && w.rows[half].compare(&last) == 0 {
+		half++
+	}
+	if half == len(w.rows) {
+		return w.tooLarge()
+	}
+	some := slices.Clone(w.rows[:half])
+	w.rows = append(make([]row, 0, len(w.rows)), w.rows[half:]...)
+	bytes := int64(0)
+	for i := range some {
+		bytes += int64(len(some[i].packed) + rowBytes)
+	}
+	w.bytes -= bytes
+	if w.scan.query.Backward() {
+		w.dropped = &last
+		w.scan.held.Add(-bytes)
+		return nil
+	}
+	w.passed = &last
+	return w.scan.send(w.feed, batch{rows: some, bytes: bytes})
+}
+
+// tooLarge is the error of rows that are in no order and cannot be sorted.
+func (w *window) tooLarge() error {
+	return bad(w.feed.part.object, hotreader.CodeTooLarge,
+		"the object's rows are in no order of time, and there are more than can be sorted (%s of rows); hotreader export writes them in order, or ask for a shorter range", size(maxHeld))
+}
+
+// end passes on what is held, after the part's last row. again reports that the part must
+// be read once more.
+func (w *window) end() (again bool, err error) {
+	if w.disorder && w.dropped != nil {
+		return false, w.tooLarge()
+	}
+	if w.disorder {
+		slices.SortStableFunc(w.rows, func(a, b row) int { return a.compare(&b) })
+	}
+	if w.scan.query.Backward() {
+		slices.Reverse(w.rows)
+	}
+	if len(w.rows) > 0 {
+		err = w.scan.send(w.feed, batch{rows: w.rows, bytes: w.bytes})
+	}
+	return w.dropped != nil, err
+}
