@@ -44,6 +44,7 @@ const (
 	UnknownDevice   Reason = "unknown_device"   // nothing is stored for the device, whatever the range, or the catalogue does not list it
 	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property, nor does the catalogue list it
 	LookBackEnded   Reason = "look_back"        // the search for the latest value ended at its bound
+	Constant        Reason = "constant"         // the catalogue gives the property one value for all times: devices do not report it
 )
 
 // A Warning tells the caller what an answer lacks, or why it may not be what was
@@ -66,6 +67,7 @@ var said = map[Reason]string{
 	UnknownDevice:   "no data of this device is known",
 	UnknownProperty: "no item that was looked at has this property",
 	LookBackEnded:   "no value within the newest records",
+	Constant:        "a constant of the catalogue, which devices do not report",
 }
 
 // String returns w as a sentence, as `temperature: 3 values not of the
@@ -82,7 +84,7 @@ func (w Warning) String() string {
 		text = "the search ended before all was read"
 	}
 	switch w.Reason {
-	case UnknownDevice, UnknownProperty, LookBackEnded:
+	case UnknownDevice, UnknownProperty, LookBackEnded, Constant:
 	default:
 		if w.Count > 1 {
 			what += "s"

@@ -114,7 +114,7 @@ type route struct {
 var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
 	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "names", "limit", "next_token"}, (*api).devices},
-	{http.MethodGet, "/v1/devices/{id}", nil, (*api).describe},
+	{http.MethodGet, "/v1/devices/{id}", []string{"constants"}, (*api).describe},
 	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "points", "pick", "every", "limit", "format", "next_token"}, (*api).history},
 	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end", "format"}, (*api).latest},
 }
@@ -294,13 +294,13 @@ func (a *api) serve(c *call) error {
 func (a *api) find(r *http.Request) (*route, error) {
 	escaped := r.URL.EscapedPath()
 	if escaped == "" || path.Clean(escaped) != escaped { // the mux would redirect
-		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
+		return nil, errNoPath
 	}
 	probe := http.Request{Method: http.MethodGet, URL: r.URL, Host: r.Host}
 	handler, _ := a.mux.Handler(&probe)
 	found, ok := handler.(*route)
 	if !ok {
-		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
+		return nil, errNoPath
 	}
 	if r.Method == found.method || r.Method == http.MethodHead && found.method == http.MethodGet {
 		return found, nil

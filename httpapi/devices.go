@@ -18,6 +18,8 @@ import (
 // pageOf returns the first n devices after an id, by id.
 type pageOf func(ctx context.Context, after string, n int) ([]catalog.Device, error)
 
+var errNoPath = refuse(http.StatusNotFound, hotreader.CodeNotFound, "no such path; GET /openapi.json lists those that there are")
+
 var errNoCatalog = refuse(http.StatusNotFound, hotreader.CodeNotFound,
 	"this API cannot list devices: it has no catalogue, and its store cannot list them. A catalogue is needed: deploy packs one, or set HOTREADER_CATALOG")
 
@@ -212,6 +214,10 @@ func (a *api) describe(c *call) error {
 	if err != nil {
 		return err
 	}
+	constants, _ := p.single("constants")
+	if constants != "" && constants != "true" && constants != "false" {
+		p.bad("constants is %.40q; give true or false", constants)
+	}
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -225,6 +231,9 @@ func (a *api) describe(c *call) error {
 		}
 		if err := a.times(c, d); err != nil {
 			return dst, err
+		}
+		if constants == "false" {
+			d.Properties = slices.DeleteFunc(d.Properties, func(p describedProperty) bool { return p.Value != nil })
 		}
 		d.Warnings = c.stats.Warnings()
 		text, err := json.Marshal(d)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -226,7 +228,11 @@ func fill(f *pflag.FlagSet, names map[string]string, variable func(string) (stri
 		if !ok || f.Changed(flag) || text == "" && flag != "devices" { // which must not become all
 			continue
 		}
-		if err := f.Set(flag, text); err != nil {
+		err := f.Set(flag, text)
+		if _, ok := errors.AsType[*strconv.NumError](err); ok {
+			return usagef("serve: %s is %.40q; want a number", names[flag], text)
+		}
+		if err != nil {
 			return usagef("serve: %s: %v", names[flag], err)
 		}
 	}

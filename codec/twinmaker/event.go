@@ -60,6 +60,9 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 			return Request{}, err
 		}
 		d.declare(&req)
+		if err := d.filtered(op, &req); err != nil {
+			return Request{}, err
+		}
 		if err := req.check(op); err != nil {
 			return Request{}, err
 		}
