@@ -72,7 +72,7 @@ func (a *api) devices(c *call) error {
 	}
 	after := ""
 	if token, ok := p.single("next_token"); ok {
-		if after, err = a.verifyDevice(token, prefix, kind); err != nil {
+		if after, err = a.verifyDevice(c.ctx, token, prefix, kind); err != nil {
 			return err
 		}
 	}
@@ -174,12 +174,12 @@ const (
 // signDevice returns the next_token for the devices after id.
 func (a *api) signDevice(id, prefix, kind string) string {
 	b := append([]byte{devicesVersion}, id...)
-	return pagetoken.Sign(b, a.o.Token.Keys(devicesPurpose)[0], devicesMessage(b, prefix, kind), pageMAC)
+	return pagetoken.Sign(b, a.pages.Keys(devicesPurpose)[0], devicesMessage(b, prefix, kind), pageMAC)
 }
 
-func (a *api) verifyDevice(token, prefix, kind string) (id string, err error) {
+func (a *api) verifyDevice(ctx context.Context, token, prefix, kind string) (id string, err error) {
 	b, sum, ok := pagetoken.Split(token, pageMAC)
-	if !ok || b[0] != devicesVersion || !pagetoken.Signed(a.o.Token.Keys(devicesPurpose), devicesMessage(b, prefix, kind), sum) {
+	if !ok || b[0] != devicesVersion || !a.signed(ctx, devicesPurpose, devicesMessage(b, prefix, kind), sum) {
 		return "", invalid("the next_token does not belong to this list; send it with the same prefix and type as before, or begin without it")
 	}
 	return string(b[1:]), nil

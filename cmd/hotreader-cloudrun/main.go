@@ -48,7 +48,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		logger = cloudrun.NewLogger(stderr, f.LogLevel.Level(), f.Project)
 		err = function.Program{
 			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
-			Secret:    func(name string) identity.Fetch { return secret(getenv, name) },
+			Ways:      function.Ways{Secret: func(name string) identity.Fetch { return secret(getenv, name) }, Sign: cloudrun.Sign},
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
 			Mounts:    mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 			Serve:     cloudrun.Server,

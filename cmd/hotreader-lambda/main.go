@@ -104,7 +104,10 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := function.Token(context.Background(), f, func(name string) identity.Fetch { return awslambda.Secret(getenv, name) })
+	who, err := function.Identify(context.Background(), f, function.Ways{
+		Secret: func(name string) identity.Fetch { return awslambda.Secret(getenv, name) },
+		Sign:   func(audience string) identity.Fetch { return awslambda.Sign(getenv, audience) },
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +116,8 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		return nil, err
 	}
 	parts := function.Parts{
-		Local:   func() (hotreader.Source, error) { return local(f, seen) },
-		Catalog: devices, Token: token, Program: "hotreader-lambda", Observer: seen,
+		Local: func() (hotreader.Source, error) { return local(f, seen) },
+		Who:   who, Catalog: devices, Program: "hotreader-lambda", Observer: seen,
 	}
 	if f.Role == config.API {
 		api, err := parts.API(f, httpapi.Options{MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime, Logger: logger})
@@ -135,8 +138,8 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		Logger:    logger, Observer: seen, TraceID: seen.TraceID,
 		Reuse: lambdacontext.MaxConcurrency() == 1,
 	}
-	if token != nil {
-		twin.Responder.Keys = func() [][]byte { return token.Keys(tokenPurpose) }
+	if keys := who.PageKeys(); keys != nil {
+		twin.Responder.Keys, twin.Responder.Renew = func() [][]byte { return keys.Keys(tokenPurpose) }, keys.Renew
 	}
 	answer := awslambda.History
 	if f.Role == config.LastEntry {

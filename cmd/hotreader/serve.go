@@ -97,6 +97,12 @@ While it is rotated, give two: current,previous. The file is read again when a
 token is refused, at most each five minutes. Without a token nothing is served.
 Make one with: openssl rand -hex 32
 
+HOTREADER_TRUST names other callers, beside or instead of who has the token, each with
+its devices and its rate: token_secret is a file with its token, and issuer, audience
+and subject are those of a token that its cloud signs. HOTREADER_PAGE_KEY_SECRET is a
+file with the key of page tokens; with HOTREADER_TRUST alone one is made at the start,
+and next_tokens end with the process.
+
 HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK,
 HOTREADER_MAX_ROWS, HOTREADER_CACHE, HOTREADER_SETTLE, HOTREADER_CACHE_AGE,
 HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
@@ -248,18 +254,18 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	if err != nil {
 		return usagef("serve: --devices: %v", err)
 	}
-	token, err := servedToken(ctx, s.tokenFile)
+	logs := a.logger(level)
+	who, err := s.who(ctx)
 	if err != nil {
 		return err
 	}
-	logs := a.logger(level)
 	seen, err := observe.New(observe.Options{Getenv: os.Getenv, Program: "hotreader-serve", Version: thisBuild().Version, Logger: logs, Page: s.metrics != ""})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	s.metrics = cmp.Or(s.metrics, seen.Page())
-	parts := function.Parts{Token: token, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
+	parts := function.Parts{Who: who, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
 	if s.remote == "" {
 		store, err := s.opened(ctx, seen)
 		if err != nil {
@@ -283,6 +289,10 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	}
 	defer end()
 	a.note("listening on %s://%s", s.scheme(), listener.Addr())
+	a.warnOfReaders(s.tokenFile)
+	if who.Token == nil && os.Getenv("HOTREADER_PAGE_KEY_SECRET") == "" {
+		a.note("next_tokens are signed with a key that ends with this process; HOTREADER_PAGE_KEY_SECRET names a file with one that stays")
+	}
 	if metrics != nil {
 		a.note("metrics on http://%s%s", metrics, page.Path)
 	}
@@ -303,7 +313,9 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 	f := &config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, L3: storeCloud(s.store), Settings: config.Settings{
 		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}}
 	if s.twin != nil {
-		parts.Catalog, parts.Peer, f.Twin = s.twin.devices, s.twin.peer, s.twin.Twin
+		if parts.Catalog, f.Twin = s.twin.devices, s.twin.Twin; s.twin.peer != nil {
+			parts.Credential = s.twin.peer
+		}
 		if f.Remote {
 			f.L3 = s.twin.L3
 		}

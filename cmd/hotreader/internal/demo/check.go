@@ -92,7 +92,7 @@ func newReader(c *Clouds, l4, l3 int) (*reader, error) {
 		return nil, err
 	}
 	src, err := function.Parts{
-		Local: func() (hotreader.Source, error) { return c.All[l4].store, nil }, Token: set.Token,
+		Local: func() (hotreader.Source, error) { return c.All[l4].store, nil }, Who: function.Who{Token: set.Token},
 	}.Source(set)
 	if err != nil {
 		return nil, err
