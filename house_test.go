@@ -21,7 +21,7 @@ import (
 // "*" for all. A folder that is not named here is not allowed.
 var rooms = map[string][]string{
 	"":                        {},
-	"identity":                {""},
+	"identity":                {"", "internal/endpoint"},
 	"layout":                  {"", "internal/*"},
 	"catalog":                 {""},
 	"store/storetest":         {""},
@@ -73,7 +73,7 @@ var rooms = map[string][]string{
 	"cmd/hotreader/internal/chart":             {"", "cmd/hotreader/internal/terminal"},
 	"cmd/hotreader/internal/cost":              {"", "internal/nearest"},
 	"cmd/hotreader/internal/importer":          {"", "cmd/hotreader/internal/terminal", "cmd/hotreader/internal/importer/*", "internal/jsontext"},
-	"cmd/hotreader/internal/importer/cell":     {""},
+	"cmd/hotreader/internal/importer/cell":     {"", "codec/plain"},
 	"cmd/hotreader/internal/importer/records":  {"", "internal/jsontext"},
 	"cmd/hotreader/internal/importer/sniff":    {"", "cmd/hotreader/internal/importer/*", "internal/jsontext"},
 	"cmd/hotreader/internal/importer/timetext": {"", "layout"},

@@ -255,7 +255,13 @@ func (m *meaning) close() {
 	m.stats.Rows.Add(int64(m.rows))
 	m.stats.Points.Add(int64(m.points))
 	for i, n := range m.leftOut {
-		m.stats.LeaveOut(m.query.Properties[i], WrongType, n)
+		w := Warning{Reason: WrongType, Property: m.query.Properties[i], Count: n}
+		if n > 0 && m.types[i] == ShortString {
+			w.Detail = fmt.Sprintf("a STRING has 1 to %d characters", maxShortString)
+		}
+		if n > 0 {
+			m.stats.Warn(w)
+		}
 	}
 	if m.rows > 0 { // parts of the range may have had nothing
 		m.stats.Retract(UnknownDevice, "")

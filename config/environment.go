@@ -62,9 +62,13 @@ type Function struct {
 
 	// Token is the inter-cloud token, and TokenSecret the name of the secret
 	// that holds it. At most one is set; the API and whoever reads remotely has
-	// one.
+	// one, or else Trust and Audience.
 	Token       *identity.Token
 	TokenSecret string
+
+	Trust         []identity.Trusted // callers of an API, beside those with the token
+	PageKeySecret string             // what holds what page tokens are signed with; "" = the token is
+	Audience      string             // of the tokens by which the function's cloud says to the remote API who asks; "" = the inter-cloud token says so
 
 	Settings
 
@@ -145,7 +149,7 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	}
 	e.layout()
 	e.must("AWS_REGION", e.trimmed("AWS_REGION"), "Lambda sets it, elsewhere it must be given, as eu-central-1", func(string) string { return "" })
-	for _, service := range []string{"", "_DYNAMODB", "_SECRETS_MANAGER", "_IOTTWINMAKER"} {
+	for _, service := range []string{"", "_DYNAMODB", "_SECRETS_MANAGER", "_IOTTWINMAKER", "_STS"} {
 		e.awsEndpoint("AWS_ENDPOINT_URL" + service)
 	}
 	return e.done("Lambda function")
@@ -350,8 +354,9 @@ func (e *env) checkSecret(name string) string {
 	return ""
 }
 
-// token reads INTER_CLOUD_TOKEN or INTER_CLOUD_TOKEN_SECRET.
+// token reads INTER_CLOUD_TOKEN or INTER_CLOUD_TOKEN_SECRET, and what may stand instead.
 func (e *env) token() {
+	e.proof()
 	const static, named = "INTER_CLOUD_TOKEN", "INTER_CLOUD_TOKEN_SECRET"
 	token, name := e.get(static), e.trimmed(named)
 	switch {
@@ -370,10 +375,8 @@ func (e *env) token() {
 			return
 		}
 		e.TokenSecret = name
-	case e.Role == API:
-		e.add(static, "is not set, and %s neither; the API does not start without a token: set one of them", named)
-	case e.RemoteURL != "" || e.Cold.Remote != "" || e.Archive.Remote != "":
-		e.add(static, "is not set, and %s neither, but the URL of a remote API is; set one of them to the token of the remote API", named)
+	default:
+		e.proven()
 	}
 }
 

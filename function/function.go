@@ -5,7 +5,6 @@ package function
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,7 +18,6 @@ import (
 	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/httpapi"
-	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/remote"
 	"hotreader/route"
@@ -44,9 +42,8 @@ type Parts struct {
 	// cannot be read.
 	Objects func(url string) (hotreader.Source, error)
 
+	Who
 	Catalog *catalog.Catalog             // the twin's devices; nil = none
-	Token   *identity.Token              // sent to a remote API, and asked of an API's callers; nil = none
-	Peer    *identity.Token              // sent to a remote API instead; nil = Token
 	Program string                       // its name, for the User-Agent
 	TraceID func(context.Context) string // as remote.Options have it
 
@@ -93,8 +90,8 @@ func (p Parts) Remote(o remote.Options) (hotreader.Source, error) {
 // far returns the API that o names.
 func (p Parts) far(o remote.Options) (*remote.Source, error) {
 	o.TraceID = p.TraceID
-	if token := cmp.Or(p.Peer, p.Token); token != nil {
-		o.Credential = token
+	if o.Credential = p.Credential; o.Credential == nil && p.Token != nil {
+		o.Credential = p.Token
 	}
 	if p.Program != "" {
 		o.UserAgent = p.Program + "/" + Version()
@@ -102,26 +99,6 @@ func (p Parts) far(o remote.Options) (*remote.Source, error) {
 	o.Client = remote.NewClient()
 	o.Client.Transport = p.Observer.Peer(o.Client.Transport)
 	return remote.New(o)
-}
-
-// startTime is how long the start of a program may wait for others, as for the
-// token: Lambda allows 10 s, and a platform that waits for a port would sooner
-// start it again.
-const startTime = 8 * time.Second
-
-// Token returns the token of f: its own, or the one in the secret that it names,
-// which of reads. It is nil where f has none.
-func Token(ctx context.Context, f *config.Function, of func(name string) identity.Fetch) (*identity.Token, error) {
-	if f.TokenSecret == "" {
-		return f.Token, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	token, err := identity.Fetched(ctx, of(f.TokenSecret))
-	if err != nil {
-		return nil, fmt.Errorf("INTER_CLOUD_TOKEN_SECRET: %w", err)
-	}
-	return token, nil
 }
 
 // API returns the Hot Reader API over what f's queries are read from, for the
@@ -164,7 +141,8 @@ func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) 
 		}
 		o.Lister = far.Lister()
 	}
-	o.Token, o.Devices, o.Rate, o.Burst = p.Token, f.Devices, f.Rate, f.Burst
+	o.Devices, o.Rate, o.Burst = f.Devices, f.Rate, f.Burst
+	o.Token, o.Trust, o.Federation, o.PageKey = p.Token, p.Trust, p.Federation, p.PageKey
 	o.LookBack = f.LookBack
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
 	api, err := httpapi.New(o)
@@ -180,7 +158,7 @@ type Program struct {
 	Getenv func(string) string
 	Logger *slog.Logger
 
-	Secret  func(name string) identity.Fetch                  // reads the token from the secret of that name
+	Ways                                                      // to the cloud's secrets and identities
 	Local   func(*observe.Observer) (hotreader.Source, error) // as Parts.Local
 	Objects func(url string) (hotreader.Source, error)        // as Parts.Objects
 	Serve   func(http.Handler) *http.Server                   // its server
@@ -211,7 +189,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 		return err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
-	token, err := Token(ctx, f, p.Secret)
+	who, err := Identify(ctx, f, p.Ways)
 	if err != nil {
 		return err
 	}
@@ -219,7 +197,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 	if err != nil {
 		return err
 	}
-	api, err := p.api(f, Parts{Catalog: devices, Token: token, Program: p.Name, Cache: DefaultCache, Observer: seen})
+	api, err := p.api(f, Parts{Who: who, Catalog: devices, Program: p.Name, Cache: DefaultCache, Observer: seen})
 	if err != nil {
 		return err
 	}

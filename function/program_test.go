@@ -59,7 +59,7 @@ func serve(t *testing.T, r hotreader.Source, d httpapi.Drain) (url string, end f
 		t.Fatal(err)
 	}
 	p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
-	api, err := p.api(&config.Function{Role: config.API}, Parts{Token: token})
+	api, err := p.api(&config.Function{Role: config.API}, Parts{Who: Who{Token: token}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,12 +187,12 @@ func TestToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Token(t.Context(), &config.Function{Token: own}, nil)
-	if err != nil || got != own {
+	got, err := Identify(t.Context(), &config.Function{Token: own}, Ways{})
+	if err != nil || got.Token != own {
 		t.Errorf("%v, %v", got, err)
 	}
 	named := &config.Function{TokenSecret: "x"}
-	got, err = Token(t.Context(), named, func(name string) identity.Fetch {
+	got, err = Identify(t.Context(), named, Ways{Secret: func(name string) identity.Fetch {
 		return func(ctx context.Context) (string, time.Time, error) {
 			if name != "x" {
 				t.Error(name)
@@ -202,15 +202,15 @@ func TestToken(t *testing.T) {
 			}
 			return serving.Rotated, time.Time{}, nil
 		}
-	})
-	if err != nil || got.Current() != serving.Rotated {
+	}})
+	if err != nil || got.Token.Current() != serving.Rotated {
 		t.Errorf("%v, %v", got, err)
 	}
-	_, err = Token(t.Context(), named, func(string) identity.Fetch {
+	_, err = Identify(t.Context(), named, Ways{Secret: func(string) identity.Fetch {
 		return func(context.Context) (string, time.Time, error) {
 			return "", time.Time{}, &hotreader.Error{Code: hotreader.CodeForbidden}
 		}
-	})
+	}})
 	if !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "INTER_CLOUD_TOKEN_SECRET: ") {
 		t.Errorf("%v", err)
 	}
@@ -263,7 +263,7 @@ func TestAnswersAtOnce(t *testing.T) {
 		}
 		r := &held{answer: make(chan struct{})}
 		p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
-		api, err := p.api(&config.Function{Role: config.API}, Parts{Token: token})
+		api, err := p.api(&config.Function{Role: config.API}, Parts{Who: Who{Token: token}})
 		if err != nil {
 			t.Fatal(err)
 		}

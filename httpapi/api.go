@@ -39,14 +39,19 @@ import (
 	"hotreader/wire"
 )
 
-// Options configure the API. Source and Token are required; all else may be zero.
+// Options configure the API. Source and somebody who may ask are required; all else
+// may be zero.
 type Options struct {
 	Source  hotreader.Source
 	Layers  map[string]hotreader.Source // that POST /read asks for, by target layer; nil = Source for wire.TargetLayer
 	Catalog *catalog.Catalog            // the twin's devices; nil = none
 	Lister  hotreader.Lister            // lists the store's devices where there is no catalogue; nil = it cannot
-	Token   *identity.Token             // callers send it; page tokens are signed with keys made from it
-	Devices identity.Devices            // the devices that callers may read
+	Token   *identity.Token             // callers send it; nil = only those of Trust are let in
+	Devices identity.Devices            // the devices that callers with Token may read
+
+	Trust      []identity.Shared    // callers with a token of their own
+	Federation *identity.Federation // callers whose cloud signs a token; nil = none
+	PageKey    *identity.Token      // page tokens are signed with it; nil = with Token, which is taken in any case
 
 	Rate  float64 // requests a second of each token, current and previous; 0 = 100; negative = any number
 	Burst int     // requests at once, above Rate; 0 = twice Rate
@@ -91,6 +96,7 @@ type api struct {
 	mux      *http.ServeMux
 	verifier identity.Verifier
 	limit    *limit // nil = none
+	pages    identity.PageKeys
 	docs     []byte
 	mounts   []mounted
 
@@ -109,7 +115,7 @@ type route struct {
 var routes = []route{
 	{http.MethodPost, readPath, nil, (*api).read},
 	{http.MethodGet, "/v1/devices", []string{"prefix", "type", "names", "limit", "next_token"}, (*api).devices},
-	{http.MethodGet, "/v1/devices/{id}", nil, (*api).describe},
+	{http.MethodGet, "/v1/devices/{id}", []string{"constants"}, (*api).describe},
 	{http.MethodGet, "/v1/devices/{id}/history", []string{"property", "type", "start", "end", "order", "points", "pick", "every", "limit", "format", "next_token"}, (*api).history},
 	{http.MethodGet, "/v1/devices/{id}/latest", []string{"property", "type", "end", "format"}, (*api).latest},
 }
@@ -132,14 +138,17 @@ func New(o Options) (http.Handler, error) {
 	if o.Source == nil {
 		missing = append(missing, errors.New("no Source is given"))
 	}
-	if o.Token == nil {
+	if o.Token == nil && len(o.Trust) == 0 && o.Federation == nil {
 		missing = append(missing, errors.New("no token is given; a server without a token does not start"))
+	}
+	if o.Token == nil && o.PageKey == nil {
+		missing = append(missing, errors.New("there is no key to sign page tokens with"))
 	}
 	if err := errors.Join(missing...); err != nil {
 		return nil, &hotreader.Error{Op: "hot reader API", Code: hotreader.CodeConfig, Err: err}
 	}
 	o.Rate = cmp.Or(o.Rate, defaultRate)
-	o.Burst = cmp.Or(max(o.Burst, 0), int(math.Ceil(2*min(max(o.Rate, 1), 1<<30))))
+	o.Burst = cmp.Or(max(o.Burst, 0), defaultBurst(o.Rate))
 	o.MaxBody = cmp.Or(max(o.MaxBody, 0), wire.MaxEnvelope)
 	o.MaxAnswer = cmp.Or(max(o.MaxAnswer, 0), defaultMaxAnswer)
 	if o.MaxStream = cmp.Or(o.MaxStream, o.MaxAnswer); o.MaxStream < 0 {
@@ -167,8 +176,8 @@ func New(o Options) (http.Handler, error) {
 		}
 	}
 	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
-		verifier: identity.Shared{Token: o.Token, Devices: o.Devices, Logger: o.Logger},
-		docs:     bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
+		verifier: o.callers(), pages: identity.PageKeys{o.PageKey, o.Token},
+		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
 	for i := range routes {
 		a.mux.Handle(routes[i].pattern, &routes[i])
 	}
@@ -265,8 +274,9 @@ func (a *api) serve(c *call) error {
 	if c.caller = caller; err != nil { // the log names a caller that was refused, too
 		return err
 	}
+	callerKnown(c.ctx)
 	c.trace = cmp.Or(traceOf(c.r.Header), c.trace)
-	if err := a.admit(caller.Name); err != nil {
+	if err := a.admit(&caller); err != nil {
 		return err
 	}
 	if mount == nil {
@@ -284,38 +294,17 @@ func (a *api) serve(c *call) error {
 	return c.route.serve(a, c)
 }
 
-// admit counts a request against its caller's rate.
-func (a *api) admit(name string) error {
-	if a.o.Rate < 0 {
-		return nil
-	}
-	a.mu.Lock()
-	l := a.rates[name]
-	if l == nil {
-		l = rate.NewLimiter(rate.Limit(a.o.Rate), a.o.Burst)
-		a.rates[name] = l
-	}
-	a.mu.Unlock()
-	r := l.Reserve()
-	if wait := r.Delay(); wait > 0 {
-		r.Cancel()
-		return &hotreader.Error{Op: "request", Code: hotreader.CodeThrottled, RetryAfter: wait,
-			Err: fmt.Errorf("more than %g requests a second", a.o.Rate)}
-	}
-	return nil
-}
-
 // find returns the route of a request.
 func (a *api) find(r *http.Request) (*route, error) {
 	escaped := r.URL.EscapedPath()
 	if escaped == "" || path.Clean(escaped) != escaped { // the mux would redirect
-		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
+		return nil, errNoPath
 	}
 	probe := http.Request{Method: http.MethodGet, URL: r.URL, Host: r.Host}
 	handler, _ := a.mux.Handler(&probe)
 	found, ok := handler.(*route)
 	if !ok {
-		return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: errors.New("no such path")}
+		return nil, errNoPath
 	}
 	if r.Method == found.method || r.Method == http.MethodHead && found.method == http.MethodGet {
 		return found, nil

@@ -18,6 +18,8 @@ import (
 // pageOf returns the first n devices after an id, by id.
 type pageOf func(ctx context.Context, after string, n int) ([]catalog.Device, error)
 
+var errNoPath = refuse(http.StatusNotFound, hotreader.CodeNotFound, "no such path (GET /openapi.json lists those that there are)")
+
 var errNoCatalog = refuse(http.StatusNotFound, hotreader.CodeNotFound,
 	"this API cannot list devices: it has no catalogue, and its store cannot list them. A catalogue is needed: deploy packs one, or set HOTREADER_CATALOG")
 
@@ -70,7 +72,7 @@ func (a *api) devices(c *call) error {
 	}
 	after := ""
 	if token, ok := p.single("next_token"); ok {
-		if after, err = a.verifyDevice(token, prefix, kind); err != nil {
+		if after, err = a.verifyDevice(c.ctx, token, prefix, kind); err != nil {
 			return err
 		}
 	}
@@ -172,12 +174,12 @@ const (
 // signDevice returns the next_token for the devices after id.
 func (a *api) signDevice(id, prefix, kind string) string {
 	b := append([]byte{devicesVersion}, id...)
-	return pagetoken.Sign(b, a.o.Token.Keys(devicesPurpose)[0], devicesMessage(b, prefix, kind), pageMAC)
+	return pagetoken.Sign(b, a.pages.Keys(devicesPurpose)[0], devicesMessage(b, prefix, kind), pageMAC)
 }
 
-func (a *api) verifyDevice(token, prefix, kind string) (id string, err error) {
+func (a *api) verifyDevice(ctx context.Context, token, prefix, kind string) (id string, err error) {
 	b, sum, ok := pagetoken.Split(token, pageMAC)
-	if !ok || b[0] != devicesVersion || !pagetoken.Signed(a.o.Token.Keys(devicesPurpose), devicesMessage(b, prefix, kind), sum) {
+	if !ok || b[0] != devicesVersion || !a.signed(ctx, devicesPurpose, devicesMessage(b, prefix, kind), sum) {
 		return "", invalid("the next_token does not belong to this list; send it with the same prefix and type as before, or begin without it")
 	}
 	return string(b[1:]), nil
@@ -212,6 +214,10 @@ func (a *api) describe(c *call) error {
 	if err != nil {
 		return err
 	}
+	constants, _ := p.single("constants")
+	if constants != "" && constants != "true" && constants != "false" {
+		p.bad("constants is %.40q; give true or false", constants)
+	}
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -225,6 +231,9 @@ func (a *api) describe(c *call) error {
 		}
 		if err := a.times(c, d); err != nil {
 			return dst, err
+		}
+		if constants == "false" {
+			d.Properties = slices.DeleteFunc(d.Properties, func(p describedProperty) bool { return p.Value != nil })
 		}
 		d.Warnings = c.stats.Warnings()
 		text, err := json.Marshal(d)

@@ -262,6 +262,9 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		{"pump/history?property=temp", `"unknown_property","property":"temp","message":"temp: no item that was looked at has this property; the catalogue does not list it for this device; did you mean temperature?"`},
 		{"pump/history?property=temperature,vibration", `"unknown_property","property":"vibration","message":"vibration: no item that was looked at has this property; the catalogue does not list it for this device, but temperature, on, state, maker"`},
 		{"pump/latest?property=temp&end=2026-01-02", `"unknown_property","property":"temp"`},
+		{"pump/history?property=maker", `{"items":[],"next_token":null,"warnings":[{"code":"constant","property":"maker","message":"maker: a constant of the catalogue, which devices do not report; its value is \"Müller\""}]}`},
+		{"pump/history?property=maker,temperature", `"code":"constant"`},
+		{"pump/latest?property=maker,temperature", `"warnings":[{"code":"constant"`},
 		{"nobody/history?property=temperature", `"unknown_device","message":"no data of this device is known; the catalogue does not list it"`},
 		{"other/history?property=temperature", ""},                 // the store knows better
 		{"pump-2/history?property=temperature", ""},                // it has not reported yet
@@ -286,6 +289,14 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		got := ask(t, s, "GET", "/v1/devices/"+path, "")
 		if (want == "") == strings.Contains(got.body, `"warnings"`) || !strings.Contains(got.body, want) || strings.Contains(got.body, "glance") && !strings.Contains(path, "nobody") {
 			t.Errorf("%s: %s; want %s", path, got.body, want)
+		}
+	}
+	if got := ask(t, s, "GET", "/v1/devices/pump/history?property=maker&format=csv", ""); got.header.Get("Warning-Count") != "1" {
+		t.Errorf("a constant as CSV: %+v", got)
+	}
+	for parameter, want := range map[string]bool{"": true, "?constants=true": true, "?constants=false": false} {
+		if got := ask(t, s, "GET", "/v1/devices/pump"+parameter, ""); got.status != 200 || strings.Contains(got.body, "maker") != want || !strings.Contains(got.body, "temperature") {
+			t.Errorf("%s: %d %s", parameter, got.status, got.body)
 		}
 	}
 	got := ask(t, s, "POST", "/read", envelope(`{"iot_device_id":"nobody",`+all+`,"selected_properties":["temperature"]}`))

@@ -28,7 +28,7 @@ func (a *api) history(c *call) error {
 	var last time.Time // of the page before
 	token, later := p.single("next_token")
 	if later {
-		if last, err = a.verify(&whole, token); err != nil {
+		if last, err = a.verify(c.ctx, &whole, token); err != nil {
 			return err
 		}
 	}

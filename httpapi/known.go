@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -64,6 +65,7 @@ type doubt struct {
 	of         string           // its device
 	device     bool             // it is not listed
 	properties []int            // columns, those of filters too, that a device lacks which is listed
+	constants  map[int]string   // columns that have one value for all times: that, as JSON
 	listed     []string         // that it has instead
 	lister     hotreader.Lister // is asked where doubts are left; nil = the catalogue was
 }
@@ -86,8 +88,14 @@ func (a *api) doubt(q *hotreader.Query) (u doubt) {
 		return u
 	}
 	for i, name := range u.columns {
-		if indexOf(d.Properties, name) < 0 {
+		switch at := indexOf(d.Properties, name); {
+		case at < 0:
 			u.properties = append(u.properties, i)
+		case d.Properties[at].Constant != "":
+			if u.constants == nil {
+				u.constants = map[int]string{}
+			}
+			u.constants[i] = d.Properties[at].Constant
 		}
 	}
 	if len(u.properties) > 0 {
@@ -104,6 +112,7 @@ func (u *doubt) see(values []hotreader.Value) {
 	if len(u.properties) > 0 {
 		u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return i >= len(values) || !values[i].IsNull() })
 	}
+	maps.DeleteFunc(u.constants, func(i int, _ string) bool { return i >= len(values) || !values[i].IsNull() })
 }
 
 // ask removes the doubts that a store's own list settles.
@@ -130,6 +139,11 @@ func (u *doubt) warn(ctx context.Context) {
 	if u.device {
 		stats.Retract(hotreader.UnknownDevice, "") // in the store's words
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: by})
+	}
+	for i, value := range u.constants {
+		name := u.columns[i]
+		stats.Retract(hotreader.LookBackEnded, name) // there is no older value
+		stats.Warn(hotreader.Warning{Reason: hotreader.Constant, Property: name, Detail: fmt.Sprintf("its value is %.300s", value)})
 	}
 	for _, i := range u.properties {
 		name := u.columns[i]

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/binary"
 	"time"
 
@@ -45,24 +46,30 @@ func (a *api) sign(q *paged, last time.Time) string {
 		b[0] = movedVersion
 		b = appendInstant(appendInstant(b, q.Start), q.End)
 	}
-	return pagetoken.Sign(b, a.o.Token.Keys(pagePurpose)[0], q.message(b), pageMAC)
+	return pagetoken.Sign(b, a.pages.Keys(pagePurpose)[0], q.message(b), pageMAC)
 }
 
 // verify returns the time in a next_token if sign made it for q, and gives q the range
 // of the page before.
-func (a *api) verify(q *paged, token string) (time.Time, error) {
+func (a *api) verify(ctx context.Context, q *paged, token string) (time.Time, error) {
 	version, size := byte(pageVersion), 1+instantBytes
 	if q.moves() {
 		version, size = movedVersion, 1+3*instantBytes
 	}
 	b, sum, ok := pagetoken.Split(token, pageMAC)
-	if !ok || len(b) != size || b[0] != version || !pagetoken.Signed(a.o.Token.Keys(pagePurpose), q.message(b), sum) {
+	if !ok || len(b) != size || b[0] != version || !a.signed(ctx, pagePurpose, q.message(b), sum) {
 		return time.Time{}, errPage()
 	}
 	if q.moves() {
 		q.Start, q.End = readInstantBytes(b[1+instantBytes:]), readInstantBytes(b[1+2*instantBytes:])
 	}
 	return readInstantBytes(b[1:]), nil
+}
+
+// signed reports whether sum is ours: that of message with one of the keys for purpose.
+func (a *api) signed(ctx context.Context, purpose string, message, sum []byte) bool {
+	return pagetoken.Signed(a.pages.Keys(purpose), message, sum) ||
+		a.pages.Renew(ctx) && pagetoken.Signed(a.pages.Keys(purpose), message, sum)
 }
 
 // appendInstant appends t; an open bound, the zero time, has a value of its own.

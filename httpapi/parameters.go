@@ -148,7 +148,7 @@ func (p *parameters) pick(q *paged) {
 			p.bad("pick is %.40q; want m4 or last", word)
 		}
 		width, ok := span(every)
-		if !ok || width == 0 || width > mostFar {
+		if ok = ok && width > 0 && width <= mostFar; !ok {
 			p.bad("every is %.40q; want a length of time from 1ms to %d years, in ms, s, m, h, d or w, as 60s", every, mostFar/(365*24*time.Hour))
 		}
 		if known && ok {

@@ -59,7 +59,8 @@ func (a *api) read(c *call) error {
 	}
 	responder := twinmaker.Responder{
 		Reader:   a.reads(c, hotreader.NewReader(src).Read),
-		Keys:     func() [][]byte { return a.o.Token.Keys(tokenPurpose) },
+		Keys:     func() [][]byte { return a.pages.Keys(tokenPurpose) },
+		Renew:    a.pages.Renew,
 		MaxBytes: a.o.MaxAnswer,
 		Warnings: true,
 	}

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"hotreader"
@@ -13,14 +15,72 @@ import (
 // Server returns an http.Server for h in which no client can hold a connection for
 // ever. New's handler sets the deadlines of bodies and answers itself; the timeouts
 // here cover the rest.
+//
+// Of connections whose caller is not known, since no request is under way or its token is
+// not yet verified, there are a few hundred at most. One more ends the oldest of them, so
+// that strangers who connect and say little keep nobody out.
 func Server(h http.Handler) *http.Server {
+	unknown := &strangers{at: map[net.Conn]*list.Element{}}
 	return &http.Server{
+		ConnState:         unknown.see,
+		ConnContext:       unknown.context,
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      sendTime,
 		IdleTimeout:       2 * time.Minute, // longer than clients keep a connection, so that they close it first
 		MaxHeaderBytes:    64 << 10,
+	}
+}
+
+// maxStrangers is how many connections may be open whose caller is not known.
+const maxStrangers = 512
+
+// strangers are a server's connections whose caller is not known, the oldest first.
+type strangers struct {
+	mu    sync.Mutex
+	order list.List
+	at    map[net.Conn]*list.Element
+}
+
+// see is told what becomes of a connection.
+func (s *strangers) see(c net.Conn, state http.ConnState) {
+	if state == http.StateActive {
+		return // its first byte has come, and says nothing
+	}
+	s.forget(c)
+	if state != http.StateNew && state != http.StateIdle {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at[c] = s.order.PushBack(c)
+	if s.order.Len() > maxStrangers {
+		oldest := s.order.Remove(s.order.Front()).(net.Conn)
+		delete(s.at, oldest)
+		_ = oldest.Close() // which is all that is to be done about it
+	}
+}
+
+func (s *strangers) forget(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.at[c]; e != nil {
+		s.order.Remove(e)
+		delete(s.at, c)
+	}
+}
+
+type knownKey struct{}
+
+func (s *strangers) context(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, knownKey{}, func() { s.forget(c) })
+}
+
+// callerKnown says that the caller of a request's connection is known.
+func callerKnown(ctx context.Context) {
+	if forget, ok := ctx.Value(knownKey{}).(func()); ok {
+		forget()
 	}
 }
 

@@ -5,13 +5,11 @@ package identity
 
 import (
 	"context"
-	"log/slog"
+	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
-
-	"hotreader"
 )
 
 // TokenHeader carries the shared token of a request between clouds. Dashboards may
@@ -24,6 +22,8 @@ type Caller struct {
 	Name    string     // of its token or subject, never the token itself; "" = not verified
 	Address netip.Addr // that it asks from; the host of an API knows it, a Verifier does not
 	Devices Devices    // that it may read
+	Rate    float64    // requests a second; 0 = the API's
+	Burst   int        // requests at once, above Rate; 0 = the API's
 }
 
 // Verifier tells who sent a request.
@@ -44,20 +44,46 @@ type Credential interface {
 	Refused(ctx context.Context, r *http.Request) (again bool, err error)
 }
 
-// Hide replaces what a Credential put on r in a text, which may echo it.
+// Hide replaces what a Credential put on r in a text, which may echo it: whole or in
+// part, as it is, in hex or in base64.
 func Hide(r *http.Request, text string) string {
-	if r != nil && r.Header.Get(TokenHeader) != "" {
-		return strings.ReplaceAll(text, r.Header.Get(TokenHeader), "[token]")
+	if r == nil {
+		return text
+	}
+	for _, sent := range []string{r.Header.Get(TokenHeader), strings.TrimPrefix(r.Header.Get("Authorization"), bearer)} {
+		if len(sent) < hiddenPart {
+			continue
+		}
+		text = hide(text, sent)
+		digits := hex.EncodeToString([]byte(sent))
+		text = hide(hide(text, digits), strings.ToUpper(digits))
+		for at := range 3 { // where a group of base64 may begin
+			text = hide(hide(text, base64.RawStdEncoding.EncodeToString([]byte(sent[at:]))), base64.RawURLEncoding.EncodeToString([]byte(sent[at:])))
+		}
 	}
 	return text
 }
 
-// Shared verifies callers by the token that they share with the API.
-type Shared struct {
-	Token   *Token
-	Devices Devices      // that the token may read
-	Logger  *slog.Logger // is told if the token cannot be fetched again
+// hiddenPart is the length from which on a part of a secret is hidden.
+const hiddenPart = 12
+
+// hide replaces all parts of secret in text.
+func hide(text, secret string) string {
+	for i := 0; i+hiddenPart <= len(text); i++ {
+		n := hiddenPart
+		if !strings.Contains(secret, text[i:i+n]) {
+			continue
+		}
+		for i+n < len(text) && strings.Contains(secret, text[i:i+n+1]) {
+			n++
+		}
+		text = text[:i] + hidden + text[i+n:]
+		i += len(hidden) - 1
+	}
+	return text
 }
+
+const hidden = "[token]"
 
 // presented is the token that r carries: in TokenHeader or, if that is not there, as
 // Authorization: Bearer. Of either there is to be one.
@@ -77,25 +103,6 @@ func presented(r *http.Request) string {
 		return ""
 	}
 	return strings.TrimSpace(token)
-}
-
-// Verify implements Verifier. The caller's name is its token's: current, previous.
-func (s Shared) Verify(r *http.Request) (Caller, error) {
-	presented := presented(r)
-	slot, ok := s.Token.Match(presented)
-	if !ok {
-		// The token may have been rotated. The fetch must not end with this caller,
-		// for then anybody could prevent it by hanging up.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
-		defer cancel()
-		if _, err := s.Token.Refresh(ctx); err != nil {
-			s.Logger.LogAttrs(ctx, slog.LevelError, "the token could not be fetched again", slog.String("error", err.Error()))
-		}
-		if slot, ok = s.Token.Match(presented); !ok {
-			return Caller{}, &hotreader.Error{Op: "request", Code: hotreader.CodeUnauthenticated}
-		}
-	}
-	return Caller{Name: [...]string{"current", "previous"}[slot], Devices: s.Devices}, nil
 }
 
 // Apply implements Credential: it sends the current token.

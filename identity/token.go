@@ -207,3 +207,29 @@ func (t *Token) GoString() string { return "[token]" }
 
 // LogValue hides the token.
 func (t *Token) LogValue() slog.Value { return slog.StringValue("[token]") }
+
+// PageKeys are what the tokens of pages are signed with: keys that are derived from the
+// first of them sign, those of all are taken. None of it need be a caller's.
+type PageKeys []*Token
+
+// Keys derives the keys for purpose.
+func (p PageKeys) Keys(purpose string) (keys [][]byte) {
+	for _, t := range p {
+		if t != nil {
+			keys = append(keys, t.Keys(purpose)...)
+		}
+	}
+	return keys
+}
+
+// Renew fetches again what can be, since a page's token was refused, as Refresh does. It
+// reports whether there are other keys now.
+func (p PageKeys) Renew(ctx context.Context) (changed bool) {
+	for _, t := range p {
+		if t != nil {
+			other, err := t.Refresh(ctx)
+			changed = changed || err == nil && other
+		}
+	}
+	return changed
+}

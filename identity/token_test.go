@@ -3,6 +3,7 @@ package identity
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -301,7 +302,7 @@ func shown(tokens ...string) *http.Request {
 // A caller is one of the active tokens, with their devices; all who are none are
 // refused alike.
 func TestSharedVerifies(t *testing.T) {
-	v := Shared{Token: static(t, current+","+previous), Devices: Devices{"pump-*"}}
+	v := &Callers{Shared: []Shared{{Token: static(t, current+","+previous), Caller: Caller{Devices: Devices{"pump-*"}}}}}
 	refused := map[string]bool{}
 	for _, c := range []struct {
 		shown []string
@@ -333,7 +334,7 @@ func TestRotation(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log strings.Builder
-		v := Shared{Token: token, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		v := &Callers{Shared: []Shared{{Token: token}}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		sent := shown()
 		if err := token.Apply(sent); err != nil || sent.Header.Get(TokenHeader) != current || Hide(sent, "you sent "+current) != "you sent [token]" || Hide(nil, "x") != "x" || Hide(shown(), "x") != "x" {
 			t.Errorf("%v, %v", sent.Header, err)
@@ -490,5 +491,50 @@ func TestGuard(t *testing.T) {
 	}
 	if len(*a) != 1 || (*a)[0] != "pump-1" {
 		t.Errorf("the reader was asked for %q", *a)
+	}
+}
+
+// The first key signs, all are taken, and a token of another one has them fetched again.
+func TestPageKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		value := current
+		key, err := Fetched(t.Context(), func(context.Context) (string, time.Time, error) { return value, time.Time{}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := PageKeys{key, nil, static(t, previous)}
+		if got, want := keys.Keys("x"), append(key.Keys("x"), keys[2].Keys("x")...); !reflect.DeepEqual(got, want) {
+			t.Errorf("%x, want %x", got, want)
+		}
+		value = next + "," + current
+		if keys.Renew(t.Context()) {
+			t.Error("fetched again at once")
+		}
+		time.Sleep(refetch)
+		if !keys.Renew(t.Context()) || len(keys.Keys("x")) != 3 || keys.Renew(t.Context()) {
+			t.Errorf("%d keys", len(keys.Keys("x")))
+		}
+	})
+}
+
+// A peer may give the token back in any form.
+func TestHide(t *testing.T) {
+	r := shown(current)
+	half := len(current) / 2
+	for _, echo := range []string{current, current[:half] + " " + current[half:], fmt.Sprintf("%x", current), fmt.Sprintf("%X", current[:half]), "x" + current[3:],
+		base64.StdEncoding.EncodeToString([]byte(current)), base64.URLEncoding.EncodeToString([]byte("abc: " + current))} {
+		text := Hide(r, "no: "+echo+"!")
+		for i := range len(echo) - 16 {
+			if strings.Contains(text, echo[i:i+16]) && echo[i:i+16] != base64.URLEncoding.EncodeToString([]byte("abc: " + current))[:16] {
+				t.Errorf("%s: %s", echo, text)
+				break
+			}
+		}
+		if !strings.HasPrefix(text, "no: ") || !strings.HasSuffix(text, "!") {
+			t.Error(text)
+		}
+	}
+	if text := "the token is wrong; see https://docs.example.com/token-of-the-api"; Hide(r, text) != text {
+		t.Error(Hide(r, text))
 	}
 }

@@ -112,7 +112,7 @@ func TestTools(t *testing.T) {
 		{"a device", "describe_device", `{"device":"pump-7"}`, false, []string{`"name":"state"`, `"name":"temperature"`, `"complete":true`}},
 		{"latest", "latest", `{"device":"pump-7"}`, false, []string{`"temperature":{"time":"2026-03-02T11:59:59Z","value":399}`, `… (10000 bytes)`, `"stands_for_rows":1`, `"complete":true`}},
 		{"history keeps a spike", "history", `{"device":"pump-7","properties":["temperature"],"start":"-24h","points":20}`, false, []string{`99999`, `"stands_for_rows":86400`, `"complete":true`}},
-		{"history of everything", "history", `{"device":"pump-7","start":"-24h","points":200}`, false, []string{`"complete":false`}},
+		{"history of everything", "history", `{"device":"pump-7","start":"-24h","points":200}`, false, []string{`"complete":false`, "to the end, the newest, are missing; ask for fewer points"}},
 		{"history of a time", "history", `{"device":"pump-7","properties":["temperature"],"start":"2026-03-02T11:59:58Z","end":"2026-03-02T11:59:58Z"}`, false, []string{`"rows":[["2026-03-02T11:59:58Z",398]]`, `"stands_for_rows":1`}},
 		{"stats", "stats", `{"device":"pump-7","properties":["temperature"],"start":"-24h"}`, false, []string{`"count":86400`, `"lowest":0,"highest":99999`, `"stands_for_rows":86400`, `"complete":true`, `"first":{"time":"2026-03-01T12:00:00Z","value":0},"last":{"time":"2026-03-02T11:59:59Z","value":399}`}},
 		{"stats of a text", "stats", `{"device":"pump-7","properties":["state"],"start":"-10s"}`, false, []string{`"count":10,"first"`}},
@@ -125,6 +125,7 @@ func TestTools(t *testing.T) {
 		{"another's description", "describe_device", `{"device":"secret"}`, true, []string{"is unknown"}},
 		{"an unknown property", "latest", `{"device":"pump-7","properties":["colour"]}`, true, []string{"describe_device names them"}},
 		{"too many points", "history", `{"device":"pump-7","start":"-24h","points":1000000000}`, true, []string{"points is 4 to 200"}},
+		{"none", "history", `{"device":"pump-7","start":"-24h","points":0}`, true, []string{"points is 4 to 200"}},
 		{"too few", "history", `{"device":"pump-7","start":"-24h","points":-1}`, true, []string{"points is 4 to 200"}},
 		{"no time", "history", `{"device":"pump-7","start":"yesterday"}`, true, []string{"is no time"}},
 		{"backwards", "history", `{"device":"pump-7","start":"-1h","end":"-2h"}`, true, []string{"before the start"}},
@@ -145,6 +146,38 @@ func TestTools(t *testing.T) {
 				t.Errorf("it tells of another's device: %s", got)
 			}
 		})
+	}
+}
+
+// TestLinesAreAnswered: all that came before the input's end is answered before the server
+// ends, and what is no message is answered, too.
+func TestLinesAreAnswered(t *testing.T) {
+	server, err := mcpserver.New(options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := `{"jsonrpc":"2.0","id":"first","method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}
+{"jsonrpc":"2.0","method":"notifications/initialized"}
+this is no JSON
+
+{"id":5}
+`
+	for i := range 20 {
+		in += fmt.Sprintf(`{"jsonrpc":"2.0","id":"call-%d","method":"tools/call","params":{"name":"stats","arguments":{"device":"pump-7","start":"-24h"}}}`+"\n", i)
+	}
+	var out strings.Builder
+	if err := server.Run(t.Context(), mcpserver.Lines(strings.NewReader(strings.TrimSuffix(in, "\n")), &out)); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{`"id":"first"`, `"id":null,"error":{"code":-32700,"message":"line 3 is no`, `"id":null,"error":{"code":-32600,"message":"line 5 is no`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%.2000s\nlacks %s", out.String(), want)
+		}
+	}
+	for i := range 20 {
+		if !strings.Contains(out.String(), fmt.Sprintf(`"id":"call-%d"`, i)) {
+			t.Errorf("call %d is not answered", i)
+		}
 	}
 }
 
@@ -175,6 +208,9 @@ func TestManyDevices(t *testing.T) {
 			break
 		}
 		after = got.Devices[len(got.Devices)-1].ID
+		if want := `ask again with after \"` + after + `\"`; !strings.Contains(text, want) {
+			t.Fatalf("%s lacks %s", text, want)
+		}
 	}
 	if n != 5000 {
 		t.Errorf("%d devices; want the 5000 that the caller may read", n)

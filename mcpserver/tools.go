@@ -52,7 +52,8 @@ type listed struct {
 
 type listOut struct {
 	Devices  []listed `json:"devices"`
-	Complete bool     `json:"complete" jsonschema:"false: more devices follow; ask again with after"`
+	Complete bool     `json:"complete" jsonschema:"false: more devices follow"`
+	More     string   `json:"more,omitempty" jsonschema:"how to get the others"`
 }
 
 func (c calls) listDevices(ctx context.Context, in listIn) (out listOut, err error) {
@@ -69,6 +70,8 @@ func (c calls) listDevices(ctx context.Context, in listIn) (out listOut, err err
 			}
 			one := listed{d.ID, d.Type, len(d.Properties)}
 			if left -= size(one); left < 0 {
+				last := out.Devices[len(out.Devices)-1].ID
+				out.More = fmt.Sprintf("more devices follow: ask again with after %q, or narrow the list with prefix or type", last)
 				return out, nil
 			}
 			out.Devices = append(out.Devices, one)
@@ -311,13 +314,13 @@ func instant(text string, now time.Time) (time.Time, error) {
 
 type historyIn struct {
 	rangeIn
-	Points int `json:"points,omitempty" jsonschema:"about how many rows; 4 to 200, none = 40"`
+	Points *int `json:"points,omitempty" jsonschema:"about how many rows; 4 to 200, none = 40"`
 }
 
 type historyOut struct {
 	Columns  []string `json:"columns" jsonschema:"time, then the properties"`
 	Rows     [][]any  `json:"rows"`
-	Complete bool     `json:"complete" jsonschema:"false: the answer ends before the end; ask for fewer properties or points, or from the last time on"`
+	Complete bool     `json:"complete" jsonschema:"false: rows or properties are missing; warnings say which"`
 	For      int64    `json:"stands_for_rows" jsonschema:"stored rows that were looked at"`
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -333,13 +336,14 @@ func (c calls) history(ctx context.Context, in historyIn) (out historyOut, err e
 	if err := c.between(&q, in.rangeIn); err != nil {
 		return out, err
 	}
-	switch {
-	case in.Points == 0:
-		in.Points = defaultPoints
-	case in.Points < hotreader.MinPoints || in.Points > maxPoints:
+	points := defaultPoints
+	if in.Points != nil {
+		points = *in.Points
+	}
+	if points < hotreader.MinPoints || points > maxPoints {
 		return out, invalid(fmt.Sprintf("points is 4 to %d", maxPoints))
 	}
-	q.Pick = hotreader.Points(q.Start, q.End, in.Points)
+	q.Pick = hotreader.Points(q.Start, q.End, points)
 	out.Columns, out.Rows, out.Complete = append([]string{"time"}, q.Properties...), [][]any{}, all
 	left, stats := maxBytes-size(out.Columns), new(hotreader.Stats)
 	for row, err := range c.o.Reader.Read(hotreader.WithStats(ctx, stats), q) {
@@ -352,11 +356,15 @@ func (c calls) history(ctx context.Context, in historyIn) (out historyOut, err e
 		}
 		if left -= size(one); left < 0 {
 			out.Complete = false
+			out.Warnings = append(out.Warnings, fmt.Sprintf("the answer is full: the rows from %s to the end, the newest, are missing; ask for fewer points or properties, or once more with this start", one[0]))
 			break
 		}
 		out.Rows = append(out.Rows, one)
 	}
-	out.For, out.Warnings = stats.Looked.Load(), c.told(ctx, stats)
+	if !all {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("only the first %d properties are here; name the others to get them", len(q.Properties)))
+	}
+	out.For, out.Warnings = stats.Looked.Load(), append(out.Warnings, c.told(ctx, stats)...)
 	return out, nil
 }
 

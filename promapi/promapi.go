@@ -77,7 +77,7 @@ type API struct {
 // New returns the API. An error is of CodeConfig.
 func New(o Options) (*API, error) {
 	if o.Reader == nil {
-		return nil, &hotreader.Error{Op: "Prometheus API", Code: hotreader.CodeConfig, Err: errors.New("no Reader is given")}
+		return nil, &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: errors.New("no Reader is given")}
 	}
 	o.Series = cmp.Or(o.Series, defaultSeries)
 	o.Samples = cmp.Or(o.Samples, defaultSamples)
@@ -89,6 +89,7 @@ func New(o Options) (*API, error) {
 			MaxSamples: o.Samples, Timeout: o.MaxTime, LookbackDelta: lookback, Parser: p,
 			NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
 			EnableAtModifier:         true, EnableNegativeOffset: true,
+			EnableQueryCost: true, // no limit is set; but with it the engine looks at the deadline at each step, not only between series
 		}),
 	}, nil
 }
@@ -103,12 +104,24 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request) error {
 	c := &call{api: a, ctx: ctx, r: r}
 	err := c.serve(w)
 	if err == nil {
-		err = send(w, r, http.StatusOK, c.answer())
-	} else if sending := c.fail(w, err); sending != nil {
+		return send(w, r, http.StatusOK, c.answer())
+	}
+	told := c.refusalOf(err)
+	if sending := c.fail(w, told, err); sending != nil {
 		return sending
+	}
+	if _, ok := errors.AsType[*hotreader.Error](err); !ok {
+		err = &hotreader.Error{Op: op, Code: told.code(), Err: err}
 	}
 	return err
 }
+
+// op is the operation of this API's own errors.
+const op = "Prometheus API"
+
+// errBusy is the error of a query that waited for its turn until its time was up.
+var errBusy = &hotreader.Error{Op: op, Code: hotreader.CodeOverloaded, RetryAfter: 5 * time.Second,
+	Err: errors.New("the server is busy: the query waited for others until its time was up, and was not evaluated; try again later")}
 
 // call is one request.
 type call struct {
@@ -171,6 +184,17 @@ func refuse(status int, kind, format string, args ...any) *refusal {
 	return &refusal{status, kind, fmt.Sprintf(format, args...)}
 }
 
+// code is the refusal's code in the log.
+func (r *refusal) code() hotreader.Code {
+	switch r.kind {
+	case "timeout":
+		return hotreader.CodeDeadline
+	case "canceled":
+		return hotreader.CodeCanceled
+	}
+	return hotreader.CodeInvalid
+}
+
 // tooMuch is the refusal of a query that would read too much.
 func tooMuch(format string, args ...any) *refusal {
 	return refuse(http.StatusUnprocessableEntity, "execution", format, args...)
@@ -179,9 +203,8 @@ func tooMuch(format string, args ...any) *refusal {
 // statusCanceled is nginx' status for a caller that went away, as Prometheus has it.
 const statusCanceled = 499
 
-// fail answers with an error.
-func (c *call) fail(w http.ResponseWriter, err error) error {
-	told := c.refusalOf(err)
+// fail answers with what the caller is told of an error.
+func (c *call) fail(w http.ResponseWriter, told *refusal, err error) error {
 	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
 	}
@@ -198,6 +221,8 @@ func (c *call) refusalOf(err error) *refusal {
 	_, late := errors.AsType[promql.ErrQueryTimeout](err)
 	code := hotreader.CodeOf(err)
 	switch {
+	case errors.Is(err, errBusy):
+		return refuse(http.StatusServiceUnavailable, "unavailable", "%s", errBusy.Err)
 	case late || code == hotreader.CodeDeadline || errors.Is(err, context.DeadlineExceeded):
 		return refuse(http.StatusServiceUnavailable, "timeout", "the query did not end within its time; ask for a shorter range, a longer step or fewer series")
 	case code == hotreader.CodeCanceled || errors.Is(err, context.Canceled):

@@ -283,6 +283,8 @@ func TestLimits(t *testing.T) {
 		{"query", `v{device="nobody"}`, 200, `"result":[]`},
 		{"query_range", "1", 400, "more than 11000 points"},
 		{"query", "sum(", 400, "parse error"},
+		{"query", "on", 400, `if a property has this name, select it with {__name__=\"on\"}`},
+		{"query", "rate(group_left[5m])", 400, `{__name__=\"group_left\"}`},
 		{"query", strings.Repeat("-", 16_000) + "1", 200, ""},
 		{"query", strings.Repeat("(", 8000) + "1" + strings.Repeat(")", 8000), 200, ""},
 		{"query", strings.Repeat("abs(", 3200) + "vector(1)" + strings.Repeat(")", 3200), 200, ""},

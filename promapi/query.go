@@ -3,11 +3,13 @@ package promapi
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -84,6 +86,9 @@ func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 	case c.api.running <- struct{}{}:
 		defer func() { <-c.api.running }()
 	case <-c.ctx.Done():
+		if errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
+			return errBusy
+		}
 		return c.ctx.Err()
 	}
 	options := promql.NewPrometheusQueryOpts(false, r.lookback, nil)
@@ -115,7 +120,7 @@ func (c *call) inspect(text string, start, end time.Time, step time.Duration) (b
 		expr, err = promql.PreprocessExpr(expr, start, end, step)
 	}
 	if err != nil {
-		return false, invalid("query", err.Error())
+		return false, invalid("query", err.Error()+hint(err))
 	}
 	most := 0.0
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
@@ -128,6 +133,16 @@ func (c *call) inspect(text string, start, end time.Time, step time.Duration) (b
 		return false, refuse(http.StatusBadRequest, "bad_data", "a subquery is evaluated at %.0f times; at most %d are allowed; give it a longer step", most, maxSubqueryTimes)
 	}
 	return reducible(expr), nil
+}
+
+// hint says how to select a metric whose name is a word of PromQL, if that is what a parse
+// error names, as unexpected <on>.
+func hint(err error) string {
+	_, word, _ := strings.Cut(err.Error(), "unexpected <")
+	if word, _, _ = strings.Cut(word, ">"); word == "" || metricName(word) != word || strings.Contains(word, ":") {
+		return ""
+	}
+	return fmt.Sprintf("; if a property has this name, select it with {__name__=%q}", word)
 }
 
 // times returns at how many times a subquery within path is evaluated at most.

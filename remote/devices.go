@@ -31,7 +31,7 @@ func (r *Source) Devices(ctx context.Context, prefix, kind, token string) (page 
 }
 
 func (r *Source) devices(ctx context.Context, parameters map[string]string) (page []Device, next string, err error) {
-	const most = 64 << 20
+	const most = 9 << 20 // an API sends 8 MB at most
 	x := &exchange{r: r, ctx: ctx, stats: hotreader.StatsOf(ctx), traceID: r.traceID(ctx)}
 	query := url.Values{}
 	for name, value := range parameters {

@@ -19,8 +19,11 @@ import (
 // the time of a latest value, text beyond 256 characters, or a column of several kinds.
 
 const (
-	maxPage = 32 << 20 // bytes of one JSON answer: the largest that any cloud's functions send
-	maxHeld = 64 << 20 // bytes of pages held in memory to sort them
+	maxPage = 32 << 20  // bytes of one JSON answer: the largest that any cloud's functions send
+	maxHeld = 128 << 20 // bytes of pages held in memory to sort them
+
+	maxNext    = 20_000 // characters of a nextToken, all of which are kept
+	valueBytes = 32     // of a row in memory
 )
 
 // readJSON yields the rows of q from a JSON peer, whose first answer is a.
@@ -127,6 +130,8 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	switch {
 	case err != nil:
 		return nil, x.parseError(err)
+	case len(token) > maxNext:
+		return nil, x.fail(hotreader.CodeProtocol, fmt.Errorf("the peer sent a nextToken of %d characters; want %d at most", len(token), maxNext))
 	case p.tokens[token]:
 		return nil, x.fail(hotreader.CodeProtocol, errors.New("the peer sent the same nextToken again"))
 	case token != "" && len(rows) == 0:
@@ -134,7 +139,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	case token != "":
 		p.tokens[token] = true
 	}
-	p.token, p.size = token, len(body)
+	p.token, p.size = token, max(len(body), len(rows)*len(p.ask.Properties)*valueBytes)
 	x.warn(came.Warnings)
 	if p.ask.Order == hotreader.Descending {
 		slices.Reverse(rows)

@@ -271,6 +271,7 @@ func TestPitfall11TokensThatLeadNowhere(t *testing.T) {
 		{"in a circle", "same nextToken", func(n int) string { return page(n, strconv.Quote(strconv.Itoa(n%3))) }},
 		{"an empty page", "empty page", func(n int) string { return page(-1, strconv.Quote(strconv.Itoa(n))) }},
 		{"the same page", "goes back", func(n int) string { return page(n&1, strconv.Quote(strconv.Itoa(n))) }},
+		{"endless", "a nextToken of 30001 characters", func(n int) string { return page(n, strconv.Quote(strings.Repeat("x", 30_000)+strconv.Itoa(n))) }},
 		{"nothing new", "nothing new", func(n int) string { return page((n+1)&1, strconv.Quote(strconv.Itoa(n))) }},
 		{"no text", "nextToken is", func(n int) string { return page(n, `7`) }},
 	} {

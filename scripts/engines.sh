@@ -55,7 +55,7 @@ modules() { # where its lock file is, where it goes, what it is
 	mv .engines/fetch ".engines/$2"
 }
 modules test/engine/cosmosdb cosmosdb "the Cosmos DB emulator (@vercel/cosmosdb-server)"
-modules test/engine/azurite azurite "the emulator of Azure Storage (azurite)"
+modules test/engine/azurite azurite "Azure Storage's emulator (azurite)"
 modules test/page page "what drives the page's browser (playwright-core, axe-core)"
 
 [ -n "${HOTREADER_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || need "chromium" "apt-get install chromium"

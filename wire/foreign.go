@@ -69,6 +69,9 @@ func (f Foreign) Means() string {
 // know only JSON may refuse a request without a problem of ours; a page, an empty
 // refusal and API Gateway's way to refuse are none of theirs.
 func (f Foreign) Certain() bool {
+	if f.Status == http.StatusNotImplemented { // a server of files, which knows GET alone
+		return f.Page()
+	}
 	if f.Status < 400 || f.Status > 499 || MayHeal(f.Status) {
 		return false
 	}

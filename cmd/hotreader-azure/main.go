@@ -55,8 +55,11 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	}
 	return function.Program{
 		Name: "hotreader-azure", Getenv: getenv, Host: "127.0.0.1",
-		Logger:  slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})),
-		Secret:  func(name string) identity.Fetch { return secret(getenv, name) },
+		Logger: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})),
+		Ways: function.Ways{
+			Secret: func(name string) identity.Fetch { return secret(getenv, name) },
+			Sign:   func(audience string) identity.Fetch { return azurefunctions.Sign(getenv, audience) },
+		},
 		Local:   func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
 		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
 		Mounts:  mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),

@@ -108,7 +108,10 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := function.Token(context.Background(), f, func(name string) identity.Fetch { return awslambda.Secret(getenv, name) })
+	who, err := function.Identify(context.Background(), f, function.Ways{
+		Secret: func(name string) identity.Fetch { return awslambda.Secret(getenv, name) },
+		Sign:   func(audience string) identity.Fetch { return awslambda.Sign(getenv, audience) },
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +122,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	parts := function.Parts{
 		Local:   func() (hotreader.Source, error) { return local(f, seen) },
 		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
-		Catalog: devices, Token: token, Program: "hotreader-lambda", Observer: seen,
+		Who:     who, Catalog: devices, Program: "hotreader-lambda", Observer: seen,
 	}
 	if f.Role == config.API {
 		api, err := parts.API(f, httpapi.Options{MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime, Logger: logger})
@@ -140,8 +143,8 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		Logger:    logger, Observer: seen, TraceID: seen.TraceID,
 		Reuse: lambdacontext.MaxConcurrency() == 1,
 	}
-	if token != nil {
-		twin.Responder.Keys = func() [][]byte { return token.Keys(tokenPurpose) }
+	if keys := who.PageKeys(); keys != nil {
+		twin.Responder.Keys, twin.Responder.Renew = func() [][]byte { return keys.Keys(tokenPurpose) }, keys.Renew
 	}
 	answer := awslambda.History
 	if f.Role == config.LastEntry {

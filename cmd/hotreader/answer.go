@@ -29,6 +29,7 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 			return err
 		}
 	}
+	k.app.warnOfReaders(k.source.tokenFile)
 	reader, closer, err := k.source.open(ctx)
 	if err != nil {
 		return err

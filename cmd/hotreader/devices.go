@@ -232,7 +232,7 @@ func (l *listing) ofRemote() (pageOf, error) {
 		for !ended && len(page) < devicesPage { // the API says how large its pages are
 			var some []remote.Device
 			if some, next, err = far.Devices(ctx, l.prefix, l.kind, next); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s: %w", l.source.remote, err)
 			}
 			for _, d := range some {
 				if d.ID <= last {

@@ -121,7 +121,7 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, hotreader.CodeUnauthenticated):
 		return "set " + tokenVariable + " to the token of that API, or name a file that holds it with --token-file"
-	case errors.Is(err, hotreader.CodeNotFound) && strings.HasPrefix(err.Error(), "remote: "):
+	case errors.Is(err, hotreader.CodeNotFound) && strings.Contains(err.Error(), "remote: "):
 		return "--remote takes the API's base, as https://host, without /v1 and what follows"
 	case errors.Is(err, fs.ErrNotExist):
 		return "check the name"

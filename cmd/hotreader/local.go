@@ -178,13 +178,15 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 	w, me, s := a.stdout, invocation(), target.State()
 	shell := strings.Join(append(target.Shell(), ""), " ")
 	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("It runs until ^C; data is in memory only. In another terminal:"))
-	fmt.Fprintf(w, "  # fill it: %s\n", s.Store.Is)
-	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s examples/pump.csv\n", shell, me, s.Store.URL, d.ID, d.Properties[max(0, slices.Index(d.Types, hotreader.Double))])
+	fmt.Fprintf(w, "  # fill it from a file of your own: %s\n", s.Store.Is)
+	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s FILE.csv\n", shell, me, s.Store.URL, d.ID, d.Properties[max(0, slices.Index(d.Types, hotreader.Double))])
 	if at := s.Sides[string(p.L3)].URL; at != "" {
 		fmt.Fprintln(w, "  # the door of hot storage's cloud")
 		fmt.Fprintf(w, "  export %s=$(jq -r '.connections[].token' %s)\n", tokenVariable, filepath.Join(target.Dir(), "config_inter_cloud.json"))
 		fmt.Fprintf(w, "  %s query --remote %s --device %s --property %s --limit 5\n", me, at, d.ID, d.Properties[0])
 	}
+	fmt.Fprintln(w, "  # what the functions log")
+	fmt.Fprintf(w, "  tail -n 20 '%s'/*%s\n", target.Dir(), local.LogSuffix)
 	switch side := s.Sides[string(p.L4)]; {
 	case p.L4 == config.AWS:
 		fmt.Fprintln(w, "  # as TwinMaker asks")

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"io"
+	"os"
+	"strings"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/spf13/cobra"
 
 	"hotreader/function"
+	"hotreader/identity"
 	"hotreader/mcpserver"
 )
 
@@ -18,7 +19,8 @@ complete.
 
 The devices are those of the catalogue; without one, those of a mem: or bolt: store, or
 of the API. Where there is none of these, the assistant has to be told the devices and
-properties.
+properties. HOTREADER_DEVICES names the devices that it may read, as "pump-7,valve-*";
+all if it is not set.
 
 ` + tokenText
 
@@ -55,14 +57,19 @@ func (a *app) runMCP(ctx context.Context, s *source, list string) error {
 	if o.Catalog, err = function.OpenCatalog(list); err != nil {
 		return err
 	}
+	if text, set := os.LookupEnv("HOTREADER_DEVICES"); set {
+		if strings.TrimSpace(text) == "" {
+			return usagef("mcp: HOTREADER_DEVICES is empty, which would be all devices; name some, or leave it out")
+		}
+		devices, err := identity.ParseDevices(text)
+		if err != nil {
+			return usagef("mcp: HOTREADER_DEVICES: %v", err)
+		}
+		o.May = func(_ context.Context, device string) bool { return devices.Has(device) }
+	}
 	server, err := mcpserver.New(o)
 	if err != nil {
 		return err
 	}
-	return server.Run(ctx, &mcp.IOTransport{Reader: io.NopCloser(a.stdin), Writer: unclosed{a.stdout}})
+	return server.Run(ctx, mcpserver.Lines(a.stdin, a.stdout))
 }
-
-// unclosed is standard output, which the transport must not close.
-type unclosed struct{ io.Writer }
-
-func (unclosed) Close() error { return nil }

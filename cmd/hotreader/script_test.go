@@ -125,7 +125,7 @@ func startProgram(ts *testscript.TestScript, _ bool, args []string) {
 	name, pattern, stream := args[0], regexp.MustCompile(args[1]), args[2]
 	cmd := exec.Command(args[3], args[4:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, v := range []string{"PATH", "HOME", "TMPDIR", "INTER_CLOUD_TOKEN", "NO_COLOR", "HOTREADER_DEVICES", "HOTREADER_RATE", "HOTREADER_LOOK_BACK"} {
+	for _, v := range []string{"PATH", "HOME", "TMPDIR", "INTER_CLOUD_TOKEN", "NO_COLOR", "HOTREADER_DEVICES", "HOTREADER_RATE", "HOTREADER_LOOK_BACK", "HOTREADER_TRUST"} {
 		if text := ts.Getenv(v); text != "" {
 			cmd.Env = append(cmd.Env, v+"="+text)
 		}

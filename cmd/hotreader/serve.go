@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -94,6 +96,12 @@ and each request is a line after it, in JSON unless it is a terminal.
 While it is rotated, give two: current,previous. The file is read again when a
 token is refused, at most each five minutes. Without a token nothing is served.
 Make one with: openssl rand -hex 32
+
+HOTREADER_TRUST names other callers, beside or instead of who has the token, each with
+its devices and its rate: token_secret is a file with its token, and issuer, audience
+and subject are those of a token that its cloud signs. HOTREADER_PAGE_KEY_SECRET is a
+file with the key of page tokens; with HOTREADER_TRUST alone one is made at the start,
+and next_tokens end with the process.
 
 HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK,
 HOTREADER_MAX_ROWS, HOTREADER_CACHE, HOTREADER_SETTLE, HOTREADER_CACHE_AGE,
@@ -221,7 +229,11 @@ func fill(f *pflag.FlagSet, names map[string]string, variable func(string) (stri
 		if !ok || f.Changed(flag) || text == "" && flag != "devices" { // which must not become all
 			continue
 		}
-		if err := f.Set(flag, text); err != nil {
+		err := f.Set(flag, text)
+		if _, ok := errors.AsType[*strconv.NumError](err); ok {
+			return usagef("serve: %s is %.40q; want a number", names[flag], text)
+		}
+		if err != nil {
 			return usagef("serve: %s: %v", names[flag], err)
 		}
 	}
@@ -243,18 +255,18 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	if err != nil {
 		return usagef("serve: --devices: %v", err)
 	}
-	token, err := servedToken(ctx, s.tokenFile)
+	logs := a.logger(level)
+	who, err := s.who(ctx)
 	if err != nil {
 		return err
 	}
-	logs := a.logger(level)
 	seen, err := observe.New(observe.Options{Getenv: os.Getenv, Program: "hotreader-serve", Version: thisBuild().Version, Logger: logs, Page: s.metrics != ""})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	s.metrics = cmp.Or(s.metrics, seen.Page())
-	parts := function.Parts{Token: token, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
+	parts := function.Parts{Who: who, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
 	stores := &opened{ctx: ctx, wrap: seen.Store}
 	defer func() { _ = stores.Close() }() // they were read
 	parts.Local, parts.Objects = func() (hotreader.Source, error) { return stores.open(s.store) }, stores.open
@@ -273,6 +285,10 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	}
 	defer end()
 	a.note("listening on %s://%s", s.scheme(), listener.Addr())
+	a.warnOfReaders(s.tokenFile)
+	if who.Token == nil && os.Getenv("HOTREADER_PAGE_KEY_SECRET") == "" {
+		a.note("next_tokens are signed with a key that ends with this process; HOTREADER_PAGE_KEY_SECRET names a file with one that stays")
+	}
 	if metrics != nil {
 		a.note("metrics on http://%s%s", metrics, page.Path)
 	}
@@ -284,7 +300,9 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 	f := s.tiers.function(config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, L3: storeCloud(s.store), Settings: config.Settings{
 		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}})
 	if s.twin != nil {
-		parts.Catalog, parts.Peer, f.Twin = s.twin.devices, s.twin.peer, s.twin.Twin
+		if parts.Catalog, f.Twin = s.twin.devices, s.twin.Twin; s.twin.peer != nil {
+			parts.Credential = s.twin.peer
+		}
 		if f.Remote {
 			f.L3 = s.twin.L3
 		}

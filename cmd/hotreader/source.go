@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,7 +80,36 @@ func servedToken(ctx context.Context, file string) (*identity.Token, error) {
 	if file == "" {
 		return tokenFrom("")
 	}
-	return identity.Fetched(ctx, func(context.Context) (string, time.Time, error) { return tokenIn(file) })
+	return identity.Fetched(ctx, fetchFile(file))
+}
+
+func fetchFile(file string) identity.Fetch {
+	return func(context.Context) (string, time.Time, error) { return tokenIn(file) }
+}
+
+// who is who may ask the server.
+func (s *serving) who(ctx context.Context) (who function.Who, err error) {
+	f := &config.Function{PageKeySecret: os.Getenv("HOTREADER_PAGE_KEY_SECRET")}
+	if f.Trust, err = config.FileTrust(os.Getenv("HOTREADER_TRUST")); err != nil {
+		return who, err
+	}
+	if s.tokenFile != "" || len(f.Trust) == 0 || s.remote != "" && s.twin == nil || strings.TrimSpace(os.Getenv(tokenVariable)) != "" {
+		if f.Token, err = servedToken(ctx, s.tokenFile); err != nil {
+			return who, err
+		}
+	}
+	who, err = function.Identify(ctx, f, function.Ways{Secret: fetchFile})
+	if err == nil && who.PageKeys() == nil {
+		who.PageKey, err = identity.Static(config.NewToken().Reveal())
+	}
+	return who, err
+}
+
+// warnOfReaders says that others of this machine can read a file with a token.
+func (a *app) warnOfReaders(file string) {
+	if info, err := os.Stat(file); file != "" && err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		a.note("%s can be read by others on this machine; change that with: chmod 600 %s", file, file)
+	}
 }
 
 // source is where a query goes: a store or a Hot Reader API.
@@ -192,7 +222,7 @@ func (s *source) far(stores *opened) (hotreader.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := function.Parts{Token: token}.Remote(remote.Options{URL: s.remote})
+	src, err := function.Parts{Who: function.Who{Token: token}}.Remote(remote.Options{URL: s.remote})
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,9 @@
 // have is an empty cell, an empty string is a cell of two quotes.
 //
 // Spreadsheets take a cell that begins with = + - @, a tab or the end of a line
-// for a formula, and text comes from devices. Such text is therefore written
+// for a formula, and text comes from devices. Some pass over blanks before it, take
+// wide signs for narrow ones, or begin another cell at a semicolon, a tab or the end
+// of a line. Such text is therefore written
 // with an apostrophe before it, which spreadsheets understand as "this is
 // text"; so is text that looks as if that had been done to it, so that reading
 // a CSV (as hotreader import does) can undo it exactly. Numbers are never touched. The two JSON formats
@@ -32,6 +34,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 
 	"hotreader"
 	"hotreader/internal/jsontext"
@@ -213,15 +216,15 @@ func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error], stats
 // AppendCell appends text as a CSV cell, quoted where it must be and guarded
 // where a spreadsheet would run it.
 func AppendCell(dst, text []byte) []byte {
-	guard := runsAsFormula(text) && !hotreader.IsNumber(text)
+	guard := anyFormula(text) && !hotreader.IsNumber(text)
 	if !guard && len(text) > 0 && !needsQuotes(text) {
 		return append(dst, text...)
 	}
 	dst = append(dst, '"')
-	if guard {
-		dst = append(dst, '\'')
-	}
-	for _, c := range text {
+	for i, c := range text {
+		if guard && runsAsFormula(text, i) {
+			dst = append(dst, '\'')
+		}
 		if c == '"' {
 			dst = append(dst, '"')
 		}
@@ -239,16 +242,53 @@ func needsQuotes(text []byte) bool {
 	return text[0] == ' ' || text[len(text)-1] == ' '
 }
 
-// runsAsFormula reports whether text begins as a formula, or as a guarded one.
-func runsAsFormula(text []byte) bool {
-	for _, c := range text {
-		switch c {
-		case '\'':
+// separators end a cell where a spreadsheet does not see that ours is quoted: where a
+// semicolon is the separator, it looks for quotes only behind that.
+const separators = ";\t\r\n"
+
+// runsAsFormula reports whether a spreadsheet may take text[at:] for a formula at the
+// beginning of a cell, or for a guarded one. Spreadsheets pass over blanks, and take wide
+// signs for narrow ones.
+func runsAsFormula[T string | []byte](text T, at int) bool {
+	if at > 0 && strings.IndexByte(separators, text[at-1]) < 0 {
+		return false
+	}
+	for i := at; i < len(text); i++ {
+		switch text[i] {
+		case '\'', ' ', 0, 0xc2, 0xa0: // the last two are a blank that does not break
 			continue
-		case '=', '+', '-', '@', '\t', '\r', '\n':
+		case '=', '+', '-', '@':
 			return true
+		case '\t', '\r', '\n':
+			return at == 0
+		case 0xef:
+			return len(text)-i >= 3 && text[i+1] == 0xbc && strings.IndexByte("\x9d\x8b\x8d\xa0", text[i+2]) >= 0 // ＝＋－＠
 		}
 		return false
 	}
 	return false
+}
+
+// anyFormula reports whether a spreadsheet could run a part of text.
+func anyFormula(text []byte) bool {
+	for i := range text {
+		if runsAsFormula(text, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// Unguard takes the apostrophes away that AppendCell sets.
+func Unguard(text string) string {
+	if strings.IndexByte(text, '\'') < 0 {
+		return text
+	}
+	var b strings.Builder
+	for i := range len(text) {
+		if text[i] != '\'' || !runsAsFormula(text, i) {
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String()
 }

@@ -186,7 +186,14 @@ func TestFormulasAreGuarded(t *testing.T) {
 		"-1":       `-1`, // a number harms nobody
 		"-1+cmd":   `"'-1+cmd"`,
 		"@SUM":     `"'@SUM"`,
-		"\t=1":     "\"'\t=1\"",
+		"\t=1":     "\"'\t'=1\"",
+		"a;=1+1;":  `"a;'=1+1;"`, // where a semicolon separates
+		"a\n@x":    "\"a\n'@x\"",
+		"a;'=1":    `"a;''=1"`,
+		"＝1":       `"'＝1"`,
+		"\x00=1":   "\"'\x00=1\"",
+		"\u00a0=1": "\"'\u00a0=1\"",
+		"a；=1":     `a；=1`,
 		"\rx":      "\"'\rx\"",
 		"\nx":      "\"'\nx\"",
 		"'=1":      `"''=1"`,
@@ -194,12 +201,15 @@ func TestFormulasAreGuarded(t *testing.T) {
 		"'quoted'": `'quoted'`,
 		"'":        `'`,
 		"a=1":      `a=1`,
-		" =1":      `" =1"`, //nolint:gocritic // the blank is the case
+		" =1":      `"' =1"`, //nolint:gocritic // the blank is the case
 	} {
 		e, _ := plain.NewEncoder(plain.CSV, []string{"p"})
 		got := e.AppendRow(nil, hotreader.Row{Values: []hotreader.Value{str(text)}}, true)
 		if want := "," + want + "\n"; string(got) != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+		if cell := strings.ReplaceAll(strings.Trim(want, `"`), `""`, `"`); plain.Unguard(cell) != text {
+			t.Errorf("%q came back as %q", text, plain.Unguard(cell))
 		}
 	}
 }

@@ -26,6 +26,10 @@ type Responder struct {
 	// cannot widen a query anyway.
 	Keys func() [][]byte
 
+	// Renew fetches the keys again, after a token that none of them verifies, and reports
+	// whether there are others now. nil = it cannot.
+	Renew func(context.Context) bool
+
 	// MaxBytes bounds an answer; the next page has the rest. Zero = DefaultMaxBytes.
 	MaxBytes int
 
@@ -91,7 +95,11 @@ func (r *Responder) AppendHistory(ctx context.Context, dst []byte, req Request) 
 	signed := binding(&req)
 	var from *position
 	if req.NextToken != "" {
-		if from, err = parseToken(&req, keys, signed); err != nil {
+		if from, err = parseToken(&req, keys, signed); err != nil && r.Renew != nil && r.Renew(ctx) {
+			keys = r.Keys()
+			from, err = parseToken(&req, keys, signed)
+		}
+		if err != nil {
 			return dst, err
 		}
 	}

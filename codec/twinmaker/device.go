@@ -46,6 +46,10 @@ type Request struct {
 		Properties []string // of the query
 	}
 
+	// Constants are properties of the query that the catalogue gives one value for all
+	// times: name and value. An answer of nothing else is an error.
+	Constants map[string]string
+
 	// Names are the answer's names for the properties. nil = the query's own. In a
 	// last-entry request, several names may share one property of the query.
 	Names []Name
@@ -257,6 +261,26 @@ func (d Devices) find(ctx context.Context, e *event, req *Request) error {
 		d.noDevice(componentType), short(ref.EntityID), short(cmp.Or(ref.ComponentPath, ref.ComponentName)))
 }
 
+// filtered returns the error of filters on the external id that no device of the catalogue
+// can pass.
+func (d Devices) filtered(op string, req *Request) error {
+	var wrong []string
+	for _, f := range req.DeviceFilters {
+		id := string(f.Value.Text())
+		if d.Catalog == nil || f.Op != hotreader.Equal {
+			continue
+		}
+		device, ok := d.Catalog.Device(id)
+		switch {
+		case !ok:
+			wrong = append(wrong, fmt.Sprintf("propertyFilters select the device %q, which is not in the catalogue of devices", short(id)))
+		case req.Fleet != nil && cmp.Or(device.Type, device.ID) != req.Fleet.Type:
+			wrong = append(wrong, fmt.Sprintf("propertyFilters select the device %q, which is not of the type %q", short(id), short(req.Fleet.Type)))
+		}
+	}
+	return invalid(op, wrong)
+}
+
 // declare takes from the catalogue the types of the properties whose definition has
 // none, and notes what it does not list.
 func (d Devices) declare(req *Request) {
@@ -274,6 +298,11 @@ func (d Devices) declare(req *Request) {
 		switch {
 		case at < 0:
 			req.Unlisted.Properties = append(req.Unlisted.Properties, name)
+		case device.Properties[at].Constant != "":
+			if req.Constants == nil {
+				req.Constants = map[string]string{}
+			}
+			req.Constants[name] = device.Properties[at].Constant
 		case q.Types[i] == hotreader.Untyped:
 			q.Types[i] = device.Properties[at].Type
 		}

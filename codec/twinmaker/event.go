@@ -60,6 +60,9 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 			return Request{}, err
 		}
 		d.declare(&req)
+		if err := d.filtered(op, &req); err != nil {
+			return Request{}, err
+		}
 		if err := req.check(op); err != nil {
 			return Request{}, err
 		}
@@ -144,13 +147,22 @@ func parseEvent(op string, body []byte) (*event, error) {
 
 // tooDeep reports whether JSON nests deeper than maxDepth.
 func tooDeep(body []byte) bool {
+	deep, _ := shape(body)
+	return deep
+}
+
+// shape reports whether JSON nests too deep, and counts the commas between its parts.
+func shape(body []byte) (deep bool, commas int) {
 	var n jsontext.Nesting
 	for _, c := range body {
 		if n.Add(c); n.Depth > maxDepth {
-			return true
+			return true, commas
+		}
+		if c == ',' && !n.Quoted {
+			commas++
 		}
 	}
-	return false
+	return false, commas
 }
 
 // read reads a field into v. It reports whether the field is there and is what want

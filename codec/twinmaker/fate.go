@@ -69,6 +69,12 @@ func (p *page) setFates(fates []fate) {
 
 // ended returns the error of a query that ends with this page.
 func (r *Responder) ended(req *Request, fates []fate, stats *hotreader.Stats) error {
+	for i, name := range req.Query.Properties {
+		if value, ok := req.Constants[name]; ok && fates[i]&given == 0 {
+			stats.Retract(hotreader.LookBackEnded, name) // there is no older value
+			stats.Warn(hotreader.Warning{Reason: hotreader.Constant, Property: name, Detail: fmt.Sprintf("its value is %.300s, which TwinMaker has itself", value)})
+		}
+	}
 	if err := nothingLeft(req.Query.Properties, fates, stats, r.Warnings); err != nil {
 		return err
 	}
@@ -112,6 +118,8 @@ func (r *Request) mistaken(fates []fate, stats *hotreader.Stats) error {
 	var wrong []string
 	for _, w := range stats.Warnings() {
 		switch {
+		case w.Reason == hotreader.Constant && r.Constants[w.Property] != "":
+			wrong = append(wrong, w.String())
 		case w.Reason == hotreader.UnknownDevice && r.Unlisted.Device:
 			wrong = append(wrong, fmt.Sprintf("device %q is not in the catalogue of devices, and nothing is stored for it", short(r.Query.Device)))
 		case w.Reason == hotreader.UnknownProperty && slices.Contains(r.Unlisted.Properties, w.Property):

@@ -449,6 +449,10 @@ func TestDecodeFleets(t *testing.T) {
 		{name: "shared by one", devices: Devices{Twin: "t", Catalog: one}, event: asks("t-mixer"), fleet: "mixer"},
 		{name: "a device's own type", devices: d, event: asks("t-boiler"), device: "boiler"},
 		{name: "no catalogue", devices: Devices{Twin: "t"}, event: asks("t-mixer-1"), device: "mixer-1"},
+		{name: "a filter on a device of it", devices: d, event: asks("t-mixer", "propertyFilters", `[{"propertyName":"alarm_key","operator":"=","value":{"stringValue":"`+mixer(3)+`"}}]`), fleet: "mixer"},
+		{name: "a filter on nobody", devices: d, event: asks("t-mixer", "propertyFilters", `[{"propertyName":"alarm_key","operator":"=","value":{"stringValue":"mixer-99"}}]`), says: `propertyFilters select the device "mixer-99", which is not in the catalogue`},
+		{name: "a filter on another type's", devices: d, event: asks("t-mixer", "propertyFilters", `[{"propertyName":"alarm_key","operator":"=","value":{"stringValue":"boiler"}}]`), says: `"boiler", which is not of the type "mixer"`},
+		{name: "a filter on a number", devices: d, event: asks("t-mixer", "propertyFilters", `[{"propertyName":"alarm_key","operator":"=","value":{"integerValue":1}}]`), says: `value is 1, but property "alarm_key" is an external id; want a stringValue`},
 		{name: "a type that nobody has", devices: d, event: asks("t-mxer"), says: `componentTypeId "t-mxer" is of no device of the catalogue (did you mean "t-mixer"?); correct it`},
 		{name: "a device that has a type", devices: d, event: asks("t-" + mixer(3)), says: "is of no device of the catalogue"},
 		{name: "a type without the twin's name", devices: d, event: asks("mixer"), says: `componentTypeId is "mixer", without the twin's name; want "t-mixer"`},
@@ -479,5 +483,30 @@ func TestDecodeFleets(t *testing.T) {
 				t.Errorf("type %v; want the catalogue's %v", req.Query.Types[0], want)
 			}
 		})
+	}
+}
+
+// TestConstants: a constant of the catalogue has no rows. Alone it is an error, beside
+// others a warning, which names its value.
+func TestConstants(t *testing.T) {
+	list, err := catalog.Of([]catalog.Device{{ID: mixer(0), Type: "mixer", Properties: []catalog.Property{
+		{Name: "a", Type: hotreader.Double}, {Name: "serial", Type: hotreader.ShortString, Constant: `"S-1"`}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Responder{Reader: hotreader.NewReader(filled(t, []int{3}))}
+	const says = `serial: a constant of the catalogue, which devices do not report; its value is "S-1", which TwinMaker has itself`
+	for selected, fails := range map[string]bool{`["serial"]`: true, `["a","serial"]`: false} {
+		event := anEvent("entityId", "", "componentName", "", "componentTypeId", `"t-mixer"`, "selectedProperties", selected, "startTime", `"2020-01-01T00:00:00Z"`,
+			"properties", `{"deviceId":{"definition":{"dataType":{"type":"STRING"},"isExternalId":true}},"a":{"definition":{}},"serial":{"definition":{}}}`)
+		req, err := Devices{Twin: "t", Catalog: list}.DecodeHistory(t.Context(), event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stats := new(hotreader.Stats)
+		_, err = r.AppendHistory(hotreader.WithStats(t.Context(), stats), nil, req)
+		if w := stats.Warnings(); len(w) != 1 || w[0].String() != says || fails != (err != nil) || fails && !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, %v", selected, w, err)
+		}
 	}
 }

@@ -164,6 +164,7 @@ func (g *grid) isAfter(a, b time.Time) bool { return a.Compare(b)*int(g.sign) > 
 
 // stepper fills a page with interpolated values.
 type stepper struct {
+	ctx    context.Context // for reading
 	grid   grid
 	page   *page
 	tracks []track
@@ -187,6 +188,7 @@ func (f *pageFiller) readSteps() (*position, error) {
 	q := f.req.Query
 	q.Limit = 0
 	s := &stepper{
+		ctx:    f.ctx,
 		grid:   grid{seconds: q.Start.Unix(), nanos: q.Start.Nanosecond(), interval: int64(f.req.Interpolation / time.Second), sign: 1},
 		page:   f.page,
 		tracks: make([]track, len(q.Properties)),
@@ -377,6 +379,11 @@ func (s *stepper) addPoint(i int, at time.Time, v hotreader.Value) {
 			t.hasPending = true
 			return
 		}
+		if step%1024 == 0 && step >= s.first && s.ctx.Err() != nil { // thousands of steps may lie between two points
+			t.hasPending = true
+			s.shorten(step)
+			return
+		}
 	}
 	t.before, t.settled, t.pending = t.settled, t.pending, t.before
 	t.hasBefore, t.beforeUsed = t.hasSettled, false
@@ -439,9 +446,18 @@ func (s *stepper) shorten(limit int64) {
 			end = c.ends[keep-1]
 		}
 		s.page.size -= len(c.buf) - end
-		c.buf, c.ends = c.buf[:end], c.ends[:keep]
+		c.buf, c.ends = shrunk(c.buf, end), shrunk(c.ends, int(keep))
 		s.stepBack(&s.tracks[i], c.from+keep)
 	}
+}
+
+// shrunk returns the first n of s, in memory of that size if s has much more: of a
+// hundred properties, each may have filled the page for a while.
+func shrunk[T any](s []T, n int) []T {
+	if n > cap(s)/2 || cap(s)-n < 8<<10 {
+		return s[:n]
+	}
+	return append(make([]T, 0, n), s[:n]...)
 }
 
 // stepBack makes t's points pending again until settled is before step.

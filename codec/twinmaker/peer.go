@@ -56,6 +56,9 @@ func ParseHistoryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 	}
 	slices.SortStableFunc(cells, func(a, b peerCell) int { return a.time.Compare(b.time) })
 	n := len(q.Properties)
+	if rows := instants(cells); rows*n > maxCells {
+		return PeerAnswer{}, tooMuch("%d rows of %d properties, more than %d values", rows, n, maxCells)
+	}
 	var slab []hotreader.Value
 	for _, c := range cells {
 		if len(a.Rows) == 0 || !a.Rows[len(a.Rows)-1].Time.Equal(c.time) {
@@ -69,6 +72,16 @@ func ParseHistoryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 		a.noNumber(q.Properties[c.property], c.value)
 	}
 	return a, nil
+}
+
+// instants counts the different times of cells in their order.
+func instants(cells []peerCell) (n int) {
+	for i := range cells {
+		if i == 0 || !cells[i].time.Equal(cells[i-1].time) {
+			n++
+		}
+	}
+	return n
 }
 
 // noNumber counts a point that the peer gave, but whose value is none.
@@ -207,10 +220,26 @@ func checkAnswer(body []byte) error {
 		return protocol("text that is not JSON")
 	case body[0] != '{':
 		return protocol("%s", describe(body))
-	case tooDeep(body):
+	}
+	switch deep, commas := shape(body); {
+	case deep:
 		return protocol("JSON that nests deeper than %d levels", maxDepth)
+	case commas > maxParts:
+		return tooMuch("JSON of more than %d parts", maxParts)
 	}
 	return nil
+}
+
+// What a peer's answer may become in memory. A point of 60 bytes has two commas, so
+// what takes more parts, or a row for each point of many properties, is no answer that
+// a cloud's functions can send.
+const (
+	maxParts = 1_300_000 // members and elements
+	maxCells = 4_000_000 // rows times properties
+)
+
+func tooMuch(format string, args ...any) error {
+	return &hotreader.Error{Op: "peer's answer", Code: hotreader.CodeTooLarge, Err: fmt.Errorf(format+"; ask for less", args...)}
 }
 
 // Bounds of a peer's warnings.

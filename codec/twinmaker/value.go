@@ -189,6 +189,8 @@ func (e *event) readFilters(req *Request) {
 			e.bad("%s.propertyName is %q, which is a constant and in no record; leave the filter out", field, short(f.Property))
 		case !canHave(t, f.Value):
 			e.bad("%s.value is %s, which property %q, declared %v, cannot have", field, short(f.Value.String()), short(f.Property), t)
+		case ofDevice && f.Value.Kind() != hotreader.String:
+			e.bad("%s.value is %s, but property %q is an external id; want a stringValue", field, short(f.Value.String()), short(f.Property))
 		}
 		if ofDevice {
 			f.Value = hotreader.StringValue(f.Value.Text())

@@ -142,7 +142,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	} else {
 		if l.reader == nil {
 			f := &config.Function{Role: config.API, L3: l.l3, L4: l.l4, Remote: l.l3 != l.l4, RemoteURL: readerURL}
-			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Token: token(t, l.readerToken), Program: "test"}.API(f, httpapi.Options{})
+			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Who: function.Who{Token: token(t, l.readerToken)}, Program: "test"}.API(f, httpapi.Options{})
 			l.reader = must(t, h, err)
 		}
 		d.URL = server(t, l.reader)

@@ -2,8 +2,10 @@ package local
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"hotreader/dev/emulators"
@@ -23,6 +25,32 @@ type child struct {
 // run starts program in dir, with env and nothing else of this process'
 // environment but what every program needs.
 func run(name, dir string, env []string, program string, args ...string) (*child, error) {
+	c := newChild(name, dir, env, program, args...)
+	return c.start(&c.output)
+}
+
+// LogSuffix ends the names of the files, in Dir, that hold what functions write.
+const LogSuffix = ".log"
+
+// runFunction is run, of a function; what it writes goes into a file in dir, too.
+func runFunction(name, dir string, env []string, program string) (*child, error) {
+	log, err := os.OpenFile(filepath.Join(dir, name+LogSuffix), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	c := newChild(name, dir, env, program)
+	if _, err := c.start(io.MultiWriter(&c.output, log)); err != nil {
+		_ = log.Close()
+		return nil, err
+	}
+	go func() {
+		<-c.exited
+		_ = log.Close()
+	}()
+	return c, nil
+}
+
+func newChild(name, dir string, env []string, program string, args ...string) *child {
 	//nolint:gosec,noctx // G204: the programs are those of the folders that the user names; noctx: stop ends them, in order
 	c := &child{name: name, cmd: exec.Command(program, args...), exited: make(chan struct{})}
 	c.cmd.Dir = dir
@@ -32,11 +60,15 @@ func run(name, dir string, env []string, program string, args ...string) (*child
 			c.cmd.Env = append(c.cmd.Env, v+"="+text)
 		}
 	}
-	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output
 	c.cmd.WaitDelay = time.Second // for output of what it may have started
 	c.cmd.SysProcAttr = leader()
+	return c
+}
+
+func (c *child) start(out io.Writer) (*child, error) {
+	c.cmd.Stdout, c.cmd.Stderr = out, out
 	if err := c.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
 	go func() {
 		c.err = c.cmd.Wait()

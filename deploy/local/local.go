@@ -279,7 +279,7 @@ func (t *Target) startFunctions(ctx context.Context, s topology.Side, program st
 		if err != nil {
 			return served, err
 		}
-		c, err := run(f.Name+" on aws", t.dir, pairs(fn.Env(string(f.Role), runtimeAPI), t.env(s, f), t.o.Env[f.Role]), program)
+		c, err := runFunction(f.Name+" on aws", t.dir, pairs(fn.Env(string(f.Role), runtimeAPI), t.env(s, f), t.o.Env[f.Role]), program)
 		if err != nil {
 			return served, err
 		}
@@ -337,7 +337,7 @@ func (t *Target) startServer(ctx context.Context, s topology.Side, program strin
 		} else if !f.Store {
 			env["GOOGLE_CLOUD_PROJECT"] = t.project()
 		}
-		return run(name, t.dir, pairs(env, t.env(s, f), t.o.Env[f.Role]), program)
+		return runFunction(name, t.dir, pairs(env, t.env(s, f), t.o.Env[f.Role]), program)
 	}, healthy)
 	if err != nil {
 		return "", err

@@ -43,6 +43,14 @@ func TestChildTellsHowItEnded(t *testing.T) {
 	if text := c.ended().Error(); text != "the child ended by itself, and wrote nothing" {
 		t.Errorf("%q", text)
 	}
+	dir := t.TempDir()
+	if c, err = runFunction("f on aws", dir, []string{"A=1"}, "/usr/bin/env"); err != nil {
+		t.Fatal(err)
+	}
+	<-c.exited
+	if log, err := os.ReadFile(filepath.Join(dir, "f on aws"+LogSuffix)); err != nil || !strings.Contains(string(log), "A=1\n") {
+		t.Errorf("the log: %s, %v", log, err)
+	}
 	if _, err := run("the child", t.TempDir(), nil, "/no/such/program"); err == nil || !strings.HasPrefix(err.Error(), "the child: ") {
 		t.Errorf("%v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iottwinmaker"
 	"github.com/aws/aws-sdk-go-v2/service/iottwinmaker/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -183,5 +184,23 @@ func Secret(getenv func(string) string, arn string) identity.Fetch {
 				Err: errors.New("the secret is binary; want the token as text")}
 		}
 		return *out.SecretString, aws.ToTime(out.CreatedDate), nil // of this version
+	}
+}
+
+// signedFor is how long a token stands that AWS signs, the longest that it allows.
+const signedFor = 3600 // seconds
+
+// Sign returns a fetch, for identity.NewSigned, of tokens that AWS signs for the
+// function's role and an audience. The role needs sts:GetWebIdentityToken, and the
+// account outbound identity federation.
+func Sign(getenv func(string) string, audience string) identity.Fetch {
+	client := sts.New(sts.Options{Region: getenv("AWS_REGION"), Credentials: credentials(getenv), BaseEndpoint: endpoint(getenv, "STS")})
+	return func(ctx context.Context) (string, time.Time, error) {
+		out, err := client.GetWebIdentityToken(ctx, &sts.GetWebIdentityTokenInput{
+			Audience: []string{audience}, SigningAlgorithm: aws.String("RS256"), DurationSeconds: aws.Int32(signedFor)})
+		if err != nil {
+			return "", time.Time{}, awsError("sts: get web identity token", err, "sts:GetWebIdentityToken for the audience "+audience)
+		}
+		return aws.ToString(out.WebIdentityToken), time.Time{}, nil
 	}
 }

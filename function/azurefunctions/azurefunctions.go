@@ -81,6 +81,31 @@ func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
 	return c, nil
 }
 
+// Sign returns a function for identity.NewSigned that gets a token of the function's
+// managed identity for an audience: the Application ID URI of an app registration, or
+// its id.
+func Sign(getenv func(string) string, audience string) identity.Fetch {
+	who, err := Identity(getenv)
+	return func(ctx context.Context) (string, time.Time, error) {
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		t, err := who.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{audience + "/.default"}})
+		if err != nil {
+			code := hotreader.CodeUnavailable
+			if _, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
+				code = hotreader.CodeForbidden
+			}
+			if c := hotreader.CodeOf(ctx.Err()); c != "" {
+				code = c
+			}
+			return "", time.Time{}, &hotreader.Error{Op: "managed identity: get token", Code: code,
+				Err: fmt.Errorf("for the audience %.200s: %w", audience, err)}
+		}
+		return t.Token, time.Time{}, nil
+	}
+}
+
 // Secret returns a function for identity.Fetched that fetches a secret of Azure Key
 // Vault by its URI, the newest version if the URI has none. The identity needs the role
 // Key Vault Secrets User on it. client sends the requests; nil = the SDK's.

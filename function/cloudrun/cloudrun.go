@@ -15,10 +15,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"cloud.google.com/go/compute/metadata"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
 
@@ -145,6 +147,22 @@ func MemoryLimit(root fs.FS) (int64, bool) {
 		return n / 10 * 9, true
 	}
 	return 0, false
+}
+
+// Sign returns a function for identity.NewSigned that gets from the metadata server a
+// token that Google signs for the service's account and an audience.
+func Sign(audience string) identity.Fetch {
+	return func(ctx context.Context) (string, time.Time, error) {
+		text, err := metadata.GetWithContext(ctx, "instance/service-accounts/default/identity?audience="+url.QueryEscape(audience))
+		if err != nil {
+			code := hotreader.CodeUnavailable
+			if c := hotreader.CodeOf(ctx.Err()); c != "" {
+				code = c
+			}
+			return "", time.Time{}, &hotreader.Error{Op: "metadata server: get identity token", Code: code, Err: err}
+		}
+		return text, time.Time{}, nil
+	}
 }
 
 // SecretOptions say how to reach Secret Manager. The zero value means Google's, with the

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"hotreader"
@@ -84,6 +85,17 @@ func (q *Query) warnings() []hotreader.Warning {
 	return all[:min(len(all), maxWarnings)]
 }
 
+// maxError bounds what a line says of an error: a panic's stacks fit, what a caller sent
+// 65 KB of does not.
+const maxError = 16 << 10
+
+func clipped(text string) string {
+	if len(text) <= maxError {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxError], "") + "…"
+}
+
 // fields are those of the line, which the runbook tells of, in their order.
 func (q *Query) fields() []slog.Attr {
 	all := make([]slog.Attr, 0, 32)
@@ -119,7 +131,7 @@ func (q *Query) fields() []slog.Attr {
 	}
 	all = append(all, slog.String("outcome", q.Outcome()))
 	if q.Err != nil {
-		all = append(all, slog.String("code", string(q.Code())), slog.String("error", q.Err.Error()))
+		all = append(all, slog.String("code", string(q.Code())), slog.String("error", clipped(q.Err.Error())))
 		if e, ok := errors.AsType[*hotreader.Error](q.Err); ok && e.RetryAfter > 0 && q.Route == "" {
 			all = append(all, slog.Duration("retry_after", e.RetryAfter))
 		}

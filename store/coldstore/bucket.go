@@ -28,7 +28,7 @@ type Bucket interface {
 	// prefix. Each page is one request. An error is the last thing yielded.
 	List(ctx context.Context, prefix, after string) iter.Seq2[Page, error]
 
-	// Read returns n bytes of an object from offset at on. If the object has another
+	// Read returns n bytes of an object, at least one, from offset at on. If the object has another
 	// Version by now, or is gone, that is an error of CodeUnavailable; if it must be
 	// restored first, one of CodeNotRestored.
 	Read(ctx context.Context, o *Object, at, n int64) (io.ReadCloser, error)

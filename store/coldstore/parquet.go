@@ -177,8 +177,11 @@ func (g *group) decode(s *scan, w *window) error {
 				t := c.clock(v)
 				at = &t
 			default:
-				value, ok := c.convert(v)
-				it.found[c.at], it.lost[c.at] = value, !ok
+				if value, ok := c.convert(v); ok {
+					it.found[c.at] = value
+				} else {
+					it.lost[c.at] = true
+				}
 			}
 		}
 		if err := it.end(at); err != nil {

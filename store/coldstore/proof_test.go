@@ -8,4 +8,6 @@ import (
 	"hotreader/store/storetest"
 )
 
+func TestProofConformanceJSONLines(t *testing.T) { storetest.Run(t, linesHarness()) }
+
 func TestProofConformanceParquet(t *testing.T) { storetest.Run(t, parquetHarness(t)) }

@@ -17,7 +17,7 @@ import (
 // with duplicates where a part is passed on; those in disorder are sorted as far as that
 // goes, and beyond are an error.
 func TestObjectsLargerThanMemory(t *testing.T) {
-	records := ramp(40_000) // some 2.4 MB when they are decoded
+	records := ramp(10_000) // some 0.6 MB when they are decoded
 	twice := slices.Clone(records)
 	for i := range twice { // each instant twice: the later line stands
 		twice[i].Time = day.Add(time.Duration(i/2) * time.Minute)
@@ -30,11 +30,11 @@ func TestObjectsLargerThanMemory(t *testing.T) {
 		hold    int64
 		fits    bool
 	}{
-		"in order":                 {records, 512 << 10, true},
+		"in order":                 {records, 280 << 10, true},
 		"in order, in small steps": {records, 1, true},
 		"in disorder, that fits":   {shuffled, 32 << 20, true},
-		"in disorder":              {shuffled, 512 << 10, false},
-		"the first ones last":      {late, 512 << 10, false},
+		"in disorder":              {shuffled, 300 << 10, false},
+		"the first ones last":      {late, 300 << 10, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, body := range [][]byte{lines("d", c.records), parquetFile(t, "d", c.records)} {
@@ -62,7 +62,7 @@ func TestObjectsLargerThanMemory(t *testing.T) {
 		})
 	}
 	s := store(t, newMemory(map[string][]byte{"a": lines("d", twice)}), coldstore.Options{})
-	s.Hold(512 << 10)
+	s.Hold(300 << 10)
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
 		n := 0
 		for r, err := range s.Scan(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}, Order: order}) {
@@ -84,7 +84,7 @@ func TestObjectsLargerThanMemory(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	objects := map[string][]byte{}
 	const each = 20_000
-	for n := range 40 {
+	for n := range 10 {
 		records := ramp(each)
 		for i := range records {
 			records[i].Time = records[i].Time.Add(time.Duration(n*each) * time.Minute)
@@ -101,13 +101,13 @@ func TestMemoryIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n++; n%100_000 == 0 {
+		if n++; n%40_000 == 0 {
 			runtime.GC()
 			runtime.ReadMemStats(&now)
 			most = max(most, now.HeapAlloc-min(before.HeapAlloc, now.HeapAlloc))
 		}
 	}
-	if n != 40*each || most > 40<<20 {
+	if n != 10*each || most > 40<<20 {
 		t.Errorf("%d rows, up to %d bytes of memory", n, most)
 	}
 }

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -66,7 +67,7 @@ func newWorld(t *testing.T) *world {
 		t.FailNow()
 	}
 	for _, name := range clouds {
-		w.api[name] = w.serve(t, name)
+		w.api[name] = w.serve(t, name, nil)
 	}
 	return w
 }
@@ -101,11 +102,12 @@ func importKilled(t *testing.T, to hot, s series) {
 
 // serve starts the program that serves a cloud's hot storage to the others: of a
 // twin whose L4 is in another cloud.
-func (w *world) serve(t *testing.T, name string) *api {
+func (w *world) serve(t *testing.T, name string, more map[string]string) *api {
 	t.Helper()
 	env := w.hot[name].reach(w.hot[name].address)
 	env["DIGITAL_TWIN_INFO"] = layers(name, clouds[(index(name)+1)%len(clouds)])
 	env["INTER_CLOUD_TOKEN"], env["HOTREADER_CACHE"] = token, "0"
+	maps.Copy(env, more)
 	if name != "aws" {
 		url, p := startServer(t, name, env)
 		return &api{url, func() { p.Kill(t) }}

@@ -267,8 +267,7 @@ func TestLocalServes(t *testing.T) {
 			continue
 		}
 		typed++
-		cmd := exec.Command("/bin/sh", "-c", line)
-		cmd.Dir = "../.." // where examples/pump.csv is
+		cmd := exec.Command("/bin/sh", "-c", strings.Replace(line, "FILE.csv", "../../examples/pump.csv", 1))
 		cmd.Env = append(os.Environ(), "INTER_CLOUD_TOKEN="+secret)
 		out, err := cmd.CombinedOutput()
 		want := map[string]string{" import ": "pump-7: 1,423 lines", " query ": "60.42", " doctor ": "ok      reader on azure: history"}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -185,18 +186,25 @@ func (p *path) String() string { return p.l4 + " reads " + p.l3 }
 // newPath starts the programs of a twin whose L4 and L3 are in these clouds.
 func (w *world) newPath(t *testing.T, l4, l3 string) *path {
 	t.Helper()
+	return w.pathTo(t, l4, l3, w.api[l3], nil)
+}
+
+// pathTo is newPath to an API, with more in the environment.
+func (w *world) pathTo(t *testing.T, l4, l3 string, to *api, more map[string]string) *path {
+	t.Helper()
 	p := &path{l4: l4, l3: l3}
 	var env map[string]string
 	if l4 == l3 {
 		p.line = newLine(t, w.hot[l3].address)
 		env = w.hot[l3].reach(p.line.addr)
 	} else {
-		host, path := w.api[l3].at(t)
+		host, path := to.at(t)
 		p.line = newLine(t, host)
 		env = map[string]string{"REMOTE_READER_URL": "http://" + p.line.addr + path}
 	}
 	env["DIGITAL_TWIN_INFO"], env["INTER_CLOUD_TOKEN"] = layers(l3, l4), token
 	env["HOTREADER_CACHE"] = "0" // each answer is to come over the line, where the faults are
+	maps.Copy(env, more)
 	if l4 == "aws" {
 		p.edge = newTwinMaker(t, env)
 	} else {
@@ -253,6 +261,7 @@ func TestNineRoutes(t *testing.T) {
 			})
 		}
 	})
+	t.Run("federated", func(t *testing.T) { w.checkFederated(t, newest) })
 	t.Logf("nine routes in %s, points that came and were right:\n%s", time.Since(began).Round(time.Millisecond), m)
 
 	columns = nil
@@ -335,7 +344,7 @@ func (w *world) die(t *testing.T, l3 string, paths []*path, a ask, newest point)
 			checkNewest(t, p, newest) // is none of its concern
 		}
 	}
-	host, _ := w.serve(t, l3).at(t)
+	host, _ := w.serve(t, l3, nil).at(t)
 	for _, p := range cut {
 		p.line.lead(host)
 		points, err := all(t.Context(), p.edge, a)

@@ -149,9 +149,6 @@ func object(item *container.BlobItem) coldstore.Object {
 
 // Read implements coldstore.Bucket.
 func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io.ReadCloser, error) {
-	if n == 0 {
-		return io.NopCloser(strings.NewReader("")), nil
-	}
 	version := azcore.ETag(o.Version)
 	out, err := b.client.NewBlobClient(o.Key).DownloadStream(ctx, &blob.DownloadStreamOptions{
 		Range:            blob.HTTPRange{Offset: at, Count: n},

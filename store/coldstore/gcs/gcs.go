@@ -123,9 +123,6 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 
 // Read implements coldstore.Bucket.
 func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io.ReadCloser, error) {
-	if n == 0 {
-		return io.NopCloser(strings.NewReader("")), nil
-	}
 	q := url.Values{"alt": {"media"}, "generation": {o.Version}, "ifGenerationMatch": {o.Version}}
 	resp, err := b.get(ctx, "/download/storage/v1/b/"+url.PathEscape(b.name)+"/o/"+url.PathEscape(o.Key)+"?"+q.Encode(), http.Header{
 		"Range":           {fmt.Sprintf("bytes=%d-%d", at, at+n-1)},

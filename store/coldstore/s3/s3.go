@@ -9,7 +9,6 @@ import (
 	"io"
 	"iter"
 	"strconv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -118,9 +117,6 @@ func object(o *types.Object) coldstore.Object {
 
 // Read implements coldstore.Bucket.
 func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io.ReadCloser, error) {
-	if n == 0 {
-		return io.NopCloser(strings.NewReader("")), nil
-	}
 	span := fmt.Sprintf("bytes=%d-%d", at, at+n-1)
 	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &o.Key, Range: &span, IfMatch: &o.Version})
 	if err == nil {

@@ -95,7 +95,7 @@ func newReader(c *Clouds, l4, l3 int) (*reader, error) {
 	src, err := function.Parts{
 		Local:   func() (hotreader.Source, error) { return c.All[l4].store, nil },
 		Objects: func(string) (hotreader.Source, error) { return c.All[l4].cold, nil },
-		Token:   set.Token,
+		Who:     function.Who{Token: set.Token},
 	}.Source(set)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"hotreader"
+	"hotreader/codec/plain"
 )
 
 // Style is how a file writes its numbers and missing values. The zero value is ready.
@@ -197,13 +198,5 @@ func (c *Commas) Marks() (decimal, thousands rune) {
 	return 0, 0
 }
 
-// Unguard takes the apostrophe away that our own CSV sets before a text that a
-// spreadsheet would run.
-func Unguard(text string) string {
-	if len(text) > 1 && text[0] == '\'' {
-		if rest := strings.TrimLeft(text, "'"); rest != "" && strings.IndexByte("=+-@\t\r\n", rest[0]) >= 0 {
-			return text[1:]
-		}
-	}
-	return text
-}
+// Unguard takes away what our own CSV sets before a text that a spreadsheet would run.
+func Unguard(text string) string { return plain.Unguard(text) }

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hotreader"
+	"hotreader/identity"
+)
+
+const trustVariable = "HOTREADER_TRUST"
+
+// most callers of an API that are told apart.
+const mostTrusted = 100
+
+// ReadTrust reads HOTREADER_TRUST. secret says what is wrong with the name of what
+// holds a token, or "".
+func ReadTrust(text string, secret func(string) string) ([]identity.Trusted, error) {
+	e := &env{}
+	all := e.trust(text, secret)
+	return all, e.err("callers")
+}
+
+// trust reads HOTREADER_TRUST, a list of callers.
+func (e *env) trust(text string, secret func(string) string) (all []identity.Trusted) {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	l := &loader{Project: new(Project)}
+	defer func() { e.problems = append(e.problems, l.problems...) }()
+	doc, ok := l.document(trustVariable, []byte(text))
+	if !ok {
+		return nil
+	}
+	items, ok := l.items(trustVariable, doc)
+	if ok && (len(items) == 0 || len(items) > mostTrusted) {
+		l.add(trustVariable, "has %d callers; want 1 to %d, or leave it out", len(items), mostTrusted)
+	}
+	for i, item := range items {
+		t := l.trusted(item, secret)
+		if t.Name == "" {
+			t.Name = fmt.Sprintf("caller-%d", i+1)
+		}
+		same := func(o identity.Trusted) bool {
+			return o.Issuer != "" && o.Issuer == t.Issuer && o.Audience == t.Audience && o.Subject == t.Subject || o.TokenSecret != "" && o.TokenSecret == t.TokenSecret
+		}
+		switch {
+		case slices.ContainsFunc(all, func(o identity.Trusted) bool { return o.Name == t.Name }):
+			l.add(item.name+".name", "%q stands there twice; rates and shares go by it", t.Name)
+		case slices.ContainsFunc(all, same):
+			l.add(item.name, "proves itself as another one does; leave one of them")
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+var (
+	callerName = shape{pattern: `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`, want: "1 to 64 of a-z, A-Z, 0-9, ., _ and -"}
+	claim      = shape{pattern: `^[\x21-\x7e]{1,1000}$`, want: "up to 1,000 printable characters without a blank"}
+)
+
+// reservedNames are what logs call those with the shared token, and those without any.
+var reservedNames = []string{"current", "previous", "none"}
+
+func (l *loader) trusted(item member, secret func(string) string) (t identity.Trusted) {
+	by := func(r rule, to any) func(string, json.RawMessage) {
+		return func(where string, raw json.RawMessage) { r.read(l, where, raw, to) }
+	}
+	l.fields(item.name, item.value,
+		field{name: "name", read: by(callerName, &t.Name)},
+		field{name: "issuer", read: by(claim, &t.Issuer)},
+		field{name: "audience", read: by(claim, &t.Audience)},
+		field{name: "subject", read: by(claim, &t.Subject)},
+		field{name: "token_secret", read: func(where string, raw json.RawMessage) {
+			if t.TokenSecret, _ = l.text(where, raw); secret(t.TokenSecret) != "" {
+				l.add(where, "%s", secret(t.TokenSecret))
+			}
+		}},
+		field{name: "devices", read: by(readable{}, &t.Devices)},
+		field{name: "rate", read: by(rate{}, &t.Rate)},
+		field{name: "burst", read: by(whole{1, 1_000_000, "the requests that may come at once, as 100"}, &t.Burst)})
+	claims := 0
+	for _, c := range []string{t.Issuer, t.Audience, t.Subject} {
+		if c != "" {
+			claims++
+		}
+	}
+	switch {
+	case slices.Contains(reservedNames, t.Name):
+		l.add(item.name+".name", "%q is what logs call others; choose another", t.Name)
+	case t.TokenSecret == "" && claims < 3 || t.TokenSecret != "" && claims > 0:
+		l.add(item.name, "does not say how the caller proves itself; want issuer, audience and subject, or token_secret alone")
+	case t.Issuer != "" && identity.CheckIssuer(t.Issuer) != "":
+		l.add(item.name+".issuer", "%.100q %s", t.Issuer, identity.CheckIssuer(t.Issuer))
+	}
+	return t
+}
+
+// proof reads how the function proves itself to the remote API, how callers do, and what
+// page tokens are signed with.
+func (e *env) proof() {
+	const way, audience, page = "HOTREADER_IDENTITY", "HOTREADER_AUDIENCE", "HOTREADER_PAGE_KEY_SECRET"
+	e.Trust = e.trust(e.get(trustVariable), e.checkSecret)
+	kind := "token"
+	if text := e.trimmed(way); text != "" {
+		if err := (words{"identity", []string{"token", "federated"}}).parse(text, &kind); err != nil {
+			e.add(way, "%w", err)
+		}
+	}
+	switch text := e.trimmed(audience); {
+	case kind == "federated" && text == "":
+		e.add(audience, "is not set while %s is federated; want the audience that the remote API expects in a token", way)
+	case kind != "federated" && text != "":
+		e.add(audience, "is set, but %s is not federated; set it, or unset %s", way, audience)
+	case text != "" && !claim.fits(text):
+		e.add(audience, "does not fit; want %s", claim.want)
+	case text != "":
+		e.Audience = text
+	}
+	if name := e.trimmed(page); name != "" {
+		if wrong := e.checkSecret(name); wrong != "" {
+			e.add(page, "%s", wrong)
+			return
+		}
+		e.PageKeySecret = name
+	}
+}
+
+// proven checks that there is a way to prove, and keys, where they are needed.
+func (e *env) proven() {
+	const static, named = "INTER_CLOUD_TOKEN", "INTER_CLOUD_TOKEN_SECRET"
+	trusts := e.trimmed(trustVariable) != ""
+	federated := strings.EqualFold(e.trimmed("HOTREADER_IDENTITY"), "federated")
+	switch {
+	case e.Role == API && !trusts:
+		e.add(static, "is not set, and %s neither; the API does not start without a token: set one of them, or HOTREADER_TRUST", named)
+	case (e.RemoteURL != "" || e.Cold.Remote != "" || e.Archive.Remote != "") && !federated:
+		e.add(static, "is not set, and %s neither, but the URL of a remote API is; set one of them to the token of the remote API, or HOTREADER_IDENTITY to federated", named)
+	case e.Role == API && e.trimmed("HOTREADER_PAGE_KEY_SECRET") == "":
+		e.add("HOTREADER_PAGE_KEY_SECRET", "is not set, and neither is %s; want the name of the secret that page tokens are signed with", static)
+	}
+}
+
+// FileTrust reads HOTREADER_TRUST where secrets are files, as `hotreader serve` has it.
+func FileTrust(text string) ([]identity.Trusted, error) {
+	all, err := ReadTrust(text, func(name string) string {
+		if name == "" {
+			return "is empty; want a file with the token"
+		}
+		return ""
+	})
+	if err != nil {
+		return nil, &hotreader.Error{Op: trustVariable, Code: hotreader.CodeConfig, Err: err}
+	}
+	return all, nil
+}

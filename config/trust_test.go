@@ -1,0 +1,75 @@
+package config
+
+import (
+	"maps"
+	"reflect"
+	"strings"
+	"testing"
+
+	"hotreader/identity"
+)
+
+// An API may be told of several callers, and then needs no shared token; a reader may
+// have its cloud say who it is.
+func TestTrust(t *testing.T) {
+	server := map[string]string{"_HANDLER": "hot-reader-api", "AWS_REGION": "eu-central-1", "DYNAMODB_TABLE_NAME": "factory-hot-iot-data"}
+	reader := with(local(), "DIGITAL_TWIN_INFO", info("factory", "azure", "aws"), "REMOTE_READER_URL", api, "DYNAMODB_TABLE_NAME", "")
+	const signed = `{"issuer":"https://issuer.example.com","audience":"a","subject":"s"}`
+	const key = "HOTREADER_PAGE_KEY_SECRET"
+	for name, c := range map[string]struct {
+		env  map[string]string
+		more []string
+		want string // what the error says; "" = it is right
+	}{
+		"signed":                     {server, []string{trustVariable, "[" + signed + "]", key, arn}, ""},
+		"beside a token":             {server, []string{trustVariable, "[" + signed + "]", "INTER_CLOUD_TOKEN", token}, ""},
+		"a token of its own":         {server, []string{trustVariable, `[{"name":"grafana","token_secret":"` + arn + `","devices":["pump-*"],"rate":0.5,"burst":3}]`, key, arn}, ""},
+		"this machine":               {server, []string{trustVariable, `[{"issuer":"http://127.0.0.1:9/x","audience":"a","subject":"s"}]`, key, arn}, ""},
+		"no key for pages":           {server, []string{trustVariable, "[" + signed + "]"}, key + ": is not set"},
+		"key's name":                 {server, []string{"INTER_CLOUD_TOKEN", token, key, "x"}, key + ": is not the ARN"},
+		"nobody":                     {server, []string{trustVariable, " ", key, arn}, "does not start without a token"},
+		"no list":                    {server, []string{trustVariable, signed, key, arn}, "want an array"},
+		"an empty list":              {server, []string{trustVariable, "[]", key, arn}, "has 0 callers"},
+		"no JSON":                    {server, []string{trustVariable, "[", key, arn}, "is not JSON"},
+		"no subject":                 {server, []string{trustVariable, `[{"issuer":"https://issuer.example.com","audience":"a"}]`, key, arn}, "want issuer, audience and subject, or token_secret alone"},
+		"no proof":                   {server, []string{trustVariable, `[{"name":"x"}]`, key, arn}, "does not say how the caller proves itself"},
+		"both proofs":                {server, []string{trustVariable, `[{"issuer":"https://i","audience":"a","subject":"s","token_secret":"` + arn + `"}]`, key, arn}, "token_secret alone"},
+		"http":                       {server, []string{trustVariable, `[{"issuer":"http://issuer.example.com","audience":"a","subject":"s"}]`, key, arn}, "is not https"},
+		"a query":                    {server, []string{trustVariable, `[{"issuer":"https://issuer.example.com?x","audience":"a","subject":"s"}]`, key, arn}, "is no issuer"},
+		"a wildcard list of devices": {server, []string{trustVariable, `[{"issuer":"https://i.example.com","audience":"a","subject":"s","devices":["*x"]}]`, key, arn}, "does not fit"},
+		"no devices":                 {server, []string{trustVariable, `[{"issuer":"https://i.example.com","audience":"a","subject":"s","devices":[]}]`, key, arn}, "would be all devices"},
+		"rate":                       {server, []string{trustVariable, `[{"issuer":"https://i.example.com","audience":"a","subject":"s","rate":-1}]`, key, arn}, "requests a second"},
+		"a name of logs":             {server, []string{trustVariable, `[{"name":"previous","token_secret":"` + arn + `"}]`, key, arn}, "choose another"},
+		"a name with a line":         {server, []string{trustVariable, `[{"name":"a\nb","token_secret":"` + arn + `"}]`, key, arn}, "does not fit"},
+		"a name twice":               {server, []string{trustVariable, `[{"name":"x","token_secret":"` + arn + `"},{"name":"x","issuer":"https://i","audience":"a","subject":"s"}]`, key, arn}, "stands there twice"},
+		"a caller twice":             {server, []string{trustVariable, "[" + signed + "," + signed + "]", key, arn}, "proves itself as another one does"},
+		"a key twice":                {server, []string{trustVariable, `[{"name":"x","name":"y","token_secret":"` + arn + `"}]`, key, arn}, "stands there twice"},
+		"an unknown key":             {server, []string{trustVariable, `[{"device":["x"],"token_secret":"` + arn + `"}]`, key, arn}, "did you mean devices"},
+		"the token, not its name":    {server, []string{trustVariable, `[{"token_secret":"` + token + `"}]`, key, arn}, "is not the ARN of a secret"},
+		"federated":                  {reader, []string{"HOTREADER_IDENTITY", "federated", "HOTREADER_AUDIENCE", "hotreader-factory"}, ""},
+		"federated without audience": {reader, []string{"HOTREADER_IDENTITY", "federated"}, "HOTREADER_AUDIENCE: is not set"},
+		"audience without federated": {reader, []string{"HOTREADER_AUDIENCE", "x", "INTER_CLOUD_TOKEN", token}, "HOTREADER_IDENTITY is not federated"},
+		"misspelt":                   {reader, []string{"HOTREADER_IDENTITY", "federate", "HOTREADER_AUDIENCE", "x"}, `did you mean "federated"?`},
+		"no identity, no token":      {reader, nil, "or HOTREADER_IDENTITY to federated"},
+		"an audience with a blank":   {reader, []string{"HOTREADER_IDENTITY", "federated", "HOTREADER_AUDIENCE", "a b"}, "without a blank"},
+	} {
+		f, err := load(with(maps.Clone(c.env), c.more...))
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.want == "" && f.Role == API && len(f.Trust) != 1 || c.want == "" && f.Role != API && f.Audience != "hotreader-factory":
+			t.Errorf("%s: %+v", name, f)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), token)):
+			t.Errorf("%s: %v; want %q", name, err, c.want)
+		}
+	}
+	got, err := FileTrust(`[` + signed + `,{"name":"grafana","token_secret":"/run/grafana","devices":["pump-*","valve"],"rate":5,"burst":10}]`)
+	want := []identity.Trusted{{Name: "caller-1", Issuer: "https://issuer.example.com", Audience: "a", Subject: "s"},
+		{Name: "grafana", TokenSecret: "/run/grafana", Devices: identity.Devices{"pump-*", "valve"}, Rate: 5, Burst: 10}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := FileTrust(`[{"token_secret":""}]`); err == nil || !strings.Contains(err.Error(), "want a file") {
+		t.Errorf("%v", err)
+	}
+}
