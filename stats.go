@@ -45,6 +45,7 @@ const (
 	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property, nor does the catalogue list it
 	LookBackEnded   Reason = "look_back"        // the search for the latest value ended at its bound
 	Constant        Reason = "constant"         // the catalogue gives the property one value for all times: devices do not report it
+	OlderNotRead    Reason = "older_not_read"   // the range begins before what hot storage keeps, and no other tier is read
 )
 
 // A Warning tells the caller what an answer lacks, or why it may not be what was
@@ -68,6 +69,7 @@ var said = map[Reason]string{
 	UnknownProperty: "no item that was looked at has this property",
 	LookBackEnded:   "no value within the newest records",
 	Constant:        "a constant of the catalogue, which devices do not report",
+	OlderNotRead:    "older records are not in the answer",
 }
 
 // String returns w as a sentence, as `temperature: 3 values not of the
@@ -84,7 +86,7 @@ func (w Warning) String() string {
 		text = "the search ended before all was read"
 	}
 	switch w.Reason {
-	case UnknownDevice, UnknownProperty, LookBackEnded, Constant:
+	case UnknownDevice, UnknownProperty, LookBackEnded, OlderNotRead, Constant:
 	default:
 		if w.Count > 1 {
 			what += "s"

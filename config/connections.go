@@ -22,7 +22,7 @@ import (
 
 // ConnectionID is the id of the read path from the twin's cloud to that of hot
 // storage, as azure_l4_to_aws_l3hot_read.
-func ConnectionID(l4, l3 Cloud) string { return string(l4) + "_l4_to_" + string(l3) + "_l3hot_read" }
+func ConnectionID(l4, l3 Cloud) string { return Tier{Name: "hot", Cloud: l3}.ConnectionID(l4) }
 
 // Connection is one entry of config_inter_cloud.json: how one cloud reaches
 // another.
@@ -104,13 +104,15 @@ func readConnections(dir string) ([]byte, error) {
 }
 
 // isPathID reports whether id is that of a read path's connection, and the cloud
-// of hot storage that it says.
+// of the tier that it says.
 func isPathID(id string) (l3 Cloud, ok bool) {
 	clouds := []Cloud{AWS, Azure, GCP}
 	for _, l4 := range clouds {
 		for _, l3 := range clouds {
-			if id == ConnectionID(l4, l3) {
-				return l3, true
+			for _, name := range []string{"hot", "cold", "archive"} {
+				if id == (Tier{Name: name, Cloud: l3}).ConnectionID(l4) {
+					return l3, true
+				}
 			}
 		}
 	}

@@ -53,6 +53,13 @@ type Function struct {
 	Remote    bool
 	RemoteURL string
 
+	HotDays       int   // how long hot storage keeps a row; 0 = not said
+	Cold, Archive Place // read after hot storage
+
+	// HotElsewhere says that only lower tiers are read here, ColdElsewhere that cold
+	// storage lies neither here nor where hot storage is asked for.
+	HotElsewhere, ColdElsewhere bool
+
 	// Token is the inter-cloud token, and TokenSecret the name of the secret
 	// that holds it. At most one is set; the API and whoever reads remotely has
 	// one, or else Trust and Audience.
@@ -86,6 +93,8 @@ type env struct {
 
 	// The provider is there, but cannot be read, which is one of the problems.
 	unreadL3, unreadL4 bool
+
+	cold, archive Cloud // the lower tiers' providers; "" = not said
 }
 
 // done returns the function, or all problems as one error.
@@ -94,6 +103,7 @@ func (e *env) done(op string) (*Function, error) {
 		return nil, err
 	}
 	f := e.Function
+	f.ColdElsewhere = e.cold != "" && e.cold != e.here && !(f.Remote && e.cold == f.L3)
 	return &f, nil
 }
 
@@ -127,18 +137,17 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	if e.Role != API {
 		e.route()
 	}
+	e.tiers()
 	e.token()
 	e.settings()
 
 	// With a broken route, whether the table is needed follows from what of it
 	// can be read, so that a missing table is not found only after the repair.
-	local := e.Role == API || e.L3 != "" && e.L3 == e.L4 || e.RemoteURL == "" && (e.L3 == "" || e.L4 == "")
+	local := e.Role == API && !e.HotElsewhere || e.Role != API && e.L3 != "" && e.L3 == e.L4 || e.Role != API && e.RemoteURL == "" && (e.L3 == "" || e.L4 == "")
 	if local && e.Role != "" {
 		e.Table = e.must("DYNAMODB_TABLE_NAME", getenv("DYNAMODB_TABLE_NAME"), "want the name of hot storage's table", checkTable)
 	}
-	if !e.Remote {
-		e.layout()
-	}
+	e.layout()
 	e.must("AWS_REGION", e.trimmed("AWS_REGION"), "Lambda sets it, elsewhere it must be given, as eu-central-1", func(string) string { return "" })
 	for _, service := range []string{"", "_DYNAMODB", "_SECRETS_MANAGER", "_IOTTWINMAKER", "_STS"} {
 		e.awsEndpoint("AWS_ENDPOINT_URL" + service)
@@ -193,6 +202,13 @@ func CloudRun(getenv func(string) string) (*Function, error) {
 func (e *env) server() bool {
 	e.Role = API
 	e.twin()
+	e.tiers()
+	if e.HotElsewhere {
+		e.token()
+		e.settings()
+		e.layout()
+		return false
+	}
 	const name = "DIGITAL_TWIN_INFO"
 	if e.trimmed(name) == "" {
 		if e.RemoteURL = e.trimmed("REMOTE_READER_URL"); e.RemoteURL != "" {
@@ -211,7 +227,11 @@ func (e *env) server() bool {
 	}
 	e.token()
 	e.settings()
-	return e.L3 == e.here || e.L3 == "" && e.RemoteURL == ""
+	here := e.L3 == e.here || e.L3 == "" && e.RemoteURL == ""
+	if !here {
+		e.layout()
+	}
+	return here
 }
 
 // route reads REMOTE_READER_URL and decides whether hot storage is there: that
@@ -246,11 +266,15 @@ func (e *env) route() {
 // twinInfo is DIGITAL_TWIN_INFO, as deploy writes it and the functions read it.
 type twinInfo struct {
 	Config struct {
-		Name *string `json:"digital_twin_name"`
+		Name *string         `json:"digital_twin_name"`
+		Days json.RawMessage `json:"hot_storage_size_in_days,omitempty"`
 	} `json:"config"`
 	Providers struct {
 		L3 string `json:"layer_3_hot_provider"`
 		L4 string `json:"layer_4_provider"`
+
+		Cold    string `json:"layer_3_cold_provider,omitempty"`
+		Archive string `json:"layer_3_archive_provider,omitempty"`
 	} `json:"config_providers"`
 }
 
@@ -311,6 +335,9 @@ func (e *env) twin() {
 	}
 	e.L3, e.unreadL3 = provider("layer_3_hot_provider", info.Providers.L3)
 	e.L4, e.unreadL4 = provider("layer_4_provider", info.Providers.L4)
+	e.cold, _ = provider("layer_3_cold_provider", info.Providers.Cold)
+	e.archive, _ = provider("layer_3_archive_provider", info.Providers.Archive)
+	e.HotDays = e.days("hot_storage_size_in_days", info.Config.Days)
 }
 
 // checkSecret says what is wrong with the name of a secret on the function's
@@ -373,9 +400,14 @@ func (e *env) settings() {
 	e.Settings, e.Catalog = e.given.Settings, e.get("HOTREADER_CATALOG")
 }
 
-// layout settles how hot storage, which is here, is laid out.
+// layout settles how what is here is laid out: hot storage, or the files of lower tiers,
+// which may have any layout.
 func (e *env) layout() {
-	e.settle(&e.given, e.here, &e.Firestore.Collection, func(name string) string {
+	store := e.here
+	if e.Remote || e.HotElsewhere {
+		store = ""
+	}
+	e.settle(&e.given, store, &e.Firestore.Collection, func(name string) string {
 		if name == "collection" {
 			return "FIRESTORE_COLLECTION"
 		}

@@ -68,6 +68,10 @@ var Keys = []Key{
 	{Variable: "_HANDLER", Cloud: AWS, Help: "`hot-reader`, `hot-reader-last-entry` or `hot-reader-api`; set by Lambda"},
 	{Variable: "DIGITAL_TWIN_INFO", Help: "the twin's name and the clouds of its layers: `" + `{"config":{"digital_twin_name":"pump"},"config_providers":{"layer_3_hot_provider":"azure","layer_4_provider":"aws"}}` + "`; an API over its own store needs none"},
 	{Variable: "REMOTE_READER_URL", Help: "the Hot Reader API in L3's cloud, for readers; needed if and only if the two providers differ. https (http to loopback only)"},
+	{Variable: "REMOTE_COLD_READER_URL", Help: "the Hot Reader API in the cloud of [cold storage](docs/history.md), where that is neither this function's nor hot storage's; the same rules and token as `REMOTE_READER_URL`"},
+	{Variable: "REMOTE_ARCHIVE_READER_URL", Help: "the same of the archive, where that is on a cloud of its own"},
+	{Variable: "HOTREADER_COLD", Help: "[cold storage](docs/history.md) on this cloud, a store URL: `s3://BUCKET/PREFIX`, `azblob://ACCOUNT/CONTAINER/PREFIX`, `gs://BUCKET/PREFIX`; not read if it is not set"},
+	{Variable: "HOTREADER_ARCHIVE", Help: "the archive on this cloud, in the same way"},
 	{Variable: "INTER_CLOUD_TOKEN", Help: "the shared secret, 32 bytes or more, for the API, remote readers, and all on Azure and Google Cloud; where it is checked: `current,previous` while it is rotated"},
 	{Variable: "INTER_CLOUD_TOKEN_SECRET", Help: "instead of `INTER_CLOUD_TOKEN`, what holds it: the ARN of a Secrets Manager secret, the URI of a Key Vault secret, a Secret Manager version (`projects/P/secrets/S/versions/latest`). Its value is the token as text, or JSON of keys and values with the token under `token`, `INTER_CLOUD_TOKEN`, `value` or `current`; fetched at start, and again, at most each 5 minutes, when a token is refused"},
 	{Variable: "HOTREADER_TRUST", Help: "[who may ask an API](docs/security.md#several-callers), beside or instead of who has the token: `" + `[{"name":"hall","issuer":"https://…","audience":"…","subject":"…"},{"name":"grafana","token_secret":"…","devices":["pump-*"],"rate":5,"burst":10}]` + "`"},
@@ -105,6 +109,9 @@ var Keys = []Key{
 	{Name: "gcp.region", Help: "the region", rule: gcpRegion, at: func(o *Options) any { return &o.GCP.Region }},
 	{Name: "gcp.database", Help: "a database that exists", rule: gcpDatabase, at: func(o *Options) any { return &o.GCP.Database }},
 	{Name: "gcp.collection", Help: "a collection that exists, its id or path, as `devices/{device}/telemetry`", rule: collection{}, at: func(o *Options) any { return &o.GCP.Collection }},
+
+	{Name: "cold", Help: "where [cold storage](history.md) lies, on the cloud that `layer_3_cold_provider` names: `" + `{"bucket":"twin-cold","prefix":"telemetry/","format":"mover"}` + "`, on Azure `account` and `container` for the bucket, and `resource_group` where it is not the twin's; prefix and format may be missing. It is never written or deleted", rule: objects{}, at: func(o *Options) any { return &o.Cold }},
+	{Name: "archive", Help: "where the archive lies, on the cloud that `layer_3_archive_provider` names, in the same way", rule: objects{}, at: func(o *Options) any { return &o.Archive }},
 
 	{Name: "layout", Variable: "HOTREADER_LAYOUT", Reach: Stores, Help: "how the items are laid out, if not as hotreader does it: [a JSON object](docs/layouts.md), as `" + `{"time_key":"payload.ts","properties":"payload"}` + "`",
 		rule: laid{}, at: func(o *Options) any { return &o.Layout }},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"hotreader"
@@ -14,9 +15,12 @@ import (
 
 // Project is a project folder, checked.
 type Project struct {
-	Dir     string
-	Twin    string
-	L3, L4  Cloud // of hot storage, of the twin
+	Dir    string
+	Twin   string
+	L3, L4 Cloud // of hot storage, of the twin
+
+	Cold, Archive Cloud // that are read, too; "" = not
+
 	Devices []Device
 	Days    int     // how long hot storage keeps a row; 0 = not said
 	Options Options // config_hot_reader.json
@@ -37,6 +41,8 @@ type Options struct {
 	OTel map[string]string
 
 	Backend map[Cloud]Backend // where Terraform keeps a cloud's state; none = in the work folder
+
+	Cold, Archive Objects // what is read there; zero = nothing
 
 	older layout.Layout // what the keys that are older than Layout say, until it has it
 }
@@ -85,7 +91,11 @@ type Backend struct {
 func (p *Project) TwinInfo() string {
 	var info twinInfo
 	info.Config.Name, info.Providers.L3, info.Providers.L4 = &p.Twin, string(p.L3), string(p.L4)
-	text, _ := json.Marshal(info) // three strings: cannot fail
+	info.Providers.Cold, info.Providers.Archive = string(p.Cold), string(p.Archive)
+	if p.Days > 0 {
+		info.Config.Days = json.RawMessage(strconv.Itoa(p.Days))
+	}
+	text, _ := json.Marshal(info) // texts and a number: cannot fail
 	return string(text)
 }
 
@@ -116,6 +126,7 @@ func LoadProject(dir string) (*Project, error) {
 	l.providers()
 	l.devices()
 	l.options()
+	l.lower()
 	if err := l.err(op); err != nil {
 		return nil, err
 	}
@@ -186,7 +197,7 @@ func (l *loader) providerFields() []field {
 	var others Cloud // for which nothing is deployed
 	return []field{
 		cloud("layer_3_hot_provider", "want aws, azure or google", &l.L3), cloud("layer_4_provider", "want aws, azure or google", &l.L4),
-		cloud("layer_1_provider", "", &others), cloud("layer_2_provider", "", &others), cloud("layer_3_cold_provider", "", &others),
-		cloud("layer_3_archive_provider", "", &others), cloud("layer_5_provider", "", &others),
+		cloud("layer_1_provider", "", &others), cloud("layer_2_provider", "", &others), cloud("layer_3_cold_provider", "", &l.Cold),
+		cloud("layer_3_archive_provider", "", &l.Archive), cloud("layer_5_provider", "", &others),
 	}
 }

@@ -229,7 +229,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 
 		{"unknown option", o, `{"memory":1,"xyzzy":2,"aws":{"regoin":"eu-central-1"},"google":{}}`, []string{
 			"config_hot_reader.json: memory: is unknown; did you mean memory_mb?",
-			"config_hot_reader.json: xyzzy: is unknown; there are aws, azure, gcp, layout, device_key",
+			"config_hot_reader.json: xyzzy: is unknown; there are aws, azure, gcp, cold, archive, layout, device_key",
 			"config_hot_reader.json: aws.regoin: is unknown; did you mean region?",
 			"config_hot_reader.json: google: is unknown; did you mean gcp?"}},
 		{"options of a wrong shape", o, `{"aws":{"region":"Frankfurt","table":"a b","workspace_role":"x","api_key":"yes"}}`, []string{

@@ -79,6 +79,11 @@ func ruled(t *testing.T, r rule) *jsonschema.Schema {
 	case readable:
 		least := 1
 		return &jsonschema.Schema{Type: "array", MinItems: &least, Items: matching(`^[^,\s]([^,]*[^,\s])?$`, "a device's id, or the beginning of ids as pump-*")}
+	case objects:
+		s := objectOf(t, r.fields(nil, new(Objects)), nil)
+		s.AdditionalProperties = closed(nil).AdditionalProperties
+		s.AnyOf = []*jsonschema.Schema{{Required: []string{"bucket"}}, {Required: []string{"account", "container"}}}
+		return s
 	case otel:
 		value := &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}}
 		s := closed(nil)
@@ -173,7 +178,7 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 	connection := objectOf(t, p.connectionFields(AWS, new(Connection)), map[string]*jsonschema.Schema{"url": exactly(`^(https?://[^\s]+)?$`)})
 	connection.Properties["token"].MinLength = &least
 	connections := kind("object")
-	connections.PatternProperties = map[string]*jsonschema.Schema{"^(aws|azure|gcp)_l4_to_(aws|azure|gcp)_l3hot_read$": connection}
+	connections.PatternProperties = map[string]*jsonschema.Schema{"^(aws|azure|gcp)_l4_to_(aws|azure|gcp)_l3(hot|cold|archive)_read$": connection}
 	connections.AdditionalProperties = kind("object")
 
 	options := closed(map[string]*jsonschema.Schema{})

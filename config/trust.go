@@ -137,8 +137,8 @@ func (e *env) proven() {
 	switch {
 	case e.Role == API && !trusts:
 		e.add(static, "is not set, and %s neither; the API does not start without a token: set one of them, or HOTREADER_TRUST", named)
-	case e.RemoteURL != "" && !federated:
-		e.add(static, "is not set, and %s neither, but REMOTE_READER_URL is; set one of them to the token of the remote API, or HOTREADER_IDENTITY to federated", named)
+	case (e.RemoteURL != "" || e.Cold.Remote != "" || e.Archive.Remote != "") && !federated:
+		e.add(static, "is not set, and %s neither, but the URL of a remote API is; set one of them to the token of the remote API, or HOTREADER_IDENTITY to federated", named)
 	case e.Role == API && e.trimmed("HOTREADER_PAGE_KEY_SECRET") == "":
 		e.add("HOTREADER_PAGE_KEY_SECRET", "is not set, and neither is %s; want the name of the secret that page tokens are signed with", static)
 	}

@@ -5,6 +5,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -126,7 +128,8 @@ type work struct {
 	place   string          // Engine.Work, absolute
 	sides   []topology.Side // of top, those that are meant
 	conns   *config.Connections
-	conn    config.Connection // zero if the topology has none, or nothing is known yet
+	conn    config.Connection       // zero if the topology has none, or nothing is known yet
+	urls    map[config.Cloud]string // of the APIs, as far as they are known
 	environ []string
 	noted   map[config.Cloud]bool // what is to be known of environ was told
 }
@@ -137,7 +140,7 @@ func (e *Engine) open(command string) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &work{Engine: e, Operator: e.Operator, command: command, top: top, environ: e.Environ, noted: map[config.Cloud]bool{}}
+	w := &work{Engine: e, Operator: e.Operator, command: command, top: top, environ: e.Environ, noted: map[config.Cloud]bool{}, urls: map[config.Cloud]string{}}
 	if w.Operator == nil {
 		w.Operator = Unattended{}
 	}
@@ -158,6 +161,10 @@ func (e *Engine) open(command string) (*work, error) {
 	}
 	if top.Connection != "" {
 		w.conn, _ = w.conns.Get(top.Connection)
+	}
+	for _, l := range top.Links {
+		c, _ := w.conns.Get(l.ID)
+		w.urls[l.Cloud] = cmp.Or(w.urls[l.Cloud], c.URL)
 	}
 	return w, nil
 }
@@ -245,7 +252,7 @@ func writeOnce(name, text string) error {
 // the current token alone.
 func tokenText(s topology.Side, c config.Connection) string {
 	text := c.Token.Reveal()
-	if s.L3 && text != "" && !c.PreviousToken.IsZero() {
+	if s.Asked() && text != "" && !c.PreviousToken.IsZero() {
 		text += "," + c.PreviousToken.Reveal()
 	}
 	return text
@@ -287,45 +294,52 @@ func (w *work) folder(s topology.Side) (*folder, error) {
 	return f, nil
 }
 
-// inputs are what side s's root module is made of. pending says that the URL of
-// the other side is not known yet.
-func (w *work) inputs(s topology.Side) (in render.Inputs, pending bool) {
-	in = render.Inputs{Project: w.Project}
+// inputs are what side s's root module is made of. pending are the clouds of which the
+// API's URL is not known yet, in whose place unknown stands.
+func (w *work) inputs(s topology.Side, unknown string) (in render.Inputs, pending []string) {
+	in = render.Inputs{Project: w.Project, Lower: map[string]string{}}
 	if s.Token {
 		in.TokenVersion = 1
 		if text := tokenText(s, w.conn); text != "" {
 			in.TokenVersion = tokenVersion(text)
 		}
 	}
-	if !s.L3 {
-		if in.RemoteURL = w.conn.URL; in.RemoteURL == "" {
-			in.RemoteURL, pending = "https://known-after-apply.invalid/read", true
+	url := func(cloud config.Cloud) string {
+		if w.urls[cloud] == "" && !slices.Contains(pending, string(cloud)) {
+			pending = append(pending, string(cloud))
 		}
+		return cmp.Or(w.urls[cloud], unknown)
+	}
+	if s.Functions[0].Remote {
+		in.RemoteURL = url(w.top.L3)
+	}
+	for _, variable := range slices.Sorted(maps.Keys(s.Functions[0].Lower)) {
+		in.Lower[variable] = url(s.Functions[0].Lower[variable])
 	}
 	return in, pending
 }
 
 // render brings side s's folder up to date and returns it, ready to be planned.
-func (w *work) render(ctx context.Context, s topology.Side, keepStore bool) (f *folder, pending bool, err error) {
+func (w *work) render(ctx context.Context, s topology.Side, keepStore bool) (f *folder, pending []string, err error) {
 	if f, err = w.folder(s); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	in, pending := w.inputs(s)
+	in, pending := w.inputs(s, "https://known-after-apply.invalid/read")
 	in.DropStore, in.State = !keepStore, filepath.Join(f.home, stateFile)
 	if w.elsewhere(s.Cloud) {
 		in.State = ""
 		if i, err := os.Stat(filepath.Join(f.home, stateFile)); err == nil && i.Size() > 0 {
-			return nil, false, configError(string(s.Cloud), "config_hot_reader.json has a backend, but a state lies in %s; bring it into the backend with `terraform state push`, or take the backend out, and move the file away", f.home)
+			return nil, nil, configError(string(s.Cloud), "config_hot_reader.json has a backend, but a state lies in %s; bring it into the backend with `terraform state push`, or take the backend out, and move the file away", f.home)
 		}
 	} else if err := os.MkdirAll(f.home, 0o700); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	if err := render.Folder(f.dir, s, in, w.Artifacts); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	// What a stopped run wanted to take in is found anew.
 	if err := os.Remove(filepath.Join(f.dir, importFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, false, err
+		return nil, nil, err
 	}
 	return f, pending, f.init(ctx)
 }
@@ -352,12 +366,23 @@ func (w *work) mayStand(f *folder) bool {
 	return err == nil
 }
 
-// save writes the connection, if that changes the file.
+// save writes the connections, if that changes the file.
 func (w *work) save() error {
-	if old, ok := w.conns.Get(w.top.Connection); ok && sameConnection(old, w.conn) {
+	changed := false
+	for _, l := range w.top.Links {
+		c := w.conn
+		if l.ID != w.top.Connection {
+			side := w.top.Side(l.Cloud)
+			c.Provider, c.URL, c.Function = l.Cloud, w.urls[l.Cloud], side.Functions[0].Name
+		}
+		if old, ok := w.conns.Get(l.ID); !ok || !sameConnection(old, c) {
+			w.conns.Put(l.ID, c)
+			changed = true
+		}
+	}
+	if !changed {
 		return nil
 	}
-	w.conns.Put(w.top.Connection, w.conn)
 	return w.conns.Save()
 }
 

@@ -46,8 +46,8 @@ func (w *work) planSide(ctx context.Context, s topology.Side) (SidePlan, error) 
 	}
 	f.drop(planFile) // nobody may apply it later
 	var notes []string
-	if pending {
-		notes = append(notes, "the API's URL on "+string(w.top.L3)+" is known once that side is deployed")
+	for _, cloud := range pending {
+		notes = append(notes, "the API's URL on "+cloud+" is known once that side is deployed")
 	}
 	p := w.told(ctx, s, tf, s.Token && w.conn.Token.IsZero(), notes)
 	if begun, err := f.begun(); err == nil && len(begun) > 0 {
@@ -82,9 +82,9 @@ func (e *Engine) Deploy(ctx context.Context) error {
 	if err := w.deploy(ctx, w.sides); err != nil {
 		return err
 	}
-	if len(w.sides) < len(w.top.Sides) && w.sides[0].L3 {
-		w.Report(Event{Kind: Note, Cloud: w.top.L3, Text: fmt.Sprintf("the API is at %s; next is the twin's side: %s --only %s, or, if another team deploys it, hand over the entry %s of config_inter_cloud.json",
-			w.conn.URL, w.again("deploy"), w.top.L4, w.top.Connection)})
+	if len(w.sides) < len(w.top.Sides) && w.sides[0].Asked() {
+		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: fmt.Sprintf("the API is at %s; next is the twin's side: %s --only %s, or, if another team deploys it, hand over the entry %s of config_inter_cloud.json",
+			w.urls[w.sides[0].Cloud], w.again("deploy"), w.top.L4, w.linkTo(w.sides[0].Cloud))})
 	}
 	return w.check(ctx)
 }
@@ -104,16 +104,30 @@ func (w *work) deploy(ctx context.Context, sides []topology.Side) error {
 // ready refuses what cannot be deployed before anything is touched.
 func (w *work) ready(sides []topology.Side) error {
 	for _, s := range sides {
-		if s.L3 {
-			return nil // it comes first, and gives the rest what it needs
+		if s.Asked() && !s.L4 {
+			continue // it comes first, and gives the rest what it needs
 		}
-		if w.conn.URL == "" || w.conn.Token.IsZero() {
-			return configError(w.command, "the twin's side on %s asks the API on %s, whose URL and token are not known; "+
-				"deploy that side first (%s --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
-				s.Cloud, w.top.L3, w.again("deploy"), w.top.L3, w.top.Connection)
+		for _, l := range w.top.Links {
+			api := l.Cloud
+			first := slices.ContainsFunc(sides, func(s topology.Side) bool { return s.Cloud == api })
+			if !first && (w.urls[api] == "" || w.conn.Token.IsZero()) {
+				return configError(w.command, "the twin's side on %s asks the API on %s, whose URL and token are not known; "+
+					"deploy that side first (%s --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
+					s.Cloud, api, w.again("deploy"), api, l.ID)
+			}
 		}
 	}
 	return nil
+}
+
+// linkTo is the first connection to the API on a cloud.
+func (w *work) linkTo(cloud config.Cloud) string {
+	for _, l := range w.top.Links {
+		if l.Cloud == cloud {
+			return l.ID
+		}
+	}
+	return ""
 }
 
 // known refuses to give a new token to what stands with one that the connection
@@ -133,7 +147,7 @@ func (w *work) known(ctx context.Context, s topology.Side, f *folder) error {
 func (w *work) deploySide(ctx context.Context, s topology.Side) error {
 	fresh := s.Token && w.conn.Token.IsZero()
 	if fresh {
-		w.conn.Provider, w.conn.Token, w.conn.RotatedAt = w.top.L3, config.NewToken(), w.now()
+		w.conn.Provider, w.conn.Token, w.conn.RotatedAt = w.top.API, config.NewToken(), w.now()
 	}
 	f, _, err := w.render(ctx, s, true)
 	if err == nil && fresh {
@@ -163,15 +177,17 @@ func (w *work) deploySide(ctx context.Context, s topology.Side) error {
 	} else if err := w.carryOut(ctx, s, f, what); err != nil {
 		return err
 	}
-	if !s.L3 || !s.Token {
+	if !s.Asked() || len(s.Public) == 0 {
 		return nil
 	}
 	all, err := f.state(ctx)
 	if err != nil {
 		return err
 	}
-	w.conn.Provider, w.conn.URL = s.Cloud, all.outputs.URL
-	w.conn.Function = s.Functions[0].Name
+	w.urls[s.Cloud] = all.outputs.URL
+	if s.Cloud == w.top.API {
+		w.conn.Provider, w.conn.URL, w.conn.Function = s.Cloud, all.outputs.URL, s.Functions[0].Name
+	}
 	return w.save()
 }
 
@@ -220,10 +236,7 @@ func (e *Engine) Render(dir string) ([]string, error) {
 	}
 	var made []string
 	for _, s := range w.sides {
-		in, pending := w.inputs(s)
-		if pending {
-			in.RemoteURL = render.AskURL
-		}
+		in, _ := w.inputs(s, render.AskURL)
 		to := filepath.Join(dir, string(s.Cloud))
 		if err := render.Folder(to, s, in, e.Artifacts); err != nil {
 			return nil, err

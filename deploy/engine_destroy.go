@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"hotreader/config"
 	"hotreader/deploy/topology"
 )
 
@@ -46,25 +47,35 @@ func (e *Engine) Destroy(ctx context.Context, deleteData bool) (removed bool, er
 				return false, err
 			}
 		}
-		if s.L3 && w.top.Connection != "" {
-			if _, ok := w.conns.Get(w.top.Connection); ok {
-				w.conns.Remove(w.top.Connection)
-				if err := w.conns.Save(); err != nil {
-					return false, err
-				}
-			}
+		if err := w.forgetLinks(s.Cloud); err != nil {
+			return false, err
 		}
 	}
 	return len(stand) > 0, nil
 }
 
+// forgetLinks removes the connections to a cloud.
+func (w *work) forgetLinks(cloud config.Cloud) error {
+	there := false
+	for _, l := range w.top.Links {
+		if _, ok := w.conns.Get(l.ID); ok && l.Cloud == cloud {
+			w.conns.Remove(l.ID)
+			there = true
+		}
+	}
+	if !there {
+		return nil
+	}
+	return w.conns.Save()
+}
+
 // unneeded refuses to destroy hot storage's side alone while the twin's side,
 // which asks it, stands in this project.
 func (w *work) unneeded(ctx context.Context) error {
-	if len(w.sides) == len(w.top.Sides) || !w.sides[0].L3 {
+	if len(w.sides) == len(w.top.Sides) || !w.sides[0].Asked() {
 		return nil
 	}
-	twin := w.top.Sides[1]
+	twin := w.top.Sides[len(w.top.Sides)-1]
 	f, err := w.folder(twin)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"hotreader"
@@ -45,12 +46,14 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 		return &hotreader.Error{Op: op, Code: hotreader.CodeInvalid, Err: fmt.Errorf("this project has no connection %q; it has %s", id, w.top.Connection)}
 	case w.conn.Token.IsZero() || w.conn.URL == "":
 		return configError(op, "nothing is deployed under %s yet; run: %s", id, w.again("deploy"))
-	case !w.sides[0].L3:
-		return configError(op, "a rotation begins where hot storage is: run it with --only %s; then, with the new entry in config_inter_cloud.json, %s --only %s", w.top.L3, w.again("deploy"), w.sides[0].Cloud)
+	case w.sides[0].Cloud != w.top.Sides[0].Cloud:
+		return configError(op, "a rotation begins where hot storage is: run it with --only %s; then, with the new entry in config_inter_cloud.json, %s --only %s", w.top.Sides[0].Cloud, w.again("deploy"), w.sides[0].Cloud)
+	case len(w.top.Sides) > 2 && len(w.sides) == 1:
+		return configError(op, "two clouds hold this project's history, and both must take the new token before the twin sends it; leave out --only")
 	case finish && w.conn.PreviousToken.IsZero():
 		return configError(op, "no rotation of %s is under way", id)
 	}
-	server := w.sides[:1]
+	server := slices.DeleteFunc(slices.Clone(w.sides), func(s topology.Side) bool { return !s.Asked() })
 	if finish {
 		return w.forget(ctx, server)
 	}
@@ -66,9 +69,9 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 	if len(w.sides) < 2 {
 		flags := "--finish "
 		if len(w.top.Sides) > 1 {
-			flags += "--only " + string(w.top.L3) + " "
+			flags += "--only " + string(w.sides[0].Cloud) + " "
 		}
-		w.Report(Event{Kind: Note, Cloud: w.top.L3, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: " + w.again("token rotate") + " " + flags + id})
+		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: " + w.again("token rotate") + " " + flags + id})
 		return nil
 	}
 	if err := w.check(ctx); err != nil {

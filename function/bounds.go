@@ -42,10 +42,8 @@ func RowLimit(f *config.Function) route.RowLimit {
 // nobody else has a use for it.
 const DefaultCache = 64 << 20
 
-// bounded returns src within f's bounds: no read looks at too many rows, and what was
-// read is kept for a while.
-func (p Parts) bounded(f *config.Function, src hotreader.Source) hotreader.Source {
-	src = RowLimit(f).Within(src)
+// kept returns src with what was read kept for a while, as f says.
+func (p Parts) kept(f *config.Function, src hotreader.Source) hotreader.Source {
 	size := f.Cache.Bytes(p.Cache)
 	if size == 0 {
 		return src

@@ -21,6 +21,7 @@ import (
 	"hotreader/observe"
 	"hotreader/remote"
 	"hotreader/route"
+	"hotreader/wire"
 )
 
 // Version returns the version of the program's module, or "dev".
@@ -37,6 +38,10 @@ type Parts struct {
 	// Local opens hot storage on this cloud. It is not called if that is remote.
 	Local func() (hotreader.Source, error)
 
+	// Objects opens cold storage or the archive on this cloud, by its URL; nil = it
+	// cannot be read.
+	Objects func(url string) (hotreader.Source, error)
+
 	Who
 	Catalog *catalog.Catalog             // the twin's devices; nil = none
 	Program string                       // its name, for the User-Agent
@@ -52,24 +57,11 @@ type Parts struct {
 }
 
 // Source returns what f's queries are read from: the store on this cloud, or the
-// API of another one. No read looks at more rows than f allows, and what was read is
-// kept as f says.
+// API of another one, and the lower tiers that f names. No read looks at more rows than
+// f allows, and what was read is kept as f says.
 func (p Parts) Source(f *config.Function) (hotreader.Source, error) {
-	if p.Token != nil {
-		p.Observer.Made(p.Token.Made)
-	}
-	if !f.Remote {
-		store, err := p.Local()
-		if err != nil {
-			return nil, err
-		}
-		return p.bounded(f, p.Store(store)), nil
-	}
-	far, err := p.Remote(peer(f))
-	if err != nil {
-		return nil, err
-	}
-	return p.bounded(f, far), nil
+	layers, err := p.layers(f)
+	return layers[wire.TargetLayer], err
 }
 
 // peer says which API f asks.
@@ -113,25 +105,43 @@ func (p Parts) far(o remote.Options) (*remote.Source, error) {
 // devices and at the rates of f. o has the rest.
 func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) {
 	p.TraceID = httpapi.TraceID
+	var stores []hotreader.Source
 	if local := p.Local; local != nil {
 		p.Local = func() (hotreader.Source, error) {
 			store, err := local()
-			o.Lister, _ = store.(hotreader.Lister)
+			stores = append(stores, store)
 			return store, err
 		}
 	}
-	src, err := p.Source(f)
+	if objects := p.Objects; objects != nil {
+		p.Objects = func(url string) (hotreader.Source, error) {
+			store, err := objects(url)
+			stores = append(stores, store)
+			return store, err
+		}
+	}
+	layers, err := p.layers(f)
 	if err != nil {
 		return nil, err
 	}
-	if o.Catalog = p.Catalog; f.Remote && o.Catalog == nil {
+	o.Lister = Lister(stores...)
+	for layer, src := range layers {
+		layers[layer] = route.TranslateRefusals(src)
+	}
+	o.Layers, o.Catalog = layers, p.Catalog
+	for _, layer := range []string{wire.ArchiveLayer, wire.ColdLayer, wire.TargetLayer} { // the longest history stays
+		if src := layers[layer]; src != nil {
+			o.Source = src
+		}
+	}
+	if f.Remote && o.Catalog == nil {
 		far, err := p.far(peer(f))
 		if err != nil {
 			return nil, err
 		}
 		o.Lister = far.Lister()
 	}
-	o.Source, o.Devices, o.Rate, o.Burst = route.TranslateRefusals(src), f.Devices, f.Rate, f.Burst
+	o.Devices, o.Rate, o.Burst = f.Devices, f.Rate, f.Burst
 	o.Token, o.Trust, o.Federation, o.PageKey = p.Token, p.Trust, p.Federation, p.PageKey
 	o.LookBack = f.LookBack
 	o.Observer, o.Version = p.Observer, cmp.Or(o.Version, Version())
@@ -148,10 +158,11 @@ type Program struct {
 	Getenv func(string) string
 	Logger *slog.Logger
 
-	Ways                                                    // to the cloud's secrets and identities
-	Local func(*observe.Observer) (hotreader.Source, error) // as Parts.Local
-	Serve func(http.Handler) *http.Server                   // its server
-	Page  func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
+	Ways                                                      // to the cloud's secrets and identities
+	Local   func(*observe.Observer) (hotreader.Source, error) // as Parts.Local
+	Objects func(url string) (hotreader.Source, error)        // as Parts.Objects
+	Serve   func(http.Handler) *http.Server                   // its server
+	Page    func(*observe.Observer) http.Handler              // of metrics; nil = it would have no readers
 
 	Mounts    []httpapi.Mount
 	Web       func(http.ResponseWriter, *http.Request) bool // the page for people, as httpapi.Options have it
@@ -207,6 +218,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 
 func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
 	parts.Local = func() (hotreader.Source, error) { return p.Local(parts.Observer) }
+	parts.Objects = p.Objects
 	return parts.API(f, httpapi.Options{
 		Answers: answers, Queue: queue, Wait: wait, Address: forwarded,
 		MaxStream: p.MaxStream, Logger: p.Logger, Mounts: p.Mounts, Page: p.Web,

@@ -43,10 +43,11 @@ import (
 // may be zero.
 type Options struct {
 	Source  hotreader.Source
-	Catalog *catalog.Catalog // the twin's devices; nil = none
-	Lister  hotreader.Lister // lists the store's devices where there is no catalogue; nil = it cannot
-	Token   *identity.Token  // callers send it; nil = only those of Trust are let in
-	Devices identity.Devices // the devices that callers with Token may read
+	Layers  map[string]hotreader.Source // that POST /read asks for, by target layer; nil = Source for wire.TargetLayer
+	Catalog *catalog.Catalog            // the twin's devices; nil = none
+	Lister  hotreader.Lister            // lists the store's devices where there is no catalogue; nil = it cannot
+	Token   *identity.Token             // callers send it; nil = only those of Trust are let in
+	Devices identity.Devices            // the devices that callers with Token may read
 
 	Trust      []identity.Shared    // callers with a token of their own
 	Federation *identity.Federation // callers whose cloud signs a token; nil = none
@@ -170,6 +171,9 @@ func New(o Options) (http.Handler, error) {
 	}
 	if o.Catalog != nil {
 		o.Source = listing{o.Source, o.Catalog}
+		for layer, src := range o.Layers {
+			o.Layers[layer] = listing{src, o.Catalog}
+		}
 	}
 	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
 		verifier: o.callers(), pages: identity.PageKeys{o.PageKey, o.Token},
@@ -311,13 +315,6 @@ func (a *api) find(r *http.Request) (*route, error) {
 	e := refuse(http.StatusMethodNotAllowed, hotreader.CodeInvalid, "%.20q is not served here; use %s", r.Method, found.method)
 	e.allow = allow(found.method)
 	return nil, e
-}
-
-func allow(method string) string {
-	if method == http.MethodGet {
-		return "GET, HEAD, OPTIONS"
-	}
-	return method + ", OPTIONS"
 }
 
 // budget returns the time for a query: MaxTime, or less if the host set a deadline.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"mime"
@@ -34,8 +35,12 @@ func (a *api) read(c *call) error {
 		c.trace = e.TraceID
 	}
 	c.device = e.Payload.Device
+	src, err := a.layer(e.TargetLayer)
+	if err != nil {
+		return err
+	}
 	if accept := c.r.Header["Accept"]; len(accept) > 0 && !a.o.NoRows && wire.AcceptsRows(strings.Join(accept, ",")) {
-		return a.rows(c, e)
+		return a.rows(c, e, src)
 	}
 	q, err := a.asked(e)
 	if err != nil {
@@ -53,7 +58,7 @@ func (a *api) read(c *call) error {
 		req.Ref.ExternalNames = []string{component.ExternalID}
 	}
 	responder := twinmaker.Responder{
-		Reader:   a.reads(c, a.reader.Read),
+		Reader:   a.reads(c, hotreader.NewReader(src).Read),
 		Keys:     func() [][]byte { return a.pages.Keys(tokenPurpose) },
 		Renew:    a.pages.Renew,
 		MaxBytes: a.o.MaxAnswer,
@@ -68,6 +73,17 @@ func (a *api) read(c *call) error {
 		}
 		return responder.AppendHistory(c.ctx, dst, req)
 	})
+}
+
+// layer returns what a target layer is read from.
+func (a *api) layer(target string) (hotreader.Source, error) {
+	if src := a.o.Layers[target]; src != nil {
+		return src, nil
+	}
+	if a.o.Layers == nil && target == wire.TargetLayer {
+		return a.o.Source, nil
+	}
+	return nil, &hotreader.Error{Op: "request", Code: hotreader.CodeNotFound, Err: fmt.Errorf("%s does not lie here; ask the API of the cloud where it does", target)}
 }
 
 // asked returns the query of an envelope.
@@ -118,7 +134,7 @@ func (a *api) body(c *call) ([]byte, error) {
 
 // rows answers with the row stream. A failure before the first frame is answered
 // with a problem, a later one with an error frame, which ends the stream.
-func (a *api) rows(c *call, e *wire.Envelope) (err error) {
+func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) {
 	q, err := a.asked(e)
 	if err != nil {
 		return err
@@ -144,7 +160,7 @@ func (a *api) rows(c *call, e *wire.Envelope) (err error) {
 	if !q.Last && q.Pick.Kind == hotreader.PickAll { // the caller applies the types; only latest values need them here, to find a usable value
 		q.Types = slices.Repeat([]hotreader.Type{hotreader.AsStored}, len(q.Properties))
 	}
-	for row, rerr := range a.reads(c, hotreader.Meaning(a.o.Source).Scan).Read(ctx, q) {
+	for row, rerr := range a.reads(c, hotreader.Meaning(src).Scan).Read(ctx, q) {
 		if rerr == nil && sent > 0 && sent%clockCheckRows == 0 {
 			rerr = ctx.Err()
 		}

@@ -126,3 +126,10 @@ func quality(header []string, names ...string) float64 {
 	}
 	return 0
 }
+
+func allow(method string) string {
+	if method == http.MethodGet {
+		return "GET, HEAD, OPTIONS"
+	}
+	return method + ", OPTIONS"
+}

@@ -11,7 +11,6 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
-	"hotreader/wire"
 )
 
 // An older peer, which knows only JSON, answers in TwinMaker's format, in pages, and
@@ -111,7 +110,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	a := p.first
 	p.first = nil
 	if a == nil {
-		e := wire.NewEnvelope(p.ask, x.r.o.SourceCloud, x.traceID)
+		e := x.envelope(p.ask)
 		e.Payload.NextToken = p.token
 		var err error
 		if a, err = x.post(e, "application/json"); err != nil {

@@ -49,6 +49,7 @@ type Options struct {
 
 	Client      *http.Client  // nil = NewClient(); redirects are never followed, whatever it says
 	SourceCloud string        // the caller's own cloud: aws, azure, gcp
+	Layer       string        // that is asked for; "" = wire.TargetLayer
 	UserAgent   string        // "" = hotreader
 	Idle        time.Duration // how long no byte may come; never more than half the caller's time; 0 = DefaultIdle
 
@@ -100,6 +101,7 @@ func New(o Options) (*Source, error) {
 		o.Client = NewClient()
 	}
 	o.UserAgent = cmp.Or(o.UserAgent, "hotreader")
+	o.Layer = cmp.Or(o.Layer, wire.TargetLayer)
 	o.Idle = cmp.Or(max(o.Idle, 0), DefaultIdle)
 	r := &Source{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client}
 	r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -215,7 +217,7 @@ func randomHex(n int) string {
 // readOnce sends one request for q and yields its rows. more = the peer's budgets cut
 // the answer short, and rest is the query for what is missing.
 func (x *exchange) readOnce(q hotreader.Query) (rest hotreader.Query, more bool, err error) {
-	a, err := x.post(wire.NewEnvelope(q, x.r.o.SourceCloud, x.traceID), wire.Accepted+", application/json;q=0.5")
+	a, err := x.post(x.envelope(q), wire.Accepted+", application/json;q=0.5")
 	if err != nil {
 		return q, false, err
 	}
@@ -224,6 +226,13 @@ func (x *exchange) readOnce(q hotreader.Query) (rest hotreader.Query, more bool,
 		return x.readStream(q, a)
 	}
 	return q, false, x.readJSON(q, a)
+}
+
+// envelope returns the request for q.
+func (x *exchange) envelope(q hotreader.Query) *wire.Envelope {
+	e := wire.NewEnvelope(q, x.r.o.SourceCloud, x.traceID)
+	e.TargetLayer = x.r.o.Layer
+	return e
 }
 
 // readStream yields the rows of a row stream.

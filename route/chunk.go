@@ -31,9 +31,16 @@ func (c *chunk) release() {
 	if cap(c.text) > 4*chunkText || cap(c.kinds) > 4*chunkCells {
 		return
 	}
-	c.times, c.kinds, c.ends, c.text = c.times[:0], c.kinds[:0], c.ends[:0], c.text[:0]
+	c.reset()
 	chunks.Put(c)
 }
+
+func (c *chunk) reset() {
+	c.times, c.kinds, c.ends, c.text = c.times[:0], c.kinds[:0], c.ends[:0], c.text[:0]
+}
+
+// size is about how many bytes c holds.
+func (c *chunk) size() int { return 24*len(c.times) + 5*len(c.kinds) + len(c.text) }
 
 func (c *chunk) full() bool {
 	return len(c.times) >= chunkRows || len(c.kinds) >= chunkCells || len(c.text) >= chunkText

@@ -1,11 +1,12 @@
 // Package route makes the path to hot storage reliable and fast: Retry resumes a
 // query that failed, Breaker spares a failing peer, Ahead reads a store's pages in
-// parallel, RowLimit ends a read that becomes too long, Cache keeps what was read. Each
-// is a Source that wraps a Source and passes on raw rows. The usual order, outermost
-// first, is
+// parallel, Tiers makes one history of hot, cold and archive storage, RowLimit ends a
+// read that becomes too long, Cache keeps what was read. Each is a Source that wraps
+// Sources and passes on raw rows. The usual order, outermost first, is
 //
 //	Cache(RowLimit(Retry(Breaker(remote))))
 //	Cache(RowLimit(Ahead(store)))
+//	Cache(RowLimit(Tiers(Ahead(store), Retry(Breaker(remote)))))
 //
 // so that the breaker counts each attempt, and Retry waits while the breaker is open,
 // as long as the deadline allows.

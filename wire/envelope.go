@@ -12,8 +12,13 @@ import (
 // MaxEnvelope bounds a request's body, in bytes.
 const MaxEnvelope = 64 << 10
 
-// TargetLayer is the only layer that the read path addresses.
-const TargetLayer = "L3-Hot-Read"
+// The layers that the read path addresses: the history from a tier down, as far as it
+// lies in the API's cloud without a gap.
+const (
+	TargetLayer  = "L3-Hot-Read"
+	ColdLayer    = "L3-Cold-Read"
+	ArchiveLayer = "L3-Archive-Read"
+)
 
 // Values of an Envelope's MessageType.
 const (
@@ -24,7 +29,7 @@ const (
 // Envelope is the body of POST /read.
 type Envelope struct {
 	SourceCloud string // "aws", "azure", "gcp", or a foreign caller's own name; may be empty
-	TargetLayer string // TargetLayer
+	TargetLayer string // TargetLayer, ColdLayer or ArchiveLayer
 	MessageType string // MessageQuery or MessageLastEntry
 	Timestamp   string // when the caller sent it, in its own format; informative
 	TraceID     string // up to 128 printable ASCII characters; may be empty

@@ -63,7 +63,7 @@ func (x *envelopeReader) envelope(e *Envelope, body []byte) {
 	var payload []byte
 	has, ok := x.object("the body", body, members{
 		"source_cloud": into(&e.SourceCloud, x.word(maxSource)),
-		"target_layer": into(&e.TargetLayer, x.oneOf("this is %s", TargetLayer)),
+		"target_layer": into(&e.TargetLayer, x.oneOf("want %s, %s or %s", TargetLayer, ColdLayer, ArchiveLayer)),
 		"message_type": into(&e.MessageType, x.oneOf("want %s or %s", MessageQuery, MessageLastEntry)),
 		"timestamp":    into(&e.Timestamp, x.word(maxSource)),
 		"trace_id":     into(&e.TraceID, x.word(maxTraceID)),

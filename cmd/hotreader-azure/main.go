@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,6 +30,9 @@ import (
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/store/azurecosmos"
+	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/azureblob"
+	"hotreader/store/coldstore/coldurl"
 	"hotreader/web"
 )
 
@@ -56,10 +60,11 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Secret: func(name string) identity.Fetch { return secret(getenv, name) },
 			Sign:   func(audience string) identity.Fetch { return azurefunctions.Sign(getenv, audience) },
 		},
-		Local:  func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
-		Mounts: mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
-		Serve:  func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
-		Web:    web.Serve,
+		Local:   func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
+		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
+		Mounts:  mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
+		Serve:   func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
+		Web:     web.Serve,
 	}.Run(ctx, f)
 }
 
@@ -72,6 +77,13 @@ func secret(getenv func(string) string, uri string) identity.Fetch {
 		}
 		return azurefunctions.Secret(who, nil, uri)(ctx)
 	}
+}
+
+// bucket opens object storage on this cloud.
+func bucket(u *url.URL) (coldstore.Bucket, string, error) {
+	container, prefix := coldurl.Container(u)
+	b, err := azureblob.NewFunction(azureblob.Options{Account: u.Host, Container: container, Endpoint: u.Query().Get("endpoint")})
+	return b, prefix, err
 }
 
 // local opens the store on this cloud.

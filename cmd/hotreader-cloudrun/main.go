@@ -11,6 +11,7 @@ package main
 import (
 	"context"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -24,6 +25,9 @@ import (
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/observe/page"
+	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/coldurl"
+	"hotreader/store/coldstore/gcs"
 	"hotreader/store/gcpfirestore"
 	"hotreader/web"
 )
@@ -50,6 +54,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
 			Ways:      function.Ways{Secret: func(name string) identity.Fetch { return secret(getenv, name) }, Sign: cloudrun.Sign},
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
+			Objects:   func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
 			Mounts:    mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
 			Serve:     cloudrun.Server,
 			Page:      page.Handler,
@@ -70,6 +75,12 @@ func secret(getenv func(string) string, version string) identity.Fetch {
 		o.Endpoint = "http://" + host
 	}
 	return cloudrun.Secret(version, o)
+}
+
+// bucket opens object storage on this cloud.
+func bucket(u *url.URL) (coldstore.Bucket, string, error) {
+	b, err := gcs.New(context.Background(), gcs.Options{Bucket: u.Host, Endpoint: u.Query().Get("endpoint")})
+	return b, coldurl.Key(u), err
 }
 
 // local opens the store on this cloud.

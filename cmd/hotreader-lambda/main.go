@@ -16,6 +16,7 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -35,6 +36,9 @@ import (
 	"hotreader/identity"
 	"hotreader/observe"
 	"hotreader/store/awsdynamodb"
+	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/coldurl"
+	"hotreader/store/coldstore/s3"
 )
 
 func main() {
@@ -116,8 +120,9 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		return nil, err
 	}
 	parts := function.Parts{
-		Local: func() (hotreader.Source, error) { return local(f, seen) },
-		Who:   who, Catalog: devices, Program: "hotreader-lambda", Observer: seen,
+		Local:   func() (hotreader.Source, error) { return local(f, seen) },
+		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
+		Who:     who, Catalog: devices, Program: "hotreader-lambda", Observer: seen,
 	}
 	if f.Role == config.API {
 		api, err := parts.API(f, httpapi.Options{MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime, Logger: logger})
@@ -160,6 +165,13 @@ func local(f *config.Function, seen *observe.Observer) (*awsdynamodb.Store, erro
 	}
 	client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = seen.StoreClient(o.HTTPClient) })
 	return awsdynamodb.New(client, awsdynamodb.Options{Table: f.Table, Layout: f.Layout}), nil
+}
+
+// bucket opens object storage on this cloud.
+func bucket(u *url.URL) (coldstore.Bucket, string, error) {
+	q := u.Query()
+	b, err := s3.NewFunction(s3.Options{Bucket: u.Host, Region: q.Get("region"), Endpoint: q.Get("endpoint")})
+	return b, coldurl.Key(u), err
 }
 
 // fail tells Lambda, and whoever reads the log, why there is no function.

@@ -34,7 +34,7 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 	if err != nil {
 		return err
 	}
-	defer closer.Close()
+	defer func() { _ = closer.Close() }() // it was read
 	stats := &hotreader.Stats{}
 	ctx = hotreader.WithStats(ctx, stats)
 	began := time.Now()

@@ -47,9 +47,10 @@ func (a *app) demo() *cobra.Command {
 		Short: "Run three clouds on this machine and check that each reads each",
 		Long: `Run three clouds on this machine and check that each reads each.
 
-Each simulated cloud has a store of its own, filled with the telemetry of a pump
-(warm-up, load cycles, noise, a bearing that fails), its own Hot Reader API on a
-port of its own, and its own token. Then all nine ways from a twin's cloud (L4)
+Each simulated cloud has hot and cold storage of its own, filled with the telemetry
+of a pump (warm-up, load cycles, noise, a bearing that fails), its own Hot Reader API
+on a port of its own, and its own token. A mover was stopped between the two: some
+rows lie in both. Then all nine ways from a twin's cloud (L4)
 to a cloud of hot storage (L3) are asked as AWS IoT TwinMaker asks: pages
 ascending and descending, filtered, interpolated, last entry. Every point that
 comes is compared with what was written.
@@ -90,7 +91,7 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 	}
 	line := a.line
 	if !d.asJSON {
-		a.note("%s", a.talk.Bold("Three clouds on this machine, each with a store, an API and a token of its own."))
+		a.note("%s", a.talk.Bold("Three clouds on this machine, each with hot and cold storage, an API and a token of its own."))
 		a.note("%s\n", a.talk.Dim(fmt.Sprintf("A pump reports to each: %s rows, four hours up to now (--seed %d).", terminal.Count(demo.Rows), d.seed)))
 	}
 	clouds, err := demo.Start(ctx, demo.Options{

@@ -18,7 +18,6 @@ import (
 	"hotreader/codec/plain"
 	"hotreader/config"
 	"hotreader/remote"
-	"hotreader/store/all"
 )
 
 // devicesPage is how many devices are asked for at once.
@@ -75,6 +74,7 @@ Formats:
 	f := cmd.Flags()
 	f.StringVar(&l.project, "project", "", "list the devices of this project `folder`")
 	f.StringVar(&l.source.store, "store", "", "list the devices of which this store has rows (a store `URL`)")
+	l.source.tiers.flags(f)
 	f.StringVar(&l.source.remote, "remote", "", "list the devices of this Hot Reader API (an https `URL`, or http to this machine)")
 	f.StringVar(&l.source.tokenFile, "token-file", "", "`file` with the API's token, instead of "+tokenVariable)
 	f.StringVar(&l.prefix, "prefix", "", "only devices whose id begins with this `text`")
@@ -117,7 +117,7 @@ func (l *listing) check() error {
 	case s.store != "" && l.kind != "":
 		return usagef("devices: --type is for --project and --remote; a store does not know of types")
 	}
-	return nil
+	return s.tiers.check("devices", s.store)
 }
 
 func (l *listing) run(ctx context.Context) error {
@@ -182,13 +182,13 @@ func (l *listing) open(ctx context.Context) (pageOf, io.Closer, error) {
 		page, err := l.ofRemote()
 		return page, io.NopCloser(nil), err
 	}
-	store, err := all.OpenReader(ctx, l.source.store)
+	_, stores, err := l.source.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	lister, ok := store.(hotreader.Lister)
-	if !ok {
-		_ = store.Close() // nothing was read
+	lister := stores.lister()
+	if lister == nil {
+		_ = stores.Close() // nothing was read
 		return nil, nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeInvalid,
 			Err: errors.New("this store cannot list its devices: it would have to read all of its rows. Their list is the catalogue, which deploy makes of config_iot_devices.json; name its folder with --project DIR")}
 	}
@@ -198,7 +198,7 @@ func (l *listing) open(ctx context.Context) (pageOf, io.Closer, error) {
 			page = append(page, listedDevice{ID: d.ID, Properties: len(d.Properties)})
 		}
 		return page, err
-	}, store, nil
+	}, stores, nil
 }
 
 func (l *listing) ofProject() (pageOf, error) {

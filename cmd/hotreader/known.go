@@ -46,13 +46,13 @@ func (s *source) listed(ctx context.Context, prefix string) []hotreader.Listed {
 	if s.store == "" && s.remote == "" {
 		return nil
 	}
-	_, closer, err := s.open(ctx)
+	_, stores, err := s.open(ctx)
 	if err != nil {
 		return nil
 	}
-	defer closer.Close()
-	lister, ok := closer.(hotreader.Lister)
-	if !ok {
+	defer func() { _ = stores.Close() }() // they were read
+	lister := stores.lister()
+	if lister == nil {
 		return nil
 	}
 	devices, _ := lister.Devices(ctx, prefix, "", mostKnown)

@@ -108,6 +108,12 @@ const storeURLs = `Store URLs:
   dynamodb://TABLE?region=R&endpoint=URL  what is left out, the environment says
   cosmos://HOST/DB/CONTAINER              key or sign-in: the environment
   firestore://PROJECT/DATABASE/COLLECTION database (default); sign-in: the environment
+  s3://BUCKET/PREFIX?region=R             objects, for reading: --cold and --archive
+  azblob://ACCOUNT/CONTAINER/PREFIX       the same on Azure
+  gs://BUCKET/PREFIX                      and on Google Cloud
+  file:DIR                                and in a folder
+Of objects, format=mover|jsonl|parquet|export says what they are (else it is found out),
+late=36h how much later than its event a row may have arrived in them.
 TABLE may be an ARN, COLLECTION a path, as devices/{device}/telemetry. Parameters say
 how the items are laid out, if not as hotreader does it: device_key, time_key,
 partition, time_format, time_prefix, time_suffix, properties, name_key, value_key,

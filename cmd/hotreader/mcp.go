@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"hotreader"
 	"hotreader/function"
 	"hotreader/identity"
 	"hotreader/mcpserver"
@@ -49,13 +48,12 @@ func (a *app) mcp() *cobra.Command {
 }
 
 func (a *app) runMCP(ctx context.Context, s *source, list string) error {
-	reader, closer, err := s.open(ctx)
+	reader, stores, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer closer.Close()
-	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version}
-	o.Lister, _ = closer.(hotreader.Lister) // the store, or the other API
+	defer func() { _ = stores.Close() }() // they were read
+	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version, Lister: stores.lister()}
 	if o.Catalog, err = function.OpenCatalog(list); err != nil {
 		return err
 	}

@@ -30,7 +30,6 @@ import (
 	"hotreader/internal/endpoint"
 	"hotreader/observe"
 	"hotreader/observe/page"
-	"hotreader/store/all"
 	"hotreader/web"
 )
 
@@ -51,6 +50,7 @@ const (
 
 type serving struct {
 	project, store, remote   string
+	tiers                    lowerTiers
 	twin                     *twin // of project; nil = none
 	listen, tokenFile        string
 	cert, key                string
@@ -105,7 +105,7 @@ and next_tokens end with the process.
 
 HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK,
 HOTREADER_MAX_ROWS, HOTREADER_CACHE, HOTREADER_SETTLE, HOTREADER_CACHE_AGE,
-HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
+HOTREADER_COLD, HOTREADER_ARCHIVE, HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
 
 Plain http is for this machine only. On any other address give --tls-cert and
 --tls-key, or say with --insecure that a proxy in front does the encryption.
@@ -157,7 +157,7 @@ func (a *app) serve() *cobra.Command {
 // the project.
 func (s *serving) complete(f *pflag.FlagSet) (err error) {
 	names := map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK",
-		"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}
+		"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "cold": "HOTREADER_COLD", "archive": "HOTREADER_ARCHIVE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}
 	if err := fill(f, names, os.LookupEnv); err != nil || s.project == "" {
 		return err
 	}
@@ -194,12 +194,13 @@ func (s *serving) check(f *pflag.FlagSet) error {
 	case s.maxRows < 0:
 		return usagef("serve: --max-rows %d does not fit; want a whole number of rows, or 0 for the default", s.maxRows)
 	}
-	return nil
+	return s.tiers.check("serve", s.store)
 }
 
 func (s *serving) flags(f *pflag.FlagSet, levels []string) {
 	f.StringVar(&s.project, "project", "", "serve all devices of this twin: its project `folder`")
 	f.StringVar(&s.store, "store", "", "serve this store (a store `URL`), for reading")
+	s.tiers.flags(f)
 	f.StringVar(&s.remote, "remote", "", "serve what this Hot Reader API has (an https `URL`, or http to this machine)")
 	f.StringVar(&s.listen, "listen", defaultListen, "`address` to listen on; port 0 takes a free one")
 	f.StringVar(&s.tokenFile, "token-file", "", "`file` with the token, instead of "+tokenVariable)
@@ -266,14 +267,9 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
 	s.metrics = cmp.Or(s.metrics, seen.Page())
 	parts := function.Parts{Who: who, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
-	if s.remote == "" {
-		store, err := s.opened(ctx, seen)
-		if err != nil {
-			return err
-		}
-		defer store.Close()
-		parts.Local = func() (hotreader.Source, error) { return store, nil }
-	}
+	stores := &opened{ctx: ctx, wrap: seen.Store}
+	defer func() { _ = stores.Close() }() // they were read
+	parts.Local, parts.Objects = func() (hotreader.Source, error) { return stores.open(s.store) }, stores.open
 	handler, err := s.api(parts, devices, logs)
 	if err != nil {
 		return err
@@ -299,19 +295,10 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	return httpapi.Serve(ctx, httpapi.Server(handler), listener, httpapi.Drain{Reads: drain, Close: drain})
 }
 
-// opened opens the store, its requests seen.
-func (s *serving) opened(ctx context.Context, seen *observe.Observer) (hotreader.Store, error) {
-	var wrap func(http.RoundTripper) http.RoundTripper
-	if seen != nil {
-		wrap = seen.Store
-	}
-	return all.OpenSeen(ctx, s.store, wrap)
-}
-
 // api assembles what is served.
 func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog.Logger) (_ http.Handler, err error) {
-	f := &config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, L3: storeCloud(s.store), Settings: config.Settings{
-		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}}
+	f := s.tiers.function(config.Function{Role: config.API, Remote: s.remote != "", RemoteURL: s.remote, L3: storeCloud(s.store), Settings: config.Settings{
+		Rate: s.rate, Burst: s.burst, Devices: devices, LookBack: s.lookBack, MaxRows: s.maxRows}})
 	if s.twin != nil {
 		if parts.Catalog, f.Twin = s.twin.devices, s.twin.Twin; s.twin.peer != nil {
 			parts.Credential = s.twin.peer

@@ -44,27 +44,48 @@ func (t *twin) place(ctx context.Context, s *serving) (err error) {
 			query.Set("region", t.Options.AWS.Region)
 		}
 		s.store = "dynamodb://" + cmp.Or(t.Options.AWS.Table, names.Table(t.Twin)) + "?" + query.Encode()
-		return nil
-	}
-	link, err := t.connection()
-	if err != nil {
+	} else if s.remote, err = t.ask(ctx, t.Tiers()[0]); err != nil {
 		return err
 	}
-	s.remote = link.URL
+	s.tiers.hotDays = t.Days
+	above, far := t.L3, s.remote != ""
+	for _, tier := range t.Tiers()[1:] {
+		to := map[string]*config.Place{"cold": &s.tiers.cold, "archive": &s.tiers.archive}[tier.Name]
+		switch {
+		case tier.Cloud == above && far: // the API that is asked for the tier above answers both
+		case tier.Cloud == config.AWS && t.L4 == config.AWS: // which no API serves
+			to.Store, far = tier.URL(tier.Cloud), false
+		default:
+			if to.Remote, err = t.ask(ctx, tier); err != nil {
+				return err
+			}
+			far = true
+		}
+		above = tier.Cloud
+	}
+	return nil
+}
+
+// ask returns the URL of the API on a tier's cloud. All of a twin's APIs take one token.
+func (t *twin) ask(ctx context.Context, tier config.Tier) (string, error) {
+	id := tier.ConnectionID(t.L4)
+	link, err := t.connection(id)
+	if err != nil || t.peer != nil {
+		return link.URL, err
+	}
 	t.peer, err = identity.Fetched(ctx, func(context.Context) (string, time.Time, error) {
-		link, err := t.connection()
+		link, err := t.connection(id)
 		return link.Token.Reveal(), link.RotatedAt, err
 	})
-	return err
+	return link.URL, err
 }
 
 // connection returns what the folder says of the way to t's rows.
-func (t *twin) connection() (link config.Connection, err error) {
+func (t *twin) connection(id string) (link config.Connection, err error) {
 	all, err := config.OpenConnections(t.Dir)
 	if err != nil {
 		return link, err
 	}
-	id := config.ConnectionID(t.L4, t.L3)
 	if link, _ = all.Get(id); link.URL == "" {
 		err = &hotreader.Error{Op: "serve", Code: hotreader.CodeConfig,
 			Err: fmt.Errorf("config_inter_cloud.json has no URL of %s yet; deploy first: hotreader deploy --project %s; or say where the rows are, with --store or --remote", id, t.Dir)}

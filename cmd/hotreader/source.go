@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/terminal"
@@ -112,10 +115,74 @@ func (a *app) warnOfReaders(file string) {
 // source is where a query goes: a store or a Hot Reader API.
 type source struct {
 	store, remote, tokenFile string
+	tiers                    lowerTiers
+}
+
+// lowerTiers are flags: where the history lies that hot storage does not hold.
+type lowerTiers struct {
+	cold, archive config.Place
+	hotDays       int
+}
+
+func (t *lowerTiers) flags(f *pflag.FlagSet) {
+	f.StringVar(&t.cold.Store, "cold", "", "read this cold storage, too (a store `URL`)")
+	f.StringVar(&t.archive.Store, "archive", "", "read this archive, too (a store `URL`)")
+	f.IntVar(&t.hotDays, "hot-days", 0, "the store keeps this many `days`: without --cold and --archive, a query that begins before warns; 0 = unknown")
+}
+
+// check says what is wrong with the flags of a command.
+func (t *lowerTiers) check(command, store string) error {
+	switch {
+	case store == "" && *t != lowerTiers{}:
+		return usagef("%s: --cold, --archive and --hot-days go with --store; a Hot Reader API reads its tiers itself", command)
+	case t.hotDays < 0:
+		return usagef("%s: --hot-days %d does not fit; want a whole number of days, or 0", command, t.hotDays)
+	}
+	return nil
+}
+
+// opened are stores that were opened for reading.
+type opened struct {
+	ctx    context.Context
+	wrap   func(http.RoundTripper) http.RoundTripper // as all.OpenSeen has it
+	stores []hotreader.Store
+	far    hotreader.Lister // of another API; nil = none
+}
+
+// lister lists the devices of what was opened; nil = it cannot.
+func (o *opened) lister() hotreader.Lister {
+	if o.far != nil {
+		return o.far
+	}
+	return function.Lister(o.stores...)
+}
+
+func (o *opened) open(url string) (hotreader.Source, error) {
+	store, err := all.OpenSeen(o.ctx, url, o.wrap)
+	if err != nil {
+		return nil, err
+	}
+	o.stores = append(o.stores, store)
+	return store, nil
+}
+
+// Close closes them all. They were only read.
+func (o *opened) Close() (err error) {
+	for _, s := range o.stores {
+		err = errors.Join(err, s.Close())
+	}
+	return err
+}
+
+// function returns a function that reads these tiers.
+func (t *lowerTiers) function(f config.Function) *config.Function {
+	f.Cold, f.Archive, f.HotDays = t.cold, t.archive, t.hotDays
+	return &f
 }
 
 func (s *source) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.store, "store", "", "read this store (a store `URL`)")
+	s.tiers.flags(cmd.Flags())
 	cmd.Flags().StringVar(&s.remote, "remote", "", "read this Hot Reader API (an https `URL`, or http to this machine)")
 	cmd.Flags().StringVar(&s.tokenFile, "token-file", "", "`file` with the API's token, instead of "+tokenVariable)
 }
@@ -129,37 +196,43 @@ func (s *source) check(cmd *cobra.Command) error {
 	case s.tokenFile != "" && s.remote == "":
 		return usagef("%s: --token-file is for --remote only", cmd.Name())
 	}
-	return nil
+	return s.tiers.check(cmd.Name(), s.store)
 }
 
-// open returns the Reader and what closes it.
-func (s *source) open(ctx context.Context) (hotreader.Reader, io.Closer, error) {
-	if s.store != "" {
-		store, err := all.OpenReader(ctx, s.store)
-		if err != nil {
-			return nil, nil, err
-		}
-		return hotreader.NewReader(function.Parts{}.Store(store)), store, nil
+// open returns the Reader, and the stores that it reads, which the caller closes.
+func (s *source) open(ctx context.Context) (hotreader.Reader, *opened, error) {
+	stores := &opened{ctx: ctx}
+	if s.store == "" {
+		r, err := s.far(stores)
+		return r, stores, err
 	}
+	src, err := function.Parts{
+		Local:   func() (hotreader.Source, error) { return stores.open(s.store) },
+		Objects: stores.open,
+	}.Source(s.tiers.function(config.Function{Settings: config.Settings{MaxRows: math.MaxInt}}))
+	if err != nil {
+		return nil, nil, errors.Join(err, stores.Close())
+	}
+	return hotreader.NewReader(src), stores, nil
+}
+
+// far returns the Reader of a Hot Reader API.
+func (s *source) far(stores *opened) (hotreader.Reader, error) {
 	token, err := tokenFrom(s.tokenFile)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	src, err := function.Parts{Who: function.Who{Token: token}}.Remote(remote.Options{URL: s.remote})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	list, err := remote.New(remote.Options{URL: s.remote, Credential: token})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return hotreader.NewReader(src), peer{list.Lister()}, nil
+	stores.far = list.Lister()
+	return hotreader.NewReader(src), nil
 }
-
-// peer lists another API's devices, and has nothing to close.
-type peer struct{ *remote.Lister }
-
-func (peer) Close() error { return nil }
 
 // asking is what query and latest have in common.
 type asking struct {

@@ -219,6 +219,7 @@ func Run(ctx context.Context, in Input) Report {
 	if t.L3 != t.L4 {
 		e.examineAPI(ctx, linked)
 	}
+	e.examineTiers(ctx, linked)
 	if t.L4 == config.AWS {
 		e.examineFunctions(ctx)
 	} else {
@@ -288,7 +289,7 @@ const oldToken = 180 * 24 * time.Hour
 // connection examines the connection file, and reports whether it holds a token
 // to go on with.
 func (e *examination) connection() bool {
-	l, id, l3 := e.in.Link, e.in.Topology.Connection, e.in.Topology.L3
+	l, id, l3 := e.in.Link, e.in.Topology.Connection, e.in.Topology.API
 	c := Check{Part: Connection, Name: "written", Verdict: OK, Says: id}
 	switch {
 	case l == nil:
@@ -306,7 +307,7 @@ func (e *examination) connection() bool {
 
 // connectionURL compares the file's URL with what was deployed.
 func (e *examination) connectionURL(l *Link) Check {
-	l3 := e.in.Topology.L3
+	l3 := e.in.Topology.API
 	deployed := e.in.Deployed[l3].URL
 	c := Check{Part: Connection, Name: "URL", Verdict: OK, Says: l.URL}
 	switch {
@@ -369,7 +370,7 @@ func (e *examination) url(c config.Cloud) string {
 	if d := e.in.Deployed[c]; d.URL != "" {
 		return base(d.URL)
 	}
-	if e.in.Link != nil && c == e.in.Topology.L3 {
+	if e.in.Link != nil && c == e.in.Topology.API {
 		return base(e.in.Link.URL)
 	}
 	return ""

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -204,6 +205,11 @@ func (t *Target) serve(ctx context.Context, h http.Handler) (string, error) {
 // startSide starts one cloud's functions.
 func (t *Target) startSide(ctx context.Context, s topology.Side) error {
 	t.o.Began("unpacking the programs of " + string(s.Cloud))
+	for _, tier := range s.Tiers {
+		if err := os.MkdirAll(t.tier(tier), 0o700); err != nil {
+			return err
+		}
+	}
 	program, err := unpack(s.Cloud, t.o.Artifacts, filepath.Join(t.dir, "bin"))
 	if err == nil {
 		err = placeCatalog(t.o.Project, filepath.Dir(program))
@@ -233,11 +239,20 @@ func (t *Target) env(s topology.Side, f topology.Function) map[string]string {
 	if f.Remote {
 		env["REMOTE_READER_URL"] = t.state.Sides[string(t.o.Topology.L3)].URL
 	}
+	for name, cloud := range f.Lower {
+		env[name] = t.state.Sides[string(cloud)].URL
+	}
+	for _, tier := range s.Tiers {
+		env["HOTREADER_"+strings.ToUpper(tier.Name)] = "file:" + t.tier(tier)
+	}
 	if s.Token {
 		env["INTER_CLOUD_TOKEN"] = t.token.Reveal()
 	}
 	return env
 }
+
+// tier is the folder that stands for a lower tier's bucket.
+func (t *Target) tier(tier config.Tier) string { return filepath.Join(t.dir, tier.Name) }
 
 // pairs writes an environment as programs are given it; later ones win.
 func pairs(envs ...map[string]string) []string {
@@ -360,16 +375,17 @@ func healthy(ctx context.Context, address string) error {
 // connect writes the connection file of this target: the project's own is the
 // clouds'.
 func (t *Target) connect() error {
-	id := t.o.Topology.Connection
-	if id == "" {
+	if len(t.o.Topology.Links) == 0 {
 		return nil
 	}
 	all, err := config.OpenConnections(t.dir)
 	if err != nil {
 		return err
 	}
-	all.Put(id, config.Connection{Provider: t.o.Topology.L3, Function: t.o.Topology.Sides[0].Functions[0].Name,
-		URL: t.state.Sides[string(t.o.Topology.L3)].URL, Token: t.token, RotatedAt: t.state.Started})
+	for _, l := range t.o.Topology.Links {
+		all.Put(l.ID, config.Connection{Provider: l.Cloud, Function: t.o.Topology.Side(l.Cloud).Functions[0].Name,
+			URL: t.state.Sides[string(l.Cloud)].URL, Token: t.token, RotatedAt: t.state.Started})
+	}
 	return all.Save()
 }
 

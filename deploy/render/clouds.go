@@ -53,6 +53,7 @@ func awsPart(s topology.Side, p *config.Project) (part, error) {
 	if s.L3 {
 		module["table"] = hotTable(p)
 	}
+	objectsOf(s, module)
 	if s.L4 {
 		twin, err := twinMaker(p)
 		if err != nil {
@@ -67,6 +68,28 @@ func awsPart(s topology.Side, p *config.Project) (part, error) {
 		settings["region"] = o.AWS.Region
 	}
 	return part{"aws", awsProvider, settings, module}, nil
+}
+
+// objectsOf gives a module the places of the lower tiers that its functions read.
+func objectsOf(s topology.Side, module map[string]any) {
+	var all []any
+	for _, t := range s.Tiers {
+		place := map[string]any{"prefix": Literal(t.Prefix)}
+		if s.Cloud == config.Azure {
+			place["account"], place["container"] = t.Account, t.Container
+			if t.ResourceGroup != "" {
+				place["resource_group"] = t.ResourceGroup
+			}
+		} else {
+			place["bucket"] = t.Bucket
+		}
+		if !slices.ContainsFunc(all, func(o any) bool { return maps.Equal(o.(map[string]any), place) }) {
+			all = append(all, place)
+		}
+	}
+	if len(all) > 0 {
+		module["objects"] = all
+	}
 }
 
 // hotTable is the module's argument table.
@@ -132,6 +155,7 @@ func azurePart(s topology.Side, p *config.Project) (part, error) {
 			return part{}, err
 		}
 	}
+	objectsOf(s, module)
 	return part{"azurerm", azureProvider, azureSettings(s.L3, o.Subscription), module}, nil
 }
 
@@ -276,6 +300,7 @@ func gcpPart(s topology.Side, p *config.Project) (part, error) {
 	if s.L3 {
 		module["store"] = gcpStore(p)
 	}
+	objectsOf(s, module)
 	return part{"google", gcpProvider, settings, module}, nil
 }
 

@@ -21,6 +21,7 @@ type evaluated struct {
 	*module
 	root  root
 	value func(hclsyntax.Expression) cty.Value
+	each  func(value cty.Value) evaluated // within a resource that is made for each of several
 }
 
 func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluated {
@@ -72,6 +73,10 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 		}
 		return cty.UnknownVal(t)
 	})
+	return within(t, m, r, context)
+}
+
+func within(t *testing.T, m *module, r root, context *hcl.EvalContext) evaluated {
 	return evaluated{m, r, func(x hclsyntax.Expression) cty.Value {
 		t.Helper()
 		v, diags := x.Value(context)
@@ -79,6 +84,10 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 			t.Fatalf("%s: %v", r.name, diags)
 		}
 		return v
+	}, func(value cty.Value) evaluated {
+		child := context.NewChild()
+		child.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"value": value})}
+		return within(t, m, r, child)
 	}}
 }
 
@@ -86,7 +95,7 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 func (a evaluated) resources(kind string) map[string]*hclsyntax.Body {
 	all := map[string]*hclsyntax.Body{}
 	for _, b := range a.blocks("resource") {
-		if b.Labels[0] != kind {
+		if b.Labels[0] != kind || b.Labels[1] == "objects" { // of which there is one for each place
 			continue
 		}
 		if n := b.Body.Attributes["count"]; n != nil && a.value(n.Expr).RawEquals(cty.Zero) {

@@ -52,8 +52,12 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 			if s.Token {
 				in.TokenVersion = 1
 			}
-			if !s.L3 {
+			if s.Functions[0].Remote {
 				in.RemoteURL = url
+			}
+			in.Lower = map[string]string{}
+			for variable, at := range s.Functions[0].Lower {
+				in.Lower[variable] = "https://" + string(at) + ".example.com"
 			}
 			text, err := rendered(s, in)
 			if err != nil {
@@ -72,6 +76,7 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 			add(fmt.Sprintf("%s-l3-%s-l4-%s", cloud, l3, l4), p, "https://reader.example.com/prod")
 		}
 	}
+	tierRoots(cloud, func(name string, p *config.Project) { add(string(cloud)+name, p, "https://reader.example.com/prod") })
 	set := config.Options{
 		AWS:      config.AWSOptions{Region: "eu-north-1", Table: "rows", Workspace: "hall", WorkspaceRole: "arn:aws:iam::123456789012:role/hall", APIKey: true},
 		Azure:    config.AzureOptions{Subscription: "11111111-2222-3333-4444-555555555555", Location: "northeurope", ResourceGroup: "plant", CosmosAccount: "plant-db", Database: "twin", Container: "rows"},
@@ -104,11 +109,23 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 	return of
 }
 
+// tierRoots adds projects with lower tiers: all on one cloud, each on a cloud of its own,
+// and cold storage alone.
+func tierRoots(cloud config.Cloud, add func(name string, p *config.Project)) {
+	at := map[config.Cloud]config.Objects{config.AWS: {Bucket: "plant-cold", Prefix: "rows/"}, config.GCP: {Bucket: "plant-cold"},
+		config.Azure: {Account: "plantcold", Container: "rows", Prefix: "a/", ResourceGroup: "data"}}
+	next := map[config.Cloud]config.Cloud{config.AWS: config.Azure, config.Azure: config.GCP, config.GCP: config.AWS}
+	other, third := next[cloud], next[next[cloud]]
+	add("-tiers-here", &config.Project{Twin: "p", Days: 30, L3: cloud, L4: cloud, Cold: cloud, Archive: cloud, Options: config.Options{Cold: at[cloud], Archive: at[cloud]}})
+	add("-tiers-elsewhere", &config.Project{Twin: "p", L3: cloud, L4: cloud, Cold: other, Archive: third, Options: config.Options{Cold: at[other], Archive: at[third]}})
+	add("-tiers-cold-alone", &config.Project{Twin: "p", L3: other, L4: third, Cold: cloud, Options: config.Options{Cold: at[cloud]}})
+}
+
 func TestRoots(t *testing.T) {
 	for _, cloud := range []config.Cloud{config.AWS, config.Azure, config.GCP} {
 		of := roots(t, cloud)
-		if len(of) != 5+4 {
-			t.Errorf("%s has %d root modules, want one for each of 5 combinations, and 4", cloud, len(of))
+		if len(of) != 5+3+4 {
+			t.Errorf("%s has %d root modules, want one for each of 5 combinations, 3 with lower tiers, and 4", cloud, len(of))
 		}
 		for _, r := range of {
 			golden.File(t, "testdata/root/"+r.name+".json", r.text)
@@ -313,7 +330,8 @@ func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
 				t.Errorf("%s: %v", r.name, err)
 				continue
 			}
-			if f.Remote == r.side.L3 || f.TokenSecret == "" || f.Token != nil || f.Twin == "" {
+			remote := r.side.Functions[0].Remote
+			if f.Remote != remote || f.HotElsewhere == (remote || r.side.L3) || f.TokenSecret == "" || f.Token != nil || f.Twin == "" {
 				t.Errorf("%s: the function is %+v", r.name, f)
 			}
 			for _, name := range c.store {
@@ -321,7 +339,12 @@ func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
 					t.Errorf("%s: that %s is set is %v, that hot storage is here %v", r.name, name, there, r.side.L3)
 				}
 			}
-			if _, there := env["REMOTE_READER_URL"]; there == r.side.L3 {
+			for variable := range r.side.Functions[0].Lower {
+				if !strings.HasPrefix(env[variable], "https://") {
+					t.Errorf("%s: %s is %q", r.name, variable, env[variable])
+				}
+			}
+			if _, there := env["REMOTE_READER_URL"]; there != remote {
 				t.Errorf("%s: REMOTE_READER_URL is %q", r.name, env["REMOTE_READER_URL"])
 			}
 			for _, function := range r.side.Functions {
@@ -397,6 +420,48 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: the grants are %q, want %q", r.name, got, want)
+		}
+	}
+}
+
+// The functions may list and read what begins with the prefix of a lower tier that is
+// here, and nothing else of a bucket; nothing where the tiers are elsewhere.
+func TestTiersLeastPrivilege(t *testing.T) {
+	for cloud, kind := range map[config.Cloud]string{config.Azure: "azurerm_role_assignment", config.GCP: "google_project_iam_member"} {
+		for _, r := range roots(t, cloud) {
+			a := evaluate(t, cloud, map[config.Cloud]string{config.Azure: "azurerm", config.GCP: "google"}[cloud], r)
+			var got []string
+			for _, b := range a.blocks("resource") {
+				if b.Labels[0] != kind || b.Labels[1] != "objects" {
+					continue
+				}
+				for _, place := range a.value(b.Body.Attributes["for_each"].Expr).AsValueMap() {
+					each := a.each(place)
+					line := each.text(b.Body, "role_definition_name") + each.text(b.Body, "role") + " " + each.text(b.Body, "scope") + " " + each.text(b.Body, "condition")
+					for _, c := range b.Body.Blocks {
+						line += each.text(c.Body, "expression")
+					}
+					got = append(got, line)
+				}
+			}
+			if len(r.side.Tiers) == 0 {
+				if len(got) > 0 {
+					t.Errorf("%s: %q", r.name, got)
+				}
+				continue
+			}
+			// Both tiers of a project lie in one place here.
+			want := []string{`roles/storage.objectViewer  `, `resource.name.startsWith("projects/_/buckets/plant-cold/objects/") || resource.name == "projects/_/buckets/plant-cold" && api`}
+			if cloud == config.Azure {
+				const blobs = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+				want = []string{"Storage Blob Data Reader /subscriptions/sub/resourceGroups/data/providers/Microsoft.Storage/storageAccounts/plantcold/blobServices/default/containers/rows ",
+					"@Resource[" + blobs + ":path] StringStartsWith 'a/'", "@Request[" + blobs + ":prefix] StringStartsWith 'a/'"}
+			}
+			for _, part := range want {
+				if len(got) != 1 || !strings.Contains(got[0], part) {
+					t.Errorf("%s: %q, want %q", r.name, got, part)
+				}
+			}
 		}
 	}
 }

@@ -30,6 +30,9 @@ type Inputs struct {
 	// cloud. It is a reference to a variable where the URL is not known yet.
 	RemoteURL string
 
+	// Lower are other variables with the URL of an API, as RemoteURL.
+	Lower map[string]string
+
 	// TokenVersion is another number for each token. It is the version of the
 	// write-only arguments, and changes the functions' configuration, so that new
 	// instances fetch the new token. 0 = the side has no token.
@@ -133,6 +136,9 @@ func arguments(own map[string]any, in Inputs) (module, variables map[string]any)
 	default:
 		module["remote_url"] = Literal(in.RemoteURL)
 	}
+	if len(in.Lower) > 0 {
+		module["lower_urls"] = lowerURLs(in.Lower, variables)
+	}
 	if in.TokenVersion > 0 {
 		module["token"] = "${var.token}"
 		module["token_version"] = in.TokenVersion
@@ -142,6 +148,24 @@ func arguments(own map[string]any, in Inputs) (module, variables map[string]any)
 		}
 	}
 	return module, variables
+}
+
+// lowerURLs are the URLs of the APIs on the clouds of lower tiers. Those that are not
+// known are asked for.
+func lowerURLs(urls map[string]string, variables map[string]any) map[string]any {
+	all := map[string]any{}
+	for name, url := range urls {
+		all[name] = Literal(url)
+		if url == AskURL {
+			ask := strings.ToLower(name)
+			all[name] = "${var." + ask + "}"
+			variables[ask] = map[string]any{
+				"type":        "string",
+				"description": "The URL of the Hot Reader API for " + name + ", as the output url of its cloud says.",
+			}
+		}
+	}
+	return all
 }
 
 // Literal returns text as Terraform's JSON takes it for itself: in there, ${ and

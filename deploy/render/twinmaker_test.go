@@ -350,7 +350,7 @@ func TestPitfall22NothingPublicOnOneCloud(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, api := functions[string(config.API)]
-		if want := r.side.L3 && !r.side.L4; api != want || want && len(functions) != 1 {
+		if want := !r.side.L4; api != want || want && len(functions) != 1 {
 			t.Errorf("%s has the functions %v", r.name, functions)
 		}
 		_, twin := r.Module["hotreader"]["twinmaker"]

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"hotreader"
 	"hotreader/config"
@@ -18,13 +20,30 @@ type Topology struct {
 	L3, L4 config.Cloud // of hot storage, of the twin
 
 	// Connection is the id in config_inter_cloud.json under which the token and
-	// the URL are kept. "" = the twin and its hot storage are both on AWS:
-	// TwinMaker calls the functions itself, and nothing is reachable from outside.
+	// the URL are kept. "" = the twin and all its history are on AWS: TwinMaker calls
+	// the functions itself, and nothing is reachable from outside.
 	Connection string
 
-	// Sides are the clouds on which something is made, hot storage's first: it
-	// hands the URL to the other. One if L3 and L4 are the same cloud.
+	// API is the cloud that Connection leads to. Links are all connections, that one
+	// first: of each tier that is served over HTTP. They share the token.
+	API   config.Cloud
+	Links []Link
+
+	// Sides are the clouds on which something is made, hot storage's first, the
+	// twin's last: the others hand their URLs to it.
 	Sides []Side
+}
+
+// Link is a connection to the API on a tier's cloud.
+type Link struct {
+	ID    string
+	Cloud config.Cloud
+}
+
+// Side returns the side on a cloud.
+func (t *Topology) Side(c config.Cloud) Side {
+	i := slices.IndexFunc(t.Sides, func(s Side) bool { return s.Cloud == c })
+	return t.Sides[i]
 }
 
 // Side is what a project needs on one cloud.
@@ -33,6 +52,8 @@ type Side struct {
 	L3, L4    bool // what this cloud holds: hot storage, the twin, or both
 	Functions []Function
 
+	Tiers []config.Tier `json:",omitempty"` // below hot storage that it holds
+
 	// Token says that the functions need the inter-cloud token, which lies in the
 	// cloud's secret store.
 	Token bool
@@ -40,6 +61,9 @@ type Side struct {
 	// Public says what can be reached from the internet, a sentence for each.
 	Public []string
 }
+
+// Asked reports whether the functions of another side may ask this one.
+func (s *Side) Asked() bool { return s.L3 || !s.L4 }
 
 // Function is one of the three functions on a cloud.
 type Function struct {
@@ -53,6 +77,10 @@ type Function struct {
 	// Store says that it queries hot storage on its own cloud, and so needs the
 	// permission; Remote that it asks the other cloud's API instead.
 	Store, Remote bool
+
+	// Lower says which of its variables get the URL of the API on which cloud, to ask
+	// it for a tier below hot storage.
+	Lower map[string]config.Cloud `json:",omitempty"`
 
 	// Env is its environment, but for what is known only once the cloud's
 	// resources are named: the store's variables, REMOTE_READER_URL and
@@ -71,18 +99,25 @@ func New(p *config.Project) (Topology, error) {
 		}
 	}
 	t := Topology{Twin: p.Twin, L3: p.L3, L4: p.L4}
-	if p.L3 == p.L4 {
-		t.Sides = []Side{newSide(p, p.L3, true, true)}
-	} else {
-		t.Sides = []Side{newSide(p, p.L3, true, false), newSide(p, p.L4, false, true)}
+	var clouds []config.Cloud
+	for _, tier := range p.Tiers() {
+		if tier.Cloud != p.L4 && !slices.Contains(clouds, tier.Cloud) {
+			clouds = append(clouds, tier.Cloud)
+		}
 	}
-	for _, s := range t.Sides {
-		if err := checkOTel(p, s.Cloud); err != nil {
+	for _, cloud := range append(clouds, p.L4) {
+		if err := checkOTel(p, cloud); err != nil {
 			return Topology{}, err
 		}
-		if s.Token {
-			t.Connection = config.ConnectionID(p.L4, p.L3)
+		t.Sides = append(t.Sides, newSide(p, cloud))
+	}
+	for _, tier := range p.Tiers() {
+		if s := t.Side(tier.Cloud); len(s.Public) > 0 {
+			t.Links = append(t.Links, Link{tier.ConnectionID(p.L4), tier.Cloud})
 		}
+	}
+	if len(t.Links) > 0 {
+		t.Connection, t.API = t.Links[0].ID, t.Links[0].Cloud
 	}
 	return t, nil
 }
@@ -101,19 +136,28 @@ func checkOTel(p *config.Project, cloud config.Cloud) error {
 	return err
 }
 
-// newSide returns what cloud gets, which holds hot storage (l3), the twin (l4)
-// or both.
-func newSide(p *config.Project, cloud config.Cloud, l3, l4 bool) Side {
+// newSide returns what cloud gets, which holds tiers, the twin, or both.
+func newSide(p *config.Project, cloud config.Cloud) Side {
+	l3, l4 := cloud == p.L3, cloud == p.L4
 	s := Side{Cloud: cloud, L3: l3, L4: l4}
+	for _, tier := range p.Tiers()[1:] {
+		if tier.Cloud == cloud {
+			s.Tiers = append(s.Tiers, tier)
+		}
+	}
+	var lower map[string]config.Cloud
+	if l4 {
+		lower = asksLower(p)
+	}
 	roles := []config.Role{config.History, config.LastEntry}
 	if !l4 {
 		roles = []config.Role{config.API}
 	}
 	// TwinMaker calls its functions itself. Everything else is asked over HTTP.
 	served := !l4 || cloud != config.AWS
-	s.Token = served || !l3
+	s.Token = served || !l3 || len(lower) > 0
 	for _, role := range roles {
-		f := Function{Role: role, Name: names.Function(p.Twin, role), Store: l3, Remote: !l3, Env: variables(p, l3, served)}
+		f := Function{Role: role, Name: names.Function(p.Twin, role), Store: l3, Remote: l4 && !l3, Lower: lower, Env: variables(p, s, served)}
 		switch cloud {
 		case config.AWS:
 			f.Host = f.Name
@@ -128,6 +172,23 @@ func newSide(p *config.Project, cloud config.Cloud, l3, l4 bool) Side {
 		s.Public = []string{publicSentence(cloud, s.Functions[0].Host, p.Options.AWS.APIKey)}
 	}
 	return s
+}
+
+// asksLower returns which variables of the twin's functions get the URL of which cloud.
+// An API that holds the tier above, too, answers both at once.
+func asksLower(p *config.Project) map[string]config.Cloud {
+	var lower map[string]config.Cloud
+	above := p.L3
+	for _, tier := range p.Tiers()[1:] {
+		if tier.Cloud != p.L4 && tier.Cloud != above {
+			if lower == nil {
+				lower = map[string]config.Cloud{}
+			}
+			lower["REMOTE_"+strings.ToUpper(tier.Name)+"_READER_URL"] = tier.Cloud
+		}
+		above = tier.Cloud
+	}
+	return lower
 }
 
 // publicSentence says what of a host can be reached from the internet.
@@ -148,9 +209,9 @@ func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
 
 // variables returns a function's variables. A variable that the function has
 // no use for is not set, nor one whose default is meant.
-func variables(p *config.Project, store, served bool) map[string]string {
+func variables(p *config.Project, s Side, served bool) map[string]string {
 	var reach config.Reach
-	if store {
+	if s.L3 || len(s.Tiers) > 0 {
 		reach |= config.Stores
 	}
 	if served {
@@ -158,6 +219,9 @@ func variables(p *config.Project, store, served bool) map[string]string {
 	}
 	env := p.Options.Variables(reach)
 	env["DIGITAL_TWIN_INFO"] = p.TwinInfo()
+	for _, tier := range s.Tiers {
+		env["HOTREADER_"+strings.ToUpper(tier.Name)] = tier.URL(tier.Cloud)
+	}
 	maps.Copy(env, p.Options.OTel)
 	return env
 }

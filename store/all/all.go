@@ -5,6 +5,10 @@
 //	dynamodb://TABLE?region=R&endpoint=URL    TABLE: its name or ARN; what is left out is as the environment says
 //	cosmos://HOST/DB/CONTAINER                HOST[:PORT] of the account; of this machine: an emulator, over http, or https with tls=true
 //	firestore://PROJECT/DATABASE/COLLECTION   COLLECTION: its id, or its path, which may hold {device}
+//	s3://BUCKET/PREFIX                        objects, for reading: JSON, JSON lines, Parquet
+//	azblob://ACCOUNT/CONTAINER/PREFIX         the same on Azure
+//	gs://BUCKET/PREFIX                        and on Google Cloud
+//	file:DIR                                  and in a folder
 //
 // Tables, containers and collections also take the keys of a layout (package
 // layout); a container takes single=true for an emulator that knows no transactional
@@ -36,6 +40,7 @@ import (
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 	"hotreader/store/boltstore"
+	"hotreader/store/coldstore/coldurl"
 	"hotreader/store/gcpfirestore"
 	"hotreader/store/memstore"
 )
@@ -56,6 +61,10 @@ var schemes = []scheme{
 	{"dynamodb", "dynamodb://TABLE?region=R", []string{"region", "endpoint"}, layout.DynamoDB, openDynamoDB},
 	{"cosmos", "cosmos://HOST/DB/CONTAINER", []string{"single", "tls"}, layout.CosmosDB, openCosmos},
 	{"firestore", "firestore://PROJECT/DATABASE/COLLECTION", []string{"endpoint"}, layout.Firestore, openFirestore},
+	{"s3", "s3://BUCKET/PREFIX", append([]string{"region", "endpoint"}, coldurl.Parameters...), "", openObjects},
+	{"azblob", "azblob://ACCOUNT/CONTAINER/PREFIX", append([]string{"endpoint"}, coldurl.Parameters...), "", openObjects},
+	{"gs", "gs://BUCKET/PREFIX", append([]string{"endpoint"}, coldurl.Parameters...), "", openObjects},
+	{"file", "file:DIR", coldurl.Parameters, "", openObjects},
 }
 
 // An opening is a store URL that is being opened.
@@ -140,7 +149,7 @@ func unknown(storeURL, name string) error {
 	if i := slices.Index(names, nearest.Word(name, names)); i >= 0 {
 		return bad("store URL %q: there is no %q store; did you mean %s?", storeURL, name, forms[i])
 	}
-	return bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER and firestore://PROJECT/DATABASE/COLLECTION", storeURL, name)
+	return bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER, firestore://PROJECT/DATABASE/COLLECTION; for reading s3://BUCKET/PREFIX, azblob://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX and file:DIR", storeURL, name)
 }
 
 // parts returns what is between the slashes behind "//": as many parts as wanted,

@@ -39,9 +39,9 @@ func twinInfo(cloud string) string {
 const apiToken = "INTER_CLOUD_TOKEN=0123456789abcdef0123456789abcdef"
 
 var programs = []program{
-	{name: "cmd/hotreader-lambda", archs: []string{"amd64", "arm64"}, tags: "lambda.norpc", limit: 14e6,
+	{name: "cmd/hotreader-lambda", archs: []string{"amd64", "arm64"}, tags: "lambda.norpc", limit: 20e6,
 		env: []string{twinInfo("aws"), "DYNAMODB_TABLE_NAME=factory-hot-iot-data", "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}},
-	{name: "cmd/hotreader-azure", archs: []string{"amd64", "arm64"}, limit: 18e6, port: "FUNCTIONS_CUSTOMHANDLER_PORT",
+	{name: "cmd/hotreader-azure", archs: []string{"amd64", "arm64"}, limit: 24e6, port: "FUNCTIONS_CUSTOMHANDLER_PORT",
 		env: []string{twinInfo("azure"), apiToken, "COSMOS_DB_ENDPOINT=http://127.0.0.1:1", "COSMOS_DB_KEY=a2V5", "COSMOS_DB_DATABASE=factory", "COSMOS_DB_CONTAINER=hot"}},
 	{name: "cmd/hotreader-cloudrun", archs: []string{"amd64"}, limit: 20e6, port: "PORT",
 		env: []string{twinInfo("google"), apiToken, "GOOGLE_CLOUD_PROJECT=plant-1", "FIRESTORE_COLLECTION=hot", "FIRESTORE_EMULATOR_HOST=127.0.0.1:1"}},

@@ -62,6 +62,32 @@ data "aws_iam_policy_document" "function" {
   }
 
   dynamic "statement" {
+    for_each = var.objects
+
+    content {
+      sid       = "ListObjects${statement.key}"
+      actions   = ["s3:ListBucket"]
+      resources = ["arn:${data.aws_partition.current.partition}:s3:::${statement.value.bucket}"]
+
+      condition {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = ["${statement.value.prefix}*"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.objects
+
+    content {
+      sid       = "GetObjects${statement.key}"
+      actions   = ["s3:GetObject"]
+      resources = ["arn:${data.aws_partition.current.partition}:s3:::${statement.value.bucket}/${statement.value.prefix}*"]
+    }
+  }
+
+  dynamic "statement" {
     for_each = each.value.token ? aws_secretsmanager_secret.token[*].arn : []
 
     content {
@@ -108,6 +134,7 @@ resource "aws_lambda_function" "function" {
       each.value.env,
       each.value.store ? { DYNAMODB_TABLE_NAME = local.table_name } : {},
       each.value.remote ? { REMOTE_READER_URL = var.remote_url } : {},
+      var.lower_urls,
       each.value.token && local.has_token ? {
         INTER_CLOUD_TOKEN_SECRET = aws_secretsmanager_secret.token[0].arn
         # Nobody reads it: it changes with the token, so that new instances start,

@@ -56,6 +56,15 @@ variable "table" {
   default = null
 }
 
+variable "objects" {
+  description = "Where cold storage and the archive lie on this cloud: the functions may list and get what begins with the prefix, and nothing else."
+  type = list(object({
+    bucket = string
+    prefix = string
+  }))
+  default = []
+}
+
 variable "keep_store" {
   description = <<-EOT
     Protects what holds data from being removed: the table, if it is made here, and
@@ -72,6 +81,12 @@ variable "remote_url" {
   description = "The Hot Reader API on the cloud of hot storage, for functions with remote."
   type        = string
   default     = ""
+}
+
+variable "lower_urls" {
+  description = "The variables with the URL of an API on another cloud that holds cold storage or the archive."
+  type        = map(string)
+  default     = {}
 }
 
 variable "token" {

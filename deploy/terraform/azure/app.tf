@@ -97,6 +97,7 @@ resource "azurerm_function_app_flex_consumption" "app" {
     var.environment,
     local.store_environment,
     var.remote_url == "" ? {} : { REMOTE_READER_URL = var.remote_url },
+    var.lower_urls,
     {
       INTER_CLOUD_TOKEN_SECRET = azurerm_key_vault_secret.token.versionless_id
       AZURE_CLIENT_ID          = azurerm_user_assigned_identity.functions.client_id
@@ -127,6 +128,7 @@ resource "azurerm_function_app_flex_consumption" "app" {
     azurerm_role_assignment.insights,
     azurerm_role_assignment.token_read,
     azurerm_cosmosdb_sql_role_assignment.read,
+    azurerm_role_assignment.objects,
   ]
 }
 

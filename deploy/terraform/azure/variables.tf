@@ -93,6 +93,21 @@ variable "store" {
   default = null
 }
 
+variable "objects" {
+  description = <<-EOT
+    Where cold storage and the archive lie on this cloud: the app may list and read the
+    blobs that begin with the prefix, and nothing else. The accounts have to be there,
+    in resource_group or in the twin's group.
+  EOT
+  type = list(object({
+    account        = string
+    container      = string
+    prefix         = string
+    resource_group = optional(string)
+  }))
+  default = []
+}
+
 variable "keep_store" {
   description = <<-EOT
     Protects what holds data from being removed, if it is made here: destroy stops
@@ -108,6 +123,12 @@ variable "remote_url" {
   description = "The Hot Reader API on the cloud of hot storage, where that is another."
   type        = string
   default     = ""
+}
+
+variable "lower_urls" {
+  description = "The variables with the URL of an API on another cloud that holds cold storage or the archive."
+  type        = map(string)
+  default     = {}
 }
 
 variable "token" {

@@ -90,6 +90,7 @@ resource "google_cloud_run_v2_service" "hotreader" {
           var.environment,
           local.store_environment,
           var.remote_url == "" ? {} : { REMOTE_READER_URL = var.remote_url },
+          var.lower_urls,
           {
             GOOGLE_CLOUD_PROJECT     = local.project
             INTER_CLOUD_TOKEN_SECRET = "projects/${local.project}/secrets/${google_secret_manager_secret.token.secret_id}/versions/latest"
@@ -112,6 +113,7 @@ resource "google_cloud_run_v2_service" "hotreader" {
     terraform_data.image, # and the grants
     google_secret_manager_secret_version.token,
     google_firestore_index.hot,
+    google_project_iam_member.objects,
   ]
 }
 

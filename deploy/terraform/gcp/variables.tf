@@ -76,6 +76,18 @@ variable "store" {
   default = null
 }
 
+variable "objects" {
+  description = <<-EOT
+    Where cold storage and the archive lie on this cloud, in buckets of this project: the
+    service may list and read the objects that begin with the prefix, and nothing else.
+  EOT
+  type = list(object({
+    bucket = string
+    prefix = string
+  }))
+  default = []
+}
+
 variable "keep_store" {
   description = <<-EOT
     Protects the database from being removed, if it is made here. To destroy it,
@@ -91,6 +103,12 @@ variable "remote_url" {
   description = "The Hot Reader API on the cloud of hot storage, where that is another."
   type        = string
   default     = ""
+}
+
+variable "lower_urls" {
+  description = "The variables with the URL of an API on another cloud that holds cold storage or the archive."
+  type        = map(string)
+  default     = {}
 }
 
 variable "token" {

@@ -83,6 +83,7 @@ func newReader(c *Clouds, l4, l3 int) (*reader, error) {
 	}
 	if l3 == l4 {
 		environment["DYNAMODB_TABLE_NAME"] = "demo-hot-iot-data"
+		environment["HOTREADER_COLD"] = c.All[l4].bucket.String()
 	} else {
 		environment["REMOTE_READER_URL"] = c.All[l3].URL + "/read"
 		environment["INTER_CLOUD_TOKEN"] = c.All[l3].Token
@@ -92,7 +93,9 @@ func newReader(c *Clouds, l4, l3 int) (*reader, error) {
 		return nil, err
 	}
 	src, err := function.Parts{
-		Local: func() (hotreader.Source, error) { return c.All[l4].store, nil }, Who: function.Who{Token: set.Token},
+		Local:   func() (hotreader.Source, error) { return c.All[l4].store, nil },
+		Objects: func(string) (hotreader.Source, error) { return c.All[l4].cold, nil },
+		Who:     function.Who{Token: set.Token},
 	}.Source(set)
 	if err != nil {
 		return nil, err

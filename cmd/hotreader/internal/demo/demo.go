@@ -22,7 +22,10 @@ import (
 	"hotreader/cmd/hotreader/internal/machine"
 	"hotreader/httpapi"
 	"hotreader/identity"
+	"hotreader/route"
 	"hotreader/store/boltstore"
+	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/folder"
 )
 
 // What is simulated.
@@ -56,6 +59,8 @@ type Cloud struct {
 	Token string `json:"token"`
 
 	store   *boltstore.Store
+	cold    *coldstore.Store
+	bucket  *folder.Bucket
 	machine *machine.Machine
 	server  *http.Server
 	truth   []hotreader.Record // what was written, in order; guarded by Clouds.mu once the pumps report
@@ -104,6 +109,9 @@ func Start(ctx context.Context, o Options) (_ *Clouds, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if err = c.cool(filepath.Join(dir, name+"-cold")); err != nil {
+			return nil, err
+		}
 		if err = c.serve(o.Listeners[i], clouds.page); err != nil {
 			return nil, err
 		}
@@ -128,18 +136,18 @@ func newToken() string {
 	return hex.EncodeToString(b)
 }
 
-// fill writes the machine's past.
+// fill makes the machine's past, and writes into hot storage what is not only in cold
+// storage.
 func (c *Cloud) fill(ctx context.Context, wrote func(int)) error {
 	c.truth = make([]hotreader.Record, Rows)
 	for i := range c.truth {
 		c.truth[i] = c.machine.Next()
 	}
-	const batch = 480
-	for i := 0; i < Rows; i += batch {
-		if err := c.store.Write(ctx, Device, c.truth[i:i+batch]); err != nil {
+	for i := 0; i < Rows; i += chunk {
+		if err := c.store.Write(ctx, Device, c.truth[max(i, min(hotFrom, i+chunk)):i+chunk]); err != nil {
 			return err
 		}
-		wrote(i + batch)
+		wrote(i + chunk)
 	}
 	return nil
 }
@@ -153,13 +161,18 @@ func (c *Cloud) serve(l net.Listener, page func(http.ResponseWriter, *http.Reque
 	if err != nil {
 		return err
 	}
-	handler, err := httpapi.New(httpapi.Options{Source: c.store, Catalog: devices, Token: token, Rate: -1, Version: Version, Page: page})
+	handler, err := httpapi.New(httpapi.Options{Source: c.history(), Catalog: devices, Token: token, Rate: -1, Version: Version, Page: page})
 	if err != nil {
 		return err
 	}
 	c.server = httpapi.Server(handler)
 	go c.server.Serve(l) //nolint:errcheck // it ends when the clouds are closed; a failure before shows in every check
 	return nil
+}
+
+// history is what the cloud's API serves.
+func (c *Cloud) history() hotreader.Source {
+	return route.Tiers(route.Tier{Name: "hot storage", Source: c.store}, route.Tier{Name: "cold storage", Source: c.cold})
 }
 
 // devices is each cloud's catalogue.
@@ -224,6 +237,9 @@ func (c *Clouds) Close() error {
 		}
 		if cloud.store != nil {
 			all = append(all, cloud.store.Close())
+		}
+		if cloud.bucket != nil {
+			all = append(all, cloud.bucket.Close())
 		}
 	}
 	return errors.Join(append(all, os.RemoveAll(c.dir))...)

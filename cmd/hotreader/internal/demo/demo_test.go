@@ -159,7 +159,7 @@ func TestTickWrites(t *testing.T) {
 	}
 	for _, c := range clouds.All {
 		n := 0
-		for row, err := range hotreader.NewReader(c.store).Read(context.Background(), hotreader.Query{Device: Device, Properties: []string{"state"}}) {
+		for row, err := range hotreader.NewReader(c.history()).Read(context.Background(), hotreader.Query{Device: Device, Properties: []string{"state"}}) {
 			if err != nil {
 				t.Fatal(err)
 			}

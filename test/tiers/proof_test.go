@@ -1,0 +1,124 @@
+//go:build proof
+
+package tiers
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"hotreader"
+	"hotreader/config"
+	"hotreader/route"
+	"hotreader/store/all"
+	"hotreader/store/memstore"
+)
+
+const realFile = "../../../shared/data/machine_temperature.csv"
+
+// series returns a real machine's series. Of an instant that occurs twice the later stands.
+func series(t *testing.T) []hotreader.Record {
+	t.Helper()
+	f, err := os.Open(realFile)
+	if err != nil {
+		t.Fatalf("the proof needs the real data: %v", err)
+	}
+	defer f.Close()
+	lines, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []hotreader.Record
+	for _, line := range lines[1:] {
+		at, err := time.Parse(time.DateTime, line[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, hotreader.Record{Time: at.UTC(), Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.NumberValue([]byte(line[1]))}}})
+	}
+	slices.SortStableFunc(records, func(a, b hotreader.Record) int { return a.Time.Compare(b.Time) })
+	kept := records[:0]
+	for _, r := range records {
+		if n := len(kept); n > 0 && kept[n-1].Time.Equal(r.Time) {
+			kept[n-1] = r
+			continue
+		}
+		kept = append(kept, r)
+	}
+	return kept
+}
+
+// The real series, cut between three tiers at any places, with rows in two of them:
+// exact through each twin, wherever the tiers lie, in both directions and in pages.
+func TestProofTiers(t *testing.T) {
+	records := series(t)
+	if len(records) != 22683 {
+		t.Fatalf("%s has %d instants, want 22683", realFile, len(records))
+	}
+	want := written(records)
+	back := slices.Clone(want)
+	slices.Reverse(back)
+	r := rand.New(rand.NewPCG(22683, 17))
+	answers := 0
+	layouts(func(p *config.Project) {
+		at := []int{r.IntN(len(records)), r.IntN(len(records))}
+		slices.Sort(at)
+		reader := twin(t, p, cut(t, p, records, [2]int{at[1], at[0]}, r.IntN(3000)))
+		for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
+			rows := want
+			if order == hotreader.Descending {
+				rows = back
+			}
+			q := hotreader.Query{Device: device, Properties: []string{"temperature"}, Order: order}
+			same(t, name(p), read(t, reader, q), rows)
+			for _, size := range []int{200, 10_000} {
+				same(t, name(p), pages(t, reader, q, size), rows)
+			}
+			answers += 3
+		}
+	})
+	t.Logf("%d answers of %d rows, exact", answers, len(want))
+}
+
+// What a mover for AWS has left in cold storage, with its crashes, and the rest in hot
+// storage are the real series.
+func TestProofObjectsOfAMover(t *testing.T) {
+	const folder = "../../../shared/data/cold-aws"
+	want := written(series(t))
+	cold, err := all.OpenReader(t.Context(), "file:"+folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cold.Close()
+	text, err := os.ReadFile(folder + "/hot.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hot := memstore.New()
+	for line := range bytes.Lines(text) {
+		var item struct {
+			Timestamp   time.Time
+			Temperature json.RawMessage
+		}
+		if err := json.Unmarshal(line, &item); err != nil {
+			t.Fatal(err)
+		}
+		record := hotreader.Record{Time: item.Timestamp, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.NumberValue(item.Temperature)}}}
+		if err := hot.Write(t.Context(), "machine-1", []hotreader.Record{record}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := hotreader.NewReader(route.Tiers(route.Tier{Name: "hot storage", Source: hot}, route.Tier{Name: "cold storage", Source: cold}))
+	q := hotreader.Query{Device: "machine-1", Properties: []string{"temperature"}}
+	same(t, "ascending", read(t, reader, q), want)
+	same(t, "pages", pages(t, reader, q, 10_000), want)
+	q.Order = hotreader.Descending
+	back := read(t, reader, q)
+	slices.Reverse(back)
+	same(t, "descending", back, want)
+}
