@@ -64,7 +64,7 @@ modules test/page page "what drives the page's browser (playwright-core, axe-cor
 gcs=v1.56.1
 if [ "$(cat .engines/gcs/version 2>/dev/null)" != $gcs ]; then
 	echo "engines: building fake-gcs-server $gcs" >&2
-	(cd / && GOFLAGS= GOBIN="$OLDPWD/.engines/gcs" go install "github.com/fsouza/fake-gcs-server@$gcs")
+	(cd / && GOFLAGS='' GOBIN="$OLDPWD/.engines/gcs" go install "github.com/fsouza/fake-gcs-server@$gcs")
 	echo $gcs >.engines/gcs/version
 fi
 
