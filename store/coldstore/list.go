@@ -228,5 +228,5 @@ func (n *NotRestored) Error() string {
 	if n.Asked {
 		return text + "; they are being restored; ask again later"
 	}
-	return text + "; they must be restored before they can be read, which costs money and takes hours: hotreader restore says how much, and asks for it"
+	return text + "; they must be restored before they can be read, which costs money and takes hours; hotreader does not ask for it by itself"
 }

@@ -167,7 +167,7 @@ func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io
 var rules = []failure.Rule{
 	{For: "ContainerNotFound", Code: hotreader.CodeNotFound, Text: "there is no such container; check its name and the account"},
 	{For: "BlobArchived BlobBeingRehydrated", Code: hotreader.CodeNotRestored,
-		Text: "the blob is in the Archive tier and must be rehydrated before it can be read; hotreader restore asks for it"},
+		Text: "the blob is in the Archive tier and must be rehydrated before it can be read: set its tier to Hot or Cool"},
 	{For: "AuthenticationFailed InvalidAuthenticationInfo NoAuthenticationInformation status:401", Code: hotreader.CodeConfig,
 		Text: "the credentials were refused ({code}): {message}"},
 	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Code: hotreader.CodeForbidden,

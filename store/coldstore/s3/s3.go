@@ -136,7 +136,7 @@ var rules = []failure.Rule{
 	{For: "AccessDenied AllAccessDisabled AccountProblem status:403", Doing: "list", Code: hotreader.CodeForbidden,
 		Text: "the role lacks s3:ListBucket on this bucket and prefix: {message}"},
 	{For: "InvalidObjectState", Code: hotreader.CodeNotRestored,
-		Text: "the object is in archive storage and must be restored before it can be read; hotreader restore asks for it"},
+		Text: "the object is in archive storage and must be restored before it can be read: aws s3api restore-object asks for it"},
 	{For: "UnrecognizedClientException InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken RequestTimeTooSkewed", Code: hotreader.CodeConfig,
 		Text: "the AWS credentials were refused ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
 	{For: "AccessDenied AllAccessDisabled KMS* status:403", Code: hotreader.CodeForbidden,
