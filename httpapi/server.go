@@ -16,11 +16,12 @@ import (
 // ever. New's handler sets the deadlines of bodies and answers itself; the timeouts
 // here cover the rest.
 //
-// Of connections whose caller is not known, since no request is under way or its token is
-// not yet verified, there are a few hundred at most. One more ends the oldest of them, so
-// that strangers who connect and say little keep nobody out.
+// Of connections on which no token was ever right and no request is under way, there are
+// a few hundred at most that are older than a second, in which a busy server gets to read
+// a request. One more ends the oldest of them, so that strangers who connect and say
+// little keep nobody out.
 func Server(h http.Handler) *http.Server {
-	unknown := &strangers{at: map[net.Conn]*list.Element{}}
+	unknown := &strangers{at: map[net.Conn]*list.Element{}, known: map[net.Conn]bool{}}
 	return &http.Server{
 		ConnState:         unknown.see,
 		ConnContext:       unknown.context,
@@ -33,54 +34,68 @@ func Server(h http.Handler) *http.Server {
 	}
 }
 
-// maxStrangers is how many connections may be open whose caller is not known.
-const maxStrangers = 512
+// maxStrangers is how many connections of strangers may wait for longer than patience.
+const (
+	maxStrangers = 512
+	patience     = time.Second
+)
 
-// strangers are a server's connections whose caller is not known, the oldest first.
+// strangers are a server's connections on which no token was ever right.
 type strangers struct {
-	mu    sync.Mutex
-	order list.List
-	at    map[net.Conn]*list.Element
+	mu      sync.Mutex
+	waiting list.List // of waiting: those without a request, the oldest first
+	at      map[net.Conn]*list.Element
+	known   map[net.Conn]bool // the others
 }
 
-// see is told what becomes of a connection.
+type waiting struct {
+	conn  net.Conn
+	since time.Time
+}
+
+// see is told what becomes of a connection. It is active when the head of a request is
+// whole; what follows is bounded by the handler.
 func (s *strangers) see(c net.Conn, state http.ConnState) {
-	if state == http.StateActive {
-		return // its first byte has come, and says nothing
-	}
-	s.forget(c)
-	if state != http.StateNew && state != http.StateIdle {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at[c] = s.order.PushBack(c)
-	if s.order.Len() > maxStrangers {
-		oldest := s.order.Remove(s.order.Front()).(net.Conn)
-		delete(s.at, oldest)
-		_ = oldest.Close() // which is all that is to be done about it
-	}
-}
-
-func (s *strangers) forget(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.at[c]; e != nil {
-		s.order.Remove(e)
+		s.waiting.Remove(e)
 		delete(s.at, c)
+	}
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(s.known, c)
+	}
+	if s.known[c] || state != http.StateNew && state != http.StateIdle {
+		return
+	}
+	now := time.Now()
+	s.at[c] = s.waiting.PushBack(waiting{c, now})
+	for s.waiting.Len() > maxStrangers {
+		oldest := s.waiting.Front()
+		w := oldest.Value.(waiting)
+		if now.Sub(w.since) < patience {
+			return
+		}
+		s.waiting.Remove(oldest)
+		delete(s.at, w.conn)
+		_ = w.conn.Close() // which is all that is to be done about it
 	}
 }
 
 type knownKey struct{}
 
 func (s *strangers) context(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, knownKey{}, func() { s.forget(c) })
+	return context.WithValue(ctx, knownKey{}, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.known[c] = true
+	})
 }
 
-// callerKnown says that the caller of a request's connection is known.
+// callerKnown says that a token was right on a request's connection.
 func callerKnown(ctx context.Context) {
-	if forget, ok := ctx.Value(knownKey{}).(func()); ok {
-		forget()
+	if know, ok := ctx.Value(knownKey{}).(func()); ok {
+		know()
 	}
 }
 

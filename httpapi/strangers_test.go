@@ -53,6 +53,12 @@ func TestStrangersAreFew(t *testing.T) {
 		}
 	}
 	ask()
+	time.Sleep(1100 * time.Millisecond) // a server's patience
+	last, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer last.Close()
 	ended := 0
 	for _, c := range all[:150] { // 700 less the 512 that there may be, and a few that the server has not seen
 		if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {

@@ -164,17 +164,23 @@ type endless struct {
 	rest string
 }
 
-func (e *endless) Read(p []byte) (int, error) {
-	if e.rest == "" {
-		if e.i == e.n {
-			return 0, io.EOF
+func (e *endless) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		if e.rest == "" {
+			if e.i == e.n {
+				break
+			}
+			e.rest = e.line(e.i)
+			e.i++
 		}
-		e.rest = e.line(e.i)
-		e.i++
+		more := copy(p[n:], e.rest)
+		e.rest = e.rest[more:]
+		n += more
 	}
-	n := copy(p, e.rest)
-	e.rest = e.rest[n:]
-	return n, nil
+	if n == 0 {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // What an import holds does not grow with the file.

@@ -101,6 +101,11 @@ func number(digits string) int {
 // parseCalendar reads a date, a time of day and a zone, the last two optional, with
 // most separators that people use.
 func parseCalendar(text string, o order) (Reading, bool) {
+	if o == ymd && strings.HasSuffix(text, "Z") { // what machines write needs no search
+		if t, err := time.Parse(time.RFC3339, text); err == nil {
+			return Reading{Time: t, Instant: true}, true
+		}
+	}
 	r := reader{rest: text, year: -1}
 	if first := clockFirst.FindStringSubmatch(text); first != nil && number(first[1]) < 25 {
 		if !r.timeOfDay() {
