@@ -324,9 +324,9 @@ func TestKilledImports(t *testing.T) {
 	killed, early, told, partly, ended := 0, 0, 0, 0, 0
 	path, done := "", 0 // the store, and how many devices are in it
 	began := time.Now()
-	for round := 0; killed < kills; round++ {
+	for round := 0; killed < kills || partly == 0; round++ { // one at least that had begun to write
 		if round > 20*kills {
-			t.Fatalf("only %d of %d imports were killed before they ended", killed, round)
+			t.Fatalf("only %d of %d imports were killed before they ended, %d when they had begun to write", killed, round, partly)
 		}
 		if round%8 == 0 { // the file itself is made now and then
 			for i := range done {
@@ -395,9 +395,6 @@ func TestKilledImports(t *testing.T) {
 	}
 	for i := range done {
 		same(t, path, i, want)
-	}
-	if partly == 0 {
-		t.Errorf("of %d kills not one hit an import that had begun to write: this tests nothing", killed)
 	}
 	say(t, "%d imports of %d lines killed: %d with nothing stored, %d with a part, %d with all; %d imports ended before; progress was told in %d; an import takes %s",
 		killed, lines, early, partly, killed-early-partly, ended, told, ms(usual))
