@@ -85,7 +85,7 @@ func localTable(trap string) []localRow {
 
 		{"408 of a gateway", plain(408), both{protocol, protocol}, [2]int{1, 4}},
 		final("425 of a gateway", protocol, plain(425)),
-		{"429 of a gateway", plain(429, "Retry-After: soon"), both{throttled, ours}, [2]int{1, 0}},
+		{"429 of a gateway", plain(429, "Retry-After: soon"), both{throttled, ours}, [2]int{3, 0}},
 		{"500 of a gateway", plain(500), both{store, store}, [2]int{3, 4}},
 		again("502 of a gateway", unavailable, plain(502)),
 		again("503 of a gateway", unavailable, plain(503)),

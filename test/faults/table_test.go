@@ -119,7 +119,7 @@ func table(trap string) []row {
 		502: hotreader.CodeUnavailable, 503: hotreader.CodeOverloaded, 504: hotreader.CodeUnavailable, 520: hotreader.CodeUnavailable} {
 		rows = append(rows, again(fmt.Sprintf("%d is %s", n, code), code, status(n)))
 	}
-	for n, code := range map[int]hotreader.Code{400: hotreader.CodeInvalid, 403: hotreader.CodeProtocol, 404: hotreader.CodeProtocol, 405: hotreader.CodeInvalid, 409: hotreader.CodeInvalid,
+	for n, code := range map[int]hotreader.Code{400: hotreader.CodeInvalid, 403: hotreader.CodeProtocol, 404: hotreader.CodeProtocol, 405: hotreader.CodeInvalid, 409: hotreader.CodeNotRestored,
 		413: hotreader.CodeTooLarge, 421: hotreader.CodeInvalid, 425: hotreader.CodeInvalid, 451: hotreader.CodeInvalid, 799: hotreader.CodeProtocol} {
 		rows = append(rows, final(fmt.Sprintf("%d is %s", n, code), code, status(n)))
 	}
