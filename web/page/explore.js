@@ -15,7 +15,7 @@ const $ = {}; // the parts of the page
 
 const button = (text, onclick, more = {}) => el("button", { type: "button", onclick, ...more }, text);
 
-// start makes the page's parts. changed is told of what the address should say.
+// start makes the page's parts. changed gets what the address should say.
 export function start({ every, changed }) {
 	[poll, link] = [every, changed];
 	const search = event => { event.preventDefault(); devices(); };
