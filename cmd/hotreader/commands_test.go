@@ -127,7 +127,10 @@ func TestTour(t *testing.T) {
 	const address = "127.0.0.1:8090"
 	var url string
 	answers := map[string]string{}
-	_, tour, _ := strings.Cut(string(readme), "\n## Five minutes\n")
+	_, tour, found := strings.Cut(string(readme), "\n## Your own data\n")
+	if !found {
+		t.Fatal("README.md has no section that a reader tries with own data")
+	}
 	tour, _, _ = strings.Cut(tour, "\n## ")
 	for line := range strings.Lines(tour) {
 		words := strings.Fields(line)
