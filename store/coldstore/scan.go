@@ -28,6 +28,7 @@ type scan struct {
 
 	running  sync.WaitGroup
 	held     atomic.Int64 // bytes of decoded rows
+	pages    atomic.Int64 // bytes of open pages of Parquet
 	waiting  feeds        // not begun
 	begun    feeds
 	archived error // of the parts that must be restored first
@@ -182,7 +183,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
 			return nil
 		}
-		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4) {
+		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4 && s.store.held.Load() < s.store.room/2) {
 			s.begin()
 		}
 		if s.begun.Len() == 0 {
@@ -233,7 +234,7 @@ func (s *scan) receive(f *feed) error {
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
-	s.held.Add(-f.bytes)
+	s.hold(-f.bytes)
 	f.bytes = b.bytes
 	if f.rows = b.rows; ok && b.err == nil && b.parts == nil {
 		heap.Fix(&s.begun, 0)
