@@ -2,9 +2,13 @@ package coldstore_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
+	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -121,6 +125,68 @@ func TestObjectsThatClaimMuch(t *testing.T) {
 		rows, code := (&object{key: "a.parquet", body: body}).rows(t, coldstore.Parquet, hotreader.Ascending)
 		if n := taken() - before; code != hotreader.CodeCorrupt || n > 64<<20 {
 			t.Errorf("%s: %q, code %q, %d MB of memory for %d bytes", name, rows, code, n>>20, len(body))
+		}
+	}
+}
+
+// A few bytes may decompress to gigabytes of blanks, or of one item: that ends with the
+// query's time.
+func TestDeadlineEndsDecompression(t *testing.T) {
+	blanks := func(n int) []byte { return zstandard(bytes.Repeat([]byte(" "), n)) }
+	for name, body := range map[string][]byte{
+		"blanks":              bytes.Repeat(blanks(64<<20), 200),
+		"an item and another": bytes.Repeat(zstandard(bytes.Repeat(item("e", "2024-03-01T00:00:00Z", ramp(1)[0].Fields), 1<<19)), 400),
+	} {
+		s := store(t, &object{key: "a.jsonl", body: body}, coldstore.Options{Late: -1})
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		began := time.Now()
+		for _, err := range s.Scan(ctx, hotreader.Query{Device: "d", Properties: []string{"v"}}) {
+			if hotreader.CodeOf(err) != hotreader.CodeDeadline {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if cancel(); time.Since(began) > 2*time.Second { // a busy machine may take its share
+			t.Errorf("%s: %d bytes took %s", name, len(body), time.Since(began))
+		}
+	}
+}
+
+// Reads of one store share its memory: those that do not fit say so, and are served when
+// there is room. What was held is given back.
+func TestReadsShareMemory(t *testing.T) {
+	records := ramp(20_000)
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+	for name, o := range map[string]*object{"JSON in no order": {key: "a.jsonl", body: lines("d", records)}, "Parquet": {key: "a.parquet", body: parquetFile(t, "d", ramp(3000))}} {
+		s := store(t, o, coldstore.Options{Late: -1})
+		read := func() error {
+			n := 0
+			for _, err := range s.Scan(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			if n < 3000 {
+				t.Errorf("%s: %d rows", name, n)
+			}
+			return nil
+		}
+		if err := read(); err != nil || s.Held() != 0 {
+			t.Fatalf("%s: %v, %d bytes are held", name, err, s.Held())
+		}
+		release := s.Fill() // by others
+		if err := read(); !errors.Is(err, hotreader.CodeOverloaded) {
+			t.Errorf("%s, others have the memory: %v", name, err)
+		}
+		if release(); s.Held() != 0 {
+			t.Errorf("%s: %d bytes are held", name, s.Held())
+		}
+		if err := read(); err != nil {
+			t.Errorf("%s, they are gone: %v", name, err)
+		}
+		s.Room(10_000)
+		if err := read(); !errors.Is(err, hotreader.CodeTooLarge) || s.Held() != 0 {
+			t.Errorf("%s, too little memory: %v, %d bytes are held", name, err, s.Held())
 		}
 	}
 }
