@@ -59,6 +59,7 @@ type Store struct {
 	most   int64                 // see maxHeld
 	held   atomic.Int64          // bytes that all scans hold, of rows and of pages of Parquet
 	room   int64                 // for them
+	first  atomic.Pointer[scan]  // holds more than there is room for; nil = none does
 	tail   atomic.Int64          // bytes of the longest footer of late
 }
 
@@ -116,6 +117,7 @@ func (s *scan) all(ctx context.Context, yield func(hotreader.Row, error) bool) e
 	defer func() {
 		s.running.Wait()
 		s.store.held.Add(-s.held.Load() - s.pages.Load())
+		s.store.first.CompareAndSwap(s, nil)
 	}()
 	defer cancel()
 	s.ctx = inner
@@ -138,17 +140,23 @@ func (s *scan) full() bool { return s.store.held.Load() > s.store.room }
 // open counts bytes of a page of Parquet before they are taken.
 func (s *scan) open(n int64) error {
 	own := s.pages.Add(n)
-	if s.store.held.Add(n); n <= 0 || !s.full() {
+	if s.store.held.Add(n); n <= 0 {
 		return nil
 	}
-	return s.noRoom(own)
+	return s.fits(own)
 }
 
-// noRoom is the error of a scan that needs so much memory where too little is left.
-func (s *scan) noRoom(own int64) error {
+// fits returns an error if there is no room for what a scan holds. One scan may go on where
+// there is none, so that not all of them end for want of what the others hold.
+func (s *scan) fits(own int64) error {
 	op := "cold storage: read " + s.store.bucket.String()
-	if own > s.store.room/2 {
+	switch {
+	case !s.full():
+		return nil
+	case own > s.store.room:
 		return &hotreader.Error{Op: op, Code: hotreader.CodeTooLarge, Err: fmt.Errorf("the query needs more memory for cold storage than there is (%s); ask for fewer properties or a shorter range", size(s.store.room))}
+	case s.store.first.Load() == s, s.store.first.CompareAndSwap(nil, s):
+		return nil
 	}
 	return &hotreader.Error{Op: op, Code: hotreader.CodeOverloaded, RetryAfter: 5 * time.Second, Err: errors.New("other queries take the memory for cold storage; ask again")}
 }

@@ -12,5 +12,9 @@ func (s *Store) Room(n int64) { s.room = n }
 // Fill holds all that may be held, until release.
 func (s *Store) Fill() (release func()) {
 	s.held.Add(s.room)
-	return func() { s.held.Add(-s.room) }
+	s.first.Store(new(scan))
+	return func() {
+		s.held.Add(-s.room)
+		s.first.Store(nil)
+	}
 }

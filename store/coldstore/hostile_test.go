@@ -7,6 +7,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -154,7 +156,7 @@ func TestDeadlineEndsDecompression(t *testing.T) {
 // Reads of one store share its memory: those that do not fit say so, and are served when
 // there is room. What was held is given back.
 func TestReadsShareMemory(t *testing.T) {
-	records := ramp(20_000)
+	records := ramp(12_000)
 	rand.New(rand.NewPCG(1, 2)).Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 	for name, o := range map[string]*object{"JSON in no order": {key: "a.jsonl", body: lines("d", records)}, "Parquet": {key: "a.parquet", body: parquetFile(t, "d", ramp(3000))}} {
 		s := store(t, o, coldstore.Options{Late: -1})
@@ -180,6 +182,21 @@ func TestReadsShareMemory(t *testing.T) {
 		}
 		if release(); s.Held() != 0 {
 			t.Errorf("%s: %d bytes are held", name, s.Held())
+		}
+		s.Room(1 << 20)
+		var all sync.WaitGroup
+		var served atomic.Int64
+		for range 8 {
+			all.Go(func() {
+				if err := read(); err == nil {
+					served.Add(1)
+				} else if !errors.Is(err, hotreader.CodeOverloaded) {
+					t.Errorf("%s, eight at once: %v", name, err)
+				}
+			})
+		}
+		if all.Wait(); served.Load() == 0 || s.Held() != 0 {
+			t.Errorf("%s: eight at once, and none got an answer; %d bytes are held", name, s.Held())
 		}
 		if err := read(); err != nil {
 			t.Errorf("%s, they are gone: %v", name, err)

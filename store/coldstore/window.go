@@ -143,10 +143,11 @@ func (w *window) pack(values []hotreader.Value) []byte {
 // shrink makes room.
 func (w *window) shrink() error {
 	if w.disorder {
-		switch held := w.scan.held.Load(); {
-		case w.scan.full():
-			return w.scan.noRoom(held)
-		case w.bytes < w.scan.store.most && held < 2*w.scan.store.most:
+		held := w.scan.held.Load()
+		if err := w.scan.fits(held); err != nil {
+			return err
+		}
+		if w.bytes < w.scan.store.most && held < 2*w.scan.store.most {
 			return nil
 		}
 		return w.tooLarge()

@@ -93,8 +93,8 @@ var shapes = []shape{
 	prometheus("the largest answer", `{device=~"fleet-.*"}`, "4", false),
 	prometheus("all samples of some series", `{device=~"fleet-0."}[1h]`, "1", true),
 	prometheus("all series at each step", `{device=~"fleet-.*"}`, "1", true),
-	prometheus("sums of sums", `sum by (device) (sum by (device, __name__) ({device=~"fleet-.*"}) * 1.000001)`, "1", false),
-	prometheus("a range at each step", `max_over_time({device=~"fleet-.*"}[5m])`, "4", false),
+	prometheus("sums of sums", `sum by (device) (sum by (device, __name__) ({device=~"fleet-0."}) * 1.000001)`, "1", false),
+	prometheus("a range at each step", `max_over_time({device=~"fleet-0."}[5m])`, "4", false),
 	tool("history", `{"device":"wide","start":"2023-11-14T00:00:00Z","end":"2023-11-16T00:00:00Z","points":200}`),
 	tool("stats", `{"device":"wide","start":"2023-11-14T00:00:00Z","end":"2023-11-16T00:00:00Z"}`),
 }
@@ -123,9 +123,9 @@ func fill(t testing.TB, store *memstore.Store) {
 	for i := range 5000 {
 		devices["wide"] = append(devices["wide"], row(i, wideProperties, number))
 	}
-	for i := range 30 {
+	for i := range 200 {
 		devices["texts"] = append(devices["texts"], row(i, wideProperties, func() hotreader.Value {
-			text := make([]byte, 30<<10)
+			text := make([]byte, 5<<10)
 			for i := range text {
 				text[i] = byte(' ' + random.IntN(90))
 			}
