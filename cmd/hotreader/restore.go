@@ -53,13 +53,13 @@ States:
   restored  its copy can be read, until a date
   online    it can be read
 
-S3 makes copies, which are kept for --days and paid for. Azure moves the blob to its
-tier Hot, where it stays until you move it back; a blob that was archived less than
-180 days ago costs the rest of them. There is no tier bulk on Azure, and expedited is
+S3 makes copies, which are kept for --days and paid for. Azure moves the blob to
+its tier Hot, where it stays until you move it back; a blob that was archived less
+than 180 days ago costs the rest of them. Azure has no tier bulk, and expedited is
 its priority High; DEEP_ARCHIVE has no tier expedited.
 
-It needs s3:ListBucket, s3:RestoreObject; on Azure the role Storage Blob Data
-Contributor. The functions need and have neither.`
+You need s3:ListBucket and s3:RestoreObject, on Azure the role Storage Blob Data
+Contributor. The functions need neither, and have neither.`
 
 func (a *app) restore() *cobra.Command {
 	k := &restoring{app: a, start: &instant{now: a.now}, end: &instant{now: a.now}, every: time.Minute}
@@ -91,6 +91,7 @@ func (a *app) restore() *cobra.Command {
 	f.BoolVar(&k.asJSON, "json", false, "print JSON")
 	f.SortFlags = false
 	words(cmd, "tier", cost.Tiers()...)
+	complete(cmd, "device", projectIDs(&k.project))
 	return cmd
 }
 
@@ -152,18 +153,14 @@ func (k *restoring) open(ctx context.Context) (urls []string, closeAll func(), e
 func objectsOf(p *config.Project) (urls []string) {
 	for _, t := range p.Tiers()[1:] {
 		query := p.Options.Layout.URL()
-		query.Del("collection") // and index: they are hot storage's
+		query.Del("collection") // hot storage's alone, as is index
 		query.Del("index")
 		if t.Cloud == config.AWS && p.Options.AWS.Region != "" {
 			query.Set("region", p.Options.AWS.Region)
 		}
-		url := t.URL(t.Cloud)
-		if len(query) > 0 {
-			mark := "?"
-			if strings.Contains(url, mark) {
-				mark = "&"
-			}
-			url += mark + query.Encode()
+		url, format, _ := strings.Cut(t.URL(t.Cloud), "?")
+		if text := strings.Trim(format+"&"+query.Encode(), "&"); text != "" {
+			url += "?" + text
 		}
 		urls = append(urls, url)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,10 @@ import (
 	"testing"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/restorer"
+	"hotreader/config"
+	"hotreader/deploy"
+	"hotreader/internal/cost"
 	"hotreader/test/golden"
 )
 
@@ -93,6 +98,9 @@ func newGlacier(t *testing.T) (*glacier, []string) {
 	return g, []string{"restore", "--archive", "s3://plant/rows?region=eu-central-1&endpoint=" + s.URL, "--device", "pump-7", "--start", "2025-01-01", "--end", "2025-12-31"}
 }
 
+// oneRefused is the object of which a refusal speaks, one of several at once.
+var oneRefused = regexp.MustCompile(`restore rows/\S+ of`)
+
 // What restore prints, asks for and waits for, in each state.
 func TestRestore(t *testing.T) {
 	g, args := newGlacier(t)
@@ -103,6 +111,7 @@ func TestRestore(t *testing.T) {
 		if code := run(t.Context(), append(slices.Clone(args), more...), strings.NewReader(""), &out, &talk); code != want {
 			t.Errorf("%q: code %d, want %d", more, code, want)
 		}
+		talk = *bytes.NewBuffer(oneRefused.ReplaceAll(talk.Bytes(), []byte("restore KEY of")))
 		text := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).ReplaceAllString(out.String()+"---\n"+talk.String(), "URL")
 		fmt.Fprintf(&all, "$ hotreader restore %s\n%s", strings.Join(more, " "), text)
 	}
@@ -132,21 +141,63 @@ func TestRestore(t *testing.T) {
 	golden.File(t, "testdata/restore.golden", all.Bytes())
 }
 
+// Nothing is asked for without a yes.
+func TestRestoreAsks(t *testing.T) {
+	g, args := newGlacier(t)
+	for _, answer := range []string{"\n", "n\n", "y\n"} {
+		want := deploy.ErrDeclined
+		if answer == "y\n" {
+			want = nil
+		}
+		var out, talk bytes.Buffer
+		k := &restoring{app: newApp(strings.NewReader(answer), &out, &talk), archive: args[2]}
+		k.job = restorer.Job{Devices: []string{"pump-7"}, Tier: cost.Standard, Days: 1, Prices: cost.Listed()}
+		_, closeAll, err := k.open(t.Context())
+		defer closeAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := k.job.Plan(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.asked = nil
+		if _, err := k.ask(t.Context(), plan); !errors.Is(err, want) || (len(g.asked) > 0) != (want == nil) {
+			t.Errorf("%q: %v, asked for %q", answer, err, g.asked)
+		}
+		if !strings.Contains(talk.String(), "Restore 3 objects for about 0.0") {
+			t.Errorf("%s", &talk)
+		}
+	}
+}
+
 // A query says what restore will say.
 func TestQueryOfArchivedObjects(t *testing.T) {
 	_, args := newGlacier(t)
 	args[0], args[1] = "query", "--cold"
 	var out, talk bytes.Buffer
 	code := run(t.Context(), append(args, "--store", "mem:", "--property", "v"), strings.NewReader(""), &out, &talk)
-	want := "3 objects of 2.0 GB lie in archive storage (DEEP_ARCHIVE, GLACIER), from 2024-12-31T00:00:00Z to 2025-01-05T23:59:59Z; 1 are being restored, 2 are not; " +
+	want := "3 objects of 2.0 GB lie in archive storage (DEEP_ARCHIVE, GLACIER), from 2024-12-31T00:00:00Z to 2025-01-05T23:59:59Z; being restored: 1, not yet: 2; " +
 		"a restore costs about 0.05 USD (list prices of 2026-11-23) and takes up to 12 h; ask for it with hotreader restore: a query never does"
 	if code != exitCode(&hotreader.Error{Code: hotreader.CodeNotRestored}) || !strings.Contains(talk.String(), want) {
 		t.Errorf("code %d, %s", code, &talk)
 	}
 }
 
-// A project's tiers are looked through as its functions read them.
+// A project's lower tiers, as its functions read them.
 func TestRestoreOfAProject(t *testing.T) {
+	p := &config.Project{L3: config.AWS, Cold: config.AWS, Archive: config.Azure}
+	p.Options.AWS.Region = "eu-central-1"
+	p.Options.Layout.TimeKey = "ts"
+	p.Options.Cold = config.Objects{Bucket: "plant", Prefix: "rows/", Format: "mover"}
+	p.Options.Archive = config.Objects{Account: "plant", Container: "old"}
+	want := []string{"s3://plant/rows/?format=mover&region=eu-central-1&time_key=ts", "azblob://plant/old?time_key=ts"}
+	if got := objectsOf(p); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestRestoreMistakes(t *testing.T) {
 	_, args := newGlacier(t)
 	var out, talk bytes.Buffer
 	for _, c := range []struct {

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"hotreader"
-	"hotreader/internal/cost"
 	"hotreader/layout"
 	"hotreader/store/internal/timekey"
 )
@@ -45,7 +44,6 @@ type Options struct {
 	Format Format        // of all objects
 	Late   time.Duration // how far the date of arrival in a key may be from a row's time; 0 = DefaultLate, less than 0 = not at all
 	Layout layout.Layout // of the items
-	Prices cost.Figures  // of restores; nil = cost.Listed()
 }
 
 // Store is a hotreader.Source over a Bucket. It is safe for concurrent use.
@@ -55,7 +53,6 @@ type Store struct {
 	format Format
 	late   time.Duration
 	layout layout.Layout
-	prices cost.Figures
 	dates  layout.Template       // of the device's field
 	habit  atomic.Pointer[habit] // of the keys; nil = not known, or not needed
 	most   int64                 // see maxHeld
@@ -64,7 +61,7 @@ type Store struct {
 
 // New returns a Store of what a bucket holds. An error is of CodeConfig.
 func New(b Bucket, o Options) (*Store, error) {
-	s := &Store{bucket: b, prefix: o.Prefix, format: o.Format, late: max(0, cmp.Or(o.Late, DefaultLate)), layout: o.Layout.WithDefaults(), prices: o.Prices, most: maxHeld}
+	s := &Store{bucket: b, prefix: o.Prefix, format: o.Format, late: max(0, cmp.Or(o.Late, DefaultLate)), layout: o.Layout.WithDefaults(), most: maxHeld}
 	if s.prefix != "" && !strings.HasSuffix(s.prefix, "/") {
 		s.prefix += "/"
 	}

@@ -62,14 +62,14 @@ func (s *Store) Objects(ctx context.Context, q hotreader.Query) (all []Object, e
 
 // notRestored returns the error of parts that must be restored first.
 func (s *scan) notRestored(parts []part) error {
-	figures, n := s.store.prices, NotRestored{}
-	if figures == nil {
-		figures = cost.Listed()
-	}
+	n, figures := NotRestored{}, cost.Figures(nil)
 	for _, p := range parts {
 		o := p.object
 		if o.Archive == "" {
 			continue
+		}
+		if figures == nil {
+			figures = cost.Listed()
 		}
 		if n.Objects == 0 {
 			n.From, n.To = p.from, p.to
@@ -118,7 +118,7 @@ func (n *NotRestored) Error() string {
 		return fmt.Sprintf("%s; all are being restored, which takes up to %s; ask again later", text, n.Wait())
 	case n.Objects:
 	default:
-		text += fmt.Sprintf("; %d are being restored, %d are not", n.Objects-n.Left, n.Left)
+		text += fmt.Sprintf("; being restored: %d, not yet: %d", n.Objects-n.Left, n.Left)
 	}
 	return fmt.Sprintf("%s; a restore costs about %.2f USD (list prices of %s) and takes up to %s; ask for it with hotreader restore: a query never does", text, max(n.USD, 0.01), cost.Date, n.Wait())
 }
