@@ -191,7 +191,7 @@ func TestRestoreOfAProject(t *testing.T) {
 	p.Options.Layout.TimeKey = "ts"
 	p.Options.Cold = config.Objects{Bucket: "plant", Prefix: "rows/", Format: "mover"}
 	p.Options.Archive = config.Objects{Account: "plant", Container: "old"}
-	want := []string{"s3://plant/rows/?format=mover&region=eu-central-1&time_key=ts", "azblob://plant/old?time_key=ts"}
+	want := []string{"s3://plant/rows/?format=mover&region=eu-central-1&time_key=ts", "azblob://plant/old/?time_key=ts"}
 	if got := objectsOf(p); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
