@@ -4,8 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
-	"iter"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -163,7 +161,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		return err
 	}
 	few := s.query.Last || s.query.Limit > 0 && s.query.Limit <= hotreader.LookBack
-	if s.archived = archived(parts); s.archived != nil && !few {
+	if s.archived = s.notRestored(parts); s.archived != nil && !few {
 		return s.archived
 	}
 	s.waiting.backward, s.begun.backward = s.query.Backward(), s.query.Backward()
@@ -283,8 +281,6 @@ func (s *scan) unreadable() error {
 	s.stats.Warn(hotreader.Warning{Reason: hotreader.Unreadable, Count: s.odd.n, Detail: "of the first, " + s.odd.first})
 	return nil
 }
-
-func keys(m map[string]bool) iter.Seq[string] { return maps.Keys(m) }
 
 // size writes a number of bytes as people do.
 func size(n int64) string {
