@@ -64,9 +64,15 @@ func (o *operator) Approve(ctx context.Context, s deploy.SidePlan) (bool, error)
 	}
 	if o.question == "" {
 		answer, err := o.app.ask(ctx, "This cannot be undone. The twin's name, to destroy this on "+string(s.Cloud)+": ")
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
 		return answer == o.engine.Project.Twin, err
 	}
 	answer, err := o.app.ask(ctx, o.question+" on "+string(s.Cloud)+"? [y/N] ")
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
 	switch strings.ToLower(answer) {
 	case "y", "yes":
 		return err == nil, err
