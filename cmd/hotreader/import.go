@@ -404,8 +404,12 @@ func (a *app) sayLeftOut(r *importer.Result) {
 func (a *app) sayWarnings(r *importer.Result) {
 	for _, c := range r.Columns[:min(len(r.Columns), shown)] {
 		if c.Marked > 0 {
-			a.note("%s %s: %s a number with marks or a unit (\"%s\"), stored as text; for numbers give %s",
-				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Marked, "text looks like", "texts look like"), terminal.Printable(c.Mark), terminal.Printable(c.Advice))
+			what := "marks"
+			if strings.HasPrefix(c.Advice, "--unit") {
+				what = "a unit"
+			}
+			a.note("%s %s: %s a number with %s (\"%s\"), stored as text; for numbers give %s",
+				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Marked, "text looks like", "texts look like"), what, terminal.Printable(c.Mark), terminal.Printable(c.Advice))
 		}
 	}
 	for _, note := range r.Notes {
