@@ -55,7 +55,7 @@ func (g *Guess) findDevice() {
 func (g *Guess) findPairs() {
 	value := -1
 	for i := range g.Columns {
-		c := &g.Columns[i]
+		c := &g.Columns[i] // InfluxDB has a column called result beside its _value
 		if called(c.Name, valueNames) && len(different(c.Cells)) > 0 && (value < 0 || c.Name == "_value") {
 			value = i
 		}

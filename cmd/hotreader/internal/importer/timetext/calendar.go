@@ -27,7 +27,7 @@ func named(word string, names []string) int {
 // others are the months that German, French, Spanish, Italian, Dutch and Portuguese write
 // otherwise than English, by what they begin with, and the days of German.
 var others = map[string]int{
-	"gen": 1, "ene": 1, "janv": 1, "janu": 1, "fév": 2, "fev": 2, "feb": 2, "mär": 3, "mrz": 3, "mars": 3, "maar": 3, "mrt": 3, "marz": 3, "març": 3,
+	"gen": 1, "ene": 1, "janv": 1, "janu": 1, "jane": 1, "fév": 2, "fev": 2, "feb": 2, "mär": 3, "mrz": 3, "mars": 3, "maar": 3, "mrt": 3, "marz": 3, "març": 3,
 	"avr": 4, "abr": 4, "mai": 5, "mei": 5, "mag": 5, "may": 5, "juin": 6, "juni": 6, "giu": 6, "jun": 6, "juil": 7, "juli": 7, "lug": 7, "jul": 7,
 	"aoû": 8, "aou": 8, "ago": 8, "aug": 8, "set": 9, "sept": 9, "okt": 10, "out": 10, "ott": 10, "oct": 10, "nov": 11, "déc": 12, "dez": 12, "dic": 12, "dec": 12,
 	"mo": -1, "di": -2, "mi": -3, "do": -4, "fr": -5, "sa": -6, "so": -7, "montag": -1, "dienstag": -2, "mittwoch": -3, "donnerstag": -4, "freitag": -5, "samstag": -6, "sonntag": -7,

@@ -153,8 +153,8 @@ func (f *Format) Parse(text string) (Reading, bool) {
 	return r, ok && inYears(r.Time)
 }
 
-// digits are how many digits a directive of strftime has.
-var digits = map[byte]int{'Y': 4, 'y': 2, 'm': 2, 'd': 2, 'H': 2, 'I': 2, 'M': 2, 'S': 2, 'j': 3}
+// widths are how many digits a directive of strftime has.
+var widths = map[byte]int{'Y': 4, 'y': 2, 'm': 2, 'd': 2, 'H': 2, 'I': 2, 'M': 2, 'S': 2, 'j': 3}
 
 // padded returns text with the zeros before its numbers that layout has, so that 600 is
 // read by %H%M: loggers leave them out.
@@ -167,7 +167,7 @@ func padded(text, layout string) string {
 		want := 0
 		for _, directive := range strings.Split(form, "%")[1:] {
 			if len(directive) == 1 {
-				want += digits[directive[0]]
+				want += widths[directive[0]]
 			}
 		}
 		if 2*strings.Count(form, "%") == len(form) && len(words[i]) < want && strings.Trim(words[i], "0123456789") == "" {
