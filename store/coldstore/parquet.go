@@ -12,6 +12,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 )
 
 // Bytes of Parquet that are fetched at a time.
@@ -308,6 +309,19 @@ func (s *scan) converter(leaf parquet.LeafColumn) converter {
 	if decimal, ok := meant.(*format.DecimalType); ok {
 		return converter{convert: func(v parquet.Value) (hotreader.Value, bool) {
 			return number(appendDecimal(buf[:0], v, int(decimal.Scale)))
+		}}
+	}
+	if _, ok := meant.(*format.JsonType); ok { // a scalar is one, all else a text
+		var d jsontext.Scanner
+		return converter{convert: func(v parquet.Value) (hotreader.Value, bool) {
+			text := v.ByteArray()
+			d.Reset(text)
+			if d.Space(); d.Pos < len(text) {
+				if value, lost, err := scalar(&d); err == nil && d.End() == nil {
+					return value, !lost
+				}
+			}
+			return hotreader.StringValue(text), utf8.Valid(text)
 		}}
 	}
 	unsigned := false
