@@ -37,7 +37,7 @@ var nodes = map[string]func() parquet.Node{
 		return parquet.Encoded(parquet.Timestamp(parquet.Nanosecond), &parquet.DeltaBinaryPacked)
 	},
 	boolean: func() parquet.Node { return parquet.Leaf(parquet.BooleanType) },
-	double:  func() parquet.Node { return parquet.Encoded(parquet.Leaf(parquet.DoubleType), &parquet.RLEDictionary) },
+	double:  func() parquet.Node { return parquet.Leaf(parquet.DoubleType) },
 	bigint:  func() parquet.Node { return parquet.Int(64) },
 	varchar: func() parquet.Node { return parquet.Encoded(parquet.String(), &parquet.RLEDictionary) },
 	mixed:   func() parquet.Node { return parquet.JSON() },
