@@ -24,9 +24,10 @@ order of time, for cold storage and for other engines (docs/engines.md). What wa
 written is read back and compared with the store; then the command says which
 range of which device could be deleted from the store. It deletes nothing.
 
-Below the target's prefix lie device_id=ID/FIRST-LAST.parquet, and for each range
-of a device a plan and a manifest in _export/ID/: source, columns, objects with
-their times, rows and checksums. A target that holds other data is refused.
+Below the target's prefix lie device_id=ID/FIRST-LAST.parquet, and beside them for
+each range a plan and a manifest, device_id=ID/_START-END.manifest.json: source,
+columns, objects with their times, rows and checksums. A target that holds other
+data is refused.
 
 Without --start, export goes on after what was exported before; without --end, it
 ends a day ago at midnight (UTC), for rows arrive late. So the same command, once

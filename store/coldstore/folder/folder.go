@@ -140,7 +140,7 @@ type Target struct{ *Bucket }
 // Create opens a folder to write objects into it, and makes it if it is not there. An error
 // is of CodeConfig.
 func Create(dir string) (Target, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return Target{}, &hotreader.Error{Op: "cold storage: make folder", Code: hotreader.CodeConfig, Err: err}
 	}
 	b, err := Open(dir)
@@ -155,7 +155,7 @@ func (t Target) Put(_ context.Context, key string, body []byte) (bool, error) {
 	}
 	dir, name := path.Split(key)
 	part := dir + "." + name + ".part"
-	err := t.root.MkdirAll(path.Clean(dir), 0o755)
+	err := t.root.MkdirAll(path.Clean(dir), 0o750)
 	if err == nil {
 		err = t.write(part, body)
 	}

@@ -174,13 +174,21 @@ func (m *manifest) query(from time.Time) hotreader.Query {
 	return hotreader.Query{Device: m.Device, Properties: m.Properties, Start: from, End: m.End}
 }
 
-// rows calls do for the rows of a source that have a value.
-func (e *export) rows(ctx context.Context, s hotreader.Source, q hotreader.Query, doing string, of int64, do func(r *hotreader.Row) error) error {
-	if err := q.Check(); err != nil {
+// A reading is a read of a source, with what progress says of it.
+type reading struct {
+	source hotreader.Source
+	query  hotreader.Query
+	doing  string
+	of     int64 // rows; 0 = not known
+}
+
+// rows calls do for the rows that have a value.
+func (e *export) rows(ctx context.Context, from reading, do func(r *hotreader.Row) error) error {
+	if err := from.query.Check(); err != nil {
 		return err
 	}
 	n := int64(0)
-	for r, err := range s.Scan(ctx, q) {
+	for r, err := range from.source.Scan(ctx, from.query) {
 		if err != nil {
 			return err
 		}
@@ -191,7 +199,7 @@ func (e *export) rows(ctx context.Context, s hotreader.Source, q hotreader.Query
 			return err
 		}
 		if n++; n%1000 == 0 && e.Progress != nil {
-			e.Progress(q.Device, doing, n, of)
+			e.Progress(from.query.Device, from.doing, n, from.of)
 		}
 	}
 	return nil
@@ -220,8 +228,9 @@ func (d *digest) add(r *hotreader.Row) {
 			b = append(fmt.Append(b, len(v.Text()), " "), v.Text()...)
 		}
 	}
-	d.buf = append(b, '\n')
-	d.sum.Write(d.buf)
+	b = append(b, '\n')
+	d.sum.Write(b)
+	d.buf = b
 	d.rows++
 }
 
@@ -238,7 +247,7 @@ func (e *export) verify(ctx context.Context, m *manifest) error {
 		return fail(m.Device, hotreader.CodeCorrupt, "%s does not hold what the source has from %s to %s: %d rows were read back, and %d written; other objects of the device may lie below the prefix, or bytes were lost",
 			e.Prefix+o.Key, text(o.From), text(o.To), got.rows, o.Rows)
 	}}
-	if err := e.rows(ctx, s, m.query(time.Time{}), "reading back", m.Rows, c.add); err != nil {
+	if err := e.rows(ctx, reading{s, m.query(time.Time{}), "reading back", m.Rows}, c.add); err != nil {
 		return err
 	}
 	if err := c.end(); err != nil {

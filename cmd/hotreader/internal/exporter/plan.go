@@ -2,8 +2,10 @@ package exporter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -17,7 +19,7 @@ import (
 
 // What keys below the prefix begin and end with.
 const (
-	manifests   = "_export/"
+	hidden      = "_" // of a name that no engine takes for data
 	devices     = deviceColumn + "="
 	planEnd     = ".plan.json"
 	manifestEnd = ".manifest.json"
@@ -64,7 +66,7 @@ type object struct {
 
 // key is that of the manifest.
 func (m *manifest) key(end string) string {
-	return manifests + escaped(m.Device) + "/" + coldstore.RangeName(m.Start, m.End) + end
+	return folderOf(m.Device) + hidden + coldstore.RangeName(m.Start, m.End) + end
 }
 
 // folderOf is what the keys of a device's objects begin with.
@@ -91,10 +93,8 @@ func (e *export) refuseOthers(ctx context.Context) error {
 			return err
 		}
 		rest := strings.TrimPrefix(key, e.Prefix)
-		_, _, ours := coldstore.ParseRange(path.Base(rest))
+		_, _, ours := coldstore.ParseRange(strings.TrimPrefix(path.Base(rest), hidden))
 		switch {
-		case strings.HasPrefix(rest, manifests): // the byte after a slash is 0
-			after = e.Prefix + strings.TrimSuffix(manifests, "/") + "0"
 		case strings.HasPrefix(rest, devices) && ours:
 			after = e.Prefix + strings.TrimSuffix(devices, "=") + ">"
 		case unfinished(key):
@@ -135,22 +135,24 @@ type past struct {
 
 func (e *export) past(ctx context.Context, device string) (p past, err error) {
 	listed := map[string]coldstore.Object{}
-	for _, prefix := range []string{manifests + escaped(device) + "/", folderOf(device)} {
-		for page, err := range e.Target.List(ctx, e.Prefix+prefix, "") {
-			if err != nil {
-				return p, err
-			}
-			for _, o := range page.Objects {
-				if key := strings.TrimPrefix(o.Key, e.Prefix); strings.HasPrefix(key, prefix) && !unfinished(key) {
-					listed[key] = o
-				}
+	for page, err := range e.Target.List(ctx, e.Prefix+folderOf(device), "") {
+		if err != nil {
+			return p, err
+		}
+		for _, o := range page.Objects {
+			if key := strings.TrimPrefix(o.Key, e.Prefix); strings.HasPrefix(key, folderOf(device)) && !unfinished(key) {
+				listed[key] = o
 			}
 		}
 	}
-	known := map[string]bool{}
+	known := map[string]bool{} // plans, manifests and what they list
 	for key, o := range listed {
 		name, isPlan := strings.CutSuffix(key, planEnd)
-		if _, done := listed[name+manifestEnd]; strings.HasPrefix(key, manifests) && !(isPlan && done) {
+		if !isPlan && !strings.HasSuffix(key, manifestEnd) {
+			continue
+		}
+		known[key] = true
+		if _, done := listed[name+manifestEnd]; !isPlan || !done {
 			m, err := e.read(ctx, &o)
 			if err != nil {
 				return p, err
@@ -169,8 +171,7 @@ func (e *export) past(ctx context.Context, device string) (p past, err error) {
 	slices.SortFunc(p.done, func(a, b *manifest) int { return a.Start.Compare(b.Start) })
 	p.objects = map[string]bool{}
 	for key := range listed {
-		switch p.objects[key] = true; {
-		case strings.HasPrefix(key, devices) && !known[key]:
+		if p.objects[key] = true; !known[key] {
 			return p, fail(device, hotreader.CodeConfig, "%s lies among the device's objects, and no manifest has it; export into a prefix of its own", e.Prefix+key)
 		}
 	}
@@ -184,6 +185,8 @@ func (e *export) past(ctx context.Context, device string) (p past, err error) {
 	return p, nil
 }
 
+var errFormat = errors.New("it says another format, or none")
+
 // read reads a manifest, or a plan.
 func (e *export) read(ctx context.Context, o *coldstore.Object) (*manifest, error) {
 	body, err := e.Target.Read(ctx, o, 0, max(1, o.Size))
@@ -193,7 +196,7 @@ func (e *export) read(ctx context.Context, o *coldstore.Object) (*manifest, erro
 	defer body.Close()
 	m := new(manifest)
 	if err := json.NewDecoder(body).Decode(m); err != nil || m.Format != formatName {
-		return nil, &hotreader.Error{Op: "export", Code: hotreader.CodeCorrupt, Err: fmt.Errorf("%s is no manifest of the format %s: %v", o.Key, formatName, err)}
+		return nil, &hotreader.Error{Op: "export", Code: hotreader.CodeCorrupt, Err: fmt.Errorf("%s is no manifest of the format %s: %w", o.Key, formatName, cmp.Or(err, errFormat))}
 	}
 	return m, nil
 }
@@ -255,7 +258,7 @@ func (e *export) plan(ctx context.Context, m *manifest, p *past) error {
 		}
 		open, size, sum = nil, 0, newDigest()
 	}
-	err := e.rows(hotreader.WithStats(ctx, stats), e.Source, m.query(time.Time{}), "planning", 0, func(r *hotreader.Row) error {
+	err := e.rows(hotreader.WithStats(ctx, stats), reading{e.Source, m.query(time.Time{}), "planning", 0}, func(r *hotreader.Row) error {
 		if sum.rows >= e.ObjectRows || size >= objectBytes {
 			end()
 		}

@@ -40,7 +40,7 @@ var nodes = map[string]func() parquet.Node{
 	double:  func() parquet.Node { return parquet.Leaf(parquet.DoubleType) },
 	bigint:  func() parquet.Node { return parquet.Int(64) },
 	varchar: func() parquet.Node { return parquet.Encoded(parquet.String(), &parquet.RLEDictionary) },
-	mixed:   func() parquet.Node { return parquet.JSON() },
+	mixed:   parquet.JSON,
 }
 
 // A file is an object that is being made.
@@ -51,7 +51,7 @@ type file struct {
 	at     int // of the time
 
 	body  bytes.Buffer
-	w     *parquet.Writer
+	w     *parquet.GenericWriter[any]
 	row   parquet.Row
 	rows  int64 // of the row group
 	bytes int   // of their values
@@ -62,12 +62,12 @@ func newFile(m *manifest) (*file, error) {
 	types := map[string]string{}
 	for _, c := range m.Columns {
 		types[c.Name] = c.Type
-		make, ok := nodes[c.Type]
+		node, ok := nodes[c.Type]
 		if !ok {
 			return nil, fail(m.Device, hotreader.CodeCorrupt, "the plan has a column %s of the type %s, which is unknown", c.Name, c.Type)
 		}
-		if group[c.Name] = make(); c.Name != timeColumn {
-			group[c.Name] = parquet.Optional(make())
+		if group[c.Name] = node(); c.Name != timeColumn {
+			group[c.Name] = parquet.Optional(node())
 		}
 	}
 	schema := parquet.NewSchema("telemetry", group)
@@ -82,7 +82,7 @@ func newFile(m *manifest) (*file, error) {
 		}
 		f.types = append(f.types, types[p])
 	}
-	f.w = parquet.NewWriter(&f.body, schema, parquet.Compression(&parquet.Zstd), parquet.CreatedBy("hotreader", formatName, ""),
+	f.w = parquet.NewGenericWriter[any](&f.body, schema, parquet.Compression(&parquet.Zstd), parquet.CreatedBy("hotreader", formatName, ""),
 		parquet.KeyValueMetadata(deviceColumn, m.Device), parquet.SortingWriterConfig(parquet.SortingColumns(parquet.Ascending(timeColumn))))
 	return f, nil
 }
@@ -171,7 +171,7 @@ func (e *export) write(ctx context.Context, m *manifest, there map[string]bool) 
 		return err
 	}
 	c.whole = put
-	err := e.rows(ctx, e.Source, m.query(m.Objects[c.at].From), "writing", m.Rows, func(r *hotreader.Row) (err error) {
+	err := e.rows(ctx, reading{e.Source, m.query(m.Objects[c.at].From), "writing", m.Rows}, func(r *hotreader.Row) (err error) {
 		if err = c.add(r); err != nil {
 			return err
 		}
