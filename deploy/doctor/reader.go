@@ -146,6 +146,9 @@ func (e *examination) blame(c Check, f failure) Check {
 		return c
 	}
 	log := f.log("its")
+	if proof := f.code == hotreader.CodeUnauthenticated || f.code == hotreader.CodeForbidden || f.code == hotreader.CodeConfig; e.federated() && (proof || e.misproven != "") {
+		return e.unproven(c, f)
+	}
 	switch f.code {
 	case hotreader.CodeUnauthenticated:
 		return c.fails("the API refuses the reader's token, and takes the connection file's: the reader's secret holds another one",
