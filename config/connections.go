@@ -17,6 +17,7 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
+	"hotreader/internal/jsontext"
 	"hotreader/route"
 )
 
@@ -172,7 +173,7 @@ func (p *problems) connection(c *file, m member) {
 	switch {
 	case claims%3 != 0:
 		p.add(where, "is missing one of issuer, audience and subject while others are there; want all three, or none")
-	case claims == 0 && !given(entry.get("token")):
+	case claims == 0 && jsontext.KindOf(m.value) == jsontext.Object && !given(entry.get("token")):
 		p.add(below(where, "token"), "is missing; a connection without a token, or a subject, is of no use")
 	}
 	c.known[m.name] = conn

@@ -105,7 +105,7 @@ var Keys = []Key{
 		needs: "azure.cosmos_account", want: "the existing account that the database is in"},
 	{Name: "azure.container", Help: "a container that exists in that database", rule: azureID, at: func(o *Options) any { return &o.Azure.Container },
 		needs: "azure.database", want: "the existing database that the container is in"},
-	{Name: "azure.audience", Help: "with `identity`, where the twin is on Azure: the [app registration](security.md#azure) that tokens are issued for, its Application ID URI, or its client ID if it asks for tokens of version 2", rule: claim, at: func(o *Options) any { return &o.Azure.Audience }},
+	{Name: "azure.audience", Help: "with `identity`, where the twin is on Azure: the [app registration](security.md#federated-identity) that tokens are issued for, its Application ID URI, or its client ID if it asks for tokens of version 2", rule: claim, at: func(o *Options) any { return &o.Azure.Audience }},
 	{Name: "gcp.project", Help: "the project; else the signed-in one", rule: gcpProject, at: func(o *Options) any { return &o.GCP.Project }},
 	{Name: "gcp.region", Help: "the region", rule: gcpRegion, at: func(o *Options) any { return &o.GCP.Region }},
 	{Name: "gcp.database", Help: "a database that exists", rule: gcpDatabase, at: func(o *Options) any { return &o.GCP.Database }},

@@ -76,14 +76,19 @@ func (w *work) identify(ctx context.Context, sides []topology.Side) error {
 		w.conn.PageKey = config.NewToken()
 	}
 	i := slices.IndexFunc(sides, func(s topology.Side) bool { return s.Signs })
-	if i < 0 {
-		if w.conn.Subject != "" || !sides[0].Trusts {
-			return nil
-		}
+	switch {
+	case i >= 0:
+		return w.makeIdentity(ctx, sides[i])
+	case w.conn.Subject == "" && sides[0].Trusts:
 		return configError(w.command, "the API on %s has to know who asks it, and %s has no issuer, audience and subject; "+
-			"deploy the twin's side first (%s --only %s), or put them there if another team has deployed it", sides[0].Cloud, w.top.Connection, w.again("deploy"), w.top.L4)
+			"make the identity on the twin's side first (%s --only %s), or put them there if another team has made it", sides[0].Cloud, w.top.Connection, w.again("deploy"), w.top.L4)
 	}
-	s := sides[i]
+	return nil
+}
+
+// makeIdentity makes the identities on the twin's side s, unless they are known, and
+// writes them down.
+func (w *work) makeIdentity(ctx context.Context, s topology.Side) error {
 	issuer, err := w.issuer(ctx, s)
 	if err != nil {
 		return err
@@ -112,23 +117,31 @@ func (w *work) identify(ctx context.Context, sides []topology.Side) error {
 		return err
 	}
 	w.conn.Provider = w.top.API
-	if changes := len(plan.ResourceChanges) > 0; changes || len(plan.OutputChanges) > 0 {
-		if err := w.carryOut(ctx, s, f, w.identityPlan(s, plan)); err != nil {
+	if len(plan.ResourceChanges) > 0 || len(plan.OutputChanges) > 0 {
+		if err := w.approve(ctx, f, identityPlan(s, plan)); err != nil {
+			return err
+		}
+		if err := f.apply(ctx); err != nil {
 			return err
 		}
 	}
 	if st, err = f.state(ctx); err != nil {
 		return err
 	}
+	first := w.conn.Subject == ""
 	w.conn.Issuer, w.conn.Audience, w.conn.Subject = cmp.Or(issuer, st.outputs.Identity.Issuer), w.Project.Audience(), st.outputs.Identity.subject()
 	if w.conn.Issuer == "" || w.conn.Subject == "" {
 		return configError(w.command, "what was made on %s does not say who the functions are", s.Cloud)
 	}
-	return w.save()
+	if err := w.save(); err != nil || !first || len(w.sides) == len(w.top.Sides) {
+		return err
+	}
+	return configError(w.command, "the identity of the twin's functions is made, and the API on %s has to take it before they use it: deploy that side first (%s --only %s), "+
+		"or hand the entry %s of config_inter_cloud.json to the team that does; then run the same command again", w.top.API, w.again("deploy"), w.top.API, w.top.Connection)
 }
 
 // identityPlan is the plan of the identities alone.
-func (w *work) identityPlan(s topology.Side, plan *tfjson.Plan) SidePlan {
+func identityPlan(s topology.Side, plan *tfjson.Plan) SidePlan {
 	p := sidePlan(s, plan)
 	p.Public, p.Notes = []string{}, append(p.Notes, "the identity of the twin's functions comes first: the API has to know it")
 	return p

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/topology"
 	"hotreader/identity"
@@ -38,7 +39,7 @@ func (e *examination) examineIdentity(ctx context.Context) {
 	e.in.Asking(hop(Identity, e.in.Topology.L4))
 	all := []Check{e.identityWritten(), e.identityEnabled(ctx), e.issuerAnswers(ctx), e.subjectMade()}
 	for _, s := range e.in.Topology.Sides {
-		if trust := e.in.Deployed[s.Cloud].Trust; s.Trusts && trust != "" {
+		if trust := e.in.Deployed[s.Cloud].Trust; s.Trusts && trust != "" && e.in.Link.Subject != "" {
 			all = append(all, e.trusted(s.Cloud, trust))
 		}
 	}
@@ -158,7 +159,11 @@ func (e *examination) trusted(cloud config.Cloud, trust string) Check {
 // unproven says why an API refuses the readers, or why they have nothing to show it.
 func (e *examination) unproven(c Check, f failure) Check {
 	l4 := e.in.Topology.L4
-	c = c.fails("the API does not take what "+string(l4)+" signs for the reader, or it signs nothing: "+f.said,
+	what := "the API does not take what " + string(l4) + " signs for the reader, or it signs nothing: "
+	if f.code == hotreader.CodeStore {
+		what = "hot storage behind the API fails, or " + string(l4) + " signs nothing for the reader: "
+	}
+	c = c.fails(what+f.said,
 		"its audience, its subject and its permission are the deployment's: "+e.command("deploy")+"; "+f.log("its"))
 	c.Behind = e.misproven
 	return c

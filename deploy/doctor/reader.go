@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"hotreader"
 )
@@ -146,7 +147,8 @@ func (e *examination) blame(c Check, f failure) Check {
 		return c
 	}
 	log := f.log("its")
-	if proof := f.code == hotreader.CodeUnauthenticated || f.code == hotreader.CodeForbidden || f.code == hotreader.CodeConfig; e.federated() && (proof || e.misproven != "") {
+	proofs := []hotreader.Code{hotreader.CodeUnauthenticated, hotreader.CodeForbidden, hotreader.CodeConfig, hotreader.CodeStore}
+	if e.federated() && (e.misproven != "" || slices.Contains(proofs, f.code)) {
 		return e.unproven(c, f)
 	}
 	switch f.code {

@@ -47,6 +47,7 @@ func TestDeploy(t *testing.T) {
 	t.Run("hot storage on AWS", func(t *testing.T) { t.Parallel(); deployHotStorage(t, artifacts) })
 	t.Run("both on AWS", func(t *testing.T) { t.Parallel(); deployBoth(t, artifacts) })
 	t.Run("twin on AWS", func(t *testing.T) { t.Parallel(); deployTwin(t, artifacts) })
+	t.Run("twin on AWS, with federation", func(t *testing.T) { t.Parallel(); deployFederated(t, artifacts) })
 }
 
 // deployHotStorage: hot storage on AWS, and the twin on Azure, which is another
@@ -483,6 +484,7 @@ func (p *trial) explainsTerraformsLock() {
 type connection struct {
 	Provider, Function, URL, Token string
 	PreviousToken                  string `json:"previous_token"`
+	Issuer, Audience, Subject      string
 }
 
 func (p *trial) connections() map[string]connection {
