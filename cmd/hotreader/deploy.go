@@ -25,7 +25,8 @@ func (a *app) deployer() *cobra.Command {
 		Short: "Create what a project needs, and connect it",
 		Long: `Create what a project needs on each cloud, hot storage's side first, and connect
 both ends. Each side's plan is shown; after a yes exactly that plan is carried
-out. At the end the link is proven as by hotreader doctor.
+out. At the end the link is proven as by hotreader doctor. With "identity":
+"federated", the identity of the twin's functions is made first.
 
 A run that was stopped by ^C, or killed, is taken up by the next one.
 

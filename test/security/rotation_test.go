@@ -128,7 +128,7 @@ func TestRotationUnderLoad(t *testing.T) {
 func TestChangeOverUnderLoad(t *testing.T) {
 	const audience = "hotreader-hall"
 	store, key, signer := bolt(t), filepath.Join(t.TempDir(), "page-key"), serving.NewSigner(t, "gcp")
-	if err := os.WriteFile(key, []byte("a key of page tokens, of 32 bytes"), 0o600); err != nil {
+	if err := os.WriteFile(key, []byte("a-key-of-page-tokens-0123456789abcdef"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	shared := map[string]string{"INTER_CLOUD_TOKEN": token}
