@@ -174,17 +174,56 @@ func (e *Engine) applied(t *testing.T, c config.Cloud) *applied {
 	return a
 }
 
+// federating is a project in whose folder Terraform is played, with identities. dieAt says
+// at which apply it is killed; 0 = at none, as at first.
+func federating(t *testing.T) (e *Engine, dieAt func(int)) {
+	t.Helper()
+	e, state := stood(t, "")
+	write := func(name, text string) {
+		if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(e.Terraform, strings.ReplaceAll(fakeIdentities, "STATE", state))
+	dieAt = func(n int) { write(filepath.Join(filepath.Dir(e.Work), "dies"), fmt.Sprint(n)) }
+	dieAt(0)
+	return e, dieAt
+}
+
+// With federation the token is people's: both are taken until somebody says that all have
+// the new one. While a twin changes over, none is replaced.
+func TestRotationWithFederation(t *testing.T) {
+	e, _ := federating(t)
+	const id = "gcp_l4_to_aws_l3hot_read"
+	rotate := func(finish bool, want int, says string) {
+		t.Helper()
+		err := e.Rotate(t.Context(), id, finish)
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Fatalf("%v", err)
+		}
+		if got := e.applied(t, config.GCP).tokens; len(got) != want || len(e.applied(t, config.AWS).tokens) != 0 && says == "" {
+			t.Errorf("people may use %d tokens, want %d, on the twin's cloud alone", len(got), want)
+		}
+	}
+	if err := e.Deploy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.Project.Options.Identity = "federated"
+	rotate(false, 1, "the twin changes over")
+	if err := e.Deploy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rotate(false, 2, "")
+	rotate(true, 1, "")
+}
+
 // TestChangeOverWithoutAFailedRequest: at each moment what the reader sends is what the
 // API takes, from the token to federation and back, and a run that is killed at any step
 // is ended by the next one.
 func TestChangeOverWithoutAFailedRequest(t *testing.T) {
 	for dies := range 5 {
 		t.Run(fmt.Sprintf("killed before step %d", dies), func(t *testing.T) {
-			e, state := stood(t, "")
-			script := strings.ReplaceAll(fakeIdentities, "STATE", state)
-			if err := os.WriteFile(e.Terraform, []byte(script), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			e, dieAt := federating(t)
 			fits := func() {
 				t.Helper()
 				server, reader := e.applied(t, config.AWS), e.applied(t, config.GCP)
@@ -212,9 +251,7 @@ func TestChangeOverWithoutAFailedRequest(t *testing.T) {
 				t.Helper()
 				e.Project.Options.Identity = kind
 				for _, n := range []int{dies, 0} {
-					if err := os.WriteFile(filepath.Join(filepath.Dir(e.Work), "dies"), fmt.Append(nil, n), 0o600); err != nil {
-						t.Fatal(err)
-					}
+					dieAt(n)
 					err := e.Deploy(t.Context())
 					fits()
 					if err != nil && n == 0 {
@@ -250,13 +287,7 @@ func TestChangeOverWithoutAFailedRequest(t *testing.T) {
 
 // Teams that own a side each: the identity goes one way, the API's URL the other.
 func TestTeamsHandTheIdentityOver(t *testing.T) {
-	e, state := stood(t, "")
-	if err := os.WriteFile(e.Terraform, []byte(strings.ReplaceAll(fakeIdentities, "STATE", state)), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(e.Work), "dies"), []byte("0"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e, _ := federating(t)
 	e.Project.Options.Identity = "federated"
 	for _, step := range []struct {
 		only config.Cloud

@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -142,9 +143,7 @@ func TestChangeOverUnderLoad(t *testing.T) {
 	asked := map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("aws", "google"), "REMOTE_READER_URL": apiAt, "INTER_CLOUD_TOKEN": token, "HOTREADER_RATE": "1000000", "HOTREADER_CACHE": "0"}
 	reads := func(env map[string]string) *serving.Process {
 		all := serving.With(asked)
-		for name, value := range env {
-			all[name] = value
-		}
+		maps.Copy(all, env)
 		return start(t, "hotreader-cloudrun", all)
 	}
 	reader := reads(nil)
