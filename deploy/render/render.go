@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -119,7 +120,7 @@ func rendered(s topology.Side, in Inputs) ([]byte, error) {
 	if s.Signs {
 		p.module["audience"] = in.Project.Audience()
 	}
-	module, variables := arguments(s, p.module, in)
+	module, variables := arguments(s.Cloud, p.module, in)
 	doc := map[string]any{
 		"terraform": block,
 		"provider":  map[string]any{p.provider: literally(p.settings)},
@@ -140,8 +141,9 @@ func rendered(s topology.Side, in Inputs) ([]byte, error) {
 }
 
 // arguments are all arguments of a module, and the variables that they refer to.
-func arguments(s topology.Side, own map[string]any, in Inputs) (module, variables map[string]any) {
+func arguments(cloud config.Cloud, own map[string]any, in Inputs) (module, variables map[string]any) {
 	module, variables = literally(own), map[string]any{}
+	maps.Copy(module, literally(in.Project.Options.Arguments(cloud)))
 	module["source"] = "./module"
 	module["keep_store"] = !in.DropStore
 	module["package"] = "${path.root}/" + Literal(in.Package)
@@ -180,7 +182,7 @@ func arguments(s topology.Side, own map[string]any, in Inputs) (module, variable
 	secret("page_key", "The key of page tokens, page_key of config_inter_cloud.json.", in.PageKeyVersion)
 	if in.PageKeyVersion > 0 {
 		module["page_key_name"] = names.PageKey(in.Project.Twin)
-		if s.Cloud == config.Azure {
+		if cloud == config.Azure {
 			module["page_key_name"] = names.AzurePageKey()
 		}
 	}

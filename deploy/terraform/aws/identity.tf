@@ -49,6 +49,7 @@ resource "aws_secretsmanager_secret" "page_key" {
   count = local.has_page_key ? 1 : 0
 
   name                    = var.page_key_name
+  kms_key_id              = var.kms_key
   description             = "Key of page tokens of the digital twin ${var.twin}"
   recovery_window_in_days = 0 # as the token's
 }
