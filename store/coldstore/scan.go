@@ -26,6 +26,9 @@ type scan struct {
 	order   timekey.Order
 	left    []int64 // see timekey.Order
 
+	yielded int64 // rows
+	looked  int64 // rows of parts that were read to their end
+
 	running  sync.WaitGroup
 	held     atomic.Int64 // bytes of decoded rows
 	waiting  feeds        // not begun
@@ -51,6 +54,7 @@ type feed struct {
 	near    time.Time // no row comes before it, in the query's order
 	batches chan batch
 	rows    []row
+	slabs   slabs // of rows
 	bytes   int64 // of rows
 	odd     odd   // whole when batches is closed
 	left    []int64
@@ -68,6 +72,7 @@ func (f *feed) lose(n, i int, values int64) {
 // A batch is what a feed brings at a time.
 type batch struct {
 	rows  []row
+	slabs slabs
 	bytes int64
 	parts []part // that the part turned out to have
 	err   error
@@ -168,8 +173,14 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 	s.waiting.backward, s.begun.backward = s.query.Backward(), s.query.Backward()
 	s.wait(parts)
 	codec := timekey.NewestCodec(s.store.layout)
-	s.left = s.order.Begin(s.ctx, &codec, &s.query, s.columns, yield)
+	s.left = s.order.Begin(s.ctx, &codec, &s.query, s.columns, func(row hotreader.Row, err error) bool {
+		if err == nil {
+			s.yielded++
+		}
+		return yield(row, err)
+	})
 	defer func() {
+		s.stats.Looked.Add(max(0, s.looked-s.yielded)) // Meaning counts those that were yielded
 		s.stopped = s.order.Stopped()
 		s.rest, s.more = s.order.Behind()
 		s.order.Release(0)
@@ -234,7 +245,7 @@ func (s *scan) receive(f *feed) error {
 		return s.ctx.Err()
 	}
 	s.held.Add(-f.bytes)
-	f.bytes = b.bytes
+	f.slabs, f.bytes = b.slabs, b.bytes
 	if f.rows = b.rows; ok && b.err == nil && b.parts == nil {
 		heap.Fix(&s.begun, 0)
 		return nil
@@ -247,7 +258,7 @@ func (s *scan) receive(f *feed) error {
 		for i, n := range f.left {
 			s.left[i] += n
 		}
-		s.stats.Looked.Add(f.looked)
+		s.looked += f.looked
 		if s.odd.n == 0 {
 			s.odd.first = f.odd.first
 		}
@@ -259,8 +270,8 @@ func (s *scan) receive(f *feed) error {
 
 // pass passes the first feed's next row on.
 func (s *scan) pass(f *feed) bool {
-	r := f.rows[0]
-	rank := r.values(s.order.Slot())
+	r := &f.rows[0]
+	rank := f.slabs.values(r, s.order.Slot())
 	s.readable++
 	if f.near = r.time(); !s.order.AddAt(f.near, rank) {
 		return false
