@@ -146,11 +146,20 @@ func TestServeProject(t *testing.T) {
 // all is on AWS, from their buckets.
 func TestServeProjectOfTiers(t *testing.T) {
 	t.Setenv(tokenVariable, oldToken)
+	place := func(tier, cloud string) string {
+		switch cloud {
+		case "":
+			return ""
+		case "azure":
+			return `,"` + tier + `":{"account":"hallrows","container":"` + tier + `"}`
+		}
+		return `,"` + tier + `":{"bucket":"hall-` + tier + `","prefix":"rows/"}`
+	}
 	tiers := func(hot, cold, archive, twin string) string {
 		dir := folder(t, hot, twin)
 		for name, text := range map[string]string{
 			"config_providers.json":  `{"layer_3_hot_provider":"` + hot + `","layer_3_cold_provider":"` + cold + `","layer_3_archive_provider":"` + archive + `","layer_4_provider":"` + twin + `"}`,
-			"config_hot_reader.json": `{"aws":{"region":"eu-central-1"},"cold":{"bucket":"c","account":"a","container":"c","prefix":"rows/"},"archive":{"bucket":"o","account":"a","container":"o"}}`,
+			"config_hot_reader.json": `{"aws":{"region":"eu-central-1"}` + place("cold", cold) + place("archive", archive) + `}`,
 		} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
@@ -174,7 +183,7 @@ func TestServeProjectOfTiers(t *testing.T) {
 		hot, cold, archive, twin string
 		want                     [4]string // store, remote; cold's and the archive's place
 	}{
-		{"aws", "aws", "aws", "aws", [4]string{"dynamodb://hall-hot-iot-data?region=eu-central-1", "", "s3://c/rows/ ", "s3://o/ "}},
+		{"aws", "aws", "aws", "aws", [4]string{"dynamodb://hall-hot-iot-data?region=eu-central-1", "", "s3://hall-cold/rows/ ", "s3://hall-archive/rows/ "}},
 		{"aws", "azure", "aws", "azure", [4]string{"", "https://azure_l4_to_aws_l3hot_read", " https://azure_l4_to_azure_l3cold_read", " https://azure_l4_to_aws_l3archive_read"}},
 		{"azure", "azure", "google", "aws", [4]string{"", "https://aws_l4_to_azure_l3hot_read", " ", " https://aws_l4_to_gcp_l3archive_read"}},
 	} {

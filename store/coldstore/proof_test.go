@@ -92,7 +92,7 @@ func TestProofAnObjectOf2GB(t *testing.T) {
 		if q.Last {
 			want = 1
 		}
-		if n != want || most > 64<<20 {
+		if n != want || most > 96e6 {
 			t.Errorf("%+v: %d rows, want %d; up to %d bytes of memory", q, n, want, most)
 		}
 		t.Logf("%d rows of %d bytes, up to %d MB of memory", n, v.rows*vastSize, most>>20)

@@ -54,11 +54,13 @@ func readings(from, to int) (rows []reading) {
 	return rows
 }
 
-// coldFormats write the rows from one to another as an object.
-var coldFormats = []struct {
+// A coldFormat writes the rows from one to another as an object.
+type coldFormat struct {
 	name, ending string
 	write        func(w io.Writer, from, to int) error
-}{
+}
+
+var coldFormats = []coldFormat{
 	{"lines", ".jsonl", writeLines},
 	{"gzip", ".jsonl.gz", func(w io.Writer, from, to int) error {
 		z := gzip.NewWriter(w)
@@ -87,12 +89,9 @@ func BenchmarkCold(b *testing.B) {
 	for _, f := range coldFormats {
 		b.Run(f.name, func(b *testing.B) {
 			dir := b.TempDir()
-			var keys []string
-			for from := 0; from < rows; from += coldRows {
-				keys = append(keys, at(from).Format("cold/dt=2006-01-02/part")+f.ending)
-				if err := writeObject(filepath.Join(dir, keys[len(keys)-1]), func(w io.Writer) error { return f.write(w, from, min(from+coldRows, rows)) }); err != nil {
-					b.Fatal(err)
-				}
+			keys, err := f.objects(dir, rows)
+			if err != nil {
+				b.Fatal(err)
 			}
 			_, _, out := child(b, "bucket", storePath+"="+dir)
 			bucket := "http://" + farLink(b, address(b, out))
@@ -140,18 +139,24 @@ func BenchmarkCold(b *testing.B) {
 	}
 }
 
-func writeObject(name string, write func(w io.Writer) error) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
+// objects writes rows below a folder, those of each day as an object, and returns the keys.
+func (f *coldFormat) objects(dir string, rows int) (keys []string, err error) {
+	for from := 0; from < rows; from += coldRows {
+		key := at(from).Format("cold/dt=2006-01-02/part") + f.ending
+		name := filepath.Join(dir, key)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			return nil, err
+		}
+		file, err := os.Create(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(f.write(file, from, min(from+coldRows, rows)), file.Close()); err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
 	}
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	if err := write(f); err != nil {
-		return err
-	}
-	return f.Close()
+	return keys, nil
 }
 
 func fetchAway(url string) (int64, error) {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,7 +136,10 @@ func (m *move) read(t *testing.T, q hotreader.Query, before, at, during int, eac
 		step()
 	}
 	left := m.steps[before : before+during]
+	var mu sync.Mutex // objects are read side by side
 	seen := func() {
+		mu.Lock()
+		defer mu.Unlock()
 		for requests >= at && len(left) > 0 {
 			left[0]()
 			if left = left[1:]; each {
