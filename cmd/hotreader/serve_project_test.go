@@ -173,7 +173,7 @@ func TestServeProjectOfTiers(t *testing.T) {
 			t.Fatal(err)
 		}
 		for id, url := range urls {
-			all.Put(id, config.Connection{Provider: config.AWS, URL: url, Token: config.NewSecret(oldToken)})
+			all.Put(id, config.Connection{Provider: config.Cloud(strings.Split(id, "_")[3]), URL: url, Token: config.NewSecret(oldToken)})
 		}
 		if err := all.Save(); err != nil {
 			t.Fatal(err)

@@ -162,6 +162,9 @@ func (g *group) decode(s *scan, w *window) error {
 		}
 		g.bytes.spans, g.bytes.blocks = nil, nil
 	}()
+	if err := s.permit(w.feed); err != nil {
+		return err
+	}
 	it := newItem(s, w)
 	var t time.Time
 	for range g.meta().NumRows {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,9 @@ type scan struct {
 
 	running  sync.WaitGroup
 	held     atomic.Int64 // bytes of decoded rows
+	usual    int64        // about how many of them a part has
+	came     bool         // rows of one: usual is no guess any more
+	moved    bool         // a part was begun, or its rows came, since decodeAhead
 	waiting  feeds        // not begun
 	begun    feeds
 	archived error // of the parts that must be restored first
@@ -53,6 +57,8 @@ type feed struct {
 	part    part
 	near    time.Time // no row comes before it, in the query's order
 	batches chan batch
+	may     chan struct{} // closed: it may decode
+	granted bool
 	rows    []row
 	slabs   slabs // of rows
 	bytes   int64 // of rows
@@ -137,17 +143,76 @@ func (s *scan) wait(parts []part) {
 	}
 }
 
+// beginNext begins to read what is wanted next, and so many parts more.
+func (s *scan) beginNext(ahead int) {
+	for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4) {
+		s.begin()
+	}
+	if s.moved && ahead > 0 {
+		s.decodeAhead()
+	}
+}
+
 // begin begins to read the part that is wanted next.
 func (s *scan) begin() {
 	f := heap.Pop(&s.waiting).(*feed)
-	f.batches = make(chan batch, 1)
+	f.batches, f.may = make(chan batch, 1), make(chan struct{})
 	heap.Push(&s.begun, f)
+	s.moved = true
 	s.running.Go(func() {
 		defer close(f.batches)
 		if err := s.read(f); err != nil {
 			_ = s.send(f, batch{err: err}) // nobody may want it
 		}
 	})
+}
+
+// grant lets a part be decoded.
+func (f *feed) grant() {
+	if !f.granted {
+		f.granted = true
+		close(f.may)
+	}
+}
+
+// permit waits until a part may be decoded. By then its first bytes are here, so that
+// they need not be waited for when its rows are wanted.
+func (s *scan) permit(f *feed) error {
+	select {
+	case <-f.may:
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+// decodeAhead lets parts be decoded whose rows are not wanted yet, the next ones first, as
+// far as memory allows.
+func (s *scan) decodeAhead() {
+	s.moved = false
+	likely := s.held.Load()
+	var left []*feed
+	for _, f := range s.begun.all {
+		switch {
+		case !f.granted:
+			left = append(left, f)
+		case len(f.rows) == 0:
+			likely += s.usual
+		}
+	}
+	slices.SortFunc(left, func(a, b *feed) int {
+		if s.query.Backward() {
+			a, b = b, a
+		}
+		return a.near.Compare(b.near)
+	})
+	for _, f := range left {
+		if likely >= s.store.most/4 {
+			return
+		}
+		f.grant()
+		likely += s.usual
+	}
 }
 
 // send passes a batch on; it returns an error if nobody wants it.
@@ -172,6 +237,9 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 	}
 	s.waiting.backward, s.begun.backward = s.query.Backward(), s.query.Backward()
 	s.wait(parts)
+	if len(parts) > 0 { // compressed JSON grows so much
+		s.usual = 10 * parts[0].object.Size
+	}
 	codec := timekey.NewestCodec(s.store.layout)
 	s.left = s.order.Begin(s.ctx, &codec, &s.query, s.columns, func(row hotreader.Row, err error) bool {
 		if err == nil {
@@ -193,9 +261,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
 			return nil
 		}
-		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4) {
-			s.begin()
-		}
+		s.beginNext(ahead)
 		if s.begun.Len() == 0 {
 			break
 		}
@@ -240,6 +306,8 @@ func (s *scan) unknown() (n int) {
 
 // receive waits for the next batch of the first feed.
 func (s *scan) receive(f *feed) error {
+	f.grant()
+	s.moved = true
 	b, ok := <-f.batches
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
@@ -247,6 +315,10 @@ func (s *scan) receive(f *feed) error {
 	s.held.Add(-f.bytes)
 	f.slabs, f.bytes = b.slabs, b.bytes
 	if f.rows = b.rows; ok && b.err == nil && b.parts == nil {
+		if !s.came {
+			s.usual, s.came = 0, true
+		}
+		s.usual = max(s.usual, b.bytes)
 		heap.Fix(&s.begun, 0)
 		return nil
 	}

@@ -139,7 +139,8 @@ func (w *window) pack(r *row, values []hotreader.Value) int {
 	}
 	r.slab = w.slabs.first + uint32(len(w.slabs.all)) - 1
 	r.at = uint32(len(w.slabs.all[len(w.slabs.all)-1]) - len(w.slab))
-	b := append(w.slab[:0], 'r')
+	b := w.slab[:0]
+	b = append(b, 'r')
 	b = binary.BigEndian.AppendUint32(b, w.feed.part.written)
 	b = binary.BigEndian.AppendUint32(b, w.place)
 	for _, v := range values {

@@ -203,8 +203,11 @@ func serveBucket() error {
 		}
 		var l list
 		_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-			info, err := d.Info()
 			if err != nil || d.IsDir() {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
 				return err
 			}
 			key, _ := filepath.Rel(dir, name) // it is below
