@@ -121,7 +121,9 @@ func TestAHundredThousandObjects(t *testing.T) {
 		}
 		s := store(t, m, coldstore.Options{Late: -1})
 		q := hotreader.Query{Device: "m-7", Properties: []string{"v"}, Start: day.Add(-time.Hour), End: day.Add(-time.Minute)}
-		read(t, m, s, q)
+		if name == "movers" {
+			read(t, m, s, q) // learns how keys are written
+		}
 		heap := func() uint64 {
 			var now runtime.MemStats
 			runtime.GC()

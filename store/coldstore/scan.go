@@ -35,7 +35,10 @@ type scan struct {
 	usual    int64        // about how many of them a part has
 	came     bool         // rows of one: usual is no guess any more
 	moved    bool         // a part was begun, or its rows came, since decodeAhead
-	waiting  feeds        // not begun
+	news     atomic.Bool  // there are some in found
+	foundMu  sync.Mutex
+	found    []part // that other parts turned out to have, before the rows of those are wanted
+	waiting  feeds  // not begun
 	begun    feeds
 	archived error // of the parts that must be restored first
 	readable int64
@@ -59,6 +62,7 @@ type feed struct {
 	batches chan batch
 	may     chan struct{} // closed: it may decode
 	granted bool
+	split   atomic.Bool // into other parts
 	rows    []row
 	slabs   slabs // of rows
 	bytes   int64 // of rows
@@ -80,7 +84,6 @@ type batch struct {
 	rows  []row
 	slabs slabs
 	bytes int64
-	parts []part // that the part turned out to have
 	err   error
 }
 
@@ -143,9 +146,30 @@ func (s *scan) wait(parts []part) {
 	}
 }
 
+// tell passes on parts that a feed's part turned out to have.
+func (s *scan) tell(f *feed, parts []part) {
+	s.foundMu.Lock()
+	defer s.foundMu.Unlock()
+	s.found = append(s.found, parts...)
+	f.split.Store(true)
+	s.news.Store(true)
+}
+
+// collect adds what was found to the parts that wait.
+func (s *scan) collect() {
+	if !s.news.Load() {
+		return
+	}
+	s.foundMu.Lock()
+	defer s.foundMu.Unlock()
+	s.wait(s.found)
+	s.found = nil
+	s.news.Store(false)
+}
+
 // beginNext begins to read what is wanted next, and so many parts more.
 func (s *scan) beginNext(ahead int) {
-	for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4) {
+	for s.waiting.Len() > 0 && (s.wanted() || s.room(ahead)) {
 		s.begin()
 	}
 	if s.moved && ahead > 0 {
@@ -194,6 +218,7 @@ func (s *scan) decodeAhead() {
 	var left []*feed
 	for _, f := range s.begun.all {
 		switch {
+		case f.split.Load():
 		case !f.granted:
 			left = append(left, f)
 		case len(f.rows) == 0:
@@ -207,7 +232,7 @@ func (s *scan) decodeAhead() {
 		return a.near.Compare(b.near)
 	})
 	for _, f := range left {
-		if likely >= s.store.most/4 {
+		if likely >= s.store.most/8 {
 			return
 		}
 		f.grant()
@@ -258,6 +283,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		ahead = 0
 	}
 	for s.ctx.Err() == nil {
+		s.collect()
 		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
 			return nil
 		}
@@ -294,14 +320,19 @@ func (s *scan) wanted() bool {
 	return c <= 0 && !s.query.Backward() || c >= 0 && s.query.Backward()
 }
 
-// unknown returns how many parts are read whose rows have not come.
-func (s *scan) unknown() (n int) {
+// room reports whether one more part may be read ahead: there are few of which the rows
+// have not come, or that turned out to have others.
+func (s *scan) room(ahead int) bool {
+	unknown, split := 0, 0
 	for _, f := range s.begun.all {
-		if len(f.rows) == 0 {
-			n++
+		switch {
+		case f.split.Load():
+			split++
+		case len(f.rows) == 0:
+			unknown++
 		}
 	}
-	return n
+	return unknown < ahead && unknown+split < 2*ahead && s.held.Load() < s.store.most/4
 }
 
 // receive waits for the next batch of the first feed.
@@ -314,7 +345,7 @@ func (s *scan) receive(f *feed) error {
 	}
 	s.held.Add(-f.bytes)
 	f.slabs, f.bytes = b.slabs, b.bytes
-	if f.rows = b.rows; ok && b.err == nil && b.parts == nil {
+	if f.rows = b.rows; ok && b.err == nil {
 		if !s.came {
 			s.usual, s.came = 0, true
 		}
@@ -336,7 +367,6 @@ func (s *scan) receive(f *feed) error {
 		}
 		s.odd.n += f.odd.n
 	}
-	s.wait(b.parts)
 	return nil
 }
 
