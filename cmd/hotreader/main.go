@@ -150,7 +150,7 @@ plain; colours and progress are for terminals (NO_COLOR is honoured).
 	root.SetHelpCommand(a.help())
 	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.inspect(), a.devices(), a.mcp(),
 		a.initer(), a.validator(), a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
-		a.renderer(), a.token(), a.cost(), a.version())
+		a.renderer(), a.token(), a.restore(), a.cost(), a.version())
 	root.AddCommand(a.hiddenCommands()...)
 	completeFolders(root)
 	root.InitDefaultCompletionCmd()

@@ -4,8 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
-	"iter"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,8 +35,9 @@ type scan struct {
 	moved    bool         // a part was begun, or its rows came, since decodeAhead
 	news     atomic.Bool  // there are some in found
 	foundMu  sync.Mutex
-	found    []part // that other parts turned out to have, before the rows of those are wanted
-	waiting  feeds  // not begun
+	found    []part       // that other parts turned out to have, before the rows of those are wanted
+	pages    atomic.Int64 // bytes of open pages of Parquet
+	waiting  feeds        // not begun
 	begun    feeds
 	archived error // of the parts that must be restored first
 	readable int64
@@ -232,7 +231,7 @@ func (s *scan) decodeAhead() {
 		return a.near.Compare(b.near)
 	})
 	for _, f := range left {
-		if likely >= s.store.most/8 {
+		if likely >= s.store.most/8 || s.store.held.Load() >= s.store.room/2 {
 			return
 		}
 		f.grant()
@@ -257,7 +256,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		return err
 	}
 	few := s.query.Last || s.query.Limit > 0 && s.query.Limit <= hotreader.LookBack
-	if s.archived = archived(parts); s.archived != nil && !few {
+	if s.archived = s.notRestored(parts); s.archived != nil && !few {
 		return s.archived
 	}
 	s.waiting.backward, s.begun.backward = s.query.Backward(), s.query.Backward()
@@ -332,7 +331,7 @@ func (s *scan) room(ahead int) bool {
 			unknown++
 		}
 	}
-	return unknown < ahead && unknown+split < 2*ahead && s.held.Load() < s.store.most/4
+	return unknown < ahead && unknown+split < 2*ahead && s.held.Load() < s.store.most/4 && s.store.held.Load() < s.store.room/2
 }
 
 // receive waits for the next batch of the first feed.
@@ -343,7 +342,7 @@ func (s *scan) receive(f *feed) error {
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
-	s.held.Add(-f.bytes)
+	s.hold(-f.bytes)
 	f.slabs, f.bytes = b.slabs, b.bytes
 	if f.rows = b.rows; ok && b.err == nil {
 		if !s.came {
@@ -395,8 +394,6 @@ func (s *scan) unreadable() error {
 	s.stats.Warn(hotreader.Warning{Reason: hotreader.Unreadable, Count: s.odd.n, Detail: "of the first, " + s.odd.first})
 	return nil
 }
-
-func keys(m map[string]bool) iter.Seq[string] { return maps.Keys(m) }
 
 // size writes a number of bytes as people do.
 func size(n int64) string {

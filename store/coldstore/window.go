@@ -121,7 +121,7 @@ func (w *window) add(t time.Time, values []hotreader.Value) error {
 	}
 	w.rows = append(w.rows, r)
 	w.bytes += n
-	if w.scan.held.Add(n) > w.scan.store.most && w.bytes > leastHeld {
+	if w.scan.hold(n); (w.scan.held.Load() > w.scan.store.most || w.scan.full()) && w.bytes > leastHeld {
 		return w.shrink()
 	}
 	return nil
@@ -163,7 +163,11 @@ func (w *window) pack(r *row, values []hotreader.Value) int {
 // shrink makes room.
 func (w *window) shrink() error {
 	if w.disorder {
-		if w.bytes < w.scan.store.most && w.scan.held.Load() < 2*w.scan.store.most {
+		held := w.scan.held.Load()
+		if err := w.scan.fits(held); err != nil {
+			return err
+		}
+		if w.bytes < w.scan.store.most && held < 2*w.scan.store.most {
 			return nil
 		}
 		return w.tooLarge()
@@ -182,7 +186,7 @@ func (w *window) shrink() error {
 	w.slabs.drop(&w.rows[0])
 	if w.scan.query.Backward() {
 		w.dropped = &last
-		w.scan.held.Add(-bytes)
+		w.scan.hold(-bytes)
 		return nil
 	}
 	w.passed = &last
