@@ -33,13 +33,12 @@ func (a *app) cost() *cobra.Command {
 	k := costing{}
 	cmd := &cobra.Command{
 		Use:   "cost",
-		Short: "Say what a million queries cost, on each route",
-		Long: `Say what a million queries cost, on each of the nine routes, or on one of them
-item by item. It asks nobody: it reckons with what was measured, list prices and
-assumptions. --list shows each of these figures and where it is from; a file
+		Short: "Estimate what a million queries cost, on each route",
+		Long: `Estimate what a million queries cost, on each of the nine routes, or on one of them
+item by item, from measurements, list prices and assumptions. It sends no request. --list shows each of these figures and where it is from; a file
 with figures of your own, such as {"firestore_read_million": 0.6}, replaces them.
 
-Each request is reckoned as if it were alone; free tiers and discounts are left
+Each request is estimated as if it were alone; free tiers and discounts are left
 out, and so are what is stored and written, and TwinMaker itself.
 
 With --cold it says what the objects of cold storage and an archive cost, in each
