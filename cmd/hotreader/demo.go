@@ -209,7 +209,7 @@ func (a *app) demoRoutes(ctx context.Context, d *demonstrating, clouds *demo.Clo
 
 // printRoutes prints the table of what was found.
 func (a *app) printRoutes(answer *demoAnswer) error {
-	t := terminal.NewTable(a.stdout, a.data, "TWIN (L4)", "HOT STORAGE (L3)", "WAY", "POINTS", "PAGES", "WIRE", "TIME", "VERDICT")
+	t := terminal.NewTable(a.stdout, a.data, "TWIN (L4)", "HOT STORAGE (L3)", "MODE", "POINTS", "PAGES", "WIRE", "TIME", "VERDICT")
 	t.Right(3, 4, 5, 6)
 	points := 0
 	for _, r := range answer.Routes {

@@ -34,7 +34,7 @@ const exitText = `Exit codes:
   0    done, and all was right; also serve and a serving demo, ended by SIGTERM
   1    failed, or a comparison found a difference
   2    the command line or the query is wrong
-  3    a file, store, token or environment is missing, wrong or refused
+  3    a file, store, token or environment is missing, wrong or rejected
   4    not reached, busy or out of time: trying again may help
   130  stopped by ^C, everything cleaned up; 143 by SIGTERM`
 
@@ -106,7 +106,7 @@ func (a *app) stopped(by interrupted, err error, cmd *cobra.Command, args []stri
 }
 
 // resumed are the commands that go on where they were stopped.
-var resumed = []string{"deploy", "destroy", "rotate", "export"}
+var resumed = []string{"deploy", "destroy", "rotate", "restore", "export"}
 
 // message adds what to do to the errors that come from elsewhere.
 func message(err error) string {

@@ -188,7 +188,7 @@ func (t Target) Put(ctx context.Context, key string, body []byte) (bool, error) 
 var rules = []failure.Rule{
 	{For: "ContainerNotFound", Code: hotreader.CodeNotFound, Text: "there is no such container; check its name and the account"},
 	{For: "BlobArchived BlobBeingRehydrated", Code: hotreader.CodeNotRestored,
-		Text: "the blob is in the Archive tier and must be rehydrated before it can be read: set its tier to Hot or Cool"},
+		Text: "the blob is in the Archive tier and must be restored before it can be read: hotreader restore asks for it"},
 	{For: "AuthenticationFailed InvalidAuthenticationInfo NoAuthenticationInformation status:401", Code: hotreader.CodeConfig,
 		Text: "the credentials were refused ({code}): {message}"},
 	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Doing: "write", Code: hotreader.CodeForbidden,
@@ -201,6 +201,10 @@ var rules = []failure.Rule{
 }
 
 func (b *Bucket) fail(ctx context.Context, doing string, err error) error {
+	return b.failed(ctx, doing, err, rules)
+}
+
+func (b *Bucket) failed(ctx context.Context, doing string, err error, rules []failure.Rule) error {
 	f := failure.Failure{Op: "azure blob: " + doing + " of " + b.name, Doing: doing, Err: err, Words: []string{"service", "Azure Blob Storage", "endpoint", b.endpoint}}
 	if e, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		f.Names = []string{e.ErrorCode, "status:" + strconv.Itoa(e.StatusCode)}
