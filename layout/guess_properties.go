@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -123,7 +125,7 @@ func (g *guess) base() []string {
 		return nil
 	}
 	if scores[""] > 0 {
-		g.because("properties are in %s and at top level; took %s, which has more of them", best, best)
+		g.because("properties are in %s and at top level; took %[1]s, which has more of them. Without \"properties\" all are read, those of %[1]s under names like %s.NAME", best, strings.Join(ParsePath(best), "."))
 	}
 	return ParsePath(best)
 }
@@ -139,8 +141,8 @@ func (g *guess) siblings(path []string) bool {
 	return len(names) > 1
 }
 
-// promise says how much a field looks like a property: numbers do, texts that never
-// change hardly.
+// promise says how much a field looks like a property: numbers do, also those written as
+// texts. What is the same in all items does less, as a place or a version.
 func (g *guess) promise(f *field) int {
 	n := 0
 	for _, v := range f.values {
@@ -148,13 +150,22 @@ func (g *guess) promise(f *field) int {
 		case json.Number, bool:
 			n += 4
 		case string:
-			if _, isTime := GuessTime(v); !isTime && deviceScore(f) < 5 {
-				n++
+			if _, isTime := GuessTime(v); isTime || deviceScore(f) >= 5 {
+				continue
+			}
+			if n++; number.MatchString(v) {
+				n += 3
 			}
 		}
 	}
+	if f.n > 1 && !slices.ContainsFunc(f.values, func(v any) bool { return v != absent && !reflect.DeepEqual(v, f.first()) }) {
+		n = (n + 3) / 4
+	}
 	return n
 }
+
+// number is a number as devices write it into a text.
+var number = regexp.MustCompile(`^[-+]?\d+(\.\d+)?([eE][-+]?\d+)?$`)
 
 // list adds a property to the report.
 func (g *guess) list(name string, values []any) {
