@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -86,6 +87,33 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 		err = &hotreader.Error{Op: "inspect", Code: hotreader.CodeUnreadable, Err: errors.New(strings.Join(r.Problems, "; "))}
 	}
 	return r, err
+}
+
+// Config is what config_hot_reader.json says of a store that exists: its names, from the
+// URL, and the layout.
+func (r *Result) Config() map[string]any {
+	address, query, _ := strings.Cut(r.Store, "?")
+	scheme, address, _ := strings.Cut(address, "://")
+	parts := append(strings.SplitN(address, "/", 3), "", "")
+	cloud, names := "aws", map[string]string{"table": address}
+	switch scheme {
+	case "dynamodb":
+		if values, err := url.ParseQuery(query); err == nil {
+			names["region"] = values.Get("region")
+		}
+	case "cosmos":
+		account, _, _ := strings.Cut(parts[0], ".")
+		cloud, names = "azure", map[string]string{"cosmos_account": account, "database": parts[1], "container": parts[2]}
+	case "firestore":
+		cloud, names = "gcp", map[string]string{"project": parts[0], "database": parts[1], "collection": parts[2]}
+	}
+	maps.DeleteFunc(names, func(_, value string) bool { return value == "" })
+	all, l := map[string]any{cloud: names}, r.Layout
+	l.Collection = "" // it is among the names
+	if !reflect.DeepEqual(l, layout.Layout{}) {
+		all["layout"] = l
+	}
+	return all
 }
 
 // tidy makes lists of what is missing, as JSON's readers like it.
