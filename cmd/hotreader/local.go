@@ -101,6 +101,10 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	if err != nil {
 		return nil, nil, err
 	}
+	if index := p.Options.Layout.Index; index != "" {
+		p.Options.Layout.Index = ""
+		d.app.note("the emulator's table gets the keys of the index %s as its own", index)
+	}
 	artifacts, err := artifactsFolder(d.artifacts, p.Dir)
 	if err != nil {
 		return nil, nil, err

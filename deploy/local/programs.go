@@ -23,7 +23,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"hotreader"
 	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/deploy/names"
@@ -311,9 +310,6 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 	switch p.L3 {
 	case config.AWS:
 		h := hot{shell: []string{"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local"}}
-		if o.Layout.Index != "" {
-			return h, &hotreader.Error{Op: "local target", Code: hotreader.CodeConfig, Err: fmt.Errorf("the layout's index is %q, but tables of the local target have none; leave it out to try the rest here", o.Layout.Index)}
-		}
 		table, region := cmp.Or(o.AWS.Table, names.Table(p.Twin)), t.region()
 		table = table[strings.LastIndexByte(table, '/')+1:] // of an ARN
 		client := dynamodb.New(dynamodb.Options{
