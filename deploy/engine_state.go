@@ -15,6 +15,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/render"
 )
 
 // standing is what a state holds.
@@ -178,16 +179,51 @@ func (f *folder) parse(text []byte) (st standing, err error) {
 	return st, nil
 }
 
-// checkState refuses a state that was not made here, before Terraform sees it.
+// checkState rejects a state that was not made here, before Terraform sees it, and
+// mends one that was cut short.
 func (f *folder) checkState() error {
 	text, err := os.ReadFile(filepath.Join(f.home, stateFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err == nil && cutShort(text) {
+		text, err = f.earlierState(text)
+	}
 	if err == nil {
 		_, err = f.parse(text)
 	}
 	return err
+}
+
+// cutShort reports whether a state ends before its end.
+func cutShort(text []byte) bool {
+	var state struct{}
+	broken, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, &state))
+	return ok && broken.Offset >= int64(len(text))
+}
+
+// earlierState puts the state of before the last run in the place of one that is
+// cut short. Terraform writes its state over the old one, so a kill may leave a part
+// of it, or nothing; the old one it keeps beside. What the killed run made is in
+// the journal, from which adopt takes it in. It returns the state that counts.
+func (f *folder) earlierState(cut []byte) ([]byte, error) {
+	name := filepath.Join(f.home, stateFile)
+	earlier, err := os.ReadFile(name + ".backup")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if len(cut) > 0 { // the first state, of which nothing earlier exists
+			f.say(Event{Kind: Note, Text: "the first run was killed while it wrote its state; what it made is looked for"})
+			return nil, os.Truncate(name, 0)
+		}
+		return nil, nil // a plan was killed before there was a state
+	case err != nil:
+		return nil, err
+	case cutShort(earlier):
+		return nil, &hotreader.Error{Op: string(f.cloud) + ": read the state", Code: hotreader.CodeCorrupt,
+			Err: fmt.Errorf("%s and its backup are cut short; put back an older copy", name)}
+	}
+	f.say(Event{Kind: Note, Text: "a run was killed while it wrote its state; the state of before that run is used, and what the run made is looked for"})
+	return earlier, render.ReplaceFile(name, bytes.NewReader(earlier))
 }
 
 // checkBackend is checkState for a state that is kept in a backend, which is opened

@@ -478,3 +478,50 @@ func TestDoubtOutlivesAnApplyThatFails(t *testing.T) {
 		t.Errorf("after an apply that went well the journal says %v, %v", begun, err)
 	}
 }
+
+// Terraform writes its state over the old one; a kill leaves any part of the new
+// one, and the old one as a backup.
+func TestStateCutShort(t *testing.T) {
+	state := func(resource, provider string) string {
+		return `{"version":4,"resources":[{"mode":"managed","type":"` + resource + `","name":"x","provider":"provider[\"registry.terraform.io/hashicorp/` + provider + `\"]","instances":[{"attributes":{}}]}]}`
+	}
+	now, before := state("aws_s3_bucket", "aws"), state("aws_dynamodb_table", "aws")
+	for _, c := range []struct {
+		name          string
+		backup        string // "" = none
+		cut           bool
+		counts, fails string
+	}{
+		{name: "whole", backup: before, counts: now},
+		{name: "cut", backup: before, cut: true, counts: before},
+		{name: "the first state, cut", cut: true, counts: ""},
+		{name: "both cut", backup: before[:40], cut: true, fails: "read the state"},
+		{name: "cut, and the backup is foreign", backup: state("x", "evil"), cut: true, fails: "evil"},
+	} {
+		for end := range len(now) {
+			if !c.cut {
+				end = len(now)
+			}
+			f := &folder{home: t.TempDir(), cloud: config.AWS, report: func(Event) {}}
+			name := filepath.Join(f.home, stateFile)
+			if err := os.WriteFile(name, []byte(now[:end]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if c.backup != "" {
+				if err := os.WriteFile(name+".backup", []byte(c.backup), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := f.checkState()
+			if c.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), c.fails) {
+					t.Errorf("%s at byte %d: error %v, want %q", c.name, end, err, c.fails)
+				}
+				continue
+			}
+			if text, _ := os.ReadFile(name); err != nil || string(text) != c.counts {
+				t.Errorf("%s at byte %d: %v, the state is %q, want %q", c.name, end, err, text, c.counts)
+			}
+		}
+	}
+}
