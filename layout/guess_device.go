@@ -221,7 +221,7 @@ func (g *guess) unsure(values []string, template string) {
 		devices = devices[1:]
 	}
 	if i := strings.LastIndexAny(devices[0], "#|/"); template == "{device}" && len(devices) == 1 && i > 0 {
-		g.because("%q was taken as a device's id as a whole; if %q stands before all ids, --device %s finds that",
+		g.because("%q was taken as a device's id as a whole; if %q precedes all ids, --device %s finds that",
 			devices[0], devices[0][:i+1], devices[0][i+1:])
 	}
 	if template != "{device}" {

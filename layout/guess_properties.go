@@ -30,7 +30,7 @@ func (g *guess) findProperties() {
 		return
 	}
 	if strings.Contains(g.layout.TimeSuffix, "{property}") {
-		g.problem("what stands behind the time in %s differs (as in %s), and no field holds the value alone that such an item would have; the layout cannot leave it out",
+		g.problem("what follows the time in %s differs (as in %s), and no field holds the value alone that such an item would have; the layout cannot leave it out",
 			g.layout.TimeKey, Describe(g.time.first()))
 		g.layout.TimeSuffix = ""
 	}
@@ -256,12 +256,12 @@ func (g *guess) findNarrow() bool {
 	return true
 }
 
-// oneName takes a word behind all the times for the name of a property where items hold
+// oneName takes a word after all the times for the name of a property where items hold
 // nothing but a value.
 func (g *guess) oneName() {
 	i := strings.IndexFunc(g.layout.TimeSuffix, unicode.IsLetter)
 	if i > 0 && !strings.ContainsAny(g.layout.TimeSuffix[i:], separators+"{}") && strings.ContainsAny(g.layout.TimeSuffix[:i], separators) {
-		g.because("%q behind the times was taken for the name of a property, for an item has nothing but a value", g.layout.TimeSuffix[i:])
+		g.because("%q after the times was taken for the name of a property, for an item has nothing but a value", g.layout.TimeSuffix[i:])
 		g.layout.TimeSuffix = g.layout.TimeSuffix[:i] + "{property}"
 	}
 }
@@ -274,7 +274,7 @@ func (g *guess) inKey(i int) string {
 	return strings.TrimSuffix(name, after)
 }
 
-// serial reports whether what keys say behind their times tells items apart, as a
+// serial reports whether what keys say after their times tells items apart, as a
 // counter or a UUID does, and names nothing.
 func (g *guess) serial() bool {
 	seen := map[string]bool{}

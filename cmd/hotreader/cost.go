@@ -15,7 +15,7 @@ import (
 	"hotreader/config"
 )
 
-// mostRows of a history are reckoned page by page in well under a second.
+// mostRows of a history are estimated page by page in well under a second.
 const mostRows = 100_000_000
 
 // costing is what cost is told.
@@ -30,13 +30,13 @@ func (a *app) cost() *cobra.Command {
 	k := costing{}
 	cmd := &cobra.Command{
 		Use:   "cost",
-		Short: "Say what a million queries cost, on each route",
+		Short: "Estimate what a million queries cost, on each route",
 		Long: `Say what a million queries cost, on each of the nine routes, or on one of them
-item by item. It asks nobody: it reckons with what was measured, list prices and
+item by item. It estimates offline, from what was measured, list prices and
 assumptions. --list shows each of these figures and where it is from; a file
 with figures of your own, such as {"firestore_read_million": 0.6}, replaces them.
 
-Each request is reckoned as if it were alone; free tiers and discounts are left
+Each request is estimated as if it were alone; free tiers and discounts are left
 out, and so are what is stored and written, and TwinMaker itself.`,
 		Example: `  hotreader cost
   hotreader cost --twin aws --hot gcp
@@ -60,7 +60,7 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 					return usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
 				}
 				queries = []cost.Query{
-					{Name: "last entry", Properties: k.properties, Last: true},
+					{Name: "latest values", Properties: k.properties, Last: true},
 					{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties, Points: k.points},
 				}
 			}
@@ -143,7 +143,7 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 	case len(all) == 1:
 		return a.printBills(all[0], queries)
 	}
-	t := a.costTable(queries, []string{"TWIN", "HOT STORAGE", "WAY"}, "A MONTH")
+	t := a.costTable(queries, []string{"TWIN", "HOT STORAGE", "MODE"}, "A MONTH")
 	for _, r := range all {
 		texts := []string{r.Twin, r.Hot, r.Way}
 		for _, b := range r.Bills {

@@ -43,7 +43,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 			if err := e.Deploy(cmd.Context()); err != nil {
 				return err
 			}
-			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status --project "+inspector.Quoted(d.project)+" tells what stands")
+			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status --project "+inspector.Quoted(d.project)+" shows what is deployed")
 		}),
 	}
 	d.applyFlags(cmd)
@@ -123,7 +123,7 @@ func (a *app) destroyer() *cobra.Command {
 				return usagef("destroy: --yes needs --confirm with the twin's name")
 			}
 			if confirm == "" && !terminal.Is(a.stdin) {
-				return usagef("destroy: nobody can be asked, for standard input is no terminal; say --yes and --confirm with the twin's name")
+				return usagef("destroy: no confirmation is possible: stdin is not a terminal; say --yes and --confirm with the twin's name")
 			}
 			e, err := d.engine(cmd)
 			if err != nil {
@@ -138,7 +138,7 @@ func (a *app) destroyer() *cobra.Command {
 			}
 			text := a.talk.Good("destroyed")
 			if !removed {
-				text = "nothing of " + e.Project.Twin + " stands that was deployed from here; nothing was removed"
+				text = e.Project.Twin + " is not deployed from here; nothing was removed"
 			}
 			return d.end(cmd.Context(), e, text)
 		}),
@@ -154,8 +154,8 @@ func (a *app) statusCommand() *cobra.Command {
 	d := &deployment{app: a}
 	cmd := &cobra.Command{
 		Use:   "status --project DIR",
-		Short: "Show what stands, and what was changed by hand",
-		Long: `Show what stands on each cloud, its URLs, the token's age, what was changed by
+		Short: "Show what is deployed, and drift",
+		Long: `Show what is deployed on each cloud, its URLs, the token's age, what was changed by
 hand since the last deploy, and what the project says but was not deployed yet.
 Nothing is changed.`,
 		Example: "  hotreader status --project twin\n  hotreader status --project twin --json",
@@ -183,7 +183,7 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 	}
 	for _, s := range st.Sides {
 		if !s.Stands {
-			fmt.Fprintf(a.stdout, "%s: nothing stands\n", a.data.Bold(string(s.Cloud)))
+			fmt.Fprintf(a.stdout, "%s: not deployed\n", a.data.Bold(string(s.Cloud)))
 		} else {
 			where := ""
 			if s.Region != "" {
@@ -230,7 +230,7 @@ func (a *app) tokenAge(t *deploy.TokenStatus) string {
 }
 
 func (a *app) token() *cobra.Command {
-	cmd := commandGroup("token", "Care for the inter-cloud token")
+	cmd := commandGroup("token", "Rotate the inter-cloud token")
 	cmd.AddCommand(a.rotator())
 	return cmd
 }

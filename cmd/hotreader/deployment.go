@@ -35,7 +35,7 @@ config_iot_devices.json, and config_hot_reader.json for what is out of the
 ordinary. Signing in is the clouds' own business: AWS profiles and variables, az
 login, gcloud's application default credentials.
 
-Terraform or OpenTofu, 1.11 or newer, does the work. What stands is kept in
+Terraform or OpenTofu, 1.11 or newer, does the work. Its state is kept in
 PROJECT/.hotreader, or in the backend that config_hot_reader.json names. The
 inter-cloud token is kept in PROJECT/config_inter_cloud.json and in the clouds'
 secret stores, and nowhere else. One command at a time works in a project.`
@@ -192,7 +192,7 @@ func (a *app) mayAsk(cmd *cobra.Command, yes bool) error {
 	if yes || terminal.Is(a.stdin) {
 		return nil
 	}
-	return usagef("%s: nobody can be asked, for standard input is no terminal; say --yes to go on without", cmd.Name())
+	return usagef("%s: no confirmation is possible: stdin is not a terminal; say --yes to go on without", cmd.Name())
 }
 
 // ask puts a question and returns the line that is answered, without blanks

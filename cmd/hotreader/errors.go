@@ -34,7 +34,7 @@ const exitText = `Exit codes:
   0    done, and all was right; also serve and a serving demo, ended by SIGTERM
   1    failed, or a comparison found a difference
   2    the command line or the query is wrong
-  3    a file, store, token or environment is missing, wrong or refused
+  3    a file, store, token or environment is missing, wrong or rejected
   4    not reached, busy or out of time: trying again may help
   130  stopped by ^C, everything cleaned up; 143 by SIGTERM`
 
@@ -200,11 +200,11 @@ func plainCause(err error) string {
 	case errors.Is(err, strconv.ErrRange):
 		return "the number is too large or too small"
 	case strings.HasPrefix(err.Error(), "strconv.ParseFloat"):
-		return "want a number"
+		return "expected a number"
 	case strings.HasPrefix(err.Error(), "strconv.ParseBool"):
-		return "want true or false"
+		return "expected true or false"
 	case strings.HasPrefix(err.Error(), "strconv."):
-		return "want a whole number"
+		return "expected a whole number"
 	}
 	return err.Error()
 }

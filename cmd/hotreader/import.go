@@ -131,7 +131,7 @@ func (k *importing) flags(cmd *cobra.Command) {
 	f.StringVar(&k.delimiter, "delimiter", "", "`character` between the cells of a table, as ';' or '\\t' for a tab")
 	f.StringVar(&k.decimal, "decimal", "", "decimal `mark` of numbers")
 	f.StringVar(&k.thousands, "thousands", "", "`mark` between thousands, as . or ' '")
-	f.Var(&k.missing, "null", "`words` that stand for a missing value, beside those that are known; separated by commas")
+	f.Var(&k.missing, "null", "`words` that mean a missing value, beside those that are known; separated by commas")
 	f.StringVar(&k.headerLine, "header-line", "", "`number` of the line with the columns' names; 0 = there is none")
 	f.IntVar(&k.SkipAfter, "skip-after-header", -1, "leave out so many `lines` after the header")
 	f.Lookup("skip-after-header").DefValue = "0" // it is not told
@@ -316,7 +316,7 @@ func parseMark(flag, text string) (rune, error) {
 	return r, nil
 }
 
-// shown is how many columns, devices and reasons a person is told of.
+// shown is how many columns, devices and reasons a person is shown.
 const shown = 20
 
 func (a *app) sayImported(k *importing, r *importer.Result) {

@@ -45,7 +45,7 @@ func (a *app) inspect() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "inspect --store URL [--device ID]",
-		Short: "Find the layout of a table that somebody else filled",
+		Short: "Find the layout of a table that another program filled",
 		Long:  inspectText + storeURLs,
 		Example: `  hotreader inspect --store 'dynamodb://telemetry?region=eu-central-1'
   hotreader inspect --store cosmos://twin.documents.azure.com/iot/messages --device pump-7

@@ -124,12 +124,12 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hotreader",
 		Short: "Read a digital twin's history, from this cloud or another",
-		Long: `Hotreader reads a digital twin's history from hot storage, on the twin's own
-cloud or on another one, and loses nothing on the way: no row, no digit, no
-error.
+		Long: `Hotreader reads the history of a digital twin from hot, cold and archive storage,
+on the twin's own cloud or on another one. An answer has all rows and all digits,
+or it is an error.
 
-Data goes to standard output, all talk to standard error. What a pipe reads is
-plain; colours and progress are for terminals (NO_COLOR is honoured).
+Results go to stdout, diagnostics to stderr. Output to a pipe is plain; colours
+and progress are for terminals (NO_COLOR is honoured).
 
 ` + exitText,
 		Example: `  hotreader demo                 see three clouds read each other
@@ -203,7 +203,7 @@ Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
 Flags:
 {{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
 {{end}}{{if .HasAvailableSubCommands}}
-{{.CommandPath}} COMMAND --help tells more of a command.
+{{.CommandPath}} COMMAND --help explains a command.
 {{end}}`
 
 // build is what the program knows of itself, and the shape of version --json.
@@ -248,7 +248,7 @@ func (a *app) version() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Say which build this is",
+		Short: "Print which build this is",
 		Long: `Say which build this is: version, commit, Go version and platform. In JSON commit
 is "" and modified null if the build had no version control to ask.`,
 		Example: `  hotreader version

@@ -61,7 +61,7 @@ func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
 	}
 	name = filepath.Join(artifacts, name)
 	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s is missing; run `make dist`, or name the folder with --artifacts", name)
+		return "", fmt.Errorf("%s is missing; run `make functions`, or name the folder with --artifacts", name)
 	}
 	var text []byte
 	switch c {
@@ -74,7 +74,7 @@ func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
 		program, text, err = fromImage(name)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w; run `make dist` again", name, err)
+		return "", fmt.Errorf("%s: %w; run `make functions` again", name, err)
 	}
 	to := filepath.Join(dir, string(c))
 	if err := os.MkdirAll(to, 0o700); err != nil {
@@ -148,7 +148,7 @@ func fromApp(name string) (string, []byte, error) {
 	}
 	prefix := host.Extensions.HTTP.RoutePrefix
 	if !host.CustomHandler.Forwarding || prefix == nil || *prefix != "" {
-		return "", nil, errors.New("host.json: want enableForwardingHttpRequest, and an empty routePrefix")
+		return "", nil, errors.New("host.json: expected enableForwardingHttpRequest, and an empty routePrefix")
 	}
 	program := host.CustomHandler.Description.DefaultExecutablePath
 	if !fs.ValidPath(program) || program == "." {

@@ -67,7 +67,7 @@ func OpenCold(ctx context.Context, storeURL string) (*coldstore.Store, error) {
 	return coldstore.New(bucket, o)
 }
 
-// openBucket opens the bucket that a URL names, and returns the prefix behind it.
+// openBucket opens the bucket that a URL names, and returns the prefix after it.
 func openBucket(ctx context.Context, scheme, rest string, parameters url.Values) (b coldstore.Bucket, prefix string, err error) {
 	if scheme == "file" {
 		b, err = folder.Open(strings.TrimPrefix(rest, "//"))

@@ -23,7 +23,7 @@ var permissions = map[string]string{
 	failure.Sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which inspecting a table needs,",
 }
 
-// rules go by DynamoDB's error codes, and behind them by "status:" and the HTTP
+// rules go by DynamoDB's error codes, and after them by "status:" and the HTTP
 // status.
 var rules = []failure.Rule{
 	{For: "ResourceNotFoundException", Code: hotreader.CodeNotFound,

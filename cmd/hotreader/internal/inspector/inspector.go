@@ -142,7 +142,7 @@ func (r *Result) try(ctx context.Context, o *Options) error {
 	}
 	command := "latest"
 	if r.Latest, err = latest(ctx, store, q); err == nil && len(r.Latest) == 0 && !r.Newest.IsZero() {
-		// As where the newest lies behind more empty partitions than are looked into.
+		// As where the newest lies beyond more empty partitions than are looked into.
 		command = fmt.Sprintf("query --start %[1]s --end %[1]s", r.Newest.Format(time.RFC3339Nano))
 		q.Start, q.End = r.Newest, r.Newest
 		r.Latest, err = latest(ctx, store, q)
