@@ -43,7 +43,7 @@ type documented struct {
 }
 
 var (
-	block   = regexp.MustCompile("(?ms)^```(?:sh)?\n(.*?)^```|((?:^    .*\n)+)|`([^`\n]+)`")
+	block   = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```|((?:^    [^\n]*\n)+)|`([^`\n]+)`")
 	joined  = regexp.MustCompile(`\s(?:&&|\|\||\|)\s`)
 	sourced = regexp.MustCompile(`source <\((.*?)\)`)
 	begins  = regexp.MustCompile(`^(?:\$ )?(?:[A-Z_]+=\S+ )*((?:go run \./cmd/)?hotreader|make|curl|go test)\b(.*)`)
@@ -53,7 +53,10 @@ var (
 // commandsOf returns the commands that a document shows, in their order.
 func commandsOf(file, text string) (all []documented) {
 	for _, m := range block.FindAllStringSubmatch(text, -1) {
-		lines := sourced.ReplaceAllString(strings.ReplaceAll(m[1]+m[2]+m[3], "\\\n", " "), "$1")
+		if m[1] != "" && m[1] != "sh" {
+			continue
+		}
+		lines := sourced.ReplaceAllString(strings.ReplaceAll(m[2]+m[3]+m[4], "\\\n", " "), "$1")
 		for line := range strings.Lines(lines) {
 			for _, part := range joined.Split(line, -1) {
 				part = strings.TrimSpace(part)

@@ -385,7 +385,7 @@ func TestInterpolationAtTheEndsOfFloat64(t *testing.T) {
 	a, _ := history(t, &Responder{Reader: r}, req)
 	got, _ := a.series(t)
 	for i, want := range []string{"-1.7e308", "0", "1.7e308", "0", "-1.7e308", "", "", "", "1e-300", "", "3e-300", "0", "-3e-300", "5e+24", "1e25", "1e25", "1.0e25"} {
-		if _, digits, _ := strings.Cut(got[0][i], " "); expected != "" && digits != want || !hotreader.IsNumber([]byte(digits)) {
+		if _, digits, _ := strings.Cut(got[0][i], " "); want != "" && digits != want || !hotreader.IsNumber([]byte(digits)) {
 			t.Errorf("step %d is %s; want %s", i, digits, want)
 		}
 	}

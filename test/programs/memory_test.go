@@ -79,7 +79,7 @@ func TestPitfall25MillionRowsInBoundedMemory(t *testing.T) {
 		}
 		held := peak()
 		t.Logf("query --format %s: %d lines, at most %d bytes of memory", format, n, held)
-		if want := map[string]int{"csv": rows + 1, "jsonl": rows}[format]; expected != 0 && n != want {
+		if want := map[string]int{"csv": rows + 1, "jsonl": rows}[format]; want != 0 && n != want {
 			t.Errorf("%s: %d lines, want %d", format, n, want)
 		}
 		if held > limit {
