@@ -142,7 +142,7 @@ func TestLambdaRefuses(t *testing.T) {
 		{"URL without providers", []string{"DIGITAL_TWIN_INFO", `{"config":{"digital_twin_name":"a"}}`, "REMOTE_READER_URL", api, "INTER_CLOUD_TOKEN", token},
 			[]string{"layer_3_hot_provider is missing", "layer_4_provider is missing"}},
 		{"URL without a token", []string{"DIGITAL_TWIN_INFO", info("a", "gcp", "aws"), "REMOTE_READER_URL", api}, []string{"INTER_CLOUD_TOKEN: is not set"}},
-		{"URL over http", []string{"DIGITAL_TWIN_INFO", info("a", "gcp", "aws"), "REMOTE_READER_URL", "http://api.example.com", "INTER_CLOUD_TOKEN", token}, []string{"want https"}},
+		{"URL over http", []string{"DIGITAL_TWIN_INFO", info("a", "gcp", "aws"), "REMOTE_READER_URL", "http://api.example.com", "INTER_CLOUD_TOKEN", token}, []string{"expected https"}},
 		{"a service in plain text", []string{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://u:hunter2@192.0.2.7:4566", "AWS_ENDPOINT_URL", "http://192.0.2.7", "AWS_ENDPOINT_URL_DYNAMODB", "192.0.2.7:8000", "AWS_ENDPOINT_URL_IOTTWINMAKER", "http://127.0.0.1:4566"}, []string{
 			"3 ", "AWS_ENDPOINT_URL: is http to another machine", "AWS_ENDPOINT_URL_DYNAMODB: invalid service URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER: is http to another machine"}},
 		{"two tokens", []string{"INTER_CLOUD_TOKEN", token, "INTER_CLOUD_TOKEN_SECRET", arn}, []string{"exactly one"}},

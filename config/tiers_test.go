@@ -82,7 +82,7 @@ func TestProjectTiers(t *testing.T) {
 		{`{"cold":{"account":"acc1","container":"cold","prefix":"a b/"}}`, "aws_l4_to_gcp_l3hot_read aws_l4_to_azure_l3cold_read=azblob://acc1/cold/a%20b/", ""},
 		{`{"archive":{"bucket":"b.1","format":"Parquet"}}`, "aws_l4_to_gcp_l3hot_read aws_l4_to_aws_l3archive_read=s3://b.1?format=parquet", ""},
 		{`{"cold":{"bucket":"bbb"}}`, "", "config_hot_reader.json: cold: does not fit layer_3_cold_provider, which is azure"},
-		{`{"cold":{"account":"acc1"}}`, "", `config_hot_reader.json: cold: want {"bucket":…}`},
+		{`{"cold":{"account":"acc1"}}`, "", `config_hot_reader.json: cold: expected {"bucket":…}`},
 		{`{"cold":{"account":"acc1","container":"cold","format":"csv"}}`, "", `config_hot_reader.json: cold.format: "csv" is no format`},
 	} {
 		files["config_hot_reader.json"] = c.options

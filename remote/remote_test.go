@@ -194,7 +194,7 @@ func TestStatuses(t *testing.T) {
 		{401, wire.ProblemType, problem("unauthenticated"), hotreader.CodeUnauthenticated, false, "trace id tr", ""},
 		{403, "application/json", `{"message":"Missing Authentication Token"}`, hotreader.CodeProtocol, false, `not a Hot Reader API: status 403 and the message "Missing Authentication Token" (API Gateway knows no such route under that URL)`, ""},
 		{403, "text/html", "<!DOCTYPE html><html><head><title>Web App - Unavailable</title></head><h1>Error 403 - This web app is stopped.</h1>" + token, hotreader.CodeProtocol, false, `not a Hot Reader API: status 403 and a web page (HTML) titled "Web App - Unavailable" (the app on Azure is stopped)`, ""},
-		{403, "application/json", `{"Message":"Forbidden"}`, hotreader.CodeProtocol, false, "wants an API key", ""},
+		{403, "application/json", `{"Message":"Forbidden"}`, hotreader.CodeProtocol, false, "requires an API key", ""},
 		{403, "text/plain", token, hotreader.CodeProtocol, false, `"[token]"`, ""},
 		{403, "application/json", `{"error":"not for you"}`, hotreader.CodeForbidden, false, `status 403 and application/json that begins with "{\"error\":\"not for you\"}"`, ""},
 		{401, "application/json", `{"message":"Unauthorized"}`, hotreader.CodeUnauthenticated, false, "Unauthorized", ""},

@@ -144,7 +144,7 @@ func (r *Retry) pause(s *run, err error) error {
 	case n >= r.o.Retries:
 		return giveUp(err, "given up after %d attempts", s.attempts)
 	case ok && wait >= time.Until(deadline):
-		return giveUp(err, "gave up after %d attempts: the next could begin in %s, after the deadline", s.attempts, wait.Round(time.Millisecond))
+		return giveUp(err, "given up after %d attempts: the next could begin in %s, after the deadline", s.attempts, wait.Round(time.Millisecond))
 	case after > r.o.MaxWait:
 		return giveUp(err, "given up after %d attempts: asked to wait %s, at most %s are waited", s.attempts, after, r.o.MaxWait)
 	case !r.o.Budget.Withdraw():

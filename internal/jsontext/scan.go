@@ -51,7 +51,7 @@ func (s *Scanner) Wrong(want string) error {
 	if s.Pos >= len(s.Data) {
 		return errCut
 	}
-	return fmt.Errorf("at byte %d: want %s, got %q", s.Pos, want, s.Data[s.Pos])
+	return fmt.Errorf("at byte %d: expected %s, got %q", s.Pos, want, s.Data[s.Pos])
 }
 
 // blank reports whether c is one of JSON's blanks.
@@ -229,7 +229,7 @@ func (s *Scanner) Whole() (int, error) {
 	}
 	n, err := strconv.ParseInt(string(digits), 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("at byte %d: want a count of at most %d", from, math.MaxInt32)
+		return 0, fmt.Errorf("at byte %d: expected a count of at most %d", from, math.MaxInt32)
 	}
 	return int(n), nil
 }

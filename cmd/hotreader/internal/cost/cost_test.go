@@ -357,7 +357,7 @@ func TestOwnFigures(t *testing.T) {
 		t.Errorf("%+v, %v", f["traced"], err)
 	}
 	for file, want := range map[string]string{
-		`[]`:                               "want an object",
+		`[]`:                               "expected an object",
 		`{"firestore_reads_million": 1}`:   "did you mean firestore_read_million",
 		`{"traced": "x"}`:                  "traced: expected a number",
 		`{"traced": null}`:                 "expected a number",
