@@ -77,7 +77,7 @@ func notOneOf(text, what string, words ...string) error {
 	if meant := nearest.Word(strings.TrimSpace(text), words); meant != "" {
 		hint = fmt.Sprintf("did you mean %q? ", meant)
 	}
-	return fmt.Errorf("%.40q is no %s; %swant one of %s", text, what, hint, strings.Join(words, ", "))
+	return fmt.Errorf("%.40q is no %s; %sexpected one of %s", text, what, hint, strings.Join(words, ", "))
 }
 
 // options reads config_hot_reader.json, of which every key must be known.

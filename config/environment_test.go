@@ -166,7 +166,7 @@ func TestAzureFunctionsRefuses(t *testing.T) {
 		{"no database", "COSMOS_DB_DATABASE", "", "is not set"},
 		{"database", "COSMOS_DB_DATABASE", "a/b", "invalid name of a database"},
 		{"no container", "COSMOS_DB_CONTAINER", "", "is not set"},
-		{"container", "COSMOS_DB_CONTAINER", "x ", "is no container's name"},
+		{"container", "COSMOS_DB_CONTAINER", "x ", "invalid name of a container"},
 		{"key", "COSMOS_DB_KEY", "hunter2!", "is not base64"},
 		{"time format of Firestore", "HOTREADER_TIME_FORMAT", "native", "time_format is native, which only Firestore has"},
 	})

@@ -245,7 +245,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"numbers", o, `{"rate":0,"burst":1.5,"memory_mb":64,"log_days":10}`, []string{
 			"config_hot_reader.json: rate: is 0; expected requests a second", "config_hot_reader.json: burst: is 1.5;", "config_hot_reader.json: memory_mb: is 64; expected a whole number from 128 to 10240",
 			"config_hot_reader.json: log_days: is 10, which CloudWatch does not offer; the nearest are 7 and 14"}},
-		{"no numbers", o, `{"rate":"5","burst":true,"memory_mb":false}`, []string{`config_hot_reader.json: rate: is "5"; expected requests`, "config_hot_reader.json: burst: is true; expected a whole number", "config_hot_reader.json: memory_mb: is false; want"}},
+		{"no numbers", o, `{"rate":"5","burst":true,"memory_mb":false}`, []string{`config_hot_reader.json: rate: is "5"; expected requests`, "config_hot_reader.json: burst: is true; expected a whole number", "config_hot_reader.json: memory_mb: is false; expected"}},
 		{"words", o, `{"time_format":"iso","log_level":"verbose"}`, []string{
 			`config_hot_reader.json: time_format: time_format "iso" is unknown; did you mean iso8601?`, `config_hot_reader.json: log_level: "verbose" is no log level`}},
 		{"keys", o, `{"device_key":7,"time_key":"a\u0000"}`, []string{"config_hot_reader.json: device_key: is a number", `config_hot_reader.json: time_key: time_key is "a\x00", which has a character`}},

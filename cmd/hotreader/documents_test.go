@@ -44,7 +44,7 @@ type documented struct {
 
 var (
 	block   = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```|((?:^    [^\n]*\n)+)|`([^`\n]+)`")
-	joined  = regexp.MustCompile(`\s(?:&&|\|\||\|)\s`)
+	joined  = regexp.MustCompile(`\s(?:&&|\|\||\\?\|)\s`)
 	sourced = regexp.MustCompile(`source <\((.*?)\)`)
 	begins  = regexp.MustCompile(`^(?:\$ )?(?:[A-Z_]+=\S+ )*((?:go run \./cmd/)?hotreader|make|curl|go test)\b(.*)`)
 	output  = regexp.MustCompile(`^([^'"#]*(?:'[^']*'[^'"#]*)*) > (\S+)`)
@@ -74,7 +74,11 @@ func commandsOf(file, text string) (all []documented) {
 // target, variable.
 func (s *documented) check(t *testing.T) error {
 	words := slices.DeleteFunc(shellWords(t, output.ReplaceAllString(s.line, "$1")), func(w string) bool { return w == "…" })
-	switch args := words[1:]; words[0] {
+	args := words[1:]
+	if s.inText && len(args) == 1 && words[0] == "hotreader" || s.inText && len(args) == 0 {
+		args = append(args, "--help") // it is only named
+	}
+	switch words[0] {
 	case "make":
 		return checkMake(args)
 	case "curl":
@@ -85,7 +89,9 @@ func (s *documented) check(t *testing.T) error {
 		f.BoolP("fail", "f", false, "")
 		f.BoolP("silent", "s", false, "")
 		f.BoolP("show-error", "S", false, "")
-		if err := f.Parse(args); err != nil {
+		if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		if f.NArg() != 1 {
@@ -137,7 +143,9 @@ func (s *documented) command(args []string) (*cobra.Command, error) {
 			rest = append(slices.Clone(rest), "1")
 		}
 	}
-	if err := cmd.ParseFlags(rest); err != nil && !errors.Is(err, pflag.ErrHelp) {
+	if err := cmd.ParseFlags(rest); errors.Is(err, pflag.ErrHelp) {
+		return cmd, nil
+	} else if err != nil {
 		return nil, err
 	}
 	return cmd, cmd.ValidateArgs(cmd.Flags().Args())

@@ -261,7 +261,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no UTF-8", []byte("{\"a\":\"\xff\"}"), hotreader.CodeInvalid, "not valid UTF-8"},
 		{"deep", anEvent("x", strings.Repeat("[", 100)+strings.Repeat("]", 100)), hotreader.CodeInvalid, "it nests deeper than 64 levels"},
 		{"a name of 256 bytes", anEvent("selectedProperties", `["`+long[:256]+`"]`), hotreader.CodeInvalid, "256 bytes, at most 255"},
-		{"a long text in short", anEvent("orderByTime", `"`+long+`"`), hotreader.CodeInvalid, `orderByTime is the string "` + long[:40] + `…"; want`},
+		{"a long text in short", anEvent("orderByTime", `"`+long+`"`), hotreader.CodeInvalid, `orderByTime is the string "` + long[:40] + `…"; expected`},
 		{"nextToken too long", anEvent("nextToken", `"`+long+`"`), hotreader.CodeInvalid, "nextToken has 17881 characters; expected at most 17880"},
 		{"too large", anEvent("x", `"`+strings.Repeat("x", MaxEvent)+`"`), hotreader.CodeTooLarge, ""},
 	} {

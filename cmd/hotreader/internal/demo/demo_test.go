@@ -75,7 +75,7 @@ func TestCheckFindsDifferences(t *testing.T) {
 		{"a whole number", func(r []hotreader.Record) []hotreader.Record {
 			set(&r[9], "speed", hotreader.Int64Value(-1))
 			return r
-		}, "want -1"},
+		}, "expected -1"},
 		{"a boolean", func(r []hotreader.Record) []hotreader.Record {
 			set(&r[9], "running", hotreader.BoolValue(!field(r[9], "running").Bool()))
 			return r
@@ -83,7 +83,7 @@ func TestCheckFindsDifferences(t *testing.T) {
 		{"a text", func(r []hotreader.Record) []hotreader.Record {
 			set(&r[2000], "state", hotreader.StringValue([]byte("asleep")))
 			return r
-		}, `want "asleep"`},
+		}, `expected "asleep"`},
 		{"a digit far behind", func(r []hotreader.Record) []hotreader.Record {
 			v := field(r[9], "vibration")
 			set(&r[9], "vibration", hotreader.NumberValue(append(slices.Clone(v.Text()), "00000000000000000001"...)))
