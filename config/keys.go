@@ -57,6 +57,10 @@ type Key struct {
 	Reach Reach // of the functions that have a use for the variable; 0 = all
 	Cloud Cloud // whose functions read the variable; "" = all three
 
+	// Module says that the module of the cloud that Name begins with has an argument of
+	// the name behind that, and gets the value as it is (Arguments).
+	Module bool
+
 	rule  rule               // nil: environment.go checks the variable beside others
 	at    func(*Options) any // where the value is kept, as rule has it
 	needs string             // another key that must be there with this one
@@ -94,10 +98,14 @@ var Keys = []Key{
 		needs: "aws.workspace_role", want: "the ARN of that workspace's role, which has to be allowed to call the functions"},
 	{Name: "aws.workspace_role", Help: "the ARN of that workspace's role", rule: awsRole, at: func(o *Options) any { return &o.AWS.WorkspaceRole },
 		needs: "aws.workspace", want: "the id of the existing workspace whose role that is"},
-	{Name: "aws.api_key", Help: "`true`: an API key for the GET routes", rule: boolean{}, at: func(o *Options) any { return &o.AWS.APIKey }},
-	{Name: "aws.account_log_role", Help: "`true`: the account's log role for API Gateway", rule: boolean{}, at: func(o *Options) any { return &o.AWS.AccountLogRole }},
+	{Name: "aws.api_key", Help: "`true`: an API key for the GET routes", Module: true, rule: boolean{}, at: func(o *Options) any { return &o.AWS.APIKey }},
+	{Name: "aws.account_log_role", Help: "`true`: the account's log role for API Gateway", Module: true, rule: boolean{}, at: func(o *Options) any { return &o.AWS.AccountLogRole }},
+	{Name: "aws.reserved_concurrency", Help: "requests that each function takes at once at most, and that the account keeps free for it; else all functions of the account share its limit. AWS keeps 100 for the others", Module: true, rule: whole{1, 10000, ""}, at: func(o *Options) any { return &o.AWS.ReservedConcurrency }},
+	{Name: "aws.waf", Help: "`true`: a [web ACL](security.md#strangers) before the API, which has a [price](cost.md#options-of-the-modules)", Module: true, rule: boolean{}, at: func(o *Options) any { return &o.AWS.WAF }},
+	{Name: "aws.allowed_ips", Help: "the networks that alone may call the API, as `[\"192.0.2.0/24\"]`; all if it is not set", Module: true, rule: networks{}, at: func(o *Options) any { return &o.AWS.AllowedIPs }},
+	{Name: "aws.kms_key", Help: "the ARN of a [KMS key of yours](security.md#keys-of-your-own) for the table, the secret and the logs that are made", Module: true, rule: awsKey, at: func(o *Options) any { return &o.AWS.KMSKey }},
 	{Name: "azure.subscription", Help: "the subscription; else the signed-in one", rule: subscription, at: func(o *Options) any { return &o.Azure.Subscription }},
-	{Name: "azure.location", Help: "the location", rule: azureLocation, at: func(o *Options) any { return &o.Azure.Location }},
+	{Name: "azure.location", Help: "the location", Module: true, rule: azureLocation, at: func(o *Options) any { return &o.Azure.Location }},
 	{Name: "azure.resource_group", Help: "a resource group that exists", rule: azureGroup, at: func(o *Options) any { return &o.Azure.ResourceGroup }},
 	{Name: "azure.cosmos_account", Help: "a Cosmos DB account that exists in that group", rule: azureAccount, at: func(o *Options) any { return &o.Azure.CosmosAccount },
 		needs: "azure.resource_group", want: "the resource group that the existing account is in"},
@@ -105,10 +113,19 @@ var Keys = []Key{
 		needs: "azure.cosmos_account", want: "the existing account that the database is in"},
 	{Name: "azure.container", Help: "a container that exists in that database", rule: azureID, at: func(o *Options) any { return &o.Azure.Container },
 		needs: "azure.database", want: "the existing database that the container is in"},
+	{Name: "azure.max_instances", Help: "instances of the app at most; 40 if it is not set", Module: true, rule: whole{1, 1000, ""}, at: func(o *Options) any { return &o.Azure.MaxInstances }},
+	{Name: "azure.allowed_ips", Help: "the networks that alone may call the app, as `[\"192.0.2.0/24\"]`; all if it is not set", Module: true, rule: networks{}, at: func(o *Options) any { return &o.Azure.AllowedIPs }},
+	{Name: "azure.purgeable", Help: "`true`: [destroy purges the vault](security.md#what-protects-what), whose name is free at once; else the vault waits seven days, and the next deployment takes it back. A vault that was made without this cannot get it", Module: true, rule: boolean{}, at: func(o *Options) any { return &o.Azure.Purgeable }},
+	{Name: "azure.vault_key", Help: "the URL, without a version, of a [Key Vault key of yours](security.md#keys-of-your-own) for the Cosmos DB account and the storage that are made", Module: true, rule: azureKey, at: func(o *Options) any { return &o.Azure.VaultKey },
+		needs: "azure.vault_key_identity", want: "the ID of the managed identity that may use the key"},
+	{Name: "azure.vault_key_identity", Help: "the ID of the managed identity that may use that key", Module: true, rule: azureIdentity, at: func(o *Options) any { return &o.Azure.VaultKeyIdentity },
+		needs: "azure.vault_key", want: "the URL of the key that the identity is for"},
 	{Name: "gcp.project", Help: "the project; else the signed-in one", rule: gcpProject, at: func(o *Options) any { return &o.GCP.Project }},
 	{Name: "gcp.region", Help: "the region", rule: gcpRegion, at: func(o *Options) any { return &o.GCP.Region }},
 	{Name: "gcp.database", Help: "a database that exists", rule: gcpDatabase, at: func(o *Options) any { return &o.GCP.Database }},
 	{Name: "gcp.collection", Help: "a collection that exists, its id or path, as `devices/{device}/telemetry`", rule: collection{}, at: func(o *Options) any { return &o.GCP.Collection }},
+	{Name: "gcp.max_instances", Help: "instances of the service at most; 10 if it is not set", Module: true, rule: whole{1, 1000, ""}, at: func(o *Options) any { return &o.GCP.MaxInstances }},
+	{Name: "gcp.kms_key", Help: "a [Cloud KMS key of yours](security.md#keys-of-your-own) in the region, for the database, the secret, the image and the service that are made", Module: true, rule: gcpKey, at: func(o *Options) any { return &o.GCP.KMSKey }},
 
 	{Name: "cold", Help: "where [cold storage](history.md) lies, on the cloud that `layer_3_cold_provider` names: `" + `{"bucket":"twin-cold","prefix":"telemetry/","format":"mover"}` + "`, on Azure `account` and `container` for the bucket, and `resource_group` where it is not the twin's; prefix and format may be missing. It is never written or deleted", rule: objects{}, at: func(o *Options) any { return &o.Cold }},
 	{Name: "archive", Help: "where the archive lies, on the cloud that `layer_3_archive_provider` names, in the same way", rule: objects{}, at: func(o *Options) any { return &o.Archive }},
@@ -180,4 +197,20 @@ func (s Settings) Variables(reach Reach) map[string]string {
 		}
 	}
 	return env
+}
+
+// Arguments returns the arguments of a cloud's module that o gives as they are.
+// What is not set is not among them.
+func (o *Options) Arguments(cloud Cloud) map[string]any {
+	all := map[string]any{}
+	for _, k := range Keys {
+		name, ok := strings.CutPrefix(k.Name, string(cloud)+".")
+		if !ok || !k.Module {
+			continue
+		}
+		if at := reflect.ValueOf(k.at(o)).Elem(); !at.IsZero() {
+			all[name] = at.Interface()
+		}
+	}
+	return all
 }

@@ -59,6 +59,11 @@ type AWSOptions struct {
 	// APIs of the account and region. An account that has none refuses the API's
 	// access log.
 	AccountLogRole bool
+
+	ReservedConcurrency int      // of each function; 0 = none
+	WAF                 bool     // a web ACL before the API
+	AllowedIPs          []string // networks that may call the API; none = all
+	KMSKey              string   // ARN of a key for what is made; "" = AWS's own
 }
 
 // AzureOptions are what exists on Azure already, and where the rest is to be.
@@ -69,6 +74,12 @@ type AzureOptions struct {
 	CosmosAccount string // existing, in ResourceGroup; "" = one is made
 	Database      string // existing, in CosmosAccount; "" = one is made
 	Container     string // existing, in Database; "" = one is made
+
+	MaxInstances     int      // 0 = the module's default
+	AllowedIPs       []string // networks that may call the app; none = all
+	Purgeable        bool     // the token's vault goes for good with destroy
+	VaultKey         string   // URL of a key for what is made; "" = Microsoft's own
+	VaultKeyIdentity string   // ID of the identity that may use VaultKey; "" unless it is set
 }
 
 // GCPOptions are what exists on Google Cloud already, and where the rest is to
@@ -78,6 +89,9 @@ type GCPOptions struct {
 	Region     string // "" = the module's default
 	Database   string // existing Firestore database, "(default)" too; "" = one is made
 	Collection string // its id or path, which may hold {device}; "" = {twin}-hot-iot-data
+
+	MaxInstances int    // 0 = the module's default
+	KMSKey       string // for what is made; "" = Google's own
 }
 
 // Backend is a Terraform backend.

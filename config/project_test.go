@@ -68,9 +68,11 @@ func same(t *testing.T, got, want []string) {
 func TestLoadProject(t *testing.T) {
 	files := goodProject()
 	files["config_hot_reader.json"] = `{
-		"aws":{"region":"eu-central-1","table":"old-table","workspace":"old","workspace_role":"arn:aws:iam::123456789012:role/old","api_key":true,"account_log_role":true},
-		"azure":{"subscription":"11111111-2222-3333-4444-55555555AAAA","location":"West Europe","resource_group":"rg","cosmos_account":"acc","database":"db","container":"c"},
-		"gcp":{"project":"my-project","region":"europe-west3","database":"(default)","collection":"plants/berlin/telemetry"},
+		"aws":{"region":"eu-central-1","table":"old-table","workspace":"old","workspace_role":"arn:aws:iam::123456789012:role/old","api_key":true,"account_log_role":true,
+			"reserved_concurrency":20,"waf":true,"allowed_ips":["192.0.2.0/24","2001:db8::/32"],"kms_key":"arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab"},
+		"azure":{"subscription":"11111111-2222-3333-4444-55555555AAAA","location":"West Europe","resource_group":"rg","cosmos_account":"acc","database":"db","container":"c",
+			"max_instances":5,"allowed_ips":["192.0.2.7/32"],"purgeable":true,"vault_key":"https://keys.vault.azure.net/keys/twin","vault_key_identity":"/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/keys"},
+		"gcp":{"project":"my-project","region":"europe-west3","database":"(default)","collection":"plants/berlin/telemetry","max_instances":3,"kms_key":"projects/p-1234/locations/europe-west3/keyRings/r/cryptoKeys/k"},
 		"device_key":"dev","time_key":"ts","time_format":"Native","rate":0.5,"burst":10,"memory_mb":512,"log_days":14,"log_level":"WARN",
 		"devices":["pump-1"," pump *"],
 		"otel":{"OTEL_EXPORTER_OTLP_ENDPOINT":"https://otel.example.com","OTEL_TRACES_SAMPLER_ARG":0.5,"OTEL_SDK_DISABLED":false,"OTEL_SERVICE_NAME":null},
@@ -89,9 +91,12 @@ func TestLoadProject(t *testing.T) {
 			{ID: "pump 2"},
 		},
 		Options: Options{
-			AWS:      AWSOptions{Region: "eu-central-1", Table: "old-table", Workspace: "old", WorkspaceRole: "arn:aws:iam::123456789012:role/old", APIKey: true, AccountLogRole: true},
-			Azure:    AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c"},
-			GCP:      GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry"},
+			AWS: AWSOptions{Region: "eu-central-1", Table: "old-table", Workspace: "old", WorkspaceRole: "arn:aws:iam::123456789012:role/old", APIKey: true, AccountLogRole: true,
+				ReservedConcurrency: 20, WAF: true, AllowedIPs: []string{"192.0.2.0/24", "2001:db8::/32"}, KMSKey: "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab"},
+			Azure: AzureOptions{Subscription: "11111111-2222-3333-4444-55555555aaaa", Location: "westeurope", ResourceGroup: "rg", CosmosAccount: "acc", Database: "db", Container: "c",
+				MaxInstances: 5, AllowedIPs: []string{"192.0.2.7/32"}, Purgeable: true, VaultKey: "https://keys.vault.azure.net/keys/twin",
+				VaultKeyIdentity: "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/keys"},
+			GCP:      GCPOptions{Project: "my-project", Region: "europe-west3", Database: "(default)", Collection: "plants/berlin/telemetry", MaxInstances: 3, KMSKey: "projects/p-1234/locations/europe-west3/keyRings/r/cryptoKeys/k"},
 			Settings: Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"native"}}, Rate: 0.5, Burst: 10, Devices: identity.Devices{"pump-1", "pump *"}, LogLevel: "warn"},
 			MemoryMB: 512, LogDays: 14,
 			OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_SDK_DISABLED": "false"},
@@ -242,6 +247,14 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"workspace without its role", o, `{"aws":{"workspace":"old"}}`, []string{"config_hot_reader.json: aws.workspace_role: is missing while workspace is there"}},
 		{"Azure's parents", o, `{"azure":{"cosmos_account":"acc"}}`, []string{"config_hot_reader.json: azure.resource_group: is missing while cosmos_account is there"}},
 		{"Azure's parents, deeper", o, `{"azure":{"container":"acc"}}`, []string{"config_hot_reader.json: azure.database: is missing while container is there"}},
+		{"networks", o, `{"aws":{"allowed_ips":[]},"azure":{"allowed_ips":["192.0.2.7","192.0.2.7/24",7]}}`, []string{
+			"config_hot_reader.json: aws.allowed_ips: is empty, which would be all networks",
+			`config_hot_reader.json: azure.allowed_ips[0]: "192.0.2.7" does not fit; expected a network`, `config_hot_reader.json: azure.allowed_ips[1]: "192.0.2.7/24" does not fit`,
+			"config_hot_reader.json: azure.allowed_ips[2]: is a number"}},
+		{"keys of one's own", o, `{"aws":{"reserved_concurrency":0,"kms_key":"alias/mine"},"azure":{"max_instances":1001,"vault_key":"https://keys.vault.azure.net/keys/twin/0123"},"gcp":{"kms_key":"k"}}`, []string{
+			`config_hot_reader.json: aws.reserved_concurrency: is 0; expected a whole number from 1 to 10000`, `config_hot_reader.json: aws.kms_key: "alias/mine" does not fit; want arn:aws:kms:`,
+			`config_hot_reader.json: azure.max_instances: is 1001`, `config_hot_reader.json: azure.vault_key: "https://keys.vault.azure.net/keys/twin/0123" does not fit; expected https://VAULT`,
+			`config_hot_reader.json: gcp.kms_key: "k" does not fit; expected projects/P/`, "config_hot_reader.json: azure.vault_key_identity: is missing while vault_key is there"}},
 		{"numbers", o, `{"rate":0,"burst":1.5,"memory_mb":64,"log_days":10}`, []string{
 			"config_hot_reader.json: rate: is 0; expected requests a second", "config_hot_reader.json: burst: is 1.5;", "config_hot_reader.json: memory_mb: is 64; expected a whole number from 128 to 10240",
 			"config_hot_reader.json: log_days: is 10, which CloudWatch does not offer; the nearest are 7 and 14"}},

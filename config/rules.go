@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -45,17 +46,21 @@ var (
 	awsWorkspace   = shape{pattern: `^[A-Za-z0-9_][A-Za-z0-9_-]{0,126}[A-Za-z0-9]$`, want: "a workspace's id: up to 128 of a-z, A-Z, 0-9, _ and -"}
 	awsRole        = shape{pattern: `^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}$`, want: "arn:aws:iam::ACCOUNT:role/NAME"}
 	awsSecret      = shape{pattern: `^arn:aws[^:\s]*:secretsmanager:[^:\s]+:[^:\s]{12}:secret:[^:\s]+$`, want: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"}
+	awsKey         = shape{pattern: `^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{1,64}$`, want: "arn:aws:kms:REGION:ACCOUNT:key/ID"}
 	subscription   = shape{`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`, "a subscription's id, as 00000000-0000-0000-0000-000000000000", strings.ToLower}
 	azureLocation  = shape{`^[A-Za-z][A-Za-z0-9 ]{1,62}$`, "a location, as westeurope", func(s string) string { return strings.ToLower(strings.ReplaceAll(s, " ", "")) }}
 	azureGroup     = shape{pattern: `^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`, want: "1 to 90 letters, digits, _, -, ., ( and ), no . at the end"}
 	azureAccount   = shape{pattern: `^[a-z0-9][a-z0-9-]{1,42}[a-z0-9]$`, want: "an account's name: 3 to 44 of a-z, 0-9 and -"}
 	azureID        = shape{pattern: `^[^/\\?#\x00-\x1f]{0,254}[^/\\?#\x00-\x20]$`, want: `up to 255 characters without / \ ? # and without a blank at the end`}
+	azureKey       = shape{pattern: `^https://[A-Za-z0-9-]{3,24}\.(vault\.azure\.net|vault\.azure\.cn|vault\.usgovcloudapi\.net)/keys/[A-Za-z0-9-]{1,127}$`, want: "https://VAULT.vault.azure.net/keys/NAME"}
+	azureIdentity  = shape{pattern: `^/subscriptions/[0-9A-Fa-f-]{36}/resourceGroups/[^/]{1,90}/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[A-Za-z0-9_-]{3,128}$`, want: "/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME"}
 	storageAccount = shape{pattern: `^[a-z0-9]{3,24}$`, want: "a storage account's name: 3 to 24 of a-z and 0-9"}
 	blobContainer  = shape{pattern: `^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`, want: "a container's name: 3 to 63 of a-z, 0-9 and -"}
 	bucket         = shape{pattern: `^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`, want: "a bucket's name: 3 or more of a-z, 0-9, -, _ and ."}
 	prefix         = shape{pattern: `^[^\x00-\x1f?#*$'"\\]{1,1000}$`, want: "what the keys begin with, as telemetry/"}
 	gcpProject     = shape{pattern: `^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`, want: "a project's id: 6 to 30 of a-z, 0-9 and -"}
 	gcpRegion      = shape{pattern: `^[a-z]+-[a-z]+[0-9]+$`, want: "a region, as europe-west3"}
+	gcpKey         = shape{pattern: `^projects/[a-z0-9.:-]{1,63}/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$`, want: "projects/P/locations/REGION/keyRings/RING/cryptoKeys/NAME"}
 	gcpDatabase    = shape{pattern: `^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`, want: "(default), or 4 to 63 of a-z, 0-9 and -"}
 
 	// What schemas say of the other files; the words are told by CheckTwinName and
@@ -96,6 +101,26 @@ func (s shape) read(l *loader, where string, raw json.RawMessage, to any) {
 		text = s.clean(text)
 	}
 	*to.(*string) = text
+}
+
+// networks is a list of networks.
+type networks struct{}
+
+func (networks) read(l *loader, where string, raw json.RawMessage, to any) {
+	items, ok := l.items(where, raw)
+	if ok && len(items) == 0 {
+		l.add(where, "is empty, which would be all networks; expected some, as 192.0.2.0/24, or leave it out")
+	}
+	var all []string
+	for _, item := range items {
+		text, ok := l.text(item.name, item.value)
+		n, err := netip.ParsePrefix(text)
+		if ok && (err != nil || n != n.Masked()) {
+			l.add(item.name, "%.40q does not fit; expected a network, as 192.0.2.0/24, or 192.0.2.7/32 for one address", text)
+		}
+		all = append(all, text)
+	}
+	*to.(*[]string) = all
 }
 
 // words is a text of a few, in any letter case.

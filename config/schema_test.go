@@ -84,6 +84,9 @@ func ruled(t *testing.T, r rule) *jsonschema.Schema {
 		s.AdditionalProperties = closed(nil).AdditionalProperties
 		s.AnyOf = []*jsonschema.Schema{{Required: []string{"bucket"}}, {Required: []string{"account", "container"}}}
 		return s
+	case networks:
+		least := 1
+		return &jsonschema.Schema{Type: "array", MinItems: &least, Items: matching(`^[0-9a-fA-F.:]+/[0-9]{1,3}$`, "a network, as 192.0.2.0/24")}
 	case otel:
 		value := &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}}
 		s := closed(nil)

@@ -72,6 +72,8 @@ func (e *examination) closed(ctx context.Context, part Part, cloud config.Cloud,
 		case err != nil:
 			return e.add(c.fails(e.unreached(err, cloud)))
 		case r.status == http.StatusUnauthorized && r.problem != nil:
+		case r.status == http.StatusForbidden && r.problem != nil && token == "": // by a web ACL before it
+			c.Says = "403 without a token, from the web ACL, and 401 with a wrong one"
 		case r.ok() && e.speaks(r):
 			return e.add(c.fails("it answers "+how+": everybody can read hot storage", "take it off the network now; then "+e.deployOnly(cloud)))
 		case r.status == http.StatusTooManyRequests:

@@ -241,6 +241,17 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 	}{
 		{name: "nothing", l4: aws, l3: azure},
 		{name: "nothing, without the other way", l4: azure, l3: aws},
+		{name: "nothing, behind a web ACL", l4: aws, l3: azure, breaking: func(l *link, t *testing.T) {
+			h, err := httpapi.New(httpapi.Options{Source: l.store, Token: token(t, right)})
+			inner := must(t, h, err)
+			l.api = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost && r.Header.Get(identity.TokenHeader) == "" {
+					page(403, "application/problem+json", `{"code":"forbidden","status":403}`).ServeHTTP(w, r)
+					return
+				}
+				inner.ServeHTTP(w, r)
+			})
+		}, says: "403 without a token, from the web ACL"},
 		{name: "nothing, on one cloud", l4: aws, l3: aws},
 		{name: "nothing, by HTTP on one cloud", l4: gcp, l3: gcp},
 		{name: "nothing but data", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},

@@ -10,6 +10,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -243,9 +244,11 @@ func checkAPI(t *testing.T, a *motoSide) {
 		}
 	}
 	engine.MotoGet("apigateway", "/restapis/"+id+"/stages/prod").JSON(t, &stage)
-	m := stage.MethodSettings["*/*"]
-	if !stage.TracingEnabled || m.ThrottlingRateLimit != 7 || m.ThrottlingBurstLimit != 14 || m.DataTraceEnabled {
-		t.Errorf("stage %+v", stage)
+	for route, rate := range map[string]float64{"*/*": 7, "healthz/GET": 5, "openapi.json/GET": 5} {
+		m := stage.MethodSettings[route]
+		if !stage.TracingEnabled || m.ThrottlingRateLimit != rate || m.ThrottlingBurstLimit != int(2*rate) || m.DataTraceEnabled {
+			t.Errorf("%s: stage %+v", route, stage)
+		}
 	}
 	if f := stage.AccessLogSettings.Format; !strings.Contains(f, "$context.status") || strings.Contains(f, "header") {
 		t.Errorf("access log %q", f)
@@ -258,7 +261,7 @@ func checkAPI(t *testing.T, a *motoSide) {
 		}
 	}
 	engine.MotoGet("apigateway", "/restapis/"+id+"/gatewayresponses").JSON(t, &answers)
-	if len(answers.Item) != 10 {
+	if len(answers.Item) != 11 {
 		t.Errorf("%d gateway answers", len(answers.Item))
 	}
 	for _, a := range answers.Item {
@@ -275,6 +278,83 @@ func checkAPI(t *testing.T, a *motoSide) {
 	engine.MotoGet("lambda", "/2015-03-31/functions/press-hot-reader-api/policy").JSON(t, &policy)
 	if !strings.Contains(policy.Policy, id+"/prod/*") || strings.Count(policy.Policy, `"Sid"`) != 1 {
 		t.Errorf("who may invoke the API's function: %s", policy.Policy)
+	}
+}
+
+// checkStrangers looks at what keeps strangers from the API, and its function from
+// taking more than its share.
+func checkStrangers(t *testing.T) {
+	var stage struct{ WebACLARN string }
+	engine.MotoGet("apigateway", "/restapis/"+apiID(t)+"/stages/prod").JSON(t, &stage)
+	if !strings.Contains(stage.WebACLARN, ":regional/webacl/press-hot-reader-api/") {
+		t.Errorf("the stage's web ACL is %q", stage.WebACLARN)
+	}
+	name, id := path.Split(stage.WebACLARN)
+	var acl struct {
+		WebACL struct {
+			DefaultAction struct{ Allow *struct{} }
+			Rules         []struct {
+				Name      string
+				Action    struct{ Block *struct{} }
+				Statement struct {
+					NotStatement, RateBasedStatement json.RawMessage
+				}
+				VisibilityConfig struct{ SampledRequestsEnabled bool }
+			}
+		}
+	}
+	engine.MotoPost("wafv2", "AWSWAF_20190729.GetWebACL", `{"Name":"`+path.Base(name)+`","Scope":"REGIONAL","Id":"`+id+`"}`).JSON(t, &acl)
+	rules := acl.WebACL.Rules
+	if acl.WebACL.DefaultAction.Allow == nil || len(rules) != 2 {
+		t.Fatalf("web ACL %+v", acl)
+	}
+	for i, want := range [][]string{{`"authorization"`, `"x-inter-cloud-token"`, `healthz|openapi`}, {`"Limit": 210`, `"EvaluationWindowSec": 60`, `"IP"`}} {
+		says := string(append(rules[i].Statement.NotStatement, rules[i].Statement.RateBasedStatement...))
+		for _, part := range want {
+			if rules[i].Action.Block == nil || rules[i].VisibilityConfig.SampledRequestsEnabled || !strings.Contains(says, part) {
+				t.Errorf("rule %s is %+v, %s; want %s in it", rules[i].Name, rules[i], says, part)
+			}
+		}
+	}
+	var api struct{ Policy string }
+	engine.MotoGet("apigateway", "/restapis/"+apiID(t)).JSON(t, &api)
+	if !strings.Contains(api.Policy, "192.0.2.0/24") {
+		t.Errorf("who may call the API: %s", api.Policy)
+	}
+	var reserved struct{ ReservedConcurrentExecutions int }
+	engine.MotoGet("lambda", "/2019-09-30/functions/press-hot-reader-api/concurrency").JSON(t, &reserved)
+	if reserved.ReservedConcurrentExecutions != 3 {
+		t.Errorf("reserved are %d", reserved.ReservedConcurrentExecutions)
+	}
+}
+
+// ownKey is a key of the account's own.
+const ownKey = "arn:aws:kms:" + engine.Region + ":" + engine.MotoAccount + ":key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+// checkOwnKeys looks for it wherever something is stored, and in the roles of those
+// that read it there.
+func checkOwnKeys(t *testing.T) {
+	for what, said := range map[string]string{
+		"table":         engine.MotoPost("dynamodb", "DynamoDB_20120810.DescribeTable", `{"TableName":"pump-hot-iot-data"}`).Text(t),
+		"secret":        engine.MotoPost("secretsmanager", "secretsmanager.DescribeSecret", `{"SecretId":"press-inter-cloud-token"}`).Text(t),
+		"function log":  engine.MotoPost("logs", "Logs_20140328.DescribeLogGroups", `{"logGroupNamePrefix":"/aws/lambda/pump-hot-reader"}`).Text(t),
+		"access log":    engine.MotoPost("logs", "Logs_20140328.DescribeLogGroups", `{"logGroupNamePrefix":"/aws/apigateway/press"}`).Text(t),
+		"table's role":  fmt.Sprint(rolePolicies(t, "pump-hot-reader")),
+		"secret's role": fmt.Sprint(rolePolicies(t, "press-hot-reader-api")),
+	} {
+		if !strings.Contains(said, ownKey) {
+			t.Errorf("%s: %s does not name the key", what, said)
+		}
+	}
+}
+
+// checkBucket looks at how the workspace's bucket is kept.
+func checkBucket(t *testing.T) {
+	bucket := "/mill-twinmaker-" + engine.MotoAccount
+	for query, want := range map[string]string{"?versioning": "<Status>Enabled</Status>", "?policy": "aws:SecureTransport", "?publicAccessBlock": "<RestrictPublicBuckets>true</RestrictPublicBuckets>"} {
+		if said := engine.MotoGet("s3", bucket+query).Text(t); !strings.Contains(said, want) {
+			t.Errorf("%s%s is %s, want %s", bucket, query, said, want)
+		}
 	}
 }
 

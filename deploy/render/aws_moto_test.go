@@ -198,9 +198,9 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	makeTable(t, indexed, `"GlobalSecondaryIndexes":[{"IndexName":"by-time","Projection":{"ProjectionType":"ALL"},
 		"KeySchema":[{"AttributeName":"timestamp","KeyType":"HASH"},{"AttributeName":"device_id","KeyType":"RANGE"}]}],`)
 	before := engine.MotoNames(t)
-	both := newMotoSide(t, "pump", config.AWS, config.AWS, config.Options{})
+	both := newMotoSide(t, "pump", config.AWS, config.AWS, config.Options{AWS: config.AWSOptions{KMSKey: ownKey}})
 	store := newMotoSide(t, "press", config.AWS, config.Azure, config.Options{
-		AWS: config.AWSOptions{Table: table, APIKey: true, AccountLogRole: true}, Settings: config.Settings{Rate: 7}, LogDays: 7, MemoryMB: 256,
+		AWS: config.AWSOptions{Table: table, APIKey: true, AccountLogRole: true, ReservedConcurrency: 3, WAF: true, AllowedIPs: []string{"192.0.2.0/24"}, KMSKey: ownKey}, Settings: config.Settings{Rate: 7}, LogDays: 7, MemoryMB: 256,
 	})
 	twin := newMotoSide(t, "mill", config.GCP, config.AWS, config.Options{})
 	byIndex := func(index string) config.Options {
@@ -231,7 +231,7 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 		t.Run("no token of "+a.project.Twin, func(t *testing.T) { checkNoToken(t, a) })
 	}
 	t.Run("roles", func(t *testing.T) {
-		if got, want := actions(t, "pump-hot-reader"), []string{"dynamodb:Query", "logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}; !slices.Equal(got, want) {
+		if got, want := actions(t, "pump-hot-reader"), []string{"dynamodb:Query", "kms:Decrypt", "logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}; !slices.Equal(got, want) {
 			t.Errorf("the reader of a local store may %q, want %q", got, want)
 		}
 		if got, want := actions(t, "mill-hot-reader-last-entry"), []string{"logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}; !slices.Equal(got, want) {
@@ -255,6 +255,9 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 		}
 	})
 	t.Run("api", func(t *testing.T) { checkAPI(t, store) })
+	t.Run("strangers", checkStrangers)
+	t.Run("own keys", checkOwnKeys)
+	t.Run("bucket", checkBucket)
 	t.Run("public", func(t *testing.T) {
 		// Of the three only the store for a twin elsewhere is reachable.
 		if got := engine.MotoNames(t)["REST APIs"]; !slices.Equal(got, []string{"press-hot-reader-api"}) {

@@ -31,11 +31,9 @@ func awsPart(s topology.Side, p *config.Project) (part, error) {
 		}
 	}
 	module := map[string]any{
-		"twin":             p.Twin,
-		"functions":        functions,
-		"secret_name":      names.Secret(p.Twin),
-		"api_key":          o.AWS.APIKey,
-		"account_log_role": o.AWS.AccountLogRole,
+		"twin":        p.Twin,
+		"functions":   functions,
+		"secret_name": names.Secret(p.Twin),
 	}
 	if o.MemoryMB > 0 {
 		module["memory_mb"] = o.MemoryMB
@@ -135,9 +133,6 @@ func azurePart(s topology.Side, p *config.Project) (part, error) {
 		},
 		"functions":   functions,
 		"environment": env,
-	}
-	if o.Location != "" {
-		module["location"] = o.Location
 	}
 	if mb := p.Options.MemoryMB; mb != 0 {
 		if module["memory_mb"], err = azureMemory(mb); err != nil {

@@ -50,6 +50,7 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 	}
 	said := map[string]string{
 		"azurerm_client_config.current.subscription_id":              "sub",
+		"azurerm_client_config.current.object_id":                    "THE DEPLOYER",
 		"azurerm_cosmosdb_account.hot.endpoint":                      "https://made.documents.azure.com:443/",
 		"azurerm_key_vault_secret.token.versionless_id":              "https://made.vault.azure.net/secrets/" + named.Secret,
 		"azurerm_key_vault_secret.token.resource_versionless_id":     "THE SECRET",

@@ -304,6 +304,13 @@ func TestModulesLive(t *testing.T) {
 			f.unchanged()
 
 			if c.kept != "" {
+				// Another account would be an empty one.
+				f.change("vault_key", "https://keys.vault.azure.net/keys/twin")
+				f.must("plan", variables1, noColor, noInput, "-out=plan.bin")
+				if out, code := f.run("apply", variables1, noColor, noInput, "plan.bin"); code == 0 || slices.Contains(f.cloud.events, "delete azurerm_cosmosdb_account") {
+					t.Errorf("another account took hot storage's place: exit code %d: %s", code, out)
+				}
+				f.change("vault_key", nil)
 				out, code := f.run("destroy", variables1, noColor, noInput, "-auto-approve")
 				if code == 0 || !slices.ContainsFunc(f.state(), func(a string) bool { return strings.Contains(a, c.kept) }) {
 					t.Errorf("hot storage was not kept: exit code %d: %s", code, out)

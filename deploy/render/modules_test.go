@@ -78,9 +78,12 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 	}
 	tierRoots(cloud, func(name string, p *config.Project) { add(string(cloud)+name, p, "https://reader.example.com/prod") })
 	set := config.Options{
-		AWS:      config.AWSOptions{Region: "eu-north-1", Table: "rows", Workspace: "hall", WorkspaceRole: "arn:aws:iam::123456789012:role/hall", APIKey: true},
-		Azure:    config.AzureOptions{Subscription: "11111111-2222-3333-4444-555555555555", Location: "northeurope", ResourceGroup: "plant", CosmosAccount: "plant-db", Database: "twin", Container: "rows"},
-		GCP:      config.GCPOptions{Project: "plant-1", Region: "europe-north1", Database: "(default)", Collection: "plants/7/rows"},
+		AWS: config.AWSOptions{Region: "eu-north-1", Table: "rows", Workspace: "hall", WorkspaceRole: "arn:aws:iam::123456789012:role/hall", APIKey: true,
+			ReservedConcurrency: 20, WAF: true, AllowedIPs: []string{"192.0.2.0/24"}, KMSKey: "arn:aws:kms:eu-north-1:123456789012:key/1"},
+		Azure: config.AzureOptions{Subscription: "11111111-2222-3333-4444-555555555555", Location: "northeurope", ResourceGroup: "plant", CosmosAccount: "plant-db", Database: "twin", Container: "rows",
+			MaxInstances: 5, AllowedIPs: []string{"192.0.2.0/24"}, Purgeable: true, VaultKey: "https://keys.vault.azure.net/keys/twin", VaultKeyIdentity: "/subscriptions/s/keys"},
+		GCP: config.GCPOptions{Project: "plant-1", Region: "europe-north1", Database: "(default)", Collection: "plants/7/rows",
+			MaxInstances: 3, KMSKey: "projects/plant-1/locations/europe-north1/keyRings/r/cryptoKeys/k"},
 		Settings: config.Settings{Layout: layout.Layout{DeviceKey: "device-id", TimeKey: "when", TimeFormat: layout.Formats{"epoch_ms"}}, Rate: 2.5, Burst: 7, LogLevel: "debug"}, MemoryMB: 1024, LogDays: 3,
 	}
 	add(string(cloud)+"-options-l3", &config.Project{Twin: "p", L3: cloud, L4: cloud, Options: set}, "")
@@ -362,20 +365,33 @@ func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
 }
 
 // The functions may do what they need and nothing else: read the one container or
-// database, if it is here, and the one secret; on Azure the host has its storage
-// and sends its traces.
+// database, if it is here, and the one secret; on Azure the host has its two containers
+// and sends its traces. The package is another identity's.
 func TestPitfall15LeastPrivilege(t *testing.T) {
 	for _, r := range roots(t, config.Azure) {
 		a := evaluate(t, config.Azure, "azurerm", r)
-		got := map[string]string{}
+		var got []string
 		for _, b := range a.resources("azurerm_role_assignment") {
-			if a.text(b, "principal_id") == "THE FUNCTIONS" {
-				got[a.text(b, "role_definition_name")] = a.text(b, "scope")
+			places := []evaluated{a}
+			if each := b.Attributes["for_each"]; each != nil {
+				places = nil
+				for _, place := range a.value(each.Expr).AsValueSlice() {
+					places = append(places, a.each(place))
+				}
+			}
+			for _, in := range places {
+				got = append(got, in.text(b, "principal_id")+" "+in.text(b, "role_definition_name")+" "+in.text(b, "scope"))
 			}
 		}
-		want := map[string]string{"Storage Blob Data Owner": "THE APP'S STORAGE", "Monitoring Metrics Publisher": "THE APP'S INSIGHTS", "Key Vault Secrets User": "THE SECRET"}
-		if !maps.Equal(got, want) {
-			t.Errorf("%s: the functions' roles are %v, want %v", r.name, got, want)
+		slices.Sort(got)
+		want := []string{"<azurerm_user_assigned_identity.package.principal_id> Storage Blob Data Contributor <azurerm_storage_container.package.id>",
+			"THE DEPLOYER Key Vault Secrets Officer THE VAULT",
+			"THE FUNCTIONS Key Vault Secrets User THE SECRET",
+			"THE FUNCTIONS Monitoring Metrics Publisher THE APP'S INSIGHTS",
+			"THE FUNCTIONS Storage Blob Data Owner THE APP'S STORAGE/blobServices/default/containers/azure-webjobs-hosts",
+			"THE FUNCTIONS Storage Blob Data Owner THE APP'S STORAGE/blobServices/default/containers/azure-webjobs-secrets"}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the roles are %q, want %q", r.name, got, want)
 		}
 		reads := a.resources("azurerm_cosmosdb_sql_role_assignment")
 		if n := len(reads); n != 0 && !r.side.L3 || n != 1 && r.side.L3 {
@@ -506,7 +522,7 @@ func TestPitfall14WhatIsNeededIsMadeFirst(t *testing.T) {
 		needs []string
 	}{
 		{config.Azure, "azurerm_function_app_flex_consumption.app", []string{"azurerm_key_vault_secret.token", "azurerm_role_assignment.token_read",
-			"azurerm_role_assignment.storage", "azurerm_role_assignment.insights", "azurerm_cosmosdb_sql_role_assignment.read", "azurerm_resource_group.hotreader"}},
+			"azurerm_role_assignment.storage", "azurerm_role_assignment.package", "azurerm_storage_container.host", "azurerm_role_assignment.insights", "azurerm_cosmosdb_sql_role_assignment.read", "azurerm_resource_group.hotreader"}},
 		{config.Azure, "azurerm_key_vault_secret.token", []string{"azurerm_role_assignment.token_write", "terraform_data.token_write"}},
 		{config.Azure, "azurerm_cosmosdb_sql_role_assignment.read", []string{"azurerm_cosmosdb_account.hot", "azurerm_cosmosdb_sql_database.hot", "azurerm_cosmosdb_sql_container.hot"}},
 		{config.Azure, "terraform_data.keep", []string{"azurerm_cosmosdb_sql_container.hot"}},

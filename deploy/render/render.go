@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -99,7 +100,7 @@ func rendered(s topology.Side, in Inputs) ([]byte, error) {
 	for _, name := range []string{"url", "functions", "store", "region"} {
 		outputs[name] = map[string]any{"value": "${module.hotreader." + name + "}"}
 	}
-	module, variables := arguments(p.module, in)
+	module, variables := arguments(s.Cloud, p.module, in)
 	doc := map[string]any{
 		"terraform": block,
 		"provider":  map[string]any{p.provider: literally(p.settings)},
@@ -120,8 +121,9 @@ func rendered(s topology.Side, in Inputs) ([]byte, error) {
 }
 
 // arguments are all arguments of a module, and the variables that they refer to.
-func arguments(own map[string]any, in Inputs) (module, variables map[string]any) {
+func arguments(cloud config.Cloud, own map[string]any, in Inputs) (module, variables map[string]any) {
 	module, variables = literally(own), map[string]any{}
+	maps.Copy(module, literally(in.Project.Options.Arguments(cloud)))
 	module["source"] = "./module"
 	module["keep_store"] = !in.DropStore
 	module["package"] = "${path.root}/" + Literal(in.Package)

@@ -204,7 +204,7 @@ func (s *standIn) encode(header string, v cty.Value) ([]byte, error) {
 }
 
 // replacing are the arguments with which a resource is made anew.
-var replacing = map[string]string{"google_secret_manager_secret_version": "secret_data_wo_version"}
+var replacing = map[string]string{"google_secret_manager_secret_version": "secret_data_wo_version", "azurerm_cosmosdb_account": "key_vault_key_id"}
 
 func (s *standIn) plan(kind string, prior, proposed []byte) ([]byte, error) {
 	header := "resource " + kind

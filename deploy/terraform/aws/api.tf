@@ -30,6 +30,7 @@ locals {
     MISSING_AUTHENTICATION_TOKEN = { status = 404, code = "not_found", detail = "There is no such route." }
     QUOTA_EXCEEDED               = { status = 429, code = "throttled", detail = "Too many requests; try again later." }
     REQUEST_TOO_LARGE            = { status = 413, code = "too_large", detail = "The request is too large." }
+    WAF_FILTERED                 = { status = 403, code = "forbidden", detail = "This has no token, or comes from an address that asks too often." }
     THROTTLED                    = { status = 429, code = "throttled", detail = "Too many requests; try again later." }
   } : {}
 }
@@ -144,6 +145,7 @@ resource "aws_api_gateway_deployment" "api" {
     routes = sha256(jsonencode([
       local.binary_types,
       local.gateway_answers,
+      var.allowed_ips,
       [for name, r in local.routes : [name, r.method, r.key]],
     ]))
   }
@@ -160,6 +162,7 @@ resource "aws_api_gateway_deployment" "api" {
   depends_on = [
     aws_api_gateway_gateway_response.answer,
     aws_api_gateway_integration.route,
+    aws_api_gateway_rest_api_policy.allowed,
   ]
 }
 
@@ -168,6 +171,7 @@ resource "aws_cloudwatch_log_group" "access" {
 
   name              = "/aws/apigateway/${local.api_name}"
   retention_in_days = var.log_days
+  kms_key_id        = var.kms_key
 }
 
 resource "aws_api_gateway_stage" "prod" {
@@ -203,19 +207,21 @@ resource "aws_api_gateway_stage" "prod" {
   depends_on = [aws_api_gateway_account.logs]
 }
 
+# Two routes are for anybody. What strangers ask there neither takes from the rate of
+# the others nor starts many functions.
 resource "aws_api_gateway_method_settings" "all" {
-  for_each = local.one_api
+  for_each = toset(local.has_api ? ["*/*", "healthz/GET", "openapi.json/GET"] : [])
 
   rest_api_id = aws_api_gateway_rest_api.api["api"].id
   stage_name  = aws_api_gateway_stage.prod["api"].stage_name
-  method_path = "*/*"
+  method_path = each.key
 
   settings {
     metrics_enabled        = true
     logging_level          = "OFF" # it would log bodies
     data_trace_enabled     = false
-    throttling_rate_limit  = var.rate
-    throttling_burst_limit = var.burst
+    throttling_rate_limit  = each.key == "*/*" ? var.rate : min(var.rate, 5)
+    throttling_burst_limit = each.key == "*/*" ? var.burst : min(var.burst, 10)
   }
 }
 

@@ -46,17 +46,20 @@ data "aws_iam_policy_document" "function" {
   }
 
   dynamic "statement" {
-    for_each = each.value.store && length(local.table_keys) > 0 ? [local.table_keys] : []
+    for_each = { for service, keys in {
+      dynamodb       = each.value.store ? local.table_keys : []
+      secretsmanager = each.value.token ? var.kms_key[*] : []
+    } : service => keys if length(keys) > 0 }
 
     content {
-      sid       = "DecryptHotStorage"
+      sid       = "Decrypt${statement.key}"
       actions   = ["kms:Decrypt"]
       resources = statement.value
 
       condition {
         test     = "StringEquals"
         variable = "kms:ViaService"
-        values   = ["dynamodb.${local.region}.${data.aws_partition.current.dns_suffix}"]
+        values   = ["${statement.key}.${local.region}.${data.aws_partition.current.dns_suffix}"]
       }
     }
   }
@@ -113,6 +116,7 @@ resource "aws_cloudwatch_log_group" "function" {
 
   name              = "/aws/lambda/${each.value.name}"
   retention_in_days = var.log_days
+  kms_key_id        = var.kms_key
 }
 
 resource "aws_lambda_function" "function" {
@@ -128,6 +132,8 @@ resource "aws_lambda_function" "function" {
   source_code_hash = filebase64sha256(var.package)
   memory_size      = var.memory_mb
   timeout          = 30 # API Gateway gives up after 29
+
+  reserved_concurrent_executions = var.reserved_concurrency
 
   environment {
     variables = merge(

@@ -9,6 +9,7 @@ resource "aws_secretsmanager_secret" "token" {
   count = local.has_token ? 1 : 0
 
   name        = var.secret_name
+  kms_key_id  = var.kms_key
   description = "Inter-cloud token of the digital twin ${var.twin}: current, or current,previous"
 
   # The token has another home, config_inter_cloud.json; a secret that waited for

@@ -10,8 +10,8 @@ locals {
   # What is queried: the table, or one of its indexes.
   queried_arn = local.table_arn == null || try(var.table.index, null) == null ? local.table_arn : "${local.table_arn}/index/${var.table.index}"
 
-  # A table that is there may be encrypted with a key of the account's own.
-  table_keys = compact(flatten(data.aws_dynamodb_table.hot[*].server_side_encryption[*].kms_key_arn))
+  # A table may be encrypted with a key of the account's own.
+  table_keys = local.makes_table ? var.kms_key[*] : compact(flatten(data.aws_dynamodb_table.hot[*].server_side_encryption[*].kms_key_arn))
 }
 
 resource "aws_dynamodb_table" "hot" {
@@ -35,6 +35,15 @@ resource "aws_dynamodb_table" "hot" {
 
   point_in_time_recovery {
     enabled = true
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = var.kms_key[*]
+
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
   }
 }
 

@@ -32,6 +32,48 @@ resource "aws_s3_bucket_public_access_block" "workspace" {
   restrict_public_buckets = true
 }
 
+# What is overwritten or removed can be had back, until the bucket goes.
+resource "aws_s3_bucket_versioning" "workspace" {
+  count = local.makes_workspace ? 1 : 0
+
+  bucket = aws_s3_bucket.workspace[0].id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+data "aws_iam_policy_document" "tls" {
+  count = local.makes_workspace ? 1 : 0
+
+  statement {
+    sid       = "TLSOnly"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.workspace[0].arn, "${aws_s3_bucket.workspace[0].arn}/*"]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "workspace" {
+  count = local.makes_workspace ? 1 : 0
+
+  bucket = aws_s3_bucket.workspace[0].id
+  policy = data.aws_iam_policy_document.tls[0].json
+
+  depends_on = [aws_s3_bucket_public_access_block.workspace]
+}
+
 data "aws_iam_policy_document" "assume_workspace" {
   statement {
     actions = ["sts:AssumeRole"]

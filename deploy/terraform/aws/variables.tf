@@ -36,6 +36,21 @@ variable "log_days" {
   default     = 14
 }
 
+variable "reserved_concurrency" {
+  description = "Requests that each function takes at once at most, and that the account keeps free for it; -1 = as many as the account has left."
+  type        = number
+  default     = -1
+}
+
+variable "kms_key" {
+  description = <<-EOT
+    The ARN of a KMS key for the table, if it is made here, the token's secret and the
+    logs; null = AWS's own keys. Its policy has to let logs.REGION.amazonaws.com use it.
+  EOT
+  type        = string
+  default     = null
+}
+
 # Hot storage.
 
 variable "table" {
@@ -121,6 +136,21 @@ variable "burst" {
   description = "Requests that the API takes at once, above rate."
   type        = number
   default     = 200
+}
+
+variable "waf" {
+  description = <<-EOT
+    Puts a web ACL before the API. It blocks what has no token, and addresses that take
+    more than half of rate for a minute, before the gateway counts them.
+  EOT
+  type        = bool
+  default     = false
+}
+
+variable "allowed_ips" {
+  description = "Networks that alone may call the API, as 192.0.2.0/24; none = all."
+  type        = list(string)
+  default     = []
 }
 
 variable "api_key" {

@@ -13,6 +13,32 @@ resource "azurerm_storage_account" "app" {
   default_to_oauth_authentication = true
   local_user_enabled              = false
   allow_nested_items_to_be_public = false
+
+  blob_properties {
+    versioning_enabled = true
+
+    delete_retention_policy {
+      days = 7
+    }
+  }
+
+  dynamic "identity" {
+    for_each = var.vault_key_identity[*]
+
+    content {
+      type         = "UserAssigned"
+      identity_ids = [identity.value]
+    }
+  }
+
+  dynamic "customer_managed_key" {
+    for_each = var.vault_key[*]
+
+    content {
+      key_vault_key_id          = customer_managed_key.value
+      user_assigned_identity_id = var.vault_key_identity
+    }
+  }
 }
 
 resource "azurerm_storage_container" "package" {
@@ -21,11 +47,30 @@ resource "azurerm_storage_container" "package" {
   container_access_type = "private"
 }
 
-# What the Functions host needs for itself and for the package, by identity.
+# What the Functions host keeps for itself, by the functions' identity: not the package.
+resource "azurerm_storage_container" "host" {
+  for_each = local.host_containers
+
+  name                  = each.value
+  storage_account_id    = azurerm_storage_account.app.id
+  container_access_type = "private"
+}
+
 resource "azurerm_role_assignment" "storage" {
-  scope                = azurerm_storage_account.app.id
+  for_each = local.host_containers
+
+  scope                = "${azurerm_storage_account.app.id}/blobServices/default/containers/${each.value}"
   role_definition_name = "Storage Blob Data Owner"
   principal_id         = azurerm_user_assigned_identity.functions.principal_id
+  principal_type       = "ServicePrincipal"
+
+  depends_on = [azurerm_storage_container.host]
+}
+
+resource "azurerm_role_assignment" "package" {
+  scope                = azurerm_storage_container.package.id
+  role_definition_name = "Storage Blob Data Contributor"
+  principal_id         = azurerm_user_assigned_identity.package.principal_id
   principal_type       = "ServicePrincipal"
 }
 
@@ -71,11 +116,12 @@ resource "azurerm_function_app_flex_consumption" "app" {
   runtime_version        = "1.0"
   instance_memory_in_mb  = var.memory_mb
   maximum_instance_count = var.max_instances
+  http_concurrency       = var.memory_mb / 128 # requests at once; some have the largest answer
 
   storage_container_type            = "blobContainer"
   storage_container_endpoint        = "${azurerm_storage_account.app.primary_blob_endpoint}${azurerm_storage_container.package.name}"
   storage_authentication_type       = "UserAssignedIdentity"
-  storage_user_assigned_identity_id = azurerm_user_assigned_identity.functions.id
+  storage_user_assigned_identity_id = azurerm_user_assigned_identity.package.id
 
   # There is no FTP on this plan; without passwords, what publishes signs in.
   https_only                                     = true
@@ -83,7 +129,7 @@ resource "azurerm_function_app_flex_consumption" "app" {
 
   identity {
     type         = "UserAssigned"
-    identity_ids = [azurerm_user_assigned_identity.functions.id]
+    identity_ids = [azurerm_user_assigned_identity.functions.id, azurerm_user_assigned_identity.package.id]
   }
 
   site_config {
@@ -91,6 +137,20 @@ resource "azurerm_function_app_flex_consumption" "app" {
     http2_enabled                          = true
     minimum_tls_version                    = "1.2"
     scm_minimum_tls_version                = "1.2"
+
+    # Publishing has an address of its own.
+    ip_restriction_default_action = length(var.allowed_ips) == 0 ? "Allow" : "Deny"
+
+    dynamic "ip_restriction" {
+      for_each = var.allowed_ips
+
+      content {
+        name       = "allowed-${ip_restriction.key}"
+        priority   = 100
+        action     = "Allow"
+        ip_address = ip_restriction.value
+      }
+    }
   }
 
   app_settings = merge(
@@ -125,6 +185,7 @@ resource "azurerm_function_app_flex_consumption" "app" {
   # What the functions need when they start first.
   depends_on = [
     azurerm_role_assignment.storage,
+    azurerm_role_assignment.package,
     azurerm_role_assignment.insights,
     azurerm_role_assignment.token_read,
     azurerm_cosmosdb_sql_role_assignment.read,
@@ -133,6 +194,9 @@ resource "azurerm_function_app_flex_consumption" "app" {
 }
 
 locals {
+  # The host's locks, and its keys, which no route asks for.
+  host_containers = toset(["azure-webjobs-hosts", "azure-webjobs-secrets"])
+
   # APP[-HASH.REGION-NN].azurewebsites.net is published to at APP….scm.…
   host      = azurerm_function_app_flex_consumption.app.default_hostname
   publisher = "https://${replace(local.host, "/^([^.]+)\\./", "$1.scm.")}"

@@ -17,3 +17,10 @@ resource "azurerm_user_assigned_identity" "functions" {
   resource_group_name = local.group
   location            = var.location
 }
+
+# Publishes the app's package, and starts it from there. The functions are not it.
+resource "azurerm_user_assigned_identity" "package" {
+  name                = "${var.names.identity}-package"
+  resource_group_name = local.group
+  location            = var.location
+}

@@ -8,6 +8,7 @@ resource "azurerm_key_vault" "token" {
   sku_name                   = "standard"
   rbac_authorization_enabled = true
   soft_delete_retention_days = 7
+  purge_protection_enabled   = !var.purgeable
 }
 
 # Whoever applies this writes the token.

@@ -37,6 +37,18 @@ resource "azurerm_cosmosdb_account" "hot" {
   access_key_metadata_writes_enabled = false
   minimal_tls_version                = "Tls12"
 
+  key_vault_key_id      = var.vault_key
+  default_identity_type = var.vault_key_identity == null ? null : "UserAssignedIdentity=${var.vault_key_identity}"
+
+  dynamic "identity" {
+    for_each = var.vault_key_identity[*]
+
+    content {
+      type         = "UserAssigned"
+      identity_ids = [identity.value]
+    }
+  }
+
   capabilities {
     name = "EnableServerless"
   }
@@ -96,6 +108,9 @@ resource "azurerm_cosmosdb_sql_role_assignment" "read" {
 # protection of its own that a destroy would not take away first.
 resource "terraform_data" "keep" {
   count = local.makes_container ? 1 : 0
+
+  # Another account would take the data of this one with it.
+  triggers_replace = azurerm_cosmosdb_account.hot[*].id
 
   input = { keep = var.keep_store, container = local.container_id }
 

@@ -61,6 +61,38 @@ variable "max_instances" {
   description = "Instances that run at most: a bound on cost, and on what the store is asked."
   type        = number
   default     = 40
+
+  validation {
+    condition     = var.max_instances >= 1 && var.max_instances <= 1000
+    error_message = "An app on Flex Consumption has 1 to 1000 instances at most."
+  }
+}
+
+variable "allowed_ips" {
+  description = "Networks that alone may call the app, as 192.0.2.0/24; none = all."
+  type        = list(string)
+  default     = []
+}
+
+variable "vault_key" {
+  description = <<-EOT
+    The URL, without a version, of a key in a Key Vault, for the Cosmos DB account, if it
+    is made here, and the app's storage; null = Microsoft's own keys.
+  EOT
+  type        = string
+  default     = null
+}
+
+variable "vault_key_identity" {
+  description = "The ID of the managed identity that may use vault_key."
+  type        = string
+  default     = null
+}
+
+variable "purgeable" {
+  description = "Lets the token's vault be purged, which destroy then does. Without, it waits seven days, and the next deployment takes it back."
+  type        = bool
+  default     = false
 }
 
 variable "log_days" {

@@ -5,7 +5,26 @@ resource "google_secret_manager_secret" "token" {
   secret_id = var.names.secret
 
   replication {
-    auto {}
+    dynamic "auto" {
+      for_each = var.kms_key == null ? [1] : []
+
+      content {}
+    }
+
+    # A key is in one region, and what it encrypts, too.
+    dynamic "user_managed" {
+      for_each = var.kms_key[*]
+
+      content {
+        replicas {
+          location = var.region
+
+          customer_managed_encryption {
+            kms_key_name = user_managed.value
+          }
+        }
+      }
+    }
   }
 
   depends_on = [google_project_service.api]

@@ -5,6 +5,7 @@ resource "google_artifact_registry_repository" "images" {
   location      = var.region
   repository_id = var.names.repository
   format        = "DOCKER"
+  kms_key_name  = var.kms_key
 
   docker_config {
     immutable_tags = true
@@ -50,9 +51,14 @@ resource "google_cloud_run_v2_service" "hotreader" {
   deletion_protection = false # it holds nothing
 
   template {
-    service_account                  = google_service_account.functions.email
-    timeout                          = "60s"
-    max_instance_request_concurrency = 80
+    service_account = google_service_account.functions.email
+    timeout         = "60s"
+    encryption_key  = var.kms_key
+
+    # 16 answers at once fit into 448 MB, and others may wait for their turn. In less
+    # memory there are as many requests as have the largest answer, 20 MB, beside the
+    # program and its cache.
+    max_instance_request_concurrency = var.memory_mb >= 448 ? 80 : max(1, floor((var.memory_mb - 128) / 20))
 
     scaling {
       min_instance_count = 0

@@ -23,6 +23,14 @@ resource "google_firestore_database" "hot" {
   # Else a destroy would forget the database and leave it.
   deletion_policy = "DELETE"
 
+  dynamic "cmek_config" {
+    for_each = var.kms_key[*]
+
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
+
   depends_on = [google_project_service.api]
 }
 

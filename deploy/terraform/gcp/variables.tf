@@ -55,6 +55,21 @@ variable "max_instances" {
   description = "Instances that run at most: a bound on cost, and on what the store is asked."
   type        = number
   default     = 10
+
+  validation {
+    condition     = var.max_instances >= 1 && var.max_instances <= 1000
+    error_message = "A service has 1 to 1000 instances at most."
+  }
+}
+
+variable "kms_key" {
+  description = <<-EOT
+    A Cloud KMS key in the region, as projects/P/locations/R/keyRings/N/cryptoKeys/K, for
+    the database, if it is made here, the token's secret, the image and the service;
+    null = Google's own keys. The service agents of these have to be allowed to use it.
+  EOT
+  type        = string
+  default     = null
 }
 
 # Hot storage.

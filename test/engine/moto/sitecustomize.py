@@ -1,11 +1,11 @@
 """Completes moto, which imports this when it starts: the binary media types of a
-REST API, which it forgets; a value that is taken back, which it takes for an
-error; and the resource that a request to DynamoDB or to Secrets Manager is about,
-without which it would judge no policy that names one."""
+REST API, which it forgets; its policy, which AWS escapes; a value that is taken back, which it
+takes for an error; and the resource that a request to DynamoDB or to Secrets Manager
+is about, without which it would judge no policy that names one."""
 
 import json
 
-from moto.apigateway.models import Account
+from moto.apigateway.models import Account, RestAPI
 from moto.apigateway.responses import APIGatewayResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.secretsmanager.responses import SecretsManagerResponse
@@ -31,6 +31,16 @@ def create_rest_api_with_types(self):
     return status, headers, json.dumps(api.to_dict())
 
 
+api_to_dict = RestAPI.to_dict
+
+
+def api_with_escaped_policy(self):
+    api = api_to_dict(self)
+    if api["policy"]:
+        api["policy"] = json.dumps(api["policy"])[1:-1]
+    return api
+
+
 patch_account = Account.apply_patch_operations
 
 
@@ -53,6 +63,7 @@ def secret(self):
 
 
 APIGatewayResponse.create_rest_api = create_rest_api_with_types
+RestAPI.to_dict = api_with_escaped_policy
 Account.apply_patch_operations = patch_account_back
 DynamoHandler._determine_resource = table
 SecretsManagerResponse._determine_resource = secret
