@@ -252,7 +252,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_hot_reader.json: azure.allowed_ips[0]: "192.0.2.7" does not fit; expected a network`, `config_hot_reader.json: azure.allowed_ips[1]: "192.0.2.7/24" does not fit`,
 			"config_hot_reader.json: azure.allowed_ips[2]: is a number"}},
 		{"keys of one's own", o, `{"aws":{"reserved_concurrency":0,"kms_key":"alias/mine"},"azure":{"max_instances":1001,"vault_key":"https://keys.vault.azure.net/keys/twin/0123"},"gcp":{"kms_key":"k"}}`, []string{
-			`config_hot_reader.json: aws.reserved_concurrency: is 0; expected a whole number from 1 to 10000`, `config_hot_reader.json: aws.kms_key: "alias/mine" does not fit; want arn:aws:kms:`,
+			`config_hot_reader.json: aws.reserved_concurrency: is 0; expected a whole number from 1 to 10000`, `config_hot_reader.json: aws.kms_key: "alias/mine" does not fit; expected arn:aws:kms:`,
 			`config_hot_reader.json: azure.max_instances: is 1001`, `config_hot_reader.json: azure.vault_key: "https://keys.vault.azure.net/keys/twin/0123" does not fit; expected https://VAULT`,
 			`config_hot_reader.json: gcp.kms_key: "k" does not fit; expected projects/P/`, "config_hot_reader.json: azure.vault_key_identity: is missing while vault_key is there"}},
 		{"numbers", o, `{"rate":0,"burst":1.5,"memory_mb":64,"log_days":10}`, []string{
