@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	"store/coldstore":         {"", "layout", "store/coldstore", "store/internal/*", "internal/*"},
 	"store/internal":          {"", "layout", "internal/*"},
 	"internal/component":      {},
+	"internal/cost":           {"", "internal/nearest"},
 	"internal/endpoint":       {},
 	"internal/jsontext":       {},
 	"internal/nearest":        {},
@@ -71,7 +72,6 @@ var rooms = map[string][]string{
 	"function/mounts":         {"httpapi", "mcpserver", "promapi"},
 
 	"cmd/hotreader/internal/chart":             {"", "cmd/hotreader/internal/terminal"},
-	"cmd/hotreader/internal/cost":              {"", "internal/nearest"},
 	"cmd/hotreader/internal/importer":          {"", "cmd/hotreader/internal/terminal", "cmd/hotreader/internal/importer/*", "internal/jsontext"},
 	"cmd/hotreader/internal/importer/cell":     {"", "codec/plain"},
 	"cmd/hotreader/internal/importer/records":  {"", "internal/jsontext"},

@@ -153,6 +153,9 @@ func (c *Catalog) checkTexts() error {
 		return damaged("its texts overlap")
 	}
 	for i := range c.texts {
+		if i > 0 && c.text(i) == "" {
+			return damaged("two of its texts are empty")
+		}
 		if at := c.textAt + c.number(c.textsAt+4*i); at < c.end && !utf8.RuneStart(c.data[at]) {
 			return damaged("its text is not UTF-8")
 		}

@@ -3,9 +3,11 @@ package config
 import (
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"hotreader"
 	"hotreader/identity"
 )
 
@@ -72,4 +74,31 @@ func TestTrust(t *testing.T) {
 	if _, err := FileTrust(`[{"token_secret":""}]`); err == nil || !strings.Contains(err.Error(), "expected a file") {
 		t.Errorf("%v", err)
 	}
+}
+
+// FuzzTrust: whatever HOTREADER_TRUST holds, its callers are told apart, each proves
+// itself in one way, and each has a list of devices that can be read.
+func FuzzTrust(f *testing.F) {
+	f.Add(`[{"name":"hall","issuer":"https://a.example.com","audience":"x","subject":"y","devices":["pump-*"],"rate":5,"burst":10}]`)
+	f.Add(`[{"token_secret":"/run/token"},{"issuer":"http://127.0.0.1:8080","audience":"x","subject":"y"}]`)
+	f.Add(`[{"name":"a","name":"b","issuer":"http://evil","audience":"","subject":"*","devices":[],"rate":-1,"burst":1e9}]`)
+	f.Add(`{}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		all, err := ReadTrust(text, func(string) string { return "" })
+		if err != nil {
+			if hotreader.CodeOf(err) != hotreader.CodeConfig {
+				t.Errorf("%v has the code %q", err, hotreader.CodeOf(err))
+			}
+			return
+		}
+		names := map[string]bool{}
+		for _, c := range all {
+			federated := c.Issuer != "" && c.Audience != "" && c.Subject != ""
+			plain := strings.HasPrefix(c.Issuer, "http://") && !strings.HasPrefix(c.Issuer, "http://127.") && !strings.HasPrefix(c.Issuer, "http://localhost") && !strings.HasPrefix(c.Issuer, "http://[::1]")
+			if names[c.Name] || c.Name == "" || federated == (c.TokenSecret != "") || plain || c.Rate < 0 || c.Burst < 0 || slices.Contains(c.Devices, "") {
+				t.Errorf("%q gives %+v", text, c)
+			}
+			names[c.Name] = true
+		}
+	})
 }

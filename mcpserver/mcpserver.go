@@ -7,10 +7,12 @@
 package mcpserver
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -67,12 +69,33 @@ const maxBody = 64 << 10
 // Serve answers a request over HTTP. There are no sessions: each request is answered by
 // itself, as JSON.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	body := bufio.NewReader(http.MaxBytesReader(w, r.Body, maxBody))
+	if first(body) == '[' {
+		err := invalid("batches of messages are not served; send each message in a request of its own")
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return err
+	}
+	r.Body = io.NopCloser(body) // net/http closes the request's own
 	mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server {
 		return s.tools(func(context.Context) context.Context { return r.Context() })
 	},
 		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true, DisableLocalhostProtection: true}).ServeHTTP(w, r) // the token protects
 	return nil
+}
+
+// first returns the first byte that is no blank; 0 if there is none. A batch of calls would
+// take the place of one request, and the memory of hundreds.
+func first(r *bufio.Reader) byte {
+	for {
+		c, err := r.ReadByte()
+		switch {
+		case err != nil:
+			return 0
+		case c != ' ' && c != '\t' && c != '\r' && c != '\n':
+			_ = r.UnreadByte() // it was just read
+			return c
+		}
+	}
 }
 
 const instructions = `Read-only telemetry of a digital twin's devices. Start with list_devices, then describe_device.

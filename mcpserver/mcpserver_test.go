@@ -243,6 +243,29 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// A request is one message: a batch would be many queries in the place of one.
+func TestBatchesAreRefused(t *testing.T) {
+	server, err := mcpserver.New(options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"latest","arguments":{"device":"pump-7"}}}`
+	for _, version := range []string{"", "2025-03-26", "2025-06-18"} {
+		for body, want := range map[string]int{call: http.StatusOK, " \r\n\t" + call: http.StatusOK, "[" + call + "]": http.StatusBadRequest, "\n [" + call + "," + call + "]": http.StatusBadRequest, "[": http.StatusBadRequest} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, mcpserver.Path, strings.NewReader(body))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Accept", "application/json, text/event-stream")
+			if version != "" {
+				r.Header.Set("Mcp-Protocol-Version", version)
+			}
+			w := httptest.NewRecorder()
+			if err := server.Serve(w, r); w.Code != want || (err != nil) != (want != http.StatusOK) {
+				t.Errorf("version %q, %.20q: %d %s, %v", version, body, w.Code, w.Body, err)
+			}
+		}
+	}
+}
+
 // named sends who asks.
 type named string
 

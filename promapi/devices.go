@@ -114,6 +114,9 @@ func (c *call) choose(matchers []*labels.Matcher, use func(identity)) error {
 	}
 	chosen := chooser{matchers: s.property, metrics: map[string]string{}}
 	for _, d := range all {
+		if err := c.ctx.Err(); err != nil { // there may be many devices, and many selectors
+			return err
+		}
 		if !matches(&identity{device: d, twin: c.api.o.Twin}, s.device) {
 			continue
 		}

@@ -23,6 +23,9 @@ func (c *call) encode(value parser.Value, limit int) {
 		c.list(len(v), limit, func(i int) {
 			c.data = append(appendLabels(append(c.data, `{"metric":`...), v[i].Metric), `,"values":`...)
 			for k, p := range v[i].Floats {
+				if c.full() {
+					return
+				}
 				c.data = appendPoint(append(c.data, "[,"[min(k, 1)]), p.T, p.F)
 			}
 			c.data = append(c.data, "]}"...)
@@ -41,6 +44,9 @@ func (c *call) encode(value parser.Value, limit int) {
 	c.data = append(c.data, '}')
 }
 
+// full reports whether the answer is larger than it may be.
+func (c *call) full() bool { return len(c.data) > c.api.o.Answer }
+
 // list encodes n things, limit of them at most, unless that is 0.
 func (c *call) list(n, limit int, one func(i int)) {
 	if limit > 0 && n > limit {
@@ -49,6 +55,9 @@ func (c *call) list(n, limit int, one func(i int)) {
 	}
 	c.data = append(c.data, '[')
 	for i := range n {
+		if c.full() {
+			return
+		}
 		if i > 0 {
 			c.data = append(c.data, ',')
 		}

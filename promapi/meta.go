@@ -2,6 +2,7 @@ package promapi
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"runtime"
 	"slices"
@@ -15,6 +16,9 @@ import (
 // each calls use with the series that the parameter match[] selects, each once; with all
 // if it is not given.
 func (c *call) each(use func(identity)) error {
+	if n := len(c.r.Form["match[]"]); n > maxSelectors {
+		return invalid("match[]", fmt.Sprintf("it is given %d times; at most %d are allowed", n, maxSelectors))
+	}
 	sets, err := c.api.parser.ParseMetricSelectors(c.r.Form["match[]"])
 	if err != nil {
 		return invalid("match[]", err.Error())

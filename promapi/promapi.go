@@ -47,6 +47,7 @@ type Options struct {
 
 	Series  int           // that one request may read; 0 = 2,000
 	Samples int           // that one request may read, and that may be in memory while it is evaluated; 0 = 5,000,000
+	Answer  int           // bytes of an answer, before compression; 0 = 32 MB
 	Queries int           // evaluated at once; others wait; 0 = 4
 	MaxTime time.Duration // of a query; 0 = 28 s
 }
@@ -55,6 +56,7 @@ type Options struct {
 const (
 	defaultSeries  = 2000
 	defaultSamples = 5_000_000
+	defaultAnswer  = 32 << 20
 	defaultQueries = 4
 	defaultMaxTime = 28 * time.Second
 
@@ -62,6 +64,8 @@ const (
 	maxExpression    = 16 << 10  // bytes; the time to parse grows with their square
 	maxPoints        = 11_000    // of a series in an answer, as Prometheus has it
 	maxSubqueryTimes = 1_000_000 // at which a subquery is evaluated
+	maxCopies        = 64        // of labels' values in one that label_replace or label_join makes
+	maxSelectors     = 100       // of a list
 	lookback         = 5 * time.Minute
 	subqueryStep     = time.Minute // of a subquery that gives none
 )
@@ -81,6 +85,7 @@ func New(o Options) (*API, error) {
 	}
 	o.Series = cmp.Or(o.Series, defaultSeries)
 	o.Samples = cmp.Or(o.Samples, defaultSamples)
+	o.Answer = cmp.Or(o.Answer, defaultAnswer)
 	o.MaxTime = cmp.Or(o.MaxTime, defaultMaxTime)
 	p := parser.NewParser(parser.Options{})
 	return &API{
@@ -103,6 +108,9 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	c := &call{api: a, ctx: ctx, r: r}
 	err := c.serve(w)
+	if err == nil && c.full() {
+		err = tooMuch("the answer has more than %d bytes; ask for a longer step, a shorter range or fewer series", a.o.Answer)
+	}
 	if err == nil {
 		return send(w, r, http.StatusOK, c.answer())
 	}

@@ -290,6 +290,11 @@ func TestLimits(t *testing.T) {
 		{"query", strings.Repeat("abs(", 3200) + "vector(1)" + strings.Repeat(")", 3200), 200, ""},
 		{"query", strings.Repeat("vector(1)+", 1600) + "1", 200, ""},
 		{"query", strings.Repeat("-", 17_000) + "1", 400, "more than 16384 bytes"},
+		{"query", `label_replace(vector(1),"a","` + strings.Repeat("$1", 65) + `","device","(.*)")`, 400, "of 65 others; at most 64"},
+		{"query", strings.Repeat(`label_join(`, 7) + "vector(1)" + strings.Repeat(`,"a","","a","a")`, 7), 400, "of 128 others; at most 64"},
+		{"query", strings.Repeat(`label_replace(`, 300) + "vector(1)" + strings.Repeat(`,"a","$1$1","a","(.*)")`, 300), 400, "at most 64"},
+		{"query", strings.Repeat(`label_replace(`, 300) + "vector(1)" + strings.Repeat(`,"a","x$1","a","(.*)")`, 300), 200, "xxx"},
+		{"query", strings.Repeat(`label_join(`, 6) + "vector(1)" + strings.Repeat(`,"a","","a","a")`, 6), 200, ""},
 		{"rules", "1", 404, "no such path"},
 	} {
 		began := time.Now()
@@ -394,5 +399,51 @@ func TestRequests(t *testing.T) {
 	f.api.ServeHTTP(w, r)
 	if w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > 4000 {
 		t.Errorf("%s, %d bytes", w.Header(), w.Body.Len())
+	}
+}
+
+// However many selectors there are, over however many devices: the time that there is
+// ends the choice.
+func TestSelectorsAreBounded(t *testing.T) {
+	var devices []catalog.Device
+	for i := range 10_000 {
+		devices = append(devices, catalog.Device{ID: fmt.Sprintf("d%05d", i), Properties: []catalog.Property{{Name: fmt.Sprintf("v%d", i)}}})
+	}
+	f := start(t, func(o *promapi.Options) { o.Catalog, o.MaxTime = opened(t, devices), 200*time.Millisecond })
+	var many []string
+	for i := range 100 {
+		many = append(many, "match[]", fmt.Sprintf(`{device=~".*(%d|[0-9]+.*x|.*y.*z).*"}`, i))
+	}
+	for _, path := range []string{"series", "labels", "label/device/values"} {
+		began := time.Now()
+		if status, body := f.get(path, many...); status != 503 || !strings.Contains(body, "did not end within its time") {
+			t.Errorf("%s: %d %.200s", path, status, body)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s took %s", path, took)
+		}
+		if status, body := f.get(path, append(many, "match[]", "v")...); status != 400 || !strings.Contains(body, "given 101 times; at most 100") {
+			t.Errorf("%s: %d %.200s", path, status, body)
+		}
+	}
+}
+
+// An answer that is larger than it may be is refused, on each path, and never cut.
+func TestAnswerIsBounded(t *testing.T) {
+	ask := func(most int, path string) (int, string) {
+		f := start(t, func(o *promapi.Options) { o.Answer = most })
+		for i := range 30 {
+			f.put(fmt.Sprintf("device-%02d", i), fmt.Sprintf("property_%02d", i), number("1"), number("2"), number("3"))
+		}
+		return f.get(path, "query", `{__name__=~".+"}`, "match[]", `{__name__=~".+"}`, "time", "1772452802", "start", "1772452800", "end", "1772452802", "step", "1")
+	}
+	for _, path := range []string{"query", "query_range", "series", "label/device/values", "metadata"} {
+		status, whole := ask(0, path)
+		if at, body := ask(len(whole), path); status != 200 || at != 200 || body != whole {
+			t.Errorf("%s: %d, %d %.200s", path, status, at, body)
+		}
+		if status, body := ask(300, path); status != 422 || !strings.Contains(body, "the answer has more than 300 bytes") {
+			t.Errorf("%s: %d %.200s", path, status, body)
+		}
 	}
 }

@@ -122,17 +122,42 @@ func (c *call) inspect(text string, start, end time.Time, step time.Duration) (b
 	if err != nil {
 		return false, invalid("query", err.Error()+hint(err))
 	}
-	most := 0.0
+	most, longest := 0.0, 1
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
-		if sub, ok := node.(*parser.SubqueryExpr); ok {
-			most = max(most, times(sub, path, end.Sub(start)))
+		switch n := node.(type) {
+		case *parser.SubqueryExpr:
+			most = max(most, times(n, path, end.Sub(start)))
+		case *parser.Call:
+			longer := copies(n)
+			for _, around := range path {
+				if call, ok := around.(*parser.Call); ok {
+					longer = min(longer*copies(call), math.MaxInt32)
+				}
+			}
+			longest = max(longest, longer)
 		}
 		return nil
 	})
+	if longest > maxCopies {
+		return false, refuse(http.StatusBadRequest, "bad_data", "label_replace and label_join put a label's value together of %d others; at most %d are allowed", longest, maxCopies)
+	}
 	if most > maxSubqueryTimes {
 		return false, refuse(http.StatusBadRequest, "bad_data", "a subquery is evaluated at %.0f times; at most %d are allowed; give it a longer step", most, maxSubqueryTimes)
 	}
 	return reducible(expr), nil
+}
+
+// copies returns of how many labels' values a function may make one.
+func copies(call *parser.Call) int {
+	switch call.Func.Name {
+	case "label_replace":
+		if text, ok := call.Args[2].(*parser.StringLiteral); ok {
+			return max(1, strings.Count(text.Val, "$"))
+		}
+	case "label_join":
+		return max(1, len(call.Args)-3)
+	}
+	return 1
 }
 
 // hint says how to select a metric whose name is a word of PromQL, if that is what a parse

@@ -25,7 +25,7 @@ func CheckURL(text string) string {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" && (u.Scheme == "" || u.Opaque != ""):
-		return "is not a URL; expected https://host/path"
+		return "is not a URL: expected https://host/path, or http://127.0.0.1:8080 on this machine"
 	case u.User != nil:
 		return "carries user info; take the part before @ out, the token goes into INTER_CLOUD_TOKEN"
 	case u.Hostname() == "":

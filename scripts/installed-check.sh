@@ -30,7 +30,7 @@ runs() {
 # looks ROOT ZSH: what a package has put below ROOT is whole; zsh looks in ZSH.
 looks() {
 	runs "$1/usr/bin/hotreader"
-	for file in doc/hotreader/copyright doc/hotreader/THIRD_PARTY_NOTICES.txt hotreader/schemas/config.schema.json \
+	for file in doc/hotreader/copyright doc/hotreader/THIRD_PARTY_NOTICES.txt hotreader/schemas/config.schema.json hotreader/grafana/compose.yaml \
 		bash-completion/completions/hotreader "zsh/$2/_hotreader" fish/vendor_completions.d/hotreader.fish man/man1/hotreader.1; do
 		[ -s "$1/usr/share/$file" ] || wrong "$1 has no /usr/share/$file"
 	done

@@ -62,7 +62,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		},
 		Local:   func(seen *observe.Observer) (hotreader.Source, error) { return local(f, seen) },
 		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
-		Mounts:  mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples}),
+		Mounts:  mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples, Answer: mounts.Answer}),
 		Serve:   func(api http.Handler) *http.Server { return httpapi.Server(azurefunctions.Handler(api)) },
 		Web:     web.Serve,
 	}.Run(ctx, f)

@@ -78,7 +78,7 @@ func TestRunbookHasTheExitCodes(t *testing.T) {
 // put there.
 func TestDocumentsShowWhatCostPrints(t *testing.T) {
 	block := regexp.MustCompile("(?s)```\n\\$ (hotreader cost[^\n]*)\n(.*?)```\n")
-	for file, want := range map[string]int{"../../docs/cost.md": 3} {
+	for file, want := range map[string]int{"../../docs/cost.md": 4} {
 		text, err := os.ReadFile(file) // #nosec G304 -- the documents'
 		if err != nil {
 			t.Fatal(err)
@@ -171,6 +171,43 @@ func TestTour(t *testing.T) {
 	}
 	if got := answers["query --remote"]; strings.Count(got, `"temperature":`) != 10 {
 		t.Errorf("query --remote: %s", got)
+	}
+}
+
+// The commands of the docs' first charts run as they stand there, on the README's file.
+func TestFirstCharts(t *testing.T) {
+	pump, err := os.ReadFile("../../examples/pump.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, section := range map[string]string{"installing.md": "Your first chart", "grafana.md": "From a file to a panel"} {
+		text, err := os.ReadFile("../../docs/" + file) // #nosec G304 -- the documents'
+		_, text, found := bytes.Cut(text, []byte("\n## "+section+"\n"))
+		if err != nil || !found {
+			t.Fatal(file, err)
+		}
+		text, _, _ = bytes.Cut(text, []byte("\n## "))
+		t.Run(file, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			if err := os.WriteFile("pump.csv", pump, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ran := 0
+			for line := range strings.Lines(string(text)) {
+				words := strings.Fields(line)
+				if len(words) < 2 || words[0] != "hotreader" || words[1] == "serve" {
+					continue
+				}
+				var out, talk bytes.Buffer
+				if code := run(t.Context(), words[1:], nil, &out, &talk); code != 0 || out.Len() == 0 {
+					t.Errorf("%s exit code %d: %s", line, code, &talk)
+				}
+				ran++
+			}
+			if ran < 2 {
+				t.Errorf("%d commands", ran)
+			}
+		})
 	}
 }
 

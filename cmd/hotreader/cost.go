@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
-	"hotreader/cmd/hotreader/internal/cost"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
+	"hotreader/internal/cost"
 )
 
 // mostRows of a history are estimated page by page in well under a second.
@@ -24,6 +24,9 @@ type costing struct {
 	rows, properties  int
 	points            int
 	asJSON, list      bool
+
+	cold            bool
+	gb, files, days int
 }
 
 func (a *app) cost() *cobra.Command {
@@ -31,38 +34,35 @@ func (a *app) cost() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cost",
 		Short: "Estimate what a million queries cost, on each route",
-		Long: `Say what a million queries cost, on each of the nine routes, or on one of them
-item by item. It estimates offline, from what was measured, list prices and
-assumptions. --list shows each of these figures and where it is from; a file
+		Long: `Estimate what a million queries cost, on each of the nine routes, or on one of them
+item by item, from measurements, list prices and assumptions. It sends no request. --list shows each of these figures and where it is from; a file
 with figures of your own, such as {"firestore_read_million": 0.6}, replaces them.
 
 Each request is estimated as if it were alone; free tiers and discounts are left
-out, and so are what is stored and written, and TwinMaker itself.`,
+out, and so are what is stored and written, and TwinMaker itself.
+
+With --cold it says what the objects of cold storage and an archive cost, in each
+storage class: to keep them a month, to read all of them once, to send all of their
+bytes out of the cloud, and to restore them where that must be.`,
 		Example: `  hotreader cost
   hotreader cost --twin aws --hot gcp
   hotreader cost --rows 86400 --properties 10
+  hotreader cost --cold --gb 50 --objects 1000
   hotreader cost --list --json > prices.json; hotreader cost --prices prices.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			figures, err := k.figures()
+			figures, err := figuresOf(k.prices)
+			switch {
+			case err != nil:
+				return err
+			case k.list:
+				return a.printFigures(figures, k.asJSON)
+			case k.cold:
+				return a.printStored(figures, &k)
+			}
+			queries, err := k.queries(cmd)
 			if err != nil {
 				return err
-			}
-			if k.list {
-				return a.printFigures(figures, k.asJSON)
-			}
-			queries := cost.Mix()
-			if cmd.Flags().Changed("rows") || cmd.Flags().Changed("properties") || k.points != 0 {
-				if k.points < 0 || k.points > hotreader.MaxPoints {
-					return usagef("--points must be 1 to %d, or 0 for all rows", hotreader.MaxPoints)
-				}
-				if k.rows < 1 || k.rows > mostRows || k.properties < 1 || k.properties > hotreader.MaxProperties {
-					return usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
-				}
-				queries = []cost.Query{
-					{Name: "latest values", Properties: k.properties, Last: true},
-					{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties, Points: k.points},
-				}
 			}
 			routes, err := chosenRoutes(k.twin, k.hot)
 			if err != nil {
@@ -79,24 +79,44 @@ out, and so are what is stored and written, and TwinMaker itself.`,
 	f.IntVar(&k.rows, "rows", 3600, "rows of the history, instead of 3,600 and 100,000")
 	f.IntVar(&k.properties, "properties", 4, "properties of each row")
 	f.IntVar(&k.points, "points", 0, "rows of the answer, picked of all where they lie (points of the API); 0 = all")
+	f.BoolVar(&k.cold, "cold", false, "say what objects of cold storage and an archive cost instead")
+	f.IntVar(&k.gb, "gb", 1000, "with --cold: GB of them")
+	f.IntVar(&k.files, "objects", 10_000, "with --cold: how many they are")
+	f.IntVar(&k.days, "days", cost.Days, "with --cold: how many `days` S3 keeps restored copies")
 	f.StringVar(&k.prices, "prices", "", "a JSON `file` with figures of your own")
 	f.BoolVar(&k.list, "list", false, "print the figures instead")
 	f.BoolVar(&k.asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// figures returns those that the program brings, and the caller's own.
-func (k *costing) figures() (cost.Figures, error) {
+// queries returns those that the flags say.
+func (k *costing) queries(cmd *cobra.Command) ([]cost.Query, error) {
+	switch {
+	case !cmd.Flags().Changed("rows") && !cmd.Flags().Changed("properties") && k.points == 0:
+		return cost.Mix(), nil
+	case k.points < 0 || k.points > hotreader.MaxPoints:
+		return nil, usagef("--points must be 1 to %d, or 0 for all rows", hotreader.MaxPoints)
+	case k.rows < 1 || k.rows > mostRows || k.properties < 1 || k.properties > hotreader.MaxProperties:
+		return nil, usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
+	}
+	return []cost.Query{
+		{Name: "last entry", Properties: k.properties, Last: true},
+		{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties, Points: k.points},
+	}, nil
+}
+
+// figuresOf returns those that the program brings, and those of a file of the caller's.
+func figuresOf(prices string) (cost.Figures, error) {
 	figures := cost.Listed()
-	if k.prices == "" {
+	if prices == "" {
 		return figures, nil
 	}
-	file, err := os.ReadFile(k.prices) // #nosec G304 -- the caller's own file
+	file, err := os.ReadFile(prices) // #nosec G304 -- the caller's own file
 	if err != nil {
-		return nil, &hotreader.Error{Op: "cost --prices", Code: hotreader.CodeNotFound, Err: err}
+		return nil, &hotreader.Error{Op: "--prices", Code: hotreader.CodeNotFound, Err: err}
 	}
 	if figures, err = figures.With(file); err != nil {
-		return nil, usagef("--prices %s: %v", k.prices, err)
+		return nil, usagef("--prices %s: %v", prices, err)
 	}
 	return figures, nil
 }
@@ -204,6 +224,38 @@ func (a *app) printBills(r costJSON, queries []cost.Query) error {
 		month = dollars(r.Month)
 	}
 	a.note("US dollars for a million queries of a twin on %s, hot storage on %s;\n%s a month besides; list prices of %s.", r.Twin, r.Hot, month, cost.Date)
+	return nil
+}
+
+// printStored prints what objects cost in each storage class.
+func (a *app) printStored(figures cost.Figures, k *costing) error {
+	if k.gb < 1 || k.gb > 1e9 || k.files < 1 || k.files > 1e12 || k.days < 1 || k.days > maxDays {
+		return usagef("--gb must be 1 to 1000000000, --objects 1 to 1000000000000, --days 1 to %d", maxDays)
+	}
+	all := figures.Stored(int64(k.files), int64(k.gb)*1e9, k.days)
+	if k.asJSON {
+		return a.printIndented(struct {
+			Prices  string        `json:"prices_of"`
+			Classes []cost.Stored `json:"classes"`
+		}{cost.Date, all}, " ")
+	}
+	t := terminal.NewTable(a.stdout, a.data, "CLOUD", "CLASS", "A MONTH", "READ", "SENT OUT", "RESTORE BY", "USD", "WITHIN")
+	t.Right(2, 3, 4, 6)
+	for _, s := range all {
+		texts := []string{s.Cloud, s.Name, dollars(s.Month), dollars(s.Read), dollars(s.Out)}
+		if s.Restores == nil {
+			t.Texts(append(texts, "", "", "")...)
+		}
+		for _, r := range s.Restores {
+			t.Texts(append(texts, r.Tier, dollars(r.USD), r.Wait())...)
+			texts = slices.Repeat([]string{""}, len(texts))
+		}
+	}
+	if err := t.End(); err != nil {
+		return err
+	}
+	a.note("US dollars for %s GB in %s, each read once; restored copies on S3 for %s. List prices of %s.",
+		terminal.Count(k.gb), terminal.Plural(k.files, "object", "objects"), terminal.Plural(k.days, "day", "days"), cost.Date)
 	return nil
 }
 

@@ -155,9 +155,8 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status --project DIR",
 		Short: "Show what is deployed, and drift",
-		Long: `Show what is deployed on each cloud, its URLs, the token's age, what was changed by
-hand since the last deploy, and what the project says but was not deployed yet.
-Nothing is changed.`,
+		Long: `Show what is deployed on each cloud, its URLs, the token's age, drift since the last
+deploy, and what the project says but was not deployed yet. Nothing is changed.`,
 		Example: "  hotreader status --project twin\n  hotreader status --project twin --json",
 		Args:    noArgs,
 		RunE: d.either(a.statusLocal, func(cmd *cobra.Command) error {
@@ -230,7 +229,7 @@ func (a *app) tokenAge(t *deploy.TokenStatus) string {
 }
 
 func (a *app) token() *cobra.Command {
-	cmd := commandGroup("token", "Rotate the inter-cloud token")
+	cmd := commandGroup("token", "Manage the inter-cloud token")
 	cmd.AddCommand(a.rotator())
 	return cmd
 }

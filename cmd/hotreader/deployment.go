@@ -35,7 +35,7 @@ config_iot_devices.json, and config_hot_reader.json for what is out of the
 ordinary. Signing in is the clouds' own business: AWS profiles and variables, az
 login, gcloud's application default credentials.
 
-Terraform or OpenTofu, 1.11 or newer, does the work. Its state is kept in
+Terraform or OpenTofu, 1.11 or newer, does the work. The state is kept in
 PROJECT/.hotreader, or in the backend that config_hot_reader.json names. The
 inter-cloud token is kept in PROJECT/config_inter_cloud.json and in the clouds'
 secret stores, and nowhere else. One command at a time works in a project.`
@@ -196,7 +196,7 @@ func (a *app) mayAsk(cmd *cobra.Command, yes bool) error {
 }
 
 // ask puts a question and returns the line that is answered, without blanks
-// around it.
+// around it; io.EOF if nobody answers.
 func (a *app) ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprint(a.stderr, question)
 	text, err := bufio.NewReader(&terminal.Input{Context: ctx, R: a.stdin}).ReadString('\n')
@@ -204,7 +204,7 @@ func (a *app) ask(ctx context.Context, question string) (string, error) {
 		fmt.Fprintln(a.stderr)
 		return "", ctx.Err()
 	}
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && text != "" {
 		err = nil
 	}
 	return strings.TrimSpace(text), err

@@ -34,10 +34,10 @@ func (a *app) doctor() *cobra.Command {
 	d := examining{}
 	cmd := &cobra.Command{
 		Use:   "doctor --project DIR",
-		Short: "Send real queries through a deployed link, and say which component is broken",
-		Long: `Send real queries through a deployed link, and say which component is broken, why,
-and what to do: the credentials file, the Hot Reader API in hot storage's cloud,
-hot storage, and the twin's reader, which on AWS is invoked as IoT
+		Short: "Send real queries through a deployed link, and name the broken component",
+		Long: `Send real queries through a deployed link, and name the component that is broken,
+why, and what to do: the credentials file, the Hot Reader API in hot storage's cloud,
+hot storage behind it, and the twin's reader, which on AWS is invoked as IoT
 TwinMaker invokes it. Also that none of them answers without the token.
 
 Nothing is changed. A device that has no data yet is a warning.
@@ -45,7 +45,7 @@ Nothing is changed. A device that has no data yet is a warning.
 The credentials are those of Terraform: to invoke the functions on AWS they need
 lambda:InvokeFunction.
 
-Exit code 0: every component is well. 1: one is not.`,
+Exit code 0: every component works. 1: one does not.`,
 		Example: `  hotreader doctor --project factory
   hotreader doctor --project factory --target local
   hotreader doctor --project factory --json | jq -r '.broken[]'`,

@@ -106,7 +106,7 @@ func (a *app) stopped(by interrupted, err error, cmd *cobra.Command, args []stri
 }
 
 // resumed are the commands that go on where they were stopped.
-var resumed = []string{"deploy", "destroy", "rotate"}
+var resumed = []string{"deploy", "destroy", "rotate", "restore"}
 
 // message adds what to do to the errors that come from elsewhere.
 func message(err error) string {

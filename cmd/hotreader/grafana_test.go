@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -299,7 +300,7 @@ func TestGrafanaProvisioning(t *testing.T) {
 	load(t, "dashboards.yaml", &boards, yaml.Unmarshal)
 	var compose struct {
 		Services map[string]struct {
-			Command     []string
+			Command     string
 			Environment map[string]string
 			Volumes     []string
 		}
@@ -321,12 +322,17 @@ func TestGrafanaProvisioning(t *testing.T) {
 	if shown != 2 {
 		t.Errorf("%d dashboards are where Grafana looks for them", shown)
 	}
-	args := compose.Services["hotreader"].Command
-	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
-	s := serving{}
-	s.flags(flags, nil)
-	if err := flags.Parse(args[1:]); err != nil || args[0] != "serve" || s.project != "/twin" || !s.insecure || flags.NArg() > 0 {
-		t.Errorf("%q: %v", args, err)
+	// Docker fills in SOURCE, or what is after its :-.
+	command := regexp.MustCompile(`\$\{SOURCE:-(.*?)\}`)
+	var s serving
+	for source, want := range map[string]serving{"$1": {project: "/twin"}, "--store bolt:/twin/pump.db": {store: "bolt:/twin/pump.db"}} {
+		args := strings.Fields(command.ReplaceAllString(compose.Services["hotreader"].Command, source))
+		flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+		s = serving{}
+		s.flags(flags, nil)
+		if err := flags.Parse(args[1:]); err != nil || args[0] != "serve" || s.project != want.project || s.store != want.store || !s.insecure || flags.NArg() > 0 {
+			t.Errorf("%q: %v", args, err)
+		}
 	}
 	if url := compose.Services["grafana"].Environment["HOTREADER_URL"]; !strings.HasSuffix(s.listen, strings.TrimPrefix(url, "http://hotreader")) {
 		t.Errorf("Grafana asks %s, but it listens on %s", url, s.listen)

@@ -27,7 +27,7 @@ type importing struct {
 	delimiter, decimal, thousands string
 	timeFormat, zone              string
 	headerLine                    string
-	missing, only                 nameList
+	missing, only, units          nameList
 	pivot, badLines               string
 	renames, types                []string
 	merge, replace                bool
@@ -42,7 +42,8 @@ encoding, delimiter, the line with the columns' names, where the time is and how
 it is written, decimal mark. Where it is wrong, or asks, the flags below tell it.
 
 Cells that are numbers, true or false become that: .5, 5., +5 and 007 are
-numbers, too. Empty cells are left out, and so are NaN, null, #N/A and, in a
+numbers, too, and so are the booleans of spreadsheets in other languages, as
+WAHR. Numbers with a unit, as 21.5 °C, are text unless --unit names the unit. Empty cells are left out, and so are NaN, null, #N/A and, in a
 column of numbers, -, NA, n/a and None. All else is text; each cell keeps its
 own kind. Digits are kept as they are. Standard error tells how many values of
 which kind each column gave, and what was left out and why.
@@ -79,6 +80,7 @@ const importExamples = `  hotreader import --store bolt:pump.db --device pump-7 
   hotreader import --store bolt:pump.db --device pump-7 --time-format '%d.%m.%Y %H:%M' pump.csv
   # numbers, and lines around the table
   hotreader import --store bolt:pump.db --device pump-7 --decimal , --thousands . --null -999,NA pump.csv
+  hotreader import --store bolt:pump.db --device pump-7 --unit '°C,bar' pump.csv
   hotreader import --store bolt:pump.db --device pump-7 --header-line 4 --skip-after-header 2 --encoding latin1 logger.dat
   hotreader import --store bolt:pump.db --device pump-7 --bad-lines skip pump.csv
   # a line for each value
@@ -131,7 +133,8 @@ func (k *importing) flags(cmd *cobra.Command) {
 	f.StringVar(&k.delimiter, "delimiter", "", "`character` between the cells of a table, as ';' or '\\t' for a tab")
 	f.StringVar(&k.decimal, "decimal", "", "decimal `mark` of numbers")
 	f.StringVar(&k.thousands, "thousands", "", "`mark` between thousands, as . or ' '")
-	f.Var(&k.missing, "null", "`words` that mean a missing value, beside those that are known; separated by commas")
+	f.Var(&k.units, "unit", "`units` beside numbers, which are not stored, as '°C,%'")
+	f.Var(&k.missing, "null", "`words` that stand for a missing value, beside those that are known; separated by commas")
 	f.StringVar(&k.headerLine, "header-line", "", "`number` of the line with the columns' names; 0 = there is none")
 	f.IntVar(&k.SkipAfter, "skip-after-header", -1, "leave out so many `lines` after the header")
 	f.Lookup("skip-after-header").DefValue = "0" // it is not told
@@ -260,6 +263,9 @@ func (k *importing) checkMarks() (err error) {
 		style.Decimal = ',' // a point between thousands leaves nothing else
 	}
 	style.Missing = k.missing
+	for _, unit := range k.units {
+		style.Units = append(style.Units, strings.TrimSpace(unit))
+	}
 	return nil
 }
 
@@ -398,8 +404,12 @@ func (a *app) sayLeftOut(r *importer.Result) {
 func (a *app) sayWarnings(r *importer.Result) {
 	for _, c := range r.Columns[:min(len(r.Columns), shown)] {
 		if c.Marked > 0 {
-			a.note("%s %s: %s a number with marks (\"%s\"), stored as text; for numbers give --decimal or --thousands, or both, with the mark",
-				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Marked, "text looks like", "texts look like"), terminal.Printable(c.Mark))
+			what := "marks"
+			if strings.HasPrefix(c.Advice, "--unit") {
+				what = "a unit"
+			}
+			a.note("%s %s: %s a number with %s (\"%s\"), stored as text; for numbers give %s",
+				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Marked, "text looks like", "texts look like"), what, terminal.Printable(c.Mark), terminal.Printable(c.Advice))
 		}
 	}
 	for _, note := range r.Notes {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -111,7 +112,12 @@ func (b *beginning) questions() []question {
 		{"name", "The twin's name", false, func() error { return config.CheckTwinName(b.name) }},
 		{"hot", "The cloud of hot storage (aws, azure, gcp)", false, cloud(&b.hot)},
 		{"twin", "The cloud of the twin (aws, azure, gcp; nothing: the same)", true, cloud(&b.twin)},
-		{"device", "A device's id, as its rows carry it", false, func() error { return nil }},
+		{"device", "A device's ID, as in its rows", false, func() error {
+			for i, id := range b.devices {
+				b.devices[i] = strings.TrimSpace(id)
+			}
+			return nil
+		}},
 		{"property", "Its properties, as temperature,state=string", false, func() error {
 			_, err := b.declared()
 			return err
@@ -127,18 +133,21 @@ func (b *beginning) settle(cmd *cobra.Command, q question) error {
 		}
 		return nil
 	}
+	missing := usagef("init: --%s is missing, so nothing is written", q.flag)
 	for {
-		text, err := "", error(nil)
+		text, err := "", io.EOF
 		if terminal.Is(b.app.stdin) {
 			text, err = b.app.ask(cmd.Context(), q.text+": ")
 		}
 		switch {
+		case errors.Is(err, io.EOF) && !q.optional:
+			return missing
+		case errors.Is(err, io.EOF), text == "" && q.optional:
+			return nil
 		case err != nil:
 			return err
-		case text == "" && q.optional:
-			return nil
 		case text == "":
-			return usagef("init: --%s is missing, so nothing is written", q.flag)
+			continue
 		}
 		if err = cmd.Flags().Set(q.flag, text); err == nil {
 			err = q.check()
@@ -155,12 +164,21 @@ func (b *beginning) settle(cmd *cobra.Command, q question) error {
 func (b *beginning) declared() (all []map[string]string, err error) {
 	for _, text := range b.properties {
 		name, word, typed := strings.Cut(text, "=")
-		if word = strings.ToUpper(word); !typed {
+		name, word = strings.TrimSpace(name), strings.ToUpper(strings.TrimSpace(word))
+		if !typed {
 			word = "DOUBLE"
 		}
-		if !slices.Contains(config.DataTypes, word) {
+		switch {
+		case name == "":
+			err = fmt.Errorf("%q has no name before its type", text)
+		case slices.ContainsFunc(all, func(p map[string]string) bool { return p["name"] == name }):
+			err = fmt.Errorf("%s is there twice", name)
+		case !slices.Contains(config.DataTypes, word):
+			err = fmt.Errorf("%s: type %q is unknown; %s", name, strings.ToLower(word), strings.ToLower(meantAndAll(word, config.DataTypes)))
+		}
+		if err != nil {
 			b.properties = nil // to be asked for again
-			return nil, fmt.Errorf("%s: type %q is unknown; %s", name, strings.ToLower(word), strings.ToLower(meantAndAll(word, config.DataTypes)))
+			return nil, err
 		}
 		all = append(all, map[string]string{"name": name, "dataType": word})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 )
 
@@ -57,6 +58,18 @@ func (s *source) listed(ctx context.Context, prefix string) []hotreader.Listed {
 	}
 	devices, _ := lister.Devices(ctx, prefix, "", mostKnown)
 	return devices
+}
+
+// choices lists names at the end of a message, if there are any.
+func choices(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	text := "; there are " + strings.Join(names[:min(len(names), 20)], ", ")
+	if len(names) > 20 {
+		text += " …"
+	}
+	return terminal.Printable(text)
 }
 
 // meantOf says which device or property a query may have meant that found nothing.

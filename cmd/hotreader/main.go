@@ -128,8 +128,8 @@ func (a *app) root() *cobra.Command {
 on the twin's own cloud or on another one. An answer has all rows and all digits,
 or it is an error.
 
-Results go to stdout, diagnostics to stderr. Output to a pipe is plain; colours
-and progress are for terminals (NO_COLOR is honoured).
+Results go to stdout, diagnostics to stderr. What a pipe reads is plain; colours and
+progress are for terminals (NO_COLOR is honoured).
 
 ` + exitText,
 		Example: `  hotreader demo                 see three clouds read each other
@@ -150,7 +150,7 @@ and progress are for terminals (NO_COLOR is honoured).
 	root.SetHelpCommand(a.help())
 	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.inspect(), a.devices(), a.mcp(),
 		a.initer(), a.validator(), a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
-		a.renderer(), a.token(), a.cost(), a.version())
+		a.renderer(), a.token(), a.restore(), a.cost(), a.version())
 	root.AddCommand(a.hiddenCommands()...)
 	completeFolders(root)
 	root.InitDefaultCompletionCmd()
@@ -248,8 +248,8 @@ func (a *app) version() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print which build this is",
-		Long: `Say which build this is: version, commit, Go version and platform. In JSON commit
+		Short: "Print the version",
+		Long: `Print the version of this build: version, commit, Go version and platform. In JSON commit
 is "" and modified null if the build had no version control to ask.`,
 		Example: `  hotreader version
   hotreader version --json | jq -r .commit`,

@@ -64,9 +64,20 @@ func (o *operator) Approve(ctx context.Context, s deploy.SidePlan) (bool, error)
 	}
 	if o.question == "" {
 		answer, err := o.app.ask(ctx, "This cannot be undone. The twin's name, to destroy this on "+string(s.Cloud)+": ")
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
 		return answer == o.engine.Project.Twin, err
 	}
-	answer, err := o.app.ask(ctx, o.question+" on "+string(s.Cloud)+"? [y/N] ")
+	return o.app.agreed(ctx, o.question+" on "+string(s.Cloud))
+}
+
+// agreed asks for a yes.
+func (a *app) agreed(ctx context.Context, question string) (bool, error) {
+	answer, err := a.ask(ctx, question+"? [y/N] ")
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
 	switch strings.ToLower(answer) {
 	case "y", "yes":
 		return err == nil, err

@@ -135,12 +135,16 @@ func TestTerminal(t *testing.T) {
 func TestInitAsks(t *testing.T) {
 	tty, control, written := terminalPair(t, 80)
 	dir := filepath.Join(t.TempDir(), "twin")
-	if _, err := control.WriteString("9lives\nfactory\nasw\naws\n\npump-7\nspeed=integre\ntemperature,speed=integer\n"); err != nil {
+	if _, err := control.WriteString("9lives\n\nfactory\nasw\naws\n\npump-7\nspeed=integre\nspeed, speed\n=long\ntemperature, speed=integer\n"); err != nil {
 		t.Fatal(err)
 	}
 	code := run(t.Context(), []string{"init", "--project", dir}, tty, tty, tty)
-	if said := written(); code != 0 || !strings.Contains(said, `did you mean "aws"`) || !strings.Contains(said, "begins with '9'") || !strings.Contains(said, "did you mean integer?") {
+	if said := written(); code != 0 || !strings.Contains(said, `did you mean "aws"`) || !strings.Contains(said, "begins with '9'") || !strings.Contains(said, "did you mean integer?") ||
+		!strings.Contains(said, "speed is there twice") || !strings.Contains(said, `"=long" has no name`) {
 		t.Errorf("exit code %d: %s", code, said)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "config_iot_devices.json")); err != nil || !strings.Contains(string(text), `"name": "speed"`) {
+		t.Errorf("%s, %v", text, err)
 	}
 	if code := run(t.Context(), []string{"validate", "--project", dir}, nil, io.Discard, os.Stderr); code != 0 {
 		t.Errorf("validate exits with %d", code)

@@ -271,9 +271,9 @@ func (k *asking) query(cmd *cobra.Command) (q hotreader.Query, err error) {
 	}
 	switch {
 	case k.device == "":
-		return q, usagef("%s: which device? Give --device ID", cmd.Name())
+		return q, usagef("%s: which device? Give --device ID%s", cmd.Name(), choices(k.source.ids(cmd.Context())))
 	case len(k.names) == 0:
-		return q, usagef("%s: which property? Give --property NAME", cmd.Name())
+		return q, usagef("%s: which property? Give --property NAME%s", cmd.Name(), choices(k.source.properties(cmd.Context(), k.device)))
 	case k.asJSON && k.format != "" && k.format != "json":
 		return q, usagef("%s: --json and --format %s contradict each other; choose one", cmd.Name(), k.format)
 	case k.asJSON:

@@ -32,7 +32,7 @@ func (a *app) validator() *cobra.Command {
 		Use:   "validate --project DIR",
 		Short: "Check a project folder: all that plan would reject",
 		Long: `Check a project folder: names, devices, layout, options and connections, all that
-plan would reject. It asks no cloud and changes nothing. Each problem is a line
+plan would reject. It sends no request and changes nothing. Each problem is a line
 with the file and the place in it.
 
 Editors check most of it as you type, by the JSON Schemas in the folder schemas.`,

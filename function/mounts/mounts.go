@@ -14,13 +14,14 @@ type Options struct {
 	Twin    string // its name, a label of Prometheus' series
 	Version string // as MCP's clients see it
 	Samples int    // as promapi.Options have it
+	Answer  int    // the same
 }
 
 // All returns the parts.
 func All(o Options) []httpapi.Mount {
 	return []httpapi.Mount{
 		{Path: promapi.Prefix, Make: func(in httpapi.Inside) (httpapi.Mounted, error) {
-			return promapi.New(promapi.Options{Reader: in.Reader, May: in.May, Problem: in.Problem, Catalog: in.Catalog, Lister: in.Lister, Twin: o.Twin, Samples: o.Samples})
+			return promapi.New(promapi.Options{Reader: in.Reader, May: in.May, Problem: in.Problem, Catalog: in.Catalog, Lister: in.Lister, Twin: o.Twin, Samples: o.Samples, Answer: o.Answer})
 		}},
 		{Path: mcpserver.Path, Make: func(in httpapi.Inside) (httpapi.Mounted, error) {
 			return mcpserver.New(mcpserver.Options{Reader: in.Reader, May: in.May, Problem: in.Problem, Catalog: in.Catalog, Lister: in.Lister, Version: o.Version})
@@ -28,6 +29,8 @@ func All(o Options) []httpapi.Mount {
 	}
 }
 
-// Samples is how many samples a query on a function may read. Its memory is smaller than
-// a server's.
-const Samples = 1_000_000
+// What a query on a function may read, and answer. Its memory is smaller than a server's.
+const (
+	Samples = 1_000_000
+	Answer  = 8 << 20
+)

@@ -42,6 +42,7 @@ var installed = []struct{ from, to string }{
 	{"CHANGELOG.md", "/usr/share/doc/hotreader/CHANGELOG.md"},
 	{"man", "/usr/share/man/man1"},
 	{"schemas", "/usr/share/hotreader/schemas"},
+	{"grafana", "/usr/share/hotreader/grafana"},
 	{"completions/hotreader.bash", "/usr/share/bash-completion/completions/hotreader"},
 	{"completions/_hotreader", "/usr/share/zsh/vendor-completions/_hotreader"},
 	{"completions/hotreader.fish", "/usr/share/fish/vendor_completions.d/hotreader.fish"},
@@ -113,8 +114,8 @@ func (d *dist) packInstalled(name, program string) ([]component, error) {
 	return nil, cmd.Run()
 }
 
-// beside returns what goes with the command: licenses, manual pages, completions and
-// schemas.
+// beside returns what goes with the command: licenses, manual pages, completions,
+// schemas and what Grafana needs.
 func (d *dist) beside(program string) ([]file, error) {
 	if d.extras == nil {
 		manual, out := filepath.Join(d.temp, "manual"), filepath.Join(d.temp, "beside")
@@ -126,7 +127,7 @@ func (d *dist) beside(program string) ([]file, error) {
 		if err := cmd.Run(); err != nil {
 			return nil, err
 		}
-		for folder, names := range map[string]string{out: ".", ".": "schemas"} {
+		for folder, names := range map[string]string{out: ".", ".": "schemas", "docs": "grafana"} {
 			if err := d.take(os.DirFS(folder), names); err != nil {
 				return nil, err
 			}

@@ -225,7 +225,7 @@ func TestArchivedObjects(t *testing.T) {
 	}
 	q := hotreader.Query{Device: "d", Properties: []string{"v"}}
 	for r, err := range s.Scan(t.Context(), q) {
-		if !errors.Is(err, hotreader.CodeNotRestored) || !strings.Contains(err.Error(), "1 objects of 58 bytes lie in archive storage (DEEP_ARCHIVE), from 2023-12-31T00:00:00Z to 2024-01-02T23:59:59Z") {
+		if !errors.Is(err, hotreader.CodeNotRestored) || !strings.Contains(err.Error(), "1 object of 58 bytes lies in archive storage (DEEP_ARCHIVE), from 2023-12-31T00:00:00Z to 2024-01-02T23:59:59Z; a restore costs about 0.01 USD (list prices of 2026-11-23) and takes up to 12 h; ask for it with hotreader restore: a query never does") {
 			t.Errorf("%v, %v", r, err)
 		}
 	}

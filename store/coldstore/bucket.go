@@ -2,6 +2,7 @@ package coldstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -18,6 +19,7 @@ type Object struct {
 	Modified time.Time // when it was written
 	Archive  string    // the storage class that must be restored before it can be read, as DEEP_ARCHIVE; "" = it can be read
 	Asked    bool      // such a restore goes on
+	Until    time.Time // when a restored copy ends, or ended; zero = there is none
 }
 
 // A Bucket is object storage, or the part of it that one Store reads. It is safe for
@@ -131,6 +133,12 @@ func (b *countedBody) Read(p []byte) (int, error) {
 // Changed is the error of an object that is not as it was listed.
 func Changed(o *Object) error {
 	return &hotreader.Error{Op: "cold storage: read " + o.Key, Code: hotreader.CodeUnavailable, Err: &changed{o.Key}}
+}
+
+// IsChanged reports whether err is that of Changed.
+func IsChanged(err error) bool {
+	_, is := errors.AsType[*changed](err)
+	return is
 }
 
 type changed struct{ key string }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -56,12 +57,15 @@ type Store struct {
 	dates  layout.Template       // of the device's field
 	habit  atomic.Pointer[habit] // of the keys; nil = not known, or not needed
 	most   int64                 // see maxHeld
+	held   atomic.Int64          // bytes that all scans hold, of rows and of pages of Parquet
+	room   int64                 // for them
+	first  atomic.Pointer[scan]  // holds more than there is room for; nil = none does
 	tail   atomic.Int64          // bytes of the longest footer of late
 }
 
 // New returns a Store of what a bucket holds. An error is of CodeConfig.
 func New(b Bucket, o Options) (*Store, error) {
-	s := &Store{bucket: b, prefix: o.Prefix, format: o.Format, late: max(0, cmp.Or(o.Late, DefaultLate)), layout: o.Layout.WithDefaults(), most: maxHeld}
+	s := &Store{bucket: b, prefix: o.Prefix, format: o.Format, late: max(0, cmp.Or(o.Late, DefaultLate)), layout: o.Layout.WithDefaults(), most: maxHeld, room: room()}
 	if s.prefix != "" && !strings.HasSuffix(s.prefix, "/") {
 		s.prefix += "/"
 	}
@@ -110,10 +114,51 @@ func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 // all reads all parts, and leaves nothing running.
 func (s *scan) all(ctx context.Context, yield func(hotreader.Row, error) bool) error {
 	inner, cancel := context.WithCancel(ctx)
-	defer s.running.Wait()
+	defer func() {
+		s.running.Wait()
+		s.store.held.Add(-s.held.Load() - s.pages.Load())
+		s.store.first.CompareAndSwap(s, nil)
+	}()
 	defer cancel()
 	s.ctx = inner
 	return s.run(yield)
+}
+
+// room returns how much memory the scans of a Store may hold together: a quarter of what
+// the program may take.
+func room() int64 { return min(512<<20, debug.SetMemoryLimit(-1)/4) }
+
+// hold counts bytes of rows that the scan holds.
+func (s *scan) hold(n int64) {
+	s.held.Add(n)
+	s.store.held.Add(n)
+}
+
+// full reports whether all scans hold more than there is room for.
+func (s *scan) full() bool { return s.store.held.Load() > s.store.room }
+
+// open counts bytes of a page of Parquet before they are taken.
+func (s *scan) open(n int64) error {
+	own := s.pages.Add(n)
+	if s.store.held.Add(n); n <= 0 {
+		return nil
+	}
+	return s.fits(own)
+}
+
+// fits returns an error if there is no room for what a scan holds. One scan may go on where
+// there is none, so that not all of them end for want of what the others hold.
+func (s *scan) fits(own int64) error {
+	op := "cold storage: read " + s.store.bucket.String()
+	switch {
+	case !s.full():
+		return nil
+	case own > s.store.room:
+		return &hotreader.Error{Op: op, Code: hotreader.CodeTooLarge, Err: fmt.Errorf("the query needs more memory for cold storage than there is (%s); ask for fewer properties or a shorter range", size(s.store.room))}
+	case s.store.first.Load() == s, s.store.first.CompareAndSwap(nil, s):
+		return nil
+	}
+	return &hotreader.Error{Op: op, Code: hotreader.CodeOverloaded, RetryAfter: 5 * time.Second, Err: errors.New("other queries take the memory for cold storage; ask again")}
 }
 
 // fail makes err an *hotreader.Error.

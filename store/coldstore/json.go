@@ -174,6 +174,9 @@ func (d *decoder) skip() { d.data = d.data[1:] }
 // more reads more bytes behind those that are there. What was decoded refers to none of
 // them by now.
 func (d *decoder) more() error {
+	if err := d.scan.ctx.Err(); err != nil { // of a few bytes decompression may make many
+		return err
+	}
 	if len(d.data) >= maxItem {
 		return fmt.Errorf("an item has more than %d bytes, or never ends", maxItem)
 	}
@@ -181,8 +184,15 @@ func (d *decoder) more() error {
 		d.memory = make([]byte, max(d.first, 4*len(d.data)))
 	}
 	kept := copy(d.memory, d.data)
-	n, err := d.in.Read(d.memory[kept:])
-	if d.data = d.memory[:kept+n]; err == io.EOF {
+	d.data = d.memory[:kept]
+	var err error
+	for n := kept; err == nil && n < max(1, 2*kept); { // as much again: the item is decoded from its beginning
+		var more int
+		more, err = d.in.Read(d.memory[n:])
+		n += more
+		d.data = d.memory[:n]
+	}
+	if err == io.EOF {
 		d.eof, err = true, nil
 	}
 	return err

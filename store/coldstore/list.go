@@ -2,7 +2,6 @@ package coldstore
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -185,48 +184,4 @@ func common(a, b string) int {
 		}
 	}
 	return min(len(a), len(b))
-}
-
-// archived returns the error of objects that must be restored first.
-func archived(parts []part) error {
-	var n, size int64
-	var from, to time.Time
-	classes := map[string]bool{}
-	asked := true
-	for _, p := range parts {
-		if p.object.Archive == "" {
-			continue
-		}
-		n, size, asked = n+1, size+p.object.Size, asked && p.object.Asked
-		classes[p.object.Archive] = true
-		if from.IsZero() || p.from.Before(from) {
-			from = p.from
-		}
-		if p.to.After(to) {
-			to = p.to
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	return &hotreader.Error{Op: "cold storage", Code: hotreader.CodeNotRestored, Err: &NotRestored{Objects: n, Bytes: size, From: from, To: to, Asked: asked, Classes: slices.Sorted(keys(classes))}}
-}
-
-// NotRestored says what must be restored before a query can be answered.
-type NotRestored struct {
-	Objects, Bytes int64
-	From, To       time.Time // of their rows, as their keys tell; zero = not told
-	Classes        []string  // storage classes
-	Asked          bool      // the restore of all of them goes on
-}
-
-func (n *NotRestored) Error() string {
-	text := fmt.Sprintf("%d objects of %s lie in archive storage (%s)", n.Objects, size(n.Bytes), strings.Join(n.Classes, ", "))
-	if !n.From.IsZero() && !n.To.IsZero() {
-		text += fmt.Sprintf(", from %s to %s", n.From.UTC().Format(time.RFC3339), n.To.UTC().Format(time.RFC3339))
-	}
-	if n.Asked {
-		return text + "; they are being restored; ask again later"
-	}
-	return text + "; they must be restored before they can be read, which costs money and takes hours; hotreader does not ask for it by itself"
 }

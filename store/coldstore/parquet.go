@@ -1,14 +1,22 @@
 package coldstore
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 
 	"hotreader"
@@ -24,7 +32,8 @@ const (
 
 // A group is a row group of a Parquet file.
 type group struct {
-	file    *parquet.File
+	file    *parquet.File    // as if nothing in it were compressed
+	meta    *format.RowGroup // as it is
 	index   int
 	fields  []parquet.LeafColumn // by what is found in an item; those without a Node are not there
 	bytes   *ranges
@@ -35,10 +44,11 @@ type group struct {
 func (s *scan) groups(w *window) ([]part, error) {
 	p := w.feed.part
 	r := &ranges{scan: s, object: p.object}
-	if err := r.tail(&s.store.tail); err != nil {
+	footer, err := r.tail(&s.store.tail)
+	if err != nil {
 		return nil, err
 	}
-	f, err := parquet.OpenFile(r, p.object.Size, parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(64<<10))
+	meta, f, err := openFile(footer)
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +61,9 @@ func (s *scan) groups(w *window) ([]part, error) {
 		return nil, s.lacks(p.object, f.Schema(), s.store.layout.DeviceKey)
 	}
 	parts := []part{} // none is not nil
-	for i, g := range f.Metadata().RowGroups {
+	for i, g := range meta.RowGroups {
 		p := w.feed.part
-		p.group = &group{file: f, index: i, fields: fields, bytes: &ranges{scan: s, object: p.object}}
+		p.group = &group{file: f, meta: &meta.RowGroups[i], index: i, fields: fields, bytes: &ranges{scan: s, object: p.object}}
 		if p.from, p.to, err = s.span(&g.Columns[at.ColumnIndex].MetaData.Statistics, at, p); err != nil {
 			return nil, err
 		}
@@ -62,6 +72,35 @@ func (s *scan) groups(w *window) ([]part, error) {
 		}
 	}
 	return parts, nil
+}
+
+// openFile opens a file by its footer, as if its columns had never been compressed: see
+// pages. It returns the footer, too.
+func openFile(footer []byte) (*format.FileMetaData, *parquet.File, error) {
+	if n, err := measure(footer); err != nil || n != len(footer) {
+		return nil, nil, fmt.Errorf("the file's footer: %w", cmp.Or(err, errClaims))
+	}
+	compact, meta := new(thrift.CompactProtocol), new(format.FileMetaData)
+	if err := thrift.Unmarshal(compact, footer, meta); err != nil {
+		return nil, nil, err
+	}
+	var codecs []format.CompressionCodec // the library looks at those of the first row group
+	if len(meta.RowGroups) > 0 {
+		for i := range meta.RowGroups[0].Columns {
+			c := &meta.RowGroups[0].Columns[i].MetaData
+			codecs, c.Codec = append(codecs, c.Codec), format.Uncompressed
+		}
+	}
+	file, err := thrift.Marshal(compact, meta)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, codec := range codecs {
+		meta.RowGroups[0].Columns[i].MetaData.Codec = codec
+	}
+	file = append(binary.LittleEndian.AppendUint32(file, uint32(len(file))), magicParquet...)
+	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)), parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(4<<10))
+	return meta, f, err
 }
 
 // lacks is the error of a file without a column that it must have.
@@ -163,7 +202,7 @@ func (g *group) decode(s *scan, w *window) error {
 		g.bytes.spans, g.bytes.blocks = nil, nil
 	}()
 	it := newItem(s, w)
-	for range g.meta().NumRows {
+	for range g.meta.NumRows {
 		it.begin()
 		var at *time.Time
 		for _, c := range columns {
@@ -194,8 +233,6 @@ func (g *group) decode(s *scan, w *window) error {
 	return nil
 }
 
-func (g *group) meta() *format.RowGroup { return &g.file.Metadata().RowGroups[g.index] }
-
 // columns prepares the columns of the row group that are to be read, and fetches them.
 func (g *group) columns(s *scan, w *window) (columns []*column, err error) {
 	n, part := len(s.columns), &w.feed.part
@@ -204,7 +241,7 @@ func (g *group) columns(s *scan, w *window) (columns []*column, err error) {
 		if leaf.Node == nil || i == n+deviceField && part.sure {
 			continue
 		}
-		m := &g.meta().Columns[leaf.ColumnIndex].MetaData
+		m := &g.meta.Columns[leaf.ColumnIndex].MetaData
 		if leaf.MaxRepetitionLevel > 0 {
 			if i >= n {
 				return nil, bad(part.object, hotreader.CodeUnreadable, "the column %s is a list", strings.Join(leaf.Path, "."))
@@ -225,7 +262,11 @@ func (g *group) columns(s *scan, w *window) (columns []*column, err error) {
 		if !ok {
 			return nil, errors.New("a column cannot be read from the file")
 		}
-		columns = append(columns, &column{at: i, converter: s.converter(leaf), chunk: chunk, bytes: g.bytes, buffer: make([]parquet.Value, 0, 256)})
+		g.file.Metadata().RowGroups[g.index].Columns[leaf.ColumnIndex].MetaData.TotalCompressedSize = math.MaxInt64 // how far pages goes
+		columns = append(columns, &column{at: i, converter: s.converter(leaf), chunk: chunk, buffer: make([]parquet.Value, 0, 256), bytes: &pages{
+			scan: s, in: bufio.NewReaderSize(io.NewSectionReader(g.bytes, from, to-from), leastPeek), codec: m.Codec, at: from,
+			levels: [2]int{0, bits.Len(uint(leaf.MaxDefinitionLevel))},
+		}})
 	}
 	return columns, g.bytes.plan(spans)
 }
@@ -235,7 +276,7 @@ type column struct {
 	converter
 	at     int // in what is found of an item
 	chunk  *parquet.FileColumnChunk
-	bytes  *ranges
+	bytes  *pages
 	pages  parquet.Pages
 	page   parquet.Page
 	values parquet.ValueReader
@@ -279,6 +320,7 @@ func (c *column) close() {
 	if c.pages != nil {
 		c.pages.Close()
 	}
+	c.bytes.close()
 }
 
 // A converter makes values of a column ours.

@@ -61,36 +61,35 @@ func (r *ranges) fetch(s *span) error {
 	return err
 }
 
-// tail fetches the file's end, with its footer.
-func (r *ranges) tail(longest *atomic.Int64) error {
+// tail fetches the file's end, and returns the footer that is in it.
+func (r *ranges) tail(longest *atomic.Int64) ([]byte, error) {
 	size := r.object.Size
 	if size < 12 {
-		return errors.New("the file is too short")
+		return nil, errors.New("the file is too short")
 	}
 	s := span{at: max(0, size-max(leastTail, longest.Load())), to: size}
 	if err := r.fetch(&s); err != nil {
-		return err
+		return nil, err
 	}
 	end := s.bytes[len(s.bytes)-8:]
 	footer := int64(binary.LittleEndian.Uint32(end))
 	switch {
 	case string(end[4:]) != "PAR1":
-		return fmt.Errorf("the file does not end as Parquet does, but with %q", end[4:])
+		return nil, fmt.Errorf("the file does not end as Parquet does, but with %q", end[4:])
 	case footer > maxFooter || footer > size-12:
-		return fmt.Errorf("the file's footer has %d bytes", footer)
+		return nil, fmt.Errorf("the file's footer has %d bytes", footer)
 	}
-	r.spans = []span{s}
 	if from := size - 8 - footer; from < s.at {
 		before := span{at: from, to: s.at}
 		if err := r.fetch(&before); err != nil {
-			return err
+			return nil, err
 		}
-		r.spans = []span{{before.at, s.to, append(before.bytes, s.bytes...)}}
+		s = span{before.at, s.to, append(before.bytes, s.bytes...)}
 	}
 	if seen := footer + 8; seen > longest.Load() {
 		longest.Store(min(seen, 1<<20))
 	}
-	return nil
+	return s.bytes[int64(len(s.bytes))-8-footer:][:footer], nil
 }
 
 // ReadAt implements io.ReaderAt.

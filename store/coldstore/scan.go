@@ -4,8 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
-	"iter"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +26,7 @@ type scan struct {
 
 	running  sync.WaitGroup
 	held     atomic.Int64 // bytes of decoded rows
+	pages    atomic.Int64 // bytes of open pages of Parquet
 	waiting  feeds        // not begun
 	begun    feeds
 	archived error // of the parts that must be restored first
@@ -162,7 +161,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		return err
 	}
 	few := s.query.Last || s.query.Limit > 0 && s.query.Limit <= hotreader.LookBack
-	if s.archived = archived(parts); s.archived != nil && !few {
+	if s.archived = s.notRestored(parts); s.archived != nil && !few {
 		return s.archived
 	}
 	s.waiting.backward, s.begun.backward = s.query.Backward(), s.query.Backward()
@@ -182,7 +181,7 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
 			return nil
 		}
-		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4) {
+		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4 && s.store.held.Load() < s.store.room/2) {
 			s.begin()
 		}
 		if s.begun.Len() == 0 {
@@ -233,7 +232,7 @@ func (s *scan) receive(f *feed) error {
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
-	s.held.Add(-f.bytes)
+	s.hold(-f.bytes)
 	f.bytes = b.bytes
 	if f.rows = b.rows; ok && b.err == nil && b.parts == nil {
 		heap.Fix(&s.begun, 0)
@@ -282,8 +281,6 @@ func (s *scan) unreadable() error {
 	s.stats.Warn(hotreader.Warning{Reason: hotreader.Unreadable, Count: s.odd.n, Detail: "of the first, " + s.odd.first})
 	return nil
 }
-
-func keys(m map[string]bool) iter.Seq[string] { return maps.Keys(m) }
 
 // size writes a number of bytes as people do.
 func size(n int64) string {

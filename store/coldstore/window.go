@@ -104,7 +104,7 @@ func (w *window) add(t time.Time, values []hotreader.Value) error {
 	w.rows = append(w.rows, r)
 	n := int64(len(r.packed) + rowBytes)
 	w.bytes += n
-	if w.scan.held.Add(n) > w.scan.store.most && w.bytes > leastHeld {
+	if w.scan.hold(n); (w.scan.held.Load() > w.scan.store.most || w.scan.full()) && w.bytes > leastHeld {
 		return w.shrink()
 	}
 	return nil
@@ -143,7 +143,11 @@ func (w *window) pack(values []hotreader.Value) []byte {
 // shrink makes room.
 func (w *window) shrink() error {
 	if w.disorder {
-		if w.bytes < w.scan.store.most && w.scan.held.Load() < 2*w.scan.store.most {
+		held := w.scan.held.Load()
+		if err := w.scan.fits(held); err != nil {
+			return err
+		}
+		if w.bytes < w.scan.store.most && held < 2*w.scan.store.most {
 			return nil
 		}
 		return w.tooLarge()
@@ -165,7 +169,7 @@ func (w *window) shrink() error {
 	w.bytes -= bytes
 	if w.scan.query.Backward() {
 		w.dropped = &last
-		w.scan.held.Add(-bytes)
+		w.scan.hold(-bytes)
 		return nil
 	}
 	w.passed = &last

@@ -42,7 +42,7 @@ function valueTicks(low, high, most) {
 	const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
 	for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) {
 		const v = i * step + 0; // never -0
-		all.push([v, Math.abs(v) >= 1e7 || (step < 1e-5) ? v.toExponential(2).replace("e+", "e") : v.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })]);
+		all.push([v, Math.abs(v) >= 1e7 || (step < 1e-5) ? v.toExponential(2).replace("e+", "e") : v.toFixed(digits)]);
 	}
 	return all;
 }

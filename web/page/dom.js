@@ -24,10 +24,10 @@ export const localTime = ms => stamp.format(ms);
 
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-// span says a length of time in its largest unit.
-export function span(ms) {
+// span says a length of time in its largest unit, and in as many more as are asked for.
+export function span(ms, more = 0) {
 	for (const [unit, size] of [["d", 864e5], ["h", 36e5], ["min", 6e4], ["s", 1e3]]) {
-		if (ms >= size) return `${Math.floor(ms / size)} ${unit}`;
+		if (ms >= size) return `${Math.floor(ms / size)} ${unit}${more && ms % size >= 1e3 ? ` ${span(ms % size, more - 1)}` : ""}`;
 	}
 	return "0 s";
 }

@@ -153,10 +153,12 @@ function layout(chartable) {
 	said(device.warnings ?? []);
 }
 
-// choose takes the first properties to chart, numbers before others.
+// choose takes the first properties to chart, numbers before others, and those without a
+// value in the first range last.
 function choose(chartable) {
 	const names = chartable.map(p => p.name), numeric = names.filter(name => isNumber(device.newest.get(name)?.value));
-	device.chosen = [...new Set([...numeric, ...names])].slice(0, SHOWN);
+	const recent = names.filter(name => Date.parse(device.newest.get(name)?.time) >= device.last - DAY);
+	device.chosen = [...new Set([...numeric, ...recent, ...names])].slice(0, SHOWN);
 }
 
 function toggle(name) {
@@ -288,7 +290,7 @@ function aged() {
 		else if (value.textContent === "…") value.textContent = "no value";
 	}
 	const { first, last } = device;
-	$.extent.textContent = device.first_time ? `${span(last - first)} of rows, from ${localTime(first)} to ${localTime(last)}.` : "";
+	$.extent.textContent = device.first_time ? `${span(last - first, 1)} of rows, from ${localTime(first)} to ${localTime(last)}.` : "";
 }
 
 // watch asks for the newest values for as long as the device is shown and the tab seen.

@@ -167,7 +167,7 @@ func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io
 var rules = []failure.Rule{
 	{For: "ContainerNotFound", Code: hotreader.CodeNotFound, Text: "there is no such container; check its name and the account"},
 	{For: "BlobArchived BlobBeingRehydrated", Code: hotreader.CodeNotRestored,
-		Text: "the blob is in the Archive tier and must be rehydrated before it can be read: set its tier to Hot or Cool"},
+		Text: "the blob is in the Archive tier and must be restored before it can be read: hotreader restore asks for it"},
 	{For: "AuthenticationFailed InvalidAuthenticationInfo NoAuthenticationInformation status:401", Code: hotreader.CodeConfig,
 		Text: "the credentials were refused ({code}): {message}"},
 	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Code: hotreader.CodeForbidden,
@@ -178,6 +178,10 @@ var rules = []failure.Rule{
 }
 
 func (b *Bucket) fail(ctx context.Context, doing string, err error) error {
+	return b.failed(ctx, doing, err, rules)
+}
+
+func (b *Bucket) failed(ctx context.Context, doing string, err error, rules []failure.Rule) error {
 	f := failure.Failure{Op: "azure blob: " + doing + " of " + b.name, Doing: doing, Err: err, Words: []string{"service", "Azure Blob Storage", "endpoint", b.endpoint}}
 	if e, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		f.Names = []string{e.ErrorCode, "status:" + strconv.Itoa(e.StatusCode)}

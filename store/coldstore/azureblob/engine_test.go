@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"hotreader"
+	"hotreader/store/coldstore"
 	"hotreader/store/coldstore/azureblob"
 	"hotreader/store/coldstore/buckettest"
 	"hotreader/test/engine"
@@ -57,6 +58,21 @@ func TestAzurite(t *testing.T) {
 		if _, err := b.Read(t.Context(), &page.Objects[0], 0, 1); !errors.Is(err, hotreader.CodeNotRestored) {
 			t.Errorf("an archived blob: %v", err)
 		}
+	}
+	// A restore sets the tier, by a priority; asked for again, it stands.
+	restorer := azureblob.Restorer{Bucket: b}
+	for _, tier := range []string{"expedited", "standard"} {
+		if err := restorer.Restore(t.Context(), &coldstore.Object{Key: "archive/dt=2024-01-01/a.jsonl"}, tier, 7); err != nil {
+			t.Error(err)
+		}
+	}
+	for page, err := range b.List(t.Context(), "archive/", "") {
+		if err != nil || len(page.Objects) != 1 || page.Objects[0].State() != coldstore.Online {
+			t.Errorf("after the restore: %+v, %v", page, err)
+		}
+	}
+	if err := restorer.Restore(t.Context(), &coldstore.Object{Key: "archive/gone"}, "standard", 7); !coldstore.IsChanged(err) {
+		t.Errorf("a blob that is gone: %v", err)
 	}
 	o.Container = "no-such-container"
 	none, err := azureblob.NewFunction(o)

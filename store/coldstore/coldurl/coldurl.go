@@ -27,6 +27,9 @@ type Store struct {
 	bucket coldstore.Bucket
 }
 
+// Bucket is where the objects lie.
+func (s Store) Bucket() coldstore.Bucket { return s.bucket }
+
 // Write implements hotreader.Writer.
 func (Store) Write(context.Context, string, []hotreader.Record) error {
 	return &hotreader.Error{Op: "cold storage: write", Code: hotreader.CodeInvalid, Err: errors.New("object storage is only read here")}

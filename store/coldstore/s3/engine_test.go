@@ -66,6 +66,28 @@ func TestMoto(t *testing.T) {
 		}
 	}
 
+	// A restore of it, asked for twice, makes it readable.
+	restorer := s3.Restorer{Bucket: b}
+	archived := coldstore.Object{Key: "archive/dt=2024-01-01/a.jsonl"}
+	for range 2 {
+		if err := restorer.Restore(t.Context(), &archived, "bulk", 3); err != nil {
+			t.Error(err)
+		}
+	}
+	for page, err := range b.List(t.Context(), "archive/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.Read(t.Context(), &page.Objects[0], 0, 1)
+		if err != nil {
+			t.Fatalf("a restored object: %v", err)
+		}
+		r.Close()
+	}
+	if err := restorer.Restore(t.Context(), &coldstore.Object{Key: "archive/gone"}, "standard", 7); !coldstore.IsChanged(err) {
+		t.Errorf("an object that is gone: %v", err)
+	}
+
 	none, err := s3.New(t.Context(), s3.Options{Bucket: "no-such-bucket"})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -106,11 +107,14 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 
 func object(o *types.Object) coldstore.Object {
 	c := coldstore.Object{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Version: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified)}
-	restore := o.RestoreStatus
-	if o.StorageClass == types.ObjectStorageClassGlacier || o.StorageClass == types.ObjectStorageClassDeepArchive {
-		if c.Asked = restore != nil && aws.ToBool(restore.IsRestoreInProgress); c.Asked || restore == nil || restore.RestoreExpiryDate == nil {
-			c.Archive = string(o.StorageClass)
-		}
+	if o.StorageClass != types.ObjectStorageClassGlacier && o.StorageClass != types.ObjectStorageClassDeepArchive {
+		return c
+	}
+	if r := o.RestoreStatus; r != nil {
+		c.Asked, c.Until = aws.ToBool(r.IsRestoreInProgress), aws.ToTime(r.RestoreExpiryDate)
+	}
+	if c.Asked || !c.Until.After(time.Now()) {
+		c.Archive = string(o.StorageClass)
 	}
 	return c
 }
@@ -136,7 +140,7 @@ var rules = []failure.Rule{
 	{For: "AccessDenied AllAccessDisabled AccountProblem status:403", Doing: "list", Code: hotreader.CodeForbidden,
 		Text: "the role lacks s3:ListBucket on this bucket and prefix: {message}"},
 	{For: "InvalidObjectState", Code: hotreader.CodeNotRestored,
-		Text: "the object is in archive storage and must be restored before it can be read: aws s3api restore-object asks for it"},
+		Text: "the object is in archive storage and must be restored before it can be read: hotreader restore asks for it"},
 	{For: "UnrecognizedClientException InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken RequestTimeTooSkewed", Code: hotreader.CodeConfig,
 		Text: "the AWS credentials were refused ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
 	{For: "AccessDenied AllAccessDisabled KMS* status:403", Code: hotreader.CodeForbidden,
@@ -148,6 +152,10 @@ var rules = []failure.Rule{
 
 // fail makes err, which a call of the SDK returned, an *hotreader.Error.
 func (b *Bucket) fail(ctx context.Context, doing string, err error) error {
+	return b.failed(ctx, doing, err, rules)
+}
+
+func (b *Bucket) failed(ctx context.Context, doing string, err error, rules []failure.Rule) error {
 	f := failure.Failure{Op: "s3: " + doing + " of bucket " + b.name, Doing: doing, Err: err, Words: []string{
 		"service", "S3", "endpoint", cmp.Or(aws.ToString(b.client.Options().BaseEndpoint), "S3"), "region", b.client.Options().Region}}
 	status := 0

@@ -140,7 +140,7 @@ func (f *file) fit(cells []string) ([]string, error) {
 		return cells[:want], nil
 	}
 	for i := len(cells); i < want; i++ {
-		if !f.guess.Columns[i].Empty {
+		if c := &f.guess.Columns[i]; !c.Empty && !c.Short {
 			return nil, fmt.Errorf("it has %d cells, the header has %d", len(cells), want)
 		}
 	}

@@ -273,6 +273,11 @@ func (s *source) zoneName() string {
 	if z := s.zone(); z != nil {
 		return ", " + z.String()
 	}
+	for row := range len(s.guess.Columns[0].Cells) {
+		if r, ok := s.guess.Format.Parse(s.guess.TimeText(row)); ok && !r.Instant {
+			return ", taken as UTC"
+		}
+	}
 	return ""
 }
 

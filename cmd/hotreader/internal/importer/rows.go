@@ -189,8 +189,9 @@ func (r *rows) cell(c *column, v raw) hotreader.Value {
 	switch {
 	case style.IsMissing(bare, c.texts && c.typ == hotreader.Untyped):
 		return r.leave(c, "missing", bare)
-	case strings.EqualFold(bare, "true"), strings.EqualFold(bare, "false"):
-		return r.typed(c, hotreader.BoolValue(len(bare) == len("true")))
+	}
+	if truth, ok := cell.Boolean(bare); ok {
+		return r.typed(c, hotreader.BoolValue(truth))
 	}
 	return r.typed(c, hotreader.StringValue(r.into.keep(cell.Unguard(text))))
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/importer/cell"
+	"hotreader/cmd/hotreader/internal/importer/sniff"
 	"hotreader/cmd/hotreader/internal/terminal"
 )
 
@@ -15,8 +17,9 @@ type Column struct {
 	Numbers  int64  `json:"numbers"`
 	Booleans int64  `json:"booleans"`
 	Texts    int64  `json:"texts"`
-	Marked   int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks that were not told
+	Marked   int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks or a unit that were not told
 	Mark     string `json:"marked_number_example,omitempty"` // the first of them
+	Advice   string `json:"-"`                               // the flags that make a number of it
 }
 
 // counted is how many columns, devices and reasons are counted: a file whose keys are
@@ -76,9 +79,9 @@ func (k *tally) field(name string, v hotreader.Value) {
 		c.Booleans++
 	case hotreader.String:
 		c.Texts++
-		if text := v.Text(); marked(text) {
+		if flags := advice(v.Text()); flags != "" {
 			if c.Marked++; c.Mark == "" {
-				c.Mark = string(text)
+				c.Mark, c.Advice = string(v.Text()), flags
 			}
 		}
 	}
@@ -111,6 +114,19 @@ func (c *Column) Kinds() string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// advice returns the flags that make a number of text, "" if it is hardly one.
+func advice(text []byte) string {
+	if marked(text) {
+		return "--decimal or --thousands, or both, with the mark"
+	}
+	before := bytes.TrimRightFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	unit := strings.TrimSpace(string(text[len(before):]))
+	if _, ok := (&cell.Style{}).Number(nil, string(before)); (ok || marked(before)) && unit != "" && len(unit) < 12 && !strings.ContainsAny(unit, " ,.:;/-") {
+		return "--unit " + sniff.ShellWord(unit)
+	}
+	return ""
 }
 
 // marked reports whether text is a number but for marks between its digits, as 20,5 or

@@ -16,12 +16,14 @@ type Style struct {
 	Decimal   rune     // 0 = a point
 	Thousands rune     // 0 = none; a blank stands for every kind of blank
 	Missing   []string // words for a missing value, beside those that are known
+	Units     []string // texts beside a number that do not count, as °C
 }
 
 // Number appends the number that text spells, in JSON's grammar and with its digits,
 // and reports whether it is one.
 func (s *Style) Number(dst []byte, text string) ([]byte, bool) {
 	n := len(dst)
+	text = s.withoutUnit(text)
 	if s.Thousands == 0 && (s.Decimal == 0 || s.Decimal == '.') {
 		if dst = append(dst, text...); hotreader.IsNumber(dst[n:]) {
 			return dst, true
@@ -72,21 +74,48 @@ func alike(marks string, a, b rune) bool {
 	return strings.ContainsRune(marks, a) && strings.ContainsRune(marks, b)
 }
 
+// groups reports whether r stands between thousands.
+func (s *Style) groups(r rune) bool {
+	return r == s.Thousands || alike(blanks, r, s.Thousands) || alike(apostrophes, r, s.Thousands)
+}
+
+// withoutUnit takes a unit away from beside a number.
+func (s *Style) withoutUnit(text string) string {
+	for _, unit := range s.Units {
+		if rest, ok := strings.CutSuffix(text, unit); ok {
+			return strings.TrimRight(rest, blanks)
+		}
+		if rest, ok := strings.CutPrefix(text, unit); ok {
+			return strings.TrimLeft(rest, blanks)
+		}
+	}
+	return text
+}
+
+// Bare returns text without what was told: unit and marks between thousands, but for
+// points and commas.
+func (s *Style) Bare(text string) string {
+	return strings.Map(func(r rune) rune {
+		if s.groups(r) && r != '.' && r != ',' {
+			return -1
+		}
+		return r
+	}, s.withoutUnit(strings.TrimSpace(text)))
+}
+
 // ungroup takes the marks between thousands away; each group but the first must have
 // three digits.
 func (s *Style) ungroup(whole string) (string, bool) {
-	mark := s.Thousands
-	if mark == 0 {
+	if s.Thousands == 0 {
 		return whole, true
 	}
-	is := func(r rune) bool { return r == mark || alike(blanks, r, mark) || alike(apostrophes, r, mark) }
-	if !strings.ContainsFunc(whole, is) {
+	if !strings.ContainsFunc(whole, s.groups) {
 		return whole, true
 	}
 	joined, first := "", true
 	for whole != "" {
 		group, size := whole, 0
-		if i := strings.IndexFunc(whole, is); i >= 0 {
+		if i := strings.IndexFunc(whole, s.groups); i >= 0 {
 			_, size = utf8.DecodeRuneInString(whole[i:])
 			group = whole[:i]
 		}
@@ -135,6 +164,19 @@ func (s *Style) same(text, word string) bool {
 		b, ok = s.Number(nil, word)
 	}
 	return ok && hotreader.CompareNumbers(a, b) == 0
+}
+
+// booleans are true and false, as the spreadsheets of several languages write them.
+var booleans = map[string]bool{"true": true, "wahr": true, "vrai": true, "verdadero": true, "vero": true, "waar": true,
+	"false": false, "falsch": false, "faux": false, "falso": false, "onwaar": false}
+
+// Boolean returns the boolean that text spells, and whether it is one.
+func Boolean(text string) (value, ok bool) {
+	if len(text) > len("verdadero") {
+		return false, false
+	}
+	value, ok = booleans[strings.ToLower(text)]
+	return value, ok
 }
 
 // Commas counts how cells write numbers, to find out what their marks mean.

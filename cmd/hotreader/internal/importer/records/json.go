@@ -141,7 +141,7 @@ func (j *JSON) nextInDocument() ([]byte, int, error) {
 				return nil, 0, err
 			}
 		default:
-			return nil, 0, j.broken("want a JSON object, got %q", c)
+			return nil, 0, j.broken("expected a JSON object for each time, got %q", c)
 		}
 	}
 }

@@ -131,7 +131,7 @@ func TestJSON(t *testing.T) {
 		{`{"a":"\ud83d"}`, Shape{}, `1: "a" has half of a surrogate pair, which no text can hold`},
 		{`[{"a":1}`, Shape{}, "1: a=1|import: line 1: the document is cut short"},
 		{`{"a":1`, Shape{}, "import: line 1: the document is cut short"},
-		{`[1]`, Shape{}, `import: line 1: want a JSON object, got '1'`},
+		{`[1]`, Shape{}, `import: line 1: expected a JSON object for each time, got '1'`},
 		{`{"a":{"N":"x"}}`, Shape{Typed: true}, `1: "x" is no number`},
 	} {
 		if got := strings.Join(objects(c.text, c.shape), "|"); got != c.want {

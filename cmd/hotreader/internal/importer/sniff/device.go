@@ -53,7 +53,13 @@ func (g *Guess) findDevice() {
 
 // findPairs finds a column with the names of properties beside one with their values.
 func (g *Guess) findPairs() {
-	value := slices.IndexFunc(g.Columns, func(c Column) bool { return called(c.Name, valueNames) })
+	value := -1
+	for i := range g.Columns {
+		c := &g.Columns[i] // InfluxDB has a column called result beside its _value
+		if called(c.Name, valueNames) && len(different(c.Cells)) > 0 && (value < 0 || c.Name == "_value") {
+			value = i
+		}
+	}
 	if value < 0 {
 		return
 	}

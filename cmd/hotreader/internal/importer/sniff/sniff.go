@@ -70,6 +70,7 @@ type Column struct {
 	Cells []string
 	Texts bool // it is one of texts: words for missing values are texts, too
 	Empty bool // it has no value and no name
+	Short bool // it is beyond the end of all lines
 
 	Unnamed bool // the file has no name for it
 }
@@ -137,18 +138,24 @@ func (g *Guess) finish(told Told, line int) error {
 
 // findMarks finds out what commas and points in numbers mean.
 func (g *Guess) findMarks() {
-	if g.Style.Decimal != 0 || g.Style.Thousands != 0 || g.JSON {
+	if g.Style.Decimal != 0 || g.JSON {
 		return
 	}
 	var c cell.Commas
 	for i := range g.Columns {
 		if !slices.Contains(g.Time, i) {
 			for _, text := range g.Columns[i].Cells {
-				c.Add(text)
+				c.Add(g.Style.Bare(text))
 			}
 		}
 	}
-	g.Style.Decimal, g.Style.Thousands = c.Marks()
+	decimal, thousands := c.Marks()
+	if told := g.Style.Thousands; told == 0 || told == thousands {
+		g.Style.Thousands = thousands
+	} else if decimal == told {
+		decimal = 0
+	}
+	g.Style.Decimal = decimal
 }
 
 // classify says which columns are of texts: more of their cells are texts than numbers
@@ -161,7 +168,8 @@ func (g *Guess) classify() {
 			if text == "" || g.Style.IsMissing(text, false) {
 				continue
 			}
-			if _, ok := g.Style.Number(nil, text); ok || strings.EqualFold(text, "true") || strings.EqualFold(text, "false") {
+			_, truth := cell.Boolean(text)
+			if _, ok := g.Style.Number(nil, text); ok || truth {
 				others++
 			} else {
 				texts++

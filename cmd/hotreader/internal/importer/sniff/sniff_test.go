@@ -131,6 +131,8 @@ func TestAdvice(t *testing.T) {
 		"time,a\nsoon,1\n":                     "2: \"soon\" in \"time\" is not a time that is known; give --time-format",
 		"time,a\n01/02/2026,1\n02/02/2026,2\n": "1: in \"time\", \"01/02/2026\" may begin with the day or with the month; give --time-format",
 		"time,timestamp\n2026-01-01,2026-01-02\n": "1: both \"timestamp\" and \"time\" are there, and either may hold the time; give --time timestamp or --time time",
+		`{"h":{"time":["2026-01-01"],"t":[1]}}`:   `1: "h.time" holds an array, but import reads an object for each time; make those first: jq -c '.h as $all | $all.time | keys[]`,
+		`{"time":["2026-01-01"],"t":[1]}`:         `1: "time" holds an array, but import reads an object for each time; make those first: jq -c '. as $all | $all.time | keys[]`,
 		"time,a\n2026-01-01,\xff\n":               "2: it is not UTF-8 text; give --encoding windows-1252",
 	} {
 		_, err := Look([]byte(head), true, Told{HeaderLine: FindHeader})

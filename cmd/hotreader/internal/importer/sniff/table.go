@@ -150,6 +150,8 @@ func (t *grid) measure() {
 	}
 	if t.dated {
 		t.score += 10
+	} else if t.header > 0 && !t.rows[t.header].timed() { // the lines above speak against such a header
+		t.score -= float64(from) / float64(len(t.rows)+1)
 	}
 }
 
@@ -370,7 +372,7 @@ func (g *Guess) setColumns(t grid) {
 	}
 	seen := map[string]bool{}
 	for i := range width {
-		var c Column
+		c := Column{Short: i > 1 && t.data+1 < len(t.rows)}
 		if t.header >= 0 {
 			c.Name = columnName(t.rows[t.header].cells[i])
 		}
@@ -378,7 +380,7 @@ func (g *Guess) setColumns(t grid) {
 		for _, r := range t.rows[t.data:] {
 			text := ""
 			if i < len(r.cells) {
-				text = r.cells[i]
+				text, c.Short = r.cells[i], false
 			}
 			filled = filled || text != ""
 			c.Cells = append(c.Cells, text)

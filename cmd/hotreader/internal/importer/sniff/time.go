@@ -298,6 +298,14 @@ func (g *Guess) likely() string {
 
 // noTime says what may help where no column holds a time that is known.
 func (g *Guess) noTime(told Told, line int) error {
+	if i := slices.IndexFunc(g.Columns, func(c Column) bool {
+		return g.JSON && timetext.Named(c.Name) > 0 && strings.HasPrefix(c.Cells[0], "[")
+	}); i >= 0 {
+		name := g.Columns[i].Name
+		at := strings.LastIndexByte(name, '.')
+		return fail(line, "%q holds an array, but import reads an object for each time; make those first: jq -c '.%s as $all | $all.%s | keys[] as $i | $all | map_values(.[$i])' FILE | hotreader import … -",
+			name, name[:max(at, 0)], name[at+1:])
+	}
 	for i := range g.Columns {
 		if texts := g.texts([]int{i}); timetext.Named(g.Columns[i].Name) > 0 && len(texts) > 0 {
 			return g.unreadable(g.Columns[i].Name, texts, told, line)

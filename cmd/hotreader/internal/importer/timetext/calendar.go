@@ -24,22 +24,31 @@ func named(word string, names []string) int {
 	return 0
 }
 
-// german are the months and days that German writes otherwise than English.
-var german = map[string]int{
-	"januar": 1, "februar": 2, "mrz": 3, "mai": 5, "juni": 6, "juli": 7, "sept": 9, "okt": 10, "oktober": 10, "dez": 12, "dezember": 12,
+// others are the months that German, French, Spanish, Italian, Dutch and Portuguese write
+// otherwise than English, by what they begin with, and the days of German.
+var others = map[string]int{
+	"gen": 1, "ene": 1, "janv": 1, "janu": 1, "jane": 1, "fév": 2, "fev": 2, "feb": 2, "mär": 3, "mrz": 3, "mars": 3, "maar": 3, "mrt": 3, "marz": 3, "març": 3,
+	"avr": 4, "abr": 4, "mai": 5, "mei": 5, "mag": 5, "may": 5, "juin": 6, "juni": 6, "giu": 6, "jun": 6, "juil": 7, "juli": 7, "lug": 7, "jul": 7,
+	"aoû": 8, "aou": 8, "ago": 8, "aug": 8, "set": 9, "sept": 9, "okt": 10, "out": 10, "ott": 10, "oct": 10, "nov": 11, "déc": 12, "dez": 12, "dic": 12, "dec": 12,
 	"mo": -1, "di": -2, "mi": -3, "do": -4, "fr": -5, "sa": -6, "so": -7, "montag": -1, "dienstag": -2, "mittwoch": -3, "donnerstag": -4, "freitag": -5, "samstag": -6, "sonntag": -7,
 }
 
 // month returns the number of the month that a word names, 0 if it names none.
 func month(word string) int {
-	if m := german[strings.ToLower(word)]; m > 0 {
+	if m := named(word, months); m > 0 {
 		return m
 	}
-	return named(word, months)
+	letters := []rune(strings.ToLower(word))
+	for n := min(len(letters), 4); n > 2; n-- {
+		if m := others[string(letters[:n])]; m > 0 {
+			return m
+		}
+	}
+	return 0
 }
 
 // weekday reports whether a word names a day.
-func weekday(word string) bool { return german[strings.ToLower(word)] < 0 || named(word, weekdays) > 0 }
+func weekday(word string) bool { return others[strings.ToLower(word)] < 0 || named(word, weekdays) > 0 }
 
 // zones are abbreviations that mean one offset in the whole world.
 var zones = map[string]time.Duration{
@@ -52,21 +61,22 @@ var zones = map[string]time.Duration{
 
 // What a date, a time of day and a zone look like, each from where the last one ended.
 var (
-	letters    = regexp.MustCompile(`^[A-Za-z]+`)
+	letters    = regexp.MustCompile(`^\pL+`)
 	afterDay   = regexp.MustCompile(`^[., ]*`)
-	nameFirst  = regexp.MustCompile(`^([A-Za-z]+)[., /-]*(\d{1,2})`)
-	dayMonth   = regexp.MustCompile(`^(\d{1,2})[-/. ] *([A-Za-z]+)`)
+	nameFirst  = regexp.MustCompile(`^(\pL+)[., /-]*(\d{1,2})`)
+	dayMonth   = regexp.MustCompile(`^(\d{1,2})[-/. ] *(?:de )?(\pL+)`)
 	numbers    = regexp.MustCompile(`^(\d{1,2})([-/. ]) *(\d{1,2})([-/. ]) *(\d{4}|\d{2})`)
-	yearFirst  = regexp.MustCompile(`^(\d{4})[-/._ ]([A-Za-z]+|\d{1,2})[-/._ ](\d{1,2})`)
+	ordinal    = regexp.MustCompile(`^(\d{4})-(\d{3})`)
+	yearFirst  = regexp.MustCompile(`^(\d{4})[-/._ 年](\pL{3,}|\d{1,2})[-/._ 月](\d{1,2})日?`)
 	noSigns    = regexp.MustCompile(`^(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?`)
-	beforeYear = regexp.MustCompile(`^[., /-]*`)
+	beforeYear = regexp.MustCompile(`^[., /-]*(?:de )?`)
 	year       = regexp.MustCompile(`^(\d{4}|\d{2})`)
 	lastYear   = regexp.MustCompile(`^[ ,]*(\d{4})`) // as ANSI C writes it
 
-	clockFirst  = regexp.MustCompile(`^(\d{1,2}):`)
+	clockFirst  = regexp.MustCompile(`^(\d{1,2})[:h]`)
 	afterClock  = regexp.MustCompile(`^[ ,T]*`)
 	beforeClock = regexp.MustCompile(`^[ ,_:Tt-]*(?:at )?`)
-	clockSigns  = regexp.MustCompile(`^(\d{1,2})(?::(\d{1,2})(?::(\d{1,2}))?(?:[.,](\d+))?)?(?:[ \x{a0}\x{202f}]*([AaPp])(?:[Mm]|\.[Mm]\.))?`)
+	clockSigns  = regexp.MustCompile(`^(\d{1,2})(?:[:h](\d{1,2})(?::(\d{1,2}))?(?:[.,](\d+))?)?(?:[ \x{a0}\x{202f}]*([AaPp])(?:[Mm]|\.[Mm]\.))?`)
 	clockBare   = regexp.MustCompile(`^(\d\d)(\d\d)(\d\d)?(?:[.,](\d+))?`)
 	zoneName    = regexp.MustCompile(`^[ (]*([A-Za-z]*)\)*`)
 	zoneOffset  = regexp.MustCompile(`^([+\x{2212}-])(\d{1,2}):?(\d\d)?(?s:\[.*)?`) // Java adds the zone's name
@@ -152,8 +162,13 @@ func (r *reader) date(o order) bool {
 		return r.month > 0 && r.yearAfterDay()
 	}
 	if o == ymd {
-		d := r.take(yearFirst)
-		if d == nil {
+		d := r.take(ordinal)
+		if d != nil {
+			first := time.Date(number(d[1]), 1, number(d[2]), 0, 0, 0, 0, time.UTC)
+			r.year, r.month, r.day = first.Year(), int(first.Month()), first.Day()
+			return r.year == number(d[1]) && r.day > 0
+		}
+		if d = r.take(yearFirst); d == nil {
 			return false
 		}
 		if r.year, r.month, r.day = number(d[1]), month(d[2]), number(d[3]); r.month == 0 {

@@ -153,6 +153,30 @@ func (f *Format) Parse(text string) (Reading, bool) {
 	return r, ok && inYears(r.Time)
 }
 
+// widths are how many digits a directive of strftime has.
+var widths = map[byte]int{'Y': 4, 'y': 2, 'm': 2, 'd': 2, 'H': 2, 'I': 2, 'M': 2, 'S': 2, 'j': 3}
+
+// padded returns text with the zeros before its numbers that layout has, so that 600 is
+// read by %H%M: loggers leave them out.
+func padded(text, layout string) string {
+	words, forms := strings.Fields(text), strings.Fields(layout)
+	if len(words) != len(forms) {
+		return text
+	}
+	for i, form := range forms {
+		want := 0
+		for _, directive := range strings.Split(form, "%")[1:] {
+			if len(directive) == 1 {
+				want += widths[directive[0]]
+			}
+		}
+		if 2*strings.Count(form, "%") == len(form) && len(words[i]) < want && strings.Trim(words[i], "0123456789") == "" {
+			words[i] = strings.Repeat("0", want-len(words[i])) + words[i]
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 func inYears(t time.Time) bool { return t.Year() >= 0 && t.Year() <= 9999 }
 
 // Hint says what f reads, in words.
@@ -194,6 +218,10 @@ func (f *Format) parseLayout(text string) (Reading, bool) {
 		return r, true
 	}
 	r, ok := read(text)
+	if !ok {
+		text = padded(text, f.Name)
+		r, ok = read(text)
+	}
 	if !ok && strings.ContainsAny(f.Name, "HTRk") {
 		if i := strings.LastIndex(text, "24"); i >= 0 {
 			if r, ok = read(text[:i] + "00" + text[i+2:]); ok {
