@@ -100,7 +100,7 @@ func (k *costing) queries(cmd *cobra.Command) ([]cost.Query, error) {
 		return nil, usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
 	}
 	return []cost.Query{
-		{Name: "last entry", Properties: k.properties, Last: true},
+		{Name: "latest values", Properties: k.properties, Last: true},
 		{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties, Points: k.points},
 	}, nil
 }

@@ -29,6 +29,7 @@ var ranElsewhere = map[string]string{
 	"status":       "takes an account: testdata/deploy.txtar",
 	"destroy":      "takes an account: testdata/deploy.txtar",
 	"doctor":       "takes something deployed: testdata/doctor.txtar, test/e2e",
+	"restore":      "takes archived objects: TestRestore",
 	"token rotate": "takes something deployed: deploy's tests",
 	"render":       "takes the functions' packages: testdata/plan.txtar",
 	"image push":   "Terraform runs it: TestImagePush",
