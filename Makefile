@@ -8,7 +8,7 @@ SOAK    ?= 3m
 SEED    ?=
 VULNDB  ?=
 LONGEST  = ./test/e2e ./deploy/render ./store/gcpfirestore ./cmd/hotreader ./store/awsdynamodb ./store/azurecosmos
-ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_AZURITE="$(CURDIR)/.engines/azurite" HOTREADER_GCS="$(CURDIR)/.engines/gcs" HOTREADER_PYTHON="$$(cat .engines/python)"
+ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_AZURITE="$(CURDIR)/.engines/azurite" HOTREADER_GCS="$(CURDIR)/.engines/gcs" HOTREADER_DUCKDB="$(CURDIR)/.engines/duckdb" HOTREADER_PYTHON="$$(cat .engines/python)"
 
 .PHONY: help
 help: ## this list
@@ -31,7 +31,7 @@ test: engines ## all tests, with the race detector, on real engines (fetched if 
 
 .PHONY: proof
 proof: engines ## the real series under every layout, on every engine; a zoom over ten million rows; completion in bash, zsh and fish; what is too long for make test
-	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... ./test/tiers ./test/page ./test/programs ./cmd/hotreader | grep -v '^=== '
+	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... ./test/tiers ./test/page ./test/programs ./test/e2e ./cmd/... | grep -v '^=== '
 
 .PHONY: nine
 nine: engines ## the nine routes alone, and the matrix of what came over them

@@ -102,6 +102,20 @@ func (d *decimal) at(i int) byte {
 	return '0'
 }
 
+// AppendNumber appends the one spelling that all numbers have which CompareNumbers finds
+// equal, for hashes: digits, e, exponent.
+func AppendNumber(dst, digits []byte) []byte {
+	d := takeApart(digits)
+	if d.zero() {
+		return append(dst, '0')
+	}
+	if d.neg {
+		dst = append(dst, '-')
+	}
+	dst = append(append(dst, d.whole...), d.frac...)
+	return strconv.AppendInt(append(dst, 'e'), d.exp, 10)
+}
+
 // CompareNumbers compares two numbers of JSON's grammar as exact decimals, of
 // any length, and returns -1, 0 or +1.
 func CompareNumbers(a, b []byte) int {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
 # emulator, Google's Firestore emulator, emulators of Azure's and Google's object
-# storage and what drives a browser into .engines; looks for Chromium, a Python with
+# storage, DuckDB and what drives a browser into .engines; looks for Chromium, a Python with
 # botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
 # Terraform, which judge the deployer. Changes nothing when they are there. What
 # it cannot bring it names, with the remedy.
@@ -56,6 +56,7 @@ modules() { # where its lock file is, where it goes, what it is
 }
 modules test/engine/cosmosdb cosmosdb "the Cosmos DB emulator (@vercel/cosmosdb-server)"
 modules test/engine/azurite azurite "Azure Storage's emulator (azurite)"
+modules test/engine/duckdb duckdb "DuckDB (@duckdb/node-api)"
 modules test/page page "what drives the page's browser (playwright-core, axe-core)"
 
 [ -n "${HOTREADER_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || need "chromium" "apt-get install chromium"

@@ -106,7 +106,7 @@ func (a *app) stopped(by interrupted, err error, cmd *cobra.Command, args []stri
 }
 
 // resumed are the commands that go on where they were stopped.
-var resumed = []string{"deploy", "destroy", "rotate", "restore"}
+var resumed = []string{"deploy", "destroy", "rotate", "restore", "export"}
 
 // message adds what to do to the errors that come from elsewhere.
 func message(err error) string {

@@ -148,7 +148,7 @@ progress are for terminals (NO_COLOR is honoured).
 	root.SetVersionTemplate("hotreader {{.Version}}\n")
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(a.help())
-	root.AddCommand(a.demo(), a.importer(), a.serve(), a.query(), a.latest(), a.inspect(), a.devices(), a.mcp(),
+	root.AddCommand(a.demo(), a.importer(), a.exporter(), a.serve(), a.query(), a.latest(), a.inspect(), a.devices(), a.mcp(),
 		a.initer(), a.validator(), a.planner(), a.deployer(), a.statusCommand(), a.doctor(), a.destroyer(),
 		a.renderer(), a.token(), a.restore(), a.cost(), a.version())
 	root.AddCommand(a.hiddenCommands()...)

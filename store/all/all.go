@@ -75,6 +75,7 @@ type opening struct {
 	parameters url.Values
 	layout     layout.Layout
 	readOnly   bool
+	scope      string // of Google's credentials, for objects
 	wrap       func(http.RoundTripper) http.RoundTripper
 }
 

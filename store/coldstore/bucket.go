@@ -39,6 +39,15 @@ type Bucket interface {
 	String() string
 }
 
+// A Target is a Bucket that is written, too. Only export does that.
+type Target interface {
+	Bucket
+
+	// Put writes a whole object, or none. If there is one of that key it changes nothing
+	// and returns false.
+	Put(ctx context.Context, key string, body []byte) (bool, error)
+}
+
 // A Page is a part of a list.
 type Page struct {
 	Objects []Object

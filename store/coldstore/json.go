@@ -270,7 +270,7 @@ func (d *decoder) member(f *field) error {
 	}
 	d.Space()
 	from := d.Pos
-	v, lost, err := d.value()
+	v, lost, err := scalar(&d.Scanner)
 	if err != nil {
 		return err
 	}
@@ -306,7 +306,7 @@ func (d *decoder) attribute(f *field) error {
 		}
 		return d.Token('}')
 	}
-	v, lost, err := d.value()
+	v, lost, err := scalar(&d.Scanner)
 	if err != nil {
 		return err
 	}
@@ -328,9 +328,9 @@ func (d *decoder) attribute(f *field) error {
 	return d.Token('}')
 }
 
-// value decodes a value; an object or a list is the text of its JSON. lost is true for one
+// scalar decodes a value; an object or a list is the text of its JSON. lost is true for one
 // that no Value can hold.
-func (d *decoder) value() (v hotreader.Value, lost bool, err error) {
+func scalar(d *jsontext.Scanner) (v hotreader.Value, lost bool, err error) {
 	switch kind := jsontext.KindOf(d.Data[d.Pos:]); kind {
 	case jsontext.String:
 		text, err := d.Text()

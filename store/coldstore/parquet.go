@@ -20,6 +20,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"hotreader"
+	"hotreader/internal/jsontext"
 )
 
 // Bytes of Parquet that are fetched at a time.
@@ -352,6 +353,9 @@ func (s *scan) converter(leaf parquet.LeafColumn) converter {
 			return number(appendDecimal(buf[:0], v, int(decimal.Scale)))
 		}}
 	}
+	if _, ok := meant.(*format.JsonType); ok {
+		return converter{convert: jsonScalar()}
+	}
 	unsigned := false
 	if i, ok := meant.(*format.IntType); ok {
 		unsigned = !i.IsSigned
@@ -379,4 +383,19 @@ func (s *scan) converter(leaf parquet.LeafColumn) converter {
 		}
 		return hotreader.Value{}, false
 	}}
+}
+
+// jsonScalar returns what reads JSON: a scalar is one, all else a text.
+func jsonScalar() func(v parquet.Value) (hotreader.Value, bool) {
+	var d jsontext.Scanner
+	return func(v parquet.Value) (hotreader.Value, bool) {
+		text := v.ByteArray()
+		d.Reset(text)
+		if d.Space(); d.Pos < len(text) {
+			if value, lost, err := scalar(&d); err == nil && d.End() == nil {
+				return value, !lost
+			}
+		}
+		return hotreader.StringValue(text), utf8.Valid(text)
+	}
 }

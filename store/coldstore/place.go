@@ -31,6 +31,27 @@ var (
 // extensions are those of objects that hold rows.
 var extensions = map[string]bool{"": true, ".json": true, ".jsonl": true, ".ndjson": true, ".gz": true, ".zst": true, ".parquet": true}
 
+// stamp is how RangeName writes a time: as wide for all, so that names are in its order.
+const stamp = "20060102T150405.000000000Z"
+
+var rangeName = regexp.MustCompile(`^(\d{8}T\d{6}\.\d{9}Z)-(\d{8}T\d{6}\.\d{9}Z)\.`)
+
+// RangeName is how export names what holds rows between two instants, without its ending.
+func RangeName(from, to time.Time) string {
+	return from.UTC().Format(stamp) + "-" + to.UTC().Format(stamp)
+}
+
+// ParseRange returns the instants of a name that RangeName made.
+func ParseRange(name string) (from, to time.Time, ok bool) {
+	m := rangeName.FindStringSubmatch(name)
+	if m == nil {
+		return from, to, false
+	}
+	from, err := time.Parse(stamp, m[1])
+	to, also := time.Parse(stamp, m[2])
+	return from, to, err == nil && also == nil
+}
+
 // place tells from an object's key, behind the prefix, what it may hold of a device.
 func (s *Store) place(key, device string) place {
 	name := path.Base(key)
@@ -47,6 +68,9 @@ func (s *Store) place(key, device string) place {
 	if len(p.dating.parts) == 0 && !p.strange && moverKey.MatchString(key) {
 		p.mover = true
 		p.strange = s.ofAnother(key, device)
+	}
+	if from, to, ok := ParseRange(name); ok && len(p.dating.parts) == 0 {
+		p.from, p.to = from, to
 	}
 	switch s.format {
 	case Mover:

@@ -179,7 +179,7 @@ func (w *window) shrink() error {
 // tooLarge is the error of rows that are in no order and cannot be sorted.
 func (w *window) tooLarge() error {
 	return bad(w.feed.part.object, hotreader.CodeTooLarge,
-		"the object's rows are in no order of time, and there are more than can be sorted (%s of rows); write them in order of time, or ask for a shorter range", size(maxHeld))
+		"the object's rows are in no order of time, and there are more than can be sorted (%s of rows); write them in order of time, or ask for a shorter range", size(w.scan.store.most))
 }
 
 // end passes on what is held, after the part's last row. again reports that the part must

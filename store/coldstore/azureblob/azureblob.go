@@ -2,6 +2,7 @@
 package azureblob
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -16,9 +17,11 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"hotreader"
@@ -163,6 +166,24 @@ func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io
 	return nil, b.fail(ctx, "read "+o.Key, err)
 }
 
+// Target is a Bucket that is written.
+type Target struct{ *Bucket }
+
+// Put implements coldstore.Target.
+func (t Target) Put(ctx context.Context, key string, body []byte) (bool, error) {
+	none := azcore.ETagAny
+	_, err := t.client.NewBlockBlobClient(key).Upload(ctx, streaming.NopCloser(bytes.NewReader(body)), &blockblob.UploadOptions{
+		AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: &none}},
+	})
+	switch {
+	case err == nil:
+		return true, nil
+	case bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet):
+		return false, nil
+	}
+	return false, t.fail(ctx, "write", err)
+}
+
 // rules go by Azure's error codes, and after them by "status:" and the HTTP status.
 var rules = []failure.Rule{
 	{For: "ContainerNotFound", Code: hotreader.CodeNotFound, Text: "there is no such container; check its name and the account"},
@@ -170,6 +191,8 @@ var rules = []failure.Rule{
 		Text: "the blob is in the Archive tier and must be restored before it can be read: hotreader restore asks for it"},
 	{For: "AuthenticationFailed InvalidAuthenticationInfo NoAuthenticationInformation status:401", Code: hotreader.CodeConfig,
 		Text: "the credentials were refused ({code}): {message}"},
+	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Doing: "write", Code: hotreader.CodeForbidden,
+		Text: "the identity may not write into this container: {message}; it needs the role Storage Blob Data Contributor, and the account's firewall must let it in"},
 	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Code: hotreader.CodeForbidden,
 		Text: "the identity may not list and read this container: {message}; it needs the role Storage Blob Data Reader, and the account's firewall must let it in"},
 	{For: "ServerBusy OperationTimedOut status:503 status:500", Code: hotreader.CodeUnavailable, Text: "{code}: {message}"},

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -131,6 +132,62 @@ func (b *Bucket) Read(_ context.Context, o *coldstore.Object, at, n int64) (io.R
 type part struct {
 	io.Reader
 	io.Closer
+}
+
+// Target is a Bucket that is written.
+type Target struct{ *Bucket }
+
+// Create opens a folder to write objects into it, and makes it if it is not there. An error
+// is of CodeConfig.
+func Create(dir string) (Target, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return Target{}, &hotreader.Error{Op: "cold storage: make folder", Code: hotreader.CodeConfig, Err: err}
+	}
+	b, err := Open(dir)
+	return Target{b}, err
+}
+
+// Put implements coldstore.Target. Until it is whole, the file has a name that readers pass
+// over; what a killed program left under that name is overwritten.
+func (t Target) Put(_ context.Context, key string, body []byte) (bool, error) {
+	if _, err := t.root.Stat(key); err == nil {
+		return false, nil
+	}
+	dir, name := path.Split(key)
+	part := dir + "." + name + ".part"
+	err := t.root.MkdirAll(path.Clean(dir), 0o750)
+	if err == nil {
+		err = t.write(part, body)
+	}
+	if err == nil {
+		err = t.root.Rename(part, key)
+	}
+	if err == nil {
+		err = t.sync(path.Clean(dir))
+	}
+	if err != nil {
+		return false, t.fail("write "+key, err)
+	}
+	return true, nil
+}
+
+// write writes a file, on the disk when it returns.
+func (t Target) write(name string, body []byte) error {
+	f, err := t.root.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(body)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// sync makes the names in a folder last. Where folders are no files, they do by themselves.
+func (t Target) sync(dir string) error {
+	f, err := t.root.Open(dir)
+	if err != nil || runtime.GOOS == "windows" {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func (b *Bucket) fail(doing string, err error) error {

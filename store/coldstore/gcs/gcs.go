@@ -31,6 +31,7 @@ import (
 // Options say which bucket it is.
 type Options struct {
 	Bucket   string
+	Scope    string // of what is asked for; "" = ReadOnly
 	Endpoint string // "" = STORAGE_EMULATOR_HOST, or Google's own. https, or http to this machine, for an emulator
 }
 
@@ -43,7 +44,12 @@ type Bucket struct {
 
 const (
 	googles = "https://storage.googleapis.com"
-	scope   = "https://www.googleapis.com/auth/devstorage.read_only"
+)
+
+// Scopes.
+const (
+	ReadOnly  = "https://www.googleapis.com/auth/devstorage.read_only"
+	ReadWrite = "https://www.googleapis.com/auth/devstorage.read_write"
 )
 
 // New returns a bucket that is read with Google's default credentials; an emulator needs
@@ -66,7 +72,7 @@ func New(ctx context.Context, o Options) (*Bucket, error) {
 	}
 	b := &Bucket{http: new(http.Client), endpoint: address, name: o.Bucket}
 	if address == googles {
-		credentials, err := google.FindDefaultCredentials(ctx, scope)
+		credentials, err := google.FindDefaultCredentials(ctx, cmp.Or(o.Scope, ReadOnly))
 		if err != nil {
 			return wrong("no Google credentials are found: %w", err)
 		}
@@ -99,7 +105,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 		q := url.Values{"prefix": {prefix}, "startOffset": {after}, "fields": {"nextPageToken,items(name,size,generation,updated)"}}
 		for more := true; more; {
 			var l list
-			resp, err := b.get(ctx, "/storage/v1/b/"+url.PathEscape(b.name)+"/o?"+q.Encode(), nil)
+			resp, err := b.send(ctx, http.MethodGet, "/storage/v1/b/"+url.PathEscape(b.name)+"/o?"+q.Encode(), nil, nil)
 			if err == nil {
 				err = json.NewDecoder(io.LimitReader(resp.Body, maxList)).Decode(&l)
 				resp.Body.Close()
@@ -124,10 +130,10 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 // Read implements coldstore.Bucket.
 func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io.ReadCloser, error) {
 	q := url.Values{"alt": {"media"}, "generation": {o.Version}, "ifGenerationMatch": {o.Version}}
-	resp, err := b.get(ctx, "/download/storage/v1/b/"+url.PathEscape(b.name)+"/o/"+url.PathEscape(o.Key)+"?"+q.Encode(), http.Header{
+	resp, err := b.send(ctx, http.MethodGet, "/download/storage/v1/b/"+url.PathEscape(b.name)+"/o/"+url.PathEscape(o.Key)+"?"+q.Encode(), http.Header{
 		"Range":           {fmt.Sprintf("bytes=%d-%d", at, at+n-1)},
 		"Accept-Encoding": {"gzip"}, // as it is stored: it is read in parts
-	})
+	}, nil)
 	if err == nil {
 		return resp.Body, nil
 	}
@@ -135,6 +141,22 @@ func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io
 		return nil, coldstore.Changed(o)
 	}
 	return nil, b.fail(ctx, "read "+o.Key, err)
+}
+
+// Target is a Bucket that is written. Its Scope is ReadWrite.
+type Target struct{ *Bucket }
+
+// Put implements coldstore.Target.
+func (t Target) Put(ctx context.Context, key string, body []byte) (bool, error) {
+	q := url.Values{"uploadType": {"media"}, "name": {key}, "ifGenerationMatch": {"0"}}
+	resp, err := t.send(ctx, http.MethodPost, "/upload/storage/v1/b/"+url.PathEscape(t.name)+"/o?"+q.Encode(), nil, body)
+	if r, ok := errors.AsType[*refusal](err); ok && r.status == http.StatusPreconditionFailed {
+		return false, nil
+	}
+	if err != nil {
+		return false, t.fail(ctx, "write", err)
+	}
+	return true, resp.Body.Close()
 }
 
 // A refusal is an answer other than one of success.
@@ -149,10 +171,10 @@ func (r *refusal) Error() string { return fmt.Sprintf("status %d: %s", r.status,
 // maxTries is how often a request is made that may succeed if it is made again.
 const maxTries = 4
 
-// get makes a request.
-func (b *Bucket) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
+// send makes a request.
+func (b *Bucket) send(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
 	for try := 1; ; try++ {
-		resp, err := b.once(ctx, path, header)
+		resp, err := b.once(ctx, method, path, header, body)
 		r, refused := errors.AsType[*refusal](err)
 		if err == nil || try == maxTries || ctx.Err() != nil || refused && r.status < 500 && r.status != http.StatusTooManyRequests {
 			return resp, err
@@ -165,8 +187,8 @@ func (b *Bucket) get(ctx context.Context, path string, header http.Header) (*htt
 	}
 }
 
-func (b *Bucket) once(ctx context.Context, path string, header http.Header) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.endpoint+path, nil)
+func (b *Bucket) once(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, b.endpoint+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -194,6 +216,7 @@ var rules = []failure.Rule{
 	{For: "404", Code: hotreader.CodeNotFound, Text: "there is no such bucket; check its name"},
 	{For: "401", Code: hotreader.CodeConfig, Text: "the credentials were refused: {message}"},
 	{For: "403", Doing: "list", Code: hotreader.CodeForbidden, Text: "the service account lacks storage.objects.list on this bucket: {message}"},
+	{For: "403", Doing: "write", Code: hotreader.CodeForbidden, Text: "the service account lacks storage.objects.create on this bucket: {message}"},
 	{For: "403", Code: hotreader.CodeForbidden, Text: "the service account lacks storage.objects.get on this object: {message}"},
 	{For: "429", Code: hotreader.CodeThrottled, Text: "the bucket takes no more requests just now: {message}"},
 	{For: "500 502 503 504", Code: hotreader.CodeUnavailable, Text: "{error}"},

@@ -2,6 +2,7 @@
 package s3
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -132,6 +133,22 @@ func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io
 	return nil, b.fail(ctx, "read "+o.Key, err)
 }
 
+// Target is a Bucket that is written.
+type Target struct{ *Bucket }
+
+// Put implements coldstore.Target.
+func (t Target) Put(ctx context.Context, key string, body []byte) (bool, error) {
+	_, err := t.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &t.name, Key: &key, Body: bytes.NewReader(body), IfNoneMatch: aws.String("*"),
+		ChecksumAlgorithm: types.ChecksumAlgorithmSha256})
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "PreconditionFailed" {
+		return false, nil
+	}
+	if err != nil {
+		return false, t.fail(ctx, "write", err)
+	}
+	return true, nil
+}
+
 // rules go by S3's error codes, and after them by "status:" and the HTTP status.
 var rules = []failure.Rule{
 	{For: "NoSuchBucket", Code: hotreader.CodeNotFound, Text: "there is no such bucket; check its name and the account"},
@@ -139,6 +156,8 @@ var rules = []failure.Rule{
 		Text: "the bucket is in another region than {region}: {message}; set region"},
 	{For: "AccessDenied AllAccessDisabled AccountProblem status:403", Doing: "list", Code: hotreader.CodeForbidden,
 		Text: "the role lacks s3:ListBucket on this bucket and prefix: {message}"},
+	{For: "AccessDenied AllAccessDisabled AccountProblem status:403", Doing: "write", Code: hotreader.CodeForbidden,
+		Text: "the role lacks s3:PutObject on this bucket and prefix: {message}"},
 	{For: "InvalidObjectState", Code: hotreader.CodeNotRestored,
 		Text: "the object is in archive storage and must be restored before it can be read: hotreader restore asks for it"},
 	{For: "UnrecognizedClientException InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken RequestTimeTooSkewed", Code: hotreader.CodeConfig,

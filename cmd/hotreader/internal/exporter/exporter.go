@@ -1,0 +1,334 @@
+// Package exporter copies the history of devices into object storage, as Parquet in the
+// order of time, reads the copy back, compares it with the source and says what the source
+// could now do without. It deletes nothing.
+//
+// A device is exported in three steps: a plan of its objects is made from a first read of
+// the source and written; the objects are written from a second read; they are read back, and
+// a manifest is written. A run that was killed goes on at the first object that is missing.
+// An object's bytes depend on its rows and the plan alone.
+package exporter
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"time"
+
+	"hotreader"
+	"hotreader/store/coldstore"
+)
+
+// Options say what is exported.
+type Options struct {
+	Source     hotreader.Source
+	Target     coldstore.Target
+	Prefix     string // of all keys; a slash ends it, unless it is empty
+	From       string // the source's URL
+	To         string // the target's URL
+	Devices    []Device
+	Start, End time.Time // inclusive; zero: after what was exported before; until a day ago at midnight
+	Now        time.Time
+	ObjectRows int64 // at most in an object
+	GroupRows  int64 // at most in a row group
+
+	Progress func(device, doing string, rows, of int64) // of = 0: not known
+}
+
+// Device is one that is exported.
+type Device struct {
+	ID         string
+	Properties []string
+}
+
+// Result is what became of a device, and a line of the command's --json.
+type Result struct {
+	Device   string              `json:"device"`
+	Start    time.Time           `json:"start,omitzero"` // of the range that was exported
+	End      time.Time           `json:"end,omitzero"`
+	First    time.Time           `json:"first,omitzero"` // row
+	Last     time.Time           `json:"last,omitzero"`
+	Rows     int64               `json:"rows"`
+	Objects  int                 `json:"objects"`
+	Bytes    int64               `json:"bytes"`
+	Manifest string              `json:"manifest,omitempty"` // its key
+	Already  bool                `json:"already"`            // an earlier run has written and checked it
+	Delete   bool                `json:"deletable"`          // every row of the range, with all its values, has a copy
+	Notes    []string            `json:"notes,omitempty"`
+	Warnings []hotreader.Warning `json:"warnings,omitempty"`
+}
+
+// objectBytes and groupBytes bound the bytes of the values in an object and a row group,
+// before they are packed.
+const (
+	objectBytes = 256 << 20
+	groupBytes  = 32 << 20
+)
+
+// Run exports all devices, and passes what became of each on.
+func Run(ctx context.Context, o Options, done func(Result) error) error {
+	e := &export{Options: o}
+	if err := e.refuseOthers(ctx); err != nil {
+		return err
+	}
+	for _, d := range o.Devices {
+		r, err := e.device(ctx, d)
+		if err == nil {
+			err = done(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type export struct{ Options }
+
+// fail returns an error of the export of a device.
+func fail(device string, code hotreader.Code, format string, args ...any) error {
+	return &hotreader.Error{Op: "export " + device, Code: code, Err: fmt.Errorf(format, args...)}
+}
+
+func (e *export) device(ctx context.Context, d Device) (Result, error) {
+	d.Properties = slices.Sorted(slices.Values(d.Properties))
+	for _, p := range d.Properties {
+		if p == timeColumn || p == deviceColumn {
+			return Result{}, fail(d.ID, hotreader.CodeInvalid, "the property %s has the name of a column that each file has", p)
+		}
+	}
+	past, err := e.past(ctx, d.ID)
+	if err != nil {
+		return Result{}, err
+	}
+	m, err := e.begin(&past, d)
+	if err != nil {
+		return Result{}, err
+	}
+	if m.finished {
+		return e.result(m, d), nil
+	}
+	if !m.planned {
+		if err := e.plan(ctx, m, &past); err != nil || m.Rows == 0 {
+			return e.result(m, d), err
+		}
+		if ok, err := e.putJSON(ctx, m.key(planEnd), m); err != nil || !ok {
+			return Result{}, errors.Join(err, fail(d.ID, hotreader.CodeUnavailable, "another export of this device has begun; run it again when that has ended"))
+		}
+	}
+	if err := e.write(ctx, m, past.objects); err != nil {
+		return Result{}, err
+	}
+	if err := e.verify(ctx, m); err != nil {
+		return Result{}, err
+	}
+	if _, err := e.putJSON(ctx, m.key(manifestEnd), m); err != nil {
+		return Result{}, err
+	}
+	return e.result(m, d), nil
+}
+
+func (e *export) result(m *manifest, d Device) Result {
+	r := Result{Device: m.Device, Start: m.Start, End: m.End, Rows: m.Rows, Objects: len(m.Objects), Already: m.finished, Notes: m.notes, Warnings: m.Warnings}
+	if m.Rows == 0 {
+		return r
+	}
+	r.First, r.Last, r.Manifest = m.Objects[0].From, m.Objects[r.Objects-1].To, e.Prefix+m.key(manifestEnd)
+	for _, o := range m.Objects {
+		r.Bytes += o.Bytes
+	}
+	r.Delete = !slices.ContainsFunc(m.Warnings, lost)
+	for _, p := range d.Properties {
+		if !slices.Contains(m.Properties, p) {
+			r.Delete = false
+			r.Notes = append(r.Notes, fmt.Sprintf("the property %s is not in this export, which was planned without it", p))
+		}
+	}
+	return r
+}
+
+// lost reports whether a warning tells of values that have no copy.
+func lost(w hotreader.Warning) bool { return w.LeavesOut() || w.Reason == hotreader.MixedTimes }
+
+// warn keeps the warnings that are the same whenever the range is read, and notes the
+// others.
+func (m *manifest) warn(all []hotreader.Warning) {
+	for _, w := range all {
+		if lost(w) || w.Reason == hotreader.Replaced {
+			m.Warnings = append(m.Warnings, w)
+		} else {
+			m.notes = append(m.notes, w.String())
+		}
+	}
+}
+
+// query asks for the rows of a manifest, from an instant on; zero = from its start.
+func (m *manifest) query(from time.Time) hotreader.Query {
+	if from.IsZero() {
+		from = m.Start
+	}
+	return hotreader.Query{Device: m.Device, Properties: m.Properties, Start: from, End: m.End}
+}
+
+// A reading is a read of a source, with what progress says of it.
+type reading struct {
+	source hotreader.Source
+	query  hotreader.Query
+	doing  string
+	of     int64 // rows; 0 = not known
+}
+
+// rows calls do for the rows that have a value.
+func (e *export) rows(ctx context.Context, from reading, do func(r *hotreader.Row) error) error {
+	if err := from.query.Check(); err != nil {
+		return err
+	}
+	n := int64(0)
+	for r, err := range from.source.Scan(ctx, from.query) {
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(r.Values, func(v hotreader.Value) bool { return !v.IsNull() }) {
+			continue
+		}
+		if err := do(&r); err != nil {
+			return err
+		}
+		if n++; n%1000 == 0 && e.Progress != nil {
+			e.Progress(from.query.Device, from.doing, n, from.of)
+		}
+	}
+	return nil
+}
+
+// A digest sums rows up: two of the same have the same rows, with numbers compared as
+// decimals.
+type digest struct {
+	sum  hash.Hash
+	rows int64
+	buf  []byte
+}
+
+func newDigest() digest { return digest{sum: sha256.New()} }
+
+func (d *digest) add(r *hotreader.Row) {
+	b := r.Time.UTC().AppendFormat(d.buf[:0], time.RFC3339Nano)
+	for _, v := range r.Values {
+		b = append(b, 0, byte(v.Kind()))
+		switch v.Kind() {
+		case hotreader.Bool:
+			b = fmt.Append(b, v.Bool())
+		case hotreader.Number:
+			b = hotreader.AppendNumber(b, v.Text())
+		case hotreader.String:
+			b = append(fmt.Append(b, len(v.Text()), " "), v.Text()...)
+		}
+	}
+	b = append(b, '\n')
+	d.sum.Write(b)
+	d.buf = b
+	d.rows++
+}
+
+func (d *digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
+
+// verify reads back what was written, as every reader of cold storage does, and compares it
+// with what the source brought.
+func (e *export) verify(ctx context.Context, m *manifest) error {
+	s, err := coldstore.New(e.Target, coldstore.Options{Prefix: e.Prefix, Format: coldstore.Parquet, Late: -1})
+	if err != nil {
+		return err
+	}
+	c := comparison{m: m, digest: newDigest(), differs: func(o *object, got *digest) error {
+		return fail(m.Device, hotreader.CodeCorrupt, "%s does not hold what the source has from %s to %s: %d rows were read back, and %d written; other objects of the device may lie below the prefix, or bytes were lost",
+			e.Prefix+o.Key, text(o.From), text(o.To), got.rows, o.Rows)
+	}}
+	if err := e.rows(ctx, reading{s, m.query(time.Time{}), "reading back", m.Rows}, c.add); err != nil {
+		return err
+	}
+	if err := c.end(); err != nil {
+		return err
+	}
+	for page, err := range e.Target.List(ctx, e.Prefix+folderOf(m.Device), "") {
+		if err != nil {
+			return err
+		}
+		for i := range page.Objects {
+			if err := e.sum(ctx, m, &page.Objects[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sum notes the size and the checksum of an object.
+func (e *export) sum(ctx context.Context, m *manifest, o *coldstore.Object) error {
+	i := slices.IndexFunc(m.Objects, func(of object) bool { return e.Prefix+of.Key == o.Key })
+	if i < 0 {
+		return nil
+	}
+	body, err := e.Target.Read(ctx, o, 0, o.Size)
+	if err != nil {
+		return err
+	}
+	sum := sha256.New()
+	n, err := io.Copy(sum, body)
+	if err = errors.Join(err, body.Close()); err != nil || n != o.Size {
+		return fail(m.Device, hotreader.CodeUnavailable, "%s was not read to its end: %d of %d bytes came: %w", o.Key, n, o.Size, err)
+	}
+	m.Objects[i].Bytes, m.Objects[i].SHA256 = n, hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// A comparison tells whether rows are those of a manifest's objects.
+type comparison struct {
+	m       *manifest
+	at      int // object
+	digest  digest
+	differs func(o *object, got *digest) error
+	whole   func(o *object) error // has come; nil = nobody wants to know
+}
+
+// add takes the next row.
+func (c *comparison) add(r *hotreader.Row) error {
+	for c.at < len(c.m.Objects) && r.Time.After(c.m.Objects[c.at].To) {
+		if err := c.next(); err != nil {
+			return err
+		}
+	}
+	if c.at == len(c.m.Objects) {
+		return c.differs(&c.m.Objects[c.at-1], &digest{rows: c.m.Objects[c.at-1].Rows + 1})
+	}
+	c.digest.add(r)
+	return nil
+}
+
+// next ends an object.
+func (c *comparison) next() error {
+	o, got := &c.m.Objects[c.at], c.digest
+	if got.rows != o.Rows || got.String() != o.Digest {
+		return c.differs(o, &got)
+	}
+	c.at++
+	c.digest.sum.Reset()
+	c.digest.rows = 0
+	if c.whole == nil {
+		return nil
+	}
+	return c.whole(o)
+}
+
+// end ends all objects, after the last row.
+func (c *comparison) end() error {
+	for c.at < len(c.m.Objects) {
+		if err := c.next(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package exporter
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hotreader"
+)
+
+var began = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// series is so many rows, as real machines have them: one number every five minutes, some
+// gaps, digits of doubles.
+func series(n int) (all []hotreader.Record) {
+	for i := range n {
+		at := began.Add(time.Duration(i+i/1000*7) * 5 * time.Minute)
+		fields := []hotreader.Field{{Name: "temperature", Value: hotreader.Float64Value(85 + 20*math.Sin(float64(i)/250) + float64(i%17)/3)}}
+		if i%10 == 0 {
+			fields = append(fields, hotreader.Field{Name: "state", Value: hotreader.StringValue([]byte([]string{"running", "", `é "7"`}[i/10%3]))})
+		}
+		all = append(all, hotreader.Record{Time: at, Fields: fields})
+	}
+	return all
+}
+
+// odd are rows of values that no plain column holds.
+func odd() (all []hotreader.Record) {
+	values := map[string][]hotreader.Value{
+		"mixed":    {number("1.50"), hotreader.StringValue([]byte("1.5")), hotreader.BoolValue(true), hotreader.StringValue([]byte(`{"a":[1]}`)), hotreader.StringValue([]byte("true")), {}},
+		"wide":     {number("12345678901234567890.123456789012345678"), number("-0.1"), {}, number("1e-300"), number("0"), number("2e+5")},
+		"long":     {number("9007199254740993"), number("-1"), number("9223372036854775807"), {}, number("0"), number("-0")},
+		"texts":    {hotreader.StringValue([]byte("7")), hotreader.StringValue(nil), hotreader.StringValue([]byte("\u2028\x00\"\\")), {}, {}, {}},
+		"on":       {hotreader.BoolValue(true), hotreader.BoolValue(false), {}, {}, {}, hotreader.BoolValue(true)},
+		"a.b/c=d":  {number("1"), number("2.50"), number("1e3"), number("-4"), {}, number("0.1")},
+		"Wasser °": {number("1"), {}, {}, {}, {}, {}},
+	}
+	for i := range 6 {
+		r := hotreader.Record{Time: began.Add(time.Duration(i) * time.Nanosecond)}
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			if v := values[name][i]; !v.IsNull() {
+				r.Fields = append(r.Fields, hotreader.Field{Name: name, Value: v})
+			}
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func number(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
+
+// What was exported is read from cold storage as it was in the source, both ways, also in
+// parts, and a run once more changes nothing.
+func TestExport(t *testing.T) {
+	f := newFixture(t, map[string][]hotreader.Record{"machine-1": series(22_683), "a/b=c %ü": odd(), "..": odd()[:1], "machine-11": series(1)})
+	for _, r := range f.must(t) {
+		if !r.Delete || r.Already || len(r.Notes)+len(r.Warnings) > 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	before := tree(t, f.dir)
+	for _, d := range f.Devices {
+		for _, q := range []hotreader.Query{
+			{}, {Order: hotreader.Descending},
+			{Start: began.Add(1), End: began.Add(4)},
+			{Start: began.AddDate(0, 1, 0).Add(time.Second), End: began.AddDate(0, 2, 0)},
+		} {
+			q.Device, q.Properties = d.ID, d.Properties
+			if want, got := rowsOf(t, f.source, q), rowsOf(t, f.cold(t), q); !slices.Equal(want, got) {
+				t.Errorf("%s: %d rows, want %d\n%.1000q\n%.1000q", d.ID, len(got), len(want), got, want)
+			}
+		}
+	}
+	for _, r := range f.must(t) {
+		if !r.Already || !r.Delete {
+			t.Errorf("again: %+v", r)
+		}
+	}
+	if after := tree(t, f.dir); !maps.Equal(before, after) {
+		t.Errorf("a second run changed the target")
+	}
+	if n := len(before); n != 10+3+2*4 {
+		t.Errorf("%d objects", n)
+	}
+}
+
+// A day out of a year costs a list, the file's end and its row group; objects and row groups
+// of other days, and other columns, are not fetched.
+func TestDayOutOfAYear(t *testing.T) {
+	f := newFixture(t, map[string][]hotreader.Record{"d": series(100_000)})
+	f.ObjectRows, f.GroupRows = 50_000, 2000
+	f.must(t)
+	stats := new(hotreader.Stats)
+	q := hotreader.Query{Device: "d", Properties: []string{"state"}, Start: began.AddDate(0, 8, 0), End: began.AddDate(0, 8, 1)}
+	rows := 0
+	for _, err := range f.cold(t).Scan(hotreader.WithStats(t.Context(), stats), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows++
+	}
+	if reads, bytes := stats.Reads.Load(), stats.Bytes.Load(); rows < 280 || reads > 4 || bytes > 40_000 {
+		t.Errorf("%d rows: %d requests, %d bytes", rows, reads, bytes)
+	}
+}
+
+// Without times an export goes on where the last one ended; columns keep their types.
+func TestGoesOn(t *testing.T) {
+	f := newFixture(t, map[string][]hotreader.Record{"d": series(3000)})
+	f.Start, f.End = time.Time{}, began.AddDate(0, 0, 5)
+	first := f.must(t)[0]
+	f.End = time.Time{}
+	f.Now = began.AddDate(0, 0, 8).Add(time.Hour)
+	second := f.must(t)[0]
+	if want := began.AddDate(0, 0, 7).Add(-1); !second.Start.Equal(first.End.Add(1)) || !second.End.Equal(want) || first.Rows+second.Rows != 7*288-14 && second.Rows == 0 {
+		t.Errorf("%+v\n%+v", first, second)
+	}
+	write := func(at time.Time, v hotreader.Value) {
+		if err := f.source.Write(t.Context(), "d", []hotreader.Record{{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: v}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(began.AddDate(0, 0, 7).Add(1000), number("9007199254740993.5"))
+	f.Now = began.AddDate(0, 0, 9)
+	if r := f.must(t)[0]; len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "the column temperature is JSON; in the files before it is DOUBLE") {
+		t.Errorf("%+v", r)
+	}
+	f.Now = began.AddDate(0, 0, 10)
+	if r := f.must(t)[0]; len(r.Notes) != 0 || r.Rows == 0 {
+		t.Errorf("%+v", r)
+	}
+	q := hotreader.Query{Device: "d", Properties: f.Devices[0].Properties, End: began.AddDate(0, 0, 9).Add(-1)}
+	if want, got := rowsOf(t, f.source, q), rowsOf(t, f.cold(t), q); !slices.Equal(want, got) {
+		t.Errorf("%d rows, want %d", len(got), len(want))
+	}
+}
+
+// What keeps an export from being made, and what it says.
+func TestRefuses(t *testing.T) {
+	put := func(key, body string) func(t *testing.T, f *fixture) {
+		return func(t *testing.T, f *fixture) {
+			if _, err := f.Target.Put(t.Context(), key, []byte(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	exported := func(t *testing.T, f *fixture) { f.must(t) }
+	for name, c := range map[string]struct {
+		before []func(t *testing.T, f *fixture)
+		change func(f *fixture)
+		code   hotreader.Code
+		says   string
+	}{
+		"other data":         {before: do(put("2026/03/a.jsonl", "{}")), code: hotreader.CodeConfig, says: "holds other data, as 2026/03/a.jsonl"},
+		"data of a mover":    {before: do(exported, put("zzz/x.json", "[]")), code: hotreader.CodeConfig, says: "holds other data, as zzz/x.json"},
+		"somebody's devices": {before: do(put("device_id=a/part-0.parquet", "x")), code: hotreader.CodeConfig, says: "other data"},
+		"no manifest has it": {before: do(exported, put("device_id=d/"+rangeName+".parquet", "x")), code: hotreader.CodeConfig, says: "no manifest has it"},
+		"overlap": {before: do(exported), change: func(f *fixture) { f.Start = began.Add(time.Hour) }, code: hotreader.CodeInvalid,
+			says: "2025-01-01T00:00:00Z to 2026-12-30T23:59:59.999999999Z has been exported already"},
+		"column's name":   {change: func(f *fixture) { f.Devices[0].Properties = []string{"timestamp"} }, code: hotreader.CodeInvalid, says: "the property timestamp"},
+		"no properties":   {change: func(f *fixture) { f.Devices[0].Properties = nil }, code: hotreader.CodeInvalid, says: "no property is selected"},
+		"lost object":     {before: do(exported, func(t *testing.T, f *fixture) { f.remove(t, ".parquet") }), code: hotreader.CodeCorrupt, says: "is not there as its manifest"},
+		"broken manifest": {before: do(put("device_id=d/_"+rangeName+".manifest.json", "{}")), code: hotreader.CodeCorrupt, says: "is no manifest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, map[string][]hotreader.Record{"d": series(10)})
+			for _, b := range c.before {
+				b(t, f)
+			}
+			if c.change != nil {
+				c.change(f)
+			}
+			if _, err := f.run(t); hotreader.CodeOf(err) != c.code || !strings.Contains(fmt.Sprint(err), c.says) {
+				t.Errorf("%v: %v", hotreader.CodeOf(err), err)
+			}
+		})
+	}
+}
+
+func do(all ...func(t *testing.T, f *fixture)) []func(t *testing.T, f *fixture) { return all }
+
+// A store that changes between plan and end is told, whatever changed; so is a copy that is
+// not what the store has.
+func TestChanges(t *testing.T) {
+	at := began.Add(8000 * 5 * time.Minute)
+	for name, c := range map[string]struct {
+		record hotreader.Record
+		spoil  string
+		says   string
+	}{
+		"a late row":       {hotreader.Record{Time: at.Add(1), Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
+		"another value":    {hotreader.Record{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
+		"another kind":     {hotreader.Record{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.BoolValue(true)}}}, "", "the source changed"},
+		"behind the last":  {hotreader.Record{Time: began.AddDate(1, 0, 0), Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
+		"an object's rows": {spoil: ".parquet", says: "does not hold what the source has"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, map[string][]hotreader.Record{"d": series(10_000)})
+			whole := f.Target
+			f.Target = &cut{whole, 3}
+			if _, err := f.run(t); err == nil {
+				t.Fatal("it was not stopped")
+			}
+			f.Target = whole
+			if c.spoil != "" {
+				other := newFixture(t, map[string][]hotreader.Record{"d": series(2500)})
+				other.source.Write(t.Context(), "d", []hotreader.Record{{Time: began, Fields: []hotreader.Field{{Name: "temperature", Value: number("7")}}}})
+				other.must(t)
+				f.copy(t, other, c.spoil)
+			} else if err := f.source.Write(t.Context(), "d", []hotreader.Record{c.record}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := f.run(t)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v", err)
+			}
+			for name := range tree(t, f.dir) {
+				if strings.HasSuffix(name, manifestEnd) {
+					t.Errorf("a manifest was written")
+				}
+			}
+		})
+	}
+}
+
+// A property that the store has meanwhile is told, and that the range may not be deleted; so
+// are values that cannot be copied.
+func TestWhatIsLost(t *testing.T) {
+	f := newFixture(t, map[string][]hotreader.Record{"d": series(10)})
+	whole := f.Target
+	f.Target = &cut{whole, 1}
+	if _, err := f.run(t); err == nil {
+		t.Fatal("it was not stopped")
+	}
+	f.Target = whole
+	f.Devices[0].Properties = append(f.Devices[0].Properties, "late")
+	if r := f.must(t)[0]; r.Delete || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "the property late is not in this export") {
+		t.Errorf("%+v", r)
+	}
+	f = newFixture(t, map[string][]hotreader.Record{"d": series(10)})
+	f.Source = warning{f.source}
+	for _, already := range []bool{false, true} {
+		if r := f.must(t)[0]; r.Delete || r.Already != already || len(r.Warnings) != 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// warning is a source that leaves something out.
+type warning struct{ hotreader.Source }
+
+func (w warning) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.Unreadable, Property: "temperature", Count: 2, Detail: "bytes"})
+	return w.Source.Scan(ctx, q)
+}
