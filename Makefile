@@ -92,6 +92,10 @@ bench: engines ## sizes, starts and benchmarks, with the baselines to compare wi
 	$(ENGINES) $(GO) test -tags engines -run '^$$' -bench . -benchmem ./...
 	cd test/prom && $(GO) test -run '^$$' -bench . .
 
+.PHONY: functions
+functions: ## dist/ with the functions' packages alone, which hotreader deploy needs
+	@GO="$(GO)" $(GO) run ./scripts/dist -only functions
+
 .PHONY: dist
 dist: ## dist/: the command for each platform, each function's zip, images, and what they are made of
 	@GO="$(GO)" $(GO) run ./scripts/dist

@@ -139,7 +139,7 @@ func (m *meaning) counted(pass func(Row) bool) func(Row) bool {
 // types say.
 func (m *meaning) keep(row *Row) bool {
 	m.looked++
-	known := !row.Time.IsZero() // else it is a foreign peer's last entry, which tells no time
+	known := !row.Time.IsZero() // else it is a foreign peer's latest value, which tells no time
 	if known && !m.query.Contains(row.Time) || !m.passes(row.Values) {
 		return false
 	}

@@ -72,9 +72,9 @@ func (p *Pick) check(q *Query) string {
 	case p.Kind > PickLast:
 		return fmt.Sprintf("picks rows in the unknown way %d", p.Kind)
 	case q.Last:
-		return "asks for the latest values and for picked rows; want one of them"
+		return "asks for the latest values and for picked rows; expected one of them"
 	case p.Every < time.Millisecond || p.Every%time.Millisecond != 0:
-		return fmt.Sprintf("picks rows of intervals of %v; want whole milliseconds, at least one", p.Every)
+		return fmt.Sprintf("picks rows of intervals of %v; expected whole milliseconds, at least one", p.Every)
 	case p.Origin.IsZero():
 		return "picks rows of intervals that begin nowhere"
 	}

@@ -246,10 +246,10 @@ func TestPoints(t *testing.T) {
 		t.Errorf("ten thousand years have intervals of %v", p.Every)
 	}
 	for text, q := range map[string]Query{
-		"unknown way":     {Pick: Pick{Kind: 9}},
-		"whole milli":     {Pick: Pick{Kind: PickM4, Origin: day(1), Every: time.Microsecond}},
-		"begin nowhere":   {Pick: Pick{Kind: PickM4, Every: time.Second}},
-		"want one of the": {Last: true, Pick: Pick{Kind: PickLast, Origin: day(1), Every: time.Second}},
+		"unknown way":         {Pick: Pick{Kind: 9}},
+		"whole milli":         {Pick: Pick{Kind: PickM4, Origin: day(1), Every: time.Microsecond}},
+		"begin nowhere":       {Pick: Pick{Kind: PickM4, Every: time.Second}},
+		"expected one of the": {Last: true, Pick: Pick{Kind: PickLast, Origin: day(1), Every: time.Second}},
 	} {
 		q.Device, q.Properties = "m", []string{"a"}
 		if err := q.Check(); CodeOf(err) != CodeInvalid || !strings.Contains(err.Error(), text) {

@@ -184,7 +184,7 @@ func (q Query) Behind(t time.Time) (Query, bool) {
 
 // Row is what one device reported at one instant.
 type Row struct {
-	Time   time.Time // UTC; zero only where a foreign peer's last entry carries none
+	Time   time.Time // UTC; zero only where a foreign peer's latest value carries none
 	Values []Value   // of q.Properties from a Reader, of q.Columns from a Source; null where the row has none
 
 	// Types are the types of q.Properties as far as they are known by now: as

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-var errTime = errors.New("want a time as 2006-01-02T15:04:05.999999999Z or +01:00; seconds, fraction and zone may be left out (then UTC)")
+var errTime = errors.New("expected a time as 2006-01-02T15:04:05.999999999Z or +01:00; seconds, fraction and zone may be left out (then UTC)")
 
 // ParseTime reads an ISO 8601 instant, as stores, twins and people write them:
 // date, T or a blank, hours and minutes, then, each optional, seconds, a
 // fraction of any length and a zone (Z, +01:00, +0100, +01). Without a zone it
-// is UTC; a date alone is its midnight. Digits behind the nanosecond are cut
+// is UTC; a date alone is its midnight. Digits after the nanosecond are cut
 // off. The result is in UTC. It does not allocate unless it fails.
 func ParseTime(text []byte) (time.Time, error) {
 	t, _, ok := parseTime(text)
@@ -86,7 +86,7 @@ func parseTime(s []byte) (t time.Time, offset int64, ok bool) {
 	return time.Unix(seconds-offset, nanos).UTC(), offset, true
 }
 
-// parseZone reads what may stand behind the clock, in seconds east of UTC.
+// parseZone reads what may follow the clock, in seconds east of UTC.
 func parseZone(s []byte) (int64, bool) {
 	if len(s) == 0 || len(s) == 1 && s[0]|0x20 == 'z' {
 		return 0, true
@@ -164,7 +164,7 @@ func AppendTime(dst []byte, t time.Time) []byte {
 	return AppendSecond(append(dst, ':'), second, t.Nanosecond())
 }
 
-// AppendSecond appends what AppendTime has behind an instant's minute.
+// AppendSecond appends what AppendTime has after an instant's minute.
 func AppendSecond(dst []byte, second, nanos int) []byte {
 	dst = appendThree(append(appendTwo(dst, second), '.'), nanos/1_000_000)
 	if nanos %= 1_000_000; nanos != 0 {

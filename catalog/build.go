@@ -35,7 +35,7 @@ func Check(devices []Device) (wrong []Problem) {
 		switch {
 		case d.ID == "": // said by who reads the list
 		case twice:
-			bad(i, "id", "%.60q is the id of [%d] too; a device stands there once", d.ID, first)
+			bad(i, "id", "%.60q is the id of [%d] too; list a device once", d.ID, first)
 		default:
 			ids[d.ID] = i
 		}
@@ -152,7 +152,7 @@ func (d Device) unfit() string {
 		case p.Name == "" || !utf8.ValidString(p.Name) || !utf8.ValidString(p.Unit) || !utf8.ValidString(p.Constant+p.Initial):
 			return fmt.Sprintf("the property %.60q must have a name, and all of it be UTF-8", p.Name)
 		case p.Constant != "" && p.Initial != "":
-			return fmt.Sprintf("the property %.60q is a constant and has an initial value; want one of them", p.Name)
+			return fmt.Sprintf("the property %.60q is a constant and has an initial value; expected one of them", p.Name)
 		case !stored(p.Type):
 			return fmt.Sprintf("the property %.60q has a type that no catalogue holds", p.Name)
 		}

@@ -163,7 +163,7 @@ func (c *Catalog) checkTexts() error {
 	return nil
 }
 
-// rising reports whether n numbers and the one behind them, which is most, never
+// rising reports whether n numbers and the one after them, which is most, never
 // fall, from 0 on.
 func (c *Catalog) rising(at, n, most int) bool {
 	last := 0

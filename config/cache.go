@@ -56,14 +56,14 @@ type cacheSize struct{}
 
 func (c cacheSize) read(l *loader, where string, raw json.RawMessage, to any) {
 	if err := c.parse(string(raw), to); err != nil {
-		l.add(where, "is %s; want a number of bytes, as 67108864, or 0 for no cache", short(raw))
+		l.add(where, "is %s; expected a number of bytes, as 67108864, or 0 for no cache", short(raw))
 	}
 }
 
 func (cacheSize) parse(text string, to any) error {
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64/4 {
-		return fmt.Errorf("%.40q is not a number of bytes; want one as 67108864, or 0 for no cache", text)
+		return fmt.Errorf("%.40q is not a number of bytes; expected one as 67108864, or 0 for no cache", text)
 	}
 	size := CacheSize(n)
 	if n == 0 {
@@ -88,7 +88,7 @@ type span struct{ least, most time.Duration }
 func (s span) read(l *loader, where string, raw json.RawMessage, to any) {
 	var text string
 	if jsontext.KindOf(raw) != jsontext.String || json.Unmarshal(raw, &text) != nil {
-		l.add(where, "is %s; want a time, as \"30s\"", short(raw))
+		l.add(where, "is %s; expected a time, as \"30s\"", short(raw))
 	} else if err := s.parse(text, to); err != nil {
 		l.add(where, "%w", err)
 	}
@@ -97,7 +97,7 @@ func (s span) read(l *loader, where string, raw json.RawMessage, to any) {
 func (s span) parse(text string, to any) error {
 	d, err := time.ParseDuration(strings.TrimSpace(text))
 	if err != nil || d < s.least || d > s.most {
-		return fmt.Errorf("%.40q is not a time from %v to %v; want one as 30s, 5m or 24h", text, s.least, s.most)
+		return fmt.Errorf("%.40q is not a time from %v to %v; expected one as 30s, 5m or 24h", text, s.least, s.most)
 	}
 	*to.(*Span) = Span(d)
 	return nil

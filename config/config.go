@@ -44,7 +44,7 @@ func ParseCloud(text string) (Cloud, error) {
 	return "", notOneOf(text, "cloud", "aws", "azure", "google", "gcp")
 }
 
-const wantTwinName = "want a letter, then up to 20 letters, digits, _ or -"
+const wantTwinName = "expected a letter, then up to 20 letters, digits, _ or -"
 
 // CheckTwinName says what is wrong with a twin's name, or nil. A name is a
 // letter and up to 20 letters, digits, _ or -, all ASCII.
@@ -77,7 +77,7 @@ func notOneOf(text, what string, words ...string) error {
 	if meant := nearest.Word(strings.TrimSpace(text), words); meant != "" {
 		hint = fmt.Sprintf("did you mean %q? ", meant)
 	}
-	return fmt.Errorf("%.40q is no %s; %swant one of %s", text, what, hint, strings.Join(words, ", "))
+	return fmt.Errorf("%.40q is no %s; %sexpected one of %s", text, what, hint, strings.Join(words, ", "))
 }
 
 // options reads config_hot_reader.json, of which every key must be known.
@@ -97,7 +97,7 @@ func (l *loader) options() {
 			continue
 		}
 		_, name, _ := strings.Cut(k.Name, ".")
-		l.add(fileOptions+": "+k.needs, "is missing while %s is there; want %s", name, k.want)
+		l.add(fileOptions+": "+k.needs, "is missing while %s is there; expected %s", name, k.want)
 	}
 	l.settle(&l.Options, l.L3, &l.Options.GCP.Collection, func(name string) string {
 		if name == "collection" {
@@ -114,9 +114,9 @@ func (l *loader) makes() {
 	switch {
 	case l.L3 != AWS || l.Options.AWS.Table != "":
 	case s.Index != "":
-		l.add(fileOptions+": aws.table", "is missing while the layout's index is %.80q; want the table that has the index, for none is made with one", s.Index)
+		l.add(fileOptions+": aws.table", "is missing while the layout's index is %.80q; expected the table that has the index, for none is made with one", s.Index)
 	case s.NameKey != "":
-		l.add(fileOptions+": aws.table", "is missing while the layout's name_key is %.80q; want the table that has such items, for in one that is made here an instant's properties would replace each other (time_suffix \"#{property}\" keeps them apart)", s.NameKey)
+		l.add(fileOptions+": aws.table", "is missing while the layout's name_key is %.80q; expected the table that has such items, for in one that is made here an instant's properties would replace each other (time_suffix \"#{property}\" keeps them apart)", s.NameKey)
 	}
 }
 

@@ -134,7 +134,7 @@ func parseConnections(dir string, text []byte) (file, error) {
 	var p problems
 	c := file{known: map[string]Connection{}}
 	if doc, ok := p.document(fileConnections, text); ok {
-		c.doc = p.members(fileConnections, doc, field{name: "connections", need: `want {"connections":{…}}`, read: func(where string, raw json.RawMessage) {
+		c.doc = p.members(fileConnections, doc, field{name: "connections", need: `expected {"connections":{…}}`, read: func(where string, raw json.RawMessage) {
 			c.entries, _ = p.object(where, raw)
 			for _, m := range c.entries {
 				p.connection(&c, m)
@@ -158,7 +158,7 @@ func (p *problems) connection(c *file, m member) {
 	l3, ok := isPathID(m.name)
 	if !ok {
 		if _, is := p.object(where, m.value); is && strings.Contains(strings.ToLower(m.name), "_l3hot_") {
-			p.add(where, "is no connection's id; want {l4}_l4_to_{l3}_l3hot_read with aws, azure or gcp for {l4} and {l3}, as %s", ConnectionID(Azure, AWS))
+			p.add(where, "invalid connection ID: expected {l4}_l4_to_{l3}_l3hot_read with aws, azure or gcp for {l4} and {l3}, as %s", ConnectionID(Azure, AWS))
 		}
 		return
 	}
@@ -172,7 +172,7 @@ func (p *problems) connection(c *file, m member) {
 	}
 	switch {
 	case claims%3 != 0:
-		p.add(where, "is missing one of issuer, audience and subject while others are there; want all three, or none")
+		p.add(where, "is missing one of issuer, audience and subject while others are there; expected all three, or none")
 	case claims == 0 && jsontext.KindOf(m.value) == jsontext.Object && !given(entry.get("token")):
 		p.add(below(where, "token"), "is missing; a connection without a token, or a subject, is of no use")
 	}
@@ -181,7 +181,7 @@ func (p *problems) connection(c *file, m member) {
 
 func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
 	return []field{
-		{name: "provider", need: "want " + string(l3), is: cloudWords, read: func(where string, raw json.RawMessage) {
+		{name: "provider", need: "expected " + string(l3), is: cloudWords, read: func(where string, raw json.RawMessage) {
 			text, ok := p.text(where, raw)
 			provider, err := ParseCloud(text)
 			switch {
@@ -211,7 +211,7 @@ func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
 			text, _ := p.text(where, raw)
 			at, err := hotreader.ParseTime([]byte(text))
 			if text != "" && err != nil {
-				p.add(where, "%.40q is no time; want as 2026-01-31T12:00:00Z", text)
+				p.add(where, "invalid time %.40q: expected one as 2026-01-31T12:00:00Z", text)
 			}
 			conn.RotatedAt = at
 		}},
@@ -244,7 +244,7 @@ func (p *problems) token(where string, raw json.RawMessage) Secret {
 	switch {
 	case !ok:
 	case strings.Contains(text, ","):
-		p.add(where, "has a comma; want one token, the one before it goes into previous_token")
+		p.add(where, "has a comma; expected one token, the one before it goes into previous_token")
 	case wrong != nil:
 		p.add(where, "%w", wrong.Err)
 	case strings.TrimSpace(text) != text:
@@ -330,7 +330,7 @@ func (c *Connections) Save() error {
 	}
 	for id := range s.known {
 		if _, ok := isPathID(id); !ok {
-			return &hotreader.Error{Op: fileConnections, Code: hotreader.CodeConfig, Err: fmt.Errorf("%.80q is no connection's id; want one as %s", id, ConnectionID(Azure, AWS))}
+			return &hotreader.Error{Op: fileConnections, Code: hotreader.CodeConfig, Err: fmt.Errorf("invalid connection ID %.80q: expected one as %s", id, ConnectionID(Azure, AWS))}
 		}
 	}
 	if err := s.replace(text.Bytes()); err != nil {

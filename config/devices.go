@@ -105,7 +105,7 @@ func (l *loader) device(where string, raw json.RawMessage) (d Device) {
 	l.members(where, raw, l.deviceFields(&d, names)...)
 	for _, p := range d.Properties {
 		if there, ok := names[p.Name+component.LatestSuffix]; l.L4 == AWS && ok && p.Name != "" {
-			l.add(there+".name", "%.60q is the name under which the twin keeps the last entry of %.60q; rename one of them", p.Name+component.LatestSuffix, p.Name)
+			l.add(there+".name", "%.60q is the name under which the twin keeps the latest value of %.60q; rename one of them", p.Name+component.LatestSuffix, p.Name)
 		}
 	}
 	l.alarm(where, d, names)
@@ -114,7 +114,7 @@ func (l *loader) device(where string, raw json.RawMessage) (d Device) {
 
 func (l *loader) deviceFields(d *Device, names map[string]string) []field {
 	return []field{
-		{name: "id", need: "want the device's id, as its rows carry it", is: aText, read: func(where string, raw json.RawMessage) {
+		{name: "id", need: "expected the device's id, as its rows carry it", is: aText, read: func(where string, raw json.RawMessage) {
 			var ok bool
 			if d.ID, ok = l.text(where, raw); ok {
 				l.deviceID(where, d.ID)
@@ -126,7 +126,7 @@ func (l *loader) deviceFields(d *Device, names map[string]string) []field {
 				l.componentType(where, d.Type)
 			}
 		}},
-		{name: "properties", need: `want [{"name":…,"dataType":…}]`, read: func(where string, raw json.RawMessage) {
+		{name: "properties", need: `expected [{"name":…,"dataType":…}]`, read: func(where string, raw json.RawMessage) {
 			items, _ := l.items(where, raw)
 			for _, item := range items {
 				var unit string
@@ -145,7 +145,7 @@ func (l *loader) deviceFields(d *Device, names map[string]string) []field {
 }
 
 // constantValue is what a constant has beside a property's keys.
-var constantValue = field{name: "value", need: "want the constant's value"}
+var constantValue = field{name: "value", need: "expected the constant's value"}
 
 // propertyMore is what a property has beside a constant's keys.
 func (l *loader) propertyMore(unit *string, alarm *bool) []field {
@@ -207,7 +207,7 @@ func (l *loader) deviceID(where, id string) {
 	}
 	switch {
 	case id == "":
-		l.add(where, "is empty; want the device's id, as its rows carry it")
+		l.add(where, "is empty; expected the device's id, as its rows carry it")
 	case l.unfit(where, id, most):
 	case l.L4 == AWS && strings.Contains(id, dynamicReference):
 		l.add(where, "%.60q holds %s…, which CloudFormation would replace", id, dynamicReference)
@@ -241,7 +241,7 @@ func (l *loader) componentType(where, name string) {
 	}
 	switch i := strings.IndexFunc(name, foreign); {
 	case name == "":
-		l.add(where, "is empty; want the name of the component type that the device shares with others, or leave it out")
+		l.add(where, "is empty; expected the name of the component type that the device shares with others, or leave it out")
 	case l.unfit(where, name, most):
 	case l.L4 == AWS && i >= 0:
 		c, _ := utf8.DecodeRuneInString(name[i:])
@@ -296,14 +296,14 @@ func (l *loader) propertyFields(where string, c *Constant, names map[string]stri
 		}
 		var ok bool
 		if c.Value, ok = typed(c.Type, raw); !ok {
-			l.add(at, "is %s; want %s", short(raw), wants[c.Type])
+			l.add(at, "is %s; expected %s", short(raw), wants[c.Type])
 		}
 		if l.L4 == AWS && value.need != "" && c.Type == "STRING" && bytes.Contains(c.Value, []byte(dynamicReference)) {
 			l.add(at, "is %s, which holds %s…, and CloudFormation would replace that", short(raw), dynamicReference)
 		}
 	}
 	return append([]field{
-		{name: "name", need: "want the property's name, as rows carry it", is: aText, read: func(at string, raw json.RawMessage) {
+		{name: "name", need: "expected the property's name, as rows carry it", is: aText, read: func(at string, raw json.RawMessage) {
 			var ok bool
 			if c.Name, ok = l.text(at, raw); !ok {
 				return
@@ -312,12 +312,12 @@ func (l *loader) propertyFields(where string, c *Constant, names map[string]stri
 			if wrong := checkProperty(c.Name, l.L4); wrong != "" {
 				l.add(at, "%s", wrong)
 			} else if twice {
-				l.add(at, "%.60q is the name of %s too; a name stands there once", c.Name, strings.TrimPrefix(there, fileDevices+": "))
+				l.add(at, "%.60q is the name of %s too; use a name once", c.Name, strings.TrimPrefix(there, fileDevices+": "))
 			} else {
 				names[c.Name] = where
 			}
 		}},
-		{name: "dataType", need: "want one of " + strings.Join(DataTypes, ", "), is: words{"data type", DataTypes}, read: func(at string, raw json.RawMessage) {
+		{name: "dataType", need: "expected one of " + strings.Join(DataTypes, ", "), is: words{"data type", DataTypes}, read: func(at string, raw json.RawMessage) {
 			text, ok := l.text(at, raw)
 			if c.Type = strings.ToUpper(strings.TrimSpace(text)); ok && !slices.Contains(DataTypes, c.Type) {
 				l.add(at, "%w", notOneOf(text, "data type", DataTypes...))
@@ -332,7 +332,7 @@ func checkProperty(name string, twin Cloud) string {
 	const want = "; TwinMaker takes a-z, A-Z, 0-9, _ and -"
 	switch {
 	case name == "":
-		return "is empty; want the property's name, as rows carry it"
+		return "is empty; expected the property's name, as rows carry it"
 	case len(name) > hotreader.MaxNameBytes:
 		return fmt.Sprintf("%.40q has %d bytes; at most %d are allowed", name, len(name), hotreader.MaxNameBytes)
 	case strings.ContainsFunc(name, unicode.IsControl):
@@ -345,7 +345,10 @@ func checkProperty(name string, twin Cloud) string {
 		return fmt.Sprintf("%.40q has %d bytes; at most %d are allowed, for %s is put to it in TwinMaker", name, len(name), 256-len(component.LatestSuffix), component.LatestSuffix)
 	}
 	for _, c := range name {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
+		switch {
+		case c == '.':
+			return fmt.Sprintf("%.60q has the character '.'", name) + want + `. For a nested property, the layout's "properties" gives it another name: {"a_b":"a.b"}`
+		case !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'):
 			return fmt.Sprintf("%.60q has the character %q", name, c) + want
 		}
 	}

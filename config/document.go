@@ -126,7 +126,7 @@ func (p *problems) document(where string, text []byte) (json.RawMessage, bool) {
 	}
 	end := int(d.InputOffset())
 	if rest := bytes.TrimLeft(text[end:], " \t\r\n"); len(rest) > 0 {
-		p.add(where, "has more text behind its end, at %s", position(text, len(text)-len(rest)))
+		p.add(where, "has more text after its end, at %s", position(text, len(text)-len(rest)))
 		return nil, false
 	}
 	return doc, true
@@ -142,7 +142,7 @@ func position(text []byte, at int) string {
 // object takes a JSON object apart.
 func (p *problems) object(where string, text json.RawMessage) (object, bool) {
 	if jsontext.KindOf(text) != jsontext.Object {
-		p.add(where, "is %s; want an object {…}", jsontext.KindOf(text))
+		p.add(where, "is %s; expected an object {…}", jsontext.KindOf(text))
 		return nil, false
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -155,7 +155,7 @@ func (p *problems) object(where string, text json.RawMessage) (object, bool) {
 		m := member{name: name.(string)}
 		_ = d.Decode(&m.value)
 		if seen[m.name] {
-			p.add(below(where, m.name), "stands there twice; leave one of them")
+			p.add(below(where, m.name), "is there twice; remove one of them")
 			ok = false
 			continue
 		}
@@ -168,7 +168,7 @@ func (p *problems) object(where string, text json.RawMessage) (object, bool) {
 // items takes a JSON array apart. The name of an item is where it stands.
 func (p *problems) items(where string, text json.RawMessage) (items []member, ok bool) {
 	if jsontext.KindOf(text) != jsontext.Array {
-		p.add(where, "is %s; want an array […]", jsontext.KindOf(text))
+		p.add(where, "is %s; expected an array […]", jsontext.KindOf(text))
 		return nil, false
 	}
 	var values []json.RawMessage
@@ -185,7 +185,7 @@ func (p *problems) items(where string, text json.RawMessage) (items []member, ok
 // text reads a JSON string.
 func (p *problems) text(where string, raw json.RawMessage) (string, bool) {
 	if jsontext.KindOf(raw) != jsontext.String {
-		p.add(where, `is %s; want a text in quotes`, jsontext.KindOf(raw))
+		p.add(where, `is %s; expected a text in quotes`, jsontext.KindOf(raw))
 		return "", false
 	}
 	var s string
@@ -202,7 +202,7 @@ func (p *problems) whole(where string, raw json.RawMessage, least, most int) int
 			return n
 		}
 	}
-	p.add(where, "is %s; want a whole number from %d to %d", short(raw), least, most)
+	p.add(where, "is %s; expected a whole number from %d to %d", short(raw), least, most)
 	return 0
 }
 
@@ -323,7 +323,7 @@ func quote(text string) json.RawMessage {
 	return bytes.TrimSpace(b.Bytes())
 }
 
-// set sets the value of a name, in its place or behind all others.
+// set sets the value of a name, in its place or after all others.
 func (o *object) set(name string, value json.RawMessage) {
 	for i, m := range *o {
 		if m.name == name {

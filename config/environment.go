@@ -61,7 +61,7 @@ type Function struct {
 	HotElsewhere, ColdElsewhere bool
 
 	// Token is the inter-cloud token, and TokenSecret the name of the secret
-	// that holds it. At most one is set; the API and whoever reads remotely has
+	// that holds it. At most one is set; the API and remote readers have
 	// one, or else Trust and Audience.
 	Token       *identity.Token
 	TokenSecret string
@@ -145,7 +145,7 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	// can be read, so that a missing table is not found only after the repair.
 	local := e.Role == API && !e.HotElsewhere || e.Role != API && e.L3 != "" && e.L3 == e.L4 || e.Role != API && e.RemoteURL == "" && (e.L3 == "" || e.L4 == "")
 	if local && e.Role != "" {
-		e.Table = e.must("DYNAMODB_TABLE_NAME", getenv("DYNAMODB_TABLE_NAME"), "want the name of hot storage's table", checkTable)
+		e.Table = e.must("DYNAMODB_TABLE_NAME", getenv("DYNAMODB_TABLE_NAME"), "expected the name of hot storage's table", checkTable)
 	}
 	e.layout()
 	e.must("AWS_REGION", e.trimmed("AWS_REGION"), "Lambda sets it, elsewhere it must be given, as eu-central-1", func(string) string { return "" })
@@ -182,9 +182,9 @@ func CloudRun(getenv func(string) string) (*Function, error) {
 	e.Project = e.trimmed("GOOGLE_CLOUD_PROJECT")
 	switch {
 	case e.Project == "" && here:
-		e.add("GOOGLE_CLOUD_PROJECT", "is not set; want the id of the project that hot storage is in")
+		e.add("GOOGLE_CLOUD_PROJECT", "is not set; expected the id of the project that hot storage is in")
 	case e.Project != "" && !gcpName.fits(e.Project):
-		e.add("GOOGLE_CLOUD_PROJECT", "%.40q is no project's id; want %s", e.Project, gcpName.want)
+		e.add("GOOGLE_CLOUD_PROJECT", "invalid project ID %.40q: expected %s", e.Project, gcpName.want)
 	}
 	if here {
 		e.firestore()
@@ -243,7 +243,7 @@ func (e *env) route() {
 	two := e.L3 != "" && e.L4 != "" && e.L3 != e.L4
 	if e.RemoteURL == "" {
 		if two {
-			e.add(name, "is not set, but hot storage is on %s and the twin on %s; want the https URL of the Hot Reader API on %s", e.L3, e.L4, e.L3)
+			e.add(name, "is not set, but hot storage is on %s and the twin on %s; expected the https URL of the Hot Reader API on %s", e.L3, e.L4, e.L3)
 		}
 		return
 	}
@@ -252,7 +252,7 @@ func (e *env) route() {
 		e.add(name, "%s", wrong)
 	}
 	missing := func(layer string) {
-		e.add("DIGITAL_TWIN_INFO", "config_providers.%s is missing while %s is set; want aws, azure, google or gcp, or unset %s", layer, name, name)
+		e.add("DIGITAL_TWIN_INFO", "config_providers.%s is missing while %s is set; expected aws, azure, google or gcp, or unset %s", layer, name, name)
 	}
 	if e.L3 == "" && !e.unreadL3 {
 		missing("layer_3_hot_provider")
@@ -301,7 +301,7 @@ func parseTwinInfo(text string) (info twinInfo, err error) {
 // twin reads DIGITAL_TWIN_INFO.
 func (e *env) twin() {
 	const name = "DIGITAL_TWIN_INFO"
-	const want = `want {"config":{"digital_twin_name":…},"config_providers":{"layer_3_hot_provider":…,"layer_4_provider":…}}`
+	const want = `expected {"config":{"digital_twin_name":…},"config_providers":{"layer_3_hot_provider":…,"layer_4_provider":…}}`
 	text := e.get(name)
 	if strings.TrimSpace(text) == "" {
 		if e.Role != API {
@@ -347,9 +347,9 @@ func (e *env) checkSecret(name string) string {
 	case e.here == Azure:
 		return checkSecretURI(name)
 	case e.here == AWS && !awsSecret.fits(name):
-		return "is not the ARN of a secret; want " + awsSecret.want
+		return "is not the ARN of a secret; expected " + awsSecret.want
 	case e.here == GCP && !gcpSecret.fits(name):
-		return "is not the version of a secret; want " + gcpSecret.want
+		return "is not the version of a secret; expected " + gcpSecret.want
 	}
 	return ""
 }
@@ -424,9 +424,9 @@ func (e *env) awsEndpoint(name string) {
 	switch {
 	case text == "":
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-		e.add(name, "is no URL of a service; want https://HOST")
+		e.add(name, "invalid service URL: expected https://HOST")
 	case u.Scheme == "http" && !endpoint.Loopback(u.Hostname()):
-		e.add(name, "is http to another machine; all would come in plain text; want https://%s", u.Host)
+		e.add(name, "is http to another machine; all would come in plain text; expected https://%s", u.Host)
 	}
 }
 
@@ -440,7 +440,7 @@ func (e *env) port(name string, fallback int) {
 	case text == "":
 		e.Port = fallback
 	case err != nil || port == 0:
-		e.add(name, "%.40q is no port; want 1 to 65535", text)
+		e.add(name, "invalid port %.40q: expected 1 to 65535", text)
 	default:
 		e.Port = int(port)
 	}
@@ -452,14 +452,14 @@ func (e *env) cosmos() {
 	if raw, err := base64.StdEncoding.DecodeString(key); key != "" && (err != nil || len(raw) == 0) {
 		e.add("COSMOS_DB_KEY", "is not base64; copy it whole from the account's keys, or unset it to use the managed identity")
 	}
-	e.Cosmos.Endpoint = e.must("COSMOS_DB_ENDPOINT", e.trimmed("COSMOS_DB_ENDPOINT"), "want the account's URL, as https://ACCOUNT.documents.azure.com",
+	e.Cosmos.Endpoint = e.must("COSMOS_DB_ENDPOINT", e.trimmed("COSMOS_DB_ENDPOINT"), "expected the account's URL, as https://ACCOUNT.documents.azure.com",
 		func(text string) string { return checkEndpoint(text, key != "") })
 	id := func(name, what string) string {
-		return e.must(name, e.get(name), "want the name of hot storage's "+what, func(text string) string {
+		return e.must(name, e.get(name), "expected the name of hot storage's "+what, func(text string) string {
 			if azureID.fits(text) {
 				return ""
 			}
-			return "is no " + what + "'s name; want up to 255 bytes without / \\ ? # and without a blank at the end"
+			return "invalid name of a " + what + ": expected up to 255 bytes without / \\ ? # and without a blank at the end"
 		})
 	}
 	e.Cosmos.Database = id("COSMOS_DB_DATABASE", "database")
@@ -471,11 +471,11 @@ func (e *env) cosmos() {
 func (e *env) firestore() {
 	database := e.trimmed("FIRESTORE_DATABASE")
 	if database != "" && database != "(default)" && !gcpName.fits(database) {
-		e.add("FIRESTORE_DATABASE", "%.40q is no database's id; want (default), or %s", database, gcpName.want)
+		e.add("FIRESTORE_DATABASE", "invalid database ID %.40q: expected (default), or %s", database, gcpName.want)
 	}
 	e.Firestore = Firestore{e.Project, database, strings.Trim(e.get("FIRESTORE_COLLECTION"), "/")}
 	e.layout()
-	e.must("FIRESTORE_COLLECTION", e.Firestore.Collection, "want the id of hot storage's collection", func(string) string { return "" })
+	e.must("FIRESTORE_COLLECTION", e.Firestore.Collection, "expected the id of hot storage's collection", func(string) string { return "" })
 	e.emulator("FIRESTORE_EMULATOR_HOST")
 }
 
@@ -487,10 +487,10 @@ func (e *env) emulator(name string) {
 	switch {
 	case host == "":
 	case err != nil || h == "" || port == "" || strings.ContainsAny(host, "/@ "):
-		if at := strings.LastIndexByte(host, '@'); at >= 0 { // it may be behind a key
+		if at := strings.LastIndexByte(host, '@'); at >= 0 { // it may be after a key
 			host = "…" + host[at:]
 		}
-		e.add(name, "%.80q is no address; want host:port, as 127.0.0.1:8080", host)
+		e.add(name, "invalid address %.80q: expected host:port, as 127.0.0.1:8080", host)
 	case !endpoint.Loopback(h):
 		e.add(name, "%.80q is not on this machine; all would come in plain text", host)
 	}

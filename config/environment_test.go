@@ -109,7 +109,7 @@ func TestServerRefuses(t *testing.T) {
 			{"URL without a twin", []string{"DIGITAL_TWIN_INFO", "", "REMOTE_READER_URL", api}, []string{"DIGITAL_TWIN_INFO: is not set while REMOTE_READER_URL is"}},
 			{"URL without providers", []string{"DIGITAL_TWIN_INFO", `{}`, "REMOTE_READER_URL", api}, []string{"layer_3_hot_provider is missing", "layer_4_provider is missing"}},
 			{"URL with one provider", []string{"DIGITAL_TWIN_INFO", info("a", s.here, ""), "REMOTE_READER_URL", api}, []string{"layer_4_provider is missing"}},
-			{"URL over http", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, s.here), "REMOTE_READER_URL", "http://api.example.com"}, []string{"want https"}},
+			{"URL over http", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, s.here), "REMOTE_READER_URL", "http://api.example.com"}, []string{"expected https"}},
 			{"URL with user info", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, s.here), "REMOTE_READER_URL", "https://u:hunter2@api.example.com"}, []string{"carries user info"}},
 			{"no token", []string{"INTER_CLOUD_TOKEN", ""}, []string{"does not start without a token"}},
 			{"no token where the twin is", []string{"DIGITAL_TWIN_INFO", info("a", elsewhere, s.here), "REMOTE_READER_URL", api, "INTER_CLOUD_TOKEN", ""}, []string{"INTER_CLOUD_TOKEN: is not set"}},
@@ -154,8 +154,8 @@ func refusesEach(t *testing.T, load func(func(string) string) (*Function, error)
 func TestAzureFunctionsRefuses(t *testing.T) {
 	refusesEach(t, AzureFunctions, cosmos, []refusal{
 		{"no port", "FUNCTIONS_CUSTOMHANDLER_PORT", "", "is not set"},
-		{"port 0", "FUNCTIONS_CUSTOMHANDLER_PORT", "0", `"0" is no port`},
-		{"port", "FUNCTIONS_CUSTOMHANDLER_PORT", "65536", "is no port"},
+		{"port 0", "FUNCTIONS_CUSTOMHANDLER_PORT", "0", `invalid port "0"`},
+		{"port", "FUNCTIONS_CUSTOMHANDLER_PORT", "65536", "invalid port"},
 		{"no endpoint", "COSMOS_DB_ENDPOINT", "", "is not set"},
 		{"endpoint without a scheme", "COSMOS_DB_ENDPOINT", "plant.documents.azure.com", "is not a URL"},
 		{"endpoint with a key", "COSMOS_DB_ENDPOINT", "https://hunter2@plant.documents.azure.com", "carries user info"},
@@ -164,9 +164,9 @@ func TestAzureFunctionsRefuses(t *testing.T) {
 		{"endpoint over http", "COSMOS_DB_ENDPOINT", "http://plant.documents.azure.com", "is http"},
 		{"emulator without a key", "COSMOS_DB_ENDPOINT", "http://127.0.0.1:8081", "set COSMOS_DB_KEY"},
 		{"no database", "COSMOS_DB_DATABASE", "", "is not set"},
-		{"database", "COSMOS_DB_DATABASE", "a/b", "is no database's name"},
+		{"database", "COSMOS_DB_DATABASE", "a/b", "invalid name of a database"},
 		{"no container", "COSMOS_DB_CONTAINER", "", "is not set"},
-		{"container", "COSMOS_DB_CONTAINER", "x ", "is no container's name"},
+		{"container", "COSMOS_DB_CONTAINER", "x ", "invalid name of a container"},
 		{"key", "COSMOS_DB_KEY", "hunter2!", "is not base64"},
 		{"time format of Firestore", "HOTREADER_TIME_FORMAT", "native", "time_format is native, which only Firestore has"},
 	})
@@ -177,19 +177,19 @@ func TestAzureFunctionsRefuses(t *testing.T) {
 
 func TestCloudRunRefuses(t *testing.T) {
 	refusesEach(t, CloudRun, firestore, []refusal{
-		{"port", "PORT", "http", `"http" is no port`},
+		{"port", "PORT", "http", `invalid port "http"`},
 		{"no project", "GOOGLE_CLOUD_PROJECT", "", "is not set"},
-		{"project", "GOOGLE_CLOUD_PROJECT", "Plant One", "is no project's id"},
+		{"project", "GOOGLE_CLOUD_PROJECT", "Plant One", "invalid project ID"},
 		{"no collection", "FIRESTORE_COLLECTION", "/", "is not set"},
 		{"path of a document", "FIRESTORE_COLLECTION", "plants/berlin", "is the path of a document"},
 		{"empty part", "FIRESTORE_COLLECTION", "plants//telemetry", "has an empty part"},
 		{"dots", "FIRESTORE_COLLECTION", "..", "is no id"},
 		{"Firestore's own", "FIRESTORE_COLLECTION", "__all__", "Firestore's own"},
 		{"layout of a document", "HOTREADER_LAYOUT", `{"time_key":"__name__"}`, "HOTREADER_LAYOUT: time_key is"},
-		{"database", "FIRESTORE_DATABASE", "(Default)", "is no database's id"},
-		{"emulator", "FIRESTORE_EMULATOR_HOST", "http://localhost:8080", "want host:port"},
-		{"emulator without a port", "FIRESTORE_EMULATOR_HOST", "localhost", "want host:port"},
-		{"emulator behind a key", "FIRESTORE_EMULATOR_HOST", "user:hunter2@h:1", `"…@h:1" is no address`},
+		{"database", "FIRESTORE_DATABASE", "(Default)", "invalid database ID"},
+		{"emulator", "FIRESTORE_EMULATOR_HOST", "http://localhost:8080", "expected host:port"},
+		{"emulator without a port", "FIRESTORE_EMULATOR_HOST", "localhost", "expected host:port"},
+		{"emulator behind a key", "FIRESTORE_EMULATOR_HOST", "user:hunter2@h:1", `invalid address "…@h:1"`},
 		{"emulator elsewhere", "FIRESTORE_EMULATOR_HOST", "192.0.2.7:80", "not on this machine"},
 	})
 	refuses(t, CloudRun, with(firestore(), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", version, "SECRET_MANAGER_EMULATOR_HOST", "10.0.0.1:80"),

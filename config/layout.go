@@ -22,7 +22,7 @@ func (laid) read(l *loader, where string, raw json.RawMessage, to any) {
 	if err := (laid{}).parse(string(raw), to); err != nil {
 		l.add(where, "%w", err)
 	} else if n := len(layoutText(*to.(*layout.Layout))); l.L3 == AWS && n > mostLayoutBytes {
-		l.add(where, "has %d bytes; want at most %d, for Lambda has 4 KB for all variables of a function", n, mostLayoutBytes)
+		l.add(where, "has %d bytes; expected at most %d, for Lambda has 4 KB for all variables of a function", n, mostLayoutBytes)
 	}
 }
 

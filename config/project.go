@@ -135,7 +135,7 @@ func LoadProject(dir string) (*Project, error) {
 		if err == nil {
 			err = errors.New("it is not a folder")
 		}
-		return nil, &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf("cannot be read: %w; want the folder with %s", err, fileConfig)}
+		return nil, &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf("cannot be read: %w; expected the folder with %s", err, fileConfig)}
 	}
 	l := &loader{Project: &Project{Dir: dir}}
 	l.config()
@@ -166,7 +166,7 @@ func (l *loader) open(name, want string) (json.RawMessage, bool) {
 	case text != nil:
 		return l.document(name, text)
 	case want != "":
-		l.add(name, "is missing in the folder; want %s", want)
+		l.add(name, "is missing in the folder; expected %s", want)
 	}
 	return nil, false
 }
@@ -213,7 +213,7 @@ func (l *loader) providerFields() []field {
 	}
 	var others Cloud // for which nothing is deployed
 	return []field{
-		cloud("layer_3_hot_provider", "want aws, azure or google", &l.L3), cloud("layer_4_provider", "want aws, azure or google", &l.L4),
+		cloud("layer_3_hot_provider", "expected aws, azure or google", &l.L3), cloud("layer_4_provider", "expected aws, azure or google", &l.L4),
 		cloud("layer_1_provider", "", &others), cloud("layer_2_provider", "", &others), cloud("layer_3_cold_provider", "", &l.Cold),
 		cloud("layer_3_archive_provider", "", &l.Archive), cloud("layer_5_provider", "", &others),
 	}

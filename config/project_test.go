@@ -136,51 +136,51 @@ func TestLoadProjectRefuses(t *testing.T) {
 		name, file, text string
 		want             []string // prefixes
 	}{
-		{"missing", c, "", []string{`config.json: is missing in the folder; want {"digital_twin_name":…`}},
+		{"missing", c, "", []string{`config.json: is missing in the folder; expected {"digital_twin_name":…`}},
 		{"empty", c, " \n", []string{"config.json: is empty"}},
 		{"half written", c, "{\n \"digital_twin_name\": \"fac", []string{"config.json: is not JSON: it ends in the middle, at line 2, column 27"}},
 		{"not JSON", c, "{\n  digital_twin_name: 1}", []string{"config.json: is not JSON at line 2, column 3: invalid character 'd'"}},
-		{"text behind", c, `{"digital_twin_name":"a"}` + "\n}", []string{"config.json: has more text behind its end, at line 2, column 1"}},
-		{"two documents", c, `{"digital_twin_name":"a"}{}`, []string{"config.json: has more text behind its end, at line 1, column 26"}},
+		{"text behind", c, `{"digital_twin_name":"a"}` + "\n}", []string{"config.json: has more text after its end, at line 2, column 1"}},
+		{"two documents", c, `{"digital_twin_name":"a"}{}`, []string{"config.json: has more text after its end, at line 1, column 26"}},
 		{"no UTF-8", c, "{\"a\":\"\xff\"}", []string{"config.json: is not valid UTF-8 at line 1, column 7"}},
 		{"UTF-16", c, "\xff\xfe{\x00}\x00", []string{"config.json: is UTF-16; save it as UTF-8"}},
-		{"no object", c, `[]`, []string{"config.json: is an array; want an object {…}"}},
-		{"null", c, `null`, []string{"config.json: is null; want an object {…}"}},
-		{"empty object", c, `{}`, []string{"config.json: digital_twin_name: is missing; want a letter"}},
-		{"twice", c, `{"digital_twin_name":"a","digital_twin_name":"b"}`, []string{"config.json: digital_twin_name: stands there twice"}},
+		{"no object", c, `[]`, []string{"config.json: is an array; expected an object {…}"}},
+		{"null", c, `null`, []string{"config.json: is null; expected an object {…}"}},
+		{"empty object", c, `{}`, []string{"config.json: digital_twin_name: is missing; expected a letter"}},
+		{"twice", c, `{"digital_twin_name":"a","digital_twin_name":"b"}`, []string{"config.json: digital_twin_name: is there twice"}},
 		{"name mistyped", c, `{"digital_twin_nam":"a"}`, []string{`config.json: digital_twin_name: is missing; "digital_twin_nam" is there, did you mean that?`}},
 		{"name in other case", c, `{"Digital_Twin_Name":"a"}`, []string{`config.json: digital_twin_name: is missing; "Digital_Twin_Name" is there`}},
-		{"name of a wrong type", c, `{"digital_twin_name":7}`, []string{"config.json: digital_twin_name: is a number; want a text in quotes"}},
+		{"name of a wrong type", c, `{"digital_twin_name":7}`, []string{"config.json: digital_twin_name: is a number; expected a text in quotes"}},
 		{"wrong character", c, `{"digital_twin_name":"my twin"}`, []string{`config.json: digital_twin_name: "my twin" has the character ' ' at place 3;`}},
 		{"wrong first", c, `{"digital_twin_name":"1a"}`, []string{`config.json: digital_twin_name: "1a" begins with '1', which is not a letter`}},
 		{"umlaut", c, `{"digital_twin_name":"müll"}`, []string{`config.json: digital_twin_name: "müll" has the character 'ü' at place 2;`}},
 		{"too long", c, `{"digital_twin_name":"abcdefghijklmnopqrstuv"}`, []string{`config.json: digital_twin_name: "abcdefghijklmnopqrstuv" has 22 characters, at most 21`}},
-		{"days", c, `{"digital_twin_name":"a","hot_storage_size_in_days":0}`, []string{"config.json: hot_storage_size_in_days: is 0; want a whole number from 1 to 36500"}},
-		{"days as text", c, `{"digital_twin_name":"a","hot_storage_size_in_days":"30"}`, []string{`config.json: hot_storage_size_in_days: is "30"; want a whole number`}},
-		{"days with a fraction", c, `{"digital_twin_name":"a","hot_storage_size_in_days":1.5}`, []string{"config.json: hot_storage_size_in_days: is 1.5; want a whole number"}},
+		{"days", c, `{"digital_twin_name":"a","hot_storage_size_in_days":0}`, []string{"config.json: hot_storage_size_in_days: is 0; expected a whole number from 1 to 36500"}},
+		{"days as text", c, `{"digital_twin_name":"a","hot_storage_size_in_days":"30"}`, []string{`config.json: hot_storage_size_in_days: is "30"; expected a whole number`}},
+		{"days with a fraction", c, `{"digital_twin_name":"a","hot_storage_size_in_days":1.5}`, []string{"config.json: hot_storage_size_in_days: is 1.5; expected a whole number"}},
 
-		{"no providers", pr, `{}`, []string{"config_providers.json: layer_3_hot_provider: is missing; want aws, azure or google", "config_providers.json: layer_4_provider: is missing"}},
+		{"no providers", pr, `{}`, []string{"config_providers.json: layer_3_hot_provider: is missing; expected aws, azure or google", "config_providers.json: layer_4_provider: is missing"}},
 		{"provider mistyped", pr, `{"layer_3_hot_provider":"azur","layer_4_provider":"gogle"}`, []string{
 			`config_providers.json: layer_3_hot_provider: "azur" is no cloud; did you mean "azure"?`,
 			`config_providers.json: layer_4_provider: "gogle" is no cloud; did you mean "google"?`}},
 		{"provider's key mistyped", pr, `{"layer3_hot_provider":"aws","layer_4_provider":"aws"}`, []string{
 			`config_providers.json: layer_3_hot_provider: is missing; "layer3_hot_provider" is there, did you mean that?`}},
 		{"one beside it is not meant", pr, `{"layer_3_cold_provider":"aws","layer_4_provider":"aws"}`, []string{
-			`config_providers.json: layer_3_hot_provider: is missing; want aws, azure or google`}},
+			`config_providers.json: layer_3_hot_provider: is missing; expected aws, azure or google`}},
 		{"provider is null", pr, `{"layer_3_hot_provider":null,"layer_4_provider":""}`, []string{
-			"config_providers.json: layer_3_hot_provider: is null; want a text in quotes", `config_providers.json: layer_4_provider: "" is no cloud`}},
+			"config_providers.json: layer_3_hot_provider: is null; expected a text in quotes", `config_providers.json: layer_4_provider: "" is no cloud`}},
 		{"provider not needed", pr, `{"layer_3_hot_provider":"aws","layer_4_provider":"aws","layer_2_provider":"asw"}`, []string{
 			`config_providers.json: layer_2_provider: "asw" is no cloud; did you mean "aws"?`}},
 
-		{"no list", d, `{"id":"a"}`, []string{"config_iot_devices.json: is an object; want an array […]"}},
-		{"no device", d, `["a"]`, []string{"config_iot_devices.json: [0]: is a string; want an object {…}"}},
+		{"no list", d, `{"id":"a"}`, []string{"config_iot_devices.json: is an object; expected an array […]"}},
+		{"no device", d, `["a"]`, []string{"config_iot_devices.json: [0]: is a string; expected an object {…}"}},
 		{"empty device", d, `[{}]`, []string{"config_iot_devices.json: [0].id: is missing", "config_iot_devices.json: [0].properties: is missing"}},
 		{"id", d, `[{"id":"","properties":[]},{"id":7,"properties":[]},{"id":"a\nb","properties":[]},{"id":" a","properties":[]}]`, []string{
 			"config_iot_devices.json: [0].id: is empty", "config_iot_devices.json: [1].id: is a number", "config_iot_devices.json: [2].id: \"a\\nb\" has a control character", `config_iot_devices.json: [3].id: " a" has a blank`}},
 		{"device twice", d, `[{"id":"a","properties":[]},{"id":"b","properties":[]},{"id":"a","properties":[]}]`, []string{
 			`config_iot_devices.json: [2].id: "a" is the id of [0] too`}},
 		{"type", d, `[{"id":"a","type":"","properties":[]},{"id":"b","type":7,"properties":[]},{"id":"c","type":"pump 7","properties":[]},{"id":"d","type":"` + strings.Repeat("t", 300) + `","properties":[]}]`, []string{
-			"config_iot_devices.json: [0].type: is empty; want the name of the component type", "config_iot_devices.json: [1].type: is a number",
+			"config_iot_devices.json: [0].type: is empty; expected the name of the component type", "config_iot_devices.json: [1].type: is a number",
 			`config_iot_devices.json: [2].type: "pump 7" has the character ' '; TwinMaker takes`, "config_iot_devices.json: [3].type: \"tttttttttttttttttttttttttttttttttttttttt\" has 300 bytes; at most 248 are"}},
 		{"type and device of one name", d, `[{"id":"a","type":"b","properties":[]},{"id":"b","properties":[]}]`, []string{`config_iot_devices.json: [0].type: "b" is the id of the device [1]`}},
 		{"one type, other properties", d, `[{"id":"a","type":"t","properties":[{"name":"p","dataType":"LONG"}]},{"id":"b","type":"t","properties":[{"name":"p","dataType":"DOUBLE"}]}]`, []string{
@@ -188,7 +188,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"what is wrong is not compared", d, `[{"id":"a","type":"t","properties":[{"name":"p","dataType":"LONG"}]},{"id":"b","type":"t","properties":[{"name":"p","dataType":"LUNG"}]}]`, []string{
 			`config_iot_devices.json: [1].properties[0].dataType: "LUNG" is no data type`}},
 		{"alarm", d, property(`{"name":"t","dataType":"LONG","alarm":true},{"name":"u","dataType":"STRING","alarm":"yes"},{"name":"v","dataType":"STRING","alarm":true},{"name":"w","dataType":"STRING","alarms":true},{"name":"alarm_key","dataType":"STRING"}`), []string{
-			`config_iot_devices.json: [0].properties[1].alarm: is "yes"; want true or false`, "config_iot_devices.json: [0].properties[3].alarms: is unknown; did you mean alarm?",
+			`config_iot_devices.json: [0].properties[1].alarm: is "yes"; expected true or false`, "config_iot_devices.json: [0].properties[3].alarms: is unknown; did you mean alarm?",
 			`config_iot_devices.json: [0].properties[0].alarm: is set on "t", which is LONG; an alarm status is a STRING`, `config_iot_devices.json: [0].properties[2].alarm: is set on "t" and on "v"; a device has one`,
 			`config_iot_devices.json: [0].properties[4].name: "alarm_key" is a name that TwinMaker's basic alarm has`}},
 		{"alarm in no state", d, property(`{"name":"t","dataType":"STRING","alarm":true,"initValue":"OK"}`), []string{
@@ -206,31 +206,32 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_iot_devices.json: [0].id: "{{resolve:ssm:x}}" holds {{resolve:…`,
 			`config_iot_devices.json: [0].constProperties[0].value: is "a {{resolve:ssm:y}}", which holds {{resolve:…`}},
 		{"constants mistyped", d, `[{"id":"a","properties":[],"constproperties":[]}]`, []string{`config_iot_devices.json: [0].constproperties: is unknown; did you mean constProperties?`}},
-		{"property", d, property(`{}`), []string{"config_iot_devices.json: [0].properties[0].name: is missing", "config_iot_devices.json: [0].properties[0].dataType: is missing; want one of STRING, DOUBLE, INTEGER, LONG, BOOLEAN"}},
+		{"property", d, property(`{}`), []string{"config_iot_devices.json: [0].properties[0].name: is missing", "config_iot_devices.json: [0].properties[0].dataType: is missing; expected one of STRING, DOUBLE, INTEGER, LONG, BOOLEAN"}},
 		{"property twice", d, property(`{"name":"t","dataType":"LONG"},{"name":"t","dataType":"LONG"}`), []string{`config_iot_devices.json: [0].properties[1].name: "t" is the name of [0].properties[0] too`}},
 		{"constant like a property", d, `[{"id":"a","properties":[{"name":"t","dataType":"LONG"}],"constProperties":[{"name":"t","dataType":"LONG","value":1}]}]`, []string{
 			`config_iot_devices.json: [0].constProperties[0].name: "t" is the name of [0].properties[0] too`}},
 		{"data type", d, property(`{"name":"t","dataType":"DUOBLE"},{"name":"u","dataType":"bool"},{"name":"v","dataType":"NUMBER"}`), []string{
 			`config_iot_devices.json: [0].properties[0].dataType: "DUOBLE" is no data type; did you mean "DOUBLE"?`,
 			`config_iot_devices.json: [0].properties[1].dataType: "bool" is no data type; did you mean "BOOLEAN"?`,
-			`config_iot_devices.json: [0].properties[2].dataType: "NUMBER" is no data type; want one of`}},
+			`config_iot_devices.json: [0].properties[2].dataType: "NUMBER" is no data type; expected one of`}},
 		{"values that do not fit", d, property(`{"name":"a","dataType":"INTEGER","initValue":2147483648},{"name":"b","dataType":"LONG","initValue":1.5},{"name":"c","dataType":"DOUBLE","initValue":"warm"},` +
 			`{"name":"d","dataType":"BOOLEAN","initValue":"yes"},{"name":"e","dataType":"STRING","initValue":""},{"name":"f","dataType":"STRING","initValue":{"a":1}},{"name":"g","dataType":"DOUBLE","initValue":1e999}`), []string{
-			"config_iot_devices.json: [0].properties[0].initValue: is 2147483648; want a whole number of 32 bits",
-			"config_iot_devices.json: [0].properties[1].initValue: is 1.5; want a whole number of 64 bits",
-			`config_iot_devices.json: [0].properties[2].initValue: is "warm"; want a number`,
-			`config_iot_devices.json: [0].properties[3].initValue: is "yes"; want true or false`,
-			`config_iot_devices.json: [0].properties[4].initValue: is ""; want a text of 1 to 256 characters`,
-			"config_iot_devices.json: [0].properties[5].initValue: is an object; want a text of 1 to 256 characters",
-			"config_iot_devices.json: [0].properties[6].initValue: is 1e999; want a number"}},
+			"config_iot_devices.json: [0].properties[0].initValue: is 2147483648; expected a whole number of 32 bits",
+			"config_iot_devices.json: [0].properties[1].initValue: is 1.5; expected a whole number of 64 bits",
+			`config_iot_devices.json: [0].properties[2].initValue: is "warm"; expected a number`,
+			`config_iot_devices.json: [0].properties[3].initValue: is "yes"; expected true or false`,
+			`config_iot_devices.json: [0].properties[4].initValue: is ""; expected a text of 1 to 256 characters`,
+			"config_iot_devices.json: [0].properties[5].initValue: is an object; expected a text of 1 to 256 characters",
+			"config_iot_devices.json: [0].properties[6].initValue: is 1e999; expected a number"}},
 		{"initValue mistyped", d, property(`{"name":"t","dataType":"LONG","initvalue":1}`), []string{"config_iot_devices.json: [0].properties[0].initvalue: is unknown; did you mean initValue?"}},
 		{"constant without value", d, `[{"id":"a","properties":[],"constProperties":[{"name":"t","dataType":"LONG"},{"name":"u","dataType":"STRING","value":null}]}]`, []string{
-			"config_iot_devices.json: [0].constProperties[0].value: is missing", "config_iot_devices.json: [0].constProperties[1].value: is null; want a text of 1 to 256"}},
-		{"names TwinMaker does not take", d, property(`{"name":"temp °C","dataType":"LONG"},{"name":"deviceId","dataType":"STRING"}`), []string{
+			"config_iot_devices.json: [0].constProperties[0].value: is missing", "config_iot_devices.json: [0].constProperties[1].value: is null; expected a text of 1 to 256"}},
+		{"names TwinMaker does not take", d, property(`{"name":"temp °C","dataType":"LONG"},{"name":"deviceId","dataType":"STRING"},{"name":"motor.current","dataType":"DOUBLE"}`), []string{
 			`config_iot_devices.json: [0].properties[0].name: "temp °C" has the character ' '; TwinMaker takes`,
-			`config_iot_devices.json: [0].properties[1].name: "deviceId" is the name under which the twin keeps the device's id`}},
+			`config_iot_devices.json: [0].properties[1].name: "deviceId" is the name under which the twin keeps the device's id`,
+			`config_iot_devices.json: [0].properties[2].name: "motor.current" has the character '.'; TwinMaker takes a-z, A-Z, 0-9, _ and -. For a nested property, the layout's "properties"`}},
 		{"name of a last entry", d, property(`{"name":"t","dataType":"LONG"},{"name":"t_latest","dataType":"LONG"}`), []string{
-			`config_iot_devices.json: [0].properties[1].name: "t_latest" is the name under which the twin keeps the last entry of "t"`}},
+			`config_iot_devices.json: [0].properties[1].name: "t_latest" is the name under which the twin keeps the latest value of "t"`}},
 
 		{"unknown option", o, `{"memory":1,"xyzzy":2,"aws":{"regoin":"eu-central-1"},"google":{}}`, []string{
 			"config_hot_reader.json: memory: is unknown; did you mean memory_mb?",
@@ -238,26 +239,26 @@ func TestLoadProjectRefuses(t *testing.T) {
 			"config_hot_reader.json: aws.regoin: is unknown; did you mean region?",
 			"config_hot_reader.json: google: is unknown; did you mean gcp?"}},
 		{"options of a wrong shape", o, `{"aws":{"region":"Frankfurt","table":"a b","workspace_role":"x","api_key":"yes"}}`, []string{
-			`config_hot_reader.json: aws.region: "Frankfurt" does not fit; want a region, as eu-central-1`,
+			`config_hot_reader.json: aws.region: "Frankfurt" does not fit; expected a region, as eu-central-1`,
 			`config_hot_reader.json: aws.table: "a b" does not fit`,
-			`config_hot_reader.json: aws.workspace_role: "x" does not fit; want arn:aws:iam::ACCOUNT:role/NAME`,
-			`config_hot_reader.json: aws.api_key: is "yes"; want true or false`,
+			`config_hot_reader.json: aws.workspace_role: "x" does not fit; expected arn:aws:iam::ACCOUNT:role/NAME`,
+			`config_hot_reader.json: aws.api_key: is "yes"; expected true or false`,
 			`config_hot_reader.json: aws.workspace: is missing while workspace_role is there`}},
 		{"workspace without its role", o, `{"aws":{"workspace":"old"}}`, []string{"config_hot_reader.json: aws.workspace_role: is missing while workspace is there"}},
 		{"Azure's parents", o, `{"azure":{"cosmos_account":"acc"}}`, []string{"config_hot_reader.json: azure.resource_group: is missing while cosmos_account is there"}},
 		{"Azure's parents, deeper", o, `{"azure":{"container":"acc"}}`, []string{"config_hot_reader.json: azure.database: is missing while container is there"}},
 		{"networks", o, `{"aws":{"allowed_ips":[]},"azure":{"allowed_ips":["192.0.2.7","192.0.2.7/24",7]}}`, []string{
 			"config_hot_reader.json: aws.allowed_ips: is empty, which would be all networks",
-			`config_hot_reader.json: azure.allowed_ips[0]: "192.0.2.7" does not fit; want a network`, `config_hot_reader.json: azure.allowed_ips[1]: "192.0.2.7/24" does not fit`,
+			`config_hot_reader.json: azure.allowed_ips[0]: "192.0.2.7" does not fit; expected a network`, `config_hot_reader.json: azure.allowed_ips[1]: "192.0.2.7/24" does not fit`,
 			"config_hot_reader.json: azure.allowed_ips[2]: is a number"}},
 		{"keys of one's own", o, `{"aws":{"reserved_concurrency":0,"kms_key":"alias/mine"},"azure":{"max_instances":1001,"vault_key":"https://keys.vault.azure.net/keys/twin/0123"},"gcp":{"kms_key":"k"}}`, []string{
-			`config_hot_reader.json: aws.reserved_concurrency: is 0; want a whole number from 1 to 10000`, `config_hot_reader.json: aws.kms_key: "alias/mine" does not fit; want arn:aws:kms:`,
-			`config_hot_reader.json: azure.max_instances: is 1001`, `config_hot_reader.json: azure.vault_key: "https://keys.vault.azure.net/keys/twin/0123" does not fit; want https://VAULT`,
-			`config_hot_reader.json: gcp.kms_key: "k" does not fit; want projects/P/`, "config_hot_reader.json: azure.vault_key_identity: is missing while vault_key is there"}},
+			`config_hot_reader.json: aws.reserved_concurrency: is 0; expected a whole number from 1 to 10000`, `config_hot_reader.json: aws.kms_key: "alias/mine" does not fit; expected arn:aws:kms:`,
+			`config_hot_reader.json: azure.max_instances: is 1001`, `config_hot_reader.json: azure.vault_key: "https://keys.vault.azure.net/keys/twin/0123" does not fit; expected https://VAULT`,
+			`config_hot_reader.json: gcp.kms_key: "k" does not fit; expected projects/P/`, "config_hot_reader.json: azure.vault_key_identity: is missing while vault_key is there"}},
 		{"numbers", o, `{"rate":0,"burst":1.5,"memory_mb":64,"log_days":10}`, []string{
-			"config_hot_reader.json: rate: is 0; want requests a second", "config_hot_reader.json: burst: is 1.5;", "config_hot_reader.json: memory_mb: is 64; want a whole number from 128 to 10240",
+			"config_hot_reader.json: rate: is 0; expected requests a second", "config_hot_reader.json: burst: is 1.5;", "config_hot_reader.json: memory_mb: is 64; expected a whole number from 128 to 10240",
 			"config_hot_reader.json: log_days: is 10, which CloudWatch does not offer; the nearest are 7 and 14"}},
-		{"no numbers", o, `{"rate":"5","burst":true,"memory_mb":false}`, []string{`config_hot_reader.json: rate: is "5"; want requests`, "config_hot_reader.json: burst: is true; want a whole number", "config_hot_reader.json: memory_mb: is false; want"}},
+		{"no numbers", o, `{"rate":"5","burst":true,"memory_mb":false}`, []string{`config_hot_reader.json: rate: is "5"; expected requests`, "config_hot_reader.json: burst: is true; expected a whole number", "config_hot_reader.json: memory_mb: is false; expected"}},
 		{"words", o, `{"time_format":"iso","log_level":"verbose"}`, []string{
 			`config_hot_reader.json: time_format: time_format "iso" is unknown; did you mean iso8601?`, `config_hot_reader.json: log_level: "verbose" is no log level`}},
 		{"keys", o, `{"device_key":7,"time_key":"a\u0000"}`, []string{"config_hot_reader.json: device_key: is a number", `config_hot_reader.json: time_key: time_key is "a\x00", which has a character`}},
@@ -268,8 +269,8 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"layout and the older keys", o, `{"time_key":"ts","layout":{"time_key":"at","collection":"a"},"gcp":{"collection":"b"}}`, []string{
 			`config_hot_reader.json: time_key: is "ts", but the layout's time_key is "at"; give one of them`, `config_hot_reader.json: gcp.collection: is "b", but the layout's collection is "a"`}},
 		{"layout, mistyped", o, `{"layout":{"timekey":"ts"}}`, []string{`config_hot_reader.json: layout: a layout has no key "timekey"; did you mean time_key?`}},
-		{"layout, twice the same", o, `{"layout":{"time_key":"ts","time_key":"at"}}`, []string{"config_hot_reader.json: layout.time_key: stands there twice"}},
-		{"layout, no object", o, `{"layout":"flat"}`, []string{"config_hot_reader.json: layout: is a string; want an object"}},
+		{"layout, twice the same", o, `{"layout":{"time_key":"ts","time_key":"at"}}`, []string{"config_hot_reader.json: layout.time_key: is there twice"}},
+		{"layout, no object", o, `{"layout":"flat"}`, []string{"config_hot_reader.json: layout: is a string; expected an object"}},
 		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: collection "a/b" is the path of a document`}},
 		{"OpenTelemetry", o, `{"otel":{"HOTREADER_RATE":"1","OTEL_EXPORTER_OTLP_TRACES_HEADERS":"k=AKIAIOSFODNN7EXAMPLE","OTEL_SERVICE_NAME":["a"],"OTEL_RESOURCE_ATTRIBUTES":"` + strings.Repeat("a", 1024) + `"}}`, []string{
 			"config_hot_reader.json: otel.HOTREADER_RATE: is none of OpenTelemetry's variables;", "config_hot_reader.json: otel.OTEL_EXPORTER_OTLP_TRACES_HEADERS: may hold a key,",
@@ -278,17 +279,17 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_hot_reader.json: devices[0]: "a,b" has a comma;`, `config_hot_reader.json: devices[1]: "p*mp" does not fit;`,
 			`config_hot_reader.json: devices[2]: "" does not fit;`, `config_hot_reader.json: devices[3]: is a number`}},
 		{"readable devices, none", o, `{"devices":[]}`, []string{"config_hot_reader.json: devices: is empty, which would be all devices;"}},
-		{"readable devices, many", o, `{"devices":["pump*","` + strings.Repeat("a", 1100) + `"]}`, []string{"config_hot_reader.json: devices: has 1107 bytes; want at most 1024"}},
+		{"readable devices, many", o, `{"devices":["pump*","` + strings.Repeat("a", 1100) + `"]}`, []string{"config_hot_reader.json: devices: has 1107 bytes; expected at most 1024"}},
 		{"readable devices without the twin's", o, `{"devices":["valve*"]}`, []string{`config_hot_reader.json: devices: leaves out "pump-1" of config_iot_devices.json`}},
-		{"OpenTelemetry, no object", o, `{"otel":"https://otel.example.com"}`, []string{"config_hot_reader.json: otel: is a string; want an object"}},
+		{"OpenTelemetry, no object", o, `{"otel":"https://otel.example.com"}`, []string{"config_hot_reader.json: otel: is a string; expected an object"}},
 		{"backend", o, `{"backend":{"aws":{"type":"S3"},"azur":{},"gcp":{}}}`, []string{
 			`config_hot_reader.json: backend.aws.type: "S3" is no backend that is known here; did you mean "s3"?`,
 			"config_hot_reader.json: backend.azur: is unknown; did you mean azure?",
 			"config_hot_reader.json: backend.gcp.type: is missing"}},
 		{"backend's arguments", o, `{"backend":{"aws":{"config":{"access_key":"AKIAIOSFODNN7EXAMPLE","bucket":"${var.b}","key":"a/../b","encrypt":"yes","region":["x"]},"type":"s3"},"gcp":{"type":"local","config":{"path":"/x"}}}}`, []string{
-			"config_hot_reader.json: backend.aws.config.access_key: is not taken from a project folder, where it could name a credential, a file or another server; want bucket, dynamodb_table, encrypt, key,",
-			`config_hot_reader.json: backend.aws.config.bucket: is "${var.b}"; want letters, digits`, "config_hot_reader.json: backend.aws.config.key: is ",
-			`config_hot_reader.json: backend.aws.config.encrypt: is "yes"; want true or false`, "config_hot_reader.json: backend.aws.config.region: is an array; want letters",
+			"config_hot_reader.json: backend.aws.config.access_key: is not taken from a project folder, where it could name a credential, a file or another server; expected bucket, dynamodb_table, encrypt, key,",
+			`config_hot_reader.json: backend.aws.config.bucket: is "${var.b}"; expected letters, digits`, "config_hot_reader.json: backend.aws.config.key: is ",
+			`config_hot_reader.json: backend.aws.config.encrypt: is "yes"; expected true or false`, "config_hot_reader.json: backend.aws.config.region: is an array; expected letters",
 			"config_hot_reader.json: backend.gcp.config.path: is not taken from a project folder; a backend of the type local has no arguments"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -96,7 +96,7 @@ func (s shape) read(l *loader, where string, raw json.RawMessage, to any) {
 	case !ok:
 		return
 	case !s.fits(text):
-		l.add(where, "%.60q does not fit; want %s", given, s.want)
+		l.add(where, "%.60q does not fit; expected %s", given, s.want)
 	case s.clean != nil:
 		text = s.clean(text)
 	}
@@ -109,14 +109,14 @@ type networks struct{}
 func (networks) read(l *loader, where string, raw json.RawMessage, to any) {
 	items, ok := l.items(where, raw)
 	if ok && len(items) == 0 {
-		l.add(where, "is empty, which would be all networks; want some, as 192.0.2.0/24, or leave it out")
+		l.add(where, "is empty, which would be all networks; expected some, as 192.0.2.0/24, or leave it out")
 	}
 	var all []string
 	for _, item := range items {
 		text, ok := l.text(item.name, item.value)
 		n, err := netip.ParsePrefix(text)
 		if ok && (err != nil || n != n.Masked()) {
-			l.add(item.name, "%.40q does not fit; want a network, as 192.0.2.0/24, or 192.0.2.7/32 for one address", text)
+			l.add(item.name, "%.40q does not fit; expected a network, as 192.0.2.0/24, or 192.0.2.7/32 for one address", text)
 		}
 		all = append(all, text)
 	}
@@ -150,7 +150,7 @@ type boolean struct{}
 
 func (boolean) read(l *loader, where string, raw json.RawMessage, to any) {
 	if jsontext.KindOf(raw) != jsontext.Boolean {
-		l.add(where, "is %s; want true or false", short(raw))
+		l.add(where, "is %s; expected true or false", short(raw))
 		return
 	}
 	*to.(*bool) = raw[0] == 't'
@@ -170,7 +170,7 @@ func (w whole) parse(text string, to any) error {
 	text = strings.TrimSpace(text)
 	n, err := strconv.Atoi(text)
 	if err != nil || n < w.least || n > w.most {
-		return fmt.Errorf("%.40q is not a whole number from %d to %d; want %s", text, w.least, w.most, w.want)
+		return fmt.Errorf("%.40q is not a whole number from %d to %d; expected %s", text, w.least, w.most, w.want)
 	}
 	*to.(*int) = n
 	return nil
@@ -202,7 +202,7 @@ type rate struct{}
 func (rate) read(l *loader, where string, raw json.RawMessage, to any) {
 	n, ok := hotreader.NumberValue(raw).Float64()
 	if jsontext.KindOf(raw) != jsontext.Number || !ok || !IsRate(n) {
-		l.add(where, "is %s; want requests a second, as 50 or 0.5, at least %g", short(raw), LeastRate)
+		l.add(where, "is %s; expected requests a second, as 50 or 0.5, at least %g", short(raw), LeastRate)
 		return
 	}
 	*to.(*float64) = n
@@ -212,7 +212,7 @@ func (rate) parse(text string, to any) error {
 	text = strings.TrimSpace(text)
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || !IsRate(n) {
-		return fmt.Errorf("%.40q does not fit; want requests a second, as 50 or 0.5, at least %g", text, LeastRate)
+		return fmt.Errorf("%.40q does not fit; expected requests a second, as 50 or 0.5, at least %g", text, LeastRate)
 	}
 	*to.(*float64) = n
 	return nil
@@ -235,14 +235,14 @@ func checkTable(name string) string {
 	}
 	if i := strings.IndexFunc(name, func(c rune) bool { return !table.MatchString("tt" + string(c)) }); i >= 0 && !strings.HasPrefix(name, "arn:") {
 		c, _ := utf8.DecodeRuneInString(name[i:])
-		return fmt.Sprintf("has the character %q, which no table's name has; want %s", c, awsTable.want)
+		return fmt.Sprintf("has the character %q, which no table's name has; expected %s", c, awsTable.want)
 	}
-	return "is no table's name; want " + awsTable.want
+	return "invalid table name: expected " + awsTable.want
 }
 
 // checkEndpoint does not repeat text, which may hold a key.
 func checkEndpoint(text string, withKey bool) string {
-	const want = "; want https://ACCOUNT.documents.azure.com"
+	const want = "; expected https://ACCOUNT.documents.azure.com"
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Hostname() == "":
@@ -266,7 +266,7 @@ func checkEndpoint(text string, withKey bool) string {
 // checkSecretURI lets no host but Azure Key Vault's be shown the function's
 // identity.
 func checkSecretURI(text string) string {
-	const want = "; want https://VAULT.vault.azure.net/secrets/NAME"
+	const want = "; expected https://VAULT.vault.azure.net/secrets/NAME"
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || !vaultPath.fits(strings.Trim(u.Path, "/")):
@@ -297,7 +297,7 @@ func (readable) parse(text string, to any) (err error) {
 func (readable) read(l *loader, where string, raw json.RawMessage, to any) {
 	items, ok := l.items(where, raw)
 	if ok && len(items) == 0 {
-		l.add(where, "is empty, which would be all devices; want ids, or beginnings of ids as pump-*, or leave it out")
+		l.add(where, "is empty, which would be all devices; expected ids, or ID prefixes as pump-*, or leave it out")
 	}
 	var all identity.Devices
 	bytes := 0
@@ -308,16 +308,16 @@ func (readable) read(l *loader, where string, raw json.RawMessage, to any) {
 		switch {
 		case !ok:
 		case len(one) > 1:
-			l.add(where, "%.40q has a comma; name such a device by its beginning, as pump-*", text)
+			l.add(where, "%.40q has a comma; name such a device by a prefix of its ID, as pump-*", text)
 		case err != nil:
-			l.add(where, "%.40q does not fit; want an id, or a beginning of ids as pump-*", text)
+			l.add(where, "%.40q does not fit; expected an id, or an ID prefix as pump-*", text)
 		default:
 			all = append(all, one...)
 			bytes += len(one[0]) + 1
 		}
 	}
 	if bytes > mostReadableBytes {
-		l.add(where, "has %d bytes; want at most %d, for Lambda has 4 KB for all variables of a function; name devices by their beginnings, as pump-*", bytes, mostReadableBytes)
+		l.add(where, "has %d bytes; expected at most %d, for Lambda has 4 KB for all variables of a function; name devices by ID prefixes, as pump-*", bytes, mostReadableBytes)
 	}
 	for _, d := range l.Devices {
 		if len(all) == len(items) && !all.Has(d.ID) {
@@ -338,7 +338,7 @@ func (otel) read(l *loader, where string, raw json.RawMessage, to any) {
 		where := below(where, m.name)
 		switch k := jsontext.KindOf(m.value); {
 		case !otelName.fits(m.name):
-			l.add(where, "is none of OpenTelemetry's variables; want names as OTEL_EXPORTER_OTLP_ENDPOINT")
+			l.add(where, "is none of OpenTelemetry's variables; expected names as OTEL_EXPORTER_OTLP_ENDPOINT")
 		case strings.HasSuffix(m.name, "_HEADERS"):
 			l.add(where, "may hold a key, which has no place in the project folder, in Terraform's state or in a function's settings; let a collector of your own add it")
 		case k == jsontext.String:
@@ -348,12 +348,12 @@ func (otel) read(l *loader, where string, raw json.RawMessage, to any) {
 		case k == jsontext.Number, k == jsontext.Boolean:
 			all[m.name] = string(m.value)
 		case k != jsontext.Null:
-			l.add(where, "is %s; want a text, a number, true or false", k)
+			l.add(where, "is %s; expected a text, a number, true or false", k)
 		}
 		size += len(m.name) + len(all[m.name])
 	}
 	if size > mostOTelBytes {
-		l.add(where, "has %d bytes; want at most %d, for Lambda has 4 KB for all variables of a function", size, mostOTelBytes)
+		l.add(where, "has %d bytes; expected at most %d, for Lambda has 4 KB for all variables of a function", size, mostOTelBytes)
 	}
 	*to.(*map[string]string) = all
 }
@@ -422,7 +422,7 @@ func (l *loader) backend(where string, raw json.RawMessage) Backend {
 		}
 	}
 	if !typed {
-		l.add(where+".type", "is missing; want one of %s", strings.Join(backendTypes, ", "))
+		l.add(where+".type", "is missing; expected one of %s", strings.Join(backendTypes, ", "))
 	}
 	return b
 }
@@ -435,11 +435,11 @@ func (l *loader) backendArgument(where, backend string, m member) bool {
 	case !known && len(allowed) == 0:
 		l.add(where, "is not taken from a project folder; a backend of the type local has no arguments here, its state lies in %s", WorkFolder)
 	case !known:
-		l.add(where, "is not taken from a project folder, where it could name a credential, a file or another server; want %s, and the rest in your environment",
+		l.add(where, "is not taken from a project folder, where it could name a credential, a file or another server; expected %s, and the rest in your environment",
 			strings.Join(slices.Sorted(maps.Keys(allowed)), ", "))
 	case jsontext.KindOf(m.value) == jsontext.Null:
 	case !shape.fits(string(m.value)) || strings.Contains(string(m.value), ".."):
-		l.add(where, "is %s; want %s", short(m.value), shape.want)
+		l.add(where, "is %s; expected %s", short(m.value), shape.want)
 	default:
 		return true
 	}

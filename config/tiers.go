@@ -40,9 +40,9 @@ func (e *env) place(tier, layer string, provider Cloud) (p Place) {
 		e.add(remote, "is set, and %s too; set %s if the tier is on this cloud, else %s", store, store, remote)
 		return p
 	case provider == "":
-		e.add("DIGITAL_TWIN_INFO", "config_providers.%s is missing while %s is set; want aws, azure, google or gcp, or unset %s", layer, remote, remote)
+		e.add("DIGITAL_TWIN_INFO", "config_providers.%s is missing while %s is set; expected aws, azure, google or gcp, or unset %s", layer, remote, remote)
 	case provider == e.here:
-		e.add(store, "is not set, but config_providers.%s is %s, where this function runs; want the store's URL, as %s", layer, provider, bucketForm(e.here))
+		e.add(store, "is not set, but config_providers.%s is %s, where this function runs; expected the store's URL, as %s", layer, provider, bucketForm(e.here))
 	default:
 		if wrong := route.CheckURL(far); wrong != "" {
 			e.add(remote, "%s", wrong)
@@ -50,7 +50,7 @@ func (e *env) place(tier, layer string, provider Cloud) (p Place) {
 		p.Remote = far
 	}
 	if scheme, _, _ := strings.Cut(at, ":"); at != "" && scheme != "file" && scheme != bucketSchemes[e.here] {
-		e.add(store, "%.20q is not a store that this function reads; want %s", scheme, bucketForm(e.here))
+		e.add(store, "%.20q is not a store that this function reads; expected %s", scheme, bucketForm(e.here))
 		return p
 	}
 	p.Store = at
@@ -73,7 +73,7 @@ func (e *env) days(field string, raw json.RawMessage) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		e.add("DIGITAL_TWIN_INFO", "config.%s is %.40q; want a whole number of days, at least 1", field, text)
+		e.add("DIGITAL_TWIN_INFO", "config.%s is %.40q; expected a whole number of days, at least 1", field, text)
 		return 0
 	}
 	return n
@@ -117,7 +117,7 @@ func (r objects) read(l *loader, where string, raw json.RawMessage, to any) {
 	case o.Bucket != "" && o.Account == "" && o.Container == "":
 	case o.Bucket == "" && o.Account != "" && o.Container != "":
 	default:
-		l.add(where, `want {"bucket":…} on AWS and Google Cloud, {"account":…,"container":…} on Azure`)
+		l.add(where, `expected {"bucket":…} on AWS and Google Cloud, {"account":…,"container":…} on Azure`)
 	}
 }
 
@@ -149,9 +149,9 @@ func (l *loader) lower() {
 		case t.objects == Objects{}:
 			*t.cloud = "" // nothing says what is to be read there
 		case *t.cloud == "":
-			l.add(fileProviders+": "+t.layer, "is missing while %s names %s; want aws, azure or google", fileOptions, t.key)
+			l.add(fileProviders+": "+t.layer, "is missing while %s names %s; expected aws, azure or google", fileOptions, t.key)
 		case (*t.cloud == Azure) != (t.objects.Account != ""):
-			l.add(fileOptions+": "+t.key, "does not fit %s, which is %s; want %s", t.layer, *t.cloud, map[bool]string{true: `{"account":…,"container":…}`, false: `{"bucket":…}`}[*t.cloud == Azure])
+			l.add(fileOptions+": "+t.key, "does not fit %s, which is %s; expected %s", t.layer, *t.cloud, map[bool]string{true: `{"account":…,"container":…}`, false: `{"bucket":…}`}[*t.cloud == Azure])
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestTierPlaces(t *testing.T) {
 		"both":                      {[]string{"HOTREADER_COLD", cold, "REMOTE_COLD_READER_URL", far}, "REMOTE_COLD_READER_URL: is set, and HOTREADER_COLD too"},
 		"no provider":               {[]string{"REMOTE_ARCHIVE_READER_URL", far}, "config_providers.layer_3_archive_provider is missing"},
 		"the provider is here":      {[]string{"DIGITAL_TWIN_INFO", tiered("aws", "aws", "", "aws"), "REMOTE_COLD_READER_URL", far}, "HOTREADER_COLD: is not set"},
-		"another cloud's store":     {[]string{"HOTREADER_COLD", "gs://b"}, "HOTREADER_COLD: \"gs\" is not a store that this function reads; want s3://"},
+		"another cloud's store":     {[]string{"HOTREADER_COLD", "gs://b"}, "HOTREADER_COLD: \"gs\" is not a store that this function reads; expected s3://"},
 		"no token":                  {[]string{"INTER_CLOUD_TOKEN", "", "DIGITAL_TWIN_INFO", tiered("aws", "gcp", "", "aws"), "REMOTE_COLD_READER_URL", far}, "INTER_CLOUD_TOKEN: is not set"},
 		"http":                      {[]string{"DIGITAL_TWIN_INFO", tiered("aws", "gcp", "", "aws"), "REMOTE_COLD_READER_URL", "http://cold.example.com"}, "REMOTE_COLD_READER_URL: is http"},
 		"days that are no number":   {[]string{"DIGITAL_TWIN_INFO", strings.Replace(tiered("aws", "", "", "aws"), "30", `"soon"`, 1)}, "config.hot_storage_size_in_days is \"soon\""},
@@ -82,7 +82,7 @@ func TestProjectTiers(t *testing.T) {
 		{`{"cold":{"account":"acc1","container":"cold","prefix":"a b/"}}`, "aws_l4_to_gcp_l3hot_read aws_l4_to_azure_l3cold_read=azblob://acc1/cold/a%20b/", ""},
 		{`{"archive":{"bucket":"b.1","format":"Parquet"}}`, "aws_l4_to_gcp_l3hot_read aws_l4_to_aws_l3archive_read=s3://b.1?format=parquet", ""},
 		{`{"cold":{"bucket":"bbb"}}`, "", "config_hot_reader.json: cold: does not fit layer_3_cold_provider, which is azure"},
-		{`{"cold":{"account":"acc1"}}`, "", `config_hot_reader.json: cold: want {"bucket":…}`},
+		{`{"cold":{"account":"acc1"}}`, "", `config_hot_reader.json: cold: expected {"bucket":…}`},
 		{`{"cold":{"account":"acc1","container":"cold","format":"csv"}}`, "", `config_hot_reader.json: cold.format: "csv" is no format`},
 	} {
 		files["config_hot_reader.json"] = c.options

@@ -36,7 +36,7 @@ func (e *env) trust(text string, secret func(string) string) (all []identity.Tru
 	}
 	items, ok := l.items(trustVariable, doc)
 	if ok && (len(items) == 0 || len(items) > mostTrusted) {
-		l.add(trustVariable, "has %d callers; want 1 to %d, or leave it out", len(items), mostTrusted)
+		l.add(trustVariable, "has %d callers; expected 1 to %d, or leave it out", len(items), mostTrusted)
 	}
 	for i, item := range items {
 		t := l.trusted(item, secret)
@@ -48,7 +48,7 @@ func (e *env) trust(text string, secret func(string) string) (all []identity.Tru
 		}
 		switch {
 		case slices.ContainsFunc(all, func(o identity.Trusted) bool { return o.Name == t.Name }):
-			l.add(item.name+".name", "%q stands there twice; rates and shares go by it", t.Name)
+			l.add(item.name+".name", "%q is there twice; rates and shares go by it", t.Name)
 		case slices.ContainsFunc(all, same):
 			l.add(item.name, "proves itself as another one does; leave one of them")
 		}
@@ -121,7 +121,7 @@ func (l *loader) trusted(item member, secret func(string) string) (t identity.Tr
 	case slices.Contains(reservedNames, t.Name):
 		l.add(item.name+".name", "%q is what logs call others; choose another", t.Name)
 	case t.TokenSecret == "" && claims < 3 || t.TokenSecret != "" && claims > 0:
-		l.add(item.name, "does not say how the caller proves itself; want issuer, audience and subject, or token_secret alone")
+		l.add(item.name, "does not say how the caller proves itself; expected issuer, audience and subject, or token_secret alone")
 	case t.Issuer != "" && identity.CheckIssuer(t.Issuer) != "":
 		l.add(item.name+".issuer", "%.100q %s", t.Issuer, identity.CheckIssuer(t.Issuer))
 	}
@@ -141,11 +141,11 @@ func (e *env) proof() {
 	}
 	switch text := e.trimmed(audience); {
 	case kind == federated && text == "":
-		e.add(audience, "is not set while %s is federated; want the audience that the remote API expects in a token", way)
+		e.add(audience, "is not set while %s is federated; expected the audience that the remote API expects in a token", way)
 	case kind != federated && text != "":
 		e.add(audience, "is set, but %s is not federated; set it, or unset %s", way, audience)
 	case text != "" && !claim.fits(text):
-		e.add(audience, "does not fit; want %s", claim.want)
+		e.add(audience, "does not fit; expected %s", claim.want)
 	case text != "":
 		e.Audience = text
 	}
@@ -168,7 +168,7 @@ func (e *env) proven() {
 	case (e.RemoteURL != "" || e.Cold.Remote != "" || e.Archive.Remote != "") && !strings.EqualFold(e.trimmed("HOTREADER_IDENTITY"), federated):
 		e.add(static, "is not set, and %s neither, but the URL of a remote API is; set one of them to the token of the remote API, or HOTREADER_IDENTITY to federated", named)
 	case e.Role == API && e.trimmed("HOTREADER_PAGE_KEY_SECRET") == "":
-		e.add("HOTREADER_PAGE_KEY_SECRET", "is not set, and neither is %s; want the name of the secret that page tokens are signed with", static)
+		e.add("HOTREADER_PAGE_KEY_SECRET", "is not set, and neither is %s; expected the name of the secret that page tokens are signed with", static)
 	}
 }
 
@@ -176,7 +176,7 @@ func (e *env) proven() {
 func FileTrust(text string) ([]identity.Trusted, error) {
 	all, err := ReadTrust(text, func(name string) string {
 		if name == "" {
-			return "is empty; want a file with the token"
+			return "is empty; expected a file with the token"
 		}
 		return ""
 	})

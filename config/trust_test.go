@@ -11,7 +11,7 @@ import (
 	"hotreader/identity"
 )
 
-// An API may be told of several callers, and then needs no shared token; a reader may
+// An API may know several callers, and then needs no shared token; a reader may
 // have its cloud say who it is.
 func TestTrust(t *testing.T) {
 	server := map[string]string{"_HANDLER": "hot-reader-api", "AWS_REGION": "eu-central-1", "DYNAMODB_TABLE_NAME": "factory-hot-iot-data"}
@@ -30,22 +30,22 @@ func TestTrust(t *testing.T) {
 		"no key for pages":           {server, []string{trustVariable, "[" + signed + "]"}, key + ": is not set"},
 		"key's name":                 {server, []string{"INTER_CLOUD_TOKEN", token, key, "x"}, key + ": is not the ARN"},
 		"nobody":                     {server, []string{trustVariable, " ", key, arn}, "does not start without a token"},
-		"no list":                    {server, []string{trustVariable, signed, key, arn}, "want an array"},
+		"no list":                    {server, []string{trustVariable, signed, key, arn}, "expected an array"},
 		"an empty list":              {server, []string{trustVariable, "[]", key, arn}, "has 0 callers"},
 		"no JSON":                    {server, []string{trustVariable, "[", key, arn}, "is not JSON"},
-		"no subject":                 {server, []string{trustVariable, `[{"issuer":"https://issuer.example.com","audience":"a"}]`, key, arn}, "want issuer, audience and subject, or token_secret alone"},
+		"no subject":                 {server, []string{trustVariable, `[{"issuer":"https://issuer.example.com","audience":"a"}]`, key, arn}, "expected issuer, audience and subject, or token_secret alone"},
 		"no proof":                   {server, []string{trustVariable, `[{"name":"x"}]`, key, arn}, "does not say how the caller proves itself"},
 		"both proofs":                {server, []string{trustVariable, `[{"issuer":"https://i","audience":"a","subject":"s","token_secret":"` + arn + `"}]`, key, arn}, "token_secret alone"},
 		"http":                       {server, []string{trustVariable, `[{"issuer":"http://issuer.example.com","audience":"a","subject":"s"}]`, key, arn}, "is not https"},
-		"a query":                    {server, []string{trustVariable, `[{"issuer":"https://issuer.example.com?x","audience":"a","subject":"s"}]`, key, arn}, "is no issuer"},
+		"a query":                    {server, []string{trustVariable, `[{"issuer":"https://issuer.example.com?x","audience":"a","subject":"s"}]`, key, arn}, "invalid issuer"},
 		"a wildcard list of devices": {server, []string{trustVariable, `[{"issuer":"https://i.example.com","audience":"a","subject":"s","devices":["*x"]}]`, key, arn}, "does not fit"},
 		"no devices":                 {server, []string{trustVariable, `[{"issuer":"https://i.example.com","audience":"a","subject":"s","devices":[]}]`, key, arn}, "would be all devices"},
 		"rate":                       {server, []string{trustVariable, `[{"issuer":"https://i.example.com","audience":"a","subject":"s","rate":-1}]`, key, arn}, "requests a second"},
 		"a name of logs":             {server, []string{trustVariable, `[{"name":"previous","token_secret":"` + arn + `"}]`, key, arn}, "choose another"},
 		"a name with a line":         {server, []string{trustVariable, `[{"name":"a\nb","token_secret":"` + arn + `"}]`, key, arn}, "does not fit"},
-		"a name twice":               {server, []string{trustVariable, `[{"name":"x","token_secret":"` + arn + `"},{"name":"x","issuer":"https://i","audience":"a","subject":"s"}]`, key, arn}, "stands there twice"},
+		"a name twice":               {server, []string{trustVariable, `[{"name":"x","token_secret":"` + arn + `"},{"name":"x","issuer":"https://i","audience":"a","subject":"s"}]`, key, arn}, "is there twice"},
 		"a caller twice":             {server, []string{trustVariable, "[" + signed + "," + signed + "]", key, arn}, "proves itself as another one does"},
-		"a key twice":                {server, []string{trustVariable, `[{"name":"x","name":"y","token_secret":"` + arn + `"}]`, key, arn}, "stands there twice"},
+		"a key twice":                {server, []string{trustVariable, `[{"name":"x","name":"y","token_secret":"` + arn + `"}]`, key, arn}, "is there twice"},
 		"an unknown key":             {server, []string{trustVariable, `[{"device":["x"],"token_secret":"` + arn + `"}]`, key, arn}, "did you mean devices"},
 		"the token, not its name":    {server, []string{trustVariable, `[{"token_secret":"` + token + `"}]`, key, arn}, "is not the ARN of a secret"},
 		"federated":                  {reader, []string{"HOTREADER_IDENTITY", "federated", "HOTREADER_AUDIENCE", "hotreader-factory"}, ""},
@@ -71,7 +71,7 @@ func TestTrust(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := FileTrust(`[{"token_secret":""}]`); err == nil || !strings.Contains(err.Error(), "want a file") {
+	if _, err := FileTrust(`[{"token_secret":""}]`); err == nil || !strings.Contains(err.Error(), "expected a file") {
 		t.Errorf("%v", err)
 	}
 }

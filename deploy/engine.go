@@ -263,7 +263,7 @@ func tokenText(s topology.Side, c config.Connection) string {
 }
 
 // tokenVersion numbers a secret's text, so that another text has another number
-// whoever applies it, and after whatever crash. Of 256 random bits it tells 31.
+// on every machine, and after every crash. Of 256 random bits it tells 31.
 func tokenVersion(text string) int {
 	sum := sha256.Sum256([]byte("hotreader token version\x00" + text))
 	return int(binary.BigEndian.Uint32(sum[:])>>1) | 1

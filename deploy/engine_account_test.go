@@ -11,7 +11,7 @@ import (
 	"hotreader/deploy/topology"
 )
 
-// An account that cannot have the access log is told of before AWS refuses it.
+// An account that cannot have the access log is reported before AWS rejects it.
 func TestAccountWithoutLogRoleIsNoted(t *testing.T) {
 	stage := SidePlan{Changes: []ResourceChange{{Action: Create, What: noun("aws_api_gateway_stage"), Name: "prod"}}}
 	for _, c := range []struct {

@@ -151,7 +151,7 @@ func (w *work) linkTo(cloud config.Cloud) string {
 }
 
 // known refuses to give a new token to what stands with one that the connection
-// file does not have: whoever holds that one would be cut off.
+// file does not have: callers with that one would be cut off.
 func (w *work) known(ctx context.Context, s topology.Side, f *folder) error {
 	if kept, _ := w.conns.Get(w.top.Connection); !s.Token || !kept.Token.IsZero() || !w.mayStand(f) {
 		return nil
@@ -160,8 +160,8 @@ func (w *work) known(ctx context.Context, s topology.Side, f *folder) error {
 	if err != nil || !slices.ContainsFunc(all.resources, managed.holdsToken) {
 		return err
 	}
-	return configError(string(s.Cloud), "what stands there has a token, but config_inter_cloud.json has no entry %s: bring the file back, "+
-		"or write the entry anew with the token from the secret on %s. A new token would cut off whoever holds that one", w.top.Connection, s.Cloud)
+	return configError(string(s.Cloud), "what is deployed has a token, but config_inter_cloud.json has no entry %s: bring the file back, "+
+		"or write the entry anew with the token from the secret on %s. A new token would cut off all callers with the old one", w.top.Connection, s.Cloud)
 }
 
 func (w *work) deploySide(ctx context.Context, s topology.Side) error {
@@ -218,7 +218,7 @@ func (w *work) carryOut(ctx context.Context, s topology.Side, f *folder, what Si
 			return err
 		}
 	}
-	// The token is in its file before any cloud has it: whoever stops us from
+	// The token is in its file before any cloud has it: what stops us from
 	// here on leaves a token that the next run knows.
 	if s.Token || w.hasPageKey(s) {
 		if err := w.save(); err != nil {

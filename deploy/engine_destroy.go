@@ -88,7 +88,7 @@ func (w *work) unneeded(ctx context.Context) error {
 		return err
 	}
 	if st.Stands {
-		return configError("destroy", "the twin's side on %s stands, and asks this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
+		return configError("destroy", "the twin's side on %s is deployed, and calls this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
 	}
 	return nil
 }

@@ -19,13 +19,13 @@ const defaultDrain = 30 * time.Second
 // hot storage's side takes both tokens before the twin's side sends the new one,
 // and lets go of the old one only when nobody sends it any more.
 //
-//	connection file       hot storage's side takes   the twin's side sends
+//	credentials file       hot storage's side takes   the twin's side sends
 //	new, previous: old    old          -> new,old    old
 //	                      new,old                    old -> new
 //	(the link is proven, requests under way end)
 //	new                   new,old      -> new        new
 //
-// The connection file alone says how far a rotation has come, and a side's
+// The credentials file alone says how far a rotation has come, and a side's
 // secret is always made from it; so a run that was stopped or killed anywhere is
 // ended by the next one, with the same new token.
 //

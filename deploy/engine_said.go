@@ -132,7 +132,7 @@ func (f *folder) explain(ctx context.Context, what string, err error, said *diag
 	if remedy := signIn(f.cloud, strings.Join(lines, "\n")); remedy != "" {
 		return configError(string(f.cloud), "%s", remedy)
 	}
-	next := "; correct it and run the same command again: it goes on from what stands"
+	next := "; correct it and run the same command again: it goes on from what is deployed"
 	if !ended(err) {
 		next = "; Terraform was killed; run the same command again: it takes in what was made but not written down"
 	}

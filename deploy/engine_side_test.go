@@ -15,7 +15,7 @@ import (
 
 const secretStands = `{"module":"module.hotreader","mode":"managed","type":"aws_secretsmanager_secret_version","name":"token","provider":"provider[\"terraform.io/builtin/terraform\"]","instances":[{"index_key":0,"attributes":{}}]}`
 
-// A token that is in use is not replaced because the connection file is lost.
+// A token that is in use is not replaced because the credentials file is lost.
 func TestLostConnectionFileIsNoNewToken(t *testing.T) {
 	e, work := stood(t, secretStands)
 	touch(t, work, "aws", "terraform.tfstate")
@@ -29,7 +29,7 @@ func TestLostConnectionFileIsNoNewToken(t *testing.T) {
 		t.Errorf("deploy: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(e.Project.Dir, "config_inter_cloud.json")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a connection file was written: %v", err)
+		t.Errorf("a credentials file was written: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(e.Work, "aws", "applied")); !errors.Is(err, os.ErrNotExist) {
 		t.Error("it was applied")

@@ -226,7 +226,7 @@ func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
 }
 
 // forwarded is the address of a request's caller. The connection is that of the
-// platform's own front, which puts the address it is asked from behind what
+// platform's own front, which puts the caller's address after what
 // stands in X-Forwarded-For already; all before that anybody may have written.
 func forwarded(r *http.Request) netip.Addr {
 	all := r.Header["X-Forwarded-For"]

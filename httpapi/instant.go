@@ -10,7 +10,7 @@ import (
 	"hotreader"
 )
 
-const timeForms = "want ISO 8601, as 2026-01-01T00:00:00Z; seconds or milliseconds since 1970; or a time relative to now, as -24h or now-7d"
+const timeForms = "expected ISO 8601, as 2026-01-01T00:00:00Z; seconds or milliseconds since 1970; or a time relative to now, as -24h or now-7d"
 
 // instant reads the time that a parameter says. relative is its text if it counts
 // from now, else "".
@@ -102,7 +102,7 @@ func relativeTo(now time.Time, text string) (time.Time, error) {
 	if text == "" {
 		return now, nil
 	}
-	forms := errors.New("want now, or how far from now, as -24h or now-7d, in ms, s, m, h, d or w")
+	forms := errors.New("expected now, or how far from now, as -24h or now-7d, in ms, s, m, h, d or w")
 	ago := text[0] == '-'
 	if !ago && text[0] != '+' {
 		return now, forms

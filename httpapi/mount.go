@@ -37,7 +37,7 @@ type Inside struct {
 	Catalog *catalog.Catalog // as in Options
 	Lister  hotreader.Lister // as in Options
 
-	// Problem says what the caller is told of an error of Reader.
+	// Problem says how an error of Reader is reported to the caller.
 	Problem func(ctx context.Context, err error) (status int, text string)
 }
 

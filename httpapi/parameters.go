@@ -102,7 +102,7 @@ func (p *parameters) encoder(accept, properties []string) (*plain.Encoder, strin
 	}
 	if name, ok := p.single("format"); ok {
 		if chosen = slices.IndexFunc(formats, func(f format) bool { return strings.EqualFold(f.name, name) }); chosen < 0 {
-			p.bad("format is %.40q; want json, jsonl or csv", name)
+			p.bad("format is %.40q; expected json, jsonl or csv", name)
 			return nil, ""
 		}
 	}
@@ -145,11 +145,11 @@ func (p *parameters) pick(q *paged) {
 	case hasWord:
 		kind, known := hotreader.ParsePickKind(word)
 		if !known {
-			p.bad("pick is %.40q; want m4 or last", word)
+			p.bad("pick is %.40q; expected m4 or last", word)
 		}
 		width, ok := span(every)
 		if ok = ok && width > 0 && width <= mostFar; !ok {
-			p.bad("every is %.40q; want a length of time from 1ms to %d years, in ms, s, m, h, d or w, as 60s", every, mostFar/(365*24*time.Hour))
+			p.bad("every is %.40q; expected a length of time from 1ms to %d years, in ms, s, m, h, d or w, as 60s", every, mostFar/(365*24*time.Hour))
 		}
 		if known && ok {
 			q.Pick = hotreader.Pick{Kind: kind, Origin: time.Unix(0, 0).UTC(), Every: width}
@@ -162,7 +162,7 @@ func (p *parameters) pick(q *paged) {
 func (p *parameters) points(q *paged, text string) {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || n < hotreader.MinPoints || n > hotreader.MaxPoints {
-		p.bad("points is %.40q; want a whole number from %d to %d", text, hotreader.MinPoints, hotreader.MaxPoints)
+		p.bad("points is %.40q; expected a whole number from %d to %d", text, hotreader.MinPoints, hotreader.MaxPoints)
 		return
 	}
 	if _, ok := p.values["start"]; !ok {
@@ -183,7 +183,7 @@ func (p *parameters) limit() int {
 	}
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || n == 0 {
-		p.bad("limit is %.40q; want a whole number from 1 to %d", text, math.MaxInt32)
+		p.bad("limit is %.40q; expected a whole number from 1 to %d", text, math.MaxInt32)
 		return 0
 	}
 	return int(n)
@@ -234,7 +234,7 @@ func (p *parameters) history(device string) (q paged) {
 		case "desc", "descending":
 			q.Order = hotreader.Descending
 		default:
-			p.bad("order is %.40q; want asc or desc", text)
+			p.bad("order is %.40q; expected asc or desc", text)
 		}
 	}
 	q.Limit = p.limit()

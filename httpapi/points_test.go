@@ -61,7 +61,7 @@ func TestFewerPoints(t *testing.T) {
 func TestFewerPointsRefused(t *testing.T) {
 	s := serve(t, httpapi.Options{Source: series{n: 1}})
 	for query, want := range map[string]string{
-		"points=0":                     `points is "0"; want a whole number from 4 to 1000000`,
+		"points=0":                     `points is "0"; expected a whole number from 4 to 1000000`,
 		"points=3":                     `points is "3"`,
 		"points=-1":                    `points is "-1"`,
 		"points=1000000000":            `points is "1000000000"`,
@@ -72,8 +72,8 @@ func TestFewerPointsRefused(t *testing.T) {
 		"start=-1h&points=8&pick=m4":   "points makes its own intervals",
 		"pick=m4":                      "pick and every go together",
 		"every=1h":                     "pick and every go together",
-		"pick=avg&every=1h":            `pick is "avg"; want m4 or last`,
-		"pick=last&every=0s":           `every is "0s"; want a length of time from 1ms to 200 years`,
+		"pick=avg&every=1h":            `pick is "avg"; expected m4 or last`,
+		"pick=last&every=0s":           `every is "0s"; expected a length of time from 1ms to 200 years`,
 		"pick=last&every=60":           `every is "60"`,
 		"pick=last&every=-1h":          `every is "-1h"`,
 		"pick=last&every=":             `every is ""`,

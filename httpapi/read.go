@@ -101,11 +101,11 @@ func (a *api) body(c *call) ([]byte, error) {
 	if text := h.Get("Content-Type"); text != "" && text != jsonType { // a missing one is taken for JSON
 		media, _, err := mime.ParseMediaType(text)
 		if err != nil || media != jsonType {
-			return nil, refuse(http.StatusUnsupportedMediaType, hotreader.CodeInvalid, "the Content-Type is %.60q; want %s", text, jsonType)
+			return nil, refuse(http.StatusUnsupportedMediaType, hotreader.CodeInvalid, "the Content-Type is %.60q; expected %s", text, jsonType)
 		}
 	}
 	if text := h.Get("Content-Encoding"); text != "" && !strings.EqualFold(text, "identity") {
-		return nil, refuse(http.StatusUnsupportedMediaType, hotreader.CodeInvalid, "the Content-Encoding is %.60q; want none", text)
+		return nil, refuse(http.StatusUnsupportedMediaType, hotreader.CodeInvalid, "the Content-Encoding is %.60q; expected none", text)
 	}
 	tooLarge := func() error {
 		return refuse(http.StatusRequestEntityTooLarge, hotreader.CodeTooLarge, "the body has more than %d bytes", a.o.MaxBody)
@@ -141,7 +141,7 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	}
 	switch p := &e.Payload; {
 	case p.NextToken != "":
-		return invalid("next_token belongs to JSON answers; a row stream is taken up behind its last row by start_time, or end_time where the order is DESCENDING")
+		return invalid("next_token belongs to JSON answers; a row stream is resumed after its last row by start_time, or end_time where the order is DESCENDING")
 	case p.Interpolation > 0:
 		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
 	}

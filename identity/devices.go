@@ -11,8 +11,8 @@ import (
 	"hotreader"
 )
 
-// Devices names the devices that may be read: ids, and beginnings of ids with a
-// * behind them. The empty list is all devices. Each connection has a token of
+// Devices names the devices that may be read: ids, and ID prefixes with a
+// * after them. The empty list is all devices. Each connection has a token of
 // its own, so the list of an API is the list of its token.
 type Devices []string
 
@@ -29,11 +29,11 @@ func ParseDevices(text string) (Devices, error) {
 		n := len(d) + 1
 		switch star := strings.IndexByte(entry, '*'); {
 		case entry == "":
-			return nil, fmt.Errorf("entry %d is empty; want ids, or beginnings of ids as pump-*, with commas between", n)
+			return nil, fmt.Errorf("entry %d is empty; expected ids, or ID prefixes as pump-*, with commas between", n)
 		case star >= 0 && star < len(entry)-1:
 			return nil, fmt.Errorf("entry %d, %.40q, has a * before its end; it can only be the last character, as in pump-*", n, entry)
 		case len(entry) > hotreader.MaxDeviceBytes || !utf8.ValidString(entry):
-			return nil, fmt.Errorf("entry %d is no device's id; want up to %d bytes of UTF-8", n, hotreader.MaxDeviceBytes)
+			return nil, fmt.Errorf("entry %d: invalid device ID: expected up to %d bytes of UTF-8", n, hotreader.MaxDeviceBytes)
 		}
 		d = append(d, entry)
 	}

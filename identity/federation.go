@@ -90,7 +90,7 @@ func (f *Federation) verify(ctx context.Context, token *jwt.JSONWebToken) (Calle
 	}
 	known := f.find(&claims)
 	if known == nil {
-		return Caller{}, refused("nobody is trusted with the issuer %.200q, the subject %.200q and the audience %.200q", claims.Issuer, claims.Subject, claims.Audience)
+		return Caller{}, refused("no caller is trusted with the issuer %.200q, the subject %.200q and the audience %.200q", claims.Issuer, claims.Subject, claims.Audience)
 	}
 	if wrong := f.untimely(&claims); wrong != "" {
 		return Caller{}, refused("%s", wrong)
@@ -128,9 +128,9 @@ func (f *Federation) untimely(claims *jwt.Claims) string {
 	case !claims.Expiry.Time().After(early):
 		return "it has expired"
 	case claims.Expiry.Time().After(now.Add(maxLife)):
-		return "it stands for longer than a day"
+		return "it is valid for longer than a day"
 	case claims.NotBefore != nil && claims.NotBefore.Time().After(late):
-		return "it does not stand yet"
+		return "it is not valid yet"
 	case claims.IssuedAt != nil && claims.IssuedAt.Time().After(late):
 		return "it was issued in the future"
 	}

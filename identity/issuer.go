@@ -134,7 +134,7 @@ func (i *issuer) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	}
 	u, err := url.Parse(about.Keys)
 	if err != nil || u.Hostname() == "" || endpoint.Wrong(u) != "" || u.Scheme == "http" && strings.HasPrefix(i.url, "https:") {
-		return nil, fmt.Errorf("the issuer's document says that its keys are at %.200q; want an https URL", about.Keys)
+		return nil, fmt.Errorf("the issuer's document says that its keys are at %.200q; expected an https URL", about.Keys)
 	}
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -206,7 +206,7 @@ func CheckIssuer(text string) string {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return "is no issuer; want https://HOST or https://HOST/PATH"
+		return "invalid issuer: expected https://HOST or https://HOST/PATH"
 	case endpoint.Wrong(u) != "":
 		return endpoint.Wrong(u)
 	}

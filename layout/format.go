@@ -329,7 +329,7 @@ func appendEpoch(dst []byte, places int, t time.Time) []byte {
 	return dst
 }
 
-// A decimal is digits[:n], without leading zeros, with the point behind
+// A decimal is digits[:n], without leading zeros, with the point after
 // digits[:point]; digits that are not there are zeros.
 type decimal struct {
 	digits   [64]byte // a store has 38 at the most

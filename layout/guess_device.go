@@ -221,7 +221,7 @@ func (g *guess) unsure(values []string, template string) {
 		devices = devices[1:]
 	}
 	if i := strings.LastIndexAny(devices[0], "#|/"); template == "{device}" && len(devices) == 1 && i > 0 {
-		g.because("%q was taken as a device's id as a whole; if %q stands before all ids, --device %s finds that",
+		g.because("%q was taken as a device's id as a whole; if %q precedes all ids, --device %s finds that",
 			devices[0], devices[0][:i+1], devices[0][i+1:])
 	}
 	if template != "{device}" {
@@ -242,11 +242,11 @@ func (g *guess) template(form string, parts []part, find func(i int, p part) str
 		if device == "" {
 			return ""
 		}
-		one := strings.Replace(p.before, device, "{device}", 1)
+		one := place(p.before, device)
 		if one != p.before {
 			one += form + p.after
 		} else {
-			one += form + strings.Replace(p.after, device, "{device}", 1)
+			one += form + place(p.after, device)
 		}
 		if template != "" && template != one || !strings.Contains(one, "{device}") {
 			return ""
@@ -257,6 +257,17 @@ func (g *guess) template(form string, parts []part, find func(i int, p part) str
 		g.devices = devices
 	}
 	return template
+}
+
+// place puts {device} where the device stands in text: between separators if it does.
+func place(text, device string) string {
+	for i := 0; device != "" && i+len(device) <= len(text); i++ {
+		end := i + len(device)
+		if text[i:end] == device && (i == 0 || strings.IndexByte(separators, text[i-1]) >= 0) && (end == len(text) || strings.IndexByte(separators, text[end]) >= 0) {
+			return text[:i] + "{device}" + text[end:]
+		}
+	}
+	return strings.Replace(text, device, "{device}", 1)
 }
 
 // wanted returns the device that is asked for, if it is in p.
@@ -283,8 +294,8 @@ func (g *guess) named(i int, p part) string {
 // separators stand between the parts of a key.
 const separators = "#|/:_-. "
 
-// rest returns what takes all for the device but the date and a constant that ends with
-// a sign no id has.
+// rest returns what takes all for the device but the date and the constants around it, as
+// those of a topic: dt/{device}/data.
 func (g *guess) rest(parts []part, dated bool) func(int, part) string {
 	device := func(p part) string {
 		if !dated {
@@ -298,8 +309,31 @@ func (g *guess) rest(parts []part, dated bool) func(int, part) string {
 			all = appendNew(all, device(p))
 		}
 	}
-	constant := common(all)
-	return func(_ int, p part) string { return strings.TrimPrefix(device(p), constant) }
+	before := common(all)
+	for i, s := range all {
+		all[i] = strings.TrimPrefix(s, before)
+	}
+	after := commonEnd(all)
+	return func(_ int, p part) string { return strings.TrimSuffix(strings.TrimPrefix(device(p), before), after) }
+}
+
+// commonEnd returns what all of several values end with, from a separator on; "" if
+// nothing of one would be left.
+func commonEnd(all []string) string {
+	if len(all) < 2 {
+		return ""
+	}
+	end := all[0]
+	for _, s := range all[1:] {
+		for !strings.HasSuffix(s, end) {
+			end = end[1:]
+		}
+	}
+	i := strings.IndexAny(end, "#|/:")
+	if i < 0 || slices.Contains(all, end[i:]) {
+		return ""
+	}
+	return end[i:]
 }
 
 // common returns what all of the values begin with, up to a separator: of a single one

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -28,7 +30,7 @@ func (g *guess) findProperties() {
 		return
 	}
 	if strings.Contains(g.layout.TimeSuffix, "{property}") {
-		g.problem("what stands behind the time in %s differs (as in %s), and no field holds the value alone that such an item would have; the layout cannot leave it out",
+		g.problem("what follows the time in %s differs (as in %s), and no field holds the value alone that such an item would have; the layout cannot leave it out",
 			g.layout.TimeKey, Describe(g.time.first()))
 		g.layout.TimeSuffix = ""
 	}
@@ -123,7 +125,7 @@ func (g *guess) base() []string {
 		return nil
 	}
 	if scores[""] > 0 {
-		g.because("properties are in %s and at top level; took %s, which has more of them", best, best)
+		g.because("properties are in %s and at top level; took %[1]s, which has more of them. Without \"properties\" all are read, those of %[1]s under names like %s.NAME", best, strings.Join(ParsePath(best), "."))
 	}
 	return ParsePath(best)
 }
@@ -139,8 +141,8 @@ func (g *guess) siblings(path []string) bool {
 	return len(names) > 1
 }
 
-// promise says how much a field looks like a property: numbers do, texts that never
-// change hardly.
+// promise says how much a field looks like a property: numbers do, also those written as
+// texts. What is the same in all items does less, as a place or a version.
 func (g *guess) promise(f *field) int {
 	n := 0
 	for _, v := range f.values {
@@ -148,13 +150,22 @@ func (g *guess) promise(f *field) int {
 		case json.Number, bool:
 			n += 4
 		case string:
-			if _, isTime := GuessTime(v); !isTime && deviceScore(f) < 5 {
-				n++
+			if _, isTime := GuessTime(v); isTime || deviceScore(f) >= 5 {
+				continue
+			}
+			if n++; number.MatchString(v) {
+				n += 3
 			}
 		}
 	}
+	if f.n > 1 && !slices.ContainsFunc(f.values, func(v any) bool { return v != absent && !reflect.DeepEqual(v, f.first()) }) {
+		n = (n + 3) / 4
+	}
 	return n
 }
+
+// number is a number as devices write it into a text.
+var number = regexp.MustCompile(`^[-+]?\d+(\.\d+)?([eE][-+]?\d+)?$`)
 
 // list adds a property to the report.
 func (g *guess) list(name string, values []any) {
@@ -245,12 +256,12 @@ func (g *guess) findNarrow() bool {
 	return true
 }
 
-// oneName takes a word behind all the times for the name of a property where items hold
+// oneName takes a word after all the times for the name of a property where items hold
 // nothing but a value.
 func (g *guess) oneName() {
 	i := strings.IndexFunc(g.layout.TimeSuffix, unicode.IsLetter)
 	if i > 0 && !strings.ContainsAny(g.layout.TimeSuffix[i:], separators+"{}") && strings.ContainsAny(g.layout.TimeSuffix[:i], separators) {
-		g.because("%q behind the times was taken for the name of a property, for an item has nothing but a value", g.layout.TimeSuffix[i:])
+		g.because("%q after the times was taken for the name of a property, for an item has nothing but a value", g.layout.TimeSuffix[i:])
 		g.layout.TimeSuffix = g.layout.TimeSuffix[:i] + "{property}"
 	}
 }
@@ -263,7 +274,7 @@ func (g *guess) inKey(i int) string {
 	return strings.TrimSuffix(name, after)
 }
 
-// serial reports whether what keys say behind their times tells items apart, as a
+// serial reports whether what keys say after their times tells items apart, as a
 // counter or a UUID does, and names nothing.
 func (g *guess) serial() bool {
 	seen := map[string]bool{}

@@ -276,7 +276,7 @@ func TestGuessOfOneDatabase(t *testing.T) {
 			`{"device_key":"pk","time_key":"sk"}`, "frame, where it is bytes", false},
 		"the device in the sort key": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"site-4","sk":"pump-7#2026-03-02T06:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"site-4","sk":"pump-8#2026-03-02T06:00:00Z","n":1}`)}},
-			"", "what stands before the time in sk differs", true},
+			"", "what precedes the time in sk differs", true},
 		"a key that is no time among others": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"d","sk":"1767225600","n":1}`)}, {Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z","n":2}`)}, {Fields: fields(`{"pk":"d","sk":"META","n":3}`)}},
 			`{"device_key":"pk","time_key":"sk","time_format":["epoch_s:text","iso8601"]}`, `1 of 3 items are not read, for their sk is no such time, as the text "META"`, true},
@@ -287,7 +287,7 @@ func TestGuessOfOneDatabase(t *testing.T) {
 		"one of three with another prefix": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"d","sk":"READING#2026-03-02T06:01:59Z#t","value":1}`)}, {Fields: fields(`{"pk":"d","sk":"READING#2026-03-02T06:01:59Z#p","value":1}`)},
 			{Fields: fields(`{"pk":"d","sk":"ALARM#2026-03-02T06:01:00Z","value":1}`)}},
-			gateway, "what stands before the time in sk differs", true},
+			gateway, "what precedes the time in sk differs", true},
 		"the dates of another clock": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"d#2026-03-01","sk":"2026-03-01T03:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"d#2026-03-02","sk":"2026-03-01T15:00:00Z","n":1}`)}},
 			"", "are those of UTC+09:00, but the times are not", true},

@@ -140,7 +140,7 @@ func (g *guess) take(t *timing) {
 			g.layout.TimeKey, strings.Join(t.zones, ", "))
 	}
 	if len(t.fronts) > 0 {
-		g.problem("what stands before the time in %s differs (%q); a layout has one constant there, so that only items with %q are read",
+		g.problem("what precedes the time in %s differs (%q); a layout has one constant there, so that only items with %q are read",
 			g.layout.TimeKey, t.fronts[:min(len(t.fronts), 5)], t.layout.TimePrefix)
 	}
 	if missing := len(g.items) - t.field.n; missing > 0 {
@@ -172,7 +172,7 @@ func (g *guess) withoutZone(f *field) {
 		if len(text) < 16 || strings.ContainsAny(text[10:], "Zz+") || strings.Contains(text[10:], "-") {
 			continue
 		}
-		g.because("times like %q say no zone and are taken for UTC; if the clock is another, write it behind the format, as %s+09:00", clip(text), g.layout.TimeFormat[0])
+		g.because("times like %q say no zone and are taken for UTC; if the clock is another, write it after the format, as %s+09:00", clip(text), g.layout.TimeFormat[0])
 		return
 	}
 }

@@ -154,7 +154,7 @@ func FromURL(values url.Values) (l Layout, err error) {
 	for pair := range strings.SplitSeq(where, ",") {
 		name, path, ok := strings.Cut(pair, ":")
 		if !ok {
-			return l, fmt.Errorf("properties has %q; want a path, or name:path pairs separated by commas", pair)
+			return l, fmt.Errorf("properties has %q; expected a path, or name:path pairs separated by commas", pair)
 		}
 		if _, twice := l.Properties.Paths[name]; twice {
 			return l, fmt.Errorf("properties names %q twice", name)
@@ -251,7 +251,7 @@ func (l Layout) Problems(cloud Cloud) (wrong []string) {
 func CheckCollection(path string) string {
 	parts := strings.Split(path, "/")
 	if len(parts)%2 == 0 {
-		return "is the path of a document; want that of a collection, as telemetry or plants/berlin/telemetry"
+		return "is the path of a document; expected that of a collection, as telemetry or plants/berlin/telemetry"
 	}
 	for _, id := range parts {
 		switch {
@@ -260,7 +260,7 @@ func CheckCollection(path string) string {
 		case id == "." || id == "..":
 			return "has the part " + id + ", which is no id"
 		case len(id) > 1500 || !utf8.ValidString(id):
-			return "has a part that is no id; want up to 1,500 bytes of UTF-8"
+			return "has an invalid part: expected up to 1,500 bytes of UTF-8"
 		case reserved(id):
 			return "has a part of the form __…__, which is Firestore's own"
 		}
@@ -322,7 +322,7 @@ func (l *Layout) checkPaths(cloud Cloud, bad func(string, ...any)) {
 
 func (l *Layout) checkTime(cloud Cloud, bad func(string, ...any)) {
 	if len(l.TimeFormat) > 2 || len(l.TimeFormat) == 2 && l.TimeFormat[0] == l.TimeFormat[1] {
-		bad("time_format lists %s; want one, or two different ones", strings.Join(l.TimeFormat, ", "))
+		bad("time_format lists %s; expected one, or two different ones", strings.Join(l.TimeFormat, ", "))
 	}
 	var formats []Format
 	for _, name := range l.TimeFormat {
@@ -344,7 +344,7 @@ func (l *Layout) checkTime(cloud Cloud, bad func(string, ...any)) {
 		bad("time_suffix is %q; something must separate the time from {property}, as in #{property}", l.TimeSuffix)
 	}
 	if rest := strings.Replace(l.TimeSuffix, "{property}", "", 1) + l.TimePrefix; strings.ContainsAny(rest, "{}") {
-		bad("time_prefix and time_suffix are constants; only {property} in time_suffix stands for something")
+		bad("time_prefix and time_suffix are constants; only {property} in time_suffix is replaced")
 	}
 }
 

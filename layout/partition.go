@@ -20,7 +20,7 @@ var units = []struct{ name, form string }{{"yyyy", "2006"}, {"MM", "01"}, {"dd",
 // ParseTemplate reads a template.
 func ParseTemplate(text string) (t Template, err error) {
 	fail := func(what string) (Template, error) {
-		return Template{}, fmt.Errorf("partition is %q, %s; want as {device}, site-4#{device} or {device}#{yyyy-MM-dd}", text, what)
+		return Template{}, fmt.Errorf("partition is %q, %s; expected as {device}, site-4#{device} or {device}#{yyyy-MM-dd}", text, what)
 	}
 	rest, device, finest := text, 0, -1
 	var seen [4]bool

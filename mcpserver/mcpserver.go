@@ -35,7 +35,7 @@ type Options struct {
 	// Other devices are as if they were not there.
 	May func(ctx context.Context, device string) bool
 
-	// Problem says what a caller is told of an error of Reader; nil = the error itself.
+	// Problem says how an error of Reader is reported to a caller; nil = the error itself.
 	Problem func(ctx context.Context, err error) (status int, text string)
 
 	Version string // shown to clients; "" = "dev"

@@ -127,7 +127,7 @@ func TestTools(t *testing.T) {
 		{"too many points", "history", `{"device":"pump-7","start":"-24h","points":1000000000}`, true, []string{"points is 4 to 200"}},
 		{"none", "history", `{"device":"pump-7","start":"-24h","points":0}`, true, []string{"points is 4 to 200"}},
 		{"too few", "history", `{"device":"pump-7","start":"-24h","points":-1}`, true, []string{"points is 4 to 200"}},
-		{"no time", "history", `{"device":"pump-7","start":"yesterday"}`, true, []string{"is no time"}},
+		{"no time", "history", `{"device":"pump-7","start":"yesterday"}`, true, []string{"invalid time"}},
 		{"backwards", "history", `{"device":"pump-7","start":"-1h","end":"-2h"}`, true, []string{"before the start"}},
 		{"a type without a catalogue", "list_devices", `{"type":"pump"}`, true, []string{"no component types"}},
 		{"an unknown argument", "latest", `{"device":"pump-7","write":true}`, true, nil},

@@ -309,7 +309,7 @@ func instant(text string, now time.Time) (time.Time, error) {
 	} else if t, err := hotreader.ParseTime([]byte(text)); err == nil {
 		return t, nil
 	}
-	return now, invalid(fmt.Sprintf("%.60q is no time; give 2026-03-02T06:00:00Z, or before now as -90m or -24h", text))
+	return now, invalid(fmt.Sprintf("invalid time %.60q: expected 2026-03-02T06:00:00Z, or before now as -90m or -24h", text))
 }
 
 type historyIn struct {

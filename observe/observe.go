@@ -241,7 +241,7 @@ func readConfig(o *Options) (*settings, error) {
 	case word == "otlp", word == "" && e.hasTarget(traces):
 		c.traces = e.target(traces)
 	case word != "" && word != "none":
-		e.bad("OTEL_TRACES_EXPORTER", "%.40q is not known here; want otlp or none", word)
+		e.bad("OTEL_TRACES_EXPORTER", "%.40q is not known here; expected otlp or none", word)
 	}
 	switch word := strings.ToLower(e.text("OTEL_METRICS_EXPORTER")); {
 	case word == "" && o.Function != "":
@@ -251,7 +251,7 @@ func readConfig(o *Options) (*settings, error) {
 	case word == "prometheus":
 		c.page = e.page(o)
 	case word != "" && word != "none":
-		e.bad("OTEL_METRICS_EXPORTER", "%.40q is not known here; want otlp, prometheus or none", word)
+		e.bad("OTEL_METRICS_EXPORTER", "%.40q is not known here; expected otlp, prometheus or none", word)
 	}
 	if c.traces != nil {
 		e.sampler(c)
@@ -274,12 +274,12 @@ func (e *environment) page(o *Options) string {
 		return ""
 	}
 	if o.Unasked {
-		e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which nothing can ask beside an Azure function; want otlp or none")
+		e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which nothing can ask beside an Azure function; expected otlp or none")
 		return ""
 	}
 	port := cmp.Or(e.text("OTEL_EXPORTER_PROMETHEUS_PORT"), defaultPage)
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		e.bad("OTEL_EXPORTER_PROMETHEUS_PORT", "%.40q is no port; want 1 to 65535", port)
+		e.bad("OTEL_EXPORTER_PROMETHEUS_PORT", "invalid port %.40q: expected 1 to 65535", port)
 	}
 	return net.JoinHostPort(cmp.Or(e.text("OTEL_EXPORTER_PROMETHEUS_HOST"), "localhost"), port)
 }
@@ -304,7 +304,7 @@ func (e *environment) target(signal string) *target {
 	u, err := url.Parse(cmp.Or(text, defaultEndpoint))
 	switch {
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-		e.bad(name, "is not a URL; want https://host:4318") // err would show it, and what it may hold
+		e.bad(name, "is not a URL; expected https://host:4318") // err would show it, and what it may hold
 		return nil
 	case u.User != nil:
 		e.bad(name, "carries user info; a key goes into OTEL_EXPORTER_OTLP_HEADERS")
@@ -315,7 +315,7 @@ func (e *environment) target(signal string) *target {
 	t.url, t.host = u.String(), u.Host
 
 	if name, text = e.own(signal, "PROTOCOL"); text != "" && text != "http/json" && text != "http/protobuf" {
-		e.bad(name, "%.40q is not spoken here; want http/json (http/protobuf is taken for it: the same receivers take both)", text)
+		e.bad(name, "%.40q is not spoken here; expected http/json (http/protobuf is taken for it: the same receivers take both)", text)
 	}
 	name, text = e.own(signal, "HEADERS")
 	for _, h := range e.pairs(name, isHeader) {
@@ -326,7 +326,7 @@ func (e *environment) target(signal string) *target {
 	}
 	name, text = e.own(signal, "COMPRESSION")
 	if t.zip = text == "gzip"; !t.zip && text != "" && text != "none" {
-		e.bad(name, "%.40q is not known here; want gzip or none", text)
+		e.bad(name, "%.40q is not known here; expected gzip or none", text)
 	}
 	name, _ = e.own(signal, "TIMEOUT")
 	t.timeout = e.millis(name, defaultTimeout)
@@ -343,7 +343,7 @@ func (e *environment) pairs(name string, fits func(key, value string) bool) (all
 		key = strings.TrimSpace(key)
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		if !ok || err != nil || !fits(key, value) {
-			e.bad(name, "cannot be read; want name=value,name=value, with %%2C for a comma in a value")
+			e.bad(name, "cannot be read; expected name=value,name=value, with %%2C for a comma in a value")
 			return nil
 		}
 		all = append(all, [2]string{key, value})
@@ -384,7 +384,7 @@ func (e *environment) sampler(c *settings) {
 	case "traceidratio":
 		c.sampler = sdk.TraceIDRatioBased(share)
 	default:
-		e.bad(name, "%.40q is not known here; want always_on, always_off or traceidratio, or one of them behind parentbased_", word)
+		e.bad(name, "%.40q is not known here; expected always_on, always_off or traceidratio, or one of them after parentbased_", word)
 		return
 	}
 	if parent {

@@ -75,7 +75,7 @@ func TestVariables(t *testing.T) {
 		{[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "traceidratio", "OTEL_TRACES_SAMPLER_ARG", "2"}, `OTEL_TRACES_SAMPLER_ARG: "2" is not a number from 0 to 1`, Options{}},
 		{[]string{"OTEL_TRACES_EXPORTER", "jaeger"}, `OTEL_TRACES_EXPORTER: "jaeger" is not known`, Options{}},
 		{[]string{"OTEL_METRICS_EXPORTER", "statsd"}, `OTEL_METRICS_EXPORTER: "statsd" is not known`, Options{}},
-		{[]string{"OTEL_METRICS_EXPORTER", "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT", "x"}, `OTEL_EXPORTER_PROMETHEUS_PORT: "x" is no port`, Options{}},
+		{[]string{"OTEL_METRICS_EXPORTER", "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT", "x"}, `OTEL_EXPORTER_PROMETHEUS_PORT: invalid port "x"`, Options{}},
 		{[]string{"OTEL_RESOURCE_ATTRIBUTES", "a"}, "OTEL_RESOURCE_ATTRIBUTES: cannot be read", Options{}},
 		{[]string{"OTEL_TRACES_EXPORTER", "x", "OTEL_METRICS_EXPORTER", "y"}, "2 to be changed", Options{}},
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "https://x", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"}, "grpc", Options{}}, // which both signals read

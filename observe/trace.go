@@ -42,7 +42,7 @@ func failed(span trace.Span, code hotreader.Code) {
 	}
 }
 
-// known keeps spans of strangers away from the collector: whoever has no token
+// known keeps spans of strangers away from the collector: a caller without a token
 // must not be able to fill it. An invocation is no stranger's: what was refused
 // there is the function's own token.
 type known struct{ sdk.SpanProcessor }
@@ -104,7 +104,7 @@ type Invoker interface {
 // Invoker returns next with its own count of what happens within an invocation,
 // all of which is delivered before the answer. With a name, there is a span of it
 // around each, which belongs to AWS X-Ray's trace if there is one; without, it is
-// for the Handler behind next to make one.
+// for the Handler inside next to make one.
 func (t *Observer) Invoker(name string, next Invoker) Invoker {
 	if t == nil {
 		return next

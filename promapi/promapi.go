@@ -42,7 +42,7 @@ type Options struct {
 	// Other devices are as if they were not there.
 	May func(ctx context.Context, device string) bool
 
-	// Problem says what a caller is told of an error of Reader; nil = its code alone.
+	// Problem says how an error of Reader is reported to a caller; nil = its code alone.
 	Problem func(ctx context.Context, err error) (status int, text string)
 
 	Series  int           // that one request may read; 0 = 2,000
@@ -211,7 +211,7 @@ func tooMuch(format string, args ...any) *refusal {
 // statusCanceled is nginx' status for a caller that went away, as Prometheus has it.
 const statusCanceled = 499
 
-// fail answers with what the caller is told of an error.
+// fail reports an error to the caller.
 func (c *call) fail(w http.ResponseWriter, told *refusal, err error) error {
 	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
@@ -221,7 +221,7 @@ func (c *call) fail(w http.ResponseWriter, told *refusal, err error) error {
 	return send(w, c.r, told.status, append(body, "}\n"...))
 }
 
-// refusalOf says what the caller is told of an error.
+// refusalOf returns how an error is reported to the caller.
 func (c *call) refusalOf(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r

@@ -196,10 +196,10 @@ func instant(r *http.Request, name string, otherwise time.Time) (time.Time, erro
 		whole, fraction := math.Modf(f)
 		t = time.Unix(int64(whole), int64(math.Round(fraction*1000)/1000*float64(time.Second))).UTC()
 	} else if t, err = time.Parse(time.RFC3339Nano, text); err != nil {
-		return t, invalid(name, strconv.QuoteToASCII(text)+" is no time; want Unix seconds or 2006-01-02T15:04:05Z")
+		return t, invalid(name, "invalid time "+strconv.QuoteToASCII(text)+": expected Unix seconds or 2006-01-02T15:04:05Z")
 	}
 	if t.Before(firstInstant) || t.After(lastInstant) {
-		return t, invalid(name, "want a time of the years 0 to 9999")
+		return t, invalid(name, "expected a time of the years 0 to 9999")
 	}
 	return t, nil
 }
@@ -214,7 +214,7 @@ func duration(r *http.Request, name string) (time.Duration, error) {
 	} else if d, err := model.ParseDuration(text); err == nil && d > 0 {
 		return time.Duration(d), nil
 	}
-	return 0, invalid(name, strconv.QuoteToASCII(text)+" is no duration above zero; want seconds, or as 1m30s")
+	return 0, invalid(name, "invalid duration "+strconv.QuoteToASCII(text)+": expected seconds above zero, or as 1m30s")
 }
 
 // limit reads the parameter limit; 0 = none.
@@ -225,7 +225,7 @@ func limit(r *http.Request) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
-		return 0, invalid("limit", "want a whole number, not negative")
+		return 0, invalid("limit", "expected a whole number, not negative")
 	}
 	return n, nil
 }

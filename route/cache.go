@@ -236,7 +236,7 @@ func (c *Cache) keep(p *piece) bool {
 	return true
 }
 
-// at returns the place of the first part that ends behind the point n of the grid.
+// at returns the place of the first part that ends after the point n of the grid.
 func (s *shelf) at(n int64) int {
 	low, high := 0, len(s.parts)
 	for low < high {

@@ -139,7 +139,7 @@ func window(r *rand.Rand) (q hotreader.Query) {
 }
 
 // Of 10,000 rows that come late, are changed and deleted, no answer shows an older state
-// than promised, whoever asks at the same time.
+// than promised, whatever other readers ask at the same time.
 func TestCacheIsNeverOlderThanPromised(t *testing.T) {
 	for _, maxAge := range []time.Duration{24 * time.Hour, 40 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {

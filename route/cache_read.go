@@ -51,7 +51,7 @@ func (p *piece) settled() bool { return p.to != math.MaxInt64 }
 // stretch is a stretch of the grid of which all is kept, or nothing.
 type stretch struct {
 	from, to int64
-	rest     bool // it goes on behind to
+	rest     bool // it goes on after to
 	kept     []*piece
 	rows     int // of kept
 }

@@ -44,7 +44,7 @@ func (g grid) time(n int64) time.Time { return time.UnixMilli(n * g.unit).Add(g.
 func (g grid) begin() int64 { return floor(-1<<46, g.unit) }
 
 // span returns the points between which q's range lies, as far as it is settled, and
-// whether there is more of it behind.
+// whether there is more of it after.
 func (g grid) span(q *hotreader.Query, settled time.Time) (from, to int64, rest bool) {
 	from = g.begin()
 	if !q.Start.IsZero() {

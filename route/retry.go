@@ -90,7 +90,7 @@ func (s *run) attempt(src hotreader.Source, q hotreader.Query, yield func(hotrea
 		}
 		if s.rows > 0 && !s.isNext(row.Time) && !row.Time.IsZero() { // an old peer's latest values have no times and come in one piece
 			return &hotreader.Error{Op: "retry", Code: hotreader.CodeProtocol,
-				Err: fmt.Errorf("after the row of %s came one of %s, which is not behind it", s.last.Format(time.RFC3339Nano), row.Time.Format(time.RFC3339Nano))}
+				Err: fmt.Errorf("after the row of %s came one of %s, which is not after it", s.last.Format(time.RFC3339Nano), row.Time.Format(time.RFC3339Nano))}
 		}
 		s.rows++
 		s.last = row.Time
@@ -144,7 +144,7 @@ func (r *Retry) pause(s *run, err error) error {
 	case n >= r.o.Retries:
 		return giveUp(err, "given up after %d attempts", s.attempts)
 	case ok && wait >= time.Until(deadline):
-		return giveUp(err, "given up after %d attempts: the next could begin in %s, behind the deadline", s.attempts, wait.Round(time.Millisecond))
+		return giveUp(err, "given up after %d attempts: the next could begin in %s, after the deadline", s.attempts, wait.Round(time.Millisecond))
 	case after > r.o.MaxWait:
 		return giveUp(err, "given up after %d attempts: asked to wait %s, at most %s are waited", s.attempts, after, r.o.MaxWait)
 	case !r.o.Budget.Withdraw():

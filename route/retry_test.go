@@ -170,7 +170,7 @@ func TestPitfall24RetryAfter(t *testing.T) {
 	}{
 		{"honoured", 7 * time.Second, time.Minute, 2, ""},
 		{"honoured without a deadline", 7 * time.Second, 0, 2, ""},
-		{"behind the deadline", 7 * time.Second, 5 * time.Second, 1, "behind the deadline"},
+		{"behind the deadline", 7 * time.Second, 5 * time.Second, 1, "after the deadline"},
 		{"an hour", time.Hour, 0, 1, "at most 30s are waited"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

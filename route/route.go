@@ -29,13 +29,13 @@ func CheckURL(text string) string {
 	case u.User != nil:
 		return "carries user info; take the part before @ out, the token goes into INTER_CLOUD_TOKEN"
 	case u.Hostname() == "":
-		return "has no host; want https://host/path"
+		return "has no host; expected https://host/path"
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "has a query or a fragment; take the part from ? or # on out"
 	case u.Scheme == "https", u.Scheme == "http" && endpoint.Loopback(u.Hostname()):
 		return ""
 	case u.Scheme == "http":
-		return fmt.Sprintf("is http, which would send the token in the clear to %.100q; want https (http is for a loopback address only)", u.Hostname())
+		return fmt.Sprintf("is http, which would send the token in the clear to %.100q; expected https (http is for a loopback address only)", u.Hostname())
 	}
-	return fmt.Sprintf("has the scheme %.20q; want https", u.Scheme)
+	return fmt.Sprintf("has the scheme %.20q; expected https", u.Scheme)
 }

@@ -94,8 +94,8 @@ func TestCheckURL(t *testing.T) {
 		{"http://127.0.0.1:8080", ""},
 		{"http://localhost:8080/x", ""},
 		{"http://[::1]:8080", ""},
-		{"http://api.example.com", `in the clear to "api.example.com"; want https`},
-		{"http://127.0.0.1.example.com", "want https"}, // begins like loopback
+		{"http://api.example.com", `in the clear to "api.example.com"; expected https`},
+		{"http://127.0.0.1.example.com", "expected https"}, // begins like loopback
 		{"https://me:hunter2@api.example.com", "user info"},
 		{"ftp://api.example.com", `scheme "ftp"`},
 		{"api.example.com/read", "is not a URL"},

@@ -151,14 +151,14 @@ func (s *decoderState) fail(code hotreader.Code, format string, args ...any) {
 // brokeOff fails because the stream ended too early.
 func (s *decoderState) brokeOff(err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		s.fail(hotreader.CodeUnavailable, "the answer broke off behind %d rows, without an end mark", s.total)
+		s.fail(hotreader.CodeUnavailable, "the answer broke off after %d rows, without an end mark", s.total)
 		return
 	}
 	code := hotreader.CodeUnavailable
 	if c := hotreader.CodeOf(err); c != hotreader.CodeInternal {
 		code = c
 	}
-	s.fail(code, "the answer broke off behind %d rows: %w", s.total, err)
+	s.fail(code, "the answer broke off after %d rows: %w", s.total, err)
 }
 
 func (s *decoderState) readHeader() {
@@ -216,7 +216,7 @@ func (s *decoderState) readFrame() {
 	}
 	if s.c.bad != "" {
 		s.rows, s.next = 0, 0
-		s.fail(hotreader.CodeCorrupt, "the frame behind %d rows is damaged: %s", s.total, s.c.bad)
+		s.fail(hotreader.CodeCorrupt, "the frame after %d rows is damaged: %s", s.total, s.c.bad)
 	}
 }
 
@@ -227,7 +227,7 @@ func (s *decoderState) readBody() (kind byte, ok bool) {
 	n := 0
 	for n < 2 || head[n-1] >= 0x80 {
 		if n == len(head) {
-			s.fail(hotreader.CodeCorrupt, "the frame behind %d rows has a broken length", s.total)
+			s.fail(hotreader.CodeCorrupt, "the frame after %d rows has a broken length", s.total)
 			return 0, false
 		}
 		b, err := s.r.ReadByte()
@@ -240,7 +240,7 @@ func (s *decoderState) readBody() (kind byte, ok bool) {
 	}
 	size, _ := binary.Uvarint(head[1:n])
 	if size > maxFrameBytes {
-		s.fail(hotreader.CodeCorrupt, "the frame behind %d rows has %d bytes, at most %d are allowed", s.total, size, maxFrameBytes)
+		s.fail(hotreader.CodeCorrupt, "the frame after %d rows has %d bytes, at most %d are allowed", s.total, size, maxFrameBytes)
 		return 0, false
 	}
 	// The buffer grows as bytes come, so that a false length costs no memory.
@@ -259,7 +259,7 @@ func (s *decoderState) readBody() (kind byte, ok bool) {
 	s.frame = s.frame[:size]
 	s.crc = crc32.Update(crc32.Update(s.crc, castagnoli, head[:n]), castagnoli, s.frame)
 	if s.crc != sum {
-		s.fail(hotreader.CodeCorrupt, "the checksum of the frame behind %d rows is wrong", s.total)
+		s.fail(hotreader.CodeCorrupt, "the checksum of the frame after %d rows is wrong", s.total)
 		return 0, false
 	}
 	return head[0], true
@@ -318,11 +318,11 @@ func (s *decoderState) readError() {
 		return
 	}
 	if !slices.Contains(hotreader.Codes(), code) {
-		s.fail(hotreader.CodeProtocol, "the peer failed behind %d rows with the unknown code %.64q: %s", s.total, code, text)
+		s.fail(hotreader.CodeProtocol, "the peer failed after %d rows with the unknown code %.64q: %s", s.total, code, text)
 		return
 	}
 	s.failed = true
-	s.err = &hotreader.Error{Op: "wire: decode", Code: code, Err: fmt.Errorf("the peer failed behind %d rows: %s", s.total, text),
+	s.err = &hotreader.Error{Op: "wire: decode", Code: code, Err: fmt.Errorf("the peer failed after %d rows: %s", s.total, text),
 		RetryAfter: time.Duration(millis) * time.Millisecond}
 }
 
@@ -371,7 +371,7 @@ func (s *decoderState) readTimes(n int) {
 		order = -order
 	}
 	if s.started && order <= 0 {
-		c.fail("its first time does not come behind the last one")
+		c.fail("its first time does not come after the last one")
 		return
 	}
 	s.started, s.last = true, s.base

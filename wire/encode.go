@@ -163,7 +163,7 @@ func (s *encoderState) check(row hotreader.Row) error {
 		return invalidRow("its time is in the year %d", row.Time.UTC().Year())
 	}
 	if s.total > 0 && !s.isNext(sec, int64(row.Time.Nanosecond())) {
-		return invalidRow("its time %s does not come behind %s", row.Time.UTC().Format(time.RFC3339Nano), time.Unix(s.last, s.lastNanos).UTC().Format(time.RFC3339Nano))
+		return invalidRow("its time %s does not come after %s", row.Time.UTC().Format(time.RFC3339Nano), time.Unix(s.last, s.lastNanos).UTC().Format(time.RFC3339Nano))
 	}
 	size := 0
 	for _, v := range row.Values {

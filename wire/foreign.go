@@ -39,12 +39,12 @@ func (f Foreign) String() string {
 
 // signs are what hosts say where no Hot Reader API is, and what it means.
 var signs = []struct{ says, means string }{
-	{"missing authentication token", "API Gateway knows no such route behind that URL"},
-	{`"message":"not found"`, "API Gateway knows no such route behind that URL"},
-	{`"message":"forbidden"`, "a gateway lets nobody in there: it knows no such route, or wants an API key"},
+	{"missing authentication token", "API Gateway knows no such route under that URL"},
+	{`"message":"not found"`, "API Gateway knows no such route under that URL"},
+	{`"message":"forbidden"`, "a gateway rejects the request: it knows no such route, or requires an API key"},
 	{"web app is stopped", "the app on Azure is stopped"},
-	{"does not have permission to get url", "Google lets nobody in without an identity of its own"},
-	{"the requested url", "the host knows no such route behind that URL"},
+	{"does not have permission to get url", "Google rejects callers without an identity of its own"},
+	{"the requested url", "the host knows no such route under that URL"},
 }
 
 // Means says what f seems to mean; "" if that cannot be told.
@@ -60,7 +60,7 @@ func (f Foreign) Means() string {
 		}
 	}
 	if f.Status == http.StatusNotFound || f.Status == http.StatusGone {
-		return "the host knows no such route behind that URL"
+		return "the host knows no such route under that URL"
 	}
 	return ""
 }

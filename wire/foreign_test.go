@@ -17,10 +17,10 @@ func TestForeign(t *testing.T) {
 		means      string
 	}{
 		{"API Gateway, no route", 403, "application/json", `{"message":"Missing Authentication Token"}`, true, `status 403 and the message "Missing Authentication Token"`, "no such route"},
-		{"API Gateway, no mapping or no key", 403, "application/json", `{"message": "Forbidden"}`, true, `the message "Forbidden"`, "wants an API key"},
+		{"API Gateway, no mapping or no key", 403, "application/json", `{"message": "Forbidden"}`, true, `the message "Forbidden"`, "requires an API key"},
 		{"HTTP API, no route", 404, "application/json", `{"message":"Not Found"}`, true, `the message "Not Found"`, "no such route"},
 		{"HTTP API, an authorizer", 401, "application/json", `{"message":"Unauthorized"}`, false, `the message "Unauthorized"`, ""},
-		{"function URL with IAM", 403, "application/json", `{"Message":"Forbidden"}`, true, `the message "Forbidden"`, "lets nobody in"},
+		{"function URL with IAM", 403, "application/json", `{"Message":"Forbidden"}`, true, `the message "Forbidden"`, "rejects"},
 		{"API Management", 404, "application/json", `{ "statusCode": 404, "message": "Resource not found" }`, true, `the message "Resource not found"`, "no such route"},
 		{"Azure, stopped", 403, "text/html", "<!DOCTYPE html>\r\n<html>\r\n<head>\r\n    <title>Web App - Unavailable</title>\r\n</head><body><h1 id=\"unavailable\">Error 403 - This web app is stopped.</h1>", true, `a web page (HTML) titled "Web App - Unavailable"`, "the app on Azure is stopped"},
 		{"Azure Functions, no route", 404, "", "", true, "status 404 and nothing else", "no such route"},

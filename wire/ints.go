@@ -180,7 +180,7 @@ func (c *cursor) readBits(tokens []byte) {
 	size := int(total+7) / 8
 	rest := c.take(size)
 	if c.bad == "" && total%8 != 0 && rest[size-1]>>(total%8) != 0 {
-		c.fail("bits are left over behind a sequence")
+		c.fail("bits are left over after a sequence")
 	}
 	c.bits = slices.Grow(c.bits[:0], size+word+1)[:size+word+1]
 	clear(c.bits[copy(c.bits, rest):])

@@ -233,7 +233,7 @@ func steppable(all []digits, scale int) bool {
 func (n *numbers) appendTo(dst []byte, w *intWriter, p *packer) []byte {
 	scale, least := n.rule()
 	n.m, n.pairs = n.m[:0], n.pairs[:0]
-	// given are the texts so far. The loop appends all texts again behind them, in
+	// given are the texts so far. The loop appends all texts again after them, in
 	// order with those of numbers that turn out to need one.
 	given, lengths := n.text, n.lengths
 	at, length := len(given), len(lengths)

@@ -63,8 +63,8 @@ func (x *envelopeReader) envelope(e *Envelope, body []byte) {
 	var payload []byte
 	has, ok := x.object("the body", body, members{
 		"source_cloud": into(&e.SourceCloud, x.word(maxSource)),
-		"target_layer": into(&e.TargetLayer, x.oneOf("want %s, %s or %s", TargetLayer, ColdLayer, ArchiveLayer)),
-		"message_type": into(&e.MessageType, x.oneOf("want %s or %s", MessageQuery, MessageLastEntry)),
+		"target_layer": into(&e.TargetLayer, x.oneOf("expected %s, %s or %s", TargetLayer, ColdLayer, ArchiveLayer)),
+		"message_type": into(&e.MessageType, x.oneOf("expected %s or %s", MessageQuery, MessageLastEntry)),
 		"timestamp":    into(&e.Timestamp, x.word(maxSource)),
 		"trace_id":     into(&e.TraceID, x.word(maxTraceID)),
 		"payload":      func(_ string, value []byte) { payload = value },
@@ -81,7 +81,7 @@ func (x *envelopeReader) envelope(e *Envelope, body []byte) {
 // checkBody says why body is not JSON; "" if it is.
 func checkBody(body []byte) string {
 	if len(body) == 0 {
-		return "is empty; want a JSON object"
+		return "is empty; expected a JSON object"
 	}
 	if !utf8.Valid(body) {
 		return "is not valid UTF-8"
@@ -133,7 +133,7 @@ func (x *envelopeReader) payload(p *Payload, raw []byte, last bool) {
 func (x *envelopeReader) is(what string, raw []byte, want jsontext.Kind) bool {
 	kind := jsontext.KindOf(raw)
 	if kind != want {
-		x.bad("%s is %s; want %s", what, kind, want)
+		x.bad("%s is %s; expected %s", what, kind, want)
 	}
 	return kind == want
 }
@@ -176,7 +176,7 @@ func (x *envelopeReader) each(what string, raw []byte, visit func(key string, va
 	has = make(map[string]bool)
 	for key, value := range jsontext.Members(raw) {
 		if has[key] {
-			x.bad("%.60q stands twice in %s", key, what)
+			x.bad("%.60q is twice in %s", key, what)
 			continue
 		}
 		has[key] = true
@@ -292,7 +292,7 @@ func (x *envelopeReader) types(p *Payload, raw []byte) {
 		word := x.text(fmt.Sprintf("property_types[%.60q]", name), value)
 		t, ok := hotreader.ParseType(word)
 		if !ok {
-			x.bad("property_types gives %.60q the unknown type %.40q; want DOUBLE, INTEGER, LONG, BOOLEAN, STRING, NUMBER or TEXT", name, word)
+			x.bad("property_types gives %.60q the unknown type %.40q; expected DOUBLE, INTEGER, LONG, BOOLEAN, STRING, NUMBER or TEXT", name, word)
 		}
 		types[i] = t
 		p.Types = types
@@ -305,7 +305,7 @@ func (x *envelopeReader) order(key string, raw []byte) hotreader.Order {
 	case strings.EqualFold(s, hotreader.Descending.String()):
 		return hotreader.Descending
 	case s != "" && !strings.EqualFold(s, hotreader.Ascending.String()):
-		x.bad("%s is %.40q; want ASCENDING or DESCENDING", key, s)
+		x.bad("%s is %.40q; expected ASCENDING or DESCENDING", key, s)
 	}
 	return hotreader.Ascending
 }
@@ -319,9 +319,9 @@ func (x *envelopeReader) count(key string, raw []byte) int {
 	n, err := strconv.Atoi(string(v.Text()))
 	switch {
 	case !ok:
-		x.bad("%s is %.40s; want a whole number from 1 to %d", key, raw, math.MaxInt32)
+		x.bad("%s is %.40s; expected a whole number from 1 to %d", key, raw, math.MaxInt32)
 	case err != nil || n < 1:
-		x.bad("%s is %.40s; want at least 1, or leave it out", key, raw)
+		x.bad("%s is %.40s; expected at least 1, or leave it out", key, raw)
 		n = 0
 	}
 	return n
@@ -369,7 +369,7 @@ func (x *envelopeReader) value(key string, raw []byte) hotreader.Value {
 	case jsontext.Object:
 		return x.typedValue(key, raw)
 	}
-	x.bad("%s is %s; want a number, a string or a boolean", key, kind)
+	x.bad("%s is %s; expected a number, a string or a boolean", key, kind)
 	return hotreader.Value{}
 }
 
@@ -385,16 +385,16 @@ func (x *envelopeReader) typedValue(key string, raw []byte) hotreader.Value {
 		switch kind := jsontext.KindOf(value); {
 		case !known || kind == jsontext.Null:
 		case kind == jsontext.Object:
-			x.bad("%s.%s is an object; want a value", key, name)
+			x.bad("%s.%s is an object; expected a value", key, name)
 		default:
 			n++
 			if v = x.value(key+"."+name, value); v.Kind() != want {
-				x.bad("%s.%s is %s; want a %s", key, name, kind, want)
+				x.bad("%s.%s is %s; expected a %s", key, name, kind, want)
 			}
 		}
 	})
 	if n != 1 {
-		x.bad("%s has %d values; want one of doubleValue, integerValue, longValue, booleanValue, stringValue", key, n)
+		x.bad("%s has %d values; expected one of doubleValue, integerValue, longValue, booleanValue, stringValue", key, n)
 	}
 	return v
 }
@@ -412,7 +412,7 @@ func (x *envelopeReader) pickKind(key string, raw []byte) hotreader.PickKind {
 	word := x.text(key, raw)
 	kind, known := hotreader.ParsePickKind(word)
 	if !known {
-		x.bad("%s %.40q is unknown; want m4 or last", key, word)
+		x.bad("%s %.40q is unknown; expected m4 or last", key, word)
 	}
 	return kind
 }
@@ -425,7 +425,7 @@ func (x *envelopeReader) millis(key string, raw []byte) time.Duration {
 	const most = math.MaxInt64 / int64(time.Millisecond)
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || n < 1 || n > most {
-		x.bad("%s is %.40s; want a whole number from 1 to %d", key, raw, most)
+		x.bad("%s is %.40s; expected a whole number from 1 to %d", key, raw, most)
 		return 0
 	}
 	return time.Duration(n) * time.Millisecond
@@ -441,7 +441,7 @@ func (x *envelopeReader) interpolation(key string, raw []byte) time.Duration {
 		return 0
 	}
 	if kind != "LINEAR" && kind != "" {
-		x.bad("%s of type %.40q is unknown; want LINEAR", key, kind)
+		x.bad("%s of type %.40q is unknown; expected LINEAR", key, kind)
 	}
 	if !has["interval_in_seconds"] && !has["intervalInSeconds"] {
 		x.bad("%s has no interval_in_seconds", key)

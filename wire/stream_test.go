@@ -383,7 +383,7 @@ func TestEveryCutIsAnError(t *testing.T) {
 			if hotreader.CodeOf(err) != hotreader.CodeUnavailable || more {
 				t.Fatalf("cut at %d of %d: %v", n, len(stream), err)
 			}
-			if want := fmt.Sprintf("behind %d rows", len(got)); !strings.Contains(err.Error(), want) {
+			if want := fmt.Sprintf("after %d rows", len(got)); !strings.Contains(err.Error(), want) {
 				t.Errorf("cut at %d: %v does not say %q", n, err, want)
 			}
 			same(t, got, rows[:len(got)])

@@ -5,7 +5,7 @@
 //
 // The folder app is the function app without this program, which belongs into
 // it as hotreader-azure. The environment is that of package config. What is wrong
-// with it is reported on standard error, all at once, and the program exits with
+// with it is reported on stderr, all at once, and the program exits with
 // 1. SIGTERM ends it when the requests under way are answered.
 package main
 

@@ -3,7 +3,7 @@
 // and over the API in hot storage's cloud where only the twin is.
 //
 // Its environment is that of package config. What is wrong with it is reported
-// on standard error, all at once, and the program exits with 1. SIGTERM ends it
+// on stderr, all at once, and the program exits with 1. SIGTERM ends it
 // when the requests under way are answered, within the 10 s that Cloud Run
 // gives.
 package main

@@ -1,7 +1,7 @@
 // Command hotreader-lambda is the bootstrap of the AWS functions: hot-reader,
 // hot-reader-last-entry and hot-reader-api, whichever _HANDLER names. Its
 // environment is that of package config. What is wrong with it is reported to
-// Lambda and on standard error before the first event is asked for, all at once,
+// Lambda and on stderr before the first event is asked for, all at once,
 // and the program exits with 1.
 package main
 
@@ -174,7 +174,7 @@ func bucket(u *url.URL) (coldstore.Bucket, string, error) {
 	return b, coldurl.Key(u), err
 }
 
-// fail tells Lambda, and whoever reads the log, why there is no function.
+// fail tells Lambda, and the log's readers, why there is no function.
 // aws-lambda-go has no call for it.
 func fail(runtimeAPI string, err error, stderr io.Writer) {
 	fmt.Fprintln(stderr, err)

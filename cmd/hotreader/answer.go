@@ -112,7 +112,7 @@ func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader
 	return n, err
 }
 
-// sum says on standard error what the answer cost, and whatever a reader of the
+// sum says on stderr what the answer cost, and whatever a reader of the
 // data alone would miss.
 func (k *asking) sum(n int, stats *hotreader.Stats, took time.Duration) {
 	a := k.app

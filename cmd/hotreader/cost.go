@@ -15,7 +15,7 @@ import (
 	"hotreader/internal/cost"
 )
 
-// mostRows of a history are reckoned page by page in well under a second.
+// mostRows of a history are estimated page by page in well under a second.
 const mostRows = 100_000_000
 
 // costing is what cost is told.
@@ -100,7 +100,7 @@ func (k *costing) queries(cmd *cobra.Command) ([]cost.Query, error) {
 		return nil, usagef("--rows must be 1 to %d, --properties 1 to %d", mostRows, hotreader.MaxProperties)
 	}
 	return []cost.Query{
-		{Name: "last entry", Properties: k.properties, Last: true},
+		{Name: "latest values", Properties: k.properties, Last: true},
 		{Name: terminal.Plural(k.rows, "row", "rows"), Rows: k.rows, Properties: k.properties, Points: k.points},
 	}, nil
 }
@@ -163,7 +163,7 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 	case len(all) == 1:
 		return a.printBills(all[0], queries)
 	}
-	t := a.costTable(queries, []string{"TWIN", "HOT STORAGE", "WAY"}, "A MONTH")
+	t := a.costTable(queries, []string{"TWIN", "HOT STORAGE", "MODE"}, "A MONTH")
 	for _, r := range all {
 		texts := []string{r.Twin, r.Hot, r.Way}
 		for _, b := range r.Bills {

@@ -50,9 +50,9 @@ func (a *app) demo() *cobra.Command {
 Each simulated cloud has hot and cold storage of its own, filled with the telemetry
 of a pump (warm-up, load cycles, noise, a bearing that fails), its own Hot Reader API
 on a port of its own, and its own token. A mover was stopped between the two: some
-rows lie in both. Then all nine ways from a twin's cloud (L4)
+rows lie in both. Then all nine routes from a twin's cloud (L4)
 to a cloud of hot storage (L3) are asked as AWS IoT TwinMaker asks: pages
-ascending and descending, filtered, interpolated, last entry. Every point that
+ascending and descending, filtered, interpolated, latest values. Every point that
 comes is compared with what was written.
 
 With --once that is all. Otherwise the clouds go on being served, and the pumps
@@ -140,7 +140,7 @@ func (a *app) demoListeners(ctx context.Context, d *demonstrating) (all [3]net.L
 	}
 	port, err := strconv.Atoi(text)
 	if err != nil || port < 0 || port > 65533 {
-		return all, usagef("demo: --listen %s: want a port from 0 to 65533, for the next two are taken, too", d.address)
+		return all, usagef("demo: --listen %s: expected a port from 0 to 65533, for the next two are taken, too", d.address)
 	}
 	if d.once && !d.addressGiven {
 		port = 0

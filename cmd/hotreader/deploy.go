@@ -45,7 +45,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 			if err := e.Deploy(cmd.Context()); err != nil {
 				return err
 			}
-			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status --project "+inspector.Quoted(d.project)+" tells what stands")
+			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status --project "+inspector.Quoted(d.project)+" shows what is deployed")
 		}),
 	}
 	d.applyFlags(cmd)
@@ -126,7 +126,7 @@ func (a *app) destroyer() *cobra.Command {
 				return usagef("destroy: --yes needs --confirm with the twin's name")
 			}
 			if confirm == "" && !terminal.Is(a.stdin) {
-				return usagef("destroy: nobody can be asked, for standard input is no terminal; say --yes and --confirm with the twin's name")
+				return usagef("destroy: no confirmation is possible: stdin is not a terminal; say --yes and --confirm with the twin's name")
 			}
 			e, err := d.engine(cmd)
 			if err != nil {
@@ -141,7 +141,7 @@ func (a *app) destroyer() *cobra.Command {
 			}
 			text := a.talk.Good("destroyed")
 			if !removed {
-				text = "nothing of " + e.Project.Twin + " stands that was deployed from here; nothing was removed"
+				text = e.Project.Twin + " is not deployed from here; nothing was removed"
 			}
 			return d.end(cmd.Context(), e, text)
 		}),
@@ -185,7 +185,7 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 	}
 	for _, s := range st.Sides {
 		if !s.Stands {
-			fmt.Fprintf(a.stdout, "%s: nothing stands\n", a.data.Bold(string(s.Cloud)))
+			fmt.Fprintf(a.stdout, "%s: not deployed\n", a.data.Bold(string(s.Cloud)))
 		} else {
 			where := ""
 			if s.Region != "" {

@@ -192,7 +192,7 @@ func (a *app) mayAsk(cmd *cobra.Command, yes bool) error {
 	if yes || terminal.Is(a.stdin) {
 		return nil
 	}
-	return usagef("%s: nobody can be asked, for standard input is no terminal; say --yes to go on without", cmd.Name())
+	return usagef("%s: no confirmation is possible: stdin is not a terminal; say --yes to go on without", cmd.Name())
 }
 
 // ask puts a question and returns the line that is answered, without blanks

@@ -21,7 +21,7 @@ import (
 	"hotreader/deploy/topology"
 )
 
-// errUnwell ends a command whose examination found a broken hop and has said so.
+// errUnwell ends a command whose examination found a broken component and has said so.
 var errUnwell = errors.New("the link is broken")
 
 type examining struct {
@@ -77,7 +77,7 @@ Exit code 0: every component works. 1: one does not.`,
 			return err
 		}
 		if e.Terraform, err = deploy.FindTerraform(cmd.Context(), ""); err != nil {
-			a.note("what was deployed is not known, only what the names and the connection file tell: %v", err)
+			a.note("what was deployed is not known, only what the names and the credentials file tell: %v", err)
 			return a.doctorCloud(cmd.Context(), p, &d, nil)
 		}
 		deployed, err := outputsOf(cmd.Context(), e)
@@ -90,7 +90,7 @@ Exit code 0: every component works. 1: one does not.`,
 }
 
 // doctorCloud examines what is deployed on the clouds. deployed is what their
-// deployments say; without it, names and the connection file have to do.
+// deployments say; without it, names and the credentials file have to do.
 func (a *app) doctorCloud(ctx context.Context, p *config.Project, d *examining, deployed map[config.Cloud]doctor.Deployed) error {
 	if side := deployed[config.AWS]; side.Region == "" && p.Options.AWS.Region != "" && (p.L3 == config.AWS || p.L4 == config.AWS) {
 		side.Region = p.Options.AWS.Region
@@ -157,7 +157,7 @@ func examinationLocal(p *config.Project, state *local.State, d *examining) (doct
 }
 
 // examination is what the doctor needs to know; the folder is that of the
-// connection file.
+// credentials file.
 func examination(p *config.Project, folder string, d *examining) (in doctor.Input, err error) {
 	all, err := config.OpenConnections(folder)
 	if err != nil {
@@ -219,7 +219,7 @@ func (a *app) diagnose(ctx context.Context, in doctor.Input) doctor.Report {
 	return doctor.Run(ctx, in)
 }
 
-// unwell is an error if a hop is broken.
+// unwell is an error if a component is broken.
 func unwell(r *doctor.Report) error {
 	if r.OK {
 		return nil
@@ -283,7 +283,7 @@ func (a *app) printReportTable(r *doctor.Report) error {
 	}
 	fmt.Fprintln(a.stdout, wrong.String())
 	if r.OK {
-		fmt.Fprintf(a.stdout, "%s from %s to %s.\n", a.data.Good("Every hop is well,"), r.L4, r.L3)
+		fmt.Fprintf(a.stdout, "%s from %s to %s.\n", a.data.Good("Every component is well,"), r.L4, r.L3)
 	}
 	return nil
 }

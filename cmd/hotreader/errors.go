@@ -200,11 +200,11 @@ func plainCause(err error) string {
 	case errors.Is(err, strconv.ErrRange):
 		return "the number is too large or too small"
 	case strings.HasPrefix(err.Error(), "strconv.ParseFloat"):
-		return "want a number"
+		return "expected a number"
 	case strings.HasPrefix(err.Error(), "strconv.ParseBool"):
-		return "want true or false"
+		return "expected true or false"
 	case strings.HasPrefix(err.Error(), "strconv."):
-		return "want a whole number"
+		return "expected a whole number"
 	}
 	return err.Error()
 }

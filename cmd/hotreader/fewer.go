@@ -20,7 +20,7 @@ const fewerText = `With --points N about N rows come: of each of N/4 equal inter
 --end, or now, the first, lowest, highest and last row of each property, as they
 are stored. A line through them is the line through all. --pick and --every choose
 rows of intervals since 1970 instead. The rows are picked where they lie, so that
-few cross the way between clouds.`
+few are sent between clouds.`
 
 func (f *fewer) flags(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.points, "points", 0, "about this many `rows`, that draw the same line as all (default all)")
@@ -41,7 +41,7 @@ func (f *fewer) apply(q *hotreader.Query, cmd *cobra.Command, now time.Time) err
 	case !given("points"):
 		return nil
 	case f.points < hotreader.MinPoints || f.points > hotreader.MaxPoints:
-		return usagef("query: --points %d does not fit; want a whole number from %d to %d", f.points, hotreader.MinPoints, hotreader.MaxPoints)
+		return usagef("query: --points %d does not fit; expected a whole number from %d to %d", f.points, hotreader.MinPoints, hotreader.MaxPoints)
 	case q.Start.IsZero():
 		return usagef("query: --points needs --start, and a later one than 0001-01-01T00:00:00Z, as --start -24h")
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // The commands by which the modules for Azure and Google Cloud do what their
-// providers cannot. Terraform runs them without a shell, their one argument behind
+// providers cannot. Terraform runs them without a shell, their one argument after
 // them, the rest in the environment; they are not for people, and not in the help.
 
 // hiddenCommands returns them.

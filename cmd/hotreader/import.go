@@ -322,7 +322,7 @@ func parseMark(flag, text string) (rune, error) {
 	return r, nil
 }
 
-// shown is how many columns, devices and reasons a person is told of.
+// shown is how many columns, devices and reasons a person is shown.
 const shown = 20
 
 func (a *app) sayImported(k *importing, r *importer.Result) {

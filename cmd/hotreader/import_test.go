@@ -110,7 +110,7 @@ func shellWords(t *testing.T, line string) []string {
 	if line == "" {
 		return nil
 	}
-	out, err := exec.Command("sh", "-c", `set -- `+line+`; for w; do printf '%s\n' "$w"; done`).Output()
+	out, err := exec.Command("sh", "-c", "set -- "+line+"\n"+`for w; do printf '%s\n' "$w"; done`).Output()
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}

@@ -16,19 +16,18 @@ import (
 )
 
 const inspectText = `Look at a few items of a table, container or collection that somebody else laid
-out, and say how to read it: the layout to paste into config_hot_reader.json or
-behind the ? of a store URL, the properties with their kinds, what the layout has
-no place for, and the command to go on with. What it says was tried: it reads the
-latest values with the layout before it prints them.
+out, and say how to read it: the config_hot_reader.json of a project folder and
+the store URL, both with the layout; the properties with their kinds; what the
+layout has no place for; and the next command. All of it was tried: inspect reads
+the latest values with the layout before it prints them.
 
-It takes items as they lie: the parameters of a layout in the URL are not looked
-at. With --device it looks for that device's items, which tells more than any
-device's, above all where ids are a part of a key.
+It ignores the parameters of a layout in the URL. With --device it looks at that
+device's items, which tells more, above all where ids are a part of a key.
 
-It asks for more than a reader may. On DynamoDB your own credentials need
+It needs more permissions than a reader. On DynamoDB your own credentials need
 dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query. It asks for some dozens
-of items in a few small requests; for a device that is no key it goes through up
-to 4,000.
+of items in a few small requests; for a device that is not a key it looks at up to
+4,000.
 
 With --json it prints one document: layout, store (the URL with the layout),
 items, devices, device and property (to try with), newest (time of the item they
@@ -36,8 +35,8 @@ are from), properties (name, kinds, items, example), latest (property, time,
 value), reasons (which of several readings was taken), not_placed, problems and
 next (the command). A store of its own layout (mem:, bolt:) says needs_no_layout.
 
-The exit code is 3 if no layout reads the items, or not all that were looked at; the
-layout that reads the most is printed all the same, and what it does not read.
+The exit code is 3 if no layout reads all of the items that were looked at. The
+layout that reads the most is still printed, and what it does not read.
 
 `
 
@@ -46,7 +45,7 @@ func (a *app) inspect() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "inspect --store URL [--device ID]",
-		Short: "Find the layout of a table that somebody else filled",
+		Short: "Find the layout of a table that another program filled",
 		Long:  inspectText + storeURLs,
 		Example: `  hotreader inspect --store 'dynamodb://telemetry?region=eu-central-1'
   hotreader inspect --store cosmos://twin.documents.azure.com/iot/messages --device pump-7
@@ -84,23 +83,23 @@ const shownDevices = 5
 
 func (a *app) printInspected(r *inspector.Result) error {
 	if r.Needless {
-		fmt.Fprintln(a.stdout, "This store has a layout of its own; it needs none to be told.")
+		fmt.Fprintln(a.stdout, "This store has a layout of its own; you need not give one.")
 		return nil
 	}
 	a.note("%s looked at%s", terminal.Plural(r.Items, "item", "items"), seen(r.Devices))
-	text, err := json.Marshal(r.Layout)
+	config := r.Config()
+	text, err := json.Marshal(config)
 	if err != nil {
 		return err
 	}
-	nearly := ""
-	if len(r.Problems) > 0 {
-		nearly = ", as close as a layout comes"
+	head := "For config_hot_reader.json, whose layout is also that of HOTREADER_LAYOUT:"
+	switch {
+	case len(r.Problems) > 0:
+		head = "For config_hot_reader.json, as close as a layout comes:"
+	case config["layout"] == nil:
+		head = "For config_hot_reader.json; the default layout fits:"
 	}
-	if string(text) == "{}" && nearly == "" {
-		a.paragraph("It is laid out as by default: no layout is needed.")
-	} else {
-		a.paragraph("For config_hot_reader.json (its object also for HOTREADER_LAYOUT)"+nearly+":", `"layout": `+string(text))
-	}
+	a.paragraph(head, string(text))
 	a.paragraph("As a store URL:", inspector.Quoted(r.Store))
 	if err := a.printProperties(r); err != nil {
 		return err

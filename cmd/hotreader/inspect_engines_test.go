@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"hotreader/layout"
+	"hotreader/config"
 	"hotreader/test/engine"
 	"hotreader/test/laidout"
 )
@@ -89,19 +91,29 @@ func TestInspectLeadsToLatest(t *testing.T) {
 		if got := fmt.Sprintf("%s=%v", property, rows.Items[0][property]); !slices.Contains(strings.Fields(s.Latest), got) {
 			t.Errorf("%s: %s: %s, want %s", s.Name, line, got, s.Latest)
 		}
-		pasted(t, &s, out.String())
+		pasted(t, &s, table, out.String())
 	}
 }
 
-// pasted checks that the configuration takes the layout that is printed for it.
-func pasted(t *testing.T, s *laidout.Shape, out string) {
+// pasted checks that a project takes what is printed for its folder.
+func pasted(t *testing.T, s *laidout.Shape, table, out string) {
 	t.Helper()
-	_, object, ok := strings.Cut(out, "\n  \"layout\": ")
-	if object, _, _ = strings.Cut(object, "\n"); !ok {
-		object = "{}"
+	_, object, _ := strings.Cut(out, "\n  {")
+	object, _, _ = strings.Cut("{"+object, "\n")
+	dir := t.TempDir()
+	for name, text := range map[string]string{"config.json": `{"digital_twin_name":"t","hot_storage_size_in_days":1}`, "config_iot_devices.json": "[]",
+		"config_providers.json": `{"layer_3_hot_provider":"aws","layer_4_provider":"azure"}`, "config_hot_reader.json": object} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	l, err := layout.Parse([]byte(object))
-	if err != nil || fmt.Sprint(l) != fmt.Sprint(s.Layout) {
-		t.Errorf("%s: %s is read as %+v, %v; want %+v", s.Name, object, l, err, s.Layout)
+	p, err := config.LoadProject(dir)
+	if err != nil {
+		t.Errorf("%s: %s: %v", s.Name, object, err)
+		return
+	}
+	o := p.Options
+	if want := s.Layout.WithDefaults(); o.AWS.Table != table || fmt.Sprint(o.Layout.WithDefaults()) != fmt.Sprint(want) {
+		t.Errorf("%s: %s is read as table %s, %+v; want %+v", s.Name, object, o.AWS.Table, o.Layout, want)
 	}
 }

@@ -101,6 +101,10 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	if err != nil {
 		return nil, nil, err
 	}
+	if index := p.Options.Layout.Index; index != "" {
+		p.Options.Layout.Index = ""
+		d.app.note("the emulator's table gets the keys of the index %s as its own", index)
+	}
 	artifacts, err := artifactsFolder(d.artifacts, p.Dir)
 	if err != nil {
 		return nil, nil, err
@@ -182,7 +186,7 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 	fmt.Fprintf(w, "  # fill it from a file of your own: %s\n", s.Store.Is)
 	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s FILE.csv\n", shell, me, s.Store.URL, d.ID, d.Properties[max(0, slices.Index(d.Types, hotreader.Double))])
 	if at := s.Sides[string(p.L3)].URL; at != "" {
-		fmt.Fprintln(w, "  # the door of hot storage's cloud")
+		fmt.Fprintln(w, "  # hot storage's API")
 		fmt.Fprintf(w, "  export %s=$(jq -r '.connections[].token' %s)\n", tokenVariable, filepath.Join(target.Dir(), "config_inter_cloud.json"))
 		fmt.Fprintf(w, "  %s query --remote %s --device %s --property %s --limit 5\n", me, at, d.ID, d.Properties[0])
 	}

@@ -124,9 +124,9 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hotreader",
 		Short: "Read a digital twin's history, from this cloud or another",
-		Long: `Hotreader reads a digital twin's history from hot storage, on the twin's own
-cloud or on another one, and loses nothing on the way: no row, no digit, no
-error.
+		Long: `Hotreader reads the history of a digital twin from hot, cold and archive storage,
+on the twin's own cloud or on another one. An answer has all rows and all digits,
+or it is an error.
 
 Results go to stdout, diagnostics to stderr. What a pipe reads is plain; colours and
 progress are for terminals (NO_COLOR is honoured).
@@ -203,7 +203,7 @@ Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
 Flags:
 {{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
 {{end}}{{if .HasAvailableSubCommands}}
-{{.CommandPath}} COMMAND --help tells more of a command.
+{{.CommandPath}} COMMAND --help explains a command.
 {{end}}`
 
 // build is what the program knows of itself, and the shape of version --json.

@@ -17,7 +17,7 @@ import (
 
 const kindText = `Each value comes in the kind that is stored: number, text or boolean. With --type
 it becomes that type, and values that do not fit are left out. What is left out,
-and a property that mixes kinds, is a warning on standard error; the formats json
+and a property that mixes kinds, is a warning on stderr; the formats json
 and twinmaker have it in the document, too, as "warnings". An answer in which no
 value is left is an error.`
 
@@ -44,7 +44,7 @@ func (a *app) query() *cobra.Command {
 		Short: "Read the history of a device",
 		Long: `Read the history of a device, from a store or from a Hot Reader API in another
 cloud. All rows of the range come, however many there are; memory does not grow
-with them. A way to another cloud that breaks is taken up again behind the last
+with them. A connection to another cloud that breaks is resumed after the last
 whole row.
 
 A time is an instant, as 2026-03-02T06:00:00Z (without a zone it is UTC), or now,
@@ -139,14 +139,14 @@ come from, each with the values that are newest; others are null in JSON.
 			return err
 		}
 		if lookBack < 1 {
-			return usagef("latest: --look-back %d does not fit; want a whole number of rows, at least 1", lookBack)
+			return usagef("latest: --look-back %d does not fit; expected a whole number of rows, at least 1", lookBack)
 		}
 		q.Last, q.LookBack, q.End = true, lookBack, end.time
 		switch {
 		case !cmd.Flags().Changed("watch"):
 			return k.answer(cmd.Context(), q)
 		case every < 100*time.Millisecond:
-			return usagef("latest: --watch=%s is too short; want 100ms at least", every)
+			return usagef("latest: --watch=%s is too short; expected 100ms at least", every)
 		}
 		return k.watch(cmd.Context(), q, every)
 	}

@@ -207,7 +207,7 @@ func TestRestoreMistakes(t *testing.T) {
 		{[]string{"restore", "--device", "d"}, "of what?"},
 		{[]string{"restore", "--device", "d", "--cold", "x", "--project", "y"}, "leave out"},
 		{args[:3], "which device?"},
-		{[]string{"restore", "--device", "d", "--cold", "bolt:x.db"}, "no terminal"},
+		{[]string{"restore", "--device", "d", "--cold", "bolt:x.db"}, "not a terminal"},
 		{append(slices.Clone(args), "--days", "0"), "1 to 365"},
 		{append(slices.Clone(args), "--tier", "bulky"), "bulk"},
 		{append(slices.Clone(args), "--every", "0s"), "more than 0"},

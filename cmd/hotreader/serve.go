@@ -73,7 +73,7 @@ callers send here.
 
 With --project one server answers for all devices of a twin, wherever its rows are. It
 reads them over the connection of config_inter_cloud.json, with that connection's token
-(read again when it is refused, as after a rotation), or from the table on AWS if the twin and its hot storage are both there. --store or
+(read again when it is rejected, as after a rotation), or from the table on AWS if the twin and its hot storage are both there. --store or
 --remote beside it says otherwise. The devices are those of config_iot_devices.json, and
 the settings those of config_hot_reader.json unless a flag or a variable is given.
 
@@ -86,7 +86,7 @@ of Basic, or a Bearer token. /mcp is for assistants (Model Context Protocol): th
 devices and read values. The devices of both are those of --project or of the catalogue;
 without one, those of a mem: or bolt: store, or of the API that --remote names.
 
-The first line on standard error is the address, as in
+The first line on stderr is the address, as in
 
   listening on http://127.0.0.1:8080
 
@@ -94,7 +94,7 @@ and each request is a line after it, in JSON unless it is a terminal.
 
 ` + tokenText + `
 While it is rotated, give two: current,previous. The file is read again when a
-token is refused, at most each five minutes. Without a token nothing is served.
+token is rejected, at most each five minutes. Without a token nothing is served.
 Make one with: openssl rand -hex 32
 
 HOTREADER_TRUST names other callers, beside or instead of who has the token, each with
@@ -174,7 +174,7 @@ func (s *serving) complete(f *pflag.FlagSet) (err error) {
 func (s *serving) check(f *pflag.FlagSet) error {
 	switch {
 	case s.metrics != "" && !isAddress(s.metrics):
-		return usagef("serve: --metrics %s is no address; give :port, or host:port to be reached from elsewhere", s.metrics)
+		return usagef("serve: --metrics: invalid address %s: expected :port, or host:port to be reached from elsewhere", s.metrics)
 	case f.Changed("devices") && s.devices == "":
 		return usagef("serve: --devices (or HOTREADER_DEVICES) is empty, which would be all devices; name some, or leave it out")
 	case s.store == "" && s.remote == "" && s.project == "":
@@ -184,15 +184,15 @@ func (s *serving) check(f *pflag.FlagSet) error {
 	case (s.cert == "") != (s.key == ""):
 		return usagef("serve: --tls-cert and --tls-key go together; one is missing")
 	case !isAddress(s.listen):
-		return usagef("serve: --listen %s is no address; give host:port, :port or host:0", s.listen)
+		return usagef("serve: --listen: invalid address %s: expected host:port, :port or host:0", s.listen)
 	case s.rate != 0 && !config.IsRate(s.rate):
-		return usagef("serve: --rate %g does not fit; want requests a second, at least %g, or 0 for any number", s.rate, config.LeastRate)
+		return usagef("serve: --rate %g does not fit; expected requests a second, at least %g, or 0 for any number", s.rate, config.LeastRate)
 	case s.burst < 0:
 		return usagef("serve: --burst cannot be negative; 0 is twice the rate")
 	case s.lookBack < 1:
-		return usagef("serve: --look-back %d does not fit; want a whole number of rows, at least 1", s.lookBack)
+		return usagef("serve: --look-back %d does not fit; expected a whole number of rows, at least 1", s.lookBack)
 	case s.maxRows < 0:
-		return usagef("serve: --max-rows %d does not fit; want a whole number of rows, or 0 for the default", s.maxRows)
+		return usagef("serve: --max-rows %d does not fit; expected a whole number of rows, or 0 for the default", s.maxRows)
 	}
 	return s.tiers.check("serve", s.store)
 }
@@ -209,7 +209,7 @@ func (s *serving) flags(f *pflag.FlagSet, levels []string) {
 	f.BoolVar(&s.insecure, "insecure", false, "allow plain http on an address that is not this machine's alone")
 	f.Float64Var(&s.rate, "rate", 100, "`number` of requests a second that a token may make; 0 = any number")
 	f.IntVar(&s.burst, "burst", 0, "`number` of requests that it may make at once; 0 = twice the rate")
-	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and beginnings of ids: pump-7,valve-*")
+	f.StringVar(&s.devices, "devices", "", "serve only these devices, a `list` of ids and ID prefixes: pump-7,valve-*")
 	f.StringVar(&s.catalog, "catalog", "", "`file` with the packed catalogue of devices (default: hotreader-catalog beside this program, if it is there)")
 	f.IntVar(&s.lookBack, "look-back", hotreader.LookBack, "look at this many `rows` at most for latest values")
 	f.IntVar(&s.maxRows, "max-rows", 0, "let a query look at this many stored `rows` at most; 0 = 5000000, of Firestore 500000")
@@ -231,7 +231,7 @@ func fill(f *pflag.FlagSet, names map[string]string, variable func(string) (stri
 		}
 		err := f.Set(flag, text)
 		if _, ok := errors.AsType[*strconv.NumError](err); ok {
-			return usagef("serve: %s is %.40q; want a number", names[flag], text)
+			return usagef("serve: %s is %.40q; expected a number", names[flag], text)
 		}
 		if err != nil {
 			return usagef("serve: %s: %v", names[flag], err)
@@ -241,7 +241,7 @@ func fill(f *pflag.FlagSet, names map[string]string, variable func(string) (stri
 }
 
 func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error {
-	signal.Ignore(syscall.SIGPIPE) // whoever read the log may have gone; the callers have not
+	signal.Ignore(syscall.SIGPIPE) // the log's reader may have gone; the callers have not
 	if s.cert == "" && !s.insecure && !loopback(s.listen) {
 		return usagef("serve: --listen %s is plain http that other machines can reach, and read the token from; "+
 			"give --tls-cert and --tls-key, or --insecure if a proxy in front encrypts", s.listen)
@@ -361,7 +361,7 @@ func (s *serving) listener(ctx context.Context) (net.Listener, error) {
 	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
-// logger writes requests to standard error: as JSON, or on a terminal as text.
+// logger writes requests to stderr: as JSON, or on a terminal as text.
 func (a *app) logger(level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if terminal.Is(a.stderr) {

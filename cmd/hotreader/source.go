@@ -136,7 +136,7 @@ func (t *lowerTiers) check(command, store string) error {
 	case store == "" && *t != lowerTiers{}:
 		return usagef("%s: --cold, --archive and --hot-days go with --store; a Hot Reader API reads its tiers itself", command)
 	case t.hotDays < 0:
-		return usagef("%s: --hot-days %d does not fit; want a whole number of days, or 0", command, t.hotDays)
+		return usagef("%s: --hot-days %d does not fit; expected a whole number of days, or 0", command, t.hotDays)
 	}
 	return nil
 }

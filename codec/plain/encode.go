@@ -110,7 +110,7 @@ func (e *Encoder) AppendRow(dst []byte, row hotreader.Row, first bool) []byte {
 	if e.format == JSON && !first {
 		dst = append(dst, ',')
 	}
-	// A foreign peer's last entry may come without a time. The key stays, so
+	// A foreign peer's latest value may come without a time. The key stays, so
 	// that every item has it.
 	if row.Time.IsZero() {
 		dst = append(dst, `{"time":null`...)
@@ -164,7 +164,7 @@ func (e *Encoder) appendLine(dst []byte, row hotreader.Row) []byte {
 	return append(dst, '\n')
 }
 
-// AppendTail appends what comes behind the rows of a page. Only JSON has a place for
+// AppendTail appends what comes after the rows of a page. Only JSON has a place for
 // nextToken, which is null for "", and for warnings.
 func (e *Encoder) AppendTail(dst []byte, nextToken string, warnings []hotreader.Warning) []byte {
 	if e.format != JSON {
@@ -189,7 +189,7 @@ func (e *Encoder) appendEnd(dst []byte, warnings []hotreader.Warning) []byte {
 // flushAt is how many bytes Write gathers before it writes them.
 const flushAt = 32 << 10
 
-// Write writes all rows to w, and the warnings that stats has behind them, and
+// Write writes all rows to w, and the warnings that stats has after them, and
 // returns how many rows they were. An error of rows ends it, with the rows before
 // it written and, in JSON, the document left open, so that it cannot be taken for a
 // whole one.
@@ -243,7 +243,7 @@ func needsQuotes(text []byte) bool {
 }
 
 // separators end a cell where a spreadsheet does not see that ours is quoted: where a
-// semicolon is the separator, it looks for quotes only behind that.
+// semicolon is the separator, it looks for quotes only after that.
 const separators = ";\t\r\n"
 
 // runsAsFormula reports whether a spreadsheet may take text[at:] for a formula at the

@@ -377,7 +377,7 @@ func readError(err error) error {
 //
 // Errors are as AppendHistory's.
 func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request) ([]byte, error) {
-	const op = "twinmaker: last entry"
+	const op = "twinmaker: latest values"
 	req.Query.Last = true
 	req.Query.Limit = 0
 	req.Query.LookBack = cmp.Or(req.Query.LookBack, r.LookBack)

@@ -122,10 +122,10 @@ func (r *Request) check(op string) error {
 		}
 	}
 	if r.MaxResults < 0 || r.MaxResults > MaxResults {
-		wrong = append(wrong, fmt.Sprintf("maxResults is %d; want a whole number from 1 to %d", r.MaxResults, MaxResults))
+		wrong = append(wrong, fmt.Sprintf("maxResults is %d; expected a whole number from 1 to %d", r.MaxResults, MaxResults))
 	}
 	if n := len(r.NextToken); n > MaxTokenChars {
-		wrong = append(wrong, fmt.Sprintf("nextToken has %d characters; want at most %d", n, MaxTokenChars))
+		wrong = append(wrong, fmt.Sprintf("nextToken has %d characters; expected at most %d", n, MaxTokenChars))
 	}
 	if r.Interpolation != 0 {
 		wrong = append(wrong, r.checkInterpolation()...)
@@ -135,10 +135,10 @@ func (r *Request) check(op string) error {
 
 func (r *Request) checkInterpolation() (wrong []string) {
 	if d := r.Interpolation; d < 0 || d > maxInterval || d%time.Second != 0 {
-		wrong = append(wrong, fmt.Sprintf("interpolation.intervalInSeconds is %v; want a whole number of seconds from 1 to %d", d.Seconds(), maxInterval/time.Second))
+		wrong = append(wrong, fmt.Sprintf("interpolation.intervalInSeconds is %v; expected a whole number of seconds from 1 to %d", d.Seconds(), maxInterval/time.Second))
 	}
 	if r.Query.Pick.Kind != hotreader.PickAll {
-		wrong = append(wrong, "interpolation and picked rows do not go together; want one of them")
+		wrong = append(wrong, "interpolation and picked rows do not go together; expected one of them")
 	}
 	if r.Query.Start.IsZero() {
 		wrong = append(wrong, "interpolation needs startTime, for its steps are counted from there")
@@ -217,13 +217,13 @@ func (d Devices) find(ctx context.Context, e *event, req *Request) error {
 	id := ""
 	for _, x := range e.externals {
 		if id != "" && x.id != "" && x.id != id {
-			return fail("the properties that say isExternalId have different ids, %q and %q; want one external id", short(id), short(x.id))
+			return fail("the properties that say isExternalId have different ids, %q and %q; expected one external id", short(id), short(x.id))
 		}
 		id = cmp.Or(id, x.id)
 	}
 	if req.Ref.EntityID == "" {
 		if len(e.externals) == 0 {
-			return fail("entityId is absent, and no property of the component type says isExternalId, so an answer could not say whose values it has; want such a property, as deviceId or alarm_key")
+			return fail("entityId is absent, and no property of the component type says isExternalId, so an answer could not say whose values it has; expected such a property, as deviceId or alarm_key")
 		}
 		for _, x := range e.externals {
 			req.Ref.ExternalNames = append(req.Ref.ExternalNames, x.name)
@@ -329,7 +329,7 @@ func (d Devices) ofType(componentType, op string, req *Request) (found bool, err
 	name, ours := strings.CutPrefix(componentType, d.Twin+"-")
 	if d.Twin == "" || !ours || name == "" {
 		if d.Catalog != nil && d.Catalog.Count(componentType) > 0 {
-			return fail("componentTypeId is %q, without the twin's name; want %q", short(componentType), d.Twin+"-"+componentType)
+			return fail("componentTypeId is %q, without the twin's name; expected %q", short(componentType), d.Twin+"-"+componentType)
 		}
 		return false, nil
 	}

@@ -185,7 +185,7 @@ func TestTabularConditions(t *testing.T) {
 		`null`: "", `{}`: "", `{"orderBy":null,"propertyFilters":[]}`: "",
 		`{"propertyFilters":[{"propertyName":"n","operator":"=","value":{"integerValue":1}}]}`: "tabularConditions has propertyFilters, but this data connector has no tabular properties",
 		`{"orderBy":[{"propertyName":"n"}]}`:                                                   "tabularConditions has orderBy",
-		`[]`:                                                                                   "tabularConditions is an array; want an object",
+		`[]`:                                                                                   "tabularConditions is an array; expected an object",
 	} {
 		_, err := Devices{}.DecodeLastEntry(t.Context(), anEvent("startTime", "", "endTime", "", "tabularConditions", conditions))
 		if says == "" && err != nil || says != "" && (!errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), says)) {
@@ -270,7 +270,7 @@ func TestComponentPath(t *testing.T) {
 		{`"c"`, `"a/c"`, `{"entityId":"e","componentName":"c","componentPath":"a/c","propertyName":"temperature"}`, ""},
 		{``, `"a/c"`, `{"entityId":"e","componentPath":"a/c","propertyName":"temperature"}`, ""},
 		{`"c"`, `null`, `{"entityId":"e","componentName":"c","propertyName":"temperature"}`, ""},
-		{``, `7`, "", "componentPath is the number 7; want a string"},
+		{``, `7`, "", "componentPath is the number 7; expected a string"},
 	} {
 		event := anEvent("componentName", c.name, "componentPath", c.path)
 		req, err := Devices{}.DecodeHistory(t.Context(), event)

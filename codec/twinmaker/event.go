@@ -95,9 +95,9 @@ func (e *event) readReference(ref *Reference) {
 	component := cmp.Or(ref.ComponentName, ref.ComponentPath)
 	switch {
 	case ref.EntityID != "" && component == "":
-		e.bad("entityId comes without componentName; want both or neither")
+		e.bad("entityId comes without componentName; expected both or neither")
 	case ref.EntityID == "" && component != "":
-		e.bad("componentName comes without entityId; want both or neither")
+		e.bad("componentName comes without entityId; expected both or neither")
 	}
 }
 
@@ -124,23 +124,23 @@ func parseEvent(op string, body []byte) (*event, error) {
 	case len(body) > MaxEvent:
 		return nil, fail(hotreader.CodeTooLarge, "it has %d bytes; at most %d are taken", len(body), MaxEvent)
 	case !utf8.Valid(body):
-		return nil, fail(hotreader.CodeInvalid, "it is not valid UTF-8; want a JSON object")
+		return nil, fail(hotreader.CodeInvalid, "it is not valid UTF-8; expected a JSON object")
 	case tooDeep(body):
 		return nil, fail(hotreader.CodeInvalid, "it nests deeper than %d levels", maxDepth)
 	}
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
-		return nil, fail(hotreader.CodeInvalid, "it is empty; want a JSON object")
+		return nil, fail(hotreader.CodeInvalid, "it is empty; expected a JSON object")
 	}
 	e := &event{op: op}
 	if err := json.Unmarshal(body, &e.fields); err != nil {
 		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, fail(hotreader.CodeInvalid, "it is %s; want a JSON object", describe(body))
+			return nil, fail(hotreader.CodeInvalid, "it is %s; expected a JSON object", describe(body))
 		}
 		return nil, fail(hotreader.CodeInvalid, "it is not JSON: %w", err)
 	}
 	if e.fields == nil {
-		return nil, fail(hotreader.CodeInvalid, "it is null; want a JSON object")
+		return nil, fail(hotreader.CodeInvalid, "it is null; expected a JSON object")
 	}
 	return e, nil
 }
@@ -172,7 +172,7 @@ func (e *event) read(field string, raw json.RawMessage, v any, want string) bool
 		return false
 	}
 	if json.Unmarshal(raw, v) != nil {
-		e.bad("%s is %s; want %s", field, describe(raw), want)
+		e.bad("%s is %s; expected %s", field, describe(raw), want)
 		return false
 	}
 	return true
@@ -186,7 +186,7 @@ func (e *event) text(name string) (s string) {
 
 func (e *event) readSelected() []string {
 	raw := e.fields["selectedProperties"]
-	want := fmt.Sprintf("want an array of 1 to %d property names", MaxSelected)
+	want := fmt.Sprintf("expected an array of 1 to %d property names", MaxSelected)
 	var list []json.RawMessage
 	if isNull(raw) || json.Unmarshal(raw, &list) != nil {
 		e.bad("selectedProperties is %s; %s", describe(raw), want)
@@ -200,7 +200,7 @@ func (e *event) readSelected() []string {
 	for i, raw := range list {
 		var name string
 		if isNull(raw) || json.Unmarshal(raw, &name) != nil || name == "" {
-			e.bad("selectedProperties[%d] is %s; want a property's name", i, describe(raw))
+			e.bad("selectedProperties[%d] is %s; expected a property's name", i, describe(raw))
 		} else if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -235,9 +235,9 @@ func (e *event) readProperties() {
 		var p property
 		if err := json.Unmarshal(raw, &p); err != nil {
 			if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field != "" {
-				e.bad("%s.%s is of type %s; want an object", field, t.Field, t.Value)
+				e.bad("%s.%s is of type %s; expected an object", field, t.Field, t.Value)
 			} else {
-				e.bad("%s is %s; want an object", field, describe(raw))
+				e.bad("%s is %s; expected an object", field, describe(raw))
 			}
 			continue
 		}
@@ -276,7 +276,7 @@ func (e *event) readExternal(field, name string, p *property) {
 		}
 		e.externals = append(e.externals, external{name, id})
 	default:
-		e.bad("%s.definition.isExternalId is %s; want true or false", field, describe(flag))
+		e.bad("%s.definition.isExternalId is %s; expected true or false", field, describe(flag))
 	}
 }
 
@@ -294,7 +294,7 @@ func (e *event) readStored(field, name string, raw json.RawMessage) {
 	}
 	var stored string
 	if json.Unmarshal(raw, &stored) != nil || stored == "" {
-		e.bad("%s.definition.configuration.%s is %s; want the name of a stored property", field, StoredAs, describe(raw))
+		e.bad("%s.definition.configuration.%s is %s; expected the name of a stored property", field, StoredAs, describe(raw))
 		return
 	}
 	e.store(name, stored)
@@ -331,9 +331,9 @@ func (e *event) readNames(req *Request) {
 			column = len(q.Properties)
 			q.Properties, q.Types = append(q.Properties, stored), append(q.Types, types[i])
 		case !q.Last:
-			e.bad("selectedProperties has two that are both %q in the store; want each once", stored)
+			e.bad("selectedProperties has two that are both %q in the store; expected each once", stored)
 		case q.Types[column] != types[i]:
-			e.bad("properties.%s is declared otherwise than another that is %q in the store, too; want one type, or one request for each", short(name), stored)
+			e.bad("properties.%s is declared otherwise than another that is %q in the store, too; expected one type, or one request for each", short(name), stored)
 		}
 		req.Names = append(req.Names, Name{name, column})
 	}
@@ -380,17 +380,17 @@ func (e *event) readHistory(req *Request) {
 	case string(raw) == `"DESCENDING"`:
 		q.Order = hotreader.Descending
 	default:
-		e.bad("orderByTime is %s; want ASCENDING or DESCENDING", describe(raw))
+		e.bad("orderByTime is %s; expected ASCENDING or DESCENDING", describe(raw))
 	}
 	if raw := e.fields["maxResults"]; !isNull(raw) {
 		n, ok := whole(raw, 1, MaxResults)
 		if !ok {
-			e.bad("maxResults is %s; want a whole number from 1 to %d", describe(raw), MaxResults)
+			e.bad("maxResults is %s; expected a whole number from 1 to %d", describe(raw), MaxResults)
 		}
 		req.MaxResults = int(n)
 	}
 	if n := len(req.NextToken); n > MaxTokenChars {
-		e.bad("nextToken has %d characters; want at most %d", n, MaxTokenChars)
+		e.bad("nextToken has %d characters; expected at most %d", n, MaxTokenChars)
 	}
 	req.Interpolation = e.readInterpolation(e.fields["interpolation"])
 }
@@ -417,7 +417,7 @@ func (e *event) time(name, epochName string) time.Time {
 	// Years 0 to 9999: ISO 8601 as used here has no others.
 	seconds, ok := whole(raw, -62_167_219_200, 253_402_300_799)
 	if !ok {
-		e.bad("%s is %s; want whole seconds since 1970, of the years 0 to 9999", epochName, describe(raw))
+		e.bad("%s is %s; expected whole seconds since 1970, of the years 0 to 9999", epochName, describe(raw))
 		return time.Time{}
 	}
 	return closed(time.Unix(seconds, 0).UTC())

@@ -192,7 +192,7 @@ func TestPitfall09DeviceID(t *testing.T) {
 		{name: "no id that can be", event: anEvent("properties", external(`"x":1},"value":{"listValue":[]}`)+`}`),
 			code: hotreader.CodeInvalid, says: "properties.id.value, the external id, holds listValue"},
 		{name: "an id that is no DataValue", event: anEvent("properties", external(`"x":1},"value":"d"`)+`}`),
-			code: hotreader.CodeInvalid, says: `properties.id.value is the string "d"; want {stringValue}`},
+			code: hotreader.CodeInvalid, says: `properties.id.value is the string "d"; expected {stringValue}`},
 		{name: "too long", event: anEvent("properties", external(`"x":1},"value":{"stringValue":"`+strings.Repeat("x", 2049)+`"}`)+`}`),
 			code: hotreader.CodeInvalid, says: "2049 bytes"},
 	}
@@ -261,8 +261,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no UTF-8", []byte("{\"a\":\"\xff\"}"), hotreader.CodeInvalid, "not valid UTF-8"},
 		{"deep", anEvent("x", strings.Repeat("[", 100)+strings.Repeat("]", 100)), hotreader.CodeInvalid, "it nests deeper than 64 levels"},
 		{"a name of 256 bytes", anEvent("selectedProperties", `["`+long[:256]+`"]`), hotreader.CodeInvalid, "256 bytes, at most 255"},
-		{"a long text in short", anEvent("orderByTime", `"`+long+`"`), hotreader.CodeInvalid, `orderByTime is the string "` + long[:40] + `…"; want`},
-		{"nextToken too long", anEvent("nextToken", `"`+long+`"`), hotreader.CodeInvalid, "nextToken has 17881 characters; want at most 17880"},
+		{"a long text in short", anEvent("orderByTime", `"`+long+`"`), hotreader.CodeInvalid, `orderByTime is the string "` + long[:40] + `…"; expected`},
+		{"nextToken too long", anEvent("nextToken", `"`+long+`"`), hotreader.CodeInvalid, "nextToken has 17881 characters; expected at most 17880"},
 		{"too large", anEvent("x", `"`+strings.Repeat("x", MaxEvent)+`"`), hotreader.CodeTooLarge, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -376,23 +376,23 @@ func TestParseFilters(t *testing.T) {
 			{Property: "f", Op: hotreader.Equal, Value: hotreader.BoolValue(true)},
 			{Property: "f", Op: hotreader.NotEqual, Value: hotreader.BoolValue(false)}}},
 
-		{text: `{}`, says: "propertyFilters is an object; want an array"},
-		{text: `[7]`, says: "propertyFilters[0] is the number 7; want {propertyName, operator, value}"},
+		{text: `{}`, says: "propertyFilters is an object; expected an array"},
+		{text: `[7]`, says: "propertyFilters[0] is the number 7; expected {propertyName, operator, value}"},
 		{text: `[null]`, says: "propertyFilters[0] is null"},
 		{text: `[`, says: "propertyFilters is an array"},
 		{text: `[{"operator":"=","value":1}]`, says: "propertyFilters[0].propertyName is missing"},
 		{text: `[{"propertyName":7,"operator":"=","value":1}]`, says: "propertyFilters[0].propertyName is the number 7"},
 		{text: `[{"propertyName":"a","operator":null,"value":1}]`, says: "propertyFilters[0].operator is null"},
 		{text: `[{"propertyName":"a","operator":"==","value":1}]`, says: `operator "==" is unknown`},
-		{text: `[{"propertyName":"a","operator":"=","value":1},{"propertyName":"a","operator":"="}]`, says: "propertyFilters[1].value is missing; want a value to compare with"},
-		{text: `[{"propertyName":"a","operator":"=","value":{}}]`, says: "propertyFilters[0].value holds no value; want one of doubleValue"},
-		{text: `[{"propertyName":"a","operator":"=","value":{"doubleValue":"NaN"}}]`, says: `propertyFilters[0].value has a doubleValue that is the string "NaN"; want a number`},
+		{text: `[{"propertyName":"a","operator":"=","value":1},{"propertyName":"a","operator":"="}]`, says: "propertyFilters[1].value is missing; expected a value to compare with"},
+		{text: `[{"propertyName":"a","operator":"=","value":{}}]`, says: "propertyFilters[0].value holds no value; expected one of doubleValue"},
+		{text: `[{"propertyName":"a","operator":"=","value":{"doubleValue":"NaN"}}]`, says: `propertyFilters[0].value has a doubleValue that is the string "NaN"; expected a number`},
 		{text: `[{"propertyName":"a","operator":"=","value":{"doubleValue":1,"stringValue":"1"}}]`, says: "holds both doubleValue and stringValue"},
 		{text: `[{"propertyName":"a","operator":"=","value":{"listValue":[]}}]`, says: "holds listValue"},
 		{text: `[{"propertyName":"a","operator":"=","value":{"expression":"1+1"}}]`, says: "holds expression"},
-		{text: `[{"propertyName":"a","operator":"=","value":[1]}]`, says: "is an array; want a single value"},
-		{text: `[{"propertyName":"a","operator":"=","value":{"booleanValue":"true"}}]`, says: `booleanValue that is the string "true"; want true or false`},
-		{text: `[` + strings.Repeat(`0,`, 50) + `0]`, says: "propertyFilters has 51 filters; want at most 50"},
+		{text: `[{"propertyName":"a","operator":"=","value":[1]}]`, says: "is an array; expected a single value"},
+		{text: `[{"propertyName":"a","operator":"=","value":{"booleanValue":"true"}}]`, says: `booleanValue that is the string "true"; expected true or false`},
+		{text: `[` + strings.Repeat(`0,`, 50) + `0]`, says: "propertyFilters has 51 filters; expected at most 50"},
 	}
 	for _, c := range cases {
 		got, err := filtersOf([]byte(c.text))

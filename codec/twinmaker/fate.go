@@ -135,7 +135,7 @@ func (p *page) found(stats *hotreader.Stats) error {
 	if len(ended) == 0 || slices.ContainsFunc(p.columns, func(c column) bool { return c.fate&given != 0 }) {
 		return nil
 	}
-	return &hotreader.Error{Op: "twinmaker: last entry", Code: hotreader.CodeNotFound,
+	return &hotreader.Error{Op: "twinmaker: latest values", Code: hotreader.CodeNotFound,
 		Err: fmt.Errorf("%w; raise HOTREADER_LOOK_BACK: %s", ErrLookBack, strings.Join(ended, "; "))}
 }
 

@@ -186,7 +186,7 @@ func (f *fleetPage) holds(p *part) bool {
 	return p.err == nil && p.rows <= f.left && p.page.size <= f.space(p)
 }
 
-// launch starts reading a device, behind those in the queue: the first with all that is
+// launch starts reading a device, after those in the queue: the first with all that is
 // left of the page, another with a share.
 func (f *fleetPage) launch(p *part) {
 	p.want, p.budget = f.left, f.space(p)

@@ -52,7 +52,7 @@ func ParseHistoryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 		}
 	}
 	if !asked {
-		return PeerAnswer{}, protocol("only properties that nobody asked for, as %q", short(list[0].Reference.PropertyName))
+		return PeerAnswer{}, protocol("only properties that were not requested, as %q", short(list[0].Reference.PropertyName))
 	}
 	slices.SortStableFunc(cells, func(a, b peerCell) int { return a.time.Compare(b.time) })
 	n := len(q.Properties)
@@ -171,7 +171,7 @@ func ParseLastEntryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 		a.Rows[i].Values[at] = v
 	}
 	if !asked {
-		return PeerAnswer{}, protocol("only properties that nobody asked for")
+		return PeerAnswer{}, protocol("only properties that were not requested")
 	}
 	slices.SortStableFunc(a.Rows, func(a, b hotreader.Row) int { return b.Time.Compare(a.Time) })
 	return a, nil
@@ -295,5 +295,5 @@ func shapeError(err error) error {
 // protocol returns an error that says what came instead of TwinMaker's shape.
 func protocol(format string, args ...any) error {
 	return &hotreader.Error{Op: "peer's answer", Code: hotreader.CodeProtocol,
-		Err: fmt.Errorf("want TwinMaker's JSON, but there came: "+format, args...)}
+		Err: fmt.Errorf("expected TwinMaker's JSON, but there came: "+format, args...)}
 }

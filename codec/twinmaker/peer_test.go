@@ -91,7 +91,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		{series(`{"time":"2024-03-01T00:00:00Z"}`), "a: point 1 has no value", false},
 		{series(`{"time":"2024-03-01T00:00:00Z","value":null}`), "a: point 1 has no value", false},
 		{series(`{"time":"2024-03-01T00:00:00Z","value":{}}`), "a: point 1 holds no value", false},
-		{series(`{"time":"2024-03-01T00:00:00Z","value":{"doubleValue":{}}}`), "a: point 1 has a doubleValue that is an object; want a number", false},
+		{series(`{"time":"2024-03-01T00:00:00Z","value":{"doubleValue":{}}}`), "a: point 1 has a doubleValue that is an object; expected a number", false},
 		{series(`{"time":"2024-03-01T00:00:00Z","value":{"doubleValue":1,"longValue":1}}`), "holds both doubleValue and longValue", false},
 		{series(`{"time":"2024-03-01T00:00:00Z","value":1}`), "is of type number", false},
 	} {

@@ -28,7 +28,7 @@ type dataValue struct {
 	Expression   json.RawMessage `json:"expression"`
 }
 
-const wantDataValue = "want one of doubleValue, integerValue, longValue, stringValue, booleanValue"
+const wantDataValue = "expected one of doubleValue, integerValue, longValue, stringValue, booleanValue"
 
 // empty reports whether d holds nothing at all.
 func (d *dataValue) empty() bool {
@@ -87,14 +87,14 @@ func readNumber(raw json.RawMessage, lenient bool) (hotreader.Value, error) {
 		}
 	}
 	if !hotreader.IsNumber(text) {
-		return hotreader.Value{}, fmt.Errorf("is %s; want a number", describe(raw))
+		return hotreader.Value{}, fmt.Errorf("is %s; expected a number", describe(raw))
 	}
 	return hotreader.NumberValue(text), nil
 }
 
 func readString(raw json.RawMessage) (hotreader.Value, error) {
 	if raw[0] != '"' {
-		return hotreader.Value{}, fmt.Errorf("is %s; want a string", describe(raw))
+		return hotreader.Value{}, fmt.Errorf("is %s; expected a string", describe(raw))
 	}
 	var s string
 	err := json.Unmarshal(raw, &s)
@@ -108,7 +108,7 @@ func readBool(raw json.RawMessage) (hotreader.Value, error) {
 	case "false":
 		return hotreader.BoolValue(false), nil
 	}
-	return hotreader.Value{}, fmt.Errorf("is %s; want true or false", describe(raw))
+	return hotreader.Value{}, fmt.Errorf("is %s; expected true or false", describe(raw))
 }
 
 // whole reads a whole number from least to most; 0 and false if it is none.
@@ -164,7 +164,7 @@ func (e *event) readFilters(req *Request) {
 		return
 	}
 	if len(list) > hotreader.MaxFilters {
-		e.bad("propertyFilters has %d filters; want at most %d", len(list), hotreader.MaxFilters)
+		e.bad("propertyFilters has %d filters; expected at most %d", len(list), hotreader.MaxFilters)
 		return
 	}
 	for i, raw := range list {
@@ -190,7 +190,7 @@ func (e *event) readFilters(req *Request) {
 		case !canHave(t, f.Value):
 			e.bad("%s.value is %s, which property %q, declared %v, cannot have", field, short(f.Value.String()), short(f.Property), t)
 		case ofDevice && f.Value.Kind() != hotreader.String:
-			e.bad("%s.value is %s, but property %q is an external id; want a stringValue", field, short(f.Value.String()), short(f.Property))
+			e.bad("%s.value is %s, but property %q is an external id; expected a stringValue", field, short(f.Value.String()), short(f.Property))
 		}
 		if ofDevice {
 			f.Value = hotreader.StringValue(f.Value.Text())
@@ -219,14 +219,14 @@ func readFilter(raw json.RawMessage) (f hotreader.Filter, err error) {
 		Value        json.RawMessage `json:"value"`
 	}
 	if raw[0] != '{' || json.Unmarshal(raw, &in) != nil {
-		return f, fmt.Errorf(" is %s; want {propertyName, operator, value}", describe(raw))
+		return f, fmt.Errorf(" is %s; expected {propertyName, operator, value}", describe(raw))
 	}
 	var operator string
 	if json.Unmarshal(in.PropertyName, &f.Property) != nil || f.Property == "" {
-		return f, fmt.Errorf(".propertyName is %s; want a property's name", describe(in.PropertyName))
+		return f, fmt.Errorf(".propertyName is %s; expected a property's name", describe(in.PropertyName))
 	}
 	if json.Unmarshal(in.Operator, &operator) != nil || operator == "" {
-		return f, fmt.Errorf(".operator is %s; want one of = != <> < <= > >=", describe(in.Operator))
+		return f, fmt.Errorf(".operator is %s; expected one of = != <> < <= > >=", describe(in.Operator))
 	}
 	if f.Op, err = hotreader.ParseOp(operator); err != nil {
 		return f, fmt.Errorf(".operator: %s", cause(err))
@@ -239,7 +239,7 @@ func readFilter(raw json.RawMessage) (f hotreader.Filter, err error) {
 
 func filterValue(raw json.RawMessage) (hotreader.Value, error) {
 	if isNull(raw) {
-		return hotreader.Value{}, fmt.Errorf("is %s; want a value to compare with", describe(raw))
+		return hotreader.Value{}, fmt.Errorf("is %s; expected a value to compare with", describe(raw))
 	}
 	switch raw[0] {
 	case '{':
@@ -253,7 +253,7 @@ func filterValue(raw json.RawMessage) (hotreader.Value, error) {
 	case 't', 'f':
 		return readBool(raw)
 	case '[':
-		return hotreader.Value{}, errors.New("is an array; want a single value")
+		return hotreader.Value{}, errors.New("is an array; expected a single value")
 	}
 	return readNumber(raw, false)
 }
@@ -272,11 +272,11 @@ func (e *event) readInterpolation(raw json.RawMessage) time.Duration {
 		return 0
 	}
 	if string(i.Type) != `"LINEAR"` {
-		e.bad("interpolation.interpolationType is %s; want LINEAR", describe(i.Type))
+		e.bad("interpolation.interpolationType is %s; expected LINEAR", describe(i.Type))
 	}
 	seconds, ok := whole(i.Interval, 1, int64(maxInterval/time.Second))
 	if !ok {
-		e.bad("interpolation.intervalInSeconds is %s; want a whole number from 1 to %d", describe(i.Interval), maxInterval/time.Second)
+		e.bad("interpolation.intervalInSeconds is %s; expected a whole number from 1 to %d", describe(i.Interval), maxInterval/time.Second)
 	}
 	return time.Duration(seconds) * time.Second
 }

@@ -93,13 +93,13 @@ func (e *examination) closed(ctx context.Context, part Part, cloud config.Cloud,
 func (e *examination) foreign(r *reply, cloud config.Cloud) string {
 	switch {
 	case cloud == config.AWS && r.status >= 500 && (r.foreign().Message() != "" || r.problem != nil):
-		return "API Gateway answers, the function behind it fails: look at its log; " + e.deployOnly(cloud)
+		return "API Gateway answers, its function fails: look at its log; " + e.deployOnly(cloud)
 	case r.status < 500 && r.problem == nil && r.foreign().Means() != "":
 		return r.foreign().Means() + ": " + e.deployOnly(cloud)
 	case r.status >= 500:
-		return "the platform answers, the program behind it does not: look at its log; " + e.deployOnly(cloud)
+		return "the platform answers, its program does not: look at its log; " + e.deployOnly(cloud)
 	}
-	return "the URL leads elsewhere, or something stands in between: " + e.deployOnly(cloud)
+	return "the URL leads elsewhere, or a proxy is in between: " + e.deployOnly(cloud)
 }
 
 // speaks reports whether a 2xx answer is of a kind that ours are.
@@ -173,13 +173,13 @@ func values(raw json.RawMessage) (n int, ok bool) {
 	return n, true
 }
 
-// examineAPI examines the API in hot storage's cloud, and hot storage behind it.
+// examineAPI examines the API in hot storage's cloud, and its hot storage.
 func (e *examination) examineAPI(ctx context.Context, linked bool) {
 	cloud := e.in.Topology.L3
 	e.in.Asking(hop(API, cloud))
 	at := e.url(cloud)
 	if at == "" {
-		e.add(Check{Part: API, Cloud: cloud, Name: "reached", Verdict: Skipped, Says: "nobody knows where it is"})
+		e.add(Check{Part: API, Cloud: cloud, Name: "reached", Verdict: Skipped, Says: "its URL is not known"})
 		return
 	}
 	a := ask{http.MethodPost, "/read", wire.MediaType + ", application/json;q=0.5",
@@ -206,11 +206,11 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 	}
 }
 
-// answered adds what an answer to the right token says of the door (an API, or
-// a reader with hot storage on its own cloud), and of hot storage behind it.
+// answered adds what an answer to the right token says of the URL (an API, or
+// a reader with hot storage on its own cloud), and of its hot storage.
 func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err error) standing {
 	door := Check{Part: part, Cloud: cloud, Name: "takes the token", Verdict: OK}
-	behind := Check{Part: Store, Cloud: cloud, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
+	behind := Check{Part: Store, Cloud: cloud, Name: "latest values of " + e.in.Device.ID, Verdict: OK, Took: r.took}
 	var says, remedy string
 	switch {
 	case timedOut(err):
@@ -265,7 +265,7 @@ func (e *examination) failed(door, behind Check, f failure) standing {
 	switch f.code {
 	case hotreader.CodeUnauthenticated:
 		door.Took = behind.Took
-		e.add(door.fails("it refuses the connection file's token",
+		e.add(door.fails("it rejects the credentials file's token",
 			"its secret holds another one: "+e.deployOnly(cloud)+" (after a rotation, wait five minutes first)"))
 		return refusing
 	case hotreader.CodeConfig, hotreader.CodeInternal, hotreader.CodeInvalid, hotreader.CodeTooLarge, hotreader.CodeCanceled:
@@ -312,7 +312,7 @@ func (e *examination) hollow(c Check) Check {
 		"right if no device has reported yet; else look at the names of the database and the collection in config_hot_reader.json, and at what writes to it")
 }
 
-// maxReply bounds what is read of an answer: a last entry is far smaller.
+// maxReply bounds what is read of an answer: latest values are far smaller.
 const maxReply = 1 << 20
 
 func client(given *http.Client) http.Client {
@@ -435,13 +435,13 @@ func (e *examination) unreached(err error, cloud config.Cloud) (says, remedy str
 	case record || errors.Is(err, http.ErrSchemeMismatch):
 		return "what listens there does not speak TLS", "the URL is not that of the deployed API: " + again
 	case certificate:
-		return "its certificate does not hold: " + err.Error(), "something stands in between (a proxy?), or the URL is wrong"
+		return "its certificate does not hold: " + err.Error(), "a proxy is in between, or the URL is wrong"
 	case timedOut(err):
 		return fmt.Sprintf("no answer within %s", e.in.Timeout), "look at the function's log and at the firewalls in between"
 	case errors.Is(err, context.Canceled):
 		return "the examination was broken off", ""
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET):
-		return "the connection was made and broke off", "look at the function's log, and at what stands in between"
+		return "the connection was made and broke off", "look at the function's log, and at proxies in between"
 	}
 	return err.Error(), "check the network of this machine and the URL"
 }

@@ -1,6 +1,6 @@
 // Package doctor proves a deployed link by using it: it sends real queries
-// through each hop, from the connection file over the Hot Reader API and hot
-// storage behind it to the twin's reader, and says which hop is broken, what is
+// through each component, from the credentials file over the Hot Reader API and hot
+// storage to the twin's reader, and says which component is broken, what is
 // wrong with it and what to do. It changes nothing, and prints no token.
 package doctor
 
@@ -26,19 +26,19 @@ type Input struct {
 	Shared   Device // of a component type that devices share; without one, none is asked about
 	Project  string // the project folder, as remedies name it
 
-	// Link is what the connection file says under Topology.Connection; nil if it
+	// Link is what the credentials file says under Topology.Connection; nil if it
 	// says nothing, or if there is no such connection in the topology.
 	Link *Link
 
 	// Deployed is what each cloud's deployment says of itself. A cloud that is
-	// not in it is examined as far as the names and the connection file tell
+	// not in it is examined as far as the names and the credentials file tell
 	// where it is.
 	Deployed map[config.Cloud]Deployed
 
-	Timeout time.Duration    // of one request; 0 = 30 s
-	Now     func() time.Time // nil = time.Now
-	Client  *http.Client     // nil = one of its own; redirects are never followed
-	Asking  func(hop string) // told before each hop, for a progress line; nil = nobody is
+	Timeout time.Duration          // of one request; 0 = 30 s
+	Now     func() time.Time       // nil = time.Now
+	Client  *http.Client           // nil = one of its own; redirects are never followed
+	Asking  func(component string) // called before each component, for a progress line; may be nil
 
 	// Issuer asks AWS for the issuer of the account's tokens; nil = it is not asked.
 	Issuer func(context.Context) (string, error)
@@ -83,7 +83,7 @@ func Shared(p *config.Project) Device {
 	return DeviceOf(*found)
 }
 
-// Link is a connection of the connection file.
+// Link is a connection of the credentials file.
 type Link struct {
 	Provider  config.Cloud
 	URL       string
@@ -94,7 +94,7 @@ type Link struct {
 	Issuer, Audience, Subject string // of what the twin's cloud signs; "" = not said
 }
 
-// LinkOf returns what a connection file says of a connection, nil if it does not
+// LinkOf returns what a credentials file says of a connection, nil if it does not
 // have it.
 func LinkOf(all *config.Connections, id string) *Link {
 	c, ok := all.Get(id)
@@ -115,7 +115,7 @@ type Deployed struct {
 	Region string // AWS; "" = as the environment says
 	Store  string // what hot storage is, in words, as "table factory-hot-iot-data"
 
-	Subject string // of the functions, as in the connection file; "" = not said
+	Subject string // of the functions, as in the credentials file; "" = not said
 	Trust   string // HOTREADER_TRUST of the API; "" = not said
 
 	// Functions are the Lambda functions' names or ARNs; a role that is missing
@@ -135,15 +135,15 @@ const (
 	OK      Verdict = "ok"
 	Warning Verdict = "warning" // it works, but look at it
 	Failed  Verdict = "failed"
-	Skipped Verdict = "skipped" // a hop before it is broken
+	Skipped Verdict = "skipped" // a component before it is broken
 )
 
-// Part is a kind of hop.
+// Part is a kind of component.
 type Part string
 
 // The parts, in the order in which they are examined.
 const (
-	Connection Part = "connection file"
+	Connection Part = "credentials file"
 	API        Part = "API"
 	Identity   Part = "identity"
 	Store      Part = "hot storage"
@@ -160,7 +160,7 @@ type Check struct {
 	Millis  float64       `json:"ms"`
 	Says    string        `json:"says,omitempty"`   // what was found; what is wrong
 	Remedy  string        `json:"remedy,omitempty"` // what to do
-	Behind  string        `json:"behind,omitempty"` // the hop to blame, where it is another one
+	Behind  string        `json:"behind,omitempty"` // the component to blame, where it is another one
 }
 
 // Hop names where the check was made, as "API on aws".
@@ -180,7 +180,7 @@ type Report struct {
 	L3     config.Cloud `json:"l3"`
 	L4     config.Cloud `json:"l4"`
 	Device string       `json:"device"`
-	Broken []string     `json:"broken"` // the hops at fault, as "API on aws"; [] = none
+	Broken []string     `json:"broken"` // the components at fault, as "API on aws"; [] = none
 	Checks []Check      `json:"checks"`
 }
 
@@ -192,8 +192,8 @@ const (
 	sound                     // it answers with what hot storage holds
 	hollow                    // it is well, and there may be no more to hot storage than that it is empty
 	ill                       // it is not reached, or what answers is not it
-	refusing                  // it does not know the connection file's token
-	storeless                 // it is well, hot storage behind it is not
+	refusing                  // it does not know the credentials file's token
+	storeless                 // it is well, its hot storage is not
 )
 
 // examination is one Run.
@@ -212,7 +212,7 @@ type examination struct {
 	misproven string        // the hop that keeps the functions from proving who they are; "" = none
 }
 
-// Run examines the link, hop by hop. It ends early if ctx does; what it has
+// Run examines the link, component by component. It ends early if ctx does; what it has
 // not come to is missing then, and the report is not OK.
 func Run(ctx context.Context, in Input) Report {
 	if in.Now == nil {
@@ -300,7 +300,7 @@ func (e *examination) deployOnly(c config.Cloud) string {
 // oldToken is the age from which a token should be rotated.
 const oldToken = 180 * 24 * time.Hour
 
-// connection examines the connection file, and reports whether it holds a token
+// connection examines the credentials file, and reports whether it holds a token
 // to go on with.
 func (e *examination) connection() bool {
 	l, id, l3 := e.in.Link, e.in.Topology.Connection, e.in.Topology.API
@@ -397,7 +397,7 @@ func (e *examination) store() string {
 	return cmp.Or(e.in.Deployed[e.in.Topology.L3].Store, "hot storage")
 }
 
-// query is the last entry of the device.
+// query is for the latest values of the device.
 func (e *examination) query() hotreader.Query {
 	return hotreader.Query{Device: e.in.Device.ID, Properties: e.in.Device.Properties, Types: e.in.Device.Types, Last: true}
 }

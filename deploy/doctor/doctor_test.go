@@ -216,7 +216,7 @@ func page(status int, kind, text string) http.Handler {
 
 var nginx = page(200, "text/html", "<!DOCTYPE html><html><head><title>Welcome to nginx!</title></head></html>")
 
-// Each hop is broken in each way that is known, and the doctor must name it.
+// Each component is broken in each way that is known, and the doctor must name it.
 func TestDoctorNamesTheBrokenHop(t *testing.T) {
 	const aws, azure, gcp = config.AWS, config.Azure, config.GCP
 	open := func(l *link, t *testing.T) { // the token is not looked at
@@ -263,12 +263,12 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "nothing but the first document, by HTTP", l4: azure, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, says: "holds no document yet"},
 		{name: "nothing but the first document, on one cloud", l4: gcp, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, says: "holds no document yet"},
 
-		{name: "no connection", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link = nil }, broken: []string{"connection file"}, says: "deploy --only azure"},
-		{name: "connection to another cloud", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.Provider = gcp }, broken: []string{"connection file"}, says: "config_providers.json says azure"},
-		{name: "connection of an older deployment", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.URL = "https://gone.example" }, broken: []string{"connection file"}, says: "what was deployed is at"},
-		{name: "no token in the file", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.Token = nil }, broken: []string{"connection file"}, says: "no token"},
-		{name: "another token in the file", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken, l.readerToken = other, other }, broken: []string{"connection file"}, says: "not the one that the deployed functions have"},
-		{name: "another token in the file, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken, l.readerToken = other, other }, broken: []string{"connection file"}, says: "not the one that the deployed functions have"},
+		{name: "no connection", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link = nil }, broken: []string{"credentials file"}, says: "deploy --only azure"},
+		{name: "connection to another cloud", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.Provider = gcp }, broken: []string{"credentials file"}, says: "config_providers.json says azure"},
+		{name: "connection of an older deployment", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.URL = "https://gone.example" }, broken: []string{"credentials file"}, says: "what was deployed is at"},
+		{name: "no token in the file", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.Token = nil }, broken: []string{"credentials file"}, says: "no token"},
+		{name: "another token in the file", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken, l.readerToken = other, other }, broken: []string{"credentials file"}, says: "not the one that the deployed functions have"},
+		{name: "another token in the file, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken, l.readerToken = other, other }, broken: []string{"credentials file"}, says: "not the one that the deployed functions have"},
 		{name: "old token", l4: aws, l3: azure, told: func(in *doctor.Input) { in.Link.RotatedAt = time.Now().AddDate(-1, 0, 0) }, says: "token rotate"},
 		{name: "rotation under way", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = right + "," + other }, told: func(in *doctor.Input) {
 			in.Link.Previous, _ = identity.Static(other)
@@ -286,13 +286,13 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "a login page before the API", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.api = http.RedirectHandler("https://login.example/", http.StatusFound) }, broken: []string{"API on azure"}, says: `redirect to "https://login.example/"`},
 		{name: "API's function down", l4: azure, l3: aws, breaking: func(l *link, _ *testing.T) {
 			l.api = page(502, "application/json", `{"message": "Internal server error"}`)
-		}, broken: []string{"API on aws"}, says: "the function behind it fails"},
+		}, broken: []string{"API on aws"}, says: "its function fails"},
 		{name: "another speaker behind a good description", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) {
 			l.api = page(200, "application/json", `{"openapi":"3.1.0","info":{"title":"Hot Reader API"}}`)
 		}, broken: []string{"API on azure"}, says: "must answer 401"},
 		{name: "API open to everybody", l4: aws, l3: azure, breaking: open, broken: []string{"API on azure"}, says: "everybody can read"},
-		{name: "another token in the API's secret", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = other }, broken: []string{"API on azure"}, says: "refuses the connection file's token"},
-		{name: "another token in the API's secret, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = other }, broken: []string{"API on azure"}, says: "refuses the connection file's token"},
+		{name: "another token in the API's secret", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = other }, broken: []string{"API on azure"}, says: "rejects the credentials file's token"},
+		{name: "another token in the API's secret, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiToken = other }, broken: []string{"API on azure"}, says: "rejects the credentials file's token"},
 		{name: "API set up wrongly", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeConfig} }, broken: []string{"API on azure"}, says: "set up wrongly"},
 
 		{name: "table dropped", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, broken: []string{"hot storage on azure"}, says: "table factory-hot-iot-data is not there"},
@@ -316,7 +316,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 
 		{name: "another token in the reader's secret", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.readerToken = other }, broken: []string{"reader on aws"}, says: "the reader's secret holds another one"},
 		{name: "another token in the reader's secret, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.readerToken = other }, broken: []string{"reader on gcp"}, says: "its secret holds another one than the API's"},
-		{name: "another token in the reader's secret, on one cloud", l4: gcp, l3: gcp, breaking: func(l *link, _ *testing.T) { l.readerToken = other }, broken: []string{"reader on gcp"}, says: "refuses the connection file's token"},
+		{name: "another token in the reader's secret, on one cloud", l4: gcp, l3: gcp, breaking: func(l *link, _ *testing.T) { l.readerToken = other }, broken: []string{"reader on gcp"}, says: "rejects the credentials file's token"},
 		{name: "wrong URL in the reader", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.readerURL = closed() }, broken: []string{"reader on aws"}, says: "does not get through to the API"},
 		{name: "wrong URL in the reader, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.readerURL = closed() }, broken: []string{"reader on gcp"}, says: "does not get through to the API"},
 		{name: "a web page at the reader's URL", l4: aws, l3: azure, breaking: func(l *link, t *testing.T) { l.readerURL = server(t, nginx) }, broken: []string{"reader on aws"}, says: "REMOTE_READER_URL must be"},
@@ -400,19 +400,19 @@ func lines(r doctor.Report) string {
 	return b.String()
 }
 
-// Every hop is asked in a link that is well, with data in every answer.
+// Every component is asked in a link that is well, with data in every answer.
 func TestDoctorAsksEveryHop(t *testing.T) {
 	for _, c := range []struct {
 		l4, l3 config.Cloud
 		want   string
 	}{
-		{config.AWS, config.AWS, "reader on aws: last entry of pump-7, reader on aws: history of pump-7"},
-		{config.AWS, config.GCP, "connection file: written, connection file: URL, connection file: token's age, API on gcp: reached, API on gcp: closed to strangers, API on gcp: takes the token, " +
-			"hot storage on gcp: last entry of pump-7, reader on aws: last entry of pump-7, reader on aws: history of pump-7"},
-		{config.GCP, config.AWS, "connection file: written, connection file: URL, connection file: token's age, API on aws: reached, API on aws: closed to strangers, API on aws: takes the token, " +
-			"hot storage on aws: last entry of pump-7, reader on gcp: reached, reader on gcp: closed to strangers, reader on gcp: last entry of pump-7, reader on gcp: history of pump-7"},
-		{config.Azure, config.Azure, "connection file: written, connection file: URL, connection file: token's age, reader on azure: reached, reader on azure: closed to strangers, reader on azure: takes the token, " +
-			"hot storage on azure: last entry of pump-7, reader on azure: history of pump-7"},
+		{config.AWS, config.AWS, "reader on aws: latest values of pump-7, reader on aws: history of pump-7"},
+		{config.AWS, config.GCP, "credentials file: written, credentials file: URL, credentials file: token's age, API on gcp: reached, API on gcp: closed to strangers, API on gcp: takes the token, " +
+			"hot storage on gcp: latest values of pump-7, reader on aws: latest values of pump-7, reader on aws: history of pump-7"},
+		{config.GCP, config.AWS, "credentials file: written, credentials file: URL, credentials file: token's age, API on aws: reached, API on aws: closed to strangers, API on aws: takes the token, " +
+			"hot storage on aws: latest values of pump-7, reader on gcp: reached, reader on gcp: closed to strangers, reader on gcp: latest values of pump-7, reader on gcp: history of pump-7"},
+		{config.Azure, config.Azure, "credentials file: written, credentials file: URL, credentials file: token's age, reader on azure: reached, reader on azure: closed to strangers, reader on azure: takes the token, " +
+			"hot storage on azure: latest values of pump-7, reader on azure: history of pump-7"},
 	} {
 		r := (&link{l3: c.l3, l4: c.l4, store: filled(t), apiToken: right, readerToken: right}).run(t, nil)
 		var got []string

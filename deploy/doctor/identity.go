@@ -24,13 +24,13 @@ func (e *examination) federated() bool {
 	return slices.ContainsFunc(e.in.Topology.Sides, func(s topology.Side) bool { return s.Signs })
 }
 
-// takesToken reports whether what answers on cloud takes the connection file's token.
+// takesToken reports whether what answers on cloud takes the credentials file's token.
 func (e *examination) takesToken(cloud config.Cloud) bool {
 	return !e.federated() || e.in.Topology.Side(cloud).Token
 }
 
 // examineIdentity compares what the twin's cloud signs for its functions with what the
-// connection file says and what the APIs take. The readers' own query, which follows,
+// credentials file says and what the APIs take. The readers' own query, which follows,
 // proves it.
 func (e *examination) examineIdentity(ctx context.Context) {
 	if !e.federated() || e.in.Link == nil {

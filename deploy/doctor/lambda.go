@@ -55,7 +55,7 @@ func (e *examination) examineFunctions(ctx context.Context) {
 		return
 	}
 	d, twin := e.in.Device, e.in.Topology.Twin
-	e.invoke(ctx, client, question{config.LastEntry, "last entry of " + d.ID, Event(twin, d, config.LastEntry, 1, e.in.Now()), e.nothing})
+	e.invoke(ctx, client, question{config.LastEntry, "latest values of " + d.ID, Event(twin, d, config.LastEntry, 1, e.in.Now()), e.nothing})
 	e.invoke(ctx, client, question{config.History, "history of " + d.ID, Event(twin, d, config.History, 1, e.in.Now()), e.empty})
 	if d = e.in.Shared; d.Type == "" {
 		return
@@ -147,7 +147,7 @@ func (d *Device) properties() map[string]property {
 }
 
 // Event is what TwinMaker sends a reader about a device: for its newest rows, at the
-// most so many, or for its last entry.
+// most so many, or for its latest values.
 func Event(twin string, d Device, role config.Role, rows int, now time.Time) []byte {
 	all, id := d.properties(), d.externalID()
 	all[id] = property{all[id].Definition, map[string]string{"stringValue": d.ID}}

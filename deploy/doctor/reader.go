@@ -17,7 +17,7 @@ func (e *examination) examineReader(ctx context.Context, linked bool) {
 	e.in.Asking(hop(Reader, t.L4))
 	at := e.url(t.L4)
 	if at == "" {
-		e.add(Check{Part: Reader, Cloud: t.L4, Name: "reached"}.fails("nobody knows where it is: it is not deployed yet", e.deployOnly(t.L4)))
+		e.add(Check{Part: Reader, Cloud: t.L4, Name: "reached"}.fails("its URL is not known: it is not deployed yet", e.deployOnly(t.L4)))
 		return
 	}
 	device := "/v1/devices/" + url.PathEscape(e.in.Device.ID)
@@ -28,7 +28,7 @@ func (e *examination) examineReader(ctx context.Context, linked bool) {
 	}
 	token := e.in.Link.Token.Current()
 	if e.api == ill {
-		e.add(Check{Part: Reader, Cloud: t.L4, Name: "last entry of " + e.in.Device.ID, Verdict: Skipped,
+		e.add(Check{Part: Reader, Cloud: t.L4, Name: "latest values of " + e.in.Device.ID, Verdict: Skipped,
 			Says: "what it asks is broken", Behind: hop(API, t.L3)})
 		return
 	}
@@ -56,7 +56,7 @@ func (e *examination) examineReader(ctx context.Context, linked bool) {
 // whether it answers.
 func (e *examination) forwarded(r *reply, err error) bool {
 	l4 := e.in.Topology.L4
-	c := Check{Part: Reader, Cloud: l4, Name: "last entry of " + e.in.Device.ID, Verdict: OK, Took: r.took}
+	c := Check{Part: Reader, Cloud: l4, Name: "latest values of " + e.in.Device.ID, Verdict: OK, Took: r.took}
 	switch {
 	case timedOut(err):
 		c = e.silent(c)
@@ -78,7 +78,7 @@ func (e *examination) forwarded(r *reply, err error) bool {
 		c = c.fails(r.describe(), e.foreign(r, l4))
 	case r.problem.Code == hotreader.CodeUnauthenticated:
 		c.Name = "takes the token"
-		c = c.fails("it refuses the connection file's token", "")
+		c = c.fails("it rejects the credentials file's token", "")
 		if e.api == refusing { // two doors, and neither knows it
 			c.Behind = e.blameFile()
 		} else {
@@ -110,7 +110,7 @@ func (e *examination) silent(c Check) Check {
 		"look at its log; a longer --timeout tells slow from stuck")
 }
 
-// nothing says that a reader's last entry is empty, which is wrong if hot
+// nothing says that a reader's latest values are empty, which is wrong if hot
 // storage's is not.
 func (e *examination) nothing(c Check) Check {
 	if e.held == 0 {
@@ -120,7 +120,7 @@ func (e *examination) nothing(c Check) Check {
 		fmt.Sprintf("its REMOTE_READER_URL must be %s: %s", e.url(e.in.Topology.L3), e.deployOnly(e.in.Topology.L4)))
 }
 
-// blameFile makes the connection file responsible for the token that the API
+// blameFile makes the credentials file responsible for the token that the API
 // refuses.
 func (e *examination) blameFile() string {
 	if c := &e.report.Checks[e.refused]; e.api == refusing {
@@ -153,10 +153,10 @@ func (e *examination) blame(c Check, f failure) Check {
 	}
 	switch f.code {
 	case hotreader.CodeUnauthenticated:
-		return c.fails("the API refuses the reader's token, and takes the connection file's: the reader's secret holds another one",
+		return c.fails("the API rejects the reader's token, and accepts the credentials file's: the reader's secret holds another one",
 			e.deployOnly(t.L4)+" (after a rotation, wait five minutes first)")
 	case hotreader.CodeConfig:
-		return c.fails("it is set up wrongly: its REMOTE_READER_URL, or a token that the API refuses while it takes the connection file's",
+		return c.fails("it is set up wrongly: its REMOTE_READER_URL, or a token that the API rejects while it accepts the credentials file's",
 			e.deployOnly(t.L4)+"; "+log)
 	case hotreader.CodeNotFound, hotreader.CodeUnavailable, hotreader.CodeOverloaded, hotreader.CodeProtocol, hotreader.CodeDeadline:
 		return c.fails("it does not get through to the API, which is well as seen from here: "+f.said,

@@ -33,7 +33,7 @@ func (e *examination) tier(ctx context.Context, l topology.Link, name, layer str
 	e.in.Asking(hop(API, l.Cloud))
 	at := e.url(l.Cloud)
 	if at == "" {
-		c.Verdict, c.Says = Skipped, "nobody knows where it is"
+		c.Verdict, c.Says = Skipped, "its URL is not known"
 		return c
 	}
 	asked := wire.NewEnvelope(e.query(), string(e.in.Topology.L4), "")

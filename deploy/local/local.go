@@ -120,7 +120,7 @@ func (t *Target) check() error {
 		name, err := artifact(s.Cloud)
 		if err == nil {
 			if _, serr := os.Stat(filepath.Join(t.o.Artifacts, name)); serr != nil {
-				err = fmt.Errorf("%s is missing; run `make dist`, or name the folder that it fills with --artifacts", filepath.Join(t.o.Artifacts, name))
+				err = fmt.Errorf("%s is missing; run `make functions`, or name the folder that it fills with --artifacts", filepath.Join(t.o.Artifacts, name))
 			}
 		}
 		problems = append(problems, err)
@@ -372,7 +372,7 @@ func healthy(ctx context.Context, address string) error {
 	return nil
 }
 
-// connect writes the connection file of this target: the project's own is the
+// connect writes the credentials file of this target: the project's own is the
 // clouds'.
 func (t *Target) connect() error {
 	if len(t.o.Topology.Links) == 0 {
@@ -423,7 +423,7 @@ func (t *Target) State() State { return t.state }
 // storage under State().Store.URL.
 func (t *Target) Shell() []string { return t.hot.shell }
 
-// Dir returns the target's folder, which holds its connection file.
+// Dir returns the target's folder, which holds its credentials file.
 func (t *Target) Dir() string { return t.dir }
 
 // Failures tells of each program that has ended without being told to, with what
@@ -447,7 +447,7 @@ func (t *Target) Close() {
 		c.stop()
 	}
 	for _, s := range servers {
-		_ = s.Close() // whoever still asks gets no answer
+		_ = s.Close() // callers that still ask get no answer
 	}
 	if t.release != nil {
 		for _, name := range []string{stateFile, connectionsFile} {

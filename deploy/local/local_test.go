@@ -170,12 +170,12 @@ func TestUnpack(t *testing.T) {
 			files(t, f, map[string]string{"host.json": fmt.Sprintf(host, "handler", true, ""), "handler": "the program"})
 		}, ""},
 		{"an image", config.GCP, func(t *testing.T, f string) { image(t, f, "/service", "service", false) }, ""},
-		{"nothing", config.AWS, func(*testing.T, string) {}, "is missing; run `make dist`"},
+		{"nothing", config.AWS, func(*testing.T, string) {}, "is missing; run `make functions`"},
 		{"no zip", config.AWS, func(t *testing.T, f string) {
 			if err := os.WriteFile(f, []byte("text"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "run `make dist` again"},
+		}, "run `make functions` again"},
 		{"no bootstrap", config.AWS, func(t *testing.T, f string) { files(t, f, map[string]string{"main": "x"}) }, "bootstrap"},
 		{"another routing", config.Azure, func(t *testing.T, f string) {
 			files(t, f, map[string]string{"host.json": fmt.Sprintf(host, "handler", true, "api"), "handler": "x"})

@@ -23,7 +23,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"hotreader"
 	"hotreader/catalog"
 	"hotreader/config"
 	"hotreader/deploy/names"
@@ -62,7 +61,7 @@ func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
 	}
 	name = filepath.Join(artifacts, name)
 	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s is missing; run `make dist`, or name the folder with --artifacts", name)
+		return "", fmt.Errorf("%s is missing; run `make functions`, or name the folder with --artifacts", name)
 	}
 	var text []byte
 	switch c {
@@ -75,7 +74,7 @@ func unpack(c config.Cloud, artifacts, dir string) (program string, err error) {
 		program, text, err = fromImage(name)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w; run `make dist` again", name, err)
+		return "", fmt.Errorf("%s: %w; run `make functions` again", name, err)
 	}
 	to := filepath.Join(dir, string(c))
 	if err := os.MkdirAll(to, 0o700); err != nil {
@@ -149,7 +148,7 @@ func fromApp(name string) (string, []byte, error) {
 	}
 	prefix := host.Extensions.HTTP.RoutePrefix
 	if !host.CustomHandler.Forwarding || prefix == nil || *prefix != "" {
-		return "", nil, errors.New("host.json: want enableForwardingHttpRequest, and an empty routePrefix")
+		return "", nil, errors.New("host.json: expected enableForwardingHttpRequest, and an empty routePrefix")
 	}
 	program := host.CustomHandler.Description.DefaultExecutablePath
 	if !fs.ValidPath(program) || program == "." {
@@ -311,9 +310,6 @@ func (t *Target) createStore(ctx context.Context, address string) (hot, error) {
 	switch p.L3 {
 	case config.AWS:
 		h := hot{shell: []string{"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local"}}
-		if o.Layout.Index != "" {
-			return h, &hotreader.Error{Op: "local target", Code: hotreader.CodeConfig, Err: fmt.Errorf("the layout's index is %q, but tables of the local target have none; leave it out to try the rest here", o.Layout.Index)}
-		}
 		table, region := cmp.Or(o.AWS.Table, names.Table(p.Twin)), t.region()
 		table = table[strings.LastIndexByte(table, '/')+1:] // of an ARN
 		client := dynamodb.New(dynamodb.Options{

@@ -18,7 +18,7 @@ import (
 )
 
 // Dir is where the local target of a project folder keeps what it needs: the
-// unpacked programs, its state and a connection file of its own.
+// unpacked programs, its state and a credentials file of its own.
 func Dir(project string) string { return filepath.Join(project, config.WorkFolder, "local") }
 
 const (

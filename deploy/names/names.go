@@ -166,7 +166,7 @@ func Bucket(twin string) string { return bucket.local(twin, "twinmaker") }
 
 // ComponentType names a device's component type: {twin}-{device} where TwinMaker
 // takes that. It is unique in the twin's workspace; two twins may have component
-// types of one name. The hash stands behind a dot: device ids often end in
+// types of one name. The hash follows a dot: device ids often end in
 // something that looks like one, and must come out as they are.
 func ComponentType(twin, device string) string {
 	const mark = "."

@@ -37,7 +37,7 @@ func (p Publisher) Image(ctx context.Context, file, ref string) error {
 	const op = "push image"
 	parts := referenceForm.FindStringSubmatch(ref)
 	if parts == nil {
-		return fail(op, hotreader.CodeConfig, "%.200q is no image; want REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME:TAG", ref)
+		return fail(op, hotreader.CodeConfig, "invalid image %.200q: expected REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME:TAG", ref)
 	}
 	host, name, tag := parts[1], parts[2], parts[3]
 	img, err := ReadLayout(file)
@@ -131,7 +131,7 @@ func refused(a *answer) error {
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
 		// No retry: the deployment does not grant permissions to the user who runs it,
 		// so these are not new.
-		return &hotreader.Error{Op: "push image", Code: hotreader.CodeForbidden, Err: fmt.Errorf("whoever runs this needs the role Artifact Registry Writer on the repository: %w", err)}
+		return &hotreader.Error{Op: "push image", Code: hotreader.CodeForbidden, Err: fmt.Errorf("the account that runs this needs the role Artifact Registry Writer on the repository: %w", err)}
 	}
 	return err
 }

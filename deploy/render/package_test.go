@@ -100,7 +100,7 @@ func TestPackagesThatAreNone(t *testing.T) {
 			}
 		}
 		err := Folder(t.TempDir(), top.Sides[0], Inputs{Project: p}, artifacts)
-		if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "`make dist`") {
+		if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "`make functions`") {
 			t.Errorf("%q: the error is %v, want %q", text, err, want)
 		}
 		_ = os.Remove(filepath.Join(artifacts, Packages[config.AWS]))

@@ -302,7 +302,7 @@ func copyPackage(dir, artifact string, in Inputs) error {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && in.DropStore {
 			return nil
 		}
-		return configError("artifacts", "%s is not in %s; make it with `make dist`, or name its folder with --artifacts", name, filepath.Dir(artifact))
+		return configError("artifacts", "%s is not in %s; make it with `make functions`, or name its folder with --artifacts", name, filepath.Dir(artifact))
 	}
 	packed, err := Catalog(in.Project)
 	if err != nil {
@@ -312,7 +312,7 @@ func copyPackage(dir, artifact string, in Inputs) error {
 	if packed == nil {
 		text, err = os.ReadFile(artifact)
 	} else if text, err = publish.WithFile(artifact, catalog.File, packed); err != nil {
-		err = configError("artifacts", "%s is not a package: %w; make it with `make dist`", artifact, err)
+		err = configError("artifacts", "%s is not a package: %w; make it with `make functions`", artifact, err)
 	}
 	if err != nil {
 		return err

@@ -301,7 +301,7 @@ func dataValue(c config.Constant) (any, error) {
 		"BOOLEAN": "BooleanValue", "DOUBLE": "DoubleValue", "INTEGER": "IntegerValue", "LONG": "LongValue", "STRING": "StringValue",
 	}[c.Type]
 	if !ok {
-		return nil, fmt.Errorf("constant %q is of the type %q; want STRING, DOUBLE, INTEGER, LONG or BOOLEAN", c.Name, c.Type)
+		return nil, fmt.Errorf("constant %q is of the type %q; expected STRING, DOUBLE, INTEGER, LONG or BOOLEAN", c.Name, c.Type)
 	}
 	if c.Type == "STRING" {
 		var text string

@@ -106,7 +106,7 @@ func decide(p *config.Project, both bool) (Topology, error) {
 	for _, c := range []config.Cloud{p.L3, p.L4} {
 		if c != config.AWS && c != config.Azure && c != config.GCP {
 			return Topology{}, &hotreader.Error{Op: "topology", Code: hotreader.CodeConfig,
-				Err: fmt.Errorf("the project's clouds are %q for hot storage and %q for the twin; want aws, azure or gcp for both", p.L3, p.L4)}
+				Err: fmt.Errorf("the project's clouds are %q for hot storage and %q for the twin; expected aws, azure or gcp for both", p.L3, p.L4)}
 		}
 	}
 	t := Topology{Twin: p.Twin, L3: p.L3, L4: p.L4}
@@ -231,7 +231,7 @@ func asksLower(p *config.Project) map[string]config.Cloud {
 
 // publicSentence says what of a host can be reached from the internet.
 func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
-	const routes = "POST /read, GET /v1/…, /api/v1/… and /mcp want the inter-cloud token, GET /healthz and /openapi.json do not"
+	const routes = "POST /read, GET /v1/…, /api/v1/… and /mcp require the inter-cloud token, GET /healthz and /openapi.json do not"
 	switch cloud {
 	case config.Azure:
 		return "function app " + host + ": " + routes
@@ -242,7 +242,7 @@ func publicSentence(cloud config.Cloud, host string, apiKey bool) string {
 	if apiKey {
 		key = ", GET /v1/… an API key too"
 	}
-	return "API gateway " + host + ": POST /read and GET /v1/… want the inter-cloud token" + key
+	return "API gateway " + host + ": POST /read and GET /v1/… require the inter-cloud token" + key
 }
 
 // variables returns a function's variables. A variable that the function has

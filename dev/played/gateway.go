@@ -110,9 +110,9 @@ func proxy(w http.ResponseWriter, r *http.Request, f *Function, resource string)
 	switch {
 	case r.Context().Err() != nil: // the caller is gone
 	case err != nil:
-		refuse(w, http.StatusGatewayTimeout, "deadline", "The function behind the API gave no answer in time.", id)
+		refuse(w, http.StatusGatewayTimeout, "deadline", "The function of the API gave no answer in time.", id)
 	case a.Failed || !relay(w, a.Payload):
-		refuse(w, http.StatusBadGateway, "unavailable", "The function behind the API failed.", id)
+		refuse(w, http.StatusBadGateway, "unavailable", "The function of the API failed.", id)
 	}
 }
 
@@ -159,7 +159,7 @@ func FunctionsHost(program *url.URL) http.Handler {
 			r.SetXForwarded()
 			r.Out.Header.Set("X-Azure-Functions-InvocationId", newID())
 			// App Service's front end passes on the path as it came, for the host
-			// behind it undoes escapes.
+			// after it undoes escapes.
 			r.Out.Header.Set("X-Original-URL", r.In.URL.RequestURI())
 		},
 		FlushInterval: -1,

@@ -1,6 +1,6 @@
 // Package played plays what the clouds put before a program: AWS Lambda and API
 // Gateway, and the Azure Functions host. The local target runs the functions
-// behind it, and so do the tests.
+// called by it, and so do the tests.
 package played
 
 import (

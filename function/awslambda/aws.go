@@ -153,7 +153,7 @@ func externalID(c types.ComponentResponse) (id string, err error) {
 			}
 			if text != "" && id != "" && text != id {
 				return "", &hotreader.Error{Op: "twinmaker: get entity", Code: hotreader.CodeInvalid,
-					Err: fmt.Errorf("the component's properties that are external ids have different values, as %.128q; want one external id", id)}
+					Err: fmt.Errorf("the component's properties that are external ids have different values, as %.128q; expected one external id", id)}
 			}
 			if text != "" {
 				id = text
@@ -183,7 +183,7 @@ func Secret(getenv func(string) string, arn string) identity.Fetch {
 		}
 		if out.SecretString == nil {
 			return "", time.Time{}, &hotreader.Error{Op: "secrets manager: get secret value", Code: hotreader.CodeConfig,
-				Err: errors.New("the secret is binary; want the token as text")}
+				Err: errors.New("the secret is binary; expected the token as text")}
 		}
 		return *out.SecretString, aws.ToTime(out.CreatedDate), nil // of this version
 	}

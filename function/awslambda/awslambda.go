@@ -32,7 +32,7 @@ const MaxAnswer = 6_000_000
 // caller's, what the caller is told.
 var errorTypes = map[hotreader.Code][2]string{
 	hotreader.CodeInvalid:         {"HotReader.InvalidQuery", "The query is not valid"},
-	hotreader.CodeUnauthenticated: {"HotReader.Unauthenticated", "The API of hot storage refused the inter-cloud token"},
+	hotreader.CodeUnauthenticated: {"HotReader.Unauthenticated", "The API of hot storage rejected the inter-cloud token"},
 	hotreader.CodeForbidden:       {"HotReader.Forbidden", "The reader is not allowed to read this"},
 	hotreader.CodeNotFound:        {"HotReader.NotFound", "Hot storage, or the API before it, is not where it is said to be"},
 	hotreader.CodeTooLarge:        {"HotReader.TooLarge", "The answer is larger than a function may give"},

@@ -43,7 +43,7 @@ const answerRoom = 32 << 10
 //
 // Binary answers, and text that is shorter so, are given in base64: the REST API
 // must list */* among its binary media types, or its clients get base64.
-// What h does not get, or cannot answer, observer and logger are told of; nil =
+// Observer and logger get what h does not get or cannot answer; nil =
 // nobody.
 func API(h http.Handler, logger *slog.Logger, observer seen.Observer) lambda.Handler {
 	if logger == nil {

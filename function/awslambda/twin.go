@@ -26,7 +26,7 @@ type Twin struct {
 	// without its hyphens.
 	TraceID func(context.Context) string
 
-	// Reuse says that whoever calls Invoke does so one call after the other, and
+	// Reuse says that the caller calls Invoke one call after the other, and
 	// is done with an answer when it makes the next call, as aws-lambda-go is
 	// where a function has one invocation at a time. Then an answer's memory is
 	// used for the next, too.

@@ -53,7 +53,7 @@ type Query struct {
 // Mix are the queries that the documents speak of.
 func Mix() []Query {
 	return []Query{
-		{Name: "last entry", Properties: 4, Last: true},
+		{Name: "latest values", Properties: 4, Last: true},
 		{Name: "3,600 rows", Rows: 3600, Properties: 4},
 		{Name: "100,000 rows", Rows: 100_000, Properties: 4},
 	}
@@ -109,7 +109,7 @@ func (b *bill) add(what, cloud string, each float64, unit string, usd float64) {
 	b.USD += each * million * usd
 }
 
-// Of returns what a million of q cost on r. Each request is reckoned as if it
+// Of returns what a million of q cost on r. Each request is estimated as if it
 // were alone: instances that serve several at once, free tiers and discounts
 // make it less. What is stored, written, cold or wrong is not in it, and nor is
 // TwinMaker itself.
@@ -161,7 +161,7 @@ func (f Figures) Of(r Route, q Query) Bill {
 // history says how many answers a history takes, and how many rows the store
 // brings for them.
 //
-// Where an answer is full, the next one begins behind it; what was read of the
+// Where an answer is full, the next one begins after it; what was read of the
 // rest is read again. Over another cloud that is all of it, for a row stream is
 // so small that all of it is under way; beside the store it is what was read
 // ahead.
@@ -287,7 +287,7 @@ func (b *bill) merge() {
 // AWS the functions' metrics, which count if each hour has a query.
 func (f Figures) Month(r Route) float64 {
 	usd, functions := 0.0, 0
-	if r.Twin == AWS { // history and last entry
+	if r.Twin == AWS { // history and latest values
 		functions += 2
 	}
 	if r.Twin != r.Hot {

@@ -243,7 +243,7 @@ func TestFiguresSayWhereTheyAreFrom(t *testing.T) {
 	}
 }
 
-// What the deployer makes is what is reckoned with.
+// What the deployer makes is what the estimate is of.
 func TestDeployedFigures(t *testing.T) {
 	for _, cloud := range Clouds() {
 		text, err := os.ReadFile("../../deploy/terraform/" + cloud + "/variables.tf")
@@ -257,7 +257,7 @@ func TestDeployedFigures(t *testing.T) {
 	}
 }
 
-// A last entry asks the store for as many rows as are reckoned with.
+// A query for latest values asks the store for as many rows as are estimated.
 func TestLastEntryReadsSoManyRows(t *testing.T) {
 	for name, value := range map[string]string{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": ""} {
 		t.Setenv(name, value)
@@ -363,11 +363,11 @@ func TestOwnFigures(t *testing.T) {
 		t.Errorf("%+v, %v", f["traced"], err)
 	}
 	for file, want := range map[string]string{
-		`[]`:                               "want an object",
+		`[]`:                               "expected an object",
 		`{"firestore_reads_million": 1}`:   "did you mean firestore_read_million",
-		`{"traced": "x"}`:                  "traced: want a number",
-		`{"traced": null}`:                 "want a number",
-		`{"traced": {}}`:                   "want a number",
+		`{"traced": "x"}`:                  "traced: expected a number",
+		`{"traced": null}`:                 "expected a number",
+		`{"traced": {}}`:                   "expected a number",
 		`{"traced": -1}`:                   "less than nothing",
 		`{"traced": 1.5}`:                  "traced: 1.5 is more than 1",
 		`{"last_rows": 1001}`:              "more than 1000",

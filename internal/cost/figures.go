@@ -1,4 +1,4 @@
-// Package cost reckons what queries cost: from what was measured of them, from
+// Package cost estimates what queries cost: from what was measured of them, from
 // the clouds' list prices, and, where only an account would show it, from what
 // is assumed. Each figure says which it is, and can be replaced.
 package cost
@@ -62,7 +62,7 @@ func (f Figures) Names() []string {
 func (f Figures) With(file []byte) (Figures, error) {
 	var own map[string]json.RawMessage
 	if err := json.Unmarshal(file, &own); err != nil {
-		return nil, fmt.Errorf("want an object of names and numbers: %w", err)
+		return nil, fmt.Errorf("expected an object of names and numbers: %w", err)
 	}
 	all := maps.Clone(f)
 	var wrong []error
@@ -119,5 +119,5 @@ func number(raw json.RawMessage) (float64, error) {
 	if json.Unmarshal(raw, &o) == nil && o.Value != nil {
 		return *o.Value, nil
 	}
-	return 0, errors.New(`want a number, or an object with a number as "value"`)
+	return 0, errors.New(`expected a number, or an object with a number as "value"`)
 }

@@ -23,7 +23,7 @@ const maxDepth = 128
 var errCut = errors.New("it ends too early")
 
 // Scanner is a place in JSON text. The methods pass over blanks, read what
-// follows, and step behind it. After an error nothing more may be read. Set the
+// follows, and step over it. After an error nothing more may be read. Set the
 // place with Reset; a fast path of a decoder's own may read Data and move Pos
 // itself.
 type Scanner struct {
@@ -51,7 +51,7 @@ func (s *Scanner) Wrong(want string) error {
 	if s.Pos >= len(s.Data) {
 		return errCut
 	}
-	return fmt.Errorf("at byte %d: want %s, got %q", s.Pos, want, s.Data[s.Pos])
+	return fmt.Errorf("at byte %d: expected %s, got %q", s.Pos, want, s.Data[s.Pos])
 }
 
 // blank reports whether c is one of JSON's blanks.
@@ -64,7 +64,7 @@ func (s *Scanner) Space() {
 	}
 }
 
-// Is reports whether c stands next, and steps behind it if so.
+// Is reports whether c stands next, and steps over it if so.
 func (s *Scanner) Is(c byte) bool {
 	for ; s.Pos < len(s.Data); s.Pos++ {
 		if s.Data[s.Pos] == c {
@@ -94,7 +94,7 @@ func (s *Scanner) End() error {
 	return nil
 }
 
-// Name reads a member's name and the colon behind it. It is valid until the next
+// Name reads a member's name and the colon after it. It is valid until the next
 // call.
 func (s *Scanner) Name() ([]byte, error) {
 	arena := s.arena
@@ -229,7 +229,7 @@ func (s *Scanner) Whole() (int, error) {
 	}
 	n, err := strconv.ParseInt(string(digits), 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("at byte %d: want a count of at most %d", from, math.MaxInt32)
+		return 0, fmt.Errorf("at byte %d: expected a count of at most %d", from, math.MaxInt32)
 	}
 	return int(n), nil
 }
@@ -365,7 +365,7 @@ func Unquote(quoted []byte) string {
 	return string(text)
 }
 
-// NumberEnd returns the index behind a number that begins at data[i], 0 if there
+// NumberEnd returns the index after a number that begins at data[i], 0 if there
 // is none.
 func NumberEnd(data []byte, i int) int {
 	i = DecimalEnd(data, i)
@@ -407,7 +407,7 @@ func digitsEnd(data []byte, i int) int {
 }
 
 // PlainString returns the index of the closing quote of a string that begins at
-// data[i], behind its opening quote, and is printable ASCII without escapes, 0
+// data[i], after its opening quote, and is printable ASCII without escapes, 0
 // if it is not.
 func PlainString(data []byte, i int) int {
 	for i < len(data) && plain[data[i]] {

@@ -53,7 +53,7 @@ func (q *Query) Outcome() string {
 
 // Observer sees queries.
 type Observer interface {
-	// Query sees q, and returns what its line holds behind the fields of its own.
+	// Query sees q, and returns what its line holds after the fields of its own.
 	Query(ctx context.Context, q *Query) []slog.Attr
 }
 

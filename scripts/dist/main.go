@@ -5,7 +5,7 @@
 // linked, and SHA256SUMS over all. The same source and the same Go give the same
 // bytes, in whatever folder and whenever.
 //
-//	go run ./scripts/dist [-o dist] [-only hotreader-lambda-arm64.zip]
+//	go run ./scripts/dist [-o dist] [-only functions|hotreader-lambda-arm64.zip]
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 
 func main() {
 	out := flag.String("o", "dist", "the folder to make; what is in it is removed")
-	only := flag.String("only", "", "make this artifact alone")
+	only := flag.String("only", "", "make this artifact alone; functions: those that hotreader deploy needs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *out, *only)
@@ -100,7 +100,9 @@ func run(ctx context.Context, out, only string) (err error) {
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return err
 	}
-	all := slices.DeleteFunc(slices.Concat(artifacts, commands()), func(a artifact) bool { return only != "" && a.name != only })
+	all := slices.DeleteFunc(slices.Concat(artifacts, commands()), func(a artifact) bool {
+		return only != "" && a.name != only && (only != "functions" || a.source == "./cmd/hotreader")
+	})
 	if len(all) == 0 {
 		return fmt.Errorf("there is no artifact %q", only)
 	}

@@ -51,7 +51,7 @@ type scheme struct {
 	parameters []string
 	cloud      layout.Cloud // whose layouts it takes; "" = none
 
-	// open opens the store whose URL has rest behind the scheme's colon.
+	// open opens the store whose URL has rest after the scheme's colon.
 	open func(o *opening, rest string) (hotreader.Store, error)
 }
 
@@ -153,7 +153,7 @@ func unknown(storeURL, name string) error {
 	return bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER, firestore://PROJECT/DATABASE/COLLECTION; for reading s3://BUCKET/PREFIX, azblob://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX and file:DIR", storeURL, name)
 }
 
-// parts returns what is between the slashes behind "//": as many parts as wanted,
+// parts returns what is between the slashes after "//": as many parts as wanted,
 // none of them empty. The last may have more slashes.
 func (o *opening) parts(rest string, wanted int) ([]string, error) {
 	path, ok := strings.CutPrefix(rest, "//")

@@ -59,7 +59,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"firestore://p//c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
 		{"firestore://p/d/c?single=true", `"single" is unknown`},
 		{"firestore://p/d/c?time_format=julian", `time_format "julian" is unknown`},
-		{"firestore://p/d/c?endpoint=nowhere", "no address of Firestore"},
+		{"firestore://p/d/c?endpoint=nowhere", "of Firestore: expected host:port"},
 		{"firestore://p/d/c?endpoint=http://192.0.2.7:80", "http is for an emulator on this machine"},
 		{"dynamodb://t?region=eu-central-1&endpoint=http://192.0.2.7:8000", "http is for an emulator on this machine"},
 	} {

@@ -47,7 +47,7 @@ type Store struct {
 	consistent bool
 	index      *string                  // to read from; nil = the table
 	wrong      error                    // what contradicts itself in the names of the table and the index
-	keys       atomic.Pointer[[]string] // of the table behind the index, once they are known
+	keys       atomic.Pointer[[]string] // of the index's table, once they are known
 	paging.Scanner
 }
 
@@ -92,7 +92,7 @@ func (s *Store) place(region string) {
 	case arn && (nameOf(of) != nameOf(table) || strings.Contains(table, ":") && of != table):
 		s.wrong = fmt.Errorf("index is one of the table %s, but the table is %s", of, table)
 	case table != "" && !tableName.MatchString(nameOf(table)):
-		s.wrong = fmt.Errorf("%.300q is no name of a table; table names have 3 to 255 characters: letters, digits, dots, _ and -", nameOf(table))
+		s.wrong = fmt.Errorf("invalid table name %.300q: expected 3 to 255 characters: letters, digits, dots, _ and -", nameOf(table))
 	}
 }
 
@@ -196,6 +196,6 @@ func (s *Store) checkKeys(t *types.TableDescription) error {
 		return nil
 	}
 	return &hotreader.Error{Op: s.op(failure.Creating), Code: hotreader.CodeConfig,
-		Err: fmt.Errorf("it is there already, with the keys HASH %q (%s) and RANGE %q (%s); want HASH %q (S) and RANGE %q (%s)",
+		Err: fmt.Errorf("it is there already, with the keys HASH %q (%s) and RANGE %q (%s); expected HASH %q (S) and RANGE %q (%s)",
 			hash, kinds[hash], ranged, kinds[ranged], s.layout.DeviceKey, s.layout.TimeKey, s.keyKind())}
 }

@@ -128,7 +128,7 @@ func (d *decoder) attributes(values []hotreader.Value) (at hotreader.Value, err 
 			continue
 		}
 		if !d.Is('}') {
-			return at, d.Wrong("',' or '}' behind an attribute")
+			return at, d.Wrong("',' or '}' after an attribute")
 		}
 		return at, nil
 	}

@@ -23,7 +23,7 @@ var permissions = map[string]string{
 	failure.Sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which inspecting a table needs,",
 }
 
-// rules go by DynamoDB's error codes, and behind them by "status:" and the HTTP
+// rules go by DynamoDB's error codes, and after them by "status:" and the HTTP
 // status.
 var rules = []failure.Rule{
 	{For: "ResourceNotFoundException", Code: hotreader.CodeNotFound,
@@ -34,7 +34,7 @@ var rules = []failure.Rule{
 	{For: "AccessDeniedException", Code: hotreader.CodeForbidden, Text: "the role lacks {permission} on this table in region {region}: {message}"},
 	{For: "UnrecognizedClientException InvalidSignatureException ExpiredTokenException ExpiredToken MissingAuthenticationToken" +
 		" MissingAuthenticationTokenException IncompleteSignature IncompleteSignatureException InvalidClientTokenId RequestExpired", Code: hotreader.CodeConfig,
-		Text: "the AWS credentials were refused ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
+		Text: "the AWS credentials were rejected ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
 	{For: "ValidationException", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the table refuses a record: {message}; its keys must be {keys}"},
 	{For: "ValidationException", Code: hotreader.CodeConfig,
 		Text: "the table is not laid out as configured: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},

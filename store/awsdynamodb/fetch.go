@@ -34,7 +34,7 @@ func (p *page) fetch(ctx context.Context, client *dynamodb.Client, in *dynamodb.
 
 // undecoded makes a call keep its answer's body in p.
 func (p *page) undecoded(o *dynamodb.Options) {
-	// The SDK reckons a checksum also where DynamoDB sends none, and only logs
+	// The SDK computes a checksum also where DynamoDB sends none, and only logs
 	// what it finds. But it sees the bytes before they are unpacked.
 	p.sum = !o.EnableAcceptEncodingGzip
 	o.DisableValidateResponseChecksum = p.sum

@@ -123,7 +123,7 @@ func (s *Store) projection(paths [][]string) (projection string, names map[strin
 	return string(text), names
 }
 
-// findKeys asks for the names of the keys of the table behind the index: a page that
+// findKeys asks for the names of the keys of the index's table: a page that
 // ends at its limit names them beside the index's.
 func (s *Store) findKeys(ctx context.Context, in dynamodb.QueryInput) ([]string, error) {
 	if keys := s.keys.Load(); keys != nil {

@@ -360,8 +360,8 @@ func TestNamesThatContradictEachOther(t *testing.T) {
 		{strings.Replace(arn, "123456789012", "210987654321", 1), arn + "/index/by-device", "index is one of the table " + arn},
 		{strings.Replace(arn, "eu-central-1", "us-east-1", 1), "", "is in region us-east-1, but the region is eu-central-1"},
 		{"telemetry", strings.Replace(arn, "eu-central-1", "us-east-1", 1) + "/index/by-device", "is in region us-east-1, but the region is eu-central-1"},
-		{"tv", "", `"tv" is no name of a table; table names have 3 to 255 characters`},
-		{"my table", "", "is no name of a table"},
+		{"tv", "", `invalid table name "tv": expected 3 to 255 characters`},
+		{"my table", "", "invalid table name"},
 	} {
 		err := newFake(t).store(Options{Table: c.table, Layout: layout.Layout{Index: c.index}}).check()
 		if (err == nil) != (c.says == "") || err != nil && (hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), c.says)) {

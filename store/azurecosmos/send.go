@@ -83,7 +83,7 @@ func statusOf(err error) int {
 // send ten thousand requests to a container that throttles. Who is alone does
 // not come to its end, for the retries of a request that is answered at last are
 // given back. Free of it are a writer, who sends a few requests at a time
-// whatever comes of them, and whoever's token was refused: that is tried again
+// whatever comes of them, and whatever token was rejected: that is tried again
 // once, with another token.
 func (c *Client) do(ctx context.Context, r *request, body *paging.Body) (http.Header, error) {
 	var (
@@ -272,7 +272,7 @@ func checkBatch(resp *http.Response, body []byte, n int) error {
 		}
 		r := newRefusal(resp, nil)
 		r.status, r.substatus = result.StatusCode, result.SubStatusCode
-		r.message = "an item of a batch was refused"
+		r.message = "an item of a batch was rejected"
 		if ms := result.RetryAfterMilliseconds; ms > 0 && ms <= 3600_000 {
 			r.retryAfter = time.Duration(ms * float64(time.Millisecond))
 		}

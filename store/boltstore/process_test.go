@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// child starts this program in a role. Its standard output is returned.
+// child starts this program in a role. Its stdout is returned.
 func child(t *testing.T, role, path string) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	self, err := os.Executable()

@@ -72,10 +72,10 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	address = strings.TrimSuffix(cmp.Or(address, Endpoint), "/")
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-		if at := strings.LastIndexByte(address, '@'); at >= 0 { // it may be behind a key
+		if at := strings.LastIndexByte(address, '@'); at >= 0 { // it may be after a key
 			address = "…" + address[at:]
 		}
-		return nil, configError("%q is no address of Firestore; FIRESTORE_EMULATOR_HOST is written host:port", address)
+		return nil, configError("invalid address %q of Firestore: expected host:port in FIRESTORE_EMULATOR_HOST", address)
 	}
 	if wrong := endpoint.Wrong(u); wrong != "" {
 		return nil, configError("the endpoint %q %s; check FIRESTORE_EMULATOR_HOST and the endpoint in the store's URL", address, wrong)

@@ -26,7 +26,7 @@ var rules = []failure.Rule{
 	{For: "SERVICE_DISABLED", Code: hotreader.CodeConfig,
 		Text: "Firestore's API is off in project {project}: {message}; switch it on: gcloud services enable firestore.googleapis.com --project={project}"},
 	{For: "PERMISSION_DENIED", Code: hotreader.CodeForbidden, Text: "the account lacks {role} in project {project}: {message}"},
-	{For: "UNAUTHENTICATED", Code: hotreader.CodeConfig, Text: "the Google credentials were refused: {message}; check that they are valid and not expired"},
+	{For: "UNAUTHENTICATED", Code: hotreader.CodeConfig, Text: "the Google credentials were rejected: {message}; check that they are valid and not expired"},
 	{For: "RESOURCE_EXHAUSTED", Code: hotreader.CodeThrottled, Text: "Firestore takes no more requests just now, or a quota is used up: {message}"},
 	{For: "UNAVAILABLE CANCELLED", Code: hotreader.CodeUnavailable, Text: "{error}"},
 	{For: "DEADLINE_EXCEEDED", Code: hotreader.CodeUnavailable, Text: "Firestore did not answer within its own time: {message}"},

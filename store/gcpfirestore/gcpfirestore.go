@@ -108,9 +108,9 @@ func (s *Store) check() error {
 	case s.project == "":
 		err = errors.New("no project is named; set GOOGLE_CLOUD_PROJECT")
 	case !made(s.project, "-.:"):
-		err = fmt.Errorf("%q is no project id; set GOOGLE_CLOUD_PROJECT to one like my-project-12345", s.project)
+		err = fmt.Errorf("invalid project ID %q: expected one like my-project-12345 in GOOGLE_CLOUD_PROJECT", s.project)
 	case s.database != DefaultDatabase && !made(s.database, "-"):
-		err = fmt.Errorf("%q is no database id; set FIRESTORE_DATABASE to one like twin-data, or leave it out for %s", s.database, DefaultDatabase)
+		err = fmt.Errorf("invalid database ID %q: expected one like twin-data in FIRESTORE_DATABASE, or none for %s", s.database, DefaultDatabase)
 	case s.collection == "":
 		err = errors.New("no collection is named; set FIRESTORE_COLLECTION")
 	}
@@ -141,7 +141,7 @@ func (s *Store) checkDevice(device string) error {
 	case len(s.PartitionOf(device, time.Time{})) > maxID:
 		return fmt.Errorf("the device id has %d bytes; Firestore indexes %d, so longer ones cannot be told apart", len(device), maxID)
 	case inside && (strings.Contains(device, "/") || layout.CheckCollection(strings.Replace(s.collection, inPath, device, 1)) != ""):
-		return fmt.Errorf("the device id %.60q cannot stand in the path %s: an id there has no slash and is not ., .. or __…__", device, s.collection)
+		return fmt.Errorf("the device id %.60q cannot be in the path %s: an id there has no slash and is not ., .. or __…__", device, s.collection)
 	}
 	return nil
 }

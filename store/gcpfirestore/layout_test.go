@@ -170,8 +170,8 @@ func TestBelowADocument(t *testing.T) {
 			for _, device := range []string{"a/b", ".", "..", "__x__", "/"} {
 				q.Device = device
 				_, err := cloud.Rows(t.Context(), s, q)
-				cloud.WantError(t, device, err, hotreader.CodeInvalid, "cannot stand in the path")
-				cloud.WantError(t, device, s.Write(t.Context(), device, []hotreader.Record{cloud.Record(instant("2026-01-01T00:00:00Z"))}), hotreader.CodeInvalid, "cannot stand in the path")
+				cloud.WantError(t, device, err, hotreader.CodeInvalid, "cannot be in the path")
+				cloud.WantError(t, device, s.Write(t.Context(), device, []hotreader.Record{cloud.Record(instant("2026-01-01T00:00:00Z"))}), hotreader.CodeInvalid, "cannot be in the path")
 			}
 		}
 	}

@@ -44,7 +44,7 @@ const lastPause = 5 * time.Second
 // Of several documents of one instant the one that was updated last stands, by its
 // update time and then its id.
 //
-// An answer that breaks off is asked for again from behind the last document
+// An answer that breaks off is asked for again from after the last document
 // that came. For that all readers share a budget, or a thousand of them would
 // ask a Firestore that has too much to do four thousand times. Who is alone has
 // no need of it, for a retry that brings the rest of a page is given back.
@@ -61,7 +61,7 @@ type reading struct {
 	documents int    // that came
 	when      []byte // of the document that came last, in buf
 	name      []byte
-	cursor    []byte // behind it; nil = none came
+	cursor    []byte // after it; nil = none came
 	drawn     int    // retries, on the budget, since a request was answered whole
 }
 

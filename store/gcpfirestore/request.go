@@ -155,7 +155,7 @@ func quoted(name string) string {
 // documentName is what Firestore calls a document's name in a query.
 const documentName = "__name__"
 
-// appendQuery appends the request for at most limit documents of q behind
+// appendQuery appends the request for at most limit documents of q after
 // cursor, the Values of the last document's order; nil = from the beginning.
 func appendQuery(b []byte, q *query, limit int, cursor []byte) []byte {
 	order := func(b []byte, path string) []byte {
@@ -193,7 +193,7 @@ func appendQuery(b []byte, q *query, limit int, cursor []byte) []byte {
 		}
 		b = message(b, 5, func(b []byte) []byte { return varint(b, 1, uint64(limit)) })
 		if cursor != nil {
-			b = raw(b, 7, cursor) // behind it, for its field before is not set
+			b = raw(b, 7, cursor) // after it, for its field before is not set
 		}
 		return b
 	})

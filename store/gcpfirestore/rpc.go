@@ -60,10 +60,10 @@ func (e *foreignError) Error() string { return fmt.Sprintf("status %d with %s", 
 var (
 	errNoStatus   = &failure.Broken{Err: errors.New("it ended without its status")}
 	errMalformed  = errors.New("the message is not a protobuf of the kind expected")
-	errCompressed = errors.New("the message is compressed, which nobody asked for")
+	errCompressed = errors.New("the message is compressed, which was not requested")
 )
 
-// A stream is the answer of one call: messages, and a status behind them.
+// A stream is the answer of one call: messages, and a status after them.
 type stream struct {
 	body io.ReadCloser
 	resp *http.Response
@@ -161,7 +161,7 @@ func (s *stream) message() (m []byte, ok bool, err error) {
 	return have[headerBytes : headerBytes+size : headerBytes+size], true, nil
 }
 
-// fill reads on. It returns io.EOF behind a whole answer, and its status if that
+// fill reads on. It returns io.EOF after a whole answer, and its status if that
 // is not OK.
 func (s *stream) fill() error {
 	s.to = copy(s.buf, s.buf[s.from:s.to])

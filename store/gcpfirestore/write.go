@@ -181,7 +181,7 @@ func (s *Store) put(t tree, f *hotreader.Field) error {
 		return fmt.Errorf("the property %q begins and ends with two underscores, which Firestore keeps for itself", f.Name)
 	}
 	if !t.put(path, appendValue(nil, f.Value, n)) {
-		return fmt.Errorf("the property %q is named like a key of the collection, or would stand within another property", f.Name)
+		return fmt.Errorf("the property %q is named like a key of the collection, or would lie within another property", f.Name)
 	}
 	return nil
 }

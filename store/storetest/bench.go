@@ -71,7 +71,7 @@ func Bench(b *testing.B, h Harness) {
 		n := 0
 		b.ReportAllocs()
 		for b.Loop() {
-			for i := range batch { // always behind what is there, as telemetry comes
+			for i := range batch { // always after what is there, as telemetry comes
 				batch[i].Time = at(time.Duration(n) * time.Second)
 				n++
 			}

@@ -74,7 +74,7 @@ func rangeEmpty(t testing.TB, h Harness) {
 		h.expect(t, r, q)
 		q.Start, q.End = at(-time.Hour), at(-1) // before all
 		h.expect(t, r, q)
-		q.Start, q.End = at(2*time.Minute+1), time.Time{} // behind all
+		q.Start, q.End = at(2*time.Minute+1), time.Time{} // after all
 		h.expect(t, r, q)
 		q.Start, q.End = time.Time{}, at(-1)
 		h.expect(t, r, q)

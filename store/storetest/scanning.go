@@ -26,7 +26,7 @@ func scanRecords(h Harness) []hotreader.Record {
 
 // scanRaw looks at what a Source brings before anybody gives it a meaning: all
 // rows, in order, none from outside, each value in its stored kind, the filters'
-// columns behind the selected ones. A limit is a hint and ends nothing.
+// columns after the selected ones. A limit is a hint and ends nothing.
 func scanRaw(t testing.TB, h Harness) {
 	src, w := h.New(t)
 	records := scanRecords(h)

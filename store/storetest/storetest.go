@@ -25,7 +25,7 @@ import (
 
 // Harness says how a driver is brought up, and what it cannot do.
 type Harness struct {
-	// New returns a Source and the Writer of the store behind it, which must be
+	// New returns a Source and the Writer of its store, which must be
 	// empty. Whatever they hold is released by t.Cleanup. It is called for each
 	// check anew; checks do not run side by side.
 	New func(t testing.TB) (hotreader.Source, hotreader.Writer)

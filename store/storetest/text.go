@@ -15,7 +15,7 @@ import (
 // is put by PutRaw, in UTC, as other programs write it.
 
 // mixed are instants of one second, in true order, with what text order makes
-// of them: "." and "+" sort before "Z", so 00Z comes behind 00.999Z.
+// of them: "." and "+" sort before "Z", so 00Z comes after 00.999Z.
 var mixed = []struct {
 	text   string
 	offset time.Duration
@@ -176,7 +176,7 @@ func textBounds(t testing.TB, h Harness) {
 			}
 		}
 	}
-	// Resume behind each.
+	// Resume after each.
 	for i := range all[:len(all)-1] {
 		rest, _ := hotreader.Query{Device: "d", Properties: []string{"n"}}.Behind(all[i].Time)
 		h.expect(t, r, rest, all[i+1:]...)

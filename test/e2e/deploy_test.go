@@ -196,7 +196,7 @@ func deployTwin(t *testing.T, artifacts string) {
 		p.run(3, "deploy", "--only", "aws", "--yes")
 		p.run(3, "destroy", "--only", "aws", "--yes", "--confirm", "dam")
 		if got, err := os.ReadFile(connections); err != nil || string(got) != broken {
-			t.Errorf("a broken connection file was changed: %v", err)
+			t.Errorf("a broken credentials file was changed: %v", err)
 		}
 	}
 	p.write("config_inter_cloud.json", given)

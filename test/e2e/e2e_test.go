@@ -136,7 +136,7 @@ func read(t *testing.T, file string) series {
 	return s
 }
 
-// hotreaderCommand runs the command to its end and returns its standard output.
+// hotreaderCommand runs the command to its end and returns its stdout.
 func hotreaderCommand(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer

@@ -110,7 +110,7 @@ func TestWorkedExamplesOfLayouts(t *testing.T) {
 	}
 }
 
-// inspected runs inspect on a worked example's store as if nobody had told of its layout:
+// inspected runs inspect on a worked example's store as if its layout were not known:
 // it finds the layout that the example has, and a command that shows the item's value.
 func inspected(t *testing.T, w worked, env []string) {
 	t.Helper()

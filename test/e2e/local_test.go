@@ -219,7 +219,7 @@ func TestPitfall13EveryExampleIsWired(t *testing.T) {
 				}
 			}
 			if _, err := os.Stat(filepath.Join(dir, "config_inter_cloud.json")); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("the clouds' connection file was touched: %v", err)
+				t.Errorf("the clouds' credentials file was touched: %v", err)
 			}
 		})
 	}
@@ -398,7 +398,7 @@ func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 	}{
 		{name: "token of the reader", l4: config.AWS, env: env{config.History: {"INTER_CLOUD_TOKEN": token}, config.LastEntry: {"INTER_CLOUD_TOKEN": token}}, broken: "reader on aws"},
 		{name: "token of the API", l4: config.AWS, env: env{config.API: {"INTER_CLOUD_TOKEN": token}}, broken: "API on azure"},
-		{name: "token of both", l4: config.GCP, env: env{config.API: {"INTER_CLOUD_TOKEN": token}, config.History: {"INTER_CLOUD_TOKEN": token}}, broken: "connection file"},
+		{name: "token of both", l4: config.GCP, env: env{config.API: {"INTER_CLOUD_TOKEN": token}, config.History: {"INTER_CLOUD_TOKEN": token}}, broken: "credentials file"},
 		{name: "URL of one reader", l4: config.AWS, env: env{config.History: {"REMOTE_READER_URL": garbage}}, broken: "reader on aws"},
 		{name: "URL of the reader", l4: config.GCP, env: env{config.History: {"REMOTE_READER_URL": garbage}}, broken: "reader on gcp"},
 		{name: "container", l4: config.AWS, env: env{config.API: {"COSMOS_DB_CONTAINER": "dropped"}}, broken: "hot storage on azure"},
@@ -439,7 +439,7 @@ func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 	}
 }
 
-// A function that does not start is told of with its own words, and nothing is
+// A function that does not start is reported with its own words, and nothing is
 // left running.
 func TestLocalTellsWhyAFunctionDoesNotStart(t *testing.T) {
 	t.Parallel()

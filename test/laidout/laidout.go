@@ -80,6 +80,18 @@ var Shapes = []Shape{
 			`{"deviceId":"pump-7","ts":1767225601123,"temperature":21.5,"running":false}`},
 		Layout: layout.Layout{DeviceKey: "deviceId", TimeKey: "ts", TimeFormat: formats(layout.EpochMillis)},
 		Of:     "pump-7", Latest: "running=false temperature=21.5"},
+	{Name: "an IoT rule's columns, numbers as text, a place that never changes", Partition: "deviceId", Sort: "ts",
+		Items: []string{
+			`{"deviceId":"pump-7","ts":1767225600123,"temperature":20.5,"pressure":"1.013","site":{"hall":"A","x":3,"y":4.25,"z":1}}`,
+			`{"deviceId":"pump-7","ts":1767225601123,"temperature":21.5,"pressure":"1.014","site":{"hall":"A","x":3,"y":4.25,"z":1}}`},
+		Layout: layout.Layout{DeviceKey: "deviceId", TimeKey: "ts", TimeFormat: formats(layout.EpochMillis)},
+		Of:     "pump-7", Latest: "pressure=1.014 site.hall=A site.x=3 site.y=4.25 site.z=1 temperature=21.5", Says: "site.NAME"},
+	{Name: "an IoT rule's topics", Partition: "topic", Sort: "received", Keyed: true,
+		Items: []string{
+			`{"topic":"plant/p/data","received":1767225600123,"payload":{"temperature":20.5}}`,
+			`{"topic":"plant/q/data","received":1767225601123,"payload":{"temperature":21.5}}`},
+		Layout: layout.Layout{DeviceKey: "topic", TimeKey: "received", Partition: "plant/{device}/data", TimeFormat: formats(layout.EpochMillis), Properties: layout.Properties{Base: "payload"}},
+		Of:     "q", Latest: "temperature=21.5", Says: "plant/{device}/data"},
 	{Name: "an IoT rule's payload in one column", Partition: "thing", Sort: "sample_time",
 		Items: []string{
 			`{"thing":"pump-7","sample_time":1767225600,"payload":{"temperature":20.5,"motor":{"speed":900},"firmware":"1.2"},"topic":"dt/pump-7"}`,

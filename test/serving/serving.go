@@ -157,7 +157,7 @@ func (p *Process) WaitExit(t testing.TB) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Log returns what the program has written to standard output and error: all of
+// Log returns what the program has written to stdout and stderr: all of
 // it only when it has ended, for what it wrote last may be on the way.
 func (p *Process) Log() string { return p.log.String() }
 

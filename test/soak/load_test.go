@@ -100,7 +100,7 @@ func TestLoad(t *testing.T) {
 	if crowd.busy == 0 || crowd.served == 0 {
 		t.Errorf("of %d requests %d were served and %d refused: that is no overload", crowd.asked, crowd.served, crowd.busy)
 	}
-	// Fairness: whoever asks little gets it all, as if the greedy one were one of
+	// Fairness: a caller that asks little gets it all, as if the greedy one were one of
 	// a few, and not a crowd: without a wait in the queue, where its requests are.
 	for who, y := range map[string]*apart{"the modest client": calm, "the neighbour": near} {
 		if y.share() < 0.98 {

@@ -161,7 +161,7 @@ func (r *Rule) fits(f *Failure) bool {
 	})
 }
 
-// unanswered names a failure of which no service told, and what is behind it.
+// unanswered names a failure of which no service told, and its cause.
 func unanswered(err error) (name string, root error) {
 	if b, ok := errors.AsType[*Broken](err); ok {
 		return broken, b.Err

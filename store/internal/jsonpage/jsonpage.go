@@ -41,7 +41,7 @@ func (p *Page) Next() (bool, error) {
 			p.items++
 			return true, nil
 		case !p.Is(']'):
-			return false, p.Wrong("',' or ']' behind an item")
+			return false, p.Wrong("',' or ']' after an item")
 		}
 		p.inItems = false
 	}
@@ -63,7 +63,7 @@ func (p *Page) Next() (bool, error) {
 	return false, p.close()
 }
 
-// Seen returns how many items Next has told of.
+// Seen returns how many items Next has found.
 func (p *Page) Seen() int { return p.items }
 
 // member reads a member of the page, the items down to the first one.
@@ -98,7 +98,7 @@ func (p *Page) member() error {
 	return p.Skip()
 }
 
-// close checks what stands behind the page and whether it is whole.
+// close checks what follows the page and whether it is whole.
 func (p *Page) close() error {
 	if err := p.End(); err != nil {
 		return err

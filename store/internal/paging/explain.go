@@ -113,9 +113,9 @@ func (s *Scanner) nothing(device, value string) string {
 	case strings.Contains(path, "{device}"):
 		return fmt.Sprintf("no document is in %s; is the device's id right?", strings.Replace(path, "{device}", device, 1))
 	case s.template.Dated():
-		return fmt.Sprintf("the range has no items, and of the partitions only %q was looked at as a whole, which is empty; is the device's id right, and is %s where the partition's value stands?", value, s.Layout.DeviceKey)
+		return fmt.Sprintf("the range has no items, and of the partitions only %q was looked at as a whole, which is empty; is the device's id right, and does %s hold the partition's value?", value, s.Layout.DeviceKey)
 	}
-	return fmt.Sprintf("nothing has the %s %q; is the device's id right, and is %s where the id stands?", s.Layout.DeviceKey, value, s.Layout.DeviceKey)
+	return fmt.Sprintf("nothing has the %s %q; is the device's id right, and does %s hold the ID?", s.Layout.DeviceKey, value, s.Layout.DeviceKey)
 }
 
 // warnUnknown tells of the properties of which a scan found nothing and that no item
@@ -233,7 +233,7 @@ func (s *Scanner) beside(v any) string {
 	case len(s.Layout.TimeFormat) > 1:
 		return "; it would take " + settings(g) + ", but a layout reads two formats at the most"
 	case s.both(g) == "":
-		return ", and what stands around the time is not as in time_prefix and time_suffix"
+		return ", and what surrounds the time is not as in time_prefix and time_suffix"
 	}
 	return "; set time_format to " + s.both(g) + " to have both"
 }

@@ -70,7 +70,7 @@ func ramp(n int) (items []Item) {
 	return items
 }
 
-// A last entry, and any query for few rows, costs a small read.
+// A query for latest values, and any query for few rows, costs a small read.
 func smallQueries(t *testing.T, s Store) {
 	const total = 5000 // rows, one a second; b is in every 100th, c in none
 	items := ramp(total)
@@ -319,7 +319,7 @@ func triedAgain(t *testing.T, s Store) {
 	}
 }
 
-// An error in the middle comes behind the rows before it.
+// An error in the middle comes after the rows before it.
 func errorLast(t *testing.T, s Store) {
 	for fail, code := range map[string]hotreader.Code{Damaged: hotreader.CodeCorrupt, Forbidden: hotreader.CodeForbidden} {
 		played := &Service{Items: ramp(4), Ends: []int{2}, Fails: func(request int) string {

@@ -25,7 +25,7 @@ type Answer struct {
 	Body   string
 	Header map[string]string
 	Fail   error // instead of an answer
-	Cut    int   // > 0: the body breaks off behind so many bytes
+	Cut    int   // > 0: the body breaks off after so many bytes
 }
 
 // Sent is a request as it arrived.
@@ -34,7 +34,7 @@ type Sent struct {
 	Header            http.Header
 }
 
-// A Fake is a service behind a client's transport: it gives the answers in turn
+// A Fake is a service in place of a client's transport: it gives the answers in turn
 // and keeps the requests. Once they are used up, it fails the test.
 type Fake struct {
 	T        testing.TB
@@ -267,8 +267,8 @@ func WantAllocations(t testing.TB, properties []string, few, many int, s func(ro
 }
 
 // RealPages writes records, whose property n counts from 0, and reads them both
-// ways and their last entry from a real service. It returns what that cost: each
-// whole read, and the last entry.
+// ways and their latest values from a real service. It returns what that cost: each
+// whole read, and the latest values.
 func RealPages(t *testing.T, s hotreader.Store, records []hotreader.Record) (whole []*hotreader.Stats, last *hotreader.Stats) {
 	if err := s.Write(t.Context(), "d", records); err != nil {
 		t.Fatal(err)

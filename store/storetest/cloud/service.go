@@ -31,7 +31,7 @@ type Service struct {
 	Ends  []int                    // where pages end, beside where the asker's limit ends them; at the same place twice: an empty page
 	Fails func(request int) string // what it does instead of answering, "" = it answers; nil = it always answers
 	Stuck bool                     // each answer goes on where it began
-	Cut   int                      // > 0: answers end behind so many bytes, and nobody notices
+	Cut   int                      // > 0: answers end after so many bytes, and nobody notices
 
 	mu     sync.Mutex
 	ended  int   // pages that ended at one of Ends

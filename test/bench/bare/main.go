@@ -17,7 +17,7 @@ func main() {
 		os.Exit(1)
 	}
 	err := http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "ok\n") // whoever asked may be gone
+		_, _ = io.WriteString(w, "ok\n") // the caller may be gone
 	}))
 	fmt.Fprintln(os.Stderr, "serve:", err)
 	os.Exit(1)

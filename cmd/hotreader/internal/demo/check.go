@@ -255,11 +255,11 @@ func (k *check) compare(what, property string, got, want []point, same func(a, b
 	for i := range min(len(got), len(want)) {
 		g, w := got[i], want[i]
 		if !g.time.Equal(w.time) {
-			wrong("point %d is of %s, want %s", i+1, stamp(g.time), stamp(w.time))
+			wrong("point %d is of %s, expected %s", i+1, stamp(g.time), stamp(w.time))
 			return
 		}
 		if !same(g.value, w.value) {
-			wrong("at %s got %v, want %v", stamp(g.time), g.value, w.value)
+			wrong("at %s got %v, expected %v", stamp(g.time), g.value, w.value)
 			return
 		}
 	}
@@ -409,7 +409,7 @@ func (k *check) lastEntry() error {
 			}
 			got = []point{{newest.time, v}} // this answer carries no times
 		}
-		k.compare("last entry", name, got, []point{newest}, hotreader.Same)
+		k.compare("latest values", name, got, []point{newest}, hotreader.Same)
 	}
 	return nil
 }

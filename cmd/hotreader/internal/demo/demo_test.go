@@ -64,7 +64,7 @@ func TestCheckFindsDifferences(t *testing.T) {
 		want   string
 	}{
 		{"a row less", func(r []hotreader.Record) []hotreader.Record { return slices.Delete(r, 100, 101) }, "ascending temperature: point 1"},
-		{"the last row less", func(r []hotreader.Record) []hotreader.Record { return r[:len(r)-1] }, "last entry "}, // the event's end is the truth's, so its row is not asked for
+		{"the last row less", func(r []hotreader.Record) []hotreader.Record { return r[:len(r)-1] }, "latest values "}, // the event's end is the truth's, so its row is not asked for
 
 		{"a row more", func(r []hotreader.Record) []hotreader.Record {
 			more := r[len(r)-1]
@@ -75,7 +75,7 @@ func TestCheckFindsDifferences(t *testing.T) {
 		{"a whole number", func(r []hotreader.Record) []hotreader.Record {
 			set(&r[9], "speed", hotreader.Int64Value(-1))
 			return r
-		}, "want -1"},
+		}, "expected -1"},
 		{"a boolean", func(r []hotreader.Record) []hotreader.Record {
 			set(&r[9], "running", hotreader.BoolValue(!field(r[9], "running").Bool()))
 			return r
@@ -83,7 +83,7 @@ func TestCheckFindsDifferences(t *testing.T) {
 		{"a text", func(r []hotreader.Record) []hotreader.Record {
 			set(&r[2000], "state", hotreader.StringValue([]byte("asleep")))
 			return r
-		}, `want "asleep"`},
+		}, `expected "asleep"`},
 		{"a digit far behind", func(r []hotreader.Record) []hotreader.Record {
 			v := field(r[9], "vibration")
 			set(&r[9], "vibration", hotreader.NumberValue(append(slices.Clone(v.Text()), "00000000000000000001"...)))
@@ -117,10 +117,10 @@ func TestCompare(t *testing.T) {
 		wrong     string
 	}{
 		{points("1", "2.50"), points("1.0", "2.5"), ""},
-		{points("1", "2"), points("1", "3"), "w p: at 2026-03-02T12:00:01Z got 2, want 3"},
+		{points("1", "2"), points("1", "3"), "w p: at 2026-03-02T12:00:01Z got 2, expected 3"},
 		{points("1"), points("1", "3"), "w p: 1 of 2 points are missing, the first of 2026-03-02T12:00:01Z"},
 		{points("1", "2", "3"), points("1"), "w p: 2 points too many, the first of 2026-03-02T12:00:01Z"},
-		{points("1", "2")[1:], points("1"), "w p: point 1 is of 2026-03-02T12:00:01Z, want 2026-03-02T12:00:00Z"},
+		{points("1", "2")[1:], points("1"), "w p: point 1 is of 2026-03-02T12:00:01Z, expected 2026-03-02T12:00:00Z"},
 		{nil, nil, "w p: nothing was there to compare"},
 	} {
 		k := check{result: &Result{}}

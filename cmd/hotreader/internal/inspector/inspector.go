@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -88,6 +89,33 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 	return r, err
 }
 
+// Config is what config_hot_reader.json says of a store that exists: its names, from the
+// URL, and the layout.
+func (r *Result) Config() map[string]any {
+	address, query, _ := strings.Cut(r.Store, "?")
+	scheme, address, _ := strings.Cut(address, "://")
+	parts := append(strings.SplitN(address, "/", 3), "", "")
+	cloud, names := "aws", map[string]string{"table": address}
+	switch scheme {
+	case "dynamodb":
+		if values, err := url.ParseQuery(query); err == nil {
+			names["region"] = values.Get("region")
+		}
+	case "cosmos":
+		account, _, _ := strings.Cut(parts[0], ".")
+		cloud, names = "azure", map[string]string{"cosmos_account": account, "database": parts[1], "container": parts[2]}
+	case "firestore":
+		cloud, names = "gcp", map[string]string{"project": parts[0], "database": parts[1], "collection": parts[2]}
+	}
+	maps.DeleteFunc(names, func(_, value string) bool { return value == "" })
+	all, l := map[string]any{cloud: names}, r.Layout
+	l.Collection = "" // it is among the names
+	if !reflect.DeepEqual(l, layout.Layout{}) {
+		all["layout"] = l
+	}
+	return all
+}
+
 // tidy makes lists of what is missing, as JSON's readers like it.
 func tidy(r layout.Report) layout.Report {
 	for _, list := range []*[]string{&r.Devices, &r.Reasons, &r.NotPlaced, &r.Problems} {
@@ -114,7 +142,7 @@ func (r *Result) try(ctx context.Context, o *Options) error {
 	}
 	command := "latest"
 	if r.Latest, err = latest(ctx, store, q); err == nil && len(r.Latest) == 0 && !r.Newest.IsZero() {
-		// As where the newest lies behind more empty partitions than are looked into.
+		// As where the newest lies beyond more empty partitions than are looked into.
 		command = fmt.Sprintf("query --start %[1]s --end %[1]s", r.Newest.Format(time.RFC3339Nano))
 		q.Start, q.End = r.Newest, r.Newest
 		r.Latest, err = latest(ctx, store, q)

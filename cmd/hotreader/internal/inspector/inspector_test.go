@@ -98,3 +98,22 @@ func TestWithLayout(t *testing.T) {
 		t.Errorf("%s, %v\nwant %s", got, err, want)
 	}
 }
+
+func TestConfig(t *testing.T) {
+	l := layout.Layout{TimeKey: "ts", Collection: "devices/{device}/telemetry"}
+	for _, c := range []struct{ store, want string }{
+		{"dynamodb://telemetry?region=eu-central-1&time_key=ts", `{"aws":{"region":"eu-central-1","table":"telemetry"},"layout":{"time_key":"ts"}}`},
+		{"dynamodb://arn:aws:dynamodb:eu-central-1:123456789012:table/telemetry", `{"aws":{"table":"arn:aws:dynamodb:eu-central-1:123456789012:table/telemetry"},"layout":{"time_key":"ts"}}`},
+		{"cosmos://plant.documents.azure.com/iot/messages", `{"azure":{"container":"messages","cosmos_account":"plant","database":"iot"},"layout":{"time_key":"ts"}}`},
+		{"firestore://p/(default)/devices/{device}/telemetry?time_key=ts", `{"gcp":{"collection":"devices/{device}/telemetry","database":"(default)","project":"p"},"layout":{"time_key":"ts"}}`},
+	} {
+		got, err := json.Marshal((&Result{Store: c.store, Layout: l}).Config())
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: %s, %v; want %s", c.store, got, err, c.want)
+		}
+	}
+	got, err := json.Marshal((&Result{Store: "dynamodb://t"}).Config())
+	if want := `{"aws":{"table":"t"}}`; err != nil || string(got) != want {
+		t.Errorf("the default layout: %s, %v; want %s", got, err, want)
+	}
+}

@@ -226,11 +226,11 @@ func TestOldPeersOtherAnswers(t *testing.T) {
 	_, err := read(t.Context(), t, reader(t, answer(series("t", value)+"}")), q)
 	wantError(t, err, hotreader.CodeProtocol, "all rows that came (1) are outside of the range")
 	_, err = read(t.Context(), t, reader(t, answer(series("x", value)+"}")), query)
-	wantError(t, err, hotreader.CodeProtocol, "nobody asked for", "x")
+	wantError(t, err, hotreader.CodeProtocol, "not requested", "x")
 	last := query
 	last.Last = true
 	_, err = read(t.Context(), t, reader(t, answer(`{"propertyValues":{"x":{"propertyValue":{"doubleValue":1}}}}`)), last)
-	wantError(t, err, hotreader.CodeProtocol, "nobody asked for")
+	wantError(t, err, hotreader.CodeProtocol, "not requested")
 
 	for q, body := range map[*hotreader.Query]string{
 		&query: series("t", value+`,{"time":"2026-03-01T00:00:01Z","value":{"doubleValue":"NaN"}}`),

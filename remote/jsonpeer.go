@@ -131,7 +131,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	case err != nil:
 		return nil, x.parseError(err)
 	case len(token) > maxNext:
-		return nil, x.fail(hotreader.CodeProtocol, fmt.Errorf("the peer sent a nextToken of %d characters; want %d at most", len(token), maxNext))
+		return nil, x.fail(hotreader.CodeProtocol, fmt.Errorf("the peer sent a nextToken of %d characters; expected %d at most", len(token), maxNext))
 	case p.tokens[token]:
 		return nil, x.fail(hotreader.CodeProtocol, errors.New("the peer sent the same nextToken again"))
 	case token != "" && len(rows) == 0:
@@ -174,7 +174,7 @@ func (p *pages) yieldAll() error {
 			continue
 		}
 		if yielded > 0 {
-			return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("page %d goes back behind %s", n, held[complete-1].Time.Format(time.RFC3339Nano)))
+			return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("page %d goes back before %s", n, held[complete-1].Time.Format(time.RFC3339Nano)))
 		}
 		if size += p.size; size > maxHeld {
 			return p.x.fail(hotreader.CodeTooLarge, fmt.Errorf(
@@ -182,7 +182,7 @@ func (p *pages) yieldAll() error {
 		}
 		before := cells(held)
 		if held, unordered = p.sort(append(held, page...)), true; p.token != "" && cells(held) == before {
-			return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken, and behind it nothing new"))
+			return p.x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken, and after it nothing new"))
 		}
 	}
 	if err := p.give(held); err != nil {
