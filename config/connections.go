@@ -490,9 +490,8 @@ func Within(dir, path string) bool {
 		}
 		return name
 	}
-	dir = resolved(dir)
 	for _, path := range []string{resolved(path), filepath.Join(resolved(filepath.Dir(path)), filepath.Base(path))} {
-		rel, err := filepath.Rel(dir, path)
+		rel, err := filepath.Rel(resolved(dir), path)
 		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 			return true
 		}

@@ -140,8 +140,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	twin := awslambda.Twin{
 		Devices:   twinmaker.Devices{Twin: f.Twin, Catalog: devices, Lookup: twinmaker.CacheLookup(awslambda.Lookup(getenv))},
 		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src)), LookBack: f.LookBack},
-		Logger:    logger, Observer: seen, TraceID: seen.TraceID,
-		Reuse: lambdacontext.MaxConcurrency() == 1,
+		Logger:    logger, Observer: seen, TraceID: seen.TraceID, Reuse: lambdacontext.MaxConcurrency() == 1,
 	}
 	if keys := who.PageKeys(); keys != nil {
 		twin.Responder.Keys, twin.Responder.Renew = func() [][]byte { return keys.Keys(tokenPurpose) }, keys.Renew

@@ -56,10 +56,10 @@ resource "google_cloud_run_v2_service" "hotreader" {
     timeout         = "60s"
     encryption_key  = var.kms_key
 
-    # 16 answers at once fit into 448 MB, and others may wait for their turn. In less
-    # memory there are as many requests as have the largest answer, 20 MB, beside the
-    # program and its cache.
-    max_instance_request_concurrency = var.memory_mb >= 448 ? 80 : max(1, floor((var.memory_mb - 128) / 20))
+    # 16 answers at once fit into 512 MB, of which 478 were used at most, and others
+    # may wait for their turn. In less memory there are as many requests as have the
+    # largest answer, 20 MB, beside the program and its cache.
+    max_instance_request_concurrency = var.memory_mb >= 512 ? 80 : max(1, floor((var.memory_mb - 128) / 20))
 
     scaling {
       min_instance_count = 0
