@@ -31,7 +31,7 @@ test: engines ## all tests, with the race detector, on real engines (fetched if 
 
 .PHONY: proof
 proof: engines ## the real series under every layout, on every engine; a zoom over ten million rows; completion in bash, zsh and fish; what is too long for make test
-	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... ./test/tiers ./test/page ./test/programs ./cmd/... | grep -v '^=== '
+	$(ENGINES) $(GO) test -count 1 -tags engines,proof -vet=off -timeout 60m -run 'TestProof' -v ./store/... ./test/tiers ./test/page ./test/programs ./test/e2e ./cmd/... | grep -v '^=== '
 
 .PHONY: nine
 nine: engines ## the nine routes alone, and the matrix of what came over them

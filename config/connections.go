@@ -17,6 +17,7 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
+	"hotreader/internal/jsontext"
 	"hotreader/route"
 )
 
@@ -33,7 +34,16 @@ type Connection struct {
 	Token         Secret
 	PreviousToken Secret    // still accepted; zero = none
 	RotatedAt     time.Time // when Token replaced PreviousToken; zero = never
+
+	// The tokens that the twin's cloud signs for its functions, and the API takes:
+	// "" = none. Of several functions with identities of their own, Subject has all.
+	Issuer, Audience, Subject string
+
+	PageKey Secret // page tokens are signed with it; zero = with Token
 }
+
+// Subjects are those of Subject.
+func (c *Connection) Subjects() []string { return strings.Split(c.Subject, ",") }
 
 // fileConnections is one of the two homes of a token; the other is the clouds'
 // secret stores.
@@ -153,7 +163,19 @@ func (p *problems) connection(c *file, m member) {
 		return
 	}
 	var conn Connection
-	p.members(where, m.value, p.connectionFields(l3, &conn)...)
+	entry := p.members(where, m.value, p.connectionFields(l3, &conn)...)
+	claims := 0
+	for _, name := range []string{"issuer", "audience", "subject"} {
+		if given(entry.get(name)) {
+			claims++
+		}
+	}
+	switch {
+	case claims%3 != 0:
+		p.add(where, "is missing one of issuer, audience and subject while others are there; want all three, or none")
+	case claims == 0 && jsontext.KindOf(m.value) == jsontext.Object && !given(entry.get("token")):
+		p.add(below(where, "token"), "is missing; a connection without a token, or a subject, is of no use")
+	}
 	c.known[m.name] = conn
 }
 
@@ -178,7 +200,7 @@ func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
 				p.add(where, "%s", wrong)
 			}
 		}},
-		{name: "token", need: "a connection without a token is of no use", is: aText, read: func(where string, raw json.RawMessage) { conn.Token = p.token(where, raw) }},
+		{name: "token", is: aText, read: func(where string, raw json.RawMessage) { conn.Token = p.token(where, raw) }},
 		{name: "previous_token", is: aText, read: func(where string, raw json.RawMessage) {
 			conn.PreviousToken = p.token(where, raw)
 			if !conn.Token.IsZero() && conn.PreviousToken.Equal(conn.Token) {
@@ -193,7 +215,25 @@ func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
 			}
 			conn.RotatedAt = at
 		}},
+		{name: "issuer", is: claim, read: func(where string, raw json.RawMessage) {
+			conn.Issuer = p.claim(where, raw)
+			if wrong := identity.CheckIssuer(conn.Issuer); conn.Issuer != "" && wrong != "" {
+				p.add(where, "%.100q %s", conn.Issuer, wrong)
+			}
+		}},
+		{name: "audience", is: claim, read: func(where string, raw json.RawMessage) { conn.Audience = p.claim(where, raw) }},
+		{name: "subject", is: claim, read: func(where string, raw json.RawMessage) { conn.Subject = p.claim(where, raw) }},
+		{name: "page_key", is: aText, read: func(where string, raw json.RawMessage) { conn.PageKey = p.token(where, raw) }},
 	}
+}
+
+// claim reads what a token that a cloud signs says.
+func (p *problems) claim(where string, raw json.RawMessage) string {
+	text, ok := p.text(where, raw)
+	if ok && !claim.fits(text) {
+		p.add(where, "%.60q does not fit; want %s", text, claim.want)
+	}
+	return text
 }
 
 // token reads a token. No problem repeats it.
@@ -251,6 +291,10 @@ func (c *Connections) Put(id string, conn Connection) {
 		rotated = conn.RotatedAt.UTC().Format(time.RFC3339Nano)
 	}
 	set("rotated_at", rotated, old.RotatedAt.Equal(conn.RotatedAt))
+	set("issuer", conn.Issuer, old.Issuer == conn.Issuer)
+	set("audience", conn.Audience, old.Audience == conn.Audience)
+	set("subject", conn.Subject, old.Subject == conn.Subject)
+	set("page_key", conn.PageKey.Reveal(), old.PageKey.Equal(conn.PageKey))
 	s.entries.set(id, entry.text())
 	s.known[id] = conn
 }

@@ -140,6 +140,24 @@ func TestConnectionsWithoutURL(t *testing.T) {
 	}
 }
 
+// A connection may go without a token where the twin's cloud says who asks.
+func TestConnectionsWithIdentity(t *testing.T) {
+	dir := t.TempDir()
+	want := Connection{Provider: AWS, URL: "https://h/prod", Issuer: "https://accounts.google.com", Audience: "hotreader-hall", Subject: "a,b", PageKey: NewSecret(tokenB)}
+	c := open(t, dir)
+	c.Put(connID, want)
+	save(t, c)
+	got, _ := open(t, dir).Get(connID)
+	if !got.PageKey.Equal(want.PageKey) || got.Issuer != want.Issuer || got.Audience != want.Audience || !slices.Equal(got.Subjects(), []string{"a", "b"}) {
+		t.Errorf("%+v", got)
+	}
+	c.Put(connID, Connection{Provider: AWS, URL: want.URL, Token: NewSecret(tokenA)})
+	save(t, c)
+	if text := content(t, dir); strings.Contains(text, "subject") || strings.Contains(text, "page_key") {
+		t.Errorf("what is gone is still there: %s", text)
+	}
+}
+
 func TestConnectionsKeepWhatIsNotTheirs(t *testing.T) {
 	dir := folder(t, map[string]string{fileConnections: otherFile})
 	c := open(t, dir)
@@ -207,6 +225,11 @@ func TestPitfall16BrokenConnectionsAreLeftAlone(t *testing.T) {
 		{"token with a blank", entry(connID, `{"provider":"aws","token":"`+tokenA+` "}`), "config_inter_cloud.json: connections." + connID + ".token: has a blank at an end"},
 		{"previous token is the current one", entry(connID, `{`+good+`,"previous_token":"`+tokenA+`"}`), "config_inter_cloud.json: connections." + connID + ".previous_token: is the current token"},
 		{"rotated_at", entry(connID, `{`+good+`,"rotated_at":"yesterday"}`), "config_inter_cloud.json: connections." + connID + `.rotated_at: "yesterday" is no time`},
+		{"half an identity", entry(connID, `{`+good+`,"issuer":"https://i.example.com","subject":"s"}`), "config_inter_cloud.json: connections." + connID + ": is missing one of issuer, audience and subject"},
+		{"issuer in the clear", entry(connID, `{`+good+`,"issuer":"http://i.example.com","subject":"s","audience":"a"}`), "config_inter_cloud.json: connections." + connID + `.issuer: "http://i.example.com" `},
+		{"subject with a blank", entry(connID, `{`+good+`,"issuer":"https://i.example.com","subject":"s t","audience":"a"}`), "config_inter_cloud.json: connections." + connID + `.subject: "s t" does not fit`},
+		{"short page key", entry(connID, `{`+good+`,"page_key":"tooshort"}`), "config_inter_cloud.json: connections." + connID + ".page_key: it has 8 bytes"},
+		{"neither token nor identity", entry(connID, `{"provider":"aws","url":"https://h"}`), "config_inter_cloud.json: connections." + connID + ".token: is missing"},
 		{"key mistyped", entry(connID, `{`+good+`,"previous_tokn":"x"}`), "config_inter_cloud.json: connections." + connID + ".previous_tokn: is unknown; did you mean previous_token?"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -34,8 +34,9 @@ type Options struct {
 	GCP   GCPOptions
 
 	Settings
-	MemoryMB int // of a function; 0 = the module's default
-	LogDays  int // how long logs are kept; 0 = the module's default
+	MemoryMB int    // of a function; 0 = the module's default
+	LogDays  int    // how long logs are kept; 0 = the module's default
+	Identity string // federated, or the shared token: token, ""
 
 	// OTel are OpenTelemetry's variables that each function gets; nil = none.
 	OTel map[string]string
@@ -74,6 +75,7 @@ type AzureOptions struct {
 	CosmosAccount string // existing, in ResourceGroup; "" = one is made
 	Database      string // existing, in CosmosAccount; "" = one is made
 	Container     string // existing, in Database; "" = one is made
+	Audience      string // of the tokens of a federated twin
 
 	MaxInstances     int      // 0 = the module's default
 	AllowedIPs       []string // networks that may call the app; none = all
@@ -141,6 +143,7 @@ func LoadProject(dir string) (*Project, error) {
 	l.devices()
 	l.options()
 	l.lower()
+	l.identity()
 	if err := l.err(op); err != nil {
 		return nil, err
 	}

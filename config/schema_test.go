@@ -180,6 +180,7 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 	least := 32
 	connection := objectOf(t, p.connectionFields(AWS, new(Connection)), map[string]*jsonschema.Schema{"url": exactly(`^(https?://[^\s]+)?$`)})
 	connection.Properties["token"].MinLength = &least
+	connection.AnyOf = []*jsonschema.Schema{{Required: []string{"token"}}, {Required: []string{"issuer", "audience", "subject"}}}
 	connections := kind("object")
 	connections.PatternProperties = map[string]*jsonschema.Schema{"^(aws|azure|gcp)_l4_to_(aws|azure|gcp)_l3(hot|cold|archive)_read$": connection}
 	connections.AdditionalProperties = kind("object")

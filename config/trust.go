@@ -60,7 +60,36 @@ func (e *env) trust(text string, secret func(string) string) (all []identity.Tru
 var (
 	callerName = shape{pattern: `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`, want: "1 to 64 of a-z, A-Z, 0-9, ., _ and -"}
 	claim      = shape{pattern: `^[\x21-\x7e]{1,1000}$`, want: "up to 1,000 printable characters without a blank"}
+
+	identities = words{"identity", []string{"token", federated}}
 )
+
+const federated = "federated"
+
+// Federated reports whether the twin's functions prove who they are to APIs on other
+// clouds with tokens that their own cloud signs.
+func (p *Project) Federated() bool { return p.Options.Identity == federated && p.crosses() }
+
+// crosses reports whether the twin's functions ask the API of another cloud.
+func (p *Project) crosses() bool {
+	return slices.ContainsFunc(p.Tiers(), func(t Tier) bool { return t.Cloud != p.L4 })
+}
+
+// Audience is what the tokens of a federated twin are for.
+func (p *Project) Audience() string {
+	if p.L4 == Azure {
+		return p.Options.Azure.Audience
+	}
+	return "hotreader-" + p.Twin
+}
+
+// identity checks what federation needs beside its key.
+func (l *loader) identity() {
+	if l.Federated() && l.Audience() == "" {
+		l.add(fileOptions+": azure.audience", "is missing while identity is federated and the twin is on Azure, which issues tokens for app registrations alone; "+
+			"make one for the twin (az ad app create --display-name %[1]s-hot-reader --identifier-uris api://TENANT/%[1]s-hot-reader, then az ad sp create --id of its appId), and name its URI here", l.Twin)
+	}
+}
 
 // reservedNames are what logs call those with the shared token, and those without any.
 var reservedNames = []string{"current", "previous", "none"}
@@ -106,14 +135,14 @@ func (e *env) proof() {
 	e.Trust = e.trust(e.get(trustVariable), e.checkSecret)
 	kind := "token"
 	if text := e.trimmed(way); text != "" {
-		if err := (words{"identity", []string{"token", "federated"}}).parse(text, &kind); err != nil {
+		if err := identities.parse(text, &kind); err != nil {
 			e.add(way, "%w", err)
 		}
 	}
 	switch text := e.trimmed(audience); {
-	case kind == "federated" && text == "":
+	case kind == federated && text == "":
 		e.add(audience, "is not set while %s is federated; want the audience that the remote API expects in a token", way)
-	case kind != "federated" && text != "":
+	case kind != federated && text != "":
 		e.add(audience, "is set, but %s is not federated; set it, or unset %s", way, audience)
 	case text != "" && !claim.fits(text):
 		e.add(audience, "does not fit; want %s", claim.want)
@@ -133,11 +162,10 @@ func (e *env) proof() {
 func (e *env) proven() {
 	const static, named = "INTER_CLOUD_TOKEN", "INTER_CLOUD_TOKEN_SECRET"
 	trusts := e.trimmed(trustVariable) != ""
-	federated := strings.EqualFold(e.trimmed("HOTREADER_IDENTITY"), "federated")
 	switch {
 	case e.Role == API && !trusts:
 		e.add(static, "is not set, and %s neither; the API does not start without a token: set one of them, or HOTREADER_TRUST", named)
-	case (e.RemoteURL != "" || e.Cold.Remote != "" || e.Archive.Remote != "") && !federated:
+	case (e.RemoteURL != "" || e.Cold.Remote != "" || e.Archive.Remote != "") && !strings.EqualFold(e.trimmed("HOTREADER_IDENTITY"), federated):
 		e.add(static, "is not set, and %s neither, but the URL of a remote API is; set one of them to the token of the remote API, or HOTREADER_IDENTITY to federated", named)
 	case e.Role == API && e.trimmed("HOTREADER_PAGE_KEY_SECRET") == "":
 		e.add("HOTREADER_PAGE_KEY_SECRET", "is not set, and neither is %s; want the name of the secret that page tokens are signed with", static)

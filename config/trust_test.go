@@ -76,6 +76,39 @@ func TestTrust(t *testing.T) {
 	}
 }
 
+// identity of a project: what goes, what it needs, and where there is nothing to prove.
+func TestIdentityOfAProject(t *testing.T) {
+	for _, c := range []struct {
+		l3, l4, options string
+		audience        string // "" = not federated
+		wrong           string // "" = nothing
+	}{
+		{"aws", "google", `{}`, "", ""},
+		{"aws", "google", `{"identity":"token"}`, "", ""},
+		{"aws", "google", `{"identity":"Federated"}`, "hotreader-factory", ""},
+		{"azure", "aws", `{"identity":"federated"}`, "hotreader-factory", ""},
+		{"aws", "azure", `{"identity":"federated","azure":{"audience":"api://tenant/factory"}}`, "api://tenant/factory", ""},
+		{"aws", "azure", `{"identity":"federated"}`, "", "azure.audience: is missing while identity is federated"},
+		{"azure", "azure", `{"identity":"federated"}`, "", ""},
+		{"aws", "google", `{"identity":"federation"}`, "", `identity: "federation"`},
+		{"aws", "azure", `{"identity":"federated","azure":{"audience":"a b"}}`, "", "azure.audience: "},
+	} {
+		files := goodProject()
+		files[fileProviders] = `{"layer_3_hot_provider":"` + c.l3 + `","layer_4_provider":"` + c.l4 + `"}`
+		files[fileOptions] = c.options
+		p, err := LoadProject(folder(t, files))
+		if c.wrong != "" {
+			if err == nil || !strings.Contains(err.Error(), "config_hot_reader.json: "+c.wrong) {
+				t.Errorf("%s to %s, %s: %v", c.l4, c.l3, c.options, err)
+			}
+			continue
+		}
+		if err != nil || p.Federated() != (c.audience != "") || c.audience != "" && p.Audience() != c.audience {
+			t.Errorf("%s to %s, %s: %+v, %v", c.l4, c.l3, c.options, p, err)
+		}
+	}
+}
+
 // FuzzTrust: whatever HOTREADER_TRUST holds, its callers are told apart, each proves
 // itself in one way, and each has a list of devices that can be read.
 func FuzzTrust(f *testing.F) {

@@ -50,6 +50,10 @@ type Engine struct {
 	// Rotate; 0 = 30 s, negative = it is not waited for.
 	Drain time.Duration
 
+	// Finish ends a change from the token to federation, or back, of a run with Only:
+	// the other side is deployed, too.
+	Finish bool
+
 	// Now is the time; nil = time.Now.
 	Now func() time.Time
 }
@@ -249,10 +253,10 @@ func writeOnce(name, text string) error {
 }
 
 // tokenText is what the secret of side s is to hold. A side that only asks needs
-// the current token alone.
+// the current token alone; one that signs is asked by people, and sends it to nobody.
 func tokenText(s topology.Side, c config.Connection) string {
 	text := c.Token.Reveal()
-	if s.Asked() && text != "" && !c.PreviousToken.IsZero() {
+	if (s.Asked() || s.Signs) && text != "" && !c.PreviousToken.IsZero() {
 		text += "," + c.PreviousToken.Reveal()
 	}
 	return text
@@ -267,7 +271,7 @@ func tokenVersion(text string) int {
 
 // folder returns side s's work folder.
 func (w *work) folder(s topology.Side) (*folder, error) {
-	secrets := []string{w.conn.Token.Reveal(), w.conn.PreviousToken.Reveal()}
+	secrets := []string{w.conn.Token.Reveal(), w.conn.PreviousToken.Reveal(), w.conn.PageKey.Reveal()}
 	env, notes, err := environment(w.environ, secrets...)
 	if err != nil {
 		return nil, err
@@ -291,6 +295,9 @@ func (w *work) folder(s topology.Side) (*folder, error) {
 			f.secret = config.NewToken().Reveal()
 		}
 	}
+	if w.hasPageKey(s) {
+		f.pageKey = cmp.Or(w.conn.PageKey.Reveal(), config.NewToken().Reveal()) // as above
+	}
 	return f, nil
 }
 
@@ -304,6 +311,13 @@ func (w *work) inputs(s topology.Side, unknown string) (in render.Inputs, pendin
 			in.TokenVersion = tokenVersion(text)
 		}
 	}
+	if w.hasPageKey(s) {
+		in.PageKeyVersion = 1
+		if !w.conn.PageKey.IsZero() {
+			in.PageKeyVersion = tokenVersion(w.conn.PageKey.Reveal())
+		}
+	}
+	in.Trust = w.trust(s, unknown)
 	url := func(cloud config.Cloud) string {
 		if w.urls[cloud] == "" && !slices.Contains(pending, string(cloud)) {
 			pending = append(pending, string(cloud))
@@ -388,7 +402,8 @@ func (w *work) save() error {
 
 func sameConnection(a, b config.Connection) bool {
 	return a.Provider == b.Provider && a.Function == b.Function && a.URL == b.URL &&
-		a.Token.Equal(b.Token) && a.PreviousToken.Equal(b.PreviousToken) && a.RotatedAt.Equal(b.RotatedAt)
+		a.Token.Equal(b.Token) && a.PreviousToken.Equal(b.PreviousToken) && a.RotatedAt.Equal(b.RotatedAt) &&
+		a.Issuer == b.Issuer && a.Audience == b.Audience && a.Subject == b.Subject && a.PageKey.Equal(b.PageKey)
 }
 
 // again is a command line for this project, to be pasted.
@@ -463,28 +478,4 @@ func lockFolder(dir, command string) (release func(), err error) {
 		_ = os.Truncate(name, 0)
 		_ = lock.Unlock()
 	}, nil
-}
-
-// accountNote says, before AWS does, that an account lacks what a stage's access
-// log needs: the role with which API Gateway writes logs, of which an account has
-// one in a region. "" = nothing to say, also where it cannot be found out.
-func (w *work) accountNote(ctx context.Context, s topology.Side, p SidePlan) string {
-	stage := slices.ContainsFunc(p.Changes, func(c ResourceChange) bool {
-		return c.Action == Create && noun("aws_api_gateway_stage") == c.What
-	})
-	if s.Cloud != config.AWS || !stage || w.Project.Options.AWS.AccountLogRole {
-		return ""
-	}
-	lookup, err := newAWSLookup(ctx, w.Project.Options.AWS.Region)
-	if err != nil {
-		return ""
-	}
-	var account struct {
-		Role string `json:"cloudwatchRoleArn"`
-	}
-	if err := lookup.get(ctx, "/account", &account); err != nil || account.Role != "" {
-		return ""
-	}
-	return `API Gateway has no role yet with which to write logs in this account and region, so AWS will refuse the stage; ` +
-		`have one made with "aws": {"account_log_role": true} in config_hot_reader.json, or set one yourself`
 }

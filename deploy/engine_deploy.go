@@ -22,10 +22,17 @@ func (e *Engine) Plan(ctx context.Context) (Plan, error) {
 	}
 	defer end()
 	plan := Plan{Twin: w.top.Twin, Sides: []SidePlan{}}
-	for _, s := range w.sides {
+	sides, changing, err := w.between(ctx)
+	if err != nil {
+		return plan, err
+	}
+	for _, s := range sides {
 		p, err := w.planSide(ctx, s)
 		if err != nil {
 			return plan, err
+		}
+		if changing {
+			p.Notes = append(p.Notes, "the twin changes over: the APIs take both the token and what "+string(w.top.L4)+" signs, then the one that is left is taken away")
 		}
 		plan.Sides = append(plan.Sides, p)
 	}
@@ -63,6 +70,7 @@ func (w *work) told(ctx context.Context, s topology.Side, plan *tfjson.Plan, new
 	if newToken {
 		p.Notes = append(p.Notes, "a new token is made, and kept in config_inter_cloud.json under "+w.top.Connection)
 	}
+	p.Notes = append(p.Notes, w.identityNotes(s)...)
 	if note := w.accountNote(ctx, s, p); note != "" {
 		p.Notes = append(p.Notes, note)
 	}
@@ -79,6 +87,15 @@ func (e *Engine) Deploy(ctx context.Context) error {
 		return err
 	}
 	defer end()
+	switch end, err := w.changeOver(ctx); {
+	case err != nil:
+		return err
+	case !end:
+		return nil
+	}
+	if err := w.forgetIdentity(); err != nil {
+		return err
+	}
 	if err := w.deploy(ctx, w.sides); err != nil {
 		return err
 	}
@@ -90,6 +107,9 @@ func (e *Engine) Deploy(ctx context.Context) error {
 }
 
 func (w *work) deploy(ctx context.Context, sides []topology.Side) error {
+	if err := w.identify(ctx, sides); err != nil {
+		return err
+	}
 	if err := w.ready(sides); err != nil {
 		return err
 	}
@@ -110,7 +130,7 @@ func (w *work) ready(sides []topology.Side) error {
 		for _, l := range w.top.Links {
 			api := l.Cloud
 			first := slices.ContainsFunc(sides, func(s topology.Side) bool { return s.Cloud == api })
-			if !first && (w.urls[api] == "" || w.conn.Token.IsZero()) {
+			if !first && (w.urls[api] == "" || w.conn.Token.IsZero() && !w.Project.Federated()) {
 				return configError(w.command, "the twin's side on %s asks the API on %s, whose URL and token are not known; "+
 					"deploy that side first (%s --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
 					s.Cloud, api, w.again("deploy"), api, l.ID)
@@ -200,7 +220,7 @@ func (w *work) carryOut(ctx context.Context, s topology.Side, f *folder, what Si
 	}
 	// The token is in its file before any cloud has it: whoever stops us from
 	// here on leaves a token that the next run knows.
-	if s.Token {
+	if s.Token || w.hasPageKey(s) {
 		if err := w.save(); err != nil {
 			return err
 		}

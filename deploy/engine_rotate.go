@@ -50,10 +50,12 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 		return configError(op, "a rotation begins where hot storage is: run it with --only %s; then, with the new entry in config_inter_cloud.json, %s --only %s", w.top.Sides[0].Cloud, w.again("deploy"), w.sides[0].Cloud)
 	case len(w.top.Sides) > 2 && len(w.sides) == 1:
 		return configError(op, "two clouds hold this project's history, and both must take the new token before the twin sends it; leave out --only")
+	case w.changes(ctx):
+		return configError(op, "the twin changes over from the token to federation, or back; end that first: %s", w.again("deploy"))
 	case finish && w.conn.PreviousToken.IsZero():
 		return configError(op, "no rotation of %s is under way", id)
 	}
-	server := slices.DeleteFunc(slices.Clone(w.sides), func(s topology.Side) bool { return !s.Asked() })
+	server := slices.DeleteFunc(slices.Clone(w.sides), func(s topology.Side) bool { return !s.Asked() && !s.Signs })
 	if finish {
 		return w.forget(ctx, server)
 	}
@@ -66,9 +68,9 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 	if err := w.deploy(ctx, w.sides); err != nil {
 		return err
 	}
-	if len(w.sides) < 2 {
+	if len(w.sides) < 2 || w.Project.Federated() { // those who send it are other programs
 		flags := "--finish "
-		if len(w.top.Sides) > 1 {
+		if len(w.sides) < len(w.top.Sides) {
 			flags += "--only " + string(w.sides[0].Cloud) + " "
 		}
 		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: " + w.again("token rotate") + " " + flags + id})

@@ -188,7 +188,7 @@ func (f *folder) describe(m message) string {
 
 // scrub hides the token, should a message hold it against all expectation.
 func (f *folder) scrub(text string) string {
-	for part := range strings.SplitSeq(f.secret, ",") {
+	for part := range strings.SplitSeq(f.secret+","+f.pageKey, ",") {
 		if part != "" {
 			text = strings.ReplaceAll(text, part, "[token]")
 		}

@@ -30,6 +30,8 @@ type outputs struct {
 	Region    string                    `json:"region"`
 	Store     string                    `json:"store"`
 	Functions map[string]FunctionStatus `json:"functions"`
+	Identity  signed                    `json:"identity"`
+	Trust     string                    `json:"trust"`
 }
 
 // managed is a resource that stands.
@@ -52,7 +54,7 @@ func (r managed) holdsRows() bool {
 func (r managed) holdsToken() bool {
 	switch r.kind {
 	case "aws_secretsmanager_secret_version", "azurerm_key_vault_secret", "google_secret_manager_secret_version":
-		return true
+		return r.name == "token"
 	}
 	return false
 }
@@ -148,7 +150,8 @@ func (f *folder) parse(text []byte) (st standing, err error) {
 	if raw.Version != 4 {
 		return st, configError(op, "its format is version %d, and this program knows version 4", raw.Version)
 	}
-	for name, to := range map[string]any{"url": &st.outputs.URL, "region": &st.outputs.Region, "store": &st.outputs.Store, "functions": &st.outputs.Functions} {
+	for name, to := range map[string]any{"url": &st.outputs.URL, "region": &st.outputs.Region, "store": &st.outputs.Store, "functions": &st.outputs.Functions,
+		"identity": &st.outputs.Identity, "trust": &st.outputs.Trust} {
 		if v := raw.Outputs[name].Value; len(v) > 0 && string(v) != "null" {
 			if err := json.Unmarshal(v, to); err != nil {
 				return st, &hotreader.Error{Op: op + ": output " + name, Code: hotreader.CodeInternal, Err: err}

@@ -27,12 +27,14 @@ type SideStatus struct {
 	Resources   int                       `json:"resources"` // how many
 	URL         string                    `json:"url"`       // "" = nothing is public
 	Region      string                    `json:"region"`
-	Store       string                    `json:"store"`       // hot storage here; "" = none
-	Functions   map[string]FunctionStatus `json:"functions"`   // by role; nil = none
-	MakesStore  bool                      `json:"makes_store"` // hot storage was made by us, and would be destroyed
-	Drift       []ResourceChange          `json:"drift"`       // never nil; changed by hand
-	Pending     []ResourceChange          `json:"pending"`     // never nil; what the project says, and is not applied
-	Interrupted bool                      `json:"interrupted"` // a run was killed here; deploy or destroy takes it up
+	Store       string                    `json:"store"`             // hot storage here; "" = none
+	Functions   map[string]FunctionStatus `json:"functions"`         // by role; nil = none
+	Subject     string                    `json:"subject,omitempty"` // of the functions, as in config_inter_cloud.json; "" = the cloud signs nothing for them
+	Trust       string                    `json:"trust,omitempty"`   // HOTREADER_TRUST of the API
+	MakesStore  bool                      `json:"makes_store"`       // hot storage was made by us, and would be destroyed
+	Drift       []ResourceChange          `json:"drift"`             // never nil; changed by hand
+	Pending     []ResourceChange          `json:"pending"`           // never nil; what the project says, and is not applied
+	Interrupted bool                      `json:"interrupted"`       // a run was killed here; deploy or destroy takes it up
 }
 
 // TokenStatus is what is known of a connection's token.
@@ -48,6 +50,8 @@ type Status struct {
 	Twin  string       `json:"twin"`
 	Sides []SideStatus `json:"clouds"`
 	Token *TokenStatus `json:"token"` // nil = the project needs none
+
+	Identity *Identity `json:"identity,omitempty"` // how the functions prove who they are to other clouds; nil = by the token
 }
 
 // Status says what stands, and what was changed by hand. It changes nothing.
@@ -71,7 +75,8 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	if w.top.Connection != "" {
 		st.Token = &TokenStatus{Connection: w.top.Connection, Set: !w.conn.Token.IsZero(), Rotating: !w.conn.PreviousToken.IsZero(), RotatedAt: w.conn.RotatedAt}
 	}
-	return st, nil
+	st.Identity, err = w.identity(ctx)
+	return st, err
 }
 
 // Outputs says what stands on each of the project's clouds, whatever Only says,
@@ -130,6 +135,7 @@ func (w *work) sideStatus(ctx context.Context, s topology.Side) (st SideStatus, 
 	st.MakesStore = slices.ContainsFunc(all.resources, managed.holdsRows)
 	out := all.outputs
 	st.URL, st.Region, st.Store, st.Functions = out.URL, out.Region, out.Store, out.Functions
+	st.Subject, st.Trust = out.Identity.subject(), out.Trust
 	return st, f, nil
 }
 

@@ -35,13 +35,14 @@ const stopTime = 10 * time.Minute
 // folder is one cloud's work folder, and Terraform in it. All that lies there has
 // been put there by us, or by Terraform.
 type folder struct {
-	cloud  config.Cloud
-	dir    string
-	home   string            // .hotreader/CLOUD, with the journal and, without a backend, the state
-	binary string            // of Terraform or OpenTofu
-	env    map[string]string // of Terraform
-	secret string            // the token's text, "current" or "current,previous"; "" = the side has none
-	report func(Event)
+	cloud   config.Cloud
+	dir     string
+	home    string            // .hotreader/CLOUD, with the journal and, without a backend, the state
+	binary  string            // of Terraform or OpenTofu
+	env     map[string]string // of Terraform
+	secret  string            // the token's text, "current" or "current,previous"; "" = the side has none
+	pageKey string            // the key of page tokens; "" = the side has none
+	report  func(Event)
 
 	names map[string]string // the cloud's names of the resources of a plan, by address
 }
@@ -111,7 +112,13 @@ func (f *folder) terraform() (*tfexec.Terraform, error) {
 // us alone and gone afterwards. A run that was killed leaves its file to the
 // next one, which removes it (see sweep).
 func (f *folder) withToken(do func(varFile string) error) error {
-	if f.secret == "" {
+	secrets := map[string]string{}
+	for name, text := range map[string]string{"token": f.secret, "page_key": f.pageKey} {
+		if text != "" {
+			secrets[name] = text
+		}
+	}
+	if len(secrets) == 0 {
 		return do("")
 	}
 	file, err := os.CreateTemp(filepath.Dir(f.home), tokenFiles) // mode 0600
@@ -119,7 +126,7 @@ func (f *folder) withToken(do func(varFile string) error) error {
 		return err
 	}
 	defer os.Remove(file.Name())
-	text, err := json.Marshal(map[string]string{"token": f.secret})
+	text, err := json.Marshal(secrets)
 	if err == nil {
 		_, err = file.Write(text)
 	}
@@ -200,7 +207,8 @@ func (f *folder) initStamp() (stamp string, backend map[string]json.RawMessage, 
 
 // plan makes the saved plan and returns what it says, an empty one if there is
 // nothing to do. The token is not in it. failed, if not nil, is told what is wrong.
-func (f *folder) plan(ctx context.Context, failed func(*diagnostics)) (*tfjson.Plan, error) {
+// With targets it is of these addresses alone, and of what they need.
+func (f *folder) plan(ctx context.Context, failed func(*diagnostics), targets ...string) (*tfjson.Plan, error) {
 	changed := false
 	err := f.withToken(func(varFile string) error {
 		tf, err := f.terraform()
@@ -208,6 +216,9 @@ func (f *folder) plan(ctx context.Context, failed func(*diagnostics)) (*tfjson.P
 			return err
 		}
 		opts := []tfexec.PlanOption{tfexec.Out(planFile)}
+		for _, address := range targets {
+			opts = append(opts, tfexec.Target(address))
+		}
 		if varFile != "" {
 			opts = append(opts, tfexec.VarFile(varFile))
 		}

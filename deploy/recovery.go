@@ -254,7 +254,8 @@ func (f *finder) named(ctx context.Context, kind string, text func(string) strin
 // awsLookup finds the ids that AWS gives to what has a name only for people.
 type awsLookup struct {
 	cfg      aws.Config
-	endpoint string // of API Gateway
+	service  string
+	endpoint string
 }
 
 func newAWSLookup(ctx context.Context, region string) (*awsLookup, error) {
@@ -266,7 +267,7 @@ func newAWSLookup(ctx context.Context, region string) (*awsLookup, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &awsLookup{cfg: cfg, endpoint: "https://apigateway." + cfg.Region + ".amazonaws.com"}
+	l := &awsLookup{cfg: cfg, service: "apigateway", endpoint: "https://apigateway." + cfg.Region + ".amazonaws.com"}
 	if strings.HasPrefix(cfg.Region, "cn-") {
 		l.endpoint += ".cn"
 	}
@@ -356,20 +357,32 @@ func (l *awsLookup) item(ctx context.Context, path string, fits func(gatewayItem
 }
 
 func (l *awsLookup) get(ctx context.Context, path string, to any) error {
+	status, body, err := l.ask(ctx, path)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("API Gateway answered %d: %.200s", status, body)
+	}
+	return json.Unmarshal(body, to)
+}
+
+// ask sends a signed request.
+func (l *awsLookup) ask(ctx context.Context, path string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.endpoint+path, nil)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	r.Header.Set("Accept", "application/json")
 	credentials, err := l.cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	const empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of no body
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, empty, "apigateway", l.cfg.Region, time.Now()); err != nil {
-		return err
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, empty, l.service, l.cfg.Region, time.Now()); err != nil {
+		return 0, nil, err
 	}
 	client := l.cfg.HTTPClient
 	if client == nil {
@@ -377,17 +390,11 @@ func (l *awsLookup) get(ctx context.Context, path string, to any) error {
 	}
 	res, err := client.Do(r)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("API Gateway answered %s: %.200s", res.Status, body)
-	}
-	return json.Unmarshal(body, to)
+	body, err = io.ReadAll(io.LimitReader(res.Body, 8<<20))
+	return res.StatusCode, body, err
 }
 
 // journal is the list of the resources that an apply has begun with, in a file,

@@ -19,13 +19,14 @@ import (
 const noCheckText = "do not prove the link with a query"
 
 func (a *app) deployer() *cobra.Command {
-	d, here := &deployment{app: a, question: "Deploy this"}, localDeploying{}
+	d, here, finish := &deployment{app: a, question: "Deploy this"}, localDeploying{}, false
 	cmd := &cobra.Command{
 		Use:   "deploy --project DIR",
 		Short: "Create what a project needs, and connect it",
 		Long: `Create what a project needs on each cloud, hot storage's side first, and connect
 both ends. Each side's plan is shown; after a yes exactly that plan is carried
-out. At the end the link is proven as by hotreader doctor.
+out. At the end the link is proven as by hotreader doctor. With "identity":
+"federated", the identity of the twin's functions is made first.
 
 A run that was stopped by ^C, or killed, is taken up by the next one.
 
@@ -40,6 +41,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 			if err != nil {
 				return err
 			}
+			e.Finish = finish
 			if err := e.Deploy(cmd.Context()); err != nil {
 				return err
 			}
@@ -51,6 +53,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 	here.flags(cmd)
 	complete(cmd, "device", projectIDs(&d.project))
 	cmd.Flags().BoolVar(&d.noCheck, "no-check", false, noCheckText)
+	cmd.Flags().BoolVar(&finish, "finish", false, "with --only, after a change of identity: the other side is deployed, too")
 	return cmd
 }
 
@@ -206,6 +209,12 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 		}
 		printChanges(a.stdout, a.data, "not as it was deployed (changed by hand?); deploy would set it right", s.Drift)
 		printChanges(a.stdout, a.data, "to be deployed", s.Pending)
+	}
+	if id := st.Identity; id != nil {
+		fmt.Fprintf(a.stdout, "identity: %s; issuer %s, audience %s\n", id.Mode, terminal.Printable(id.Issuer), terminal.Printable(id.Audience))
+		for _, subject := range id.Subjects {
+			fmt.Fprintf(a.stdout, "  subject: %s\n", terminal.Printable(subject))
+		}
 	}
 	if t := st.Token; t != nil {
 		fmt.Fprintf(a.stdout, "token of %s: %s\n", t.Connection, a.tokenAge(t))

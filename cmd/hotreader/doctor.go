@@ -104,6 +104,7 @@ func (a *app) doctorCloud(ctx context.Context, p *config.Project, d *examining, 
 		return err
 	}
 	in.Deployed = deployed
+	in.Issuer = func(ctx context.Context) (string, error) { return deploy.Issuer(ctx, p.Options.AWS.Region) }
 	return a.examine(ctx, in, d.asJSON)
 }
 
@@ -118,7 +119,7 @@ func outputsOf(ctx context.Context, e *deploy.Engine) (map[config.Cloud]doctor.D
 		if !s.Stands {
 			continue
 		}
-		d := doctor.Deployed{URL: s.URL, Region: s.Region, Store: s.Store, Functions: map[config.Role]string{}}
+		d := doctor.Deployed{URL: s.URL, Region: s.Region, Store: s.Store, Subject: s.Subject, Trust: s.Trust, Functions: map[config.Role]string{}}
 		for role, f := range s.Functions {
 			d.Functions[config.Role(role)] = f.Name
 		}
@@ -149,6 +150,7 @@ func notServing(command string, p *config.Project) error {
 }
 
 func examinationLocal(p *config.Project, state *local.State, d *examining) (doctor.Input, error) {
+	p.Options.Identity = "" // as deploy has it
 	in, err := examination(p, local.Dir(p.Dir), d)
 	in.Deployed, in.Target = state.Deployed(), " --target local"
 	return in, err

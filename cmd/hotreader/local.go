@@ -105,6 +105,7 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	if err != nil {
 		return nil, nil, err
 	}
+	p.Options.Identity = "" // no cloud signs anything here
 	top, err := topology.New(p)
 	if err != nil {
 		return nil, nil, err

@@ -50,7 +50,11 @@ func (e *examination) reached(ctx context.Context, part Part, cloud config.Cloud
 		c = c.fails(base+": what answers is no Hot Reader API: "+r.describe(), e.foreign(r, cloud))
 	}
 	if at, err := http.ParseTime(r.header.Get("Date")); err == nil && c.Verdict == OK {
-		if skew := e.in.Now().Sub(at); skew.Abs() > maxSkew {
+		skew := e.in.Now().Sub(at)
+		if part == API {
+			e.apiBehind, e.apiDated = skew, true
+		}
+		if skew.Abs() > maxSkew {
 			c = c.warns(fmt.Sprintf("its clock and this machine's are %s apart", skew.Abs().Round(time.Second)),
 				"set this machine's clock: signatures and tokens depend on it")
 		}
@@ -184,7 +188,7 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 		e.api = ill
 		return
 	}
-	if !linked {
+	if !linked || !e.takesToken(cloud) {
 		return
 	}
 	r, err := e.send(ctx, at, a, e.in.Link.Token.Current())

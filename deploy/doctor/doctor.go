@@ -40,6 +40,9 @@ type Input struct {
 	Client  *http.Client     // nil = one of its own; redirects are never followed
 	Asking  func(hop string) // told before each hop, for a progress line; nil = nobody is
 
+	// Issuer asks AWS for the issuer of the account's tokens; nil = it is not asked.
+	Issuer func(context.Context) (string, error)
+
 	// Target is what was asked to deploy, as remedies repeat it: " --target local",
 	// or "".
 	Target string
@@ -87,6 +90,8 @@ type Link struct {
 	Token     *identity.Token // nil: it holds none that can be used
 	Previous  *identity.Token // nil: no rotation is under way
 	RotatedAt time.Time       // zero: not said
+
+	Issuer, Audience, Subject string // of what the twin's cloud signs; "" = not said
 }
 
 // LinkOf returns what a connection file says of a connection, nil if it does not
@@ -96,7 +101,7 @@ func LinkOf(all *config.Connections, id string) *Link {
 	if !ok {
 		return nil
 	}
-	l := &Link{Provider: c.Provider, URL: c.URL, RotatedAt: c.RotatedAt}
+	l := &Link{Provider: c.Provider, URL: c.URL, RotatedAt: c.RotatedAt, Issuer: c.Issuer, Audience: c.Audience, Subject: c.Subject}
 	l.Token, _ = identity.Static(c.Token.Reveal()) // what cannot be used is as good as none
 	if !c.PreviousToken.IsZero() {
 		l.Previous, _ = identity.Static(c.PreviousToken.Reveal())
@@ -109,6 +114,9 @@ type Deployed struct {
 	URL    string // of what is public: the API, or the readers; "" on AWS where only the twin is
 	Region string // AWS; "" = as the environment says
 	Store  string // what hot storage is, in words, as "table factory-hot-iot-data"
+
+	Subject string // of the functions, as in the connection file; "" = not said
+	Trust   string // HOTREADER_TRUST of the API; "" = not said
 
 	// Functions are the Lambda functions' names or ARNs; a role that is missing
 	// has the topology's name.
@@ -137,6 +145,7 @@ type Part string
 const (
 	Connection Part = "connection file"
 	API        Part = "API"
+	Identity   Part = "identity"
 	Store      Part = "hot storage"
 	Reader     Part = "reader"
 )
@@ -197,6 +206,10 @@ type examination struct {
 	refused int  // which check says that the API refuses the token
 	held    int  // values that hot storage answered with, directly
 	warned  bool // that there is no data
+
+	apiBehind time.Duration // the API's clock, behind this machine's
+	apiDated  bool          // that is known
+	misproven string        // the hop that keeps the functions from proving who they are; "" = none
 }
 
 // Run examines the link, hop by hop. It ends early if ctx does; what it has
@@ -219,6 +232,7 @@ func Run(ctx context.Context, in Input) Report {
 	if t.L3 != t.L4 {
 		e.examineAPI(ctx, linked)
 	}
+	e.examineIdentity(ctx)
 	e.examineTiers(ctx, linked)
 	if t.L4 == config.AWS {
 		e.examineFunctions(ctx)
@@ -296,12 +310,14 @@ func (e *examination) connection() bool {
 		return e.add(c.fails("it has no connection "+id, e.deployOnly(l3)+" makes it"))
 	case l.Provider != l3:
 		c = c.fails(fmt.Sprintf("%s says that hot storage is on %s, but config_providers.json says %s", id, l.Provider, l3), e.deployOnly(l3))
-	case l.Token == nil:
+	case l.Token == nil && !e.federated():
 		c = c.fails(id+" holds no token that can be used", e.deployOnly(l3))
 	}
 	e.add(c)
 	e.add(e.connectionURL(l))
-	e.add(e.tokenAge(l))
+	if l.Token != nil {
+		e.add(e.tokenAge(l))
+	}
 	return l.Token != nil
 }
 

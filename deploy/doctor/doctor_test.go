@@ -54,6 +54,8 @@ type link struct {
 	reader      http.Handler              // instead of the reader's server; nil = it
 	functions   map[string]lambda.Handler // more functions on AWS; nil = not there
 	catalog     *catalog.Catalog          // in their package; nil = none
+
+	identity string // of the project
 }
 
 // failing is a store that fails.
@@ -112,7 +114,7 @@ func must(t *testing.T, h http.Handler, err error) http.Handler {
 
 // run builds the link and examines it.
 func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
-	p := &config.Project{Twin: "factory", L3: l.l3, L4: l.l4}
+	p := &config.Project{Twin: "factory", L3: l.l3, L4: l.l4, Options: config.Options{Identity: l.identity}}
 	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)

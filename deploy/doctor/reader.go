@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"hotreader"
 )
@@ -146,6 +147,10 @@ func (e *examination) blame(c Check, f failure) Check {
 		return c
 	}
 	log := f.log("its")
+	proofs := []hotreader.Code{hotreader.CodeUnauthenticated, hotreader.CodeForbidden, hotreader.CodeConfig, hotreader.CodeStore}
+	if e.federated() && (e.misproven != "" || slices.Contains(proofs, f.code)) {
+		return e.unproven(c, f)
+	}
 	switch f.code {
 	case hotreader.CodeUnauthenticated:
 		return c.fails("the API refuses the reader's token, and takes the connection file's: the reader's secret holds another one",

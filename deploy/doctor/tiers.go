@@ -21,7 +21,7 @@ var lowerTiers = map[string]struct{ name, layer string }{
 func (e *examination) examineTiers(ctx context.Context, linked bool) {
 	for _, l := range e.in.Topology.Links {
 		for end, tier := range lowerTiers {
-			if linked && strings.HasSuffix(l.ID, end) {
+			if linked && e.takesToken(l.Cloud) && strings.HasSuffix(l.ID, end) {
 				e.add(e.tier(ctx, l, tier.name, tier.layer))
 			}
 		}

@@ -194,6 +194,9 @@ func Stack(twin, part string) string { return stack.local(twin, part) }
 // do.
 func Secret(twin string) string { return aws.local(twin, "inter-cloud-token") }
 
+// PageKey names the secret that holds the key of page tokens, as Secret.
+func PageKey(twin string) string { return aws.local(twin, "page-key") }
+
 // Azure. The rules are those of "Naming rules and restrictions for Azure
 // resources": no name there is told apart by letter case. A name of a host may
 // not hold or begin with some words ("Resolve errors for reserved resource
@@ -218,6 +221,9 @@ func host(most int, dash bool) rule {
 // AzureSecret names the secret that holds the token, in the twin's own key
 // vault.
 func AzureSecret() string { return "inter-cloud-token" }
+
+// AzurePageKey names the secret that holds the key of page tokens there.
+func AzurePageKey() string { return "page-key" }
 
 // ResourceGroup names the resource group.
 func ResourceGroup(twin string) string { return group.local(twin, "hot-reader") }

@@ -251,8 +251,8 @@ func carried(s topology.Side) (host string, functions map[string]string, env map
 		}
 		functions[string(f.Role)] = f.Name
 	}
-	if len(functions) == 0 || !s.Token {
-		return "", nil, nil, configError("azure", "the side on %s has no function, or none with a token", s.Cloud)
+	if len(functions) == 0 || !s.Token && !s.Trusts {
+		return "", nil, nil, configError("azure", "the side on %s has no function, or none that knows its callers", s.Cloud)
 	}
 	return host, functions, env, nil
 }

@@ -36,7 +36,7 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 	for name, v := range variables {
 		of[name] = v.value
 		raw, ok := r.Module["hotreader"][name]
-		if !ok || strings.Contains(string(raw), `"${var.token}"`) {
+		if !ok || strings.Contains(string(raw), `"${var.token}"`) || strings.Contains(string(raw), `"${var.page_key}"`) {
 			continue
 		}
 		raw = json.RawMessage(strings.Replace(string(raw), AskURL, "https://reader.example.com/prod", 1))
@@ -54,6 +54,8 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 		"azurerm_cosmosdb_account.hot.endpoint":                      "https://made.documents.azure.com:443/",
 		"azurerm_key_vault_secret.token.versionless_id":              "https://made.vault.azure.net/secrets/" + named.Secret,
 		"azurerm_key_vault_secret.token.resource_versionless_id":     "THE SECRET",
+		"azurerm_key_vault_secret.page_key.versionless_id":           "https://made.vault.azure.net/secrets/page-key",
+		"azurerm_key_vault_secret.page_key.resource_versionless_id":  "THE PAGE KEY",
 		"azurerm_user_assigned_identity.functions.client_id":         "client",
 		"azurerm_user_assigned_identity.functions.principal_id":      "THE FUNCTIONS",
 		"azurerm_storage_account.app.id":                             "THE APP'S STORAGE",
@@ -62,6 +64,7 @@ func evaluate(t *testing.T, cloud config.Cloud, provider string, r root) evaluat
 		"azurerm_function_app_flex_consumption.app.default_hostname": "app-abc.westeurope-01.azurewebsites.net",
 		"google_project.here.project_id":                             "plant-1",
 		"google_secret_manager_secret.token.secret_id":               named.Secret,
+		"google_secret_manager_secret.page_key.secret_id":            "page-key",
 		"google_service_account.functions.email":                     "functions@plant-1.iam.gserviceaccount.com",
 		"google_artifact_registry_repository.images.repository_id":   "images",
 	}

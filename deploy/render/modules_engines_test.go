@@ -87,7 +87,7 @@ func (f *rendering) write(name string, text []byte, mode os.FileMode) {
 // token writes the variables of a run.
 func (f *rendering) token(token string) {
 	f.t.Helper()
-	text, err := json.Marshal(map[string]string{"token": token})
+	text, err := json.Marshal(map[string]string{"token": token, "page_key": plantToken + "-pages"})
 	if err != nil {
 		f.t.Fatal(err)
 	}

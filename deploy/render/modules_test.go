@@ -49,6 +49,12 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 				continue
 			}
 			in := Inputs{Project: p, Package: "package/" + Packages[cloud]}
+			if s.Signs || s.Trusts {
+				in.PageKeyVersion = 1
+			}
+			if s.Trusts {
+				in.Trust = `[{"name":"Plant_7-hot-reader","issuer":"https://issuer.example.com","audience":"hotreader-Plant_7","subject":"a"}]`
+			}
 			if s.Token {
 				in.TokenVersion = 1
 			}
@@ -74,6 +80,10 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 		for _, l4 := range all {
 			p := &config.Project{Twin: "Plant_7", L3: l3, L4: l4}
 			add(fmt.Sprintf("%s-l3-%s-l4-%s", cloud, l3, l4), p, "https://reader.example.com/prod")
+			if l3 != l4 {
+				p.Options.Identity, p.Options.Azure.Audience = "federated", "api://tenant/plant"
+				add(fmt.Sprintf("%s-federated-l3-%s-l4-%s", cloud, l3, l4), p, "https://reader.example.com/prod")
+			}
 		}
 	}
 	tierRoots(cloud, func(name string, p *config.Project) { add(string(cloud)+name, p, "https://reader.example.com/prod") })
@@ -127,8 +137,8 @@ func tierRoots(cloud config.Cloud, add func(name string, p *config.Project)) {
 func TestRoots(t *testing.T) {
 	for _, cloud := range []config.Cloud{config.AWS, config.Azure, config.GCP} {
 		of := roots(t, cloud)
-		if len(of) != 5+3+4 {
-			t.Errorf("%s has %d root modules, want one for each of 5 combinations, 3 with lower tiers, and 4", cloud, len(of))
+		if len(of) != 5+4+3+4 {
+			t.Errorf("%s has %d root modules, want one for each of 5 combinations and, of these, 4 with federation, 3 with lower tiers, and 4", cloud, len(of))
 		}
 		for _, r := range of {
 			golden.File(t, "testdata/root/"+r.name+".json", r.text)
@@ -334,7 +344,8 @@ func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
 				continue
 			}
 			remote := r.side.Functions[0].Remote
-			if f.Remote != remote || f.HotElsewhere == (remote || r.side.L3) || f.TokenSecret == "" || f.Token != nil || f.Twin == "" {
+			if f.Remote != remote || f.HotElsewhere == (remote || r.side.L3) || (f.TokenSecret != "") != r.side.Token || f.Token != nil || f.Twin == "" ||
+				(len(f.Trust) > 0) != r.side.Trusts || (f.Audience != "") != r.side.Signs || (f.PageKeySecret != "") != (r.side.Signs || r.side.Trusts) {
 				t.Errorf("%s: the function is %+v", r.name, f)
 			}
 			for _, name := range c.store {
@@ -357,7 +368,7 @@ func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
 					}
 				}
 			}
-			if name := "HOTREADER_TOKEN_VERSION"; env[name] != "1" {
+			if name := "HOTREADER_TOKEN_VERSION"; (env[name] == "1") != r.side.Token {
 				t.Errorf("%s: %s is %q: no new instances with a new token", r.name, name, env[name])
 			}
 		}
@@ -386,10 +397,16 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 		slices.Sort(got)
 		want := []string{"<azurerm_user_assigned_identity.package.principal_id> Storage Blob Data Contributor <azurerm_storage_container.package.id>",
 			"THE DEPLOYER Key Vault Secrets Officer THE VAULT",
-			"THE FUNCTIONS Key Vault Secrets User THE SECRET",
 			"THE FUNCTIONS Monitoring Metrics Publisher THE APP'S INSIGHTS",
 			"THE FUNCTIONS Storage Blob Data Owner THE APP'S STORAGE/blobServices/default/containers/azure-webjobs-hosts",
 			"THE FUNCTIONS Storage Blob Data Owner THE APP'S STORAGE/blobServices/default/containers/azure-webjobs-secrets"}
+		if r.side.Token {
+			want = append(want, "THE FUNCTIONS Key Vault Secrets User THE SECRET")
+		}
+		if r.side.Signs || r.side.Trusts {
+			want = append(want, "THE FUNCTIONS Key Vault Secrets User THE PAGE KEY")
+		}
+		slices.Sort(want)
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: the roles are %q, want %q", r.name, got, want)
 		}
@@ -431,8 +448,11 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 		if r.side.L3 {
 			want = append(want, me+` roles/datastore.viewer resource.name == "projects/plant-1/databases/`+env["FIRESTORE_DATABASE"]+`"`)
 		}
-		secret := strings.Split(env["INTER_CLOUD_TOKEN_SECRET"], "/")[3]
-		want = append(want, me+" roles/secretmanager.secretAccessor "+secret)
+		for _, name := range []string{"INTER_CLOUD_TOKEN_SECRET", "HOTREADER_PAGE_KEY_SECRET"} {
+			if secret := env[name]; secret != "" {
+				want = append(want, me+" roles/secretmanager.secretAccessor "+strings.Split(secret, "/")[3])
+			}
+		}
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: the grants are %q, want %q", r.name, got, want)
@@ -491,7 +511,7 @@ func TestPitfall18TokenIsWriteOnly(t *testing.T) {
 		for _, file := range slices.Sorted(maps.Keys(module.body)) {
 			walk(module.body[file], func(name string, x hclsyntax.Expression) {
 				for _, v := range x.Variables() {
-					if attribute, ok := v[min(1, len(v)-1)].(hcl.TraverseAttr); ok && v.RootName() == "var" && attribute.Name == "token" {
+					if attribute, ok := v[min(1, len(v)-1)].(hcl.TraverseAttr); ok && v.RootName() == "var" && (attribute.Name == "token" || attribute.Name == "page_key") {
 						uses = append(uses, name)
 					}
 				}
@@ -502,12 +522,12 @@ func TestPitfall18TokenIsWriteOnly(t *testing.T) {
 			config.Azure: "value_wo",
 			config.GCP:   "secret_data_wo",
 		}[m.cloud]
-		if len(uses) != 1 || uses[0] != want {
-			t.Errorf("%s: the token is used in %q, want %q alone", m.cloud, uses, want)
+		if !slices.Equal(uses, []string{want, want}) { // each once
+			t.Errorf("%s: token and page key are used in %q, want %q alone", m.cloud, uses, want)
 		}
 		for _, b := range module.blocks("variable") {
-			if b.Labels[0] == "token" && (b.Body.Attributes["ephemeral"] == nil || b.Body.Attributes["sensitive"] == nil) {
-				t.Errorf("%s: the variable token is not ephemeral and sensitive", m.cloud)
+			if (b.Labels[0] == "token" || b.Labels[0] == "page_key") && (b.Body.Attributes["ephemeral"] == nil || b.Body.Attributes["sensitive"] == nil) {
+				t.Errorf("%s: the variable token is not ephemeral and sensitive, or the page key's", m.cloud)
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"hotreader"
 	"hotreader/catalog"
 	"hotreader/config"
+	"hotreader/deploy/names"
 	"hotreader/deploy/publish"
 	"hotreader/deploy/terraform"
 	"hotreader/deploy/topology"
@@ -38,6 +39,13 @@ type Inputs struct {
 	// write-only arguments, and changes the functions' configuration, so that new
 	// instances fetch the new token. 0 = the side has no token.
 	TokenVersion int
+
+	// Trust is HOTREADER_TRUST, if the side's API takes tokens of the twin's cloud; AskTrust
+	// where they are not known yet.
+	Trust string
+
+	// PageKeyVersion is of the key of page tokens what TokenVersion is of the token.
+	PageKeyVersion int
 
 	// Package is the path of the zip or image within the rendered folder, as
 	// package/hotreader-lambda-arm64.zip.
@@ -78,6 +86,9 @@ const (
 	AskURL         = "${var." + RemoteVariable + "}"
 )
 
+// AskTrust is to Inputs.Trust what AskURL is to a URL.
+const AskTrust = "${var.trust}"
+
 // rendered is the text of main.tf.json.
 func rendered(s topology.Side, in Inputs) ([]byte, error) {
 	of := map[config.Cloud]func(topology.Side, *config.Project) (part, error){config.AWS: awsPart, config.Azure: azurePart, config.GCP: gcpPart}[s.Cloud]
@@ -96,9 +107,18 @@ func rendered(s topology.Side, in Inputs) ([]byte, error) {
 	if in.State != "" {
 		block["backend"] = map[string]any{"local": map[string]any{"path": Literal(in.State)}}
 	}
-	outputs := map[string]any{}
-	for _, name := range []string{"url", "functions", "store", "region"} {
+	outputs, handed := map[string]any{}, []string{"url", "functions", "store", "region"}
+	if s.Signs {
+		handed = append(handed, "identity")
+	}
+	if s.Trusts {
+		handed = append(handed, "trust")
+	}
+	for _, name := range handed {
 		outputs[name] = map[string]any{"value": "${module.hotreader." + name + "}"}
+	}
+	if s.Signs {
+		p.module["audience"] = in.Project.Audience()
 	}
 	module, variables := arguments(s.Cloud, p.module, in)
 	doc := map[string]any{
@@ -141,12 +161,29 @@ func arguments(cloud config.Cloud, own map[string]any, in Inputs) (module, varia
 	if len(in.Lower) > 0 {
 		module["lower_urls"] = lowerURLs(in.Lower, variables)
 	}
-	if in.TokenVersion > 0 {
-		module["token"] = "${var.token}"
-		module["token_version"] = in.TokenVersion
-		variables["token"] = map[string]any{
-			"type": "string", "ephemeral": true, "sensitive": true,
-			"description": "The inter-cloud token of config_inter_cloud.json: the current one or, while it is rotated, current,previous.",
+	switch in.Trust {
+	case "":
+	case AskTrust:
+		module["trust"] = AskTrust
+		variables["trust"] = map[string]any{
+			"type":        "string",
+			"description": "HOTREADER_TRUST of the API: whom it takes by the tokens of the twin's cloud, as that side's output identity says.",
+		}
+	default:
+		module["trust"] = Literal(in.Trust)
+	}
+	secret := func(name, description string, version int) {
+		if version > 0 {
+			module[name], module[name+"_version"] = "${var."+name+"}", version
+			variables[name] = map[string]any{"type": "string", "ephemeral": true, "sensitive": true, "description": description}
+		}
+	}
+	secret("token", "The inter-cloud token of config_inter_cloud.json: the current one or, while it is rotated, current,previous.", in.TokenVersion)
+	secret("page_key", "The key of page tokens, page_key of config_inter_cloud.json.", in.PageKeyVersion)
+	if in.PageKeyVersion > 0 {
+		module["page_key_name"] = names.PageKey(in.Project.Twin)
+		if cloud == config.Azure {
+			module["page_key_name"] = names.AzurePageKey()
 		}
 	}
 	return module, variables

@@ -58,6 +58,11 @@ type Side struct {
 	// cloud's secret store.
 	Token bool
 
+	// Signs says that this cloud signs tokens for the functions, which the APIs on
+	// other clouds take; Trusts that the API here takes those of the twin's cloud.
+	Signs  bool `json:",omitempty"`
+	Trusts bool `json:",omitempty"`
+
 	// Public says what can be reached from the internet, a sentence for each.
 	Public []string
 }
@@ -91,7 +96,13 @@ type Function struct {
 
 // New decides what p needs and where. It is pure: the same project gives
 // the same topology. An error is of CodeConfig.
-func New(p *config.Project) (Topology, error) {
+func New(p *config.Project) (Topology, error) { return decide(p, false) }
+
+// Between is what p needs while its twin changes from the shared token to federation, or
+// back: the APIs take both, and the twin's functions send what p says.
+func Between(p *config.Project) (Topology, error) { return decide(p, true) }
+
+func decide(p *config.Project, both bool) (Topology, error) {
 	for _, c := range []config.Cloud{p.L3, p.L4} {
 		if c != config.AWS && c != config.Azure && c != config.GCP {
 			return Topology{}, &hotreader.Error{Op: "topology", Code: hotreader.CodeConfig,
@@ -109,7 +120,11 @@ func New(p *config.Project) (Topology, error) {
 		if err := checkOTel(p, cloud); err != nil {
 			return Topology{}, err
 		}
-		t.Sides = append(t.Sides, newSide(p, cloud))
+		s := newSide(p, cloud)
+		if len(clouds) > 0 {
+			prove(p, &s, both)
+		}
+		t.Sides = append(t.Sides, s)
 	}
 	for _, tier := range p.Tiers() {
 		if s := t.Side(tier.Cloud); len(s.Public) > 0 {
@@ -172,6 +187,29 @@ func newSide(p *config.Project, cloud config.Cloud) Side {
 		s.Public = []string{publicSentence(cloud, s.Functions[0].Host, p.Options.AWS.APIKey)}
 	}
 	return s
+}
+
+// prove says how the functions of s prove who they are, or how those who ask it do.
+// With federation the token is for people alone, and lies on the one cloud that they
+// ask: the twin's, or hot storage's where TwinMaker calls the twin's functions itself.
+func prove(p *config.Project, s *Side, both bool) {
+	if !p.Federated() && !both {
+		return
+	}
+	s.Signs, s.Trusts = s.L4, !s.L4
+	if p.Federated() && s.Signs {
+		for _, f := range s.Functions {
+			f.Env["HOTREADER_IDENTITY"], f.Env["HOTREADER_AUDIENCE"] = "federated", p.Audience()
+		}
+	}
+	if !both {
+		s.Token = s.L4 == (p.L4 != config.AWS)
+	}
+	if !s.Token {
+		for i := range s.Public {
+			s.Public[i] = strings.Replace(s.Public[i], "the inter-cloud token", "a token that "+string(p.L4)+" signs for the twin's functions", 1)
+		}
+	}
 }
 
 // asksLower returns which variables of the twin's functions get the URL of which cloud.

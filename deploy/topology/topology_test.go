@@ -209,6 +209,63 @@ func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 	}
 }
 
+// With federation the token lies on one cloud alone, that people ask; while a twin changes
+// over it lies where it did before, too. On one cloud nothing changes.
+func TestFederatedTopology(t *testing.T) {
+	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
+		p := topologyProject(l3, l4)
+		shared, err := New(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Options.Identity, p.Options.Azure.Audience = "federated", "api://tenant/factory"
+		for want, decide := range []func(*config.Project) (Topology, error){1: New, 2: Between} {
+			if decide == nil {
+				continue
+			}
+			top, err := decide(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l3 == l4 {
+				if !reflect.DeepEqual(top, shared) {
+					t.Errorf("on one cloud there is %+v", top)
+				}
+				continue
+			}
+			holders := 0
+			for _, s := range top.Sides {
+				if s.Token {
+					holders++
+				}
+				if s.Signs != s.L4 || s.Trusts == s.L4 {
+					t.Errorf("%s: signs %v, trusts %v", s.Cloud, s.Signs, s.Trusts)
+				}
+				for _, f := range s.Functions {
+					env := completed(p, s, f)
+					env["HOTREADER_PAGE_KEY_SECRET"] = pageKeys[s.Cloud]
+					if s.Trusts {
+						env["HOTREADER_TRUST"] = `[{"issuer":"https://issuer.example.com","audience":"a","subject":"s"}]`
+					}
+					got, err := started(s.Cloud, env)
+					if err != nil || (got.Audience == p.Audience()) != s.Signs {
+						t.Errorf("%s on %s starts as %+v, %v", f.Role, s.Cloud, got, err)
+					}
+				}
+			}
+			if holders != want {
+				t.Errorf("%d clouds hold the token, want %d", holders, want)
+			}
+		}
+	})
+}
+
+var pageKeys = map[config.Cloud]string{
+	config.AWS:   "arn:aws:secretsmanager:eu-central-1:123456789012:secret:factory-page-key-AbCdEf",
+	config.Azure: "https://factory.vault.azure.net/secrets/page-key",
+	config.GCP:   "projects/my-project/secrets/factory-page-key/versions/latest",
+}
+
 // An environment that lacks what its module adds is refused: the test above
 // would be none if the programs took anything.
 func TestTopologyEnvironmentAloneIsRefused(t *testing.T) {

@@ -61,6 +61,8 @@ func awsError(op string, err error, permission string) error {
 			code = hotreader.CodeThrottled
 		case name == "ResourceNotFoundException":
 			code = hotreader.CodeNotFound
+		case strings.HasPrefix(name, "OutboundWebIdentityFederationDisabled"):
+			return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf("outbound identity federation is not enabled for the AWS account, which then signs no tokens: %w", err)}
 		case name == "ValidationException" || name == "InvalidParameterException" || name == "InvalidRequestException":
 			code = hotreader.CodeConfig
 		}

@@ -34,8 +34,17 @@ import (
 // each way in which AWS can be a side of a project.
 func TestDeploy(t *testing.T) {
 	t.Parallel()
-	// moto runs no function, so that this machine's package does for the other
-	// processor's.
+	artifacts := lambdaPackage(t)
+	t.Run("hot storage on AWS", func(t *testing.T) { t.Parallel(); deployHotStorage(t, artifacts) })
+	t.Run("both on AWS", func(t *testing.T) { t.Parallel(); deployBoth(t, artifacts) })
+	t.Run("twin on AWS", func(t *testing.T) { t.Parallel(); deployTwin(t, artifacts) })
+	t.Run("identity on AWS", func(t *testing.T) { t.Parallel(); deployIdentity(t, "lock", artifacts) })
+}
+
+// lambdaPackage is a folder with the package for Lambda: moto runs no function, so that
+// this machine's package does for the other processor's.
+func lambdaPackage(t *testing.T) string {
+	t.Helper()
 	artifacts := t.TempDir()
 	text, err := os.ReadFile(filepath.Join(delivered(t), "hotreader-lambda-"+runtime.GOARCH+".zip"))
 	if err == nil {
@@ -44,9 +53,7 @@ func TestDeploy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run("hot storage on AWS", func(t *testing.T) { t.Parallel(); deployHotStorage(t, artifacts) })
-	t.Run("both on AWS", func(t *testing.T) { t.Parallel(); deployBoth(t, artifacts) })
-	t.Run("twin on AWS", func(t *testing.T) { t.Parallel(); deployTwin(t, artifacts) })
+	return artifacts
 }
 
 // deployHotStorage: hot storage on AWS, and the twin on Azure, which is another
@@ -483,6 +490,8 @@ func (p *trial) explainsTerraformsLock() {
 type connection struct {
 	Provider, Function, URL, Token string
 	PreviousToken                  string `json:"previous_token"`
+	Issuer, Audience, Subject      string
+	PageKey                        string `json:"page_key"`
 }
 
 func (p *trial) connections() map[string]connection {
@@ -496,7 +505,7 @@ func (p *trial) connections() map[string]connection {
 		p.t.Fatal(err)
 	}
 	for _, c := range file.Connections {
-		p.watch.secrets(c.Token, c.PreviousToken)
+		p.watch.secrets(c.Token, c.PreviousToken, c.PageKey)
 	}
 	return file.Connections
 }

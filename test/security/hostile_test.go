@@ -13,13 +13,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,96 +114,6 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 			"headers": map[string]string{"x-inter-cloud-token": token}, "requestContext": map[string]any{"http": map[string]string{"method": "GET"}}}))
 		if body, err := f.Invoke(t.Context(), e, 20*time.Second); err != nil || !strings.Contains(string(body), want) {
 			t.Errorf("%s: %s, %v", device, body, err)
-		}
-	}
-}
-
-// front stands before a program as a platform does, which moves its clients from
-// one revision to the next.
-type front struct {
-	to atomic.Pointer[httputil.ReverseProxy]
-}
-
-func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.to.Load().ServeHTTP(w, r) }
-
-func (f *front) turn(t testing.TB, p *serving.Process) {
-	t.Helper()
-	u, err := url.Parse(p.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.to.Store(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }})
-}
-
-// TestRotationUnderLoad: old token, both, new token, with servers that are
-// replaced and ended meanwhile, while clients ask all the time: no request
-// fails. Afterwards the old token is refused.
-func TestRotationUnderLoad(t *testing.T) {
-	store := bolt(t)
-	revision := func(tokens string) *serving.Process {
-		return start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": tokens}, "serve", "--store", store, "--rate", "0", "--log-level", "warn")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &front{}
-	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.Serve(l) }()
-	defer s.Close()
-	first := revision(token)
-	f.turn(t, first)
-
-	var current atomic.Value
-	current.Store(token)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var asked [4]atomic.Int64
-	var clients sync.WaitGroup
-	for i := range asked {
-		clients.Go(func() {
-			for ctx.Err() == nil {
-				method, path, body := "GET", "/v1/devices/pump/latest?property=temperature", ""
-				if i%2 == 1 {
-					method, path, body = "POST", "/read", serving.Envelope("query", "pump", "")
-				}
-				a, err := serving.TryAsk(context.WithoutCancel(ctx), "http://"+l.Addr().String(), method, path, body, current.Load().(string))
-				if err != nil || a.Status != 200 {
-					t.Errorf("request %d of client %d: %v, %d %s", asked[i].Load(), i, err, a.Status, a.Body)
-					return
-				}
-				asked[i].Add(1)
-			}
-		})
-	}
-	// Every step sees traffic, and outlasts what began before it: a client that was
-	// slow may still be on its way with what the step replaces.
-	some := func() {
-		t.Helper()
-		for i := range asked {
-			for from := asked[i].Load(); asked[i].Load() < from+10 && !t.Failed(); {
-				time.Sleep(time.Millisecond)
-			}
-		}
-	}
-	some()
-	both := revision(rotated + "," + token) // hot storage's side takes both
-	f.turn(t, both)
-	some()
-	first.Terminate(t)
-	some()
-	current.Store(rotated) // the twin's side sends the new one
-	some()
-	last := revision(rotated) // the old one is forgotten
-	f.turn(t, last)
-	some()
-	both.Terminate(t)
-	some()
-	stop()
-	clients.Wait()
-	for old, status := range map[string]int{token: 401, rotated: 200} {
-		if a := serving.Ask(t, last.URL, "GET", "/v1/devices/pump/latest?property=temperature", "", old); a.Status != status {
-			t.Errorf("afterwards: %d, want %d", a.Status, status)
 		}
 	}
 }

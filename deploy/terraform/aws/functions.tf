@@ -48,7 +48,7 @@ data "aws_iam_policy_document" "function" {
   dynamic "statement" {
     for_each = { for service, keys in {
       dynamodb       = each.value.store ? local.table_keys : []
-      secretsmanager = each.value.token ? var.kms_key[*] : []
+      secretsmanager = each.value.token || local.has_page_key ? var.kms_key[*] : []
     } : service => keys if length(keys) > 0 }
 
     content {
@@ -141,6 +141,7 @@ resource "aws_lambda_function" "function" {
       each.value.store ? { DYNAMODB_TABLE_NAME = local.table_name } : {},
       each.value.remote ? { REMOTE_READER_URL = var.remote_url } : {},
       var.lower_urls,
+      local.identity_environment,
       each.value.token && local.has_token ? {
         INTER_CLOUD_TOKEN_SECRET = aws_secretsmanager_secret.token[0].arn
         # Nobody reads it: it changes with the token, so that new instances start,
@@ -173,6 +174,8 @@ resource "aws_lambda_function" "function" {
   depends_on = [
     aws_cloudwatch_log_group.function,
     aws_iam_role_policy.function,
+    aws_iam_role_policy.identity,
+    aws_secretsmanager_secret_version.page_key,
     aws_secretsmanager_secret_version.token,
   ]
 }

@@ -158,12 +158,15 @@ resource "azurerm_function_app_flex_consumption" "app" {
     local.store_environment,
     var.remote_url == "" ? {} : { REMOTE_READER_URL = var.remote_url },
     var.lower_urls,
-    {
-      INTER_CLOUD_TOKEN_SECRET = azurerm_key_vault_secret.token.versionless_id
-      AZURE_CLIENT_ID          = azurerm_user_assigned_identity.functions.client_id
+    local.identity_environment,
+    local.has_token ? {
+      INTER_CLOUD_TOKEN_SECRET = azurerm_key_vault_secret.token[0].versionless_id
 
       # With another token, new instances.
       HOTREADER_TOKEN_VERSION = tostring(var.token_version)
+    } : {},
+    {
+      AZURE_CLIENT_ID = azurerm_user_assigned_identity.functions.client_id
 
       # Every path is the API's.
       AzureWebJobsDisableHomepage = "true"
@@ -188,6 +191,7 @@ resource "azurerm_function_app_flex_consumption" "app" {
     azurerm_role_assignment.package,
     azurerm_role_assignment.insights,
     azurerm_role_assignment.token_read,
+    azurerm_role_assignment.page_key_read,
     azurerm_cosmosdb_sql_role_assignment.read,
     azurerm_role_assignment.objects,
   ]

@@ -1,5 +1,9 @@
 # The inter-cloud token, in a vault of its own.
 
+locals {
+  has_token = var.token_version > 0
+}
+
 resource "azurerm_key_vault" "token" {
   name                       = var.names.vault
   resource_group_name        = local.group
@@ -30,6 +34,8 @@ resource "terraform_data" "token_write" {
 }
 
 resource "azurerm_key_vault_secret" "token" {
+  count = local.has_token ? 1 : 0
+
   name             = var.names.secret
   key_vault_id     = azurerm_key_vault.token.id
   content_type     = "text/plain"
@@ -41,7 +47,9 @@ resource "azurerm_key_vault_secret" "token" {
 
 # The functions may read this one secret.
 resource "azurerm_role_assignment" "token_read" {
-  scope                = azurerm_key_vault_secret.token.resource_versionless_id
+  count = local.has_token ? 1 : 0
+
+  scope                = azurerm_key_vault_secret.token[0].resource_versionless_id
   role_definition_name = "Key Vault Secrets User"
   principal_id         = azurerm_user_assigned_identity.functions.principal_id
   principal_type       = "ServicePrincipal"

@@ -1,6 +1,12 @@
 # The inter-cloud token.
 
+locals {
+  has_token = var.token_version > 0
+}
+
 resource "google_secret_manager_secret" "token" {
+  count = local.has_token ? 1 : 0
+
   project   = local.project
   secret_id = var.names.secret
 
@@ -31,7 +37,9 @@ resource "google_secret_manager_secret" "token" {
 }
 
 resource "google_secret_manager_secret_version" "token" {
-  secret                 = google_secret_manager_secret.token.id
+  count = local.has_token ? 1 : 0
+
+  secret                 = google_secret_manager_secret.token[0].id
   secret_data_wo         = var.token
   secret_data_wo_version = tostring(var.token_version)
 
@@ -43,8 +51,10 @@ resource "google_secret_manager_secret_version" "token" {
 
 # The service may read this one secret.
 resource "google_secret_manager_secret_iam_member" "token_read" {
+  count = local.has_token ? 1 : 0
+
   project   = local.project
-  secret_id = google_secret_manager_secret.token.secret_id
+  secret_id = google_secret_manager_secret.token[0].secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = local.member
 }

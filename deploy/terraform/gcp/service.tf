@@ -39,6 +39,7 @@ resource "terraform_data" "image" {
   # without: let that time be the push's.
   depends_on = [
     google_secret_manager_secret_iam_member.token_read,
+    google_secret_manager_secret_iam_member.page_key_read,
     google_project_iam_member.read,
   ]
 }
@@ -97,13 +98,14 @@ resource "google_cloud_run_v2_service" "hotreader" {
           local.store_environment,
           var.remote_url == "" ? {} : { REMOTE_READER_URL = var.remote_url },
           var.lower_urls,
-          {
-            GOOGLE_CLOUD_PROJECT     = local.project
-            INTER_CLOUD_TOKEN_SECRET = "projects/${local.project}/secrets/${google_secret_manager_secret.token.secret_id}/versions/latest"
+          local.identity_environment,
+          local.has_token ? {
+            INTER_CLOUD_TOKEN_SECRET = "projects/${local.project}/secrets/${google_secret_manager_secret.token[0].secret_id}/versions/latest"
 
             # With another token, new instances.
             HOTREADER_TOKEN_VERSION = tostring(var.token_version)
-          },
+          } : {},
+          { GOOGLE_CLOUD_PROJECT = local.project },
         )
 
         content {
@@ -118,6 +120,7 @@ resource "google_cloud_run_v2_service" "hotreader" {
   depends_on = [
     terraform_data.image, # and the grants
     google_secret_manager_secret_version.token,
+    google_secret_manager_secret_version.page_key,
     google_firestore_index.hot,
     google_project_iam_member.objects,
   ]

@@ -129,11 +129,13 @@ variable "lower_urls" {
 variable "token" {
   description = "The inter-cloud token: current, or current,previous. It goes to Secret Manager only, never into a plan or state."
   type        = string
+  default     = null
   ephemeral   = true
   sensitive   = true
 }
 
 variable "token_version" {
-  description = "Raised with each change of the token, which is not seen otherwise."
+  description = "Raised with each change of the token, which is not seen otherwise. 0 = there is no token."
   type        = number
+  default     = 0
 }

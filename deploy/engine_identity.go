@@ -1,0 +1,296 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	tfjson "github.com/hashicorp/terraform-json"
+
+	"hotreader/config"
+	"hotreader/deploy/names"
+	"hotreader/deploy/render"
+	"hotreader/deploy/topology"
+)
+
+// Identity is who the twin's functions are to the APIs on other clouds.
+type Identity struct {
+	Mode     string   `json:"mode"` // token, federated, or changing: the APIs take both
+	Issuer   string   `json:"issuer,omitempty"`
+	Audience string   `json:"audience,omitempty"`
+	Subjects []string `json:"subjects,omitempty"`
+}
+
+// signed is what a module says of its functions' identities.
+type signed struct {
+	Issuer   string            `json:"issuer"`
+	Subjects map[string]string `json:"subjects"` // by role
+}
+
+// subject is that of a connection.
+func (s signed) subject() string {
+	var all []string
+	for _, role := range slices.Sorted(maps.Keys(s.Subjects)) {
+		all = append(all, s.Subjects[role])
+	}
+	return strings.Join(all, ",")
+}
+
+// identityTargets are what a cloud's module has of the functions' identities: all else
+// can wait until the APIs know them. A permission takes a while until it is in force, so
+// it is made with the role.
+var identityTargets = map[config.Cloud][]string{
+	config.AWS:   {"module.hotreader.aws_iam_role.function", "module.hotreader.aws_iam_role_policy.identity"},
+	config.Azure: {"module.hotreader.azurerm_user_assigned_identity.functions"},
+	config.GCP:   {"module.hotreader.google_service_account.functions"},
+}
+
+// trustText is HOTREADER_TRUST of an API that takes what is written down in c.
+func trustText(twin string, c config.Connection) string {
+	type caller struct {
+		Name     string `json:"name"`
+		Issuer   string `json:"issuer"`
+		Audience string `json:"audience"`
+		Subject  string `json:"subject"`
+	}
+	var all []caller
+	for i, subject := range c.Subjects() {
+		role := []config.Role{config.History, config.LastEntry}[min(i, 1)]
+		all = append(all, caller{names.Function(twin, role), c.Issuer, c.Audience, subject})
+	}
+	text, _ := json.Marshal(all) // texts alone: cannot fail
+	return string(text)
+}
+
+// identify makes the identities of the twin's functions where they are not known: a
+// subject exists only after its creation, and the APIs are deployed before the functions.
+func (w *work) identify(ctx context.Context, sides []topology.Side) error {
+	if !w.Project.Federated() {
+		return nil
+	}
+	if w.conn.PageKey.IsZero() {
+		w.conn.PageKey = config.NewToken()
+	}
+	i := slices.IndexFunc(sides, func(s topology.Side) bool { return s.Signs })
+	switch {
+	case i >= 0:
+		return w.makeIdentity(ctx, sides[i])
+	case w.conn.Subject == "" && sides[0].Trusts:
+		return configError(w.command, "the API on %s has to know who asks it, and %s has no issuer, audience and subject; "+
+			"make the identity on the twin's side first (%s --only %s), or put them there if another team has made it", sides[0].Cloud, w.top.Connection, w.again("deploy"), w.top.L4)
+	}
+	return nil
+}
+
+// makeIdentity makes the identities on the twin's side s, unless they are known, and
+// writes them down.
+func (w *work) makeIdentity(ctx context.Context, s topology.Side) error {
+	issuer, err := w.issuer(ctx, s)
+	if err != nil {
+		return err
+	}
+	f, _, err := w.render(ctx, s, true)
+	if err != nil {
+		return err
+	}
+	begun, err := f.begun()
+	if err != nil {
+		return err
+	}
+	st, err := f.state(ctx)
+	if err != nil {
+		return err
+	}
+	// What a later step has begun is for that step to take in.
+	if w.conn.Subject != "" && (len(begun) > 0 || w.isKnown(st.outputs.Identity, issuer)) {
+		return nil
+	}
+	if _, _, err := w.adopt(ctx, f); err != nil {
+		return err
+	}
+	plan, err := f.plan(ctx, nil, identityTargets[s.Cloud]...)
+	if err != nil {
+		return err
+	}
+	w.conn.Provider = w.top.API
+	if len(plan.ResourceChanges) > 0 || len(plan.OutputChanges) > 0 {
+		if err := w.approve(ctx, f, identityPlan(s, plan)); err != nil {
+			return err
+		}
+		if err := f.apply(ctx); err != nil {
+			return err
+		}
+	}
+	if st, err = f.state(ctx); err != nil {
+		return err
+	}
+	first := w.conn.Subject == ""
+	w.conn.Issuer, w.conn.Audience, w.conn.Subject = cmp.Or(issuer, st.outputs.Identity.Issuer), w.Project.Audience(), st.outputs.Identity.subject()
+	if w.conn.Issuer == "" || w.conn.Subject == "" {
+		return configError(w.command, "what was made on %s does not say who the functions are", s.Cloud)
+	}
+	if err := w.save(); err != nil || !first || len(w.sides) == len(w.top.Sides) {
+		return err
+	}
+	return configError(w.command, "the identity of the twin's functions is made, and the API on %s has to take it before they use it: deploy that side first (%s --only %s), "+
+		"or hand the entry %s of config_inter_cloud.json to the team that does; then run the same command again", w.top.API, w.again("deploy"), w.top.API, w.top.Connection)
+}
+
+// identityPlan is the plan of the identities alone.
+func identityPlan(s topology.Side, plan *tfjson.Plan) SidePlan {
+	p := sidePlan(s, plan)
+	p.Public, p.Notes = []string{}, append(p.Notes, "the identity of the twin's functions comes first: the API has to know it")
+	return p
+}
+
+// isKnown reports whether the connection has what a module says.
+func (w *work) isKnown(s signed, issuer string) bool {
+	return w.conn.Subject == s.subject() && w.conn.Audience == w.Project.Audience() && w.conn.Issuer == cmp.Or(issuer, s.Issuer)
+}
+
+// issuer is that of the twin's cloud, "" where its module says it.
+func (w *work) issuer(ctx context.Context, s topology.Side) (string, error) {
+	if s.Cloud != config.AWS {
+		return "", nil
+	}
+	lookup, err := newAWSLookup(ctx, w.Project.Options.AWS.Region)
+	if err != nil {
+		return "", configError(w.command, "%w", err)
+	}
+	issuer, err := lookup.issuer(ctx)
+	if err != nil && w.conn.Issuer != "" && !isDisabled(err) { // as when nobody may ask
+		return w.conn.Issuer, nil
+	}
+	return issuer, err
+}
+
+// trust is what the API of side s is to trust; unknown is where that is not known yet.
+func (w *work) trust(s topology.Side, unknown string) string {
+	switch {
+	case !s.Trusts:
+		return ""
+	case w.conn.Subject != "":
+		return trustText(w.top.Twin, w.conn)
+	case unknown == render.AskURL:
+		return render.AskTrust
+	}
+	return "[]"
+}
+
+// hasPageKey reports whether the functions of s sign page tokens with a key of its own.
+// It stays when a twin goes back to the shared token, for what it has signed.
+func (w *work) hasPageKey(s topology.Side) bool {
+	return s.Signs || s.Trusts || s.Token && !w.conn.PageKey.IsZero()
+}
+
+// changing reports whether what is deployed proves itself otherwise than the project says.
+func (w *work) changing(ctx context.Context) (bool, error) {
+	if !w.Project.Federated() {
+		return w.conn.Subject != "", nil
+	}
+	for _, s := range w.top.Sides {
+		if s.Token {
+			continue
+		}
+		st, f, err := w.sideStatus(ctx, s)
+		if err != nil {
+			return false, err
+		}
+		if !st.Stands {
+			continue
+		}
+		all, err := f.state(ctx)
+		if err != nil || slices.ContainsFunc(all.resources, managed.holdsToken) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// between are the sides of w as they are while the twin changes over, if it does.
+func (w *work) between(ctx context.Context) (sides []topology.Side, changing bool, err error) {
+	if changing, err = w.changing(ctx); err != nil || !changing {
+		return w.sides, false, err
+	}
+	top, err := topology.Between(w.Project)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, s := range w.sides {
+		sides = append(sides, top.Side(s.Cloud))
+	}
+	return sides, true, nil
+}
+
+// changeOver brings a twin from the shared token to federation, or back, and no request
+// fails on the way: the APIs take both before the twin's functions send the other one,
+// and let go of the one before only when nobody sends it any more. It reports whether
+// that may be done now. A run that was stopped anywhere is ended by the next one.
+func (w *work) changeOver(ctx context.Context) (end bool, err error) {
+	sides, changing, err := w.between(ctx)
+	if err != nil || !changing {
+		return true, err
+	}
+	if err := w.deploy(ctx, sides); err != nil {
+		return false, err
+	}
+	if len(w.sides) < len(w.top.Sides) {
+		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: "both the token and what " + string(w.top.L4) + " signs are accepted now; when both sides are deployed so, a deploy of both, or one with --finish, takes the other one away"})
+		return w.Finish, nil
+	}
+	if err := w.check(ctx); err != nil {
+		return false, err
+	}
+	return true, w.drain(ctx)
+}
+
+// forgetIdentity takes what the twin's cloud signs from the connection, once the shared
+// token is sent again.
+func (w *work) forgetIdentity() error {
+	if w.Project.Federated() || w.conn.Subject == "" {
+		return nil
+	}
+	w.conn.Issuer, w.conn.Audience, w.conn.Subject = "", "", ""
+	return w.save()
+}
+
+// identity is what is known of the functions' identities; nil = the shared token alone is.
+func (w *work) identity(ctx context.Context) (*Identity, error) {
+	changing, err := w.changing(ctx)
+	if err != nil || !changing && !w.Project.Federated() {
+		return nil, err
+	}
+	id := &Identity{Mode: "federated", Issuer: w.conn.Issuer, Audience: w.conn.Audience}
+	if changing {
+		id.Mode = "changing"
+	}
+	if w.conn.Subject != "" {
+		id.Subjects = w.conn.Subjects()
+	}
+	return id, nil
+}
+
+// identityNotes say who the functions of s are, or whom its API takes.
+func (w *work) identityNotes(s topology.Side) []string {
+	who := fmt.Sprintf("issuer %s, audience %s, subject %s", w.conn.Issuer, w.conn.Audience, w.conn.Subject)
+	if w.conn.Subject == "" {
+		who = "audience " + w.Project.Audience() + "; issuer and subject are known once its identity is deployed"
+	}
+	switch {
+	case s.Signs:
+		return []string{"identity: " + string(w.top.L4) + " signs tokens for the functions: " + who}
+	case s.Trusts:
+		return []string{"identity: the API takes tokens that " + string(w.top.L4) + " signs: " + who}
+	}
+	return nil
+}
+
+// changes is changing, for a switch; what cannot be read is found by the next step.
+func (w *work) changes(ctx context.Context) bool {
+	changing, err := w.changing(ctx)
+	return err == nil && changing
+}

@@ -1,0 +1,81 @@
+# How the functions prove who they are to an API on another cloud, whom the API here
+# takes by such proof, and the key of page tokens. The managed identity is in group.tf.
+
+variable "audience" {
+  description = "The app registration that tokens of the managed identity are issued for: its Application ID URI, or its client ID if it asks for tokens of version 2; \"\" = none are asked for."
+  type        = string
+  default     = ""
+}
+
+variable "trust" {
+  description = "HOTREADER_TRUST of the API: whom it takes by the tokens of another cloud; \"\" = nobody."
+  type        = string
+  default     = ""
+}
+
+variable "page_key" {
+  description = "The key of page tokens. It goes to Key Vault only, never into a plan or state."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "page_key_version" {
+  description = "Another number for each key. 0 = there is none."
+  type        = number
+  default     = 0
+}
+
+variable "page_key_name" {
+  description = "The secret that holds the key."
+  type        = string
+  default     = ""
+}
+
+locals {
+  has_page_key = var.page_key_version > 0
+  tenant       = azurerm_user_assigned_identity.functions.tenant_id
+
+  identity_environment = merge(
+    var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
+    local.has_page_key ? {
+      HOTREADER_PAGE_KEY_SECRET  = azurerm_key_vault_secret.page_key[0].versionless_id
+      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # for nobody: with another key, new instances
+    } : {},
+  )
+}
+
+resource "azurerm_key_vault_secret" "page_key" {
+  count = local.has_page_key ? 1 : 0
+
+  name             = var.page_key_name
+  key_vault_id     = azurerm_key_vault.token.id
+  content_type     = "text/plain"
+  value_wo         = var.page_key
+  value_wo_version = var.page_key_version
+
+  depends_on = [terraform_data.token_write]
+}
+
+resource "azurerm_role_assignment" "page_key_read" {
+  count = local.has_page_key ? 1 : 0
+
+  scope                = azurerm_key_vault_secret.page_key[0].resource_versionless_id
+  role_definition_name = "Key Vault Secrets User"
+  principal_id         = azurerm_user_assigned_identity.functions.principal_id
+  principal_type       = "ServicePrincipal"
+}
+
+output "identity" {
+  description = "Who the functions are to those who trust this tenant's issuer."
+  value = {
+    # Of a token of version 2 the audience is a client ID.
+    issuer   = replace(var.audience, "/^[0-9a-fA-F-]{36}$/", "") == "" ? "https://login.microsoftonline.com/${local.tenant}/v2.0" : "https://sts.windows.net/${local.tenant}/"
+    subjects = { hot-reader = azurerm_user_assigned_identity.functions.principal_id }
+  }
+}
+
+output "trust" {
+  value = var.trust
+}

@@ -1,0 +1,112 @@
+# How the functions prove who they are to an API on another cloud, whom the API here
+# takes by such proof, and the key of page tokens. The service account is in
+# project.tf.
+
+variable "audience" {
+  description = "What the tokens are for that Google signs for the functions; \"\" = none are asked for. Nothing has to be made for it."
+  type        = string
+  default     = ""
+}
+
+variable "trust" {
+  description = "HOTREADER_TRUST of the API: whom it takes by the tokens of another cloud; \"\" = nobody."
+  type        = string
+  default     = ""
+}
+
+variable "page_key" {
+  description = "The key of page tokens. It goes to Secret Manager only, never into a plan or state."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "page_key_version" {
+  description = "Another number for each key. 0 = there is none."
+  type        = number
+  default     = 0
+}
+
+variable "page_key_name" {
+  description = "The secret that holds the key."
+  type        = string
+  default     = ""
+}
+
+locals {
+  has_page_key = var.page_key_version > 0
+
+  identity_environment = merge(
+    var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
+    local.has_page_key ? {
+      HOTREADER_PAGE_KEY_SECRET  = "projects/${local.project}/secrets/${google_secret_manager_secret.page_key[0].secret_id}/versions/latest"
+      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # for nobody: with another key, new instances
+    } : {},
+  )
+}
+
+resource "google_secret_manager_secret" "page_key" {
+  count = local.has_page_key ? 1 : 0
+
+  project   = local.project
+  secret_id = var.page_key_name
+
+  replication {
+    dynamic "auto" {
+      for_each = var.kms_key == null ? [1] : []
+
+      content {}
+    }
+
+    # A key is in one region, and what it encrypts, too.
+    dynamic "user_managed" {
+      for_each = var.kms_key[*]
+
+      content {
+        replicas {
+          location = var.region
+
+          customer_managed_encryption {
+            kms_key_name = user_managed.value
+          }
+        }
+      }
+    }
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_secret_manager_secret_version" "page_key" {
+  count = local.has_page_key ? 1 : 0
+
+  secret                 = google_secret_manager_secret.page_key[0].id
+  secret_data_wo         = var.page_key
+  secret_data_wo_version = tostring(var.page_key_version)
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "google_secret_manager_secret_iam_member" "page_key_read" {
+  count = local.has_page_key ? 1 : 0
+
+  project   = local.project
+  secret_id = google_secret_manager_secret.page_key[0].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = local.member
+}
+
+output "identity" {
+  description = "Who the functions are to those who trust Google's issuer."
+  value = {
+    issuer   = "https://accounts.google.com"
+    subjects = { hot-reader = google_service_account.functions.unique_id }
+  }
+}
+
+output "trust" {
+  value = var.trust
+}
