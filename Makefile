@@ -8,7 +8,7 @@ SOAK    ?= 3m
 SEED    ?=
 VULNDB  ?=
 LONGEST  = ./test/e2e ./deploy/render ./store/gcpfirestore ./cmd/hotreader ./store/awsdynamodb ./store/azurecosmos
-ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_AZURITE="$(CURDIR)/.engines/azurite" HOTREADER_GCS="$(CURDIR)/.engines/gcs" HOTREADER_DUCKDB="$(CURDIR)/.engines/duckdb" HOTREADER_PYTHON="$$(cat .engines/python)"
+ENGINES  = HOTREADER_DYNAMODB="$(CURDIR)/.engines/dynamodb" HOTREADER_COSMOS="$(CURDIR)/.engines/cosmosdb" HOTREADER_FIRESTORE="$(CURDIR)/.engines/firestore" HOTREADER_AZURITE="$(CURDIR)/.engines/azurite" HOTREADER_GCS="$(CURDIR)/.engines/gcs" HOTREADER_GOFAKES3="$(CURDIR)/.engines/gofakes3" HOTREADER_DUCKDB="$(CURDIR)/.engines/duckdb" HOTREADER_PYTHON="$$(cat .engines/python)"
 
 .PHONY: help
 help: ## this list

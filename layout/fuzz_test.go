@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"hotreader/layout"
 )
@@ -29,7 +30,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		values, err := url.ParseQuery(query)
-		if err != nil {
+		if unescaped, _ := url.QueryUnescape(query); err != nil || !utf8.ValidString(unescaped) { // no database has such a name
 			return
 		}
 		if l, err = layout.FromURL(values); err != nil {

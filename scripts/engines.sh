@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings the parts that `make test` runs against: DynamoDB Local, a Cosmos DB
-# emulator, Google's Firestore emulator, emulators of Azure's and Google's object
-# storage, DuckDB and what drives a browser into .engines; looks for Chromium, a Python with
+# emulator, Google's Firestore emulator, emulators of Amazon's, Azure's and Google's
+# object storage, DuckDB and what drives a browser into .engines; looks for Chromium, a Python with
 # botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
 # Terraform, which judge the deployer. Changes nothing when they are there. What
 # it cannot bring it names, with the remedy.
@@ -61,13 +61,15 @@ modules test/page page "what drives the page's browser (playwright-core, axe-cor
 
 [ -n "${HOTREADER_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || need "chromium" "apt-get install chromium"
 
-# Cloud Storage's emulator is a Go program; the sum database holds its hash.
-gcs=v1.56.1
-if [ "$(cat .engines/gcs/version 2>/dev/null)" != $gcs ]; then
-	echo "engines: building fake-gcs-server $gcs" >&2
-	(cd / && GOFLAGS='' GOBIN="$OLDPWD/.engines/gcs" go install "github.com/fsouza/fake-gcs-server@$gcs")
-	echo $gcs >.engines/gcs/version
-fi
+# Go programs; the sum database holds their hashes.
+program() { # where it goes, its package, its version
+	[ "$(cat ".engines/$1/version" 2>/dev/null)" != "$3" ] || return 0
+	echo "engines: building ${2##*/} $3" >&2
+	(cd / && GOFLAGS='' GOBIN="$OLDPWD/.engines/$1" go install "$2@$3")
+	echo "$3" >".engines/$1/version"
+}
+program gcs github.com/fsouza/fake-gcs-server v1.56.1
+program gofakes3 github.com/johannesboyne/gofakes3/cmd/gofakes3 v1.2.0
 
 # Part of Google's Cloud SDK, which is not ours to fetch: .engines links to it.
 jar=cloud-firestore-emulator.jar

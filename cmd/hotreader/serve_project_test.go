@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hotreader"
 	"hotreader/config"
+	"hotreader/store/boltstore"
 	"hotreader/test/slowtable"
 )
 
@@ -134,6 +137,102 @@ func TestServeProject(t *testing.T) {
 			if strings.Contains(got, not) {
 				t.Errorf("%s: %.600s has %s", c.name, got, not)
 			}
+		}
+	}
+}
+
+// Where a project has cold storage and an archive, they are read, too: over the
+// connections to their clouds, each once where a cloud holds several tiers, or, where
+// all is on AWS, from their buckets.
+func TestServeProjectOfTiers(t *testing.T) {
+	t.Setenv(tokenVariable, oldToken)
+	place := func(tier, cloud string) string {
+		switch cloud {
+		case "":
+			return ""
+		case "azure":
+			return `,"` + tier + `":{"account":"hallrows","container":"` + tier + `"}`
+		}
+		return `,"` + tier + `":{"bucket":"hall-` + tier + `","prefix":"rows/"}`
+	}
+	tiers := func(hot, cold, archive, twin string) string {
+		dir := folder(t, hot, twin)
+		for name, text := range map[string]string{
+			"config_providers.json":  `{"layer_3_hot_provider":"` + hot + `","layer_3_cold_provider":"` + cold + `","layer_3_archive_provider":"` + archive + `","layer_4_provider":"` + twin + `"}`,
+			"config_hot_reader.json": `{"aws":{"region":"eu-central-1"}` + place("cold", cold) + place("archive", archive) + `}`,
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir
+	}
+	connect := func(dir string, urls map[string]string) {
+		all, err := config.OpenConnections(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, url := range urls {
+			all.Put(id, config.Connection{Provider: config.Cloud(strings.Split(id, "_")[3]), URL: url, Token: config.NewSecret(oldToken)})
+		}
+		if err := all.Save(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		hot, cold, archive, twin string
+		want                     [4]string // store, remote; cold's and the archive's place
+	}{
+		{"aws", "aws", "aws", "aws", [4]string{"dynamodb://hall-hot-iot-data?region=eu-central-1", "", "s3://hall-cold/rows/ ", "s3://hall-archive/rows/ "}},
+		{"aws", "azure", "aws", "azure", [4]string{"", "https://azure_l4_to_aws_l3hot_read", " https://azure_l4_to_azure_l3cold_read", " https://azure_l4_to_aws_l3archive_read"}},
+		{"azure", "azure", "google", "aws", [4]string{"", "https://aws_l4_to_azure_l3hot_read", " ", " https://aws_l4_to_gcp_l3archive_read"}},
+	} {
+		dir, urls := tiers(c.hot, c.cold, c.archive, c.twin), map[string]string{}
+		for _, place := range c.want {
+			if _, id, ok := strings.Cut(place, "https://"); ok {
+				urls[id] = "https://" + id
+			}
+		}
+		connect(dir, urls)
+		twin, err := openTwin(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s serving
+		if err := twin.place(t.Context(), &s); err != nil {
+			t.Fatalf("%v: %v", c, err)
+		}
+		got := [4]string{s.store, s.remote, s.tiers.cold.Store + " " + s.tiers.cold.Remote, s.tiers.archive.Store + " " + s.tiers.archive.Remote}
+		if got != c.want {
+			t.Errorf("%s, %s, %s for %s: %q, want %q", c.hot, c.cold, c.archive, c.twin, got, c.want)
+		}
+	}
+
+	dir := t.TempDir()
+	apis := map[string]string{}
+	for i, id := range []string{"azure_l4_to_aws_l3hot_read", "azure_l4_to_gcp_l3cold_read"} {
+		file := filepath.Join(dir, id)
+		rows := []hotreader.Record{{Time: slowtable.Begin.Add(time.Duration(-i) * time.Hour), Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.Int64Value(int64(40 + i))}}}}
+		store, err := boltstore.Open(file, boltstore.Options{})
+		if err == nil {
+			err = errors.Join(store.Write(t.Context(), "d", rows), store.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		tier := []string{"--store", "bolt:" + file}
+		if i > 0 {
+			tier = append(tier, "--cold", "bolt:"+file)
+		}
+		apis[id] = serveURL(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "error"}, tier...)...)
+	}
+	project := tiers("aws", "google", "", "azure")
+	connect(project, apis)
+	url := serveURL(t, "serve", "--project", project, "--listen", "127.0.0.1:0", "--log-level", "error")
+	got := ask(t, url+"/v1/devices/d/history?property=temperature&start=2024-01-31T00:00:00Z&end=2024-02-02T00:00:00Z", oldToken)
+	for _, want := range []string{"2024-01-31T23:00:00.000Z", "2024-02-01T00:00:00.000Z", "40", "41"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s lacks %s", got, want)
 		}
 	}
 }

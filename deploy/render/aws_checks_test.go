@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -69,6 +70,16 @@ func checkPermissions(t *testing.T) {
 		_, err := a.dynamodb.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: aws.String(own)})
 		return err
 	}
+	object := func(key string) func(context.Context, actor) error {
+		return func(ctx context.Context, a actor) error {
+			_, err := a.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String("pump-cold"), Key: &key})
+			return err
+		}
+	}
+	write := func(ctx context.Context, a actor) error {
+		_, err := a.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("pump-cold"), Key: aws.String("rows/a")})
+		return err
+	}
 	for _, c := range []struct {
 		name  string
 		actor actor
@@ -82,6 +93,10 @@ func checkPermissions(t *testing.T) {
 		{"reader deletes", reader, remove, false},
 		{"reader drops its table", reader, drop, false},
 		{"reader gets a secret", reader, get(tokenOfMill), false},
+		{"reader gets an object of cold storage", reader, object("rows/a"), true},
+		{"reader gets another object", reader, object("other/a"), false},
+		{"reader puts an object", reader, write, false},
+		{"API gets an object of another's cold storage", api, object("rows/a"), false},
 		{"API queries its table", api, queryOn(other), true},
 		{"API queries another table", api, queryOn(own), false},
 		{"API puts", api, put, false},
@@ -107,6 +122,7 @@ func checkPermissions(t *testing.T) {
 type actor struct {
 	dynamodb *dynamodb.Client
 	secrets  *secretsmanager.Client
+	objects  *s3.Client
 }
 
 func assume(t *testing.T, role string) actor {
@@ -125,6 +141,7 @@ func assume(t *testing.T, role string) actor {
 	return actor{
 		dynamodb.New(dynamodb.Options{Region: engine.Region, BaseEndpoint: endpoint, Credentials: provider, RetryMaxAttempts: 1}),
 		secretsmanager.New(secretsmanager.Options{Region: engine.Region, BaseEndpoint: endpoint, Credentials: provider, RetryMaxAttempts: 1}),
+		s3.New(s3.Options{Region: engine.Region, BaseEndpoint: endpoint, Credentials: provider, RetryMaxAttempts: 1, UsePathStyle: true}),
 	}
 }
 
@@ -141,7 +158,7 @@ func enforce(t *testing.T, after string) {
 	}
 }
 
-type statement struct{ Effect, Action, Resource any }
+type statement struct{ Effect, Action, Resource, Condition any }
 
 // list is one string or several.
 func list(v any) (l []string) {

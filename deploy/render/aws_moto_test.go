@@ -9,9 +9,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +56,9 @@ func newMotoSide(t *testing.T, twin string, l3, l4 config.Cloud, options config.
 		},
 		{ID: "machine 2 (ü)", Properties: []config.Property{{Name: "count", Type: "LONG"}}},
 	}}
+	if options.Cold.Bucket != "" {
+		p.Cold = l3
+	}
 	top, err := topology.New(p)
 	if err != nil {
 		t.Fatal(err)
@@ -197,12 +202,16 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	makeTable(t, table, "")
 	makeTable(t, indexed, `"GlobalSecondaryIndexes":[{"IndexName":"by-time","Projection":{"ProjectionType":"ALL"},
 		"KeySchema":[{"AttributeName":"timestamp","KeyType":"HASH"},{"AttributeName":"device_id","KeyType":"RANGE"}]}],`)
+	engine.S3Bucket(t, engine.Moto(t), "pump-cold")
+	for _, key := range []string{"rows/a", "other/a"} {
+		engine.S3Send(t, engine.Moto(t), http.MethodPut, "/pump-cold/"+key, nil, "[]")
+	}
 	before := engine.MotoNames(t)
-	both := newMotoSide(t, "pump", config.AWS, config.AWS, config.Options{AWS: config.AWSOptions{KMSKey: ownKey}})
+	both := newMotoSide(t, "pump", config.AWS, config.AWS, config.Options{AWS: config.AWSOptions{KMSKey: ownKey}, Cold: config.Objects{Bucket: "pump-cold", Prefix: "rows/"}})
 	store := newMotoSide(t, "press", config.AWS, config.Azure, config.Options{
 		AWS: config.AWSOptions{Table: table, APIKey: true, AccountLogRole: true, ReservedConcurrency: 3, WAF: true, AllowedIPs: []string{"192.0.2.0/24"}, KMSKey: ownKey}, Settings: config.Settings{Rate: 7}, LogDays: 7, MemoryMB: 256,
 	})
-	twin := newMotoSide(t, "mill", config.GCP, config.AWS, config.Options{})
+	twin := newMotoSide(t, "mill", config.GCP, config.AWS, config.Options{Cold: config.Objects{Bucket: "mill-cold"}})
 	byIndex := func(index string) config.Options {
 		return config.Options{AWS: config.AWSOptions{Table: "arn:aws:dynamodb:" + engine.Region + ":" + engine.MotoAccount + ":table/" + indexed}, Settings: config.Settings{Layout: layout.Layout{DeviceKey: "timestamp", TimeKey: "device_id", Index: index}}}
 	}
@@ -231,8 +240,14 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 		t.Run("no token of "+a.project.Twin, func(t *testing.T) { checkNoToken(t, a) })
 	}
 	t.Run("roles", func(t *testing.T) {
-		if got, want := actions(t, "pump-hot-reader"), []string{"dynamodb:Query", "kms:Decrypt", "logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}; !slices.Equal(got, want) {
+		if got, want := actions(t, "pump-hot-reader"), []string{"dynamodb:Query", "kms:Decrypt", "logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:ListBucket", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}; !slices.Equal(got, want) {
 			t.Errorf("the reader of a local store may %q, want %q", got, want)
+		}
+		for _, s := range rolePolicies(t, "pump-hot-reader") {
+			want := map[string]string{"s3:ListBucket": "arn:aws:s3:::pump-cold if map[StringLike:map[s3:prefix:rows/*]]", "s3:GetObject": "arn:aws:s3:::pump-cold/rows/* if <nil>"}[list(s.Action)[0]]
+			if got := fmt.Sprintf("%v if %v", s.Resource, s.Condition); want != "" && got != want {
+				t.Errorf("the reader may %v on %s, want %s", s.Action, got, want)
+			}
 		}
 		if got, want := actions(t, "mill-hot-reader-last-entry"), []string{"logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}; !slices.Equal(got, want) {
 			t.Errorf("the reader of a remote store may %q, want %q", got, want)

@@ -17,6 +17,7 @@ import (
 
 	"hotreader"
 	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/buckettest"
 	"hotreader/store/coldstore/folder"
 )
 
@@ -239,6 +240,33 @@ func TestArchivedObjects(t *testing.T) {
 	for r, err := range s.Scan(t.Context(), q) {
 		if err != nil || !r.Time.Equal(day) {
 			t.Errorf("%v, %v", r, err)
+		}
+	}
+}
+
+// Clocks that are apart: a row whose key tells a date of arrival up to a day before or
+// after it is found, and so is one of a device whose clock is ahead of ours.
+func TestClocksApart(t *testing.T) {
+	ahead := time.Now().UTC().Truncate(time.Second).Add(20 * time.Hour)
+	m := new(buckettest.Memory)
+	for at, arrived := range map[time.Time]time.Time{day: day.Add(23 * time.Hour), day.Add(48 * time.Hour): day.Add(25 * time.Hour), ahead: ahead.Add(-20 * time.Hour)} {
+		m.Put(arrived.Format("2006/01/02/15/")+at.Format("150405"), item("d", at.Format(time.RFC3339), ramp(1)[0].Fields))
+	}
+	s := store(t, m, coldstore.Options{})
+	for _, at := range []time.Time{day, day.Add(48 * time.Hour), ahead} {
+		for _, q := range []hotreader.Query{{Start: at, End: at}, {Start: at.Add(-time.Hour), Last: true, End: at}, {Start: ahead}, {Last: true}} {
+			if q.Device, q.Properties = "d", []string{"v"}; q.End.IsZero() {
+				at = ahead
+			}
+			n := 0
+			for r, err := range hotreader.NewReader(s).Read(t.Context(), q) {
+				if n++; err != nil || !r.Time.Equal(at) {
+					t.Errorf("%+v: %v, %v", q, r.Time, err)
+				}
+			}
+			if n != 1 {
+				t.Errorf("%+v: %d rows", q, n)
+			}
 		}
 	}
 }

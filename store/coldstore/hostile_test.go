@@ -114,7 +114,7 @@ func hostileParquet(t testing.TB) map[string][]byte {
 		"texts that share more than there is": claiming(t, format.Uncompressed, dataPage(format.DeltaByteArray, 2, int32(2*len(shared)+1)), slices.Concat(shared, shared, []byte("x"))),
 	}
 	for _, codec := range []format.CompressionCodec{format.Zstd, format.Gzip, format.Snappy} {
-		files["a bomb in "+codec.String()] = claiming(t, codec, dataPage(format.Plain, 1, 8), zeros(codec, 512<<20))
+		files["a bomb in "+codec.String()] = claiming(t, codec, dataPage(format.Plain, 1, 8), zeros(codec, 96<<20))
 	}
 	return files
 }
@@ -136,8 +136,8 @@ func TestObjectsThatClaimMuch(t *testing.T) {
 func TestDeadlineEndsDecompression(t *testing.T) {
 	blanks := func(n int) []byte { return zstandard(bytes.Repeat([]byte(" "), n)) }
 	for name, body := range map[string][]byte{
-		"blanks":              bytes.Repeat(blanks(64<<20), 200),
-		"an item and another": bytes.Repeat(zstandard(bytes.Repeat(item("e", "2024-03-01T00:00:00Z", ramp(1)[0].Fields), 1<<19)), 400),
+		"blanks":              bytes.Repeat(blanks(8<<20), 800),
+		"an item and another": bytes.Repeat(zstandard(bytes.Repeat(item("e", "2024-03-01T00:00:00Z", ramp(1)[0].Fields), 1<<16)), 800),
 	} {
 		s := store(t, &object{key: "a.jsonl", body: body}, coldstore.Options{Late: -1})
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

@@ -40,6 +40,9 @@ func (s *scan) json(w *window) error {
 		return err
 	}
 	defer func() { _ = plain.Close() }()
+	if err := s.permit(w.feed); err != nil {
+		return err
+	}
 	d := &decoder{item: newItem(s, w), in: plain, first: first, array: w.feed.part.mover, typed: s.store.format == Export}
 	for i, paths := range s.paths() {
 		for rank, path := range paths {

@@ -39,6 +39,9 @@ func TestMoverThatWasStopped(t *testing.T) {
 	if n != 10*288+1 || stats.Reads.Load() != 3 { // a list and two objects that overlap there
 		t.Errorf("%d rows with %d requests", n, stats.Reads.Load())
 	}
+	if more := stats.Looked.Load(); more != 9587+8600-int64(n) { // those that come are counted above
+		t.Errorf("looked at %d rows more than came", more)
+	}
 }
 
 // leaveBehind writes objects as the mover for AWS does, and returns the values of their

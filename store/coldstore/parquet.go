@@ -202,7 +202,11 @@ func (g *group) decode(s *scan, w *window) error {
 		}
 		g.bytes.spans, g.bytes.blocks = nil, nil
 	}()
+	if err := s.permit(w.feed); err != nil {
+		return err
+	}
 	it := newItem(s, w)
+	var t time.Time
 	for range g.meta.NumRows {
 		it.begin()
 		var at *time.Time
@@ -214,7 +218,7 @@ func (g *group) decode(s *scan, w *window) error {
 			switch {
 			case v.IsNull():
 			case c.at == len(s.columns)+timeField && c.clock != nil:
-				t := c.clock(v)
+				t = c.clock(v)
 				at = &t
 			default:
 				if value, ok := c.convert(v); ok {

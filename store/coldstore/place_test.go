@@ -2,93 +2,43 @@ package coldstore_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
-	"iter"
+	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 
 	"hotreader"
 	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/buckettest"
 )
 
-// A memory is a bucket in memory that writes down what is asked of it.
-type memory struct {
-	mu      sync.Mutex
-	objects map[string][]byte
-	virtual func(key string) []byte // of objects that are made when they are read
-	page    int
-	keys    []string
-	asked   []string
-	bytes   int64
-}
-
-func newMemory(objects map[string][]byte) *memory {
-	m := &memory{objects: objects, page: 1000}
-	for key := range objects {
-		m.keys = append(m.keys, key)
+func newMemory(objects map[string][]byte) *buckettest.Memory {
+	m := new(buckettest.Memory)
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		m.Put(key, objects[key])
 	}
-	slices.Sort(m.keys)
 	return m
 }
 
-func (m *memory) String() string { return "memory:" }
-
-func (m *memory) List(_ context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
-	return func(yield func(coldstore.Page, error) bool) {
-		from, _ := slices.BinarySearch(m.keys, max(prefix, after+"\x00"))
-		for more := true; more; {
-			var page coldstore.Page
-			for ; from < len(m.keys) && len(page.Objects) < m.page && strings.HasPrefix(m.keys[from], prefix); from++ {
-				page.Objects = append(page.Objects, coldstore.Object{Key: m.keys[from], Size: int64(len(m.body(m.keys[from])))})
-			}
-			more = from < len(m.keys) && strings.HasPrefix(m.keys[from], prefix)
-			page.More = more
-			m.note("list "+prefix, 0)
-			if !yield(page, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (m *memory) body(key string) []byte {
-	if m.virtual != nil {
-		return m.virtual(key)
-	}
-	return m.objects[key]
-}
-
-func (m *memory) Read(_ context.Context, o *coldstore.Object, at, n int64) (io.ReadCloser, error) {
-	m.note("read "+o.Key, n)
-	return io.NopCloser(bytes.NewReader(m.body(o.Key)[at : at+n])), nil
-}
-
-func (m *memory) note(what string, n int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.asked = append(m.asked, what)
-	m.bytes += n
-}
-
 // read reads a query, and returns how many rows came and what was asked.
-func (m *memory) read(t *testing.T, s *coldstore.Store, q hotreader.Query) (rows int, asked []string) {
+func read(t *testing.T, m *buckettest.Memory, s *coldstore.Store, q hotreader.Query) (rows int, asked []string, bytes int64) {
 	t.Helper()
-	m.asked, m.bytes = nil, 0
+	m.Asked()
 	for _, err := range s.Scan(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		rows++
 	}
-	return rows, m.asked
+	asked, bytes = m.Asked()
+	return rows, asked, bytes
 }
 
 func store(t *testing.T, b coldstore.Bucket, o coldstore.Options) *coldstore.Store {
@@ -112,13 +62,13 @@ func TestOneDayOfAYear(t *testing.T) {
 				objects[fmt.Sprintf("cold/%spart-%03d.jsonl", at.Format(style), n)] = item("d", at.Format(time.RFC3339), ramp(1)[0].Fields)
 			}
 			m := newMemory(objects)
-			m.page = pages
+			m.PageSize = pages
 			for _, late := range []time.Duration{-1, 0} {
 				s := store(t, m, coldstore.Options{Prefix: "cold", Late: late})
 				begin := time.Date(2024, 5, 6, 0, 0, 0, 0, time.UTC)
 				q := hotreader.Query{Device: "d", Properties: []string{"v"}, Start: begin, End: begin.Add(24*time.Hour - 1)}
-				m.read(t, s, q) // learns how keys are written
-				rows, asked := m.read(t, s, q)
+				read(t, m, s, q) // learns how keys are written
+				rows, asked, _ := read(t, m, s, q)
 				lists := 0
 				for _, a := range asked {
 					if strings.HasPrefix(a, "list") {
@@ -144,22 +94,56 @@ func TestOneDayOfAYear(t *testing.T) {
 }
 
 // A hundred thousand objects of other times and devices are listed, not fetched, and not
-// kept.
+// kept, whether their keys are in an order that helps or in none.
 func TestAHundredThousandObjects(t *testing.T) {
-	m := newMemory(nil)
-	m.virtual = func(string) []byte { return []byte("[") } // which would be an error
-	for device := range 10 {
-		for n := range 10_000 {
-			at := day.Add(time.Duration(n) * time.Hour)
-			m.keys = append(m.keys, fmt.Sprintf("m-%d/%s-%s/chunk-00000.json", device, at.Format(time.RFC3339), at.Add(time.Hour-time.Second).Format(time.RFC3339)))
+	hour := func(n int) time.Time { return day.Add(time.Duration(n) * time.Hour) }
+	for name, c := range map[string]struct {
+		key   func(device, n int) string
+		lists int
+	}{
+		"movers": {func(device, n int) string {
+			return fmt.Sprintf("m-%d/%s-%s/chunk-00000.json", device, hour(n).Format(time.RFC3339), hour(n+1).Add(-time.Second).Format(time.RFC3339))
+		}, 10},
+		"dates below other names": {func(device, n int) string {
+			return fmt.Sprintf("%03d/m-%d/%s/%05d.jsonl", n%1000, device, hour(n).Format("dt=2006-01-02"), n)
+		}, 100},
+	} {
+		m := new(buckettest.Memory)
+		var keys []string
+		for device := range 10 {
+			for n := range 10_000 {
+				keys = append(keys, c.key(device, n))
+			}
 		}
-	}
-	slices.Sort(m.keys)
-	s := store(t, m, coldstore.Options{})
-	q := hotreader.Query{Device: "m-7", Properties: []string{"v"}, Start: day.Add(-time.Hour), End: day.Add(-time.Minute)}
-	m.read(t, s, q)
-	if rows, asked := m.read(t, s, q); rows != 0 || len(asked) != 10 || asked[0] != "list m-7/" {
-		t.Errorf("%d rows, %q", rows, asked)
+		slices.Sort(keys)
+		for _, key := range keys {
+			m.Put(key, []byte("[")) // which would be an error
+		}
+		s := store(t, m, coldstore.Options{Late: -1})
+		q := hotreader.Query{Device: "m-7", Properties: []string{"v"}, Start: day.Add(-time.Hour), End: day.Add(-time.Minute)}
+		if name == "movers" {
+			read(t, m, s, q) // learns how keys are written
+		}
+		heap := func() uint64 {
+			var now runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&now)
+			return now.HeapAlloc
+		}
+		before, most, lists := heap(), uint64(0), 0
+		m.Before = func(string) {
+			if lists++; lists == c.lists {
+				now := heap()
+				most = now - min(before, now)
+			}
+		}
+		rows, asked, _ := read(t, m, s, q)
+		if rows != 0 || len(asked) != c.lists || !strings.HasPrefix(asked[0], "list ") {
+			t.Errorf("%s: %d rows, %d requests, %q", name, rows, len(asked), asked[:min(3, len(asked))])
+		}
+		if most > 8<<20 {
+			t.Errorf("%s: %d bytes of memory at the end of the list", name, most)
+		}
 	}
 }
 
@@ -174,7 +158,7 @@ func TestADayOfAYearInParquet(t *testing.T) {
 		Note        string    `parquet:"note"`
 	}
 	objects := map[string][]byte{}
-	needed := map[string]int64{} // bytes of the columns of each row group, by object and day
+	needed := map[string]int64{} // bytes of the columns of each row group, by object, day and column
 	begin := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	const each = 5 * time.Second
 	for month := range 12 {
@@ -201,34 +185,36 @@ func TestADayOfAYearInParquet(t *testing.T) {
 		}
 		for i, g := range f.Metadata().RowGroups {
 			for _, c := range g.Columns {
-				if name := c.MetaData.PathInSchema[0]; name == "timestamp" || name == "temperature" {
-					needed[fmt.Sprint(key, i)] += c.MetaData.TotalCompressedSize
-				}
+				needed[fmt.Sprint(key, i, c.MetaData.PathInSchema[0])] = c.MetaData.TotalCompressedSize
 			}
 		}
 	}
 	m := newMemory(objects)
 	s := store(t, m, coldstore.Options{Prefix: "cold"})
-	for _, at := range []int{70, 200} {
+	for at, column := range map[int]string{70: "temperature", 200: "pressure"} { // the latter does not lie beside the time
 		from := begin.AddDate(0, 0, at)
-		q := hotreader.Query{Device: "d", Properties: []string{"temperature"}, Start: from, End: from.Add(24*time.Hour - 1)}
-		rows, asked := m.read(t, s, q)
-		key := "cold/" + from.Format("year=2006/month=01/a.parquet")
+		q := hotreader.Query{Device: "d", Properties: []string{column}, Start: from, End: from.Add(24*time.Hour - 1)}
+		rows, asked, bytes := read(t, m, s, q)
+		group := fmt.Sprint("cold/"+from.Format("year=2006/month=01/a.parquet"), from.Day()-1)
 		touched := map[string]bool{}
 		for _, a := range asked[1:] {
 			touched[a] = true
 		}
-		need := needed[fmt.Sprint(key, from.Day()-1)]
-		if rows != int(24*time.Hour/each) || len(asked) > 4+len(touched) || float64(m.bytes) > 1.2*float64(need) {
-			t.Errorf("day %d: %d rows; %d requests %q; %d bytes of %d needed", at, rows, len(asked), asked, m.bytes, need)
+		need := needed[group+"timestamp"] + needed[group+column]
+		if rows != int(24*time.Hour/each) || len(touched) != 1 || len(asked) > 4+len(touched) || float64(bytes) > 1.2*float64(need) {
+			t.Errorf("day %d: %d rows; %d requests %q; %d bytes of %d needed", at, rows, len(asked), asked, bytes, need)
 		}
-		t.Logf("day %d: %d requests, %d objects, %d bytes of %d needed (%.2f)", at, len(asked), len(touched), m.bytes, need, float64(m.bytes)/float64(need))
-		m.asked = nil
-		for range s.Scan(t.Context(), q) {
-			break
-		}
-		if len(m.asked) > 3 {
-			t.Errorf("the first row took %q", m.asked)
-		}
+		t.Logf("day %d: %d requests, %d objects, %d bytes of %d needed (%.2f)", at, len(asked), len(touched), bytes, need, float64(bytes)/float64(need))
+		synctest.Test(t, func(t *testing.T) {
+			m.Before = func(string) { time.Sleep(time.Second) } // a round trip
+			asked := time.Now()
+			for range s.Scan(t.Context(), q) {
+				if took := time.Since(asked); took > 3*time.Second {
+					t.Errorf("day %d: the first row after %v", at, took)
+				}
+				break
+			}
+		})
+		m.Before = nil
 	}
 }

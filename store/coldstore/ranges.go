@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A span is bytes of an object, from at up to to.
@@ -45,12 +47,12 @@ func (r *ranges) plan(spans []span) error {
 	if total > wholeGroup {
 		return nil
 	}
+	var side errgroup.Group // one round trip
+	side.SetLimit(8)
 	for i := range r.spans {
-		if err := r.fetch(&r.spans[i]); err != nil {
-			return err
-		}
+		side.Go(func() error { return r.fetch(&r.spans[i]) })
 	}
-	return nil
+	return side.Wait()
 }
 
 func (r *ranges) fetch(s *span) error {

@@ -22,7 +22,8 @@ func (s *scan) read(f *feed) error {
 			return s.failed(o, err)
 		}
 		if parts != nil {
-			return s.send(f, batch{parts: parts})
+			s.tell(f, parts)
+			return nil
 		}
 		again, err := w.end()
 		if err != nil || !again {

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,8 +25,17 @@ type scan struct {
 	order   timekey.Order
 	left    []int64 // see timekey.Order
 
+	yielded int64 // rows
+	looked  int64 // rows of parts that were read to their end
+
 	running  sync.WaitGroup
 	held     atomic.Int64 // bytes of decoded rows
+	usual    int64        // about how many of them a part has
+	came     bool         // rows of one: usual is no guess any more
+	moved    bool         // a part was begun, or its rows came, since decodeAhead
+	news     atomic.Bool  // there are some in found
+	foundMu  sync.Mutex
+	found    []part       // that other parts turned out to have, before the rows of those are wanted
 	pages    atomic.Int64 // bytes of open pages of Parquet
 	waiting  feeds        // not begun
 	begun    feeds
@@ -49,7 +59,11 @@ type feed struct {
 	part    part
 	near    time.Time // no row comes before it, in the query's order
 	batches chan batch
+	may     chan struct{} // closed: it may decode
+	granted bool
+	split   atomic.Bool // into other parts
 	rows    []row
+	slabs   slabs // of rows
 	bytes   int64 // of rows
 	odd     odd   // whole when batches is closed
 	left    []int64
@@ -67,8 +81,8 @@ func (f *feed) lose(n, i int, values int64) {
 // A batch is what a feed brings at a time.
 type batch struct {
 	rows  []row
+	slabs slabs
 	bytes int64
-	parts []part // that the part turned out to have
 	err   error
 }
 
@@ -131,17 +145,98 @@ func (s *scan) wait(parts []part) {
 	}
 }
 
+// tell passes on parts that a feed's part turned out to have.
+func (s *scan) tell(f *feed, parts []part) {
+	s.foundMu.Lock()
+	defer s.foundMu.Unlock()
+	s.found = append(s.found, parts...)
+	f.split.Store(true)
+	s.news.Store(true)
+}
+
+// collect adds what was found to the parts that wait.
+func (s *scan) collect() {
+	if !s.news.Load() {
+		return
+	}
+	s.foundMu.Lock()
+	defer s.foundMu.Unlock()
+	s.wait(s.found)
+	s.found = nil
+	s.news.Store(false)
+}
+
+// beginNext begins to read what is wanted next, and so many parts more.
+func (s *scan) beginNext(ahead int) {
+	for s.waiting.Len() > 0 && (s.wanted() || s.room(ahead)) {
+		s.begin()
+	}
+	if s.moved && ahead > 0 {
+		s.decodeAhead()
+	}
+}
+
 // begin begins to read the part that is wanted next.
 func (s *scan) begin() {
 	f := heap.Pop(&s.waiting).(*feed)
-	f.batches = make(chan batch, 1)
+	f.batches, f.may = make(chan batch, 1), make(chan struct{})
 	heap.Push(&s.begun, f)
+	s.moved = true
 	s.running.Go(func() {
 		defer close(f.batches)
 		if err := s.read(f); err != nil {
 			_ = s.send(f, batch{err: err}) // nobody may want it
 		}
 	})
+}
+
+// grant lets a part be decoded.
+func (f *feed) grant() {
+	if !f.granted {
+		f.granted = true
+		close(f.may)
+	}
+}
+
+// permit waits until a part may be decoded. By then its first bytes are here, so that
+// they need not be waited for when its rows are wanted.
+func (s *scan) permit(f *feed) error {
+	select {
+	case <-f.may:
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+// decodeAhead lets parts be decoded whose rows are not wanted yet, the next ones first, as
+// far as memory allows.
+func (s *scan) decodeAhead() {
+	s.moved = false
+	likely := s.held.Load()
+	var left []*feed
+	for _, f := range s.begun.all {
+		switch {
+		case f.split.Load():
+		case !f.granted:
+			left = append(left, f)
+		case len(f.rows) == 0:
+			likely += s.usual
+		}
+	}
+	slices.SortFunc(left, func(a, b *feed) int {
+		if s.query.Backward() {
+			a, b = b, a
+		}
+		return a.near.Compare(b.near)
+	})
+	for _, f := range left {
+		if likely >= s.store.most/8 || s.store.held.Load() >= s.store.room/2 {
+			return
+		}
+		f.grant()
+		likely += s.usual
+	}
 }
 
 // send passes a batch on; it returns an error if nobody wants it.
@@ -166,9 +261,18 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 	}
 	s.waiting.backward, s.begun.backward = s.query.Backward(), s.query.Backward()
 	s.wait(parts)
+	if len(parts) > 0 { // compressed JSON grows so much
+		s.usual = 10 * parts[0].object.Size
+	}
 	codec := timekey.NewestCodec(s.store.layout)
-	s.left = s.order.Begin(s.ctx, &codec, &s.query, s.columns, yield)
+	s.left = s.order.Begin(s.ctx, &codec, &s.query, s.columns, func(row hotreader.Row, err error) bool {
+		if err == nil {
+			s.yielded++
+		}
+		return yield(row, err)
+	})
 	defer func() {
+		s.stats.Looked.Add(max(0, s.looked-s.yielded)) // Meaning counts those that were yielded
 		s.stopped = s.order.Stopped()
 		s.rest, s.more = s.order.Behind()
 		s.order.Release(0)
@@ -178,12 +282,11 @@ func (s *scan) run(yield func(hotreader.Row, error) bool) error {
 		ahead = 0
 	}
 	for s.ctx.Err() == nil {
+		s.collect()
 		if s.waiting.Len() > 0 && s.wanted() && !s.order.Reached(s.waiting.all[0].near) {
 			return nil
 		}
-		for s.waiting.Len() > 0 && (s.wanted() || s.unknown() < ahead && s.held.Load() < s.store.most/4 && s.store.held.Load() < s.store.room/2) {
-			s.begin()
-		}
+		s.beginNext(ahead)
 		if s.begun.Len() == 0 {
 			break
 		}
@@ -216,25 +319,36 @@ func (s *scan) wanted() bool {
 	return c <= 0 && !s.query.Backward() || c >= 0 && s.query.Backward()
 }
 
-// unknown returns how many parts are read whose rows have not come.
-func (s *scan) unknown() (n int) {
+// room reports whether one more part may be read ahead: there are few of which the rows
+// have not come, or that turned out to have others.
+func (s *scan) room(ahead int) bool {
+	unknown, split := 0, 0
 	for _, f := range s.begun.all {
-		if len(f.rows) == 0 {
-			n++
+		switch {
+		case f.split.Load():
+			split++
+		case len(f.rows) == 0:
+			unknown++
 		}
 	}
-	return n
+	return unknown < ahead && unknown+split < 2*ahead && s.held.Load() < s.store.most/4 && s.store.held.Load() < s.store.room/2
 }
 
 // receive waits for the next batch of the first feed.
 func (s *scan) receive(f *feed) error {
+	f.grant()
+	s.moved = true
 	b, ok := <-f.batches
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
 	s.hold(-f.bytes)
-	f.bytes = b.bytes
-	if f.rows = b.rows; ok && b.err == nil && b.parts == nil {
+	f.slabs, f.bytes = b.slabs, b.bytes
+	if f.rows = b.rows; ok && b.err == nil {
+		if !s.came {
+			s.usual, s.came = 0, true
+		}
+		s.usual = max(s.usual, b.bytes)
 		heap.Fix(&s.begun, 0)
 		return nil
 	}
@@ -246,20 +360,19 @@ func (s *scan) receive(f *feed) error {
 		for i, n := range f.left {
 			s.left[i] += n
 		}
-		s.stats.Looked.Add(f.looked)
+		s.looked += f.looked
 		if s.odd.n == 0 {
 			s.odd.first = f.odd.first
 		}
 		s.odd.n += f.odd.n
 	}
-	s.wait(b.parts)
 	return nil
 }
 
 // pass passes the first feed's next row on.
 func (s *scan) pass(f *feed) bool {
-	r := f.rows[0]
-	rank := r.values(s.order.Slot())
+	r := &f.rows[0]
+	rank := f.slabs.values(r, s.order.Slot())
 	s.readable++
 	if f.near = r.time(); !s.order.AddAt(f.near, rank) {
 		return false

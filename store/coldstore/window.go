@@ -8,16 +8,29 @@ import (
 	"hotreader"
 )
 
-// A row is a decoded row, packed: its rank, then for each column the kind and what it
-// takes to tell the value.
+// A row is a decoded row: its time, and where it is packed. There are so many that the
+// garbage collector should find no pointers in them.
 type row struct {
 	seconds int64
 	nanos   int32
-	packed  []byte
+	slab    uint32
+	at      uint32
 }
 
 // rowBytes is about what a row takes beside what is packed.
-const rowBytes = 40
+const rowBytes = 24
+
+// slabs hold packed rows: of each its rank, then for each column the kind and what it
+// takes to tell the value.
+type slabs struct {
+	first uint32 // the number of the first one
+	all   [][]byte
+}
+
+// drop forgets the slabs before that of a row.
+func (s *slabs) drop(r *row) {
+	s.all, s.first = s.all[r.slab-s.first:], r.slab
+}
 
 // rankLen is the length of a rank: a letter, so that it is no number, when the object was
 // written, and the row's place in it.
@@ -32,9 +45,10 @@ func (r *row) compare(o *row) int {
 	return int(r.nanos - o.nanos)
 }
 
-// values unpacks the row, and returns its rank.
-func (r *row) values(to []hotreader.Value) (rank []byte) {
-	rest := r.packed[rankLen:]
+// values unpacks a row, and returns its rank.
+func (s *slabs) values(r *row, to []hotreader.Value) (rank []byte) {
+	packed := s.all[r.slab-s.first][r.at:]
+	rest := packed[rankLen:]
 	for i := range to {
 		kind := hotreader.Kind(rest[0])
 		rest = rest[1:]
@@ -54,7 +68,7 @@ func (r *row) values(to []hotreader.Value) (rank []byte) {
 			to[i] = hotreader.NumberValue(text)
 		}
 	}
-	return r.packed[:rankLen:rankLen]
+	return packed[:rankLen:rankLen]
 }
 
 // A window takes the rows of a part as they lie, and passes them on in the query's order.
@@ -67,7 +81,8 @@ type window struct {
 
 	rows     []row
 	bytes    int64
-	slab     []byte
+	slabs    slabs
+	slab     []byte // what is free of the last one
 	place    uint32 // of the next row in the object
 	disorder bool
 	passed   *row // ascending: rows up to it were passed on
@@ -100,9 +115,11 @@ func (w *window) add(t time.Time, values []hotreader.Value) error {
 	if n := len(w.rows); n > 0 && r.compare(&w.rows[n-1]) < 0 || w.dropped != nil && r.compare(w.dropped) < 0 {
 		w.disorder = true
 	}
-	r.packed = w.pack(values)
+	n := int64(w.pack(&r, values) + rowBytes)
+	if len(w.rows) == cap(w.rows) { // append would leave more garbage
+		w.rows = slices.Grow(w.rows, max(64, len(w.rows)))
+	}
 	w.rows = append(w.rows, r)
-	n := int64(len(r.packed) + rowBytes)
 	w.bytes += n
 	if w.scan.hold(n); (w.scan.held.Load() > w.scan.store.most || w.scan.full()) && w.bytes > leastHeld {
 		return w.shrink()
@@ -110,16 +127,19 @@ func (w *window) add(t time.Time, values []hotreader.Value) error {
 	return nil
 }
 
-// pack packs a row.
-func (w *window) pack(values []hotreader.Value) []byte {
+// pack packs a row, and returns the bytes that it takes.
+func (w *window) pack(r *row, values []hotreader.Value) int {
 	size := rankLen
 	for _, v := range values {
 		size += 1 + binary.MaxVarintLen32 + len(v.Text())
 	}
-	if cap(w.slab)-len(w.slab) < size {
-		w.slab = make([]byte, 0, max(slabBytes, size))
+	if len(w.slab) < size {
+		w.slab = make([]byte, max(slabBytes, size))
+		w.slabs.all = append(w.slabs.all, w.slab)
 	}
-	b, from := w.slab, len(w.slab)
+	r.slab = w.slabs.first + uint32(len(w.slabs.all)) - 1
+	r.at = uint32(len(w.slabs.all[len(w.slabs.all)-1]) - len(w.slab))
+	b := w.slab[:0]
 	b = append(b, 'r')
 	b = binary.BigEndian.AppendUint32(b, w.feed.part.written)
 	b = binary.BigEndian.AppendUint32(b, w.place)
@@ -136,8 +156,8 @@ func (w *window) pack(values []hotreader.Value) []byte {
 			b = append(binary.AppendUvarint(b, uint64(len(v.Text()))), v.Text()...)
 		}
 	}
-	w.slab = b
-	return b[from:len(b):len(b)]
+	w.slab = w.slab[len(b):]
+	return len(b)
 }
 
 // shrink makes room.
@@ -160,20 +180,17 @@ func (w *window) shrink() error {
 	if half == len(w.rows) {
 		return w.tooLarge()
 	}
-	some := slices.Clone(w.rows[:half])
+	some, bytes, packed := slices.Clone(w.rows[:half]), w.bytes*int64(half)/int64(len(w.rows)), w.slabs
 	w.rows = append(make([]row, 0, len(w.rows)), w.rows[half:]...)
-	bytes := int64(0)
-	for i := range some {
-		bytes += int64(len(some[i].packed) + rowBytes)
-	}
 	w.bytes -= bytes
+	w.slabs.drop(&w.rows[0])
 	if w.scan.query.Backward() {
 		w.dropped = &last
 		w.scan.hold(-bytes)
 		return nil
 	}
 	w.passed = &last
-	return w.scan.send(w.feed, batch{rows: some, bytes: bytes})
+	return w.scan.send(w.feed, batch{rows: some, slabs: packed, bytes: bytes})
 }
 
 // tooLarge is the error of rows that are in no order and cannot be sorted.
@@ -195,7 +212,7 @@ func (w *window) end() (again bool, err error) {
 		slices.Reverse(w.rows)
 	}
 	if len(w.rows) > 0 {
-		err = w.scan.send(w.feed, batch{rows: w.rows, bytes: w.bytes})
+		err = w.scan.send(w.feed, batch{rows: w.rows, slabs: w.slabs, bytes: w.bytes})
 	}
 	return w.dropped != nil, err
 }

@@ -46,6 +46,8 @@ func TestMain(m *testing.M) {
 		err = readRemote()
 	case "pick":
 		err = pickRows()
+	case "bucket":
+		err = serveBucket()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

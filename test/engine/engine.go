@@ -44,6 +44,7 @@ var (
 	moto      = shared("moto", startMoto)
 	azurite   = emulator(azuriteEmulator, "HOTREADER_AZURITE")
 	gcs       = shared("fake-gcs-server", startGCS)
+	gofakes3  = shared("gofakes3", startGoFakeS3)
 )
 
 // shared returns what gives a test the URL of an engine that start starts, once.

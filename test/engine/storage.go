@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"hotreader/dev/emulators"
@@ -39,18 +41,67 @@ func startGCS() (string, error) {
 	return serve(dir, func(port string) []string {
 		return []string{filepath.Join(dir, program), "-scheme", "http", "-host", "127.0.0.1", "-port", port, "-backend", "memory"}
 	}, func(ctx context.Context, address string) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/storage/v1/b?project=p", nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s answered %s", address, resp.Status)
-		}
-		return nil
+		return found(ctx, "http://"+address+"/storage/v1/b?project=p")
 	})
+}
+
+// found returns nil if a URL is answered with 200.
+func found(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", url, resp.Status)
+	}
+	return nil
+}
+
+// S3 returns the endpoint URLs of two implementations of S3, which others made
+// independently, by their names.
+func S3(t testing.TB) map[string]string {
+	return map[string]string{"moto": Moto(t), "gofakes3": gofakes3(t)}
+}
+
+func startGoFakeS3() (string, error) {
+	const program = "gofakes3"
+	dir, err := find("HOTREADER_GOFAKES3", program, program)
+	if err != nil {
+		return "", err
+	}
+	return serve(dir, func(port string) []string {
+		return []string{filepath.Join(dir, program), "-backend", "memory", "-host", "127.0.0.1:" + port, "-quiet"}
+	}, func(ctx context.Context, address string) error { return found(ctx, "http://"+address+"/") })
+}
+
+// S3Send sends a request to one of them, which needs no signature but its scope.
+func S3Send(t testing.TB, endpoint, method, path string, header http.Header, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, endpoint+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header != nil {
+		r.Header = header
+	}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+AccessKeyID+"/20260101/"+Region+"/s3/aws4_request, SignedHeaders=host, Signature=0")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode/100 != 2 {
+		t.Fatalf("%s %s: %s, %v\n%s", method, path, resp.Status, err, text)
+	}
+}
+
+// S3Bucket makes a bucket in one of them.
+func S3Bucket(t testing.TB, endpoint, name string) {
+	t.Helper()
+	S3Send(t, endpoint, http.MethodPut, "/"+name, nil, `<CreateBucketConfiguration><LocationConstraint>`+Region+`</LocationConstraint></CreateBucketConfiguration>`)
 }

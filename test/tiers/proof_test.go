@@ -1,4 +1,4 @@
-//go:build proof
+//go:build proof && engines
 
 package tiers
 
@@ -17,6 +17,7 @@ import (
 	"hotreader/route"
 	"hotreader/store/all"
 	"hotreader/store/memstore"
+	"hotreader/test/engine"
 )
 
 const realFile = "../../../shared/data/machine_temperature.csv"
@@ -121,4 +122,29 @@ func TestProofObjectsOfAMover(t *testing.T) {
 	back := read(t, reader, q)
 	slices.Reverse(back)
 	same(t, "descending", back, want)
+}
+
+// Any number of steps at any request.
+func TestProofMoversAtEveryPoint(t *testing.T) { atEveryPoint(t, true) }
+
+// The real series, as each mover lays it out, on two implementations of S3.
+func TestProofTiersOverS3(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", engine.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", engine.SecretAccessKey)
+	records := series(t)
+	want := written(records)
+	back := slices.Clone(want)
+	slices.Reverse(back)
+	for implementation, endpoint := range engine.S3(t) {
+		for mover := range movers {
+			r := overS3(t, endpoint, mover, records, [2]int{18_000, len(records)}, [2]int{6_000, 19_000}, [2]int{0, 7_000})
+			q := hotreader.Query{Device: device, Properties: []string{"temperature"}}
+			same(t, implementation, read(t, r, q), want)
+			for _, size := range []int{200, 10_000} {
+				same(t, implementation, pages(t, r, q, size), want)
+			}
+			q.Order = hotreader.Descending
+			same(t, implementation, read(t, r, q), back)
+		}
+	}
 }

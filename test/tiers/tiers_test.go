@@ -239,36 +239,44 @@ func written(records []hotreader.Record) []string {
 	return lines
 }
 
-// Wherever the tiers and the twin lie, the twin gets the whole history.
-func TestEveryPlaceOfTiers(t *testing.T) {
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// sample returns rows, an hour apart, of which one of the lowest tier has a serial number.
+func sample() []hotreader.Record {
 	records := make([]hotreader.Record, 60)
 	for i := range records {
-		records[i] = hotreader.Record{Time: begin.Add(time.Duration(i) * time.Hour), Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.Int64Value(int64(i))}}}
-		if i == 3 { // in the lowest tier alone
+		records[i] = hotreader.Record{Time: first.Add(time.Duration(i) * time.Hour), Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.Int64Value(int64(i))}}}
+		if i == 3 {
 			records[i].Fields = append(records[i].Fields, hotreader.Field{Name: "serial", Value: hotreader.StringValue([]byte("A-7"))})
 		}
 	}
+	return records
+}
+
+// answers asks for a sample in every way.
+func answers(t *testing.T, r hotreader.Reader, records []hotreader.Record) {
+	t.Helper()
 	want := written(records)
 	back := slices.Clone(want)
 	slices.Reverse(back)
+	q := hotreader.Query{Device: device, Properties: []string{"temperature"}, Start: first, End: first.AddDate(0, 1, 0)}
+	same(t, "ascending", read(t, r, q), want)
+	same(t, "pages", pages(t, r, q, 7), want)
+	q.Filters = []hotreader.Filter{{Property: "temperature", Op: hotreader.Less, Value: hotreader.Int64Value(50)}}
+	same(t, "filtered", read(t, r, q), want[:50])
+	q.Filters, q.Pick = nil, hotreader.Pick{Kind: hotreader.PickLast, Origin: first, Every: 24 * time.Hour}
+	same(t, "picked", read(t, r, q), []string{want[0], want[24], want[48], want[59]})
+	q.Pick, q.Order = hotreader.Pick{}, hotreader.Descending
+	same(t, "descending", read(t, r, q), back)
+	q = hotreader.Query{Device: device, Properties: []string{"serial"}, Last: true}
+	if got := read(t, r, q); len(got) != 1 || !strings.HasSuffix(got[0], `"A-7"`) {
+		t.Errorf("the latest serial is %q", got)
+	}
+}
+
+// Wherever the tiers and the twin lie, the twin gets the whole history.
+func TestEveryPlaceOfTiers(t *testing.T) {
+	records := sample()
 	layouts(func(p *config.Project) {
-		t.Run(name(p), func(t *testing.T) {
-			r := twin(t, p, cut(t, p, records, [2]int{40, 15}, 4))
-			q := hotreader.Query{Device: device, Properties: []string{"temperature"}, Start: begin, End: begin.AddDate(0, 1, 0)}
-			same(t, "ascending", read(t, r, q), want)
-			same(t, "pages", pages(t, r, q, 7), want)
-			q.Filters = []hotreader.Filter{{Property: "temperature", Op: hotreader.Less, Value: hotreader.Int64Value(50)}}
-			same(t, "filtered", read(t, r, q), want[:50])
-			q.Filters, q.Pick = nil, hotreader.Pick{Kind: hotreader.PickLast, Origin: begin, Every: 24 * time.Hour}
-			same(t, "picked", read(t, r, q), []string{want[0], want[24], want[48], want[59]})
-			q.Pick, q.Order = hotreader.Pick{}, hotreader.Descending
-			same(t, "descending", read(t, r, q), back)
-			q = hotreader.Query{Device: device, Properties: []string{"serial"}, Last: true}
-			if got := read(t, r, q); len(got) != 1 || !strings.HasSuffix(got[0], `"A-7"`) {
-				t.Errorf("the latest serial is %q", got)
-			}
-		})
+		t.Run(name(p), func(t *testing.T) { answers(t, twin(t, p, cut(t, p, records, [2]int{40, 15}, 4)), records) })
 	})
 }
 

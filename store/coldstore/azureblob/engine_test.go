@@ -84,14 +84,17 @@ func TestAzurite(t *testing.T) {
 			t.Errorf("no container: %v", err)
 		}
 	}
-	for code, want := range map[string]hotreader.Code{"AuthorizationPermissionMismatch": hotreader.CodeForbidden, "AuthenticationFailed": hotreader.CodeConfig} {
+	for code, want := range map[string]struct {
+		code hotreader.Code
+		says string
+	}{"AuthorizationPermissionMismatch": {hotreader.CodeForbidden, "Storage Blob Data Reader"}, "AuthenticationFailed": {hotreader.CodeConfig, "credentials were refused"}} {
 		o.Endpoint = buckettest.Refusing(t, 403, `<Error><Code>`+code+`</Code><Message>told</Message></Error>`)
 		b, err := azureblob.New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, err := range b.List(t.Context(), "", "") {
-			if hotreader.CodeOf(err) != want || strings.Contains(err.Error(), "\n") {
+			if hotreader.CodeOf(err) != want.code || !strings.Contains(err.Error(), want.says) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: %v", code, err)
 			}
 		}

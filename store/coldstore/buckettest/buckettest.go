@@ -28,10 +28,14 @@ type Writer struct {
 // Escape writes a key as the path of a URL.
 func Escape(key string) string { return (&url.URL{Path: key}).EscapedPath() }
 
-// Refusing returns the URL of a server that answers every request alike.
-func Refusing(t testing.TB, status int, body string) string {
+// Refusing returns the URL of a server that answers every request alike, with headers,
+// each a name and a value.
+func Refusing(t testing.TB, status int, body string, headers ...string) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/xml")
+		for i := 0; i < len(headers); i += 2 {
+			w.Header().Set(headers[i], headers[i+1])
+		}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body) // the client may have gone
 	}))

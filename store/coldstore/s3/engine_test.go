@@ -16,47 +16,39 @@ import (
 	"hotreader/test/engine"
 )
 
-func TestMoto(t *testing.T) {
+// Both ways to open a bucket, on two implementations of S3.
+func TestS3(t *testing.T) {
 	for _, v := range engine.MotoEnv(t) {
 		name, value, _ := strings.Cut(v, "=")
 		t.Setenv(name, value)
 	}
-	send := func(method, path string, header http.Header, body string) {
-		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), method, engine.Moto(t)+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
+	for implementation, endpoint := range engine.S3(t) {
+		t.Setenv("AWS_ENDPOINT_URL", endpoint)
+		engine.S3Bucket(t, endpoint, "cold")
+		for name, open := range map[string]func(ctx context.Context, o s3.Options) (*s3.Bucket, error){
+			"default":  s3.New,
+			"function": func(_ context.Context, o s3.Options) (*s3.Bucket, error) { return s3.NewFunction(o) },
+		} {
+			b, err := open(t.Context(), s3.Options{Bucket: "cold"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Run(implementation+" "+name, func(t *testing.T) {
+				buckettest.Run(t, b, buckettest.Writer{Prefix: name + "/", Put: func(key string, body []byte) {
+					engine.S3Send(t, endpoint, http.MethodPut, "/cold/"+buckettest.Escape(key), nil, string(body))
+				}, Delete: func(key string) {
+					engine.S3Send(t, endpoint, http.MethodDelete, "/cold/"+buckettest.Escape(key), nil, "")
+				}})
+			})
 		}
-		r.Header = header
-		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+engine.AccessKeyID+"/20260101/"+engine.Region+"/s3/aws4_request, SignedHeaders=host, Signature=0")
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode/100 != 2 {
-			t.Fatalf("%s %s: %s", method, path, resp.Status)
-		}
-	}
-	send(http.MethodPut, "/cold", http.Header{}, `<CreateBucketConfiguration><LocationConstraint>`+engine.Region+`</LocationConstraint></CreateBucketConfiguration>`)
-	for name, open := range map[string]func(ctx context.Context, o s3.Options) (*s3.Bucket, error){
-		"default":  s3.New,
-		"function": func(_ context.Context, o s3.Options) (*s3.Bucket, error) { return s3.NewFunction(o) },
-	} {
-		b, err := open(t.Context(), s3.Options{Bucket: "cold"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		buckettest.Run(t, b, buckettest.Writer{Prefix: name + "/", Put: func(key string, body []byte) {
-			send(http.MethodPut, "/cold/"+buckettest.Escape(key), http.Header{}, string(body))
-		}, Delete: func(key string) { send(http.MethodDelete, "/cold/"+buckettest.Escape(key), http.Header{}, "") }})
 	}
 
+	t.Setenv("AWS_ENDPOINT_URL", engine.Moto(t)) // which knows storage classes
 	b, err := s3.New(t.Context(), s3.Options{Bucket: "cold"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	send(http.MethodPut, "/cold/archive/dt=2024-01-01/a.jsonl", http.Header{"X-Amz-Storage-Class": {"DEEP_ARCHIVE"}}, `{"device_id":"d"}`)
+	engine.S3Send(t, engine.Moto(t), http.MethodPut, "/cold/archive/dt=2024-01-01/a.jsonl", http.Header{"X-Amz-Storage-Class": {"DEEP_ARCHIVE"}}, `{"device_id":"d"}`)
 	for page, err := range b.List(t.Context(), "archive/", "") {
 		if err != nil || len(page.Objects) != 1 || page.Objects[0].Archive != "DEEP_ARCHIVE" {
 			t.Fatalf("%+v, %v", page, err)
@@ -97,7 +89,6 @@ func TestMoto(t *testing.T) {
 			t.Errorf("no bucket: %v", err)
 		}
 	}
-	var _ coldstore.Bucket = b
 }
 
 // The words of other failures, as AWS documents them.
@@ -110,12 +101,13 @@ func TestFailures(t *testing.T) {
 		code   hotreader.Code
 		says   string
 	}{
-		"PermanentRedirect": {301, hotreader.CodeConfig, "another region than eu-central-1"},
-		"AccessDenied":      {403, hotreader.CodeForbidden, "s3:ListBucket"},
-		"SlowDown":          {503, hotreader.CodeThrottled, "no more requests"},
-		"ExpiredToken":      {400, hotreader.CodeConfig, "credentials were refused"},
+		"PermanentRedirect":    {301, hotreader.CodeConfig, "another region than eu-central-1: told (it is in eu-west-1); set region"},
+		"RequestTimeTooSkewed": {403, hotreader.CodeConfig, "the clock is right"},
+		"AccessDenied":         {403, hotreader.CodeForbidden, "s3:ListBucket"},
+		"SlowDown":             {503, hotreader.CodeThrottled, "no more requests"},
+		"ExpiredToken":         {400, hotreader.CodeConfig, "credentials were refused"},
 	} {
-		server := buckettest.Refusing(t, want.status, `<Error><Code>`+code+`</Code><Message>told</Message></Error>`)
+		server := buckettest.Refusing(t, want.status, `<Error><Code>`+code+`</Code><Message>told</Message></Error>`, "X-Amz-Bucket-Region", "eu-west-1")
 		b, err := s3.NewFunction(s3.Options{Bucket: "b", Endpoint: server})
 		if err != nil {
 			t.Fatal(err)

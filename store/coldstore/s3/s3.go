@@ -154,14 +154,14 @@ var rules = []failure.Rule{
 	{For: "NoSuchBucket", Code: hotreader.CodeNotFound, Text: "there is no such bucket; check its name and the account"},
 	{For: "PermanentRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException status:301 status:307", Code: hotreader.CodeConfig,
 		Text: "the bucket is in another region than {region}: {message}; set region"},
+	{For: "UnrecognizedClientException InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken RequestTimeTooSkewed", Code: hotreader.CodeConfig,
+		Text: "the AWS credentials were refused ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
 	{For: "AccessDenied AllAccessDisabled AccountProblem status:403", Doing: "list", Code: hotreader.CodeForbidden,
 		Text: "the role lacks s3:ListBucket on this bucket and prefix: {message}"},
 	{For: "AccessDenied AllAccessDisabled AccountProblem status:403", Doing: "write", Code: hotreader.CodeForbidden,
 		Text: "the role lacks s3:PutObject on this bucket and prefix: {message}"},
 	{For: "InvalidObjectState", Code: hotreader.CodeNotRestored,
 		Text: "the object is in archive storage and must be restored before it can be read: hotreader restore asks for it"},
-	{For: "UnrecognizedClientException InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken RequestTimeTooSkewed", Code: hotreader.CodeConfig,
-		Text: "the AWS credentials were refused ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
 	{For: "AccessDenied AllAccessDisabled KMS* status:403", Code: hotreader.CodeForbidden,
 		Text: "the role lacks s3:GetObject on this object, or kms:Decrypt on its key: {message}"},
 	{For: "SlowDown Throttling* TooManyRequests* status:429", Code: hotreader.CodeThrottled, Text: "the bucket takes no more requests just now: {message}"},
@@ -177,14 +177,18 @@ func (b *Bucket) fail(ctx context.Context, doing string, err error) error {
 func (b *Bucket) failed(ctx context.Context, doing string, err error, rules []failure.Rule) error {
 	f := failure.Failure{Op: "s3: " + doing + " of bucket " + b.name, Doing: doing, Err: err, Words: []string{
 		"service", "S3", "endpoint", cmp.Or(aws.ToString(b.client.Options().BaseEndpoint), "S3"), "region", b.client.Options().Region}}
-	status := 0
+	status, at := 0, ""
 	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && resp.Response != nil {
 		status = resp.HTTPStatusCode()
 		f.RetryAfter = failure.RetryAfter(resp.Response.Header)
+		at = resp.Response.Header.Get("X-Amz-Bucket-Region")
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() != "UnknownError" {
 		f.Names, f.Message = []string{api.ErrorCode(), "status:" + strconv.Itoa(status)}, api.ErrorMessage()
 		f.Words = append(f.Words, "code", api.ErrorCode())
+		if at != "" && at != b.client.Options().Region {
+			f.Message += " (it is in " + at + ")"
+		}
 	} else if status != 0 {
 		f.Names, f.Root = []string{failure.Foreign(status)}, fmt.Errorf("status %d", status)
 	}
