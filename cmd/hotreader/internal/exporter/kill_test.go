@@ -156,8 +156,9 @@ func run(t *testing.T, o order, after time.Duration) (ended bool) {
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), killed+"="+string(text))
 	out, err := cmd.CombinedOutput()
-	if err != nil && cmd.ProcessState.ExitCode() >= 0 {
+	code := cmd.ProcessState.ExitCode() // less than 0: it was killed. It may end just as it is to be killed
+	if code > 0 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return err == nil
+	return code == 0
 }
