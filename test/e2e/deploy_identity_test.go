@@ -1,4 +1,4 @@
-//go:build engines && linux
+//go:build engines && linux && proof
 
 package e2e
 

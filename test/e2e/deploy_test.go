@@ -38,7 +38,6 @@ func TestDeploy(t *testing.T) {
 	t.Run("hot storage on AWS", func(t *testing.T) { t.Parallel(); deployHotStorage(t, artifacts) })
 	t.Run("both on AWS", func(t *testing.T) { t.Parallel(); deployBoth(t, artifacts) })
 	t.Run("twin on AWS", func(t *testing.T) { t.Parallel(); deployTwin(t, artifacts) })
-	t.Run("identity on AWS", func(t *testing.T) { t.Parallel(); deployIdentity(t, "lock", artifacts) })
 }
 
 // lambdaPackage is a folder with the package for Lambda: moto runs no function, so that
