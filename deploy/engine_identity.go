@@ -180,7 +180,7 @@ func (w *work) trust(s topology.Side, unknown string) string {
 
 // distinct checks that the functions of s will tell their callers apart.
 func (w *work) distinct(s topology.Side) error {
-	if all := w.callers(s); len(all) == 0 {
+	if len(w.callers(s)) == 0 {
 		return nil
 	}
 	_, err := config.ReadTrust(w.trust(s, ""), func(string) string { return "" })
