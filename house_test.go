@@ -56,7 +56,7 @@ var rooms = map[string][]string{
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "identity"},
 	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "identity"},
-	"deploy":                  {"", "config", "deploy/render", "deploy/topology"},
+	"deploy":                  {"", "config", "deploy/render", "deploy/topology", "identity"},
 	"deploy/topology":         {"", "config", "deploy/names", "observe"},
 	"deploy/publish":          {"", "internal/endpoint"},
 	"deploy/render":           {"", "catalog", "codec/twinmaker", "config", "deploy/names", "deploy/publish", "deploy/terraform", "deploy/topology", "layout", "internal/*"},

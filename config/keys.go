@@ -153,6 +153,7 @@ var Keys = []Key{
 	{Name: "burst", Variable: "HOTREADER_BURST", Reach: Served, Help: "requests at once, by token",
 		rule: whole{1, 1_000_000, "the requests that may come at once, as 100"}, at: func(o *Options) any { return &o.Burst }},
 	{Name: "identity", Help: "how the twin's functions prove who they are to the API on another cloud: `token` (default), the shared one, or `federated`: [their own cloud signs a token](security.md#federated-identity). On one cloud there is nothing to prove", rule: identities, at: func(o *Options) any { return &o.Identity }},
+	{Name: "callers", Help: "[who may ask the APIs](security.md#several-callers) beside the twin's own functions and callers with the token, as `HOTREADER_TRUST` has it: `" + `[{"name":"grafana","token_secret":"projects/P/secrets/S/versions/latest","devices":["pump-*"],"rate":5,"burst":10}]` + "`. The functions get the permission to read each `token_secret`", rule: callers{}, at: func(o *Options) any { return &o.Callers }},
 	{Name: "memory_mb", Help: "memory of a function", rule: whole{128, 10240, ""}, at: func(o *Options) any { return &o.MemoryMB }},
 	{Name: "log_days", Help: "how long the functions' logs are kept", rule: retention{whole{1, 3653, ""}}, at: func(o *Options) any { return &o.LogDays }},
 	{Name: "log_level", Variable: "HOTREADER_LOG_LEVEL", Help: "`debug`, `info` (default), `warn`, `error`",

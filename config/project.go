@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"hotreader"
+	"hotreader/identity"
 	"hotreader/layout"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	MemoryMB int    // of a function; 0 = the module's default
 	LogDays  int    // how long logs are kept; 0 = the module's default
 	Identity string // federated, or the shared token: token, ""
+
+	Callers []identity.Trusted // of the APIs, beside the twin's own functions
 
 	// OTel are OpenTelemetry's variables that each function gets; nil = none.
 	OTel map[string]string
@@ -144,6 +147,7 @@ func LoadProject(dir string) (*Project, error) {
 	l.options()
 	l.lower()
 	l.identity()
+	l.asked()
 	if err := l.err(op); err != nil {
 		return nil, err
 	}

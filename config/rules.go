@@ -283,6 +283,7 @@ func checkSecretURI(text string) string {
 const (
 	mostReadableBytes = 1 << 10
 	mostOTelBytes     = 1 << 10
+	mostCallersBytes  = 1 << 10
 )
 
 // readable is which devices may be read, a list in the file. Those of the twin must

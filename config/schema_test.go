@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"hotreader/identity"
 	"hotreader/layout"
 	"hotreader/test/golden"
 )
@@ -79,6 +80,12 @@ func ruled(t *testing.T, r rule) *jsonschema.Schema {
 	case readable:
 		least := 1
 		return &jsonschema.Schema{Type: "array", MinItems: &least, Items: matching(`^[^,\s]([^,]*[^,\s])?$`, "a device's id, or the beginning of ids as pump-*")}
+	case callers:
+		least, most := 1, mostTrusted
+		one := objectOf(t, new(loader).trustedFields(new(identity.Trusted), nil), map[string]*jsonschema.Schema{"token_secret": kind("string")})
+		one.AdditionalProperties = closed(nil).AdditionalProperties
+		one.AnyOf = []*jsonschema.Schema{{Required: []string{"issuer", "audience", "subject"}}, {Required: []string{"token_secret"}}}
+		return &jsonschema.Schema{Type: "array", MinItems: &least, MaxItems: &most, Items: one}
 	case objects:
 		s := objectOf(t, r.fields(nil, new(Objects)), nil)
 		s.AdditionalProperties = closed(nil).AdditionalProperties

@@ -28,15 +28,19 @@ func (e *env) trust(text string, secret func(string) string) (all []identity.Tru
 	if strings.TrimSpace(text) == "" {
 		return nil
 	}
-	l := &loader{Project: new(Project)}
-	defer func() { e.problems = append(e.problems, l.problems...) }()
-	doc, ok := l.document(trustVariable, []byte(text))
-	if !ok {
-		return nil
+	if doc, ok := e.document(trustVariable, []byte(text)); ok {
+		all = e.callers(trustVariable, doc, secret)
 	}
-	items, ok := l.items(trustVariable, doc)
+	return all
+}
+
+// callers reads a list of callers.
+func (p *problems) callers(where string, doc json.RawMessage, secret func(string) string) (all []identity.Trusted) {
+	l := &loader{Project: new(Project)} // whose devices a caller need not read
+	defer func() { *p = append(*p, l.problems...) }()
+	items, ok := l.items(where, doc)
 	if ok && (len(items) == 0 || len(items) > mostTrusted) {
-		l.add(trustVariable, "has %d callers; expected 1 to %d, or leave it out", len(items), mostTrusted)
+		l.add(where, "has %d callers; expected 1 to %d, or leave it out", len(items), mostTrusted)
 	}
 	for i, item := range items {
 		t := l.trusted(item, secret)
@@ -95,22 +99,7 @@ func (l *loader) identity() {
 var reservedNames = []string{"current", "previous", "none"}
 
 func (l *loader) trusted(item member, secret func(string) string) (t identity.Trusted) {
-	by := func(r rule, to any) func(string, json.RawMessage) {
-		return func(where string, raw json.RawMessage) { r.read(l, where, raw, to) }
-	}
-	l.fields(item.name, item.value,
-		field{name: "name", read: by(callerName, &t.Name)},
-		field{name: "issuer", read: by(claim, &t.Issuer)},
-		field{name: "audience", read: by(claim, &t.Audience)},
-		field{name: "subject", read: by(claim, &t.Subject)},
-		field{name: "token_secret", read: func(where string, raw json.RawMessage) {
-			if t.TokenSecret, _ = l.text(where, raw); secret(t.TokenSecret) != "" {
-				l.add(where, "%s", secret(t.TokenSecret))
-			}
-		}},
-		field{name: "devices", read: by(readable{}, &t.Devices)},
-		field{name: "rate", read: by(rate{}, &t.Rate)},
-		field{name: "burst", read: by(whole{1, 1_000_000, "the requests that may come at once, as 100"}, &t.Burst)})
+	l.fields(item.name, item.value, l.trustedFields(&t, secret)...)
 	claims := 0
 	for _, c := range []string{t.Issuer, t.Audience, t.Subject} {
 		if c != "" {
@@ -126,6 +115,83 @@ func (l *loader) trusted(item member, secret func(string) string) (t identity.Tr
 		l.add(item.name+".issuer", "%.100q %s", t.Issuer, identity.CheckIssuer(t.Issuer))
 	}
 	return t
+}
+
+func (l *loader) trustedFields(t *identity.Trusted, secret func(string) string) []field {
+	by := func(name string, r rule, to any) field {
+		return field{name: name, is: r, read: func(where string, raw json.RawMessage) { r.read(l, where, raw, to) }}
+	}
+	return []field{
+		by("name", callerName, &t.Name), by("issuer", claim, &t.Issuer), by("audience", claim, &t.Audience), by("subject", claim, &t.Subject),
+		{name: "token_secret", read: func(where string, raw json.RawMessage) {
+			if t.TokenSecret, _ = l.text(where, raw); secret(t.TokenSecret) != "" {
+				l.add(where, "%s", secret(t.TokenSecret))
+			}
+		}},
+		by("devices", readable{}, &t.Devices), by("rate", rate{}, &t.Rate), by("burst", whole{1, 1_000_000, "the requests that may come at once, as 100"}, &t.Burst),
+	}
+}
+
+// callers are the callers of the twin's APIs beside its own functions.
+type callers struct{}
+
+func (callers) read(l *loader, where string, raw json.RawMessage, to any) {
+	*to.(*[]identity.Trusted) = l.callers(where, raw, func(name string) string {
+		if secretCloud(name) == "" {
+			return "is not the name of a secret; expected " + callerSecrets[AWS].want + ", " + callerSecrets[Azure].want + " or " + callerSecrets[GCP].want
+		}
+		return ""
+	})
+}
+
+// callerSecrets are the names of the secrets that the functions on each cloud are given
+// the permission to read: of one secret, whole.
+var callerSecrets = map[Cloud]shape{
+	AWS:   {pattern: `^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}-[A-Za-z0-9]{6}$`, want: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-abc123 (whole, with the six characters that AWS adds)"},
+	Azure: {pattern: `^https://[A-Za-z0-9-]{3,24}\.(vault\.azure\.net|vault\.azure\.cn|vault\.usgovcloudapi\.net)/secrets/[A-Za-z0-9-]{1,127}$`, want: "https://VAULT.vault.azure.net/secrets/NAME"},
+	GCP:   {pattern: `^projects/[a-z0-9.:-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/[A-Za-z0-9_-]+$`, want: "projects/PROJECT/secrets/NAME/versions/latest"},
+}
+
+// secretCloud is the cloud of a caller's secret; "" = the name is none.
+func secretCloud(name string) Cloud {
+	for cloud, s := range callerSecrets {
+		if s.fits(name) {
+			return cloud
+		}
+	}
+	return ""
+}
+
+// Callers returns the callers of the API on cloud: of all APIs are those whose own cloud
+// signs tokens, and of one those whose token is a secret on its cloud.
+func (p *Project) Callers(cloud Cloud) []identity.Trusted {
+	served := cloud != AWS // where it is the twin's: TwinMaker calls its functions itself
+	if cloud != p.L4 {
+		served = slices.ContainsFunc(p.Tiers(), func(t Tier) bool { return t.Cloud == cloud })
+	}
+	if !served {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(p.Options.Callers), func(t identity.Trusted) bool {
+		return t.TokenSecret != "" && secretCloud(t.TokenSecret) != cloud
+	})
+}
+
+// asked checks that each caller has an API to ask, and that Lambda has a place for them.
+func (l *loader) asked() {
+	if l.L3 == "" || l.L4 == "" {
+		return
+	}
+	const where = fileOptions + ": callers"
+	served := slices.Concat(l.Callers(AWS), l.Callers(Azure), l.Callers(GCP))
+	for i, c := range l.Options.Callers {
+		if !slices.ContainsFunc(served, func(o identity.Trusted) bool { return o.Name == c.Name }) {
+			l.add(fmt.Sprintf("%s[%d]", where, i), "has no API to ask; expected a token_secret on a cloud with an API of the twin, and there is none on AWS if the twin is there: TwinMaker calls its functions itself")
+		}
+	}
+	if text, _ := json.Marshal(l.Callers(AWS)); len(text) > mostCallersBytes {
+		l.add(where, "has %d bytes for the API on AWS; expected at most %d, for Lambda has 4 KB for all variables of a function", len(text), mostCallersBytes)
+	}
 }
 
 // proof reads how the function proves itself to the remote API, how callers do, and what

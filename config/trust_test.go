@@ -109,6 +109,64 @@ func TestIdentityOfAProject(t *testing.T) {
 	}
 }
 
+// The callers of a project: which API takes them, and what has no place.
+func TestCallersOfAProject(t *testing.T) {
+	const (
+		signed = `{"name":"hall2","issuer":"https://issuer.example.com","audience":"a","subject":"s"}`
+		onAWS  = `{"name":"aws","token_secret":"arn:aws:secretsmanager:eu-central-1:123456789012:secret:grafana-abc123"}`
+		onAz   = `{"name":"azure","token_secret":"https://hall.vault.azure.net/secrets/grafana","devices":["valve-*"],"rate":5,"burst":10}`
+		onGCP  = `{"name":"gcp","token_secret":"projects/plant-1/secrets/grafana/versions/latest"}`
+	)
+	list := func(all ...string) string { return "[" + strings.Join(all, ",") + "]" }
+	long := strings.Replace(signed, `"a"`, `"`+strings.Repeat("a", 1000)+`"`, 1)
+	for _, c := range []struct {
+		l3, l4, callers string
+		want            map[Cloud]string // the names that each cloud's API takes
+		wrong           string           // "" = nothing
+	}{
+		{"aws", "google", "null", nil, ""},
+		{"aws", "google", list(signed), map[Cloud]string{AWS: "hall2", GCP: "hall2"}, ""},
+		{"azure", "aws", list(signed, onAz), map[Cloud]string{Azure: "hall2 azure"}, ""},
+		{"gcp", "gcp", list(onGCP, strings.Replace(onGCP, `"gcp"`, `"other"`, 1)), nil, "[1]: proves itself as another one does"},
+		{"gcp", "gcp", list(onGCP), map[Cloud]string{GCP: "gcp"}, ""},
+		{"aws", "azure", list(onAWS, onAz), map[Cloud]string{AWS: "aws", Azure: "azure"}, ""},
+		{"aws", "azure", list(onAWS, onGCP), nil, "[1]: has no API to ask"},
+		{"gcp", "aws", list(onAWS), nil, "[0]: has no API to ask"},
+		{"aws", "aws", list(signed), nil, "[0]: has no API to ask"},
+		{"aws", "google", list(long), nil, ": has 1"},
+		{"azure", "google", list(long), map[Cloud]string{Azure: "hall2", GCP: "hall2"}, ""},
+		{"aws", "google", "[]", nil, ": has 0 callers"},
+		{"aws", "google", `[{"token_secret":"arn:aws:secretsmanager:eu-central-1:123456789012:secret:*-abc123"}]`, nil, "[0].token_secret: is not the name of a secret"},
+		{"aws", "google", `[{"token_secret":"arn:aws:secretsmanager:eu-central-1:123456789012:secret:grafana"}]`, nil, "[0].token_secret: is not the name of a secret"},
+		{"azure", "google", `[{"token_secret":"https://hall.example.com/secrets/grafana"}]`, nil, "[0].token_secret: is not the name of a secret"},
+		{"azure", "google", `[{"token_secret":"` + token + `"}]`, nil, "[0].token_secret: is not the name of a secret"},
+	} {
+		files := goodProject()
+		files[fileProviders] = `{"layer_3_hot_provider":"` + c.l3 + `","layer_4_provider":"` + c.l4 + `"}`
+		files[fileOptions] = `{"callers":` + c.callers + `}`
+		p, err := LoadProject(folder(t, files))
+		if c.wrong != "" {
+			if err == nil || !strings.Contains(err.Error(), "config_hot_reader.json: callers"+c.wrong) || strings.Contains(err.Error(), token) {
+				t.Errorf("%s to %s, %s: %v", c.l4, c.l3, c.callers, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s to %s, %s: %v", c.l4, c.l3, c.callers, err)
+			continue
+		}
+		for _, cloud := range []Cloud{AWS, Azure, GCP} {
+			var got []string
+			for _, caller := range p.Callers(cloud) {
+				got = append(got, caller.Name)
+			}
+			if strings.Join(got, " ") != c.want[cloud] {
+				t.Errorf("%s to %s, %s: the API on %s takes %q", c.l4, c.l3, c.callers, cloud, got)
+			}
+		}
+	}
+}
+
 // FuzzTrust: whatever HOTREADER_TRUST holds, its callers are told apart, each proves
 // itself in one way, and each has a list of devices that can be read.
 func FuzzTrust(f *testing.F) {

@@ -124,6 +124,9 @@ func (w *work) deploy(ctx context.Context, sides []topology.Side) error {
 // ready refuses what cannot be deployed before anything is touched.
 func (w *work) ready(sides []topology.Side) error {
 	for _, s := range sides {
+		if err := w.distinct(s); err != nil {
+			return err
+		}
 		if s.Asked() && !s.L4 {
 			continue // it comes first, and gives the rest what it needs
 		}

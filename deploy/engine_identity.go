@@ -15,6 +15,7 @@ import (
 	"hotreader/deploy/names"
 	"hotreader/deploy/render"
 	"hotreader/deploy/topology"
+	"hotreader/identity"
 )
 
 // Identity is who the twin's functions are to the APIs on other clouds.
@@ -49,21 +50,17 @@ var identityTargets = map[config.Cloud][]string{
 	config.GCP:   {"module.hotreader.google_service_account.functions"},
 }
 
-// trustText is HOTREADER_TRUST of an API that takes what is written down in c.
-func trustText(twin string, c config.Connection) string {
-	type caller struct {
-		Name     string `json:"name"`
-		Issuer   string `json:"issuer"`
-		Audience string `json:"audience"`
-		Subject  string `json:"subject"`
+// callers are those that the API of side s takes beside callers with the token: the
+// twin's functions, as far as they are known, and those that the project names.
+func (w *work) callers(s topology.Side) []identity.Trusted {
+	all := []identity.Trusted{}
+	if s.Trusts && w.conn.Subject != "" {
+		for i, subject := range w.conn.Subjects() {
+			role := []config.Role{config.History, config.LastEntry}[min(i, 1)]
+			all = append(all, identity.Trusted{Name: names.Function(w.top.Twin, role), Issuer: w.conn.Issuer, Audience: w.conn.Audience, Subject: subject})
+		}
 	}
-	var all []caller
-	for i, subject := range c.Subjects() {
-		role := []config.Role{config.History, config.LastEntry}[min(i, 1)]
-		all = append(all, caller{names.Function(twin, role), c.Issuer, c.Audience, subject})
-	}
-	text, _ := json.Marshal(all) // texts alone: cannot fail
-	return string(text)
+	return append(all, w.Project.Callers(s.Cloud)...)
 }
 
 // identify makes the identities of the twin's functions where they are not known: a
@@ -170,15 +167,33 @@ func (w *work) issuer(ctx context.Context, s topology.Side) (string, error) {
 
 // trust is what the API of side s is to trust; unknown is where that is not known yet.
 func (w *work) trust(s topology.Side, unknown string) string {
+	all := w.callers(s)
+	text, _ := json.Marshal(all) // texts and numbers: cannot fail
 	switch {
-	case !s.Trusts:
+	case s.Trusts && w.conn.Subject == "" && unknown == render.AskURL:
+		return render.AskTrust(string(text))
+	case !s.Trusts && len(all) == 0:
 		return ""
-	case w.conn.Subject != "":
-		return trustText(w.top.Twin, w.conn)
-	case unknown == render.AskURL:
-		return render.AskTrust
 	}
-	return "[]"
+	return string(text)
+}
+
+// distinct checks that the functions of s will tell their callers apart.
+func (w *work) distinct(s topology.Side) error {
+	if len(w.callers(s)) == 0 {
+		return nil
+	}
+	_, err := config.ReadTrust(w.trust(s, ""), func(string) string { return "" })
+	return err
+}
+
+// callerNames are the names in HOTREADER_TRUST.
+func callerNames(trust string) (all []string) {
+	callers, _ := config.ReadTrust(trust, func(string) string { return "" }) // as deployed
+	for _, c := range callers {
+		all = append(all, c.Name)
+	}
+	return all
 }
 
 // hasPageKey reports whether the functions of s sign page tokens with a key of its own.
@@ -280,13 +295,17 @@ func (w *work) identityNotes(s topology.Side) []string {
 	if w.conn.Subject == "" {
 		who = "audience " + w.Project.Audience() + "; issuer and subject are known once its identity is deployed"
 	}
+	var notes []string
 	switch {
 	case s.Signs:
-		return []string{"identity: " + string(w.top.L4) + " signs tokens for the functions: " + who}
+		notes = []string{"identity: " + string(w.top.L4) + " signs tokens for the functions: " + who}
 	case s.Trusts:
-		return []string{"identity: the API takes tokens that " + string(w.top.L4) + " signs: " + who}
+		notes = []string{"identity: the API takes tokens that " + string(w.top.L4) + " signs: " + who}
 	}
-	return nil
+	if all := callerNames(w.trust(s, "")); len(w.Project.Callers(s.Cloud)) > 0 {
+		notes = append(notes, "callers: beside callers with the token, the API takes "+strings.Join(all, ", "))
+	}
+	return notes
 }
 
 // changes is changing, for a switch; what cannot be read is found by the next step.

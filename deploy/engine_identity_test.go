@@ -14,6 +14,7 @@ import (
 
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/render"
 	"hotreader/deploy/topology"
 	"hotreader/identity"
 )
@@ -57,10 +58,55 @@ func TestTrustIsMadeOfOutputs(t *testing.T) {
 			if w.trust(top.Side(l4), "") != "" || !w.isKnown(s, c.issuer) {
 				t.Errorf("%s: the twin's own side trusts somebody, or does not know itself", l4)
 			}
+			other := identity.Trusted{Name: "hall2", Issuer: "https://issuer.example.com", Audience: "a", Subject: "s", Devices: identity.Devices{"pump-*"}, Rate: 5, Burst: 10}
+			p.Options.Callers = []identity.Trusted{other}
+			got, err = config.ReadTrust(w.trust(top.Side(l3), ""), nil)
+			if err != nil || fmt.Sprint(got) != fmt.Sprint(append(c.want, other)) || w.distinct(top.Side(l3)) != nil {
+				t.Errorf("%s trusts of %s, and another caller: %+v, %v", l3, l4, got, err)
+			}
+			p.Options.Callers[0].Name = c.want[0].Name
+			if err := w.distinct(top.Side(l3)); err == nil || !strings.Contains(err.Error(), "is there twice") {
+				t.Errorf("a caller with the name of the twin's function: %v", err)
+			}
 			for _, f := range top.Side(l4).Functions {
 				if f.Env["HOTREADER_IDENTITY"] != "federated" || f.Env["HOTREADER_AUDIENCE"] != c.want[0].Audience {
 					t.Errorf("%s asks its cloud for %q", f.Name, f.Env)
 				}
+			}
+		}
+	}
+}
+
+// Callers of a project reach the APIs with the shared token alone, too, and a folder that
+// asks for the identities of the twin keeps them.
+func TestCallersWithoutFederation(t *testing.T) {
+	grafana := identity.Trusted{Name: "grafana", TokenSecret: "projects/p/secrets/grafana/versions/latest", Rate: 0.5}
+	const text = `[{"name":"grafana","token_secret":"projects/p/secrets/grafana/versions/latest","rate":0.5}]`
+	for _, c := range []struct {
+		l3, l4   config.Cloud
+		identity string
+		want     map[config.Cloud]string
+	}{
+		{config.GCP, config.GCP, "", map[config.Cloud]string{config.GCP: text}},
+		{config.AWS, config.GCP, "", map[config.Cloud]string{config.AWS: "", config.GCP: text}},
+		{config.GCP, config.AWS, "", map[config.Cloud]string{config.GCP: text, config.AWS: ""}},
+		{config.GCP, config.AWS, "federated", map[config.Cloud]string{config.GCP: "${jsonencode(concat(jsondecode(var.trust), " + text + "))}"}},
+		{config.AWS, config.GCP, "federated", map[config.Cloud]string{config.AWS: "${var.trust}", config.GCP: text}},
+	} {
+		p := &config.Project{Twin: "hall", L3: c.l3, L4: c.l4, Options: config.Options{Identity: c.identity, Callers: []identity.Trusted{grafana}}}
+		top, err := topology.New(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &work{Engine: &Engine{Project: p}, top: top}
+		for cloud, want := range c.want {
+			s := top.Side(cloud)
+			if got := w.trust(s, render.AskURL); got != want {
+				t.Errorf("%s to %s, %q: the API on %s trusts %s, want %s", c.l4, c.l3, c.identity, cloud, got, want)
+			}
+			notes := strings.Join(w.identityNotes(s), "\n")
+			if strings.Contains(notes, "the API takes grafana") != strings.Contains(want, "grafana") || strings.Contains(notes, "secrets/") {
+				t.Errorf("%s to %s, %q: the plan of %s says %s", c.l4, c.l3, c.identity, cloud, notes)
 			}
 		}
 	}

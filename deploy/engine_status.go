@@ -31,6 +31,7 @@ type SideStatus struct {
 	Functions   map[string]FunctionStatus `json:"functions"`         // by role; nil = none
 	Subject     string                    `json:"subject,omitempty"` // of the functions, as in config_inter_cloud.json; "" = the cloud signs nothing for them
 	Trust       string                    `json:"trust,omitempty"`   // HOTREADER_TRUST of the API
+	Callers     []string                  `json:"callers,omitempty"` // their names in it
 	MakesStore  bool                      `json:"makes_store"`       // hot storage was made by us, and would be destroyed
 	Drift       []ResourceChange          `json:"drift"`             // never nil; changed by hand
 	Pending     []ResourceChange          `json:"pending"`           // never nil; what the project says, and is not applied
@@ -135,7 +136,7 @@ func (w *work) sideStatus(ctx context.Context, s topology.Side) (st SideStatus, 
 	st.MakesStore = slices.ContainsFunc(all.resources, managed.holdsRows)
 	out := all.outputs
 	st.URL, st.Region, st.Store, st.Functions = out.URL, out.Region, out.Store, out.Functions
-	st.Subject, st.Trust = out.Identity.subject(), out.Trust
+	st.Subject, st.Trust, st.Callers = out.Identity.subject(), out.Trust, callerNames(out.Trust)
 	return st, f, nil
 }
 

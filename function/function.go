@@ -189,6 +189,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 		return err
 	}
 	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
+	p.Ways.Logger = p.Logger
 	who, err := Identify(ctx, f, p.Ways)
 	if err != nil {
 		return err

@@ -216,6 +216,33 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// A caller whose token cannot be read keeps nobody else from an API on a cloud; one that
+// is started by hand says so and does not start. Without the API's own token none does.
+func TestTokenOfOneCallerIsMissing(t *testing.T) {
+	ways := Ways{Secret: func(name string) identity.Fetch {
+		return func(context.Context) (string, time.Time, error) {
+			if name == "missing" {
+				return "", time.Time{}, &hotreader.Error{Code: hotreader.CodeForbidden}
+			}
+			return serving.Token, time.Time{}, nil
+		}
+	}}
+	f := &config.Function{Trust: []identity.Trusted{{Name: "a", TokenSecret: "missing"}, {Name: "b", TokenSecret: "there"}}}
+	if _, err := Identify(t.Context(), f, ways); !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "HOTREADER_TRUST: a: ") {
+		t.Errorf("%v", err)
+	}
+	var log strings.Builder
+	ways.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	got, err := Identify(t.Context(), f, ways)
+	if err != nil || len(got.Trust) != 2 || got.Trust[0].Token.Current() != "" || got.Trust[1].Token.Current() != serving.Token || strings.Count(log.String(), "HOTREADER_TRUST: a: ") != 1 {
+		t.Errorf("%v, %v; logged: %s", got.Trust, err, &log)
+	}
+	f.TokenSecret = "missing"
+	if _, err := Identify(t.Context(), f, ways); !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "INTER_CLOUD_TOKEN_SECRET: ") {
+		t.Errorf("%v", err)
+	}
+}
+
 // refusing is a store that does not let the host's own identity read.
 type refusing struct{}
 

@@ -3,6 +3,7 @@ package function
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"hotreader/config"
@@ -30,6 +31,10 @@ func (w *Who) PageKeys() identity.PageKeys {
 type Ways struct {
 	Secret func(name string) identity.Fetch     // reads a secret
 	Sign   func(audience string) identity.Fetch // gets a token that the cloud signs for this program; nil = it signs none
+
+	// Logger is told of a caller whose token cannot be read, and the others are served;
+	// nil = the program does not start then.
+	Logger *slog.Logger
 }
 
 // startTime is how long the start of a program may wait for others, as for the
@@ -52,10 +57,17 @@ func Identify(ctx context.Context, f *config.Function, ways Ways) (w Who, err er
 	w.Token = f.Token
 	read("INTER_CLOUD_TOKEN_SECRET", f.TokenSecret, &w.Token)
 	read("HOTREADER_PAGE_KEY_SECRET", f.PageKeySecret, &w.PageKey)
+	if err != nil {
+		return w, err
+	}
 	for _, t := range f.Trust {
 		if t.TokenSecret != "" {
 			shared := identity.Shared{Caller: t.Caller()}
 			read("HOTREADER_TRUST: "+t.Name, t.TokenSecret, &shared.Token)
+			if err != nil && ways.Logger != nil {
+				ways.Logger.LogAttrs(ctx, slog.LevelError, "a caller is refused, whose token cannot be read", slog.String("error", err.Error()))
+				err = nil
+			}
 			w.Trust = append(w.Trust, shared)
 		}
 	}

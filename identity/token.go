@@ -58,14 +58,12 @@ func Static(text string) (*Token, error) {
 }
 
 // Fetched returns a token that fetch reads, now and, when one was refused, at
-// most each five minutes again.
+// most each five minutes again. With an error it matches nothing until then.
 func Fetched(ctx context.Context, fetch Fetch) (*Token, error) {
 	t := &Token{fetch: fetch, turn: make(chan struct{}, 1)}
 	t.turn <- struct{}{}
-	if _, err := t.Refresh(ctx); err != nil {
-		return nil, err
-	}
-	return t, nil
+	_, err := t.Refresh(ctx)
+	return t, err
 }
 
 func parse(text string) ([]string, error) {

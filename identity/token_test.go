@@ -169,7 +169,7 @@ func TestFetchedFailsAtStart(t *testing.T) {
 		{"short", nil, hotreader.CodeConfig},
 	} {
 		token, err := Fetched(t.Context(), func(context.Context) (string, time.Time, error) { return c.value, time.Time{}, c.err })
-		if token != nil || hotreader.CodeOf(err) != c.code {
+		if token.Current() != "" || hotreader.CodeOf(err) != c.code {
 			t.Errorf("%v, %v; want %s", token, err, c.code)
 		}
 	}

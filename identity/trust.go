@@ -12,15 +12,18 @@ import (
 // Trusted is a caller that an API takes: by the subject of tokens that its own cloud
 // signs, or by a token that it shares with the API.
 type Trusted struct {
-	Name string // of the caller; it is not secret
+	Name string `json:"name"` // of the caller; it is not secret
 
-	Issuer, Audience, Subject string // of its cloud's tokens; "" = it shares one
+	// Of its cloud's tokens; "" = it shares one.
+	Issuer   string `json:"issuer,omitempty"`
+	Audience string `json:"audience,omitempty"`
+	Subject  string `json:"subject,omitempty"`
 
-	TokenSecret string // what holds the shared token; "" = the cloud signs one
+	TokenSecret string `json:"token_secret,omitempty"` // what holds the shared token; "" = the cloud signs one
 
-	Devices Devices
-	Rate    float64 // requests a second; 0 = the API's
-	Burst   int     // requests at once, above Rate; 0 = the API's
+	Devices Devices `json:"devices,omitempty"`
+	Rate    float64 `json:"rate,omitempty"`  // requests a second; 0 = the API's
+	Burst   int     `json:"burst,omitempty"` // requests at once, above Rate; 0 = the API's
 }
 
 // Caller returns who is trusted so.

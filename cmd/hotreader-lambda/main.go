@@ -108,7 +108,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := function.Identify(context.Background(), f, function.Ways{
+	who, err := function.Identify(context.Background(), f, function.Ways{Logger: logger,
 		Secret: func(name string) identity.Fetch { return awslambda.Secret(getenv, name) },
 		Sign:   func(audience string) identity.Fetch { return awslambda.Sign(getenv, audience) },
 	})

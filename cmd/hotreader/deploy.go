@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -203,6 +204,9 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 			if f, ok := s.Functions[string(role)]; ok {
 				fmt.Fprintf(a.stdout, "  function: %s (%s)\n", terminal.Printable(f.Name), terminal.Printable(f.ID))
 			}
+		}
+		if len(s.Callers) > 0 {
+			fmt.Fprintf(a.stdout, "  callers beside those with the token: %s\n", terminal.Printable(strings.Join(s.Callers, ", ")))
 		}
 		if s.Interrupted {
 			fmt.Fprintf(a.stdout, "  a run was stopped here before it ended; deploy goes on from there, destroy removes all of it\n")

@@ -32,7 +32,7 @@ import (
 // may not do.
 func checkPermissions(t *testing.T) {
 	const own, other = "pump-hot-iot-data", "press-rows"
-	tokenOfMill, tokenOfPress := secretARN(t, "mill-inter-cloud-token"), secretARN(t, "press-inter-cloud-token")
+	tokenOfMill, tokenOfPress, tokenOfCaller := secretARN(t, "mill-inter-cloud-token"), secretARN(t, "press-inter-cloud-token"), secretARN(t, "grafana")
 	reader, api, remote := assume(t, "pump-hot-reader"), assume(t, "press-hot-reader-api"), assume(t, "mill-hot-reader")
 	enforce(t, "0")
 	defer enforce(t, "inf")
@@ -101,6 +101,8 @@ func checkPermissions(t *testing.T) {
 		{"API queries another table", api, queryOn(own), false},
 		{"API puts", api, put, false},
 		{"API gets its token", api, get(tokenOfPress), true},
+		{"API gets the token of a caller", api, get(tokenOfCaller), true},
+		{"remote reader gets the token of a caller", remote, get(tokenOfCaller), false},
 		{"API gets another secret", api, get(tokenOfMill), false},
 		{"remote reader gets its token", remote, get(tokenOfMill), true},
 		{"remote reader gets another secret", remote, get(tokenOfPress), false},

@@ -25,6 +25,7 @@ import (
 
 	"hotreader/config"
 	"hotreader/deploy/topology"
+	"hotreader/identity"
 	"hotreader/layout"
 	"hotreader/test/engine"
 	"hotreader/test/packages"
@@ -69,7 +70,7 @@ func newMotoSide(t *testing.T, twin string, l3, l4 config.Cloud, options config.
 			a.side = s
 		}
 	}
-	in := Inputs{Project: p}
+	in := Inputs{Project: p, Trust: trustOf(t, p, config.AWS)}
 	if a.side.Token {
 		a.token, in.TokenVersion = config.NewToken().Reveal(), 1
 	}
@@ -206,10 +207,12 @@ func TestPitfall15AWSOnMoto(t *testing.T) {
 	for _, key := range []string{"rows/a", "other/a"} {
 		engine.S3Send(t, engine.Moto(t), http.MethodPut, "/pump-cold/"+key, nil, "[]")
 	}
+	engine.MotoPost("secretsmanager", "secretsmanager.CreateSecret", `{"Name":"grafana","ClientRequestToken":"0123456789abcdef0123456789abcdef","SecretString":"of a caller"}`).Text(t)
 	before := engine.MotoNames(t)
 	both := newMotoSide(t, "pump", config.AWS, config.AWS, config.Options{AWS: config.AWSOptions{KMSKey: ownKey}, Cold: config.Objects{Bucket: "pump-cold", Prefix: "rows/"}})
 	store := newMotoSide(t, "press", config.AWS, config.Azure, config.Options{
 		AWS: config.AWSOptions{Table: table, APIKey: true, AccountLogRole: true, ReservedConcurrency: 3, WAF: true, AllowedIPs: []string{"192.0.2.0/24"}, KMSKey: ownKey}, Settings: config.Settings{Rate: 7}, LogDays: 7, MemoryMB: 256,
+		Callers: []identity.Trusted{{Name: "grafana", TokenSecret: secretARN(t, "grafana")}},
 	})
 	twin := newMotoSide(t, "mill", config.GCP, config.AWS, config.Options{Cold: config.Objects{Bucket: "mill-cold"}})
 	byIndex := func(index string) config.Options {

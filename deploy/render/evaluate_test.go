@@ -110,6 +110,27 @@ func (a evaluated) resources(kind string) map[string]*hclsyntax.Body {
 	return all
 }
 
+// instances are where to evaluate a resource: in a, or within each that for_each makes.
+func (a evaluated) instances(body *hclsyntax.Body) []evaluated {
+	each := body.Attributes["for_each"]
+	if each == nil {
+		return []evaluated{a}
+	}
+	var all []evaluated
+	for _, value := range a.value(each.Expr).AsValueSlice() {
+		all = append(all, a.each(value))
+	}
+	return all
+}
+
+// conditions are what the blocks of a resource demand.
+func (a evaluated) conditions(body *hclsyntax.Body) (all string) {
+	for _, b := range body.Blocks {
+		all += a.text(b.Body, "expression")
+	}
+	return all
+}
+
 func (a evaluated) text(body *hclsyntax.Body, attribute string) string {
 	at := body.Attributes[attribute]
 	if at == nil {

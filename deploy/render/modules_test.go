@@ -16,6 +16,7 @@ import (
 
 	"hotreader/config"
 	"hotreader/deploy/topology"
+	"hotreader/identity"
 	"hotreader/layout"
 	"hotreader/test/golden"
 )
@@ -48,7 +49,7 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 			if s.Cloud != cloud {
 				continue
 			}
-			in := Inputs{Project: p, Package: "package/" + Packages[cloud]}
+			in := Inputs{Project: p, Trust: trustOf(t, p, cloud), Package: "package/" + Packages[cloud]}
 			if s.Signs || s.Trusts {
 				in.PageKeyVersion = 1
 			}
@@ -118,8 +119,27 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 	if cloud == config.AWS {
 		other = config.GCP
 	}
+	add(string(cloud)+"-callers", &config.Project{Twin: "p", L3: cloud, L4: map[bool]config.Cloud{true: config.GCP, false: cloud}[cloud == config.AWS], Options: config.Options{Callers: []identity.Trusted{
+		{Name: "hall", Issuer: "https://issuer.example.com", Audience: "hotreader-hall", Subject: "s"},
+		{Name: "grafana", TokenSecret: map[config.Cloud]string{config.AWS: "arn:aws:secretsmanager:eu-north-1:123456789012:secret:grafana-abc123",
+			config.Azure: "https://plant.vault.azure.net/secrets/grafana", config.GCP: "projects/plant-2/secrets/grafana/versions/latest"}[cloud], Devices: identity.Devices{"pump-*"}, Rate: 5, Burst: 10},
+	}}}, "")
 	add(string(cloud)+"-options-l4", &config.Project{Twin: "p", L3: other, L4: cloud, Options: set}, AskURL)
 	return of
+}
+
+// trustOf is HOTREADER_TRUST of the API on cloud, without the twin's own functions.
+func trustOf(t testing.TB, p *config.Project, cloud config.Cloud) string {
+	t.Helper()
+	callers := p.Callers(cloud)
+	text, err := json.Marshal(callers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(callers) == 0 {
+		return ""
+	}
+	return string(text)
 }
 
 // tierRoots adds projects with lower tiers: all on one cloud, each on a cloud of its own,
@@ -137,8 +157,8 @@ func tierRoots(cloud config.Cloud, add func(name string, p *config.Project)) {
 func TestRoots(t *testing.T) {
 	for _, cloud := range []config.Cloud{config.AWS, config.Azure, config.GCP} {
 		of := roots(t, cloud)
-		if len(of) != 5+4+3+4 {
-			t.Errorf("%s has %d root modules, want one for each of 5 combinations and, of these, 4 with federation, 3 with lower tiers, and 4", cloud, len(of))
+		if len(of) != 5+4+3+5 {
+			t.Errorf("%s has %d root modules, want one for each of 5 combinations and, of these, 4 with federation, 3 with lower tiers, and 5", cloud, len(of))
 		}
 		for _, r := range of {
 			golden.File(t, "testdata/root/"+r.name+".json", r.text)
@@ -345,7 +365,7 @@ func TestPitfall13FunctionsTakeTheirEnvironment(t *testing.T) {
 			}
 			remote := r.side.Functions[0].Remote
 			if f.Remote != remote || f.HotElsewhere == (remote || r.side.L3) || (f.TokenSecret != "") != r.side.Token || f.Token != nil || f.Twin == "" ||
-				(len(f.Trust) > 0) != r.side.Trusts || (f.Audience != "") != r.side.Signs || (f.PageKeySecret != "") != (r.side.Signs || r.side.Trusts) {
+				(len(f.Trust) > 0) != (r.Module["hotreader"]["trust"] != nil) || (f.Audience != "") != r.side.Signs || (f.PageKeySecret != "") != (r.side.Signs || r.side.Trusts) {
 				t.Errorf("%s: the function is %+v", r.name, f)
 			}
 			for _, name := range c.store {
@@ -383,14 +403,7 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 		a := evaluate(t, config.Azure, "azurerm", r)
 		var got []string
 		for _, b := range a.resources("azurerm_role_assignment") {
-			places := []evaluated{a}
-			if each := b.Attributes["for_each"]; each != nil {
-				places = nil
-				for _, place := range a.value(each.Expr).AsValueSlice() {
-					places = append(places, a.each(place))
-				}
-			}
-			for _, in := range places {
+			for _, in := range a.instances(b) {
 				got = append(got, in.text(b, "principal_id")+" "+in.text(b, "role_definition_name")+" "+in.text(b, "scope"))
 			}
 		}
@@ -405,6 +418,9 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 		}
 		if r.side.Signs || r.side.Trusts {
 			want = append(want, "THE FUNCTIONS Key Vault Secrets User THE PAGE KEY")
+		}
+		if r.name == "azure-callers" {
+			want = append(want, "THE FUNCTIONS Key Vault Secrets User /subscriptions/sub/resourceGroups/"+a.groupName(t)+"/providers/Microsoft.KeyVault/vaults/plant/secrets/grafana")
 		}
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
@@ -435,11 +451,9 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 		var got []string
 		for _, kind := range []string{"google_project_iam_member", "google_secret_manager_secret_iam_member", "google_cloud_run_v2_service_iam_member"} {
 			for _, b := range a.resources(kind) {
-				line := a.text(b, "member") + " " + a.text(b, "role") + " " + a.text(b, "secret_id")
-				for _, c := range b.Blocks {
-					line += a.text(c.Body, "expression")
+				for _, in := range a.instances(b) {
+					got = append(got, strings.TrimSpace(in.text(b, "member")+" "+in.text(b, "role")+" "+in.text(b, "secret_id")+in.conditions(b)))
 				}
-				got = append(got, strings.TrimSpace(line))
 			}
 		}
 		slices.Sort(got)
@@ -452,6 +466,9 @@ func TestPitfall15LeastPrivilege(t *testing.T) {
 			if secret := env[name]; secret != "" {
 				want = append(want, me+" roles/secretmanager.secretAccessor "+strings.Split(secret, "/")[3])
 			}
+		}
+		if r.name == "gcp-callers" {
+			want = append(want, me+" roles/secretmanager.secretAccessor grafana")
 		}
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
@@ -471,13 +488,9 @@ func TestTiersLeastPrivilege(t *testing.T) {
 				if b.Labels[0] != kind || b.Labels[1] != "objects" {
 					continue
 				}
-				for _, place := range a.value(b.Body.Attributes["for_each"].Expr).AsValueMap() {
-					each := a.each(place)
+				for _, each := range a.instances(b.Body) {
 					line := each.text(b.Body, "role_definition_name") + each.text(b.Body, "role") + " " + each.text(b.Body, "scope") + " " + each.text(b.Body, "condition")
-					for _, c := range b.Body.Blocks {
-						line += each.text(c.Body, "expression")
-					}
-					got = append(got, line)
+					got = append(got, line+each.conditions(b.Body))
 				}
 			}
 			if len(r.side.Tiers) == 0 {

@@ -40,8 +40,8 @@ type Inputs struct {
 	// instances fetch the new token. 0 = the side has no token.
 	TokenVersion int
 
-	// Trust is HOTREADER_TRUST, if the side's API takes tokens of the twin's cloud; AskTrust
-	// where they are not known yet.
+	// Trust is HOTREADER_TRUST, if the side's API takes callers beside those with the token;
+	// AskTrust where those of the twin's cloud are not known yet.
 	Trust string
 
 	// PageKeyVersion is of the key of page tokens what TokenVersion is of the token.
@@ -86,8 +86,14 @@ const (
 	AskURL         = "${var." + RemoteVariable + "}"
 )
 
-// AskTrust is to Inputs.Trust what AskURL is to a URL.
-const AskTrust = "${var.trust}"
+// AskTrust is to Inputs.Trust what AskURL is to a URL. callers is HOTREADER_TRUST as far as
+// it is known.
+func AskTrust(callers string) string {
+	if callers == "[]" {
+		return "${var.trust}"
+	}
+	return "${jsonencode(concat(jsondecode(var.trust), " + Literal(callers) + "))}" // JSON is an expression, too
+}
 
 // rendered is the text of main.tf.json.
 func rendered(s topology.Side, in Inputs) ([]byte, error) {
@@ -111,7 +117,7 @@ func rendered(s topology.Side, in Inputs) ([]byte, error) {
 	if s.Signs {
 		handed = append(handed, "identity")
 	}
-	if s.Trusts {
+	if in.Trust != "" {
 		handed = append(handed, "trust")
 	}
 	for _, name := range handed {
@@ -161,10 +167,10 @@ func arguments(cloud config.Cloud, own map[string]any, in Inputs) (module, varia
 	if len(in.Lower) > 0 {
 		module["lower_urls"] = lowerURLs(in.Lower, variables)
 	}
-	switch in.Trust {
-	case "":
-	case AskTrust:
-		module["trust"] = AskTrust
+	switch {
+	case in.Trust == "":
+	case strings.HasPrefix(in.Trust, "${"):
+		module["trust"] = in.Trust
 		variables["trust"] = map[string]any{
 			"type":        "string",
 			"description": "HOTREADER_TRUST of the API: whom it takes by the tokens of the twin's cloud, as that side's output identity says.",

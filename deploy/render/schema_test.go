@@ -443,7 +443,7 @@ func (m *module) takeAway(context *hcl.EvalContext) {
 // functions are those of Terraform's that the modules use.
 var functions = map[string]function.Function{
 	"coalesce": stdlib.CoalesceFunc, "compact": stdlib.CompactFunc, "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc,
-	"flatten": stdlib.FlattenFunc, "join": stdlib.JoinFunc, "merge": stdlib.MergeFunc,
+	"flatten": stdlib.FlattenFunc, "join": stdlib.JoinFunc, "jsondecode": stdlib.JSONDecodeFunc, "length": stdlib.LengthFunc, "lookup": stdlib.LookupFunc, "merge": stdlib.MergeFunc, "split": stdlib.SplitFunc,
 	"replace": function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "text", Type: cty.String}, {Name: "search", Type: cty.String}, {Name: "by", Type: cty.String}},
 		Type:   function.StaticReturnType(cty.String),

@@ -8,7 +8,7 @@ variable "audience" {
 }
 
 variable "trust" {
-  description = "HOTREADER_TRUST of the API: whom it takes by the tokens of another cloud; \"\" = nobody."
+  description = "HOTREADER_TRUST of the API: whom it takes beside callers with the token; \"\" = nobody. The functions may read each token_secret in it."
   type        = string
   default     = ""
 }
@@ -35,6 +35,8 @@ variable "page_key_name" {
 
 locals {
   has_page_key = var.page_key_version > 0
+
+  caller_secrets = toset(compact([for c in jsondecode(var.trust == "" ? "[]" : var.trust) : lookup(c, "token_secret", "")]))
 
   identity_environment = merge(
     var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
@@ -101,10 +103,20 @@ data "aws_iam_policy_document" "identity" {
       resources = [statement.value]
     }
   }
+
+  dynamic "statement" {
+    for_each = length(local.caller_secrets) > 0 ? [local.caller_secrets] : []
+
+    content {
+      sid       = "ReadTokensOfCallers"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = statement.value
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "identity" {
-  for_each = { for role, f in var.functions : role => f if var.audience != "" || local.has_page_key }
+  for_each = { for role, f in var.functions : role => f if var.audience != "" || local.has_page_key || length(local.caller_secrets) > 0 }
 
   name   = "${each.value.name}-identity"
   role   = aws_iam_role.function[each.key].name

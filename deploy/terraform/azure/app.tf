@@ -192,6 +192,7 @@ resource "azurerm_function_app_flex_consumption" "app" {
     azurerm_role_assignment.insights,
     azurerm_role_assignment.token_read,
     azurerm_role_assignment.page_key_read,
+    azurerm_role_assignment.caller_read,
     azurerm_cosmosdb_sql_role_assignment.read,
     azurerm_role_assignment.objects,
   ]

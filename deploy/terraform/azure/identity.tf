@@ -8,7 +8,7 @@ variable "audience" {
 }
 
 variable "trust" {
-  description = "HOTREADER_TRUST of the API: whom it takes by the tokens of another cloud; \"\" = nobody."
+  description = "HOTREADER_TRUST of the API: whom it takes beside callers with the token; \"\" = nobody. The functions may read each token_secret in it."
   type        = string
   default     = ""
 }
@@ -36,6 +36,8 @@ variable "page_key_name" {
 locals {
   has_page_key = var.page_key_version > 0
   tenant       = azurerm_user_assigned_identity.functions.tenant_id
+
+  caller_secrets = toset(compact([for c in jsondecode(var.trust == "" ? "[]" : var.trust) : lookup(c, "token_secret", "")]))
 
   identity_environment = merge(
     var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
@@ -65,6 +67,21 @@ resource "azurerm_role_assignment" "page_key_read" {
   role_definition_name = "Key Vault Secrets User"
   principal_id         = azurerm_user_assigned_identity.functions.principal_id
   principal_type       = "ServicePrincipal"
+}
+
+# Their vaults are in the resource group of the twin, as its own is.
+resource "azurerm_role_assignment" "caller_read" {
+  for_each = local.caller_secrets
+
+  scope = join("", [
+    "/subscriptions/${data.azurerm_client_config.current.subscription_id}/resourceGroups/${var.resource_group.name}",
+    "/providers/Microsoft.KeyVault/vaults/${replace(each.value, "/^https://([^.]+)[^/]*/secrets/([^/]+).*$/", "$1/secrets/$2")}",
+  ])
+  role_definition_name = "Key Vault Secrets User"
+  principal_id         = azurerm_user_assigned_identity.functions.principal_id
+  principal_type       = "ServicePrincipal"
+
+  depends_on = [azurerm_key_vault.token]
 }
 
 output "identity" {

@@ -9,7 +9,7 @@ variable "audience" {
 }
 
 variable "trust" {
-  description = "HOTREADER_TRUST of the API: whom it takes by the tokens of another cloud; \"\" = nobody."
+  description = "HOTREADER_TRUST of the API: whom it takes beside callers with the token; \"\" = nobody. The functions may read each token_secret in it."
   type        = string
   default     = ""
 }
@@ -36,6 +36,9 @@ variable "page_key_name" {
 
 locals {
   has_page_key = var.page_key_version > 0
+
+  # Of each the secret alone, whichever version is asked for.
+  caller_secrets = toset(compact([for c in jsondecode(var.trust == "" ? "[]" : var.trust) : replace(lookup(c, "token_secret", ""), "//versions/[^/]+$/", "")]))
 
   identity_environment = merge(
     var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
@@ -97,6 +100,17 @@ resource "google_secret_manager_secret_iam_member" "page_key_read" {
   secret_id = google_secret_manager_secret.page_key[0].secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = local.member
+}
+
+resource "google_secret_manager_secret_iam_member" "caller_read" {
+  for_each = local.caller_secrets
+
+  project   = split("/", each.value)[1]
+  secret_id = split("/", each.value)[3]
+  role      = "roles/secretmanager.secretAccessor"
+  member    = local.member
+
+  depends_on = [google_project_service.api]
 }
 
 output "identity" {

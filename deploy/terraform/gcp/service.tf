@@ -40,6 +40,7 @@ resource "terraform_data" "image" {
   depends_on = [
     google_secret_manager_secret_iam_member.token_read,
     google_secret_manager_secret_iam_member.page_key_read,
+    google_secret_manager_secret_iam_member.caller_read,
     google_project_iam_member.read,
   ]
 }
