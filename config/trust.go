@@ -12,7 +12,7 @@ import (
 
 const trustVariable = "HOTREADER_TRUST"
 
-// most callers of an API that are told apart.
+// mostTrusted is how many callers an API knows at most.
 const mostTrusted = 100
 
 // ReadTrust reads HOTREADER_TRUST. secret says what is wrong with the name of what
@@ -66,7 +66,7 @@ var (
 
 const federated = "federated"
 
-// Federated reports whether the twin's functions prove who they are to APIs on other
+// Federated reports whether the twin's functions prove themselves to APIs on other
 // clouds with tokens that their own cloud signs.
 func (p *Project) Federated() bool { return p.Options.Identity == federated && p.crosses() }
 
@@ -86,7 +86,7 @@ func (p *Project) Audience() string {
 // identity checks what federation needs beside its key.
 func (l *loader) identity() {
 	if l.Federated() && l.Audience() == "" {
-		l.add(fileOptions+": azure.audience", "is missing while identity is federated and the twin is on Azure, which issues tokens for app registrations alone; "+
+		l.add(fileOptions+": azure.audience", "is missing while identity is federated and the twin is on Azure, which issues tokens for app registrations alone;  "+
 			"make one for the twin (az ad app create --display-name %[1]s-hot-reader --identifier-uris api://TENANT/%[1]s-hot-reader, then az ad sp create --id of its appId), and name its URI here", l.Twin)
 	}
 }
@@ -131,19 +131,19 @@ func (l *loader) trusted(item member, secret func(string) string) (t identity.Tr
 // proof reads how the function proves itself to the remote API, how callers do, and what
 // page tokens are signed with.
 func (e *env) proof() {
-	const way, audience, page = "HOTREADER_IDENTITY", "HOTREADER_AUDIENCE", "HOTREADER_PAGE_KEY_SECRET"
+	const mode, audience, page = "HOTREADER_IDENTITY", "HOTREADER_AUDIENCE", "HOTREADER_PAGE_KEY_SECRET"
 	e.Trust = e.trust(e.get(trustVariable), e.checkSecret)
 	kind := "token"
-	if text := e.trimmed(way); text != "" {
+	if text := e.trimmed(mode); text != "" {
 		if err := identities.parse(text, &kind); err != nil {
-			e.add(way, "%w", err)
+			e.add(mode, "%w", err)
 		}
 	}
 	switch text := e.trimmed(audience); {
 	case kind == federated && text == "":
-		e.add(audience, "is not set while %s is federated; expected the audience that the remote API expects in a token", way)
+		e.add(audience, "is not set while %s is federated; expected the audience that the remote API expects in a token", mode)
 	case kind != federated && text != "":
-		e.add(audience, "is set, but %s is not federated; set it, or unset %s", way, audience)
+		e.add(audience, "is set, but %s is not federated; set it, or unset %s", mode, audience)
 	case text != "" && !claim.fits(text):
 		e.add(audience, "does not fit; expected %s", claim.want)
 	case text != "":
@@ -158,7 +158,7 @@ func (e *env) proof() {
 	}
 }
 
-// proven checks that there is a way to prove, and keys, where they are needed.
+// proven checks that there are credentials, and keys, where they are needed.
 func (e *env) proven() {
 	const static, named = "INTER_CLOUD_TOKEN", "INTER_CLOUD_TOKEN_SECRET"
 	trusts := e.trimmed(trustVariable) != ""

@@ -197,7 +197,7 @@ func TestAPIListsDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, known := range map[string]*catalog.Catalog{`{"id":"pump-7","type":"pump","properties":0}`: devices, `{"id":"valve","type":null,"properties":1}`: nil} {
-		parts := Parts{Local: func() (hotreader.Source, error) { return store, nil }, Catalog: known, Who: Who{Token: token}}
+		parts := Parts{Local: func() (hotreader.Source, error) { return store, nil }, Catalog: known, Identity: Identity{Token: token}}
 		api, err := parts.API(&config.Function{Role: config.API}, httpapi.Options{})
 		if err != nil {
 			t.Fatal(err)

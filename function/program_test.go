@@ -59,7 +59,7 @@ func serve(t *testing.T, r hotreader.Source, d httpapi.Drain) (url string, end f
 		t.Fatal(err)
 	}
 	p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
-	api, err := p.api(&config.Function{Role: config.API}, Parts{Who: Who{Token: token}})
+	api, err := p.api(&config.Function{Role: config.API}, Parts{Identity: Identity{Token: token}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,12 +187,12 @@ func TestToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Identify(t.Context(), &config.Function{Token: own}, Ways{})
+	got, err := Identify(t.Context(), &config.Function{Token: own}, Secrets{})
 	if err != nil || got.Token != own {
 		t.Errorf("%v, %v", got, err)
 	}
 	named := &config.Function{TokenSecret: "x"}
-	got, err = Identify(t.Context(), named, Ways{Secret: func(name string) identity.Fetch {
+	got, err = Identify(t.Context(), named, Secrets{Secret: func(name string) identity.Fetch {
 		return func(ctx context.Context) (string, time.Time, error) {
 			if name != "x" {
 				t.Error(name)
@@ -206,7 +206,7 @@ func TestToken(t *testing.T) {
 	if err != nil || got.Token.Current() != serving.Rotated {
 		t.Errorf("%v, %v", got, err)
 	}
-	_, err = Identify(t.Context(), named, Ways{Secret: func(string) identity.Fetch {
+	_, err = Identify(t.Context(), named, Secrets{Secret: func(string) identity.Fetch {
 		return func(context.Context) (string, time.Time, error) {
 			return "", time.Time{}, &hotreader.Error{Code: hotreader.CodeForbidden}
 		}
@@ -263,7 +263,7 @@ func TestAnswersAtOnce(t *testing.T) {
 		}
 		r := &held{answer: make(chan struct{})}
 		p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
-		api, err := p.api(&config.Function{Role: config.API}, Parts{Who: Who{Token: token}})
+		api, err := p.api(&config.Function{Role: config.API}, Parts{Identity: Identity{Token: token}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -132,7 +132,7 @@ func TestHostileIssuers(t *testing.T) {
 			http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusFound)
 		},
 		"more than 524288 bytes":       endless,
-		"not the JSON that is wanted":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		"not the expected JSON":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		"the issuer's document is":     func(w http.ResponseWriter, r *http.Request) { document(elsewhere.URL, elsewhere.URL+"/keys")(w, r) },
 		"keys are at \"http://example": func(w http.ResponseWriter, r *http.Request) { document(own(r), "http://example.com/keys")(w, r) },
 		"keys are at \"file:":          func(w http.ResponseWriter, r *http.Request) { document(own(r), "file:///etc/passwd")(w, r) },

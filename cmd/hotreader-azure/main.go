@@ -56,7 +56,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	return function.Program{
 		Name: "hotreader-azure", Getenv: getenv, Host: "127.0.0.1",
 		Logger: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})),
-		Ways: function.Ways{
+		Secrets: function.Secrets{
 			Secret: func(name string) identity.Fetch { return secret(getenv, name) },
 			Sign:   func(audience string) identity.Fetch { return azurefunctions.Sign(getenv, audience) },
 		},

@@ -144,7 +144,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	} else {
 		if l.reader == nil {
 			f := &config.Function{Role: config.API, L3: l.l3, L4: l.l4, Remote: l.l3 != l.l4, RemoteURL: readerURL}
-			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Who: function.Who{Token: token(t, l.readerToken)}, Program: "test"}.API(f, httpapi.Options{})
+			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Identity: function.Identity{Token: token(t, l.readerToken)}, Program: "test"}.API(f, httpapi.Options{})
 			l.reader = must(t, h, err)
 		}
 		d.URL = server(t, l.reader)
@@ -375,10 +375,10 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 			}
 			for _, check := range r.Checks {
 				if check.Verdict == doctor.Failed && check.Remedy == "" && check.Behind == "" {
-					t.Errorf("%s, %s: no remedy", check.Hop(), check.Name)
+					t.Errorf("%s, %s: no remedy", check.Component(), check.Name)
 				}
 				if check.Verdict == doctor.Warning && c.says == "" {
-					t.Errorf("%s, %s: %s", check.Hop(), check.Name, check.Says)
+					t.Errorf("%s, %s: %s", check.Component(), check.Name, check.Says)
 				}
 			}
 		})
@@ -395,7 +395,7 @@ func (hello) Invoke(context.Context, []byte) ([]byte, error) {
 func lines(r doctor.Report) string {
 	var b strings.Builder
 	for _, c := range r.Checks {
-		fmt.Fprintf(&b, "%s %s: %s: %s (%s) %s\n", c.Verdict, c.Hop(), c.Name, c.Says, c.Behind, c.Remedy)
+		fmt.Fprintf(&b, "%s %s: %s: %s (%s) %s\n", c.Verdict, c.Component(), c.Name, c.Says, c.Behind, c.Remedy)
 	}
 	return b.String()
 }
@@ -417,7 +417,7 @@ func TestDoctorAsksEveryHop(t *testing.T) {
 		r := (&link{l3: c.l3, l4: c.l4, store: filled(t), apiToken: right, readerToken: right}).run(t, nil)
 		var got []string
 		for _, check := range r.Checks {
-			got = append(got, check.Hop()+": "+check.Name)
+			got = append(got, check.Component()+": "+check.Name)
 			if check.Verdict != doctor.OK {
 				t.Errorf("%s of %s: %s: %s", c.l4, c.l3, check.Name, check.Says)
 			}
