@@ -144,7 +144,7 @@ func TestThreatModelNamesRealTests(t *testing.T) {
 	threats := 0
 	for line := range strings.Lines(document(t, "security.md")) {
 		cells := strings.Split(line, "|")
-		if len(cells) != 6 || strings.HasPrefix(line, "| who |") || strings.HasPrefix(line, "|---") {
+		if len(cells) != 6 || strings.HasPrefix(line, "| attacker |") || strings.HasPrefix(line, "|---") {
 			continue
 		}
 		threats++
