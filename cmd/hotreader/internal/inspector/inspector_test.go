@@ -89,7 +89,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The collection of a layout stands in a URL's path.
+// The collection of a layout is in a URL's path.
 func TestWithLayout(t *testing.T) {
 	l := layout.Layout{Collection: "devices/{device}/telemetry", TimeFormat: layout.Formats{"iso8601+09:00"}, TimePrefix: "A&B=", Properties: layout.Properties{Base: "a.b"}}
 	got, err := withLayout("firestore://p/(default)/telemetry?endpoint=http://127.0.0.1:8080&collection=x", l)
