@@ -133,7 +133,7 @@ state)
 esac
 `
 
-// applied is what was applied to a cloud: the secrets, and what the functions are told.
+// applied is what was applied to a cloud: the secrets, and the functions' environment.
 type applied struct {
 	tokens []string
 	trust  string
@@ -190,7 +190,7 @@ func federating(t *testing.T) (e *Engine, dieAt func(int)) {
 	return e, dieAt
 }
 
-// With federation the token is people's: both are taken until somebody says that all have
+// With federation the token is people's: both are accepted until --finish says that all callers have
 // the new one. While a twin changes over, none is replaced.
 func TestRotationWithFederation(t *testing.T) {
 	e, _ := federating(t)
@@ -285,7 +285,7 @@ func TestChangeOverWithoutAFailedRequest(t *testing.T) {
 	}
 }
 
-// Teams that own a side each: the identity goes one way, the API's URL the other.
+// Teams that own a side each: the identity goes in one direction, the API's URL in the other.
 func TestTeamsHandTheIdentityOver(t *testing.T) {
 	e, _ := federating(t)
 	e.Project.Options.Identity = "federated"

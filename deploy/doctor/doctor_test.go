@@ -216,8 +216,8 @@ func page(status int, kind, text string) http.Handler {
 
 var nginx = page(200, "text/html", "<!DOCTYPE html><html><head><title>Welcome to nginx!</title></head></html>")
 
-// Each component is broken in each way that is known, and the doctor must name it.
-func TestDoctorNamesTheBrokenHop(t *testing.T) {
+// Each component is broken in each known manner, and the doctor must name it.
+func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 	const aws, azure, gcp = config.AWS, config.Azure, config.GCP
 	open := func(l *link, t *testing.T) { // the token is not looked at
 		h, err := httpapi.New(httpapi.Options{Source: l.store, Token: token(t, right)})
@@ -306,7 +306,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "store frozen", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on azure"}, says: "table factory-hot-iot-data: that hangs, or needs longer"},
 		{name: "store frozen, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on azure"}, says: "a longer --timeout"},
 		{name: "store frozen, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on gcp"}, says: "that hangs"},
-		{name: "store frozen, on one cloud", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"reader on aws"}, says: "it cannot be told whether the reader hangs or waits for table factory-hot-iot-data"},
+		{name: "store frozen, on one cloud", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"reader on aws"}, says: "it is unknown whether the reader hangs or waits for table factory-hot-iot-data"},
 		{name: "the way to the API frozen", l4: gcp, l3: azure, breaking: func(l *link, t *testing.T) {
 			l.readerURL = server(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the caller has gone
@@ -347,7 +347,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "reader not deployed", l4: gcp, l3: azure, told: func(in *doctor.Input) { delete(in.Deployed, gcp) }, broken: []string{"reader on gcp"}, says: "deploy --only gcp"},
 		{name: "garbage instead of the reader", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.reader = nginx }, broken: []string{"reader on gcp"}, says: "Welcome to nginx!"},
 
-		{name: "two hops", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiURL = closed() }, told: func(in *doctor.Input) {
+		{name: "two components", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiURL = closed() }, told: func(in *doctor.Input) {
 			in.Deployed[gcp] = doctor.Deployed{URL: closed()}
 		}, broken: []string{"API on azure", "reader on gcp"}},
 	} {
@@ -401,7 +401,7 @@ func lines(r doctor.Report) string {
 }
 
 // Every component is asked in a link that is well, with data in every answer.
-func TestDoctorAsksEveryHop(t *testing.T) {
+func TestDoctorAsksEveryComponent(t *testing.T) {
 	for _, c := range []struct {
 		l4, l3 config.Cloud
 		want   string
@@ -468,7 +468,7 @@ func TestDoctorAsksASharedType(t *testing.T) {
 	}
 }
 
-// The certificate of a server that nobody knows.
+// A certificate of an unknown server.
 func TestDoctorNamesACertificate(t *testing.T) {
 	s := httptest.NewTLSServer(http.NotFoundHandler())
 	defer s.Close()
