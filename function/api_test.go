@@ -61,7 +61,7 @@ func fetch(t *testing.T, url string) (status int, age, body string) {
 }
 
 // Two clouds: the API over the store, and the one in the twin's cloud. What a cache keeps
-// is not asked for again, and answers say that it is old, on both sides.
+// is not asked for again, and answers say that it is old, on both clouds.
 func TestCacheBetweenClouds(t *testing.T) {
 	for name, c := range map[string]struct {
 		near, far int64 // bytes of a cache

@@ -225,7 +225,7 @@ func (refusing) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, 
 	}
 }
 
-// The caller, whose token is right, is not told that it is not allowed.
+// The caller, whose token is right, does not get forbidden.
 func TestStoreRefusesTheHost(t *testing.T) {
 	url, end := serve(t, refusing{}, drain)
 	for _, accept := range []string{"application/json", "text/csv", wire.MediaType} {
@@ -239,7 +239,7 @@ func TestStoreRefusesTheHost(t *testing.T) {
 	}
 }
 
-// held is a Reader that answers when it is told to.
+// held is a Reader that answers at a signal.
 type held struct {
 	reads  atomic.Int64
 	answer chan struct{}
@@ -254,7 +254,7 @@ func (h *held) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, e
 }
 
 // Of many callers 16 are answered at once, for there is memory for so many, and
-// 256 wait for 5 s; the others are told at once when to come back.
+// 256 wait for 5 s; the others learn at once when to come back.
 func TestAnswersAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		token, err := identity.Static(serving.Token + "," + serving.Rotated)

@@ -16,7 +16,7 @@ import (
 	"hotreader/test/engine"
 )
 
-// Both ways to open a bucket, on two implementations of S3.
+// Both ways of addressing a bucket, on two implementations of S3.
 func TestS3(t *testing.T) {
 	for _, v := range engine.MotoEnv(t) {
 		name, value, _ := strings.Cut(v, "=")
