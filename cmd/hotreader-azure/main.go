@@ -46,8 +46,8 @@ func main() {
 	}
 }
 
-// run serves until ctx ends. Standard error is where the host looks for a level
-// in each line.
+// run serves until ctx ends. The host looks for a level
+// in each line of stderr.
 func run(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
 	f, err := config.AzureFunctions(getenv)
 	if err != nil {

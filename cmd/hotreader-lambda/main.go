@@ -173,7 +173,7 @@ func bucket(u *url.URL) (coldstore.Bucket, string, error) {
 	return b, coldurl.Key(u), err
 }
 
-// fail tells Lambda, and the log's readers, why there is no function.
+// fail reports to Lambda, and to the log, why there is no function.
 // aws-lambda-go has no call for it.
 func fail(runtimeAPI string, err error, stderr io.Writer) {
 	fmt.Fprintln(stderr, err)
