@@ -13,7 +13,7 @@ import (
 
 // Settings are what a project says of all its functions: keys of
 // config_hot_reader.json that deploy hands on as variables. The zero value of
-// each field stands for a default.
+// each field means a default.
 type Settings struct {
 	Layout   layout.Layout    // of what hot storage holds; its collection is where the store's name is
 	Rate     float64          // requests a second and token; 0 = the server's default
@@ -58,7 +58,7 @@ type Key struct {
 	Cloud Cloud // whose functions read the variable; "" = all three
 
 	// Module says that the module of the cloud that Name begins with has an argument of
-	// the name behind that, and gets the value as it is (Arguments).
+	// the rest of the name, and gets the value as it is (Arguments).
 	Module bool
 
 	rule  rule               // nil: environment.go checks the variable beside others

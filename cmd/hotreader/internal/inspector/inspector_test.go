@@ -72,7 +72,7 @@ func TestRun(t *testing.T) {
 		"no items":    {table{}, "", hotreader.CodeNotFound, "nothing is stored there yet"},
 		"a refusal":   {table{err: &hotreader.Error{Code: hotreader.CodeForbidden, Err: errors.New("not you")}}, "", hotreader.CodeForbidden, "not you"},
 		"no layout":   {table{items: []layout.Item{{Fields: map[string]any{"pk": "d", "sk": "x"}}}}, "", hotreader.CodeUnreadable, "no key and no index has a time"},
-		"no device":   {table{items: []layout.Item{{Fields: map[string]any{"pk": true, "sk": "2020-03-02T06:00:00Z", "n": json.Number("1")}}}}, "", hotreader.CodeUnreadable, "in no one way of a device"},
+		"no device":   {table{items: []layout.Item{{Fields: map[string]any{"pk": true, "sk": "2020-03-02T06:00:00Z", "n": json.Number("1")}}}}, "", hotreader.CodeUnreadable, "in no uniform manner from a device"},
 		"no property": {table{items: []layout.Item{{Fields: map[string]any{"pk": "d", "sk": "2020-03-02T06:00:00Z"}}}}, "", hotreader.CodeUnreadable, "nothing but their keys"},
 	} {
 		var opened []string
