@@ -293,7 +293,7 @@ func TestTeamsHandTheIdentityOver(t *testing.T) {
 		only config.Cloud
 		says string // the error; "" = none
 	}{
-		{config.AWS, "the API on aws has to know who asks it"},
+		{config.AWS, "the API on aws has to know its caller"},
 		{config.GCP, "has to take it before they use it"},
 		{config.AWS, ""},
 		{config.GCP, ""},
