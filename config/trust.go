@@ -86,7 +86,7 @@ func (p *Project) Audience() string {
 // identity checks what federation needs beside its key.
 func (l *loader) identity() {
 	if l.Federated() && l.Audience() == "" {
-		l.add(fileOptions+": azure.audience", "is missing while identity is federated and the twin is on Azure, which issues tokens for app registrations alone;  "+
+		l.add(fileOptions+": azure.audience", "is missing while identity is federated and the twin is on Azure, which issues tokens for app registrations alone; "+
 			"make one for the twin (az ad app create --display-name %[1]s-hot-reader --identifier-uris api://TENANT/%[1]s-hot-reader, then az ad sp create --id of its appId), and name its URI here", l.Twin)
 	}
 }

@@ -88,7 +88,7 @@ func (w *work) unneeded(ctx context.Context) error {
 		return err
 	}
 	if st.Deployed {
-		return configError("destroy", "the twin on %s is deployed, and calls this one;  destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
+		return configError("destroy", "the twin on %s is deployed, and calls this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
 	}
 	return nil
 }

@@ -373,7 +373,7 @@ func (e *examination) endRotation(rotate string) string {
 	case ours3:
 		return "hand the new entry over, and once the twin's team has deployed with it: " + rotate + " --finish --only " + string(l3)
 	}
-	return e.deployOnly(l4) + " makes the twin's cloud send the new one; then  hot storage's team ends the rotation with token rotate --finish"
+	return e.deployOnly(l4) + " makes the twin's cloud send the new one; then hot storage's team ends the rotation with token rotate --finish"
 }
 
 // base is the URL of an API without its read route.
