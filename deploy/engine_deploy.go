@@ -56,15 +56,15 @@ func (w *work) planSide(ctx context.Context, s topology.Side) (SidePlan, error) 
 	for _, cloud := range pending {
 		notes = append(notes, "the API's URL on "+cloud+" is known once that cloud is deployed")
 	}
-	p := w.noted(ctx, s, tf, s.Token && w.conn.Token.IsZero(), notes)
+	p := w.planned(ctx, s, tf, s.Token && w.conn.Token.IsZero(), notes)
 	if begun, err := f.begun(); err == nil && len(begun) > 0 {
 		p.Notes = append(p.Notes, "an earlier run was stopped; deploy imports what it made and could not write down")
 	}
 	return p, nil
 }
 
-// noted is a side's plan, with its notes.
-func (w *work) noted(ctx context.Context, s topology.Side, plan *tfjson.Plan, newToken bool, notes []string) SidePlan {
+// planned is a side's plan, with its notes.
+func (w *work) planned(ctx context.Context, s topology.Side, plan *tfjson.Plan, newToken bool, notes []string) SidePlan {
 	p := sidePlan(s, plan)
 	p.Notes = append(p.Notes, notes...)
 	if newToken {
@@ -187,7 +187,7 @@ func (w *work) deploySide(ctx context.Context, s topology.Side) error {
 	for _, address := range taken {
 		notes = append(notes, "taken in, for a stopped run has left it: "+address)
 	}
-	what := w.told(ctx, s, plan, fresh, notes)
+	what := w.planned(ctx, s, plan, fresh, notes)
 	if len(what.Changes) == 0 && len(plan.OutputChanges) == 0 && len(taken) == 0 {
 		if err := f.settled(); err != nil {
 			return err
