@@ -294,7 +294,7 @@ func TestTeamsHandTheIdentityOver(t *testing.T) {
 		says string // the error; "" = none
 	}{
 		{config.AWS, "the API on aws has to know its caller"},
-		{config.GCP, "has to take it before they use it"},
+		{config.GCP, "has to accept it before they use it"},
 		{config.AWS, ""},
 		{config.GCP, ""},
 	} {
