@@ -8,7 +8,7 @@ import (
 )
 
 // Code says what kind of failure an Error is. Codes cross the wire, so
-// errors.Is(err, CodeThrottled) holds on both sides. A Code is itself an error
+// errors.Is(err, CodeThrottled) holds at both ends. A Code is itself an error
 // for that purpose.
 type Code string
 
@@ -66,7 +66,7 @@ type Error struct {
 	Code Code
 	Err  error // what happened and what to do; nil = the code says it all
 
-	// RetryAfter is how long the failing side asks to be left alone. Zero = it
+	// RetryAfter is how long the failing component asks to be left alone. Zero = it
 	// did not say.
 	RetryAfter time.Duration
 }

@@ -139,7 +139,7 @@ func (m *meaning) counted(pass func(Row) bool) func(Row) bool {
 // types say.
 func (m *meaning) keep(row *Row) bool {
 	m.looked++
-	known := !row.Time.IsZero() // else it is a foreign peer's latest value, which tells no time
+	known := !row.Time.IsZero() // else it is a foreign peer's latest value, which has no time
 	if known && !m.query.Contains(row.Time) || !m.passes(row.Values) {
 		return false
 	}
@@ -205,7 +205,7 @@ func (m *meaning) note(property int, k Kind) {
 	}
 }
 
-// dropped counts what goes on to nobody: of a row that does not, the values that
+// dropped counts what the caller does not get: of a row that does not, the values that
 // the caller would have counted.
 func (m *meaning) dropped(row *Row) {
 	for i := range m.types {

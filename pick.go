@@ -47,7 +47,7 @@ func ParsePickKind(word string) (PickKind, bool) {
 	return PickKind(i + 1), i >= 0
 }
 
-// The least number of points that can be asked for is one interval; who wants more than
+// The least number of points that can be asked for is one interval; a caller that needs more than
 // the most asks for all rows.
 const (
 	MinPoints = 4
@@ -70,7 +70,7 @@ func (p *Pick) check(q *Query) string {
 	case p.Kind == PickAll:
 		return ""
 	case p.Kind > PickLast:
-		return fmt.Sprintf("picks rows in the unknown way %d", p.Kind)
+		return fmt.Sprintf("picks rows in the unknown mode %d", p.Kind)
 	case q.Last:
 		return "asks for the latest values and for picked rows; expected one of them"
 	case p.Every < time.Millisecond || p.Every%time.Millisecond != 0:
@@ -91,7 +91,7 @@ func (p *Pick) interval(t time.Time) int64 {
 		seconds, nanos = seconds-1, nanos+1_000_000_000
 	}
 	before := seconds < 0
-	if before { // count from the other side: -1 is the interval that ends at the origin
+	if before { // count from the other end: -1 is the interval that ends at the origin
 		seconds, nanos = -seconds, -nanos
 		if nanos < 0 {
 			seconds, nanos = seconds-1, nanos+1_000_000_000
@@ -145,7 +145,7 @@ func newPicker(q *Query) *picker {
 }
 
 // add takes a row, and passes on what was picked of the interval before if the row is
-// in another. It returns false if no more rows are wanted.
+// in another. It returns false if the query needs no more rows.
 func (p *picker) add(row Row, yield func(Row) bool) bool {
 	at := p.pick.interval(row.Time)
 	if p.begun && at != p.at && !p.flush(yield) {
@@ -244,8 +244,8 @@ func (p *picker) compare(property int, a, b *picked) int {
 	return bytes.Compare(x.text, y.text)
 }
 
-// flush passes on what was picked of the interval that ends. It returns false if no
-// more rows are wanted.
+// flush passes on what was picked of the interval that ends. It returns false if the query
+// needs no more rows.
 func (p *picker) flush(yield func(Row) bool) bool {
 	p.chosen = p.chosen[:0]
 	for i, row := range p.roles {

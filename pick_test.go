@@ -246,7 +246,7 @@ func TestPoints(t *testing.T) {
 		t.Errorf("ten thousand years have intervals of %v", p.Every)
 	}
 	for text, q := range map[string]Query{
-		"unknown way":         {Pick: Pick{Kind: 9}},
+		"unknown mode":        {Pick: Pick{Kind: 9}},
 		"whole milli":         {Pick: Pick{Kind: PickM4, Origin: day(1), Every: time.Microsecond}},
 		"begin nowhere":       {Pick: Pick{Kind: PickM4, Every: time.Second}},
 		"expected one of the": {Last: true, Pick: Pick{Kind: PickLast, Origin: day(1), Every: time.Second}},

@@ -213,7 +213,7 @@ type Source interface {
 	// It is lazy: nothing happens before the sequence is ranged over, and each
 	// range is a read of its own. Rows come strictly ordered by time, newest
 	// first if q.Backward, no instant twice. Where a store holds several items of one
-	// instant they are one row: property by property the value written last stands,
+	// instant they are one row: property by property the value written last wins,
 	// by the store's own clock; other values that it replaces are counted. All rows
 	// come: only an error or the caller's stopping end the sequence early. What could
 	// not be read is counted in the context's Stats. Where items are there and none

@@ -13,7 +13,7 @@ import (
 )
 
 // Stats counts what a query costs, and has the warnings that its answer comes with. Put
-// one into the context with WithStats and every Source and Reader on the way adds
+// one into the context with WithStats and every Source and Reader on the path adds
 // to it. The zero value is ready; it is safe for concurrent use.
 type Stats struct {
 	Looked   atomic.Int64 // stored rows looked at
@@ -48,7 +48,7 @@ const (
 	OlderNotRead    Reason = "older_not_read"   // the range begins before what hot storage keeps, and no other tier is read
 )
 
-// A Warning tells the caller what an answer lacks, or why it may not be what was
+// A Warning says what an answer lacks, or why it may not be what was
 // meant. Count is of values of Property; of property "", of whole items.
 type Warning struct {
 	Reason   Reason
@@ -102,8 +102,8 @@ func (w Warning) String() string {
 	return b.String()
 }
 
-// LeavesOut reports whether w tells of values that are missing in the answer, and
-// that no other value stands for.
+// LeavesOut reports whether w is about values that are missing in the answer, and
+// that no other value replaces.
 func (w Warning) LeavesOut() bool { return w.Reason == Unreadable || w.Reason == WrongType }
 
 // warningText is a Warning as answers and logs have it.
@@ -248,7 +248,7 @@ func WithStats(ctx context.Context, s *Stats) context.Context {
 	return context.WithValue(ctx, statsKey{}, s)
 }
 
-// StatsOf returns the Stats of ctx, or one that nobody looks at; never nil.
+// StatsOf returns the Stats of ctx, or one without a reader; never nil.
 func StatsOf(ctx context.Context) *Stats {
 	if s, ok := ctx.Value(statsKey{}).(*Stats); ok {
 		return s

@@ -46,8 +46,8 @@ func BoolValue(b bool) Value {
 // first, for encoders copy the digits as they are.
 func NumberValue(digits []byte) Value { return Value{text: digits, kind: Number} }
 
-// DecimalValue is NumberValue for digits without an exponent, which then nobody
-// looks for again.
+// DecimalValue is NumberValue for digits without an exponent, which is then not
+// looked for again.
 func DecimalValue(digits []byte) Value { return Value{digits, Number, true} }
 
 // StringValue returns the string of text, which must be valid UTF-8.
@@ -172,7 +172,7 @@ const maxShortString = 256
 // loss. Numeric text and numbers become each other; Boolean takes 0 and 1, however
 // written, and true and false in any letter case, for that is how devices without
 // booleans report them. A whole number comes back
-// in plain digits, whatever way it was written. buf is used for the rare value
+// in plain digits, however it was written. buf is used for the rare value
 // whose digits change; pass its result in again to reuse the memory.
 func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 	if v.kind == Null {

@@ -33,7 +33,7 @@ func Check(devices []Device) (wrong []Problem) {
 	for i, d := range devices {
 		first, twice := ids[d.ID]
 		switch {
-		case d.ID == "": // said by who reads the list
+		case d.ID == "": // the reader of the list says so
 		case twice:
 			bad(i, "id", "%.60q is the id of [%d] too; list a device once", d.ID, first)
 		default:
@@ -176,7 +176,7 @@ func (b *builder) text(text string) uint32 {
 	return once(b.texts, text, &b.textAt, &b.bytes, []byte(text))
 }
 
-// once returns the number of what key stands for, whose value is appended to all, and its
+// once returns the number of the thing at key, whose value is appended to all, and its
 // place to at, unless it is there.
 func once[T any](numbers map[string]uint32, key string, at *[]uint32, all *[]T, value []T) uint32 {
 	n, ok := numbers[key]

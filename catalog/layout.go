@@ -28,7 +28,7 @@ import (
 //	text         UTF-8
 //
 // Names, ids, units and values are numbers of texts. Each text, each property and
-// each set of properties stands there once. Text 0 is "".
+// each set of properties is there once. Text 0 is "".
 const (
 	magic   = "hrcat\r\n\x1a" // damaged by whatever takes it for text
 	version = 1

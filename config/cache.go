@@ -73,7 +73,7 @@ func (cacheSize) parse(text string, to any) error {
 	return nil
 }
 
-// Span is a time. The zero value stands for a default.
+// Span is a time. The zero value means a default.
 type Span time.Duration
 
 // Duration returns s as Go has it.

@@ -2,7 +2,7 @@
 // folder (project.go, connections.go) into checked values, once, at start.
 // Whatever is wrong is reported together: one error of CodeConfig with one line for
 // each problem, which begins with the variable's name, or with the file and the
-// key, and says what is wrong and what is wanted. A secret's value is never in it.
+// key, and says what is wrong and what is expected. A secret's value is never in it.
 //
 // Keys (keys.go) is the table of what can be configured; the rules that values
 // keep stand once, in rules.go.
@@ -141,7 +141,7 @@ func (l *loader) level(prefix string) (fields []field) {
 // none.
 type Secret struct {
 	// A pointer, for fmt calls no method on what lies in an unexported field of
-	// somebody's struct; it then prints an address.
+	// a struct; it then prints an address.
 	text *string
 }
 

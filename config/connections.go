@@ -68,7 +68,7 @@ type connections struct {
 
 // file is the content of the file.
 type file struct {
-	doc     object // the whole; its value of "connections" stands for entries
+	doc     object // the whole; entries replace its value of "connections"
 	entries object
 	known   map[string]Connection // of the read path, by id
 }
@@ -83,7 +83,7 @@ func (c *Connections) Format(f fmt.State, _ rune) { fmt.Fprint(f, fileConnection
 func (c *Connections) LogValue() slog.Value { return slog.StringValue(fileConnections) }
 
 // OpenConnections reads the file of the project folder dir. It is no error if
-// there is none yet. A file that is not wholly right is refused, with one error
+// there is none yet. It rejects a file that is not wholly right, with one error
 // of CodeConfig that has a line for each problem: half written, edited by hand,
 // of another version, readable by others than its owner, a symbolic link.
 func OpenConnections(dir string) (*Connections, error) {
@@ -231,7 +231,7 @@ func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
 func (p *problems) claim(where string, raw json.RawMessage) string {
 	text, ok := p.text(where, raw)
 	if ok && !claim.fits(text) {
-		p.add(where, "%.60q does not fit; want %s", text, claim.want)
+		p.add(where, "%.60q does not fit; expected %s", text, claim.want)
 	}
 	return text
 }
@@ -324,7 +324,7 @@ func (c *Connections) Save() error {
 	if compact(text.Bytes()) == compact(s.found) {
 		return nil
 	}
-	// What would be refused when it is read must not be written.
+	// What a later read would reject must not be written.
 	if _, err := parseConnections(s.dir, text.Bytes()); err != nil {
 		return err
 	}
@@ -351,7 +351,7 @@ func (s *connections) replace(text []byte) error {
 		return bad(err)
 	}
 	defer folder.Close()
-	// Between the comparison and the renaming nobody else may rename.
+	// Between the comparison and the renaming no other process may rename.
 	if err := lock(folder); err != nil {
 		return bad(err)
 	}
@@ -407,7 +407,7 @@ var errReplaced = errors.New("was replaced again and again while it was read; tr
 
 // readFile returns a file of a project folder and what is known of it. Both are
 // nil if it is not there. A project folder may come from a stranger: a link would
-// lead to a file of somebody else, and a pipe to nowhere.
+// lead to another user's file, and a pipe to nowhere.
 func readFile(path string) (text []byte, info fs.FileInfo, err error) {
 	for range 10 {
 		if text, info, err = readOnce(path); !errors.Is(err, errReplaced) {
@@ -450,7 +450,7 @@ func readOnce(path string) ([]byte, fs.FileInfo, error) {
 	return text, info, nil
 }
 
-// CheckFolder refuses a folder that is a link, or in which anything is but folders
+// CheckFolder rejects a folder that is a link, or in which anything is but folders
 // and files of one name: what is read or written there would be read or written
 // elsewhere. It need not exist. What Terraform keeps in .terraform is left out: it
 // links its providers, and nothing of ours looks there.

@@ -101,7 +101,7 @@ func (d Device) catalog() catalog.Device {
 }
 
 func (l *loader) device(where string, raw json.RawMessage) (d Device) {
-	names := map[string]string{} // of properties and constants -> where it stands
+	names := map[string]string{} // of properties and constants -> where it is
 	l.members(where, raw, l.deviceFields(&d, names)...)
 	for _, p := range d.Properties {
 		if there, ok := names[p.Name+component.LatestSuffix]; l.L4 == AWS && ok && p.Name != "" {
@@ -155,7 +155,7 @@ func (l *loader) propertyMore(unit *string, alarm *bool) []field {
 	}
 }
 
-// alarm checks a device's alarm status. names has where each name stands.
+// alarm checks a device's alarm status. names has where each name is.
 func (l *loader) alarm(where string, d Device, names map[string]string) {
 	status := d.Alarm()
 	for i, p := range d.Properties {
@@ -279,7 +279,7 @@ var (
 )
 
 // property reads a property or a constant: its name, its type, and its value as
-// JSON of that type, nil if there is none. names has where a name stands already, and
+// JSON of that type, nil if there is none. names has where a name is already, and
 // more are other keys that it may have, first that of its value.
 func (l *loader) property(where string, raw json.RawMessage, names map[string]string, more ...field) (c Constant) {
 	l.members(where, raw, l.propertyFields(where, &c, names, more...)...)

@@ -74,8 +74,8 @@ func (p *problems) err(op string) error {
 	return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: all}
 }
 
-// object is a JSON object as it stands in a file: names are compared letter by
-// letter, none stands twice, and values are as they were written.
+// object is a JSON object as it is in a file: names are compared letter by
+// letter, none is there twice, and values are as they were written.
 type object []member
 
 type member struct {
@@ -165,7 +165,7 @@ func (p *problems) object(where string, text json.RawMessage) (object, bool) {
 	return o, ok
 }
 
-// items takes a JSON array apart. The name of an item is where it stands.
+// items takes a JSON array apart. The name of an item is its place.
 func (p *problems) items(where string, text json.RawMessage) (items []member, ok bool) {
 	if jsontext.KindOf(text) != jsontext.Array {
 		p.add(where, "is %s; expected an array […]", jsontext.KindOf(text))
@@ -237,7 +237,7 @@ func below(where, name string) string {
 	return where + "." + name
 }
 
-// field is a name of an object, and what reads its value. need says what is wanted
+// field is a name of an object, and what reads its value. need says what is expected
 // of one that must be there; "" = it may be left out or null.
 type field struct {
 	name, need string
@@ -255,8 +255,8 @@ func names(fields []field) (all []string) {
 // given reports whether a value is there and not null.
 func given(raw json.RawMessage) bool { return raw != nil && jsontext.KindOf(raw) != jsontext.Null }
 
-// members reads an object by its fields, in their order. Other names are somebody
-// else's, unless one looks like a misspelt one that is not there.
+// members reads an object by its fields, in their order. Other names are
+// ignored, unless one looks like a misspelt one that is not there.
 func (p *problems) members(where string, raw json.RawMessage, fields ...field) object {
 	o, ok := p.object(where, raw)
 	if !ok && o == nil {
@@ -303,7 +303,7 @@ func (p *problems) fields(where string, raw json.RawMessage, fields ...field) {
 	}
 }
 
-// mistyped returns the name in o that stands where want should: one that is none
+// mistyped returns the name in o that is in the place of want: one that is none
 // of known and close to want; "" if there is none.
 func (o object) mistyped(want string, known []string) string {
 	for _, m := range o {

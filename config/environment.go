@@ -48,7 +48,7 @@ type Function struct {
 	L3   Cloud  // of hot storage; "" = not said
 	L4   Cloud  // of the twin; "" = not said
 
-	// Remote says that hot storage is behind RemoteURL. The API on AWS is always
+	// Remote says that hot storage is at RemoteURL. The API on AWS is always
 	// local: there, another function reads for the twin.
 	Remote    bool
 	RemoteURL string
@@ -68,7 +68,7 @@ type Function struct {
 
 	Trust         []identity.Trusted // callers of an API, beside those with the token
 	PageKeySecret string             // what holds what page tokens are signed with; "" = the token is
-	Audience      string             // of the tokens by which the function's cloud says to the remote API who asks; "" = the inter-cloud token says so
+	Audience      string             // of the tokens by which the function's cloud proves it to the remote API; "" = the inter-cloud token proves it
 
 	Settings
 
@@ -341,7 +341,7 @@ func (e *env) twin() {
 }
 
 // checkSecret says what is wrong with the name of a secret on the function's
-// cloud, or "". It does not repeat name: somebody may have put the token there.
+// cloud, or "". It does not repeat name, which may be the token by mistake.
 func (e *env) checkSecret(name string) string {
 	switch {
 	case e.here == Azure:

@@ -13,7 +13,7 @@ import (
 
 // Settings are what a project says of all its functions: keys of
 // config_hot_reader.json that deploy hands on as variables. The zero value of
-// each field stands for a default.
+// each field means a default.
 type Settings struct {
 	Layout   layout.Layout    // of what hot storage holds; its collection is where the store's name is
 	Rate     float64          // requests a second and token; 0 = the server's default
@@ -58,7 +58,7 @@ type Key struct {
 	Cloud Cloud // whose functions read the variable; "" = all three
 
 	// Module says that the module of the cloud that Name begins with has an argument of
-	// the name behind that, and gets the value as it is (Arguments).
+	// the rest of the name, and gets the value as it is (Arguments).
 	Module bool
 
 	rule  rule               // nil: environment.go checks the variable beside others
@@ -75,7 +75,7 @@ var Keys = []Key{
 	{Variable: "REMOTE_COLD_READER_URL", Help: "the Hot Reader API in the cloud of [cold storage](history.md), where that is neither this function's nor hot storage's; the same rules and token as `REMOTE_READER_URL`"},
 	{Variable: "REMOTE_ARCHIVE_READER_URL", Help: "the same of the archive, where that is on a cloud of its own"},
 	{Variable: "HOTREADER_COLD", Help: "[cold storage](history.md) on this cloud, a store URL: `s3://BUCKET/PREFIX`, `azblob://ACCOUNT/CONTAINER/PREFIX`, `gs://BUCKET/PREFIX`; not read if it is not set"},
-	{Variable: "HOTREADER_ARCHIVE", Help: "the archive on this cloud, in the same way"},
+	{Variable: "HOTREADER_ARCHIVE", Help: "the archive on this cloud, likewise"},
 	{Variable: "INTER_CLOUD_TOKEN", Help: "the shared secret, 32 bytes or more, for the API, remote readers, and all on Azure and Google Cloud; where it is checked: `current,previous` while it is rotated"},
 	{Variable: "INTER_CLOUD_TOKEN_SECRET", Help: "instead of `INTER_CLOUD_TOKEN`, what holds it: the ARN of a Secrets Manager secret, the URI of a Key Vault secret, a Secret Manager version (`projects/P/secrets/S/versions/latest`). Its value is the token as text, or JSON of keys and values with the token under `token`, `INTER_CLOUD_TOKEN`, `value` or `current`; fetched at start, and again, at most each 5 minutes, when a token is rejected"},
 	{Variable: "HOTREADER_TRUST", Help: "[the callers of an API](security.md#several-callers), beside or instead of callers with the token: `" + `[{"name":"hall","issuer":"https://…","audience":"…","subject":"…"},{"name":"grafana","token_secret":"…","devices":["pump-*"],"rate":5,"burst":10}]` + "`"},
@@ -129,7 +129,7 @@ var Keys = []Key{
 	{Name: "gcp.kms_key", Help: "a [Cloud KMS key of yours](security.md#keys-of-your-own) in the region, for the database, the secret, the image and the service that are made", Module: true, rule: gcpKey, at: func(o *Options) any { return &o.GCP.KMSKey }},
 
 	{Name: "cold", Help: "where [cold storage](history.md) lies, on the cloud that `layer_3_cold_provider` names: `" + `{"bucket":"twin-cold","prefix":"telemetry/","format":"mover"}` + "`, on Azure `account` and `container` for the bucket, and `resource_group` where it is not the twin's; prefix and format may be missing. It is never written or deleted", rule: objects{}, at: func(o *Options) any { return &o.Cold }},
-	{Name: "archive", Help: "where the archive lies, on the cloud that `layer_3_archive_provider` names, in the same way", rule: objects{}, at: func(o *Options) any { return &o.Archive }},
+	{Name: "archive", Help: "where the archive lies, on the cloud that `layer_3_archive_provider` names, likewise", rule: objects{}, at: func(o *Options) any { return &o.Archive }},
 
 	{Name: "layout", Variable: "HOTREADER_LAYOUT", Reach: Stores, Help: "how the items are laid out, if not as hotreader does it: [a JSON object](layouts.md), as `" + `{"time_key":"payload.ts","properties":"payload"}` + "`",
 		rule: laid{}, at: func(o *Options) any { return &o.Layout }},
@@ -152,8 +152,8 @@ var Keys = []Key{
 	{Name: "rate", Variable: "HOTREADER_RATE", Reach: Served, Help: "requests a second, by token", rule: rate{}, at: func(o *Options) any { return &o.Rate }},
 	{Name: "burst", Variable: "HOTREADER_BURST", Reach: Served, Help: "requests at once, by token",
 		rule: whole{1, 1_000_000, "the requests that may come at once, as 100"}, at: func(o *Options) any { return &o.Burst }},
-	{Name: "identity", Help: "how the twin's functions prove who they are to the API on another cloud: `token` (default), the shared one, or `federated`: [their own cloud signs a token](security.md#federated-identity). On one cloud there is nothing to prove", rule: identities, at: func(o *Options) any { return &o.Identity }},
-	{Name: "callers", Help: "[who may ask the APIs](security.md#several-callers) beside the twin's own functions and callers with the token, as `HOTREADER_TRUST` has it: `" + `[{"name":"grafana","token_secret":"projects/P/secrets/S/versions/latest","devices":["pump-*"],"rate":5,"burst":10}]` + "`. The functions get the permission to read each `token_secret`", rule: callers{}, at: func(o *Options) any { return &o.Callers }},
+	{Name: "identity", Help: "how the twin's functions prove themselves to the API on another cloud: `token` (default), the shared one, or `federated`: [their own cloud signs a token](security.md#federated-identity). On one cloud there is nothing to prove", rule: identities, at: func(o *Options) any { return &o.Identity }},
+	{Name: "callers", Help: "[the callers of the APIs](security.md#several-callers) beside the twin's own functions and callers with the token, as `HOTREADER_TRUST` has it: `" + `[{"name":"grafana","token_secret":"projects/P/secrets/S/versions/latest","devices":["pump-*"],"rate":5,"burst":10}]` + "`. The functions get the permission to read each `token_secret`", rule: callers{}, at: func(o *Options) any { return &o.Callers }},
 	{Name: "memory_mb", Help: "memory of a function", rule: whole{128, 10240, ""}, at: func(o *Options) any { return &o.MemoryMB }},
 	{Name: "log_days", Help: "how long the functions' logs are kept", rule: retention{whole{1, 3653, ""}}, at: func(o *Options) any { return &o.LogDays }},
 	{Name: "log_level", Variable: "HOTREADER_LOG_LEVEL", Help: "`debug`, `info` (default), `warn`, `error`",

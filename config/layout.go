@@ -16,7 +16,7 @@ const mostLayoutBytes = 1 << 10
 type laid struct{}
 
 func (laid) read(l *loader, where string, raw json.RawMessage, to any) {
-	if _, ok := l.object(where, raw); !ok { // none of its names stands there twice
+	if _, ok := l.object(where, raw); !ok { // none of its names is there twice
 		return
 	}
 	if err := (laid{}).parse(string(raw), to); err != nil {
@@ -84,7 +84,7 @@ var stores = map[Cloud]layout.Cloud{AWS: layout.DynamoDB, Azure: layout.CosmosDB
 
 // settle makes one layout of what the keys say, and reports what the store on a cloud
 // cannot have of it. collection is what Firestore's own key says; the layout may say
-// it instead. place says where the key of a name of the layout stands.
+// it instead. place says where the key of a name of the layout is.
 func (p *problems) settle(o *Options, store Cloud, collection *string, place func(name string) string) {
 	l, older := &o.Layout, o.older
 	o.older = layout.Layout{}

@@ -10,5 +10,5 @@ func lock(*os.File) error       { return nil }
 func unlock(*os.File)           {}
 func syncFolder(*os.File) error { return nil }
 
-// How many names a file has cannot be told.
+// How many names a file has is unknown here.
 func linked(os.FileInfo) bool { return false }

@@ -28,7 +28,7 @@ type Project struct {
 }
 
 // Options are what config_hot_reader.json says. The zero value of each field
-// stands for a default.
+// means a default.
 type Options struct {
 	AWS   AWSOptions
 	Azure AzureOptions
@@ -57,10 +57,10 @@ type AWSOptions struct {
 	Table         string // existing hot table, its name or ARN; "" = one is made
 	Workspace     string // existing TwinMaker workspace; "" = one is made
 	WorkspaceRole string // ARN of the existing workspace's role; "" unless Workspace is set
-	APIKey        bool   // the API's GET routes under /v1 want an API key besides the token
+	APIKey        bool   // the API's GET routes under /v1 require an API key besides the token
 
 	// AccountLogRole sets the role by which API Gateway writes logs, one for all
-	// APIs of the account and region. An account that has none refuses the API's
+	// APIs of the account and region. An account that has none rejects the API's
 	// access log.
 	AccountLogRole bool
 

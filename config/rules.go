@@ -63,8 +63,8 @@ var (
 	gcpKey         = shape{pattern: `^projects/[a-z0-9.:-]{1,63}/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$`, want: "projects/P/locations/REGION/keyRings/RING/cryptoKeys/NAME"}
 	gcpDatabase    = shape{pattern: `^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`, want: "(default), or 4 to 63 of a-z, 0-9 and -"}
 
-	// What schemas say of the other files; the words are told by CheckTwinName and
-	// ParseCloud.
+	// What schemas say of the other files; CheckTwinName and ParseCloud have
+	// the words.
 	twinName   = shape{pattern: `^[A-Za-z][A-Za-z0-9_-]{0,20}$`, want: wantTwinName}
 	cloudWords = words{"cloud", []string{"aws", "azure", "google", "gcp"}}
 	days       = whole{1, 36500, ""}
@@ -366,7 +366,7 @@ var backendTypes = []string{"s3", "azurerm", "gcs", "local"}
 
 // backendArguments are those that a project folder, which may come from a stranger,
 // can set: they say where the state lies, at the cloud's own address. All others
-// come from the environment of who runs it: they can name a program, a file, a
+// come from the environment of the operator: they can name a program, a file, a
 // credential, or a server that a credential would be sent to. A name can become a
 // part of a host's name, and so must not hold what ends one.
 var backendArguments = map[string]map[string]shape{

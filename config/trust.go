@@ -12,7 +12,7 @@ import (
 
 const trustVariable = "HOTREADER_TRUST"
 
-// most callers of an API that are told apart.
+// mostTrusted is how many callers an API knows at most.
 const mostTrusted = 100
 
 // ReadTrust reads HOTREADER_TRUST. secret says what is wrong with the name of what
@@ -70,7 +70,7 @@ var (
 
 const federated = "federated"
 
-// Federated reports whether the twin's functions prove who they are to APIs on other
+// Federated reports whether the twin's functions prove themselves to APIs on other
 // clouds with tokens that their own cloud signs.
 func (p *Project) Federated() bool { return p.Options.Identity == federated && p.crosses() }
 
@@ -197,19 +197,19 @@ func (l *loader) asked() {
 // proof reads how the function proves itself to the remote API, how callers do, and what
 // page tokens are signed with.
 func (e *env) proof() {
-	const way, audience, page = "HOTREADER_IDENTITY", "HOTREADER_AUDIENCE", "HOTREADER_PAGE_KEY_SECRET"
+	const mode, audience, page = "HOTREADER_IDENTITY", "HOTREADER_AUDIENCE", "HOTREADER_PAGE_KEY_SECRET"
 	e.Trust = e.trust(e.get(trustVariable), e.checkSecret)
 	kind := "token"
-	if text := e.trimmed(way); text != "" {
+	if text := e.trimmed(mode); text != "" {
 		if err := identities.parse(text, &kind); err != nil {
-			e.add(way, "%w", err)
+			e.add(mode, "%w", err)
 		}
 	}
 	switch text := e.trimmed(audience); {
 	case kind == federated && text == "":
-		e.add(audience, "is not set while %s is federated; expected the audience that the remote API expects in a token", way)
+		e.add(audience, "is not set while %s is federated; expected the audience that the remote API expects in a token", mode)
 	case kind != federated && text != "":
-		e.add(audience, "is set, but %s is not federated; set it, or unset %s", way, audience)
+		e.add(audience, "is set, but %s is not federated; set it, or unset %s", mode, audience)
 	case text != "" && !claim.fits(text):
 		e.add(audience, "does not fit; expected %s", claim.want)
 	case text != "":
@@ -224,7 +224,7 @@ func (e *env) proof() {
 	}
 }
 
-// proven checks that there is a way to prove, and keys, where they are needed.
+// proven checks that there are credentials, and keys, where they are needed.
 func (e *env) proven() {
 	const static, named = "INTER_CLOUD_TOKEN", "INTER_CLOUD_TOKEN_SECRET"
 	trusts := e.trimmed(trustVariable) != ""

@@ -9,7 +9,7 @@ import (
 	"hotreader/deploy/topology"
 )
 
-// Check reports all that a project folder has in it which Plan would refuse. It asks no
+// Check reports all that a project folder has in it which Plan would reject. It asks no
 // cloud and runs nothing. The project is nil if its files cannot be read as one.
 func Check(dir string) (*config.Project, error) {
 	p, err := config.LoadProject(dir)

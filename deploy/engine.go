@@ -30,13 +30,13 @@ import (
 )
 
 // Engine carries a topology out with Terraform or OpenTofu. One run at a time
-// works in a project folder; a second one is refused.
+// works in a project folder; a second one is rejected.
 //
 // What is applied is kept where each cloud's backend says, in PROJECT/.hotreader/CLOUD
 // by default. Terraform itself works in a folder of the user's own, for a project
 // folder may come from a stranger, and Terraform takes whatever lies beside a root
-// module for a part of it, programs too. A run that was stopped, or killed, at any
-// moment is taken up by the next one.
+// module for a part of it, programs too. The next run continues one that was
+// stopped, or killed, at any moment.
 type Engine struct {
 	Project   *config.Project
 	Artifacts string       // the folder with the functions' packages, as `make dist` makes it
@@ -51,16 +51,16 @@ type Engine struct {
 	Drain time.Duration
 
 	// Finish ends a change from the token to federation, or back, of a run with Only:
-	// the other side is deployed, too.
+	// the other cloud is deployed, too.
 	Finish bool
 
 	// Now is the time; nil = time.Now.
 	Now func() time.Time
 }
 
-// Operator is on whose behalf an Engine works.
+// Operator decides for an Engine, and gets its reports.
 type Operator interface {
-	// Report tells what goes on.
+	// Report reports what goes on.
 	Report(Event)
 
 	// Approve shows what is to be done to a cloud, and says whether it may be. It is
@@ -88,13 +88,13 @@ func (Unattended) Approve(context.Context, SidePlan) (bool, error) { return true
 
 // HoldsData reports that it may.
 func (Unattended) HoldsData(context.Context, SideStatus) (bool, error) {
-	return true, errors.New("nobody looks into it")
+	return true, errors.New("an unattended run does not look into it")
 }
 
 // Check proves nothing.
 func (Unattended) Check(context.Context) error { return nil }
 
-// Kind says what an Event tells.
+// Kind says what an Event is about.
 type Kind string
 
 // The kinds of events.
@@ -135,7 +135,7 @@ type work struct {
 	conn    config.Connection       // zero if the topology has none, or nothing is known yet
 	urls    map[config.Cloud]string // of the APIs, as far as they are known
 	environ []string
-	noted   map[config.Cloud]bool // what is to be known of environ was told
+	noted   map[config.Cloud]bool // the notes on environ were reported
 }
 
 // open reads what is known of the project, for command.
@@ -253,7 +253,7 @@ func writeOnce(name, text string) error {
 }
 
 // tokenText is what the secret of side s is to hold. A side that only asks needs
-// the current token alone; one that signs is asked by people, and sends it to nobody.
+// the current token alone; one that signs gets it from people, and does not send it.
 func tokenText(s topology.Side, c config.Connection) string {
 	text := c.Token.Reveal()
 	if (s.Asked() || s.Signs) && text != "" && !c.PreviousToken.IsZero() {
@@ -263,7 +263,7 @@ func tokenText(s topology.Side, c config.Connection) string {
 }
 
 // tokenVersion numbers a secret's text, so that another text has another number
-// on every machine, and after every crash. Of 256 random bits it tells 31.
+// on every machine, and after every crash. Of 256 random bits it shows 31.
 func tokenVersion(text string) int {
 	sum := sha256.Sum256([]byte("hotreader token version\x00" + text))
 	return int(binary.BigEndian.Uint32(sum[:])>>1) | 1
@@ -302,7 +302,7 @@ func (w *work) folder(s topology.Side) (*folder, error) {
 }
 
 // inputs are what side s's root module is made of. pending are the clouds of which the
-// API's URL is not known yet, in whose place unknown stands.
+// API's URL is not known yet; unknown takes its place.
 func (w *work) inputs(s topology.Side, unknown string) (in render.Inputs, pending []string) {
 	in = render.Inputs{Project: w.Project, Lower: map[string]string{}}
 	if s.Token {
@@ -351,7 +351,7 @@ func (w *work) render(ctx context.Context, s topology.Side, keepStore bool) (f *
 	if err := render.Folder(f.dir, s, in, w.Artifacts); err != nil {
 		return nil, nil, err
 	}
-	// What a stopped run wanted to take in is found anew.
+	// What a stopped run was about to import is found anew.
 	if err := os.Remove(filepath.Join(f.dir, importFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
@@ -364,10 +364,10 @@ func (w *work) elsewhere(cloud config.Cloud) bool {
 	return kind != "" && kind != "local"
 }
 
-// mayStand reports whether anything may have been deployed to a cloud from here. A
-// plan leaves a root module behind, too; a local state is there only if something
+// mayBeDeployed reports whether anything may have been deployed to a cloud from here. A
+// plan leaves a root module, too; a local state is there only if something
 // was applied. To look further needs the cloud's provider, and its credentials.
-func (w *work) mayStand(f *folder) bool {
+func (w *work) mayBeDeployed(f *folder) bool {
 	for _, name := range []string{stateFile, journalFile} {
 		if _, err := os.Stat(filepath.Join(f.home, name)); err == nil {
 			return true
@@ -428,7 +428,7 @@ func configError(op, format string, args ...any) error {
 	return &hotreader.Error{Op: op, Code: hotreader.CodeConfig, Err: fmt.Errorf(format, args...)}
 }
 
-// holder says who holds a lock, for the message of the run that is refused.
+// holder describes the holder of a lock, for the message of the rejected run.
 type holder struct {
 	Command string    `json:"command"`
 	PID     int       `json:"pid"`
@@ -459,7 +459,7 @@ func lockFolder(dir, command string) (release func(), err error) {
 		}
 		return nil, &hotreader.Error{Op: command, Code: hotreader.CodeOverloaded, Err: fmt.Errorf("%s is at work in this project; wait for it, or stop it with ^C and try again", who)}
 	}
-	h := holder{Command: command, PID: os.Getpid(), User: "somebody", Host: "this machine", Since: time.Now().Round(time.Second)}
+	h := holder{Command: command, PID: os.Getpid(), User: "unknown user", Host: "this machine", Since: time.Now().Round(time.Second)}
 	if u, err := user.Current(); err == nil {
 		h.User = u.Username
 	}

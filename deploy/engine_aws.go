@@ -91,6 +91,6 @@ func (w *work) accountNote(ctx context.Context, s topology.Side, p SidePlan) str
 	if err := lookup.get(ctx, "/account", &account); err != nil || account.Role != "" {
 		return ""
 	}
-	return `API Gateway has no role yet with which to write logs in this account and region, so AWS will refuse the stage; ` +
+	return `API Gateway has no role yet with which to write logs in this account and region, so AWS will reject the stage; ` +
 		`have one made with "aws": {"account_log_role": true} in config_hot_reader.json, or set one yourself`
 }

@@ -51,20 +51,20 @@ func (w *work) planSide(ctx context.Context, s topology.Side) (SidePlan, error) 
 	if err != nil {
 		return SidePlan{}, err
 	}
-	f.drop(planFile) // nobody may apply it later
+	f.drop(planFile) // no later run may apply it
 	var notes []string
 	for _, cloud := range pending {
-		notes = append(notes, "the API's URL on "+cloud+" is known once that side is deployed")
+		notes = append(notes, "the API's URL on "+cloud+" is known once that cloud is deployed")
 	}
-	p := w.told(ctx, s, tf, s.Token && w.conn.Token.IsZero(), notes)
+	p := w.planned(ctx, s, tf, s.Token && w.conn.Token.IsZero(), notes)
 	if begun, err := f.begun(); err == nil && len(begun) > 0 {
-		p.Notes = append(p.Notes, "an earlier run was stopped; what it made and could not write down is taken in by deploy")
+		p.Notes = append(p.Notes, "an earlier run was stopped; deploy imports what it made and could not write down")
 	}
 	return p, nil
 }
 
-// told is a side's plan, with what else is to be known of it.
-func (w *work) told(ctx context.Context, s topology.Side, plan *tfjson.Plan, newToken bool, notes []string) SidePlan {
+// planned is a side's plan, with its notes.
+func (w *work) planned(ctx context.Context, s topology.Side, plan *tfjson.Plan, newToken bool, notes []string) SidePlan {
 	p := sidePlan(s, plan)
 	p.Notes = append(p.Notes, notes...)
 	if newToken {
@@ -100,7 +100,7 @@ func (e *Engine) Deploy(ctx context.Context) error {
 		return err
 	}
 	if len(w.sides) < len(w.top.Sides) && w.sides[0].Asked() {
-		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: fmt.Sprintf("the API is at %s; next is the twin's side: %s --only %s, or, if another team deploys it, hand over the entry %s of config_inter_cloud.json",
+		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: fmt.Sprintf("the API is at %s; next is the twin's cloud: %s --only %s, or, if another team deploys it, hand over the entry %s of config_inter_cloud.json",
 			w.urls[w.sides[0].Cloud], w.again("deploy"), w.top.L4, w.linkTo(w.sides[0].Cloud))})
 	}
 	return w.check(ctx)
@@ -121,7 +121,7 @@ func (w *work) deploy(ctx context.Context, sides []topology.Side) error {
 	return nil
 }
 
-// ready refuses what cannot be deployed before anything is touched.
+// ready rejects what cannot be deployed before anything is touched.
 func (w *work) ready(sides []topology.Side) error {
 	for _, s := range sides {
 		if err := w.distinct(s); err != nil {
@@ -134,8 +134,8 @@ func (w *work) ready(sides []topology.Side) error {
 			api := l.Cloud
 			first := slices.ContainsFunc(sides, func(s topology.Side) bool { return s.Cloud == api })
 			if !first && (w.urls[api] == "" || w.conn.Token.IsZero() && !w.Project.Federated()) {
-				return configError(w.command, "the twin's side on %s asks the API on %s, whose URL and token are not known; "+
-					"deploy that side first (%s --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
+				return configError(w.command, "the twin on %s asks the API on %s, whose URL and token are not known; "+
+					"deploy that cloud first (%s --only %s), or put its entry %s into config_inter_cloud.json if another team has deployed it",
 					s.Cloud, api, w.again("deploy"), api, l.ID)
 			}
 		}
@@ -153,10 +153,10 @@ func (w *work) linkTo(cloud config.Cloud) string {
 	return ""
 }
 
-// known refuses to give a new token to what stands with one that the connection
-// file does not have: callers with that one would be cut off.
+// known rejects a new token for a deployment whose token the credentials file does not
+// have: callers with that token would be cut off.
 func (w *work) known(ctx context.Context, s topology.Side, f *folder) error {
-	if kept, _ := w.conns.Get(w.top.Connection); !s.Token || !kept.Token.IsZero() || !w.mayStand(f) {
+	if kept, _ := w.conns.Get(w.top.Connection); !s.Token || !kept.Token.IsZero() || !w.mayBeDeployed(f) {
 		return nil
 	}
 	all, err := f.state(ctx)
@@ -190,7 +190,7 @@ func (w *work) deploySide(ctx context.Context, s topology.Side) error {
 	for _, address := range taken {
 		notes = append(notes, "taken in, for a stopped run has left it: "+address)
 	}
-	what := w.told(ctx, s, plan, fresh, notes)
+	what := w.planned(ctx, s, plan, fresh, notes)
 	if len(what.Changes) == 0 && len(plan.OutputChanges) == 0 && len(taken) == 0 {
 		if err := f.settled(); err != nil {
 			return err

@@ -12,8 +12,8 @@ import (
 )
 
 // Destroy removes what Deploy has made, the twin's side first, and then the
-// connection. Hot storage that holds data stands in its way, unless deleteData
-// says that it may go.
+// connection. Hot storage that holds data stops it, unless deleteData
+// is set.
 func (e *Engine) Destroy(ctx context.Context, deleteData bool) (removed bool, err error) {
 	w, end, err := e.begin("destroy")
 	if err != nil {
@@ -25,7 +25,7 @@ func (e *Engine) Destroy(ctx context.Context, deleteData bool) (removed bool, er
 	if err := w.unneeded(ctx); err != nil {
 		return false, err
 	}
-	// First look everywhere, then touch: a refusal leaves all as it was.
+	// First look everywhere, then touch: an error leaves all as it was.
 	var stand []topology.Side
 	for _, s := range sides {
 		ok, err := w.mayDestroy(ctx, s, deleteData)
@@ -69,8 +69,8 @@ func (w *work) forgetLinks(cloud config.Cloud) error {
 	return w.conns.Save()
 }
 
-// unneeded refuses to destroy hot storage's side alone while the twin's side,
-// which asks it, stands in this project.
+// unneeded rejects the destruction of hot storage's side alone while the twin's side,
+// which asks it, is deployed in this project.
 func (w *work) unneeded(ctx context.Context) error {
 	if len(w.sides) == len(w.top.Sides) || !w.sides[0].Asked() {
 		return nil
@@ -80,20 +80,20 @@ func (w *work) unneeded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !w.mayStand(f) {
+	if !w.mayBeDeployed(f) {
 		return nil
 	}
 	st, _, err := w.sideStatus(ctx, twin)
 	if err != nil {
 		return err
 	}
-	if st.Stands {
-		return configError("destroy", "the twin's side on %s is deployed, and calls this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
+	if st.Deployed {
+		return configError("destroy", "the twin on %s is deployed, and calls this one; destroy it first (--only %s), or both at once", twin.Cloud, twin.Cloud)
 	}
 	return nil
 }
 
-// mayDestroy reports whether anything of side s stands, and an error if it must
+// mayDestroy reports whether anything of side s is deployed, and an error if it must
 // stay.
 func (w *work) mayDestroy(ctx context.Context, s topology.Side, deleteData bool) (bool, error) {
 	f, err := w.folder(s)
@@ -123,7 +123,7 @@ func (w *work) mayDestroy(ctx context.Context, s topology.Side, deleteData bool)
 		}
 	}
 	st, _, err := w.sideStatus(ctx, s)
-	if err != nil || !st.Stands {
+	if err != nil || !st.Deployed {
 		return false, err
 	}
 	if !st.MakesStore || deleteData {

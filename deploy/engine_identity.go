@@ -18,7 +18,7 @@ import (
 	"hotreader/identity"
 )
 
-// Identity is who the twin's functions are to the APIs on other clouds.
+// Identity is how the APIs on other clouds know the twin's functions.
 type Identity struct {
 	Mode     string   `json:"mode"` // token, federated, or changing: the APIs take both
 	Issuer   string   `json:"issuer,omitempty"`
@@ -77,8 +77,8 @@ func (w *work) identify(ctx context.Context, sides []topology.Side) error {
 	case i >= 0:
 		return w.makeIdentity(ctx, sides[i])
 	case w.conn.Subject == "" && sides[0].Trusts:
-		return configError(w.command, "the API on %s has to know who asks it, and %s has no issuer, audience and subject; "+
-			"make the identity on the twin's side first (%s --only %s), or put them there if another team has made it", sides[0].Cloud, w.top.Connection, w.again("deploy"), w.top.L4)
+		return configError(w.command, "the API on %s has to know its caller, and %s has no issuer, audience and subject; "+
+			"make the identity on the twin's cloud first (%s --only %s), or put them there if another team has made it", sides[0].Cloud, w.top.Connection, w.again("deploy"), w.top.L4)
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func (w *work) makeIdentity(ctx context.Context, s topology.Side) error {
 	if err != nil {
 		return err
 	}
-	// What a later step has begun is for that step to take in.
+	// What a later step has begun is for that step to import.
 	if w.conn.Subject != "" && (len(begun) > 0 || w.isKnown(st.outputs.Identity, issuer)) {
 		return nil
 	}
@@ -128,12 +128,12 @@ func (w *work) makeIdentity(ctx context.Context, s topology.Side) error {
 	first := w.conn.Subject == ""
 	w.conn.Issuer, w.conn.Audience, w.conn.Subject = cmp.Or(issuer, st.outputs.Identity.Issuer), w.Project.Audience(), st.outputs.Identity.subject()
 	if w.conn.Issuer == "" || w.conn.Subject == "" {
-		return configError(w.command, "what was made on %s does not say who the functions are", s.Cloud)
+		return configError(w.command, "what was made on %s does not have the functions' identity", s.Cloud)
 	}
 	if err := w.save(); err != nil || !first || len(w.sides) == len(w.top.Sides) {
 		return err
 	}
-	return configError(w.command, "the identity of the twin's functions is made, and the API on %s has to take it before they use it: deploy that side first (%s --only %s), "+
+	return configError(w.command, "the identity of the twin's functions is made, and the API on %s has to accept it before they use it: deploy that cloud first (%s --only %s), "+
 		"or hand the entry %s of config_inter_cloud.json to the team that does; then run the same command again", w.top.API, w.again("deploy"), w.top.API, w.top.Connection)
 }
 
@@ -159,7 +159,7 @@ func (w *work) issuer(ctx context.Context, s topology.Side) (string, error) {
 		return "", configError(w.command, "%w", err)
 	}
 	issuer, err := lookup.issuer(ctx)
-	if err != nil && w.conn.Issuer != "" && !isDisabled(err) { // as when nobody may ask
+	if err != nil && w.conn.Issuer != "" && !isDisabled(err) { // as without permission to ask
 		return w.conn.Issuer, nil
 	}
 	return issuer, err
@@ -215,7 +215,7 @@ func (w *work) changing(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if !st.Stands {
+		if !st.Deployed {
 			continue
 		}
 		all, err := f.state(ctx)
@@ -242,9 +242,9 @@ func (w *work) between(ctx context.Context) (sides []topology.Side, changing boo
 }
 
 // changeOver brings a twin from the shared token to federation, or back, and no request
-// fails on the way: the APIs take both before the twin's functions send the other one,
-// and let go of the one before only when nobody sends it any more. It reports whether
-// that may be done now. A run that was stopped anywhere is ended by the next one.
+// fails meanwhile: the APIs take both before the twin's functions send the other one,
+// and reject the former one only when no caller sends it any more. It reports whether
+// that may be done now. The next run ends a run that was stopped anywhere.
 func (w *work) changeOver(ctx context.Context) (end bool, err error) {
 	sides, changing, err := w.between(ctx)
 	if err != nil || !changing {
@@ -254,7 +254,7 @@ func (w *work) changeOver(ctx context.Context) (end bool, err error) {
 		return false, err
 	}
 	if len(w.sides) < len(w.top.Sides) {
-		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: "both the token and what " + string(w.top.L4) + " signs are accepted now; when both sides are deployed so, a deploy of both, or one with --finish, takes the other one away"})
+		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: "both the token and what " + string(w.top.L4) + " signs are accepted now; when both clouds are deployed so, a deploy of both, or one with --finish, removes the other one"})
 		return w.Finish, nil
 	}
 	if err := w.check(ctx); err != nil {
@@ -289,7 +289,7 @@ func (w *work) identity(ctx context.Context) (*Identity, error) {
 	return id, nil
 }
 
-// identityNotes say who the functions of s are, or whom its API takes.
+// identityNotes name the identity of the functions of s, or the callers that its API accepts.
 func (w *work) identityNotes(s topology.Side) []string {
 	who := fmt.Sprintf("issuer %s, audience %s, subject %s", w.conn.Issuer, w.conn.Audience, w.conn.Subject)
 	if w.conn.Subject == "" {

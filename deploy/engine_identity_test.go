@@ -179,7 +179,7 @@ state)
 esac
 `
 
-// applied is what was applied to a cloud: the secrets, and what the functions are told.
+// applied is what was applied to a cloud: the secrets, and the functions' environment.
 type applied struct {
 	tokens []string
 	trust  string
@@ -236,7 +236,7 @@ func federating(t *testing.T) (e *Engine, dieAt func(int)) {
 	return e, dieAt
 }
 
-// With federation the token is people's: both are taken until somebody says that all have
+// With federation the token is people's: both are accepted until --finish says that all callers have
 // the new one. While a twin changes over, none is replaced.
 func TestRotationWithFederation(t *testing.T) {
 	e, _ := federating(t)
@@ -331,7 +331,7 @@ func TestChangeOverWithoutAFailedRequest(t *testing.T) {
 	}
 }
 
-// Teams that own a side each: the identity goes one way, the API's URL the other.
+// Teams that own a side each: the identity goes in one direction, the API's URL in the other.
 func TestTeamsHandTheIdentityOver(t *testing.T) {
 	e, _ := federating(t)
 	e.Project.Options.Identity = "federated"
@@ -339,8 +339,8 @@ func TestTeamsHandTheIdentityOver(t *testing.T) {
 		only config.Cloud
 		says string // the error; "" = none
 	}{
-		{config.AWS, "the API on aws has to know who asks it"},
-		{config.GCP, "has to take it before they use it"},
+		{config.AWS, "the API on aws has to know its caller"},
+		{config.GCP, "has to accept it before they use it"},
 		{config.AWS, ""},
 		{config.GCP, ""},
 	} {

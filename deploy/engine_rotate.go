@@ -15,9 +15,9 @@ import (
 // token: the time-out of the functions.
 const defaultDrain = 30 * time.Second
 
-// Rotate gives the connection id a new token, and no request fails on the way:
+// Rotate gives the connection id a new token, and no request fails meanwhile:
 // hot storage's side takes both tokens before the twin's side sends the new one,
-// and lets go of the old one only when nobody sends it any more.
+// and rejects the old one only when no caller sends it any more.
 //
 //	credentials file       hot storage's side takes   the twin's side sends
 //	new, previous: old    old          -> new,old    old
@@ -26,12 +26,12 @@ const defaultDrain = 30 * time.Second
 //	new                   new,old      -> new        new
 //
 // The credentials file alone says how far a rotation has come, and a side's
-// secret is always made from it; so a run that was stopped or killed anywhere is
-// ended by the next one, with the same new token.
+// secret is always made from it; so the next run ends one that was stopped or killed
+// anywhere, with the same new token.
 //
-// The last step is taken only if both sides are this run's. With Only, and where
-// those who ask are no functions of ours, it ends before, and is taken by
-// another run with finish.
+// The last step is taken only if both sides are this run's. With Only, and if
+// the callers are no functions of ours, the run ends before it; another run with
+// finish takes it.
 func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 	const op = "token rotate"
 	w, end, err := e.begin(op)
@@ -68,12 +68,12 @@ func (e *Engine) Rotate(ctx context.Context, id string, finish bool) error {
 	if err := w.deploy(ctx, w.sides); err != nil {
 		return err
 	}
-	if len(w.sides) < 2 || w.Project.Federated() { // those who send it are other programs
+	if len(w.sides) < 2 || w.Project.Federated() { // other programs send it
 		flags := "--finish "
 		if len(w.sides) < len(w.top.Sides) {
 			flags += "--only " + string(w.sides[0].Cloud) + " "
 		}
-		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: "both tokens are accepted now. When everybody who asks has the new one from config_inter_cloud.json, end the rotation with: " + w.again("token rotate") + " " + flags + id})
+		w.Report(Event{Kind: Note, Cloud: w.sides[0].Cloud, Text: "both tokens are accepted now. When all callers have the new one from config_inter_cloud.json, end the rotation with: " + w.again("token rotate") + " " + flags + id})
 		return nil
 	}
 	if err := w.check(ctx); err != nil {
@@ -97,7 +97,7 @@ func (w *work) forget(ctx context.Context, server []topology.Side) error {
 	return w.check(ctx)
 }
 
-// check proves the link, if there is a way to, and if both of its sides are this
+// check proves the link, if there is a Check, and if both of its sides are this
 // run's: half a link proves nothing.
 func (w *work) check(ctx context.Context) error {
 	if len(w.sides) != len(w.top.Sides) {

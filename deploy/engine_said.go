@@ -134,7 +134,7 @@ func (f *folder) explain(ctx context.Context, what string, err error, said *diag
 	}
 	next := "; correct it and run the same command again: it goes on from what is deployed"
 	if !ended(err) {
-		next = "; Terraform was killed; run the same command again: it takes in what was made but not written down"
+		next = "; Terraform was killed; run the same command again: it imports what was made but not written down"
 	}
 	return &hotreader.Error{Op: op, Code: hotreader.CodeStore, Err: errors.New(f.scrub(strings.Join(lines, "; ") + next))}
 }
@@ -146,9 +146,9 @@ var notSignedIn = map[config.Cloud]struct {
 	remedy string
 }{
 	config.AWS: {regexp.MustCompile(`No valid credential sources found|failed to refresh cached credentials|ExpiredToken|InvalidClientTokenId|The SSO session has expired`),
-		"no valid AWS credentials; name a profile with AWS_PROFILE (and sign in with `aws sso login` if it is of that kind), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and run the same command again. `aws sts get-caller-identity` shows who you are"},
+		"no valid AWS credentials; name a profile with AWS_PROFILE (and sign in with `aws sso login` if it is of that kind), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and run the same command again. `aws sts get-caller-identity` shows your identity"},
 	config.Azure: {regexp.MustCompile(`could not configure AzureCli Authorizer|unable to build authorizer|[Pp]lease run 'az login'|AADSTS70043|AADSTS700082`),
-		"not signed in to Azure; run `az login`, or set what Terraform's azurerm provider takes from the environment, and run the same command again. `az account show` shows who you are"},
+		"not signed in to Azure; run `az login`, or set what Terraform's azurerm provider takes from the environment, and run the same command again. `az account show` shows your identity"},
 	config.GCP: {regexp.MustCompile(`could not find default credentials|invalid_grant|invalid_rapt`),
 		"not signed in to Google Cloud; run `gcloud auth application-default login`, or name a key file with GOOGLE_APPLICATION_CREDENTIALS, and run the same command again"},
 }
@@ -201,7 +201,7 @@ var (
 	colours   = regexp.MustCompile("\x1b\\[[0-9;]*m")
 )
 
-// lockText explains a state that somebody else has locked, "" if text is about
+// lockText explains a state that another run has locked, "" if text is about
 // something else. A lock is never broken here: its holder may be alive.
 func lockText(text, dir string) string {
 	if !strings.Contains(text, "Error acquiring the state lock") {
@@ -215,7 +215,7 @@ func lockText(text, dir string) string {
 	}
 	who := field["Who"]
 	if who == "" {
-		who = "somebody"
+		who = "another user"
 	}
 	since := field["Created"]
 	if t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", since); err == nil {

@@ -48,7 +48,7 @@ func TestFirstDeployMakesAToken(t *testing.T) {
 	}
 }
 
-// A side that was planned and never deployed asks nobody anything.
+// A side that was planned and never deployed causes no question.
 func TestPlannedSideDoesNotStand(t *testing.T) {
 	e, work := stood(t, secretStands)
 	e.Only = config.AWS
@@ -63,7 +63,7 @@ func TestPlannedSideDoesNotStand(t *testing.T) {
 		t.Errorf("planned: %v", err)
 	}
 	side := w.top.Sides[slices.IndexFunc(w.top.Sides, func(s topology.Side) bool { return s.Cloud == config.GCP })]
-	if st, _, err := w.sideStatus(t.Context(), side); err != nil || st.Stands {
+	if st, _, err := w.sideStatus(t.Context(), side); err != nil || st.Deployed {
 		t.Errorf("the status of what was planned: %+v, %v", st, err)
 	}
 	touch(t, work, "gcp", "terraform.tfstate")

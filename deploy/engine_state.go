@@ -34,7 +34,7 @@ type outputs struct {
 	Trust     string                    `json:"trust"`
 }
 
-// managed is a resource that stands.
+// managed is a deployed resource.
 type managed struct {
 	address, kind, name string         // kind is Terraform's type, name the module's
 	values              map[string]any // its attributes
@@ -68,7 +68,7 @@ func (r managed) rereads() bool {
 }
 
 // guarded reports whether the module's argument keep_store protects r, or r
-// stands for that protection.
+// is that protection.
 func (r managed) guarded() bool {
 	return r.holdsRows() || r.kind == "aws_s3_bucket" || r.kind == "terraform_data" && r.name == "keep"
 }
@@ -126,8 +126,8 @@ func (r stored) foreign(cloud config.Cloud) string {
 	return ""
 }
 
-// parse takes a state apart. One that names what the cloud's module does not have
-// was not made here, and is refused.
+// parse parses a state. It rejects one that names what the cloud's module does not
+// have, for that was not made here.
 func (f *folder) parse(text []byte) (st standing, err error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return st, nil

@@ -13,17 +13,17 @@ import (
 	"hotreader/deploy/topology"
 )
 
-// FunctionStatus is a function as its module tells of it.
+// FunctionStatus is a function as its module's output has it.
 type FunctionStatus struct {
 	Name string `json:"name"`
 	ID   string `json:"id"` // ARN, resource id or service name
 	URL  string `json:"url"`
 }
 
-// SideStatus is what stands on one cloud.
+// SideStatus is what is deployed on one cloud.
 type SideStatus struct {
 	Cloud       config.Cloud              `json:"cloud"`
-	Stands      bool                      `json:"stands"`    // anything at all
+	Deployed    bool                      `json:"stands"`    // anything at all
 	Resources   int                       `json:"resources"` // how many
 	URL         string                    `json:"url"`       // "" = nothing is public
 	Region      string                    `json:"region"`
@@ -46,16 +46,16 @@ type TokenStatus struct {
 	RotatedAt  time.Time `json:"rotated_at,omitzero"`
 }
 
-// Status is what stands of a project.
+// Status is what is deployed of a project.
 type Status struct {
 	Twin  string       `json:"twin"`
 	Sides []SideStatus `json:"clouds"`
 	Token *TokenStatus `json:"token"` // nil = the project needs none
 
-	Identity *Identity `json:"identity,omitempty"` // how the functions prove who they are to other clouds; nil = by the token
+	Identity *Identity `json:"identity,omitempty"` // how the functions prove themselves to other clouds; nil = by the token
 }
 
-// Status says what stands, and what was changed by hand. It changes nothing.
+// Status says what is deployed, and its drift. It changes nothing.
 func (e *Engine) Status(ctx context.Context) (Status, error) {
 	w, end, err := e.begin("status")
 	if err != nil {
@@ -65,7 +65,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	st := Status{Twin: w.top.Twin, Sides: []SideStatus{}}
 	for _, s := range w.sides {
 		one, f, err := w.sideStatus(ctx, s)
-		if err == nil && one.Stands {
+		if err == nil && one.Deployed {
 			err = w.compare(ctx, s, f, &one)
 		}
 		if err != nil {
@@ -80,7 +80,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	return st, err
 }
 
-// Outputs says what stands on each of the project's clouds, whatever Only says,
+// Outputs says what is deployed on each of the project's clouds, whatever Only says,
 // as the last runs have left it: nothing is compared with the clouds. It takes no
 // lock, so that Check may call it.
 func (e *Engine) Outputs(ctx context.Context) ([]SideStatus, error) {
@@ -113,7 +113,7 @@ func (w *work) sideStatus(ctx context.Context, s topology.Side) (st SideStatus, 
 	}
 	_, err = os.Stat(filepath.Join(f.dir, "main.tf.json"))
 	switch {
-	case !w.elsewhere(s.Cloud) && !w.mayStand(f):
+	case !w.elsewhere(s.Cloud) && !w.mayBeDeployed(f):
 		return st, f, nil
 	case err == nil:
 		err = f.init(ctx)
@@ -129,8 +129,8 @@ func (w *work) sideStatus(ctx context.Context, s topology.Side) (st SideStatus, 
 		return st, f, err
 	}
 	all, err := f.state(ctx)
-	st.Interrupted, st.Resources, st.Stands = len(begun) > 0, len(all.resources), len(all.resources) > 0
-	if err != nil || !st.Stands {
+	st.Interrupted, st.Resources, st.Deployed = len(begun) > 0, len(all.resources), len(all.resources) > 0
+	if err != nil || !st.Deployed {
 		return st, f, err
 	}
 	st.MakesStore = slices.ContainsFunc(all.resources, managed.holdsRows)

@@ -28,8 +28,8 @@ import (
 )
 
 // stopTime is how long Terraform may take, after it was asked to stop, to finish
-// the requests that are under way and write its state. What it could not write
-// is found again by adopt.
+// the requests that are under way and write its state. adopt finds again what
+// it could not write.
 const stopTime = 10 * time.Minute
 
 // folder is one cloud's work folder, and Terraform in it. All that lies there has
@@ -52,7 +52,7 @@ const (
 	planFile    = "plan"         // the saved plan
 	journalFile = "journal"      // what an apply that is under way has begun
 	initFile    = "initialised"  // what init was done for
-	tokenFiles  = "token-*.json" // in .hotreader: a token on its way to Terraform
+	tokenFiles  = "token-*.json" // in .hotreader: a token for Terraform
 )
 
 // environment is what Terraform may see of ours. The user's credentials and
@@ -206,7 +206,7 @@ func (f *folder) initStamp() (stamp string, backend map[string]json.RawMessage, 
 }
 
 // plan makes the saved plan and returns what it says, an empty one if there is
-// nothing to do. The token is not in it. failed, if not nil, is told what is wrong.
+// nothing to do. The token is not in it. failed, if not nil, gets the diagnostics.
 // With targets it is of these addresses alone, and of what they need.
 func (f *folder) plan(ctx context.Context, failed func(*diagnostics), targets ...string) (*tfjson.Plan, error) {
 	changed := false
@@ -248,13 +248,13 @@ func (f *folder) apply(ctx context.Context) error {
 	return f.applying(ctx, "apply", tfexec.DirOrPlan(planFile))
 }
 
-// destroy destroys all that stands, and asks nobody.
+// destroy destroys all that is deployed, without a question.
 func (f *folder) destroy(ctx context.Context) error {
 	return f.applying(ctx, "destroy", tfexec.Destroy(true))
 }
 
 // bring does to the addresses, and to what they depend on, what the root module
-// says, and asks nobody.
+// says, without a question.
 func (f *folder) bring(ctx context.Context, addresses []string) error {
 	var opts []tfexec.ApplyOption
 	for _, a := range addresses {
@@ -294,7 +294,7 @@ func (f *folder) applying(ctx context.Context, what string, opts ...tfexec.Apply
 }
 
 // dropBackups removes the states that Terraform has kept each time that adopt
-// changed one: all that was in them stands in the state now.
+// changed one: all that was in them is in the state now.
 func (f *folder) dropBackups() {
 	for _, dir := range []string{f.home, f.dir} {
 		names, _ := filepath.Glob(filepath.Join(dir, stateFile+".*.backup"))

@@ -390,15 +390,15 @@ func TestMissingCredentialsAreToldInOurWords(t *testing.T) {
 	}
 }
 
-// What a killed run has made is taken in; what the cloud refused to make, since
-// it was there, is somebody else's.
+// What a killed run has made is imported; what the cloud rejected, since
+// it was there, is not ours.
 func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
 	const twin, bucket, role = "mill", "module.hotreader.aws_s3_bucket.twin[0]", `module.hotreader.aws_iam_role.function["hot-reader"]`
 	tagged := map[string]any{render.TwinTag: twin}
 	none := map[string]any{}
 	for _, c := range []struct {
 		name, address, kind string
-		killed              bool // or refused by the cloud
+		killed              bool // or rejected by the cloud
 		tags                map[string]any
 		ours                bool
 	}{

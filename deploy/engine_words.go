@@ -33,7 +33,7 @@ type ResourceChange struct {
 	Address string `json:"address"`
 
 	// Fields are the arguments that change, sorted; nil if it is created or
-	// destroyed. Their values are not told: some are long, and none is needed.
+	// destroyed. Their values are left out: some are long, and none is needed.
 	Fields []string `json:"fields,omitempty"`
 }
 

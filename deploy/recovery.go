@@ -30,15 +30,15 @@ import (
 	"hotreader/deploy/render"
 )
 
-// adopt has the next plan take in what a run that was stopped, or killed, has made
+// adopt has the next plan import what a run that was stopped, or killed, has made
 // on the cloud and could not write down, for a second creation would fail, or make
 // a second one. Only what that run has begun, as its journal says, is looked for,
 // and only what carries this twin's tag is taken; what is not found is left to be
-// created. It reports the addresses that are taken in, and that plan, which is
+// created. It returns the addresses that it imports, and that plan, which is
 // saved; nil if no run has left anything to look for.
 //
 // Import blocks do it, not the command import, which cannot evaluate a module of
-// which a part stands.
+// which a part is deployed.
 func (w *work) adopt(ctx context.Context, f *folder) (taken []string, plan *tfjson.Plan, err error) {
 	begun, err := f.begun()
 	if err != nil || len(begun) == 0 {
@@ -70,7 +70,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, plan *tfjs
 	return slices.Sorted(maps.Keys(s.imports)), plan, nil
 }
 
-// sift takes from begun what stands in the state. What is broken off there is
+// sift removes from begun what is in the state. What is broken off there is
 // kept, or forgotten if it must not be read again.
 func (f *folder) sift(ctx context.Context, begun map[string]bool) error {
 	st, err := f.state(ctx)
@@ -173,10 +173,10 @@ func (f *folder) planImports(ctx context.Context, imports map[string]string) (pl
 	return plan, nil, err
 }
 
-// importFile holds the import blocks of what is taken in.
+// importFile holds the import blocks.
 const importFile = "import.tf.json"
 
-// own refuses to take in what is not ours: somebody else had made it before,
+// own rejects what is not ours: it was there before,
 // which was why its creation failed, if refused says so.
 func (w *work) own(f *folder, r *tfjson.ResourceChange, refused bool) error {
 	values, _ := r.Change.Before.(map[string]any)
@@ -197,7 +197,7 @@ func (w *work) own(f *folder, r *tfjson.ResourceChange, refused bool) error {
 // missing is what Terraform or a provider says of what is not there.
 var missing = regexp.MustCompile(`(?i)non-existent remote object|not ?found|does not exist|NoSuchEntity|couldn't find resource|empty result`)
 
-// finder names resources as Terraform's import wants them.
+// finder names resources as Terraform's import expects them.
 type finder struct {
 	cloud  config.Cloud
 	region string
@@ -325,7 +325,7 @@ type gatewayItem struct {
 }
 
 // item returns the id of the one item of a collection of API Gateway that fits;
-// several are an error, for which of them is ours cannot be told. Four signed
+// several are an error, for which of them is ours is unknown. Four signed
 // requests are not worth another client library.
 func (l *awsLookup) item(ctx context.Context, path string, fits func(gatewayItem) bool) (string, error) {
 	id, position := "", ""
@@ -425,8 +425,8 @@ func (j *journal) add(address string) {
 	_, _ = io.WriteString(j.file, address+"\n")
 }
 
-// failed begins the line of a resource whose creation the cloud has refused: it
-// may be there all the same, but then somebody else has made it.
+// failed begins the line of a resource whose creation the cloud has rejected: it
+// may be there all the same, but then we have not made it.
 const failed = "failed "
 
 func (j *journal) fail(address string) {
@@ -468,7 +468,7 @@ func (f *folder) settled() error {
 }
 
 // begun returns the resources that a killed run has begun with; true = the cloud
-// has refused to make it, in this run or in an earlier one.
+// has rejected its creation, in this run or in an earlier one.
 func (f *folder) begun() (map[string]bool, error) {
 	return readJournal(filepath.Join(f.home, journalFile))
 }

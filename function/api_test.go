@@ -61,7 +61,7 @@ func fetch(t *testing.T, url string) (status int, age, body string) {
 }
 
 // Two clouds: the API over the store, and the one in the twin's cloud. What a cache keeps
-// is not asked for again, and answers say that it is old, on both sides.
+// is not asked for again, and answers say that it is old, on both clouds.
 func TestCacheBetweenClouds(t *testing.T) {
 	for name, c := range map[string]struct {
 		near, far int64 // bytes of a cache
@@ -197,7 +197,7 @@ func TestAPIListsDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, known := range map[string]*catalog.Catalog{`{"id":"pump-7","type":"pump","properties":0}`: devices, `{"id":"valve","type":null,"properties":1}`: nil} {
-		parts := Parts{Local: func() (hotreader.Source, error) { return store, nil }, Catalog: known, Who: Who{Token: token}}
+		parts := Parts{Local: func() (hotreader.Source, error) { return store, nil }, Catalog: known, Identity: Identity{Token: token}}
 		api, err := parts.API(&config.Function{Role: config.API}, httpapi.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -38,8 +38,8 @@ func RowLimit(f *config.Function) route.RowLimit {
 }
 
 // DefaultCache is how many bytes a program keeps that serves HTTP itself. A function on
-// Lambda keeps nothing unless it is told to, for its memory is small and paid for, and
-// nobody else has a use for it.
+// Lambda keeps nothing by default, for its memory is small and paid for, and
+// no other process can use it.
 const DefaultCache = 64 << 20
 
 // kept returns src with what was read kept for a while, as f says.

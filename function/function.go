@@ -42,7 +42,7 @@ type Parts struct {
 	// cannot be read.
 	Objects func(url string) (hotreader.Source, error)
 
-	Who
+	Identity
 	Catalog *catalog.Catalog             // the twin's devices; nil = none
 	Program string                       // its name, for the User-Agent
 	TraceID func(context.Context) string // as remote.Options have it
@@ -154,11 +154,11 @@ func (p Parts) API(f *config.Function, o httpapi.Options) (http.Handler, error) 
 
 // Program is one that serves HTTP itself, on Azure Functions and on Cloud Run.
 type Program struct {
-	Name   string // which a remote API, and who looks at it, are told
+	Name   string // which a remote API and the observer get
 	Getenv func(string) string
 	Logger *slog.Logger
 
-	Ways                                                      // to the cloud's secrets and identities
+	Secrets                                                   // of the cloud
 	Local   func(*observe.Observer) (hotreader.Source, error) // as Parts.Local
 	Objects func(url string) (hotreader.Source, error)        // as Parts.Objects
 	Serve   func(http.Handler) *http.Server                   // its server
@@ -188,9 +188,9 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
-	p.Ways.Logger = p.Logger
-	who, err := Identify(ctx, f, p.Ways)
+	defer func() { _ = seen.Close(ctx) }() // it has logged what it could not deliver
+	p.Secrets.Logger = p.Logger
+	own, err := Identify(ctx, f, p.Secrets)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (p Program) Run(ctx context.Context, f *config.Function) error {
 	if err != nil {
 		return err
 	}
-	api, err := p.api(f, Parts{Who: who, Catalog: devices, Program: p.Name, Cache: DefaultCache, Observer: seen})
+	api, err := p.api(f, Parts{Identity: own, Catalog: devices, Program: p.Name, Cache: DefaultCache, Observer: seen})
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (p Program) api(f *config.Function, parts Parts) (http.Handler, error) {
 
 // forwarded is the address of a request's caller. The connection is that of the
 // platform's own front, which puts the caller's address after what
-// stands in X-Forwarded-For already; all before that anybody may have written.
+// is in X-Forwarded-For already; anyone may have written all before that.
 func forwarded(r *http.Request) netip.Addr {
 	all := r.Header["X-Forwarded-For"]
 	if len(all) == 0 {
@@ -239,6 +239,6 @@ func forwarded(r *http.Request) netip.Addr {
 	if a, err := netip.ParseAddrPort(last); err == nil { // as Azure writes it
 		return a.Addr()
 	}
-	a, _ := netip.ParseAddr(last) // those of whom it is not known are one
+	a, _ := netip.ParseAddr(last) // callers without a known address share one
 	return a
 }

@@ -59,7 +59,7 @@ func serve(t *testing.T, r hotreader.Source, d httpapi.Drain) (url string, end f
 		t.Fatal(err)
 	}
 	p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
-	api, err := p.api(&config.Function{Role: config.API}, Parts{Who: Who{Token: token}})
+	api, err := p.api(&config.Function{Role: config.API}, Parts{Identity: Identity{Token: token}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,12 +187,12 @@ func TestToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Identify(t.Context(), &config.Function{Token: own}, Ways{})
+	got, err := Identify(t.Context(), &config.Function{Token: own}, Secrets{})
 	if err != nil || got.Token != own {
 		t.Errorf("%v, %v", got, err)
 	}
 	named := &config.Function{TokenSecret: "x"}
-	got, err = Identify(t.Context(), named, Ways{Secret: func(name string) identity.Fetch {
+	got, err = Identify(t.Context(), named, Secrets{Secret: func(name string) identity.Fetch {
 		return func(ctx context.Context) (string, time.Time, error) {
 			if name != "x" {
 				t.Error(name)
@@ -206,7 +206,7 @@ func TestToken(t *testing.T) {
 	if err != nil || got.Token.Current() != serving.Rotated {
 		t.Errorf("%v, %v", got, err)
 	}
-	_, err = Identify(t.Context(), named, Ways{Secret: func(string) identity.Fetch {
+	_, err = Identify(t.Context(), named, Secrets{Secret: func(string) identity.Fetch {
 		return func(context.Context) (string, time.Time, error) {
 			return "", time.Time{}, &hotreader.Error{Code: hotreader.CodeForbidden}
 		}
@@ -216,10 +216,10 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// A caller whose token cannot be read keeps nobody else from an API on a cloud; one that
+// A caller whose token cannot be read does not keep others from an API on a cloud; one that
 // is started by hand says so and does not start. Without the API's own token none does.
 func TestTokenOfOneCallerIsMissing(t *testing.T) {
-	ways := Ways{Secret: func(name string) identity.Fetch {
+	secrets := Secrets{Secret: func(name string) identity.Fetch {
 		return func(context.Context) (string, time.Time, error) {
 			if name == "missing" {
 				return "", time.Time{}, &hotreader.Error{Code: hotreader.CodeForbidden}
@@ -228,17 +228,17 @@ func TestTokenOfOneCallerIsMissing(t *testing.T) {
 		}
 	}}
 	f := &config.Function{Trust: []identity.Trusted{{Name: "a", TokenSecret: "missing"}, {Name: "b", TokenSecret: "there"}}}
-	if _, err := Identify(t.Context(), f, ways); !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "HOTREADER_TRUST: a: ") {
+	if _, err := Identify(t.Context(), f, secrets); !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "HOTREADER_TRUST: a: ") {
 		t.Errorf("%v", err)
 	}
 	var log strings.Builder
-	ways.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	got, err := Identify(t.Context(), f, ways)
+	secrets.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	got, err := Identify(t.Context(), f, secrets)
 	if err != nil || len(got.Trust) != 2 || got.Trust[0].Token.Current() != "" || got.Trust[1].Token.Current() != serving.Token || strings.Count(log.String(), "HOTREADER_TRUST: a: ") != 1 {
 		t.Errorf("%v, %v; logged: %s", got.Trust, err, &log)
 	}
 	f.TokenSecret = "missing"
-	if _, err := Identify(t.Context(), f, ways); !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "INTER_CLOUD_TOKEN_SECRET: ") {
+	if _, err := Identify(t.Context(), f, secrets); !errors.Is(err, hotreader.CodeForbidden) || !strings.HasPrefix(err.Error(), "INTER_CLOUD_TOKEN_SECRET: ") {
 		t.Errorf("%v", err)
 	}
 }
@@ -252,7 +252,7 @@ func (refusing) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, 
 	}
 }
 
-// The caller, whose token is right, is not told that it is not allowed.
+// The caller, whose token is right, does not get forbidden.
 func TestStoreRefusesTheHost(t *testing.T) {
 	url, end := serve(t, refusing{}, drain)
 	for _, accept := range []string{"application/json", "text/csv", wire.MediaType} {
@@ -266,7 +266,7 @@ func TestStoreRefusesTheHost(t *testing.T) {
 	}
 }
 
-// held is a Reader that answers when it is told to.
+// held is a Reader that answers at a signal.
 type held struct {
 	reads  atomic.Int64
 	answer chan struct{}
@@ -281,7 +281,7 @@ func (h *held) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, e
 }
 
 // Of many callers 16 are answered at once, for there is memory for so many, and
-// 256 wait for 5 s; the others are told at once when to come back.
+// 256 wait for 5 s; the others learn at once when to come back.
 func TestAnswersAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		token, err := identity.Static(serving.Token + "," + serving.Rotated)
@@ -290,7 +290,7 @@ func TestAnswersAtOnce(t *testing.T) {
 		}
 		r := &held{answer: make(chan struct{})}
 		p := Program{Logger: slog.New(slog.DiscardHandler), Local: func(*observe.Observer) (hotreader.Source, error) { return r, nil }}
-		api, err := p.api(&config.Function{Role: config.API}, Parts{Who: Who{Token: token}})
+		api, err := p.api(&config.Function{Role: config.API}, Parts{Identity: Identity{Token: token}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 
 // layers returns what f's queries are read from, from each tier down. That of
 // wire.TargetLayer is the whole history. Where cold storage lies elsewhere, an archive
-// that is here does not follow on hot storage: only who asks for both of them, and for
+// that is here does not follow on hot storage: only a caller that asks for both of them, and for
 // cold storage between, gets all that is moved meanwhile.
 func (p Parts) layers(f *config.Function) (map[string]hotreader.Source, error) {
 	if p.Token != nil {

@@ -5,8 +5,8 @@
 // JSON or CSV. openapi.json describes both.
 //
 // The token is verified before anything else; only /health, /healthz,
-// /openapi.json and the page for people are open. Every error is answered with a problem (RFC 9457), which tells the caller
-// what to change but nothing internal; the log has the cause under the same trace id.
+// /openapi.json and the page for people are open. Every error is answered with a problem (RFC 9457), which says
+// what the caller can change but nothing internal; the log has the cause under the same trace id.
 package httpapi
 
 import (
@@ -39,7 +39,7 @@ import (
 	"hotreader/wire"
 )
 
-// Options configure the API. Source and somebody who may ask are required; all else
+// Options configure the API. Source and a caller are required; all else
 // may be zero.
 type Options struct {
 	Source  hotreader.Source
@@ -60,7 +60,7 @@ type Options struct {
 	Queue   int           // requests that may wait for another answer to end; 0 = as many as Answers
 	Wait    time.Duration // how long they wait at most; 0 = 1 s
 
-	// Address tells callers apart, so that they share Answers and Queue fairly;
+	// Address distinguishes callers, so that they share Answers and Queue fairly;
 	// nil = the address of the connection.
 	Address func(*http.Request) netip.Addr
 
@@ -72,7 +72,7 @@ type Options struct {
 	BodyTime  time.Duration // for receiving a request's body; 0 = 10 s
 
 	Logger   *slog.Logger  // one line a request; nil = none
-	Observer seen.Observer // sees each request; nil = nobody
+	Observer seen.Observer // sees each request; may be nil
 	Version  string        // shown in openapi.json; "" = "dev"
 	NoRows   bool          // answer POST /read in JSON only, as an old peer does
 	Mounts   []Mount       // parts that others serve
@@ -271,7 +271,7 @@ func (a *api) serve(c *call) error {
 	}
 	caller, err := a.verifier.Verify(c.r)
 	caller.Address = network(a.o.Address(c.r))
-	if c.caller = caller; err != nil { // the log names a caller that was refused, too
+	if c.caller = caller; err != nil { // the log names a rejected caller, too
 		return err
 	}
 	callerKnown(c.ctx)
@@ -379,7 +379,7 @@ func (c *call) problem(err error) {
 	p.Write(c.w)
 }
 
-// limitUnreadBody bounds the wait for a body that nobody will read: net/http reads
+// limitUnreadBody bounds the wait for a body that no handler will read: net/http reads
 // the rest of it, at the client's pace, before it sends the answer. After a body that
 // was read to its end, net/http already waits for the next request; a deadline would
 // hit that one and end the connection.

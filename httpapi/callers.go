@@ -11,7 +11,7 @@ import (
 	"hotreader/identity"
 )
 
-// callers returns the verifier of all who may ask.
+// callers returns the verifier of all allowed callers.
 func (o *Options) callers() *identity.Callers {
 	all := &identity.Callers{Shared: o.Trust, Federation: o.Federation, Logger: o.Logger}
 	if o.Token != nil {

@@ -112,7 +112,7 @@ func TestPickedWhereTheRowsLie(t *testing.T) {
 	}
 }
 
-// A store that can list tells an unknown device and property from an empty range.
+// A store that can list distinguishes an unknown device and property from an empty range.
 func TestStoreKnowsWhatThereIs(t *testing.T) {
 	m := memstore.New()
 	if err := m.Write(t.Context(), "d", []hotreader.Record{{Time: at(t, "2026-01-01T00:00:00Z"), Fields: []hotreader.Field{{Name: "temperature", Value: num("1")}}}}); err != nil {

@@ -189,7 +189,7 @@ func devicesMessage(position []byte, prefix, kind string) []byte {
 	return pagetoken.AppendText(pagetoken.AppendText(pagetoken.AppendText(nil, string(position)), prefix), kind)
 }
 
-// description is a device as GET /v1/devices/{id} tells it.
+// description is a device as GET /v1/devices/{id} returns it.
 type description struct {
 	ID         string              `json:"id"`
 	Type       *string             `json:"type"`

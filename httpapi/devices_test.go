@@ -254,7 +254,7 @@ func (g glancing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 	}
 }
 
-// What the catalogue does not list is told, unless the store has it.
+// What the catalogue does not list is an error, unless the store has it.
 func TestUnknownByTheCatalogue(t *testing.T) {
 	asked := 0
 	s := serve(t, httpapi.Options{Source: counting{store(t), &asked}, Catalog: hall(t)})

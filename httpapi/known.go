@@ -34,7 +34,7 @@ func (a *api) declare(q *hotreader.Query) {
 }
 
 // listing is a Source of devices that a catalogue lists. What the catalogue has of a
-// device stands: its Source looks at a few items at most.
+// device wins: its Source looks at a few items at most.
 type listing struct {
 	hotreader.Source
 	*catalog.Catalog
@@ -118,7 +118,7 @@ func (u *doubt) see(values []hotreader.Value) {
 // ask removes the doubts that a store's own list settles.
 func (u *doubt) ask(ctx context.Context) {
 	page, err := u.lister.Devices(ctx, u.of, "", 1)
-	if err != nil { // the answer itself stands
+	if err != nil { // the answer itself is good
 		u.properties = nil
 		return
 	}

@@ -18,8 +18,8 @@ import (
 // last byte is sent. When all places are held, a few requests wait for a short time.
 // The others are rejected, with the time after which to try again.
 //
-// It is fair to tokens and, within a token, to callers, which their addresses tell
-// apart. A caller that sends more requests than others uses up only its own share:
+// It is fair to tokens and, within a token, to callers, by their
+// addresses. A caller that sends more requests than others uses up only its own share:
 //
 //   - A free place goes to the token that holds the fewest; within it to the caller
 //     that holds the fewest; of that one's requests to the oldest.
@@ -46,7 +46,7 @@ type callerKey struct {
 	address netip.Addr
 }
 
-// load counts what a token or a caller takes up.
+// load counts the places of a token or a caller.
 type load struct{ held, waits int }
 
 // place belongs to one request: it waits for the place, then holds it.
@@ -170,7 +170,7 @@ func (p *place) forget() {
 	}
 }
 
-// endWait takes p out of the queue and tells it whether it has the place.
+// endWait removes p from the queue and passes on whether it has the place.
 func (l *limit) endWait(p *place, granted bool) {
 	i := slices.Index(l.waiting, p)
 	l.waiting = slices.Delete(l.waiting, i, i+1)

@@ -28,7 +28,7 @@ type Mounted interface {
 // Inside is what a mounted part has of the API. A context is that of a request, or made
 // of it.
 type Inside struct {
-	// Reader reads what the API reads, for the caller: other devices are refused.
+	// Reader reads what the API reads, for the caller: it rejects other devices.
 	Reader hotreader.Reader
 
 	// May reports whether the caller may read a device.
@@ -79,7 +79,7 @@ func withToken(r *http.Request) *http.Request {
 	return r
 }
 
-// serve answers a request of a caller who is verified.
+// serve answers a request of a verified caller.
 func (m *mounted) serve(a *api, c *call) error {
 	method := "GET"
 	if c.r.Method == http.MethodPost || c.r.Method == http.MethodDelete {

@@ -31,7 +31,7 @@ type paged struct {
 func (q *paged) moves() bool { return q.start != "" || q.end != "" }
 
 // grid divides the range, that of the first page, where the request says how many rows
-// are wanted. So all pages have the same intervals.
+// it needs. So all pages have the same intervals.
 func (q *paged) grid() {
 	if q.points > 0 {
 		q.Pick = hotreader.Points(q.Start, q.End, q.points)

@@ -157,7 +157,7 @@ func (p *parameters) pick(q *paged) {
 	}
 }
 
-// points reads about how many rows are wanted of a range. Its end is now where the
+// points reads about how many rows of a range the caller asks for. Its end is now where the
 // request has none, as if it said so.
 func (p *parameters) points(q *paged, text string) {
 	n, err := strconv.ParseUint(text, 10, 31)

@@ -209,7 +209,7 @@ func TestPitfall23NothingInternalLeaks(t *testing.T) {
 	ask(t, s, "GET", history, "", identity.TokenHeader, "wrong-token-of-more-than-32-bytes-0001")
 	ask(t, s, "GET", history+"&limit=0", "")
 	stream(t, s, envelope(pumpAll))
-	ask(t, s, "GET", history+"&limit=2", "") // of three rows that are read, two are told
+	ask(t, s, "GET", history+"&limit=2", "") // of three rows that are read, two are sent
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	if len(lines) != 6 {
 		t.Fatalf("%d lines for 6 requests:\n%s", len(lines), log)

@@ -19,7 +19,7 @@ import (
 // Of connections on which no token was ever right and no request is under way, there are
 // a few hundred at most that are older than a second, in which a busy server gets to read
 // a request. One more ends the oldest of them, so that strangers who connect and say
-// little keep nobody out.
+// little do not shut others out.
 func Server(h http.Handler) *http.Server {
 	unknown := &strangers{at: map[net.Conn]*list.Element{}, known: map[net.Conn]bool{}}
 	return &http.Server{
@@ -53,7 +53,7 @@ type waiting struct {
 	since time.Time
 }
 
-// see is told what becomes of a connection. It is active when the head of a request is
+// see gets each state of a connection. It is active when the head of a request is
 // whole; what follows is bounded by the handler.
 func (s *strangers) see(c net.Conn, state http.ConnState) {
 	s.mu.Lock()

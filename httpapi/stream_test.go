@@ -165,7 +165,7 @@ func TestByteBudget(t *testing.T) {
 	small := serve(t, httpapi.Options{Source: series{n: rows}, MaxAnswer: 100})
 	problem(t, ask(t, small, "GET", path, "", "Accept", "text/csv"), 413, hotreader.CodeTooLarge)
 	problem(t, ask(t, small, "POST", "/read", envelope(seriesAll), "Accept", wire.MediaType), 413, hotreader.CodeTooLarge)
-	// The first value of a last entry fits, the second does not: there is no
+	// The first latest value fits, the second does not: there is no
 	// page to come, so half of it would be a short answer.
 	half := memstore.New()
 	for i, name := range []string{"a", "b"} {
@@ -245,7 +245,7 @@ func TestStoreFails(t *testing.T) {
 	}
 	problem(t, ask(t, serve(t, failing(0)), "GET", "/v1/devices/d/latest?property=a", ""), 502, hotreader.CodeStore)
 
-	// Rows are on the way already: they stand, and the failure ends them.
+	// Rows are sent already: they stay, and the failure ends them.
 	resp := open(t, serve(t, failing(50_000)), envelope(seriesAll))
 	rows, _, err := decode(t, resp.Body, envelope(seriesAll))
 	if resp.StatusCode != http.StatusOK || len(rows) != 50_000 || !errors.Is(err, hotreader.CodeStore) || strings.Contains(err.Error(), "sda1") {
@@ -396,7 +396,7 @@ func TestCallerGoesAway(t *testing.T) {
 		resp.Body.Close()
 		t.Error("an answer came")
 	}
-	<-ended // the Reader is told
+	<-ended // the Reader's context has ended
 }
 
 // TestStreamBudget: on a host that streams, the number of rows is not limited while pages

@@ -51,8 +51,8 @@ func (d Devices) Has(device string) bool {
 	return len(d) == 0
 }
 
-// Check refuses a device that may not be read, by its name alone and with
-// CodeForbidden, so that nobody learns from it which devices there are.
+// Check rejects a device that may not be read, by its name alone and with
+// CodeForbidden, so that the answer does not show which devices exist.
 func (d Devices) Check(device string) error {
 	if d.Has(device) {
 		return nil
@@ -60,8 +60,8 @@ func (d Devices) Check(device string) error {
 	return &hotreader.Error{Op: "devices", Code: hotreader.CodeForbidden, Err: errOutside}
 }
 
-// Guard returns src for the devices of d. Another one is refused before src is
-// asked.
+// Guard returns src for the devices of d. It rejects others without a query to
+// src.
 func (d Devices) Guard(src hotreader.Source) hotreader.Source {
 	if len(d) == 0 {
 		return src

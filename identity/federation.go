@@ -81,8 +81,8 @@ func (f *Federation) parse(presented string) *jwt.JSONWebToken {
 	return token
 }
 
-// verify returns the caller that a token proves. What it claims is looked at before its
-// signature, so that only who names a trusted subject can cause keys to be fetched.
+// verify returns the caller that a token proves. It checks the claims before the
+// signature, so that only tokens that name a trusted subject cause keys to be fetched.
 func (f *Federation) verify(ctx context.Context, token *jwt.JSONWebToken) (Caller, error) {
 	var claims jwt.Claims
 	if token.UnsafeClaimsWithoutVerification(&claims) != nil {
@@ -106,8 +106,8 @@ func (f *Federation) verify(ctx context.Context, token *jwt.JSONWebToken) (Calle
 	return known.Caller(), nil
 }
 
-// find returns who has the claims' issuer, subject and audience. A token for several
-// audiences is nobody's, for each of them could present it to the others.
+// find returns the caller with the claims' issuer, subject and audience. It finds none for
+// a token with several audiences, for each of them could present it to the others.
 func (f *Federation) find(claims *jwt.Claims) *Trusted {
 	i := slices.IndexFunc(f.trusted, func(t Trusted) bool {
 		return t.Issuer == claims.Issuer && t.Subject == claims.Subject && slices.Equal(claims.Audience, jwt.Audience{t.Audience})
@@ -137,7 +137,7 @@ func (f *Federation) untimely(claims *jwt.Claims) string {
 	return ""
 }
 
-// refused is the error for a token that proves nobody; the reason is for the log.
+// refused is the error for a token that proves no caller; the reason is for the log.
 func refused(format string, args ...any) error {
 	return &hotreader.Error{Op: "identity token", Code: hotreader.CodeUnauthenticated, Err: fmt.Errorf(format, args...)}
 }

@@ -334,7 +334,7 @@ func attacks(t *testing.T, i *issuer, k, stranger, small, weak crypto.Signer, se
 	return all
 }
 
-// Whatever is presented is refused, or was signed by the issuer.
+// Every token is rejected, or was signed by the issuer.
 func FuzzFederation(f *testing.F) {
 	var clock atomic.Int64
 	_, i, v, taken := hall(f, &clock)

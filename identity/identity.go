@@ -1,4 +1,4 @@
-// Package identity is about who asks: how a caller is verified, how one proves
+// Package identity is about callers: how an API verifies one, how one proves
 // itself to a peer, and which devices it may read. What proves a caller is never
 // printed.
 package identity
@@ -16,8 +16,8 @@ import (
 // send it as Authorization: Bearer instead.
 const TokenHeader = "X-Inter-Cloud-Token"
 
-// Caller is who asks. Rates, shares of what is limited, lists of devices and logs
-// go by it.
+// Caller is the sender of a request. Rates, shares of what is limited, lists of devices
+// and logs go by it.
 type Caller struct {
 	Name    string     // of its token or subject, never the token itself; "" = not verified
 	Address netip.Addr // that it asks from; the host of an API knows it, a Verifier does not
@@ -26,21 +26,21 @@ type Caller struct {
 	Burst   int        // requests at once, above Rate; 0 = the API's
 }
 
-// Verifier tells who sent a request.
+// Verifier finds the sender of a request.
 type Verifier interface {
-	// Verify returns the caller that r proves. All ways to prove none end in the
-	// same error, of CodeUnauthenticated.
+	// Verify returns the caller that r proves. Every request that proves none gets
+	// the same error, of CodeUnauthenticated.
 	Verify(r *http.Request) (Caller, error)
 }
 
-// Credential proves to a peer who asks.
+// Credential proves the sender of a request to a peer.
 type Credential interface {
 	// Apply puts the proof on r.
 	Apply(r *http.Request) error
 
-	// Refused is called when the peer refused the proof that Apply put on r. It
-	// reports whether Apply has another one now. An error says why none could be
-	// had.
+	// Refused is called after the peer rejected the proof that Apply put on r. It
+	// reports whether Apply has another one now. An error says why there is
+	// none.
 	Refused(ctx context.Context, r *http.Request) (again bool, err error)
 }
 

@@ -25,7 +25,7 @@ const (
 	keysStand = time.Hour        // after the first fetch that failed
 
 	keysTime     = 5 * time.Second        // for a fetch
-	keysPatience = 500 * time.Millisecond // of who has a key already, if an old one
+	keysPatience = 500 * time.Millisecond // of a caller that has a key already, an old one
 
 	maxKeysBytes = 512 << 10 // of each document
 	maxKeys      = 100
@@ -81,7 +81,7 @@ func (i *issuer) key(ctx context.Context, id, algorithm string) (any, error) {
 	return nil, refused("the issuer has no key of the id %.100q for %.10q", id, algorithm)
 }
 
-// find returns a key, nil if there is none, or none that still stands.
+// find returns a key, nil if there is none, or none that is still valid.
 func (i *issuer) find(id, algorithm string) any {
 	if !i.failed.IsZero() && i.now().Sub(i.failed) >= keysStand {
 		return nil
@@ -180,7 +180,7 @@ func (i *issuer) get(ctx context.Context, at string, to any) error {
 	case len(text) > maxKeysBytes:
 		return fmt.Errorf("%.200s: more than %d bytes", at, maxKeysBytes)
 	case json.Unmarshal(text, to) != nil:
-		return fmt.Errorf("%.200s: %w", at, errors.New("it is not the JSON that is wanted"))
+		return fmt.Errorf("%.200s: %w", at, errors.New("it is not the expected JSON"))
 	}
 	return nil
 }

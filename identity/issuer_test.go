@@ -92,7 +92,7 @@ func TestKeysOverTime(t *testing.T) {
 	minutes(1, func() { pass("and after that", "next") })
 
 	at := token("next")
-	for _, shift := range []int64{-60, 60, 359} { // a minute behind, a minute ahead, and at its end a minute behind
+	for _, shift := range []int64{-60, 60, 359} { // a minute slow, a minute fast, and at its end a minute slow
 		clock.Add(shift)
 		if _, err := v.Verify(bearer(at)); err != nil {
 			t.Errorf("a clock %d s off: %v", shift, err)
@@ -101,7 +101,7 @@ func TestKeysOverTime(t *testing.T) {
 	}
 }
 
-// Of what an issuer does nothing hurts the API: it is bounded, and told in the error.
+// Of what an issuer does nothing hurts the API: it is bounded, and the error has it.
 func TestHostileIssuers(t *testing.T) {
 	k := key(t, jose.ES256)
 	elsewhere := newIssuer(t, published("k1", k)) // to which others lead
@@ -132,7 +132,7 @@ func TestHostileIssuers(t *testing.T) {
 			http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusFound)
 		},
 		"more than 524288 bytes":       endless,
-		"not the JSON that is wanted":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		"not the expected JSON":        func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		"the issuer's document is":     func(w http.ResponseWriter, r *http.Request) { document(elsewhere.URL, elsewhere.URL+"/keys")(w, r) },
 		"keys are at \"http://example": func(w http.ResponseWriter, r *http.Request) { document(own(r), "http://example.com/keys")(w, r) },
 		"keys are at \"file:":          func(w http.ResponseWriter, r *http.Request) { document(own(r), "file:///etc/passwd")(w, r) },
@@ -159,7 +159,7 @@ func TestHostileIssuers(t *testing.T) {
 	}
 }
 
-// A slow issuer holds up nobody whose key is known.
+// A slow issuer delays no caller whose key is known.
 func TestSlowIssuer(t *testing.T) {
 	var clock atomic.Int64
 	_, i, v, token := hall(t, &clock)
@@ -210,8 +210,8 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-// A token is fetched anew shortly before its end, or when it is refused, by one of those
-// who need it; and is used to its end when none comes.
+// A token is fetched anew shortly before its end, or when it is rejected, by one of the
+// callers that need it; and is used to its end when none comes.
 func TestSigned(t *testing.T) {
 	k := key(t, jose.ES256)
 	synctest.Test(t, func(t *testing.T) {

@@ -14,15 +14,15 @@ import (
 	"hotreader"
 )
 
-// Signed proves who asks with a token that the asker's own cloud signs. Make it with
+// Signed proves a caller with a token that the caller's own cloud signs. Make it with
 // NewSigned. It is safe for concurrent use.
 type Signed struct {
 	fetch   Fetch
-	turn    chan struct{} // holds one element while nobody fetches
+	turn    chan struct{} // holds one element while no fetch runs
 	current atomic.Pointer[signed]
 }
 
-// signed is a token. Its times have no monotonic clock, which stands still while a
+// signed is a token. Its times have no monotonic clock, which stops while a
 // function is frozen.
 type signed struct {
 	text            string
@@ -32,7 +32,7 @@ type signed struct {
 
 const (
 	renewBefore = 5 * time.Minute // the end of a token
-	signedAgain = time.Minute     // after which a token that was refused is fetched again
+	signedAgain = time.Minute     // after which a rejected token is fetched again
 )
 
 // NewSigned returns a credential of the tokens that fetch gets. Each is used until
@@ -112,7 +112,7 @@ func (s *Signed) renew(ctx context.Context) (*signed, error) {
 	return t, nil
 }
 
-// Refused implements Credential: a token that is older than a minute is fetched again.
+// Refused implements Credential: it replaces a token that is older than a minute.
 func (s *Signed) Refused(ctx context.Context, r *http.Request) (again bool, err error) {
 	sent := strings.TrimPrefix(r.Header.Get("Authorization"), bearer)
 	t, err := s.token(ctx, func(t *signed) bool { return t.text != sent || now().Sub(t.fetched) < signedAgain })

@@ -16,11 +16,10 @@ import (
 	"hotreader"
 )
 
-// MinBytes is the length below which a token is refused.
+// MinBytes is the least length of a token.
 const MinBytes = 32
 
-// refetch is how long a fetched token stands before a refused one may cause
-// another fetch.
+// refetch is the least time between two fetches that rejected tokens cause.
 const refetch = 5 * time.Minute
 
 // Token is the shared secret of two clouds: a current token and, while it is
@@ -29,14 +28,14 @@ const refetch = 5 * time.Minute
 type Token struct {
 	fetch Fetch // nil: static
 
-	// Behind a pointer, for readers must not wait for a fetch, and so that a
-	// Token which is printed by value shows an address.
+	// A pointer, for readers must not wait for a fetch, and so that a Token
+	// which is printed by value shows an address.
 	active  atomic.Pointer[active]
-	turn    chan struct{} // holds one element while nobody fetches
+	turn    chan struct{} // holds one element while no fetch runs
 	fetched time.Time     // of the last fetch, failed ones too; guarded by turn
 }
 
-// active are the tokens that stand, the current one first.
+// active are the valid tokens, the current one first.
 type active struct {
 	tokens []string
 	made   time.Time // zero = that is not known
@@ -57,7 +56,7 @@ func Static(text string) (*Token, error) {
 	return t, nil
 }
 
-// Fetched returns a token that fetch reads, now and, when one was refused, at
+// Fetched returns a token that fetch reads, now and, after one was rejected, at
 // most each five minutes again. With an error it matches nothing until then.
 func Fetched(ctx context.Context, fetch Fetch) (*Token, error) {
 	t := &Token{fetch: fetch, turn: make(chan struct{}, 1)}
@@ -134,9 +133,9 @@ func (t *Token) Match(presented string) (slot int, ok bool) {
 }
 
 // Refresh fetches the token again if it can be and the last fetch is five
-// minutes old, and reports whether another token stands now than when it was
-// called. Call it when a token was refused; callers that come at the same time
-// share one fetch. After an error the old token stands. An error is an *Error:
+// minutes old, and reports whether the token is another one now than when it was
+// called. Call it after a token was rejected; callers that come at the same time
+// share one fetch. After an error the old token stays. An error is an *Error:
 // fetch's own, CodeConfig for one of another kind and for a token that is
 // wrong, CodeDeadline or CodeCanceled if ctx ends.
 func (t *Token) Refresh(ctx context.Context) (changed bool, err error) {
@@ -220,7 +219,7 @@ func (p PageKeys) Keys(purpose string) (keys [][]byte) {
 	return keys
 }
 
-// Renew fetches again what can be, since a page's token was refused, as Refresh does. It
+// Renew fetches again what can be, after a page's token was rejected, as Refresh does. It
 // reports whether there are other keys now.
 func (p PageKeys) Renew(ctx context.Context) (changed bool) {
 	for _, t := range p {

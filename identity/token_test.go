@@ -200,7 +200,7 @@ func TestRefreshOfHastyCaller(t *testing.T) {
 	})
 }
 
-// Many requests that are refused at the same time cause one fetch, and none of
+// Many requests that are rejected at the same time cause one fetch, and none of
 // them waits for it longer than its own context.
 func TestRefreshIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -299,8 +299,8 @@ func shown(tokens ...string) *http.Request {
 	return r
 }
 
-// A caller is one of the active tokens, with their devices; all who are none are
-// refused alike.
+// A caller is one of the active tokens, with their devices; all others are
+// rejected alike.
 func TestSharedVerifies(t *testing.T) {
 	v := &Callers{Shared: []Shared{{Token: static(t, current+","+previous), Caller: Caller{Devices: Devices{"pump-*"}}}}}
 	refused := map[string]bool{}
@@ -324,8 +324,8 @@ func TestSharedVerifies(t *testing.T) {
 	}
 }
 
-// What is refused is fetched again, by either side, and what was sent is never
-// told.
+// A rejected token is fetched again, by client and server, and what was sent is never
+// shown.
 func TestRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		value, fail := current, error(nil)
@@ -354,7 +354,7 @@ func TestRotation(t *testing.T) {
 		value, fail = next, nil
 		time.Sleep(refetch)
 		gone, cancel := context.WithCancel(t.Context())
-		cancel() // who hangs up prevents nothing
+		cancel() // a caller that hangs up prevents nothing
 		if caller, err := v.Verify(shown(next).WithContext(gone)); err != nil || caller.Name != "current" {
 			t.Errorf("%+v, %v", caller, err)
 		}

@@ -26,7 +26,7 @@ type Trusted struct {
 	Burst   int     `json:"burst,omitempty"` // requests at once, above Rate; 0 = the API's
 }
 
-// Caller returns who is trusted so.
+// Caller returns the trusted caller.
 func (t *Trusted) Caller() Caller {
 	return Caller{Name: t.Name, Devices: t.Devices, Rate: t.Rate, Burst: t.Burst}
 }
@@ -50,7 +50,7 @@ func (s *Shared) match(presented string) (Caller, bool) {
 type Callers struct {
 	Shared     []Shared
 	Federation *Federation  // nil = none
-	Logger     *slog.Logger // is told if a token cannot be fetched again
+	Logger     *slog.Logger // gets a line if a token cannot be fetched again
 }
 
 // Verify implements Verifier.
@@ -77,7 +77,7 @@ func (c *Callers) Verify(r *http.Request) (Caller, error) {
 	return Caller{}, &hotreader.Error{Op: "request", Code: hotreader.CodeUnauthenticated}
 }
 
-// match compares with all tokens, so that its time tells nothing.
+// match compares with all tokens, so that its time gives nothing away.
 func (c *Callers) match(presented string) (caller Caller, ok bool) {
 	for i := range c.Shared {
 		if one, is := c.Shared[i].match(presented); is {

@@ -240,7 +240,7 @@ func readOffset(zone []byte) (time.Duration, bool) {
 
 // Append appends the text or the digits of t. Of all texts of one instant it is the
 // greatest (Z is above point, plus and the digits), so that what a store writes
-// stands against what others wrote.
+// wins against what others wrote.
 func (f *Format) Append(dst []byte, t time.Time) []byte {
 	n := len(dst)
 	if f.Epoch() {

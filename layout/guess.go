@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// A Schema is what a database says of its items' keys, and what Guess is told beside.
+// A Schema is what a database says of its items' keys, and the other arguments of Guess.
 type Schema struct {
 	Cloud      Cloud
 	Keys       []Key  // the table's own, then its indexes'; none: any field can be compared
 	Collection string // Firestore: as it is asked for
-	Device     string // of which items are wanted, "" = of any
+	Device     string // of the items to look at, "" = any
 }
 
 // A Key is what items can be asked for by.
@@ -78,7 +78,7 @@ func JoinPath(names []string) string {
 	return strings.Join(escaped, ".")
 }
 
-// folded returns a name without what people write in several ways.
+// folded returns a name without what people write differently.
 func folded(name string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
 }
@@ -97,7 +97,7 @@ type guess struct {
 	devices []string         // by item
 }
 
-// Guess finds the layout of items that nobody has described, from what they hold and
+// Guess finds the layout of items without a description, from what they hold and
 // what the database says of its keys. The same items in the same order give the same
 // layout. Where Report.Problems says something, the layout is as close as it comes.
 func Guess(items []Item, s Schema) (Layout, Report) {

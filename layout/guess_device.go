@@ -95,7 +95,7 @@ func (g *guess) bestDevice() *field {
 	return best
 }
 
-// inPath reports whether the device stands in the collection's path, and places it
+// inPath reports whether the device is in the collection's path, and places it
 // there.
 func (g *guess) inPath() bool {
 	var paths [][]string // of the collections
@@ -190,7 +190,7 @@ func (g *guess) partition() {
 		}
 	}
 	if template == "" {
-		g.problem("the values of %s, as %q, are made in no one way of a device", g.layout.DeviceKey, values[0])
+		g.problem("the values of %s, as %q, are made in no uniform manner from a device", g.layout.DeviceKey, values[0])
 		return
 	}
 	g.layout.Partition = template
@@ -259,7 +259,7 @@ func (g *guess) template(form string, parts []part, find func(i int, p part) str
 	return template
 }
 
-// place puts {device} where the device stands in text: between separators if it does.
+// place puts {device} where the device is in text: between separators if it does.
 func place(text, device string) string {
 	for i := 0; device != "" && i+len(device) <= len(text); i++ {
 		end := i + len(device)
@@ -373,7 +373,7 @@ func dateForms() []string {
 	return forms
 }
 
-// dates finds the form of the date that stands in all values, that of the item's own
+// dates finds the form of the date that is in all values, that of the item's own
 // time in a zone, and takes the values apart there.
 func (g *guess) dates(values []string, zones []*time.Location) (form string, parts []part) {
 	for _, form := range dateForms() {
@@ -444,7 +444,7 @@ func (g *guess) cutDates(values []string, form string, zones []*time.Location) (
 	return parts, len(dates) > 1 || len(dates) == 1 && form != "{yyyy}"
 }
 
-// finer is the rest of a date that is told finer than the form that was tried.
+// finer is the rest of a date that is finer than the form that was tried.
 var finer = regexp.MustCompile(`^[-/._T]\d\d(\D|$)`)
 
 func digitAt(s string, i int) bool { return i >= 0 && i < len(s) && s[i] >= '0' && s[i] <= '9' }
@@ -459,7 +459,7 @@ func (g *guess) deviceList() []string {
 	return all
 }
 
-// newest returns the newest item that has a time and a device, that which is wanted if
+// newest returns the newest item that has a time and a device, the selected one if
 // there is one; -1 if there is none.
 func (g *guess) newest() int {
 	best := -1

@@ -205,7 +205,7 @@ func (g *guess) list(name string, values []any) {
 	g.Properties = append(g.Properties, p)
 }
 
-// encoded tells of texts that hold what would be properties.
+// encoded reports texts that hold what would be properties.
 func (g *guess) encoded(f *field) {
 	for _, v := range f.values {
 		text, ok := v.(string)
@@ -274,7 +274,7 @@ func (g *guess) inKey(i int) string {
 	return strings.TrimSuffix(name, after)
 }
 
-// serial reports whether what keys say after their times tells items apart, as a
+// serial reports whether what keys say after their times only makes them unique, as a
 // counter or a UUID does, and names nothing.
 func (g *guess) serial() bool {
 	seen := map[string]bool{}

@@ -302,7 +302,7 @@ func TestGuessOfOneDatabase(t *testing.T) {
 			"", "are those of UTC+00:00", true},
 		"partitions of nothing but dates": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"2026-03-01","sk":"2026-03-01T01:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"2026-03-02","sk":"2026-03-02T12:00:00Z","n":1}`)}},
-			"", "in no one way of a device", true},
+			"", "in no uniform manner from a device", true},
 		"a counter behind the time": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z#0001","value":1}`)}, {Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:01Z#0002","value":1}`)}},
 			"", "the layout cannot leave it out", true},

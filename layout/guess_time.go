@@ -16,7 +16,7 @@ type timing struct {
 	read   int      // values that it reads
 	zones  []string // the formats, where they differ in the offset alone
 	odd    any      // a value that it does not read
-	fronts []string // what stands before the times, where that differs
+	fronts []string // the texts before the times, where they differ
 }
 
 // findKeys finds the fields of the time and of the device, as far as the database's
@@ -161,7 +161,7 @@ func (g *guess) readTimes(t *timing) {
 	}
 }
 
-// withoutZone tells that a time without a zone is taken for UTC.
+// withoutZone reports that a time without a zone is taken for UTC.
 func (g *guess) withoutZone(f *field) {
 	for i, v := range f.values {
 		text, ok := v.(string)
@@ -250,7 +250,7 @@ func (t *timing) settle(formats []string, suffix string) {
 			t.read, t.odd, t.layout = read, odd, l
 		}
 	}
-	// Of one instant the second format stands, so that the newer one is to be.
+	// Of one instant the second format wins, so that the newer one is to be.
 	if f := t.layout.TimeFormat; len(f) == 2 && t.newest(f[0]).After(t.newest(f[1])) {
 		t.layout.TimeFormat = Formats{f[1], f[0]}
 	}
@@ -285,7 +285,7 @@ func zones(formats []string) []string {
 	return nil
 }
 
-// suffix returns the template of what stands after the times, with {property} for what
+// suffix returns the template of the text after the times, with {property} for what
 // differs.
 func suffix(all []string) string {
 	if len(all) == 1 {

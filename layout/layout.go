@@ -1,5 +1,5 @@
-// Package layout says how a table, a container or a collection that somebody else
-// filled is laid out: which fields hold the device, the time and the properties,
+// Package layout says how a table, a container or a collection of another
+// program is laid out: which fields hold the device, the time and the properties,
 // and how they are written. Stores ask for and read items by it.
 //
 // A Layout is data, as configuration has it. Its zero value is the layout that the
@@ -34,14 +34,14 @@ type Layout struct {
 	Partition string `json:"partition,omitempty"`  // how a partition's value is made, see Template; "" = {device}
 
 	TimeFormat Formats `json:"time_format,omitempty"` // one or, where a collection changed over, two; none = iso8601
-	TimePrefix string  `json:"time_prefix,omitempty"` // what stands before the time in its text
-	TimeSuffix string  `json:"time_suffix,omitempty"` // what stands after it; {property} in it names a narrow item's property
+	TimePrefix string  `json:"time_prefix,omitempty"` // the text before the time
+	TimeSuffix string  `json:"time_suffix,omitempty"` // the text after it; {property} in it names a narrow item's property
 
 	Properties Properties `json:"properties,omitzero"`  // where properties are; zero = at top level
 	NameKey    string     `json:"name_key,omitempty"`   // of narrow items, one property each: the field of its name
 	ValueKey   string     `json:"value_key,omitempty"`  // and of its value
 	Index      string     `json:"index,omitempty"`      // DynamoDB: a secondary index, its name or ARN
-	Collection string     `json:"collection,omitempty"` // Firestore: the collection, its id or path; {device} in it stands for the device
+	Collection string     `json:"collection,omitempty"` // Firestore: the collection, its id or path; {device} in it is the device
 }
 
 // Formats are time formats by name. In JSON one of them may stand without the list.
@@ -181,8 +181,8 @@ func (l Layout) URL() url.Values {
 	return values
 }
 
-// WithDefaults returns l with the names and the format that its zero value stands
-// for.
+// WithDefaults returns l with the names and the format that its zero value
+// means.
 func (l Layout) WithDefaults() Layout {
 	l.DeviceKey = cmp.Or(l.DeviceKey, "device_id")
 	l.TimeKey = cmp.Or(l.TimeKey, "timestamp")

@@ -2,7 +2,7 @@
 // tools that list and describe devices, read latest values and history, and count.
 //
 // All of them only read, and only the devices that the caller may read. An answer has at
-// most about 2,000 tokens. It says how many rows it stands for, and whether it is
+// most about 2,000 tokens. It says how many rows it covers, and whether it is
 // complete.
 package mcpserver
 
@@ -135,7 +135,7 @@ func add[In, Out any](server *mcp.Server, c calls, name, description string, run
 	})
 }
 
-// op is the operation of errors that tell the assistant what to change.
+// op is the operation of errors that say what the assistant can change.
 const op = "request"
 
 func invalid(text string) error {

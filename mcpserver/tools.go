@@ -240,7 +240,7 @@ func (c calls) query(ctx context.Context, device string, names []string) (q hotr
 	return q, all, nil
 }
 
-// told returns the warnings of a read, and hands its counts on.
+// told returns the warnings of a read, and passes its counts on.
 func (c calls) told(ctx context.Context, stats *hotreader.Stats) (all []string) {
 	hotreader.StatsOf(ctx).Add(stats)
 	for _, w := range stats.Warnings() {

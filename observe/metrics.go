@@ -82,7 +82,7 @@ func Descs() []Desc {
 		tokenUses:       {"hotreader_token_uses_total", "Requests by which token came: current, previous, or none that is right.", "{request}", Counter, []string{"token"}, nil},
 		attempts:        {"hotreader_remote_attempts_total", "Attempts at the API in the other cloud.", "{attempt}", Counter, nil, nil},
 		retries:         {"hotreader_remote_retries_total", "Those attempts that were not the first of a read.", "{attempt}", Counter, nil, nil},
-		breakerOpen:     {"hotreader_breaker_open", "1 while reads of the other cloud are refused.", "1", Gauge, nil, nil},
+		breakerOpen:     {"hotreader_breaker_open", "1 while the breaker rejects reads of the other cloud.", "1", Gauge, nil, nil},
 		breakerOpenings: {"hotreader_breaker_openings_total", "How often the breaker opened.", "{opening}", Counter, nil, nil},
 		readsRunning:    {"hotreader_reads_running", "Reads under way.", "{read}", Gauge, nil, nil},
 		requestsRunning: {"hotreader_requests_running", "Requests under way: those that read, and those that wait for a place or for their body.", "{request}", Gauge, nil, nil},
@@ -177,8 +177,8 @@ func (m *metrics) observe(i id, v float64, label string) {
 	s.Counts[at]++
 }
 
-// gauge has value asked whenever the metrics are looked at. It is for a counter,
-// too, that somebody else keeps.
+// gauge has value called whenever the metrics are read. It is for a counter,
+// too, that another component keeps.
 func (m *metrics) gauge(i id, value func() float64) {
 	if m == nil {
 		return
@@ -213,7 +213,7 @@ func (m *metrics) query(q *seen.Query) {
 	m.add(tokenUses, 1, token, "")
 	if q.Code() == hotreader.CodeThrottled {
 		by := "store"
-		if q.Device == "" { // it was refused before it was looked at
+		if q.Device == "" { // it was rejected before it was parsed
 			by = "rate"
 		}
 		m.add(throttled, 1, by, token)

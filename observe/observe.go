@@ -2,7 +2,7 @@
 // the only package that knows OpenTelemetry.
 //
 // It looks from outside: it wraps Sources, HTTP handlers and transports, and
-// nothing of a row's way knows of it. What a query was like it is told by one
+// nothing on a row's path knows of it. It gets each query as one
 // seen.Query, of which its line of the log is made, too, so that dashboards and
 // log cannot differ.
 //
@@ -34,14 +34,14 @@ import (
 	"hotreader/internal/endpoint"
 )
 
-// Options say who is seen, and by whom beside those that the environment names.
+// Options are the program that is observed, and the observers beside those of the environment.
 type Options struct {
 	Getenv  func(string) string
 	Program string // what it is called, unless OTEL_SERVICE_NAME says otherwise
 	Version string
-	Logger  *slog.Logger // is told when something cannot be delivered; nil = nobody
+	Logger  *slog.Logger // gets a line when something cannot be delivered; may be nil
 
-	// Page counts for a page of metrics, whatever the environment says.
+	// Page counts for a metrics endpoint, whatever the environment says.
 	Page bool
 
 	// Unasked says that it is on Azure Functions, where a page has no readers.
@@ -60,7 +60,7 @@ type Observer struct {
 	metrics  *metrics // nil = none are counted
 	push     *pusher  // nil = metrics are not sent
 	getenv   func(string) string
-	page     string // address of a page of metrics, by the environment; "" = none
+	page     string // address of a metrics endpoint, by the environment; "" = none
 
 	running, requests atomic.Int64 // reads; requests under way
 
@@ -89,7 +89,7 @@ func New(o Options) (*Observer, error) {
 	}
 	who := resource(c, &o)
 	if c.traces != nil {
-		// What goes wrong is told by the exporter, once a minute.
+		// The exporter reports what goes wrong, once a minute.
 		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 			if o.Logger != nil {
 				o.Logger.Debug("traces", slog.String("error", err.Error()))
@@ -110,7 +110,7 @@ func New(o Options) (*Observer, error) {
 	return t, nil
 }
 
-// Page returns the address that the environment wants a page of metrics on; "" =
+// Page returns the address of the metrics endpoint, by the environment; "" =
 // none.
 func (t *Observer) Page() string {
 	if t == nil {
@@ -166,7 +166,7 @@ func (t *Observer) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
 	defer cancel()
 	if t.provider != nil {
-		_ = t.provider.ForceFlush(ctx) // the exporter tells the log
+		_ = t.provider.ForceFlush(ctx) // the exporter logs it
 	}
 	if t.push != nil {
 		t.push.due(ctx)
@@ -245,7 +245,7 @@ func readConfig(o *Options) (*settings, error) {
 	}
 	switch word := strings.ToLower(e.text("OTEL_METRICS_EXPORTER")); {
 	case word == "" && o.Function != "":
-		c.emf = true // which needs nobody to send them to
+		c.emf = true // which needs no collector
 	case word == "otlp", word == "" && e.hasTarget(measures):
 		c.metrics = e.target(measures)
 	case word == "prometheus":
@@ -267,7 +267,7 @@ func readConfig(o *Options) (*settings, error) {
 	return c, nil
 }
 
-// page reads where the page of metrics is.
+// page reads where the metrics endpoint is.
 func (e *environment) page(o *Options) string {
 	if o.Function != "" {
 		e.bad("OTEL_METRICS_EXPORTER", "is prometheus, which cannot ask a function of AWS Lambda; leave it out, and CloudWatch takes the metrics from the log")

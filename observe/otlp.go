@@ -35,7 +35,7 @@ func valueOf(v attribute.Value) object {
 	return text(v.String())
 }
 
-// resource returns who speaks.
+// resource describes this program.
 func resource(c *settings, o *Options) []object {
 	who := []object{keyValue("service.name", text(cmp.Or(c.service, o.Program))), keyValue("service.version", text(o.Version))}
 	if o.Function != "" {

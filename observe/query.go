@@ -16,8 +16,8 @@ import (
 	"hotreader/observe/seen"
 )
 
-// Query implements seen.Observer: q is counted, and the span of its request told
-// how it went. On AWS Lambda the line gets what CloudWatch makes metrics of.
+// Query implements seen.Observer: it counts q, and records its outcome in the span of its
+// request. On AWS Lambda the line gets what CloudWatch makes metrics of.
 func (t *Observer) Query(ctx context.Context, q *seen.Query) []slog.Attr {
 	if t == nil {
 		return nil
@@ -34,7 +34,7 @@ func (t *Observer) Query(ctx context.Context, q *seen.Query) []slog.Attr {
 // nothing.
 func costs(q *seen.Query) *hotreader.Stats { return cmp.Or(q.Stats, new(hotreader.Stats)) }
 
-// end tells the span of a request how it went.
+// end records the outcome of a request in its span.
 func (t *Observer) end(span trace.Span, q *seen.Query) {
 	if !span.IsRecording() {
 		return
@@ -86,7 +86,7 @@ func (t *Observer) age() float64 {
 const Namespace = "hotreader"
 
 // What CloudWatch makes metrics of, by its embedded metric format: numbers of the
-// line itself. How long queries take and how many fail Lambda tells by itself, for
+// line itself. Lambda itself reports how long queries take and how many fail, for
 // nothing; each metric here has its price.
 var (
 	outcomes   = json.RawMessage(`{"Namespace":"hotreader","Dimensions":[["function_name","outcome"]],"Metrics":[{"Name":"queries","Unit":"Count"}]}`)

@@ -23,7 +23,7 @@ import (
 type spans struct{ to *sender }
 
 // ExportSpans implements sdk.SpanExporter. It fails never: what cannot be
-// delivered is lost, which the sender tells.
+// delivered is lost, and the sender logs that.
 func (e spans) ExportSpans(ctx context.Context, list []sdk.ReadOnlySpan) error {
 	all := make([]object, len(list))
 	for i, s := range list {
@@ -64,7 +64,7 @@ func newSender(to *target, who []object, logger *slog.Logger) *sender {
 	}}
 }
 
-// send delivers list, or tells the log, at most once a minute, that it cannot.
+// send delivers list, or logs, at most once a minute, that it cannot.
 func (s *sender) send(ctx context.Context, list []object) {
 	err := s.post(ctx, list)
 	if err == nil || s.logger == nil {
@@ -119,8 +119,8 @@ func (s *sender) post(ctx context.Context, list []object) error {
 	return nil
 }
 
-// pusher sends the metrics to a collector: every interval, and where a program
-// stands still between requests, with the next one.
+// pusher sends the metrics to a collector: every interval, and if a program
+// is frozen between requests, with the next one.
 type pusher struct {
 	m        *metrics
 	to       *sender
@@ -128,7 +128,7 @@ type pusher struct {
 	stop     context.CancelFunc // of run, also while it sends
 	stopped  chan struct{}
 
-	mu   sync.Mutex // held while somebody sends
+	mu   sync.Mutex // held during a send
 	last time.Time
 }
 
@@ -153,8 +153,8 @@ func (p *pusher) run(ctx context.Context) {
 	}
 }
 
-// due sends, unless that was done less than half an interval ago, or somebody is
-// about it: a query must not wait for what a collector that hangs makes others
+// due sends, unless that was done less than half an interval ago, or a send is
+// under way: a query must not wait for what a collector that hangs makes others
 // wait for.
 func (p *pusher) due(ctx context.Context) {
 	if !p.mu.TryLock() {
@@ -172,7 +172,7 @@ func (p *pusher) send(ctx context.Context) {
 	p.to.send(ctx, metricsOf(p.m.samples(), p.m.began, p.last))
 }
 
-// close sends what is left to tell.
+// close sends what is left.
 func (p *pusher) close(ctx context.Context) {
 	p.stop()
 	<-p.stopped

@@ -120,14 +120,14 @@ type arrival struct {
 
 type arrivalKey struct{}
 
-// Breaker is a Source that at times refuses reads, as route.Breaker does.
+// Breaker is a Source that at times rejects reads, as route.Breaker does.
 type Breaker interface {
 	hotreader.Source
 	Open() bool
 	Openings() int
 }
 
-// Breaker returns b, and tells of it.
+// Breaker returns b, and observes it.
 func (t *Observer) Breaker(b Breaker) hotreader.Source {
 	if t == nil {
 		return b
@@ -144,7 +144,7 @@ type Cache interface {
 	Counts() (hits, misses, saved, used int64)
 }
 
-// Cache returns c, and tells of it.
+// Cache returns c, and observes it.
 func (t *Observer) Cache(c Cache) hotreader.Source {
 	if t == nil {
 		return c

@@ -43,7 +43,7 @@ func failed(span trace.Span, code hotreader.Code) {
 }
 
 // known keeps spans of strangers away from the collector: a caller without a token
-// must not be able to fill it. An invocation is no stranger's: what was refused
+// must not be able to fill it. An invocation is no stranger's: what was rejected
 // there is the function's own token.
 type known struct{ sdk.SpanProcessor }
 

@@ -135,7 +135,7 @@ func (c *call) metadata() error {
 	return err
 }
 
-// buildinfo tells clients what they may ask.
+// buildinfo says what clients may ask.
 func (c *call) buildinfo() (err error) {
 	c.data, err = json.Marshal(map[string]string{
 		"version": engineVersion, "application": "hotreader", "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": runtime.Version(),

@@ -3,7 +3,7 @@
 // the expressions.
 //
 // A property of a device is a series, its name the metric (names.go). What an answer
-// lacks, or gives with other digits, its warnings tell. A plain selector reads only the
+// lacks, or gives with other digits, its warnings say. A plain selector reads only the
 // last row of each step where the result is the same (querier.go).
 package promapi
 
@@ -180,7 +180,7 @@ func (c *call) serve(w http.ResponseWriter) error {
 	return refuse(http.StatusNotFound, "not_found", "no such path; there are query, query_range, series, labels, label/NAME/values, metadata and status/buildinfo")
 }
 
-// refusal is an error that the caller is told as it is.
+// refusal is an error that the caller gets as it is.
 type refusal struct {
 	status     int
 	kind, text string // kind is Prometheus' errorType
@@ -192,7 +192,7 @@ func refuse(status int, kind, format string, args ...any) *refusal {
 	return &refusal{status, kind, fmt.Sprintf(format, args...)}
 }
 
-// code is the refusal's code in the log.
+// code is the error's code in the log.
 func (r *refusal) code() hotreader.Code {
 	switch r.kind {
 	case "timeout":
@@ -203,7 +203,7 @@ func (r *refusal) code() hotreader.Code {
 	return hotreader.CodeInvalid
 }
 
-// tooMuch is the refusal of a query that would read too much.
+// tooMuch is the error of a query that would read too much.
 func tooMuch(format string, args ...any) *refusal {
 	return refuse(http.StatusUnprocessableEntity, "execution", format, args...)
 }

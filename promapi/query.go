@@ -113,7 +113,7 @@ func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 	return nil
 }
 
-// inspect refuses expressions that explode, and reports whether they are reducible.
+// inspect rejects expressions that explode, and reports whether they are reducible.
 func (c *call) inspect(text string, start, end time.Time, step time.Duration) (bool, error) {
 	expr, err := c.api.parser.ParseExpr(text)
 	if err == nil {

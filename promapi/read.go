@@ -22,7 +22,7 @@ type series struct {
 	texts, big, inexact int64 // values that are no samples, or other ones
 }
 
-// millis is an instant, in milliseconds since 1970. That it is an alias tells vet that
+// millis is an instant, in milliseconds since 1970. It is an alias, so that vet sees that
 // the iterator's Seek is not io.Seeker's.
 type millis = int64
 
@@ -106,7 +106,7 @@ func (p *part) rows(ctx context.Context, q hotreader.Query) (*hotreader.Stats, e
 	return stats, nil
 }
 
-// add adds a value as a sample. Of several in a millisecond the last stands. It returns
+// add adds a value as a sample. Of several in a millisecond the last wins. It returns
 // how many samples came to the others.
 func (s *series) add(at millis, v hotreader.Value, buf *[]byte) int {
 	var f float64

@@ -61,7 +61,7 @@ func (x *exchange) hide(err error) error {
 }
 
 // checkAnswer returns nil for status 200 with rows or JSON, else the error that the
-// answer stands for.
+// answer means.
 func (x *exchange) checkAnswer(resp *http.Response, a *answer) error {
 	status := resp.StatusCode
 	a.media, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
@@ -167,7 +167,7 @@ func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 	return x.fail(hotreader.CodeUnavailable, x.hide(err))
 }
 
-// isTLSRefusal reports whether one side refused the TLS connection. Trying again does
+// isTLSRefusal reports whether client or server rejected the TLS connection. Trying again does
 // not help then.
 func isTLSRefusal(err error) bool {
 	_, verify := errors.AsType[*tls.CertificateVerificationError](err)

@@ -134,7 +134,7 @@ func readURL(text string) (*url.URL, error) {
 //   - CodeProtocol: the answer is not what was asked for.
 //   - CodeConfig: the certificate is not valid, the host has no address, or the
 //     answer is a redirect, which is not followed.
-//   - CodeUnauthenticated: the peer refused the token, also after it was fetched
+//   - CodeUnauthenticated: the peer rejected the token, also after it was fetched
 //     again.
 //
 // Failures inside the peer that its code calls permanent (internal, deadline, canceled,
@@ -172,7 +172,7 @@ func (x *exchange) read(q hotreader.Query) error {
 	return nil
 }
 
-// errStopped ends a read whose caller wants no more rows.
+// errStopped ends a read whose caller needs no more rows.
 var errStopped = errors.New("stopped")
 
 // give yields a row.
@@ -345,7 +345,7 @@ func (x *exchange) post(e *wire.Envelope, accept string) (*answer, error) {
 }
 
 // ask sends the request that request makes and returns a 200 answer of a known type. If
-// the peer refuses the token and the credential has a newer one, it sends it once more.
+// the peer rejects the token and the credential has a newer one, it sends it once more.
 func (x *exchange) ask(request func(context.Context) (*http.Request, error)) (*answer, error) {
 	for {
 		a, status, err := x.try(request)
@@ -379,7 +379,7 @@ func (x *exchange) try(request func(context.Context) (*http.Request, error)) (_ 
 		return nil, 0, x.fail(hotreader.CodeOf(err), err)
 	}
 	x.sent = req
-	// A read may be repeated. This empty header, which is not sent, tells net/http so:
+	// A read may be repeated. This empty header, which is not sent, says so to net/http:
 	// it then replaces a kept connection that has died, as after a function was frozen,
 	// without a failure.
 	req.Header["Idempotency-Key"] = []string{}

@@ -168,7 +168,7 @@ const probeParts = 32
 // a range is not cut into parts. Every store answers that cheaply. It is only a hint:
 // if it fails, or a rare property ends earlier, a few parts are empty or one is long.
 func (r *aheadScan) probe(q hotreader.Query) {
-	defer func() { _ = recover() }() // a part will panic in the same way, and is heard
+	defer func() { _ = recover() }() // a part will panic likewise, and that one is reported
 	q.Last, q.Filters = true, nil
 	for row, err := range r.store.Scan(hotreader.WithStats(r.ctx, &r.probed), q) {
 		if err == nil {

@@ -51,7 +51,7 @@ type shelf struct {
 	parts []*piece // by time, none within another
 	reads []*cacheRead
 
-	// single: its reads leave out items. What they leave out cannot be told by parts
+	// single: its reads leave out items. Parts do not know what they leave out
 	// unless each part is a read of its own.
 	single bool
 }

@@ -341,7 +341,7 @@ func unknown(w hotreader.Warning) bool {
 	return w.Reason == hotreader.UnknownDevice || w.Reason == hotreader.UnknownProperty
 }
 
-// warn adds the warnings of all parts to stats. That a property is unknown stands, as
+// warn adds the warnings of all parts to stats. An unknown property stays unknown, as
 // without a cache, until the query's meaning has a value of it.
 func (r *cacheRead) warn(stats *hotreader.Stats) {
 	rows := 0
@@ -376,7 +376,7 @@ func newSink(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, e
 	return &sink{ctx, q, yield, make([]hotreader.Value, len(q.Columns()))}
 }
 
-// all takes what steps hold. It returns false if no more is wanted.
+// all takes what steps hold. It returns false if the query needs no more.
 func (s *sink) all(steps []cacheStep) bool {
 	for i := range steps {
 		if !s.pieces(steps[i].kept) || !s.pieces(steps[i].pieces) {

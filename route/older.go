@@ -9,7 +9,7 @@ import (
 	"hotreader"
 )
 
-// WarnOlder returns a Source of src's rows that tells the caller where a range begins
+// WarnOlder returns a Source of src's rows that warns the caller of a range that begins
 // before the days that hot storage keeps: older rows may have been moved to where they
 // are not read. days = 0: it is not known how many it keeps, and src is returned.
 func WarnOlder(src hotreader.Source, days int) hotreader.Source {

@@ -10,7 +10,7 @@ import (
 )
 
 // TranslateRefusals wraps src for an API. When a store, or another cloud's API,
-// refuses this API's own identity, the API's callers must not take that for a refusal
+// rejects this API's own identity, the API's callers must not take that for a rejection
 // of theirs: they get a failure of the store or of the set-up. The error still holds
 // the cause, which names the permission or the token, for the log.
 func TranslateRefusals(src hotreader.Source) hotreader.Source { return translated{src} }
@@ -22,9 +22,9 @@ func (t translated) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotre
 		t.Source.Scan(ctx, q)(func(row hotreader.Row, err error) bool {
 			switch hotreader.CodeOf(err) {
 			case hotreader.CodeForbidden:
-				err = refused(err, hotreader.CodeStore, "store", "the store refuses the identity of this API itself")
+				err = refused(err, hotreader.CodeStore, "store", "the store rejects the identity of this API itself")
 			case hotreader.CodeUnauthenticated:
-				err = refused(err, hotreader.CodeConfig, "remote API", "it refuses the token that is right here; give both sides the same")
+				err = refused(err, hotreader.CodeConfig, "remote API", "it rejects the token that is right here; give both clouds the same")
 			}
 			return yield(row, err)
 		})

@@ -20,7 +20,7 @@ type RowLimit struct {
 
 // Within returns a Source whose reads end with an error of CodeTooLarge at the row
 // after the limit. The error says how many rows the range has and what they cost, as
-// far as its first rows tell.
+// far as its first rows show.
 func (l RowLimit) Within(src hotreader.Source) hotreader.Source {
 	if l.Rows <= 0 {
 		return src

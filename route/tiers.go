@@ -25,7 +25,7 @@ type Tier struct {
 // instants that the upper one was asked for later.
 //
 // Rows of one instant become one row: property by property the upper tier's value
-// stands, and values that it replaces are counted. Filters and Pick are meant for that
+// wins, and values that it replaces are counted. Filters and Pick are meant for that
 // row, so they are hints for the lowest tier alone, and only for a stretch in which no
 // other tier holds a row.
 //
@@ -346,7 +346,7 @@ func (r *tierScan) precedes(a, b time.Time) bool {
 	return a.Before(b)
 }
 
-// close tells what both tiers have counted. That a device or a property is unknown is
+// close reports what both tiers have counted. That a device or a property is unknown is
 // true only if both say it.
 func (r *tierScan) close() {
 	r.rows.release()

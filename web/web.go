@@ -40,7 +40,7 @@ type part struct {
 
 var types = map[string]string{".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-// parts are compressed once, when somebody first asks for the page.
+// parts are compressed once, at the first request for the page.
 var parts = sync.OnceValue(func() map[string]part {
 	all := make(map[string]part)
 	_ = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {

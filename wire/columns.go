@@ -209,7 +209,7 @@ func (c *cursor) readPresent(kinds []byte) (present int) {
 			c.fail("a column's map of what is present is wrong")
 		}
 	default:
-		c.fail("a column is present in the unknown way %d", how)
+		c.fail("a column is present in the unknown encoding %d", how)
 	}
 	return present
 }
@@ -279,7 +279,7 @@ func (s *decoderState) readTexts(col *cells, n int) {
 		return
 	}
 	if how := c.byte(); how != 0 {
-		c.fail("texts in the unknown way %d", how)
+		c.fail("texts in the unknown encoding %d", how)
 	}
 	s.sizes = c.ints(s.sizes, n)
 	from := int64(len(col.text))
@@ -331,7 +331,7 @@ func (s *decoderState) readNumbers(col *cells, n int) {
 		return
 	case numbersScaled:
 	default:
-		c.fail("numbers in the unknown way %d", how)
+		c.fail("numbers in the unknown encoding %d", how)
 	}
 	scale, least := int(c.byte()), int(c.byte())
 	if scale > maxScale || least > scale {

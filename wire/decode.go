@@ -172,7 +172,7 @@ func (s *decoderState) readHeader() {
 		s.brokeOff(err)
 		return
 	case h[4] != Version:
-		s.fail(hotreader.CodeProtocol, "the stream has version %d; this side reads version %d", h[4], Version)
+		s.fail(hotreader.CodeProtocol, "the stream has version %d; expected version %d", h[4], Version)
 		return
 	}
 	at := headerLen - 4
@@ -279,7 +279,7 @@ func (s *decoderState) readEnd() {
 	}
 	s.more = flags&flagMore != 0
 	if s.more && total == 0 {
-		s.fail(hotreader.CodeProtocol, "the peer says there is more, but sent nothing it is behind")
+		s.fail(hotreader.CodeProtocol, "the peer says there is more, but sent nothing before it")
 		return
 	}
 	if _, err := s.r.ReadByte(); err == nil {

@@ -3,6 +3,6 @@
 // answer ([Problem]). docs/protocol.md specifies it for other implementations.
 //
 // The stream is columnar, compressed, checksummed and bounded. Numbers keep their
-// digits. Damage and truncation are errors, never a shorter answer. Neither side
+// digits. Damage and truncation are errors, never a shorter answer. Neither writer nor reader
 // allocates per row.
 package wire

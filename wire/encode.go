@@ -234,7 +234,7 @@ func (e *Encoder) End(more bool) error {
 	}
 	s := e.s
 	if more && s.total == 0 {
-		return invalidRow("there is more, but nothing it is behind")
+		return invalidRow("there is more, but nothing before it")
 	}
 	var flags byte
 	if more {

@@ -91,7 +91,7 @@ func (e *Envelope) Query() (hotreader.Query, error) {
 }
 
 // The first and last times that the text of a time can express; time.Time itself
-// reaches further. As an end, lastTime stands for an open range; an open start is
+// reaches further. As an end, lastTime means an open range; an open start is
 // written as the zero time.Time.
 var (
 	firstTime = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -47,7 +47,7 @@ var signs = []struct{ says, means string }{
 	{"the requested url", "the host knows no such route under that URL"},
 }
 
-// Means says what f seems to mean; "" if that cannot be told.
+// Means says what f seems to mean; "" if unknown.
 func (f Foreign) Means() string {
 	text := strings.ToLower(string(f.Body[:min(len(f.Body), 16<<10)]))
 	compact := strings.Join(strings.Fields(text), " ")
@@ -66,8 +66,8 @@ func (f Foreign) Means() string {
 }
 
 // Certain reports whether what answered is no Hot Reader API for certain. Peers that
-// know only JSON may refuse a request without a problem of ours; a page, an empty
-// refusal and API Gateway's way to refuse are none of theirs.
+// know only JSON may reject a request without a problem of ours; a page, an empty
+// rejection and API Gateway's rejections are none of theirs.
 func (f Foreign) Certain() bool {
 	if f.Status == http.StatusNotImplemented { // a server of files, which knows GET alone
 		return f.Page()

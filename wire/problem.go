@@ -25,7 +25,7 @@ const maxDetail = 1000
 // Problem is an error answer.
 type Problem struct {
 	Status     int            // HTTP status
-	Code       hotreader.Code // stable; the same error on both sides
+	Code       hotreader.Code // stable; the same error at both ends
 	Title      string         // what the code means; fixed for each code
 	Detail     string         // what is wrong and what to do; nothing internal
 	TraceID    string         // leads to the cause in the log
@@ -37,7 +37,7 @@ type fault struct {
 	code   hotreader.Code
 	status int
 	title  string
-	open   bool // the detail tells the caller the cause
+	open   bool // the detail shows the caller the cause
 }
 
 var faults = [...]fault{

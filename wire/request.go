@@ -129,7 +129,7 @@ func (x *envelopeReader) payload(p *Payload, raw []byte, last bool) {
 	}
 }
 
-// is reports whether raw is of the kind wanted; if not, it notes the error.
+// is reports whether raw is of the expected kind; if not, it notes the error.
 func (x *envelopeReader) is(what string, raw []byte, want jsontext.Kind) bool {
 	kind := jsontext.KindOf(raw)
 	if kind != want {
@@ -257,7 +257,7 @@ func (x *envelopeReader) time(key string, raw []byte) time.Time {
 	return t
 }
 
-// end reads the end of the range, in which lastTime stands for an open one.
+// end reads the end of the range, in which lastTime means an open one.
 func (x *envelopeReader) end(key string, raw []byte) time.Time {
 	n := len(x.wrong)
 	t := x.time(key, raw)

@@ -46,8 +46,8 @@ func main() {
 	}
 }
 
-// run serves until ctx ends. Standard error is where the host looks for a level
-// in each line.
+// run serves until ctx ends. The host looks for a level
+// in each line of stderr.
 func run(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
 	f, err := config.AzureFunctions(getenv)
 	if err != nil {
@@ -56,7 +56,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	return function.Program{
 		Name: "hotreader-azure", Getenv: getenv, Host: "127.0.0.1",
 		Logger: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.LogLevel})),
-		Ways: function.Ways{
+		Secrets: function.Secrets{
 			Secret: func(name string) identity.Fetch { return secret(getenv, name) },
 			Sign:   func(audience string) identity.Fetch { return azurefunctions.Sign(getenv, audience) },
 		},

@@ -52,7 +52,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 		logger = cloudrun.NewLogger(stderr, f.LogLevel.Level(), f.Project)
 		err = function.Program{
 			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
-			Ways:      function.Ways{Secret: func(name string) identity.Fetch { return secret(getenv, name) }, Sign: cloudrun.Sign},
+			Secrets:   function.Secrets{Secret: func(name string) identity.Fetch { return secret(getenv, name) }, Sign: cloudrun.Sign},
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
 			Objects:   func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
 			Mounts:    mounts.All(mounts.Options{Twin: f.Twin, Version: function.Version(), Samples: mounts.Samples, Answer: mounts.Answer}),

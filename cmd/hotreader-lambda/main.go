@@ -108,7 +108,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := function.Identify(context.Background(), f, function.Ways{Logger: logger,
+	own, err := function.Identify(context.Background(), f, function.Secrets{Logger: logger,
 		Secret: func(name string) identity.Fetch { return awslambda.Secret(getenv, name) },
 		Sign:   func(audience string) identity.Fetch { return awslambda.Sign(getenv, audience) },
 	})
@@ -120,9 +120,9 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		return nil, err
 	}
 	parts := function.Parts{
-		Local:   func() (hotreader.Source, error) { return local(f, seen) },
-		Objects: func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
-		Who:     who, Catalog: devices, Program: "hotreader-lambda", Observer: seen,
+		Local:    func() (hotreader.Source, error) { return local(f, seen) },
+		Objects:  func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },
+		Identity: own, Catalog: devices, Program: "hotreader-lambda", Observer: seen,
 	}
 	if f.Role == config.API {
 		api, err := parts.API(f, httpapi.Options{MaxAnswer: awslambda.MaxBody, MaxTime: awslambda.MaxTime, Logger: logger})
@@ -142,7 +142,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 		Responder: twinmaker.Responder{Reader: hotreader.NewReader(f.Devices.Guard(src)), LookBack: f.LookBack},
 		Logger:    logger, Observer: seen, TraceID: seen.TraceID, Reuse: lambdacontext.MaxConcurrency() == 1,
 	}
-	if keys := who.PageKeys(); keys != nil {
+	if keys := own.PageKeys(); keys != nil {
 		twin.Responder.Keys, twin.Responder.Renew = func() [][]byte { return keys.Keys(tokenPurpose) }, keys.Renew
 	}
 	answer := awslambda.History
@@ -173,7 +173,7 @@ func bucket(u *url.URL) (coldstore.Bucket, string, error) {
 	return b, coldurl.Key(u), err
 }
 
-// fail tells Lambda, and the log's readers, why there is no function.
+// fail reports to Lambda, and to the log, why there is no function.
 // aws-lambda-go has no call for it.
 func fail(runtimeAPI string, err error, stderr io.Writer) {
 	fmt.Fprintln(stderr, err)

@@ -24,7 +24,7 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 		return err
 	}
 	if f, ok := plainFormats[k.format]; ok {
-		// Refuse what cannot be written before anything is read.
+		// Reject what cannot be written before the read begins.
 		if _, err := plain.NewEncoder(f, q.Properties); err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func elsewhere(ctx context.Context, reader hotreader.Reader, q hotreader.Query) 
 		last := hotreader.Query{Device: q.Device, Properties: q.Properties, Last: true}
 		for row, err := range reader.Read(ctx, last) {
 			if err != nil {
-				return "" // the answer stands without
+				return "" // the answer is good without
 			}
 			if row.Time.IsZero() { // as from a foreign peer
 				break

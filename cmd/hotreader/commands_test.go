@@ -56,7 +56,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestRunbookHasTheExitCodes: the runbook's table tells each code's exit code as
+// TestRunbookHasTheExitCodes: the runbook's table has each code's exit code as
 // it is.
 func TestRunbookHasTheExitCodes(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "runbook.md"))
@@ -263,7 +263,7 @@ func tinyLayout(t *testing.T) (file, manifest string) {
 	return file, manifest
 }
 
-// TestImagePush runs the command as the module does: the file behind it, the
+// TestImagePush runs the command as the module does: the file as its argument, the
 // reference in the environment.
 func TestImagePush(t *testing.T) {
 	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))

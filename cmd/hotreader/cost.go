@@ -18,7 +18,7 @@ import (
 // mostRows of a history are estimated page by page in well under a second.
 const mostRows = 100_000_000
 
-// costing is what cost is told.
+// costing are the arguments of cost.
 type costing struct {
 	prices, twin, hot string
 	rows, properties  int
@@ -174,7 +174,7 @@ func (a *app) printCost(figures cost.Figures, routes []cost.Route, queries []cos
 	if err := t.End(); err != nil {
 		return err
 	}
-	a.note("US dollars for a million queries; a month is besides. List prices of %s.\nhotreader cost --help tells more.", cost.Date)
+	a.note("US dollars for a million queries; a month is besides. List prices of %s.\nFor more, see hotreader cost --help.", cost.Date)
 	return nil
 }
 
@@ -192,7 +192,7 @@ func (a *app) costTable(queries []cost.Query, head []string, more ...string) *te
 	return t
 }
 
-// printBills prints the items of one route, side by side for each query.
+// printBills prints the items of one route, with a column for each query.
 func (a *app) printBills(r costJSON, queries []cost.Query) error {
 	type key struct{ what, cloud, unit string }
 	var keys []key

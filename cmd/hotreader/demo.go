@@ -132,7 +132,7 @@ func (a *app) runDemo(ctx context.Context, d *demonstrating) (err error) {
 }
 
 // demoListeners takes three ports: for --once any, else those that were asked
-// for. If the default is taken and nobody asked for it, any will do, too.
+// for. If the default is taken and no flag asked for it, any will do, too.
 func (a *app) demoListeners(ctx context.Context, d *demonstrating) (all [3]net.Listener, err error) {
 	host, text, err := net.SplitHostPort(d.address)
 	if err != nil {
@@ -182,7 +182,7 @@ func (a *app) demoChart(c *demo.Cloud) {
 		}
 		drawing.Add(hotreader.Row{Time: r.Time, Values: values})
 	}
-	_ = drawing.End() // talk only
+	_ = drawing.End() // diagnostics only
 	a.note("")
 }
 
@@ -258,7 +258,7 @@ func (r *demoAnswer) verdict() error {
 // says less, so that the table of routes is still to be seen.
 const lowDemo = 45
 
-// sayServing tells where the clouds are and what to type.
+// sayServing shows the clouds' addresses and commands to type.
 func (a *app) sayServing(clouds *demo.Clouds) {
 	w, at := a.stdout, clouds.All[0].URL
 	if terminal.Low(w, lowDemo) {

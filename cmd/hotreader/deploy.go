@@ -24,12 +24,12 @@ func (a *app) deployer() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy --project DIR",
 		Short: "Create what a project needs, and connect it",
-		Long: `Create what a project needs on each cloud, hot storage's side first, and connect
-both ends. Each side's plan is shown; after a yes exactly that plan is carried
-out. At the end the link is proven as by hotreader doctor. With "identity":
+		Long: `Create what a project needs on each cloud, hot storage's cloud first, and connect
+both ends. Deploy shows each cloud's plan; after a yes it carries out exactly that
+plan. At the end it proves the link as hotreader doctor does. With "identity":
 "federated", the identity of the twin's functions is made first.
 
-A run that was stopped by ^C, or killed, is taken up by the next one.
+The next run continues one that was stopped by ^C, or killed.
 
 ` + deployText + localText,
 		Example: "  hotreader deploy --project twin\n  hotreader deploy --project twin --only aws --yes\n  hotreader deploy --project twin --target local",
@@ -54,7 +54,7 @@ A run that was stopped by ^C, or killed, is taken up by the next one.
 	here.flags(cmd)
 	complete(cmd, "device", projectIDs(&d.project))
 	cmd.Flags().BoolVar(&d.noCheck, "no-check", false, noCheckText)
-	cmd.Flags().BoolVar(&finish, "finish", false, "with --only, after a change of identity: the other side is deployed, too")
+	cmd.Flags().BoolVar(&finish, "finish", false, "with --only, after a change of identity: the other cloud is deployed, too")
 	return cmd
 }
 
@@ -73,7 +73,7 @@ becomes public. Nothing is changed. A long list puts together what is alike;
 
 ` + deployText + `
 
-With --exit-code the exit code tells whether there is anything to do: 0 nothing,
+With --exit-code the exit code says whether there is anything to do: 0 nothing,
 1 something. Without it, it is 0 in both cases.`,
 		Example: "  hotreader plan --project twin\n  hotreader plan --project twin --only aws --json",
 		Args:    noArgs,
@@ -106,8 +106,8 @@ With --exit-code the exit code tells whether there is anything to do: 0 nothing,
 	return cmd
 }
 
-const destroyText = `Remove all that deploy has created, the twin's side first, and the connection's
-entry. Each side's resources are listed, and the twin's name is asked for; or say
+const destroyText = `Remove all that deploy has created, on the twin's cloud first, and the connection's
+entry. Destroy lists each cloud's resources, and asks for the twin's name; or say
 --yes and --confirm with it.
 
 Hot storage that deploy has created and that holds data is not removed, nor is
@@ -185,7 +185,7 @@ func (a *app) printStatus(ctx context.Context, e *deploy.Engine, asJSON bool) er
 		return a.printIndented(st, "  ")
 	}
 	for _, s := range st.Sides {
-		if !s.Stands {
+		if !s.Deployed {
 			fmt.Fprintf(a.stdout, "%s: not deployed\n", a.data.Bold(string(s.Cloud)))
 		} else {
 			where := ""
@@ -253,13 +253,13 @@ func (a *app) rotator() *cobra.Command {
 		Use:   "rotate --project DIR ID",
 		Short: "Replace a connection's token, without a failed request",
 		Long: `Replace the token of the connection ID, as azure_l4_to_aws_l3hot_read. No request
-fails on the way: hot storage's side takes both tokens before the twin's side
-sends the new one, and lets go of the old one when the link is proven with the
+fails meanwhile: hot storage's cloud accepts both tokens before the twin's cloud
+sends the new one, and rejects the old one after the link is proven with the
 new one.
 
-If the two sides belong to different teams, run it with --only and hot storage's
+If the two clouds belong to different teams, run it with --only and hot storage's
 cloud; hand the new entry of config_inter_cloud.json over; when everybody has it,
-end with --finish. A run that was stopped is ended by running it again.`,
+end with --finish. After a stopped run, run it again.`,
 		Example:           "  hotreader token rotate --project twin azure_l4_to_aws_l3hot_read",
 		ValidArgsFunction: completeConnection(&d.project),
 		Args: func(_ *cobra.Command, args []string) error {

@@ -44,7 +44,7 @@ secret stores, and nowhere else. One command at a time works in a project.`
 func (d *deployment) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&d.project, "project", ".", "the project `folder`")
-	f.StringVar(&d.only, "only", "", "this `cloud`'s side alone: aws, azure or gcp")
+	f.StringVar(&d.only, "only", "", "this `cloud` alone: aws, azure or gcp")
 	f.StringVar(&d.artifacts, "artifacts", "", "the `folder` with the functions' packages (default: dist beside this program, or ./dist, but none in the project folder)")
 	f.BoolVar(&d.json, "json", false, "print JSON")
 	words(cmd, "only", cloudWords...)
@@ -74,7 +74,7 @@ func (d *deployment) targetFlag(cmd *cobra.Command) {
 	words(cmd, "target", targets...)
 }
 
-// isLocal reads --target, and refuses flags that are for the other place.
+// isLocal reads --target, and rejects flags that are for the other place.
 func (d *deployment) isLocal(cmd *cobra.Command) (bool, error) {
 	local, err := isLocal(cmd.Name(), d.target)
 	if err != nil {
@@ -113,7 +113,7 @@ func isLocal(command, target string) (bool, error) {
 	return false, usagef("%s: --target %s is unknown; %s", command, target, cmp.Or(meant(target, targets), "there are cloud and local"))
 }
 
-// load returns an engine of what the flags say, without Terraform.
+// load returns an Engine as the flags say, without Terraform.
 func (d *deployment) load(cmd *cobra.Command) (*deploy.Engine, error) {
 	e := &deploy.Engine{}
 	e.Operator = &operator{app: d.app, engine: e, line: d.app.line, yes: d.yes, question: d.question, noCheck: d.noCheck}
@@ -133,7 +133,7 @@ func (d *deployment) load(cmd *cobra.Command) (*deploy.Engine, error) {
 	return e, err
 }
 
-// engine returns the engine of what the flags say.
+// engine returns the Engine as the flags say.
 func (d *deployment) engine(cmd *cobra.Command) (*deploy.Engine, error) {
 	e, err := d.load(cmd)
 	if err != nil {
@@ -147,7 +147,7 @@ func (d *deployment) engine(cmd *cobra.Command) (*deploy.Engine, error) {
 	return e, err
 }
 
-// end prints what stands after a command, if JSON is wanted.
+// end prints what is deployed after a command with --json, else text.
 func (d *deployment) end(ctx context.Context, e *deploy.Engine, text string) error {
 	if d.json {
 		return d.app.printStatus(ctx, e, true)
@@ -187,7 +187,7 @@ func ours(folder, flag, project string) (string, error) {
 	return filepath.Abs(folder)
 }
 
-// mayAsk refuses a run that would have to ask and cannot.
+// mayAsk rejects a run that would have to ask and cannot.
 func (a *app) mayAsk(cmd *cobra.Command, yes bool) error {
 	if yes || terminal.Is(a.stdin) {
 		return nil
@@ -196,7 +196,7 @@ func (a *app) mayAsk(cmd *cobra.Command, yes bool) error {
 }
 
 // ask puts a question and returns the line that is answered, without blanks
-// around it; io.EOF if nobody answers.
+// around it; io.EOF if there is no answer.
 func (a *app) ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprint(a.stderr, question)
 	text, err := bufio.NewReader(&terminal.Input{Context: ctx, R: a.stdin}).ReadString('\n')

@@ -37,7 +37,7 @@ func (a *app) doctor() *cobra.Command {
 		Short: "Send real queries through a deployed link, and name the broken component",
 		Long: `Send real queries through a deployed link, and name the component that is broken,
 why, and what to do: the credentials file, the Hot Reader API in hot storage's cloud,
-hot storage behind it, and the twin's reader, which on AWS is invoked as IoT
+hot storage that it reads, and the twin's reader, which on AWS is invoked as IoT
 TwinMaker invokes it. Also that none of them answers without the token.
 
 Nothing is changed. A device that has no data yet is a warning.
@@ -77,7 +77,7 @@ Exit code 0: every component works. 1: one does not.`,
 			return err
 		}
 		if e.Terraform, err = deploy.FindTerraform(cmd.Context(), ""); err != nil {
-			a.note("what was deployed is not known, only what the names and the credentials file tell: %v", err)
+			a.note("what was deployed is not known, only what the names and the credentials file say: %v", err)
 			return a.doctorCloud(cmd.Context(), p, &d, nil)
 		}
 		deployed, err := outputsOf(cmd.Context(), e)
@@ -116,7 +116,7 @@ func outputsOf(ctx context.Context, e *deploy.Engine) (map[config.Cloud]doctor.D
 	}
 	all := map[config.Cloud]doctor.Deployed{}
 	for _, s := range sides {
-		if !s.Stands {
+		if !s.Deployed {
 			continue
 		}
 		d := doctor.Deployed{URL: s.URL, Region: s.Region, Store: s.Store, Subject: s.Subject, Trust: s.Trust, Functions: map[config.Role]string{}}
@@ -214,7 +214,7 @@ func (a *app) examine(ctx context.Context, in doctor.Input, asJSON bool) error {
 
 func (a *app) diagnose(ctx context.Context, in doctor.Input) doctor.Report {
 	line := a.line
-	in.Asking = func(hop string) { line.Show("asking %s", hop) }
+	in.Asking = func(component string) { line.Show("asking %s", component) }
 	defer line.Clear()
 	return doctor.Run(ctx, in)
 }
@@ -235,7 +235,7 @@ func (a *app) printReport(r *doctor.Report) error {
 	}
 	for _, c := range r.Checks {
 		var text strings.Builder
-		fmt.Fprintf(&text, "%-7s %s: %s", c.Verdict, c.Hop(), c.Name)
+		fmt.Fprintf(&text, "%-7s %s: %s", c.Verdict, c.Component(), c.Name)
 		if at := checkTime(c); at != "" {
 			text.WriteString(" (" + at + ")")
 		}
@@ -255,18 +255,18 @@ func (a *app) printReport(r *doctor.Report) error {
 
 func (a *app) printReportTable(r *doctor.Report) error {
 	looks := map[doctor.Verdict]func(string) string{doctor.OK: a.data.Good, doctor.Warning: a.data.Line, doctor.Failed: a.data.Bad, doctor.Skipped: a.data.Dim}
-	t := terminal.NewTable(a.stdout, a.data, "HOP", "CHECK", "VERDICT", "TIME", "")
+	t := terminal.NewTable(a.stdout, a.data, "COMPONENT", "CHECK", "VERDICT", "TIME", "")
 	t.Right(3)
 	var wrong strings.Builder
 	before := ""
 	for _, c := range r.Checks {
-		at, says := c.Hop(), terminal.Printable(c.Says)
+		at, says := c.Component(), terminal.Printable(c.Says)
 		if at == before {
 			at = ""
 		}
-		before = c.Hop()
-		if c.Verdict == doctor.Warning || c.Verdict == doctor.Failed { // it stands below, in full
-			fmt.Fprintf(&wrong, "\n%s %s: %s\n", looks[c.Verdict](c.Hop()+", "+c.Name+":"), c.Verdict, says)
+		before = c.Component()
+		if c.Verdict == doctor.Warning || c.Verdict == doctor.Failed { // it follows below, in full
+			fmt.Fprintf(&wrong, "\n%s %s: %s\n", looks[c.Verdict](c.Component()+", "+c.Name+":"), c.Verdict, says)
 			if c.Behind != "" {
 				fmt.Fprintf(&wrong, "  because of: %s\n", c.Behind)
 			}

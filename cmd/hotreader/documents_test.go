@@ -205,7 +205,7 @@ func (s *documented) run(t *testing.T) int {
 	}
 	cmd, err := s.command(words[1:])
 	if err != nil {
-		return 0 // which is told above
+		return 0 // which is reported above
 	}
 	name := strings.TrimPrefix(cmd.CommandPath(), "hotreader ")
 	store, remote := cmd.Flags().Lookup("store"), cmd.Flags().Lookup("remote")

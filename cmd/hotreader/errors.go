@@ -48,7 +48,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 // errDiffers ends a command whose comparison found a difference and has said so.
 var errDiffers = errors.New("not every answer is right")
 
-// exitCode returns the exit code that stands for err.
+// exitCode returns the exit code for err.
 func exitCode(err error) int {
 	if err == nil {
 		return 0
@@ -79,8 +79,8 @@ func (a *app) report(err error) int {
 	return exitCode(err)
 }
 
-// stopped says what a signal ended, and returns the exit code. A server that is
-// told to end by SIGTERM, and does, has done what it was asked.
+// stopped says what a signal ended, and returns the exit code. A server that ends
+// at SIGTERM has done what it was asked.
 func (a *app) stopped(by interrupted, err error, cmd *cobra.Command, args []string) int {
 	word, code := "interrupted", exitInterrupted
 	if by.Signal == syscall.SIGTERM {
@@ -242,7 +242,7 @@ func unknownCommand(parent *cobra.Command, word string) error {
 	return usagef("unknown command %q; see: %s --help", word, parent.CommandPath())
 }
 
-// commandsOnly refuses a word where a command is to follow.
+// commandsOnly rejects a word that is no command.
 func commandsOnly(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return unknownCommand(cmd, args[0])
@@ -250,7 +250,7 @@ func commandsOnly(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// noArgs refuses arguments, with the likeliest mistake in mind.
+// noArgs rejects arguments, with the likeliest mistake in mind.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usagef("%s: unexpected argument %q; %s takes flags only, see: %s --help", cmd.Name(), args[0], cmd.Name(), cmd.CommandPath())

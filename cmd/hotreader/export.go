@@ -20,14 +20,14 @@ import (
 )
 
 const exportText = `Copy the history of devices out of a store into object storage, as Parquet in the
-order of time, for cold storage and for other engines (docs/engines.md). What was
+order of time, for cold storage and for query engines (docs/engines.md). What was
 written is read back and compared with the store; then the command says which
 range of which device could be deleted from the store. It deletes nothing.
 
 Below the target's prefix lie device_id=ID/FIRST-LAST.parquet, and beside them for
 each range a plan and a manifest, device_id=ID/_START-END.manifest.json: source,
-columns, objects with their times, rows and checksums. A target that holds other
-data is refused.
+columns, objects with their times, rows and checksums. Export rejects a
+target that holds other data.
 
 Without --start, export goes on after what was exported before; without --end, it
 ends a day ago at midnight (UTC), for rows arrive late. So the same command, once
@@ -56,7 +56,7 @@ const exportExamples = `  hotreader export --store bolt:pump.db --to file:cold -
   # DynamoDB's export to S3
   hotreader export --store 's3://exports/AWSDynamoDB/0123/data?format=export' --to s3://plant-cold/rows --device pump-7 --property temperature --start 2026-01-01`
 
-// exporting is what export is told.
+// exporting are the arguments of export.
 type exporting struct {
 	exporter.Options
 	project    string
@@ -154,7 +154,7 @@ func (a *app) runExport(ctx context.Context, k *exporting) (err error) {
 	})
 }
 
-// withoutUser is a URL without who asks.
+// withoutUser returns a URL without its user info.
 func withoutUser(text string) string {
 	if u, err := url.Parse(text); err == nil && u.User != nil {
 		u.User = nil

@@ -21,7 +21,7 @@ import (
 	"hotreader/store/all"
 )
 
-// importing is what import is told beside what goes on as it is.
+// importing are the arguments of import: the importer's, and those that need a conversion.
 type importing struct {
 	importer.Options
 	delimiter, decimal, thousands string
@@ -39,22 +39,22 @@ files of gzip and zstd are unpacked.
 
 Import looks at the first lines of a file and says what it takes it for:
 encoding, delimiter, the line with the columns' names, where the time is and how
-it is written, decimal mark. Where it is wrong, or asks, the flags below tell it.
+it is written, decimal mark. Where it is wrong, or asks, set the flags below.
 
 Cells that are numbers, true or false become that: .5, 5., +5 and 007 are
 numbers, too, and so are the booleans of spreadsheets in other languages, as
 WAHR. Numbers with a unit, as 21.5 °C, are text unless --unit names the unit. Empty cells are left out, and so are NaN, null, #N/A and, in a
 column of numbers, -, NA, n/a and None. All else is text; each cell keeps its
-own kind. Digits are kept as they are. Standard error tells how many values of
-which kind each column gave, and what was left out and why.
+own kind. Digits are kept as they are. Diagnostics on stderr say how many
+values of which kind each column gave, and what was left out and why.
 
 JSON is lines, an array, objects one after the other, or a document with an
 array of records in it. Nested objects become a.b, and DynamoDB's types are
 unwrapped.
 
 Times without a zone are UTC, unless --zone or the column's name (GMT-05:00) says
-otherwise. Where days and months cannot be told apart, import asks. Of an hour
-that a zone has twice, the file's order tells the passes apart.
+otherwise. Where days and months are ambiguous, import asks. Of an hour that a
+zone has twice, the file's order separates the two passes.
 
 A device has one row an instant. In an embedded store and in memory, a line of
 an instant that is there is merged property by property, so several files may
@@ -126,10 +126,10 @@ func (k *importing) flags(cmd *cobra.Command) {
 	f.StringVar(&k.Store, "store", "", "write into this store (a store `URL`)")
 	f.StringVar(&k.Device, "device", "", "all rows are of this device (its `id`)")
 	f.StringVar(&k.DeviceColumn, "device-column", "", "each row has its device in the column, or under the key, `name`")
-	f.StringVar(&k.Told.Time, "time", "", "`name` of the column or key with the time; several with a plus between, as Date+Time")
+	f.StringVar(&k.Sniff.Time, "time", "", "`name` of the column or key with the time; several with a plus between, as Date+Time")
 	f.StringVar(&k.timeFormat, "time-format", "", "`format` of the times: "+timeFormatWords+", or a strftime layout")
 	f.StringVar(&k.zone, "zone", "", "`zone` of times that have none, as Europe/Berlin or +01:00 (default UTC)")
-	f.StringVar(&k.Told.Format, "format", "", "`format` of the file, csv or jsonl, whatever it looks like")
+	f.StringVar(&k.Sniff.Format, "format", "", "`format` of the file, csv or jsonl, whatever it looks like")
 	f.StringVar(&k.delimiter, "delimiter", "", "`character` between the cells of a table, as ';' or '\\t' for a tab")
 	f.StringVar(&k.decimal, "decimal", "", "decimal `mark` of numbers")
 	f.StringVar(&k.thousands, "thousands", "", "`mark` between thousands, as . or ' '")
@@ -137,8 +137,8 @@ func (k *importing) flags(cmd *cobra.Command) {
 	f.Var(&k.missing, "null", "`words` that stand for a missing value, beside those that are known; separated by commas")
 	f.StringVar(&k.headerLine, "header-line", "", "`number` of the line with the columns' names; 0 = there is none")
 	f.IntVar(&k.SkipAfter, "skip-after-header", -1, "leave out so many `lines` after the header")
-	f.Lookup("skip-after-header").DefValue = "0" // it is not told
-	f.StringVar(&k.Told.Comment, "comment", "", "leave out lines that begin with this `text`")
+	f.Lookup("skip-after-header").DefValue = "0" // not -1: the flag is not set
+	f.StringVar(&k.Sniff.Comment, "comment", "", "leave out lines that begin with this `text`")
 	f.StringVar(&k.Encoding, "encoding", "", "`encoding` of the file, as latin1, windows-1250 or utf-16 (default as its first bytes say, or else utf-8)")
 	f.StringVar(&k.pivot, "pivot", "", "each line has one property, its name and value in two columns, as `sensor=value`; none = store both as they are")
 	f.StringArrayVar(&k.renames, "rename", nil, "`a=b` stores column or key a as property b, a= leaves it out; repeat it")
@@ -204,12 +204,12 @@ func (k *importing) check() (err error) {
 	} else if k.replace {
 		k.Writing = importer.Replacing
 	}
-	switch k.Told.Format {
+	switch k.Sniff.Format {
 	case "", "csv", "json":
 	case "jsonl", "ndjson":
-		k.Told.Format = "json"
+		k.Sniff.Format = "json"
 	default:
-		return usagef("import: --format %s is unknown; there are csv and jsonl", k.Told.Format)
+		return usagef("import: --format %s is unknown; there are csv and jsonl", k.Sniff.Format)
 	}
 	if err := k.checkTimes(); err != nil {
 		return err
@@ -226,7 +226,7 @@ func (k *importing) checkTimes() error {
 		if err != nil {
 			return usagef("import: --time-format %v", err)
 		}
-		k.Told.TimeFormat = &f
+		k.Sniff.TimeFormat = &f
 	}
 	if k.zone != "" {
 		zone, err := timetext.ParseZone(k.zone)
@@ -235,23 +235,23 @@ func (k *importing) checkTimes() error {
 		}
 		k.Zone = zone
 	}
-	k.Told.HeaderLine = sniff.FindHeader
+	k.Sniff.HeaderLine = sniff.FindHeader
 	if k.headerLine != "" {
 		n, err := strconv.Atoi(k.headerLine)
 		if err != nil || n < 0 {
 			return usagef("import: --header-line %s: give the number of a line, or 0 if none has names", k.headerLine)
 		}
-		k.Told.HeaderLine = n
+		k.Sniff.HeaderLine = n
 	}
 	return nil
 }
 
 func (k *importing) checkMarks() (err error) {
-	style := &k.Told.Style
+	style := &k.Sniff.Style
 	for _, m := range []struct {
 		flag, text string
 		into       *rune
-	}{{"delimiter", k.delimiter, &k.Told.Delimiter}, {"decimal", k.decimal, &style.Decimal}, {"thousands", k.thousands, &style.Thousands}} {
+	}{{"delimiter", k.delimiter, &k.Sniff.Delimiter}, {"decimal", k.decimal, &style.Decimal}, {"thousands", k.thousands, &style.Thousands}} {
 		if *m.into, err = parseMark(m.flag, m.text); err != nil {
 			return err
 		}
@@ -382,7 +382,7 @@ func outcome(r *importer.Result) string {
 	return strings.Join(parts, ", ")
 }
 
-// sayLeftOut tells of values and lines that are not stored.
+// sayLeftOut reports values and lines that are not stored.
 func (a *app) sayLeftOut(r *importer.Result) {
 	for i, l := range r.LeftOut {
 		if i == shown {
@@ -400,7 +400,7 @@ func (a *app) sayLeftOut(r *importer.Result) {
 	}
 }
 
-// sayWarnings tells of what is hardly what was meant.
+// sayWarnings reports what is probably not what was meant.
 func (a *app) sayWarnings(r *importer.Result) {
 	for _, c := range r.Columns[:min(len(r.Columns), shown)] {
 		if c.Marked > 0 {

@@ -253,7 +253,7 @@ func TestDevicesAreNotMixed(t *testing.T) {
 }
 
 // ^C ends an import that waits for a line that does not come, and what it leaves
-// behind is what it says.
+// is what it says.
 func TestInterruptedImport(t *testing.T) {
 	for _, lines := range []int{1, 2500} {
 		url := "bolt:" + filepath.Join(t.TempDir(), "s.db")

@@ -20,7 +20,7 @@ import (
 	"hotreader/deploy"
 )
 
-// beginning is what init is told.
+// beginning are the arguments of init.
 type beginning struct {
 	app                  *app
 	dir, name, hot, twin string

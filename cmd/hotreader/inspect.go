@@ -15,14 +15,14 @@ import (
 	"hotreader/store/all"
 )
 
-const inspectText = `Look at a few items of a table, container or collection that somebody else laid
-out, and say how to read it: the config_hot_reader.json of a project folder and
+const inspectText = `Look at a few items of a table, container or collection with an unknown
+layout, and say how to read it: the config_hot_reader.json of a project folder and
 the store URL, both with the layout; the properties with their kinds; what the
 layout has no place for; and the next command. All of it was tried: inspect reads
 the latest values with the layout before it prints them.
 
 It ignores the parameters of a layout in the URL. With --device it looks at that
-device's items, which tells more, above all where ids are a part of a key.
+device's items, which shows more, above all where ids are a part of a key.
 
 It needs more permissions than a reader. On DynamoDB your own credentials need
 dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query. It asks for some dozens

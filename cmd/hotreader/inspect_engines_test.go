@@ -44,7 +44,7 @@ func createShape(t *testing.T, table string, s *laidout.Shape) {
 	}
 }
 
-// A person who knows nothing of a table pastes what inspect prints, and has the latest
+// Without knowledge of a table, one pastes what inspect prints, and gets the latest
 // value.
 func TestInspectLeadsToLatest(t *testing.T) {
 	for _, v := range engine.DynamoDBEnv(t) {

@@ -13,8 +13,8 @@ import (
 	"hotreader/config"
 )
 
-// What a source knows of its devices is for hints and for the shell: where it cannot
-// tell, or not at once, there are none.
+// What a source knows of its devices is for hints and for the shell: if it does not
+// know them, or not at once, there are none.
 
 // mostKnown is how many devices are looked at, and knowing how long that may take.
 const (

@@ -32,10 +32,10 @@ It runs until ^C, or with --once until the doctor has spoken, and data is in
 memory only. What is left in .hotreader/local are the functions' programs, for
 the next time, and the last events.`
 
-// localDeploying is what deploy --target local is told beside the rest.
+// localDeploying are the arguments of deploy --target local beside the others.
 type localDeploying struct {
 	engines string // the folder of make engines; "" = .engines, here or beside the program's folder
-	device  string // whom the doctor asks about; "" = the first
+	device  string // of the doctor's queries; "" = the first
 	once    bool   // end after the doctor
 }
 
@@ -74,7 +74,7 @@ func (o *localDeploying) deploy(ctx context.Context, d *deployment) error {
 	}
 	report := a.diagnose(ctx, in)
 	if ctx.Err() != nil {
-		return nil // told to end: run says so
+		return nil // a signal ended it: run says so
 	}
 	if d.json {
 		err = a.printJSON(localAnswer{state, report})
@@ -129,7 +129,7 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	return p, target, err
 }
 
-// serveLocal waits for the end, and tells of each program that does not.
+// serveLocal waits for the end, and reports each program that ends before.
 func (a *app) serveLocal(ctx context.Context, p *config.Project, target *local.Target) error {
 	broken := 0
 	for {
@@ -137,7 +137,7 @@ func (a *app) serveLocal(ctx context.Context, p *config.Project, target *local.T
 		case err := <-target.Failures():
 			broken++
 			a.note("%s %s", a.talk.Bad("hotreader:"), err)
-			a.note("the others go on; `hotreader doctor --target local --project %s` tells what that breaks", inspector.Quoted(p.Dir))
+			a.note("the others go on; `hotreader doctor --target local --project %s` shows what that breaks", inspector.Quoted(p.Dir))
 		case <-ctx.Done():
 			if broken > 0 {
 				return fmt.Errorf("deploy: %s ended meanwhile", terminal.Plural(broken, "program", "programs"))
@@ -178,7 +178,7 @@ func (a *app) printRuns(s *local.State) error {
 	return t.End()
 }
 
-// sayLocal tells what to type.
+// sayLocal shows commands to type.
 func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device) {
 	w, me, s := a.stdout, invocation(), target.State()
 	shell := strings.Join(append(target.Shell(), ""), " ")
@@ -215,7 +215,7 @@ type localStatus struct {
 	State   *local.State `json:"state,omitempty"`
 }
 
-// statusLocal tells what runs on this machine.
+// statusLocal reports what runs on this machine.
 func (a *app) statusLocal(_ context.Context, d *deployment) error {
 	p, err := config.LoadProject(d.project)
 	if err != nil {

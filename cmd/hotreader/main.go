@@ -85,7 +85,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{stdin: stdin, stdout: stdout, stderr: stderr, data: terminal.NewPaint(stdout), talk: terminal.NewPaint(stderr), line: terminal.NewProgress(stderr), now: time.Now}
 }
 
-// note prints a line of talk.
+// note prints a line of diagnostics.
 func (a *app) note(format string, args ...any) {
 	a.line.Clear()
 	fmt.Fprintf(a.stderr, format+"\n", args...)
@@ -221,7 +221,7 @@ func thisBuild() build {
 	return buildOf(info)
 }
 
-// buildOf returns what info, which may be nil, tells.
+// buildOf returns what info, which may be nil, says.
 func buildOf(info *debug.BuildInfo) build {
 	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info == nil {

@@ -42,7 +42,7 @@ func writeManual(dir string) error {
 	return doc.GenManTree(root, &doc.GenManHeader{Title: "HOTREADER", Section: "1", Source: "hotreader", Manual: "hotreader"}, filepath.Join(dir, "man"))
 }
 
-// asMarkdown has the help of a command, and of those below it, taken as it stands: the
+// asMarkdown has the help of a command, and of those below it, taken as it is: the
 // generator reads it as Markdown.
 func asMarkdown(cmd *cobra.Command) {
 	cmd.DisableAutoGenTag = true

@@ -12,13 +12,13 @@ import (
 	"hotreader/mcpserver"
 )
 
-const mcpText = `Let an assistant read telemetry, through the Model Context Protocol on standard input
-and output. The tools are list_devices, describe_device, latest, history and stats. All
+const mcpText = `Let an assistant read telemetry, through the Model Context Protocol on stdin and
+stdout. The tools are list_devices, describe_device, latest, history and stats. All
 of them only read. An answer has at most about 2,000 tokens and says whether it is
 complete.
 
 The devices are those of the catalogue; without one, those of a mem: or bolt: store, or
-of the API. Where there is none of these, the assistant has to be told the devices and
+of the API. Where there is none of these, give the assistant the devices and
 properties. HOTREADER_DEVICES names the devices that it may read, as "pump-7,valve-*";
 all if it is not set.
 

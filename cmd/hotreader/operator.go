@@ -18,7 +18,7 @@ import (
 	"hotreader/deploy"
 )
 
-// operator is who runs an engine from the command line.
+// operator is the person who runs an Engine from the command line.
 type operator struct {
 	app      *app
 	engine   *deploy.Engine
@@ -28,7 +28,7 @@ type operator struct {
 	noCheck  bool
 }
 
-// Report prints what an engine does: a line for all that is done, and on a
+// Report prints what an Engine does: a line for all that is done, and on a
 // terminal a line that changes for what goes on.
 func (o *operator) Report(e deploy.Event) {
 	what := strings.TrimSpace(e.What + " " + terminal.Printable(e.Name))
@@ -146,7 +146,7 @@ func (o *operator) Check(ctx context.Context) error {
 	}
 }
 
-// verb is how an action is told: while it goes on, when it is done, and before a
+// verb is how an action is shown: while it goes on, when it is done, and before a
 // resource, as in a diff.
 type verb struct{ doing, done, mark string }
 

@@ -30,9 +30,9 @@ const formatsText = `Formats:
              value that a row does not have is null
   jsonl      one such item a line
   csv        RFC 4180; text that a spreadsheet would run as a formula is guarded
-  twinmaker  what AWS IoT TwinMaker is answered: one page a line`
+  twinmaker  the answer for AWS IoT TwinMaker: one page a line`
 
-// mostShown is how many rows a table on a terminal has unless it is told.
+// mostShown is how many rows a table on a terminal has without --limit.
 const mostShown = 1000
 
 func (a *app) query() *cobra.Command {
@@ -95,7 +95,7 @@ or before now, as -90m, -24h, -7d, -2w. Both ends belong to the range.
 	return cmd
 }
 
-// bound ends a table on a terminal, unless it is told how long it is to be.
+// bound ends a table on a terminal, unless --limit is set.
 func (k *asking) bound(cmd *cobra.Command, q *hotreader.Query) {
 	if k.format == "table" && terminal.Is(k.app.stdout) && !cmd.Flags().Changed("limit") {
 		k.most, q.Limit = mostShown, mostShown+1
@@ -170,10 +170,10 @@ func (k *asking) twinmaker(ctx context.Context, reader hotreader.Reader, q hotre
 	}
 	if q.Limit == 0 {
 		// Pages are megabytes, and come fast: on a busy machine the collector would
-		// fall behind by several. What lives is less than half of this.
+		// lag by several. What lives is less than half of this.
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(40 << 20))
 	}
-	page := make([]byte, 0, twinmaker.DefaultMaxBytes) // growing to that would leave as much behind again
+	page := make([]byte, 0, twinmaker.DefaultMaxBytes) // growing to that would leave as much garbage again
 	pages := 0
 	for {
 		var err error

@@ -54,7 +54,7 @@ while that is not known. Apply hot storage's cloud first.`,
 	return cmd
 }
 
-// mayRender refuses a folder that holds something else than what was rendered.
+// mayRender rejects a folder that holds something else than what was rendered.
 func mayRender(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

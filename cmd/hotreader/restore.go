@@ -21,7 +21,7 @@ import (
 	"hotreader/store/coldstore"
 )
 
-// restoring is what restore is told.
+// restoring are the arguments of restore.
 type restoring struct {
 	app                     *app
 	cold, archive, project  string

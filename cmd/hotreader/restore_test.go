@@ -23,7 +23,7 @@ import (
 	"hotreader/test/golden"
 )
 
-// glacier plays S3, whose emulators tell nothing of restores in their lists.
+// glacier plays S3, whose emulators have no restores in their lists.
 type glacier struct {
 	mu      sync.Mutex
 	objects map[string]*archivedObject

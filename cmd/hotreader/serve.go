@@ -35,8 +35,8 @@ import (
 
 const defaultListen = "127.0.0.1:8080"
 
-// drain is how long requests under way may go on when the server is told to
-// end: a little longer than the longest of them.
+// drain is how long requests under way may go on after a signal ends the
+// server: a little longer than the longest of them.
 const drain = 30 * time.Second
 
 // What is answered at once is bounded, so that memory is bounded, too. A
@@ -97,7 +97,7 @@ While it is rotated, give two: current,previous. The file is read again when a
 token is rejected, at most each five minutes. Without a token nothing is served.
 Make one with: openssl rand -hex 32
 
-HOTREADER_TRUST names other callers, beside or instead of who has the token, each with
+HOTREADER_TRUST names other callers, beside or instead of those with the token, each with
 its devices and its rate: token_secret is a file with its token, and issuer, audience
 and subject are those of a token that its cloud signs. HOTREADER_PAGE_KEY_SECRET is a
 file with the key of page tokens; with HOTREADER_TRUST alone one is made at the start,
@@ -256,7 +256,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return usagef("serve: --devices: %v", err)
 	}
 	logs := a.logger(level)
-	who, err := s.who(ctx)
+	own, err := s.identify(ctx)
 	if err != nil {
 		return err
 	}
@@ -264,9 +264,9 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = seen.Close(ctx) }() // what it could not deliver it has told
+	defer func() { _ = seen.Close(ctx) }() // it has logged what it could not deliver
 	s.metrics = cmp.Or(s.metrics, seen.Page())
-	parts := function.Parts{Who: who, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
+	parts := function.Parts{Identity: own, Cache: function.DefaultCache, Observer: seen, Program: "hotreader-serve"}
 	stores := &opened{ctx: ctx, wrap: seen.Store}
 	defer func() { _ = stores.Close() }() // they were read
 	parts.Local, parts.Objects = func() (hotreader.Source, error) { return stores.open(s.store) }, stores.open
@@ -286,7 +286,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	defer end()
 	a.note("listening on %s://%s", s.scheme(), listener.Addr())
 	a.warnOfReaders(s.tokenFile)
-	if who.Token == nil && os.Getenv("HOTREADER_PAGE_KEY_SECRET") == "" {
+	if own.Token == nil && os.Getenv("HOTREADER_PAGE_KEY_SECRET") == "" {
 		a.note("next_tokens are signed with a key that ends with this process; HOTREADER_PAGE_KEY_SECRET names a file with one that stays")
 	}
 	if metrics != nil {

@@ -35,7 +35,7 @@ func (t *twin) setting(name string) (string, bool) {
 	return text, ok
 }
 
-// place says where the rows of t are: behind the API of its connection or, where there
+// place says where the rows of t are: at the API of its connection or, if there
 // is none since all of it is on AWS, in its table.
 func (t *twin) place(ctx context.Context, s *serving) (err error) {
 	if t.L3 == config.AWS && t.L4 == config.AWS {
@@ -80,7 +80,7 @@ func (t *twin) ask(ctx context.Context, tier config.Tier) (string, error) {
 	return link.URL, err
 }
 
-// connection returns what the folder says of the way to t's rows.
+// connection returns what the folder says of the path to t's rows.
 func (t *twin) connection(id string) (link config.Connection, err error) {
 	all, err := config.OpenConnections(t.Dir)
 	if err != nil {

@@ -28,7 +28,7 @@ import (
 
 const oldToken, newToken = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 
-// A token file that has changed is read when a token is refused.
+// A token file that has changed is read when a token is rejected.
 func TestServedTokenIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "token")
@@ -55,7 +55,7 @@ func TestServedTokenIsReadAgain(t *testing.T) {
 	})
 }
 
-// Whoever reads the log may end before the server does.
+// The reader of the log may end before the server does.
 func TestServeOutlivesItsLogsReader(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

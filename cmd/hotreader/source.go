@@ -74,8 +74,8 @@ func tokenIn(file string) (text string, made time.Time, err error) {
 	return strings.TrimSpace(string(raw)), made, nil
 }
 
-// servedToken is tokenFrom for who checks it: a file is read again when a token was
-// refused.
+// servedToken is tokenFrom for a server, which checks tokens: it reads a file again after it
+// rejected one.
 func servedToken(ctx context.Context, file string) (*identity.Token, error) {
 	if file == "" {
 		return tokenFrom("")
@@ -87,22 +87,22 @@ func fetchFile(file string) identity.Fetch {
 	return func(context.Context) (string, time.Time, error) { return tokenIn(file) }
 }
 
-// who is who may ask the server.
-func (s *serving) who(ctx context.Context) (who function.Who, err error) {
+// identify returns the callers that the server accepts, and its token for a remote API.
+func (s *serving) identify(ctx context.Context) (own function.Identity, err error) {
 	f := &config.Function{PageKeySecret: os.Getenv("HOTREADER_PAGE_KEY_SECRET")}
 	if f.Trust, err = config.FileTrust(os.Getenv("HOTREADER_TRUST")); err != nil {
-		return who, err
+		return own, err
 	}
 	if s.tokenFile != "" || len(f.Trust) == 0 || s.remote != "" && s.twin == nil || strings.TrimSpace(os.Getenv(tokenVariable)) != "" {
 		if f.Token, err = servedToken(ctx, s.tokenFile); err != nil {
-			return who, err
+			return own, err
 		}
 	}
-	who, err = function.Identify(ctx, f, function.Ways{Secret: fetchFile})
-	if err == nil && who.PageKeys() == nil {
-		who.PageKey, err = identity.Static(config.NewToken().Reveal())
+	own, err = function.Identify(ctx, f, function.Secrets{Secret: fetchFile})
+	if err == nil && own.PageKeys() == nil {
+		own.PageKey, err = identity.Static(config.NewToken().Reveal())
 	}
-	return who, err
+	return own, err
 }
 
 // warnOfReaders says that others of this machine can read a file with a token.
@@ -222,7 +222,7 @@ func (s *source) far(stores *opened) (hotreader.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := function.Parts{Who: function.Who{Token: token}}.Remote(remote.Options{URL: s.remote})
+	src, err := function.Parts{Identity: function.Identity{Token: token}}.Remote(remote.Options{URL: s.remote})
 	if err != nil {
 		return nil, err
 	}

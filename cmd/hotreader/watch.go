@@ -10,8 +10,8 @@ import (
 	"hotreader/cmd/hotreader/internal/terminal"
 )
 
-// watch answers q again and again until ctx ends. What passes by itself, as an API
-// that is down for a while, is told and does not end it.
+// watch answers q again and again until ctx ends. It reports what passes by itself, as an API
+// that is down for a while, and goes on.
 func (k *asking) watch(ctx context.Context, q hotreader.Query, every time.Duration) error {
 	a := k.app
 	onTerminal := terminal.Is(a.stdout)

@@ -62,7 +62,7 @@ type Encoder struct {
 }
 
 // NewEncoder returns the Encoder of a query's properties. A property of the name
-// "time" is an error of CodeInvalid, for it could not be told from the row's.
+// "time" is an error of CodeInvalid, for it would be ambiguous with the row's.
 func NewEncoder(format Format, properties []string) (*Encoder, error) {
 	if slices.Contains(properties, TimeName) {
 		return nil, &hotreader.Error{Op: "encode", Code: hotreader.CodeInvalid,
@@ -197,7 +197,7 @@ func (e *Encoder) Write(w io.Writer, rows iter.Seq2[hotreader.Row, error], stats
 	buf := e.AppendHead(make([]byte, 0, flushAt+4096))
 	for row, rowErr := range rows {
 		if rowErr != nil {
-			_, _ = w.Write(buf) // the read's failure is the one to tell
+			_, _ = w.Write(buf) // the read's failure is the one to report
 			return n, rowErr
 		}
 		buf = e.AppendRow(buf, row, n == 0)

@@ -158,7 +158,7 @@ func (p *page) add(row *hotreader.Row) int {
 }
 
 // setHead makes head what each point at t has before its value's key. Rows come by
-// time: most are of the same minute as the one before, whose text then stands.
+// time: most are of the same minute as the one before, whose text then stays.
 func (p *page) setHead(t time.Time) {
 	const time = `{"time":"`
 	second := t.Unix() - p.minute

@@ -26,7 +26,7 @@ const (
 	maxInterval   = 100 * 366 * 24 * time.Hour
 )
 
-// Request is a request of TwinMaker, or of a caller that wants an answer in its format.
+// Request is a request of TwinMaker, or of a caller that asks for its format.
 type Request struct {
 	// Query says which rows. Its Limit is ignored; MaxResults takes its place.
 	Query hotreader.Query
@@ -168,7 +168,7 @@ func cause(err error) string {
 }
 
 // Said is what the caller of a function reads of an error, whatever its code: Text
-// speaks of TwinMaker's side, and nothing of storage.
+// speaks of TwinMaker alone, and nothing of storage.
 type Said struct {
 	Text string // a sentence without a full stop
 	Err  error  // the cause, for the log; nil = Text says it all

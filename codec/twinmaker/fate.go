@@ -35,7 +35,7 @@ func (p *page) account(req *Request, stats *hotreader.Stats) {
 	}
 }
 
-// accountStates tells of alarm statuses that TwinMaker's alarms do not have.
+// accountStates reports alarm statuses that TwinMaker's alarms do not have.
 func (p *page) accountStates(names []Name, stats *hotreader.Stats) {
 	i := slices.IndexFunc(names, func(n Name) bool { return n.Property == component.AlarmStatus })
 	if i < 0 {
@@ -82,7 +82,7 @@ func (r *Responder) ended(req *Request, fates []fate, stats *hotreader.Stats) er
 }
 
 // nothingLeft returns the error of a query that ends with this page and has no value
-// although values were left out. Where the answer tells what was, that is so of all
+// although values were left out. If the answer says what was, that holds for all
 // properties together; else of each.
 func nothingLeft(names []string, fates []fate, stats *hotreader.Stats, told bool) error {
 	var lost []string

@@ -20,8 +20,8 @@ const aheadShare = maxSideBySide / 2
 // minPoint is less than the bytes of any point.
 const minPoint = len(`{"time":"2006-01-02T15:04:05.000Z","value":{"longValue":0}},`)
 
-// fleetPage is a page of a Fleet's rows, device by device. Devices are read side by
-// side, as far as each may fit into the page, and taken in the catalogue's order. One
+// fleetPage is a page of a Fleet's rows, device by device. Devices are read
+// concurrently, as far as each may fit into the page, and taken in the catalogue's order. One
 // that turns out not to fit is read once more, with what is left of the page.
 //
 // A device's property comes once on a page. It has an empty series if no row of the
@@ -46,7 +46,7 @@ type fleetPage struct {
 	next  []string // devices to be read after those
 	after string   // the last one that the catalogue was asked for
 	ended bool     // there are none after it
-	wide  int      // how many are read side by side
+	wide  int      // how many are read concurrently
 }
 
 // part is a device's part of a page.

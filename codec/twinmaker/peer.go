@@ -21,7 +21,7 @@ type PeerAnswer struct {
 }
 
 // ParseHistoryAnswer reads an older peer's answer to q. Rows come ascending by time,
-// one per instant; of two points at one instant the later in the answer stands.
+// one per instant; of two points at one instant the later in the answer wins.
 //
 // It accepts keys in any letter case (DoubleValue), numbers as text and, if time is
 // absent, timestamp in epoch seconds. Text that is not a number (NaN) is no point, and
@@ -249,8 +249,8 @@ const (
 	maxDetail   = 1000
 )
 
-// readWarnings reads a peer's warnings, but for those of properties that nobody
-// asked for.
+// readWarnings reads a peer's warnings, but for those of properties that the query
+// does not select.
 func readWarnings(raw json.RawMessage, q *hotreader.Query) ([]hotreader.Warning, error) {
 	var all []hotreader.Warning
 	if !isNull(raw) && json.Unmarshal(raw, &all) != nil || len(all) > maxWarnings {

@@ -25,7 +25,7 @@ import (
 	"hotreader/wire"
 )
 
-// maxSkew is how far clocks may be apart: AWS refuses signatures beyond it.
+// maxSkew is how far clocks may be apart: AWS rejects signatures beyond it.
 const maxSkew = 5 * time.Minute
 
 // reached asks for the API's description, and reports whether a Hot Reader API
@@ -62,8 +62,8 @@ func (e *examination) reached(ctx context.Context, part Part, cloud config.Cloud
 	return e.add(c)
 }
 
-// closed checks that nobody gets in without the token, and reports whether what
-// answers is a Hot Reader API.
+// closed checks that requests without the token are rejected, and reports whether a
+// Hot Reader API answers.
 func (e *examination) closed(ctx context.Context, part Part, cloud config.Cloud, base string, a ask) bool {
 	c := Check{Part: part, Cloud: cloud, Name: "closed to strangers", Verdict: OK, Says: "401 without a token and with a wrong one"}
 	wrong := make([]byte, 32)
@@ -81,7 +81,7 @@ func (e *examination) closed(ctx context.Context, part Part, cloud config.Cloud,
 		case r.ok() && e.speaks(r):
 			return e.add(c.fails("it answers "+how+": everybody can read hot storage", "take it off the network now; then "+e.deployOnly(cloud)))
 		case r.status == http.StatusTooManyRequests:
-			return e.add(c.warns("it is asked too often to tell", "try again in a minute"))
+			return e.add(c.warns("it gets too many requests to find out", "try again in a minute"))
 		default:
 			return e.add(c.fails(fmt.Sprintf("%s it must answer 401, and it is no Hot Reader API that answers: %s", how, r.describe()), e.foreign(r, cloud)))
 		}
@@ -176,7 +176,7 @@ func values(raw json.RawMessage) (n int, ok bool) {
 // examineAPI examines the API in hot storage's cloud, and its hot storage.
 func (e *examination) examineAPI(ctx context.Context, linked bool) {
 	cloud := e.in.Topology.L3
-	e.in.Asking(hop(API, cloud))
+	e.in.Asking(componentOf(API, cloud))
 	at := e.url(cloud)
 	if at == "" {
 		e.add(Check{Part: API, Cloud: cloud, Name: "reached", Verdict: Skipped, Says: "its URL is not known"})
@@ -291,7 +291,7 @@ func (e *examination) failed(door, behind Check, f failure) standing {
 	case hotreader.CodeForbidden:
 		says = "the function is not allowed to query " + e.store()
 		remedy = e.deployOnly(cloud) + " gives it the permission back"
-	case hotreader.CodeStore: // an API says it, too, where its own identity is refused
+	case hotreader.CodeStore: // an API says it, too, if the store rejects its identity
 		remedy = log + "; if it names a permission, " + e.deployOnly(cloud) + " gives it back"
 	case hotreader.CodeThrottled, hotreader.CodeOverloaded:
 		remedy = "try again in a minute; if it stays so, give it more capacity"
@@ -413,13 +413,13 @@ func timedOut(err error) bool {
 // no hot storage.
 func (e *examination) stuck() (says, remedy string) {
 	return fmt.Sprintf("no answer within %s, from a function that answers at once where it does not ask %s: that hangs, or needs longer", e.in.Timeout, e.store()),
-		"look at the state of " + e.store() + "; a longer --timeout tells slow from stuck"
+		"look at the state of " + e.store() + "; a longer --timeout shows whether it is slow or stuck"
 }
 
 // unreached says why a request found no answer, and what to do.
 func (e *examination) unreached(err error, cloud config.Cloud) (says, remedy string) {
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // the address is told elsewhere
+		err = u.Err // another line has the address
 	}
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)

@@ -31,7 +31,7 @@ type Input struct {
 	Link *Link
 
 	// Deployed is what each cloud's deployment says of itself. A cloud that is
-	// not in it is examined as far as the names and the credentials file tell
+	// not in it is examined as far as the names and the credentials file say
 	// where it is.
 	Deployed map[config.Cloud]Deployed
 
@@ -48,7 +48,7 @@ type Input struct {
 	Target string
 }
 
-// Device is whom queries are about.
+// Device is the device of the queries.
 type Device struct {
 	ID         string
 	Properties []string         // at least one
@@ -163,10 +163,10 @@ type Check struct {
 	Behind  string        `json:"behind,omitempty"` // the component to blame, where it is another one
 }
 
-// Hop names where the check was made, as "API on aws".
-func (c *Check) Hop() string { return hop(c.Part, c.Cloud) }
+// Component names where the check was made, as "API on aws".
+func (c *Check) Component() string { return componentOf(c.Part, c.Cloud) }
 
-func hop(p Part, c config.Cloud) string {
+func componentOf(p Part, c config.Cloud) string {
 	if c == "" {
 		return string(p)
 	}
@@ -188,7 +188,7 @@ type Report struct {
 type standing int
 
 const (
-	unasked   standing = iota // there is none, or nobody knows where
+	unasked   standing = iota // there is none, or its address is unknown
 	sound                     // it answers with what hot storage holds
 	hollow                    // it is well, and there may be no more to hot storage than that it is empty
 	ill                       // it is not reached, or what answers is not it
@@ -203,13 +203,13 @@ type examination struct {
 	report Report
 
 	api     standing
-	refused int  // which check says that the API refuses the token
+	refused int  // the check which says that the API rejects the token
 	held    int  // values that hot storage answered with, directly
 	warned  bool // that there is no data
 
-	apiBehind time.Duration // the API's clock, behind this machine's
+	apiBehind time.Duration // how much the API's clock is slow against this machine's
 	apiDated  bool          // that is known
-	misproven string        // the hop that keeps the functions from proving who they are; "" = none
+	misproven string        // the component that keeps the functions from proving themselves; "" = none
 }
 
 // Run examines the link, component by component. It ends early if ctx does; what it has
@@ -248,7 +248,7 @@ func Run(ctx context.Context, in Input) Report {
 			continue
 		}
 		e.report.OK = false
-		if at := c.Hop(); c.Behind == "" && !slices.Contains(e.report.Broken, at) {
+		if at := c.Component(); c.Behind == "" && !slices.Contains(e.report.Broken, at) {
 			e.report.Broken = append(e.report.Broken, at)
 		}
 	}
@@ -289,9 +289,9 @@ func (e *examination) command(format string, args ...any) string {
 	return "hotreader " + fmt.Sprintf(format, args...) + " --project " + cmp.Or(e.in.Project, ".") + e.in.Target
 }
 
-// deployOnly is the command that makes one cloud's side as it should be.
+// deployOnly is the command that deploys one cloud as it should be.
 func (e *examination) deployOnly(c config.Cloud) string {
-	if e.in.Target != "" { // all sides are one there
+	if e.in.Target != "" { // there is one deployment there
 		return e.command("deploy")
 	}
 	return e.command("deploy --only %s", c)
@@ -331,7 +331,7 @@ func (e *examination) connectionURL(l *Link) Check {
 		return c.fails("it has no URL", e.deployOnly(l3))
 	case deployed != "" && base(l.URL) != base(deployed):
 		return c.fails(fmt.Sprintf("it says %s, but what was deployed is at %s", l.URL, deployed),
-			e.deployOnly(l3)+", then the twin's side, which has the URL in its environment")
+			e.deployOnly(l3)+", then the twin's cloud, which has the URL in its environment")
 	}
 	return c
 }
@@ -362,7 +362,7 @@ func (e *examination) tokenAge(l *Link) Check {
 }
 
 // endRotation says how the rotation ends that rotate has begun. A team that owns
-// one side alone cannot just run it again.
+// one cloud alone cannot just run it again.
 func (e *examination) endRotation(rotate string) string {
 	l3, l4 := e.in.Topology.L3, e.in.Topology.L4
 	_, ours3 := e.in.Deployed[l3]
@@ -373,7 +373,7 @@ func (e *examination) endRotation(rotate string) string {
 	case ours3:
 		return "hand the new entry over, and once the twin's team has deployed with it: " + rotate + " --finish --only " + string(l3)
 	}
-	return e.deployOnly(l4) + " has the twin's side send the new one; then hot storage's team ends the rotation with token rotate --finish"
+	return e.deployOnly(l4) + " makes the twin's cloud send the new one; then hot storage's team ends the rotation with token rotate --finish"
 }
 
 // base is the URL of an API without its read route.
@@ -381,7 +381,7 @@ func base(text string) string {
 	return strings.TrimRight(strings.TrimSuffix(strings.TrimRight(text, "/"), "/read"), "/")
 }
 
-// url is where a cloud's HTTP door is, "" if nobody knows.
+// url is a cloud's HTTP address, "" if unknown.
 func (e *examination) url(c config.Cloud) string {
 	if d := e.in.Deployed[c]; d.URL != "" {
 		return base(d.URL)

@@ -144,7 +144,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	} else {
 		if l.reader == nil {
 			f := &config.Function{Role: config.API, L3: l.l3, L4: l.l4, Remote: l.l3 != l.l4, RemoteURL: readerURL}
-			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Who: function.Who{Token: token(t, l.readerToken)}, Program: "test"}.API(f, httpapi.Options{})
+			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Identity: function.Identity{Token: token(t, l.readerToken)}, Program: "test"}.API(f, httpapi.Options{})
 			l.reader = must(t, h, err)
 		}
 		d.URL = server(t, l.reader)
@@ -216,8 +216,8 @@ func page(status int, kind, text string) http.Handler {
 
 var nginx = page(200, "text/html", "<!DOCTYPE html><html><head><title>Welcome to nginx!</title></head></html>")
 
-// Each component is broken in each way that is known, and the doctor must name it.
-func TestDoctorNamesTheBrokenHop(t *testing.T) {
+// Each component is broken in each known manner, and the doctor must name it.
+func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 	const aws, azure, gcp = config.AWS, config.Azure, config.GCP
 	open := func(l *link, t *testing.T) { // the token is not looked at
 		h, err := httpapi.New(httpapi.Options{Source: l.store, Token: token(t, right)})
@@ -306,7 +306,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "store frozen", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on azure"}, says: "table factory-hot-iot-data: that hangs, or needs longer"},
 		{name: "store frozen, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on azure"}, says: "a longer --timeout"},
 		{name: "store frozen, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"hot storage on gcp"}, says: "that hangs"},
-		{name: "store frozen, on one cloud", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"reader on aws"}, says: "it cannot be told whether the reader hangs or waits for table factory-hot-iot-data"},
+		{name: "store frozen, on one cloud", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = frozen{} }, told: hasty, broken: []string{"reader on aws"}, says: "it is unknown whether the reader hangs or waits for table factory-hot-iot-data"},
 		{name: "the way to the API frozen", l4: gcp, l3: azure, breaking: func(l *link, t *testing.T) {
 			l.readerURL = server(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the caller has gone
@@ -347,7 +347,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 		{name: "reader not deployed", l4: gcp, l3: azure, told: func(in *doctor.Input) { delete(in.Deployed, gcp) }, broken: []string{"reader on gcp"}, says: "deploy --only gcp"},
 		{name: "garbage instead of the reader", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.reader = nginx }, broken: []string{"reader on gcp"}, says: "Welcome to nginx!"},
 
-		{name: "two hops", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiURL = closed() }, told: func(in *doctor.Input) {
+		{name: "two components", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.apiURL = closed() }, told: func(in *doctor.Input) {
 			in.Deployed[gcp] = doctor.Deployed{URL: closed()}
 		}, broken: []string{"API on azure", "reader on gcp"}},
 	} {
@@ -375,10 +375,10 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 			}
 			for _, check := range r.Checks {
 				if check.Verdict == doctor.Failed && check.Remedy == "" && check.Behind == "" {
-					t.Errorf("%s, %s: no remedy", check.Hop(), check.Name)
+					t.Errorf("%s, %s: no remedy", check.Component(), check.Name)
 				}
 				if check.Verdict == doctor.Warning && c.says == "" {
-					t.Errorf("%s, %s: %s", check.Hop(), check.Name, check.Says)
+					t.Errorf("%s, %s: %s", check.Component(), check.Name, check.Says)
 				}
 			}
 		})
@@ -395,13 +395,13 @@ func (hello) Invoke(context.Context, []byte) ([]byte, error) {
 func lines(r doctor.Report) string {
 	var b strings.Builder
 	for _, c := range r.Checks {
-		fmt.Fprintf(&b, "%s %s: %s: %s (%s) %s\n", c.Verdict, c.Hop(), c.Name, c.Says, c.Behind, c.Remedy)
+		fmt.Fprintf(&b, "%s %s: %s: %s (%s) %s\n", c.Verdict, c.Component(), c.Name, c.Says, c.Behind, c.Remedy)
 	}
 	return b.String()
 }
 
 // Every component is asked in a link that is well, with data in every answer.
-func TestDoctorAsksEveryHop(t *testing.T) {
+func TestDoctorAsksEveryComponent(t *testing.T) {
 	for _, c := range []struct {
 		l4, l3 config.Cloud
 		want   string
@@ -417,7 +417,7 @@ func TestDoctorAsksEveryHop(t *testing.T) {
 		r := (&link{l3: c.l3, l4: c.l4, store: filled(t), apiToken: right, readerToken: right}).run(t, nil)
 		var got []string
 		for _, check := range r.Checks {
-			got = append(got, check.Hop()+": "+check.Name)
+			got = append(got, check.Component()+": "+check.Name)
 			if check.Verdict != doctor.OK {
 				t.Errorf("%s of %s: %s: %s", c.l4, c.l3, check.Name, check.Says)
 			}
@@ -468,7 +468,7 @@ func TestDoctorAsksASharedType(t *testing.T) {
 	}
 }
 
-// The certificate of a server that nobody knows.
+// A certificate of an unknown server.
 func TestDoctorNamesACertificate(t *testing.T) {
 	s := httptest.NewTLSServer(http.NotFoundHandler())
 	defer s.Close()

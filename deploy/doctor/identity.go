@@ -15,10 +15,10 @@ import (
 	"hotreader/identity"
 )
 
-// mostSkew is how far the clocks of who signs a token and who takes it may be apart.
+// mostSkew is how far the clocks of a token's issuer and of the API may be apart.
 const mostSkew = time.Minute
 
-// federated reports whether the twin's functions prove who they are with what their own
+// federated reports whether the twin's functions prove themselves with tokens that their own
 // cloud signs.
 func (e *examination) federated() bool {
 	return slices.ContainsFunc(e.in.Topology.Sides, func(s topology.Side) bool { return s.Signs })
@@ -36,7 +36,7 @@ func (e *examination) examineIdentity(ctx context.Context) {
 	if !e.federated() || e.in.Link == nil {
 		return
 	}
-	e.in.Asking(hop(Identity, e.in.Topology.L4))
+	e.in.Asking(componentOf(Identity, e.in.Topology.L4))
 	all := []Check{e.identityWritten(), e.identityEnabled(ctx), e.issuerAnswers(ctx), e.subjectMade()}
 	for _, s := range e.in.Topology.Sides {
 		if trust := e.in.Deployed[s.Cloud].Trust; s.Trusts && trust != "" && e.in.Link.Subject != "" {
@@ -48,7 +48,7 @@ func (e *examination) examineIdentity(ctx context.Context) {
 			continue
 		}
 		if !e.add(c) && e.misproven == "" {
-			e.misproven = c.Hop()
+			e.misproven = c.Component()
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (e *examination) issuerAnswers(ctx context.Context) Check {
 	switch {
 	case err != nil:
 		says, _ := e.unreached(err, e.in.Topology.L4)
-		return c.fails(issuer+": "+says, "the API asks it for the keys of tokens; look at who runs it")
+		return c.fails(issuer+": "+says, "the API asks it for the keys of tokens; ask its operator")
 	case !r.ok() || json.Unmarshal(r.body, &document) != nil || document.Keys == "":
 		return c.fails(issuer+" says no keys: "+r.describe(), "the issuer is wrong, or federation is not enabled: "+e.command("deploy"))
 	case document.Issuer != issuer:
@@ -113,12 +113,12 @@ func (e *examination) issuerAnswers(ctx context.Context) Check {
 	at, err := http.ParseTime(r.header.Get("Date"))
 	skew := at.Sub(e.in.Now().Add(-e.apiBehind))
 	if err == nil && e.apiDated && skew.Abs() > mostSkew {
-		return c.fails(fmt.Sprintf("its clock and the API's are %s apart; a token is refused beyond %s", skew.Abs().Round(time.Second), mostSkew), "set the clock of the machine that is wrong")
+		return c.fails(fmt.Sprintf("its clock and the API's are %s apart; a token is rejected beyond %s", skew.Abs().Round(time.Second), mostSkew), "set the clock of the machine that is wrong")
 	}
 	return c
 }
 
-// subjectMade compares who the functions are with who is written down.
+// subjectMade compares the functions' subject with the one that is written down.
 func (e *examination) subjectMade() Check {
 	made := e.in.Deployed[e.in.Topology.L4].Subject
 	if made == "" || e.in.Link.Subject == "" {
@@ -131,7 +131,7 @@ func (e *examination) subjectMade() Check {
 	return c
 }
 
-// trusted compares whom the API on cloud takes with who the functions are.
+// trusted compares the callers that the API on cloud accepts with the functions' identity.
 func (e *examination) trusted(cloud config.Cloud, trust string) Check {
 	c, l := Check{Part: API, Cloud: cloud, Name: "takes the twin's identity", Verdict: OK}, e.in.Link
 	all, err := config.ReadTrust(trust, func(string) string { return "" })
@@ -156,12 +156,12 @@ func (e *examination) trusted(cloud config.Cloud, trust string) Check {
 	return c
 }
 
-// unproven says why an API refuses the readers, or why they have nothing to show it.
+// unproven says why an API rejects the readers, or why they have no token.
 func (e *examination) unproven(c Check, f failure) Check {
 	l4 := e.in.Topology.L4
 	what := "the API does not take what " + string(l4) + " signs for the reader, or it signs nothing: "
 	if f.code == hotreader.CodeStore {
-		what = "hot storage behind the API fails, or " + string(l4) + " signs nothing for the reader: "
+		what = "the API's hot storage fails, or " + string(l4) + " signs nothing for the reader: "
 	}
 	c = c.fails(what+f.said,
 		"its audience, its subject and its permission are the deployment's: "+e.command("deploy")+"; "+f.log("its"))

@@ -96,7 +96,7 @@ func TestDoctorNamesTheBrokenIdentity(t *testing.T) {
 				}
 			}
 			f := &config.Function{Role: config.API, L3: l.l3, L4: l.l4, Remote: true, RemoteURL: l.apiURL}
-			reader, err := function.Parts{Who: function.Who{Token: token(t, right), Credential: identity.NewSigned(c.fetch)}, Program: "test"}.API(f, httpapi.Options{})
+			reader, err := function.Parts{Identity: function.Identity{Token: token(t, right), Credential: identity.NewSigned(c.fetch)}, Program: "test"}.API(f, httpapi.Options{})
 			l.reader = must(t, reader, err)
 			report := l.run(t, func(in *doctor.Input) {
 				in.Link.Issuer, in.Link.Audience, in.Link.Subject = good.Issuer, good.Audience, good.Subject
@@ -110,7 +110,7 @@ func TestDoctorNamesTheBrokenIdentity(t *testing.T) {
 			var said strings.Builder
 			proven := false
 			for _, check := range report.Checks {
-				fmt.Fprintln(&said, check.Verdict, check.Hop(), check.Name, check.Says, check.Remedy, check.Behind)
+				fmt.Fprintln(&said, check.Verdict, check.Component(), check.Name, check.Says, check.Remedy, check.Behind)
 				proven = proven || check.Verdict == doctor.OK && check.Part == doctor.Reader && strings.HasPrefix(check.Name, "history")
 			}
 			if !slices.Equal(report.Broken, append([]string{}, c.broken...)) || !strings.Contains(said.String(), c.says) || proven != report.OK && len(c.broken) == 0 {

@@ -48,7 +48,7 @@ var codes = map[string]hotreader.Code{
 
 // examineFunctions examines the readers on AWS as TwinMaker calls them.
 func (e *examination) examineFunctions(ctx context.Context) {
-	e.in.Asking(hop(Reader, config.AWS))
+	e.in.Asking(componentOf(Reader, config.AWS))
 	client, err := e.lambda(ctx)
 	if err != nil {
 		e.add(Check{Part: Reader, Cloud: config.AWS, Name: "reached"}.fails(err.Error(), "give this machine AWS credentials and a region, as for the AWS command line"))
@@ -80,7 +80,7 @@ type question struct {
 
 func (e *examination) lambda(ctx context.Context) (*lambda.Client, error) {
 	d := e.in.Deployed[config.AWS]
-	if d.LambdaURL != "" { // of this machine, where nobody asks who signs
+	if d.LambdaURL != "" { // of this machine, where no signature is checked
 		local := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 		})
@@ -268,7 +268,7 @@ func (e *examination) uninvoked(err error, name string) (says, remedy string) {
 	return "AWS Lambda is not reached: " + says, remedy
 }
 
-// functionError adds what a function's own failure tells, and of whom.
+// functionError adds what a function's own failure says, and about which component.
 func (e *examination) functionError(c Check, name string, payload []byte) {
 	var f struct{ ErrorType, ErrorMessage string }
 	if json.Unmarshal(payload, &f) != nil || f.ErrorType == "" && f.ErrorMessage == "" {

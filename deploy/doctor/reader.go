@@ -14,7 +14,7 @@ import (
 // ask by HTTP.
 func (e *examination) examineReader(ctx context.Context, linked bool) {
 	t := e.in.Topology
-	e.in.Asking(hop(Reader, t.L4))
+	e.in.Asking(componentOf(Reader, t.L4))
 	at := e.url(t.L4)
 	if at == "" {
 		e.add(Check{Part: Reader, Cloud: t.L4, Name: "reached"}.fails("its URL is not known: it is not deployed yet", e.deployOnly(t.L4)))
@@ -29,7 +29,7 @@ func (e *examination) examineReader(ctx context.Context, linked bool) {
 	token := e.in.Link.Token.Current()
 	if e.api == ill {
 		e.add(Check{Part: Reader, Cloud: t.L4, Name: "latest values of " + e.in.Device.ID, Verdict: Skipped,
-			Says: "what it asks is broken", Behind: hop(API, t.L3)})
+			Says: "what it asks is broken", Behind: componentOf(API, t.L3)})
 		return
 	}
 	r, err := e.send(ctx, at, latest, token)
@@ -69,7 +69,7 @@ func (e *examination) forwarded(r *reply, err error) bool {
 			break
 		}
 		if e.api == refusing { // it takes the file's token at its own door, so the odd one out is the API
-			c.Says = "from an API that refuses the same token here"
+			c.Says = "from an API that rejects the same token here"
 		}
 		if n == 0 {
 			c = e.nothing(c)
@@ -94,20 +94,20 @@ func (e *examination) forwarded(r *reply, err error) bool {
 	return e.add(c)
 }
 
-// silent says that a reader's query got no answer in time. Where hot storage is known
-// to hang, it is to blame; else nobody can tell from here.
+// silent says that a reader's query got no answer in time. If hot storage is known
+// to hang, it is to blame; else the cause is unknown from here.
 func (e *examination) silent(c Check) Check {
 	l3, what := e.in.Topology.L3, e.store()
 	if e.api == storeless {
 		c = c.fails(fmt.Sprintf("no answer within %s", e.in.Timeout), "")
-		c.Behind = hop(Store, l3)
+		c.Behind = componentOf(Store, l3)
 		return c
 	}
 	if e.in.Topology.L4 != l3 {
 		what = "the API on " + string(l3)
 	}
-	return c.fails(fmt.Sprintf("no answer within %s; from here it cannot be told whether the reader hangs or waits for %s", e.in.Timeout, what),
-		"look at its log; a longer --timeout tells slow from stuck")
+	return c.fails(fmt.Sprintf("no answer within %s; from here it is unknown whether the reader hangs or waits for %s", e.in.Timeout, what),
+		"look at its log; a longer --timeout shows whether it is slow or stuck")
 }
 
 // nothing says that a reader's latest values are empty, which is wrong if hot
@@ -121,17 +121,17 @@ func (e *examination) nothing(c Check) Check {
 }
 
 // blameFile makes the credentials file responsible for the token that the API
-// refuses.
+// rejects.
 func (e *examination) blameFile() string {
 	if c := &e.report.Checks[e.refused]; e.api == refusing {
-		c.Behind = hop(Connection, "")
+		c.Behind = componentOf(Connection, "")
 		e.add(Check{Part: Connection, Name: "token"}.fails("it is not the one that the deployed functions have",
-			"the file was changed or is an old copy: bring the right one back, or "+e.command("deploy")+" gives both sides this one"))
+			"the file was changed or is an old copy: bring the right one back, or "+e.command("deploy")+" gives both clouds this one"))
 	}
-	return hop(Connection, "")
+	return componentOf(Connection, "")
 }
 
-// blame says who is at fault where a reader fails that asks another cloud's API:
+// blame names the component at fault when a reader fails that asks another cloud's API:
 // what was seen of the API from here decides.
 func (e *examination) blame(c Check, f failure) Check {
 	t := e.in.Topology
@@ -140,10 +140,10 @@ func (e *examination) blame(c Check, f failure) Check {
 	case e.api == hollow && f.code == hotreader.CodeNotFound:
 		return e.hollow(c)
 	case e.api == ill, e.api == refusing && f.code == hotreader.CodeUnauthenticated:
-		c.Behind = hop(API, t.L3)
+		c.Behind = componentOf(API, t.L3)
 		return c
 	case e.api == storeless:
-		c.Behind = hop(Store, t.L3)
+		c.Behind = componentOf(Store, t.L3)
 		return c
 	}
 	log := f.log("its")

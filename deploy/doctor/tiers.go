@@ -30,7 +30,7 @@ func (e *examination) examineTiers(ctx context.Context, linked bool) {
 
 func (e *examination) tier(ctx context.Context, l topology.Link, name, layer string) Check {
 	c := Check{Part: API, Cloud: l.Cloud, Name: "reads " + name, Verdict: OK}
-	e.in.Asking(hop(API, l.Cloud))
+	e.in.Asking(componentOf(API, l.Cloud))
 	at := e.url(l.Cloud)
 	if at == "" {
 		c.Verdict, c.Says = Skipped, "its URL is not known"

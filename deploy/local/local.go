@@ -4,7 +4,7 @@
 // topology gives them; what the clouds put before them (Lambda and API Gateway,
 // the Azure Functions host) is played by small stand-ins. So what is proven here
 // is the wiring: names, routes, tokens, formats. What is not: permissions,
-// networks, limits and the clouds' own ways.
+// networks, limits and the clouds' own behaviour.
 //
 // Everything ends with the process that started it, and data is in memory only.
 package local
@@ -44,7 +44,7 @@ type Options struct {
 	// the topology says: another log level, or a fault, to see what comes of it.
 	Env map[config.Role]map[string]string
 
-	Began func(what string) // told before each step, for a progress line; nil = nobody is
+	Began func(what string) // called before each step, for a progress line; may be nil
 }
 
 // Target is a project that runs on this machine. Close ends it.
@@ -65,7 +65,7 @@ type Target struct {
 
 // Start starts all of it, hot storage's cloud first, and returns when every
 // program is ready. Whatever fails, nothing is left running. Errors that
-// somebody can correct are of CodeConfig.
+// the user can correct are of CodeConfig.
 func Start(ctx context.Context, o Options) (_ *Target, err error) {
 	if o.Began == nil {
 		o.Began = func(string) {}
@@ -251,7 +251,7 @@ func (t *Target) env(s topology.Side, f topology.Function) map[string]string {
 	return env
 }
 
-// tier is the folder that stands for a lower tier's bucket.
+// tier is the folder that replaces a lower tier's bucket.
 func (t *Target) tier(tier config.Tier) string { return filepath.Join(t.dir, tier.Name) }
 
 // pairs writes an environment as programs are given it; later ones win.
@@ -416,7 +416,7 @@ func (t *Target) writeEvents() error {
 // a component type.
 const FleetEvent = "component-type"
 
-// State tells what runs.
+// State returns what runs.
 func (t *Target) State() State { return t.state }
 
 // Shell returns the variables, as NAME=value, with which the command reaches hot
@@ -426,7 +426,7 @@ func (t *Target) Shell() []string { return t.hot.shell }
 // Dir returns the target's folder, which holds its credentials file.
 func (t *Target) Dir() string { return t.dir }
 
-// Failures tells of each program that has ended without being told to, with what
+// Failures returns a line for each program that has ended by itself, with what
 // it wrote last. The others go on.
 func (t *Target) Failures() <-chan error { return t.failures }
 

@@ -24,7 +24,7 @@ import (
 	"hotreader/deploy/topology"
 )
 
-// What a child wrote last is told when it ends.
+// What a child wrote last is reported when it ends.
 func TestChildTellsHowItEnded(t *testing.T) {
 	c, err := run("the child", t.TempDir(), []string{"SAID=over"}, "/bin/sh", "-c", `for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo line $i; done; echo "$SAID" >&2; exit 3`)
 	if err != nil {
@@ -82,7 +82,7 @@ func TestChildHasItsOwnEnvironment(t *testing.T) {
 	}
 }
 
-// Stopping a child stops what it has started, also what does not want to.
+// Stopping a child stops what it has started, also what ignores signals.
 func TestChildStopsWhole(t *testing.T) {
 	c, err := run("stubborn", t.TempDir(), nil, "/bin/sh", "-c", `sleep 100 & (trap "" TERM; sleep 101) & echo ready; wait`)
 	if err != nil {
@@ -218,7 +218,7 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-// All that is missing is told before anything is started or written.
+// All that is missing is reported before anything is started or written.
 func TestStartTellsAllThatIsMissing(t *testing.T) {
 	p := &config.Project{Dir: t.TempDir(), Twin: "t", L3: config.AWS, L4: config.Azure}
 	top, err := topology.New(p)

@@ -26,7 +26,7 @@ const (
 	lockFile  = "lock" // held by the process that serves
 )
 
-// State is what runs, as the state file tells it. It holds no secret.
+// State is what runs, as the state file has it. It holds no secret.
 type State struct {
 	Twin    string            `json:"twin"`
 	PID     int               `json:"pid"` // of the process that serves
@@ -43,7 +43,7 @@ type StoreState struct {
 	URL   string       `json:"url"` // a store URL for the command
 }
 
-// Served is what one cloud's side offers.
+// Served is what one cloud offers.
 type Served struct {
 	URL       string                 `json:"url,omitempty"`        // the API, or the readers
 	LambdaURL string                 `json:"lambda_url,omitempty"` // where functions are invoked
@@ -77,7 +77,7 @@ func Read(project string) (s *State, serving bool, err error) {
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, false, configError("%s cannot be read: %w; end what runs and deploy again", name, err)
 	}
-	if s.PID < 1 { // told to end, that would be a whole group of processes, or all
+	if s.PID < 1 { // a signal to it would end a whole group of processes, or all
 		return nil, false, configError("%s names process %d as the one that serves; remove it, and end what runs with ^C", name, s.PID)
 	}
 	release, err := takeLock(Dir(project))

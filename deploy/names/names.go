@@ -51,8 +51,8 @@ func endsInHash(s string) bool {
 // digits; every name begins with a letter.
 type rule struct {
 	max    int
-	dash   bool     // - is allowed, and stands between the parts of a name
-	upper  bool     // so are capital letters, and they tell names apart
+	dash   bool     // - is allowed, and separates the parts of a name
+	upper  bool     // so are capital letters, and letter case counts
 	under  bool     // so is _
 	others string   // so are these
 	twice  bool     // and - beside another, or at the end of a part
@@ -135,7 +135,7 @@ func (r rule) hashed(stem, suffix string, keys ...string) string {
 // a-z 0-9 - .).
 var (
 	aws       = rule{max: 64, dash: true, upper: true, under: true, twice: true}
-	role      = rule{max: 64, dash: true, under: true, twice: true} // letter case is kept, but tells no roles apart
+	role      = rule{max: 64, dash: true, under: true, twice: true} // letter case is kept, but does not count
 	stack     = rule{max: 128, dash: true, upper: true}
 	component = rule{max: 256, dash: true, upper: true, under: true, others: ".:", twice: true}
 	bucket    = rule{max: 37, dash: true, first: []string{"sthree-", "amzn-s3-demo"}}
@@ -145,9 +145,9 @@ var (
 // Function names a function, its role and its API on AWS: {twin}-hot-reader,
 // {twin}-hot-reader-last-entry or {twin}-hot-reader-api.
 //
-// IAM does not tell roles apart by letter case. The contract's name stands all
-// the same: of two twins in one account that differ in nothing else the second
-// one's roles are refused, not shared.
+// IAM ignores the letter case of roles. The contract's name stays all
+// the same: of two twins in one account that differ in nothing else IAM rejects the
+// second one's roles, and does not share them.
 func Function(twin string, role config.Role) string { return aws.local(twin, string(role)) }
 
 // Table names hot storage's table on DynamoDB: {twin}-hot-iot-data.
@@ -198,7 +198,7 @@ func Secret(twin string) string { return aws.local(twin, "inter-cloud-token") }
 func PageKey(twin string) string { return aws.local(twin, "page-key") }
 
 // Azure. The rules are those of "Naming rules and restrictions for Azure
-// resources": no name there is told apart by letter case. A name of a host may
+// resources": letter case never counts there. A name of a host may
 // not hold or begin with some words ("Resolve errors for reserved resource
 // names"); the others of that list are whole names, which none of ours is.
 var (
@@ -259,7 +259,7 @@ func CosmosDatabase(twin string) string { return cosmosID.local(twin, "twin") }
 func Container(twin string) string { return cosmosID.local(twin, "hot-iot-data") }
 
 // Google Cloud: Cloud Run (up to 49), service accounts (6 to 30), Firestore
-// databases (4 to 63) and Artifact Registry (up to 63) all want a-z, 0-9 and -,
+// databases (4 to 63) and Artifact Registry (up to 63) all require a-z, 0-9 and -,
 // with a letter in front and no - at the end. Ids of collections may be any that
 // are no path and not of the form __…__.
 var (

@@ -13,7 +13,7 @@ import (
 var roles = []config.Role{config.History, config.LastEntry, config.API}
 
 // kinds are all names of a twin, each with the cloud's rule as its reference
-// documents it. folded: the cloud does not tell letter case apart.
+// documents it. folded: the cloud ignores letter case.
 var kinds = map[string]struct {
 	of     func(twin string) string
 	rule   string

@@ -129,7 +129,7 @@ func refused(a *answer) error {
 	case isTemporary(a.status), a.status == http.StatusNotFound: // the repository may be new
 		return temporary(err)
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-		// No retry: the deployment does not grant permissions to the user who runs it,
+		// No retry: the deployment does not grant permissions to its user,
 		// so these are not new.
 		return &hotreader.Error{Op: "push image", Code: hotreader.CodeForbidden, Err: fmt.Errorf("the account that runs this needs the role Artifact Registry Writer on the repository: %w", err)}
 	}
@@ -299,7 +299,7 @@ func (c *client) checkDeployed(ctx context.Context, op, status string) error {
 	return temporary(fmt.Errorf("the deployment is in state %d", d.Status))
 }
 
-// Vault waits until the user who runs this may use the secrets of the key vault at
+// Vault waits until the user of this program may use the secrets of the key vault at
 // base, as https://VAULT.vault.azure.net/.
 func (p Publisher) Vault(ctx context.Context, base string) error {
 	const op = "wait for the key vault"

@@ -21,7 +21,7 @@ import (
 	"hotreader/internal/endpoint"
 )
 
-// Token returns an access token of the user who runs this, for the Authorization
+// Token returns an access token of the user of this program, for the Authorization
 // header. It is called for each request, so it should cache the token.
 type Token func(ctx context.Context) (string, error)
 

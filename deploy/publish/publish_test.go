@@ -156,7 +156,7 @@ func TestVault(t *testing.T) {
 	}
 }
 
-// Whoever ends the context ends the waiting.
+// The end of the context ends the waiting.
 func TestAppEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)

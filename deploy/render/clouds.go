@@ -158,7 +158,7 @@ func azurePart(s topology.Side, p *config.Project) (part, error) {
 func azureSettings(store bool, subscription string) map[string]any {
 	settings := map[string]any{
 		"features": map[string]any{
-			// What a destroy leaves behind in the bin would keep its name from being
+			// What a destroy leaves in the bin would keep its name from being
 			// used again for days.
 			"key_vault": map[string]any{"purge_soft_delete_on_destroy": true, "recover_soft_deleted_key_vaults": true},
 			// Azure adds an alert rule of its own, which would outlive the rest.
@@ -252,7 +252,7 @@ func carried(s topology.Side) (host string, functions map[string]string, env map
 		functions[string(f.Role)] = f.Name
 	}
 	if len(functions) == 0 || !s.Token && !s.Trusts {
-		return "", nil, nil, configError("azure", "the side on %s has no function, or none that knows its callers", s.Cloud)
+		return "", nil, nil, configError("azure", "what is deployed on %s has no function, or none that knows its callers", s.Cloud)
 	}
 	return host, functions, env, nil
 }
@@ -301,8 +301,8 @@ func gcpPart(s topology.Side, p *config.Project) (part, error) {
 
 // gcpStore returns which collection hot storage is, and how much of it is to be
 // made. A collection that is named in a database that is named has its indexes
-// (the contract's section on stored items demands them); made twice, they would
-// be refused. A collection for each device needs none: its documents are in the order
+// (the contract's section on stored items demands them); Firestore rejects
+// a second creation. A collection for each device needs none: its documents are in the order
 // of one field.
 func gcpStore(p *config.Project) map[string]any {
 	o := p.Options
@@ -318,7 +318,7 @@ func gcpStore(p *config.Project) map[string]any {
 	}
 }
 
-// fieldPath writes the path of a field as Firestore's indexes want it.
+// fieldPath writes the path of a field as Firestore's indexes require it.
 func fieldPath(names []string) string {
 	segments := slices.Clone(names)
 	for i, name := range segments {

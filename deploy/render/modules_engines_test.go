@@ -162,7 +162,7 @@ func (f *rendering) state() []string {
 	return strings.Fields(f.must("state", "list"))
 }
 
-// noToken looks for tokens in all that Terraform left behind.
+// noToken looks for tokens in all that Terraform left.
 func (f *rendering) noToken(tokens ...string) {
 	f.t.Helper()
 	files := 0

@@ -98,7 +98,7 @@ func roots(t testing.TB, cloud config.Cloud) []root {
 		Settings: config.Settings{Layout: layout.Layout{DeviceKey: "device-id", TimeKey: "when", TimeFormat: layout.Formats{"epoch_ms"}}, Rate: 2.5, Burst: 7, LogLevel: "debug"}, MemoryMB: 1024, LogDays: 3,
 	}
 	add(string(cloud)+"-options-l3", &config.Project{Twin: "p", L3: cloud, L4: cloud, Options: set}, "")
-	// A table that somebody else has laid out, or one that is made in such a way.
+	// A table with a layout of its own, or one that is made in such a way.
 	set.Layout = layout.Layout{
 		DeviceKey: "meta.sensor-id", TimeKey: "payload.ts", TimeFormat: layout.Formats{"iso8601+09:00", "epoch_s:text"}, TimePrefix: "READING#",
 		Partition: "site-4#{device}#{yyyy-MM-dd}", Properties: layout.Properties{Paths: map[string]string{"t": "payload.temp"}},
@@ -166,7 +166,7 @@ func TestRoots(t *testing.T) {
 	}
 }
 
-// A module takes what is rendered for it, and gets all that it wants.
+// A module takes what is rendered for it, and gets all that it requires.
 func TestPitfall13ModulesTakeWhatIsRendered(t *testing.T) {
 	for _, m := range modules {
 		variables, err := newModule(t, m.cloud).variables()
@@ -209,7 +209,7 @@ func argumentProblems(variables map[string]variable, arguments map[string]json.R
 	return wrong
 }
 
-// fits reports whether JSON is of type t; unlike Terraform it wants every
+// fits reports whether JSON is of type t; unlike Terraform it requires every
 // attribute of an object to be one that t has.
 func fits(raw json.RawMessage, t cty.Type) error {
 	of, err := ctyjson.ImpliedType(raw)
@@ -547,7 +547,7 @@ func TestPitfall18TokenIsWriteOnly(t *testing.T) {
 }
 
 // What is needed is made first, and goes last: what a resource refers to, or says
-// that it depends on, by whatever way.
+// that it depends on, in whatever form.
 func TestPitfall14WhatIsNeededIsMadeFirst(t *testing.T) {
 	for _, c := range []struct {
 		cloud config.Cloud

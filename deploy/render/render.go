@@ -173,7 +173,7 @@ func arguments(cloud config.Cloud, own map[string]any, in Inputs) (module, varia
 		module["trust"] = in.Trust
 		variables["trust"] = map[string]any{
 			"type":        "string",
-			"description": "HOTREADER_TRUST of the API: whom it takes by the tokens of the twin's cloud, as that side's output identity says.",
+			"description": "HOTREADER_TRUST of the API: the callers whose tokens of the twin's cloud it accepts, as that cloud's output identity says.",
 		}
 	default:
 		module["trust"] = Literal(in.Trust)
@@ -266,7 +266,7 @@ func Folder(dir string, s topology.Side, in Inputs, artifacts string) error {
 	return ReplaceFile(filepath.Join(dir, "main.tf.json"), bytes.NewReader(text))
 }
 
-// Check reports what Folder would refuse in a project, without a package.
+// Check reports what Folder would reject in a project, without a package.
 func Check(s topology.Side, p *config.Project) error {
 	_, err := rendered(s, Inputs{Project: p})
 	return err

@@ -23,7 +23,7 @@ import (
 )
 
 // standIn stands in for a provider towards Terraform: it has the provider's schema,
-// of what the modules use, and a cloud that does whatever it is told and remembers
+// of what the modules use, and a cloud that accepts everything and remembers
 // it. So Terraform itself judges the modules where the provider cannot be had: their
 // references, their order, what is known when, where the token goes. What the cloud
 // would say to the arguments only the cloud can.

@@ -96,7 +96,7 @@ func workspaceTemplate(twin string) string {
 // componentTypes returns a template for each component type, by the name of its stack:
 // one for each device without a type, and one for each type that devices share. One
 // for each, and not several in one, because a component type that moves from one stack
-// to another would be made there before it is gone here, which TwinMaker refuses.
+// to another would be made there before it is gone here, which TwinMaker rejects.
 func componentTypes(p *config.Project) (map[string]string, error) {
 	stacks, ids := map[string]string{}, map[string]string{}
 	var wrong []error

@@ -341,7 +341,7 @@ func TestComponentTypesAreStable(t *testing.T) {
 	})
 }
 
-// TestPitfall22NothingPublicOnOneCloud: an API stands only where another cloud
+// TestPitfall22NothingPublicOnOneCloud: an API is deployed only where another cloud
 // has to ask.
 func TestPitfall22NothingPublicOnOneCloud(t *testing.T) {
 	for _, r := range roots(t, config.AWS) {

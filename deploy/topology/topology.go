@@ -189,7 +189,7 @@ func newSide(p *config.Project, cloud config.Cloud) Side {
 	return s
 }
 
-// prove says how the functions of s prove who they are, or how those who ask it do.
+// prove says how the functions of s, or the callers of its API, prove themselves.
 // With federation the token is for people alone, and lies on the one cloud that they
 // ask: the twin's, or hot storage's where TwinMaker calls the twin's functions itself.
 func prove(p *config.Project, s *Side, both bool) {

@@ -266,7 +266,7 @@ var pageKeys = map[config.Cloud]string{
 	config.GCP:   "projects/my-project/secrets/factory-page-key/versions/latest",
 }
 
-// An environment that lacks what its module adds is refused: the test above
+// An environment that lacks what its module adds is rejected: the test above
 // would be none if the programs took anything.
 func TestTopologyEnvironmentAloneIsRefused(t *testing.T) {
 	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
@@ -336,7 +336,7 @@ func TestPitfall17EnvironmentDoesNotGrow(t *testing.T) {
 	})
 }
 
-// What a function would refuse when it starts is refused before anything is made.
+// What a function would reject when it starts is rejected before anything is made.
 func TestTopologyChecksOpenTelemetry(t *testing.T) {
 	combinations(t, func(t *testing.T, l3, l4 config.Cloud) {
 		for name, clouds := range map[string][]config.Cloud{"grpc": threeClouds, "prometheus": {config.AWS, config.Azure}} {

@@ -34,8 +34,8 @@ type Emulator struct {
 
 const java = "a Java runtime, version 11 or newer"
 
-// DynamoDB returns AWS's DynamoDB Local. Whatever access key and region somebody
-// asks with, it is one database.
+// DynamoDB returns AWS's DynamoDB Local. It is one database for every access key and
+// region.
 func DynamoDB() Emulator {
 	return Emulator{
 		Name: "DynamoDB Local", Folder: "dynamodb", File: "DynamoDBLocal.jar", Program: "java", Needs: java,

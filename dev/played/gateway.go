@@ -44,7 +44,7 @@ func APIGateway(f *Function) http.Handler {
 	})
 }
 
-// refuse answers in the gateway's own words.
+// refuse rejects in the gateway's own words.
 func refuse(w http.ResponseWriter, status int, code, detail, id string) {
 	b, _ := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status,
 		"code": code, "detail": detail, "trace_id": id}) // texts and a number always can be
@@ -164,6 +164,6 @@ func FunctionsHost(program *url.URL) http.Handler {
 		},
 		FlushInterval: -1,
 		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // the caller is told
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // the caller gets an error
 	}
 }

@@ -307,7 +307,7 @@ func (l Lambda) asked(w http.ResponseWriter, r *http.Request) (*Function, []byte
 }
 
 // sameMachine reports whether a request was made by a program on this machine
-// and not by a web page in its browser: who can open a page here can make
+// and not by a web page in its browser: a page that is open here can make
 // requests to any address, and what Lambda asks for, a signature, is not checked.
 func sameMachine(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.Host)

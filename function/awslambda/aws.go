@@ -114,15 +114,15 @@ func Lookup(getenv func(string) string) twinmaker.Lookup {
 	}
 }
 
-// entityError gives an error of GetEntity a code, and the words for its caller, who
-// must not look for it in storage.
+// entityError gives an error of GetEntity a code, and words that do not send its caller
+// to look in storage.
 func entityError(err error, workspace, entity string) error {
 	const permission = "iottwinmaker:GetEntity"
 	e, _ := errors.AsType[*hotreader.Error](awsError("twinmaker: get entity", err, permission))
 	what := "was not reached; try again"
 	switch e.Code {
 	case hotreader.CodeForbidden:
-		what = "was refused; allow the function's role " + permission + " on this workspace"
+		what = "was rejected; allow the function's role " + permission + " on this workspace"
 	case hotreader.CodeNotFound:
 		what = "found no such entity, or no such workspace"
 	case hotreader.CodeThrottled:
@@ -189,7 +189,7 @@ func Secret(getenv func(string) string, arn string) identity.Fetch {
 	}
 }
 
-// signedFor is how long a token stands that AWS signs, the longest that it allows.
+// signedFor is how long a token is valid that AWS signs, the longest that it allows.
 const signedFor = 3600 // seconds
 
 // Sign returns a fetch, for identity.NewSigned, of tokens that AWS signs for the

@@ -141,7 +141,7 @@ func TestLookupFailuresSayGetEntity(t *testing.T) {
 		kind, is string
 		within   time.Duration
 	}{
-		{"403", failing(403, "AccessDeniedException"), "HotReader.Forbidden", "was refused; allow the function's role iottwinmaker:GetEntity on this workspace", time.Minute},
+		{"403", failing(403, "AccessDeniedException"), "HotReader.Forbidden", "was rejected; allow the function's role iottwinmaker:GetEntity on this workspace", time.Minute},
 		{"404", failing(404, "ResourceNotFoundException"), "HotReader.NotFound", "found no such entity, or no such workspace", time.Minute},
 		{"429", failing(429, "ThrottlingException"), "HotReader.Throttled", "is asked too often; try again later", time.Minute},
 		{"400", failing(400, "ValidationException"), "HotReader.Config", "does not take these ids", time.Minute},

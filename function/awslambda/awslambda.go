@@ -4,7 +4,7 @@
 // that nothing is decoded or encoded twice.
 //
 // Every failure is a function error whose errorType is one of ErrorType, and
-// whose message tells what the caller can change, or else the request id under
+// whose message says what the caller can change, or else the request id under
 // which the log has the cause. There is no empty success.
 package awslambda
 
@@ -28,8 +28,8 @@ import (
 // synchronous invocation is 6 MB, exactly 6,291,556 bytes.
 const MaxAnswer = 6_000_000
 
-// errorTypes is what a failure is called and, where its cause is not the
-// caller's, what the caller is told.
+// errorTypes are the names of failures and, where the cause is not the
+// caller's, the text that the caller gets.
 var errorTypes = map[hotreader.Code][2]string{
 	hotreader.CodeInvalid:         {"HotReader.InvalidQuery", "The query is not valid"},
 	hotreader.CodeUnauthenticated: {"HotReader.Unauthenticated", "The API of hot storage rejected the inter-cloud token"},
@@ -131,7 +131,7 @@ func rescued(answer func() ([]byte, error)) (body []byte, err error) {
 	return answer()
 }
 
-// bounded refuses an answer that Lambda would refuse.
+// bounded rejects an answer that Lambda would reject.
 func bounded(body []byte) error {
 	if len(body) <= MaxAnswer {
 		return nil

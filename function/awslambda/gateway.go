@@ -43,8 +43,8 @@ const answerRoom = 32 << 10
 //
 // Binary answers, and text that is shorter so, are given in base64: the REST API
 // must list */* among its binary media types, or its clients get base64.
-// Observer and logger get what h does not get or cannot answer; nil =
-// nobody.
+// Observer and logger get what h does not get or cannot answer; both may be
+// nil.
 func API(h http.Handler, logger *slog.Logger, observer seen.Observer) lambda.Handler {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -117,7 +117,7 @@ func (g *gateway) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	return w.answer(e.Version == "2.0", e.method() == http.MethodHead), nil
 }
 
-// failed tells of a request that has no answer of the handler's.
+// failed reports a request that has no answer of the handler's.
 func (g *gateway) failed(ctx context.Context, id string, err error) {
 	q := &seen.Query{Level: level(err), RequestID: id, Err: err}
 	q.Tell(ctx, g.logger, g.observer)

@@ -29,7 +29,7 @@ import (
 
 const token = "0123456789abcdef0123456789abcdef"
 
-// kind is one of the ways in which AWS passes a request on.
+// kind is one of the forms in which AWS passes a request on.
 type kind struct {
 	name   string
 	v2     bool
@@ -154,7 +154,7 @@ func invoke(t testing.TB, h lambda.Handler, k kind, method, target, body string,
 	return parseAnswer(t, k, raw)
 }
 
-// hostile are device ids that have to survive the way through a gateway.
+// hostile are device ids that have to survive a gateway.
 var hostile = []string{"d", "a b", "a/b", "a?b", "a#b", "é", "50%", "a%41b", "a%2Fb", "a&b=c", "a+b", "漢字/?#", `"\`, "v1/devices/x", "read", "x/history", strings.Repeat("/?#é", 300)}
 
 func TestGatewayPaths(t *testing.T) {
@@ -317,7 +317,7 @@ func TestGatewayAnswers(t *testing.T) {
 	}
 }
 
-// What cannot be answered as the handler wants is a problem, never a part of an
+// What cannot be answered as the handler answers is a problem, never a part of an
 // answer with a good status, and the log has the cause.
 func TestGatewayFailures(t *testing.T) {
 	for _, c := range []struct {

@@ -20,7 +20,7 @@ type Twin struct {
 	Devices   twinmaker.Devices
 	Responder twinmaker.Responder
 	Logger    *slog.Logger  // one line a query; nil = none
-	Observer  seen.Observer // sees each query; nil = nobody
+	Observer  seen.Observer // sees each query; may be nil
 
 	// TraceID returns the trace of an invocation; nil, and "" = the request's id
 	// without its hyphens.
@@ -110,11 +110,11 @@ func (c *connector) serve(ctx context.Context, event []byte, q *query) ([]byte, 
 	return body, nil
 }
 
-// tell tells of the query, and writes its line of the log.
+// tell reports the query to the observer, and writes its line of the log.
 func (c *connector) tell(ctx context.Context, id string, q *query, size int, err error) {
 	r := &q.request
 	e := &seen.Query{
-		Level: level(err), Function: c.name, RequestID: id, TraceID: c.trace(ctx), // as the API in the other cloud is told
+		Level: level(err), Function: c.name, RequestID: id, TraceID: c.trace(ctx), // as the API in the other cloud gets it
 		Device: asked(r), Properties: len(r.Query.Properties), FirstPage: r.NextToken == "",
 		Rows: int(q.stats.Rows.Load()), Points: int(q.stats.Points.Load()), Stats: &q.stats, Bytes: int64(size), Duration: time.Since(q.began), Err: err,
 	}

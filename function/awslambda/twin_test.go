@@ -66,7 +66,7 @@ func twin(r hotreader.Source, log *bytes.Buffer) Twin {
 	return t
 }
 
-// With Reuse an answer's memory serves the next, also behind one that failed;
+// With Reuse an answer's memory serves the next, also after one that failed;
 // without, an answer stays what it is.
 func TestReuse(t *testing.T) {
 	for _, reuse := range []bool{false, true} {
@@ -101,7 +101,7 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// broken is a Reader that fails behind n rows.
+// broken is a Reader that fails after n rows.
 type broken struct {
 	n   int
 	err error
@@ -130,7 +130,7 @@ func functionError(t *testing.T, err error) messages.InvokeResponse_Error {
 	return e
 }
 
-// Every failure, behind rows as well as before any, is a function error of our
+// Every failure, after rows as well as before any, is a function error of our
 // own set: never an empty or shortened success, and nothing of the inside.
 func TestPitfall02FailuresAreFunctionErrors(t *testing.T) {
 	seen := map[string]bool{}
@@ -143,7 +143,7 @@ func TestPitfall02FailuresAreFunctionErrors(t *testing.T) {
 					if name == "last entry" && rows > 0 {
 						continue // complete with the first row
 					}
-					t.Fatalf("%s, %s behind %d rows: success %.200s", name, code, rows, got)
+					t.Fatalf("%s, %s after %d rows: success %.200s", name, code, rows, got)
 				}
 				e := functionError(t, err)
 				if got != nil || e.Type != ErrorType(code) || !strings.HasPrefix(e.Type, "HotReader.") || e.StackTrace != nil {
@@ -283,7 +283,7 @@ func TestPitfall23LogHasNoTelemetry(t *testing.T) {
 	}
 	for _, value := range []string{"0.125", "telemetry"} {
 		if strings.Contains(log.String(), value) {
-			t.Errorf("%s stands in the log: %s", value, &log)
+			t.Errorf("%s is in the log: %s", value, &log)
 		}
 	}
 }

@@ -6,7 +6,7 @@
 // send each request as a JSON document to a path with the function's name. This
 // package does not accept such documents: anybody could post one, and get around the
 // checks of a request, since the body would be read before the token is verified and
-// the document's headers would say who the caller is.
+// the document's headers would name the caller.
 package azurefunctions
 
 import (
@@ -168,7 +168,7 @@ func refusal(resp *http.Response) (hotreader.Code, error) {
 	err := runtime.NewResponseError(resp)
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return hotreader.CodeForbidden, fmt.Errorf("the identity lacks the role Key Vault Secrets User on it, or the vault's network refuses it: %w", err)
+		return hotreader.CodeForbidden, fmt.Errorf("the identity lacks the role Key Vault Secrets User on it, or the vault's network rejects it: %w", err)
 	case http.StatusNotFound:
 		return hotreader.CodeNotFound, fmt.Errorf("there is no such secret: %w", err)
 	case http.StatusTooManyRequests:

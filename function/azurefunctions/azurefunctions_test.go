@@ -97,7 +97,7 @@ func TestSecret(t *testing.T) {
 		{"throttled", []string{"429"}, "", hotreader.CodeThrottled, "", 4},
 		{"not allowed", []string{`403{"error":{"code":"Forbidden"}}`}, "", hotreader.CodeForbidden, "Key Vault Secrets User", 1},
 		{"not there", []string{`404{}`}, "", hotreader.CodeNotFound, "no such secret", 1},
-		{"somebody else", []string{`200<html>hunter2`}, "", hotreader.CodeProtocol, "not Key Vault's", 1},
+		{"another server", []string{`200<html>hunter2`}, "", hotreader.CodeProtocol, "not Key Vault's", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -202,7 +202,7 @@ func Secret(name string, o SecretOptions) identity.Fetch {
 	s := &secrets{o, name}
 	return func(ctx context.Context) (string, time.Time, error) {
 		text, err := s.fetch(ctx)
-		return text, time.Time{}, err // the answer does not tell the secret's age
+		return text, time.Time{}, err // the answer does not have the secret's age
 	}
 }
 
@@ -282,7 +282,7 @@ func fail(ctx context.Context, code hotreader.Code, err error) error {
 	return &hotreader.Error{Op: "secret manager: access secret version", Code: code, Err: err}
 }
 
-// refused returns the error for an answer other than 200, with Google's message.
+// refused returns the error for a status other than 200, with Google's message.
 func refused(ctx context.Context, status int, body []byte) error {
 	var answer struct {
 		Error struct{ Message string }

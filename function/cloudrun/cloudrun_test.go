@@ -124,7 +124,7 @@ func TestSecret(t *testing.T) {
 		{"not allowed", []string{`403{"error":{"message":"Permission denied on resource"}}`}, "", hotreader.CodeForbidden, "Secret Manager Secret Accessor", 1},
 		{"not there", []string{`404{}`}, "", hotreader.CodeNotFound, "no such secret", 1},
 		{"disabled", []string{`400{"error":{"message":"Secret version is in DISABLED state."}}`}, "", hotreader.CodeConfig, "DISABLED", 1},
-		{"somebody else", []string{"200<html>hunter2"}, "", hotreader.CodeProtocol, "not Secret Manager's", 1},
+		{"another server", []string{"200<html>hunter2"}, "", hotreader.CodeProtocol, "not Secret Manager's", 1},
 		{"empty", []string{`200{"payload":{}}`}, "", hotreader.CodeProtocol, "", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

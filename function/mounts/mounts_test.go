@@ -63,7 +63,7 @@ func serve(t *testing.T, f *config.Function, store hotreader.Source) (url string
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := function.Parts{Who: function.Who{Token: token}, Local: func() (hotreader.Source, error) { return store, nil }}
+	parts := function.Parts{Identity: function.Identity{Token: token}, Local: func() (hotreader.Source, error) { return store, nil }}
 	api, err := parts.API(f, httpapi.Options{MaxStream: -1, Mounts: mounts.All(mounts.Options{Twin: f.Twin, Samples: 100_000})})
 	if err != nil {
 		t.Fatal(err)

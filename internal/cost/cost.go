@@ -16,7 +16,7 @@ const (
 // Clouds lists them.
 func Clouds() []string { return []string{AWS, Azure, GCP} }
 
-// A Route is a way of a query: who asks, and where its rows lie.
+// A Route is the path of a query: the cloud that asks, and the cloud of its rows.
 type Route struct {
 	Twin string `json:"twin"` // L4
 	Hot  string `json:"hot"`  // L3
@@ -32,7 +32,7 @@ func Routes() (all []Route) {
 	return all
 }
 
-// Way is "local" or "remote".
+// Way is the mode: "local" or "remote".
 func (r Route) Way() string {
 	if r.Twin == r.Hot {
 		return "local"
@@ -177,7 +177,7 @@ func (b *bill) history(rows float64) {
 		switch {
 		case b.Twin != b.Hot, n == b.Answers-1:
 			b.Read += rest
-		case b.Twin == AWS: // which is told how much an answer holds
+		case b.Twin == AWS: // whose request says how much an answer holds
 			b.Read += min(rest, full+b.pageRows())
 		default:
 			b.Read += min(rest, full+parts*b.pageRows())

@@ -29,7 +29,7 @@ import (
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) }
 
-// The price that a query which looks at too many rows is told is that of these figures.
+// The price in the error of a query that looks at too many rows is that of these figures.
 func TestRowPrices(t *testing.T) {
 	f := Listed()
 	item := f["item_bytes"].Value + 4*f["item_property_bytes"].Value
@@ -47,7 +47,7 @@ func TestRowPrices(t *testing.T) {
 	}
 }
 
-// Reckoned by hand, item by item, from the figures as they stand.
+// Estimated by hand, item by item, from the figures as they are.
 func TestBillsReckonedByHand(t *testing.T) {
 	f := Listed()
 	for _, c := range []struct {
@@ -320,7 +320,7 @@ func TestLastEntryReadsSoManyRows(t *testing.T) {
 	}
 }
 
-// transport sees a request and refuses it.
+// transport sees a request and rejects it.
 type transport func(*http.Request)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -328,7 +328,7 @@ func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{"Content-Type": {"application/json"}}, Body: http.NoBody, Request: r}, nil
 }
 
-// firestore hears how many documents are asked for, and refuses.
+// firestore sees how many documents are asked for, and rejects the request.
 type firestore struct {
 	firestorepb.UnimplementedFirestoreServer
 	asked chan float64

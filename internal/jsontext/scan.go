@@ -46,7 +46,7 @@ func (s *Scanner) Release(maxKept int) {
 	}
 }
 
-// Wrong returns the error that says where s stands and that it is not at want.
+// Wrong returns the error that says where s is and that it is not at want.
 func (s *Scanner) Wrong(want string) error {
 	if s.Pos >= len(s.Data) {
 		return errCut
@@ -64,7 +64,7 @@ func (s *Scanner) Space() {
 	}
 }
 
-// Is reports whether c stands next, and steps over it if so.
+// Is reports whether c is next, and steps over it if so.
 func (s *Scanner) Is(c byte) bool {
 	for ; s.Pos < len(s.Data); s.Pos++ {
 		if s.Data[s.Pos] == c {
@@ -108,8 +108,8 @@ func (s *Scanner) Name() ([]byte, error) {
 }
 
 // Text reads a string, which must be valid UTF-8. It is valid until Reset. Where
-// an escape is half a surrogate pair, U+FFFD stands for it, as in encoding/json,
-// and Broken tells.
+// an escape is half a surrogate pair, U+FFFD replaces it, as in encoding/json,
+// and Broken reports it.
 func (s *Scanner) Text() ([]byte, error) {
 	s.broken = false
 	if err := s.Token('"'); err != nil {
@@ -148,7 +148,7 @@ func (s *Scanner) Text() ([]byte, error) {
 // surrogate pair. JSON can write such a string, and no text can hold it.
 func (s *Scanner) Broken() bool { return s.broken }
 
-// escape reads what follows a backslash and keeps what it stands for.
+// escape reads what follows a backslash and keeps what it means.
 func (s *Scanner) escape() error {
 	if s.Pos >= len(s.Data) {
 		return errCut
@@ -172,7 +172,7 @@ func (s *Scanner) escape() error {
 				return err
 			}
 			if r = utf16.DecodeRune(high, low); r == utf8.RuneError {
-				s.Pos = back // low is no other half: it stands for itself
+				s.Pos = back // low is no other half: it is on its own
 			}
 		}
 		s.broken = s.broken || r == utf8.RuneError
@@ -352,7 +352,7 @@ func Elements(list []byte) iter.Seq[[]byte] {
 		for s.Is('[') || s.Is(',') {
 			element, err := s.Raw()
 			if err != nil || !yield(element) {
-				return // it has no elements, or no more are wanted
+				return // it has no elements, or the caller needs no more
 			}
 		}
 	}

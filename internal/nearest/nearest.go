@@ -1,4 +1,4 @@
-// Package nearest finds the word that somebody meant when they mistyped it.
+// Package nearest finds the word that a mistyped one was meant to be.
 package nearest
 
 import "strings"

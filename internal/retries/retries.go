@@ -1,4 +1,4 @@
-// Package retries bounds how often those who ask the same peer may try again.
+// Package retries bounds how often callers of the same peer may try again.
 package retries
 
 import (
@@ -15,7 +15,7 @@ const (
 	most    = 20.0
 )
 
-// Budget bounds the retries of all who share it, so that a sick peer is not
+// Budget bounds the retries of all its users, so that a sick peer is not
 // asked four times as often as a healthy one: each read or request adds a fifth
 // of a retry and each second adds one, up to twenty, which is also what it
 // starts with. The zero value is ready; it is safe for concurrent use.

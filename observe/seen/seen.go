@@ -1,6 +1,6 @@
 // Package seen is what is seen of a query: one value, from which its line of the
-// log, its span and its metrics are made. Those that answer queries fill it and
-// need not know who looks at it.
+// log, its span and its metrics are made. The parts that answer queries fill it and
+// need not know the observers.
 package seen
 
 import (
@@ -57,7 +57,7 @@ type Observer interface {
 	Query(ctx context.Context, q *Query) []slog.Attr
 }
 
-// Tell shows q to an observer, nil = nobody, and logs its line. A line that logger does
+// Tell passes q to an observer, which may be nil, and logs its line. A line that logger does
 // not write is seen, too.
 func (q *Query) Tell(ctx context.Context, logger *slog.Logger, to Observer) {
 	var more []slog.Attr
@@ -96,7 +96,7 @@ func clipped(text string) string {
 	return strings.ToValidUTF8(text[:maxError], "") + "…"
 }
 
-// fields are those of the line, which the runbook tells of, in their order.
+// fields are those of the line, which the runbook describes, in their order.
 func (q *Query) fields() []slog.Attr {
 	all := make([]slog.Attr, 0, 32)
 	switch {

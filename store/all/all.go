@@ -12,8 +12,8 @@
 //
 // Tables, containers and collections also take the keys of a layout (package
 // layout); a container takes single=true for an emulator that knows no transactional
-// batches, and a collection endpoint. Who asks is for the environment to say, as the
-// clouds' own tools have it.
+// batches, and a collection endpoint. The credentials come from the environment, as for the
+// clouds' own tools.
 //
 // It links every store's client, so only the command imports it; a function
 // links its own cloud's alone.
@@ -153,7 +153,7 @@ func unknown(storeURL, name string) error {
 	return bad("store URL %q: there is no %q store; there are mem:, bolt:FILE, dynamodb://TABLE, cosmos://HOST/DB/CONTAINER, firestore://PROJECT/DATABASE/COLLECTION; for reading s3://BUCKET/PREFIX, azblob://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX and file:DIR", storeURL, name)
 }
 
-// parts returns what is between the slashes after "//": as many parts as wanted,
+// parts returns what is between the slashes after "//": as many parts as needed,
 // none of them empty. The last may have more slashes.
 func (o *opening) parts(rest string, wanted int) ([]string, error) {
 	path, ok := strings.CutPrefix(rest, "//")
@@ -206,7 +206,7 @@ func openDynamoDB(o *opening, rest string) (hotreader.Store, error) {
 	return awsdynamodb.New(client, awsdynamodb.Options{Table: table, Layout: o.layout}), nil
 }
 
-// roundTrip and do are the two ways to say how requests are sent.
+// roundTrip and do are the two kinds of functions that send requests.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -296,7 +296,7 @@ func shown(storeURL string) string {
 	return storeURL
 }
 
-// only refuses parameters that are not among names, and empty or double ones.
+// only rejects parameters that are not among names, and empty or double ones.
 func only(storeURL string, parameters url.Values, names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		values := parameters[name]

@@ -26,7 +26,7 @@ func OpenArchive(ctx context.Context, storeURL string) (Archive, error) {
 	a := Archive{}
 	var ok bool
 	if a.Store, ok = opened.(coldurl.Store); !ok {
-		return a, errors.Join(bad("store URL %q: objects alone are archived; want s3://BUCKET/PREFIX, azblob://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX or file:DIR", shown(storeURL)), opened.Close())
+		return a, errors.Join(bad("store URL %q: objects alone are archived; expected s3://BUCKET/PREFIX, azblob://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX or file:DIR", shown(storeURL)), opened.Close())
 	}
 	switch b := a.Bucket().(type) {
 	case *s3.Bucket:

@@ -150,7 +150,7 @@ func (d *decoder) attribute() (found int, v hotreader.Value, usable bool, err er
 // plain decodes an attribute that is as most are: the one that followed the last
 // attribute in the item before, spelled without blanks and escapes, a number
 // without an exponent or a text of printable ASCII, as in "name":{"N":"1.5"}. If
-// it is not, ok is false and d stands where it stood.
+// it is not, ok is false and d is where it was.
 func (d *decoder) plain() (found int, v hotreader.Value, ok bool) {
 	found = d.next[d.last]
 	head := d.heads[found]

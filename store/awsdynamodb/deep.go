@@ -30,7 +30,7 @@ type node struct {
 // A target is where a value goes.
 type target struct {
 	at     int
-	second bool // unless there is one by the column's name as it stands
+	second bool // unless there is one by the column's name as it is
 }
 
 // The targets after the columns.
@@ -44,7 +44,7 @@ const (
 )
 
 // newDeep returns the decoder of items with the given columns. keys are the table's own
-// keys, where they tell which item of an instant was written last.
+// keys, if they say which item of an instant was written last.
 func newDeep(l *layout.Layout, columns []string, named func([]byte) []byte, keys []string) *deep {
 	n := len(columns)
 	d := &deep{columns: columns, narrow: l.Narrow(), ranked: len(keys) > 0,
@@ -88,7 +88,7 @@ func (d *deep) add(path []string, to target) {
 	}
 }
 
-// paths returns what to ask for, none within another, for such are refused.
+// paths returns what to ask for, none within another, for DynamoDB rejects such paths.
 func (d *deep) paths() (paths [][]string) {
 	var walk func(nodes []node, above []string)
 	walk = func(nodes []node, above []string) {
@@ -160,7 +160,7 @@ func (d *deep) object(p *decoder, nodes []node) error {
 	return nil
 }
 
-// value decodes what n stands for, and what is asked for within it.
+// value decodes the value at n, and what is asked for within it.
 func (d *deep) value(p *decoder, n *node) error {
 	p.Space()
 	from := p.Pos
@@ -191,5 +191,5 @@ func (d *deep) value(p *decoder, n *node) error {
 	return nil
 }
 
-// unranked reports that items of one instant are not told apart yet.
+// unranked reports that the order of items of one instant is not known yet.
 func (d *deep) unranked() bool { return d == nil || !d.ranked }

@@ -35,7 +35,7 @@ var rules = []failure.Rule{
 	{For: "UnrecognizedClientException InvalidSignatureException ExpiredTokenException ExpiredToken MissingAuthenticationToken" +
 		" MissingAuthenticationTokenException IncompleteSignature IncompleteSignatureException InvalidClientTokenId RequestExpired", Code: hotreader.CodeConfig,
 		Text: "the AWS credentials were rejected ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
-	{For: "ValidationException", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the table refuses a record: {message}; its keys must be {keys}"},
+	{For: "ValidationException", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the table rejects a record: {message}; its keys must be {keys}"},
 	{For: "ValidationException", Code: hotreader.CodeConfig,
 		Text: "the table is not laid out as configured: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},
 	{For: "unsent", Code: hotreader.CodeConfig,

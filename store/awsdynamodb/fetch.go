@@ -39,7 +39,7 @@ func (p *page) undecoded(o *dynamodb.Options) {
 	p.sum = !o.EnableAcceptEncodingGzip
 	o.DisableValidateResponseChecksum = p.sum
 	o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
-		// Behind the SDK's decoding, and so ahead of it when the answer
+		// After the SDK's decoding, and so ahead of it when the answer
 		// comes back; in front of the checksum's and gzip's readers.
 		return s.Deserialize.Insert(p, "OperationDeserializer", middleware.After)
 	})
@@ -95,7 +95,7 @@ type again struct{ error }
 
 func (a *again) Unwrap() error { return a.error }
 
-// RetryableError tells the SDK's retry.
+// RetryableError is for the SDK's retry.
 func (a *again) RetryableError() bool { return !errors.Is(a.error, context.Canceled) }
 
 // unsent is an error that came before a request could be sent.

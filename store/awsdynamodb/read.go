@@ -18,7 +18,7 @@ import (
 	"hotreader/store/internal/timekey"
 )
 
-// slack is how many items are asked for beyond those wanted. A row can only be
+// slack is how many items are asked for beyond those needed. A row can only be
 // passed on when the next one shows that its second is over; and items of a
 // hundred bytes or so cost nothing up to 4 KB.
 const slack = 7
@@ -106,7 +106,7 @@ func (s *Store) projection(paths [][]string) (projection string, names map[strin
 	text := []byte("#t")
 	for i, path := range paths {
 		if path[0] == s.layout.TimeKey {
-			continue // overlapping paths are refused
+			continue // DynamoDB rejects overlapping paths
 		}
 		placeholder := "#d"
 		if path[0] != s.layout.DeviceKey {

@@ -133,8 +133,8 @@ func (s *Store) by(k layout.Key) *Store {
 	return of
 }
 
-// scan returns items from several places of the table: any, or those in whose partition's
-// value a device's id stands.
+// scan returns items from several places of the table: any, or those whose partition's
+// value has a device's ID.
 func (s *Store) scan(ctx context.Context, own layout.Key, device string, n int) (items []layout.Item, err error) {
 	of := s.by(own)
 	for i := range int32(segments) {

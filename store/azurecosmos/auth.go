@@ -20,13 +20,13 @@ import (
 	"hotreader"
 )
 
-// credentials say who we are, in the authorization header.
+// credentials prove us, in the authorization header.
 type credentials interface {
 	// authorize returns the header for a request of the resource link, of the
 	// kind given, at date, which is the text of the x-ms-date header.
 	authorize(ctx context.Context, verb, kind, link, date string) (string, error)
 
-	// refused tells that the header was not accepted, and asks whether another
+	// refused is called after the header was not accepted. It reports whether another
 	// may be.
 	refused(header string) bool
 }
@@ -57,7 +57,7 @@ const early = 5 * time.Minute
 type identity struct {
 	source  azcore.TokenCredential
 	scope   string
-	turn    chan struct{} // holds one element while nobody asks for a token
+	turn    chan struct{} // holds one element while no call asks for a token
 	current atomic.Pointer[token]
 }
 

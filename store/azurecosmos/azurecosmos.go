@@ -23,7 +23,7 @@
 // "{device}_{time}_{property}", so that a row written again replaces itself. What an
 // id must not hold (/ \ ? # and control characters, and ~ itself) is written as ~ and
 // two hexadecimal digits. An id longer than Cosmos DB's 1,023 bytes keeps its front and
-// its time; in between stands "~." and the hash of the device's id.
+// its time, with "~." and the hash of the device's ID in between.
 package azurecosmos
 
 import (
@@ -159,7 +159,7 @@ func CreateContainer(ctx context.Context, client *Client, o Options) error {
 }
 
 // checkPartition asks for the container's partition key and compares it. known
-// is false if it was not told.
+// is false if the answer does not have it.
 func (s *Store) checkPartition(ctx context.Context) (known bool, err error) {
 	got, err := s.partitionPaths(ctx)
 	if err != nil {

@@ -28,10 +28,10 @@ type Client struct {
 	host        string // of endpoint, for messages
 	credentials credentials
 	http        *http.Client
-	retries     retries.Budget // of all who read
+	retries     retries.Budget // of all reads
 }
 
-// ClientOptions say where the account is and who asks. The zero value leaves
+// ClientOptions are the account's endpoint and the credentials. The zero value leaves
 // all of it to the environment.
 type ClientOptions struct {
 	Endpoint string // "" = COSMOS_DB_ENDPOINT. https, or http to this machine, for an emulator
@@ -60,7 +60,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 
 // NewFunctionClient returns a client with the managed identity of the function:
 // the one that AZURE_CLIENT_ID names, or else the system's. It links none of the
-// other ways to sign in. An error is of CodeConfig.
+// other kinds of sign-in. An error is of CodeConfig.
 func NewFunctionClient(o ClientOptions) (*Client, error) {
 	return newClient(o, func() (azcore.TokenCredential, error) {
 		var options azidentity.ManagedIdentityCredentialOptions
@@ -108,14 +108,14 @@ func newClient(o ClientOptions, identify func() (azcore.TokenCredential, error))
 	}
 	c.http = &http.Client{
 		Transport: transport,
-		// Whoever redirects is not Cosmos DB, and must not get the signature.
+		// A server that redirects is not Cosmos DB, and must not get the signature.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
 }
 
-// parseEndpoint reads an account's URL, and refuses one that would send what it
-// should not to where it should not.
+// parseEndpoint reads an account's URL, and rejects one that would send secrets to
+// other servers.
 func parseEndpoint(text string) (*url.URL, error) {
 	if text == "" {
 		return nil, configError("no endpoint is named; set COSMOS_DB_ENDPOINT, as https://ACCOUNT.documents.azure.com")

@@ -121,9 +121,9 @@ var layouts = map[string]layout.Layout{
 // harness brings up a container for each check. Histories begin at from, or later.
 func harness(l layout.Layout, from time.Time) storetest.Harness {
 	h := storetest.Harness{
-		RewritesNumbers:    true,
-		WideNumbersAsText:  true,
-		LatestSecondStands: true,
+		RewritesNumbers:   true,
+		WideNumbersAsText: true,
+		LatestSecondWins:  true,
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			o := options(l)
 			o.PageItems = 5000 // the emulator itself never ends a page
@@ -132,7 +132,7 @@ func harness(l layout.Layout, from time.Time) storetest.Harness {
 		},
 	}
 	if len(l.TimeFormat) > 0 && l.TimeFormat[0] == layout.EpochMillis { // a double keeps no nanoseconds of a day in our time
-		h.Not = []string{"range/nanoseconds", "resume/behind every row", "names/a hundred properties", "write/the last write stands"}
+		h.Not = []string{"range/nanoseconds", "resume/after every row", "names/a hundred properties", "write/the last write wins"}
 	}
 	return h
 }

@@ -12,8 +12,8 @@ import (
 	"hotreader/store/internal/paging"
 )
 
-// newest returns the n items of a partition that were written last, which an index
-// that is always there tells. Where there is none, the container may be partitioned by
+// newest returns the n items of a partition that were written last, by an index
+// that is always there. Where there is none, the container may be partitioned by
 // something else.
 func (s *Store) newest(ctx context.Context, value string, n int) (items []layout.Item, number bool, err error) {
 	items, number, err = s.look(ctx, query{value: value, conditions: ` ORDER BY c["_ts"] DESC`}, n)
@@ -72,7 +72,7 @@ func (s *Store) first(ctx context.Context, r *request, n int) (items []layout.It
 		}
 		for _, fields := range page.Documents {
 			for _, name := range []string{"_rid", "_self", "_etag", "_attachments"} {
-				delete(fields, name) // which nobody asks for
+				delete(fields, name) // which no query asks for
 			}
 			items = append(items, layout.Item{Key: fmt.Sprint(fields["id"]), Fields: fields})
 		}

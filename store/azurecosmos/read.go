@@ -11,7 +11,7 @@ import (
 	"hotreader/store/internal/timekey"
 )
 
-// slack is how many items are asked for beyond those wanted. A row can only be
+// slack is how many items are asked for beyond those needed. A row can only be
 // passed on when the next one shows that its second is over.
 const slack = 7
 
@@ -89,8 +89,8 @@ func (s *Store) page(ctx context.Context, r *request, n int, body *paging.Body) 
 	return token, nil
 }
 
-// pageSize returns how many items a page is to hold at the most where n are
-// wanted, 0 = as many as fit; -1 = as many as Cosmos DB puts into one.
+// pageSize returns how many items a page is to hold at the most if the query needs
+// n, 0 = as many as fit; -1 = as many as Cosmos DB puts into one.
 func (s *Store) pageSize(n int) int {
 	if most := s.pageItems; most > 0 && (n == 0 || n > most) {
 		n = most

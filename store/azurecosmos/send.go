@@ -49,7 +49,7 @@ type request struct {
 	patient    bool // waits for capacity until the context ends
 }
 
-// refusal is an answer that is not a success.
+// refusal is an answer whose status is not a success.
 type refusal struct {
 	status, substatus int
 	message           string // Cosmos DB's own words, short; "" = it is not from Cosmos DB
@@ -80,7 +80,7 @@ func statusOf(err error) int {
 // and keeps the answer's body in body.
 //
 // For what is sent again all readers share a budget, or a thousand of them would
-// send ten thousand requests to a container that throttles. Who is alone does
+// send ten thousand requests to a container that throttles. A single reader does
 // not come to its end, for the retries of a request that is answered at last are
 // given back. Free of it are a writer, who sends a few requests at a time
 // whatever comes of them, and whatever token was rejected: that is tried again
@@ -140,7 +140,7 @@ func (c *Client) do(ctx context.Context, r *request, body *paging.Body) (http.He
 // before.
 func pauseBefore(tries int, err error) time.Duration {
 	if refused, ok := errors.AsType[*refusal](err); ok && refused.retryAfter > 0 {
-		// A little more, so that those who were told the same do not return
+		// A little more, so that callers with the same answer do not return
 		// together.
 		return refused.retryAfter + rand.N(refused.retryAfter/8+time.Millisecond)
 	}

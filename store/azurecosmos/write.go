@@ -272,7 +272,7 @@ func itemID(device, key string) string {
 	return shorten(escape(device), device, maxIDBytes-1-len(key)) + "_" + key
 }
 
-// escape writes what an id must not hold in another way.
+// escape escapes what an ID must not hold.
 func escape(text string) string {
 	const upper = "0123456789ABCDEF"
 	out := make([]byte, 0, len(text))

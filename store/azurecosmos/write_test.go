@@ -179,7 +179,7 @@ func TestWriteThatIsNotTaken(t *testing.T) {
 		tries int
 	}{
 		{"partition", refuse(400, "BadRequest", "PartitionKey extracted from document doesn't match the one specified in the header"), hotreader.CodeConfig, "its partition key must be /device_id", 1},
-		{"bad item", refuse(400, "BadRequest", "One of the specified inputs is invalid"), hotreader.CodeInvalid, "refuses an item", 1},
+		{"bad item", refuse(400, "BadRequest", "One of the specified inputs is invalid"), hotreader.CodeInvalid, "rejects an item", 1},
 		{"role", refuse(403, "Forbidden", "RBAC"), hotreader.CodeForbidden, "Cosmos DB Built-in Data Contributor", 1},
 		{"full", refuse(403, "Forbidden", "Partition key reached maximum size of 20 GB"), hotreader.CodeStore, "the device's partition is full", 1},
 		{"unique keys", refuse(409, "Conflict", "Unique index constraint violation."), hotreader.CodeInvalid, "must have no unique keys", 1},

@@ -75,7 +75,7 @@ func validTime(b []byte) bool {
 	return sec >= firstSecond && sec <= lastSecond && nanos < 1e9
 }
 
-// entry is a row of a block, or on its way into one.
+// entry is a row of a block, or for one.
 type entry struct {
 	time time.Time
 	ids  []uint64 // of its properties
@@ -132,7 +132,7 @@ func valid(v hotreader.Value) bool {
 	return true
 }
 
-// values sets dst to the row's values of the columns wanted, null where it has
+// values sets dst to the row's values of the query's columns, null where it has
 // none. table says which column a property id belongs to, -1 = none. A value that
 // Write would have rejected is an error, whatever the checksums say.
 func (e *entry) values(table []int, dst []hotreader.Value) error {

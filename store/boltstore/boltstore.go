@@ -138,7 +138,7 @@ func missing(path string, readOnly bool) (bool, error) {
 	return info.Size() == 0, nil // empty: its maker was killed before it could fill it
 }
 
-// examine refuses a file that is cut short, where bbolt would end the process,
+// examine rejects a file that is cut short, where bbolt would end the process,
 // and what is not a store of this format. It reports whether there is nothing in
 // the file yet.
 func (s *Store) examine(readOnly bool) (empty bool, err error) {

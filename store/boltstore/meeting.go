@@ -47,7 +47,7 @@ func (m *meeting) join(older, later []entry) []entry {
 	return append(append(all, older...), later...)
 }
 
-// meet returns the row that stands of two of one instant, and counts it.
+// meet returns the row that wins of two of one instant, and counts it.
 func (m *meeting) meet(older, later entry) entry {
 	stands := later
 	if m.mode == hotreader.Merge {

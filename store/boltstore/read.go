@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	firstBytes = 1 << 10   // copied at first, if few rows are wanted
+	firstBytes = 1 << 10   // copied at first, if the query needs few rows
 	mostBytes  = 128 << 10 // copied in one transaction; a single block may be larger
 	keepBytes  = 1 << 20   // a larger buffer is not kept for the next read
 
@@ -33,7 +33,7 @@ type scan struct {
 	buf     []byte            // copies of blocks
 	pieces  []piece           // of buf
 	decoder decoder           // of the current block
-	table   []int             // column of each property id, -1 = not wanted
+	table   []int             // column of each property id, -1 = not selected
 	names   uint32            // check of the names that table was made of, 0 = not made
 	values  []hotreader.Value // of the columns
 	edge    time.Time         // the instant that the block before ended with, zero = there was none
@@ -46,7 +46,7 @@ type piece struct {
 }
 
 // window is a range of instants, both ends inclusive, zero = open, and the order
-// in which they are wanted.
+// of the query.
 type window struct {
 	from, to   time.Time
 	descending bool
@@ -109,7 +109,7 @@ func (sc *scan) begin(device string, columns []string, w window) {
 	sc.values = slices.Grow(sc.values[:0], len(columns))[:len(columns)]
 }
 
-// read yields the rows that sc wants. It returns an error instead of yielding it.
+// read yields the rows that sc needs. It returns an error instead of yielding it.
 func (s *Store) read(ctx context.Context, sc *scan, yield func(hotreader.Row, error) bool) error {
 	stats := hotreader.StatsOf(ctx)
 	turn := time.Now()

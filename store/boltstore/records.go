@@ -25,8 +25,8 @@ import (
 //	block      rows, see block.go
 //
 // So whatever an answer says, or that there is nothing to say, is proved by the
-// records on the way to it, and nothing else has to be read for that. A write
-// replaces the records on the way, and takes the checks of all others over as
+// records on the path to it, and nothing else has to be read for that. A write
+// replaces the records on the path, and takes the checks of all others over as
 // they are.
 //
 // All are in one bucket. A key is kind (1 byte), number of the device, or of the
@@ -59,7 +59,7 @@ func keyOf(kind byte, owner, record uint32) (k key) {
 	return k
 }
 
-// checksum is never 0, which stands for a record that does not exist.
+// checksum is never 0, which means a record that does not exist.
 func checksum(device string, k key, value []byte) uint32 {
 	sum := ^uint32(0)
 	for i := range len(device) {

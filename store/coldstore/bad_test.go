@@ -32,7 +32,7 @@ func ramp(n int) []hotreader.Record {
 	return records
 }
 
-// count reads all rows of v both ways.
+// count reads all rows of v in both orders.
 func count(t *testing.T, s hotreader.Source, want int) error {
 	t.Helper()
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
@@ -244,7 +244,7 @@ func TestArchivedObjects(t *testing.T) {
 	}
 }
 
-// Clocks that are apart: a row whose key tells a date of arrival up to a day before or
+// Clocks that are apart: a row whose key has a date of arrival up to a day before or
 // after it is found, and so is one of a device whose clock is ahead of ours.
 func TestClocksApart(t *testing.T) {
 	ahead := time.Now().UTC().Truncate(time.Second).Add(20 * time.Hour)

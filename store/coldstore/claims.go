@@ -15,7 +15,7 @@ import (
 // errClaims is the error of data that claims to be more than it is.
 var errClaims = errors.New("it claims to hold more than it does, or than can be read")
 
-// maxThings bounds the objects of all lists of a footer; one takes up to 1 KB of memory.
+// maxThings bounds the objects of all lists of a footer. Each needs up to 1 KB of memory.
 const maxThings = 1 << 17
 
 // claims steps through the compact form of Thrift.
@@ -24,8 +24,8 @@ type claims struct {
 	things int // objects of lists
 }
 
-// measure returns how many bytes the object at data's front has. io.ErrUnexpectedEOF
-// says that it goes on behind data.
+// measure returns the size in bytes of the object at the start of data.
+// io.ErrUnexpectedEOF means that the object continues after data.
 func measure(data []byte) (int, error) {
 	t := claims{data: data}
 	err := t.object(0)
@@ -205,7 +205,7 @@ func checkValues(data []byte, encoding format.Encoding, n int) error {
 			return nil
 		}
 		return runs(data[1:], int(data[0]), n)
-	case format.RLE: // Booleans, behind their length
+	case format.RLE: // Booleans, after their length
 		return runs(data[min(4, len(data)):], 1, n)
 	case format.DeltaBinaryPacked, format.DeltaLengthByteArray:
 		_, err := deltas(data, n)

@@ -93,7 +93,7 @@ func (s *Store) Close() error { return nil }
 const maxAgain = 5
 
 // Scan implements hotreader.Source. Where an object is replaced while it is read, the rest
-// is listed again. Where one is gone, nobody knows where its rows are: that is an error.
+// is listed again. If one is gone, the place of its rows is unknown: that is an error.
 func (s *Store) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		q, must := q.Closed(time.Now()), ""
@@ -151,7 +151,7 @@ func (s *scan) open(n int64) error {
 }
 
 // fits returns an error if there is no room for what a scan holds. One scan may go on where
-// there is none, so that not all of them end for want of what the others hold.
+// there is none, so that scans do not all fail because of what the others hold.
 func (s *scan) fits(own int64) error {
 	op := "cold storage: read " + s.store.bucket.String()
 	switch {

@@ -64,8 +64,8 @@ type encode func(n int, device string, records []hotreader.Record) (ending strin
 func harness(alike bool, e encode) storetest.Harness {
 	var w *writer
 	return storetest.Harness{
-		OnlyWrites:   true,
-		LatestStands: true,
+		OnlyWrites: true,
+		LatestWins: true,
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
 			w = &writer{dir: t.TempDir(), encode: e, alike: alike}
 			return open(t, w.dir, coldstore.Options{Late: -1}), w

@@ -41,7 +41,7 @@ func zeros(codec format.CompressionCodec, n int) []byte {
 	return out.Bytes()
 }
 
-// claiming returns a file of a row whose column v has one page: head, with body behind it.
+// claiming returns a file of a row whose column v has one page: head, then body.
 func claiming(t testing.TB, codec format.CompressionCodec, head format.PageHeader, body []byte) []byte {
 	type reading struct {
 		Device string `parquet:"device_id,plain"`

@@ -29,7 +29,7 @@ type item struct {
 
 	found []hotreader.Value // of the columns, then the item's own fields
 	lost  []bool            // of them, those that no Value can hold
-	text  []bool            // by column: digits are wanted as text
+	text  []bool            // by column: the query asks for digits as text
 	row   []hotreader.Value
 
 	device   []byte // what the device's field has to be
@@ -73,7 +73,7 @@ func (it *item) begin() {
 	clear(it.lost)
 }
 
-// end passes the item on, if it is one of the device. at is its time; nil = it stands in
+// end passes the item on, if it is one of the device. at is its time; nil = the time is in
 // the item's field.
 func (it *item) end(at *time.Time) error {
 	own := it.found[len(it.row):]

@@ -123,7 +123,7 @@ func (d *decoder) decode() error {
 		case err != nil:
 			return err
 		case c != '[' && d.array && !array:
-			return fmt.Errorf("want an array of items, got %q", c)
+			return fmt.Errorf("expected an array of items, got %q", c)
 		case c == '[' && !array && !some:
 			array = true
 			d.skip()
@@ -140,14 +140,14 @@ func (d *decoder) decode() error {
 		case c == ',' && array && some:
 			d.skip()
 			if c, err = d.peek(); err == nil && c != '{' {
-				return fmt.Errorf("want an item behind a comma, got %q", c)
+				return fmt.Errorf("expected an item after a comma, got %q", c)
 			}
 			some = false
 			continue
 		case c != '{':
-			return fmt.Errorf("want an item, which begins with {, got %q", c)
+			return fmt.Errorf("expected an item, which begins with {, got %q", c)
 		case array && some:
-			return errors.New("want a comma between items, got {")
+			return errors.New("expected a comma between items, got {")
 		}
 		some = true
 		if err := d.next(); err != nil {
@@ -174,7 +174,7 @@ func (d *decoder) peek() (byte, error) {
 
 func (d *decoder) skip() { d.data = d.data[1:] }
 
-// more reads more bytes behind those that are there. What was decoded refers to none of
+// more reads more bytes after those that are there. What was decoded refers to none of
 // them by now.
 func (d *decoder) more() error {
 	if err := d.scan.ctx.Err(); err != nil { // of a few bytes decompression may make many
@@ -230,7 +230,7 @@ func (d *decoder) whole() error {
 		return err
 	}
 	if name, err := d.Name(); err != nil || string(name) != "Item" {
-		return cmp.Or(err, fmt.Errorf("want an Item of DynamoDB's export, got %q", name))
+		return cmp.Or(err, fmt.Errorf("expected an Item of DynamoDB's export, got %q", name))
 	}
 	if err := d.object(d.fields); err != nil {
 		return err

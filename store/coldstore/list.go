@@ -87,7 +87,7 @@ func (s *scan) take(parts []part, page []Object) []part {
 	return parts
 }
 
-// written numbers the objects as they were written: of one instant the later one stands.
+// written numbers the objects in the order of writing: of one instant the later object wins.
 func (s *scan) written(parts []part) ([]part, error) {
 	if s.must != "" {
 		return nil, Changed(&Object{Key: s.must})
@@ -104,12 +104,12 @@ func (s *scan) written(parts []part) ([]part, error) {
 // A habit is how all keys below the prefix begin, as the first page of a long list shows.
 // By it a query lists a part of them.
 type habit struct {
-	device string // "{device}/" behind this
+	device string // "{device}/" follows this
 	dating dating
 	all    bool // there is none
 }
 
-// plainID matches devices that are written alike by all who escape.
+// plainID matches devices that every kind of escaping leaves alone.
 var plainID = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // learn finds the habit of the keys on a page.

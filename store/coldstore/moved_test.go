@@ -74,7 +74,7 @@ func leaveBehind(t *testing.T, dir string, begin time.Time) map[string]string {
 	return want
 }
 
-// expectRows reads all rows both ways.
+// expectRows reads all rows in both orders.
 func expectRows(t *testing.T, s hotreader.Source, want map[string]string) {
 	t.Helper()
 	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
@@ -173,7 +173,7 @@ func TestKeysOfMovers(t *testing.T) {
 			"a/a_2025-01-05T00:00:00.000Z-a_2025-01-05T01:00:00.000Z/chunk-00000.json": "broken"}, ""},
 		// No data.
 		{"a", map[string]string{"a/_SUCCESS": "", "a/.chunk-00000.json": "broken", "a/" + first + "-" + second + "/chunk-00000.json.tmp": "broken", "a/notes.pdf": "broken"}, ""},
-		// Ids of items that do not hold the time, and names by nobody's rule: only the object tells.
+		// Ids of items that do not hold the time, and names by no known rule: only the object shows it.
 		{"a", map[string]string{"a/7f3e-91c2/chunk-00000.json": items("a", "1"), "a/odd.json": items("a", "2"), "odd.json": items("b", "3")}, "2"},
 	} {
 		dir := t.TempDir()

@@ -19,7 +19,7 @@ type place struct {
 	dating   dating    // without parts: it has no date of arrival
 }
 
-// Names of a mover's objects behind the device. On Azure, ids of items stand for the
+// Names of a mover's objects after the device. On Azure, IDs of items take the place of the
 // times.
 var (
 	moverChunk  = regexp.MustCompile(`^(.+)/chunk-\d+(\.[a-z.]+)$`)
@@ -52,7 +52,7 @@ func ParseRange(name string) (from, to time.Time, ok bool) {
 	return from, to, err == nil && also == nil
 }
 
-// place tells from an object's key, behind the prefix, what it may hold of a device.
+// place derives from an object's key, after the prefix, what it may hold of a device.
 func (s *Store) place(key, device string) place {
 	name := path.Base(key)
 	if ext := path.Ext(name); name == "" || name[0] == '_' || name[0] == '.' || strings.HasSuffix(key, "/") ||
@@ -134,15 +134,15 @@ func (s *Store) keyTime(text string) (time.Time, bool) {
 	return hotreader.ParseStoredTime([]byte(text))
 }
 
-// A dating is how a key writes the date of its arrival: what stands before it, and its
+// A dating is how a key writes the date of its arrival: the text before it, and its
 // parts.
 type dating struct {
 	head  string
 	parts []datePart
 }
 
-// A datePart is a part of a key: a name in Hive's style, with =, and how Go writes the
-// date behind it.
+// A datePart is a part of a key: a name in Hive's style, with =, and Go's format of the
+// date after it.
 type datePart struct{ name, form string }
 
 // text returns the part of a key that a date makes.

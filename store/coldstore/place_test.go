@@ -50,7 +50,7 @@ func store(t *testing.T, b coldstore.Bucket, o coldstore.Options) *coldstore.Sto
 	return s
 }
 
-// A year of objects in each way of writing dates, and one day of it: only that day's are
+// A year of objects in each style of dates, and one day of it: only that day's are
 // fetched, and where there are many, only they are listed.
 func TestOneDayOfAYear(t *testing.T) {
 	for _, style := range []string{"2006/01/02/15/", "logs/2006/01/02/15/", "year=2006/month=01/day=02/", "year=2006/month=01/day=02/hour=15/", "year=2006/month=1/day=2/",

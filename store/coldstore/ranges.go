@@ -25,8 +25,8 @@ type ranges struct {
 	blocks []span // of spans that are too long to be fetched at once, the last ones of late
 }
 
-// plan fetches spans that will be read. Those that lie side by side are one request, with
-// what little lies between.
+// plan fetches spans that will be read. Neighbouring spans are one request, with
+// the small gaps between them.
 func (r *ranges) plan(spans []span) error {
 	slices.SortFunc(spans, func(a, b span) int { return int(a.at - b.at) })
 	total := int64(0)
@@ -116,7 +116,7 @@ func (r *ranges) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// at returns what is there of a byte and those behind it; nil if nothing is.
+// at returns the bytes that are there from an offset on; nil = none.
 func (r *ranges) at(at int64) *span {
 	for _, all := range [][]span{r.spans, r.blocks} {
 		for i := range all {

@@ -8,7 +8,7 @@ import (
 	"hotreader"
 )
 
-// read reads a feed's part. What it is not told, it finds out.
+// read reads a feed's part, and finds out what the part does not say.
 func (s *scan) read(f *feed) error {
 	o := f.part.object
 	if o.Archive != "" {
@@ -52,7 +52,7 @@ func (s *scan) decode(w *window) (parts []part, err error) {
 	return s.groups(w)
 }
 
-// failed makes an error of an object what its reader is told.
+// failed turns an error of an object into the error that the scan returns.
 func (s *scan) failed(o *Object, err error) error {
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()

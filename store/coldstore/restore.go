@@ -48,7 +48,7 @@ type Restorer interface {
 	Restore(ctx context.Context, o *Object, tier string, days int) error
 }
 
-// Objects returns the objects that may hold rows of a query, as far as their keys tell.
+// Objects returns the objects that may hold rows of a query, judged by their keys.
 func (s *Store) Objects(ctx context.Context, q hotreader.Query) (all []Object, err error) {
 	parts, err := (&scan{store: s, ctx: ctx, query: q.Closed(time.Now()), stats: hotreader.StatsOf(ctx)}).list()
 	if err != nil {
@@ -98,9 +98,9 @@ func (s *scan) notRestored(parts []part) error {
 // NotRestored says what must be restored before a query can be answered.
 type NotRestored struct {
 	Objects, Bytes int64
-	From, To       time.Time // of their rows, as their keys tell; zero = not told
+	From, To       time.Time // of their rows, by their keys; zero = unknown
 	Classes        []string  // storage classes
-	Left           int64     // of the objects, those that nobody has asked for
+	Left           int64     // of the objects, those without a restore request
 	cost.Restore             // of those, by the tier cost.Standard
 }
 

@@ -13,8 +13,8 @@ import (
 	"hotreader/store/internal/timekey"
 )
 
-// A scan is one read: parts of objects are fetched and decoded side by side, and their
-// rows merged in the order of time.
+// A scan is one read. It fetches and decodes parts of objects concurrently, and merges their
+// rows in the order of time.
 type scan struct {
 	store   *Store
 	ctx     context.Context
@@ -35,7 +35,7 @@ type scan struct {
 	moved    bool         // a part was begun, or its rows came, since decodeAhead
 	news     atomic.Bool  // there are some in found
 	foundMu  sync.Mutex
-	found    []part       // that other parts turned out to have, before the rows of those are wanted
+	found    []part       // that other parts turned out to have, before the scan needs their rows
 	pages    atomic.Int64 // bytes of open pages of Parquet
 	waiting  feeds        // not begun
 	begun    feeds
@@ -43,7 +43,7 @@ type scan struct {
 	readable int64
 	odd      odd
 
-	stopped bool            // no more rows are wanted
+	stopped bool            // the query needs no more rows
 	rest    hotreader.Query // all that was not passed on
 	more    bool            // there may be some
 }
@@ -51,7 +51,7 @@ type scan struct {
 // maxHeld bounds the bytes of the rows that one scan holds for long.
 const maxHeld = 32 << 20
 
-// maxAhead is how many parts are fetched before their rows are wanted.
+// maxAhead is how many parts are fetched before the scan needs their rows.
 const maxAhead = 4
 
 // A feed brings the rows of a part, batch by batch, in the query's order.
@@ -92,7 +92,7 @@ type odd struct {
 	first string // what is wrong with the first
 }
 
-// feeds is a heap, that of which rows are wanted next first.
+// feeds is a heap; first is the feed whose rows the scan needs next.
 type feeds struct {
 	all      []*feed
 	backward bool
@@ -145,7 +145,7 @@ func (s *scan) wait(parts []part) {
 	}
 }
 
-// tell passes on parts that a feed's part turned out to have.
+// tell adds the parts that a feed's part turned out to have.
 func (s *scan) tell(f *feed, parts []part) {
 	s.foundMu.Lock()
 	defer s.foundMu.Unlock()
@@ -166,7 +166,7 @@ func (s *scan) collect() {
 	s.news.Store(false)
 }
 
-// beginNext begins to read what is wanted next, and so many parts more.
+// beginNext begins to read the part that the scan needs next, and that many parts more.
 func (s *scan) beginNext(ahead int) {
 	for s.waiting.Len() > 0 && (s.wanted() || s.room(ahead)) {
 		s.begin()
@@ -176,7 +176,7 @@ func (s *scan) beginNext(ahead int) {
 	}
 }
 
-// begin begins to read the part that is wanted next.
+// begin begins to read the part that the scan needs next.
 func (s *scan) begin() {
 	f := heap.Pop(&s.waiting).(*feed)
 	f.batches, f.may = make(chan batch, 1), make(chan struct{})
@@ -185,7 +185,7 @@ func (s *scan) begin() {
 	s.running.Go(func() {
 		defer close(f.batches)
 		if err := s.read(f); err != nil {
-			_ = s.send(f, batch{err: err}) // nobody may want it
+			_ = s.send(f, batch{err: err}) // the scan may have ended
 		}
 	})
 }
@@ -199,7 +199,7 @@ func (f *feed) grant() {
 }
 
 // permit waits until a part may be decoded. By then its first bytes are here, so that
-// they need not be waited for when its rows are wanted.
+// the scan need not wait for them when it needs the rows.
 func (s *scan) permit(f *feed) error {
 	select {
 	case <-f.may:
@@ -209,7 +209,7 @@ func (s *scan) permit(f *feed) error {
 	}
 }
 
-// decodeAhead lets parts be decoded whose rows are not wanted yet, the next ones first, as
+// decodeAhead lets parts be decoded before the scan needs their rows, the next ones first, as
 // far as memory allows.
 func (s *scan) decodeAhead() {
 	s.moved = false
@@ -239,7 +239,7 @@ func (s *scan) decodeAhead() {
 	}
 }
 
-// send passes a batch on; it returns an error if nobody wants it.
+// send passes a batch on; it returns an error if the scan has ended.
 func (s *scan) send(f *feed, b batch) error {
 	select {
 	case f.batches <- b:

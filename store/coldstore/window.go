@@ -20,8 +20,8 @@ type row struct {
 // rowBytes is about what a row takes beside what is packed.
 const rowBytes = 24
 
-// slabs hold packed rows: of each its rank, then for each column the kind and what it
-// takes to tell the value.
+// slabs hold packed rows: of each its rank, then for each column the kind and
+// what the value is made of.
 type slabs struct {
 	first uint32 // the number of the first one
 	all   [][]byte

@@ -13,13 +13,13 @@ import (
 	"hotreader/store/coldstore"
 )
 
-// Objects that are larger than what a scan holds: those in order come exactly, both ways,
+// Objects that are larger than what a scan holds: those in order come exactly, in both orders,
 // with duplicates where a part is passed on; those in disorder are sorted as far as that
 // goes, and beyond are an error.
 func TestObjectsLargerThanMemory(t *testing.T) {
 	records := ramp(10_000) // some 0.6 MB when they are decoded
 	twice := slices.Clone(records)
-	for i := range twice { // each instant twice: the later line stands
+	for i := range twice { // each instant twice: the later line wins
 		twice[i].Time = day.Add(time.Duration(i/2) * time.Minute)
 	}
 	late := append(slices.Clone(records[100:]), records[:100]...)

@@ -28,7 +28,7 @@ const Endpoint = "https://firestore.googleapis.com"
 // role to say.
 const scope = "https://www.googleapis.com/auth/datastore"
 
-// ClientOptions say where Firestore is and who asks. The zero value leaves all
+// ClientOptions are Firestore's endpoint and the credentials. The zero value leaves all
 // of it to the environment.
 type ClientOptions struct {
 	// Endpoint is a URL without a path. "" = the emulator that
@@ -59,7 +59,7 @@ type Client struct {
 	endpoint     string
 	tokens       *tokens // nil: an emulator
 	quotaProject string
-	retries      retries.Budget // of all who read
+	retries      retries.Budget // of all reads
 }
 
 // NewClient returns a client. It finds the credentials, and makes no request to
@@ -152,7 +152,7 @@ func configError(format string, args ...any) error {
 // time, and callers that come at the same time share one request.
 type tokens struct {
 	source oauth2.TokenSource
-	turn   chan struct{} // holds one element while nobody fetches
+	turn   chan struct{} // holds one element while no fetch runs
 	token  *oauth2.Token // guarded by turn
 	header string        // for it; guarded by turn
 }

@@ -102,7 +102,7 @@ func (d *decoder) want(path []string) int {
 	return at
 }
 
-// paths returns what to ask for: the paths of all nodes wanted, but for those that
+// paths returns what to ask for: the paths of all needed nodes, but for those that
 // are within another.
 func (d *decoder) paths() (paths []string) {
 	for _, n := range d.nodes {
@@ -258,7 +258,7 @@ func (d *decoder) fields(m []byte, values []hotreader.Value) error {
 	return d.written()
 }
 
-// find looks for what is wanted in an entry of a map.
+// find looks for the query's fields in an entry of a map.
 func (d *decoder) find(m []byte, parent int) error {
 	key, value, err := entry(m)
 	if err != nil {
@@ -443,8 +443,8 @@ func (d *decoder) integer(n int64) hotreader.Value {
 	return hotreader.NumberValue(d.arena[from:len(d.arena):len(d.arena)])
 }
 
-// double writes the shortest digits that read back as f, in the way of
-// ECMAScript, which spells out what has no more than 21 digits.
+// double writes the shortest digits that read back as f, as
+// ECMAScript does, which spells out what has no more than 21 digits.
 func (d *decoder) double(f float64) (hotreader.Value, bool) {
 	if f != f || f-f != 0 {
 		return hotreader.Value{}, false

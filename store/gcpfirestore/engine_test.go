@@ -63,7 +63,7 @@ func harness(l layout.Layout, from time.Time) storetest.Harness {
 		RewritesNumbers:   true,
 		WideNumbersAsText: true,
 		EmptyIsMissing:    true,
-		LatestStands:      true,
+		LatestWins:        true,
 		RefusesDevice:     func(d string) bool { return len(d) > 1500 },
 		RefusesName:       func(p string) bool { return p == "__proto__" && l.NameKey+l.ValueKey == "" },
 		New: func(t testing.TB) (hotreader.Source, hotreader.Writer) {
@@ -127,7 +127,7 @@ var layouts = map[string]layout.Layout{
 }
 
 // tooFine are checks with nanoseconds, which timestamps and most numbers cannot hold.
-var tooFine = []string{"range/nanoseconds", "resume/behind every row", "names/a hundred properties", "write/the last write stands"}
+var tooFine = []string{"range/nanoseconds", "resume/after every row", "names/a hundred properties", "write/the last write wins"}
 
 func TestLayouts(t *testing.T) { storetest.Layouts(t, layouts, harness) }
 

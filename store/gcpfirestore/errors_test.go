@@ -62,7 +62,7 @@ func TestErrors(t *testing.T) {
 		{grpcstatus.Error(codes.Canceled, ""), hotreader.CodeUnavailable, []string{"CANCELLED"}, true},
 		{grpcstatus.Error(codes.Aborted, "contention"), hotreader.CodeStore, []string{"ABORTED: contention"}, true},
 		{grpcstatus.Error(codes.Internal, ""), hotreader.CodeStore, []string{"INTERNAL"}, true},
-		{grpcstatus.Error(codes.InvalidArgument, "no"), hotreader.CodeConfig, []string{"refuses the query: no"}, false},
+		{grpcstatus.Error(codes.InvalidArgument, "no"), hotreader.CodeConfig, []string{"rejects the query: no"}, false},
 		{grpcstatus.Error(codes.Unimplemented, "what?"), hotreader.CodeProtocol, []string{"what?", "http://"}, false},
 		{grpcstatus.Error(codes.DataLoss, "oh"), hotreader.CodeStore, []string{"DATA_LOSS"}, false},
 		{grpcstatus.Error(codes.Code(77), "oh"), hotreader.CodeStore, []string{"status 77"}, false},

@@ -30,7 +30,7 @@ const DefaultDatabase = "(default)"
 type Options struct {
 	Project    string        // its id, as my-project-12345
 	Database   string        // "" = DefaultDatabase
-	Collection string        // as Layout.Collection, which stands before it
+	Collection string        // as Layout.Collection, which comes before it
 	Layout     layout.Layout // whose Collection is an id or, below a document, a path, as plants/berlin/telemetry or devices/{device}/telemetry
 }
 
@@ -71,7 +71,7 @@ func New(client *Client, o Options) *Store {
 	return s
 }
 
-// inPath is what stands for the device in a collection's path.
+// inPath is the placeholder of the device in a collection's path.
 const inPath = "{device}"
 
 // place returns the parent, a resource's name, and the id of the collection that has
@@ -139,7 +139,7 @@ func (s *Store) checkQuery(q *hotreader.Query) error {
 func (s *Store) checkDevice(device string) error {
 	switch inside := strings.Contains(s.collection, inPath); {
 	case len(s.PartitionOf(device, time.Time{})) > maxID:
-		return fmt.Errorf("the device id has %d bytes; Firestore indexes %d, so longer ones cannot be told apart", len(device), maxID)
+		return fmt.Errorf("the device id has %d bytes; Firestore indexes %d, so longer ones are ambiguous", len(device), maxID)
 	case inside && (strings.Contains(device, "/") || layout.CheckCollection(strings.Replace(s.collection, inPath, device, 1)) != ""):
 		return fmt.Errorf("the device id %.60q cannot be in the path %s: an id there has no slash and is not ., .. or __…__", device, s.collection)
 	}

@@ -118,7 +118,7 @@ func queries(properties ...string) map[string]hotreader.Query {
 
 // Of several documents of an instant, under ids that tell nothing, each property has the
 // value written last, and what that replaced is counted.
-func TestTheLastWriteStandsWhateverTheID(t *testing.T) {
+func TestTheLastWriteWinsWhateverTheID(t *testing.T) {
 	const at = "2026-03-02T06:00:00Z"
 	collection := lies(t, document{"device_id": "d", "timestamp": at, "n": 1, "m": 1}, document{"device_id": "d", "timestamp": "2026-03-02T06:00:00.000Z", "n": 2},
 		document{"device_id": "d", "timestamp": at, "k": 3, "n": nil})

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// slack is how many documents are asked for beyond those wanted: a row can
+	// slack is how many documents are asked for beyond those needed: a row can
 	// only be passed on when the next one shows that its second is over. Each
 	// document read has its price.
 	slack = 3
@@ -41,12 +41,12 @@ const lastPause = 5 * time.Second
 
 // A reading is one read of a collection.
 //
-// Of several documents of one instant the one that was updated last stands, by its
+// Of several documents of one instant the one that was updated last wins, by its
 // update time and then its id.
 //
 // An answer that breaks off is asked for again from after the last document
 // that came. For that all readers share a budget, or a thousand of them would
-// ask a Firestore that has too much to do four thousand times. Who is alone has
+// ask a Firestore that has too much to do four thousand times. A single reader has
 // no need of it, for a retry that brings the rest of a page is given back.
 //
 // Documents without the device's or the time's field, and those whose time is of

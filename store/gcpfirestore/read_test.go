@@ -169,10 +169,10 @@ func TestRequest(t *testing.T) {
 	// Behind a page.
 	f := newFake(t, answer{documents: []*pb.Document{n(second(0), 1), n("2024-01-01T00:00:01.50Z", 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
 	cloud.WantRows(t, f.store(Options{}), qN, "00:00:00 1", "00:00:01.5 1")
-	golden(t, "request behind", f.queries[1])
+	golden(t, "request after", f.queries[1])
 	f = newFake(t, answer{documents: []*pb.Document{n(parse("2024-01-01T00:00:01.000001Z"), 1)}, fail: grpcstatus.Error(codes.Unavailable, "")}, docs())
 	cloud.WantRows(t, f.store(timed(layout.Native)), qN, "00:00:01.000001 1")
-	golden(t, "request behind native", f.queries[1])
+	golden(t, "request after native", f.queries[1])
 }
 
 func golden(t *testing.T, name string, m proto.Message) {

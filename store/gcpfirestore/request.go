@@ -238,8 +238,8 @@ func appendCursor(b, when, name []byte) []byte {
 }
 
 // bounds returns the Values that enclose [start, end]. They are as close as the
-// format allows and never too close; what they take in beside the range is for
-// Order to leave out. There always is a low one: a comparison finds values
+// format allows and never too close; Order leaves out what they
+// hold beside the range. There always is a low one: a comparison finds values
 // of its own type only, so it keeps away what is not of the format and costs no
 // reads then. ok is false if nothing can be in the range.
 func bounds(c *timekey.Codec, start, end time.Time) (low, high []byte, ok bool) {
@@ -302,7 +302,7 @@ func appendWrite(b, name, fields, mask []byte) []byte {
 type tree map[string]any
 
 // put puts a Value at a path. It returns false if something else is there, or on the
-// way.
+// path to it.
 func (t tree) put(path []string, value []byte) bool {
 	last := len(path) - 1
 	for _, name := range path[:last] {

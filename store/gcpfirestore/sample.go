@@ -79,7 +79,7 @@ func (s *Store) more(ctx context.Context, q query, l layout.Layout, device strin
 			return nil, err
 		}
 	}
-	if q.group { // whose order takes an index that nobody makes by itself
+	if q.group { // whose order needs an index that does not exist by default
 		return items, nil
 	}
 	for _, descending := range []bool{true, false} {

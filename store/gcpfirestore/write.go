@@ -31,7 +31,7 @@ const (
 // parallelCommits is how many commits of one Write run at a time.
 const parallelCommits = 4
 
-// unansweredTries is how often a commit is tried that nobody answers. One that
+// unansweredTries is how often a commit without an answer is tried. One that
 // Firestore itself puts off is tried until ctx ends.
 const unansweredTries = 6
 
@@ -47,7 +47,7 @@ const unansweredTries = 6
 // Firestore keeps whole numbers of 64 bits and double precision. A number that
 // would come out as another is kept as text, its digits as they are; it is a
 // number again where a query declares its type. A time that is finer than the
-// field keeps is refused: microseconds for a timestamp, and what no integer and no
+// field keeps is rejected: microseconds for a timestamp, and what no integer and no
 // double is for a number.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
 	if err := s.check(); err != nil {
@@ -227,7 +227,7 @@ type number struct {
 	double  float64
 }
 
-// toNumber finds the way in which digits come out as they are, compared as
+// toNumber finds the type in which digits come out as they are, compared as
 // decimals.
 func toNumber(digits []byte) number {
 	if i, err := strconv.ParseInt(string(digits), 10, 64); err == nil {

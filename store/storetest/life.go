@@ -57,7 +57,7 @@ func queryInvalid(t testing.TB, h Harness) {
 				t.Errorf("%s: %d rows and the error %v, want one of %s", c.what, len(rows), err, hotreader.CodeInvalid)
 			}
 			if n := stats.Reads.Load() + stats.Attempts.Load(); n > 0 {
-				t.Errorf("%s: %d calls were made before it was refused", c.what, n)
+				t.Errorf("%s: %d calls were made before it was rejected", c.what, n)
 			}
 		}
 	}
@@ -155,7 +155,7 @@ func lifeStop(t testing.TB, h Harness) {
 		if left := settle(before + spare); left > before+spare {
 			t.Errorf("%d goroutines before, %d after 40 reads that stopped early", before, left)
 		}
-		// What was stopped does not stand in the way of others.
+		// What was stopped does not block others.
 		h.expect(t, r, q, want...)
 		write(t, w, "d", records[0])
 	}

@@ -14,7 +14,7 @@ import (
 const realRows = 22683
 
 // Proof writes a real machine's series under each of layouts, the zero one too, and reads
-// it back in every way: whole, in both directions, in pages, in ranges and its newest
+// it back in every form: whole, in both directions, in pages, in ranges and its newest
 // value.
 func Proof[L any](t *testing.T, layouts map[string]L, harness func(l L, from time.Time) Harness) {
 	records := series(t, "../../../shared/data/machine_temperature.csv")
@@ -52,7 +52,7 @@ func (h Harness) proof(t *testing.T, records []hotreader.Record) {
 	t.Logf("%d rows, exact: whole, by %d, a range, backwards, the newest", len(want), paged.Limit)
 }
 
-// series reads the records of a CSV file with the columns timestamp and value. Of an instant that occurs twice the later stands.
+// series reads the records of a CSV file with the columns timestamp and value. Of an instant that occurs twice the later wins.
 func series(t *testing.T, file string) (records []hotreader.Record) {
 	t.Helper()
 	f, err := os.Open(file)

@@ -129,7 +129,7 @@ func rangeAges(t testing.TB, h Harness) {
 	h.expect(t, r, q, want...)
 	q.Start, q.End = times[1], times[3]
 	h.expect(t, r, q, want[1:4]...)
-	// TwinMaker's way to the newest row.
+	// TwinMaker's query for the newest row.
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}, Order: hotreader.Descending, Limit: 1,
 		Start: time.Date(1899, 1, 1, 0, 0, 0, 0, time.UTC)}, want[6])
 }

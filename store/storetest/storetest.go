@@ -27,7 +27,7 @@ import (
 type Harness struct {
 	// New returns a Source and the Writer of its store, which must be
 	// empty. Whatever they hold is released by t.Cleanup. It is called for each
-	// check anew; checks do not run side by side.
+	// check anew; checks do not run concurrently.
 	New func(t testing.TB) (hotreader.Source, hotreader.Writer)
 
 	// PutRaw stores an item whose time is the given text, as another program
@@ -49,8 +49,8 @@ type Harness struct {
 	// documents, whose numbers are doubles).
 	WideNumbersAsText bool
 
-	// RefusesDevice: device ids for which it returns true cannot be told apart,
-	// or stored at all; to write or to ask for one is an error of CodeInvalid.
+	// RefusesDevice: device IDs for which it returns true are ambiguous,
+	// or cannot be stored at all; to write or to ask for one is an error of CodeInvalid.
 	RefusesDevice func(device string) bool
 
 	// RefusesName: properties for whose name it returns true cannot be stored; to
@@ -68,18 +68,18 @@ type Harness struct {
 	// need, or that run elsewhere, for they take long.
 	Not []string
 
-	// LatestStands: of several texts of one instant the item that was stored last
-	// stands, not the one with the greatest text.
-	LatestStands bool
+	// LatestWins: of several texts of one instant the item that was stored last
+	// wins, not the one with the greatest text.
+	LatestWins bool
 
-	// LatestSecondStands: as LatestStands, but of those that were stored within a second
-	// of the service's clock the one with the greatest text stands (Cosmos DB).
-	LatestSecondStands bool
+	// LatestSecondWins: as LatestWins, but of those that were stored within a second
+	// of the service's clock the one with the greatest text wins (Cosmos DB).
+	LatestSecondWins bool
 
 	// OneKind: a series has values of one kind (TwinMaker's JSON).
 	OneKind bool
 
-	// NoStats: rows and skipped items are counted on the other side of a wire,
+	// NoStats: rows and skipped items are counted at the other end of a wire,
 	// so the caller's hotreader.Stats do not hold them.
 	NoStats bool
 
@@ -112,10 +112,10 @@ func Run(t *testing.T, h Harness) {
 
 // rowChecks are the checks of what depends on how items are laid out.
 var rowChecks = []string{"scan/raw rows, whole and in order", "range/both ends belong to it", "range/instants whatever the zone", "range/nanoseconds",
-	"order/ascending and its exact reverse", "limit", "resume/behind every row", "rows/only those with a selected property",
+	"order/ascending and its exact reverse", "limit", "resume/after every row", "rows/only those with a selected property",
 	"rows/values in the order selected", "devices/apart from each other", "names/hostile properties", "names/a hundred properties",
 	"values/numbers to the last digit", "values/strings to the last byte", "values/kinds", "last/newest of each property", "last/older values",
-	"filters/on what is not selected", "write/the last write stands", "write/any order, any batch"}
+	"filters/on what is not selected", "write/the last write wins", "write/any order, any batch"}
 
 // RunRows is Run for one more layout of a store that has passed all of it: it checks
 // what depends on how items are laid out.
@@ -140,7 +140,7 @@ func (h Harness) checks() []check {
 		{"range/times of all ages", rangeAges},
 		{"order/ascending and its exact reverse", orderReverse},
 		{"limit", limits},
-		{"resume/behind every row", resumeEverywhere},
+		{"resume/after every row", resumeEverywhere},
 		{"rows/only those with a selected property", rowsSelected},
 		{"rows/values in the order selected", rowsColumns},
 		{"rows/valid until the next", rowsValid},
@@ -161,7 +161,7 @@ func (h Harness) checks() []check {
 		{"last/older values", lastOlder},
 		{"last/looks back so far and no further", lastLookBack},
 		{"last/range, types and filters", lastNarrowed},
-		{"write/the last write stands", writeLastWins},
+		{"write/the last write wins", writeLastWins},
 		{"write/replaces whole rows", writeReplaces},
 		{"write/any order, any batch", writeOrder},
 		{"write/nothing", writeNothing},
@@ -171,7 +171,7 @@ func (h Harness) checks() []check {
 		{"life/stopping early", lifeStop},
 		{"life/cancelled", lifeCancel},
 		{"life/past its deadline", lifeDeadline},
-		{"life/side by side", lifeConcurrent},
+		{"life/concurrent", lifeConcurrent},
 		{"life/writing while reading", lifeWriteInside},
 		{"long/every page is followed", longSeries},
 		{"random/as the oracle answers", randomOracle},
@@ -207,7 +207,7 @@ func num(digits string) hotreader.Value { return hotreader.NumberValue([]byte(di
 func str(text string) hotreader.Value   { return hotreader.StringValue([]byte(text)) }
 func boolean(b bool) hotreader.Value    { return hotreader.BoolValue(b) }
 
-// null stands for a property that a row does not have.
+// null means a property that a row does not have.
 var null hotreader.Value
 
 func field(name string, v hotreader.Value) hotreader.Field {
@@ -359,7 +359,7 @@ func (h Harness) expectEmpty(t testing.TB, r hotreader.Reader, q hotreader.Query
 	}
 }
 
-// expectRefusal writes a record that the driver says it refuses.
+// expectRefusal writes a record that the driver says it rejects.
 func (h Harness) expectRefusal(t testing.TB, w hotreader.Writer, device string, r hotreader.Record) {
 	t.Helper()
 	if err := w.Write(t.Context(), device, []hotreader.Record{r}); hotreader.CodeOf(err) != hotreader.CodeInvalid {

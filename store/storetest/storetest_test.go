@@ -250,7 +250,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 			read: all(func(_ hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
 				return rows[:max(len(rows)-1, 0)], err
 			})},
-		{bug: "drops the first row", found: []string{"order/ascending and its exact reverse", "limit", "resume/behind every row"},
+		{bug: "drops the first row", found: []string{"order/ascending and its exact reverse", "limit", "resume/after every row"},
 			read: each(func(_ hotreader.Query, n int, _ *hotreader.Row) bool { return n > 0 })},
 		{bug: "loses one row in the middle", found: []string{"order/ascending and its exact reverse", "long/every page is followed"},
 			read: each(func(_ hotreader.Query, n int, _ *hotreader.Row) bool { return n != 511 })},
@@ -294,14 +294,14 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 					q.End = q.End.Truncate(time.Second).Add(time.Second - 1)
 				}
 			})},
-		{bug: "keeps microseconds", found: []string{"range/nanoseconds", "resume/behind every row"},
+		{bug: "keeps microseconds", found: []string{"range/nanoseconds", "resume/after every row"},
 			write: records(func(records []hotreader.Record) []hotreader.Record {
 				for i := range records {
 					records[i].Time = records[i].Time.Truncate(time.Microsecond)
 				}
 				return records
 			})},
-		{bug: "reads clocks without their zone", found: []string{"range/instants whatever the zone", "write/the last write stands"},
+		{bug: "reads clocks without their zone", found: []string{"range/instants whatever the zone", "write/the last write wins"},
 			write: records(func(records []hotreader.Record) []hotreader.Record {
 				for i, r := range records {
 					_, offset := r.Time.Zone()
@@ -326,7 +326,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 				}
 				return rows, err
 			})},
-		{bug: "an instant comes twice", found: []string{"order/ascending and its exact reverse", "resume/behind every row"},
+		{bug: "an instant comes twice", found: []string{"order/ascending and its exact reverse", "resume/after every row"},
 			read: all(func(_ hotreader.Query, rows []hotreader.Row, err error) ([]hotreader.Row, error) {
 				if n := len(rows); n > 1 {
 					rows = append(rows, rows[n-1])
@@ -523,7 +523,7 @@ func TestPitfall02TheSuiteFindsBugs(t *testing.T) {
 				}
 				return rows, err
 			})},
-		{bug: "the first write stands", found: []string{"write/the last write stands", "random/as the oracle answers"},
+		{bug: "the first write stands", found: []string{"write/the last write wins", "random/as the oracle answers"},
 			write: records(func(records []hotreader.Record) []hotreader.Record { slices.Reverse(records); return records })},
 		{bug: "merges properties of one instant", found: []string{"write/replaces whole rows"},
 			write: func(w hotreader.Writer, ctx context.Context, device string, records []hotreader.Record) error {

@@ -45,10 +45,10 @@ func putMixed(t testing.TB, h Harness, device string) []hotreader.Row {
 	for i, m := range mixed {
 		h.PutRaw(t, device, m.text, field("n", num(strconv.Itoa(i))))
 		if m.text == "2024-02-28T23:59:00.100000000001Z" {
-			if h.LatestStands {
+			if h.LatestWins {
 				want[len(want)-1].Values[0] = num(strconv.Itoa(i))
 			}
-			continue // 00.1Z is greater in byte order and stands
+			continue // 00.1Z is greater in byte order and wins
 		}
 		want = append(want, row(at(m.offset), num(strconv.Itoa(i))))
 	}
@@ -95,7 +95,7 @@ func textOrder(t testing.TB, h Harness) {
 }
 
 // textOneInstant: of several texts of one instant the greatest in byte order
-// stands, which is the shortest with Z: what time.RFC3339Nano writes. Stores that know
+// wins, which is the shortest with Z: what time.RFC3339Nano writes. Stores that know
 // better take the one that was stored last.
 func textOneInstant(t testing.TB, h Harness) {
 	r, w := h.open(t)
@@ -114,7 +114,7 @@ func textOneInstant(t testing.TB, h Harness) {
 			for i := range n - 1 {
 				puts = append(puts, i)
 			}
-			if h.LatestSecondStands {
+			if h.LatestSecondWins {
 				slices.Sort(puts)
 			}
 			for _, i := range puts {
@@ -131,7 +131,7 @@ func textOneInstant(t testing.TB, h Harness) {
 					greatest = i
 				}
 			}
-			if h.LatestStands {
+			if h.LatestWins {
 				greatest = max(n-2, 0)
 			}
 			one, other := row(instant, num(strconv.Itoa(greatest))), row(at(7*time.Second), num("7"))
@@ -149,12 +149,12 @@ func textOneInstant(t testing.TB, h Harness) {
 				row(instant, num(strconv.Itoa(greatest)), boolean(true)))
 		}
 	}
-	// So what our Writer wrote stands against what was there.
+	// So what our Writer wrote wins against what was there.
 	h.PutRaw(t, "d", "2024-02-28T23:59:00.000Z", field("n", num("1")))
 	write(t, w, "d", record(base, field("n", num("2"))))
 	h.PutRaw(t, "d", "2024-02-28T23:59:00.000000Z", field("n", num("3")))
 	stands := num("2")
-	if h.LatestStands {
+	if h.LatestWins {
 		stands = num("3")
 	}
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}}, row(base, stands))

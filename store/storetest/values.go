@@ -116,7 +116,7 @@ func typesDeclared(t testing.TB, h Harness) {
 }
 
 // onlyText drops the rows whose stored value is a number, for stores that
-// spell it in their own way when it becomes text.
+// spell it in their own style when it becomes text.
 func onlyText(records []hotreader.Record, rows []hotreader.Row) []hotreader.Row {
 	return slices.DeleteFunc(slices.Clone(rows), func(r hotreader.Row) bool {
 		return slices.ContainsFunc(records, func(s hotreader.Record) bool {
@@ -194,7 +194,7 @@ func filtersOperators(t testing.TB, h Harness) {
 		for _, v := range []hotreader.Value{num("10"), num("9.5"), num("1.00e1"), num("12345678901234567890123456789012345678"),
 			str("10"), str("abc"), str(""), boolean(true), boolean(false)} {
 			if v.Kind() == hotreader.Bool && op > hotreader.NotEqual {
-				continue // refused, see queryInvalid
+				continue // rejected, see queryInvalid
 			}
 			q := hotreader.Query{Device: "d", Properties: []string{"n"}, Filters: []hotreader.Filter{{Property: "v", Op: op, Value: v}}}
 			h.expect(t, r, q, answer(records, q)...)

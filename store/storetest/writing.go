@@ -137,7 +137,7 @@ func writeNothing(t testing.TB, h Harness) {
 	h.expect(t, r, hotreader.Query{Device: "d", Properties: []string{"n"}}, row(base, num("1")))
 }
 
-// writeRefuses: what no query could ask for is refused and not half stored.
+// writeRefuses: what no query could ask for is rejected and not half stored.
 func writeRefuses(t testing.TB, h Harness) {
 	r, w := h.open(t)
 	good := record(base, field("n", num("1")))

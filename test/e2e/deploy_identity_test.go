@@ -55,7 +55,7 @@ func deployIdentity(t *testing.T, twin, artifacts string) (p *trial, c connectio
 		t.Errorf("deploy without federation: %s", said)
 	}
 	enabled.Store(true)
-	if _, said := p.run(3, "deploy", "--only", "aws", "--yes"); !strings.Contains(said, "has to take it before they use it") {
+	if _, said := p.run(3, "deploy", "--only", "aws", "--yes"); !strings.Contains(said, "has to accept it before they use it") {
 		t.Errorf("deploy of the identity: %s", said)
 	}
 	role := "arn:aws:iam::" + engine.MotoAccount + ":role/" + twin + "-hot-reader"

@@ -206,7 +206,7 @@ func TestPitfall13EveryExampleIsWired(t *testing.T) {
 			}
 			for _, c := range r.Checks { // no device has reported
 				if c.Verdict != doctor.OK && !(c.Verdict == doctor.Warning && (strings.Contains(c.Says, "holds nothing of") || strings.Contains(c.Says, "holds no document yet"))) {
-					t.Errorf("%s: %s: %s", c.Hop(), c.Name, c.Says)
+					t.Errorf("%s: %s: %s", c.Component(), c.Name, c.Says)
 				}
 			}
 			if len(answer.State.Runs) < 2 {

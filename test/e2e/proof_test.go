@@ -56,7 +56,7 @@ func TestProofFederatedTwin(t *testing.T) {
 		t.Error("the connection still has the identity, or lost the token or the key of page tokens")
 	}
 	settings("federated")
-	if _, said := p.run(3, "deploy", "--only", "aws", "--yes"); !strings.Contains(said, "has to take it before they use it") {
+	if _, said := p.run(3, "deploy", "--only", "aws", "--yes"); !strings.Contains(said, "has to accept it before they use it") {
 		t.Errorf("the identity is not made first: %s", said)
 	}
 	holds(false, true)

@@ -161,8 +161,8 @@ func (f faulty) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 	return f.Source.Scan(ctx, q)
 }
 
-// seeing returns an observer and a log.
-func seeing(t *testing.T, o observe.Options) (*observe.Observer, *slog.Logger, *bytes.Buffer) {
+// observing returns an observer and a log.
+func observing(t *testing.T, o observe.Options) (*observe.Observer, *slog.Logger, *bytes.Buffer) {
 	t.Helper()
 	o.Getenv, o.Program, o.Version = func(string) string { return "" }, "golden", "1.2.3"
 	seen, err := observe.New(o)
@@ -191,7 +191,7 @@ func newAPI(t *testing.T, seen *observe.Observer, logger *slog.Logger) http.Hand
 // body. "query PAYLOAD" and "last PAYLOAD" are bodies of POST /read in short. The
 // token is the right one unless the request has one.
 func TestAPI(t *testing.T) {
-	seen, logger, log := seeing(t, observe.Options{Page: true})
+	seen, logger, log := observing(t, observe.Options{Page: true})
 	mux := http.NewServeMux()
 	mux.Handle("/", newAPI(t, seen, logger))
 	mux.Handle(page.Path, page.Handler(seen))
@@ -244,7 +244,7 @@ func answer(h http.Handler, r *http.Request) (text string) {
 // TestFunctions: a section is an event, and its title says which function is
 // invoked with it.
 func TestFunctions(t *testing.T) {
-	seen, logger, log := seeing(t, observe.Options{Function: "factory-hot-reader"})
+	seen, logger, log := observing(t, observe.Options{Function: "factory-hot-reader"})
 	exchanges(t, "functions.txtar", log, functions(t, seen, logger))
 }
 

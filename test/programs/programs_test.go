@@ -284,7 +284,7 @@ func TestPitfall20TokenOfBothSides(t *testing.T) {
 		if a.Status != 500 || a.Header.Get("WWW-Authenticate") != "" || !strings.Contains(a.Body, `"config"`) || strings.Contains(a.Body, "127.0.0.1") {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
-		if code := server.Terminate(t); code != 0 || !strings.Contains(server.Log(), "refuses the token") {
+		if code := server.Terminate(t); code != 0 || !strings.Contains(server.Log(), "rejects the token") {
 			t.Errorf("the log does not say why:\n%s", server.Log())
 		}
 		_, url = p.start(t, serving.With(p.twin(peer), "INTER_CLOUD_TOKEN", serving.Rotated+","+serving.Token))

@@ -99,7 +99,7 @@ func parts(t *testing.T, s topology.Side, stores map[string]hotreader.Source) fu
 	}}
 	if s.Token {
 		var err error
-		if p.Who.Token, err = identity.Static(token); err != nil {
+		if p.Identity.Token, err = identity.Static(token); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -24,8 +24,8 @@ locals {
     ACCESS_DENIED                = { status = 403, code = "forbidden", detail = "This is not allowed." }
     DEFAULT_4XX                  = { status = null, code = "invalid", detail = "The request cannot be served." }
     DEFAULT_5XX                  = { status = null, code = "internal", detail = "The request failed; the log has the cause under its trace_id." }
-    INTEGRATION_FAILURE          = { status = 502, code = "unavailable", detail = "The function behind the API failed." }
-    INTEGRATION_TIMEOUT          = { status = 504, code = "deadline", detail = "The function behind the API gave no answer in time." }
+    INTEGRATION_FAILURE          = { status = 502, code = "unavailable", detail = "The API's function failed." }
+    INTEGRATION_TIMEOUT          = { status = 504, code = "deadline", detail = "The API's function gave no answer in time." }
     INVALID_API_KEY              = { status = 403, code = "forbidden", detail = "This route needs an API key, in x-api-key." }
     MISSING_AUTHENTICATION_TOKEN = { status = 404, code = "not_found", detail = "There is no such route." }
     QUOTA_EXCEEDED               = { status = 429, code = "throttled", detail = "Too many requests; try again later." }
@@ -284,7 +284,7 @@ resource "aws_iam_role" "logs" {
   assume_role_policy = data.aws_iam_policy_document.assume_logs.json
 }
 
-# As AWS's own AmazonAPIGatewayPushToCloudWatchLogs; API Gateway refuses a role
+# As AWS's own AmazonAPIGatewayPushToCloudWatchLogs; API Gateway rejects a role
 # with less.
 data "aws_iam_policy_document" "logs" {
   statement {

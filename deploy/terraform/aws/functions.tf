@@ -144,7 +144,7 @@ resource "aws_lambda_function" "function" {
       local.identity_environment,
       each.value.token && local.has_token ? {
         INTER_CLOUD_TOKEN_SECRET = aws_secretsmanager_secret.token[0].arn
-        # Nobody reads it: it changes with the token, so that new instances start,
+        # Not read: it changes with the token, so that new instances start,
         # which fetch it.
         HOTREADER_TOKEN_VERSION = tostring(var.token_version)
       } : {},
@@ -158,7 +158,7 @@ resource "aws_lambda_function" "function" {
   lifecycle {
     precondition {
       condition     = !each.value.remote || var.remote_url != ""
-      error_message = "${each.value.name} reads from another cloud, but remote_url is empty. Deploy the side of hot storage first."
+      error_message = "${each.value.name} reads from another cloud, but remote_url is empty. Deploy hot storage's cloud first."
     }
     precondition {
       condition     = !each.value.token || local.has_token

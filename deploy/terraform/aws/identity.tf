@@ -1,5 +1,5 @@
-# How the functions prove who they are to an API on another cloud, whom the API here
-# takes by such proof, and the key of page tokens.
+# How the functions prove themselves to an API on another cloud, the callers that the API here
+# accepts by such proof, and the key of page tokens.
 
 variable "audience" {
   description = "What the tokens are for that AWS signs for the functions; \"\" = it signs none. The account needs outbound identity federation."
@@ -8,7 +8,7 @@ variable "audience" {
 }
 
 variable "trust" {
-  description = "HOTREADER_TRUST of the API: whom it takes beside callers with the token; \"\" = nobody. The functions may read each token_secret in it."
+  description = "HOTREADER_TRUST of the API: the callers that it accepts beside those with the token; \"\" = none. The functions may read each token_secret in it."
   type        = string
   default     = ""
 }
@@ -42,7 +42,7 @@ locals {
     var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
     local.has_page_key ? {
       HOTREADER_PAGE_KEY_SECRET  = aws_secretsmanager_secret.page_key[0].arn
-      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # for nobody: with another key, new instances
+      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # not read: with another key, new instances
     } : {},
   )
 }
@@ -124,7 +124,7 @@ resource "aws_iam_role_policy" "identity" {
 }
 
 output "identity" {
-  description = "Who the functions are, by role, to those who trust this account's issuer."
+  description = "The functions' identity, by role, for APIs that trust this account's issuer."
   value = {
     issuer   = "" # the account's: aws iam get-outbound-web-identity-federation-info
     subjects = { for role, r in aws_iam_role.function : role => r.arn }

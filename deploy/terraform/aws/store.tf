@@ -55,7 +55,7 @@ data "aws_dynamodb_table" "hot" {
   lifecycle {
     postcondition {
       condition     = var.table.index != null || self.hash_key == var.table.device_key && self.range_key == var.table.time_key
-      error_message = "Table ${var.table.name} has the keys ${self.hash_key} and ${coalesce(self.range_key, "(none)")}; wanted are ${var.table.device_key} and ${var.table.time_key}. Say so with device_key and time_key in config_hot_reader.json, or name another table."
+      error_message = "Table ${var.table.name} has the keys ${self.hash_key} and ${coalesce(self.range_key, "(none)")}; expected ${var.table.device_key} and ${var.table.time_key}. Say so with device_key and time_key in config_hot_reader.json, or name another table."
     }
 
     # A local index has the table's hash key.

@@ -7,7 +7,7 @@ locals {
   workspace_role  = one(concat(aws_iam_role.workspace[*].name, local.has_twin && !local.makes_workspace ? [var.twinmaker.role] : []))
   workspace_id    = local.has_twin ? var.twinmaker.workspace : ""
 
-  # TwinMaker refuses an ARN with a version or an alias.
+  # TwinMaker rejects an ARN with a version or an alias.
   readers = local.has_twin ? {
     History   = aws_lambda_function.function["hot-reader"].arn
     LastEntry = aws_lambda_function.function["hot-reader-last-entry"].arn
@@ -154,7 +154,7 @@ resource "aws_cloudformation_stack" "workspace" {
 
   name          = var.twinmaker.workspace_stack
   template_body = var.twinmaker.workspace_body
-  on_failure    = "DELETE" # else a failed stack would stand in the next one's way
+  on_failure    = "DELETE" # else a failed stack would block the next one
 
   parameters = {
     WorkspaceId = var.twinmaker.workspace

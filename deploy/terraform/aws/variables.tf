@@ -167,7 +167,7 @@ variable "account_log_role" {
   description = <<-EOT
     Sets the role by which API Gateway writes logs. It is one for the account and the
     region, of all APIs in it, so it is left alone unless this asks for it. Without
-    any, AWS refuses the access log: "CloudWatch Logs role ARN must be set in
+    any, AWS rejects the access log: "CloudWatch Logs role ARN must be set in
     account settings".
   EOT
   type        = bool

@@ -179,7 +179,7 @@ resource "azurerm_function_app_flex_consumption" "app" {
       # The provider adds AzureWebJobsStorage, a connection string without a key,
       # which the host would prefer to the identity, unless the setting is given;
       # and it leaves the setting out of what it reads back, so that each plan
-      # would want to change it. It does the first by name in any letter case, the
+      # would change it. It does the first by name in any letter case, the
       # second by the exact name, and for the host all cases are one.
       AZUREWEBJOBSSTORAGE = ""
     },

@@ -1,4 +1,4 @@
-# Where everything is, and who the functions are.
+# Where everything is, and the functions' identity.
 
 resource "azurerm_resource_group" "hotreader" {
   count = var.resource_group.create ? 1 : 0

@@ -1,5 +1,5 @@
-# How the functions prove who they are to an API on another cloud, whom the API here
-# takes by such proof, and the key of page tokens. The managed identity is in group.tf.
+# How the functions prove themselves to an API on another cloud, the callers that the API here
+# accepts by such proof, and the key of page tokens. The managed identity is in group.tf.
 
 variable "audience" {
   description = "The app registration that tokens of the managed identity are issued for: its Application ID URI, or its client ID if it asks for tokens of version 2; \"\" = none are asked for."
@@ -8,7 +8,7 @@ variable "audience" {
 }
 
 variable "trust" {
-  description = "HOTREADER_TRUST of the API: whom it takes beside callers with the token; \"\" = nobody. The functions may read each token_secret in it."
+  description = "HOTREADER_TRUST of the API: the callers that it accepts beside those with the token; \"\" = none. The functions may read each token_secret in it."
   type        = string
   default     = ""
 }
@@ -43,7 +43,7 @@ locals {
     var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
     local.has_page_key ? {
       HOTREADER_PAGE_KEY_SECRET  = azurerm_key_vault_secret.page_key[0].versionless_id
-      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # for nobody: with another key, new instances
+      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # not read: with another key, new instances
     } : {},
   )
 }
@@ -85,7 +85,7 @@ resource "azurerm_role_assignment" "caller_read" {
 }
 
 output "identity" {
-  description = "Who the functions are to those who trust this tenant's issuer."
+  description = "The functions' identity, for APIs that trust this tenant's issuer."
   value = {
     # Of a token of version 2 the audience is a client ID.
     issuer   = replace(var.audience, "/^[0-9a-fA-F-]{36}$/", "") == "" ? "https://login.microsoftonline.com/${local.tenant}/v2.0" : "https://sts.windows.net/${local.tenant}/"

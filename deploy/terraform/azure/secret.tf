@@ -15,7 +15,7 @@ resource "azurerm_key_vault" "token" {
   purge_protection_enabled   = !var.purgeable
 }
 
-# Whoever applies this writes the token.
+# The operator who applies this writes the token.
 resource "azurerm_role_assignment" "token_write" {
   scope                = azurerm_key_vault.token.id
   role_definition_name = "Key Vault Secrets Officer"

@@ -32,7 +32,7 @@ resource "azurerm_cosmosdb_account" "hot" {
   offer_type          = "Standard"
   kind                = "GlobalDocumentDB"
 
-  # No keys: who reads or writes does so with an identity.
+  # No keys: readers and writers use an identity.
   local_authentication_enabled       = false
   access_key_metadata_writes_enabled = false
   minimal_tls_version                = "Tls12"
@@ -104,7 +104,7 @@ resource "azurerm_cosmosdb_sql_role_assignment" "read" {
   depends_on = [azurerm_cosmosdb_sql_container.hot]
 }
 
-# Stands in front of what holds data when all is destroyed, for Cosmos DB has no
+# Protects what holds data when all is destroyed, for Cosmos DB has no
 # protection of its own that a destroy would not take away first.
 resource "terraform_data" "keep" {
   count = local.makes_container ? 1 : 0

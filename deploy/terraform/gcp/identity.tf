@@ -1,5 +1,5 @@
-# How the functions prove who they are to an API on another cloud, whom the API here
-# takes by such proof, and the key of page tokens. The service account is in
+# How the functions prove themselves to an API on another cloud, the callers that the API here
+# accepts by such proof, and the key of page tokens. The service account is in
 # project.tf.
 
 variable "audience" {
@@ -9,7 +9,7 @@ variable "audience" {
 }
 
 variable "trust" {
-  description = "HOTREADER_TRUST of the API: whom it takes beside callers with the token; \"\" = nobody. The functions may read each token_secret in it."
+  description = "HOTREADER_TRUST of the API: the callers that it accepts beside those with the token; \"\" = none. The functions may read each token_secret in it."
   type        = string
   default     = ""
 }
@@ -44,7 +44,7 @@ locals {
     var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
     local.has_page_key ? {
       HOTREADER_PAGE_KEY_SECRET  = "projects/${local.project}/secrets/${google_secret_manager_secret.page_key[0].secret_id}/versions/latest"
-      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # for nobody: with another key, new instances
+      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # not read: with another key, new instances
     } : {},
   )
 }
@@ -114,7 +114,7 @@ resource "google_secret_manager_secret_iam_member" "caller_read" {
 }
 
 output "identity" {
-  description = "Who the functions are to those who trust Google's issuer."
+  description = "The functions' identity, for APIs that trust Google's issuer."
   value = {
     issuer   = "https://accounts.google.com"
     subjects = { hot-reader = google_service_account.functions.unique_id }

@@ -1,4 +1,4 @@
-# What the project has to have switched on, and who the service is.
+# What the project has to have switched on, and the service's identity.
 
 data "google_project" "here" {
   count = var.project == null ? 1 : 0

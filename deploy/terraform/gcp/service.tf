@@ -127,8 +127,8 @@ resource "google_cloud_run_v2_service" "hotreader" {
   ]
 }
 
-# Anybody may call it, for who may read is decided by the inter-cloud token, which
-# the service checks: the caller is on another cloud and has no identity here.
+# Anybody may call it, for the inter-cloud token decides who may read, and
+# the service checks it: the caller is on another cloud and has no identity here.
 resource "google_cloud_run_v2_service_iam_member" "public" {
   project  = local.project
   location = var.region

@@ -190,7 +190,7 @@ var rules = []failure.Rule{
 	{For: "BlobArchived BlobBeingRehydrated", Code: hotreader.CodeNotRestored,
 		Text: "the blob is in the Archive tier and must be restored before it can be read: hotreader restore asks for it"},
 	{For: "AuthenticationFailed InvalidAuthenticationInfo NoAuthenticationInformation status:401", Code: hotreader.CodeConfig,
-		Text: "the credentials were refused ({code}): {message}"},
+		Text: "the credentials were rejected ({code}): {message}"},
 	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Doing: "write", Code: hotreader.CodeForbidden,
 		Text: "the identity may not write into this container: {message}; it needs the role Storage Blob Data Contributor, and the account's firewall must let it in"},
 	{For: "AuthorizationPermissionMismatch AuthorizationFailure InsufficientAccountPermissions status:403", Code: hotreader.CodeForbidden,

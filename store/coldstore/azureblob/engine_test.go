@@ -59,7 +59,7 @@ func TestAzurite(t *testing.T) {
 			t.Errorf("an archived blob: %v", err)
 		}
 	}
-	// A restore sets the tier, by a priority; asked for again, it stands.
+	// A restore sets the tier, by a priority; asked for again, it stays.
 	restorer := azureblob.Restorer{Bucket: b}
 	for _, tier := range []string{"expedited", "standard"} {
 		if err := restorer.Restore(t.Context(), &coldstore.Object{Key: "archive/dt=2024-01-01/a.jsonl"}, tier, 7); err != nil {
@@ -87,7 +87,7 @@ func TestAzurite(t *testing.T) {
 	for code, want := range map[string]struct {
 		code hotreader.Code
 		says string
-	}{"AuthorizationPermissionMismatch": {hotreader.CodeForbidden, "Storage Blob Data Reader"}, "AuthenticationFailed": {hotreader.CodeConfig, "credentials were refused"}} {
+	}{"AuthorizationPermissionMismatch": {hotreader.CodeForbidden, "Storage Blob Data Reader"}, "AuthenticationFailed": {hotreader.CodeConfig, "credentials were rejected"}} {
 		o.Endpoint = buckettest.Refusing(t, 403, `<Error><Code>`+code+`</Code><Message>told</Message></Error>`)
 		b, err := azureblob.New(o)
 		if err != nil {

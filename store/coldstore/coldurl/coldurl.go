@@ -102,7 +102,7 @@ func late(q url.Values) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil || d < 0:
-		return 0, bad("late is %.40q; want how much later than its event a row may arrive, as 36h", text)
+		return 0, bad("invalid late %.40q; expected how much later than its event a row may arrive, as 36h", text)
 	case d == 0:
 		return -1, nil // not at all
 	}

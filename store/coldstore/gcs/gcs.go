@@ -159,7 +159,7 @@ func (t Target) Put(ctx context.Context, key string, body []byte) (bool, error) 
 	return true, resp.Body.Close()
 }
 
-// A refusal is an answer other than one of success.
+// A refusal is an answer whose status is not a success.
 type refusal struct {
 	status  int
 	message string
@@ -214,7 +214,7 @@ func (b *Bucket) once(ctx context.Context, method, path string, header http.Head
 // rules go by the HTTP status.
 var rules = []failure.Rule{
 	{For: "404", Code: hotreader.CodeNotFound, Text: "there is no such bucket; check its name"},
-	{For: "401", Code: hotreader.CodeConfig, Text: "the credentials were refused: {message}"},
+	{For: "401", Code: hotreader.CodeConfig, Text: "the credentials were rejected: {message}"},
 	{For: "403", Doing: "list", Code: hotreader.CodeForbidden, Text: "the service account lacks storage.objects.list on this bucket: {message}"},
 	{For: "403", Doing: "write", Code: hotreader.CodeForbidden, Text: "the service account lacks storage.objects.create on this bucket: {message}"},
 	{For: "403", Code: hotreader.CodeForbidden, Text: "the service account lacks storage.objects.get on this object: {message}"},

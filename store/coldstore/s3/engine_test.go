@@ -16,7 +16,7 @@ import (
 	"hotreader/test/engine"
 )
 
-// Both ways to open a bucket, on two implementations of S3.
+// Both ways of addressing a bucket, on two implementations of S3.
 func TestS3(t *testing.T) {
 	for _, v := range engine.MotoEnv(t) {
 		name, value, _ := strings.Cut(v, "=")
@@ -105,7 +105,7 @@ func TestFailures(t *testing.T) {
 		"RequestTimeTooSkewed": {403, hotreader.CodeConfig, "the clock is right"},
 		"AccessDenied":         {403, hotreader.CodeForbidden, "s3:ListBucket"},
 		"SlowDown":             {503, hotreader.CodeThrottled, "no more requests"},
-		"ExpiredToken":         {400, hotreader.CodeConfig, "credentials were refused"},
+		"ExpiredToken":         {400, hotreader.CodeConfig, "credentials were rejected"},
 	} {
 		server := buckettest.Refusing(t, want.status, `<Error><Code>`+code+`</Code><Message>told</Message></Error>`, "X-Amz-Bucket-Region", "eu-west-1")
 		b, err := s3.NewFunction(s3.Options{Bucket: "b", Endpoint: server})

@@ -155,7 +155,7 @@ var rules = []failure.Rule{
 	{For: "PermanentRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException status:301 status:307", Code: hotreader.CodeConfig,
 		Text: "the bucket is in another region than {region}: {message}; set region"},
 	{For: "UnrecognizedClientException InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken RequestTimeTooSkewed", Code: hotreader.CodeConfig,
-		Text: "the AWS credentials were refused ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
+		Text: "the AWS credentials were rejected ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
 	{For: "AccessDenied AllAccessDisabled AccountProblem status:403", Doing: "list", Code: hotreader.CodeForbidden,
 		Text: "the role lacks s3:ListBucket on this bucket and prefix: {message}"},
 	{For: "AccessDenied AllAccessDisabled AccountProblem status:403", Doing: "write", Code: hotreader.CodeForbidden,

@@ -1,5 +1,5 @@
-// Package awsclient is what clients of AWS have in common: where the service is, who
-// asks, and how long to wait.
+// Package awsclient is what clients of AWS have in common: the endpoint, the credentials,
+// and how long to wait.
 package awsclient
 
 import (

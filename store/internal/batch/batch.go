@@ -13,7 +13,7 @@ import (
 
 // Make checks records and makes each what a store writes, one item or, where items hold
 // one property, several. item adds them by their keys; of two with the same key the
-// later stands, for one request must not name a key twice.
+// later wins, for one request must not name a key twice.
 func Make[T any](device string, records []hotreader.Record, item func(r *hotreader.Record, add func(key string, made T)) error) ([]T, error) {
 	if err := hotreader.CheckRecords(device, records); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func Group(items [][]byte, n, size int) (groups [][][]byte) {
 	return groups
 }
 
-// Send sends requests side by side, for a request is mostly waiting. No two of
+// Send sends requests concurrently, for a request is mostly waiting. No two of
 // them may hold the same key, so that their order does not matter. The first
 // failure ends it and is returned, for what comes after follows from it.
 func Send[T any](ctx context.Context, requests []T, parallel int, send func(context.Context, T) error) error {
@@ -69,7 +69,7 @@ func Send[T any](ctx context.Context, requests []T, parallel int, send func(cont
 	return group.Wait()
 }
 
-// CheckFlat refuses to merge where the layout has properties within another attribute,
+// CheckFlat rejects a merge if the layout has properties within another attribute,
 // which would be replaced as a whole.
 func CheckFlat(records []hotreader.Record, path func(property string) []string) error {
 	for i := range records {

@@ -37,7 +37,7 @@ const (
 	Sampling = "inspect"
 )
 
-// Names of failures that no service tells.
+// Names of failures that no service reports.
 const (
 	broken    = "broken"
 	damaged   = "damaged"
@@ -73,7 +73,7 @@ var common = []Rule{
 type Failure struct {
 	Op         string // for hotreader.Error
 	Doing      string
-	Names      []string      // what it is called; none = nobody answered
+	Names      []string      // what it is called; none = no answer came
 	Message    string        // in the service's own words
 	RetryAfter time.Duration // as the service asks for
 	Err        error
@@ -161,7 +161,7 @@ func (r *Rule) fits(f *Failure) bool {
 	})
 }
 
-// unanswered names a failure of which no service told, and its cause.
+// unanswered names a failure that no service reported, and its cause.
 func unanswered(err error) (name string, root error) {
 	if b, ok := errors.AsType[*Broken](err); ok {
 		return broken, b.Err
@@ -182,7 +182,7 @@ func unanswered(err error) (name string, root error) {
 	return unreached, root
 }
 
-// Untrusted reports whether the other side is not who it should be, which no new
+// Untrusted reports whether the server is not the expected one, which no new
 // try changes.
 func Untrusted(err error) bool {
 	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)

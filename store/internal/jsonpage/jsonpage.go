@@ -9,7 +9,7 @@ import (
 )
 
 // Page is a place in such a page. It must name its items and their count, each
-// once, and they must agree, for else items could be lost and nobody would know.
+// once, and they must agree, for else items could be lost unnoticed.
 type Page struct {
 	jsontext.Scanner
 	Items, Count string // names of the list and of the count

@@ -10,7 +10,7 @@ import (
 
 // lookAside looks, once a device and hour, at the ends of a partition in which items
 // are, for times that no range of the layout's finds: of another type or unit, written
-// otherwise, or of another date than the partition. It tells of one. That it fails is no
+// otherwise, or of another date than the partition. It reports one. Its failure is no
 // failure of the query.
 func (s *Scanner) lookAside(ctx context.Context, q *hotreader.Query, value string) {
 	if s.Look.End == nil || ctx.Err() != nil {
@@ -18,7 +18,7 @@ func (s *Scanner) lookAside(ctx context.Context, q *hotreader.Query, value strin
 	}
 	s.seen.mu.Lock()
 	l, fresh := recall(s.seen.asides, value, asideEach)
-	if !fresh { // others who read side by side need not look as well
+	if !fresh { // concurrent reads need not look as well
 		s.seen.asides = remember(s.seen.asides, value, nil)
 	}
 	s.seen.mu.Unlock()

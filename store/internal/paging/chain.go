@@ -21,7 +21,7 @@ type Items interface {
 	// decoded, after the last item.
 	Item(values []hotreader.Value) (at hotreader.Value, more bool, err error)
 
-	// Rank returns what tells when the item decoded last was written, as
+	// Rank returns when the item decoded last was written, as
 	// timekey.Order takes it; nil = its time's text does. It is valid as long as the
 	// page is.
 	Rank() []byte

@@ -18,13 +18,13 @@ import (
 
 // Look is how a store looks at a few items, whatever their times are.
 type Look struct {
-	// Items returns up to n items of a partition, the newest ones if the store can
-	// tell. number reports that the partition's value is a number in the store.
+	// Items returns up to n items of a partition, the newest ones if the store knows
+	// them. number reports that the partition's value is a number in the store.
 	Items func(ctx context.Context, value string, n int) (items []layout.Item, number bool, err error)
 
 	// End returns the item of a partition with the least of all times, or with the
 	// greatest, whatever their types are and however they are written; of the texts
-	// only those that begin as a time would, if the store can tell. nil = there is none.
+	// only those that begin as a time would, if the store can compare them. nil = there is none.
 	End func(ctx context.Context, value string, least bool) (*layout.Item, error)
 }
 
@@ -118,7 +118,7 @@ func (s *Scanner) nothing(device, value string) string {
 	return fmt.Sprintf("nothing has the %s %q; is the device's id right, and does %s hold the ID?", s.Layout.DeviceKey, value, s.Layout.DeviceKey)
 }
 
-// warnUnknown tells of the properties of which a scan found nothing and that no item
+// warnUnknown warns of the properties of which a scan found nothing and that no item
 // looked at has.
 func (s *Scanner) warnUnknown(stats *hotreader.Stats, f *found, items []layout.Item) {
 	for _, p := range f.lacking {
@@ -160,7 +160,7 @@ func (s *Scanner) PartitionOf(device string, at time.Time) string {
 	return s.template.Value(device, at.In(s.codecs[len(s.codecs)-1].Zone()))
 }
 
-// value returns the value of the partition in which a look tells most where nothing
+// value returns the partition's value that explains most where nothing
 // was found: of dated ones the last in the range.
 func (s *Scanner) value(q *hotreader.Query) string {
 	at := time.Now()

@@ -12,7 +12,7 @@ import (
 
 // merge reads q once with each of two time formats and merges the rows. Of one
 // instant, a property has the value that was written last by the store's own clock, if
-// it tells, else that of the format that is named second.
+// there is one, else that of the format that is named second.
 func (s *Scanner) merge(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) found {
 	var all [2]found
 	m := merger{query: &q, stats: hotreader.StatsOf(ctx), clocked: s.Clocked}
@@ -56,8 +56,8 @@ type merger struct {
 	clocked bool // their ranks compare
 }
 
-// rows passes the rows on, each instant once. It returns false if no more rows are
-// wanted.
+// rows passes the rows on, each instant once. It returns false if the query needs
+// no more.
 func (m *merger) rows(older, newer func() (hotreader.Row, bool), yield func(hotreader.Row) bool) bool {
 	a, moreA := older()
 	b, moreB := newer()

@@ -26,7 +26,7 @@ type Ask struct {
 	Codec   *timekey.Codec   // of the time's field
 	Value   string           // of the partition; that of the device where no template makes another
 	Number  bool             // Value is a number in the store
-	Ranked  bool             // what Order.Add takes as rank is to tell which item was written last
+	Ranked  bool             // Order.Add's rank says which item was written last
 	Left    []int64          // counts, by column, values that no hotreader.Value can hold
 }
 
@@ -39,14 +39,14 @@ type Answer interface {
 	// Page asks for the next page, of n items at the most, 0 = as many as the
 	// store puts into one, and passes its rows to o until that is stopped. It
 	// returns how many items came, and whether there is another page. A *Mismatch
-	// says that a condition was refused because a key is of another type.
+	// says that the service rejected a condition because a key is of another type.
 	Page(ctx context.Context, n int, o *timekey.Order) (items int, more bool, err error)
 
 	// Release drops what the answer refers to, so that a pool does not keep it.
 	Release()
 }
 
-// A Mismatch is the service's refusal of a condition on a key of another type: the
+// A Mismatch says that the service rejected a condition on a key of another type: the
 // device's id may be a number there, or the time something else than the layout says.
 type Mismatch struct{ Err error }
 
@@ -64,7 +64,7 @@ type Scanner struct {
 	Slack, Most int           // see Size
 	Kept        int           // bytes of held rows for which memory is kept between reads
 	Unranked    bool          // Answers know only on request which item was written last
-	Clocked     bool          // what they know then is told by the store's own clock
+	Clocked     bool          // what they know then comes from the store's own clock
 
 	Check func(q *hotreader.Query) error // whether q can be asked at all
 	New   func() Answer
@@ -140,7 +140,7 @@ type found struct {
 	readable   int64    // items
 	unreadable int64
 	last       string // the newest partition in which items were; "" = none, or there is one only
-	stopped    bool   // no more rows are wanted
+	stopped    bool   // the query needs no more rows
 	given      bool   // the walk back was given up
 	err        error
 }

@@ -11,7 +11,7 @@ const growth = 8
 type Size struct {
 	Query *hotreader.Query
 
-	// Slack is how many items are asked for beyond those wanted: a row can only be
+	// Slack is how many items are asked for beyond those needed: a row can only be
 	// passed on when the next one shows that its second is over.
 	Slack int
 
@@ -32,7 +32,7 @@ func (s *Size) Next(useful, passed int) int {
 		n = min(max(s.before*growth, s.Slack+1), max(q.MaxLooked()-passed, 1)+s.Slack)
 	case q.Limit == 0:
 		return 0
-	case len(q.Filters) > 0: // nobody knows
+	case len(q.Filters) > 0: // unknown
 		n = max(s.before*growth, q.Limit+s.Slack, 64)
 	default:
 		need := min(max(q.Limit-useful, 1), s.Most)

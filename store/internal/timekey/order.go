@@ -16,7 +16,7 @@ import (
 // than can be held, Order yields an error of CodeTooLarge.
 //
 // Several items of one instant are one row. Property by property the value of the
-// item with the greatest rank stands; others that differ from it are counted as
+// item with the greatest rank wins; others that differ from it are counted as
 // replaced. Of equal ranks, the last item in ascending order wins.
 //
 // Its zero value is ready for Begin; it may serve one read after another.
@@ -43,7 +43,7 @@ type Order struct {
 	given      []bool          // by column: a row had a value
 	columns    []string
 	left       []int64 // by column: values that no Value can hold
-	replaced   []int64 // by column: values of which a later one of the same instant stands
+	replaced   []int64 // by column: values that a later one of the same instant replaced
 	stopped    bool
 
 	width int // values of a row
@@ -82,12 +82,12 @@ func (o *Order) Begin(ctx context.Context, codec *Codec, q *hotreader.Query, col
 	return o.left
 }
 
-// Unranked says that the ranks that Add is given do not tell which item was written
-// last. Where they would have to, Conflict becomes true and no more rows are taken.
+// Unranked says that the ranks that Add gets do not say which item was written
+// last. Where that matters, Conflict becomes true and Order takes no more rows.
 func (o *Order) Unranked() { o.unranked = true }
 
 // Conflict reports that two items of one instant have different values of a property,
-// and that nothing tells yet which was written last. What Rest names is to be read
+// and that it is unknown yet which was written last. What Rest names is to be read
 // again, with ranks.
 func (o *Order) Conflict() bool { return o.conflict }
 
@@ -126,7 +126,7 @@ func (o *Order) Lacking() (names []string) {
 // their ranks.
 func (o *Order) After(other *Order) bool { return compareRanks(o.rank, other.rank) > 0 }
 
-// Stopped reports whether no more rows are wanted.
+// Stopped reports whether the query needs no more rows.
 func (o *Order) Stopped() bool { return o.stopped }
 
 // maxGroup bounds the values for which an Order keeps memory between reads.
@@ -172,7 +172,7 @@ func (o *Order) Slot() []hotreader.Value {
 // Add takes the row in Slot, whose field of the time has the given value; if that is
 // no time, the item is counted as unreadable. rank orders items of one instant by when
 // they were written; nil = by the time's text. If the row begins another step, those of
-// the step before are passed on. It returns false if no more rows are wanted.
+// the step before are passed on. It returns false if the query needs no more.
 func (o *Order) Add(at hotreader.Value, rank []byte) bool {
 	if key := at.Text(); o.parser.Holds(at) {
 		if t, ok := o.parser.parse(key); ok {
@@ -245,7 +245,7 @@ func (o *Order) Keep() {
 
 // Rest ends a page that is not the last. It returns the query for all that has
 // not been passed on, and how much time the page's rows cover; ok is false if
-// that cannot be told.
+// that is unknown.
 func (o *Order) Rest() (rest hotreader.Query, span time.Duration, ok bool) {
 	if o.page.IsZero() {
 		return rest, 0, false
@@ -256,7 +256,7 @@ func (o *Order) Rest() (rest hotreader.Query, span time.Duration, ok bool) {
 	return rest, span, ok
 }
 
-// Behind returns the query for all that comes after the row passed last; ok is false if
+// Behind returns the query for all rows after the one passed last; ok is false if
 // nothing can.
 func (o *Order) Behind() (rest hotreader.Query, ok bool) {
 	if o.passed == 0 {
@@ -266,13 +266,13 @@ func (o *Order) Behind() (rest hotreader.Query, ok bool) {
 }
 
 // Reached says that no row before t comes any more, in the query's order. It returns false
-// if no more rows are wanted.
+// if the query needs no more rows.
 func (o *Order) Reached(t time.Time) bool {
 	return o.n == 0 || floor(t.Unix(), o.step) == o.held || o.Pass()
 }
 
 // Waiting returns the query for all that has not been passed on; ok is false if that
-// cannot be told.
+// is unknown.
 func (o *Order) Waiting() (rest hotreader.Query, ok bool) {
 	rest = o.query
 	if o.passed > 0 {
@@ -294,7 +294,7 @@ func (o *Order) Waiting() (rest hotreader.Query, ok bool) {
 }
 
 // Pass passes the rows held on, for their step is over, and makes the row in Slot the
-// first. Call it after the last page. It returns false if no more rows are wanted.
+// first. Call it after the last page. It returns false if the query needs no more rows.
 func (o *Order) Pass() bool {
 	n := o.n
 	if n == 0 {
@@ -401,7 +401,7 @@ func (o *Order) sort(n int) bool {
 }
 
 // merge adds to the row of the item written last what only an earlier one of the same
-// instant has. It returns false where nothing tells which of them is the later one.
+// instant has. It returns false if it is unknown which of them is the later one.
 func (o *Order) merge(last, earlier int) bool {
 	if !o.query.Contains(o.times[last]) {
 		return true

@@ -226,7 +226,7 @@ func TestOrderHoldsNoMoreThanItsBound(t *testing.T) {
 	}
 }
 
-// Behind each page Rest asks for all that was not passed on, from the beginning
+// After each page Rest asks for all that was not passed on, from the beginning
 // of the second that is held: read so, the answer is whole, whatever the order.
 func TestRestOfAPage(t *testing.T) {
 	items := []item{
@@ -287,8 +287,8 @@ func TestRestOfAPage(t *testing.T) {
 	}
 }
 
-// Items of one instant are one row. Property by property the one written last stands;
-// where nothing tells which that is, the rest is asked for again, with ranks.
+// Items of one instant are one row. Property by property the one written last wins;
+// where that is unknown, the rest is asked for again, with ranks.
 func TestOneRowAnInstant(t *testing.T) {
 	type stored struct {
 		key, rank string

@@ -17,7 +17,7 @@ import (
 type Codec struct {
 	layout.Format
 	prefix         string
-	suffix, closes string          // what stands after the time; where the property's name stands between, closes follows it
+	suffix, closes string          // the text after the time; if the property's name comes between, closes follows it
 	named          bool            // the suffix has the property's name
 	others         []layout.Format // of times that another scan reads
 	first          *Codec          // whose scan counts what is unreadable in its range; nil = it is this one's
@@ -75,8 +75,8 @@ func NewestCodec(l layout.Layout) Codec {
 }
 
 // Bounds returns the keys that enclose [start, end], "" where it is open. They are as
-// close as the format allows and never too close; what they take in beside the range is
-// for Order to leave out. ok is false if nothing can be in the range.
+// close as the format allows and never too close; Order leaves out what they hold beside
+// the range. ok is false if nothing can be in the range.
 func (c *Codec) Bounds(start, end time.Time) (low, high string, ok bool) {
 	low, high, ok = c.Format.Bounds(start, end)
 	if c.prefix == "" || !ok {

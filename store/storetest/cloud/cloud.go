@@ -153,7 +153,7 @@ func everyPage(t *testing.T, s Store) {
 	}
 }
 
-// cuts reads items cut into pages in every way of two or three, both ways: a
+// cuts reads items cut into two or three pages at every place, in both orders: a
 // second may begin in one page and end in another.
 func cuts(t *testing.T, s Store, items []Item, want ...string) {
 	t.Helper()
@@ -278,8 +278,8 @@ func neverEnding(t *testing.T, s Store) {
 	}
 }
 
-// Wherever an answer is cut, the read ends with an error, also if nobody noticed
-// that the connection broke.
+// Wherever an answer is cut, the read ends with an error, also if the break of
+// the connection went unnoticed.
 func cutSilently(t *testing.T, s Store) {
 	if s.Resumes {
 		t.Skip("its answers are cut in a test of its own")
@@ -290,7 +290,7 @@ func cutSilently(t *testing.T, s Store) {
 		if err == nil && len(got) == 3 && cut > 100 {
 			return // it is whole
 		}
-		WantError(t, fmt.Sprintf("cut behind byte %d: rows %v", cut, got), err, hotreader.CodeCorrupt)
+		WantError(t, fmt.Sprintf("cut after byte %d: rows %v", cut, got), err, hotreader.CodeCorrupt)
 	}
 }
 
@@ -375,7 +375,7 @@ func records(n int) (all []hotreader.Record) {
 	return all
 }
 
-// Pitfall 10: a request names no key twice, and of two the later stands.
+// Pitfall 10: a request names no key twice, and of two the later wins.
 func writeOnce(t *testing.T, s Store) {
 	total := 2*s.Batch + s.Batch/2
 	all := records(total)
@@ -404,7 +404,7 @@ func writeOnce(t *testing.T, s Store) {
 	}
 }
 
-// The first failure stops the rest and is the one that is told.
+// The first failure stops the rest and is the error.
 func writeFails(t *testing.T, s Store) {
 	all := records(20 * s.Batch)
 	played := &Service{Fails: func(int) string { return Forbidden }}

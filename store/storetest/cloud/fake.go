@@ -266,8 +266,8 @@ func WantAllocations(t testing.TB, properties []string, few, many int, s func(ro
 	}
 }
 
-// RealPages writes records, whose property n counts from 0, and reads them both
-// ways and their latest values from a real service. It returns what that cost: each
+// RealPages writes records, whose property n counts from 0, and reads them in both
+// orders and their latest values from a real service. It returns what that cost: each
 // whole read, and the latest values.
 func RealPages(t *testing.T, s hotreader.Store, records []hotreader.Record) (whole []*hotreader.Stats, last *hotreader.Stats) {
 	if err := s.Write(t.Context(), "d", records); err != nil {

@@ -31,7 +31,7 @@ type Service struct {
 	Ends  []int                    // where pages end, beside where the asker's limit ends them; at the same place twice: an empty page
 	Fails func(request int) string // what it does instead of answering, "" = it answers; nil = it always answers
 	Stuck bool                     // each answer goes on where it began
-	Cut   int                      // > 0: answers end after so many bytes, and nobody notices
+	Cut   int                      // > 0: answers end after so many bytes, unnoticed
 
 	mu     sync.Mutex
 	ended  int   // pages that ended at one of Ends
@@ -110,7 +110,7 @@ type Store struct {
 	InMemory bool // requests do not leave the process, so that time can be played, too
 	Resumes  bool // pages end where the answer breaks off: the rows before are kept
 
-	Slack int // how many more items are asked for than wanted
+	Slack int // how many more items are asked for than needed
 	Most  int // what a request without a limit asks for
 
 	// Beside those that no store can read: times in the right field that are none,

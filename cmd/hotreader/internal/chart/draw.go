@@ -273,7 +273,7 @@ func (c *Chart) strip(w *bufio.Writer, p int, name string, s *series) {
 	c.axis(w)
 }
 
-// rough writes a number with two digits more than it takes to tell it from
+// rough writes a number with two digits more than distinguish it from
 // another that is a range away.
 func rough(f, of float64) string {
 	places := 1 - int(math.Floor(math.Log10(of)))

@@ -37,7 +37,7 @@ type Result struct {
 const maxResults = 4000
 
 // Check reads through the route from the twin's cloud l4 to the hot storage of
-// l3, in every way that TwinMaker can ask, and compares each point with what
+// l3, with every kind of request that TwinMaker sends, and compares each point with what
 // was written. The error is one of the route; a difference is in the Result.
 func (c *Clouds) Check(ctx context.Context, l4, l3 int) (r Result, err error) {
 	c.mu.Lock()
@@ -93,9 +93,9 @@ func newReader(c *Clouds, l4, l3 int) (*reader, error) {
 		return nil, err
 	}
 	src, err := function.Parts{
-		Local:   func() (hotreader.Source, error) { return c.All[l4].store, nil },
-		Objects: func(string) (hotreader.Source, error) { return c.All[l4].cold, nil },
-		Who:     function.Who{Token: set.Token},
+		Local:    func() (hotreader.Source, error) { return c.All[l4].store, nil },
+		Objects:  func(string) (hotreader.Source, error) { return c.All[l4].cold, nil },
+		Identity: function.Identity{Token: set.Token},
 	}.Source(set)
 	if err != nil {
 		return nil, err
@@ -414,7 +414,7 @@ func (k *check) lastEntry() error {
 	return nil
 }
 
-// typed reads a value of TwinMaker's and wants it under the key of the
+// typed reads a value of TwinMaker's and expects it under the key of the
 // property's type.
 func typed(property string, value map[string]json.RawMessage) (hotreader.Value, error) {
 	keys := map[hotreader.Type]string{hotreader.Double: "doubleValue", hotreader.Integer: "integerValue",

@@ -48,7 +48,7 @@ type Options struct {
 	// closed with the clouds.
 	Listeners [3]net.Listener
 
-	// Wrote is called now and then while rows are written. nil = nobody cares.
+	// Wrote is called now and then while rows are written. It may be nil.
 	Wrote func(done, total int)
 }
 

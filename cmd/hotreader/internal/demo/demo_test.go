@@ -173,7 +173,7 @@ func TestTickWrites(t *testing.T) {
 	}
 }
 
-// The page is told the clouds and the last check of each route, also while pumps report.
+// The page gets the clouds and the last check of each route, also while pumps report.
 func TestPage(t *testing.T) {
 	clouds := startClouds(t, Options{Seed: 3, Now: now})
 	clouds.Live(now.Add(time.Second))

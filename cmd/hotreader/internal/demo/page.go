@@ -17,7 +17,7 @@ type checked struct {
 	Checked time.Time `json:"checked"`
 }
 
-// page serves the page for people. It also tells the page the clouds with their tokens,
+// page serves the page for people. It also gives the page the clouds with their tokens,
 // which open invented data on this machine alone, and what the checks of the routes found.
 func (c *Clouds) page(w http.ResponseWriter, r *http.Request) bool {
 	if r.URL.Path != web.Prefix+"demo.json" {

@@ -151,7 +151,7 @@ func (e *export) result(m *manifest, d Device) Result {
 	return r
 }
 
-// lost reports whether a warning tells of values that have no copy.
+// lost reports whether a warning is about values that have no copy.
 func lost(w hotreader.Warning) bool { return w.LeavesOut() || w.Reason == hotreader.MixedTimes }
 
 // warn keeps the warnings that are the same whenever the range is read, and notes the
@@ -285,13 +285,13 @@ func (e *export) sum(ctx context.Context, m *manifest, o *coldstore.Object) erro
 	return nil
 }
 
-// A comparison tells whether rows are those of a manifest's objects.
+// A comparison checks whether rows are those of a manifest's objects.
 type comparison struct {
 	m       *manifest
 	at      int // object
 	digest  digest
 	differs func(o *object, got *digest) error
-	whole   func(o *object) error // has come; nil = nobody wants to know
+	whole   func(o *object) error // has come; may be nil
 }
 
 // add takes the next row.

@@ -55,7 +55,7 @@ func odd() (all []hotreader.Record) {
 
 func number(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
 
-// What was exported is read from cold storage as it was in the source, both ways, also in
+// What was exported is read from cold storage as it was in the source, in both orders, also in
 // parts, and a run once more changes nothing.
 func TestExport(t *testing.T) {
 	f := newFixture(t, map[string][]hotreader.Record{"machine-1": series(22_683), "a/b=c %ü": odd(), "..": odd()[:1], "machine-11": series(1)})
@@ -185,7 +185,7 @@ func TestRefuses(t *testing.T) {
 
 func do(all ...func(t *testing.T, f *fixture)) []func(t *testing.T, f *fixture) { return all }
 
-// A store that changes between plan and end is told, whatever changed; so is a copy that is
+// A store that changes between plan and end is reported, whatever changed; so is a copy that is
 // not what the store has.
 func TestChanges(t *testing.T) {
 	at := began.Add(8000 * 5 * time.Minute)
@@ -229,7 +229,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// A property that the store has meanwhile is told, and that the range may not be deleted; so
+// A property that the store has meanwhile is reported, and that the range may not be deleted; so
 // are values that cannot be copied.
 func TestWhatIsLost(t *testing.T) {
 	f := newFixture(t, map[string][]hotreader.Record{"d": series(10)})

@@ -23,7 +23,7 @@ import (
 // step: those before and after each object, as an order of the parent says.
 const killed = "HOTREADER_TEST_EXPORT"
 
-// An order is what the parent wants.
+// An order is what the parent asks for.
 type order struct {
 	Store, To string
 	Die       int // at this step; 0 = at none. Each object has three: before it, within, after

@@ -19,7 +19,7 @@ import (
 
 // What keys below the prefix begin and end with.
 const (
-	hidden      = "_" // of a name that no engine takes for data
+	hidden      = "_" // of a name that no query engine takes for data
 	devices     = deviceColumn + "="
 	planEnd     = ".plan.json"
 	manifestEnd = ".manifest.json"
@@ -35,7 +35,7 @@ const (
 const formatName = "hotreader-export-1"
 
 // A manifest says what was exported of a device. Before that it is the plan, without what
-// only the objects tell.
+// only the objects show.
 type manifest struct {
 	Format     string              `json:"format"`
 	Source     string              `json:"source"`

@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return *found.Result, err
 	}
-	if err := into.open(ctx); err != nil { // a wrong URL is told of even if there are no rows
+	if err := into.open(ctx); err != nil { // a wrong URL is an error even if there are no rows
 		return *found.Result, err
 	}
 	if gathered.late > 0 {
@@ -93,8 +93,8 @@ func (o *Options) look(ctx context.Context) (all []*source, err error) {
 		if err != nil {
 			return all, err
 		}
-		told := o.Told
-		if s.guess, err = sniff.Look(head, whole, told); err == nil {
+		given := o.Sniff
+		if s.guess, err = sniff.Look(head, whole, given); err == nil {
 			s.rows, err = newColumns(o, &s.guess)
 		}
 		if err == nil {
@@ -114,7 +114,7 @@ func (o *Options) look(ctx context.Context) (all []*source, err error) {
 	return all, o.checkNames(all)
 }
 
-// check finds what of the told columns and devices does not fit the file.
+// check finds options about columns and devices that do not fit the file.
 func (s *source) check() error {
 	o, g := s.o, &s.guess
 	names := s.names()
@@ -143,7 +143,7 @@ func (s *source) check() error {
 	if o.Device == "" {
 		return fmt.Errorf("which device? Give --device-column %s, or --device ID", sniff.ShellWord(name))
 	}
-	if s.rows.list[g.Device].role == leftOut || o.mentions(name) { // as told: all rows are of one
+	if s.rows.list[g.Device].role == leftOut || o.mentions(name) { // as the options say: all rows are of one
 		g.Device = -1
 		return nil
 	}
@@ -158,7 +158,7 @@ func severalDevices(name, one, other string) error {
 		name, one, other, sniff.ShellWord(name), sniff.ShellWord(name+"="), sniff.ShellWord(name+"="+name))
 }
 
-// mentions reports whether a column is told to be a property.
+// mentions reports whether the options name a column as a property.
 func (o *Options) mentions(name string) bool {
 	_, typed := o.Types[name]
 	return typed || o.Rename[name] != "" || slices.Contains(o.Only, name)
@@ -183,7 +183,7 @@ func quotedList(names []string) string {
 	return text
 }
 
-// checkNames finds names that were told and that no table has. The keys of JSON may
+// checkNames finds names of the options that no table has. The keys of JSON may
 // come later.
 func (o *Options) checkNames(all []*source) error {
 	var names []string
@@ -281,7 +281,7 @@ func (s *source) zoneName() string {
 	return ""
 }
 
-// zone returns the zone of times without one: as told, or as the column's name says.
+// zone returns the zone of times without one: the option's, or that of the column's name.
 func (s *source) zone() *time.Location {
 	if s.o.Zone != nil || s.guess.Zone == "" {
 		return s.o.Zone

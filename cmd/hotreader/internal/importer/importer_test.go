@@ -99,7 +99,7 @@ func (m merger) Merge(ctx context.Context, device string, records []hotreader.Re
 func importText(t *testing.T, text string, store hotreader.Store, change func(*Options)) (Result, error) {
 	t.Helper()
 	o := Options{Files: []string{"-"}, In: strings.NewReader(text), Device: "d", SkipAfter: -1, Store: "items:",
-		Told: sniff.Told{HeaderLine: sniff.FindHeader}, Open: func(context.Context, string) (hotreader.Store, error) { return store, nil }}
+		Sniff: sniff.Options{HeaderLine: sniff.FindHeader}, Open: func(context.Context, string) (hotreader.Store, error) { return store, nil }}
 	if change != nil {
 		change(&o)
 	}
@@ -157,7 +157,7 @@ func (null) Update(_ context.Context, _ string, records []hotreader.Record, _ ho
 	return hotreader.Changes{Added: int64(len(records))}, nil
 }
 
-// endless is a file of so many lines, which nobody holds.
+// endless is a file of so many lines, which is never in memory.
 type endless struct {
 	line func(i int) string
 	i, n int
@@ -208,7 +208,7 @@ func TestMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var most uint64
 			o := Options{Files: []string{"-"}, In: &endless{line: line, n: n}, Device: "d", SkipAfter: -1, Store: "null:",
-				Told: sniff.Told{HeaderLine: sniff.FindHeader}, Open: func(context.Context, string) (hotreader.Store, error) { return &null{}, nil }}
+				Sniff: sniff.Options{HeaderLine: sniff.FindHeader}, Open: func(context.Context, string) (hotreader.Store, error) { return &null{}, nil }}
 			calls := 0
 			o.Progress = func(int64, int64) {
 				if calls++; calls%50 == 0 {
@@ -294,7 +294,7 @@ func FuzzRoundTrip(f *testing.F) {
 			store := &items{rows: map[string]string{}}
 			out := string(e.AppendRow(e.AppendHead(nil), row, true))
 			_, err = importText(t, out, store, func(o *Options) {
-				o.Told.Time, o.PlainPairs = "time", true
+				o.Sniff.Time, o.PlainPairs = "time", true
 				o.Types = map[string]hotreader.Type{name: hotreader.AnyString}
 			})
 			want := fmt.Sprintf("%s=%q other=1.50", name, text)

@@ -76,7 +76,7 @@ func (i *input) open(name string) error {
 
 // decode unpacks what is compressed, by its name or its first bytes, and makes UTF-8 of
 // it.
-func (i *input) decode(raw io.Reader, name, told string) error {
+func (i *input) decode(raw io.Reader, name, given string) error {
 	most := pipeBytes
 	if i.size > 0 {
 		most = headBytes
@@ -101,7 +101,7 @@ func (i *input) decode(raw io.Reader, name, told string) error {
 		return invalid("%s: it is a spreadsheet or a zip file; save the sheet as CSV, or unpack it", i.name)
 	}
 	head, _ := r.Peek(1000)
-	encoding, decoder, skip, err := sniff.Encoding(head, told)
+	encoding, decoder, skip, err := sniff.Encoding(head, given)
 	if err != nil {
 		return invalid("%s: --encoding: %w", i.name, err)
 	}

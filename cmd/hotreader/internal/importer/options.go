@@ -16,7 +16,7 @@ import (
 // Writing is what becomes of a row that a store has already.
 type Writing uint8
 
-// The ways. AsFits merges where the store does so in one go, else it writes whole
+// The modes. AsFits merges if the store does so in one request, else it writes whole
 // items.
 const (
 	AsFits Writing = iota
@@ -28,7 +28,7 @@ const (
 type Options struct {
 	Files     []string  // their names; - = In
 	In        io.Reader // standard input
-	Told      sniff.Told
+	Sniff     sniff.Options
 	Encoding  string
 	SkipAfter int // lines to leave out after the header; -1 = found out
 	Skip      int64
@@ -98,7 +98,7 @@ type LeftOut struct {
 	Example string `json:"example"`
 }
 
-// An invalid error is of the file or of what was told.
+// invalid makes an error of the file or of the options.
 func invalid(format string, args ...any) error {
 	return &hotreader.Error{Op: "import", Code: hotreader.CodeInvalid, Err: fmt.Errorf(format, args...)}
 }

@@ -200,8 +200,8 @@ func (r *rows) cell(c *column, v raw) hotreader.Value {
 func (r *rows) stored(c *column, in raw) hotreader.Value {
 	v, text := in.json, in.text()
 	if len(r.guess.Style.Missing) > 0 && v.Kind() != hotreader.Bool {
-		told := cell.Style{Missing: r.guess.Style.Missing}
-		if bare := strings.TrimSpace(text); slices.Contains(told.Missing, bare) || v.Kind() == hotreader.Number && told.IsMissing(bare, true) {
+		style := cell.Style{Missing: r.guess.Style.Missing}
+		if bare := strings.TrimSpace(text); slices.Contains(style.Missing, bare) || v.Kind() == hotreader.Number && style.IsMissing(bare, true) {
 			return r.leave(c, "missing", bare)
 		}
 	}

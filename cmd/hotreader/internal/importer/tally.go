@@ -17,7 +17,7 @@ type Column struct {
 	Numbers  int64  `json:"numbers"`
 	Booleans int64  `json:"booleans"`
 	Texts    int64  `json:"texts"`
-	Marked   int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks or a unit that were not told
+	Marked   int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks or a unit that no option names
 	Mark     string `json:"marked_number_example,omitempty"` // the first of them
 	Advice   string `json:"-"`                               // the flags that make a number of it
 }

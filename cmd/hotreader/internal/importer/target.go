@@ -13,7 +13,7 @@ import (
 )
 
 // target is the store of an import. It is opened with the first batch, so that
-// a file which cannot be read leaves no empty store behind.
+// a file which cannot be read leaves no empty store.
 type target struct {
 	url     string
 	opener  func(ctx context.Context, url string) (hotreader.Store, error)
@@ -88,7 +88,7 @@ func (t *target) send(ctx context.Context, device string, batch []hotreader.Reco
 }
 
 // folded makes one record of those that share an instant: property by property the
-// last stands.
+// last wins.
 func folded(batch []hotreader.Record) (kept []hotreader.Record) {
 	places := map[time.Time]int{}
 	for _, r := range batch {

@@ -1,5 +1,5 @@
-// Package inspector looks at a few items of a store that nobody told us about, finds
-// their layout, and tries it.
+// Package inspector looks at a few items of an unknown store, finds their layout, and
+// tries it.
 package inspector
 
 import (
@@ -22,7 +22,7 @@ import (
 // Options say what is inspected.
 type Options struct {
 	Store  string // its URL
-	Device string // of which items are wanted; "" = any
+	Device string // whose items are looked at; "" = any
 	Open   func(ctx context.Context, url string) (hotreader.Store, error)
 }
 
@@ -51,7 +51,7 @@ type sampler interface {
 	Sample(ctx context.Context, device string, n int) ([]layout.Item, layout.Schema, error)
 }
 
-// Run inspects. What it returns is told even if there is an error, which says why the
+// Run inspects. Its result is valid even with an error, which says why the
 // layout does not read the store.
 func Run(ctx context.Context, o Options) (r Result, err error) {
 	plain, err := withLayout(o.Store, layout.Layout{})
@@ -199,7 +199,7 @@ func withLayout(storeURL string, l layout.Layout) (string, error) {
 	for _, key := range layout.Keys {
 		values.Del(key)
 	}
-	if rest, ok := strings.CutPrefix(address, "firestore://"); ok && l.Collection != "" { // stands in the path
+	if rest, ok := strings.CutPrefix(address, "firestore://"); ok && l.Collection != "" { // is in the path
 		if parts := strings.SplitN(rest, "/", 3); len(parts) == 3 {
 			address = "firestore://" + parts[0] + "/" + parts[1] + "/" + l.Collection
 		}
@@ -215,7 +215,7 @@ func withLayout(storeURL string, l layout.Layout) (string, error) {
 // readable leaves signs as they are that need no escape in a query.
 var readable = strings.NewReplacer("%7B", "{", "%7D", "}", "%2F", "/", "%3A", ":", "%2C", ",")
 
-// bare is what a shell takes as it stands.
+// bare is what a shell takes without quotes.
 var bare = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+,=-]+$`)
 
 // Quoted returns text as a shell takes it for one word.

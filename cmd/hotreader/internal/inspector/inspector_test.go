@@ -72,7 +72,7 @@ func TestRun(t *testing.T) {
 		"no items":    {table{}, "", hotreader.CodeNotFound, "nothing is stored there yet"},
 		"a refusal":   {table{err: &hotreader.Error{Code: hotreader.CodeForbidden, Err: errors.New("not you")}}, "", hotreader.CodeForbidden, "not you"},
 		"no layout":   {table{items: []layout.Item{{Fields: map[string]any{"pk": "d", "sk": "x"}}}}, "", hotreader.CodeUnreadable, "no key and no index has a time"},
-		"no device":   {table{items: []layout.Item{{Fields: map[string]any{"pk": true, "sk": "2020-03-02T06:00:00Z", "n": json.Number("1")}}}}, "", hotreader.CodeUnreadable, "in no one way of a device"},
+		"no device":   {table{items: []layout.Item{{Fields: map[string]any{"pk": true, "sk": "2020-03-02T06:00:00Z", "n": json.Number("1")}}}}, "", hotreader.CodeUnreadable, "in no uniform manner from a device"},
 		"no property": {table{items: []layout.Item{{Fields: map[string]any{"pk": "d", "sk": "2020-03-02T06:00:00Z"}}}}, "", hotreader.CodeUnreadable, "nothing but their keys"},
 	} {
 		var opened []string
@@ -89,7 +89,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The collection of a layout stands in a URL's path.
+// The collection of a layout is in a URL's path.
 func TestWithLayout(t *testing.T) {
 	l := layout.Layout{Collection: "devices/{device}/telemetry", TimeFormat: layout.Formats{"iso8601+09:00"}, TimePrefix: "A&B=", Properties: layout.Properties{Base: "a.b"}}
 	got, err := withLayout("firestore://p/(default)/telemetry?endpoint=http://127.0.0.1:8080&collection=x", l)

@@ -1,4 +1,4 @@
-// Package machine simulates the telemetry of a pump: it stands still, starts,
+// Package machine simulates the telemetry of a pump: it rests, starts,
 // warms up, runs through load cycles, wears, trips and is repaired, over and
 // over. The same seed makes the same signal.
 package machine

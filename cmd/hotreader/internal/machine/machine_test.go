@@ -96,7 +96,7 @@ func TestPropertiesAreTyped(t *testing.T) {
 }
 
 // The repository's example is four hours of this machine's temperature. Other
-// processors may round the last digit in another way.
+// processors may round the last digit otherwise.
 func TestExample(t *testing.T) {
 	const file = "../../../../examples/pump.csv"
 	want := []byte("timestamp,value\n")

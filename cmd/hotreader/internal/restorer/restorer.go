@@ -117,7 +117,7 @@ func (j *Job) price(p *Plan, g *Group) error {
 		return nil
 	}
 	class := cost.Archived(g.Class)
-	if g.State == coldstore.Ongoing { // by which tier, no list tells
+	if g.State == coldstore.Ongoing { // no list says by which tier
 		r := j.Prices.Restore(class, cost.Standard, 0, 0, 0)
 		g.Restore = &r
 		return nil

@@ -71,7 +71,7 @@ func (o *Output) Write(p []byte) (int, error) {
 type Input struct {
 	Context context.Context
 	R       io.Reader
-	buf     []byte // of the read that Context may have left behind
+	buf     []byte // of the read that Context may have left unfinished
 }
 
 func (i *Input) Read(p []byte) (int, error) {
@@ -98,7 +98,7 @@ func (i *Input) Read(p []byte) (int, error) {
 // Paint colours text, or does not.
 type Paint bool
 
-// NewPaint returns the paint for w: colours only for a terminal that wants them
+// NewPaint returns the paint for w: colours only for a terminal, and not with NO_COLOR
 // (https://no-color.org).
 func NewPaint(w io.Writer) Paint {
 	return Paint(Is(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")

@@ -14,7 +14,7 @@ import (
 // Style is how a file writes its numbers and missing values. The zero value is ready.
 type Style struct {
 	Decimal   rune     // 0 = a point
-	Thousands rune     // 0 = none; a blank stands for every kind of blank
+	Thousands rune     // 0 = none; a blank means every kind of blank
 	Missing   []string // words for a missing value, beside those that are known
 	Units     []string // texts beside a number that do not count, as °C
 }
@@ -64,7 +64,7 @@ func (s *Style) Number(dst []byte, text string) ([]byte, bool) {
 	return dst, true
 }
 
-// Marks that people do not tell apart.
+// Marks that people do not distinguish.
 const (
 	blanks      = " \u00a0\u202f\u2009"
 	apostrophes = "'\u2019"
@@ -74,7 +74,7 @@ func alike(marks string, a, b rune) bool {
 	return strings.ContainsRune(marks, a) && strings.ContainsRune(marks, b)
 }
 
-// groups reports whether r stands between thousands.
+// groups reports whether r separates thousands.
 func (s *Style) groups(r rune) bool {
 	return r == s.Thousands || alike(blanks, r, s.Thousands) || alike(apostrophes, r, s.Thousands)
 }
@@ -92,7 +92,7 @@ func (s *Style) withoutUnit(text string) string {
 	return text
 }
 
-// Bare returns text without what was told: unit and marks between thousands, but for
+// Bare returns text without the style's units and marks between thousands, but with
 // points and commas.
 func (s *Style) Bare(text string) string {
 	return strings.Map(func(r rune) rune {

@@ -30,7 +30,7 @@ type JSON struct {
 	line   int
 	stack  []byte // '[' an array of records, '{' an object on the path
 	buffer []byte
-	rest   []byte // of a line, behind an object
+	rest   []byte // of a line, after an object
 	text   jsontext.Scanner
 }
 
@@ -156,7 +156,7 @@ func (j *JSON) member(objects int) error {
 	wanted := strings.Trim(string(name), `"`) == j.shape.Path[objects-1]
 	c, err := j.byte()
 	if err == nil && c != ':' {
-		return j.broken("want a colon behind %s", name)
+		return j.broken("expected a colon after %s", name)
 	}
 	if err == nil {
 		c, err = j.byte()
@@ -207,7 +207,7 @@ func (j *JSON) value(c byte, keep bool) ([]byte, error) {
 	}
 }
 
-// A Field is a value of an object, under the names on the way to it, joined by dots.
+// A Field is a value of an object, with the names on the path to it, joined by dots.
 type Field struct {
 	Name  []byte
 	Value hotreader.Value // null for null, NaN and the infinities

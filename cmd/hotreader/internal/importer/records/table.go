@@ -82,7 +82,7 @@ type Record struct {
 
 // A Table reads lines of cells.
 type Table struct {
-	// Delimiter is between cells; a blank stands for runs of blanks.
+	// Delimiter is between cells; a blank means runs of blanks.
 	Delimiter rune
 
 	in    lines

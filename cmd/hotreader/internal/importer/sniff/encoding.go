@@ -12,7 +12,7 @@ import (
 	"golang.org/x/text/encoding/unicode/utf32"
 )
 
-// marks are the byte order marks that tell an encoding.
+// marks are the byte order marks of encodings.
 var marks = []struct {
 	name, mark string
 	encoding   encoding.Encoding
@@ -25,20 +25,20 @@ var marks = []struct {
 }
 
 // Encoding finds the encoding of a file that begins with head: by its mark, by the
-// zeros that UTF-16 has, or as told. A nil Encoding is UTF-8. skip is how many bytes
+// zeros that UTF-16 has, or as given. A nil Encoding is UTF-8. skip is how many bytes
 // the mark has that are no text.
-func Encoding(head []byte, told string) (name string, found encoding.Encoding, skip int, err error) {
+func Encoding(head []byte, given string) (name string, found encoding.Encoding, skip int, err error) {
 	for _, m := range marks {
-		if bytes.HasPrefix(head, []byte(m.mark)) && (told == "" || strings.HasPrefix(strings.ToLower(told), "utf")) {
+		if bytes.HasPrefix(head, []byte(m.mark)) && (given == "" || strings.HasPrefix(strings.ToLower(given), "utf")) {
 			if m.encoding == nil {
 				skip = len(m.mark)
 			}
 			return m.name, m.encoding, skip, nil
 		}
 	}
-	if told != "" {
-		found, err = named(told)
-		return strings.ToLower(told), found, 0, err
+	if given != "" {
+		found, err = named(given)
+		return strings.ToLower(given), found, 0, err
 	}
 	for i, m := range []encoding.Encoding{unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM), unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)} {
 		if zeros(head, i) {

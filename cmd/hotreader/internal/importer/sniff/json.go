@@ -12,7 +12,7 @@ import (
 	"hotreader/internal/jsontext"
 )
 
-func (g *Guess) lookJSON(head []byte, told Told) error {
+func (g *Guess) lookJSON(head []byte, given Options) error {
 	g.Shape = shapeOf(head)
 	if err := g.readJSON(head); err != nil {
 		return err
@@ -20,7 +20,7 @@ func (g *Guess) lookJSON(head []byte, told Told) error {
 	if len(g.Columns) == 0 {
 		return nil // the reading says what is wrong
 	}
-	return g.finish(told, 1)
+	return g.finish(given, 1)
 }
 
 // shapeOf finds out where the records are.

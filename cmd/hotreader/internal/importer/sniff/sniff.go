@@ -1,6 +1,6 @@
 // Package sniff finds out from a file's first bytes how it is written: encoding,
 // delimiter, the line with the columns' names, how times and numbers are written, and
-// what each column holds. What it is told stands.
+// what each column holds. Options override what it finds.
 package sniff
 
 import (
@@ -13,9 +13,9 @@ import (
 	"hotreader/cmd/hotreader/internal/importer/timetext"
 )
 
-// Told is what a person says about a file. The zero value, with HeaderLine
+// Options are what a person says about a file. The zero value, with HeaderLine
 // FindHeader, says nothing.
-type Told struct {
+type Options struct {
 	Format     string // csv or json
 	Delimiter  rune
 	HeaderLine int    // the line with the names, from 1; 0 = there is none
@@ -28,8 +28,8 @@ type Told struct {
 // FindHeader is the HeaderLine that is to be found.
 const FindHeader = -1
 
-// times are the ways to read Time: as one name, or as several.
-func (t *Told) times() [][]string {
+// times are the readings of Time: as one name, and as several.
+func (t *Options) times() [][]string {
 	if t.Time == "" {
 		return nil
 	}
@@ -66,7 +66,7 @@ type Guess struct {
 
 // A Column is what a column of the first records holds.
 type Column struct {
-	Name  string // of a table: told apart
+	Name  string // of a table: unique
 	Cells []string
 	Texts bool // it is one of texts: words for missing values are texts, too
 	Empty bool // it has no value and no name
@@ -94,21 +94,21 @@ func fail(line int, format string, args ...any) error {
 }
 
 // Look looks at the first bytes of a file, as UTF-8; whole: they are all of it.
-func Look(head []byte, whole bool, told Told) (Guess, error) {
-	g := Guess{Device: -1, Key: -1, Value: -1, Mixed: -1, Style: told.Style}
+func Look(head []byte, whole bool, given Options) (Guess, error) {
+	g := Guess{Device: -1, Key: -1, Value: -1, Mixed: -1, Style: given.Style}
 	g.Format, _ = timetext.ParseFormat("iso8601") // until a time is seen
 	text := strings.TrimLeft(string(head), " \t\r\n\x1e")
-	if told.Format == "json" || told.Format == "" && looksJSON(text) {
-		if told.Delimiter != 0 {
+	if given.Format == "json" || given.Format == "" && looksJSON(text) {
+		if given.Delimiter != 0 {
 			return g, fail(0, "--delimiter is for tables, but this is JSON; if not, give --format csv")
 		}
 		g.JSON = true
-		return g, g.lookJSON(head, told)
+		return g, g.lookJSON(head, given)
 	}
 	if !whole { // the last line may be cut
 		head = head[:strings.LastIndexByte(string(head), '\n')+1]
 	}
-	return g, g.lookTable(head, told)
+	return g, g.lookTable(head, given)
 }
 
 // looksJSON reports whether text begins as JSON with objects does. A bracket alone
@@ -123,8 +123,8 @@ func looksJSON(text string) bool {
 }
 
 // finish finds the time and what is wrong with the columns. line is that of the names.
-func (g *Guess) finish(told Told, line int) error {
-	if err := g.findTime(told, line); err != nil {
+func (g *Guess) finish(given Options, line int) error {
+	if err := g.findTime(given, line); err != nil {
 		return err
 	}
 	g.findMarks()
@@ -133,7 +133,7 @@ func (g *Guess) finish(told Told, line int) error {
 	g.findDevice()
 	g.findPairs()
 	g.findMixed()
-	return g.checkDates(told, line)
+	return g.checkDates(given, line)
 }
 
 // findMarks finds out what commas and points in numbers mean.
@@ -150,9 +150,9 @@ func (g *Guess) findMarks() {
 		}
 	}
 	decimal, thousands := c.Marks()
-	if told := g.Style.Thousands; told == 0 || told == thousands {
+	if given := g.Style.Thousands; given == 0 || given == thousands {
 		g.Style.Thousands = thousands
-	} else if decimal == told {
+	} else if decimal == given {
 		decimal = 0
 	}
 	g.Style.Decimal = decimal

@@ -82,7 +82,7 @@ func TestLook(t *testing.T) {
 		{"wrapped types", `{"Item":{"time":{"S":"2026-01-01"}}}` + "\n", `lines=true path=[] inner=[Item] typed=true time=time iso8601`},
 		{"nested time", `{"a":{"$ts":"2026-01-01"},"b":1}`, `lines=true path=[] inner=[] typed=false time=a.$ts iso8601`},
 	} {
-		g, err := Look([]byte(c.head), true, Told{HeaderLine: FindHeader})
+		g, err := Look([]byte(c.head), true, Options{HeaderLine: FindHeader})
 		if got := said(g); err != nil || got != c.want {
 			t.Errorf("%s: %s, %v; want %s", c.name, got, err, c.want)
 		}
@@ -95,22 +95,22 @@ func TestWhatIsToldStands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		head string
-		told Told
-		want string
+		head  string
+		given Options
+		want  string
 	}{
-		{"a,b;c\n2026-01-01,1;2\n", Told{Delimiter: ';', HeaderLine: FindHeader, Time: "a,b"}, `"2026-01-01,1" in "a,b" is not a time that is known`},
-		{"x,y\ntime,a\n2026-01-01,1\n", Told{HeaderLine: 1}, `',' names=1 data=3 time=x iso8601`},
-		{"2026-01-01,1\n", Told{HeaderLine: 0}, `',' names=0 data=1 time=column1 iso8601`},
-		{"time,at,a\n2026-01-01,2026-01-02,1\n", Told{HeaderLine: FindHeader, Time: "at"}, `',' names=1 data=2 time=at iso8601`},
-		{"D+T,a\n2026-01-01,1\n", Told{HeaderLine: FindHeader, Time: "D+T"}, `',' names=1 data=2 time=D+T iso8601`},
-		{"D,T,a\n2026-01-01,10:00,1\n", Told{HeaderLine: FindHeader, Time: "D+T"}, `',' names=1 data=2 time=D+T iso8601`},
-		{"time,a\n01/02/2026,1\n", Told{HeaderLine: FindHeader, TimeFormat: &layout}, `',' names=1 data=2 time=time %d/%m/%Y`},
-		{"// x\ntime,a\n2026-01-01,1\n", Told{HeaderLine: FindHeader, Comment: "//"}, `',' names=2 data=3 time=time iso8601`},
-		{`{"a":1}`, Told{HeaderLine: FindHeader, Format: "csv"}, `no column holds a time`},
-		{"time,a\n2026-01-01,1\n", Told{HeaderLine: FindHeader, Format: "json"}, `lines=false path=[] inner=[] typed=false time= iso8601`},
+		{"a,b;c\n2026-01-01,1;2\n", Options{Delimiter: ';', HeaderLine: FindHeader, Time: "a,b"}, `"2026-01-01,1" in "a,b" is not a time that is known`},
+		{"x,y\ntime,a\n2026-01-01,1\n", Options{HeaderLine: 1}, `',' names=1 data=3 time=x iso8601`},
+		{"2026-01-01,1\n", Options{HeaderLine: 0}, `',' names=0 data=1 time=column1 iso8601`},
+		{"time,at,a\n2026-01-01,2026-01-02,1\n", Options{HeaderLine: FindHeader, Time: "at"}, `',' names=1 data=2 time=at iso8601`},
+		{"D+T,a\n2026-01-01,1\n", Options{HeaderLine: FindHeader, Time: "D+T"}, `',' names=1 data=2 time=D+T iso8601`},
+		{"D,T,a\n2026-01-01,10:00,1\n", Options{HeaderLine: FindHeader, Time: "D+T"}, `',' names=1 data=2 time=D+T iso8601`},
+		{"time,a\n01/02/2026,1\n", Options{HeaderLine: FindHeader, TimeFormat: &layout}, `',' names=1 data=2 time=time %d/%m/%Y`},
+		{"// x\ntime,a\n2026-01-01,1\n", Options{HeaderLine: FindHeader, Comment: "//"}, `',' names=2 data=3 time=time iso8601`},
+		{`{"a":1}`, Options{HeaderLine: FindHeader, Format: "csv"}, `no column holds a time`},
+		{"time,a\n2026-01-01,1\n", Options{HeaderLine: FindHeader, Format: "json"}, `lines=false path=[] inner=[] typed=false time= iso8601`},
 	} {
-		g, err := Look([]byte(c.head), true, c.told)
+		g, err := Look([]byte(c.head), true, c.given)
 		got := said(g)
 		if err != nil {
 			got = err.Error()
@@ -135,7 +135,7 @@ func TestAdvice(t *testing.T) {
 		`{"time":["2026-01-01"],"t":[1]}`:         `1: "time" holds an array, but import reads an object for each time; make those first: jq -c '. as $all | $all.time | keys[]`,
 		"time,a\n2026-01-01,\xff\n":               "2: it is not UTF-8 text; give --encoding windows-1252",
 	} {
-		_, err := Look([]byte(head), true, Told{HeaderLine: FindHeader})
+		_, err := Look([]byte(head), true, Options{HeaderLine: FindHeader})
 		e, ok := errors.AsType[*Error](err)
 		if !ok {
 			t.Errorf("%q: %v, want %s", head, err, want)
@@ -148,15 +148,15 @@ func TestAdvice(t *testing.T) {
 }
 
 func TestEncoding(t *testing.T) {
-	for _, c := range []struct{ head, told, name, wrong string }{
+	for _, c := range []struct{ head, given, name, wrong string }{
 		{"abc", "", "utf-8", ""}, {"\xef\xbb\xbfabc", "", "utf-8", ""}, {"\xff\xfea\x00", "", "utf-16le", ""}, {"\xfe\xff\x00a", "utf-16", "utf-16be", ""},
 		{"a\x00b\x00c\x00d\x00", "", "utf-16le", ""}, {"\x00a\x00b\x00c\x00d", "", "utf-16be", ""},
 		{"abc", "latin1", "latin1", ""}, {"abc", "CP1250", "cp1250", ""}, {"abc", "cp850", "cp850", ""}, {"abc", "utf-8-sig", "utf-8-sig", ""},
 		{"abc", "klingon", "klingon", "encoding klingon is unknown"},
 	} {
-		name, _, _, err := Encoding([]byte(c.head), c.told)
+		name, _, _, err := Encoding([]byte(c.head), c.given)
 		if name != c.name || (err != nil) != (c.wrong != "") || err != nil && !strings.HasPrefix(err.Error(), c.wrong) {
-			t.Errorf("%q, %s: %s, %v", c.head, c.told, name, err)
+			t.Errorf("%q, %s: %s, %v", c.head, c.given, name, err)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func FuzzLook(f *testing.F) {
 		f.Add([]byte(head), true)
 	}
 	f.Fuzz(func(t *testing.T, head []byte, whole bool) {
-		g, err := Look(head, whole, Told{HeaderLine: FindHeader})
+		g, err := Look(head, whole, Options{HeaderLine: FindHeader})
 		if err == nil && len(g.Columns) > 0 && len(g.Time) == 0 {
 			t.Errorf("%q: no time and no error", head)
 		}

@@ -30,19 +30,19 @@ type grid struct {
 	score     float64
 }
 
-func (g *Guess) lookTable(head []byte, told Told) error {
-	best, err := chooseGrid(head, told)
+func (g *Guess) lookTable(head []byte, given Options) error {
+	best, err := chooseGrid(head, given)
 	if err != nil {
 		return err
 	}
 	if len(best.rows) == 0 {
 		return fail(0, "the file is empty; a line must name the columns")
 	}
-	g.Delimiter, g.Comment = best.delimiter, told.Comment
-	if told.HeaderLine > 0 && (best.header < 0 || best.rows[best.header].line < told.HeaderLine) {
-		return fail(0, "--header-line %d: there is no such line among the first ones", told.HeaderLine)
+	g.Delimiter, g.Comment = best.delimiter, given.Comment
+	if given.HeaderLine > 0 && (best.header < 0 || best.rows[best.header].line < given.HeaderLine) {
+		return fail(0, "--header-line %d: there is no such line among the first ones", given.HeaderLine)
 	}
-	if best.header < 0 && told.HeaderLine != 0 {
+	if best.header < 0 && given.HeaderLine != 0 {
 		return fail(best.rows[best.data].line, "this is data, and no line before it names the columns; give --header-line 0 to have them named column1, column2 and so on, or --header-line with the number of the line that names them")
 	}
 	line := best.rows[0].line
@@ -54,21 +54,21 @@ func (g *Guess) lookTable(head []byte, told Told) error {
 		g.DataLine = best.rows[best.data].line
 	}
 	g.setColumns(best)
-	return g.finish(told, line)
+	return g.finish(given, line)
 }
 
 // chooseGrid reads the head with each delimiter, and keeps what looks most like a table
 // with times.
-func chooseGrid(head []byte, told Told) (grid, error) {
+func chooseGrid(head []byte, given Options) (grid, error) {
 	delimiters := []rune{',', ';', '\t', '|'}
-	if told.Delimiter != 0 {
-		delimiters = []rune{told.Delimiter}
+	if given.Delimiter != 0 {
+		delimiters = []rune{given.Delimiter}
 	} else if d := Separator(head); d != 0 {
 		delimiters = []rune{d}
 	}
 	var best grid
 	for i, d := range delimiters {
-		candidate, err := readGrid(head, d, told)
+		candidate, err := readGrid(head, d, given)
 		if err != nil {
 			return candidate, err
 		}
@@ -77,7 +77,7 @@ func chooseGrid(head []byte, told Told) (grid, error) {
 		}
 	}
 	if len(delimiters) > 1 && (!best.dated || best.width() < 2) { // a blank is in most times, too
-		if blank, err := readGrid(head, ' ', told); err == nil && blank.dated && blank.width() > 1 {
+		if blank, err := readGrid(head, ' ', given); err == nil && blank.dated && blank.width() > 1 {
 			best = blank
 		}
 	}
@@ -103,7 +103,7 @@ func Separator(head []byte) rune {
 	return 0
 }
 
-func readGrid(head []byte, delimiter rune, told Told) (grid, error) {
+func readGrid(head []byte, delimiter rune, given Options) (grid, error) {
 	t := grid{delimiter: delimiter, header: -1}
 	in := records.NewTable(bytes.NewReader(head), delimiter)
 	cells := 0
@@ -121,13 +121,13 @@ func readGrid(head []byte, delimiter rune, told Told) (grid, error) {
 		if err != nil {
 			return t, err
 		}
-		if cells += len(r.Cells); n == 0 && Separator([]byte(r.Text)) != 0 || told.Comment != "" && strings.HasPrefix(r.Text, told.Comment) {
+		if cells += len(r.Cells); n == 0 && Separator([]byte(r.Text)) != 0 || given.Comment != "" && strings.HasPrefix(r.Text, given.Comment) {
 			continue
 		}
 		t.rows = append(t.rows, row{line: r.Line, cells: slices.Clone(r.Cells), note: strings.HasPrefix(r.Text, "#")})
 	}
 	t.data = len(t.rows)
-	t.find(told)
+	t.find(given)
 	t.measure()
 	return t, nil
 }
@@ -156,28 +156,28 @@ func (t *grid) measure() {
 }
 
 // find finds the header and the first line of data.
-func (t *grid) find(told Told) {
+func (t *grid) find(given Options) {
 	switch {
-	case told.HeaderLine == 0:
+	case given.HeaderLine == 0:
 		t.data = 0
 		t.dated = t.firstDated(0) < len(t.rows)
 		return
-	case told.HeaderLine > 0:
+	case given.HeaderLine > 0:
 		for i, r := range t.rows {
-			if r.line >= told.HeaderLine {
+			if r.line >= given.HeaderLine {
 				t.header = i
 				break
 			}
 		}
-	case told.Time != "":
+	case given.Time != "":
 		t.header = slices.IndexFunc(t.rows[:t.firstDated(0)], func(r row) bool {
-			return slices.ContainsFunc(told.times(), func(names []string) bool { return len(r.indices(names)) > 0 })
+			return slices.ContainsFunc(given.times(), func(names []string) bool { return len(r.indices(names)) > 0 })
 		})
 	}
 	if t.header >= 0 {
 		t.uncomment()
 		t.data = t.header + 1 + t.units(t.header+1)
-		t.dated = told.Time != "" || t.firstDated(t.data) < len(t.rows)
+		t.dated = given.Time != "" || t.firstDated(t.data) < len(t.rows)
 		return
 	}
 	first := t.firstDated(0)

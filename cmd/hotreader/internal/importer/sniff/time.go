@@ -17,13 +17,13 @@ type candidate struct {
 
 // findTime finds the columns of the time and how it is written. line is that of the
 // columns' names.
-func (g *Guess) findTime(told Told, line int) error {
-	if told.Time != "" {
-		return g.toldTime(told, line)
+func (g *Guess) findTime(given Options, line int) error {
+	if given.Time != "" {
+		return g.givenTime(given, line)
 	}
 	var all []candidate
 	for i := range g.Columns {
-		if c, ok := g.candidate(i, told); ok {
+		if c, ok := g.candidate(i, given); ok {
 			all = append(all, c)
 		}
 	}
@@ -33,7 +33,7 @@ func (g *Guess) findTime(told Told, line int) error {
 		return fail(line, "both %q and %q are there, and either may hold the time; give --time %s or --time %s", a, b, ShellWord(a), ShellWord(b))
 	}
 	if len(all) > 0 {
-		return g.useTime(g.withClock(all[0], told), line)
+		return g.useTime(g.withClock(all[0], given), line)
 	}
 	if c, ok := g.dateParts(); ok {
 		return g.useTime(c, line)
@@ -46,7 +46,7 @@ func (g *Guess) findTime(told Told, line int) error {
 			}
 		}
 	}
-	return g.noTime(told, line)
+	return g.noTime(given, line)
 }
 
 // texts returns what the columns have, joined.
@@ -61,13 +61,13 @@ func (g *Guess) texts(columns []int) (texts []string) {
 }
 
 // candidate says how likely a column holds the time.
-func (g *Guess) candidate(i int, told Told) (candidate, bool) {
+func (g *Guess) candidate(i int, given Options) (candidate, bool) {
 	c := candidate{columns: []int{i}, rank: timetext.Named(g.Columns[i].Name)}
 	texts := g.texts(c.columns)
 	if len(texts) == 0 {
 		return c, false
 	}
-	c.guess = guessed(texts, g.Columns[i].Name, told, c.rank > 0)
+	c.guess = guessed(texts, g.Columns[i].Name, given, c.rank > 0)
 	if 2*c.guess.Matched <= len(texts) && (c.rank != 1 && c.rank != 2 || c.guess.Matched == 0) {
 		return c, false
 	}
@@ -82,9 +82,9 @@ func (g *Guess) candidate(i int, told Told) (candidate, bool) {
 
 // guessed says how texts write times. named: they are called times, so that numbers
 // may be some.
-func guessed(texts []string, name string, told Told, named bool) timetext.Guess {
-	if told.TimeFormat != nil {
-		g := timetext.Guess{Format: *told.TimeFormat}
+func guessed(texts []string, name string, given Options, named bool) timetext.Guess {
+	if given.TimeFormat != nil {
+		g := timetext.Guess{Format: *given.TimeFormat}
 		for _, text := range texts {
 			if _, ok := g.Format.Parse(text); ok {
 				g.Matched++
@@ -108,8 +108,8 @@ func guessed(texts []string, name string, told Told, named bool) timetext.Guess 
 }
 
 // withClock adds the column of the time of day to one of dates.
-func (g *Guess) withClock(c candidate, told Told) candidate {
-	if c.guess.Dates < c.guess.Matched || c.guess.Matched == 0 || told.TimeFormat != nil {
+func (g *Guess) withClock(c candidate, given Options) candidate {
+	if c.guess.Dates < c.guess.Matched || c.guess.Matched == 0 || given.TimeFormat != nil {
 		return c
 	}
 	best := -1
@@ -142,10 +142,10 @@ func (g *Guess) withClock(c candidate, told Told) candidate {
 // Names of columns that hold the time of day as a number.
 var dayTimes = []string{"he", "hour ending", "hour_ending", "hourending", "period", "settlement period", "interval", "hhmm", "mst", "est", "pst", "cst", "gmt", "utc", "lst", "cet", "stunde"}
 
-// checkDates refuses a time of dates alone, of which lines have the same, where another
+// checkDates rejects a time of dates alone if several lines have the same date and another
 // column seems to have the time of day.
-func (g *Guess) checkDates(told Told, line int) error {
-	if told.Time != "" || len(g.Time) != 1 || g.Key >= 0 || len(g.Devices) > 1 {
+func (g *Guess) checkDates(given Options, line int) error {
+	if given.Time != "" || len(g.Time) != 1 || g.Key >= 0 || len(g.Devices) > 1 {
 		return nil
 	}
 	texts := g.texts(g.Time)
@@ -214,7 +214,7 @@ func (g *Guess) dateParts() (candidate, bool) {
 	return c, err == nil
 }
 
-// useTime takes a candidate, unless it cannot tell days from months.
+// useTime takes a candidate, unless it confuses days and months.
 func (g *Guess) useTime(c candidate, line int) error {
 	if c.guess.Other != nil {
 		name := g.Columns[c.columns[0]].Name
@@ -242,11 +242,11 @@ func quoted(texts []string) string {
 	return `"` + strings.ToValidUTF8(texts[0][:min(len(texts[0]), 50)], "") + `"`
 }
 
-// toldTime finds the columns that --time names.
-func (g *Guess) toldTime(told Told, line int) error {
-	all := told.times()
+// givenTime finds the columns that --time names.
+func (g *Guess) givenTime(given Options, line int) error {
+	all := given.times()
 	names := all[len(all)-1]
-	if g.index(told.Time) >= 0 {
+	if g.index(given.Time) >= 0 {
 		names = all[0]
 	}
 	for _, name := range names {
@@ -259,13 +259,13 @@ func (g *Guess) toldTime(told Told, line int) error {
 	c := candidate{columns: g.Time}
 	texts := g.texts(g.Time)
 	name := g.Columns[g.Time[0]].Name
-	if c.guess = guessed(texts, name, told, true); c.guess.Matched == 0 && len(texts) > 0 {
+	if c.guess = guessed(texts, name, given, true); c.guess.Matched == 0 && len(texts) > 0 {
 		if len(g.Time) > 2 {
 			if parts, ok := g.dateParts(); ok && slices.Equal(parts.columns, g.Time) {
 				return g.useTime(parts, line)
 			}
 		}
-		return g.unreadable(name, texts, told, line)
+		return g.unreadable(name, texts, given, line)
 	}
 	return g.useTime(c, line)
 }
@@ -297,7 +297,7 @@ func (g *Guess) likely() string {
 }
 
 // noTime says what may help where no column holds a time that is known.
-func (g *Guess) noTime(told Told, line int) error {
+func (g *Guess) noTime(given Options, line int) error {
 	if i := slices.IndexFunc(g.Columns, func(c Column) bool {
 		return g.JSON && timetext.Named(c.Name) > 0 && strings.HasPrefix(c.Cells[0], "[")
 	}); i >= 0 {
@@ -308,19 +308,19 @@ func (g *Guess) noTime(told Told, line int) error {
 	}
 	for i := range g.Columns {
 		if texts := g.texts([]int{i}); timetext.Named(g.Columns[i].Name) > 0 && len(texts) > 0 {
-			return g.unreadable(g.Columns[i].Name, texts, told, line)
+			return g.unreadable(g.Columns[i].Name, texts, given, line)
 		}
 	}
 	return fail(line, "no %s holds a time that is known; there are %s; name the one that does with --time, and how it is written with --time-format", g.what(), g.names())
 }
 
-func (g *Guess) unreadable(name string, texts []string, told Told, line int) error {
+func (g *Guess) unreadable(name string, texts []string, given Options, line int) error {
 	if g.DataLine > 0 {
 		line = g.DataLine
 	}
 	switch {
-	case told.TimeFormat != nil:
-		return fail(line, "%s in %q is not a time of the format %s; change --time-format, or --time if another column holds the time", quoted(texts), name, told.TimeFormat.Name)
+	case given.TimeFormat != nil:
+		return fail(line, "%s in %q is not a time of the format %s; change --time-format, or --time if another column holds the time", quoted(texts), name, given.TimeFormat.Name)
 	case 2*timetext.Serials(texts).Matched > len(texts):
 		return fail(line, "%s in %q may be a spreadsheet's count of days; give --time %s --time-format excel", quoted(texts), name, ShellWord(name))
 	}

@@ -25,8 +25,8 @@ func ParseZone(name string) (*time.Location, error) {
 	return zone, nil
 }
 
-// A Clock makes instants of what a clock on a wall showed. An hour that comes twice
-// is told apart by the order of the file, series by series.
+// A Clock makes instants of what a clock on a wall showed. The order of the file
+// distinguishes the two passes of a repeated hour, series by series.
 type Clock struct {
 	Zone       *time.Location
 	Descending bool // the file begins with its newest row

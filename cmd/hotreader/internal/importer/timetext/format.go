@@ -22,7 +22,7 @@ type Reading struct {
 	Date    bool      // the text has no time of day
 }
 
-// A Format is a way to write times.
+// A Format is how a file writes times.
 type Format struct {
 	Name string // as --time-format takes it
 	kind kind

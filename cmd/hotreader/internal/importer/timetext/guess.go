@@ -14,7 +14,7 @@ type Guess struct {
 	Words   bool // a time is more than digits, so it is hardly anything else
 
 	// Other is the format that reads them as well, and otherwise: day and month
-	// cannot be told apart.
+	// are ambiguous.
 	Other *Format
 }
 

@@ -113,7 +113,7 @@ func TestCalendar(t *testing.T) {
 	}
 }
 
-// Numbers of each unit, spreadsheets' days, and layouts that are told.
+// Numbers of each unit, spreadsheets' days, and layouts that are given.
 func TestNamedFormats(t *testing.T) {
 	for _, c := range []struct{ format, text, want string }{
 		{"epoch_s", "1767225600", "2026-01-01T00:00:00Z"},
@@ -208,7 +208,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// The hour that comes twice is told apart by the order of the file.
+// The order of the file separates the two passes of a repeated hour.
 func TestTwice(t *testing.T) {
 	for _, c := range []struct {
 		name, walls, want string

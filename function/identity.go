@@ -10,8 +10,8 @@ import (
 	"hotreader/identity"
 )
 
-// Who is how a program proves who it is, and whom it takes for whom.
-type Who struct {
+// Identity is how a program proves itself to others, and how it knows its callers.
+type Identity struct {
 	Token      *identity.Token      // sent to a remote API, and asked of an API's callers; nil = none
 	Credential identity.Credential  // sent to a remote API instead; nil = Token
 	Trust      []identity.Shared    // callers of an API with a token of their own
@@ -19,21 +19,21 @@ type Who struct {
 	PageKey    *identity.Token      // page tokens are signed with it; nil = with Token
 }
 
-// PageKeys are what page tokens are signed with, none where any may read all.
-func (w *Who) PageKeys() identity.PageKeys {
-	if w.Token == nil && w.PageKey == nil {
+// PageKeys are what page tokens are signed with; none if every caller may read all.
+func (i *Identity) PageKeys() identity.PageKeys {
+	if i.Token == nil && i.PageKey == nil {
 		return nil
 	}
-	return identity.PageKeys{w.PageKey, w.Token}
+	return identity.PageKeys{i.PageKey, i.Token}
 }
 
-// Ways are a cloud's ways to secrets and identities.
-type Ways struct {
+// Secrets fetch secrets and signed tokens from a cloud.
+type Secrets struct {
 	Secret func(name string) identity.Fetch     // reads a secret
 	Sign   func(audience string) identity.Fetch // gets a token that the cloud signs for this program; nil = it signs none
 
-	// Logger is told of a caller whose token cannot be read, and the others are served;
-	// nil = the program does not start then.
+	// Logger logs that a caller's token cannot be read, and the others are served; nil = the
+	// program does not start then.
 	Logger *slog.Logger
 }
 
@@ -42,38 +42,38 @@ type Ways struct {
 // start it again.
 const startTime = 8 * time.Second
 
-// Identify returns who f is, and whom it takes for whom. Secrets are read at once.
-func Identify(ctx context.Context, f *config.Function, ways Ways) (w Who, err error) {
+// Identify returns the Identity of f. It reads secrets at once.
+func Identify(ctx context.Context, f *config.Function, secrets Secrets) (i Identity, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	read := func(variable, name string, to **identity.Token) {
 		if name == "" || err != nil {
 			return
 		}
-		if *to, err = identity.Fetched(ctx, ways.Secret(name)); err != nil {
+		if *to, err = identity.Fetched(ctx, secrets.Secret(name)); err != nil {
 			err = fmt.Errorf("%s: %w", variable, err)
 		}
 	}
-	w.Token = f.Token
-	read("INTER_CLOUD_TOKEN_SECRET", f.TokenSecret, &w.Token)
-	read("HOTREADER_PAGE_KEY_SECRET", f.PageKeySecret, &w.PageKey)
+	i.Token = f.Token
+	read("INTER_CLOUD_TOKEN_SECRET", f.TokenSecret, &i.Token)
+	read("HOTREADER_PAGE_KEY_SECRET", f.PageKeySecret, &i.PageKey)
 	if err != nil {
-		return w, err
+		return i, err
 	}
 	for _, t := range f.Trust {
 		if t.TokenSecret != "" {
 			shared := identity.Shared{Caller: t.Caller()}
 			read("HOTREADER_TRUST: "+t.Name, t.TokenSecret, &shared.Token)
-			if err != nil && ways.Logger != nil {
-				ways.Logger.LogAttrs(ctx, slog.LevelError, "a caller is refused, whose token cannot be read", slog.String("error", err.Error()))
+			if err != nil && secrets.Logger != nil {
+				secrets.Logger.LogAttrs(ctx, slog.LevelError, "a caller's token cannot be read; the caller is rejected", slog.String("error", err.Error()))
 				err = nil
 			}
-			w.Trust = append(w.Trust, shared)
+			i.Trust = append(i.Trust, shared)
 		}
 	}
-	w.Federation = identity.NewFederation(f.Trust, identity.FederationOptions{})
+	i.Federation = identity.NewFederation(f.Trust, identity.FederationOptions{})
 	if f.Audience != "" {
-		w.Credential = identity.NewSigned(ways.Sign(f.Audience))
+		i.Credential = identity.NewSigned(secrets.Sign(f.Audience))
 	}
-	return w, err
+	return i, err
 }
