@@ -32,6 +32,7 @@ type scan struct {
 	held     atomic.Int64 // bytes of decoded rows
 	usual    int64        // about how many of them a part has
 	came     bool         // rows of one: usual is no guess any more
+	opening  int          // parts that were begun, and nothing has come of them
 	moved    bool         // a part was begun, or its rows came, since decodeAhead
 	news     atomic.Bool  // there are some in found
 	foundMu  sync.Mutex
@@ -51,6 +52,10 @@ type scan struct {
 // maxHeld bounds the bytes of the rows that one scan holds for long.
 const maxHeld = 32 << 20
 
+// maxOpening is how many parts are opened at once where all are wanted: those that no key
+// places may all have the first row, and anybody may have written a hundred thousand.
+const maxOpening = 64
+
 // maxAhead is how many parts are fetched before their rows are wanted.
 const maxAhead = 4
 
@@ -61,6 +66,7 @@ type feed struct {
 	batches chan batch
 	may     chan struct{} // closed: it may decode
 	granted bool
+	opened  bool        // something has come of it
 	split   atomic.Bool // into other parts
 	rows    []row
 	slabs   slabs // of rows
@@ -168,7 +174,7 @@ func (s *scan) collect() {
 
 // beginNext begins to read what is wanted next, and so many parts more.
 func (s *scan) beginNext(ahead int) {
-	for s.waiting.Len() > 0 && (s.wanted() || s.room(ahead)) {
+	for s.waiting.Len() > 0 && (s.wanted() && s.mayOpen() || s.room(ahead)) {
 		s.begin()
 	}
 	if s.moved && ahead > 0 {
@@ -182,6 +188,7 @@ func (s *scan) begin() {
 	f.batches, f.may = make(chan batch, 1), make(chan struct{})
 	heap.Push(&s.begun, f)
 	s.moved = true
+	s.opening++
 	s.running.Go(func() {
 		defer close(f.batches)
 		if err := s.read(f); err != nil {
@@ -319,6 +326,12 @@ func (s *scan) wanted() bool {
 	return c <= 0 && !s.query.Backward() || c >= 0 && s.query.Backward()
 }
 
+// mayOpen reports whether one more part may be opened. If not, that which is waited for
+// next is one that is being opened.
+func (s *scan) mayOpen() bool {
+	return s.opening < maxOpening || len(s.begun.all[0].rows) > 0
+}
+
 // room reports whether one more part may be read ahead: there are few of which the rows
 // have not come, or that turned out to have others.
 func (s *scan) room(ahead int) bool {
@@ -339,6 +352,10 @@ func (s *scan) receive(f *feed) error {
 	f.grant()
 	s.moved = true
 	b, ok := <-f.batches
+	if !f.opened {
+		f.opened = true
+		s.opening--
+	}
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
