@@ -33,6 +33,7 @@ type scan struct {
 	usual    int64        // about how many of them a part has
 	came     bool         // rows of one: usual is no guess any more
 	opening  int          // parts that were begun, and nothing has come of them
+	nth      int          // parts that were begun
 	moved    bool         // a part was begun, or its rows came, since decodeAhead
 	news     atomic.Bool  // there are some in found
 	foundMu  sync.Mutex
@@ -66,6 +67,7 @@ type feed struct {
 	batches chan batch
 	may     chan struct{} // closed: it may decode
 	granted bool
+	nth     int         // as which it was begun
 	opened  bool        // something has come of it
 	split   atomic.Bool // into other parts
 	rows    []row
@@ -110,7 +112,8 @@ func (h *feeds) Less(i, j int) bool {
 	if h.backward {
 		c = -c
 	}
-	return c < 0 || c == 0 && len(h.all[i].rows) < len(h.all[j].rows) // one that is not known first
+	a, b := h.all[i], h.all[j]
+	return c < 0 || c == 0 && (len(a.rows) < len(b.rows) || len(a.rows) == len(b.rows) && a.nth < b.nth) // one that is not known first, which was opened first
 }
 func (h *feeds) Swap(i, j int) { h.all[i], h.all[j] = h.all[j], h.all[i] }
 func (h *feeds) Push(x any)    { h.all = append(h.all, x.(*feed)) }
@@ -185,7 +188,8 @@ func (s *scan) beginNext(ahead int) {
 // begin begins to read the part that is wanted next.
 func (s *scan) begin() {
 	f := heap.Pop(&s.waiting).(*feed)
-	f.batches, f.may = make(chan batch, 1), make(chan struct{})
+	s.nth++
+	f.nth, f.batches, f.may = s.nth, make(chan batch, 1), make(chan struct{})
 	heap.Push(&s.begun, f)
 	s.moved = true
 	s.opening++
