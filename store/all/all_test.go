@@ -2,8 +2,11 @@ package all
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +56,9 @@ func TestOpenRefuses(t *testing.T) {
 		{"cosmos://h/d/c?tls=false", "http is for an emulator on this machine"},
 		{"cosmos://h/d/c?time_format=native", "time_format is native, which only Firestore has"},
 		{"cosmos://key@h/d/c", "COSMOS_DB_KEY"},
+		{"s3://key:SECRET@bucket/rows", "the URL carries user info"},
+		{"azblob://key:SECRET@account/container", "the URL carries user info"},
+		{"gs://SECRET@bucket/rows", "the URL carries user info"},
 		{"comsos://h/d/c", "did you mean cosmos://HOST/DB/CONTAINER?"},
 		{"firestore:p/d/c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
 		{"firestore://p/c", "write it firestore://PROJECT/DATABASE/COLLECTION"},
@@ -175,5 +181,35 @@ func TestOpenCosmosAndFirestore(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Errorf("%q: close: %v", url, err)
 		}
+	}
+}
+
+// No store's client follows a redirect: it would take its credentials, and the rows, to a
+// machine that nobody named, or to plain text.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "session", "AWS_CONFIG_FILE": "none",
+		"AZURE_STORAGE_KEY": "a2V5", "COSMOS_DB_KEY": "a2V5"} {
+		t.Setenv(name, value)
+	}
+	var strayed atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { strayed.Add(1) }))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+r.URL.Path, status)
+		}))
+		for _, url := range []string{"s3://bucket/rows?region=eu-central-1&endpoint=", "azblob://account/container?endpoint=", "gs://bucket/rows?endpoint=", "dynamodb://t?region=eu-central-1&endpoint="} {
+			s, err := OpenReader(t.Context(), url+server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range s.Scan(t.Context(), hotreader.Query{Device: "d", Properties: []string{"p"}}) {
+				if err == nil || strayed.Load() > 0 {
+					t.Errorf("%s, status %d: %v, %d requests elsewhere", url, status, err, strayed.Swap(0))
+				}
+			}
+			s.Close()
+		}
+		server.Close()
 	}
 }

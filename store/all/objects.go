@@ -28,6 +28,9 @@ func OpenTarget(ctx context.Context, storeURL string) (t coldstore.Target, prefi
 	if i < 0 {
 		return nil, "", bad("URL %q: export writes to s3://BUCKET/PREFIX, azblob://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX or file:DIR", o.url)
 	}
+	if err := coldurl.CheckUser(u); err != nil {
+		return nil, "", err
+	}
 	o.scheme, o.parameters = &schemes[i], u.Query()
 	if err := only(o.url, o.parameters, slices.DeleteFunc(slices.Clone(o.scheme.parameters), func(p string) bool { return slices.Contains(coldurl.Parameters, p) })...); err != nil {
 		return nil, "", err

@@ -52,7 +52,7 @@ func newClient(cfg aws.Config, endpoint string) (*dynamodb.Client, error) {
 			d.BaseEndpoint = &endpoint
 		}
 		d.Retryer = awsclient.Retryer(d.RetryMaxAttempts)
-		d.HTTPClient = inOnePiece{d.HTTPClient}
+		d.HTTPClient = inOnePiece{awsclient.Straight(d.HTTPClient)}
 	})
 	if err := awsclient.Check(cfg.Region, client.Options().BaseEndpoint, service); err != nil {
 		return nil, configError(err)

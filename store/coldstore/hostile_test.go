@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +24,7 @@ import (
 
 	"hotreader"
 	"hotreader/store/coldstore"
+	"hotreader/store/coldstore/buckettest"
 )
 
 // zeros returns n zeros, compressed.
@@ -206,4 +210,68 @@ func TestReadsShareMemory(t *testing.T) {
 			t.Errorf("%s, too little memory: %v, %d bytes are held", name, err, s.Held())
 		}
 	}
+}
+
+// Objects that no key places may all have the first row. However many there are, few are
+// opened at once, and what they hold together is bounded.
+func TestManyObjectsThatNoKeyPlaces(t *testing.T) {
+	few, all := map[string][]byte{}, ramp(5000)
+	for i := range all {
+		few[fmt.Sprintf("part-%05d.jsonl", i)] = lines("d", all[i:i+1])
+	}
+	open := &opened{Memory: newMemory(few)}
+	s := store(t, open, coldstore.Options{})
+	live := func() uint64 {
+		var now runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&now)
+		return now.HeapAlloc
+	}
+	before, most := live(), uint64(0)
+	for _, err := range s.Scan(t.Context(), hotreader.Query{Device: "d", Properties: []string{"v"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := live() // all wait for their turn
+		most = now - min(before, now)
+		break
+	}
+	if err := count(t, s, 5000); err != nil || s.Held() != 0 {
+		t.Errorf("%v, %d bytes are held", err, s.Held())
+	}
+	if n := open.most.Load(); n > 80 || most > 24<<20 {
+		t.Errorf("%d objects were open at once, with %d MB of memory", n, most>>20)
+	}
+
+	large, body := map[string][]byte{}, lines("d", ramp(3000))
+	for i := range 400 {
+		large[fmt.Sprintf("part-%05d.jsonl", i)] = body
+	}
+	s = store(t, newMemory(large), coldstore.Options{})
+	s.Room(16 << 20)
+	if err := count(t, s, 3000); !errors.Is(err, hotreader.CodeTooLarge) || s.Held() != 0 {
+		t.Errorf("more than there is memory for: %v, %d bytes are held", err, s.Held())
+	}
+}
+
+// opened counts objects that are open at once.
+type opened struct {
+	*buckettest.Memory
+	now, most atomic.Int64
+}
+
+func (o *opened) Read(ctx context.Context, of *coldstore.Object, at, n int64) (io.ReadCloser, error) {
+	o.most.Store(max(o.most.Load(), o.now.Add(1)))
+	body, err := o.Memory.Read(ctx, of, at, n)
+	return closing{body, &o.now}, err
+}
+
+type closing struct {
+	io.Reader
+	open *atomic.Int64
+}
+
+func (c closing) Close() error {
+	c.open.Add(-1)
+	return nil
 }

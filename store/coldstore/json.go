@@ -35,6 +35,10 @@ func (s *scan) json(w *window) error {
 	raw := s.body(o, 0, o.Size)
 	defer func() { _ = raw.Close() }() // it was only read
 	first := int(min(o.Size+bytes.MinRead, 128<<10))
+	if err := s.open(int64(first)); err != nil {
+		return err
+	}
+	defer func() { _ = s.open(-int64(first)) }() // giving back cannot fail
 	plain, err := s.plain(bufio.NewReaderSize(raw, first))
 	if err != nil {
 		return err

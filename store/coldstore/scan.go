@@ -32,6 +32,8 @@ type scan struct {
 	held     atomic.Int64 // bytes of decoded rows
 	usual    int64        // about how many of them a part has
 	came     bool         // rows of one: usual is no guess any more
+	opening  int          // parts that were begun, and nothing has come of them
+	nth      int          // parts that were begun
 	moved    bool         // a part was begun, or its rows came, since decodeAhead
 	news     atomic.Bool  // there are some in found
 	foundMu  sync.Mutex
@@ -51,6 +53,10 @@ type scan struct {
 // maxHeld bounds the bytes of the rows that one scan holds for long.
 const maxHeld = 32 << 20
 
+// maxOpening is how many parts are opened at once where the scan needs all: those that
+// no key places may all have the first row, and there may be a hundred thousand.
+const maxOpening = 64
+
 // maxAhead is how many parts are fetched before the scan needs their rows.
 const maxAhead = 4
 
@@ -61,6 +67,8 @@ type feed struct {
 	batches chan batch
 	may     chan struct{} // closed: it may decode
 	granted bool
+	nth     int         // as which it was begun
+	opened  bool        // something has come of it
 	split   atomic.Bool // into other parts
 	rows    []row
 	slabs   slabs // of rows
@@ -104,7 +112,8 @@ func (h *feeds) Less(i, j int) bool {
 	if h.backward {
 		c = -c
 	}
-	return c < 0 || c == 0 && len(h.all[i].rows) < len(h.all[j].rows) // one that is not known first
+	a, b := h.all[i], h.all[j]
+	return c < 0 || c == 0 && (len(a.rows) < len(b.rows) || len(a.rows) == len(b.rows) && a.nth < b.nth) // one that is not known first, which was opened first
 }
 func (h *feeds) Swap(i, j int) { h.all[i], h.all[j] = h.all[j], h.all[i] }
 func (h *feeds) Push(x any)    { h.all = append(h.all, x.(*feed)) }
@@ -168,7 +177,7 @@ func (s *scan) collect() {
 
 // beginNext begins to read the part that the scan needs next, and that many parts more.
 func (s *scan) beginNext(ahead int) {
-	for s.waiting.Len() > 0 && (s.wanted() || s.room(ahead)) {
+	for s.waiting.Len() > 0 && (s.wanted() && s.mayOpen() || s.room(ahead)) {
 		s.begin()
 	}
 	if s.moved && ahead > 0 {
@@ -179,9 +188,11 @@ func (s *scan) beginNext(ahead int) {
 // begin begins to read the part that the scan needs next.
 func (s *scan) begin() {
 	f := heap.Pop(&s.waiting).(*feed)
-	f.batches, f.may = make(chan batch, 1), make(chan struct{})
+	s.nth++
+	f.nth, f.batches, f.may = s.nth, make(chan batch, 1), make(chan struct{})
 	heap.Push(&s.begun, f)
 	s.moved = true
+	s.opening++
 	s.running.Go(func() {
 		defer close(f.batches)
 		if err := s.read(f); err != nil {
@@ -319,6 +330,12 @@ func (s *scan) wanted() bool {
 	return c <= 0 && !s.query.Backward() || c >= 0 && s.query.Backward()
 }
 
+// mayOpen reports whether one more part may be opened. If not, that which is waited for
+// next is one that is being opened.
+func (s *scan) mayOpen() bool {
+	return s.opening < maxOpening || len(s.begun.all[0].rows) > 0
+}
+
 // room reports whether one more part may be read ahead: there are few of which the rows
 // have not come, or that turned out to have others.
 func (s *scan) room(ahead int) bool {
@@ -339,6 +356,10 @@ func (s *scan) receive(f *feed) error {
 	f.grant()
 	s.moved = true
 	b, ok := <-f.batches
+	if !f.opened {
+		f.opened = true
+		s.opening--
+	}
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}

@@ -90,11 +90,19 @@ type window struct {
 	until    *row // descending: rows after it were passed on before
 }
 
-// slabBytes is how much memory for packed rows is taken at a time.
-const slabBytes = 64 << 10
+// leastSlab and slabBytes are how much memory for packed rows is taken at a time, at first
+// and later: there may be many parts with a row each.
+const (
+	leastSlab = 512
+	slabBytes = 64 << 10
+)
 
-// leastHeld is how much a part may hold, whatever others do.
-const leastHeld = 256 << 10
+// leastHeld is how much a part may hold, whatever others do; mostSmall how much the parts
+// of a scan may hold so.
+const (
+	leastHeld = 256 << 10
+	mostSmall = 4 << 20
+)
 
 // add takes the next row.
 func (w *window) add(t time.Time, values []hotreader.Value) error {
@@ -117,12 +125,16 @@ func (w *window) add(t time.Time, values []hotreader.Value) error {
 	}
 	n := int64(w.pack(&r, values) + rowBytes)
 	if len(w.rows) == cap(w.rows) { // append would leave more garbage
-		w.rows = slices.Grow(w.rows, max(64, len(w.rows)))
+		w.rows = slices.Grow(w.rows, max(8, len(w.rows)))
 	}
 	w.rows = append(w.rows, r)
 	w.bytes += n
-	if w.scan.hold(n); (w.scan.held.Load() > w.scan.store.most || w.scan.full()) && w.bytes > leastHeld {
+	w.scan.hold(n)
+	switch held := w.scan.held.Load(); {
+	case w.bytes > leastHeld && (held > w.scan.store.most || w.scan.full()):
 		return w.shrink()
+	case held > mostSmall && w.scan.full():
+		return w.scan.fits(held)
 	}
 	return nil
 }
@@ -134,7 +146,8 @@ func (w *window) pack(r *row, values []hotreader.Value) int {
 		size += 1 + binary.MaxVarintLen32 + len(v.Text())
 	}
 	if len(w.slab) < size {
-		w.slab = make([]byte, max(slabBytes, size))
+		nth := int(w.slabs.first) + len(w.slabs.all)
+		w.slab = make([]byte, max(min(leastSlab<<min(2*nth, 16), slabBytes), size))
 		w.slabs.all = append(w.slabs.all, w.slab)
 	}
 	r.slab = w.slabs.first + uint32(len(w.slabs.all)) - 1

@@ -79,7 +79,8 @@ func newBucket(o Options, identify func() (azcore.TokenCredential, error)) (*Buc
 	// A body with a Content-Encoding must come as it is stored: it is read in parts.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true
-	options := container.ClientOptions{ClientOptions: policy.ClientOptions{Transport: &http.Client{Transport: transport}}}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	options := container.ClientOptions{ClientOptions: policy.ClientOptions{Transport: client}}
 	full := u.JoinPath(o.Container).String()
 	b := &Bucket{name: o.Account + "/" + o.Container, endpoint: u.Host}
 	if key := os.Getenv("AZURE_STORAGE_KEY"); key != "" {

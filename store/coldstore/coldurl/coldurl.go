@@ -52,6 +52,9 @@ func Open(text string, l layout.Layout, open func(u *url.URL) (b coldstore.Bucke
 	if err != nil {
 		return Store{}, bad("the URL cannot be read; write it s3://BUCKET/PREFIX, azblob://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX or file:DIR")
 	}
+	if err := CheckUser(u); err != nil {
+		return Store{}, err
+	}
 	q := u.Query()
 	o := coldstore.Options{Format: coldstore.Format(q.Get("format")), Layout: l}
 	if o.Late, err = late(q); err != nil {
@@ -82,6 +85,15 @@ func Open(text string, l layout.Layout, open func(u *url.URL) (b coldstore.Bucke
 		return Store{}, errors.Join(err, Store{new(coldstore.Store), b}.Close())
 	}
 	return s, nil
+}
+
+// CheckUser rejects a URL with user info: a key there would be passed over, and printed
+// wherever the URL is.
+func CheckUser(u *url.URL) error {
+	if u.User != nil {
+		return bad("the URL carries user info; take the part before @ out, keys come from the environment")
+	}
+	return nil
 }
 
 // Key is the prefix of keys that the path of a bucket's URL says.

@@ -67,6 +67,7 @@ func newBucket(cfg aws.Config, o Options, endpoint string) (*Bucket, error) {
 			c.BaseEndpoint, c.UsePathStyle = &endpoint, true
 		}
 		c.Retryer = awsclient.Retryer(c.RetryMaxAttempts)
+		c.HTTPClient = awsclient.Straight(c.HTTPClient)
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		c.DisableLogOutputChecksumValidationSkipped = true
 	})

@@ -96,6 +96,20 @@ func HTTPClient() *awshttp.BuildableClient {
 		})
 }
 
+// Straight returns a client as c that follows no redirect: the SDK's own follow some, to
+// plain text and other machines, too. An endpoint is where the environment says.
+func Straight(c aws.HTTPClient) aws.HTTPClient {
+	if b, ok := c.(*awshttp.BuildableClient); ok {
+		c = b.Freeze()
+	}
+	if plain, ok := c.(*http.Client); ok {
+		own := *plain
+		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		return &own
+	}
+	return c
+}
+
 // Retryer returns the SDK's standard retry with pauses that suit a store
 // which answers within milliseconds; the SDK's own go by seconds. attempts 0 =
 // the SDK's default.

@@ -142,6 +142,10 @@ func (e *export) result(m *manifest, d Device) Result {
 		r.Bytes += o.Bytes
 	}
 	r.Delete = !slices.ContainsFunc(m.Warnings, lost)
+	if m.Source != e.From {
+		r.Delete = false
+		r.Notes = append(r.Notes, fmt.Sprintf("this export was made from %s; what %s has besides is left out", m.Source, e.From))
+	}
 	for _, p := range d.Properties {
 		if !slices.Contains(m.Properties, p) {
 			r.Delete = false
@@ -304,7 +308,9 @@ func (c *comparison) add(r *hotreader.Row) error {
 	if c.at == len(c.m.Objects) {
 		return c.differs(&c.m.Objects[c.at-1], &digest{rows: c.m.Objects[c.at-1].Rows + 1})
 	}
-	c.digest.add(r)
+	if c.digest.add(r); c.digest.rows > c.m.Objects[c.at].Rows {
+		return c.differs(&c.m.Objects[c.at], &c.digest)
+	}
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package exporter
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/store/coldstore"
 )
 
 var began = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -180,6 +183,113 @@ func TestRefuses(t *testing.T) {
 				t.Errorf("%v: %v", hotreader.CodeOf(err), err)
 			}
 		})
+	}
+}
+
+// Somebody else may write into the target. What no export writes there is not followed:
+// nothing is read, written or called deletable because of it, and nothing breaks.
+func TestForgedManifests(t *testing.T) {
+	for name, forge := range map[string]func(m *manifest){
+		"another device":          func(m *manifest) { m.Device = "e" },
+		"a device that is a path": func(m *manifest) { m.Device = "../d" },
+		"a device with a NUL":     func(m *manifest) { m.Device = "d\x00" },
+		"an earlier start":        func(m *manifest) { m.Start = time.Time{} },
+		"a later end":             func(m *manifest) { m.End = m.End.AddDate(1000, 0, 0) },
+		"no objects":              func(m *manifest) { m.Objects = nil },
+		"more rows":               func(m *manifest) { m.Rows++ },
+		"more rows of an object": func(m *manifest) {
+			m.Objects[0].Rows += 1 << 62
+			m.Rows += 1 << 62
+			m.Objects[1].Rows += 1 << 62
+			m.Rows += 1 << 62
+		},
+		"an object without rows":    func(m *manifest) { m.Rows -= m.Objects[0].Rows; m.Objects[0].Rows = 0 },
+		"less than no rows":         func(m *manifest) { m.Rows -= m.Objects[0].Rows + 1; m.Objects[0].Rows = -1 },
+		"an object twice":           func(m *manifest) { m.Objects[1] = m.Objects[0]; m.Rows = 4 },
+		"objects in no order":       func(m *manifest) { slices.Reverse(m.Objects) },
+		"an object outside":         func(m *manifest) { m.Objects[0].Key = "../" + m.Objects[0].Key },
+		"an object elsewhere":       func(m *manifest) { m.Objects[0].Key = "device_id=e/" + rangeName + parquetEnd },
+		"an object after the end":   func(m *manifest) { m.Objects[1].To = m.End.Add(1) },
+		"an object before its time": func(m *manifest) { m.Objects[0].To = m.Objects[0].From.Add(-1) },
+		"no row groups":             func(m *manifest) { m.GroupRows = 0 },
+		"no columns":                func(m *manifest) { m.Columns = nil },
+		"times as texts":            func(m *manifest) { m.Columns[0].Type = varchar },
+		"two columns of the time":   func(m *manifest) { m.Columns[1].Name, m.Properties[0] = timeColumn, timeColumn },
+		"a column twice":            func(m *manifest) { m.Columns = append(m.Columns, m.Columns[1]) },
+		"a column of nothing":       func(m *manifest) { m.Columns[1].Name = "secret" },
+		"more than there may be":    func(m *manifest) { m.Source = strings.Repeat("x", maxManifest) },
+	} {
+		for _, end := range []string{planEnd, manifestEnd} {
+			f := newFixture(t, map[string][]hotreader.Record{"d": series(4), "e": series(4)})
+			f.ObjectRows, f.Devices = 2, f.Devices[:1]
+			f.must(t)
+			path := "device_id=d/_" + coldstore.RangeName(began, f.Now.AddDate(0, 0, -1).Add(-1))
+			m := new(manifest)
+			if err := json.Unmarshal([]byte(tree(t, f.dir)[path+end]), m); err != nil {
+				t.Fatal(err)
+			}
+			forge(m)
+			f.remove(t, "_")
+			if _, err := f.Target.Put(t.Context(), path+end, marshalled(t, m)); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, f.dir)
+			_, err := f.run(t)
+			if hotreader.CodeOf(err) != hotreader.CodeCorrupt || !strings.Contains(err.Error(), "is no manifest") || !maps.Equal(before, tree(t, f.dir)) {
+				t.Errorf("%s, %s: %v", name, end, err)
+			}
+		}
+	}
+}
+
+func marshalled(t *testing.T, v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// A plan cannot have more of the source held than a plan of ours: an object ends by its
+// bytes, whatever rows it is said to have.
+func TestForgedPlanOfOneHugeObject(t *testing.T) {
+	f := newFixture(t, map[string][]hotreader.Record{"d": series(1)})
+	f.Devices[0].Properties = []string{"v"}
+	s := &endless{value: hotreader.StringValue(bytes.Repeat([]byte("x"), 4<<20))}
+	f.Source = s
+	m := &manifest{Format: formatName, Source: f.From, Device: "d", Start: began, End: f.Now, Rows: 1 << 40, GroupRows: 1,
+		Properties: []string{"v"}, Columns: []column{{timeColumn, micros}, {"v", varchar}}, Objects: []object{{From: began, To: f.Now, Rows: 1 << 40}}}
+	m.Objects[0].Key = m.objectKey(&m.Objects[0])
+	if _, err := f.Target.Put(t.Context(), m.key(planEnd), marshalled(t, m)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.run(t); err == nil || !strings.Contains(err.Error(), "the source changed") || s.rows > objectBytes>>22+1 {
+		t.Errorf("%d rows, %v", s.rows, err)
+	}
+}
+
+// endless is a source without an end.
+type endless struct {
+	hotreader.Source
+	value hotreader.Value
+	rows  int
+}
+
+func (e *endless) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for yield(hotreader.Row{Time: began.Add(time.Duration(e.rows) * time.Second), Values: []hotreader.Value{e.value}}, nil) {
+			e.rows++
+		}
+	}
+}
+
+// What was copied from one store is no copy of another.
+func TestOfAnotherStore(t *testing.T) {
+	f := newFixture(t, map[string][]hotreader.Record{"d": series(10)})
+	f.must(t)
+	f.From = "bolt:other.db"
+	if r := f.must(t)[0]; !r.Already || r.Delete || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "was made from mem:") {
+		t.Errorf("%+v", r)
 	}
 }
 

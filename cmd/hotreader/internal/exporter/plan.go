@@ -2,11 +2,11 @@ package exporter
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strconv"
@@ -33,6 +33,9 @@ const (
 )
 
 const formatName = "hotreader-export-1"
+
+// maxManifest bounds the bytes of a manifest: some 50,000 objects.
+const maxManifest = 16 << 20
 
 // A manifest says what was exported of a device. Before that it is the plan, without what
 // only the objects show.
@@ -153,7 +156,7 @@ func (e *export) past(ctx context.Context, device string) (p past, err error) {
 		}
 		known[key] = true
 		if _, done := listed[name+manifestEnd]; !isPlan || !done {
-			m, err := e.read(ctx, &o)
+			m, err := e.read(ctx, &o, device)
 			if err != nil {
 				return p, err
 			}
@@ -185,20 +188,63 @@ func (e *export) past(ctx context.Context, device string) (p past, err error) {
 	return p, nil
 }
 
-var errFormat = errors.New("it says another format, or none")
-
-// read reads a manifest, or a plan.
-func (e *export) read(ctx context.Context, o *coldstore.Object) (*manifest, error) {
+// read reads a manifest of a device, or a plan.
+func (e *export) read(ctx context.Context, o *coldstore.Object, device string) (*manifest, error) {
 	body, err := e.Target.Read(ctx, o, 0, max(1, o.Size))
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close()
 	m := new(manifest)
-	if err := json.NewDecoder(body).Decode(m); err != nil || m.Format != formatName {
-		return nil, &hotreader.Error{Op: "export", Code: hotreader.CodeCorrupt, Err: fmt.Errorf("%s is no manifest of the format %s: %w", o.Key, formatName, cmp.Or(err, errFormat))}
+	if err = json.NewDecoder(io.LimitReader(body, maxManifest)).Decode(m); err == nil {
+		err = m.check(device, path.Base(o.Key))
+	}
+	if err != nil {
+		return nil, &hotreader.Error{Op: "export", Code: hotreader.CodeCorrupt, Err: fmt.Errorf("%s is no manifest of the format %s: %w", o.Key, formatName, err)}
 	}
 	return m, nil
+}
+
+// check finds what no export writes into a manifest of that name: others may have written
+// into the target, and what it says is read from the source, named and called deletable.
+func (m *manifest) check(device, name string) error {
+	switch {
+	case m.Format != formatName:
+		return errors.New("it says another format, or none")
+	case m.Device != device || !strings.HasPrefix(name, hidden+coldstore.RangeName(m.Start, m.End)+"."):
+		return errors.New("it says another device or range than its name")
+	case m.Rows < 1 || m.GroupRows < 1: // so nothing below overflows
+		return errors.New("it has no rows, or no row groups")
+	}
+	rows, last := m.Rows, m.Start.Add(-1)
+	for _, o := range m.Objects {
+		if rows -= o.Rows; o.Rows < 1 || rows < 0 || !o.From.After(last) || o.To.Before(o.From) || o.To.After(m.End) || o.Key != m.objectKey(&o) {
+			return fmt.Errorf("the object %.200q does not fit", o.Key)
+		}
+		last = o.To
+	}
+	if rows != 0 {
+		return errors.New("its objects have other rows than it says")
+	}
+	return m.checkColumns()
+}
+
+// checkColumns finds columns that plan does not make.
+func (m *manifest) checkColumns() error {
+	if len(m.Columns) == 0 || m.Columns[0].Name != timeColumn || m.Columns[0].Type != micros && m.Columns[0].Type != nanoseconds {
+		return errors.New("its first column is not that of the time")
+	}
+	for i, c := range m.Columns[1:] {
+		if c.Name == timeColumn || c.Name == deviceColumn || !slices.Contains(m.Properties, c.Name) || i > 0 && c.Name <= m.Columns[i].Name {
+			return fmt.Errorf("the column %.200q does not fit", c.Name)
+		}
+	}
+	return nil
+}
+
+// objectKey is that of one of the objects.
+func (m *manifest) objectKey(o *object) string {
+	return folderOf(m.Device) + coldstore.RangeName(o.From, o.To) + parquetEnd
 }
 
 func (e *export) putJSON(ctx context.Context, key string, m *manifest) (bool, error) {
@@ -208,6 +254,9 @@ func (e *export) putJSON(ctx context.Context, key string, m *manifest) (bool, er
 	if err := enc.Encode(m); err != nil {
 		return false, err
 	}
+	if b.Len() > maxManifest {
+		return false, fail(m.Device, hotreader.CodeInvalid, "its manifest would list %d objects in %d bytes, which is too much; give more --object-rows, or an --end", len(m.Objects), b.Len())
+	}
 	return e.Target.Put(ctx, e.Prefix+key, b.Bytes())
 }
 
@@ -216,7 +265,7 @@ func (e *export) begin(p *past, d Device) (*manifest, error) {
 	same := func(asked, has time.Time) bool { return asked.IsZero() || asked.Equal(has) }
 	if m := p.open; m != nil {
 		if !same(e.Start, m.Start) || !same(e.End, m.End) || e.From != m.Source {
-			return nil, fail(d.ID, hotreader.CodeInvalid, "an export of it from %s is not complete: finish it first, with --store %s --start %s --end %s", m.Source, m.Source, text(m.Start), text(m.End))
+			return nil, fail(d.ID, hotreader.CodeInvalid, "an export of it from %s is not complete: finish it first, with --store %q --start %s --end %s", m.Source, m.Source, text(m.Start), text(m.End))
 		}
 		return m, nil
 	}
@@ -251,7 +300,7 @@ func (e *export) plan(ctx context.Context, m *manifest, p *past) error {
 	var open *object
 	end := func() {
 		if open != nil {
-			open.Key = folderOf(m.Device) + coldstore.RangeName(open.From, open.To) + parquetEnd
+			open.Key = m.objectKey(open)
 			open.Rows, open.Digest = sum.rows, sum.String()
 			m.Objects = append(m.Objects, *open)
 			m.Rows += open.Rows

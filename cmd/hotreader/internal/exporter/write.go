@@ -55,6 +55,7 @@ type file struct {
 	row   parquet.Row
 	rows  int64 // of the row group
 	bytes int   // of their values
+	size  int   // of all values
 }
 
 func newFile(m *manifest) (*file, error) {
@@ -87,8 +88,11 @@ func newFile(m *manifest) (*file, error) {
 	return f, nil
 }
 
-// add adds a row.
+// add adds a row. No plan has more of them in a file.
 func (f *file) add(r *hotreader.Row) error {
+	if f.size >= objectBytes {
+		return errChanged
+	}
 	at := r.Time.UnixMicro()
 	if f.m.Columns[0].Type == nanoseconds {
 		at = r.Time.UnixNano()
@@ -111,6 +115,7 @@ func (f *file) add(r *hotreader.Row) error {
 			f.row[column] = value.Level(0, 1, column)
 		}
 		f.bytes += len(v.Text()) + 1
+		f.size += len(v.Text()) + 1
 	}
 	if _, err := f.w.WriteRows([]parquet.Row{f.row}); err != nil {
 		return err
