@@ -9,6 +9,7 @@
 package exporter
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -34,6 +35,7 @@ type Options struct {
 	Start, End time.Time // inclusive; zero: after what was exported before; until a day ago at midnight
 	Now        time.Time
 	ObjectRows int64 // at most in an object
+	ObjectSize int   // bytes of its values at most, before they are packed; 0 = 256 MB
 	GroupRows  int64 // at most in a row group
 
 	Progress func(device, doing string, rows, of int64) // of = 0: not known
@@ -62,16 +64,13 @@ type Result struct {
 	Warnings []hotreader.Warning `json:"warnings,omitempty"`
 }
 
-// objectBytes and groupBytes bound the bytes of the values in an object and a row group,
-// before they are packed.
-const (
-	objectBytes = 256 << 20
-	groupBytes  = 32 << 20
-)
+// groupBytes bounds the bytes of the values in a row group, before they are packed.
+const groupBytes = 32 << 20
 
 // Run exports all devices, and passes what became of each on.
 func Run(ctx context.Context, o Options, done func(Result) error) error {
 	e := &export{Options: o}
+	e.ObjectSize = cmp.Or(e.ObjectSize, 256<<20)
 	if err := e.refuseOthers(ctx); err != nil {
 		return err
 	}

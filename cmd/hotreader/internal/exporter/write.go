@@ -46,6 +46,7 @@ var nodes = map[string]func() parquet.Node{
 // A file is an object that is being made.
 type file struct {
 	m      *manifest
+	most   int   // bytes of all values
 	values []int // by property: its place among the columns of the file; -1 = it has none
 	types  []string
 	at     int // of the time
@@ -58,7 +59,7 @@ type file struct {
 	size  int   // of all values
 }
 
-func newFile(m *manifest) (*file, error) {
+func newFile(m *manifest, most int) (*file, error) {
 	group := parquet.Group{}
 	types := map[string]string{}
 	for _, c := range m.Columns {
@@ -72,7 +73,7 @@ func newFile(m *manifest) (*file, error) {
 		}
 	}
 	schema := parquet.NewSchema("telemetry", group)
-	f := &file{m: m, row: make(parquet.Row, len(m.Columns))}
+	f := &file{m: m, most: most, row: make(parquet.Row, len(m.Columns))}
 	leaf, _ := schema.Lookup(timeColumn)
 	f.at = leaf.ColumnIndex
 	for _, p := range m.Properties {
@@ -90,7 +91,7 @@ func newFile(m *manifest) (*file, error) {
 
 // add adds a row. No plan has more of them in a file.
 func (f *file) add(r *hotreader.Row) error {
-	if f.size >= objectBytes {
+	if f.size >= f.most {
 		return errChanged
 	}
 	at := r.Time.UnixMicro()
@@ -183,7 +184,7 @@ func (e *export) write(ctx context.Context, m *manifest, there map[string]bool) 
 		if o := &m.Objects[c.at]; there[o.Key] {
 			return nil
 		} else if f == nil {
-			if f, err = newFile(m); err != nil {
+			if f, err = newFile(m, e.ObjectSize); err != nil {
 				return err
 			}
 		}
