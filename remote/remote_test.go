@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -427,13 +428,7 @@ func TestRefusedTokenIsFetchedAnew(t *testing.T) {
 }
 
 func TestTransportFaults(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := "http://" + listener.Addr().String()
-	listener.Close()
-
+	refused := "http://127.0.0.1:" + strconv.Itoa(serving.Port(t))
 	raw := func(answer string) string { // what a server that resets sends before
 		return "http://" + serving.Accept(t, func(_ int, c net.Conn) {
 			buf := make([]byte, 64<<10)
@@ -479,7 +474,7 @@ func TestTransportFaults(t *testing.T) {
 			return nil, &net.DNSError{Err: "server misbehaving", Name: "h", IsTemporary: true}
 		})}
 	})
-	_, err = read(t.Context(), t, r, query)
+	_, err := read(t.Context(), t, r, query)
 	wantError(t, err, hotreader.CodeUnavailable)
 }
 

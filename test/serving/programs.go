@@ -2,6 +2,7 @@ package serving
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,11 +62,24 @@ func build(name string) (string, error) {
 	return program, nil
 }
 
-// Port returns a port of 127.0.0.1 that is this test's alone: nobody else is given
-// it before the test ends. A program of the test may listen there; as long as none
-// does, connections are refused. A port that was only free a moment ago may be
-// another's by now.
+// Port returns a port of 127.0.0.1 that is this test's alone until it ends. A program
+// of the test may listen there, on all addresses, too; as long as none does,
+// connections are refused. It lies below those that systems give to clients, which a
+// client with another address of this machine would be given, too.
 func Port(t testing.TB) int {
+	t.Helper()
+	const first, ports, tries = 20_000, 12_000, 100
+	for range tries {
+		if port := first + rand.IntN(ports); hold(t, port) {
+			return port
+		}
+	}
+	t.Fatalf("no port is free after %d tries", tries)
+	return 0
+}
+
+// hold keeps the port for the test, if nobody has it.
+func hold(t testing.TB, port int) bool {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -73,23 +87,20 @@ func Port(t testing.TB) int {
 	}
 	syscall.CloseOnExec(fd)
 	held := func() { _ = syscall.Close(fd) }
-	if runtime.GOOS == "linux" { // elsewhere nobody can listen on a port that is bound
-		t.Cleanup(held)
-	} else {
-		defer held()
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		held()
+		return false
 	}
-	err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
-	if err == nil {
-		err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	if runtime.GOOS != "linux" { // elsewhere nobody can listen on a port that is bound
+		held()
+		return true
 	}
-	if err != nil {
+	t.Cleanup(held)
+	// Only now: two tests that both reuse addresses would be given the same port.
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 		t.Fatal(err)
 	}
-	address, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address.(*syscall.SockaddrInet4).Port
+	return true
 }
 
 // Function starts a handler of AWS's program under a Runtime API. It is killed
