@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -212,6 +213,8 @@ func TestForgedManifests(t *testing.T) {
 		"an object after the end":   func(m *manifest) { m.Objects[1].To = m.End.Add(1) },
 		"an object before its time": func(m *manifest) { m.Objects[0].To = m.Objects[0].From.Add(-1) },
 		"no row groups":             func(m *manifest) { m.GroupRows = 0 },
+		"less than no bytes":        func(m *manifest) { m.Objects[0].Bytes = -1 },
+		"all bytes that there are":  func(m *manifest) { m.Objects[0].Bytes = math.MaxInt64 },
 		"no columns":                func(m *manifest) { m.Columns = nil },
 		"times as texts":            func(m *manifest) { m.Columns[0].Type = varchar },
 		"two columns of the time":   func(m *manifest) { m.Columns[1].Name, m.Properties[0] = timeColumn, timeColumn },
@@ -237,6 +240,21 @@ func TestForgedManifests(t *testing.T) {
 			_, err := f.run(t)
 			if hotreader.CodeOf(err) != hotreader.CodeCorrupt || !strings.Contains(err.Error(), "is no manifest") || !maps.Equal(before, tree(t, f.dir)) {
 				t.Errorf("%s, %s: %v", name, end, err)
+			}
+		}
+	}
+}
+
+// Of three bytes a list makes an object: what a manifest takes is bounded by what it lists, too.
+func TestManifestOfNothings(t *testing.T) {
+	for list, of := range map[string]string{"objects": "{},", "columns": "{},", "warnings": "{},", "properties": `"",`} {
+		for _, n := range []int{maxThings - 9, maxManifest/3 - 99} {
+			text := []byte(`{"` + list + `":[` + strings.Repeat(of, n)[:3*n-1] + `]}`)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := decode(text, "d", "_x")
+			if runtime.ReadMemStats(&after); err == nil || after.TotalAlloc-before.TotalAlloc > 400<<20 {
+				t.Errorf("%d %s took %d bytes, %v", n, list, after.TotalAlloc-before.TotalAlloc, err)
 			}
 		}
 	}

@@ -37,6 +37,13 @@ const formatName = "hotreader-export-1"
 // maxManifest bounds the bytes of a manifest: some 50,000 objects.
 const maxManifest = 16 << 20
 
+// maxBytes bounds what an object is said to have, so that no sum overflows.
+const maxBytes = 1 << 40
+
+// maxThings bounds what a manifest lists: each takes some hundred bytes of memory, of as few as
+// three bytes of JSON.
+const maxThings = maxManifest / 32
+
 // A manifest says what was exported of a device. Before that it is the plan, without what
 // only the objects show.
 type manifest struct {
@@ -195,14 +202,27 @@ func (e *export) read(ctx context.Context, o *coldstore.Object, device string) (
 		return nil, err
 	}
 	defer body.Close()
-	m := new(manifest)
-	if err = json.NewDecoder(io.LimitReader(body, maxManifest)).Decode(m); err == nil {
-		err = m.check(device, path.Base(o.Key))
+	text, err := io.ReadAll(io.LimitReader(body, maxManifest+1))
+	if err != nil {
+		return nil, fail(device, hotreader.CodeUnavailable, "%s was not read to its end: %w", o.Key, err)
 	}
+	m, err := decode(text, device, path.Base(o.Key))
 	if err != nil {
 		return nil, &hotreader.Error{Op: "export", Code: hotreader.CodeCorrupt, Err: fmt.Errorf("%s is no manifest of the format %s: %w", o.Key, formatName, err)}
 	}
 	return m, nil
+}
+
+// decode decodes a manifest of a device, or a plan, of a name.
+func decode(text []byte, device, name string) (*manifest, error) {
+	if len(text) > maxManifest || bytes.Count(text, []byte(",")) > maxThings {
+		return nil, errors.New("it is larger than any that an export writes")
+	}
+	m := new(manifest)
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, err
+	}
+	return m, m.check(device, name)
 }
 
 // check finds what no export writes into a manifest of that name: others may have written
@@ -218,7 +238,7 @@ func (m *manifest) check(device, name string) error {
 	}
 	rows, last := m.Rows, m.Start.Add(-1)
 	for _, o := range m.Objects {
-		if rows -= o.Rows; o.Rows < 1 || rows < 0 || !o.From.After(last) || o.To.Before(o.From) || o.To.After(m.End) || o.Key != m.objectKey(&o) {
+		if rows -= o.Rows; o.Rows < 1 || rows < 0 || o.Bytes < 0 || o.Bytes > maxBytes || !o.From.After(last) || o.To.Before(o.From) || o.To.After(m.End) || o.Key != m.objectKey(&o) {
 			return fmt.Errorf("the object %.200q does not fit", o.Key)
 		}
 		last = o.To
