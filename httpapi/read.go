@@ -156,7 +156,9 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	enc := wire.NewEncoder(out, q)
 	defer enc.Close()
 	ctx := c.ctx
-	sent, more := 0, false                           // sent counts rows
+	sent, more := 0, false // sent counts rows
+	slow := time.NewTicker(flushTime)
+	defer slow.Stop()
 	if !q.Last && q.Pick.Kind == hotreader.PickAll { // the caller applies the types; only latest values need them here, to find a usable value
 		q.Types = slices.Repeat([]hotreader.Type{hotreader.AsStored}, len(q.Properties))
 	}
@@ -180,6 +182,13 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 			return c.failStream(enc, err)
 		}
 		sent++
+		select {
+		case <-slow.C:
+			if err := enc.Flush(); err != nil {
+				return c.failStream(nil, err)
+			}
+		default:
+		}
 	}
 	enc.Warn(c.stats.Warnings())
 	if err := enc.End(more); err != nil {
@@ -187,6 +196,10 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	}
 	return nil
 }
+
+// flushTime is how long rows wait for others of their frame: a caller takes a stream that brings
+// nothing for broken, however long it is that a slow store makes rows for a frame.
+const flushTime = time.Second
 
 // failStream ends a row stream with err. If nothing has been sent yet, the caller
 // answers with a problem instead. nil = an encoder that can send no more.

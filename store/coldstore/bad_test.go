@@ -94,6 +94,7 @@ func TestDamagedObjects(t *testing.T) {
 		"gzip of two members":          {"a.gz", append(gzipped(json[:bytes.IndexByte(json, '\n')+1]), gzipped(json[bytes.IndexByte(json, '\n')+1:])...), ""},
 		"gzip, cut off":                {"a.json.gz", gzipped(json)[:500], hotreader.CodeCorrupt},
 		"gzip, without its end":        {"a.json.gz", gzipped(json)[:len(gzipped(json))-8], hotreader.CodeCorrupt},
+		"gzip of blanks":               {"a.json.gz", gzipped(bytes.Repeat([]byte("\n"), 9<<20)), hotreader.CodeCorrupt},
 		"zstd":                         {"a.json.zst", zstandard(json), ""},
 		"zstd, cut off":                {"a.json.zst", zstandard(json)[:500], hotreader.CodeCorrupt},
 		"no device":                    {"a.jsonl", []byte(`{"timestamp":"2024-03-01T00:00:00Z","v":1}`), hotreader.CodeUnreadable},

@@ -110,7 +110,7 @@ type counted struct {
 
 func (c counted) List(ctx context.Context, prefix, after string) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
-		for page, err := range c.Bucket.List(ctx, prefix, after) {
+		for page, err := range List(ctx, c.Bucket, prefix, after) {
 			c.stats.Reads.Add(1)
 			if !yield(page, err) {
 				return

@@ -120,12 +120,17 @@ func (s *scan) all(ctx context.Context, yield func(hotreader.Row, error) bool) e
 	inner, cancel := context.WithCancel(ctx)
 	defer func() {
 		s.running.Wait()
-		s.store.held.Add(-s.held.Load() - s.pages.Load())
-		s.store.first.CompareAndSwap(s, nil)
+		s.release()
 	}()
 	defer cancel()
 	s.ctx = inner
 	return s.run(yield)
+}
+
+// release gives back what is held at the scan's end.
+func (s *scan) release() {
+	s.store.held.Add(-s.held.Load() - s.pages.Load())
+	s.store.first.CompareAndSwap(s, nil)
 }
 
 // room returns how much memory the scans of a Store may hold together: a quarter of what
@@ -141,7 +146,7 @@ func (s *scan) hold(n int64) {
 // full reports whether all scans hold more than there is room for.
 func (s *scan) full() bool { return s.store.held.Load() > s.store.room }
 
-// open counts bytes of a page of Parquet before they are taken.
+// open counts bytes of a list, or of a page of Parquet before they are taken.
 func (s *scan) open(n int64) error {
 	own := s.pages.Add(n)
 	if s.store.held.Add(n); n <= 0 {

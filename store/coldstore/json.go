@@ -162,8 +162,12 @@ func (d *decoder) decode() error {
 
 // peek returns the next byte that is no blank.
 func (d *decoder) peek() (byte, error) {
-	for {
+	for blanks := 0; ; {
+		all := len(d.data)
 		d.data = bytes.TrimLeft(d.data, " \t\r\n")
+		if blanks += all - len(d.data); blanks > maxItem { // a few compressed bytes make thousands
+			return 0, fmt.Errorf("more than %d blanks follow each other", maxItem)
+		}
 		if len(d.data) > 0 {
 			return d.data[0], nil
 		}

@@ -20,6 +20,9 @@ type part struct {
 	group    *group // of a Parquet file; nil = the whole object
 }
 
+// partBytes is about what a part takes, of a list that may have a hundred thousand.
+const partBytes = 512
+
 // in reports whether the part may hold rows of q's range.
 func (p *part) in(q *hotreader.Query) bool {
 	return (q.End.IsZero() || p.from.IsZero() || !p.from.After(q.End)) && (q.Start.IsZero() || p.to.IsZero() || !p.to.Before(q.Start))
@@ -44,7 +47,9 @@ func (s *scan) list() (parts []part, err error) {
 					break
 				}
 			}
-			parts = s.take(parts, page.Objects)
+			if parts, err = s.take(parts, page.Objects); err != nil {
+				return nil, err
+			}
 			if !page.More {
 				return s.written(parts)
 			}
@@ -59,7 +64,9 @@ func (s *scan) list() (parts []part, err error) {
 		if err != nil {
 			return nil, err
 		}
-		parts = s.take(parts, page.Objects)
+		if parts, err = s.take(parts, page.Objects); err != nil {
+			return nil, err
+		}
 		if n := len(page.Objects); n > 0 && page.Objects[n-1].Key > high {
 			break
 		}
@@ -68,7 +75,8 @@ func (s *scan) list() (parts []part, err error) {
 }
 
 // take appends the objects of a page that may hold rows of the query.
-func (s *scan) take(parts []part, page []Object) []part {
+func (s *scan) take(parts []part, page []Object) (_ []part, err error) {
+	held := int64(0)
 	for i := range page {
 		o := page[i]
 		key, ok := strings.CutPrefix(o.Key, s.store.prefix)
@@ -82,9 +90,10 @@ func (s *scan) take(parts []part, page []Object) []part {
 		p := part{object: &o, from: at.from, to: at.to, sure: at.sure, mover: at.mover}
 		if !at.strange && p.in(&s.query) {
 			parts = append(parts, p)
+			held += partBytes + int64(len(o.Key))
 		}
 	}
-	return parts
+	return parts, s.open(held)
 }
 
 // written numbers the objects in the order of writing: of one instant the later object wins.

@@ -3,6 +3,7 @@ package coldstore
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +51,9 @@ type Restorer interface {
 
 // Objects returns the objects that may hold rows of a query, judged by their keys.
 func (s *Store) Objects(ctx context.Context, q hotreader.Query) (all []Object, err error) {
-	parts, err := (&scan{store: s, ctx: ctx, query: q.Closed(time.Now()), stats: hotreader.StatsOf(ctx)}).list()
+	r := &scan{store: s, ctx: ctx, query: q.Closed(time.Now()), stats: hotreader.StatsOf(ctx)}
+	defer r.release()
+	parts, err := r.list()
 	if err != nil {
 		return nil, s.fail(ctx, err)
 	}
@@ -74,7 +77,7 @@ func (s *scan) notRestored(parts []part) error {
 		if n.Objects == 0 {
 			n.From, n.To = p.from, p.to
 		}
-		n.Objects, n.Bytes = n.Objects+1, n.Bytes+o.Size
+		n.Objects, n.Bytes = n.Objects+1, min(n.Bytes, math.MaxInt64-o.Size)+o.Size
 		if p.from.Before(n.From) {
 			n.From = p.from
 		}

@@ -38,7 +38,7 @@ type scan struct {
 	news     atomic.Bool  // there are some in found
 	foundMu  sync.Mutex
 	found    []part       // that other parts turned out to have, before the scan needs their rows
-	pages    atomic.Int64 // bytes of open pages of Parquet
+	pages    atomic.Int64 // bytes of the list, and of open pages of Parquet
 	waiting  feeds        // not begun
 	begun    feeds
 	archived error // of the parts that must be restored first

@@ -2,10 +2,14 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +62,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // time: the clock stands still while they work.
 type fixture struct {
 	reader   hotreader.Source
+	store    hotreader.Source // behind the API
 	broken   http.HandlerFunc // answers instead of the API; nil = the API is healthy
 	requests int
 	mu       sync.Mutex
@@ -89,7 +94,7 @@ func inVirtualTime(t *testing.T, f func(t *testing.T, w *fixture)) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		w := new(fixture)
+		w := &fixture{store: store}
 		network := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		api := apiOf(t, store)
 		server := &http.Server{ErrorLog: quiet, IdleTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -132,6 +137,58 @@ func (w *fixture) read(t *testing.T, d time.Duration) error {
 		t.Errorf("%d rows, and no error", len(rows))
 	}
 	return err
+}
+
+// paced is a Source of which a row comes each tenth of a second.
+type paced struct{ hotreader.Source }
+
+func (p paced) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		for row, err := range p.Source.Scan(ctx, q) {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				row, err = hotreader.Row{}, ctx.Err()
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// A peer whose store is slow is no broken one: what came within the time is an answer, which
+// says that there is more, and all rows come by going on from there.
+func TestSlowPeer(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, w *fixture) {
+		w.set(apiOf(t, paced{w.store}).ServeHTTP)
+		near := apiOf(t, w.reader)
+		rows, pages, next := 0, 0, ""
+		for more := true; more && pages < 9; more = next != "" {
+			query := url.Values{"property": {"level"}, "start": {begin.Format(time.RFC3339)}, "end": {begin.Add(time.Hour).Format(time.RFC3339)}}
+			if next != "" {
+				query.Set("next_token", next)
+			}
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/devices/"+device+"/history?"+query.Encode(), nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			rec, began := httptest.NewRecorder(), time.Now()
+			near.ServeHTTP(rec, r)
+			var page struct {
+				Items []struct{}
+				Next  string `json:"next_token"`
+			}
+			if err := json.Unmarshal(rec.Body.Bytes(), &page); err != nil || rec.Code != http.StatusOK || len(page.Items) == 0 {
+				t.Fatalf("status %d after %s: %.300s", rec.Code, time.Since(began), rec.Body)
+			}
+			if took := time.Since(began); took > 29*time.Second {
+				t.Errorf("page %d took %s", pages, took)
+			}
+			rows, pages, next = rows+len(page.Items), pages+1, page.Next
+		}
+		if rows != count || pages != 2 {
+			t.Errorf("%d rows in %d pages", rows, pages)
+		}
+	})
 }
 
 func down(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }

@@ -79,7 +79,7 @@ func newBucket(o Options, identify func() (azcore.TokenCredential, error)) (*Buc
 	// A body with a Content-Encoding must come as it is stored: it is read in parts.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: coldstore.Bounded{RoundTripper: transport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	options := container.ClientOptions{ClientOptions: policy.ClientOptions{Transport: client}}
 	full := u.JoinPath(o.Container).String()
 	b := &Bucket{name: o.Account + "/" + o.Container, endpoint: u.Host}
@@ -116,6 +116,9 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 		pager := b.client.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix})
 		for pager.More() {
 			out, err := pager.NextPage(ctx)
+			if err == nil && out.Segment == nil {
+				err = &failure.Damaged{Err: errors.New("the answer is no list of a container; check the endpoint")}
+			}
 			if err != nil {
 				yield(coldstore.Page{}, b.fail(ctx, "list", err))
 				return
@@ -135,7 +138,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 
 func object(item *container.BlobItem) coldstore.Object {
 	p := item.Properties
-	o := coldstore.Object{Key: *item.Name}
+	o := coldstore.Object{Key: *item.Name, Size: -1}
 	if p.ContentLength != nil {
 		o.Size = *p.ContentLength
 	}
@@ -160,11 +163,22 @@ func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io
 	})
 	switch {
 	case err == nil:
-		return out.Body, nil
+		return part(&out, o, at)
 	case bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ConditionNotMet):
 		return nil, coldstore.Changed(o)
 	}
 	return nil, b.fail(ctx, "read "+o.Key, err)
+}
+
+func part(out *blob.DownloadStreamResponse, o *coldstore.Object, at int64) (io.ReadCloser, error) {
+	span, version := "", ""
+	if out.ContentRange != nil {
+		span = *out.ContentRange
+	}
+	if out.ETag != nil {
+		version = string(*out.ETag)
+	}
+	return coldstore.Part(out.Body, o, at, span, version)
 }
 
 // Target is a Bucket that is written.

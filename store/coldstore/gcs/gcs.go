@@ -70,7 +70,7 @@ func New(ctx context.Context, o Options) (*Bucket, error) {
 	if says := endpoint.Wrong(u); says != "" {
 		return wrong("the endpoint %q %s", u.Redacted(), says)
 	}
-	b := &Bucket{http: new(http.Client), endpoint: address, name: o.Bucket}
+	b := &Bucket{http: &http.Client{Transport: http.DefaultTransport}, endpoint: address, name: o.Bucket}
 	if address == googles {
 		credentials, err := google.FindDefaultCredentials(ctx, cmp.Or(o.Scope, ReadOnly))
 		if err != nil {
@@ -78,6 +78,7 @@ func New(ctx context.Context, o Options) (*Bucket, error) {
 		}
 		b.http = oauth2.NewClient(context.WithoutCancel(ctx), credentials.TokenSource)
 	}
+	b.http.Transport = coldstore.Bounded{RoundTripper: b.http.Transport}
 	b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return b, nil
 }
@@ -87,6 +88,7 @@ func (b *Bucket) String() string { return "gs://" + b.name }
 
 // A list is a page of a list, as the API has it.
 type list struct {
+	Kind          string `json:"kind"`
 	NextPageToken string `json:"nextPageToken"`
 	Items         []struct {
 		Name       string    `json:"name"`
@@ -96,19 +98,19 @@ type list struct {
 	} `json:"items"`
 }
 
-// maxList bounds the bytes of a page of a list.
-const maxList = 16 << 20
-
 // List implements coldstore.Bucket.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
 	return func(yield func(coldstore.Page, error) bool) {
-		q := url.Values{"prefix": {prefix}, "startOffset": {after}, "fields": {"nextPageToken,items(name,size,generation,updated)"}}
+		q := url.Values{"prefix": {prefix}, "startOffset": {after}, "fields": {"kind,nextPageToken,items(name,size,generation,updated)"}}
 		for more := true; more; {
 			var l list
 			resp, err := b.send(ctx, http.MethodGet, "/storage/v1/b/"+url.PathEscape(b.name)+"/o?"+q.Encode(), nil, nil)
 			if err == nil {
-				err = json.NewDecoder(io.LimitReader(resp.Body, maxList)).Decode(&l)
+				err = json.NewDecoder(resp.Body).Decode(&l)
 				resp.Body.Close()
+			}
+			if err == nil && l.Kind != "storage#objects" {
+				err = &failure.Damaged{Err: errors.New("the answer is no list of a bucket; check the endpoint")}
 			}
 			if err != nil {
 				yield(coldstore.Page{}, b.fail(ctx, "list", err))
@@ -135,7 +137,7 @@ func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io
 		"Accept-Encoding": {"gzip"}, // as it is stored: it is read in parts
 	}, nil)
 	if err == nil {
-		return resp.Body, nil
+		return coldstore.Part(resp.Body, o, at, resp.Header.Get("Content-Range"), resp.Header.Get("X-Goog-Generation"))
 	}
 	if r, ok := errors.AsType[*refusal](err); ok && (r.status == http.StatusNotFound || r.status == http.StatusPreconditionFailed) {
 		return nil, coldstore.Changed(o)

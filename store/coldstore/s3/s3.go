@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"hotreader"
@@ -68,7 +70,11 @@ func newBucket(cfg aws.Config, o Options, endpoint string) (*Bucket, error) {
 		}
 		c.Retryer = awsclient.Retryer(c.RetryMaxAttempts)
 		c.HTTPClient = awsclient.Straight(c.HTTPClient)
+		if plain, ok := c.HTTPClient.(*http.Client); ok { // a copy
+			plain.Transport = coldstore.Bounded{RoundTripper: plain.Transport}
+		}
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		c.Logger = logging.Nop{}
 		c.DisableLogOutputChecksumValidationSkipped = true
 	})
 	if err := awsclient.Check(cfg.Region, client.Options().BaseEndpoint, service); err != nil {
@@ -90,6 +96,9 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 		}
 		for more := true; more; {
 			out, err := b.client.ListObjectsV2(ctx, &in)
+			if err == nil && out.Name == nil && out.IsTruncated == nil { // the SDK takes any XML, and none
+				err = &failure.Damaged{Err: errNoList}
+			}
 			if err != nil {
 				yield(coldstore.Page{}, b.fail(ctx, "list", err))
 				return
@@ -107,8 +116,13 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 	}
 }
 
+var errNoList = errors.New("the answer is no list of a bucket; check the endpoint")
+
 func object(o *types.Object) coldstore.Object {
-	c := coldstore.Object{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Version: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified)}
+	c := coldstore.Object{Key: aws.ToString(o.Key), Size: -1, Version: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified)}
+	if o.Size != nil {
+		c.Size = *o.Size
+	}
 	if o.StorageClass != types.ObjectStorageClassGlacier && o.StorageClass != types.ObjectStorageClassDeepArchive {
 		return c
 	}
@@ -126,7 +140,7 @@ func (b *Bucket) Read(ctx context.Context, o *coldstore.Object, at, n int64) (io
 	span := fmt.Sprintf("bytes=%d-%d", at, at+n-1)
 	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &o.Key, Range: &span, IfMatch: &o.Version})
 	if err == nil {
-		return out.Body, nil
+		return coldstore.Part(out.Body, o, at, aws.ToString(out.ContentRange), aws.ToString(out.ETag))
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok && (api.ErrorCode() == "PreconditionFailed" || api.ErrorCode() == "NoSuchKey") {
 		return nil, coldstore.Changed(o)
@@ -166,6 +180,7 @@ var rules = []failure.Rule{
 	{For: "AccessDenied AllAccessDisabled KMS* status:403", Code: hotreader.CodeForbidden,
 		Text: "the role lacks s3:GetObject on this object, or kms:Decrypt on its key: {message}"},
 	{For: "SlowDown Throttling* TooManyRequests* status:429", Code: hotreader.CodeThrottled, Text: "the bucket takes no more requests just now: {message}"},
+	{For: "status:3*", Code: hotreader.CodeProtocol, Text: "the endpoint redirects ({code}), which is not followed; check the endpoint"},
 	{For: "status:503 status:500", Code: hotreader.CodeUnavailable, Text: "{code}: {message}"},
 	{For: "status:*", Code: hotreader.CodeStore, Text: "{code}: {message}"},
 }

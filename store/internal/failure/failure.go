@@ -90,6 +90,9 @@ type cause struct {
 func (c *cause) Error() string { return c.text }
 func (c *cause) Unwrap() error { return c.err }
 
+// maxMessage bounds the bytes of a service's own words.
+const maxMessage = 1000
+
 // Error makes f an *hotreader.Error by the first rule that fits: of rules, then
 // of those of all stores.
 func (f Failure) Error(ctx context.Context, rules []Rule) error {
@@ -112,6 +115,9 @@ func (f Failure) Error(ctx context.Context, rules []Rule) error {
 	}
 	if f.Root == nil {
 		f.Root = f.Err
+	}
+	if len(f.Message) > maxMessage {
+		f.Message = strings.ToValidUTF8(f.Message[:maxMessage], "") + "…"
 	}
 	if f.Message == "" {
 		f.Message = "no more is said"

@@ -115,8 +115,10 @@ func (e *export) device(ctx context.Context, d Device) (Result, error) {
 		if err := e.plan(ctx, m, &past); err != nil || m.Rows == 0 {
 			return e.result(m, d), err
 		}
-		if ok, err := e.putJSON(ctx, m.key(planEnd), m); err != nil || !ok {
-			return Result{}, errors.Join(err, fail(d.ID, hotreader.CodeUnavailable, "another export of this device has begun; run it again when that has ended"))
+		if ok, err := e.putJSON(ctx, m.key(planEnd), m); err != nil {
+			return Result{}, err
+		} else if !ok {
+			return Result{}, fail(d.ID, hotreader.CodeUnavailable, "another export of this device has begun; run it again when that has ended")
 		}
 	}
 	if err := e.write(ctx, m, past.objects); err != nil {
@@ -256,7 +258,7 @@ func (e *export) verify(ctx context.Context, m *manifest) error {
 	if err := c.end(); err != nil {
 		return err
 	}
-	for page, err := range e.Target.List(ctx, e.Prefix+folderOf(m.Device), "") {
+	for page, err := range coldstore.List(ctx, e.Target, e.Prefix+folderOf(m.Device), "") {
 		if err != nil {
 			return err
 		}

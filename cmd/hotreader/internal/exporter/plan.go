@@ -123,7 +123,7 @@ func unfinished(key string) bool {
 
 // first returns the first key after another one; "" = there is none.
 func (e *export) first(ctx context.Context, after string) (string, error) {
-	for page, err := range e.Target.List(ctx, e.Prefix, after) {
+	for page, err := range coldstore.List(ctx, e.Target, e.Prefix, after) {
 		if err != nil {
 			return "", err
 		}
@@ -145,7 +145,7 @@ type past struct {
 
 func (e *export) past(ctx context.Context, device string) (p past, err error) {
 	listed := map[string]coldstore.Object{}
-	for page, err := range e.Target.List(ctx, e.Prefix+folderOf(device), "") {
+	for page, err := range coldstore.List(ctx, e.Target, e.Prefix+folderOf(device), "") {
 		if err != nil {
 			return p, err
 		}
@@ -153,6 +153,9 @@ func (e *export) past(ctx context.Context, device string) (p past, err error) {
 			if key := strings.TrimPrefix(o.Key, e.Prefix); strings.HasPrefix(key, folderOf(device)) && !unfinished(key) {
 				listed[key] = o
 			}
+		}
+		if len(listed) > maxThings {
+			return p, fail(device, hotreader.CodeTooLarge, "more than %d objects are listed below %s; export into a prefix of its own", maxThings, e.Prefix+folderOf(device))
 		}
 	}
 	known := map[string]bool{} // plans, manifests and what they list

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -103,11 +104,12 @@ func (p *Plan) add(a Archive, o *coldstore.Object) {
 		i, p.Groups = len(p.Groups), append(p.Groups, Group{State: state, Class: o.Archive})
 	}
 	g := &p.Groups[i]
-	if g.Objects, g.Bytes = g.Objects+1, g.Bytes+o.Size; state == coldstore.Restored && (g.Until.IsZero() || o.Until.Before(g.Until)) {
+	sum := func(all int64) int64 { return min(all, math.MaxInt64-max(0, o.Size)) + max(0, o.Size) }
+	if g.Objects, g.Bytes = g.Objects+1, sum(g.Bytes); state == coldstore.Restored && (g.Until.IsZero() || o.Until.Before(g.Until)) {
 		g.Until = o.Until
 	}
 	if state == coldstore.Archived || state == coldstore.Expired {
-		p.Objects, p.Bytes, p.wanted = p.Objects+1, p.Bytes+o.Size, append(p.wanted, wanted{a, *o})
+		p.Objects, p.Bytes, p.wanted = p.Objects+1, sum(p.Bytes), append(p.wanted, wanted{a, *o})
 	}
 }
 

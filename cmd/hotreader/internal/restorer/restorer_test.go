@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +49,17 @@ func newBucket() *bucket {
 		b.objects[o.Key] = o
 	}
 	return b
+}
+
+// Sizes of a list that lies add up to all that there is, and not to less than nothing.
+func TestSizesThatLie(t *testing.T) {
+	p := new(Plan)
+	for _, size := range []int64{1, math.MaxInt64, math.MaxInt64, -5, math.MinInt64} {
+		p.add(nil, &coldstore.Object{Archive: "GLACIER", Size: size})
+	}
+	if p.Bytes != math.MaxInt64 || p.Groups[0].Bytes != math.MaxInt64 || p.Objects != 5 {
+		t.Errorf("%+v", p)
+	}
 }
 
 func TestPlanAndAsk(t *testing.T) {

@@ -94,7 +94,7 @@ func (j *JSON) broken(format string, args ...any) error {
 
 // byte returns the next byte that is no blank.
 func (j *JSON) byte() (byte, error) {
-	for {
+	for range maxBlank {
 		c, err := j.r.ReadByte()
 		if err != nil {
 			return 0, err
@@ -107,6 +107,7 @@ func (j *JSON) byte() (byte, error) {
 			return c, nil
 		}
 	}
+	return 0, errBlank(j.line)
 }
 
 func (j *JSON) nextInDocument() ([]byte, int, error) {

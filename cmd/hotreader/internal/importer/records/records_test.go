@@ -166,3 +166,25 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+func nextOf(j *JSON) func() error {
+	return func() error { _, _, err := j.Next(); return err }
+}
+
+// Blanks are passed over, and not for ever.
+func TestBlankLines(t *testing.T) {
+	for _, n := range []int{maxBlank - 99, maxBlank + 99} {
+		blanks := strings.Repeat("\n", n)
+		table := NewTable(strings.NewReader("a\n"+blanks+"b\n"), ',')
+		for name, next := range map[string]func() error{
+			"table": func() error { _, err := table.Next(); return err },
+			"lines": nextOf(NewJSON(strings.NewReader("{}\n"+blanks+"{}\n"), Shape{Lines: true})),
+			"JSON":  nextOf(NewJSON(strings.NewReader("{}"+blanks+"{}"), Shape{})),
+		} {
+			err := errors.Join(next(), next())
+			if (err != nil) != (n > maxBlank) || err != nil && !strings.Contains(err.Error(), "bytes of blanks") {
+				t.Errorf("%s, %d: %v", name, n, err)
+			}
+		}
+	}
+}

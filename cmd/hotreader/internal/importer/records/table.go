@@ -16,6 +16,9 @@ import (
 // costs no more memory than that.
 const maxRecord = 1 << 20
 
+// Most bytes of blanks, of which a few compressed bytes make gigabytes.
+const maxBlank = 8 << 20
+
 // A BadRecord is a record that cannot be read; the next may be.
 type BadRecord struct {
 	Line int
@@ -31,10 +34,15 @@ func (e *BadRecord) Unwrap() error { return e.Err }
 // errLong ends a file with a line of more than maxRecord bytes.
 var errLong = fmt.Errorf("it has more than %d bytes", maxRecord)
 
+func errBlank(line int) error {
+	return fmt.Errorf("line %d: more than %d bytes of blanks came one after the other", line, maxBlank)
+}
+
 // lines reads a file line by line.
 type lines struct {
 	r       *bufio.Reader
 	n       int      // of the last line read
+	blank   int      // bytes of blank lines since the last that is none
 	pending []string // lines that are to be read again, the next one first
 }
 
@@ -61,6 +69,12 @@ func (l *lines) next() (string, error) {
 			return "", io.EOF
 		}
 		l.n++
+		if l.blank += len(long); len(bytes.TrimSpace(long)) > 0 {
+			l.blank = 0
+		}
+		if l.blank > maxBlank {
+			return "", errBlank(l.n)
+		}
 		return string(long), nil
 	}
 }

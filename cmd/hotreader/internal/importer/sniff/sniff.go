@@ -4,6 +4,7 @@
 package sniff
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,7 +107,11 @@ func Look(head []byte, whole bool, given Options) (Guess, error) {
 		return g, g.lookJSON(head, given)
 	}
 	if !whole { // the last line may be cut
+		seen := len(head)
 		head = head[:strings.LastIndexByte(string(head), '\n')+1]
+		if len(bytes.TrimSpace(head)) == 0 {
+			return g, fail(0, "in its first %d bytes no line ends that names columns; is it a table?", seen)
+		}
 	}
 	return g, g.lookTable(head, given)
 }

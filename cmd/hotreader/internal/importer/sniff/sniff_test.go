@@ -147,6 +147,15 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// What is cut off before a line ends that names columns is not called empty.
+func TestNoLineEnds(t *testing.T) {
+	for _, head := range []string{strings.Repeat("column,", 100), strings.Repeat("\n", 700), "\n\n" + strings.Repeat("x", 698)} {
+		if _, err := Look([]byte(head), false, Options{HeaderLine: FindHeader}); err == nil || !strings.HasPrefix(err.Error(), "in its first 700 bytes no line ends") {
+			t.Errorf("%.20q: %v", head, err)
+		}
+	}
+}
+
 func TestEncoding(t *testing.T) {
 	for _, c := range []struct{ head, given, name, wrong string }{
 		{"abc", "", "utf-8", ""}, {"\xef\xbb\xbfabc", "", "utf-8", ""}, {"\xff\xfea\x00", "", "utf-16le", ""}, {"\xfe\xff\x00a", "utf-16", "utf-16be", ""},

@@ -1,0 +1,173 @@
+package coldstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"hotreader"
+	"hotreader/store/internal/failure"
+)
+
+// What object storage answers is not believed: whoever may answer in its place could have a
+// reader wait for ever, take all memory, or read other bytes than it asked for.
+
+const (
+	maxObject = 1 << 50  // bytes of an object; clouds keep up to some 2^46
+	maxEmpty  = 1000     // pages without objects, one after the other
+	maxAnswer = 16 << 20 // bytes of an answer that is no object
+	maxTags   = 1 << 20  // of such an answer in XML, each of which takes some hundred bytes of memory
+	idle      = 30 * time.Second
+	answering = time.Minute      // what is no object
+	uploading = 10 * time.Minute // an object, and the answer to it
+)
+
+// List lists a bucket, and ends with an error of CodeProtocol where the list goes on and on
+// without objects, goes round in a circle, or has sizes that no object has.
+func List(ctx context.Context, b Bucket, prefix, after string) iter.Seq2[Page, error] {
+	return func(yield func(Page, error) bool) {
+		var l listing
+		for page, err := range b.List(ctx, prefix, after) {
+			if err == nil {
+				err = l.check(&page)
+			}
+			if err != nil {
+				if _, ok := errors.AsType[*hotreader.Error](err); !ok {
+					err = &hotreader.Error{Op: "cold storage: list " + b.String(), Code: hotreader.CodeProtocol, Err: err}
+				}
+				yield(Page{}, err)
+				return
+			}
+			if !yield(page, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A listing is what a list has brought.
+type listing struct {
+	pages, empty int
+	seen         string // the last key of the last page whose number is a power of two: a circle comes back to it
+}
+
+func (l *listing) check(p *Page) error {
+	for i := range p.Objects {
+		if o := &p.Objects[i]; o.Size < 0 || o.Size > maxObject {
+			return fmt.Errorf("it says that %.200q has %d bytes, which no object has; check the endpoint", o.Key, o.Size)
+		}
+	}
+	l.pages++
+	n := len(p.Objects)
+	if n == 0 {
+		if l.empty++; l.empty > maxEmpty {
+			return fmt.Errorf("%d pages of it have no objects, and it goes on; check the endpoint", l.empty)
+		}
+		return nil
+	}
+	last := p.Objects[n-1].Key
+	if last == l.seen {
+		return fmt.Errorf("it goes round in a circle: %.200q came again; check the endpoint", last)
+	}
+	if l.empty = 0; l.pages&(l.pages-1) == 0 {
+		l.seen = last
+	}
+	return nil
+}
+
+// Part returns the body of an answer to Read if that is a part from offset at on of the object
+// as it was listed, by its Content-Range, where there is none "", and by its version. If not,
+// it closes the body.
+func Part(body io.ReadCloser, o *Object, at int64, contentRange, version string) (io.ReadCloser, error) {
+	same := version == "" || version == o.Version
+	if same && (contentRange == "" && at == 0 || strings.HasPrefix(contentRange, fmt.Sprintf("bytes %d-", at))) {
+		return body, nil
+	}
+	_ = body.Close() // it is of no use
+	if !same {
+		return nil, Changed(o)
+	}
+	return nil, bad(o, hotreader.CodeProtocol, "it was asked for from byte %d on, and came with the range %.100q; check the endpoint, and proxies before it", at, contentRange)
+}
+
+// Bounded is a transport to object storage whose answers end: with an error if nothing comes
+// for 30 s or, of an answer that is no part of an object, after 16 MB or a minute.
+type Bounded struct{ http.RoundTripper }
+
+var (
+	errIdle   error = &failure.Broken{Err: fmt.Errorf("nothing came for %s", idle)}
+	errSlow   error = &failure.Broken{Err: fmt.Errorf("it took longer than %s", answering)}
+	errUpload error = &failure.Broken{Err: fmt.Errorf("it took longer than %s", uploading)}
+	errLong   error = &failure.Damaged{Err: fmt.Errorf("the answer is longer than %d MB, or has more than %d tags; check the endpoint", maxAnswer>>20, maxTags)}
+)
+
+// RoundTrip implements http.RoundTripper.
+func (t Bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	wait, late := idle, errIdle
+	if r.ContentLength != 0 {
+		wait, late = uploading, errUpload
+	}
+	timer := time.AfterFunc(wait, func() { cancel(late) })
+	resp, err := t.RoundTripper.RoundTrip(r.WithContext(ctx))
+	timer.Stop()
+	if err != nil {
+		defer cancel(nil)
+		return nil, cause(ctx, err)
+	}
+	b := &bounded{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, left: maxAnswer}
+	if resp.StatusCode/100 == 2 && len(r.Header["Range"])+len(r.Header["x-ms-range"]) > 0 { // the second as Azure's client writes it
+		b.left = maxObject
+	} else {
+		b.whole = time.AfterFunc(answering, func() { cancel(errSlow) })
+	}
+	resp.Body = b
+	return resp, nil
+}
+
+// cause returns why a request was ended here, or err.
+func cause(ctx context.Context, err error) error {
+	if why := context.Cause(ctx); why == errIdle || why == errSlow || why == errUpload {
+		return why
+	}
+	return err
+}
+
+type bounded struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	left   int64
+	tags   int
+	whole  *time.Timer // until when all must have come; nil = there is no such time
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	timer := time.AfterFunc(idle, func() { b.cancel(errIdle) })
+	n, err := b.ReadCloser.Read(p)
+	timer.Stop()
+	if b.whole != nil {
+		b.tags += bytes.Count(p[:n], []byte("<"))
+	}
+	if b.left -= int64(n); b.left < 0 || b.tags > maxTags {
+		return 0, errLong
+	}
+	if err != nil && err != io.EOF {
+		err = cause(b.ctx, err)
+	}
+	return n, err
+}
+
+func (b *bounded) Close() error {
+	defer b.cancel(nil)
+	if b.whole != nil {
+		b.whole.Stop()
+	}
+	return b.ReadCloser.Close()
+}
