@@ -50,7 +50,7 @@ func (g *glacier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "<Error><Code>%s</Code><Message>told</Message></Error>", code)
 	}
 	if r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2" {
-		fmt.Fprint(w, "<ListBucketResult>")
+		fmt.Fprint(w, "<ListBucketResult><Name>plant</Name>")
 		for _, key := range slices.Sorted(maps.Keys(g.objects)) {
 			o := g.objects[key]
 			fmt.Fprintf(w, "<Contents><Key>%s</Key><Size>%d</Size><ETag>e</ETag><LastModified>2025-01-01T00:00:00Z</LastModified><StorageClass>%s</StorageClass>%s</Contents>", key, o.size, o.class, o.restore)

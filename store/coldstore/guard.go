@@ -85,7 +85,8 @@ func (l *listing) check(p *Page) error {
 // as it was listed, by its Content-Range, where there is none "", and by its version. If not,
 // it closes the body.
 func Part(body io.ReadCloser, o *Object, at int64, contentRange, version string) (io.ReadCloser, error) {
-	same := version == "" || version == o.Version
+	plain := func(version string) string { return strings.Trim(strings.TrimPrefix(version, "W/"), `"`) } // Azure's lists have no quotes
+	same := version == "" || plain(version) == plain(o.Version)
 	if same && (contentRange == "" && at == 0 || strings.HasPrefix(contentRange, fmt.Sprintf("bytes %d-", at))) {
 		return body, nil
 	}

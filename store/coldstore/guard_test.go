@@ -81,7 +81,7 @@ func TestPart(t *testing.T) {
 		span, version string
 		code          hotreader.Code
 	}{
-		{0, "", "", ""}, {0, "bytes 0-9/10", "1", ""}, {4, "bytes 4-9/10", "1", ""},
+		{0, "", "", ""}, {0, "bytes 0-9/10", "1", ""}, {0, "", `W/"1"`, ""}, {4, "bytes 4-9/10", "1", ""},
 		{4, "", "1", hotreader.CodeProtocol}, {4, "bytes 0-9/10", "1", hotreader.CodeProtocol}, {4, "bytes 41-49/50", "", hotreader.CodeProtocol},
 		{0, "bytes 7-9/10", "1", hotreader.CodeProtocol}, {0, "bytes */10", "1", hotreader.CodeProtocol}, {0, "", "2", hotreader.CodeUnavailable},
 	} {

@@ -192,6 +192,7 @@ func serveBucket() error {
 	}
 	type list struct {
 		XMLName  xml.Name `xml:"ListBucketResult"`
+		Name     string
 		Contents []object
 	}
 	return listen(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -201,7 +202,7 @@ func serveBucket() error {
 			http.ServeFile(w, r, filepath.Join(dir, key))
 			return
 		}
-		var l list
+		l := list{Name: "bucket"}
 		_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,7 +148,7 @@ func fill(t testing.TB, store *memstore.Store) {
 	}
 }
 
-// objects plays Cloud Storage with objects that are the worst to read.
+// objects plays Cloud Storage, S3 and Azure's blobs with objects that are the worst to read.
 func objects(t testing.TB) (address string) {
 	t.Helper()
 	var lines, file bytes.Buffer
@@ -183,14 +184,26 @@ func objects(t testing.TB) (address string) {
 	all := map[string][]byte{"a.jsonl": lines.Bytes(), "b.parquet": file.Bytes()}
 	return serving.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name := filepath.Base(r.URL.Path); all[name] != nil {
+			w.Header().Set("ETag", `"1"`)
+			if span := r.Header.Get("X-Ms-Range"); span != "" {
+				r.Header.Set("Range", span)
+			}
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(all[name]))
 			return
 		}
+		item, list := `{"name":%q,"size":"%d","generation":"1","updated":"2024-01-01T00:00:00Z"}`, `{"items":[%s]}`
+		switch q := r.URL.Query(); {
+		case q.Has("list-type"):
+			item, list = `<Contents><Key>%s</Key><Size>%d</Size><ETag>"1"</ETag></Contents>`, `<ListBucketResult>%s</ListBucketResult>`
+		case q.Has("comp"):
+			item, list = `<Blob><Name>%s</Name><Properties><Content-Length>%d</Content-Length><Etag>1</Etag></Properties></Blob>`, `<EnumerationResults><Blobs>%s</Blobs></EnumerationResults>`
+		}
 		var items []string
 		for name, body := range all {
-			items = append(items, fmt.Sprintf(`{"name":%q,"size":"%d","generation":"1","updated":"2024-01-01T00:00:00Z"}`, name, len(body)))
+			items = append(items, fmt.Sprintf(item, name, len(body)))
 		}
-		fmt.Fprintf(w, `{"items":[%s]}`, strings.Join(items, ","))
+		slices.Sort(items)
+		fmt.Fprintf(w, list, strings.Join(items, strings.Repeat(",", strings.Count(list, "{"))))
 	}))
 }
 
@@ -282,22 +295,27 @@ func TestProofMemory(t *testing.T) {
 	run(azure, 2048, serving.With(azure.twin(peer), both...), shapes)
 	google := serving.With(cloudRun.twin(peer), append(both, "GOMEMLIMIT", fmt.Sprint(512<<20/10*9))...) // as the program does it by its cgroup
 	run(cloudRun, 512, google, shapes)
-	twin := `{"config":{"digital_twin_name":"t"},"config_providers":{"layer_3_hot_provider":"aws","layer_3_cold_provider":"google","layer_4_provider":"google"}}`
 	empty := serving.NewPeer(t, serving.Token)
-	run(cloudRun, 512, serving.With(google, "REMOTE_READER_URL", empty.URL, "DIGITAL_TWIN_INFO", twin, "HOTREADER_COLD", "gs://b?endpoint="+bucket), coldShapes)
-	lambdaMemory(t, peer)
+	cold := func(p program, hot, url string, more ...string) map[string]string {
+		twin := `{"config":{"digital_twin_name":"t"},"config_providers":{"layer_3_hot_provider":"` + hot + `","layer_3_cold_provider":"` + p.cloud + `","layer_4_provider":"` + p.cloud + `"}}`
+		return serving.With(p.twin(empty), append(more, "DIGITAL_TWIN_INFO", twin, "HOTREADER_COLD", url+"?endpoint="+bucket)...)
+	}
+	run(cloudRun, 512, cold(cloudRun, "aws", "gs://b", append(both, "GOMEMLIMIT", google["GOMEMLIMIT"])...), coldShapes)
+	run(azure, 2048, cold(azure, "aws", "azblob://a/c", append(both, "AZURE_STORAGE_KEY", "a2V5")...), coldShapes)
+	lambdaMemory(t, lambda.twin(peer), "history", "history of a fleet", "interpolation", "interpolated fleet", "history, from the end")
+	lambdaMemory(t, cold(lambda, "azure", "s3://b", "AWS_REGION", "eu-central-1", "AWS_ACCESS_KEY_ID", "k", "AWS_SECRET_ACCESS_KEY", "s"), "history", "history, from the end", "cold JSON, sorted")
 }
 
 // lambdaMemory is TestProofMemory for the functions on AWS, which answer one query at a
-// time.
-func lambdaMemory(t *testing.T, peer *serving.Peer) {
+// time, of some kinds.
+func lambdaMemory(t *testing.T, env map[string]string, kinds ...string) {
 	t.Helper()
 	const megabytes = 512
 	var devices []catalog.Device
 	for d := range fleetDevices {
 		devices = append(devices, catalog.Device{ID: fmt.Sprintf("fleet-%02d", d), Type: "mixer", Properties: []catalog.Property{{Name: "p00", Type: hotreader.Double}}})
 	}
-	packed, err := catalog.Build(append(devices, catalog.Device{ID: "wide"}, catalog.Device{ID: "ends"}))
+	packed, err := catalog.Build(append(devices, catalog.Device{ID: "wide"}, catalog.Device{ID: "ends"}, catalog.Device{ID: "cold"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,25 +334,27 @@ func lambdaMemory(t *testing.T, peer *serving.Peer) {
 	event := func(kind, more string) []byte {
 		return []byte(`{"workspaceId":"w","componentTypeId":"factory-` + kind + `","selectedProperties":[` + quoted(wide(10)) + `],"properties":` + properties(10) + serving.AllTime + more + `}`)
 	}
-	for name, e := range map[string][]byte{
+	events := map[string][]byte{
+		"cold JSON, sorted":     event("cold", ""),
 		"history":               event("wide", ""),
 		"history of a fleet":    event("mixer", ""),
 		"interpolation":         event("ends", `,"interpolation":{"interpolationType":"LINEAR","intervalInSeconds":1}`),
 		"interpolated fleet":    event("mixer", `,"interpolation":{"interpolationType":"LINEAR","intervalInSeconds":1}`),
 		"history, from the end": event("wide", `,"orderByTime":"DESCENDING"`),
-	} {
-		f := serving.Function(t, "hot-reader", serving.With(lambda.twin(peer), "HOTREADER_CATALOG", file, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", fmt.Sprint(megabytes), "HOTREADER_LOG_LEVEL", "error"))
+	}
+	for _, name := range kinds {
+		f := serving.Function(t, "hot-reader", serving.With(env, "HOTREADER_CATALOG", file, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", fmt.Sprint(megabytes), "HOTREADER_LOG_LEVEL", "error"))
 		peak := serving.WatchMemory(t, f.Pid())
 		var most int
 		for range 3 {
-			answer, err := f.Invoke(t.Context(), e, 28*time.Second)
+			answer, err := f.Invoke(t.Context(), events[name], 28*time.Second)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			most = max(most, len(answer))
 		}
 		held := peak()
-		t.Logf("| hotreader-lambda | %s | 1 | 0 | %.1f | %d | %d |", name, float64(most)/1e6, held>>20, megabytes)
+		t.Logf("| hotreader-lambda | %s (cold: %v) | 1 | 0 | %.1f | %d | %d |", name, env["HOTREADER_COLD"] != "", float64(most)/1e6, held>>20, megabytes)
 		if held > megabytes<<20 {
 			t.Errorf("hotreader-lambda, %s: %d MB, more than it is given", name, held>>20)
 		}

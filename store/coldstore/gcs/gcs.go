@@ -109,7 +109,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 				err = json.NewDecoder(resp.Body).Decode(&l)
 				resp.Body.Close()
 			}
-			if err == nil && l.Kind != "storage#objects" {
+			if err == nil && l.Kind != "storage#objects" && len(l.Items) == 0 {
 				err = &failure.Damaged{Err: errors.New("the answer is no list of a bucket; check the endpoint")}
 			}
 			if err != nil {

@@ -96,7 +96,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 		}
 		for more := true; more; {
 			out, err := b.client.ListObjectsV2(ctx, &in)
-			if err == nil && out.Name == nil && out.IsTruncated == nil { // the SDK takes any XML, and none
+			if err == nil && out.Name == nil && len(out.Contents) == 0 { // the SDK takes any XML, and none
 				err = &failure.Damaged{Err: errNoList}
 			}
 			if err != nil {
