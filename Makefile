@@ -41,6 +41,10 @@ nine: engines ## the nine routes alone, and the matrix of what came over them
 engines: ## fetch what the tests run against, or say what to install
 	@scripts/engines.sh
 
+.PHONY: emulators
+emulators: ## fetch the emulators of hotreader deploy --target local, or say what to install
+	@scripts/engines.sh local
+
 .PHONY: check
 check: fmt lint scripts race vuln ## formatting, vet and other linters, race detector, fuzz seeds, known vulnerabilities
 

@@ -119,7 +119,7 @@ func (g *guess) base() []string {
 	if best == "" {
 		for _, place := range places {
 			if place != "" && scores[place] > 0 {
-				g.because("properties are at top level and in %s; took the top level, where those are named %s.NAME", place, strings.Join(ParsePath(place), "."))
+				g.because("properties are at top level and in %s; took the top level, where those are named %s.NAME; for TwinMaker, which takes no dots, give each a name in \"properties\"", place, strings.Join(ParsePath(place), "."))
 			}
 		}
 		return nil
@@ -213,7 +213,7 @@ func (g *guess) encoded(f *field) {
 			continue
 		}
 		if text[0] == '{' && json.Valid([]byte(text)) {
-			g.aside("what is within %s: it is text that holds JSON, not an object", f.name())
+			g.aside("what is within %s: it is text that holds JSON; let what writes it store an object", f.name())
 			return
 		}
 		raw, err := base64.StdEncoding.DecodeString(text)

@@ -318,6 +318,8 @@ func TestGuessOfOneDatabase(t *testing.T) {
 		"one item with a constant": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:59Z#v1","temperature":21.5}`)}},
 			`{"device_key":"pk","time_key":"sk","time_suffix":"#v1"}`, "", false},
 		"a time ahead": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"4026-03-02T06:00:00Z","n":1}`)}}, `{"device_key":"pk","time_key":"sk"}`, "ahead of now", false},
+		"an object beside them": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z","temperature":1,"flow":2,"motor":{"current":3}}`)}},
+			`{"device_key":"pk","time_key":"sk"}`, `named motor.NAME; for TwinMaker, which takes no dots, give each a name in "properties"`, false},
 		"a dot in a name": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z","pay.load":{"n":1}}`)}},
 			`{"device_key":"pk","time_key":"sk","properties":"pay\\.load"}`, "", false},
 	} {

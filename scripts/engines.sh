@@ -4,7 +4,8 @@
 # object storage, DuckDB and what drives a browser into .engines; looks for Chromium, a Python with
 # botocore, whose TwinMaker model judges our answers, and for moto, cfn-lint and
 # Terraform, which judge the deployer. Changes nothing when they are there. What
-# it cannot bring it names, with the remedy.
+# it cannot bring it names, with the remedy. `engines.sh local` brings the emulators
+# of `hotreader deploy --target local` alone.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -55,21 +56,6 @@ modules() { # where its lock file is, where it goes, what it is
 	mv .engines/fetch ".engines/$2"
 }
 modules test/engine/cosmosdb cosmosdb "the Cosmos DB emulator (@vercel/cosmosdb-server)"
-modules test/engine/azurite azurite "Azure Storage's emulator (azurite)"
-modules test/engine/duckdb duckdb "DuckDB (@duckdb/node-api)"
-modules test/page page "what drives the page's browser (playwright-core, axe-core)"
-
-[ -n "${HOTREADER_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || need "chromium" "apt-get install chromium"
-
-# Go programs; the sum database holds their hashes.
-program() { # where it goes, its package, its version
-	[ "$(cat ".engines/$1/version" 2>/dev/null)" != "$3" ] || return 0
-	echo "engines: building ${2##*/} $3" >&2
-	(cd / && GOFLAGS='' GOBIN="$OLDPWD/.engines/$1" go install "$2@$3")
-	echo "$3" >".engines/$1/version"
-}
-program gcs github.com/fsouza/fake-gcs-server v1.56.1
-program gofakes3 github.com/johannesboyne/gofakes3/cmd/gofakes3 v1.2.0
 
 # Part of Google's Cloud SDK, which is not ours to fetch: .engines links to it.
 jar=cloud-firestore-emulator.jar
@@ -86,7 +72,27 @@ if [ ! -e $firestore/$jar ]; then
 		fi
 	done
 fi
+others=$missing
 [ -e $firestore/$jar ] || need "Google's Firestore emulator" "gcloud components install cloud-firestore-emulator, or apt-get install google-cloud-cli-firestore-emulator"
+
+# Only projects on Google Cloud need it there.
+[ "${1:-}" != local ] || exit "$others"
+
+modules test/engine/azurite azurite "Azure Storage's emulator (azurite)"
+modules test/engine/duckdb duckdb "DuckDB (@duckdb/node-api)"
+modules test/page page "what drives the page's browser (playwright-core, axe-core)"
+
+[ -n "${HOTREADER_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || need "chromium" "apt-get install chromium"
+
+# Go programs; the sum database holds their hashes.
+program() { # where it goes, its package, its version
+	[ "$(cat ".engines/$1/version" 2>/dev/null)" != "$3" ] || return 0
+	echo "engines: building ${2##*/} $3" >&2
+	(cd / && GOFLAGS='' GOBIN="$OLDPWD/.engines/$1" go install "$2@$3")
+	echo "$3" >".engines/$1/version"
+}
+program gcs github.com/fsouza/fake-gcs-server v1.56.1
+program gofakes3 github.com/johannesboyne/gofakes3/cmd/gofakes3 v1.2.0
 
 python=
 for p in "${HOTREADER_PYTHON:-}" python3 /usr/bin/python3; do

@@ -43,10 +43,11 @@ it is written, decimal mark. Where it is wrong, or asks, set the flags below.
 
 Cells that are numbers, true or false become that: .5, 5., +5 and 007 are
 numbers, too, and so are the booleans of spreadsheets in other languages, as
-WAHR. Numbers with a unit, as 21.5 °C, are text unless --unit names the unit. Empty cells are left out, and so are NaN, null, #N/A and, in a
-column of numbers, -, NA, n/a and None. All else is text; each cell keeps its
-own kind. Digits are kept as they are. Diagnostics on stderr say how many
-values of which kind each column gave, and what was left out and why.
+WAHR. Numbers with a unit, as 21.5 °C, are text unless --unit names the unit.
+Empty cells are left out, and so are NaN, null, #N/A and, in a column of numbers,
+-, NA, n/a and None. All else is text; each cell keeps its own kind. Digits are
+kept as they are. Diagnostics on stderr say how many values of which kind each
+column gave, and what was left out and why.
 
 JSON is lines, an array, objects one after the other, or a document with an
 array of records in it. Nested objects become a.b, and DynamoDB's types are

@@ -120,7 +120,8 @@ func seen(devices []string) string {
 	if len(devices) > shownDevices {
 		more = ", …"
 	}
-	return ", of " + terminal.Plural(len(devices), "device", "devices") + ": " + terminal.Printable(strings.Join(devices[:min(len(devices), shownDevices)], ", ")) + more
+	return ", of " + terminal.Plural(len(devices), "device", "devices") + ": " + terminal.Printable(strings.Join(devices[:min(len(devices), shownDevices)], ", ")) + more +
+		"; --device ID looks at another one, which may have other properties"
 }
 
 // paragraph prints a headline and what is to be pasted below it, in one line each.

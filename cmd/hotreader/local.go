@@ -34,14 +34,14 @@ the next time, and the last events.`
 
 // localDeploying are the arguments of deploy --target local beside the others.
 type localDeploying struct {
-	engines string // the folder of make engines; "" = .engines, here or beside the program's folder
+	engines string // the folder of make emulators; "" = .engines, here or beside the program's folder
 	device  string // of the doctor's queries; "" = the first
 	once    bool   // end after the doctor
 }
 
 func (o *localDeploying) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.engines, "engines", "", "local: the `folder` with the emulators (default: .engines, as make engines fills it)")
+	f.StringVar(&o.engines, "engines", "", "local: the `folder` with the emulators (default: .engines, as make emulators fills it)")
 	f.StringVar(&o.device, "device", "", "local: `id` of the device that the doctor asks about (default: the first)")
 	f.BoolVar(&o.once, "once", false, "local: end after the doctor, with its exit code")
 }
@@ -194,13 +194,14 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 	fmt.Fprintf(w, "  tail -n 20 '%s'/*%s\n", target.Dir(), local.LogSuffix)
 	switch side := s.Sides[string(p.L4)]; {
 	case p.L4 == config.AWS:
-		fmt.Fprintln(w, "  # as TwinMaker asks")
-		fmt.Fprintf(w, "  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
-			filepath.Join(target.Dir(), string(config.History)+".json"), side.LambdaURL, side.Functions[config.History])
+		ask := func(how, event string, role config.Role) {
+			fmt.Fprintf(w, "  # as %s\n  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
+				how, filepath.Join(target.Dir(), event+".json"), side.LambdaURL, side.Functions[role])
+		}
+		ask("TwinMaker asks for a history", string(config.History), config.History)
+		ask("TwinMaker asks for latest values", string(config.LastEntry), config.LastEntry)
 		if shared := doctor.Shared(p); shared.Type != "" {
-			fmt.Fprintf(w, "  # as an alarm panel asks, about all devices of the type %s\n", shared.Type)
-			fmt.Fprintf(w, "  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
-				filepath.Join(target.Dir(), local.FleetEvent+".json"), side.LambdaURL, side.Functions[config.History])
+			ask("an alarm panel asks, about all devices of the type "+shared.Type, local.FleetEvent, config.History)
 		}
 	case p.L3 != p.L4:
 		fmt.Fprintln(w, "  # as dashboards ask the twin's reader")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
+	"hotreader/deploy/doctor"
 )
 
 // operator is the person who runs an Engine from the command line.
@@ -137,7 +139,8 @@ func (o *operator) Check(ctx context.Context) error {
 		if report.OK || a.now().After(end) {
 			return errors.Join(talk.printReport(&report), unwell(&report))
 		}
-		a.note("not well yet (%s); looking again in 10 s", strings.Join(report.Broken, ", "))
+		broken := slices.IndexFunc(report.Checks, func(c doctor.Check) bool { return c.Verdict == doctor.Failed })
+		a.note("not well yet (%s: %s); looking again in 10 s", strings.Join(report.Broken, ", "), terminal.Printable(report.Checks[broken].Says))
 		select {
 		case <-time.After(10 * time.Second):
 		case <-ctx.Done():

@@ -37,7 +37,7 @@ import (
 type Options struct {
 	Project   *config.Project
 	Topology  topology.Topology
-	Engines   string // the folder with the emulators, as `make engines` fills it
+	Engines   string // the folder with the emulators, as `make emulators` fills it
 	Artifacts string // the folder with the programs, as `make dist` fills it
 
 	// Env is more environment for the functions of a role, beside and before what

@@ -217,7 +217,7 @@ func (t *Target) findEmulator(e emulators.Emulator) (dir, program string, err er
 	if dir, err = filepath.Abs(filepath.Join(t.o.Engines, e.Folder)); err != nil {
 		return "", "", err
 	}
-	program, err = e.Find(dir, "run `make engines`, or name the folder that it fills with --engines")
+	program, err = e.Find(dir, "run `make emulators`, or name the folder that it fills with --engines")
 	return dir, program, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/logging"
 
 	"hotreader"
 	"hotreader/store/internal/awsclient"
@@ -52,6 +53,7 @@ func newClient(cfg aws.Config, endpoint string) (*dynamodb.Client, error) {
 			d.BaseEndpoint = &endpoint
 		}
 		d.Retryer = awsclient.Retryer(d.RetryMaxAttempts)
+		d.Logger = logging.Nop{} // a failure is an error here; the SDK's lines on stderr would come beside it
 		d.HTTPClient = inOnePiece{awsclient.Straight(d.HTTPClient)}
 	})
 	if err := awsclient.Check(cfg.Region, client.Options().BaseEndpoint, service); err != nil {

@@ -172,3 +172,32 @@ func TestRetriesPauseShortly(t *testing.T) {
 		}
 	}
 }
+
+// What fails is an error, and nothing else is said of it: an answer whose checksum is
+// wrong made the SDK write a line to stderr.
+func TestClientIsSilent(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Amz-Crc32", "1")
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"__type":"x#ResourceNotFoundException","message":"none"}`)
+	}))
+	defer server.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "local")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "local")
+	written, stderr, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := os.Stderr
+	os.Stderr = stderr
+	client, err := NewClient(t.Context(), ClientOptions{Region: "eu-central-1", Endpoint: server.URL})
+	os.Stderr = before
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = New(client, Options{Table: "telemetry"}).Sample(t.Context(), "", 10)
+	stderr.Close()
+	if said, _ := io.ReadAll(written); hotreader.CodeOf(err) != hotreader.CodeNotFound || len(said) > 0 {
+		t.Errorf("%v, and on stderr: %s", err, said)
+	}
+}

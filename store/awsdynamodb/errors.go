@@ -27,7 +27,7 @@ var permissions = map[string]string{
 // status.
 var rules = []failure.Rule{
 	{For: "ResourceNotFoundException", Code: hotreader.CodeNotFound,
-		Text: "there is no such table in region {region}; check DYNAMODB_TABLE_NAME, the region and the account"},
+		Text: "there is no such table in region {region}; check the table's name (DYNAMODB_TABLE_NAME, or the store URL), the region and the account"},
 	{For: "ProvisionedThroughputExceededException ThrottlingException Throttling RequestLimitExceeded RequestThrottled" +
 		" RequestThrottledException TooManyRequestsException SlowDown BandwidthLimitExceeded", Code: hotreader.CodeThrottled,
 		Text: "the table takes no more requests just now ({message}); raise its capacity or ask less often"},

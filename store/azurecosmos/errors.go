@@ -41,7 +41,7 @@ var rules = []failure.Rule{
 		Text: "it is not allowed: {message}; give the identity the role {role} on the account, and let the account's firewall pass"},
 	{For: "404", Doing: failure.Creating, Code: hotreader.CodeNotFound, Text: "there is no such account as {endpoint}: {message}; check COSMOS_DB_ENDPOINT"},
 	{For: "404", Code: hotreader.CodeNotFound,
-		Text: "there is no container {container} of {endpoint}; check COSMOS_DB_DATABASE, COSMOS_DB_CONTAINER and COSMOS_DB_ENDPOINT"},
+		Text: "there is no container {container} of {endpoint}; check COSMOS_DB_DATABASE, COSMOS_DB_CONTAINER and COSMOS_DB_ENDPOINT, or the store URL"},
 	{For: "409", Code: hotreader.CodeInvalid, Text: "an item conflicts with another one: {message}; the container must have no unique keys"},
 	{For: "413", Code: hotreader.CodeTooLarge, Text: "the request is too large: {message}"},
 	{For: "408 410 449 503", Code: hotreader.CodeUnavailable, Text: "Cosmos DB is not able to just now: status {status}: {message}{trace}"},

@@ -18,7 +18,7 @@ var roles = map[string]string{failure.Querying: "roles/datastore.viewer", failur
 // rules go by the names of gRPC's codes, and of the reasons that Google gives.
 var rules = []failure.Rule{
 	{For: "NOT_FOUND", Code: hotreader.CodeNotFound,
-		Text: "there is no database {database} in project {project} ({message}); check FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT"},
+		Text: "there is no database {database} in project {project} ({message}); check FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT, or the store URL"},
 	{For: "FAILED_PRECONDITION", Says: "index", Code: hotreader.CodeConfig,
 		Text: "collection {collection} lacks a composite index that is ready; it needs two: {device} ASCENDING with {time} ASCENDING, and {device} ASCENDING with {time} DESCENDING." +
 			" Create them with: {create}ascending; {create}descending. Firestore says: {message}"}, // with a link that creates the one missing here

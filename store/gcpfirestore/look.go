@@ -62,7 +62,7 @@ func (s *Store) explainNothing(ctx context.Context, device string, key []string)
 		return err
 	case len(some) == 0:
 		return &hotreader.Error{Code: hotreader.CodeNotFound,
-			Err: fmt.Errorf("there is no such collection in database %s of project %s, or it holds no document yet; check FIRESTORE_COLLECTION, FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT", s.database, s.project)}
+			Err: fmt.Errorf("there is no such collection in database %s of project %s, or it holds no document yet; check FIRESTORE_COLLECTION, FIRESTORE_DATABASE and GOOGLE_CLOUD_PROJECT, or the store URL", s.database, s.project)}
 	case slices.ContainsFunc(some, func(it layout.Item) bool { _, ok := it.At(key); return ok }):
 		return nil
 	}

@@ -290,7 +290,7 @@ var Shapes = []Shape{
 		Of: "pump-7", Latest: "battery.volts=3.2 speed=6 temperature=21.5", Says: "battery.NAME"},
 	{Name: "a payload that is text", Partition: "device_id", Sort: "timestamp",
 		Items: []string{`{"device_id":"pump-7","timestamp":"2026-03-02T06:00:00Z","payload":"{\"t\":21.5}"}`},
-		Of:    "pump-7", Latest: `payload={"t":21.5}`, Says: "text that holds JSON"},
+		Of:    "pump-7", Latest: `payload={"t":21.5}`, Says: "text that holds JSON; let what writes it store an object"},
 }
 
 // Names are the properties of a text as Latest, in the order of names.
