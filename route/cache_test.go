@@ -149,13 +149,16 @@ func TestCacheSparesAPanelItsRows(t *testing.T) {
 		bytes := new(hotreader.Stats)
 		for ; asked < 720; asked++ {
 			q := hotreader.Query{Device: "d", Properties: []string{"t"}, Start: c.now().Add(-time.Hour), End: c.now()}
-			got, err := gather(hotreader.WithStats(t.Context(), bytes), cache, q)
-			if err != nil {
-				t.Fatal(err)
-			}
 			want := rows[index(q.Start):index(q.End.Add(1))] // the end is included
-			if err := same(got, want); err != nil {
-				t.Fatal(err)
+			n := 0
+			for row, err := range cache.Scan(hotreader.WithStats(t.Context(), bytes), q) {
+				if err != nil || n == len(want) || !row.Time.Equal(want[n].Time) || !hotreader.Same(row.Values[0], want[n].Values[0]) {
+					t.Fatalf("query %d: row %d of %d is %v, %v", asked, n, len(want), row, err)
+				}
+				n++
+			}
+			if n != len(want) {
+				t.Fatalf("query %d: %d rows, want %d", asked, n, len(want))
 			}
 			without += int64(len(want))
 			c.Add(int64(5 * time.Second))
@@ -193,10 +196,28 @@ func held(t *testing.T, now time.Time, o CacheOptions) (*Cache, *counted, *clock
 // put stores a row.
 func put(t *testing.T, src *counted, at time.Time, n int64) {
 	t.Helper()
-	err := src.Source.(*memstore.Store).Write(t.Context(), "d", []hotreader.Record{{Time: at, Fields: []hotreader.Field{{Name: "t", Value: hotreader.Int64Value(n)}}}})
-	if err != nil {
+	putEvery(t, src, at, 0, []int64{n})
+}
+
+// putEvery stores rows a step apart, from an instant on.
+func putEvery(t *testing.T, src *counted, at time.Time, step time.Duration, values []int64) {
+	t.Helper()
+	records := make([]hotreader.Record, len(values))
+	for i, n := range values {
+		records[i] = hotreader.Record{Time: at.Add(time.Duration(i) * step), Fields: []hotreader.Field{{Name: "t", Value: hotreader.Int64Value(n)}}}
+	}
+	if err := src.Source.(*memstore.Store).Write(t.Context(), "d", records); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ascending returns the numbers from 1 to n.
+func ascending(n int) []int64 {
+	all := make([]int64, n)
+	for i := range all {
+		all[i] = int64(i + 1)
+	}
+	return all
 }
 
 func between(start, end time.Time) hotreader.Query {
@@ -335,9 +356,7 @@ func TestCacheKeepsWholeReadsOnly(t *testing.T) {
 		"downsampled": {q: with(func(q *hotreader.Query) { q.Pick = hotreader.Points(q.Start, q.End, 100) })},
 	} {
 		cache, src, _ := held(t, now, CacheOptions{Bytes: c.bytes})
-		for i := range 3600 {
-			put(t, src, base.Start.Add(time.Duration(i)*time.Second), int64(i+1))
-		}
+		putEvery(t, src, base.Start, time.Second, ascending(3600))
 		ctx, cancel := context.WithCancel(t.Context())
 		cache.source = readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
 			src.Scan(ctx, q)(func(row hotreader.Row, err error) bool {
@@ -417,9 +436,7 @@ func TestCacheKeepsWarnings(t *testing.T) {
 		}
 		src.Scan(ctx, q)(yield)
 	})
-	for i := range 3700 {
-		put(t, src, now.Add(-time.Duration(i)*time.Second), 1)
-	}
+	putEvery(t, src, now, -time.Second, ascending(3700))
 	for range 200 {
 		c.Add(int64(5 * time.Second))
 		q := between(c.now().Add(-time.Hour), c.now())
@@ -443,9 +460,7 @@ func TestCacheKeepsPickedRows(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	now := time.Unix(1_800_000_000, 0)
 	cache, src, c := held(t, now, CacheOptions{})
-	for i := range 7200 {
-		put(t, src, now.Add(-time.Duration(i)*1003*time.Millisecond), int64(i))
-	}
+	putEvery(t, src, now, -1003*time.Millisecond, ascending(7200))
 	cache.source = hotreader.Meaning(src) // as where the rows lie
 	for range 300 {
 		c.Add(r.Int64N(int64(10 * time.Second)))

@@ -50,7 +50,9 @@ func TestWorstInterpolation(t *testing.T) {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}()
+	began := time.Now()
 	whole, err := r.AppendHistory(t.Context(), nil, req)
+	long := time.Since(began)
 	done()
 	<-sampled
 	if took := int64(peak.Load()) - int64(before.HeapAlloc); err != nil || len(whole) < budget/2 || len(whole) > budget || took > 7*budget {
@@ -59,12 +61,12 @@ func TestWorstInterpolation(t *testing.T) {
 
 	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	began := time.Now()
+	began = time.Now()
 	part, err := r.AppendHistory(late, nil, req)
 	if err == nil && len(part) >= len(whole) || err != nil && hotreader.CodeOf(err) != hotreader.CodeDeadline {
 		t.Errorf("out of time: %d bytes of %d, %v", len(part), len(whole), err)
 	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("out of time after 20 ms, it took %s", took)
+	if took := time.Since(began); took > long/2 {
+		t.Errorf("out of time after 20 ms, it took %s; the whole took %s", took, long)
 	}
 }

@@ -87,13 +87,18 @@ func TestDocumentsOfOneInstant(t *testing.T) {
 // Cosmos DB's own time of writing may be the time. It counts seconds, so what a second
 // has is one row.
 func TestOwnTimeOfWriting(t *testing.T) {
-	o := options(layout.Layout{TimeKey: "_ts", TimeFormat: layout.Formats{layout.EpochSecs}})
-	s := open(t, o)
-	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
-	at := time.Now().UTC().Format("15:04:05")
-	for id, item := range map[string]map[string]any{"1": {"n": 1}, "2": {"m": 5}, "3": {"n": 3}} {
-		put(t, o, "d", doc(id, item))
+	var s *azurecosmos.Store
+	var second time.Time
+	for ok := false; !ok; ok = time.Since(second) < time.Second { // a busy machine may need longer
+		o := options(layout.Layout{TimeKey: "_ts", TimeFormat: layout.Formats{layout.EpochSecs}})
+		s = open(t, o)
+		second = time.Now().Truncate(time.Second).Add(time.Second)
+		time.Sleep(time.Until(second))
+		for id, item := range map[string]map[string]any{"1": {"n": 1}, "2": {"m": 5}, "3": {"n": 3}} {
+			put(t, o, "d", doc(id, item))
+		}
 	}
+	at := second.UTC().Format("15:04:05")
 	want(t, s, hotreader.Query{Properties: []string{"n", "m"}}, "n: 1 value replaced", at+" 3 5")
 	want(t, s, hotreader.Query{Properties: []string{"n", "m"}, Last: true}, "n: 1 value replaced", at+" 3 5")
 	want(t, s, hotreader.Query{Properties: []string{"m"}}, "", at+" 5")

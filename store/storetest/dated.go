@@ -14,7 +14,10 @@ import (
 // are read from an instant on, where they need a start.
 func Layouts[L any](t *testing.T, layouts map[string]L, harness func(l L, from time.Time) Harness) {
 	for name, l := range layouts {
-		t.Run(name, func(t *testing.T) { harness(l, time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).RunRows(t) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // much of it is waiting for the engine
+			harness(l, time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).RunRows(t)
+		})
 	}
 }
 
