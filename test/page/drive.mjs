@@ -199,6 +199,18 @@ await step("names and values from devices are text only, and warnings are shown"
 	await judged(page, "hostile names");
 });
 
+await step("a text among numbers is a gap in the line, and a long number is shown to its end", async () => {
+	await page.fill("#prefix", "meter-000");
+	await until("it", async () => await page.locator(".devices li").count() === 1);
+	await choose(page, "meter-000");
+	const label = await page.locator(".plot canvas").getAttribute("aria-label");
+	want(label.includes("Lowest 0.0000018613328585307, highest 0.00029186"), label);
+	want(await ink(page) > 100, "nothing is drawn");
+	const [shown, cut] = await page.locator(".tiles .value").evaluate(value => [value.textContent, value.scrollWidth > value.clientWidth]);
+	want(shown.endsWith("e-05") && !cut, `${shown} is ${cut ? "cut" : "shown"}`);
+	await judged(page, "a gap");
+});
+
 await step("a route of the API is tried", async () => {
 	await page.click("nav >> text=API");
 	await page.waitForSelector("#api:visible");
