@@ -68,14 +68,24 @@ func (g *Guess) findPairs() {
 		if i == value || slices.Contains(g.Time, i) || !called(c.Name, keyNames) {
 			continue
 		}
-		if found := different(c.Cells); len(found) > 1 && (c.Texts || called(c.Name, []string{"sensor", "channel", "sensorid", "register"})) {
+		entity := called(c.Name, []string{"entityid"}) // Home Assistant's, to whose InfluxDB a unit is the _measurement
+		if found := different(c.Cells); len(found) > 1 && (g.Key < 0 || entity) && (c.Texts || called(c.Name, []string{"sensor", "channel", "sensorid", "register"})) {
 			g.Key, g.Value, g.Keys = i, value, found
-			if g.Device == i {
-				g.Device = -1
-			}
-			return
 		}
 	}
+}
+
+// Apart reports whether each property that the column key names is of one device alone.
+func (g *Guess) Apart(key int) bool {
+	of := map[string]string{}
+	for row, name := range g.Columns[key].Cells {
+		device := g.Columns[g.Device].Cells[row]
+		if other, ok := of[name]; ok && other != device {
+			return false
+		}
+		of[name] = device
+	}
+	return key == g.Device || len(g.Devices) > 1
 }
 
 // findMixed finds a column of texts in which lines of one time differ, where they have
