@@ -86,8 +86,8 @@ func newGrafana(t *testing.T) *grafana {
 	return &grafana{
 		t: t, now: now,
 		url: serveURL(t, "serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--store", "bolt:"+filepath.Join(dir, "twin.db")),
-		// As Grafana does with several values chosen: a list in braces.
-		infinity: strings.NewReplacer("${device:percentencode}", "hall%2Ff", "$property", `{temperature,"Oil level, %"}`, "$points", "1000",
+		// As Grafana does with several values chosen.
+		infinity: strings.NewReplacer("${device:percentencode}", "hall%2Ff", "${property:doublequote}", `"temperature","speed","Oil level, %"`, "$points", "1000",
 			"${__from}", millis(now.Add(-time.Hour)), "${__to}", millis(now)),
 	}
 }

@@ -97,7 +97,7 @@ await step("the page opens with a form for the token", async () => {
 });
 
 await step("a wrong token is told, a right one opens", async () => {
-	for (const [token, says] of [["wrong", "refuses this token"], ["tökén", "no token"]]) {
+	for (const [token, says] of [["wrong", "rejects this token"], ["tökén", "no token"]]) {
 		await page.fill("#token", token);
 		await press(page, "Connect");
 		await until(says, async () => (await page.textContent("#token-error")).includes(says));
