@@ -319,6 +319,7 @@ type Changes struct {
 	Added   int64 // made a row
 	Changed int64 // changed a row that was there
 	Same    int64 // found a row that has all of it already
+	Over    int64 // of Changed, with Merge: replaced a value
 }
 
 // Add adds what other has counted.
@@ -326,6 +327,7 @@ func (c *Changes) Add(other Changes) {
 	c.Added += other.Added
 	c.Changed += other.Changed
 	c.Same += other.Same
+	c.Over += other.Over
 }
 
 // An Updater is a Writer that knows what it changes.

@@ -94,7 +94,8 @@ func New(o Options) (*API, error) {
 			MaxSamples: o.Samples, Timeout: o.MaxTime, LookbackDelta: lookback, Parser: p,
 			NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
 			EnableAtModifier:         true, EnableNegativeOffset: true,
-			EnableQueryCost: true, // no limit is set; but with it the engine looks at the deadline at each step, not only between series
+			EnableDelayedNameRemoval: true, // max by (device) (timestamp({device="d"})): properties differ in nothing but the name
+			EnableQueryCost:          true, // no limit is set; but with it the engine looks at the deadline at each step, not only between series
 		}),
 	}, nil
 }

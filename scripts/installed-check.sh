@@ -30,7 +30,7 @@ runs() {
 # looks ROOT ZSH: what a package has put below ROOT is whole; zsh looks in ZSH.
 looks() {
 	runs "$1/usr/bin/hotreader"
-	for file in doc/hotreader/copyright doc/hotreader/THIRD_PARTY_NOTICES.txt hotreader/schemas/config.schema.json hotreader/grafana/compose.yaml \
+	for file in doc/hotreader/copyright doc/hotreader/THIRD_PARTY_NOTICES.txt doc/hotreader/README.md doc/hotreader/docs/installing.md doc/hotreader/examples/pump.csv hotreader/schemas/config.schema.json hotreader/grafana/compose.yaml \
 		bash-completion/completions/hotreader "zsh/$2/_hotreader" fish/vendor_completions.d/hotreader.fish man/man1/hotreader.1; do
 		[ -s "$1/usr/share/$file" ] || wrong "$1 has no /usr/share/$file"
 	done
@@ -60,6 +60,7 @@ mkdir "$temp/rpm"
 rpm --root "$temp/rpm" --dbpath /db --nodeps -i "$dist/hotreader-linux-$arch.rpm" 2>"$temp/said" || wrong "rpm -i: $(cat "$temp/said")"
 looks "$temp/rpm" site-functions
 rpm --root "$temp/rpm" --dbpath /db -e hotreader 2>"$temp/said" || wrong "rpm -e: $(cat "$temp/said")"
-[ ! -e "$temp/rpm/usr/bin/hotreader" ] || wrong "the rpm leaves its program behind"
+left=$(find "$temp/rpm/usr" -name '*hotreader*')
+[ -z "$left" ] || wrong "the rpm leaves behind: $left"
 
 echo "installed-check: archive, deb and rpm of linux/$arch are whole, $pages manual pages render"

@@ -35,8 +35,9 @@ func (a *app) cost() *cobra.Command {
 		Use:   "cost",
 		Short: "Estimate what a million queries cost, on each route",
 		Long: `Estimate what a million queries cost, on each of the nine routes, or on one of them
-item by item, from measurements, list prices and assumptions. It sends no request. --list shows each of these figures and where it is from; a file
-with figures of your own, such as {"firestore_read_million": 0.6}, replaces them.
+item by item, from measurements, list prices and assumptions. It sends no request.
+--list shows each of these figures and where it is from; a file with figures of your
+own, such as {"firestore_read_million": 0.6}, replaces them.
 
 Each request is estimated as if it were alone; free tiers and discounts are left
 out, and so are what is stored and written, and TwinMaker itself.

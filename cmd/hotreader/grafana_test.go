@@ -53,11 +53,10 @@ type target struct {
 
 // grafana is a server with a twin's rows up to now, and how Grafana fills in variables.
 type grafana struct {
-	t          *testing.T
-	url        string
-	now        time.Time
-	prometheus *strings.Replacer
-	infinity   *strings.Replacer
+	t        *testing.T
+	url      string
+	now      time.Time
+	infinity *strings.Replacer
 }
 
 func newGrafana(t *testing.T) *grafana {
@@ -75,7 +74,7 @@ func newGrafana(t *testing.T) *grafana {
 			if at.After(now.Add(-10*time.Minute)) && device == "e" {
 				break // it is silent
 			}
-			rows = append(rows, hotreader.Record{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.Int64Value(90)}, {Name: "Oil level, %", Value: hotreader.Int64Value(3)}}})
+			rows = append(rows, hotreader.Record{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.Int64Value(90)}, {Name: "speed", Value: hotreader.Int64Value(7)}, {Name: "Oil level, %", Value: hotreader.Int64Value(3)}}})
 		}
 		if err := store.Write(t.Context(), device, rows); err != nil {
 			t.Fatal(err)
@@ -87,9 +86,8 @@ func newGrafana(t *testing.T) *grafana {
 	return &grafana{
 		t: t, now: now,
 		url: serveURL(t, "serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--store", "bolt:"+filepath.Join(dir, "twin.db")),
-		// As Grafana does with several values chosen: a regular expression, a list in braces.
-		prometheus: strings.NewReplacer("$device", "(d|e|hall/f)", "$property", "(temperature|Oil_level___)", "$__interval", "30s"),
-		infinity: strings.NewReplacer("${device:percentencode}", "hall%2Ff", "$property", `{temperature,"Oil level, %"}`, "$points", "1000",
+		// As Grafana does with several values chosen.
+		infinity: strings.NewReplacer("${device:percentencode}", "hall%2Ff", "${property:doublequote}", `"temperature","speed","Oil level, %"`, "$points", "1000",
 			"${__from}", millis(now.Add(-time.Hour)), "${__to}", millis(now)),
 	}
 }
@@ -124,10 +122,24 @@ func (g *grafana) ask(path string, parameters url.Values, bearer bool) []byte {
 	return body
 }
 
+// properties are what Grafana puts for $property: a regular expression of those chosen,
+// or, in a panel that is repeated, each.
+func properties(repeat string) []string {
+	if repeat != "" {
+		return []string{"temperature", "speed", "Oil_level___"}
+	}
+	return []string{"(temperature|speed|Oil_level___)"}
+}
+
+// filled puts values into the variables of an expression.
+func filled(expr, property string) string {
+	return strings.NewReplacer("$device", "(d|e|hall/f)", "$property", property, "$__interval", "30s").Replace(expr)
+}
+
 // evaluate evaluates an expression and returns how many series it has.
 func (g *grafana) evaluate(expr string, instant bool) int {
 	g.t.Helper()
-	parameters, path := url.Values{"query": {g.prometheus.Replace(expr)}, "time": {g.now.Format(time.RFC3339)}}, "/api/v1/query"
+	parameters, path := url.Values{"query": {expr}, "time": {g.now.Format(time.RFC3339)}}, "/api/v1/query"
 	if !instant {
 		path += "_range"
 		parameters["start"], parameters["end"], parameters["step"] = []string{g.now.Add(-time.Hour).Format(time.RFC3339)}, parameters["time"], []string{"30"}
@@ -193,8 +205,10 @@ func TestGrafanaDashboards(t *testing.T) {
 			for _, q := range p.Targets {
 				switch {
 				case kind == "prometheus":
-					if n := g.evaluate(q.Expr, q.Instant); n == 0 {
-						t.Errorf("%s: panel %q: %s has no series", file, p.Title, q.Expr)
+					for _, property := range properties(p.Repeat) {
+						if n := g.evaluate(filled(q.Expr, property), q.Instant); n == 0 {
+							t.Errorf("%s: panel %q: %s has no series of %s", file, p.Title, q.Expr, property)
+						}
 					}
 				case len(g.rows(&q)) > 1001:
 					t.Errorf("%s: panel %q has more rows than are asked for", file, p.Title)
@@ -226,7 +240,7 @@ func (g *grafana) menu(name string, raw json.RawMessage) {
 	}
 	parameters := url.Values{}
 	if matcher != "" {
-		parameters.Set("match[]", g.prometheus.Replace(matcher))
+		parameters.Set("match[]", filled(matcher, properties("")[0]))
 	}
 	var answer struct{ Data []string }
 	if err := json.Unmarshal(g.ask("/api/v1/label/"+label+"/values", parameters, false), &answer); err != nil || !ok || len(answer.Data) < 2 {

@@ -44,10 +44,10 @@ it is written, decimal mark. Where it is wrong, or asks, set the flags below.
 Cells that are numbers, true or false become that: .5, 5., +5 and 007 are
 numbers, too, and so are the booleans of spreadsheets in other languages, as
 WAHR. Numbers with a unit, as 21.5 °C, are text unless --unit names the unit.
-Empty cells are left out, and so are NaN, null, #N/A and, in a column of numbers,
--, NA, n/a and None. All else is text; each cell keeps its own kind. Digits are
-kept as they are. Diagnostics on stderr say how many values of which kind each
-column gave, and what was left out and why.
+Empty cells are left out, and so are NaN, null, #N/A and, in a column of
+numbers, -, NA, n/a and None. All else is text; each cell keeps its own kind.
+Digits are kept as they are. Diagnostics on stderr say how many values of which
+kind each column gave, and what was left out and why.
 
 JSON is lines, an array, objects one after the other, or a document with an
 array of records in it. Nested objects become a.b, and DynamoDB's types are
@@ -373,6 +373,7 @@ func outcome(r *importer.Result) string {
 		{r.Written, "item written", "items written"},
 		{r.Stored, "row stored", "rows stored"},
 		{r.Merged, "line merged into a row that was there", "lines merged into rows that were there"},
+		{r.Overwriting, "of them replaced a value", "of them replaced values"},
 		{r.Replaced, "row replaced", "rows replaced"},
 		{r.Unchanged, "line changed nothing", "lines changed nothing"},
 	} {
@@ -411,6 +412,8 @@ func (a *app) sayWarnings(r *importer.Result) {
 			}
 			a.note("%s %s: %s a number with %s (\"%s\"), stored as text; for numbers give %s",
 				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Marked, "text looks like", "texts look like"), what, terminal.Printable(c.Mark), terminal.Printable(c.Advice))
+		} else if flag := c.Missing(); flag != "" {
+			a.note("%s: %s among numbers; to leave such values out give %s", terminal.Printable(c.Name), terminal.Plural(c.Texts, "text", "texts"), terminal.Printable(flag))
 		}
 	}
 	for _, note := range r.Notes {

@@ -73,9 +73,10 @@ callers send here.
 
 With --project one server answers for all devices of a twin, wherever its rows are. It
 reads them over the connection of config_inter_cloud.json, with that connection's token
-(read again when it is rejected, as after a rotation), or from the table on AWS if the twin and its hot storage are both there. --store or
---remote beside it says otherwise. The devices are those of config_iot_devices.json, and
-the settings those of config_hot_reader.json unless a flag or a variable is given.
+(read again when it is rejected, as after a rotation), or from the table on AWS if the
+twin and its hot storage are both there. --store or --remote beside it says otherwise.
+The devices are those of config_iot_devices.json, and the settings those of
+config_hot_reader.json unless a flag or a variable is given.
 
 In a browser, http://ADDRESS/ is a page with devices, charts and newest values. It asks
 for the token.
@@ -105,7 +106,8 @@ and next_tokens end with the process.
 
 HOTREADER_RATE, HOTREADER_BURST, HOTREADER_DEVICES, HOTREADER_LOOK_BACK,
 HOTREADER_MAX_ROWS, HOTREADER_CACHE, HOTREADER_SETTLE, HOTREADER_CACHE_AGE,
-HOTREADER_COLD, HOTREADER_ARCHIVE, HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand for the flags that are not given.
+HOTREADER_COLD, HOTREADER_ARCHIVE, HOTREADER_CATALOG and HOTREADER_LOG_LEVEL stand
+for the flags that are not given.
 
 Plain http is for this machine only. On any other address give --tls-cert and
 --tls-key, or say with --insecure that a proxy in front does the encryption.

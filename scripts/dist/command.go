@@ -4,8 +4,10 @@ import (
 	"debug/buildinfo"
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,6 +42,9 @@ var installed = []struct{ from, to string }{
 	{"LICENSE", "/usr/share/doc/hotreader/copyright"},
 	{noticesName, "/usr/share/doc/hotreader/" + noticesName},
 	{"CHANGELOG.md", "/usr/share/doc/hotreader/CHANGELOG.md"},
+	{"README.md", "/usr/share/doc/hotreader/README.md"},
+	{"docs", "/usr/share/doc/hotreader/docs"},
+	{"examples", "/usr/share/doc/hotreader/examples"},
 	{"man", "/usr/share/man/man1"},
 	{"schemas", "/usr/share/hotreader/schemas"},
 	{"grafana", "/usr/share/hotreader/grafana"},
@@ -60,31 +65,10 @@ func (d *dist) packInstalled(name, program string) ([]component, error) {
 			return nil, err
 		}
 	}
-	type content struct {
-		Src  string         `json:"src"`
-		Dst  string         `json:"dst"`
-		Info map[string]any `json:"file_info"`
-	}
-	contents := []content{{program, "/usr/bin/hotreader", map[string]any{"mode": 0o755}}}
-	folder := filepath.Join(d.temp, "installed")
 	kind := strings.TrimPrefix(filepath.Ext(name), ".")
-	for _, f := range files {
-		src := filepath.Join(folder, filepath.FromSlash(f.name))
-		if err := os.MkdirAll(filepath.Dir(src), 0o755); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(src, f.text, 0o644); err != nil {
-			return nil, err
-		}
-		for _, at := range installed {
-			if rest, ok := strings.CutPrefix(f.name, at.from); ok && (rest == "" || rest[0] == '/') {
-				to := at.to + rest
-				if kind == "rpm" { // zsh looks elsewhere there
-					to = strings.Replace(to, "/vendor-completions/", "/site-functions/", 1)
-				}
-				contents = append(contents, content{src, to, map[string]any{"mode": 0o644}})
-			}
-		}
+	contents, err := d.contents(files, program, kind)
+	if err != nil {
+		return nil, err
 	}
 	built, err := buildinfo.ReadFile(program)
 	if err != nil {
@@ -114,8 +98,49 @@ func (d *dist) packInstalled(name, program string) ([]component, error) {
 	return nil, cmd.Run()
 }
 
-// beside returns what goes with the command: licenses, manual pages, completions,
-// schemas and what Grafana needs.
+// content is a file or folder of a package, as nfpm reads it.
+type content struct {
+	Src  string         `json:"src"`
+	Dst  string         `json:"dst"`
+	Type string         `json:"type,omitempty"`
+	Info map[string]any `json:"file_info"`
+}
+
+// contents returns where a package puts the program and the files.
+func (d *dist) contents(files []file, program, kind string) ([]content, error) {
+	all := []content{{Src: program, Dst: "/usr/bin/hotreader", Info: map[string]any{"mode": 0o755}}}
+	folders := map[string]bool{} // if they were not the package's, rpm would leave them behind
+	for _, f := range files {
+		src := filepath.Join(d.temp, "installed", filepath.FromSlash(f.name))
+		if err := os.MkdirAll(filepath.Dir(src), 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(src, f.text, 0o644); err != nil {
+			return nil, err
+		}
+		for _, at := range installed {
+			rest, ok := strings.CutPrefix(f.name, at.from)
+			if !ok || rest != "" && rest[0] != '/' {
+				continue
+			}
+			to := at.to + rest
+			if kind == "rpm" { // zsh looks elsewhere there
+				to = strings.Replace(to, "/vendor-completions/", "/site-functions/", 1)
+			}
+			all = append(all, content{Src: src, Dst: to, Info: map[string]any{"mode": 0o644}})
+			for in := path.Dir(to); strings.Contains(in+"/", "/hotreader/"); in = path.Dir(in) {
+				folders[in] = true
+			}
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(folders)) {
+		all = append(all, content{Dst: at, Type: "dir", Info: map[string]any{"mode": 0o755}})
+	}
+	return all, nil
+}
+
+// beside returns what goes with the command: licenses, documentation, an example,
+// manual pages, completions, schemas and what Grafana needs.
 func (d *dist) beside(program string) ([]file, error) {
 	if d.extras == nil {
 		manual, out := filepath.Join(d.temp, "manual"), filepath.Join(d.temp, "beside")
@@ -132,7 +157,7 @@ func (d *dist) beside(program string) ([]file, error) {
 				return nil, err
 			}
 		}
-		for _, name := range []string{"LICENSE", "CHANGELOG.md"} {
+		for _, name := range []string{"LICENSE", "CHANGELOG.md", "README.md", "docs", "examples/pump.csv"} {
 			if err := d.take(os.DirFS("."), name); err != nil {
 				return nil, err
 			}

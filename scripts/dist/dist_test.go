@@ -232,12 +232,13 @@ func TestImage(t *testing.T) {
 			unused[n] = true
 		}
 	}
+	path := func(b blob) string { return "blobs/" + strings.Replace(b.Digest, ":", "/", 1) }
 	get := func(b blob, mediaType string) []byte {
 		t.Helper()
 		if !regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(b.Digest) {
 			t.Fatalf("the digest %q is none", b.Digest)
 		}
-		at := "blobs/" + strings.Replace(b.Digest, ":", "/", 1)
+		at := path(b)
 		e, ok := layout[at]
 		if !ok {
 			t.Fatalf("there is no %s", at)
@@ -282,6 +283,15 @@ func TestImage(t *testing.T) {
 	parse(get(image, "application/vnd.oci.image.manifest.v1+json"), &manifest)
 	if manifest.SchemaVersion != 2 || manifest.MediaType != image.MediaType || len(manifest.Layers) != 1 {
 		t.Fatalf("manifest: %+v", manifest)
+	}
+	var docker []struct {
+		Config           string
+		RepoTags, Layers []string
+	}
+	parse(layout["manifest.json"].text, &docker) // what docker load reads
+	if len(docker) != 1 || docker[0].Config != path(manifest.Config) || !slices.Equal(docker[0].Layers, []string{path(manifest.Layers[0])}) ||
+		!slices.Equal(docker[0].RepoTags, []string{image.Annotations["org.opencontainers.image.ref.name"]}) {
+		t.Errorf("manifest.json: %+v", docker)
 	}
 	var config struct {
 		Architecture, OS string

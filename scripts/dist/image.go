@@ -55,6 +55,13 @@ type imageConfig struct {
 	} `json:"rootfs"`
 }
 
+// saved is how docker load finds an image, unless Docker keeps images in containerd.
+type saved struct {
+	Config   string
+	RepoTags []string
+	Layers   []string
+}
+
 // nonroot is the user whom the program runs as. By number, so that a cluster
 // that forbids root can see that it is none.
 const nonroot = "65532"
@@ -69,7 +76,7 @@ const certificates = "etc/ssl/certs/ca-certificates.crt"
 
 // writeImage writes an OCI image layout, packed as a tar, of an image that holds
 // content, of which the first is a static linux program, and a user, and nothing
-// else. To push it:
+// else. It is at once what docker save writes. To push it:
 //
 //	skopeo copy oci-archive:NAME docker://REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG
 //
@@ -107,8 +114,10 @@ func writeImage(name, arch string, content []file) error {
 		Layers: []descriptor{blob(typeLayer, packed)}}
 	image := blob(typeManifest, asJSON(m))
 	image.Platform = &config.platform
-	image.Annotations = map[string]string{"org.opencontainers.image.ref.name": program + ":latest"}
+	tag := program + ":latest"
+	image.Annotations = map[string]string{"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": "docker.io/library/" + tag}
 	files = append(files,
+		file{name: "manifest.json", mode: 0o644, text: asJSON([]saved{{Config: files[0].name, RepoTags: []string{tag}, Layers: []string{files[1].name}}})},
 		file{name: "oci-layout", mode: 0o644, text: []byte(`{"imageLayoutVersion":"1.0.0"}`)},
 		file{name: "index.json", mode: 0o644, text: asJSON(index{SchemaVersion: 2, MediaType: typeIndex, Manifests: []descriptor{image}})})
 	whole, err := packTar(files)

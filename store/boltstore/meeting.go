@@ -51,7 +51,10 @@ func (m *meeting) join(older, later []entry) []entry {
 func (m *meeting) meet(older, later entry) entry {
 	stands := later
 	if m.mode == hotreader.Merge {
-		stands = union(older, later)
+		var over bool
+		if stands, over = union(older, later); over {
+			m.changes.Over++
+		}
 	}
 	if slices.Equal(stands.ids, older.ids) && bytes.Equal(stands.body, older.body) {
 		m.changes.Same++
@@ -61,13 +64,15 @@ func (m *meeting) meet(older, later entry) entry {
 	return stands
 }
 
-// union returns a row with the properties of both; later's values stand.
-func union(older, later entry) entry {
-	e := entry{time: later.time}
+// union returns a row with the properties of both; later's values stand, and over says
+// that one stands in place of another.
+func union(older, later entry) (e entry, over bool) {
+	e.time = later.time
 	theirs := values(later)
 	for i, v := range values(older) {
 		id := older.ids[i]
 		if k := slices.Index(later.ids, id); k >= 0 {
+			over = over || !bytes.Equal(v, theirs[k])
 			v = theirs[k]
 		}
 		e.ids, e.body = append(e.ids, id), append(e.body, v...)
@@ -77,7 +82,7 @@ func union(older, later entry) entry {
 			e.ids, e.body = append(e.ids, later.ids[k]), append(e.body, v...)
 		}
 	}
-	return e
+	return e, over
 }
 
 // values returns the bytes of a row's values, as a block holds them.

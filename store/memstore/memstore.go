@@ -130,7 +130,10 @@ func (s *Store) Update(ctx context.Context, device string, records []hotreader.R
 			continue
 		}
 		if mode == hotreader.Merge {
-			r = union(kept[last], r)
+			var over bool
+			if r, over = union(kept[last], r); over {
+				n.Over++
+			}
 		}
 		if same(kept[last], r) {
 			n.Same++
@@ -144,14 +147,17 @@ func (s *Store) Update(ctx context.Context, device string, records []hotreader.R
 	return n, nil
 }
 
-// union returns r with the properties of old that it lacks.
-func union(old, r hotreader.Record) hotreader.Record {
+// union returns r with the properties of old that it lacks; over: it replaces another
+// value.
+func union(old, r hotreader.Record) (all hotreader.Record, over bool) {
 	for _, f := range old.Fields {
-		if field(&r, f.Name).IsNull() {
+		if v := field(&r, f.Name); v.IsNull() {
 			r.Fields = append(r.Fields, f)
+		} else if !hotreader.Same(v, f.Value) {
+			over = true
 		}
 	}
-	return r
+	return r, over
 }
 
 func same(a, b hotreader.Record) bool {

@@ -73,25 +73,25 @@ func writeMerges(t testing.TB, h Harness) {
 		t.Error("the Writer cannot merge")
 		return
 	}
-	want := func(got hotreader.Changes, added, changed, same int64) {
+	want := func(got hotreader.Changes, added, changed, same, over int64) {
 		t.Helper()
-		if all := (hotreader.Changes{Added: added, Changed: changed, Same: same}); counts && got != all {
+		if all := (hotreader.Changes{Added: added, Changed: changed, Same: same, Over: over}); counts && got != all {
 			t.Errorf("%+v, want %+v", got, all)
 		}
 	}
 	q := hotreader.Query{Device: "d", Properties: []string{"a", "b", "c"}}
-	want(merge(record(base, field("a", num("1")), field("b", null)), record(at(1), field("a", num("7"))), record(base, field("b", str("x")))), 2, 1, 0)
+	want(merge(record(base, field("a", num("1")), field("b", null)), record(at(1), field("a", num("7"))), record(base, field("b", str("x")))), 2, 1, 0, 0)
 	h.expect(t, r, q, row(base, num("1"), str("x"), null), row(at(1), num("7"), null, null))
-	want(merge(record(base, field("c", boolean(true)), field("a", num("2"))), record(at(2), field("c", num("3"))), record(at(1), field("a", num("7")))), 1, 1, 1)
+	want(merge(record(base, field("c", boolean(true)), field("a", num("2"))), record(at(2), field("c", num("3"))), record(at(1), field("a", num("7")))), 1, 1, 1, 1)
 	merged := []hotreader.Row{row(base, num("2"), str("x"), boolean(true)), row(at(1), num("7"), null, null), row(at(2), null, null, num("3"))}
 	h.expect(t, r, q, merged...)
-	want(merge(record(base, field("b", str("x"))), record(base, field("a", null))), 0, 0, 2)
+	want(merge(record(base, field("b", str("x"))), record(base, field("a", null))), 0, 0, 2, 0)
 	h.expect(t, r, q, merged...)
 	if !counts {
 		return
 	}
 	n, err := w.(hotreader.Updater).Update(t.Context(), "d", []hotreader.Record{record(base, field("b", num("9"))), record(at(3), field("a", num("1"))), record(at(1), field("a", num("7")))}, hotreader.Replace)
-	if want(n, 1, 1, 1); err != nil {
+	if want(n, 1, 1, 1, 0); err != nil {
 		t.Error(err)
 	}
 	h.expect(t, r, q, row(base, null, num("9"), null), row(at(1), num("7"), null, null), row(at(2), null, null, num("3")), row(at(3), num("1"), null, null))

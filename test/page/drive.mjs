@@ -97,7 +97,7 @@ await step("the page opens with a form for the token", async () => {
 });
 
 await step("a wrong token is told, a right one opens", async () => {
-	for (const [token, says] of [["wrong", "refuses this token"], ["tökén", "no token"]]) {
+	for (const [token, says] of [["wrong", "rejects this token"], ["tökén", "no token"]]) {
 		await page.fill("#token", token);
 		await press(page, "Connect");
 		await until(says, async () => (await page.textContent("#token-error")).includes(says));
@@ -197,6 +197,18 @@ await step("names and values from devices are text only, and warnings are shown"
 	want((await page.textContent(".tiles")).includes(given.hostileProperty), "the property is not shown");
 	await until("the warning", async () => (await page.textContent(".notices")).includes("of another kind than the first"));
 	await judged(page, "hostile names");
+});
+
+await step("a text among numbers is a gap in the line, and a long number is shown to its end", async () => {
+	await page.fill("#prefix", "meter-000");
+	await until("it", async () => await page.locator(".devices li").count() === 1);
+	await choose(page, "meter-000");
+	const label = await page.locator(".plot canvas").getAttribute("aria-label");
+	want(label.includes("Lowest 0.0000018613328585307, highest 0.00029186"), label);
+	want(await ink(page) > 100, "nothing is drawn");
+	const [shown, cut] = await page.locator(".tiles .value").evaluate(value => [value.textContent, value.scrollWidth > value.clientWidth]);
+	want(shown.endsWith("e-05") && !cut, `${shown} is ${cut ? "cut" : "shown"}`);
+	await judged(page, "a gap");
 });
 
 await step("a route of the API is tried", async () => {

@@ -207,7 +207,7 @@ func prometheusAPI(tb testing.TB, db *tsdb.DB) http.Handler {
 	tb.Helper()
 	p := parser.NewParser(parser.Options{})
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 5_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, Parser: p,
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() }, EnableAtModifier: true, EnableNegativeOffset: true})
+		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() }, EnableAtModifier: true, EnableNegativeOffset: true, EnableDelayedNameRemoval: true})
 	none := func() (v1.RuntimeInfo, error) { return v1.RuntimeInfo{}, errors.New("none") }
 	api := v1.NewAPI(engine, db, nil, nil,
 		func(context.Context) v1.ScrapePoolsRetriever { return nil },

@@ -39,7 +39,7 @@ async function connect(token) {
 	try {
 		await ask("v1/devices?limit=1");
 	} catch (problem) {
-		if (problem.status === 401) error.textContent = "The server refuses this token. Compare it with INTER_CLOUD_TOKEN of the server.";
+		if (problem.status === 401) error.textContent = "The server rejects this token. Compare it with INTER_CLOUD_TOKEN of the server.";
 		else if (problem.status !== 404) error.textContent = problem.message; // 404: it cannot list, but the token is right
 	}
 	submit.disabled = false;

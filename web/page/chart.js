@@ -1,7 +1,6 @@
 // A panel: one property of one or two devices over time, on a canvas, with its values
 // under the pointer and a table behind it.
 import { count, el, localTime, plural, zone } from "./dom.js";
-import { isNumber } from "./client.js";
 
 const SECOND = 1e3, MINUTE = 6e4, HOUR = 36e5, DAY = 864e5;
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500].concat(
@@ -63,7 +62,8 @@ export class Series {
 		this.label = label;
 		this.rows = rows.filter(row => row[property] !== null && row[property] !== undefined).map(row => [row.time, row[property]]);
 		this.times = this.rows.map(([time]) => Date.parse(time));
-		this.texts = !this.rows.every(([, value]) => isNumber(value) || typeof value === "boolean");
+		const texts = this.rows.filter(([, value]) => typeof value === "string").length;
+		this.texts = texts > 0 && 2 * texts >= this.rows.length; // fewer are gaps in a line
 		this.flags = this.rows.some(([, value]) => typeof value === "boolean");
 	}
 
@@ -107,13 +107,13 @@ export class Chart {
 		return this.series.map(one => {
 			if (one.rows.length === 0) return `${this.property} of ${one.label}: no values in this range.`;
 			const [first, last] = [one.rows[0], one.rows.at(-1)];
-			const values = this.numbersOf(one), extreme = than => values.reduce((best, v) => (than(v, best) ? v : best));
+			const values = this.numbersOf(one).filter(v => !Number.isNaN(v)), extreme = than => values.reduce((best, v) => (than(v, best) ? v : best));
 			const extent = this.numbers && !one.flags ? ` Lowest ${extreme((a, b) => a < b)}, highest ${extreme((a, b) => a > b)}.` : "";
 			return `${this.property} of ${one.label}: ${plural(one.rows.length, "point")} from ${localTime(one.times[0])} to ${localTime(one.times.at(-1))}. First ${first[1]}, last ${last[1]}.${extent}`;
 		}).join(" ");
 	}
 
-	numbersOf(one) { return one.numbers ??= one.rows.map(([, value]) => Number(value)); }
+	numbersOf(one) { return one.numbers ??= one.rows.map(([, value]) => (typeof value === "string" ? NaN : Number(value))); }
 
 	fill(most) {
 		const all = this.series.flatMap(one => one.rows.map(([time, value]) => [time, one.label, value]));
@@ -212,7 +212,8 @@ export class Chart {
 		const first = Math.max(0, before(one.times, from)), end = Math.min(values.length, before(one.times, to) + 2);
 		for (let k = first; k < end; k++) {
 			if (one.flags && k > first) g.lineTo(this.x(one.times[k]), y(values[k - 1]));
-			g.lineTo(this.x(one.times[k]), y(values[k]));
+			if (k > first && Number.isNaN(values[k - 1])) g.moveTo(this.x(one.times[k]), y(values[k]));
+			else g.lineTo(this.x(one.times[k]), y(values[k])); // a canvas ignores NaN
 		}
 		g.stroke();
 		g.setLineDash([]);

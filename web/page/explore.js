@@ -286,7 +286,7 @@ async function latest(signal) {
 function aged() {
 	for (const [name, { value, age }] of device.tiles) {
 		const now = device.newest.get(name);
-		if (now) [value.textContent, value.title, age.textContent, age.title] = [String(now.value), String(now.value), ago(Date.now() - Date.parse(now.time)), now.time];
+		if (now) [value.className, value.textContent, value.title, age.textContent, age.title] = [isNumber(now.value) ? "digits" : "", String(now.value), String(now.value), ago(Date.now() - Date.parse(now.time)), now.time];
 		else if (value.textContent === "…") value.textContent = "no value";
 	}
 	const { first, last } = device;

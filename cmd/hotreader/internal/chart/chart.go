@@ -35,20 +35,21 @@ type bin []slot
 
 type slot struct {
 	n        int
-	min, max float64
-	in, out  float64 // first and last value by time
+	min, max float64 // of the numbers; without one, min is the greater
+	in, out  float64 // first and last number by time
 	inAt     int64
 	outAt    int64
 	word     string // a text or boolean: the last one of the slice
+	wordAt   int64
 	words    uint16 // which of the series' words were there, by bit
 }
 
 // series is what is known of one property as a whole.
 type series struct {
 	n        int
+	numbers  int      // of n
 	words    []string // the different texts, at most mostWords
-	numeric  bool
-	beyond   int // numbers that no double can hold, and no drawing show
+	beyond   int      // numbers that no double can hold, and no drawing show
 	min, max float64
 	last     string
 	lastAt   int64
@@ -116,25 +117,23 @@ func (c *Chart) put(s *slot, all *series, at int64, v hotreader.Value) {
 		all.beyond++
 		return
 	}
-	word, bit := "", uint16(0)
-	if !number {
-		if word = string(v.Text()); v.Kind() == hotreader.Bool {
-			word = strconv.FormatBool(v.Bool())
-		}
-		bit = all.bit(word)
+	text := string(v.Text())
+	if v.Kind() == hotreader.Bool {
+		text = strconv.FormatBool(v.Bool())
 	}
-	if all.n == 0 {
-		all.numeric, all.min, all.max = number, f, f
-	}
-	all.min, all.max = math.Min(all.min, f), math.Max(all.max, f)
 	if all.n == 0 || at >= all.lastAt {
-		all.lastAt, all.last = at, word
-		if number {
-			all.last = string(v.Text())
-		}
+		all.lastAt, all.last = at, text
 	}
 	all.n++
-	s.join(slot{1, f, f, f, f, at, at, word, bit})
+	if !number {
+		s.join(slot{n: 1, min: math.Inf(1), max: math.Inf(-1), inAt: math.MaxInt64, outAt: math.MinInt64, word: text, wordAt: at, words: all.bit(text)})
+		return
+	}
+	if all.numbers++; all.numbers == 1 {
+		all.min, all.max = f, f
+	}
+	all.min, all.max = math.Min(all.min, f), math.Max(all.max, f)
+	s.join(slot{n: 1, min: f, max: f, in: f, out: f, inAt: at, outAt: at, wordAt: math.MinInt64})
 }
 
 // bit returns that of a word, and 0 for one too many.
@@ -166,7 +165,10 @@ func (s *slot) join(o slot) {
 		s.in, s.inAt = o.in, o.inAt
 	}
 	if o.outAt >= s.outAt {
-		s.out, s.outAt, s.word = o.out, o.outAt, o.word
+		s.out, s.outAt = o.out, o.outAt
+	}
+	if o.wordAt >= s.wordAt {
+		s.word, s.wordAt = o.word, o.wordAt
 	}
 }
 

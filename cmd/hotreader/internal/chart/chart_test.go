@@ -182,6 +182,24 @@ func TestChartOfLittle(t *testing.T) {
 	}
 }
 
+// Words among numbers, as of a sensor that is away, are no numbers.
+func TestChartOfWordsAmongNumbers(t *testing.T) {
+	for at := range 10 {
+		text := draw(t, 60, 4, []string{"v"}, func(add func(time.Time, ...hotreader.Value)) {
+			for i := range 10 {
+				v := hotreader.Int64Value(int64(300 + i%5))
+				if i == at {
+					v = hotreader.StringValue([]byte("away"))
+				}
+				add(midnight.Add(time.Duration(i)*time.Hour), v)
+			}
+		})
+		if !strings.Contains(text, "min 300  max 304") || strings.Contains(text, "█") || strings.Contains(text, "last away") != (at == 9) {
+			t.Errorf("away at %d:\n%s", at, text)
+		}
+	}
+}
+
 // A number that no double holds does not make a drawing of numbers one of words.
 func TestChartBeyondDoubles(t *testing.T) {
 	for _, at := range []int{0, 5, 9} {

@@ -25,7 +25,7 @@ func (c *Chart) End() error {
 			fmt.Fprintln(w)
 		}
 		drawn++
-		if s.numeric {
+		if 2*s.numbers > s.n { // words among numbers are not drawn
 			c.curve(w, p, name, s)
 		} else {
 			c.strip(w, p, name, s)
@@ -113,7 +113,7 @@ func (c *Chart) curve(w *bufio.Writer, p int, name string, s *series) {
 		pad := math.Max(math.Abs(low)*0.01, 0.5)
 		low, high = low-pad, high+pad
 	}
-	last := s.last
+	last := terminal.Printable(s.last)
 	if f, err := strconv.ParseFloat(last, 64); err == nil && len(last) > 14 {
 		last = short(f)
 	}
@@ -142,7 +142,7 @@ func (c *Chart) curve(w *bufio.Writer, p int, name string, s *series) {
 func (v canvas) plot(dots []slot, n int, level func(float64) int) {
 	before := -1
 	for x, d := range dots {
-		if d.n == 0 {
+		if d.n == 0 || d.min > d.max {
 			continue
 		}
 		v.mark(x, level(d.min), level(d.max))

@@ -118,6 +118,7 @@ func (b *batch) count(n hotreader.Changes) {
 		r.Replaced += n.Changed
 	default:
 		r.Merged += n.Changed
+		r.Overwriting += n.Over
 	}
 	r.Stored += n.Added
 	r.Unchanged += n.Same

@@ -133,6 +133,9 @@ func (s *source) check() error {
 		return fmt.Errorf("lines of one time differ in %q (%s), and would replace each other's values; give --device-column %s if those are devices, --pivot %s=VALUE if they are properties, --rename %s to leave the column out, or --pivot none to let the last line stand",
 			name, quotedList(g.Keys), sniff.ShellWord(name), sniff.ShellWord(name), sniff.ShellWord(name+"="))
 	}
+	if g.Device == g.Key && o.Key == "" {
+		g.Device = -1
+	}
 	if o.DeviceColumn != "" || g.Device < 0 {
 		if o.Device == "" && o.DeviceColumn == "" {
 			return errors.New("which device? Give --device ID, or --device-column NAME if each row has it")
@@ -143,7 +146,8 @@ func (s *source) check() error {
 	if o.Device == "" {
 		return fmt.Errorf("which device? Give --device-column %s, or --device ID", sniff.ShellWord(name))
 	}
-	if s.rows.list[g.Device].role == leftOut || o.mentions(name) { // as the options say: all rows are of one
+	key := slices.Index(names, o.Key)
+	if s.rows.property(name).role == leftOut || o.mentions(name) || key >= 0 && g.Apart(key) { // as the options say: all rows are of one
 		g.Device = -1
 		return nil
 	}

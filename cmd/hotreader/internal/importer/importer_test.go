@@ -262,11 +262,16 @@ func TestPacked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"cut.csv.gz": string(whole[:len(whole)-6]), "false.gz": text, "false.zst": text, "book.xlsx": "PK\x03\x04rest"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+	for name, c := range map[string]struct{ content, want string }{
+		"cut.csv.gz": {string(whole[:len(whole)-6]), "cut short"}, "false.gz": {text, "not gzip"}, "false.zst": {text, "damaged"},
+		"book.xlsx": {"PK\x03\x04rest", "save the sheet as CSV"}, "old.xls": {"\xd0\xcf\x11\xe0\x00\x00", "not text"}, "home.db": {"SQLite format 3\x00", "not text"},
+		"data.parquet": {"PAR1\x15\x04", "not text"}, "page.png": {"\x89PNG\r\n\x1a\n\x00", "not text"},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(c.content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := importText(t, "", &items{rows: map[string]string{}}, func(o *Options) { o.Files = []string{filepath.Join(dir, name)} }); !errors.Is(err, hotreader.CodeInvalid) {
+		_, err := importText(t, "", &items{rows: map[string]string{}}, func(o *Options) { o.Files = []string{filepath.Join(dir, name)} })
+		if !errors.Is(err, hotreader.CodeInvalid) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -105,7 +105,9 @@ func (i *input) decode(raw io.Reader, name, given string) error {
 	if err != nil {
 		return invalid("%s: --encoding: %w", i.name, err)
 	}
-	i.encoding = encoding
+	if i.encoding = encoding; given == "" && decoder == nil && (bytes.IndexByte(head[:min(len(head), 64)], 0) >= 0 || bytes.HasPrefix(head, []byte("PAR1"))) {
+		return invalid("%s: it is not text but a database, a picture, Parquet or a spreadsheet of Excel; export it as CSV", i.name)
+	}
 	if _, err := r.Discard(skip); err != nil {
 		return err
 	}

@@ -57,20 +57,21 @@ type Options struct {
 // Result is what was imported, and the shape of import --json. After an error Lines
 // counts what is stored.
 type Result struct {
-	Files     []*File    `json:"files"`
-	Devices   []*Device  `json:"devices"` // in the order in which they come
-	Lines     int64      `json:"lines"`   // with values
-	Stored    int64      `json:"stored"`  // rows that were not there
-	Merged    int64      `json:"merged"`  // lines merged into a row that was there
-	Replaced  int64      `json:"replaced"`
-	Unchanged int64      `json:"unchanged"` // lines that the store had already
-	Written   int64      `json:"written"`   // items, where the store does not say more
-	LeftOut   []*LeftOut `json:"left_out"`
-	BadLines  int64      `json:"bad_lines"`
-	Rejected  []string   `json:"rejected_files,omitempty"`
-	Notes     []string   `json:"notes,omitempty"`
-	Columns   []*Column  `json:"columns"` // in the order in which they first have a value
-	Seconds   float64    `json:"seconds"`
+	Files       []*File    `json:"files"`
+	Devices     []*Device  `json:"devices"`     // in the order in which they come
+	Lines       int64      `json:"lines"`       // with values
+	Stored      int64      `json:"stored"`      // rows that were not there
+	Merged      int64      `json:"merged"`      // lines merged into a row that was there
+	Overwriting int64      `json:"overwriting"` // of Merged: lines that replaced a value
+	Replaced    int64      `json:"replaced"`
+	Unchanged   int64      `json:"unchanged"` // lines that the store had already
+	Written     int64      `json:"written"`   // items, where the store does not say more
+	LeftOut     []*LeftOut `json:"left_out"`
+	BadLines    int64      `json:"bad_lines"`
+	Rejected    []string   `json:"rejected_files,omitempty"`
+	Notes       []string   `json:"notes,omitempty"`
+	Columns     []*Column  `json:"columns"` // in the order in which they first have a value
+	Seconds     float64    `json:"seconds"`
 
 	// Rows are the first rows as they would be stored, of a dry run.
 	Rows []string `json:"rows,omitempty"`

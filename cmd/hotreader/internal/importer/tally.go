@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ type Column struct {
 	Marked   int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks or a unit that no option names
 	Mark     string `json:"marked_number_example,omitempty"` // the first of them
 	Advice   string `json:"-"`                               // the flags that make a number of it
+
+	words []string // the first of the other texts
 }
 
 // counted is how many columns, devices and reasons are counted: a file whose keys are
@@ -83,8 +86,19 @@ func (k *tally) field(name string, v hotreader.Value) {
 			if c.Marked++; c.Mark == "" {
 				c.Mark, c.Advice = string(v.Text()), flags
 			}
+		} else if word := string(v.Text()); len(c.words) < 3 && len(word) < 40 && !strings.Contains(word, ",") && !slices.Contains(c.words, word) {
+			c.words = append(c.words, word)
 		}
 	}
+}
+
+// Missing returns the flag that leaves out the texts of a column of numbers, "" if it
+// is none, or has none.
+func (c *Column) Missing() string {
+	if c.Numbers <= c.Texts || c.Marked > 0 || len(c.words) == 0 {
+		return ""
+	}
+	return "--null " + sniff.ShellWord(strings.Join(c.words, ","))
 }
 
 // leaveOut counts a value that is not stored.

@@ -1,6 +1,7 @@
 package sniff
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
@@ -51,7 +52,8 @@ func (g *Guess) findDevice() {
 	}
 }
 
-// findPairs finds a column with the names of properties beside one with their values.
+// findPairs finds a column with the names of properties beside one with their values:
+// of several, the one with which the fewest values would replace each other.
 func (g *Guess) findPairs() {
 	value := -1
 	for i := range g.Columns {
@@ -63,19 +65,53 @@ func (g *Guess) findPairs() {
 	if value < 0 {
 		return
 	}
+	fewest := math.MaxInt
 	for i := range g.Columns {
 		c := &g.Columns[i]
 		if i == value || slices.Contains(g.Time, i) || !called(c.Name, keyNames) {
 			continue
 		}
-		if found := different(c.Cells); len(found) > 1 && (c.Texts || called(c.Name, []string{"sensor", "channel", "sensorid", "register"})) {
-			g.Key, g.Value, g.Keys = i, value, found
-			if g.Device == i {
-				g.Device = -1
-			}
-			return
+		found := different(c.Cells)
+		if len(found) < 2 || !c.Texts && !called(c.Name, []string{"sensor", "channel", "sensorid", "register"}) {
+			continue
+		}
+		lost := g.lost(i)
+		if called(c.Name, []string{"entityid"}) { // Home Assistant's, to whose InfluxDB a unit is the _measurement
+			lost = -1
+		}
+		if lost < fewest {
+			g.Key, g.Value, g.Keys, fewest = i, value, found, lost
 		}
 	}
+}
+
+// lost counts records that have the time, the device and the property of another one.
+func (g *Guess) lost(key int) (n int) {
+	seen := map[string]bool{}
+	for row := range g.rows() {
+		is := g.TimeText(row) + "\x00" + g.Columns[key].Cells[row]
+		if g.Device >= 0 && g.Device != key {
+			is += "\x00" + g.Columns[g.Device].Cells[row]
+		}
+		if seen[is] {
+			n++
+		}
+		seen[is] = true
+	}
+	return n
+}
+
+// Apart reports whether each property that the column key names is of one device alone.
+func (g *Guess) Apart(key int) bool {
+	of := map[string]string{}
+	for row, name := range g.Columns[key].Cells {
+		device := g.Columns[g.Device].Cells[row]
+		if other, ok := of[name]; ok && other != device {
+			return false
+		}
+		of[name] = device
+	}
+	return key == g.Device || len(g.Devices) > 1
 }
 
 // findMixed finds a column of texts in which lines of one time differ, where they have

@@ -70,7 +70,7 @@ func TestLook(t *testing.T) {
 		{"devices", "Device ID,time,a\nx,2026-01-01,1\ny,2026-01-01,1\n", `',' names=1 data=2 time=time iso8601 device=Device ID [x y]`},
 		{"one device", "device,time,a\nx,2026-01-01,1\nx,2026-01-02,1\n", `',' names=1 data=2 time=time iso8601 device=device [x]`},
 		{"an id for each row", "id,time,a\n1,2026-01-01,1\n2,2026-01-02,1\n", `',' names=1 data=2 time=time iso8601`},
-		{"pairs", "time,sensor,value\n2026-01-01,t,1\n2026-01-01,h,1\n", `',' names=1 data=2 time=time iso8601 pairs=sensor=value [t h]`},
+		{"pairs", "time,sensor,value\n2026-01-01,t,1\n2026-01-01,h,1\n", `',' names=1 data=2 time=time iso8601 device=sensor [t h] pairs=sensor=value [t h]`},
 		{"a text beside a value", "time,status,value\n2026-01-01,on,1\n2026-01-02,off,1\n", `',' names=1 data=2 time=time iso8601`},
 		{"only names", "timestamp,a\n", `',' names=1 data=0 time=timestamp iso8601`},
 
