@@ -22,11 +22,12 @@ run: build ## the demo: three clouds on this machine, nine routes checked (ARGS=
 build: ## bin/hotreader
 	$(GO) build -trimpath -ldflags='-s -w' -o bin/hotreader ./cmd/hotreader
 
-# Without symbols for a debugger, for sixty programs are linked; and without vet,
-# which is among the linters.
+# Without symbols for a debugger, for sixty programs are linked; without vet, which is
+# among the linters; and without the second for which the race detector keeps each
+# program that ends.
 .PHONY: test
 test: engines ## all tests, with the race detector, on real engines (fetched if missing)
-	$(ENGINES) $(GO) test -race -tags engines -vet=off -ldflags='-s -w' -timeout 25m $(LONGEST) ./...
+	$(ENGINES) GORACE=atexit_sleep_ms=0 $(GO) test -race -tags engines -vet=off -ldflags='-s -w' -timeout 25m $(LONGEST) ./...
 	cd test/prom && $(GO) test -vet=off -timeout 10m .
 
 .PHONY: proof

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *golden.Update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else a program with the race detector ends after a second
 			env.Setenv("LONG", strings.Repeat("x", hotreader.MaxDeviceBytes+1))
 			env.Values[programsKey{}] = map[string]*started{}
 			return nil
@@ -125,7 +126,7 @@ func startProgram(ts *testscript.TestScript, _ bool, args []string) {
 	name, pattern, stream := args[0], regexp.MustCompile(args[1]), args[2]
 	cmd := exec.Command(args[3], args[4:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, v := range []string{"PATH", "HOME", "TMPDIR", "INTER_CLOUD_TOKEN", "NO_COLOR", "HOTREADER_DEVICES", "HOTREADER_RATE", "HOTREADER_LOOK_BACK", "HOTREADER_TRUST"} {
+	for _, v := range []string{"PATH", "HOME", "TMPDIR", "GORACE", "INTER_CLOUD_TOKEN", "NO_COLOR", "HOTREADER_DEVICES", "HOTREADER_RATE", "HOTREADER_LOOK_BACK", "HOTREADER_TRUST"} {
 		if text := ts.Getenv(v); text != "" {
 			cmd.Env = append(cmd.Env, v+"="+text)
 		}
