@@ -25,7 +25,6 @@ const (
 	maxTags   = 1 << 20  // of such an answer in XML, each of which takes some hundred bytes of memory
 	idle      = 30 * time.Second
 	answering = time.Minute      // what is no object
-	azures    = "x-ms-range"     // as Azure's client writes Range
 	uploading = 10 * time.Minute // an object, and the answer to it
 )
 
@@ -124,7 +123,7 @@ func (t Bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, cause(ctx, err)
 	}
 	b := &bounded{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, left: maxAnswer}
-	if resp.StatusCode/100 == 2 && (r.Header.Get("Range") != "" || len(r.Header[azures]) > 0) {
+	if resp.StatusCode/100 == 2 && (r.Header.Get("Range") != "" || len(r.Header["x-ms-range"]) > 0) { //nolint:staticcheck // Azure's client writes it so
 		b.left = maxObject
 	} else {
 		b.whole = time.AfterFunc(answering, func() { cancel(errSlow) })
