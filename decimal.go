@@ -222,3 +222,13 @@ func appendWhole(buf, text []byte, bits int) ([]byte, bool) {
 	}
 	return strconv.AppendUint(buf, u, 10), true
 }
+
+// AppendFloat appends the shortest digits that read back as f, which is finite, as
+// ECMAScript does: it spells out what has no more than 21 of them.
+func AppendFloat(b []byte, f float64) []byte {
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.AppendFloat(b, f, format, -1, 64)
+}

@@ -9,6 +9,7 @@
 package catalog
 
 import (
+	"context"
 	"sort"
 	"strings"
 
@@ -39,13 +40,17 @@ type Property struct {
 	Initial  string // JSON of the value before the first one; "" = not said
 }
 
-// DeviceOf returns a device of a Lister.
-func DeviceOf(listed hotreader.Listed) Device {
-	d := Device{ID: listed.ID, Type: listed.Type, Properties: make([]Property, len(listed.Properties))}
-	for i, name := range listed.Properties {
-		d.Properties[i].Name = name
+// List returns devices of a Lister, as its Devices does.
+func List(ctx context.Context, of hotreader.Lister, prefix, after string, n int) (all []Device, err error) {
+	page, err := of.Devices(ctx, prefix, after, n)
+	for _, listed := range page {
+		d := Device{ID: listed.ID, Type: listed.Type, Properties: make([]Property, len(listed.Properties))}
+		for i, name := range listed.Properties {
+			d.Properties[i].Name = name
+		}
+		all = append(all, d)
 	}
-	return d
+	return all, err
 }
 
 // Type is a component type that devices share.

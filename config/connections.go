@@ -270,33 +270,30 @@ func (c *Connections) Put(id string, conn Connection) {
 		var p problems
 		entry, _ = p.object(id, raw)
 	}
-	// What is the same stays as it was written.
 	old := s.known[id]
-	set := func(name, value string, same bool) {
-		switch {
-		case same && entry.get(name) != nil:
+	was := old.texts()
+	for i, text := range conn.texts() {
+		switch name, value := text[0], text[1]; {
+		case value == was[i][1] && entry.get(name) != nil: // it stays as it was written
 		case value == "":
 			entry.drop(name)
 		default:
 			entry.set(name, quote(value))
 		}
 	}
-	set("provider", string(conn.Provider), old.Provider == conn.Provider)
-	set("function", conn.Function, old.Function == conn.Function)
-	set("url", conn.URL, old.URL == conn.URL)
-	set("token", conn.Token.Reveal(), old.Token.Equal(conn.Token))
-	set("previous_token", conn.PreviousToken.Reveal(), old.PreviousToken.Equal(conn.PreviousToken))
-	rotated := ""
-	if !conn.RotatedAt.IsZero() {
-		rotated = conn.RotatedAt.UTC().Format(time.RFC3339Nano)
-	}
-	set("rotated_at", rotated, old.RotatedAt.Equal(conn.RotatedAt))
-	set("issuer", conn.Issuer, old.Issuer == conn.Issuer)
-	set("audience", conn.Audience, old.Audience == conn.Audience)
-	set("subject", conn.Subject, old.Subject == conn.Subject)
-	set("page_key", conn.PageKey.Reveal(), old.PageKey.Equal(conn.PageKey))
 	s.entries.set(id, entry.text())
 	s.known[id] = conn
+}
+
+// texts are the keys and values of an entry, tokens too.
+func (c *Connection) texts() [][2]string {
+	rotated := ""
+	if !c.RotatedAt.IsZero() {
+		rotated = c.RotatedAt.UTC().Format(time.RFC3339Nano)
+	}
+	return [][2]string{{"provider", string(c.Provider)}, {"function", c.Function}, {"url", c.URL},
+		{"token", c.Token.Reveal()}, {"previous_token", c.PreviousToken.Reveal()}, {"rotated_at", rotated},
+		{"issuer", c.Issuer}, {"audience", c.Audience}, {"subject", c.Subject}, {"page_key", c.PageKey.Reveal()}}
 }
 
 // Remove takes the connection of an id out.

@@ -382,28 +382,15 @@ func (w *work) mayBeDeployed(f *folder) bool {
 
 // save writes the connections, if that changes the file.
 func (w *work) save() error {
-	changed := false
 	for _, l := range w.top.Links {
 		c := w.conn
 		if l.ID != w.top.Connection {
 			side := w.top.Side(l.Cloud)
 			c.Provider, c.URL, c.Function = l.Cloud, w.urls[l.Cloud], side.Functions[0].Name
 		}
-		if old, ok := w.conns.Get(l.ID); !ok || !sameConnection(old, c) {
-			w.conns.Put(l.ID, c)
-			changed = true
-		}
-	}
-	if !changed {
-		return nil
+		w.conns.Put(l.ID, c)
 	}
 	return w.conns.Save()
-}
-
-func sameConnection(a, b config.Connection) bool {
-	return a.Provider == b.Provider && a.Function == b.Function && a.URL == b.URL &&
-		a.Token.Equal(b.Token) && a.PreviousToken.Equal(b.PreviousToken) && a.RotatedAt.Equal(b.RotatedAt) &&
-		a.Issuer == b.Issuer && a.Audience == b.Audience && a.Subject == b.Subject && a.PageKey.Equal(b.PageKey)
 }
 
 // again is a command line for this project, to be pasted.

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -109,18 +110,13 @@ func (w *work) check(ctx context.Context) error {
 // drain waits until the requests under way that were sent with the old token
 // have ended.
 func (w *work) drain(ctx context.Context) error {
-	d := w.Drain
-	if d == 0 {
-		d = defaultDrain
-	}
+	d := cmp.Or(w.Drain, defaultDrain)
 	if d < 0 {
 		return nil
 	}
 	w.Report(Event{Kind: Note, Cloud: w.top.L4, Text: fmt.Sprintf("waiting %v until the last request with the old token has ended", d)})
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return &hotreader.Error{Op: "token rotate", Code: hotreader.CodeOf(ctx.Err()), Err: fmt.Errorf("stopped; both tokens are accepted, and the next token rotate ends what was begun")}

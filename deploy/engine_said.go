@@ -213,22 +213,12 @@ func lockText(text, dir string) string {
 			field[m[1]] = m[2]
 		}
 	}
-	who := field["Who"]
-	if who == "" {
-		who = "another user"
-	}
 	since := field["Created"]
 	if t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", since); err == nil {
 		since = t.UTC().Format(time.DateTime) + " UTC"
 	}
-	if since == "" {
-		since = "an unknown time"
-	}
-	work := strings.TrimPrefix(field["Operation"], "OperationType")
-	if work == "" {
-		work = "a run"
-	}
-	out := fmt.Sprintf("the state is locked by %s since %s (%s); wait for that run", who, since, strings.ToLower(work))
+	work := cmp.Or(strings.TrimPrefix(field["Operation"], "OperationType"), "a run")
+	out := fmt.Sprintf("the state is locked by %s since %s (%s); wait for that run", cmp.Or(field["Who"], "another user"), cmp.Or(since, "an unknown time"), strings.ToLower(work))
 	if id := field["ID"]; id != "" {
 		out += "; if it is dead for certain, its lock is removed with `terraform force-unlock " + id + "` in " + dir
 	}

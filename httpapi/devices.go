@@ -37,12 +37,8 @@ func (a *api) list(prefix, kind string) (pageOf, error) {
 	case kind != "":
 		return nil, invalid("type: a catalogue is needed to know the devices' types, and this API has none; leave it out")
 	}
-	return func(ctx context.Context, after string, n int) (page []catalog.Device, err error) {
-		some, err := a.o.Lister.Devices(ctx, prefix, after, n)
-		for _, d := range some {
-			page = append(page, catalog.DeviceOf(d))
-		}
-		return page, err
+	return func(ctx context.Context, after string, n int) ([]catalog.Device, error) {
+		return catalog.List(ctx, a.o.Lister, prefix, after, n)
 	}, nil
 }
 
@@ -252,12 +248,12 @@ func (a *api) described(c *call) (*description, error) {
 		}
 	}
 	if a.o.Lister != nil {
-		some, err := a.o.Lister.Devices(c.ctx, c.device, "", 1)
+		some, err := catalog.List(c.ctx, a.o.Lister, c.device, "", 1)
 		if err != nil {
 			return nil, asDeadline(c.ctx, err)
 		}
 		if len(some) > 0 && some[0].ID == c.device {
-			return describedOf(catalog.DeviceOf(some[0])), nil
+			return describedOf(some[0]), nil
 		}
 	}
 	return nil, refuse(http.StatusNotFound, hotreader.CodeNotFound, "there is no device %.200q; GET /v1/devices lists those that there are", c.device)

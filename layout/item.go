@@ -3,6 +3,7 @@ package layout
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,16 @@ type Item struct {
 	Key    string // what identifies it, for messages
 	Path   string // Firestore: of the document, from the root of the database
 	Fields map[string]any
+}
+
+// AppendNew appends those of more that are not in items yet.
+func AppendNew(items []Item, more ...Item) []Item {
+	for _, it := range more {
+		if !slices.ContainsFunc(items, func(o Item) bool { return o.Key == it.Key && o.Path == it.Path }) {
+			items = append(items, it)
+		}
+	}
+	return items
 }
 
 // A Kind is a value that no answer can hold, by what it is, as "bytes".

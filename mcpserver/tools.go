@@ -83,7 +83,7 @@ func (c calls) listDevices(ctx context.Context, in listIn) (out listOut, err err
 }
 
 // page returns devices after an id.
-func (c calls) page(ctx context.Context, in listIn, after string) (page []catalog.Device, err error) {
+func (c calls) page(ctx context.Context, in listIn, after string) ([]catalog.Device, error) {
 	switch {
 	case c.o.Catalog != nil:
 		return c.o.Catalog.Devices(in.Prefix, in.Type, after, listPage), nil
@@ -92,11 +92,7 @@ func (c calls) page(ctx context.Context, in listIn, after string) (page []catalo
 	case in.Type != "":
 		return nil, invalid("there are no component types here, for there is no catalogue")
 	}
-	some, err := c.o.Lister.Devices(ctx, in.Prefix, after, listPage)
-	for _, d := range some {
-		page = append(page, catalog.DeviceOf(d))
-	}
-	return page, err
+	return catalog.List(ctx, c.o.Lister, in.Prefix, after, listPage)
 }
 
 // device returns a device that the caller may read. Another one is as one that is not

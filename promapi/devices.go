@@ -45,12 +45,12 @@ func (c *call) devices(id string) ([]*device, error) {
 // listed calls add with the devices of the Lister, most of them at most.
 func (c *call) listed(prefix string, most int, add func(catalog.Device)) error {
 	for after, n := "", 0; ; {
-		page, err := c.api.o.Lister.Devices(c.ctx, prefix, after, min(listPage, most))
+		page, err := catalog.List(c.ctx, c.api.o.Lister, prefix, after, min(listPage, most))
 		if err != nil {
 			return err
 		}
 		for _, d := range page {
-			add(catalog.DeviceOf(d))
+			add(d)
 			after = d.ID
 		}
 		if n += len(page); len(page) < listPage || most == 1 {

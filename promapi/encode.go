@@ -3,7 +3,6 @@ package promapi
 import (
 	"bytes"
 	"encoding/json"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"hotreader"
 )
 
 // encode makes JSON of what an expression came to, as Prometheus does: of limit series
@@ -102,11 +103,7 @@ func appendLabels(dst []byte, set labels.Labels) []byte {
 
 func appendPoint(dst []byte, t int64, f float64) []byte {
 	dst = append(appendTime(append(dst, '['), t), `,"`...)
-	form := byte('f')
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		form = 'e'
-	}
-	return append(strconv.AppendFloat(dst, f, form, -1, 64), `"]`...)
+	return append(hotreader.AppendFloat(dst, f), `"]`...)
 }
 
 // appendTime appends milliseconds as seconds.

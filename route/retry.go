@@ -150,14 +150,10 @@ func (r *Retry) pause(s *run, err error) error {
 	case !r.o.Budget.Withdraw():
 		return giveUp(err, "given up after %d attempts: too many reads are being retried, the budget for retries is used up", s.attempts)
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-s.ctx.Done():
-		return s.ended(s.ctx.Err(), err)
+	if ended := retries.Wait(s.ctx, wait); ended != nil {
+		return s.ended(ended, err)
 	}
+	return nil
 }
 
 // ended returns the error of a read whose context has ended. It names the last

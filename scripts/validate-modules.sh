@@ -29,7 +29,7 @@ for cloud in ${1:-azure gcp}; do
 		dir=$temp/$name
 		mkdir -p "$dir/module" "$dir/package"
 		cp "$root" "$dir/main.tf.json"
-		cp deploy/terraform/"$cloud"/*.tf "$dir/module"
+		cp deploy/terraform/common/*.tf deploy/terraform/"$cloud"/*.tf "$dir/module"
 		for p in hotreader-azure-amd64.zip hotreader-cloudrun.tar; do : >"$dir/package/$p"; done
 		if ! (cd "$dir" && "$terraform" init -backend=false -input=false -no-color >init.txt 2>&1); then
 			if grep -Eqi 'failed to query|could not connect|no such host|no available releases|failed to resolve|timeout|registry service|dial tcp|403 Forbidden|503' "$dir/init.txt"; then

@@ -116,7 +116,7 @@ func isLocal(command, target string) (bool, error) {
 // load returns an Engine as the flags say, without Terraform.
 func (d *deployment) load(cmd *cobra.Command) (*deploy.Engine, error) {
 	e := &deploy.Engine{}
-	e.Operator = &operator{app: d.app, engine: e, line: d.app.line, yes: d.yes, question: d.question, noCheck: d.noCheck}
+	e.Operator = &operator{app: d.app, engine: e, yes: d.yes, question: d.question, noCheck: d.noCheck}
 	var err error
 	if d.only != "" {
 		if e.Only, err = config.ParseCloud(d.only); err != nil {

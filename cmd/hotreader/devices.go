@@ -6,17 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"hotreader"
-	"hotreader/catalog"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/plain"
-	"hotreader/config"
 	"hotreader/remote"
 )
 
@@ -29,8 +25,7 @@ type listing struct {
 	project      string
 	source       source
 	prefix, kind string
-	format       string
-	asJSON       bool
+	formatting
 }
 
 // listedDevice is a device as it is printed.
@@ -44,8 +39,7 @@ type listedDevice struct {
 type pageOf func(ctx context.Context, after string) ([]listedDevice, error)
 
 func (a *app) devices() *cobra.Command {
-	l := &listing{app: a}
-	formats := []string{"table", "json", "jsonl", "csv"}
+	l := &listing{app: a, formatting: formatting{formats: []string{"table", "json", "jsonl", "csv"}}}
 	cmd := &cobra.Command{
 		Use:   "devices (--project DIR | --store URL | --remote URL)",
 		Short: "List the devices",
@@ -79,25 +73,14 @@ Formats:
 	f.StringVar(&l.source.tokenFile, "token-file", "", "`file` with the API's token, instead of "+tokenVariable)
 	f.StringVar(&l.prefix, "prefix", "", "only devices whose id begins with this `text`")
 	f.StringVar(&l.kind, "type", "", "only devices of this component type, by `name`; of a device that shares none it is its id")
-	f.StringVar(&l.format, "format", "", "`format` of the list: "+strings.Join(formats, ", ")+" (default table on a terminal, jsonl elsewhere)")
-	f.BoolVar(&l.asJSON, "json", false, "the same as --format json")
+	l.flags(cmd, "list")
 	f.SortFlags = false
-	words(cmd, "format", formats...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := l.check(); err != nil {
 			return err
 		}
-		switch {
-		case l.asJSON && l.format != "" && l.format != "json":
-			return usagef("devices: --json and --format %s contradict each other; choose one", l.format)
-		case l.asJSON:
-			l.format = "json"
-		case l.format == "" && terminal.Is(a.stdout):
-			l.format = "table"
-		case l.format == "":
-			l.format = "jsonl"
-		case !slices.Contains(formats, l.format):
-			return usagef("devices: --format %s is unknown; %s", l.format, meantAndAll(l.format, formats))
+		if err := l.choose(cmd, a.stdout); err != nil {
+			return err
 		}
 		return l.run(cmd.Context())
 	}
@@ -202,16 +185,12 @@ func (l *listing) open(ctx context.Context) (pageOf, io.Closer, error) {
 }
 
 func (l *listing) ofProject() (pageOf, error) {
-	p, err := config.LoadProject(l.project)
-	if err != nil {
-		return nil, err
-	}
-	c, err := catalog.Of(p.Catalog())
+	t, err := openTwin(l.project)
 	if err != nil {
 		return nil, err
 	}
 	return func(_ context.Context, after string) (page []listedDevice, err error) {
-		for _, d := range c.Devices(l.prefix, l.kind, after, devicesPage) {
+		for _, d := range t.devices.Devices(l.prefix, l.kind, after, devicesPage) {
 			page = append(page, listedDevice{d.ID, d.Type, len(d.Properties)})
 		}
 		return page, nil
@@ -219,11 +198,7 @@ func (l *listing) ofProject() (pageOf, error) {
 }
 
 func (l *listing) ofRemote() (pageOf, error) {
-	token, err := tokenFrom(l.source.tokenFile)
-	if err != nil {
-		return nil, err
-	}
-	far, err := remote.New(remote.Options{URL: l.source.remote, Credential: token})
+	far, _, err := l.source.peer()
 	if err != nil {
 		return nil, err
 	}

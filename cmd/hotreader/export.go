@@ -14,7 +14,6 @@ import (
 	"hotreader/cmd/hotreader/internal/exporter"
 	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
-	"hotreader/config"
 	"hotreader/function"
 	"hotreader/store/all"
 )
@@ -165,26 +164,20 @@ func withoutUser(text string) string {
 
 // list finds the devices and their properties.
 func (k *exporting) list(ctx context.Context, lister hotreader.Lister) (found []exporter.Device, err error) {
-	page := func(after string) (some []catalog.Device, err error) {
+	page := func(after string) ([]catalog.Device, error) {
 		if lister == nil {
 			return nil, usagef("export: this store cannot list devices and properties; give --device and --property, or --project DIR")
 		}
-		listed, err := lister.Devices(ctx, "", after, devicesPage)
-		for _, d := range listed {
-			some = append(some, catalog.DeviceOf(d))
-		}
-		return some, err
+		return catalog.List(ctx, lister, "", after, devicesPage)
 	}
 	if k.project != "" {
-		p, err := config.LoadProject(k.project)
+		t, err := openTwin(k.project)
 		if err != nil {
 			return nil, err
 		}
-		c, err := catalog.Of(p.Catalog())
-		if err != nil {
-			return nil, err
+		page = func(after string) ([]catalog.Device, error) {
+			return t.devices.Devices("", "", after, devicesPage), nil
 		}
-		page = func(after string) ([]catalog.Device, error) { return c.Devices("", "", after, devicesPage), nil }
 	}
 	known := map[string][]string{}
 	for after, more := "", k.all || len(k.names) == 0; more; {

@@ -18,13 +18,13 @@ import (
 	"hotreader/config"
 	"hotreader/deploy"
 	"hotreader/deploy/doctor"
+	"hotreader/internal/retries"
 )
 
 // operator is the person who runs an Engine from the command line.
 type operator struct {
 	app      *app
 	engine   *deploy.Engine
-	line     *terminal.Progress
 	yes      bool
 	question string // "" = the twin's name is asked for
 	noCheck  bool
@@ -36,30 +36,27 @@ func (o *operator) Report(e deploy.Event) {
 	what := strings.TrimSpace(e.What + " " + terminal.Printable(e.Name))
 	switch e.Kind {
 	case deploy.Note:
-		o.line.Clear()
 		o.app.note("%s: %s", e.Cloud, terminal.Printable(e.Text))
 	case deploy.Began, deploy.Goes:
 		verb := "…"
 		if e.Elapsed > 0 {
 			verb = fmt.Sprintf("… %.0f s", e.Elapsed.Seconds())
 		}
-		o.line.Show("%s: %s %s%s", e.Cloud, verbOf(e.Action).doing, what, verb)
+		o.app.line.Show("%s: %s %s%s", e.Cloud, verbOf(e.Action).doing, what, verb)
 	case deploy.Done:
-		o.line.Clear()
 		long := ""
 		if e.Elapsed >= 2*time.Second {
 			long = " after " + e.Elapsed.String()
 		}
 		o.app.note("%s: %s %s%s", e.Cloud, o.app.talk.Good(verbOf(e.Action).done), what, long)
 	case deploy.Failed:
-		o.line.Clear()
 		o.app.note("%s: %s %s", e.Cloud, o.app.talk.Bad("failed: "+string(e.Action)), what)
 	}
 }
 
 // Approve shows a plan and asks, unless --yes is given.
 func (o *operator) Approve(ctx context.Context, s deploy.SidePlan) (bool, error) {
-	o.line.Clear()
+	o.app.line.Clear()
 	printSide(o.app.stderr, o.app.talk, s)
 	if o.yes {
 		return true, nil
@@ -141,10 +138,8 @@ func (o *operator) Check(ctx context.Context) error {
 		}
 		broken := slices.IndexFunc(report.Checks, func(c doctor.Check) bool { return c.Verdict == doctor.Failed })
 		a.note("not well yet (%s: %s); looking again in 10 s", strings.Join(report.Broken, ", "), terminal.Printable(report.Checks[broken].Says))
-		select {
-		case <-time.After(10 * time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := retries.Wait(ctx, 10*time.Second); err != nil {
+			return err
 		}
 	}
 }

@@ -36,7 +36,7 @@ const formatsText = `Formats:
 const mostShown = 1000
 
 func (a *app) query() *cobra.Command {
-	k := &asking{app: a, formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}
+	k := &asking{app: a, formatting: formatting{formats: []string{"table", "chart", "json", "jsonl", "csv", "twinmaker"}}}
 	start, end := &instant{now: a.now}, &instant{now: a.now}
 	order, limit, fewer := "ascending", 0, fewer{}
 	cmd := &cobra.Command{
@@ -103,7 +103,7 @@ func (k *asking) bound(cmd *cobra.Command, q *hotreader.Query) {
 }
 
 func (a *app) latest() *cobra.Command {
-	k := &asking{app: a, formats: []string{"table", "json", "jsonl", "csv", "twinmaker"}}
+	k := &asking{app: a, formatting: formatting{formats: []string{"table", "json", "jsonl", "csv", "twinmaker"}}}
 	end, lookBack, every := &instant{now: a.now}, hotreader.LookBack, time.Duration(0)
 	cmd := &cobra.Command{
 		Use:   "latest (--store URL | --remote URL) --device ID --property NAME...",

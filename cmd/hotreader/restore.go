@@ -17,6 +17,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy"
 	"hotreader/internal/cost"
+	"hotreader/internal/retries"
 	"hotreader/store/all"
 	"hotreader/store/coldstore"
 )
@@ -284,10 +285,8 @@ func (k *restoring) waited(ctx context.Context) (*restorer.Plan, error) {
 				Err: fmt.Errorf("%s of the range are archived, and no restore goes on; run it again", terminal.Plural(p.Objects, "object", "objects"))}
 		}
 		k.app.line.Put(progress(p, k.app.now().Sub(began)))
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(k.every):
+		if err := retries.Wait(ctx, k.every); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -218,7 +218,7 @@ func (s *source) open(ctx context.Context) (hotreader.Reader, *opened, error) {
 
 // far returns the Reader of a Hot Reader API.
 func (s *source) far(stores *opened) (hotreader.Reader, error) {
-	token, err := tokenFrom(s.tokenFile)
+	list, token, err := s.peer()
 	if err != nil {
 		return nil, err
 	}
@@ -226,12 +226,16 @@ func (s *source) far(stores *opened) (hotreader.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := remote.New(remote.Options{URL: s.remote, Credential: token})
-	if err != nil {
-		return nil, err
-	}
 	stores.far = list.Lister()
 	return hotreader.NewReader(src), nil
+}
+
+// peer returns what asks a Hot Reader API once, and its token.
+func (s *source) peer() (peer *remote.Source, token *identity.Token, err error) {
+	if token, err = tokenFrom(s.tokenFile); err == nil {
+		peer, err = remote.New(remote.Options{URL: s.remote, Credential: token})
+	}
+	return peer, token, err
 }
 
 // asking is what query and latest have in common.
@@ -242,11 +246,39 @@ type asking struct {
 	names   nameList
 	types   []string
 	filters []string
+	formatting
+	most int  // rows that a terminal is shown; 0 = all
+	cut  bool // there were more
+}
+
+// formatting are the flags --format and --json.
+type formatting struct {
 	formats []string // that there are
 	format  string
 	asJSON  bool
-	most    int  // rows that a terminal is shown; 0 = all
-	cut     bool // there were more
+}
+
+func (k *formatting) flags(cmd *cobra.Command, of string) {
+	cmd.Flags().StringVar(&k.format, "format", "", "`format` of the "+of+": "+strings.Join(k.formats, ", ")+" (default table on a terminal, jsonl elsewhere)")
+	cmd.Flags().BoolVar(&k.asJSON, "json", false, "the same as --format json")
+	words(cmd, "format", k.formats...)
+}
+
+// choose settles the format of what goes to out.
+func (k *formatting) choose(cmd *cobra.Command, out io.Writer) error {
+	switch {
+	case k.asJSON && k.format != "" && k.format != "json":
+		return usagef("%s: --json and --format %s contradict each other; choose one", cmd.Name(), k.format)
+	case k.asJSON:
+		k.format = "json"
+	case k.format == "" && terminal.Is(out):
+		k.format = "table"
+	case k.format == "":
+		k.format = "jsonl"
+	case !slices.Contains(k.formats, k.format):
+		return usagef("%s: --format %s is unknown; %s", cmd.Name(), k.format, meantAndAll(k.format, k.formats))
+	}
+	return nil
 }
 
 func (k *asking) flags(cmd *cobra.Command) {
@@ -256,10 +288,8 @@ func (k *asking) flags(cmd *cobra.Command) {
 	f.Var(&k.names, "property", "`name` of a property to read; repeat it, or separate names by commas; quote a name with a comma, or in braces, as '\"a, b\"' or '\"{a}\"'")
 	f.StringArrayVar(&k.types, "type", nil, "`name=type` of a property: "+plain.TypeWords+"; repeat it")
 	f.StringArrayVar(&k.filters, "filter", nil, "keep the rows that pass this `test`, as 'temperature>80', with = != < <= > >=; repeat it to demand more")
-	f.StringVar(&k.format, "format", "", "`format` of the answer: "+strings.Join(k.formats, ", ")+" (default table on a terminal, jsonl elsewhere)")
-	f.BoolVar(&k.asJSON, "json", false, "the same as --format json")
+	k.formatting.flags(cmd, "answer")
 	f.SortFlags = false
-	words(cmd, "format", k.formats...)
 	complete(cmd, "device", k.source.ids)
 	complete(cmd, "property", func(ctx context.Context) []string { return k.source.properties(ctx, k.device) })
 }
@@ -274,16 +304,9 @@ func (k *asking) query(cmd *cobra.Command) (q hotreader.Query, err error) {
 		return q, usagef("%s: which device? Give --device ID%s", cmd.Name(), choices(k.source.ids(cmd.Context())))
 	case len(k.names) == 0:
 		return q, usagef("%s: which property? Give --property NAME%s", cmd.Name(), choices(k.source.properties(cmd.Context(), k.device)))
-	case k.asJSON && k.format != "" && k.format != "json":
-		return q, usagef("%s: --json and --format %s contradict each other; choose one", cmd.Name(), k.format)
-	case k.asJSON:
-		k.format = "json"
-	case k.format == "" && terminal.Is(k.app.stdout):
-		k.format = "table"
-	case k.format == "":
-		k.format = "jsonl"
-	case !slices.Contains(k.formats, k.format):
-		return q, usagef("%s: --format %s is unknown; %s", cmd.Name(), k.format, meantAndAll(k.format, k.formats))
+	}
+	if err := k.choose(cmd, k.app.stdout); err != nil {
+		return q, err
 	}
 	q = hotreader.Query{Device: k.device, Properties: k.names}
 	if q.Types, err = plain.Types(k.names, k.types); err != nil {

@@ -278,8 +278,5 @@ func appendFloat(b []byte, f float64) []byte {
 	if f == 0 {
 		return append(b, '0')
 	}
-	if abs := math.Abs(f); abs < 1e-6 || abs >= 1e21 {
-		return strconv.AppendFloat(b, f, 'e', -1, 64)
-	}
-	return strconv.AppendFloat(b, f, 'f', -1, 64)
+	return hotreader.AppendFloat(b, f)
 }

@@ -57,16 +57,12 @@ func renderModule(t *testing.T, cloud config.Cloud, provider string, r root) *re
 	f.env = append(append(os.Environ(), f.env...), reattach, "TF_IN_AUTOMATION=1", "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	f.write("main.tf.json", r.text, 0o600)
 	f.write("package/"+Packages[cloud], []byte("package"), 0o600)
-	names, err := fs.Glob(terraform.Modules, string(cloud)+"/*.tf")
+	files, err := terraform.Module(string(cloud))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names {
-		text, err := fs.ReadFile(terraform.Modules, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.write("module/"+filepath.Base(name), text, 0o600)
+	for name, text := range files {
+		f.write("module/"+name, text, 0o600)
 	}
 	f.token(plantToken)
 	f.must("init", "-input=false", "-no-color")

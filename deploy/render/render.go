@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -253,11 +252,7 @@ func Folder(dir string, s topology.Side, in Inputs, artifacts string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	module, err := fs.Sub(terraform.Modules, string(s.Cloud))
-	if err != nil {
-		return err
-	}
-	if err := copyModule(filepath.Join(dir, "module"), module); err != nil {
+	if err := writeModule(filepath.Join(dir, "module"), s.Cloud); err != nil {
 		return err
 	}
 	if err := copyPackage(filepath.Join(dir, "package"), filepath.Join(artifacts, name), in); err != nil {
@@ -272,32 +267,21 @@ func Check(s topology.Side, p *config.Project) error {
 	return err
 }
 
-// copyModule makes dir hold the module's files and no others.
-func copyModule(dir string, module fs.FS) error {
-	if err := os.RemoveAll(dir); err != nil {
+// writeModule makes dir hold a cloud's module and nothing else.
+func writeModule(dir string, cloud config.Cloud) error {
+	files, err := terraform.Module(string(cloud))
+	if err != nil {
 		return err
 	}
-	return fs.WalkDir(module, ".", func(name string, e fs.DirEntry, err error) error {
-		to := filepath.Join(dir, filepath.FromSlash(name))
-		switch {
-		case err != nil:
-			return err
-		case e.IsDir():
-			return os.MkdirAll(to, 0o700)
-		case !moduleFile(name):
-			return nil
-		}
-		text, err := fs.ReadFile(module, name)
-		if err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
+		return err
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return err
 		}
-		return os.WriteFile(to, text, 0o600)
-	})
-}
-
-// moduleFile reports whether a module's folder holds the file for Terraform.
-func moduleFile(name string) bool {
-	return !strings.HasSuffix(name, ".go") && !strings.Contains(name, "testdata/") && path.Base(name) != "README.md"
+	}
+	return nil
 }
 
 // copyPackage writes the package into dir, with the catalogue of the project's

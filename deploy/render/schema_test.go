@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -258,17 +257,9 @@ type module struct {
 
 func newModule(t testing.TB, cloud config.Cloud) *module {
 	t.Helper()
-	files := map[string]string{}
-	names, err := fs.Glob(terraform.Modules, string(cloud)+"/*.tf")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no module for %s: %v", cloud, err)
-	}
-	for _, name := range names {
-		text, err := fs.ReadFile(terraform.Modules, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = string(text)
+	files, err := terraform.Module(string(cloud))
+	if err != nil {
+		t.Fatal(err)
 	}
 	m, err := parseModule(cloud, files)
 	if err != nil {
@@ -277,10 +268,10 @@ func newModule(t testing.TB, cloud config.Cloud) *module {
 	return m
 }
 
-func parseModule(cloud config.Cloud, files map[string]string) (*module, error) {
+func parseModule(cloud config.Cloud, files map[string][]byte) (*module, error) {
 	m := &module{cloud, map[string]*hclsyntax.Body{}}
 	for name, text := range files {
-		f, diags := hclsyntax.ParseConfig([]byte(text), name, hcl.InitialPos)
+		f, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
 		if diags.HasErrors() {
 			return nil, diags
 		}

@@ -3,9 +3,29 @@
 // calls it.
 package terraform
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+	"path"
+)
 
-// Modules holds the modules' files, in the folders aws, azure and gcp.
-//
-//go:embed *
-var Modules embed.FS
+//go:embed */*.tf
+var modules embed.FS
+
+// Module returns the files of a cloud's module, aws, azure or gcp, by name. Some are
+// the same for all clouds.
+func Module(cloud string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, folder := range []string{"common", cloud} {
+		names, err := fs.Glob(modules, folder+"/*.tf")
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if files[path.Base(name)], err = modules.ReadFile(name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return files, nil
+}

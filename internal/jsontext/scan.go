@@ -107,6 +107,21 @@ func (s *Scanner) Name() ([]byte, error) {
 	return name, s.Token(':')
 }
 
+// Member goes to the next member of an object, of which the brace is read, and reads its
+// name. more is false at the object's end. first says that none was read yet.
+func (s *Scanner) Member(first bool) (name []byte, more bool, err error) {
+	if s.Is('}') {
+		return nil, false, nil
+	}
+	if !first {
+		if err := s.Token(','); err != nil {
+			return nil, false, err
+		}
+	}
+	name, err = s.Name()
+	return name, err == nil, err
+}
+
 // Text reads a string, which must be valid UTF-8. It is valid until Reset. Where
 // an escape is half a surrogate pair, U+FFFD replaces it, as in encoding/json,
 // and Broken reports it.

@@ -2,6 +2,7 @@
 package retries
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -51,4 +52,16 @@ func (b *Budget) Withdraw() bool {
 	}
 	b.spent++
 	return true
+}
+
+// Wait waits, or returns the error of ctx if that ends before.
+func Wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

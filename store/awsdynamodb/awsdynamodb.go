@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/internal/retries"
 	"hotreader/layout"
 	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
@@ -171,10 +172,8 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, o Options) error 
 		if err == nil && out.Table.TableStatus == types.TableStatusActive {
 			return s.checkKeys(out.Table)
 		}
-		select {
-		case <-ctx.Done():
-			return s.fail(ctx, failure.Creating, ctx.Err())
-		case <-time.After(time.Second):
+		if err := retries.Wait(ctx, time.Second); err != nil {
+			return s.fail(ctx, failure.Creating, err)
 		}
 	}
 }

@@ -137,14 +137,9 @@ func (d *deep) object(p *decoder, nodes []node) error {
 	if err := p.Token('{'); err != nil {
 		return err
 	}
-	for first := true; !p.Is('}'); first = false {
-		if !first {
-			if err := p.Token(','); err != nil {
-				return err
-			}
-		}
-		name, err := p.Name()
-		if err != nil {
+	for first := true; ; first = false {
+		name, more, err := p.Member(first)
+		if !more {
 			return err
 		}
 		at := slices.IndexFunc(nodes, func(n node) bool { return n.name == string(name) })
@@ -157,7 +152,6 @@ func (d *deep) object(p *decoder, nodes []node) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // value decodes the value at n, and what is asked for within it.

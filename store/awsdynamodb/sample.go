@@ -92,12 +92,7 @@ func (s *Store) sample(ctx context.Context, schema *layout.Schema, device string
 		return items, nil
 	}
 	newest, err := s.ends(ctx, own, value, n/2)
-	for _, it := range newest {
-		if !slices.ContainsFunc(items, func(o layout.Item) bool { return o.Key == it.Key }) {
-			items = append(items, it)
-		}
-	}
-	return items, err
+	return layout.AppendNew(items, newest...), err
 }
 
 // ends returns up to n of the newest and of the oldest items with a value of a key's
@@ -112,11 +107,7 @@ func (s *Store) ends(ctx context.Context, k layout.Key, value string, n int) (it
 		if err != nil {
 			return nil, err
 		}
-		for _, it := range some {
-			if !slices.ContainsFunc(items, func(o layout.Item) bool { return o.Key == it.Key }) {
-				items = append(items, it)
-			}
-		}
+		items = layout.AppendNew(items, some...)
 		if len(some) < n {
 			break // these are all
 		}

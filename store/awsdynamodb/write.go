@@ -2,6 +2,7 @@ package awsdynamodb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"hotreader"
+	"hotreader/internal/retries"
 	"hotreader/layout"
 	"hotreader/store/internal/batch"
 	"hotreader/store/internal/failure"
@@ -46,14 +48,21 @@ const (
 // stores have it, unless the record has a property of that name. DynamoDB keeps
 // a number's value but not its spelling, and up to 38 digits of it.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
+	return s.write(ctx, device, records, nil, func(puts []types.WriteRequest) error {
+		return batch.Send(ctx, slices.Collect(slices.Chunk(puts, maxBatch)), parallelBatches, s.writeBatch)
+	})
+}
+
+// write checks records, unless that was done and says what is wrong, and has their items sent.
+func (s *Store) write(ctx context.Context, device string, records []hotreader.Record, wrong error, send func([]types.WriteRequest) error) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	requests, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, types.WriteRequest)) error { return s.items(device, r, add) })
-	if err != nil {
+	puts, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, types.WriteRequest)) error { return s.items(device, r, add) })
+	if err = cmp.Or(wrong, err); err != nil {
 		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
 	}
-	if err := batch.Send(ctx, slices.Collect(slices.Chunk(requests, maxBatch)), parallelBatches, s.writeBatch); err != nil {
+	if err := send(puts); err != nil {
 		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
@@ -75,12 +84,8 @@ func (s *Store) writeBatch(ctx context.Context, puts []types.WriteRequest) error
 		if len(puts) == 0 {
 			return nil
 		}
-		wait := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return &hotreader.Error{Code: hotreader.CodeOf(ctx.Err()), Err: fmt.Errorf("%d items were still not taken, for the table lacks capacity: %w", len(puts), ctx.Err())}
+		if err := retries.Wait(ctx, pause/2+rand.N(pause/2)); err != nil {
+			return &hotreader.Error{Code: hotreader.CodeOf(err), Err: fmt.Errorf("%d items were still not taken, for the table lacks capacity: %w", len(puts), err)}
 		}
 	}
 }
@@ -201,21 +206,9 @@ var _ hotreader.Merger = (*Store)(nil)
 // Merge stores records as Write does, but an item that is there keeps the attributes
 // that a record lacks. Each item is an update of its own.
 func (s *Store) Merge(ctx context.Context, device string, records []hotreader.Record) error {
-	if err := s.check(); err != nil {
-		return err
-	}
-	err := batch.CheckFlat(records, s.layout.WritePath)
-	var requests []types.WriteRequest
-	if err == nil {
-		requests, err = batch.Make(device, records, func(r *hotreader.Record, add func(string, types.WriteRequest)) error { return s.items(device, r, add) })
-	}
-	if err != nil {
-		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
-	}
-	if err := batch.Send(ctx, requests, parallelBatches, s.update); err != nil {
-		return s.fail(ctx, failure.Writing, err)
-	}
-	return nil
+	return s.write(ctx, device, records, batch.CheckFlat(records, s.layout.WritePath), func(puts []types.WriteRequest) error {
+		return batch.Send(ctx, puts, parallelBatches, s.update)
+	})
 }
 
 // update sets the attributes of an item.

@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"hotreader"
-	"hotreader/internal/jsontext"
 	"hotreader/store/internal/jsonpage"
 	"hotreader/store/internal/paging"
 )
@@ -107,16 +106,13 @@ func (d *decoder) object(values []hotreader.Value) error {
 	if err := d.Token('{'); err != nil {
 		return err
 	}
-	if d.Is('}') {
-		return nil
-	}
-	for {
-		name, err := d.Name()
-		if err != nil {
+	for first := true; ; first = false {
+		name, more, err := d.Member(first)
+		if !more {
 			return err
 		}
 		found := slices.IndexFunc(d.names, func(n string) bool { return n == string(name) })
-		v, usable, err := d.value()
+		v, usable, err := jsonpage.Value(&d.Scanner)
 		switch {
 		case err != nil:
 			return err
@@ -129,35 +125,5 @@ func (d *decoder) object(values []hotreader.Value) error {
 				d.ask.Left[found]++
 			}
 		}
-		if d.Is('}') {
-			return nil
-		}
-		if err := d.Token(','); err != nil {
-			return err
-		}
 	}
-}
-
-// value decodes a member's value; an object or an array is the text of its JSON.
-// usable is false for one that no Value can hold.
-func (d *decoder) value() (v hotreader.Value, usable bool, err error) {
-	d.Space()
-	switch jsontext.KindOf(d.Data[d.Pos:]) {
-	case jsontext.String:
-		text, err := d.Text()
-		if d.Broken() {
-			return v, false, err
-		}
-		return hotreader.StringValue(text), true, err
-	case jsontext.Boolean:
-		b, err := d.Boolean()
-		return hotreader.BoolValue(b), true, err
-	case jsontext.Number:
-		digits, err := d.Number()
-		return hotreader.NumberValue(digits), true, err
-	case jsontext.Null:
-		return v, true, d.Skip()
-	}
-	text, err := d.Raw()
-	return hotreader.StringValue(text), true, err
 }

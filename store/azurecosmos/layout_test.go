@@ -181,7 +181,7 @@ func TestWriteByLayout(t *testing.T) {
 			`["d"] {"m":{"name":"b.c","v":"x"},"id":"d_2024-02-03T04:05:06.7Z_b.c","device_id":"d","timestamp":"2024-02-03T04:05:06.7Z"}`,
 			`["d"] {"m":{"name":"a","v":2},"id":"d_2024-02-04T04:05:06.7Z_a","device_id":"d","timestamp":"2024-02-04T04:05:06.7Z"}`}},
 	} {
-		made, err := New(&Client{}, Options{Database: "d", Container: "c", Single: true, Layout: test.l}).writeRequests("d", records)
+		made, err := requestsOf(New(&Client{}, Options{Database: "d", Container: "c", Single: true, Layout: test.l}), records)
 		var got []string
 		for _, r := range made {
 			got = append(got, r.header.Get("X-Ms-Documentdb-Partitionkey")+" "+string(r.body))

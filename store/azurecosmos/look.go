@@ -57,6 +57,18 @@ func (s *Store) look(ctx context.Context, q query, n int) (items []layout.Item, 
 
 // first returns the items of the first page that has some.
 func (s *Store) first(ctx context.Context, r *request, n int) (items []layout.Item, err error) {
+	all, err := documents[map[string]any](ctx, s, r, n)
+	for _, fields := range all {
+		for _, name := range []string{"_rid", "_self", "_etag", "_attachments"} {
+			delete(fields, name) // which no query asks for
+		}
+		items = append(items, layout.Item{Key: fmt.Sprint(fields["id"]), Fields: fields})
+	}
+	return items, err
+}
+
+// documents returns what the first page holds that holds anything.
+func documents[T any](ctx context.Context, s *Store, r *request, n int) ([]T, error) {
 	body := paging.NewBody()
 	defer body.Release()
 	for range maxStill { // a page may be empty and still not the last
@@ -64,20 +76,14 @@ func (s *Store) first(ctx context.Context, r *request, n int) (items []layout.It
 		if err != nil {
 			return nil, err
 		}
-		var page struct{ Documents []map[string]any }
+		var page struct{ Documents []T }
 		d := json.NewDecoder(bytes.NewReader(body.Bytes))
 		d.UseNumber()
 		if err := d.Decode(&page); err != nil {
 			return nil, &failure.Damaged{Err: fmt.Errorf("the items looked at are malformed: %w", err)}
 		}
-		for _, fields := range page.Documents {
-			for _, name := range []string{"_rid", "_self", "_etag", "_attachments"} {
-				delete(fields, name) // which no query asks for
-			}
-			items = append(items, layout.Item{Key: fmt.Sprint(fields["id"]), Fields: fields})
-		}
-		if len(items) > 0 || token == "" {
-			return items, nil
+		if len(page.Documents) > 0 || token == "" {
+			return page.Documents, nil
 		}
 	}
 	return nil, &failure.Damaged{Err: errors.New("the items looked at are pages without any, and no end of them")}

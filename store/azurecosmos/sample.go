@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"hotreader"
@@ -83,12 +82,7 @@ func (s *Store) sample(ctx context.Context, device string, n int) (items []layou
 		others, err = s.across(ctx, " WHERE "+property(s.device)+"!=@d", text, n/2)
 		more = append(more, others...)
 	}
-	for _, it := range more {
-		if !slices.ContainsFunc(items, func(o layout.Item) bool { return o.Key == it.Key }) {
-			items = append(items, it)
-		}
-	}
-	return items, err
+	return layout.AppendNew(items, more...), err
 }
 
 // across returns the first items of all partitions, without an order, for which alone

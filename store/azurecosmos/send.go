@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/retries"
 	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 )
@@ -126,12 +127,8 @@ func (c *Client) do(ctx context.Context, r *request, body *paging.Body) (http.He
 			drawn++
 		}
 		waited += pause
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
+		if err := retries.Wait(ctx, pause); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package azurecosmos
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -41,27 +42,36 @@ const (
 // What the container does not take for lack of throughput is sent again until
 // ctx ends. For numbers that Cosmos DB cannot hold see the package's comment.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
-	if err := s.checkWrite(); err != nil {
-		return err
-	}
-	requests, err := s.writeRequests(device, records)
-	if err != nil {
-		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
-	}
 	parallel := parallelBatches
 	if s.single {
 		parallel = parallelItems
 	}
-	err = batch.Send(ctx, requests, parallel, func(ctx context.Context, r *request) error {
-		body := paging.NewBody()
-		defer body.Release()
-		_, err := s.client.do(ctx, r, body)
-		return err
+	return s.write(ctx, device, records, nil, func(items []item) error {
+		return batch.Send(ctx, s.writeRequests(items), parallel, s.send)
 	})
-	if err != nil {
+}
+
+// write checks records, unless that was done and says what is wrong, and has their items stored.
+func (s *Store) write(ctx context.Context, device string, records []hotreader.Record, wrong error, store func([]item) error) error {
+	if err := s.checkWrite(); err != nil {
+		return err
+	}
+	items, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, item)) error { return s.items(device, r, add) })
+	if err = cmp.Or(wrong, err); err != nil {
+		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
+	}
+	if err := store(items); err != nil {
 		return s.fail(ctx, failure.Writing, err)
 	}
 	return nil
+}
+
+// send sends a request of whose answer the status alone is of interest.
+func (s *Store) send(ctx context.Context, r *request) error {
+	body := paging.NewBody()
+	defer body.Release()
+	_, err := s.client.do(ctx, r, body)
+	return err
 }
 
 // checkWrite says why nothing can be written.
@@ -78,12 +88,8 @@ func (s *Store) checkWrite() error {
 	return nil
 }
 
-// writeRequests returns the requests that store records, those of a partition together.
-func (s *Store) writeRequests(device string, records []hotreader.Record) (requests []*request, err error) {
-	items, err := batch.Make(device, records, func(r *hotreader.Record, add func(string, item)) error { return s.items(device, r, add) })
-	if err != nil {
-		return nil, err
-	}
+// writeRequests returns the requests that store items, those of a partition together.
+func (s *Store) writeRequests(items []item) (requests []*request) {
 	most := maxBatch
 	if s.single {
 		most = 1
@@ -101,7 +107,7 @@ func (s *Store) writeRequests(device string, records []hotreader.Record) (reques
 			requests = append(requests, s.writeRequest(partition, group))
 		}
 	}
-	return requests, nil
+	return requests
 }
 
 // writeRequest returns the request that stores items of a partition.
@@ -128,8 +134,8 @@ func (s *Store) upsert(partition string, json []byte) *request {
 
 // An item is a record, or one property of it, as it is stored.
 type item struct {
-	partition string
-	json      []byte
+	id, partition string
+	json          []byte
 }
 
 // items makes a record an item or, where an item holds one property, an item for each.
@@ -141,7 +147,7 @@ func (s *Store) items(device string, r *hotreader.Record, add func(id string, it
 	if !s.Layout.Narrow() {
 		id, json, err := s.item(device, partition, r.Time, "", r.Fields)
 		if err == nil {
-			add(id, item{partition, json})
+			add(id, item{id, partition, json})
 		}
 		return err
 	}
@@ -153,7 +159,7 @@ func (s *Store) items(device string, r *hotreader.Record, add func(id string, it
 		if err != nil {
 			return err
 		}
-		add(id, item{partition, json})
+		add(id, item{id, partition, json})
 	}
 	return nil
 }
@@ -310,34 +316,15 @@ const mergeTries = 10
 // Merge stores records as Write does, but an item that is there keeps the properties
 // that a record lacks: each is read and written again, unless it has changed meanwhile.
 func (s *Store) Merge(ctx context.Context, device string, records []hotreader.Record) error {
-	if err := s.checkWrite(); err != nil {
-		return err
-	}
-	type update struct {
-		id string
-		item
-	}
-	err := batch.CheckFlat(records, s.Layout.WritePath)
-	var updates []update
-	if err == nil {
-		updates, err = batch.Make(device, records, func(r *hotreader.Record, add func(string, update)) error {
-			return s.items(device, r, func(id string, it item) { add(id, update{id, it}) })
-		})
-	}
-	if err != nil {
-		return &hotreader.Error{Op: s.op(failure.Writing), Code: hotreader.CodeInvalid, Err: err}
-	}
-	err = batch.Send(ctx, updates, parallelItems, func(ctx context.Context, u update) error { return s.mergeItem(ctx, u.id, u.item) })
-	if err != nil {
-		return s.fail(ctx, failure.Writing, err)
-	}
-	return nil
+	return s.write(ctx, device, records, batch.CheckFlat(records, s.Layout.WritePath), func(items []item) error {
+		return batch.Send(ctx, items, parallelItems, s.mergeItem)
+	})
 }
 
 // mergeItem reads an item and writes it with what it has become.
-func (s *Store) mergeItem(ctx context.Context, id string, it item) error {
+func (s *Store) mergeItem(ctx context.Context, it item) error {
 	for range mergeTries {
-		old, err := s.stored(ctx, id, it.partition)
+		old, err := s.stored(ctx, it)
 		if err != nil {
 			return err
 		}
@@ -347,41 +334,24 @@ func (s *Store) mergeItem(ctx context.Context, id string, it item) error {
 				write.header["If-Match"] = []string{jsontext.Unquote(value)}
 			}
 		}
-		body := paging.NewBody()
-		_, err = s.client.do(ctx, write, body)
-		body.Release()
-		if statusOf(err) != http.StatusPreconditionFailed {
+		if err = s.send(ctx, write); statusOf(err) != http.StatusPreconditionFailed {
 			return err
 		}
 	}
 	return &hotreader.Error{Code: hotreader.CodeUnavailable, Err: errors.New("an item is changed by others again and again")}
 }
 
-// stored returns the item of an id, nil if there is none.
-func (s *Store) stored(ctx context.Context, id, partition string) ([]byte, error) {
-	q := query{value: partition, selected: "*"}
-	q.and([]string{"id"}, "=", "@i", quote(id))
+// stored returns what is stored as an item, nil if there is nothing.
+func (s *Store) stored(ctx context.Context, it item) ([]byte, error) {
+	q := query{value: it.partition, selected: "*"}
+	q.and([]string{"id"}, "=", "@i", quote(it.id))
 	r := s.request(q)
 	r.patient = true
-	body := paging.NewBody()
-	defer body.Release()
-	for range maxStill { // a page may be empty and still not the last
-		token, err := s.page(ctx, &r, 1, body)
-		if err != nil {
-			return nil, err
-		}
-		var page struct{ Documents []json.RawMessage }
-		if err := json.Unmarshal(body.Bytes, &page); err != nil {
-			return nil, &failure.Damaged{Err: fmt.Errorf("the item is malformed: %w", err)}
-		}
-		if len(page.Documents) > 0 {
-			return bytes.Clone(page.Documents[0]), nil
-		}
-		if token == "" {
-			return nil, nil
-		}
+	found, err := documents[json.RawMessage](ctx, s, &r, 1)
+	if err != nil || len(found) == 0 {
+		return nil, err
 	}
-	return nil, &failure.Damaged{Err: errors.New("the item is asked for and only empty pages come, and no end of them")}
+	return found[0], nil
 }
 
 // union returns item with the members of old that it lacks.

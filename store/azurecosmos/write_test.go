@@ -106,7 +106,7 @@ func TestNumbersThatADoubleDoesNotHold(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		digits := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?(e-?[0-9]{1,3})?`).Draw(t, "digits")
-		made, err := New(&Client{}, Options{Database: "d", Container: "c", Single: true}).writeRequests("d", []hotreader.Record{{Time: base, Fields: []hotreader.Field{{Name: "n", Value: number(digits)}}}})
+		made, err := requestsOf(New(&Client{}, Options{Database: "d", Container: "c", Single: true}), []hotreader.Record{{Time: base, Fields: []hotreader.Field{{Name: "n", Value: number(digits)}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,4 +334,13 @@ func TestCreateContainer(t *testing.T) {
 	if err := CreateContainer(t.Context(), f.client(), o); hotreader.CodeOf(err) != hotreader.CodeNotFound {
 		t.Errorf("error %v", err)
 	}
+}
+
+// requestsOf are those that write records of the device d.
+func requestsOf(s *Store, records []hotreader.Record) (all []*request, err error) {
+	err = s.write(context.Background(), "d", records, nil, func(items []item) error {
+		all = s.writeRequests(items)
+		return nil
+	})
+	return all, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/jsontext"
+	"hotreader/store/internal/jsonpage"
 )
 
 // maxItem bounds the bytes of one item. Databases keep up to 2 MB of one.
@@ -251,14 +252,9 @@ func (d *decoder) object(fields []field) error {
 	if err := d.Token('{'); err != nil {
 		return err
 	}
-	for first := true; !d.Is('}'); first = false {
-		if !first {
-			if err := d.Token(','); err != nil {
-				return err
-			}
-		}
-		name, err := d.Name()
-		if err != nil {
+	for first := true; ; first = false {
+		name, more, err := d.Member(first)
+		if !more {
 			return err
 		}
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
@@ -271,7 +267,6 @@ func (d *decoder) object(fields []field) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // member decodes the value of a field, and what is asked for within it.
@@ -281,11 +276,11 @@ func (d *decoder) member(f *field) error {
 	}
 	d.Space()
 	from := d.Pos
-	v, lost, err := scalar(&d.Scanner)
+	v, usable, err := jsonpage.Value(&d.Scanner)
 	if err != nil {
 		return err
 	}
-	d.put(f, v, lost)
+	d.put(f, v, !usable)
 	if len(f.fields) == 0 || d.Data[from] != '{' {
 		return nil
 	}
@@ -317,10 +312,11 @@ func (d *decoder) attribute(f *field) error {
 		}
 		return d.Token('}')
 	}
-	v, lost, err := scalar(&d.Scanner)
+	v, usable, err := jsonpage.Value(&d.Scanner)
 	if err != nil {
 		return err
 	}
+	lost := !usable
 	switch kind {
 	case "N":
 		if lost = !hotreader.IsNumber(v.Text()); !lost {
@@ -337,28 +333,4 @@ func (d *decoder) attribute(f *field) error {
 	}
 	d.put(f, v, lost)
 	return d.Token('}')
-}
-
-// scalar decodes a value; an object or a list is the text of its JSON. lost is true for one
-// that no Value can hold.
-func scalar(d *jsontext.Scanner) (v hotreader.Value, lost bool, err error) {
-	switch kind := jsontext.KindOf(d.Data[d.Pos:]); kind {
-	case jsontext.String:
-		text, err := d.Text()
-		if d.Broken() {
-			return v, true, err
-		}
-		return hotreader.StringValue(text), false, err
-	case jsontext.Boolean:
-		b, err := d.Boolean()
-		return hotreader.BoolValue(b), false, err
-	case jsontext.Number:
-		digits, err := d.Number()
-		return hotreader.NumberValue(digits), false, err
-	case jsontext.Null:
-		return v, false, d.Skip()
-	default:
-		text, err := d.Raw()
-		return hotreader.StringValue(text), false, err
-	}
 }

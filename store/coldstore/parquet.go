@@ -21,6 +21,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/jsontext"
+	"hotreader/store/internal/jsonpage"
 )
 
 // Bytes of Parquet that are fetched at a time.
@@ -396,8 +397,8 @@ func jsonScalar() func(v parquet.Value) (hotreader.Value, bool) {
 		text := v.ByteArray()
 		d.Reset(text)
 		if d.Space(); d.Pos < len(text) {
-			if value, lost, err := scalar(&d); err == nil && d.End() == nil {
-				return value, !lost
+			if value, usable, err := jsonpage.Value(&d); err == nil && d.End() == nil {
+				return value, usable
 			}
 		}
 		return hotreader.StringValue(text), utf8.Valid(text)

@@ -450,16 +450,8 @@ func (d *decoder) double(f float64) (hotreader.Value, bool) {
 		return hotreader.Value{}, false
 	}
 	from := len(d.arena)
-	d.arena = appendDigits(d.arena, f)
+	d.arena = hotreader.AppendFloat(d.arena, f)
 	return hotreader.NumberValue(d.arena[from:len(d.arena):len(d.arena)]), true
-}
-
-func appendDigits(b []byte, f float64) []byte {
-	format := byte('f')
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		format = 'e'
-	}
-	return strconv.AppendFloat(b, f, format, -1, 64)
 }
 
 // stamp reads the time of a row, which is to be a timestamp.

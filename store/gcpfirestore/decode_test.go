@@ -90,7 +90,7 @@ func plainOf(v *pb.Value) (plain any, ok bool) {
 		return json.Number(strconv.FormatInt(k.IntegerValue, 10)), true
 	case *pb.Value_DoubleValue:
 		if f := k.DoubleValue; !math.IsNaN(f) && !math.IsInf(f, 0) {
-			return json.Number(appendDigits(nil, f)), true
+			return json.Number(hotreader.AppendFloat(nil, f)), true
 		}
 	case *pb.Value_StringValue:
 		return k.StringValue, true

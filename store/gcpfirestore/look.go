@@ -44,11 +44,7 @@ func (s *Store) look(ctx context.Context, device string, n int) (items []layout.
 
 // search is the query for a device's newest documents from low on; nil = for any.
 func (s *Store) search(device string, low []byte) query {
-	values := [][]byte{deviceValue(device, false)}
-	if _, ok := wholeNumber(device); ok {
-		values = append(values, deviceValue(device, true))
-	}
-	q := s.query(device, low, values...)
+	q := s.query(device, low, deviceValues(device)...)
 	q.descending = true
 	return q
 }
@@ -169,7 +165,7 @@ func anything(m []byte, depth int) (any, error) {
 		if f != f || f-f != 0 {
 			return layout.Kind(strconv.FormatFloat(f, 'g', -1, 64)), nil
 		}
-		return json.Number(appendDigits(nil, f)), nil
+		return json.Number(hotreader.AppendFloat(nil, f)), nil
 	case tagString:
 		return string(w.bytes), nil
 	case tagTimestamp:

@@ -142,14 +142,7 @@ func (s *Store) pause(ctx context.Context, tries int, err error, budget *retries
 	if budget != nil && !budget.Withdraw() {
 		return err
 	}
-	wait := time.NewTimer(long)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return retries.Wait(ctx, long)
 }
 
 // runQuery returns the call of a query.

@@ -121,6 +121,15 @@ func deviceValue(value string, number bool) []byte {
 	return text(nil, valueString, value)
 }
 
+// deviceValues are the Values that the device's field may have.
+func deviceValues(device string) [][]byte {
+	values := [][]byte{deviceValue(device, false)}
+	if _, ok := wholeNumber(device); ok {
+		values = append(values, deviceValue(device, true))
+	}
+	return values
+}
+
 // wholeNumber reads a number as Firestore would spell it.
 func wholeNumber(s string) (int64, bool) {
 	n, err := strconv.ParseInt(s, 10, 64)

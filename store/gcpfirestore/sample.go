@@ -3,7 +3,6 @@ package gcpfirestore
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"hotreader/layout"
@@ -46,12 +45,7 @@ func (s *Store) sample(ctx context.Context, schema *layout.Schema, n int) ([]lay
 	if err != nil {
 		return nil, err
 	}
-	for _, it := range more {
-		if !slices.ContainsFunc(items, func(o layout.Item) bool { return o.Path == it.Path }) {
-			items = append(items, it)
-		}
-	}
-	return items, nil
+	return layout.AppendNew(items, more...), nil
 }
 
 // more returns documents of a device, the newest ones and the oldest ones, by the indexes
@@ -71,10 +65,7 @@ func (s *Store) more(ctx context.Context, q query, l layout.Layout, device strin
 	} else if device != "" {
 		of := q
 		of.deviceKey = fieldPath(layout.ParsePath(l.DeviceKey))
-		of.devices = [][]byte{deviceValue(device, false)}
-		if _, ok := wholeNumber(device); ok {
-			of.devices = append(of.devices, deviceValue(device, true))
-		}
+		of.devices = deviceValues(device)
 		if err := add(of); err != nil {
 			return nil, err
 		}

@@ -50,10 +50,14 @@ const unansweredTries = 6
 // field keeps is rejected: microseconds for a timestamp, and what no integer and no
 // double is for a number.
 func (s *Store) Write(ctx context.Context, device string, records []hotreader.Record) error {
+	return s.write(ctx, device, records, replacing)
+}
+
+func (s *Store) write(ctx context.Context, device string, records []hotreader.Record, made write) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	commits, err := s.commits(device, records, replacing)
+	commits, err := s.commits(device, records, made)
 	if err != nil {
 		return s.invalid(failure.Writing, err)
 	}
@@ -234,7 +238,7 @@ func toNumber(digits []byte) number {
 		return number{kind: valueInteger, integer: i}
 	}
 	f, err := strconv.ParseFloat(string(digits), 64)
-	if err == nil && hotreader.CompareNumbers(appendDigits(nil, f), digits) == 0 {
+	if err == nil && hotreader.CompareNumbers(hotreader.AppendFloat(nil, f), digits) == 0 {
 		return number{kind: valueDouble, double: f}
 	}
 	// Whole numbers that are not spelled so, as 9007199254740993.0.
@@ -251,17 +255,7 @@ var _ hotreader.Merger = (*Store)(nil)
 // Merge stores records as Write does, but a document that is there keeps the fields
 // that a record lacks.
 func (s *Store) Merge(ctx context.Context, device string, records []hotreader.Record) error {
-	if err := s.check(); err != nil {
-		return err
-	}
-	commits, err := s.commits(device, records, merging)
-	if err != nil {
-		return s.invalid(failure.Writing, err)
-	}
-	if err := batch.Send(ctx, commits, parallelCommits, s.commit); err != nil {
-		return s.fail(ctx, failure.Writing, err)
-	}
-	return nil
+	return s.write(ctx, device, records, merging)
 }
 
 // merging writes the fields that t has, and leaves others as they are.

@@ -142,12 +142,7 @@ resource "aws_lambda_function" "function" {
       each.value.remote ? { REMOTE_READER_URL = var.remote_url } : {},
       var.lower_urls,
       local.identity_environment,
-      each.value.token && local.has_token ? {
-        INTER_CLOUD_TOKEN_SECRET = aws_secretsmanager_secret.token[0].arn
-        # Not read: it changes with the token, so that new instances start,
-        # which fetch it.
-        HOTREADER_TOKEN_VERSION = tostring(var.token_version)
-      } : {},
+      each.value.token ? local.token_environment : {},
     )
   }
 

@@ -7,44 +7,10 @@ variable "audience" {
   default     = ""
 }
 
-variable "trust" {
-  description = "HOTREADER_TRUST of the API: the callers that it accepts beside those with the token; \"\" = none. The functions may read each token_secret in it."
-  type        = string
-  default     = ""
-}
-
-variable "page_key" {
-  description = "The key of page tokens. It goes to Secrets Manager only, never into a plan or state."
-  type        = string
-  default     = null
-  ephemeral   = true
-  sensitive   = true
-}
-
-variable "page_key_version" {
-  description = "Another number for each key. 0 = there is none."
-  type        = number
-  default     = 0
-}
-
-variable "page_key_name" {
-  description = "The secret that holds the key."
-  type        = string
-  default     = ""
-}
-
 locals {
-  has_page_key = var.page_key_version > 0
-
   caller_secrets = toset(compact([for c in jsondecode(var.trust == "" ? "[]" : var.trust) : lookup(c, "token_secret", "")]))
 
-  identity_environment = merge(
-    var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
-    local.has_page_key ? {
-      HOTREADER_PAGE_KEY_SECRET  = aws_secretsmanager_secret.page_key[0].arn
-      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # not read: with another key, new instances
-    } : {},
-  )
+  page_key_secret = one(aws_secretsmanager_secret.page_key[*].arn)
 }
 
 resource "aws_secretsmanager_secret" "page_key" {
@@ -129,8 +95,4 @@ output "identity" {
     issuer   = "" # the account's: aws iam get-outbound-web-identity-federation-info
     subjects = { for role, r in aws_iam_role.function : role => r.arn }
   }
-}
-
-output "trust" {
-  value = var.trust
 }

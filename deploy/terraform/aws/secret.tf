@@ -2,7 +2,7 @@
 # content is write-only, and a new token is noticed by its version.
 
 locals {
-  has_token = var.token_version > 0
+  token_secret = one(aws_secretsmanager_secret.token[*].arn)
 }
 
 resource "aws_secretsmanager_secret" "token" {

@@ -159,12 +159,7 @@ resource "azurerm_function_app_flex_consumption" "app" {
     var.remote_url == "" ? {} : { REMOTE_READER_URL = var.remote_url },
     var.lower_urls,
     local.identity_environment,
-    local.has_token ? {
-      INTER_CLOUD_TOKEN_SECRET = azurerm_key_vault_secret.token[0].versionless_id
-
-      # With another token, new instances.
-      HOTREADER_TOKEN_VERSION = tostring(var.token_version)
-    } : {},
+    local.token_environment,
     {
       AZURE_CLIENT_ID = azurerm_user_assigned_identity.functions.client_id
 

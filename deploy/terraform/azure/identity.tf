@@ -7,45 +7,12 @@ variable "audience" {
   default     = ""
 }
 
-variable "trust" {
-  description = "HOTREADER_TRUST of the API: the callers that it accepts beside those with the token; \"\" = none. The functions may read each token_secret in it."
-  type        = string
-  default     = ""
-}
-
-variable "page_key" {
-  description = "The key of page tokens. It goes to Key Vault only, never into a plan or state."
-  type        = string
-  default     = null
-  ephemeral   = true
-  sensitive   = true
-}
-
-variable "page_key_version" {
-  description = "Another number for each key. 0 = there is none."
-  type        = number
-  default     = 0
-}
-
-variable "page_key_name" {
-  description = "The secret that holds the key."
-  type        = string
-  default     = ""
-}
-
 locals {
-  has_page_key = var.page_key_version > 0
-  tenant       = azurerm_user_assigned_identity.functions.tenant_id
+  tenant = azurerm_user_assigned_identity.functions.tenant_id
 
   caller_secrets = toset(compact([for c in jsondecode(var.trust == "" ? "[]" : var.trust) : lookup(c, "token_secret", "")]))
 
-  identity_environment = merge(
-    var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
-    local.has_page_key ? {
-      HOTREADER_PAGE_KEY_SECRET  = azurerm_key_vault_secret.page_key[0].versionless_id
-      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # not read: with another key, new instances
-    } : {},
-  )
+  page_key_secret = one(azurerm_key_vault_secret.page_key[*].versionless_id)
 }
 
 resource "azurerm_key_vault_secret" "page_key" {
@@ -91,8 +58,4 @@ output "identity" {
     issuer   = replace(var.audience, "/^[0-9a-fA-F-]{36}$/", "") == "" ? "https://login.microsoftonline.com/${local.tenant}/v2.0" : "https://sts.windows.net/${local.tenant}/"
     subjects = { hot-reader = azurerm_user_assigned_identity.functions.principal_id }
   }
-}
-
-output "trust" {
-  value = var.trust
 }

@@ -1,7 +1,7 @@
 # The inter-cloud token, in a vault of its own.
 
 locals {
-  has_token = var.token_version > 0
+  token_secret = one(azurerm_key_vault_secret.token[*].versionless_id)
 }
 
 resource "azurerm_key_vault" "token" {

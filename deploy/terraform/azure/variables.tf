@@ -1,8 +1,3 @@
-variable "twin" {
-  description = "The digital twin's name."
-  type        = string
-}
-
 variable "location" {
   description = "The Azure region; one that has Flex Consumption."
   type        = string
@@ -147,32 +142,4 @@ variable "keep_store" {
   EOT
   type        = bool
   default     = true
-}
-
-# The other cloud.
-
-variable "remote_url" {
-  description = "The Hot Reader API on the cloud of hot storage, where that is another."
-  type        = string
-  default     = ""
-}
-
-variable "lower_urls" {
-  description = "The variables with the URL of an API on another cloud that holds cold storage or the archive."
-  type        = map(string)
-  default     = {}
-}
-
-variable "token" {
-  description = "The inter-cloud token: current, or current,previous. It goes to Key Vault only, never into a plan or state."
-  type        = string
-  default     = null
-  ephemeral   = true
-  sensitive   = true
-}
-
-variable "token_version" {
-  description = "Raised with each change of the token, which is not seen otherwise. 0 = there is no token."
-  type        = number
-  default     = 0
 }

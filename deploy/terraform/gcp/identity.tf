@@ -8,45 +8,11 @@ variable "audience" {
   default     = ""
 }
 
-variable "trust" {
-  description = "HOTREADER_TRUST of the API: the callers that it accepts beside those with the token; \"\" = none. The functions may read each token_secret in it."
-  type        = string
-  default     = ""
-}
-
-variable "page_key" {
-  description = "The key of page tokens. It goes to Secret Manager only, never into a plan or state."
-  type        = string
-  default     = null
-  ephemeral   = true
-  sensitive   = true
-}
-
-variable "page_key_version" {
-  description = "Another number for each key. 0 = there is none."
-  type        = number
-  default     = 0
-}
-
-variable "page_key_name" {
-  description = "The secret that holds the key."
-  type        = string
-  default     = ""
-}
-
 locals {
-  has_page_key = var.page_key_version > 0
-
   # Of each the secret alone, whichever version is asked for.
   caller_secrets = toset(compact([for c in jsondecode(var.trust == "" ? "[]" : var.trust) : replace(lookup(c, "token_secret", ""), "//versions/[^/]+$/", "")]))
 
-  identity_environment = merge(
-    var.trust == "" ? {} : { HOTREADER_TRUST = var.trust },
-    local.has_page_key ? {
-      HOTREADER_PAGE_KEY_SECRET  = "projects/${local.project}/secrets/${google_secret_manager_secret.page_key[0].secret_id}/versions/latest"
-      HOTREADER_PAGE_KEY_VERSION = tostring(var.page_key_version) # not read: with another key, new instances
-    } : {},
-  )
+  page_key_secret = one([for s in google_secret_manager_secret.page_key : "projects/${local.project}/secrets/${s.secret_id}/versions/latest"])
 }
 
 resource "google_secret_manager_secret" "page_key" {
@@ -119,8 +85,4 @@ output "identity" {
     issuer   = "https://accounts.google.com"
     subjects = { hot-reader = google_service_account.functions.unique_id }
   }
-}
-
-output "trust" {
-  value = var.trust
 }

@@ -1,7 +1,7 @@
 # The inter-cloud token.
 
 locals {
-  has_token = var.token_version > 0
+  token_secret = one([for s in google_secret_manager_secret.token : "projects/${local.project}/secrets/${s.secret_id}/versions/latest"])
 }
 
 resource "google_secret_manager_secret" "token" {

@@ -100,12 +100,7 @@ resource "google_cloud_run_v2_service" "hotreader" {
           var.remote_url == "" ? {} : { REMOTE_READER_URL = var.remote_url },
           var.lower_urls,
           local.identity_environment,
-          local.has_token ? {
-            INTER_CLOUD_TOKEN_SECRET = "projects/${local.project}/secrets/${google_secret_manager_secret.token[0].secret_id}/versions/latest"
-
-            # With another token, new instances.
-            HOTREADER_TOKEN_VERSION = tostring(var.token_version)
-          } : {},
+          local.token_environment,
           { GOOGLE_CLOUD_PROJECT = local.project },
         )
 

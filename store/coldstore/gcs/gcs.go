@@ -24,6 +24,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/endpoint"
+	"hotreader/internal/retries"
 	"hotreader/store/coldstore"
 	"hotreader/store/internal/failure"
 )
@@ -181,10 +182,8 @@ func (b *Bucket) send(ctx context.Context, method, path string, header http.Head
 		if err == nil || try == maxTries || ctx.Err() != nil || refused && r.status < 500 && r.status != http.StatusTooManyRequests {
 			return resp, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(rand.N(100 * time.Millisecond << try)):
+		if err := retries.Wait(ctx, rand.N(100*time.Millisecond<<try)); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -5,6 +5,7 @@ package jsonpage
 import (
 	"fmt"
 
+	"hotreader"
 	"hotreader/internal/jsontext"
 )
 
@@ -112,4 +113,28 @@ func (p *Page) close() error {
 		return fmt.Errorf("it says %d items and has %d", p.count, p.items)
 	}
 	return nil
+}
+
+// Value decodes a value; an object or an array is the text of its JSON. usable is false
+// for one that no Value can hold.
+func Value(s *jsontext.Scanner) (v hotreader.Value, usable bool, err error) {
+	s.Space()
+	switch jsontext.KindOf(s.Data[s.Pos:]) {
+	case jsontext.String:
+		text, err := s.Text()
+		if s.Broken() {
+			return v, false, err
+		}
+		return hotreader.StringValue(text), true, err
+	case jsontext.Boolean:
+		b, err := s.Boolean()
+		return hotreader.BoolValue(b), true, err
+	case jsontext.Number:
+		digits, err := s.Number()
+		return hotreader.NumberValue(digits), true, err
+	case jsontext.Null:
+		return v, true, s.Skip()
+	}
+	text, err := s.Raw()
+	return hotreader.StringValue(text), true, err
 }
