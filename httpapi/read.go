@@ -197,8 +197,8 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	return nil
 }
 
-// flushTime is how long rows wait for others of their frame: a caller takes a stream that brings
-// nothing for broken, however long it is that a slow store makes rows for a frame.
+// flushTime is how long a row waits for its frame to fill. A slow store takes long to fill one,
+// and a caller gives up a stream that brings nothing.
 const flushTime = time.Second
 
 // failStream ends a row stream with err. If nothing has been sent yet, the caller

@@ -15,8 +15,8 @@ import (
 	"hotreader/store/internal/failure"
 )
 
-// What object storage answers is not believed: whoever may answer in its place could have a
-// reader wait for ever, take all memory, or read other bytes than it asked for.
+// What object storage answers is checked: a server in its place could let a reader wait for
+// ever, fill its memory, or send other bytes than it asked for.
 
 const (
 	maxObject = 1 << 50  // bytes of an object; clouds keep up to some 2^46

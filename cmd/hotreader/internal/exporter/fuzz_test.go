@@ -13,8 +13,8 @@ import (
 	"hotreader/store/coldstore"
 )
 
-// FuzzManifest: whoever wrote it, a manifest or a plan is rejected, or names places in its
-// device's folder, sizes that add up, and columns of which a file can be made or not.
+// FuzzManifest: a manifest or a plan is rejected, or names places in its device's folder,
+// sizes that add up, and columns of which a file can be made or not.
 func FuzzManifest(f *testing.F) {
 	for device, records := range map[string][]hotreader.Record{"d": series(30), "..": odd(), "a/b=c %ü": odd()[:1]} {
 		x := newFixture(f, map[string][]hotreader.Record{device: records})
