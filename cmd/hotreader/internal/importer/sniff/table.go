@@ -319,7 +319,7 @@ func (t *grid) above(data int) int {
 		if len(r.cells) != width && filled(r.cells) != filled(t.rows[data].cells) && i < data-1 {
 			break
 		}
-		if header >= 0 && t.rows[header].timed() && !r.timed() {
+		if header >= 0 && (r.note && !t.rows[header].note || t.rows[header].timed() && !r.timed()) {
 			break
 		}
 		if slices.ContainsFunc(r.cells, IsNumber) {
