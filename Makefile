@@ -20,7 +20,7 @@ run: build ## the demo: three clouds on this machine, nine routes checked (ARGS=
 
 .PHONY: build
 build: ## bin/hotreader
-	$(GO) build -trimpath -ldflags='-s -w' -o bin/hotreader ./cmd/hotreader
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/hotreader ./cmd/hotreader
 
 # Without symbols for a debugger, for sixty programs are linked; without vet, which is
 # among the linters; and without the second for which the race detector keeps each

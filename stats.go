@@ -42,7 +42,7 @@ const (
 	AlarmState      Reason = "alarm_state"      // texts of an alarm status that TwinMaker's alarms do not have
 	MixedTimes      Reason = "mixed_times"      // items whose time is of a type that the layout does not name: they are not in the answer
 	UnknownDevice   Reason = "unknown_device"   // nothing is stored for the device, whatever the range, or the catalogue does not list it
-	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property, nor does the catalogue list it
+	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property; the catalogue does not list it, or nothing was found
 	LookBackEnded   Reason = "look_back"        // the search for the latest value ended at its bound
 	Constant        Reason = "constant"         // the catalogue gives the property one value for all times: devices do not report it
 	OlderNotRead    Reason = "older_not_read"   // the range begins before what hot storage keeps, and no other tier is read

@@ -34,7 +34,8 @@ func (a *api) declare(q *hotreader.Query) {
 }
 
 // listing is a Source of devices that a catalogue lists. What the catalogue has of a
-// device wins: its Source looks at a few items at most.
+// device wins, for its Source looks at a few items at most; but where nothing was found,
+// what those items have instead shows a layout that is wrong.
 type listing struct {
 	hotreader.Source
 	*catalog.Catalog
@@ -47,9 +48,15 @@ func (l listing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 		return rows
 	}
 	return func(yield func(hotreader.Row, error) bool) {
-		rows(yield)
+		found := false
+		rows(func(row hotreader.Row, err error) bool {
+			found = found || slices.ContainsFunc(row.Values, func(v hotreader.Value) bool { return !v.IsNull() })
+			return yield(row, err)
+		})
 		for _, name := range q.Properties {
-			hotreader.StatsOf(ctx).Retract(hotreader.UnknownProperty, name)
+			if found {
+				hotreader.StatsOf(ctx).Retract(hotreader.UnknownProperty, name)
+			}
 		}
 	}
 }
@@ -143,6 +150,7 @@ func (u *doubt) warn(ctx context.Context) {
 	for i, value := range u.constants {
 		name := u.columns[i]
 		stats.Retract(hotreader.LookBackEnded, name) // there is no older value
+		stats.Retract(hotreader.UnknownProperty, name)
 		stats.Warn(hotreader.Warning{Reason: hotreader.Constant, Property: name, Detail: fmt.Sprintf("its value is %.300s", value)})
 	}
 	for _, i := range u.properties {

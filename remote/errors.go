@@ -162,7 +162,7 @@ func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 		return x.fail(hotreader.CodeUnavailable, err)
 	}
 	if isTLSRefusal(err) {
-		return x.fail(hotreader.CodeConfig, fmt.Errorf("no trust in the peer: %w", err))
+		return x.fail(hotreader.CodeConfig, fmt.Errorf("no trust in the peer: %w; for a certificate of your own, SSL_CERT_FILE=cert.pem names it", err))
 	}
 	return x.fail(hotreader.CodeUnavailable, x.hide(err))
 }

@@ -404,8 +404,13 @@ func (a *app) sayLeftOut(r *importer.Result) {
 
 // sayWarnings reports what is probably not what was meant.
 func (a *app) sayWarnings(r *importer.Result) {
-	for _, c := range r.Columns[:min(len(r.Columns), shown)] {
+	marked, flags := 0, []string(nil)
+	among := map[string][]*importer.Column{} // numbers, texts that a flag leaves out
+	for _, c := range r.Columns {
 		if c.Marked > 0 {
+			if marked++; marked > shown {
+				continue
+			}
 			what := "marks"
 			if strings.HasPrefix(c.Advice, "--unit") {
 				what = "a unit"
@@ -413,8 +418,29 @@ func (a *app) sayWarnings(r *importer.Result) {
 			a.note("%s %s: %s a number with %s (\"%s\"), stored as text; for numbers give %s",
 				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Marked, "text looks like", "texts look like"), what, terminal.Printable(c.Mark), terminal.Printable(c.Advice))
 		} else if flag := c.Missing(); flag != "" {
-			a.note("%s: %s among numbers; to leave such values out give %s", terminal.Printable(c.Name), terminal.Plural(c.Texts, "text", "texts"), terminal.Printable(flag))
+			if among[flag] == nil {
+				flags = append(flags, flag)
+			}
+			among[flag] = append(among[flag], c)
 		}
+	}
+	if marked > shown {
+		a.note("%s and %s", a.talk.Bad("warning:"), terminal.Plural(marked-shown, "column more with such texts", "columns more with such texts"))
+	}
+	for _, flag := range flags[:min(len(flags), shown)] {
+		columns := terminal.Printable(among[flag][0].Name)
+		if more := len(among[flag]) - 1; more > 0 {
+			columns += " and " + terminal.Plural(more, "column more", "columns more")
+		}
+		texts := int64(0)
+		for _, c := range among[flag] {
+			texts += c.Texts
+		}
+		stored := ""
+		if r.Stored+r.Merged > 0 {
+			stored = ", and --replace as they are stored now"
+		}
+		a.note("%s: %s among numbers; to leave such values out give %s%s", columns, terminal.Plural(texts, "text", "texts"), terminal.Printable(flag), stored)
 	}
 	for _, note := range r.Notes {
 		a.note("%s", terminal.Printable(note))

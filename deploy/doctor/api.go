@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -119,6 +120,7 @@ func (e *examination) found(r *reply) (int, error) {
 		for {
 			row, err := d.Read()
 			if errors.Is(err, io.EOF) {
+				e.warnings(d.Warnings())
 				return n, nil
 			}
 			if err != nil {
@@ -134,15 +136,28 @@ func (e *examination) found(r *reply) (int, error) {
 		var a struct {
 			Items          *[]map[string]json.RawMessage
 			PropertyValues json.RawMessage
+			Warnings       []hotreader.Warning
 		}
-		if json.Unmarshal(r.body, &a) == nil && a.Items != nil {
-			return given(*a.Items), nil
+		if err := json.Unmarshal(r.body, &a); err == nil {
+			e.warnings(a.Warnings)
+			if a.Items != nil {
+				return given(*a.Items), nil
+			}
 		}
 		if n, ok := values(a.PropertyValues); ok {
 			return n, nil
 		}
 	}
 	return 0, errors.New("what answers is no Hot Reader API: " + r.describe())
+}
+
+// warnings keeps what an answer says of items that have none of the properties.
+func (e *examination) warnings(all []hotreader.Warning) {
+	for _, w := range all {
+		if w.Reason == hotreader.UnknownProperty {
+			e.instead = cmp.Or(e.instead, w.String())
+		}
+	}
 }
 
 // given counts the values of items, beside their times.

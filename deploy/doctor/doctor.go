@@ -203,9 +203,10 @@ type examination struct {
 	report Report
 
 	api     standing
-	refused int  // the check which says that the API rejects the token
-	held    int  // values that hot storage answered with, directly
-	warned  bool // that there is no data
+	refused int    // the check which says that the API rejects the token
+	held    int    // values that hot storage answered with, directly
+	warned  bool   // that there is no data
+	instead string // what hot storage has instead of the device's properties, as the API says; "" = it says nothing
 
 	apiBehind time.Duration // how much the API's clock is slow against this machine's
 	apiDated  bool          // that is known
@@ -410,6 +411,9 @@ func (e *examination) empty(c Check) Check {
 		return c
 	}
 	e.warned = true
+	if e.instead != "" {
+		return c.fails(fmt.Sprintf("%s has items of %s, but none of its properties: %s", e.store(), e.in.Device.ID, e.instead), hotreader.LayoutHelp)
+	}
 	return c.warns(fmt.Sprintf("it answers, but %s holds nothing of %s", e.store(), e.in.Device.ID),
-		"right if the device has not reported yet; else look at what writes to it, and at the names of its attributes")
+		"right if the device has not reported yet; else look at what writes to it; "+hotreader.InspectHelp)
 }

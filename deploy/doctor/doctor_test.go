@@ -67,6 +67,17 @@ func (f failing) Scan(context.Context, hotreader.Query) iter.Seq2[hotreader.Row,
 	}
 }
 
+// strange is a store whose items have other properties than those asked for.
+type strange struct{}
+
+func (strange) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(func(hotreader.Row, error) bool) {
+		for _, p := range q.Properties {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: "the newest has payload"})
+		}
+	}
+}
+
 // frozen is a store that does not answer before its caller gives up.
 type frozen struct{}
 
@@ -258,6 +269,10 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 		{name: "nothing, by HTTP on one cloud", l4: gcp, l3: gcp},
 		{name: "nothing but data", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
 		{name: "nothing but data, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
+
+		{name: "layout", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on azure"}, says: "the newest has payload"},
+		{name: "layout, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on azure"}, says: "the newest has payload"},
+		{name: "layout, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on gcp"}, says: "set the layout"},
 
 		{name: "nothing but the first document", l4: aws, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, says: "holds no document yet"},
 		{name: "nothing but the first document, by HTTP", l4: azure, l3: gcp, breaking: func(l *link, _ *testing.T) { l.store = failing{hotreader.CodeNotFound} }, says: "holds no document yet"},

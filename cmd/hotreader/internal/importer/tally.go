@@ -133,6 +133,9 @@ func (c *Column) Kinds() string {
 // advice returns the flags that make a number of text, "" if it is hardly one.
 func advice(text []byte) string {
 	if marked(text) {
+		if _, ok := (&cell.Style{Decimal: ',', Thousands: '.'}).Number(nil, string(text)); ok && hotreader.IsNumber(text) {
+			return "--thousands ." // it came as a text because the decimal mark is another
+		}
 		return "--decimal or --thousands, or both, with the mark"
 	}
 	before := bytes.TrimRightFunc(text, func(r rune) bool { return r < '0' || r > '9' })
