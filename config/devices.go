@@ -347,7 +347,7 @@ func checkProperty(name string, twin Cloud) string {
 	for _, c := range name {
 		switch {
 		case c == '.':
-			return fmt.Sprintf("%.60q has the character '.'", name) + want + `. For a nested property, the layout's "properties" gives it another name: {"a_b":"a.b"}`
+			return fmt.Sprintf("%.60q has the character '.'", name) + want + `. For nested properties, the layout's "properties" lists each property with its whole path: {"temperature":"payload.temperature","motor_current":"payload.motor.current"}`
 		case !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'):
 			return fmt.Sprintf("%.60q has the character %q", name, c) + want
 		}

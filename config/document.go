@@ -56,8 +56,15 @@ func Problems(err error) (all []*Problem) {
 // problems collects what is wrong with an environment or a project folder.
 type problems []error
 
+// most is how many problems are told: a hostile file may have millions.
+const most = 1000
+
 // add adds a line: where it is, and what is wrong.
 func (p *problems) add(where, format string, args ...any) {
+	if len(*p) >= most {
+		where, format, args = "", "there may be more; they are told when these are changed", nil
+		*p = (*p)[:most-1]
+	}
 	*p = append(*p, &Problem{where, fmt.Errorf(format, args...)})
 }
 

@@ -229,7 +229,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"names TwinMaker does not take", d, property(`{"name":"temp °C","dataType":"LONG"},{"name":"deviceId","dataType":"STRING"},{"name":"motor.current","dataType":"DOUBLE"}`), []string{
 			`config_iot_devices.json: [0].properties[0].name: "temp °C" has the character ' '; TwinMaker takes`,
 			`config_iot_devices.json: [0].properties[1].name: "deviceId" is the name under which the twin keeps the device's id`,
-			`config_iot_devices.json: [0].properties[2].name: "motor.current" has the character '.'; TwinMaker takes a-z, A-Z, 0-9, _ and -. For a nested property, the layout's "properties"`}},
+			`config_iot_devices.json: [0].properties[2].name: "motor.current" has the character '.'; TwinMaker takes a-z, A-Z, 0-9, _ and -. For nested properties, the layout's "properties"`}},
 		{"name of a last entry", d, property(`{"name":"t","dataType":"LONG"},{"name":"t_latest","dataType":"LONG"}`), []string{
 			`config_iot_devices.json: [0].properties[1].name: "t_latest" is the name under which the twin keeps the latest value of "t"`}},
 
@@ -386,6 +386,16 @@ func TestLoadProjectIsBounded(t *testing.T) {
 	}
 	if len(err.Error()) > 2000 || !utf8.ValidString(err.Error()) {
 		t.Errorf("the error has %d bytes", len(err.Error()))
+	}
+}
+
+// A file with very many mistakes has its first ones told.
+func TestLoadProjectTellsTheFirstProblems(t *testing.T) {
+	files := goodProject()
+	files["config_iot_devices.json"] = "[{}" + strings.Repeat(",{}", 100_000) + "]"
+	_, err := LoadProject(folder(t, files))
+	if all := lines(t, err); len(all) != 1000 || !strings.Contains(all[999], "there may be more") {
+		t.Errorf("%d lines, the last is %q", len(all), all[len(all)-1])
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -131,6 +133,9 @@ func (a *api) appendDevices(c *call, dst []byte, l asked) ([]byte, string, error
 			if last != "" && (c.rows == limit && limit > 0 || len(dst) > a.o.MaxAnswer-devicesRoom) {
 				return dst[:before], last, nil
 			}
+			if len(dst) > a.o.MaxAnswer {
+				return dst, "", errManyProperties
+			}
 			last = d.ID
 			c.rows++
 		}
@@ -232,10 +237,26 @@ func (a *api) describe(c *call) error {
 			d.Properties = slices.DeleteFunc(d.Properties, func(p describedProperty) bool { return p.Value != nil })
 		}
 		d.Warnings = c.stats.Warnings()
+		size := 0
+		for i := range d.Properties {
+			size += len(d.Properties[i].Name) + len(d.Properties[i].Value) + propertyRoom
+		}
+		if size > a.o.MaxAnswer {
+			return dst, errManyProperties
+		}
 		text, err := json.Marshal(d)
+		if len(text) > a.o.MaxAnswer {
+			return dst, errManyProperties
+		}
 		return append(append(dst, text...), '\n'), err
 	})
 }
+
+// propertyRoom is what a property takes beside its name and value.
+const propertyRoom = 48
+
+var errManyProperties error = &hotreader.Error{Op: "answer", Code: hotreader.CodeTooLarge,
+	Err: errors.New("the device has more properties than an answer may name; name those that you need to history and latest")}
 
 // described returns what the catalogue lists of the device, else what the store does.
 func (a *api) described(c *call) (*description, error) {
@@ -284,9 +305,13 @@ func known(text string) *string {
 func (a *api) times(c *call, d *description) error {
 	q := hotreader.Query{Device: d.ID, Limit: 1}
 	for _, p := range d.Properties {
-		if p.Value == nil && len(q.Properties) < hotreader.MaxProperties {
+		if p.Value == nil {
 			q.Properties = append(q.Properties, p.Name)
 		}
+	}
+	if most := hotreader.MaxProperties; len(q.Properties) > most {
+		q.Properties = q.Properties[:most]
+		c.stats.Warn(hotreader.Warning{Reason: hotreader.LookBackEnded, Detail: fmt.Sprintf("first and last are the times of the first %d properties", most)})
 	}
 	if len(q.Properties) == 0 {
 		return nil

@@ -156,6 +156,20 @@ func TestDevicesBeyondAnAnswer(t *testing.T) {
 	if n != len(devices) {
 		t.Errorf("%d devices", n)
 	}
+	wide := catalog.Device{ID: "wide"}
+	for i := range 1000 {
+		wide.Properties = append(wide.Properties, catalog.Property{Name: fmt.Sprintf("p%04d-%s", i, strings.Repeat("x", 100))})
+	}
+	s = serve(t, httpapi.Options{Source: store(t), Catalog: packed(t, wide), MaxAnswer: 100 << 10})
+	for _, path := range []string{"/v1/devices/wide", "/v1/devices?names=true"} {
+		if got := ask(t, s, "GET", path, ""); got.status != 413 || !strings.Contains(got.body, "more properties than an answer may name") {
+			t.Errorf("%s: %d %.300s", path, got.status, got.body)
+		}
+	}
+	s = serve(t, httpapi.Options{Source: store(t), Catalog: packed(t, wide)})
+	if got := ask(t, s, "GET", "/v1/devices/wide", ""); got.status != 200 || !strings.Contains(got.body, "first and last are the times of the first 100 properties") {
+		t.Errorf("%d %.300s", got.status, got.body)
+	}
 }
 
 func TestDevice(t *testing.T) {

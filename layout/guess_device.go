@@ -484,7 +484,7 @@ func (g *guess) choose() {
 	}
 	g.Device, g.Newest = g.devices[i], g.times[i]
 	if w := g.schema.Device; w != "" && w != g.Device {
-		g.problem("no item that was looked at is of device %q; there are %s", w, strings.Join(g.Devices[:min(len(g.Devices), 5)], ", "))
+		g.problem("no item that was looked at is of device %q; those are of %s, and there may be others", w, strings.Join(g.Devices[:min(len(g.Devices), 5)], ", "))
 	}
 	if at := g.times[i]; at.After(time.Now().AddDate(0, 0, 1)) {
 		g.because("the newest item has a time ahead of now, %s; latest leaves such out", at.Format(time.RFC3339))

@@ -12,8 +12,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -122,7 +124,7 @@ func add[In, Out any](server *mcp.Server, c calls, name, description string, run
 	tool := &mcp.Tool{Name: name, Description: description, Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true, IdempotentHint: true, OpenWorldHint: &open}}
 	mcp.AddTool(server, tool, func(ctx context.Context, _ *mcp.CallToolRequest, in In) (*mcp.CallToolResult, any, error) {
 		ctx = c.within(ctx)
-		out, err := run(ctx, in)
+		out, err := safely(ctx, in, run)
 		if e, ok := errors.AsType[*hotreader.Error](err); ok && c.o.Problem != nil && e.Op != op {
 			_, text := c.o.Problem(ctx, err)
 			err = errors.New(text)
@@ -133,6 +135,17 @@ func add[In, Out any](server *mcp.Server, c calls, name, description string, run
 		text, err := json.Marshal(out) // once, as text: some clients hand on structured content, too
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: string(text)}}}, nil, err
 	})
+}
+
+// safely runs a tool. The protocol's library calls it in a goroutine of its own, where a
+// panic would end the program.
+func safely[In, Out any](ctx context.Context, in In, run func(context.Context, In) (Out, error)) (out Out, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &hotreader.Error{Op: "mcp", Code: hotreader.CodeInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	return run(ctx, in)
 }
 
 // op is the operation of errors that say what the assistant can change.

@@ -220,6 +220,30 @@ func TestManyDevices(t *testing.T) {
 	}
 }
 
+// Neither an ID that takes more than an answer may have nor a panic in a tool ends the
+// program.
+func TestToolsEndNothing(t *testing.T) {
+	o, store := options(t), memstore.New()
+	long := strings.Repeat("<", 1100)
+	for _, device := range []string{long, "pump-8"} {
+		if err := store.Write(t.Context(), device, []hotreader.Record{{Time: noon, Fields: []hotreader.Field{{Name: "v", Value: hotreader.Int64Value(1)}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Lister = store
+	session := connected(t, o)
+	if text, failed := call(t, session, "list_devices", `{}`); failed || !strings.Contains(text, `"pump-8"`) || !strings.Contains(text, `"left_out":1`) {
+		t.Errorf("%.300s", text)
+	}
+	o.May = func(context.Context, string) bool { panic("a fault") }
+	session = connected(t, o)
+	for range 2 {
+		if text, failed := call(t, session, "list_devices", `{}`); !failed {
+			t.Errorf("%.300s", text)
+		}
+	}
+}
+
 // TestHTTP: each request is answered by itself, for the caller whose it is.
 func TestHTTP(t *testing.T) {
 	type caller struct{}

@@ -54,6 +54,7 @@ type listOut struct {
 	Devices  []listed `json:"devices"`
 	Complete bool     `json:"complete" jsonschema:"false: more devices follow"`
 	More     string   `json:"more,omitempty" jsonschema:"how to get the others"`
+	LeftOut  int      `json:"left_out,omitempty" jsonschema:"devices whose ids are longer than an answer"`
 }
 
 func (c calls) listDevices(ctx context.Context, in listIn) (out listOut, err error) {
@@ -69,6 +70,10 @@ func (c calls) listDevices(ctx context.Context, in listIn) (out listOut, err err
 				continue
 			}
 			one := listed{d.ID, d.Type, len(d.Properties)}
+			if size(one) > maxBytes {
+				out.LeftOut++
+				continue
+			}
 			if left -= size(one); left < 0 {
 				last := out.Devices[len(out.Devices)-1].ID
 				out.More = fmt.Sprintf("more devices follow: ask again with after %q, or narrow the list with prefix or type", last)

@@ -1,6 +1,7 @@
 package promapi
 
 import (
+	"context"
 	"net/http"
 
 	"hotreader/catalog"
@@ -112,7 +113,7 @@ func (c *call) choose(matchers []*labels.Matcher, use func(identity)) error {
 	if err != nil {
 		return err
 	}
-	chosen := chooser{matchers: s.property, metrics: map[string]string{}}
+	chosen := chooser{ctx: c.ctx, matchers: s.property, metrics: map[string]string{}}
 	for _, d := range all {
 		if err := c.ctx.Err(); err != nil { // there may be many devices, and many selectors
 			return err
@@ -124,11 +125,12 @@ func (c *call) choose(matchers []*labels.Matcher, use func(identity)) error {
 			use(identity{d, p, chosen.metrics[p.Name], c.api.o.Twin})
 		}
 	}
-	return nil
+	return c.ctx.Err()
 }
 
 // chooser chooses properties by the names of their metrics.
 type chooser struct {
+	ctx      context.Context // a device may have many properties
 	matchers []*labels.Matcher
 	metrics  map[string]string   // by property; "" = not selected
 	last     []catalog.Property  // devices of one type share their properties
@@ -145,6 +147,9 @@ func (c *chooser) of(properties []catalog.Property) []*catalog.Property {
 		p := &properties[i]
 		name, known := c.metrics[p.Name]
 		if !known {
+			if c.ctx.Err() != nil {
+				break
+			}
 			if name = metricName(p.Name); !matches(&identity{property: p, metric: name}, c.matchers) {
 				name = ""
 			}

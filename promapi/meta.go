@@ -19,6 +19,9 @@ func (c *call) each(use func(identity)) error {
 	if n := len(c.r.Form["match[]"]); n > maxSelectors {
 		return invalid("match[]", fmt.Sprintf("it is given %d times; at most %d are allowed", n, maxSelectors))
 	}
+	if err := bounded("match[]", c.r.Form["match[]"]...); err != nil {
+		return err
+	}
 	sets, err := c.api.parser.ParseMetricSelectors(c.r.Form["match[]"])
 	if err != nil {
 		return invalid("match[]", err.Error())

@@ -62,9 +62,10 @@ const (
 
 	maxBody          = 256 << 10 // bytes of a POST form
 	maxExpression    = 16 << 10  // bytes; the time to parse grows with their square
+	maxRepeated      = 50_000    // bytes of an expression times the counts in it, as {8}: regular expressions take that much memory and more
 	maxPoints        = 11_000    // of a series in an answer, as Prometheus has it
 	maxSubqueryTimes = 1_000_000 // at which a subquery is evaluated
-	maxCopies        = 64        // of labels' values in one that label_replace or label_join makes
+	maxCopies        = 64        // of labels' values, and of 64 bytes, in one that label_replace or label_join makes
 	maxSelectors     = 100       // of a list
 	lookback         = 5 * time.Minute
 	subqueryStep     = time.Minute // of a subquery that gives none

@@ -290,8 +290,15 @@ func TestLimits(t *testing.T) {
 		{"query", strings.Repeat("abs(", 3200) + "vector(1)" + strings.Repeat(")", 3200), 200, ""},
 		{"query", strings.Repeat("vector(1)+", 1600) + "1", 200, ""},
 		{"query", strings.Repeat("-", 17_000) + "1", 400, "more than 16384 bytes"},
-		{"query", `label_replace(vector(1),"a","` + strings.Repeat("$1", 65) + `","device","(.*)")`, 400, "of 65 others; at most 64"},
-		{"query", strings.Repeat(`label_join(`, 7) + "vector(1)" + strings.Repeat(`,"a","","a","a")`, 7), 400, "of 128 others; at most 64"},
+		{"query", `label_replace(vector(1),"a","` + strings.Repeat("$1", 65) + `","device","(.*)")`, 400, "of 67 others, 64 bytes of text counted as one; at most 64"},
+		{"query", strings.Repeat(`label_join(`, 7) + "vector(1)" + strings.Repeat(`,"a","","a","a")`, 7), 400, "of 128 others"},
+		{"query", `label_join(vector(1),"a","` + strings.Repeat("s", 4096) + `"` + strings.Repeat(`,"a"`, 3) + `)`, 400, "at most 64"},
+		{"query", `label_replace(vector(1),"a","` + strings.Repeat("s", 8192) + `","a",".*")`, 400, "at most 64"},
+		{"query", `label_join(vector(1),"a"," beside ","b","c")`, 200, ""},
+		{"query", `count({device=~"` + strings.Repeat("[ab]{1000}", 1500) + `"})`, 400, "add up to 1500000"},
+		{"query", `count({device=~"(?:a??){1000}` + strings.Repeat("x", 100) + `"})`, 400, "add up to 1000 "},
+		{"query", `v{device=~"d[0-9]{4,5}x"}`, 200, ""},
+		{"series", `1`, 400, "no match[]"},
 		{"query", strings.Repeat(`label_replace(`, 300) + "vector(1)" + strings.Repeat(`,"a","$1$1","a","(.*)")`, 300), 400, "at most 64"},
 		{"query", strings.Repeat(`label_replace(`, 300) + "vector(1)" + strings.Repeat(`,"a","x$1","a","(.*)")`, 300), 200, "xxx"},
 		{"query", strings.Repeat(`label_join(`, 6) + "vector(1)" + strings.Repeat(`,"a","","a","a")`, 6), 200, ""},
@@ -421,6 +428,9 @@ func TestSelectorsAreBounded(t *testing.T) {
 		}
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("%s took %s", path, took)
+		}
+		if status, body := f.get(path, "match[]", `{device=~"`+strings.Repeat("[ab]{1000}", 1000)+`"}`, "match[]", `{device=~"`+strings.Repeat("[ab]{1000}", 1000)+`"}`); status != 400 || !strings.Contains(body, "more than 16384 bytes") {
+			t.Errorf("%s: %d %.200s", path, status, body)
 		}
 		if status, body := f.get(path, append(many, "match[]", "v")...); status != 400 || !strings.Contains(body, "given 101 times; at most 100") {
 			t.Errorf("%s: %d %.200s", path, status, body)

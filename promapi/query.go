@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,8 +55,8 @@ func (c *call) queryRange() error {
 // step is 0.
 func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 	text := c.r.Form.Get("query")
-	if len(text) > maxExpression {
-		return invalid("query", fmt.Sprintf("the expression has more than %d bytes", maxExpression))
+	if err := bounded("query", text); err != nil {
+		return err
 	}
 	limit, err := limit(c.r)
 	if err != nil {
@@ -113,6 +114,33 @@ func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 	return nil
 }
 
+var count = regexp.MustCompile(`\{(\d+)(?:,(\d*))?\}`)
+
+// bounded rejects expressions, those of a parameter together, that would take much memory or
+// time to parse and to match: Go writes out what a regular expression repeats.
+func bounded(parameter string, texts ...string) error {
+	all, counts := 0, 0
+	for _, text := range texts {
+		all += len(text)
+		for _, m := range count.FindAllStringSubmatch(text, -1) {
+			for _, digits := range m[1:] {
+				n, err := strconv.Atoi(cmp.Or(digits, "0"))
+				if err != nil {
+					n = math.MaxInt32
+				}
+				counts = min(counts+n, math.MaxInt32)
+			}
+		}
+	}
+	if all > maxExpression {
+		return invalid(parameter, fmt.Sprintf("the expression has more than %d bytes", maxExpression))
+	}
+	if all*counts > maxRepeated {
+		return invalid(parameter, fmt.Sprintf("its counts, as {8}, add up to %d in an expression of %d bytes; shorten it, or repeat with * or +", counts, all))
+	}
+	return nil
+}
+
 // inspect rejects expressions that explode, and reports whether they are reducible.
 func (c *call) inspect(text string, start, end time.Time, step time.Duration) (bool, error) {
 	expr, err := c.api.parser.ParseExpr(text)
@@ -139,7 +167,7 @@ func (c *call) inspect(text string, start, end time.Time, step time.Duration) (b
 		return nil
 	})
 	if longest > maxCopies {
-		return false, refuse(http.StatusBadRequest, "bad_data", "label_replace and label_join put a label's value together of %d others; at most %d are allowed", longest, maxCopies)
+		return false, refuse(http.StatusBadRequest, "bad_data", "label_replace and label_join put a label's value together of %d others, 64 bytes of text counted as one; at most %d are allowed", longest, maxCopies)
 	}
 	if most > maxSubqueryTimes {
 		return false, refuse(http.StatusBadRequest, "bad_data", "a subquery is evaluated at %.0f times; at most %d are allowed; give it a longer step", most, maxSubqueryTimes)
@@ -147,15 +175,21 @@ func (c *call) inspect(text string, start, end time.Time, step time.Duration) (b
 	return reducible(expr), nil
 }
 
-// copies returns of how many labels' values a function may make one.
+// copies returns of how many labels' values a function may make one; 64 bytes of its own
+// texts count as one.
 func copies(call *parser.Call) int {
+	text := func(i int) string {
+		if s, ok := call.Args[i].(*parser.StringLiteral); ok {
+			return s.Val
+		}
+		return ""
+	}
 	switch call.Func.Name {
 	case "label_replace":
-		if text, ok := call.Args[2].(*parser.StringLiteral); ok {
-			return max(1, strings.Count(text.Val, "$"))
-		}
+		return max(1, strings.Count(text(2), "$")+len(text(2))/64)
 	case "label_join":
-		return max(1, len(call.Args)-3)
+		n := len(call.Args) - 3
+		return max(1, n+n*len(text(2))/64)
 	}
 	return 1
 }

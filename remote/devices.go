@@ -74,6 +74,7 @@ func (r *Source) devices(ctx context.Context, parameters map[string]string) (pag
 const (
 	listAge = time.Minute // after which the list is asked for again
 	maxList = 100_000     // devices of a Lister
+	maxRoom = 32 << 20    // bytes of their ids and names, each with that of its header
 )
 
 // Lister is the hotreader.Lister of another cloud's API. It asks for the whole list, and
@@ -120,13 +121,19 @@ func (l *Lister) ask(ctx context.Context) (all []hotreader.Listed, err error) {
 	fail := func(text string) error {
 		return &hotreader.Error{Op: l.source.op, Code: hotreader.CodeProtocol, Err: errors.New(text)}
 	}
-	for token, last := "", ""; ; {
+	for token, last, room := "", "", maxRoom; ; {
 		page, next, err := l.source.devices(ctx, map[string]string{"names": "true", "next_token": token})
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range page {
+			room -= len(d.ID) + 16
+			for _, name := range d.Names {
+				room -= len(name) + 16
+			}
 			switch {
+			case room < 0:
+				return nil, fail(fmt.Sprintf("the list of devices and their properties has more than %d MB", maxRoom>>20))
 			case d.ID <= last:
 				return nil, fail("the list of devices is not in the order of ids")
 			case len(d.Names) != d.Properties:

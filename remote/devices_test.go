@@ -84,6 +84,7 @@ func TestListerRefuses(t *testing.T) {
 		`{"items":[{"id":"a","properties":1}],"next_token":null}`:                           "lacks names",
 		`{"items":[],"next_token":"x"}`:                                                     "empty page",
 		`[]`:                                                                                "cannot be read",
+		`{"items":[{"id":"a","properties":400000,"names":["` + strings.Repeat("x", 100) + `"` + strings.Repeat(`,""`, 399_999) + `]},{"id":"b","properties":1700000,"names":[""` + strings.Repeat(`,""`, 1_699_999) + `]}],"next_token":null}`: "more than 32 MB",
 	} {
 		var asked []string
 		l := lister(t, pages(&asked, body))

@@ -121,10 +121,10 @@ func (c *Cache) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 				return
 			}
 			switch {
-			case other.err != nil:
+			case other.err != nil && other.answers(&q):
 				yield(hotreader.Row{}, other.err)
 				return
-			case other.large:
+			case other.err != nil, other.large: // the error may be that of another range
 				c.source.Scan(ctx, q)(yield)
 				return
 			case other.whole && other.answers(&q):

@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -316,6 +317,16 @@ func TestCacheReadsOnceForManyCallers(t *testing.T) {
 	}
 }
 
+// byStart scans one Source without a start, and another one with it.
+type byStart struct{ without, with hotreader.Source }
+
+func (s byStart) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	if q.Start.IsZero() {
+		return s.without.Scan(ctx, q)
+	}
+	return s.with.Scan(ctx, q)
+}
+
 // slow takes two seconds to begin.
 type slow struct{ hotreader.Source }
 
@@ -329,6 +340,29 @@ func (s slow) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.R
 		}
 		s.Source.Scan(ctx, q)(yield)
 	}
+}
+
+// The error of a read is that of its range: a caller of another range that overlaps reads by
+// itself.
+func TestCacheErrorsAreOfTheirRange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(at(7200)))
+		long := slow{&rows{fail: func(int, int) error { return failure(hotreader.CodeTooLarge) }}}
+		cache := NewCache(byStart{long, &rows{rows: series(100)}}, CacheOptions{Bytes: 64 << 20})
+		q := hotreader.Query{Device: "d", Properties: []string{"p"}, End: time.Now().Add(-time.Hour)}
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, err := gather(t.Context(), cache, q); !errors.Is(err, hotreader.CodeTooLarge) {
+				t.Errorf("the long range: %v", err)
+			}
+		})
+		time.Sleep(time.Second)
+		q.Start = at(0)
+		if got, err := gather(t.Context(), cache, q); err != nil || same(got, series(100)) != nil {
+			t.Errorf("the short range: %d rows, %v", len(got), err)
+		}
+		group.Wait()
+	})
 }
 
 // What failed, what does not fit, and what is less than all rows is not kept.

@@ -45,7 +45,7 @@ func (d *deployment) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&d.project, "project", ".", "the project `folder`")
 	f.StringVar(&d.only, "only", "", "this `cloud` alone: aws, azure or gcp")
-	f.StringVar(&d.artifacts, "artifacts", "", "the `folder` with the functions' packages (default: dist beside this program, or ./dist, but none in the project folder)")
+	f.StringVar(&d.artifacts, "artifacts", "", "the `folder` with the functions' packages (default: dist beside this program, or ./dist, but none in or beside the project folder)")
 	f.BoolVar(&d.json, "json", false, "print JSON")
 	words(cmd, "only", cloudWords...)
 }
@@ -178,13 +178,17 @@ func artifactsFolder(named, project string) (string, error) {
 }
 
 // ours returns a folder with programs that was found without being named. A project
-// folder may come from a stranger, and what lies in it is not run.
+// folder may come from a stranger, and a folder around it, too: what lies there is not run.
 func ours(folder, flag, project string) (string, error) {
-	if _, err := os.Stat(folder); err == nil && config.Within(project, folder) {
-		return "", &hotreader.Error{Op: folder, Code: hotreader.CodeConfig,
-			Err: fmt.Errorf("lies in the project folder, from which no program is taken; if it is yours, name it with %s", flag)}
+	abs, err := filepath.Abs(folder)
+	if err != nil {
+		return "", err
 	}
-	return filepath.Abs(folder)
+	if _, err := os.Stat(abs); err == nil && (config.Within(project, abs) || config.Within(filepath.Dir(abs), project)) {
+		return "", &hotreader.Error{Op: folder, Code: hotreader.CodeConfig,
+			Err: fmt.Errorf("lies in the project folder, or beside it, from where no program is taken; if it is yours, name it with %s", flag)}
+	}
+	return abs, nil
 }
 
 // mayAsk rejects a run that would have to ask and cannot.

@@ -396,7 +396,7 @@ func (a *app) sayLeftOut(r *importer.Result) {
 	if r.BadLines > 0 {
 		where := ""
 		if len(r.Rejected) > 0 {
-			where = "; with the reasons they are in " + strings.Join(r.Rejected, ", ")
+			where = "; with the reasons they are in " + terminal.Printable(strings.Join(r.Rejected, ", "))
 		}
 		a.note("%s %s left out%s", a.talk.Bad("warning:"), terminal.Plural(r.BadLines, "line that cannot be read is", "lines that cannot be read are"), where)
 	}

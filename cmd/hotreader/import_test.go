@@ -322,7 +322,7 @@ func TestManyColumns(t *testing.T) {
 	if code := run(t.Context(), []string{"import", "--store", "mem:", "--device", "d", file}, nil, &out, &talk); code != 0 {
 		t.Errorf("exit code %d: %s", code, talk.String())
 	}
-	if lines := strings.Count(talk.String(), "\n"); lines != 2*shown+2 || !strings.Contains(talk.String(), "and 980 columns more\n") {
+	if lines := strings.Count(talk.String(), "\n"); lines != 2*shown+3 || !strings.Contains(talk.String(), "and 980 columns more\n") {
 		t.Errorf("%d lines: %s", lines, talk.String())
 	}
 }

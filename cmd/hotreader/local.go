@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -154,11 +155,9 @@ func enginesFolder(named, project string) (string, error) {
 	if named != "" {
 		return named, nil
 	}
-	if _, err := os.Stat(folder); err != nil {
-		if self, err := os.Executable(); err == nil { // in bin or dist of the source
-			if dir := filepath.Join(filepath.Dir(filepath.Dir(self)), folder); isFolder(dir) {
-				return dir, nil
-			}
+	if self, err := os.Executable(); err == nil { // in bin or dist of the source
+		if dir := filepath.Join(filepath.Dir(filepath.Dir(self)), folder); isFolder(dir) {
+			return dir, nil
 		}
 	}
 	return ours(folder, "--engines", project)
@@ -180,15 +179,15 @@ func (a *app) printRuns(s *local.State) error {
 
 // sayLocal shows commands to type.
 func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device) {
-	w, me, s := a.stdout, invocation(), target.State()
+	w, me, s, quoted := a.stdout, invocation(), target.State(), inspector.Quoted
 	shell := strings.Join(append(target.Shell(), ""), " ")
 	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("It runs until ^C; data is in memory only. In another terminal:"))
 	fmt.Fprintf(w, "  # fill it from a file of your own: %s\n", s.Store.Is)
-	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s FILE.csv\n", shell, me, s.Store.URL, d.ID, d.Properties[max(0, slices.Index(d.Types, hotreader.Double))])
+	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s FILE.csv\n", shell, me, s.Store.URL, quoted(d.ID), quoted(d.Properties[max(0, slices.Index(d.Types, hotreader.Double))]))
 	if at := s.Sides[string(p.L3)].URL; at != "" {
 		fmt.Fprintln(w, "  # hot storage's API")
 		fmt.Fprintf(w, "  export %s=$(jq -r '.connections[].token' %s)\n", tokenVariable, filepath.Join(target.Dir(), "config_inter_cloud.json"))
-		fmt.Fprintf(w, "  %s query --remote %s --device %s --property %s --limit 5\n", me, at, d.ID, d.Properties[0])
+		fmt.Fprintf(w, "  %s query --remote %s --device %s --property %s --limit 5\n", me, at, quoted(d.ID), quoted(d.Properties[0]))
 	}
 	fmt.Fprintln(w, "  # what the functions log")
 	fmt.Fprintf(w, "  tail -n 20 '%s'/*%s\n", target.Dir(), local.LogSuffix)
@@ -205,7 +204,7 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 		}
 	case p.L3 != p.L4:
 		fmt.Fprintln(w, "  # as dashboards ask the twin's reader")
-		fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/latest?property=%s'\n", tokenVariable, side.URL, d.ID, d.Properties[0])
+		fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/latest?property=%s'\n", tokenVariable, side.URL, url.PathEscape(d.ID), url.QueryEscape(d.Properties[0]))
 	}
 	fmt.Fprintf(w, "  %s doctor --project %s --target local\n\n", me, p.Dir)
 }

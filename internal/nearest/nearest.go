@@ -10,9 +10,12 @@ import "strings"
 func Word(word string, words []string) string {
 	typed := strings.ToLower(word)
 	best, least := "", 0
-	for _, w := range words {
+	for _, w := range words[:min(len(words), most)] {
 		full := strings.ToLower(w)
-		d := distance(typed, full)
+		d := len(full) + len(typed)
+		if max(len(full), len(typed)) <= long {
+			d = distance(typed, full)
+		}
 		if len(typed) >= 3 && strings.HasPrefix(full, typed) {
 			d = 1
 		}
@@ -23,12 +26,15 @@ func Word(word string, words []string) string {
 	return best
 }
 
+// Names may be hostile: the time to compare two grows with the product of their lengths.
+const (
+	long = 64     // bytes of a word; longer ones are close only as a beginning
+	most = 10_000 // words
+)
+
 // distance counts the bytes to change, add, drop or swap to turn a into b
 // (optimal string alignment).
 func distance(a, b string) int {
-	if len(a) > len(b)+8 {
-		return len(a) // hopeless, and perhaps hostile: spare the work
-	}
 	older, old, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -6,7 +6,7 @@ import (
 )
 
 func TestWord(t *testing.T) {
-	words := []string{"aws", "azure", "google", "gcp", "--property", "--format", "dynamodb"}
+	words := []string{"aws", "azure", "google", "gcp", "--property", "--format", "dynamodb", strings.Repeat("long ", 30)}
 	for _, c := range []struct{ typed, want string }{
 		{"azur", "azure"},
 		{"AZUER", "azure"},
@@ -19,6 +19,8 @@ func TestWord(t *testing.T) {
 		{"oracle", ""},
 		{"", ""},
 		{strings.Repeat("x", 1<<20), ""},
+		{strings.Repeat("long ", 20), strings.Repeat("long ", 30)},
+		{strings.Repeat("long ", 20) + "x", ""},
 	} {
 		if got := Word(c.typed, words); got != c.want {
 			t.Errorf("Word(%.20q) = %q, want %q", c.typed, got, c.want)

@@ -429,7 +429,13 @@ func TestProjectFolderHasNoPrograms(t *testing.T) {
 	h := newHostileFolder(t)
 	h.plant("dist/hotreader-lambda-arm64.zip", "evil")
 	h.program(".engines/dynamodb/evil")
-	for _, args := range [][]string{{"plan", "--only", "aws"}, {"deploy", "--only", "aws", "--yes"}, {"deploy", "--target", "local", "--once"}, {"render", "--out", filepath.Join(h.home, "out")}} {
+	for _, name := range []string{"config.json", "config_providers.json", "config_iot_devices.json", "config_hot_reader.json"} {
+		text, err := os.ReadFile(filepath.Join(h.dir, name))
+		h.must(err)
+		h.plant("twin/"+name, string(text)) // a project in a repository of a stranger
+	}
+	for _, args := range [][]string{{"plan", "--only", "aws"}, {"deploy", "--only", "aws", "--yes"}, {"deploy", "--target", "local", "--once"}, {"render", "--out", filepath.Join(h.home, "out")},
+		{"plan", "--project", "twin", "--only", "aws"}, {"deploy", "--project", "twin", "--target", "local", "--once"}, {"render", "--project", "twin", "--out", filepath.Join(h.home, "out")}} {
 		if said, code := h.run(args...); code != 3 || !strings.Contains(said, "lies in the project folder") {
 			t.Errorf("%q: %d %s", args, code, said)
 		}

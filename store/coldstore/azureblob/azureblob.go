@@ -125,7 +125,11 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 			}
 			page := coldstore.Page{More: pager.More()}
 			for _, item := range out.Segment.BlobItems {
-				if item.Name != nil && item.Properties != nil && *item.Name > after {
+				if item.Name == nil || item.Properties == nil {
+					yield(coldstore.Page{}, b.fail(ctx, "list", &failure.Damaged{Err: errors.New("the list has a blob without a name or properties; check the endpoint")}))
+					return
+				}
+				if *item.Name > after {
 					page.Objects = append(page.Objects, object(item))
 				}
 			}

@@ -103,7 +103,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 				yield(coldstore.Page{}, b.fail(ctx, "list", err))
 				return
 			}
-			more = aws.ToBool(out.IsTruncated)
+			more = aws.ToBool(out.IsTruncated) || aws.ToString(out.NextContinuationToken) != ""
 			page := coldstore.Page{More: more}
 			for i := range out.Contents {
 				page.Objects = append(page.Objects, object(&out.Contents[i]))

@@ -47,7 +47,7 @@ func Endpoint(named, service string) *string {
 // may also stand in a profile.
 func Check(region string, address *string, service string) error {
 	if region == "" {
-		return errors.New("no AWS region is set; set AWS_REGION")
+		return errors.New("no AWS region is set; set AWS_REGION, or region= in the store URL")
 	}
 	text := aws.ToString(address)
 	if text == "" { // AWS's own

@@ -109,7 +109,8 @@ func (e *export) device(ctx context.Context, d Device) (Result, error) {
 		return Result{}, err
 	}
 	if m.finished {
-		return e.result(m, d), nil
+		r := e.result(m, d)
+		return r, e.still(ctx, m, &r)
 	}
 	if !m.planned {
 		if err := e.plan(ctx, m, &past); err != nil || m.Rows == 0 {
@@ -131,6 +132,25 @@ func (e *export) device(ctx context.Context, d Device) (Result, error) {
 		return Result{}, err
 	}
 	return e.result(m, d), nil
+}
+
+// still finds out whether the source has what an earlier run has copied, and no more: records
+// that have come since have no copy.
+func (e *export) still(ctx context.Context, m *manifest, r *Result) error {
+	if !r.Delete {
+		return nil
+	}
+	c := comparison{m: m, digest: newDigest(), differs: func(*object, *digest) error { return errChanged }}
+	err := e.rows(ctx, reading{e.Source, m.query(time.Time{}), "comparing", m.Rows}, c.add)
+	if err == nil {
+		err = c.end()
+	}
+	if errors.Is(err, errChanged) {
+		r.Delete = false
+		r.Notes = append(r.Notes, fmt.Sprintf("%s has changed in this range since: records that came later have no copy; export the range into another place", m.Source))
+		return nil
+	}
+	return err
 }
 
 func (e *export) result(m *manifest, d Device) Result {

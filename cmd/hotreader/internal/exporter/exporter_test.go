@@ -59,6 +59,22 @@ func odd() (all []hotreader.Record) {
 
 func number(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
 
+// A record that comes after an export has no copy: nothing of that range can be deleted then.
+func TestNothingIsDeletableAfterALateRecord(t *testing.T) {
+	f := newFixture(t, map[string][]hotreader.Record{"d": series(100)})
+	if r := f.must(t); !r[0].Delete {
+		t.Fatalf("%+v", r)
+	}
+	late := series(2)[1:]
+	late[0].Time = late[0].Time.Add(-time.Millisecond)
+	if err := f.source.Write(t.Context(), "d", late); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.must(t)[0]; !r.Already || r.Delete || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "has changed in this range since") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // What was exported is read from cold storage as it was in the source, in both orders, also in
 // parts, and a run once more changes nothing.
 func TestExport(t *testing.T) {

@@ -288,7 +288,7 @@ func (e *export) begin(p *past, d Device) (*manifest, error) {
 	same := func(asked, has time.Time) bool { return asked.IsZero() || asked.Equal(has) }
 	if m := p.open; m != nil {
 		if !same(e.Start, m.Start) || !same(e.End, m.End) || e.From != m.Source {
-			return nil, fail(d.ID, hotreader.CodeInvalid, "an export of it from %s is not complete: finish it first, with --store %q --start %s --end %s", m.Source, m.Source, text(m.Start), text(m.End))
+			return nil, fail(d.ID, hotreader.CodeInvalid, "an export of it from %s is not complete: finish it first, from that store, with --start %s --end %s", m.Source, text(m.Start), text(m.End))
 		}
 		return m, nil
 	}

@@ -43,6 +43,7 @@ const remembered = 10_000
 
 func newColumns(o *Options, g *sniff.Guess) (*columns, error) {
 	c := &columns{o: o, guess: g, named: map[string]*column{}}
+	properties := map[string]bool{}
 	for i := range g.Columns {
 		col, err := c.of(g.Columns[i].Name)
 		if err != nil {
@@ -59,9 +60,10 @@ func newColumns(o *Options, g *sniff.Guess) (*columns, error) {
 			c.named[g.Columns[i].Name] = &col
 		}
 		if col.role == property {
-			if slices.ContainsFunc(c.list, func(other column) bool { return other.role == property && other.name == col.name }) {
+			if properties[col.name] {
 				return c, fmt.Errorf("two columns are to be the property %q; change one with --rename", col.name)
 			}
+			properties[col.name] = true
 		}
 		c.list = append(c.list, col)
 	}

@@ -89,6 +89,23 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 	return r, err
 }
 
+// Undotted returns the layout's "properties" that give each property a name without dots, as
+// TwinMaker requires, with its whole path; nil where none has any.
+func (r *Result) Undotted() map[string]string {
+	if r.Layout.Narrow() || !slices.ContainsFunc(r.Properties, func(p layout.Property) bool { return strings.Contains(p.Name, ".") }) {
+		return nil
+	}
+	paths := map[string]string{}
+	for _, p := range r.Properties {
+		path := p.Name
+		if base := r.Layout.Properties.Base; base != "" {
+			path = base + "." + path
+		}
+		paths[strings.NewReplacer(`\.`, "_", ".", "_").Replace(p.Name)] = path
+	}
+	return paths
+}
+
 // Config is what config_hot_reader.json says of a store that exists: its names, from the
 // URL, and the layout.
 func (r *Result) Config() map[string]any {

@@ -117,3 +117,28 @@ func TestConfig(t *testing.T) {
 		t.Errorf("the default layout: %s, %v; want %s", got, err, want)
 	}
 }
+
+func TestUndotted(t *testing.T) {
+	names := func(names ...string) (r layout.Report) {
+		for _, n := range names {
+			r.Properties = append(r.Properties, layout.Property{Name: n})
+		}
+		return r
+	}
+	for _, c := range []struct {
+		layout layout.Layout
+		report layout.Report
+		want   string
+	}{
+		{layout.Layout{}, names("a", "b"), "null"},
+		{layout.Layout{}, names("a", "motor.amps"), `{"a":"a","motor_amps":"motor.amps"}`},
+		{layout.Layout{Properties: layout.Properties{Base: "payload"}}, names("a", "motor.amps"), `{"a":"payload.a","motor_amps":"payload.motor.amps"}`},
+		{layout.Layout{}, names(`v1\.0`), `{"v1_0":"v1\\.0"}`},
+		{layout.Layout{NameKey: "name", ValueKey: "value"}, names("motor.amps"), "null"},
+	} {
+		r := Result{Layout: c.layout, Report: c.report}
+		if got, err := json.Marshal(r.Undotted()); string(got) != c.want {
+			t.Errorf("%+v: %s, %v; want %s", c, got, err, c.want)
+		}
+	}
+}

@@ -370,7 +370,7 @@ func (g *Guess) setColumns(t grid) {
 	} else if t.data < len(t.rows) {
 		width = len(t.rows[t.data].cells)
 	}
-	seen := map[string]bool{}
+	seen := map[string]int{} // the last number given to a name that comes again
 	for i := range width {
 		c := Column{Short: i > 1 && t.data+1 < len(t.rows)}
 		if t.header >= 0 {
@@ -390,10 +390,11 @@ func (g *Guess) setColumns(t grid) {
 			c.Name = fmt.Sprintf("column%d", i+1)
 		}
 		name := c.Name
-		for n := 2; seen[c.Name]; n++ {
-			c.Name = fmt.Sprintf("%s_%d", name, n)
+		for seen[c.Name] > 0 {
+			seen[name]++
+			c.Name = fmt.Sprintf("%s_%d", name, seen[name])
 		}
-		seen[c.Name] = true
+		seen[c.Name] = 1
 		g.Columns = append(g.Columns, c)
 	}
 }
