@@ -549,7 +549,7 @@ func TestSampleOfMany(t *testing.T) {
 				t.Errorf("devices %q, partition %q", r.Devices, l.Partition)
 			}
 		case "fan-1":
-			if len(r.Problems) != 1 || !strings.Contains(r.Problems[0], `"fan-1"; there are`) {
+			if len(r.Problems) != 1 || !strings.Contains(r.Problems[0], `"fan-1"; those are of`) {
 				t.Errorf("a device that is not there: %q", r.Problems)
 			}
 		default:
