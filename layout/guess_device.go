@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"hotreader/internal/nearest"
 )
 
 // deviceNames are names of fields that hold a device, the likeliest first, folded.
@@ -270,10 +272,15 @@ func place(text, device string) string {
 	return strings.Replace(text, device, "{device}", 1)
 }
 
-// wanted returns the device that is asked for, if it is in p.
+// wanted returns the device that is asked for, if it is in p between constants and not a
+// part of another id, as pump in pump-01.
 func (g *guess) wanted(_ int, p part) string {
-	if d := g.schema.Device; d != "" && strings.Contains(p.text, d) {
-		return d
+	for _, text := range []string{p.before, p.after} {
+		before, after, found := strings.Cut(place(text, g.schema.Device), "{device}")
+		begins := strings.Trim(before, separators) == "" || strings.ContainsAny(before[len(before)-1:], "#|/:")
+		if found && begins && (strings.Trim(after, separators) == "" || strings.ContainsAny(after[:1], "#|/:")) {
+			return g.schema.Device
+		}
 	}
 	return ""
 }
@@ -484,7 +491,11 @@ func (g *guess) choose() {
 	}
 	g.Device, g.Newest = g.devices[i], g.times[i]
 	if w := g.schema.Device; w != "" && w != g.Device {
-		g.problem("no item that was looked at is of device %q; those are of %s, and there may be others", w, strings.Join(g.Devices[:min(len(g.Devices), 5)], ", "))
+		meant := nearest.Word(w, g.Devices)
+		if meant != "" {
+			meant = "did you mean " + nearest.Listed(meant) + "? "
+		}
+		g.problem("no item that was looked at is of device %q; %sthose are of %s, and there may be others: inspect without --device shows more", w, meant, nearest.Listed(g.Devices[:min(len(g.Devices), 5)]...))
 	}
 	if at := g.times[i]; at.After(time.Now().AddDate(0, 0, 1)) {
 		g.because("the newest item has a time ahead of now, %s; latest leaves such out", at.Format(time.RFC3339))
