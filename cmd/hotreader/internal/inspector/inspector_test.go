@@ -70,7 +70,7 @@ func TestRun(t *testing.T) {
 		"a layout that finds nothing": {table{items: item("pump-7", "n"), row: func(hotreader.Query) (hotreader.Row, bool) { return hotreader.Row{}, false }},
 			"", hotreader.CodeUnreadable, `no value of device "pump-7" is found`},
 		"a slip in --device": {table{items: item("pump-01", "n"), row: values},
-			"hotreader latest --store 'dynamodb://t?device_key=pk&region=eu&time_key=sk' --device pump-01 --property n", hotreader.CodeUnreadable, "of device \"pump\"; did you mean pump-01? those are of pump-01, and there may be others: inspect without --device shows more"},
+			"hotreader latest --store 'dynamodb://t?device_key=pk&region=eu&time_key=sk' --device pump-01 --property n", hotreader.CodeUnreadable, "of device \"pump\"; those are of pump-01, and there may be others: inspect without --device shows more"},
 		"no items":    {table{}, "", hotreader.CodeNotFound, "nothing is stored there yet"},
 		"a refusal":   {table{err: &hotreader.Error{Code: hotreader.CodeForbidden, Err: errors.New("not you")}}, "", hotreader.CodeForbidden, "not you"},
 		"no layout":   {table{items: []layout.Item{{Fields: map[string]any{"pk": "d", "sk": "x"}}}}, "", hotreader.CodeUnreadable, "no key and no index has a time"},

@@ -149,7 +149,7 @@ func (g *Guess) withFractions(columns []int) []int {
 		return columns
 	}
 	for i := range g.Columns {
-		both := append(columns[:1:1], i)
+		both := []int{columns[0], i}
 		if i != columns[0] && timetext.Named(g.Columns[i].Name) > 0 && timetext.Serials(g.texts(both)).Matched == g.rows() {
 			return both
 		}
