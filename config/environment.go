@@ -80,6 +80,7 @@ type Function struct {
 	Firestore Firestore
 
 	Port    int    // to listen on; 0 on AWS
+	Host    string // to listen on, on Google Cloud; "" = every address
 	Project string // the Google Cloud project; "" only if it is not said
 }
 
@@ -193,6 +194,7 @@ func CloudRun(getenv func(string) string) (*Function, error) {
 		e.emulator("SECRET_MANAGER_EMULATOR_HOST")
 	}
 	e.port("PORT", 8080)
+	e.Host = e.trimmed("HOTREADER_HOST")
 	return e.done("Cloud Run service")
 }
 

@@ -194,9 +194,9 @@ func TestCloudRunRefuses(t *testing.T) {
 	})
 	refuses(t, CloudRun, with(firestore(), "INTER_CLOUD_TOKEN", "", "INTER_CLOUD_TOKEN_SECRET", version, "SECRET_MANAGER_EMULATOR_HOST", "10.0.0.1:80"),
 		"SECRET_MANAGER_EMULATOR_HOST: ", "not on this machine")
-	f, err := of(CloudRun, with(firestore(), "PORT", "9000", "FIRESTORE_DATABASE", "(default)", "FIRESTORE_COLLECTION", "/plants/berlin/telemetry/",
+	f, err := of(CloudRun, with(firestore(), "PORT", "9000", "HOTREADER_HOST", "127.0.0.1", "FIRESTORE_DATABASE", "(default)", "FIRESTORE_COLLECTION", "/plants/berlin/telemetry/",
 		"FIRESTORE_EMULATOR_HOST", "[::1]:8080", "HOTREADER_TIME_FORMAT", "native"))
-	if err != nil || f.Port != 9000 || !reflect.DeepEqual(f.Layout, layout.Layout{TimeFormat: layout.Formats{"native"}}) || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
+	if err != nil || f.Port != 9000 || f.Host != "127.0.0.1" || !reflect.DeepEqual(f.Layout, layout.Layout{TimeFormat: layout.Formats{"native"}}) || f.Firestore != (Firestore{"plant-1", "(default)", "plants/berlin/telemetry"}) {
 		t.Errorf("%+v, %v", f, err)
 	}
 }

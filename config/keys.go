@@ -168,6 +168,7 @@ var Keys = []Key{
 	{Variable: "HOTREADER_CATALOG", Help: "a file with the packed [catalogue of devices](deploying.md#the-catalogue-of-devices); if it is not set, `hotreader-catalog` beside the program, where deploy puts it, if it is there"},
 	{Variable: "FUNCTIONS_CUSTOMHANDLER_PORT", Cloud: Azure, Help: "the port to listen on; set by the platform"},
 	{Variable: "PORT", Cloud: GCP, Help: "the port to listen on; set by the platform"},
+	{Variable: "HOTREADER_HOST", Cloud: GCP, Help: "the address to listen on, all if it is not set; `deploy --target local` sets `127.0.0.1`"},
 	{Variable: "AWS_ENDPOINT_URL", Cloud: AWS, Help: "other endpoints, also `_DYNAMODB`, `_SECRETS_MANAGER`, `_IOTTWINMAKER` and `_STS`, for emulators; http to loopback only"},
 	{Variable: "FIRESTORE_EMULATOR_HOST", Cloud: GCP, Help: "the emulator, as `127.0.0.1:8080`; loopback only"},
 	{Variable: "SECRET_MANAGER_EMULATOR_HOST", Cloud: GCP, Help: "that of Secret Manager, as well"},

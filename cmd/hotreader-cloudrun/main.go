@@ -51,7 +51,7 @@ func run(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	if err == nil {
 		logger = cloudrun.NewLogger(stderr, f.LogLevel.Level(), f.Project)
 		err = function.Program{
-			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger,
+			Name: "hotreader-cloudrun", Getenv: getenv, Logger: logger, Host: f.Host,
 			Secrets:   function.Secrets{Secret: func(name string) identity.Fetch { return secret(getenv, name) }, Sign: cloudrun.Sign},
 			Local:     func(seen *observe.Observer) (hotreader.Source, error) { return local(ctx, f, seen) },
 			Objects:   func(url string) (hotreader.Source, error) { return coldurl.Open(url, f.Layout, bucket) },

@@ -1,5 +1,6 @@
 // Package local deploys a project to this machine: the same topology as on the
-// clouds, as processes on loopback. Hot storage is its cloud's emulator; the
+// clouds, as processes on loopback, but for DynamoDB Local, which listens on every
+// address. Hot storage is its cloud's emulator; the
 // functions are the programs that are delivered, in the environment that the
 // topology gives them; what the clouds put before them (Lambda and API Gateway,
 // the Azure Functions host) is played by small stand-ins. So what is proven here
@@ -331,7 +332,7 @@ func (t *Target) startServer(ctx context.Context, s topology.Side, program strin
 	name := f.Host + " on " + string(s.Cloud)
 	t.o.Began("starting " + name)
 	c, address, err := onFreePort(ctx, func(port string) (*child, error) {
-		env := map[string]string{"PORT": port, "K_SERVICE": f.Host}
+		env := map[string]string{"PORT": port, "HOTREADER_HOST": "127.0.0.1", "K_SERVICE": f.Host}
 		if s.Cloud == config.Azure {
 			env = map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": port}
 		} else if !f.Store {

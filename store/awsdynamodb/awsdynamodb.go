@@ -56,7 +56,7 @@ var _ hotreader.Store = (*Store)(nil)
 
 // New returns a Store over a table that exists, or will when it is first read.
 func New(client *dynamodb.Client, o Options) *Store {
-	s := &Store{client: client, table: o.Table, layout: o.Layout.WithDefaults(), consistent: o.Consistent}
+	s := &Store{client: dynamodb.New(client.Options(), markUnsent), table: o.Table, layout: o.Layout.WithDefaults(), consistent: o.Consistent}
 	s.codec = timekey.NewestCodec(s.layout)
 	s.place(client.Options().Region)
 	s.Scanner = paging.Scanner{

@@ -31,6 +31,7 @@ func NewClient(ctx context.Context, o ClientOptions) (*dynamodb.Client, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, func(c *config.LoadOptions) error {
 		c.Region = o.Region
 		c.HTTPClient = awsclient.HTTPClient()
+		c.Logger = logging.Nop{} // as newClient has it
 		return nil
 	})
 	if err != nil {

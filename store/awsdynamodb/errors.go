@@ -35,7 +35,7 @@ var rules = []failure.Rule{
 	{For: "UnrecognizedClientException InvalidSignatureException ExpiredTokenException ExpiredToken MissingAuthenticationToken" +
 		" MissingAuthenticationTokenException IncompleteSignature IncompleteSignatureException InvalidClientTokenId RequestExpired", Code: hotreader.CodeConfig,
 		Text: "the AWS credentials were rejected ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
-	{For: "ValidationException", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the table rejects a record: {message}; its keys must be {keys}"},
+	{For: "ValidationException", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the table rejects a record: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},
 	{For: "ValidationException", Code: hotreader.CodeConfig,
 		Text: "the table is not laid out as configured: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},
 	{For: "unsent", Code: hotreader.CodeConfig,
@@ -65,17 +65,17 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 		f.Root = op.Err
 	}
 	api, told := errors.AsType[smithy.APIError](err)
-	_, early := errors.AsType[*unsent](err)
+	unsigned, early := errors.AsType[*unsent](err)
 	switch {
 	case early:
-		f.Names = []string{"unsent"}
+		f.Names, f.Root = []string{"unsent"}, unsigned.error
 	case told && api.ErrorCode() != "UnknownError":
 		f.Names, f.Message = []string{api.ErrorCode(), "status:" + strconv.Itoa(status)}, api.ErrorMessage()
 		f.Words = append(f.Words, "code", api.ErrorCode())
 	case status != 0:
 		f.Names, f.Root = []string{failure.Foreign(status)}, fmt.Errorf("status %d", status)
 	}
-	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok && !early {
 		f.Root = send.Err
 	}
 	return f.Error(ctx, rules)

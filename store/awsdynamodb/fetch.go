@@ -21,7 +21,6 @@ import (
 // A page is one Query or Scan answer.
 type page struct {
 	body *paging.Body
-	sent bool // a request was signed and handed to the transport
 	sum  bool // keep compares the checksum, not the SDK
 }
 
@@ -51,7 +50,6 @@ func (*page) ID() string { return "hotreader.KeepBody" }
 // HandleDeserialize keeps the body of a good answer and gives the SDK an empty
 // one instead.
 func (p *page) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-	p.sent = true
 	out, metadata, err := next.HandleDeserialize(ctx, in)
 	if err != nil {
 		return out, metadata, err
@@ -102,3 +100,36 @@ func (a *again) RetryableError() bool { return !errors.Is(a.error, context.Cance
 type unsent struct{ error }
 
 func (u *unsent) Unwrap() error { return u.error }
+
+// markUnsent makes such errors of a client unsent: those of credentials may be of requests,
+// too, to where credentials are.
+func markUnsent(o *dynamodb.Options) {
+	o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+		return errors.Join(s.Initialize.Add(sending{}, middleware.Before), s.Deserialize.Add(sending{}, middleware.Before))
+	})
+}
+
+// sending is the middleware, and the context's key of whether a request was signed and
+// handed to the transport.
+type sending struct{}
+
+// ID names the middleware.
+func (sending) ID() string { return "hotreader.Sending" }
+
+// HandleInitialize sees the error of a whole call.
+func (sending) HandleInitialize(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+	sent := false
+	out, metadata, err := next.HandleInitialize(context.WithValue(ctx, sending{}, &sent), in)
+	if err != nil && !sent {
+		err = &unsent{err}
+	}
+	return out, metadata, err
+}
+
+// HandleDeserialize sees each request.
+func (sending) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+	if sent, ok := ctx.Value(sending{}).(*bool); ok {
+		*sent = true
+	}
+	return next.HandleDeserialize(ctx, in)
+}

@@ -174,9 +174,6 @@ func (r *reading) Page(ctx context.Context, n int, o *timekey.Order) (items int,
 	stats := hotreader.StatsOf(ctx)
 	stats.Reads.Add(1)
 	stats.Bytes.Add(int64(len(p.body.Bytes)))
-	if err != nil && !p.sent {
-		return 0, false, &unsent{err}
-	}
 	if err != nil {
 		return 0, false, mismatch(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"hotreader"
 	"hotreader/layout"
@@ -333,14 +334,17 @@ func TestNoRequestCanBeMade(t *testing.T) {
 	for name, change := range map[string]func(*dynamodb.Options){
 		"credentials": func(o *dynamodb.Options) {
 			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-				return aws.Credentials{}, errors.New("no role here")
+				return aws.Credentials{}, &smithyhttp.RequestSendError{Err: errors.New("no role here")}
 			})
 		},
 		"region": func(o *dynamodb.Options) { o.Region = "" },
 	} {
-		_, err := rows(t, New(dynamodb.New(options, change), Options{Table: "telemetry"}), qN)
-		if hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "AWS_REGION") {
-			t.Errorf("%s: error %v", name, err)
+		s := New(dynamodb.New(options, change), Options{Table: "telemetry"})
+		_, queried := rows(t, s, qN)
+		_, _, sampled := s.Sample(t.Context(), "", 10)
+		written := s.Write(t.Context(), "d", []hotreader.Record{cloud.Record(noon)})
+		for doing, err := range map[string]error{"query": queried, "inspect": sampled, "write": written} {
+			cloud.WantError(t, name, err, hotreader.CodeConfig, doing, "no request can be made", "set AWS_REGION and give AWS credentials")
 		}
 	}
 }
