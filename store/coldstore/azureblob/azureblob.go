@@ -110,8 +110,8 @@ func newBucket(o Options, identify func() (azcore.TokenCredential, error)) (*Buc
 func (b *Bucket) String() string { return "azblob://" + b.name }
 
 // List implements coldstore.Bucket. Azure cannot begin after a key: what comes before it is
-// passed over.
-func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
+// listed, too.
+func (b *Bucket) List(ctx context.Context, prefix, _ string) iter.Seq2[coldstore.Page, error] {
 	return func(yield func(coldstore.Page, error) bool) {
 		pager := b.client.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix})
 		for pager.More() {
@@ -129,9 +129,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 					yield(coldstore.Page{}, b.fail(ctx, "list", &failure.Damaged{Err: errors.New("the list has a blob without a name or properties; check the endpoint")}))
 					return
 				}
-				if *item.Name > after {
-					page.Objects = append(page.Objects, object(item))
-				}
+				page.Objects = append(page.Objects, object(item))
 			}
 			if !yield(page, nil) {
 				return
