@@ -220,7 +220,7 @@ func (f *file) bad(line int, text string, err error) error {
 // read reads the file, until enough says so, and calls full when it is time to write.
 func (f *file) read(full func() error, enough func() bool) error {
 	next := f.next
-	if f.guess.JSON {
+	if f.result.json = f.guess.JSON; f.result.json {
 		in := records.NewJSON(f.in, f.guess.Shape)
 		next = func() error { return f.nextObject(in) }
 	} else {

@@ -35,6 +35,7 @@ type tally struct {
 	columns map[string]*Column
 	devices map[string]*Device
 	left    map[LeftOut]*LeftOut
+	json    bool // the file's values have their kinds
 }
 
 func newTally() *tally {
@@ -84,8 +85,9 @@ func (k *tally) field(name string, v hotreader.Value) {
 		c.Texts++
 		if flags := advice(v.Text()); flags != "" {
 			if c.Marked++; c.Mark == "" {
-				c.Mark, c.Advice = string(v.Text()), flags
+				c.Mark = string(v.Text())
 			}
+			c.advise(flags, k.json)
 		} else if word := string(v.Text()); len(c.words) < 3 && len(word) < 40 && !strings.Contains(word, ",") && !slices.Contains(c.words, word) {
 			c.words = append(c.words, word)
 		}
@@ -130,11 +132,32 @@ func (c *Column) Kinds() string {
 	return strings.Join(parts, ", ")
 }
 
+// thousands is the advice that a text without thousands refutes, and point the one for that.
+const thousands, point = "--thousands .", "--decimal ."
+
+// advise takes note of the flags that make a number of another text.
+func (c *Column) advise(flags string, json bool) {
+	if json { // whose texts stay texts, but for their type
+		typed := "--type " + sniff.ShellWord(c.Name+"=double")
+		if flags == thousands || flags == point {
+			flags = typed
+		} else {
+			flags += ", and " + typed
+		}
+	}
+	if c.Advice == "" || c.Advice == thousands && flags == point {
+		c.Advice = flags
+	}
+}
+
 // advice returns the flags that make a number of text, "" if it is hardly one.
 func advice(text []byte) string {
 	if marked(text) {
 		if _, ok := (&cell.Style{Decimal: ',', Thousands: '.'}).Number(nil, string(text)); ok && hotreader.IsNumber(text) {
-			return "--thousands ." // it came as a text because the decimal mark is another
+			return thousands // it came as a text because the decimal mark is another
+		}
+		if hotreader.IsNumber(text) {
+			return point
 		}
 		return "--decimal or --thousands, or both, with the mark"
 	}
