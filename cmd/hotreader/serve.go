@@ -31,6 +31,7 @@ import (
 	"hotreader/internal/endpoint"
 	"hotreader/observe"
 	"hotreader/observe/page"
+	"hotreader/store/all"
 	"hotreader/web"
 )
 
@@ -75,9 +76,11 @@ callers send here.
 With --project one server answers for all devices of a twin, wherever its rows are. It
 reads them over the connection of config_inter_cloud.json, with that connection's token
 (read again when it is rejected, as after a rotation), or from the table on AWS if the
-twin and its hot storage are both there. --store or --remote beside it says otherwise.
-The devices are those of config_iot_devices.json, and the settings those of
-config_hot_reader.json unless a flag or a variable is given.
+twin and its hot storage are both there. --store or --remote beside it says otherwise;
+a store of hot storage's cloud gets the project's layout unless its URL has one. The
+devices are those of config_iot_devices.json, and the settings those of
+config_hot_reader.json unless a flag or a variable is given. It does not start if no
+request can be answered from the store.
 
 In a browser, http://ADDRESS/ is a page with devices, charts and newest values. It asks
 for the token.
@@ -249,7 +252,7 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 		return usagef("serve: --listen %s is plain http that other machines can reach, and read the token from; "+
 			"give --tls-cert and --tls-key, or --insecure if a proxy in front encrypts", s.listen)
 	}
-	if s.twin != nil && s.store == "" && s.remote == "" {
+	if s.twin != nil {
 		if err := s.twin.place(ctx, s); err != nil {
 			return err
 		}
@@ -274,6 +277,9 @@ func (a *app) runServe(ctx context.Context, s *serving, level slog.Level) error 
 	defer func() { _ = stores.Close() }() // they were read
 	parts.Local, parts.Objects = func() (hotreader.Source, error) { return stores.open(s.store) }, stores.open
 	handler, err := s.api(parts, devices, logs)
+	if err == nil && storeCloud(s.store) != "" {
+		err = try(ctx, s.store)
+	}
 	if err != nil {
 		return err
 	}
@@ -322,6 +328,24 @@ func (s *serving) api(parts function.Parts, devices identity.Devices, logs *slog
 		Answers: answers, Queue: queue, Wait: wait,
 		Logger: logs, Version: thisBuild().Version, Mounts: mounts.All(mounts.Options{Twin: f.Twin, Version: thisBuild().Version}), Page: web.Serve,
 	})
+}
+
+// try returns an error if no request can be answered from a store: it has another layout,
+// is not there, or this machine has no credentials for it.
+func try(ctx context.Context, store string) error {
+	s, err := all.OpenReader(ctx, store)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }() // it was read
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for _, err := range hotreader.NewReader(s).Read(ctx, hotreader.Query{Device: "-", Properties: []string{"-"}, Limit: 1}) {
+		if code := hotreader.CodeOf(err); code == hotreader.CodeConfig || code == hotreader.CodeNotFound {
+			return err
+		}
+	}
+	return nil
 }
 
 // storeCloud is the cloud of the store at a URL; "" = this machine.

@@ -4,6 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"hotreader"
@@ -11,6 +15,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/identity"
+	"hotreader/layout"
 )
 
 // twin is a project folder that serve answers for.
@@ -35,9 +40,13 @@ func (t *twin) setting(name string) (string, bool) {
 	return text, ok
 }
 
-// place says where the rows of t are: at the API of its connection or, if there
-// is none since all of it is on AWS, in its table.
+// place says where the rows of t are, unless s does: at the API of its connection or, if
+// there is none since all of it is on AWS, in its table.
 func (t *twin) place(ctx context.Context, s *serving) (err error) {
+	if s.store != "" || s.remote != "" {
+		s.store = t.laidOut(s.store)
+		return nil
+	}
 	if t.L3 == config.AWS && t.L4 == config.AWS {
 		query := t.Options.Layout.URL()
 		if t.Options.AWS.Region != "" {
@@ -64,6 +73,18 @@ func (t *twin) place(ctx context.Context, s *serving) (err error) {
 		above = tier.Cloud
 	}
 	return nil
+}
+
+// laidOut gives a store URL the project's layout if it has none.
+func (t *twin) laidOut(store string) string {
+	base, query, _ := strings.Cut(store, "?")
+	parameters, err := url.ParseQuery(query)
+	own := t.Options.Layout.URL()
+	if err != nil || len(own) == 0 || storeCloud(store) != t.L3 || slices.ContainsFunc(layout.Keys, parameters.Has) {
+		return store
+	}
+	maps.Copy(parameters, own)
+	return base + "?" + parameters.Encode()
 }
 
 // ask returns the URL of the API on a tier's cloud. All of a twin's APIs take one token.

@@ -141,6 +141,43 @@ func TestServeProject(t *testing.T) {
 	}
 }
 
+// A store beside the project has its layout, unless the URL says another. One of which no
+// request can be answered is an error at the start.
+func TestServeProjectsLayout(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKID")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
+	t.Setenv(tokenVariable, oldToken)
+	dir := folder(t, "aws", "aws")
+	if err := os.WriteFile(filepath.Join(dir, "config_hot_reader.json"), []byte(`{"layout":{"device_key":"deviceId","time_key":"ts"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	table := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		if body, _ := io.ReadAll(r.Body); !bytes.Contains(body, []byte(`"#d":"deviceId"`)) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"__type":"com.amazon.coral.validate#ValidationException","message":"Query condition missed key schema element: deviceId"}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"Count":1,"ScannedCount":1,"Items":[{"deviceId":{"S":"d"},"ts":{"S":"2024-02-01T00:00:00Z"},"temperature":{"N":"21.5"}}]}`)
+	}))
+	defer table.Close()
+	store := "dynamodb://rows?region=eu-central-1&endpoint=" + table.URL
+	for _, c := range []struct{ store, project string }{{store, ""}, {store + "&device_key=id", dir}} {
+		args := []string{"serve", "--store", c.store, "--listen", "127.0.0.1:0"}
+		if c.project != "" {
+			args = append(args, "--project", c.project)
+		}
+		var talk bytes.Buffer
+		if code := run(t.Context(), args, nil, io.Discard, &talk); code != 3 || !strings.Contains(talk.String(), "set the layout: ") {
+			t.Errorf("%v: %d, %s", args, code, talk.String())
+		}
+	}
+	url := serveURL(t, "serve", "--project", dir, "--store", store, "--listen", "127.0.0.1:0", "--log-level", "error")
+	if got := ask(t, url+"/v1/devices/d/latest?property=temperature", oldToken); !strings.Contains(got, "21.5") {
+		t.Error(got)
+	}
+}
+
 // Where a project has cold storage and an archive, they are read, too: over the
 // connections to their clouds, each once where a cloud holds several tiers, or, where
 // all is on AWS, from their buckets.
