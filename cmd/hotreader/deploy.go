@@ -164,6 +164,7 @@ deploy, and what the project says but was not deployed yet. Nothing is changed.`
 		Example: "  hotreader status --project twin\n  hotreader status --project twin --json",
 		Args:    noArgs,
 		RunE: d.either(a.statusLocal, func(cmd *cobra.Command) error {
+			a.sayLocalToo("status", d.project)
 			e, err := d.engine(cmd)
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
+	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
@@ -72,6 +73,7 @@ Exit code 0: every component works. 1: one does not.`,
 		if onThisMachine {
 			return a.doctorLocal(cmd.Context(), p, &d)
 		}
+		a.sayLocalToo("doctor", p.Dir)
 		e := &deploy.Engine{Project: p}
 		if e.Artifacts, err = artifactsFolder("", p.Dir); err != nil {
 			return err
@@ -83,6 +85,9 @@ Exit code 0: every component works. 1: one does not.`,
 		deployed, err := outputsOf(cmd.Context(), e)
 		if err != nil {
 			return err
+		}
+		if len(deployed) == 0 {
+			a.note("%s is not deployed on a cloud, as far as this folder knows; deploy it with: hotreader deploy --project %s", p.Twin, inspector.Quoted(p.Dir))
 		}
 		return a.doctorCloud(cmd.Context(), p, &d, deployed)
 	}

@@ -168,6 +168,13 @@ func isFolder(name string) bool {
 	return err == nil && info.IsDir()
 }
 
+// sayLocalToo says to a command that asks the clouds what runs on this machine.
+func (a *app) sayLocalToo(command, project string) {
+	if s, serving, err := local.Read(project); err == nil && serving {
+		a.note("this asks the clouds; %s runs on this machine, too: hotreader %s --target local --project %s", terminal.Printable(s.Twin), command, inspector.Quoted(project))
+	}
+}
+
 func (a *app) printRuns(s *local.State) error {
 	t := terminal.NewTable(a.stdout, a.data, "CLOUD", "WHAT", "PID", "WHERE")
 	t.Right(2)

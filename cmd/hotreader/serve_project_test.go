@@ -13,8 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"hotreader"
 	"hotreader/config"
+	"hotreader/deploy/local"
 	"hotreader/store/boltstore"
 	"hotreader/test/slowtable"
 )
@@ -139,6 +142,30 @@ func TestServeProject(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What asks the clouds says that the twin runs on this machine, too.
+func TestCloudsAreToldFromThisMachine(t *testing.T) {
+	t.Setenv("PATH", "") // without Terraform
+	dir := folder(t, "aws", "azure")
+	here := local.Dir(dir)
+	if err := errors.Join(os.MkdirAll(here, 0o700), os.WriteFile(filepath.Join(here, "state.json"), []byte(`{"twin":"hall","pid":1}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(filepath.Join(here, "lock"))
+	for _, serving := range []bool{false, true} {
+		for _, command := range []string{"doctor", "status"} {
+			var talk bytes.Buffer
+			run(t.Context(), []string{command, "--project", dir}, nil, io.Discard, &talk)
+			if said := strings.Contains(talk.String(), "hall runs on this machine, too: hotreader "+command+" --target local --project "+dir); said != serving {
+				t.Errorf("%s, serving %t: %s", command, serving, talk.String())
+			}
+		}
+		if ok, err := lock.TryLock(); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	_ = lock.Unlock()
 }
 
 // A store beside the project has its layout, unless the URL says another. One of which no
