@@ -174,7 +174,7 @@ func (b *beginning) declared() (all []map[string]string, err error) {
 		case slices.ContainsFunc(all, func(p map[string]string) bool { return p["name"] == name }):
 			err = fmt.Errorf("%s is there twice", name)
 		case !slices.Contains(config.DataTypes, word):
-			err = fmt.Errorf("%s: type %q is unknown; %s", name, strings.ToLower(word), strings.ToLower(meantAndAll(word, config.DataTypes)))
+			err = fmt.Errorf("%s: type %q is unknown; %s; texts, lists and objects are string, numbers and texts that are numbers double", name, strings.ToLower(word), strings.ToLower(meantAndAll(word, config.DataTypes)))
 		}
 		if err != nil {
 			b.properties = nil // to be asked for again

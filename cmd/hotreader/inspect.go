@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -157,7 +158,9 @@ func (a *app) printProperties(r *inspector.Result) error {
 	}
 	t := terminal.NewTable(a.stdout, a.data, "PROPERTY", "KIND", "ITEMS", "EXAMPLE", "LATEST OF "+r.Device)
 	t.Right(2)
+	whole := false
 	for _, p := range r.Properties {
+		whole = whole || slices.Contains(p.Kinds, "list") || slices.Contains(p.Kinds, "object")
 		newest := ""
 		if v, ok := latest[p.Name]; ok {
 			newest = clipped(fmt.Sprint(v.Value)) + " at " + string(hotreader.AppendTime(nil, v.Time.In(time.UTC)))
@@ -168,6 +171,9 @@ func (a *app) printProperties(r *inspector.Result) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
+	if whole {
+		a.note("a list or an object is declared as string; its value is the text of its JSON")
+	}
 	return nil
 }
 

@@ -415,6 +415,14 @@ func lines(r doctor.Report) string {
 	return b.String()
 }
 
+// A component's name is one that TwinMaker takes, whatever the device's ID.
+func TestEventNamesTheComponent(t *testing.T) {
+	event := string(doctor.Event("hall", doctor.Device{ID: "line5:filler-1", Properties: []string{"level"}}, config.LastEntry, 1, time.Now()))
+	if !strings.Contains(event, `"componentName":"line5_filler-1"`) || !strings.Contains(event, `"entityId":"line5:filler-1"`) {
+		t.Error(event)
+	}
+}
+
 // Every component is asked in a link that is well, with data in every answer.
 func TestDoctorAsksEveryComponent(t *testing.T) {
 	for _, c := range []struct {
