@@ -418,7 +418,7 @@ func lines(r doctor.Report) string {
 // A component's name is one that TwinMaker takes, whatever the device's ID.
 func TestEventNamesTheComponent(t *testing.T) {
 	event := string(doctor.Event("hall", doctor.Device{ID: "line5:filler-1", Properties: []string{"level"}}, config.LastEntry, 1, time.Now()))
-	if !strings.Contains(event, `"componentName":"line5_filler-1"`) || !strings.Contains(event, `"entityId":"line5:filler-1"`) {
+	if !strings.Contains(event, `"componentName": "line5_filler-1"`) || !strings.Contains(event, `"entityId": "line5:filler-1"`) {
 		t.Error(event)
 	}
 }
