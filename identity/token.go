@@ -85,7 +85,7 @@ func parse(text string) ([]string, error) {
 			name = fmt.Sprintf("token %d", len(tokens)+1)
 		}
 		if len(part) < MinBytes {
-			return nil, bad("%s has %d bytes, at least %d are needed; make one with: openssl rand -hex 32", name, len(part), MinBytes)
+			return nil, bad("%s has %d bytes, at least %d are needed; a caller's is the API's, and a new one comes from: openssl rand -hex 32", name, len(part), MinBytes)
 		}
 		for i := range len(part) {
 			if part[i] <= ' ' || part[i] > '~' {

@@ -30,6 +30,8 @@ func CheckURL(text string) string {
 		return "carries user info; take the part before @ out, the token goes into INTER_CLOUD_TOKEN"
 	case u.Hostname() == "":
 		return "has no host; expected https://host/path"
+	case len(u.Port()) > 5 || len(u.Port()) == 5 && u.Port() > "65535":
+		return fmt.Sprintf("has the port %.20s; expected 1 to 65535", u.Port())
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "has a query or a fragment; take the part from ? or # on out"
 	case u.Scheme == "https", u.Scheme == "http" && endpoint.Loopback(u.Hostname()):

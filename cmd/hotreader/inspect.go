@@ -158,9 +158,12 @@ func (a *app) printProperties(r *inspector.Result) error {
 	}
 	t := terminal.NewTable(a.stdout, a.data, "PROPERTY", "KIND", "ITEMS", "EXAMPLE", "LATEST OF "+r.Device)
 	t.Right(2)
-	whole := false
+	whole, number := false, ""
 	for _, p := range r.Properties {
 		whole = whole || slices.Contains(p.Kinds, "list") || slices.Contains(p.Kinds, "object")
+		if slices.Contains(p.Kinds, "text") && hotreader.IsNumber([]byte(p.Example)) {
+			number = p.Name
+		}
 		newest := ""
 		if v, ok := latest[p.Name]; ok {
 			newest = clipped(fmt.Sprint(v.Value)) + " at " + string(hotreader.AppendTime(nil, v.Time.In(time.UTC)))
@@ -171,6 +174,9 @@ func (a *app) printProperties(r *inspector.Result) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
+	if number != "" {
+		a.note("a text that is a number, as %s has, is a number where it is declared as double", terminal.Printable(number))
+	}
 	if whole {
 		a.note("a list or an object is declared as string; its value is the text of its JSON")
 	}

@@ -28,7 +28,8 @@ const localText = `
 
 With --target local the project is deployed to this machine: the same functions
 as processes on loopback, hot storage as its cloud's emulator, and what the
-clouds put in between played by stand-ins. It needs no account and no Terraform.
+clouds put in between played by stand-ins. Of the emulators, DynamoDB Local listens
+on every address, and checks no credentials. It needs no account and no Terraform.
 It runs until ^C, or with --once until the doctor has spoken, and data is in
 memory only. What is left in .hotreader/local are the functions' programs, for
 the next time, and the last events.`
@@ -121,6 +122,9 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	engines, err := enginesFolder(o.engines, p.Dir)
 	if err != nil {
 		return nil, nil, err
+	}
+	if p.L3 == config.AWS {
+		d.app.note("DynamoDB Local listens on every address of this machine and checks no credentials: other machines reach its records unless a firewall keeps them out")
 	}
 	line := d.app.line
 	defer line.Clear()
