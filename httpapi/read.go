@@ -139,11 +139,8 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	if err != nil {
 		return err
 	}
-	switch p := &e.Payload; {
-	case p.NextToken != "":
-		return invalid("next_token belongs to JSON answers; a row stream is resumed after its last row by start_time, or end_time where the order is DESCENDING")
-	case p.Interpolation > 0:
-		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
+	if err := streamed(&e.Payload); err != nil {
+		return err
 	}
 	place, err := a.limit.enter(c.ctx, c.caller)
 	if err != nil {
@@ -193,6 +190,17 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	enc.Warn(c.stats.Warnings())
 	if err := enc.End(more); err != nil {
 		return c.failStream(nil, err)
+	}
+	return nil
+}
+
+// streamed rejects what a row stream does not have.
+func streamed(p *wire.Payload) error {
+	switch {
+	case p.NextToken != "":
+		return invalid("next_token belongs to JSON answers; a row stream is resumed after its last row by start_time, or end_time where the order is DESCENDING")
+	case p.Interpolation > 0:
+		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
 	}
 	return nil
 }
