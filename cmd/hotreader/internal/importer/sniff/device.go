@@ -12,7 +12,7 @@ var (
 	deviceNames = []string{"device", "deviceid", "iotdeviceid", "devid", "deveui", "deveuihex", "devicename", "deviceuid", "deviceuuid", "enddeviceid", "sensorid", "sensorname", "station",
 		"stationid", "stationname", "machine", "machineid", "asset", "assetid", "thing", "thingname", "thingid", "node", "nodeid", "nodename", "container", "containerid", "containername", "mac", "macaddress", "serial",
 		"serialnumber", "serialno", "meter", "meterid", "gateway", "gatewayid", "host", "hostname", "iothubconnectiondeviceid", "pump", "pumpid", "unitid", "equipment", "equipmentid", "clientid", "applianceid", "siteid", "locationid", "tagid", "id",
-		"geraet", "gerät", "geraetename", "gerätename", "maschine", "maschinenname", "maschinennummer", "maschinennr", "maschinenid", "anlage", "anlagenname", "anlagennr", "zählernummer", "messstelle", "máquina", "maquina", "macchina", "equipo", "appareil",
+		"geraet", "gerät", "geraetename", "gerätename", "maschine", "maschinenname", "maschinennummer", "maschinennr", "maschinenid", "anlage", "anlagenname", "anlagennr", "zählernummer", "messstelle", "máquina", "maquina", "macchina", "equipo",
 		"name", "sensor", "source", "topic", "pod", "instance", "room", "house", "household", "building", "turbine", "inverter", "vehicle", "vin", "imei", "truck", "tank", "boiler", "valve", "lclid", "nmi", "mpan"}
 	keyNames = []string{"sensor", "metric", "metricname", "measurement", "measure", "variable", "variablename", "parameter", "param", "channel", "tag", "tagname", "name", "property", "propertyname", "field", "key", "signal", "item",
 		"entityid", "point", "pointname", "attribute", "quantity", "datapoint", "register", "obis", "obiscode", "type", "sensorname", "sensorid", "series"}
