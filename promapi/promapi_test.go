@@ -401,11 +401,13 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: %d %.300s; want %d, %s", c.name, w.Code, w.Body, c.status, c.want)
 		}
 	}
-	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, promapi.Prefix+"query_range?query=vector(1)&start=0&end=1000&step=1", nil)
-	r.Header.Set("Accept-Encoding", "gzip")
-	f.api.ServeHTTP(w, r)
-	if w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > 4000 {
-		t.Errorf("%s, %d bytes", w.Header(), w.Body.Len())
+	for encoding, want := range map[string]string{"GZIP": "gzip", "gzip;q=0": ""} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, promapi.Prefix+"query_range?query=vector(1)&start=0&end=1000&step=1", nil)
+		r.Header.Set("Accept-Encoding", encoding)
+		f.api.ServeHTTP(w, r)
+		if w.Header().Get("Content-Encoding") != want || want != "" && w.Body.Len() > 4000 {
+			t.Errorf("%s: %s, %d bytes", encoding, w.Header(), w.Body.Len())
+		}
 	}
 }
 
