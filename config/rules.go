@@ -129,6 +129,7 @@ type words struct {
 	of   []string
 }
 
+// read keeps the word as it stands in of.
 func (w words) read(l *loader, where string, raw json.RawMessage, to any) {
 	if text, ok := l.text(where, raw); ok {
 		if err := w.parse(text, to); err != nil {

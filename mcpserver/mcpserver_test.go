@@ -94,6 +94,21 @@ func call(t *testing.T, session *mcp.ClientSession, tool, arguments string) (str
 	return text, result.IsError
 }
 
+// TestStatsOfNumbersAndTexts: a meter that reports "fault" among its numbers.
+func TestStatsOfNumbersAndTexts(t *testing.T) {
+	store, rows := memstore.New(), []hotreader.Record(nil)
+	for i, v := range []hotreader.Value{hotreader.Int64Value(10), hotreader.StringValue([]byte("fault")), hotreader.Int64Value(14), hotreader.StringValue([]byte("fault"))} {
+		rows = append(rows, hotreader.Record{Time: noon.Add(time.Duration(i-9) * time.Second), Fields: []hotreader.Field{{Name: "flow", Value: v}}})
+	}
+	if err := store.Write(t.Context(), "meter", rows); err != nil {
+		t.Fatal(err)
+	}
+	session := connected(t, mcpserver.Options{Reader: hotreader.NewReader(store), Lister: store, Now: func() time.Time { return noon }})
+	if text, failed := call(t, session, "stats", `{"device":"meter","start":"-1h"}`); failed || !strings.Contains(text, `"count":4,"lowest":10,"highest":14,"average":12,`) {
+		t.Error(text)
+	}
+}
+
 func TestTools(t *testing.T) {
 	session := connected(t, options(t))
 	list, err := session.ListTools(t.Context(), nil)

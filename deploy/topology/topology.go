@@ -55,7 +55,8 @@ type Side struct {
 	Tiers []config.Tier `json:",omitempty"` // below hot storage that it holds
 
 	// Token says that the functions need the inter-cloud token, which lies in the
-	// cloud's secret store.
+	// cloud's secret store: to be asked over HTTP, or to ask the API of another cloud
+	// for a tier.
 	Token bool
 
 	// Signs says that this cloud signs tokens for the functions, which the APIs on
