@@ -379,8 +379,8 @@ type counted struct {
 	First   value    `json:"first"`
 	Last    value    `json:"last"`
 
-	numbers int64   // of Count; the others are texts
-	sum     float64 // of the numbers
+	numbers int64     // of Count; the others are texts
+	sum     float64   // of the numbers
 	at      time.Time // of the last value
 	last    hotreader.Value
 	text    []byte // of last
