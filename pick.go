@@ -170,10 +170,11 @@ func (p *picker) add(row Row, yield func(Row) bool) (bool, error) {
 			own.float[i], _ = strconv.ParseFloat(string(v.text), 64) // ±Inf out of range, which is in order
 		}
 		of := p.roles[i*roles : (i+1)*roles]
-		if of[opening] == nil {
+		m4 := p.pick.Kind == PickM4
+		if of[opening] == nil && (m4 || p.backward) {
 			p.give(of, opening, own)
 		}
-		if p.pick.Kind == PickM4 {
+		if m4 {
 			if c := p.compare(i, own, of[lowest]); c < 0 || c == 0 && p.backward {
 				p.give(of, lowest, own)
 			}
@@ -181,7 +182,9 @@ func (p *picker) add(row Row, yield func(Row) bool) (bool, error) {
 				p.give(of, highest, own)
 			}
 		}
-		p.give(of, closing, own)
+		if m4 || !p.backward {
+			p.give(of, closing, own)
+		}
 	}
 	if own.roles == 0 {
 		p.free = append(p.free, own)
@@ -267,10 +270,8 @@ func (p *picker) compare(property int, a, b *picked) int {
 // needs no more rows.
 func (p *picker) flush(yield func(Row) bool) bool {
 	p.chosen = p.chosen[:0]
-	for i, row := range p.roles {
-		role := i % roles
-		wanted := p.pick.Kind == PickM4 || role == closing && !p.backward || role == opening && p.backward
-		if row != nil && wanted && !slices.Contains(p.chosen, row) {
+	for _, row := range p.roles {
+		if row != nil && !slices.Contains(p.chosen, row) {
 			p.chosen = append(p.chosen, row)
 		}
 	}
