@@ -108,6 +108,9 @@ func (m mountReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotr
 	if !ok {
 		return hotreader.Fail(&hotreader.Error{Op: "request", Code: hotreader.CodeForbidden})
 	}
+	if !c.mounted.CompareAndSwap(nil, &q.Device) && *c.mounted.Load() != q.Device {
+		c.mounted.Store(new(string))
+	}
 	if err := c.caller.Devices.Check(q.Device); err != nil {
 		return hotreader.Fail(err)
 	}

@@ -13,17 +13,27 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/identity"
+	"hotreader/test/transcript"
 )
 
 // echo answers with the path and what it reads of the device that the query names.
 type echo struct{ in httpapi.Inside }
 
 func (e echo) Serve(w http.ResponseWriter, r *http.Request) error {
-	device := r.URL.Query().Get("device")
-	fmt.Fprintf(w, "%s %s %t", r.Method, r.URL.Path, e.in.May(r.Context(), device))
-	if device == "" {
-		return nil
+	devices := r.URL.Query()["device"]
+	if len(devices) == 0 {
+		fmt.Fprintf(w, "%s %s", r.Method, r.URL.Path)
 	}
+	for _, device := range devices {
+		fmt.Fprintf(w, "%s %s %t", r.Method, r.URL.Path, e.in.May(r.Context(), device))
+		if err := e.read(w, r, device); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e echo) read(w http.ResponseWriter, r *http.Request, device string) error {
 	for _, err := range e.in.Reader.Read(r.Context(), hotreader.Query{Device: device, Properties: []string{"temperature"}}) {
 		if err != nil {
 			status, text := e.in.Problem(r.Context(), err)
@@ -134,5 +144,19 @@ func TestMounts(t *testing.T) {
 				t.Errorf("%d %s; want %d, %s", got.status, got.body, c.status, c.want)
 			}
 		})
+	}
+}
+
+// The line of the log names the device that a part reads, and none of several.
+func TestMountsNameTheirDevice(t *testing.T) {
+	log := &transcript.Buffer{}
+	mount := func(in httpapi.Inside) (httpapi.Mounted, error) { return echo{in}, nil }
+	s := serve(t, httpapi.Options{Devices: identity.Devices{"pump*"}, Mounts: []httpapi.Mount{{Path: "/alone", Make: mount}}, Logger: logger(log)})
+	for query, want := range map[string]string{"": "", "?device=pump": "pump", "?device=pump&device=pump": "pump", "?device=pump&device=pump-2": "", "?device=pump&device=pump-2&device=pump": "", "?device=other": "other"} {
+		before := len(log.String())
+		ask(t, s, "GET", "/alone"+query, "")
+		if line := log.String()[before:]; !strings.Contains(line, `"device":"`+want+`",`) {
+			t.Errorf("%q: want the device %q in %s", query, want, line)
+		}
 	}
 }

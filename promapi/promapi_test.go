@@ -132,8 +132,15 @@ func TestNames(t *testing.T) {
 	if got := f.query("a_b", time.Second); strings.Count(got, `"metric"`) != 2 {
 		t.Errorf("two properties whose names become one are %s", got)
 	}
-	if got := f.query(`{"a.b"}`, time.Second); strings.Contains(got, `"metric"`) {
-		t.Errorf("the property's own name is a metric's: %s", got)
+	for property := range names {
+		got := f.query(fmt.Sprintf("{%q}", property), time.Second)
+		legal, told := !strings.Contains(names[property], `"property"`), strings.Contains(got, `select the property of this name with {property=`)
+		if strings.Contains(got, `"metric"`) != legal || told == legal {
+			t.Errorf("{%q}: the property's own name is a metric's, or nothing says what to ask for: %s", property, got)
+		}
+		if got := f.query(fmt.Sprintf("{property=%q}", property), time.Second); !legal && strings.Count(got, `"metric"`) != 1 {
+			t.Errorf("{property=%q}: %s", property, got)
+		}
 	}
 }
 

@@ -244,7 +244,7 @@ type asking struct {
 	source  source
 	device  string
 	names   nameList
-	types   []string
+	types   nameList
 	filters []string
 	formatting
 	most int  // rows that a terminal is shown; 0 = all
@@ -286,7 +286,7 @@ func (k *asking) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&k.device, "device", "", "the device's `id`")
 	f.Var(&k.names, "property", "`name` of a property to read; repeat it, or separate names by commas; quote a name with a comma, or in braces, as '\"a, b\"' or '\"{a}\"'")
-	f.StringArrayVar(&k.types, "type", nil, "`name=type` of a property: "+plain.TypeWords+"; repeat it")
+	f.Var(&k.types, "type", "`name=type` of a property: "+plain.TypeWords+"; repeat it, or separate them by commas as those of --property")
 	f.StringArrayVar(&k.filters, "filter", nil, "keep the rows that pass this `test`, as 'temperature>80', with = != < <= > >=; repeat it to demand more")
 	k.formatting.flags(cmd, "answer")
 	f.SortFlags = false
