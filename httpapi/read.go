@@ -136,10 +136,10 @@ func (a *api) body(c *call) ([]byte, error) {
 // with a problem, a later one with an error frame, which ends the stream.
 func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) {
 	q, err := a.asked(e)
-	if err != nil {
-		return err
+	if err == nil {
+		err = streamable(&e.Payload)
 	}
-	if err := streamed(&e.Payload); err != nil {
+	if err != nil {
 		return err
 	}
 	place, err := a.limit.enter(c.ctx, c.caller)
@@ -194,8 +194,8 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	return nil
 }
 
-// streamed rejects what a row stream does not have.
-func streamed(p *wire.Payload) error {
+// streamable rejects what belongs to JSON answers.
+func streamable(p *wire.Payload) error {
 	switch {
 	case p.NextToken != "":
 		return invalid("next_token belongs to JSON answers; a row stream is resumed after its last row by start_time, or end_time where the order is DESCENDING")
