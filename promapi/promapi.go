@@ -126,6 +126,11 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
+// Refuse answers a request that does not get as far as Serve.
+func (a *API) Refuse(w http.ResponseWriter, r *http.Request, err error, status int, text string) {
+	_ = (&call{api: a, r: r}).fail(w, refuse(status, kindOf(status), "%s", text), err) // fails only if the caller is gone
+}
+
 // op is the operation of this API's own errors.
 const op = "Prometheus API"
 
@@ -245,12 +250,20 @@ func (c *call) refusalOf(err error) *refusal {
 	if c.api.o.Problem != nil {
 		status, text = c.api.o.Problem(c.ctx, err)
 	}
-	kind := "internal"
+	return refuse(status, kindOf(status), "%s", text)
+}
+
+// kindOf returns Prometheus' errorType of a status.
+func kindOf(status int) string {
 	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		return "bad_data"
+	case http.StatusNotFound:
+		return "not_found"
 	case http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge: // more rows than a query may look at
-		kind = "execution"
+		return "execution"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		kind = "unavailable"
+		return "unavailable"
 	}
-	return refuse(status, kind, "%s", text)
+	return "internal"
 }

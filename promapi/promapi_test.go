@@ -364,6 +364,13 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: %d %s", c.code, status, body)
 		}
 	}
+	for status, kind := range map[int]string{400: "bad_data", 401: "bad_data", 403: "bad_data", 404: "not_found", 413: "execution", 429: "unavailable", 500: "internal", 503: "unavailable"} {
+		w := httptest.NewRecorder()
+		start(t, nil).api.Refuse(w, httptest.NewRequest(http.MethodGet, promapi.Prefix+"query", nil), &hotreader.Error{Err: secret, RetryAfter: time.Second}, status, "No.")
+		if want := `{"status":"error","errorType":"` + kind + `","error":"No."}`; w.Code != status || strings.TrimSpace(w.Body.String()) != want || w.Header().Get("Retry-After") != "1" {
+			t.Errorf("refused with %d: %d %v %s; want %s", status, w.Code, w.Header(), w.Body, want)
+		}
+	}
 	f := start(t, func(o *promapi.Options) { o.Lister = nil })
 	if status, body := f.get("query", "query", "v"); status != 404 || !strings.Contains(body, "no list of devices") {
 		t.Errorf("without a list: %d %s", status, body)
