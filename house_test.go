@@ -49,7 +49,7 @@ var rooms = map[string][]string{
 	"observe":                 {"", "internal/endpoint", "observe/seen"},
 	"observe/page":            {"observe"},
 	"observe/seen":            {""},
-	"promapi":                 {"", "catalog"},
+	"promapi":                 {"", "catalog", "internal/nearest"},
 	"mcpserver":               {"", "catalog"},
 	"httpapi":                 {"", "catalog", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
 	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "wire", "identity", "observe"},

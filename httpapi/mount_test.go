@@ -163,9 +163,10 @@ func TestMountsRefuseInTheirForm(t *testing.T) {
 				return ask(t, s, "GET", path, "")
 			}
 			got := request(c.path)
-			if c.status == 429 {
+			switch c.status {
+			case http.StatusTooManyRequests:
 				got = request(c.path)
-			} else if c.status == 503 {
+			case http.StatusServiceUnavailable:
 				got = inner
 			}
 			safe(t, got)

@@ -178,13 +178,19 @@ func (c *call) serve(w http.ResponseWriter) error {
 		return c.metadata()
 	case "status/buildinfo":
 		return c.buildinfo()
+	case "rules": // Grafana's list of alerts asks for both; there are none
+		c.data = []byte(`{"groups":[]}`)
+		return nil
+	case "alerts":
+		c.data = []byte(`{"alerts":[]}`)
+		return nil
 	}
 	if name, ok := strings.CutPrefix(path, "label/"); ok {
 		if name, ok = strings.CutSuffix(name, "/values"); ok && name != "" {
 			return c.labelValues(name)
 		}
 	}
-	return refuse(http.StatusNotFound, "not_found", "no such path; there are query, query_range, series, labels, label/NAME/values, metadata and status/buildinfo")
+	return refuse(http.StatusNotFound, "not_found", "no such path; there are query, query_range, series, labels, label/NAME/values, metadata, status/buildinfo, rules and alerts")
 }
 
 // refusal is an error that the caller gets as it is.

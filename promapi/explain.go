@@ -1,0 +1,108 @@
+package promapi
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"hotreader"
+	"hotreader/internal/nearest"
+)
+
+// Bounds of what is looked at to explain an answer that is empty.
+const (
+	maxExplained = 3   // selectors
+	maxMatchers  = 8   // of each
+	newestOf     = 100 // rows from the newest on
+)
+
+// unmet is a selector that brought no sample.
+type unmet struct {
+	matchers []*labels.Matcher
+	parts    []*part // none if it selects no series
+}
+
+// explain says why an expression has no result: a name or a label's value is mistyped, or
+// the newest row is of another time. Where warnings say what is left out, they are it.
+func (r *run) explain(result parser.Value) {
+	vector, _ := result.(promql.Vector)
+	matrix, _ := result.(promql.Matrix)
+	if len(vector)+len(matrix) > 0 || len(r.told.of) > 0 {
+		return
+	}
+	for _, u := range r.unmet[:min(len(r.unmet), maxExplained)] {
+		var text string
+		if len(u.parts) == 0 {
+			text = r.meant(u.matchers)
+		} else {
+			text = u.parts[0].newest()
+		}
+		if text != "" && !slices.Contains(r.infos, text) {
+			r.infos = append(r.infos, text)
+		}
+	}
+}
+
+// meant says what matchers that select no series may have meant. It looks for the one
+// without which the others select some.
+func (c *call) meant(matchers []*labels.Matcher) string {
+	there := ""
+	for i, m := range matchers[:min(len(matchers), maxMatchers)] {
+		if m.Type != labels.MatchEqual || m.Value == "" {
+			continue
+		}
+		if !slices.Contains(labelNames, m.Name) {
+			return fmt.Sprintf("no series has a label %s; there are %s", m.Name, strings.Join(labelNames[1:], ", "))
+		}
+		written := map[string]string{} // by what may have been meant
+		if err := c.choose(slices.Concat(matchers[:i], matchers[i+1:]), func(s identity) {
+			switch value := s.value(m.Name); {
+			case m.Name == metricLabel || m.Name == propertyLabel:
+				own := selector(metricLabel, s.metric)
+				if s.metric != s.property.Name {
+					own = "{" + selector(propertyLabel, s.property.Name) + "}"
+				}
+				written[s.metric], written[s.property.Name] = own, own
+			case value != "":
+				written[value] = selector(m.Name, value)
+			}
+		}); err != nil {
+			return "" // the answer is right without
+		}
+		if near := nearest.Word(m.Value, slices.Sorted(maps.Keys(written))); near != "" {
+			return fmt.Sprintf("no series is selected; did you mean %.300s instead of %.300s?", written[near], selector(m.Name, m.Value))
+		}
+		if all := slices.Compact(slices.Sorted(maps.Values(written))); len(all) > 0 && there == "" {
+			there = fmt.Sprintf("no series is selected; there are %.300s", strings.Join(all, ", "))
+		}
+	}
+	return cmp.Or(there, "no series is selected; check the names and the labels, and their case")
+}
+
+// selector is how an expression selects by a label.
+func selector(label, value string) string {
+	if label == metricLabel {
+		return value
+	}
+	return label + "=" + strconv.Quote(value)
+}
+
+// newest says of which time the device's newest row is.
+func (p *part) newest() string {
+	q := hotreader.Query{Device: p.device.id, Last: true, LookBack: newestOf}
+	p.ask(&q)
+	for row, err := range p.run.api.o.Reader.Read(p.run.ctx, q) {
+		if err != nil {
+			break // the answer is right without
+		}
+		return fmt.Sprintf("%s has no value in the range; its newest is of %s", selector(deviceLabel, p.device.id), hotreader.AppendTime(nil, row.Time))
+	}
+	return ""
+}
