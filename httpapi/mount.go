@@ -171,5 +171,5 @@ func sentence(p *wire.Problem) string {
 	if p.Detail == "" {
 		return p.Title
 	}
-	return p.Title + ": " + p.Detail
+	return strings.TrimSuffix(p.Title, ".") + ": " + p.Detail
 }

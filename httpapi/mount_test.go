@@ -179,10 +179,10 @@ func TestMountsRefuseInTheirForm(t *testing.T) {
 		want       string
 	}{
 		{name: "no token", path: "/own/x", status: 401, want: "refused: unauthenticated, The token is missing or wrong."},
-		{name: "a base URL with a path too many", path: "/before/own/x", status: 404, want: "refused: not_found, There is nothing here to read from.: no such path; after the API"},
-		{name: "a panic", path: "/own/panic", status: 500, want: "refused: internal, The reader failed."},
-		{name: "too many requests", path: "/own/x", o: httpapi.Options{Rate: 0.001, Burst: 1}, status: 429, want: "refused: throttled, Too many requests."},
-		{name: "no place", path: "/own/again", o: httpapi.Options{Answers: 1, Wait: 1}, status: 503, want: "refused: overloaded, No capacity just now."},
+		{name: "a base URL with a path too many", path: "/before/own/x", status: 404, want: "refused: not_found, There is nothing here to read from: no such path; after the API"},
+		{name: "a panic", path: "/own/panic", status: 500, want: "refused: internal, The reader failed: The operator finds"},
+		{name: "too many requests", path: "/own/x", o: httpapi.Options{Rate: 0.001, Burst: 1}, status: 429, want: "refused: throttled, Too many requests. Try again later."},
+		{name: "no place", path: "/own/again", o: httpapi.Options{Answers: 1, Wait: 1}, status: 503, want: "refused: overloaded, No capacity just now. Try again later: The operator"},
 		{name: "elsewhere", path: "/v2/devices", status: 404, want: `{"type":"about:blank"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

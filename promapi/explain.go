@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
@@ -102,7 +103,8 @@ func (p *part) newest() string {
 		if err != nil {
 			break // the answer is right without
 		}
-		return fmt.Sprintf("%s has no value in the range; its newest is of %s", selector(deviceLabel, p.device.id), hotreader.AppendTime(nil, row.Time))
+		at := func(t millis) string { return time.UnixMilli(t).UTC().Format(time.RFC3339) }
+		return fmt.Sprintf("%s has no value from %s to %s; its newest is of %s", selector(deviceLabel, p.device.id), at(p.window.start), at(p.window.end), hotreader.AppendTime(nil, row.Time))
 	}
 	return ""
 }
