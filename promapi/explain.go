@@ -19,9 +19,10 @@ import (
 
 // Bounds of what is looked at to explain an answer that is empty.
 const (
-	maxExplained = 3   // selectors
-	maxMatchers  = 8   // of each
-	newestOf     = 100 // rows from the newest on
+	maxExplained = 3      // selectors
+	maxMatchers  = 4      // of each
+	maxSeries    = 10_000 // of each matcher
+	newestOf     = 100    // rows from the newest on
 )
 
 // unmet is a selector that brought no sample.
@@ -38,12 +39,16 @@ func (r *run) explain(result parser.Value) {
 	if len(vector)+len(matrix) > 0 || len(r.told.of) > 0 {
 		return
 	}
+	var all []*device
 	for _, u := range r.unmet[:min(len(r.unmet), maxExplained)] {
 		var text string
-		if len(u.parts) == 0 {
-			text = r.meant(u.matchers)
-		} else {
+		if len(u.parts) > 0 {
 			text = u.parts[0].newest()
+		} else {
+			if all == nil {
+				all, _ = r.devices("") // the answer is right without
+			}
+			text = r.meant(all, u.matchers)
 		}
 		if text != "" && !slices.Contains(r.infos, text) {
 			r.infos = append(r.infos, text)
@@ -51,9 +56,9 @@ func (r *run) explain(result parser.Value) {
 	}
 }
 
-// meant says what matchers that select no series may have meant. It looks for the one
-// without which the others select some.
-func (c *call) meant(matchers []*labels.Matcher) string {
+// meant says what matchers that select none of the devices' series may have meant. It
+// looks for the one without which the others select some.
+func (c *call) meant(devices []*device, matchers []*labels.Matcher) string {
 	there := ""
 	for i, m := range matchers[:min(len(matchers), maxMatchers)] {
 		if m.Type != labels.MatchEqual || m.Value == "" {
@@ -62,8 +67,15 @@ func (c *call) meant(matchers []*labels.Matcher) string {
 		if !slices.Contains(labelNames, m.Name) {
 			return fmt.Sprintf("no series has a label %s; there are %s", m.Name, strings.Join(labelNames[1:], ", "))
 		}
-		written := map[string]string{} // by what may have been meant
-		if err := c.choose(slices.Concat(matchers[:i], matchers[i+1:]), func(s identity) {
+		others := newSelection(slices.Concat(matchers[:i], matchers[i+1:]))
+		if others.never {
+			continue
+		}
+		written, n := map[string]string{}, 0 // by what may have been meant
+		if err := c.among(devices, &others, func(s identity) {
+			if n++; n > maxSeries {
+				return
+			}
 			switch value := s.value(m.Name); {
 			case m.Name == metricLabel || m.Name == propertyLabel:
 				own := selector(metricLabel, s.metric)
