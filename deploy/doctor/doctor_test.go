@@ -242,6 +242,13 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 		h, err := httpapi.New(httpapi.Options{Source: memstore.New(), Token: token(t, right)})
 		l.readerURL = server(t, must(t, h, err))
 	}
+	half := func(l *link, t *testing.T) {
+		s := memstore.New()
+		if err := s.Write(t.Context(), "pump-7", []hotreader.Record{{Time: today, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.NumberValue([]byte("61.5"))}}}}); err != nil {
+			t.Fatal(err)
+		}
+		l.store = s
+	}
 	down := func(l *link, _ *testing.T) { l.apiURL = closed() }
 	hasty := func(in *doctor.Input) { in.Timeout = 500 * time.Millisecond }
 	for _, c := range []struct {
@@ -269,6 +276,11 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 		{name: "nothing, by HTTP on one cloud", l4: gcp, l3: gcp},
 		{name: "nothing but data", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
 		{name: "nothing but data, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
+
+		{name: "a property", l4: aws, l3: azure, breaking: half, says: "warning hot storage on azure: latest values of pump-7: 1 of 2 properties; none of: running; running: no item that was looked at has this property; the store does not list it for this device, but temperature () right if"},
+		{name: "a property, by HTTP", l4: gcp, l3: azure, breaking: half, says: "ok reader on gcp: latest values of pump-7: 1 of 2 properties; none of: running ()"},
+		{name: "a property, on one cloud", l4: aws, l3: aws, breaking: half, says: "warning reader on aws: latest values of pump-7: 1 of 2 properties; none of: running () right if the device does not send them"},
+		{name: "a property, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: half, says: "warning hot storage on gcp: latest values of pump-7: 1 of 2 properties; none of: running"},
 
 		{name: "layout", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on azure"}, says: "the newest has payload"},
 		{name: "layout, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on azure"}, says: "the newest has payload"},

@@ -63,16 +63,14 @@ func (e *examination) forwarded(r *reply, err error) bool {
 	case err != nil:
 		c = c.fails(e.unreached(err, l4))
 	case r.ok():
-		n, err := e.found(r)
+		found, err := e.found(r)
 		if err != nil {
 			c = c.fails(err.Error(), e.otherVersion(l4))
 			break
 		}
-		if e.api == refusing { // it takes the file's token at its own door, so the odd one out is the API
-			c.Says = "from an API that rejects the same token here"
-		}
-		if n == 0 {
-			c = e.nothing(c)
+		c = e.judged(c, e.in.Device.Properties, found, e.nothing)
+		if e.api == refusing && len(found) > 0 { // it takes the file's token at its own door, so the odd one out is the API
+			c.Says += ", from an API that rejects the same token here"
 		}
 	case r.problem == nil:
 		c = c.fails(r.describe(), e.foreign(r, l4))
