@@ -206,8 +206,7 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 		e.add(Check{Part: API, Cloud: cloud, Name: "reached", Verdict: Skipped, Says: "its URL is not known"})
 		return
 	}
-	a := ask{http.MethodPost, "/read", wire.MediaType + ", application/json;q=0.5",
-		string(wire.NewEnvelope(e.query(), string(e.in.Topology.L4), "").Append(nil))}
+	a := e.read()
 	if !e.reached(ctx, API, cloud, at) || !e.closed(ctx, API, cloud, at, a) {
 		e.api = ill
 		return
@@ -217,6 +216,7 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 	}
 	r, err := e.send(ctx, at, a, e.in.Link.Token.Current())
 	e.api = e.answered(API, cloud, r, err)
+	e.explain(ctx, at, (*examination).read)
 	if e.api == refusing {
 		e.refused = len(e.report.Checks) - 1
 	}
@@ -227,6 +227,28 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 			c = c.warns("it does not: a reader that still has it is shut out", e.deployOnly(e.in.Topology.L4))
 		}
 		e.add(c)
+	}
+}
+
+// read is the query of the device, as a reader sends it.
+func (e *examination) read() ask {
+	return ask{http.MethodPost, "/read", wire.MediaType + ", application/json;q=0.5",
+		string(wire.NewEnvelope(e.query(), string(e.in.Topology.L4), "").Append(nil))}
+}
+
+// explain adds to a warning of properties without values what the newest items have
+// instead. An answer that has values of others does not say so of what its catalogue lists.
+func (e *examination) explain(ctx context.Context, at string, query func(*examination) ask) {
+	last := &e.report.Checks[len(e.report.Checks)-1]
+	if len(e.lacking) == 0 || last.Verdict != Warning {
+		return
+	}
+	alone := *e
+	alone.in.Device = Device{ID: e.in.Device.ID, Properties: e.lacking}
+	if r, err := e.send(ctx, at, query(&alone), e.in.Link.Token.Current()); err == nil && r.ok() {
+		if found, _ := alone.found(r); len(found) == 0 && alone.instead != "" {
+			last.Says += "; " + alone.instead
+		}
 	}
 }
 

@@ -421,9 +421,6 @@ func (e *examination) judged(c Check, asked, found []string, empty func(Check) C
 		return c
 	}
 	e.lacking = append(e.lacking, lacks...)
-	if e.instead != "" {
-		c.Says += "; " + e.instead
-	}
 	return c.warns(c.Says, "right if the device does not send them; else look at its newest items, and at the layout's properties: "+hotreader.InspectHelp)
 }
 
