@@ -206,7 +206,7 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 		fmt.Fprintln(w, "  # as dashboards ask the twin's reader")
 		fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/latest?property=%s'\n", tokenVariable, side.URL, url.PathEscape(d.ID), url.QueryEscape(d.Properties[0]))
 	}
-	fmt.Fprintf(w, "  %s doctor --project %s --target local\n\n", me, p.Dir)
+	fmt.Fprintf(w, "  %s doctor --project %s --target local --device %s\n\n", me, p.Dir, quoted(d.ID))
 }
 
 // localStatus is the shape of status --target local --json.
