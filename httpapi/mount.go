@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/http"
@@ -113,6 +114,7 @@ func (m mountReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotr
 	if err := c.caller.Devices.Check(q.Device); err != nil {
 		return hotreader.Fail(err)
 	}
+	q.LookBack = cmp.Or(q.LookBack, m.a.o.LookBack)
 	return m.a.reader.Read(ctx, q)
 }
 

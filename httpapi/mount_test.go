@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 	"testing"
@@ -68,6 +69,37 @@ func TestPage(t *testing.T) {
 		if got := do(t, r); got.status != want || (got.body == "page") != (path == "/") {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
+	}
+}
+
+// peek is a Source that notes how far back it is asked to look.
+type peek struct {
+	hotreader.Source
+	lookBack *int
+}
+
+func (p peek) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	*p.lookBack = q.LookBack
+	return p.Source.Scan(ctx, q)
+}
+
+// latest reads latest values.
+type latest struct{ in httpapi.Inside }
+
+func (l latest) Serve(_ http.ResponseWriter, r *http.Request) error {
+	for range l.in.Reader.Read(r.Context(), hotreader.Query{Device: "pump", Properties: []string{"temperature"}, Last: true}) {
+		break
+	}
+	return nil
+}
+
+// A part that is mounted looks back as far as the API itself.
+func TestMountsLookBack(t *testing.T) {
+	got := 0
+	s := serve(t, httpapi.Options{Source: peek{store(t), &got}, LookBack: 7, Mounts: []httpapi.Mount{
+		{Path: "/latest", Make: func(in httpapi.Inside) (httpapi.Mounted, error) { return latest{in}, nil }}}})
+	if status := ask(t, s, "GET", "/latest", "").status; status != 200 || got != 7 {
+		t.Errorf("%d, looks back over %d rows; want 7", status, got)
 	}
 }
 

@@ -180,7 +180,7 @@ func readAll(ctx context.Context, parts []*part) error {
 				if i >= len(parts) {
 					return
 				}
-				if err := parts[i].read(ctx); err != nil {
+				if err := hotreader.Recovered(op, func() error { return parts[i].read(ctx) }); err != nil {
 					cancel(err)
 				}
 			}

@@ -24,6 +24,7 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/identity"
+	"hotreader/internal/bounded"
 	"hotreader/remote"
 	"hotreader/store/all"
 )
@@ -52,24 +53,15 @@ func tokenFrom(file string) (*identity.Token, error) {
 
 // tokenIn reads a file with a token, and when the token was put into it.
 func tokenIn(file string) (text string, made time.Time, err error) {
-	const most = 64 << 10
 	fail := func(err error) (string, time.Time, error) {
 		return "", time.Time{}, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return fail(err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return fail(err)
-	}
-	if len(raw) > most {
-		return fail(fmt.Errorf("%s has more than %d bytes, so it is no file with a token", file, most))
-	}
-	if info, err := f.Stat(); err == nil {
+	if info, err := os.Stat(file); err == nil {
 		made = info.ModTime()
+	}
+	raw, err := bounded.ReadFile(file, 64<<10)
+	if err != nil {
+		return fail(err)
 	}
 	return strings.TrimSpace(string(raw)), made, nil
 }
