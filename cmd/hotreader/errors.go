@@ -111,7 +111,7 @@ var resumed = []string{"deploy", "destroy", "rotate", "restore", "export"}
 // message adds what to do to the errors that come from elsewhere.
 func message(err error) string {
 	text := err.Error()
-	if hint := hint(err); hint != "" && !strings.Contains(text, "; ") {
+	if hint := hint(err); hint != "" && (!strings.Contains(text, "; ") || errors.Is(err, hotreader.CodeNotFound)) { // an API says what it has, not how --remote is written
 		text += "; " + hint
 	}
 	return text
