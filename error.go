@@ -3,6 +3,8 @@ package hotreader
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -112,6 +114,17 @@ func CodeOf(err error) Code {
 		return CodeCanceled
 	}
 	return CodeInternal
+}
+
+// Recovered calls f, and turns a panic into an error of CodeInternal with the stack. In a
+// goroutine, nothing else keeps a panic from ending the program.
+func Recovered(op string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &Error{Op: op, Code: CodeInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	return f()
 }
 
 // invalid returns an error of CodeInvalid that lists what is wrong, nil if

@@ -109,7 +109,11 @@ func (m *meaning) apply(rows iter.Seq2[Row, error], yield func(Row, error) bool)
 			stopped = true
 		case !m.keep(&row):
 		case m.picker != nil:
-			stopped = !m.picker.add(row, pass) || stopped
+			more, err := m.picker.add(row, pass)
+			if err != nil {
+				yield(Row{}, err)
+			}
+			stopped = stopped || !more
 		default:
 			pass(row)
 		}

@@ -119,7 +119,15 @@ type picker struct {
 	roles    []*picked // of each property: opening, lowest, highest, closing
 	free     []*picked
 	chosen   []*picked // scratch
+	bytes    int       // of texts that are held, those of free, too
 }
+
+// maxPicked is how many bytes of values the picked rows of an interval may have; a page
+// of an answer has no more.
+const maxPicked = 8 << 20
+
+var errPicked error = &Error{Op: "query", Code: CodeTooLarge,
+	Err: fmt.Errorf("the rows that are picked of one interval have more than %d bytes; select fewer properties, those with long texts apart, or ask for all rows", maxPicked)}
 
 // picked is a copy of a row.
 type picked struct {
@@ -146,10 +154,10 @@ func newPicker(q *Query) *picker {
 
 // add takes a row, and passes on what was picked of the interval before if the row is
 // in another. It returns false if the query needs no more rows.
-func (p *picker) add(row Row, yield func(Row) bool) bool {
+func (p *picker) add(row Row, yield func(Row) bool) (bool, error) {
 	at := p.pick.interval(row.Time)
 	if p.begun && at != p.at && !p.flush(yield) {
-		return false
+		return false, nil
 	}
 	p.begun, p.at = true, at
 	own := p.copy(row)
@@ -162,10 +170,11 @@ func (p *picker) add(row Row, yield func(Row) bool) bool {
 			own.float[i], _ = strconv.ParseFloat(string(v.text), 64) // ±Inf out of range, which is in order
 		}
 		of := p.roles[i*roles : (i+1)*roles]
-		if of[opening] == nil {
+		m4 := p.pick.Kind == PickM4
+		if of[opening] == nil && (m4 || p.backward) {
 			p.give(of, opening, own)
 		}
-		if p.pick.Kind == PickM4 {
+		if m4 {
 			if c := p.compare(i, own, of[lowest]); c < 0 || c == 0 && p.backward {
 				p.give(of, lowest, own)
 			}
@@ -173,12 +182,23 @@ func (p *picker) add(row Row, yield func(Row) bool) bool {
 				p.give(of, highest, own)
 			}
 		}
-		p.give(of, closing, own)
+		if m4 || !p.backward {
+			p.give(of, closing, own)
+		}
 	}
 	if own.roles == 0 {
 		p.free = append(p.free, own)
 	}
-	return true
+	if p.bytes > maxPicked {
+		for _, row := range p.free {
+			p.bytes -= cap(row.text)
+		}
+		p.free = nil
+	}
+	if p.bytes > maxPicked {
+		return false, errPicked
+	}
+	return true, nil
 }
 
 // copy returns a copy of row, in memory of a row that was dropped.
@@ -197,7 +217,9 @@ func (p *picker) copy(row Row) *picked {
 			size += len(v.text)
 		}
 	}
+	p.bytes -= cap(own.text)
 	own.text = slices.Grow(own.text, size) // values refer to it: it must not move
+	p.bytes += cap(own.text)
 	for i, v := range own.values {
 		if v.kind >= Number {
 			from := len(own.text)
@@ -248,10 +270,8 @@ func (p *picker) compare(property int, a, b *picked) int {
 // needs no more rows.
 func (p *picker) flush(yield func(Row) bool) bool {
 	p.chosen = p.chosen[:0]
-	for i, row := range p.roles {
-		role := i % roles
-		wanted := p.pick.Kind == PickM4 || role == closing && !p.backward || role == opening && p.backward
-		if row != nil && wanted && !slices.Contains(p.chosen, row) {
+	for _, row := range p.roles {
+		if row != nil && !slices.Contains(p.chosen, row) {
 			p.chosen = append(p.chosen, row)
 		}
 	}

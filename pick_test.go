@@ -229,6 +229,43 @@ func segment(x0, y0, x1, y1 int, set func(x, y int)) {
 	}
 }
 
+// What a query holds of the rows that it picks is bounded, however long their texts are.
+func TestPickedRowsAreBounded(t *testing.T) {
+	long := str(strings.Repeat("x", 400_000))
+	for _, c := range []struct {
+		name        string
+		intervals   int
+		perInterval int
+		properties  int // each row has one of them
+		want        Code
+	}{
+		{"a property, many rows of an interval", 1, 100, 1, ""},
+		{"a property, many intervals", 100, 4, 1, ""},
+		{"as many properties as fit", 5, 20, 20, ""},
+		{"more", 1, 21, 21, CodeTooLarge},
+		{"many", 9, 100, 26, CodeTooLarge},
+	} {
+		q := Query{Device: "m", Pick: Pick{Kind: PickM4, Origin: day(1), Every: time.Hour}}
+		var rows stored
+		for i := range c.properties {
+			q.Properties = append(q.Properties, string(rune('a'+i)))
+		}
+		for i := range c.intervals * c.perInterval {
+			values := make([]Value, c.properties)
+			values[i%c.properties] = long
+			at := time.Duration(i/c.perInterval)*time.Hour + time.Duration(i%c.perInterval)*time.Second
+			rows = append(rows, Row{Time: day(1).Add(at), Values: values})
+		}
+		var failed error
+		for _, err := range NewReader(rows).Read(t.Context(), q) {
+			failed = err
+		}
+		if CodeOf(failed) != c.want || failed != nil && !strings.Contains(failed.Error(), "select fewer properties") {
+			t.Errorf("%s: %v, want %q", c.name, failed, c.want)
+		}
+	}
+}
+
 func TestPoints(t *testing.T) {
 	for _, c := range []struct {
 		n     int

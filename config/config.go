@@ -132,7 +132,8 @@ func (l *loader) level(prefix string) (fields []field) {
 		if inner {
 			read = func(where string, raw json.RawMessage) { l.fields(where, raw, l.level(prefix+name+".")...) }
 		}
-		fields = append(fields, field{name: name, read: read, is: k.rule})
+		_, strict := k.rule.(readable)
+		fields = append(fields, field{name: name, read: read, strict: strict, is: k.rule})
 	}
 	return fields
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,6 +16,7 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
+	"hotreader/internal/bounded"
 	"hotreader/internal/jsontext"
 	"hotreader/route"
 )
@@ -437,14 +437,8 @@ func readOnce(path string) ([]byte, fs.FileInfo, error) {
 	if err != nil || !os.SameFile(seen, info) {
 		return nil, nil, cmp.Or(err, errReplaced)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("cannot be read: %w", err)
-	case len(text) > maxFile:
-		return nil, nil, fmt.Errorf("is larger than %d MB", maxFile>>20)
-	}
-	return text, info, nil
+	text, err := bounded.ReadAll(f, maxFile)
+	return text, info, err
 }
 
 // CheckFolder rejects a folder that is a link, or in which anything is but folders

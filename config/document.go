@@ -249,6 +249,7 @@ func below(where, name string) string {
 type field struct {
 	name, need string
 	read       func(where string, raw json.RawMessage) // nil = others read it
+	strict     bool                                    // null is an error: it would allow more than was meant
 	is         rule                                    // what a schema says of the value, as far as one rule says it; nil = nothing
 }
 
@@ -304,7 +305,7 @@ func (p *problems) fields(where string, raw json.RawMessage, fields ...field) {
 				hint = fmt.Sprintf("did you mean %s? ", meant)
 			}
 			p.add(below(where, m.name), "is unknown; %sthere are %s", hint, strings.Join(known, ", "))
-		} else if given(m.value) {
+		} else if given(m.value) || fields[i].strict {
 			fields[i].read(below(where, m.name), m.value)
 		}
 	}

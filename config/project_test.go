@@ -279,6 +279,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 			`config_hot_reader.json: devices[0]: "a,b" has a comma;`, `config_hot_reader.json: devices[1]: "p*mp" does not fit;`,
 			`config_hot_reader.json: devices[2]: "" does not fit;`, `config_hot_reader.json: devices[3]: is a number`}},
 		{"readable devices, none", o, `{"devices":[]}`, []string{"config_hot_reader.json: devices: is empty, which would be all devices;"}},
+		{"readable devices, null", o, `{"devices":null}`, []string{"config_hot_reader.json: devices: is null, which would be all devices; leave it out for all, or list them"}},
 		{"readable devices, many", o, `{"devices":["pump*","` + strings.Repeat("a", 1100) + `"]}`, []string{"config_hot_reader.json: devices: has 1107 bytes; expected at most 1024"}},
 		{"readable devices without the twin's", o, `{"devices":["valve*"]}`, []string{`config_hot_reader.json: devices: leaves out "pump-1" of config_iot_devices.json`}},
 		{"OpenTelemetry, no object", o, `{"otel":"https://otel.example.com"}`, []string{"config_hot_reader.json: otel: is a string; expected an object"}},

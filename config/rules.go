@@ -297,6 +297,10 @@ func (readable) parse(text string, to any) (err error) {
 }
 
 func (readable) read(l *loader, where string, raw json.RawMessage, to any) {
+	if !given(raw) {
+		l.add(where, "is null, which would be all devices; leave it out for all, or list them")
+		return
+	}
 	items, ok := l.items(where, raw)
 	if ok && len(items) == 0 {
 		l.add(where, "is empty, which would be all devices; expected ids, or ID prefixes as pump-*, or leave it out")

@@ -148,10 +148,10 @@ func objectOf(t *testing.T, fields []field, inside map[string]*jsonschema.Schema
 		if one == nil {
 			one = ruled(t, f.is)
 		}
-		if f.need == "" {
-			one = nullable(one)
-		} else {
+		if f.need != "" {
 			s.Required = append(s.Required, f.name)
+		} else if !f.strict {
+			one = nullable(one)
 		}
 		s.Properties[f.name] = one
 	}
@@ -204,7 +204,10 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 		if name == "" {
 			continue
 		}
-		s := nullable(ruled(t, k.rule))
+		s := ruled(t, k.rule)
+		if _, strict := k.rule.(readable); !strict {
+			s = nullable(s)
+		}
 		s.Description = strings.TrimSuffix(link.ReplaceAllString(k.Help, "$1")+"; "+s.Description, "; ")
 		at.Properties[name] = s
 	}

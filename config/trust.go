@@ -47,14 +47,14 @@ func (p *problems) callers(where string, doc json.RawMessage, secret func(string
 		if t.Name == "" {
 			t.Name = fmt.Sprintf("caller-%d", i+1)
 		}
-		same := func(o identity.Trusted) bool {
+		other := slices.IndexFunc(all, func(o identity.Trusted) bool {
 			return o.Issuer != "" && o.Issuer == t.Issuer && o.Audience == t.Audience && o.Subject == t.Subject || o.TokenSecret != "" && o.TokenSecret == t.TokenSecret
-		}
+		})
 		switch {
 		case slices.ContainsFunc(all, func(o identity.Trusted) bool { return o.Name == t.Name }):
 			l.add(item.name+".name", "%q is there twice; rates and shares go by it", t.Name)
-		case slices.ContainsFunc(all, same):
-			l.add(item.name, "proves itself as another one does; leave one of them")
+		case other >= 0:
+			l.add(item.name, "%q proves itself as %q does; leave one of them", t.Name, all[other].Name)
 		}
 		all = append(all, t)
 	}
@@ -119,12 +119,13 @@ func (l *loader) trusted(item member, secret func(string) string) (t identity.Tr
 
 func (l *loader) trustedFields(t *identity.Trusted, secret func(string) string) []field {
 	by := func(name string, r rule, to any) field {
-		return field{name: name, is: r, read: func(where string, raw json.RawMessage) { r.read(l, where, raw, to) }}
+		return field{name: name, strict: true, is: r, read: func(where string, raw json.RawMessage) { r.read(l, where, raw, to) }}
 	}
 	return []field{
 		by("name", callerName, &t.Name), by("issuer", claim, &t.Issuer), by("audience", claim, &t.Audience), by("subject", claim, &t.Subject),
-		{name: "token_secret", read: func(where string, raw json.RawMessage) {
-			if t.TokenSecret, _ = l.text(where, raw); secret(t.TokenSecret) != "" {
+		{name: "token_secret", strict: true, read: func(where string, raw json.RawMessage) {
+			var ok bool
+			if t.TokenSecret, ok = l.text(where, raw); ok && secret(t.TokenSecret) != "" {
 				l.add(where, "%s", secret(t.TokenSecret))
 			}
 		}},

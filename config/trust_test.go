@@ -44,7 +44,8 @@ func TestTrust(t *testing.T) {
 		"a name of logs":             {server, []string{trustVariable, `[{"name":"previous","token_secret":"` + arn + `"}]`, key, arn}, "choose another"},
 		"a name with a line":         {server, []string{trustVariable, `[{"name":"a\nb","token_secret":"` + arn + `"}]`, key, arn}, "does not fit"},
 		"a name twice":               {server, []string{trustVariable, `[{"name":"x","token_secret":"` + arn + `"},{"name":"x","issuer":"https://i","audience":"a","subject":"s"}]`, key, arn}, "is there twice"},
-		"a caller twice":             {server, []string{trustVariable, "[" + signed + "," + signed + "]", key, arn}, "proves itself as another one does"},
+		"a caller twice":             {server, []string{trustVariable, "[" + signed + "," + signed + "]", key, arn}, `"caller-2" proves itself as "caller-1" does`},
+		"a secret twice":             {server, []string{trustVariable, `[{"name":"x","token_secret":"` + arn + `"},{"name":"y","token_secret":"` + arn + `"}]`, key, arn}, `"y" proves itself as "x" does`},
 		"a key twice":                {server, []string{trustVariable, `[{"name":"x","name":"y","token_secret":"` + arn + `"}]`, key, arn}, "is there twice"},
 		"an unknown key":             {server, []string{trustVariable, `[{"device":["x"],"token_secret":"` + arn + `"}]`, key, arn}, "did you mean devices"},
 		"the token, not its name":    {server, []string{trustVariable, `[{"token_secret":"` + token + `"}]`, key, arn}, "is not the ARN of a secret"},
@@ -63,6 +64,19 @@ func TestTrust(t *testing.T) {
 			t.Errorf("%s: %+v", name, f)
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), token)):
 			t.Errorf("%s: %v; want %q", name, err, c.want)
+		}
+	}
+	for _, of := range []string{"name", "issuer", "audience", "subject", "token_secret", "devices", "rate", "burst"} {
+		want := "[0]." + of + ": is null"
+		if of == "devices" {
+			want += ", which would be all devices; leave it out for all, or list them"
+		}
+		_, err := FileTrust(`[{"token_secret":"/run/grafana","` + of + `":null}]`)
+		if of == "token_secret" {
+			_, err = FileTrust(`[` + signed[:len(signed)-1] + `,"token_secret":null}]`)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %s", of, err, want)
 		}
 	}
 	got, err := FileTrust(`[` + signed + `,{"name":"grafana","token_secret":"/run/grafana","devices":["pump-*","valve"],"rate":5,"burst":10}]`)
@@ -127,7 +141,7 @@ func TestCallersOfAProject(t *testing.T) {
 		{"aws", "google", "null", nil, ""},
 		{"aws", "google", list(signed), map[Cloud]string{AWS: "hall2", GCP: "hall2"}, ""},
 		{"azure", "aws", list(signed, onAz), map[Cloud]string{Azure: "hall2 azure"}, ""},
-		{"gcp", "gcp", list(onGCP, strings.Replace(onGCP, `"gcp"`, `"other"`, 1)), nil, "[1]: proves itself as another one does"},
+		{"gcp", "gcp", list(onGCP, strings.Replace(onGCP, `"gcp"`, `"other"`, 1)), nil, `[1]: "other" proves itself as "gcp" does`},
 		{"gcp", "gcp", list(onGCP), map[Cloud]string{GCP: "gcp"}, ""},
 		{"aws", "azure", list(onAWS, onAz), map[Cloud]string{AWS: "aws", Azure: "azure"}, ""},
 		{"aws", "azure", list(onAWS, onGCP), nil, "[1]: has no API to ask"},

@@ -13,16 +13,20 @@ import (
 // cloud and runs nothing. The project is nil if its files cannot be read as one.
 func Check(dir string) (*config.Project, error) {
 	p, err := config.LoadProject(dir)
-	_, connections := config.OpenConnections(dir)
-	all := []error{err, connections, config.CheckFolder(filepath.Join(dir, config.WorkFolder))}
+	connections, wrong := config.OpenConnections(dir)
+	all := []error{err, wrong, config.CheckFolder(filepath.Join(dir, config.WorkFolder))}
 	if err != nil {
 		return nil, errors.Join(all...)
 	}
 	top, topErr := topology.New(p)
 	_, catalogErr := render.Catalog(p)
 	all = append(all, topErr, catalogErr)
+	w := &work{Engine: &Engine{Project: p}, top: top}
+	if wrong == nil {
+		w.conn, _ = connections.Get(top.Connection)
+	}
 	for _, side := range top.Sides {
-		all = append(all, render.Check(side, p))
+		all = append(all, render.Check(side, p), w.distinct(side))
 	}
 	return p, errors.Join(all...)
 }

@@ -242,6 +242,7 @@ func (w *work) approve(ctx context.Context, f *folder, what SidePlan) error {
 	}
 	if err != nil {
 		f.drop(planFile)
+		f.drop(importFile)
 	}
 	return err
 }

@@ -108,17 +108,7 @@ func (w *work) mayDestroy(ctx context.Context, s topology.Side, deleteData bool)
 		if f, _, err = w.render(ctx, s, true); err != nil {
 			return false, err
 		}
-		taken, _, err := w.adopt(ctx, f)
-		if err != nil {
-			return false, err
-		}
-		if len(taken) > 0 {
-			// Into the state, with what they need, to be destroyed from there.
-			if err := f.bring(ctx, taken); err != nil {
-				return false, err
-			}
-		}
-		if err := f.settled(); err != nil {
+		if err := w.takeIn(ctx, f); err != nil {
 			return false, err
 		}
 	}
@@ -140,6 +130,32 @@ func (w *work) mayDestroy(ctx context.Context, s topology.Side, deleteData bool)
 	return true, nil
 }
 
+// takeIn brings what a stopped run has left into the state, with what it needs, to be
+// destroyed from there. That changes the cloud, so it is asked for.
+func (w *work) takeIn(ctx context.Context, f *folder) error {
+	taken, plan, err := w.adopt(ctx, f)
+	if err != nil {
+		return err
+	}
+	if len(taken) > 0 {
+		what := emptyPlan(f.cloud)
+		what.Notes = append(what.Notes, "a stopped run has left this; it is imported, with what it needs, and then destroyed with the rest")
+		for _, r := range plan.ResourceChanges {
+			if slices.Contains(taken, r.Address) {
+				what.Changes = append(what.Changes, ResourceChange{Action: Destroy, What: noun(r.Type), Name: resourceName(r), Address: r.Address})
+			}
+		}
+		what.sort()
+		if err := w.approve(ctx, f, what); err != nil {
+			return err
+		}
+		if err := f.bring(ctx, taken); err != nil {
+			return err
+		}
+	}
+	return f.settled()
+}
+
 func (w *work) destroySide(ctx context.Context, s topology.Side) error {
 	f, _, err := w.render(ctx, s, false)
 	if err != nil {
@@ -149,7 +165,7 @@ func (w *work) destroySide(ctx context.Context, s topology.Side) error {
 	if err != nil {
 		return err
 	}
-	what := SidePlan{Cloud: s.Cloud, Changes: []ResourceChange{}, Drift: []ResourceChange{}, Public: []string{}, Notes: []string{}}
+	what := emptyPlan(s.Cloud)
 	var guards []string
 	for _, r := range all.resources {
 		what.Changes = append(what.Changes, ResourceChange{Action: Destroy, What: noun(r.kind), Name: nameOf(r.kind, r.address, r.values), Address: r.address})

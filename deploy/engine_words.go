@@ -70,7 +70,7 @@ func (p Plan) Changes() bool {
 
 // sidePlan reads Terraform's plan.
 func sidePlan(s topology.Side, plan *tfjson.Plan) SidePlan {
-	p := SidePlan{Cloud: s.Cloud, Changes: []ResourceChange{}, Drift: []ResourceChange{}, Public: []string{}, Notes: []string{}}
+	p := emptyPlan(s.Cloud)
 	drifted := map[string]bool{}
 	for _, r := range plan.ResourceDrift {
 		drifted[r.Address] = true
@@ -103,6 +103,11 @@ func sidePlan(s topology.Side, plan *tfjson.Plan) SidePlan {
 	p.sort()
 	p.Public = append(p.Public, s.Public...)
 	return p
+}
+
+// emptyPlan has lists, for JSON has no null in their places.
+func emptyPlan(cloud config.Cloud) SidePlan {
+	return SidePlan{Cloud: cloud, Changes: []ResourceChange{}, Drift: []ResourceChange{}, Public: []string{}, Notes: []string{}}
 }
 
 func (p SidePlan) sort() {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"hotreader"
 	"hotreader/config"
 	"hotreader/identity"
 )
@@ -75,5 +77,23 @@ func Identify(ctx context.Context, f *config.Function, secrets Secrets) (i Ident
 	if f.Audience != "" {
 		i.Credential = identity.NewSigned(secrets.Sign(f.Audience))
 	}
+	if err == nil {
+		err = i.distinct()
+	}
 	return i, err
+}
+
+// distinct rejects callers with the same token, for one would get what the other may.
+func (i *Identity) distinct() error {
+	all := i.Trust
+	if i.Token != nil {
+		all = append([]identity.Shared{{Token: i.Token, Caller: identity.Caller{Name: "INTER_CLOUD_TOKEN"}}}, all...)
+	}
+	for n, t := range all {
+		if other := slices.IndexFunc(all[:n], func(o identity.Shared) bool { return t.Token.Shares(o.Token) }); other >= 0 {
+			return &hotreader.Error{Op: "HOTREADER_TRUST", Code: hotreader.CodeConfig,
+				Err: fmt.Errorf("%q and %q have the same token, so they cannot be told apart; give each a token of its own", all[other].Caller.Name, t.Caller.Name)}
+		}
+	}
+	return nil
 }

@@ -352,3 +352,27 @@ func TestAddress(t *testing.T) {
 		}
 	}
 }
+
+// Callers whose tokens are the same, one of them the previous one perhaps, keep a program
+// from starting. The error names both, and no token.
+func TestTokensOfCallersDiffer(t *testing.T) {
+	const other = "another-token-of-more-than-32-bytes-0001"
+	texts := map[string]string{"a": serving.Token, "b": other, "both": other + "," + serving.Token}
+	secrets := Secrets{Logger: slog.New(slog.DiscardHandler), Secret: func(name string) identity.Fetch {
+		return func(context.Context) (string, time.Time, error) { return texts[name], time.Time{}, nil }
+	}}
+	for _, c := range []struct{ own, hall, grafana, want string }{
+		{"", "a", "b", ""},
+		{"a", "b", "missing", ""},
+		{"", "a", "a", `"hall" and "grafana"`},
+		{"", "both", "a", `"hall" and "grafana"`},
+		{"a", "b", "both", `"INTER_CLOUD_TOKEN" and "grafana"`},
+		{"both", "a", "missing", `"INTER_CLOUD_TOKEN" and "hall"`},
+	} {
+		f := &config.Function{TokenSecret: c.own, Trust: []identity.Trusted{{Name: "hall", TokenSecret: c.hall}, {Name: "grafana", TokenSecret: c.grafana}}}
+		_, err := Identify(t.Context(), f, secrets)
+		if c.want == "" && err != nil || c.want != "" && (hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), c.want+" have the same token") || strings.Contains(err.Error(), other) || strings.Contains(err.Error(), serving.Token)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

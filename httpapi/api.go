@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -202,6 +203,8 @@ type call struct {
 	rows   int // of the answer
 	points int
 	stats  hotreader.Stats
+
+	mounted atomic.Pointer[string] // the one device that a mounted part reads; "" of several
 
 	bodyRead bool // to its end
 }
@@ -404,6 +407,9 @@ func (a *api) report(c *call, began time.Time, err error) {
 	name := "-"
 	if c.route != nil {
 		name = c.route.method + " " + c.route.pattern
+	}
+	if device := c.mounted.Load(); device != nil {
+		c.device = *device
 	}
 	q := &seen.Query{
 		Level: level, Route: name, Status: c.w.status, TraceID: c.trace,

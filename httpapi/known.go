@@ -6,7 +6,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 
 	"hotreader"
 	"hotreader/catalog"
@@ -193,9 +192,9 @@ func (u *doubt) warn(ctx context.Context) {
 		}
 		detail := by + " for this device"
 		if near := nearest.Word(name, u.listed); near != "" {
-			detail += "; did you mean " + near + "?"
+			detail += "; did you mean " + nearest.Listed(near) + "?"
 		} else if len(u.listed) > 0 {
-			detail += fmt.Sprintf(", but %.300s", strings.Join(u.listed, ", "))
+			detail += fmt.Sprintf(", but %.300s", nearest.Listed(u.listed...))
 		}
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: name, Detail: detail})
 	}

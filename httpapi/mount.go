@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/http"
@@ -107,9 +108,13 @@ func (m mountReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotr
 	if !ok {
 		return hotreader.Fail(&hotreader.Error{Op: "request", Code: hotreader.CodeForbidden})
 	}
+	if !c.mounted.CompareAndSwap(nil, &q.Device) && *c.mounted.Load() != q.Device {
+		c.mounted.Store(new(string))
+	}
 	if err := c.caller.Devices.Check(q.Device); err != nil {
 		return hotreader.Fail(err)
 	}
+	q.LookBack = cmp.Or(q.LookBack, m.a.o.LookBack)
 	return m.a.reader.Read(ctx, q)
 }
 

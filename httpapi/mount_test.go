@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,17 +13,27 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/identity"
+	"hotreader/test/transcript"
 )
 
 // echo answers with the path and what it reads of the device that the query names.
 type echo struct{ in httpapi.Inside }
 
 func (e echo) Serve(w http.ResponseWriter, r *http.Request) error {
-	device := r.URL.Query().Get("device")
-	fmt.Fprintf(w, "%s %s %t", r.Method, r.URL.Path, e.in.May(r.Context(), device))
-	if device == "" {
-		return nil
+	devices := r.URL.Query()["device"]
+	if len(devices) == 0 {
+		fmt.Fprintf(w, "%s %s", r.Method, r.URL.Path)
 	}
+	for _, device := range devices {
+		fmt.Fprintf(w, "%s %s %t", r.Method, r.URL.Path, e.in.May(r.Context(), device))
+		if err := e.read(w, r, device); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e echo) read(w http.ResponseWriter, r *http.Request, device string) error {
 	for _, err := range e.in.Reader.Read(r.Context(), hotreader.Query{Device: device, Properties: []string{"temperature"}}) {
 		if err != nil {
 			status, text := e.in.Problem(r.Context(), err)
@@ -58,6 +69,37 @@ func TestPage(t *testing.T) {
 		if got := do(t, r); got.status != want || (got.body == "page") != (path == "/") {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
+	}
+}
+
+// peek is a Source that notes how far back it is asked to look.
+type peek struct {
+	hotreader.Source
+	lookBack *int
+}
+
+func (p peek) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	*p.lookBack = q.LookBack
+	return p.Source.Scan(ctx, q)
+}
+
+// latest reads latest values.
+type latest struct{ in httpapi.Inside }
+
+func (l latest) Serve(_ http.ResponseWriter, r *http.Request) error {
+	for range l.in.Reader.Read(r.Context(), hotreader.Query{Device: "pump", Properties: []string{"temperature"}, Last: true}) {
+		break
+	}
+	return nil
+}
+
+// A part that is mounted looks back as far as the API itself.
+func TestMountsLookBack(t *testing.T) {
+	got := 0
+	s := serve(t, httpapi.Options{Source: peek{store(t), &got}, LookBack: 7, Mounts: []httpapi.Mount{
+		{Path: "/latest", Make: func(in httpapi.Inside) (httpapi.Mounted, error) { return latest{in}, nil }}}})
+	if status := ask(t, s, "GET", "/latest", "").status; status != 200 || got != 7 {
+		t.Errorf("%d, looks back over %d rows; want 7", status, got)
 	}
 }
 
@@ -102,5 +144,19 @@ func TestMounts(t *testing.T) {
 				t.Errorf("%d %s; want %d, %s", got.status, got.body, c.status, c.want)
 			}
 		})
+	}
+}
+
+// The line of the log names the device that a part reads, and none of several.
+func TestMountsNameTheirDevice(t *testing.T) {
+	log := &transcript.Buffer{}
+	mount := func(in httpapi.Inside) (httpapi.Mounted, error) { return echo{in}, nil }
+	s := serve(t, httpapi.Options{Devices: identity.Devices{"pump*"}, Mounts: []httpapi.Mount{{Path: "/alone", Make: mount}}, Logger: logger(log)})
+	for query, want := range map[string]string{"": "", "?device=pump": "pump", "?device=pump&device=pump": "pump", "?device=pump&device=pump-2": "", "?device=pump&device=pump-2&device=pump": "", "?device=other": "other"} {
+		before := len(log.String())
+		ask(t, s, "GET", "/alone"+query, "")
+		if line := log.String()[before:]; !strings.Contains(line, `"device":"`+want+`",`) {
+			t.Errorf("%q: want the device %q in %s", query, want, line)
+		}
 	}
 }

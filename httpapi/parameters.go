@@ -14,6 +14,7 @@ import (
 
 	"hotreader"
 	"hotreader/codec/plain"
+	"hotreader/internal/accept"
 	"hotreader/internal/nearest"
 )
 
@@ -93,10 +94,10 @@ var formats = []format{
 
 // encoder returns an encoder for the format that is asked for: by the parameter
 // format, else by the Accept header. The second result is the Content-Type.
-func (p *parameters) encoder(accept, properties []string) (*plain.Encoder, string) {
+func (p *parameters) encoder(header, properties []string) (*plain.Encoder, string) {
 	chosen, best := 0, 0.0
 	for i := range formats {
-		if q := quality(accept, formats[i].media...); q > best {
+		if q := accept.Quality(header, formats[i].media...); q > best {
 			chosen, best = i, q
 		}
 	}

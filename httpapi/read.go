@@ -136,14 +136,11 @@ func (a *api) body(c *call) ([]byte, error) {
 // with a problem, a later one with an error frame, which ends the stream.
 func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) {
 	q, err := a.asked(e)
+	if err == nil {
+		err = streamable(&e.Payload)
+	}
 	if err != nil {
 		return err
-	}
-	switch p := &e.Payload; {
-	case p.NextToken != "":
-		return invalid("next_token belongs to JSON answers; a row stream is resumed after its last row by start_time, or end_time where the order is DESCENDING")
-	case p.Interpolation > 0:
-		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
 	}
 	place, err := a.limit.enter(c.ctx, c.caller)
 	if err != nil {
@@ -193,6 +190,17 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	enc.Warn(c.stats.Warnings())
 	if err := enc.End(more); err != nil {
 		return c.failStream(nil, err)
+	}
+	return nil
+}
+
+// streamable rejects what belongs to JSON answers.
+func streamable(p *wire.Payload) error {
+	switch {
+	case p.NextToken != "":
+		return invalid("next_token belongs to JSON answers; a row stream is resumed after its last row by start_time, or end_time where the order is DESCENDING")
+	case p.Interpolation > 0:
+		return invalid("interpolation belongs to JSON answers; a row stream has the rows as they are stored")
 	}
 	return nil
 }

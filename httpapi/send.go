@@ -1,18 +1,16 @@
 package httpapi
 
 import (
-	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 
 	"hotreader"
+	"hotreader/internal/accept"
 )
 
 // buffers hold answers while they are built. Large ones are not reused.
@@ -65,7 +63,7 @@ func (c *call) send(contentType string, body []byte) error {
 	h.Add("Vary", "Accept, Accept-Encoding")
 	c.aged()
 	c.sendWithin(sendTime)
-	if len(body) < worth || quality(c.r.Header["Accept-Encoding"], "gzip", "*") <= 0 {
+	if len(body) < worth || !accept.Gzip(c.r.Header["Accept-Encoding"]) {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		_, err := c.w.Write(body)
 		return c.sent(err)
@@ -99,32 +97,6 @@ const sendTime = 30 * time.Second
 // sendWithin sets the deadline for what is written next, if the host has deadlines.
 func (c *call) sendWithin(d time.Duration) {
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(d))
-}
-
-// quality returns the weight that an Accept or Accept-Encoding header gives to
-// the first of names that it mentions, 0 if it mentions none.
-func quality(header []string, names ...string) float64 {
-	if len(header) == 0 {
-		return 0
-	}
-	for _, name := range names {
-		for part := range strings.SplitSeq(strings.Join(header, ","), ",") {
-			media, params, err := mime.ParseMediaType(part)
-			if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || media != name {
-				continue
-			}
-			text, ok := params["q"]
-			if !ok {
-				return 1
-			}
-			q, err := strconv.ParseFloat(text, 64)
-			if err != nil || !(q >= 0 && q <= 1) {
-				return 0
-			}
-			return q
-		}
-	}
-	return 0
 }
 
 func allow(method string) string {

@@ -105,7 +105,11 @@ func (i *issuer) start(missing bool) bool {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), keysTime)
 		defer cancel()
-		keys, err := i.fetch(ctx)
+		var keys []jose.JSONWebKey
+		err := hotreader.Recovered("keys of "+i.url, func() (err error) {
+			keys, err = i.fetch(ctx)
+			return err
+		})
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		switch i.err = err; {

@@ -132,6 +132,14 @@ func (t *Token) Match(presented string) (slot int, ok bool) {
 	return slot, slot >= 0
 }
 
+// Shares reports whether one of the active tokens is one of o's, too.
+func (t *Token) Shares(o *Token) bool {
+	return slices.ContainsFunc(t.all(), func(one string) bool {
+		_, ok := o.Match(one)
+		return ok
+	})
+}
+
 // Refresh fetches the token again if it can be and the last fetch is five
 // minutes old, and reports whether the token is another one now than when it was
 // called. Call it after a token was rejected; callers that come at the same time

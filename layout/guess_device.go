@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"hotreader/internal/nearest"
 )
 
 // deviceNames are names of fields that hold a device, the likeliest first, folded.
@@ -216,13 +218,10 @@ func (g *guess) ids() (number, text string) {
 
 // unsure says that a value may as well be a constant and a device.
 func (g *guess) unsure(values []string, template string) {
-	devices := slices.Compact(slices.Sorted(slices.Values(g.devices)))
-	if len(devices) > 1 && devices[0] == "" {
-		devices = devices[1:]
-	}
-	if i := strings.LastIndexAny(devices[0], "#|/"); template == "{device}" && len(devices) == 1 && i > 0 {
-		g.because("%q was taken as a device's id as a whole; if %q precedes all ids, --device %s finds that",
-			devices[0], devices[0][:i+1], devices[0][i+1:])
+	if devices := g.deviceList(); template == "{device}" && len(devices) == 1 {
+		if i := strings.LastIndexAny(devices[0], "#|/"); i > 0 {
+			g.because("%q was taken as a device's id as a whole; if %q precedes all ids, --device %s finds that", devices[0], devices[0][:i+1], devices[0][i+1:])
+		}
 	}
 	if template != "{device}" {
 		g.because("%s holds values like %q, made as %s", g.layout.DeviceKey, values[0], template)
@@ -270,10 +269,15 @@ func place(text, device string) string {
 	return strings.Replace(text, device, "{device}", 1)
 }
 
-// wanted returns the device that is asked for, if it is in p.
+// wanted returns the device that is asked for, if it is in p between constants and not a
+// part of another id, as pump in pump-01.
 func (g *guess) wanted(_ int, p part) string {
-	if d := g.schema.Device; d != "" && strings.Contains(p.text, d) {
-		return d
+	for _, text := range []string{p.before, p.after} {
+		before, after, found := strings.Cut(place(text, g.schema.Device), "{device}")
+		begins := strings.Trim(before, separators) == "" || strings.ContainsAny(before[len(before)-1:], "#|/:")
+		if found && begins && (strings.Trim(after, separators) == "" || strings.ContainsAny(after[:1], "#|/:")) {
+			return g.schema.Device
+		}
 	}
 	return ""
 }
@@ -451,8 +455,7 @@ func digitAt(s string, i int) bool { return i >= 0 && i < len(s) && s[i] >= '0' 
 
 // deviceList returns the devices that were seen, each once.
 func (g *guess) deviceList() []string {
-	all := slices.Sorted(slices.Values(g.devices))
-	all = slices.Compact(all)
+	all := slices.Compact(slices.Sorted(slices.Values(g.devices)))
 	if len(all) > 0 && all[0] == "" {
 		all = all[1:]
 	}
@@ -484,7 +487,7 @@ func (g *guess) choose() {
 	}
 	g.Device, g.Newest = g.devices[i], g.times[i]
 	if w := g.schema.Device; w != "" && w != g.Device {
-		g.problem("no item that was looked at is of device %q; those are of %s, and there may be others", w, strings.Join(g.Devices[:min(len(g.Devices), 5)], ", "))
+		g.problem("no item that was looked at is of device %q; those are of %s, and there may be others: inspect without --device shows more", w, nearest.Listed(nearest.First(w, g.Devices)[:min(len(g.Devices), 5)]...))
 	}
 	if at := g.times[i]; at.After(time.Now().AddDate(0, 0, 1)) {
 		g.because("the newest item has a time ahead of now, %s; latest leaves such out", at.Format(time.RFC3339))

@@ -3,7 +3,6 @@ package mcpserver_test
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -39,11 +38,8 @@ func FuzzServe(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, mcpserver.Path, strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Accept", "application/json, text/event-stream")
 		w := httptest.NewRecorder()
-		_ = server.Serve(w, r)
+		_ = server.Serve(w, post(t.Context(), "", body))
 		text := w.Body.String()
 		if w.Code >= 500 || len(text) > 30_000+2*len(body) || w.Header().Get("Content-Type") == "application/json" && text != "" && !json.Valid(w.Body.Bytes()) {
 			t.Fatalf("%d, %d bytes: %.500s", w.Code, len(text), text)

@@ -12,10 +12,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -37,8 +36,11 @@ type Options struct {
 	// Other devices are as if they were not there.
 	May func(ctx context.Context, device string) bool
 
-	// Problem says how an error of Reader is reported to a caller; nil = the error itself.
+	// Problem says how an error of Reader, or a defect, is reported to a caller; nil = the
+	// error itself, a defect by its code alone.
 	Problem func(ctx context.Context, err error) (status int, text string)
+
+	Logger *slog.Logger // gets the same errors where Run serves; nil = none
 
 	Version string // shown to clients; "" = "dev"
 	Now     func() time.Time
@@ -56,20 +58,33 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Problem == nil {
+		o.Problem = func(_ context.Context, err error) (int, string) {
+			if code := hotreader.CodeOf(err); code == hotreader.CodeInternal {
+				return 0, string(code)
+			}
+			return 0, err.Error()
+		}
+	}
 	return &Server{o}, nil
 }
 
 // Run serves one client over a transport, as standard input and output, until ctx ends
 // or the client goes.
 func (s *Server) Run(ctx context.Context, t mcp.Transport) error {
-	return s.tools(func(ctx context.Context) context.Context { return ctx }).Run(ctx, t)
+	return s.tools(calls{s.o, func(ctx context.Context) context.Context { return ctx }, func(err error) {
+		s.o.Logger.Error("a request failed", "code", string(hotreader.CodeOf(err)), "error", err.Error())
+	}}).Run(ctx, t)
 }
 
 // maxBody is how many bytes a request has at most.
 const maxBody = 64 << 10
 
 // Serve answers a request over HTTP. There are no sessions: each request is answered by
-// itself, as JSON.
+// itself, as JSON. The error is for the log: it is answered already.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
 	body := bufio.NewReader(http.MaxBytesReader(w, r.Body, maxBody))
 	if first(body) == '[' {
@@ -78,11 +93,22 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	r.Body = io.NopCloser(body) // net/http closes the request's own
+	failed := make(chan error, 1)
 	mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server {
-		return s.tools(func(context.Context) context.Context { return r.Context() })
+		return s.tools(calls{s.o, func(context.Context) context.Context { return r.Context() }, func(err error) {
+			select {
+			case failed <- err:
+			default: // one error says enough
+			}
+		}})
 	},
 		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true, DisableLocalhostProtection: true}).ServeHTTP(w, r) // the token protects
-	return nil
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
 }
 
 // first returns the first byte that is no blank; 0 if there is none. A batch of calls would
@@ -104,11 +130,12 @@ const instructions = `Read-only telemetry of a digital twin's devices. Start wit
 Answers are cut to about 2,000 tokens: "complete" says whether something is missing, "stands_for_rows" how many stored rows it is about.
 history returns the first, lowest, highest and last stored row of each interval, so no spike is lost. stats counts all rows.`
 
-// tools returns an MCP server with the tools. within returns the context that knows the
-// caller, of the one that the SDK gives a call.
-func (s *Server) tools(within func(context.Context) context.Context) *mcp.Server {
-	server := mcp.NewServer(&mcp.Implementation{Name: "hotreader", Version: s.o.Version}, &mcp.ServerOptions{Instructions: instructions})
-	c := calls{s.o, within}
+// tools returns an MCP server with the tools. They never change, so that there is nothing to
+// listen to: a request that did would hold its place until its time is up.
+func (s *Server) tools(c calls) *mcp.Server {
+	server := mcp.NewServer(&mcp.Implementation{Name: "hotreader", Version: s.o.Version},
+		&mcp.ServerOptions{Instructions: instructions, Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}}})
+	server.AddReceivingMiddleware(c.recovering)
 	add(server, c, "list_devices", "List devices, by id.", c.listDevices)
 	add(server, c, "describe_device", "Properties of a device, with types and units.", c.describe)
 	add(server, c, "latest", "Latest value of each property of a device, with its time.", c.latest)
@@ -124,28 +151,37 @@ func add[In, Out any](server *mcp.Server, c calls, name, description string, run
 	tool := &mcp.Tool{Name: name, Description: description, Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true, IdempotentHint: true, OpenWorldHint: &open}}
 	mcp.AddTool(server, tool, func(ctx context.Context, _ *mcp.CallToolRequest, in In) (*mcp.CallToolResult, any, error) {
 		ctx = c.within(ctx)
-		out, err := safely(ctx, in, run)
-		if e, ok := errors.AsType[*hotreader.Error](err); ok && c.o.Problem != nil && e.Op != op {
-			_, text := c.o.Problem(ctx, err)
-			err = errors.New(text)
-		}
+		out, err := run(ctx, in)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, c.failed(ctx, err)
 		}
 		text, err := json.Marshal(out) // once, as text: some clients hand on structured content, too
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: string(text)}}}, nil, err
 	})
 }
 
-// safely runs a tool. The protocol's library calls it in a goroutine of its own, where a
-// panic would end the program.
-func safely[In, Out any](ctx context.Context, in In, run func(context.Context, In) (Out, error)) (out Out, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &hotreader.Error{Op: "mcp", Code: hotreader.CodeInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
-		}
-	}()
-	return run(ctx, in)
+// recovering answers a request that panics with an error. The protocol's library handles
+// it in a goroutine of its own, where a panic would end the program.
+func (c calls) recovering(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, r mcp.Request) (result mcp.Result, err error) {
+		err = hotreader.Recovered("mcp", func() (err error) {
+			result, err = next(ctx, method, r)
+			return err
+		})
+		return result, c.failed(c.within(ctx), err)
+	}
+}
+
+// failed passes an error to the log, unless it says what the assistant can change, and returns
+// what the assistant is told.
+func (c calls) failed(ctx context.Context, err error) error {
+	e, ok := errors.AsType[*hotreader.Error](err)
+	if !ok || e.Op == op {
+		return err
+	}
+	c.log(err)
+	_, text := c.o.Problem(ctx, err)
+	return errors.New(text)
 }
 
 // op is the operation of errors that say what the assistant can change.

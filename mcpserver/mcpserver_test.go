@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"hotreader/catalog"
 	"hotreader/mcpserver"
 	"hotreader/store/memstore"
+	"hotreader/test/transcript"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -130,7 +132,7 @@ func TestTools(t *testing.T) {
 		{"history of everything", "history", `{"device":"pump-7","start":"-24h","points":200}`, false, []string{`"complete":false`, "to the end, the newest, are missing; ask for fewer points"}},
 		{"history of a time", "history", `{"device":"pump-7","properties":["temperature"],"start":"2026-03-02T11:59:58Z","end":"2026-03-02T11:59:58Z"}`, false, []string{`"rows":[["2026-03-02T11:59:58Z",398]]`, `"stands_for_rows":1`}},
 		{"stats", "stats", `{"device":"pump-7","properties":["temperature"],"start":"-24h"}`, false, []string{`"count":86400`, `"lowest":0,"highest":99999`, `"stands_for_rows":86400`, `"complete":true`, `"first":{"time":"2026-03-01T12:00:00Z","value":0},"last":{"time":"2026-03-02T11:59:59Z","value":399}`}},
-		{"stats of a text", "stats", `{"device":"pump-7","properties":["state"],"start":"-10s"}`, false, []string{`"count":10,"first"`}},
+		{"stats of a text", "stats", `{"device":"pump-7","properties":["state"],"start":"-10s"}`, false, []string{`"count":10,"first"`, `"last":{"time":"2026-03-02T11:59:59Z","value":"long long `, `… (10000 bytes)"}`}},
 		{"nothing in the range", "stats", `{"device":"pump-7","start":"2020-01-01","end":"2020-01-02"}`, false, []string{`"properties":{}`, `"stands_for_rows":0`}},
 
 		{"another's device", "latest", `{"device":"secret"}`, true, []string{`the device \"secret\" is unknown`}},
@@ -250,12 +252,59 @@ func TestToolsEndNothing(t *testing.T) {
 	if text, failed := call(t, session, "list_devices", `{}`); failed || !strings.Contains(text, `"pump-8"`) || !strings.Contains(text, `"left_out":1`) {
 		t.Errorf("%.300s", text)
 	}
-	o.May = func(context.Context, string) bool { panic("a fault") }
+	var log transcript.Buffer
+	o.May, o.Logger = func(context.Context, string) bool { panic("a fault") }, slog.New(slog.NewJSONHandler(&log, nil))
 	session = connected(t, o)
 	for range 2 {
-		if text, failed := call(t, session, "list_devices", `{}`); !failed {
+		if text, failed := call(t, session, "list_devices", `{}`); !failed || !strings.Contains(text, "internal") || strings.Contains(text, "fault") {
 			t.Errorf("%.300s", text)
 		}
+	}
+	if !strings.Contains(log.String(), "a fault") || !strings.Contains(log.String(), "TestToolsEndNothing") {
+		t.Errorf("the log lacks the cause: %s", log.String())
+	}
+	server, err := mcpserver.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	if err := server.Serve(w, post(t.Context(), "", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_devices","arguments":{}}}`)); hotreader.CodeOf(err) != hotreader.CodeInternal || !strings.Contains(err.Error(), "a fault") || strings.Contains(w.Body.String(), "fault") {
+		t.Errorf("over HTTP: %s, %v", w.Body, err)
+	}
+}
+
+// post is a request with one message.
+func post(ctx context.Context, version, body string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, mcpserver.Path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json, text/event-stream")
+	if version != "" {
+		r.Header.Set("Mcp-Protocol-Version", version)
+	}
+	return r
+}
+
+// The tools never change. A request that listens for changes ends at once, and so does
+// every other that would wait for the server to speak.
+func TestNothingIsListenedTo(t *testing.T) {
+	server, err := mcpserver.New(options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const version = "2026-07-28"
+	listen := post(t.Context(), version, `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true},`+
+		`"_meta":{"io.modelcontextprotocol/protocolVersion":"`+version+`","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`)
+	listen.Header.Set("Mcp-Method", "subscriptions/listen")
+	get := httptest.NewRequestWithContext(t.Context(), http.MethodGet, mcpserver.Path, http.NoBody)
+	get.Header.Set("Accept", "text/event-stream")
+	for want, r := range map[int]*http.Request{http.StatusOK: listen, http.StatusMethodNotAllowed: get} {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		w := httptest.NewRecorder()
+		err := server.Serve(w, r.WithContext(ctx))
+		if err != nil || w.Code != want || ctx.Err() != nil {
+			t.Errorf("%s: %d %s, %v, %v", r.Method, w.Code, w.Body, err, ctx.Err())
+		}
+		cancel()
 	}
 }
 
@@ -291,14 +340,8 @@ func TestBatchesAreRefused(t *testing.T) {
 	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"latest","arguments":{"device":"pump-7"}}}`
 	for _, version := range []string{"", "2025-03-26", "2025-06-18"} {
 		for body, want := range map[string]int{call: http.StatusOK, " \r\n\t" + call: http.StatusOK, "[" + call + "]": http.StatusBadRequest, "\n [" + call + "," + call + "]": http.StatusBadRequest, "[": http.StatusBadRequest} {
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, mcpserver.Path, strings.NewReader(body))
-			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set("Accept", "application/json, text/event-stream")
-			if version != "" {
-				r.Header.Set("Mcp-Protocol-Version", version)
-			}
 			w := httptest.NewRecorder()
-			if err := server.Serve(w, r); w.Code != want || (err != nil) != (want != http.StatusOK) {
+			if err := server.Serve(w, post(t.Context(), version, body)); w.Code != want || (err != nil) != (want != http.StatusOK) {
 				t.Errorf("version %q, %.20q: %d %s, %v", version, body, w.Code, w.Body, err)
 			}
 		}

@@ -25,7 +25,8 @@ const (
 // calls are the tools.
 type calls struct {
 	o      Options
-	within func(context.Context) context.Context
+	within func(context.Context) context.Context // returns the context that knows the caller, of the one of the SDK
+	log    func(error)
 }
 
 func (c calls) may(ctx context.Context, device string) bool {
@@ -263,19 +264,19 @@ func plain(v hotreader.Value) any {
 		if len(v.Text()) <= maxText {
 			return json.Number(v.Text())
 		}
-		return cut(string(v.Text()))
+		return cut(v.Text())
 	case hotreader.String:
-		return cut(string(v.Text()))
+		return cut(v.Text())
 	}
 	return nil
 }
 
 // cut cuts a text to maxText bytes, and says so.
-func cut(text string) string {
+func cut[T string | []byte](text T) string {
 	if len(text) <= maxText {
-		return text
+		return string(text)
 	}
-	return strings.ToValidUTF8(text[:maxText], "") + fmt.Sprintf("… (%d bytes)", len(text))
+	return strings.ToValidUTF8(string(text[:maxText]), "") + fmt.Sprintf("… (%d bytes)", len(text))
 }
 
 type rangeIn struct {
@@ -378,8 +379,8 @@ type counted struct {
 	First   value    `json:"first"`
 	Last    value    `json:"last"`
 
-	numbers int64   // of Count; the others are texts
-	sum     float64 // of the numbers
+	numbers int64     // of Count; the others are texts
+	sum     float64   // of the numbers
 	at      time.Time // of the last value
 	last    hotreader.Value
 	text    []byte // of last
@@ -444,11 +445,15 @@ func (c calls) stats(ctx context.Context, in rangeIn) (out statsOut, err error) 
 
 func (c *counted) add(at time.Time, v hotreader.Value) {
 	c.Count++
-	c.at, c.last = at, v
-	switch c.text = append(c.text[:0], v.Text()...); v.Kind() {
-	case hotreader.Number:
+	c.at, c.last, c.Last.Value = at, v, nil
+	switch text := v.Text(); {
+	case len(text) > maxText: // it is not kept
+		c.last, c.Last.Value = hotreader.Value{}, plain(v)
+	case v.Kind() == hotreader.Number:
+		c.text = append(c.text[:0], text...)
 		c.last = hotreader.NumberValue(c.text)
-	case hotreader.String:
+	case v.Kind() == hotreader.String:
+		c.text = append(c.text[:0], text...)
 		c.last = hotreader.StringValue(c.text)
 	}
 	f, ok := v.Float64()
@@ -466,7 +471,9 @@ func (c *counted) add(at time.Time, v hotreader.Value) {
 
 // end sets the last value, and the average of the numbers.
 func (c *counted) end() {
-	c.Last = value{stamp(c.at), plain(c.last)}
+	if c.Last.Time = stamp(c.at); c.Last.Value == nil {
+		c.Last.Value = plain(c.last)
+	}
 	if average := c.sum / float64(c.numbers); c.numbers > 0 && !math.IsInf(average, 0) {
 		c.Average = &average
 	}

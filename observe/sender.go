@@ -17,6 +17,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"hotreader"
 )
 
 // spans is the exporter of spans.
@@ -25,12 +27,14 @@ type spans struct{ to *sender }
 // ExportSpans implements sdk.SpanExporter. It fails never: what cannot be
 // delivered is lost, and the sender logs that.
 func (e spans) ExportSpans(ctx context.Context, list []sdk.ReadOnlySpan) error {
-	all := make([]object, len(list))
-	for i, s := range list {
-		all[i] = spanOf(s)
-	}
-	e.to.send(ctx, all)
-	return nil
+	return hotreader.Recovered("send spans", func() error { // the SDK calls it in a goroutine
+		all := make([]object, len(list))
+		for i, s := range list {
+			all[i] = spanOf(s)
+		}
+		e.to.send(ctx, all)
+		return nil
+	})
 }
 
 // Shutdown implements sdk.SpanExporter.
@@ -146,7 +150,7 @@ func (p *pusher) run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			p.due(ctx)
+			_ = hotreader.Recovered("send metrics", func() error { p.due(ctx); return nil })
 		case <-ctx.Done():
 			return
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/prometheus/model/labels"
@@ -13,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"hotreader"
+	"hotreader/internal/accept"
 )
 
 // encode makes JSON of what an expression came to, as Prometheus does: of limit series
@@ -124,7 +124,7 @@ func send(w http.ResponseWriter, r *http.Request, status int, body []byte) error
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Add("Vary", "Accept-Encoding")
-	if len(body) >= worth && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if len(body) >= worth && accept.Gzip(r.Header["Accept-Encoding"]) {
 		var small bytes.Buffer
 		z, err := gzip.NewWriterLevel(&small, gzip.BestSpeed)
 		if err == nil {

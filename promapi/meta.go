@@ -22,9 +22,14 @@ func (c *call) each(use func(identity)) error {
 	if err := bounded("match[]", c.r.Form["match[]"]...); err != nil {
 		return err
 	}
-	sets, err := c.api.parser.ParseMetricSelectors(c.r.Form["match[]"])
-	if err != nil {
-		return invalid("match[]", err.Error())
+	var sets [][]*labels.Matcher
+	if err := c.within(c.api.parsing, func() (err error) {
+		if sets, err = c.api.parser.ParseMetricSelectors(c.r.Form["match[]"]); err != nil {
+			err = invalid("match[]", err.Error())
+		}
+		return err
+	}); err != nil {
+		return err
 	}
 	for _, set := range sets {
 		if !slices.ContainsFunc(set, func(m *labels.Matcher) bool { return !m.Matches("") }) {

@@ -77,6 +77,7 @@ type API struct {
 	engine  *promql.Engine
 	parser  parser.Parser
 	running chan struct{} // one in it for each query that is evaluated
+	parsing chan struct{} // one in it for each request whose expressions are parsed, which may take much
 }
 
 // New returns the API. An error is of CodeConfig.
@@ -90,7 +91,7 @@ func New(o Options) (*API, error) {
 	o.MaxTime = cmp.Or(o.MaxTime, defaultMaxTime)
 	p := parser.NewParser(parser.Options{})
 	return &API{
-		o: o, parser: p, running: make(chan struct{}, cmp.Or(o.Queries, defaultQueries)),
+		o: o, parser: p, running: make(chan struct{}, cmp.Or(o.Queries, defaultQueries)), parsing: make(chan struct{}, 2),
 		engine: promql.NewEngine(promql.EngineOpts{
 			MaxSamples: o.Samples, Timeout: o.MaxTime, LookbackDelta: lookback, Parser: p,
 			NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },

@@ -132,8 +132,15 @@ func TestNames(t *testing.T) {
 	if got := f.query("a_b", time.Second); strings.Count(got, `"metric"`) != 2 {
 		t.Errorf("two properties whose names become one are %s", got)
 	}
-	if got := f.query(`{"a.b"}`, time.Second); strings.Contains(got, `"metric"`) {
-		t.Errorf("the property's own name is a metric's: %s", got)
+	for property := range names {
+		got := f.query(fmt.Sprintf("{%q}", property), time.Second)
+		legal, told := !strings.Contains(names[property], `"property"`), strings.Contains(got, `select the property of this name with {property=`)
+		if strings.Contains(got, `"metric"`) != legal || told == legal {
+			t.Errorf("{%q}: the property's own name is a metric's, or nothing says what to ask for: %s", property, got)
+		}
+		if got := f.query(fmt.Sprintf("{property=%q}", property), time.Second); !legal && strings.Count(got, `"metric"`) != 1 {
+			t.Errorf("{property=%q}: %s", property, got)
+		}
 	}
 }
 
@@ -298,6 +305,11 @@ func TestLimits(t *testing.T) {
 		{"query", `count({device=~"` + strings.Repeat("[ab]{1000}", 1500) + `"})`, 400, "add up to 1500000"},
 		{"query", `count({device=~"(?:a??){1000}` + strings.Repeat("x", 100) + `"})`, 400, "add up to 1000 "},
 		{"query", `v{device=~"d[0-9]{4,5}x"}`, 200, ""},
+		{"query", "count({device=~`(?i)" + strings.Repeat(`\W`, 8000) + "`})", 400, "add up to 8000 "},
+		{"query", "count({device=~`(?i)" + strings.Repeat(`\pL`, 300) + "`})", 400, "add up to 300 "},
+		{"query", "count({device=~`" + strings.Repeat("[a-\U0001ffff]", 300) + "`})", 400, "add up to 300 "},
+		{"query", "count({device=~`" + strings.Repeat("[^a]", 300) + "`})", 400, "add up to 300 "},
+		{"query", `sum(rate(v{device=~"pump-[^/]+-\\D[^x]*"}[5m])) - 1`, 200, ""},
 		{"series", `1`, 400, "no match[]"},
 		{"query", strings.Repeat(`label_replace(`, 300) + "vector(1)" + strings.Repeat(`,"a","$1$1","a","(.*)")`, 300), 400, "at most 64"},
 		{"query", strings.Repeat(`label_replace(`, 300) + "vector(1)" + strings.Repeat(`,"a","x$1","a","(.*)")`, 300), 200, "xxx"},
@@ -401,11 +413,31 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: %d %.300s; want %d, %s", c.name, w.Code, w.Body, c.status, c.want)
 		}
 	}
-	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, promapi.Prefix+"query_range?query=vector(1)&start=0&end=1000&step=1", nil)
-	r.Header.Set("Accept-Encoding", "gzip")
-	f.api.ServeHTTP(w, r)
-	if w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > 4000 {
-		t.Errorf("%s, %d bytes", w.Header(), w.Body.Len())
+	for encoding, want := range map[string]string{"GZIP": "gzip", "gzip;q=0": ""} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, promapi.Prefix+"query_range?query=vector(1)&start=0&end=1000&step=1", nil)
+		r.Header.Set("Accept-Encoding", encoding)
+		f.api.ServeHTTP(w, r)
+		if w.Header().Get("Content-Encoding") != want || want != "" && w.Body.Len() > 4000 {
+			t.Errorf("%s: %s, %d bytes", encoding, w.Header(), w.Body.Len())
+		}
+	}
+}
+
+// faulty is a Reader with a defect.
+type faulty struct{}
+
+func (faulty) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	panic("a defect")
+}
+
+// A panic in one of the goroutines that read ends the query, not the program.
+func TestPanic(t *testing.T) {
+	f := start(t, func(o *promapi.Options) { o.Reader = faulty{} })
+	f.put("d", "v", number("1"))
+	for range 2 {
+		if status, body := f.get("query", "query", "v", "time", "1772452800"); status != 500 || !strings.Contains(body, `"error":"internal"`) {
+			t.Errorf("%d %s", status, body)
+		}
 	}
 }
 

@@ -126,6 +126,11 @@ func (w *window) query(device string) (hotreader.Query, bool) {
 // read reads the series that matchers select, those that have samples, in the order of
 // their labels.
 func (r *run) read(ctx context.Context, want window, matchers []*labels.Matcher) ([]storage.Series, error) {
+	for _, m := range matchers {
+		if m.Name == metricLabel && m.Type == labels.MatchEqual && metricName(m.Value) != m.Value {
+			r.told.tell("", hotreader.Warning{Reason: noMetric, Property: m.Value, Detail: fmt.Sprintf("select the property of this name with {property=%q}", m.Value)})
+		}
+	}
 	var parts []*part
 	err := r.choose(matchers, func(s identity) {
 		if why := noSeries(s.property); why != "" {
@@ -175,7 +180,7 @@ func readAll(ctx context.Context, parts []*part) error {
 				if i >= len(parts) {
 					return
 				}
-				if err := parts[i].read(ctx); err != nil {
+				if err := hotreader.Recovered(op, func() error { return parts[i].read(ctx) }); err != nil {
 					cancel(err)
 				}
 			}

@@ -80,49 +80,65 @@ func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 			return invalid("lookback_delta", "it is at least a millisecond")
 		}
 	}
-	if r.reduce, err = c.inspect(text, start, end, step); err != nil {
+	if err := c.within(c.api.parsing, func() (err error) {
+		r.reduce, err = c.inspect(text, start, end, step)
+		return err
+	}); err != nil {
 		return err
 	}
+	return c.within(c.api.running, func() error {
+		options := promql.NewPrometheusQueryOpts(false, r.lookback, nil)
+		var q promql.Query
+		if step == 0 {
+			q, err = c.api.engine.NewInstantQuery(c.ctx, r, options, text, start)
+		} else {
+			q, err = c.api.engine.NewRangeQuery(c.ctx, r, options, text, start, end, step)
+		}
+		if err != nil {
+			return invalid("query", err.Error())
+		}
+		defer q.Close()
+		result := q.Exec(c.ctx)
+		if result.Err != nil {
+			return result.Err
+		}
+		c.warnings, c.infos = result.Warnings.AsStrings(text, 0, 0)
+		slices.Sort(c.warnings)
+		slices.Sort(c.infos)
+		c.encode(result.Value, limit)
+		return nil
+	})
+}
+
+// within calls f in one of places.
+func (c *call) within(places chan struct{}, f func() error) error {
 	select {
-	case c.api.running <- struct{}{}:
-		defer func() { <-c.api.running }()
+	case places <- struct{}{}:
+		defer func() { <-places }()
+		return f()
 	case <-c.ctx.Done():
 		if errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
 			return errBusy
 		}
 		return c.ctx.Err()
 	}
-	options := promql.NewPrometheusQueryOpts(false, r.lookback, nil)
-	var q promql.Query
-	if step == 0 {
-		q, err = c.api.engine.NewInstantQuery(c.ctx, r, options, text, start)
-	} else {
-		q, err = c.api.engine.NewRangeQuery(c.ctx, r, options, text, start, end, step)
-	}
-	if err != nil {
-		return invalid("query", err.Error())
-	}
-	defer q.Close()
-	result := q.Exec(c.ctx)
-	if result.Err != nil {
-		return result.Err
-	}
-	c.warnings, c.infos = result.Warnings.AsStrings(text, 0, 0)
-	slices.Sort(c.warnings)
-	slices.Sort(c.infos)
-	c.encode(result.Value, limit)
-	return nil
 }
 
-var count = regexp.MustCompile(`\{(\d+)(?:,(\d*))?\}`)
+// count matches the counts of regular expressions, and what may stand for most of
+// Unicode, as [^a], \W, \pL and [é-🚀].
+var count = regexp.MustCompile(`\{(\d+)(?:,(\d*))?\}|\[:?\^|\\[DSWpP]|-(?:\\|[^\x00-\x7f])`)
 
 // bounded rejects expressions, those of a parameter together, that would take much memory or
-// time to parse and to match: Go writes out what a regular expression repeats.
+// time to parse and to match: Go writes out what a regular expression repeats, and goes
+// through the characters of a class.
 func bounded(parameter string, texts ...string) error {
 	all, counts := 0, 0
 	for _, text := range texts {
 		all += len(text)
 		for _, m := range count.FindAllStringSubmatch(text, -1) {
+			if m[1] == "" {
+				counts++
+			}
 			for _, digits := range m[1:] {
 				n, err := strconv.Atoi(cmp.Or(digits, "0"))
 				if err != nil {
@@ -136,7 +152,7 @@ func bounded(parameter string, texts ...string) error {
 		return invalid(parameter, fmt.Sprintf("the expression has more than %d bytes", maxExpression))
 	}
 	if all*counts > maxRepeated {
-		return invalid(parameter, fmt.Sprintf("its counts, as {8}, add up to %d in an expression of %d bytes; shorten it, or repeat with * or +", counts, all))
+		return invalid(parameter, fmt.Sprintf("its counts, as {8}, and its classes, as [^a] or \\W, add up to %d in an expression of %d bytes; shorten it, or repeat with * or +", counts, all))
 	}
 	return nil
 }

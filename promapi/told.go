@@ -34,6 +34,7 @@ const (
 	aConstant hotreader.Reason = "left out: a constant, which is not reported, is no series"
 	tooBig    hotreader.Reason = "left out: beyond a float64"
 	rounded   hotreader.Reason = "with digits that a float64 cannot hold: rounded"
+	noMetric  hotreader.Reason = "no metric has this name: each has letters of A to Z, digits, _ and : alone"
 )
 
 // tell adds a warning about a device.
@@ -66,11 +67,13 @@ func (t *told) texts() []string {
 	for key, one := range t.of {
 		var b strings.Builder
 		b.WriteString(hotreader.Warning{Reason: key.reason, Property: key.property, Count: one.count, Detail: one.detail}.String())
-		fmt.Fprintf(&b, " (device %s", one.device)
-		if one.devices > 1 {
-			fmt.Fprintf(&b, " and %d more", one.devices-1)
+		if one.device != "" {
+			fmt.Fprintf(&b, " (device %s", one.device)
+			if one.devices > 1 {
+				fmt.Fprintf(&b, " and %d more", one.devices-1)
+			}
+			b.WriteByte(')')
 		}
-		b.WriteByte(')')
 		all = append(all, b.String())
 	}
 	slices.Sort(all)

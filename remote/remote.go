@@ -241,7 +241,7 @@ func (x *exchange) readStream(q hotreader.Query, a *answer) (rest hotreader.Quer
 	defer d.Close()
 	var last time.Time
 	var latest []hotreader.Row // held back until the end mark, since the caller stops at its last value
-	n, given := 0, false
+	n, held, given := 0, 0, false
 	for {
 		row, err := d.Read()
 		if errors.Is(err, io.EOF) {
@@ -260,7 +260,15 @@ func (x *exchange) readStream(q hotreader.Query, a *answer) (rest hotreader.Quer
 		last = row.Time
 		given = given || slices.ContainsFunc(row.Values[:len(q.Properties)], func(v hotreader.Value) bool { return !v.IsNull() })
 		if q.Last {
-			latest = append(latest, row.Clone())
+			for _, v := range row.Values {
+				held += len(v.Text())
+			}
+			if latest = append(latest, row.Clone()); len(latest) > len(q.Properties) {
+				return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer sends more latest values than there are properties"))
+			}
+			if held > maxPage {
+				return q, false, x.fail(hotreader.CodeTooLarge, fmt.Errorf("the latest values have more than %d bytes; ask for fewer properties", maxPage))
+			}
 		} else if err := x.give(row); err != nil {
 			if n == q.Limit {
 				_, _ = d.Read() // reading the end mark, too, lets the connection be reused

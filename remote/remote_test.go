@@ -663,9 +663,30 @@ func TestPeerOutOfBounds(t *testing.T) {
 	if got, err := read(t.Context(), t, serve(q, false, 0, 1, 2, 3), q); err != nil || len(got) != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
+	last := query
+	last.Last = true
+	_, err := read(t.Context(), t, serve(last, false, 3, 2), last)
+	wantError(t, err, hotreader.CodeProtocol, "more latest values than there are properties")
+	large := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", wire.MediaType)
+		enc := wire.NewEncoder(w, last)
+		defer enc.Close()
+		values := make([]hotreader.Value, len(last.Properties))
+		for i := range values {
+			values[i] = hotreader.StringValue(make([]byte, wire.MaxRowBytes-100))
+			_ = enc.Row(hotreader.Row{Time: base.Add(-time.Duration(i) * time.Second), Values: values})
+			values[i] = hotreader.Value{}
+		}
+		_ = enc.End(false)
+	}))
+	for i := range 17 {
+		last.Properties = append(last.Properties[:i:i], fmt.Sprint("p", i))
+	}
+	_, err = read(t.Context(), t, large, last)
+	wantError(t, err, hotreader.CodeTooLarge, "33554432 bytes; ask for fewer properties")
 	wrong := query
 	wrong.Properties = []string{"t", "u"}
-	_, err := read(t.Context(), t, serve(query, false), wrong)
+	_, err = read(t.Context(), t, serve(query, false), wrong)
 	wantError(t, err, hotreader.CodeProtocol, "1 columns; 2 were asked for")
 	wrong = query
 	wrong.Order = hotreader.Descending

@@ -159,7 +159,7 @@ func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotread
 	if s == nil {
 		s = &shelf{key: k, grid: g}
 	}
-	r = &cacheRead{cache: c, series: s, ctx: ctx, query: q, out: newSink(ctx, q, yield), now: now, done: make(chan struct{})}
+	r = &cacheRead{cache: c, series: s, ctx: ctx, query: q, out: newSink(ctx, q, yield), now: now, done: make(chan struct{}), allowance: allowance{query: &q}}
 	c.plan(r)
 	for _, other := range s.reads {
 		if r.awaits(other) {

@@ -14,6 +14,11 @@ import (
 // are read again.
 const apart = 2000
 
+// mostScans is how many scans one read makes where each part should be read alone. The
+// oldest parts are, for they are good for the longest time. All after them is one scan, so
+// the next reads get further.
+const mostScans = 8
+
 // cacheRead is one Scan of a Cache: some parts that are kept, and some that are read.
 type cacheRead struct {
 	cache  *Cache
@@ -23,7 +28,10 @@ type cacheRead struct {
 	out    *sink
 	now    time.Time // when it was planned
 	steps  []cacheStep
+	scans  int   // of steps
 	held   int64 // bytes of what has been read
+
+	allowance allowance
 
 	// Once done is closed, other reads may look at these and at steps.
 	done  chan struct{}
@@ -39,6 +47,8 @@ type cacheStep struct {
 
 	// Or what is read, by one scan, and kept in pieces. What is not settled is a piece
 	// without an end.
+	from, to int64 // what is settled
+
 	query  hotreader.Query
 	pieces []*piece
 	at     int // where the last row belongs
@@ -83,6 +93,10 @@ func (c *Cache) plan(r *cacheRead) {
 		runs = joined(runs)
 	}
 	for i := range runs {
+		if s.single && r.scans == mostScans-1 && runs[i].kept == nil {
+			r.add(&stretch{from: runs[i].from, to: to, rest: rest})
+			break
+		}
 		r.add(&runs[i])
 	}
 	if r.query.Backward() {
@@ -136,17 +150,15 @@ func (r *cacheRead) add(run *stretch) {
 	if run.rest {
 		pieces = append(pieces, &piece{from: run.to, to: math.MaxInt64, rows: new(chunk)})
 	}
-	if !r.series.single {
-		r.steps = append(r.steps, r.step(pieces))
-		return
+	for r.series.single && len(pieces) > 1 && r.scans < mostScans-1 {
+		r.step(pieces[:1])
+		pieces = pieces[1:]
 	}
-	for i := range pieces {
-		r.steps = append(r.steps, r.step(pieces[i:i+1]))
-	}
+	r.step(pieces)
 }
 
-// step reads pieces with one scan.
-func (r *cacheRead) step(pieces []*piece) cacheStep {
+// step adds a step that reads pieces with one scan.
+func (r *cacheRead) step(pieces []*piece) {
 	g, q := r.series.grid, r.query
 	first, last := pieces[0], pieces[len(pieces)-1]
 	switch start := g.time(first.from); {
@@ -155,32 +167,41 @@ func (r *cacheRead) step(pieces []*piece) cacheStep {
 	case first.settled() || start.After(q.Start):
 		q.Start = start
 	}
+	to := last.from
 	if last.settled() {
-		q.End = g.time(last.to).Add(-1)
+		to, q.End = last.to, g.time(last.to).Add(-1)
 	}
 	for _, p := range pieces {
 		p.of, p.backward = r.series, q.Backward()
 	}
-	return cacheStep{query: q, pieces: pieces}
+	r.steps = append(r.steps, cacheStep{from: first.from, to: to, query: q, pieces: pieces})
+	r.scans++
 }
 
-// awaits reports whether what r would read is being read by other.
+// awaits reports whether r waits for other: that one reads what r would read, as settled
+// as it is, but for Settle at each end, by which windows until now differ. For less, r
+// would have to wait again; for more, longer than its own read takes.
 func (r *cacheRead) awaits(other *cacheRead) bool {
 	if other.answers(&r.query) {
 		return true
 	}
+	most := r.cache.o.Settle.Milliseconds()/r.series.grid.unit + 1
+	from, to := r.reads()
+	first, last := other.reads()
+	return from < last && first < to && max(from-first, first-from, to-last, last-to) <= most
+}
+
+// reads returns the points between which r reads what is settled.
+func (r *cacheRead) reads() (from, to int64) {
 	for i := range r.steps {
-		for _, p := range r.steps[i].pieces {
-			for k := range other.steps {
-				if p.settled() && slices.ContainsFunc(other.steps[k].pieces, func(o *piece) bool {
-					return o.settled() && o.from < p.to && p.from < o.to
-				}) {
-					return true
-				}
+		if s := &r.steps[i]; s.from < s.to {
+			if from == to {
+				from, to = s.from, s.to
 			}
+			from, to = min(from, s.from), max(to, s.to)
 		}
 	}
-	return false
+	return from, to
 }
 
 // answers reports whether r is the answer of q as well: it is the same query, and r began
@@ -227,7 +248,8 @@ func (r *cacheRead) scan(i int) bool {
 	step := &r.steps[i]
 	step.read = r.cache.o.Now()
 	defer func() { hotreader.StatsOf(r.ctx).Cost(&step.stats) }()
-	for row, err := range r.cache.source.Scan(hotreader.WithStats(r.ctx, &step.stats), step.query) {
+	ctx := hotreader.WithStats(withAllowance(r.ctx, &r.allowance), &step.stats)
+	for row, err := range r.cache.source.Scan(ctx, step.query) {
 		switch {
 		case err != nil:
 			if r.ctx.Err() == nil {
@@ -309,9 +331,9 @@ func (c *Cache) keepStep(r *cacheRead, step *cacheStep) {
 	counted := slices.ContainsFunc(warnings, func(w hotreader.Warning) bool { return !unknown(w) })
 	if counted && len(step.pieces) > 1 {
 		r.series.single = true
-		if c.reserve(pieceBytes) { // a piece of no time holds the shelf for the next read
-			begin := r.series.grid.begin()
-			c.keep(&piece{of: r.series, from: begin - 1, to: begin, rows: new(chunk), read: step.read})
+		begin := r.series.grid.begin() // a piece of no time holds the shelf for the next read
+		if c.reserve(pieceBytes) && !c.keep(&piece{of: r.series, from: begin - 1, to: begin, rows: new(chunk), read: step.read}) {
+			c.used -= pieceBytes
 		}
 		return
 	}

@@ -317,16 +317,6 @@ func TestCacheReadsOnceForManyCallers(t *testing.T) {
 	}
 }
 
-// byStart scans one Source without a start, and another one with it.
-type byStart struct{ without, with hotreader.Source }
-
-func (s byStart) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
-	if q.Start.IsZero() {
-		return s.without.Scan(ctx, q)
-	}
-	return s.with.Scan(ctx, q)
-}
-
 // slow takes two seconds to begin.
 type slow struct{ hotreader.Source }
 
@@ -342,28 +332,61 @@ func (s slow) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.R
 	}
 }
 
-// The error of a read is that of its range: a caller of another range that overlaps reads by
-// itself.
-func TestCacheErrorsAreOfTheirRange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(at(7200)))
-		long := slow{&rows{fail: func(int, int) error { return failure(hotreader.CodeTooLarge) }}}
-		cache := NewCache(byStart{long, &rows{rows: series(100)}}, CacheOptions{Bytes: 64 << 20})
-		q := hotreader.Query{Device: "d", Properties: []string{"p"}, End: time.Now().Add(-time.Hour)}
-		var group sync.WaitGroup
-		group.Go(func() {
-			if _, err := gather(t.Context(), cache, q); !errors.Is(err, hotreader.CodeTooLarge) {
-				t.Errorf("the long range: %v", err)
-			}
+// A caller waits for the read of another if that is of the same range, but for seconds. A
+// longer read does not hold it up, nor does a shorter one; the error is that of its range.
+func TestCacheWaitsForTheSameRange(t *testing.T) {
+	for name, c := range map[string]struct {
+		start, end time.Duration // of the other's range, before now; no start = all time
+		waits      bool
+	}{
+		"the same":         {2 * time.Hour, time.Hour, true},
+		"seconds before":   {2*time.Hour + 20*time.Second, time.Hour + 20*time.Second, true},
+		"until now":        {2 * time.Hour, 0, false},
+		"longer":           {10 * time.Hour, time.Hour, false},
+		"of all time":      {0, time.Hour, false},
+		"shorter":          {2 * time.Hour, 90 * time.Minute, false},
+		"a part of it":     {90 * time.Minute, 80 * time.Minute, false},
+		"its beginning":    {3 * time.Hour, 119 * time.Minute, false},
+		"right before":     {2*time.Hour + 10*time.Second, 2*time.Hour + 5*time.Second, false},
+		"something before": {4 * time.Hour, 3 * time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Until(at(7200)))
+				var scans atomic.Int64
+				cache := NewCache(readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+					if scans.Add(1) > 1 {
+						(&rows{rows: series(100)}).Scan(ctx, q)(yield)
+						return
+					}
+					time.Sleep(10 * time.Second)
+					yield(hotreader.Row{}, failure(hotreader.CodeTooLarge))
+				}), CacheOptions{Bytes: 64 << 20})
+				own := hotreader.Query{Device: "d", Properties: []string{"p"}, Start: at(0), End: at(3600)}
+				other := own
+				other.Start, other.End = time.Time{}, time.Now().Add(-c.end)
+				if c.start > 0 {
+					other.Start = time.Now().Add(-c.start)
+				}
+				var group sync.WaitGroup
+				group.Go(func() {
+					if _, err := gather(t.Context(), cache, other); !errors.Is(err, hotreader.CodeTooLarge) {
+						t.Errorf("the other's range: %v", err)
+					}
+				})
+				time.Sleep(time.Second)
+				began := time.Now()
+				got, err := gather(t.Context(), cache, own)
+				if waited := time.Since(began) > 0; waited != c.waits {
+					t.Errorf("it waits: %v", waited)
+				}
+				if same := other.Start.Equal(own.Start) && other.End.Equal(own.End); same != (err != nil) || !same && len(got) != 100 {
+					t.Errorf("%d rows, %v", len(got), err)
+				}
+				group.Wait()
+			})
 		})
-		time.Sleep(time.Second)
-		short := q
-		short.Start = at(0)
-		if got, err := gather(t.Context(), cache, short); err != nil || same(got, series(100)) != nil {
-			t.Errorf("the short range: %d rows, %v", len(got), err)
-		}
-		group.Wait()
-	})
+	}
 }
 
 // What failed, what does not fit, and what is less than all rows is not kept.
@@ -487,6 +510,49 @@ func TestCacheKeepsWarnings(t *testing.T) {
 	}
 	if hits, misses, _, _ := cache.Counts(); hits < 5*misses {
 		t.Errorf("%d parts came from the cache, %d were read", hits, misses)
+	}
+}
+
+// However a read is cut, it looks at no more rows than the limit and takes a few scans; and
+// though each of a range's parts leaves out values, all are kept in the end.
+func TestCacheCutsWithinTheLimit(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for name, broken := range map[string]func(*hotreader.Query) bool{
+		"one value":  func(q *hotreader.Query) bool { return q.Contains(now.Add(-150 * time.Minute)) },
+		"everywhere": func(*hotreader.Query) bool { return true },
+	} {
+		cache, src, _ := held(t, now, CacheOptions{})
+		putEvery(t, src, now, -time.Second, ascending(20_000))
+		cache.source = RowLimit{Rows: 4000}.Within(readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+			if broken(&q) {
+				hotreader.StatsOf(ctx).LeaveOut("t", hotreader.Unreadable, 1)
+			}
+			src.Scan(ctx, q)(yield)
+		}))
+		ask := func(q hotreader.Query) (rows int, err error) {
+			src.scans.Store(0)
+			src.rows.Store(0)
+			got, err := gather(t.Context(), cache, q)
+			if src.scans.Load() > 8 || src.rows.Load() > 4001 {
+				t.Errorf("%s: %d scans of %d rows for one query", name, src.scans.Load(), src.rows.Load())
+			}
+			return len(got), err
+		}
+		hours := between(now.Add(-3*time.Hour), now.Add(-2*time.Hour))
+		if rows, err := ask(hours); rows != 3601 || err != nil {
+			t.Errorf("%s: %d rows, %v", name, rows, err)
+		}
+		if _, err := ask(between(now.Add(-5*time.Hour), now)); !errors.Is(err, hotreader.CodeTooLarge) {
+			t.Errorf("%s: a range of more rows than the limit: %v", name, err)
+		}
+		for range 20 {
+			if rows, err := ask(hours); rows != 3601 || err != nil {
+				t.Errorf("%s: %d rows, %v", name, rows, err)
+			}
+		}
+		if src.scans.Load() > 1 { // of the last second, which lasts
+			t.Errorf("%s: the last of many queries takes %d scans", name, src.scans.Load())
+		}
 	}
 }
 

@@ -36,17 +36,34 @@ type limited struct {
 // Scan implements hotreader.Source.
 func (s limited) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		n := 0
+		a, shared := ctx.Value(allowanceKey{}).(*allowance)
+		if !shared {
+			a = &allowance{query: &q}
+		}
 		for row, err := range s.source.Scan(ctx, q) {
-			if err == nil && n == s.limit.Rows {
-				err = s.limit.exceeded(&q, row.Time)
+			if err == nil && a.looked == s.limit.Rows {
+				err = s.limit.exceeded(a.query, row.Time)
 			}
-			n++
+			a.looked++
 			if !yield(row, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// allowance is what the scans of one query have looked at: however it is cut, it has the
+// limit's rows once.
+type allowance struct {
+	query  *hotreader.Query
+	looked int
+}
+
+type allowanceKey struct{}
+
+// withAllowance has the scans that follow, one at a time, count together.
+func withAllowance(ctx context.Context, a *allowance) context.Context {
+	return context.WithValue(ctx, allowanceKey{}, a)
 }
 
 // exceeded is the error of a read of q that has come to the time at.

@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -237,6 +238,10 @@ func (r *tierScan) alone(part hotreader.Query) bool {
 	return true
 }
 
+// mostLatest is how many bytes of rows the search for latest values holds: it ends there as
+// at the look-back.
+const mostLatest = 16 << 20
+
 // latest yields rows that have the newest value of each property.
 func (r *tierScan) latest() {
 	ended, found := false, make([]bool, len(r.query.Properties))
@@ -245,7 +250,7 @@ func (r *tierScan) latest() {
 			if err == nil {
 				r.rows.add(row)
 			}
-			if !yield(row, err) || err != nil {
+			if !yield(row, err) || err != nil || r.rows.size() > mostLatest {
 				return
 			}
 		}
@@ -258,6 +263,12 @@ func (r *tierScan) latest() {
 		}
 		for i, v := range row.Values {
 			found[i] = found[i] || !v.IsNull()
+		}
+	}
+	for i, name := range r.query.Properties {
+		if !found[i] && r.rows.size() > mostLatest {
+			r.stats[0].Warn(hotreader.Warning{Reason: hotreader.LookBackEnded, Property: name,
+				Detail: fmt.Sprintf("%d were looked at, which have %d MB; an older value may be there", len(r.rows.times), mostLatest>>20)})
 		}
 	}
 	bounded := slices.ContainsFunc(r.stats[0].Warnings(), func(w hotreader.Warning) bool { return w.Reason == hotreader.LookBackEnded })

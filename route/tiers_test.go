@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -268,6 +269,24 @@ func TestTiersLatest(t *testing.T) {
 		if ended != (c.lookBack > 0) {
 			t.Errorf("%s: %v", c.properties, stats.Warnings())
 		}
+	}
+}
+
+// Rows with long texts end the search for latest values before they fill the memory.
+func TestTiersLatestIsBounded(t *testing.T) {
+	came, long := 0, hotreader.StringValue(bytes.Repeat([]byte("x"), 400_000))
+	hot := readerFunc(func(_ context.Context, _ hotreader.Query, yield func(hotreader.Row, error) bool) {
+		for came < 1000 && yield(hotreader.Row{Time: at(-came), Values: []hotreader.Value{long, {}}}, nil) {
+			came++
+		}
+	})
+	cold := &asked{Source: memstore.New()}
+	q, stats := query(), new(hotreader.Stats)
+	q.Properties, q.Last = []string{"long", "none"}, true
+	got, err := collect(hotreader.WithStats(t.Context(), stats), Tiers(Tier{"hot storage", hot}, Tier{"cold storage", cold}), q)
+	warned := slices.ContainsFunc(stats.Warnings(), func(w hotreader.Warning) bool { return w.Reason == hotreader.LookBackEnded && w.Property == "none" })
+	if err != nil || len(got) != 1 || came > 50 || len(cold.queries) > 0 || !warned {
+		t.Errorf("%d rows, %v; %d were held, cold storage was asked %d times; %v", len(got), err, came, len(cold.queries), stats.Warnings())
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"hotreader/internal/accept"
 )
 
 //go:embed page
@@ -64,7 +66,7 @@ var parts = sync.OnceValue(func() map[string]part {
 // HTML; to other clients the API answers.
 func Serve(w http.ResponseWriter, r *http.Request) bool {
 	name := r.URL.Path
-	if name == "/" && strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if name == "/" && accept.Quality(r.Header["Accept"], "text/html") > 0 {
 		name = Prefix + "index.html"
 	}
 	if !strings.HasPrefix(name, Prefix) || r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -76,7 +78,7 @@ func Serve(w http.ResponseWriter, r *http.Request) bool {
 	}
 	body, tag, h := found.text, found.tag, w.Header()
 	h.Set("Vary", "Accept, Accept-Encoding")
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if accept.Gzip(r.Header["Accept-Encoding"]) {
 		h.Set("Content-Encoding", "gzip")
 		body, tag = found.zipped, tag+"-gzip"
 	}

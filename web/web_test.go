@@ -31,6 +31,7 @@ func TestServe(t *testing.T) {
 		{"GET", "/", html, true, "text/html; charset=utf-8"},
 		{"HEAD", "/", html, true, "text/html; charset=utf-8"},
 		{"GET", "/", "", false, ""},
+		{"GET", "/", "text/html;q=0", false, ""},
 		{"GET", "/", "*/*", false, ""},
 		{"GET", "/", "application/json", false, ""},
 		{"POST", "/", html, false, ""},
@@ -54,7 +55,10 @@ func TestHeaders(t *testing.T) {
 	size := 0
 	for path := range parts() {
 		plain, _ := ask("GET", path)
-		zipped, _ := ask("GET", path, "Accept-Encoding", "gzip, br")
+		zipped, _ := ask("GET", path, "Accept-Encoding", "GZIP, br")
+		if never, _ := ask("GET", path, "Accept-Encoding", "gzip;q=0, *"); never.Header().Get("Content-Encoding") != "" {
+			t.Errorf("%s: gzip, which was declined", path)
+		}
 		size += zipped.Body.Len()
 		z, err := gzip.NewReader(zipped.Body)
 		if err != nil {

@@ -1,8 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
+	"hotreader/internal/bounded"
 	"hotreader/internal/cost"
 )
 
@@ -112,9 +114,12 @@ func figuresOf(prices string) (cost.Figures, error) {
 	if prices == "" {
 		return figures, nil
 	}
-	file, err := os.ReadFile(prices) // #nosec G304 -- the caller's own file
-	if err != nil {
+	file, err := bounded.ReadFile(prices, bounded.Text)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &hotreader.Error{Op: "--prices", Code: hotreader.CodeNotFound, Err: err}
+	}
+	if err != nil {
+		return nil, usagef("--prices: %v", err)
 	}
 	if figures, err = figures.With(file); err != nil {
 		return nil, usagef("--prices %s: %v", prices, err)

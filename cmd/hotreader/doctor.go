@@ -105,7 +105,7 @@ func (a *app) doctorCloud(ctx context.Context, p *config.Project, d *examining, 
 	}
 	in.Deployed = deployed
 	in.Issuer = func(ctx context.Context) (string, error) { return deploy.Issuer(ctx, p.Options.AWS.Region) }
-	return a.examine(ctx, in, d.asJSON)
+	return a.examine(ctx, p, in, d)
 }
 
 // outputsOf is what the deployments of a project's clouds say of themselves.
@@ -141,7 +141,7 @@ func (a *app) doctorLocal(ctx context.Context, p *config.Project, d *examining) 
 	if err != nil {
 		return err
 	}
-	return a.examine(ctx, in, d.asJSON)
+	return a.examine(ctx, p, in, d)
 }
 
 func notServing(command string, p *config.Project) error {
@@ -198,13 +198,16 @@ func deviceOf(p *config.Project, id string) (config.Device, error) {
 }
 
 // examine runs the doctor and prints what it found.
-func (a *app) examine(ctx context.Context, in doctor.Input, asJSON bool) error {
+func (a *app) examine(ctx context.Context, p *config.Project, in doctor.Input, d *examining) error {
+	if d.device == "" && len(p.Devices) > 1 {
+		a.note("asks about %s alone, of %d devices; --device ID asks about another", terminal.Printable(in.Device.ID), len(p.Devices))
+	}
 	report := a.diagnose(ctx, in)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	var err error
-	if asJSON {
+	if d.asJSON {
 		err = a.printJSON(report)
 	} else {
 		err = a.printReport(&report)

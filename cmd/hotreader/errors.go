@@ -213,14 +213,14 @@ func plainCause(err error) string {
 // close.
 func meant(word string, words []string) string {
 	if near := nearest.Word(word, words); near != "" {
-		return "did you mean " + near + "?"
+		return "did you mean " + nearest.Listed(near) + "?"
 	}
 	return ""
 }
 
 // meantOr is meant, or else lists the words.
 func meantOr(word string, words []string) string {
-	return cmp.Or(meant(word, words), "there are "+strings.Join(words, ", "))
+	return cmp.Or(meant(word, words), "there are "+nearest.Listed(words...))
 }
 
 // meantAndAll lists the words in any case.

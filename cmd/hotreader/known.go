@@ -11,6 +11,7 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
+	"hotreader/internal/nearest"
 )
 
 // What a source knows of its devices is for hints and for the shell: if it does not
@@ -65,7 +66,7 @@ func choices(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	text := "; there are " + strings.Join(names[:min(len(names), 20)], ", ")
+	text := "; there are " + nearest.Listed(names[:min(len(names), 20)]...)
 	if len(names) > 20 {
 		text += " …"
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -53,7 +54,7 @@ func (a *app) runMCP(ctx context.Context, s *source, list string) error {
 		return err
 	}
 	defer func() { _ = stores.Close() }() // they were read
-	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version, Lister: stores.lister()}
+	o := mcpserver.Options{Reader: reader, Version: thisBuild().Version, Lister: stores.lister(), Logger: a.logger(slog.LevelInfo)}
 	if o.Catalog, err = function.OpenCatalog(list); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ import (
 	"hotreader/function/mounts"
 	"hotreader/httpapi"
 	"hotreader/identity"
+	"hotreader/internal/bounded"
 	"hotreader/internal/endpoint"
 	"hotreader/observe"
 	"hotreader/observe/page"
@@ -352,8 +353,10 @@ func (s *serving) listener(ctx context.Context) (net.Listener, error) {
 	if s.cert == "" {
 		return httpapi.Listen(ctx, "--listen", s.listen)
 	}
-	pair, err := tls.LoadX509KeyPair(s.cert, s.key)
-	if err != nil {
+	chain, err := bounded.ReadFile(s.cert, bounded.Text)
+	key, unread := bounded.ReadFile(s.key, bounded.Text)
+	pair, wrong := tls.X509KeyPair(chain, key)
+	if err = cmp.Or(err, unread, wrong); err != nil {
 		return nil, &hotreader.Error{Op: "serve: certificate", Code: hotreader.CodeConfig, Err: err}
 	}
 	l, err := httpapi.Listen(ctx, "--listen", s.listen)

@@ -213,3 +213,25 @@ func TestAssistantOnStandardInput(t *testing.T) {
 		t.Errorf("exit code %d; %s", code, said.String())
 	}
 }
+
+// Files that the command line names have an end, whatever they are.
+func TestFilesWithoutEnd(t *testing.T) {
+	const endless = "/dev/zero"
+	if _, err := os.Stat(endless); err != nil {
+		t.Skip("this system has no such file")
+	}
+	for _, args := range [][]string{
+		{"cost", "--prices", endless},
+		{"devices", "--remote", "http://127.0.0.1:1", "--token-file", endless},
+		{"serve", "--store", "mem:", "--token-file", endless},
+		{"serve", "--store", "mem:", "--catalog", endless},
+		{"serve", "--store", "mem:", "--listen", "127.0.0.1:0", "--tls-cert", endless, "--tls-key", "none"},
+	} {
+		t.Setenv(tokenVariable, oldToken)
+		var out, talk bytes.Buffer
+		code := run(t.Context(), args, strings.NewReader(""), &out, &talk)
+		if code == 0 || !strings.Contains(talk.String(), "is larger than") {
+			t.Errorf("%q: code %d, %s%s", args, code, &out, &talk)
+		}
+	}
+}

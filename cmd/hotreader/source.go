@@ -24,6 +24,7 @@ import (
 	"hotreader/config"
 	"hotreader/function"
 	"hotreader/identity"
+	"hotreader/internal/bounded"
 	"hotreader/remote"
 	"hotreader/store/all"
 )
@@ -52,24 +53,15 @@ func tokenFrom(file string) (*identity.Token, error) {
 
 // tokenIn reads a file with a token, and when the token was put into it.
 func tokenIn(file string) (text string, made time.Time, err error) {
-	const most = 64 << 10
 	fail := func(err error) (string, time.Time, error) {
 		return "", time.Time{}, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return fail(err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return fail(err)
-	}
-	if len(raw) > most {
-		return fail(fmt.Errorf("%s has more than %d bytes, so it is no file with a token", file, most))
-	}
-	if info, err := f.Stat(); err == nil {
+	if info, err := os.Stat(file); err == nil {
 		made = info.ModTime()
+	}
+	raw, err := bounded.ReadFile(file, 64<<10)
+	if err != nil {
+		return fail(err)
 	}
 	return strings.TrimSpace(string(raw)), made, nil
 }
@@ -244,7 +236,7 @@ type asking struct {
 	source  source
 	device  string
 	names   nameList
-	types   []string
+	types   nameList
 	filters []string
 	formatting
 	most int  // rows that a terminal is shown; 0 = all
@@ -286,7 +278,7 @@ func (k *asking) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&k.device, "device", "", "the device's `id`")
 	f.Var(&k.names, "property", "`name` of a property to read; repeat it, or separate names by commas; quote a name with a comma, or in braces, as '\"a, b\"' or '\"{a}\"'")
-	f.StringArrayVar(&k.types, "type", nil, "`name=type` of a property: "+plain.TypeWords+"; repeat it")
+	f.Var(&k.types, "type", "`name=type` of a property: "+plain.TypeWords+"; repeat it, or separate them by commas as those of --property")
 	f.StringArrayVar(&k.filters, "filter", nil, "keep the rows that pass this `test`, as 'temperature>80', with = != < <= > >=; repeat it to demand more")
 	k.formatting.flags(cmd, "answer")
 	f.SortFlags = false

@@ -29,6 +29,7 @@ import (
 	"hotreader/deploy/publish"
 	"hotreader/deploy/render"
 	"hotreader/dev/emulators"
+	"hotreader/internal/bounded"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
 )
@@ -115,15 +116,7 @@ func fromZip(name, file string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was read
-	return readAll(f)
-}
-
-func readAll(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxProgram+1))
-	if err == nil && len(text) > maxProgram {
-		return nil, errors.New("what is in it is too large for a program")
-	}
-	return text, err
+	return bounded.ReadAll(f, maxProgram)
 }
 
 // fromApp returns the program that a function app's host.json names.
@@ -192,7 +185,7 @@ func fromLayer(layer []byte, file string) ([]byte, error) {
 			return nil, err
 		}
 		if h.Typeflag == tar.TypeReg && strings.TrimPrefix(path.Clean(h.Name), "/") == file {
-			return readAll(r)
+			return bounded.ReadAll(r, maxProgram)
 		}
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"hotreader"
+	"hotreader/internal/bounded"
 	"hotreader/internal/endpoint"
 )
 
@@ -136,8 +137,8 @@ func refused(a *answer) error {
 	return err
 }
 
-// maxImage bounds an image in bytes, since it is held in memory.
-const maxImage = 512 << 20
+// MaxPackage bounds a package or an image in bytes, since it is held in memory.
+const MaxPackage = 512 << 20
 
 // Descriptor names a part of an OCI image:
 // https://github.com/opencontainers/image-spec.
@@ -210,7 +211,7 @@ func untar(name string) (map[string][]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	files, left := map[string][]byte{}, int64(maxImage)
+	files, left := map[string][]byte{}, int64(MaxPackage)
 	for r := tar.NewReader(f); ; {
 		h, err := r.Next()
 		if err == io.EOF {
@@ -223,7 +224,7 @@ func untar(name string) (map[string][]byte, error) {
 			continue
 		}
 		if left -= h.Size; left < 0 {
-			return nil, fmt.Errorf("it is larger than %d bytes", maxImage)
+			return nil, fmt.Errorf("it is larger than %d bytes", MaxPackage)
 		}
 		if files[path.Clean(h.Name)], err = io.ReadAll(r); err != nil {
 			return nil, err
@@ -237,7 +238,7 @@ func untar(name string) (map[string][]byte, error) {
 // https://learn.microsoft.com/azure/azure-functions/functions-deployment-technologies#one-deploy.
 func (p Publisher) App(ctx context.Context, file, base string) error {
 	const op = "publish the function app"
-	text, err := os.ReadFile(file)
+	text, err := bounded.ReadFile(file, MaxPackage)
 	if err != nil {
 		return fail(op, hotreader.CodeConfig, "%w", err)
 	}
@@ -351,7 +352,7 @@ func azureCredential(getenv func(string) string) (azcore.TokenCredential, error)
 	case client != "" && getenv("ARM_CLIENT_SECRET") != "":
 		return azidentity.NewClientSecretCredential(tenant, client, getenv("ARM_CLIENT_SECRET"), nil)
 	case client != "" && getenv("ARM_CLIENT_CERTIFICATE_PATH") != "":
-		text, err := os.ReadFile(getenv("ARM_CLIENT_CERTIFICATE_PATH"))
+		text, err := bounded.ReadFile(getenv("ARM_CLIENT_CERTIFICATE_PATH"), bounded.Text)
 		if err != nil {
 			return nil, err
 		}
@@ -378,7 +379,7 @@ func idToken(ctx context.Context, getenv func(string) string) (string, error) {
 		return t, nil
 	}
 	if name := getenv("ARM_OIDC_TOKEN_FILE_PATH"); name != "" {
-		text, err := os.ReadFile(name)
+		text, err := bounded.ReadFile(name, bounded.Text)
 		return strings.TrimSpace(string(text)), err
 	}
 	// GitHub's: https://docs.github.com/actions/reference/security/oidc.
@@ -425,7 +426,7 @@ func GoogleToken(ctx context.Context, getenv func(string) string) (Token, error)
 	if text := getenv("GOOGLE_CREDENTIALS"); text != "" {
 		raw := []byte(text)
 		if !strings.HasPrefix(strings.TrimSpace(text), "{") {
-			if raw, err = os.ReadFile(text); err != nil {
+			if raw, err = bounded.ReadFile(text, bounded.Text); err != nil {
 				return nil, bad(errors.New("GOOGLE_CREDENTIALS is neither a file that can be read nor JSON"))
 			}
 		}

@@ -21,6 +21,7 @@ import (
 	"hotreader/deploy/publish"
 	"hotreader/deploy/terraform"
 	"hotreader/deploy/topology"
+	"hotreader/internal/bounded"
 )
 
 // Inputs are what a cloud's root module needs beyond its side.
@@ -300,7 +301,7 @@ func copyPackage(dir, artifact string, in Inputs) error {
 	}
 	var text []byte
 	if packed == nil {
-		text, err = os.ReadFile(artifact)
+		text, err = bounded.ReadFile(artifact, publish.MaxPackage)
 	} else if text, err = publish.WithFile(artifact, catalog.File, packed); err != nil {
 		err = configError("artifacts", "%s is not a package: %w; make it with `make functions`", artifact, err)
 	}

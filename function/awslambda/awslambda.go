@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
@@ -118,17 +117,6 @@ func withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithCancel(ctx)
 	}
 	return context.WithDeadline(ctx, deadline.Add(-min(250*time.Millisecond, time.Until(deadline)/10)))
-}
-
-// rescued calls answer and turns a panic into an error. (aws-lambda-go would
-// show TwinMaker the stack and end the process.)
-func rescued(answer func() ([]byte, error)) (body []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			body, err = nil, &hotreader.Error{Op: "function", Code: hotreader.CodeInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
-		}
-	}()
-	return answer()
 }
 
 // bounded rejects an answer that Lambda would reject.

@@ -79,7 +79,11 @@ func (c *connector) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	id := requestID(ctx)
 	limited, cancel := withReserve(hotreader.WithStats(ctx, &q.stats))
 	defer cancel()
-	body, err := rescued(func() ([]byte, error) { return c.serve(limited, event, q) })
+	var body []byte
+	err := hotreader.Recovered("function", func() (err error) { // aws-lambda-go would show TwinMaker the stack and end the process
+		body, err = c.serve(limited, event, q)
+		return err
+	})
 	c.tell(ctx, id, q, len(body), err)
 	if err != nil {
 		return nil, failure(err, id)

@@ -1,7 +1,12 @@
 // Package nearest finds the word that a mistyped one was meant to be.
 package nearest
 
-import "strings"
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
 
 // Word returns that of words which word most likely means, in any letter case,
 // and "" if none comes close: at most a third of its letters, and one at least,
@@ -24,6 +29,30 @@ func Word(word string, words []string) string {
 		}
 	}
 	return best
+}
+
+// First returns words with that in front which word most likely means.
+func First(word string, words []string) []string {
+	i := slices.Index(words, Word(word, words))
+	if i < 0 {
+		return words
+	}
+	return slices.Insert(slices.Delete(slices.Clone(words), i, i+1), 0, words[i])
+}
+
+// Listed writes words of people for a message, with commas between. A word that would run
+// into the text around it, as one with a comma or a question mark, is in quotes.
+func Listed(words ...string) string {
+	var all []string
+	for _, w := range words {
+		if w == "" || strings.ContainsFunc(w, func(r rune) bool {
+			return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.IsPunct(r) && !strings.ContainsRune("_-./:#@%&*", r)
+		}) {
+			w = strconv.Quote(w)
+		}
+		all = append(all, w)
+	}
+	return strings.Join(all, ", ")
 }
 
 // Names may be hostile: the time to compare two grows with the product of their lengths.

@@ -26,6 +26,12 @@ func TestWord(t *testing.T) {
 			t.Errorf("Word(%.20q) = %q, want %q", c.typed, got, c.want)
 		}
 	}
+	if got := Listed("a.b", "Batch, no?", "", "Zähler", "x y"); got != `a.b, "Batch, no?", "", Zähler, "x y"` {
+		t.Errorf("listed: %s", got)
+	}
+	if got := Listed(First("gpc", words[:4])...); got != "gcp, aws, azure, google" {
+		t.Errorf("the nearest first: %s", got)
+	}
 	if got := Word("aws", nil); got != "" {
 		t.Errorf("Word among no words = %q", got)
 	}

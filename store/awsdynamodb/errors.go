@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"hotreader"
+	"hotreader/store/internal/awsclient"
 	"hotreader/store/internal/failure"
 )
 
@@ -56,24 +55,10 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 		"permission", permissions[doing],
 		"keys", fmt.Sprintf("HASH %q (S) and RANGE %q (%s)", s.layout.DeviceKey, s.layout.TimeKey, s.keyKind()),
 	}}
-	status := 0
-	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && resp.Response != nil {
-		status = resp.HTTPStatusCode()
-		f.RetryAfter = failure.RetryAfter(resp.Response.Header)
-	}
-	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
-		f.Root = op.Err
-	}
-	api, told := errors.AsType[smithy.APIError](err)
-	_, early := errors.AsType[*unsent](err)
-	switch {
-	case early:
-		f.Names = []string{"unsent"}
-	case told && api.ErrorCode() != "UnknownError":
-		f.Names, f.Message = []string{api.ErrorCode(), "status:" + strconv.Itoa(status)}, api.ErrorMessage()
-		f.Words = append(f.Words, "code", api.ErrorCode())
-	case status != 0:
-		f.Names, f.Root = []string{failure.Foreign(status)}, fmt.Errorf("status %d", status)
+	if early, ok := errors.AsType[*unsent](err); ok {
+		f.Names, f.Root = []string{"unsent"}, errors.Unwrap(early.error)
+	} else {
+		awsclient.Tell(&f, err)
 	}
 	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
 		f.Root = send.Err

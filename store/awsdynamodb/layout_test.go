@@ -222,6 +222,7 @@ func TestWrongPlaceOfProperties(t *testing.T) {
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1,"u":2}}`, "v", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "in payload, where properties says it is, the newest has t, u"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":5}`, "t", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "payload is the number 5; set properties"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.x"}}}, "nothing at payload.x, but payload; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","motor":{"a":1}}`, "motor.amps", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"a": "b", "motor_amps": "motor.a"}}}, "properties of the layout name motor_amps, a, and the newest has motor"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z#t","value":1}`, "t", layout.Layout{TimeSuffix: "#{property}", ValueKey: "val"}, "is of it and has no val, but value; set value_key"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","name":"t","value":1}`, "t", layout.Layout{NameKey: "name", ValueKey: "val"}, "is of it and has no val, but name, value; set value_key"},
 	} {

@@ -54,6 +54,17 @@ type Page struct {
 	More    bool // another page follows
 }
 
+// Pages yields the pages that next returns, to the one after which no other follows.
+func Pages(next func() (Page, error)) iter.Seq2[Page, error] {
+	return func(yield func(Page, error) bool) {
+		for {
+			if page, err := next(); !yield(page, err) || err != nil || !page.More {
+				return
+			}
+		}
+	}
+}
+
 // maxBroken is how often the body of one object may break off.
 const maxBroken = 3
 

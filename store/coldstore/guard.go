@@ -29,7 +29,8 @@ const (
 )
 
 // List lists a bucket, and ends with an error of CodeProtocol where the list goes on and on
-// without objects, goes round in a circle, or has sizes that no object has.
+// without objects, is in no order, as one that goes round in a circle, or has sizes that no
+// object has.
 func List(ctx context.Context, b Bucket, prefix, after string) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
 		var l listing
@@ -51,34 +52,46 @@ func List(ctx context.Context, b Bucket, prefix, after string) iter.Seq2[Page, e
 	}
 }
 
-// A listing is what a list has brought.
+// A listing is what a list has brought. Its keys ascend, byte by byte; or with slashes before
+// all else, as Azure's do where folders are more than names.
 type listing struct {
-	pages, empty int
-	seen         string // the last key of the last page whose number is a power of two: a circle comes back to it
+	empty          int
+	last           string
+	bytes, folders bool // keys came that do not ascend so
 }
 
 func (l *listing) check(p *Page) error {
+	if l.empty++; len(p.Objects) > 0 {
+		l.empty = 0
+	}
+	if l.empty > maxEmpty {
+		return fmt.Errorf("%d pages of it have no objects, and it goes on; check the endpoint", l.empty)
+	}
 	for i := range p.Objects {
-		if o := &p.Objects[i]; o.Size < 0 || o.Size > maxObject {
+		o := &p.Objects[i]
+		if o.Size < 0 || o.Size > maxObject {
 			return fmt.Errorf("it says that %.200q has %d bytes, which no object has; check the endpoint", o.Key, o.Size)
 		}
-	}
-	l.pages++
-	n := len(p.Objects)
-	if n == 0 {
-		if l.empty++; l.empty > maxEmpty {
-			return fmt.Errorf("%d pages of it have no objects, and it goes on; check the endpoint", l.empty)
+		bytes, folders := ascend(l.last, o.Key)
+		l.bytes, l.folders = l.bytes || !bytes, l.folders || !folders
+		if l.bytes && l.folders {
+			return fmt.Errorf("it is in no order: %.200q came after %.200q; check the endpoint", o.Key, l.last)
 		}
-		return nil
-	}
-	last := p.Objects[n-1].Key
-	if last == l.seen {
-		return fmt.Errorf("it goes round in a circle: %.200q came again; check the endpoint", last)
-	}
-	if l.empty = 0; l.pages&(l.pages-1) == 0 {
-		l.seen = last
+		l.last = o.Key
 	}
 	return nil
+}
+
+// ascend reports whether b comes after a, byte by byte, and with slashes before all else.
+func ascend(a, b string) (bytes, folders bool) {
+	n := common(a, b)
+	switch {
+	case n == len(a) || n == len(b):
+		return n < len(b), n < len(b)
+	case a[n] >= 0xee && b[n] >= 0xee: // Azure's order is that of UTF-16
+		return true, true
+	}
+	return a[n] < b[n], b[n] != '/' && (a[n] == '/' || a[n] < b[n])
 }
 
 // Part returns the body of an answer to Read if that is a part from offset at on of the object

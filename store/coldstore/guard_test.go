@@ -47,8 +47,12 @@ func TestListsThatLie(t *testing.T) {
 		code hotreader.Code
 		says string
 	}{
-		"the same page":     {of(1, "a.json"), hotreader.CodeProtocol, "round in a circle"},
-		"a circle of three": {of(1, "a.json", "b.json", "c.json"), hotreader.CodeProtocol, "round in a circle"},
+		"the same page":     {of(1, "a.json"), hotreader.CodeProtocol, "in no order"},
+		"a circle of three": {of(1, "a.json", "b.json", "c.json"), hotreader.CodeProtocol, "in no order"},
+		"one key ever again": {func(n int) coldstore.Page {
+			return coldstore.Page{Objects: []coldstore.Object{{Key: "a.json", Size: 1}, {Key: strconv.Itoa(1e9 + n), Size: 1}}, More: true}
+		}, hotreader.CodeProtocol, "in no order"},
+		"a key twice":       {func(int) coldstore.Page { return coldstore.Page{Objects: make([]coldstore.Object, 2)} }, hotreader.CodeProtocol, "in no order"},
 		"empty pages":       {func(int) coldstore.Page { return coldstore.Page{More: true} }, hotreader.CodeProtocol, "have no objects"},
 		"less than nothing": {of(-5, "a.json"), hotreader.CodeProtocol, `"a.json" has -5 bytes`},
 		"all that there is": {of(1<<63-1, "a.json"), hotreader.CodeProtocol, "which no object has"},
@@ -69,6 +73,27 @@ func TestListsThatLie(t *testing.T) {
 		}
 		if s.Held() != 0 {
 			t.Errorf("%s: %d bytes are held", name, s.Held())
+		}
+	}
+}
+
+// Lists are in the order of bytes or, by Azure, in that of folders or of UTF-16.
+func TestOrdersOfLists(t *testing.T) {
+	for keys, says := range map[string]string{
+		"Path A|Path A-B|Path A-B/d|Path A.C|Path A/d|Path AB|Path AB.txt|Path AB/d": "",
+		"Path A|Path A/d|Path A-B|Path A-B/d|Path A.C|Path AB|Path AB/d|Path AB.txt": "",
+		"a/\U0001f600|a/\uff01|b": "",
+		"a-b|a/b|a-c":             `"a-c" came after "a/b"`,
+		"a|b|b":                   `"b" came after "b"`,
+	} {
+		var p coldstore.Page
+		for key := range strings.SplitSeq(keys, "|") {
+			p.Objects = append(p.Objects, coldstore.Object{Key: key})
+		}
+		for _, err := range coldstore.List(t.Context(), liar{page: func(int) coldstore.Page { return p }}, "", "") {
+			if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: %v", keys, err)
+			}
 		}
 	}
 }

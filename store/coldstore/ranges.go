@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+
+	"hotreader"
 )
 
 // A span is bytes of an object, from at up to to.
@@ -50,7 +52,9 @@ func (r *ranges) plan(spans []span) error {
 	var side errgroup.Group // one round trip
 	side.SetLimit(8)
 	for i := range r.spans {
-		side.Go(func() error { return r.fetch(&r.spans[i]) })
+		side.Go(func() error {
+			return hotreader.Recovered("cold storage: read "+r.object.Key, func() error { return r.fetch(&r.spans[i]) })
+		})
 	}
 	return side.Wait()
 }

@@ -195,7 +195,7 @@ func (s *scan) begin() {
 	s.opening++
 	s.running.Go(func() {
 		defer close(f.batches)
-		if err := s.read(f); err != nil {
+		if err := hotreader.Recovered("cold storage: read "+f.part.object.Key, func() error { return s.read(f) }); err != nil {
 			_ = s.send(f, batch{err: err}) // the scan may have ended
 		}
 	})

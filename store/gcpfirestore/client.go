@@ -181,7 +181,11 @@ func (t *tokens) authorization(ctx context.Context) (string, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		token, err := t.source.Token()
+		var token *oauth2.Token
+		err := hotreader.Recovered("get an access token", func() (err error) {
+			token, err = t.source.Token()
+			return err
+		})
 		if err == nil && token.AccessToken == "" {
 			err = errors.New("the token is empty")
 		}

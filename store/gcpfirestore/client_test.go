@@ -20,6 +20,19 @@ import (
 	"hotreader/store/storetest/cloud"
 )
 
+// zeros are messages of no bytes without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+func (zeros) Close() error               { return nil }
+
+func TestEmptyMessagesEnd(t *testing.T) {
+	err := (&stream{body: zeros{}}).each(t.Context(), func() {}, func([]byte) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "would never end") {
+		t.Error(err)
+	}
+}
+
 func TestEndpoints(t *testing.T) {
 	for _, c := range []struct{ given, env, want string }{
 		{"", "127.0.0.1:8080", "http://127.0.0.1:8080"},

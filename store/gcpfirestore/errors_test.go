@@ -162,6 +162,7 @@ func TestPitfall04EmptyAnswersAreExplained(t *testing.T) {
 		{"number time", Options{}, []answer{none, other(map[string]any{"device_id": "d", "timestamp": 1767225600123.0})}, hotreader.CodeUnreadable, "set time_format to epoch_ms"},
 		{"time in a scalar", Options{Layout: layout.Layout{TimeKey: "payload.ts"}}, []answer{none, other(map[string]any{"device_id": "d", "payload": "x"})}, hotreader.CodeUnreadable, `payload is the text "x"`},
 		{"a slip", Options{}, []answer{good}, "", "n unknown_property the newest has m"},
+		{"a slip beside names of the layout", Options{Layout: layout.Layout{Properties: layout.Properties{Paths: map[string]string{"amps": "motor.a", "nn": "m"}}}}, []answer{good}, "", "n unknown_property properties of the layout name nn, amps, and the newest has m"},
 		{"a range without rows", Options{}, []answer{docs(n(second(0), 1))}, "", ""},
 		{"of two formats the newer", timed(layout.Native, layout.ISO8601), []answer{good}, "", "n unknown_property"},
 		{"narrow, a slip", narrow, []answer{other(map[string]any{"device_id": "d", "timestamp": second(0), "metric": "m", "value": 1})}, "", "n unknown_property the newest items are of m"},

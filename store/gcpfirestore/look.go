@@ -93,6 +93,9 @@ func (s *Store) items(ctx context.Context, q query, n int) (items []layout.Item,
 		for w.next() {
 			if w.tag == tagDocument {
 				it, err := itemOf(w.bytes)
+				if err == nil && len(items) == n {
+					err = fmt.Errorf("more documents came than the %d asked for", n)
+				}
 				if err != nil {
 					return &failure.Damaged{Err: err}
 				}

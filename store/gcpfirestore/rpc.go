@@ -207,15 +207,22 @@ func (s *stream) end() error {
 	return io.EOF
 }
 
+// maxMessages bounds an answer: each of the documents asked for is a message, and few are
+// none.
+const maxMessages = 10 * maxPage
+
 // each calls f with each message, until f returns an error; io.EOF ends it without
 // one. Before what was read is overwritten it calls keep.
 func (s *stream) each(ctx context.Context, keep func(), f func(m []byte) error) error {
-	for {
+	for messages := 0; ; {
 		m, ok, err := s.message()
 		switch {
 		case err != nil:
 			return &failure.Damaged{Err: err}
+		case ok && messages == maxMessages:
+			return &failure.Damaged{Err: fmt.Errorf("after %d messages it goes on, so reading on would never end", messages)}
 		case ok:
+			messages++
 			err = f(m)
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -17,7 +17,7 @@ const realRows = 22683
 // it back in every form: whole, in both directions, in pages, in ranges and its newest
 // value.
 func Proof[L any](t *testing.T, layouts map[string]L, harness func(l L, from time.Time) Harness) {
-	records := series(t, "../../../shared/data/machine_temperature.csv")
+	records := Series(t)
 	var zero L
 	layouts["the default"] = zero
 	for name, l := range layouts {
@@ -52,10 +52,10 @@ func (h Harness) proof(t *testing.T, records []hotreader.Record) {
 	t.Logf("%d rows, exact: whole, by %d, a range, backwards, the newest", len(want), paged.Limit)
 }
 
-// series reads the records of a CSV file with the columns timestamp and value. Of an instant that occurs twice the later wins.
-func series(t *testing.T, file string) (records []hotreader.Record) {
+// Series returns a real machine's series as it was recorded: some instants occur twice.
+func Series(t *testing.T) (records []hotreader.Record) {
 	t.Helper()
-	f, err := os.Open(file)
+	f, err := os.Open("../../../shared/data/machine_temperature.csv")
 	if err != nil {
 		t.Fatalf("the proof needs the real data: %v", err)
 	}

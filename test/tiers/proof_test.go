@@ -4,7 +4,6 @@ package tiers
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
@@ -17,41 +16,19 @@ import (
 	"hotreader/route"
 	"hotreader/store/all"
 	"hotreader/store/memstore"
+	"hotreader/store/storetest"
 	"hotreader/test/engine"
 )
 
-const realFile = "../../../shared/data/machine_temperature.csv"
-
-// series returns a real machine's series. Of an instant that occurs twice the later stands.
+// series returns the real series in order. Of an instant that occurs twice the later stands.
 func series(t *testing.T) []hotreader.Record {
 	t.Helper()
-	f, err := os.Open(realFile)
-	if err != nil {
-		t.Fatalf("the proof needs the real data: %v", err)
-	}
-	defer f.Close()
-	lines, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var records []hotreader.Record
-	for _, line := range lines[1:] {
-		at, err := time.Parse(time.DateTime, line[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		records = append(records, hotreader.Record{Time: at.UTC(), Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.NumberValue([]byte(line[1]))}}})
-	}
+	records := storetest.Series(t)
 	slices.SortStableFunc(records, func(a, b hotreader.Record) int { return a.Time.Compare(b.Time) })
-	kept := records[:0]
-	for _, r := range records {
-		if n := len(kept); n > 0 && kept[n-1].Time.Equal(r.Time) {
-			kept[n-1] = r
-			continue
-		}
-		kept = append(kept, r)
-	}
-	return kept
+	slices.Reverse(records)
+	records = slices.CompactFunc(records, func(a, b hotreader.Record) bool { return a.Time.Equal(b.Time) })
+	slices.Reverse(records)
+	return records
 }
 
 // The real series, cut between three tiers at any places, with rows in two of them:
@@ -59,7 +36,7 @@ func series(t *testing.T) []hotreader.Record {
 func TestProofTiers(t *testing.T) {
 	records := series(t)
 	if len(records) != 22683 {
-		t.Fatalf("%s has %d instants, want 22683", realFile, len(records))
+		t.Fatalf("the series has %d instants, want 22683", len(records))
 	}
 	want := written(records)
 	back := slices.Clone(want)

@@ -263,9 +263,11 @@ async function fetchRows(signal) {
 	performance.mark("hotreader-drawn");
 }
 
+const HOW_TO_DECLARE = ": for this page as dataType of the property in the project's config_iot_devices.json, which serve --project reads and deploy packs; in a request of your own as type=NAME=double";
+
 function said(warnings, error) {
 	$.notice.replaceChildren(...(error ? [el("p", { class: "error", role: "alert" }, error, " ", button("Try again", () => load()))] : []),
-		...(warnings.length ? [el("div", { class: "notice" }, el("strong", {}, "About these values"), el("ul", {}, ...warnings.map(({ message }) => el("li", {}, message))))] : []));
+		...(warnings.length ? [el("div", { class: "notice" }, el("strong", {}, "About these values"), el("ul", {}, ...warnings.map(({ code, message }) => el("li", {}, message, code === "mixed_kinds" ? HOW_TO_DECLARE : ""))))] : []));
 }
 
 // remember writes what is shown into the address; the token is never there.

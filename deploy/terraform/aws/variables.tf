@@ -75,16 +75,6 @@ variable "objects" {
   default = []
 }
 
-variable "keep_store" {
-  description = <<-EOT
-    Protects what holds data from being removed: the table, if it is made here, and
-    the objects in the workspace's bucket. To destroy them, apply this with false
-    first.
-  EOT
-  type        = bool
-  default     = true
-}
-
 variable "secret_name" {
   description = "The secret that holds the token."
   type        = string

@@ -134,12 +134,3 @@ variable "objects" {
   }))
   default = []
 }
-
-variable "keep_store" {
-  description = <<-EOT
-    Protects what holds data from being removed, if it is made here: destroy stops
-    in front of it. To destroy it, apply this with false first.
-  EOT
-  type        = bool
-  default     = true
-}

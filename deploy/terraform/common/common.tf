@@ -4,6 +4,15 @@ variable "twin" {
   type        = string
 }
 
+variable "keep_store" {
+  description = <<-EOT
+    Protects what holds data, and is made here, from being removed: destroy stops in
+    front of it. To destroy it, apply this with false first.
+  EOT
+  type        = bool
+  default     = true
+}
+
 # The other cloud.
 
 variable "remote_url" {

@@ -97,12 +97,3 @@ variable "objects" {
   }))
   default = []
 }
-
-variable "keep_store" {
-  description = <<-EOT
-    Protects the database from being removed, if it is made here. To destroy it,
-    apply this with false first.
-  EOT
-  type        = bool
-  default     = true
-}

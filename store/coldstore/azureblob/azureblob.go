@@ -110,34 +110,26 @@ func newBucket(o Options, identify func() (azcore.TokenCredential, error)) (*Buc
 func (b *Bucket) String() string { return "azblob://" + b.name }
 
 // List implements coldstore.Bucket. Azure cannot begin after a key: what comes before it is
-// passed over.
-func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
-	return func(yield func(coldstore.Page, error) bool) {
-		pager := b.client.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix})
-		for pager.More() {
-			out, err := pager.NextPage(ctx)
-			if err == nil && out.Segment == nil {
-				err = &failure.Damaged{Err: errors.New("the answer is no list of a container; check the endpoint")}
-			}
-			if err != nil {
-				yield(coldstore.Page{}, b.fail(ctx, "list", err))
-				return
-			}
-			page := coldstore.Page{More: pager.More()}
-			for _, item := range out.Segment.BlobItems {
-				if item.Name == nil || item.Properties == nil {
-					yield(coldstore.Page{}, b.fail(ctx, "list", &failure.Damaged{Err: errors.New("the list has a blob without a name or properties; check the endpoint")}))
-					return
-				}
-				if *item.Name > after {
-					page.Objects = append(page.Objects, object(item))
-				}
-			}
-			if !yield(page, nil) {
-				return
-			}
+// listed, too.
+func (b *Bucket) List(ctx context.Context, prefix, _ string) iter.Seq2[coldstore.Page, error] {
+	pager := b.client.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix})
+	return coldstore.Pages(func() (page coldstore.Page, err error) {
+		out, err := pager.NextPage(ctx)
+		if err == nil && out.Segment == nil {
+			err = &failure.Damaged{Err: errors.New("the answer is no list of a container; check the endpoint")}
 		}
-	}
+		if err != nil {
+			return page, b.fail(ctx, "list", err)
+		}
+		for _, item := range out.Segment.BlobItems {
+			if item.Name == nil || item.Properties == nil {
+				return page, b.fail(ctx, "list", &failure.Damaged{Err: errors.New("the list has a blob without a name or properties; check the endpoint")})
+			}
+			page.Objects = append(page.Objects, object(item))
+		}
+		page.More = pager.More()
+		return page, nil
+	})
 }
 
 func object(item *container.BlobItem) coldstore.Object {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"hotreader"
@@ -62,5 +63,33 @@ func TestRestore(t *testing.T) {
 	}
 	if asked[0] != "PUT /c/k?comp=tier Hot High" || asked[1] != "PUT /c/k?comp=tier Hot Standard" {
 		t.Errorf("%q", asked)
+	}
+}
+
+// A list that begins far before the key that is looked for is no list without objects.
+func TestListsLongBefore(t *testing.T) {
+	t.Setenv("AZURE_STORAGE_KEY", "a2V5")
+	const pages = 1100
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.FormValue("marker"))
+		fmt.Fprintf(w, `<EnumerationResults><Blobs><Blob><Name>%06d</Name><Properties><Content-Length>1</Content-Length></Properties></Blob></Blobs>`, n)
+		if n++; n < pages {
+			fmt.Fprintf(w, "<NextMarker>%d</NextMarker>", n)
+		}
+		fmt.Fprint(w, "</EnumerationResults>")
+	}))
+	defer s.Close()
+	b, err := azureblob.New(azureblob.Options{Account: "a", Container: "c", Endpoint: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, err := range coldstore.List(t.Context(), b, "0", fmt.Sprintf("%06d", pages-2)) {
+		if n++; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != pages {
+		t.Errorf("%d pages", n)
 	}
 }

@@ -85,19 +85,13 @@ func (m *Memory) String() string { return "memory:" }
 
 // List implements coldstore.Bucket.
 func (m *Memory) List(_ context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
-	return func(yield func(coldstore.Page, error) bool) {
-		for more := true; more; {
-			m.note("list "+prefix, 0)
-			var page coldstore.Page
-			page.Objects, more = m.page(prefix, after)
-			if page.More = more; more {
-				after = page.Objects[len(page.Objects)-1].Key
-			}
-			if !yield(page, nil) {
-				return
-			}
+	return coldstore.Pages(func() (page coldstore.Page, err error) {
+		m.note("list "+prefix, 0)
+		if page.Objects, page.More = m.page(prefix, after); page.More {
+			after = page.Objects[len(page.Objects)-1].Key
 		}
-	}
+		return page, nil
+	})
 }
 
 func (m *Memory) page(prefix, after string) (page []coldstore.Object, more bool) {

@@ -46,34 +46,27 @@ const pageSize = 1000
 
 // List implements coldstore.Bucket.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
-	return func(yield func(coldstore.Page, error) bool) {
-		keys, err := b.keys(ctx, prefix, after)
+	keys, err := b.keys(ctx, prefix, after)
+	return coldstore.Pages(func() (page coldstore.Page, _ error) {
 		if err != nil {
-			yield(coldstore.Page{}, b.fail("list", err))
-			return
+			return page, b.fail("list", err)
 		}
-		for {
-			var page coldstore.Page
-			for _, key := range keys[:min(pageSize, len(keys))] {
-				info, err := b.root.Stat(key)
-				if errors.Is(err, fs.ErrNotExist) {
-					continue
-				}
-				if err != nil {
-					yield(coldstore.Page{}, b.fail("list", err))
-					return
-				}
-				if info.Mode().IsRegular() {
-					page.Objects = append(page.Objects, coldstore.Object{Key: key, Size: info.Size(), Version: version(info), Modified: info.ModTime()})
-				}
+		for _, key := range keys[:min(pageSize, len(keys))] {
+			info, err := b.root.Stat(key)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
 			}
-			keys = keys[min(pageSize, len(keys)):]
-			page.More = len(keys) > 0
-			if !yield(page, nil) || !page.More {
-				return
+			if err != nil {
+				return page, b.fail("list", err)
+			}
+			if info.Mode().IsRegular() {
+				page.Objects = append(page.Objects, coldstore.Object{Key: key, Size: info.Size(), Version: version(info), Modified: info.ModTime()})
 			}
 		}
-	}
+		keys = keys[min(pageSize, len(keys)):]
+		page.More = len(keys) > 0
+		return page, nil
+	})
 }
 
 // keys returns the paths of all files with the prefix, in order.

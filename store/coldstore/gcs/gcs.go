@@ -101,33 +101,27 @@ type list struct {
 
 // List implements coldstore.Bucket.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
-	return func(yield func(coldstore.Page, error) bool) {
-		q := url.Values{"prefix": {prefix}, "startOffset": {after}, "fields": {"kind,nextPageToken,items(name,size,generation,updated)"}}
-		for more := true; more; {
-			var l list
-			resp, err := b.send(ctx, http.MethodGet, "/storage/v1/b/"+url.PathEscape(b.name)+"/o?"+q.Encode(), nil, nil)
-			if err == nil {
-				err = json.NewDecoder(resp.Body).Decode(&l)
-				resp.Body.Close()
-			}
-			if err == nil && l.Kind != "storage#objects" && len(l.Items) == 0 {
-				err = &failure.Damaged{Err: errors.New("the answer is no list of a bucket; check the endpoint")}
-			}
-			if err != nil {
-				yield(coldstore.Page{}, b.fail(ctx, "list", err))
-				return
-			}
-			more = l.NextPageToken != ""
-			page := coldstore.Page{More: more}
-			for _, o := range l.Items {
-				page.Objects = append(page.Objects, coldstore.Object{Key: o.Name, Size: o.Size, Version: o.Generation, Modified: o.Updated})
-			}
-			q.Set("pageToken", l.NextPageToken)
-			if !yield(page, nil) {
-				return
-			}
+	q := url.Values{"prefix": {prefix}, "startOffset": {after}, "fields": {"kind,nextPageToken,items(name,size,generation,updated)"}}
+	return coldstore.Pages(func() (page coldstore.Page, err error) {
+		var l list
+		resp, err := b.send(ctx, http.MethodGet, "/storage/v1/b/"+url.PathEscape(b.name)+"/o?"+q.Encode(), nil, nil)
+		if err == nil {
+			err = json.NewDecoder(resp.Body).Decode(&l)
+			resp.Body.Close()
 		}
-	}
+		if err == nil && l.Kind != "storage#objects" && len(l.Items) == 0 {
+			err = &failure.Damaged{Err: errors.New("the answer is no list of a bucket; check the endpoint")}
+		}
+		if err != nil {
+			return page, b.fail(ctx, "list", err)
+		}
+		for _, o := range l.Items {
+			page.Objects = append(page.Objects, coldstore.Object{Key: o.Name, Size: o.Size, Version: o.Generation, Modified: o.Updated})
+		}
+		q.Set("pageToken", l.NextPageToken)
+		page.More = l.NextPageToken != ""
+		return page, nil
+	})
 }
 
 // Read implements coldstore.Bucket.

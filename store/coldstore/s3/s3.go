@@ -10,7 +10,6 @@ import (
 	"io"
 	"iter"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,7 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"hotreader"
 	"hotreader/store/coldstore"
@@ -88,32 +86,26 @@ func (b *Bucket) String() string { return "s3://" + b.name }
 
 // List implements coldstore.Bucket.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
-	return func(yield func(coldstore.Page, error) bool) {
-		in := s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix,
-			OptionalObjectAttributes: []types.OptionalObjectAttributes{types.OptionalObjectAttributesRestoreStatus}}
-		if after != "" {
-			in.StartAfter = &after
-		}
-		for more := true; more; {
-			out, err := b.client.ListObjectsV2(ctx, &in)
-			if err == nil && out.Name == nil && len(out.Contents) == 0 { // the SDK takes any XML, and none
-				err = &failure.Damaged{Err: errNoList}
-			}
-			if err != nil {
-				yield(coldstore.Page{}, b.fail(ctx, "list", err))
-				return
-			}
-			more = aws.ToBool(out.IsTruncated) || aws.ToString(out.NextContinuationToken) != ""
-			page := coldstore.Page{More: more}
-			for i := range out.Contents {
-				page.Objects = append(page.Objects, object(&out.Contents[i]))
-			}
-			in.ContinuationToken = out.NextContinuationToken
-			if !yield(page, nil) {
-				return
-			}
-		}
+	in := s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix,
+		OptionalObjectAttributes: []types.OptionalObjectAttributes{types.OptionalObjectAttributesRestoreStatus}}
+	if after != "" {
+		in.StartAfter = &after
 	}
+	return coldstore.Pages(func() (page coldstore.Page, err error) {
+		out, err := b.client.ListObjectsV2(ctx, &in)
+		if err == nil && out.Name == nil && len(out.Contents) == 0 { // the SDK takes any XML, and none
+			err = &failure.Damaged{Err: errNoList}
+		}
+		if err != nil {
+			return page, b.fail(ctx, "list", err)
+		}
+		for i := range out.Contents {
+			page.Objects = append(page.Objects, object(&out.Contents[i]))
+		}
+		in.ContinuationToken = out.NextContinuationToken
+		page.More = aws.ToBool(out.IsTruncated) || aws.ToString(out.NextContinuationToken) != ""
+		return page, nil
+	})
 }
 
 var errNoList = errors.New("the answer is no list of a bucket; check the endpoint")
@@ -193,23 +185,8 @@ func (b *Bucket) fail(ctx context.Context, doing string, err error) error {
 func (b *Bucket) failed(ctx context.Context, doing string, err error, rules []failure.Rule) error {
 	f := failure.Failure{Op: "s3: " + doing + " of bucket " + b.name, Doing: doing, Err: err, Words: []string{
 		"service", "S3", "endpoint", cmp.Or(aws.ToString(b.client.Options().BaseEndpoint), "S3"), "region", b.client.Options().Region}}
-	status, at := 0, ""
-	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && resp.Response != nil {
-		status = resp.HTTPStatusCode()
-		f.RetryAfter = failure.RetryAfter(resp.Response.Header)
-		at = resp.Response.Header.Get("X-Amz-Bucket-Region")
-	}
-	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() != "UnknownError" {
-		f.Names, f.Message = []string{api.ErrorCode(), "status:" + strconv.Itoa(status)}, api.ErrorMessage()
-		f.Words = append(f.Words, "code", api.ErrorCode())
-		if at != "" && at != b.client.Options().Region {
-			f.Message += " (it is in " + at + ")"
-		}
-	} else if status != 0 {
-		f.Names, f.Root = []string{failure.Foreign(status)}, fmt.Errorf("status %d", status)
-	}
-	if op, ok := errors.AsType[*smithy.OperationError](err); ok && f.Root == nil {
-		f.Root = op.Err
+	if at := awsclient.Tell(&f, err).Get("X-Amz-Bucket-Region"); at != "" && at != b.client.Options().Region {
+		f.Message += " (it is in " + at + ")"
 	}
 	return f.Error(ctx, rules)
 }

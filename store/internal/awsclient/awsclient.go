@@ -12,14 +12,18 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"hotreader"
 	"hotreader/internal/endpoint"
+	"hotreader/store/internal/failure"
 )
 
 // FunctionConfig returns what Lambda puts into a function's environment: region and
@@ -129,3 +133,24 @@ const retryPause = 50 * time.Millisecond
 
 // lastPause bounds the pause before any.
 const lastPause = 5 * time.Second
+
+// Tell puts into f what an error of the SDK says of the answer, and returns its header.
+func Tell(f *failure.Failure, err error) http.Header {
+	var header http.Header
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
+		f.Root = op.Err
+	}
+	resp, answered := errors.AsType[*smithyhttp.ResponseError](err)
+	status := 0
+	if answered && resp.Response != nil {
+		status, header = resp.HTTPStatusCode(), resp.Response.Header
+		f.RetryAfter = failure.RetryAfter(header)
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() != "UnknownError" {
+		f.Names, f.Message = []string{api.ErrorCode(), "status:" + strconv.Itoa(status)}, api.ErrorMessage()
+		f.Words = append(f.Words, "code", api.ErrorCode())
+	} else if status != 0 {
+		f.Names, f.Root = []string{failure.Foreign(status)}, fmt.Errorf("status %d", status)
+	}
+	return header
+}

@@ -63,6 +63,7 @@ var common = []Rule{
 	{For: damaged, Code: hotreader.CodeCorrupt, Text: "{error}"},
 	{For: untrusted, Code: hotreader.CodeConfig, Text: "the certificate of {endpoint} is not trusted: {error}; check the endpoint"},
 	{For: unreached, Code: hotreader.CodeUnavailable, Text: "{endpoint} was not reached: {error}"},
+	{For: "foreign:401 foreign:403", Code: hotreader.CodeProtocol, Text: "{error}, and not in the words of {service}; check the credentials and their permissions, then the endpoint"},
 	{For: "foreign:429", Code: hotreader.CodeThrottled, Text: "{error}, and not from {service}"},
 	{For: "foreign:502 foreign:503 foreign:504", Code: hotreader.CodeUnavailable, Text: "{error}, and not from {service}"},
 	{For: "foreign:5*", Code: hotreader.CodeStore, Text: "{error}, and not from {service}"},

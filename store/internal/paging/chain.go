@@ -35,16 +35,19 @@ type Chain struct {
 	// where it stood.
 	MaxStill int
 
-	number, still int
-	last          string
+	number, still, empty int
+	last, seen           string // seen is what a page said whose number is a power of two: a circle comes back to it
 }
 
+// maxEmptyPages is how many pages in a row may have no items. A filter that no index serves
+// makes such pages: through a full partition of 20 GB, by 4 MB a page, some 5,000.
+const maxEmptyPages = 10_000
+
 // Begin begins another answer.
-func (c *Chain) Begin() { c.number, c.still, c.last = 0, 0, "" }
+func (c *Chain) Begin() { *c = Chain{Items: c.Items, MaxStill: c.MaxStill, number: 1} }
 
 // Rows passes the rows of the next page to o, and returns how many items it had.
 func (c *Chain) Rows(ctx context.Context, page []byte, o *timekey.Order) (items int, err error) {
-	c.number++
 	if err := c.Items.Open(page); err != nil {
 		return 0, c.malformed(err)
 	}
@@ -71,11 +74,26 @@ func (c *Chain) Rows(ctx context.Context, page []byte, o *timekey.Order) (items 
 // GoOn takes what the page with so many items says to ask for next. It is an
 // error if reading on would never end.
 func (c *Chain) GoOn(token string, items int) error {
+	const never = ", so reading on would never end"
+	c.still++
 	if token != c.last {
-		c.still, c.last = 0, token
-	} else if c.still++; items > 0 || c.still >= c.MaxStill {
-		return c.malformed(errors.New("it goes on where it began, so reading on would never end"))
+		c.still = 0
 	}
+	if c.empty++; items > 0 {
+		c.empty = 0
+	}
+	switch {
+	case c.still > 0 && (items > 0 || c.still >= c.MaxStill):
+		return c.malformed(errors.New("it goes on where it began" + never))
+	case c.still == 0 && token == c.seen:
+		return c.malformed(errors.New("it goes on where an earlier one did" + never))
+	case c.empty > maxEmptyPages:
+		return c.malformed(fmt.Errorf("like the %d before, it has no items%s", maxEmptyPages, never))
+	}
+	if c.last = token; c.number&(c.number-1) == 0 {
+		c.seen = token
+	}
+	c.number++
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/nearest"
 	"hotreader/layout"
 )
 
@@ -294,6 +295,9 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 	switch in, ok := items[0].At(layout.ParsePath(base)); {
 	case path != "":
 		return fmt.Sprintf("the newest has nothing at %s, but %s; set properties", path, cmp.Or(detail, s.shown(items[0]))), true
+	case len(s.Layout.Properties.Paths) > 0:
+		names := nearest.First(property, slices.Sorted(maps.Keys(s.Layout.Properties.Paths)))
+		return fmt.Sprintf("properties of the layout name %s, and the newest has %s", nearest.Listed(names[:min(len(names), 12)]...), cmp.Or(detail, s.shown(items[0]))), true
 	case base == "":
 		return cmp.Or(detail, "the newest has "+s.shown(items[0])), true
 	case !ok:

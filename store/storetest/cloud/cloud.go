@@ -264,16 +264,17 @@ func allUnreadable(t *testing.T, s Store) {
 	}
 }
 
+// Answers that go on where they did before, or in a circle, end with an error, and soon.
 func neverEnding(t *testing.T, s Store) {
-	for _, n := range []int{0, 1} {
-		if n == 0 && s.Resumes {
+	for _, c := range []struct{ items, round int }{{0, 1}, {1, 1}, {0, 3}, {1, 3}} {
+		if c.items == 0 && s.Resumes {
 			continue // nothing at all came: it is tried again
 		}
-		played := &Service{Items: ramp(n), Stuck: true}
+		played := &Service{Items: ramp(c.items), Round: c.round}
 		_, err := Rows(t.Context(), s.Play(t, played), qN)
-		WantError(t, fmt.Sprint(n, " items"), err, hotreader.CodeCorrupt, "would never end")
+		WantError(t, fmt.Sprintf("%+v", c), err, hotreader.CodeCorrupt, "would never end")
 		if len(played.Froms) > 20 {
-			t.Errorf("%d requests", len(played.Froms))
+			t.Errorf("%+v: %d requests", c, len(played.Froms))
 		}
 	}
 }

@@ -30,7 +30,7 @@ type Service struct {
 	Items []Item
 	Ends  []int                    // where pages end, beside where the asker's limit ends them; at the same place twice: an empty page
 	Fails func(request int) string // what it does instead of answering, "" = it answers; nil = it always answers
-	Stuck bool                     // each answer goes on where it began
+	Round int                      // > 0: each answer begins anew, and names so many tokens in turn to go on at
 	Cut   int                      // > 0: answers end after so many bytes, unnoticed
 
 	mu     sync.Mutex
@@ -56,7 +56,7 @@ func (s *Service) Answer(token string, limit int, descending bool) (p Page) {
 	defer s.mu.Unlock()
 	place, _, _ := strings.Cut(token, "#")
 	from, _ := strconv.Atoi(place)
-	if s.Stuck {
+	if s.Round > 0 {
 		from = 0
 	}
 	if s.Fails != nil {
@@ -83,8 +83,8 @@ func (s *Service) Answer(token string, limit int, descending bool) (p Page) {
 		it.Place = place
 		p.Items = append(p.Items, it)
 	}
-	if s.Stuck {
-		p.Next = "0#"
+	if s.Round > 0 {
+		p.Next = "0#" + strconv.Itoa(len(s.Froms)%s.Round)
 	} else if more {
 		p.Next = strconv.Itoa(end) + "#" + strconv.Itoa(len(s.Froms))
 	}

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -273,6 +274,9 @@ func (f *file) named(err error) error {
 // notes says what is worth knowing of a file that was read.
 func (f *file) notes() (notes []string) {
 	notes = f.left()
+	if text := f.unsure(); text != "" {
+		notes = append(notes, text)
+	}
 	if f.repeats > 0 {
 		notes = append(notes, terminal.Plural(f.repeats, "line is", "lines are")+" the header once more")
 	}
@@ -287,6 +291,23 @@ func (f *file) notes() (notes []string) {
 			terminal.Plural(n, "line is", "lines are"), f.clock.Zone, f.clock.Earlier, f.clock.Later))
 	}
 	return notes
+}
+
+// unsure says which numbers may be other ones than are stored, "" if none may.
+func (f *file) unsure() string {
+	var names []string
+	example := ""
+	for i, c := range f.list {
+		number := f.guess.Columns[i].Unsure
+		if text := c.typ == hotreader.AnyString || c.typ == hotreader.ShortString; number != "" && !text && (c.role == property || c.role == pairValue) {
+			names, example = append(names, f.guess.Columns[i].Name), cmp.Or(example, number)
+		}
+	}
+	if !f.guess.Unsure || names == nil {
+		return ""
+	}
+	return fmt.Sprintf("warning: %s: the point of %s was taken for a decimal point, and nothing in the file shows that it is one; give --thousands . if %[2]s means %s, else --decimal .",
+		quotedList(names), example, strings.ReplaceAll(example, ".", ""))
 }
 
 // rejects is a file of the lines that were left out, each after the reason. Once they

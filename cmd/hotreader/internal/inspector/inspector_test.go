@@ -69,6 +69,8 @@ func TestRun(t *testing.T) {
 		}}, "hotreader query --start 2020-03-02T06:00:00Z --end 2020-03-02T06:00:00Z --store 'dynamodb://t?device_key=pk&partition={device}%23{yyyy-MM-dd}&region=eu&time_key=sk' --device pump-7 --property n", "", ""},
 		"a layout that finds nothing": {table{items: item("pump-7", "n"), row: func(hotreader.Query) (hotreader.Row, bool) { return hotreader.Row{}, false }},
 			"", hotreader.CodeUnreadable, `no value of device "pump-7" is found`},
+		"a slip in --device": {table{items: item("pump-01", "n"), row: values},
+			"hotreader latest --store 'dynamodb://t?device_key=pk&region=eu&time_key=sk' --device pump-01 --property n", hotreader.CodeUnreadable, "of device \"pump\"; those are of pump-01, and there may be others: inspect without --device shows more"},
 		"no items":    {table{}, "", hotreader.CodeNotFound, "nothing is stored there yet"},
 		"a refusal":   {table{err: &hotreader.Error{Code: hotreader.CodeForbidden, Err: errors.New("not you")}}, "", hotreader.CodeForbidden, "not you"},
 		"no layout":   {table{items: []layout.Item{{Fields: map[string]any{"pk": "d", "sk": "x"}}}}, "", hotreader.CodeUnreadable, "no key and no index has a time"},
@@ -76,7 +78,11 @@ func TestRun(t *testing.T) {
 		"no property": {table{items: []layout.Item{{Fields: map[string]any{"pk": "d", "sk": "2020-03-02T06:00:00Z"}}}}, "", hotreader.CodeUnreadable, "nothing but their keys"},
 	} {
 		var opened []string
-		r, err := Run(t.Context(), Options{Store: "dynamodb://t?region=eu&time_key=wrong&partition=x", Open: func(_ context.Context, url string) (hotreader.Store, error) {
+		device := ""
+		if strings.Contains(name, "--device") {
+			device = "pump"
+		}
+		r, err := Run(t.Context(), Options{Device: device, Store: "dynamodb://t?region=eu&time_key=wrong&partition=x", Open: func(_ context.Context, url string) (hotreader.Store, error) {
 			opened = append(opened, url)
 			return &c.store, nil
 		}})

@@ -186,6 +186,9 @@ type Commas struct {
 	Thousands int // only if a comma is the thousands' mark, as 1,234.5 or 1,234,567
 	Either    int // 1,234
 	Point     int // 1.5 or 1.2345, which is not grouped
+	Small     int // 0.234, or 1.234e5: nobody groups so
+
+	Unsure string // the first like 1.234, which may be grouped
 }
 
 // Add counts a cell.
@@ -222,7 +225,16 @@ func (c *Commas) Add(text string) {
 		c.Grouped++
 	case point && read('.', 0) && !read(',', '.'):
 		c.Point++
+	case point && (bare[0] == '0' || strings.ContainsAny(bare, "eE")):
+		c.Small++
+	case point && c.Unsure == "":
+		c.Unsure = text
 	}
+}
+
+// Open reports whether no cell shows what a point means.
+func (c *Commas) Open() bool {
+	return c.Decimal+c.Grouped+c.Thousands+c.Either+c.Point+c.Small == 0
 }
 
 // Marks returns the decimal and thousands' mark of the cells that were added, 0 where

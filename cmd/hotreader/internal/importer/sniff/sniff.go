@@ -51,6 +51,7 @@ type Guess struct {
 	DataLine   int    // 0 = there is no line of data
 	Comment    string // "" = #, where a line has no time
 	Style      cell.Style
+	Unsure     bool // a point may stand between thousands: of a table with semicolons, which people write whose decimal mark is a comma
 
 	Columns []Column // of JSON: those of the first records
 	Time    []int    // those of Columns whose texts, joined by blanks, are the time
@@ -74,6 +75,8 @@ type Column struct {
 	Short bool // it is beyond the end of all lines
 
 	Unnamed bool // the file has no name for it
+
+	Unsure string // a number of it like 1.469, where nothing shows what the point means
 }
 
 // samples are how many records are looked at, and sampleCells how many cells of them.
@@ -149,11 +152,14 @@ func (g *Guess) findMarks() {
 	var c cell.Commas
 	for i := range g.Columns {
 		if !slices.Contains(g.Time, i) {
+			c.Unsure = ""
 			for _, text := range g.Columns[i].Cells {
 				c.Add(g.Style.Bare(text))
 			}
+			g.Columns[i].Unsure = c.Unsure
 		}
 	}
+	g.Unsure = g.Delimiter == ';' && g.Style.Thousands == 0 && c.Open()
 	decimal, thousands := c.Marks()
 	if given := g.Style.Thousands; given == 0 || given == thousands {
 		g.Style.Thousands = thousands

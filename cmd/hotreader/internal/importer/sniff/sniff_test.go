@@ -39,6 +39,11 @@ func said(g Guess) string {
 	if g.Key >= 0 {
 		parts = append(parts, fmt.Sprintf("pairs=%s=%s %v", g.Columns[g.Key].Name, g.Columns[g.Value].Name, g.Keys))
 	}
+	for _, c := range g.Columns {
+		if g.Unsure && c.Unsure != "" {
+			parts = append(parts, "unsure="+c.Name)
+		}
+	}
 	if g.Zone != "" {
 		parts = append(parts, "zone="+g.Zone)
 	}
@@ -56,6 +61,10 @@ func TestLook(t *testing.T) {
 		{"quoted", "\"time\";\"a;b\"\n\"2026-01-01\";\"1\"\n", `';' names=1 data=2 time=time iso8601`},
 		{"fractions with a comma", "time;a\n2026-01-01 10:00:00,123;5\n2026-01-01 10:00:01,123;5\n", `';' names=1 data=2 time=time iso8601`},
 		{"points and commas", "time;a\n2026-01-01;1.234,5\n", `';' names=1 data=2 time=time iso8601 decimal, thousands.`},
+		{"a point, or thousands", "time;a;b\n2026-01-01;1.469;-2.001\n2026-01-02;999;\n", `';' names=1 data=2 time=time iso8601 unsure=a unsure=b`},
+		{"a point that another column shows", "time;a;b\n2026-01-01;1.469;1.5\n", `';' names=1 data=2 time=time iso8601`},
+		{"a point after nothing", "time;a\n2026-01-01;1.469\n2026-01-02;0.469\n", `';' names=1 data=2 time=time iso8601`},
+		{"a point among commas", "time,a\n2026-01-01,1.469\n", `',' names=1 data=2 time=time iso8601`},
 		{"title", "Report\n\ntime,a\n2026-01-01,1\n", `',' names=3 data=4 time=time iso8601`},
 		{"units", "time,a\ns,°C\n2026-01-01,1\n2026-01-02,2\n", `',' names=1 data=3 time=time iso8601`},
 		{"names in a comment", "# x\n#time,a\n2026-01-01,1\n2026-01-02,2\n", `',' names=2 data=3 time=time iso8601`},

@@ -109,6 +109,9 @@ func guessed(texts []string, name string, given Options, named bool) timetext.Gu
 
 // withClock adds the column of the time of day to one of dates.
 func (g *Guess) withClock(c candidate, given Options) candidate {
+	if given.TimeFormat != nil && given.TimeFormat.Name == timetext.Excel {
+		c.columns = g.withFractions(c.columns)
+	}
 	if c.guess.Dates < c.guess.Matched || c.guess.Matched == 0 || given.TimeFormat != nil {
 		return c
 	}
@@ -137,6 +140,21 @@ func (g *Guess) withClock(c candidate, given Options) candidate {
 		return c
 	}
 	return both
+}
+
+// withFractions adds to a column of a spreadsheet's whole days that which is called a
+// time and has fractions of days alone.
+func (g *Guess) withFractions(columns []int) []int {
+	if len(columns) > 1 || slices.ContainsFunc(g.texts(columns), func(s string) bool { return strings.ContainsAny(s, ".,") }) {
+		return columns
+	}
+	for i := range g.Columns {
+		both := []int{columns[0], i}
+		if i != columns[0] && timetext.Named(g.Columns[i].Name) > 0 && timetext.Serials(g.texts(both)).Matched == g.rows() {
+			return both
+		}
+	}
+	return columns
 }
 
 // Names of columns that hold the time of day as a number.
@@ -265,7 +283,7 @@ func (g *Guess) givenTime(given Options, line int) error {
 				return g.useTime(parts, line)
 			}
 		}
-		return g.unreadable(name, texts, given, line)
+		return g.unreadable(g.Time, given, line)
 	}
 	return g.useTime(c, line)
 }
@@ -308,13 +326,14 @@ func (g *Guess) noTime(given Options, line int) error {
 	}
 	for i := range g.Columns {
 		if texts := g.texts([]int{i}); timetext.Named(g.Columns[i].Name) > 0 && len(texts) > 0 {
-			return g.unreadable(g.Columns[i].Name, texts, given, line)
+			return g.unreadable([]int{i}, given, line)
 		}
 	}
 	return fail(line, "no %s holds a time that is known; there are %s; name the one that does with --time, and how it is written with --time-format", g.what(), g.names())
 }
 
-func (g *Guess) unreadable(name string, texts []string, given Options, line int) error {
+func (g *Guess) unreadable(columns []int, given Options, line int) error {
+	name, texts := g.Columns[columns[0]].Name, g.texts(columns)
 	if g.DataLine > 0 {
 		line = g.DataLine
 	}
@@ -322,7 +341,11 @@ func (g *Guess) unreadable(name string, texts []string, given Options, line int)
 	case given.TimeFormat != nil:
 		return fail(line, "%s in %q is not a time of the format %s; change --time-format, or --time if another column holds the time", quoted(texts), name, given.TimeFormat.Name)
 	case 2*timetext.Serials(texts).Matched > len(texts):
-		return fail(line, "%s in %q may be a spreadsheet's count of days; give --time %s --time-format excel", quoted(texts), name, ShellWord(name))
+		var names []string
+		for _, i := range g.withFractions(columns) {
+			names = append(names, g.Columns[i].Name)
+		}
+		return fail(line, "%s in %q may be a spreadsheet's count of days; give --time %s --time-format excel", quoted(texts), name, ShellWord(strings.Join(names, "+")))
 	}
 	return fail(line, "%s in %q is not a time that is known; give --time-format with one of %s or a strftime layout like '%%d.%%m.%%Y %%H:%%M', or --time if another %s holds the time",
 		quoted(texts), name, strings.Join(timetext.Names, ", "), g.what())

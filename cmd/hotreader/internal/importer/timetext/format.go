@@ -59,7 +59,7 @@ var (
 	monthFirst = Format{Name: "%m/%d/%Y %H:%M:%S", order: mdy}
 
 	epochs = []Format{counting(layout.EpochSecs), counting(layout.EpochMillis), counting(layout.EpochMicros), counting(layout.EpochNanos)}
-	serial = Format{Name: "excel", kind: excel}
+	serial = Format{Name: Excel, kind: excel}
 )
 
 // counting returns the format of a unit.
@@ -71,8 +71,11 @@ func counting(name string) Format {
 	return Format{Name: name, kind: epoch, epoch: f}
 }
 
+// Excel is the name of a spreadsheet's days.
+const Excel = "excel"
+
 // Names are the names of formats, but for strftime layouts.
-var Names = []string{layout.ISO8601, layout.ISO8601Minute, layout.ISO8601Blank, layout.EpochSecs, layout.EpochMillis, layout.EpochMicros, layout.EpochNanos, "excel"}
+var Names = []string{layout.ISO8601, layout.ISO8601Minute, layout.ISO8601Blank, layout.EpochSecs, layout.EpochMillis, layout.EpochMicros, layout.EpochNanos, Excel}
 
 // ParseFormat reads a name, or a strftime layout.
 func ParseFormat(name string) (Format, error) {

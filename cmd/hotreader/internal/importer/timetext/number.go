@@ -21,9 +21,18 @@ func parseEpoch(f *layout.Format, text string) (time.Time, bool) {
 
 // parseSerial reads a spreadsheet's days since the end of 1899. A time of day is a
 // fraction that is hardly ever exact: it is rounded to the second where its last
-// digit may mean that, else to the millisecond, as spreadsheets do.
+// digit may mean that, else to the millisecond, as spreadsheets do. It may be in a
+// column of its own, after a blank.
 func parseSerial(text string) (time.Time, bool) {
-	whole, fraction, _ := strings.Cut(strings.Replace(text, ",", ".", 1), ".")
+	text = strings.ReplaceAll(text, ",", ".")
+	if day, clock, two := strings.Cut(text, " "); two {
+		share, err := strconv.ParseFloat(clock, 64)
+		if err != nil || !(share >= 0 && share < 1) {
+			return time.Time{}, false
+		}
+		text = day + strings.TrimPrefix(strconv.FormatFloat(share, 'f', -1, 64), "0")
+	}
+	whole, fraction, _ := strings.Cut(text, ".")
 	days, err := strconv.Atoi(whole)
 	if err != nil || strings.Trim(fraction, "0123456789") != "" || days < 1 || days > 2_958_465 { // 9999-12-31
 		return time.Time{}, false
