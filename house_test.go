@@ -74,7 +74,7 @@ var rooms = map[string][]string{
 	"function/mounts":         {"httpapi", "mcpserver", "promapi"},
 
 	"cmd/hotreader/internal/chart":             {"", "cmd/hotreader/internal/terminal"},
-	"cmd/hotreader/internal/importer":          {"", "cmd/hotreader/internal/terminal", "cmd/hotreader/internal/importer/*", "internal/jsontext"},
+	"cmd/hotreader/internal/importer":          {"", "cmd/hotreader/internal/terminal", "cmd/hotreader/internal/importer/*", "internal/jsontext", "internal/nearest"},
 	"cmd/hotreader/internal/importer/cell":     {"", "codec/plain"},
 	"cmd/hotreader/internal/importer/records":  {"", "internal/jsontext"},
 	"cmd/hotreader/internal/importer/sniff":    {"", "cmd/hotreader/internal/importer/*", "internal/jsontext"},

@@ -71,8 +71,6 @@ and query's --property, a name with a comma also needs double quotes:
 
 ` + storeURLs
 
-const timeFormatWords = "iso8601, epoch_s, epoch_ms, epoch_us, epoch_ns, excel"
-
 const importExamples = `  hotreader import --store bolt:pump.db --device pump-7 pump.csv
   hotreader import --store bolt:pump.db --device-column device_id fleet.csv.gz
   hotreader import --store bolt:pump.db --device pump-7 --dry-run pump.csv
@@ -128,7 +126,7 @@ func (k *importing) flags(cmd *cobra.Command) {
 	f.StringVar(&k.Device, "device", "", "all rows are of this device (its `id`)")
 	f.StringVar(&k.DeviceColumn, "device-column", "", "each row has its device in the column, or under the key, `name`")
 	f.StringVar(&k.Sniff.Time, "time", "", "`name` of the column or key with the time; several with a plus between, as Date+Time")
-	f.StringVar(&k.timeFormat, "time-format", "", "`format` of the times: "+timeFormatWords+", or a strftime layout")
+	f.StringVar(&k.timeFormat, "time-format", "", "`format` of the times: "+strings.Join(timetext.Names, ", ")+", or a strftime layout")
 	f.StringVar(&k.zone, "zone", "", "`zone` of times that have none, as Europe/Berlin or +01:00 (default UTC)")
 	f.StringVar(&k.Sniff.Format, "format", "", "`format` of the file, csv or jsonl, whatever it looks like")
 	f.StringVar(&k.delimiter, "delimiter", "", "`character` between the cells of a table, as ';' or '\\t' for a tab")
@@ -146,7 +144,7 @@ func (k *importing) flags(cmd *cobra.Command) {
 	f.Var(&k.only, "only", "store these columns alone: `names` separated by commas")
 	f.StringArrayVar(&k.types, "type", nil, "`name=type` stores a column as double, integer, long, boolean or string; other values are left out; repeat it")
 	f.StringVar(&k.badLines, "bad-lines", "fail", "`what` to do with a line that cannot be read: fail, or skip it and write it to FILE.rejected")
-	f.BoolVar(&k.DryRun, "dry-run", false, "store nothing, print the first rows as they would be stored")
+	f.BoolVar(&k.DryRun, "dry-run", false, "read the whole file with all checks, store nothing, print the first rows as they would be stored")
 	f.BoolVar(&k.replace, "replace", false, "a row that is there is replaced as a whole")
 	f.BoolVar(&k.merge, "merge", false, "in the stores of clouds, too, merge a row that is there: a request a row")
 	f.Int64Var(&k.Skip, "skip", 0, "leave out the first `lines` that have values: an earlier import has stored them")
@@ -175,10 +173,16 @@ func (a *app) runImport(ctx context.Context, k *importing) error {
 	for _, f := range result.Files {
 		a.note("%s: %s", terminal.Printable(f.Name), terminal.Printable(f.Taken))
 	}
+	for _, row := range result.Rows {
+		fmt.Fprintln(a.stdout, terminal.Printable(row))
+	}
 	if err != nil {
 		if result.Lines > 0 && !k.DryRun {
-			stored := k.Skip + result.Lines
-			a.note("%s before that are stored; go on with --skip %d, or repeat the import as a whole", terminal.Plural(stored, "line", "lines"), stored)
+			stored, again := k.Skip+result.Lines, "repeat the import as a whole"
+			if result.Created != "" {
+				again = "delete " + terminal.Printable(result.Created) + ", which this import made, and begin again"
+			}
+			a.note("%s before that are stored; %s, or go on with --skip %d", terminal.Plural(stored, "line", "lines"), again, stored)
 		}
 		return err
 	}
@@ -327,27 +331,22 @@ func parseMark(flag, text string) (rune, error) {
 const shown = 20
 
 func (a *app) sayImported(k *importing, r *importer.Result) {
-	for _, row := range r.Rows {
-		fmt.Fprintln(a.stdout, terminal.Printable(row))
-	}
-	if k.DryRun {
-		a.sayLeftOut(r)
-		a.sayWarnings(r)
-		a.note("nothing is stored: this is a dry run")
-		return
+	say := func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
+	if k.DryRun { // stdout has the rows
+		say = a.note
 	}
 	for i, d := range r.Devices {
 		if i == shown {
 			a.note("and %s", terminal.Plural(len(r.Devices)-i, "device more", "devices more"))
 			break
 		}
-		fmt.Fprintf(a.stdout, "%s: %s from %s to %s\n", terminal.Printable(d.ID), terminal.Plural(d.Lines, "line", "lines"),
+		say("%s: %s from %s to %s", terminal.Printable(d.ID), terminal.Plural(d.Lines, "line", "lines"),
 			hotreader.AppendTime(nil, d.First), hotreader.AppendTime(nil, d.Last))
 	}
 	if r.Lines == 0 {
-		fmt.Fprintln(a.stdout, "there are no rows")
-	} else {
-		fmt.Fprintln(a.stdout, outcome(r))
+		say("there are no rows")
+	} else if !k.DryRun {
+		say("%s", outcome(r))
 	}
 	for i, c := range r.Columns {
 		if i == shown {
@@ -358,6 +357,9 @@ func (a *app) sayImported(k *importing, r *importer.Result) {
 	}
 	a.sayLeftOut(r)
 	a.sayWarnings(r)
+	if k.DryRun {
+		a.note("nothing is stored: this is a dry run")
+	}
 	if terminal.Is(a.stderr) {
 		a.note("%s", a.talk.Dim(fmt.Sprintf("%s in %s", terminal.Plural(r.Lines, "line", "lines"), terminal.Took(time.Duration(r.Seconds*1e9)))))
 	}
@@ -441,6 +443,9 @@ func (a *app) sayWarnings(r *importer.Result) {
 			stored = ", and --replace as they are stored now"
 		}
 		a.note("%s: %s among numbers; to leave such values out give %s%s", columns, terminal.Plural(texts, "text", "texts"), terminal.Printable(flag), stored)
+	}
+	for _, text := range r.Warnings {
+		a.note("%s %s", a.talk.Bad("warning:"), terminal.Printable(text))
 	}
 	for _, note := range r.Notes {
 		a.note("%s", terminal.Printable(note))

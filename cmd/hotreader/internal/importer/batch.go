@@ -20,6 +20,7 @@ type batch struct {
 	into    *target
 	result  *tally
 	skip    int64 // lines to leave out
+	shows   bool  // the first rows are shown
 	records map[string][]hotreader.Record
 	devices []string // of records, in the order in which they came
 	rows    int
@@ -56,6 +57,9 @@ func (b *batch) add(device string, at time.Time, from int) {
 		b.result.field(f.Name, f.Value)
 	}
 	b.result.row(device, at)
+	if b.shows && len(b.result.Rows) < shownRows {
+		b.result.Rows = append(b.result.Rows, rowText(device, at, fields))
+	}
 	if len(b.records[device]) == 0 {
 		b.devices = append(b.devices, device)
 	}

@@ -148,11 +148,18 @@ func (c *columns) left() (notes []string) {
 	var beside []string
 	for i, col := range c.list {
 		name := c.guess.Columns[i].Name
+		if col.role == property && c.o.DeviceColumn == "" && c.o.Key == "" && !c.o.mentions(name) {
+			if texts := c.guess.Alternates(i); texts != nil {
+				notes = append(notes, fmt.Sprintf("%q changes from line to line between %d texts (%.80s); if those are devices, give --device-column %s", name, len(texts), quotedList(texts), sniff.ShellWord(name)))
+			}
+		}
 		switch {
 		case col.role == leftOut && c.guess.Columns[i].Unnamed && !c.guess.Columns[i].Empty && c.guess.HeaderLine > 0 && c.o.Only == nil:
 			notes = append(notes, fmt.Sprintf("column %d has no name and is left out; to store it, give --rename %s=NAME", i+1, name))
 		case col.role == leftOut && c.o.Key != "" && !c.guess.Columns[i].Empty:
 			beside = append(beside, fmt.Sprintf("%q", name))
+		case col.role == property && c.guess.Columns[i].Again != "" && col.name == name:
+			notes = append(notes, fmt.Sprintf("another column is named %q, too: it is stored as %q; --rename %s=NAME calls it otherwise", c.guess.Columns[i].Again, name, sniff.ShellWord(name)))
 		}
 	}
 	if beside != nil {

@@ -47,6 +47,7 @@ func (f *file) next() error {
 	if r.Line < f.first() || f.guess.Comment != "" && strings.HasPrefix(r.Text, f.guess.Comment) {
 		return nil
 	}
+	f.order.line = r.Line
 	if err := f.line(&r); err != nil {
 		if f.table.Several() { // a stray quote has joined lines
 			f.table.Reread()
@@ -217,8 +218,8 @@ func (f *file) bad(line int, text string, err error) error {
 	return f.rejects.add(f, line, text, err)
 }
 
-// read reads the file, until enough says so, and calls full when it is time to write.
-func (f *file) read(full func() error, enough func() bool) error {
+// read reads the file, and calls full when it is time to write.
+func (f *file) read(full func() error) error {
 	next := f.next
 	if f.guess.JSON {
 		in := records.NewJSON(f.in, f.guess.Shape)
@@ -233,9 +234,6 @@ func (f *file) read(full func() error, enough func() bool) error {
 		}
 		if err != nil {
 			return f.named(err)
-		}
-		if enough() {
-			return errShown
 		}
 		if f.into.full() {
 			if err := full(); err != nil {
@@ -253,6 +251,7 @@ func (f *file) nextObject(in *records.JSON) error {
 	if err != nil {
 		return err
 	}
+	f.order.line = line
 	if err := f.object(in, object); err != nil {
 		return f.bad(line, string(object), err)
 	}

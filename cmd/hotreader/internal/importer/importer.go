@@ -12,13 +12,11 @@ import (
 	"hotreader/cmd/hotreader/internal/importer/sniff"
 	"hotreader/cmd/hotreader/internal/importer/timetext"
 	"hotreader/internal/jsontext"
+	"hotreader/internal/nearest"
 )
 
 // shownRows are how many rows a dry run shows.
 const shownRows = 10
-
-// errShown ends a dry run that has its rows.
-var errShown = errors.New("enough rows")
 
 // Run imports. An error names the file and the line, and the flag that helps.
 func Run(ctx context.Context, o Options) (Result, error) {
@@ -34,20 +32,17 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return *found.Result, err
 	}
 	into := &target{url: o.Store, opener: o.Open, writing: o.Writing}
+	if o.DryRun {
+		into = &target{store: nothing{}}
+	}
 	defer into.close()
 	gathered := newBatch(into, found, o.Skip)
+	gathered.shows = o.DryRun
 	for _, s := range sources {
 		found.Files = append(found.Files, &File{Name: s.in.name, Taken: s.taken()})
 		if err = s.importInto(ctx, gathered); err != nil {
 			break
 		}
-	}
-	if o.DryRun {
-		found.Rows = gathered.show()
-		if errors.Is(err, errShown) {
-			err = nil
-		}
-		return *found.Result, err
 	}
 	if wrong := gathered.write(ctx, err == nil); err == nil {
 		err = wrong
@@ -56,6 +51,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		err = invalid("--skip %d leaves out more lines than the %d with values that there are", o.Skip, o.Skip-gathered.skip)
 	}
 	if err != nil {
+		found.Created = into.made
 		return *found.Result, err
 	}
 	if err := into.open(ctx); err != nil { // a wrong URL is an error even if there are no rows
@@ -64,6 +60,13 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if gathered.late > 0 {
 		found.Notes = append(found.Notes, fmt.Sprintf("%d lines go against the file's order of time: an item that had the instant of one was replaced as a whole; give --merge to keep both", gathered.late))
 	}
+	for _, s := range sources {
+		// In order or not, lines of instants of their own lose nothing.
+		if s.late != "" && (s.clock || o.DryRun || found.Overwriting+found.Replaced > 0) {
+			found.Warnings = append(found.Warnings, s.named(s.late))
+		}
+	}
+	found.Notes = append(found.Notes, into.spellings(ctx, found.Devices)...)
 	if o.Progress != nil {
 		o.Progress(found.Lines, 100)
 	}
@@ -78,6 +81,8 @@ type source struct {
 	in    *input
 	guess sniff.Guess
 	rows  *columns
+	late  string // a warning of lines whose times go back
+	clock bool   // a clock that was set back may be why
 }
 
 // look looks at all files before the first row is written.
@@ -120,7 +125,11 @@ func (s *source) check() error {
 	names := s.names()
 	for _, c := range []struct{ flag, name string }{{"--device-column", o.DeviceColumn}, {"--pivot", o.Key}, {"--pivot", o.Value}} {
 		if c.name != "" && !slices.Contains(names, c.name) && len(names) > 0 {
-			return fmt.Errorf("%s: nothing is named %q; there are %s", c.flag, c.name, quotedList(names))
+			meant := nearest.Word(c.name, names)
+			if meant != "" {
+				meant = fmt.Sprintf("; did you mean %q?", meant)
+			}
+			return fmt.Errorf("%s: nothing is named %q; there are %s%s", c.flag, c.name, quotedList(names), meant)
 		}
 	}
 	if g.Key >= 0 && o.Key == "" && !o.PlainPairs && g.Columns[g.Key].Name != o.DeviceColumn {
@@ -307,9 +316,6 @@ func (s *source) importInto(ctx context.Context, b *batch) (err error) {
 	f := file{in: s.in, rejects: &rejects{dry: s.o.DryRun}}
 	f.rows = rows{columns: s.rows, into: b, result: b.result, clock: timetext.Clock{Zone: s.zone(), Descending: s.guess.Descending}}
 	err = f.read(func() error {
-		if s.o.DryRun {
-			return nil
-		}
 		if err := b.write(ctx, false); err != nil {
 			return err
 		}
@@ -317,7 +323,7 @@ func (s *source) importInto(ctx context.Context, b *batch) (err error) {
 			s.o.Progress(b.result.Lines, s.in.percent())
 		}
 		return nil
-	}, func() bool { return s.o.DryRun && b.rows >= shownRows })
+	})
 	name, wrong := f.rejects.close()
 	if name != "" {
 		b.result.Rejected = append(b.result.Rejected, name)
@@ -326,33 +332,31 @@ func (s *source) importInto(ctx context.Context, b *batch) (err error) {
 		err = wrong
 	}
 	for _, note := range f.notes() {
-		if len(s.o.Files) > 1 {
-			note = s.in.name + ": " + note
-		}
-		b.result.Notes = append(b.result.Notes, note)
+		b.result.Notes = append(b.result.Notes, s.named(note))
 	}
+	s.late, s.clock = f.order.warning(f.clock.Zone, f.clock.Earlier+f.clock.Later > 0), f.order.clock
 	return err
 }
 
-// show returns the first rows as JSON.
-func (b *batch) show() (all []string) {
-	for _, device := range b.devices {
-		for _, r := range b.records[device] {
-			if len(all) == shownRows {
-				return all
-			}
-			text := jsontext.AppendString([]byte(`{"device":`), device)
-			text = append(hotreader.AppendTime(append(text, `,"time":"`...), r.Time), '"')
-			for _, f := range r.Fields {
-				text = append(jsontext.AppendString(append(text, ','), f.Name), ':')
-				if f.Value.Kind() == hotreader.String {
-					text = jsontext.AppendString(text, f.Value.Text())
-				} else {
-					text = append(text, f.Value.String()...)
-				}
-			}
-			all = append(all, string(append(text, '}')))
+// named adds the file's name to a text, where there are several files.
+func (s *source) named(text string) string {
+	if len(s.o.Files) > 1 {
+		return s.in.name + ": " + text
+	}
+	return text
+}
+
+// rowText returns a row as JSON.
+func rowText(device string, at time.Time, fields []hotreader.Field) string {
+	text := jsontext.AppendString([]byte(`{"device":`), device)
+	text = append(hotreader.AppendTime(append(text, `,"time":"`...), at), '"')
+	for _, f := range fields {
+		text = append(jsontext.AppendString(append(text, ','), f.Name), ':')
+		if f.Value.Kind() == hotreader.String {
+			text = jsontext.AppendString(text, f.Value.Text())
+		} else {
+			text = append(text, f.Value.String()...)
 		}
 	}
-	return all
+	return string(append(text, '}'))
 }

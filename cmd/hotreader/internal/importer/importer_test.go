@@ -264,7 +264,7 @@ func TestPacked(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ content, want string }{
 		"cut.csv.gz": {string(whole[:len(whole)-6]), "cut short"}, "false.gz": {text, "not gzip"}, "false.zst": {text, "damaged"},
-		"book.xlsx": {"PK\x03\x04rest", "save the sheet as CSV"}, "old.xls": {"\xd0\xcf\x11\xe0\x00\x00", "not text"}, "home.db": {"SQLite format 3\x00", "not text"},
+		"book.xlsx": {"PK\x03\x04rest", "save the sheet as CSV"}, "old.xls": {"\xd0\xcf\x11\xe0\x00\x00", "not text"}, "older.xls": {"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + strings.Repeat("\x00", 16) + "\x3e\x00\x03\x00\xfe\xff\x09\x00" + strings.Repeat("\x00", 400), "not text"}, "home.db": {"SQLite format 3\x00", "not text"},
 		"data.parquet": {"PAR1\x15\x04", "not text"}, "page.png": {"\x89PNG\r\n\x1a\n\x00", "not text"},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(c.content), 0o600); err != nil {

@@ -105,14 +105,15 @@ func (i *input) decode(raw io.Reader, name, given string) error {
 	if err != nil {
 		return invalid("%s: --encoding: %w", i.name, err)
 	}
-	if i.encoding = encoding; given == "" && decoder == nil && (bytes.IndexByte(head[:min(len(head), 64)], 0) >= 0 || bytes.HasPrefix(head, []byte("PAR1"))) {
-		return invalid("%s: it is not text but a database, a picture, Parquet or a spreadsheet of Excel; export it as CSV", i.name)
-	}
+	i.encoding = encoding
 	if _, err := r.Discard(skip); err != nil {
 		return err
 	}
 	if decoder != nil {
 		r = bufio.NewReaderSize(transform.NewReader(r, decoder.NewDecoder()), most)
+	}
+	if head, _ := r.Peek(64); given == "" && (bytes.IndexByte(head, 0) >= 0 || bytes.HasPrefix(head, []byte("PAR1"))) {
+		return invalid("%s: it is not text but a database, a picture, Parquet or a spreadsheet of Excel; export it as CSV", i.name)
 	}
 	if head, _ := r.Peek(most); bytes.IndexByte(head, '\r') >= 0 && bytes.IndexByte(head, '\n') < 0 {
 		r = bufio.NewReaderSize(returns{r}, most)

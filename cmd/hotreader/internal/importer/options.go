@@ -70,8 +70,12 @@ type Result struct {
 	BadLines    int64      `json:"bad_lines"`
 	Rejected    []string   `json:"rejected_files,omitempty"`
 	Notes       []string   `json:"notes,omitempty"`
+	Warnings    []string   `json:"warnings,omitempty"`
 	Columns     []*Column  `json:"columns"` // in the order in which they first have a value
 	Seconds     float64    `json:"seconds"`
+
+	// Created is the file of a store that was not there before, after an error.
+	Created string `json:"-"`
 
 	// Rows are the first rows as they would be stored, of a dry run.
 	Rows []string `json:"rows,omitempty"`

@@ -18,6 +18,7 @@ type rows struct {
 	into   *batch
 	result *tally
 	clock  timetext.Clock
+	order  order
 	parts  []string // of the time of this record
 	device string
 	seen   string // of a device-like column, the only device so far
@@ -103,7 +104,7 @@ func (r *rows) end() error {
 	if !slices.ContainsFunc(r.fields, func(f field) bool { return !f.empty() }) {
 		return nil // a line without any value is not looked at
 	}
-	at, err := r.time()
+	at, wall, err := r.time()
 	if err != nil {
 		return err
 	}
@@ -123,32 +124,35 @@ func (r *rows) end() error {
 			r.into.fields = append(r.into.fields, hotreader.Field{Name: f.name, Value: v})
 		}
 	}
+	if len(r.into.fields) > from {
+		r.watch(at, from, wall)
+	}
 	r.into.add(r.device, at, from)
 	return nil
 }
 
-// time returns the instant of the record.
-func (r *rows) time() (time.Time, error) {
+// time returns the instant of the record; wall: its zone is not in the file.
+func (r *rows) time() (at time.Time, wall bool, err error) {
 	text := r.timeText()
 	if text == "" {
-		return time.Time{}, errTime{errors.New("it has no time")}
+		return at, false, errTime{errors.New("it has no time")}
 	}
 	reading, ok := r.guess.Format.Parse(text)
 	if !ok {
-		return time.Time{}, errTime{fmt.Errorf("%.50q is not a time as the others are (%s)", text, r.guess.Format.Hint())}
+		return at, false, errTime{fmt.Errorf("%.50q is not a time as the others are (%s)", text, r.guess.Format.Hint())}
 	}
 	series := ""
 	if r.clock.Zone != nil && !reading.Instant {
 		series = r.device + "\x00" + r.pair
 	}
-	t, err := r.clock.Instant(series, reading)
-	if err == nil && (t.UTC().Year() < 0 || t.UTC().Year() > 9999) { // its zone moved it there
+	at, err = r.clock.Instant(series, reading)
+	if err == nil && (at.UTC().Year() < 0 || at.UTC().Year() > 9999) { // its zone moved it there
 		err = fmt.Errorf("%.50q is not in the years 0 to 9999 of UTC", text)
 	}
 	if err != nil {
-		return t, errTime{err}
+		return at, false, errTime{err}
 	}
-	return t.UTC(), nil
+	return at.UTC(), !reading.Instant, nil
 }
 
 // several fails where a column that seems to name devices has a second one, though all

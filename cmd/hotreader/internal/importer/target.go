@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -19,7 +20,8 @@ type target struct {
 	opener  func(ctx context.Context, url string) (hotreader.Store, error)
 	writing Writing
 	store   hotreader.Store
-	created string // a file that was not there before; "" once it holds something
+	made    string // a file that was not there before
+	created string // the same; "" once it holds something
 }
 
 func (t *target) open(ctx context.Context) (err error) {
@@ -28,7 +30,7 @@ func (t *target) open(ctx context.Context) (err error) {
 	}
 	if file, ok := strings.CutPrefix(t.url, "bolt:"); ok {
 		if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
-			t.created = file
+			t.made, t.created = file, file
 		}
 	}
 	if t.store, err = t.opener(ctx, t.url); err != nil {
@@ -104,6 +106,40 @@ func folded(batch []hotreader.Record) (kept []hotreader.Record) {
 		kept[at].Fields = slices.Concat(fields, r.Fields)
 	}
 	return kept
+}
+
+// nothing is the store of a dry run.
+type nothing struct{ hotreader.Store }
+
+func (nothing) Close() error { return nil }
+
+func (nothing) Update(context.Context, string, []hotreader.Record, hotreader.Mode) (hotreader.Changes, error) {
+	return hotreader.Changes{}, nil
+}
+
+// spellings says which of the devices the store has in another spelling, too.
+func (t *target) spellings(ctx context.Context, devices []*Device) (notes []string) {
+	l, ok := t.store.(hotreader.Lister)
+	if !ok {
+		return nil
+	}
+	all, err := l.Devices(ctx, "", "", remembered)
+	if err != nil {
+		return nil // it is a hint, and all rows are stored
+	}
+	plain := func(id string) string {
+		return strings.Join(strings.Fields(strings.NewReplacer("_", " ", "-", " ").Replace(strings.ToLower(id))), " ")
+	}
+	spelled := map[string]string{}
+	for _, d := range devices {
+		spelled[plain(d.ID)] = d.ID
+	}
+	for _, other := range all {
+		if id, ok := spelled[plain(other.ID)]; ok && id != other.ID && len(notes) < 20 {
+			notes = append(notes, fmt.Sprintf("the store has the device %.60q beside %.60q: are they one? It takes them for two", other.ID, id))
+		}
+	}
+	return notes
 }
 
 // close closes the store, and removes it if the import made it in vain.

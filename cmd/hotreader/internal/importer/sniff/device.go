@@ -11,7 +11,8 @@ import (
 var (
 	deviceNames = []string{"device", "deviceid", "iotdeviceid", "devid", "deveui", "deveuihex", "devicename", "deviceuid", "deviceuuid", "enddeviceid", "sensorid", "sensorname", "station",
 		"stationid", "stationname", "machine", "machineid", "asset", "assetid", "thing", "thingname", "thingid", "node", "nodeid", "nodename", "container", "containerid", "containername", "mac", "macaddress", "serial",
-		"serialnumber", "serialno", "meter", "meterid", "gateway", "gatewayid", "host", "hostname", "iothubconnectiondeviceid", "pump", "pumpid", "unitid", "equipment", "equipmentid", "clientid", "applianceid", "siteid", "locationid", "tagid", "geraet", "gerät", "id",
+		"serialnumber", "serialno", "meter", "meterid", "gateway", "gatewayid", "host", "hostname", "iothubconnectiondeviceid", "pump", "pumpid", "unitid", "equipment", "equipmentid", "clientid", "applianceid", "siteid", "locationid", "tagid", "id",
+		"geraet", "gerät", "geraetename", "gerätename", "maschine", "maschinenname", "maschinennummer", "maschinennr", "maschinenid", "anlage", "anlagenname", "anlagennr", "zählernummer", "messstelle", "máquina", "maquina", "macchina", "equipo",
 		"name", "sensor", "source", "topic", "pod", "instance", "room", "house", "household", "building", "turbine", "inverter", "vehicle", "vin", "imei", "truck", "tank", "boiler", "valve", "lclid", "nmi", "mpan"}
 	keyNames = []string{"sensor", "metric", "metricname", "measurement", "measure", "variable", "variablename", "parameter", "param", "channel", "tag", "tagname", "name", "property", "propertyname", "field", "key", "signal", "item",
 		"entityid", "point", "pointname", "attribute", "quantity", "datapoint", "register", "obis", "obiscode", "type", "sensorname", "sensorid", "series"}
@@ -147,6 +148,24 @@ func (g *Guess) overlap(row, but int) bool {
 		}
 	}
 	return false
+}
+
+// Alternates returns the texts between which a column changes from line to line, if
+// they are few, as names of devices are; else nil. A state stays for some lines.
+func (g *Guess) Alternates(i int) []string {
+	cells := g.Columns[i].Cells
+	changes, numbers := 0, false
+	for row := 1; row < len(cells); row++ {
+		if cells[row] != cells[row-1] {
+			changes++
+		}
+		numbers = numbers || g.overlap(row, i)
+	}
+	found := different(cells)
+	if !g.Columns[i].Texts || !numbers || slices.Contains(cells, "") || 2*changes < len(cells) || len(found) < 2 || 4*len(found) > len(cells) {
+		return nil
+	}
+	return found
 }
 
 // different returns the different texts that are not empty.

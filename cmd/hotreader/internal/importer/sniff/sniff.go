@@ -74,7 +74,8 @@ type Column struct {
 	Empty bool // it has no value and no name
 	Short bool // it is beyond the end of all lines
 
-	Unnamed bool // the file has no name for it
+	Unnamed bool   // the file has no name for it
+	Again   string // the name in the file, which another column has already
 
 	Unsure string // a number of it like 1.469, where nothing shows what the point means
 }
@@ -234,15 +235,17 @@ func (g *Guess) TimeText(row int) string {
 
 // names returns the columns' names, quoted for a message.
 func (g *Guess) names() string {
-	var names []string
+	var text strings.Builder
 	for i := range g.Columns {
-		names = append(names, fmt.Sprintf("%q", g.Columns[i].Name))
+		if text.Len() > 200 {
+			return text.String() + " …"
+		}
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		fmt.Fprintf(&text, "%.60q", g.Columns[i].Name)
 	}
-	text := strings.Join(names, ", ")
-	if len(text) > 200 {
-		text = text[:strings.LastIndex(text[:200], ",")+1] + " …"
-	}
-	return text
+	return text.String()
 }
 
 // ShellWord quotes text for a shell if need be.

@@ -332,9 +332,12 @@ func (t *grid) above(data int) int {
 	return header
 }
 
+// mostUnits is how many lines of units may be under the names.
+const mostUnits = 3
+
 // units returns how many rows are no data: without a digit, as units are.
 func (t *grid) units(from int) (n int) {
-	for from+n < len(t.rows) && n < 3 {
+	for from+n < len(t.rows) && n < mostUnits {
 		r := t.rows[from+n]
 		if r.note || !strings.ContainsAny(strings.Join(r.cells, ""), "0123456789") && from+n+1 < len(t.rows) {
 			n++
@@ -391,6 +394,7 @@ func (g *Guess) setColumns(t grid) {
 		}
 		name := c.Name
 		for seen[c.Name] > 0 {
+			c.Again = name
 			seen[name]++
 			c.Name = fmt.Sprintf("%s_%d", name, seen[name])
 		}

@@ -324,6 +324,10 @@ func (g *Guess) noTime(given Options, line int) error {
 		return fail(line, "%q holds an array, but import reads an object for each time; make those first: jq -c '.%s as $all | $all.%s | keys[] as $i | $all | map_values(.[$i])' FILE | hotreader import … -",
 			name, name[:max(at, 0)], name[at+1:])
 	}
+	digits := func(c Column) bool { return strings.ContainsAny(strings.Join(c.Cells, ""), "0123456789") }
+	if n := g.rows(); !g.JSON && n > 0 && n <= mostUnits && !slices.ContainsFunc(g.Columns, digits) {
+		return fail(line, "there are no rows: what is under the names has no digit, as a time has; lines of units are no rows")
+	}
 	for i := range g.Columns {
 		if texts := g.texts([]int{i}); timetext.Named(g.Columns[i].Name) > 0 && len(texts) > 0 {
 			return g.unreadable([]int{i}, given, line)

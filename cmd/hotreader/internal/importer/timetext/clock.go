@@ -38,6 +38,16 @@ type Clock struct {
 	last map[string]time.Time
 }
 
+// Fixed reports whether the clock is not known to change in the half year before at.
+func (c *Clock) Fixed(at time.Time) bool {
+	if c.Zone == nil {
+		return true
+	}
+	_, now := at.In(c.Zone).Zone()
+	_, then := at.AddDate(0, -6, 0).In(c.Zone).Zone()
+	return now == then
+}
+
 // Instant returns the instant of a reading of the series.
 func (c *Clock) Instant(series string, r Reading) (time.Time, error) {
 	if r.Instant {
@@ -56,7 +66,10 @@ func (c *Clock) Instant(series string, r Reading) (time.Time, error) {
 	}
 	at := first
 	if !first.Equal(second) {
-		at = c.choose(series, first, second)
+		if at, ok = c.choose(series, first, second); !ok {
+			return at, fmt.Errorf("%s comes twice in %s, and the lines around it are not in order of time, which would tell the two apart; sort the file by time",
+				r.Time.Format("2006-01-02 15:04:05"), c.Zone)
+		}
 	}
 	if c.last == nil {
 		c.last = map[string]time.Time{}
@@ -87,7 +100,9 @@ func (c *Clock) both(r Reading) (first, second time.Time, ok bool) {
 	return first, second, ok
 }
 
-func (c *Clock) choose(series string, first, second time.Time) time.Time {
+// choose returns the instant of the pass that the order means; ok is false if neither
+// fits.
+func (c *Clock) choose(series string, first, second time.Time) (at time.Time, ok bool) {
 	last, known := c.last[series]
 	later := known && !first.After(last)
 	if c.Descending {
@@ -95,8 +110,8 @@ func (c *Clock) choose(series string, first, second time.Time) time.Time {
 	}
 	if later {
 		c.Later++
-		return second
+		return second, c.Descending || !second.Before(last)
 	}
 	c.Earlier++
-	return first
+	return first, !c.Descending || !first.After(last)
 }

@@ -220,6 +220,9 @@ func TestTwice(t *testing.T) {
 		{"hours, newest first", "03:00 02:00 02:00 01:00", "02:00 01:00 00:00 23:00", true},
 		{"once only", "01:00 02:30 03:00", "23:00 00:30 02:00", false},
 		{"from within", "02:30 02:45 02:15", "00:30 00:45 01:15", false},
+		{"in no order", "03:30 02:30 01:00", "02:30 ? 23:00", false},
+		{"one out of order", "02:10 02:05 02:20 02:05", "00:10 01:05 01:20 ?", false},
+		{"in no order, newest first", "01:00 02:30 03:00", "23:00 ? 02:00", true},
 	} {
 		zone, err := ParseZone("Europe/Berlin")
 		if err != nil {
@@ -230,6 +233,10 @@ func TestTwice(t *testing.T) {
 		for wall := range strings.FieldsSeq(c.walls) {
 			r, _ := iso.Parse("2026-10-25 " + wall)
 			at, err := clock.Instant("", r)
+			if err != nil && strings.Contains(err.Error(), "sort the file by time") {
+				got = append(got, "?")
+				continue
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
