@@ -51,7 +51,7 @@ var rooms = map[string][]string{
 	"observe":                 {"", "internal/endpoint", "observe/seen"},
 	"observe/page":            {"observe"},
 	"observe/seen":            {""},
-	"promapi":                 {"", "catalog", "internal/accept"},
+	"promapi":                 {"", "catalog", "internal/accept", "internal/nearest"},
 	"mcpserver":               {"", "catalog"},
 	"httpapi":                 {"", "catalog", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
 	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "wire", "identity", "observe"},

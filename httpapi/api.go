@@ -229,6 +229,7 @@ func invalid(format string, args ...any) error {
 // ServeHTTP implements http.Handler.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	r = oneSlash(r)
 	c := &call{w: &response{ResponseWriter: w}, r: r, ctx: r.Context(), trace: newTraceID()}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -246,7 +247,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	err := a.serveRecovering(c)
 	if err != nil && !c.w.began() {
-		c.problem(err)
+		c.problem(err, a.refuser(r.URL.Path))
 	}
 	a.report(c, began, err)
 	if c.w.broken {
@@ -269,7 +270,7 @@ func (a *api) serveRecovering(c *call) (err error) {
 
 func (a *api) serve(c *call) error {
 	mount := a.mountOf(c.r.URL.Path)
-	if mount != nil {
+	if mount != nil || c.r.Method != http.MethodPost {
 		c.r = withToken(c.r)
 	}
 	caller, err := a.verifier.Verify(c.r)
@@ -301,13 +302,13 @@ func (a *api) serve(c *call) error {
 func (a *api) find(r *http.Request) (*route, error) {
 	escaped := r.URL.EscapedPath()
 	if escaped == "" || path.Clean(escaped) != escaped { // the mux would redirect
-		return nil, errNoPath
+		return nil, a.noPath()
 	}
 	probe := http.Request{Method: http.MethodGet, URL: r.URL, Host: r.Host}
 	handler, _ := a.mux.Handler(&probe)
 	found, ok := handler.(*route)
 	if !ok {
-		return nil, errNoPath
+		return nil, a.noPath()
 	}
 	if r.Method == found.method || r.Method == http.MethodHead && found.method == http.MethodGet {
 		return found, nil
@@ -344,12 +345,12 @@ func (c *call) sendOpen(document []byte) {
 	default:
 		e := refuse(http.StatusMethodNotAllowed, hotreader.CodeInvalid, "%.20q is not served here; use GET", c.r.Method)
 		e.allow = allow(http.MethodGet)
-		c.problem(e)
+		c.problem(e, nil)
 	}
 }
 
-// problem answers with err.
-func (c *call) problem(err error) {
+// problem answers with err, in the form of a mounted part unless that is nil.
+func (c *call) problem(err error, part Refuser) {
 	h := c.w.Header()
 	p := wire.NewProblem(err, c.trace)
 	if r, ok := errors.AsType[*refusal](err); ok {
@@ -379,6 +380,10 @@ func (c *call) problem(err error) {
 	}
 	c.limitUnreadBody()
 	c.sendWithin(sendTime)
+	if part != nil {
+		part.Refuse(c.w, c.r, err, p.Status, sentence(p))
+		return
+	}
 	p.Write(c.w)
 }
 

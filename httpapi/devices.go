@@ -20,8 +20,6 @@ import (
 // pageOf returns the first n devices after an id, by id.
 type pageOf func(ctx context.Context, after string, n int) ([]catalog.Device, error)
 
-var errNoPath = refuse(http.StatusNotFound, hotreader.CodeNotFound, "no such path (GET /openapi.json lists those that there are)")
-
 var errNoCatalog = refuse(http.StatusNotFound, hotreader.CodeNotFound,
 	"this API cannot list devices: it has no catalogue, and its store cannot list them. A catalogue is needed: deploy packs one, or set HOTREADER_CATALOG")
 

@@ -14,8 +14,7 @@ import (
 )
 
 // Mount is a part of the API that another package serves. Before it is asked, the API
-// verifies the caller and counts the request against rate and answers. The token may
-// also come as Authorization: Bearer, or as the password of Basic.
+// verifies the caller and counts the request against rate and answers.
 type Mount struct {
 	Path string // of the part; it ends in / if that has all paths below
 	Make func(Inside) (Mounted, error)
@@ -24,6 +23,12 @@ type Mount struct {
 // Mounted serves a part of the API. Serve answers in any case; its error is for the log.
 type Mounted interface {
 	Serve(w http.ResponseWriter, r *http.Request) error
+}
+
+// Refuser is a Mounted whose clients read errors in a form of their own. Refuse answers the
+// requests that do not get as far as Serve.
+type Refuser interface {
+	Refuse(w http.ResponseWriter, r *http.Request, err error, status int, text string)
 }
 
 // Inside is what a mounted part has of the API. A context is that of a request, or made
@@ -67,6 +72,40 @@ func (a *api) mountOf(path string) *mounted {
 		}
 	}
 	return nil
+}
+
+// refuser returns the part in whose form errors of a path are answered, nil if there is
+// none. What is before the part's path comes from a base URL that is wrong.
+func (a *api) refuser(path string) Refuser {
+	for _, m := range a.mounts {
+		if part, ok := m.part.(Refuser); ok && strings.Contains(path, m.path) {
+			return part
+		}
+	}
+	return nil
+}
+
+// noPath is the error of a path that is not there.
+func (a *api) noPath() error {
+	var paths []string
+	for i := range routes {
+		paths = append(paths, routes[i].pattern)
+	}
+	for _, m := range a.mounts {
+		paths = append(paths, m.path)
+	}
+	return refuse(http.StatusNotFound, hotreader.CodeNotFound, "no such path; after the API's URL comes one of %s (GET "+docsPath+" describes them)", strings.Join(paths, ", "))
+}
+
+// oneSlash returns r with one slash in front of the path, where a base URL that ends in a
+// slash made it two.
+func oneSlash(r *http.Request) *http.Request {
+	if !strings.HasPrefix(r.URL.EscapedPath(), "//") {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.URL.Path, r.URL.RawPath = r.URL.Path[1:], strings.TrimPrefix(r.URL.RawPath, "/")
+	return r
 }
 
 // withToken returns r with the password of Basic as the Bearer token that Verify reads.
@@ -125,8 +164,12 @@ func may(ctx context.Context, device string) bool {
 
 func problemOf(ctx context.Context, err error) (int, string) {
 	p := wire.NewProblem(err, TraceID(ctx))
+	return p.Status, sentence(p)
+}
+
+func sentence(p *wire.Problem) string {
 	if p.Detail == "" {
-		return p.Status, p.Title
+		return p.Title
 	}
-	return p.Status, p.Title + ": " + p.Detail
+	return strings.TrimSuffix(p.Title, ".") + ": " + p.Detail
 }

@@ -125,7 +125,13 @@ func TestMounts(t *testing.T) {
 		{"a wrong one", "GET", "/below/", "Authorization", basic("wrong"), 401, "unauthenticated"},
 		{"none", "GET", "/below/", "X-Other", "1", 401, "unauthenticated"},
 		{"a wrong one of ours beside a right one", "GET", "/below/", identity.TokenHeader, "wrong", 401, "unauthenticated"},
-		{"Basic elsewhere", "GET", "/v1/devices/pump/latest?property=temperature", "Authorization", basic(current), 401, "unauthenticated"},
+		{"Basic elsewhere", "GET", "/v1/devices/pump/latest?property=temperature", "Authorization", basic(current), 200, `"items":[{`},
+		{"a wrong one elsewhere", "GET", "/v1/devices", "Authorization", basic("wrong"), 401, "unauthenticated"},
+		{"Basic where clouds ask", "POST", "/read", "Authorization", basic(current), 401, "unauthenticated"},
+		{"no path", "GET", "/-/healthy", "Authorization", basic(current), 404, "no such path; after the API's URL comes one of /read, /v1/devices, /v1/devices/{id}, /v1/devices/{id}/history, /v1/devices/{id}/latest, /below/, /alone ("},
+		{"a base URL that ends in a slash", "GET", "//v1/devices/pump/latest?property=temperature", "Authorization", basic(current), 200, `"items":[{`},
+		{"the same", "GET", "//below/a%2Fb", "Authorization", basic(current), 200, "GET /below/a/b"},
+		{"two more slashes", "GET", "///v1/devices", "Authorization", basic(current), 404, "no such path"},
 		{"below one that is alone", "GET", "/alone/x", identity.TokenHeader, current, 404, "not_found"},
 		{"an own device", "GET", "/alone?device=pump", identity.TokenHeader, current, 200, "GET /alone true row"},
 		{"another", "GET", "/alone?device=other", identity.TokenHeader, current, 200, "GET /alone false 403 "},
@@ -141,6 +147,72 @@ func TestMounts(t *testing.T) {
 			}
 			got := do(t, r)
 			if got.status != c.status || !strings.Contains(got.body, c.want) || strings.Contains(got.body, "without a caller") {
+				t.Errorf("%d %s; want %d, %s", got.status, got.body, c.status, c.want)
+			}
+		})
+	}
+}
+
+// ownForm is a part whose clients read errors in its own form.
+type ownForm struct {
+	serve func(r *http.Request)
+}
+
+func (o ownForm) Serve(w http.ResponseWriter, r *http.Request) error {
+	o.serve(r)
+	fmt.Fprint(w, "served")
+	return nil
+}
+
+func (ownForm) Refuse(w http.ResponseWriter, _ *http.Request, err error, status int, text string) {
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "refused: %s, %s", hotreader.CodeOf(err), text)
+}
+
+// A request that is rejected before its part is asked, or in it, is answered in the
+// part's form, with the status that it has elsewhere.
+func TestMountsRefuseInTheirForm(t *testing.T) {
+	for _, c := range []struct {
+		name, path string
+		o          httpapi.Options
+		status     int
+		want       string
+	}{
+		{name: "no token", path: "/own/x", status: 401, want: "refused: unauthenticated, The token is missing or wrong."},
+		{name: "a base URL with a path too many", path: "/before/own/x", status: 404, want: "refused: not_found, There is nothing here to read from: no such path; after the API"},
+		{name: "a panic", path: "/own/panic", status: 500, want: "refused: internal, The reader failed: The operator finds"},
+		{name: "too many requests", path: "/own/x", o: httpapi.Options{Rate: 0.001, Burst: 1}, status: 429, want: "refused: throttled, Too many requests. Try again later."},
+		{name: "no place", path: "/own/again", o: httpapi.Options{Answers: 1, Wait: 1}, status: 503, want: "refused: overloaded, No capacity just now. Try again later: The operator"},
+		{name: "elsewhere", path: "/v2/devices", status: 404, want: `{"type":"about:blank"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var inner answer
+			var request func(path string) answer
+			part := ownForm{func(r *http.Request) {
+				switch r.URL.Path {
+				case "/own/panic":
+					panic("for the test")
+				case "/own/again": // while this one holds its place
+					inner = request("/own/x")
+				}
+			}}
+			c.o.Mounts = []httpapi.Mount{{Path: "/own/", Make: func(httpapi.Inside) (httpapi.Mounted, error) { return part, nil }}}
+			s := serve(t, c.o)
+			request = func(path string) answer {
+				if c.status == 401 {
+					return ask(t, s, "GET", path, "", identity.TokenHeader, "")
+				}
+				return ask(t, s, "GET", path, "")
+			}
+			got := request(c.path)
+			switch c.status {
+			case http.StatusTooManyRequests:
+				got = request(c.path)
+			case http.StatusServiceUnavailable:
+				got = inner
+			}
+			safe(t, got)
+			if got.status != c.status || !strings.HasPrefix(got.body, c.want) {
 				t.Errorf("%d %s; want %d, %s", got.status, got.body, c.status, c.want)
 			}
 		})

@@ -113,6 +113,11 @@ func (c *call) choose(matchers []*labels.Matcher, use func(identity)) error {
 	if err != nil {
 		return err
 	}
+	return c.among(all, &s, use)
+}
+
+// among calls use with each property of the devices that s selects.
+func (c *call) among(all []*device, s *selection, use func(identity)) error {
 	chosen := chooser{ctx: c.ctx, matchers: s.property, metrics: map[string]string{}}
 	for _, d := range all {
 		if err := c.ctx.Err(); err != nil { // there may be many devices, and many selectors

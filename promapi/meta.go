@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"hotreader"
 )
 
 // Lists come from the catalogue or the store's own list. They hold whether or not a
@@ -126,6 +128,9 @@ func (c *call) metadata() error {
 	of := map[string][]describing{}
 	if err := c.choose(nil, func(s identity) {
 		one := describing{"gauge", "Property " + s.property.Name, s.property.Unit}
+		if s.property.Type == hotreader.Untyped { // it may be a text
+			one.Type = "unknown"
+		}
 		wanted := c.r.Form.Get("metric")
 		if noSeries(s.property) == "" && (wanted == "" || wanted == s.metric) && !slices.Contains(of[s.metric], one) {
 			of[s.metric] = append(of[s.metric], one)

@@ -127,6 +127,11 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
+// Refuse answers a request that does not get as far as Serve.
+func (a *API) Refuse(w http.ResponseWriter, r *http.Request, err error, status int, text string) {
+	_ = (&call{api: a, r: r}).fail(w, refuse(status, kindOf(status), "%s", text), err) // fails only if the caller is gone
+}
+
 // op is the operation of this API's own errors.
 const op = "Prometheus API"
 
@@ -174,13 +179,19 @@ func (c *call) serve(w http.ResponseWriter) error {
 		return c.metadata()
 	case "status/buildinfo":
 		return c.buildinfo()
+	case "rules": // Grafana's list of alerts asks for both; there are none
+		c.data = []byte(`{"groups":[]}`)
+		return nil
+	case "alerts":
+		c.data = []byte(`{"alerts":[]}`)
+		return nil
 	}
 	if name, ok := strings.CutPrefix(path, "label/"); ok {
 		if name, ok = strings.CutSuffix(name, "/values"); ok && name != "" {
 			return c.labelValues(name)
 		}
 	}
-	return refuse(http.StatusNotFound, "not_found", "no such path; there are query, query_range, series, labels, label/NAME/values, metadata and status/buildinfo")
+	return refuse(http.StatusNotFound, "not_found", "no such path; there are query, query_range, series, labels, label/NAME/values, metadata, status/buildinfo, rules and alerts")
 }
 
 // refusal is an error that the caller gets as it is.
@@ -246,12 +257,20 @@ func (c *call) refusalOf(err error) *refusal {
 	if c.api.o.Problem != nil {
 		status, text = c.api.o.Problem(c.ctx, err)
 	}
-	kind := "internal"
+	return refuse(status, kindOf(status), "%s", text)
+}
+
+// kindOf returns Prometheus' errorType of a status.
+func kindOf(status int) string {
 	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		return "bad_data"
+	case http.StatusNotFound:
+		return "not_found"
 	case http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge: // more rows than a query may look at
-		kind = "execution"
+		return "execution"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		kind = "unavailable"
+		return "unavailable"
 	}
-	return refuse(status, kind, "%s", text)
+	return "internal"
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -180,6 +181,49 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// TestEmptyAnswersAreExplained: a name that is mistyped, or a range that has no rows.
+func TestEmptyAnswersAreExplained(t *testing.T) {
+	list := []catalog.Device{
+		{ID: "Presse 1", Type: "press", Properties: []catalog.Property{{Name: "Vorlauftemperatur", Type: hotreader.Double}, {Name: "Stückzahl", Type: hotreader.Long}, {Name: "Zustand", Type: hotreader.ShortString}}},
+		{ID: "Presse 2", Type: "cutter", Properties: []catalog.Property{{Name: "Druck", Type: hotreader.Double}}},
+		{ID: "other", Properties: []catalog.Property{{Name: "secret"}}},
+	}
+	for _, c := range []struct {
+		expression string
+		want       string // the infos; "" = none
+	}{
+		{"vorlauftemperatur", "no series is selected; did you mean Vorlauftemperatur instead of vorlauftemperatur?"},
+		{`sum(rate(Vorlauftemperatr{type="press"}[5m]))`, "no series is selected; did you mean Vorlauftemperatur instead of Vorlauftemperatr?"},
+		{`Vorlauftemperatur{device="Presse1"}`, `no series is selected; did you mean device="Presse 1" instead of device="Presse1"?`},
+		{`Vorlauftemperatur{type="pres"}`, `no series is selected; did you mean type="press" instead of type="pres"?`},
+		{`{property="Stückzal"}`, `no series is selected; did you mean {property="Stückzahl"} instead of property="Stückzal"?`},
+		{`{property="Vorlauftemperatur"}`, `no series is selected; did you mean Vorlauftemperatur instead of property="Vorlauftemperatur"?`},
+		{"Stckzahl", `no series is selected; did you mean {property="Stückzahl"} instead of Stckzahl?`},
+		{`Vorlauftemperatur{devise="Presse 1"}`, "no series has a label devise; there are device, property, twin, type"},
+		{`Druck{device="Presse 1"}`, `no series is selected; did you mean device="Presse 2" instead of device="Presse 1"?`},
+		{"pressure", `no series is selected; there are Druck, Vorlauftemperatur, Zustand, {property="Stückzahl"}`},
+		{"secrets", `no series is selected; there are Druck, Vorlauftemperatur, Zustand, {property="Stückzahl"}`},
+		{"Vorlauftemperatur offset 1h", `device="Presse 1" has no value from 2026-03-02T10:55:01Z to 2026-03-02T11:00:01Z; its newest is of 2026-03-02T12:00:01.000Z`},
+		{`{device=~"Presse.*",__name__=~"V.*|D.*"} offset -1h`, `device="Presse 1" has no value from 2026-03-02T12:55:01Z to 2026-03-02T13:00:01Z; its newest is of 2026-03-02T12:00:01.000Z`},
+		{"Vorlauftemperatur > 100", ""},
+		{"absent(vorlauftemperatur)", ""},
+		{"vorlauftemperatur or Vorlauftemperatur", ""},
+		{"Zustand", ""}, // a warning says what it is
+		{"Druck", ""},   // there has never been one
+		{`nothing{device="nobody"}`, "no series is selected; check the names and the labels, and their case"},
+	} {
+		f := start(t, func(o *promapi.Options) {
+			o.Catalog, o.May = opened(t, list), func(_ context.Context, device string) bool { return device != "other" }
+		})
+		f.put("Presse 1", "Vorlauftemperatur", number("60"), number("61"))
+		var answer struct{ Infos []string }
+		body := f.query(c.expression, time.Second)
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || strings.Join(answer.Infos, " ") != c.want {
+			t.Errorf("%s: %s; want %s", c.expression, body, c.want)
+		}
+	}
+}
+
 // TestWarningsOfManyDevicesAreOne, else a twin's answer would be warnings.
 func TestWarningsOfManyDevicesAreOne(t *testing.T) {
 	f := start(t, nil)
@@ -228,6 +272,7 @@ func TestWhatIsRead(t *testing.T) {
 		if status, body := f.get("query_range", "query", c.expression, "start", "1772452800", "end", "1772456400", "step", "60"); status != http.StatusOK {
 			t.Fatal(body)
 		}
+		f.asked.all = slices.DeleteFunc(f.asked.all, func(q hotreader.Query) bool { return q.Last }) // of an answer that is empty: where the newest row is
 		if len(f.asked.all) != c.reads {
 			t.Errorf("%s: %d reads; want %d", c.expression, len(f.asked.all), c.reads)
 		}
@@ -314,7 +359,12 @@ func TestLimits(t *testing.T) {
 		{"query", strings.Repeat(`label_replace(`, 300) + "vector(1)" + strings.Repeat(`,"a","$1$1","a","(.*)")`, 300), 400, "at most 64"},
 		{"query", strings.Repeat(`label_replace(`, 300) + "vector(1)" + strings.Repeat(`,"a","x$1","a","(.*)")`, 300), 200, "xxx"},
 		{"query", strings.Repeat(`label_join(`, 6) + "vector(1)" + strings.Repeat(`,"a","","a","a")`, 6), 200, ""},
-		{"rules", "1", 404, "no such path"},
+		{"query", "sum(rate(Stückzahl[5m]))", 400, `{property=\"Stückzahl\"}`},
+		{"query", "pump.temp > 1", 400, `{property=\"pump.temp\"}`},
+		{"query", "v ! 1", 400, `'!': ' '"`},
+		{"rules", "1", 200, `{"groups":[]}`},
+		{"alerts", "1", 200, `{"alerts":[]}`},
+		{"targets", "1", 404, "no such path"},
 	} {
 		began := time.Now()
 		status, body := f.get(c.path, "query", c.expression, "time", "1772454000", "start", "1740916800", "end", "1772452800", "step", "0.001")
@@ -376,6 +426,13 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: %d %s", c.code, status, body)
 		}
 	}
+	for status, kind := range map[int]string{400: "bad_data", 401: "bad_data", 403: "bad_data", 404: "not_found", 413: "execution", 429: "unavailable", 500: "internal", 503: "unavailable"} {
+		w := httptest.NewRecorder()
+		start(t, nil).api.Refuse(w, httptest.NewRequest(http.MethodGet, promapi.Prefix+"query", nil), &hotreader.Error{Err: secret, RetryAfter: time.Second}, status, "No.")
+		if want := `{"status":"error","errorType":"` + kind + `","error":"No."}`; w.Code != status || strings.TrimSpace(w.Body.String()) != want || w.Header().Get("Retry-After") != "1" {
+			t.Errorf("refused with %d: %d %v %s; want %s", status, w.Code, w.Header(), w.Body, want)
+		}
+	}
 	f := start(t, func(o *promapi.Options) { o.Lister = nil })
 	if status, body := f.get("query", "query", "v"); status != 404 || !strings.Contains(body, "no list of devices") {
 		t.Errorf("without a list: %d %s", status, body)
@@ -395,7 +452,7 @@ func TestRequests(t *testing.T) {
 		{"a long form", "POST", "query", "query=" + strings.Repeat("x", 300_000), 413, "bad_data"},
 		{"another method", "DELETE", "query", "", 405, "bad_data"},
 		{"buildinfo", "GET", "status/buildinfo", "", 200, `"version":"3.`},
-		{"metadata", "GET", "metadata?metric=v", "", 200, `{"v":[{"type":"gauge","help":"Property v","unit":""}]}`},
+		{"metadata", "GET", "metadata?metric=v", "", 200, `{"v":[{"type":"unknown","help":"Property v","unit":""}]}`},
 		{"another metric's", "GET", "metadata?metric=w", "", 200, `{}`},
 		{"a negative limit", "GET", "labels?limit=-1", "", 400, "bad_data"},
 		{"a time of no year", "GET", "query?query=v&time=1e12", "", 400, "bad_data"},

@@ -27,6 +27,7 @@ type run struct {
 	chosen  int                // series of all selectors
 	samples atomic.Int64       // read for all of them
 	sets    map[string]*loaded // selectors that the expression repeats
+	unmet   []unmet
 }
 
 // readers is how many devices are read at once.
@@ -162,6 +163,9 @@ func (r *run) read(ctx context.Context, want window, matchers []*labels.Matcher)
 				all = append(all, s)
 			}
 		}
+	}
+	if len(all) == 0 {
+		r.unmet = append(r.unmet, unmet{matchers, parts})
 	}
 	slices.SortFunc(all, func(a, b storage.Series) int { return labels.Compare(a.Labels(), b.Labels()) })
 	return all, nil

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql"
@@ -103,6 +104,7 @@ func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 			return result.Err
 		}
 		c.warnings, c.infos = result.Warnings.AsStrings(text, 0, 0)
+		r.explain(result.Value)
 		slices.Sort(c.warnings)
 		slices.Sort(c.infos)
 		c.encode(result.Value, limit)
@@ -164,7 +166,7 @@ func (c *call) inspect(text string, start, end time.Time, step time.Duration) (b
 		expr, err = promql.PreprocessExpr(expr, start, end, step)
 	}
 	if err != nil {
-		return false, invalid("query", err.Error()+hint(err))
+		return false, invalid("query", err.Error()+hint(text, err))
 	}
 	most, longest := 0.0, 1
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
@@ -210,9 +212,18 @@ func copies(call *parser.Call) int {
 	return 1
 }
 
-// hint says how to select a metric whose name is a word of PromQL, if that is what a parse
-// error names, as unexpected <on>.
-func hint(err error) string {
+// hint says how to select a metric whose name is a word of PromQL, or not one of a metric,
+// if that is what a parse error of text names, as unexpected <on>.
+func hint(text string, err error) string {
+	part := func(r rune) bool { return r == '_' || r == '.' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+	if all, ok := errors.AsType[parser.ParseErrors](err); ok && len(all) > 0 && strings.Contains(err.Error(), "unexpected character: ") {
+		at := min(int(all[0].PositionRange.Start), len(text))
+		before := strings.TrimRightFunc(text[:at], part)
+		after := strings.TrimLeftFunc(text[at:], part)
+		if name := text[len(before) : len(text)-len(after)]; name != "" && metricName(name) != name {
+			return fmt.Sprintf("; if a property has this name, select it with {property=%q}", name)
+		}
+	}
 	_, word, _ := strings.Cut(err.Error(), "unexpected <")
 	if word, _, _ = strings.Cut(word, ">"); word == "" || metricName(word) != word || strings.Contains(word, ":") {
 		return ""

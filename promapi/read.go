@@ -50,10 +50,7 @@ func (p *part) read(ctx context.Context) error {
 	if !some {
 		return nil
 	}
-	for _, s := range p.all {
-		q.Properties = append(q.Properties, s.property.Name)
-		q.Types = append(q.Types, s.property.Type)
-	}
+	p.ask(&q)
 	stats, err := p.rows(ctx, q)
 	if err == nil && q.Pick.Kind != hotreader.PickAll && p.texts() {
 		q.Pick = hotreader.Pick{}
@@ -73,6 +70,14 @@ func (p *part) read(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// ask adds the properties of the series to a query.
+func (p *part) ask(q *hotreader.Query) {
+	for _, s := range p.all {
+		q.Properties = append(q.Properties, s.property.Name)
+		q.Types = append(q.Types, s.property.Type)
+	}
 }
 
 func (p *part) texts() bool {

@@ -123,7 +123,7 @@ func TestServeProject(t *testing.T) {
 		{"the connection", over, newToken, query, []string{series("d", `,"twin":"hall","type":"pump"`), series("e", `,"twin":"hall","type":"pump"`)}, nil},
 		{"the environment before the project", narrow, newToken, query, []string{series("d", `,"twin":"hall","type":"pump"`)}, []string{`"e"`}},
 		{"another in front", front, newToken, query, []string{series("d", `,"type":"pump"`), series("e", `,"type":"pump"`)}, []string{"hall"}},
-		{"the connection's token", over, oldToken, query, []string{`"code":"unauthenticated"`}, []string{"metric"}},
+		{"the connection's token", over, oldToken, query, []string{`"error":"The token is missing or wrong."`}, []string{"metric"}},
 		{"the project's setting", over, newToken, "/v1/devices/x/latest?property=temperature", []string{`"code":"forbidden"`}, nil},
 		{"labels", front, newToken, "/api/v1/label/device/values", []string{`["d","e","f"]`}, nil},
 	} {

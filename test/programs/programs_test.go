@@ -235,7 +235,6 @@ func TestRefusalsGoThrough(t *testing.T) {
 			{"GET", latest, "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"GET", latest, "", "tökén", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"POST", "/read", "{}", serving.Rotated, 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
-			{"GET", "/api/v1/labels", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"POST", "/mcp", "{}", serving.Rotated, 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"GET", "/", "", "", 401, hotreader.CodeUnauthenticated, "WWW-Authenticate"},
 			{"GET", "/nothing/here", "", serving.Token, 404, hotreader.CodeNotFound, ""},
@@ -250,6 +249,10 @@ func TestRefusalsGoThrough(t *testing.T) {
 				a.Header.Get("Content-Type") != wire.ProblemType || c.header != "" && a.Header.Get(c.header) == "" {
 				t.Errorf("%s %s: %d %v %s", c.method, c.path, a.Status, a.Header, a.Body)
 			}
+		}
+		a := serving.Ask(t, url, "GET", "/api/v1/labels", "", "") // Prometheus' clients read another form
+		if want := `{"status":"error","errorType":"bad_data","error":"The token is missing or wrong."}`; a.Status != 401 || strings.TrimSpace(a.Body) != want || a.Header.Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("%d %v %s; want %s", a.Status, a.Header, a.Body, want)
 		}
 		if peer.Calls.Load() != 0 {
 			t.Error("the peer was asked")

@@ -1,0 +1,122 @@
+package promapi
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"hotreader"
+	"hotreader/internal/nearest"
+)
+
+// Bounds of what is looked at to explain an answer that is empty.
+const (
+	maxExplained = 3      // selectors
+	maxMatchers  = 4      // of each
+	maxSeries    = 10_000 // of each matcher
+	newestOf     = 100    // rows from the newest on
+)
+
+// unmet is a selector that brought no sample.
+type unmet struct {
+	matchers []*labels.Matcher
+	parts    []*part // none if it selects no series
+}
+
+// explain says why an expression has no result: a name or a label's value is mistyped, or
+// the newest row is of another time. Where warnings say what is left out, they are it.
+func (r *run) explain(result parser.Value) {
+	vector, _ := result.(promql.Vector)
+	matrix, _ := result.(promql.Matrix)
+	if len(vector)+len(matrix) > 0 || len(r.told.of) > 0 {
+		return
+	}
+	var all []*device
+	for _, u := range r.unmet[:min(len(r.unmet), maxExplained)] {
+		var text string
+		if len(u.parts) > 0 {
+			text = u.parts[0].newest()
+		} else {
+			if all == nil {
+				all, _ = r.devices("") // the answer is right without
+			}
+			text = r.meant(all, u.matchers)
+		}
+		if text != "" && !slices.Contains(r.infos, text) {
+			r.infos = append(r.infos, text)
+		}
+	}
+}
+
+// meant says what matchers that select none of the devices' series may have meant. It
+// looks for the one without which the others select some.
+func (c *call) meant(devices []*device, matchers []*labels.Matcher) string {
+	there := ""
+	for i, m := range matchers[:min(len(matchers), maxMatchers)] {
+		if m.Type != labels.MatchEqual || m.Value == "" {
+			continue
+		}
+		if !slices.Contains(labelNames, m.Name) {
+			return fmt.Sprintf("no series has a label %s; there are %s", m.Name, strings.Join(labelNames[1:], ", "))
+		}
+		others := newSelection(slices.Concat(matchers[:i], matchers[i+1:]))
+		if others.never {
+			continue
+		}
+		written, n := map[string]string{}, 0 // by what may have been meant
+		if err := c.among(devices, &others, func(s identity) {
+			if n++; n > maxSeries {
+				return
+			}
+			switch value := s.value(m.Name); {
+			case m.Name == metricLabel || m.Name == propertyLabel:
+				own := selector(metricLabel, s.metric)
+				if s.metric != s.property.Name {
+					own = "{" + selector(propertyLabel, s.property.Name) + "}"
+				}
+				written[s.metric], written[s.property.Name] = own, own
+			case value != "":
+				written[value] = selector(m.Name, value)
+			}
+		}); err != nil {
+			return "" // the answer is right without
+		}
+		if near := nearest.Word(m.Value, slices.Sorted(maps.Keys(written))); near != "" {
+			return fmt.Sprintf("no series is selected; did you mean %.300s instead of %.300s?", written[near], selector(m.Name, m.Value))
+		}
+		if all := slices.Compact(slices.Sorted(maps.Values(written))); len(all) > 0 && there == "" {
+			there = fmt.Sprintf("no series is selected; there are %.300s", strings.Join(all, ", "))
+		}
+	}
+	return cmp.Or(there, "no series is selected; check the names and the labels, and their case")
+}
+
+// selector is how an expression selects by a label.
+func selector(label, value string) string {
+	if label == metricLabel {
+		return value
+	}
+	return label + "=" + strconv.Quote(value)
+}
+
+// newest says of which time the device's newest row is.
+func (p *part) newest() string {
+	q := hotreader.Query{Device: p.device.id, Last: true, LookBack: newestOf}
+	p.ask(&q)
+	for row, err := range p.run.api.o.Reader.Read(p.run.ctx, q) {
+		if err != nil {
+			break // the answer is right without
+		}
+		at := func(t millis) string { return time.UnixMilli(t).UTC().Format(time.RFC3339) }
+		return fmt.Sprintf("%s has no value from %s to %s; its newest is of %s", selector(deviceLabel, p.device.id), at(p.window.start), at(p.window.end), hotreader.AppendTime(nil, row.Time))
+	}
+	return ""
+}
