@@ -3,8 +3,12 @@ package config
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"hotreader/internal/nearest"
 	"hotreader/layout"
 )
 
@@ -68,6 +72,27 @@ func (format) parse(text string, to any) error {
 	}
 	*to.(*layout.Formats) = layout.Formats{name}
 	return nil
+}
+
+// Unlisted says which properties of the devices the layout's object of properties does not
+// list, by name: they are read at top level.
+func (p *Project) Unlisted() (all []string) {
+	paths, of := p.Options.Layout.Properties.Paths, map[string][]string{}
+	for _, d := range p.Devices {
+		for _, property := range d.Properties {
+			if _, ok := paths[property.Name]; !ok && len(paths) > 0 {
+				of[property.Name] = append(of[property.Name], d.ID)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		devices, more := of[name], ""
+		if len(devices) > 5 {
+			devices, more = devices[:5], ", …"
+		}
+		all = append(all, fmt.Sprintf("%s of %s%s is not listed, so it is read at top level of an item; list it with its path", nearest.Listed(name), nearest.Listed(devices...), more))
+	}
+	return all
 }
 
 // olderPart is what the keys that are older than the layout can say of it.

@@ -396,8 +396,9 @@ func TestGuessTime(t *testing.T) {
 }
 
 func TestBarrier(t *testing.T) {
-	it := Item{Fields: map[string]any{"payload": json.Number("5"), "body": map[string]any{"t": "x"}}}
-	for path, want := range map[string]string{"payload.t": "payload is the number 5", "body.t": "", "body.t.u": `body.t is the text "x"`, "other.t": ""} {
+	it := Item{Fields: map[string]any{"payload": json.Number("5"), "body": map[string]any{"t": "x"}, "text": `{"t": 1}`}}
+	for path, want := range map[string]string{"payload.t": "payload is the number 5", "body.t": "", "body.t.u": `body.t is the text "x"`, "other.t": "",
+		"text.t": "text is text that holds JSON; let what writes it store an object"} {
 		if got := it.Barrier(ParsePath(path)); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}

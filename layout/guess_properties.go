@@ -2,7 +2,6 @@ package layout
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
 	"reflect"
 	"regexp"
@@ -208,17 +207,8 @@ func (g *guess) list(name string, values []any) {
 // encoded reports texts that hold what would be properties.
 func (g *guess) encoded(f *field) {
 	for _, v := range f.values {
-		text, ok := v.(string)
-		if !ok || len(text) < 8 {
-			continue
-		}
-		if text[0] == '{' && json.Valid([]byte(text)) {
-			g.aside("what is within %s: it is text that holds JSON; let what writes it store an object", f.name())
-			return
-		}
-		raw, err := base64.StdEncoding.DecodeString(text)
-		if err == nil && len(raw) > 1 && raw[0] == '{' && json.Valid(raw) {
-			g.aside("what is within %s: it is base64. IoT Hub stores messages so that do not say contentType application/json and contentEncoding utf-8", f.name())
+		if what := Encoded(v); what != "" {
+			g.aside("what is within %s: it is %s", f.name(), what)
 			return
 		}
 	}

@@ -1,6 +1,8 @@
 package layout
 
 import (
+	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -56,8 +58,24 @@ func (it Item) Barrier(path []string) string {
 			return ""
 		}
 		if _, is := v.(map[string]any); !is {
-			return strings.Join(path[:n], ".") + " is " + Describe(v)
+			return strings.Join(path[:n], ".") + " is " + cmp.Or(Encoded(v), Describe(v))
 		}
+	}
+	return ""
+}
+
+// Encoded says what a text is that holds what would be properties, and what to do; "" = v
+// is none.
+func Encoded(v any) string {
+	text, ok := v.(string)
+	if !ok || len(text) < 8 {
+		return ""
+	}
+	if text[0] == '{' && json.Valid([]byte(text)) {
+		return "text that holds JSON; let what writes it store an object"
+	}
+	if raw, err := base64.StdEncoding.DecodeString(text); err == nil && len(raw) > 1 && raw[0] == '{' && json.Valid(raw) {
+		return "base64. IoT Hub stores messages so that do not say contentType application/json and contentEncoding utf-8"
 	}
 	return ""
 }

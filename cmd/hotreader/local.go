@@ -43,7 +43,7 @@ type localDeploying struct {
 func (o *localDeploying) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.engines, "engines", "", "local: the `folder` with the emulators (default: .engines, as make emulators fills it)")
-	f.StringVar(&o.device, "device", "", "local: `id` of the device that the doctor asks about (default: the first)")
+	f.StringVar(&o.device, "device", "", "local: `id` of the device that the doctor and the events ask about (default: the first)")
 	f.BoolVar(&o.once, "once", false, "local: end after the doctor, with its exit code")
 }
 
@@ -125,7 +125,7 @@ func (o *localDeploying) start(ctx context.Context, d *deployment) (*config.Proj
 	line := d.app.line
 	defer line.Clear()
 	target, err := local.Start(ctx, local.Options{
-		Project: p, Topology: top, Engines: engines, Artifacts: artifacts, Began: line.Put,
+		Project: p, Topology: top, Engines: engines, Artifacts: artifacts, Device: o.device, Began: line.Put,
 	})
 	return p, target, err
 }
@@ -206,7 +206,7 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 		fmt.Fprintln(w, "  # as dashboards ask the twin's reader")
 		fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/latest?property=%s'\n", tokenVariable, side.URL, url.PathEscape(d.ID), url.QueryEscape(d.Properties[0]))
 	}
-	fmt.Fprintf(w, "  %s doctor --project %s --target local\n\n", me, p.Dir)
+	fmt.Fprintf(w, "  %s doctor --project %s --target local --device %s\n\n", me, p.Dir, quoted(d.ID))
 }
 
 // localStatus is the shape of status --target local --json.

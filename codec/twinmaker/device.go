@@ -42,8 +42,9 @@ type Request struct {
 	// Unlisted is what the catalogue does not list. If storage knows nothing of it,
 	// either, that is an error.
 	Unlisted struct {
-		Device     bool     // the query's
-		Properties []string // of the query
+		Device     bool               // the query's
+		Properties []string           // of the query
+		Instead    []catalog.Property // all that it lists of the device or the type
 	}
 
 	// Constants are properties of the query that the catalogue gives one value for all
@@ -244,10 +245,7 @@ func (d Devices) find(ctx context.Context, e *event, req *Request) error {
 	if d.Lookup != nil && ref.EntityID != "" && workspace != "" {
 		c, err := d.Lookup(ctx, workspace, ref.EntityID, cmp.Or(ref.ComponentPath, ref.ComponentName))
 		if err != nil {
-			if _, ok := errors.AsType[*hotreader.Error](err); !ok {
-				err = &hotreader.Error{Op: e.op, Code: hotreader.CodeUnavailable, Err: &Said{"TwinMaker's GetEntity failed", err}}
-			}
-			return err
+			return d.unasked(e.op, componentType, err)
 		}
 		if req.Query.Device = c.ExternalID; c.ExternalID != "" {
 			return nil
@@ -259,6 +257,21 @@ func (d Devices) find(ctx context.Context, e *event, req *Request) error {
 	}
 	return fail("the device id cannot be found: no property with isExternalId has a value, %s, and entity %q, component %q names none",
 		d.noDevice(componentType), short(ref.EntityID), short(cmp.Or(ref.ComponentPath, ref.ComponentName)))
+}
+
+// unasked returns the error of a Lookup that failed, with why it was made where the
+// component type could have told.
+func (d Devices) unasked(op, componentType string, err error) error {
+	failed, ok := errors.AsType[*hotreader.Error](err)
+	if !ok {
+		failed = &hotreader.Error{Op: op, Code: hotreader.CodeUnavailable, Err: &Said{"TwinMaker's GetEntity failed", err}}
+	}
+	if said, ok := errors.AsType[*Said](failed); ok && d.Catalog != nil && componentType != "" {
+		why := *failed
+		why.Err = &Said{d.noDevice(componentType) + ", so TwinMaker was asked. " + said.Text, said.Err}
+		return &why
+	}
+	return failed
 }
 
 // filtered returns the error of filters on the external id that no device of the catalogue
@@ -293,6 +306,7 @@ func (d Devices) declare(req *Request) {
 		device, ok = d.Catalog.Devices("", req.Fleet.Type, "", 1)[0], true // all have the same properties
 	}
 	req.Unlisted.Device = !ok
+	req.Unlisted.Instead = device.Properties
 	for i, name := range q.Properties {
 		at := slices.IndexFunc(device.Properties, func(p catalog.Property) bool { return p.Name == name })
 		switch {

@@ -181,6 +181,8 @@ func TestPitfall09DeviceID(t *testing.T) {
 		{name: "a component within components", devices: Devices{Lookup: lookup}, event: anEvent("properties", "", "componentPath", `"a/c"`), want: "w/e/a/c"},
 		{name: "the entity cannot be asked", devices: Devices{Lookup: lookup}, event: anEvent("properties", "", "entityId", `"down"`),
 			code: hotreader.CodeUnavailable, says: "no route to host"},
+		{name: "a type that the catalogue does not know", devices: Devices{Twin: "t", Catalog: devicesOf(t, 2), Lookup: lookup}, event: anEvent("properties", "", "entityId", `"down"`, "componentTypeId", `"t-mixr"`),
+			code: hotreader.CodeUnavailable, says: `componentTypeId "t-mixr" is of no device of the catalogue, so TwinMaker was asked. TwinMaker's GetEntity failed: no route to host`},
 		{name: "the entity does not know", devices: Devices{Twin: "t", Lookup: lookup}, event: anEvent("properties", "", "entityId", `"other"`, "componentTypeId", `"x"`),
 			code: hotreader.CodeInvalid, says: `componentTypeId "x" does not begin with "t-"`},
 		{name: "nobody can be asked", event: anEvent("properties", ""), code: hotreader.CodeInvalid, says: "the device id cannot be found"},

@@ -9,6 +9,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/component"
+	"hotreader/internal/nearest"
 )
 
 // ErrLookBack is in the error of latest values of which the look-back found not
@@ -123,10 +124,28 @@ func (r *Request) mistaken(fates []fate, stats *hotreader.Stats) error {
 		case w.Reason == hotreader.UnknownDevice && r.Unlisted.Device:
 			wrong = append(wrong, fmt.Sprintf("device %q is not in the catalogue of devices, and nothing is stored for it", short(r.Query.Device)))
 		case w.Reason == hotreader.UnknownProperty && slices.Contains(r.Unlisted.Properties, w.Property):
-			wrong = append(wrong, fmt.Sprintf("property %q is not in the catalogue of devices, and no record that was looked at has it", short(w.Property)))
+			wrong = append(wrong, fmt.Sprintf("property %q is not in the catalogue %s, and no record that was looked at has it", short(w.Property), r.listed(w.Property)))
 		}
 	}
 	return invalid("twinmaker: read", wrong)
+}
+
+// listed says whose properties the catalogue lists instead of one, and which.
+func (r *Request) listed(property string) string {
+	var names []string
+	for _, p := range r.Unlisted.Instead {
+		names = append(names, p.Name)
+	}
+	if near := nearest.Word(property, names); near != "" {
+		names = []string{near}
+	}
+	switch {
+	case len(names) == 0:
+		return "of devices"
+	case r.Fleet != nil:
+		return fmt.Sprintf("for the type %q, but %.300s", short(r.Fleet.Type), nearest.Listed(names...))
+	}
+	return fmt.Sprintf("for the device %q, but %.300s", short(r.Query.Device), nearest.Listed(names...))
 }
 
 // found returns the error of latest values that the look-back did not find.
@@ -135,8 +154,12 @@ func (p *page) found(stats *hotreader.Stats) error {
 	if len(ended) == 0 || slices.ContainsFunc(p.columns, func(c column) bool { return c.fate&given != 0 }) {
 		return nil
 	}
+	advice := "raise HOTREADER_LOOK_BACK"
+	if unknown := texts(stats, func(w hotreader.Warning) bool { return w.Reason == hotreader.UnknownProperty }); len(unknown) > 0 {
+		advice = strings.Join(unknown, "; ") + "; if older records have it, " + advice
+	}
 	return &hotreader.Error{Op: "twinmaker: latest values", Code: hotreader.CodeNotFound,
-		Err: fmt.Errorf("%w; raise HOTREADER_LOOK_BACK: %s", ErrLookBack, strings.Join(ended, "; "))}
+		Err: fmt.Errorf("%w; %s: %s", ErrLookBack, advice, strings.Join(ended, "; "))}
 }
 
 // texts returns those warnings in words.

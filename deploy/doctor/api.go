@@ -23,6 +23,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/identity"
+	"hotreader/internal/component"
 	"hotreader/wire"
 )
 
@@ -109,26 +110,25 @@ func (e *examination) speaks(r *reply) bool {
 	return err == nil
 }
 
-// found returns how many values an answer holds, in any of the shapes that ours
-// have: rows, the items of the GET routes, or TwinMaker's.
-func (e *examination) found(r *reply) (int, error) {
+// found returns the properties of which an answer holds values, in any of the shapes that
+// ours have: rows, the items of the GET routes, or TwinMaker's.
+func (e *examination) found(r *reply) (names []string, err error) {
 	switch r.media {
 	case wire.MediaType:
 		d := wire.NewDecoder(bytes.NewReader(r.body), e.query())
 		defer d.Close()
-		n := 0
 		for {
 			row, err := d.Read()
 			if errors.Is(err, io.EOF) {
 				e.warnings(d.Warnings())
-				return n, nil
+				return names, nil
 			}
 			if err != nil {
-				return n, err
+				return nil, err
 			}
 			for i := range row.Values {
 				if !row.Values[i].IsNull() {
-					n++
+					names = append(names, e.in.Device.Properties[i])
 				}
 			}
 		}
@@ -144,11 +144,11 @@ func (e *examination) found(r *reply) (int, error) {
 				return given(*a.Items), nil
 			}
 		}
-		if n, ok := values(a.PropertyValues); ok {
-			return n, nil
+		if names, ok := values(a.PropertyValues); ok {
+			return names, nil
 		}
 	}
-	return 0, errors.New("what answers is no Hot Reader API: " + r.describe())
+	return nil, errors.New("what answers is no Hot Reader API: " + r.describe())
 }
 
 // warnings keeps what an answer says of items that have none of the properties.
@@ -160,32 +160,41 @@ func (e *examination) warnings(all []hotreader.Warning) {
 	}
 }
 
-// given counts the values of items, beside their times.
-func given(items []map[string]json.RawMessage) (n int) {
+// given names the values of items, beside their times.
+func given(items []map[string]json.RawMessage) (names []string) {
 	for _, item := range items {
 		for name, value := range item {
 			if name != "time" && string(value) != "null" {
-				n++
+				names = append(names, name)
 			}
 		}
 	}
-	return n
+	return names
 }
 
-// values counts TwinMaker's values, in either of its two shapes.
-func values(raw json.RawMessage) (n int, ok bool) {
+// values names the properties of which TwinMaker's answer has values, in either of its
+// two shapes.
+func values(raw json.RawMessage) (names []string, ok bool) {
 	var last map[string]json.RawMessage
 	if json.Unmarshal(raw, &last) == nil && last != nil {
-		return len(last), true
+		for name := range last {
+			names = append(names, strings.TrimSuffix(name, component.LatestSuffix))
+		}
+		return names, true
 	}
-	var series []struct{ Values []json.RawMessage }
+	var series []struct {
+		EntityPropertyReference struct{ PropertyName string }
+		Values                  []json.RawMessage
+	}
 	if json.Unmarshal(raw, &series) != nil || series == nil {
-		return 0, false
+		return nil, false
 	}
 	for _, s := range series {
-		n += len(s.Values)
+		if len(s.Values) > 0 {
+			names = append(names, s.EntityPropertyReference.PropertyName)
+		}
 	}
-	return n, true
+	return names, true
 }
 
 // examineAPI examines the API in hot storage's cloud, and its hot storage.
@@ -197,8 +206,7 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 		e.add(Check{Part: API, Cloud: cloud, Name: "reached", Verdict: Skipped, Says: "its URL is not known"})
 		return
 	}
-	a := ask{http.MethodPost, "/read", wire.MediaType + ", application/json;q=0.5",
-		string(wire.NewEnvelope(e.query(), string(e.in.Topology.L4), "").Append(nil))}
+	a := e.read()
 	if !e.reached(ctx, API, cloud, at) || !e.closed(ctx, API, cloud, at, a) {
 		e.api = ill
 		return
@@ -208,6 +216,7 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 	}
 	r, err := e.send(ctx, at, a, e.in.Link.Token.Current())
 	e.api = e.answered(API, cloud, r, err)
+	e.explain(ctx, at, (*examination).read)
 	if e.api == refusing {
 		e.refused = len(e.report.Checks) - 1
 	}
@@ -218,6 +227,28 @@ func (e *examination) examineAPI(ctx context.Context, linked bool) {
 			c = c.warns("it does not: a reader that still has it is shut out", e.deployOnly(e.in.Topology.L4))
 		}
 		e.add(c)
+	}
+}
+
+// read is the query of the device, as a reader sends it.
+func (e *examination) read() ask {
+	return ask{http.MethodPost, "/read", wire.MediaType + ", application/json;q=0.5",
+		string(wire.NewEnvelope(e.query(), string(e.in.Topology.L4), "").Append(nil))}
+}
+
+// explain adds to a warning of properties without values what the newest items have
+// instead. An answer that has values of others does not say so of what its catalogue lists.
+func (e *examination) explain(ctx context.Context, at string, query func(*examination) ask) {
+	last := &e.report.Checks[len(e.report.Checks)-1]
+	if len(e.lacking) == 0 || last.Verdict != Warning {
+		return
+	}
+	alone := *e
+	alone.in.Device = Device{ID: e.in.Device.ID, Properties: e.lacking}
+	if r, err := e.send(ctx, at, query(&alone), e.in.Link.Token.Current()); err == nil && r.ok() {
+		if found, _ := alone.found(r); len(found) == 0 && alone.instead != "" {
+			last.Says += "; " + alone.instead
+		}
 	}
 }
 
@@ -234,14 +265,11 @@ func (e *examination) answered(part Part, cloud config.Cloud, r *reply, err erro
 	case err != nil:
 		says, remedy = e.unreached(err, cloud)
 	case r.ok():
-		n, err := e.found(r)
+		found, err := e.found(r)
 		if err == nil {
 			e.add(door)
-			if behind.Says = fmt.Sprintf("%d of %d properties", n, len(e.in.Device.Properties)); n == 0 {
-				behind = e.empty(behind)
-			}
-			e.held = n
-			e.add(behind)
+			e.held = len(found)
+			e.add(e.judged(behind, e.in.Device.Properties, found, e.empty))
 			return sound
 		}
 		says, remedy = err.Error(), e.otherVersion(cloud)

@@ -17,6 +17,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/topology"
 	"hotreader/identity"
+	"hotreader/internal/nearest"
 )
 
 // Input is what is to be examined.
@@ -203,10 +204,11 @@ type examination struct {
 	report Report
 
 	api     standing
-	refused int    // the check which says that the API rejects the token
-	held    int    // values that hot storage answered with, directly
-	warned  bool   // that there is no data
-	instead string // what hot storage has instead of the device's properties, as the API says; "" = it says nothing
+	refused int      // the check which says that the API rejects the token
+	held    int      // values that hot storage answered with, directly
+	warned  bool     // that there is no data
+	lacking []string // properties without values, of which a check warns
+	instead string   // what hot storage has instead of the device's properties, as the API says; "" = it says nothing
 
 	apiBehind time.Duration // how much the API's clock is slow against this machine's
 	apiDated  bool          // that is known
@@ -403,8 +405,26 @@ func (e *examination) query() hotreader.Query {
 	return hotreader.Query{Device: e.in.Device.ID, Properties: e.in.Device.Properties, Types: e.in.Device.Types, Last: true}
 }
 
-// empty says that a device has no data, once as a warning; missing properties
-// are not worth one.
+// judged says of how many of the properties that were asked for an answer has values. Of
+// others it warns once: the device may not send them, or the layout not lead to them.
+func (e *examination) judged(c Check, asked, found []string, empty func(Check) Check) Check {
+	if len(found) == 0 {
+		return empty(c)
+	}
+	lacks := slices.DeleteFunc(slices.Clone(asked), func(name string) bool { return slices.Contains(found, name) })
+	c.Says = fmt.Sprintf("%d of %d properties", len(asked)-len(lacks), len(asked))
+	if len(lacks) == 0 {
+		return c
+	}
+	c.Says += fmt.Sprintf("; none of: %.300s", nearest.Listed(lacks...))
+	if !slices.ContainsFunc(lacks, func(name string) bool { return !slices.Contains(e.lacking, name) }) {
+		return c
+	}
+	e.lacking = append(e.lacking, lacks...)
+	return c.warns(c.Says, "right if the device does not send them; else look at its newest items, and at the layout's properties: "+hotreader.InspectHelp)
+}
+
+// empty says that a device has no data, once as a warning.
 func (e *examination) empty(c Check) Check {
 	if e.warned || e.held > 0 {
 		c.Says = "no value"

@@ -53,7 +53,7 @@ type link struct {
 	readerURL   string                    // REMOTE_READER_URL; "" = the API's
 	reader      http.Handler              // instead of the reader's server; nil = it
 	functions   map[string]lambda.Handler // more functions on AWS; nil = not there
-	catalog     *catalog.Catalog          // in their package; nil = none
+	catalog     *catalog.Catalog          // in the packages; nil = none
 
 	identity string // of the project
 }
@@ -76,6 +76,16 @@ func (strange) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.
 			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: "the newest has payload"})
 		}
 	}
+}
+
+// nested is a store of whose items the layout finds one property.
+type nested struct{ hotreader.Source }
+
+func (n nested) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	if slices.Contains(q.Properties, "running") {
+		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "running", Detail: "the newest has payload"})
+	}
+	return n.Source.Scan(ctx, q)
 }
 
 // frozen is a store that does not answer before its caller gives up.
@@ -134,7 +144,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	apiURL := l.apiURL
 	if l.l3 != l.l4 && apiURL == "" {
 		if l.api == nil {
-			h, err := httpapi.New(httpapi.Options{Source: l.store, Token: token(t, l.apiToken)})
+			h, err := httpapi.New(httpapi.Options{Source: l.store, Catalog: l.catalog, Token: token(t, l.apiToken)})
 			l.api = must(t, h, err)
 		}
 		apiURL = server(t, l.api)
@@ -155,7 +165,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	} else {
 		if l.reader == nil {
 			f := &config.Function{Role: config.API, L3: l.l3, L4: l.l4, Remote: l.l3 != l.l4, RemoteURL: readerURL}
-			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Identity: function.Identity{Token: token(t, l.readerToken)}, Program: "test"}.API(f, httpapi.Options{})
+			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Identity: function.Identity{Token: token(t, l.readerToken)}, Program: "test"}.API(f, httpapi.Options{Catalog: l.catalog})
 			l.reader = must(t, h, err)
 		}
 		d.URL = server(t, l.reader)
@@ -242,6 +252,14 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 		h, err := httpapi.New(httpapi.Options{Source: memstore.New(), Token: token(t, right)})
 		l.readerURL = server(t, must(t, h, err))
 	}
+	half := func(l *link, t *testing.T) {
+		s := memstore.New()
+		if err := s.Write(t.Context(), "pump-7", []hotreader.Record{{Time: today, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.NumberValue([]byte("61.5"))}}}}); err != nil {
+			t.Fatal(err)
+		}
+		l.store = nested{s}
+		l.catalog, _ = catalog.Of([]catalog.Device{{ID: "pump-7", Properties: []catalog.Property{{Name: "temperature"}, {Name: "running"}}}})
+	}
 	down := func(l *link, _ *testing.T) { l.apiURL = closed() }
 	hasty := func(in *doctor.Input) { in.Timeout = 500 * time.Millisecond }
 	for _, c := range []struct {
@@ -269,6 +287,11 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 		{name: "nothing, by HTTP on one cloud", l4: gcp, l3: gcp},
 		{name: "nothing but data", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
 		{name: "nothing but data, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
+
+		{name: "a property", l4: aws, l3: azure, breaking: half, says: "warning hot storage on azure: latest values of pump-7: 1 of 2 properties; none of: running; running: no item that was looked at has this property; the newest has payload () right if"},
+		{name: "a property, by HTTP", l4: gcp, l3: azure, breaking: half, says: "ok reader on gcp: latest values of pump-7: 1 of 2 properties; none of: running ()"},
+		{name: "a property, on one cloud", l4: aws, l3: aws, breaking: half, says: "warning reader on aws: latest values of pump-7: 1 of 2 properties; none of: running () right if the device does not send them"},
+		{name: "a property, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: half, says: "warning hot storage on gcp: latest values of pump-7: 1 of 2 properties; none of: running; running: no item that was looked at has this property; the newest has payload"},
 
 		{name: "layout", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on azure"}, says: "the newest has payload"},
 		{name: "layout, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on azure"}, says: "the newest has payload"},

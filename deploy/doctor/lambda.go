@@ -55,8 +55,8 @@ func (e *examination) examineFunctions(ctx context.Context) {
 		return
 	}
 	d, twin := e.in.Device, e.in.Topology.Twin
-	e.invoke(ctx, client, question{config.LastEntry, "latest values of " + d.ID, Event(twin, d, config.LastEntry, 1, e.in.Now()), e.nothing})
-	e.invoke(ctx, client, question{config.History, "history of " + d.ID, Event(twin, d, config.History, 1, e.in.Now()), e.empty})
+	e.invoke(ctx, client, question{config.LastEntry, "latest values of " + d.ID, Event(twin, d, config.LastEntry, 1, e.in.Now()), d.Properties[:min(len(d.Properties), mostSelected)], e.nothing})
+	e.invoke(ctx, client, question{config.History, "history of " + d.ID, Event(twin, d, config.History, 1, e.in.Now()), nil, e.empty})
 	if d = e.in.Shared; d.Type == "" {
 		return
 	}
@@ -64,7 +64,7 @@ func (e *examination) examineFunctions(ctx context.Context) {
 	if d.Alarm != "" {
 		what = "alarms"
 	}
-	e.invoke(ctx, client, question{config.History, what + " of the type " + d.Type, FleetEvent(twin, d, e.in.Now()), func(c Check) Check {
+	e.invoke(ctx, client, question{config.History, what + " of the type " + d.Type, FleetEvent(twin, d, e.in.Now()), nil, func(c Check) Check {
 		c.Says = "no value"
 		return c
 	}})
@@ -75,6 +75,7 @@ type question struct {
 	role  config.Role
 	name  string // of the check
 	event []byte
+	asked []string          // properties of which an answer without values is worth a warning
 	empty func(Check) Check // judges an answer without values
 }
 
@@ -219,13 +220,13 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, q quest
 		PropertyValues json.RawMessage `json:"propertyValues"`
 	}
 	err = json.Unmarshal(out.Payload, &a)
-	n, ok := values(a.PropertyValues)
+	found, ok := values(a.PropertyValues)
 	switch {
 	case err != nil || !ok:
 		c = c.fails(fmt.Sprintf("%s answers something else than TwinMaker's JSON: %q", name, clip(string(out.Payload))),
 			"another function has the name, or it is of another version: "+e.deployOnly(config.AWS))
-	case n == 0:
-		c = q.empty(c)
+	case q.asked != nil || len(found) == 0:
+		c = e.judged(c, q.asked, found, q.empty)
 	}
 	if e.api == refusing && c.Verdict != Failed {
 		e.blameFile() // the reader's token is good there

@@ -20,9 +20,7 @@ func (e *examination) examineReader(ctx context.Context, linked bool) {
 		e.add(Check{Part: Reader, Cloud: t.L4, Name: "reached"}.fails("its URL is not known: it is not deployed yet", e.deployOnly(t.L4)))
 		return
 	}
-	device := "/v1/devices/" + url.PathEscape(e.in.Device.ID)
-	properties := url.Values{"property": e.in.Device.Properties}
-	latest := ask{http.MethodGet, device + "/latest?" + properties.Encode(), "application/json", ""}
+	latest := e.latest()
 	if !e.reached(ctx, Reader, t.L4, at) || !e.closed(ctx, Reader, t.L4, at, latest) || !linked {
 		return
 	}
@@ -37,12 +35,11 @@ func (e *examination) examineReader(ctx context.Context, linked bool) {
 		if e.answered(Reader, t.L4, r, err) != sound {
 			return
 		}
+		e.explain(ctx, at, (*examination).latest)
 	} else if !e.forwarded(r, err) || e.api == hollow {
 		return
 	}
-	properties.Set("order", "DESCENDING")
-	properties.Set("limit", "1")
-	r, err = e.send(ctx, at, ask{http.MethodGet, device + "/history?" + properties.Encode(), "application/json", ""}, token)
+	r, err = e.send(ctx, at, e.get("history", "&order=DESCENDING&limit=1"), token)
 	c := Check{Part: Reader, Cloud: t.L4, Name: "history of " + e.in.Device.ID, Verdict: OK, Took: r.took}
 	if err != nil {
 		c = c.fails(e.unreached(err, t.L4))
@@ -50,6 +47,15 @@ func (e *examination) examineReader(ctx context.Context, linked bool) {
 		c = c.fails(r.describe(), failure{}.log("the function's"))
 	}
 	e.add(c)
+}
+
+// latest is the query of the device, as a dashboard sends it.
+func (e *examination) latest() ask { return e.get("latest", "") }
+
+// get asks for the device, with more parameters.
+func (e *examination) get(what, more string) ask {
+	properties := url.Values{"property": e.in.Device.Properties}.Encode()
+	return ask{http.MethodGet, "/v1/devices/" + url.PathEscape(e.in.Device.ID) + "/" + what + "?" + properties + more, "application/json", ""}
 }
 
 // forwarded adds what a reader says that asks another cloud's API, and reports
@@ -63,16 +69,14 @@ func (e *examination) forwarded(r *reply, err error) bool {
 	case err != nil:
 		c = c.fails(e.unreached(err, l4))
 	case r.ok():
-		n, err := e.found(r)
+		found, err := e.found(r)
 		if err != nil {
 			c = c.fails(err.Error(), e.otherVersion(l4))
 			break
 		}
-		if e.api == refusing { // it takes the file's token at its own door, so the odd one out is the API
-			c.Says = "from an API that rejects the same token here"
-		}
-		if n == 0 {
-			c = e.nothing(c)
+		c = e.judged(c, e.in.Device.Properties, found, e.nothing)
+		if e.api == refusing && len(found) > 0 { // it takes the file's token at its own door, so the odd one out is the API
+			c.Says += ", from an API that rejects the same token here"
 		}
 	case r.problem == nil:
 		c = c.fails(r.describe(), e.foreign(r, l4))

@@ -47,10 +47,10 @@ func (e *examination) tier(ctx context.Context, l topology.Link, name, layer str
 	if !r.ok() {
 		return c.fails(r.describe(), "the function may list and get there: "+e.deployOnly(l.Cloud)+"; what else is wrong, its log says")
 	}
-	n, err := e.found(r)
+	found, err := e.found(r)
 	if err != nil {
 		return c.fails(err.Error(), e.otherVersion(l.Cloud))
 	}
-	c.Says = fmt.Sprintf("%d of %d properties", n, len(e.in.Device.Properties))
+	c.Says = fmt.Sprintf("%d of %d properties", len(found), len(e.in.Device.Properties))
 	return c
 }

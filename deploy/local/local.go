@@ -39,6 +39,7 @@ type Options struct {
 	Topology  topology.Topology
 	Engines   string // the folder with the emulators, as `make emulators` fills it
 	Artifacts string // the folder with the programs, as `make dist` fills it
+	Device    string // the id of that which the events for people ask for; "" = the first with properties
 
 	// Env is more environment for the functions of a role, beside and before what
 	// the topology says: another log level, or a fault, to see what comes of it.
@@ -396,7 +397,8 @@ func (t *Target) writeEvents() error {
 		return nil
 	}
 	twin, now, events := t.o.Topology.Twin, time.Now(), map[string][]byte{}
-	if i := slices.IndexFunc(t.o.Project.Devices, func(d config.Device) bool { return len(d.Properties) > 0 }); i >= 0 {
+	asked := func(d config.Device) bool { return len(d.Properties) > 0 && (t.o.Device == "" || t.o.Device == d.ID) }
+	if i := slices.IndexFunc(t.o.Project.Devices, asked); i >= 0 {
 		for _, role := range []config.Role{config.History, config.LastEntry} {
 			events[string(role)] = doctor.Event(twin, doctor.DeviceOf(t.o.Project.Devices[i]), role, 10, now)
 		}

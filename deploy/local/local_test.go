@@ -350,15 +350,17 @@ func TestEventsForPeople(t *testing.T) {
 	alarm := []config.Property{{Name: "status", Type: "STRING", Alarm: true}}
 	for _, c := range []struct {
 		devices []config.Device
-		want    string // the files; and, in the type's, this
+		device  string // that is asked for
+		want    string // the files; and, in each, this
 		has     string
 	}{
-		{nil, "[]", ""},
-		{[]config.Device{{ID: "empty"}}, "[]", ""},
-		{[]config.Device{{ID: "empty"}, {ID: "pump-7", Properties: alarm}}, "[hot-reader-last-entry.json hot-reader.json]", ""},
-		{[]config.Device{{ID: "v", Type: "valve", Properties: []config.Property{{Name: "t"}}}, {ID: "m", Type: "mixer", Properties: alarm}}, "[component-type.json hot-reader-last-entry.json hot-reader.json]", `"componentTypeId": "plant-mixer"`},
+		{nil, "", "[]", ""},
+		{[]config.Device{{ID: "empty"}}, "", "[]", ""},
+		{[]config.Device{{ID: "empty"}, {ID: "pump-7", Properties: alarm}}, "", "[hot-reader-last-entry.json hot-reader.json]", `"entityId": "pump-7"`},
+		{[]config.Device{{ID: "pump-6", Properties: alarm}, {ID: "pump-7", Properties: alarm}}, "pump-7", "[hot-reader-last-entry.json hot-reader.json]", `"entityId": "pump-7"`},
+		{[]config.Device{{ID: "v", Type: "valve", Properties: []config.Property{{Name: "t"}}}, {ID: "m", Type: "mixer", Properties: alarm}}, "m", "[component-type.json hot-reader-last-entry.json hot-reader.json]", `"componentTypeId": "plant-mixer"`},
 	} {
-		target := &Target{dir: t.TempDir(), o: Options{Project: &config.Project{Devices: c.devices}, Topology: topology.Topology{Twin: "plant", L4: config.AWS}}}
+		target := &Target{dir: t.TempDir(), o: Options{Device: c.device, Project: &config.Project{Devices: c.devices}, Topology: topology.Topology{Twin: "plant", L4: config.AWS}}}
 		if err := target.writeEvents(); err != nil {
 			t.Fatal(err)
 		}
@@ -366,10 +368,12 @@ func TestEventsForPeople(t *testing.T) {
 		files, _ := os.ReadDir(target.dir)
 		for _, f := range files {
 			names = append(names, f.Name())
+			if text, _ := os.ReadFile(filepath.Join(target.dir, f.Name())); !strings.Contains(string(text), c.has) {
+				t.Errorf("%v: %s: %s", c.devices, f.Name(), text)
+			}
 		}
-		text, _ := os.ReadFile(filepath.Join(target.dir, FleetEvent+".json"))
-		if fmt.Sprint(names) != c.want || !strings.Contains(string(text), c.has) {
-			t.Errorf("%v: %v, %s", c.devices, names, text)
+		if fmt.Sprint(names) != c.want {
+			t.Errorf("%v: %v", c.devices, names)
 		}
 	}
 }

@@ -176,6 +176,16 @@ func TestLookBackEnded(t *testing.T) {
 	if e := functionError(t, err); e.Type != "HotReader.NotFound" || e.Message != want {
 		t.Errorf("%+v", e)
 	}
+	strange := readerFunc(func(ctx context.Context, _ func(hotreader.Row, error) bool) {
+		for _, reason := range []hotreader.Reason{hotreader.LookBackEnded, hotreader.UnknownProperty} {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: reason, Property: "temperature", Detail: "of " + string(reason)})
+		}
+	})
+	_, err = LastEntry(twin(strange, nil)).Invoke(inLambda(t.Context()), event(allTime))
+	const unknown = "newest records; temperature: no item that was looked at has this property; of unknown_property; if older records have it, raise HOTREADER_LOOK_BACK: temperature: no value"
+	if e := functionError(t, err); !strings.Contains(e.Message, unknown) {
+		t.Errorf("%+v", e)
+	}
 }
 
 // A panic is an error as others are: its words go to the log, and the process

@@ -186,6 +186,7 @@ func TestNothingIsExplained(t *testing.T) {
 	}{
 		{"a slip in a name", hotreader.Query{Device: "d", Properties: []string{"temp"}}, "", "temp: unknown_property: the newest has body, payload, temperature"},
 		{"a slip, latest", hotreader.Query{Device: "d", Properties: []string{"temp"}, Last: true}, "", "temp: unknown_property: the newest has body, payload, temperature"},
+		{"a slip, latest of many", hotreader.Query{Device: "d", Properties: []string{"temp"}, Last: true, LookBack: 1}, "", "temp: look_back: 1 were looked at; an older value may be there|temp: unknown_property: the newest has body, payload, temperature"},
 		{"no data in the range", hotreader.Query{Device: "d", Properties: []string{"temperature"}, Start: year}, "", ""},
 		{"a slip in one of two", hotreader.Query{Device: "d", Properties: []string{"temperature", "temp"}}, "00:00:00 1 null", "temp: unknown_property: the newest has body, payload, temperature"},
 		{"a slip in one of two, latest", hotreader.Query{Device: "d", Properties: []string{"temp", "temperature"}, Last: true}, "00:00:00 null 1", "temp: unknown_property: the newest has"},
@@ -221,8 +222,14 @@ func TestWrongPlaceOfProperties(t *testing.T) {
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Base: "playload"}}, "no playload, but payload; set properties"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1,"u":2}}`, "v", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "in payload, where properties says it is, the newest has t, u"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":5}`, "t", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "payload is the number 5; set properties"},
-		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.x"}}}, "nothing at payload.x, but payload; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.x"}}}, "nothing at payload.x; payload has t"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"motor":{"speed":1}}}`, "c", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"c": "payload.motor.current"}}}, "nothing at payload.motor.current; payload.motor has speed"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","body":5}`, "c", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"c": "payload.c"}}}, "nothing at payload.c; it has body"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":"{\"t\":21.5}"}`, "t", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "payload is text that holds JSON; let what writes it store an object"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":"{\"t\":21.5}"}`, "t", layout.Layout{}, "the newest has payload; payload is text that holds JSON; let what writes it store an object"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","at":1,"pay.load":{"m":{"t":1}}}`, "m.t", layout.Layout{}, `the newest has at, pay.load; pay.load has it: set properties to pay\.load`},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","motor":{"a":1}}`, "motor.amps", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"a": "b", "motor_amps": "motor.a"}}}, "properties of the layout name motor_amps, a, and the newest has motor"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"u": "payload.u"}}}, "properties of the layout name u, and the newest has payload; payload has it, and properties does not list it"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z#t","value":1}`, "t", layout.Layout{TimeSuffix: "#{property}", ValueKey: "val"}, "is of it and has no val, but value; set value_key"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","name":"t","value":1}`, "t", layout.Layout{NameKey: "name", ValueKey: "val"}, "is of it and has no val, but name, value; set value_key"},
 	} {

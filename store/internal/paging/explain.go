@@ -293,21 +293,55 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 	}
 	base, path := s.Layout.Properties.Base, s.Layout.Properties.Paths[property]
 	switch in, ok := items[0].At(layout.ParsePath(base)); {
-	case path != "":
-		return fmt.Sprintf("the newest has nothing at %s, but %s; set properties", path, cmp.Or(detail, s.shown(items[0]))), true
-	case len(s.Layout.Properties.Paths) > 0:
-		names := nearest.First(property, slices.Sorted(maps.Keys(s.Layout.Properties.Paths)))
-		return fmt.Sprintf("properties of the layout name %s, and the newest has %s", nearest.Listed(names[:min(len(names), 12)]...), cmp.Or(detail, s.shown(items[0]))), true
+	case path != "": // right, as a rule: a device need not send all
+		return fmt.Sprintf("the newest has nothing at %s; %s", path, cmp.Or(detail, s.parent(items[0], layout.ParsePath(path)))), true
 	case base == "":
-		return cmp.Or(detail, "the newest has "+s.shown(items[0])), true
+		detail = cmp.Or(detail, "the newest has "+s.shown(items[0])+s.within(items[0], property))
+		if names := nearest.First(property, slices.Sorted(maps.Keys(s.Layout.Properties.Paths))); len(names) > 0 {
+			detail = fmt.Sprintf("properties of the layout name %s, and %s", nearest.Listed(names[:min(len(names), 12)]...), detail)
+		}
+		return detail, true
 	case !ok:
 		return fmt.Sprintf("the newest has no %s, but %s; set properties", base, s.shown(items[0])), true
 	default:
 		if members, is := in.(map[string]any); is {
 			return fmt.Sprintf("in %s, where properties says it is, the newest has %s", base, fields(layout.Item{Fields: members})), true
 		}
+		if what := layout.Encoded(in); what != "" {
+			return base + " is " + what, true
+		}
 		return fmt.Sprintf("%s; set properties", cmp.Or(detail, base+" is "+layout.Describe(in))), true
 	}
+}
+
+// parent says what the last object of a path holds that is there.
+func (s *Scanner) parent(it layout.Item, path []string) string {
+	for n := len(path) - 1; n > 0; n-- {
+		v, _ := it.At(path[:n])
+		if members, is := v.(map[string]any); is {
+			return fmt.Sprintf("%s has %s", strings.Join(path[:n], "."), cmp.Or(fields(layout.Item{Fields: members}), "nothing"))
+		}
+	}
+	return "it has " + s.shown(it)
+}
+
+// within says which object at top level has a property, or cannot show whether it has.
+func (s *Scanner) within(it layout.Item, property string) (what string) {
+	for _, name := range slices.Sorted(maps.Keys(it.Fields)) {
+		if encoded := layout.Encoded(it.Fields[name]); encoded != "" {
+			what = "; " + name + " is " + encoded
+		}
+		for _, path := range s.Layout.Paths(property) {
+			if _, ok := it.At(append([]string{name}, path...)); !ok {
+				continue
+			}
+			if len(s.Layout.Properties.Paths) > 0 {
+				return fmt.Sprintf("; %s has it, and properties does not list it", name)
+			}
+			return fmt.Sprintf("; %s has it: set properties to %s", name, strings.ReplaceAll(name, ".", `\.`))
+		}
+	}
+	return what
 }
 
 // shown names what an item has beside its keys.

@@ -125,6 +125,10 @@ func (s *Scanner) ScanPages(ctx context.Context, q hotreader.Query, next func(re
 			}
 			again = f.err == nil && !f.stopped && f.useful == 0 && s.numbers.Load() != numbers
 		}
+		if f.stopped && q.Last && len(f.lacking) > 0 && s.Look.Items != nil { // the search ended before it found them
+			items, _ := s.look(ctx, cmp.Or(f.last, s.value(&q)), true) // that it fails is no failure of the query
+			s.warnUnknown(hotreader.StatsOf(ctx), &f, items)
+		}
 		if f.err != nil {
 			yield(hotreader.Row{}, s.Fail(ctx, f.err))
 			return
