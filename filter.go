@@ -71,26 +71,9 @@ func (f *Filter) check() string {
 // do not compare are unequal. A boolean compares with what the type Boolean takes for
 // one, and what it does not take is neither true nor false: it never passes.
 func (f *Filter) Match(v Value) bool {
-	w := f.Value
-	if v.kind == Null {
-		return false
-	}
-	if w.kind == Bool {
-		var ok bool
-		if v, ok = v.truth(); !ok {
-			return false
-		}
-	}
-	var c int
-	switch {
-	case v.kind == String && w.kind == String:
-		c = bytes.Compare(v.text, w.text)
-	case v.kind == Bool && w.kind == Bool:
-		c = bytes.Compare(v.text, w.text)
-	case numeric(v) && numeric(w):
-		c = CompareNumbers(v.text, w.text)
-	default:
-		return f.Op == NotEqual
+	c, ok := f.compare(v)
+	if !ok {
+		return f.Op == NotEqual && v.kind != Null && f.Value.kind != Bool
 	}
 	switch f.Op {
 	case Equal:
@@ -107,6 +90,29 @@ func (f *Filter) Match(v Value) bool {
 		return c >= 0
 	}
 	return false
+}
+
+// Compares reports whether v is of a kind that the filter's value compares with, as
+// Match has it.
+func (f *Filter) Compares(v Value) bool {
+	_, ok := f.compare(v)
+	return ok
+}
+
+func (f *Filter) compare(v Value) (c int, ok bool) {
+	w := f.Value
+	if w.kind == Bool {
+		if v, ok = v.truth(); !ok {
+			return 0, false
+		}
+	}
+	switch {
+	case v.kind == w.kind && (w.kind == String || w.kind == Bool):
+		return bytes.Compare(v.text, w.text), true
+	case numeric(v) && numeric(w):
+		return CompareNumbers(v.text, w.text), true
+	}
+	return 0, false
 }
 
 func numeric(v Value) bool { return v.kind == Number || v.kind == String && IsNumber(v.text) }

@@ -330,6 +330,7 @@ func (l *loader) propertyFields(where string, c *Constant, names map[string]stri
 // checkProperty says what is wrong with a property's name, or "".
 func checkProperty(name string, twin Cloud) string {
 	const want = "; TwinMaker takes a-z, A-Z, 0-9, _ and -"
+	const other = `; import --rename gives a column another name, and with the twin on another cloud than AWS ("layer_4_provider") it may stay`
 	switch {
 	case name == "":
 		return "is empty; expected the property's name, as rows carry it"
@@ -349,7 +350,7 @@ func checkProperty(name string, twin Cloud) string {
 		case c == '.':
 			return fmt.Sprintf("%.60q has the character '.'", name) + want + `. For nested properties, the layout's "properties" lists each property with its whole path: {"temperature":"payload.temperature","motor_current":"payload.motor.current"}`
 		case !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'):
-			return fmt.Sprintf("%.60q has the character %q", name, c) + want
+			return fmt.Sprintf("%.60q has the character %q", name, c) + want + other
 		}
 	}
 	return ""

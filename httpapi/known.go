@@ -76,6 +76,37 @@ type doubt struct {
 	lister     hotreader.Lister // is asked where doubts are left; nil = the catalogue was
 }
 
+// Doubting returns reader, which warns of properties that lister's device lacks and of
+// which nothing came. lister may be nil.
+func Doubting(reader hotreader.Reader, lister hotreader.Lister) hotreader.Reader {
+	if lister == nil {
+		return reader
+	}
+	return doubting{reader, lister}
+}
+
+type doubting struct {
+	hotreader.Reader
+	hotreader.Lister
+}
+
+func (d doubting) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(yield func(hotreader.Row, error) bool) {
+		u := (&api{o: Options{Lister: d.Lister}}).doubt(&q)
+		for row, err := range d.Reader.Read(ctx, q) {
+			if err == nil {
+				u.see(row.Values)
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+		u.ask(ctx)
+		u.device = false // without rows the caller says that
+		u.warn(ctx)
+	}
+}
+
 // doubt costs no read: the catalogue is in memory, and a store is asked only for what
 // the answer had no value of.
 func (a *api) doubt(q *hotreader.Query) (u doubt) {
@@ -123,6 +154,9 @@ func (u *doubt) see(values []hotreader.Value) {
 
 // ask removes the doubts that a store's own list settles.
 func (u *doubt) ask(ctx context.Context) {
+	if u.lister == nil || len(u.properties) == 0 {
+		return
+	}
 	page, err := u.lister.Devices(ctx, u.of, "", 1)
 	if err != nil { // the answer itself is good
 		u.properties = nil
@@ -138,9 +172,8 @@ func (u *doubt) ask(ctx context.Context) {
 
 func (u *doubt) warn(ctx context.Context) {
 	stats, by := hotreader.StatsOf(ctx), "the catalogue does not list it"
-	if u.lister != nil && len(u.properties) > 0 {
+	if u.lister != nil {
 		by = "the store does not list it"
-		u.ask(ctx)
 	}
 	if u.device {
 		stats.Retract(hotreader.UnknownDevice, "") // in the store's words
@@ -154,6 +187,9 @@ func (u *doubt) warn(ctx context.Context) {
 	}
 	for _, i := range u.properties {
 		name := u.columns[i]
+		if u.lister != nil { // which lists all that any row ever had
+			stats.Retract(hotreader.LookBackEnded, name)
+		}
 		detail := by + " for this device"
 		if near := nearest.Word(name, u.listed); near != "" {
 			detail += "; did you mean " + nearest.Listed(near) + "?"

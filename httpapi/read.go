@@ -282,6 +282,7 @@ func (r requestReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[ho
 				break
 			}
 		}
+		doubt.ask(ctx)
 		doubt.warn(ctx)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"hotreader"
 	"hotreader/identity"
@@ -161,7 +162,12 @@ func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 		}
 		return x.fail(hotreader.CodeUnavailable, err)
 	}
-	if isTLSRefusal(err) {
+	switch {
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return x.fail(hotreader.CodeConfig, errors.New("that server speaks plain http, not https; write http://, or serve with --tls-cert"))
+	case errors.Is(err, syscall.ECONNREFUSED) && strings.HasPrefix(x.r.url, "http:"): // this machine
+		return x.fail(hotreader.CodeUnavailable, fmt.Errorf("%w; is hotreader serve running there?", err))
+	case isTLSRefusal(err):
 		return x.fail(hotreader.CodeConfig, fmt.Errorf("no trust in the peer: %w; for a certificate of your own, SSL_CERT_FILE=cert.pem names it", err))
 	}
 	return x.fail(hotreader.CodeUnavailable, x.hide(err))
@@ -174,5 +180,5 @@ func isTLSRefusal(err error) bool {
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	op, ok := errors.AsType[*net.OpError](err)
 	alert := ok && op.Op == "remote error" // what crypto/tls calls the peer's alert
-	return errors.Is(err, http.ErrSchemeMismatch) || verify || record || alert
+	return verify || record || alert
 }

@@ -443,15 +443,16 @@ func TestTransportFaults(t *testing.T) {
 	for _, c := range []struct {
 		name, url string
 		code      hotreader.Code
+		says      string
 	}{
-		{"refused", refused, hotreader.CodeUnavailable},
-		{"reset before headers", raw(""), hotreader.CodeUnavailable},
-		{"reset within headers", raw("HTTP/1.1 200 OK\r\nContent-Ty"), hotreader.CodeUnavailable},
-		{"reset behind headers", raw("HTTP/1.1 200 OK\r\nContent-Type: " + wire.MediaType + "\r\nContent-Length: 100\r\n\r\n"), hotreader.CodeUnavailable},
-		{"reset within JSON", raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"prop"), hotreader.CodeUnavailable},
-		{"reset within HTML", raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\n<html>"), hotreader.CodeProtocol},
-		{"no HTTP", raw("SSH-2.0-OpenSSH_9.6\r\n"), hotreader.CodeUnavailable},
-		{"no such host", "https://nobody.invalid", hotreader.CodeConfig},
+		{"refused", refused, hotreader.CodeUnavailable, "connection refused; is hotreader serve running there?"},
+		{"reset before headers", raw(""), hotreader.CodeUnavailable, ""},
+		{"reset within headers", raw("HTTP/1.1 200 OK\r\nContent-Ty"), hotreader.CodeUnavailable, ""},
+		{"reset behind headers", raw("HTTP/1.1 200 OK\r\nContent-Type: " + wire.MediaType + "\r\nContent-Length: 100\r\n\r\n"), hotreader.CodeUnavailable, ""},
+		{"reset within JSON", raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"prop"), hotreader.CodeUnavailable, ""},
+		{"reset within HTML", raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\n<html>"), hotreader.CodeProtocol, ""},
+		{"no HTTP", raw("SSH-2.0-OpenSSH_9.6\r\n"), hotreader.CodeUnavailable, ""},
+		{"no such host", "https://nobody.invalid", hotreader.CodeConfig, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := reader(t, http.NotFoundHandler(), func(o *remote.Options) {
@@ -466,7 +467,7 @@ func TestTransportFaults(t *testing.T) {
 			if len(got) > 0 {
 				t.Errorf("%d rows", len(got))
 			}
-			wantError(t, err, c.code)
+			wantError(t, err, c.code, c.says)
 		})
 	}
 	r := reader(t, http.NotFoundHandler(), func(o *remote.Options) {
@@ -735,7 +736,11 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 				o.URL, o.Client = "https"+strings.TrimPrefix(strings.TrimPrefix(server.URL, "https"), "http"), client
 			})
 			_, err := read(t.Context(), t, r, query)
-			wantError(t, err, hotreader.CodeConfig, "trust")
+			says := "trust"
+			if c.server == nil {
+				says = "that server speaks plain http, not https; write http://"
+			}
+			wantError(t, err, hotreader.CodeConfig, says)
 			if hotreader.CodeOf(err).Temporary() {
 				t.Error("it would be tried again")
 			}

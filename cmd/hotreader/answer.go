@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -13,6 +15,7 @@ import (
 	"hotreader/cmd/hotreader/internal/chart"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/codec/plain"
+	"hotreader/httpapi"
 )
 
 // plainFormats are the formats that package plain writes.
@@ -35,6 +38,9 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 		return err
 	}
 	defer func() { _ = closer.Close() }() // it was read
+	if k.source.remote == "" {            // else the other API warns
+		reader = httpapi.Doubting(reader, closer.lister())
+	}
 	stats := &hotreader.Stats{}
 	ctx = hotreader.WithStats(ctx, stats)
 	began := time.Now()
@@ -45,12 +51,8 @@ func (k *asking) answer(ctx context.Context, q hotreader.Query) error {
 	took := time.Since(began)
 	if n == 0 {
 		quiet := hotreader.WithStats(ctx, new(hotreader.Stats))
-		more := "; " + k.source.meantOf(quiet, q)
-		switch {
-		case more != "; ":
-		case len(stats.Warnings()) > 0:
-			more = "" // they say why
-		default:
+		more := cmp.Or(k.source.meantOf(quiet, q.Device), unlike(quiet, reader, q))
+		if more == "" && len(stats.Warnings()) == 0 { // which say why
 			more = elsewhere(quiet, reader, q)
 		}
 		said := "no rows: device %q has no value of %s%s%s"
@@ -163,6 +165,26 @@ func elsewhere(ctx context.Context, reader hotreader.Reader, q hotreader.Query) 
 		}
 	}
 	return "; are the device's id and the property's name right?"
+}
+
+// unlike says of a filter why the newest value does not compare with it: numbers and
+// texts do not.
+func unlike(ctx context.Context, reader hotreader.Reader, q hotreader.Query) string {
+	kinds := map[hotreader.Kind]string{hotreader.Number: "a number", hotreader.String: "a text", hotreader.Bool: "a boolean"}
+	for _, f := range q.Filters {
+		newest := hotreader.Query{Device: q.Device, Properties: []string{f.Property}, Last: true}
+		for row, err := range reader.Read(ctx, newest) {
+			if err != nil || f.Compares(row.Values[0]) {
+				break // without an error, the values are why
+			}
+			number, write := bytes.Replace(f.Value.Text(), []byte(","), []byte("."), 1), ""
+			if f.Value.Kind() == hotreader.String && hotreader.IsNumber(number) {
+				write = fmt.Sprintf("; write %s", number)
+			}
+			return terminal.Printable(fmt.Sprintf("; the newest %s is %s, %s, and %s is %s%s", f.Property, row.Values[0], kinds[row.Values[0].Kind()], f.Value, kinds[f.Value.Kind()], write))
+		}
+	}
+	return ""
 }
 
 func (k *asking) plain(q hotreader.Query, rows iter.Seq2[hotreader.Row, error], stats *hotreader.Stats) error {

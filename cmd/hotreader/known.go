@@ -73,18 +73,11 @@ func choices(names []string) string {
 	return terminal.Printable(text)
 }
 
-// meantOf says which device or property a query may have meant that found nothing.
-func (s *source) meantOf(ctx context.Context, q hotreader.Query) string {
-	if ids := s.ids(ctx); len(ids) > 0 && !slices.Contains(ids, q.Device) {
-		return meant(q.Device, ids)
-	}
-	names := s.properties(ctx, q.Device)
-	for _, p := range q.Properties {
-		if !slices.Contains(names, p) {
-			if text := meant(p, names); text != "" {
-				return text
-			}
-		}
+// meantOf says which device a query may have meant that found nothing.
+func (s *source) meantOf(ctx context.Context, device string) string {
+	ids := s.ids(ctx)
+	if near := meant(device, ids); near != "" && !slices.Contains(ids, device) {
+		return "; " + near
 	}
 	return ""
 }

@@ -125,8 +125,8 @@ func (a *app) root() *cobra.Command {
 		Use:   "hotreader",
 		Short: "Read a digital twin's history, from this cloud or another",
 		Long: `Hotreader reads the history of a digital twin from hot, cold and archive storage,
-on the twin's own cloud or on another one. An answer has all rows and all digits,
-or it is an error.
+on the twin's own cloud or on another one. An answer has all rows, with
+numbers as they are stored, or it is an error.
 
 Results go to stdout, diagnostics to stderr. What a pipe reads is plain; colours and
 progress are for terminals (NO_COLOR is honoured).

@@ -28,6 +28,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -100,6 +101,9 @@ func OpenSeen(ctx context.Context, storeURL string, wrap func(http.RoundTripper)
 	return open(storeURL, opening{ctx: ctx, readOnly: true, wrap: wrap})
 }
 
+// importable are the endings of files that import reads.
+var importable = []string{".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".zst"}
+
 func open(full string, o opening) (hotreader.Store, error) {
 	o.url = shown(full)
 	name, rest, ok := strings.Cut(full, ":")
@@ -107,6 +111,8 @@ func open(full string, o opening) (hotreader.Store, error) {
 	switch {
 	case !ok && i >= 0:
 		return nil, bad("store URL %q lacks the colon; write it %s", o.url, schemes[i].form)
+	case !ok && slices.Contains(importable, strings.ToLower(filepath.Ext(full))):
+		return nil, bad("store URL %q is no store but a file of rows; import it first: hotreader import --store bolt:FILE.db --device ID %s", o.url, o.url)
 	case !ok:
 		return nil, bad("store URL %q has no scheme; for a file write bolt:%s", o.url, o.url)
 	case i < 0:

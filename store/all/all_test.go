@@ -17,6 +17,7 @@ func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
 		{"", "has no scheme"},
 		{"pump.db", "for a file write bolt:pump.db"},
+		{"export.CSV", "import it first: hotreader import --store bolt:FILE.db"},
 		{"mem", "write it mem:"},
 		{"bolt", "write it bolt:FILE"},
 		{"mem:x", "no name"},

@@ -233,7 +233,7 @@ const (
 )
 
 var (
-	errForeign = refuse(hotreader.CodeConfig, "it is not a store but a file of another kind or program; name another one")
+	errForeign = refuse(hotreader.CodeConfig, "it is not a store but a file of another kind or program; name another one, and import a file of rows into it first")
 	errEmpty   = refuse(hotreader.CodeConfig, "it is empty; import something into it first")
 )
 

@@ -65,6 +65,16 @@ const drawn = page => until("charts", () => page.evaluate(() => document.querySe
 const range = page => page.evaluate(() => ["from", "to"].map(name => Date.parse(new URLSearchParams(location.hash.split("?")[1]).get(name))));
 const choose = async (page, id) => { await page.click(`.devices button[data-id="${id}"]`); await until(id, async () => await page.textContent(".device h1") === id); await drawn(page); };
 
+// linked opens a link to a range of texts.
+async function linked(page, from, to) {
+	await page.goto(`${given.url}#/explore?${new URLSearchParams({ d: "pump-7", p: "state", from, to })}`);
+	await page.reload();
+	await page.fill("#token", given.token);
+	await press(page, "Connect");
+	await page.waitForSelector(".panel");
+	await drawn(page);
+}
+
 // ink is how many pixels of a chart have a colour of their own, which grid and text lack.
 const ink = page => page.evaluate(() => {
 	const canvas = document.querySelector(".plot canvas"), { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -164,6 +174,35 @@ await step("dragging zooms, and what was asked before is cancelled", async () =>
 	want(page.noted.aborted >= aborted + 2, `${page.noted.aborted - aborted} requests were cancelled`);
 	await page.locator(".plot").first().dblclick();
 	await until("wider", async () => { const now = await range(page); return now[1] - now[0] > (to - from) / 8; });
+	await drawn(page);
+});
+
+await step("a text keeps its colour in each range, and a legend says which", async () => {
+	const legend = () => page.locator(".panel", { hasText: "state" }).locator(".legend li").evaluateAll(all => all.map(one => `${one.textContent} ${getComputedStyle(one, "::before").backgroundColor}`));
+	const zoomed = async (from, to) => { await linked(page, from, to); return legend(); };
+	const both = await zoomed("2026-03-01T00:00:00Z", "2026-03-01T12:00:00Z");
+	want(both.length === 2 && both[0].startsWith("idle ") && both[1].startsWith("running ") && both[0].slice(5) !== both[1].slice(8), both.join());
+	const later = await zoomed("2026-03-01T05:00:00Z", "2026-03-01T06:00:00Z");
+	want(later.join() === both[1], `${later} after ${both}`);
+	await judged(page, "a legend");
+});
+
+await step("ticks are whole hours of a clock that goes back, and say which of two", async () => {
+	for (const [from, to, most, says] of [
+		["2026-10-24T23:00:00Z", "2026-10-25T02:00:00Z", 8, "01:00 01:30 02:00 GMT+2 02:30 GMT+2 02:00 GMT+1 02:30 GMT+1 03:00"],
+		["2026-10-24T08:00:00Z", "2026-10-26T12:00:00Z", 6, "12:00 Oct 25 12:00 Oct 26 12:00"],
+		["2026-03-28T22:00:00Z", "2026-03-29T04:00:00Z", 6, "23:00 Mar 29 01:00 03:00 04:00 05:00 06:00"],
+	]) {
+		const got = (await page.evaluate(async ([from, to, most]) => (await import("./page/chart.js")).timeTicks(Date.parse(from), Date.parse(to), most).map(([, label]) => label), [from, to, most])).join(" ");
+		want(got === says, `${from}: ${got}, not ${says}`);
+	}
+	await linked(page, "2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z");
+	const edges = await page.locator(".edges").first().textContent();
+	want(edges === "From GMT+2To GMT+1", edges);
+	await page.fill("#prefix", "pump-");
+	await until("two pumps", async () => await page.locator(".devices li").count() === 2);
+	await choose(page, "pump-7");
+	await press(page, "All rows");
 	await drawn(page);
 });
 

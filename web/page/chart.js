@@ -1,11 +1,11 @@
 // A panel: one property of one or two devices over time, on a canvas, with its values
 // under the pointer and a table behind it.
-import { count, el, localTime, plural, zone } from "./dom.js";
+import { count, el, localTime, plural, twice, zone } from "./dom.js";
 
 const SECOND = 1e3, MINUTE = 6e4, HOUR = 36e5, DAY = 864e5;
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500].concat(
 	[1, 2, 5, 10, 15, 30].map(n => n * SECOND), [1, 2, 5, 10, 15, 30].map(n => n * MINUTE), [1, 2, 3, 6, 12].map(n => n * HOUR), [1, 2, 7, 14].map(n => n * DAY));
-const TALL = 150, LOW = 84, LEFT = 62, RIGHT = 12, TOP = 8, BOTTOM = 22, ROWS = 100;
+const TALL = 150, LOW = 84, LEFT = 62, RIGHT = 12, TOP = 8, BOTTOM = 22, ROWS = 100, KEYS = 12;
 
 const format = options => new Intl.DateTimeFormat(undefined, options);
 const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -15,13 +15,15 @@ const labels = {
 	day: format({ day: "numeric", month: "short" }), month: format({ month: "short", year: "numeric" }),
 };
 
-// timeTicks returns at most so many times for the axis, whole ones of the local clock.
-function timeTicks(from, to, most) {
+// timeTicks returns at most so many times for the axis, whole ones of the local clock,
+// which goes back or ahead twice a year, by quarters of an hour.
+export function timeTicks(from, to, most) {
 	const step = STEPS.find(s => (to - from) / s <= most), all = [];
 	const start = new Date(from);
 	if (step < DAY) {
 		const midnight = new Date(start.getFullYear(), start.getMonth(), start.getDate()).getTime();
-		for (let t = midnight + Math.ceil((from - midnight) / step) * step; t <= to; t += step) all.push(t);
+		const grain = Math.min(step, 15 * MINUTE), whole = t => (new Date(t).getHours() * HOUR + new Date(t).getMinutes() * MINUTE) % step === 0;
+		for (let t = midnight + Math.ceil((from - midnight) / grain) * grain; t <= to; t += grain) if (grain === step || whole(t)) all.push(t);
 	} else if (step) {
 		for (let d = new Date(start.getFullYear(), start.getMonth(), start.getDate()); d <= to; d.setDate(d.getDate() + step / DAY)) if (d >= from) all.push(d.getTime());
 	} else {
@@ -31,7 +33,7 @@ function timeTicks(from, to, most) {
 	return all.map(t => {
 		const midnight = new Date(t).getHours() === 0 && t % MINUTE === 0 && new Date(t).getMinutes() === 0;
 		const kind = !step ? "month" : step >= DAY || midnight ? "day" : step >= MINUTE ? "minute" : step >= SECOND ? "second" : "fine";
-		return [t, labels[kind].format(t)];
+		return [t, labels[kind].format(t) + (step < DAY ? twice(t) : "")];
 	});
 }
 
@@ -42,6 +44,21 @@ function valueTicks(low, high, most) {
 	for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) {
 		const v = i * step + 0; // never -0
 		all.push([v, Math.abs(v) >= 1e7 || (step < 1e-5) ? v.toExponential(2).replace("e+", "e") : v.toFixed(digits)]);
+	}
+	return all;
+}
+
+// hues gives each text a hue and a shade by what it says, not by when it came, so that
+// no zoom changes them. Texts that would have the same get the next one that is free.
+const HUES = 16;
+function hues(texts) {
+	const all = new Map(), taken = new Set();
+	for (const text of [...texts].sort()) {
+		let n = 0;
+		for (const c of text) n = (n * 31 + c.codePointAt()) % 99991;
+		for (n %= HUES; taken.has(n);) n = (n + 1) % HUES;
+		if (taken.add(n).size === HUES) taken.clear();
+		all.set(text, { hue: n * 360 / HUES, shade: n % 2 });
 	}
 	return all;
 }
@@ -77,7 +94,7 @@ export class Series {
 // zoom(from, to), point(time) to change them.
 export class Chart {
 	series = [];
-	names = []; // the texts that were seen; each keeps its colour
+	texts = new Set(); // that were seen
 
 	constructor(property, unit, view, color) {
 		Object.assign(this, { property, view, color });
@@ -91,7 +108,8 @@ export class Chart {
 		this.table = el("details", { class: "rows", ontoggle: () => this.fill(ROWS) }, el("summary", {}, "Table of ", el("span", {}, property)),
 			el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Rows of ${property}` },
 				el("table", {}, this.caption, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Time (UTC)"), el("th", { scope: "col" }, "Device"), el("th", { scope: "col", class: "number" }, "Value"))), this.body)), this.more);
-		this.panel = el("article", { class: "panel" }, el("header", {}, el("h2", {}, property, unit ? el("span", { class: "unit" }, ` ${unit}`) : ""), this.readout), this.frame, this.table);
+		this.legend = el("ul", { class: "legend", "aria-label": `Colours of ${property}` });
+		this.panel = el("article", { class: "panel" }, el("header", {}, el("h2", {}, property, unit ? el("span", { class: "unit" }, ` ${unit}`) : ""), this.readout), this.frame, this.legend, this.table);
 		this.listen();
 	}
 
@@ -99,6 +117,7 @@ export class Chart {
 		this.series = series;
 		this.numbers = series.every(one => !one.texts);
 		this.canvas.setAttribute("aria-label", this.summary());
+		this.key();
 		if (this.table.open) this.fill(ROWS);
 		this.draw();
 	}
@@ -111,6 +130,18 @@ export class Chart {
 			const extent = this.numbers && !one.flags ? ` Lowest ${extreme((a, b) => a < b)}, highest ${extreme((a, b) => a > b)}.` : "";
 			return `${this.property} of ${one.label}: ${plural(one.rows.length, "point")} from ${localTime(one.times[0])} to ${localTime(one.times.at(-1))}. First ${first[1]}, last ${last[1]}.${extent}`;
 		}).join(" ");
+	}
+
+	// key says which colour is which text.
+	key() {
+		const shown = this.numbers ? [] : [...new Set(this.series.flatMap(one => one.rows.map(([, value]) => String(value))))].sort();
+		for (const text of shown) this.texts.add(text);
+		this.colors = hues(this.texts);
+		this.legend.replaceChildren(...shown.slice(0, KEYS).map(text => {
+			const item = el("li", { title: text }, text), { hue, shade } = this.colors.get(text);
+			item.style.setProperty("--swatch", `var(--band${shade}) ${hue}`);
+			return item;
+		}), ...(shown.length > KEYS ? [el("li", { class: "more" }, `and ${count(shown.length - KEYS)} more`)] : []));
 	}
 
 	numbersOf(one) { return one.numbers ??= one.rows.map(([, value]) => (typeof value === "string" ? NaN : Number(value))); }
@@ -228,18 +259,16 @@ export class Chart {
 		this.series.forEach((one, i) => {
 			const top = TOP + i * height + 4;
 			for (let k = 0, next; k < one.rows.length; k = next) {
-				const text = String(one.rows[k][1]), seen = this.names.indexOf(text);
+				const text = String(one.rows[k][1]), { hue, shade } = this.colors.get(text);
 				for (next = k + 1; next < one.rows.length && String(one.rows[next][1]) === text;) next++;
 				const x = this.x(one.times[k]), width = this.x(next < one.rows.length ? one.times[next] : Math.min(to, one.times.at(-1) + 1)) - x;
-				g.fillStyle = this.ink(`band${(seen < 0 ? this.names.push(text) - 1 : seen) % 6}`);
+				g.fillStyle = `oklch(${this.ink(`band${shade}`)} ${hue})`;
 				g.fillRect(x, top, Math.max(width, 1.5), height - 8);
 				const left = Math.max(x, LEFT) + 6, room = x + width - left - 4;
-				if (room > 16) {
+				if (room > 16 && g.measureText(text).width <= room) { // else the legend says it
 					g.fillStyle = this.ink("ink");
 					g.textAlign = "left";
-					g.save(); g.beginPath(); g.rect(left, top, room, height); g.clip();
 					g.fillText(text, left, top + height / 2);
-					g.restore();
 				}
 			}
 		});

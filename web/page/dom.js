@@ -20,7 +20,15 @@ export const count = n => number.format(n);
 export const plural = (n, one) => `${count(n)} ${one}${n === 1 ? "" : "s"}`;
 
 const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
-export const localTime = ms => stamp.format(ms);
+export const localTime = ms => stamp.format(ms) + twice(ms);
+
+// twice returns the offset of a time whose hour the local clock shows twice, else "".
+const shift = (from, to) => new Date(to).getTimezoneOffset() - new Date(from).getTimezoneOffset();
+const offset = new Intl.DateTimeFormat(undefined, { timeZoneName: "shortOffset" });
+export function twice(ms) {
+	if (![30, 60].some(n => shift(ms, ms + n * 6e4) === n || shift(ms - n * 6e4, ms) === n)) return "";
+	return ` ${offset.formatToParts(ms).find(part => part.type === "timeZoneName").value}`;
+}
 
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 

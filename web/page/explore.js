@@ -1,5 +1,5 @@
 // Devices, their properties with the newest values, and charts of what is chosen.
-import { ago, byId, download, el, localTime, plural, size, span, zone } from "./dom.js";
+import { ago, byId, download, el, localTime, plural, size, span, twice, zone } from "./dom.js";
 import { ask, devicePath, get, isNumber, list, names, pages, Problem } from "./client.js";
 import { Chart, Series } from "./chart.js";
 
@@ -131,7 +131,7 @@ function layout(chartable) {
 	const filter = device.properties.length > 12 ? el("input", { type: "search", class: "filter", "aria-label": "Filter properties", placeholder: "Filter properties…", oninput: event => {
 		device.properties.forEach((p, i) => { all.children[i].hidden = !p.name.toLowerCase().includes(event.target.value.toLowerCase()); });
 	} }) : "";
-	const edge = (name, label) => el("label", {}, label, $[name] = el("input", { type: "datetime-local", step: "1", onchange: typed }));
+	const edge = (name, label) => el("label", {}, label, $[name] = el("input", { type: "datetime-local", step: "1", onchange: () => typed(name) }), $[`${name}-offset`] = el("span"));
 	$.presets = PRESETS.map(([text, length]) => button(text, () => { preset(length); load(); }, { "data-length": length, "aria-label": length === Infinity ? "All rows" : `Newest ${text}` }));
 	const tool = (step, text, label) => button(text, () => view.step(step), { "aria-label": label, title: label });
 	$.other = el("input", { list: "others", placeholder: "Another device…", value: device.other, autocomplete: "off", "aria-label": "Compare with another device", onchange: event => { device.other = event.target.value.trim(); load(); } });
@@ -185,7 +185,7 @@ function setRange(from, to) {
 	if (to - from < SHORTEST) [from, to] = [(from + to - SHORTEST) / 2, (from + to + SHORTEST) / 2];
 	view.range = [Math.round(from), Math.round(to)];
 	const local = ms => new Date(ms - new Date(ms).getTimezoneOffset() * 6e4).toISOString().slice(0, 19);
-	[$.from.value, $.to.value] = [local(from), local(to)];
+	for (const [name, ms] of [["from", from], ["to", to]]) [$[name].value, $[`${name}-offset`].textContent] = [local(ms), twice(ms)];
 	for (const one of $.presets) one.setAttribute("aria-pressed", String(device.follow && Number(one.dataset.length) === device.length));
 }
 
@@ -215,8 +215,9 @@ function step(what) {
 	})[what]();
 }
 
-function typed() {
-	const [from, to] = [$.from.value, $.to.value].map(text => new Date(text).getTime());
+// typed takes one end from its field; the other stays as exact as it is.
+function typed(name) {
+	const [from, to] = view.range.map((ms, i) => (name === ["from", "to"][i] ? new Date($[name].value).getTime() : ms));
 	if (from < to) zoom(from, to, 0);
 	else said([], "The range ends before it begins.");
 }

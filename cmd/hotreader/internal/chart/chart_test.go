@@ -167,6 +167,12 @@ func TestChartOfLittle(t *testing.T) {
 	one := draw(t, 60, 4, []string{"v", "nothing"}, func(add func(time.Time, ...hotreader.Value)) {
 		add(midnight, hotreader.Int64Value(7), hotreader.Value{})
 	})
+	long := draw(t, 60, 4, []string{"v"}, func(add func(time.Time, ...hotreader.Value)) {
+		add(midnight, hotreader.NumberValue([]byte("13056.3")))
+	})
+	if !strings.Contains(long, "min 13056  max 13056  last 13056  ") {
+		t.Errorf("the last value is above the highest:\n%s", long)
+	}
 	if !strings.Contains(one, "min 7  max 7  last 7  2026-03-02 UTC") || strings.Contains(one, "nothing") {
 		t.Errorf("one point:\n%s", one)
 	}

@@ -114,7 +114,7 @@ func (c *Chart) curve(w *bufio.Writer, p int, name string, s *series) {
 		low, high = low-pad, high+pad
 	}
 	last := terminal.Printable(s.last)
-	if f, err := strconv.ParseFloat(last, 64); err == nil && len(last) > 14 {
+	if f, err := strconv.ParseFloat(last, 64); err == nil { // in the digits of min and max
 		last = short(f)
 	}
 	c.title(w, name, fmt.Sprintf("min %s  max %s  last %s  %s", short(s.min), short(s.max), last, c.days()))
