@@ -18,6 +18,7 @@ const (
 	maxBytes    = 6000 // of an answer's items; the rest of it takes some more
 	maxText     = 200  // bytes of a text value
 	maxPoints   = 200
+	maxWarnings = 10
 	listPage    = 500
 	maxProperty = hotreader.MaxProperties
 )
@@ -201,7 +202,7 @@ func (c calls) latest(ctx context.Context, in latestIn) (out latestOut, err erro
 			out.Values[q.Properties[i]] = one
 		}
 	}
-	out.Rows, out.Warnings = stats.Looked.Load(), c.told(ctx, stats)
+	out.Rows, out.Warnings = stats.Looked.Load(), c.told(ctx, stats, nil)
 	return out, nil
 }
 
@@ -242,13 +243,14 @@ func (c calls) query(ctx context.Context, device string, names []string) (q hotr
 	return q, all, nil
 }
 
-// told returns the warnings of a read, and passes its counts on.
-func (c calls) told(ctx context.Context, stats *hotreader.Stats) (all []string) {
+// told appends the warnings of a read to an answer's own, and passes its counts on.
+func (c calls) told(ctx context.Context, stats *hotreader.Stats, all []string) []string {
 	hotreader.StatsOf(ctx).Add(stats)
 	for _, w := range stats.Warnings() {
-		if len(all) < 10 {
-			all = append(all, cut(w.String()))
-		}
+		all = append(all, cut(w.String()))
+	}
+	if more := len(all) - maxWarnings; more > 0 {
+		all = append(all[:maxWarnings], fmt.Sprintf("and %d more warnings; ask for fewer properties", more))
 	}
 	return all
 }
@@ -366,24 +368,27 @@ func (c calls) history(ctx context.Context, in historyIn) (out historyOut, err e
 	if !all {
 		out.Warnings = append(out.Warnings, fmt.Sprintf("only the first %d properties are here; name the others to get them", len(q.Properties)))
 	}
-	out.For, out.Warnings = stats.Looked.Load(), append(out.Warnings, c.told(ctx, stats)...)
+	out.For, out.Warnings = stats.Looked.Load(), c.told(ctx, stats, out.Warnings)
 	return out, nil
 }
 
 // counted is what stats knows of a property.
 type counted struct {
-	Count   int64    `json:"count"`
-	Lowest  *float64 `json:"lowest,omitempty"`
-	Highest *float64 `json:"highest,omitempty"`
-	Average *float64 `json:"average,omitempty"`
-	First   value    `json:"first"`
-	Last    value    `json:"last"`
+	Count   int64       `json:"count"`
+	Lowest  json.Number `json:"lowest,omitempty"`
+	Highest json.Number `json:"highest,omitempty"`
+	Average *float64    `json:"average,omitempty"`
+	First   value       `json:"first"`
+	Last    value       `json:"last"`
 
-	numbers int64     // of Count; the others are texts
-	sum     float64   // of the numbers
-	at      time.Time // of the last value
-	last    hotreader.Value
-	text    []byte // of last
+	numbers   int64   // of Count; the others are texts
+	long      int64   // of the numbers: have more digits than are kept
+	sum, lost float64 // of the numbers, and what is lost of it to rounding; not finite if they are beyond
+	low, high []byte  // digits of Lowest and Highest
+
+	at   time.Time // of the last value
+	last hotreader.Value
+	text []byte // of last
 }
 
 type statsOut struct {
@@ -433,13 +438,13 @@ func (c calls) stats(ctx context.Context, in rangeIn) (out statsOut, err error) 
 		if of == nil {
 			continue
 		}
-		of.end()
+		out.Warnings = append(out.Warnings, of.end(name)...)
 		if left -= size(of) + len(name) + 4; left < 0 {
 			out.Complete = false
 			delete(out.Properties, name)
 		}
 	}
-	out.Warnings = c.told(ctx, stats)
+	out.Warnings = c.told(ctx, stats, out.Warnings)
 	return out, nil
 }
 
@@ -456,25 +461,45 @@ func (c *counted) add(at time.Time, v hotreader.Value) {
 		c.text = append(c.text[:0], text...)
 		c.last = hotreader.StringValue(c.text)
 	}
-	f, ok := v.Float64()
-	if !ok {
+	if v.Kind() != hotreader.Number {
 		return
 	}
-	if c.Lowest == nil {
-		low, high := f, f
-		c.Lowest, c.Highest = &low, &high
-	}
-	*c.Lowest, *c.Highest = min(*c.Lowest, f), max(*c.Highest, f)
+	f, _ := v.Float64()
 	c.numbers++
+	large, small := c.sum, f
+	if math.Abs(f) > math.Abs(c.sum) {
+		large, small = f, c.sum
+	}
 	c.sum += f
+	c.lost += large - c.sum + small // Neumaier's summation
+	if len(v.Text()) > maxText {
+		c.long++
+		return
+	}
+	if c.low == nil || hotreader.CompareNumbers(v.Text(), c.low) < 0 {
+		c.low = append(c.low[:0], v.Text()...)
+	}
+	if c.high == nil || hotreader.CompareNumbers(v.Text(), c.high) > 0 {
+		c.high = append(c.high[:0], v.Text()...)
+	}
 }
 
-// end sets the last value, and the average of the numbers.
-func (c *counted) end() {
+// end sets the last value and what is known of the numbers, and says of the property of
+// that name what is not.
+func (c *counted) end(name string) (warnings []string) {
 	if c.Last.Time = stamp(c.at); c.Last.Value == nil {
 		c.Last.Value = plain(c.last)
 	}
-	if average := c.sum / float64(c.numbers); c.numbers > 0 && !math.IsInf(average, 0) {
-		c.Average = &average
+	c.Lowest, c.Highest = json.Number(c.low), json.Number(c.high)
+	if c.long > 0 {
+		warnings = append(warnings, cut(fmt.Sprintf("lowest and highest are without %d numbers of more than %d characters: %s", c.long, maxText, name)))
 	}
+	switch average := (c.sum + c.lost) / float64(c.numbers); {
+	case c.numbers == 0:
+	case math.Abs(average) <= math.MaxFloat64: // not NaN
+		c.Average = &average
+	default:
+		warnings = append(warnings, cut("there is no average, for the numbers or their sum are beyond a float64: "+name))
+	}
+	return warnings
 }
