@@ -5,37 +5,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"runtime"
 	"testing"
 	"time"
-	"weak"
 
 	"hotreader/httpapi"
 	"hotreader/identity"
 )
-
-// A connection that closes before its caller is known, as over HTTP/2, is forgotten.
-func TestClosedConnectionsAreForgotten(t *testing.T) {
-	s := serve(t, httpapi.Options{}).Config
-	conn := func() weak.Pointer[net.TCPConn] {
-		c := new(net.TCPConn)
-		r := httptest.NewRequestWithContext(s.ConnContext(t.Context(), c), http.MethodGet, "/v1/devices/pump/latest?property=temperature", nil)
-		r.Header.Set(identity.TokenHeader, current)
-		for _, state := range []http.ConnState{http.StateNew, http.StateActive, http.StateClosed} {
-			s.ConnState(c, state)
-		}
-		rec := httptest.NewRecorder()
-		if s.Handler.ServeHTTP(rec, r); rec.Code != http.StatusOK {
-			t.Errorf("status %d", rec.Code)
-		}
-		return weak.Make(c)
-	}()
-	if runtime.GC(); conn.Value() != nil {
-		t.Error("it is still held")
-	}
-}
 
 // However many connections say nothing, or begin a request and go no further, a caller
 // with a token gets in and keeps its connection; and they end.

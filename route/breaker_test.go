@@ -279,7 +279,8 @@ func TestBreakerAndHastyCallers(t *testing.T) {
 		if peer.calls != 2 {
 			t.Errorf("%d reads got through, want that of the first caller and of the first with time", peer.calls)
 		}
-		if time.Sleep(4 * time.Second); b.state != closed {
+		time.Sleep(4 * time.Second)
+		if synctest.Wait(); b.state != closed {
 			t.Error("the hasty probe decided")
 		}
 	})

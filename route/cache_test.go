@@ -327,10 +327,10 @@ func TestCacheIsNotPutOff(t *testing.T) {
 		q := hotreader.Query{Device: "d", Properties: []string{"p"}, End: at(3600)}
 		const lives = 200 * time.Millisecond
 		var group sync.WaitGroup
-		for i := range 100 { // so that it is nearly always one of them that reads next
+		for i := range 30 { // so that it is nearly always one of them that reads next
 			group.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
-				for range 50 {
+				for range 15 {
 					ctx, cancel := context.WithTimeout(t.Context(), lives)
 					_, _ = gather(ctx, cache, q)
 					cancel()
