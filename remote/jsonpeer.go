@@ -25,7 +25,8 @@ const (
 	maxShared = 128 << 20 // bytes of pages that all reads of a Source hold
 	maxParsed = 2         // pages that are parsed at once, which takes several times their bytes
 
-	valueBytes = 32 // of a row in memory
+	rowBytes   = 48 // of a row in memory, without its values
+	valueBytes = 40 // of each
 )
 
 // readJSON yields the rows of q from a JSON peer, whose first answer is a.
@@ -154,7 +155,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	if p.number++; p.number&(p.number-1) == 0 { // so that tokens that go in a circle meet one that is marked
 		p.marked = token
 	}
-	p.token, p.size = token, max(len(body), len(rows)*len(p.ask.Properties)*valueBytes)
+	p.token, p.size = token, max(len(body), len(rows)*(rowBytes+len(p.ask.Properties)*valueBytes))
 	if err := p.hold(p.holds + p.size); err != nil {
 		return nil, err
 	}

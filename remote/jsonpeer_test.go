@@ -364,12 +364,12 @@ func TestReadsShareTheMemory(t *testing.T) {
 		q.Properties = append(q.Properties, fmt.Sprint("p", i))
 	}
 	var points []string
-	for i := range 18_000 { // a row each, of 100 values
+	for i := range 13_000 { // a row each, of 100 values
 		points = append(points, fmt.Sprintf(`{"timestamp":%d,"value":{"longValue":1}}`, i))
 	}
 	page := `{"propertyValues":[{"entityPropertyReference":{"propertyName":"p1"},"values":[%s]}]%s}`
 	first := fmt.Sprintf(page, strings.Join(points, ","), `,"nextToken":"x"`)
-	second := fmt.Sprintf(page, `{"timestamp":18001,"value":{"longValue":1}}`, "")
+	second := fmt.Sprintf(page, `{"timestamp":13001,"value":{"longValue":1}}`, "")
 	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body) // one that broke off asks for nothing
 		if strings.Contains(string(body), `"next_token":"x"`) {
