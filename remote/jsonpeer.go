@@ -22,7 +22,7 @@ import (
 const (
 	maxPage   = 9 << 20   // bytes of one JSON answer: an API sends 8 MB at most, and warnings
 	maxHeld   = 32 << 20  // bytes that one read holds in memory, as to sort pages
-	maxShared = 128 << 20 // bytes of pages that all reads of a Source hold
+	maxShared = 512 << 20 // bytes of pages that all reads of a Source hold, or a quarter of the memory limit
 	maxParsed = 2         // pages that are parsed at once, which takes several times their bytes
 
 	rowBytes   = 48 // of a row in memory, without its values
@@ -170,7 +170,7 @@ func (p *pages) next() ([]hotreader.Row, error) {
 func (p *pages) hold(bytes int) error {
 	more := int64(bytes - p.holds)
 	p.holds = bytes
-	if all := p.x.r.held.Add(more); more > 0 && all > max(maxShared, int64(bytes)) {
+	if all := p.x.r.held.Add(more); more > 0 && all > max(p.x.r.room, int64(bytes)) {
 		e := p.x.fail(hotreader.CodeOverloaded, errors.New("other reads take the memory for pages; ask again"))
 		e.RetryAfter = 5 * time.Second
 		return e

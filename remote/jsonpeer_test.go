@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -359,6 +360,7 @@ func TestWarningsHideTheToken(t *testing.T) {
 
 // All reads from a peer hold a bounded share of the memory. One alone may always go on.
 func TestReadsShareTheMemory(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(512 << 20))
 	q := hotreader.Query{Device: "d"}
 	for i := range 100 {
 		q.Properties = append(q.Properties, fmt.Sprint("p", i))

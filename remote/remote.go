@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,7 +67,8 @@ type Source struct {
 	op   string
 	http http.Client
 
-	held   atomic.Int64  // bytes of JSON pages that all reads have in memory
+	room   int64         // bytes of JSON pages that all reads may have in memory
+	held   atomic.Int64  // that they have
 	parsed chan struct{} // one in it for each JSON page that is being parsed
 }
 
@@ -107,7 +109,8 @@ func New(o Options) (*Source, error) {
 	o.UserAgent = cmp.Or(o.UserAgent, "hotreader")
 	o.Layer = cmp.Or(o.Layer, wire.TargetLayer)
 	o.Idle = cmp.Or(max(o.Idle, 0), DefaultIdle)
-	r := &Source{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client, parsed: make(chan struct{}, maxParsed)}
+	r := &Source{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client,
+		room: min(maxShared, debug.SetMemoryLimit(-1)/4), parsed: make(chan struct{}, maxParsed)}
 	r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return r, nil
 }
