@@ -30,7 +30,7 @@ func TestPeerAnswersAreBounded(t *testing.T) {
 		"points of numbers": series(strings.Repeat(`1,`, 15<<20) + `1`),
 		"warnings":          []byte(`{"propertyValues":[],"warnings":[` + strings.Repeat(`{},`, 10<<20) + `{}]}`),
 		"a row a point":     series(strings.TrimSuffix(rows.String(), ",")),
-		"a page of 8 MB":    series(strings.Repeat(`{"time":"2026-03-01T00:00:00.000Z","value":{"doubleValue":"NaN"}},`, 120_000) + `{"timestamp":1,"value":{"longValue":1}}`),
+		"a page of 6 MB":    series(strings.Repeat(`{"time":"2026-03-01T00:00:00.000Z","value":{"doubleValue":"NaN"}},`, 90_000) + `{"timestamp":1,"value":{"longValue":1}}`),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
