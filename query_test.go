@@ -253,6 +253,29 @@ func TestErrorCodesAreErrors(t *testing.T) {
 	}
 }
 
+// Whatever another cloud warns of, the warnings of an answer stay few and short, and those
+// of known reasons are among them.
+func TestWarningsAreBounded(t *testing.T) {
+	var stats, all Stats
+	for i := range 100_000 {
+		stats.Warn(Warning{Reason: Reason(fmt.Sprint("reason_", i)), Count: 1, Detail: strings.Repeat("x", 1000)})
+	}
+	stats.LeaveOut("p", WrongType, 3)
+	stats.Warn(Warning{Reason: Reason("reason_1"), Count: 1})
+	for range 3 {
+		all.Add(&stats)
+	}
+	size := 0
+	counts := map[Reason]int64{}
+	for _, w := range all.Warnings() {
+		size += len(w.String())
+		counts[w.Reason] += w.Count
+	}
+	if size > 70_000 || len(counts) != 66 || counts[WrongType] != 9 || counts["reason_1"] != 6 || counts[MoreWarnings] != 3*(100_000-64) {
+		t.Errorf("%d warnings, of %d bytes: %v", len(counts), size, counts)
+	}
+}
+
 // A warning is the same on both sides of the wire, and its text in answers is whole.
 func TestWarningAsJSON(t *testing.T) {
 	for text, w := range map[string]Warning{

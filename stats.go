@@ -25,8 +25,23 @@ type Stats struct {
 	Age      atomic.Int64 // of the oldest rows that came from a cache, in ns since they were read; 0 = none did; see Aged
 
 	mu       sync.Mutex
-	warnings []Warning
+	warnings map[about]*Warning
+	others   int // of warnings, those of reasons that are not known here
+	details  int // their bytes
 }
+
+// about is what a Warning is about. There is one for each.
+type about struct {
+	property string
+	reason   Reason
+}
+
+// Bounds of what another cloud's warnings may become. Those of known reasons are no more
+// than the properties of a query allow.
+const (
+	maxOthers  = 64       // warnings of other reasons
+	maxDetails = 64 << 10 // bytes of all details
+)
 
 // Reason says what a Warning is about. Reasons cross the wire and stand in answers;
 // they never change.
@@ -46,6 +61,7 @@ const (
 	LookBackEnded   Reason = "look_back"        // the search for the latest value ended at its bound
 	Constant        Reason = "constant"         // the catalogue gives the property one value for all times: devices do not report it
 	OlderNotRead    Reason = "older_not_read"   // the range begins before what hot storage keeps, and no other tier is read
+	MoreWarnings    Reason = "more_warnings"    // another cloud has more warnings, of reasons that are not known here
 )
 
 // A Warning says what an answer lacks, or why it may not be what was
@@ -70,6 +86,7 @@ var said = map[Reason]string{
 	LookBackEnded:   "no value within the newest records",
 	Constant:        "a constant of the catalogue, which devices do not report",
 	OlderNotRead:    "older records are not in the answer",
+	MoreWarnings:    "another cloud has more warnings",
 }
 
 // String returns w as a sentence, as `temperature: 3 values not of the
@@ -86,7 +103,7 @@ func (w Warning) String() string {
 		text = "the search ended before all was read"
 	}
 	switch w.Reason {
-	case UnknownDevice, UnknownProperty, LookBackEnded, OlderNotRead, Constant:
+	case UnknownDevice, UnknownProperty, LookBackEnded, OlderNotRead, Constant, MoreWarnings:
 	default:
 		if w.Count > 1 {
 			what += "s"
@@ -150,32 +167,47 @@ func (s *Stats) LeaveOut(property string, why Reason, n int64) {
 }
 
 // Warn adds a warning. Warnings of one property and reason are one: their counts
-// add up, and the first detail stays.
+// add up, and the first detail stays. There are at most 64 of reasons that are not known
+// here; MoreWarnings counts the others. Beyond 64 KB of details, warnings have none.
 func (s *Stats) Warn(w Warning) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.warnings {
-		if old := &s.warnings[i]; old.Property == w.Property && old.Reason == w.Reason {
-			old.Count += w.Count
-			old.Detail = cmp.Or(old.Detail, w.Detail)
-			return
+	old := s.warnings[about{w.Property, w.Reason}]
+	if _, known := said[w.Reason]; old == nil && !known {
+		if s.others++; s.others > maxOthers {
+			w = Warning{Reason: MoreWarnings, Count: 1}
+			old = s.warnings[about{w.Property, w.Reason}]
 		}
 	}
-	s.warnings = append(s.warnings, w)
+	if old == nil {
+		if s.warnings == nil {
+			s.warnings = map[about]*Warning{}
+		}
+		old = &Warning{Reason: w.Reason, Property: w.Property}
+		s.warnings[about{w.Property, w.Reason}] = old
+	}
+	old.Count += w.Count
+	if old.Detail == "" && s.details+len(w.Detail) <= maxDetails {
+		old.Detail = w.Detail
+		s.details += len(w.Detail)
+	}
 }
 
 // Retract drops a warning that turned out wrong.
 func (s *Stats) Retract(why Reason, property string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Reason == why && w.Property == property })
+	delete(s.warnings, about{property, why})
 }
 
 // Warnings returns all warnings, by property and reason.
 func (s *Stats) Warnings() []Warning {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := slices.Clone(s.warnings)
+	var all []Warning
+	for _, w := range s.warnings {
+		all = append(all, *w)
+	}
 	slices.SortFunc(all, func(a, b Warning) int {
 		return cmp.Or(cmp.Compare(a.Property, b.Property), cmp.Compare(a.Reason, b.Reason))
 	})

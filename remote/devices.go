@@ -1,6 +1,8 @@
 package remote
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -18,19 +21,41 @@ import (
 // Device is one of another cloud's list.
 type Device struct {
 	ID         string
-	Type       string   // the component type that it shares with others; "" = none, or not known
-	Properties int      // how many it has
-	Names      []string // of its properties, for a Lister
+	Type       string // the component type that it shares with others; "" = none, or not known
+	Properties int    // how many it has
+	Names      names  // of its properties, for a Lister
+}
+
+// names is a list of names that takes no more memory than a Lister allows.
+type names []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *names) UnmarshalJSON(text []byte) error {
+	most := bytes.Count(text, []byte{','}) + 1
+	if most > maxRoom/textRoom {
+		return errTooLong
+	}
+	all := make([]string, 0, most) // grown bit by bit it would take several times as much
+	err := json.Unmarshal(text, &all)
+	*n = slices.Clone(all) // for a comma may stand in a name
+	return err
 }
 
 // Devices returns a page of the devices whose id begins with prefix, of a component
 // type unless that is "". token is "" for the first page, then the next of the page
 // before, which is "" on the last one. Errors are those of Scan.
 func (r *Source) Devices(ctx context.Context, prefix, kind, token string) (page []Device, next string, err error) {
-	return r.devices(ctx, map[string]string{"prefix": prefix, "type": kind, "next_token": token})
+	next, err = r.devices(ctx, map[string]string{"prefix": prefix, "type": kind, "next_token": token}, func(d Device) error {
+		if page = append(page, d); len(page) > maxList {
+			return errTooMany
+		}
+		return nil
+	})
+	return page, next, err
 }
 
-func (r *Source) devices(ctx context.Context, parameters map[string]string) (page []Device, next string, err error) {
+// devices gives each device of a page to add.
+func (r *Source) devices(ctx context.Context, parameters map[string]string, add func(Device) error) (next string, err error) {
 	const most = 9 << 20 // an API sends 8 MB at most
 	x := &exchange{r: r, ctx: ctx, stats: hotreader.StatsOf(ctx), traceID: r.traceID(ctx)}
 	query := url.Values{}
@@ -48,33 +73,79 @@ func (r *Source) devices(ctx context.Context, parameters map[string]string) (pag
 		return req, err
 	})
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
 	defer a.close()
-	body, err := io.ReadAll(io.LimitReader(a, most))
+	next, err = decodeList(json.NewDecoder(io.LimitReader(a, most)), add)
 	if a.err != nil {
-		return nil, "", x.transport(a.err, a)
-	}
-	var list struct {
-		Items *[]Device
-		Next  string `json:"next_token"`
-	}
-	if err == nil {
-		err = json.Unmarshal(body, &list)
-	}
-	if err == nil && (list.Items == nil || list.Next != "" && len(*list.Items) == 0) {
-		err = errors.New("there is no list, or an empty page before others")
+		return "", x.transport(a.err, a)
 	}
 	if err != nil {
-		return nil, "", x.fail(hotreader.CodeProtocol, fmt.Errorf("the list of devices cannot be read: %w", err))
+		return "", x.fail(hotreader.CodeProtocol, x.hide(fmt.Errorf("the list of devices cannot be read: %w", err)))
 	}
-	return *list.Items, list.Next, nil
+	return next, nil
 }
+
+// decodeList gives each item of a list to add as it is decoded, for a list of nothings is
+// short, but large in memory.
+func decodeList(d *json.Decoder, add func(Device) error) (next string, err error) {
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return "", cmp.Or(err, errNoList)
+	}
+	items := -1
+	for d.More() {
+		key, err := d.Token()
+		switch {
+		case err != nil:
+		case key == "items":
+			items, err = decodeItems(d, add)
+		case key == "next_token":
+			err = d.Decode(&next)
+		default:
+			err = d.Decode(new(json.RawMessage))
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if _, err := d.Token(); err != nil { // the closing brace
+		return "", err
+	}
+	if _, err := d.Token(); err != io.EOF || items < 0 || next != "" && items == 0 {
+		return "", errNoList
+	}
+	return next, nil
+}
+
+func decodeItems(d *json.Decoder, add func(Device) error) (n int, err error) {
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return 0, cmp.Or(err, errNoList)
+	}
+	for ; d.More(); n++ {
+		var one Device
+		if err := d.Decode(&one); err != nil {
+			return n, err
+		}
+		if err := add(one); err != nil {
+			return n, err
+		}
+	}
+	_, err = d.Token() // the closing bracket
+	return n, err
+}
+
+var (
+	errNoList  = errors.New("there is no list, or an empty page before others")
+	errTooMany = fmt.Errorf("it has more than %d devices", maxList)
+	errTooLong = fmt.Errorf("it has more than %d MB of devices and their properties", maxRoom>>20)
+)
 
 const (
 	listAge = time.Minute // after which the list is asked for again
-	maxList = 100_000     // devices of a Lister
-	maxRoom = 32 << 20    // bytes of their ids and names, each with that of its header
+	maxList = 100_000     // devices of a Lister, or a page
+	maxRoom = 32 << 20    // bytes of their ids and names
+
+	textRoom = 16 // of which each takes these beside its text
 )
 
 // Lister is the hotreader.Lister of another cloud's API. It asks for the whole list, and
@@ -118,33 +189,29 @@ func (l *Lister) Devices(ctx context.Context, prefix, after string, n int) (page
 
 // ask asks for all pages.
 func (l *Lister) ask(ctx context.Context) (all []hotreader.Listed, err error) {
-	fail := func(text string) error {
-		return &hotreader.Error{Op: l.source.op, Code: hotreader.CodeProtocol, Err: errors.New(text)}
+	last, room := "", maxRoom
+	add := func(d Device) error {
+		room -= len(d.ID) + textRoom
+		for _, name := range d.Names {
+			room -= len(name) + textRoom
+		}
+		switch {
+		case room < 0:
+			return errTooLong
+		case d.ID <= last:
+			return errors.New("it is not in the order of ids")
+		case len(d.Names) != d.Properties:
+			return errors.New("it lacks names of properties")
+		case len(all) == maxList:
+			return errTooMany
+		}
+		all, last = append(all, hotreader.Listed{ID: d.ID, Type: d.Type, Properties: d.Names}), d.ID
+		return nil
 	}
-	for token, last, room := "", "", maxRoom; ; {
-		page, next, err := l.source.devices(ctx, map[string]string{"names": "true", "next_token": token})
-		if err != nil {
+	for next, more := "", true; more; more = next != "" {
+		if next, err = l.source.devices(ctx, map[string]string{"names": "true", "next_token": next}, add); err != nil {
 			return nil, err
 		}
-		for _, d := range page {
-			room -= len(d.ID) + 16
-			for _, name := range d.Names {
-				room -= len(name) + 16
-			}
-			switch {
-			case room < 0:
-				return nil, fail(fmt.Sprintf("the list of devices and their properties has more than %d MB", maxRoom>>20))
-			case d.ID <= last:
-				return nil, fail("the list of devices is not in the order of ids")
-			case len(d.Names) != d.Properties:
-				return nil, fail("the list of devices lacks names of properties")
-			case len(all) == maxList:
-				return nil, fail(fmt.Sprintf("the list has more than %d devices", maxList))
-			}
-			all, last = append(all, hotreader.Listed{ID: d.ID, Type: d.Type, Properties: d.Names}), d.ID
-		}
-		if token = next; next == "" {
-			return all, nil
-		}
 	}
+	return all, nil
 }

@@ -2,8 +2,10 @@ package remote_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -75,6 +77,25 @@ func TestLister(t *testing.T) {
 			t.Errorf("after more than a minute: %q, %v", asked, err)
 		}
 	})
+}
+
+// A list of few bytes must not become much memory.
+func TestListsAreBounded(t *testing.T) {
+	for name, c := range map[string]struct{ body, says string }{
+		"nothings": {`{"items":[` + strings.Repeat(`{},`, 3_000_000) + `{}],"next_token":null}`, "not in the order of ids"},
+		"names":    {`{"items":[{"id":"a","properties":3000000,"names":[` + strings.Repeat(`"",`, 2_999_999) + `""]}],"next_token":null}`, "more than 32 MB"},
+	} {
+		l := lister(t, transport(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(c.body))}, nil
+		}))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := l.Devices(t.Context(), "", "", 1)
+		runtime.ReadMemStats(&after)
+		if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 64 || hotreader.CodeOf(err) != hotreader.CodeProtocol || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %d MB, %v", name, took, err)
+		}
+	}
 }
 
 // A list that cannot be right is an error, and not kept.

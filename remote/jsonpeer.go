@@ -11,6 +11,7 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
+	"hotreader/wire"
 )
 
 // An older peer, which knows only JSON, answers in TwinMaker's format, in pages, and
@@ -19,11 +20,13 @@ import (
 // the time of a latest value, text beyond 256 characters, or a column of several kinds.
 
 const (
-	maxPage = 32 << 20  // bytes of one JSON answer: the largest that any cloud's functions send
-	maxHeld = 128 << 20 // bytes of pages held in memory to sort them
+	maxPage   = 9 << 20   // bytes of one JSON answer: an API sends 8 MB at most, and warnings
+	maxHeld   = 32 << 20  // bytes that one read holds in memory, as to sort pages
+	maxShared = 512 << 20 // bytes of pages that all reads of a Source hold, or a quarter of the memory limit
+	maxParsed = 2         // pages that are parsed at once, which takes several times their bytes
 
-	maxNext    = 20_000 // characters of a nextToken, all of which are kept
-	valueBytes = 32     // of a row in memory
+	rowBytes   = 48 // of a row in memory, without its values
+	valueBytes = 40 // of each
 )
 
 // readJSON yields the rows of q from a JSON peer, whose first answer is a.
@@ -31,7 +34,7 @@ func (x *exchange) readJSON(q hotreader.Query, a *answer) error {
 	if q.Last && q.Start.IsZero() && q.End.IsZero() && len(q.Filters) == 0 {
 		return x.readJSONLatest(q, a)
 	}
-	p := &pages{x: x, query: q, ask: q, tokens: map[string]bool{}}
+	p := &pages{x: x, query: q, ask: q}
 	if q.Last {
 		// An answer of latest values has no times, so range and filters could not be
 		// applied to it. Read the series backwards instead.
@@ -55,21 +58,31 @@ func (x *exchange) readJSONLatest(q hotreader.Query, a *answer) error {
 	if err != nil {
 		return err
 	}
-	last, err := twinmaker.ParseLastEntryAnswer(body, q)
+	last, err := x.parse(twinmaker.ParseLastEntryAnswer, body, q)
 	if err != nil {
-		return x.parseError(err)
+		return err
 	}
-	x.warn(last.Warnings)
 	return x.giveAll(last.Rows)
 }
 
-// parseError names the peer in an error of the codec.
-func (x *exchange) parseError(err error) error {
+// parse calls one of the codec's functions, names the peer in its errors, and takes over
+// its warnings. It waits while others parse.
+func (x *exchange) parse(codec func([]byte, hotreader.Query) (twinmaker.PeerAnswer, error), body []byte, q hotreader.Query) (came twinmaker.PeerAnswer, err error) {
+	select {
+	case x.r.parsed <- struct{}{}:
+		defer func() { <-x.r.parsed }()
+	case <-x.ctx.Done():
+		return came, x.fail(hotreader.CodeOf(x.ctx.Err()), x.ctx.Err())
+	}
+	if came, err = codec(body, q); err == nil {
+		x.warn(came.Warnings)
+		return came, nil
+	}
 	e, ok := errors.AsType[*hotreader.Error](err)
 	if !ok {
-		return x.fail(hotreader.CodeProtocol, x.hide(err))
+		return came, x.fail(hotreader.CodeProtocol, x.hide(err))
 	}
-	return x.fail(e.Code, x.hide(e.Err))
+	return came, x.fail(e.Code, x.hide(e.Err))
 }
 
 // page reads all of a JSON answer.
@@ -97,8 +110,10 @@ type pages struct {
 	ask    hotreader.Query // the query that the peer gets
 	first  *answer         // the first page, if it has come already; else nil
 	token  string          // of the next page
-	tokens map[string]bool // all that have come
+	marked string          // a token that came before
+	number int             // of pages that have come
 	size   int             // bytes of the last page
+	holds  int             // bytes of all pages that are in memory
 
 	strays int  // rows from outside of the range
 	given  bool // a row from within it
@@ -125,26 +140,42 @@ func (p *pages) next() ([]hotreader.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	came, err := twinmaker.ParseHistoryAnswer(body, p.ask)
+	came, err := x.parse(twinmaker.ParseHistoryAnswer, body, p.ask)
 	rows, token := came.Rows, came.NextToken
 	switch {
 	case err != nil:
-		return nil, x.parseError(err)
-	case len(token) > maxNext:
-		return nil, x.fail(hotreader.CodeProtocol, fmt.Errorf("the peer sent a nextToken of %d characters; expected %d at most", len(token), maxNext))
-	case p.tokens[token]:
+		return nil, err
+	case len(token) > wire.MaxNextToken:
+		return nil, x.fail(hotreader.CodeProtocol, fmt.Errorf("the peer sent a nextToken of %d characters; expected %d at most", len(token), wire.MaxNextToken))
+	case token != "" && token == p.marked:
 		return nil, x.fail(hotreader.CodeProtocol, errors.New("the peer sent the same nextToken again"))
 	case token != "" && len(rows) == 0:
 		return nil, x.fail(hotreader.CodeProtocol, errors.New("the peer sent a nextToken with an empty page"))
-	case token != "":
-		p.tokens[token] = true
 	}
-	p.token, p.size = token, max(len(body), len(rows)*len(p.ask.Properties)*valueBytes)
-	x.warn(came.Warnings)
+	if p.number++; p.number&(p.number-1) == 0 { // so that tokens that go in a circle meet one that is marked
+		p.marked = token
+	}
+	p.token, p.size = token, max(len(body), len(rows)*(rowBytes+len(p.ask.Properties)*valueBytes))
+	if err := p.hold(p.holds + p.size); err != nil {
+		return nil, err
+	}
 	if p.ask.Order == hotreader.Descending {
 		slices.Reverse(rows)
 	}
 	return rows, nil
+}
+
+// hold counts the bytes of pages that p has in memory from now on. There is always room
+// for one read.
+func (p *pages) hold(bytes int) error {
+	more := int64(bytes - p.holds)
+	p.holds = bytes
+	if all := p.x.r.held.Add(more); more > 0 && all > max(p.x.r.room, int64(bytes)) {
+		e := p.x.fail(hotreader.CodeOverloaded, errors.New("other reads take the memory for pages; ask again"))
+		e.RetryAfter = 5 * time.Second
+		return e
+	}
+	return nil
 }
 
 // yieldAll yields the series' rows in order, no instant twice. It holds back one page,
@@ -153,7 +184,8 @@ func (p *pages) next() ([]hotreader.Row, error) {
 // and sorts them.
 func (p *pages) yieldAll() error {
 	var held []hotreader.Row
-	size, yielded, unordered := 0, 0, false
+	yielded, unordered := 0, false
+	defer func() { _ = p.hold(0) }()
 	for n := 1; n == 1 || p.token != ""; n++ {
 		page, err := p.next()
 		if err != nil {
@@ -170,13 +202,14 @@ func (p *pages) yieldAll() error {
 			if err := p.give(held[:complete]); err != nil {
 				return err
 			}
-			held, size, yielded = p.sort(append(held[complete:], page...)), p.size, yielded+complete
+			held, yielded = p.sort(append(held[complete:], page...)), yielded+complete
+			_ = p.hold(p.size) // fewer than before
 			continue
 		}
 		if yielded > 0 {
 			return p.x.fail(hotreader.CodeProtocol, fmt.Errorf("page %d goes back before %s", n, held[complete-1].Time.Format(time.RFC3339Nano)))
 		}
-		if size += p.size; size > maxHeld {
+		if p.holds > maxHeld {
 			return p.x.fail(hotreader.CodeTooLarge, fmt.Errorf(
 				"the peer sends its pages in another order than asked for, and more than %d bytes of them; ask for a shorter range", maxHeld))
 		}

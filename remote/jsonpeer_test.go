@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -271,7 +274,9 @@ func TestPitfall11TokensThatLeadNowhere(t *testing.T) {
 		{"in a circle", "same nextToken", func(n int) string { return page(n, strconv.Quote(strconv.Itoa(n%3))) }},
 		{"an empty page", "empty page", func(n int) string { return page(-1, strconv.Quote(strconv.Itoa(n))) }},
 		{"the same page", "goes back", func(n int) string { return page(n&1, strconv.Quote(strconv.Itoa(n))) }},
-		{"endless", "a nextToken of 30001 characters", func(n int) string { return page(n, strconv.Quote(strings.Repeat("x", 30_000)+strconv.Itoa(n))) }},
+		{"endless", "a nextToken of 17881 characters", func(n int) string {
+			return page(n, strconv.Quote(strings.Repeat("x", wire.MaxNextToken)+strconv.Itoa(n)))
+		}},
 		{"nothing new", "nothing new", func(n int) string { return page((n+1)&1, strconv.Quote(strconv.Itoa(n))) }},
 		{"no text", "nextToken is", func(n int) string { return page(n, `7`) }},
 	} {
@@ -291,6 +296,109 @@ func TestPitfall11TokensThatLeadNowhere(t *testing.T) {
 	}
 }
 
+// However many pages come, no more than a few of their tokens are kept.
+func TestTokensOfManyPages(t *testing.T) {
+	const pages = 1000
+	n := 0
+	next := strings.Repeat("x", wire.MaxNextToken-10)
+	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		n++
+		token := fmt.Sprintf(`,"nextToken":"%s%010d"`, next, n)
+		if n == pages {
+			token = ""
+		}
+		answer(fmt.Sprintf(`{"propertyValues":[{"entityPropertyReference":{"propertyName":"t"},"values":[{"timestamp":%d,"value":{"longValue":1}}]}]%s}`, n, token)).ServeHTTP(w, req)
+	}))
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	rows := 0
+	for _, err := range r.Scan(t.Context(), query) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows++; rows == pages-1 {
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+		}
+	}
+	if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); rows != pages || kept > 6<<20 {
+		t.Errorf("%d rows; %d bytes are kept for %d pages", rows, kept, pages)
+	}
+}
+
+// A peer may echo the token in its warnings, too.
+func TestWarningsHideTheToken(t *testing.T) {
+	echo := hotreader.Warning{Reason: hotreader.Replaced, Count: 1, Detail: "you sent " + token}
+	text, err := json.Marshal(echo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := query
+	last.Last = true
+	for name, c := range map[string]struct {
+		q hotreader.Query
+		h http.Handler
+	}{
+		"rows": {query, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Content-Type", wire.MediaType)
+			enc := wire.NewEncoder(w, query)
+			defer enc.Close()
+			enc.Warn([]hotreader.Warning{echo})
+			_ = enc.End(false)
+		})},
+		"JSON":         {query, answer(`{"propertyValues":[],"warnings":[` + string(text) + `]}`)},
+		"latest value": {last, answer(`{"propertyValues":{},"warnings":[` + string(text) + `]}`)},
+	} {
+		var stats hotreader.Stats
+		_, err := read(hotreader.WithStats(t.Context(), &stats), t, reader(t, c.h), c.q)
+		if got := fmt.Sprint(stats.Warnings()); err != nil || !strings.Contains(got, "you sent [token]") {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+}
+
+// All reads from a peer hold a bounded share of the memory. One alone may always go on.
+func TestReadsShareTheMemory(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(512 << 20))
+	q := hotreader.Query{Device: "d"}
+	for i := range 100 {
+		q.Properties = append(q.Properties, fmt.Sprint("p", i))
+	}
+	var points []string
+	for i := range 13_000 { // a row each, of 100 values
+		points = append(points, fmt.Sprintf(`{"timestamp":%d,"value":{"longValue":1}}`, i))
+	}
+	page := `{"propertyValues":[{"entityPropertyReference":{"propertyName":"p1"},"values":[%s]}]%s}`
+	first := fmt.Sprintf(page, strings.Join(points, ","), `,"nextToken":"x"`)
+	second := fmt.Sprintf(page, `{"timestamp":13001,"value":{"longValue":1}}`, "")
+	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body) // one that broke off asks for nothing
+		if strings.Contains(string(body), `"next_token":"x"`) {
+			answer(second).ServeHTTP(w, req)
+			return
+		}
+		answer(first).ServeHTTP(w, req)
+	}))
+	var stops []func()
+	begin := func() error {
+		next, stop := iter.Pull2(r.Scan(t.Context(), q))
+		stops = append(stops, stop)
+		_, err, _ := next()
+		return err
+	}
+	for range 2 {
+		for i, want := range []hotreader.Code{"", "", hotreader.CodeOverloaded} {
+			if err := begin(); hotreader.CodeOf(err) != want {
+				t.Errorf("read %d: %v, want %q", i, err, want)
+			}
+		}
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
 func TestPitfall25AnswerWithoutEnd(t *testing.T) {
 	r := reader(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -302,7 +410,7 @@ func TestPitfall25AnswerWithoutEnd(t *testing.T) {
 		}
 	}))
 	_, err := read(t.Context(), t, r, query)
-	wantError(t, err, hotreader.CodeTooLarge, "33554432 bytes")
+	wantError(t, err, hotreader.CodeTooLarge, "9437184 bytes")
 }
 
 var _ hotreader.Source = (*remote.Source)(nil)

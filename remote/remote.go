@@ -19,9 +19,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"hotreader"
@@ -64,6 +66,10 @@ type Source struct {
 	url  string
 	op   string
 	http http.Client
+
+	room   int64         // bytes of JSON pages that all reads may have in memory
+	held   atomic.Int64  // that they have
+	parsed chan struct{} // one in it for each JSON page that is being parsed
 }
 
 var _ hotreader.Source = (*Source)(nil)
@@ -103,7 +109,8 @@ func New(o Options) (*Source, error) {
 	o.UserAgent = cmp.Or(o.UserAgent, "hotreader")
 	o.Layer = cmp.Or(o.Layer, wire.TargetLayer)
 	o.Idle = cmp.Or(max(o.Idle, 0), DefaultIdle)
-	r := &Source{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client}
+	r := &Source{o: o, url: u.String(), op: "remote: read from " + u.String(), http: *o.Client,
+		room: min(maxShared, debug.SetMemoryLimit(-1)/4), parsed: make(chan struct{}, maxParsed)}
 	r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return r, nil
 }
@@ -183,9 +190,10 @@ func (x *exchange) give(row hotreader.Row) error {
 	return nil
 }
 
-// warn takes over the peer's warnings.
+// warn takes over the peer's warnings, which may echo the token as its errors may.
 func (x *exchange) warn(warnings []hotreader.Warning) {
 	for _, w := range warnings {
+		w.Reason, w.Detail = hotreader.Reason(identity.Hide(x.sent, string(w.Reason))), identity.Hide(x.sent, w.Detail)
 		x.stats.Warn(w)
 	}
 }
@@ -266,8 +274,8 @@ func (x *exchange) readStream(q hotreader.Query, a *answer) (rest hotreader.Quer
 			if latest = append(latest, row.Clone()); len(latest) > len(q.Properties) {
 				return q, false, x.fail(hotreader.CodeProtocol, errors.New("the peer sends more latest values than there are properties"))
 			}
-			if held > maxPage {
-				return q, false, x.fail(hotreader.CodeTooLarge, fmt.Errorf("the latest values have more than %d bytes; ask for fewer properties", maxPage))
+			if held > maxHeld {
+				return q, false, x.fail(hotreader.CodeTooLarge, fmt.Errorf("the latest values have more than %d bytes; ask for fewer properties", maxHeld))
 			}
 		} else if err := x.give(row); err != nil {
 			if n == q.Limit {

@@ -15,11 +15,13 @@ import (
 	"hotreader/internal/jsontext"
 )
 
-// Bounds of an Envelope's texts, in bytes.
+// MaxNextToken bounds an Envelope's NextToken, in bytes.
+const MaxNextToken = 17880
+
+// Bounds of its other texts.
 const (
-	maxTraceID   = 128
-	maxSource    = 64
-	maxNextToken = 17880
+	maxTraceID = 128
+	maxSource  = 64
 )
 
 // ParseEnvelope reads the body of POST /read. It ignores unknown keys, and reports all
@@ -239,8 +241,8 @@ func (x *envelopeReader) oneOf(format string, words ...any) func(key string, raw
 
 func (x *envelopeReader) token(key string, raw []byte) string {
 	s := x.text(key, raw)
-	if len(s) > maxNextToken {
-		x.bad("%s has %d bytes, at most %d are allowed", key, len(s), maxNextToken)
+	if len(s) > MaxNextToken {
+		x.bad("%s has %d bytes, at most %d are allowed", key, len(s), MaxNextToken)
 	}
 	return s
 }

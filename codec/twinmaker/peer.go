@@ -56,10 +56,13 @@ func ParseHistoryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 	}
 	slices.SortStableFunc(cells, func(a, b peerCell) int { return a.time.Compare(b.time) })
 	n := len(q.Properties)
-	if rows := instants(cells); rows*n > maxCells {
+	rows := instants(cells)
+	if rows*n > maxCells {
 		return PeerAnswer{}, tooMuch("%d rows of %d properties, more than %d values", rows, n, maxCells)
 	}
 	var slab []hotreader.Value
+	lost := make([]int64, n) // points that the peer gave, but whose value is none
+	a.Rows = make([]hotreader.Row, 0, rows)
 	for _, c := range cells {
 		if len(a.Rows) == 0 || !a.Rows[len(a.Rows)-1].Time.Equal(c.time) {
 			if len(slab) < n {
@@ -69,7 +72,12 @@ func ParseHistoryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 			slab = slab[n:]
 		}
 		a.Rows[len(a.Rows)-1].Values[c.property] = c.value
-		a.noNumber(q.Properties[c.property], c.value)
+		if c.value.IsNull() {
+			lost[c.property]++
+		}
+	}
+	for i, count := range lost {
+		a.noNumber(q.Properties[i], count)
 	}
 	return a, nil
 }
@@ -84,10 +92,10 @@ func instants(cells []peerCell) (n int) {
 	return n
 }
 
-// noNumber counts a point that the peer gave, but whose value is none.
-func (a *PeerAnswer) noNumber(property string, v hotreader.Value) {
-	if v.IsNull() {
-		a.Warnings = append(a.Warnings, hotreader.Warning{Reason: hotreader.Unreadable, Property: property, Count: 1})
+// noNumber warns of points that the peer gave, but whose value is none.
+func (a *PeerAnswer) noNumber(property string, count int64) {
+	if count > 0 {
+		a.Warnings = append(a.Warnings, hotreader.Warning{Reason: hotreader.Unreadable, Property: property, Count: count})
 	}
 }
 
@@ -96,11 +104,48 @@ type peerSeries struct {
 	Reference struct {
 		PropertyName string `json:"propertyName"`
 	} `json:"entityPropertyReference"`
-	Values []struct {
-		Time      json.RawMessage `json:"time"`
-		Timestamp json.RawMessage `json:"timestamp"`
-		Value     *dataValue      `json:"value"`
-	} `json:"values"`
+	Values peerPoints `json:"values"`
+}
+
+// peerPoints is a list of points, up to the first that is wrong. Each is converted as it
+// is decoded: as JSON it takes several times the memory.
+type peerPoints struct {
+	cells []peerCell
+	wrong error
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *peerPoints) UnmarshalJSON(text []byte) error {
+	if isNull(text) {
+		return nil
+	}
+	if text[0] != '[' {
+		return fmt.Errorf("values is %s", describe(text))
+	}
+	p.cells = make([]peerCell, 0, bytes.Count(text, []byte{','})/2+1) // a point has a comma within and one after it
+	d := json.NewDecoder(bytes.NewReader(text))
+	_, _ = d.Token() // the bracket
+	for p.wrong == nil && d.More() {
+		var point struct {
+			Time      json.RawMessage `json:"time"`
+			Timestamp json.RawMessage `json:"timestamp"`
+			Value     *dataValue      `json:"value"`
+		}
+		if err := d.Decode(&point); err != nil {
+			return err
+		}
+		var c peerCell
+		var ok bool
+		if c.time, ok = peerTime(point.Time, point.Timestamp); !ok {
+			p.wrong = fmt.Errorf("has %s for its time", describe(point.Time))
+		} else if point.Value == nil {
+			p.wrong = errors.New("has no value")
+		} else {
+			c.value, p.wrong = point.Value.value(true)
+		}
+		p.cells = append(p.cells, c)
+	}
+	return nil
 }
 
 // peerCell is a point of one property.
@@ -112,22 +157,17 @@ type peerCell struct {
 
 // appendTo appends the series' points. property is its index in the query.
 func (s *peerSeries) appendTo(cells []peerCell, property int) ([]peerCell, error) {
-	name := short(s.Reference.PropertyName)
-	for i, p := range s.Values {
-		t, ok := peerTime(p.Time, p.Timestamp)
-		if !ok {
-			return nil, protocol("%s: point %d has %s for its time", name, i+1, describe(p.Time))
-		}
-		if p.Value == nil {
-			return nil, protocol("%s: point %d has no value", name, i+1)
-		}
-		v, err := p.Value.value(true)
-		if err != nil {
-			return nil, protocol("%s: point %d %v", name, i+1, err)
-		}
-		cells = append(cells, peerCell{t, property, v})
+	own := s.Values.cells
+	if s.Values.wrong != nil {
+		return nil, protocol("%s: point %d %v", short(s.Reference.PropertyName), len(own), s.Values.wrong)
 	}
-	return cells, nil
+	for i := range own {
+		own[i].property = property
+	}
+	if len(cells) == 0 {
+		return own, nil
+	}
+	return append(cells, own...), nil
 }
 
 // ParseLastEntryAnswer reads an older peer's last-entry answer as rows, newest first.
@@ -139,19 +179,26 @@ func ParseLastEntryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 	if err != nil {
 		return PeerAnswer{}, err
 	}
-	var entries map[string]struct {
-		Time      json.RawMessage `json:"time"`
-		Timestamp json.RawMessage `json:"timestamp"`
-		Value     *dataValue      `json:"propertyValue"`
-	}
+	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(values, &entries); err != nil {
 		return PeerAnswer{}, shapeError(err)
 	}
 	asked := len(entries) == 0
 	for at, name := range q.Properties {
-		e, ok := entries[name]
-		asked = asked || ok
-		if !ok || e.Value == nil {
+		text, ok := entries[name]
+		if !ok {
+			continue
+		}
+		asked = true
+		var e struct {
+			Time      json.RawMessage `json:"time"`
+			Timestamp json.RawMessage `json:"timestamp"`
+			Value     *dataValue      `json:"propertyValue"`
+		}
+		if err := json.Unmarshal(text, &e); err != nil {
+			return PeerAnswer{}, shapeError(err)
+		}
+		if e.Value == nil {
 			continue
 		}
 		t, ok := peerTime(e.Time, e.Timestamp)
@@ -162,7 +209,9 @@ func ParseLastEntryAnswer(body []byte, q hotreader.Query) (PeerAnswer, error) {
 		if err != nil {
 			return PeerAnswer{}, protocol("%s %v", short(name), err)
 		}
-		a.noNumber(name, v)
+		if v.IsNull() {
+			a.noNumber(name, 1)
+		}
 		i := slices.IndexFunc(a.Rows, func(r hotreader.Row) bool { return r.Time.Equal(t) })
 		if i < 0 {
 			i = len(a.Rows)
@@ -231,11 +280,11 @@ func checkAnswer(body []byte) error {
 }
 
 // What a peer's answer may become in memory. A point of 60 bytes has two commas, so
-// what takes more parts, or a row for each point of many properties, is no answer that
-// a cloud's functions can send.
+// what takes more parts, or a row for each point of many properties, is no answer of
+// 8 MB that a peer sends.
 const (
-	maxParts = 1_300_000 // members and elements
-	maxCells = 4_000_000 // rows times properties
+	maxParts = 400_000   // members and elements
+	maxCells = 2_000_000 // rows times properties
 )
 
 func tooMuch(format string, args ...any) error {

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader"
 	"hotreader/identity"
 	"hotreader/test/serving"
 	"hotreader/wire"
@@ -157,11 +158,17 @@ func exercise(t testing.TB, p *serving.Process, good string) {
 	}
 }
 
-// echo is a peer that fails and tells whoever logs that what it was sent: of a
-// last entry in a problem, of a history in a page where rows should be.
+// echo is a peer that fails and says what it was sent: of a last entry in a problem, of
+// a history with filters in a warning, of another in a page where rows should be.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body) // one that broke off asks for nothing
 	sent := r.Header.Get(identity.TokenHeader)
+	if strings.Contains(string(body), `"filters"`) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(must(json.Marshal(map[string]any{"propertyValues": []any{}, "warnings": []hotreader.Warning{
+			{Reason: hotreader.Replaced, Count: 1, Detail: "You warned with " + sent}}})))
+		return
+	}
 	if !strings.Contains(string(body), "query_last_entry") {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "You sent "+sent)
