@@ -37,7 +37,8 @@ same bytes. If the store changed meanwhile, it fails and says where.
 
 The store is read twice: to plan, then to write. mem: and bolt: know the devices
 and properties that they have; of another store, name them (--device, --property),
-or the project folder that lists them. Other properties are not copied.
+or the project folder that lists them. Other properties are not copied; if mem: or
+bolt: knows some of the device, nothing of it is called deletable.
 
 Objects of a source in no order of time, as of DynamoDB's export to S3
 (format=export), are sorted in --memory; a longer range is read in parts.

@@ -23,7 +23,7 @@ func TestPrintedCommandsRunNoName(t *testing.T) {
 	const hostile = "a';>PWN;'\n>PWN\n$(>PWN)`>PWN`\" #"
 	bin, here := t.TempDir(), t.TempDir()
 	for _, name := range []string{"hotreader", "go", "jq", "tail", "curl"} {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!"+bash+"\nprintf '%s\\0' \"$@\"\n"), 0o700); err != nil { //nolint:gosec // G306: a program
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!"+bash+"\nprintf '%s\\0' \"$@\"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

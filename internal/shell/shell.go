@@ -9,15 +9,17 @@ import (
 )
 
 // bare is what a shell takes without quotes.
-var bare = regexp.MustCompile(`^[\p{L}\p{N}_.:/@%+,=-]+$`)
+var bare = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+=\x{80}-\x{10ffff}-]+$`)
 
 // Word returns text as a shell takes it for one word, and nothing more. Characters that
 // cannot be seen are escaped, as bash and zsh read them.
 func Word(text string) string {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
 	switch {
+	case strings.ContainsFunc(text, hidden):
 	case bare.MatchString(text):
 		return text
-	case strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) < 0:
+	default:
 		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 	}
 	var b strings.Builder

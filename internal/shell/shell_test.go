@@ -12,7 +12,7 @@ func TestWord(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       "''",
 		"bolt:a/b.db":            "bolt:a/b.db",
-		"Wärme=x":                "Wärme=x",
+		"Wärme=x°C":              "Wärme=x°C",
 		"a b":                    "'a b'",
 		"a';touch${IFS}PWN;'":    `'a'\'';touch${IFS}PWN;'\'''`,
 		"$(id)`id`\"":            "'$(id)`id`\"'",

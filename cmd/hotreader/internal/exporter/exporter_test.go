@@ -189,7 +189,7 @@ func TestRefuses(t *testing.T) {
 		"bytes zeroed":   {before: do(exported, func(t *testing.T, f *fixture) { f.spoil(t, ".parquet", func(b []byte) { clear(b) }) }), code: hotreader.CodeCorrupt, says: ".parquet is damaged: its bytes are not"},
 		"a byte flipped": {before: do(exported, func(t *testing.T, f *fixture) { f.spoil(t, ".parquet", func(b []byte) { b[len(b)/2] ^= 1 }) }), code: hotreader.CodeCorrupt, says: "put back an earlier version of the object"},
 		"checksum taken out": {before: do(exported, func(t *testing.T, f *fixture) {
-			f.spoil(t, manifestEnd, func(b []byte) { copy(b[bytes.Index(b, []byte(`"sha256"`)):], `"sha257"`) })
+			f.spoil(t, manifestEnd, func(b []byte) { copy(b, bytes.ReplaceAll(b, []byte(`"sha256"`), []byte(`"sha257"`))) })
 		}), code: hotreader.CodeCorrupt, says: ".parquet is damaged"},
 		"broken manifest": {before: do(put("device_id=d/_"+rangeName+".manifest.json", "{}")), code: hotreader.CodeCorrupt, says: "is no manifest"},
 	} {
