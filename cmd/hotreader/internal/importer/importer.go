@@ -138,7 +138,7 @@ func (s *source) check() error {
 	}
 	if key := slices.Index(names, o.Key); g.Swapped(key, slices.Index(names, o.Value)) {
 		return fmt.Errorf("--pivot %s: %q seems to hold values (%s), and %q names; did you mean --pivot %s?",
-			sniff.ShellWord(o.Key+"="+o.Value), o.Key, quotedList(g.Columns[key].Cells[:min(len(g.Columns[key].Cells), 3)]), o.Value, sniff.ShellWord(o.Value+"="+o.Key))
+			shell.Word(o.Key+"="+o.Value), o.Key, quotedList(g.Columns[key].Cells[:min(len(g.Columns[key].Cells), 3)]), o.Value, shell.Word(o.Value+"="+o.Key))
 	}
 	if o.Zone == nil && g.ZoneExample != "" && s.walls() {
 		return fmt.Errorf("the time's column is called after the zone %s, which does not say when its clock changes; give --zone %s, or an offset, as +01:00, if it never does", g.Zone, g.ZoneExample)
