@@ -18,6 +18,7 @@ import (
 	"hotreader/identity"
 	"hotreader/internal/bounded"
 	"hotreader/internal/jsontext"
+	"hotreader/internal/shell"
 	"hotreader/route"
 )
 
@@ -105,7 +106,7 @@ func readConnections(dir string) ([]byte, error) {
 	path := filepath.Join(dir, fileConnections)
 	text, info, err := readFile(path)
 	if err == nil && info != nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		err = fmt.Errorf("has the mode %04o, but it holds a token and is for its owner alone; run: chmod 600 %s, and change the token with: hotreader token rotate, if others may have read it", info.Mode().Perm(), path)
+		err = fmt.Errorf("has the mode %04o, but it holds a token and is for its owner alone; run: chmod 600 %s, and change the token with: hotreader token rotate, if others may have read it", info.Mode().Perm(), shell.Word(path))
 	}
 	if err != nil {
 		return nil, &hotreader.Error{Op: path, Code: hotreader.CodeConfig, Err: err}

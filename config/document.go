@@ -296,6 +296,10 @@ func (p *problems) fields(where string, raw json.RawMessage, fields ...field) {
 	known := names(fields)
 	for _, m := range o {
 		i := slices.Index(known, m.name)
+		if len(*p) >= most { // finding what is meant takes time
+			p.add("", "")
+			return
+		}
 		if i < 0 {
 			hint, meant := "", nearest.Word(m.name, known)
 			if m.name == "google" && slices.Contains(known, string(GCP)) {
@@ -314,7 +318,7 @@ func (p *problems) fields(where string, raw json.RawMessage, fields ...field) {
 // mistyped returns the name in o that is in the place of want: one that is none
 // of known and close to want; "" if there is none.
 func (o object) mistyped(want string, known []string) string {
-	for _, m := range o {
+	for _, m := range o[:min(len(o), most)] {
 		if !slices.Contains(known, m.name) && nearest.Word(m.name, []string{want}) != "" && nearest.Word(m.name, known) == want {
 			return m.name
 		}

@@ -271,6 +271,8 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"layout, mistyped", o, `{"layout":{"timekey":"ts"}}`, []string{`config_hot_reader.json: layout: a layout has no key "timekey"; did you mean time_key?`}},
 		{"layout, twice the same", o, `{"layout":{"time_key":"ts","time_key":"at"}}`, []string{"config_hot_reader.json: layout.time_key: is there twice"}},
 		{"layout, no object", o, `{"layout":"flat"}`, []string{"config_hot_reader.json: layout: is a string; expected an object"}},
+		{"what a shell runs, on lines of its own", o, `{"azure":{"resource_group":"g","location":"westeurope","cosmos_account":"acc","container":"c","database":"d\u0085e"},"gcp":{"collection":"a\nb"}}`, []string{
+			`config_hot_reader.json: azure.database: "d\u0085e" does not fit`, `config_hot_reader.json: gcp.collection: collection "a\nb" has a control character`}},
 		{"collection", o, `{"gcp":{"collection":"a/b"}}`, []string{`config_hot_reader.json: gcp.collection: collection "a/b" is the path of a document`}},
 		{"OpenTelemetry", o, `{"otel":{"HOTREADER_RATE":"1","OTEL_EXPORTER_OTLP_TRACES_HEADERS":"k=AKIAIOSFODNN7EXAMPLE","OTEL_SERVICE_NAME":["a"],"OTEL_RESOURCE_ATTRIBUTES":"` + strings.Repeat("a", 1024) + `"}}`, []string{
 			"config_hot_reader.json: otel.HOTREADER_RATE: is none of OpenTelemetry's variables;", "config_hot_reader.json: otel.OTEL_EXPORTER_OTLP_TRACES_HEADERS: may hold a key,",
@@ -387,6 +389,19 @@ func TestLoadProjectIsBounded(t *testing.T) {
 	}
 	if len(err.Error()) > 2000 || !utf8.ValidString(err.Error()) {
 		t.Errorf("the error has %d bytes", len(err.Error()))
+	}
+}
+
+// Where no more problems are told, none are looked for: what a mistyped name may mean takes time.
+func TestNoProblemsBeyondTheLast(t *testing.T) {
+	raw := json.RawMessage(`{"a0":1`)
+	for i := range 50 * most {
+		raw = fmt.Appendf(raw, `,"a%d":1`, i+1)
+	}
+	read := testing.AllocsPerRun(1, func() { new(problems).object("", raw) })
+	told := testing.AllocsPerRun(1, func() { new(problems).fields("f", raw, field{name: "cloud"}) })
+	if told-read > 20*most {
+		t.Errorf("%.0f allocations to read it, %.0f to check it", read, told)
 	}
 }
 

@@ -51,7 +51,7 @@ var (
 	azureLocation  = shape{`^[A-Za-z][A-Za-z0-9 ]{1,62}$`, "a location, as westeurope", func(s string) string { return strings.ToLower(strings.ReplaceAll(s, " ", "")) }}
 	azureGroup     = shape{pattern: `^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`, want: "1 to 90 letters, digits, _, -, ., ( and ), no . at the end"}
 	azureAccount   = shape{pattern: `^[a-z0-9][a-z0-9-]{1,42}[a-z0-9]$`, want: "an account's name: 3 to 44 of a-z, 0-9 and -"}
-	azureID        = shape{pattern: `^[^/\\?#\x00-\x1f]{0,254}[^/\\?#\x00-\x20]$`, want: `up to 255 characters without / \ ? # and without a blank at the end`}
+	azureID        = shape{pattern: `^[^/\\?#\x00-\x1f\x7f-\x9f]{0,254}[^/\\?#\x00-\x20\x7f-\x9f]$`, want: `up to 255 characters without / \ ? # and without a blank at the end`}
 	azureKey       = shape{pattern: `^https://[A-Za-z0-9-]{3,24}\.(vault\.azure\.net|vault\.azure\.cn|vault\.usgovcloudapi\.net)/keys/[A-Za-z0-9-]{1,127}$`, want: "https://VAULT.vault.azure.net/keys/NAME"}
 	azureIdentity  = shape{pattern: `^/subscriptions/[0-9A-Fa-f-]{36}/resourceGroups/[^/]{1,90}/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[A-Za-z0-9_-]{3,128}$`, want: "/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME"}
 	storageAccount = shape{pattern: `^[a-z0-9]{3,24}$`, want: "a storage account's name: 3 to 24 of a-z and 0-9"}

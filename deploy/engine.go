@@ -27,6 +27,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/render"
 	"hotreader/deploy/topology"
+	"hotreader/internal/bounded"
 )
 
 // Engine carries a topology out with Terraform or OpenTofu. One run at a time
@@ -441,7 +442,7 @@ func lockFolder(dir, command string) (release func(), err error) {
 	if !ok {
 		who := "another run, which has not said its name yet,"
 		var h holder
-		if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &h) == nil && h.PID != 0 {
+		if text, err := bounded.ReadFile(name, bounded.Text); err == nil && json.Unmarshal(text, &h) == nil && h.PID != 0 {
 			who = h.String()
 		}
 		return nil, &hotreader.Error{Op: command, Code: hotreader.CodeOverloaded, Err: fmt.Errorf("%s is at work in this project; wait for it, or stop it with ^C and try again", who)}

@@ -16,6 +16,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/render"
+	"hotreader/internal/bounded"
 )
 
 // standing is what a state holds.
@@ -182,10 +183,22 @@ func (f *folder) parse(text []byte) (st standing, err error) {
 	return st, nil
 }
 
+// maxState bounds a state, in bytes: each resource has some 2 KB.
+const maxState = 64 << 20
+
+// readOwn reads a file of the work folder, which has at most so many bytes.
+func readOwn(name string, most int64) ([]byte, error) {
+	text, err := bounded.ReadFile(name, most)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = configError(config.WorkFolder, "%w; put an older copy in its place", err)
+	}
+	return text, err
+}
+
 // checkState rejects a state that was not made here, before Terraform sees it, and
 // mends one that was cut short.
 func (f *folder) checkState() error {
-	text, err := os.ReadFile(filepath.Join(f.home, stateFile))
+	text, err := readOwn(filepath.Join(f.home, stateFile), maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -211,7 +224,7 @@ func cutShort(text []byte) bool {
 // the journal, from which adopt takes it in. It returns the state that counts.
 func (f *folder) earlierState(cut []byte) ([]byte, error) {
 	name := filepath.Join(f.home, stateFile)
-	earlier, err := os.ReadFile(name + ".backup")
+	earlier, err := readOwn(name+".backup", maxState)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if len(cut) > 0 { // the first state, of which nothing earlier exists

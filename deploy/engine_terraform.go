@@ -25,6 +25,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/render"
+	"hotreader/internal/bounded"
 )
 
 // stopTime is how long Terraform may take, after it was asked to stop, to finish
@@ -138,16 +139,21 @@ func (f *folder) withToken(do func(varFile string) error) error {
 
 // sweep removes what a killed run has left in .hotreader that must not stay.
 func sweep(dir string) error {
-	names, err := filepath.Glob(filepath.Join(dir, tokenFiles))
-	if err != nil {
-		return err
+	return removeAll(dir, tokenFiles)
+}
+
+// removeAll removes the files of a folder that fit a pattern of their names.
+func removeAll(dir, pattern string) error {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	for _, name := range names {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+	for _, file := range files {
+		if fits, _ := filepath.Match(pattern, file.Name()); fits {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, file.Name())))
 		}
 	}
-	return nil
+	return err
 }
 
 // init installs the providers and opens the backend, unless that was done for
@@ -162,7 +168,7 @@ func (f *folder) init(ctx context.Context) error {
 		return err
 	}
 	stamp := filepath.Join(f.dir, initFile)
-	if have, err := os.ReadFile(stamp); err == nil && string(have) == want {
+	if have, err := bounded.ReadFile(stamp, bounded.Text); err == nil && string(have) == want {
 		if _, err := os.Stat(filepath.Join(f.dir, ".terraform")); err == nil {
 			return nil
 		}
@@ -297,10 +303,7 @@ func (f *folder) applying(ctx context.Context, what string, opts ...tfexec.Apply
 // changed one: all that was in them is in the state now.
 func (f *folder) dropBackups() {
 	for _, dir := range []string{f.home, f.dir} {
-		names, _ := filepath.Glob(filepath.Join(dir, stateFile+".*.backup"))
-		for _, name := range names {
-			_ = os.Remove(name)
-		}
+		_ = removeAll(dir, stateFile+".*.backup") // the next run tries again
 	}
 }
 

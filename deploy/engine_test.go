@@ -133,7 +133,10 @@ func TestFindTerraform(t *testing.T) {
 // TestSweep: what a killed run has left of a token does not outlive the next
 // run's start.
 func TestSweep(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "[new] twin*")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	f := &folder{home: filepath.Join(dir, "aws"), secret: "s3cret"}
 	err := f.withToken(func(name string) error {
 		i, err := os.Stat(name)
@@ -149,13 +152,13 @@ func TestSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("%q", left)
 	}
 	if err := sweep(dir); err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 0 {
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("after sweep: %q", left)
 	}
 }
@@ -393,7 +396,7 @@ func TestMissingCredentialsAreToldInOurWords(t *testing.T) {
 // What a killed run has made is imported; what the cloud rejected, since
 // it was there, is not ours.
 func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
-	const twin, bucket, role = "mill", "module.hotreader.aws_s3_bucket.twin[0]", `module.hotreader.aws_iam_role.function["hot-reader"]`
+	const twin, secret, bucket, role = "mill", "module.hotreader.google_secret_manager_secret.token[0]", "module.hotreader.aws_s3_bucket.twin[0]", `module.hotreader.aws_iam_role.function["hot-reader"]`
 	tagged := map[string]any{render.TwinTag: twin}
 	none := map[string]any{}
 	for _, c := range []struct {
@@ -409,9 +412,14 @@ func TestOnlyWhatIsOursIsTakenIn(t *testing.T) {
 		{"a bucket with other tags", bucket, "aws_s3_bucket", true, map[string]any{"team": "x"}, false},
 		{"a role with its tag, though refused", role, "aws_iam_role", false, tagged, true},
 		{"a role without", role, "aws_iam_role", true, none, false},
+		{"Google's, that has no tag", secret, "google_secret_manager_secret", true, nil, true},
+		{"Google's that was there", secret, "google_secret_manager_secret", false, nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &folder{home: t.TempDir(), cloud: config.AWS}
+			if c.address == secret {
+				f.cloud = config.GCP
+			}
 			j, err := openJournal(filepath.Join(f.home, journalFile))
 			if err != nil {
 				t.Fatal(err)
@@ -476,6 +484,28 @@ func TestDoubtOutlivesAnApplyThatFails(t *testing.T) {
 	}
 	if begun, err := f.begun(); err != nil || len(begun) != 0 {
 		t.Errorf("after an apply that went well the journal says %v, %v", begun, err)
+	}
+}
+
+// A file in the work folder that is larger than any of ours is not read into memory.
+func TestHugeFiles(t *testing.T) {
+	dir := t.TempDir()
+	f := &folder{home: dir, cloud: config.AWS, report: func(Event) {}}
+	for file, read := range map[string]func() error{
+		stateFile:             f.checkState,
+		stateFile + ".backup": func() error { _, err := f.earlierState(nil); return err },
+		journalFile:           func() error { _, err := f.begun(); return err },
+	} {
+		name := filepath.Join(dir, file)
+		if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, 1<<36)); err != nil { // sparse
+			t.Fatal(err)
+		}
+		if err := read(); !errors.Is(err, hotreader.CodeConfig) || !strings.Contains(err.Error(), name+" is larger than ") {
+			t.Errorf("%s: %v", file, err)
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"hotreader"
 	"hotreader/config"
 	"hotreader/deploy/render"
+	"hotreader/internal/bounded"
 )
 
 // adopt has the next plan import what a run that was stopped, or killed, has made
@@ -180,6 +181,10 @@ const importFile = "import.tf.json"
 // which was why its creation failed, if refused says so.
 func (w *work) own(f *folder, r *tfjson.ResourceChange, refused bool) error {
 	values, _ := r.Change.Before.(map[string]any)
+	if refused && f.cloud != config.AWS { // where nothing says whose it is
+		return configError(string(f.cloud), "%s %s is there, and the cloud has rejected its creation, so it may be another's; if %s has made it, remove it and deploy again, else name what exists in config_hot_reader.json, or another name for the twin",
+			noun(r.Type), nameOf(r.Type, r.Address, values), w.top.Twin)
+	}
 	tags, tagged := values["tags_all"]
 	all, _ := tags.(map[string]any)
 	if !tagged || f.cloud != config.AWS || all[render.TwinTag] == w.top.Twin {
@@ -476,7 +481,7 @@ func (f *folder) begun() (map[string]bool, error) {
 // readJournal returns what a journal holds, nothing if there is none.
 func readJournal(name string) (map[string]bool, error) {
 	all := map[string]bool{}
-	text, err := os.ReadFile(name)
+	text, err := readOwn(name, bounded.Text)
 	if errors.Is(err, fs.ErrNotExist) {
 		return all, nil
 	}

@@ -239,6 +239,8 @@ func (l Layout) Problems(cloud Cloud) (wrong []string) {
 		bad("device_key is %q, but collection %q has the device in its path already; give one of them", l.DeviceKey, l.Collection)
 	case inPath && l.Partition != "{device}":
 		bad("partition is %q, but collection %q has the device in its path already; give one of them", l.Partition, l.Collection)
+	case strings.ContainsFunc(l.Collection, unicode.IsControl): // as a device's id may have them
+		bad("collection %.80q has a control character", l.Collection)
 	}
 	if says := CheckCollection(l.Collection); cloud == Firestore && l.Collection != "" && says != "" {
 		bad("collection %.80q %s", l.Collection, says)

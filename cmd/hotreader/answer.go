@@ -208,9 +208,6 @@ func (k *asking) plain(q hotreader.Query, rows iter.Seq2[hotreader.Row, error], 
 func (k *asking) table(q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {
 	a := k.app
 	head := append([]string{"TIME (UTC)"}, q.Properties...)
-	for i := range head {
-		head[i] = terminal.Printable(head[i])
-	}
 	t := terminal.NewTable(a.stdout, a.data, head...)
 	cells := make([]terminal.Cell, len(head))
 	var text []byte
@@ -242,7 +239,7 @@ func (k *asking) lastTable(q hotreader.Query, rows iter.Seq2[hotreader.Row, erro
 	a := k.app
 	found := make([][]terminal.Cell, len(q.Properties))
 	for i, p := range q.Properties {
-		found[i] = []terminal.Cell{{Text: terminal.Printable(p)}, {Text: "–", Look: a.data.Dim}}
+		found[i] = []terminal.Cell{{Text: p}, {Text: "–", Look: a.data.Dim}}
 	}
 	n := 0
 	for row, err := range rows {

@@ -21,6 +21,7 @@ import (
 	"hotreader/cmd/hotreader/internal/machine"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/httpapi"
+	"hotreader/internal/shell"
 )
 
 // demoAnswer is the shape of demo --json.
@@ -297,7 +298,7 @@ func invocation() string {
 		return "go run ./cmd/hotreader"
 	}
 	if name := os.Args[0]; filepath.Base(name) != name {
-		return name
+		return shell.Word(name)
 	}
 	return "hotreader"
 }

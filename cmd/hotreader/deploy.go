@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
 	"hotreader/deploy/topology"
+	"hotreader/internal/shell"
 )
 
 // noCheckText explains --no-check.
@@ -46,7 +46,7 @@ The next run continues one that was stopped by ^C, or killed.
 			if err := e.Deploy(cmd.Context()); err != nil {
 				return err
 			}
-			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status --project "+inspector.Quoted(d.project)+" shows what is deployed")
+			return d.end(cmd.Context(), e, a.talk.Good("deployed")+"; hotreader status --project "+shell.Word(d.project)+" shows what is deployed")
 		}),
 	}
 	d.applyFlags(cmd)

@@ -245,7 +245,7 @@ func (l *listing) print(devices []listedDevice) error {
 	t := terminal.NewTable(a.stdout, a.data, "DEVICE", "TYPE", "PROPERTIES")
 	t.Right(2)
 	for _, d := range devices {
-		t.Row(terminal.Cell{Text: terminal.Printable(d.ID)}, terminal.Cell{Text: terminal.Printable(d.Type)}, terminal.Cell{Text: strconv.Itoa(d.Properties)})
+		t.Row(terminal.Cell{Text: d.ID}, terminal.Cell{Text: d.Type}, terminal.Cell{Text: strconv.Itoa(d.Properties)})
 	}
 	return t.End()
 }

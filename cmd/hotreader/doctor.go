@@ -13,13 +13,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
-	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
 	"hotreader/deploy/topology"
+	"hotreader/internal/shell"
 )
 
 // errUnwell ends a command whose examination found a broken component and has said so.
@@ -87,7 +87,7 @@ Exit code 0: every component works. 1: one does not.`,
 			return err
 		}
 		if len(deployed) == 0 {
-			a.note("%s is not deployed on a cloud, as far as this folder knows; deploy it with: hotreader deploy --project %s", p.Twin, inspector.Quoted(p.Dir))
+			a.note("%s is not deployed on a cloud, as far as this folder knows; deploy it with: hotreader deploy --project %s", p.Twin, shell.Word(p.Dir))
 		}
 		return a.doctorCloud(cmd.Context(), p, &d, deployed)
 	}
@@ -151,7 +151,7 @@ func (a *app) doctorLocal(ctx context.Context, p *config.Project, d *examining) 
 
 func notServing(command string, p *config.Project) error {
 	return &hotreader.Error{Op: command, Code: hotreader.CodeConfig,
-		Err: fmt.Errorf("%s is not deployed on this machine; start it with: hotreader deploy --target local --project %s", p.Twin, p.Dir)}
+		Err: fmt.Errorf("%s is not deployed on this machine; start it with: hotreader deploy --target local --project %s", p.Twin, shell.Word(p.Dir))}
 }
 
 func examinationLocal(p *config.Project, state *local.State, d *examining) (doctor.Input, error) {

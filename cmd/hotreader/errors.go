@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"hotreader"
-	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/internal/nearest"
+	"hotreader/internal/shell"
 )
 
 // The exit codes. exitText is what --help says of them.
@@ -98,7 +98,7 @@ func (a *app) stopped(by interrupted, err error, cmd *cobra.Command, args []stri
 	}
 	if cmd != nil && slices.Contains(resumed, cmd.Name()) {
 		for i := range args {
-			args[i] = inspector.Quoted(args[i])
+			args[i] = shell.Word(args[i])
 		}
 		a.note("  go on with: %s %s", invocation(), strings.Join(args, " "))
 	}

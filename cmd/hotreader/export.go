@@ -12,9 +12,9 @@ import (
 	"hotreader"
 	"hotreader/catalog"
 	"hotreader/cmd/hotreader/internal/exporter"
-	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/function"
+	"hotreader/internal/shell"
 	"hotreader/store/all"
 )
 
@@ -37,7 +37,8 @@ same bytes. If the store changed meanwhile, it fails and says where.
 
 The store is read twice: to plan, then to write. mem: and bolt: know the devices
 and properties that they have; of another store, name them (--device, --property),
-or the project folder that lists them. Other properties are not copied.
+or the project folder that lists them. Other properties are not copied; if mem: or
+bolt: knows some of the device, nothing of it is called deletable.
 
 Objects of a source in no order of time, as of DynamoDB's export to S3
 (format=export), are sorted in --memory; a longer range is read in parts.
@@ -187,12 +188,7 @@ func (k *exporting) list(ctx context.Context, lister hotreader.Lister) (found []
 		}
 		for _, d := range some {
 			after = d.ID
-			known[d.ID] = nil
-			for _, p := range d.Properties {
-				if p.Constant == "" {
-					known[d.ID] = append(known[d.ID], p.Name)
-				}
-			}
+			known[d.ID] = stored(d.Properties)
 			if k.all {
 				found = append(found, exporter.Device{ID: d.ID})
 			}
@@ -208,11 +204,32 @@ func (k *exporting) list(ctx context.Context, lister hotreader.Lister) (found []
 		}
 	}
 	for i := range found {
-		if found[i].Properties = known[found[i].ID]; len(k.names) > 0 {
-			found[i].Properties = k.names
+		d := &found[i]
+		if d.Properties = known[d.ID]; len(k.names) > 0 {
+			d.Properties = k.names
+		}
+		if d.Listed = lister != nil; !d.Listed {
+			continue
+		}
+		of, err := catalog.List(ctx, lister, d.ID, "", 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(of) == 1 && of[0].ID == d.ID {
+			d.Others = stored(of[0].Properties)
 		}
 	}
 	return found, nil
+}
+
+// stored returns the names of the properties that rows have.
+func stored(all []catalog.Property) (names []string) {
+	for _, p := range all {
+		if p.Constant == "" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 func (a *app) sayExported(k *exporting, r *exporter.Result) {
@@ -228,8 +245,12 @@ func (a *app) sayExported(k *exporting, r *exporter.Result) {
 			at(nil, r.First), at(nil, r.Last), terminal.Plural(r.Objects, "object", "objects"), terminal.Size(r.Bytes))
 	}
 	if r.Rows > 0 && r.Delete {
-		fmt.Fprintf(a.stdout, "%s: from %s to %s, %s could now be deleted from %s\n", device, at(nil, r.Start), at(nil, r.End),
-			terminal.Plural(r.Rows, "row", "rows"), inspector.Quoted(k.From))
+		these := ""
+		if !r.Listed {
+			these = "these properties of "
+		}
+		fmt.Fprintf(a.stdout, "%s: from %s to %s, %s%s could now be deleted from %s\n", device, at(nil, r.Start), at(nil, r.End),
+			these, terminal.Plural(r.Rows, "row", "rows"), shell.Word(k.From))
 	}
 	for _, w := range r.Warnings {
 		a.note("%s %s: %s", a.talk.Bad("warning:"), device, terminal.Printable(w.String()))

@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
-	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy"
+	"hotreader/internal/shell"
 )
 
 // beginning are the arguments of init.
@@ -68,7 +68,7 @@ func (b *beginning) run(cmd *cobra.Command) error {
 		path := filepath.Join(b.dir, name)
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			return &hotreader.Error{Op: "init", Code: hotreader.CodeConfig,
-				Err: fmt.Errorf("%s is there already, and is left as it is; name another folder with --project, or edit it and run: %s validate --project %s", path, invocation(), inspector.Quoted(b.dir))}
+				Err: fmt.Errorf("%s is there already, and is left as it is; name another folder with --project, or edit it and run: %s validate --project %s", path, invocation(), shell.Word(b.dir))}
 		}
 	}
 	for _, q := range b.questions() {
@@ -87,7 +87,7 @@ func (b *beginning) run(cmd *cobra.Command) error {
 	for _, name := range files {
 		fmt.Fprintln(a.stdout, filepath.Join(b.dir, name))
 	}
-	me, dir := invocation(), inspector.Quoted(b.dir)
+	me, dir := invocation(), shell.Word(b.dir)
 	a.note("%s\n  %s validate --project %s\n  %s deploy --project %s --target local   # on this machine, with emulators\n  %s deploy --project %s                  # on the clouds",
 		a.talk.Bold("Next:"), me, dir, me, dir, me, dir)
 	return nil

@@ -13,6 +13,7 @@ import (
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/internal/shell"
 	"hotreader/store/all"
 )
 
@@ -101,7 +102,7 @@ func (a *app) printInspected(r *inspector.Result) error {
 		head = "For config_hot_reader.json; the default layout fits:"
 	}
 	a.paragraph(head, string(text))
-	a.paragraph("As a store URL:", inspector.Quoted(r.Store))
+	a.paragraph("As a store URL:", shell.Word(r.Store))
 	if err := a.printProperties(r); err != nil {
 		return err
 	}

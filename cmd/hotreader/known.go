@@ -90,7 +90,7 @@ func complete(cmd *cobra.Command, flag string, values func(ctx context.Context) 
 		before := typed[:strings.LastIndexByte(typed, ',')+1]
 		var all []string
 		for _, v := range values(cmd.Context()) {
-			if strings.HasPrefix(v, typed[len(before):]) && !strings.ContainsAny(v, "$`\\;&|<>(){}\"'!*?#~\r\n") { // bash does not quote what several begin with
+			if strings.HasPrefix(v, typed[len(before):]) && !strings.ContainsAny(v, "$`\\;&|<>(){}[]\"'!*?#~ \t\r\n") { // bash does not quote what several begin with
 				all = append(all, before+v)
 			}
 		}

@@ -15,12 +15,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"hotreader"
-	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/config"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/local"
 	"hotreader/deploy/topology"
+	"hotreader/internal/shell"
 )
 
 // localText is the help of deploy --target local.
@@ -90,7 +90,7 @@ func (o *localDeploying) deploy(ctx context.Context, d *deployment) error {
 		return unwell(&report)
 	}
 	if !d.json {
-		a.sayLocal(p, target, in.Device)
+		a.sayLocal(p, &state, target.Shell(), in.Device)
 	}
 	err = a.serveLocal(ctx, p, target)
 	target.Close()
@@ -142,7 +142,7 @@ func (a *app) serveLocal(ctx context.Context, p *config.Project, target *local.T
 		case err := <-target.Failures():
 			broken++
 			a.note("%s %s", a.talk.Bad("hotreader:"), err)
-			a.note("the others go on; `hotreader doctor --target local --project %s` shows what that breaks", inspector.Quoted(p.Dir))
+			a.note("the others go on; `hotreader doctor --target local --project %s` shows what that breaks", shell.Word(p.Dir))
 		case <-ctx.Done():
 			if broken > 0 {
 				return fmt.Errorf("deploy: %s ended meanwhile", terminal.Plural(broken, "program", "programs"))
@@ -175,7 +175,7 @@ func isFolder(name string) bool {
 // sayLocalToo says to a command that asks the clouds what runs on this machine.
 func (a *app) sayLocalToo(command, project string) {
 	if s, serving, err := local.Read(project); err == nil && serving {
-		a.note("this asks the clouds; %s runs on this machine, too: hotreader %s --target local --project %s", terminal.Printable(s.Twin), command, inspector.Quoted(project))
+		a.note("this asks the clouds; %s runs on this machine, too: hotreader %s --target local --project %s", terminal.Printable(s.Twin), command, shell.Word(project))
 	}
 }
 
@@ -189,24 +189,23 @@ func (a *app) printRuns(s *local.State) error {
 }
 
 // sayLocal shows commands to type.
-func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device) {
-	w, me, s, quoted := a.stdout, invocation(), target.State(), inspector.Quoted
-	shell := strings.Join(append(target.Shell(), ""), " ")
+func (a *app) sayLocal(p *config.Project, s *local.State, variables []string, d doctor.Device) {
+	w, me, dir, quoted := a.stdout, invocation(), local.Dir(p.Dir), shell.Word
 	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("It runs until ^C; data is in memory only. In another terminal:"))
-	fmt.Fprintf(w, "  # fill it from a file of your own: %s\n", s.Store.Is)
-	fmt.Fprintf(w, "  %s%s import --store '%s' --device %s --rename value=%s FILE.csv\n", shell, me, s.Store.URL, quoted(d.ID), quoted(d.Properties[max(0, slices.Index(d.Types, hotreader.Double))]))
+	fmt.Fprintf(w, "  # fill it from a file of your own: %s\n", terminal.Printable(s.Store.Is))
+	fmt.Fprintf(w, "  %s%s import --store %s --device %s --rename value=%s FILE.csv\n", strings.Join(append(variables, ""), " "), me, quoted(s.Store.URL), quoted(d.ID), quoted(d.Properties[max(0, slices.Index(d.Types, hotreader.Double))]))
 	if at := s.Sides[string(p.L3)].URL; at != "" {
 		fmt.Fprintln(w, "  # hot storage's API")
-		fmt.Fprintf(w, "  export %s=$(jq -r '.connections[].token' %s)\n", tokenVariable, filepath.Join(target.Dir(), "config_inter_cloud.json"))
+		fmt.Fprintf(w, "  export %s=$(jq -r '.connections[].token' %s)\n", tokenVariable, quoted(filepath.Join(dir, "config_inter_cloud.json")))
 		fmt.Fprintf(w, "  %s query --remote %s --device %s --property %s --limit 5\n", me, at, quoted(d.ID), quoted(d.Properties[0]))
 	}
 	fmt.Fprintln(w, "  # what the functions log")
-	fmt.Fprintf(w, "  tail -n 20 '%s'/*%s\n", target.Dir(), local.LogSuffix)
+	fmt.Fprintf(w, "  tail -n 20 %s/*%s\n", quoted(dir), local.LogSuffix)
 	switch side := s.Sides[string(p.L4)]; {
 	case p.L4 == config.AWS:
 		ask := func(how, event string, role config.Role) {
 			fmt.Fprintf(w, "  # as %s\n  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
-				how, filepath.Join(target.Dir(), event+".json"), side.LambdaURL, side.Functions[role])
+				terminal.Printable(how), quoted(filepath.Join(dir, event+".json")), side.LambdaURL, side.Functions[role])
 		}
 		ask("TwinMaker asks for a history", string(config.History), config.History)
 		ask("TwinMaker asks for latest values", string(config.LastEntry), config.LastEntry)
@@ -217,7 +216,7 @@ func (a *app) sayLocal(p *config.Project, target *local.Target, d doctor.Device)
 		fmt.Fprintln(w, "  # as dashboards ask the twin's reader")
 		fmt.Fprintf(w, "  curl -H \"X-Inter-Cloud-Token: $%s\" '%s/v1/devices/%s/latest?property=%s'\n", tokenVariable, side.URL, url.PathEscape(d.ID), url.QueryEscape(d.Properties[0]))
 	}
-	fmt.Fprintf(w, "  %s doctor --project %s --target local --device %s\n\n", me, p.Dir, quoted(d.ID))
+	fmt.Fprintf(w, "  %s doctor --project %s --target local --device %s\n\n", me, quoted(p.Dir), quoted(d.ID))
 }
 
 // localStatus is the shape of status --target local --json.

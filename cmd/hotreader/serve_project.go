@@ -15,6 +15,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/names"
 	"hotreader/identity"
+	"hotreader/internal/shell"
 	"hotreader/layout"
 )
 
@@ -109,7 +110,7 @@ func (t *twin) connection(id string) (link config.Connection, err error) {
 	}
 	if link, _ = all.Get(id); link.URL == "" {
 		err = &hotreader.Error{Op: "serve", Code: hotreader.CodeConfig,
-			Err: fmt.Errorf("config_inter_cloud.json has no URL of %s yet; deploy first: hotreader deploy --project %s; or say where the rows are, with --store or --remote", id, t.Dir)}
+			Err: fmt.Errorf("config_inter_cloud.json has no URL of %s yet; deploy first: hotreader deploy --project %s; or say where the rows are, with --store or --remote", id, shell.Word(t.Dir))}
 	}
 	return link, err
 }

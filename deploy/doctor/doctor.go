@@ -18,6 +18,7 @@ import (
 	"hotreader/deploy/topology"
 	"hotreader/identity"
 	"hotreader/internal/nearest"
+	"hotreader/internal/shell"
 )
 
 // Input is what is to be examined.
@@ -289,7 +290,7 @@ func (e *examination) hide(text string) string {
 
 // command is a command line for a remedy.
 func (e *examination) command(format string, args ...any) string {
-	return "hotreader " + fmt.Sprintf(format, args...) + " --project " + cmp.Or(e.in.Project, ".") + e.in.Target
+	return "hotreader " + fmt.Sprintf(format, args...) + " --project " + shell.Word(cmp.Or(e.in.Project, ".")) + e.in.Target
 }
 
 // deployOnly is the command that deploys one cloud as it should be.
@@ -341,7 +342,7 @@ func (e *examination) connectionURL(l *Link) Check {
 
 func (e *examination) tokenAge(l *Link) Check {
 	c := Check{Part: Connection, Name: "token's age", Verdict: OK}
-	rotate := "hotreader token rotate " + e.in.Topology.Connection + " --project " + cmp.Or(e.in.Project, ".")
+	rotate := "hotreader token rotate " + shell.Word(e.in.Topology.Connection) + " --project " + shell.Word(cmp.Or(e.in.Project, "."))
 	if e.in.Target != "" {
 		rotate = e.command("deploy") + " makes a new one"
 	}

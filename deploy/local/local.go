@@ -32,6 +32,7 @@ import (
 	"hotreader/deploy/render"
 	"hotreader/deploy/topology"
 	"hotreader/dev/played"
+	"hotreader/internal/shell"
 )
 
 // Options say what is deployed.
@@ -152,7 +153,7 @@ func (t *Target) folder() error {
 		if s, _, err := Read(t.o.Project.Dir); err == nil {
 			who = fmt.Sprintf(" (process %d, since %s)", s.PID, s.Started.Local().Format(time.DateTime))
 		}
-		return configError("the project is deployed here already, by another process%s; end that with ^C, or with: hotreader destroy --target local --project %s", who, t.o.Project.Dir)
+		return configError("the project is deployed here already, by another process%s; end that with ^C, or with: hotreader destroy --target local --project %s", who, shell.Word(t.o.Project.Dir))
 	}
 	if err != nil {
 		return configError("%w", err)

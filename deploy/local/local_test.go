@@ -265,6 +265,12 @@ func TestStateFile(t *testing.T) {
 	if _, _, err := Read(project); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), name) {
 		t.Errorf("%v", err)
 	}
+	if err := os.Truncate(name, 1<<36); err != nil { // sparse
+		t.Fatal(err)
+	}
+	if _, _, err := Read(project); hotreader.CodeOf(err) != hotreader.CodeConfig || !strings.Contains(err.Error(), "is larger than 1 MB; remove it") {
+		t.Errorf("%v", err)
+	}
 	if err := os.WriteFile(name, []byte(`{"twin":"t","pid":1,"sides":{"aws":{"region":"eu-central-1"}},"store":{"cloud":"aws","is":"table t"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/doctor"
 	"hotreader/deploy/render"
+	"hotreader/internal/bounded"
 )
 
 // Dir is where the local target of a project folder keeps what it needs: the
@@ -69,9 +70,12 @@ func Read(project string) (s *State, serving bool, err error) {
 		return nil, false, err
 	}
 	name := filepath.Join(Dir(project), stateFile)
-	text, err := os.ReadFile(name)
-	if err != nil {
+	text, err := bounded.ReadFile(name, bounded.Text)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, err
+	}
+	if err != nil {
+		return nil, false, configError("%w; remove it, and end what runs with ^C", err)
 	}
 	s = new(State)
 	if err := json.Unmarshal(text, s); err != nil {

@@ -37,6 +37,7 @@ import (
 	"hotreader"
 	"hotreader/internal/endpoint"
 	"hotreader/internal/nearest"
+	"hotreader/internal/shell"
 	"hotreader/layout"
 	"hotreader/store/awsdynamodb"
 	"hotreader/store/azurecosmos"
@@ -112,7 +113,7 @@ func open(full string, o opening) (hotreader.Store, error) {
 	case !ok && i >= 0:
 		return nil, bad("store URL %q lacks the colon; write it %s", o.url, schemes[i].form)
 	case !ok && slices.Contains(importable, strings.ToLower(filepath.Ext(full))):
-		return nil, bad("store URL %q is no store but a file of rows; import it first: hotreader import --store bolt:FILE.db --device ID %s", o.url, o.url)
+		return nil, bad("store URL %q is no store but a file of rows; import it first: hotreader import --store bolt:FILE.db --device ID %s", o.url, shell.Word(o.url))
 	case !ok:
 		return nil, bad("store URL %q has no scheme; for a file write bolt:%s", o.url, o.url)
 	case i < 0:

@@ -141,7 +141,7 @@ func Create(dir string) (Target, error) {
 }
 
 // Put implements coldstore.Target. Until it is whole, the file has a name that readers pass
-// over; what a killed program left under that name is overwritten.
+// over; what a killed program left under that name is removed.
 func (t Target) Put(_ context.Context, key string, body []byte) (bool, error) {
 	if _, err := t.root.Stat(key); err == nil {
 		return false, nil
@@ -166,7 +166,11 @@ func (t Target) Put(_ context.Context, key string, body []byte) (bool, error) {
 
 // write writes a file, on the disk when it returns.
 func (t Target) write(name string, body []byte) error {
-	f, err := t.root.Create(name)
+	if err := t.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Written over, it may be a link to a file of somebody else.
+	f, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}

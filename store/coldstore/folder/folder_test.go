@@ -1,6 +1,7 @@
 package folder_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,5 +42,28 @@ func TestBucket(t *testing.T) {
 		if err == nil && len(page.Objects) > 0 {
 			t.Errorf("%+v", page)
 		}
+	}
+}
+
+// A link under the name that an object has until it is whole is removed, not followed.
+func TestPutThroughALink(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(t.TempDir(), "other")
+	if err := errors.Join(os.WriteFile(other, []byte("kept"), 0o600), os.Link(other, filepath.Join(dir, ".a.part")), os.Symlink(other, filepath.Join(dir, ".b.part"))); err != nil {
+		t.Fatal(err)
+	}
+	target, err := folder.Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	for _, key := range []string{"a", "b"} {
+		ok, err := target.Put(t.Context(), key, []byte("rows"))
+		if text, _ := os.ReadFile(filepath.Join(dir, key)); !ok || err != nil || string(text) != "rows" {
+			t.Errorf("%s: %t, %v: %q", key, ok, err, text)
+		}
+	}
+	if text, _ := os.ReadFile(other); string(text) != "kept" {
+		t.Errorf("the file that a link names holds %q", text)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hotreader"
+	"hotreader/internal/nearest"
 	"hotreader/store/coldstore"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 type Device struct {
 	ID         string
 	Properties []string
+	Others     []string // properties that the source lists, too
+	Listed     bool     // the source lists properties
 }
 
 // Result is what became of a device, and a line of the command's --json.
@@ -60,6 +63,7 @@ type Result struct {
 	Manifest string              `json:"manifest,omitempty"` // its key
 	Already  bool                `json:"already"`            // an earlier run has written and checked it
 	Delete   bool                `json:"deletable"`          // every row of the range, with all its values, has a copy
+	Listed   bool                `json:"-"`                  // the source lists properties, so that none was missed
 	Notes    []string            `json:"notes,omitempty"`
 	Warnings []hotreader.Warning `json:"warnings,omitempty"`
 }
@@ -109,6 +113,9 @@ func (e *export) device(ctx context.Context, d Device) (Result, error) {
 		return Result{}, err
 	}
 	if m.finished {
+		if err := e.verify(ctx, m); err != nil {
+			return Result{}, err
+		}
 		r := e.result(m, d)
 		return r, e.still(ctx, m, &r)
 	}
@@ -154,7 +161,7 @@ func (e *export) still(ctx context.Context, m *manifest, r *Result) error {
 }
 
 func (e *export) result(m *manifest, d Device) Result {
-	r := Result{Device: m.Device, Start: m.Start, End: m.End, Rows: m.Rows, Objects: len(m.Objects), Already: m.finished, Notes: m.notes, Warnings: m.Warnings}
+	r := Result{Device: m.Device, Start: m.Start, End: m.End, Rows: m.Rows, Objects: len(m.Objects), Already: m.finished, Listed: d.Listed, Notes: m.notes, Warnings: m.Warnings}
 	if m.Rows == 0 {
 		return r
 	}
@@ -172,6 +179,14 @@ func (e *export) result(m *manifest, d Device) Result {
 			r.Delete = false
 			r.Notes = append(r.Notes, fmt.Sprintf("the property %s is not in this export, which was planned without it", p))
 		}
+	}
+	left := slices.DeleteFunc(slices.Clone(d.Others), func(p string) bool { return slices.Contains(m.Properties, p) || slices.Contains(d.Properties, p) })
+	if len(left) > 0 {
+		r.Delete = false
+		r.Notes = append(r.Notes, fmt.Sprintf("%s has more properties of these rows, which have no copy: %s; export all of them into another place before you delete rows", m.Source, nearest.Listed(left...)))
+	}
+	if !d.Listed && r.Delete {
+		r.Notes = append(r.Notes, fmt.Sprintf("only these properties have a copy, for the store does not list those that it has: %s", nearest.Listed(m.Properties...)))
 	}
 	return r
 }
@@ -261,23 +276,17 @@ func (d *digest) add(r *hotreader.Row) {
 
 func (d *digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
 
-// verify reads back what was written, as every reader of cold storage does, and compares it
-// with what the source brought.
+// verify reads back what was written, by this run or an earlier one, as every reader of cold
+// storage does, and compares it with what the source brought.
 func (e *export) verify(ctx context.Context, m *manifest) error {
 	s, err := coldstore.New(e.Target, coldstore.Options{Prefix: e.Prefix, Format: coldstore.Parquet, Late: -1})
 	if err != nil {
 		return err
 	}
 	c := comparison{m: m, digest: newDigest(), differs: func(o *object, got *digest) error {
-		return fail(m.Device, hotreader.CodeCorrupt, "%s does not hold what the source has from %s to %s: %d rows were read back, and %d written; other objects of the device may lie below the prefix, or bytes were lost",
-			e.Prefix+o.Key, text(o.From), text(o.To), got.rows, o.Rows)
+		return fail(m.Device, hotreader.CodeCorrupt, "%s does not hold what the source has from %s to %s: %d rows were read back, and %d written; other objects of the device may lie below the prefix, or bytes were lost%s",
+			e.Prefix+o.Key, text(o.From), text(o.To), got.rows, o.Rows, again)
 	}}
-	if err := e.rows(ctx, reading{s, m.query(time.Time{}), "reading back", m.Rows}, c.add); err != nil {
-		return err
-	}
-	if err := c.end(); err != nil {
-		return err
-	}
 	for page, err := range coldstore.List(ctx, e.Target, e.Prefix+folderOf(m.Device), "") {
 		if err != nil {
 			return err
@@ -288,10 +297,16 @@ func (e *export) verify(ctx context.Context, m *manifest) error {
 			}
 		}
 	}
-	return nil
+	if err := e.rows(ctx, reading{s, m.query(time.Time{}), "reading back", m.Rows}, c.add); err != nil {
+		return err
+	}
+	return c.end()
 }
 
-// sum notes the size and the checksum of an object.
+// again is what to do about a damaged copy.
+const again = "; delete nothing of this range, and put back an earlier version of the object, or export the range into another place"
+
+// sum notes the size and the checksum of an object, or compares them with those noted.
 func (e *export) sum(ctx context.Context, m *manifest, o *coldstore.Object) error {
 	i := slices.IndexFunc(m.Objects, func(of object) bool { return e.Prefix+of.Key == o.Key })
 	if i < 0 {
@@ -306,7 +321,11 @@ func (e *export) sum(ctx context.Context, m *manifest, o *coldstore.Object) erro
 	if err = errors.Join(err, body.Close()); err != nil || n != o.Size {
 		return fail(m.Device, hotreader.CodeUnavailable, "%s was not read to its end: %d of %d bytes came: %w", o.Key, n, o.Size, err)
 	}
-	m.Objects[i].Bytes, m.Objects[i].SHA256 = n, hex.EncodeToString(sum.Sum(nil))
+	got := hex.EncodeToString(sum.Sum(nil))
+	if m.finished && m.Objects[i].SHA256 != got {
+		return fail(m.Device, hotreader.CodeCorrupt, "the copy %s is damaged: its bytes are not those that its manifest %s has the checksum of%s", o.Key, e.Prefix+m.key(manifestEnd), again)
+	}
+	m.Objects[i].Bytes, m.Objects[i].SHA256 = n, got
 	return nil
 }
 

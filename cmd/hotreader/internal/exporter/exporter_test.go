@@ -183,9 +183,14 @@ func TestRefuses(t *testing.T) {
 		"no manifest has it": {before: do(exported, put("device_id=d/"+rangeName+".parquet", "x")), code: hotreader.CodeConfig, says: "no manifest has it"},
 		"overlap": {before: do(exported), change: func(f *fixture) { f.Start = began.Add(time.Hour) }, code: hotreader.CodeInvalid,
 			says: "2025-01-01T00:00:00Z to 2026-12-30T23:59:59.999999999Z has been exported already"},
-		"column's name":   {change: func(f *fixture) { f.Devices[0].Properties = []string{"timestamp"} }, code: hotreader.CodeInvalid, says: "the property timestamp"},
-		"no properties":   {change: func(f *fixture) { f.Devices[0].Properties = nil }, code: hotreader.CodeInvalid, says: "no property is selected"},
-		"lost object":     {before: do(exported, func(t *testing.T, f *fixture) { f.remove(t, ".parquet") }), code: hotreader.CodeCorrupt, says: "is not there as its manifest"},
+		"column's name":  {change: func(f *fixture) { f.Devices[0].Properties = []string{"timestamp"} }, code: hotreader.CodeInvalid, says: "the property timestamp"},
+		"no properties":  {change: func(f *fixture) { f.Devices[0].Properties = nil }, code: hotreader.CodeInvalid, says: "no property is selected"},
+		"lost object":    {before: do(exported, func(t *testing.T, f *fixture) { f.remove(t, ".parquet") }), code: hotreader.CodeCorrupt, says: "is not there as its manifest"},
+		"bytes zeroed":   {before: do(exported, func(t *testing.T, f *fixture) { f.spoil(t, ".parquet", func(b []byte) { clear(b) }) }), code: hotreader.CodeCorrupt, says: ".parquet is damaged: its bytes are not"},
+		"a byte flipped": {before: do(exported, func(t *testing.T, f *fixture) { f.spoil(t, ".parquet", func(b []byte) { b[len(b)/2] ^= 1 }) }), code: hotreader.CodeCorrupt, says: "put back an earlier version of the object"},
+		"checksum taken out": {before: do(exported, func(t *testing.T, f *fixture) {
+			f.spoil(t, manifestEnd, func(b []byte) { copy(b, bytes.ReplaceAll(b, []byte(`"sha256"`), []byte(`"sha257"`))) })
+		}), code: hotreader.CodeCorrupt, says: ".parquet is damaged"},
 		"broken manifest": {before: do(put("device_id=d/_"+rangeName+".manifest.json", "{}")), code: hotreader.CodeCorrupt, says: "is no manifest"},
 	} {
 		t.Run(name, func(t *testing.T) {

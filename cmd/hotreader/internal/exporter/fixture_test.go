@@ -40,7 +40,7 @@ func newFixture(t testing.TB, devices map[string][]hotreader.Record) *fixture {
 	t.Cleanup(func() { _ = target.Close() })
 	f.Options = Options{Source: f.source, Target: target, From: "mem:", To: "file:" + f.dir, Now: began.AddDate(2, 0, 0), ObjectRows: 2500, GroupRows: 700}
 	for _, d := range listed {
-		f.Devices = append(f.Devices, Device{d.ID, d.Properties})
+		f.Devices = append(f.Devices, Device{ID: d.ID, Properties: d.Properties, Listed: true})
 	}
 	return f
 }
@@ -118,6 +118,20 @@ func tree(t testing.TB, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// spoil changes the bytes of the objects whose key has a text.
+func (f *fixture) spoil(t *testing.T, part string, change func(b []byte)) {
+	t.Helper()
+	for name, body := range tree(t, f.dir) {
+		if !strings.Contains(name, part) {
+			continue
+		}
+		b := []byte(body)
+		if change(b); os.WriteFile(filepath.Join(f.dir, name), b, 0o600) != nil {
+			t.Fatal(name)
+		}
+	}
 }
 
 // remove removes the objects whose key has a text.

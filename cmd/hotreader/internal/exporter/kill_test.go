@@ -59,7 +59,7 @@ func (o order) export(ctx context.Context) error {
 	}
 	options := Options{Source: source, Target: &deadly{target, o.To, o.Die}, From: "bolt:hot.db", To: "file:cold", End: began.AddDate(1, 0, 0), ObjectRows: 300, GroupRows: 100}
 	for _, d := range listed {
-		options.Devices = append(options.Devices, Device{d.ID, d.Properties})
+		options.Devices = append(options.Devices, Device{ID: d.ID, Properties: d.Properties})
 	}
 	return Run(ctx, options, func(Result) error { return nil })
 }

@@ -191,7 +191,7 @@ func (e *export) past(ctx context.Context, device string) (p past, err error) {
 	for _, m := range p.done {
 		for _, o := range m.Objects {
 			if l, ok := listed[o.Key]; !ok || l.Size != o.Bytes {
-				return p, fail(device, hotreader.CodeCorrupt, "%s is not there as its manifest %s says", e.Prefix+o.Key, e.Prefix+m.key(manifestEnd))
+				return p, fail(device, hotreader.CodeCorrupt, "%s is not there as its manifest %s says%s", e.Prefix+o.Key, e.Prefix+m.key(manifestEnd), again)
 			}
 		}
 	}

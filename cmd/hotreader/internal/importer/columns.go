@@ -7,6 +7,7 @@ import (
 
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/importer/sniff"
+	"hotreader/internal/shell"
 )
 
 // A role is what becomes of a column.
@@ -150,7 +151,7 @@ func (c *columns) left() (notes []string) {
 		name := c.guess.Columns[i].Name
 		if col.role == property && c.o.DeviceColumn == "" && c.o.Key == "" && !c.o.mentions(name) {
 			if texts := c.guess.Alternates(i); texts != nil {
-				notes = append(notes, fmt.Sprintf("%q changes from line to line between %d texts (%.80s); if those are devices, give --device-column %s", name, len(texts), quotedList(texts), sniff.ShellWord(name)))
+				notes = append(notes, fmt.Sprintf("%q changes from line to line between %d texts (%.80s); if those are devices, give --device-column %s", name, len(texts), quotedList(texts), shell.Word(name)))
 			}
 		}
 		switch {
@@ -159,7 +160,7 @@ func (c *columns) left() (notes []string) {
 		case col.role == leftOut && c.o.Key != "" && !c.guess.Columns[i].Empty:
 			beside = append(beside, fmt.Sprintf("%q", name))
 		case col.role == property && c.guess.Columns[i].Again != "" && col.name == name:
-			notes = append(notes, fmt.Sprintf("another column is named %q, too: it is stored as %q; --rename %s=NAME calls it otherwise", c.guess.Columns[i].Again, name, sniff.ShellWord(name)))
+			notes = append(notes, fmt.Sprintf("another column is named %q, too: it is stored as %q; --rename %s=NAME calls it otherwise", c.guess.Columns[i].Again, name, shell.Word(name)))
 		}
 	}
 	if beside != nil {

@@ -13,6 +13,7 @@ import (
 	"hotreader/cmd/hotreader/internal/importer/timetext"
 	"hotreader/internal/jsontext"
 	"hotreader/internal/nearest"
+	"hotreader/internal/shell"
 )
 
 // shownRows are how many rows a dry run shows.
@@ -137,7 +138,7 @@ func (s *source) check() error {
 	}
 	if key := slices.Index(names, o.Key); g.Swapped(key, slices.Index(names, o.Value)) {
 		return fmt.Errorf("--pivot %s: %q seems to hold values (%s), and %q names; did you mean --pivot %s?",
-			sniff.ShellWord(o.Key+"="+o.Value), o.Key, quotedList(g.Columns[key].Cells[:min(len(g.Columns[key].Cells), 3)]), o.Value, sniff.ShellWord(o.Value+"="+o.Key))
+			shell.Word(o.Key+"="+o.Value), o.Key, quotedList(g.Columns[key].Cells[:min(len(g.Columns[key].Cells), 3)]), o.Value, shell.Word(o.Value+"="+o.Key))
 	}
 	if o.Zone == nil && g.ZoneExample != "" && s.walls() {
 		return fmt.Errorf("the time's column is called after the zone %s, which does not say when its clock changes; give --zone %s, or an offset, as +01:00, if it never does", g.Zone, g.ZoneExample)
@@ -145,12 +146,12 @@ func (s *source) check() error {
 	if g.Key >= 0 && o.Key == "" && !o.PlainPairs && g.Columns[g.Key].Name != o.DeviceColumn {
 		key, value := g.Columns[g.Key].Name, g.Columns[g.Value].Name
 		return fmt.Errorf("%q seems to hold names of properties (%s) and %q their values; give --pivot %s, or --pivot none to store both as they are",
-			key, quotedList(g.Keys), value, sniff.ShellWord(key+"="+value))
+			key, quotedList(g.Keys), value, shell.Word(key+"="+value))
 	}
 	if g.Mixed >= 0 && o.Key == "" && !o.PlainPairs && o.DeviceColumn == "" && s.rows.list[g.Mixed].role == property {
 		name := g.Columns[g.Mixed].Name
 		return fmt.Errorf("lines of one time differ in %q (%s), and would replace each other's values; give --device-column %s if those are devices, --pivot %s=VALUE if they are properties, --rename %s to leave the column out, or --pivot none to let the last line stand",
-			name, quotedList(g.Keys), sniff.ShellWord(name), sniff.ShellWord(name), sniff.ShellWord(name+"="))
+			name, quotedList(g.Keys), shell.Word(name), shell.Word(name), shell.Word(name+"="))
 	}
 	if g.Device == g.Key && o.Key == "" {
 		g.Device = -1
@@ -163,7 +164,7 @@ func (s *source) check() error {
 	}
 	name := g.Columns[g.Device].Name
 	if o.Device == "" {
-		return fmt.Errorf("which device? Give --device-column %s, or --device ID", sniff.ShellWord(name))
+		return fmt.Errorf("which device? Give --device-column %s, or --device ID", shell.Word(name))
 	}
 	key := slices.Index(names, o.Key)
 	if s.rows.property(name).role == leftOut || o.mentions(name) || key >= 0 && g.Apart(key) { // as the options say: all rows are of one
@@ -178,7 +179,7 @@ func (s *source) check() error {
 
 func severalDevices(name, one, other string) error {
 	return fmt.Errorf("%q has several devices (%.40q, %.40q), but --device says that all rows are of one; give --device-column %s in its place, or --rename %s to leave the column out, or --rename %s to store it",
-		name, one, other, sniff.ShellWord(name), sniff.ShellWord(name+"="), sniff.ShellWord(name+"="+name))
+		name, one, other, shell.Word(name), shell.Word(name+"="), shell.Word(name+"="+name))
 }
 
 // mentions reports whether the options name a column as a property.

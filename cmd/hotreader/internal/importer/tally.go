@@ -8,8 +8,8 @@ import (
 
 	"hotreader"
 	"hotreader/cmd/hotreader/internal/importer/cell"
-	"hotreader/cmd/hotreader/internal/importer/sniff"
 	"hotreader/cmd/hotreader/internal/terminal"
+	"hotreader/internal/shell"
 )
 
 // Column is what an import found in one column, or under one key.
@@ -100,7 +100,7 @@ func (c *Column) Missing() string {
 	if c.Numbers <= c.Texts || c.Marked > 0 || len(c.words) == 0 {
 		return ""
 	}
-	return "--null " + sniff.ShellWord(strings.Join(c.words, ","))
+	return "--null " + shell.Word(strings.Join(c.words, ","))
 }
 
 // leaveOut counts a value that is not stored.
@@ -138,7 +138,7 @@ const thousands, point = "--thousands .", "--decimal ."
 // advise takes note of the flags that make a number of another text.
 func (c *Column) advise(flags string, json bool) {
 	if json { // whose texts stay texts, but for their type
-		typed := "--type " + sniff.ShellWord(c.Name+"=double")
+		typed := "--type " + shell.Word(c.Name+"=double")
 		if flags == thousands || flags == point {
 			flags = typed
 		} else {
@@ -164,7 +164,7 @@ func advice(text []byte) string {
 	before := bytes.TrimRightFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 	unit := strings.TrimSpace(string(text[len(before):]))
 	if _, ok := (&cell.Style{}).Number(nil, string(before)); (ok || marked(before)) && unit != "" && len(unit) < 12 && !strings.ContainsAny(unit, " ,.:;/-") {
-		return "--unit " + sniff.ShellWord(unit)
+		return "--unit " + shell.Word(unit)
 	}
 	return ""
 }

@@ -10,12 +10,12 @@ import (
 	"maps"
 	"net/url"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"hotreader"
+	"hotreader/internal/shell"
 	"hotreader/layout"
 )
 
@@ -174,7 +174,7 @@ func (r *Result) try(ctx context.Context, o *Options) error {
 	if !slices.ContainsFunc(r.Latest, func(v Value) bool { return v.Property == r.Property }) {
 		r.Property = r.Latest[0].Property
 	}
-	r.Next = fmt.Sprintf("hotreader %s --store %s --device %s --property %s", command, Quoted(r.Store), Quoted(r.Device), Quoted(listed(r.Property)))
+	r.Next = fmt.Sprintf("hotreader %s --store %s --device %s --property %s", command, shell.Word(r.Store), shell.Word(r.Device), shell.Word(listed(r.Property)))
 	return nil
 }
 
@@ -231,17 +231,6 @@ func withLayout(storeURL string, l layout.Layout) (string, error) {
 
 // readable leaves signs as they are that need no escape in a query.
 var readable = strings.NewReplacer("%7B", "{", "%7D", "}", "%2F", "/", "%3A", ":", "%2C", ",")
-
-// bare is what a shell takes without quotes.
-var bare = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+,=-]+$`)
-
-// Quoted returns text as a shell takes it for one word.
-func Quoted(text string) string {
-	if bare.MatchString(text) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
 
 // listed returns a name as --property takes it, which commas separate.
 func listed(name string) string {

@@ -31,7 +31,8 @@ const tableSample = 100
 func NewTable(w io.Writer, p Paint, head ...string) *Table {
 	t := &Table{w: bufio.NewWriter(w), paint: p, head: head, right: make([]bool, len(head)), widths: make([]int, len(head))}
 	for i, h := range head {
-		t.widths[i] = utf8.RuneCountInString(h)
+		t.head[i] = Printable(h)
+		t.widths[i] = utf8.RuneCountInString(t.head[i])
 	}
 	return t
 }
@@ -43,8 +44,11 @@ func (t *Table) Right(columns ...int) {
 	}
 }
 
-// Row writes one row; it keeps no reference to cells.
+// Row writes one row; it keeps no reference to cells. What a terminal would obey is shown.
 func (t *Table) Row(cells ...Cell) {
+	for i := range cells {
+		cells[i].Text = Printable(cells[i].Text)
+	}
 	if t.begun {
 		t.write(cells)
 		return
@@ -58,7 +62,7 @@ func (t *Table) Row(cells ...Cell) {
 	}
 }
 
-// Texts writes one row of texts as they are.
+// Texts writes one row of texts, unpainted.
 func (t *Table) Texts(texts ...string) {
 	cells := make([]Cell, len(texts))
 	for i, text := range texts {

@@ -9,18 +9,19 @@ import (
 
 func TestTable(t *testing.T) {
 	var b bytes.Buffer
-	tab := NewTable(&b, false, "NAME", "N", "REST")
+	tab := NewTable(&b, false, "NAME", "N", "R\x1b")
 	tab.Right(1)
 	tab.Row(Cell{Text: "é"}, Cell{Text: "12"}, Cell{Text: "x"})
 	tab.Row(Cell{Text: "longer"}, Cell{Text: "3"}, Cell{})
+	tab.Texts("\x1b[2J", "5", "\r")
 	for range 2 * tableSample {
 		tab.Row(Cell{Text: "more than the head knew"}, Cell{Text: "4"}, Cell{Text: "y"})
 	}
 	if err := tab.End(); err != nil {
 		t.Fatal(err)
 	}
-	want := "NAME                      N  REST\né                        12  x\nlonger                    3\nmore than the head knew   4  y\n"
-	if got := b.String(); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 3+2*tableSample {
+	want := "NAME                      N  R<1b>\né                        12  x\nlonger                    3\n<1b>[2J                   5  <0d>\nmore than the head knew   4  y\n"
+	if got := b.String(); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 4+2*tableSample {
 		t.Errorf("got:\n%.300s\nwant:\n%s", got, want)
 	}
 }

@@ -249,14 +249,3 @@ func (g *Guess) names() string {
 	}
 	return text.String()
 }
-
-// ShellWord quotes text for a shell if need be.
-func ShellWord(text string) string {
-	plainly := func(r rune) bool {
-		return r > '~' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@+=", r)
-	}
-	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plainly(r) }) < 0 {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hotreader/cmd/hotreader/internal/importer/timetext"
+	"hotreader/internal/shell"
 )
 
 // A candidate is a column that may hold the time.
@@ -30,7 +31,7 @@ func (g *Guess) findTime(given Options, line int) error {
 	slices.SortStableFunc(all, func(a, b candidate) int { return a.rank - b.rank })
 	if len(all) > 1 && all[0].rank == 1 && all[1].rank == 2 {
 		a, b := g.Columns[all[0].columns[0]].Name, g.Columns[all[1].columns[0]].Name
-		return fail(line, "both %q and %q are there, and either may hold the time; give --time %s or --time %s", a, b, ShellWord(a), ShellWord(b))
+		return fail(line, "both %q and %q are there, and either may hold the time; give --time %s or --time %s", a, b, shell.Word(a), shell.Word(b))
 	}
 	if len(all) > 0 {
 		return g.useTime(g.withClock(all[0], given), line)
@@ -181,9 +182,9 @@ func (g *Guess) checkDates(given Options, line int) error {
 		if i == g.Time[0] || timetext.Named(name) == 0 && part != 'H' && part != 'M' && !slices.Contains(dayTimes, strings.ToLower(name)) {
 			continue
 		}
-		both := ShellWord(g.Columns[g.Time[0]].Name + "+" + name)
+		both := shell.Word(g.Columns[g.Time[0]].Name + "+" + name)
 		return fail(line, "%q has dates alone, and several lines of each; if %q has the time of day, give --time %s --time-format '%s %%H', with %%H%%M or another layout as it is written; else --time %s",
-			g.Columns[g.Time[0]].Name, name, both, timetext.DateLayout(texts[0], g.Format), ShellWord(g.Columns[g.Time[0]].Name))
+			g.Columns[g.Time[0]].Name, name, both, timetext.DateLayout(texts[0], g.Format), shell.Word(g.Columns[g.Time[0]].Name))
 	}
 	return nil
 }
@@ -306,7 +307,7 @@ func (g *Guess) likely() string {
 	var flags []string
 	for i := range g.Columns {
 		if timetext.Named(g.Columns[i].Name) > 0 && len(flags) < 3 {
-			flags = append(flags, "--time "+ShellWord(g.Columns[i].Name))
+			flags = append(flags, "--time "+shell.Word(g.Columns[i].Name))
 		}
 	}
 	if flags == nil {
@@ -350,7 +351,7 @@ func (g *Guess) unreadable(columns []int, given Options, line int) error {
 		for _, i := range g.withFractions(columns) {
 			names = append(names, g.Columns[i].Name)
 		}
-		return fail(line, "%s in %q may be a spreadsheet's count of days; give --time %s --time-format excel", quoted(texts), name, ShellWord(strings.Join(names, "+")))
+		return fail(line, "%s in %q may be a spreadsheet's count of days; give --time %s --time-format excel", quoted(texts), name, shell.Word(strings.Join(names, "+")))
 	}
 	return fail(line, "%s in %q is not a time that is known; give --time-format with one of %s or a strftime layout like '%%d.%%m.%%Y %%H:%%M', or --time if another %s holds the time",
 		quoted(texts), name, strings.Join(timetext.Names, ", "), g.what())
