@@ -381,7 +381,7 @@ func dateForms() []string {
 // time in a zone, and takes the values apart there.
 func (g *guess) dates(values []string, zones []*time.Location) (form string, parts []part) {
 	for _, form := range dateForms() {
-		if parts, ok := g.cutDates(values, form, zones); ok {
+		if parts, ok := g.cutDates(values, form, zones, 0); ok {
 			return form, parts
 		}
 	}
@@ -391,10 +391,24 @@ func (g *guess) dates(values []string, zones []*time.Location) (form string, par
 	return "", parts
 }
 
-// otherClock is dates where the dates are those of another clock than that of the times.
+// otherClock is dates where a few items lie in another date's partition, or all dates are
+// those of another clock than that of the times.
 func (g *guess) otherClock(values []string, whole []part) (form string, parts []part) {
 	if !slices.ContainsFunc(values, dateLike.MatchString) {
 		return "", whole
+	}
+	for _, form := range dateForms() {
+		if parts, ok := g.cutDates(values, form, g.zones, len(values)/4); ok {
+			n, one := 0, 0
+			for i, v := range values {
+				if parts[i].text == "" && v != "" && !g.times[i].IsZero() {
+					n, one = n+1, i
+				}
+			}
+			g.problem("%d of %d items lie in another date's partition than that of their time, as in %q that of %s: by another clock, or by when they arrived; a query does not find them there",
+				n, len(values), values[one], g.times[one].In(g.zones[one]).Format(time.RFC3339))
+			return form, parts
+		}
 	}
 	for _, minutes := range offsets() {
 		zone := time.FixedZone("", 60*minutes)
@@ -425,7 +439,8 @@ func offsets() []int {
 	return all
 }
 
-func (g *guess) cutDates(values []string, form string, zones []*time.Location) (parts []part, ok bool) {
+// cutDates takes the values apart at their dates; up to so many may have another date.
+func (g *guess) cutDates(values []string, form string, zones []*time.Location, odd int) (parts []part, ok bool) {
 	t, err := ParseTemplate("{device}" + form)
 	if err != nil {
 		return nil, false
@@ -439,7 +454,11 @@ func (g *guess) cutDates(values []string, form string, zones []*time.Location) (
 		date := t.Value("", g.times[i].In(zones[i]))
 		before, after, found := strings.Cut(v, date)
 		if !found || digitAt(before, len(before)-1) || digitAt(after, 0) || finer.MatchString(after) {
-			return nil, false
+			if odd--; odd < 0 {
+				return nil, false
+			}
+			parts = append(parts, part{})
+			continue
 		}
 		dates[date] = true
 		parts = append(parts, part{before, after, before + after})
