@@ -330,7 +330,7 @@ func (l *loader) propertyFields(where string, c *Constant, names map[string]stri
 // checkProperty says what is wrong with a property's name, or "".
 func checkProperty(name string, twin Cloud) string {
 	const want = "; TwinMaker takes a-z, A-Z, 0-9, _ and -"
-	const other = `; import --rename gives a column another name, and with the twin on another cloud than AWS ("layer_4_provider") it may stay`
+	const other = `; where a layout reads the rows, put another name on the left of its "properties": {"burner_on":"m.burner on.v"}; import --rename gives a column another name; and with the twin on another cloud than AWS ("layer_4_provider") it may stay`
 	switch {
 	case name == "":
 		return "is empty; expected the property's name, as rows carry it"

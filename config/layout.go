@@ -95,6 +95,23 @@ func (p *Project) Unlisted() (all []string) {
 	return all
 }
 
+// Unread names the options that name a hot storage on a cloud that has none.
+func (p *Project) Unread() (names []string) {
+	o := &p.Options
+	for _, option := range []struct {
+		cloud       Cloud
+		name, value string
+	}{
+		{AWS, "aws.table", o.AWS.Table}, {Azure, "azure.cosmos_account", o.Azure.CosmosAccount},
+		{GCP, "gcp.database", o.GCP.Database}, {GCP, "gcp.collection", o.GCP.Collection},
+	} {
+		if option.cloud != p.L3 && option.value != "" {
+			names = append(names, option.name)
+		}
+	}
+	return names
+}
+
 // olderPart is what the keys that are older than the layout can say of it.
 func olderPart(l layout.Layout) layout.Layout {
 	older := layout.Layout{DeviceKey: l.DeviceKey, TimeKey: l.TimeKey}

@@ -227,7 +227,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 		{"constant without value", d, `[{"id":"a","properties":[],"constProperties":[{"name":"t","dataType":"LONG"},{"name":"u","dataType":"STRING","value":null}]}]`, []string{
 			"config_iot_devices.json: [0].constProperties[0].value: is missing", "config_iot_devices.json: [0].constProperties[1].value: is null; expected a text of 1 to 256"}},
 		{"names TwinMaker does not take", d, property(`{"name":"temp °C","dataType":"LONG"},{"name":"deviceId","dataType":"STRING"},{"name":"motor.current","dataType":"DOUBLE"}`), []string{
-			`config_iot_devices.json: [0].properties[0].name: "temp °C" has the character ' '; TwinMaker takes a-z, A-Z, 0-9, _ and -; import --rename`,
+			`config_iot_devices.json: [0].properties[0].name: "temp °C" has the character ' '; TwinMaker takes a-z, A-Z, 0-9, _ and -; where a layout reads the rows, put another name on the left of its "properties"`,
 			`config_iot_devices.json: [0].properties[1].name: "deviceId" is the name under which the twin keeps the device's id`,
 			`config_iot_devices.json: [0].properties[2].name: "motor.current" has the character '.'; TwinMaker takes a-z, A-Z, 0-9, _ and -. For nested properties, the layout's "properties"`}},
 		{"name of a last entry", d, property(`{"name":"t","dataType":"LONG"},{"name":"t_latest","dataType":"LONG"}`), []string{

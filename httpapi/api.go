@@ -303,13 +303,13 @@ func (a *api) serve(c *call) error {
 func (a *api) find(r *http.Request) (*route, error) {
 	escaped := r.URL.EscapedPath()
 	if escaped == "" || path.Clean(escaped) != escaped { // the mux would redirect
-		return nil, a.noPath()
+		return nil, a.noPath(escaped)
 	}
 	probe := http.Request{Method: http.MethodGet, URL: r.URL, Host: r.Host}
 	handler, _ := a.mux.Handler(&probe)
 	found, ok := handler.(*route)
 	if !ok {
-		return nil, a.noPath()
+		return nil, a.noPath(escaped)
 	}
 	if r.Method == found.method || r.Method == http.MethodHead && found.method == http.MethodGet {
 		return found, nil

@@ -90,7 +90,7 @@ func (a *api) refuser(path string) Refuser {
 }
 
 // noPath is the error of a path that is not there.
-func (a *api) noPath() error {
+func (a *api) noPath(path string) error {
 	var paths []string
 	for i := range routes {
 		paths = append(paths, routes[i].pattern)
@@ -98,7 +98,11 @@ func (a *api) noPath() error {
 	for _, m := range a.mounts {
 		paths = append(paths, m.path)
 	}
-	return refuse(http.StatusNotFound, hotreader.CodeNotFound, "no such path; after the API's URL comes one of %s (GET "+docsPath+" describes them)", strings.Join(paths, ", "))
+	id := ""
+	if strings.HasPrefix(path, "/v1/devices/") {
+		id = "; in a device's id, / is written %2F"
+	}
+	return refuse(http.StatusNotFound, hotreader.CodeNotFound, "no such path%s; after the API's URL comes one of %s (GET "+docsPath+" describes them)", id, strings.Join(paths, ", "))
 }
 
 // oneSlash returns r with one slash in front of the path, where a base URL that ends in a

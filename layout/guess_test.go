@@ -291,6 +291,10 @@ func TestGuessOfOneDatabase(t *testing.T) {
 		"the dates of another clock": {dynamo, []layout.Item{
 			{Fields: fields(`{"pk":"d#2026-03-01","sk":"2026-03-01T03:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"d#2026-03-02","sk":"2026-03-01T15:00:00Z","n":1}`)}},
 			"", "are those of UTC+09:00, but the times are not", true},
+		"a late item": {dynamo, []layout.Item{
+			{Fields: fields(`{"pk":"d#2026-03-01","sk":"2026-03-01T03:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"d#2026-03-02","sk":"2026-03-01T23:50:00Z","n":1}`)},
+			{Fields: fields(`{"pk":"d#2026-03-02","sk":"2026-03-02T03:00:00Z","n":1}`)}, {Fields: fields(`{"pk":"d#2026-03-02","sk":"2026-03-02T15:00:00Z","n":1}`)}},
+			`{"device_key":"pk","time_key":"sk","partition":"{device}#{yyyy-MM-dd}"}`, `1 of 4 items lie in another date's partition than that of their time, as in "d#2026-03-02" that of 2026-03-01T23:50:00Z`, true},
 		"a brace before the time": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"{2026-03-02T06:00:00Z","n":1}`)}}, `{}`, "no layout can say", true},
 		"a name and a path": {dynamo, []layout.Item{{Fields: fields(`{"pk":"d","sk":"2026-03-02T06:00:00Z","a.b":1,"a":{"b":2}}`)}},
 			`{"device_key":"pk","time_key":"sk"}`, "the name counts", false},

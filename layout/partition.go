@@ -67,6 +67,12 @@ func ParseTemplate(text string) (t Template, err error) {
 }
 
 // Dated reports whether partitions are made of dates, too.
+func (l *Layout) Dated() bool {
+	t, err := ParseTemplate(l.Partition)
+	return err == nil && t.Dated()
+}
+
+// Dated reports whether partitions are made of dates, too.
 func (t *Template) Dated() bool { return t.unit != "" }
 
 // Value returns the partition's value for a device and, if the template is dated, a

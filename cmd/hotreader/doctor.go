@@ -176,7 +176,7 @@ func examination(p *config.Project, folder string, d *examining) (in doctor.Inpu
 	if err != nil {
 		return in, err
 	}
-	in = doctor.Input{Topology: top, Device: doctor.DeviceOf(device), Shared: doctor.Shared(p), Project: p.Dir, Timeout: d.timeout}
+	in = doctor.Input{Topology: top, Device: doctor.DeviceOf(p, device), Shared: doctor.Shared(p), Project: p.Dir, Timeout: d.timeout}
 	if top.Connection != "" {
 		in.Link = doctor.LinkOf(all, top.Connection)
 	}

@@ -36,7 +36,8 @@ func (a *app) initer() *cobra.Command {
 		Short: "Write a project folder to begin with",
 		Long: `Write a project folder: config.json, config_providers.json, config_iot_devices.json
 and a .gitignore. On a terminal it asks for what the flags leave out. It never
-changes a file that is there; edit the files to add more.
+changes a file that is there; edit the files to add more. A folder may have
+config_hot_reader.json before, as inspect prints it.
 
 A property's type is double, integer, long, boolean or string; without one, double.`,
 		Example: `  hotreader init --project twin
@@ -65,6 +66,9 @@ var cloudWords = []string{"aws", "azure", "gcp"}
 
 func (b *beginning) run(cmd *cobra.Command) error {
 	for _, name := range config.Files {
+		if name == "config_hot_reader.json" { // which inspect printed, perhaps: it stays
+			continue
+		}
 		path := filepath.Join(b.dir, name)
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			return &hotreader.Error{Op: "init", Code: hotreader.CodeConfig,

@@ -106,12 +106,12 @@ func (a *app) printInspected(r *inspector.Result) error {
 	if err := a.printProperties(r); err != nil {
 		return err
 	}
-	if paths := r.Undotted(); paths != nil {
+	if paths := r.Renamed(); paths != nil {
 		text, err := json.Marshal(paths)
 		if err != nil {
 			return err
 		}
-		a.paragraph("For a twin on AWS, whose property names have no dots, in the layout instead:", `"properties":`+string(text))
+		a.paragraph("For a twin on AWS, whose property names have only a-z, A-Z, 0-9, _ and -, in the layout instead:", `"properties":`+string(text))
 	}
 	a.list("Which reading was taken:", r.Reasons)
 	a.list("Not placed:", r.NotPlaced)

@@ -51,6 +51,9 @@ Editors check most of it as you type, by the JSON Schemas in the folder schemas.
 			p, err := deploy.Check(dir)
 			found := validation{OK: err == nil, Project: dir, Problems: problemsOf(err)}
 			if p != nil {
+				for _, name := range p.Unread() {
+					found.Warnings = append(found.Warnings, problem{"config_hot_reader.json", name, "is not read, for hot storage is on " + string(p.L3)})
+				}
 				for _, text := range p.Unlisted() {
 					found.Warnings = append(found.Warnings, problem{"config_hot_reader.json", "layout.properties", text})
 				}

@@ -154,6 +154,9 @@ func (p *page) found(stats *hotreader.Stats) error {
 	if len(ended) == 0 || slices.ContainsFunc(p.columns, func(c column) bool { return c.fate&given != 0 }) {
 		return nil
 	}
+	if !slices.ContainsFunc(stats.Warnings(), func(w hotreader.Warning) bool { return w.Reason == hotreader.LookBackEnded && w.Property != "" }) {
+		return &hotreader.Error{Op: "twinmaker: latest values", Code: hotreader.CodeNotFound, Err: fmt.Errorf("%w: %s", ErrLookBack, strings.Join(ended, "; "))}
+	}
 	advice := "raise HOTREADER_LOOK_BACK"
 	if unknown := texts(stats, func(w hotreader.Warning) bool { return w.Reason == hotreader.UnknownProperty }); len(unknown) > 0 {
 		advice = strings.Join(unknown, "; ") + "; if older records have it, " + advice

@@ -57,11 +57,16 @@ type Device struct {
 	Types      []hotreader.Type // of Properties, one by one
 	Type       string           // the component type that it shares; "" = one of its own
 	Alarm      string           // the property that is its alarm status; "" = none is
+	Days       int              // how far back a history is asked for; 0 = without end
 }
 
-// DeviceOf returns a configured device as the doctor asks about it.
-func DeviceOf(d config.Device) Device {
+// DeviceOf returns a configured device as the doctor asks about it. Of partitions by date,
+// each of which is a read, no more are asked for than hot storage keeps.
+func DeviceOf(p *config.Project, d config.Device) Device {
 	asked := Device{ID: d.ID, Type: d.Type, Alarm: d.Alarm()}
+	if p.Options.Layout.Dated() {
+		asked.Days = cmp.Or(p.Days, 30)
+	}
 	for _, p := range d.Properties {
 		t, _ := hotreader.ParseType(p.Type) // one that is not known is inferred
 		asked.Properties, asked.Types = append(asked.Properties, p.Name), append(asked.Types, t)
@@ -82,7 +87,7 @@ func Shared(p *config.Project) Device {
 	if found == nil {
 		return Device{}
 	}
-	return DeviceOf(*found)
+	return DeviceOf(p, *found)
 }
 
 // Link is a connection of the credentials file.

@@ -28,6 +28,7 @@ import (
 	"hotreader/function/awslambda"
 	"hotreader/httpapi"
 	"hotreader/identity"
+	"hotreader/layout"
 	"hotreader/remote"
 	"hotreader/route"
 	"hotreader/store/memstore"
@@ -86,6 +87,15 @@ func (n nested) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "running", Detail: "the newest has payload"})
 	}
 	return n.Source.Scan(ctx, q)
+}
+
+// emptied is a store whose partitions of late are empty.
+type emptied struct{}
+
+func (emptied) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	return func(func(hotreader.Row, error) bool) {
+		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.LookBackEnded, Detail: "400 were looked into"})
+	}
 }
 
 // frozen is a store that does not answer before its caller gives up.
@@ -173,7 +183,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	deployed[l.l4] = d
 	in := doctor.Input{Topology: top, Project: "factory", Deployed: deployed, Timeout: 10 * time.Second,
 		Now:    time.Now,
-		Device: doctor.DeviceOf(config.Device{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}, {Name: "running", Type: "BOOLEAN"}}})}
+		Device: doctor.DeviceOf(p, config.Device{ID: "pump-7", Properties: []config.Property{{Name: "temperature", Type: "DOUBLE"}, {Name: "running", Type: "BOOLEAN"}}})}
 	if top.Connection != "" {
 		in.Link = &doctor.Link{Provider: l.l3, URL: deployed[l.l3].URL, Token: token(t, right), RotatedAt: time.Now().Add(-time.Hour)}
 	}
@@ -286,6 +296,8 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 		{name: "nothing, on one cloud", l4: aws, l3: aws},
 		{name: "nothing, by HTTP on one cloud", l4: gcp, l3: gcp},
 		{name: "nothing but data", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
+		{name: "nothing in dated partitions", l4: aws, l3: aws, breaking: func(l *link, _ *testing.T) { l.store = emptied{} }, says: "warning reader on aws: latest values of pump-7: it answers, but table factory-hot-iot-data holds nothing of pump-7, as far as it looked: no property"},
+		{name: "nothing in dated partitions elsewhere", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = emptied{} }, says: "holds nothing of pump-7"},
 		{name: "nothing but data, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = memstore.New() }, says: "holds nothing of pump-7"},
 
 		{name: "a property", l4: aws, l3: azure, breaking: half, says: "warning hot storage on azure: latest values of pump-7: 1 of 2 properties; none of: running; running: no item that was looked at has this property; the newest has payload () right if"},
@@ -440,6 +452,13 @@ func lines(r doctor.Report) string {
 
 // A component's name is one that TwinMaker takes, whatever the device's ID.
 func TestEventNamesTheComponent(t *testing.T) {
+	p := &config.Project{Days: 7, Options: config.Options{Settings: config.Settings{Layout: layout.Layout{Partition: "{device}#{yyyy-MM-dd}"}}}}
+	dated := doctor.DeviceOf(p, config.Device{ID: "d", Properties: []config.Property{{Name: "a"}}})
+	for _, event := range [][]byte{doctor.Event("hall", dated, config.History, 1, today), doctor.FleetEvent("hall", dated, today)} {
+		if !strings.Contains(string(event), `"startTime": "2026-02-23T12:00:00Z"`) { // each date is a read
+			t.Errorf("%s", event)
+		}
+	}
 	event := string(doctor.Event("hall", doctor.Device{ID: "line5:filler-1", Properties: []string{"level"}}, config.LastEntry, 1, time.Now()))
 	if !strings.Contains(event, `"componentName": "line5_filler-1"`) || !strings.Contains(event, `"entityId": "line5:filler-1"`) {
 		t.Error(event)

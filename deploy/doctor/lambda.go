@@ -165,7 +165,7 @@ func Event(twin string, d Device, role config.Role, rows int, now time.Time) []b
 	event := map[string]any{"entityId": d.ID, "componentName": illegal.ReplaceAllLiteralString(d.ID, "_"), "selectedProperties": selected, "maxResults": 200}
 	if role == config.History {
 		event["maxResults"] = rows * len(selected)
-		newest(event, now)
+		d.newest(event, now)
 	}
 	return d.event(twin, event, all)
 }
@@ -178,14 +178,18 @@ func FleetEvent(twin string, d Device, now time.Time) []byte {
 		selected = []string{component.AlarmStatus}
 	}
 	event := map[string]any{"selectedProperties": selected, "maxResults": 200}
-	newest(event, now)
+	d.newest(event, now)
 	return d.event(twin, event, d.properties())
 }
 
-// newest makes an event ask for the newest values first, of any time: also of records
-// that come while it lies in a file.
-func newest(event map[string]any, now time.Time) {
-	event["startTime"], event["endTime"] = "1899-12-31T00:00:00Z", now.UTC().AddDate(0, 1, 0).Format(time.RFC3339)
+// newest makes an event ask for the newest values first: also of records that come while
+// it lies in a file.
+func (d *Device) newest(event map[string]any, now time.Time) {
+	start := time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC)
+	if d.Days > 0 {
+		start = now.UTC().AddDate(0, 0, -d.Days)
+	}
+	event["startTime"], event["endTime"] = start.Format(time.RFC3339), now.UTC().AddDate(0, 1, 0).Format(time.RFC3339)
 	event["orderByTime"] = "DESCENDING"
 }
 
@@ -290,6 +294,11 @@ func (e *examination) functionError(c Check, name string, payload []byte) {
 		e.add(c.fails(name+" fails with "+said, "the function does not start or was ended: look at its log; "+e.deployOnly(config.AWS)))
 	case strings.Contains(f.ErrorMessage, "environment of the Lambda function") || strings.Contains(f.ErrorMessage, "INTER_CLOUD_TOKEN_SECRET: "):
 		e.add(c.fails(name+" does not start: "+said, e.deployOnly(config.AWS)))
+	case code == hotreader.CodeNotFound && strings.Contains(message, twinmaker.ErrLookBack.Error()): // hot storage answers
+		if c = e.empty(c); c.Verdict == Warning {
+			c.Says += ", as far as it looked: " + message
+		}
+		e.add(c)
 	case e.in.Topology.L3 == config.AWS: // hot storage is its own cloud's
 		door, behind := c, c
 		door.Name, behind.Part = "", Store

@@ -402,7 +402,7 @@ func (t *Target) writeEvents() error {
 	asked := func(d config.Device) bool { return len(d.Properties) > 0 && (t.o.Device == "" || t.o.Device == d.ID) }
 	if i := slices.IndexFunc(t.o.Project.Devices, asked); i >= 0 {
 		for _, role := range []config.Role{config.History, config.LastEntry} {
-			events[string(role)] = doctor.Event(twin, doctor.DeviceOf(t.o.Project.Devices[i]), role, 10, now)
+			events[string(role)] = doctor.Event(twin, doctor.DeviceOf(t.o.Project, t.o.Project.Devices[i]), role, 10, now)
 		}
 	}
 	if shared := doctor.Shared(t.o.Project); shared.Type != "" {

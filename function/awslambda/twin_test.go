@@ -176,6 +176,13 @@ func TestLookBackEnded(t *testing.T) {
 	if e := functionError(t, err); e.Type != "HotReader.NotFound" || e.Message != want {
 		t.Errorf("%+v", e)
 	}
+	empty := readerFunc(func(ctx context.Context, _ func(hotreader.Row, error) bool) {
+		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.LookBackEnded, Detail: "400 partitions are empty"})
+	})
+	_, err = LastEntry(twin(empty, nil)).Invoke(inLambda(t.Context()), event(allTime))
+	if e := functionError(t, err); e.Message != "no property has a value among the device's newest records: the search ended before all was read; 400 partitions are empty" {
+		t.Errorf("%+v", e)
+	}
 	strange := readerFunc(func(ctx context.Context, _ func(hotreader.Row, error) bool) {
 		for _, reason := range []hotreader.Reason{hotreader.LookBackEnded, hotreader.UnknownProperty} {
 			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: reason, Property: "temperature", Detail: "of " + string(reason)})

@@ -340,6 +340,11 @@ func TestDatedPartitions(t *testing.T) {
 	if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) == 0 || w[0].Reason != hotreader.LookBackEnded || !strings.HasPrefix(w[0].Detail, fmt.Sprintf("400 empty partitions in a row were looked into, from d#%s back to d#%s, and nothing older was read", day(4), day(403))) {
 		t.Errorf("a property that never was: %q, %v, %v", rows, err, w)
 	}
+	stats = new(hotreader.Stats)
+	_, err = cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "dd", Properties: []string{"m"}, Last: true})
+	if w := stats.Warnings(); err != nil || len(w) != 1 || !strings.HasSuffix(w[0].Detail, "is the device's id right, and the partition's template, {device}#{yyyy-MM-dd}? If its data is older, give an end nearer to the data") {
+		t.Errorf("a device that is none: %v, %v", err, w)
+	}
 }
 
 // A device that is silent in the newest of its partitions is known, and so are its

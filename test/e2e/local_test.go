@@ -428,7 +428,7 @@ func TestPitfall14FaultsInTheWiringAreNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			state := target.State()
-			in := doctor.Input{Topology: top, Device: doctor.DeviceOf(p.Devices[0]), Project: p.Dir, Deployed: state.Deployed(),
+			in := doctor.Input{Topology: top, Device: doctor.DeviceOf(p, p.Devices[0]), Project: p.Dir, Deployed: state.Deployed(),
 				Link: doctor.LinkOf(conns, top.Connection), Target: " --target local"}
 			if c.told != nil {
 				c.told(&in)

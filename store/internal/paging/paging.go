@@ -233,7 +233,7 @@ func (s *Scanner) partitions(ctx context.Context, q *hotreader.Query, r *reading
 		case q.Backward() && empty == MaxEmpty && q.Start.IsZero():
 			r.given = true
 			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.LookBackEnded,
-				Detail: fmt.Sprintf("%d empty partitions in a row were looked into, from %s back to %s, and nothing older was read; give an end nearer to the data, or a start to have all since then", empty, first, r.ask.Value)})
+				Detail: fmt.Sprintf("%d empty partitions in a row were looked into, from %s back to %s, and nothing older was read; %s", empty, first, r.ask.Value, s.advice(q, r))})
 			return nil
 		case q.Backward():
 			at = from.Add(-1)
@@ -241,6 +241,18 @@ func (s *Scanner) partitions(ctx context.Context, q *hotreader.Query, r *reading
 			at = to
 		}
 	}
+}
+
+// advice says what to do where a walk back was given up.
+func (s *Scanner) advice(q *hotreader.Query, r *reading) string {
+	text := "give an end nearer to the data"
+	if !q.Last {
+		text += ", or a start to have all since then"
+	}
+	if r.last != "" {
+		return text
+	}
+	return fmt.Sprintf("is the device's id right, and the partition's template, %s? If its data is older, %s", s.Layout.Partition, text)
 }
 
 func sum(a, b int64) int64 { return a + b }

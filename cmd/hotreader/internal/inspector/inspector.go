@@ -89,10 +89,13 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 	return r, err
 }
 
-// Undotted returns the layout's "properties" that give each property a name without dots, as
-// TwinMaker requires, with its whole path; nil where none has any.
-func (r *Result) Undotted() map[string]string {
-	if r.Layout.Narrow() || !slices.ContainsFunc(r.Properties, func(p layout.Property) bool { return strings.Contains(p.Name, ".") }) {
+// rejected is what TwinMaker rejects in a property's name.
+var rejected = regexp.MustCompile(`\\?[^a-zA-Z0-9_-]`)
+
+// Renamed returns the layout's "properties" that give each property a name that TwinMaker
+// takes, with its whole path; nil where all have one, or none can be had.
+func (r *Result) Renamed() map[string]string {
+	if r.Layout.Narrow() || !slices.ContainsFunc(r.Properties, func(p layout.Property) bool { return rejected.MatchString(p.Name) }) {
 		return nil
 	}
 	paths := map[string]string{}
@@ -101,7 +104,11 @@ func (r *Result) Undotted() map[string]string {
 		if base := r.Layout.Properties.Base; base != "" {
 			path = base + "." + path
 		}
-		paths[strings.NewReplacer(`\.`, "_", ".", "_").Replace(p.Name)] = path
+		name := rejected.ReplaceAllString(p.Name, "_")
+		for paths[name] != "" {
+			name += "_"
+		}
+		paths[name] = path
 	}
 	return paths
 }

@@ -124,7 +124,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-func TestUndotted(t *testing.T) {
+func TestRenamed(t *testing.T) {
 	names := func(names ...string) (r layout.Report) {
 		for _, n := range names {
 			r.Properties = append(r.Properties, layout.Property{Name: n})
@@ -140,10 +140,11 @@ func TestUndotted(t *testing.T) {
 		{layout.Layout{}, names("a", "motor.amps"), `{"a":"a","motor_amps":"motor.amps"}`},
 		{layout.Layout{Properties: layout.Properties{Base: "payload"}}, names("a", "motor.amps"), `{"a":"payload.a","motor_amps":"payload.motor.amps"}`},
 		{layout.Layout{}, names(`v1\.0`), `{"v1_0":"v1\\.0"}`},
+		{layout.Layout{Properties: layout.Properties{Base: "m"}}, names("burner on.v", "burner_on_v", "Stück"), `{"St_ck":"m.Stück","burner_on_v":"m.burner on.v","burner_on_v_":"m.burner_on_v"}`},
 		{layout.Layout{NameKey: "name", ValueKey: "value"}, names("motor.amps"), "null"},
 	} {
 		r := Result{Layout: c.layout, Report: c.report}
-		if got, err := json.Marshal(r.Undotted()); string(got) != c.want {
+		if got, err := json.Marshal(r.Renamed()); string(got) != c.want {
 			t.Errorf("%+v: %s, %v; want %s", c, got, err, c.want)
 		}
 	}
