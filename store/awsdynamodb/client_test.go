@@ -201,3 +201,43 @@ func TestClientIsSilent(t *testing.T) {
 		t.Errorf("%v, and on stderr: %s", err, said)
 	}
 }
+
+// An answer that goes on and on is given up, whatever the SDK makes of it.
+func TestAnswersEnd(t *testing.T) {
+	status := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Amz-Crc32", "1")
+		w.WriteHeader(status)
+		for range 50 << 4 { // 50 MB
+			if _, err := w.Write([]byte(strings.Repeat(" ", 1<<16))); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_MAX_ATTEMPTS": "1"} {
+		t.Setenv(name, value)
+	}
+	o := ClientOptions{Region: "eu-west-1", Endpoint: server.URL}
+	all, err := NewClient(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	function, err := NewFunctionClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, client := range []*dynamodb.Client{all, function} {
+		for says, statuses := range map[string][]int{"larger than 1 MB": {400, 500, 301}, "larger than 32 MB": {200}} {
+			for _, status = range statuses {
+				s := New(client, Options{Table: "telemetry"})
+				if _, _, err := s.Sample(t.Context(), "d", 1); err == nil || !strings.Contains(err.Error(), says) {
+					t.Errorf("%d: %v, want %q", status, err, says)
+				}
+				if _, err := rows(t, s, qN); err == nil || !strings.Contains(err.Error(), "larger than") {
+					t.Errorf("%d: %v, want %q", status, err, says)
+				}
+			}
+		}
+	}
+}
