@@ -14,7 +14,7 @@ const maxFew = 8 << 20
 // not look at the rest.
 func Few[T any](page []byte, items, count string, n int) (all []T, err error) {
 	if len(page) > maxFew {
-		return nil, fmt.Errorf("a page with %d items at the most has %d bytes, which none has", n, len(page))
+		return nil, fmt.Errorf("a page of %d items at the most has %d MB, which none has; check the endpoint", n, len(page)>>20)
 	}
 	p := Page{Items: items, Count: count}
 	if err := p.Open(page); err != nil {

@@ -70,7 +70,7 @@ func TestFew(t *testing.T) {
 		{`{"Items":[],"Count":0}`, 1, "[] <nil>"},
 		{`{"Items":[1],"Count":1}`, 1, "[] json: cannot unmarshal number into Go value of type map[string]interface {}"},
 		{`{"Count":0}`, 1, "[] it has no Items"},
-		{`{"Items":[{"a":"` + strings.Repeat("x", maxFew) + `"}],"Count":1}`, 1, "[] a page with 1 items at the most has 8388638 bytes, which none has"},
+		{`{"Items":[{"a":"` + strings.Repeat("x", maxFew) + `"}],"Count":1}`, 1, "[] a page of 1 items at the most has 8 MB, which none has; check the endpoint"},
 	} {
 		items, err := Few[map[string]any]([]byte(c.page), "Items", "Count", c.n)
 		if got := fmt.Sprint(items, err); got != c.want {
