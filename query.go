@@ -265,6 +265,9 @@ type Field struct {
 	Value Value
 }
 
+// few is how many fields of a record are compared with each other, which allocates nothing.
+const few = 16
+
 // CheckRecords rejects what no store takes: what no query could ask for, or what
 // would be read as something else. A store rejects by itself what only it cannot
 // hold. The error is not an *Error: the caller wraps it in one of CodeInvalid.
@@ -272,8 +275,13 @@ func CheckRecords(device string, records []Record) error {
 	if device == "" || len(device) > MaxDeviceBytes || !utf8.ValidString(device) {
 		return fmt.Errorf("the device id %.60q must be valid UTF-8 of 1 to %d bytes", device, MaxDeviceBytes)
 	}
+	var last map[string]int // of properties of records with many, which of those had it last, from 1
 	for i := range records {
 		r := &records[i]
+		many := len(r.Fields) > few
+		if many && last == nil {
+			last = map[string]int{}
+		}
 		if y := r.Time.UTC().Year(); r.Time.IsZero() || y < 0 || y > 9999 {
 			return fmt.Errorf("record %d of device %.60q has no time within the years 0 to 9999", i+1, device)
 		}
@@ -282,12 +290,15 @@ func CheckRecords(device string, records []Record) error {
 			switch {
 			case f.Name == "" || len(f.Name) > MaxNameBytes || !utf8.ValidString(f.Name):
 				return fmt.Errorf("record %d of device %.60q: the property name %.60q must be valid UTF-8 of 1 to %d bytes", i+1, device, f.Name, MaxNameBytes)
-			case slices.ContainsFunc(r.Fields[:k], func(g Field) bool { return g.Name == f.Name }):
+			case last[f.Name] == i+1, !many && slices.ContainsFunc(r.Fields[:k], func(g Field) bool { return g.Name == f.Name }):
 				return fmt.Errorf("record %d of device %.60q has the property %q twice", i+1, device, f.Name)
 			case f.Value.Kind() == Number && !IsNumber(f.Value.Text()):
 				return fmt.Errorf("record %d of device %.60q: the number %.60q of property %q is none", i+1, device, f.Value.Text(), f.Name)
 			case f.Value.Kind() == String && !utf8.Valid(f.Value.Text()):
 				return fmt.Errorf("record %d of device %.60q: the text of property %q is not valid UTF-8", i+1, device, f.Name)
+			}
+			if many {
+				last[f.Name] = i + 1
 			}
 		}
 	}

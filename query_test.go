@@ -294,3 +294,27 @@ func TestWarningAsJSON(t *testing.T) {
 		t.Errorf("no warnings: %s", got)
 	}
 }
+
+// Each name may come once. The names of a few fields are compared with each other, and those
+// of many, which would take the square of their number, are kept in memory.
+func TestCheckRecordsFindsNamesThatComeTwice(t *testing.T) {
+	for _, n := range []int{2, few, few + 1, 20_000} {
+		records := make([]Record, 3)
+		for i := range records {
+			records[i] = Record{Time: time.Unix(int64(i), 0)}
+			for k := range n {
+				records[i].Fields = append(records[i].Fields, Field{fmt.Sprint("p", k), BoolValue(true)})
+			}
+		}
+		if err := CheckRecords("d", records); err != nil {
+			t.Errorf("%d fields: %v", n, err)
+		}
+		if allocated := testing.AllocsPerRun(1, func() { _ = CheckRecords("d", records) }); (allocated > 0) != (n > few) {
+			t.Errorf("%d fields: %v allocations", n, allocated)
+		}
+		records[2].Fields[n-1].Name = "p0"
+		if err := CheckRecords("d", records); err == nil || err.Error() != `record 3 of device "d" has the property "p0" twice` {
+			t.Errorf("%d fields: %v", n, err)
+		}
+	}
+}

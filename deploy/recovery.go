@@ -29,6 +29,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy/render"
 	"hotreader/internal/bounded"
+	"hotreader/internal/bounded/awsbound"
 )
 
 // adopt has the next plan import what a run that was stopped, or killed, has made
@@ -264,7 +265,7 @@ type awsLookup struct {
 }
 
 func newAWSLookup(ctx context.Context, region string) (*awsLookup, error) {
-	var load []func(*awsconfig.LoadOptions) error
+	load := []func(*awsconfig.LoadOptions) error{awsconfig.WithAPIOptions(awsbound.Options())}
 	if region != "" {
 		load = append(load, awsconfig.WithRegion(region))
 	}

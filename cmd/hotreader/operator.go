@@ -18,6 +18,7 @@ import (
 	"hotreader/config"
 	"hotreader/deploy"
 	"hotreader/deploy/doctor"
+	"hotreader/internal/bounded/awsbound"
 	"hotreader/internal/retries"
 )
 
@@ -89,7 +90,7 @@ func (o *operator) HoldsData(ctx context.Context, s deploy.SideStatus) (bool, er
 	if s.Cloud != config.AWS {
 		return true, errors.New("this program looks into DynamoDB only")
 	}
-	var load []func(*awsconfig.LoadOptions) error
+	load := []func(*awsconfig.LoadOptions) error{awsconfig.WithAPIOptions(awsbound.Options())}
 	if s.Region != "" {
 		load = append(load, awsconfig.WithRegion(s.Region))
 	}

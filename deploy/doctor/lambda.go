@@ -23,6 +23,7 @@ import (
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
 	"hotreader/deploy/names"
+	"hotreader/internal/bounded/awsbound"
 	"hotreader/internal/component"
 )
 
@@ -86,9 +87,9 @@ func (e *examination) lambda(ctx context.Context) (*lambda.Client, error) {
 		local := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 		})
-		return lambda.New(lambda.Options{Region: cmp.Or(d.Region, "local"), BaseEndpoint: &d.LambdaURL, Credentials: local, HTTPClient: &e.http, RetryMaxAttempts: 1}), nil
+		return lambda.New(lambda.Options{Region: cmp.Or(d.Region, "local"), BaseEndpoint: &d.LambdaURL, Credentials: local, HTTPClient: &e.http, RetryMaxAttempts: 1, APIOptions: awsbound.Options()}), nil
 	}
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(d.Region), awsconfig.WithRetryMaxAttempts(2), awsconfig.WithLogger(logging.Nop{}))
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(d.Region), awsconfig.WithRetryMaxAttempts(2), awsconfig.WithLogger(logging.Nop{}), awsconfig.WithAPIOptions(awsbound.Options()))
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"hotreader"
 	"hotreader/codec/twinmaker"
 	"hotreader/identity"
+	"hotreader/internal/bounded/awsbound"
 )
 
 // credentials are those that Lambda puts into the environment from the
@@ -78,7 +79,7 @@ func awsError(op string, err error, permission string) error {
 // never need it. Wrap it with twinmaker.CacheLookup.
 func Lookup(getenv func(string) string) twinmaker.Lookup {
 	client := sync.OnceValue(func() *iottwinmaker.Client {
-		o := iottwinmaker.Options{Region: getenv("AWS_REGION"), Credentials: credentials(getenv)}
+		o := iottwinmaker.Options{Region: getenv("AWS_REGION"), Credentials: credentials(getenv), APIOptions: awsbound.Options()}
 		if o.BaseEndpoint = endpoint(getenv, "IOTTWINMAKER"); o.BaseEndpoint != nil {
 			// The SDK puts "api." before any host, also before one that was
 			// given to it.
@@ -175,6 +176,7 @@ func Secret(getenv func(string) string, arn string) identity.Fetch {
 		Region:       region,
 		Credentials:  credentials(getenv),
 		BaseEndpoint: endpoint(getenv, "SECRETS_MANAGER"),
+		APIOptions:   awsbound.Options(),
 	})
 	return func(ctx context.Context) (string, time.Time, error) {
 		out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
@@ -196,7 +198,7 @@ const signedFor = 3600 // seconds
 // function's role and an audience. The role needs sts:GetWebIdentityToken, and the
 // account outbound identity federation.
 func Sign(getenv func(string) string, audience string) identity.Fetch {
-	client := sts.New(sts.Options{Region: getenv("AWS_REGION"), Credentials: credentials(getenv), BaseEndpoint: endpoint(getenv, "STS")})
+	client := sts.New(sts.Options{Region: getenv("AWS_REGION"), Credentials: credentials(getenv), BaseEndpoint: endpoint(getenv, "STS"), APIOptions: awsbound.Options()})
 	return func(ctx context.Context) (string, time.Time, error) {
 		out, err := client.GetWebIdentityToken(ctx, &sts.GetWebIdentityTokenInput{
 			Audience: []string{audience}, SigningAlgorithm: aws.String("RS256"), DurationSeconds: aws.Int32(signedFor)})

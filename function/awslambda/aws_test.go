@@ -3,6 +3,7 @@ package awslambda
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -254,6 +255,19 @@ func TestSecretTellsItsAge(t *testing.T) {
 		fetched, err := identity.Fetched(t.Context(), Secret(getenv, arn))
 		if err != nil || fetched.Made().Unix() != want {
 			t.Errorf("%s: %v, %v", answer, fetched.Made(), err)
+		}
+	}
+}
+
+// An answer that goes on and on is given up, whatever the SDK makes of it.
+func TestAnswersEnd(t *testing.T) {
+	getenv, _ := service(t, 400, strings.Repeat(" ", 2<<20))
+	_, _, secret := Secret(getenv, "twin/token")(t.Context())
+	_, _, sign := Sign(getenv, "https://plant.example")(t.Context())
+	_, lookup := Lookup(getenv)(t.Context(), "w", "e", "c")
+	for name, err := range map[string]error{"Secret": secret, "Sign": sign, "Lookup": errors.Unwrap(errors.Unwrap(lookup))} {
+		if err == nil || !strings.Contains(err.Error(), "larger than 1 MB") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -25,6 +25,7 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
+	"hotreader/internal/bounded"
 )
 
 // Handler returns the custom handler of an API.
@@ -70,7 +71,7 @@ const vaultVersion = "7.4"
 // Identity returns the function's managed identity: the one that AZURE_CLIENT_ID names,
 // else the system-assigned one.
 func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
-	var o azidentity.ManagedIdentityCredentialOptions
+	o := azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}}
 	if id := getenv("AZURE_CLIENT_ID"); id != "" {
 		o.ID = azidentity.ClientID(id)
 	}
@@ -108,7 +109,7 @@ func Sign(getenv func(string) string, audience string) identity.Fetch {
 
 // Secret returns a function for identity.Fetched that fetches a secret of Azure Key
 // Vault by its URI, the newest version if the URI has none. The identity needs the role
-// Key Vault Secrets User on it. client sends the requests; nil = the SDK's.
+// Key Vault Secrets User on it. client sends the requests; nil = http.DefaultClient.
 func Secret(who azcore.TokenCredential, client policy.Transporter, uri string) identity.Fetch {
 	const op = "key vault: get secret"
 	audience, plain := "https://vault.azure.net", false
@@ -120,7 +121,7 @@ func Secret(who azcore.TokenCredential, client policy.Transporter, uri string) i
 	}
 	auth := runtime.NewBearerTokenPolicy(who, []string{audience + "/.default"}, &policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: plain})
 	pipeline := runtime.NewPipeline("hotreader", "1", runtime.PipelineOptions{PerRetry: []policy.Policy{auth}}, &policy.ClientOptions{
-		Transport: client,
+		Transport: bounded.Client{Next: client},
 		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
 		Telemetry: policy.TelemetryOptions{Disabled: true},
 	})

@@ -98,6 +98,7 @@ func TestSecret(t *testing.T) {
 		{"not allowed", []string{`403{"error":{"code":"Forbidden"}}`}, "", hotreader.CodeForbidden, "Key Vault Secrets User", 1},
 		{"not there", []string{`404{}`}, "", hotreader.CodeNotFound, "no such secret", 1},
 		{"another server", []string{`200<html>hunter2`}, "", hotreader.CodeProtocol, "not Key Vault's", 1},
+		{"without an end", []string{"404" + strings.Repeat(" ", 1<<20+1)}, "", hotreader.CodeUnavailable, "larger than 1 MB", 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

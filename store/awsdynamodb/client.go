@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"hotreader"
+	"hotreader/internal/bounded/awsbound"
 	"hotreader/store/internal/awsclient"
 )
 
@@ -31,6 +32,7 @@ func NewClient(ctx context.Context, o ClientOptions) (*dynamodb.Client, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, func(c *config.LoadOptions) error {
 		c.Region = o.Region
 		c.HTTPClient = awsclient.HTTPClient()
+		c.APIOptions = awsbound.Options()
 		c.Logger = logging.Nop{} // as newClient has it
 		return nil
 	})

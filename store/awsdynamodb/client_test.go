@@ -1,6 +1,7 @@
 package awsdynamodb
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -199,5 +200,43 @@ func TestClientIsSilent(t *testing.T) {
 	stderr.Close()
 	if said, _ := io.ReadAll(written); hotreader.CodeOf(err) != hotreader.CodeNotFound || len(said) > 0 {
 		t.Errorf("%v, and on stderr: %s", err, said)
+	}
+}
+
+// An answer that goes on and on is given up, whatever the SDK makes of it.
+func TestAnswersEnd(t *testing.T) {
+	var status atomic.Int64
+	blanks := bytes.Repeat([]byte(" "), 1<<16)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Amz-Crc32", "1")
+		w.WriteHeader(int(status.Load()))
+		for range 50 << 4 { // 50 MB
+			if _, err := w.Write(blanks); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_MAX_ATTEMPTS": "1"} {
+		t.Setenv(name, value)
+	}
+	o := ClientOptions{Region: "eu-west-1", Endpoint: server.URL}
+	all, err := NewClient(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	function, err := NewFunctionClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		client *dynamodb.Client
+		status int64
+		says   string
+	}{{all, 200, "larger than 32 MB"}, {all, 500, "larger than 1 MB"}, {function, 400, "larger than 1 MB"}} {
+		status.Store(c.status)
+		if _, _, err := New(c.client, Options{Table: "telemetry"}).Sample(t.Context(), "d", 1); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%d: %v, want %q", c.status, err, c.says)
+		}
 	}
 }

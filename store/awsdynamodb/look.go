@@ -17,6 +17,7 @@ import (
 	"hotreader/internal/jsontext"
 	"hotreader/layout"
 	"hotreader/store/internal/failure"
+	"hotreader/store/internal/jsonpage"
 	"hotreader/store/internal/paging"
 )
 
@@ -56,7 +57,7 @@ func (s *Store) within(ctx context.Context, value string, in dynamodb.QueryInput
 	}
 	in.ExpressionAttributeValues[":d"] = attribute(value, false)
 	peek := func() ([]layout.Item, error) {
-		return s.peek(ctx, func(p *page) error { return p.fetch(ctx, s.client, &in) })
+		return s.peek(ctx, int(*in.Limit), func(p *page) error { return p.fetch(ctx, s.client, &in) })
 	}
 	items, err = peek()
 	if _, refused := errors.AsType[*paging.Mismatch](err); refused && paging.Numeric(value) {
@@ -82,8 +83,8 @@ func (s *Store) end(ctx context.Context, value string, least bool) (*layout.Item
 	return &items[0], nil
 }
 
-// peek returns the items of the page that ask asks for, whole.
-func (s *Store) peek(ctx context.Context, ask func(*page) error) ([]layout.Item, error) {
+// peek returns the items of the page that ask asks for, n at the most, whole.
+func (s *Store) peek(ctx context.Context, n int, ask func(*page) error) ([]layout.Item, error) {
 	p := page{body: paging.NewBody()}
 	defer p.body.Release()
 	err := ask(&p)
@@ -93,12 +94,12 @@ func (s *Store) peek(ctx context.Context, ask func(*page) error) ([]layout.Item,
 	if err != nil {
 		return nil, mismatch(err)
 	}
-	var answer struct{ Items []map[string]json.RawMessage }
-	if err := json.Unmarshal(p.body.Bytes, &answer); err != nil {
+	some, err := jsonpage.Few[map[string]json.RawMessage](p.body.Bytes, "Items", "Count", n)
+	if err != nil {
 		return nil, &failure.Damaged{Err: err}
 	}
 	var items []layout.Item
-	for _, attributes := range answer.Items {
+	for _, attributes := range some {
 		it := layout.Item{Fields: map[string]any{}}
 		for name, typed := range attributes {
 			it.Fields[name] = untyped(typed)

@@ -136,14 +136,14 @@ func (s *Store) scan(ctx context.Context, own layout.Key, device string, n int) 
 			in.ExpressionAttributeValues = map[string]types.AttributeValue{":d": attribute(device, false)}
 			in.Limit = aws.Int32(mostSearched)
 		}
-		some, err := of.peek(ctx, func(p *page) error {
+		some, err := of.peek(ctx, n, func(p *page) error {
 			_, err := s.client.Scan(ctx, &in, p.undecoded)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, some[:min(len(some), n)]...)
+		items = append(items, some...)
 	}
 	return items, nil
 }

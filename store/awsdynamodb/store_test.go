@@ -111,10 +111,11 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 		number := 0
 		f := newFake(t)
 		f.Serve = func(cloud.Sent) cloud.Answer {
+			month := fmt.Sprintf("2024-%02d-", number%10+1)
 			if number++; number%10 == 0 {
-				return cloud.Answer{Body: last}
+				return cloud.Answer{Body: strings.ReplaceAll(last, "2024-02-", month)}
 			}
-			return cloud.Answer{Body: body[:at] + fmt.Sprint(number) + body[at:]}
+			return cloud.Answer{Body: strings.ReplaceAll(body[:at]+fmt.Sprint(number)+body[at:], "2024-02-", month)}
 		}
 		return f.store(Options{})
 	}, 0.01)

@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"hotreader"
+	"hotreader/internal/bounded"
 	"hotreader/internal/endpoint"
 	"hotreader/internal/retries"
 )
@@ -55,7 +56,9 @@ type ClientOptions struct {
 // programs that people start; a function's is NewFunctionClient. An error is of
 // CodeConfig.
 func NewClient(o ClientOptions) (*Client, error) {
-	return newClient(o, func() (azcore.TokenCredential, error) { return azidentity.NewDefaultAzureCredential(nil) })
+	return newClient(o, func() (azcore.TokenCredential, error) {
+		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}})
+	})
 }
 
 // NewFunctionClient returns a client with the managed identity of the function:
@@ -63,7 +66,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 // other kinds of sign-in. An error is of CodeConfig.
 func NewFunctionClient(o ClientOptions) (*Client, error) {
 	return newClient(o, func() (azcore.TokenCredential, error) {
-		var options azidentity.ManagedIdentityCredentialOptions
+		options := azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}}
 		if id := os.Getenv("AZURE_CLIENT_ID"); id != "" {
 			options.ID = azidentity.ClientID(id)
 		}

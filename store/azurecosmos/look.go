@@ -1,14 +1,13 @@
 package azurecosmos
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"hotreader/layout"
 	"hotreader/store/internal/failure"
+	"hotreader/store/internal/jsonpage"
 	"hotreader/store/internal/paging"
 )
 
@@ -76,14 +75,12 @@ func documents[T any](ctx context.Context, s *Store, r *request, n int) ([]T, er
 		if err != nil {
 			return nil, err
 		}
-		var page struct{ Documents []T }
-		d := json.NewDecoder(bytes.NewReader(body.Bytes))
-		d.UseNumber()
-		if err := d.Decode(&page); err != nil {
+		all, err := jsonpage.Few[T](body.Bytes, "Documents", "_count", n)
+		if err != nil {
 			return nil, &failure.Damaged{Err: fmt.Errorf("the items looked at are malformed: %w", err)}
 		}
-		if len(page.Documents) > 0 || token == "" {
-			return page.Documents, nil
+		if len(all) > 0 || token == "" {
+			return all, nil
 		}
 	}
 	return nil, &failure.Damaged{Err: errors.New("the items looked at are pages without any, and no end of them")}

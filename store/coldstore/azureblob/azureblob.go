@@ -25,6 +25,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"hotreader"
+	"hotreader/internal/bounded"
 	"hotreader/internal/endpoint"
 	"hotreader/store/coldstore"
 	"hotreader/store/internal/failure"
@@ -48,7 +49,9 @@ type Bucket struct {
 // every Azure tool would find on this machine. It is for programs that people start; a
 // function's is NewFunction. An error is of CodeConfig.
 func New(o Options) (*Bucket, error) {
-	return newBucket(o, func() (azcore.TokenCredential, error) { return azidentity.NewDefaultAzureCredential(nil) })
+	return newBucket(o, func() (azcore.TokenCredential, error) {
+		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}})
+	})
 }
 
 // NewFunction returns a container that is read with AZURE_STORAGE_KEY, or with the managed
@@ -56,7 +59,7 @@ func New(o Options) (*Bucket, error) {
 // error is of CodeConfig.
 func NewFunction(o Options) (*Bucket, error) {
 	return newBucket(o, func() (azcore.TokenCredential, error) {
-		var options azidentity.ManagedIdentityCredentialOptions
+		options := azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}}
 		if id := os.Getenv("AZURE_CLIENT_ID"); id != "" {
 			options.ID = azidentity.ClientID(id)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"hotreader"
+	"hotreader/internal/bounded/awsbound"
 	"hotreader/store/coldstore"
 	"hotreader/store/internal/awsclient"
 	"hotreader/store/internal/failure"
@@ -47,6 +48,7 @@ func New(ctx context.Context, o Options) (*Bucket, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, func(c *config.LoadOptions) error {
 		c.Region = o.Region
 		c.HTTPClient = awsclient.HTTPClient()
+		c.APIOptions = awsbound.Options() // of those that fetch credentials
 		return nil
 	})
 	if err != nil {
@@ -67,8 +69,8 @@ func newBucket(cfg aws.Config, o Options, endpoint string) (*Bucket, error) {
 			c.BaseEndpoint, c.UsePathStyle = &endpoint, true
 		}
 		c.Retryer = awsclient.Retryer(c.RetryMaxAttempts)
-		c.HTTPClient = awsclient.Straight(c.HTTPClient)
-		if plain, ok := c.HTTPClient.(*http.Client); ok { // a copy
+		c.HTTPClient, c.APIOptions = awsclient.Straight(c.HTTPClient), nil // objects may be longer
+		if plain, ok := c.HTTPClient.(*http.Client); ok {                  // a copy
 			plain.Transport = coldstore.Bounded{RoundTripper: plain.Transport}
 		}
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired

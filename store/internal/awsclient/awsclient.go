@@ -22,6 +22,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"hotreader"
+	"hotreader/internal/bounded/awsbound"
 	"hotreader/internal/endpoint"
 	"hotreader/store/internal/failure"
 )
@@ -33,6 +34,7 @@ func FunctionConfig(region string) aws.Config {
 	return aws.Config{
 		Region:      cmp.Or(region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION")),
 		HTTPClient:  HTTPClient(),
+		APIOptions:  awsbound.Options(),
 		Credentials: aws.CredentialsProviderFunc(environmentCredentials),
 	}
 }

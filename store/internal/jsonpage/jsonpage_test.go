@@ -1,6 +1,7 @@
 package jsonpage
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -53,6 +54,27 @@ func TestDamagedPages(t *testing.T) {
 	} {
 		if n, err := read(body); err == nil {
 			t.Errorf("%.80q was taken for a page of %d items", body, n)
+		}
+	}
+}
+
+// Of a page that was asked for a few items nothing is decoded beyond them.
+func TestFew(t *testing.T) {
+	for _, c := range []struct {
+		page string
+		n    int
+		want string
+	}{
+		{`{"Items":[{"a":1.50},{"a":"x"}],"Count":2}`, 3, "[map[a:1.50] map[a:x]] <nil>"},
+		{`{"Items":[{"a":1.50},{"a":"x"} and what is no page`, 2, "[map[a:1.50] map[a:x]] <nil>"},
+		{`{"Items":[],"Count":0}`, 1, "[] <nil>"},
+		{`{"Items":[1],"Count":1}`, 1, "[] json: cannot unmarshal number into Go value of type map[string]interface {}"},
+		{`{"Count":0}`, 1, "[] it has no Items"},
+		{`{"Items":[{"a":"` + strings.Repeat("x", maxFew) + `"}],"Count":1}`, 1, "[] a page of 1 items at the most has 8 MB, which none has; check the endpoint"},
+	} {
+		items, err := Few[map[string]any]([]byte(c.page), "Items", "Count", c.n)
+		if got := fmt.Sprint(items, err); got != c.want {
+			t.Errorf("%.80s: %s, want %s", c.page, got, c.want)
 		}
 	}
 }

@@ -197,17 +197,17 @@ func (o *Order) AddAt(t time.Time, rank []byte) bool {
 	if o.n > 0 && step != o.held && !o.Pass() {
 		return false
 	}
+	if c := t.Compare(o.last); o.passed > 0 && c != 0 && (c > 0) == o.descending {
+		return o.fail(hotreader.CodeProtocol, "the rows are in no order: %s came after %s; check the endpoint", t.Format(time.RFC3339Nano), o.last.Format(time.RFC3339Nano))
+	}
 	o.readable++
 	if o.n == 0 {
 		o.held, o.before = step, o.unreadable
 		o.times, o.keys = o.times[:0], o.keys[:0]
 	}
 	if o.n*o.width >= maxHeldValues || o.kept > 0 && len(o.arena) > maxHeldBytes {
-		o.n, o.stopped = 0, true
-		o.yield(hotreader.Row{}, &hotreader.Error{Op: "store: put rows in order", Code: hotreader.CodeTooLarge,
-			Err: fmt.Errorf("the device has more than %d values, or %d bytes of them, within %v from %s on; ask for another range or for fewer properties",
-				maxHeldValues, maxHeldBytes, o.length(), time.Unix(step, 0).UTC().Format("2006-01-02T15:04:05Z"))})
-		return false
+		return o.fail(hotreader.CodeTooLarge, "the device has more than %d values, or %d bytes of them, within %v from %s on; ask for another range or for fewer properties",
+			maxHeldValues, maxHeldBytes, o.length(), time.Unix(step, 0).UTC().Format("2006-01-02T15:04:05Z"))
 	}
 	if o.page.IsZero() {
 		o.page = t
@@ -216,6 +216,13 @@ func (o *Order) AddAt(t time.Time, rank []byte) bool {
 	o.keys = append(o.keys, rank)
 	o.n++
 	return true
+}
+
+// fail ends the read with an error.
+func (o *Order) fail(code hotreader.Code, format string, args ...any) bool {
+	o.n, o.stopped = 0, true
+	o.yield(hotreader.Row{}, &hotreader.Error{Op: "store: put rows in order", Code: code, Err: fmt.Errorf(format, args...)})
+	return false
 }
 
 // Keep copies what the rows held refer to, for the page they came in is going.

@@ -357,3 +357,29 @@ func TestOneRowAnInstant(t *testing.T) {
 		}
 	}
 }
+
+// A store whose items are in no order is not believed: rows would come twice, or be lost.
+func TestItemsInNoOrderAreAnError(t *testing.T) {
+	for order, want := range map[hotreader.Order]string{
+		hotreader.Ascending:  "00:00:03Z came after 2024-01-01T00:00:05Z",
+		hotreader.Descending: "00:00:09Z came after 2024-01-01T00:00:03Z",
+	} {
+		q := query
+		q.Order = order
+		var o Order
+		var failed error
+		o.Begin(t.Context(), codecOf(layout.ISO8601), &q, q.Columns(), func(_ hotreader.Row, err error) bool {
+			failed = err
+			return err == nil
+		})
+		for _, second := range []string{"05", "03", "09", "01"} {
+			o.Slot()[0] = hotreader.BoolValue(true)
+			if !o.Add(hotreader.StringValue([]byte("2024-01-01T00:00:"+second+"Z")), nil) {
+				break
+			}
+		}
+		if hotreader.CodeOf(failed) != hotreader.CodeProtocol || !strings.Contains(failed.Error(), want) || !o.Stopped() {
+			t.Errorf("%s: %v", order, failed)
+		}
+	}
+}

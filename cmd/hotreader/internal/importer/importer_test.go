@@ -312,3 +312,23 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 	})
 }
+
+// A name that comes twice is found without a walk over the fields before it.
+func TestManyKeysOfARecord(t *testing.T) {
+	r := rows{columns: &columns{o: &Options{}, guess: &sniff.Guess{JSON: true}}}
+	for range 2 {
+		r.begin()
+		for _, name := range []string{"a", "b"} {
+			if err := r.take(&column{name: name}, raw{}); err != nil {
+				t.Error(err)
+			}
+		}
+		r.fields[0].column = nil
+		if err := r.take(&column{name: "c"}, raw{}); err != nil {
+			t.Error(err)
+		}
+		if err := r.take(&column{name: "a"}, raw{}); err == nil || err.Error() != `"a" comes twice` {
+			t.Errorf("%v", err)
+		}
+	}
+}

@@ -25,6 +25,8 @@ type rows struct {
 	pair   string // name and value of the property of this record
 	value  raw
 	fields []field
+	record int            // of this one
+	last   map[string]int // of properties of JSON, which record had it last
 	buffer []byte
 
 	empty, nameless int64 // lines without a value, and with one that has no name
@@ -58,6 +60,9 @@ func (r *rows) begin() {
 	r.parts = slices.Grow(r.parts[:0], len(r.guess.Time))[:len(r.guess.Time)]
 	clear(r.parts)
 	r.device, r.pair, r.value, r.fields = r.o.Device, "", raw{}, r.fields[:0]
+	if r.record++; r.last == nil || len(r.last) > remembered {
+		r.last = map[string]int{}
+	}
 }
 
 // timeText returns the text of the record's time.
@@ -81,8 +86,11 @@ func (r *rows) take(c *column, v raw) error {
 	case pairValue:
 		r.value = v
 	default:
-		if r.guess.JSON && slices.ContainsFunc(r.fields, func(f field) bool { return f.name == c.name }) {
-			return fmt.Errorf("%.60q comes twice", c.name)
+		if r.guess.JSON {
+			if r.last[c.name] == r.record {
+				return fmt.Errorf("%.60q comes twice", c.name)
+			}
+			r.last[c.name] = r.record
 		}
 		r.fields = append(r.fields, field{c, v})
 	}

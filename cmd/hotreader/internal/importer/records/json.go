@@ -29,6 +29,7 @@ type JSON struct {
 	r      *bufio.Reader
 	line   int
 	stack  []byte // '[' an array of records, '{' an object on the path
+	within int    // objects of the stack
 	buffer []byte
 	rest   []byte // of a line, after an object
 	text   jsontext.Scanner
@@ -119,20 +120,22 @@ func (j *JSON) nextInDocument() ([]byte, int, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		objects := bytes.Count(j.stack, []byte("{"))
 		inObject := len(j.stack) > 0 && j.stack[len(j.stack)-1] == '{'
 		switch {
 		case c == ',':
 		case len(j.stack) > 0 && c == j.stack[len(j.stack)-1]+2: // ] or }
 			j.stack = j.stack[:len(j.stack)-1]
+			if inObject {
+				j.within--
+			}
 		case inObject && c == '"':
-			if err := j.member(objects); err != nil {
+			if err := j.member(); err != nil {
 				return nil, 0, err
 			}
-		case !inObject && c == '[':
-			j.stack = append(j.stack, '[')
-		case !inObject && c == '{' && objects < len(j.shape.Path):
-			j.stack = append(j.stack, '{')
+		case !inObject && (c == '[' || c == '{' && j.within < len(j.shape.Path)):
+			if err := j.enter(c); err != nil {
+				return nil, 0, err
+			}
 		case !inObject && c == '{':
 			line := j.line
 			object, err := j.value(c, true)
@@ -147,14 +150,27 @@ func (j *JSON) nextInDocument() ([]byte, int, error) {
 	}
 }
 
-// member reads a member of an object on the path, the objects'th, whose name has
-// begun.
-func (j *JSON) member(objects int) error {
+// maxNested bounds how deep records lie in arrays.
+const maxNested = 128
+
+// enter begins an array of records or an object on the path.
+func (j *JSON) enter(c byte) error {
+	if len(j.stack) == maxNested {
+		return j.broken("arrays are nested deeper than %d", maxNested)
+	}
+	if j.stack = append(j.stack, c); c == '{' {
+		j.within++
+	}
+	return nil
+}
+
+// member reads a member of an object on the path, the last one, whose name has begun.
+func (j *JSON) member() error {
 	name, err := j.value('"', true)
 	if err != nil {
 		return err
 	}
-	wanted := strings.Trim(string(name), `"`) == j.shape.Path[objects-1]
+	wanted := strings.Trim(string(name), `"`) == j.shape.Path[j.within-1]
 	c, err := j.byte()
 	if err == nil && c != ':' {
 		return j.broken("expected a colon after %s", name)
@@ -165,9 +181,8 @@ func (j *JSON) member(objects int) error {
 	switch {
 	case err != nil:
 		return j.cut(err)
-	case wanted && c == '[', wanted && c == '{' && objects < len(j.shape.Path):
-		j.stack = append(j.stack, c)
-		return nil
+	case wanted && c == '[', wanted && c == '{' && j.within < len(j.shape.Path):
+		return j.enter(c)
 	}
 	_, err = j.value(c, false)
 	return err

@@ -131,6 +131,8 @@ func TestJSON(t *testing.T) {
 		{`{"a":"\ud83d"}`, Shape{}, `1: "a" has half of a surrogate pair, which no text can hold`},
 		{`[{"a":1}`, Shape{}, "1: a=1|import: line 1: the document is cut short"},
 		{`{"a":1`, Shape{}, "import: line 1: the document is cut short"},
+		{strings.Repeat("[", 128) + `{"a":1}` + strings.Repeat("]", 128), Shape{}, "1: a=1"},
+		{"[{\"a\":1},\n" + strings.Repeat("[", 128), Shape{}, "1: a=1|import: line 2: arrays are nested deeper than 128"},
 		{`[1]`, Shape{}, `import: line 1: expected a JSON object for each time, got '1'`},
 		{`{"a":{"N":"x"}}`, Shape{Typed: true}, `1: "x" is no number`},
 	} {
