@@ -36,6 +36,7 @@ import (
 	"hotreader"
 	"hotreader/catalog"
 	"hotreader/identity"
+	"hotreader/internal/turns"
 	"hotreader/observe/seen"
 	"hotreader/wire"
 )
@@ -96,7 +97,7 @@ type api struct {
 	reader   hotreader.Reader
 	mux      *http.ServeMux
 	verifier identity.Verifier
-	limit    *limit // nil = none
+	limit    *turns.Limit // of answers: one holds a place from before its first row is read until its last byte is sent; nil = none
 	pages    identity.PageKeys
 	docs     []byte
 	mounts   []mounted
@@ -176,7 +177,7 @@ func New(o Options) (http.Handler, error) {
 			o.Layers[layer] = listing{src, o.Catalog}
 		}
 	}
-	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: newLimit(o.Answers, o.Queue, o.Wait),
+	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: turns.New(o.Answers, o.Queue, o.Wait),
 		verifier: o.callers(), pages: identity.PageKeys{o.PageKey, o.Token},
 		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
 	for i := range routes {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/http"
+	"net/netip"
 
 	"golang.org/x/time/rate"
 
@@ -47,3 +49,28 @@ func (a *api) admit(c *identity.Caller) error {
 
 // defaultBurst is twice a rate.
 func defaultBurst(rate float64) int { return int(math.Ceil(2 * min(max(rate, 1), 1<<30))) }
+
+// connection returns the address that a request's connection comes from.
+func connection(r *http.Request) netip.Addr {
+	a, _ := netip.ParseAddrPort(r.RemoteAddr) // a host without addresses has one caller
+	return a.Addr()
+}
+
+// address returns the text of an address for logs; "" if it is not known.
+func address(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// network returns what counts as one address: for IPv6 its /64, since a client
+// usually has a whole one.
+func network(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		p, _ := a.Prefix(64) // cannot fail for IPv6
+		a = p.Addr()
+	}
+	return a
+}

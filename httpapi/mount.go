@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -40,6 +41,9 @@ type Inside struct {
 	// May reports whether the caller may read a device.
 	May func(ctx context.Context, device string) bool
 
+	// Caller returns the name of the caller's token, and the address that it comes from.
+	Caller func(ctx context.Context) (token string, from netip.Addr)
+
 	Catalog *catalog.Catalog // as in Options
 	Lister  hotreader.Lister // as in Options
 
@@ -55,7 +59,7 @@ type mounted struct {
 
 func (a *api) mount(all []Mount) error {
 	for _, m := range all {
-		part, err := m.Make(Inside{mountReader{a}, may, a.o.Catalog, a.o.Lister, problemOf})
+		part, err := m.Make(Inside{mountReader{a}, may, callerOf, a.o.Catalog, a.o.Lister, problemOf})
 		if err != nil {
 			return err
 		}
@@ -126,11 +130,11 @@ func (m *mounted) serve(a *api, c *call) error {
 		method = c.r.Method
 	}
 	c.route = &route{method: method, pattern: m.path}
-	place, err := a.limit.enter(c.ctx, c.caller)
+	place, err := a.limit.Enter(c.ctx, c.caller.Name, c.caller.Address)
 	if err != nil {
 		return err
 	}
-	defer place.leave()
+	defer place.Leave()
 	if c.r.ContentLength != 0 {
 		// The server removes this deadline itself once the body is read.
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(a.o.BodyTime)) // fails only on hosts without deadlines
@@ -160,6 +164,13 @@ func (m mountReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotr
 func may(ctx context.Context, device string) bool {
 	c, ok := ctx.Value(traceKey{}).(*call)
 	return ok && c.caller.Devices.Has(device)
+}
+
+func callerOf(ctx context.Context) (token string, from netip.Addr) {
+	if c, ok := ctx.Value(traceKey{}).(*call); ok {
+		return c.caller.Name, c.caller.Address
+	}
+	return "", from
 }
 
 func problemOf(ctx context.Context, err error) (int, string) {

@@ -22,7 +22,8 @@ type echo struct{ in httpapi.Inside }
 func (e echo) Serve(w http.ResponseWriter, r *http.Request) error {
 	devices := r.URL.Query()["device"]
 	if len(devices) == 0 {
-		fmt.Fprintf(w, "%s %s", r.Method, r.URL.Path)
+		token, from := e.in.Caller(r.Context())
+		fmt.Fprintf(w, "%s %s by %s from %s", r.Method, r.URL.Path, token, from)
 	}
 	for _, device := range devices {
 		fmt.Fprintf(w, "%s %s %t", r.Method, r.URL.Path, e.in.May(r.Context(), device))
@@ -118,9 +119,9 @@ func TestMounts(t *testing.T) {
 		status                            int
 		want                              string
 	}{
-		{"own header", "GET", "/below/x/y", identity.TokenHeader, current, 200, "GET /below/x/y"},
+		{"own header", "GET", "/below/x/y", identity.TokenHeader, current, 200, "GET /below/x/y by current from 127.0.0.1"},
 		{"Basic", "GET", "/below/", "Authorization", basic(current), 200, "GET /below/"},
-		{"Basic, the previous token", "GET", "/below/", "Authorization", basic(previous), 200, "GET /below/"},
+		{"Basic, the previous token", "GET", "/below/", "Authorization", basic(previous), 200, "GET /below/ by previous from 127.0.0.1"},
 		{"Bearer", "POST", "/alone", "Authorization", "Bearer " + current, 200, "POST /alone"},
 		{"a wrong one", "GET", "/below/", "Authorization", basic("wrong"), 401, "unauthenticated"},
 		{"none", "GET", "/below/", "X-Other", "1", 401, "unauthenticated"},

@@ -142,11 +142,11 @@ func (a *api) rows(c *call, e *wire.Envelope, src hotreader.Source) (err error) 
 	if err != nil {
 		return err
 	}
-	place, err := a.limit.enter(c.ctx, c.caller)
+	place, err := a.limit.Enter(c.ctx, c.caller.Name, c.caller.Address)
 	if err != nil {
 		return err
 	}
-	defer place.leave()
+	defer place.Leave()
 	c.w.Header().Set("Content-Type", wire.MediaType)
 	c.w.Header().Add("Vary", "Accept")
 	out := &frameWriter{c: c, control: http.NewResponseController(c.w)}

@@ -20,11 +20,11 @@ const keptBuffer = 1 << 20
 
 // answer waits for a place, lets fill append the answer to a buffer, and sends it.
 func (a *api) answer(c *call, contentType string, fill func(dst []byte) ([]byte, error)) error {
-	place, err := a.limit.enter(c.ctx, c.caller)
+	place, err := a.limit.Enter(c.ctx, c.caller.Name, c.caller.Address)
 	if err != nil {
 		return err
 	}
-	defer place.leave()
+	defer place.Leave()
 	buf := buffers.Get().(*[]byte)
 	body, err := fill((*buf)[:0])
 	if err == nil {

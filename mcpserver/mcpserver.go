@@ -140,7 +140,7 @@ func (s *Server) tools(c calls) *mcp.Server {
 	add(server, c, "describe_device", "Properties of a device, with types and units.", c.describe)
 	add(server, c, "latest", "Latest value of each property of a device, with its time.", c.latest)
 	add(server, c, "history", "Values of a device between two times, reduced to some rows of each interval: first, lowest, highest and last.", c.history)
-	add(server, c, "stats", "Count, first and last value of each property between two times, of all rows; lowest, highest and average of those that are numbers.", c.stats)
+	add(server, c, "stats", "Count, first and last value of each property between two times, of all rows; lowest and highest of those that are numbers, with all digits, and their average, rounded to a float64.", c.stats)
 	return server
 }
 

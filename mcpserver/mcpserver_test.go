@@ -94,17 +94,52 @@ func call(t *testing.T, session *mcp.ClientSession, tool, arguments string) (str
 	return text, result.IsError
 }
 
-// TestStatsOfNumbersAndTexts: a meter that reports "fault" among its numbers.
-func TestStatsOfNumbersAndTexts(t *testing.T) {
-	store, rows := memstore.New(), []hotreader.Record(nil)
-	for i, v := range []hotreader.Value{hotreader.Int64Value(10), hotreader.StringValue([]byte("fault")), hotreader.Int64Value(14), hotreader.StringValue([]byte("fault"))} {
-		rows = append(rows, hotreader.Record{Time: noon.Add(time.Duration(i-9) * time.Second), Fields: []hotreader.Field{{Name: "flow", Value: v}}})
+// TestStats: of texts among numbers, as "fault", and of numbers that a float64 cannot hold.
+func TestStats(t *testing.T) {
+	long := "1" + strings.Repeat("0", 300)
+	const beyond = `"there is no average, for the numbers or their sum are beyond a float64: flow"`
+	for _, c := range []struct{ values, want, warning string }{
+		{"10 fault 14 fault", `"count":4,"lowest":10,"highest":14,"average":12,`, "2 values of another kind"},
+		{"fault", `"count":1,"first"`, ""},
+		{"9007199254740993 9007199254740991 1.50", `"lowest":1.50,"highest":9007199254740993,"average":`, ""},
+		{"9007199254740991 9007199254740993", `"lowest":9007199254740991,"highest":9007199254740993,"average":9007199254740992,`, ""},
+		{"2 1e200 4 -1e200", `"lowest":-1e200,"highest":1e200,"average":1.5,`, ""},
+		{"0 1e-400 -1e-400", `"lowest":-1e-400,"highest":1e-400,"average":0,`, ""},
+		{"1 1e400", `"lowest":1,"highest":1e400,"first"`, beyond},
+		{"1 1e400 -1e400", `"lowest":-1e400,"highest":1e400,"first"`, beyond},
+		{"1e308 1e308 1e308", `"lowest":1e308,"highest":1e308,"first"`, beyond},
+		{"2 4 " + long + " -" + long, `"count":4,"lowest":2,"highest":4,"average":1.5,`, `"lowest and highest are without 2 numbers of more than 200 characters: flow"`},
+	} {
+		store, rows := memstore.New(), []hotreader.Record(nil)
+		for i, text := range strings.Fields(c.values) {
+			v := hotreader.StringValue([]byte(text))
+			if hotreader.IsNumber([]byte(text)) {
+				v = hotreader.NumberValue([]byte(text))
+			}
+			rows = append(rows, hotreader.Record{Time: noon.Add(time.Duration(i-9) * time.Second), Fields: []hotreader.Field{{Name: "flow", Value: v}}})
+		}
+		if err := store.Write(t.Context(), "meter", rows); err != nil {
+			t.Fatal(err)
+		}
+		session := connected(t, mcpserver.Options{Reader: hotreader.NewReader(store), Lister: store, Now: func() time.Time { return noon }})
+		text, failed := call(t, session, "stats", `{"device":"meter","start":"-1h"}`)
+		if failed || !strings.Contains(text, c.want) || !strings.Contains(text, c.warning) || strings.Contains(text, "warnings") != (c.warning != "") {
+			t.Errorf("%.100s: %s\nlacks %s, %s", c.values, text, c.want, c.warning)
+		}
 	}
-	if err := store.Write(t.Context(), "meter", rows); err != nil {
+}
+
+// TestWarningsAreCounted: those that an answer has no room for.
+func TestWarningsAreCounted(t *testing.T) {
+	store, row := memstore.New(), hotreader.Record{Time: noon}
+	for i := range 13 {
+		row.Fields = append(row.Fields, hotreader.Field{Name: fmt.Sprintf("p%02d", i), Value: hotreader.NumberValue([]byte("1e400"))})
+	}
+	if err := store.Write(t.Context(), "meter", []hotreader.Record{row}); err != nil {
 		t.Fatal(err)
 	}
 	session := connected(t, mcpserver.Options{Reader: hotreader.NewReader(store), Lister: store, Now: func() time.Time { return noon }})
-	if text, failed := call(t, session, "stats", `{"device":"meter","start":"-1h"}`); failed || !strings.Contains(text, `"count":4,"lowest":10,"highest":14,"average":12,`) {
+	if text, _ := call(t, session, "stats", `{"device":"meter","start":"-1h"}`); strings.Count(text, "there is no average") != 10 || !strings.Contains(text, `"and 3 more warnings; ask for fewer properties"`) {
 		t.Error(text)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ const (
 	maxBytes    = 6000 // of an answer's items; the rest of it takes some more
 	maxText     = 200  // bytes of a text value
 	maxPoints   = 200
+	maxWarnings = 10
 	listPage    = 500
 	maxProperty = hotreader.MaxProperties
 )
@@ -201,7 +201,7 @@ func (c calls) latest(ctx context.Context, in latestIn) (out latestOut, err erro
 			out.Values[q.Properties[i]] = one
 		}
 	}
-	out.Rows, out.Warnings = stats.Looked.Load(), c.told(ctx, stats)
+	out.Rows, out.Warnings = stats.Looked.Load(), c.told(ctx, stats, nil)
 	return out, nil
 }
 
@@ -242,13 +242,14 @@ func (c calls) query(ctx context.Context, device string, names []string) (q hotr
 	return q, all, nil
 }
 
-// told returns the warnings of a read, and passes its counts on.
-func (c calls) told(ctx context.Context, stats *hotreader.Stats) (all []string) {
+// told appends the warnings of a read to an answer's own, and passes its counts on.
+func (c calls) told(ctx context.Context, stats *hotreader.Stats, all []string) []string {
 	hotreader.StatsOf(ctx).Add(stats)
 	for _, w := range stats.Warnings() {
-		if len(all) < 10 {
-			all = append(all, cut(w.String()))
-		}
+		all = append(all, cut(w.String()))
+	}
+	if more := len(all) - maxWarnings; more > 0 {
+		all = append(all[:maxWarnings], fmt.Sprintf("and %d more warnings; ask for fewer properties", more))
 	}
 	return all
 }
@@ -366,115 +367,6 @@ func (c calls) history(ctx context.Context, in historyIn) (out historyOut, err e
 	if !all {
 		out.Warnings = append(out.Warnings, fmt.Sprintf("only the first %d properties are here; name the others to get them", len(q.Properties)))
 	}
-	out.For, out.Warnings = stats.Looked.Load(), append(out.Warnings, c.told(ctx, stats)...)
+	out.For, out.Warnings = stats.Looked.Load(), c.told(ctx, stats, out.Warnings)
 	return out, nil
-}
-
-// counted is what stats knows of a property.
-type counted struct {
-	Count   int64    `json:"count"`
-	Lowest  *float64 `json:"lowest,omitempty"`
-	Highest *float64 `json:"highest,omitempty"`
-	Average *float64 `json:"average,omitempty"`
-	First   value    `json:"first"`
-	Last    value    `json:"last"`
-
-	numbers int64     // of Count; the others are texts
-	sum     float64   // of the numbers
-	at      time.Time // of the last value
-	last    hotreader.Value
-	text    []byte // of last
-}
-
-type statsOut struct {
-	Properties map[string]*counted `json:"properties"`
-	Complete   bool                `json:"complete" jsonschema:"false: not all rows or properties are counted; ask for a shorter range or fewer properties"`
-	Rows       int64               `json:"stands_for_rows" jsonschema:"stored rows that were counted"`
-	Warnings   []string            `json:"warnings,omitempty"`
-}
-
-// maxRows is how many rows stats counts.
-const maxRows = 5_000_000
-
-func (c calls) stats(ctx context.Context, in rangeIn) (out statsOut, err error) {
-	q, all, err := c.query(ctx, in.Device, in.Properties)
-	if err != nil {
-		return out, err
-	}
-	if err := c.between(&q, in); err != nil {
-		return out, err
-	}
-	out.Properties, out.Complete = map[string]*counted{}, all
-	stats := new(hotreader.Stats)
-	for row, err := range c.o.Reader.Read(hotreader.WithStats(ctx, stats), q) {
-		if err != nil {
-			return out, err
-		}
-		if out.Rows == maxRows {
-			out.Complete = false
-			break
-		}
-		out.Rows++
-		for i, v := range row.Values {
-			if v.IsNull() {
-				continue
-			}
-			of := out.Properties[q.Properties[i]]
-			if of == nil {
-				of = &counted{First: value{stamp(row.Time), plain(v)}}
-				out.Properties[q.Properties[i]] = of
-			}
-			of.add(row.Time, v)
-		}
-	}
-	left := maxBytes
-	for _, name := range q.Properties {
-		of := out.Properties[name]
-		if of == nil {
-			continue
-		}
-		of.end()
-		if left -= size(of) + len(name) + 4; left < 0 {
-			out.Complete = false
-			delete(out.Properties, name)
-		}
-	}
-	out.Warnings = c.told(ctx, stats)
-	return out, nil
-}
-
-func (c *counted) add(at time.Time, v hotreader.Value) {
-	c.Count++
-	c.at, c.last, c.Last.Value = at, v, nil
-	switch text := v.Text(); {
-	case len(text) > maxText: // it is not kept
-		c.last, c.Last.Value = hotreader.Value{}, plain(v)
-	case v.Kind() == hotreader.Number:
-		c.text = append(c.text[:0], text...)
-		c.last = hotreader.NumberValue(c.text)
-	case v.Kind() == hotreader.String:
-		c.text = append(c.text[:0], text...)
-		c.last = hotreader.StringValue(c.text)
-	}
-	f, ok := v.Float64()
-	if !ok {
-		return
-	}
-	if c.Lowest == nil {
-		low, high := f, f
-		c.Lowest, c.Highest = &low, &high
-	}
-	*c.Lowest, *c.Highest = min(*c.Lowest, f), max(*c.Highest, f)
-	c.numbers++
-	c.sum += f
-}
-
-// end sets the last value, and the average of the numbers.
-func (c *counted) end() {
-	if c.Last.Time = stamp(c.at); c.Last.Value == nil {
-		c.Last.Value = plain(c.last)
-	}
-	if average := c.sum / float64(c.numbers); c.numbers > 0 && !math.IsInf(average, 0) {
-		c.Average = &average
-	}
 }

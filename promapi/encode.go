@@ -3,6 +3,7 @@ package promapi
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -67,9 +68,10 @@ func (c *call) list(n, limit int, one func(i int)) {
 	c.data = append(c.data, ']')
 }
 
-// answer returns the whole answer.
+// answer returns the whole answer; it leaves no data.
 func (c *call) answer() []byte {
 	body := append([]byte(`{"status":"success","data":`), c.data...)
+	c.data = nil
 	for _, part := range []struct {
 		name string
 		all  []string
@@ -118,27 +120,35 @@ func appendTime(dst []byte, t int64) []byte {
 	return dst
 }
 
-// send answers, compressed if the caller takes that and it is worth it.
+// send answers, compressed if the caller accepts that and it is worth it. A large answer is
+// held compressed in any case, for a slow caller takes long to receive it.
 func send(w http.ResponseWriter, r *http.Request, status int, body []byte) error {
-	const worth = 1 << 10
+	const worth, large = 1 << 10, 1 << 20
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Add("Vary", "Accept-Encoding")
-	if len(body) >= worth && accept.Gzip(r.Header["Accept-Encoding"]) {
+	n, zip := len(body), accept.Gzip(r.Header["Accept-Encoding"])
+	var from io.Reader = bytes.NewReader(body)
+	if n >= worth && zip || n >= large {
 		var small bytes.Buffer
-		z, err := gzip.NewWriterLevel(&small, gzip.BestSpeed)
-		if err == nil {
-			_, _ = z.Write(body) // to memory
-			_ = z.Close()
+		z, _ := gzip.NewWriterLevel(&small, gzip.BestSpeed) // the level is valid
+		_, _ = z.Write(body)                                // to memory
+		_ = z.Close()
+		from = &small
+		if zip {
+			n = small.Len()
 			h.Set("Content-Encoding", "gzip")
-			body = small.Bytes()
+		} else {
+			from, _ = gzip.NewReader(from) // what was just written
 		}
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(n))
 	w.WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, err := w.Write(body)
-	return err
+	if _, err := io.Copy(w, from); err != nil {
+		return &hotreader.Error{Op: "send the answer", Code: hotreader.CodeCanceled, Err: err}
+	}
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 
 	"hotreader"
 	"hotreader/catalog"
+	"hotreader/internal/turns"
 )
 
 // Prefix is where the API lies: all of its paths begin with it.
@@ -42,13 +44,17 @@ type Options struct {
 	// Other devices are as if they were not there.
 	May func(ctx context.Context, device string) bool
 
+	// Caller returns the name of the caller's token, and the address that it comes from:
+	// callers take turns. nil = all are one.
+	Caller func(ctx context.Context) (token string, from netip.Addr)
+
 	// Problem says how an error of Reader is reported to a caller; nil = its code alone.
 	Problem func(ctx context.Context, err error) (status int, text string)
 
 	Series  int           // that one request may read; 0 = 2,000
 	Samples int           // that one request may read, and that may be in memory while it is evaluated; 0 = 5,000,000
 	Answer  int           // bytes of an answer, before compression; 0 = 32 MB
-	Queries int           // evaluated at once; others wait; 0 = 4
+	Queries int           // evaluated at once; others wait, and a token has one less at most; 0 = 4
 	MaxTime time.Duration // of a query; 0 = 28 s
 }
 
@@ -58,6 +64,8 @@ const (
 	defaultSamples = 5_000_000
 	defaultAnswer  = 32 << 20
 	defaultQueries = 4
+	parsedAtOnce   = 2   // requests whose expressions are parsed, which may take much
+	maxWaiting     = 256 // requests
 	defaultMaxTime = 28 * time.Second
 
 	maxBody          = 256 << 10 // bytes of a POST form
@@ -76,8 +84,8 @@ type API struct {
 	o       Options
 	engine  *promql.Engine
 	parser  parser.Parser
-	running chan struct{} // one in it for each query that is evaluated
-	parsing chan struct{} // one in it for each request whose expressions are parsed, which may take much
+	running *turns.Limit // of the queries that are evaluated
+	parsing *turns.Limit // of the requests whose expressions are parsed
 }
 
 // New returns the API. An error is of CodeConfig.
@@ -89,9 +97,12 @@ func New(o Options) (*API, error) {
 	o.Samples = cmp.Or(o.Samples, defaultSamples)
 	o.Answer = cmp.Or(o.Answer, defaultAnswer)
 	o.MaxTime = cmp.Or(o.MaxTime, defaultMaxTime)
+	if o.Caller == nil {
+		o.Caller = func(context.Context) (string, netip.Addr) { return "", netip.Addr{} }
+	}
 	p := parser.NewParser(parser.Options{})
 	return &API{
-		o: o, parser: p, running: make(chan struct{}, cmp.Or(o.Queries, defaultQueries)), parsing: make(chan struct{}, 2),
+		o: o, parser: p, running: o.turns(cmp.Or(o.Queries, defaultQueries)), parsing: o.turns(parsedAtOnce),
 		engine: promql.NewEngine(promql.EngineOpts{
 			MaxSamples: o.Samples, Timeout: o.MaxTime, LookbackDelta: lookback, Parser: p,
 			NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
@@ -100,6 +111,14 @@ func New(o Options) (*API, error) {
 			EnableQueryCost:          true, // no limit is set; but with it the engine looks at the deadline at each step, not only between series
 		}),
 	}, nil
+}
+
+// turns returns a limit that keeps a place for other tokens than any one. Requests wait in
+// it until their time is up.
+func (o *Options) turns(places int) *turns.Limit {
+	l := turns.New(places, maxWaiting, o.MaxTime)
+	l.PerToken = max(1, places-1)
+	return l
 }
 
 // ServeHTTP implements http.Handler.
@@ -118,9 +137,7 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request) error {
 		return send(w, r, http.StatusOK, c.answer())
 	}
 	told := c.refusalOf(err)
-	if sending := c.fail(w, told, err); sending != nil {
-		return sending
-	}
+	c.fail(w, told, err)
 	if _, ok := errors.AsType[*hotreader.Error](err); !ok {
 		err = &hotreader.Error{Op: op, Code: told.code(), Err: err}
 	}
@@ -129,15 +146,16 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request) error {
 
 // Refuse answers a request that does not get as far as Serve.
 func (a *API) Refuse(w http.ResponseWriter, r *http.Request, err error, status int, text string) {
-	_ = (&call{api: a, r: r}).fail(w, refuse(status, kindOf(status), "%s", text), err) // fails only if the caller is gone
+	(&call{api: a, r: r}).fail(w, refuse(status, kindOf(status), "%s", text), err)
 }
 
 // op is the operation of this API's own errors.
 const op = "Prometheus API"
 
-// errBusy is the error of a query that waited for its turn until its time was up.
+// errBusy is the error of a query that waited for its turn until its time was up, or that
+// too many waited with.
 var errBusy = &hotreader.Error{Op: op, Code: hotreader.CodeOverloaded, RetryAfter: 5 * time.Second,
-	Err: errors.New("the server is busy: the query waited for others until its time was up, and was not evaluated; try again later")}
+	Err: errors.New("the server is busy: the query waited for others, and was not evaluated; try again later")}
 
 // call is one request.
 type call struct {
@@ -226,13 +244,13 @@ func tooMuch(format string, args ...any) *refusal {
 const statusCanceled = 499
 
 // fail reports an error to the caller.
-func (c *call) fail(w http.ResponseWriter, told *refusal, err error) error {
+func (c *call) fail(w http.ResponseWriter, told *refusal, err error) {
 	if e, ok := errors.AsType[*hotreader.Error](err); ok && e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
 	}
 	body := append([]byte(`{"status":"error","errorType":`), quote(told.kind)...)
 	body = append(append(body, `,"error":`...), quote(told.text)...)
-	return send(w, c.r, told.status, append(body, "}\n"...))
+	_ = send(w, c.r, told.status, append(body, "}\n"...)) // fails only if the caller is gone
 }
 
 // refusalOf returns how an error is reported to the caller.
@@ -241,13 +259,14 @@ func (c *call) refusalOf(err error) *refusal {
 		return r
 	}
 	_, late := errors.AsType[promql.ErrQueryTimeout](err)
+	_, gone := errors.AsType[promql.ErrQueryCanceled](err)
 	code := hotreader.CodeOf(err)
 	switch {
 	case errors.Is(err, errBusy):
 		return refuse(http.StatusServiceUnavailable, "unavailable", "%s", errBusy.Err)
 	case late || code == hotreader.CodeDeadline || errors.Is(err, context.DeadlineExceeded):
 		return refuse(http.StatusServiceUnavailable, "timeout", "the query did not end within its time; ask for a shorter range, a longer step or fewer series")
-	case code == hotreader.CodeCanceled || errors.Is(err, context.Canceled):
+	case gone || code == hotreader.CodeCanceled || errors.Is(err, context.Canceled):
 		return refuse(statusCanceled, "canceled", "the query was cancelled")
 	}
 	if _, ok := errors.AsType[*hotreader.Error](err); !ok {

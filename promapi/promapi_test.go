@@ -1,15 +1,18 @@
 package promapi_test
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -159,6 +162,8 @@ func TestWarnings(t *testing.T) {
 		{"many digits, none lost", "v", "v", false, []hotreader.Value{number("0.10000000000000000000"), number("1e300")}, ""},
 		{"beyond", "v", "v[1m]", false, []hotreader.Value{number("1e400"), number("1")}, `"v: 1 value left out: beyond a float64 (device d)"`},
 		{"texts", "v", "v[1m]", false, []hotreader.Value{text("on"), text("off")}, `"v: 2 values left out: a text is no sample (device d)"`},
+		{"a number before one that is beyond", "v", "v", false, []hotreader.Value{number("1"), number("7"), number("1e999"), number("-1e999")}, `,"7"]}]},"warnings":["v: 2 values left out: beyond`},
+		{"a number before one of a wrong type", "i", "i", true, []hotreader.Value{number("7"), number("1.5")}, `,"7"]}]},"warnings":["i: 1 value not of`},
 		{"a number before a text", "v", "v", false, []hotreader.Value{number("7"), text("off")}, `,"7"]}]},"warnings":["v: `},
 		{"text of a text property", "s", `{device="d"}`, true, []hotreader.Value{text("on")}, `"s: left out: a text is no sample (device d)"`},
 		{"constant", "v", `c`, true, []hotreader.Value{number("1")}, `"c: left out: a constant, which is not reported, is no series (device d)"`},
@@ -476,12 +481,30 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: %d %.300s; want %d, %s", c.name, w.Code, w.Body, c.status, c.want)
 		}
 	}
-	for encoding, want := range map[string]string{"GZIP": "gzip", "gzip;q=0": ""} {
-		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, promapi.Prefix+"query_range?query=vector(1)&start=0&end=1000&step=1", nil)
-		r.Header.Set("Accept-Encoding", encoding)
-		f.api.ServeHTTP(w, r)
-		if w.Header().Get("Content-Encoding") != want || want != "" && w.Body.Len() > 4000 {
-			t.Errorf("%s: %s, %d bytes", encoding, w.Header(), w.Body.Len())
+	many := `vector(1)/3`
+	for i := range 4 {
+		many += fmt.Sprintf(` or label_replace(vector(1)/3,"a","%d","","")`, i)
+	}
+	for expression, least := range map[string]int{"vector(1)": 100_000, many: 1 << 20} {
+		var bodies []string
+		for encoding, want := range map[string]string{"GZIP": "gzip", "gzip;q=0": ""} {
+			w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, promapi.Prefix+"query_range?start=0&end=11000&step=1&query="+url.QueryEscape(expression), nil)
+			r.Header.Set("Accept-Encoding", encoding)
+			f.api.ServeHTTP(w, r)
+			var body io.Reader = w.Body
+			if got := w.Header(); got.Get("Content-Encoding") != want || got.Get("Content-Length") != strconv.Itoa(w.Body.Len()) || (want == "") != (w.Body.Len() > least) {
+				t.Errorf("%s: %s, %d bytes", encoding, got, w.Body.Len())
+			} else if want != "" {
+				body, _ = gzip.NewReader(body)
+			}
+			text, err := io.ReadAll(body)
+			if err != nil {
+				t.Error(err)
+			}
+			bodies = append(bodies, string(text))
+		}
+		if bodies[0] != bodies[1] || !json.Valid([]byte(bodies[0])) {
+			t.Errorf("%.40s: two forms of %d and %d bytes differ", expression, len(bodies[0]), len(bodies[1]))
 		}
 	}
 }

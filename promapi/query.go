@@ -17,6 +17,9 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"hotreader"
+	"hotreader/internal/turns"
 )
 
 // query answers an instant query.
@@ -95,7 +98,10 @@ func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 		} else {
 			q, err = c.api.engine.NewRangeQuery(c.ctx, r, options, text, start, end, step)
 		}
-		if err != nil {
+		switch {
+		case c.ctx.Err() != nil:
+			return c.ctx.Err()
+		case err != nil:
 			return invalid("query", err.Error())
 		}
 		defer q.Close()
@@ -113,17 +119,17 @@ func (c *call) evaluate(start, end time.Time, step time.Duration) error {
 }
 
 // within calls f in one of places.
-func (c *call) within(places chan struct{}, f func() error) error {
-	select {
-	case places <- struct{}{}:
-		defer func() { <-places }()
-		return f()
-	case <-c.ctx.Done():
-		if errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
-			return errBusy
-		}
-		return c.ctx.Err()
+func (c *call) within(places *turns.Limit, f func() error) error {
+	token, from := c.api.o.Caller(c.ctx)
+	place, err := places.Enter(c.ctx, token, from)
+	switch {
+	case hotreader.CodeOf(err) == hotreader.CodeCanceled:
+		return err
+	case err != nil:
+		return errBusy
 	}
+	defer place.Leave()
+	return f()
 }
 
 // count matches the counts of regular expressions, and what may stand for most of

@@ -3,6 +3,7 @@ package promapi
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -43,7 +44,7 @@ type part struct {
 	buf    []byte
 }
 
-// read reads the part's series. Rows that were picked hide others. Where one has a text,
+// read reads the part's series. Rows that were picked hide others. Where one has no sample,
 // a number before it may be the sample; there, all rows are read.
 func (p *part) read(ctx context.Context) error {
 	q, some := p.window.query(p.device.id)
@@ -52,7 +53,7 @@ func (p *part) read(ctx context.Context) error {
 	}
 	p.ask(&q)
 	stats, err := p.rows(ctx, q)
-	if err == nil && q.Pick.Kind != hotreader.PickAll && p.texts() {
+	if err == nil && q.Pick.Kind != hotreader.PickAll && p.hides() {
 		q.Pick = hotreader.Pick{}
 		stats, err = p.rows(ctx, q)
 	}
@@ -80,13 +81,9 @@ func (p *part) ask(q *hotreader.Query) {
 	}
 }
 
-func (p *part) texts() bool {
-	for _, s := range p.all {
-		if s.texts > 0 {
-			return true
-		}
-	}
-	return false
+// hides reports whether rows were read whose values are no samples.
+func (p *part) hides() bool {
+	return slices.ContainsFunc(p.all, func(s *series) bool { return s.texts+s.big > 0 })
 }
 
 // rows reads the rows of q, instead of those that were read before.

@@ -2,6 +2,9 @@ package promapi_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -43,6 +46,36 @@ func TestTimeHolds(t *testing.T) {
 		}
 		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"errorType":"timeout"`) || hotreader.CodeOf(err) != hotreader.CodeDeadline {
 			t.Errorf("%s: %d %.200s, %v", expression, w.Code, w.Body, err)
+		}
+	}
+}
+
+// gone is a caller that does not take its answer.
+type gone struct{ *httptest.ResponseRecorder }
+
+func (gone) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// Whatever is being done when the time is up, or when the caller goes, answer and log say
+// which of the two it was.
+func TestEndsAreNamed(t *testing.T) {
+	f := start(t, nil)
+	late, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	for _, path := range []string{"query?query=1", "query_range?query=1&start=0&end=1&step=1", "series?match[]=v", "labels"} {
+		r := httptest.NewRequest(http.MethodGet, promapi.Prefix+path, http.NoBody)
+		for ctx, want := range map[context.Context]string{late: "503 timeout deadline", left: "499 canceled canceled"} {
+			var body struct{ ErrorType string }
+			w := httptest.NewRecorder()
+			err := f.api.Serve(w, r.WithContext(ctx))
+			_ = json.Unmarshal(w.Body.Bytes(), &body)
+			if got := fmt.Sprint(w.Code, " ", body.ErrorType, " ", hotreader.CodeOf(err)); got != want {
+				t.Errorf("%s: %s, %v; want %s", path, got, err, want)
+			}
+		}
+		if err := f.api.Serve(gone{httptest.NewRecorder()}, r); hotreader.CodeOf(err) != hotreader.CodeCanceled {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 }

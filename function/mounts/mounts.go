@@ -21,7 +21,7 @@ type Options struct {
 func All(o Options) []httpapi.Mount {
 	return []httpapi.Mount{
 		{Path: promapi.Prefix, Make: func(in httpapi.Inside) (httpapi.Mounted, error) {
-			return promapi.New(promapi.Options{Reader: in.Reader, May: in.May, Problem: in.Problem, Catalog: in.Catalog, Lister: in.Lister, Twin: o.Twin, Samples: o.Samples, Answer: o.Answer})
+			return promapi.New(promapi.Options{Reader: in.Reader, May: in.May, Caller: in.Caller, Problem: in.Problem, Catalog: in.Catalog, Lister: in.Lister, Twin: o.Twin, Samples: o.Samples, Answer: o.Answer})
 		}},
 		{Path: mcpserver.Path, Make: func(in httpapi.Inside) (httpapi.Mounted, error) {
 			return mcpserver.New(mcpserver.Options{Reader: in.Reader, May: in.May, Problem: in.Problem, Catalog: in.Catalog, Lister: in.Lister, Version: o.Version})

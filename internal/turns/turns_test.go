@@ -1,4 +1,4 @@
-package httpapi
+package turns
 
 import (
 	"context"
@@ -15,16 +15,15 @@ import (
 	"pgregory.net/rapid"
 
 	"hotreader"
-	"hotreader/identity"
 )
 
 // by returns the caller with a token and an address that ends in n.
-func by(token int, n byte) identity.Caller {
-	return identity.Caller{Name: fmt.Sprint(token), Address: netip.AddrFrom4([4]byte{192, 0, 2, n})}
+func by(token int, n byte) callerKey {
+	return callerKey{fmt.Sprint(token), netip.AddrFrom4([4]byte{192, 0, 2, n})}
 }
 
 // idle reports whether l holds nothing of anybody.
-func (l *limit) idle() bool {
+func (l *Limit) idle() bool {
 	for _, of := range l.tokens {
 		if *of != (load{}) {
 			return false
@@ -36,16 +35,16 @@ func (l *limit) idle() bool {
 // queued starts requests one after the other and notes how each of them ended: with its
 // name once it has a place, which it keeps until leave; else with name and error code.
 type queued struct {
-	l       *limit
+	l       *Limit
 	mu      sync.Mutex
 	results []string
-	in      []*place
+	in      []*Place
 	all     sync.WaitGroup
 }
 
-func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
+func (s *queued) enter(ctx context.Context, name string, who callerKey) {
 	s.all.Go(func() {
-		p, err := s.l.enter(ctx, who)
+		p, err := s.l.Enter(ctx, who.name, who.address)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err != nil {
@@ -59,7 +58,7 @@ func (s *queued) enter(ctx context.Context, name string, who identity.Caller) {
 }
 
 // crowd starts n requests, named name0, name1, …
-func (s *queued) crowd(ctx context.Context, n int, name string, who identity.Caller) {
+func (s *queued) crowd(ctx context.Context, n int, name string, who callerKey) {
 	for i := range n {
 		s.enter(ctx, fmt.Sprint(name, i), who)
 	}
@@ -72,7 +71,7 @@ func (s *queued) leave(n int) {
 		p := s.in[0]
 		s.in = s.in[1:]
 		s.mu.Unlock()
-		p.leave()
+		p.Leave()
 		synctest.Wait()
 	}
 }
@@ -106,13 +105,13 @@ func (s *queued) takeResults() string {
 // and the others are rejected at once.
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimit(3, 5, 0)
+		l := New(3, 5, 0)
 		var running, most, served, refused, waited atomic.Int64
 		var group sync.WaitGroup
 		for range 20 {
 			group.Go(func() {
 				begin := time.Now()
-				p, err := l.enter(t.Context(), by(0, 1))
+				p, err := l.Enter(t.Context(), by(0, 1).name, by(0, 1).address)
 				if err != nil {
 					e, _ := errors.AsType[*hotreader.Error](err)
 					switch {
@@ -130,7 +129,7 @@ func TestLimit(t *testing.T) {
 				}
 				time.Sleep(600 * time.Millisecond)
 				running.Add(-1)
-				p.leave()
+				p.Leave()
 				served.Add(1)
 			})
 		}
@@ -148,18 +147,18 @@ func TestLimit(t *testing.T) {
 
 // A nil limit lets every request in.
 func TestNoLimit(t *testing.T) {
-	p, err := newLimit(0, 5, time.Second).enter(t.Context(), by(1, 1))
+	p, err := New(0, 5, time.Second).Enter(t.Context(), "1", netip.Addr{})
 	if err != nil {
 		t.Error(err)
 	}
-	p.leave()
+	p.Leave()
 }
 
 // A free place goes to the token that holds the fewest, within it to the caller that holds
 // the fewest, then by age.
 func TestLimitTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &queued{l: newLimit(4, 100, time.Minute)}
+		s := &queued{l: New(4, 100, time.Minute)}
 		s.crowd(t.Context(), 3, "greedy", by(0, 1))
 		s.enter(t.Context(), "greedy's token", by(0, 2))
 		s.wantResults(t, "greedy0, greedy1, greedy2, greedy's token")
@@ -182,7 +181,7 @@ func TestLimitTakesTurns(t *testing.T) {
 // of the caller with the most is rejected.
 func TestLimitQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &queued{l: newLimit(1, 4, time.Minute)}
+		s := &queued{l: New(1, 4, time.Minute)}
 		s.crowd(t.Context(), 6, "g", by(0, 1))
 		s.wantResults(t, "g0, g5 overloaded")
 		s.crowd(t.Context(), 3, "o", by(1, 1))
@@ -198,7 +197,7 @@ func TestLimitQueueIsShared(t *testing.T) {
 // Callers that never give their places back cannot hold all of them.
 func TestLimitKeepsPlacesForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &queued{l: newLimit(32, 256, 5*time.Second)}
+		s := &queued{l: New(32, 256, 5*time.Second)}
 		for range 40 {
 			s.enter(t.Context(), "slow", by(0, 1))
 		}
@@ -224,7 +223,7 @@ func TestLimitKeepsPlacesForOthers(t *testing.T) {
 // limit, and a place that it got in that moment is not lost.
 func TestLimitGivesPlacesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &queued{l: newLimit(1, 3, time.Second)}
+		s := &queued{l: New(1, 3, time.Second)}
 		s.enter(t.Context(), "a", by(0, 1))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -247,7 +246,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 		seed := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 60).Draw(r, "who")
 		places := rapid.IntRange(1, 20).Draw(r, "places")
 		synctest.Test(t, func(t *testing.T) {
-			l := newLimit(places, 8, 20*time.Millisecond)
+			l := New(places, 8, 20*time.Millisecond)
 			var running atomic.Int64
 			var group sync.WaitGroup
 			for i, n := range seed {
@@ -255,7 +254,8 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+i%4*5)*time.Millisecond)
 					defer cancel()
 					time.Sleep(time.Duration(i/8) * 5 * time.Millisecond)
-					p, err := l.enter(ctx, by(n%2, byte(n)))
+					who := by(n%2, byte(n))
+					p, err := l.Enter(ctx, who.name, who.address)
 					if err != nil {
 						return
 					}
@@ -264,7 +264,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 					}
 					time.Sleep(time.Duration(i%3) * 5 * time.Millisecond)
 					running.Add(-1)
-					p.leave()
+					p.Leave()
 				})
 			}
 			group.Wait()
@@ -273,18 +273,4 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 			}
 		})
 	})
-}
-
-// Which addresses count as one.
-func TestNetwork(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",
-	} {
-		if got := network(netip.MustParseAddr(address)); got.String() != want {
-			t.Errorf("%s: %s, want %s", address, got, want)
-		}
-	}
-	if got := network(netip.Addr{}); got.IsValid() {
-		t.Errorf("no address: %s", got)
-	}
 }

@@ -22,7 +22,7 @@ func TestLongTextsAreNotKept(t *testing.T) {
 		{hotreader.StringValue([]byte("short again")), "short again"},
 	} {
 		c.add(at, v.value)
-		c.end()
+		c.end("p")
 		if got := c.Last.Value.(string); !strings.HasSuffix(got, v.want) || cap(c.text) > maxText || len(c.last.Text()) > maxText {
 			t.Errorf("%.20s … %d bytes kept; want %s", got, cap(c.text), v.want)
 		}

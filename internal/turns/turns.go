@@ -1,42 +1,43 @@
-package httpapi
+// Package turns bounds how much is done at once, and shares that out among the callers.
+package turns
 
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"hotreader"
-	"hotreader/identity"
 )
 
-// limit bounds how many answers are in progress at once, and so the memory that
-// they take: an answer holds a place from before its first row is read until its
-// last byte is sent. When all places are held, a few requests wait for a short time.
-// The others are rejected, with the time after which to try again.
+// Limit bounds how many requests have a place at once, and so the memory that they take.
+// When all places are held, a few requests wait for a short time. The others are
+// rejected, with the time after which to try again.
 //
 // It is fair to tokens and, within a token, to callers, by their
 // addresses. A caller that sends more requests than others uses up only its own share:
 //
 //   - A free place goes to the token that holds the fewest; within it to the caller
 //     that holds the fewest; of that one's requests to the oldest.
-//   - When the queue is too long, limit rejects the newest request of the token with
+//   - When the queue is too long, Limit rejects the newest request of the token with
 //     the most waiting requests, within it of the caller with the most. So a single
 //     caller may use the whole queue, and later callers still get in.
-//   - No token may hold the last eighth of the places, no caller the last quarter:
-//     slow readers hold their places for long, and a place cannot be taken away.
+//   - No token may hold more than PerToken, which New sets to seven eighths of the places;
+//     no caller more than three quarters: some hold their places for long, and a place
+//     cannot be taken away.
 //
 // It is safe for concurrent use.
-type limit struct {
+type Limit struct {
+	PerToken int // the most places that one token may hold; set it before use
+
 	places, queue int
 	wait          time.Duration
 
 	mu      sync.Mutex
 	held    int
-	waiting []*place         // the oldest first
+	waiting []*Place         // the oldest first
 	tokens  map[string]*load // by caller name; there are few
 	callers map[callerKey]*load
 }
@@ -49,9 +50,9 @@ type callerKey struct {
 // load counts the places of a token or a caller.
 type load struct{ held, waits int }
 
-// place belongs to one request: it waits for the place, then holds it.
-type place struct {
-	of            *limit
+// Place belongs to one request: it waits for the place, then holds it.
+type Place struct {
+	of            *Limit
 	key           callerKey
 	token, caller *load
 	granted       chan bool // gets one value; false: rejected
@@ -64,8 +65,8 @@ func loadOf[K comparable](loads map[K]*load, of K) *load {
 	return loads[of]
 }
 
-// newLimit returns a limit; nil, which limits nothing, if places is not positive.
-func newLimit(places, queue int, wait time.Duration) *limit {
+// New returns a limit; nil, which limits nothing, if places is not positive.
+func New(places, queue int, wait time.Duration) *Limit {
 	if places <= 0 {
 		return nil
 	}
@@ -75,19 +76,19 @@ func newLimit(places, queue int, wait time.Duration) *limit {
 	if wait <= 0 {
 		wait = time.Second
 	}
-	return &limit{places: places, queue: queue, wait: wait, tokens: make(map[string]*load), callers: make(map[callerKey]*load)}
+	return &Limit{PerToken: places - places/8, places: places, queue: queue, wait: wait, tokens: make(map[string]*load), callers: make(map[callerKey]*load)}
 }
 
-// enter returns a place, which the caller must leave. An error is of CodeOverloaded,
-// or says that ctx has ended.
-func (l *limit) enter(ctx context.Context, caller identity.Caller) (*place, error) {
+// Enter returns a place for a request of the token of that name, which came from an address;
+// the caller must leave it. An error is of CodeOverloaded, or says that ctx has ended.
+func (l *Limit) Enter(ctx context.Context, token string, from netip.Addr) (*Place, error) {
 	if l == nil {
 		return nil, nil
 	}
 	l.mu.Lock()
-	p := &place{of: l, key: callerKey{caller.Name, caller.Address}}
-	p.token, p.caller = loadOf(l.tokens, caller.Name), loadOf(l.callers, p.key)
-	if l.held < l.places && p.mayHold() { // then no waiting request may: leave would have let it in
+	p := &Place{of: l, key: callerKey{token, from}}
+	p.token, p.caller = loadOf(l.tokens, token), loadOf(l.callers, p.key)
+	if l.held < l.places && p.mayHold() { // then no waiting request may: Leave would have let it in
 		p.hold(1)
 		l.mu.Unlock()
 		return p, nil
@@ -131,8 +132,8 @@ func (l *limit) enter(ctx context.Context, caller identity.Caller) (*place, erro
 	return nil, err
 }
 
-// leave frees the place and gives it to a waiting request.
-func (p *place) leave() {
+// Leave frees the place and gives it to a waiting request.
+func (p *Place) Leave() {
 	if p == nil {
 		return
 	}
@@ -151,12 +152,12 @@ func (p *place) leave() {
 }
 
 // mayHold reports whether p's token and caller may hold one more place.
-func (p *place) mayHold() bool {
+func (p *Place) mayHold() bool {
 	n := p.of.places
-	return p.token.held < n-n/8 && p.caller.held < n-n/4
+	return p.token.held < p.of.PerToken && p.caller.held < n-n/4
 }
 
-func (p *place) hold(n int) {
+func (p *Place) hold(n int) {
 	p.of.held += n
 	p.token.held += n
 	p.caller.held += n
@@ -164,14 +165,14 @@ func (p *place) hold(n int) {
 }
 
 // forget drops a caller that neither holds a place nor waits.
-func (p *place) forget() {
+func (p *Place) forget() {
 	if *p.caller == (load{}) {
 		delete(p.of.callers, p.key)
 	}
 }
 
 // endWait removes p from the queue and passes on whether it has the place.
-func (l *limit) endWait(p *place, granted bool) {
+func (l *Limit) endWait(p *Place, granted bool) {
 	i := slices.Index(l.waiting, p)
 	l.waiting = slices.Delete(l.waiting, i, i+1)
 	p.token.waits--
@@ -181,8 +182,8 @@ func (l *limit) endWait(p *place, granted bool) {
 }
 
 // next returns the waiting request that gets the next free place, nil if none may.
-func (l *limit) next() *place {
-	var best *place
+func (l *Limit) next() *Place {
+	var best *Place
 	for _, p := range l.waiting {
 		if p.mayHold() && (best == nil || p.token.held < best.token.held || p.token.held == best.token.held && p.caller.held < best.caller.held) {
 			best = p
@@ -192,37 +193,12 @@ func (l *limit) next() *place {
 }
 
 // toReject returns the request to reject when the queue is too long.
-func (l *limit) toReject() *place {
-	var most *place
+func (l *Limit) toReject() *Place {
+	var most *Place
 	for _, p := range slices.Backward(l.waiting) {
 		if most == nil || p.token.waits > most.token.waits || p.token.waits == most.token.waits && p.caller.waits > most.caller.waits {
 			most = p
 		}
 	}
 	return most
-}
-
-// connection returns the address that a request's connection comes from.
-func connection(r *http.Request) netip.Addr {
-	a, _ := netip.ParseAddrPort(r.RemoteAddr) // a host without addresses has one caller
-	return a.Addr()
-}
-
-// address returns the text of an address for logs; "" if it is not known.
-func address(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
-}
-
-// network returns what counts as one address: for IPv6 its /64, since a client
-// usually has a whole one.
-func network(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		p, _ := a.Prefix(64) // cannot fail for IPv6
-		a = p.Addr()
-	}
-	return a
 }
