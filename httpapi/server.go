@@ -21,7 +21,7 @@ import (
 // a request. One more ends the oldest of them, so that strangers who connect and say
 // little do not shut others out.
 func Server(h http.Handler) *http.Server {
-	unknown := &strangers{at: map[net.Conn]*list.Element{}, known: map[net.Conn]bool{}}
+	unknown := &strangers{at: map[net.Conn]*list.Element{}, open: map[net.Conn]bool{}}
 	return &http.Server{
 		ConnState:         unknown.see,
 		ConnContext:       unknown.context,
@@ -45,7 +45,7 @@ type strangers struct {
 	mu      sync.Mutex
 	waiting list.List // of waiting: those without a request, the oldest first
 	at      map[net.Conn]*list.Element
-	known   map[net.Conn]bool // the others
+	open    map[net.Conn]bool // all connections; true: a token was right
 }
 
 type waiting struct {
@@ -62,10 +62,13 @@ func (s *strangers) see(c net.Conn, state http.ConnState) {
 		s.waiting.Remove(e)
 		delete(s.at, c)
 	}
-	if state == http.StateClosed || state == http.StateHijacked {
-		delete(s.known, c)
+	switch state {
+	case http.StateNew:
+		s.open[c] = false
+	case http.StateClosed, http.StateHijacked:
+		delete(s.open, c)
 	}
-	if s.known[c] || state != http.StateNew && state != http.StateIdle {
+	if s.open[c] || state != http.StateNew && state != http.StateIdle {
 		return
 	}
 	now := time.Now()
@@ -88,7 +91,9 @@ func (s *strangers) context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, knownKey{}, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.known[c] = true
+		if _, open := s.open[c]; open { // a request over HTTP/2 may outlive its connection
+			s.open[c] = true
+		}
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
+	"hotreader/route"
 	"hotreader/wire"
 )
 
@@ -151,7 +152,11 @@ func (x *exchange) transport(err error, a *answer) *hotreader.Error {
 		return x.fail(hotreader.CodeOf(cerr), cerr)
 	}
 	if errors.Is(context.Cause(a.ctx), errIdle) {
-		return x.fail(hotreader.CodeUnavailable, fmt.Errorf("nothing came for %s", a.limit))
+		idle := fmt.Errorf("nothing came for %s", a.limit)
+		if a.limit < min(x.r.o.Idle, route.FairTime) { // the caller's time set it, so the breaker does not blame the peer
+			idle = &hotreader.Error{Code: hotreader.CodeDeadline, Err: idle}
+		}
+		return x.fail(hotreader.CodeUnavailable, idle)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return x.fail(hotreader.CodeUnavailable, errors.New("the connection broke off"))

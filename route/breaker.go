@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -10,6 +11,10 @@ import (
 
 	"hotreader"
 )
+
+// FairTime is how long a peer may take to begin its answer. A caller that waits for less
+// cannot say that the peer fails.
+const FairTime = 10 * time.Second
 
 // BreakerOptions set up a Breaker. Zero values stand for the defaults, which docs/reliability.md gives.
 type BreakerOptions struct {
@@ -33,8 +38,9 @@ type BreakerOptions struct {
 // These count as failures of the peer: not reached, broken off, overloaded, a failing
 // store, damaged or foreign bytes, a defect, no row within the deadline. An answer that
 // blames the request (invalid, 401, 404, …) is a success, as is a stream that the
-// caller abandons. Throttling, cancelling, and a deadline that passes while rows come
-// do not count.
+// caller abandons. Throttling, cancelling, and a deadline that passes within FairTime, or
+// while rows come, do not count: the caller chooses its deadline. A probe of a caller
+// with less time than that holds up no other one.
 //
 // failsafe-go's breaker does not fit: a probe must end there as a success or a
 // failure, and it counts reads that began before its state changed.
@@ -44,9 +50,10 @@ type Breaker struct {
 
 	mu     sync.Mutex
 	state  state
-	era    int       // counts changes of state; a probe's result counts in its own era only
+	era    int       // counts changes of state, and probes; a probe's result counts in its own era only
 	until  time.Time // open: when the first probe may begin
 	probe  bool      // a probe is running
+	hasty  bool      // its caller has less than FairTime
 	passed int       // probes that succeeded
 
 	openings int
@@ -80,7 +87,8 @@ func NewBreaker(src hotreader.Source, o BreakerOptions) *Breaker {
 // Scan implements hotreader.Source.
 func (b *Breaker) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
-		p, err := b.enter()
+		start := time.Now()
+		p, err := b.enter(ctx)
 		if err != nil {
 			yield(hotreader.Row{}, err)
 			return
@@ -92,7 +100,7 @@ func (b *Breaker) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 		began := false
 		for row, err := range b.source.Scan(ctx, q) {
 			if err != nil {
-				result = verdictOf(err, began)
+				result = verdictOf(err, began || time.Since(start) < FairTime)
 			}
 			began = true
 			if !yield(row, err) || err != nil {
@@ -127,14 +135,13 @@ const (
 	unclear
 )
 
-// verdictOf returns the verdict of a read that failed with err; began = after a row.
-func verdictOf(err error, began bool) verdict {
-	switch hotreader.CodeOf(err) {
+// verdictOf returns the verdict of a read that failed with err. Where it is excused, no
+// deadline that passed here or at the peer counts.
+func verdictOf(err error, excused bool) verdict {
+	switch code := hotreader.CodeOf(err); code {
 	case hotreader.CodeUnavailable, hotreader.CodeOverloaded, hotreader.CodeStore,
-		hotreader.CodeCorrupt, hotreader.CodeProtocol, hotreader.CodeInternal:
-		return failed
-	case hotreader.CodeDeadline:
-		if began {
+		hotreader.CodeCorrupt, hotreader.CodeProtocol, hotreader.CodeInternal, hotreader.CodeDeadline:
+		if excused && (code == hotreader.CodeDeadline || errors.Is(err, hotreader.CodeDeadline)) {
 			return unclear
 		}
 		return failed
@@ -144,7 +151,14 @@ func verdictOf(err error, began bool) verdict {
 	return worked
 }
 
-func (b *Breaker) enter() (permit, error) {
+// isHasty reports whether the caller leaves less than FairTime.
+func isHasty(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return limited && time.Until(deadline) < FairTime
+}
+
+func (b *Breaker) enter(ctx context.Context) (permit, error) {
+	hasty := isHasty(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	wait := time.Second // half open: by then the running probe may have ended
@@ -155,8 +169,9 @@ func (b *Breaker) enter() (permit, error) {
 	}
 	switch {
 	case b.state == closed:
-	case b.state == halfOpen && !b.probe:
-		b.probe = true
+	case b.state == halfOpen && (!b.probe || b.hasty && !hasty):
+		b.era++
+		b.probe, b.hasty = true, hasty
 	default:
 		return permit{}, &hotreader.Error{Op: "breaker", Code: hotreader.CodeUnavailable, RetryAfter: wait,
 			Err: fmt.Errorf("the peer has failed for %s or longer and is left alone; come back in %s", b.o.Window, wait.Round(time.Millisecond))}

@@ -12,15 +12,22 @@ import (
 	"hotreader"
 )
 
-// scriptedPeer fails with err, or succeeds if that is nil.
+// scriptedPeer fails with err, or succeeds if that is nil, after a while.
 type scriptedPeer struct {
 	err   error
+	takes time.Duration
 	calls int
 }
 
 func (m *scriptedPeer) reader() hotreader.Source {
 	return readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
 		m.calls++
+		select {
+		case <-time.After(m.takes):
+		case <-ctx.Done():
+			yield(hotreader.Row{}, ctx.Err())
+			return
+		}
 		if m.err != nil {
 			yield(hotreader.Row{}, m.err)
 			return
@@ -216,7 +223,7 @@ func TestBreakerCountsOnlyThePeersFailures(t *testing.T) {
 	}
 	for _, code := range hotreader.Codes() {
 		synctest.Test(t, func(t *testing.T) {
-			peer := &scriptedPeer{err: failure(code)}
+			peer := &scriptedPeer{err: failure(code), takes: FairTime}
 			b := NewBreaker(peer.reader(), BreakerOptions{})
 			outage(t, b)
 			if b.Open() != opens[code] {
@@ -224,6 +231,59 @@ func TestBreakerCountsOnlyThePeersFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A caller opens the breaker only if it waits long enough, wherever its time passes.
+func TestBreakerAndHastyCallers(t *testing.T) {
+	within := func(d time.Duration, src hotreader.Source) hotreader.Source {
+		return readerFunc(func(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) {
+			ctx, cancel := context.WithTimeout(ctx, d)
+			defer cancel()
+			src.Scan(ctx, q)(yield)
+		})
+	}
+	cut := &hotreader.Error{Code: hotreader.CodeUnavailable, Err: failure(hotreader.CodeDeadline)}
+	for name, c := range map[string]struct {
+		peer  scriptedPeer
+		time  time.Duration // of the caller
+		opens bool
+	}{
+		"a deadline before the peer's answer": {scriptedPeer{takes: 200 * time.Millisecond}, 100 * time.Millisecond, false},
+		"almost enough":                       {scriptedPeer{takes: time.Hour}, FairTime - 1, false},
+		"enough":                              {scriptedPeer{takes: time.Hour}, FairTime, true},
+		"an attempt of half the time":         {scriptedPeer{err: cut, takes: 2 * time.Second}, 4 * time.Second, false},
+		"the peer's own deadline":             {scriptedPeer{err: cut, takes: FairTime}, time.Hour, true},
+		"a peer that fails at once":           {scriptedPeer{err: failure(hotreader.CodeUnavailable)}, 100 * time.Millisecond, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := NewBreaker(c.peer.reader(), BreakerOptions{})
+				if outage(t, within(c.time, b)); b.Open() != c.opens {
+					t.Errorf("open: %v", b.Open())
+				}
+			})
+		})
+	}
+
+	// Their probes keep out no caller with time, whose probe keeps out all.
+	synctest.Test(t, func(t *testing.T) {
+		peer := &scriptedPeer{err: failure(hotreader.CodeUnavailable)}
+		b := NewBreaker(peer.reader(), BreakerOptions{Probes: 1})
+		outage(t, b)
+		time.Sleep(15 * time.Second)
+		peer.err, peer.takes, peer.calls = nil, 3*time.Second, 0
+		for _, d := range []time.Duration{time.Second, time.Second, time.Minute, time.Second, time.Minute} {
+			go collect(t.Context(), within(d, b), query())
+			synctest.Wait()
+		}
+		if peer.calls != 2 {
+			t.Errorf("%d reads got through, want that of the first caller and of the first with time", peer.calls)
+		}
+		time.Sleep(4 * time.Second)
+		if synctest.Wait(); b.state != closed {
+			t.Error("the hasty probe decided")
+		}
+	})
 }
 
 // Which reads open the breaker. Each read comes every after the one before; it fails

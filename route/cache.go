@@ -104,8 +104,8 @@ func (c *Cache) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 		return c.source.Scan(ctx, q)
 	}
 	return func(yield func(hotreader.Row, error) bool) {
-		for {
-			r, other := c.begin(ctx, q, yield)
+		for cancelled := 0; ; {
+			r, other := c.begin(ctx, q, yield, cancelled < mostCancelled)
 			switch {
 			case r != nil:
 				r.run()
@@ -131,6 +131,8 @@ func (c *Cache) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 				other.warn(hotreader.StatsOf(ctx))
 				newSink(ctx, q, yield).all(other.steps)
 				return
+			case !other.whole:
+				cancelled++
 			}
 		}
 	}
@@ -141,9 +143,13 @@ func key(q *hotreader.Query, g grid) string {
 	return fmt.Sprintf("%q %q %v %v %v %v", q.Device, q.Properties, q.Types, q.Pick.Kind, g.unit, g.shift)
 }
 
+// mostCancelled is how many reads of others a caller waits for in vain. If all began anew
+// with one of the waiting callers, some who cancel could put off the others for ever.
+const mostCancelled = 2
+
 // begin plans the read of q. Where another read is under way that will be kept, and has
-// what q needs, that one is returned; where the memory is full with reads, none.
-func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) (r, other *cacheRead) {
+// what q needs, that one is returned if q waits; where the memory is full with reads, none.
+func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool, waits bool) (r, other *cacheRead) {
 	g := gridOf(&q)
 	k := key(&q, g)
 	c.mu.Lock()
@@ -159,10 +165,10 @@ func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotread
 	if s == nil {
 		s = &shelf{key: k, grid: g}
 	}
-	r = &cacheRead{cache: c, series: s, ctx: ctx, query: q, out: newSink(ctx, q, yield), now: now, done: make(chan struct{}), allowance: allowance{query: &q}}
+	r = &cacheRead{cache: c, series: s, ctx: ctx, query: q, out: newSink(ctx, q, yield), now: now, hasty: isHasty(ctx), done: make(chan struct{}), allowance: allowance{query: &q}}
 	c.plan(r)
 	for _, other := range s.reads {
-		if r.awaits(other) {
+		if waits && r.awaits(other) {
 			return nil, other
 		}
 	}

@@ -27,6 +27,7 @@ type cacheRead struct {
 	query  hotreader.Query
 	out    *sink
 	now    time.Time // when it was planned
+	hasty  bool      // its failure may come of its own short time
 	steps  []cacheStep
 	scans  int   // of steps
 	held   int64 // bytes of what has been read
@@ -252,7 +253,7 @@ func (r *cacheRead) scan(i int) bool {
 	for row, err := range r.cache.source.Scan(ctx, step.query) {
 		switch {
 		case err != nil:
-			if r.ctx.Err() == nil {
+			if r.ctx.Err() == nil && !r.hasty {
 				r.err = err
 			}
 			r.end(false)

@@ -256,20 +256,22 @@ func TestCacheReadsAgain(t *testing.T) {
 }
 
 // Many callers of one range, settled or not, make one read, and so do those who
-// come while it is under way. Where it fails all learn it, and where its caller leaves
-// another one reads.
+// come while it is under way. Where it fails all learn it, and where its caller leaves, or
+// had little time, another one reads.
 func TestCacheReadsOnceForManyCallers(t *testing.T) {
 	const callers = 200 // the race detector keeps the clocks of 256 goroutines, and of more in turn
 	for name, c := range map[string]struct {
 		end   time.Duration // before now
 		fails error
 		leave bool
+		time  time.Duration // of the first one; 0 = enough
 		scans int64
 	}{
-		"settled":            {end: time.Hour, scans: 1},
-		"until now":          {scans: 1},
-		"failing":            {end: time.Hour, fails: failure(hotreader.CodeStore), scans: 1},
-		"the first one left": {end: time.Hour, leave: true, scans: 2},
+		"settled":             {end: time.Hour, scans: 1},
+		"until now":           {scans: 1},
+		"failing":             {end: time.Hour, fails: failure(hotreader.CodeStore), scans: 1},
+		"the first one left":  {end: time.Hour, leave: true, scans: 2},
+		"failing it in haste": {end: time.Hour, fails: failure(hotreader.CodeStore), time: 5 * time.Second, scans: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -282,7 +284,7 @@ func TestCacheReadsOnceForManyCallers(t *testing.T) {
 				}}}}
 				cache := NewCache(src, CacheOptions{Bytes: 64 << 20})
 				q := hotreader.Query{Device: "d", Properties: []string{"p"}, End: time.Now().Add(-c.end)}
-				first, cancel := context.WithCancel(t.Context())
+				first, cancel := context.WithTimeout(t.Context(), cmp.Or(c.time, time.Hour))
 				var group sync.WaitGroup
 				var whole, failed atomic.Int64
 				for i := range callers {
@@ -315,6 +317,33 @@ func TestCacheReadsOnceForManyCallers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// However many callers leave, one after the other, a caller waits for two of them at most.
+func TestCacheIsNotPutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(at(7200)))
+		cache := NewCache(slow{&rows{rows: series(100)}}, CacheOptions{Bytes: 64 << 20})
+		q := hotreader.Query{Device: "d", Properties: []string{"p"}, End: at(3600)}
+		const lives = 200 * time.Millisecond
+		var group sync.WaitGroup
+		for i := range 30 { // so that it is nearly always one of them that reads next
+			group.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				for range 15 {
+					ctx, cancel := context.WithTimeout(t.Context(), lives)
+					_, _ = gather(ctx, cache, q)
+					cancel()
+				}
+			})
+		}
+		time.Sleep(lives / 2)
+		began := time.Now()
+		if got, err := gather(t.Context(), cache, q); err != nil || len(got) != 100 || time.Since(began) > 2*time.Second+2*lives {
+			t.Errorf("%d rows, %v, after %s", len(got), err, time.Since(began))
+		}
+		group.Wait()
+	})
 }
 
 // slow takes two seconds to begin.

@@ -53,9 +53,9 @@ JSON is lines, an array, objects one after the other, or a document with an
 array of records in it. Nested objects become a.b, and DynamoDB's types are
 unwrapped.
 
-Times without a zone are UTC, unless --zone or the column's name (GMT-05:00) says
-otherwise. Where days and months are ambiguous, import asks. Of an hour that a
-zone has twice, the file's order separates the two passes.
+Times without a zone are UTC, unless --zone or the column's name (GMT-05:00,
+America/Chicago) says otherwise. Where days and months are ambiguous, import
+asks. Of an hour that a zone has twice, the file's order separates the passes.
 
 A device has one row an instant. In an embedded store and in memory, a line of
 an instant that is there is merged property by property, so several files may

@@ -199,12 +199,15 @@ func TestRejectedLines(t *testing.T) {
 	if err := os.WriteFile("f.csv", []byte("timestamp,a\n2026-01-01,1\n2026-01-02\nyesterday,2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if _, talk, _ := runImport(t, "mem:", []string{"--device", "d", "--header-line", "1", "f.csv"}); !strings.Contains(talk, "mend it, or change --header-line, or give --bad-lines skip") {
+		t.Error(talk)
+	}
 	result, _, code := runImport(t, "bolt:s.db", []string{"--device", "d", "--bad-lines", "skip", "f.csv"})
 	if code != 0 || result.BadLines != 2 || len(result.Rejected) != 1 || result.Rejected[0] != "f.csv.rejected" {
 		t.Fatalf("exit code %d: %+v", code, result)
 	}
 	rejected, err := os.ReadFile("f.csv.rejected")
-	want := "timestamp,a\n# f.csv:3: it has 1 cells, the header has 2\n2026-01-02\n# f.csv:4: \"yesterday\" is not a time as the others are (iso8601)\nyesterday,2\n"
+	want := "timestamp,a\n# f.csv:3: it has 1 cell, the header has 2\n2026-01-02\n# f.csv:4: \"yesterday\" is not a time as the others are (iso8601)\nyesterday,2\n"
 	if err != nil || string(rejected) != want {
 		t.Errorf("%v: %s, want %s", err, rejected, want)
 	}

@@ -249,6 +249,26 @@ func TestOutage(t *testing.T) {
 	})
 }
 
+// A silent peer is left alone once callers have waited for it long enough. Those with
+// little time, however many, shut nobody out.
+func TestHastyCallers(t *testing.T) {
+	for d, worked := range map[time.Duration]bool{100 * time.Millisecond: true, 4 * time.Second: true, 29 * time.Second: false} {
+		inVirtualTime(t, func(t *testing.T, w *fixture) {
+			w.set(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // so that the server sees the caller leave
+				<-r.Context().Done()
+			})
+			for began := time.Now(); time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
+				_ = w.read(t, d)
+			}
+			w.set(nil)
+			if err := w.read(t, time.Second); (err == nil) != worked {
+				t.Errorf("after callers with %s: %v", d, err)
+			}
+		})
+	}
+}
+
 // A process that is frozen for hours, like a function between two calls, must not rely
 // on its old counts or on the connection that it kept.
 func TestClockJumpsBetweenReads(t *testing.T) {

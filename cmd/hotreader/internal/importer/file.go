@@ -136,14 +136,14 @@ func (f *file) fit(cells []string) ([]string, error) {
 	if len(cells) > want {
 		for _, text := range cells[want:] {
 			if text != "" {
-				return nil, fmt.Errorf("it has %d cells, the header has %d", len(cells), want)
+				return nil, fmt.Errorf("it has %s, the header has %d", terminal.Plural(len(cells), "cell", "cells"), want)
 			}
 		}
 		return cells[:want], nil
 	}
 	for i := len(cells); i < want; i++ {
 		if c := &f.guess.Columns[i]; !c.Empty && !c.Short {
-			return nil, fmt.Errorf("it has %d cells, the header has %d", len(cells), want)
+			return nil, fmt.Errorf("it has %s, the header has %d", terminal.Plural(len(cells), "cell", "cells"), want)
 		}
 	}
 	return cells, nil
@@ -208,9 +208,12 @@ func (f *file) bad(line int, text string, err error) error {
 		return at(f.in.name, line, "%w", fatal.error)
 	}
 	if !f.o.SkipBad {
-		hint := ""
+		hint, header := "", ""
+		if f.o.Sniff.HeaderLine > 0 {
+			header = "or change --header-line, "
+		}
 		if !strings.Contains(err.Error(), "; ") {
-			hint = "; mend it, or give --bad-lines skip to leave such lines out and have them in a file"
+			hint = "; mend it, " + header + "or give --bad-lines skip to leave such lines out and have them in a file"
 		}
 		return at(f.in.name, line, "%w%s", err, hint)
 	}
@@ -285,11 +288,32 @@ func (f *file) notes() (notes []string) {
 	if f.remarks > 0 {
 		notes = append(notes, terminal.Plural(f.remarks, "line is a comment", "lines are comments"))
 	}
-	if n := f.clock.Earlier + f.clock.Later; n > 0 {
-		notes = append(notes, fmt.Sprintf("%s in the hour that %s has twice: by their order, %d of the first and %d of the second pass",
-			terminal.Plural(n, "line is", "lines are"), f.clock.Zone, f.clock.Earlier, f.clock.Later))
+	if f.empty > 0 {
+		notes = append(notes, terminal.Plural(f.empty, "line has", "lines have")+" no value")
+	}
+	if f.nameless > 0 {
+		notes = append(notes, fmt.Sprintf("%s, but no name in %q: left out", terminal.Plural(f.nameless, "line has a value", "lines have a value"), f.o.Key))
+	}
+	if text := f.twice(); text != "" {
+		notes = append(notes, text)
 	}
 	return notes
+}
+
+// twice says how lines of an hour that a zone has twice were taken, "" if there are none.
+func (f *file) twice() string {
+	c := &f.clock
+	if c.Earlier+c.Later == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s in the hour that %s has twice: ", terminal.Plural(c.Earlier+c.Later, "line is", "lines are"), c.Zone)
+	switch {
+	case !c.Descending && c.Later == 0:
+		return "warning: " + text + "taken as of the first pass, for the time goes back nowhere, which would show the second"
+	case c.Descending && c.Earlier == 0:
+		return "warning: " + text + "taken as of the second pass, for the time goes forward nowhere, which would show the first"
+	}
+	return text + fmt.Sprintf("by their order, %d of the first and %d of the second pass", c.Earlier, c.Later)
 }
 
 // unsure says which numbers may be other ones than are stored, "" if none may.

@@ -63,6 +63,9 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	for _, s := range sources {
 		// In order or not, lines of instants of their own lose nothing.
 		if s.late != "" && (s.clock || o.DryRun || found.Overwriting+found.Replaced > 0) {
+			if s.clock && !o.DryRun {
+				s.late += "; these rows are stored, and a second import removes none of them: " + into.again()
+			}
 			found.Warnings = append(found.Warnings, s.named(s.late))
 		}
 	}
@@ -131,6 +134,13 @@ func (s *source) check() error {
 			}
 			return fmt.Errorf("%s: nothing is named %q; there are %s%s", c.flag, c.name, quotedList(names), meant)
 		}
+	}
+	if key := slices.Index(names, o.Key); g.Swapped(key, slices.Index(names, o.Value)) {
+		return fmt.Errorf("--pivot %s: %q seems to hold values (%s), and %q names; did you mean --pivot %s?",
+			sniff.ShellWord(o.Key+"="+o.Value), o.Key, quotedList(g.Columns[key].Cells[:min(len(g.Columns[key].Cells), 3)]), o.Value, sniff.ShellWord(o.Value+"="+o.Key))
+	}
+	if o.Zone == nil && g.ZoneExample != "" && s.walls() {
+		return fmt.Errorf("the time's column is called after the zone %s, which does not say when its clock changes; give --zone %s, or an offset, as +01:00, if it never does", g.Zone, g.ZoneExample)
 	}
 	if g.Key >= 0 && o.Key == "" && !o.PlainPairs && g.Columns[g.Key].Name != o.DeviceColumn {
 		key, value := g.Columns[g.Key].Name, g.Columns[g.Value].Name
@@ -286,17 +296,25 @@ func (s *source) zoneName() string {
 	if z := s.zone(); z != nil {
 		return ", " + z.String()
 	}
-	for row := range len(s.guess.Columns[0].Cells) {
-		if r, ok := s.guess.Format.Parse(s.guess.TimeText(row)); ok && !r.Instant {
-			return ", taken as UTC"
-		}
+	if s.walls() {
+		return ", taken as UTC"
 	}
 	return ""
 }
 
+// walls reports whether a time has no zone.
+func (s *source) walls() bool {
+	for row := range len(s.guess.Columns[0].Cells) {
+		if r, ok := s.guess.Format.Parse(s.guess.TimeText(row)); ok && !r.Instant {
+			return true
+		}
+	}
+	return false
+}
+
 // zone returns the zone of times without one: the option's, or that of the column's name.
 func (s *source) zone() *time.Location {
-	if s.o.Zone != nil || s.guess.Zone == "" {
+	if s.o.Zone != nil || s.guess.Zone == "" || s.guess.ZoneExample != "" {
 		return s.o.Zone
 	}
 	zone, err := timetext.ParseZone(s.guess.Zone)

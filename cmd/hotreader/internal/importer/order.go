@@ -89,6 +89,8 @@ func (o *order) warning(zone *time.Location, twice bool) string {
 	}
 	text := o.first + "; " + terminal.Plural(o.late, "line has a time that was passed", "lines have times that were passed") + ", and lines of one instant replace each other's values"
 	switch {
+	case o.clock && zone != nil:
+		text += fmt.Sprintf("; in %s clocks do not change: if one was set back there, give its zone, as --zone Europe/Berlin, in place of that", zone)
 	case o.clock:
 		text += "; if a clock was set back there, give its zone, as --zone Europe/Berlin"
 	case twice:

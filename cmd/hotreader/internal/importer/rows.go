@@ -26,6 +26,8 @@ type rows struct {
 	value  raw
 	fields []field
 	buffer []byte
+
+	empty, nameless int64 // lines without a value, and with one that has no name
 }
 
 // raw is a value as it lies in the file: the text of a cell, or a value of JSON.
@@ -102,6 +104,12 @@ func (r *rows) end() error {
 		}
 	}
 	if !slices.ContainsFunc(r.fields, func(f field) bool { return !f.empty() }) {
+		switch {
+		case r.o.Key == "" || r.value.empty():
+			r.empty++
+		case r.pair == "":
+			r.nameless++
+		}
 		return nil // a line without any value is not looked at
 	}
 	at, wall, err := r.time()

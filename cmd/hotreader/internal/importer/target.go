@@ -142,6 +142,14 @@ func (t *target) spellings(ctx context.Context, devices []*Device) (notes []stri
 	return notes
 }
 
+// again says how to begin anew.
+func (t *target) again() string {
+	if t.made == "" {
+		return "import again into a new store"
+	}
+	return "delete " + t.made + ", which this import made, and begin again"
+}
+
 // close closes the store, and removes it if the import made it in vain.
 func (t *target) close() {
 	if t.store == nil {

@@ -115,6 +115,17 @@ func (g *Guess) Apart(key int) bool {
 	return key == g.Device || len(g.Devices) > 1
 }
 
+// Swapped reports whether the columns of names and of values are each other's: the names
+// are numbers with fractions, or the columns are called so.
+func (g *Guess) Swapped(key, value int) bool {
+	if key < 0 || value < 0 || g.Key == value && g.Value == key {
+		return key >= 0 && value >= 0
+	}
+	names := different(g.Columns[key].Cells)
+	return g.Columns[value].Texts && slices.ContainsFunc(names, func(s string) bool { return strings.ContainsAny(s, ".,") }) &&
+		!slices.ContainsFunc(names, func(s string) bool { return !IsNumber(s) })
+}
+
 // findMixed finds a column of texts in which lines of one time differ, where they have
 // other values in common: those would replace each other.
 func (g *Guess) findMixed() {

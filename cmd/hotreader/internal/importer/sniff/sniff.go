@@ -57,6 +57,8 @@ type Guess struct {
 	Time    []int    // those of Columns whose texts, joined by blanks, are the time
 	Format  timetext.Format
 	Zone    string // that the name of the time's column has, as GMT-05:00
+	// ZoneExample is a zone that may be meant, where Zone is an abbreviation.
+	ZoneExample string
 
 	Descending bool     // times go down
 	Device     int      // the column that seems to name devices; -1 = none

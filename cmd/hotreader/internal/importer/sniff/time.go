@@ -236,22 +236,23 @@ func (g *Guess) dateParts() (candidate, bool) {
 func (g *Guess) useTime(c candidate, line int) error {
 	if c.guess.Other != nil {
 		name := g.Columns[c.columns[0]].Name
-		return fail(line, "in %q, %s may begin with the day or with the month; give --time-format '%%d/%%m/%%Y %%H:%%M:%%S' for the day, or '%%m/%%d/%%Y %%H:%%M:%%S'", name, quoted(g.texts(c.columns)))
+		texts, clock := g.texts(c.columns), "%H:%M:%S"
+		if halfDay.MatchString(texts[0]) {
+			clock = "%I:%M:%S %p"
+		}
+		return fail(line, "in %q, %s may begin with the day or with the month; give --time-format '%%d/%%m/%%Y %[3]s' for the day, or '%%m/%%d/%%Y %[3]s'", name, quoted(texts), clock)
 	}
 	g.Time, g.Format = c.columns, c.guess.Format
-	g.Zone = zoneIn(g.Columns[c.columns[0]].Name)
+	for _, i := range c.columns {
+		if zone, example := timetext.ZoneIn(g.Columns[i].Name); zone != "" {
+			g.Zone, g.ZoneExample = zone, example
+			break
+		}
+	}
 	return nil
 }
 
-// A zone within a column's name, as loggers write it: "Date Time, GMT-05:00".
-var zoneName = regexp.MustCompile(`\b(?:UTC|GMT) ?([+-]\d{1,2}(?::?\d\d)?)\b`)
-
-func zoneIn(name string) string {
-	if m := zoneName.FindStringSubmatch(name); m != nil {
-		return m[1]
-	}
-	return ""
-}
+var halfDay = regexp.MustCompile(`(?i)\d *[ap]\.?m`)
 
 func quoted(texts []string) string {
 	if len(texts) == 0 {

@@ -3,7 +3,11 @@ package timetext
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // ParseZone reads a zone's name, as Europe/Berlin, or an offset, as +01:00 or GMT-5.
@@ -15,14 +19,85 @@ func ParseZone(name string) (*time.Location, error) {
 			return time.FixedZone(name, int(offset/time.Second)), nil
 		}
 	}
+	const either = "a zone's name as Europe/Berlin, or an offset as +01:00 for a clock that never changes"
 	if name == "" || name == "Local" {
-		return nil, errors.New("give a zone's name as Europe/Berlin, or an offset as +01:00")
+		return nil, errors.New("give " + either)
 	}
 	zone, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, fmt.Errorf("zone %s is unknown; give a name as Europe/Berlin, or an offset as +01:00", name)
+	place := abbreviated(name)
+	switch {
+	case place != "" && (err != nil || name == "EST" || name == "MST"): // they have no summer time there
+		return nil, fmt.Errorf("%s does not say when its clock changes; give your zone, as %s, or an offset, as +01:00, if it never does", name, place)
+	case err != nil:
+		if place = spelled(name); place != "" {
+			return nil, fmt.Errorf("zone %s is unknown; did you mean %s?", name, place)
+		}
+		return nil, fmt.Errorf("zone %s is unknown; give %s", name, either)
 	}
 	return zone, nil
+}
+
+// places are zones that people abbreviate, most with a sibling in summer.
+var places = map[string]string{
+	"America/New_York": "EST EDT ET EASTERN", "America/Chicago": "CST CDT CT CENTRAL", "America/Denver": "MST MDT MT MOUNTAIN",
+	"America/Los_Angeles": "PST PDT PT PACIFIC", "America/Anchorage": "AKST AKDT ALASKA", "Pacific/Honolulu": "HST HAWAII",
+	"Europe/London": "BST", "Europe/Lisbon": "WET WEST", "Europe/Berlin": "CET CEST MEZ MESZ", "Europe/Helsinki": "EET EEST",
+	"Europe/Moscow": "MSK", "Asia/Kolkata": "IST", "Asia/Tokyo": "JST", "Asia/Seoul": "KST",
+	"Australia/Sydney": "AEST AEDT", "Pacific/Auckland": "NZST NZDT",
+}
+
+// abbreviated returns a zone that people abbreviate so, or call as Central Time; "" if
+// there is none.
+func abbreviated(name string) string {
+	name = strings.TrimSuffix(strings.ToUpper(name), " TIME")
+	name = strings.TrimSuffix(strings.TrimSuffix(name, " STANDARD"), " DAYLIGHT")
+	for place, words := range places {
+		if slices.Contains(strings.Fields(words), name) {
+			return place
+		}
+	}
+	return ""
+}
+
+// spelled returns the zone that is meant by a name in another case, with blanks, or of a
+// city alone; "" if there is none.
+func spelled(name string) string {
+	letters := []byte(strings.ReplaceAll(strings.ToLower(name), " ", "_"))
+	for i := range letters {
+		if i == 0 || strings.IndexByte("/_-", letters[i-1]) >= 0 {
+			letters[i] = byte(unicode.ToUpper(rune(letters[i])))
+		}
+	}
+	for _, region := range []string{"", "Europe/", "America/", "Asia/", "Australia/", "Africa/", "Pacific/", "Atlantic/"} {
+		if _, err := time.LoadLocation(region + string(letters)); err == nil {
+			return region + string(letters)
+		}
+	}
+	return ""
+}
+
+// An offset within a column's name, as loggers write it: "Date Time, GMT-05:00".
+var offsetName = regexp.MustCompile(`\b(?:UTC|GMT) ?([+-]\d{1,2}(?::?\d\d)?)\b`)
+
+// ZoneIn returns the zone that a column's name has: an offset, a zone's name, or an
+// abbreviation. Of the last, example is a zone that may be meant.
+func ZoneIn(column string) (zone, example string) {
+	if m := offsetName.FindStringSubmatch(column); m != nil {
+		return m[1], ""
+	}
+	for word := range strings.FieldsFuncSeq(column, func(r rune) bool { return !unicode.IsLetter(r) && !strings.ContainsRune("/_", r) }) {
+		if strings.Contains(word, "/") {
+			if _, err := time.LoadLocation(word); err == nil {
+				return word, ""
+			}
+		}
+		for word := range strings.FieldsFuncSeq(word, func(r rune) bool { return r == '/' || r == '_' }) {
+			if place := abbreviated(word); place != "" && word == strings.ToUpper(word) {
+				return word, place
+			}
+		}
+	}
+	return "", ""
 }
 
 // A Clock makes instants of what a clock on a wall showed. The order of the file

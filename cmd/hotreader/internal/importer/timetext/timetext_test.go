@@ -280,8 +280,14 @@ func TestZones(t *testing.T) {
 		{"America/Chicago", "2026-11-01 01:30 CDT", "2026-11-01T06:30:00Z"},
 		{"", "2026-01-01 10:00 CST", "the zone CST is not known, or is several; name yours, as --zone America/Chicago"},
 		{"Europe/Berlin", "2026-03-29 02:30", "2026-03-29 02:30:00 does not exist in Europe/Berlin, whose clocks skip it; if the file's clock does not change, give --zone with an offset, as +01:00"},
-		{"Mars", "2026-01-01", "zone Mars is unknown; give a name as Europe/Berlin, or an offset as +01:00"},
-		{"Local", "2026-01-01", "give a zone's name as Europe/Berlin, or an offset as +01:00"},
+		{"Mars", "2026-01-01", "zone Mars is unknown; give a zone's name as Europe/Berlin, or an offset as +01:00 for a clock that never changes"},
+		{"Local", "2026-01-01", "give a zone's name as Europe/Berlin, or an offset as +01:00 for a clock that never changes"},
+		{"EST", "2026-07-01", "EST does not say when its clock changes; give your zone, as America/New_York, or an offset, as +01:00, if it never does"},
+		{"cst", "2026-07-01", "cst does not say when its clock changes; give your zone, as America/Chicago, or an offset, as +01:00, if it never does"},
+		{"Central Time", "2026-07-01", "Central Time does not say when its clock changes; give your zone, as America/Chicago, or an offset, as +01:00, if it never does"},
+		{"EST5EDT", "2026-07-01 10:00", "2026-07-01T14:00:00Z"},
+		{"chicago", "2026-07-01", "zone chicago is unknown; did you mean America/Chicago?"},
+		{"AMERICA/new york", "2026-07-01", "zone AMERICA/new york is unknown; did you mean America/New_York?"},
 	} {
 		if got := at(c.zone, c.text); got != c.want {
 			t.Errorf("%s in %q: %s, want %s", c.text, c.zone, got, c.want)
