@@ -161,10 +161,10 @@ func TestPick(t *testing.T) {
 			t.Fatalf("twice: %q, want %q", got, want)
 		}
 		lost := unpicked(rows, q, want)
-		for name, src := range map[string]Source{"": rows, " of picked rows": Meaning(rows)} {
+		for name, src := range map[string]Source{"all rows": rows, "picked rows": Meaning(rows)} {
 			for _, q.Order = range []Order{Ascending, Descending} {
 				if _, got := picksAndChanges(t, src, q); !maps.Equal(got, lost) {
-					t.Fatalf("%v%s, it warns of %v changes; want %v", q.Order, name, got, lost)
+					t.Fatalf("%v, of %s, it warns of %v changes; want %v", q.Order, name, got, lost)
 				}
 			}
 		}
