@@ -278,6 +278,11 @@ func (m *meaning) close() {
 	for i, n := range m.mixed {
 		m.stats.LeaveOut(m.query.Properties[i], MixedKinds, n)
 	}
+	if m.picker != nil {
+		for i, n := range m.picker.lost {
+			m.stats.LeaveOut(m.query.Properties[i], ChangesNotPicked, n)
+		}
+	}
 	if most := m.query.MaxLooked(); m.seen != nil && m.unseen > 0 && m.looked >= most {
 		for i, seen := range m.seen {
 			if !seen {

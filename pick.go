@@ -119,6 +119,7 @@ type picker struct {
 	roles    []*picked // of each property: opening, lowest, highest, closing
 	free     []*picked
 	chosen   []*picked // scratch
+	lost     []int64   // of each property, under PickM4: rows with which a text or boolean changes, and that were not picked
 	bytes    int       // of texts that are held, those of free, too
 }
 
@@ -136,6 +137,8 @@ type picked struct {
 	text   []byte
 	roles  int // that it has
 	float  []float64
+
+	changed []bool // of each property: this row begins another text or boolean
 }
 
 // The roles of a property.
@@ -149,7 +152,7 @@ const (
 
 func newPicker(q *Query) *picker {
 	n := len(q.Properties)
-	return &picker{pick: q.Pick, backward: q.Backward(), width: n, roles: make([]*picked, n*roles)}
+	return &picker{pick: q.Pick, backward: q.Backward(), width: n, roles: make([]*picked, n*roles), lost: make([]int64, n)}
 }
 
 // add takes a row, and passes on what was picked of the interval before if the row is
@@ -175,6 +178,7 @@ func (p *picker) add(row Row, yield func(Row) bool) (bool, error) {
 			p.give(of, opening, own)
 		}
 		if m4 {
+			p.change(i, of[closing], own)
 			if c := p.compare(i, own, of[lowest]); c < 0 || c == 0 && p.backward {
 				p.give(of, lowest, own)
 			}
@@ -207,9 +211,10 @@ func (p *picker) copy(row Row) *picked {
 	if n := len(p.free); n > 0 {
 		own, p.free = p.free[n-1], p.free[:n-1]
 	} else {
-		own = &picked{float: make([]float64, p.width)}
+		own = &picked{float: make([]float64, p.width), changed: make([]bool, p.width)}
 	}
 	own.time, own.text = row.Time, own.text[:0]
+	clear(own.changed)
 	own.values = append(own.values[:0], row.Values...)
 	size := 0
 	for _, v := range row.Values {
@@ -228,6 +233,23 @@ func (p *picker) copy(row Row) *picked {
 		}
 	}
 	return own
+}
+
+// change notes with which of two rows, of which own came later, a text or boolean changes. The first
+// row of an interval is picked anyway.
+func (p *picker) change(property int, before, own *picked) {
+	if before == nil {
+		return
+	}
+	x, y := before.values[property], own.values[property]
+	if x.kind == y.kind && (x.kind == Number || bytes.Equal(x.text, y.text)) {
+		return
+	}
+	if p.backward {
+		own = before
+	}
+	own.changed[property] = true
+	p.lost[property]++
 }
 
 func (p *picker) give(of []*picked, role int, to *picked) {
@@ -287,6 +309,13 @@ func (p *picker) flush(yield func(Row) bool) bool {
 				p.free = append(p.free, row)
 			}
 			p.roles[i] = nil
+		}
+	}
+	for _, row := range p.chosen {
+		for i := range row.changed {
+			if row.changed[i] {
+				p.lost[i]--
+			}
 		}
 	}
 	for _, row := range p.chosen {

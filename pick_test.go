@@ -2,6 +2,7 @@ package hotreader
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -15,14 +16,50 @@ import (
 
 // picks returns the rows that a query brings, as lines.
 func picks(t *rapid.T, src Source, q Query) []string {
-	var lines []string
-	for r, err := range NewReader(src).Read(t.Context(), q) {
+	lines, _ := picksAndChanges(t, src, q)
+	return lines
+}
+
+// picksAndChanges returns also how many changes of each property it warns of.
+func picksAndChanges(t *rapid.T, src Source, q Query) (lines []string, lost map[string]int64) {
+	stats := new(Stats)
+	for r, err := range NewReader(src).Read(WithStats(t.Context(), stats), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		lines = append(lines, line(r))
 	}
-	return lines
+	lost = map[string]int64{}
+	for _, w := range stats.Warnings() {
+		if w.Reason == ChangesNotPicked {
+			lost[w.Property] = w.Count
+		}
+	}
+	return lines, lost
+}
+
+// unpicked returns how many rows, with which a text or boolean changes within an interval,
+// are not among those that were picked.
+func unpicked(rows stored, q Query, picked []string) map[string]int64 {
+	lost := map[string]int64{}
+	for i, property := range q.Properties {
+		var before Row
+		for _, r := range rows {
+			v := r.Values[i]
+			if v.IsNull() || q.Pick.Kind != PickM4 {
+				continue
+			}
+			if !before.Time.IsZero() && q.Pick.interval(before.Time) == q.Pick.interval(r.Time) {
+				old := before.Values[i]
+				changed := old.kind != v.kind || v.kind != Number && string(old.text) != string(v.text)
+				if changed && !slices.Contains(picked, line(Row{Time: r.Time, Values: r.Values[:len(q.Properties)]})) {
+					lost[property]++
+				}
+			}
+			before = r
+		}
+	}
+	return lost
 }
 
 func line(r Row) string { return fmt.Sprint(r.Time.UnixNano(), r.Values) }
@@ -123,7 +160,14 @@ func TestPick(t *testing.T) {
 		if got := picks(t, Meaning(rows), q); !slices.Equal(got, want) {
 			t.Fatalf("twice: %q, want %q", got, want)
 		}
-		q.Order = Descending
+		lost := unpicked(rows, q, want)
+		for name, src := range map[string]Source{"all rows": rows, "picked rows": Meaning(rows)} {
+			for _, q.Order = range []Order{Ascending, Descending} {
+				if _, got := picksAndChanges(t, src, q); !maps.Equal(got, lost) {
+					t.Fatalf("%v, of %s, it warns of %v changes; want %v", q.Order, name, got, lost)
+				}
+			}
+		}
 		back := slices.Clone(want)
 		slices.Reverse(back)
 		if got := picks(t, rows, q); !slices.Equal(got, back) {

@@ -62,6 +62,8 @@ const (
 	Constant        Reason = "constant"         // the catalogue gives the property one value for all times: devices do not report it
 	OlderNotRead    Reason = "older_not_read"   // the range begins before what hot storage keeps, and no other tier is read
 	MoreWarnings    Reason = "more_warnings"    // another cloud has more warnings, of reasons that are not known here
+
+	ChangesNotPicked Reason = "changes_not_picked" // a text or boolean changes between rows that were picked
 )
 
 // A Warning says what an answer lacks, or why it may not be what was
@@ -87,6 +89,8 @@ var said = map[Reason]string{
 	Constant:        "a constant of the catalogue, which devices do not report",
 	OlderNotRead:    "older records are not in the answer",
 	MoreWarnings:    "another cloud has more warnings",
+
+	ChangesNotPicked: "between the picked rows are not in the answer; to see each state ask for all rows (without points or pick), or for a shorter range",
 }
 
 // String returns w as a sentence, as `temperature: 3 values not of the
@@ -97,6 +101,9 @@ func (w Warning) String() string {
 	if w.Property != "" {
 		what = "value"
 		b.WriteString(w.Property + ": ")
+	}
+	if w.Reason == ChangesNotPicked {
+		what = "change"
 	}
 	text := said[w.Reason]
 	if w.Reason == LookBackEnded && w.Property == "" {

@@ -107,6 +107,32 @@ func selector(label, value string) string {
 	return label + "=" + strconv.Quote(value)
 }
 
+// named says how to select the property whose name is in text, which cannot be parsed: a name that is
+// not one of a metric. Text, or what is before its { or [, may also be near the name.
+func (c *call) named(text string) string {
+	devices, _ := c.devices("") // the error is right without
+	names, best := map[string]bool{}, ""
+	_ = c.among(devices, &selection{}, func(s identity) {
+		name := s.property.Name
+		if s.metric == name || len(names) == maxSeries {
+			return
+		}
+		names[name] = true
+		if len(name) > len(best) && strings.Contains(text, name) && !strings.Contains(text, strconv.Quote(name)) {
+			best = name
+		}
+	})
+	if all := slices.Sorted(maps.Keys(names)); best == "" {
+		before, _, _ := strings.Cut(text, "{")
+		bare, _, _ := strings.Cut(before, "[")
+		best = cmp.Or(nearest.Word(strings.TrimSpace(before), all), nearest.Word(strings.TrimSpace(bare), all))
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; for the property %.300q, select it with {property=%.300[1]q}", best)
+}
+
 // newest says of which time the device's newest row is.
 func (p *part) newest() string {
 	q := hotreader.Query{Device: p.device.id, Last: true, LookBack: newestOf}

@@ -168,6 +168,7 @@ func TestWarnings(t *testing.T) {
 		{"text of a text property", "s", `{device="d"}`, true, []hotreader.Value{text("on")}, `"s: left out: a text is no sample (device d)"`},
 		{"constant", "v", `c`, true, []hotreader.Value{number("1")}, `"c: left out: a constant, which is not reported, is no series (device d)"`},
 		{"wrong type", "i", `i[1m]`, true, []hotreader.Value{number("1.5"), number("1")}, `"i: 1 value not of the property's type (device d)"`},
+		{"kinds that mix", "v", "v[1m]", false, []hotreader.Value{number("1"), text("off")}, `declare a type to get one kind; as dataType in the project's config_iot_devices.json, or with import --type v=string (device d)`},
 		{"a number written as text", "v", "v", true, []hotreader.Value{text("1.5")}, ""},
 		{"nothing stored", "x", "v", true, nil, ""},
 	} {
@@ -318,6 +319,7 @@ func TestLimits(t *testing.T) {
 		for i := range catalog.MaxDevices {
 			all = append(all, catalog.Device{ID: fmt.Sprint("d", i), Type: "t", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double}}})
 		}
+		all[0] = catalog.Device{ID: "w", Type: "water", Properties: []catalog.Property{{Name: "v", Type: hotreader.Double}, {Name: "Water Temp [°C]"}}}
 		o.Catalog, o.Samples = opened(t, all), 1000
 	})
 	many := make([]hotreader.Value, 1500)
@@ -332,7 +334,7 @@ func TestLimits(t *testing.T) {
 	}{
 		{"query", "sum(v)", 422, "the query selects 10000 series; at most 2000"},
 		{"query", `sum(v{device=~"d1..."}) + sum(v{device=~"d2..."}) + sum(v{device=~"d3..."})`, 422, "series; at most 2000"},
-		{"query", `{__name__=~".+"}`, 422, "the query selects 10000 series"},
+		{"query", `{__name__=~".+"}`, 422, "the query selects 10001 series"},
 		{"query", `rate(v{device="d1"}[1h])`, 422, "reads more than 1000 samples"},
 		{"query", `count_over_time(vector(1)[1y:1ms])`, 400, "a subquery is evaluated at 31536000000 times; at most 1000000"},
 		{"query", `sum_over_time(sum_over_time(vector(1)[20d:10s])[20d:1s])`, 400, "a subquery is evaluated at"},
@@ -341,6 +343,10 @@ func TestLimits(t *testing.T) {
 		{"query_range", "1", 400, "more than 11000 points"},
 		{"query", "sum(", 400, "parse error"},
 		{"query", "on", 400, `if a property has this name, select it with {__name__=\"on\"}`},
+		{"query", "Water Temp [°C]", 400, `unexpected identifier \"Temp\"; for the property \"Water Temp [°C]\", select it with {property=\"Water Temp [°C]\"}`},
+		{"query", `sum(Water Temp [°C]{device="w"})`, 400, `select it with {property=\"Water Temp [°C]\"}`},
+		{"query", `water temp{device="w"}`, 400, `select it with {property=\"Water Temp [°C]\"}`},
+		{"query", `{property="Water Temp [°C]"} Temp`, 400, `unexpected identifier \"Temp\""`},
 		{"query", "rate(group_left[5m])", 400, `{__name__=\"group_left\"}`},
 		{"query", strings.Repeat("-", 16_000) + "1", 200, ""},
 		{"query", strings.Repeat("(", 8000) + "1" + strings.Repeat(")", 8000), 200, ""},

@@ -172,7 +172,7 @@ func (c *call) inspect(text string, start, end time.Time, step time.Duration) (b
 		expr, err = promql.PreprocessExpr(expr, start, end, step)
 	}
 	if err != nil {
-		return false, invalid("query", err.Error()+hint(text, err))
+		return false, invalid("query", err.Error()+cmp.Or(c.named(text), hint(text, err)))
 	}
 	most, longest := 0.0, 1
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {

@@ -42,6 +42,8 @@ func (t *told) tell(device string, w hotreader.Warning) {
 	switch w.Reason {
 	case hotreader.UnknownDevice, hotreader.UnknownProperty: // a series without samples lacks nothing
 		return
+	case hotreader.MixedKinds:
+		w.Detail = fmt.Sprintf("as dataType in the project's config_iot_devices.json, or with import --type %s=string", w.Property)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

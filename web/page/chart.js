@@ -48,19 +48,19 @@ function valueTicks(low, high, most) {
 	return all;
 }
 
-// hues gives each text a hue and a shade by what it says, not by when it came, so that
-// no zoom changes them. Texts that would have the same get the next one that is free.
-const HUES = 16;
-function hues(texts) {
-	const all = new Map(), taken = new Set();
-	for (const text of [...texts].sort()) {
+// color gives each new text a hue and a shade: by what it says, or the ones that are farthest
+// from all others where it would be near one. A text keeps them, so that no zoom changes them.
+const HUES = 16, APART = 2;
+function color(colors, texts) {
+	for (const text of texts.filter(text => !colors.has(text))) {
+		const taken = [...colors.values()].slice(colors.size - colors.size % HUES).map(({ n }) => n);
+		const apart = n => Math.min(HUES, ...taken.map(other => Math.min((n - other + HUES) % HUES, (other - n + HUES) % HUES)));
 		let n = 0;
-		for (const c of text) n = (n * 31 + c.codePointAt()) % 99991;
-		for (n %= HUES; taken.has(n);) n = (n + 1) % HUES;
-		if (taken.add(n).size === HUES) taken.clear();
-		all.set(text, { hue: n * 360 / HUES, shade: n % 2 });
+		for (const c of text.toLowerCase()) n = (n * 51407 + c.codePointAt()) % 99991; // alarm and fault become red, run does not
+		n %= HUES;
+		if (apart(n) < APART) for (let k = 0; k < HUES; k++) if (apart(k) > apart(n)) n = k;
+		colors.set(text, { n, hue: n * 360 / HUES, shade: (n + 1) % 2 });
 	}
-	return all;
 }
 
 // before returns the index of the last time that is not after t; -1 = none.
@@ -94,7 +94,7 @@ export class Series {
 // zoom(from, to), point(time) to change them.
 export class Chart {
 	series = [];
-	texts = new Set(); // that were seen
+	colors = new Map(); // of the texts that were seen
 
 	constructor(property, unit, view, color) {
 		Object.assign(this, { property, view, color });
@@ -135,8 +135,7 @@ export class Chart {
 	// key says which colour is which text.
 	key() {
 		const shown = this.numbers ? [] : [...new Set(this.series.flatMap(one => one.rows.map(([, value]) => String(value))))].sort();
-		for (const text of shown) this.texts.add(text);
-		this.colors = hues(this.texts);
+		color(this.colors, shown);
 		this.legend.replaceChildren(...shown.slice(0, KEYS).map(text => {
 			const item = el("li", { title: text }, text), { hue, shade } = this.colors.get(text);
 			item.style.setProperty("--swatch", `var(--band${shade}) ${hue}`);
@@ -263,7 +262,7 @@ export class Chart {
 				for (next = k + 1; next < one.rows.length && String(one.rows[next][1]) === text;) next++;
 				const x = this.x(one.times[k]), width = this.x(next < one.rows.length ? one.times[next] : Math.min(to, one.times.at(-1) + 1)) - x;
 				g.fillStyle = `oklch(${this.ink(`band${shade}`)} ${hue})`;
-				g.fillRect(x, top, Math.max(width, 1.5), height - 8);
+				g.fillRect(x, top, Math.max(width, 2), height - 8);
 				const left = Math.max(x, LEFT) + 6, room = x + width - left - 4;
 				if (room > 16 && g.measureText(text).width <= room) { // else the legend says it
 					g.fillStyle = this.ink("ink");
