@@ -73,25 +73,31 @@ Exit code 0: every component works. 1: one does not.`,
 		if onThisMachine {
 			return a.doctorLocal(cmd.Context(), p, &d)
 		}
-		a.sayLocalToo("doctor", p.Dir)
-		e := &deploy.Engine{Project: p}
-		if e.Artifacts, err = artifactsFolder("", p.Dir); err != nil {
-			return err
-		}
-		if e.Terraform, err = deploy.FindTerraform(cmd.Context(), ""); err != nil {
-			a.note("what was deployed is not known, only what the names and the credentials file say: %v", err)
-			return a.doctorCloud(cmd.Context(), p, &d, nil)
-		}
-		deployed, err := outputsOf(cmd.Context(), e)
-		if err != nil {
-			return err
-		}
-		if len(deployed) == 0 {
-			a.note("%s is not deployed on a cloud, as far as this folder knows; deploy it with: hotreader deploy --project %s", p.Twin, shell.Word(p.Dir))
-		}
-		return a.doctorCloud(cmd.Context(), p, &d, deployed)
+		return a.doctorClouds(cmd.Context(), p, &d)
 	}
 	return cmd
+}
+
+// doctorClouds examines a project on the clouds, with what Terraform knows of them.
+func (a *app) doctorClouds(ctx context.Context, p *config.Project, d *examining) error {
+	a.sayLocalToo("doctor", p.Dir)
+	var err error
+	e := &deploy.Engine{Project: p}
+	if e.Artifacts, err = artifactsFolder("", p.Dir); err != nil {
+		return err
+	}
+	if e.Terraform, err = deploy.FindTerraform(ctx, ""); err != nil {
+		a.note("what was deployed is not known, only what the names and the credentials file say: %v", err)
+		return a.doctorCloud(ctx, p, d, nil)
+	}
+	deployed, err := outputsOf(ctx, e)
+	if err != nil {
+		return err
+	}
+	if len(deployed) == 0 {
+		a.note("%s is not deployed on a cloud, as far as this folder knows; deploy it with: hotreader deploy --project %s", p.Twin, shell.Word(p.Dir))
+	}
+	return a.doctorCloud(ctx, p, d, deployed)
 }
 
 // doctorCloud examines what is deployed on the clouds. deployed is what their
