@@ -72,6 +72,12 @@ func store(t testing.TB) *memstore.Store {
 // serve starts the API, as `hotreader serve` does, over o.Source or store.
 func serve(t testing.TB, o httpapi.Options) *httptest.Server {
 	t.Helper()
+	return served(t, o, nil)
+}
+
+// served is serve with a server that set has changed.
+func served(t testing.TB, o httpapi.Options, set func(*http.Server)) *httptest.Server {
+	t.Helper()
 	if o.Source == nil {
 		o.Source = store(t)
 	}
@@ -87,6 +93,9 @@ func serve(t testing.TB, o httpapi.Options) *httptest.Server {
 	}
 	s := httptest.NewUnstartedServer(nil)
 	s.Config = httpapi.Server(h)
+	if set != nil {
+		set(s.Config)
+	}
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.Start()
 	t.Cleanup(s.Close)

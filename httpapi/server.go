@@ -17,7 +17,7 @@ import (
 // here cover the rest.
 //
 // Of connections on which no token was ever right and no request is under way, there are
-// a few hundred at most that are older than a second, in which a busy server gets to read
+// a few hundred at most that are older than three seconds, in which a busy server gets to read
 // a request. One more ends the oldest of them, so that strangers who connect and say
 // little do not shut others out.
 func Server(h http.Handler) *http.Server {
@@ -37,7 +37,7 @@ func Server(h http.Handler) *http.Server {
 // maxStrangers is how many connections of strangers may wait for longer than patience.
 const (
 	maxStrangers = 512
-	patience     = time.Second
+	patience     = 3 * time.Second
 )
 
 // strangers are a server's connections on which no token was ever right.
