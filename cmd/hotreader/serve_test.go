@@ -217,9 +217,6 @@ func TestAssistantOnStandardInput(t *testing.T) {
 // Files that the command line names have an end, whatever they are.
 func TestFilesWithoutEnd(t *testing.T) {
 	const endless = "/dev/zero"
-	if _, err := os.Stat(endless); err != nil {
-		t.Skip("this system has no such file")
-	}
 	for _, args := range [][]string{
 		{"cost", "--prices", endless},
 		{"devices", "--remote", "http://127.0.0.1:1", "--token-file", endless},
