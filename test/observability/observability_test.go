@@ -122,12 +122,16 @@ func table(t *testing.T) string {
 			return fmt.Sprintf(`{"device_id":{"S":"pump"},"timestamp":{"S":"%s"},"temperature":%s}`, serving.At(second).Format(time.RFC3339), value)
 		}
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-		if bytes.Contains(body, []byte("ExclusiveStartKey")) {
-			_, _ = fmt.Fprintf(w, `{"Count":2,"Items":[%s,%s],"ScannedCount":2}`, item(2, `{"S":"none"}`), item(3, `{"N":"21.5"}`))
-			return
+		pages := [][]string{{item(0, `{"N":"20.5"}`), item(1, `{"N":"21"}`)}, {item(2, `{"S":"none"}`), item(3, `{"N":"21.5"}`)}}
+		last := 1
+		if bytes.Contains(body, []byte(`"ScanIndexForward":false`)) {
+			pages, last = [][]string{{pages[1][1], pages[1][0]}, {pages[0][1], pages[0][0]}}, 2
 		}
-		_, _ = fmt.Fprintf(w, `{"Count":2,"Items":[%s,%s],"LastEvaluatedKey":{"device_id":{"S":"pump"},"timestamp":{"S":"%s"}},"ScannedCount":2}`,
-			item(0, `{"N":"20.5"}`), item(1, `{"N":"21"}`), serving.At(1).Format(time.RFC3339))
+		page, next := pages[0], fmt.Sprintf(`"LastEvaluatedKey":{"device_id":{"S":"pump"},"timestamp":{"S":"%s"}},`, serving.At(last).Format(time.RFC3339))
+		if bytes.Contains(body, []byte("ExclusiveStartKey")) {
+			page, next = pages[1], ""
+		}
+		_, _ = fmt.Fprintf(w, `{"Count":2,"Items":[%s],%s"ScannedCount":2}`, strings.Join(page, ","), next)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
