@@ -129,6 +129,8 @@ func TestMounts(t *testing.T) {
 		{"Basic elsewhere", "GET", "/v1/devices/pump/latest?property=temperature", "Authorization", basic(current), 200, `"items":[{`},
 		{"a wrong one elsewhere", "GET", "/v1/devices", "Authorization", basic("wrong"), 401, "unauthenticated"},
 		{"Basic where clouds ask", "POST", "/read", "Authorization", basic(current), 401, "unauthenticated"},
+		{"Basic on a wrong path", "POST", "/prometheus/query", "Authorization", basic(current), 404, "no such path"},
+		{"Basic with a method that is not served", "POST", "/v1/devices", "Authorization", basic(current), 405, "use GET"},
 		{"no path", "GET", "/-/healthy", "Authorization", basic(current), 404, "no such path; after the API's URL comes one of /read, /v1/devices, /v1/devices/{id}, /v1/devices/{id}/history, /v1/devices/{id}/latest, /below/, /alone ("},
 		{"a base URL that ends in a slash", "GET", "//v1/devices/pump/latest?property=temperature", "Authorization", basic(current), 200, `"items":[{`},
 		{"the same", "GET", "//below/a%2Fb", "Authorization", basic(current), 200, "GET /below/a/b"},

@@ -344,6 +344,7 @@ await step("it works with the keyboard alone, and the focus is seen", async () =
 	await until("the point is said", async () => (await page.textContent(".spoken")).includes("Europe/Berlin"));
 	await page.keyboard.press("0");
 	await until("all", async () => Number.isNaN((await range(page))[0]));
+	want(new URLSearchParams((await page.evaluate(() => location.hash)).split("?")[1]).get("newest") === "all", "a link says that it is all");
 	want(to > from, "no range");
 	await tabTo(".rows summary");
 	await page.keyboard.press("Enter");

@@ -41,7 +41,8 @@ export async function enter(parameters) {
 	const id = parameters.get("d");
 	if (id !== null) {
 		await open({ id, chosen: parameters.has("p") ? names(parameters.get("p")) : null, other: parameters.get("with"),
-			range: parameters.has("from") ? [Date.parse(parameters.get("from")), Date.parse(parameters.get("to"))] : null });
+			range: parameters.has("from") ? [Date.parse(parameters.get("from")), Date.parse(parameters.get("to"))] : null,
+			newest: PRESETS.map(([, length]) => length).find(length => parameters.get("newest") === (length === Infinity ? "all" : `${length / HOUR}h`)) });
 	} else if ($.list.children.length === 1) $.list.querySelector("button").click();
 }
 
@@ -79,7 +80,7 @@ async function devices(more = false) {
 }
 
 // open shows a device.
-async function open({ id, chosen = null, other = "", range = null }) {
+async function open({ id, chosen = null, other = "", range = null, newest }) {
 	leave();
 	const { signal } = leaving = new AbortController();
 	for (const one of $.list.querySelectorAll("button")) one.setAttribute("aria-current", String(one.dataset.id === id));
@@ -107,7 +108,7 @@ async function open({ id, chosen = null, other = "", range = null }) {
 	device.last ||= Math.max(...times, 0) || Date.now();
 	device.first ||= device.last - DAY;
 	if (!device.chosen.length) choose(chartable);
-	if (range?.every(Number.isFinite)) { device.follow = false; setRange(...range); } else preset(device.last - device.first > DAY ? DAY : Infinity);
+	if (range?.every(Number.isFinite)) { device.follow = false; setRange(...range); } else preset(newest ?? (device.last - device.first > DAY ? DAY : Infinity));
 	selected();
 	watch(signal);
 }
@@ -273,7 +274,7 @@ function said(warnings, error) {
 // remember writes what is shown into the address; the token is never there.
 function remember() {
 	const [from, to] = instants();
-	link(new URLSearchParams({ d: device.id, p: list(device.chosen), ...(device.other && { with: device.other }), ...(!device.follow && { from, to }) }));
+	link(new URLSearchParams({ d: device.id, p: list(device.chosen), ...(device.other && { with: device.other }), ...(device.follow ? { newest: device.length === Infinity ? "all" : `${device.length / HOUR}h` } : { from, to }) }));
 }
 
 async function latest(signal) {
