@@ -191,8 +191,8 @@ func (a *app) printRuns(s *local.State) error {
 // sayLocal shows commands to type.
 func (a *app) sayLocal(p *config.Project, s *local.State, variables []string, d doctor.Device) {
 	w, me, dir, quoted := a.stdout, invocation(), local.Dir(p.Dir), shell.Word
-	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("It runs until ^C; data is in memory only. In another terminal:"))
-	fmt.Fprintf(w, "  # fill it from a file of your own: %s\n", terminal.Printable(s.Store.Is))
+	fmt.Fprintf(w, "\n%s\n\n", a.data.Bold("It runs until ^C; data is in memory only, in "+terminal.Printable(s.Store.Is)+". In another terminal:"))
+	fmt.Fprintln(w, "  # fill it from a file of your own") // a shell may read what is behind a #, as zsh does: nothing of the project's
 	fmt.Fprintf(w, "  %s%s import --store %s --device %s --rename value=%s FILE.csv\n", strings.Join(append(variables, ""), " "), me, quoted(s.Store.URL), quoted(d.ID), quoted(d.Properties[max(0, slices.Index(d.Types, hotreader.Double))]))
 	if at := s.Sides[string(p.L3)].URL; at != "" {
 		fmt.Fprintln(w, "  # hot storage's API")
@@ -205,12 +205,12 @@ func (a *app) sayLocal(p *config.Project, s *local.State, variables []string, d 
 	case p.L4 == config.AWS:
 		ask := func(how, event string, role config.Role) {
 			fmt.Fprintf(w, "  # as %s\n  curl -d @%s %s/2015-03-31/functions/%s/invocations\n",
-				terminal.Printable(how), quoted(filepath.Join(dir, event+".json")), side.LambdaURL, side.Functions[role])
+				how, quoted(filepath.Join(dir, event+".json")), side.LambdaURL, side.Functions[role])
 		}
 		ask("TwinMaker asks for a history", string(config.History), config.History)
 		ask("TwinMaker asks for latest values", string(config.LastEntry), config.LastEntry)
 		if shared := doctor.Shared(p); shared.Type != "" {
-			ask("an alarm panel asks, about all devices of the type "+shared.Type, local.FleetEvent, config.History)
+			ask("an alarm panel asks, about all devices of the type "+quoted(shared.Type), local.FleetEvent, config.History)
 		}
 	case p.L3 != p.L4:
 		fmt.Fprintln(w, "  # as dashboards ask the twin's reader")

@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// bare is what a shell takes without quotes.
-var bare = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+=\x{80}-\x{10ffff}-]+$`)
+// bare is what a shell takes without quotes. A = in front is a program's path to zsh.
+var bare = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+\x{80}-\x{10ffff}-][A-Za-z0-9_.:/@%+=\x{80}-\x{10ffff}-]*$`)
 
 // Word returns text as a shell takes it for one word, and nothing more. Characters that
 // cannot be seen are escaped, as bash and zsh read them.

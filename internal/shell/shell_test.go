@@ -14,6 +14,7 @@ func TestWord(t *testing.T) {
 		"bolt:a/b.db":            "bolt:a/b.db",
 		"Wärme=x°C":              "Wärme=x°C",
 		"a b":                    "'a b'",
+		"=ls":                    "'=ls'",
 		"a';touch${IFS}PWN;'":    `'a'\'';touch${IFS}PWN;'\'''`,
 		"$(id)`id`\"":            "'$(id)`id`\"'",
 		"~":                      "'~'",

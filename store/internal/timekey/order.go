@@ -191,14 +191,22 @@ func (o *Order) Add(at hotreader.Value, rank []byte) bool {
 	return true
 }
 
+// disorder is an error with the times of a row and of the one before.
+const disorder = "the rows are in no order: %s came after %s; check the endpoint"
+
 // AddAt is Add for a store that has instants.
 func (o *Order) AddAt(t time.Time, rank []byte) bool {
 	step := floor(t.Unix(), o.step)
-	if o.n > 0 && step != o.held && !o.Pass() {
-		return false
+	if o.n > 0 && step != o.held {
+		if (step > o.held) == o.descending { // also where what is held is beyond the range
+			return o.fail(hotreader.CodeProtocol, disorder, t.Format(time.RFC3339Nano), time.Unix(o.held, 0).UTC().Format(time.RFC3339Nano))
+		}
+		if !o.Pass() {
+			return false
+		}
 	}
 	if c := t.Compare(o.last); o.passed > 0 && c != 0 && (c > 0) == o.descending {
-		return o.fail(hotreader.CodeProtocol, "the rows are in no order: %s came after %s; check the endpoint", t.Format(time.RFC3339Nano), o.last.Format(time.RFC3339Nano))
+		return o.fail(hotreader.CodeProtocol, disorder, t.Format(time.RFC3339Nano), o.last.Format(time.RFC3339Nano))
 	}
 	o.readable++
 	if o.n == 0 {

@@ -360,26 +360,34 @@ func TestOneRowAnInstant(t *testing.T) {
 
 // A store whose items are in no order is not believed: rows would come twice, or be lost.
 func TestItemsInNoOrderAreAnError(t *testing.T) {
-	for order, want := range map[hotreader.Order]string{
-		hotreader.Ascending:  "00:00:03Z came after 2024-01-01T00:00:05Z",
-		hotreader.Descending: "00:00:09Z came after 2024-01-01T00:00:03Z",
+	for _, c := range []struct {
+		order   hotreader.Order
+		seconds []string
+		want    string
+	}{
+		{hotreader.Ascending, []string{"05", "03", "09", "01"}, "00:00:03Z came after 2024-01-01T00:00:05Z"},
+		{hotreader.Descending, []string{"05", "03", "09", "01"}, "00:00:09Z came after 2024-01-01T00:00:03Z"},
+		{hotreader.Ascending, []string{"00", "59", "00"}, "00:00:00Z came after 2024-01-01T00:00:59Z"}, // which is beyond the range
 	} {
 		q := query
-		q.Order = order
+		q.Order = c.order
 		var o Order
 		var failed error
 		o.Begin(t.Context(), codecOf(layout.ISO8601), &q, q.Columns(), func(_ hotreader.Row, err error) bool {
 			failed = err
 			return err == nil
 		})
-		for _, second := range []string{"05", "03", "09", "01"} {
+		if c.seconds[1] == "59" {
+			q.End = time.Date(2024, 1, 1, 0, 0, 30, 0, time.UTC)
+		}
+		for _, second := range c.seconds {
 			o.Slot()[0] = hotreader.BoolValue(true)
 			if !o.Add(hotreader.StringValue([]byte("2024-01-01T00:00:"+second+"Z")), nil) {
 				break
 			}
 		}
-		if hotreader.CodeOf(failed) != hotreader.CodeProtocol || !strings.Contains(failed.Error(), want) || !o.Stopped() {
-			t.Errorf("%s: %v", order, failed)
+		if hotreader.CodeOf(failed) != hotreader.CodeProtocol || !strings.Contains(failed.Error(), c.want) || !o.Stopped() {
+			t.Errorf("%s: %v", c.order, failed)
 		}
 	}
 }
