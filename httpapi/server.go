@@ -3,6 +3,7 @@ package httpapi
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -81,6 +82,9 @@ func (s *strangers) see(c net.Conn, state http.ConnState) {
 		}
 		s.waiting.Remove(oldest)
 		delete(s.at, w.conn)
+		if over, ok := w.conn.(*tls.Conn); ok {
+			w.conn = over.NetConn() // TLS would say goodbye first, and wait for what it is writing
+		}
 		_ = w.conn.Close() // which is all that is to be done about it
 	}
 }

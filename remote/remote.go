@@ -28,6 +28,7 @@ import (
 
 	"hotreader"
 	"hotreader/identity"
+	"hotreader/internal/punctual"
 	"hotreader/route"
 	"hotreader/wire"
 )
@@ -80,7 +81,7 @@ func NewClient() *http.Client {
 	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{Transport: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+		DialContext:            punctual.Dial(dialer.DialContext, DefaultIdle),
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    5 * time.Second,
 		ResponseHeaderTimeout:  DefaultIdle,

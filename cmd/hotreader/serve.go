@@ -29,6 +29,7 @@ import (
 	"hotreader/identity"
 	"hotreader/internal/bounded"
 	"hotreader/internal/endpoint"
+	"hotreader/internal/punctual"
 	"hotreader/observe"
 	"hotreader/observe/page"
 	"hotreader/store/all"
@@ -387,7 +388,7 @@ func (s *serving) listener(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}), nil
+	return tls.NewListener(punctual.Listener(l, 5*time.Second), &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
 // logger writes requests to stderr: as JSON, or on a terminal as text.
