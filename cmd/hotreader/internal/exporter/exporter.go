@@ -117,7 +117,8 @@ func (e *export) device(ctx context.Context, d Device) (Result, error) {
 			return Result{}, err
 		}
 		r := e.result(m, d)
-		return r, e.still(ctx, m, &r)
+		err := e.still(ctx, m, &r)
+		return r, err
 	}
 	if !m.planned {
 		if err := e.plan(ctx, m, &past); err != nil || m.Rows == 0 {
@@ -142,20 +143,26 @@ func (e *export) device(ctx context.Context, d Device) (Result, error) {
 }
 
 // still finds out whether the source has what an earlier run has copied, and no more: records
-// that have come since have no copy.
+// that have come since have no copy, whether or not they can be read.
 func (e *export) still(ctx context.Context, m *manifest, r *Result) error {
 	if !r.Delete {
 		return nil
 	}
 	c := comparison{m: m, digest: newDigest(), differs: func(*object, *digest) error { return errChanged }}
-	err := e.rows(ctx, reading{e.Source, m.query(time.Time{}), "comparing", m.Rows}, c.add)
+	stats := new(hotreader.Stats)
+	err := e.rows(hotreader.WithStats(ctx, stats), reading{e.Source, m.query(), "comparing", m.Rows}, c.add)
 	if err == nil {
 		err = c.end()
 	}
 	if errors.Is(err, errChanged) {
 		r.Delete = false
 		r.Notes = append(r.Notes, fmt.Sprintf("%s has changed in this range since: records that came later have no copy; export the range into another place", m.Source))
-		return nil
+		err = nil
+	}
+	if later := slices.DeleteFunc(stats.Warnings(), func(w hotreader.Warning) bool { return !lost(w) }); len(later) > 0 {
+		r.Delete = false
+		r.Warnings = append(r.Warnings, later...)
+		r.Notes = append(r.Notes, fmt.Sprintf("%s has changed in this range since: what came later and cannot be read has no copy", m.Source))
 	}
 	return err
 }
@@ -195,23 +202,26 @@ func (e *export) result(m *manifest, d Device) Result {
 func lost(w hotreader.Warning) bool { return w.LeavesOut() || w.Reason == hotreader.MixedTimes }
 
 // warn keeps the warnings that are the same whenever the range is read, and notes the
-// others.
+// others. What both reads warn of is said once, with the larger count.
 func (m *manifest) warn(all []hotreader.Warning) {
 	for _, w := range all {
-		if lost(w) || w.Reason == hotreader.Replaced {
+		i := slices.IndexFunc(m.Warnings, func(old hotreader.Warning) bool { return old.Reason == w.Reason && old.Property == w.Property })
+		switch {
+		case i >= 0:
+			if w.Count > m.Warnings[i].Count {
+				m.Warnings[i] = w
+			}
+		case lost(w) || w.Reason == hotreader.Replaced:
 			m.Warnings = append(m.Warnings, w)
-		} else {
+		case !slices.Contains(m.notes, w.String()):
 			m.notes = append(m.notes, w.String())
 		}
 	}
 }
 
-// query asks for the rows of a manifest, from an instant on; zero = from its start.
-func (m *manifest) query(from time.Time) hotreader.Query {
-	if from.IsZero() {
-		from = m.Start
-	}
-	return hotreader.Query{Device: m.Device, Properties: m.Properties, Start: from, End: m.End}
+// query asks for the rows of a manifest.
+func (m *manifest) query() hotreader.Query {
+	return hotreader.Query{Device: m.Device, Properties: m.Properties, Start: m.Start, End: m.End}
 }
 
 // A reading is a read of a source, with what progress says of it.
@@ -297,7 +307,7 @@ func (e *export) verify(ctx context.Context, m *manifest) error {
 			}
 		}
 	}
-	if err := e.rows(ctx, reading{s, m.query(time.Time{}), "reading back", m.Rows}, c.add); err != nil {
+	if err := e.rows(ctx, reading{s, m.query(), "reading back", m.Rows}, c.add); err != nil {
 		return err
 	}
 	return c.end()

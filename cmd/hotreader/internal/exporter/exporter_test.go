@@ -59,6 +59,40 @@ func odd() (all []hotreader.Record) {
 
 func number(digits string) hotreader.Value { return hotreader.NumberValue([]byte(digits)) }
 
+// An item that comes later and cannot be read has no copy: nothing can be deleted, whether it
+// came after the export or after a run that did not come to its end.
+func TestNothingIsDeletableAfterALateItemThatIsUnreadable(t *testing.T) {
+	for name, c := range map[string]struct {
+		puts    int // of the run before the item came
+		already bool
+	}{
+		"after the export":              {9, true},
+		"after the plan":                {1, false},
+		"after an object":               {2, false},
+		"after the last of the objects": {3, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, map[string][]hotreader.Record{"d": series(10)})
+			f.ObjectRows = 5
+			whole := f.Target
+			f.Target = &cut{whole, c.puts}
+			if r, err := f.run(t); c.already != (err == nil) || c.already && !r[0].Delete {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			f.Target, f.Source = whole, warning{f.source}
+			if r := f.must(t)[0]; r.Delete || r.Already != c.already || len(r.Warnings) != 1 || c.already != (len(r.Notes) == 1) {
+				t.Errorf("%+v", r)
+			}
+			if f.Source = f.source; c.already {
+				return
+			}
+			if r := f.must(t)[0]; r.Delete || !r.Already || len(r.Warnings) != 1 || r.Warnings[0].Reason != hotreader.Unreadable {
+				t.Errorf("the manifest does not say it: %+v", r)
+			}
+		})
+	}
+}
+
 // A record that comes after an export has no copy: nothing of that range can be deleted then.
 func TestNothingIsDeletableAfterALateRecord(t *testing.T) {
 	f := newFixture(t, map[string][]hotreader.Record{"d": series(100)})
@@ -343,11 +377,12 @@ func TestChanges(t *testing.T) {
 		spoil  string
 		says   string
 	}{
-		"a late row":       {hotreader.Record{Time: at.Add(1), Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
-		"another value":    {hotreader.Record{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
-		"another kind":     {hotreader.Record{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.BoolValue(true)}}}, "", "the source changed"},
-		"behind the last":  {hotreader.Record{Time: began.AddDate(1, 0, 0), Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
-		"an object's rows": {spoil: ".parquet", says: "does not hold what the source has"},
+		"a late row":        {hotreader.Record{Time: at.Add(1), Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
+		"in a whole object": {hotreader.Record{Time: began.Add(1), Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
+		"another value":     {hotreader.Record{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
+		"another kind":      {hotreader.Record{Time: at, Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.BoolValue(true)}}}, "", "the source changed"},
+		"behind the last":   {hotreader.Record{Time: began.AddDate(1, 0, 0), Fields: []hotreader.Field{{Name: "temperature", Value: number("1")}}}, "", "the source changed"},
+		"an object's rows":  {spoil: ".parquet", says: "does not hold what the source has"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, map[string][]hotreader.Record{"d": series(10_000)})

@@ -330,7 +330,7 @@ func (e *export) plan(ctx context.Context, m *manifest, p *past) error {
 		}
 		open, size, sum = nil, 0, newDigest()
 	}
-	err := e.rows(hotreader.WithStats(ctx, stats), reading{e.Source, m.query(time.Time{}), "planning", 0}, func(r *hotreader.Row) error {
+	err := e.rows(hotreader.WithStats(ctx, stats), reading{e.Source, m.query(), "planning", 0}, func(r *hotreader.Row) error {
 		if sum.rows >= e.ObjectRows || size >= e.ObjectSize {
 			end()
 		}

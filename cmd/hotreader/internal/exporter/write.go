@@ -154,16 +154,10 @@ func cell(t string, v hotreader.Value) (c parquet.Value, ok bool) {
 // errChanged says that a row is not one that was planned.
 var errChanged = fmt.Errorf("changed")
 
-// write reads the source again, from the first object on that is missing, and writes the
-// objects.
+// write reads the source again and writes the objects that are missing. It reads the whole
+// range even if an earlier run wrote some of them, or all: what has come since has no copy.
 func (e *export) write(ctx context.Context, m *manifest, there map[string]bool) error {
 	c := comparison{m: m, digest: newDigest(), differs: func(o *object, got *digest) error { return e.changed(o, m, got.rows) }}
-	for c.at < len(m.Objects) && there[m.Objects[c.at].Key] {
-		c.at++
-	}
-	if c.at == len(m.Objects) {
-		return nil
-	}
 	var f *file
 	put := func(o *object) error {
 		if f == nil {
@@ -177,7 +171,8 @@ func (e *export) write(ctx context.Context, m *manifest, there map[string]bool) 
 		return err
 	}
 	c.whole = put
-	err := e.rows(ctx, reading{e.Source, m.query(m.Objects[c.at].From), "writing", m.Rows}, func(r *hotreader.Row) (err error) {
+	stats := new(hotreader.Stats)
+	err := e.rows(hotreader.WithStats(ctx, stats), reading{e.Source, m.query(), "writing", m.Rows}, func(r *hotreader.Row) (err error) {
 		if err = c.add(r); err != nil {
 			return err
 		}
@@ -193,6 +188,7 @@ func (e *export) write(ctx context.Context, m *manifest, there map[string]bool) 
 		}
 		return err
 	})
+	m.warn(stats.Warnings())
 	if err != nil {
 		return err
 	}
