@@ -81,7 +81,7 @@ func NewClient() *http.Client {
 	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{Transport: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            punctual.Dial(dialer.DialContext, DefaultIdle),
+		DialContext:            punctual.Dial(dialer.DialContext, 5*time.Second),
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    5 * time.Second,
 		ResponseHeaderTimeout:  DefaultIdle,
