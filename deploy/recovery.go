@@ -334,8 +334,9 @@ type gatewayItem struct {
 // several are an error, for which of them is ours is unknown. Four signed
 // requests are not worth another client library.
 func (l *awsLookup) item(ctx context.Context, path string, fits func(gatewayItem) bool) (string, error) {
+	const pages = 1000 // of 500 each; an account has fewer
 	id, position := "", ""
-	for {
+	for range pages {
 		query := "?limit=500"
 		if position != "" {
 			query += "&position=" + url.QueryEscape(position)
@@ -360,6 +361,7 @@ func (l *awsLookup) item(ctx context.Context, path string, fits func(gatewayItem
 			return id, nil
 		}
 	}
+	return "", fmt.Errorf("after %d pages the list of API Gateway goes on; check AWS_ENDPOINT_URL", pages)
 }
 
 func (l *awsLookup) get(ctx context.Context, path string, to any) error {

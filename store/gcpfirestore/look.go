@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -79,7 +80,12 @@ func (s *Store) end(ctx context.Context, device string, least bool) (*layout.Ite
 	return &items[0], nil
 }
 
-// items asks for at most n whole documents.
+const (
+	maxLook  = 8 << 20 // of what items takes: bytes of documents, and mapBytes for each map in them
+	mapBytes = 300     // of memory
+)
+
+// items asks for at most n whole documents. From maxLook on it does without the others.
 func (s *Store) items(ctx context.Context, q query, n int) (items []layout.Item, err error) {
 	answer, err := s.client.call(ctx, s.runQuery(q.parent, appendQuery(make([]byte, headerBytes), &q, n, nil)), nil)
 	if err != nil {
@@ -88,11 +94,12 @@ func (s *Store) items(ctx context.Context, q query, n int) (items []layout.Item,
 	defer answer.close()
 	stats := hotreader.StatsOf(ctx)
 	stats.Reads.Add(1)
+	left := maxLook
 	err = answer.each(ctx, func() {}, func(m []byte) error {
 		w := walk{m: m}
 		for w.next() {
 			if w.tag == tagDocument {
-				it, err := itemOf(w.bytes)
+				it, nested, err := itemOf(w.bytes)
 				if err == nil && len(items) == n {
 					err = fmt.Errorf("more documents came than the %d asked for", n)
 				}
@@ -100,6 +107,9 @@ func (s *Store) items(ctx context.Context, q query, n int) (items []layout.Item,
 					return &failure.Damaged{Err: err}
 				}
 				items = append(items, it)
+				if left -= len(w.bytes) + nested*mapBytes; left < 0 {
+					return io.EOF
+				}
 			}
 		}
 		return nil
@@ -108,10 +118,11 @@ func (s *Store) items(ctx context.Context, q query, n int) (items []layout.Item,
 	return items, err
 }
 
-// itemOf decodes a Document.
-func itemOf(m []byte) (it layout.Item, err error) {
-	if it.Fields, err = object(m, tagField, 0); err != nil {
-		return it, err
+// itemOf decodes a Document; nested is how many maps there are in it.
+func itemOf(m []byte) (it layout.Item, nested int, err error) {
+	var v values
+	if it.Fields, err = v.object(m, tagField, 0); err != nil {
+		return it, v.maps, err
 	}
 	w := walk{m: m}
 	for w.next() {
@@ -120,14 +131,25 @@ func itemOf(m []byte) (it layout.Item, err error) {
 			_, it.Path, _ = strings.Cut(string(w.bytes), "/documents/")
 		}
 	}
-	return it, nil
+	return it, v.maps, nil
 }
 
-// maxDepth bounds how deep Values may lie within each other; Firestore allows 20.
-const maxDepth = 100
+const (
+	maxDepth = 100     // of Values that lie within each other; Firestore allows 20
+	maxMaps  = 1 << 17 // of a document: in 1 MiB there are fewer that are not empty
+)
+
+var errMaps = fmt.Errorf("it has more than %d maps, which no document has", maxMaps)
+
+// values decodes the Values of a document. Its maps count, for some bytes make one that takes
+// hundreds.
+type values struct{ maps int }
 
 // object decodes a map, whose entries have the given tag.
-func object(m []byte, tag uint64, depth int) (map[string]any, error) {
+func (v *values) object(m []byte, tag uint64, depth int) (map[string]any, error) {
+	if v.maps++; v.maps > maxMaps {
+		return nil, errMaps
+	}
 	fields := map[string]any{}
 	w := walk{m: m}
 	for w.next() {
@@ -136,7 +158,7 @@ func object(m []byte, tag uint64, depth int) (map[string]any, error) {
 		}
 		key, value, err := entry(w.bytes)
 		if err == nil {
-			fields[string(key)], err = anything(value, depth+1)
+			fields[string(key)], err = v.anything(value, depth+1)
 		}
 		if err != nil {
 			return nil, err
@@ -149,7 +171,7 @@ func object(m []byte, tag uint64, depth int) (map[string]any, error) {
 }
 
 // anything decodes a Value of any kind.
-func anything(m []byte, depth int) (any, error) {
+func (v *values) anything(m []byte, depth int) (any, error) {
 	w, err := valueOf(m)
 	if err != nil || depth > maxDepth {
 		return nil, errMalformed
@@ -184,24 +206,24 @@ func anything(m []byte, depth int) (any, error) {
 	case tagBytes:
 		return layout.Kind("bytes"), nil
 	case tagMap:
-		return object(w.bytes, tagMember, depth)
+		return v.object(w.bytes, tagMember, depth)
 	case tagArray:
-		return list(w.bytes, depth)
+		return v.list(w.bytes, depth)
 	}
 	return nil, nil
 }
 
 // list decodes an ArrayValue.
-func list(m []byte, depth int) (any, error) {
+func (v *values) list(m []byte, depth int) (any, error) {
 	all := []any{}
 	w := walk{m: m}
 	for w.next() {
 		if w.tag == tagElement {
-			v, err := anything(w.bytes, depth+1)
+			one, err := v.anything(w.bytes, depth+1)
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, v)
+			all = append(all, one)
 		}
 	}
 	if w.bad {
@@ -212,7 +234,7 @@ func list(m []byte, depth int) (any, error) {
 
 // jsonOf returns a list or a map as JSON, nil if it holds what JSON cannot.
 func jsonOf(m []byte) ([]byte, error) {
-	v, err := anything(m, 0)
+	v, err := new(values).anything(m, 0)
 	if err != nil || !plain(v) {
 		return nil, err
 	}

@@ -387,6 +387,7 @@ func TestForeignAnswers(t *testing.T) {
 		{"a redirect", func(w http.ResponseWriter) { w.Header().Set("Location", "/"); w.WriteHeader(307) }, hotreader.CodeProtocol, "307"},
 		{"a compressed message", func(w http.ResponseWriter) { grpcAnswer(w, append([]byte{1}, good[1:]...), "0") }, hotreader.CodeCorrupt, "compressed"},
 		{"a huge message", func(w http.ResponseWriter) { grpcAnswer(w, []byte{0, 0xff, 0, 0, 0}, "0") }, hotreader.CodeCorrupt, "bytes"},
+		{"a message longer than a document", func(w http.ResponseWriter) { grpcAnswer(w, []byte{0, 0, 0x50, 0, 1}, "0") }, hotreader.CodeCorrupt, "5242881 bytes"},
 		{"no protobuf", func(w http.ResponseWriter) { grpcAnswer(w, []byte{0, 0, 0, 0, 1, 0xff}, "0") }, hotreader.CodeCorrupt, "protobuf"},
 		{"a status that is none", func(w http.ResponseWriter) { grpcAnswer(w, nil, "fine") }, hotreader.CodeUnavailable, "fine"},
 		{"documents without a name", func(w http.ResponseWriter) {
@@ -428,6 +429,30 @@ func TestTooManyDocumentsAreAnError(t *testing.T) {
 	f.serve = func(*pb.RunQueryRequest) answer { return docs(many...) }
 	if _, err := rows(t, f.store(Options{}), q); hotreader.CodeOf(err) != hotreader.CodeCorrupt {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A look at whole documents ends where they would fill the memory.
+func TestLooksAreBounded(t *testing.T) {
+	many := func(n int, one any) any { return slices.Repeat([]any{one}, n) }
+	for _, c := range []struct {
+		name  string
+		value any // of each of 20 documents
+		want  int
+		says  string
+	}{
+		{"short ones", 1, 20, ""},
+		{"long ones", strings.Repeat("x", 1<<20), 8, ""},
+		{"the longest message", many(1<<20, nil), 2, ""},
+		{"maps", many(10_000, map[string]any{}), 3, ""},
+		{"more maps than a document has", many(1<<17, map[string]any{}), 0, "131072 maps"},
+	} {
+		f := newFake(t, docs(slices.Repeat([]*pb.Document{n(second(0), c.value)}, 20)...))
+		s := f.store(Options{})
+		items, err := s.items(t.Context(), s.search("d", nil), 20)
+		if len(items) != c.want || (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %d documents, %v; want %d", c.name, len(items), err, c.want)
+		}
 	}
 }
 

@@ -26,8 +26,9 @@ const (
 	headerBytes = 5 // in front of a message: a byte, 0 unless compressed, and its length
 )
 
-// maxMessage bounds one message of an answer: a document has at most 1 MiB.
-const maxMessage = 16 << 20
+// maxMessage bounds one message of an answer, which is one document. That has at most 1 MiB as
+// Firestore counts it; a null or a boolean in a list, 1 byte there, has 4 here.
+const maxMessage = 5 << 20
 
 // statusNames are the names of gRPC's codes, from google/rpc/code.proto.
 var statusNames = [...]string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",

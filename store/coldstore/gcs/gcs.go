@@ -89,19 +89,40 @@ func (b *Bucket) String() string { return "gs://" + b.name }
 
 // A list is a page of a list, as the API has it.
 type list struct {
-	Kind          string `json:"kind"`
-	NextPageToken string `json:"nextPageToken"`
-	Items         []struct {
-		Name       string    `json:"name"`
-		Size       int64     `json:"size,string"`
-		Generation string    `json:"generation"`
-		Updated    time.Time `json:"updated"`
-	} `json:"items"`
+	Kind          string  `json:"kind"`
+	NextPageToken string  `json:"nextPageToken"`
+	Items         objects `json:"items"`
+}
+
+// maxPage is how many objects a page has, as asked for.
+const maxPage = 1000
+
+type objects []coldstore.Object
+
+// UnmarshalJSON decodes one after the other: a list of nothings is short, but large in memory.
+func (o *objects) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	_, err := d.Token() // the opening bracket
+	for err == nil && d.More() {
+		if len(*o) == maxPage {
+			return &failure.Damaged{Err: fmt.Errorf("a page of the list has more than the %d objects asked for; check the endpoint", maxPage)}
+		}
+		var one struct {
+			Name       string    `json:"name"`
+			Size       int64     `json:"size,string"`
+			Generation string    `json:"generation"`
+			Updated    time.Time `json:"updated"`
+		}
+		if err = d.Decode(&one); err == nil {
+			*o = append(*o, coldstore.Object{Key: one.Name, Size: one.Size, Version: one.Generation, Modified: one.Updated})
+		}
+	}
+	return err
 }
 
 // List implements coldstore.Bucket.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
-	q := url.Values{"prefix": {prefix}, "startOffset": {after}, "fields": {"kind,nextPageToken,items(name,size,generation,updated)"}}
+	q := url.Values{"prefix": {prefix}, "startOffset": {after}, "maxResults": {strconv.Itoa(maxPage)}, "fields": {"kind,nextPageToken,items(name,size,generation,updated)"}}
 	return coldstore.Pages(func() (page coldstore.Page, err error) {
 		var l list
 		resp, err := b.send(ctx, http.MethodGet, "/storage/v1/b/"+url.PathEscape(b.name)+"/o?"+q.Encode(), nil, nil)
@@ -115,9 +136,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 		if err != nil {
 			return page, b.fail(ctx, "list", err)
 		}
-		for _, o := range l.Items {
-			page.Objects = append(page.Objects, coldstore.Object{Key: o.Name, Size: o.Size, Version: o.Generation, Modified: o.Updated})
-		}
+		page.Objects = l.Items
 		q.Set("pageToken", l.NextPageToken)
 		page.More = l.NextPageToken != ""
 		return page, nil
