@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,8 +30,9 @@ type CacheOptions struct {
 // latest. So a row that is written, changed or deleted L after its own time is answered
 // with at most L later, or MaxAge.
 //
-// Parts of a failed read are not kept, nor is a read that does not fit. Queries with a
-// limit, with filters, for latest values or M4 are passed on.
+// Parts of a failed read are not kept, nor is a read that does not fit. What a caller still
+// takes counts as memory in use, kept or not: where callers are slow, others read past the
+// cache. Queries with a limit, with filters, for latest values or M4 are passed on.
 type Cache struct {
 	source hotreader.Source
 	o      CacheOptions
@@ -64,15 +66,16 @@ type piece struct {
 	rows     *chunk
 	backward bool // newest first
 	warnings []hotreader.Warning
-	counted  bool  // the warnings are of items in it
-	cost     int64 // bytes that the read took
-	recent   *list.Element
+	counted  bool          // the warnings are of items in it
+	cost     int64         // bytes that the read took
+	recent   *list.Element // nil = it is not kept
+
+	bytes int64 // that count as in use, while it is kept or has users
+	users int   // reads that yield its rows, or will
 }
 
 // pieceBytes is about what a part takes beside its rows.
 const pieceBytes = 400
-
-func (p *piece) bytes() int64 { return pieceBytes + p.rows.bytes() }
 
 // NewCache returns a Cache around src.
 func NewCache(src hotreader.Source, o CacheOptions) *Cache {
@@ -110,26 +113,10 @@ func (c *Cache) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 			case r != nil:
 				r.run()
 				return
-			case other == nil: // no place
+			case other != nil && other.share(ctx, q, yield):
+				return
+			case other == nil, other.err != nil, other.large: // no place; or the error may be that of another range
 				c.source.Scan(ctx, q)(yield)
-				return
-			}
-			select {
-			case <-other.done:
-			case <-ctx.Done():
-				yield(hotreader.Row{}, ended(ctx))
-				return
-			}
-			switch {
-			case other.err != nil && other.answers(&q):
-				yield(hotreader.Row{}, other.err)
-				return
-			case other.err != nil, other.large: // the error may be that of another range
-				c.source.Scan(ctx, q)(yield)
-				return
-			case other.whole && other.answers(&q):
-				other.warn(hotreader.StatsOf(ctx))
-				newSink(ctx, q, yield).all(other.steps)
 				return
 			case !other.whole:
 				cancelled++
@@ -148,7 +135,7 @@ func key(q *hotreader.Query, g grid) string {
 const mostCancelled = 2
 
 // begin plans the read of q. Where another read is under way that will be kept, and has
-// what q needs, that one is returned if q waits; where the memory is full with reads, none.
+// what q needs, that one is returned if q waits, with q as a user; where the memory is full with reads, none.
 func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool, waits bool) (r, other *cacheRead) {
 	g := gridOf(&q)
 	k := key(&q, g)
@@ -169,23 +156,25 @@ func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotread
 	c.plan(r)
 	for _, other := range s.reads {
 		if waits && r.awaits(other) {
+			c.use(other.steps, 1)
 			return nil, other
 		}
 	}
+	c.use(r.steps, 1)
 	for i := range r.steps {
 		step := &r.steps[i]
 		for _, p := range step.kept {
-			c.recent.MoveToFront(p.recent)
 			c.hits++
 			c.saved += p.cost
 		}
-		n := int64(len(step.pieces)) * pieceBytes
-		if !c.reserve(n) {
-			c.used -= r.held
-			return nil, nil
+		for _, p := range step.pieces {
+			if !c.reserve(pieceBytes) {
+				c.use(r.steps, -1)
+				return nil, nil
+			}
+			p.bytes = pieceBytes
+			c.misses++
 		}
-		r.held += n
-		c.misses += int64(len(step.pieces))
 	}
 	c.series[k] = s
 	s.reads = append(s.reads, r)
@@ -207,13 +196,32 @@ func (c *Cache) reserve(n int64) bool {
 	return true
 }
 
-// drop forgets p; c.mu is held.
+// use counts one user more or less of what is in steps; c.mu is held. What is not kept
+// goes with its last user.
+func (c *Cache) use(steps []cacheStep, n int) {
+	for i := range steps {
+		for _, p := range slices.Concat(steps[i].kept, steps[i].pieces) {
+			p.users += n
+			switch {
+			case p.recent != nil:
+				c.recent.MoveToFront(p.recent)
+			case p.users == 0:
+				c.used -= p.bytes
+			}
+		}
+	}
+}
+
+// drop forgets p, whose memory is in use until its last user ends; c.mu is held.
 func (c *Cache) drop(p *piece) {
 	s := p.of
 	i := s.at(p.from)
 	s.parts = append(s.parts[:i:i], s.parts[i+1:]...)
 	c.recent.Remove(p.recent)
-	c.used -= p.bytes()
+	p.recent = nil
+	if p.users == 0 {
+		c.used -= p.bytes
+	}
 	c.tidy(s)
 }
 

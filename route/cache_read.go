@@ -29,8 +29,7 @@ type cacheRead struct {
 	now    time.Time // when it was planned
 	hasty  bool      // its failure may come of its own short time
 	steps  []cacheStep
-	scans  int   // of steps
-	held   int64 // bytes of what has been read
+	scans  int // of steps
 
 	allowance allowance
 
@@ -212,14 +211,40 @@ func (r *cacheRead) answers(q *hotreader.Query) bool {
 		r.cache.o.Now().Sub(r.now) < r.cache.o.Settle
 }
 
+// share waits for r, and yields what answers q as well. It returns false if nothing does.
+func (r *cacheRead) share(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool) bool {
+	defer r.leave()
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		yield(hotreader.Row{}, ended(ctx))
+		return true
+	}
+	switch {
+	case !r.answers(&q):
+		return false
+	case r.err != nil:
+		yield(hotreader.Row{}, r.err)
+	case r.whole:
+		r.warn(hotreader.StatsOf(ctx))
+		newSink(ctx, q, yield).all(r.steps)
+	default:
+		return false
+	}
+	return true
+}
+
+// leave is the end of a user of r.
+func (r *cacheRead) leave() {
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	r.cache.use(r.steps, -1)
+}
+
 // run reads, and yields all rows.
 func (r *cacheRead) run() {
-	defer func() {
-		r.end(false) // a panic
-		r.cache.mu.Lock()
-		r.cache.used -= r.held
-		r.cache.mu.Unlock()
-	}()
+	defer r.leave()
+	defer r.end(false) // a panic
 	stats := hotreader.StatsOf(r.ctx)
 	for i := range r.steps {
 		for _, p := range r.steps[i].kept {
@@ -303,7 +328,7 @@ func (r *cacheRead) hold(p *piece, row hotreader.Row) bool {
 	if len(p.rows.text) > math.MaxUint32-chunkText || !r.cache.reserve(more) {
 		return false
 	}
-	r.held += more
+	p.bytes += more
 	return true
 }
 
@@ -333,7 +358,7 @@ func (c *Cache) keepStep(r *cacheRead, step *cacheStep) {
 	if counted && len(step.pieces) > 1 {
 		r.series.single = true
 		begin := r.series.grid.begin() // a piece of no time holds the shelf for the next read
-		if c.reserve(pieceBytes) && !c.keep(&piece{of: r.series, from: begin - 1, to: begin, rows: new(chunk), read: step.read}) {
+		if c.reserve(pieceBytes) && !c.keep(&piece{of: r.series, from: begin - 1, to: begin, rows: new(chunk), read: step.read, bytes: pieceBytes}) {
 			c.used -= pieceBytes
 		}
 		return
@@ -353,9 +378,7 @@ func (c *Cache) keepStep(r *cacheRead, step *cacheStep) {
 		}
 		p.warnings, p.counted = warnings, counted
 		p.cost = step.stats.Bytes.Load() * int64(len(p.rows.times)) / max(rows, 1)
-		if c.keep(p) {
-			r.held -= p.bytes()
-		}
+		c.keep(p)
 	}
 }
 
