@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"hotreader"
@@ -37,6 +38,11 @@ func TestPrintedCommandsRunNoName(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), bash)
 		cmd.Dir, cmd.Env, cmd.Stdin = here, []string{"PATH=" + bin}, &out
 		shown := out.String()
+		for line := range strings.Lines(shown) { // zsh reads what is behind a #, too
+			if note := strings.TrimSpace(line); strings.HasPrefix(note, "#") && strings.Contains(note, "PWN") {
+				t.Errorf("a name is behind a #: %s", note)
+			}
+		}
 		ran, err := cmd.CombinedOutput()
 		if left, _ := os.ReadDir(here); err != nil || len(left) > 0 {
 			t.Errorf("%v, %q made %v, of\n%s", err, ran, left, shown)
