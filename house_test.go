@@ -21,7 +21,7 @@ import (
 // "*" for all. A folder that is not named here is not allowed.
 var rooms = map[string][]string{
 	"":                        {},
-	"identity":                {"", "internal/endpoint"},
+	"identity":                {"", "internal/endpoint", "internal/punctual"},
 	"layout":                  {"", "internal/*"},
 	"catalog":                 {""},
 	"store/storetest":         {""},
@@ -51,7 +51,7 @@ var rooms = map[string][]string{
 	"remote":                  {"", "wire", "route", "identity", "codec/twinmaker", "internal/punctual"},
 	"route":                   {"", "internal/*"},
 	"config":                  {"", "catalog", "layout", "route", "identity", "internal/*"},
-	"observe":                 {"", "internal/endpoint", "observe/seen"},
+	"observe":                 {"", "internal/endpoint", "internal/punctual", "observe/seen"},
 	"observe/page":            {"observe"},
 	"observe/seen":            {""},
 	"promapi":                 {"", "catalog", "internal/accept", "internal/turns", "internal/nearest"},
@@ -60,7 +60,7 @@ var rooms = map[string][]string{
 	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "wire", "identity", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},
 	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/bounded"},
-	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "identity"},
+	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/punctual"},
 	"deploy":                  {"", "config", "deploy/render", "deploy/topology", "identity", "internal/bounded", "internal/bounded/*"},
 	"deploy/topology":         {"", "config", "deploy/names", "observe"},
 	"deploy/publish":          {"", "internal/*"},
@@ -283,6 +283,33 @@ func TestHouseEnginesForPeopleAreLinkedByServersOnly(t *testing.T) {
 				t.Errorf("%s links %s: %t", program, p, linked)
 			}
 		}
+	}
+}
+
+// TestHouseClientsArePunctual: a client of other machines is made with a dialer on whose
+// connections writes end.
+func TestHouseClientsArePunctual(t *testing.T) {
+	made := regexp.MustCompile(`\bhttp\.Transport\{|\(\*http\.Transport\)\.Clone|NewBuildableClient\(`)
+	ends := regexp.MustCompile(`(punctual|storehttp)\.Dial\(`)
+	here := regexp.MustCompile(`^(dev/emulators|deploy/local|cmd/hotreader-lambda)$`) // of this machine alone
+	found := 0
+	for folder, s := range sources(t) {
+		if here.MatchString(folder) || testHelpers.MatchString(folder) {
+			continue
+		}
+		for _, file := range s.imports["net/http"] {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := len(made.FindAll(text, -1))
+			if found += n; n > len(ends.FindAll(text, -1)) {
+				t.Errorf("%s makes an HTTP client without punctual.Dial", file)
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("only %d clients are found: this test looks at the wrong thing", found)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/endpoint"
+	"hotreader/internal/punctual"
 )
 
 const (
@@ -195,6 +197,7 @@ func keyClient(c *http.Client) *http.Client {
 	if c == nil {
 		c = &http.Client{Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			DialContext:            punctual.Dial(new(net.Dialer).DialContext, 5*time.Second),
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 			IdleConnTimeout:        10 * time.Second, // keys are fetched rarely
 			MaxResponseHeaderBytes: 64 << 10,

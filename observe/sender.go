@@ -19,6 +19,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 
 	"hotreader"
+	"hotreader/internal/punctual"
 )
 
 // spans is the exporter of spans.
@@ -60,7 +61,7 @@ func newSender(to *target, who []object, logger *slog.Logger) *sender {
 		Timeout: to.timeout,
 		Transport: &http.Transport{
 			Proxy:       http.ProxyFromEnvironment,
-			DialContext: (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext, TLSHandshakeTimeout: 3 * time.Second,
+			DialContext: punctual.Dial((&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext, 5*time.Second), TLSHandshakeTimeout: 3 * time.Second,
 			ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second,
 		},
 		// The headers hold a key.

@@ -24,6 +24,7 @@ import (
 	"hotreader/config"
 	"hotreader/identity"
 	"hotreader/internal/component"
+	"hotreader/internal/punctual"
 	"hotreader/wire"
 )
 
@@ -361,7 +362,7 @@ const maxReply = 1 << 20
 func client(given *http.Client) http.Client {
 	c := http.Client{Transport: &http.Transport{
 		Proxy:           http.ProxyFromEnvironment,
-		DialContext:     (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		DialContext:     punctual.Dial((&net.Dialer{Timeout: 10 * time.Second}).DialContext, 5*time.Second),
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2: true, IdleConnTimeout: 10 * time.Second,
 	}}

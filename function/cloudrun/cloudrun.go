@@ -27,6 +27,7 @@ import (
 	"hotreader"
 	"hotreader/httpapi"
 	"hotreader/identity"
+	"hotreader/internal/punctual"
 	"hotreader/wire"
 )
 
@@ -187,7 +188,7 @@ func Secret(name string, o SecretOptions) identity.Fetch {
 		o.Client = &http.Client{
 			Transport: &http.Transport{
 				Proxy:       http.ProxyFromEnvironment,
-				DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, TLSHandshakeTimeout: 3 * time.Second,
+				DialContext: punctual.Dial((&net.Dialer{Timeout: 2 * time.Second}).DialContext, 5*time.Second), TLSHandshakeTimeout: 3 * time.Second,
 				ForceAttemptHTTP2: true, IdleConnTimeout: 10 * time.Second, // secrets are fetched rarely
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -15,6 +15,7 @@ import (
 	"hotreader"
 	"hotreader/internal/bounded/awsbound"
 	"hotreader/store/internal/awsclient"
+	"hotreader/store/internal/storehttp"
 )
 
 // ClientOptions say where DynamoDB is. The zero value leaves all of it to the
@@ -57,7 +58,7 @@ func newClient(cfg aws.Config, endpoint string) (*dynamodb.Client, error) {
 		}
 		d.Retryer = awsclient.Retryer(d.RetryMaxAttempts)
 		d.Logger = logging.Nop{} // a failure is an error here; the SDK's lines on stderr would come beside it
-		d.HTTPClient = inOnePiece{awsclient.Straight(d.HTTPClient)}
+		d.HTTPClient = inOnePiece{awsclient.Straight(d.HTTPClient, storehttp.Client)}
 	})
 	if err := awsclient.Check(cfg.Region, client.Options().BaseEndpoint, service); err != nil {
 		return nil, configError(err)

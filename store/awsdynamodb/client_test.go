@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
@@ -239,4 +240,15 @@ func TestAnswersEnd(t *testing.T) {
 			t.Errorf("%d: %v, want %q", c.status, err, c.says)
 		}
 	}
+}
+
+// An answer that stops after its head ends.
+func TestSilence(t *testing.T) {
+	cloud.Silent(t, "application/x-amz-json-1.0", func(over http.RoundTripper) hotreader.Source {
+		client, err := newClient(aws.Config{Region: "eu-west-1", HTTPClient: &http.Client{Transport: over}, Credentials: aws.AnonymousCredentials{}}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return New(client, Options{Table: "telemetry"})
+	})
 }

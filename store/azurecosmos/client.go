@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"hotreader/internal/bounded"
 	"hotreader/internal/endpoint"
 	"hotreader/internal/retries"
+	"hotreader/store/internal/storehttp"
 )
 
 // Client speaks to one Cosmos DB account through its REST API: it signs,
@@ -109,11 +109,7 @@ func newClient(o ClientOptions, identify func() (azcore.TokenCredential, error))
 	if o.Wrap != nil {
 		transport = o.Wrap(transport)
 	}
-	c.http = &http.Client{
-		Transport: transport,
-		// A server that redirects is not Cosmos DB, and must not get the signature.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http = storehttp.Client(transport)
 	return c, nil
 }
 
@@ -142,10 +138,9 @@ func parseEndpoint(text string) (*url.URL, error) {
 // a dead connection or endpoint soon enough to try again within a caller's
 // deadline, and keeps connections open between queries.
 func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
+		DialContext:           storehttp.Dial(),
 		TLSHandshakeTimeout:   3 * time.Second,
 		ResponseHeaderTimeout: 10 * time.Second,
 		IdleConnTimeout:       90 * time.Second,

@@ -514,3 +514,14 @@ func TestHugeAnswerIsRefused(t *testing.T) {
 	}
 	f.Done()
 }
+
+// An answer that stops after its head ends.
+func TestSilence(t *testing.T) {
+	cloud.Silent(t, "application/json", func(over http.RoundTripper) hotreader.Source {
+		c, err := NewClient(ClientOptions{Endpoint: "https://account.documents.azure.com", Key: docsKey, Transport: over})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return New(c, Options{Database: "twin", Container: "hot"})
+	})
+}

@@ -13,17 +13,17 @@ import (
 
 	"hotreader"
 	"hotreader/store/internal/failure"
+	"hotreader/store/internal/storehttp"
 )
 
 // What object storage answers is checked: a server in its place could let a reader wait for
 // ever, fill its memory, or send other bytes than it asked for.
 
 const (
-	maxObject = 1 << 50  // bytes of an object; clouds keep up to some 2^46
-	maxEmpty  = 1000     // pages without objects, one after the other
-	maxAnswer = 16 << 20 // bytes of an answer that is no object
-	maxTags   = 1 << 20  // of such an answer in XML, each of which takes some hundred bytes of memory
-	idle      = 30 * time.Second
+	maxObject = 1 << 50          // bytes of an object; clouds keep up to some 2^46
+	maxEmpty  = 1000             // pages without objects, one after the other
+	maxAnswer = 16 << 20         // bytes of an answer that is no object
+	maxTags   = 1 << 20          // of such an answer in XML, each of which takes some hundred bytes of memory
 	answering = time.Minute      // what is no object
 	uploading = 10 * time.Minute // an object, and the answer to it
 )
@@ -110,21 +110,23 @@ func Part(body io.ReadCloser, o *Object, at int64, contentRange, version string)
 	return nil, bad(o, hotreader.CodeProtocol, "it was asked for from byte %d on, and came with the range %.100q; check the endpoint, and proxies before it", at, contentRange)
 }
 
-// Bounded is a transport to object storage whose answers end: with an error if nothing comes
-// for 30 s or, of an answer that is no part of an object, after 16 MB or a minute.
-type Bounded struct{ http.RoundTripper }
+// Client returns a client of object storage, which follows no redirect, and whose answers end:
+// with an error if nothing comes for 30 s or, of an answer that is no part of an object, after
+// 16 MB or a minute.
+func Client(t http.RoundTripper) *http.Client { return storehttp.Client(guarded{t}) }
+
+type guarded struct{ http.RoundTripper }
 
 var (
-	errIdle   error = &failure.Broken{Err: fmt.Errorf("nothing came for %s", idle)}
 	errSlow   error = &failure.Broken{Err: fmt.Errorf("it took longer than %s", answering)}
 	errUpload error = &failure.Broken{Err: fmt.Errorf("it took longer than %s", uploading)}
 	errLong   error = &failure.Damaged{Err: fmt.Errorf("the answer is longer than %d MB, or has more than %d tags; check the endpoint", maxAnswer>>20, maxTags)}
 )
 
 // RoundTrip implements http.RoundTripper.
-func (t Bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	wait, late := idle, errIdle
+	wait, late := storehttp.Idle, storehttp.ErrIdle
 	if r.ContentLength != 0 {
 		wait, late = uploading, errUpload
 	}
@@ -147,7 +149,7 @@ func (t Bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // cause returns why a request was ended here, or err.
 func cause(ctx context.Context, err error) error {
-	if why := context.Cause(ctx); why == errIdle || why == errSlow || why == errUpload {
+	if why := context.Cause(ctx); why == storehttp.ErrIdle || why == errSlow || why == errUpload {
 		return why
 	}
 	return err
@@ -163,9 +165,7 @@ type bounded struct {
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
-	timer := time.AfterFunc(idle, func() { b.cancel(errIdle) })
 	n, err := b.ReadCloser.Read(p)
-	timer.Stop()
 	if b.whole != nil {
 		b.tags += bytes.Count(p[:n], []byte("<"))
 	}

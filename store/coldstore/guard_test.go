@@ -185,7 +185,7 @@ func TestAnswersEnd(t *testing.T) {
 				r.Header.Set("Range", "bytes=0-9")
 			}
 			began := time.Now()
-			resp, err := coldstore.Bounded{RoundTripper: send}.RoundTrip(r)
+			resp, err := coldstore.Client(send).Do(r)
 			if err == nil {
 				_, err = io.Copy(io.Discard, resp.Body)
 				if err := resp.Body.Close(); err != nil || c.ctx.Err() == nil {

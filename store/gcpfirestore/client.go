@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"hotreader"
 	"hotreader/internal/endpoint"
 	"hotreader/internal/retries"
+	"hotreader/store/internal/storehttp"
 )
 
 // Endpoint is where Google serves Firestore.
@@ -85,6 +85,7 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	if o.Wrap != nil {
 		c.wrapped = o.Wrap(c.transport)
 	}
+	c.wrapped = storehttp.Transport{RoundTripper: c.wrapped}
 	if u.Scheme == "http" {
 		return c, nil
 	}
@@ -126,7 +127,7 @@ func newTransport(plain bool) *http.Transport {
 	protocols.SetUnencryptedHTTP2(plain)
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:           storehttp.Dial(),
 		TLSHandshakeTimeout:   3 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second, // the head may come with the first document only
 		IdleConnTimeout:       5 * time.Minute,

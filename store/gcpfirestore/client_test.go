@@ -191,3 +191,14 @@ func TestTokenSourceFails(t *testing.T) {
 		}
 	}
 }
+
+// An answer that stops after its head ends.
+func TestSilence(t *testing.T) {
+	cloud.Silent(t, "application/grpc", func(over http.RoundTripper) hotreader.Source {
+		c, err := NewClient(t.Context(), ClientOptions{Endpoint: "http://127.0.0.1:1", Wrap: func(http.RoundTripper) http.RoundTripper { return over }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return storeOf(c, Options{})
+	})
+}

@@ -29,6 +29,7 @@ import (
 	"hotreader/internal/endpoint"
 	"hotreader/store/coldstore"
 	"hotreader/store/internal/failure"
+	"hotreader/store/internal/storehttp"
 )
 
 // Options say which container it is.
@@ -82,8 +83,8 @@ func newBucket(o Options, identify func() (azcore.TokenCredential, error)) (*Buc
 	// A body with a Content-Encoding must come as it is stored: it is read in parts.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true
-	client := &http.Client{Transport: coldstore.Bounded{RoundTripper: transport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	options := container.ClientOptions{ClientOptions: policy.ClientOptions{Transport: client}}
+	transport.DialContext = storehttp.Dial()
+	options := container.ClientOptions{ClientOptions: policy.ClientOptions{Transport: coldstore.Client(transport)}}
 	full := u.JoinPath(o.Container).String()
 	b := &Bucket{name: o.Account + "/" + o.Container, endpoint: u.Host}
 	if key := os.Getenv("AZURE_STORAGE_KEY"); key != "" {

@@ -27,6 +27,7 @@ import (
 	"hotreader/internal/retries"
 	"hotreader/store/coldstore"
 	"hotreader/store/internal/failure"
+	"hotreader/store/internal/storehttp"
 )
 
 // Options say which bucket it is.
@@ -71,17 +72,17 @@ func New(ctx context.Context, o Options) (*Bucket, error) {
 	if says := endpoint.Wrong(u); says != "" {
 		return wrong("the endpoint %q %s", u.Redacted(), says)
 	}
-	b := &Bucket{http: &http.Client{Transport: http.DefaultTransport}, endpoint: address, name: o.Bucket}
+	plain := http.DefaultTransport.(*http.Transport).Clone()
+	plain.DialContext = storehttp.Dial()
+	var transport http.RoundTripper = plain
 	if address == googles {
 		credentials, err := google.FindDefaultCredentials(ctx, cmp.Or(o.Scope, ReadOnly))
 		if err != nil {
 			return wrong("no Google credentials are found: %w", err)
 		}
-		b.http = oauth2.NewClient(context.WithoutCancel(ctx), credentials.TokenSource)
+		transport = &oauth2.Transport{Base: plain, Source: credentials.TokenSource}
 	}
-	b.http.Transport = coldstore.Bounded{RoundTripper: b.http.Transport}
-	b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return b, nil
+	return &Bucket{http: coldstore.Client(transport), endpoint: address, name: o.Bucket}, nil
 }
 
 // String implements coldstore.Bucket.

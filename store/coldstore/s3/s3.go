@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -69,10 +68,7 @@ func newBucket(cfg aws.Config, o Options, endpoint string) (*Bucket, error) {
 			c.BaseEndpoint, c.UsePathStyle = &endpoint, true
 		}
 		c.Retryer = awsclient.Retryer(c.RetryMaxAttempts)
-		c.HTTPClient, c.APIOptions = awsclient.Straight(c.HTTPClient), nil // objects may be longer
-		if plain, ok := c.HTTPClient.(*http.Client); ok {                  // a copy
-			plain.Transport = coldstore.Bounded{RoundTripper: plain.Transport}
-		}
+		c.HTTPClient, c.APIOptions = awsclient.Straight(c.HTTPClient, coldstore.Client), nil // objects may be longer
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		c.Logger = logging.Nop{}
 		c.DisableLogOutputChecksumValidationSkipped = true

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -25,6 +24,7 @@ import (
 	"hotreader/internal/bounded/awsbound"
 	"hotreader/internal/endpoint"
 	"hotreader/store/internal/failure"
+	"hotreader/store/internal/storehttp"
 )
 
 // FunctionConfig returns what Lambda puts into a function's environment: region and
@@ -89,11 +89,8 @@ func environmentCredentials(context.Context) (aws.Credentials, error) {
 // deadline, and keeps connections open between queries.
 func HTTPClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
-		WithDialerOptions(func(d *net.Dialer) {
-			d.Timeout = 2 * time.Second
-			d.KeepAlive = 15 * time.Second
-		}).
 		WithTransportOptions(func(t *http.Transport) {
+			t.DialContext = storehttp.Dial()
 			t.TLSHandshakeTimeout = 3 * time.Second
 			t.ResponseHeaderTimeout = 10 * time.Second
 			t.IdleConnTimeout = 90 * time.Second
@@ -102,16 +99,14 @@ func HTTPClient() *awshttp.BuildableClient {
 		})
 }
 
-// Straight returns a client as c that follows no redirect: the SDK's own follow some, to
-// plain text and other machines, too. An endpoint is where the environment says.
-func Straight(c aws.HTTPClient) aws.HTTPClient {
+// Straight returns the client that make makes with c's transport. The SDK's own follow some
+// redirects, to plain text and other machines, too. An endpoint is where the environment says.
+func Straight(c aws.HTTPClient, make func(http.RoundTripper) *http.Client) aws.HTTPClient {
 	if b, ok := c.(*awshttp.BuildableClient); ok {
 		c = b.Freeze()
 	}
 	if plain, ok := c.(*http.Client); ok {
-		own := *plain
-		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		return &own
+		return make(plain.Transport)
 	}
 	return c
 }

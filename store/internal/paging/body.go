@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 
 	"hotreader"
 	"hotreader/store/internal/failure"
+	"hotreader/store/internal/storehttp"
 )
 
 // MaxBody bounds the bytes of one answer. Clouds cut pages at 1 to 4 MB as they
@@ -53,6 +55,8 @@ func (b *Body) Read(resp *http.Response) error {
 			return &hotreader.Error{Code: hotreader.CodeProtocol, Err: fmt.Errorf("the answer is larger than %d bytes, which no page is", MaxBody)}
 		case err == io.EOF:
 			return nil
+		case errors.Is(err, storehttp.ErrIdle):
+			return err
 		case err != nil:
 			return &failure.Broken{Err: err}
 		}

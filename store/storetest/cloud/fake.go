@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hotreader"
@@ -134,6 +135,33 @@ func (b *watchedBody) Close() error {
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// Silent checks a store over a transport by which heads of answers come, and nothing after them.
+func Silent(t *testing.T, kind string, over func(http.RoundTripper) hotreader.Source) {
+	synctest.Test(t, func(t *testing.T) {
+		s, began := over(silent(kind)), time.Now()
+		got, err := Rows(t.Context(), s, qN)
+		WantError(t, fmt.Sprint("rows ", got), err, hotreader.CodeUnavailable, "the answer broke off: ", "nothing came for 30s")
+		if took := time.Since(began); took > 5*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+type silent string
+
+func (s silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {string(s)}}, Body: noBytes{r.Context()}, Request: r}, nil
+}
+
+type noBytes struct{ context.Context }
+
+func (b noBytes) Read([]byte) (int, error) {
+	<-b.Done()
+	return 0, b.Err()
+}
+
+func (noBytes) Close() error { return nil }
 
 // Rows reads q and writes its rows as lines, "time value value".
 func Rows(ctx context.Context, s hotreader.Source, q hotreader.Query) ([]string, error) {
