@@ -100,6 +100,9 @@ func ZoneIn(column string) (zone, example string) {
 	return "", ""
 }
 
+// maxSeries is how many series a Clock remembers.
+const maxSeries = 100_000
+
 // A Clock makes instants of what a clock on a wall showed. The order of the file
 // distinguishes the two passes of a repeated hour, series by series.
 type Clock struct {
@@ -139,8 +142,14 @@ func (c *Clock) Instant(series string, r Reading) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%s does not exist in %s, whose clocks skip it; if the file's clock does not change, give --zone with an offset, as +01:00",
 			r.Time.Format("2006-01-02 15:04:05"), c.Zone)
 	}
+	_, known := c.last[series]
+	room := known || len(c.last) < maxSeries
 	at := first
 	if !first.Equal(second) {
+		if !room {
+			return at, fmt.Errorf("%s comes twice in %s, and of more than %d devices or properties nothing is remembered that would tell the two apart; split the file by device",
+				r.Time.Format("2006-01-02 15:04:05"), c.Zone, maxSeries)
+		}
 		if at, ok = c.choose(series, first, second); !ok {
 			return at, fmt.Errorf("%s comes twice in %s, and the lines around it are not in order of time, which would tell the two apart; sort the file by time",
 				r.Time.Format("2006-01-02 15:04:05"), c.Zone)
@@ -149,7 +158,9 @@ func (c *Clock) Instant(series string, r Reading) (time.Time, error) {
 	if c.last == nil {
 		c.last = map[string]time.Time{}
 	}
-	c.last[series] = at
+	if room {
+		c.last[series] = at
+	}
 	return at, nil
 }
 

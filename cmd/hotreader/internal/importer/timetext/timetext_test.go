@@ -1,6 +1,7 @@
 package timetext
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -245,6 +246,27 @@ func TestTwice(t *testing.T) {
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s: %s, want %s", c.name, strings.Join(got, " "), c.want)
 		}
+	}
+}
+
+// Of so many series none more is remembered; their times that come once are read all the same.
+func TestManySeries(t *testing.T) {
+	zone, err := ParseZone("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := Clock{Zone: zone}
+	once, _ := iso.Parse("2026-10-25 01:00")
+	twice, _ := iso.Parse("2026-10-25 02:00")
+	for i := range maxSeries + 1 {
+		if _, err := clock.Instant(strconv.Itoa(i), once); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, inside := clock.Instant("0", twice)
+	_, beyond := clock.Instant(strconv.Itoa(maxSeries), twice)
+	if inside != nil || beyond == nil || !strings.Contains(beyond.Error(), "split the file by device") || len(clock.last) > maxSeries {
+		t.Errorf("%v, %v, %d are remembered", inside, beyond, len(clock.last))
 	}
 }
 
