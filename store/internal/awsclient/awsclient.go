@@ -99,14 +99,14 @@ func HTTPClient() *awshttp.BuildableClient {
 		})
 }
 
-// Straight returns the client that make makes with c's transport. The SDK's own follow some
+// Straight returns the client that with makes of c's transport. The SDK's own follow some
 // redirects, to plain text and other machines, too. An endpoint is where the environment says.
-func Straight(c aws.HTTPClient, make func(http.RoundTripper) *http.Client) aws.HTTPClient {
+func Straight(c aws.HTTPClient, with func(http.RoundTripper) *http.Client) aws.HTTPClient {
 	if b, ok := c.(*awshttp.BuildableClient); ok {
 		c = b.Freeze()
 	}
 	if plain, ok := c.(*http.Client); ok {
-		return make(plain.Transport)
+		return with(plain.Transport)
 	}
 	return c
 }
