@@ -91,12 +91,13 @@ func (g *Guess) findPairs() {
 func (g *Guess) lost(columns ...int) (n int) {
 	seen := map[string]bool{}
 	for row := range g.rows() {
-		is := g.TimeText(row)
+		parts := []string{g.TimeText(row)}
 		for _, i := range columns {
 			if i >= 0 {
-				is += "\x00" + g.Columns[i].Cells[row]
+				parts = append(parts, g.Columns[i].Cells[row])
 			}
 		}
+		is := strings.Join(parts, "\x00")
 		if seen[is] {
 			n++
 		}
