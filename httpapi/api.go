@@ -98,6 +98,7 @@ type api struct {
 	mux      *http.ServeMux
 	verifier identity.Verifier
 	limit    *turns.Limit // of answers: one holds a place from before its first row is read until its last byte is sent; nil = none
+	lists    *turns.Limit // of lists of devices, which hold a place of limit, too
 	pages    identity.PageKeys
 	docs     []byte
 	mounts   []mounted
@@ -177,7 +178,7 @@ func New(o Options) (http.Handler, error) {
 			o.Layers[layer] = listing{src, o.Catalog}
 		}
 	}
-	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: turns.New(o.Answers, o.Queue, o.Wait),
+	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: turns.New(o.Answers, o.Queue, o.Wait), lists: turns.New(min(o.Answers, listsAtOnce), o.Queue, o.Wait),
 		verifier: o.callers(), pages: identity.PageKeys{o.PageKey, o.Token},
 		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
 	for i := range routes {

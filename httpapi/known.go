@@ -170,6 +170,10 @@ func (u *doubt) ask(ctx context.Context) {
 	u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return slices.Contains(u.listed, u.columns[i]) })
 }
 
+// maxHints is for how many properties the warning says what may have been meant: a
+// device may have many, and each is compared.
+const maxHints = 3
+
 func (u *doubt) warn(ctx context.Context) {
 	stats, by := hotreader.StatsOf(ctx), "the catalogue does not list it"
 	if u.lister != nil {
@@ -185,16 +189,18 @@ func (u *doubt) warn(ctx context.Context) {
 		stats.Retract(hotreader.UnknownProperty, name)
 		stats.Warn(hotreader.Warning{Reason: hotreader.Constant, Property: name, Detail: fmt.Sprintf("its value is %.300s", value)})
 	}
-	for _, i := range u.properties {
+	for n, i := range u.properties {
 		name := u.columns[i]
 		if u.lister != nil { // which lists all that any row ever had
 			stats.Retract(hotreader.LookBackEnded, name)
 		}
 		detail := by + " for this device"
-		if near := nearest.Word(name, u.listed); near != "" {
-			detail += "; did you mean " + nearest.Listed(near) + "?"
-		} else if len(u.listed) > 0 {
-			detail += fmt.Sprintf(", but %.300s", nearest.Listed(u.listed...))
+		if n < maxHints && len(u.listed) > 0 {
+			if near := nearest.Word(name, u.listed); near != "" {
+				detail += "; did you mean " + nearest.Listed(near) + "?"
+			} else {
+				detail += fmt.Sprintf(", but %.300s", nearest.Listed(u.listed[:min(len(u.listed), 30)]...))
+			}
 		}
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: name, Detail: detail})
 	}

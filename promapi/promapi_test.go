@@ -382,7 +382,7 @@ func TestLimits(t *testing.T) {
 		if status != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%.80s: %d %.300s; want %d, %s", c.expression, status, body, c.status, c.want)
 		}
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > time.Minute { // half a second at most on an idle machine; what has no bound takes hours
 			t.Errorf("%.80s: took %s", c.expression, took)
 		}
 	}
@@ -544,7 +544,7 @@ func TestSelectorsAreBounded(t *testing.T) {
 		if status, body := f.get(path, many...); status != 503 || !strings.Contains(body, "did not end within its time") {
 			t.Errorf("%s: %d %.200s", path, status, body)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > time.Minute { // a busy machine may take its share
 			t.Errorf("%s took %s", path, took)
 		}
 		if status, body := f.get(path, "match[]", `{device=~"`+strings.Repeat("[ab]{1000}", 1000)+`"}`, "match[]", `{device=~"`+strings.Repeat("[ab]{1000}", 1000)+`"}`); status != 400 || !strings.Contains(body, "more than 16384 bytes") {

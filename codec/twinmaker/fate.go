@@ -139,6 +139,7 @@ func (r *Request) listed(property string) string {
 	if near := nearest.Word(property, names); near != "" {
 		names = []string{near}
 	}
+	names = names[:min(len(names), 30)]
 	switch {
 	case len(names) == 0:
 		return "of devices"

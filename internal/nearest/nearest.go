@@ -57,8 +57,8 @@ func Listed(words ...string) string {
 
 // Names may be hostile: the time to compare two grows with the product of their lengths.
 const (
-	long = 64     // bytes of a word; longer ones are close only as a beginning
-	most = 10_000 // words
+	long = 64   // bytes of a word; longer ones are close only as a beginning
+	most = 2000 // words; those after them are not compared
 )
 
 // distance counts the bytes to change, add, drop or swap to turn a into b
