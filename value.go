@@ -2,6 +2,7 @@ package hotreader
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -222,6 +223,20 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 		return v, buf, true
 	}
 	return v, buf, true
+}
+
+// misfit says why t cannot hold v, without v itself, for logs say it too; "" = it is like
+// no type.
+func (t Type) misfit(v Value) string {
+	if t == ShortString && v.kind == String {
+		return fmt.Sprintf("a STRING has 1 to %d characters", maxShortString)
+	}
+	for _, stored := range [...]Type{Long, Double, Boolean, ShortString} {
+		if _, _, fits := stored.Convert(v, nil); fits && (stored != ShortString || v.kind == String) {
+			return fmt.Sprintf("the type is %s, what is stored is %s", t, stored)
+		}
+	}
+	return ""
 }
 
 // truth returns v as a Bool, and whether it says one: 0, 1, true, false.

@@ -151,11 +151,16 @@ func (e *examination) found(r *reply) (names []string, err error) {
 	return nil, errors.New("what answers is no Hot Reader API: " + r.describe())
 }
 
-// warnings keeps what an answer says of items that have none of the properties.
+// warnings keeps what an answer says of items that have none of the properties, and of
+// values that are not of their type.
 func (e *examination) warnings(all []hotreader.Warning) {
+	e.misfits = nil
 	for _, w := range all {
-		if w.Reason == hotreader.UnknownProperty {
+		switch w.Reason {
+		case hotreader.UnknownProperty:
 			e.instead = cmp.Or(e.instead, w.String())
+		case hotreader.WrongType:
+			e.misfits = append(e.misfits, "wrong_type: "+w.String())
 		}
 	}
 }
@@ -290,6 +295,21 @@ type failure struct {
 	said, traced string
 }
 
+// misfit reports whether values of wrong types are why.
+func (f failure) misfit() bool {
+	return strings.Contains(f.said, hotreader.Warning{Reason: hotreader.WrongType}.String())
+}
+
+// mistyped makes the declared types responsible.
+func (e *examination) mistyped(c Check, f failure) Check {
+	c.Part, c.Cloud = Devices, ""
+	return c.fails(f.said, e.declare())
+}
+
+func (e *examination) declare() string {
+	return "declare in config_iot_devices.json the types that are stored; then " + e.command("deploy")
+}
+
 // log is where to look.
 func (f failure) log(whose string) string {
 	if f.traced == "" {
@@ -321,6 +341,10 @@ func (e *examination) failed(door, behind Check, f failure) standing {
 	}
 	if door.Name != "" {
 		e.add(door)
+	}
+	if f.misfit() {
+		e.add(e.mistyped(behind, f))
+		return storeless
 	}
 	says, remedy := f.said, log
 	switch f.code {
